@@ -1,1 +1,37 @@
-//! Placeholder.
+//! What every part of onmic speaks: frames on tracks, tracks in feeds, feeds under names.
+//!
+//! Knows nothing of sockets, protocols or FFmpeg, and never reads a clock: `now` is an argument.
+//!
+//! ```text
+//! Hub ── Source ── Feed ─┬─ Track (video) ── Ring ── Reader …
+//!           ▲            └─ Track (audio) ── Ring ── Reader …
+//!      Publication                 └ derived on demand by a Deriver
+//! ```
+
+pub mod clock;
+pub mod codec;
+pub mod feed;
+pub mod frame;
+pub mod gate;
+pub mod hub;
+pub mod meter;
+pub mod name;
+pub mod publication;
+pub mod ring;
+pub mod source;
+pub mod time;
+pub mod track;
+pub mod viewers;
+
+pub use codec::{Codec, MediaKind, Parameters};
+pub use feed::{Accept, Demand, Feed, Stage};
+pub use frame::Frame;
+pub use gate::{Action, Gate};
+pub use hub::Hub;
+pub use name::{ParticipantName, RoomName, SourceName};
+pub use publication::{Arrival, Publication};
+pub use ring::{Join, Read, Reader};
+pub use source::{Protocol, Source};
+pub use time::{ClockRate, NodeClock, Ticks, WallTime};
+pub use track::{Track, TrackId};
+pub use viewers::{ViewerKind, Viewing};

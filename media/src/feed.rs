@@ -1,0 +1,282 @@
+//! A feed: what can be watched. At most one video and one audio track, and what is derived from them on demand.
+//!
+//! A source, a room's program and a participant's return each are one. A viewer says what it can take ([`Accept`]);
+//! if an original track fits it gets that, else a derived one, made for the first who asks and shared by all. A
+//! derived track lives as long as somebody holds a [`Demand`] on it, and the deriver's linger after that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::codec::{Codec, MediaKind};
+use crate::track::Track;
+use crate::viewers::Viewers;
+
+/// What a viewer can take of one kind of media.
+#[derive(Clone, Copy, Debug)]
+pub struct Accept<'a> {
+    /// The codecs it decodes.
+    pub codecs: &'a [Codec],
+    /// Whether frames may be shown in another order than they are sent. WebRTC cannot.
+    pub reordering: bool,
+}
+
+/// What can be made of a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Recipe {
+    /// H.264 without reordered frames, from any video.
+    H264,
+    /// Opus, from any audio.
+    Opus,
+    /// AAC, from any audio.
+    Aac,
+}
+
+impl Recipe {
+    /// The codec it yields.
+    pub const fn codec(self) -> Codec {
+        match self {
+            Self::H264 => Codec::H264,
+            Self::Opus => Codec::Opus,
+            Self::Aac => Codec::Aac,
+        }
+    }
+
+    fn for_viewer(kind: MediaKind, accept: Accept<'_>) -> Option<Self> {
+        let recipes: &[Self] = match kind {
+            MediaKind::Video => &[Self::H264],
+            MediaKind::Audio => &[Self::Opus, Self::Aac],
+        };
+        recipes.iter().copied().find(|recipe| accept.codecs.contains(&recipe.codec()))
+    }
+}
+
+/// Why there is no track for a viewer.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The feed has nothing of this kind (yet).
+    #[error("there is no {} here", .0.name())]
+    NoTrack(MediaKind),
+    /// It has, but the viewer cannot take it and it cannot be converted.
+    #[error("the {} here is {} and cannot be converted to what was asked for", .0.kind().name(), .0.name())]
+    NoRecipe(Codec),
+    /// Converting it could not be started.
+    #[error("the {} here could not be converted: {sentence}", codec.name())]
+    Failed {
+        /// What it is in.
+        codec: Codec,
+        /// What the deriver said.
+        sentence: String,
+    },
+}
+
+/// Makes derived tracks. Implemented by the mixer.
+pub trait Deriver: Send + Sync + 'static {
+    /// Starts `recipe` on `input` and returns the track it fills. Reads `input` until it ends or
+    /// [`Lease::try_release`] says that nobody is left, then ends the track. May block for as long as a codec
+    /// takes to open. The error is a sentence.
+    fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String>;
+}
+
+/// What keeps a derived track alive, as its maker sees it.
+#[derive(Debug)]
+pub struct Lease {
+    feed: std::sync::Weak<Feed>,
+    holders: Arc<AtomicUsize>,
+}
+
+impl Lease {
+    /// Whether anybody holds the track now.
+    pub fn is_wanted(&self) -> bool {
+        self.holders.load(Ordering::Acquire) > 0
+    }
+
+    /// Gives the track up unless somebody holds it. After `true` nobody can get it any more and its maker ends it.
+    pub fn try_release(&self) -> bool {
+        let Some(feed) = self.feed.upgrade() else { return true };
+        let mut branches = feed.branches.lock();
+        if self.is_wanted() {
+            return false;
+        }
+        for branch in branches.iter_mut().flatten() {
+            branch.derived.retain(|derived| !Arc::ptr_eq(&derived.holders, &self.holders));
+        }
+        true
+    }
+}
+
+/// The right to read a track, and the reason for a derived one to go on.
+#[derive(Debug)]
+pub struct Demand {
+    track: Arc<Track>,
+    holders: Option<Arc<AtomicUsize>>,
+}
+
+impl Demand {
+    fn original(track: Arc<Track>) -> Self {
+        Self { track, holders: None }
+    }
+
+    fn derived(track: Arc<Track>, holders: Arc<AtomicUsize>) -> Self {
+        holders.fetch_add(1, Ordering::AcqRel);
+        Self { track, holders: Some(holders) }
+    }
+
+    /// The track.
+    pub fn track(&self) -> &Arc<Track> {
+        &self.track
+    }
+
+    /// Whether it is made from another track here.
+    pub fn is_derived(&self) -> bool {
+        self.holders.is_some()
+    }
+}
+
+impl Clone for Demand {
+    fn clone(&self) -> Self {
+        match &self.holders {
+            None => Self::original(self.track.clone()),
+            Some(holders) => Self::derived(self.track.clone(), holders.clone()),
+        }
+    }
+}
+
+impl Drop for Demand {
+    fn drop(&mut self) {
+        if let Some(holders) = &self.holders {
+            holders.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// How far a feed is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Tracks may still appear.
+    Starting,
+    /// Its tracks are known.
+    Settled,
+    /// Over.
+    Ended,
+}
+
+/// See the module.
+pub struct Feed {
+    branches: Mutex<[Option<Branch>; 2]>,
+    stage: watch::Sender<Stage>,
+    deriver: Option<Arc<dyn Deriver>>,
+    viewers: Arc<Viewers>,
+}
+
+struct Branch {
+    original: Arc<Track>,
+    derived: Vec<Derived>,
+}
+
+struct Derived {
+    recipe: Recipe,
+    track: Arc<Track>,
+    holders: Arc<AtomicUsize>,
+}
+
+impl Feed {
+    /// A feed without tracks. Without a `deriver` it offers only what it is given.
+    pub fn new(deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
+        Arc::new(Self {
+            branches: Mutex::new([None, None]),
+            stage: watch::Sender::new(Stage::Starting),
+            deriver,
+            viewers: Arc::default(),
+        })
+    }
+
+    /// The original track of this kind.
+    pub fn original(&self, kind: MediaKind) -> Option<Arc<Track>> {
+        self.branches.lock()[kind as usize].as_ref().map(|branch| branch.original.clone())
+    }
+
+    /// The tracks derived at this moment, with what they are.
+    pub fn derived(&self, kind: MediaKind) -> Vec<(Recipe, Arc<Track>)> {
+        let branches = self.branches.lock();
+        let derived = branches[kind as usize].iter().flat_map(|branch| &branch.derived);
+        derived.map(|derived| (derived.recipe, derived.track.clone())).collect()
+    }
+
+    /// Gives the feed its track of a kind; one it had is ended.
+    pub fn set_original(&self, track: Arc<Track>) {
+        let branch = Branch { original: track.clone(), derived: Vec::new() };
+        let before = self.branches.lock()[track.kind() as usize].replace(branch);
+        if let Some(before) = before {
+            before.original.end();
+        }
+    }
+
+    /// A track that `accept` fits, derived if need be. Blocks while a codec opens: not for an async task.
+    pub fn demand(self: &Arc<Self>, kind: MediaKind, accept: Accept<'_>) -> Result<Demand, Unavailable> {
+        let mut branches = self.branches.lock();
+        let branch = branches[kind as usize].as_mut().ok_or(Unavailable::NoTrack(kind))?;
+        let codec = branch.original.parameters().codec();
+        let order_fits = accept.reordering || kind == MediaKind::Audio || !branch.original.reorders();
+        if accept.codecs.contains(&codec) && order_fits {
+            return Ok(Demand::original(branch.original.clone()));
+        }
+        let recipe = Recipe::for_viewer(kind, accept).ok_or(Unavailable::NoRecipe(codec))?;
+        branch.derived.retain(|derived| !derived.track.is_ended());
+        if let Some(derived) = branch.derived.iter().find(|derived| derived.recipe == recipe) {
+            return Ok(Demand::derived(derived.track.clone(), derived.holders.clone()));
+        }
+        let deriver = self.deriver.as_ref().ok_or(Unavailable::NoRecipe(codec))?;
+        let holders = Arc::new(AtomicUsize::new(1)); // Held for the one who asks until its demand is made.
+        let lease = Lease { feed: Arc::downgrade(self), holders: holders.clone() };
+        let track = deriver
+            .derive(recipe, &branch.original, lease)
+            .map_err(|sentence| Unavailable::Failed { codec, sentence })?;
+        branch.derived.push(Derived { recipe, track: track.clone(), holders: holders.clone() });
+        Ok(Demand { track, holders: Some(holders) })
+    }
+
+    /// All tracks are here: those who wait for the feed may start.
+    pub fn settle(&self) {
+        self.advance(Stage::Settled);
+    }
+
+    /// Ends the feed and its tracks. Final.
+    pub fn end(&self) {
+        self.advance(Stage::Ended);
+        let branches = self.branches.lock();
+        branches.iter().flatten().for_each(|branch| branch.original.end());
+    }
+
+    /// How far it is.
+    pub fn stage(&self) -> Stage {
+        *self.stage.borrow()
+    }
+
+    /// To wait for a stage with.
+    pub fn stages(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    /// Who watches.
+    pub fn viewers(&self) -> &Arc<Viewers> {
+        &self.viewers
+    }
+
+    fn advance(&self, stage: Stage) {
+        self.stage.send_if_modified(|now| {
+            let later = stage > *now;
+            *now = stage.max(*now);
+            later
+        });
+    }
+}
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Feed").field("stage", &self.stage()).finish_non_exhaustive()
+    }
+}

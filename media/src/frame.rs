@@ -1,0 +1,32 @@
+//! The frame: the one noun between protocols.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::codec::Parameters;
+use crate::time::{Ticks, WallTime};
+
+/// One encoded access unit or audio packet. Immutable; readers share it behind an `Arc`.
+///
+/// Canonical payloads: H.264 and H.265 are NAL units with 4-byte lengths and without parameter sets; AV1 is the
+/// temporal unit as OBUs with sizes and without temporal delimiter; VP8, VP9 and Opus are as in RTP after reassembly;
+/// AAC is the raw access unit without ADTS.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Decoding time on the track's clock. Never decreases within a track.
+    pub dts: Ticks,
+    /// Presentation time on the track's clock; differs from `dts` only when frames are reordered.
+    pub pts: Ticks,
+    /// The program clock at `pts`: what PROGRAM-DATE-TIME, sender reports and abs-capture-time say.
+    pub wall: WallTime,
+    /// When the last byte of it reached this process (for derived frames: of what it was made from).
+    pub arrived: Instant,
+    /// Decoding can start here. Always true for audio.
+    pub keyframe: bool,
+    /// What a decoder needs for this frame. The same `Arc` as the frame before it unless something changed.
+    pub parameters: Arc<Parameters>,
+    /// The encoded bytes in canonical form.
+    pub payload: Bytes,
+}

@@ -1,0 +1,46 @@
+//! Who may do what: asked by every way in and out, answered by the binary.
+
+use thiserror::Error;
+
+use crate::name::{RoomName, SourceName};
+
+/// What somebody wants to do.
+#[derive(Clone, Copy, Debug)]
+pub enum Action<'a> {
+    /// Publish this source.
+    Publish(&'a SourceName),
+    /// Watch the room's program.
+    Play(&'a RoomName),
+    /// Watch one source, or the return feed made for it.
+    PlaySource(&'a SourceName),
+}
+
+/// Why not.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Refusal {
+    /// There was no token (401).
+    #[error("this server asks for a token: send it as 'Authorization: Bearer' or as '?token='")]
+    TokenMissing,
+    /// There was one, and it is forged, expired or not a token (401).
+    #[error("the token is not valid: {0}")]
+    TokenInvalid(String),
+    /// It is good, but for something else (403).
+    #[error("the token does not allow this: {0}")]
+    NotAllowed(String),
+}
+
+/// Decides. Called once per session, on the caller's thread: must not block.
+pub trait Gate: Send + Sync + 'static {
+    /// `token` is what the peer showed, unchecked.
+    fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<(), Refusal>;
+}
+
+/// Lets everybody do everything: for a server that listens on loopback only, and for tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenGate;
+
+impl Gate for OpenGate {
+    fn check(&self, _: Action<'_>, _: Option<&str>) -> Result<(), Refusal> {
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! The hub of names: who publishes what, now.
+//!
+//! Owns every source. A name has one publisher at a time. One that goes silent or away leaves its source standing for
+//! the grace period: whoever publishes the name within it continues the same tracks, and viewers notice a pause,
+//! not an end. After it, [`Hub::expire`] ends the source.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::feed::{Deriver, Feed};
+use crate::name::{RoomName, SourceName};
+use crate::publication::Publication;
+use crate::source::{Protocol, Source};
+use crate::time::NodeClock;
+
+/// Limits and times of the hub.
+#[derive(Clone, Copy, Debug)]
+pub struct HubLimits {
+    /// How long a source outlives its publisher, and how long a publisher may be silent before another may take over.
+    pub grace: Duration,
+    /// Sources at once.
+    pub sources: usize,
+}
+
+impl Default for HubLimits {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(10), sources: 10_000 }
+    }
+}
+
+/// Why a name cannot be published now.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum PublishRefused {
+    /// Somebody does already.
+    #[error("{0} is being published already; stop the other publisher or use another name")]
+    Busy(SourceName),
+    /// The node is full.
+    #[error("this server carries {0} sources already, its limit")]
+    Full(usize),
+}
+
+/// See the module. Share it behind an `Arc`.
+pub struct Hub {
+    clock: NodeClock,
+    limits: HubLimits,
+    deriver: Option<Arc<dyn Deriver>>,
+    sources: Mutex<HashMap<SourceName, Arc<Source>>>,
+    generation: watch::Sender<u64>,
+}
+
+impl Hub {
+    /// An empty hub. `deriver` converts codecs for its feeds.
+    pub fn new(clock: NodeClock, limits: HubLimits, deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
+        let sources = Mutex::default();
+        Arc::new(Self { clock, limits, deriver, sources, generation: watch::Sender::new(0) })
+    }
+
+    /// The node's clock.
+    pub fn clock(&self) -> NodeClock {
+        self.clock
+    }
+
+    /// Begins or continues to publish `name`.
+    pub fn publish(&self, name: &SourceName, protocol: Protocol, now: Instant) -> Result<Publication, PublishRefused> {
+        let mut sources = self.sources.lock();
+        let source = match sources.get(name) {
+            Some(source) => {
+                if !source.may_be_taken(now, self.limits.grace) {
+                    return Err(PublishRefused::Busy(name.clone()));
+                }
+                source.clone()
+            }
+            None => {
+                if sources.len() >= self.limits.sources {
+                    return Err(PublishRefused::Full(sources.len()));
+                }
+                let source = Source::new(name.clone(), self.clock, Feed::new(self.deriver.clone()), now);
+                sources.insert(name.clone(), source.clone());
+                source
+            }
+        };
+        let publication = Publication::new(source, protocol, now);
+        drop(sources);
+        self.changed();
+        Ok(publication)
+    }
+
+    /// The source of this name, while it is up or within its grace.
+    pub fn source(&self, name: &SourceName) -> Option<Arc<Source>> {
+        self.sources.lock().get(name).cloned()
+    }
+
+    /// The room's program: the host's source, or that of whoever publishes in the room alone.
+    pub fn program(&self, room: &RoomName) -> Option<Arc<Feed>> {
+        let sources = self.sources.lock();
+        if let Some(host) = sources.get(&SourceName::host(room.clone())) {
+            return Some(host.feed().clone());
+        }
+        let mut others = sources.values().filter(|source| source.name().room == *room);
+        let only = others.next()?;
+        others.next().is_none().then(|| only.feed().clone())
+    }
+
+    /// All sources, by name.
+    pub fn sources(&self) -> Vec<Arc<Source>> {
+        let mut sources: Vec<_> = self.sources.lock().values().cloned().collect();
+        sources.sort_by(|a, b| a.name().cmp(b.name()));
+        sources
+    }
+
+    /// Counts up whenever a source begins, is taken over or ends. Whoever waits on it lists the sources again.
+    pub fn generations(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// Ends the sources whose publisher has been away for longer than the grace period.
+    pub fn expire(&self, now: Instant) {
+        let expired: Vec<_> = {
+            let mut sources = self.sources.lock();
+            let expired = sources.extract_if(|_, source| source.is_abandoned(now, self.limits.grace));
+            expired.map(|(_, source)| source).collect()
+        };
+        for source in &expired {
+            source.feed().end();
+            tracing::info!(source = %source.name(), "source ended");
+        }
+        if !expired.is_empty() {
+            self.changed();
+        }
+    }
+
+    /// Ends everything: the process is about to stop.
+    pub fn end_all(&self) {
+        let sources: Vec<_> = self.sources.lock().drain().map(|(_, source)| source).collect();
+        sources.iter().for_each(|source| source.feed().end());
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.generation.send_modify(|generation| *generation += 1);
+    }
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}

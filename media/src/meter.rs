@@ -1,0 +1,103 @@
+//! What a track is like, as measured from its frames: rate, bitrate, keyframe interval, reordering.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::frame::Frame;
+use crate::time::{ClockRate, Ticks};
+
+/// Rates are means over this much of the past.
+const WINDOW: Duration = Duration::from_secs(4);
+/// Bounds the memory whatever the frame rate: 4 s at 240 fps.
+const SAMPLES_MAX: usize = 960;
+
+/// A track's figures at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// Frames per second.
+    pub frame_rate: f64,
+    /// Payload bits per second.
+    pub bitrate_bps: u64,
+    /// From the last keyframe but one to the last; `None` before the second.
+    pub keyframe_interval: Option<Duration>,
+    /// Frames since the track began.
+    pub frames: u64,
+    /// Payload bytes since the track began.
+    pub bytes: u64,
+}
+
+/// Keeps the figures of one track up to date, frame by frame.
+#[derive(Debug)]
+pub struct Meter {
+    rate: ClockRate,
+    samples: VecDeque<(Instant, Ticks, usize)>,
+    last_keyframe: Option<Ticks>,
+    last_pts: Option<Ticks>,
+    reordered: bool,
+    measured: Measured,
+}
+
+impl Meter {
+    /// A meter for a track whose clock runs at `rate`.
+    pub fn new(rate: ClockRate) -> Self {
+        Self {
+            rate,
+            samples: VecDeque::new(),
+            last_keyframe: None,
+            last_pts: None,
+            reordered: false,
+            measured: Measured::default(),
+        }
+    }
+
+    /// Takes in the next frame in decoding order.
+    pub fn observe(&mut self, frame: &Frame) {
+        self.measured.frames += 1;
+        self.measured.bytes += frame.payload.len() as u64;
+        self.samples.push_back((frame.arrived, frame.dts, frame.payload.len()));
+        self.forget(frame.arrived);
+        if frame.keyframe
+            && let Some(last) = self.last_keyframe.replace(frame.dts)
+        {
+            self.measured.keyframe_interval = Some((frame.dts - last).duration(self.rate));
+        }
+        // A constant offset of presentation to decoding is no reordering; a step back is.
+        self.reordered |= !frame.keyframe && self.last_pts.is_some_and(|last| frame.pts < last);
+        self.last_pts = Some(frame.pts);
+    }
+
+    /// Whether a frame was ever to be shown before one that was sent before it.
+    pub fn reordered(&self) -> bool {
+        self.reordered
+    }
+
+    /// A publisher reconnected, perhaps with other encoder settings.
+    pub fn restart(&mut self) {
+        self.samples.clear();
+        self.last_keyframe = None;
+        self.last_pts = None;
+        self.reordered = false;
+    }
+
+    /// The figures as of `now`; the rates of a silent track are zero.
+    pub fn measured(&mut self, now: Instant) -> Measured {
+        self.forget(now);
+        let mut measured = self.measured;
+        let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else { return measured };
+        let seconds = (last.1 - first.1).duration(self.rate).as_secs_f64();
+        if seconds > 0.0 {
+            let bytes: usize = self.samples.iter().take(self.samples.len() - 1).map(|sample| sample.2).sum();
+            measured.frame_rate = (self.samples.len() - 1) as f64 / seconds;
+            measured.bitrate_bps = (bytes as f64 * 8.0 / seconds) as u64;
+        }
+        measured
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while self.samples.len() > SAMPLES_MAX
+            || self.samples.front().is_some_and(|sample| now.saturating_duration_since(sample.0) > WINDOW)
+        {
+            self.samples.pop_front();
+        }
+    }
+}

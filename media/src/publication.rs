@@ -1,0 +1,140 @@
+//! A publication: the right to feed a source, held by one session.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::clock::SourceClock;
+use crate::codec::{MediaKind, Parameters};
+use crate::frame::Frame;
+use crate::source::{Protocol, Source};
+use crate::time::{ClockRate, Ticks, WallTime};
+use crate::track::Track;
+
+/// After the first frame, so long is waited for a track that was not announced.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// A frame as a protocol brought it, with the publisher's own timestamps.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Decoding time on the clock of `parameters`; zero is the same moment for video and audio.
+    pub dts: Ticks,
+    /// Presentation time on the same clock.
+    pub pts: Ticks,
+    /// Decoding can start here. Always true for audio.
+    pub keyframe: bool,
+    /// The same `Arc` as before unless they changed.
+    pub parameters: Arc<Parameters>,
+    /// In canonical form.
+    pub payload: Bytes,
+}
+
+/// The publisher was replaced by another one.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("another publisher took this name over")]
+pub struct TakenOver;
+
+/// Feeds one source. Dropping it starts the source's grace period.
+#[derive(Debug)]
+pub struct Publication {
+    source: Arc<Source>,
+    publisher: u64,
+    clock: SourceClock,
+    tracks: [Option<Arc<Track>>; 2],
+    expected: Option<[bool; 2]>,
+    first_frame: Option<Instant>,
+    settled: bool,
+}
+
+impl Publication {
+    pub(crate) fn new(source: Arc<Source>, protocol: Protocol, now: Instant) -> Self {
+        let publisher = source.connect(protocol, now);
+        let clock = SourceClock::new(source.epoch());
+        Self { source, publisher, clock, tracks: [None, None], expected: None, first_frame: None, settled: false }
+    }
+
+    /// The source it feeds.
+    pub fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
+    /// What the publisher announced to send, so that nobody waits for what never comes.
+    pub fn expect(&mut self, video: bool, audio: bool) {
+        self.expected = Some([video, audio]);
+    }
+
+    /// Puts a frame on its track, on the program clock.
+    pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), TakenOver> {
+        if !self.source.hear(self.publisher, now) {
+            return Err(TakenOver);
+        }
+        let rate = arrival.parameters.clock_rate();
+        let mapped = self.clock.map(arrival.dts.micros(rate), self.source.clock().wall(now));
+        let shift = Ticks(mapped.shift_micros).rescale(ClockRate::MICROS, rate);
+        let frame = Frame {
+            dts: arrival.dts + shift,
+            pts: arrival.pts + shift,
+            wall: self.wall_of_presentation(mapped.wall, arrival.pts - arrival.dts, rate),
+            arrived: now,
+            keyframe: arrival.keyframe,
+            parameters: arrival.parameters,
+            payload: arrival.payload,
+        };
+        self.track(&frame.parameters).push(frame);
+        self.settle_when_complete(now);
+        Ok(())
+    }
+
+    /// Whether a viewer asked for a keyframe of the video since the last call.
+    pub fn take_keyframe_wanted(&self) -> bool {
+        self.tracks[MediaKind::Video as usize].as_ref().is_some_and(|track| track.take_keyframe_wanted())
+    }
+
+    fn wall_of_presentation(&self, wall: WallTime, composition: Ticks, rate: ClockRate) -> WallTime {
+        wall.offset_micros(composition.micros(rate))
+    }
+
+    /// The track for frames of `parameters`: the one this publisher feeds, the one a predecessor left, or a new one.
+    fn track(&mut self, parameters: &Arc<Parameters>) -> &Arc<Track> {
+        let kind = parameters.kind();
+        let slot = &mut self.tracks[kind as usize];
+        let fits = |track: &Arc<Track>| {
+            track.clock_rate() == parameters.clock_rate() && track.parameters().codec() == parameters.codec()
+        };
+        if !slot.as_ref().is_some_and(fits) {
+            *slot = Some(match self.source.feed().original(kind).filter(fits) {
+                Some(track) => {
+                    track.restart(parameters.clone());
+                    track
+                }
+                None => {
+                    let track = Arc::new(Track::new(parameters.clone()));
+                    self.source.feed().set_original(track.clone());
+                    track
+                }
+            });
+        }
+        slot.as_ref().expect("filled above")
+    }
+
+    fn settle_when_complete(&mut self, now: Instant) {
+        if self.settled {
+            return;
+        }
+        let since_first = now.saturating_duration_since(*self.first_frame.get_or_insert(now));
+        let expected = self.expected.unwrap_or([true, true]);
+        let complete = expected.iter().zip(&self.tracks).all(|(expected, track)| !expected || track.is_some());
+        if complete || since_first >= SETTLE {
+            self.source.feed().settle();
+            self.settled = true;
+        }
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        self.source.disconnect(self.publisher);
+    }
+}

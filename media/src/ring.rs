@@ -1,0 +1,280 @@
+//! The ring every stream is read from.
+//!
+//! One producer appends frames; any number of readers walk them at their own pace. The producer never waits: what
+//! is too old is evicted, and a reader that stood on it skips to the newest group (a keyframe and what follows) and
+//! is told how many frames it lost. Frames are shared, so a reader costs a cursor.
+//!
+//! Bounded by [`Retention`]: groups, age and bytes. A group that alone outgrows the bounds loses its head; nobody can
+//! join on it any more and readers wait for the next keyframe.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::frame::Frame;
+use crate::time::WallTime;
+
+/// How much a ring keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Groups, the current one included. Audio, where each frame is a group, has no use for it.
+    pub groups: usize,
+    /// Age of the oldest frame against the newest, by arrival.
+    pub age: Duration,
+    /// Sum of the payloads.
+    pub bytes: usize,
+}
+
+impl Retention {
+    /// The current group to join on, and the previous one for readers mid-way through it. 64 MiB is 25 s at 20 Mbit/s.
+    pub const VIDEO: Self = Self { groups: 2, age: Duration::from_secs(40), bytes: 64 << 20 };
+    /// As far back as a video group may reach, so that a reader can join both at one moment.
+    pub const AUDIO: Self = Self { groups: usize::MAX, age: Duration::from_secs(40), bytes: 4 << 20 };
+}
+
+/// Where a new reader starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// At the head of the newest group that is whole; at the next keyframe if there is none.
+    Group,
+    /// At the next keyframe that is pushed.
+    NextKeyframe,
+    /// At the oldest frame kept whose wall time is at or after this one.
+    At(WallTime),
+}
+
+/// What a reader gets.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// The next frame.
+    Frame(Arc<Frame>),
+    /// The reader was too slow: so many frames are gone. The next read starts a group.
+    Skipped(u64),
+    /// The producer ended and everything was read. Final.
+    Ended,
+}
+
+/// The shared ring. Cheap to clone; whoever holds it may push, so only a track's owner should.
+#[derive(Clone, Debug)]
+pub struct Ring {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    retention: Retention,
+    frames: VecDeque<Arc<Frame>>,
+    /// Sequence number of `frames[0]`; a frame's number is its position since the ring was made.
+    first: u64,
+    /// Sequence numbers of the keyframes still kept, oldest first.
+    groups: VecDeque<u64>,
+    bytes: usize,
+    ended: bool,
+    wakers: Vec<Waker>,
+}
+
+impl State {
+    fn next(&self) -> u64 {
+        self.first + self.frames.len() as u64
+    }
+
+    fn evict(&mut self, now: Instant) {
+        while self.is_over(now) {
+            let Some(frame) = self.frames.pop_front() else { return };
+            self.bytes -= frame.payload.len();
+            if self.groups.front() == Some(&self.first) {
+                self.groups.pop_front();
+            }
+            self.first += 1;
+        }
+        // What remains of a group whose keyframe is gone can only be read by those already in it.
+        debug_assert!(self.groups.front().is_none_or(|group| *group >= self.first));
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        if self.frames.len() <= 1 {
+            return false; // The newest frame always stays.
+        }
+        let Retention { groups, age, bytes } = self.retention;
+        let headless = self.groups.front().is_some_and(|group| *group > self.first);
+        self.bytes > bytes
+            || self.groups.len() > groups
+            || (headless && self.groups.len() >= groups)
+            || self.frames.front().is_some_and(|frame| now.saturating_duration_since(frame.arrived) > age)
+    }
+}
+
+impl Ring {
+    /// An empty ring.
+    pub fn new(retention: Retention) -> Self {
+        let state = State {
+            retention,
+            frames: VecDeque::new(),
+            first: 0,
+            groups: VecDeque::new(),
+            bytes: 0,
+            ended: false,
+            wakers: Vec::new(),
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Appends `frame`, evicts what is over the bounds and wakes the readers. Ignored after [`Ring::end`].
+    pub fn push(&self, frame: Frame) {
+        let wakers = {
+            let mut state = self.state.lock();
+            if state.ended {
+                return;
+            }
+            let now = frame.arrived;
+            if frame.keyframe {
+                let number = state.next();
+                state.groups.push_back(number);
+            }
+            state.bytes += frame.payload.len();
+            state.frames.push_back(Arc::new(frame));
+            state.evict(now);
+            std::mem::take(&mut state.wakers)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// No frame will follow: readers get the rest, then [`Read::Ended`].
+    pub fn end(&self) {
+        let wakers = {
+            let mut state = self.state.lock();
+            state.ended = true;
+            std::mem::take(&mut state.wakers)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether [`Ring::end`] was called.
+    pub fn is_ended(&self) -> bool {
+        self.state.lock().ended
+    }
+
+    /// The newest frame, if any.
+    pub fn newest(&self) -> Option<Arc<Frame>> {
+        self.state.lock().frames.back().cloned()
+    }
+
+    /// The keyframe of the newest whole group, if any.
+    pub fn newest_keyframe(&self) -> Option<Arc<Frame>> {
+        let state = self.state.lock();
+        let group = *state.groups.back()?;
+        state.frames.get(usize::try_from(group - state.first).ok()?).cloned()
+    }
+
+    /// A new reader.
+    pub fn reader(&self, join: Join) -> Reader {
+        let state = self.state.lock();
+        let (next, wants_keyframe) = match join {
+            Join::Group => match state.groups.back() {
+                Some(group) => (*group, false),
+                None => (state.next(), true),
+            },
+            Join::NextKeyframe => (state.next(), true),
+            Join::At(wall) => {
+                let older = state.frames.partition_point(|frame| frame.wall < wall);
+                (state.first + older as u64, false)
+            }
+        };
+        drop(state);
+        Reader { ring: self.clone(), next, wants_keyframe, skipped: 0 }
+    }
+}
+
+/// A cursor into a [`Ring`].
+#[derive(Debug)]
+pub struct Reader {
+    ring: Ring,
+    next: u64,
+    wants_keyframe: bool,
+    skipped: u64,
+}
+
+impl Reader {
+    /// The next thing to read, or `None` when the reader has caught up.
+    pub fn try_read(&mut self) -> Option<Read> {
+        let ring = self.ring.clone();
+        let mut state = ring.state.lock();
+        self.advance(&mut state)
+    }
+
+    /// The next thing to read; when there is none, the waker of `cx` is called once on the next push or end.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        let ring = self.ring.clone();
+        let mut state = ring.state.lock();
+        match self.advance(&mut state) {
+            Some(read) => Poll::Ready(read),
+            None => {
+                if !state.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    state.wakers.push(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Waits for the next thing to read.
+    pub async fn read(&mut self) -> Read {
+        poll_fn(|cx| self.poll_read(cx)).await
+    }
+
+    /// Blocks this thread for the next thing to read, `timeout` at most; `None` when it passed.
+    pub fn read_timeout(&mut self, timeout: Duration) -> Option<Read> {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut cx = Context::from_waker(&waker);
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Poll::Ready(read) = self.poll_read(&mut cx) {
+                return Some(read);
+            }
+            let left = deadline.checked_duration_since(Instant::now())?;
+            thread::park_timeout(left);
+        }
+    }
+
+    /// Frames between this reader and the newest.
+    pub fn backlog(&self) -> u64 {
+        self.ring.state.lock().next().saturating_sub(self.next)
+    }
+
+    fn advance(&mut self, state: &mut State) -> Option<Read> {
+        if self.next < state.first {
+            let target = state.groups.back().copied().unwrap_or_else(|| state.next());
+            self.wants_keyframe = state.groups.is_empty();
+            self.skipped += target - self.next;
+            self.next = target;
+        }
+        if self.skipped > 0 {
+            return Some(Read::Skipped(std::mem::take(&mut self.skipped)));
+        }
+        loop {
+            let offset = usize::try_from(self.next - state.first).expect("a ring holds less than usize frames");
+            let Some(frame) = state.frames.get(offset) else {
+                return state.ended.then_some(Read::Ended);
+            };
+            self.next += 1;
+            if self.wants_keyframe && !frame.keyframe {
+                continue;
+            }
+            self.wants_keyframe = false;
+            return Some(Read::Frame(frame.clone()));
+        }
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,123 @@
+//! A source: what one participant publishes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::feed::Feed;
+use crate::name::SourceName;
+use crate::time::{NodeClock, WallTime};
+
+/// How a source comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// RTMP or RTMPS.
+    Rtmp,
+    /// WebRTC by WHIP.
+    Whip,
+}
+
+impl Protocol {
+    /// The word of the API and the metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rtmp => "rtmp",
+            Self::Whip => "whip",
+        }
+    }
+}
+
+/// A participant's feed and the state of its publisher.
+#[derive(Debug)]
+pub struct Source {
+    name: SourceName,
+    clock: NodeClock,
+    epoch: WallTime,
+    feed: Arc<Feed>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    protocol: Protocol,
+    /// Counts publishers; a publication of an earlier number was taken over.
+    publisher: u64,
+    connected: bool,
+    /// The last frame, or the connect when there is none yet.
+    last_heard: Instant,
+}
+
+impl Source {
+    pub(crate) fn new(name: SourceName, clock: NodeClock, feed: Arc<Feed>, now: Instant) -> Arc<Self> {
+        let state = State { protocol: Protocol::Rtmp, publisher: 0, connected: false, last_heard: now };
+        Arc::new(Self { name, clock, epoch: clock.wall(now), feed, state: Mutex::new(state) })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &SourceName {
+        &self.name
+    }
+
+    /// Its tracks.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// When it began.
+    pub fn epoch(&self) -> WallTime {
+        self.epoch
+    }
+
+    /// The node's clock.
+    pub fn clock(&self) -> NodeClock {
+        self.clock
+    }
+
+    /// How the last publisher came in.
+    pub fn protocol(&self) -> Protocol {
+        self.state.lock().protocol
+    }
+
+    /// Whether a publisher is connected now; within the grace period it may not be.
+    pub fn is_connected(&self) -> bool {
+        self.state.lock().connected
+    }
+
+    pub(crate) fn may_be_taken(&self, now: Instant, grace: Duration) -> bool {
+        let state = self.state.lock();
+        !state.connected || now.saturating_duration_since(state.last_heard) > grace
+    }
+
+    pub(crate) fn is_abandoned(&self, now: Instant, grace: Duration) -> bool {
+        let state = self.state.lock();
+        !state.connected && now.saturating_duration_since(state.last_heard) > grace
+    }
+
+    /// A new publisher; the number it is known by.
+    pub(crate) fn connect(&self, protocol: Protocol, now: Instant) -> u64 {
+        let mut state = self.state.lock();
+        state.protocol = protocol;
+        state.publisher += 1;
+        state.connected = true;
+        state.last_heard = now;
+        state.publisher
+    }
+
+    /// Notes a frame of `publisher`; false when it was taken over.
+    pub(crate) fn hear(&self, publisher: u64, now: Instant) -> bool {
+        let mut state = self.state.lock();
+        let current = state.publisher == publisher;
+        if current {
+            state.last_heard = now;
+        }
+        current
+    }
+
+    pub(crate) fn disconnect(&self, publisher: u64) {
+        let mut state = self.state.lock();
+        if state.publisher == publisher {
+            state.connected = false;
+        }
+    }
+}

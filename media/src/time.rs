@@ -1,0 +1,214 @@
+//! Time: a track's clock, positions on it, and the node's wall clock. Every conversion between them is here.
+//!
+//! Nothing in this crate reads a clock: a driver takes `Instant::now()` and hands it in.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::ops::{Add, AddAssign, Neg, Sub};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Ticks per second of a track's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClockRate(NonZeroU32);
+
+impl ClockRate {
+    /// The clock of every video track (RFC 3551): 90 kHz.
+    pub const VIDEO: Self = Self::new(90_000).expect("not zero");
+    /// The clock of every Opus track (RFC 7587): 48 kHz, whatever the encoder was fed with.
+    pub const OPUS: Self = Self::new(48_000).expect("not zero");
+    /// Milliseconds, the unit of RTMP.
+    pub const MILLIS: Self = Self::new(1_000).expect("not zero");
+    /// Microseconds, the unit of the node's clock.
+    pub const MICROS: Self = Self::new(1_000_000).expect("not zero");
+
+    /// A clock of `hz` ticks per second; `None` for 0.
+    pub const fn new(hz: u32) -> Option<Self> {
+        match NonZeroU32::new(hz) {
+            Some(hz) => Some(Self(hz)),
+            None => None,
+        }
+    }
+
+    /// Ticks per second.
+    pub const fn hz(self) -> u32 {
+        self.0.get()
+    }
+
+    /// `duration` on this clock, rounded to the nearest tick.
+    pub fn ticks(self, duration: Duration) -> Ticks {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Ticks(micros).rescale(Self::MICROS, self)
+    }
+}
+
+/// A position or a distance on a track's clock. Which clock is known from the track, not from the value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticks(pub i64);
+
+impl Ticks {
+    /// The same time on another clock, rounded to the nearest tick.
+    pub fn rescale(self, from: ClockRate, to: ClockRate) -> Self {
+        if from == to {
+            return self;
+        }
+        let (from, to) = (i128::from(from.hz()), i128::from(to.hz()));
+        let scaled = (i128::from(self.0) * to + from / 2).div_euclid(from);
+        Self(i64::try_from(scaled).unwrap_or(if scaled < 0 { i64::MIN } else { i64::MAX }))
+    }
+
+    /// As microseconds of a clock of `rate`.
+    pub fn micros(self, rate: ClockRate) -> i64 {
+        self.rescale(rate, ClockRate::MICROS).0
+    }
+
+    /// As a length of time on a clock of `rate`; a negative one is zero.
+    pub fn duration(self, rate: ClockRate) -> Duration {
+        Duration::from_micros(u64::try_from(self.micros(rate)).unwrap_or(0))
+    }
+}
+
+impl Add for Ticks {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl AddAssign for Ticks {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sub for Ticks {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Neg for Ticks {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self(self.0.saturating_neg())
+    }
+}
+
+/// A moment on the node's wall clock: microseconds since the Unix epoch.
+///
+/// Prints as RFC 3339 with milliseconds, the form of EXT-X-PROGRAM-DATE-TIME.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WallTime(pub u64);
+
+/// Seconds from the NTP era (1900) to the Unix epoch (RFC 5905).
+const NTP_UNIX_OFFSET_SECS: u64 = 2_208_988_800;
+
+impl WallTime {
+    /// Microseconds since the Unix epoch.
+    pub const fn micros(self) -> u64 {
+        self.0
+    }
+
+    /// This moment shifted by `micros`, backwards when negative.
+    pub const fn offset_micros(self, micros: i64) -> Self {
+        Self(self.0.saturating_add_signed(micros))
+    }
+
+    /// Microseconds from `earlier` to this moment; negative when `earlier` is later.
+    pub fn micros_since(self, earlier: Self) -> i64 {
+        i64::try_from(i128::from(self.0) - i128::from(earlier.0)).unwrap_or(i64::MAX)
+    }
+
+    /// The 64-bit NTP timestamp (RFC 3550 §4) of RTCP sender reports and abs-capture-time.
+    pub const fn ntp(self) -> u64 {
+        let seconds = self.0 / 1_000_000 + NTP_UNIX_OFFSET_SECS;
+        let fraction = ((self.0 % 1_000_000) << 32) / 1_000_000;
+        (seconds << 32) | fraction
+    }
+
+    /// The moment of a 64-bit NTP timestamp; times before 1970 become the epoch.
+    pub const fn from_ntp(ntp: u64) -> Self {
+        let seconds = (ntp >> 32).saturating_sub(NTP_UNIX_OFFSET_SECS);
+        Self(seconds * 1_000_000 + (((ntp & 0xffff_ffff) * 1_000_000) >> 32))
+    }
+
+    /// As the standard library's type, for libraries that want it.
+    pub fn system_time(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_micros(self.0)
+    }
+}
+
+impl fmt::Display for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_rfc3339_millis(self.system_time()).fmt(f)
+    }
+}
+
+/// Maps the process's monotonic clock to wall time with one reading taken at start.
+///
+/// The operating system may step its clock; a program's timeline must not step with it, so it is read once.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeClock {
+    instant: Instant,
+    wall: WallTime,
+}
+
+impl NodeClock {
+    /// The clock on which `instant` and `system` were the same moment.
+    pub fn new(instant: Instant, system: SystemTime) -> Self {
+        let since_epoch = system.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { instant, wall: WallTime(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)) }
+    }
+
+    /// The wall time at `now`.
+    pub fn wall(&self, now: Instant) -> WallTime {
+        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        match now.checked_duration_since(self.instant) {
+            Some(later) => self.wall.offset_micros(micros(later)),
+            None => self.wall.offset_micros(-micros(self.instant - now)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rescaling_rounds_to_the_nearest_tick_and_keeps_the_sign() {
+        assert_eq!(Ticks(33).rescale(ClockRate::MILLIS, ClockRate::VIDEO), Ticks(2970));
+        assert_eq!(Ticks(-33).rescale(ClockRate::MILLIS, ClockRate::VIDEO), Ticks(-2970));
+        assert_eq!(Ticks(3003).rescale(ClockRate::VIDEO, ClockRate::MILLIS), Ticks(33));
+        let large = Ticks(i64::MAX);
+        assert_eq!(large.rescale(ClockRate::MILLIS, ClockRate::VIDEO), Ticks(i64::MAX));
+    }
+
+    #[test]
+    fn ninety_kilohertz_survives_microseconds_and_back() {
+        for ticks in [0, 1, 2999, 3003, 123_456_789, -7] {
+            let micros = Ticks(ticks).micros(ClockRate::VIDEO);
+            assert_eq!(Ticks(micros).rescale(ClockRate::MICROS, ClockRate::VIDEO), Ticks(ticks));
+        }
+    }
+
+    #[test]
+    fn ntp_round_trips_within_a_microsecond() {
+        let wall = WallTime(1_795_000_000_123_456);
+        let back = WallTime::from_ntp(wall.ntp());
+        assert!(back.micros_since(wall).abs() <= 1, "{back:?}");
+        assert_eq!(WallTime::from_ntp(0), WallTime(0));
+    }
+
+    #[test]
+    fn wall_time_prints_as_program_date_time() {
+        assert_eq!(WallTime(1_795_000_000_123_999).to_string(), "2026-11-18T11:06:40.123Z");
+    }
+
+    #[test]
+    fn the_node_clock_is_unmoved_by_later_readings() {
+        let start = Instant::now();
+        let clock = NodeClock::new(start, UNIX_EPOCH + Duration::from_secs(10));
+        assert_eq!(clock.wall(start + Duration::from_millis(5)), WallTime(10_005_000));
+        assert_eq!(clock.wall(start), WallTime(10_000_000));
+    }
+}

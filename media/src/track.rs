@@ -1,0 +1,160 @@
+//! A track: one ring of frames with what is known about them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::codec::{MediaKind, Parameters};
+use crate::frame::Frame;
+use crate::meter::{Measured, Meter};
+use crate::ring::{Join, Reader, Retention, Ring};
+use crate::time::{ClockRate, Ticks};
+
+/// Identifies a track within this process; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrackId(u64);
+
+impl TrackId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// One video or audio stream that can be read by many.
+///
+/// Its clock is fixed when it is made; its parameters may change with any keyframe.
+#[derive(Debug)]
+pub struct Track {
+    id: TrackId,
+    kind: MediaKind,
+    clock_rate: ClockRate,
+    ring: Ring,
+    live: Mutex<Live>,
+    keyframe_wanted: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Live {
+    parameters: Arc<Parameters>,
+    last_dts: Option<Ticks>,
+    meter: Meter,
+}
+
+impl Track {
+    /// A track whose first frames have `parameters`.
+    pub fn new(parameters: Arc<Parameters>) -> Self {
+        let clock_rate = parameters.clock_rate();
+        let retention = match parameters.kind() {
+            MediaKind::Video => Retention::VIDEO,
+            MediaKind::Audio => Retention::AUDIO,
+        };
+        Self {
+            id: TrackId::next(),
+            kind: parameters.kind(),
+            clock_rate,
+            ring: Ring::new(retention),
+            live: Mutex::new(Live { parameters, last_dts: None, meter: Meter::new(clock_rate) }),
+            keyframe_wanted: AtomicBool::new(false),
+        }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> TrackId {
+        self.id
+    }
+
+    /// Video or audio.
+    pub fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    /// Ticks per second of `dts` and `pts` of its frames.
+    pub fn clock_rate(&self) -> ClockRate {
+        self.clock_rate
+    }
+
+    /// The parameters in force now.
+    pub fn parameters(&self) -> Arc<Parameters> {
+        self.live.lock().parameters.clone()
+    }
+
+    /// Whether frames are shown in another order than sent: seen to be so, or declared by the encoder.
+    pub fn reorders(&self) -> bool {
+        let live = self.live.lock();
+        live.meter.reordered() || live.parameters.reorders() == Some(true)
+    }
+
+    /// Appends a frame. Decoding times that run backwards are held at the last one.
+    pub fn push(&self, mut frame: Frame) {
+        {
+            let mut live = self.live.lock();
+            if live.last_dts.is_some_and(|last| frame.dts < last) {
+                let last = live.last_dts.expect("just seen");
+                frame.pts += last - frame.dts;
+                frame.dts = last;
+            }
+            live.last_dts = Some(frame.dts);
+            if !Arc::ptr_eq(&live.parameters, &frame.parameters) {
+                live.parameters = frame.parameters.clone();
+            }
+            live.meter.observe(&frame);
+        }
+        self.ring.push(frame);
+    }
+
+    /// A new publisher continues this track: what was measured of the one before is forgotten.
+    pub fn restart(&self, parameters: Arc<Parameters>) {
+        let mut live = self.live.lock();
+        live.meter.restart();
+        live.parameters = parameters;
+    }
+
+    /// No frame will follow.
+    pub fn end(&self) {
+        self.ring.end();
+    }
+
+    /// Whether it ended.
+    pub fn is_ended(&self) -> bool {
+        self.ring.is_ended()
+    }
+
+    /// A new reader.
+    pub fn reader(&self, join: Join) -> Reader {
+        self.ring.reader(join)
+    }
+
+    /// The newest frame, if any.
+    pub fn newest(&self) -> Option<Arc<Frame>> {
+        self.ring.newest()
+    }
+
+    /// The keyframe that [`Join::Group`] would start on now.
+    pub fn newest_keyframe(&self) -> Option<Arc<Frame>> {
+        self.ring.newest_keyframe()
+    }
+
+    /// Rates and totals.
+    pub fn measured(&self, now: Instant) -> Measured {
+        self.live.lock().meter.measured(now)
+    }
+
+    /// A reader needs a keyframe. Whoever feeds the track may or may not be able to ask for one.
+    pub fn want_keyframe(&self) {
+        self.keyframe_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a keyframe was wanted since the last call.
+    pub fn take_keyframe_wanted(&self) -> bool {
+        self.keyframe_wanted.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Track {
+    fn drop(&mut self) {
+        self.ring.end(); // Readers hold the ring, not the track.
+    }
+}
