@@ -11,6 +11,7 @@
 pub mod clock;
 pub mod codec;
 pub mod feed;
+pub mod flv;
 pub mod frame;
 pub mod gate;
 pub mod hub;

@@ -1,8 +1,28 @@
-//! Codecs and their parameters.
+//! Codecs: what each stream must tell a decoder first, and the few header fields the rest of the program asks for.
+//!
+//! Nothing here decodes pictures or sound, and nothing here knows a transport. Every parser takes bytes from outside:
+//! none panics, and none allocates more than a small multiple of its input. Caps: 32 SPS, 32 VPS, 255 PPS, each at most
+//! 65 535 bytes (the length fields of `avcC` and `hvcC`), pictures up to 16384 × 16384.
+//!
+//! The canonical payload of a frame: H.264 and H.265 four-byte length-prefixed NAL units, AV1 open bitstream units with
+//! sizes and without temporal delimiters, VP8 and VP9 and Opus the bare frame, AAC the raw data block without ADTS.
+
+pub mod aac;
+pub mod av1;
+mod bits;
+pub mod h264;
+pub mod h265;
+pub mod nal;
+pub mod opus;
+pub mod vp8;
+pub mod vp9;
 
 use crate::time::ClockRate;
 
-/// Video or audio.
+/// The largest picture side that is believed.
+pub const LARGEST_SIDE: u32 = 16_384;
+
+/// What a track carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaKind {
     /// Pictures.
@@ -12,7 +32,7 @@ pub enum MediaKind {
 }
 
 impl MediaKind {
-    /// "video" or "audio".
+    /// `video` or `audio`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Video => "video",
@@ -21,7 +41,7 @@ impl MediaKind {
     }
 }
 
-/// What a payload is coded with.
+/// How a track is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Codec {
@@ -35,7 +55,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// The word of the API: "h264" …
+    /// The name in the API, logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::H264 => "h264",
@@ -51,34 +71,216 @@ impl Codec {
     /// Video or audio.
     pub const fn kind(self) -> MediaKind {
         match self {
+            Self::H264 | Self::H265 | Self::Vp8 | Self::Vp9 | Self::Av1 => MediaKind::Video,
             Self::Aac | Self::Opus => MediaKind::Audio,
-            _ => MediaKind::Video,
         }
     }
 }
 
-/// What a decoder must know before the first frame.
+impl std::fmt::Display for MediaKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl std::fmt::Display for Codec {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// How sample values become colours: code points of ITU-T H.273, 2 where nothing is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Colour {
+    /// `colour_primaries`.
+    pub primaries: u8,
+    /// `transfer_characteristics`.
+    pub transfer: u8,
+    /// `matrix_coeffs`.
+    pub matrix: u8,
+    /// 0–255 instead of 16–235.
+    pub full_range: bool,
+}
+
+impl Colour {
+    /// Nothing said but the range.
+    pub fn unspecified(full_range: bool) -> Self {
+        Self { primaries: 2, transfer: 2, matrix: 2, full_range }
+    }
+}
+
+/// What a decoder must know before the first frame; every frame carries an `Arc` of the one in force.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
 pub enum Parameters {
-    /// Opus.
-    Opus,
+    H264(h264::Parameters),
+    H265(h265::Parameters),
+    Vp8(vp8::Parameters),
+    Vp9(vp9::Parameters),
+    Av1(av1::Parameters),
+    Aac(aac::Parameters),
+    Opus(opus::Parameters),
 }
 
 impl Parameters {
-    /// The codec.
+    /// Which codec these belong to.
     pub fn codec(&self) -> Codec {
-        Codec::Opus
+        match self {
+            Self::H264(_) => Codec::H264,
+            Self::H265(_) => Codec::H265,
+            Self::Vp8(_) => Codec::Vp8,
+            Self::Vp9(_) => Codec::Vp9,
+            Self::Av1(_) => Codec::Av1,
+            Self::Aac(_) => Codec::Aac,
+            Self::Opus(_) => Codec::Opus,
+        }
     }
+
     /// Video or audio.
     pub fn kind(&self) -> MediaKind {
         self.codec().kind()
     }
-    /// Ticks per second.
+
+    /// 90 kHz for video, the sample rate for AAC, 48 kHz for Opus.
     pub fn clock_rate(&self) -> ClockRate {
-        ClockRate::OPUS
+        match self {
+            Self::Aac(aac) => ClockRate::new(aac.sample_rate).unwrap_or(ClockRate::OPUS),
+            Self::Opus(_) => ClockRate::OPUS,
+            _ => ClockRate::VIDEO,
+        }
     }
-    /// Whether frames are reordered, if declared.
+
+    /// Width and height in pixels as shown, where the parameters say so. VP9 from a configuration record alone does not.
+    pub fn resolution(&self) -> Option<(u32, u32)> {
+        let (width, height) = match self {
+            Self::H264(h264) => (h264.width, h264.height),
+            Self::H265(h265) => (h265.width, h265.height),
+            Self::Vp8(vp8) => (vp8.width, vp8.height),
+            Self::Vp9(vp9) => (vp9.width, vp9.height),
+            Self::Av1(av1) => (av1.width, av1.height),
+            Self::Aac(_) | Self::Opus(_) => return None,
+        };
+        (width > 0 && height > 0).then_some((width, height))
+    }
+
+    /// Frames per second, where the bitstream declares it.
+    pub fn frame_rate(&self) -> Option<f64> {
+        match self {
+            Self::H264(h264) => h264.frame_rate,
+            Self::H265(h265) => h265.frame_rate,
+            Self::Av1(av1) => av1.frame_rate,
+            _ => None,
+        }
+    }
+
+    /// Whether frames may be shown in another order than they are decoded in (B-frames): declared, declared impossible,
+    /// or unknown. VP8, VP9 and AV1 hide their reordering inside the bitstream, so it is always `Some(false)` there.
     pub fn reorders(&self) -> Option<bool> {
-        None
+        match self {
+            Self::H264(h264) => h264.max_reorder.map(|frames| frames > 0),
+            Self::H265(h265) => Some(h265.max_reorder > 0),
+            _ => Some(false),
+        }
     }
+
+    /// The profile as people say it, `High` or `Main 10` or `LC`.
+    pub fn profile_name(&self) -> Option<String> {
+        match self {
+            Self::H264(h264) => h264.profile_name().map(str::to_owned),
+            Self::H265(h265) => h265.profile_name().map(str::to_owned),
+            Self::Vp8(_) => None,
+            Self::Vp9(vp9) => Some(format!("Profile {}", vp9.profile)),
+            Self::Av1(av1) => av1.profile_name().map(str::to_owned),
+            Self::Aac(aac) => aac.profile_name().map(str::to_owned),
+            Self::Opus(_) => None,
+        }
+    }
+
+    /// The `codecs` parameter of RFC 6381: `avc1.64001f`, `hvc1.1.6.L93.B0`, `av01.0.04M.08`, `mp4a.40.2`, `opus`.
+    pub fn rfc6381(&self) -> String {
+        match self {
+            Self::H264(h264) => h264.rfc6381(),
+            Self::H265(h265) => h265.rfc6381(),
+            Self::Vp8(_) => "vp8".to_owned(),
+            Self::Vp9(vp9) => vp9.rfc6381(),
+            Self::Av1(av1) => av1.rfc6381(),
+            Self::Aac(aac) => format!("mp4a.40.{}", aac.object_type),
+            Self::Opus(_) => "opus".to_owned(),
+        }
+    }
+
+    /// Samples per second that come out of the decoder.
+    pub fn sample_rate(&self) -> Option<u32> {
+        match self {
+            Self::Aac(aac) => Some(aac.sample_rate),
+            Self::Opus(_) => Some(opus::SAMPLE_RATE),
+            _ => None,
+        }
+    }
+
+    /// Sound channels.
+    pub fn channels(&self) -> Option<u8> {
+        match self {
+            Self::Aac(aac) => Some(aac.channels),
+            Self::Opus(opus) => Some(opus.channels),
+            _ => None,
+        }
+    }
+}
+
+/// What was wrong with bytes from outside. Always the peer's fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The bytes end inside of a field.
+    #[error("{what} ends early")]
+    Truncated {
+        /// The structure.
+        what: &'static str,
+    },
+    /// A field holds what the specification, or a cap of ours, does not allow.
+    #[error("{what}: {field} is {value}, which is out of range")]
+    OutOfRange {
+        /// The structure.
+        what: &'static str,
+        /// The field.
+        field: &'static str,
+        /// What it held.
+        value: u64,
+    },
+    /// A valid choice that nothing here can carry.
+    #[error("{what}: {field} {value} is not supported")]
+    Unsupported {
+        /// The structure.
+        what: &'static str,
+        /// The field.
+        field: &'static str,
+        /// What it held.
+        value: u64,
+    },
+    /// Something that must be there is not.
+    #[error("{what} has no {field}")]
+    Missing {
+        /// The structure.
+        what: &'static str,
+        /// What it lacks.
+        field: &'static str,
+    },
+}
+
+/// A picture side within the cap, or the complaint.
+fn picture_side(what: &'static str, field: &'static str, pixels: u64) -> Result<u32, Malformed> {
+    match u32::try_from(pixels) {
+        Ok(side) if (1..=LARGEST_SIDE).contains(&side) => Ok(side),
+        _ => Err(Malformed::OutOfRange { what, field, value: pixels }),
+    }
+}
+
+/// `ticks_per_second / ticks_per_frame`, when it is a rate that a picture can have.
+fn frame_rate(ticks_per_second: u32, ticks_per_frame: u64) -> Option<f64> {
+    if ticks_per_frame == 0 {
+        return None;
+    }
+    let rate = f64::from(ticks_per_second) / ticks_per_frame as f64;
+    // Muxers write a 1 ms or 90 kHz time base into fields meant for the frame rate: no camera runs at those.
+    (0.1..=500.0).contains(&rate).then_some(rate)
 }

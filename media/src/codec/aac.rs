@@ -1,0 +1,275 @@
+//! AAC: AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) and the ADTS header (1.A.2.2).
+//!
+//! Canonical payload: one raw data block per frame, no ADTS.
+
+use super::Malformed;
+use super::bits::{BitReader, BitWriter};
+use bytes::Bytes;
+
+const CONFIG: &str = "AudioSpecificConfig";
+const ADTS: &str = "ADTS header";
+
+/// Real configurations have 2 to 64 bytes (a program config element with its comment is under 300).
+const LONGEST_CONFIG: usize = 1024;
+
+const SAMPLE_RATES: [u32; 13] =
+    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
+
+const LC: u8 = 2;
+const SBR: u8 = 5;
+const PS: u8 = 29;
+
+/// What a decoder must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// The audio object type that comes first: 2 LC, 5 SBR (HE-AAC), 29 PS (HE-AAC v2).
+    pub object_type: u8,
+    /// Samples per second that come out: twice the core's with SBR signalled.
+    pub sample_rate: u32,
+    /// Channels that come out: 2 with PS.
+    pub channels: u8,
+    /// Samples per packet at `sample_rate`: 1024 or 960, twice that with SBR doubling the rate.
+    pub frame_length: u32,
+    /// The AudioSpecificConfig these were read from.
+    pub asc: Bytes,
+}
+
+impl Parameters {
+    /// AAC-LC with up to eight channels. `Unsupported` for rates and channel counts without a short code.
+    pub fn low_complexity(sample_rate: u32, channels: u8) -> Result<Self, Malformed> {
+        let what = CONFIG;
+        let Some(index) = SAMPLE_RATES.iter().position(|&rate| rate == sample_rate) else {
+            return Err(Malformed::Unsupported { what, field: "sampling frequency", value: sample_rate.into() });
+        };
+        let configuration = match channels {
+            1..=6 => channels,
+            8 => 7,
+            _ => return Err(Malformed::Unsupported { what, field: "channel count", value: channels.into() }),
+        };
+        let mut writer = BitWriter::new();
+        writer.bits(LC.into(), 5);
+        writer.bits(index as u32, 4);
+        writer.bits(configuration.into(), 4);
+        writer.bits(0, 3); // 1024 samples, no core coder, no extension
+        let asc = Bytes::from(writer.finish());
+        Ok(Self { object_type: LC, sample_rate, channels, frame_length: 1024, asc })
+    }
+
+    /// From an AudioSpecificConfig; the bytes are kept.
+    pub fn from_asc(asc: &[u8]) -> Result<Self, Malformed> {
+        if asc.len() > LONGEST_CONFIG {
+            return Err(Malformed::OutOfRange { what: CONFIG, field: "length", value: asc.len() as u64 });
+        }
+        let mut reader = BitReader::new(CONFIG, asc);
+        let object_type = object_type(&mut reader)?;
+        let core_rate = sampling_frequency(&mut reader)?;
+        let configuration = reader.byte(4)?;
+        let mut extension_rate = None;
+        let mut parametric = object_type == PS;
+        let mut core = object_type;
+        if matches!(object_type, SBR | PS) {
+            extension_rate = Some(sampling_frequency(&mut reader)?);
+            core = self::object_type(&mut reader)?;
+        }
+        let general = General::parse(&mut reader, core, configuration)?;
+        if extension_rate.is_none() {
+            // The backward compatible signalling, behind what old decoders read. Its absence is not an error.
+            let (rate, ps) = sync_extension(&mut reader).unwrap_or_default();
+            (extension_rate, parametric) = (rate, ps);
+        }
+        let sample_rate = extension_rate.unwrap_or(core_rate);
+        let channels = if parametric { 2 } else { general.channels };
+        let doubled = sample_rate == core_rate * 2;
+        let frame_length = general.frame_length * if doubled { 2 } else { 1 };
+        Ok(Self { object_type, sample_rate, channels, frame_length, asc: Bytes::copy_from_slice(asc) })
+    }
+
+    /// `LC`, `HE-AAC`, `HE-AAC v2` and the rarer ones.
+    pub fn profile_name(&self) -> Option<&'static str> {
+        Some(match self.object_type {
+            1 => "Main",
+            LC => "LC",
+            3 => "SSR",
+            4 => "LTP",
+            SBR => "HE-AAC",
+            23 => "LD",
+            PS => "HE-AAC v2",
+            _ => return None,
+        })
+    }
+
+    /// Seven bytes of ADTS for a raw data block of `payload_length` bytes. `Unsupported` where ADTS cannot say it.
+    pub fn adts_header(&self, payload_length: usize) -> Result<[u8; 7], Malformed> {
+        let unsupported = |field, value| Malformed::Unsupported { what: ADTS, field, value };
+        let mut reader = BitReader::new(CONFIG, &self.asc);
+        let first = object_type(&mut reader)?;
+        let core_rate = sampling_frequency(&mut reader)?;
+        let configuration = reader.byte(4)?;
+        // SBR and PS ride inside of an LC stream.
+        let core = if matches!(first, SBR | PS) { LC } else { first };
+        if !(1..=4).contains(&core) {
+            return Err(unsupported("object type", core.into()));
+        }
+        let index = SAMPLE_RATES.iter().position(|&rate| rate == core_rate);
+        let index = index.ok_or(unsupported("sampling frequency", core_rate.into()))?;
+        let length = payload_length + 7;
+        if !(1..=7).contains(&configuration) || length >= 1 << 13 {
+            return Err(unsupported("frame length", length as u64));
+        }
+        let mut header = [0xff, 0xf1, 0, 0, 0, 0, 0xfc];
+        header[2] = (core - 1) << 6 | (index as u8) << 2 | configuration >> 2;
+        header[3] = configuration << 6 | (length >> 11) as u8;
+        header[4] = (length >> 3) as u8;
+        header[5] = (length << 5) as u8 | 0x1f;
+        Ok(header)
+    }
+}
+
+/// What an ADTS header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adts {
+    /// Of the core: 1 Main, 2 LC, 3 SSR, 4 LTP. SBR is never declared here.
+    pub object_type: u8,
+    /// Of the core.
+    pub sample_rate: u32,
+    /// 1 to 7; 0 leaves it to a program config element in the payload.
+    pub channel_configuration: u8,
+    /// 7, or 9 with a checksum.
+    pub header_length: usize,
+    /// Header and payload.
+    pub frame_length: usize,
+}
+
+impl Adts {
+    /// Reads the header of one frame; does not ask for the whole frame to be there.
+    pub fn parse(frame: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = BitReader::new(ADTS, frame);
+        if reader.bits(12)? != 0xfff {
+            return Err(Malformed::Missing { what: ADTS, field: "syncword" });
+        }
+        reader.skip(1)?; // ID: MPEG-4 or MPEG-2
+        let layer = reader.bits(2)?;
+        if layer != 0 {
+            return Err(Malformed::OutOfRange { what: ADTS, field: "layer", value: layer.into() });
+        }
+        let header_length = if reader.flag()? { 7 } else { 9 };
+        let object_type = reader.byte(2)? + 1;
+        let index = reader.bits(4)?;
+        let rate = SAMPLE_RATES.get(index as usize).copied();
+        let field = "sampling frequency index";
+        let sample_rate = rate.ok_or(Malformed::OutOfRange { what: ADTS, field, value: index.into() })?;
+        reader.skip(1)?; // private_bit
+        let channel_configuration = reader.byte(3)?;
+        reader.skip(4)?; // original_copy, home, two copyright bits
+        let frame_length = reader.bits(13)? as usize;
+        reader.skip(13)?; // buffer fullness, further data blocks
+        if frame_length < header_length {
+            return Err(Malformed::OutOfRange { what: ADTS, field: "frame length", value: frame_length as u64 });
+        }
+        Ok(Self { object_type, sample_rate, channel_configuration, header_length, frame_length })
+    }
+}
+
+fn object_type(reader: &mut BitReader<'_>) -> Result<u8, Malformed> {
+    match reader.byte(5)? {
+        31 => Ok(32 + reader.byte(6)?),
+        kind => Ok(kind),
+    }
+}
+
+fn sampling_frequency(reader: &mut BitReader<'_>) -> Result<u32, Malformed> {
+    let index = reader.bits(4)?;
+    let rate = match index {
+        15 => reader.bits(24)?,
+        _ => SAMPLE_RATES.get(index as usize).copied().unwrap_or(0),
+    };
+    if !(1..=192_000).contains(&rate) {
+        let value = if index == 15 { rate } else { index };
+        return Err(Malformed::OutOfRange { what: CONFIG, field: "sampling frequency", value: value.into() });
+    }
+    Ok(rate)
+}
+
+/// GASpecificConfig (4.4.1).
+struct General {
+    channels: u8,
+    frame_length: u32,
+}
+
+impl General {
+    fn parse(reader: &mut BitReader<'_>, core: u8, configuration: u8) -> Result<Self, Malformed> {
+        let low_delay = match core {
+            1..=4 => false,
+            23 => true,
+            _ => {
+                let field = "object type";
+                return Err(Malformed::Unsupported { what: CONFIG, field, value: core.into() });
+            }
+        };
+        let short = reader.flag()?;
+        let frame_length = match (low_delay, short) {
+            (false, false) => 1024,
+            (false, true) => 960,
+            (true, false) => 512,
+            (true, true) => 480,
+        };
+        if reader.flag()? {
+            reader.skip(14)?; // coreCoderDelay
+        }
+        let extension = reader.flag()?;
+        let channels = match configuration {
+            0 => program_config_channels(reader)?,
+            1..=6 => configuration,
+            7 | 12 | 14 => 8,
+            11 => 7,
+            _ => {
+                let field = "channelConfiguration";
+                return Err(Malformed::OutOfRange { what: CONFIG, field, value: configuration.into() });
+            }
+        };
+        if extension {
+            if low_delay {
+                reader.skip(3)?; // error resilience flags
+            }
+            reader.skip(1)?; // extensionFlag3
+        }
+        Ok(Self { channels, frame_length })
+    }
+}
+
+/// program_config_element (4.4.1.1): how many channels its elements carry.
+fn program_config_channels(reader: &mut BitReader<'_>) -> Result<u8, Malformed> {
+    reader.skip(4 + 2 + 4)?; // element_instance_tag, object_type, sampling_frequency_index
+    let [front, side, back] = [reader.bits(4)?, reader.bits(4)?, reader.bits(4)?];
+    let low_frequency = reader.bits(2)?;
+    let [data, coupling] = [reader.bits(3)?, reader.bits(4)?];
+    for mixdown_bits in [4, 4, 3] {
+        // Mono, stereo, matrix: each behind its flag.
+        if reader.flag()? {
+            reader.skip(mixdown_bits)?;
+        }
+    }
+    let mut channels = low_frequency;
+    for _ in 0..front + side + back {
+        channels += 1 + reader.bits(1)?; // is_cpe: a pair
+        reader.skip(4)?;
+    }
+    reader.skip((low_frequency * 4 + data * 4 + coupling * 5) as usize)?;
+    reader.align()?;
+    let comment = reader.bits(8)? as usize;
+    reader.skip(comment * 8)?;
+    match u8::try_from(channels) {
+        Ok(channels) if channels > 0 => Ok(channels),
+        _ => Err(Malformed::OutOfRange { what: CONFIG, field: "channels", value: channels.into() }),
+    }
+}
+
+/// The rate that SBR puts out, and whether PS makes it stereo. An error is the end of the bytes: nothing was signalled.
+fn sync_extension(reader: &mut BitReader<'_>) -> Result<(Option<u32>, bool), Malformed> {
+    if reader.bits(11)? != 0x2b7 || object_type(reader)? != SBR || !reader.flag()? {
+        return Ok((None, false));
+    }
+    let rate = sampling_frequency(reader)?;
+    let parametric = reader.remaining() >= 12 && reader.bits(11)? == 0x548 && reader.flag()?;
+    Ok((Some(rate), parametric))
+}

@@ -1,0 +1,269 @@
+//! H.264: NAL unit types, parameter sets and `avcC` (ISO/IEC 14496-10, 14496-15).
+//!
+//! Canonical payload: four-byte length-prefixed NAL units of one access unit, parameter sets outside of it.
+//! Slices are looked at for their type alone; nothing is decoded.
+
+mod sps;
+
+pub use super::nal::{NalRanges, from_annex_b, nal_ranges, nal_units, to_annex_b};
+pub use sps::Sps;
+pub(crate) use sps::video_signal_type;
+
+use super::bits::{BitReader, unescape_start};
+use super::{Colour, Malformed, nal};
+use bytes::{BufMut, Bytes, BytesMut};
+
+const NAL_SLICE: u8 = 1;
+const NAL_PARTITION_A: u8 = 2;
+const NAL_IDR: u8 = 5;
+const NAL_SPS: u8 = 7;
+const NAL_PPS: u8 = 8;
+const NAL_DELIMITER: u8 = 9;
+const NAL_SPS_EXTENSION: u8 = 13;
+
+/// `numOfSequenceParameterSets` has five bits and one count is kept free.
+const MOST_SPS: usize = 31;
+const MOST_PPS: usize = 255;
+
+/// `nal_unit_type`; 0 for an empty NAL unit.
+pub fn nal_type(nal: &[u8]) -> u8 {
+    nal.first().map_or(0, |header| header & 0x1f)
+}
+
+/// A slice of an instantaneous decoding refresh picture.
+pub fn is_idr(nal: &[u8]) -> bool {
+    nal_type(nal) == NAL_IDR
+}
+
+/// How a slice predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum SliceType {
+    P,
+    B,
+    I,
+    Sp,
+    Si,
+}
+
+/// The type of a slice (7.3.3), `None` for every other NAL unit. Allocates nothing.
+pub fn slice_type(nal: &[u8]) -> Option<SliceType> {
+    if !matches!(nal_type(nal), NAL_SLICE | NAL_PARTITION_A | NAL_IDR) {
+        return None;
+    }
+    // first_mb_in_slice is below 2²¹ and slice_type below 10: 41 + 7 bits at most.
+    let (start, filled) = unescape_start::<8>(&nal[1..]);
+    let mut reader = BitReader::new("H.264 slice header", &start[..filled]);
+    reader.ue().ok()?; // first_mb_in_slice
+    match reader.ue().ok()? {
+        0 | 5 => Some(SliceType::P),
+        1 | 6 => Some(SliceType::B),
+        2 | 7 => Some(SliceType::I),
+        3 | 8 => Some(SliceType::Sp),
+        4 | 9 => Some(SliceType::Si),
+        _ => None,
+    }
+}
+
+/// Whether decoding can start at this access unit: it holds an IDR slice.
+pub fn access_unit_is_keyframe(payload: &[u8]) -> bool {
+    nal_units(payload).any(is_idr)
+}
+
+/// Whether an access unit has a slice that predicts from two sides.
+pub fn access_unit_has_b_slice(payload: &[u8]) -> bool {
+    nal_units(payload).any(|nal| slice_type(nal) == Some(SliceType::B))
+}
+
+/// Takes delimiters and parameter sets out of an access unit. Without any the payload comes back untouched, and those in
+/// front of the picture are cut off without copying.
+///
+/// Parameter sets come out only as a usable whole, an SPS and a PPS; a lone one stays where it is, which every container
+/// of the canonical form allows, so that nothing a decoder needs is lost.
+pub fn strip_parameter_sets(payload: Bytes) -> (Bytes, Option<Parameters>) {
+    let (mut sps, mut pps, mut others) = (0, 0, 0);
+    for nal in nal_units(&payload) {
+        match nal_type(nal) {
+            NAL_SPS => sps += 1,
+            NAL_PPS => pps += 1,
+            NAL_DELIMITER => others += 1,
+            _ => {}
+        }
+    }
+    if sps + pps + others == 0 {
+        return (payload, None);
+    }
+    let parameters = (sps > 0 && pps > 0).then(|| Parameters::from_access_unit(&payload)).flatten();
+    let whole = parameters.is_some();
+    let stripped = nal::without(payload, |nal| match nal_type(nal) {
+        NAL_SPS | NAL_PPS | NAL_SPS_EXTENSION => whole,
+        kind => kind == NAL_DELIMITER,
+    });
+    (stripped, parameters)
+}
+
+/// The parameter sets of a stream, and what the first SPS says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameters {
+    /// Sequence parameter sets, NAL units without start code; at least one, at most 31.
+    pub sps: Vec<Bytes>,
+    /// Picture parameter sets, likewise; at least one, at most 255.
+    pub pps: Vec<Bytes>,
+    /// `profile_idc`.
+    pub profile_idc: u8,
+    /// The byte after it: `constraint_set0_flag` is its highest bit.
+    pub constraint_flags: u8,
+    /// `level_idc`, ten times the level.
+    pub level_idc: u8,
+    /// Pixels, after cropping.
+    pub width: u32,
+    /// Pixels, after cropping.
+    pub height: u32,
+    /// From the VUI's timing.
+    pub frame_rate: Option<f64>,
+    /// Frames of reordering: declared by the VUI, or 0 where profile or picture order count rule it out.
+    pub max_reorder: Option<u8>,
+    /// `max_num_ref_frames`.
+    pub max_num_ref_frames: u8,
+    /// Fields are possible.
+    pub interlaced: bool,
+    /// 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
+    pub chroma_format_idc: u8,
+    /// Bits per luma sample.
+    pub bit_depth_luma: u8,
+    /// Bits per chroma sample.
+    pub bit_depth_chroma: u8,
+    /// From the VUI.
+    pub colour: Option<Colour>,
+}
+
+impl Parameters {
+    /// From NAL units without start codes. The first SPS is the one that is read.
+    pub fn from_parameter_sets(sps: Vec<Bytes>, pps: Vec<Bytes>) -> Result<Self, Malformed> {
+        const WHAT: &str = "H.264 parameter sets";
+        check_sets(WHAT, "SPS", &sps, NAL_SPS, MOST_SPS)?;
+        check_sets(WHAT, "PPS", &pps, NAL_PPS, MOST_PPS)?;
+        let first = sps.first().ok_or(Malformed::Missing { what: WHAT, field: "SPS" })?;
+        let parsed = Sps::parse(first)?;
+        Ok(Self {
+            profile_idc: parsed.profile_idc,
+            constraint_flags: parsed.constraint_flags,
+            level_idc: parsed.level_idc,
+            width: parsed.width,
+            height: parsed.height,
+            frame_rate: parsed.frame_rate,
+            max_reorder: parsed.max_reorder,
+            max_num_ref_frames: parsed.max_num_ref_frames,
+            interlaced: parsed.interlaced,
+            chroma_format_idc: parsed.chroma_format_idc,
+            bit_depth_luma: parsed.bit_depth_luma,
+            bit_depth_chroma: parsed.bit_depth_chroma,
+            colour: parsed.colour,
+            sps,
+            pps,
+        })
+    }
+
+    /// From the SPS and PPS in an access unit of canonical form; `None` without a usable pair.
+    pub fn from_access_unit(payload: &Bytes) -> Option<Self> {
+        let of_type = |wanted, most| -> Vec<Bytes> {
+            let ranges = nal_ranges(payload).filter(|range| nal_type(&payload[range.clone()]) == wanted);
+            // Copied: a slice would keep the whole keyframe alive for as long as the parameters are in force.
+            ranges.take(most).map(|range| Bytes::copy_from_slice(&payload[range])).collect()
+        };
+        Self::from_parameter_sets(of_type(NAL_SPS, MOST_SPS), of_type(NAL_PPS, MOST_PPS)).ok()
+    }
+
+    /// From an `AVCDecoderConfigurationRecord`, with the size in bytes of the NAL unit lengths that belong to it.
+    pub fn from_avcc(record: &[u8]) -> Result<(Self, usize), Malformed> {
+        const WHAT: &str = "avcC";
+        let mut reader = BitReader::new(WHAT, record);
+        let version = reader.bits(8)?;
+        if version != 1 {
+            return Err(Malformed::Unsupported { what: WHAT, field: "configurationVersion", value: version.into() });
+        }
+        reader.skip(24 + 6)?; // profile, compatibility, level: the SPS repeats them
+        let length_size = reader.bits(2)? as usize + 1;
+        reader.skip(3)?;
+        let sps_count = reader.bits(5)?;
+        let sps = nal::sets(&mut reader, record, sps_count)?;
+        let pps_count = reader.bits(8)?;
+        let pps = nal::sets(&mut reader, record, pps_count)?;
+        Ok((Self::from_parameter_sets(sps, pps)?, length_size))
+    }
+
+    /// The `AVCDecoderConfigurationRecord` of the canonical form: lengths of four bytes.
+    pub fn avcc(&self) -> Bytes {
+        let mut record = BytesMut::new();
+        record.put_slice(&[1, self.profile_idc, self.constraint_flags, self.level_idc, 0xff]);
+        record.put_u8(0xe0 | self.sps.len() as u8);
+        self.sps.iter().for_each(|set| nal::put_set(&mut record, set));
+        record.put_u8(self.pps.len() as u8);
+        self.pps.iter().for_each(|set| nal::put_set(&mut record, set));
+        if matches!(self.profile_idc, 100 | 110 | 122 | 144 | 244) {
+            record.put_u8(0xfc | self.chroma_format_idc);
+            record.put_u8(0xf8 | (self.bit_depth_luma - 8));
+            record.put_u8(0xf8 | (self.bit_depth_chroma - 8));
+            record.put_u8(0); // no SPS extensions
+        }
+        record.freeze()
+    }
+
+    /// The parameter sets as an access unit prefix in canonical form, for whoever sends them in band.
+    pub fn in_band(&self) -> Bytes {
+        nal::join(self.sps.iter().chain(&self.pps).map(|set| &set[..]))
+    }
+
+    /// The same parameters with "no picture is reordered" declared in each SPS, everything else bit-exact. Right only for
+    /// streams without B-frames. An SPS that cannot be read stays as it is.
+    pub fn without_reordering(&self) -> Self {
+        let rewrite = |set: &Bytes| sps::without_reordering(set).map_or_else(|_| set.clone(), Bytes::from);
+        let sps = self.sps.iter().map(rewrite).collect();
+        Self::from_parameter_sets(sps, self.pps.clone()).unwrap_or_else(|_| self.clone())
+    }
+
+    /// Whether the SPS says in so many words that decoders need not wait: nothing is gained by rewriting it.
+    pub fn declares_no_reordering(&self) -> bool {
+        self.sps.iter().all(|set| {
+            Sps::parse(set).is_ok_and(|sps| sps.max_dec_frame_buffering.is_some() && sps.max_reorder == Some(0))
+        })
+    }
+
+    /// `avc1.PPCCLL`, lower case.
+    pub fn rfc6381(&self) -> String {
+        format!("avc1.{:02x}{:02x}{:02x}", self.profile_idc, self.constraint_flags, self.level_idc)
+    }
+
+    /// The profile's name (A.2).
+    pub fn profile_name(&self) -> Option<&'static str> {
+        let set = |number: u8| self.constraint_flags & 0x80 >> number != 0;
+        Some(match self.profile_idc {
+            66 if set(1) => "Constrained Baseline",
+            66 => "Baseline",
+            77 => "Main",
+            88 => "Extended",
+            100 if set(4) && set(5) => "Constrained High",
+            100 if set(4) => "Progressive High",
+            100 => "High",
+            110 if set(3) => "High 10 Intra",
+            110 => "High 10",
+            122 if set(3) => "High 4:2:2 Intra",
+            122 => "High 4:2:2",
+            244 if set(3) => "High 4:4:4 Intra",
+            244 => "High 4:4:4 Predictive",
+            44 => "CAVLC 4:4:4 Intra",
+            _ => return None,
+        })
+    }
+}
+
+fn check_sets(what: &'static str, field: &'static str, sets: &[Bytes], kind: u8, most: usize) -> Result<(), Malformed> {
+    if sets.is_empty() {
+        return Err(Malformed::Missing { what, field });
+    }
+    nal::check_sets(what, field, sets, most)?;
+    match sets.iter().map(|set| nal_type(set)).find(|&found| found != kind) {
+        Some(found) => Err(Malformed::OutOfRange { what, field: "nal_unit_type", value: found.into() }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,269 @@
+//! The H.265 sequence parameter set (7.3.2.2), up to the timing in its VUI (E.2.1).
+
+use crate::codec::bits::{BitReader, unescape};
+use crate::codec::h264::video_signal_type;
+use crate::codec::{Colour, Malformed, frame_rate, picture_side};
+
+const WHAT: &str = "H.265 SPS";
+
+/// `profile_tier_level()` without the sub-layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProfileTierLevel {
+    /// `general_profile_space`.
+    pub profile_space: u8,
+    /// `general_tier_flag`.
+    pub high_tier: bool,
+    /// `general_profile_idc`.
+    pub profile_idc: u8,
+    /// `general_profile_compatibility_flag[0]` is the highest bit.
+    pub compatibility_flags: u32,
+    /// The 48 bits from `general_progressive_source_flag` on.
+    pub constraint_flags: [u8; 6],
+    /// `general_level_idc`, thirty times the level.
+    pub level_idc: u8,
+}
+
+impl ProfileTierLevel {
+    pub(super) fn parse(reader: &mut BitReader<'_>) -> Result<Self, Malformed> {
+        let profile_space = reader.byte(2)?;
+        let high_tier = reader.flag()?;
+        let profile_idc = reader.byte(5)?;
+        let compatibility_flags = reader.bits(32)?;
+        let mut constraint_flags = [0; 6];
+        for byte in &mut constraint_flags {
+            *byte = reader.byte(8)?;
+        }
+        let level_idc = reader.byte(8)?;
+        Ok(Self { profile_space, high_tier, profile_idc, compatibility_flags, constraint_flags, level_idc })
+    }
+}
+
+/// The fields of a sequence parameter set that somebody asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sps {
+    /// Profile, tier and level.
+    pub profile: ProfileTierLevel,
+    /// `sps_max_sub_layers_minus1 + 1`.
+    pub temporal_layers: u8,
+    /// `sps_temporal_id_nesting_flag`.
+    pub temporal_id_nested: bool,
+    /// 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
+    pub chroma_format_idc: u8,
+    /// Bits per luma sample.
+    pub bit_depth_luma: u8,
+    /// Bits per chroma sample.
+    pub bit_depth_chroma: u8,
+    /// Pixels, inside the conformance window.
+    pub width: u32,
+    /// Pixels, inside the conformance window.
+    pub height: u32,
+    /// `sps_max_num_reorder_pics` of the highest sub-layer.
+    pub max_reorder: u8,
+    /// From the VUI's timing.
+    pub frame_rate: Option<f64>,
+    /// From the VUI.
+    pub colour: Option<Colour>,
+}
+
+impl Sps {
+    /// Reads a NAL unit of type 33, both header bytes and emulation prevention included.
+    pub fn parse(nal: &[u8]) -> Result<Self, Malformed> {
+        let payload = nal.get(2..).ok_or(Malformed::Truncated { what: WHAT })?;
+        if super::nal_type(nal) != super::NAL_SPS {
+            let value = super::nal_type(nal).into();
+            return Err(Malformed::OutOfRange { what: WHAT, field: "nal_unit_type", value });
+        }
+        if nal.len() > usize::from(u16::MAX) {
+            return Err(Malformed::OutOfRange { what: WHAT, field: "length", value: nal.len() as u64 });
+        }
+        let rbsp = unescape(payload);
+        let reader = &mut BitReader::new(WHAT, &rbsp);
+        reader.skip(4)?; // sps_video_parameter_set_id
+        let sub_layers = reader.byte(3)?;
+        if sub_layers > 6 {
+            let value = sub_layers.into();
+            return Err(Malformed::OutOfRange { what: WHAT, field: "sps_max_sub_layers_minus1", value });
+        }
+        let temporal_id_nested = reader.flag()?;
+        let profile = ProfileTierLevel::parse(reader)?;
+        skip_sub_layers(reader, sub_layers)?;
+        reader.ue_up_to("sps_seq_parameter_set_id", 15)?;
+        let chroma_format_idc = reader.ue_up_to("chroma_format_idc", 3)? as u8;
+        let separate_planes = chroma_format_idc == 3 && reader.flag()?;
+        let (width, height) = picture_size(reader, if separate_planes { 0 } else { chroma_format_idc })?;
+        let bit_depth_luma = reader.ue_up_to("bit_depth_luma_minus8", 8)? as u8 + 8;
+        let bit_depth_chroma = reader.ue_up_to("bit_depth_chroma_minus8", 8)? as u8 + 8;
+        let picture_order_count_bits = reader.ue_up_to("log2_max_pic_order_cnt_lsb_minus4", 12)? as usize + 4;
+        let max_reorder = max_reorder(reader, sub_layers)?;
+        skip_coding_tools(reader)?;
+        skip_reference_picture_sets(reader, picture_order_count_bits)?;
+        reader.skip(2)?; // sps_temporal_mvp_enabled_flag, strong_intra_smoothing_enabled_flag
+        let vui = if reader.flag()? { Vui::parse(reader)? } else { Vui::default() };
+        Ok(Self {
+            profile,
+            temporal_layers: sub_layers + 1,
+            temporal_id_nested,
+            chroma_format_idc,
+            bit_depth_luma,
+            bit_depth_chroma,
+            width,
+            height,
+            max_reorder,
+            frame_rate: vui.frame_rate,
+            colour: vui.colour,
+        })
+    }
+}
+
+fn skip_sub_layers(reader: &mut BitReader<'_>, sub_layers: u8) -> Result<(), Malformed> {
+    if sub_layers == 0 {
+        return Ok(());
+    }
+    let mut bits = 0;
+    for layer in 0..8 {
+        let (profile_present, level_present) = (reader.flag()?, reader.flag()?);
+        if layer < sub_layers {
+            bits += usize::from(profile_present) * 88 + usize::from(level_present) * 8;
+        }
+    }
+    reader.skip(bits)
+}
+
+fn picture_size(reader: &mut BitReader<'_>, chroma_array_type: u8) -> Result<(u32, u32), Malformed> {
+    let (mut width, mut height) = (u64::from(reader.ue()?), u64::from(reader.ue()?));
+    if reader.flag()? {
+        let [left, right, top, bottom] = [reader.ue()?, reader.ue()?, reader.ue()?, reader.ue()?].map(u64::from);
+        let (unit_x, unit_y) = match chroma_array_type {
+            1 => (2, 2),
+            2 => (2, 1),
+            _ => (1, 1),
+        };
+        width = width.saturating_sub(unit_x * (left + right));
+        height = height.saturating_sub(unit_y * (top + bottom));
+    }
+    Ok((picture_side(WHAT, "width", width)?, picture_side(WHAT, "height", height)?))
+}
+
+fn max_reorder(reader: &mut BitReader<'_>, sub_layers: u8) -> Result<u8, Malformed> {
+    let each_layer = reader.flag()?; // sps_sub_layer_ordering_info_present_flag
+    let mut reorder = 0;
+    for _ in 0..if each_layer { sub_layers + 1 } else { 1 } {
+        reader.ue_up_to("sps_max_dec_pic_buffering_minus1", 15)?;
+        reorder = reader.ue_up_to("sps_max_num_reorder_pics", 15)? as u8;
+        reader.ue()?; // sps_max_latency_increase_plus1
+    }
+    Ok(reorder)
+}
+
+fn skip_coding_tools(reader: &mut BitReader<'_>) -> Result<(), Malformed> {
+    for _ in 0..6 {
+        reader.ue()?; // sizes of coding and transform blocks, depths of transform hierarchies
+    }
+    if reader.flag()? && reader.flag()? {
+        skip_scaling_lists(reader)?;
+    }
+    reader.skip(2)?; // amp_enabled_flag, sample_adaptive_offset_enabled_flag
+    if reader.flag()? {
+        reader.skip(8)?; // pcm sample bit depths
+        reader.ue()?; // log2_min_pcm_luma_coding_block_size_minus3
+        reader.ue()?; // log2_diff_max_min_pcm_luma_coding_block_size
+        reader.flag()?; // pcm_loop_filter_disabled_flag
+    }
+    Ok(())
+}
+
+/// scaling_list_data() (7.3.4). The chroma lists of 32 × 32 blocks are never coded here, not even for 4:4:4.
+fn skip_scaling_lists(reader: &mut BitReader<'_>) -> Result<(), Malformed> {
+    for size in 0..4u32 {
+        for _ in (0..6).step_by(if size == 3 { 3 } else { 1 }) {
+            if !reader.flag()? {
+                reader.ue_up_to("scaling_list_pred_matrix_id_delta", 5)?;
+                continue;
+            }
+            if size > 1 {
+                reader.se()?; // scaling_list_dc_coef_minus8
+            }
+            for _ in 0..64.min(1 << (4 + 2 * size)) {
+                reader.se()?; // scaling_list_delta_coef
+            }
+        }
+    }
+    Ok(())
+}
+
+fn skip_reference_picture_sets(reader: &mut BitReader<'_>, picture_order_count_bits: usize) -> Result<(), Malformed> {
+    let mut pictures = 0; // NumDeltaPocs of the set before
+    for set in 0..reader.ue_up_to("num_short_term_ref_pic_sets", 64)? {
+        pictures = skip_short_term_set(reader, set > 0, pictures)?;
+    }
+    if reader.flag()? {
+        let long_term = reader.ue_up_to("num_long_term_ref_pics_sps", 32)? as usize;
+        reader.skip(long_term * (picture_order_count_bits + 1))?;
+    }
+    Ok(())
+}
+
+/// st_ref_pic_set() (7.3.7); gives its NumDeltaPocs.
+fn skip_short_term_set(reader: &mut BitReader<'_>, has_previous: bool, previous: u32) -> Result<u32, Malformed> {
+    let mut pictures = 0;
+    if has_previous && reader.flag()? {
+        reader.flag()?; // delta_rps_sign
+        reader.ue_up_to("abs_delta_rps_minus1", 1 << 15)?;
+        for _ in 0..=previous {
+            let used_by_current = reader.flag()?;
+            pictures += u32::from(used_by_current || reader.flag()?);
+        }
+    } else {
+        pictures = reader.ue_up_to("num_negative_pics", 16)? + reader.ue_up_to("num_positive_pics", 16)?;
+        for _ in 0..pictures {
+            reader.ue_up_to("delta_poc_minus1", 1 << 15)?;
+            reader.flag()?; // used_by_curr_pic_flag
+        }
+    }
+    if pictures > 16 {
+        return Err(Malformed::OutOfRange { what: WHAT, field: "NumDeltaPocs", value: pictures.into() });
+    }
+    Ok(pictures)
+}
+
+#[derive(Default)]
+struct Vui {
+    frame_rate: Option<f64>,
+    colour: Option<Colour>,
+}
+
+impl Vui {
+    /// Ends after the timing: nobody asks for what comes behind it.
+    fn parse(reader: &mut BitReader<'_>) -> Result<Self, Malformed> {
+        let mut vui = Self::default();
+        // aspect_ratio_idc 255 is EXTENDED_SAR: width and height follow.
+        if reader.flag()? && reader.bits(8)? == 255 {
+            reader.skip(32)?;
+        }
+        if reader.flag()? {
+            reader.flag()?; // overscan_appropriate_flag
+        }
+        if reader.flag()? {
+            vui.colour = Some(video_signal_type(reader)?);
+        }
+        if reader.flag()? {
+            reader.ue()?; // chroma_sample_loc_type_top_field
+            reader.ue()?; // chroma_sample_loc_type_bottom_field
+        }
+        reader.flag()?; // neutral_chroma_indication_flag
+        let fields = reader.flag()?;
+        reader.flag()?; // frame_field_info_present_flag
+        if reader.flag()? {
+            for _ in 0..4 {
+                reader.ue()?; // default display window: a hint that players leave alone
+            }
+        }
+        if reader.flag()? {
+            let units_in_tick = u64::from(reader.bits(32)?);
+            let time_scale = reader.bits(32)?;
+            // field_seq_flag: a picture is a field, and two are a frame.
+            vui.frame_rate = frame_rate(time_scale, units_in_tick * if fields { 2 } else { 1 });
+        }
+        Ok(vui)
+    }
+}

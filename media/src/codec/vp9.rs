@@ -1,0 +1,167 @@
+//! VP9: the start of the uncompressed header (bitstream specification 6.2) and `vpcC` (VP codec ISO media binding).
+
+use super::bits::BitReader;
+use super::{Colour, Malformed, picture_side};
+use bytes::{BufMut, Bytes, BytesMut};
+
+const WHAT: &str = "VP9 frame";
+const RECORD: &str = "vpcC";
+
+/// What a key frame, or a `vpcC`, says of the pictures that follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// 0 to 3.
+    pub profile: u8,
+    /// Ten times the level. From a key frame: the lowest that its size fits in at 30 frames per second.
+    pub level: u8,
+    /// 8, 10 or 12.
+    pub bit_depth: u8,
+    /// As in `vpcC`: 0 4:2:0 vertical, 1 4:2:0 colocated, 2 4:2:2, 3 4:4:4; 4:4:0 has no number and is 1.
+    pub chroma_subsampling: u8,
+    /// Range and matrix; VP9 frames know no primaries and transfer.
+    pub colour: Colour,
+    /// Pixels; 0 where only a `vpcC` was seen, which does not say.
+    pub width: u32,
+    /// Pixels; 0 where only a `vpcC` was seen.
+    pub height: u32,
+}
+
+impl Parameters {
+    /// From a key frame (of a superframe, its first frame); `Missing` for any other.
+    pub fn from_keyframe(frame: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = BitReader::new(WHAT, frame);
+        let header = FrameHeader::parse(&mut reader)?;
+        if !header.keyframe {
+            return Err(Malformed::Missing { what: WHAT, field: "key frame header" });
+        }
+        if reader.bits(24)? != 0x49_83_42 {
+            return Err(Malformed::Missing { what: WHAT, field: "sync code" });
+        }
+        let (bit_depth, chroma_subsampling, colour) = colour_config(&mut reader, header.profile)?;
+        let width = picture_side(WHAT, "width", u64::from(reader.bits(16)?) + 1)?;
+        let height = picture_side(WHAT, "height", u64::from(reader.bits(16)?) + 1)?;
+        let level = lowest_level(width, height);
+        Ok(Self { profile: header.profile, level, bit_depth, chroma_subsampling, colour, width, height })
+    }
+
+    /// From a `VPCodecConfigurationRecord`, with or without the box's version and flags in front. Size is unknown.
+    pub fn from_vpcc(record: &[u8]) -> Result<Self, Malformed> {
+        // A record cannot begin so: its bit depth would be 0.
+        let record = record.strip_prefix(&[1, 0, 0, 0]).unwrap_or(record);
+        let mut reader = BitReader::new(RECORD, record);
+        let profile = reader.byte(8)?;
+        let level = reader.byte(8)?;
+        let bit_depth = reader.byte(4)?;
+        let chroma_subsampling = reader.byte(3)?;
+        let full_range = reader.flag()?;
+        let (primaries, transfer, matrix) = (reader.byte(8)?, reader.byte(8)?, reader.byte(8)?);
+        if profile > 3 {
+            return Err(Malformed::OutOfRange { what: RECORD, field: "profile", value: profile.into() });
+        }
+        if !matches!(bit_depth, 8 | 10 | 12) {
+            return Err(Malformed::OutOfRange { what: RECORD, field: "bitDepth", value: bit_depth.into() });
+        }
+        let colour = Colour { primaries, transfer, matrix, full_range };
+        Ok(Self { profile, level, bit_depth, chroma_subsampling, colour, width: 0, height: 0 })
+    }
+
+    /// The `VPCodecConfigurationRecord`, without the box's version and flags.
+    pub fn vpcc(&self) -> Bytes {
+        let mut record = BytesMut::with_capacity(8);
+        record.put_slice(&[self.profile, self.level]);
+        record.put_u8(self.bit_depth << 4 | self.chroma_subsampling << 1 | u8::from(self.colour.full_range));
+        record.put_slice(&[self.colour.primaries, self.colour.transfer, self.colour.matrix]);
+        record.put_u16(0); // codecInitializationDataSize
+        record.freeze()
+    }
+
+    /// `vp09.PP.LL.DD`.
+    pub fn rfc6381(&self) -> String {
+        format!("vp09.{:02}.{:02}.{:02}", self.profile, self.level, self.bit_depth)
+    }
+}
+
+/// Whether decoding can start at this frame.
+pub fn is_keyframe(frame: &[u8]) -> bool {
+    FrameHeader::parse(&mut BitReader::new(WHAT, frame)).is_ok_and(|header| header.keyframe)
+}
+
+struct FrameHeader {
+    profile: u8,
+    keyframe: bool,
+}
+
+impl FrameHeader {
+    fn parse(reader: &mut BitReader<'_>) -> Result<Self, Malformed> {
+        let marker = reader.bits(2)?;
+        if marker != 2 {
+            return Err(Malformed::OutOfRange { what: WHAT, field: "frame_marker", value: marker.into() });
+        }
+        let profile = reader.byte(1)? | reader.byte(1)? << 1;
+        if profile == 3 && reader.flag()? {
+            return Err(Malformed::Unsupported { what: WHAT, field: "profile", value: 4 });
+        }
+        if reader.flag()? {
+            return Ok(Self { profile, keyframe: false }); // show_existing_frame
+        }
+        let keyframe = !reader.flag()?;
+        reader.skip(2)?; // show_frame, error_resilient_mode
+        Ok(Self { profile, keyframe })
+    }
+}
+
+fn colour_config(reader: &mut BitReader<'_>, profile: u8) -> Result<(u8, u8, Colour), Malformed> {
+    const RGB: u32 = 7;
+    let bit_depth = match profile >= 2 {
+        true if reader.flag()? => 12,
+        true => 10,
+        false => 8,
+    };
+    let space = reader.bits(3)?;
+    let mut colour = Colour::unspecified(true);
+    let subsampled = profile & 1 == 1;
+    if space == RGB {
+        colour.matrix = 0;
+        if subsampled {
+            reader.flag()?; // reserved
+        }
+        return Ok((bit_depth, 3, colour));
+    }
+    // CS_BT_601, CS_BT_709, CS_SMPTE_170, CS_SMPTE_240, CS_BT_2020 as code points of H.273.
+    colour.matrix = [2, 5, 1, 6, 7, 9, 2][space as usize];
+    colour.full_range = reader.flag()?;
+    let chroma = if subsampled {
+        let chroma = match (reader.flag()?, reader.flag()?) {
+            (true, false) => 2,
+            (false, false) => 3,
+            _ => 1,
+        };
+        reader.flag()?; // reserved
+        chroma
+    } else {
+        1
+    };
+    Ok((bit_depth, chroma, colour))
+}
+
+/// Ten times the lowest level (Annex A) whose luma sample rate and picture size hold this size at 30 per second.
+fn lowest_level(width: u32, height: u32) -> u8 {
+    const LEVELS: [(u8, u64, u64); 14] = [
+        (10, 829_440, 36_864),
+        (11, 2_764_800, 73_728),
+        (20, 4_608_000, 122_880),
+        (21, 9_216_000, 245_760),
+        (30, 20_736_000, 552_960),
+        (31, 36_864_000, 983_040),
+        (40, 83_558_400, 2_228_224),
+        (41, 160_432_128, 2_228_224),
+        (50, 311_951_360, 8_912_896),
+        (51, 588_251_136, 8_912_896),
+        (52, 1_176_502_272, 8_912_896),
+        (60, 1_176_502_272, 35_651_584),
+        (61, 2_353_004_544, 35_651_584),
+        (62, 4_706_009_088, 35_651_584),
+    ];
+    let size = u64::from(width) * u64::from(height);
+    LEVELS.iter().find(|&&(_, rate, largest)| size <= largest && size * 30 <= rate).map_or(62, |level| level.0)
+}

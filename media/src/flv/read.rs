@@ -1,0 +1,325 @@
+//! Tag bodies to configurations and frames.
+
+use super::*;
+use crate::codec::{MediaKind, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
+use bytes::Bytes;
+
+/// What a video message says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum VideoTag {
+    /// What the decoder must know from here on. May repeat what is in force.
+    Config(Parameters),
+    /// One access unit in canonical form.
+    Frame {
+        /// Decoding can start here, as the bitstream says (the tag's own claim is wrong for some encoders).
+        keyframe: bool,
+        /// Presentation minus decoding time.
+        composition_ms: i32,
+        /// A slice of the body.
+        payload: Bytes,
+    },
+    /// No more frames until the next configuration.
+    EndOfSequence,
+    /// Nothing for a track.
+    Ignored(Ignored),
+}
+
+/// What an audio message says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AudioTag {
+    /// What the decoder must know from here on. May repeat what is in force.
+    Config(Parameters),
+    /// One packet.
+    Frame {
+        /// A slice of the body.
+        payload: Bytes,
+    },
+    /// No more packets until the next configuration.
+    EndOfSequence,
+    /// Nothing for a track.
+    Ignored(Ignored),
+}
+
+/// Why a tag says nothing for a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ignored {
+    /// A message or packet without payload.
+    Empty,
+    /// Colour information for HDR, which the bitstream repeats.
+    Metadata,
+    /// A seek command, or what else is not a frame.
+    Command,
+    /// A message with tracks other than 0 alone.
+    OtherTrack,
+    /// The order of loudspeakers, which the codec's configuration repeats.
+    ChannelOrder,
+    /// A packet type that the specification leaves open.
+    UnknownPacketType(u8),
+}
+
+impl Ignored {
+    /// The reason in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Metadata => "metadata",
+            Self::Command => "command",
+            Self::OtherTrack => "other_track",
+            Self::ChannelOrder => "channel_order",
+            Self::UnknownPacketType(_) => "unknown_packet_type",
+        }
+    }
+}
+
+/// Reads the tags of one publication.
+#[derive(Clone, Debug, Default)]
+pub struct Reader {
+    video: Option<VideoFraming>,
+    other_tracks: u64,
+}
+
+/// What frames of the configured codec look like.
+#[derive(Clone, Copy, Debug)]
+struct VideoFraming {
+    codec: Codec,
+    length_size: usize,
+}
+
+/// A packet out of an enhanced header: what it is, of which codec, and what is left of the body.
+struct Packet {
+    kind: u8,
+    codec: Codec,
+    body: Bytes,
+}
+
+const VIDEO: &str = "FLV video tag";
+const AUDIO: &str = "FLV audio tag";
+
+/// A real sender uses one, for nanoseconds.
+const MOST_MODIFIERS: usize = 8;
+
+impl Reader {
+    /// One that has seen no configuration.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many frames and configurations of tracks other than 0 were left out.
+    pub fn other_tracks(&self) -> u64 {
+        self.other_tracks
+    }
+
+    /// Reads the body of a video tag or message.
+    pub fn parse_video(&mut self, body: Bytes) -> Result<VideoTag, FlvError> {
+        let Some(&first) = body.first() else { return Ok(VideoTag::Ignored(Ignored::Empty)) };
+        if first & EX_VIDEO != 0 {
+            return self.enhanced_video(first, body);
+        }
+        if first >> 4 == FRAME_COMMAND {
+            return Ok(VideoTag::Ignored(Ignored::Command));
+        }
+        let codec = match first & 0xf {
+            VIDEO_AVC => Codec::H264,
+            VIDEO_H265 => Codec::H265,
+            other => return Err(FlvError::UnsupportedCodec(format!("FLV video codec {other}"))),
+        };
+        let header: &[u8; 5] = body.first_chunk().ok_or(Malformed::Truncated { what: VIDEO })?;
+        let (kind, composition_ms) = (header[1], signed_24([header[2], header[3], header[4]]));
+        let payload = body.slice(5..);
+        match kind {
+            SEQUENCE_START => self.video_config(codec, &payload),
+            CODED_FRAMES => self.video_frame(codec, composition_ms, payload),
+            SEQUENCE_END => Ok(VideoTag::EndOfSequence),
+            other => Ok(VideoTag::Ignored(Ignored::UnknownPacketType(other))),
+        }
+    }
+
+    /// Reads the body of an audio tag or message.
+    pub fn parse_audio(&mut self, body: Bytes) -> Result<AudioTag, FlvError> {
+        let Some(&first) = body.first() else { return Ok(AudioTag::Ignored(Ignored::Empty)) };
+        match first >> 4 {
+            EX_AUDIO => self.enhanced_audio(first, body),
+            SOUND_AAC => {
+                let &kind = body.get(1).ok_or(Malformed::Truncated { what: AUDIO })?;
+                let payload = body.slice(2..);
+                match kind {
+                    SEQUENCE_START => audio_config(Codec::Aac, &payload),
+                    CODED_FRAMES => Ok(audio_frame(payload)),
+                    other => Ok(AudioTag::Ignored(Ignored::UnknownPacketType(other))),
+                }
+            }
+            other => Err(FlvError::UnsupportedCodec(format!("FLV sound format {other}"))),
+        }
+    }
+
+    fn enhanced_video(&mut self, first: u8, body: Bytes) -> Result<VideoTag, FlvError> {
+        let (kind, body) = modifiers(VIDEO, first & 0xf, body.slice(1..))?;
+        if first >> 4 & 7 == FRAME_COMMAND && kind != VIDEO_METADATA {
+            return Ok(VideoTag::Ignored(Ignored::Command));
+        }
+        let Some(packet) = self.packet(VIDEO, MediaKind::Video, kind, VIDEO_MULTITRACK, body)? else {
+            return Ok(VideoTag::Ignored(Ignored::OtherTrack));
+        };
+        match packet.kind {
+            SEQUENCE_START => self.video_config(packet.codec, &packet.body),
+            CODED_FRAMES if matches!(packet.codec, Codec::H264 | Codec::H265) => {
+                let offset: &[u8; 3] = packet.body.first_chunk().ok_or(Malformed::Truncated { what: VIDEO })?;
+                self.video_frame(packet.codec, signed_24(*offset), packet.body.slice(3..))
+            }
+            CODED_FRAMES | VIDEO_CODED_FRAMES_X => self.video_frame(packet.codec, 0, packet.body),
+            SEQUENCE_END => Ok(VideoTag::EndOfSequence),
+            VIDEO_METADATA => Ok(VideoTag::Ignored(Ignored::Metadata)),
+            other => Ok(VideoTag::Ignored(Ignored::UnknownPacketType(other))),
+        }
+    }
+
+    fn enhanced_audio(&mut self, first: u8, body: Bytes) -> Result<AudioTag, FlvError> {
+        const MULTICHANNEL_CONFIG: u8 = 4;
+        let (kind, body) = modifiers(AUDIO, first & 0xf, body.slice(1..))?;
+        let Some(packet) = self.packet(AUDIO, MediaKind::Audio, kind, AUDIO_MULTITRACK, body)? else {
+            return Ok(AudioTag::Ignored(Ignored::OtherTrack));
+        };
+        match packet.kind {
+            SEQUENCE_START => audio_config(packet.codec, &packet.body),
+            CODED_FRAMES => Ok(audio_frame(packet.body)),
+            SEQUENCE_END => Ok(AudioTag::EndOfSequence),
+            MULTICHANNEL_CONFIG => Ok(AudioTag::Ignored(Ignored::ChannelOrder)),
+            other => Ok(AudioTag::Ignored(Ignored::UnknownPacketType(other))),
+        }
+    }
+
+    /// The FourCC and the multitrack layer: the packet of track 0, or `None` when the message has only others.
+    fn packet(
+        &mut self,
+        what: &'static str,
+        media: MediaKind,
+        kind: u8,
+        multitrack: u8,
+        mut body: Bytes,
+    ) -> Result<Option<Packet>, FlvError> {
+        let codec_of_kind = |body: &mut Bytes| match codec_of(take(what, body)?)? {
+            codec if codec.kind() == media => Ok(codec),
+            codec => Err(FlvError::UnsupportedCodec(format!("{codec} as {media}"))),
+        };
+        if kind != multitrack {
+            let codec = codec_of_kind(&mut body)?;
+            return Ok(Some(Packet { kind, codec, body }));
+        }
+        let [types] = take(what, &mut body)?;
+        let (layout, kind) = (types >> 4, types & 0xf);
+        if layout > MANY_TRACKS_MANY_CODECS || kind == multitrack {
+            let field = "multitrack type";
+            return Err(Malformed::OutOfRange { what, field, value: types.into() }.into());
+        }
+        let shared = if layout == MANY_TRACKS_MANY_CODECS { None } else { Some(codec_of_kind(&mut body)?) };
+        let mut found = None;
+        // Each turn takes at least one byte.
+        while !body.is_empty() {
+            let codec = shared.map_or_else(|| codec_of_kind(&mut body), Ok);
+            let [track] = take(what, &mut body)?;
+            let track_body = match layout {
+                ONE_TRACK => std::mem::take(&mut body),
+                _ => {
+                    let [high, middle, low] = take(what, &mut body)?;
+                    let size = u32::from_be_bytes([0, high, middle, low]) as usize;
+                    if size > body.len() {
+                        return Err(Malformed::Truncated { what }.into());
+                    }
+                    body.split_to(size)
+                }
+            };
+            if track != 0 || found.is_some() {
+                self.other_tracks += 1;
+                continue;
+            }
+            found = Some(Packet { kind, codec: codec?, body: track_body });
+        }
+        Ok(found)
+    }
+
+    fn video_config(&mut self, codec: Codec, record: &[u8]) -> Result<VideoTag, FlvError> {
+        if record.is_empty() {
+            return Ok(VideoTag::Ignored(Ignored::Empty));
+        }
+        let (parameters, length_size) = match codec {
+            Codec::H264 => h264::Parameters::from_avcc(record).map(|(read, size)| (Parameters::H264(read), size)),
+            Codec::H265 => h265::Parameters::from_hvcc(record).map(|(read, size)| (Parameters::H265(read), size)),
+            Codec::Av1 => av1::Parameters::from_av1c(record).map(|read| (Parameters::Av1(read), 0)),
+            Codec::Vp9 => vp9::Parameters::from_vpcc(record).map(|read| (Parameters::Vp9(read), 0)),
+            Codec::Vp8 => Ok((Parameters::Vp8(vp8::Parameters { width: 0, height: 0, version: 0 }), 0)),
+            Codec::Aac | Codec::Opus => return Err(FlvError::UnsupportedCodec(codec.name().to_owned())),
+        }?;
+        self.video = Some(VideoFraming { codec, length_size });
+        Ok(VideoTag::Config(parameters))
+    }
+
+    fn video_frame(&self, codec: Codec, composition_ms: i32, payload: Bytes) -> Result<VideoTag, FlvError> {
+        if payload.is_empty() {
+            return Ok(VideoTag::Ignored(Ignored::Empty));
+        }
+        let framing = self.video.filter(|framing| framing.codec == codec);
+        let payload = match (codec, framing) {
+            (Codec::H264 | Codec::H265, Some(framing)) => nal::from_length_size(payload, framing.length_size)?,
+            (Codec::H264 | Codec::H265, None) => return Err(FlvError::NoConfiguration(codec)),
+            (Codec::Av1, _) => {
+                av1::check(&payload)?;
+                av1::strip_temporal_delimiters(payload)
+            }
+            _ => payload,
+        };
+        let keyframe = match codec {
+            Codec::H264 => h264::access_unit_is_keyframe(&payload),
+            Codec::H265 => h265::access_unit_is_keyframe(&payload),
+            Codec::Av1 => av1::access_unit_is_keyframe(&payload),
+            Codec::Vp9 => vp9::is_keyframe(&payload),
+            _ => vp8::is_keyframe(&payload),
+        };
+        Ok(VideoTag::Frame { keyframe, composition_ms, payload })
+    }
+}
+
+fn audio_config(codec: Codec, record: &[u8]) -> Result<AudioTag, FlvError> {
+    if record.is_empty() {
+        return Ok(AudioTag::Ignored(Ignored::Empty));
+    }
+    let parameters = match codec {
+        Codec::Aac => Parameters::Aac(aac::Parameters::from_asc(record)?),
+        _ => Parameters::Opus(opus::Parameters::from_opus_head(record)?),
+    };
+    Ok(AudioTag::Config(parameters))
+}
+
+fn audio_frame(payload: Bytes) -> AudioTag {
+    if payload.is_empty() { AudioTag::Ignored(Ignored::Empty) } else { AudioTag::Frame { payload } }
+}
+
+/// Passes over ModEx packets (nanosecond offsets and what may come): the packet type behind them, and the rest.
+fn modifiers(what: &'static str, mut kind: u8, mut body: Bytes) -> Result<(u8, Bytes), FlvError> {
+    for _ in 0..MOST_MODIFIERS {
+        if kind != MOD_EX {
+            return Ok((kind, body));
+        }
+        let [size] = take(what, &mut body)?;
+        let size = match usize::from(size) + 1 {
+            256 => usize::from(u16::from_be_bytes(take(what, &mut body)?)) + 1,
+            size => size,
+        };
+        if size > body.len() {
+            return Err(Malformed::Truncated { what }.into());
+        }
+        body = body.slice(size..);
+        let [types] = take(what, &mut body)?;
+        kind = types & 0xf;
+    }
+    Err(Malformed::OutOfRange { what, field: "modifiers", value: MOST_MODIFIERS as u64 }.into())
+}
+
+fn take<const N: usize>(what: &'static str, body: &mut Bytes) -> Result<[u8; N], Malformed> {
+    let taken = *body.first_chunk().ok_or(Malformed::Truncated { what })?;
+    *body = body.slice(N..);
+    Ok(taken)
+}
+
+fn signed_24([high, middle, low]: [u8; 3]) -> i32 {
+    i32::from_be_bytes([high, middle, low, 0]) >> 8
+}
