@@ -199,6 +199,11 @@ impl Feed {
         self.branches.lock()[kind as usize].as_ref().map(|branch| branch.original.clone())
     }
 
+    /// Whether anything was published yet.
+    pub fn has_tracks(&self) -> bool {
+        self.branches.lock().iter().any(Option::is_some)
+    }
+
     /// The tracks derived at this moment, with what they are.
     pub fn derived(&self, kind: MediaKind) -> Vec<(Recipe, Arc<Track>)> {
         let branches = self.branches.lock();
@@ -278,5 +283,78 @@ impl Feed {
 impl std::fmt::Debug for Feed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Feed").field("stage", &self.stage()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{audio, video};
+
+    const WEBRTC: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Opus], reordering: false };
+    const HLS: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Aac], reordering: true };
+
+    /// Answers every recipe with an empty Opus track and keeps the leases.
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<Lease>>);
+
+    impl Deriver for Recorder {
+        fn derive(&self, _: Recipe, _: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String> {
+            self.0.lock().push(lease);
+            Ok(Arc::new(Track::new(audio())))
+        }
+    }
+
+    fn feed() -> (Arc<Feed>, Arc<Recorder>) {
+        let recorder = Arc::new(Recorder::default());
+        let feed = Feed::new(Some(recorder.clone()));
+        feed.set_original(Arc::new(Track::new(audio())));
+        (feed, recorder)
+    }
+
+    #[test]
+    fn a_viewer_that_takes_the_original_gets_it() {
+        let (feed, recorder) = feed();
+        let demand = feed.demand(MediaKind::Audio, WEBRTC).unwrap();
+        assert!(!demand.is_derived());
+        assert!(recorder.0.lock().is_empty());
+        assert_eq!(feed.demand(MediaKind::Video, WEBRTC).unwrap_err(), Unavailable::NoTrack(MediaKind::Video));
+    }
+
+    #[test]
+    fn a_derived_track_is_made_once_and_given_up_when_nobody_holds_it() {
+        let (feed, recorder) = feed();
+        let first = feed.demand(MediaKind::Audio, HLS).unwrap();
+        let second = feed.demand(MediaKind::Audio, HLS).unwrap();
+        assert_eq!(first.track().id(), second.track().id());
+        assert_eq!(recorder.0.lock().len(), 1);
+
+        let lease = recorder.0.lock().remove(0);
+        drop(first);
+        assert!(!lease.try_release(), "one is left");
+        drop(second);
+        assert!(!lease.is_wanted());
+        assert!(lease.try_release());
+        assert!(feed.derived(MediaKind::Audio).is_empty());
+        feed.demand(MediaKind::Audio, HLS).unwrap();
+        assert_eq!(recorder.0.lock().len(), 1, "made anew");
+    }
+
+    #[test]
+    fn what_cannot_be_converted_is_refused_with_what_there_is() {
+        let feed = Feed::new(None);
+        feed.set_original(Arc::new(Track::new(video())));
+        let refused = feed.demand(MediaKind::Video, HLS).unwrap_err();
+        assert_eq!(refused, Unavailable::NoRecipe(Codec::Vp8));
+        assert!(refused.to_string().contains("vp8"));
+    }
+
+    #[test]
+    fn a_feed_never_goes_back_to_an_earlier_stage() {
+        let (feed, _) = feed();
+        feed.end();
+        feed.settle();
+        assert_eq!(feed.stage(), Stage::Ended);
+        assert!(feed.original(MediaKind::Audio).unwrap().is_ended());
     }
 }

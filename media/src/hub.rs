@@ -151,3 +151,137 @@ impl std::fmt::Debug for Hub {
         f.debug_struct("Hub").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::codec::MediaKind;
+    use crate::feed::Stage;
+    use crate::publication::{Arrival, TakenOver};
+    use crate::ring::{Join, Read};
+    use crate::testing::{audio, video};
+    use crate::time::Ticks;
+    use crate::track::Track;
+
+    fn hub(start: Instant) -> Arc<Hub> {
+        Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), HubLimits { sources: 2, ..HubLimits::default() }, None)
+    }
+
+    fn key() -> SourceName {
+        "demo".parse().unwrap()
+    }
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    fn arrival(dts: i64, keyframe: bool) -> Arrival {
+        let payload = bytes::Bytes::from_static(b"frame");
+        Arrival { dts: Ticks(dts), pts: Ticks(dts), keyframe, parameters: video(), payload }
+    }
+
+    fn video_of(hub: &Hub) -> Arc<Track> {
+        hub.program(&key().room).unwrap().original(MediaKind::Video).unwrap()
+    }
+
+    #[test]
+    fn a_second_publisher_is_refused_until_the_first_is_silent_for_the_grace_period() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let mut first = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
+        first.push(arrival(0, true), start + secs(5)).unwrap();
+        let refused = hub.publish(&key(), Protocol::Whip, start + secs(15)).unwrap_err();
+        assert_eq!(refused, PublishRefused::Busy(key()));
+        hub.publish(&key(), Protocol::Whip, start + secs(16)).unwrap();
+        assert_eq!(first.push(arrival(90_000, true), start + secs(17)), Err(TakenOver));
+    }
+
+    #[test]
+    fn a_reconnect_within_the_grace_period_continues_the_same_track_and_timeline() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let mut first = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
+        first.push(arrival(900_000, true), start).unwrap();
+        let track = video_of(&hub);
+        let mut reader = track.reader(Join::Group);
+        drop(first);
+        hub.expire(start + secs(9));
+        let mut second = hub.publish(&key(), Protocol::Rtmp, start + secs(9)).unwrap();
+        second.push(arrival(0, true), start + secs(9)).unwrap();
+        assert_eq!(video_of(&hub).id(), track.id());
+        let (Some(Read::Frame(before)), Some(Read::Frame(after))) = (reader.try_read(), reader.try_read()) else {
+            panic!("two frames")
+        };
+        assert_eq!(after.dts - before.dts, Ticks(9 * 90_000));
+        assert_eq!(after.wall.micros_since(before.wall), 9_000_000);
+    }
+
+    #[test]
+    fn after_the_grace_period_the_source_ends() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let mut publication = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
+        publication.push(arrival(0, true), start).unwrap();
+        let feed = hub.program(&key().room).unwrap();
+        drop(publication);
+        hub.expire(start + secs(11));
+        assert_eq!(feed.stage(), Stage::Ended);
+        assert!(hub.program(&key().room).is_none());
+    }
+
+    #[test]
+    fn a_publisher_that_never_sent_anything_leaves_nothing() {
+        let start = Instant::now();
+        let hub = hub(start);
+        drop(hub.publish(&key(), Protocol::Rtmp, start).unwrap());
+        hub.expire(start);
+        assert!(hub.sources().is_empty());
+    }
+
+    #[test]
+    fn a_full_hub_refuses_new_names_only() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let held: Vec<_> =
+            ["a", "b"].map(|room| hub.publish(&room.parse().unwrap(), Protocol::Rtmp, start).unwrap()).into();
+        assert_eq!(hub.publish(&key(), Protocol::Rtmp, start).unwrap_err(), PublishRefused::Full(2));
+        drop(held);
+        hub.publish(&"a".parse().unwrap(), Protocol::Rtmp, start).unwrap();
+    }
+
+    #[test]
+    fn a_feed_settles_when_all_that_was_announced_is_there() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let mut publication = hub.publish(&key(), Protocol::Whip, start).unwrap();
+        publication.push(arrival(0, true), start).unwrap();
+        let feed = hub.program(&key().room).unwrap();
+        assert_eq!(feed.stage(), Stage::Starting);
+        let sound = Arrival { parameters: audio(), ..arrival(0, true) };
+        publication.push(sound, start).unwrap();
+        assert_eq!(feed.stage(), Stage::Settled);
+    }
+
+    #[test]
+    fn a_feed_settles_after_a_second_without_what_may_never_come() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let mut publication = hub.publish(&key(), Protocol::Whip, start).unwrap();
+        for (frame, stage) in [(0, Stage::Starting), (1, Stage::Settled)] {
+            publication.push(arrival(frame * 90_000, true), start + secs(frame.unsigned_abs())).unwrap();
+            assert_eq!(hub.program(&key().room).unwrap().stage(), stage);
+        }
+    }
+
+    #[test]
+    fn a_room_without_host_shows_whoever_is_there_alone() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let _anna = hub.publish(&"demo/anna".parse().unwrap(), Protocol::Whip, start).unwrap();
+        assert!(hub.program(&key().room).is_some());
+        let _ben = hub.publish(&"demo/ben".parse().unwrap(), Protocol::Whip, start).unwrap();
+        assert!(hub.program(&key().room).is_none(), "two, and nobody chose");
+    }
+}

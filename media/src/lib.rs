@@ -20,6 +20,8 @@ pub mod name;
 pub mod publication;
 pub mod ring;
 pub mod source;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod track;
 pub mod viewers;

@@ -278,3 +278,145 @@ impl Wake for Unpark {
         self.0.unpark();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Frames, video};
+
+    const SMALL: Retention = Retention { groups: 2, age: Duration::from_secs(3600), bytes: 10_000 };
+
+    fn filled(keyframes: &[bool], retention: Retention) -> (Ring, Frames) {
+        let (ring, mut frames) = (Ring::new(retention), Frames::new(video()));
+        keyframes.iter().for_each(|keyframe| ring.push(frames.frame(*keyframe, 100)));
+        (ring, frames)
+    }
+
+    fn number(read: Option<Read>) -> i64 {
+        match read {
+            Some(Read::Frame(frame)) => frame.dts.0 / 3600,
+            other => panic!("no frame: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_new_reader_starts_on_the_newest_keyframe() {
+        let (ring, _) = filled(&[true, false, false, true, false], SMALL);
+        let mut reader = ring.reader(Join::Group);
+        assert_eq!(number(reader.try_read()), 3);
+        assert_eq!(number(reader.try_read()), 4);
+        assert!(reader.try_read().is_none());
+    }
+
+    #[test]
+    fn a_reader_that_wants_a_keyframe_passes_over_the_rest_of_the_group() {
+        let (ring, mut frames) = filled(&[true, false], SMALL);
+        let mut reader = ring.reader(Join::NextKeyframe);
+        ring.push(frames.frame(false, 100));
+        assert!(reader.try_read().is_none());
+        ring.push(frames.frame(true, 100));
+        assert_eq!(number(reader.try_read()), 3);
+    }
+
+    #[test]
+    fn joining_at_a_moment_finds_the_frame_of_that_moment() {
+        let (ring, _) = filled(&[true; 2], Retention { groups: usize::MAX, ..SMALL });
+        let wall = WallTime(1_000_000_000).offset_micros(1);
+        assert_eq!(number(ring.reader(Join::At(wall)).try_read()), 1);
+    }
+
+    #[test]
+    fn two_groups_are_kept() {
+        let (ring, _) = filled(&[true, false, true, false, true, false], SMALL);
+        assert_eq!(number(ring.reader(Join::At(WallTime(0))).try_read()), 2);
+    }
+
+    #[test]
+    fn an_evicted_reader_is_told_what_it_lost_and_goes_on_at_a_keyframe() {
+        let (ring, mut frames) = filled(&[true, false], SMALL);
+        let mut reader = ring.reader(Join::Group);
+        assert_eq!(number(reader.try_read()), 0);
+        for keyframe in [true, false, true, false, true, false] {
+            ring.push(frames.frame(keyframe, 100));
+        }
+        assert!(matches!(reader.try_read(), Some(Read::Skipped(5))), "frames 1 to 5");
+        assert_eq!(number(reader.try_read()), 6);
+    }
+
+    #[test]
+    fn a_group_larger_than_the_ring_loses_its_head_and_nobody_joins_on_it() {
+        let (ring, mut frames) = filled(&[true], SMALL);
+        (0..200).for_each(|_| ring.push(frames.frame(false, 100)));
+        assert!(ring.state.lock().bytes <= SMALL.bytes);
+        let mut reader = ring.reader(Join::Group);
+        ring.push(frames.frame(false, 100));
+        assert!(reader.try_read().is_none());
+        ring.push(frames.frame(true, 100));
+        assert_eq!(number(reader.try_read()), 202);
+    }
+
+    #[test]
+    fn old_frames_go_by_age() {
+        let (ring, _) = filled(&[true; 100], Retention { groups: 1000, age: Duration::from_secs(1), bytes: 1 << 20 });
+        assert_eq!(number(ring.reader(Join::At(WallTime(0))).try_read()), 99 - 25);
+    }
+
+    #[test]
+    fn after_the_end_the_rest_is_read_and_then_the_end() {
+        let (ring, mut frames) = filled(&[true], SMALL);
+        let mut reader = ring.reader(Join::Group);
+        ring.end();
+        ring.push(frames.frame(true, 100));
+        assert_eq!(number(reader.try_read()), 0);
+        assert!(matches!(reader.try_read(), Some(Read::Ended)));
+        assert!(matches!(reader.try_read(), Some(Read::Ended)));
+    }
+
+    #[tokio::test]
+    async fn a_waiting_reader_is_woken_by_a_push_and_by_the_end() {
+        let (ring, mut frames) = filled(&[true], SMALL);
+        let mut reader = ring.reader(Join::NextKeyframe);
+        let waiting = tokio::spawn(async move { (reader.read().await, reader.read().await) });
+        tokio::task::yield_now().await;
+        ring.push(frames.frame(true, 100));
+        tokio::task::yield_now().await;
+        ring.end();
+        let (first, second) = waiting.await.unwrap();
+        assert!(matches!((first, second), (Read::Frame(_), Read::Ended)));
+    }
+
+    #[test]
+    fn random_pushes_never_show_a_reader_a_torn_group() {
+        // A reader may skip, but what follows a skip is a keyframe, and numbers only grow.
+        for seed in 0..200_u64 {
+            let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            let mut next = |bound: u64| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                random % bound
+            };
+            let (ring, mut frames) = filled(&[], Retention { groups: 2, age: Duration::from_secs(1), bytes: 2_000 });
+            let mut reader = ring.reader(Join::Group);
+            let (mut last, mut torn) = (-1, true);
+            for _ in 0..300 {
+                if next(3) > 0 {
+                    let bytes = usize::try_from(next(400)).unwrap();
+                    ring.push(frames.frame(next(8) == 0, bytes));
+                } else {
+                    match reader.try_read() {
+                        Some(Read::Frame(frame)) => {
+                            let number = frame.dts.0 / 3600;
+                            assert!(number > last, "seed {seed}");
+                            assert!(!torn || frame.keyframe, "seed {seed}: frame {number} after a skip");
+                            (last, torn) = (number, false);
+                        }
+                        Some(Read::Skipped(_)) => torn = true,
+                        Some(Read::Ended) => unreachable!("nobody ended it"),
+                        None => {}
+                    }
+                }
+            }
+        }
+    }
+}

@@ -91,7 +91,9 @@ impl Source {
 
     pub(crate) fn is_abandoned(&self, now: Instant, grace: Duration) -> bool {
         let state = self.state.lock();
-        !state.connected && now.saturating_duration_since(state.last_heard) > grace
+        let silent = now.saturating_duration_since(state.last_heard) > grace;
+        // Without a track nobody can have watched, so there is nobody to wait for.
+        !state.connected && (silent || !self.feed.has_tracks())
     }
 
     /// A new publisher; the number it is known by.
