@@ -1,0 +1,621 @@
+//! DTLS 1.2 of one session over `rtc-dtls`, in either role, up to the exported SRTP keys.
+//!
+//! The endpoint computes; this file decides what it hears and what is sent again:
+//! - each handshake message is fed once, whole and in order (see `record.rs`). A repeated one
+//!   says that our last flight was lost, and sends that flight again; so does the clock, at
+//!   [`FLIGHT_INTERVAL`]. The endpoint's own timer, which any handshake record stops and seven
+//!   repeats exhaust, is never used.
+//! - the endpoint takes the client's order of SRTP profiles. It is offered GCM alone, and when
+//!   that does not match, the same ClientHello goes to a fresh one with SHA1_80.
+//! - the endpoint verifies no certificate: the fingerprint is compared here.
+//! - once the keys are out, the endpoint is folded into its serialised state (a kilobyte), and
+//!   unfolded to read an alert or to say goodbye.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::{constant_time, digest};
+use bytes::BytesMut;
+use rtc_dtls::config::{ClientAuthType, ConfigBuilder, HandshakeConfig};
+use rtc_dtls::crypto::{Certificate, CryptoPrivateKey};
+use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
+use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
+use rtc_dtls::state::State;
+use rtc_shared::TransportProtocol;
+
+use super::Dropped;
+use super::ice::CRYPTO;
+use super::open::Opener;
+use super::record::{
+    ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, Joiner, Message, Record, records, renumber,
+};
+use super::seal::Sealer;
+use super::srtp::{MasterKey, Profile};
+use crate::Error;
+
+/// The first wait for an answer to a flight: under two RTTs across an ocean.
+const FLIGHT_INTERVAL: Duration = Duration::from_millis(100);
+/// The longest wait.
+const FLIGHT_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// Repeats at the first interval before it doubles.
+const QUICK_REPEATS: u32 = 8;
+/// A repeated message brings our flight again, but not more often than this: a flight of several
+/// repeated messages is one question, and two sides answering each other must not spin.
+const REPEAT_INTERVAL: Duration = Duration::from_millis(40);
+/// Records that are not plaintext handshake messages, fed during a handshake. A flight has two.
+const RECORDS_FED: u32 = 256;
+/// Alerts that may fail to decrypt before they are ignored: each costs an unfolding.
+const ALERTS_TRIED: u32 = 16;
+
+const EXPORTER: &str = "EXTRACTOR-dtls_srtp"; // RFC 5764 4.2.
+
+// The endpoint keys its associations by address. A session has one, whatever its address becomes.
+const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+
+/// The SHA-256 of a certificate, as `a=fingerprint` states it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of a DER certificate.
+    pub fn of(certificate: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, certificate).as_ref());
+        Self(bytes)
+    }
+
+    /// Whether a DER certificate has this fingerprint.
+    pub fn matches(&self, certificate: &[u8]) -> bool {
+        constant_time::verify_slices_are_equal(&self.0, &Self::of(certificate).0).is_ok()
+    }
+}
+
+impl std::fmt::Display for Fingerprint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, byte) in self.0.iter().enumerate() {
+            write!(formatter, "{}{byte:02X}", if at == 0 { "" } else { ":" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Fingerprint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Fingerprint({self})")
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut bytes = [0; 32];
+        let mut pairs = text.split(':');
+        for byte in &mut bytes {
+            let pair = pairs.next().filter(|pair| pair.len() == 2).ok_or(())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| ())?;
+        }
+        if pairs.next().is_some() {
+            Err(())
+        } else {
+            Ok(Self(bytes))
+        }
+    }
+}
+
+/// The certificate of this process and the handshakes configured with it: one for all sessions.
+pub struct Identity {
+    fingerprint: Fingerprint,
+    #[cfg(any(test, feature = "client"))]
+    certificate: Certificate,
+    gcm: Arc<HandshakeConfig>,
+    sha1: Arc<HandshakeConfig>,
+}
+
+impl Identity {
+    /// A new ECDSA P-256 key with a self-signed certificate. Share it: one per process.
+    pub fn generate() -> Result<Arc<Self>, Error> {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)
+            .map_err(|error| Error::Certificate(error.to_string()))?;
+        let mut parameters = rcgen::CertificateParams::default();
+        let mut name = rcgen::DistinguishedName::new();
+        name.push(rcgen::DnType::CommonName, "onmic");
+        parameters.distinguished_name = name;
+        let certificate = parameters
+            .self_signed(&key)
+            .map_err(|error| Error::Certificate(error.to_string()))?;
+        let fingerprint = Fingerprint::of(certificate.der());
+        let certificate = Certificate {
+            certificate: vec![certificate.der().to_owned()],
+            private_key: CryptoPrivateKey::from_key_pair(&key, CRYPTO.crypto())
+                .map_err(|error| Error::Certificate(error.to_string()))?,
+        };
+        let server = |profile| handshake(&certificate, &[profile], false);
+        let gcm = server(SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm)?;
+        let sha1 = server(SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80)?;
+        Ok(Arc::new(Self {
+            fingerprint,
+            #[cfg(any(test, feature = "client"))]
+            certificate,
+            gcm,
+            sha1,
+        }))
+    }
+
+    /// What the SDP states about the certificate.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// A client's handshake that offers `profiles` in this order.
+    #[cfg(any(test, feature = "client"))]
+    pub(super) fn client(&self, profiles: &[Profile]) -> Result<Arc<HandshakeConfig>, Error> {
+        let profiles: Vec<_> = profiles.iter().map(|&profile| offered(profile)).collect();
+        handshake(&self.certificate, &profiles, true)
+    }
+}
+
+#[cfg(any(test, feature = "client"))]
+fn offered(profile: Profile) -> SrtpProtectionProfile {
+    match profile {
+        Profile::AeadAes128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+        Profile::Aes128CmSha1 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+    }
+}
+
+fn handshake(
+    certificate: &Certificate,
+    profiles: &[SrtpProtectionProfile],
+    is_client: bool,
+) -> Result<Arc<HandshakeConfig>, Error> {
+    ConfigBuilder::default()
+        .with_crypto_provider(CRYPTO.clone())
+        .with_certificates(vec![certificate.clone()])
+        .with_srtp_protection_profiles(profiles.to_vec())
+        .with_client_auth(ClientAuthType::RequireAnyClientCert)
+        .with_insecure_skip_verify(true) // The fingerprint is compared in `complete`.
+        .with_flight_interval(FLIGHT_INTERVAL)
+        .build(is_client, Some(PEER))
+        .map(Arc::new)
+        .map_err(|error| Error::Handshake(error.to_string()))
+}
+
+/// What came of a datagram.
+pub(super) enum Event {
+    Nothing,
+    /// The handshake is complete and the peer's certificate is the announced one.
+    Connected(Box<Keys>),
+    /// The peer said goodbye.
+    Closed,
+}
+
+/// The SRTP keys of both directions.
+pub(super) struct Keys {
+    pub(super) profile: Profile,
+    pub(super) sealer: Sealer,
+    pub(super) opener: Opener,
+}
+
+/// Why there is no session with this peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    Handshake,
+    Fingerprint,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Server,
+    #[cfg(any(test, feature = "client"))]
+    Client,
+}
+
+enum Phase {
+    Handshaking {
+        endpoint: Box<Endpoint>,
+        joiner: Joiner,
+        fed: u32,
+        offered: Profile,
+    },
+    Established {
+        state: Box<[u8]>,
+        alerts: u32,
+    },
+    Ended,
+}
+
+/// One association.
+pub(super) struct Dtls {
+    identity: Arc<Identity>,
+    role: Role,
+    expected: Fingerprint,
+    phase: Phase,
+    outgoing: VecDeque<Vec<u8>>,
+    flight: Vec<Vec<u8>>,
+    flight_sent: Option<Instant>,
+    repeat_at: Option<Instant>,
+    repeats: u32,
+    record_in: u64,
+    record_out: u64,
+}
+
+impl Dtls {
+    /// Waits for a ClientHello.
+    pub(super) fn server(identity: Arc<Identity>, expected: Fingerprint) -> Self {
+        let config = identity.gcm.clone();
+        Self::new(identity, Role::Server, expected, endpoint(Some(config)))
+    }
+
+    /// Says a ClientHello that offers `profiles` in this order.
+    #[cfg(any(test, feature = "client"))]
+    pub(super) fn client(
+        now: Instant,
+        identity: Arc<Identity>,
+        expected: Fingerprint,
+        profiles: &[Profile],
+    ) -> Result<Self, Error> {
+        let config = identity.client(profiles)?;
+        let mut dtls = Self::new(identity, Role::Client, expected, endpoint(None));
+        if let Phase::Handshaking { endpoint, .. } = &mut dtls.phase {
+            endpoint
+                .connect(now, PEER, config, None)
+                .map_err(|error| Error::Handshake(error.to_string()))?;
+        }
+        dtls.collect_flight(now);
+        Ok(dtls)
+    }
+
+    fn new(identity: Arc<Identity>, role: Role, expected: Fingerprint, endpoint: Endpoint) -> Self {
+        Self {
+            identity,
+            role,
+            expected,
+            phase: Phase::Handshaking {
+                endpoint: Box::new(endpoint),
+                joiner: Joiner::default(),
+                fed: 0,
+                offered: Profile::AeadAes128Gcm,
+            },
+            outgoing: VecDeque::new(),
+            flight: Vec::new(),
+            flight_sent: None,
+            repeat_at: None,
+            repeats: 0,
+            record_in: 0,
+            record_out: 0,
+        }
+    }
+
+    /// The next datagram to send.
+    pub(super) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.outgoing.pop_front()
+    }
+
+    /// When the last flight is sent again.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.repeat_at
+    }
+
+    /// Sends the last flight again if it is time.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.repeat_at.is_some_and(|at| now >= at) {
+            self.repeat_flight(now);
+        }
+    }
+
+    /// Takes one datagram. `Dropped` leaves the session as it was.
+    pub(super) fn handle(
+        &mut self,
+        now: Instant,
+        datagram: &[u8],
+    ) -> Result<Result<Event, Failure>, Dropped> {
+        let mut event = Event::Nothing;
+        let mut understood = false;
+        let mut repeated = false;
+        for record in records(datagram) {
+            understood = true;
+            let result = match self.phase {
+                Phase::Handshaking { .. } => self.hear(now, &record, &mut repeated),
+                Phase::Established { .. } => self.hear_later(now, &record, &mut repeated),
+                Phase::Ended => return Err(Dropped::Closed),
+            };
+            match result {
+                Ok(Event::Nothing) => {}
+                Ok(news) => event = news,
+                Err(failure) => {
+                    self.end();
+                    return Ok(Err(failure));
+                }
+            }
+        }
+        if repeated
+            && self
+                .flight_sent
+                .is_none_or(|sent| now >= sent + REPEAT_INTERVAL)
+        {
+            self.repeat_flight(now);
+        }
+        if understood {
+            Ok(Ok(event))
+        } else {
+            Err(Dropped::DtlsMalformed)
+        }
+    }
+
+    /// Ends the association, with a goodbye if it was established.
+    pub(super) fn close(&mut self, now: Instant) {
+        if let Phase::Established { state, .. } = &self.phase
+            && let Some(mut endpoint) = self.unfold(now, state)
+        {
+            endpoint.stop(now, PEER);
+            self.send_all(&mut endpoint);
+        }
+        self.end();
+    }
+
+    // Alerts that were queued still go out.
+    fn end(&mut self) {
+        if let Phase::Handshaking { endpoint, .. } = &mut self.phase {
+            let mut endpoint = std::mem::replace(endpoint, Box::new(self::endpoint(None)));
+            self.send_all(&mut endpoint);
+        }
+        self.phase = Phase::Ended;
+        self.repeat_at = None;
+        self.flight = Vec::new();
+    }
+
+    fn send_all(&mut self, endpoint: &mut Endpoint) {
+        while let Some(transmit) = endpoint.poll_transmit() {
+            let mut datagram = transmit.message.to_vec();
+            renumber(&mut datagram, &mut self.record_out);
+            self.outgoing.push_back(datagram);
+        }
+    }
+
+    fn hear(
+        &mut self,
+        now: Instant,
+        record: &Record<'_>,
+        repeated: &mut bool,
+    ) -> Result<Event, Failure> {
+        let Phase::Handshaking { joiner, fed, .. } = &mut self.phase else {
+            return Ok(Event::Nothing);
+        };
+        match (record.kind, record.epoch) {
+            (HANDSHAKE, 0) => {
+                *repeated |= joiner.take(record.body()).repeated;
+                self.feed_messages(now)
+            }
+            (CHANGE_CIPHER_SPEC | ALERT, 0) | (_, 1) => {
+                *fed += 1;
+                if *fed > RECORDS_FED {
+                    return Err(Failure::Handshake);
+                }
+                let mut datagram = record.whole.to_vec();
+                renumber(&mut datagram, &mut self.record_in);
+                let result = self.feed(now, &datagram);
+                self.conclude(now, result)
+            }
+            _ => Ok(Event::Nothing),
+        }
+    }
+
+    fn feed_messages(&mut self, now: Instant) -> Result<Event, Failure> {
+        let mut event = Event::Nothing;
+        while let Phase::Handshaking { joiner, .. } = &mut self.phase {
+            let Some(message) = joiner.next_message() else {
+                break;
+            };
+            let mut result = self.feed_message(now, &message);
+            if message.kind == Message::CLIENT_HELLO && self.falls_back(&result) {
+                result = self.feed_message(now, &message);
+            }
+            match self.conclude(now, result)? {
+                Event::Nothing => {}
+                news => event = news,
+            }
+        }
+        Ok(event)
+    }
+
+    // The client does not know GCM. Nothing has been sent, so a fresh endpoint can hear the same.
+    fn falls_back(&mut self, result: &rtc_shared::error::Result<Vec<EndpointEvent>>) -> bool {
+        let Err(rtc_shared::error::Error::ErrServerNoMatchingSrtpProfile) = result else {
+            return false;
+        };
+        let sha1 = self.identity.sha1.clone();
+        match &mut self.phase {
+            Phase::Handshaking {
+                endpoint: current,
+                offered,
+                ..
+            } if *offered == Profile::AeadAes128Gcm => {
+                *offered = Profile::Aes128CmSha1;
+                **current = endpoint(Some(sha1));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn feed_message(
+        &mut self,
+        now: Instant,
+        message: &Message,
+    ) -> rtc_shared::error::Result<Vec<EndpointEvent>> {
+        let datagram = message.framed(self.record_in);
+        self.record_in += 1;
+        self.feed(now, &datagram)
+    }
+
+    fn feed(
+        &mut self,
+        now: Instant,
+        datagram: &[u8],
+    ) -> rtc_shared::error::Result<Vec<EndpointEvent>> {
+        match &mut self.phase {
+            Phase::Handshaking { endpoint, .. } => {
+                endpoint.read(now, PEER, None, BytesMut::from(datagram))
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        now: Instant,
+        result: rtc_shared::error::Result<Vec<EndpointEvent>>,
+    ) -> Result<Event, Failure> {
+        let events = result.map_err(|error| {
+            tracing::debug!(%error, "DTLS handshake failed");
+            Failure::Handshake
+        })?;
+        self.collect_flight(now);
+        for event in events {
+            match event {
+                EndpointEvent::HandshakeComplete => return self.complete(),
+                EndpointEvent::PeerClosed => {
+                    self.end();
+                    return Ok(Event::Closed);
+                }
+                _ => {}
+            }
+        }
+        Ok(Event::Nothing)
+    }
+
+    // Exports the keys, and lets go of everything else the handshake held.
+    fn complete(&mut self) -> Result<Event, Failure> {
+        let Phase::Handshaking { endpoint, .. } = &self.phase else {
+            return Ok(Event::Nothing);
+        };
+        let state = endpoint
+            .get_connection_state(PEER)
+            .ok_or(Failure::Handshake)?;
+        let certificate = state
+            .peer_certificates
+            .first()
+            .ok_or(Failure::Fingerprint)?;
+        if !self.expected.matches(certificate) {
+            return Err(Failure::Fingerprint);
+        }
+        let keys = self.export(state).ok_or(Failure::Handshake)?;
+        let state = state.marshal_binary().map_err(|_| Failure::Handshake)?;
+        self.phase = Phase::Established {
+            state: state.into_boxed_slice(),
+            alerts: 0,
+        };
+        self.repeat_at = None;
+        Ok(Event::Connected(Box::new(keys)))
+    }
+
+    fn export(&self, state: &State) -> Option<Keys> {
+        let profile = match state.srtp_protection_profile() {
+            SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm => Profile::AeadAes128Gcm,
+            SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80 => Profile::Aes128CmSha1,
+            _ => return None,
+        };
+        let material = state
+            .export_keying_material(EXPORTER, &[], profile.keying_material())
+            .ok()?;
+        let (client, server) = MasterKey::pair(profile, material.as_ref())?;
+        let (ours, theirs) = match self.role {
+            Role::Server => (server, client),
+            #[cfg(any(test, feature = "client"))]
+            Role::Client => (client, server),
+        };
+        Some(Keys {
+            profile,
+            sealer: Sealer::new(profile, &ours)?,
+            opener: Opener::new(profile, &theirs)?,
+        })
+    }
+
+    // After the handshake only two things matter: the peer missed our last flight, or it leaves.
+    fn hear_later(
+        &mut self,
+        now: Instant,
+        record: &Record<'_>,
+        repeated: &mut bool,
+    ) -> Result<Event, Failure> {
+        let Phase::Established { state, alerts } = &mut self.phase else {
+            return Ok(Event::Nothing);
+        };
+        match (record.kind, record.epoch) {
+            (HANDSHAKE, 0) => *repeated = true,
+            (ALERT, 1) if *alerts < ALERTS_TRIED => {
+                *alerts += 1;
+                let state = state.clone();
+                let Some(mut endpoint) = self.unfold(now, &state) else {
+                    return Ok(Event::Nothing);
+                };
+                let result = endpoint.read(now, PEER, None, BytesMut::from(record.whole));
+                if result.is_err()
+                    || result.is_ok_and(|events| {
+                        events
+                            .iter()
+                            .any(|event| matches!(event, EndpointEvent::PeerClosed))
+                    })
+                {
+                    self.send_all(&mut endpoint);
+                    self.end();
+                    return Ok(Event::Closed);
+                }
+            }
+            _ => {}
+        }
+        Ok(Event::Nothing)
+    }
+
+    fn unfold(&self, now: Instant, state: &[u8]) -> Option<Endpoint> {
+        let mut restored = State::new(CRYPTO.clone(), self.role != Role::Server);
+        restored.unmarshal_binary(state).ok()?;
+        let mut endpoint = endpoint(None);
+        endpoint
+            .connect(now, PEER, self.identity.gcm.clone(), Some(restored))
+            .ok()?;
+        Some(endpoint)
+    }
+
+    // What the endpoint says in answer is a new flight, and the answer to the last is there.
+    fn collect_flight(&mut self, now: Instant) {
+        let Phase::Handshaking { endpoint, .. } = &mut self.phase else {
+            return;
+        };
+        let flight: Vec<Vec<u8>> = std::iter::from_fn(|| endpoint.poll_transmit())
+            .map(|transmit| transmit.message.to_vec())
+            .collect();
+        if flight.is_empty() {
+            return;
+        }
+        self.flight = flight;
+        self.repeats = 0;
+        self.send_flight(now);
+    }
+
+    fn repeat_flight(&mut self, now: Instant) {
+        self.repeats = self.repeats.saturating_add(1);
+        self.send_flight(now);
+    }
+
+    fn send_flight(&mut self, now: Instant) {
+        for datagram in &mut self.flight {
+            renumber(datagram, &mut self.record_out);
+            self.outgoing.push_back(datagram.clone());
+        }
+        self.flight_sent = Some(now);
+        let doublings = self.repeats.saturating_sub(QUICK_REPEATS).min(8);
+        let wait = (FLIGHT_INTERVAL * (1 << doublings)).min(FLIGHT_INTERVAL_MAX);
+        self.repeat_at = match self.phase {
+            Phase::Handshaking { .. } if !self.flight.is_empty() => Some(now + wait),
+            _ => None,
+        };
+    }
+}
+
+fn endpoint(server: Option<Arc<HandshakeConfig>>) -> Endpoint {
+    Endpoint::new(PEER, TransportProtocol::UDP, server)
+}

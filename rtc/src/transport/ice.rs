@@ -1,0 +1,342 @@
+//! The ICE-lite side of a session (RFC 8445): answers connectivity checks, asks none itself.
+//!
+//! A check counts only with our user fragment, a right MESSAGE-INTEGRITY and a FINGERPRINT. The
+//! last check with USE-CANDIDATE selects the pair; until one comes, the last valid address is the
+//! way back. Consent (RFC 7675) is the arrival of valid checks: silence ends the session.
+
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use rtc_crypto::RTCCryptoProvider;
+use rtc_stun::attributes::{
+    ATTR_ICE_CONTROLLED, ATTR_ICE_CONTROLLING, ATTR_MESSAGE_INTEGRITY, ATTR_PRIORITY,
+    ATTR_USE_CANDIDATE, ATTR_USERNAME, AttrType,
+};
+use rtc_stun::error_code::{CODE_ROLE_CONFLICT, CODE_UNKNOWN_ATTRIBUTE};
+use rtc_stun::fingerprint::FINGERPRINT;
+use rtc_stun::integrity::MessageIntegrity;
+use rtc_stun::message::{
+    BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, MAGIC_COOKIE, MESSAGE_HEADER_SIZE, Message,
+    Setter,
+};
+use rtc_stun::uattrs::UnknownAttributes;
+use rtc_stun::xoraddr::XorMappedAddress;
+
+use super::Dropped;
+
+/// A check is under 150 bytes in practice; ICE adds nothing that would come near this.
+const MESSAGE_BYTES: usize = 1280;
+/// Addresses that passed a check: a host has a few interfaces, times two IP families.
+const ADDRESSES: usize = 8;
+const UFRAG_CHARS: usize = 12; // RFC 8445 5.3 asks for 24 bits; more makes a map key unique in a shard.
+const PWD_CHARS: usize = 24; // 128 bits are asked for, 144 given.
+
+// HMAC-SHA1 for MESSAGE-INTEGRITY. None only if the crates were built without any cryptography.
+pub(super) static CRYPTO: LazyLock<std::sync::Arc<dyn RTCCryptoProvider>> =
+    LazyLock::new(|| rtc_crypto::default_provider().expect("a cryptography feature is enabled"));
+
+/// What a datagram is, by its first bytes (RFC 7983, RFC 5761).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatagramKind {
+    /// A connectivity check.
+    Stun,
+    /// A DTLS record.
+    Dtls,
+    /// Media.
+    Rtp,
+    /// Reports and feedback.
+    Rtcp,
+}
+
+/// Tells what a datagram is. `None` is noise.
+pub fn classify(datagram: &[u8]) -> Option<DatagramKind> {
+    match *datagram.first()? {
+        0..=3 if is_stun(datagram) => Some(DatagramKind::Stun),
+        20..=63 if datagram.len() > 13 => Some(DatagramKind::Dtls),
+        128..=191 if datagram.len() >= 8 => match datagram[1] {
+            192..=223 => Some(DatagramKind::Rtcp),
+            _ if datagram.len() >= 12 => Some(DatagramKind::Rtp),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_stun(datagram: &[u8]) -> bool {
+    datagram.len() >= MESSAGE_HEADER_SIZE && datagram[4..8] == MAGIC_COOKIE.to_be_bytes()
+}
+
+/// The receiver's user fragment of a STUN message: which session a new address wants.
+///
+/// Allocates nothing and checks no integrity: the session does that.
+pub fn stun_local_ufrag(datagram: &[u8]) -> Option<&str> {
+    if datagram.len() > MESSAGE_BYTES || !is_stun(datagram) {
+        return None;
+    }
+    let mut rest = &datagram[MESSAGE_HEADER_SIZE..];
+    while let [kind_high, kind_low, length_high, length_low, ..] = *rest {
+        let kind = u16::from_be_bytes([kind_high, kind_low]);
+        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+        let value = rest.get(4..4 + length)?;
+        if kind == ATTR_USERNAME.value() {
+            let (local, _) = std::str::from_utf8(value).ok()?.split_once(':')?;
+            return Some(local);
+        }
+        rest = rest.get(4 + length.next_multiple_of(4)..)?;
+    }
+    None
+}
+
+/// The user fragment and password of one side of one ICE generation.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Names the session in checks.
+    pub ufrag: String,
+    /// Keys their integrity.
+    pub pwd: String,
+}
+
+impl Credentials {
+    /// New random ones, from the operating system's generator.
+    pub fn generate() -> Self {
+        Self {
+            ufrag: ice_chars(UFRAG_CHARS),
+            pwd: ice_chars(PWD_CHARS),
+        }
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Credentials({})", self.ufrag)
+    }
+}
+
+fn ice_chars(count: usize) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut random = rand::rng();
+    (0..count)
+        .map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))
+        .collect()
+}
+
+/// What a connectivity check led to.
+#[derive(Debug)]
+pub struct Answered {
+    /// The datagram to send back to where the check came from.
+    pub answer: Vec<u8>,
+    /// The check was valid, so the address may send; false for an error answer.
+    pub valid: bool,
+}
+
+#[derive(Debug)]
+struct Generation {
+    local: Credentials,
+    remote: Credentials,
+}
+
+impl Generation {
+    fn is_named_by(&self, username: &[u8]) -> bool {
+        let mut parts = username.splitn(2, |&byte| byte == b':');
+        parts.next() == Some(self.local.ufrag.as_bytes())
+            && parts.next() == Some(self.remote.ufrag.as_bytes())
+    }
+}
+
+/// The responder of one session.
+#[derive(Debug)]
+pub struct IceLite {
+    current: Generation,
+    restarting: Option<Generation>,
+    selected: Option<SocketAddr>,
+    valid: Vec<SocketAddr>, // The most recent last.
+    last_valid: Instant,
+    consent: Duration,
+}
+
+impl IceLite {
+    /// A responder that gives up after `consent` without a valid check.
+    pub fn new(local: Credentials, remote: Credentials, consent: Duration, now: Instant) -> Self {
+        Self {
+            current: Generation { local, remote },
+            restarting: None,
+            selected: None,
+            valid: Vec::new(),
+            last_valid: now,
+            consent,
+        }
+    }
+
+    /// Accepts a new generation beside the current one, which ends with the new one's first valid
+    /// check. A restart that was not completed is forgotten.
+    pub fn restart(&mut self, local: Credentials, remote: Credentials) {
+        self.restarting = Some(Generation { local, remote });
+    }
+
+    /// The user fragments checks may name now: one, or two during a restart.
+    pub fn local_ufrags(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.current)
+            .chain(self.restarting.as_ref())
+            .map(|generation| generation.local.ufrag.as_str())
+    }
+
+    /// Where to send: the nominated address, before that the last valid one.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.selected.or_else(|| self.valid.last().copied())
+    }
+
+    /// Whether an address has passed a check.
+    pub fn is_valid(&self, address: SocketAddr) -> bool {
+        self.valid.contains(&address)
+    }
+
+    /// When consent runs out.
+    pub fn deadline(&self) -> Instant {
+        self.last_valid + self.consent
+    }
+
+    /// Takes one STUN datagram. What is not a valid check is dropped unanswered, so that the
+    /// socket reflects nothing to forged addresses.
+    pub fn handle(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<Answered, Dropped> {
+        let mut request = parse(datagram)?;
+        if request.typ != BINDING_REQUEST {
+            return Err(Dropped::StunNotRequest);
+        }
+        let username = request
+            .get(ATTR_USERNAME)
+            .map_err(|_| Dropped::StunUnknownUser)?;
+        let restarted = self
+            .restarting
+            .as_ref()
+            .is_some_and(|generation| generation.is_named_by(&username));
+        if !restarted && !self.current.is_named_by(&username) {
+            return Err(Dropped::StunUnknownUser);
+        }
+        let generation = match &self.restarting {
+            Some(generation) if restarted => generation,
+            _ => &self.current,
+        };
+        let pwd = generation.local.pwd.clone();
+        MessageIntegrity::check(&mut request, pwd.as_bytes(), CRYPTO.crypto())
+            .map_err(|_| Dropped::StunIntegrity)?;
+
+        if let Some(error) = refusal(&request) {
+            let answer = respond(&request, &pwd, error)?;
+            return Ok(Answered {
+                answer,
+                valid: false,
+            });
+        }
+        if restarted && let Some(generation) = self.restarting.take() {
+            self.current = generation;
+        }
+        self.last_valid = now;
+        self.remember(from);
+        if request.contains(ATTR_USE_CANDIDATE) {
+            self.selected = Some(from);
+        }
+        // A dual-stack socket shows IPv4 peers as mapped IPv6; they must read their own address.
+        let mapped = XorMappedAddress {
+            ip: from.ip().to_canonical(),
+            port: from.port(),
+        };
+        let setters: Vec<Box<dyn Setter>> = vec![Box::new(BINDING_SUCCESS), Box::new(mapped)];
+        Ok(Answered {
+            answer: respond(&request, &pwd, setters)?,
+            valid: true,
+        })
+    }
+
+    fn remember(&mut self, address: SocketAddr) {
+        if self.valid.last() == Some(&address) {
+            return;
+        }
+        self.valid.retain(|&known| known != address);
+        if self.valid.len() == ADDRESSES {
+            // Never the selected one: media flows there.
+            let oldest = usize::from(self.valid.first().copied() == self.selected);
+            self.valid.remove(oldest);
+        }
+        self.valid.push(address);
+    }
+}
+
+/// Parses a whole STUN message with a right FINGERPRINT as its last attribute.
+pub(super) fn parse(datagram: &[u8]) -> Result<Message, Dropped> {
+    if datagram.len() > MESSAGE_BYTES || !is_stun(datagram) {
+        return Err(Dropped::StunMalformed);
+    }
+    let length = usize::from(u16::from_be_bytes([datagram[2], datagram[3]]));
+    if datagram.len() != MESSAGE_HEADER_SIZE + length || !length.is_multiple_of(4) {
+        return Err(Dropped::StunMalformed);
+    }
+    let mut message = Message::new();
+    message
+        .unmarshal_binary(datagram)
+        .map_err(|_| Dropped::StunMalformed)?;
+    FINGERPRINT
+        .check(&message)
+        .map_err(|_| Dropped::StunMalformed)?;
+    Ok(message)
+}
+
+// A lite agent cannot become controlling, so a peer that claims to be controlled must switch.
+fn refusal(request: &Message) -> Option<Vec<Box<dyn Setter>>> {
+    if request.contains(ATTR_ICE_CONTROLLED) {
+        return Some(vec![Box::new(BINDING_ERROR), Box::new(CODE_ROLE_CONFLICT)]);
+    }
+    let unknown: Vec<AttrType> = request
+        .attributes
+        .0
+        .iter()
+        .map(|attribute| attribute.typ)
+        .filter(|kind| kind.required() && !is_understood(*kind))
+        .take(8)
+        .collect();
+    if unknown.is_empty() {
+        return None;
+    }
+    Some(vec![
+        Box::new(BINDING_ERROR),
+        Box::new(CODE_UNKNOWN_ATTRIBUTE),
+        Box::new(UnknownAttributes(unknown)),
+    ])
+}
+
+fn is_understood(kind: AttrType) -> bool {
+    [
+        ATTR_USERNAME,
+        ATTR_MESSAGE_INTEGRITY,
+        ATTR_PRIORITY,
+        ATTR_USE_CANDIDATE,
+        ATTR_ICE_CONTROLLING,
+    ]
+    .contains(&kind)
+}
+
+fn respond(
+    request: &Message,
+    pwd: &str,
+    mut body: Vec<Box<dyn Setter>>,
+) -> Result<Vec<u8>, Dropped> {
+    body.insert(1, Box::new(request.transaction_id));
+    let crypto = CRYPTO.crypto();
+    let integrity =
+        MessageIntegrity::new_short_term_integrity_with_provider(pwd.to_owned(), crypto);
+    let mut setters: Vec<Box<dyn Setter + '_>> = body;
+    setters.push(Box::new(integrity));
+    setters.push(Box::new(FINGERPRINT));
+    let mut message = Message::new();
+    // Fails only when an attribute is over its length, which these never are.
+    message
+        .build(&setters)
+        .map_err(|_| Dropped::StunMalformed)?;
+    Ok(message.raw)
+}

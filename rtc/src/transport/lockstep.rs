@@ -1,0 +1,552 @@
+//! A server peer and a client peer against each other in virtual time, over a pipe that loses,
+//! delays and corrupts by a seed.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::client::ClientConfig;
+use super::*;
+
+static SERVER: LazyLock<Arc<Identity>> = LazyLock::new(|| Identity::generate().unwrap());
+static CLIENT: LazyLock<Arc<Identity>> = LazyLock::new(|| Identity::generate().unwrap());
+
+const GCM_ONLY: &[Profile] = &[Profile::AeadAes128Gcm];
+const SHA1_FIRST: &[Profile] = &[Profile::Aes128CmSha1, Profile::AeadAes128Gcm];
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], port))
+}
+
+#[derive(Clone, Copy)]
+struct Pipe {
+    loss: f64,
+    delay: Duration,
+    jitter: Duration,
+    /// Which datagrams get one bit changed.
+    corrupt: fn(&[u8]) -> bool,
+    /// Which datagrams never arrive.
+    lose: fn(&[u8]) -> bool,
+}
+
+impl Default for Pipe {
+    fn default() -> Self {
+        Self {
+            loss: 0.0,
+            delay: Duration::from_millis(10),
+            jitter: Duration::ZERO,
+            corrupt: |_| false,
+            lose: |_| false,
+        }
+    }
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct InFlight {
+    at: Instant,
+    order: u64,
+    to_server: bool,
+    from: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+struct World {
+    start: Instant,
+    now: Instant,
+    random: StdRng,
+    pipe: Pipe,
+    order: u64,
+    in_flight: BinaryHeap<Reverse<InFlight>>,
+    server: Peer,
+    client: Client,
+    client_address: SocketAddr,
+    server_got: Vec<Vec<u8>>,
+    client_got: Vec<Vec<u8>>,
+    dropped: Vec<Dropped>,
+    sent: usize,
+}
+
+struct Setup {
+    seed: u64,
+    pipe: Pipe,
+    profiles: &'static [Profile],
+    announced_to_server: Fingerprint,
+    announced_to_client: Fingerprint,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            pipe: Pipe::default(),
+            profiles: GCM_ONLY,
+            announced_to_server: CLIENT.fingerprint(),
+            announced_to_client: SERVER.fingerprint(),
+        }
+    }
+}
+
+impl World {
+    fn new(setup: Setup) -> Self {
+        let start = Instant::now();
+        let (local, remote) = (Credentials::generate(), Credentials::generate());
+        let server = Peer::new(
+            PeerConfig::default(),
+            SERVER.clone(),
+            local.clone(),
+            remote.clone(),
+            setup.announced_to_server,
+            start,
+        );
+        let config = ClientConfig {
+            local: remote,
+            remote: local,
+            fingerprint: setup.announced_to_client,
+            server: address(1),
+            profiles: setup.profiles.to_vec(),
+        };
+        Self {
+            start,
+            now: start,
+            random: StdRng::seed_from_u64(setup.seed),
+            pipe: setup.pipe,
+            order: 0,
+            in_flight: BinaryHeap::new(),
+            server,
+            client: Client::new(config, CLIENT.clone(), start),
+            client_address: address(5000),
+            server_got: Vec::new(),
+            client_got: Vec::new(),
+            dropped: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    fn connected(setup: Setup) -> Self {
+        let mut world = Self::new(setup);
+        world.run_for(Duration::from_secs(1));
+        assert!(world.both_connected());
+        world
+    }
+
+    fn both_connected(&self) -> bool {
+        self.server.state() == State::Connected && self.client.state() == State::Connected
+    }
+
+    fn send(&mut self, to_server: bool, mut bytes: Vec<u8>) {
+        self.sent += 1;
+        if self.random.random_bool(self.pipe.loss) || (self.pipe.lose)(&bytes) {
+            return;
+        }
+        if (self.pipe.corrupt)(&bytes) {
+            let at = self.random.random_range(0..bytes.len());
+            bytes[at] ^= 1 << self.random.random_range(0..8);
+        }
+        let jitter = self.pipe.jitter.mul_f64(self.random.random());
+        self.order += 1;
+        self.in_flight.push(Reverse(InFlight {
+            at: self.now + self.pipe.delay + jitter,
+            order: self.order,
+            to_server,
+            from: self.client_address,
+            bytes,
+        }));
+    }
+
+    fn drain(&mut self) {
+        while let Some(transmit) = self.server.poll_transmit() {
+            self.send(false, transmit.bytes);
+        }
+        while let Some(transmit) = self.client.poll_transmit() {
+            self.send(true, transmit.bytes);
+        }
+    }
+
+    fn deliver(&mut self, mut packet: InFlight) {
+        let input = if packet.to_server {
+            self.server
+                .handle_datagram(self.now, packet.from, &mut packet.bytes)
+        } else {
+            self.client.handle_datagram(self.now, &mut packet.bytes)
+        };
+        match input {
+            Ok(Input::Rtp(packet_bytes) | Input::Rtcp(packet_bytes)) => {
+                let got = if packet.to_server {
+                    &mut self.server_got
+                } else {
+                    &mut self.client_got
+                };
+                got.push(packet_bytes.to_vec());
+            }
+            Ok(_) => {}
+            Err(reason) => self.dropped.push(reason),
+        }
+    }
+
+    fn run_for(&mut self, time: Duration) {
+        self.run(time, |_| false);
+    }
+
+    fn run(&mut self, time: Duration, done: impl Fn(&Self) -> bool) {
+        let end = self.now + time;
+        self.drain();
+        while !done(self) {
+            let arrival = self.in_flight.peek().map(|Reverse(packet)| packet.at);
+            let next = [
+                arrival,
+                self.server.poll_timeout(),
+                self.client.poll_timeout(),
+            ];
+            let Some(next) = next.into_iter().flatten().min().filter(|next| *next <= end) else {
+                break;
+            };
+            self.now = self.now.max(next);
+            if arrival == Some(next) {
+                let Some(Reverse(packet)) = self.in_flight.pop() else {
+                    break;
+                };
+                self.deliver(packet);
+            } else {
+                self.server.handle_timeout(self.now);
+                self.client.handle_timeout(self.now);
+            }
+            self.drain();
+        }
+        if !done(self) {
+            self.now = end;
+        }
+    }
+
+    fn server_sends(&mut self, sequence: u16, payload: &[u8]) {
+        let mut out = vec![0; 1500];
+        let header = rtp_header(7, sequence);
+        let length = self.server.seal_rtp(&header, payload, &mut out).unwrap();
+        out.truncate(length);
+        self.send(false, out);
+    }
+}
+
+fn rtp_header(ssrc: u32, sequence: u16) -> [u8; 12] {
+    let mut header = [0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    header[2..4].copy_from_slice(&sequence.to_be_bytes());
+    header[8..].copy_from_slice(&ssrc.to_be_bytes());
+    header
+}
+
+#[test]
+fn connects_in_five_round_trips_without_loss() {
+    let mut world = World::new(Setup::default());
+    world.run(Duration::from_secs(3), World::both_connected);
+    assert!(world.both_connected());
+    assert_eq!(world.now - world.start, Duration::from_millis(80)); // Check, cookie, flights 4 and 6.
+    assert_eq!(world.dropped, []);
+}
+
+#[test]
+fn connects_within_three_seconds_at_35_percent_loss() {
+    let mut slowest = Duration::ZERO;
+    for seed in 0..250 {
+        let pipe = Pipe {
+            loss: 0.35,
+            jitter: Duration::from_millis(15),
+            ..Pipe::default()
+        };
+        let mut world = World::new(Setup {
+            seed,
+            pipe,
+            ..Setup::default()
+        });
+        world.run(Duration::from_secs(3), World::both_connected);
+        assert!(world.both_connected(), "seed {seed}");
+        slowest = slowest.max(world.now - world.start);
+    }
+    println!("slowest of 250: {slowest:?}");
+}
+
+#[test]
+fn gcm_is_chosen_when_the_client_lists_sha1_first() {
+    let world = World::connected(Setup {
+        profiles: SHA1_FIRST,
+        ..Setup::default()
+    });
+    assert_eq!(world.server.profile(), Some(Profile::AeadAes128Gcm));
+    assert_eq!(world.client.profile(), Some(Profile::AeadAes128Gcm));
+}
+
+#[test]
+fn a_client_without_gcm_gets_sha1_and_media_flows() {
+    let profiles = &[Profile::Aes128CmSha1];
+    let mut world = World::connected(Setup {
+        profiles,
+        ..Setup::default()
+    });
+    assert_eq!(world.server.profile(), Some(Profile::Aes128CmSha1));
+    world.server_sends(1, b"picture");
+    world.run_for(Duration::from_millis(50));
+    assert_eq!(&world.client_got[0][12..], b"picture");
+}
+
+#[test]
+fn a_client_without_gcm_connects_under_loss() {
+    for seed in 0..50 {
+        let pipe = Pipe {
+            loss: 0.35,
+            ..Pipe::default()
+        };
+        let profiles = &[Profile::Aes128CmSha1];
+        let mut world = World::new(Setup {
+            seed,
+            pipe,
+            profiles,
+            ..Setup::default()
+        });
+        world.run(Duration::from_secs(3), World::both_connected);
+        assert!(world.both_connected(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_certificate_that_was_not_announced_closes_the_session() {
+    let mut world = World::new(Setup {
+        announced_to_server: Fingerprint::of(b"another certificate"),
+        ..Setup::default()
+    });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(
+        world.server.state(),
+        State::Closed(CloseReason::FingerprintMismatch)
+    );
+    assert!(
+        world
+            .server
+            .seal_rtp(&rtp_header(7, 1), b"x", &mut [0; 99])
+            .is_err()
+    );
+
+    let mut world = World::new(Setup {
+        announced_to_client: Fingerprint::of(b"another certificate"),
+        ..Setup::default()
+    });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(
+        world.client.state(),
+        State::Closed(CloseReason::FingerprintMismatch)
+    );
+}
+
+#[test]
+fn datagrams_with_a_flipped_bit_never_connect() {
+    for seed in 0..40 {
+        let pipe = Pipe {
+            corrupt: |_| true,
+            ..Pipe::default()
+        };
+        let mut world = World::new(Setup {
+            seed,
+            pipe,
+            ..Setup::default()
+        });
+        world.run_for(Duration::from_secs(3));
+        assert_eq!(world.server.state(), State::Connecting, "seed {seed}");
+        assert_eq!(world.client.state(), State::Connecting, "seed {seed}");
+    }
+}
+
+// Some bits of a handshake bind nothing, so it may complete; then both sides have the same keys.
+#[test]
+fn handshakes_with_flipped_bits_fail_or_agree() {
+    let (mut agreed, mut failed) = (0, 0);
+    for seed in 0..300 {
+        let corrupt = |datagram: &[u8]| classify(datagram) == Some(DatagramKind::Dtls);
+        let pipe = Pipe {
+            corrupt,
+            ..Pipe::default()
+        };
+        let mut world = World::new(Setup {
+            seed,
+            pipe,
+            ..Setup::default()
+        });
+        world.run_for(Duration::from_secs(4));
+        if world.both_connected() {
+            world.server_sends(1, b"picture");
+            world.run_for(Duration::from_millis(50));
+            assert_eq!(&world.client_got[0][12..], b"picture");
+            agreed += 1;
+        } else {
+            failed += 1;
+        }
+    }
+    println!("{agreed} agreed, {failed} failed");
+}
+
+#[test]
+fn media_flows_both_ways_and_across_the_rollover() {
+    let mut world = World::connected(Setup::default());
+    for sequence in (32_000..=65_535).chain(0..400).step_by(40) {
+        world.server_sends(sequence, &sequence.to_be_bytes());
+    }
+    world.run_for(Duration::from_millis(50));
+    assert_eq!(world.client_got.len(), (32_000..65_936).step_by(40).count());
+
+    let mut out = [0; 200];
+    let length = world
+        .client
+        .seal_rtp(&rtp_header(9, 1), b"voice", &mut out)
+        .unwrap();
+    world.send(true, out[..length].to_vec());
+    let report = [0x80, 201, 0, 1, 0, 0, 0, 9];
+    let length = world.client.seal_rtcp(&report, &mut out).unwrap();
+    world.send(true, out[..length].to_vec());
+    world.run_for(Duration::from_millis(50));
+    assert_eq!(&world.server_got[0][12..], b"voice");
+    assert_eq!(world.server_got[1], report);
+}
+
+#[test]
+fn a_restart_of_ice_keeps_media_and_ends_the_old_generation() {
+    let mut world = World::connected(Setup::default());
+    let (local, remote) = (Credentials::generate(), Credentials::generate());
+    world.server.restart_ice(local.clone(), remote.clone());
+    assert_eq!(world.server.local_ufrags().count(), 2);
+
+    // The old generation still counts until the client follows.
+    world.run_for(Duration::from_secs(10));
+    world.server_sends(1, b"before");
+    world.client_address = address(6000);
+    world.client.restart_ice(world.now, remote, local.clone());
+    world.run_for(Duration::from_secs(1));
+    world.server_sends(2, b"after");
+    world.run_for(Duration::from_secs(40));
+
+    assert_eq!(
+        world.server.local_ufrags().collect::<Vec<_>>(),
+        [local.ufrag]
+    );
+    assert_eq!(world.server.remote_addr(), Some(address(6000)));
+    assert!(world.both_connected());
+    let payloads: Vec<_> = world
+        .client_got
+        .iter()
+        .map(|packet| &packet[12..])
+        .collect();
+    assert_eq!(payloads, [&b"before"[..], b"after"]);
+}
+
+#[test]
+fn a_silent_peer_is_closed_after_thirty_seconds() {
+    let mut world = World::connected(Setup::default());
+    world.run_for(Duration::from_secs(60));
+    assert!(world.both_connected());
+    world.pipe.loss = 1.0;
+    world.run_for(Duration::from_secs(29));
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(world.server.state(), State::Closed(CloseReason::IceTimeout));
+    assert_eq!(world.server.poll_timeout(), None);
+}
+
+#[test]
+fn a_session_nobody_comes_to_is_closed() {
+    let mut world = World::new(Setup {
+        pipe: Pipe {
+            loss: 1.0,
+            ..Pipe::default()
+        },
+        ..Setup::default()
+    });
+    world.run_for(Duration::from_secs(31));
+    assert_eq!(world.server.state(), State::Closed(CloseReason::IceTimeout));
+}
+
+#[test]
+fn a_handshake_that_is_never_finished_times_out() {
+    let lose = |datagram: &[u8]| classify(datagram) == Some(DatagramKind::Dtls);
+    let pipe = Pipe {
+        lose,
+        ..Pipe::default()
+    };
+    let mut world = World::new(Setup {
+        pipe,
+        ..Setup::default()
+    });
+    world.run_for(Duration::from_secs(16));
+    assert_eq!(
+        world.server.state(),
+        State::Closed(CloseReason::DtlsTimeout)
+    );
+}
+
+#[test]
+fn a_goodbye_of_either_side_closes_the_other() {
+    let mut world = World::connected(Setup::default());
+    world.server.close(world.now);
+    world.run_for(Duration::from_millis(50));
+    assert_eq!(world.server.state(), State::Closed(CloseReason::Closed));
+    assert_eq!(world.client.state(), State::Closed(CloseReason::PeerClosed));
+
+    let mut world = World::connected(Setup::default());
+    world.client.close(world.now);
+    world.run_for(Duration::from_millis(50));
+    assert_eq!(world.server.state(), State::Closed(CloseReason::PeerClosed));
+}
+
+#[test]
+fn forged_alerts_do_not_close_an_established_session() {
+    let mut world = World::connected(Setup::default());
+    let plain = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, 2, 2, 40];
+    let mut encrypted = vec![21, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 99, 0, 40];
+    encrypted.extend([9; 40]);
+    for _ in 0..100 {
+        world.send(true, plain.to_vec());
+        world.send(true, encrypted.clone());
+    }
+    world.run_for(Duration::from_millis(50));
+    assert!(world.both_connected());
+    world.client.close(world.now);
+}
+
+#[test]
+fn dtls_and_media_from_an_unchecked_address_are_dropped() {
+    let mut world = World::connected(Setup::default());
+    let mut hello = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1];
+    let mut media = [0x80; 60];
+    let stranger = address(7000);
+    for datagram in [&mut hello[..], &mut media[..]] {
+        let result = world.server.handle_datagram(world.now, stranger, datagram);
+        assert_eq!(result, Err(Dropped::AddressNotValidated));
+    }
+}
+
+#[test]
+fn random_datagrams_never_panic() {
+    let mut world = World::connected(Setup::default());
+    let mut fresh = World::new(Setup::default());
+    fresh.run_for(Duration::from_millis(30));
+    let mut random = StdRng::seed_from_u64(5);
+    for _ in 0..20_000 {
+        let mut datagram: Vec<u8> = (0..random.random_range(0..90))
+            .map(|_| random.random())
+            .collect();
+        if let Some(first) = datagram.first_mut() {
+            *first = [0, 1, 20, 21, 22, 23, 128, 144, 200, 255][random.random_range(0..10)];
+        }
+        if datagram.len() > 13 && datagram[0] < 64 {
+            let rest = datagram.len() - 13;
+            datagram[1..3].copy_from_slice(&[0xfe, 0xfd]);
+            datagram[3..5].copy_from_slice(&[0, random.random_range(0..2)]);
+            datagram[11..13].copy_from_slice(&(rest as u16).to_be_bytes());
+        }
+        let from = address(5000);
+        for peer in [&mut world.server, &mut fresh.server] {
+            let _ = peer.handle_datagram(world.now, from, &mut datagram.clone());
+            while peer.poll_transmit().is_some() {}
+        }
+        let _ = world.client.handle_datagram(world.now, &mut datagram);
+    }
+    assert_eq!(world.server.state(), State::Connected);
+}

@@ -1,0 +1,359 @@
+//! The server side of one session: ICE-lite, then DTLS, then SRTP, as one state machine.
+//!
+//! A peer never sends to an address that has not passed a connectivity check, and never opens or
+//! seals media before the peer's certificate was found to be the announced one.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Dropped;
+use super::dtls::{Dtls, Event, Failure, Fingerprint, Identity};
+use super::ice::{Credentials, DatagramKind, IceLite, classify};
+use super::open::Opener;
+use super::seal::{SealError, Sealer};
+use super::srtp::{Profile, RTP_OVERHEAD};
+
+/// Datagrams waiting to be sent: a few flights. The driver drains it after every call.
+const TRANSMITS: usize = 32;
+
+/// The limits of a session's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// Without a valid check for so long the session ends (RFC 7675 5.1 says 30 s).
+    pub consent: Duration,
+    /// The time a handshake may take once the first check came.
+    pub handshake: Duration,
+}
+
+impl Default for PeerConfig {
+    fn default() -> Self {
+        Self {
+            consent: Duration::from_secs(30),
+            handshake: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// No valid connectivity check within [`PeerConfig::consent`].
+    IceTimeout,
+    /// The handshake took longer than [`PeerConfig::handshake`].
+    DtlsTimeout,
+    /// The handshake failed.
+    DtlsFailed,
+    /// The peer's certificate is not the one its description announced.
+    FingerprintMismatch,
+    /// The peer said goodbye.
+    PeerClosed,
+    /// [`Peer::close`] was called.
+    Closed,
+}
+
+impl CloseReason {
+    /// The value for logs and metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::IceTimeout => "ice_timeout",
+            Self::DtlsTimeout => "dtls_timeout",
+            Self::DtlsFailed => "dtls_failed",
+            Self::FingerprintMismatch => "fingerprint_mismatch",
+            Self::PeerClosed => "peer_closed",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// Where a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Waiting for checks or shaking hands.
+    Connecting,
+    /// Media flows.
+    Connected,
+    /// Over.
+    Closed(CloseReason),
+}
+
+/// What a datagram brought.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Input<'d> {
+    /// Nothing for the caller; there may be something to transmit.
+    Nothing,
+    /// The session is connected: media may be sent.
+    Connected,
+    /// One RTP packet, decrypted in place.
+    Rtp(&'d mut [u8]),
+    /// One compound RTCP packet, decrypted in place.
+    Rtcp(&'d mut [u8]),
+    /// The session ended; [`Peer::state`] says why.
+    Closed,
+}
+
+/// A datagram to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where to.
+    pub to: SocketAddr,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+/// The server side of one session.
+pub struct Peer {
+    config: PeerConfig,
+    ice: IceLite,
+    dtls: Dtls,
+    media: Option<Box<Media>>,
+    closed: Option<CloseReason>,
+    handshake_deadline: Option<Instant>,
+    transmits: VecDeque<Transmit>,
+}
+
+struct Media {
+    profile: Profile,
+    sealer: Sealer,
+    opener: Opener,
+}
+
+impl Peer {
+    /// A session that waits for the peer described by `remote` and `fingerprint` (from its
+    /// description) at whatever address its checks come from.
+    pub fn new(
+        config: PeerConfig,
+        identity: Arc<Identity>,
+        local: Credentials,
+        remote: Credentials,
+        fingerprint: Fingerprint,
+        now: Instant,
+    ) -> Self {
+        Self {
+            config,
+            ice: IceLite::new(local, remote, config.consent, now),
+            dtls: Dtls::server(identity, fingerprint),
+            media: None,
+            closed: None,
+            handshake_deadline: None,
+            transmits: VecDeque::new(),
+        }
+    }
+
+    /// Takes one datagram and decrypts media in place.
+    ///
+    /// After it, drain [`poll_transmit`](Self::poll_transmit) and ask
+    /// [`poll_timeout`](Self::poll_timeout) again (unless it was media).
+    pub fn handle_datagram<'d>(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &'d mut [u8],
+    ) -> Result<Input<'d>, Dropped> {
+        if self.closed.is_some() {
+            return Err(Dropped::Closed);
+        }
+        match classify(datagram).ok_or(Dropped::Unclassified)? {
+            DatagramKind::Stun => self.handle_stun(now, from, datagram),
+            _ if !self.ice.is_valid(from) => Err(Dropped::AddressNotValidated),
+            DatagramKind::Dtls => self.handle_dtls(now, from, datagram),
+            DatagramKind::Rtp => {
+                let media = self.media.as_mut().ok_or(Dropped::SrtpNotReady)?;
+                let length = media.opener.open_rtp(datagram)?;
+                Ok(Input::Rtp(&mut datagram[..length]))
+            }
+            DatagramKind::Rtcp => {
+                let media = self.media.as_mut().ok_or(Dropped::SrtpNotReady)?;
+                let length = media.opener.open_rtcp(datagram)?;
+                Ok(Input::Rtcp(&mut datagram[..length]))
+            }
+        }
+    }
+
+    /// The next datagram to send that is not media.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.closed.is_some() {
+            return None;
+        }
+        [
+            Some(self.ice.deadline()),
+            self.dtls.poll_timeout(),
+            self.handshake_deadline,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Does what is due: repeats a flight, or ends the session.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.closed.is_some() {
+            return;
+        }
+        if now >= self.ice.deadline() {
+            self.end(now, CloseReason::IceTimeout);
+        } else if self
+            .handshake_deadline
+            .is_some_and(|deadline| now >= deadline)
+        {
+            self.end(now, CloseReason::DtlsTimeout);
+        } else {
+            self.dtls.handle_timeout(now);
+            self.send_dtls(None);
+        }
+    }
+
+    /// Where the session is.
+    pub fn state(&self) -> State {
+        match (self.closed, &self.media) {
+            (Some(reason), _) => State::Closed(reason),
+            (None, Some(_)) => State::Connected,
+            (None, None) => State::Connecting,
+        }
+    }
+
+    /// How media is protected, once connected.
+    pub fn profile(&self) -> Option<Profile> {
+        self.media.as_ref().map(|media| media.profile)
+    }
+
+    /// Where media goes: the nominated address, before that the last that passed a check.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.ice.remote_addr()
+    }
+
+    /// The user fragments by which a new address may name this session: one, or two between an
+    /// ICE restart and its first check. The second is gone once [`Input`] came from the new one.
+    pub fn local_ufrags(&self) -> impl Iterator<Item = &str> {
+        self.ice.local_ufrags()
+    }
+
+    /// Starts an ICE restart. Media goes on where it is until the peer nominates anew.
+    pub fn restart_ice(&mut self, local: Credentials, remote: Credentials) {
+        self.ice.restart(local, remote);
+    }
+
+    /// Length of a sealed RTP packet of `plain` bytes, to plan batches of equal segments.
+    pub fn sealed_rtp_len(&self, plain: usize) -> usize {
+        self.media
+            .as_ref()
+            .map_or(plain + RTP_OVERHEAD, |media| media.sealer.rtp_len(plain))
+    }
+
+    /// See [`Sealer::seal_rtp`].
+    pub fn seal_rtp(
+        &mut self,
+        header: &[u8],
+        payload: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, SealError> {
+        self.sealer()?.seal_rtp(header, payload, out)
+    }
+
+    /// See [`Sealer::seal_rtp_again`].
+    pub fn seal_rtp_again(
+        &mut self,
+        header: &[u8],
+        payload: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, SealError> {
+        self.sealer()?.seal_rtp_again(header, payload, out)
+    }
+
+    /// See [`Sealer::seal_rtcp`].
+    pub fn seal_rtcp(&mut self, compound: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
+        self.sealer()?.seal_rtcp(compound, out)
+    }
+
+    /// Ends the session with a goodbye, which [`poll_transmit`](Self::poll_transmit) gives.
+    pub fn close(&mut self, now: Instant) {
+        if self.closed.is_none() {
+            self.end(now, CloseReason::Closed);
+        }
+    }
+
+    fn sealer(&mut self) -> Result<&mut Sealer, SealError> {
+        self.media
+            .as_mut()
+            .map(|media| &mut media.sealer)
+            .ok_or(SealError::NotConnected)
+    }
+
+    fn handle_stun<'d>(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<Input<'d>, Dropped> {
+        let answered = self.ice.handle(now, from, datagram)?;
+        self.transmit(from, answered.answer);
+        if answered.valid && self.media.is_none() && self.handshake_deadline.is_none() {
+            self.handshake_deadline = Some(now + self.config.handshake);
+        }
+        Ok(Input::Nothing)
+    }
+
+    fn handle_dtls<'d>(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<Input<'d>, Dropped> {
+        let outcome = self.dtls.handle(now, datagram)?;
+        self.send_dtls(Some(from));
+        Ok(match outcome {
+            Ok(Event::Nothing) => Input::Nothing,
+            Ok(Event::Connected(keys)) => {
+                self.handshake_deadline = None;
+                self.media = Some(Box::new(Media {
+                    profile: keys.profile,
+                    sealer: keys.sealer,
+                    opener: keys.opener,
+                }));
+                Input::Connected
+            }
+            Ok(Event::Closed) => {
+                self.end(now, CloseReason::PeerClosed);
+                Input::Closed
+            }
+            Err(failure) => {
+                let reason = match failure {
+                    Failure::Handshake => CloseReason::DtlsFailed,
+                    Failure::Fingerprint => CloseReason::FingerprintMismatch,
+                };
+                self.end(now, reason);
+                Input::Closed
+            }
+        })
+    }
+
+    fn end(&mut self, now: Instant, reason: CloseReason) {
+        self.dtls.close(now);
+        self.send_dtls(None);
+        self.media = None;
+        self.handshake_deadline = None;
+        self.closed = Some(reason);
+    }
+
+    // Answers go where the question came from; what the clock sends goes where media would.
+    fn send_dtls(&mut self, to: Option<SocketAddr>) {
+        while let Some(bytes) = self.dtls.poll_transmit() {
+            if let Some(to) = to.or_else(|| self.ice.remote_addr()) {
+                self.transmit(to, bytes);
+            }
+        }
+    }
+
+    fn transmit(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        if self.transmits.len() == TRANSMITS {
+            self.transmits.pop_front(); // The driver did not drain; the newest matters more.
+        }
+        self.transmits.push_back(Transmit { to, bytes });
+    }
+}

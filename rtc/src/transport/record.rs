@@ -1,0 +1,231 @@
+//! DTLS 1.2 records and handshake messages on the wire (RFC 6347 4.1, 4.2): split, joined, framed.
+//!
+//! `rtc-dtls` joins fragments itself, but recursively, without a cap on their number, and takes
+//! every handshake record as progress. So it is fed from here: each plaintext handshake message
+//! once, in order, whole, in a record of its own.
+
+pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
+pub(super) const ALERT: u8 = 21;
+pub(super) const HANDSHAKE: u8 = 22;
+
+const RECORD_HEADER: usize = 13;
+const MESSAGE_HEADER: usize = 12;
+const VERSION: [u8; 2] = [0xfe, 0xfd];
+
+/// A chain of a few RSA certificates is under 5 kB; a ClientHello with post-quantum keys 1.5 kB.
+const MESSAGE_BYTES: usize = 8192;
+/// Messages ahead of the next one that are kept: a flight has at most five.
+const MESSAGES_AHEAD: u16 = 8;
+const GAPS: usize = 16;
+
+/// One record of a datagram.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Record<'d> {
+    pub(super) kind: u8,
+    pub(super) epoch: u16,
+    /// With the header.
+    pub(super) whole: &'d [u8],
+}
+
+impl<'d> Record<'d> {
+    pub(super) fn body(&self) -> &'d [u8] {
+        &self.whole[RECORD_HEADER..]
+    }
+}
+
+/// The records of a datagram, up to the first that does not parse.
+pub(super) fn records(datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let header = rest.get(..RECORD_HEADER)?;
+        let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
+        if header[1] != VERSION[0] || length == 0 {
+            return None;
+        }
+        let whole = rest.get(..RECORD_HEADER + length)?;
+        rest = &rest[RECORD_HEADER + length..];
+        Some(Record {
+            kind: whole[0],
+            epoch: u16::from_be_bytes([whole[3], whole[4]]),
+            whole,
+        })
+    })
+}
+
+/// Numbers the plaintext records of a datagram anew, so that one sent again is not a replay.
+/// Epoch 0 authenticates nothing, and its record numbers are in no transcript.
+pub(super) fn renumber(datagram: &mut [u8], next: &mut u64) {
+    let mut at = 0;
+    while let Some(header) = datagram.get_mut(at..at + RECORD_HEADER) {
+        if header[3..5] == [0, 0] {
+            header[5..11].copy_from_slice(&next.to_be_bytes()[2..]);
+            *next += 1;
+        }
+        at += RECORD_HEADER + usize::from(u16::from_be_bytes([header[11], header[12]]));
+    }
+}
+
+/// A whole handshake message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) kind: u8,
+    pub(super) sequence: u16,
+    body: Vec<u8>,
+}
+
+impl Message {
+    pub(super) const CLIENT_HELLO: u8 = 1;
+
+    /// One plaintext record with the whole message.
+    pub(super) fn framed(&self, record: u64) -> Vec<u8> {
+        let length = (self.body.len() as u32).to_be_bytes(); // At most MESSAGE_BYTES.
+        let mut out = Vec::with_capacity(RECORD_HEADER + MESSAGE_HEADER + self.body.len());
+        out.push(HANDSHAKE);
+        out.extend_from_slice(&VERSION);
+        out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(&record.to_be_bytes()[2..]);
+        out.extend_from_slice(&((MESSAGE_HEADER + self.body.len()) as u16).to_be_bytes());
+        out.push(self.kind);
+        out.extend_from_slice(&length[1..]);
+        out.extend_from_slice(&self.sequence.to_be_bytes());
+        out.extend_from_slice(&[0, 0, 0]);
+        out.extend_from_slice(&length[1..]);
+        out.extend_from_slice(&self.body);
+        out
+    }
+}
+
+/// What fragments were for.
+#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
+pub(super) struct Taken {
+    /// The end of a message that had been delivered: the peer has not heard our answer.
+    pub(super) repeated: bool,
+    /// Something did not parse or was over a cap.
+    pub(super) refused: bool,
+}
+
+#[derive(Debug)]
+struct Partial {
+    message: Message,
+    missing: Vec<(usize, usize)>, // Ranges of the body, ascending.
+}
+
+/// Joins the fragments of one side's handshake messages and delivers them in order, once each.
+#[derive(Debug, Default)]
+pub(super) struct Joiner {
+    next: u16,
+    partial: Vec<Partial>,
+}
+
+impl Joiner {
+    /// Takes the body of one plaintext handshake record, which may hold several fragments.
+    pub(super) fn take(&mut self, mut body: &[u8]) -> Taken {
+        let mut taken = Taken::default();
+        while !body.is_empty() {
+            let Some((fragment, rest)) = Fragment::split(body) else {
+                taken.refused = true;
+                break;
+            };
+            body = rest;
+            if fragment.sequence < self.next {
+                taken.repeated |= fragment.is_last();
+            } else if !self.add(&fragment) {
+                taken.refused = true;
+            }
+        }
+        taken
+    }
+
+    /// The next message in order, once it is whole.
+    pub(super) fn next_message(&mut self) -> Option<Message> {
+        let at = self.partial.iter().position(|partial| {
+            partial.message.sequence == self.next && partial.missing.is_empty()
+        })?;
+        self.next += 1;
+        Some(self.partial.swap_remove(at).message)
+    }
+
+    fn add(&mut self, fragment: &Fragment<'_>) -> bool {
+        if fragment.total > MESSAGE_BYTES || fragment.sequence - self.next >= MESSAGES_AHEAD {
+            return false;
+        }
+        let known = self
+            .partial
+            .iter()
+            .position(|partial| partial.message.sequence == fragment.sequence);
+        let at = known.unwrap_or_else(|| {
+            self.partial.push(Partial {
+                message: Message {
+                    kind: fragment.kind,
+                    sequence: fragment.sequence,
+                    body: vec![0; fragment.total],
+                },
+                missing: if fragment.total == 0 {
+                    vec![]
+                } else {
+                    vec![(0, fragment.total)]
+                },
+            });
+            self.partial.len() - 1
+        });
+        self.partial[at].fill(fragment)
+    }
+}
+
+impl Partial {
+    fn fill(&mut self, fragment: &Fragment<'_>) -> bool {
+        let (start, end) = (fragment.offset, fragment.offset + fragment.data.len());
+        let body = &mut self.message.body;
+        if fragment.kind != self.message.kind
+            || fragment.total != body.len()
+            || self.missing.len() > GAPS
+        {
+            return false;
+        }
+        body[start..end].copy_from_slice(fragment.data);
+        self.missing = self
+            .missing
+            .iter()
+            .flat_map(|&(from, to)| [(from, to.min(start)), (from.max(end), to)])
+            .filter(|(from, to)| from < to)
+            .collect();
+        true
+    }
+}
+
+struct Fragment<'d> {
+    kind: u8,
+    sequence: u16,
+    total: usize,
+    offset: usize,
+    data: &'d [u8],
+}
+
+impl<'d> Fragment<'d> {
+    fn split(body: &'d [u8]) -> Option<(Self, &'d [u8])> {
+        let header = body.get(..MESSAGE_HEADER)?;
+        let u24 = |at: usize| {
+            usize::from(header[at]) << 16
+                | usize::from(header[at + 1]) << 8
+                | usize::from(header[at + 2])
+        };
+        let (total, offset, length) = (u24(1), u24(6), u24(9));
+        if offset + length > total || (length == 0 && total != 0) {
+            return None;
+        }
+        let data = body.get(MESSAGE_HEADER..MESSAGE_HEADER + length)?;
+        let sequence = u16::from_be_bytes([header[4], header[5]]);
+        let fragment = Self {
+            kind: header[0],
+            sequence,
+            total,
+            offset,
+            data,
+        };
+        Some((fragment, &body[MESSAGE_HEADER + length..]))
+    }
+
+    fn is_last(&self) -> bool {
+        self.offset + self.data.len() == self.total
+    }
+}
