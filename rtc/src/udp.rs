@@ -1,1 +1,383 @@
-//! udp
+//! The UDP socket of a shard: whole GSO runs out, whole GRO runs in, never waiting to send.
+//!
+//! Segmentation offload is the only batching that pays: one system call and one pass through the
+//! network stack per run of equal datagrams. When the kernel's buffer is full a run is dropped
+//! and counted, because the next frame matters more than this one.
+//! Source addresses are left to routing; ECN is not used.
+
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use socket2::{Domain, Protocol, Type};
+use tokio::io::Interest;
+
+use crate::Error;
+
+/// The most datagrams of one GSO run (`UDP_MAX_SEGMENTS`).
+const SEGMENTS: usize = 64;
+/// The most bytes of one run: an IP packet's, less its headers.
+const RUN_BYTES: usize = 65_000;
+/// Bytes asked for the kernel's buffers: a keyframe of 100 kB to forty viewers at once. The
+/// system may grant less (`net.core.wmem_max`, `net.core.rmem_max`).
+const KERNEL_BYTES: usize = 4 << 20;
+/// Runs received per system call, each up to `GRO_BYTES`.
+const RECEIVES: usize = 8;
+const GRO_BYTES: usize = 1 << 16;
+
+/// Datagrams for one destination, back to back: all of one length, the last may be shorter.
+pub struct Batch {
+    buffer: Box<[u8]>,
+    used: usize,
+    segment: usize,
+    count: usize,
+    complete: bool, // A shorter one was the last.
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Batch {
+    /// An empty batch. Reuse it: it holds 64 kB.
+    pub fn new() -> Self {
+        let buffer = vec![0; RUN_BYTES].into_boxed_slice();
+        Self {
+            buffer,
+            used: 0,
+            segment: 0,
+            count: 0,
+            complete: false,
+        }
+    }
+
+    /// Whether a datagram of `length` bytes can join what is in the batch.
+    pub fn takes(&self, length: usize) -> bool {
+        let fits = length > 0 && self.used + length <= self.buffer.len();
+        let joins = !self.complete && length <= self.segment && self.count < SEGMENTS;
+        fits && (self.count == 0 || joins)
+    }
+
+    /// Appends a datagram of at most `length` bytes that `write` puts into the slice it is given,
+    /// returning the length. Ask [`takes`](Self::takes) first: one that does not fit gets an
+    /// empty slice. Nothing is appended if `write` fails or writes nothing.
+    pub fn push<E>(
+        &mut self,
+        length: usize,
+        write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let room = if self.takes(length) { length } else { 0 };
+        let written = write(&mut self.buffer[self.used..self.used + room])?.min(room);
+        if written == 0 {
+            return Ok(());
+        }
+        if self.count == 0 {
+            self.segment = written;
+        }
+        self.complete = written < self.segment;
+        self.used += written;
+        self.count += 1;
+        Ok(())
+    }
+
+    /// How many datagrams it holds.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The datagrams, back to back.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.used]
+    }
+
+    /// Forgets the datagrams.
+    pub fn clear(&mut self) {
+        self.used = 0;
+        self.segment = 0;
+        self.count = 0;
+        self.complete = false;
+    }
+}
+
+/// What a socket has done, in datagrams.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// Given to the kernel.
+    pub sent: u64,
+    /// Bytes of those.
+    pub sent_bytes: u64,
+    /// Dropped because the kernel's buffer was full.
+    pub dropped_full: u64,
+    /// Dropped because the kernel refused, as for an unreachable network.
+    pub dropped_refused: u64,
+}
+
+/// The socket of one shard.
+pub struct Socket {
+    io: tokio::net::UdpSocket,
+    state: UdpSocketState,
+    counters: Counters,
+}
+
+impl Socket {
+    /// Binds inside a tokio runtime. An IPv6 address takes IPv4 too, where the system can.
+    pub fn bind(address: SocketAddr) -> Result<Self, Error> {
+        Self::open(address).map_err(|source| Error::Socket { address, source })
+    }
+
+    fn open(address: SocketAddr) -> io::Result<Self> {
+        let socket = socket2::Socket::new(
+            Domain::for_address(address),
+            Type::DGRAM,
+            Some(Protocol::UDP),
+        )?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.set_send_buffer_size(KERNEL_BYTES)?;
+        socket.set_recv_buffer_size(KERNEL_BYTES)?;
+        socket.bind(&address.into())?;
+        let io = tokio::net::UdpSocket::from_std(socket.into())?;
+        let state = UdpSocketState::new((&io).into())?;
+        let counters = Counters::default();
+        Ok(Self {
+            io,
+            state,
+            counters,
+        })
+    }
+
+    /// Where it is bound.
+    pub fn local_addr(&self) -> Result<SocketAddr, Error> {
+        self.io.local_addr().map_err(Error::SocketIo)
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Sends one datagram, or drops it.
+    pub fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
+        let result = self.transmit(to, datagram, None);
+        self.count(result, 1, datagram.len());
+    }
+
+    /// Sends a batch in one run, or drops it, and empties it.
+    pub fn send_batch(&mut self, to: SocketAddr, batch: &mut Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        if batch.count == 1 || self.state.max_gso_segments() < batch.count {
+            self.send_apart(to, batch);
+        } else {
+            match self.transmit(to, batch.bytes(), Some(batch.segment)) {
+                // The network card cannot do it; the state has noted that.
+                Err(_) if self.state.max_gso_segments() == 1 => self.send_apart(to, batch),
+                result => self.count(result, batch.count, batch.used),
+            }
+        }
+        batch.clear();
+    }
+
+    fn send_apart(&mut self, to: SocketAddr, batch: &Batch) {
+        for datagram in batch.bytes().chunks(batch.segment) {
+            self.send(to, datagram);
+        }
+    }
+
+    // Not through the runtime's readiness: nothing here ever waits to be able to send.
+    fn transmit(
+        &self,
+        destination: SocketAddr,
+        contents: &[u8],
+        segment_size: Option<usize>,
+    ) -> io::Result<()> {
+        let transmit = Transmit {
+            destination,
+            ecn: None,
+            contents,
+            segment_size,
+            src_ip: None,
+        };
+        self.state.try_send((&self.io).into(), &transmit)
+    }
+
+    fn count(&mut self, result: io::Result<()>, datagrams: usize, bytes: usize) {
+        let datagrams = datagrams as u64;
+        match result {
+            Ok(()) => {
+                self.counters.sent += datagrams;
+                self.counters.sent_bytes += bytes as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.counters.dropped_full += datagrams;
+            }
+            Err(error) => {
+                tracing::trace!(%error, "datagrams refused");
+                self.counters.dropped_refused += datagrams;
+            }
+        }
+    }
+
+    /// Waits until there may be something to receive.
+    pub async fn readable(&self) -> Result<(), Error> {
+        self.io.readable().await.map_err(Error::SocketIo)
+    }
+
+    /// Receives what is there into `received`, whose former content is gone. False if nothing is.
+    pub fn try_receive(&self, received: &mut Received) -> Result<bool, Error> {
+        received.count = 0;
+        let mut chunks = received.buffer.chunks_exact_mut(GRO_BYTES);
+        let mut slices: [IoSliceMut<'_>; RECEIVES] = std::array::from_fn(|_| {
+            IoSliceMut::new(chunks.next().expect("the buffer has RECEIVES chunks"))
+        });
+        let result = self.io.try_io(Interest::READABLE, || {
+            self.state
+                .recv((&self.io).into(), &mut slices, &mut received.meta)
+        });
+        match result {
+            Ok(count) => {
+                received.count = count;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(Error::SocketIo(error)),
+        }
+    }
+}
+
+/// Room for what one call receives: half a megabyte. One per shard.
+pub struct Received {
+    buffer: Box<[u8]>,
+    meta: [RecvMeta; RECEIVES],
+    count: usize,
+}
+
+impl Default for Received {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Received {
+    /// Empty.
+    pub fn new() -> Self {
+        Self {
+            buffer: vec![0; RECEIVES * GRO_BYTES].into_boxed_slice(),
+            meta: [RecvMeta::default(); RECEIVES],
+            count: 0,
+        }
+    }
+
+    /// The datagrams with the addresses they came from, in order.
+    pub fn datagrams(&mut self) -> impl Iterator<Item = (SocketAddr, &mut [u8])> {
+        self.buffer
+            .chunks_exact_mut(GRO_BYTES)
+            .zip(&self.meta[..self.count])
+            .flat_map(|(run, meta)| {
+                let stride = meta.stride.max(1);
+                let length = meta.len.min(run.len());
+                run[..length]
+                    .chunks_mut(stride)
+                    .map(|datagram| (meta.addr, datagram))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Socket, Socket) {
+        let any = "127.0.0.1:0".parse().unwrap();
+        (Socket::bind(any).unwrap(), Socket::bind(any).unwrap())
+    }
+
+    async fn receive(socket: &Socket, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
+        let mut received = Received::new();
+        let mut got = Vec::new();
+        while got.len() < count {
+            socket.readable().await.unwrap();
+            if socket.try_receive(&mut received).unwrap() {
+                got.extend(
+                    received
+                        .datagrams()
+                        .map(|(from, bytes)| (from, bytes.to_vec())),
+                );
+            }
+        }
+        got
+    }
+
+    fn fill(batch: &mut Batch, length: usize, byte: u8) {
+        batch
+            .push::<()>(length, |out| {
+                out.fill(byte);
+                Ok(out.len())
+            })
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_run_with_a_short_last_datagram_arrives_as_datagrams() {
+        let (mut sender, receiver) = pair();
+        let to = receiver.local_addr().unwrap();
+        let mut batch = Batch::new();
+        for byte in 0..20 {
+            fill(&mut batch, 1200, byte);
+        }
+        fill(&mut batch, 100, 20);
+        assert!(!batch.takes(100) && batch.count() == 21);
+        sender.send_batch(to, &mut batch);
+        sender.send(to, b"alone");
+        let got = receive(&receiver, 22).await;
+        for (byte, (from, datagram)) in got[..21].iter().enumerate() {
+            assert_eq!(*from, sender.local_addr().unwrap());
+            let length = if byte < 20 { 1200 } else { 100 };
+            assert_eq!(*datagram, vec![byte as u8; length]);
+        }
+        assert_eq!(got[21].1, b"alone");
+        assert!(batch.is_empty());
+        assert_eq!(sender.counters().sent, 22);
+        assert_eq!(sender.counters().sent_bytes, 24_105);
+    }
+
+    #[tokio::test]
+    async fn a_full_or_unreachable_network_is_counted_and_never_waited_for() {
+        let (mut sender, receiver) = pair();
+        drop(receiver);
+        let unreachable = "[::1]:9".parse().unwrap(); // The wrong family for this socket.
+        sender.send(unreachable, b"lost");
+        assert_eq!(sender.counters().dropped_refused, 1);
+    }
+
+    #[test]
+    fn a_batch_takes_equal_datagrams_and_one_shorter() {
+        let mut batch = Batch::new();
+        assert!(batch.takes(1200) && !batch.takes(0) && !batch.takes(RUN_BYTES + 1));
+        fill(&mut batch, 1000, 1);
+        assert!(batch.takes(1000) && batch.takes(1) && !batch.takes(1001));
+        assert_eq!(
+            batch.push(1000, |_| Err::<usize, _>("no keys")),
+            Err("no keys")
+        );
+        assert_eq!(batch.count(), 1);
+        fill(&mut batch, 1001, 2); // Does not join, so there is no room for it.
+        assert_eq!((batch.count(), batch.bytes().len()), (1, 1000));
+        for _ in 1..SEGMENTS {
+            fill(&mut batch, 1000, 3);
+        }
+        assert!(!batch.takes(1000));
+        batch.clear();
+        assert!(batch.is_empty() && batch.takes(1200));
+    }
+}

@@ -3,7 +3,7 @@
 //! The endpoint computes; this file decides what it hears and what is sent again:
 //! - each handshake message is fed once, whole and in order (see `record.rs`). A repeated one
 //!   says that our last flight was lost, and sends that flight again; so does the clock, at
-//!   [`FLIGHT_INTERVAL`]. The endpoint's own timer, which any handshake record stops and seven
+//!   `FLIGHT_INTERVAL`. The endpoint's own timer, which any handshake record stops and seven
 //!   repeats exhaust, is never used.
 //! - the endpoint takes the client's order of SRTP profiles. It is offered GCM alone, and when
 //!   that does not match, the same ClientHello goes to a fresh one with SHA1_80.

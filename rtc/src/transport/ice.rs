@@ -340,3 +340,259 @@ fn respond(
         .map_err(|_| Dropped::StunMalformed)?;
     Ok(message.raw)
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngCore, SeedableRng};
+    use rtc_stun::attributes::{ATTR_ERROR_CODE, ATTR_XORMAPPED_ADDRESS, RawAttribute};
+    use rtc_stun::error_code::ErrorCodeAttribute;
+    use rtc_stun::message::{Getter, TransactionId};
+    use rtc_stun::textattrs::TextAttribute;
+
+    use super::*;
+
+    fn credentials(name: &str) -> Credentials {
+        Credentials {
+            ufrag: name.into(),
+            pwd: format!("{name}{}", "x".repeat(20)),
+        }
+    }
+
+    fn server(now: Instant) -> IceLite {
+        IceLite::new(
+            credentials("ours"),
+            credentials("theirs"),
+            Duration::from_secs(30),
+            now,
+        )
+    }
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([203, 0, 113, 7], port))
+    }
+
+    fn check(username: &str, pwd: &str, extra: &[(AttrType, &[u8])]) -> Vec<u8> {
+        let mut setters: Vec<Box<dyn Setter>> = vec![
+            Box::new(BINDING_REQUEST),
+            Box::new(TransactionId::new()),
+            Box::new(TextAttribute::new(ATTR_USERNAME, username.into())),
+            Box::new(RawAttribute {
+                typ: ATTR_PRIORITY,
+                length: 4,
+                value: vec![1, 2, 3, 4],
+            }),
+        ];
+        for (typ, value) in extra {
+            let length = value.len() as u16;
+            setters.push(Box::new(RawAttribute {
+                typ: *typ,
+                length,
+                value: value.to_vec(),
+            }));
+        }
+        setters.push(Box::new(
+            MessageIntegrity::new_short_term_integrity_with_provider(pwd.into(), CRYPTO.crypto()),
+        ));
+        setters.push(Box::new(FINGERPRINT));
+        let mut message = Message::new();
+        message.build(&setters).unwrap();
+        message.raw
+    }
+
+    fn valid_check(extra: &[(AttrType, &[u8])]) -> Vec<u8> {
+        check("ours:theirs", &credentials("ours").pwd, extra)
+    }
+
+    #[test]
+    fn a_valid_check_is_answered_with_the_mapped_address() {
+        let now = Instant::now();
+        let mut ice = server(now);
+        let mapped = SocketAddr::new("::ffff:203.0.113.7".parse().unwrap(), 9);
+        let answered = ice.handle(now, mapped, &valid_check(&[])).unwrap();
+        let mut answer = parse(&answered.answer).unwrap();
+        assert_eq!(answer.typ, BINDING_SUCCESS);
+        let mut address = XorMappedAddress::default();
+        address.get_from(&answer).unwrap();
+        assert_eq!(
+            (address.ip.to_string().as_str(), address.port),
+            ("203.0.113.7", 9)
+        );
+        let pwd = credentials("ours").pwd;
+        MessageIntegrity::check(&mut answer, pwd.as_bytes(), CRYPTO.crypto()).unwrap();
+        assert!(ice.is_valid(mapped) && answered.valid);
+        assert!(answer.contains(ATTR_XORMAPPED_ADDRESS));
+    }
+
+    #[test]
+    fn use_candidate_selects_and_the_last_nomination_wins() {
+        let now = Instant::now();
+        let mut ice = server(now);
+        assert_eq!(ice.remote_addr(), None);
+        ice.handle(now, address(1), &valid_check(&[])).unwrap();
+        ice.handle(now, address(2), &valid_check(&[])).unwrap();
+        assert_eq!(ice.remote_addr(), Some(address(2)));
+        ice.handle(now, address(1), &valid_check(&[(ATTR_USE_CANDIDATE, &[])]))
+            .unwrap();
+        ice.handle(now, address(2), &valid_check(&[])).unwrap();
+        assert_eq!(ice.remote_addr(), Some(address(1)));
+        ice.handle(now, address(3), &valid_check(&[(ATTR_USE_CANDIDATE, &[])]))
+            .unwrap();
+        assert_eq!(ice.remote_addr(), Some(address(3)));
+    }
+
+    #[test]
+    fn the_selected_address_is_never_forgotten() {
+        let now = Instant::now();
+        let mut ice = server(now);
+        ice.handle(now, address(1), &valid_check(&[(ATTR_USE_CANDIDATE, &[])]))
+            .unwrap();
+        for port in 2..50 {
+            ice.handle(now, address(port), &valid_check(&[])).unwrap();
+        }
+        assert!(ice.is_valid(address(1)) && ice.is_valid(address(49)));
+        assert!(!ice.is_valid(address(2)));
+        assert_eq!(ice.valid.len(), ADDRESSES);
+    }
+
+    #[test]
+    fn wrong_checks_are_dropped_and_do_not_keep_consent() {
+        let now = Instant::now();
+        let mut ice = server(now);
+        let later = now + Duration::from_secs(5);
+        let pwd = credentials("ours").pwd;
+        let mut of = |datagram: &[u8]| ice.handle(later, address(1), datagram).unwrap_err();
+        assert_eq!(
+            of(&check("ours:others", &pwd, &[])),
+            Dropped::StunUnknownUser
+        );
+        assert_eq!(of(&check("ours", &pwd, &[])), Dropped::StunUnknownUser);
+        assert_eq!(
+            of(&check("our:stheirs", &pwd, &[])),
+            Dropped::StunUnknownUser
+        );
+        assert_eq!(
+            of(&check("ours:theirs", "wrong", &[])),
+            Dropped::StunIntegrity
+        );
+        assert_eq!(of(&valid_check(&[])[..40]), Dropped::StunMalformed);
+        let mut flipped = valid_check(&[]);
+        flipped[30] ^= 1;
+        assert_eq!(of(&flipped), Dropped::StunMalformed); // The fingerprint notices first.
+        assert_eq!(ice.deadline(), now + Duration::from_secs(30));
+        assert!(!ice.is_valid(address(1)));
+    }
+
+    #[test]
+    fn an_answer_is_not_a_request() {
+        let now = Instant::now();
+        let mut ice = server(now);
+        let answer = ice
+            .handle(now, address(1), &valid_check(&[]))
+            .unwrap()
+            .answer;
+        assert_eq!(
+            ice.handle(now, address(1), &answer).unwrap_err(),
+            Dropped::StunNotRequest
+        );
+    }
+
+    #[test]
+    fn a_peer_that_claims_to_be_controlled_is_told_of_the_conflict() {
+        let now = Instant::now();
+        let mut ice = server(now);
+        let request = valid_check(&[(ATTR_ICE_CONTROLLED, &[0; 8])]);
+        let answered = ice.handle(now, address(1), &request).unwrap();
+        let answer = parse(&answered.answer).unwrap();
+        let mut error = ErrorCodeAttribute::default();
+        error.get_from(&answer).unwrap();
+        assert_eq!(
+            (answer.typ, error.code.0),
+            (BINDING_ERROR, CODE_ROLE_CONFLICT.0)
+        );
+        assert!(!answered.valid && !ice.is_valid(address(1)));
+    }
+
+    #[test]
+    fn unknown_attributes_that_must_be_understood_are_refused() {
+        let now = Instant::now();
+        let mut ice = server(now);
+        let request = valid_check(&[(AttrType(0x7abc), &[0; 4])]);
+        let answered = ice.handle(now, address(1), &request).unwrap();
+        let answer = parse(&answered.answer).unwrap();
+        assert!(answer.contains(ATTR_ERROR_CODE) && !answered.valid);
+        let optional = valid_check(&[(AttrType(0xc057), &[0; 4])]);
+        assert!(ice.handle(now, address(1), &optional).unwrap().valid);
+    }
+
+    #[test]
+    fn a_restart_accepts_both_generations_until_the_new_one_is_used() {
+        let now = Instant::now();
+        let mut ice = server(now);
+        ice.restart(credentials("new"), credentials("fresh"));
+        assert_eq!(ice.local_ufrags().collect::<Vec<_>>(), ["ours", "new"]);
+        assert!(
+            ice.handle(now, address(1), &valid_check(&[]))
+                .unwrap()
+                .valid
+        );
+        let request = check("new:fresh", &credentials("new").pwd, &[]);
+        assert!(ice.handle(now, address(1), &request).unwrap().valid);
+        assert_eq!(ice.local_ufrags().collect::<Vec<_>>(), ["new"]);
+        let old = ice.handle(now, address(1), &valid_check(&[]));
+        assert_eq!(old.unwrap_err(), Dropped::StunUnknownUser);
+    }
+
+    #[test]
+    fn the_session_of_a_check_is_found_without_its_password() {
+        let request = valid_check(&[]);
+        assert_eq!(classify(&request), Some(DatagramKind::Stun));
+        assert_eq!(stun_local_ufrag(&request), Some("ours"));
+        assert_eq!(stun_local_ufrag(&request[..25]), None);
+        assert_eq!(stun_local_ufrag(b""), None);
+    }
+
+    #[test]
+    fn datagrams_are_told_apart_by_their_first_bytes() {
+        let datagram = |first: u8, second: u8| {
+            let mut bytes = [0; 40];
+            bytes[..2].copy_from_slice(&[first, second]);
+            classify(&bytes)
+        };
+        assert_eq!(datagram(0, 1), None); // No magic cookie.
+        assert_eq!(datagram(22, 0xfe), Some(DatagramKind::Dtls));
+        assert_eq!(datagram(0x80, 96), Some(DatagramKind::Rtp));
+        assert_eq!(datagram(0x80, 0x80 | 96), Some(DatagramKind::Rtp));
+        assert_eq!(datagram(0x80, 200), Some(DatagramKind::Rtcp));
+        assert_eq!(datagram(64, 0), None);
+        assert_eq!(datagram(200, 0), None);
+    }
+
+    #[test]
+    fn mutated_and_random_checks_never_panic() {
+        let now = Instant::now();
+        let mut ice = server(now);
+        let mut random = StdRng::seed_from_u64(3);
+        let original = valid_check(&[(ATTR_USE_CANDIDATE, &[])]);
+        for round in 0..20_000 {
+            let mut datagram = original.clone();
+            for _ in 0..1 + round % 3 {
+                let at = random.random_range(0..datagram.len());
+                datagram[at] = random.next_u32() as u8;
+            }
+            datagram.truncate(random.random_range(0..=datagram.len() * 2));
+            // Give the parser behind the fingerprint something to do.
+            if datagram.len() >= 28 {
+                let length = (datagram.len() - 20) as u16;
+                datagram[2..4].copy_from_slice(&length.to_be_bytes());
+                let at = datagram.len() - 8;
+                datagram[at..at + 4].copy_from_slice(&[0x80, 0x28, 0, 4]);
+                let crc = rtc_stun::fingerprint::fingerprint_value(&datagram[..at]);
+                datagram[at + 4..].copy_from_slice(&crc.to_be_bytes());
+            }
+            let _ = classify(&datagram);
+            let _ = stun_local_ufrag(&datagram);
+            let _ = ice.handle(now, address(1), &datagram);
+        }
+    }
+}

@@ -249,7 +249,6 @@ fn connects_in_five_round_trips_without_loss() {
 
 #[test]
 fn connects_within_three_seconds_at_35_percent_loss() {
-    let mut slowest = Duration::ZERO;
     for seed in 0..250 {
         let pipe = Pipe {
             loss: 0.35,
@@ -263,9 +262,7 @@ fn connects_within_three_seconds_at_35_percent_loss() {
         });
         world.run(Duration::from_secs(3), World::both_connected);
         assert!(world.both_connected(), "seed {seed}");
-        slowest = slowest.max(world.now - world.start);
     }
-    println!("slowest of 250: {slowest:?}");
 }
 
 #[test]
@@ -382,7 +379,7 @@ fn handshakes_with_flipped_bits_fail_or_agree() {
             failed += 1;
         }
     }
-    println!("{agreed} agreed, {failed} failed");
+    assert!(agreed > 0 && failed > 0, "{agreed} agreed, {failed} failed");
 }
 
 #[test]

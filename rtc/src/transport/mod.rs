@@ -15,6 +15,8 @@ pub mod srtp;
 #[cfg(any(test, feature = "client"))]
 pub mod client;
 #[cfg(test)]
+mod interop;
+#[cfg(test)]
 mod lockstep;
 mod record;
 

@@ -229,3 +229,138 @@ impl<'d> Fragment<'d> {
         self.offset + self.data.len() == self.total
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::seq::SliceRandom;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+
+    fn fragment(sequence: u16, total: usize, offset: usize, data: &[u8]) -> Vec<u8> {
+        let u24 = |number: usize| [(number >> 16) as u8, (number >> 8) as u8, number as u8];
+        let mut out = vec![11];
+        out.extend(u24(total));
+        out.extend(sequence.to_be_bytes());
+        out.extend(u24(offset));
+        out.extend(u24(data.len()));
+        out.extend(data);
+        out
+    }
+
+    #[test]
+    fn fragments_in_any_order_and_overlapping_make_whole_messages() {
+        let mut random = StdRng::seed_from_u64(1);
+        for _ in 0..200 {
+            let bodies: Vec<Vec<u8>> = (0..3)
+                .map(|_| {
+                    (0..random.random_range(1..400))
+                        .map(|_| random.random())
+                        .collect()
+                })
+                .collect();
+            let mut fragments = Vec::new();
+            for (sequence, body) in bodies.iter().enumerate() {
+                let mut at = 0;
+                while at < body.len() {
+                    let end = (at + random.random_range(20..120)).min(body.len());
+                    let from = at.saturating_sub(random.random_range(0..5));
+                    fragments.push(fragment(
+                        sequence as u16,
+                        body.len(),
+                        from,
+                        &body[from..end],
+                    ));
+                    at = end;
+                }
+            }
+            fragments.shuffle(&mut random);
+            let mut joiner = Joiner::default();
+            let mut got = Vec::new();
+            for fragment in fragments {
+                assert_eq!(joiner.take(&fragment), Taken::default());
+                got.extend(
+                    std::iter::from_fn(|| joiner.next_message()).map(|message| message.body),
+                );
+            }
+            assert_eq!(got, bodies);
+        }
+    }
+
+    #[test]
+    fn a_delivered_message_is_a_repeat_only_at_its_end() {
+        let mut joiner = Joiner::default();
+        joiner.take(&fragment(0, 6, 0, b"abcdef"));
+        assert!(joiner.next_message().is_some());
+        assert!(!joiner.take(&fragment(0, 6, 0, b"abc")).repeated);
+        assert!(joiner.take(&fragment(0, 6, 3, b"def")).repeated);
+        assert_eq!(joiner.next_message(), None);
+    }
+
+    #[test]
+    fn what_is_over_a_cap_is_refused() {
+        let refused = Taken {
+            repeated: false,
+            refused: true,
+        };
+        let mut joiner = Joiner::default();
+        assert_eq!(
+            joiner.take(&fragment(0, MESSAGE_BYTES + 1, 0, b"a")),
+            refused
+        );
+        assert_eq!(joiner.take(&fragment(MESSAGES_AHEAD, 1, 0, b"a")), refused);
+        assert_eq!(joiner.take(&fragment(0, 2, 1, b"ab")), refused);
+        assert_eq!(joiner.take(&fragment(0, 2, 0, b"")), refused);
+        assert_eq!(joiner.take(b"short"), refused);
+        assert!(joiner.partial.is_empty());
+        // One-byte fragments apart from each other: the gaps are capped.
+        let results: Vec<_> = (0..100)
+            .map(|at| joiner.take(&fragment(0, 300, 1 + 3 * at, b"a")).refused)
+            .collect();
+        assert_eq!(results.iter().filter(|refused| !**refused).count(), GAPS);
+    }
+
+    #[test]
+    fn records_are_renumbered_only_in_plaintext() {
+        let record = |epoch: u8| [22, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 0, 0, 1, 9];
+        let mut datagram = [record(0), record(1), record(0)].concat();
+        let mut next = 7;
+        renumber(&mut datagram, &mut next);
+        let numbers: Vec<_> = records(&datagram).map(|record| record.whole[10]).collect();
+        assert_eq!((numbers, next), (vec![7, 0, 8], 9));
+    }
+
+    #[test]
+    fn a_framed_message_is_read_back() {
+        let message = Message {
+            kind: 11,
+            sequence: 3,
+            body: vec![5; 700],
+        };
+        let datagram = message.framed(1);
+        let mut joiner = Joiner {
+            next: 3,
+            partial: vec![],
+        };
+        let record = records(&datagram).next().unwrap();
+        assert_eq!((record.kind, record.epoch), (HANDSHAKE, 0));
+        joiner.take(record.body());
+        assert_eq!(joiner.next_message(), Some(message));
+    }
+
+    #[test]
+    fn random_bytes_never_panic() {
+        let mut random = StdRng::seed_from_u64(2);
+        let mut joiner = Joiner::default();
+        for _ in 0..20_000 {
+            let mut bytes: Vec<u8> = (0..random.random_range(0..60))
+                .map(|_| random.random_range(0..12))
+                .collect();
+            let _ = records(&bytes).count();
+            renumber(&mut bytes, &mut 0);
+            joiner.take(&bytes);
+            while joiner.next_message().is_some() {}
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! An answer: what was chosen for each m-line of an offer, printed.
+//!
+//! Sections keep the offer's order and names; those not accepted get port 0. The server is
+//! ICE-lite and passive, so all candidates are in the answer.
+
+use std::net::SocketAddr;
+
+use rtc_sdp::description::common::{Address, Attribute, ConnectionInformation};
+use rtc_sdp::description::media::{MediaDescription, MediaName, RangedPort};
+use rtc_sdp::description::session::{Origin, SessionDescription, TimeDescription};
+
+use super::codec::Chosen;
+use super::extension::TRANSPORT_CC;
+use super::offer::{Direction, MediaSection, Offer};
+use crate::transport::{Credentials, Fingerprint};
+
+/// Feedback we act on, as offers name it.
+const FEEDBACK: [&str; 4] = ["transport-cc", "ccm fir", "nack", "nack pli"];
+
+/// What the server sends in a section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Of the stream.
+    pub ssrc: u32,
+    /// Of its repairs, if they were offered.
+    pub rtx_ssrc: Option<u32>,
+    /// The same for all tracks on one clock: receivers keep those in step.
+    pub cname: String,
+    /// Name of the media stream.
+    pub stream: String,
+    /// Name of the track.
+    pub track: String,
+}
+
+/// How a section is accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accept {
+    /// Section and payload type.
+    pub chosen: Chosen,
+    /// From the server's side.
+    pub direction: Direction,
+    /// URIs of the header extensions the server knows; the offered ones are accepted.
+    pub extensions: Vec<&'static str>,
+    /// What the server sends, if it does.
+    pub source: Option<Source>,
+    /// Parameters to state in place of the offered ones, such as `stereo=1` to a publisher.
+    pub fmtp: Option<String>,
+}
+
+/// An answer in the making.
+#[derive(Debug, Clone)]
+pub struct Answer<'a> {
+    offer: &'a Offer,
+    session_id: u64,
+    ice: &'a Credentials,
+    fingerprint: Fingerprint,
+    candidates: &'a [SocketAddr],
+    accepted: Vec<Accept>,
+}
+
+impl<'a> Answer<'a> {
+    /// An answer that accepts nothing yet. `candidates` are the addresses of the shard's socket
+    /// as the peer reaches them, the best first. `session_id` is any number below 2⁶³.
+    pub fn new(
+        offer: &'a Offer,
+        session_id: u64,
+        ice: &'a Credentials,
+        fingerprint: Fingerprint,
+        candidates: &'a [SocketAddr],
+    ) -> Self {
+        Self {
+            offer,
+            session_id,
+            ice,
+            fingerprint,
+            candidates,
+            accepted: Vec::new(),
+        }
+    }
+
+    /// Accepts a section, once.
+    pub fn accept(&mut self, accept: Accept) -> &mut Self {
+        self.accepted
+            .retain(|earlier| earlier.chosen.section != accept.chosen.section);
+        self.accepted.push(accept);
+        self
+    }
+
+    /// The text of the answer.
+    pub fn render(&self) -> String {
+        let mut session = SessionDescription {
+            origin: Origin {
+                username: "-".to_owned(),
+                session_id: self.session_id,
+                session_version: 1,
+                network_type: "IN".to_owned(),
+                address_type: "IP4".to_owned(),
+                unicast_address: "127.0.0.1".to_owned(),
+            },
+            session_name: "-".to_owned(),
+            time_descriptions: vec![TimeDescription::default()],
+            ..SessionDescription::default()
+        };
+        session.attributes.push(flag("ice-lite"));
+        let mids: Vec<&str> = self.accepted_in_order().map(|(mid, _)| mid).collect();
+        if !mids.is_empty() {
+            session
+                .attributes
+                .push(value("group", format!("BUNDLE {}", mids.join(" "))));
+        }
+        if self.offer.extmap_allow_mixed {
+            session.attributes.push(flag("extmap-allow-mixed"));
+        }
+        session
+            .attributes
+            .push(value("msid-semantic", "WMS *".to_owned()));
+        let first = self.accepted_in_order().next().map(|(_, section)| section);
+        session.media_descriptions = (0..self.offer.media.len())
+            .map(|at| self.section(at, first == Some(at)))
+            .collect();
+        session.marshal()
+    }
+
+    fn accepted_in_order(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.offer
+            .media
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| self.accept_of(*at).is_some())
+            .map(|(at, section)| (section.mid.as_str(), at))
+    }
+
+    fn accept_of(&self, section: usize) -> Option<&Accept> {
+        self.accepted
+            .iter()
+            .find(|accept| accept.chosen.section == section)
+    }
+
+    fn section(&self, at: usize, with_candidates: bool) -> MediaDescription {
+        let offered = &self.offer.media[at];
+        let Some(accept) = self.accept_of(at) else {
+            let attributes = vec![value("mid", offered.mid.clone()), flag("inactive")];
+            return media_line(offered, 0, vec![offered.format.clone()], attributes);
+        };
+        let mut attributes = vec![
+            value("mid", offered.mid.clone()),
+            flag(accept.direction.attribute()),
+            flag("rtcp-mux"),
+        ];
+        if offered.rsize {
+            attributes.push(flag("rtcp-rsize"));
+        }
+        attributes.extend([
+            value("ice-ufrag", self.ice.ufrag.clone()),
+            value("ice-pwd", self.ice.pwd.clone()),
+            value("fingerprint", format!("sha-256 {}", self.fingerprint)),
+            value("setup", "passive".to_owned()),
+        ]);
+        extensions(offered, accept, &mut attributes);
+        codecs(accept, &mut attributes);
+        if let Some(source) = &accept.source {
+            sources(source, &mut attributes);
+        }
+        if with_candidates {
+            attributes.extend(candidate_attributes(self.candidates));
+        }
+        let formats = std::iter::once(accept.chosen.codec.payload_type)
+            .chain(accept.chosen.rtx)
+            .map(|payload_type| payload_type.to_string())
+            .collect();
+        media_line(offered, 9, formats, attributes)
+    }
+}
+
+fn media_line(
+    offered: &MediaSection,
+    port: isize,
+    formats: Vec<String>,
+    attributes: Vec<Attribute>,
+) -> MediaDescription {
+    MediaDescription {
+        media_name: MediaName {
+            media: offered.media.clone(),
+            port: RangedPort {
+                value: port,
+                range: None,
+            },
+            protos: offered.protocol.split('/').map(str::to_owned).collect(),
+            formats,
+        },
+        connection_information: Some(ConnectionInformation {
+            network_type: "IN".to_owned(),
+            address_type: "IP4".to_owned(),
+            address: Some(Address {
+                address: "0.0.0.0".to_owned(),
+                ttl: None,
+                range: None,
+            }),
+        }),
+        attributes,
+        ..MediaDescription::default()
+    }
+}
+
+fn extensions(offered: &MediaSection, accept: &Accept, attributes: &mut Vec<Attribute>) {
+    for extension in &offered.extensions {
+        if accept.extensions.contains(&extension.uri.as_str()) {
+            attributes.push(value(
+                "extmap",
+                format!("{} {}", extension.id, extension.uri),
+            ));
+        }
+    }
+}
+
+fn codecs(accept: &Accept, attributes: &mut Vec<Attribute>) {
+    let codec = &accept.chosen.codec;
+    let number = codec.payload_type;
+    let channels = if codec.channels > 0 {
+        format!("/{}", codec.channels)
+    } else {
+        String::new()
+    };
+    attributes.push(value(
+        "rtpmap",
+        format!("{number} {}/{}{channels}", codec.name, codec.clock_rate),
+    ));
+    let fmtp = accept.fmtp.as_deref().unwrap_or(&codec.fmtp);
+    if !fmtp.is_empty() {
+        attributes.push(value("fmtp", format!("{number} {fmtp}")));
+    }
+    for feedback in FEEDBACK {
+        // Feedback per packet needs the numbers of the extension.
+        let usable = feedback != "transport-cc" || accept.extensions.contains(&TRANSPORT_CC);
+        if usable && codec.feedback.iter().any(|offered| offered == feedback) {
+            attributes.push(value("rtcp-fb", format!("{number} {feedback}")));
+        }
+    }
+    if let Some(rtx) = accept.chosen.rtx {
+        attributes.push(value("rtpmap", format!("{rtx} rtx/{}", codec.clock_rate)));
+        attributes.push(value("fmtp", format!("{rtx} apt={number}")));
+    }
+}
+
+fn sources(source: &Source, attributes: &mut Vec<Attribute>) {
+    attributes.push(value("msid", format!("{} {}", source.stream, source.track)));
+    if let Some(rtx) = source.rtx_ssrc {
+        attributes.push(value("ssrc-group", format!("FID {} {rtx}", source.ssrc)));
+    }
+    for ssrc in std::iter::once(source.ssrc).chain(source.rtx_ssrc) {
+        attributes.push(value("ssrc", format!("{ssrc} cname:{}", source.cname)));
+    }
+}
+
+/// The host candidates of one UDP socket (RFC 8839 5.1), the first preferred, and their end.
+pub(super) fn candidate_attributes(addresses: &[SocketAddr]) -> Vec<Attribute> {
+    let host_preference = 126 << 24; // RFC 8445 5.1.2.2.
+    let mut attributes: Vec<_> = addresses
+        .iter()
+        .zip((0..=u16::MAX).rev())
+        .enumerate()
+        .map(|(at, (address, preference))| {
+            let priority = host_preference | u32::from(preference) << 8 | 255;
+            let (ip, port) = (address.ip(), address.port());
+            value(
+                "candidate",
+                format!("{} 1 udp {priority} {ip} {port} typ host", at + 1),
+            )
+        })
+        .collect();
+    attributes.push(flag("end-of-candidates"));
+    attributes
+}
+
+fn flag(key: &str) -> Attribute {
+    Attribute::new(key.to_owned(), None)
+}
+
+pub(super) fn value(key: &str, value: String) -> Attribute {
+    Attribute::new(key.to_owned(), Some(value))
+}

@@ -1,0 +1,173 @@
+//! Which payload type to use: our order of codecs, the peer's payload types.
+//!
+//! The peer's order does not count: browsers list VP8 first and decode H.264 as well.
+
+use super::offer::{MediaKind, MediaSection, Offer, OfferedCodec};
+
+/// A codec this server can carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CodecName {
+    /// RFC 6184.
+    H264,
+    /// RFC 7798.
+    H265,
+    /// RFC 7741.
+    Vp8,
+    /// RFC 9628.
+    Vp9,
+    /// The AOM's payload format.
+    Av1,
+    /// RFC 7587.
+    Opus,
+}
+
+impl CodecName {
+    /// As in `a=rtpmap`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::H264 => "H264",
+            Self::H265 => "H265",
+            Self::Vp8 => "VP8",
+            Self::Vp9 => "VP9",
+            Self::Av1 => "AV1",
+            Self::Opus => "opus",
+        }
+    }
+}
+
+/// A codec that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodecCapability {
+    /// Which.
+    pub name: CodecName,
+    /// For H.264, the `profile_idc`, constraint flags and `level_idc` of the stream if it is
+    /// known. A hint: with no payload type of that profile another is taken, because decoders
+    /// do not mind.
+    pub profile_level_id: Option<[u8; 3]>,
+}
+
+impl From<CodecName> for CodecCapability {
+    fn from(name: CodecName) -> Self {
+        Self {
+            name,
+            profile_level_id: None,
+        }
+    }
+}
+
+/// Which way a section must carry media, from the server's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// The server sends: the peer must receive.
+    Send,
+    /// The server receives: the peer must send.
+    Receive,
+}
+
+/// The payload type to use in a section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// The index of the section in [`Offer::media`].
+    pub section: usize,
+    /// Which codec it is.
+    pub name: CodecName,
+    /// The payload type with its parameters.
+    pub codec: OfferedCodec,
+    /// The payload type of its repairs.
+    pub rtx: Option<u8>,
+}
+
+impl Offer {
+    /// The best payload type for the first of `wanted` that a section of this kind and flow has.
+    pub fn choose(
+        &self,
+        kind: MediaKind,
+        flow: Flow,
+        wanted: &[CodecCapability],
+    ) -> Option<Chosen> {
+        let sections = self.media.iter().enumerate().filter(|(_, section)| {
+            section.kind == kind
+                && !section.rejected
+                && match flow {
+                    Flow::Send => section.direction.receives(),
+                    Flow::Receive => section.direction.sends(),
+                }
+        });
+        wanted.iter().find_map(|want| {
+            sections
+                .clone()
+                .find_map(|(at, section)| choose_in(at, section, want))
+        })
+    }
+}
+
+fn choose_in(at: usize, section: &MediaSection, want: &CodecCapability) -> Option<Chosen> {
+    let codec = section
+        .codecs
+        .iter()
+        .enumerate()
+        .filter_map(|(order, codec)| Some((score(codec, want)?, std::cmp::Reverse(order), codec)))
+        .max_by_key(|(score, order, _)| (*score, *order))
+        .map(|(_, _, codec)| codec.clone())?;
+    let rtx = section.rtx_of(codec.payload_type);
+    Some(Chosen {
+        section: at,
+        name: want.name,
+        codec,
+        rtx,
+    })
+}
+
+// None if the payload type is not that codec in a form we speak; higher is better.
+fn score(codec: &OfferedCodec, want: &CodecCapability) -> Option<u32> {
+    if !codec.name.eq_ignore_ascii_case(want.name.as_str()) {
+        return None;
+    }
+    let is = |name, default| codec.parameter(name).unwrap_or(default) == default;
+    let usable = match want.name {
+        CodecName::Opus => codec.clock_rate == 48_000 && codec.channels == 2,
+        CodecName::Vp8 | CodecName::H264 => codec.clock_rate == 90_000,
+        CodecName::Vp9 => codec.clock_rate == 90_000 && is("profile-id", "0"),
+        CodecName::Av1 => codec.clock_rate == 90_000 && is("profile", "0"),
+        // Main profile, one RTP stream.
+        CodecName::H265 => {
+            codec.clock_rate == 90_000 && is("profile-id", "1") && is("tx-mode", "SRST")
+        }
+    };
+    if !usable {
+        return None;
+    }
+    Some(if want.name == CodecName::H264 {
+        h264_score(codec, want)?
+    } else {
+        0
+    })
+}
+
+// Fragmentation (mode 1) matters most: without it a NAL unit must fit a packet. Then the profile
+// of the stream, then constrained baseline, which every decoder takes for anything.
+fn h264_score(codec: &OfferedCodec, want: &CodecCapability) -> Option<u32> {
+    let mode = match codec.parameter("packetization-mode").unwrap_or("0") {
+        "1" => 10,
+        "0" => 0,
+        _ => return None,
+    };
+    let offered = codec
+        .parameter("profile-level-id")
+        .and_then(parse_profile_level_id);
+    let [profile, constraints, _] = offered.unwrap_or([0x42, 0x00, 0x0a]); // RFC 6184 8.1.
+    let same = want.profile_level_id.is_some_and(|[wanted, flags, _]| {
+        // Only constraint_set1 tells constrained baseline from baseline.
+        wanted == profile && (profile != 0x42 || (flags ^ constraints) & 0x40 == 0)
+    });
+    let constrained_baseline = profile == 0x42 && constraints & 0x40 != 0;
+    Some(mode + if same { 3 } else { 0 } + if constrained_baseline { 2 } else { 0 })
+}
+
+fn parse_profile_level_id(text: &str) -> Option<[u8; 3]> {
+    let number = u32::from_str_radix(text, 16)
+        .ok()
+        .filter(|_| text.len() == 6)?;
+    let [_, profile, constraints, level] = number.to_be_bytes();
+    Some([profile, constraints, level])
+}

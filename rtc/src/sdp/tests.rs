@@ -1,0 +1,383 @@
+//! Offers as clients send them, and the whole answers to them, as text.
+//!
+//! The Chromium offers are from a browser, the others written after their senders' habits. With
+//! `ONMIC_BLESS=1` the answers are written anew; read the difference before committing it.
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::extension::*;
+use super::*;
+use crate::transport::{Credentials, Fingerprint};
+
+const CHROMIUM_WHEP: &str = include_str!("golden/chromium-whep.offer.sdp");
+const CHROMIUM_WHIP: &str = include_str!("golden/chromium-whip.offer.sdp");
+const FIREFOX_WHEP: &str = include_str!("golden/firefox-whep.offer.sdp");
+const OBS_WHIP: &str = include_str!("golden/obs-whip.offer.sdp");
+const GSTREAMER_WHIP: &str = include_str!("golden/gstreamer-whip.offer.sdp");
+const ALL: [&str; 5] = [
+    CHROMIUM_WHEP,
+    CHROMIUM_WHIP,
+    FIREFOX_WHEP,
+    OBS_WHIP,
+    GSTREAMER_WHIP,
+];
+
+const VIDEO: [&str; 6] = [
+    MID,
+    RID,
+    REPAIRED_RID,
+    TRANSPORT_CC,
+    PLAYOUT_DELAY,
+    ABS_CAPTURE_TIME,
+];
+
+fn answer(offer: &Offer, flow: Flow, video: &[CodecCapability]) -> String {
+    let ice = Credentials {
+        ufrag: "ourFragment1".into(),
+        pwd: "ourPasswordOf24Character".into(),
+    };
+    let candidates = [
+        "192.0.2.9:8189".parse().unwrap(),
+        "[2001:db8::9]:8189".parse().unwrap(),
+    ];
+    let fingerprint = Fingerprint::of(b"our certificate");
+    let mut answer = Answer::new(offer, 7, &ice, fingerprint, &candidates);
+    let direction = match flow {
+        Flow::Send => Direction::SendOnly,
+        Flow::Receive => Direction::RecvOnly,
+    };
+    let source = |ssrc: u32, rtx: bool, track: &str| {
+        (flow == Flow::Send).then(|| Source {
+            ssrc,
+            rtx_ssrc: rtx.then_some(ssrc + 1),
+            cname: "program".into(),
+            stream: "room".into(),
+            track: track.into(),
+        })
+    };
+    if let Some(chosen) = offer.choose(MediaKind::Video, flow, video) {
+        let source = source(100, chosen.rtx.is_some(), "video");
+        let extensions = VIDEO.to_vec();
+        answer.accept(Accept {
+            chosen,
+            direction,
+            extensions,
+            source,
+            fmtp: None,
+        });
+    }
+    let opus = [CodecName::Opus.into()];
+    if let Some(chosen) = offer.choose(MediaKind::Audio, flow, &opus) {
+        let source = source(200, false, "audio");
+        let fmtp = (flow == Flow::Receive).then(|| "minptime=10;useinbandfec=1;stereo=1".into());
+        let extensions = vec![MID, TRANSPORT_CC];
+        answer.accept(Accept {
+            chosen,
+            direction,
+            extensions,
+            source,
+            fmtp,
+        });
+    }
+    answer.render()
+}
+
+fn check(name: &str, offer: &str, flow: Flow, video: &[CodecCapability]) {
+    // On the wire lines end with CR LF; files in the repository with LF.
+    let offer = Offer::parse(&offer.replace('\n', "\r\n")).unwrap();
+    let text = answer(&offer, flow, video);
+    assert!(text.ends_with("\r\n") && !text.replace("\r\n", "").contains(['\r', '\n']));
+    let path = format!(
+        "{}/src/sdp/golden/{name}.answer.sdp",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    if std::env::var_os("ONMIC_BLESS").is_some() {
+        std::fs::write(&path, text.replace("\r\n", "\n")).unwrap();
+    }
+    assert_eq!(
+        text.replace("\r\n", "\n"),
+        std::fs::read_to_string(&path).unwrap()
+    );
+}
+
+fn h264() -> [CodecCapability; 1] {
+    [CodecName::H264.into()]
+}
+
+#[test]
+fn chromium_viewer_that_lists_vp8_first_gets_h264() {
+    check("chromium-whep", CHROMIUM_WHEP, Flow::Send, &h264());
+}
+
+#[test]
+fn chromium_publisher_is_asked_for_h264() {
+    check("chromium-whip", CHROMIUM_WHIP, Flow::Receive, &h264());
+}
+
+#[test]
+fn firefox_viewer_gets_h264_with_fragmentation() {
+    check("firefox-whep", FIREFOX_WHEP, Flow::Send, &h264());
+}
+
+#[test]
+fn obs_publisher_with_its_transport_at_session_level_is_accepted() {
+    check("obs-whip", OBS_WHIP, Flow::Receive, &h264());
+}
+
+#[test]
+fn gstreamer_publisher_keeps_bundle_only_audio_and_loses_the_data_channel() {
+    check("gstreamer-whip", GSTREAMER_WHIP, Flow::Receive, &h264());
+}
+
+#[test]
+fn an_offer_is_read_completely() {
+    let offer = Offer::parse(CHROMIUM_WHIP).unwrap();
+    let [audio, video] = &offer.media[..] else {
+        panic!("two sections")
+    };
+    assert_eq!(offer.ice.ufrag, "ehws");
+    assert_eq!(
+        (audio.kind, audio.direction),
+        (MediaKind::Audio, Direction::SendOnly)
+    );
+    assert_eq!(audio.ssrcs, [3_351_785_783]);
+    assert_eq!(video.repairs, [(4_107_069_126, 4_232_893_418)]);
+    assert_eq!(video.mid, "1");
+    assert_eq!(video.rtx_of(108), Some(109));
+    assert_eq!(video.extension_id(TRANSPORT_CC), Some(3));
+    let stream = "bce8fda1-5040-42ac-9e31-32acf1514d85";
+    assert_eq!(
+        video.msid.as_ref().map(|(stream, _)| stream.as_str()),
+        Some(stream)
+    );
+    let h264 = video
+        .codecs
+        .iter()
+        .find(|codec| codec.payload_type == 108)
+        .unwrap();
+    assert_eq!(h264.parameter("packetization-mode"), Some("1"));
+    assert_eq!(
+        h264.feedback,
+        ["goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"]
+    );
+}
+
+fn chosen(offer: &str, name: CodecName, profile: Option<[u8; 3]>) -> Option<u8> {
+    let offer = Offer::parse(offer).unwrap();
+    let flow = if offer.media[0].direction.sends() {
+        Flow::Receive
+    } else {
+        Flow::Send
+    };
+    let kind = if name == CodecName::Opus {
+        MediaKind::Audio
+    } else {
+        MediaKind::Video
+    };
+    let want = CodecCapability {
+        name,
+        profile_level_id: profile,
+    };
+    offer
+        .choose(kind, flow, &[want])
+        .map(|chosen| chosen.codec.payload_type)
+}
+
+#[test]
+fn h264_prefers_fragmentation_then_the_profile_then_constrained_baseline() {
+    let in_chromium = |profile| chosen(CHROMIUM_WHEP, CodecName::H264, profile);
+    assert_eq!(in_chromium(None), Some(108));
+    assert_eq!(in_chromium(Some([0x42, 0xc0, 0x1f])), Some(108));
+    assert_eq!(in_chromium(Some([0x42, 0x00, 0x1f])), Some(102));
+    assert_eq!(in_chromium(Some([0x4d, 0x00, 0x28])), Some(116));
+    assert_eq!(in_chromium(Some([0x64, 0x00, 0x28])), Some(108)); // High is not in the list.
+    assert_eq!(chosen(FIREFOX_WHEP, CodecName::H264, None), Some(126));
+    assert_eq!(chosen(GSTREAMER_WHIP, CodecName::H264, None), Some(97));
+    let whole_units = FIREFOX_WHEP.replace(";packetization-mode=1", "");
+    assert_eq!(chosen(&whole_units, CodecName::H264, None), Some(126));
+    let strange = FIREFOX_WHEP.replace("packetization-mode=1", "packetization-mode=2");
+    assert_eq!(chosen(&strange, CodecName::H264, None), Some(97));
+}
+
+#[test]
+fn other_codecs_are_found_in_their_common_profile_only() {
+    assert_eq!(chosen(CHROMIUM_WHEP, CodecName::Vp8, None), Some(96));
+    assert_eq!(chosen(CHROMIUM_WHEP, CodecName::Vp9, None), Some(98));
+    assert_eq!(chosen(CHROMIUM_WHEP, CodecName::Av1, None), Some(45));
+    assert_eq!(chosen(CHROMIUM_WHEP, CodecName::H265, None), None);
+    assert_eq!(chosen(CHROMIUM_WHEP, CodecName::Opus, None), Some(111));
+    assert_eq!(chosen(GSTREAMER_WHIP, CodecName::H265, None), Some(99));
+    assert_eq!(chosen(GSTREAMER_WHIP, CodecName::Opus, None), Some(100));
+    let only_ten_bit = CHROMIUM_WHEP.replace("fmtp:98 profile-id=0", "fmtp:98 profile-id=2");
+    assert_eq!(chosen(&only_ten_bit, CodecName::Vp9, None), None);
+}
+
+#[test]
+fn the_order_of_wanted_codecs_is_ours() {
+    let offer = Offer::parse(CHROMIUM_WHEP).unwrap();
+    let wanted = [CodecName::H265, CodecName::Av1, CodecName::H264].map(CodecCapability::from);
+    let chosen = offer.choose(MediaKind::Video, Flow::Send, &wanted).unwrap();
+    assert_eq!((chosen.name, chosen.rtx), (CodecName::Av1, Some(46)));
+    // A viewer that only receives is not asked to send.
+    assert_eq!(offer.choose(MediaKind::Video, Flow::Receive, &wanted), None);
+}
+
+#[test]
+fn offers_that_lack_something_say_what_to_change() {
+    let error = |from: &str, to: &str| {
+        let text = CHROMIUM_WHEP.replace(from, to);
+        assert!(text != CHROMIUM_WHEP, "{from}");
+        Offer::parse(&text).unwrap_err()
+    };
+    assert_eq!(error("a=rtcp-mux\n", ""), OfferError::NoRtcpMux("0".into()));
+    assert_eq!(error("a=group:BUNDLE 0 1\n", ""), OfferError::NotBundled);
+    assert_eq!(error("BUNDLE 0 1", "BUNDLE 0"), OfferError::NotBundled);
+    assert_eq!(error("a=ice-ufrag:Xhna\n", ""), OfferError::NoIce);
+    assert_eq!(
+        error("a=ice-ufrag:Xhna", "a=ice-ufrag:X:na"),
+        OfferError::NoIce
+    );
+    assert_eq!(
+        error("a=fingerprint:sha-256", "a=fingerprint:sha-1"),
+        OfferError::NoFingerprint
+    );
+    assert_eq!(
+        error("sha-256 AA:", "sha-256 XX:"),
+        OfferError::NoFingerprint
+    );
+    assert_eq!(
+        error("setup:actpass", "setup:passive"),
+        OfferError::Setup("passive".into())
+    );
+    assert_eq!(error("t=0 0\n", "t=0 0\na=ice-lite\n"), OfferError::IceLite);
+    assert_eq!(error("a=mid:1", "a=mid:0"), OfferError::NoMid(1));
+    let bad = |attribute| OfferError::BadAttribute {
+        section: 0,
+        attribute,
+    };
+    assert_eq!(error("VP8/90000", "VP8"), bad("rtpmap"));
+    assert_eq!(error("a=extmap:1 ", "a=extmap:0 "), bad("extmap"));
+    assert!(matches!(error("v=0\n", ""), OfferError::NotSdp(_)));
+    assert!(matches!(Offer::parse(""), Err(OfferError::NotSdp(_))));
+    assert_eq!(
+        Offer::parse("v=0\no=- 1 1 IN IP4 0.0.0.0\ns=-\nt=0 0\n"),
+        Err(OfferError::NoMedia)
+    );
+}
+
+#[test]
+fn offers_over_a_cap_are_refused() {
+    let section = "m=video 9 UDP/TLS/RTP/SAVPF 96\n";
+    assert_eq!(
+        Offer::parse(&section.repeat(17)),
+        Err(OfferError::TooManySections)
+    );
+    assert_eq!(Offer::parse(&" ".repeat(65_537)), Err(OfferError::TooLarge));
+    let with = |line: String| {
+        Offer::parse(&CHROMIUM_WHEP.replacen("a=recvonly\n", &format!("a=recvonly\n{line}"), 1))
+    };
+    let many = |count, line: fn(usize) -> String| with((0..count).map(line).collect());
+    let refused = |what, most| {
+        Err(OfferError::TooMany {
+            section: 0,
+            what,
+            most,
+        })
+    };
+    assert_eq!(
+        many(65, |_| "a=candidate:x\n".into()),
+        refused("candidates", 64)
+    );
+    assert_eq!(
+        many(33, |at| format!("a=ssrc:{at} cname:x\n")),
+        refused("SSRCs", 32)
+    );
+    assert_eq!(
+        many(40, |at| format!("a=extmap:{} x\n", at + 20)),
+        refused("header extensions", 32)
+    );
+    let formats = (0..70).map(|_| " 96").collect::<String>();
+    let wide = CHROMIUM_WHEP.replacen("SAVPF 96", &format!("SAVPF{formats}"), 1);
+    assert_eq!(Offer::parse(&wide), refused("payload types", 64));
+}
+
+#[test]
+fn mutated_offers_never_panic_and_answers_to_them_parse() {
+    let mut random = StdRng::seed_from_u64(11);
+    let mut parsed = 0;
+    for round in 0..4_000 {
+        let mut bytes = ALL[round % ALL.len()].as_bytes().to_vec();
+        for _ in 0..random.random_range(1..4) {
+            let at = random.random_range(0..bytes.len());
+            match random.random_range(0..4) {
+                0 => bytes[at] = random.random(),
+                1 => bytes.truncate(at.max(1)),
+                2 => bytes.insert(at, b"\n=:/ 09am"[random.random_range(0..9)]),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        if let Ok(offer) = Offer::parse(&String::from_utf8_lossy(&bytes)) {
+            parsed += 1;
+            for flow in [Flow::Send, Flow::Receive] {
+                let text = answer(&offer, flow, &h264());
+                let lines = text.lines().filter(|line| line.starts_with("m=")).count();
+                assert_eq!(lines, offer.media.len());
+            }
+        }
+    }
+    assert!(parsed > 100, "{parsed}");
+}
+
+const FRAGMENT: &str = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n\
+    m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
+    a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0\r\n\
+    a=candidate:3471623853 1 udp 2122194687 198.51.100.2 61765 typ host generation 0\r\n\
+    a=end-of-candidates\r\n";
+
+#[test]
+fn a_fragment_is_read_and_tells_a_restart_from_trickling() {
+    let fragment = Fragment::parse(FRAGMENT).unwrap();
+    assert_eq!((fragment.candidates, fragment.end_of_candidates), (2, true));
+    let ice = fragment.ice.clone().unwrap();
+    assert!(!fragment.restarts(&ice));
+    assert!(fragment.restarts(&Credentials {
+        ufrag: "other".into(),
+        ..ice
+    }));
+    assert_eq!(
+        Fragment::parse("a=ice-ufrag:EsAw\r\n"),
+        Err(FragmentError::Credentials)
+    );
+    assert_eq!(Fragment::parse("hello"), Err(FragmentError::NotSdp(1)));
+    let many = "a=candidate:1\r\n".repeat(65);
+    assert_eq!(
+        Fragment::parse(&many),
+        Err(FragmentError::TooManyCandidates)
+    );
+}
+
+#[test]
+fn the_answer_to_a_restart_is_a_fragment() {
+    let ice = Credentials {
+        ufrag: "ourFragment1".into(),
+        pwd: "ourPasswordOf24Character".into(),
+    };
+    let text = render_fragment(&ice, "0", &["192.0.2.9:8189".parse().unwrap()]);
+    let expected = "a=ice-lite\r\na=ice-ufrag:ourFragment1\r\na=ice-pwd:ourPasswordOf24Character\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
+        a=candidate:1 1 udp 2130706431 192.0.2.9 8189 typ host\r\na=end-of-candidates\r\n";
+    assert_eq!(text, expected);
+    assert_eq!(Fragment::parse(&text).unwrap().ice, Some(ice));
+}
+
+#[test]
+fn mutated_fragments_never_panic() {
+    let mut random = StdRng::seed_from_u64(12);
+    for _ in 0..2_000 {
+        let mut bytes = FRAGMENT.as_bytes().to_vec();
+        let at = random.random_range(0..bytes.len());
+        bytes[at] = random.random();
+        let _ = Fragment::parse(&String::from_utf8_lossy(&bytes));
+    }
+}
