@@ -16,12 +16,8 @@ const PAYLOAD: usize = 1188;
 const RUN: usize = 10;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let packets: usize = std::env::args()
-        .nth(1)
-        .map_or(Ok(400_000), |count| count.parse())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let packets: usize = std::env::args().nth(1).map_or(Ok(400_000), |count| count.parse())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _inside = runtime.enter();
     let sink = UdpSocket::bind("127.0.0.1:0")?;
     let to = sink.local_addr()?;
@@ -45,8 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut batch = Batch::new();
         let run = per_packet(packets, || {
             let length = packets_of.sealer.rtp_len(12 + PAYLOAD);
-            let pushed: Result<(), ()> =
-                batch.push(length, |out| Ok(packets_of.next(&payload, out)));
+            let pushed: Result<(), ()> = batch.push(length, |out| Ok(packets_of.next(&payload, out)));
             if pushed.is_ok() && batch.count() == RUN {
                 socket.send_batch(to, &mut batch);
             }
@@ -73,10 +68,7 @@ struct Packets {
 impl Packets {
     fn new(profile: Profile) -> Option<Self> {
         let master = MasterKey::new(&[1; 16], &[2; 12])?;
-        Some(Self {
-            sealer: Sealer::new(profile, &master)?,
-            sequence: 0,
-        })
+        Some(Self { sealer: Sealer::new(profile, &master)?, sequence: 0 })
     }
 
     fn next(&mut self, payload: &[u8], out: &mut [u8]) -> usize {

@@ -44,13 +44,7 @@ impl Batch {
     /// An empty batch. Reuse it: it holds 64 kB.
     pub fn new() -> Self {
         let buffer = vec![0; RUN_BYTES].into_boxed_slice();
-        Self {
-            buffer,
-            used: 0,
-            segment: 0,
-            count: 0,
-            complete: false,
-        }
+        Self { buffer, used: 0, segment: 0, count: 0, complete: false }
     }
 
     /// Whether a datagram of `length` bytes can join what is in the batch.
@@ -63,11 +57,7 @@ impl Batch {
     /// Appends a datagram of at most `length` bytes that `write` puts into the slice it is given,
     /// returning the length. Ask [`takes`](Self::takes) first: one that does not fit gets an
     /// empty slice. Nothing is appended if `write` fails or writes nothing.
-    pub fn push<E>(
-        &mut self,
-        length: usize,
-        write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
-    ) -> Result<(), E> {
+    pub fn push<E>(&mut self, length: usize, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
         let room = if self.takes(length) { length } else { 0 };
         let written = write(&mut self.buffer[self.used..self.used + room])?.min(room);
         if written == 0 {
@@ -133,11 +123,7 @@ impl Socket {
     }
 
     fn open(address: SocketAddr) -> io::Result<Self> {
-        let socket = socket2::Socket::new(
-            Domain::for_address(address),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
+        let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             socket.set_only_v6(false)?;
         }
@@ -148,11 +134,7 @@ impl Socket {
         let io = tokio::net::UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new((&io).into())?;
         let counters = Counters::default();
-        Ok(Self {
-            io,
-            state,
-            counters,
-        })
+        Ok(Self { io, state, counters })
     }
 
     /// Where it is bound.
@@ -195,19 +177,8 @@ impl Socket {
     }
 
     // Not through the runtime's readiness: nothing here ever waits to be able to send.
-    fn transmit(
-        &self,
-        destination: SocketAddr,
-        contents: &[u8],
-        segment_size: Option<usize>,
-    ) -> io::Result<()> {
-        let transmit = Transmit {
-            destination,
-            ecn: None,
-            contents,
-            segment_size,
-            src_ip: None,
-        };
+    fn transmit(&self, destination: SocketAddr, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
+        let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip: None };
         self.state.try_send((&self.io).into(), &transmit)
     }
 
@@ -237,13 +208,10 @@ impl Socket {
     pub fn try_receive(&self, received: &mut Received) -> Result<bool, Error> {
         received.count = 0;
         let mut chunks = received.buffer.chunks_exact_mut(GRO_BYTES);
-        let mut slices: [IoSliceMut<'_>; RECEIVES] = std::array::from_fn(|_| {
-            IoSliceMut::new(chunks.next().expect("the buffer has RECEIVES chunks"))
-        });
-        let result = self.io.try_io(Interest::READABLE, || {
-            self.state
-                .recv((&self.io).into(), &mut slices, &mut received.meta)
-        });
+        let mut slices: [IoSliceMut<'_>; RECEIVES] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().expect("the buffer has RECEIVES chunks")));
+        let result =
+            self.io.try_io(Interest::READABLE, || self.state.recv((&self.io).into(), &mut slices, &mut received.meta));
         match result {
             Ok(count) => {
                 received.count = count;
@@ -280,16 +248,11 @@ impl Received {
 
     /// The datagrams with the addresses they came from, in order.
     pub fn datagrams(&mut self) -> impl Iterator<Item = (SocketAddr, &mut [u8])> {
-        self.buffer
-            .chunks_exact_mut(GRO_BYTES)
-            .zip(&self.meta[..self.count])
-            .flat_map(|(run, meta)| {
-                let stride = meta.stride.max(1);
-                let length = meta.len.min(run.len());
-                run[..length]
-                    .chunks_mut(stride)
-                    .map(|datagram| (meta.addr, datagram))
-            })
+        self.buffer.chunks_exact_mut(GRO_BYTES).zip(&self.meta[..self.count]).flat_map(|(run, meta)| {
+            let stride = meta.stride.max(1);
+            let length = meta.len.min(run.len());
+            run[..length].chunks_mut(stride).map(|datagram| (meta.addr, datagram))
+        })
     }
 }
 
@@ -308,11 +271,7 @@ mod tests {
         while got.len() < count {
             socket.readable().await.unwrap();
             if socket.try_receive(&mut received).unwrap() {
-                got.extend(
-                    received
-                        .datagrams()
-                        .map(|(from, bytes)| (from, bytes.to_vec())),
-                );
+                got.extend(received.datagrams().map(|(from, bytes)| (from, bytes.to_vec())));
             }
         }
         got
@@ -366,10 +325,7 @@ mod tests {
         assert!(batch.takes(1200) && !batch.takes(0) && !batch.takes(RUN_BYTES + 1));
         fill(&mut batch, 1000, 1);
         assert!(batch.takes(1000) && batch.takes(1) && !batch.takes(1001));
-        assert_eq!(
-            batch.push(1000, |_| Err::<usize, _>("no keys")),
-            Err("no keys")
-        );
+        assert_eq!(batch.push(1000, |_| Err::<usize, _>("no keys")), Err("no keys"));
         assert_eq!(batch.count(), 1);
         fill(&mut batch, 1001, 2); // Does not join, so there is no room for it.
         assert_eq!((batch.count(), batch.bytes().len()), (1, 1000));

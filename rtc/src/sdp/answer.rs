@@ -68,20 +68,12 @@ impl<'a> Answer<'a> {
         fingerprint: Fingerprint,
         candidates: &'a [SocketAddr],
     ) -> Self {
-        Self {
-            offer,
-            session_id,
-            ice,
-            fingerprint,
-            candidates,
-            accepted: Vec::new(),
-        }
+        Self { offer, session_id, ice, fingerprint, candidates, accepted: Vec::new() }
     }
 
     /// Accepts a section, once.
     pub fn accept(&mut self, accept: Accept) -> &mut Self {
-        self.accepted
-            .retain(|earlier| earlier.chosen.section != accept.chosen.section);
+        self.accepted.retain(|earlier| earlier.chosen.section != accept.chosen.section);
         self.accepted.push(accept);
         self
     }
@@ -104,20 +96,15 @@ impl<'a> Answer<'a> {
         session.attributes.push(flag("ice-lite"));
         let mids: Vec<&str> = self.accepted_in_order().map(|(mid, _)| mid).collect();
         if !mids.is_empty() {
-            session
-                .attributes
-                .push(value("group", format!("BUNDLE {}", mids.join(" "))));
+            session.attributes.push(value("group", format!("BUNDLE {}", mids.join(" "))));
         }
         if self.offer.extmap_allow_mixed {
             session.attributes.push(flag("extmap-allow-mixed"));
         }
-        session
-            .attributes
-            .push(value("msid-semantic", "WMS *".to_owned()));
+        session.attributes.push(value("msid-semantic", "WMS *".to_owned()));
         let first = self.accepted_in_order().next().map(|(_, section)| section);
-        session.media_descriptions = (0..self.offer.media.len())
-            .map(|at| self.section(at, first == Some(at)))
-            .collect();
+        session.media_descriptions =
+            (0..self.offer.media.len()).map(|at| self.section(at, first == Some(at))).collect();
         session.marshal()
     }
 
@@ -131,9 +118,7 @@ impl<'a> Answer<'a> {
     }
 
     fn accept_of(&self, section: usize) -> Option<&Accept> {
-        self.accepted
-            .iter()
-            .find(|accept| accept.chosen.section == section)
+        self.accepted.iter().find(|accept| accept.chosen.section == section)
     }
 
     fn section(&self, at: usize, with_candidates: bool) -> MediaDescription {
@@ -142,11 +127,8 @@ impl<'a> Answer<'a> {
             let attributes = vec![value("mid", offered.mid.clone()), flag("inactive")];
             return media_line(offered, 0, vec![offered.format.clone()], attributes);
         };
-        let mut attributes = vec![
-            value("mid", offered.mid.clone()),
-            flag(accept.direction.attribute()),
-            flag("rtcp-mux"),
-        ];
+        let mut attributes =
+            vec![value("mid", offered.mid.clone()), flag(accept.direction.attribute()), flag("rtcp-mux")];
         if offered.rsize {
             attributes.push(flag("rtcp-rsize"));
         }
@@ -181,21 +163,14 @@ fn media_line(
     MediaDescription {
         media_name: MediaName {
             media: offered.media.clone(),
-            port: RangedPort {
-                value: port,
-                range: None,
-            },
+            port: RangedPort { value: port, range: None },
             protos: offered.protocol.split('/').map(str::to_owned).collect(),
             formats,
         },
         connection_information: Some(ConnectionInformation {
             network_type: "IN".to_owned(),
             address_type: "IP4".to_owned(),
-            address: Some(Address {
-                address: "0.0.0.0".to_owned(),
-                ttl: None,
-                range: None,
-            }),
+            address: Some(Address { address: "0.0.0.0".to_owned(), ttl: None, range: None }),
         }),
         attributes,
         ..MediaDescription::default()
@@ -205,10 +180,7 @@ fn media_line(
 fn extensions(offered: &MediaSection, accept: &Accept, attributes: &mut Vec<Attribute>) {
     for extension in &offered.extensions {
         if accept.extensions.contains(&extension.uri.as_str()) {
-            attributes.push(value(
-                "extmap",
-                format!("{} {}", extension.id, extension.uri),
-            ));
+            attributes.push(value("extmap", format!("{} {}", extension.id, extension.uri)));
         }
     }
 }
@@ -216,15 +188,8 @@ fn extensions(offered: &MediaSection, accept: &Accept, attributes: &mut Vec<Attr
 fn codecs(accept: &Accept, attributes: &mut Vec<Attribute>) {
     let codec = &accept.chosen.codec;
     let number = codec.payload_type;
-    let channels = if codec.channels > 0 {
-        format!("/{}", codec.channels)
-    } else {
-        String::new()
-    };
-    attributes.push(value(
-        "rtpmap",
-        format!("{number} {}/{}{channels}", codec.name, codec.clock_rate),
-    ));
+    let channels = if codec.channels > 0 { format!("/{}", codec.channels) } else { String::new() };
+    attributes.push(value("rtpmap", format!("{number} {}/{}{channels}", codec.name, codec.clock_rate)));
     let fmtp = accept.fmtp.as_deref().unwrap_or(&codec.fmtp);
     if !fmtp.is_empty() {
         attributes.push(value("fmtp", format!("{number} {fmtp}")));
@@ -262,10 +227,7 @@ pub(super) fn candidate_attributes(addresses: &[SocketAddr]) -> Vec<Attribute> {
         .map(|(at, (address, preference))| {
             let priority = host_preference | u32::from(preference) << 8 | 255;
             let (ip, port) = (address.ip(), address.port());
-            value(
-                "candidate",
-                format!("{} 1 udp {priority} {ip} {port} typ host", at + 1),
-            )
+            value("candidate", format!("{} 1 udp {priority} {ip} {port} typ host", at + 1))
         })
         .collect();
     attributes.push(flag("end-of-candidates"));

@@ -48,10 +48,7 @@ pub struct CodecCapability {
 
 impl From<CodecName> for CodecCapability {
     fn from(name: CodecName) -> Self {
-        Self {
-            name,
-            profile_level_id: None,
-        }
+        Self { name, profile_level_id: None }
     }
 }
 
@@ -79,12 +76,7 @@ pub struct Chosen {
 
 impl Offer {
     /// The best payload type for the first of `wanted` that a section of this kind and flow has.
-    pub fn choose(
-        &self,
-        kind: MediaKind,
-        flow: Flow,
-        wanted: &[CodecCapability],
-    ) -> Option<Chosen> {
+    pub fn choose(&self, kind: MediaKind, flow: Flow, wanted: &[CodecCapability]) -> Option<Chosen> {
         let sections = self.media.iter().enumerate().filter(|(_, section)| {
             section.kind == kind
                 && !section.rejected
@@ -93,11 +85,7 @@ impl Offer {
                     Flow::Receive => section.direction.sends(),
                 }
         });
-        wanted.iter().find_map(|want| {
-            sections
-                .clone()
-                .find_map(|(at, section)| choose_in(at, section, want))
-        })
+        wanted.iter().find_map(|want| sections.clone().find_map(|(at, section)| choose_in(at, section, want)))
     }
 }
 
@@ -110,12 +98,7 @@ fn choose_in(at: usize, section: &MediaSection, want: &CodecCapability) -> Optio
         .max_by_key(|(score, order, _)| (*score, *order))
         .map(|(_, _, codec)| codec.clone())?;
     let rtx = section.rtx_of(codec.payload_type);
-    Some(Chosen {
-        section: at,
-        name: want.name,
-        codec,
-        rtx,
-    })
+    Some(Chosen { section: at, name: want.name, codec, rtx })
 }
 
 // None if the payload type is not that codec in a form we speak; higher is better.
@@ -130,18 +113,12 @@ fn score(codec: &OfferedCodec, want: &CodecCapability) -> Option<u32> {
         CodecName::Vp9 => codec.clock_rate == 90_000 && is("profile-id", "0"),
         CodecName::Av1 => codec.clock_rate == 90_000 && is("profile", "0"),
         // Main profile, one RTP stream.
-        CodecName::H265 => {
-            codec.clock_rate == 90_000 && is("profile-id", "1") && is("tx-mode", "SRST")
-        }
+        CodecName::H265 => codec.clock_rate == 90_000 && is("profile-id", "1") && is("tx-mode", "SRST"),
     };
     if !usable {
         return None;
     }
-    Some(if want.name == CodecName::H264 {
-        h264_score(codec, want)?
-    } else {
-        0
-    })
+    Some(if want.name == CodecName::H264 { h264_score(codec, want)? } else { 0 })
 }
 
 // Fragmentation (mode 1) matters most: without it a NAL unit must fit a packet. Then the profile
@@ -152,9 +129,7 @@ fn h264_score(codec: &OfferedCodec, want: &CodecCapability) -> Option<u32> {
         "0" => 0,
         _ => return None,
     };
-    let offered = codec
-        .parameter("profile-level-id")
-        .and_then(parse_profile_level_id);
+    let offered = codec.parameter("profile-level-id").and_then(parse_profile_level_id);
     let [profile, constraints, _] = offered.unwrap_or([0x42, 0x00, 0x0a]); // RFC 6184 8.1.
     let same = want.profile_level_id.is_some_and(|[wanted, flags, _]| {
         // Only constraint_set1 tells constrained baseline from baseline.
@@ -165,9 +140,7 @@ fn h264_score(codec: &OfferedCodec, want: &CodecCapability) -> Option<u32> {
 }
 
 fn parse_profile_level_id(text: &str) -> Option<[u8; 3]> {
-    let number = u32::from_str_radix(text, 16)
-        .ok()
-        .filter(|_| text.len() == 6)?;
+    let number = u32::from_str_radix(text, 16).ok().filter(|_| text.len() == 6)?;
     let [_, profile, constraints, level] = number.to_be_bytes();
     Some([profile, constraints, level])
 }

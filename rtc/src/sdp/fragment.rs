@@ -72,9 +72,7 @@ impl Fragment {
         }
         fragment.ice = match (ufrag, pwd) {
             (None, None) => None,
-            (Some(ufrag), Some(pwd)) => {
-                Some(credentials(ufrag, pwd).ok_or(FragmentError::Credentials)?)
-            }
+            (Some(ufrag), Some(pwd)) => Some(credentials(ufrag, pwd).ok_or(FragmentError::Credentials)?),
             _ => return Err(FragmentError::Credentials),
         };
         Ok(fragment)
@@ -89,10 +87,7 @@ impl Fragment {
 /// The answer to an ICE restart (RFC 9725 4.3.3): the server's new credentials and candidates.
 /// `mid` is the name of the first accepted section.
 pub fn render_fragment(ice: &Credentials, mid: &str, candidates: &[SocketAddr]) -> String {
-    let mut text = format!(
-        "a=ice-lite\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\n",
-        ice.ufrag, ice.pwd
-    );
+    let mut text = format!("a=ice-lite\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", ice.ufrag, ice.pwd);
     text.push_str("m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n");
     // Writing to a string does not fail.
     let _ = write!(text, "a=mid:{mid}\r\n");

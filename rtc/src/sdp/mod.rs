@@ -28,13 +28,11 @@ pub mod extension {
     /// Names the simulcast layer a repair belongs to (RFC 8852).
     pub const REPAIRED_RID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
     /// Numbers packets across all streams, for feedback on each.
-    pub const TRANSPORT_CC: &str =
-        "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+    pub const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
     /// How long a receiver may buffer.
     pub const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
     /// When a frame was captured, in NTP time.
-    pub const ABS_CAPTURE_TIME: &str =
-        "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
+    pub const ABS_CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
     /// The loudness of a packet (RFC 6464).
     pub const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 }

@@ -72,9 +72,7 @@ pub enum OfferError {
     #[error("The offer says a=ice-lite, and so does this server; one side must be full ICE.")]
     IceLite,
     /// No fingerprint that can be compared.
-    #[error(
-        "The offer has no a=fingerprint:sha-256; use a certificate with a SHA-256 fingerprint."
-    )]
+    #[error("The offer has no a=fingerprint:sha-256; use a certificate with a SHA-256 fingerprint.")]
     NoFingerprint,
     /// `a=setup:passive`.
     #[error("The offer says a=setup:{0}; say actpass (or active), the server is passive.")]
@@ -116,14 +114,9 @@ impl Direction {
     }
 
     fn parse(name: &str) -> Option<Self> {
-        [
-            Self::SendRecv,
-            Self::SendOnly,
-            Self::RecvOnly,
-            Self::Inactive,
-        ]
-        .into_iter()
-        .find(|direction| direction.attribute() == name)
+        [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive]
+            .into_iter()
+            .find(|direction| direction.attribute() == name)
     }
 
     /// Whether the speaker sends.
@@ -208,18 +201,13 @@ impl MediaSection {
         let apt = payload_type.to_string();
         self.codecs
             .iter()
-            .find(|codec| {
-                codec.name.eq_ignore_ascii_case("rtx") && codec.parameter("apt") == Some(&apt)
-            })
+            .find(|codec| codec.name.eq_ignore_ascii_case("rtx") && codec.parameter("apt") == Some(&apt))
             .map(|codec| codec.payload_type)
     }
 
     /// The id the peer gave to a header extension.
     pub fn extension_id(&self, uri: &str) -> Option<u8> {
-        self.extensions
-            .iter()
-            .find(|extension| extension.uri == uri)
-            .map(|found| found.id)
+        self.extensions.iter().find(|extension| extension.uri == uri).map(|found| found.id)
     }
 }
 
@@ -264,16 +252,12 @@ impl Offer {
         check_bundle(&media, session)?;
 
         // With BUNDLE all sections share the transport of the first one in use (RFC 8843 7.2).
-        let tagged = media
-            .iter()
-            .position(|section| !section.rejected)
-            .unwrap_or(0);
+        let tagged = media.iter().position(|section| !section.rejected).unwrap_or(0);
         let tagged = Attributes(&description.media_descriptions[tagged].attributes);
         Ok(Self {
             ice: parse_credentials(tagged, session).ok_or(OfferError::NoIce)?,
             fingerprint: parse_fingerprint(tagged, session).ok_or(OfferError::NoFingerprint)?,
-            extmap_allow_mixed: session.has("extmap-allow-mixed")
-                || tagged.has("extmap-allow-mixed"),
+            extmap_allow_mixed: session.has("extmap-allow-mixed") || tagged.has("extmap-allow-mixed"),
             media,
         })
     }
@@ -288,10 +272,7 @@ impl<'a> Attributes<'a> {
     }
 
     fn values(self, key: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0
-            .iter()
-            .filter(move |attribute| attribute.key == key)
-            .filter_map(|attribute| attribute.value.as_deref())
+        self.0.iter().filter(move |attribute| attribute.key == key).filter_map(|attribute| attribute.value.as_deref())
     }
 
     fn value(self, key: &'a str) -> Option<&'a str> {
@@ -307,30 +288,16 @@ fn parse_credentials(section: Attributes<'_>, session: Attributes<'_>) -> Option
 pub(super) fn credentials(ufrag: &str, pwd: &str) -> Option<Credentials> {
     let is_ice_char = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
     // Some clients use - and _ too; a colon would break the user name of a check.
-    let valid = |text: &str| {
-        text.bytes()
-            .all(|byte| is_ice_char(byte) || b"-_=".contains(&byte))
-    };
-    (UFRAG_CHARS.contains(&ufrag.len())
-        && PWD_CHARS.contains(&pwd.len())
-        && valid(ufrag)
-        && valid(pwd))
-    .then(|| Credentials {
-        ufrag: ufrag.to_owned(),
-        pwd: pwd.to_owned(),
-    })
+    let valid = |text: &str| text.bytes().all(|byte| is_ice_char(byte) || b"-_=".contains(&byte));
+    (UFRAG_CHARS.contains(&ufrag.len()) && PWD_CHARS.contains(&pwd.len()) && valid(ufrag) && valid(pwd))
+        .then(|| Credentials { ufrag: ufrag.to_owned(), pwd: pwd.to_owned() })
 }
 
 fn parse_fingerprint(section: Attributes<'_>, session: Attributes<'_>) -> Option<Fingerprint> {
-    section
-        .values("fingerprint")
-        .chain(session.values("fingerprint"))
-        .find_map(|value| {
-            let (algorithm, digest) = value.split_once(' ')?;
-            algorithm
-                .eq_ignore_ascii_case("sha-256")
-                .then(|| digest.trim().parse().ok())?
-        })
+    section.values("fingerprint").chain(session.values("fingerprint")).find_map(|value| {
+        let (algorithm, digest) = value.split_once(' ')?;
+        algorithm.eq_ignore_ascii_case("sha-256").then(|| digest.trim().parse().ok())?
+    })
 }
 
 fn check_mids(media: &[MediaSection]) -> Result<(), OfferError> {
@@ -347,10 +314,7 @@ fn check_bundle(media: &[MediaSection], session: Attributes<'_>) -> Result<(), O
     let in_use: Vec<_> = media.iter().filter(|section| !section.rejected).collect();
     let bundled = |group: &str| {
         let mut words = group.split_ascii_whitespace();
-        words.next() == Some("BUNDLE")
-            && in_use
-                .iter()
-                .all(|section| words.clone().any(|mid| mid == section.mid))
+        words.next() == Some("BUNDLE") && in_use.iter().all(|section| words.clone().any(|mid| mid == section.mid))
     };
     if in_use.len() > 1 && !session.values("group").any(bundled) {
         return Err(OfferError::NotBundled);
@@ -358,11 +322,7 @@ fn check_bundle(media: &[MediaSection], session: Attributes<'_>) -> Result<(), O
     Ok(())
 }
 
-fn parse_section(
-    at: usize,
-    section: &MediaDescription,
-    session: Attributes<'_>,
-) -> Result<MediaSection, OfferError> {
+fn parse_section(at: usize, section: &MediaDescription, session: Attributes<'_>) -> Result<MediaSection, OfferError> {
     let attributes = Attributes(&section.attributes);
     let name = &section.media_name;
     let protocol = name.protos.join("/");
@@ -386,40 +346,19 @@ fn parse_section(
         }
     }
     if attributes.values("candidate").count() > CANDIDATES {
-        return Err(OfferError::TooMany {
-            section: at,
-            what: "candidates",
-            most: CANDIDATES,
-        });
+        return Err(OfferError::TooMany { section: at, what: "candidates", most: CANDIDATES });
     }
     let direction = [attributes, session]
         .iter()
-        .find_map(|level| {
-            level
-                .0
-                .iter()
-                .find_map(|attribute| Direction::parse(&attribute.key))
-        })
+        .find_map(|level| level.0.iter().find_map(|attribute| Direction::parse(&attribute.key)))
         .unwrap_or(Direction::SendRecv);
     let rtp = kind != MediaKind::Other;
     Ok(MediaSection {
-        codecs: if rtp {
-            parse_codecs(at, &name.formats, attributes)?
-        } else {
-            vec![]
-        },
+        codecs: if rtp { parse_codecs(at, &name.formats, attributes)? } else { vec![] },
         extensions: parse_extensions(at, attributes)?,
         ssrcs: parse_ssrcs(at, attributes)?,
-        repairs: attributes
-            .values("ssrc-group")
-            .filter_map(parse_repair)
-            .take(SSRCS)
-            .collect(),
-        rids: attributes
-            .values("rid")
-            .filter_map(parse_send_rid)
-            .take(SSRCS)
-            .collect(),
+        repairs: attributes.values("ssrc-group").filter_map(parse_repair).take(SSRCS).collect(),
+        rids: attributes.values("rid").filter_map(parse_send_rid).take(SSRCS).collect(),
         msid: attributes.value("msid").map(parse_msid),
         rsize: attributes.has("rtcp-rsize"),
         mid,
@@ -428,29 +367,14 @@ fn parse_section(
         rejected,
         media: name.media.clone(),
         protocol,
-        format: name
-            .formats
-            .first()
-            .cloned()
-            .unwrap_or_else(|| "0".to_owned()),
+        format: name.formats.first().cloned().unwrap_or_else(|| "0".to_owned()),
     })
 }
 
-fn parse_codecs(
-    at: usize,
-    formats: &[String],
-    attributes: Attributes<'_>,
-) -> Result<Vec<OfferedCodec>, OfferError> {
-    let bad = |attribute| OfferError::BadAttribute {
-        section: at,
-        attribute,
-    };
+fn parse_codecs(at: usize, formats: &[String], attributes: Attributes<'_>) -> Result<Vec<OfferedCodec>, OfferError> {
+    let bad = |attribute| OfferError::BadAttribute { section: at, attribute };
     if formats.len() > CODECS {
-        return Err(OfferError::TooMany {
-            section: at,
-            what: "payload types",
-            most: CODECS,
-        });
+        return Err(OfferError::TooMany { section: at, what: "payload types", most: CODECS });
     }
     let mut codecs = Vec::with_capacity(formats.len());
     for format in formats {
@@ -464,18 +388,9 @@ fn parse_codecs(
         codecs.push(OfferedCodec {
             payload_type,
             name: parts.next().unwrap_or_default().to_owned(),
-            clock_rate: parts
-                .next()
-                .and_then(|rate| rate.parse().ok())
-                .ok_or_else(|| bad("rtpmap"))?,
-            channels: parts
-                .next()
-                .map_or(Ok(0), str::parse)
-                .map_err(|_| bad("rtpmap"))?,
-            fmtp: value_for(attributes, "fmtp", format)
-                .unwrap_or_default()
-                .trim()
-                .to_owned(),
+            clock_rate: parts.next().and_then(|rate| rate.parse().ok()).ok_or_else(|| bad("rtpmap"))?,
+            channels: parts.next().map_or(Ok(0), str::parse).map_err(|_| bad("rtpmap"))?,
+            fmtp: value_for(attributes, "fmtp", format).unwrap_or_default().trim().to_owned(),
             feedback: attributes
                 .values("rtcp-fb")
                 .filter_map(|value| value.split_once(' '))
@@ -496,35 +411,18 @@ fn value_for<'a>(attributes: Attributes<'a>, key: &'a str, format: &str) -> Opti
 }
 
 fn parse_extensions(at: usize, attributes: Attributes<'_>) -> Result<Vec<Extension>, OfferError> {
-    let bad = OfferError::BadAttribute {
-        section: at,
-        attribute: "extmap",
-    };
+    let bad = OfferError::BadAttribute { section: at, attribute: "extmap" };
     let mut extensions = Vec::new();
     for value in attributes.values("extmap") {
         if extensions.len() == EXTENSIONS {
             let what = "header extensions";
-            return Err(OfferError::TooMany {
-                section: at,
-                what,
-                most: EXTENSIONS,
-            });
+            return Err(OfferError::TooMany { section: at, what, most: EXTENSIONS });
         }
         let (id, rest) = value.split_once(' ').ok_or_else(|| bad.clone())?;
         let id = id.split('/').next().unwrap_or_default(); // It may carry a direction.
-        let id = id
-            .parse()
-            .ok()
-            .filter(|&id: &u8| id > 0)
-            .ok_or_else(|| bad.clone())?;
-        let uri = rest
-            .split_ascii_whitespace()
-            .next()
-            .ok_or_else(|| bad.clone())?;
-        extensions.push(Extension {
-            id,
-            uri: uri.to_owned(),
-        });
+        let id = id.parse().ok().filter(|&id: &u8| id > 0).ok_or_else(|| bad.clone())?;
+        let uri = rest.split_ascii_whitespace().next().ok_or_else(|| bad.clone())?;
+        extensions.push(Extension { id, uri: uri.to_owned() });
     }
     Ok(extensions)
 }
@@ -533,19 +431,12 @@ fn parse_ssrcs(at: usize, attributes: Attributes<'_>) -> Result<Vec<u32>, OfferE
     let mut ssrcs = Vec::new();
     for value in attributes.values("ssrc") {
         let ssrc = value.split(' ').next().and_then(|ssrc| ssrc.parse().ok());
-        let ssrc: u32 = ssrc.ok_or(OfferError::BadAttribute {
-            section: at,
-            attribute: "ssrc",
-        })?;
+        let ssrc: u32 = ssrc.ok_or(OfferError::BadAttribute { section: at, attribute: "ssrc" })?;
         if ssrcs.contains(&ssrc) {
             continue;
         }
         if ssrcs.len() == SSRCS {
-            return Err(OfferError::TooMany {
-                section: at,
-                what: "SSRCs",
-                most: SSRCS,
-            });
+            return Err(OfferError::TooMany { section: at, what: "SSRCs", most: SSRCS });
         }
         ssrcs.push(ssrc);
     }

@@ -15,32 +15,13 @@ const CHROMIUM_WHIP: &str = include_str!("golden/chromium-whip.offer.sdp");
 const FIREFOX_WHEP: &str = include_str!("golden/firefox-whep.offer.sdp");
 const OBS_WHIP: &str = include_str!("golden/obs-whip.offer.sdp");
 const GSTREAMER_WHIP: &str = include_str!("golden/gstreamer-whip.offer.sdp");
-const ALL: [&str; 5] = [
-    CHROMIUM_WHEP,
-    CHROMIUM_WHIP,
-    FIREFOX_WHEP,
-    OBS_WHIP,
-    GSTREAMER_WHIP,
-];
+const ALL: [&str; 5] = [CHROMIUM_WHEP, CHROMIUM_WHIP, FIREFOX_WHEP, OBS_WHIP, GSTREAMER_WHIP];
 
-const VIDEO: [&str; 6] = [
-    MID,
-    RID,
-    REPAIRED_RID,
-    TRANSPORT_CC,
-    PLAYOUT_DELAY,
-    ABS_CAPTURE_TIME,
-];
+const VIDEO: [&str; 6] = [MID, RID, REPAIRED_RID, TRANSPORT_CC, PLAYOUT_DELAY, ABS_CAPTURE_TIME];
 
 fn answer(offer: &Offer, flow: Flow, video: &[CodecCapability]) -> String {
-    let ice = Credentials {
-        ufrag: "ourFragment1".into(),
-        pwd: "ourPasswordOf24Character".into(),
-    };
-    let candidates = [
-        "192.0.2.9:8189".parse().unwrap(),
-        "[2001:db8::9]:8189".parse().unwrap(),
-    ];
+    let ice = Credentials { ufrag: "ourFragment1".into(), pwd: "ourPasswordOf24Character".into() };
+    let candidates = ["192.0.2.9:8189".parse().unwrap(), "[2001:db8::9]:8189".parse().unwrap()];
     let fingerprint = Fingerprint::of(b"our certificate");
     let mut answer = Answer::new(offer, 7, &ice, fingerprint, &candidates);
     let direction = match flow {
@@ -59,26 +40,14 @@ fn answer(offer: &Offer, flow: Flow, video: &[CodecCapability]) -> String {
     if let Some(chosen) = offer.choose(MediaKind::Video, flow, video) {
         let source = source(100, chosen.rtx.is_some(), "video");
         let extensions = VIDEO.to_vec();
-        answer.accept(Accept {
-            chosen,
-            direction,
-            extensions,
-            source,
-            fmtp: None,
-        });
+        answer.accept(Accept { chosen, direction, extensions, source, fmtp: None });
     }
     let opus = [CodecName::Opus.into()];
     if let Some(chosen) = offer.choose(MediaKind::Audio, flow, &opus) {
         let source = source(200, false, "audio");
         let fmtp = (flow == Flow::Receive).then(|| "minptime=10;useinbandfec=1;stereo=1".into());
         let extensions = vec![MID, TRANSPORT_CC];
-        answer.accept(Accept {
-            chosen,
-            direction,
-            extensions,
-            source,
-            fmtp,
-        });
+        answer.accept(Accept { chosen, direction, extensions, source, fmtp });
     }
     answer.render()
 }
@@ -88,17 +57,11 @@ fn check(name: &str, offer: &str, flow: Flow, video: &[CodecCapability]) {
     let offer = Offer::parse(&offer.replace('\n', "\r\n")).unwrap();
     let text = answer(&offer, flow, video);
     assert!(text.ends_with("\r\n") && !text.replace("\r\n", "").contains(['\r', '\n']));
-    let path = format!(
-        "{}/src/sdp/golden/{name}.answer.sdp",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let path = format!("{}/src/sdp/golden/{name}.answer.sdp", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("ONMIC_BLESS").is_some() {
         std::fs::write(&path, text.replace("\r\n", "\n")).unwrap();
     }
-    assert_eq!(
-        text.replace("\r\n", "\n"),
-        std::fs::read_to_string(&path).unwrap()
-    );
+    assert_eq!(text.replace("\r\n", "\n"), std::fs::read_to_string(&path).unwrap());
 }
 
 fn h264() -> [CodecCapability; 1] {
@@ -133,55 +96,27 @@ fn gstreamer_publisher_keeps_bundle_only_audio_and_loses_the_data_channel() {
 #[test]
 fn an_offer_is_read_completely() {
     let offer = Offer::parse(CHROMIUM_WHIP).unwrap();
-    let [audio, video] = &offer.media[..] else {
-        panic!("two sections")
-    };
+    let [audio, video] = &offer.media[..] else { panic!("two sections") };
     assert_eq!(offer.ice.ufrag, "ehws");
-    assert_eq!(
-        (audio.kind, audio.direction),
-        (MediaKind::Audio, Direction::SendOnly)
-    );
+    assert_eq!((audio.kind, audio.direction), (MediaKind::Audio, Direction::SendOnly));
     assert_eq!(audio.ssrcs, [3_351_785_783]);
     assert_eq!(video.repairs, [(4_107_069_126, 4_232_893_418)]);
     assert_eq!(video.mid, "1");
     assert_eq!(video.rtx_of(108), Some(109));
     assert_eq!(video.extension_id(TRANSPORT_CC), Some(3));
     let stream = "bce8fda1-5040-42ac-9e31-32acf1514d85";
-    assert_eq!(
-        video.msid.as_ref().map(|(stream, _)| stream.as_str()),
-        Some(stream)
-    );
-    let h264 = video
-        .codecs
-        .iter()
-        .find(|codec| codec.payload_type == 108)
-        .unwrap();
+    assert_eq!(video.msid.as_ref().map(|(stream, _)| stream.as_str()), Some(stream));
+    let h264 = video.codecs.iter().find(|codec| codec.payload_type == 108).unwrap();
     assert_eq!(h264.parameter("packetization-mode"), Some("1"));
-    assert_eq!(
-        h264.feedback,
-        ["goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"]
-    );
+    assert_eq!(h264.feedback, ["goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"]);
 }
 
 fn chosen(offer: &str, name: CodecName, profile: Option<[u8; 3]>) -> Option<u8> {
     let offer = Offer::parse(offer).unwrap();
-    let flow = if offer.media[0].direction.sends() {
-        Flow::Receive
-    } else {
-        Flow::Send
-    };
-    let kind = if name == CodecName::Opus {
-        MediaKind::Audio
-    } else {
-        MediaKind::Video
-    };
-    let want = CodecCapability {
-        name,
-        profile_level_id: profile,
-    };
-    offer
-        .choose(kind, flow, &[want])
-        .map(|chosen| chosen.codec.payload_type)
+    let flow = if offer.media[0].direction.sends() { Flow::Receive } else { Flow::Send };
+    let kind = if name == CodecName::Opus { MediaKind::Audio } else { MediaKind::Video };
+    let want = CodecCapability { name, profile_level_id: profile };
+    offer.choose(kind, flow, &[want]).map(|chosen| chosen.codec.payload_type)
 }
 
 #[test]
@@ -234,69 +169,31 @@ fn offers_that_lack_something_say_what_to_change() {
     assert_eq!(error("a=group:BUNDLE 0 1\n", ""), OfferError::NotBundled);
     assert_eq!(error("BUNDLE 0 1", "BUNDLE 0"), OfferError::NotBundled);
     assert_eq!(error("a=ice-ufrag:Xhna\n", ""), OfferError::NoIce);
-    assert_eq!(
-        error("a=ice-ufrag:Xhna", "a=ice-ufrag:X:na"),
-        OfferError::NoIce
-    );
-    assert_eq!(
-        error("a=fingerprint:sha-256", "a=fingerprint:sha-1"),
-        OfferError::NoFingerprint
-    );
-    assert_eq!(
-        error("sha-256 AA:", "sha-256 XX:"),
-        OfferError::NoFingerprint
-    );
-    assert_eq!(
-        error("setup:actpass", "setup:passive"),
-        OfferError::Setup("passive".into())
-    );
+    assert_eq!(error("a=ice-ufrag:Xhna", "a=ice-ufrag:X:na"), OfferError::NoIce);
+    assert_eq!(error("a=fingerprint:sha-256", "a=fingerprint:sha-1"), OfferError::NoFingerprint);
+    assert_eq!(error("sha-256 AA:", "sha-256 XX:"), OfferError::NoFingerprint);
+    assert_eq!(error("setup:actpass", "setup:passive"), OfferError::Setup("passive".into()));
     assert_eq!(error("t=0 0\n", "t=0 0\na=ice-lite\n"), OfferError::IceLite);
     assert_eq!(error("a=mid:1", "a=mid:0"), OfferError::NoMid(1));
-    let bad = |attribute| OfferError::BadAttribute {
-        section: 0,
-        attribute,
-    };
+    let bad = |attribute| OfferError::BadAttribute { section: 0, attribute };
     assert_eq!(error("VP8/90000", "VP8"), bad("rtpmap"));
     assert_eq!(error("a=extmap:1 ", "a=extmap:0 "), bad("extmap"));
     assert!(matches!(error("v=0\n", ""), OfferError::NotSdp(_)));
     assert!(matches!(Offer::parse(""), Err(OfferError::NotSdp(_))));
-    assert_eq!(
-        Offer::parse("v=0\no=- 1 1 IN IP4 0.0.0.0\ns=-\nt=0 0\n"),
-        Err(OfferError::NoMedia)
-    );
+    assert_eq!(Offer::parse("v=0\no=- 1 1 IN IP4 0.0.0.0\ns=-\nt=0 0\n"), Err(OfferError::NoMedia));
 }
 
 #[test]
 fn offers_over_a_cap_are_refused() {
     let section = "m=video 9 UDP/TLS/RTP/SAVPF 96\n";
-    assert_eq!(
-        Offer::parse(&section.repeat(17)),
-        Err(OfferError::TooManySections)
-    );
+    assert_eq!(Offer::parse(&section.repeat(17)), Err(OfferError::TooManySections));
     assert_eq!(Offer::parse(&" ".repeat(65_537)), Err(OfferError::TooLarge));
-    let with = |line: String| {
-        Offer::parse(&CHROMIUM_WHEP.replacen("a=recvonly\n", &format!("a=recvonly\n{line}"), 1))
-    };
+    let with = |line: String| Offer::parse(&CHROMIUM_WHEP.replacen("a=recvonly\n", &format!("a=recvonly\n{line}"), 1));
     let many = |count, line: fn(usize) -> String| with((0..count).map(line).collect());
-    let refused = |what, most| {
-        Err(OfferError::TooMany {
-            section: 0,
-            what,
-            most,
-        })
-    };
-    assert_eq!(
-        many(65, |_| "a=candidate:x\n".into()),
-        refused("candidates", 64)
-    );
-    assert_eq!(
-        many(33, |at| format!("a=ssrc:{at} cname:x\n")),
-        refused("SSRCs", 32)
-    );
-    assert_eq!(
-        many(40, |at| format!("a=extmap:{} x\n", at + 20)),
-        refused("header extensions", 32)
-    );
+    let refused = |what, most| Err(OfferError::TooMany { section: 0, what, most });
+    assert_eq!(many(65, |_| "a=candidate:x\n".into()), refused("candidates", 64));
+    assert_eq!(many(33, |at| format!("a=ssrc:{at} cname:x\n")), refused("SSRCs", 32));
+    assert_eq!(many(40, |at| format!("a=extmap:{} x\n", at + 20)), refused("header extensions", 32));
     let formats = (0..70).map(|_| " 96").collect::<String>();
     let wide = CHROMIUM_WHEP.replacen("SAVPF 96", &format!("SAVPF{formats}"), 1);
     assert_eq!(Offer::parse(&wide), refused("payload types", 64));
@@ -341,28 +238,16 @@ fn a_fragment_is_read_and_tells_a_restart_from_trickling() {
     assert_eq!((fragment.candidates, fragment.end_of_candidates), (2, true));
     let ice = fragment.ice.clone().unwrap();
     assert!(!fragment.restarts(&ice));
-    assert!(fragment.restarts(&Credentials {
-        ufrag: "other".into(),
-        ..ice
-    }));
-    assert_eq!(
-        Fragment::parse("a=ice-ufrag:EsAw\r\n"),
-        Err(FragmentError::Credentials)
-    );
+    assert!(fragment.restarts(&Credentials { ufrag: "other".into(), ..ice }));
+    assert_eq!(Fragment::parse("a=ice-ufrag:EsAw\r\n"), Err(FragmentError::Credentials));
     assert_eq!(Fragment::parse("hello"), Err(FragmentError::NotSdp(1)));
     let many = "a=candidate:1\r\n".repeat(65);
-    assert_eq!(
-        Fragment::parse(&many),
-        Err(FragmentError::TooManyCandidates)
-    );
+    assert_eq!(Fragment::parse(&many), Err(FragmentError::TooManyCandidates));
 }
 
 #[test]
 fn the_answer_to_a_restart_is_a_fragment() {
-    let ice = Credentials {
-        ufrag: "ourFragment1".into(),
-        pwd: "ourPasswordOf24Character".into(),
-    };
+    let ice = Credentials { ufrag: "ourFragment1".into(), pwd: "ourPasswordOf24Character".into() };
     let text = render_fragment(&ice, "0", &["192.0.2.9:8189".parse().unwrap()]);
     let expected = "a=ice-lite\r\na=ice-ufrag:ourFragment1\r\na=ice-pwd:ourPasswordOf24Character\r\n\
         m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\

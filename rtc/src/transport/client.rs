@@ -8,9 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rtc_stun::attributes::{
-    ATTR_ICE_CONTROLLING, ATTR_PRIORITY, ATTR_USE_CANDIDATE, ATTR_USERNAME, RawAttribute,
-};
+use rtc_stun::attributes::{ATTR_ICE_CONTROLLING, ATTR_PRIORITY, ATTR_USE_CANDIDATE, ATTR_USERNAME, RawAttribute};
 use rtc_stun::fingerprint::FINGERPRINT;
 use rtc_stun::integrity::MessageIntegrity;
 use rtc_stun::message::{BINDING_REQUEST, BINDING_SUCCESS, Message, Setter, TransactionId};
@@ -81,11 +79,7 @@ impl Client {
     }
 
     /// Takes one datagram and decrypts media in place.
-    pub fn handle_datagram<'d>(
-        &mut self,
-        now: Instant,
-        datagram: &'d mut [u8],
-    ) -> Result<Input<'d>, Dropped> {
+    pub fn handle_datagram<'d>(&mut self, now: Instant, datagram: &'d mut [u8]) -> Result<Input<'d>, Dropped> {
         if self.closed.is_some() {
             return Err(Dropped::Closed);
         }
@@ -116,14 +110,7 @@ impl Client {
             return None;
         }
         let repeat = self.dtls.as_ref().and_then(Dtls::poll_timeout);
-        [
-            Some(self.check_at),
-            Some(self.last_answer + CONSENT),
-            repeat,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [Some(self.check_at), Some(self.last_answer + CONSENT), repeat].into_iter().flatten().min()
     }
 
     /// Does what is due: a check, a repeated flight, or giving up.
@@ -159,12 +146,7 @@ impl Client {
     }
 
     /// See [`Sealer::seal_rtp`].
-    pub fn seal_rtp(
-        &mut self,
-        header: &[u8],
-        payload: &[u8],
-        out: &mut [u8],
-    ) -> Result<usize, SealError> {
+    pub fn seal_rtp(&mut self, header: &[u8], payload: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         let (_, sealer, _) = self.keys.as_mut().ok_or(SealError::NotConnected)?;
         sealer.seal_rtp(header, payload, out)
     }
@@ -203,27 +185,16 @@ impl Client {
             Box::new(attribute(ATTR_PRIORITY, &0x6e00_01ff_u32.to_be_bytes())),
             Box::new(attribute(ATTR_ICE_CONTROLLING, &[7; 8])),
             Box::new(attribute(ATTR_USE_CANDIDATE, &[])),
-            Box::new(MessageIntegrity::new_short_term_integrity_with_provider(
-                pwd,
-                CRYPTO.crypto(),
-            )),
+            Box::new(MessageIntegrity::new_short_term_integrity_with_provider(pwd, CRYPTO.crypto())),
             Box::new(FINGERPRINT),
         ];
         let mut message = Message::new();
         if message.build(&setters).is_ok() {
-            self.transmits.push_back(Transmit {
-                to: self.config.server,
-                bytes: message.raw,
-            });
+            self.transmits.push_back(Transmit { to: self.config.server, bytes: message.raw });
         }
         self.transaction = Some(transaction);
         let connected = self.keys.is_some() && now < self.last_answer + CONSENT_INTERVAL * 2;
-        self.check_at = now
-            + if connected {
-                CONSENT_INTERVAL
-            } else {
-                CHECK_INTERVAL
-            };
+        self.check_at = now + if connected { CONSENT_INTERVAL } else { CHECK_INTERVAL };
     }
 
     fn handle_stun<'d>(&mut self, now: Instant, datagram: &[u8]) -> Result<Input<'d>, Dropped> {
@@ -232,16 +203,10 @@ impl Client {
             return Err(Dropped::StunNotRequest);
         }
         let pwd = self.config.remote.pwd.as_bytes();
-        MessageIntegrity::check(&mut answer, pwd, CRYPTO.crypto())
-            .map_err(|_| Dropped::StunIntegrity)?;
+        MessageIntegrity::check(&mut answer, pwd, CRYPTO.crypto()).map_err(|_| Dropped::StunIntegrity)?;
         self.last_answer = now;
         if self.dtls.is_none() {
-            let dtls = Dtls::client(
-                now,
-                self.identity.clone(),
-                self.config.fingerprint,
-                &self.config.profiles,
-            );
+            let dtls = Dtls::client(now, self.identity.clone(), self.config.fingerprint, &self.config.profiles);
             match dtls {
                 Ok(dtls) => self.dtls = Some(dtls),
                 Err(_) => {
@@ -256,9 +221,9 @@ impl Client {
 
     fn handle_dtls<'d>(&mut self, now: Instant, datagram: &[u8]) -> Result<Input<'d>, Dropped> {
         let dtls = self.dtls.as_mut().ok_or(Dropped::AddressNotValidated)?;
-        let outcome = dtls.handle(now, datagram)?;
+        let outcome = dtls.handle(now, datagram);
         self.send_dtls();
-        let reason = match outcome {
+        let reason = match outcome? {
             Ok(Event::Nothing) => return Ok(Input::Nothing),
             Ok(Event::Connected(keys)) => {
                 self.keys = Some((keys.profile, keys.sealer, keys.opener));
@@ -276,17 +241,11 @@ impl Client {
     fn send_dtls(&mut self) {
         let to = self.config.server;
         if let Some(dtls) = &mut self.dtls {
-            self.transmits.extend(
-                std::iter::from_fn(|| dtls.poll_transmit()).map(|bytes| Transmit { to, bytes }),
-            );
+            self.transmits.extend(std::iter::from_fn(|| dtls.poll_transmit()).map(|bytes| Transmit { to, bytes }));
         }
     }
 }
 
 fn attribute(typ: rtc_stun::attributes::AttrType, value: &[u8]) -> RawAttribute {
-    RawAttribute {
-        typ,
-        length: value.len() as u16,
-        value: value.to_vec(),
-    }
+    RawAttribute { typ, length: value.len() as u16, value: value.to_vec() }
 }

@@ -29,9 +29,7 @@ use rtc_shared::TransportProtocol;
 use super::Dropped;
 use super::ice::CRYPTO;
 use super::open::Opener;
-use super::record::{
-    ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, Joiner, Message, Record, records, renumber,
-};
+use super::record::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, Joiner, Message, Record, Taken, records, renumber};
 use super::seal::Sealer;
 use super::srtp::{MasterKey, Profile};
 use crate::Error;
@@ -98,11 +96,7 @@ impl FromStr for Fingerprint {
             let pair = pairs.next().filter(|pair| pair.len() == 2).ok_or(())?;
             *byte = u8::from_str_radix(pair, 16).map_err(|_| ())?;
         }
-        if pairs.next().is_some() {
-            Err(())
-        } else {
-            Ok(Self(bytes))
-        }
+        if pairs.next().is_some() { Err(()) } else { Ok(Self(bytes)) }
     }
 }
 
@@ -124,9 +118,7 @@ impl Identity {
         let mut name = rcgen::DistinguishedName::new();
         name.push(rcgen::DnType::CommonName, "onmic");
         parameters.distinguished_name = name;
-        let certificate = parameters
-            .self_signed(&key)
-            .map_err(|error| Error::Certificate(error.to_string()))?;
+        let certificate = parameters.self_signed(&key).map_err(|error| Error::Certificate(error.to_string()))?;
         let fingerprint = Fingerprint::of(certificate.der());
         let certificate = Certificate {
             certificate: vec![certificate.der().to_owned()],
@@ -177,7 +169,6 @@ fn handshake(
         .with_srtp_protection_profiles(profiles.to_vec())
         .with_client_auth(ClientAuthType::RequireAnyClientCert)
         .with_insecure_skip_verify(true) // The fingerprint is compared in `complete`.
-        .with_flight_interval(FLIGHT_INTERVAL)
         .build(is_client, Some(PEER))
         .map(Arc::new)
         .map_err(|error| Error::Handshake(error.to_string()))
@@ -214,16 +205,8 @@ enum Role {
 }
 
 enum Phase {
-    Handshaking {
-        endpoint: Box<Endpoint>,
-        joiner: Joiner,
-        fed: u32,
-        offered: Profile,
-    },
-    Established {
-        state: Box<[u8]>,
-        alerts: u32,
-    },
+    Handshaking { endpoint: Box<Endpoint>, joiner: Joiner, fed: u32, offered: Profile },
+    Established { state: Box<[u8]>, alerts: u32 },
     Ended,
 }
 
@@ -260,9 +243,7 @@ impl Dtls {
         let config = identity.client(profiles)?;
         let mut dtls = Self::new(identity, Role::Client, expected, endpoint(None));
         if let Phase::Handshaking { endpoint, .. } = &mut dtls.phase {
-            endpoint
-                .connect(now, PEER, config, None)
-                .map_err(|error| Error::Handshake(error.to_string()))?;
+            endpoint.connect(now, PEER, config, None).map_err(|error| Error::Handshake(error.to_string()))?;
         }
         dtls.collect_flight(now);
         Ok(dtls)
@@ -307,19 +288,15 @@ impl Dtls {
     }
 
     /// Takes one datagram. `Dropped` leaves the session as it was.
-    pub(super) fn handle(
-        &mut self,
-        now: Instant,
-        datagram: &[u8],
-    ) -> Result<Result<Event, Failure>, Dropped> {
+    pub(super) fn handle(&mut self, now: Instant, datagram: &[u8]) -> Result<Result<Event, Failure>, Dropped> {
         let mut event = Event::Nothing;
         let mut understood = false;
-        let mut repeated = false;
+        let mut taken = Taken::default();
         for record in records(datagram) {
             understood = true;
             let result = match self.phase {
-                Phase::Handshaking { .. } => self.hear(now, &record, &mut repeated),
-                Phase::Established { .. } => self.hear_later(now, &record, &mut repeated),
+                Phase::Handshaking { .. } => self.hear(now, &record, &mut taken),
+                Phase::Established { .. } => self.hear_later(now, &record, &mut taken),
                 Phase::Ended => return Err(Dropped::Closed),
             };
             match result {
@@ -331,18 +308,13 @@ impl Dtls {
                 }
             }
         }
-        if repeated
-            && self
-                .flight_sent
-                .is_none_or(|sent| now >= sent + REPEAT_INTERVAL)
-        {
+        if taken.repeated && self.flight_sent.is_none_or(|sent| now >= sent + REPEAT_INTERVAL) {
             self.repeat_flight(now);
         }
-        if understood {
-            Ok(Ok(event))
-        } else {
-            Err(Dropped::DtlsMalformed)
+        if !understood || (taken.refused && matches!(event, Event::Nothing)) {
+            return Err(Dropped::DtlsMalformed);
         }
+        Ok(Ok(event))
     }
 
     /// Ends the association, with a goodbye if it was established.
@@ -375,18 +347,13 @@ impl Dtls {
         }
     }
 
-    fn hear(
-        &mut self,
-        now: Instant,
-        record: &Record<'_>,
-        repeated: &mut bool,
-    ) -> Result<Event, Failure> {
+    fn hear(&mut self, now: Instant, record: &Record<'_>, taken: &mut Taken) -> Result<Event, Failure> {
         let Phase::Handshaking { joiner, fed, .. } = &mut self.phase else {
             return Ok(Event::Nothing);
         };
         match (record.kind, record.epoch) {
             (HANDSHAKE, 0) => {
-                *repeated |= joiner.take(record.body()).repeated;
+                taken.add(joiner.take(record.body()));
                 self.feed_messages(now)
             }
             (CHANGE_CIPHER_SPEC | ALERT, 0) | (_, 1) => {
@@ -428,11 +395,7 @@ impl Dtls {
         };
         let sha1 = self.identity.sha1.clone();
         match &mut self.phase {
-            Phase::Handshaking {
-                endpoint: current,
-                offered,
-                ..
-            } if *offered == Profile::AeadAes128Gcm => {
+            Phase::Handshaking { endpoint: current, offered, .. } if *offered == Profile::AeadAes128Gcm => {
                 *offered = Profile::Aes128CmSha1;
                 **current = endpoint(Some(sha1));
                 true
@@ -441,25 +404,15 @@ impl Dtls {
         }
     }
 
-    fn feed_message(
-        &mut self,
-        now: Instant,
-        message: &Message,
-    ) -> rtc_shared::error::Result<Vec<EndpointEvent>> {
+    fn feed_message(&mut self, now: Instant, message: &Message) -> rtc_shared::error::Result<Vec<EndpointEvent>> {
         let datagram = message.framed(self.record_in);
         self.record_in += 1;
         self.feed(now, &datagram)
     }
 
-    fn feed(
-        &mut self,
-        now: Instant,
-        datagram: &[u8],
-    ) -> rtc_shared::error::Result<Vec<EndpointEvent>> {
+    fn feed(&mut self, now: Instant, datagram: &[u8]) -> rtc_shared::error::Result<Vec<EndpointEvent>> {
         match &mut self.phase {
-            Phase::Handshaking { endpoint, .. } => {
-                endpoint.read(now, PEER, None, BytesMut::from(datagram))
-            }
+            Phase::Handshaking { endpoint, .. } => endpoint.read(now, PEER, None, BytesMut::from(datagram)),
             _ => Ok(Vec::new()),
         }
     }
@@ -492,22 +445,14 @@ impl Dtls {
         let Phase::Handshaking { endpoint, .. } = &self.phase else {
             return Ok(Event::Nothing);
         };
-        let state = endpoint
-            .get_connection_state(PEER)
-            .ok_or(Failure::Handshake)?;
-        let certificate = state
-            .peer_certificates
-            .first()
-            .ok_or(Failure::Fingerprint)?;
+        let state = endpoint.get_connection_state(PEER).ok_or(Failure::Handshake)?;
+        let certificate = state.peer_certificates.first().ok_or(Failure::Fingerprint)?;
         if !self.expected.matches(certificate) {
             return Err(Failure::Fingerprint);
         }
         let keys = self.export(state).ok_or(Failure::Handshake)?;
         let state = state.marshal_binary().map_err(|_| Failure::Handshake)?;
-        self.phase = Phase::Established {
-            state: state.into_boxed_slice(),
-            alerts: 0,
-        };
+        self.phase = Phase::Established { state: state.into_boxed_slice(), alerts: 0 };
         self.repeat_at = None;
         Ok(Event::Connected(Box::new(keys)))
     }
@@ -518,34 +463,23 @@ impl Dtls {
             SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80 => Profile::Aes128CmSha1,
             _ => return None,
         };
-        let material = state
-            .export_keying_material(EXPORTER, &[], profile.keying_material())
-            .ok()?;
+        let material = state.export_keying_material(EXPORTER, &[], profile.keying_material()).ok()?;
         let (client, server) = MasterKey::pair(profile, material.as_ref())?;
         let (ours, theirs) = match self.role {
             Role::Server => (server, client),
             #[cfg(any(test, feature = "client"))]
             Role::Client => (client, server),
         };
-        Some(Keys {
-            profile,
-            sealer: Sealer::new(profile, &ours)?,
-            opener: Opener::new(profile, &theirs)?,
-        })
+        Some(Keys { profile, sealer: Sealer::new(profile, &ours)?, opener: Opener::new(profile, &theirs)? })
     }
 
     // After the handshake only two things matter: the peer missed our last flight, or it leaves.
-    fn hear_later(
-        &mut self,
-        now: Instant,
-        record: &Record<'_>,
-        repeated: &mut bool,
-    ) -> Result<Event, Failure> {
+    fn hear_later(&mut self, now: Instant, record: &Record<'_>, taken: &mut Taken) -> Result<Event, Failure> {
         let Phase::Established { state, alerts } = &mut self.phase else {
             return Ok(Event::Nothing);
         };
         match (record.kind, record.epoch) {
-            (HANDSHAKE, 0) => *repeated = true,
+            (HANDSHAKE, 0) => taken.repeated = true,
             (ALERT, 1) if *alerts < ALERTS_TRIED => {
                 *alerts += 1;
                 let state = state.clone();
@@ -554,11 +488,7 @@ impl Dtls {
                 };
                 let result = endpoint.read(now, PEER, None, BytesMut::from(record.whole));
                 if result.is_err()
-                    || result.is_ok_and(|events| {
-                        events
-                            .iter()
-                            .any(|event| matches!(event, EndpointEvent::PeerClosed))
-                    })
+                    || result.is_ok_and(|events| events.iter().any(|event| matches!(event, EndpointEvent::PeerClosed)))
                 {
                     self.send_all(&mut endpoint);
                     self.end();
@@ -574,9 +504,7 @@ impl Dtls {
         let mut restored = State::new(CRYPTO.clone(), self.role != Role::Server);
         restored.unmarshal_binary(state).ok()?;
         let mut endpoint = endpoint(None);
-        endpoint
-            .connect(now, PEER, self.identity.gcm.clone(), Some(restored))
-            .ok()?;
+        endpoint.connect(now, PEER, self.identity.gcm.clone(), Some(restored)).ok()?;
         Some(endpoint)
     }
 
@@ -585,9 +513,8 @@ impl Dtls {
         let Phase::Handshaking { endpoint, .. } = &mut self.phase else {
             return;
         };
-        let flight: Vec<Vec<u8>> = std::iter::from_fn(|| endpoint.poll_transmit())
-            .map(|transmit| transmit.message.to_vec())
-            .collect();
+        let flight: Vec<Vec<u8>> =
+            std::iter::from_fn(|| endpoint.poll_transmit()).map(|transmit| transmit.message.to_vec()).collect();
         if flight.is_empty() {
             return;
         }

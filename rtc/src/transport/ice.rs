@@ -11,15 +11,14 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use rtc_crypto::RTCCryptoProvider;
 use rtc_stun::attributes::{
-    ATTR_ICE_CONTROLLED, ATTR_ICE_CONTROLLING, ATTR_MESSAGE_INTEGRITY, ATTR_PRIORITY,
-    ATTR_USE_CANDIDATE, ATTR_USERNAME, AttrType,
+    ATTR_ICE_CONTROLLED, ATTR_ICE_CONTROLLING, ATTR_MESSAGE_INTEGRITY, ATTR_PRIORITY, ATTR_USE_CANDIDATE,
+    ATTR_USERNAME, AttrType,
 };
 use rtc_stun::error_code::{CODE_ROLE_CONFLICT, CODE_UNKNOWN_ATTRIBUTE};
 use rtc_stun::fingerprint::FINGERPRINT;
 use rtc_stun::integrity::MessageIntegrity;
 use rtc_stun::message::{
-    BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, MAGIC_COOKIE, MESSAGE_HEADER_SIZE, Message,
-    Setter,
+    BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, MAGIC_COOKIE, MESSAGE_HEADER_SIZE, Message, Setter,
 };
 use rtc_stun::uattrs::UnknownAttributes;
 use rtc_stun::xoraddr::XorMappedAddress;
@@ -101,10 +100,7 @@ pub struct Credentials {
 impl Credentials {
     /// New random ones, from the operating system's generator.
     pub fn generate() -> Self {
-        Self {
-            ufrag: ice_chars(UFRAG_CHARS),
-            pwd: ice_chars(PWD_CHARS),
-        }
+        Self { ufrag: ice_chars(UFRAG_CHARS), pwd: ice_chars(PWD_CHARS) }
     }
 }
 
@@ -117,9 +113,7 @@ impl std::fmt::Debug for Credentials {
 fn ice_chars(count: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut random = rand::rng();
-    (0..count)
-        .map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))
-        .collect()
+    (0..count).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()
 }
 
 /// What a connectivity check led to.
@@ -140,8 +134,7 @@ struct Generation {
 impl Generation {
     fn is_named_by(&self, username: &[u8]) -> bool {
         let mut parts = username.splitn(2, |&byte| byte == b':');
-        parts.next() == Some(self.local.ufrag.as_bytes())
-            && parts.next() == Some(self.remote.ufrag.as_bytes())
+        parts.next() == Some(self.local.ufrag.as_bytes()) && parts.next() == Some(self.remote.ufrag.as_bytes())
     }
 }
 
@@ -177,9 +170,7 @@ impl IceLite {
 
     /// The user fragments checks may name now: one, or two during a restart.
     pub fn local_ufrags(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.current)
-            .chain(self.restarting.as_ref())
-            .map(|generation| generation.local.ufrag.as_str())
+        std::iter::once(&self.current).chain(self.restarting.as_ref()).map(|generation| generation.local.ufrag.as_str())
     }
 
     /// Where to send: the nominated address, before that the last valid one.
@@ -199,23 +190,13 @@ impl IceLite {
 
     /// Takes one STUN datagram. What is not a valid check is dropped unanswered, so that the
     /// socket reflects nothing to forged addresses.
-    pub fn handle(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        datagram: &[u8],
-    ) -> Result<Answered, Dropped> {
+    pub fn handle(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Answered, Dropped> {
         let mut request = parse(datagram)?;
         if request.typ != BINDING_REQUEST {
             return Err(Dropped::StunNotRequest);
         }
-        let username = request
-            .get(ATTR_USERNAME)
-            .map_err(|_| Dropped::StunUnknownUser)?;
-        let restarted = self
-            .restarting
-            .as_ref()
-            .is_some_and(|generation| generation.is_named_by(&username));
+        let username = request.get(ATTR_USERNAME).map_err(|_| Dropped::StunUnknownUser)?;
+        let restarted = self.restarting.as_ref().is_some_and(|generation| generation.is_named_by(&username));
         if !restarted && !self.current.is_named_by(&username) {
             return Err(Dropped::StunUnknownUser);
         }
@@ -224,15 +205,11 @@ impl IceLite {
             _ => &self.current,
         };
         let pwd = generation.local.pwd.clone();
-        MessageIntegrity::check(&mut request, pwd.as_bytes(), CRYPTO.crypto())
-            .map_err(|_| Dropped::StunIntegrity)?;
+        MessageIntegrity::check(&mut request, pwd.as_bytes(), CRYPTO.crypto()).map_err(|_| Dropped::StunIntegrity)?;
 
         if let Some(error) = refusal(&request) {
             let answer = respond(&request, &pwd, error)?;
-            return Ok(Answered {
-                answer,
-                valid: false,
-            });
+            return Ok(Answered { answer, valid: false });
         }
         if restarted && let Some(generation) = self.restarting.take() {
             self.current = generation;
@@ -243,15 +220,9 @@ impl IceLite {
             self.selected = Some(from);
         }
         // A dual-stack socket shows IPv4 peers as mapped IPv6; they must read their own address.
-        let mapped = XorMappedAddress {
-            ip: from.ip().to_canonical(),
-            port: from.port(),
-        };
+        let mapped = XorMappedAddress { ip: from.ip().to_canonical(), port: from.port() };
         let setters: Vec<Box<dyn Setter>> = vec![Box::new(BINDING_SUCCESS), Box::new(mapped)];
-        Ok(Answered {
-            answer: respond(&request, &pwd, setters)?,
-            valid: true,
-        })
+        Ok(Answered { answer: respond(&request, &pwd, setters)?, valid: true })
     }
 
     fn remember(&mut self, address: SocketAddr) {
@@ -278,12 +249,8 @@ pub(super) fn parse(datagram: &[u8]) -> Result<Message, Dropped> {
         return Err(Dropped::StunMalformed);
     }
     let mut message = Message::new();
-    message
-        .unmarshal_binary(datagram)
-        .map_err(|_| Dropped::StunMalformed)?;
-    FINGERPRINT
-        .check(&message)
-        .map_err(|_| Dropped::StunMalformed)?;
+    message.unmarshal_binary(datagram).map_err(|_| Dropped::StunMalformed)?;
+    FINGERPRINT.check(&message).map_err(|_| Dropped::StunMalformed)?;
     Ok(message)
 }
 
@@ -303,41 +270,23 @@ fn refusal(request: &Message) -> Option<Vec<Box<dyn Setter>>> {
     if unknown.is_empty() {
         return None;
     }
-    Some(vec![
-        Box::new(BINDING_ERROR),
-        Box::new(CODE_UNKNOWN_ATTRIBUTE),
-        Box::new(UnknownAttributes(unknown)),
-    ])
+    Some(vec![Box::new(BINDING_ERROR), Box::new(CODE_UNKNOWN_ATTRIBUTE), Box::new(UnknownAttributes(unknown))])
 }
 
 fn is_understood(kind: AttrType) -> bool {
-    [
-        ATTR_USERNAME,
-        ATTR_MESSAGE_INTEGRITY,
-        ATTR_PRIORITY,
-        ATTR_USE_CANDIDATE,
-        ATTR_ICE_CONTROLLING,
-    ]
-    .contains(&kind)
+    [ATTR_USERNAME, ATTR_MESSAGE_INTEGRITY, ATTR_PRIORITY, ATTR_USE_CANDIDATE, ATTR_ICE_CONTROLLING].contains(&kind)
 }
 
-fn respond(
-    request: &Message,
-    pwd: &str,
-    mut body: Vec<Box<dyn Setter>>,
-) -> Result<Vec<u8>, Dropped> {
+fn respond(request: &Message, pwd: &str, mut body: Vec<Box<dyn Setter>>) -> Result<Vec<u8>, Dropped> {
     body.insert(1, Box::new(request.transaction_id));
     let crypto = CRYPTO.crypto();
-    let integrity =
-        MessageIntegrity::new_short_term_integrity_with_provider(pwd.to_owned(), crypto);
+    let integrity = MessageIntegrity::new_short_term_integrity_with_provider(pwd.to_owned(), crypto);
     let mut setters: Vec<Box<dyn Setter + '_>> = body;
     setters.push(Box::new(integrity));
     setters.push(Box::new(FINGERPRINT));
     let mut message = Message::new();
     // Fails only when an attribute is over its length, which these never are.
-    message
-        .build(&setters)
-        .map_err(|_| Dropped::StunMalformed)?;
+    message.build(&setters).map_err(|_| Dropped::StunMalformed)?;
     Ok(message.raw)
 }
 
@@ -353,19 +302,11 @@ mod tests {
     use super::*;
 
     fn credentials(name: &str) -> Credentials {
-        Credentials {
-            ufrag: name.into(),
-            pwd: format!("{name}{}", "x".repeat(20)),
-        }
+        Credentials { ufrag: name.into(), pwd: format!("{name}{}", "x".repeat(20)) }
     }
 
     fn server(now: Instant) -> IceLite {
-        IceLite::new(
-            credentials("ours"),
-            credentials("theirs"),
-            Duration::from_secs(30),
-            now,
-        )
+        IceLite::new(credentials("ours"), credentials("theirs"), Duration::from_secs(30), now)
     }
 
     fn address(port: u16) -> SocketAddr {
@@ -377,23 +318,13 @@ mod tests {
             Box::new(BINDING_REQUEST),
             Box::new(TransactionId::new()),
             Box::new(TextAttribute::new(ATTR_USERNAME, username.into())),
-            Box::new(RawAttribute {
-                typ: ATTR_PRIORITY,
-                length: 4,
-                value: vec![1, 2, 3, 4],
-            }),
+            Box::new(RawAttribute { typ: ATTR_PRIORITY, length: 4, value: vec![1, 2, 3, 4] }),
         ];
         for (typ, value) in extra {
             let length = value.len() as u16;
-            setters.push(Box::new(RawAttribute {
-                typ: *typ,
-                length,
-                value: value.to_vec(),
-            }));
+            setters.push(Box::new(RawAttribute { typ: *typ, length, value: value.to_vec() }));
         }
-        setters.push(Box::new(
-            MessageIntegrity::new_short_term_integrity_with_provider(pwd.into(), CRYPTO.crypto()),
-        ));
+        setters.push(Box::new(MessageIntegrity::new_short_term_integrity_with_provider(pwd.into(), CRYPTO.crypto())));
         setters.push(Box::new(FINGERPRINT));
         let mut message = Message::new();
         message.build(&setters).unwrap();
@@ -414,10 +345,7 @@ mod tests {
         assert_eq!(answer.typ, BINDING_SUCCESS);
         let mut address = XorMappedAddress::default();
         address.get_from(&answer).unwrap();
-        assert_eq!(
-            (address.ip.to_string().as_str(), address.port),
-            ("203.0.113.7", 9)
-        );
+        assert_eq!((address.ip.to_string().as_str(), address.port), ("203.0.113.7", 9));
         let pwd = credentials("ours").pwd;
         MessageIntegrity::check(&mut answer, pwd.as_bytes(), CRYPTO.crypto()).unwrap();
         assert!(ice.is_valid(mapped) && answered.valid);
@@ -432,12 +360,10 @@ mod tests {
         ice.handle(now, address(1), &valid_check(&[])).unwrap();
         ice.handle(now, address(2), &valid_check(&[])).unwrap();
         assert_eq!(ice.remote_addr(), Some(address(2)));
-        ice.handle(now, address(1), &valid_check(&[(ATTR_USE_CANDIDATE, &[])]))
-            .unwrap();
+        ice.handle(now, address(1), &valid_check(&[(ATTR_USE_CANDIDATE, &[])])).unwrap();
         ice.handle(now, address(2), &valid_check(&[])).unwrap();
         assert_eq!(ice.remote_addr(), Some(address(1)));
-        ice.handle(now, address(3), &valid_check(&[(ATTR_USE_CANDIDATE, &[])]))
-            .unwrap();
+        ice.handle(now, address(3), &valid_check(&[(ATTR_USE_CANDIDATE, &[])])).unwrap();
         assert_eq!(ice.remote_addr(), Some(address(3)));
     }
 
@@ -445,8 +371,7 @@ mod tests {
     fn the_selected_address_is_never_forgotten() {
         let now = Instant::now();
         let mut ice = server(now);
-        ice.handle(now, address(1), &valid_check(&[(ATTR_USE_CANDIDATE, &[])]))
-            .unwrap();
+        ice.handle(now, address(1), &valid_check(&[(ATTR_USE_CANDIDATE, &[])])).unwrap();
         for port in 2..50 {
             ice.handle(now, address(port), &valid_check(&[])).unwrap();
         }
@@ -462,19 +387,10 @@ mod tests {
         let later = now + Duration::from_secs(5);
         let pwd = credentials("ours").pwd;
         let mut of = |datagram: &[u8]| ice.handle(later, address(1), datagram).unwrap_err();
-        assert_eq!(
-            of(&check("ours:others", &pwd, &[])),
-            Dropped::StunUnknownUser
-        );
+        assert_eq!(of(&check("ours:others", &pwd, &[])), Dropped::StunUnknownUser);
         assert_eq!(of(&check("ours", &pwd, &[])), Dropped::StunUnknownUser);
-        assert_eq!(
-            of(&check("our:stheirs", &pwd, &[])),
-            Dropped::StunUnknownUser
-        );
-        assert_eq!(
-            of(&check("ours:theirs", "wrong", &[])),
-            Dropped::StunIntegrity
-        );
+        assert_eq!(of(&check("our:stheirs", &pwd, &[])), Dropped::StunUnknownUser);
+        assert_eq!(of(&check("ours:theirs", "wrong", &[])), Dropped::StunIntegrity);
         assert_eq!(of(&valid_check(&[])[..40]), Dropped::StunMalformed);
         let mut flipped = valid_check(&[]);
         flipped[30] ^= 1;
@@ -487,14 +403,8 @@ mod tests {
     fn an_answer_is_not_a_request() {
         let now = Instant::now();
         let mut ice = server(now);
-        let answer = ice
-            .handle(now, address(1), &valid_check(&[]))
-            .unwrap()
-            .answer;
-        assert_eq!(
-            ice.handle(now, address(1), &answer).unwrap_err(),
-            Dropped::StunNotRequest
-        );
+        let answer = ice.handle(now, address(1), &valid_check(&[])).unwrap().answer;
+        assert_eq!(ice.handle(now, address(1), &answer).unwrap_err(), Dropped::StunNotRequest);
     }
 
     #[test]
@@ -506,10 +416,7 @@ mod tests {
         let answer = parse(&answered.answer).unwrap();
         let mut error = ErrorCodeAttribute::default();
         error.get_from(&answer).unwrap();
-        assert_eq!(
-            (answer.typ, error.code.0),
-            (BINDING_ERROR, CODE_ROLE_CONFLICT.0)
-        );
+        assert_eq!((answer.typ, error.code.0), (BINDING_ERROR, CODE_ROLE_CONFLICT.0));
         assert!(!answered.valid && !ice.is_valid(address(1)));
     }
 
@@ -531,11 +438,7 @@ mod tests {
         let mut ice = server(now);
         ice.restart(credentials("new"), credentials("fresh"));
         assert_eq!(ice.local_ufrags().collect::<Vec<_>>(), ["ours", "new"]);
-        assert!(
-            ice.handle(now, address(1), &valid_check(&[]))
-                .unwrap()
-                .valid
-        );
+        assert!(ice.handle(now, address(1), &valid_check(&[])).unwrap().valid);
         let request = check("new:fresh", &credentials("new").pwd, &[]);
         assert!(ice.handle(now, address(1), &request).unwrap().valid);
         assert_eq!(ice.local_ufrags().collect::<Vec<_>>(), ["new"]);

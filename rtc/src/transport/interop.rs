@@ -62,9 +62,7 @@ fn what_we_seal_the_other_implementation_opens_across_the_rollover() {
         for step in 0..1_500_u32 {
             let sequence = (30_000 + step * 100) as u16;
             let header = header(77, sequence, step % 3 == 0);
-            let payload: Vec<u8> = (0..random.random_range(0..1200))
-                .map(|_| random.random())
-                .collect();
+            let payload: Vec<u8> = (0..random.random_range(0..1200)).map(|_| random.random()).collect();
             let packet = sealed(&mut ours, &header, &payload);
             let opened = theirs.decrypt_rtp(&packet).unwrap();
             assert_eq!(opened, [header, payload].concat(), "{profile:?} {step}");
@@ -77,11 +75,7 @@ fn what_the_other_implementation_seals_we_open_across_the_rollover() {
     for profile in PROFILES {
         let (mut ours, mut theirs) = (opener(profile), theirs(profile));
         for step in 0..1_500_u32 {
-            let plain = [
-                header(77, (30_000 + step * 100) as u16, step % 3 == 0),
-                vec![step as u8; 99],
-            ]
-            .concat();
+            let plain = [header(77, (30_000 + step * 100) as u16, step % 3 == 0), vec![step as u8; 99]].concat();
             let mut packet = theirs.encrypt_rtp(&plain).unwrap().to_vec();
             let length = ours.open_rtp(&mut packet).unwrap();
             assert_eq!(packet[..length], plain, "{profile:?} {step}");
@@ -92,9 +86,7 @@ fn what_the_other_implementation_seals_we_open_across_the_rollover() {
 #[test]
 fn rtcp_is_understood_both_ways() {
     for profile in PROFILES {
-        let compound = [
-            0x80, 200, 0, 2, 0, 0, 0, 77, 1, 2, 3, 4, 0x81, 206, 0, 2, 0, 0, 0, 77, 9, 9, 9, 9,
-        ];
+        let compound = [0x80, 200, 0, 2, 0, 0, 0, 77, 1, 2, 3, 4, 0x81, 206, 0, 2, 0, 0, 0, 77, 9, 9, 9, 9];
         let (mut sealer, mut opener) = (sealer(profile), opener(profile));
         let (mut encrypting, mut decrypting) = (theirs(profile), theirs(profile));
         for _ in 0..10 {
@@ -105,10 +97,7 @@ fn rtcp_is_understood_both_ways() {
             assert_eq!(opened, compound[..]);
             let mut packet = encrypting.encrypt_rtcp(&compound).unwrap().to_vec();
             let length = opener.open_rtcp(&mut packet.clone()).unwrap();
-            assert_eq!(
-                opener.open_rtcp(&mut packet.clone()),
-                Err(OpenError::Replayed)
-            );
+            assert_eq!(opener.open_rtcp(&mut packet.clone()), Err(OpenError::Replayed));
             packet.truncate(length);
         }
     }
@@ -137,10 +126,7 @@ fn lost_and_reordered_packets_are_opened_once() {
                     Ok(_) => opened += 1,
                     Err(error) => assert_eq!(error, OpenError::Replayed), // Older than the window.
                 }
-                assert_eq!(
-                    opener.open_rtp(&mut again.clone()),
-                    Err(OpenError::Replayed)
-                );
+                assert_eq!(opener.open_rtp(&mut again.clone()), Err(OpenError::Replayed));
             }
         }
         assert!(opened > sent * 8 / 10, "{opened} of {sent}");
@@ -161,20 +147,10 @@ fn a_stream_only_moves_forward_and_starts_in_the_lower_half() {
         assert!(seal(65_535).is_ok());
         assert!(seal(0).is_ok());
         assert_eq!(seal(65_535), Err(SealError::Reused));
-        assert_eq!(
-            sealer.seal_rtp(&header(5, 9, false), b"x", &mut [0; 20]),
-            Err(SealError::NoRoom)
-        );
-        assert_eq!(
-            sealer.seal_rtp(&[0x90; 12], b"x", &mut out),
-            Err(SealError::Malformed)
-        );
+        assert_eq!(sealer.seal_rtp(&header(5, 9, false), b"x", &mut [0; 20]), Err(SealError::NoRoom));
+        assert_eq!(sealer.seal_rtp(&[0x90; 12], b"x", &mut out), Err(SealError::Malformed));
         for ssrc in 100..115 {
-            assert!(
-                sealer
-                    .seal_rtp(&header(ssrc, 1, false), b"x", &mut out)
-                    .is_ok()
-            );
+            assert!(sealer.seal_rtp(&header(ssrc, 1, false), b"x", &mut out).is_ok());
         }
         let one_more = sealer.seal_rtp(&header(300, 1, false), b"x", &mut out);
         assert_eq!(one_more, Err(SealError::TooManyStreams));
@@ -208,22 +184,14 @@ fn every_flipped_bit_is_noticed() {
         for bit in 0..packet.len() * 8 {
             let mut flipped = packet.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                opener(profile).open_rtp(&mut flipped).is_err(),
-                "{profile:?} bit {bit}"
-            );
+            assert!(opener(profile).open_rtp(&mut flipped).is_err(), "{profile:?} bit {bit}");
         }
         let mut out = [0; 60];
-        let length = sealer(profile)
-            .seal_rtcp(&[0x80, 201, 0, 1, 0, 0, 0, 7], &mut out)
-            .unwrap();
+        let length = sealer(profile).seal_rtcp(&[0x80, 201, 0, 1, 0, 0, 0, 7], &mut out).unwrap();
         for bit in 0..length * 8 {
             let mut flipped = out[..length].to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                opener(profile).open_rtcp(&mut flipped).is_err(),
-                "{profile:?} bit {bit}"
-            );
+            assert!(opener(profile).open_rtcp(&mut flipped).is_err(), "{profile:?} bit {bit}");
         }
     }
 }
@@ -251,9 +219,7 @@ fn random_packets_never_panic() {
     for profile in PROFILES {
         let mut opener = opener(profile);
         for _ in 0..20_000 {
-            let mut packet: Vec<u8> = (0..random.random_range(0..80))
-                .map(|_| random.random())
-                .collect();
+            let mut packet: Vec<u8> = (0..random.random_range(0..80)).map(|_| random.random()).collect();
             if let Some(first) = packet.first_mut() {
                 *first = *first & 0x3f | 0x80;
             }

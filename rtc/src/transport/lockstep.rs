@@ -169,18 +169,13 @@ impl World {
 
     fn deliver(&mut self, mut packet: InFlight) {
         let input = if packet.to_server {
-            self.server
-                .handle_datagram(self.now, packet.from, &mut packet.bytes)
+            self.server.handle_datagram(self.now, packet.from, &mut packet.bytes)
         } else {
             self.client.handle_datagram(self.now, &mut packet.bytes)
         };
         match input {
             Ok(Input::Rtp(packet_bytes) | Input::Rtcp(packet_bytes)) => {
-                let got = if packet.to_server {
-                    &mut self.server_got
-                } else {
-                    &mut self.client_got
-                };
+                let got = if packet.to_server { &mut self.server_got } else { &mut self.client_got };
                 got.push(packet_bytes.to_vec());
             }
             Ok(_) => {}
@@ -197,11 +192,7 @@ impl World {
         self.drain();
         while !done(self) {
             let arrival = self.in_flight.peek().map(|Reverse(packet)| packet.at);
-            let next = [
-                arrival,
-                self.server.poll_timeout(),
-                self.client.poll_timeout(),
-            ];
+            let next = [arrival, self.server.poll_timeout(), self.client.poll_timeout()];
             let Some(next) = next.into_iter().flatten().min().filter(|next| *next <= end) else {
                 break;
             };
@@ -250,16 +241,8 @@ fn connects_in_five_round_trips_without_loss() {
 #[test]
 fn connects_within_three_seconds_at_35_percent_loss() {
     for seed in 0..250 {
-        let pipe = Pipe {
-            loss: 0.35,
-            jitter: Duration::from_millis(15),
-            ..Pipe::default()
-        };
-        let mut world = World::new(Setup {
-            seed,
-            pipe,
-            ..Setup::default()
-        });
+        let pipe = Pipe { loss: 0.35, jitter: Duration::from_millis(15), ..Pipe::default() };
+        let mut world = World::new(Setup { seed, pipe, ..Setup::default() });
         world.run(Duration::from_secs(3), World::both_connected);
         assert!(world.both_connected(), "seed {seed}");
     }
@@ -267,10 +250,7 @@ fn connects_within_three_seconds_at_35_percent_loss() {
 
 #[test]
 fn gcm_is_chosen_when_the_client_lists_sha1_first() {
-    let world = World::connected(Setup {
-        profiles: SHA1_FIRST,
-        ..Setup::default()
-    });
+    let world = World::connected(Setup { profiles: SHA1_FIRST, ..Setup::default() });
     assert_eq!(world.server.profile(), Some(Profile::AeadAes128Gcm));
     assert_eq!(world.client.profile(), Some(Profile::AeadAes128Gcm));
 }
@@ -278,10 +258,7 @@ fn gcm_is_chosen_when_the_client_lists_sha1_first() {
 #[test]
 fn a_client_without_gcm_gets_sha1_and_media_flows() {
     let profiles = &[Profile::Aes128CmSha1];
-    let mut world = World::connected(Setup {
-        profiles,
-        ..Setup::default()
-    });
+    let mut world = World::connected(Setup { profiles, ..Setup::default() });
     assert_eq!(world.server.profile(), Some(Profile::Aes128CmSha1));
     world.server_sends(1, b"picture");
     world.run_for(Duration::from_millis(50));
@@ -291,17 +268,9 @@ fn a_client_without_gcm_gets_sha1_and_media_flows() {
 #[test]
 fn a_client_without_gcm_connects_under_loss() {
     for seed in 0..50 {
-        let pipe = Pipe {
-            loss: 0.35,
-            ..Pipe::default()
-        };
+        let pipe = Pipe { loss: 0.35, ..Pipe::default() };
         let profiles = &[Profile::Aes128CmSha1];
-        let mut world = World::new(Setup {
-            seed,
-            pipe,
-            profiles,
-            ..Setup::default()
-        });
+        let mut world = World::new(Setup { seed, pipe, profiles, ..Setup::default() });
         world.run(Duration::from_secs(3), World::both_connected);
         assert!(world.both_connected(), "seed {seed}");
     }
@@ -309,45 +278,23 @@ fn a_client_without_gcm_connects_under_loss() {
 
 #[test]
 fn a_certificate_that_was_not_announced_closes_the_session() {
-    let mut world = World::new(Setup {
-        announced_to_server: Fingerprint::of(b"another certificate"),
-        ..Setup::default()
-    });
+    let mut world =
+        World::new(Setup { announced_to_server: Fingerprint::of(b"another certificate"), ..Setup::default() });
     world.run_for(Duration::from_secs(1));
-    assert_eq!(
-        world.server.state(),
-        State::Closed(CloseReason::FingerprintMismatch)
-    );
-    assert!(
-        world
-            .server
-            .seal_rtp(&rtp_header(7, 1), b"x", &mut [0; 99])
-            .is_err()
-    );
+    assert_eq!(world.server.state(), State::Closed(CloseReason::FingerprintMismatch));
+    assert!(world.server.seal_rtp(&rtp_header(7, 1), b"x", &mut [0; 99]).is_err());
 
-    let mut world = World::new(Setup {
-        announced_to_client: Fingerprint::of(b"another certificate"),
-        ..Setup::default()
-    });
+    let mut world =
+        World::new(Setup { announced_to_client: Fingerprint::of(b"another certificate"), ..Setup::default() });
     world.run_for(Duration::from_secs(1));
-    assert_eq!(
-        world.client.state(),
-        State::Closed(CloseReason::FingerprintMismatch)
-    );
+    assert_eq!(world.client.state(), State::Closed(CloseReason::FingerprintMismatch));
 }
 
 #[test]
 fn datagrams_with_a_flipped_bit_never_connect() {
     for seed in 0..40 {
-        let pipe = Pipe {
-            corrupt: |_| true,
-            ..Pipe::default()
-        };
-        let mut world = World::new(Setup {
-            seed,
-            pipe,
-            ..Setup::default()
-        });
+        let pipe = Pipe { corrupt: |_| true, ..Pipe::default() };
+        let mut world = World::new(Setup { seed, pipe, ..Setup::default() });
         world.run_for(Duration::from_secs(3));
         assert_eq!(world.server.state(), State::Connecting, "seed {seed}");
         assert_eq!(world.client.state(), State::Connecting, "seed {seed}");
@@ -359,18 +306,9 @@ fn datagrams_with_a_flipped_bit_never_connect() {
 fn handshakes_with_flipped_bits_fail_or_agree() {
     let (mut agreed, mut failed) = (0, 0);
     for seed in 0..300 {
-        let corrupt = |datagram: &[u8]| {
-            classify(datagram) == Some(DatagramKind::Dtls) && datagram[10] % 3 == 1
-        };
-        let pipe = Pipe {
-            corrupt,
-            ..Pipe::default()
-        };
-        let mut world = World::new(Setup {
-            seed,
-            pipe,
-            ..Setup::default()
-        });
+        let corrupt = |datagram: &[u8]| classify(datagram) == Some(DatagramKind::Dtls) && datagram[10] % 3 == 1;
+        let pipe = Pipe { corrupt, ..Pipe::default() };
+        let mut world = World::new(Setup { seed, pipe, ..Setup::default() });
         world.run_for(Duration::from_secs(4));
         if world.both_connected() {
             world.server_sends(1, b"picture");
@@ -394,10 +332,7 @@ fn media_flows_both_ways_and_across_the_rollover() {
     assert_eq!(world.client_got.len(), (32_000..65_936).step_by(40).count());
 
     let mut out = [0; 200];
-    let length = world
-        .client
-        .seal_rtp(&rtp_header(9, 1), b"voice", &mut out)
-        .unwrap();
+    let length = world.client.seal_rtp(&rtp_header(9, 1), b"voice", &mut out).unwrap();
     world.send(true, out[..length].to_vec());
     let report = [0x80, 201, 0, 1, 0, 0, 0, 9];
     let length = world.client.seal_rtcp(&report, &mut out).unwrap();
@@ -423,17 +358,10 @@ fn a_restart_of_ice_keeps_media_and_ends_the_old_generation() {
     world.server_sends(2, b"after");
     world.run_for(Duration::from_secs(40));
 
-    assert_eq!(
-        world.server.local_ufrags().collect::<Vec<_>>(),
-        [local.ufrag]
-    );
+    assert_eq!(world.server.local_ufrags().collect::<Vec<_>>(), [local.ufrag]);
     assert_eq!(world.server.remote_addr(), Some(address(6000)));
     assert!(world.both_connected());
-    let payloads: Vec<_> = world
-        .client_got
-        .iter()
-        .map(|packet| &packet[12..])
-        .collect();
+    let payloads: Vec<_> = world.client_got.iter().map(|packet| &packet[12..]).collect();
     assert_eq!(payloads, [&b"before"[..], b"after"]);
 }
 
@@ -451,13 +379,7 @@ fn a_silent_peer_is_closed_after_thirty_seconds() {
 
 #[test]
 fn a_session_nobody_comes_to_is_closed() {
-    let mut world = World::new(Setup {
-        pipe: Pipe {
-            loss: 1.0,
-            ..Pipe::default()
-        },
-        ..Setup::default()
-    });
+    let mut world = World::new(Setup { pipe: Pipe { loss: 1.0, ..Pipe::default() }, ..Setup::default() });
     world.run_for(Duration::from_secs(31));
     assert_eq!(world.server.state(), State::Closed(CloseReason::IceTimeout));
 }
@@ -465,19 +387,10 @@ fn a_session_nobody_comes_to_is_closed() {
 #[test]
 fn a_handshake_that_is_never_finished_times_out() {
     let lose = |datagram: &[u8]| classify(datagram) == Some(DatagramKind::Dtls);
-    let pipe = Pipe {
-        lose,
-        ..Pipe::default()
-    };
-    let mut world = World::new(Setup {
-        pipe,
-        ..Setup::default()
-    });
+    let pipe = Pipe { lose, ..Pipe::default() };
+    let mut world = World::new(Setup { pipe, ..Setup::default() });
     world.run_for(Duration::from_secs(16));
-    assert_eq!(
-        world.server.state(),
-        State::Closed(CloseReason::DtlsTimeout)
-    );
+    assert_eq!(world.server.state(), State::Closed(CloseReason::DtlsTimeout));
 }
 
 #[test]
@@ -528,9 +441,7 @@ fn random_datagrams_never_panic() {
     fresh.run_for(Duration::from_millis(30));
     let mut random = StdRng::seed_from_u64(5);
     for _ in 0..20_000 {
-        let mut datagram: Vec<u8> = (0..random.random_range(0..90))
-            .map(|_| random.random())
-            .collect();
+        let mut datagram: Vec<u8> = (0..random.random_range(0..90)).map(|_| random.random()).collect();
         if let Some(first) = datagram.first_mut() {
             *first = [0, 1, 20, 21, 22, 23, 128, 144, 200, 255][random.random_range(0..10)];
         }

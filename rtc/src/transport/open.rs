@@ -8,8 +8,8 @@ use aws_lc_rs::constant_time;
 
 use super::Dropped;
 use super::srtp::{
-    Cipher, ENCRYPTED, Format, GCM_TAG, MasterKey, Profile, RTCP_HEADER, SHA1_TAG, SRTCP_INDEX,
-    be_u32, counter_crypt, gcm_nonce, rtp_header_len, rtp_sequence_number, sha1_tag,
+    Cipher, ENCRYPTED, Format, GCM_TAG, MasterKey, Profile, RTCP_HEADER, SHA1_TAG, SRTCP_INDEX, be_u32, counter_crypt,
+    gcm_nonce, rtp_header_len, rtp_sequence_number, sha1_tag,
 };
 
 /// SSRCs a peer may send from: two tracks, three layers, their repairs, and some that changed.
@@ -61,11 +61,7 @@ impl Stream {
     fn accept(&mut self, index: u64) {
         if index > self.highest {
             let ahead = index - self.highest;
-            self.seen = if ahead < WINDOW {
-                self.seen << ahead
-            } else {
-                0
-            };
+            self.seen = if ahead < WINDOW { self.seen << ahead } else { 0 };
             self.highest = index;
         }
         self.seen |= 1 << (self.highest - index);
@@ -155,21 +151,11 @@ fn admit(streams: &[Stream], stream: Option<&Stream>, index: u64) -> Result<(), 
 fn accept(streams: &mut Vec<Stream>, ssrc: u32, index: u64) {
     match streams.iter_mut().find(|stream| stream.ssrc == ssrc) {
         Some(stream) => stream.accept(index),
-        None => streams.push(Stream {
-            ssrc,
-            highest: index,
-            seen: 1,
-        }),
+        None => streams.push(Stream { ssrc, highest: index, seen: 1 }),
     }
 }
 
-fn unprotect_rtp(
-    cipher: &Cipher,
-    ssrc: u32,
-    index: u64,
-    header: usize,
-    packet: &mut [u8],
-) -> Result<usize, OpenError> {
+fn unprotect_rtp(cipher: &Cipher, ssrc: u32, index: u64, header: usize, packet: &mut [u8]) -> Result<usize, OpenError> {
     let length = packet.len() - cipher.tag();
     match cipher {
         Cipher::Gcm { key, salt } => {
@@ -177,18 +163,12 @@ fn unprotect_rtp(
             key.open_in_place(gcm_nonce(salt, ssrc, index), Aad::from(head), body)
                 .map_err(|_| OpenError::Authentication)?;
         }
-        Cipher::Counter {
-            key,
-            salt,
-            authentication,
-        } => {
+        Cipher::Counter { key, salt, authentication } => {
             let (authentic, tag) = packet.split_at_mut(length);
             let rollover = ((index >> 16) as u32).to_be_bytes();
             let expected = sha1_tag(authentication, &[authentic, &rollover]);
-            constant_time::verify_slices_are_equal(&expected, tag)
-                .map_err(|_| OpenError::Authentication)?;
-            counter_crypt(key, salt, ssrc, index, &mut authentic[header..])
-                .map_err(|_| OpenError::Authentication)?;
+            constant_time::verify_slices_are_equal(&expected, tag).map_err(|_| OpenError::Authentication)?;
+            counter_crypt(key, salt, ssrc, index, &mut authentic[header..]).map_err(|_| OpenError::Authentication)?;
         }
     }
     Ok(length)
@@ -207,30 +187,16 @@ fn unprotect_rtcp(
             associated[..RTCP_HEADER].copy_from_slice(&packet[..RTCP_HEADER]);
             associated[RTCP_HEADER..].copy_from_slice(&packet[word_at..]);
             let body = &mut packet[RTCP_HEADER..word_at];
-            key.open_in_place(
-                gcm_nonce(salt, ssrc, u64::from(index)),
-                Aad::from(associated),
-                body,
-            )
-            .map_err(|_| OpenError::Authentication)?;
+            key.open_in_place(gcm_nonce(salt, ssrc, u64::from(index)), Aad::from(associated), body)
+                .map_err(|_| OpenError::Authentication)?;
             Ok(word_at - GCM_TAG)
         }
-        Cipher::Counter {
-            key,
-            salt,
-            authentication,
-        } => {
+        Cipher::Counter { key, salt, authentication } => {
             let (authentic, tag) = packet.split_at_mut(word_at + SRTCP_INDEX);
             constant_time::verify_slices_are_equal(&sha1_tag(authentication, &[authentic]), tag)
                 .map_err(|_| OpenError::Authentication)?;
-            counter_crypt(
-                key,
-                salt,
-                ssrc,
-                u64::from(index),
-                &mut authentic[RTCP_HEADER..word_at],
-            )
-            .map_err(|_| OpenError::Authentication)?;
+            counter_crypt(key, salt, ssrc, u64::from(index), &mut authentic[RTCP_HEADER..word_at])
+                .map_err(|_| OpenError::Authentication)?;
             Ok(word_at)
         }
     }

@@ -29,10 +29,7 @@ pub struct PeerConfig {
 
 impl Default for PeerConfig {
     fn default() -> Self {
-        Self {
-            consent: Duration::from_secs(30),
-            handshake: Duration::from_secs(15),
-        }
+        Self { consent: Duration::from_secs(30), handshake: Duration::from_secs(15) }
     }
 }
 
@@ -181,27 +178,18 @@ impl Peer {
         if self.closed.is_some() {
             return None;
         }
-        [
-            Some(self.ice.deadline()),
-            self.dtls.poll_timeout(),
-            self.handshake_deadline,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [Some(self.ice.deadline()), self.dtls.poll_timeout(), self.handshake_deadline].into_iter().flatten().min()
     }
 
-    /// Does what is due: repeats a flight, or ends the session.
+    /// Does what is due: repeats a flight, or ends the session. Afterwards drain
+    /// [`poll_transmit`](Self::poll_transmit) and look at [`state`](Self::state).
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.closed.is_some() {
             return;
         }
         if now >= self.ice.deadline() {
             self.end(now, CloseReason::IceTimeout);
-        } else if self
-            .handshake_deadline
-            .is_some_and(|deadline| now >= deadline)
-        {
+        } else if self.handshake_deadline.is_some_and(|deadline| now >= deadline) {
             self.end(now, CloseReason::DtlsTimeout);
         } else {
             self.dtls.handle_timeout(now);
@@ -241,28 +229,16 @@ impl Peer {
 
     /// Length of a sealed RTP packet of `plain` bytes, to plan batches of equal segments.
     pub fn sealed_rtp_len(&self, plain: usize) -> usize {
-        self.media
-            .as_ref()
-            .map_or(plain + RTP_OVERHEAD, |media| media.sealer.rtp_len(plain))
+        self.media.as_ref().map_or(plain + RTP_OVERHEAD, |media| media.sealer.rtp_len(plain))
     }
 
     /// See [`Sealer::seal_rtp`].
-    pub fn seal_rtp(
-        &mut self,
-        header: &[u8],
-        payload: &[u8],
-        out: &mut [u8],
-    ) -> Result<usize, SealError> {
+    pub fn seal_rtp(&mut self, header: &[u8], payload: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         self.sealer()?.seal_rtp(header, payload, out)
     }
 
     /// See [`Sealer::seal_rtp_again`].
-    pub fn seal_rtp_again(
-        &mut self,
-        header: &[u8],
-        payload: &[u8],
-        out: &mut [u8],
-    ) -> Result<usize, SealError> {
+    pub fn seal_rtp_again(&mut self, header: &[u8], payload: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         self.sealer()?.seal_rtp_again(header, payload, out)
     }
 
@@ -279,18 +255,10 @@ impl Peer {
     }
 
     fn sealer(&mut self) -> Result<&mut Sealer, SealError> {
-        self.media
-            .as_mut()
-            .map(|media| &mut media.sealer)
-            .ok_or(SealError::NotConnected)
+        self.media.as_mut().map(|media| &mut media.sealer).ok_or(SealError::NotConnected)
     }
 
-    fn handle_stun<'d>(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        datagram: &[u8],
-    ) -> Result<Input<'d>, Dropped> {
+    fn handle_stun<'d>(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Input<'d>, Dropped> {
         let answered = self.ice.handle(now, from, datagram)?;
         self.transmit(from, answered.answer);
         if answered.valid && self.media.is_none() && self.handshake_deadline.is_none() {
@@ -299,23 +267,14 @@ impl Peer {
         Ok(Input::Nothing)
     }
 
-    fn handle_dtls<'d>(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        datagram: &[u8],
-    ) -> Result<Input<'d>, Dropped> {
-        let outcome = self.dtls.handle(now, datagram)?;
+    fn handle_dtls<'d>(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Input<'d>, Dropped> {
+        let outcome = self.dtls.handle(now, datagram);
         self.send_dtls(Some(from));
-        Ok(match outcome {
+        Ok(match outcome? {
             Ok(Event::Nothing) => Input::Nothing,
             Ok(Event::Connected(keys)) => {
                 self.handshake_deadline = None;
-                self.media = Some(Box::new(Media {
-                    profile: keys.profile,
-                    sealer: keys.sealer,
-                    opener: keys.opener,
-                }));
+                self.media = Some(Box::new(Media { profile: keys.profile, sealer: keys.sealer, opener: keys.opener }));
                 Input::Connected
             }
             Ok(Event::Closed) => {

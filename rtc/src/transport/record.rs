@@ -44,11 +44,7 @@ pub(super) fn records(datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
         }
         let whole = rest.get(..RECORD_HEADER + length)?;
         rest = &rest[RECORD_HEADER + length..];
-        Some(Record {
-            kind: whole[0],
-            epoch: u16::from_be_bytes([whole[3], whole[4]]),
-            whole,
-        })
+        Some(Record { kind: whole[0], epoch: u16::from_be_bytes([whole[3], whole[4]]), whole })
     })
 }
 
@@ -104,6 +100,13 @@ pub(super) struct Taken {
     pub(super) refused: bool,
 }
 
+impl Taken {
+    pub(super) fn add(&mut self, other: Self) {
+        self.repeated |= other.repeated;
+        self.refused |= other.refused;
+    }
+}
+
 #[derive(Debug)]
 struct Partial {
     message: Message,
@@ -138,9 +141,10 @@ impl Joiner {
 
     /// The next message in order, once it is whole.
     pub(super) fn next_message(&mut self) -> Option<Message> {
-        let at = self.partial.iter().position(|partial| {
-            partial.message.sequence == self.next && partial.missing.is_empty()
-        })?;
+        let at = self
+            .partial
+            .iter()
+            .position(|partial| partial.message.sequence == self.next && partial.missing.is_empty())?;
         self.next += 1;
         Some(self.partial.swap_remove(at).message)
     }
@@ -149,22 +153,11 @@ impl Joiner {
         if fragment.total > MESSAGE_BYTES || fragment.sequence - self.next >= MESSAGES_AHEAD {
             return false;
         }
-        let known = self
-            .partial
-            .iter()
-            .position(|partial| partial.message.sequence == fragment.sequence);
+        let known = self.partial.iter().position(|partial| partial.message.sequence == fragment.sequence);
         let at = known.unwrap_or_else(|| {
             self.partial.push(Partial {
-                message: Message {
-                    kind: fragment.kind,
-                    sequence: fragment.sequence,
-                    body: vec![0; fragment.total],
-                },
-                missing: if fragment.total == 0 {
-                    vec![]
-                } else {
-                    vec![(0, fragment.total)]
-                },
+                message: Message { kind: fragment.kind, sequence: fragment.sequence, body: vec![0; fragment.total] },
+                missing: if fragment.total == 0 { vec![] } else { vec![(0, fragment.total)] },
             });
             self.partial.len() - 1
         });
@@ -176,10 +169,7 @@ impl Partial {
     fn fill(&mut self, fragment: &Fragment<'_>) -> bool {
         let (start, end) = (fragment.offset, fragment.offset + fragment.data.len());
         let body = &mut self.message.body;
-        if fragment.kind != self.message.kind
-            || fragment.total != body.len()
-            || self.missing.len() > GAPS
-        {
+        if fragment.kind != self.message.kind || fragment.total != body.len() || self.missing.len() > GAPS {
             return false;
         }
         body[start..end].copy_from_slice(fragment.data);
@@ -204,24 +194,15 @@ struct Fragment<'d> {
 impl<'d> Fragment<'d> {
     fn split(body: &'d [u8]) -> Option<(Self, &'d [u8])> {
         let header = body.get(..MESSAGE_HEADER)?;
-        let u24 = |at: usize| {
-            usize::from(header[at]) << 16
-                | usize::from(header[at + 1]) << 8
-                | usize::from(header[at + 2])
-        };
+        let u24 =
+            |at: usize| usize::from(header[at]) << 16 | usize::from(header[at + 1]) << 8 | usize::from(header[at + 2]);
         let (total, offset, length) = (u24(1), u24(6), u24(9));
         if offset + length > total || (length == 0 && total != 0) {
             return None;
         }
         let data = body.get(MESSAGE_HEADER..MESSAGE_HEADER + length)?;
         let sequence = u16::from_be_bytes([header[4], header[5]]);
-        let fragment = Self {
-            kind: header[0],
-            sequence,
-            total,
-            offset,
-            data,
-        };
+        let fragment = Self { kind: header[0], sequence, total, offset, data };
         Some((fragment, &body[MESSAGE_HEADER + length..]))
     }
 
@@ -253,25 +234,15 @@ mod tests {
     fn fragments_in_any_order_and_overlapping_make_whole_messages() {
         let mut random = StdRng::seed_from_u64(1);
         for _ in 0..200 {
-            let bodies: Vec<Vec<u8>> = (0..3)
-                .map(|_| {
-                    (0..random.random_range(1..400))
-                        .map(|_| random.random())
-                        .collect()
-                })
-                .collect();
+            let bodies: Vec<Vec<u8>> =
+                (0..3).map(|_| (0..random.random_range(1..400)).map(|_| random.random()).collect()).collect();
             let mut fragments = Vec::new();
             for (sequence, body) in bodies.iter().enumerate() {
                 let mut at = 0;
                 while at < body.len() {
                     let end = (at + random.random_range(20..120)).min(body.len());
                     let from = at.saturating_sub(random.random_range(0..5));
-                    fragments.push(fragment(
-                        sequence as u16,
-                        body.len(),
-                        from,
-                        &body[from..end],
-                    ));
+                    fragments.push(fragment(sequence as u16, body.len(), from, &body[from..end]));
                     at = end;
                 }
             }
@@ -280,9 +251,7 @@ mod tests {
             let mut got = Vec::new();
             for fragment in fragments {
                 assert_eq!(joiner.take(&fragment), Taken::default());
-                got.extend(
-                    std::iter::from_fn(|| joiner.next_message()).map(|message| message.body),
-                );
+                got.extend(std::iter::from_fn(|| joiner.next_message()).map(|message| message.body));
             }
             assert_eq!(got, bodies);
         }
@@ -300,24 +269,16 @@ mod tests {
 
     #[test]
     fn what_is_over_a_cap_is_refused() {
-        let refused = Taken {
-            repeated: false,
-            refused: true,
-        };
+        let refused = Taken { repeated: false, refused: true };
         let mut joiner = Joiner::default();
-        assert_eq!(
-            joiner.take(&fragment(0, MESSAGE_BYTES + 1, 0, b"a")),
-            refused
-        );
+        assert_eq!(joiner.take(&fragment(0, MESSAGE_BYTES + 1, 0, b"a")), refused);
         assert_eq!(joiner.take(&fragment(MESSAGES_AHEAD, 1, 0, b"a")), refused);
         assert_eq!(joiner.take(&fragment(0, 2, 1, b"ab")), refused);
         assert_eq!(joiner.take(&fragment(0, 2, 0, b"")), refused);
         assert_eq!(joiner.take(b"short"), refused);
         assert!(joiner.partial.is_empty());
         // One-byte fragments apart from each other: the gaps are capped.
-        let results: Vec<_> = (0..100)
-            .map(|at| joiner.take(&fragment(0, 300, 1 + 3 * at, b"a")).refused)
-            .collect();
+        let results: Vec<_> = (0..100).map(|at| joiner.take(&fragment(0, 300, 1 + 3 * at, b"a")).refused).collect();
         assert_eq!(results.iter().filter(|refused| !**refused).count(), GAPS);
     }
 
@@ -333,16 +294,9 @@ mod tests {
 
     #[test]
     fn a_framed_message_is_read_back() {
-        let message = Message {
-            kind: 11,
-            sequence: 3,
-            body: vec![5; 700],
-        };
+        let message = Message { kind: 11, sequence: 3, body: vec![5; 700] };
         let datagram = message.framed(1);
-        let mut joiner = Joiner {
-            next: 3,
-            partial: vec![],
-        };
+        let mut joiner = Joiner { next: 3, partial: vec![] };
         let record = records(&datagram).next().unwrap();
         assert_eq!((record.kind, record.epoch), (HANDSHAKE, 0));
         joiner.take(record.body());
@@ -354,9 +308,7 @@ mod tests {
         let mut random = StdRng::seed_from_u64(2);
         let mut joiner = Joiner::default();
         for _ in 0..20_000 {
-            let mut bytes: Vec<u8> = (0..random.random_range(0..60))
-                .map(|_| random.random_range(0..12))
-                .collect();
+            let mut bytes: Vec<u8> = (0..random.random_range(0..60)).map(|_| random.random_range(0..12)).collect();
             let _ = records(&bytes).count();
             renumber(&mut bytes, &mut 0);
             joiner.take(&bytes);

@@ -9,8 +9,8 @@
 use aws_lc_rs::aead::Aad;
 
 use super::srtp::{
-    Cipher, ENCRYPTED, Format, GCM_TAG, MasterKey, Profile, RTCP_HEADER, SHA1_TAG, SRTCP_INDEX,
-    be_u32, counter_crypt, gcm_nonce, rtp_header_len, rtp_sequence_number, sha1_tag,
+    Cipher, ENCRYPTED, Format, GCM_TAG, MasterKey, Profile, RTCP_HEADER, SHA1_TAG, SRTCP_INDEX, be_u32, counter_crypt,
+    gcm_nonce, rtp_header_len, rtp_sequence_number, sha1_tag,
 };
 
 const STREAMS: usize = 16; // Two tracks and their repairs use four.
@@ -83,12 +83,7 @@ impl Sealer {
     /// `header` is a whole RTP header (with extension); its SSRC belongs to one track of this
     /// session only, and its sequence number is above the last one sealed. Payload bytes are
     /// copied once: by the encryption.
-    pub fn seal_rtp(
-        &mut self,
-        header: &[u8],
-        payload: &[u8],
-        out: &mut [u8],
-    ) -> Result<usize, SealError> {
+    pub fn seal_rtp(&mut self, header: &[u8], payload: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         let (ssrc, sequence) = rtp_fields(header)?;
         let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc == ssrc) else {
             return self.start(ssrc, sequence, header, payload, out);
@@ -109,12 +104,7 @@ impl Sealer {
     /// Seals a packet that was sealed before, for a peer that asked for it without a repair
     /// stream. **Header and payload must be the bytes of the first time**: with any difference
     /// one nonce protects two packets, which gives the GCM authentication key away.
-    pub fn seal_rtp_again(
-        &self,
-        header: &[u8],
-        payload: &[u8],
-        out: &mut [u8],
-    ) -> Result<usize, SealError> {
+    pub fn seal_rtp_again(&self, header: &[u8], payload: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         let (ssrc, sequence) = rtp_fields(header)?;
         let stream = self.streams.iter().find(|stream| stream.ssrc == ssrc);
         let stream = stream.ok_or(SealError::NeverSent)?;
@@ -122,10 +112,7 @@ impl Sealer {
         if behind >= 1 << 15 {
             return Err(SealError::NeverSent);
         }
-        let index = stream
-            .index
-            .checked_sub(u64::from(behind))
-            .ok_or(SealError::NeverSent)?;
+        let index = stream.index.checked_sub(u64::from(behind)).ok_or(SealError::NeverSent)?;
         protect_rtp(&self.rtp, ssrc, index, header, payload, out)
     }
 
@@ -187,20 +174,9 @@ fn protect_rtp(
     head.copy_from_slice(header);
     match cipher {
         Cipher::Gcm { key, salt } => key
-            .seal_out_of_place_scatter(
-                gcm_nonce(salt, ssrc, index),
-                Aad::from(header),
-                payload,
-                body,
-                &[],
-                tag,
-            )
+            .seal_out_of_place_scatter(gcm_nonce(salt, ssrc, index), Aad::from(header), payload, body, &[], tag)
             .map_err(|_| SealError::Encryption)?,
-        Cipher::Counter {
-            key,
-            salt,
-            authentication,
-        } => {
+        Cipher::Counter { key, salt, authentication } => {
             body.copy_from_slice(payload);
             counter_crypt(key, salt, ssrc, index, body).map_err(|_| SealError::Encryption)?;
             let rollover = ((index >> 16) as u32).to_be_bytes();
@@ -210,12 +186,7 @@ fn protect_rtp(
     Ok(length)
 }
 
-fn protect_rtcp(
-    cipher: &Cipher,
-    index: u32,
-    compound: &[u8],
-    out: &mut [u8],
-) -> Result<usize, SealError> {
+fn protect_rtcp(cipher: &Cipher, index: u32, compound: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
     let ssrc = be_u32(compound, 4);
     let trailer = (ENCRYPTED | index).to_be_bytes();
     let length = compound.len() + cipher.tag() + SRTCP_INDEX;
@@ -241,14 +212,9 @@ fn protect_rtcp(
             .map_err(|_| SealError::Encryption)?;
             word.copy_from_slice(&trailer);
         }
-        Cipher::Counter {
-            key,
-            salt,
-            authentication,
-        } => {
+        Cipher::Counter { key, salt, authentication } => {
             body.copy_from_slice(&compound[RTCP_HEADER..]);
-            counter_crypt(key, salt, ssrc, u64::from(index), body)
-                .map_err(|_| SealError::Encryption)?;
+            counter_crypt(key, salt, ssrc, u64::from(index), body).map_err(|_| SealError::Encryption)?;
             let (word, tag) = end.split_at_mut(SRTCP_INDEX);
             word.copy_from_slice(&trailer);
             debug_assert_eq!(tag.len(), SHA1_TAG);

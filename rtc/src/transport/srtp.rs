@@ -63,20 +63,14 @@ impl MasterKey {
         let (client_key, rest) = material.split_at(KEY);
         let (server_key, rest) = rest.split_at(KEY);
         let (client_salt, server_salt) = rest.split_at(profile.salt());
-        Some((
-            Self::new(client_key, client_salt)?,
-            Self::new(server_key, server_salt)?,
-        ))
+        Some((Self::new(client_key, client_salt)?, Self::new(server_key, server_salt)?))
     }
 
     /// A key of 16 bytes with a salt of 12 (GCM) or 14 (counter mode).
     pub fn new(key: &[u8], salt: &[u8]) -> Option<Self> {
         let mut padded = [0; SALT];
         padded.get_mut(..salt.len())?.copy_from_slice(salt);
-        Some(Self {
-            key: key.try_into().ok()?,
-            salt: padded,
-        })
+        Some(Self { key: key.try_into().ok()?, salt: padded })
     }
 
     // RFC 3711 4.3.1: the key stream of AES in counter mode from a label, a salt and no index.
@@ -85,10 +79,7 @@ impl MasterKey {
         counter[..SALT].copy_from_slice(&self.salt);
         counter[7] ^= label;
         let mut out = [0; N];
-        counter_mode(&self.key)?.less_safe_encrypt(
-            &mut out,
-            EncryptionContext::Iv128(FixedLength::from(&counter)),
-        )?;
+        counter_mode(&self.key)?.less_safe_encrypt(&mut out, EncryptionContext::Iv128(FixedLength::from(&counter)))?;
         Ok(out)
     }
 }
@@ -107,23 +98,12 @@ pub(super) enum Format {
 /// The session keys of one direction and one packet format.
 #[allow(clippy::large_enum_variant)] // Nearly every session is GCM, and it is read per packet.
 pub(super) enum Cipher {
-    Gcm {
-        key: LessSafeKey,
-        salt: [u8; 12],
-    },
-    Counter {
-        key: EncryptingKey,
-        salt: [u8; SALT],
-        authentication: hmac::Key,
-    },
+    Gcm { key: LessSafeKey, salt: [u8; 12] },
+    Counter { key: EncryptingKey, salt: [u8; SALT], authentication: hmac::Key },
 }
 
 impl Cipher {
-    pub(super) fn new(
-        profile: Profile,
-        master: &MasterKey,
-        format: Format,
-    ) -> Result<Self, Unspecified> {
+    pub(super) fn new(profile: Profile, master: &MasterKey, format: Format) -> Result<Self, Unspecified> {
         let label = format as u8;
         let key: [u8; KEY] = master.derive(label)?;
         Ok(match profile {
@@ -134,10 +114,7 @@ impl Cipher {
             Profile::Aes128CmSha1 => Self::Counter {
                 key: counter_mode(&key)?,
                 salt: master.derive(label + 2)?,
-                authentication: hmac::Key::new(
-                    hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-                    &master.derive::<20>(label + 1)?,
-                ),
+                authentication: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &master.derive::<20>(label + 1)?),
             },
         })
     }
