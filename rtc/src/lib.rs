@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The server side of WebRTC.
+
+pub mod rtp;
