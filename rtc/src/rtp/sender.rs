@@ -261,6 +261,11 @@ impl Sender {
         matches!(self.phase, Phase::Live)
     }
 
+    /// Whether nothing can be sent before a keyframe comes, which should be asked for.
+    pub fn waits_for_keyframe(&self) -> bool {
+        matches!(self.phase, Phase::WaitingForKeyframe)
+    }
+
     /// The header of a packet of the frame polled last, and the packet counted as sent. `transport_sequence` counts all
     /// packets of the viewer, over its tracks; it advances if the packet states it.
     pub fn header<'b>(
