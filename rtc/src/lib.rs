@@ -1,11 +1,13 @@
-//! The server side of WebRTC: answers to offers, ICE-lite, DTLS, SRTP and the socket of a shard.
+//! The server side of WebRTC: answers to offers, ICE-lite, DTLS, SRTP, RTP, and the shards that do it all.
 //!
-//! Everything under [`transport`] and [`sdp`] is a pure core: bytes and `now` go in, bytes and
-//! deadlines come out. Only [`udp`] touches a socket. Nothing here knows rooms or HTTP.
+//! [`transport`], [`sdp`] and [`rtp`] are pure cores: bytes and `now` go in, bytes and deadlines come out. [`Rtc`] is
+//! the handle that signalling talks to; behind it each shard is one thread with one UDP socket. Nothing here knows
+//! rooms or HTTP.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod error;
+pub mod rtp;
 pub mod sdp;
 pub mod transport;
 pub mod udp;

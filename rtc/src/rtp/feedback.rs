@@ -1,0 +1,221 @@
+//! RTCP that comes in, read without allocation (RFC 3550 6, RFC 4585 6, REMB and transport-cc drafts).
+//!
+//! One datagram may hold several packets. Whatever is unknown is passed over; the first that is broken ends the
+//! reading. What a datagram can make us do is bounded by its length.
+
+use std::time::Duration;
+
+use onmic_media::WallTime;
+
+const SENDER_REPORT: u8 = 200;
+const RECEIVER_REPORT: u8 = 201;
+const GOODBYE: u8 = 203;
+const TRANSPORT_FEEDBACK: u8 = 205;
+const PAYLOAD_FEEDBACK: u8 = 206;
+const NACK: u8 = 1;
+const TRANSPORT_CC: u8 = 15;
+const PICTURE_LOSS: u8 = 1;
+const FULL_INTRA: u8 = 4;
+const APPLICATION: u8 = 15;
+
+/// One statement of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feedback<'a> {
+    /// A sender's clocks.
+    Sender(SenderInformation),
+    /// How one of our streams is received.
+    Reception(ReceptionBlock),
+    /// Packets of a stream are missing.
+    Nack(Nack<'a>),
+    /// A decoder of this stream needs a keyframe (PLI, FIR).
+    KeyframeWanted {
+        /// The stream.
+        ssrc: u32,
+    },
+    /// What the receiver believes the path carries (REMB).
+    Bitrate {
+        /// Bits per second.
+        bps: u64,
+    },
+    /// A summary of transport-wide feedback.
+    Transport {
+        /// The first packet reported on.
+        base: u16,
+        /// How many packets are reported on.
+        packets: u16,
+    },
+    /// A stream ends.
+    Goodbye {
+        /// The stream.
+        ssrc: u32,
+    },
+}
+
+/// The clocks of a sender report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderInformation {
+    /// The sender's stream.
+    pub ssrc: u32,
+    /// Its wall clock, NTP format.
+    pub ntp: u64,
+    /// The same moment on the stream's clock.
+    pub timestamp: u32,
+}
+
+/// A report block (RFC 3550 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceptionBlock {
+    /// The stream it is about.
+    pub ssrc: u32,
+    /// Lost since the report before, in 1/256.
+    pub fraction_lost: u8,
+    /// Lost since the beginning; negative with duplicates.
+    pub cumulative_lost: i32,
+    /// Rollovers and highest sequence number received.
+    pub highest_sequence: u32,
+    /// In timestamp units.
+    pub jitter: u32,
+    /// The middle of the NTP time of the last sender report; 0 for none.
+    pub last_sender_report: u32,
+    /// From receiving that to sending this, 1/65536 s.
+    pub delay: u32,
+}
+
+impl ReceptionBlock {
+    /// The round trip, if the block answers a sender report; `wall` is the clock reports are written with.
+    pub fn round_trip(&self, wall: WallTime) -> Option<Duration> {
+        if self.last_sender_report == 0 {
+            return None;
+        }
+        let now = (wall.ntp() >> 16) as u32;
+        let units = now.wrapping_sub(self.last_sender_report).wrapping_sub(self.delay);
+        let rtt = Duration::from_micros((u64::from(units) * 1_000_000) >> 16);
+        // Beyond that, or below zero and so near 2³²: a clock went wrong, or somebody tries.
+        (rtt < Duration::from_secs(30)).then_some(rtt)
+    }
+}
+
+/// Missing packets of a stream (RFC 4585 6.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nack<'a> {
+    /// The stream.
+    pub ssrc: u32,
+    pairs: &'a [u8],
+}
+
+impl<'a> Nack<'a> {
+    /// Their sequence numbers. At most 17 for every four bytes received.
+    pub fn lost(&self) -> impl Iterator<Item = u16> + use<'a> {
+        self.pairs.chunks_exact(4).flat_map(|pair| {
+            let first = u16::from_be_bytes([pair[0], pair[1]]);
+            let following = u16::from_be_bytes([pair[2], pair[3]]);
+            let later = (0..16).filter(move |bit| following >> bit & 1 == 1).map(move |bit| first.wrapping_add(bit + 1));
+            std::iter::once(first).chain(later)
+        })
+    }
+}
+
+/// A datagram held something that is not RTCP; what came before it was visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed RTCP")]
+pub struct Malformed;
+
+/// Visits every statement of a datagram.
+pub fn read(mut datagram: &[u8], mut visit: impl FnMut(Feedback<'_>)) -> Result<(), Malformed> {
+    while !datagram.is_empty() {
+        let (&[first, packet_type, l1, l0], rest) = datagram.split_first_chunk::<4>().ok_or(Malformed)?;
+        if first >> 6 != 2 {
+            return Err(Malformed);
+        }
+        let length = usize::from(u16::from_be_bytes([l1, l0])) * 4;
+        let (mut body, rest) = rest.split_at_checked(length).ok_or(Malformed)?;
+        if first & 0x20 != 0 {
+            let padding = usize::from(*body.last().ok_or(Malformed)?);
+            body = body.get(..body.len().checked_sub(padding).ok_or(Malformed)?).ok_or(Malformed)?;
+        }
+        read_packet(first & 0x1f, packet_type, body, &mut visit)?;
+        datagram = rest;
+    }
+    Ok(())
+}
+
+fn read_packet(
+    count: u8,
+    packet_type: u8,
+    body: &[u8],
+    visit: &mut impl FnMut(Feedback<'_>),
+) -> Result<(), Malformed> {
+    match (packet_type, count) {
+        (SENDER_REPORT, _) => {
+            let (information, blocks) = body.split_at_checked(24).ok_or(Malformed)?;
+            let ntp = u64::from(word(information, 1)) << 32 | u64::from(word(information, 2));
+            let ssrc = word(information, 0);
+            visit(Feedback::Sender(SenderInformation { ssrc, ntp, timestamp: word(information, 3) }));
+            read_blocks(count, blocks, visit)
+        }
+        (RECEIVER_REPORT, _) => read_blocks(count, body.get(4..).ok_or(Malformed)?, visit),
+        (GOODBYE, _) => {
+            let sources = body.get(..usize::from(count) * 4).ok_or(Malformed)?;
+            sources.chunks_exact(4).for_each(|source| visit(Feedback::Goodbye { ssrc: word(source, 0) }));
+            Ok(())
+        }
+        (TRANSPORT_FEEDBACK | PAYLOAD_FEEDBACK, _) => {
+            let (ssrcs, information) = body.split_at_checked(8).ok_or(Malformed)?;
+            read_feedback(packet_type, count, word(ssrcs, 1), information, visit)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn read_blocks(count: u8, blocks: &[u8], visit: &mut impl FnMut(Feedback<'_>)) -> Result<(), Malformed> {
+    let blocks = blocks.get(..usize::from(count) * 24).ok_or(Malformed)?;
+    for block in blocks.chunks_exact(24) {
+        let lost = word(block, 1);
+        visit(Feedback::Reception(ReceptionBlock {
+            ssrc: word(block, 0),
+            fraction_lost: (lost >> 24) as u8,
+            cumulative_lost: ((lost << 8) as i32) >> 8,
+            highest_sequence: word(block, 2),
+            jitter: word(block, 3),
+            last_sender_report: word(block, 4),
+            delay: word(block, 5),
+        }));
+    }
+    Ok(())
+}
+
+fn read_feedback(
+    packet_type: u8,
+    format: u8,
+    ssrc: u32,
+    information: &[u8],
+    visit: &mut impl FnMut(Feedback<'_>),
+) -> Result<(), Malformed> {
+    match (packet_type, format) {
+        (TRANSPORT_FEEDBACK, NACK) => visit(Feedback::Nack(Nack { ssrc, pairs: information })),
+        (TRANSPORT_FEEDBACK, TRANSPORT_CC) => {
+            let &[b1, b0, c1, c0] = information.first_chunk::<4>().ok_or(Malformed)?;
+            let (base, packets) = (u16::from_be_bytes([b1, b0]), u16::from_be_bytes([c1, c0]));
+            visit(Feedback::Transport { base, packets });
+        }
+        (PAYLOAD_FEEDBACK, PICTURE_LOSS) => visit(Feedback::KeyframeWanted { ssrc }),
+        (PAYLOAD_FEEDBACK, FULL_INTRA) => {
+            for entry in information.chunks_exact(8) {
+                visit(Feedback::KeyframeWanted { ssrc: word(entry, 0) });
+            }
+        }
+        (PAYLOAD_FEEDBACK, APPLICATION) if information.starts_with(b"REMB") => {
+            let &[_, exponent, m1, m0] = information.get(4..).and_then(<[u8]>::first_chunk::<4>).ok_or(Malformed)?;
+            let mantissa = u64::from(exponent & 3) << 16 | u64::from(m1) << 8 | u64::from(m0);
+            let bps = mantissa.checked_mul(1 << (exponent >> 2)).unwrap_or(u64::MAX);
+            visit(Feedback::Bitrate { bps });
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The 32-bit word at `index`, which the caller has seen to be there.
+fn word(bytes: &[u8], index: usize) -> u32 {
+    bytes.get(index * 4..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_be_bytes(*bytes))
+}

@@ -1,0 +1,25 @@
+//! RTP: frames to packets for viewers, packets to frames from publishers, and the RTCP of both.
+//!
+//! Everything here is pure: bytes and `now` go in, bytes and deadlines come out. Nothing here seals, opens a socket or
+//! knows a peer.
+//!
+//! ```text
+//! Frame ─→ Outgoing (packetised once, kept) ─→ Sender (a viewer: header, repairs, reports) ─→ seal
+//! open ─→ Incoming ─→ Stream (reorder, NACK) ─→ Depacketizer ─→ Arrival
+//! ```
+
+pub mod feedback;
+pub mod outgoing;
+pub mod packet;
+pub mod packetize;
+pub mod receive;
+pub mod report;
+pub mod sender;
+pub mod sequence;
+
+pub use feedback::{Feedback, Nack, ReceptionBlock, SenderInformation};
+pub use outgoing::{Outgoing, Packet, Packets};
+pub use packet::{ExtensionIds, Mid};
+pub use packetize::{MAX_PAYLOAD, Packetizer};
+pub use receive::{Incoming, IncomingConfig, StreamConfig};
+pub use sender::{HEADER_MAX, Repaired, Resend, Sender, SenderConfig, Start};

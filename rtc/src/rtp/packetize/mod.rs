@@ -1,0 +1,146 @@
+//! A frame becomes RTP payloads: once per track, whatever the number of viewers.
+//!
+//! All payloads of a frame lie one after the other in one buffer. Fragments of one unit have equal length but for a
+//! shorter last one: that is what a segmented send (GSO) can carry in one call. Codec parameters go in band before
+//! every keyframe.
+
+mod av1;
+mod nal;
+mod vp8;
+mod vp9;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use onmic_media::{Codec, Frame};
+
+use nal::{NalCodec, NalPacketizer};
+
+/// The default for the longest payload. With 12 bytes of header, 24 of extensions, 2 of a repair's original sequence
+/// number and 16 of tag it makes a UDP payload of 1198 bytes: 1246 with the IPv6 header, below its least MTU of 1280.
+pub const MAX_PAYLOAD: usize = 1144;
+
+/// Below this the payload headers would not fit.
+const LEAST_PAYLOAD: usize = 64;
+
+/// Turns the frames of one track into payloads.
+#[derive(Debug)]
+pub struct Packetizer {
+    codec: Codec,
+    max_payload: usize,
+    format: Format,
+}
+
+#[derive(Debug)]
+enum Format {
+    Nal(NalPacketizer),
+    Vp8(vp8::Vp8Packetizer),
+    Vp9(vp9::Vp9Packetizer),
+    Av1,
+    Opus,
+}
+
+impl Packetizer {
+    /// For one codec; `None` for AAC, which browsers do not take by RTP. `max_payload` is 64 at least.
+    pub fn new(codec: Codec, max_payload: usize) -> Option<Self> {
+        let format = match codec {
+            Codec::H264 => Format::Nal(NalPacketizer::new(NalCodec::H264)),
+            Codec::H265 => Format::Nal(NalPacketizer::new(NalCodec::H265)),
+            Codec::Vp8 => Format::Vp8(vp8::Vp8Packetizer::default()),
+            Codec::Vp9 => Format::Vp9(vp9::Vp9Packetizer::default()),
+            Codec::Av1 => Format::Av1,
+            Codec::Opus => Format::Opus,
+            Codec::Aac => return None,
+        };
+        Some(Self { codec, max_payload: max_payload.max(LEAST_PAYLOAD), format })
+    }
+
+    /// The codec it is for.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// The payloads of `frame`, whose codec must be the packetizer's. None for a frame with nothing to send.
+    pub fn packetize(&mut self, frame: &Frame) -> Payloads {
+        let mut out = Writer::new(frame.payload.len(), self.max_payload);
+        match &mut self.format {
+            Format::Nal(nal) => nal.packetize(frame, &mut out),
+            Format::Vp8(vp8) => vp8.packetize(frame, &mut out),
+            Format::Vp9(vp9) => vp9.packetize(frame, &mut out),
+            Format::Av1 => av1::packetize(frame, &mut out),
+            Format::Opus => {
+                out.put(&frame.payload);
+                out.close();
+            }
+        }
+        out.finish()
+    }
+}
+
+/// The payloads of one frame, one after the other in one buffer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payloads {
+    bytes: Bytes,
+    ends: Box<[u32]>,
+}
+
+impl Payloads {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The one at `index`.
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        let end = *self.ends.get(index)? as usize;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        self.bytes.get(start..end)
+    }
+
+    /// All of them in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..self.len()).map(|index| self.get(index).unwrap_or_default())
+    }
+}
+
+/// Collects payloads.
+struct Writer {
+    bytes: BytesMut,
+    ends: Vec<u32>,
+    max: usize,
+}
+
+impl Writer {
+    fn new(frame_bytes: usize, max: usize) -> Self {
+        let packets = frame_bytes / max + 2;
+        Self { bytes: BytesMut::with_capacity(frame_bytes + packets * 16), ends: Vec::with_capacity(packets), max }
+    }
+
+    fn max(&self) -> usize {
+        self.max
+    }
+
+    fn put(&mut self, part: &[u8]) {
+        self.bytes.put_slice(part);
+    }
+
+    /// Ends the payload that was being put together; an empty one is none.
+    fn close(&mut self) {
+        let end = self.bytes.len() as u32; // A frame is far below 4 GiB.
+        if end > self.ends.last().copied().unwrap_or(0) {
+            self.ends.push(end);
+        }
+    }
+
+    fn finish(self) -> Payloads {
+        Payloads { bytes: self.bytes.freeze(), ends: self.ends.into_boxed_slice() }
+    }
+}

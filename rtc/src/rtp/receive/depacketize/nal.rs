@@ -1,0 +1,225 @@
+//! H.264 (RFC 6184) and H.265 (RFC 7798): units and fragments become length-prefixed NAL units; parameter sets are
+//! pulled out, delimiters and filler dropped.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use onmic_media::Parameters;
+use onmic_media::codec::{h264, h265};
+
+use super::Unusable;
+
+const LENGTH_BYTES: usize = 4;
+/// Parameter sets of one kind in one frame; real streams have one to three.
+const SETS_MAX: usize = 31;
+const SET_BYTES_MAX: usize = u16::MAX as usize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NalCodec {
+    H264,
+    H265,
+}
+
+/// What to do with a NAL unit.
+enum Kind {
+    Keep,
+    Drop,
+    Set(usize),
+    Aggregation,
+    Fragment,
+    Refuse,
+}
+
+impl NalCodec {
+    const fn header_bytes(self) -> usize {
+        match self {
+            Self::H264 => 1,
+            Self::H265 => 2,
+        }
+    }
+
+    fn kind(self, first: u8) -> Kind {
+        match self {
+            Self::H264 => match first & 0x1f {
+                7 => Kind::Set(1),
+                8 => Kind::Set(2),
+                9 | 12 => Kind::Drop,
+                24 => Kind::Aggregation,
+                28 => Kind::Fragment,
+                0 | 25..=31 => Kind::Refuse,
+                _ => Kind::Keep,
+            },
+            Self::H265 => match first >> 1 & 0x3f {
+                kind @ 32..=34 => Kind::Set(usize::from(kind) - 32),
+                35 | 38 => Kind::Drop,
+                48 => Kind::Aggregation,
+                49 => Kind::Fragment,
+                50.. => Kind::Refuse,
+                _ => Kind::Keep,
+            },
+        }
+    }
+
+    fn begins_frame(self, first: u8) -> bool {
+        match self {
+            Self::H264 => matches!(first & 0x1f, 7 | 9),
+            Self::H265 => matches!(first >> 1 & 0x3f, 32 | 33 | 35),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct NalUnits {
+    codec: NalCodec,
+    /// Where the length of the unit lies whose fragments are coming in.
+    fragment: Option<usize>,
+    /// VPS, SPS and PPS of this frame, and of frames before it that were no keyframes.
+    sets: [Vec<Bytes>; 3],
+}
+
+impl NalUnits {
+    pub(super) fn new(codec: NalCodec) -> Self {
+        Self { codec, fragment: None, sets: Default::default() }
+    }
+
+    pub(super) fn is_start(&self, payload: &[u8]) -> bool {
+        let Some(&first) = payload.first() else { return false };
+        let first = match self.codec.kind(first) {
+            Kind::Aggregation => payload.get(self.codec.header_bytes() + 2).copied().unwrap_or(0),
+            _ => first,
+        };
+        self.codec.begins_frame(first)
+    }
+
+    pub(super) fn has_sets(&self) -> bool {
+        self.sets.iter().any(|sets| !sets.is_empty())
+    }
+
+    pub(super) fn push(&mut self, payload: &[u8], frame: &mut BytesMut) -> Result<(), Unusable> {
+        let header = self.codec.header_bytes();
+        if payload.len() <= header {
+            return Err(Unusable::Malformed);
+        }
+        match self.codec.kind(payload[0]) {
+            Kind::Fragment => return self.push_fragment(payload, frame),
+            Kind::Aggregation => {
+                let mut rest = &payload[header..];
+                while let Some((length, after)) = rest.split_first_chunk::<2>() {
+                    let length = usize::from(u16::from_be_bytes(*length));
+                    let (nal, after) = after.split_at_checked(length).ok_or(Unusable::Malformed)?;
+                    self.push_unit(nal, frame)?;
+                    rest = after;
+                }
+            }
+            _ => self.push_unit(payload, frame)?,
+        }
+        Ok(())
+    }
+
+    fn push_unit(&mut self, nal: &[u8], frame: &mut BytesMut) -> Result<(), Unusable> {
+        if self.fragment.is_some() {
+            return Err(Unusable::Malformed); // The fragments before have no end.
+        }
+        let Some(&first) = nal.first() else { return Ok(()) };
+        match self.codec.kind(first) {
+            Kind::Drop => {}
+            Kind::Set(kind) => self.keep_set(kind, nal)?,
+            Kind::Keep => {
+                frame.put_u32(nal.len() as u32); // A datagram.
+                frame.put_slice(nal);
+            }
+            Kind::Aggregation | Kind::Fragment | Kind::Refuse => return Err(Unusable::Malformed),
+        }
+        Ok(())
+    }
+
+    fn push_fragment(&mut self, payload: &[u8], frame: &mut BytesMut) -> Result<(), Unusable> {
+        let header = self.codec.header_bytes();
+        let (&flags, body) = payload[header..].split_first().ok_or(Unusable::Malformed)?;
+        let (start, end) = (flags & 0x80 != 0, flags & 0x40 != 0);
+        if start {
+            if self.fragment.is_some() {
+                return Err(Unusable::Malformed);
+            }
+            self.fragment = Some(frame.len());
+            frame.put_u32(0);
+            match self.codec {
+                NalCodec::H264 => frame.put_u8(payload[0] & 0xe0 | flags & 0x1f),
+                NalCodec::H265 => frame.put_slice(&[payload[0] & 0x81 | (flags & 0x3f) << 1, payload[1]]),
+            }
+        }
+        let length_at = self.fragment.ok_or(Unusable::Malformed)?;
+        frame.put_slice(body);
+        if end {
+            self.fragment = None;
+            self.close_fragment(length_at, frame)?;
+        }
+        Ok(())
+    }
+
+    fn close_fragment(&mut self, length_at: usize, frame: &mut BytesMut) -> Result<(), Unusable> {
+        let nal = length_at + LENGTH_BYTES;
+        let length = frame.len() - nal;
+        match self.codec.kind(frame[nal]) {
+            Kind::Keep => frame[length_at..nal].copy_from_slice(&(length as u32).to_be_bytes()),
+            Kind::Drop => frame.truncate(length_at),
+            Kind::Set(kind) => {
+                let set = frame.split_off(length_at);
+                self.keep_set(kind, &set[LENGTH_BYTES..])?;
+            }
+            Kind::Aggregation | Kind::Fragment | Kind::Refuse => return Err(Unusable::Malformed),
+        }
+        Ok(())
+    }
+
+    fn keep_set(&mut self, kind: usize, nal: &[u8]) -> Result<(), Unusable> {
+        let sets = &mut self.sets[kind];
+        if sets.iter().any(|set| set == nal) {
+            return Ok(());
+        }
+        if sets.len() == SETS_MAX || nal.len() > SET_BYTES_MAX {
+            return Err(Unusable::TooLarge);
+        }
+        sets.push(Bytes::copy_from_slice(nal));
+        Ok(())
+    }
+
+    /// New parameters, if parameter sets came. Kinds that did not come are taken from those in force.
+    pub(super) fn finish(&mut self, current: Option<&Arc<Parameters>>) -> Result<Option<Parameters>, Unusable> {
+        if self.fragment.take().is_some() {
+            self.clear();
+            return Err(Unusable::Malformed);
+        }
+        if !self.has_sets() {
+            return Ok(None);
+        }
+        let [mut vps, mut sps, mut pps] = std::mem::take(&mut self.sets);
+        let known: [&[Bytes]; 3] = match current.map(|current| &**current) {
+            Some(Parameters::H264(known)) => [&[], &known.sps, &known.pps],
+            Some(Parameters::H265(known)) => [&known.vps, &known.sps, &known.pps],
+            _ => [&[]; 3],
+        };
+        for (came, known) in [&mut vps, &mut sps, &mut pps].into_iter().zip(known) {
+            if came.is_empty() {
+                came.extend_from_slice(known);
+            }
+        }
+        if [&vps[..], &sps, &pps] == known {
+            return Ok(None); // As before: not parsed again.
+        }
+        if sps.is_empty() || pps.is_empty() {
+            self.sets = [vps, sps, pps]; // The others may follow in a frame of their own.
+            return Ok(None);
+        }
+        let parsed = match self.codec {
+            NalCodec::H264 => h264::Parameters::from_parameter_sets(sps, pps).map(Parameters::H264),
+            NalCodec::H265 => h265::Parameters::from_parameter_sets(vps, sps, pps).map(Parameters::H265),
+        };
+        parsed.map(Some).map_err(|_| Unusable::Malformed)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.fragment = None;
+        self.sets.iter_mut().for_each(Vec::clear);
+    }
+}

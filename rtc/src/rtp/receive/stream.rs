@@ -1,0 +1,322 @@
+//! One stream of a publisher: packets in any order become frames in order.
+//!
+//! In order and complete is the common case, and then a packet is not copied but into its frame. What is missing is
+//! asked for and waited for, [`Stream::wait`] at most; then the stream goes on behind the gap, and video is silent until
+//! a keyframe, which is asked for. Nobody gets a frame that refers to one that was lost.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use onmic_media::{Codec, MediaKind};
+
+use super::depacketize::{Assembled, Depacketizer, Unusable};
+use super::loss::Losses;
+use super::reception::Reception;
+use super::reorder::{Held, Place, Reorder};
+use super::{IncomingCounters, StreamConfig};
+use crate::rtp::packet::Incoming as Packet;
+use crate::rtp::sequence::Unwrap16;
+
+/// The longest wait for a packet that may be repaired.
+const WAIT_MAX: Duration = Duration::from_millis(200);
+const WAIT_LEAST: Duration = Duration::from_millis(50);
+/// For a packet that can only be late: nobody is asked.
+const WAIT_REORDERED: Duration = Duration::from_millis(30);
+/// A keyframe is asked for this often while one is missing.
+const PICTURE_LOSS_INTERVAL: Duration = Duration::from_millis(500);
+/// Packets in a row from far behind: the publisher began anew.
+const RESTART_AFTER: u8 = 3;
+
+/// A frame with its time on the wire.
+pub(super) struct Arrived {
+    pub(super) assembled: Assembled,
+    pub(super) timestamp: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) config: StreamConfig,
+    pub(super) ssrc: Option<u32>,
+    pub(super) repair_ssrc: Option<u32>,
+    pub(super) reception: Option<Reception>,
+    sequence: Unwrap16,
+    highest: Option<i64>,
+    reorder: Reorder,
+    losses: Losses,
+    depacketizer: Option<Depacketizer>,
+    /// Timestamp of the frame that is being put together.
+    open: Option<u32>,
+    /// The frame with this timestamp lost its head.
+    discarding: Option<u32>,
+    /// Every frame since the last keyframe was whole.
+    whole: bool,
+    keyframe_wanted: bool,
+    picture_loss_sent: Option<Instant>,
+    behind: u8,
+}
+
+impl Stream {
+    pub(super) fn new(config: StreamConfig) -> Self {
+        Self {
+            ssrc: config.ssrc,
+            repair_ssrc: config.repair_ssrc,
+            config,
+            reception: None,
+            sequence: Unwrap16::default(),
+            highest: None,
+            reorder: Reorder::default(),
+            losses: Losses::default(),
+            depacketizer: None,
+            open: None,
+            discarding: None,
+            whole: false,
+            keyframe_wanted: false,
+            picture_loss_sent: None,
+            behind: 0,
+        }
+    }
+
+    pub(super) fn kind(&self) -> MediaKind {
+        self.config.kind
+    }
+
+    /// Another source took over: nothing of the one before counts.
+    pub(super) fn restart(&mut self, ssrc: u32) {
+        let parameters = self.config.parameters.take();
+        *self = Self::new(StreamConfig { parameters, ..self.config.clone() });
+        self.ssrc = Some(ssrc);
+    }
+
+    /// A packet of this stream, or one unwrapped from its repairs.
+    pub(super) fn handle(
+        &mut self,
+        packet: &Packet<'_>,
+        now: Instant,
+        counters: &mut IncomingCounters,
+        mut emit: impl FnMut(Arrived),
+    ) {
+        let sequence = self.sequence.peek(packet.sequence);
+        self.notice_restart(sequence, counters);
+        let sequence = self.sequence.unwrap(packet.sequence);
+        self.note_losses(sequence, now, counters);
+        match self.reorder.place(sequence) {
+            Place::Next => {
+                self.reorder.pass(sequence);
+                self.advance(
+                    (packet.timestamp, packet.marker, packet.payload_type),
+                    packet.payload,
+                    counters,
+                    &mut emit,
+                );
+                self.release(counters, &mut emit);
+            }
+            Place::Early => {
+                let held = Held {
+                    timestamp: packet.timestamp,
+                    marker: packet.marker,
+                    payload_type: packet.payload_type,
+                    payload: Bytes::copy_from_slice(packet.payload),
+                };
+                self.reorder.hold(sequence, held, now);
+            }
+            Place::Late => counters.late_or_duplicate += 1,
+            Place::Far => {
+                self.reorder.restart(sequence + 1);
+                self.losses.clear();
+                counters.gaps += 1;
+                self.lose(packet.timestamp, packet.payload);
+                self.advance(
+                    (packet.timestamp, packet.marker, packet.payload_type),
+                    packet.payload,
+                    counters,
+                    &mut emit,
+                );
+            }
+        }
+    }
+
+    /// Gives up what was waited for long enough.
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        counters: &mut IncomingCounters,
+        mut emit: impl FnMut(Arrived),
+    ) {
+        while self.reorder.deadline(self.wait()).is_some_and(|deadline| deadline <= now) {
+            counters.lost += self.reorder.skip().unsigned_abs();
+            counters.gaps += 1;
+            if let Some(next) = self.reorder.next() {
+                self.losses.give_up_before(next);
+            }
+            let Some(first) = self.reorder.take() else { return };
+            self.lose(first.timestamp, &first.payload);
+            self.advance((first.timestamp, first.marker, first.payload_type), &first.payload, counters, &mut emit);
+            self.release(counters, &mut emit);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let nack = if self.config.nack { self.losses.timeout() } else { None };
+        let picture_loss = self.picture_loss_due();
+        [self.reorder.deadline(self.wait()), nack, picture_loss].into_iter().flatten().min()
+    }
+
+    /// Sequence numbers to ask for now.
+    pub(super) fn poll_nack(&mut self, now: Instant, out: &mut Vec<u16>) {
+        if self.config.nack {
+            self.losses.poll(now, |sequence| out.push(sequence as u16));
+        }
+    }
+
+    /// Whether to ask for a keyframe now.
+    pub(super) fn poll_picture_loss(&mut self, now: Instant) -> bool {
+        let due = self.ssrc.is_some() && self.picture_loss_due().is_some_and(|due| due <= now);
+        if due {
+            self.picture_loss_sent = Some(now);
+        }
+        due
+    }
+
+    /// Somebody needs a keyframe.
+    pub(super) fn want_keyframe(&mut self) {
+        self.keyframe_wanted = self.kind() == MediaKind::Video;
+    }
+
+    /// How long a missing packet is waited for: three round trips are two tries.
+    pub(super) fn wait(&self) -> Duration {
+        if !self.config.nack {
+            return WAIT_REORDERED;
+        }
+        (self.losses.round_trip() * 3 + Duration::from_millis(20)).clamp(WAIT_LEAST, WAIT_MAX)
+    }
+
+    fn picture_loss_due(&self) -> Option<Instant> {
+        if !self.keyframe_wanted {
+            return None;
+        }
+        // Long past, when none was sent yet: the reception began before.
+        let reception = self.reception.as_ref()?;
+        Some(self.picture_loss_sent.map_or(reception.began(), |sent| sent + PICTURE_LOSS_INTERVAL))
+    }
+
+    /// Numbers far below all others, several in a row: a new beginning rather than late packets.
+    fn notice_restart(&mut self, sequence: i64, counters: &mut IncomingCounters) {
+        let far_behind = self.highest.is_some_and(|highest| highest - sequence > super::reorder::HELD_MAX);
+        self.behind = if far_behind { self.behind + 1 } else { 0 };
+        if self.behind >= RESTART_AFTER {
+            counters.gaps += 1;
+            self.behind = 0;
+            self.sequence = Unwrap16::default();
+            self.highest = None;
+            self.reorder = Reorder::default();
+            self.losses.clear();
+            self.break_off();
+        }
+    }
+
+    fn note_losses(&mut self, sequence: i64, now: Instant, counters: &mut IncomingCounters) {
+        match self.highest {
+            Some(highest) if sequence > highest => {
+                if sequence > highest + 1 && !self.losses.note(highest + 1, sequence, now) {
+                    counters.nack_overflow += 1;
+                }
+                self.highest = Some(sequence);
+            }
+            Some(_) => self.losses.found(sequence, now),
+            None => self.highest = Some(sequence),
+        }
+    }
+
+    fn release(&mut self, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) {
+        while let Some(held) = self.reorder.take() {
+            self.advance((held.timestamp, held.marker, held.payload_type), &held.payload, counters, emit);
+        }
+    }
+
+    /// Packets before this one are lost.
+    fn lose(&mut self, timestamp: u32, payload: &[u8]) {
+        self.break_off();
+        let starts = self.depacketizer.as_ref().is_some_and(|depacketizer| depacketizer.is_start(payload));
+        self.discarding = (!starts && self.kind() == MediaKind::Video).then_some(timestamp);
+    }
+
+    /// The open frame cannot be finished, nor what refers to it be used.
+    fn break_off(&mut self) {
+        if let Some(depacketizer) = &mut self.depacketizer {
+            depacketizer.clear();
+        }
+        self.open = None;
+        if self.kind() == MediaKind::Video {
+            self.whole = false;
+            self.keyframe_wanted = true;
+        }
+    }
+
+    /// The next packet in order.
+    fn advance(
+        &mut self,
+        (timestamp, marker, payload_type): (u32, bool, u8),
+        payload: &[u8],
+        counters: &mut IncomingCounters,
+        emit: &mut impl FnMut(Arrived),
+    ) {
+        if payload.is_empty() {
+            return; // Padding that probes for bandwidth.
+        }
+        let Some(codec) = self.config.codec(payload_type) else {
+            counters.unknown_payload_type += 1;
+            return;
+        };
+        if self.open.is_some_and(|open| open != timestamp) {
+            self.finish(counters, emit);
+        }
+        if self.discarding.is_some_and(|discarding| discarding == timestamp) {
+            counters.dropped_incomplete += u64::from(marker);
+            return;
+        }
+        self.discarding = None;
+        self.open = Some(timestamp);
+        let Some(depacketizer) = self.depacketizer(codec) else { return };
+        if let Err(reason) = depacketizer.push(payload) {
+            counters.count(reason);
+            self.break_off();
+            self.discarding = Some(timestamp);
+            return;
+        }
+        if marker || self.kind() == MediaKind::Audio {
+            self.finish(counters, emit);
+        }
+    }
+
+    fn depacketizer(&mut self, codec: Codec) -> Option<&mut Depacketizer> {
+        if self.depacketizer.as_ref().is_none_or(|depacketizer| depacketizer.codec() != codec) {
+            self.depacketizer = Depacketizer::new(codec, self.config.parameters.clone());
+            self.whole = false;
+        }
+        self.depacketizer.as_mut()
+    }
+
+    fn finish(&mut self, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) {
+        let (Some(timestamp), Some(depacketizer)) = (self.open.take(), &mut self.depacketizer) else { return };
+        let is_video = self.config.kind == MediaKind::Video;
+        let assembled = match depacketizer.finish() {
+            Ok(assembled) => assembled,
+            Err(Unusable::Empty) => return,
+            Err(reason) => {
+                counters.count(reason);
+                return self.break_off();
+            }
+        };
+        if is_video && !self.whole && !assembled.keyframe {
+            counters.dropped_waiting += 1;
+            self.keyframe_wanted = true;
+            return;
+        }
+        if assembled.keyframe {
+            self.whole = true;
+            self.keyframe_wanted = false;
+        }
+        counters.frames += 1;
+        emit(Arrived { assembled, timestamp });
+    }
+}

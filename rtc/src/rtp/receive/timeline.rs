@@ -1,0 +1,101 @@
+//! One timeline for a publisher's audio and video.
+//!
+//! RTP timestamps of two streams have nothing to do with each other until a sender report of each says what they meant
+//! on the publisher's wall clock (RFC 3550 6.4.1). Until then both count from their first arrival. After that the
+//! picture is moved to where the sound is, a little with every frame: sound with steps in its timestamps would be
+//! heard, and a picture some milliseconds off its grid is not seen.
+
+use std::time::Instant;
+
+use onmic_media::{ClockRate, MediaKind, Ticks, WallTime};
+
+use crate::rtp::sequence::Unwrap32;
+
+/// Smaller differences are left alone: 1 ms of video.
+const TOLERANCE: i64 = 90;
+/// The most a frame is moved: 10 ms. Below the distance of frames at 60 per second, so that time does not run back.
+const STEP_MAX: i64 = 900;
+/// Reports that contradict the arrival by more are of two clocks, and of no use.
+const BELIEVED_MICROS: i64 = 5_000_000;
+
+#[derive(Debug, Default)]
+struct Clock {
+    timestamp: Unwrap32,
+    /// Added to a timestamp for its place on the timeline.
+    offset: Option<i64>,
+    /// The same moment on the publisher's wall clock and on the stream's.
+    report: Option<(WallTime, i64)>,
+    reported_by_sender: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Timeline {
+    began: Instant,
+    clocks: [Clock; 2],
+}
+
+impl Timeline {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { began: now, clocks: Default::default() }
+    }
+
+    /// The stream of this kind starts over with timestamps that have nothing to do with those before.
+    pub(super) fn restart(&mut self, kind: MediaKind) {
+        self.clocks[kind as usize] = Clock::default();
+    }
+
+    /// A sender report: `timestamp` and `wall` are the same moment.
+    pub(super) fn sender_report(&mut self, kind: MediaKind, timestamp: u32, wall: WallTime) {
+        let clock = &mut self.clocks[kind as usize];
+        if clock.offset.is_some() {
+            clock.report = Some((wall, clock.timestamp.peek(timestamp)));
+            clock.reported_by_sender = true;
+        }
+    }
+
+    /// A packet states its capture time: as good as a report until there is one.
+    pub(super) fn captured(&mut self, kind: MediaKind, timestamp: u32, wall: WallTime) {
+        let clock = &mut self.clocks[kind as usize];
+        if clock.offset.is_some() && !clock.reported_by_sender {
+            clock.report = Some((wall, clock.timestamp.peek(timestamp)));
+        }
+    }
+
+    /// Where a frame stands, on the clock of its kind.
+    pub(super) fn place(&mut self, kind: MediaKind, timestamp: u32, now: Instant) -> Ticks {
+        let rate = clock_rate(kind);
+        let clock = &mut self.clocks[kind as usize];
+        let timestamp = clock.timestamp.unwrap(timestamp);
+        let since = rate.ticks(now.saturating_duration_since(self.began)).0;
+        let offset = *clock.offset.get_or_insert(since - timestamp);
+        if kind == MediaKind::Video
+            && let Some(error) = self.error_of_video(timestamp + offset, timestamp)
+            && error.abs() > TOLERANCE
+        {
+            let step = (error / 8).clamp(-STEP_MAX, STEP_MAX);
+            let step = if step == 0 { error.signum() } else { step };
+            self.clocks[kind as usize].offset = Some(offset + step);
+            return Ticks(timestamp + offset + step);
+        }
+        Ticks(timestamp + offset)
+    }
+
+    /// How far a video frame at `place` must move to stand beside the sound of its moment, in ticks of video.
+    fn error_of_video(&self, place: i64, timestamp: i64) -> Option<i64> {
+        let [video, audio] = [&self.clocks[MediaKind::Video as usize], &self.clocks[MediaKind::Audio as usize]];
+        let ((video_wall, video_report), (audio_wall, audio_report)) = (video.report?, audio.report?);
+        let since_report = Ticks(timestamp - video_report).micros(ClockRate::VIDEO);
+        let micros = video_wall.micros_since(audio_wall).checked_add(since_report)?;
+        let sound = audio_report + audio.offset? + Ticks(micros).rescale(ClockRate::MICROS, ClockRate::OPUS).0;
+        let target = Ticks(sound).rescale(ClockRate::OPUS, ClockRate::VIDEO).0;
+        let error = target.checked_sub(place)?;
+        (Ticks(error).micros(ClockRate::VIDEO).abs() < BELIEVED_MICROS).then_some(error)
+    }
+}
+
+pub(super) fn clock_rate(kind: MediaKind) -> ClockRate {
+    match kind {
+        MediaKind::Video => ClockRate::VIDEO,
+        MediaKind::Audio => ClockRate::OPUS,
+    }
+}

@@ -1,0 +1,149 @@
+//! Transport-wide feedback: when each packet arrived, for the publisher's congestion control
+//! (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::rtp::report;
+use crate::rtp::sequence::Unwrap16;
+
+/// How often feedback goes out: what Chromium's estimator was tuned for.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// Packets in one feedback: 2 bytes each at worst, and chunks.
+const PACKETS_MAX: usize = 400;
+/// Numbers between the first not reported and the newest.
+const WINDOW: usize = 4096;
+const TICK_MICROS: i64 = 250;
+const REFERENCE_MICROS: i64 = 64_000;
+
+#[derive(Debug)]
+pub(super) struct TransportRecorder {
+    began: Instant,
+    sequence: Unwrap16,
+    /// `arrivals[n]` is of number `base + n`.
+    base: i64,
+    arrivals: VecDeque<Option<Instant>>,
+    count: u8,
+    next: Option<Instant>,
+}
+
+impl TransportRecorder {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { began: now, sequence: Unwrap16::default(), base: 0, arrivals: VecDeque::new(), count: 0, next: None }
+    }
+
+    pub(super) fn packet(&mut self, sequence: u16, now: Instant) {
+        let sequence = self.sequence.unwrap(sequence);
+        if self.arrivals.is_empty() && (self.next.is_none() || sequence - self.base > WINDOW as i64) {
+            self.base = sequence;
+        }
+        let Ok(ahead) = usize::try_from(sequence - self.base) else { return }; // Reported as lost already.
+        if ahead >= WINDOW {
+            self.arrivals.clear();
+            self.base = sequence;
+            return self.packet_at(0, now);
+        }
+        self.packet_at(ahead, now);
+    }
+
+    fn packet_at(&mut self, ahead: usize, now: Instant) {
+        if self.arrivals.len() <= ahead {
+            self.arrivals.resize(ahead + 1, None);
+        }
+        self.arrivals[ahead].get_or_insert(now);
+        self.next.get_or_insert(now + INTERVAL);
+    }
+
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        self.next.filter(|_| !self.arrivals.is_empty())
+    }
+
+    /// Appends the feedback that is due. There may be more: call until false.
+    pub(super) fn poll(&mut self, now: Instant, sender: u32, media: u32, out: &mut Vec<u8>) -> bool {
+        if self.timeout().is_none_or(|next| now < next) {
+            return false;
+        }
+        let leading = self.arrivals.iter().take_while(|arrival| arrival.is_none()).count();
+        let micros = |at: Instant| at.saturating_duration_since(self.began).as_micros() as i64;
+        let Some(first) = self.arrivals.get(leading).copied().flatten().map(micros) else {
+            self.arrivals.clear();
+            return false;
+        };
+        let start = out.len();
+        let reference = first / REFERENCE_MICROS;
+        let (mut symbols, mut deltas) = (Vec::with_capacity(64), Vec::with_capacity(64));
+        let mut last_tick = reference * REFERENCE_MICROS / TICK_MICROS;
+        // A run of losses in front is cut: the one before it ended with a packet that came.
+        let skipped = leading.saturating_sub(PACKETS_MAX / 2);
+        for arrival in self.arrivals.iter().skip(skipped).take(PACKETS_MAX) {
+            let Some(at) = arrival else {
+                symbols.push(0_u8);
+                continue;
+            };
+            let tick = micros(*at) / TICK_MICROS;
+            match (tick - last_tick, i16::try_from(tick - last_tick)) {
+                (delta @ 0..=255, _) => {
+                    symbols.push(1);
+                    deltas.push(delta as u8);
+                }
+                (_, Ok(delta)) => {
+                    symbols.push(2);
+                    deltas.extend_from_slice(&delta.to_be_bytes());
+                }
+                (_, Err(_)) => break, // Eight seconds apart: in a feedback of its own.
+            }
+            last_tick = tick;
+        }
+        while symbols.last() == Some(&0) {
+            symbols.pop();
+        }
+        let base = self.base + skipped as i64;
+        report::header(out, 15, 205, 0);
+        report::put(out, sender);
+        report::put(out, media);
+        report::put(out, u32::from(base as u16) << 16 | symbols.len() as u32);
+        report::put(out, (reference as u32 & 0xff_ffff) << 8 | u32::from(self.count));
+        put_chunks(out, &symbols);
+        out.extend_from_slice(&deltas);
+        pad(out, start);
+        report::finish(out, start);
+
+        let reported = skipped + symbols.len();
+        self.arrivals.drain(..reported);
+        self.base += reported as i64;
+        self.count = self.count.wrapping_add(1);
+        if self.arrivals.is_empty() {
+            self.next = Some(now + INTERVAL);
+        }
+        true
+    }
+}
+
+/// Runs of one symbol, or vectors of seven.
+fn put_chunks(out: &mut Vec<u8>, mut symbols: &[u8]) {
+    const VECTOR: u16 = 0xc000;
+    const VECTOR_SYMBOLS: usize = 7;
+    const RUN_MAX: usize = 0x1fff;
+    while let Some(&first) = symbols.first() {
+        let run = symbols.iter().take(RUN_MAX).take_while(|symbol| **symbol == first).count();
+        let taken = if run > VECTOR_SYMBOLS { run } else { symbols.len().min(VECTOR_SYMBOLS) };
+        let chunk = if run > VECTOR_SYMBOLS {
+            u16::from(first) << 13 | run as u16
+        } else {
+            symbols[..taken].iter().enumerate().fold(VECTOR, |chunk, (index, symbol)| {
+                chunk | u16::from(*symbol) << (2 * (VECTOR_SYMBOLS - 1 - index))
+            })
+        };
+        out.extend_from_slice(&chunk.to_be_bytes());
+        symbols = &symbols[taken..];
+    }
+}
+
+fn pad(out: &mut Vec<u8>, start: usize) {
+    let padding = (out.len() - start).next_multiple_of(4) - (out.len() - start);
+    if padding > 0 {
+        out.resize(out.len() + padding - 1, 0);
+        out.push(padding as u8);
+        out[start] |= 0x20;
+    }
+}

@@ -1,0 +1,483 @@
+//! One viewer on one track: where it stands, the headers its packets get, what is sent to it again.
+//!
+//! Holds no packets: they are in [`Outgoing`], shared. A packet's header depends on nothing but the packet and the
+//! choices made before it was first sent, so a repeat without a repair stream is the same bytes: sealing something else
+//! under the same sequence number would give the authentication key away.
+//!
+//! **How a viewer starts.** Video: from the keyframe of the cached group, at [`CATCH_UP_SPEED`] times real time with
+//! the original timestamps, until it stands on the newest frame. If a new group begins meanwhile, it goes there at
+//! once. Sound: live from the first packet, with nothing of the past. Old sound at five times its speed would fill the
+//! receiver's buffer, which shortens by time stretching, a few percent at a time: the delay would stay for many
+//! seconds. Silence until the picture is live would be heard as a gap of up to a second. Live sound over a picture that
+//! runs after it is neither, and after 0.25 of the backlog both are in step. For that time no sender report goes out:
+//! it would let the receiver line up live sound with late pictures by delaying the sound.
+
+mod repair;
+
+use std::time::{Duration, Instant};
+
+use onmic_media::{ClockRate, MediaKind, Ticks, WallTime};
+
+use self::repair::Repairs;
+use super::feedback::ReceptionBlock;
+use super::outgoing::{Outgoing, Packet, Packets};
+use super::packet::{ExtensionIds, HeaderWriter, Mid};
+use super::report;
+
+/// Cached frames go out at this multiple of real time. Measured: fast enough to be live within a second, slow enough
+/// to lose nothing at a bottleneck of eight times the bitrate.
+pub const CATCH_UP_SPEED: u32 = 5;
+/// The longest header: 12 fixed, 4 of extension header, and 17 + 3 + 4 + 9 of extensions, padded.
+pub const HEADER_MAX: usize = 64;
+/// A sequence number starts below this, so that a receiver that misses the first packets guesses the rollover right.
+const SEQUENCE_START: u16 = 1 << 15;
+/// Sender reports go out this often per track.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Spans of sequence numbers remembered for repairs: a new one begins where a viewer skipped frames.
+const SPANS: usize = 4;
+
+/// How a viewer gets lost packets again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resend {
+    /// Not at all.
+    Never,
+    /// The same packet once more, for peers without a repair stream. Leaves transport-cc out: its number would differ.
+    AsSent,
+    /// In a stream of its own (RFC 4588).
+    Repair {
+        /// Of the repair stream.
+        ssrc: u32,
+        /// Of the repair stream.
+        payload_type: u8,
+        /// Where its sequence numbers start; taken modulo 32768.
+        sequence: u16,
+    },
+}
+
+/// What was negotiated for one track of one viewer.
+#[derive(Clone, Copy, Debug)]
+pub struct SenderConfig {
+    /// Synchronisation source, used by no other track of this viewer.
+    pub ssrc: u32,
+    /// Payload type.
+    pub payload_type: u8,
+    /// Header extensions.
+    pub extensions: ExtensionIds,
+    /// The media section's.
+    pub mid: Mid,
+    /// Lost packets.
+    pub resend: Resend,
+    /// Random; taken modulo 32768.
+    pub sequence: u16,
+    /// Random: added to every timestamp.
+    pub timestamp: u32,
+}
+
+/// How [`Sender::start`] began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the next frame, whatever it is: sound.
+    Live,
+    /// With the cached group, which has so many frames up to now.
+    Group {
+        /// Frames of backlog.
+        frames: u64,
+    },
+    /// With the next keyframe, which should be asked for.
+    NextKeyframe,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    WaitingForKeyframe,
+    CatchingUp { began: Instant, origin: Ticks },
+    Live,
+}
+
+/// A run of packets sent without a gap: `viewer + n` on the wire is `shared + n` of the track.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    viewer: u64,
+    shared: u64,
+}
+
+/// Counters of one viewer's track.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SenderCounters {
+    /// Frames passed over: the viewer or its thread was too slow.
+    pub skipped_frames: u32,
+    /// Packets sent again.
+    pub repaired: u32,
+    /// Asked for again and not sent: too old or never sent.
+    pub repair_unknown: u32,
+    /// Asked for again and not sent: on its way already.
+    pub repair_duplicate: u32,
+    /// Asked for again and not sent: over the budget.
+    pub repair_over_budget: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Sender {
+    ssrc: u32,
+    timestamp_offset: u32,
+    extensions: ExtensionIds,
+    mid: Mid,
+    payload_type: u8,
+    fraction_lost: u8,
+    is_video: bool,
+    clock_rate: ClockRate,
+    phase: Phase,
+    /// Number of the frame to send next.
+    next_frame: u64,
+    /// The track's number of the packet after the last frame that was polled.
+    next_shared: u64,
+    /// Newest last; the first `SPANS - span_count` are unused.
+    spans: [Span; SPANS],
+    span_count: u8,
+    /// Frames from this one on go without playout-delay: the receiver has it.
+    playout_delay_until: u64,
+    packets: u32,
+    octets: u32,
+    last: Option<(WallTime, u32)>,
+    next_report: Option<Instant>,
+    rtt: Option<Duration>,
+    repairs: Option<Box<Repairs>>,
+    counters: SenderCounters,
+}
+
+/// A packet to be sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repaired<'b> {
+    /// Of the repair stream: sealed like any new packet.
+    New {
+        /// The whole header.
+        header: &'b [u8],
+        /// The original sequence number, then what was lost.
+        payload: &'b [u8],
+    },
+    /// Byte for byte what was sent before: sealed under its old number.
+    Again {
+        /// The whole header.
+        header: &'b [u8],
+        /// The payload.
+        payload: &'b [u8],
+    },
+}
+
+impl Sender {
+    /// A viewer of the track behind `outgoing`, not started.
+    pub fn new(config: SenderConfig, outgoing: &Outgoing) -> Self {
+        let mut extensions = config.extensions.one_byte();
+        if config.resend == Resend::AsSent {
+            extensions.transport_cc = 0;
+        }
+        let first = u64::from(config.sequence % SEQUENCE_START);
+        let mut spans = [Span::default(); SPANS];
+        spans[SPANS - 1] = Span { viewer: first, shared: 0 };
+        Self {
+            ssrc: config.ssrc,
+            timestamp_offset: config.timestamp,
+            extensions,
+            mid: config.mid,
+            payload_type: config.payload_type & 0x7f,
+            fraction_lost: 0,
+            is_video: outgoing.codec().kind() == MediaKind::Video,
+            clock_rate: outgoing.clock_rate(),
+            phase: Phase::WaitingForKeyframe,
+            next_frame: outgoing.next_number(),
+            next_shared: 0,
+            spans,
+            span_count: 0,
+            playout_delay_until: u64::MAX,
+            packets: 0,
+            octets: 0,
+            last: None,
+            next_report: None,
+            rtt: None,
+            repairs: Repairs::new(config.resend),
+            counters: SenderCounters::default(),
+        }
+    }
+
+    /// Begins to send: call once the peer is connected.
+    pub fn start(&mut self, outgoing: &Outgoing, now: Instant) -> Start {
+        self.next_frame = outgoing.next_number();
+        if !self.is_video {
+            self.phase = Phase::Live;
+            return Start::Live;
+        }
+        match outgoing.group().and_then(|group| outgoing.frame(group)) {
+            Some(keyframe) => {
+                self.phase = Phase::CatchingUp { began: now, origin: keyframe.pts };
+                let frames = self.next_frame - keyframe.number;
+                self.next_frame = keyframe.number;
+                Start::Group { frames }
+            }
+            None => {
+                self.phase = Phase::WaitingForKeyframe;
+                Start::NextKeyframe
+            }
+        }
+    }
+
+    /// Passes over what comes until the next keyframe: for a viewer whose path is full.
+    pub fn skip_to_keyframe(&mut self) {
+        if self.is_video {
+            self.phase = Phase::WaitingForKeyframe;
+        }
+    }
+
+    /// The next frame to send now, all its packets; call until `None` after each push and at [`Sender::poll_timeout`].
+    pub fn poll_frame<'o>(&mut self, outgoing: &'o Outgoing, now: Instant) -> Option<&'o Packets> {
+        self.follow(outgoing);
+        let frame = loop {
+            let frame = outgoing.frame(self.next_frame)?;
+            if !matches!(self.phase, Phase::WaitingForKeyframe) || frame.keyframe {
+                break frame;
+            }
+            self.next_frame += 1;
+            self.counters.skipped_frames += u32::from(self.packets > 0);
+        };
+        if self.due(frame).is_some_and(|due| due > now) {
+            return None;
+        }
+        self.next_frame = frame.number + 1;
+        let is_newest = self.next_frame == outgoing.next_number();
+        if is_newest || matches!(self.phase, Phase::WaitingForKeyframe) {
+            self.phase = Phase::Live;
+        }
+        self.continue_at(frame);
+        Some(frame)
+    }
+
+    /// When [`Sender::poll_frame`] has something to give without a push: while catching up.
+    pub fn poll_timeout(&self, outgoing: &Outgoing) -> Option<Instant> {
+        self.due(outgoing.frame(self.next_frame)?)
+    }
+
+    /// Whether it has reached the newest frame once and follows it since.
+    pub fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live)
+    }
+
+    /// Whether nothing can be sent before a keyframe comes, which should be asked for.
+    pub fn waits_for_keyframe(&self) -> bool {
+        matches!(self.phase, Phase::WaitingForKeyframe)
+    }
+
+    /// The header of a packet of the frame polled last, and the packet counted as sent. `transport_sequence` counts all
+    /// packets of the viewer, over its tracks; it advances if the packet states it.
+    pub fn header<'b>(
+        &mut self,
+        packet: &Packet<'_>,
+        transport_sequence: &mut u16,
+        buffer: &'b mut [u8; HEADER_MAX],
+    ) -> &'b [u8] {
+        let span = self.spans[SPANS - 1];
+        let sequence = span.viewer + (packet.sequence - span.shared);
+        self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
+        self.last = Some((packet.frame.wall, packet.frame.timestamp));
+        self.write_header((self.ssrc, self.payload_type, sequence as u16), packet, transport_sequence, buffer)
+    }
+
+    /// A packet the peer reports lost, by its sequence number on the wire. `None` if it will not be sent again, which
+    /// is counted. `scratch` holds what is returned.
+    pub fn repair<'b>(
+        &mut self,
+        lost: u16,
+        outgoing: &'b Outgoing,
+        now: Instant,
+        transport_sequence: &mut u16,
+        scratch: &'b mut RepairScratch,
+    ) -> Option<Repaired<'b>> {
+        let wanted = self.shared_sequence(lost).and_then(|shared| outgoing.packet(shared));
+        let Some(packet) = wanted.filter(|_| self.repairs.is_some()) else {
+            self.counters.repair_unknown += 1;
+            return None;
+        };
+        let repairs = self.repairs.as_mut()?;
+        if let Err(refusal) = repairs.admit(packet.sequence, packet.payload.len(), self.rtt, now) {
+            match refusal {
+                repair::Refusal::Duplicate => self.counters.repair_duplicate += 1,
+                repair::Refusal::OverBudget => self.counters.repair_over_budget += 1,
+            }
+            return None;
+        }
+        self.counters.repaired += 1;
+        let Some((ssrc, payload_type, sequence)) = repairs.next_in_stream() else {
+            let stream = (self.ssrc, self.payload_type, lost);
+            let header = self.write_header(stream, &packet, transport_sequence, &mut scratch.header);
+            return Some(Repaired::Again { header, payload: packet.payload });
+        };
+        let stream = (ssrc, payload_type, sequence);
+        let header = self.write_header(stream, &packet, transport_sequence, &mut scratch.header);
+        scratch.payload.clear();
+        scratch.payload.extend_from_slice(&lost.to_be_bytes());
+        scratch.payload.extend_from_slice(packet.payload);
+        Some(Repaired::New { header, payload: &scratch.payload })
+    }
+
+    /// Takes in what the receiver reports of this stream.
+    pub fn handle_reception(&mut self, block: &ReceptionBlock, wall: WallTime) {
+        if block.ssrc != self.ssrc {
+            return;
+        }
+        self.fraction_lost = block.fraction_lost;
+        if let Some(rtt) = block.round_trip(wall) {
+            // A smoothed one, as TCP has it: one report delayed on its way should not stop repairs.
+            self.rtt = Some(self.rtt.map_or(rtt, |before| (before * 7 + rtt) / 8));
+        }
+        if self.packets > 0 && self.playout_delay_until == u64::MAX {
+            self.playout_delay_until = self.next_frame; // It has received something: from the next frame on.
+        }
+    }
+
+    /// Writes sender report and source description to `out` if they are due. None before the track is live.
+    pub fn poll_report(&mut self, now: Instant, wall: WallTime, cname: &str, out: &mut Vec<u8>) -> bool {
+        let Some((last_wall, last_timestamp)) = self.last else { return false };
+        if !self.is_live() || self.next_report.is_some_and(|next| now < next) {
+            return false;
+        }
+        self.next_report = Some(now + REPORT_INTERVAL);
+        let elapsed = Ticks(wall.micros_since(last_wall)).rescale(ClockRate::MICROS, self.clock_rate);
+        let timestamp = last_timestamp.wrapping_add(elapsed.0 as u32).wrapping_add(self.timestamp_offset);
+        report::sender_report(out, self.ssrc, wall, timestamp, (self.packets, self.octets));
+        report::source_description(out, self.ssrc, cname);
+        true
+    }
+
+    /// When the next report is due.
+    pub fn report_timeout(&self) -> Option<Instant> {
+        self.next_report
+    }
+
+    /// Its synchronisation source.
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// The round trip as measured by reports; `None` before the first.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// What the receiver lost between its last two reports, in 1/256.
+    pub fn fraction_lost(&self) -> u8 {
+        self.fraction_lost
+    }
+
+    /// Packets and payload bytes sent, repairs apart.
+    pub fn sent(&self) -> (u32, u32) {
+        (self.packets, self.octets)
+    }
+
+    /// What was skipped and repaired.
+    pub fn counters(&self) -> SenderCounters {
+        self.counters
+    }
+
+    /// Goes where the track still has something, and from an old group to a new one.
+    fn follow(&mut self, outgoing: &Outgoing) {
+        let newer = outgoing.group().filter(|group| *group > self.next_frame);
+        let evicted = self.next_frame < outgoing.oldest_number();
+        let target = match self.phase {
+            Phase::CatchingUp { .. } => newer,
+            _ if evicted => newer,
+            _ => None,
+        };
+        if let Some(target) = target {
+            self.pass_over(target);
+            self.phase = Phase::Live; // The frames of the new group are at most as old as its keyframe.
+        } else if evicted {
+            self.pass_over(outgoing.oldest_number());
+            if self.is_video {
+                self.phase = Phase::WaitingForKeyframe;
+            }
+        }
+    }
+
+    fn pass_over(&mut self, target: u64) {
+        if self.packets > 0 {
+            self.counters.skipped_frames += u32::try_from(target - self.next_frame).unwrap_or(u32::MAX);
+        }
+        self.next_frame = target;
+    }
+
+    fn due(&self, frame: &Packets) -> Option<Instant> {
+        match self.phase {
+            Phase::CatchingUp { began, origin } => {
+                Some(began + (frame.pts - origin).duration(self.clock_rate) / CATCH_UP_SPEED)
+            }
+            _ => None,
+        }
+    }
+
+    /// Sequence numbers on the wire have no gap where frames were passed over: the receiver would ask for them.
+    fn continue_at(&mut self, frame: &Packets) {
+        if self.span_count == 0 {
+            self.spans[SPANS - 1].shared = frame.first_sequence;
+            self.span_count = 1;
+        } else if self.next_shared != frame.first_sequence {
+            let newest = self.spans[SPANS - 1];
+            let viewer = newest.viewer + (self.next_shared - newest.shared);
+            self.spans.rotate_left(1);
+            self.spans[SPANS - 1] = Span { viewer, shared: frame.first_sequence };
+            self.span_count = (self.span_count + 1).min(SPANS as u8);
+        }
+        self.next_shared = frame.first_sequence + frame.len() as u64;
+    }
+
+    /// The track's number of a packet this viewer was sent.
+    fn shared_sequence(&self, wire: u16) -> Option<u64> {
+        if self.span_count == 0 {
+            return None;
+        }
+        let newest = self.spans[SPANS - 1];
+        let next = newest.viewer + (self.next_shared - newest.shared);
+        let behind = (next as u16).wrapping_sub(wire); // 1 is the last one sent.
+        let viewer = next.checked_sub(u64::from(behind)).filter(|_| behind != 0)?;
+        let spans = &self.spans[SPANS - usize::from(self.span_count)..];
+        let span = spans.iter().rev().find(|span| span.viewer <= viewer)?;
+        Some(span.shared + (viewer - span.viewer))
+    }
+
+    fn write_header<'b>(
+        &self,
+        (ssrc, payload_type, sequence): (u32, u8, u16),
+        packet: &Packet<'_>,
+        transport_sequence: &mut u16,
+        buffer: &'b mut [u8; HEADER_MAX],
+    ) -> &'b [u8] {
+        let frame = packet.frame;
+        let timestamp = frame.timestamp.wrapping_add(self.timestamp_offset);
+        let mut writer = HeaderWriter::new(buffer, (packet.marker, payload_type), sequence, timestamp, ssrc);
+        let ids = &self.extensions;
+        writer.extension(ids.mid, self.mid.as_bytes());
+        if ids.transport_cc != 0 {
+            writer.extension(ids.transport_cc, &transport_sequence.to_be_bytes());
+            *transport_sequence = transport_sequence.wrapping_add(1);
+        }
+        if frame.number < self.playout_delay_until {
+            writer.extension(ids.playout_delay, &[0, 0, 0]); // min = max = 0
+        }
+        if frame.states_capture {
+            writer.extension(ids.abs_capture_time, &frame.wall.ntp().to_be_bytes());
+        }
+        writer.finish()
+    }
+}
+
+/// Room for one repaired packet, reused.
+#[derive(Debug)]
+pub struct RepairScratch {
+    header: [u8; HEADER_MAX],
+    payload: Vec<u8>,
+}
+
+impl Default for RepairScratch {
+    fn default() -> Self {
+        Self { header: [0; HEADER_MAX], payload: Vec::new() }
+    }
+}
