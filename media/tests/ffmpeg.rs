@@ -2,8 +2,11 @@
 //! rewritten parameter sets.
 #![allow(clippy::unwrap_used)]
 
+mod fixture;
+
 use bytes::Bytes;
-use onmic_media::codec::{Parameters, h264, h265, nal};
+use onmic_media::codec::{Codec, Parameters, h264, h265, nal};
+use onmic_media::flv::{self, AudioTag, TagType, VideoTag};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -28,7 +31,12 @@ fn run(program: &str, arguments: &str, input: &[u8]) -> (Vec<u8>, String) {
 }
 
 fn encode(source: &str, encoder: &str, format: &str) -> Vec<u8> {
-    run("ffmpeg", &format!("-v error -f lavfi -i testsrc2={source} -t 0.5 {encoder} -f {format} -"), &[]).0
+    run(
+        "ffmpeg",
+        &format!("-v error -threads 1 -f lavfi -i testsrc2={source} -frames:v 8 {encoder} -threads 1 -f {format} -"),
+        &[],
+    )
+    .0
 }
 
 /// Width, height, frame rate, and whether pictures are reordered.
@@ -43,8 +51,8 @@ fn probe(stream: &[u8], format: &str) -> (u32, u32, f64, bool) {
 }
 
 /// A hash of every decoded picture, in output order.
-fn decoded(stream: &[u8]) -> Vec<String> {
-    let (printed, _) = run("ffmpeg", "-v error -f h264 -i - -f framemd5 -", stream);
+fn decoded(stream: &[u8], format: &str) -> Vec<String> {
+    let (printed, _) = run("ffmpeg", &format!("-v error -threads 1 -f {format} -i - -f framemd5 -"), stream);
     let lines = String::from_utf8(printed).unwrap();
     lines
         .lines()
@@ -151,8 +159,8 @@ fn a_rewritten_sps_decodes_to_the_same_pictures() {
     for options in &cases {
         let stream = nal::from_annex_b(&encode("s=322x184:r=30", &format!("-c:v libx264 {options}"), "h264"));
         let original = h264::Parameters::from_access_unit(&stream).unwrap();
-        let pictures = decoded(&nal::to_annex_b(&stream));
-        assert_eq!(pictures.len(), 15, "{options}");
+        let pictures = decoded(&nal::to_annex_b(&stream), "h264");
+        assert_eq!(pictures.len(), 8, "{options}");
         let traced = traced_sps(&nal::to_annex_b(&stream));
         let position = |name: &str| traced.iter().find(|field| field.1 == name).unwrap().0;
         // x264 writes a VUI with restriction; other encoders leave out one or both.
@@ -165,7 +173,7 @@ fn a_rewritten_sps_decodes_to_the_same_pictures() {
             let before = h264::Parameters::from_parameter_sets(vec![sps.clone()], original.pps.clone()).unwrap();
             let rewritten = before.without_reordering();
             let stream = with_sps(&stream, &rewritten.sps[0]);
-            assert_eq!(decoded(&stream), pictures, "{options}");
+            assert_eq!(decoded(&stream, "h264"), pictures, "{options}");
 
             let (fields, expected) = (traced_sps(&stream), traced_sps(&with_sps(&nal::from_annex_b(&stream), &sps)));
             let value = |name: &str| fields.iter().find(|field| field.1 == name).unwrap().2.clone();
@@ -179,4 +187,42 @@ fn a_rewritten_sps_decodes_to_the_same_pictures() {
             assert_eq!(fields[..end], expected[..end], "{options}: a field before the new ones changed");
         }
     }
+}
+
+#[test]
+fn a_flv_file_that_is_read_and_written_again_plays_the_same() {
+    let mut reader = flv::Reader::new();
+    let (mut video, mut audio, mut tags) = (None, None, Vec::new());
+    for (kind, time, body) in fixture::flv("h264_aac.flv") {
+        let written = match kind {
+            9 => match reader.parse_video(body).unwrap() {
+                VideoTag::Config(parameters) => flv::write_video_config(video.insert(parameters)),
+                VideoTag::Frame { keyframe, composition_ms, payload } => {
+                    let header = flv::write_video_header(Codec::H264, keyframe, composition_ms);
+                    [&header[..], &payload].concat().into()
+                }
+                VideoTag::EndOfSequence => Bytes::copy_from_slice(&flv::video_end_of_sequence(Codec::H264)),
+                VideoTag::Ignored(reason) => panic!("{reason:?}"),
+            },
+            8 => match reader.parse_audio(body).unwrap() {
+                AudioTag::Config(parameters) => flv::write_audio_config(audio.insert(parameters)),
+                AudioTag::Frame { payload } => [&flv::write_audio_header(Codec::Aac)[..], &payload].concat().into(),
+                other => panic!("{other:?}"),
+            },
+            _ => continue,
+        };
+        tags.push((if kind == 9 { TagType::Video } else { TagType::Audio }, time, written));
+    }
+    tags.insert(0, (TagType::Script, 0, flv::on_meta_data(video.as_ref(), audio.as_ref())));
+    let mut file = flv::file_header(true, true).to_vec();
+    for (kind, time, body) in tags {
+        file.extend(flv::tag_header(kind, time, body.len()));
+        file.extend(&body);
+        file.extend(flv::previous_tag_size(body.len()));
+    }
+    let original = decoded(&fixture::read("h264_aac.flv"), "flv");
+    assert_eq!(decoded(&file, "flv"), original);
+    assert!(original.len() > 6, "pictures and sound");
+    let (printed, _) = run("ffprobe", "-v error -f flv -show_entries format_tags=encoder -of csv=p=0 -", &file);
+    assert!(printed.starts_with(b"onmic "), "metadata is read");
 }

@@ -186,12 +186,21 @@ fn adts_headers_are_read_and_written() {
 fn audio_specific_configs_tell_what_comes_out() {
     // Bits by hand: object type 5, frequency index 4, channels 4, …
     type Case<'a> = (&'a [u8], u8, u32, u8, u32, &'a str);
-    let cases: [Case<'_>; 9] = [
+    let cases: [Case<'_>; 10] = [
         (&[0x12, 0x10], 2, 44_100, 2, 1024, "LC 44.1 kHz stereo"),
         (&[0x11, 0x88], 2, 48_000, 1, 1024, "LC 48 kHz mono"),
         (&[0x11, 0x94], 2, 48_000, 2, 960, "LC, short frames"),
         (&[0x11, 0xb8], 2, 48_000, 8, 1024, "LC 7.1"),
         (&[0x17, 0x80, 0x5d, 0xc0, 0x10], 2, 48_000, 2, 1024, "LC, explicit frequency 48000"),
+        // Channel configuration 0: a program config element of one, a pair in front, a pair behind, one low.
+        (
+            &[0x11, 0x80, 0x04, 0xc8, 0x05, 0x00, 0x01, 0x19, 0x18, 0x00],
+            2,
+            48_000,
+            6,
+            1024,
+            "LC 5.1 by program config element",
+        ),
         (&[0x2b, 0x92, 0x08, 0x00], 5, 44_100, 2, 2048, "HE-AAC, hierarchical"),
         (&[0xeb, 0x8a, 0x08, 0x00], 29, 44_100, 2, 2048, "HE-AAC v2, mono core"),
         (&[0x13, 0x90, 0x56, 0xe5, 0xa0], 2, 44_100, 2, 2048, "HE-AAC, backward compatible"),

@@ -330,7 +330,7 @@ mod tests {
         short_term_sets(&mut writer);
         writer.flag(true); // long-term pictures
         writer.ue(2);
-        writer.bits(0b1010_1010_1_0101_0101_0, 18);
+        writer.bits(0xaa << 10 | 1 << 9 | 0x55 << 1, 18);
         writer.bits(0b11, 2);
         writer.flag(true); // VUI
         writer.flag(true);
