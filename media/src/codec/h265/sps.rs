@@ -192,9 +192,9 @@ fn skip_scaling_lists(reader: &mut BitReader<'_>) -> Result<(), Malformed> {
 }
 
 fn skip_reference_picture_sets(reader: &mut BitReader<'_>, picture_order_count_bits: usize) -> Result<(), Malformed> {
-    let mut pictures = 0; // NumDeltaPocs of the set before
-    for set in 0..reader.ue_up_to("num_short_term_ref_pic_sets", 64)? {
-        pictures = skip_short_term_set(reader, set > 0, pictures)?;
+    let mut previous = None;
+    for _ in 0..reader.ue_up_to("num_short_term_ref_pic_sets", 64)? {
+        previous = Some(short_term_set(reader, previous)?);
     }
     if reader.flag()? {
         let long_term = reader.ue_up_to("num_long_term_ref_pics_sps", 32)? as usize;
@@ -203,27 +203,40 @@ fn skip_reference_picture_sets(reader: &mut BitReader<'_>, picture_order_count_b
     Ok(())
 }
 
-/// st_ref_pic_set() (7.3.7); gives its NumDeltaPocs.
-fn skip_short_term_set(reader: &mut BitReader<'_>, has_previous: bool, previous: u32) -> Result<u32, Malformed> {
-    let mut pictures = 0;
-    if has_previous && reader.flag()? {
-        reader.flag()?; // delta_rps_sign
-        reader.ue_up_to("abs_delta_rps_minus1", 1 << 15)?;
-        for _ in 0..=previous {
+/// st_ref_pic_set() (7.3.7): the distances to its pictures, those before first, the closest of each side first. How
+/// many there are decides the length of the next set, and some drop out (7-61, 7-62), so they must be worked out.
+fn short_term_set(reader: &mut BitReader<'_>, previous: Option<Vec<i32>>) -> Result<Vec<i32>, Malformed> {
+    let mut distances = Vec::with_capacity(16);
+    if let Some(previous) = previous
+        && reader.flag()?
+    {
+        let back = reader.flag()?; // delta_rps_sign
+        let shift = reader.ue_up_to("abs_delta_rps_minus1", 1 << 15)? as i32 + 1;
+        let shift = if back { -shift } else { shift };
+        for distance in previous.into_iter().chain([0]) {
             let used_by_current = reader.flag()?;
-            pictures += u32::from(used_by_current || reader.flag()?);
+            if used_by_current || reader.flag()? {
+                distances.push(distance + shift);
+            }
         }
+        distances.retain(|&distance| distance != 0);
+        distances.sort_by_key(|&distance| (distance > 0, distance.abs()));
     } else {
-        pictures = reader.ue_up_to("num_negative_pics", 16)? + reader.ue_up_to("num_positive_pics", 16)?;
-        for _ in 0..pictures {
-            reader.ue_up_to("delta_poc_minus1", 1 << 15)?;
-            reader.flag()?; // used_by_curr_pic_flag
+        let before = reader.ue_up_to("num_negative_pics", 16)?;
+        let after = reader.ue_up_to("num_positive_pics", 16)?;
+        for (count, sign) in [(before, -1), (after, 1)] {
+            let mut distance = 0;
+            for _ in 0..count {
+                distance += sign * (reader.ue_up_to("delta_poc_minus1", 1 << 15)? as i32 + 1);
+                distances.push(distance);
+                reader.flag()?; // used_by_curr_pic_flag
+            }
         }
     }
-    if pictures > 16 {
-        return Err(Malformed::OutOfRange { what: WHAT, field: "NumDeltaPocs", value: pictures.into() });
+    match distances.len() {
+        0..=16 => Ok(distances),
+        many => Err(Malformed::OutOfRange { what: WHAT, field: "NumDeltaPocs", value: many as u64 }),
     }
-    Ok(pictures)
 }
 
 #[derive(Default)]
@@ -265,5 +278,131 @@ impl Vui {
             vui.frame_rate = frame_rate(time_scale, units_in_tick * if fields { 2 } else { 1 });
         }
         Ok(vui)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::bits::{BitWriter, escape};
+
+    /// What no encoder at hand writes: sub-layers with profiles, scaling lists, PCM, predicted short-term sets, long-term
+    /// pictures, a default display window. The frame rate at the end is right only if all before it was passed exactly.
+    fn unusual_sps(field_sequence: bool) -> Vec<u8> {
+        let mut writer = BitWriter::new();
+        writer.bits(0, 4);
+        writer.bits(2, 3); // three sub-layers
+        writer.flag(true);
+        profile(&mut writer);
+        for (profile_present, level_present) in [(true, true), (false, true)] {
+            writer.flag(profile_present);
+            writer.flag(level_present);
+        }
+        writer.bits(0, 12); // reserved_zero_2bits
+        profile(&mut writer);
+        writer.bits(90, 8);
+        for value in [1, 1, 416, 248] {
+            writer.ue(value); // id, 4:2:0, width, height
+        }
+        writer.flag(true);
+        for value in [1, 3, 0, 4] {
+            writer.ue(value); // conformance window
+        }
+        for value in [2, 2, 4] {
+            writer.ue(value); // ten bits, eight bits of picture order count
+        }
+        writer.flag(true);
+        for reorder in [0, 1, 3] {
+            for value in [4, reorder, 0] {
+                writer.ue(value);
+            }
+        }
+        for value in [0, 3, 0, 3, 1, 1] {
+            writer.ue(value);
+        }
+        scaling_lists(&mut writer);
+        writer.bits(0b11, 2);
+        writer.flag(true); // PCM
+        writer.bits(0x77, 8);
+        writer.ue(0);
+        writer.ue(1);
+        writer.flag(true);
+        short_term_sets(&mut writer);
+        writer.flag(true); // long-term pictures
+        writer.ue(2);
+        writer.bits(0xaa << 10 | 1 << 9 | 0x55 << 1, 18);
+        writer.bits(0b11, 2);
+        writer.flag(true); // VUI
+        writer.flag(true);
+        writer.bits(255, 8); // extended aspect ratio
+        writer.bits(0x0010_000f, 32);
+        writer.bits(0b000, 3);
+        writer.bits(u32::from(field_sequence) << 1, 3);
+        writer.flag(true); // default display window
+        (0..4).for_each(|_| writer.ue(2));
+        writer.flag(true); // timing
+        writer.bits(1, 32);
+        writer.bits(50, 32);
+        writer.bits(0, 4); // no picture order count timing, no HRD, no restriction, no extension
+        let mut nal = vec![33 << 1, 1];
+        nal.extend(escape(&writer.finish_rbsp()));
+        nal
+    }
+
+    fn profile(writer: &mut BitWriter) {
+        writer.bits(2, 8);
+        writer.bits(0x2000_0000, 32);
+        writer.bits(0x9000_0000, 32);
+        writer.bits(0, 16);
+        writer.bits(93, 8);
+    }
+
+    fn scaling_lists(writer: &mut BitWriter) {
+        writer.bits(0b11, 2);
+        for size in 0..4 {
+            for matrix in (0..6).step_by(if size == 3 { 3 } else { 1 }) {
+                let explicit = matrix % 2 == 1;
+                writer.flag(explicit);
+                if !explicit {
+                    writer.ue(0);
+                    continue;
+                }
+                for _ in 0..if size == 0 { 16 } else { 64 } + u32::from(size > 1) {
+                    writer.ue(1); // plus one
+                }
+            }
+        }
+    }
+
+    fn short_term_sets(writer: &mut BitWriter) {
+        writer.ue(3);
+        writer.ue(2); // explicit: two before, one after
+        writer.ue(1);
+        for _ in 0..3 {
+            writer.ue(0);
+            writer.flag(true);
+        }
+        // Shifted by one from −1, −2, 1: four flags. The first lands on 0 and drops out; −1 and 1 remain, so then three.
+        for flags in [&[1, 1, 0, 0, 0, 1][..], &[0, 0, 1, 1]] {
+            writer.flag(true);
+            writer.flag(false);
+            writer.ue(0);
+            flags.iter().for_each(|&flag| writer.flag(flag == 1));
+        }
+    }
+
+    #[test]
+    fn everything_before_the_timing_is_passed_exactly() {
+        let sps = Sps::parse(&unusual_sps(false)).unwrap();
+        assert_eq!((sps.width, sps.height, sps.temporal_layers, sps.max_reorder), (408, 240, 3, 3));
+        assert_eq!((sps.bit_depth_luma, sps.profile.level_idc, sps.frame_rate), (10, 93, Some(50.0)));
+        assert_eq!(Sps::parse(&unusual_sps(true)).unwrap().frame_rate, Some(25.0));
+    }
+
+    #[test]
+    fn ends_early_anywhere_without_a_panic() {
+        let sps = unusual_sps(false);
+        let short = (0..sps.len() - 2).filter(|&end| Sps::parse(&sps[..end]).is_ok()).count();
+        assert_eq!(short, 0);
     }
 }

@@ -1,0 +1,244 @@
+//! FLV tag bodies: what ffmpeg wrote, what we write, and the enhanced forms put together by hand.
+#![allow(clippy::unwrap_used)]
+
+mod fixture;
+
+use bytes::Bytes;
+use onmic_media::codec::{Codec, Malformed, MediaKind, Parameters, aac, av1, h264, nal, opus, vp9};
+use onmic_media::flv::{self, AudioTag, FlvError, Ignored, Reader, TagType, VideoTag};
+
+fn join(parts: &[&[u8]]) -> Bytes {
+    parts.concat().into()
+}
+
+fn h264_config() -> Parameters {
+    Parameters::H264(fixture::h264("h264_baseline.h264").1)
+}
+
+/// An IDR picture in canonical form.
+fn h264_frame() -> Bytes {
+    h264::strip_parameter_sets(fixture::h264("h264_baseline.h264").0).0
+}
+
+fn frame_of(tag: VideoTag) -> (bool, i32, Bytes) {
+    match tag {
+        VideoTag::Frame { keyframe, composition_ms, payload } => (keyframe, composition_ms, payload),
+        other => panic!("{other:?} is no frame"),
+    }
+}
+
+#[test]
+fn a_file_of_ffmpeg_is_read() {
+    let mut reader = Reader::new();
+    let (mut offsets, mut keyframes, mut packets) = (Vec::new(), Vec::new(), 0);
+    let (mut video, mut audio) = (None, None);
+    for (kind, _, body) in fixture::flv("h264_aac.flv") {
+        match kind {
+            9 => match reader.parse_video(body.clone()).unwrap() {
+                VideoTag::Config(parameters) => video = Some(parameters),
+                VideoTag::Frame { keyframe, composition_ms, payload } => {
+                    assert!(body.as_ptr_range().contains(&payload.as_ptr()), "copied");
+                    keyframes.push(keyframe);
+                    offsets.push(composition_ms);
+                }
+                VideoTag::EndOfSequence => assert_eq!(keyframes.len(), 6),
+                other => panic!("{other:?}"),
+            },
+            8 => match reader.parse_audio(body).unwrap() {
+                AudioTag::Config(parameters) => audio = Some(parameters),
+                AudioTag::Frame { .. } => packets += 1,
+                other => panic!("{other:?}"),
+            },
+            _ => assert!(body.starts_with(b"\x02\x00\x0aonMetaData")),
+        }
+    }
+    let (video, audio) = (video.unwrap(), audio.unwrap());
+    assert_eq!((video.resolution(), video.reorders()), (Some((64, 48)), Some(true)));
+    assert_eq!((audio.sample_rate(), audio.channels(), audio.rfc6381().as_str()), (Some(44_100), Some(2), "mp4a.40.2"));
+    assert_eq!(keyframes, [true, false, false, false, false, false]);
+    assert!(offsets.iter().all(|&offset| offset >= 0) && offsets.iter().any(|&offset| offset > 60), "{offsets:?}");
+    assert!(packets >= 9);
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let av1 = av1::Parameters::from_access_unit(&fixture::read("av1_main.obu")).unwrap();
+    let av1_frame = av1::strip_temporal_delimiters(fixture::read("av1_main.obu").into());
+    let vp9_frame = fixture::ivf("vp9_profile0.ivf").remove(0);
+    let vp9 = vp9::Parameters::from_vpcc(&vp9::Parameters::from_keyframe(&vp9_frame).unwrap().vpcc()).unwrap();
+    let (h265_frame, h265) = fixture::h265("h265_main.hevc");
+    let cases = [
+        (h264_config(), h264_frame(), 66),
+        (Parameters::H265(h265.clone()), h265_frame.clone(), -40),
+        (Parameters::H265(h265), h265_frame, 0),
+        (Parameters::Av1(av1), av1_frame, 0),
+        (Parameters::Vp9(vp9), vp9_frame, 0),
+    ];
+    for (parameters, frame, composition_ms) in cases {
+        let codec = parameters.codec();
+        let mut reader = Reader::new();
+        let config = reader.parse_video(flv::write_video_config(&parameters)).unwrap();
+        assert_eq!(config, VideoTag::Config(parameters));
+        let body = join(&[&flv::write_video_header(codec, true, composition_ms), &frame]);
+        assert_eq!(frame_of(reader.parse_video(body).unwrap()), (true, composition_ms, frame), "{codec}");
+        let end = Bytes::copy_from_slice(&flv::video_end_of_sequence(codec));
+        assert_eq!(reader.parse_video(end), Ok(VideoTag::EndOfSequence), "{codec}");
+    }
+    let aac = Parameters::Aac(aac::Parameters::low_complexity(48_000, 2).unwrap());
+    for parameters in [aac, Parameters::Opus(opus::Parameters::new(2))] {
+        let codec = parameters.codec();
+        let mut reader = Reader::new();
+        let config = reader.parse_audio(flv::write_audio_config(&parameters)).unwrap();
+        assert_eq!(config, AudioTag::Config(parameters));
+        let body = join(&[&flv::write_audio_header(codec), b"\xfc\xff\xfe"]);
+        let payload = Bytes::from_static(b"\xfc\xff\xfe");
+        assert_eq!(reader.parse_audio(body), Ok(AudioTag::Frame { payload }));
+    }
+    let end = Bytes::copy_from_slice(&flv::audio_end_of_sequence(Codec::Opus));
+    assert_eq!(Reader::new().parse_audio(end), Ok(AudioTag::EndOfSequence));
+}
+
+#[test]
+fn legacy_h265_of_older_encoders_is_read() {
+    let (frame, h265) = fixture::h265("h265_main.hevc");
+    let mut reader = Reader::new();
+    let config = reader.parse_video(join(&[&[0x1c, 0, 0, 0, 0], &h265.hvcc()])).unwrap();
+    assert_eq!(config, VideoTag::Config(Parameters::H265(h265)));
+    let tag = reader.parse_video(join(&[&[0x1c, 1, 0xff, 0xff, 0xfe], &frame])).unwrap();
+    assert_eq!(frame_of(tag), (true, -2, frame));
+}
+
+#[test]
+fn enhanced_h264_and_aac_are_read() {
+    let (parameters, frame) = (h264_config(), h264_frame());
+    let Parameters::H264(h264) = &parameters else { unreachable!() };
+    let mut reader = Reader::new();
+    let config = reader.parse_video(join(&[b"\x90avc1", &h264.avcc()])).unwrap();
+    assert_eq!(config, VideoTag::Config(parameters.clone()));
+    let tag = reader.parse_video(join(&[b"\x91avc1\x00\x00\x21", &frame])).unwrap();
+    assert_eq!(frame_of(tag), (true, 33, frame.clone()));
+    let tag = reader.parse_video(join(&[b"\x93avc1", &frame])).unwrap();
+    assert_eq!(frame_of(tag), (true, 0, frame));
+
+    let config = reader.parse_audio(join(&[b"\x90mp4a", &[0x12, 0x10]])).unwrap();
+    assert_eq!(config, AudioTag::Config(Parameters::Aac(aac::Parameters::low_complexity(44_100, 2).unwrap())));
+    let payload = Bytes::from_static(b"\x21\x10");
+    assert_eq!(reader.parse_audio(Bytes::from_static(b"\x91mp4a\x21\x10")), Ok(AudioTag::Frame { payload }));
+}
+
+#[test]
+fn modifiers_are_passed_over() {
+    let frame = h264_frame();
+    let mut reader = Reader::new();
+    reader.parse_video(flv::write_video_config(&h264_config())).unwrap();
+    // ModEx of three bytes (nanoseconds), type 0, then CodedFramesX; and one of 300 bytes with the long size.
+    let tag = reader.parse_video(join(&[b"\x97\x02\x01\x02\x03\x03avc1", &frame])).unwrap();
+    assert_eq!(frame_of(tag), (true, 0, frame.clone()));
+    let tag = reader.parse_video(join(&[b"\x97\xff\x01\x2b", &[0; 300], b"\x03avc1", &frame])).unwrap();
+    assert_eq!(frame_of(tag), (true, 0, frame));
+    // Modifiers without end.
+    let endless = join(&[b"\x97", &[0, 9, 7].repeat(100)]);
+    assert!(matches!(reader.parse_video(endless), Err(FlvError::Malformed(_))));
+}
+
+#[test]
+fn track_zero_is_unwrapped_and_others_are_counted() {
+    let frame = h264_frame();
+    let mut reader = Reader::new();
+    reader.parse_video(flv::write_video_config(&h264_config())).unwrap();
+    let size = &(frame.len() as u32).to_be_bytes()[1..];
+    // One track.
+    let tag = reader.parse_video(join(&[b"\x96\x03avc1\x00", &frame])).unwrap();
+    assert_eq!(frame_of(tag), (true, 0, frame.clone()));
+    // Many tracks of one codec, the wanted one second.
+    let tag = reader.parse_video(join(&[b"\x96\x13avc1\x01\x00\x00\x02no\x00", size, &frame])).unwrap();
+    assert_eq!(frame_of(tag), (true, 0, frame.clone()));
+    // Many codecs: one that nobody knows on another track is no error.
+    let tag = reader.parse_video(join(&[b"\x96\x23xxxx\x07\x00\x00\x01-avc1\x00", size, &frame])).unwrap();
+    assert_eq!(frame_of(tag), (true, 0, frame.clone()));
+    assert_eq!(reader.other_tracks(), 2);
+    let tag = reader.parse_video(join(&[b"\x96\x03avc1\x05", &frame])).unwrap();
+    assert_eq!((tag, reader.other_tracks()), (VideoTag::Ignored(Ignored::OtherTrack), 3));
+    // A size past the end.
+    let broken = reader.parse_video(join(&[b"\x96\x13avc1\x00\x00\xff\xff", &frame]));
+    assert_eq!(broken, Err(FlvError::Malformed(Malformed::Truncated { what: "FLV video tag" })));
+    let payload = Bytes::from_static(b"\x21\x10");
+    assert_eq!(reader.parse_audio(Bytes::from_static(b"\x95\x01mp4a\x00\x21\x10")), Ok(AudioTag::Frame { payload }));
+}
+
+#[test]
+fn what_is_no_frame_is_ignored_with_its_reason() {
+    let mut reader = Reader::new();
+    let cases: [(&'static [u8], Ignored); 7] = [
+        (b"", Ignored::Empty),
+        (b"\x17\x01\x00\x00\x00", Ignored::Empty),
+        (b"\x57\x00", Ignored::Command),
+        (b"\xd0\x00", Ignored::Command),
+        (b"\x94hvc1whatever", Ignored::Metadata),
+        (b"\x95av01", Ignored::UnknownPacketType(5)),
+        (b"\x17\x09\x00\x00\x00", Ignored::UnknownPacketType(9)),
+    ];
+    for (body, reason) in cases {
+        assert_eq!(reader.parse_video(Bytes::from_static(body)), Ok(VideoTag::Ignored(reason)), "{body:x?}");
+    }
+    let empty = Ok(AudioTag::Ignored(Ignored::Empty));
+    assert_eq!(reader.parse_audio(Bytes::from_static(b"\xaf\x01")), empty);
+    assert_eq!(reader.parse_audio(Bytes::from_static(b"\x94Opus")), Ok(AudioTag::Ignored(Ignored::ChannelOrder)));
+}
+
+#[test]
+fn what_cannot_be_carried_is_refused_by_name() {
+    let mut reader = Reader::new();
+    for (body, name) in [
+        (&b"\x22\x00"[..], "FLV video codec 2"),
+        (b"\x90vvc1", "vvc1"),
+        (b"\x90Opus", "opus as video"),
+        (b"\x90\xffa\"\n", "\\xffa\\\"\\n"),
+    ] {
+        let refused = reader.parse_video(Bytes::copy_from_slice(body));
+        assert_eq!(refused, Err(FlvError::UnsupportedCodec(name.to_owned())));
+    }
+    let refused = reader.parse_audio(Bytes::from_static(b"\x2f\x00"));
+    assert_eq!(refused, Err(FlvError::UnsupportedCodec("FLV sound format 2".to_owned())));
+    // A frame before its configuration has no known length size.
+    let early = reader.parse_video(join(&[b"\x17\x01\x00\x00\x00", &h264_frame()]));
+    assert_eq!(early, Err(FlvError::NoConfiguration(Codec::H264)));
+}
+
+#[test]
+fn two_byte_lengths_become_four() {
+    let Parameters::H264(h264) = h264_config() else { unreachable!() };
+    let mut avcc = h264.avcc().to_vec();
+    avcc[4] = 0xfd;
+    let mut reader = Reader::new();
+    reader.parse_video(join(&[&[0x17, 0, 0, 0, 0], &avcc])).unwrap();
+    let frame = h264_frame();
+    let short: Vec<u8> =
+        nal::nal_units(&frame).flat_map(|unit| [&(unit.len() as u16).to_be_bytes()[..], unit].concat()).collect();
+    let tag = reader.parse_video(join(&[&[0x17, 1, 0, 0, 0], &short])).unwrap();
+    assert_eq!(frame_of(tag), (true, 0, frame));
+    let broken = reader.parse_video(join(&[&[0x17, 1, 0, 0, 0], &short[..short.len() - 1]]));
+    assert_eq!(broken, Err(FlvError::Malformed(Malformed::Truncated { what: "NAL unit" })));
+}
+
+#[test]
+fn a_written_file_has_the_layout_of_the_specification() {
+    assert_eq!(flv::file_header(true, true), *b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00");
+    assert_eq!(flv::file_header(false, true)[4], 1);
+    let header = flv::tag_header(TagType::Video, 0x0102_0304, 0x00a0_b0c0);
+    assert_eq!(header, [9, 0xa0, 0xb0, 0xc0, 2, 3, 4, 1, 0, 0, 0]);
+    assert_eq!(flv::previous_tag_size(5), [0, 0, 0, 16]);
+    assert_eq!(TagType::from(MediaKind::Audio) as u8, 8);
+    let aac = Parameters::Aac(aac::Parameters::low_complexity(48_000, 1).unwrap());
+    let body = flv::on_meta_data(Some(&h264_config()), Some(&aac));
+    let property = |name: &str, value: &[u8]| {
+        let wanted = [&(name.len() as u16).to_be_bytes()[..], name.as_bytes(), value].concat();
+        assert!(body.windows(wanted.len()).any(|window| window == wanted), "{name}");
+    };
+    property("width", &[&[0][..], &64f64.to_be_bytes()].concat());
+    property("framerate", &[&[0][..], &25f64.to_be_bytes()].concat());
+    property("videocodecid", &[&[0][..], &7f64.to_be_bytes()].concat());
+    property("stereo", &[1, 0]);
+    assert_eq!(body[13..18], [8, 0, 0, 0, 9]);
+    assert!(body.starts_with(b"\x02\x00\x0aonMetaData") && body.ends_with(&[0, 0, 9]));
+}
