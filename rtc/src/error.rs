@@ -26,6 +26,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The thread of a shard could not be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
     /// The system refused something about an open socket.
     #[error("cannot use the UDP socket")]
     SocketIo(#[source] io::Error),

@@ -7,9 +7,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod error;
+mod negotiate;
 pub mod rtp;
 pub mod sdp;
+pub mod server;
+pub mod session;
+mod shard;
 pub mod transport;
 pub mod udp;
 
 pub use error::Error;
+pub use server::{Config, OfferRefused, PublishPlan, Rtc};

@@ -109,7 +109,8 @@ impl<'a> Nack<'a> {
         self.pairs.chunks_exact(4).flat_map(|pair| {
             let first = u16::from_be_bytes([pair[0], pair[1]]);
             let following = u16::from_be_bytes([pair[2], pair[3]]);
-            let later = (0..16).filter(move |bit| following >> bit & 1 == 1).map(move |bit| first.wrapping_add(bit + 1));
+            let later =
+                (0..16).filter(move |bit| following >> bit & 1 == 1).map(move |bit| first.wrapping_add(bit + 1));
             std::iter::once(first).chain(later)
         })
     }
@@ -139,12 +140,7 @@ pub fn read(mut datagram: &[u8], mut visit: impl FnMut(Feedback<'_>)) -> Result<
     Ok(())
 }
 
-fn read_packet(
-    count: u8,
-    packet_type: u8,
-    body: &[u8],
-    visit: &mut impl FnMut(Feedback<'_>),
-) -> Result<(), Malformed> {
+fn read_packet(count: u8, packet_type: u8, body: &[u8], visit: &mut impl FnMut(Feedback<'_>)) -> Result<(), Malformed> {
     match (packet_type, count) {
         (SENDER_REPORT, _) => {
             let (information, blocks) = body.split_at_checked(24).ok_or(Malformed)?;

@@ -130,8 +130,7 @@ impl<'a> Incoming<'a> {
             } else if id == ids.transport_cc {
                 found.transport_sequence = value.first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
             } else if id == ids.abs_capture_time {
-                found.captured =
-                    value.first_chunk().map(|bytes| WallTime::from_ntp(u64::from_be_bytes(*bytes)));
+                found.captured = value.first_chunk().map(|bytes| WallTime::from_ntp(u64::from_be_bytes(*bytes)));
             }
         }
         found

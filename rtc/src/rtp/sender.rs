@@ -221,6 +221,18 @@ impl Sender {
         }
     }
 
+    /// Goes on with another track of the same codec and timeline, from its next keyframe. Sequence numbers continue;
+    /// what was sent before is not repaired any more.
+    pub fn move_to(&mut self, outgoing: &Outgoing) {
+        let newest = self.spans[SPANS - 1];
+        let viewer = newest.viewer + (self.next_shared - newest.shared);
+        self.spans[SPANS - 1] = Span { viewer, shared: 0 };
+        self.span_count = 0;
+        self.next_shared = 0;
+        self.next_frame = outgoing.group().unwrap_or_else(|| outgoing.next_number());
+        self.phase = Phase::WaitingForKeyframe;
+    }
+
     /// Passes over what comes until the next keyframe: for a viewer whose path is full.
     pub fn skip_to_keyframe(&mut self) {
         if self.is_video {

@@ -109,6 +109,12 @@ pub struct Identity {
     sha1: Arc<HandshakeConfig>,
 }
 
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Identity({})", self.fingerprint)
+    }
+}
+
 impl Identity {
     /// A new ECDSA P-256 key with a self-signed certificate. Share it: one per process.
     pub fn generate() -> Result<Arc<Self>, Error> {

@@ -324,9 +324,7 @@ impl Incoming {
     /// Which stream a packet belongs to.
     fn attribute(&mut self, packet: &Packet<'_>, mid: Option<&[u8]>, now: Instant) -> Option<usize> {
         let ssrc = Some(packet.ssrc);
-        if let Some(index) =
-            self.streams.iter().position(|stream| stream.ssrc == ssrc || stream.repair_ssrc == ssrc)
-        {
+        if let Some(index) = self.streams.iter().position(|stream| stream.ssrc == ssrc || stream.repair_ssrc == ssrc) {
             return Some(index);
         }
         let index = match mid {

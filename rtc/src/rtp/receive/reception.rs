@@ -64,7 +64,8 @@ impl Reception {
         let transit = arrival.wrapping_sub(timestamp);
         if let Some(before) = self.transit.replace(transit) {
             let distance = (transit.wrapping_sub(before) as i32).unsigned_abs();
-            self.jitter = self.jitter.saturating_add(distance) - ((self.jitter.saturating_add(8)) >> 4).min(self.jitter);
+            self.jitter =
+                self.jitter.saturating_add(distance) - ((self.jitter.saturating_add(8)) >> 4).min(self.jitter);
         }
     }
 

@@ -47,12 +47,10 @@ impl Reorder {
         let Some(next) = self.next else { return Place::Next };
         match sequence - next {
             0 => Place::Next,
-            ahead @ 1.. if ahead < HELD_MAX && self.bytes < HELD_BYTES_MAX => {
-                match self.held.get(ahead as usize) {
-                    Some(Some(_)) => Place::Late,
-                    _ => Place::Early,
-                }
-            }
+            ahead @ 1.. if ahead < HELD_MAX && self.bytes < HELD_BYTES_MAX => match self.held.get(ahead as usize) {
+                Some(Some(_)) => Place::Late,
+                _ => Place::Early,
+            },
             1.. => Place::Far,
             _ => Place::Late,
         }

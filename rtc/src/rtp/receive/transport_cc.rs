@@ -130,9 +130,10 @@ fn put_chunks(out: &mut Vec<u8>, mut symbols: &[u8]) {
         let chunk = if run > VECTOR_SYMBOLS {
             u16::from(first) << 13 | run as u16
         } else {
-            symbols[..taken].iter().enumerate().fold(VECTOR, |chunk, (index, symbol)| {
-                chunk | u16::from(*symbol) << (2 * (VECTOR_SYMBOLS - 1 - index))
-            })
+            symbols[..taken]
+                .iter()
+                .enumerate()
+                .fold(VECTOR, |chunk, (index, symbol)| chunk | u16::from(*symbol) << (2 * (VECTOR_SYMBOLS - 1 - index)))
         };
         out.extend_from_slice(&chunk.to_be_bytes());
         symbols = &symbols[taken..];

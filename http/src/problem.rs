@@ -1,0 +1,135 @@
+//! Problem details for HTTP APIs (RFC 9457): every refusal is a status, a title and a sentence on what to do.
+
+use axum::Json;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use onmic_media::feed::Unavailable;
+use onmic_media::gate::Refusal;
+use onmic_media::hub::PublishRefused;
+use onmic_media::name::InvalidName;
+
+/// An error answer. Its body is `application/problem+json`.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    have: Vec<String>,
+    headers: HeaderMap,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    have: &'a [String],
+}
+
+impl Problem {
+    /// `detail` is a sentence for a person: what is wrong, and what would be right.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), have: Vec::new(), headers: HeaderMap::new() }
+    }
+
+    /// 404: there is no such thing (now).
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 400: the request can never succeed as it is.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// Lists what the server could offer instead, for programs: the member `have`.
+    pub fn with_have(mut self, have: Vec<String>) -> Self {
+        self.have = have;
+        self
+    }
+
+    /// Adds a header to the answer, replacing one of that name.
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// The status it answers with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Body {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            have: &self.have,
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.headers);
+        response
+    }
+}
+
+impl From<InvalidName> for Problem {
+    fn from(invalid: InvalidName) -> Self {
+        Self::bad_request(invalid.to_string())
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::NotAllowed(_) => Self::new(StatusCode::FORBIDDEN, detail),
+            Refusal::TokenMissing | Refusal::TokenInvalid(_) => Self::new(StatusCode::UNAUTHORIZED, detail)
+                .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        }
+    }
+}
+
+impl From<PublishRefused> for Problem {
+    fn from(refused: PublishRefused) -> Self {
+        let status = match refused {
+            PublishRefused::Busy(_) => StatusCode::CONFLICT,
+            PublishRefused::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, refused.to_string())
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(unavailable: Unavailable) -> Self {
+        let detail = unavailable.to_string();
+        match unavailable {
+            Unavailable::NoTrack(_) => Self::not_found(detail),
+            Unavailable::NoRecipe(codec) => {
+                Self::new(StatusCode::NOT_ACCEPTABLE, detail).with_have(vec![codec.name().to_owned()])
+            }
+            Unavailable::Failed { .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_token_asks_for_a_bearer() {
+        let response = Problem::from(Refusal::TokenMissing).into_response();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+}

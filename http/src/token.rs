@@ -1,0 +1,35 @@
+//! The token of a request: `Authorization: Bearer` (RFC 6750), or `?token=` for clients that can set no header.
+
+use axum::http::{HeaderMap, Uri, header};
+
+/// The token shown by a request, if any. The header wins over the query.
+pub fn token<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let query = || uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="));
+    // A JWT is made of characters that need no percent-encoding.
+    bearer.or_else(query).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_header_wins_over_the_query() {
+        let uri = Uri::from_static("/whip/demo?a=1&token=from-query");
+        let mut headers = HeaderMap::new();
+        assert_eq!(token(&headers, &uri), Some("from-query"));
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("bearer from-header"));
+        assert_eq!(token(&headers, &uri), Some("from-header"));
+    }
+
+    #[test]
+    fn no_token_is_none() {
+        assert_eq!(token(&HeaderMap::new(), &Uri::from_static("/hls/demo/index.m3u8?token=")), None);
+    }
+}

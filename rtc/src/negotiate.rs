@@ -1,0 +1,225 @@
+//! Offer to answer: which payload type, which streams, which header extensions.
+//!
+//! Pure: SDP in, values out. What a viewer gets is decided by what the feed has and what the offer can take, in our
+//! order, not the browser's.
+
+use std::net::SocketAddr;
+
+use onmic_media::{Codec, MediaKind};
+use thiserror::Error;
+
+use crate::rtp::packet::{ExtensionIds, Mid};
+use crate::rtp::sender::{Resend, SenderConfig};
+use crate::sdp::{
+    self, Accept, Answer, CodecCapability, CodecName, Direction, Flow, MediaSection, Offer, OfferError, Source,
+    extension,
+};
+use crate::transport::{Credentials, Fingerprint};
+
+/// What a viewer may get, best first.
+const VIDEO_CODECS: [Codec; 5] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Vp9, Codec::Vp8];
+
+/// What viewers' packets say besides their header. No `mid`: the answer names the SSRC of each section. No
+/// transport-wide numbers: nothing here would act on the feedback, and it costs a packet every 50 ms per viewer.
+const SENT: [&str; 2] = [extension::PLAYOUT_DELAY, extension::ABS_CAPTURE_TIME];
+
+/// What publishers may say. Their `mid` names streams whose SSRC the offer does not.
+const RECEIVED: [&str; 3] = [extension::MID, extension::TRANSPORT_CC, extension::ABS_CAPTURE_TIME];
+
+/// Asked of publishers: both channels, and copies of lost packets in later ones.
+const OPUS_FROM_PUBLISHER: &str = "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1";
+
+/// Why an offer leads nowhere.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    #[error("{0}")]
+    Offer(#[from] OfferError),
+    #[error("the offer has no section that {0}: add one, audio or video")]
+    NoSection(&'static str),
+    #[error("the offer has no codec in common with this server; offer one of {}", .0.join(", "))]
+    NoCodec(Vec<String>),
+}
+
+/// The codecs of a kind that the offer's sections can receive.
+pub(crate) fn receivable(offer: &Offer, kind: MediaKind) -> Vec<Codec> {
+    let candidates: &[Codec] = match kind {
+        MediaKind::Video => &VIDEO_CODECS,
+        MediaKind::Audio => &[Codec::Opus],
+    };
+    let can = |codec: &Codec| {
+        let name = name_of(*codec).expect("only codecs of WebRTC are candidates");
+        offer.choose(section_kind(kind), Flow::Send, &[name.into()]).is_some()
+    };
+    candidates.iter().copied().filter(can).collect()
+}
+
+/// What one session sends on one track.
+#[derive(Clone, Debug)]
+pub(crate) struct Sending {
+    pub(crate) kind: MediaKind,
+    pub(crate) config: SenderConfig,
+    accept: Accept,
+}
+
+/// Plans to send a track of `codec`. `None` if no section of the offer takes it.
+pub(crate) fn send(offer: &Offer, codec: Codec, profile_level_id: Option<[u8; 3]>, cname: &str) -> Option<Sending> {
+    let kind = codec.kind();
+    let wanted = CodecCapability { name: name_of(codec)?, profile_level_id };
+    let chosen = offer.choose(section_kind(kind), Flow::Send, &[wanted])?;
+    let section = &offer.media[chosen.section];
+    let ssrc = random_ssrc();
+    let asks_again = chosen.codec.feedback.iter().any(|feedback| feedback == "nack");
+    let rtx = chosen.rtx.filter(|_| asks_again).map(|payload_type| (random_ssrc(), payload_type));
+    let resend = match rtx {
+        Some((ssrc, payload_type)) => Resend::Repair { ssrc, payload_type, sequence: rand::random() },
+        None if asks_again => Resend::AsSent,
+        None => Resend::Never,
+    };
+    let config = SenderConfig {
+        ssrc,
+        payload_type: chosen.codec.payload_type,
+        extensions: extension_ids(section, &SENT),
+        mid: Mid::default(),
+        resend,
+        sequence: rand::random(),
+        timestamp: rand::random(),
+    };
+    let source = Source {
+        ssrc,
+        rtx_ssrc: rtx.map(|(ssrc, _)| ssrc),
+        cname: cname.to_owned(),
+        stream: cname.to_owned(),
+        track: kind.name().to_owned(),
+    };
+    let accept =
+        Accept { chosen, direction: Direction::SendOnly, extensions: SENT.to_vec(), source: Some(source), fmtp: None };
+    Some(Sending { kind, config, accept })
+}
+
+/// What one session receives in one section.
+#[derive(Clone, Debug)]
+pub(crate) struct Receiving {
+    pub(crate) codec: Codec,
+    pub(crate) payload_type: u8,
+    pub(crate) rtx_payload_type: Option<u8>,
+    /// As announced; a peer may leave it out and state the mid in its packets.
+    pub(crate) ssrc: Option<u32>,
+    pub(crate) rtx_ssrc: Option<u32>,
+    pub(crate) mid: String,
+    pub(crate) extensions: ExtensionIds,
+    pub(crate) nack: bool,
+    pub(crate) transport_cc: bool,
+    accept: Accept,
+}
+
+/// Plans to receive at most one audio and one video track.
+pub(crate) fn receive(offer: &Offer) -> Result<Vec<Receiving>, Mismatch> {
+    let video = [CodecName::H264, CodecName::H265, CodecName::Vp8, CodecName::Vp9, CodecName::Av1];
+    let video = offer.choose(sdp::MediaKind::Video, Flow::Receive, &video.map(CodecCapability::from));
+    let audio = offer.choose(sdp::MediaKind::Audio, Flow::Receive, &[CodecName::Opus.into()]);
+    let receiving: Vec<_> = [video, audio].into_iter().flatten().map(|chosen| receiving(offer, chosen)).collect();
+    if !receiving.is_empty() {
+        return Ok(receiving);
+    }
+    if !offer.media.iter().any(|section| !section.rejected && section.direction.sends()) {
+        return Err(Mismatch::NoSection("sends"));
+    }
+    Err(Mismatch::NoCodec(VIDEO_CODECS.iter().chain(&[Codec::Opus]).map(|codec| codec.name().to_owned()).collect()))
+}
+
+/// Renders the answer.
+pub(crate) fn answer(
+    offer: &Offer,
+    (session_id, ice, fingerprint): (u64, &Credentials, Fingerprint),
+    candidates: &[SocketAddr],
+    accepts: impl IntoIterator<Item = Accept>,
+) -> String {
+    let mut answer = Answer::new(offer, session_id, ice, fingerprint, candidates);
+    for accept in accepts {
+        answer.accept(accept);
+    }
+    answer.render()
+}
+
+impl Sending {
+    pub(crate) fn accept(&self) -> Accept {
+        self.accept.clone()
+    }
+}
+
+impl Receiving {
+    pub(crate) fn accept(&self) -> Accept {
+        self.accept.clone()
+    }
+}
+
+fn receiving(offer: &Offer, chosen: sdp::Chosen) -> Receiving {
+    let section = &offer.media[chosen.section];
+    let is_repair = |ssrc: &u32| section.repairs.iter().any(|(_, repair)| repair == ssrc);
+    let ssrc = section.ssrcs.iter().copied().find(|ssrc| !is_repair(ssrc));
+    let rtx_ssrc = section.repairs.iter().find(|(original, _)| Some(*original) == ssrc).map(|(_, repair)| *repair);
+    let codec = codec_of(chosen.name);
+    let says = |feedback: &str| chosen.codec.feedback.iter().any(|offered| offered == feedback);
+    Receiving {
+        codec,
+        payload_type: chosen.codec.payload_type,
+        rtx_payload_type: chosen.rtx,
+        ssrc,
+        rtx_ssrc,
+        mid: section.mid.clone(),
+        extensions: extension_ids(section, &RECEIVED),
+        nack: says("nack"),
+        transport_cc: says("transport-cc"),
+        accept: Accept {
+            chosen,
+            direction: Direction::RecvOnly,
+            extensions: RECEIVED.to_vec(),
+            source: None,
+            fmtp: (codec == Codec::Opus).then(|| OPUS_FROM_PUBLISHER.to_owned()),
+        },
+    }
+}
+
+fn extension_ids(section: &MediaSection, known: &[&str]) -> ExtensionIds {
+    let id = |uri: &str| known.contains(&uri).then(|| section.extension_id(uri)).flatten().unwrap_or(0);
+    ExtensionIds {
+        mid: id(extension::MID),
+        transport_cc: id(extension::TRANSPORT_CC),
+        playout_delay: id(extension::PLAYOUT_DELAY),
+        abs_capture_time: id(extension::ABS_CAPTURE_TIME),
+    }
+}
+
+fn section_kind(kind: MediaKind) -> sdp::MediaKind {
+    match kind {
+        MediaKind::Video => sdp::MediaKind::Video,
+        MediaKind::Audio => sdp::MediaKind::Audio,
+    }
+}
+
+fn name_of(codec: Codec) -> Option<CodecName> {
+    Some(match codec {
+        Codec::H264 => CodecName::H264,
+        Codec::H265 => CodecName::H265,
+        Codec::Vp8 => CodecName::Vp8,
+        Codec::Vp9 => CodecName::Vp9,
+        Codec::Av1 => CodecName::Av1,
+        Codec::Opus => CodecName::Opus,
+        Codec::Aac => return None,
+    })
+}
+
+fn codec_of(name: CodecName) -> Codec {
+    match name {
+        CodecName::H264 => Codec::H264,
+        CodecName::H265 => Codec::H265,
+        CodecName::Vp8 => Codec::Vp8,
+        CodecName::Vp9 => Codec::Vp9,
+        CodecName::Av1 => Codec::Av1,
+        CodecName::Opus => Codec::Opus,
+    }
+}
+
+fn random_ssrc() -> u32 {
+    rand::random_range(1..=u32::MAX)
+}

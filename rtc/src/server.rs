@@ -1,0 +1,254 @@
+//! The WebRTC server: a handle that answers offers and hands the sessions to shards.
+//!
+//! Holds no session state. A session's id names its shard, so everything after the answer is a message to that one
+//! thread. Shards are bounded in sessions; the least loaded takes the next.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use onmic_media::feed::{Accept, Unavailable};
+use onmic_media::{Codec, Demand, Feed, MediaKind, NodeClock, Parameters, Publication};
+
+use crate::error::Error;
+use crate::negotiate::{self, Mismatch, Receiving, Sending};
+use crate::sdp::Offer;
+use crate::session::{Answer, PatchRefused, Patched, SessionId};
+use crate::shard::{Command, Opening, Shard, Watching};
+use crate::transport::{Credentials, Identity};
+
+/// Where and how much the server serves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address of all sockets.
+    pub address: IpAddr,
+    /// The UDP port of shard 0; shard n has `port + n`. 0 lets the system choose.
+    pub port: u16,
+    /// Threads. 0 is one for every core but one.
+    pub shards: usize,
+    /// Addresses for candidates; empty: what this machine calls itself.
+    pub announce: Vec<IpAddr>,
+    /// Sessions per shard.
+    pub sessions: usize,
+    /// Without a valid check for so long, a session ends (RFC 7675).
+    pub consent: Duration,
+    /// The node's clock, which reports are written with.
+    pub clock: NodeClock,
+}
+
+/// Why an offer was refused. Display is a sentence for the client.
+#[derive(Clone, Debug, Error)]
+pub enum OfferRefused {
+    /// It cannot be understood or lacks what WebRTC needs.
+    #[error("{0}")]
+    Malformed(String),
+    /// No codec fits.
+    #[error("{sentence}")]
+    NothingInCommon {
+        /// What to offer.
+        sentence: String,
+        /// The codecs that would do.
+        have: Vec<String>,
+    },
+    /// All shards are at their limit.
+    #[error("this server has as many WebRTC sessions as it may; try again or watch by LL-HLS")]
+    Full,
+    /// The feed has nothing for this viewer.
+    #[error("{0}")]
+    Unavailable(#[from] Unavailable),
+    /// The process is ending.
+    #[error("this server is stopping")]
+    Stopping,
+}
+
+/// An offer to publish that was found good.
+#[derive(Debug)]
+pub struct PublishPlan {
+    offer: Offer,
+    receiving: Vec<Receiving>,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Rtc {
+    shards: Arc<[Shard]>,
+    identity: Arc<Identity>,
+}
+
+impl Rtc {
+    /// Opens the sockets and starts the shards' threads.
+    pub fn start(config: &Config) -> Result<Self, Error> {
+        let count = match config.shards {
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1)),
+            count => count,
+        };
+        let identity = Identity::generate()?;
+        let announce =
+            if config.announce.is_empty() { local_addresses(config.address) } else { config.announce.clone() };
+        let shards = (0..count).map(|index| {
+            let port = if config.port == 0 { 0 } else { config.port + u16::try_from(index).unwrap_or(u16::MAX) };
+            Shard::start(index, SocketAddr::new(config.address, port), &announce, config, identity.clone())
+        });
+        Ok(Self { shards: shards.collect::<Result<_, _>>()?, identity })
+    }
+
+    /// The address of each shard's socket.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.shards.iter().map(Shard::address)
+    }
+
+    /// Judges an offer to publish, before the name it is for is taken.
+    pub fn plan_publish(&self, offer: &str) -> Result<PublishPlan, OfferRefused> {
+        let offer = parse(offer)?;
+        let receiving = negotiate::receive(&offer).map_err(refusal)?;
+        Ok(PublishPlan { offer, receiving })
+    }
+
+    /// Begins a publisher's session that feeds `publication`.
+    pub async fn publish(&self, plan: PublishPlan, mut publication: Publication) -> Result<Answer, OfferRefused> {
+        let PublishPlan { offer, receiving } = plan;
+        let has = |kind| receiving.iter().any(|receiving| receiving.codec.kind() == kind);
+        publication.expect(has(MediaKind::Video), has(MediaKind::Audio));
+        let accepts: Vec<_> = receiving.iter().map(Receiving::accept).collect();
+        let mid = receiving.first().map(|receiving| receiving.mid.clone()).unwrap_or_default();
+        self.open(&offer, accepts, mid, |opening| Command::Publish { opening, publication, receiving }).await
+    }
+
+    /// Begins a viewer's session on `feed`.
+    pub async fn watch(&self, offer: &str, feed: Arc<Feed>) -> Result<Answer, OfferRefused> {
+        let offer = parse(offer)?;
+        let (offer, demands) = demands(offer, feed.clone()).await?;
+        let cname = format!("{:016x}", rand::random::<u64>());
+        let mut sending = Vec::new();
+        for demand in demands {
+            let parameters = demand.track().parameters();
+            let profile = profile_level_id(&parameters);
+            let planned = negotiate::send(&offer, parameters.codec(), profile, &cname);
+            sending.extend(planned.map(|planned| (planned, demand)));
+        }
+        let accepts: Vec<_> = sending.iter().map(|(planned, _)| Sending::accept(planned)).collect();
+        let mid = accepts.first().map(|accept| offer.media[accept.chosen.section].mid.clone()).unwrap_or_default();
+        let watching = Watching { feed, cname, sending };
+        self.open(&offer, accepts, mid, |opening| Command::Watch { opening, watching }).await
+    }
+
+    /// Applies a trickle fragment or ICE restart to a session. `expected` is the client's `If-Match`.
+    pub async fn patch(&self, id: SessionId, expected: Option<&str>, fragment: &str) -> Result<Patched, PatchRefused> {
+        let shard = self.shards.get(id.shard()).ok_or(PatchRefused::NoSession)?;
+        let (reply, answer) = oneshot::channel();
+        let command =
+            Command::Patch { id, expected: expected.map(str::to_owned), fragment: fragment.to_owned(), reply };
+        shard.send(command).await.map_err(|_| PatchRefused::NoSession)?;
+        answer.await.unwrap_or(Err(PatchRefused::NoSession))
+    }
+
+    /// Ends a session; false if there is none.
+    pub async fn close(&self, id: SessionId) -> bool {
+        let Some(shard) = self.shards.get(id.shard()) else { return false };
+        let (reply, answer) = oneshot::channel();
+        shard.send(Command::Close { id, reply }).await.is_ok() && answer.await.unwrap_or(false)
+    }
+
+    /// Says goodbye to every peer and ends the threads; waits for them up to `limit`.
+    pub async fn shutdown(&self, limit: Duration) {
+        let stops = self.shards.iter().map(|shard| shard.stop(limit));
+        for stop in stops {
+            stop.await;
+        }
+    }
+
+    async fn open(
+        &self,
+        offer: &Offer,
+        accepts: Vec<crate::sdp::Accept>,
+        mid: String,
+        command: impl FnOnce(Opening) -> Command,
+    ) -> Result<Answer, OfferRefused> {
+        let (index, shard) =
+            self.shards.iter().enumerate().min_by_key(|(_, shard)| shard.load()).ok_or(OfferRefused::Stopping)?;
+        let slot = shard.reserve().ok_or(OfferRefused::Full)?;
+        let id = SessionId::random(index);
+        let local = Credentials::generate();
+        let identity = (rand::random::<u64>() >> 1, &local, self.identity.fingerprint());
+        let sdp = negotiate::answer(offer, identity, shard.candidates(), accepts);
+        let etag = local.ufrag.clone();
+        let (ready, opened) = oneshot::channel();
+        let opening =
+            Opening { id, slot, local, remote: offer.ice.clone(), fingerprint: offer.fingerprint, mid, ready };
+        shard.send(command(opening)).await.map_err(|_| OfferRefused::Stopping)?;
+        // The answer leaves only once the shard knows the session: its first check may come at once.
+        opened.await.map_err(|_| OfferRefused::Stopping)?;
+        Ok(Answer { session: id, sdp, etag })
+    }
+}
+
+fn parse(offer: &str) -> Result<Offer, OfferRefused> {
+    Offer::parse(offer).map_err(|error| OfferRefused::Malformed(error.to_string()))
+}
+
+fn refusal(mismatch: Mismatch) -> OfferRefused {
+    let sentence = mismatch.to_string();
+    match mismatch {
+        Mismatch::NoCodec(have) => OfferRefused::NothingInCommon { sentence, have },
+        Mismatch::NoSection(_) | Mismatch::Offer(_) => OfferRefused::Malformed(sentence),
+    }
+}
+
+/// The tracks of `feed` that the offer can take, converted where needed. Opening a codec blocks, so it happens aside.
+async fn demands(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Vec<Demand>), OfferRefused> {
+    let aside = tokio::task::spawn_blocking(move || {
+        let demand = |kind| {
+            let codecs = negotiate::receivable(&offer, kind);
+            feed.demand(kind, Accept { codecs: &codecs, reordering: false })
+        };
+        let tracks = [demand(MediaKind::Video), demand(MediaKind::Audio)];
+        (offer, feed, tracks)
+    });
+    let (offer, feed, tracks) = aside.await.map_err(|_| OfferRefused::Stopping)?;
+    if tracks.iter().any(Result::is_ok) {
+        for refused in tracks.iter().filter_map(|track| track.as_ref().err()) {
+            tracing::debug!(%refused, "a viewer goes without");
+        }
+        return Ok((offer, tracks.into_iter().filter_map(Result::ok).collect()));
+    }
+    if !offer.media.iter().any(|section| !section.rejected && section.direction.receives()) {
+        return Err(refusal(Mismatch::NoSection("receives")));
+    }
+    let have = [MediaKind::Video, MediaKind::Audio]
+        .into_iter()
+        .filter_map(|kind| feed.original(kind))
+        .flat_map(|track| {
+            let codec = track.parameters().codec();
+            let converted = if codec.kind() == MediaKind::Video { Codec::H264 } else { Codec::Opus };
+            [codec, converted]
+        })
+        .filter(|codec| *codec != Codec::Aac)
+        .map(|codec| codec.name().to_owned());
+    let mut have: Vec<_> = have.collect();
+    have.dedup();
+    Err(refusal(Mismatch::NoCodec(have)))
+}
+
+fn profile_level_id(parameters: &Parameters) -> Option<[u8; 3]> {
+    match parameters {
+        Parameters::H264(h264) => h264.sps.first()?.get(1..4)?.try_into().ok(),
+        _ => None,
+    }
+}
+
+/// What peers can reach a socket bound to `address` by.
+fn local_addresses(address: IpAddr) -> Vec<IpAddr> {
+    if !address.is_unspecified() {
+        return vec![address];
+    }
+    // Which address the system would send from: nothing is sent to learn it. 192.0.2.0/24 is nobody's (RFC 5737).
+    let routed = UdpSocket::bind((address, 0)).and_then(|socket| {
+        socket.connect(("192.0.2.1", 9))?;
+        socket.local_addr()
+    });
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    routed.map(|routed| routed.ip()).into_iter().chain([loopback]).collect()
+}

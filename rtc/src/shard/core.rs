@@ -1,0 +1,483 @@
+//! What a shard knows and decides: sessions, the tracks they watch, and who a datagram belongs to.
+//!
+//! No socket and no clock: datagrams, commands and `now` come in, datagrams go to an [`Outbox`]. A viewer is a cursor
+//! into a shared track; a frame is made into packets once and then sent to each viewer by plain calls.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use onmic_media::{Accept, Codec, Demand, MediaKind, NodeClock, TrackId};
+use slab::Slab;
+use tokio::sync::mpsc;
+
+use super::bell::Belfry;
+use super::metric::Metrics;
+use super::outbox::Outbox;
+use super::publisher::Publisher;
+use super::session::{Role, Session};
+use super::track::{Progress, SharedTrack};
+use super::viewer::{Scratch, Viewer, ViewerTrack};
+use super::{Command, Opening, Watching};
+use crate::rtp::Sender;
+use crate::sdp::{Fragment, render_fragment};
+use crate::session::{PatchRefused, Patched, SessionId};
+use crate::transport::{
+    Credentials, DatagramKind, Identity, Input, Peer, PeerConfig, State, classify, stun_local_ufrag,
+};
+use crate::udp::Socket;
+
+/// What all sessions of a shard have in common.
+pub(super) struct Setup {
+    pub(super) peer_config: PeerConfig,
+    pub(super) identity: Arc<Identity>,
+    pub(super) clock: NodeClock,
+    pub(super) candidates: Vec<SocketAddr>,
+}
+
+/// See the module.
+pub(super) struct Core {
+    setup: Setup,
+    sessions: Slab<Session>,
+    by_id: HashMap<SessionId, usize>,
+    by_address: HashMap<SocketAddr, usize>,
+    by_ufrag: HashMap<String, usize>,
+    tracks: HashMap<TrackId, SharedTrack>,
+    deadlines: BTreeSet<(Instant, usize)>,
+    belfry: Arc<Belfry>,
+    commands: mpsc::WeakSender<Command>,
+    scratch: Scratch,
+    metrics: Metrics,
+}
+
+impl Core {
+    pub(super) fn new(setup: Setup, belfry: Arc<Belfry>, commands: mpsc::WeakSender<Command>) -> Self {
+        Self {
+            setup,
+            sessions: Slab::new(),
+            by_id: HashMap::new(),
+            by_address: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            tracks: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            belfry,
+            commands,
+            scratch: Scratch::default(),
+            metrics: Metrics::new(),
+        }
+    }
+
+    /// When [`Core::handle_timeout`] wants to be called.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Passes the socket's counters on to the metrics.
+    pub(super) fn count(&mut self, socket: &Socket) {
+        self.metrics.count(socket, Instant::now());
+    }
+
+    pub(super) fn handle_command(&mut self, now: Instant, command: Command, out: &mut impl Outbox) {
+        match command {
+            Command::Watch { opening, watching } => self.watch(now, opening, watching, out),
+            Command::Publish { opening, publication, receiving } => {
+                tracing::info!(kind = "whip", session = ?opening.id, source = %publication.source().name(), "session opened");
+                let publisher = Publisher::new(publication, receiving, now);
+                self.open(now, opening, Role::Publisher(Box::new(publisher)));
+            }
+            Command::Patch { id, expected, fragment, reply } => {
+                // A client that went away does not wait for the answer.
+                let _ = reply.send(self.patch(id, expected.as_deref(), &fragment));
+            }
+            Command::Close { id, reply } => {
+                let found = self.by_id.get(&id).copied();
+                if let Some(key) = found {
+                    self.close(now, key, "client_request", out);
+                }
+                let _ = reply.send(found.is_some());
+            }
+            Command::Replace { track, demand } => self.replace(now, track, demand, out),
+            Command::Stop => self.close_all(now, out),
+        }
+    }
+
+    pub(super) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &mut [u8],
+        out: &mut impl Outbox,
+    ) {
+        let is_stun = classify(datagram) == Some(DatagramKind::Stun);
+        // A check names its session, whoever had the address before.
+        let named = is_stun.then(|| stun_local_ufrag(datagram)).flatten().and_then(|ufrag| self.by_ufrag.get(ufrag));
+        let Some(key) = named.or_else(|| self.by_address.get(&from)).copied() else {
+            self.metrics.unknown.increment(1);
+            return;
+        };
+        let Self { sessions, scratch, metrics, tracks, setup, .. } = self;
+        let session = &mut sessions[key];
+        let mut taken_over = false;
+        let outcome = match session.peer.handle_datagram(now, from, datagram) {
+            Ok(Input::Nothing) => None,
+            Ok(Input::Rtp(packet)) => {
+                if let Role::Publisher(publisher) = &mut session.role {
+                    taken_over = publisher.handle_rtp(packet, now).is_err();
+                    publisher.send_feedback(&mut session.peer, now, scratch, out);
+                }
+                None
+            }
+            Ok(Input::Rtcp(rtcp)) => {
+                match &mut session.role {
+                    Role::Publisher(publisher) => publisher.handle_rtcp(rtcp, now),
+                    Role::Viewer(viewer) => {
+                        let shared = (&mut *scratch, &*metrics);
+                        viewer.handle_rtcp(rtcp, &mut session.peer, (now, setup.clock), tracks, shared, out);
+                    }
+                }
+                None
+            }
+            Ok(Input::Connected) => Some(true),
+            Ok(Input::Closed) => Some(false),
+            Err(reason) => {
+                metrics.dropped(reason);
+                return;
+            }
+        };
+        if is_stun && !session.addresses.contains(&from) {
+            if let Some(forgotten) = session.note_address(from) {
+                self.by_address.remove(&forgotten);
+            }
+            self.by_address.insert(from, key);
+        }
+        match outcome {
+            Some(true) => self.connected(now, key, out),
+            Some(false) => return self.ended(now, key, out),
+            None if taken_over => return self.close(now, key, "taken_over", out),
+            None => {}
+        }
+        self.settle(now, key, out);
+    }
+
+    /// Reads what is new on a track and sends it to its viewers.
+    pub(super) fn handle_frames(&mut self, now: Instant, id: TrackId, out: &mut impl Outbox) {
+        loop {
+            let Some(track) = self.tracks.get_mut(&id) else { return };
+            match track.advance() {
+                Progress::Frame { arrived } => {
+                    if track.needs_replacement() {
+                        self.begin_replacement(id);
+                    }
+                    self.pump_track(now, id, out);
+                    self.metrics.sending.record(Instant::now().saturating_duration_since(arrived));
+                }
+                Progress::Skipped(frames) => self.metrics.skipped.increment(frames),
+                Progress::CaughtUp => return,
+                Progress::Ended => {
+                    let viewers = self.tracks.get(&id).map(|track| track.viewers.clone()).unwrap_or_default();
+                    for key in viewers {
+                        self.close(now, key, "track_ended", out);
+                    }
+                    self.tracks.remove(&id);
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut impl Outbox) {
+        while let Some((_, key)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
+            self.deadlines.pop_first();
+            let session = &mut self.sessions[key];
+            session.deadline = None;
+            session.peer.handle_timeout(now);
+            if matches!(session.peer.state(), State::Closed(_)) {
+                self.ended(now, key, out);
+                continue;
+            }
+            let mut taken_over = false;
+            if let Role::Publisher(publisher) = &mut session.role {
+                taken_over = publisher.handle_timeout(now).is_err();
+                publisher.send_feedback(&mut session.peer, now, &mut self.scratch, out);
+                if publisher.is_ended() {
+                    self.close(now, key, "goodbye", out);
+                    continue;
+                }
+            }
+            if taken_over {
+                self.close(now, key, "taken_over", out);
+                continue;
+            }
+            self.pump_viewer(now, key, out);
+            self.settle(now, key, out);
+        }
+    }
+
+    /// Says goodbye to everybody.
+    pub(super) fn close_all(&mut self, now: Instant, out: &mut impl Outbox) {
+        let keys: Vec<_> = self.sessions.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.close(now, key, "stopping", out);
+        }
+    }
+
+    fn watch(&mut self, now: Instant, opening: Opening, watching: Watching, out: &mut impl Outbox) {
+        let Watching { feed, cname, sending } = watching;
+        let mut own_tracks = Vec::new();
+        for (planned, demand) in sending {
+            let id = demand.track().id();
+            if !self.share(id, demand, now, out) {
+                continue;
+            }
+            let track = &self.tracks[&id];
+            let sender = Sender::new(planned.config, &track.outgoing);
+            own_tracks.push(ViewerTrack { id, kind: planned.kind, sender });
+        }
+        tracing::debug!(kind = "whep", session = ?opening.id, tracks = own_tracks.len(), "session opened");
+        let ids: Vec<_> = own_tracks.iter().map(|own| own.id).collect();
+        let key = self.open(now, opening, Role::Viewer(Viewer::new(feed, cname, own_tracks)));
+        for id in ids {
+            self.tracks.get_mut(&id).expect("shared above").viewers.push(key);
+        }
+    }
+
+    /// Makes sure that a track is read; false for one that WebRTC cannot carry.
+    fn share(&mut self, id: TrackId, demand: Demand, now: Instant, out: &mut impl Outbox) -> bool {
+        if !self.tracks.contains_key(&id) {
+            let Some(track) = SharedTrack::new(demand, self.belfry.bell(id)) else { return false };
+            self.tracks.insert(id, track);
+            self.handle_frames(now, id, out); // The cached group, for this first viewer to start on.
+        }
+        self.tracks.contains_key(&id)
+    }
+
+    fn open(&mut self, now: Instant, opening: Opening, role: Role) -> usize {
+        let Opening { id, slot, local, remote, fingerprint, mid, ready } = opening;
+        let etag = local.ufrag.clone();
+        let identity = self.setup.identity.clone();
+        let peer = Peer::new(self.setup.peer_config, identity, local, remote.clone(), fingerprint, now);
+        let key = self.sessions.insert(Session {
+            id,
+            peer,
+            role,
+            remote,
+            ufrags: vec![etag.clone()],
+            etag: etag.clone(),
+            mid,
+            addresses: Vec::new(),
+            deadline: None,
+            opened: now,
+            connected: None,
+            _slot: slot,
+        });
+        self.by_id.insert(id, key);
+        self.by_ufrag.insert(etag, key);
+        self.reschedule(key);
+        // The client may have gone already; its session then ends by its consent timeout.
+        let _ = ready.send(());
+        key
+    }
+
+    fn patch(&mut self, id: SessionId, expected: Option<&str>, fragment: &str) -> Result<Patched, PatchRefused> {
+        let key = *self.by_id.get(&id).ok_or(PatchRefused::NoSession)?;
+        let session = &mut self.sessions[key];
+        if expected.is_some_and(|etag| etag != session.etag) {
+            return Err(PatchRefused::Outdated(session.etag.clone()));
+        }
+        let fragment = Fragment::parse(fragment).map_err(|error| PatchRefused::Malformed(error.to_string()))?;
+        let Some(remote) = fragment.ice.clone().filter(|_| fragment.restarts(&session.remote)) else {
+            return Ok(Patched::Noted);
+        };
+        let local = Credentials::generate();
+        session.etag = local.ufrag.clone();
+        session.remote = remote.clone();
+        let answer = render_fragment(&local, &session.mid, &self.setup.candidates);
+        session.peer.restart_ice(local, remote);
+        tracing::debug!(session = ?id, "ICE restart");
+        // Those that are no longer accepted go.
+        for ufrag in session.ufrags.drain(..) {
+            self.by_ufrag.remove(&ufrag);
+        }
+        session.ufrags = session.peer.local_ufrags().map(str::to_owned).collect();
+        for ufrag in &session.ufrags {
+            self.by_ufrag.insert(ufrag.clone(), key);
+        }
+        let etag = session.etag.clone();
+        self.reschedule(key);
+        Ok(Patched::Restarted { fragment: answer, etag })
+    }
+
+    fn connected(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
+        let session = &mut self.sessions[key];
+        session.connected = Some(now);
+        let Role::Viewer(viewer) = &mut session.role else { return };
+        let ids: Vec<_> = viewer.tracks.iter().map(|own| own.id).collect();
+        for id in ids {
+            let Some(track) = self.tracks.get_mut(&id) else { continue };
+            if viewer.start(id, &track.outgoing, now) {
+                track.want_keyframe(now);
+            }
+        }
+        self.pump_viewer(now, key, out);
+    }
+
+    /// Sends one viewer what is due on all its tracks, and its reports.
+    fn pump_viewer(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
+        let Self { sessions, tracks, scratch, metrics, setup, .. } = self;
+        let session = &mut sessions[key];
+        if session.connected.is_none() {
+            return;
+        }
+        let Role::Viewer(viewer) = &mut session.role else { return };
+        for kind in [MediaKind::Video, MediaKind::Audio] {
+            let Some(id) = viewer.tracks.iter().find(|own| own.kind == kind).map(|own| own.id) else { continue };
+            let Some(track) = tracks.get(&id) else { continue };
+            viewer.pump((&mut session.peer, track), id, now, (&mut *scratch, metrics), out);
+        }
+        viewer.report(&mut session.peer, now, setup.clock, scratch, out);
+    }
+
+    /// Sends all viewers of a track what is due.
+    fn pump_track(&mut self, now: Instant, id: TrackId, out: &mut impl Outbox) {
+        let Self { sessions, tracks, scratch, metrics, .. } = self;
+        let Some(track) = tracks.get(&id) else { return };
+        for key in &track.viewers {
+            let session = &mut sessions[*key];
+            if session.connected.is_some()
+                && let Role::Viewer(viewer) = &mut session.role
+            {
+                viewer.pump((&mut session.peer, track), id, now, (&mut *scratch, metrics), out);
+            }
+        }
+    }
+
+    /// A track turned out to have reordered frames: its viewers go on with a derived one once that is there.
+    fn begin_replacement(&mut self, id: TrackId) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        let Some(session) = track.viewers.first().and_then(|key| self.sessions.get(*key)) else { return };
+        let Role::Viewer(viewer) = &session.role else { return };
+        track.replacing = true;
+        let (feed, commands, codec) = (viewer.feed.clone(), self.commands.clone(), track.outgoing.codec());
+        tracing::info!(codec = codec.name(), "frames are reordered after all: WHEP viewers go on with a derived track");
+        // Opening an encoder takes milliseconds that viewers should not wait for. The thread ends by itself, and
+        // nobody waits for it but through the command it sends.
+        tokio::task::spawn_blocking(move || {
+            let accept = Accept { codecs: &[Codec::H264], reordering: false };
+            let demand = feed.demand(MediaKind::Video, accept).ok();
+            if let Some(commands) = commands.upgrade() {
+                // An error means that the shard has ended.
+                let _ = commands.blocking_send(Command::Replace { track: id, demand });
+            }
+        });
+    }
+
+    fn replace(&mut self, now: Instant, old: TrackId, demand: Option<Demand>, out: &mut impl Outbox) {
+        let Some(before) = self.tracks.remove(&old) else { return };
+        let new = demand.as_ref().map(|demand| demand.track().id());
+        let fits = demand.is_some_and(|demand| {
+            demand.track().parameters().codec() == before.outgoing.codec()
+                && self.share(demand.track().id(), demand, now, out)
+        });
+        let (true, Some(new)) = (fits, new) else {
+            for key in before.viewers {
+                self.close(now, key, "frames_reordered", out);
+            }
+            return;
+        };
+        let track = self.tracks.get_mut(&new).expect("shared above");
+        for key in &before.viewers {
+            let Role::Viewer(viewer) = &mut self.sessions[*key].role else { continue };
+            for own in viewer.tracks.iter_mut().filter(|own| own.id == old) {
+                own.id = new;
+                own.sender.move_to(&track.outgoing);
+            }
+        }
+        track.viewers.extend(before.viewers);
+        track.want_keyframe(now);
+    }
+
+    /// Sends what the peer has to say and notes when it wants to be heard again.
+    fn settle(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
+        let session = &mut self.sessions[key];
+        while let Some(transmit) = session.peer.poll_transmit() {
+            out.send(transmit.to, &transmit.bytes);
+        }
+        if matches!(session.peer.state(), State::Closed(_)) {
+            self.ended(now, key, out);
+        } else {
+            self.reschedule(key);
+        }
+    }
+
+    fn reschedule(&mut self, key: usize) {
+        let session = &mut self.sessions[key];
+        let tracks = &self.tracks;
+        let role = match &session.role {
+            Role::Publisher(publisher) => publisher.poll_timeout(),
+            Role::Viewer(viewer) if session.connected.is_some() => {
+                let sends = viewer.tracks.iter().filter(|own| !own.sender.is_live());
+                let sends = sends.filter_map(|own| own.sender.poll_timeout(&tracks.get(&own.id)?.outgoing)).min();
+                sends.into_iter().chain(viewer.report_timeout()).min()
+            }
+            Role::Viewer(_) => None,
+        };
+        let deadline = session.peer.poll_timeout().into_iter().chain(role).min();
+        if deadline == session.deadline {
+            return;
+        }
+        if let Some(before) = session.deadline {
+            self.deadlines.remove(&(before, key));
+        }
+        session.deadline = deadline;
+        self.deadlines.extend(deadline.map(|deadline| (deadline, key)));
+    }
+
+    /// Ends a session from our side.
+    fn close(&mut self, now: Instant, key: usize, reason: &'static str, out: &mut impl Outbox) {
+        let session = &mut self.sessions[key];
+        if let Role::Viewer(viewer) = &session.role {
+            viewer.goodbye(&mut session.peer, &mut self.scratch, out);
+        }
+        session.peer.close(now);
+        self.remove(now, key, reason, out);
+    }
+
+    /// A session ended by itself.
+    fn ended(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
+        let reason = match self.sessions[key].peer.state() {
+            State::Closed(reason) => reason.label(),
+            State::Connecting | State::Connected => "closed",
+        };
+        self.remove(now, key, reason, out);
+    }
+
+    fn remove(&mut self, now: Instant, key: usize, reason: &'static str, out: &mut impl Outbox) {
+        let mut session = self.sessions.remove(key);
+        while let Some(transmit) = session.peer.poll_transmit() {
+            out.send(transmit.to, &transmit.bytes);
+        }
+        session.log_end(reason, now);
+        self.by_id.remove(&session.id);
+        for ufrag in &session.ufrags {
+            self.by_ufrag.remove(ufrag);
+        }
+        for address in &session.addresses {
+            if self.by_address.get(address) == Some(&key) {
+                self.by_address.remove(address);
+            }
+        }
+        if let Some(deadline) = session.deadline {
+            self.deadlines.remove(&(deadline, key));
+        }
+        if let Role::Viewer(viewer) = &session.role {
+            for own in &viewer.tracks {
+                let Some(track) = self.tracks.get_mut(&own.id) else { continue };
+                track.viewers.retain(|viewer| *viewer != key);
+                if track.viewers.is_empty() && !track.replacing {
+                    self.tracks.remove(&own.id);
+                }
+            }
+        }
+    }
+}

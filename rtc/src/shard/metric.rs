@@ -1,0 +1,78 @@
+//! The counters of a shard, looked up once.
+
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, Histogram, counter, histogram};
+use onmic_media::MediaKind;
+
+use crate::transport::Dropped;
+use crate::udp::{self, Socket};
+
+/// Counters of the socket are passed on this often.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+pub(super) struct Metrics {
+    dropped: [Counter; Dropped::ALL.len()],
+    /// Datagrams of nobody.
+    pub(super) unknown: Counter,
+    /// Frames a track lost before the shard read them.
+    pub(super) skipped: Counter,
+    /// RTCP that could not be read.
+    pub(super) rtcp_malformed: Counter,
+    /// Packets that could not be sealed.
+    pub(super) unsealed: Counter,
+    sent_frames: [Counter; 2],
+    /// From a frame's arrival to the last viewer's packet handed to the kernel.
+    pub(super) sending: Histogram,
+    sent_bytes: Counter,
+    sent_packets: Counter,
+    full: Counter,
+    refused: Counter,
+    passed_on: udp::Counters,
+    last: Option<Instant>,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let drop = |reason: &'static str| counter!("onmic_drops_total", "protocol" => "rtc", "reason" => reason);
+        let frames = |kind: MediaKind| counter!("onmic_frames_total", "direction" => "out", "protocol" => "whep", "kind" => kind.name());
+        Self {
+            dropped: Dropped::ALL.map(|reason| drop(reason.label())),
+            unknown: drop("unknown_address"),
+            skipped: drop("reader_too_slow"),
+            rtcp_malformed: drop("rtcp_malformed"),
+            unsealed: drop("not_sealed"),
+            sent_frames: [frames(MediaKind::Video), frames(MediaKind::Audio)],
+            sending: histogram!("onmic_stage_seconds", "stage" => "whep_send"),
+            sent_bytes: counter!("onmic_bytes_total", "direction" => "out", "protocol" => "rtc"),
+            sent_packets: counter!("onmic_packets_total", "direction" => "out", "protocol" => "rtc"),
+            full: drop("socket_full"),
+            refused: drop("socket_refused"),
+            passed_on: udp::Counters::default(),
+            last: None,
+        }
+    }
+
+    pub(super) fn dropped(&self, reason: Dropped) {
+        let index = Dropped::ALL.iter().position(|known| *known == reason);
+        self.dropped[index.expect("ALL lists every reason")].increment(1);
+    }
+
+    pub(super) fn sent_frames(&self, kind: MediaKind, frames: u64) {
+        self.sent_frames[kind as usize].increment(frames);
+    }
+
+    /// Passes on what the socket counted since the last time.
+    pub(super) fn count(&mut self, socket: &Socket, now: Instant) {
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
+            return;
+        }
+        self.last = Some(now);
+        let (new, old) = (socket.counters(), self.passed_on);
+        self.sent_packets.increment(new.sent - old.sent);
+        self.sent_bytes.increment(new.sent_bytes - old.sent_bytes);
+        self.full.increment(new.dropped_full - old.dropped_full);
+        self.refused.increment(new.dropped_refused - old.dropped_refused);
+        self.passed_on = new;
+    }
+}

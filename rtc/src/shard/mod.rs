@@ -1,0 +1,226 @@
+//! A shard: one thread with one UDP socket and its sessions.
+//!
+//! The driver waits on four things (commands, datagrams, rings, the next deadline), hands what came to the [`Core`] and
+//! waits again. The core decides, and sends by plain calls. Nothing else touches a session.
+//!
+//! Commands are few (signalling) and queued up to [`COMMANDS`]; a full queue makes signalling wait, never media.
+
+mod bell;
+mod core;
+mod metric;
+mod outbox;
+mod publisher;
+mod session;
+mod track;
+mod viewer;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use onmic_media::{Demand, Feed, Publication, TrackId};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep_until;
+
+use self::bell::Belfry;
+use self::core::Core;
+use crate::error::Error;
+use crate::negotiate::{Receiving, Sending};
+use crate::server::Config;
+use crate::session::{PatchRefused, Patched, SessionId};
+use crate::transport::{Credentials, Fingerprint, Identity, PeerConfig};
+use crate::udp::{Received, Socket};
+
+const COMMANDS: usize = 256;
+/// Datagrams are taken in so many calls before viewers get their turn again; each call may bring dozens.
+const RECEIVES_IN_A_ROW: usize = 16;
+
+/// What signalling asks of a shard.
+pub(crate) enum Command {
+    Watch {
+        opening: Opening,
+        watching: Watching,
+    },
+    Publish {
+        opening: Opening,
+        publication: Publication,
+        receiving: Vec<Receiving>,
+    },
+    Patch {
+        id: SessionId,
+        expected: Option<String>,
+        fragment: String,
+        reply: oneshot::Sender<Result<Patched, PatchRefused>>,
+    },
+    Close {
+        id: SessionId,
+        reply: oneshot::Sender<bool>,
+    },
+    /// Viewers of this track go on with another: the first turned out to be one they cannot take.
+    Replace {
+        track: TrackId,
+        demand: Option<Demand>,
+    },
+    Stop,
+}
+
+/// What every new session has.
+pub(crate) struct Opening {
+    pub(crate) id: SessionId,
+    pub(crate) slot: Slot,
+    pub(crate) local: Credentials,
+    pub(crate) remote: Credentials,
+    pub(crate) fingerprint: Fingerprint,
+    /// Of the first accepted section: ICE restarts name it.
+    pub(crate) mid: String,
+    pub(crate) ready: oneshot::Sender<()>,
+}
+
+/// What a viewer's session has.
+pub(crate) struct Watching {
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) cname: String,
+    pub(crate) sending: Vec<(Sending, Demand)>,
+}
+
+/// A session's place in its shard.
+#[derive(Debug)]
+pub(crate) struct Slot(Arc<AtomicUsize>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A running shard, as signalling sees it.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    address: SocketAddr,
+    candidates: Vec<SocketAddr>,
+    commands: mpsc::Sender<Command>,
+    load: Arc<AtomicUsize>,
+    limit: usize,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Shard {
+    /// Opens the socket and starts the thread.
+    pub(crate) fn start(
+        index: usize,
+        address: SocketAddr,
+        announce: &[IpAddr],
+        config: &Config,
+        identity: Arc<Identity>,
+    ) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
+        let socket = runtime.block_on(async { Socket::bind(address) })?;
+        let address = socket.local_addr()?;
+        let (commands, queue) = mpsc::channel(COMMANDS);
+        let peer_config = PeerConfig { consent: config.consent, ..PeerConfig::default() };
+        let candidates: Vec<_> = announce.iter().map(|ip| SocketAddr::new(*ip, address.port())).collect();
+        let belfry = Arc::new(Belfry::default());
+        let core = Core::new(
+            core::Setup { peer_config, identity, clock: config.clock, candidates: candidates.clone() },
+            belfry.clone(),
+            commands.downgrade(),
+        );
+        let thread = std::thread::Builder::new()
+            .name(format!("rtc-{index}"))
+            .spawn(move || runtime.block_on(drive(core, socket, queue, belfry)))
+            .map_err(Error::Thread)?;
+        let load = Arc::default();
+        let thread = Mutex::new(Some(thread));
+        Ok(Self { address, candidates, commands, load, limit: config.sessions, thread })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn candidates(&self) -> &[SocketAddr] {
+        &self.candidates
+    }
+
+    pub(crate) fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    /// A place for one more session; `None` when full.
+    pub(crate) fn reserve(&self) -> Option<Slot> {
+        let slot = Slot(self.load.clone()); // Gives back on drop what is added next.
+        (self.load.fetch_add(1, Ordering::Relaxed) < self.limit).then_some(slot)
+    }
+
+    /// Queues a command; the error is that the thread has ended.
+    pub(crate) async fn send(&self, command: Command) -> Result<(), ()> {
+        self.commands.send(command).await.map_err(|_| ())
+    }
+
+    /// Says goodbye to all peers and waits for the thread, up to `limit`.
+    pub(crate) async fn stop(&self, limit: Duration) {
+        if self.send(Command::Stop).await.is_err() {
+            return;
+        }
+        let Some(thread) = self.thread.lock().take() else { return };
+        let joined = tokio::task::spawn_blocking(move || thread.join());
+        if tokio::time::timeout(limit, joined).await.is_err() {
+            tracing::warn!(address = %self.address, "a shard did not end in time");
+        }
+    }
+}
+
+async fn drive(mut core: Core, mut socket: Socket, mut commands: mpsc::Receiver<Command>, belfry: Arc<Belfry>) {
+    let mut received = Received::new();
+    let mut rung = Vec::new();
+    loop {
+        let deadline = core.poll_timeout();
+        tokio::select! {
+            command = commands.recv() => match command {
+                Some(Command::Stop) | None => break,
+                Some(command) => core.handle_command(Instant::now(), command, &mut socket),
+            },
+            readable = socket.readable() => {
+                if let Err(error) = readable {
+                    tracing::error!(%error, "a shard lost its socket");
+                    break;
+                }
+                receive(&mut core, &mut socket, &mut received);
+            }
+            () = belfry.rung() => {}
+            () = until(deadline) => core.handle_timeout(Instant::now(), &mut socket),
+        }
+        belfry.take(&mut rung);
+        for track in rung.drain(..) {
+            core.handle_frames(Instant::now(), track, &mut socket);
+        }
+        core.count(&socket);
+    }
+    core.close_all(Instant::now(), &mut socket);
+}
+
+fn receive(core: &mut Core, socket: &mut Socket, received: &mut Received) {
+    for _ in 0..RECEIVES_IN_A_ROW {
+        match socket.try_receive(received) {
+            Ok(true) => {
+                let now = Instant::now();
+                for (from, datagram) in received.datagrams() {
+                    core.handle_datagram(now, from, datagram, socket);
+                }
+            }
+            Ok(false) => return,
+            // ICMP answers to what we sent show up here; they say nothing about the socket.
+            Err(error) => tracing::debug!(%error, "receive failed"),
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,163 @@
+//! A publisher's side of a session: RTP in, frames to its publication, RTCP back.
+
+use std::time::Instant;
+
+use metrics::{Counter, counter};
+use onmic_media::publication::TakenOver;
+use onmic_media::{MediaKind, Publication};
+
+use super::outbox::Outbox;
+use super::viewer::{Scratch, send_rtcp};
+use crate::negotiate::Receiving;
+use crate::rtp::receive::{Incoming, IncomingConfig, IncomingCounters, StreamConfig};
+use crate::rtp::{ExtensionIds, Mid};
+use crate::transport::Peer;
+
+/// Reads one count off the counters of what came in.
+type Count = fn(&IncomingCounters) -> u64;
+
+/// See the module.
+pub(super) struct Publisher {
+    publication: Publication,
+    incoming: Incoming,
+    frames: [Counter; 2],
+    bytes: Counter,
+    drops: Vec<(Counter, Count)>,
+    passed_on: IncomingCounters,
+}
+
+impl Publisher {
+    pub(super) fn new(publication: Publication, receiving: Vec<Receiving>, now: Instant) -> Self {
+        let frames = |kind: MediaKind| counter!("onmic_frames_total", "direction" => "in", "protocol" => "whip", "kind" => kind.name());
+        Self {
+            publication,
+            incoming: Incoming::new(config(receiving), now),
+            frames: [frames(MediaKind::Video), frames(MediaKind::Audio)],
+            bytes: counter!("onmic_bytes_total", "direction" => "in", "protocol" => "whip"),
+            drops: drops(),
+            passed_on: IncomingCounters::default(),
+        }
+    }
+
+    /// What is published.
+    pub(super) fn name(&self) -> String {
+        self.publication.source().name().to_string()
+    }
+
+    /// Frames and losses so far.
+    pub(super) fn counters(&self) -> IncomingCounters {
+        self.incoming.counters()
+    }
+
+    /// Takes one RTP packet; the frames it completes are published.
+    pub(super) fn handle_rtp(&mut self, packet: &[u8], now: Instant) -> Result<(), TakenOver> {
+        self.incoming.handle_rtp(packet, now);
+        self.publish(now)
+    }
+
+    /// Takes one RTCP datagram.
+    pub(super) fn handle_rtcp(&mut self, datagram: &[u8], now: Instant) {
+        self.incoming.handle_rtcp(datagram, now);
+    }
+
+    /// Gives up what will not come any more, and passes the viewers' wish for a keyframe on.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), TakenOver> {
+        self.incoming.handle_timeout(now);
+        self.publish(now)
+    }
+
+    /// Sends the reports and requests that are due.
+    pub(super) fn send_feedback(
+        &mut self,
+        peer: &mut Peer,
+        now: Instant,
+        scratch: &mut Scratch,
+        out: &mut impl Outbox,
+    ) {
+        if self.publication.take_keyframe_wanted() {
+            self.incoming.request_keyframe();
+        }
+        scratch.rtcp.clear();
+        while self.incoming.poll_rtcp(now, &mut scratch.rtcp) {
+            send_rtcp(peer, scratch, out);
+            scratch.rtcp.clear();
+        }
+    }
+
+    /// When [`Publisher::handle_timeout`] or [`Publisher::send_feedback`] has something to do.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.incoming.poll_timeout()
+    }
+
+    /// Whether the publisher said goodbye.
+    pub(super) fn is_ended(&self) -> bool {
+        self.incoming.is_ended()
+    }
+
+    fn publish(&mut self, now: Instant) -> Result<(), TakenOver> {
+        while let Some(arrival) = self.incoming.poll_arrival() {
+            self.frames[arrival.parameters.kind() as usize].increment(1);
+            self.bytes.increment(arrival.payload.len() as u64);
+            self.publication.push(arrival, now)?;
+        }
+        self.count();
+        Ok(())
+    }
+
+    fn count(&mut self) {
+        let counters = self.incoming.counters();
+        if counters != self.passed_on {
+            for (counter, value) in &self.drops {
+                counter.increment(value(&counters) - value(&self.passed_on));
+            }
+            self.passed_on = counters;
+        }
+    }
+}
+
+fn drops() -> Vec<(Counter, Count)> {
+    let reasons: [(&'static str, Count); 12] = [
+        ("packet_lost", |counters| counters.lost),
+        ("packet_late_or_duplicate", |counters| counters.late_or_duplicate),
+        ("rtp_malformed", |counters| counters.malformed),
+        ("rtp_unknown_stream", |counters| counters.unknown_stream),
+        ("rtp_unknown_payload_type", |counters| counters.unknown_payload_type),
+        ("payload_malformed", |counters| counters.malformed_payload),
+        ("frame_too_large", |counters| counters.too_large),
+        ("frame_without_parameters", |counters| counters.no_parameters),
+        ("frame_incomplete", |counters| counters.dropped_incomplete),
+        ("frame_waiting_for_keyframe", |counters| counters.dropped_waiting),
+        ("nack_overflow", |counters| counters.nack_overflow),
+        ("frame_not_taken", |counters| counters.not_taken),
+    ];
+    reasons
+        .map(|(reason, value)| (counter!("onmic_drops_total", "protocol" => "whip", "reason" => reason), value))
+        .into()
+}
+
+fn config(receiving: Vec<Receiving>) -> IncomingConfig {
+    let extensions = receiving.iter().fold(ExtensionIds::default(), |ids, section| ExtensionIds {
+        // With BUNDLE an extension has one id in all sections (RFC 8843 9.2).
+        mid: ids.mid.max(section.extensions.mid),
+        transport_cc: ids.transport_cc.max(if section.transport_cc { section.extensions.transport_cc } else { 0 }),
+        playout_delay: 0,
+        abs_capture_time: ids.abs_capture_time.max(section.extensions.abs_capture_time),
+    });
+    let streams = receiving.into_iter().map(|section| StreamConfig {
+        kind: section.codec.kind(),
+        mid: Mid::new(&section.mid).unwrap_or_default(),
+        formats: vec![(section.payload_type, section.codec)],
+        repairs: section.rtx_payload_type.map(|rtx| (rtx, section.payload_type)).into_iter().collect(),
+        ssrc: section.ssrc,
+        repair_ssrc: section.rtx_ssrc,
+        nack: section.nack,
+        parameters: None,
+    });
+    IncomingConfig {
+        ssrc: rand::random_range(1..=u32::MAX),
+        cname: format!("{:016x}", rand::random::<u64>()),
+        extensions,
+        reduced_size: false,
+        streams: streams.collect(),
+    }
+}

@@ -1,0 +1,79 @@
+//! One session of a shard: a peer, and what it is there for.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::Slot;
+use super::publisher::Publisher;
+use super::viewer::Viewer;
+use crate::session::SessionId;
+use crate::transport::{Credentials, Peer};
+
+/// Addresses a session is known under: the peer's network changes now and then, or somebody plays.
+const ADDRESSES: usize = 8;
+
+/// See the module.
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) peer: Peer,
+    pub(super) role: Role,
+    /// The peer's credentials: a fragment with others asks for an ICE restart.
+    pub(super) remote: Credentials,
+    /// Changes with each ICE restart.
+    pub(super) etag: String,
+    pub(super) mid: String,
+    pub(super) addresses: Vec<SocketAddr>,
+    /// The user fragments it is registered under.
+    pub(super) ufrags: Vec<String>,
+    /// The deadline it is registered with.
+    pub(super) deadline: Option<Instant>,
+    pub(super) opened: Instant,
+    pub(super) connected: Option<Instant>,
+    pub(super) _slot: Slot,
+}
+
+/// What a session is there for.
+pub(super) enum Role {
+    Viewer(Viewer),
+    Publisher(Box<Publisher>),
+}
+
+impl Session {
+    /// Notes a new address of the peer; one that it is no longer known under, if there are too many.
+    pub(super) fn note_address(&mut self, address: SocketAddr) -> Option<SocketAddr> {
+        self.addresses.push(address);
+        (self.addresses.len() > ADDRESSES).then(|| self.addresses.remove(0))
+    }
+
+    /// The one line a session leaves in the log.
+    pub(super) fn log_end(&self, reason: &str, now: Instant) {
+        let seconds = self.connected.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64());
+        let connect_ms = self.connected.map(|at| at.saturating_duration_since(self.opened).as_millis());
+        let peer = self.peer.remote_addr();
+        match &self.role {
+            Role::Viewer(viewer) => {
+                let (mut packets, mut skipped, mut repaired) = (0, 0, 0);
+                for own in &viewer.tracks {
+                    let counters = own.sender.counters();
+                    packets += own.sender.sent().0;
+                    skipped += counters.skipped_frames;
+                    repaired += counters.repaired;
+                }
+                let rtt_ms = viewer.tracks.iter().find_map(|own| own.sender.round_trip()).map(|rtt| rtt.as_millis());
+                tracing::info!(
+                    kind = "whep", session = ?self.id, reason, ?peer, connect_ms, seconds, packets, skipped, repaired, rtt_ms,
+                    "session closed"
+                );
+            }
+            Role::Publisher(publisher) => {
+                let counters = publisher.counters();
+                tracing::info!(
+                    kind = "whip", session = ?self.id, source = publisher.name(), reason, ?peer, connect_ms, seconds,
+                    frames = counters.frames, lost = counters.lost, repaired = counters.repaired,
+                    keyframes_asked = counters.picture_losses,
+                    "session closed"
+                );
+            }
+        }
+    }
+}

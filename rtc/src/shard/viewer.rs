@@ -1,0 +1,194 @@
+//! A viewer's side of a session: its place on each track, and what it reports back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use onmic_media::{Feed, MediaKind, NodeClock, TrackId, ViewerKind, Viewing};
+
+use super::metric::Metrics;
+use super::outbox::Outbox;
+use super::track::SharedTrack;
+use crate::rtp::feedback::{self, Feedback};
+use crate::rtp::sender::RepairScratch;
+use crate::rtp::{HEADER_MAX, Outgoing, Packets, Repaired, Sender, Start, report};
+use crate::transport::{Peer, SealError};
+use crate::udp::Batch;
+
+/// Buffers that all viewers of a shard use in turn.
+pub(super) struct Scratch {
+    pub(super) batch: Batch,
+    pub(super) repair: RepairScratch,
+    pub(super) rtcp: Vec<u8>,
+    pub(super) sealed: Box<[u8; 2048]>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { batch: Batch::new(), repair: RepairScratch::default(), rtcp: Vec::new(), sealed: Box::new([0; 2048]) }
+    }
+}
+
+/// See the module.
+pub(super) struct Viewer {
+    pub(super) feed: Arc<Feed>,
+    pub(super) tracks: Vec<ViewerTrack>,
+    cname: String,
+    transport_sequence: u16,
+    _viewing: Viewing,
+}
+
+/// One track of a viewer.
+pub(super) struct ViewerTrack {
+    pub(super) id: TrackId,
+    pub(super) kind: MediaKind,
+    pub(super) sender: Sender,
+}
+
+impl Viewer {
+    pub(super) fn new(feed: Arc<Feed>, cname: String, tracks: Vec<ViewerTrack>) -> Self {
+        let viewing = feed.viewers().join(ViewerKind::Whep);
+        Self { feed, tracks, cname, transport_sequence: 0, _viewing: viewing }
+    }
+
+    /// Sends what is due on one track; how many frames.
+    pub(super) fn pump(
+        &mut self,
+        (peer, track): (&mut Peer, &SharedTrack),
+        id: TrackId,
+        now: Instant,
+        (scratch, metrics): (&mut Scratch, &Metrics),
+        out: &mut impl Outbox,
+    ) -> u64 {
+        let mut frames = 0;
+        let Some(own) = self.tracks.iter_mut().find(|own| own.id == id) else { return 0 };
+        while let Some(packets) = own.sender.poll_frame(&track.outgoing, now) {
+            frames += 1;
+            let batch = &mut scratch.batch;
+            if let Err(error) = send(peer, &mut own.sender, packets, &mut self.transport_sequence, batch, out) {
+                metrics.unsealed.increment(1);
+                tracing::debug!(%error, "a frame could not be sealed");
+            }
+        }
+        metrics.sent_frames(own.kind, frames);
+        frames
+    }
+
+    /// Begins to send on one track; whether a keyframe has to come first.
+    pub(super) fn start(&mut self, id: TrackId, outgoing: &Outgoing, now: Instant) -> bool {
+        let Some(own) = self.tracks.iter_mut().find(|own| own.id == id) else { return false };
+        matches!(own.sender.start(outgoing, now), Start::NextKeyframe)
+    }
+
+    /// Acts on what the peer reports.
+    pub(super) fn handle_rtcp(
+        &mut self,
+        rtcp: &[u8],
+        peer: &mut Peer,
+        (now, clock): (Instant, NodeClock),
+        tracks: &mut HashMap<TrackId, SharedTrack>,
+        (scratch, metrics): (&mut Scratch, &Metrics),
+        out: &mut impl Outbox,
+    ) {
+        let wall = clock.wall(now);
+        let outcome = feedback::read(rtcp, |statement| match statement {
+            Feedback::Reception(block) => {
+                self.tracks.iter_mut().for_each(|own| own.sender.handle_reception(&block, wall));
+            }
+            Feedback::Nack(nack) => {
+                let Some(own) = self.tracks.iter_mut().find(|own| own.sender.ssrc() == nack.ssrc) else { return };
+                let Some(track) = tracks.get(&own.id) else { return };
+                for lost in nack.lost() {
+                    let sequence = &mut self.transport_sequence;
+                    let repaired = own.sender.repair(lost, &track.outgoing, now, sequence, &mut scratch.repair);
+                    let Some(repaired) = repaired else { continue };
+                    let sealed = scratch.sealed.as_mut_slice();
+                    let length = match repaired {
+                        Repaired::New { header, payload } => peer.seal_rtp(header, payload, sealed),
+                        Repaired::Again { header, payload } => peer.seal_rtp_again(header, payload, sealed),
+                    };
+                    match (length, peer.remote_addr()) {
+                        (Ok(length), Some(to)) => out.send(to, &sealed[..length]),
+                        _ => metrics.unsealed.increment(1),
+                    }
+                }
+            }
+            Feedback::KeyframeWanted { ssrc } => {
+                let own = self.tracks.iter().find(|own| own.sender.ssrc() == ssrc);
+                if let Some(track) = own.and_then(|own| tracks.get_mut(&own.id)) {
+                    track.want_keyframe(now);
+                }
+            }
+            Feedback::Sender(_) | Feedback::Bitrate { .. } | Feedback::Transport { .. } | Feedback::Goodbye { .. } => {}
+        });
+        if outcome.is_err() {
+            metrics.rtcp_malformed.increment(1);
+        }
+    }
+
+    /// Sends the reports that are due.
+    pub(super) fn report(
+        &mut self,
+        peer: &mut Peer,
+        now: Instant,
+        clock: NodeClock,
+        scratch: &mut Scratch,
+        out: &mut impl Outbox,
+    ) {
+        scratch.rtcp.clear();
+        for own in &mut self.tracks {
+            own.sender.poll_report(now, clock.wall(now), &self.cname, &mut scratch.rtcp);
+        }
+        send_rtcp(peer, scratch, out);
+    }
+
+    /// Tells the peer that the streams end.
+    pub(super) fn goodbye(&self, peer: &mut Peer, scratch: &mut Scratch, out: &mut impl Outbox) {
+        scratch.rtcp.clear();
+        let ssrcs: Vec<_> = self.tracks.iter().map(|own| own.sender.ssrc()).collect();
+        if let Some(first) = ssrcs.first() {
+            report::receiver_report(&mut scratch.rtcp, *first, &[]); // A compound starts with a report.
+            report::goodbye(&mut scratch.rtcp, &ssrcs);
+            send_rtcp(peer, scratch, out);
+        }
+    }
+
+    /// When the next report is due.
+    pub(super) fn report_timeout(&self) -> Option<Instant> {
+        self.tracks.iter().filter_map(|own| own.sender.report_timeout()).min()
+    }
+}
+
+/// Seals what is in `scratch.rtcp` and sends it.
+pub(super) fn send_rtcp(peer: &mut Peer, scratch: &mut Scratch, out: &mut impl Outbox) {
+    if scratch.rtcp.is_empty() {
+        return;
+    }
+    let sealed = scratch.sealed.as_mut_slice();
+    if let (Ok(length), Some(to)) = (peer.seal_rtcp(&scratch.rtcp, sealed), peer.remote_addr()) {
+        out.send(to, &sealed[..length]);
+    }
+}
+
+/// One frame to one viewer: a header and a seal per packet, a send per run of equal lengths.
+fn send(
+    peer: &mut Peer,
+    sender: &mut Sender,
+    packets: &Packets,
+    transport_sequence: &mut u16,
+    batch: &mut Batch,
+    out: &mut impl Outbox,
+) -> Result<(), SealError> {
+    let Some(to) = peer.remote_addr() else { return Ok(()) };
+    let mut buffer = [0; HEADER_MAX];
+    for packet in packets.iter() {
+        let header = sender.header(&packet, transport_sequence, &mut buffer);
+        let length = peer.sealed_rtp_len(header.len() + packet.payload.len());
+        if !batch.takes(length) {
+            out.send_batch(to, batch);
+        }
+        batch.push(length, |room| peer.seal_rtp(header, packet.payload, room))?;
+    }
+    out.send_batch(to, batch);
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! The control API under `/api/v1`, described by its OpenAPI document.
+
+mod openapi;
+mod rooms;
+mod server;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+
+use onmic_media::Hub;
+
+use crate::auth::TokenGate;
+
+/// What the routes read.
+#[derive(Clone)]
+pub struct Api {
+    hub: Arc<Hub>,
+    gate: Arc<TokenGate>,
+    rtmp_port: u16,
+}
+
+impl Api {
+    /// An API over `hub`; pages are told to publish to `rtmp_port`.
+    pub fn new(hub: Arc<Hub>, gate: Arc<TokenGate>, rtmp_port: u16) -> Self {
+        Self { hub, gate, rtmp_port }
+    }
+
+    /// The routes.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/api/v1/rooms", get(rooms::list))
+            .route("/api/v1/rooms/{room}", get(rooms::one))
+            .route("/api/v1/server", get(server::show))
+            .route("/api/v1/openapi.json", get(openapi::document))
+            .with_state(self)
+    }
+}

@@ -1,0 +1,439 @@
+//! The configuration: one struct for file, flags and environment.
+//!
+//! `onmic.toml` at the root of the repository documents every option with its default; it is embedded, its comments
+//! are the help of the flags, and a test holds it equal to `Config::default()`. Sources are merged as a tree of TOML
+//! values before anything is interpreted: flags over environment over file over defaults.
+
+use std::env;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{Arg, ArgMatches, Command};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use toml::{Table, Value};
+
+/// The documented defaults.
+pub const DOCUMENT: &str = include_str!("../onmic.toml");
+
+/// Why there is no configuration. Display is a sentence for the person who starts the server.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration file {path}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("the configuration file {path} is not valid TOML")]
+    Parse { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("the configuration is not valid: {0}")]
+    Invalid(Box<toml::de::Error>),
+    #[error("{name} is not valid: {sentence}")]
+    Override { name: String, sentence: String },
+    #[error(
+        "host = \"{0}\" can be reached by others, but auth.secret is empty, so anybody could publish: set auth.secret, or leave host at \"auto\""
+    )]
+    OpenToOthers(IpAddr),
+    #[error("host = \"{0}\" is neither \"auto\" nor an IP address")]
+    Host(String),
+    #[error("http.tls_certificate and http.tls_key go together: set both or none")]
+    HalfCertificate,
+    #[error("rtmp.tls_port needs http.tls_certificate and http.tls_key")]
+    RtmpsWithoutCertificate,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub host: String,
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+    pub log: Log,
+    pub auth: Auth,
+    pub http: Http,
+    pub ingest: Ingest,
+    pub rtmp: Rtmp,
+    pub rtc: Rtc,
+    pub hls: Hls,
+    pub mixer: Mixer,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    pub filter: String,
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    pub secret: String,
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.secret.is_empty() { "Auth(none)" } else { "Auth(secret)" })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    pub port: u16,
+    pub tls_certificate: String,
+    pub tls_key: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ingest {
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+    pub sources: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rtmp {
+    pub port: u16,
+    pub tls_port: u16,
+    pub connections: usize,
+    #[serde(with = "humantime_serde")]
+    pub start_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    pub message: ByteSize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rtc {
+    pub port: u16,
+    pub shards: usize,
+    pub announce: Vec<IpAddr>,
+    pub ice_servers: Vec<String>,
+    pub sessions: usize,
+    #[serde(with = "humantime_serde")]
+    pub consent_timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hls {
+    #[serde(with = "humantime_serde")]
+    pub part: Duration,
+    #[serde(with = "humantime_serde")]
+    pub segment: Duration,
+    pub window: usize,
+    pub on_demand: bool,
+    pub cache: ByteSize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mixer {
+    #[serde(with = "humantime_serde")]
+    pub linger: Duration,
+    pub opus_bitrate: u32,
+    pub aac_bitrate: u32,
+    pub x264_preset: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: "auto".into(),
+            drain: Duration::from_secs(5),
+            log: Log::default(),
+            auth: Auth::default(),
+            http: Http::default(),
+            ingest: Ingest::default(),
+            rtmp: Rtmp::default(),
+            rtc: Rtc::default(),
+            hls: Hls::default(),
+            mixer: Mixer::default(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".into() }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { port: 8080, tls_certificate: String::new(), tls_key: String::new() }
+    }
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(10), sources: 10_000 }
+    }
+}
+
+impl Default for Rtmp {
+    fn default() -> Self {
+        Self {
+            port: 1935,
+            tls_port: 0,
+            connections: 1000,
+            start_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+            message: ByteSize::mib(8),
+        }
+    }
+}
+
+impl Default for Rtc {
+    fn default() -> Self {
+        Self {
+            port: 8189,
+            shards: 1,
+            announce: Vec::new(),
+            ice_servers: Vec::new(),
+            sessions: 2000,
+            consent_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Hls {
+    fn default() -> Self {
+        Self {
+            part: Duration::from_millis(333),
+            segment: Duration::from_secs(2),
+            window: 7,
+            on_demand: false,
+            cache: ByteSize::mib(512),
+        }
+    }
+}
+
+impl Default for Mixer {
+    fn default() -> Self {
+        Self {
+            linger: Duration::from_secs(5),
+            opus_bitrate: 128_000,
+            aac_bitrate: 128_000,
+            x264_preset: "superfast".into(),
+        }
+    }
+}
+
+impl Config {
+    /// The configuration that `matches` of [`command`], the environment and the named file make together.
+    pub fn load(matches: &ArgMatches) -> Result<Self, ConfigError> {
+        let mut tree = match matches.get_one::<PathBuf>("config") {
+            Some(path) => read(path)?,
+            None => Table::new(),
+        };
+        for option in options() {
+            // clap answers with the flag, or else with the environment variable.
+            if let Some(text) = matches.get_one::<String>(&option.flag) {
+                let value = option.parse(text).map_err(|sentence| ConfigError::Override {
+                    name: format!("--{} (or {})", option.flag, option.variable),
+                    sentence,
+                })?;
+                insert(&mut tree, &option.path, value);
+            }
+        }
+        let config = Self::deserialize(Value::Table(tree)).map_err(|error| ConfigError::Invalid(Box::new(error)))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The address all listeners bind.
+    pub fn address(&self) -> Result<IpAddr, ConfigError> {
+        let is_open = self.auth.secret.is_empty();
+        if self.host == "auto" {
+            return Ok(IpAddr::V4(if is_open { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }));
+        }
+        let address: IpAddr = self.host.parse().map_err(|_| ConfigError::Host(self.host.clone()))?;
+        if is_open && !address.is_loopback() {
+            return Err(ConfigError::OpenToOthers(address));
+        }
+        Ok(address)
+    }
+
+    /// Whether a certificate is configured.
+    pub fn has_certificate(&self) -> bool {
+        !self.http.tls_certificate.is_empty()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.address()?;
+        if self.http.tls_certificate.is_empty() != self.http.tls_key.is_empty() {
+            return Err(ConfigError::HalfCertificate);
+        }
+        if self.rtmp.tls_port != 0 && !self.has_certificate() {
+            return Err(ConfigError::RtmpsWithoutCertificate);
+        }
+        Ok(())
+    }
+}
+
+/// The command line: `--config`, and one flag for every option of the document.
+pub fn command() -> Command {
+    let mut command = Command::new("onmic")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A live streaming gateway: RTMP and WHIP in, WHEP and LL-HLS out.")
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .env("ONMIC_CONFIG")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("A TOML file; onmic.toml documents every option"),
+        )
+        .arg(
+            Arg::new("healthcheck")
+                .long("healthcheck")
+                .action(clap::ArgAction::SetTrue)
+                .help("Ask the server that runs with this configuration whether it is ready, and exit 0 if so"),
+        );
+    for option in options() {
+        let arg = Arg::new(option.flag.clone()).long(option.flag).value_name("VALUE").env(option.variable);
+        let arg = if option.path == ["auth", "secret"] { arg.hide_env_values(true) } else { arg };
+        command = command.arg(arg.help(option.help));
+    }
+    command
+}
+
+/// One leaf of the document.
+struct Opt {
+    path: Vec<String>,
+    flag: String,
+    variable: String,
+    help: String,
+    default: Value,
+}
+
+impl Opt {
+    fn new(path: Vec<String>, comment: &str, default: Value) -> Self {
+        let flag = path.join("-").replace('_', "-");
+        let variable = format!("ONMIC_{}", path.join("_").to_uppercase());
+        let lines = comment.lines().filter_map(|line| line.trim().strip_prefix('#')).map(str::trim);
+        let help = format!("{} [default: {default}]", lines.collect::<Vec<_>>().join(" "));
+        Self { path, flag, variable, help, default }
+    }
+
+    /// `text` as a value of the kind the default has. Lists are separated by commas.
+    fn parse(&self, text: &str) -> Result<Value, String> {
+        match &self.default {
+            Value::Integer(_) => text.parse().map(Value::Integer).map_err(|_| format!("{text:?} is not a number")),
+            Value::Boolean(_) => text.parse().map(Value::Boolean).map_err(|_| format!("{text:?} is not true or false")),
+            Value::Array(_) => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Ok(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
+            }
+            _ => Ok(Value::String(text.to_owned())),
+        }
+    }
+}
+
+fn options() -> Vec<Opt> {
+    let document: toml_edit::DocumentMut = DOCUMENT.parse().expect("the embedded document is valid, by test");
+    let defaults: Table = DOCUMENT.parse().expect("the embedded document is valid, by test");
+    let mut options = Vec::new();
+    for (name, value) in &defaults {
+        match value {
+            Value::Table(section) => {
+                let table = document[name].as_table().expect("the same document");
+                for (key, value) in section {
+                    options.push(Opt::new(vec![name.clone(), key.clone()], comment(table, key), value.clone()));
+                }
+            }
+            value => options.push(Opt::new(vec![name.clone()], comment(&document, name), value.clone())),
+        }
+    }
+    options
+}
+
+fn comment<'a>(table: &'a toml_edit::Table, key: &str) -> &'a str {
+    let prefix = table.key(key).and_then(|key| key.leaf_decor().prefix()).and_then(|prefix| prefix.as_str());
+    // The first option of the file carries the file's own header, which ends at an empty line.
+    prefix.and_then(|prefix| prefix.rsplit("\n\n").next()).unwrap_or_default()
+}
+
+fn read(path: &PathBuf) -> Result<Table, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+    text.parse().map_err(|source| ConfigError::Parse { path: path.clone(), source: Box::new(source) })
+}
+
+fn insert(tree: &mut Table, path: &[String], value: Value) {
+    match path {
+        [key] => {
+            tree.insert(key.clone(), value);
+        }
+        [section, rest @ ..] => {
+            let section = tree.entry(section.clone()).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(section) = section {
+                insert(section, rest, value);
+            }
+        }
+        [] => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(arguments: &[&str]) -> Result<Config, ConfigError> {
+        let arguments = ["onmic"].iter().chain(arguments);
+        Config::load(&command().try_get_matches_from(arguments).unwrap())
+    }
+
+    #[test]
+    fn the_document_states_the_defaults_and_nothing_else() {
+        let documented: Table = DOCUMENT.parse().unwrap();
+        assert_eq!(documented.clone().try_into::<Config>().unwrap(), Config::default());
+        let keys = |table: &Table| {
+            let mut keys: Vec<String> = table
+                .iter()
+                .flat_map(|(name, value)| match value {
+                    Value::Table(section) => section.keys().map(|key| format!("{name}.{key}")).collect(),
+                    _ => vec![name.clone()],
+                })
+                .collect();
+            keys.sort();
+            keys
+        };
+        assert_eq!(keys(&documented), keys(&Table::try_from(Config::default()).unwrap()));
+    }
+
+    #[test]
+    fn every_option_says_what_it_is() {
+        for option in options() {
+            assert!(option.path.last().unwrap() == "tls_key" || !option.help.starts_with(" ["), "{}", option.flag);
+        }
+    }
+
+    #[test]
+    fn flags_reach_their_option() {
+        let config = load(&["--http-port", "9000", "--hls-part", "200ms", "--rtmp-message", "1 MiB"]).unwrap();
+        assert_eq!(config.http.port, 9000);
+        assert_eq!(config.hls.part, Duration::from_millis(200));
+        assert_eq!(config.rtmp.message, ByteSize::mib(1));
+        assert!(load(&["--hls-on-demand", "yes"]).unwrap_err().to_string().contains("true or false"));
+    }
+
+    #[test]
+    fn unknown_keys_and_bare_numbers_are_refused() {
+        for text in ["colour = 1", "[hls]\npart = 333", "[rtmp]\nmesage = \"1 MiB\""] {
+            assert!(text.parse::<Table>().unwrap().try_into::<Config>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn without_a_secret_only_loopback_is_served() {
+        assert_eq!(load(&[]).unwrap().address().unwrap().to_string(), "127.0.0.1");
+        assert!(matches!(load(&["--host", "0.0.0.0"]), Err(ConfigError::OpenToOthers(_))));
+        let config = load(&["--auth-secret", "s"]).unwrap();
+        assert_eq!(config.address().unwrap().to_string(), "0.0.0.0");
+        assert!(!format!("{config:?}").contains("\"s\""));
+    }
+}

@@ -1,0 +1,76 @@
+//! The HTTP listener: HTTP/1.1 and HTTP/2, plain or TLS.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum_server::tls_rustls::RustlsConfig;
+use axum_server::Handle;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::ServerConfig;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Http;
+
+/// Viewers of LL-HLS come in crowds: so many may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// A listener on `address`, which may be in use by nobody else.
+pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let open = || {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(true)?; // A restart need not wait for the last connections to be forgotten.
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok::<_, std::io::Error>(socket.into())
+    };
+    open().with_context(|| format!("cannot listen on {address}"))
+}
+
+/// The TLS configuration of the certificate in `http`, if there is one.
+pub fn tls(http: &Http) -> anyhow::Result<Option<Arc<ServerConfig>>> {
+    if http.tls_certificate.is_empty() {
+        return Ok(None);
+    }
+    let chain = CertificateDer::pem_file_iter(&http.tls_certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("cannot read the certificate {}", http.tls_certificate))?;
+    let key = PrivateKeyDer::from_pem_file(&http.tls_key)
+        .with_context(|| format!("cannot read the key {}", http.tls_key))?;
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .context("the certificate and the key do not fit")?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Some(Arc::new(config)))
+}
+
+/// Serves `router` until `stop`; connections then have `drain` to finish.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    drain: Duration,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let handle = Handle::new();
+    let ending = handle.clone();
+    let watch = tokio::spawn(async move {
+        stop.cancelled().await;
+        ending.graceful_shutdown(Some(drain));
+    });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let served = match tls {
+        Some(tls) => {
+            let tls = RustlsConfig::from_config(tls);
+            axum_server::from_tcp_rustls(listener, tls)?.handle(handle).serve(service).await
+        }
+        None => axum_server::from_tcp(listener)?.handle(handle).serve(service).await,
+    };
+    watch.abort();
+    served.context("the HTTP server failed")
+}

@@ -1,0 +1,170 @@
+//! One node: everything that runs in a process, started in order and ended in order.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Context;
+use axum::Router;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use onmic_edge::flv::Flv;
+use onmic_edge::hls::Hls;
+use onmic_edge::whep::Whep;
+use onmic_ingest::rtmp;
+use onmic_ingest::whip::Whip;
+use onmic_media::hub::HubLimits;
+use onmic_media::{Gate, Hub, NodeClock};
+use onmic_mixer::Transcoder;
+use onmic_rtc::Rtc;
+
+use crate::api::Api;
+use crate::auth::TokenGate;
+use crate::config::Config;
+use crate::{health, listen, pages, telemetry};
+
+/// How often sources whose publisher is gone are looked for; the grace period is counted in seconds.
+const EXPIRE_EVERY: Duration = Duration::from_millis(500);
+
+/// Runs until `stop` is cancelled, then drains.
+pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationToken) -> anyhow::Result<()> {
+    let address = config.address()?;
+    let tls = listen::tls(&config.http)?;
+    let gate = Arc::new(TokenGate::new(&config.auth.secret));
+    let transcoder = Transcoder::new(transcoder_config(&config)).context("the codecs needed are not there")?;
+    let limits = HubLimits { grace: config.ingest.grace, sources: config.ingest.sources };
+    let clock = NodeClock::new(Instant::now(), SystemTime::now());
+    let hub = Hub::new(clock, limits, Some(transcoder.clone()));
+    let rtc = Rtc::start(rtc_config(&config, address))?;
+    let hls = Hls::new(hub.clone(), gate.clone(), hls_config(&config));
+
+    let router = router(&config, &hub, &gate, &rtc, &hls, metrics);
+    let http = listen::bind(SocketAddr::new(address, config.http.port))?;
+    let rtmp = listen::bind(SocketAddr::new(address, config.rtmp.port))?;
+    let rtmps = match config.rtmp.tls_port {
+        0 => None,
+        port => Some(listen::bind(SocketAddr::new(address, port))?),
+    };
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(listen::serve(http, tls.clone(), router, config.drain, stop.clone()));
+    tasks.spawn(expire(hub.clone(), stop.clone()));
+    let packaging = hls.clone();
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        packaging.run(stopped).await;
+        Ok(())
+    });
+    for (listener, tls) in [(Some(rtmp), None), (rtmps, tls)] {
+        let Some(listener) = listener else { continue };
+        let listener = into_tokio(listener)?;
+        let (config, hub, gate, stop) = (rtmp_config(&config), hub.clone(), gate.clone(), stop.clone());
+        tasks.spawn(async move {
+            rtmp::serve(listener, tls, config, hub, gate, stop).await;
+            Ok(())
+        });
+    }
+    tracing::info!(%address, http = config.http.port, rtmp = config.rtmp.port, rtc = config.rtc.port, "ready");
+
+    let outcome = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        Some(ended) = tasks.join_next() => ended.context("a part of the server panicked").flatten(),
+    };
+    tracing::info!("stopping");
+    stop.cancel();
+    hub.end_all();
+    rtc.shutdown(config.drain).await;
+    let drained = tokio::time::timeout(config.drain, async { while tasks.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!("sessions were cut off: they did not end within {:?}", config.drain);
+        tasks.shutdown().await;
+    }
+    tokio::task::spawn_blocking(move || transcoder.shutdown()).await.context("the transcoder panicked")?;
+    outcome
+}
+
+fn router(
+    config: &Config,
+    hub: &Arc<Hub>,
+    gate: &Arc<TokenGate>,
+    rtc: &Rtc,
+    hls: &Hls,
+    metrics: PrometheusHandle,
+) -> Router {
+    let ice_servers: Arc<[String]> = config.rtc.ice_servers.clone().into();
+    let shared: Arc<dyn Gate> = gate.clone();
+    let whip = Whip { hub: hub.clone(), gate: shared.clone(), rtc: rtc.clone(), ice_servers: ice_servers.clone() };
+    let whep = Whep { hub: hub.clone(), gate: shared.clone(), rtc: rtc.clone(), ice_servers };
+    let observed = hub.clone();
+    let media = Router::new()
+        .merge(whip.router())
+        .merge(whep.router())
+        .merge(onmic_http::session::router(rtc.clone()))
+        .merge(hls.router())
+        .merge(Flv::new(hub.clone(), shared).router())
+        .merge(Api::new(hub.clone(), gate.clone(), config.rtmp.port).router())
+        .layer(onmic_http::cors::layer());
+    Router::new()
+        .merge(media)
+        .merge(health::router())
+        .route("/metrics", get(move || async move { telemetry::render(&metrics, &observed) }))
+        .route("/", get(pages::index))
+        .route("/watch/{room}", get(pages::watch))
+        .fallback(get(pages::asset))
+}
+
+async fn expire(hub: Arc<Hub>, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(EXPIRE_EVERY);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        hub.expire(Instant::now());
+    }
+    Ok(())
+}
+
+fn into_tokio(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
+    tokio::net::TcpListener::from_std(listener).context("a listener cannot be watched")
+}
+
+fn transcoder_config(config: &Config) -> onmic_mixer::Config {
+    onmic_mixer::Config {
+        linger: config.mixer.linger,
+        opus_bitrate: config.mixer.opus_bitrate,
+        aac_bitrate: config.mixer.aac_bitrate,
+        x264_preset: config.mixer.x264_preset.clone(),
+        ..Default::default()
+    }
+}
+
+fn rtc_config(config: &Config, address: IpAddr) -> onmic_rtc::Config {
+    onmic_rtc::Config {
+        address,
+        port: config.rtc.port,
+        shards: config.rtc.shards,
+        announce: config.rtc.announce.clone(),
+        sessions: config.rtc.sessions,
+        consent: config.rtc.consent_timeout,
+    }
+}
+
+fn hls_config(config: &Config) -> onmic_edge::hls::Config {
+    onmic_edge::hls::Config {
+        part: config.hls.part,
+        segment: config.hls.segment,
+        window: config.hls.window,
+        on_demand: config.hls.on_demand,
+        cache_bytes: config.hls.cache.as_u64(),
+    }
+}
+
+fn rtmp_config(config: &Config) -> rtmp::RtmpLimits {
+    rtmp::RtmpLimits {
+        connections: config.rtmp.connections,
+        start_timeout: config.rtmp.start_timeout,
+        idle_timeout: config.rtmp.idle_timeout,
+        message_bytes: usize::try_from(config.rtmp.message.as_u64()).unwrap_or(usize::MAX),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,57 @@
+//! Logs by `tracing`, metrics by `metrics` and Prometheus.
+
+use std::time::Instant;
+
+use anyhow::Context;
+use axum::http::header;
+use axum::response::IntoResponse;
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use onmic_media::{Hub, ViewerKind};
+
+/// Buckets of stage latencies, in seconds: from one shard wake-up to a slow client.
+const LATENCY_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0];
+
+/// Starts logging to standard error. Fails when the filter cannot be read.
+pub fn start_logs(filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter).context("log.filter is not a filter")?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
+/// Starts counting. The handle renders what was counted.
+pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &LATENCY_BUCKETS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .context("metrics cannot be started")?;
+    describe_counter!("onmic_frames_total", "Frames by direction, protocol and kind");
+    describe_counter!("onmic_bytes_total", Unit::Bytes, "Media bytes by direction and protocol");
+    describe_counter!("onmic_drops_total", "What was thrown away, by reason");
+    describe_histogram!("onmic_stage_seconds", Unit::Seconds, "Time a frame took, by stage");
+    describe_gauge!("onmic_viewers", "Viewers by kind; those of LL-HLS are estimated");
+    describe_gauge!("onmic_sources", "Sources by protocol");
+    Ok(handle)
+}
+
+/// `GET /metrics`: the gauges that are read off the hub, then everything that was counted.
+pub fn render(handle: &PrometheusHandle, hub: &Hub) -> impl IntoResponse + use<> {
+    let sources = hub.sources();
+    for kind in ViewerKind::ALL {
+        let viewers: usize = sources.iter().map(|source| source.feed().viewers().count(kind)).sum();
+        gauge!("onmic_viewers", "kind" => kind.name()).set(viewers as f64);
+    }
+    for protocol in [onmic_media::Protocol::Rtmp, onmic_media::Protocol::Whip] {
+        let count = sources.iter().filter(|source| source.protocol() == protocol).count();
+        gauge!("onmic_sources", "protocol" => protocol.name()).set(count as f64);
+    }
+    handle.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
+}
+
+/// Seconds from `since` to `now`, for histograms.
+pub fn seconds(since: Instant, now: Instant) -> f64 {
+    now.saturating_duration_since(since).as_secs_f64()
+}
