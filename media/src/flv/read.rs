@@ -267,13 +267,7 @@ impl Reader {
             }
             _ => payload,
         };
-        let keyframe = match codec {
-            Codec::H264 => h264::access_unit_is_keyframe(&payload),
-            Codec::H265 => h265::access_unit_is_keyframe(&payload),
-            Codec::Av1 => av1::access_unit_is_keyframe(&payload),
-            Codec::Vp9 => vp9::is_keyframe(&payload),
-            _ => vp8::is_keyframe(&payload),
-        };
+        let keyframe = codec.is_keyframe(&payload);
         Ok(VideoTag::Frame { keyframe, composition_ms, payload })
     }
 }
