@@ -267,6 +267,10 @@ impl Reader {
             }
             _ => payload,
         };
+        // A temporal unit can be nothing but its delimiter.
+        if payload.is_empty() {
+            return Ok(VideoTag::Ignored(Ignored::Empty));
+        }
         let keyframe = codec.is_keyframe(&payload);
         Ok(VideoTag::Frame { keyframe, composition_ms, payload })
     }
