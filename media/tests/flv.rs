@@ -169,7 +169,8 @@ fn track_zero_is_unwrapped_and_others_are_counted() {
 #[test]
 fn what_is_no_frame_is_ignored_with_its_reason() {
     let mut reader = Reader::new();
-    let cases: [(&'static [u8], Ignored); 7] = [
+    let cases: [(&'static [u8], Ignored); 8] = [
+        (b"\x97\x02\x01\x02\x03\x03av01\x12\x00", Ignored::Empty), // a temporal delimiter alone
         (b"", Ignored::Empty),
         (b"\x17\x01\x00\x00\x00", Ignored::Empty),
         (b"\x57\x00", Ignored::Command),

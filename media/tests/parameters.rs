@@ -4,7 +4,7 @@
 mod fixture;
 
 use bytes::Bytes;
-use onmic_media::codec::{Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
+use onmic_media::codec::{Codec, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
 
 const NTSC: f64 = 30_000.0 / 1_001.0;
 
@@ -234,4 +234,24 @@ fn opus_headers_and_packets_are_read() {
             assert_eq!(opus::packet_duration(packet), Some(duration), "{name}");
         }
     }
+}
+
+#[test]
+fn every_video_codec_brings_its_parameters_in_band() {
+    let cases = [
+        (Codec::H264, fixture::h264("h264_high_1080p.h264").0, (1920, 1080)),
+        (Codec::H265, fixture::h265("h265_main.hevc").0, (64, 64)),
+        (Codec::Av1, fixture::read("av1_main.obu").into(), (98, 66)),
+        (Codec::Vp8, fixture::ivf("vp8.ivf").remove(0), (98, 66)),
+        (Codec::Vp9, fixture::ivf("vp9_profile0.ivf").remove(0), (98, 66)),
+    ];
+    for (codec, payload, resolution) in cases {
+        assert!(codec.is_keyframe(&payload), "{codec}");
+        let (rest, found) = codec.take_parameters(payload);
+        let found = found.unwrap();
+        assert_eq!((found.codec(), found.resolution()), (codec, Some(resolution)));
+        assert!(codec.is_keyframe(&rest), "{codec}");
+    }
+    let packet = Bytes::from_static(&[0xfc]);
+    assert_eq!(Codec::Opus.take_parameters(packet.clone()), (packet, None));
 }

@@ -97,6 +97,16 @@ impl<'a> BitReader<'a> {
     }
 }
 
+/// `ue(v)` at the top of a word: its value, and its length in bits.
+pub(crate) fn ue_at_top(word: u64) -> Option<(u32, u32)> {
+    let zeros = word.leading_zeros();
+    if zeros > 31 {
+        return None;
+    }
+    let length = 2 * zeros + 1;
+    Some((((word >> (64 - length)) - 1) as u32, length))
+}
+
 /// Writes most significant bit first.
 #[derive(Debug, Default)]
 pub(crate) struct BitWriter {
@@ -170,6 +180,11 @@ pub(crate) fn unescape(nal: &[u8]) -> Vec<u8> {
 
 /// The same for the first `N` bytes alone, on the stack; gives the buffer and how much of it is filled.
 pub(crate) fn unescape_start<const N: usize>(nal: &[u8]) -> ([u8; N], usize) {
+    if let Some(start) = nal.first_chunk::<N>()
+        && !start.contains(&0)
+    {
+        return (*start, N); // Nearly always: emulation needs two zeros.
+    }
     let mut start = [0; N];
     let (mut filled, mut zeros) = (0, 0);
     for &byte in nal {
@@ -220,6 +235,12 @@ mod tests {
         let mut reader = BitReader::new("test", &data);
         for value in values {
             assert_eq!(reader.ue(), Ok(value));
+            let mut single = BitWriter::new();
+            single.ue(value);
+            let mut top = single.finish();
+            top.resize(8, 0xff);
+            let word = u64::from_be_bytes(top.try_into().unwrap());
+            assert_eq!(ue_at_top(word), Some((value, 2 * (value as u64 + 1).ilog2() + 1)));
             assert_eq!(reader.bits(32), Ok(value));
             assert_eq!(reader.bits(3), Ok(5));
         }

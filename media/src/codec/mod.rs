@@ -1,8 +1,8 @@
 //! Codecs: what each stream must tell a decoder first, and the few header fields the rest of the program asks for.
 //!
 //! Nothing here decodes pictures or sound, and nothing here knows a transport. Every parser takes bytes from outside:
-//! none panics, and none allocates more than a small multiple of its input. Caps: 32 SPS, 32 VPS, 255 PPS, each at most
-//! 65 535 bytes (the length fields of `avcC` and `hvcC`), pictures up to 16384 × 16384.
+//! none panics, and none allocates more than a small multiple of its input. Caps: 31 SPS (H.265: 32, and 32 VPS), 255 PPS,
+//! each at most 65 535 bytes (the length fields of `avcC` and `hvcC`), pictures up to 16384 × 16384.
 //!
 //! The canonical payload of a frame: H.264 and H.265 four-byte length-prefixed NAL units, AV1 open bitstream units with
 //! sizes and without temporal delimiters, VP8 and VP9 and Opus the bare frame, AAC the raw data block without ADTS.
@@ -18,6 +18,7 @@ pub mod vp8;
 pub mod vp9;
 
 use crate::time::ClockRate;
+use bytes::Bytes;
 
 /// The largest picture side that is believed.
 pub const LARGEST_SIDE: u32 = 16_384;
@@ -73,6 +74,48 @@ impl Codec {
         match self {
             Self::H264 | Self::H265 | Self::Vp8 | Self::Vp9 | Self::Av1 => MediaKind::Video,
             Self::Aac | Self::Opus => MediaKind::Audio,
+        }
+    }
+
+    /// Whether decoding can start at this payload, as the bitstream says; true for sound. Allocates nothing.
+    pub fn is_keyframe(self, payload: &[u8]) -> bool {
+        match self {
+            Self::H264 => h264::access_unit_is_keyframe(payload),
+            Self::H265 => h265::access_unit_is_keyframe(payload),
+            Self::Av1 => av1::access_unit_is_keyframe(payload),
+            Self::Vp8 => vp8::is_keyframe(payload),
+            Self::Vp9 => vp9::is_keyframe(payload),
+            Self::Aac | Self::Opus => true,
+        }
+    }
+
+    /// Parameters that a payload brings along, and the payload in canonical form without them: what transports need
+    /// that have no configuration of their own (RTP). Copies nothing where they stand in front. A sequence header of AV1
+    /// and the headers of VP8 and VP9 keyframes are read and stay, being part of the frame.
+    pub fn take_parameters(self, payload: Bytes) -> (Bytes, Option<Parameters>) {
+        match self {
+            Self::H264 => {
+                let (payload, found) = h264::strip_parameter_sets(payload);
+                (payload, found.map(Parameters::H264))
+            }
+            Self::H265 => {
+                let (payload, found) = h265::strip_parameter_sets(payload);
+                (payload, found.map(Parameters::H265))
+            }
+            Self::Av1 => {
+                let payload = av1::strip_temporal_delimiters(payload);
+                let found = av1::Parameters::from_access_unit(&payload);
+                (payload, found.map(Parameters::Av1))
+            }
+            Self::Vp8 => {
+                let found = vp8::Parameters::from_keyframe(&payload).ok();
+                (payload, found.map(Parameters::Vp8))
+            }
+            Self::Vp9 => {
+                let found = vp9::Parameters::from_keyframe(&payload).ok();
+                (payload, found.map(Parameters::Vp9))
+            }
+            Self::Aac | Self::Opus => (payload, None),
         }
     }
 }

@@ -267,13 +267,11 @@ impl Reader {
             }
             _ => payload,
         };
-        let keyframe = match codec {
-            Codec::H264 => h264::access_unit_is_keyframe(&payload),
-            Codec::H265 => h265::access_unit_is_keyframe(&payload),
-            Codec::Av1 => av1::access_unit_is_keyframe(&payload),
-            Codec::Vp9 => vp9::is_keyframe(&payload),
-            _ => vp8::is_keyframe(&payload),
-        };
+        // A temporal unit can be nothing but its delimiter.
+        if payload.is_empty() {
+            return Ok(VideoTag::Ignored(Ignored::Empty));
+        }
+        let keyframe = codec.is_keyframe(&payload);
         Ok(VideoTag::Frame { keyframe, composition_ms, payload })
     }
 }

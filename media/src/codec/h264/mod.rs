@@ -9,7 +9,7 @@ pub use super::nal::{NalRanges, from_annex_b, nal_ranges, nal_units, to_annex_b}
 pub use sps::Sps;
 pub(crate) use sps::video_signal_type;
 
-use super::bits::{BitReader, unescape_start};
+use super::bits::{BitReader, ue_at_top, unescape_start};
 use super::{Colour, Malformed, nal};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -21,7 +21,7 @@ const NAL_PPS: u8 = 8;
 const NAL_DELIMITER: u8 = 9;
 const NAL_SPS_EXTENSION: u8 = 13;
 
-/// `numOfSequenceParameterSets` has five bits and one count is kept free.
+/// What the five bits of `numOfSequenceParameterSets` and the eight of `numOfPictureParameterSets` can say.
 const MOST_SPS: usize = 31;
 const MOST_PPS: usize = 255;
 
@@ -53,9 +53,13 @@ pub fn slice_type(nal: &[u8]) -> Option<SliceType> {
     }
     // first_mb_in_slice is below 2²¹ and slice_type below 10: 41 + 7 bits at most.
     let (start, filled) = unescape_start::<8>(&nal[1..]);
-    let mut reader = BitReader::new("H.264 slice header", &start[..filled]);
-    reader.ue().ok()?; // first_mb_in_slice
-    match reader.ue().ok()? {
+    let word = u64::from_be_bytes(start);
+    let (_, first_bits) = ue_at_top(word)?; // first_mb_in_slice
+    let (slice_type, type_bits) = ue_at_top(word << first_bits)?;
+    if (first_bits + type_bits) as usize > filled * 8 {
+        return None;
+    }
+    match slice_type {
         0 | 5 => Some(SliceType::P),
         1 | 6 => Some(SliceType::B),
         2 | 7 => Some(SliceType::I),
