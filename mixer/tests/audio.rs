@@ -24,10 +24,6 @@ fn feed() -> Arc<Feed> {
     Feed::new(Some(Transcoder::new(Config::default())))
 }
 
-fn decoded(frames: &[Arc<Frame>]) -> Vec<f32> {
-    decoded_with(frames, 100)
-}
-
 /// The first channel at 48 kHz, by time: index 0 is where the timeline is 0. Timestamps that are off by less than `rounding`
 /// samples are taken for exact: FLV rounds to milliseconds, which is to be no part of what is compared.
 fn decoded(frames: &[Arc<Frame>], rounding: f64) -> Vec<f32> {
