@@ -58,10 +58,10 @@ impl AudioLine {
     }
 
     /// Takes in one frame and appends what it completes to `out`. What cannot be decoded is counted and left out: the hole
-    /// is filled like any other.
+    /// is filled like any other. An error is the encoder's and final.
     pub(crate) fn take(&mut self, frame: &Frame, out: &mut Vec<Frame>) -> Result<(), Error> {
         if !Arc::ptr_eq(&self.parameters, &frame.parameters) {
-            self.change(&frame.parameters)?;
+            self.change(&frame.parameters);
         }
         let mut pts = frame.pts.rescale(self.clock_rate, ClockRate::OPUS).0;
         if let Err(error) = self.decoder.send(&frame.payload) {
@@ -78,18 +78,27 @@ impl AudioLine {
                 }
             };
             let length = samples.samples() as i64 * i64::from(SAMPLE_RATE) / i64::from(samples.rate().max(1));
-            self.place(&samples, pts)?;
+            match self.place(&samples, pts) {
+                // Samples of a kind that cannot be converted are the publisher's doing, and may be gone with the next frame.
+                Err(error @ Error::Resample(_)) => {
+                    self.resampler = None;
+                    broken(&error);
+                }
+                placed => placed?,
+            }
             pts += length;
         }
         self.encode_blocks(frame, out)
     }
 
-    fn change(&mut self, parameters: &Arc<Parameters>) -> Result<(), Error> {
+    fn change(&mut self, parameters: &Arc<Parameters>) {
         if *self.parameters != **parameters {
-            self.decoder = AudioDecoder::open(parameters)?;
+            match AudioDecoder::open(parameters) {
+                Ok(decoder) => self.decoder = decoder,
+                Err(error) => broken(&error),
+            }
         }
         self.parameters = parameters.clone();
-        Ok(())
     }
 
     /// Where the next sample that is taken in would come out.

@@ -7,10 +7,11 @@ use ffmpeg_next::codec::decoder::Opened;
 use ffmpeg_next::codec::discard::Discard;
 use ffmpeg_next::codec::{Context, Id};
 use ffmpeg_next::{Error as Cause, Packet, decoder, error, frame};
-use onmic_media::{Codec, Parameters};
+use onmic_media::{Codec, MediaKind, Parameters};
 
 use crate::error::Error;
 use crate::ffi;
+use crate::picture;
 
 pub(crate) fn id(codec: Codec) -> Id {
     match codec {
@@ -53,7 +54,11 @@ fn open(parameters: &Parameters) -> Result<Opened, Error> {
     if !extradata.is_empty() {
         ffi::set_extradata(&mut context, &extradata).map_err(failed)?;
     }
+    let most_pixels = picture::MOST_PIXELS.to_string();
     let mut options = vec![("threads", "1")];
+    if codec.kind() == MediaKind::Video {
+        options.push(("max_pixels", &most_pixels)); // Refused before anything is allocated for it.
+    }
     match codec {
         Codec::Av1 => options.push(("flags", "+low_delay")),
         Codec::Opus => options.push(("request_sample_fmt", "flt")),

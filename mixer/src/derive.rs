@@ -139,6 +139,7 @@ impl Transcoder {
             output: output.clone(),
             lease,
             linger: self.config.linger,
+            backlog_max: self.config.backlog_max + self.config.audio_history,
             stop: self.stop.clone(),
             ends: Ends(output.clone()),
             _running: Running::new(recipe),
@@ -215,6 +216,7 @@ struct Worker {
     output: Arc<Track>,
     lease: Lease,
     linger: Duration,
+    backlog_max: Duration,
     stop: Arc<AtomicBool>,
     ends: Ends,
     _running: Running,
@@ -267,7 +269,14 @@ impl Worker {
         let time = self.input.newest().map_or(Duration::ZERO, |newest| lag(frame, &newest));
         let lag = Lag { frames: reader.backlog(), time };
         match &mut self.line {
-            Line::Audio(line) => line.take(frame, out),
+            Line::Audio(line) => {
+                line.take(frame, out)?;
+                if lag.time > self.backlog_max {
+                    *reader = self.input.reader(Join::Group);
+                    metric::dropped("transcode_overload", lag.frames.saturating_sub(reader.backlog()));
+                }
+                Ok(())
+            }
             Line::Video(line) => {
                 if self.output.take_keyframe_wanted() {
                     line.want_keyframe();

@@ -12,9 +12,7 @@ pub enum Error {
     #[error("this FFmpeg has no decoder for {0}")]
     NoDecoder(Codec),
     /// This FFmpeg was built without it.
-    #[error(
-        "this FFmpeg has no encoder named {0}: install a build that has it (Debian: libavcodec-extra or libavcodec59)"
-    )]
+    #[error("this FFmpeg has no encoder named {0}: install a build that has it, as Debian's has")]
     NoEncoder(&'static str),
     /// A name or a value that this FFmpeg does not know. FFmpeg alone would ignore it in silence.
     #[error("the codec option {name}={value} was not taken")]

@@ -20,9 +20,11 @@ pub mod library;
 mod metric;
 pub mod picture;
 mod rate;
-pub mod timeline;
+mod timeline;
 pub mod video;
 
 pub use derive::{Config, Transcoder};
+pub use encode::VideoSettings;
 pub use error::Error;
 pub use library::{check, versions};
+pub use video::VideoPolicy;

@@ -13,6 +13,9 @@ use crate::ffi::{self, Scaler};
 /// Below this, encoders and browsers have limits of their own.
 const SMALLEST_SIDE: u32 = 16;
 
+/// Above this one picture takes longer to encode than it lasts, and memory by the hundred megabytes.
+pub(crate) const MOST_PIXELS: u32 = 4096 * 2304;
+
 /// Size, shape and colours of pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Picture {
@@ -48,7 +51,7 @@ impl Picture {
     }
 
     fn even(width: u32, height: u32, aspect: (i32, i32), colour: Colour) -> Result<Self, Error> {
-        if width < SMALLEST_SIDE || height < SMALLEST_SIDE {
+        if width < SMALLEST_SIDE || height < SMALLEST_SIDE || width.saturating_mul(height) > MOST_PIXELS {
             return Err(Error::PictureSize { width, height });
         }
         Ok(Self { width: width & !1, height: height & !1, aspect, colour })
@@ -99,11 +102,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn odd_sides_lose_one_and_tiny_pictures_are_refused() {
+    fn odd_sides_lose_one_and_tiny_or_giant_pictures_are_refused() {
         let frame = frame::Video::new(Pixel::YUV420P, 321, 241);
         let picture = Picture::of(&frame).unwrap();
         assert_eq!((picture.width, picture.height), (320, 240));
         assert!(Picture::of(&frame::Video::new(Pixel::YUV420P, 321, 15)).is_err());
+        assert!(Picture::of(&frame::Video::new(Pixel::YUV420P, 8192, 4320)).is_err());
     }
 
     #[test]

@@ -16,11 +16,11 @@ const WORTH_CORRECTING: f64 = 96.0;
 const MEAN_FRAMES: f64 = 25.0;
 
 /// A correction is spread over a second: 2 ms of it change the pitch by a thirtieth of a semitone.
-pub const CORRECTION_DISTANCE: i64 = 48_000;
+pub(crate) const CORRECTION_DISTANCE: i64 = 48_000;
 
 /// What to do with samples before they are taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// They follow what was there.
     Follow,
     /// So much silence comes first.
@@ -33,7 +33,7 @@ pub enum Place {
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Timeline {
+pub(crate) struct Timeline {
     fill_up_to: i64,
     mean: f64,
     correcting_until: Option<i64>,
@@ -41,12 +41,12 @@ pub struct Timeline {
 
 impl Timeline {
     /// Holes up to `fill_up_to` become silence.
-    pub fn new(fill_up_to: Duration) -> Self {
+    pub(crate) fn new(fill_up_to: Duration) -> Self {
         Self { fill_up_to: i64::try_from(fill_up_to.as_millis()).unwrap_or(0) * 48, mean: 0.0, correcting_until: None }
     }
 
     /// Places samples that begin at `pts` where `expected` is the end of what was taken in; `None` for nothing yet.
-    pub fn place(&mut self, pts: i64, expected: Option<i64>) -> Place {
+    pub(crate) fn place(&mut self, pts: i64, expected: Option<i64>) -> Place {
         let Some(expected) = expected else { return Place::Jump };
         let off = pts - expected;
         if off.abs() < TOLERANCE {
@@ -65,7 +65,7 @@ impl Timeline {
     }
 
     /// How many samples to make more (or fewer) over the next [`CORRECTION_DISTANCE`], if any. `expected` as above.
-    pub fn correction(&mut self, expected: i64) -> Option<i64> {
+    pub(crate) fn correction(&mut self, expected: i64) -> Option<i64> {
         if self.correcting_until.is_some_and(|until| expected < until) || self.mean.abs() < WORTH_CORRECTING {
             return None;
         }

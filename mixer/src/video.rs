@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ffmpeg_next::frame::Video as Raw;
-use onmic_media::time::{ClockRate, Ticks, WallTime};
+use onmic_media::time::{Ticks, WallTime};
 use onmic_media::{Frame, Parameters, Track};
 
 use crate::cadence::Cadence;
@@ -160,7 +160,10 @@ impl VideoLine {
 
     /// `frames` of the input were left out; the next one is a keyframe.
     pub(crate) fn skipped(&mut self, frames: u64) {
-        dropped("transcode_overload", frames);
+        // Before the first picture it is the way to the present and no loss.
+        if self.last_pts.is_some() {
+            dropped("transcode_overload", frames);
+        }
         self.decoder.flush();
         self.sent.clear();
         self.needs_keyframe = true;
@@ -285,7 +288,13 @@ impl VideoLine {
         self.follow_rate(&sent)?;
         let interval = self.input.measured(sent.arrived).keyframe_interval;
         let idr = self.cadence.is_due(sent.pts, sent.keyframe, interval);
-        let mut picture = self.converter.convert(picture, &form)?;
+        let mut picture = match self.converter.convert(picture, &form) {
+            Ok(picture) => picture,
+            Err(error) => {
+                self.broken(&error);
+                return Ok(());
+            }
+        };
         let unit = self.encoder.encode(&mut picture, idr)?;
         if unit.keyframe {
             self.cadence.made(sent.pts);
@@ -323,6 +332,3 @@ impl VideoLine {
         Ok(())
     }
 }
-
-// The output's clock is the input's: both are the clock of video.
-const _: () = assert!(ClockRate::VIDEO.hz() == 90_000);

@@ -37,12 +37,13 @@ fn decoded(frames: &[Arc<Frame>], rounding: f64) -> Vec<f32> {
             let plane = first_channel(&samples);
             let step = f64::from(samples.rate()) / 48_000.0;
             let end = at + plane.len() as f64 / step;
-            for index in at.ceil().max(0.0) as usize..end.ceil().max(0.0) as usize {
+            let (first, behind) = (at.ceil().max(0.0) as usize, end.ceil().max(0.0) as usize);
+            for (index, sample) in line.iter_mut().enumerate().take(behind).skip(first) {
                 // Linear interpolation does for a comparison below 4 kHz.
                 let position = (index as f64 - at) * step;
                 let (low, part) = (position as usize, position.fract() as f32);
                 let next = plane.get(low + 1).unwrap_or(&plane[low]);
-                line[index] = plane[low] * (1.0 - part) + next * part;
+                *sample = plane[low] * (1.0 - part) + next * part;
             }
             at = end;
         }
