@@ -1,0 +1,108 @@
+//! What deriving costs: CPU per picture and per second of sound, and the time to the first picture of a stream that is
+//! already running.
+//!
+//! `cargo run --release -p onmic-mixer --example derive_bench [WIDTHxHEIGHT]` (ffmpeg must be installed)
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use onmic_media::{Codec, Feed, Join, MediaKind, Track};
+use onmic_mixer::{Config, Transcoder};
+use support::{Recording, demand, derive, ffmpeg, from_flv, from_ivf, next};
+
+const SECONDS: u32 = 12;
+
+/// User and system time of every thread of this process that is alive or was joined.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let own = stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0);
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten().filter_map(|task| {
+        let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        stat.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(threads.sum::<u64>().max(own))
+}
+
+fn video(name: &str, recording: &Recording) {
+    let transcoder = Transcoder::new(Config { backlog_max: Duration::from_secs(3600), ..Config::default() });
+    let feed = Feed::new(Some(transcoder));
+    let (before, started) = (cpu(), Instant::now());
+    let input = Arc::new(Track::new(recording.parameters()));
+    feed.set_original(input.clone());
+    let frames = recording.clone().arriving_at_once().frames;
+    input.push(frames[0].clone());
+    let held = demand(&feed, MediaKind::Video, Codec::H264);
+    let mut reader = held.track().reader(Join::Group);
+    let out = support::run(&input, &frames[1..], &mut reader, 12);
+    // The thread still lives here, so its time is counted.
+    let (spent, wall) = (cpu() - before, started.elapsed());
+    let per_frame = spent.as_secs_f64() * 1000.0 / out.len() as f64;
+    let bits: usize = out.iter().map(|frame| frame.payload.len() * 8).sum();
+    let bits_in: usize = frames.iter().map(|frame| frame.payload.len() * 8).sum();
+    println!(
+        "{name:24} {per_frame:6.2} ms CPU per picture = {:.2} core at 30 fps; {} of {} pictures, {} → {} kbit/s, {:.1} × real time",
+        per_frame * 0.03,
+        out.len(),
+        frames.len(),
+        bits_in as u32 / SECONDS / 1000,
+        bits as u32 / SECONDS / 1000,
+        f64::from(SECONDS) / wall.as_secs_f64(),
+    );
+}
+
+fn audio(name: &str, recording: &Recording, codec: Codec) -> Recording {
+    let feed = Feed::new(Some(Transcoder::new(Config::default())));
+    let usage = || {
+        // The thread is gone at the end: only the whole process knows what it used.
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) * 10
+    };
+    let before = usage();
+    let mut out = Vec::new();
+    for _ in 0..5 {
+        out = derive(&feed, recording, codec);
+    }
+    let spent = (usage() - before) as f64 / 5.0 / f64::from(SECONDS);
+    println!("{name:24} {spent:6.2} ms CPU per second of sound ({} packets)", out.len());
+    Recording { frames: out.iter().map(|frame| (**frame).clone()).collect() }
+}
+
+fn first_picture(recording: &Recording) {
+    let feed = Feed::new(Some(Transcoder::new(Config::default())));
+    let input = Arc::new(Track::new(recording.parameters()));
+    feed.set_original(input.clone());
+    let group: Vec<_> = recording.frames.iter().take(112).collect();
+    group.iter().for_each(|frame| input.push((*frame).clone()));
+    let started = Instant::now();
+    let held = demand(&feed, MediaKind::Video, Codec::H264);
+    let opened = started.elapsed();
+    let first = next(&mut held.track().reader(Join::Group));
+    let behind = (group.last().unwrap().pts.0 - first.pts.0) / 90;
+    println!(
+        "first picture after {:?} (codecs opened in {opened:?}), {behind} ms old, 3.7 s into a group",
+        started.elapsed()
+    );
+}
+
+fn main() {
+    let size = std::env::args().nth(1).unwrap_or_else(|| "1280x720".to_owned());
+    println!("{}", onmic_mixer::versions());
+    let source = format!("-f lavfi -i testsrc2=s={size}:r=30:d={SECONDS} -pix_fmt yuv420p");
+    let noise = "-vf noise=alls=6:allf=t"; // A camera is never as clean as a test picture.
+    let x264 = "-c:v libx264 -preset veryfast -bf 2 -g 120 -b:v 2500k -maxrate 2500k -bufsize 5000k";
+    let obs = from_flv(&ffmpeg(&format!("{source} {noise} {x264}"), "flv")).0.unwrap();
+    video("H.264 with B-frames", &obs);
+    first_picture(&obs);
+    let vp8 = "-c:v libvpx -deadline realtime -cpu-used 8 -b:v 2500k -g 9999";
+    video("VP8", &from_ivf(&ffmpeg(&format!("{source} {noise} {vp8}"), "ivf")));
+    let tone = format!("-f lavfi -i aevalsrc=0.3*sin(2000*t)+0.1*sin(9000*t*t)|0.3*sin(2500*t):s=44100:d={SECONDS}");
+    let aac = from_flv(&ffmpeg(&format!("{tone} -c:a aac -b:a 160k"), "flv")).1.unwrap();
+    let opus = audio("AAC 44.1 kHz to Opus", &aac, Codec::Opus);
+    audio("Opus to AAC", &opus, Codec::Aac);
+}

@@ -1,0 +1,87 @@
+//! When a re-encoded stream has a keyframe: where its input has one, when a viewer needs one, and at least every so often.
+
+use std::time::Duration;
+
+use onmic_media::time::{ClockRate, Ticks};
+
+/// See the module. All times are presentation times on the video clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Cadence {
+    interval: Ticks,
+    spacing: Ticks,
+    last: Option<Ticks>,
+    wanted: bool,
+}
+
+impl Cadence {
+    /// At least every `interval`; those that viewers ask for at least `spacing` apart.
+    pub(crate) fn new(interval: Duration, spacing: Duration) -> Self {
+        let ticks = |duration| ClockRate::VIDEO.ticks(duration);
+        Self { interval: ticks(interval), spacing: ticks(spacing), last: None, wanted: false }
+    }
+
+    /// Somebody needs one. Remembered until there was one.
+    pub(crate) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// Whether the picture at `pts` should be one. `input_interval` is what the input has been seen to keep: one that is
+    /// only a little slower than ours sets the rhythm, because its keyframes come anyway.
+    pub(crate) fn is_due(&self, pts: Ticks, input_keyframe: bool, input_interval: Option<Duration>) -> bool {
+        let Some(last) = self.last else { return true };
+        let since = pts - last;
+        let input = input_interval.map_or(Ticks(0), |interval| ClockRate::VIDEO.ticks(interval));
+        let rhythm = if input > self.interval && input.0 <= self.interval.0 * 3 / 2 { input } else { self.interval };
+        input_keyframe || (self.wanted && since >= self.spacing) || since > rhythm
+    }
+
+    /// There was one at `pts`.
+    pub(crate) fn made(&mut self, pts: Ticks) {
+        self.last = Some(pts);
+        self.wanted = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Ticks {
+        Ticks(millis * 90)
+    }
+
+    fn cadence() -> Cadence {
+        let mut cadence = Cadence::new(Duration::from_secs(2), Duration::from_millis(500));
+        assert!(cadence.is_due(at(0), false, None));
+        cadence.made(at(0));
+        cadence
+    }
+
+    #[test]
+    fn wishes_are_coalesced_and_not_forgotten() {
+        let mut cadence = cadence();
+        cadence.want();
+        assert!(!cadence.is_due(at(499), false, None));
+        assert!(cadence.is_due(at(500), false, None));
+        cadence.made(at(500));
+        assert!(!cadence.is_due(at(1400), false, None));
+    }
+
+    #[test]
+    fn keyframes_of_the_input_are_kept_and_missing_ones_added() {
+        let cadence = cadence();
+        assert!(cadence.is_due(at(33), true, None));
+        assert!(!cadence.is_due(at(2000), false, None));
+        assert!(cadence.is_due(at(2033), false, None));
+        let slow = Some(Duration::from_secs(10));
+        assert!(cadence.is_due(at(2033), false, slow));
+    }
+
+    #[test]
+    fn an_input_that_is_a_little_slower_sets_the_rhythm() {
+        let cadence = cadence();
+        let input = Some(Duration::from_millis(2500));
+        assert!(!cadence.is_due(at(2400), false, input));
+        assert!(cadence.is_due(at(2533), false, input));
+    }
+}

@@ -1,0 +1,310 @@
+//! Tracks derived on first demand: Opus from AAC, AAC from Opus, H.264 without reordering from any video.
+//!
+//! One thread per derived track, from the first who asks until nobody has held it for the linger. It reads the input's
+//! ring like any viewer, so the input never waits for it, and it holds no frame it has not just read: what it cannot
+//! do in time is skipped and counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use onmic_media::feed::{Deriver, Lease, Recipe};
+use onmic_media::{Frame, Join, MediaKind, Read, Reader, Track};
+use parking_lot::Mutex;
+
+use crate::audio::AudioLine;
+use crate::encode::AudioSettings;
+use crate::error::Error;
+use crate::metric::{self, Running, label};
+use crate::video::{Lag, VideoLine, VideoPolicy};
+
+/// How long a thread waits for input before it looks whether it is still wanted.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A group that began longer ago takes noticeable time to get through.
+const OLD_GROUP: Duration = Duration::from_secs(1);
+
+/// How tracks are derived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// A track nobody holds lives on for so long: a reload of the page must not cost a new start.
+    pub linger: Duration,
+    /// An input that is further ahead than this is skipped to its present.
+    pub backlog_max: Duration,
+    /// Pictures.
+    pub video: VideoPolicy,
+    /// Bits per second of one channel of Opus.
+    pub opus_bitrate_bps: u32,
+    /// 0 to 10. 5 costs two thirds of 10 and is hardly told apart.
+    pub opus_complexity: u8,
+    /// Bits per second of one channel of AAC.
+    pub aac_bitrate_bps: u32,
+    /// How far back sound begins when a track starts. A viewer starts at the present; this is what it may buffer.
+    pub audio_history: Duration,
+    /// Holes in the sound up to this length become silence; longer ones stay holes.
+    pub audio_fill_max: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            linger: Duration::from_secs(5),
+            backlog_max: Duration::from_secs(1),
+            video: VideoPolicy::default(),
+            opus_bitrate_bps: 56_000,
+            opus_complexity: 5,
+            aac_bitrate_bps: 64_000,
+            audio_history: Duration::from_millis(200),
+            audio_fill_max: Duration::from_millis(200),
+        }
+    }
+}
+
+/// Makes derived tracks, and owns their threads.
+#[derive(Debug)]
+pub struct Transcoder {
+    config: Config,
+    stop: Arc<AtomicBool>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Transcoder {
+    /// Opens nothing before it is asked to. See [`crate::check`] for what it will need.
+    pub fn new(config: Config) -> Arc<Self> {
+        Arc::new(Self { config, stop: Arc::default(), threads: Mutex::default() })
+    }
+
+    /// How many tracks are being derived.
+    pub fn running(&self) -> usize {
+        let threads = self.threads.lock();
+        threads.iter().filter(|thread| !thread.is_finished()).count()
+    }
+
+    /// Ends every derived track and waits for its thread. Nothing can be derived any more.
+    pub fn shutdown(&self) {
+        self.stop.store(true, Ordering::Release);
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            thread.thread().unpark();
+            join(thread);
+        }
+    }
+
+    /// Where reading starts: with pictures at the newest keyframe, with sound a little before now.
+    fn join(&self, input: &Track) -> Reader {
+        match (input.kind(), input.newest()) {
+            (MediaKind::Audio, Some(newest)) => {
+                let history = i64::try_from(self.config.audio_history.as_micros()).unwrap_or(0);
+                input.reader(Join::At(newest.wall.offset_micros(-history)))
+            }
+            (MediaKind::Video, Some(newest)) => {
+                // A new keyframe can be asked for where the publisher takes requests; where not, nothing is lost.
+                if input.newest_keyframe().is_none_or(|keyframe| lag(&keyframe, &newest) > OLD_GROUP) {
+                    input.want_keyframe();
+                }
+                input.reader(Join::Group)
+            }
+            (_, None) => input.reader(Join::Group),
+        }
+    }
+
+    fn open(&self, recipe: Recipe, input: &Arc<Track>) -> Result<Line, Error> {
+        let config = &self.config;
+        let channels = u32::from(input.parameters().channels().unwrap_or(2).clamp(1, 2));
+        let audio = |settings| {
+            let line = AudioLine::open(input.parameters(), input.clock_rate(), settings, config.audio_fill_max);
+            line.map(|line| Line::Audio(Box::new(line)))
+        };
+        match recipe {
+            Recipe::H264 => VideoLine::open(input.clone(), config.video.clone(), config.backlog_max)
+                .map(|line| Line::Video(Box::new(line))),
+            Recipe::Opus => audio(AudioSettings::Opus {
+                bitrate_bps: config.opus_bitrate_bps * channels,
+                complexity: config.opus_complexity,
+            }),
+            Recipe::Aac => audio(AudioSettings::Aac { bitrate_bps: config.aac_bitrate_bps * channels }),
+        }
+    }
+
+    fn start(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, Error> {
+        let started = Instant::now();
+        let line = self.open(recipe, input)?;
+        let output = Arc::new(Track::new(line.output_parameters().clone()));
+        let reader = self.join(input);
+        let worker = Worker {
+            recipe,
+            line,
+            input: input.clone(),
+            output: output.clone(),
+            lease,
+            linger: self.config.linger,
+            backlog_max: self.config.backlog_max + self.config.audio_history,
+            stop: self.stop.clone(),
+            ends: Ends(output.clone()),
+            _running: Running::new(recipe),
+        };
+        let name = format!("{}-from-{}", label(recipe), input.parameters().codec().name()); // Linux shows 15 characters.
+        let thread = thread::Builder::new().name(name).spawn(move || worker.run(reader)).map_err(Error::Thread)?;
+        let mut threads = self.threads.lock();
+        let (finished, running) = threads.drain(..).partition(JoinHandle::is_finished);
+        *threads = running;
+        threads.push(thread);
+        drop(threads);
+        Vec::into_iter(finished).for_each(join);
+        tracing::debug!(recipe = label(recipe), opened_in = ?started.elapsed(), "deriving a track");
+        Ok(output)
+    }
+}
+
+impl Deriver for Transcoder {
+    fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String> {
+        if self.stop.load(Ordering::Acquire) {
+            return Err("the server is shutting down".to_owned());
+        }
+        self.start(recipe, input, lease).map_err(|error| {
+            tracing::warn!(recipe = label(recipe), error = &error as &dyn std::error::Error, "no track derived");
+            error.sentence()
+        })
+    }
+}
+
+impl Drop for Transcoder {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+/// A worker may be the last to hold the feed, and through it the transcoder: it cannot wait for itself.
+fn join(thread: JoinHandle<()>) {
+    if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+        tracing::error!("a transcoding thread panicked");
+    }
+}
+
+fn lag(frame: &Frame, newest: &Frame) -> Duration {
+    newest.arrived.saturating_duration_since(frame.arrived)
+}
+
+enum Line {
+    Video(Box<VideoLine>),
+    Audio(Box<AudioLine>),
+}
+
+impl Line {
+    fn output_parameters(&self) -> &Arc<onmic_media::Parameters> {
+        match self {
+            Self::Video(line) => line.output_parameters(),
+            Self::Audio(line) => line.output_parameters(),
+        }
+    }
+}
+
+/// Ends the output however its thread ends.
+struct Ends(Arc<Track>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+struct Worker {
+    recipe: Recipe,
+    line: Line,
+    input: Arc<Track>,
+    output: Arc<Track>,
+    lease: Lease,
+    linger: Duration,
+    backlog_max: Duration,
+    stop: Arc<AtomicBool>,
+    ends: Ends,
+    _running: Running,
+}
+
+impl Worker {
+    fn run(mut self, reader: Reader) {
+        let (label, started) = (label(self.recipe), Instant::now());
+        let reason = self.work(reader).unwrap_or_else(|error| {
+            tracing::error!(recipe = label, error = &error as &dyn std::error::Error, "deriving a track failed");
+            "failed"
+        });
+        let frames = self.output.measured(Instant::now()).frames;
+        tracing::debug!(recipe = label, reason, frames, lived = ?started.elapsed(), "derived track ended");
+        drop(self.ends);
+    }
+
+    fn work(&mut self, mut reader: Reader) -> Result<&'static str, Error> {
+        let seconds = metric::seconds(self.recipe);
+        let mut unwanted_since = None;
+        let mut made = Vec::new();
+        while !self.stop.load(Ordering::Acquire) {
+            match reader.read_timeout(POLL) {
+                Some(Read::Frame(frame)) => {
+                    let started = Instant::now();
+                    self.take(&frame, &mut reader, &mut made)?;
+                    made.drain(..).for_each(|frame| self.output.push(frame));
+                    seconds.record(started.elapsed().as_secs_f64());
+                }
+                Some(Read::Skipped(frames)) => self.skipped(frames),
+                Some(Read::Ended) => {
+                    self.finish(&mut made)?;
+                    made.drain(..).for_each(|frame| self.output.push(frame));
+                    return Ok("input_ended");
+                }
+                None => {}
+            }
+            if self.lease.is_wanted() {
+                unwanted_since = None;
+            } else if unwanted_since.get_or_insert_with(Instant::now).elapsed() >= self.linger
+                && self.lease.try_release()
+            {
+                return Ok("nobody_watches");
+            }
+        }
+        Ok("shutdown")
+    }
+
+    fn take(&mut self, frame: &Frame, reader: &mut Reader, out: &mut Vec<Frame>) -> Result<(), Error> {
+        let time = self.input.newest().map_or(Duration::ZERO, |newest| lag(frame, &newest));
+        let lag = Lag { frames: reader.backlog(), time };
+        match &mut self.line {
+            Line::Audio(line) => {
+                line.take(frame, out)?;
+                if lag.time > self.backlog_max {
+                    *reader = self.input.reader(Join::Group);
+                    metric::dropped("transcode_overload", lag.frames.saturating_sub(reader.backlog()));
+                }
+                Ok(())
+            }
+            Line::Video(line) => {
+                if self.output.take_keyframe_wanted() {
+                    line.want_keyframe();
+                }
+                line.take(frame, lag, out)?;
+                // A newer keyframe is the shortest way to the present.
+                let newer = self.input.newest_keyframe().is_some_and(|keyframe| keyframe.dts > frame.dts);
+                if line.is_catching_up() && newer {
+                    let before = reader.backlog();
+                    *reader = self.input.reader(Join::Group);
+                    line.skipped(before.saturating_sub(reader.backlog()));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn skipped(&mut self, frames: u64) {
+        match &mut self.line {
+            Line::Video(line) => line.skipped(frames),
+            Line::Audio(_) => metric::dropped("transcode_overload", frames), // A hole like any other.
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<Frame>) -> Result<(), Error> {
+        match &mut self.line {
+            Line::Video(line) => line.finish(out),
+            Line::Audio(_) => Ok(()),
+        }
+    }
+}

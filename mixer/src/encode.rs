@@ -1,0 +1,360 @@
+//! Encoding: pictures and samples in, canonical payloads out, with the parameters that belong to them.
+//!
+//! Video is H.264 by x264 without any delay: each picture in is one access unit out, in the same order, and an IDR is only
+//! where one was asked for. Audio is Opus or AAC at 48 kHz; the timestamps that come out already account for what the
+//! encoder puts in front (312 samples with Opus, 1024 with AAC): they are where the first decoded sample belongs.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ffmpeg_next::codec::{Context, Flags};
+use ffmpeg_next::format::{Pixel, Sample, sample};
+use ffmpeg_next::{ChannelLayout, Error as Cause, Packet, Rational, encoder, error, frame, picture};
+use onmic_media::Parameters;
+use onmic_media::codec::{Malformed, aac, h264, nal, opus};
+
+use crate::error::Error;
+use crate::ffi;
+use crate::picture::Picture;
+
+/// What every encoder of sound here takes.
+pub const SAMPLE_RATE: u32 = 48_000;
+
+/// Above this many pixels one thread may not be in time on a slow core; below, threads cost more than they bring.
+const ONE_THREAD_PIXELS: u32 = 1280 * 720;
+
+/// The peak against the mean, over the length of the buffer.
+const PEAK_PERCENT: u64 = 120;
+/// The rate control's buffer: the largest keyframe is about so much of a second.
+const BUFFER_MILLIS: u64 = 750;
+
+/// How H.264 is encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoSettings {
+    /// x264's trade of time for size.
+    pub preset: String,
+    /// `baseline`, `main` or `high`. Browsers offer baseline and main.
+    pub profile: String,
+}
+
+impl Default for VideoSettings {
+    fn default() -> Self {
+        Self { preset: "superfast".to_owned(), profile: "main".to_owned() }
+    }
+}
+
+/// One access unit.
+#[derive(Clone, Debug)]
+pub struct AccessUnit {
+    /// Canonical, without parameter sets.
+    pub payload: Bytes,
+    /// An IDR.
+    pub keyframe: bool,
+}
+
+/// An H.264 encoder for pictures of one size.
+pub struct VideoEncoder {
+    encoder: encoder::video::Encoder,
+    picture: Picture,
+    frame_rate: f64,
+    bitrate_bps: u64,
+    ordinal: i64,
+    parameters: Arc<Parameters>,
+}
+
+impl VideoEncoder {
+    /// `frame_rate` is what the rate control reckons with; timestamps are not its business.
+    pub fn open(picture: Picture, frame_rate: f64, bitrate_bps: u64, settings: &VideoSettings) -> Result<Self, Error> {
+        const NAME: &str = "libx264";
+        ffi::log_to_tracing();
+        let codec = encoder::find_by_name(NAME).ok_or(Error::NoEncoder(NAME))?;
+        let mut context = Context::new_with_codec(codec);
+        context.set_flags(Flags::GLOBAL_HEADER);
+        let threads = if picture.pixels() > ONE_THREAD_PIXELS { 2 } else { 1 };
+        let colour = picture.colour;
+        let options = [
+            ("preset", settings.preset.clone()),
+            ("tune", "zerolatency".to_owned()),
+            ("profile", settings.profile.clone()),
+            ("threads", threads.to_string()), // Slices of one picture under zerolatency: they add no delay.
+            ("bf", "0".to_owned()),
+            ("g", (1 << 24).to_string()),     // An IDR comes when it is asked for
+            ("forced-idr", "1".to_owned()),   // and is then an IDR and no mere I picture,
+            ("sc_threshold", "0".to_owned()), // and x264 adds none of its own.
+            ("colorspace", colour.matrix.to_string()),
+            ("color_primaries", colour.primaries.to_string()),
+            ("color_trc", colour.transfer.to_string()),
+            ("color_range", if colour.full_range { "pc" } else { "tv" }.to_owned()),
+        ];
+        set_options(&mut context, &options)?;
+        set_options(&mut context, &rate_options(bitrate_bps))?;
+        let failed = |cause| Error::Open { name: NAME, cause };
+        let mut video = context.encoder().video().map_err(failed)?;
+        video.set_width(picture.width);
+        video.set_height(picture.height);
+        video.set_format(Pixel::YUV420P);
+        video.set_aspect_ratio(Rational::new(picture.aspect.0, picture.aspect.1.max(1)));
+        let thousandths = (frame_rate * 1000.0).round().clamp(1.0, 1e6) as i32;
+        video.set_frame_rate(Some(Rational::new(thousandths, 1000)));
+        video.set_time_base(Rational::new(1000, thousandths));
+        let encoder = video.open_as(codec).map_err(failed)?;
+        let parameters = Arc::new(Parameters::H264(parameters(&ffi::extradata(&encoder)).map_err(Error::Parameters)?));
+        Ok(Self { encoder, picture, frame_rate, bitrate_bps, ordinal: 0, parameters })
+    }
+
+    /// Encodes a picture that [`crate::picture::Converter`] brought into form.
+    pub fn encode(&mut self, frame: &mut frame::Video, idr: bool) -> Result<AccessUnit, Error> {
+        frame.set_pts(Some(self.ordinal));
+        // A decoder left its own picture type there, which would be taken for a wish.
+        frame.set_kind(if idr { picture::Type::I } else { picture::Type::None });
+        self.ordinal += 1;
+        self.encoder.send_frame(frame).map_err(Error::Encode)?;
+        let mut packet = Packet::empty();
+        self.encoder.receive_packet(&mut packet).map_err(Error::Encode)?;
+        let canonical = nal::from_annex_b(packet.data().unwrap_or_default());
+        let (payload, _) = h264::strip_parameter_sets(canonical);
+        Ok(AccessUnit { payload, keyframe: packet.is_key() })
+    }
+
+    /// What decoders must know; the same `Arc` for the encoder's life.
+    pub fn parameters(&self) -> &Arc<Parameters> {
+        &self.parameters
+    }
+
+    /// What it was opened for.
+    pub fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
+    /// What it was opened for.
+    pub fn frame_rate(&self) -> f64 {
+        self.frame_rate
+    }
+
+    /// In force now.
+    pub fn bitrate_bps(&self) -> u64 {
+        self.bitrate_bps
+    }
+
+    /// From the next picture on.
+    pub fn set_bitrate(&mut self, bitrate_bps: u64) -> Result<(), Error> {
+        self.bitrate_bps = bitrate_bps;
+        set_options(&mut self.encoder, &rate_options(bitrate_bps))
+    }
+}
+
+fn rate_options(bitrate_bps: u64) -> [(&'static str, String); 3] {
+    let peak = bitrate_bps * PEAK_PERCENT / 100;
+    [
+        ("b", bitrate_bps.to_string()),
+        ("maxrate", peak.to_string()),
+        ("bufsize", (peak * BUFFER_MILLIS / 1000).to_string()),
+    ]
+}
+
+fn set_options(context: &mut Context, options: &[(&str, String)]) -> Result<(), Error> {
+    options.iter().try_for_each(|(name, value)| {
+        let wrong = |cause| Error::Option { name: (*name).to_owned(), value: value.clone(), cause };
+        ffi::set_option(context, name, value).map_err(wrong)
+    })
+}
+
+/// From the header x264 writes once, with an SPS that tells decoders not to wait for reordering.
+fn parameters(extradata: &[u8]) -> Result<h264::Parameters, Malformed> {
+    let of_type = |wanted| -> Vec<Bytes> {
+        let units = nal::annex_b_units(extradata).filter(|nal| h264::nal_type(nal) == wanted);
+        units.map(Bytes::copy_from_slice).collect()
+    };
+    let parameters = h264::Parameters::from_parameter_sets(of_type(7), of_type(8))?;
+    Ok(if parameters.declares_no_reordering() { parameters } else { parameters.without_reordering() })
+}
+
+/// What sound is encoded to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AudioSettings {
+    /// 20 ms packets with in-band error correction.
+    Opus {
+        /// Of all channels together.
+        bitrate_bps: u32,
+        /// 0 to 10: CPU for quality.
+        complexity: u8,
+    },
+    /// AAC-LC by FFmpeg's encoder and its fast search.
+    Aac {
+        /// Of all channels together.
+        bitrate_bps: u32,
+    },
+}
+
+/// One packet of sound.
+#[derive(Clone, Debug)]
+pub struct AudioPacket {
+    /// In samples: where its first decoded sample belongs.
+    pub pts: i64,
+    /// Canonical.
+    pub payload: Bytes,
+}
+
+/// An encoder of sound at 48 kHz.
+pub struct AudioEncoder {
+    encoder: encoder::audio::Encoder,
+    channels: u16,
+    planar: bool,
+    parameters: Arc<Parameters>,
+}
+
+impl AudioEncoder {
+    /// For one or two channels.
+    pub fn open(settings: AudioSettings, channels: u16) -> Result<Self, Error> {
+        ffi::log_to_tracing();
+        let channels = channels.clamp(1, 2);
+        let (name, options) = match settings {
+            AudioSettings::Opus { bitrate_bps, complexity } => {
+                let options = vec![
+                    ("b", bitrate_bps.to_string()),
+                    ("application", "audio".to_owned()),
+                    ("frame_duration", "20".to_owned()),
+                    ("compression_level", complexity.to_string()),
+                    ("fec", "1".to_owned()),
+                    ("packet_loss", "5".to_owned()), // Without an expected loss libopus spends nothing on correction.
+                ];
+                ("libopus", options)
+            }
+            AudioSettings::Aac { bitrate_bps } => {
+                ("aac", vec![("b", bitrate_bps.to_string()), ("aac_coder", "fast".to_owned())])
+            }
+        };
+        let codec = encoder::find_by_name(name).ok_or(Error::NoEncoder(name))?;
+        let mut context = Context::new_with_codec(codec);
+        context.set_flags(Flags::GLOBAL_HEADER);
+        set_options(&mut context, &options)?;
+        let planar = matches!(settings, AudioSettings::Aac { .. });
+        let failed = |cause| Error::Open { name, cause };
+        let mut audio = context.encoder().audio().map_err(failed)?;
+        audio.set_rate(SAMPLE_RATE as i32);
+        audio.set_format(format(planar));
+        audio.set_channel_layout(ChannelLayout::default(i32::from(channels)));
+        audio.set_channels(i32::from(channels));
+        audio.set_time_base(Rational::new(1, SAMPLE_RATE as i32));
+        let encoder = audio.open_as(codec).map_err(failed)?;
+        let parameters = match settings {
+            AudioSettings::Opus { .. } => Parameters::Opus(opus::Parameters::new(channels as u8)),
+            AudioSettings::Aac { .. } => {
+                let parsed = aac::Parameters::from_asc(&ffi::extradata(&encoder));
+                Parameters::Aac(parsed.map_err(Error::Parameters)?)
+            }
+        };
+        Ok(Self { encoder, channels, planar, parameters: Arc::new(parameters) })
+    }
+
+    /// Samples per channel in a block.
+    pub fn block(&self) -> usize {
+        self.encoder.frame_size() as usize
+    }
+
+    /// Channels it was opened for.
+    pub fn channels(&self) -> u16 {
+        self.channels
+    }
+
+    /// What decoders must know.
+    pub fn parameters(&self) -> &Arc<Parameters> {
+        &self.parameters
+    }
+
+    /// Encodes one block of interleaved samples whose first belongs at `pts`, which never decreases. What is ready goes to
+    /// `out`: with AAC the block before.
+    pub fn encode(&mut self, interleaved: &[f32], pts: i64, out: &mut Vec<AudioPacket>) -> Result<(), Error> {
+        let channels = usize::from(self.channels);
+        let layout = ChannelLayout::default(i32::from(self.channels));
+        let mut frame = frame::Audio::new(format(self.planar), interleaved.len() / channels, layout);
+        frame.set_rate(SAMPLE_RATE);
+        frame.set_pts(Some(pts));
+        if self.planar {
+            for channel in 0..channels {
+                let samples = interleaved.iter().skip(channel).step_by(channels);
+                frame.plane_mut::<f32>(channel).iter_mut().zip(samples).for_each(|(to, from)| *to = *from);
+            }
+        } else {
+            let bytes = frame.data_mut(0).chunks_exact_mut(4);
+            bytes.zip(interleaved).for_each(|(to, from)| to.copy_from_slice(&from.to_ne_bytes()));
+        }
+        self.encoder.send_frame(&frame).map_err(Error::Encode)?;
+        loop {
+            let mut packet = Packet::empty();
+            match self.encoder.receive_packet(&mut packet) {
+                Ok(()) => {}
+                Err(Cause::Other { errno: error::EAGAIN } | Cause::Eof) => return Ok(()),
+                Err(cause) => return Err(Error::Encode(cause)),
+            }
+            let payload = Bytes::copy_from_slice(packet.data().unwrap_or_default());
+            out.push(AudioPacket { pts: packet.pts().unwrap_or(pts), payload });
+        }
+    }
+}
+
+fn format(planar: bool) -> Sample {
+    Sample::F32(if planar { sample::Type::Planar } else { sample::Type::Packed })
+}
+
+#[cfg(test)]
+mod tests {
+    use onmic_media::codec::Colour;
+
+    use super::*;
+
+    fn picture(width: u32, height: u32) -> Picture {
+        Picture { width, height, aspect: (1, 1), colour: Colour::unspecified(false) }
+    }
+
+    fn grey(picture: &Picture, luma: u8) -> frame::Video {
+        let mut frame = frame::Video::new(Pixel::YUV420P, picture.width, picture.height);
+        frame.data_mut(0).fill(luma);
+        frame.data_mut(1).fill(128);
+        frame.data_mut(2).fill(128);
+        frame
+    }
+
+    #[test]
+    fn every_picture_is_an_access_unit_and_idrs_come_only_when_asked() {
+        for (width, height) in [(320, 240), (1920, 1080)] {
+            let picture = picture(width, height);
+            let mut encoder = VideoEncoder::open(picture, 30.0, 1_000_000, &VideoSettings::default()).unwrap();
+            for number in 0..12_u8 {
+                // Each picture is a scene cut, which must not bring an IDR.
+                let unit = encoder.encode(&mut grey(&picture, number * 20), number == 5).unwrap();
+                assert_eq!(unit.keyframe, number == 0 || number == 5, "{number}");
+                assert_eq!(unit.keyframe, h264::access_unit_is_keyframe(&unit.payload));
+            }
+        }
+    }
+
+    #[test]
+    fn the_parameters_say_what_was_opened_and_that_nothing_is_reordered() {
+        let encoder = VideoEncoder::open(picture(640, 360), 25.0, 500_000, &VideoSettings::default()).unwrap();
+        let Parameters::H264(h264) = &**encoder.parameters() else { panic!("not H.264") };
+        assert_eq!((h264.width, h264.height, h264.profile_idc, h264.max_reorder), (640, 360, 77, Some(0)));
+        assert!(h264.declares_no_reordering());
+    }
+
+    #[test]
+    fn an_unknown_preset_is_refused_with_a_name() {
+        let settings = VideoSettings { preset: "warp".to_owned(), ..VideoSettings::default() };
+        let error = VideoEncoder::open(picture(320, 240), 30.0, 500_000, &settings).err().unwrap();
+        assert!(error.sentence().contains("libx264"), "{}", error.sentence());
+    }
+
+    #[test]
+    fn timestamps_account_for_what_encoders_put_in_front() {
+        let opus = AudioSettings::Opus { bitrate_bps: 64_000, complexity: 5 };
+        for (settings, first, second) in [(opus, -312, 648), (AudioSettings::Aac { bitrate_bps: 64_000 }, -1024, 0)] {
+            let mut encoder = AudioEncoder::open(settings, 2).unwrap();
+            let block = vec![0.0; encoder.block() * 2];
+            let mut packets = Vec::new();
+            for number in 0..4 {
+                encoder.encode(&block, number * encoder.block() as i64, &mut packets).unwrap();
+            }
+            assert_eq!((packets[0].pts, packets[1].pts), (first, second));
+        }
+    }
+}

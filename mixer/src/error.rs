@@ -1,0 +1,80 @@
+//! What can fail between coded and uncoded media. Each says which operation; FFmpeg's own words are the source.
+
+use ffmpeg_next::Error as Cause;
+use onmic_media::Codec;
+use onmic_media::codec::Malformed;
+use thiserror::Error;
+
+/// See the module.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// This FFmpeg was built without it.
+    #[error("this FFmpeg has no decoder for {0}")]
+    NoDecoder(Codec),
+    /// This FFmpeg was built without it.
+    #[error("this FFmpeg has no encoder named {0}: install a build that has it, as Debian's has")]
+    NoEncoder(&'static str),
+    /// A name or a value that this FFmpeg does not know. FFmpeg alone would ignore it in silence.
+    #[error("the codec option {name}={value} was not taken")]
+    Option {
+        /// Of the option.
+        name: String,
+        /// Wanted.
+        value: String,
+        #[source]
+        /// Why.
+        cause: Cause,
+    },
+    /// Opening a codec.
+    #[error("the {name} codec could not be opened")]
+    Open {
+        /// Of the codec.
+        name: &'static str,
+        /// Why.
+        #[source]
+        cause: Cause,
+    },
+    /// What the decoder was given is not what it can read.
+    #[error("decoding failed")]
+    Decode(#[source] Cause),
+    /// Encoding one picture or block of samples.
+    #[error("encoding failed")]
+    Encode(#[source] Cause),
+    /// Converting samples.
+    #[error("resampling failed")]
+    Resample(#[source] Cause),
+    /// Converting a picture.
+    #[error("converting the picture failed")]
+    Convert(#[source] Cause),
+    /// The encoder described its own stream in a way that cannot be read.
+    #[error("the encoder's parameters are malformed")]
+    Parameters(#[source] Malformed),
+    /// A picture that is not worth, or not possible, to encode.
+    #[error("a picture of {width}x{height} cannot be encoded")]
+    PictureSize {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+    /// There is neither a keyframe nor a declaration to learn the picture's size from.
+    #[error("the size of the picture is not known yet: try again after its first keyframe")]
+    NoPictureYet,
+    /// The operating system refused a thread.
+    #[error("no thread could be started")]
+    Thread(#[source] std::io::Error),
+}
+
+impl Error {
+    /// The error and its causes in one sentence, for whoever has no use for the chain.
+    pub fn sentence(&self) -> String {
+        let mut sentence = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            sentence.push_str(": ");
+            sentence.push_str(&error.to_string());
+            cause = error.source();
+        }
+        sentence
+    }
+}
