@@ -3,7 +3,7 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { percentile } from "./numbers.js";
-import { waitFor } from "./wait.js";
+import { pause, waitFor } from "./wait.js";
 
 const PROCESS = fileURLToPath(new URL("./picture_process.js", import.meta.url));
 
@@ -40,7 +40,7 @@ function ffmpegArguments(picture, output) {
   const rate = `${picture.bitrateKbps}k`;
   return [
     ["-hide_banner", "-loglevel", "warning", "-nostdin"],
-    ["-fflags", "nobuffer", "-probesize", "32", "-analyzeduration", "0", "-f", "matroska", "-i", "pipe:0"],
+    ["-probesize", "32", "-analyzeduration", "0", "-f", "matroska", "-i", "pipe:0"],
     ["-vf", filters.join(","), "-fps_mode", "passthrough"],
     ["-c:v", "libx264", "-preset", picture.preset, "-profile:v", picture.profile],
     zeroLatency ? ["-tune", "zerolatency"] : [],
@@ -48,7 +48,9 @@ function ffmpegArguments(picture, output) {
     zeroLatency ? [] : ["-rc-lookahead", String(picture.lookaheadFrames)],
     ["-sc_threshold", "0", "-b:v", rate, "-maxrate", rate, "-bufsize", rate],
     picture.channels > 0 ? ["-c:a", picture.audioCodec, "-b:a", "96k"] : ["-an"],
-    ["-flush_packets", "1", "-flvflags", "no_duration_filesize", "-f", "flv", output],
+    /\.mp4$/.test(output)
+      ? ["-movflags", "+faststart", output]
+      : ["-flush_packets", "1", "-flvflags", "no_duration_filesize", "-f", "flv", output],
   ].flat();
 }
 
@@ -133,4 +135,11 @@ export async function ownLatency(picture = {}, seconds = 5) {
   }
   const steady = publisher.encoderLatenciesMs.slice(publisher.picture.fps);
   return { p50: percentile(steady, 50), p95: percentile(steady, 95), frames: steady.length };
+}
+
+/** The same picture as an MP4 file, for the baseline of players that are fed from files. */
+export async function recordFile(path, seconds, picture = {}) {
+  const publisher = new Publisher(path, picture);
+  await pause(seconds * 1000);
+  await publisher.stop();
 }

@@ -38,9 +38,11 @@ ffmpeg.on("exit", (code, signal) => {
 const written = []; // Wall-clock time of each frame, when the parent measures the encoder.
 if (reportTimes) {
   const { FlvReader } = await import("./flv.js");
+  let firstMs = null;
   const reader = new FlvReader((tag) => {
     if (tag.kind !== "video" || tag.isHeader) return;
-    const frame = Math.round((tag.compositionMs * fps) / 1000);
+    firstMs ??= tag.compositionMs; // The writer shifts everything by the sound encoder's priming.
+    const frame = Math.round(((tag.compositionMs - firstMs) * fps) / 1000);
     if (written[frame] !== undefined) process.send({ kind: "latency", frame, ms: Date.now() - written[frame] });
   });
   ffmpeg.stdout.on("data", (chunk) => reader.push(chunk));
