@@ -1,6 +1,6 @@
-// Just enough Matroska to hand raw pictures and raw sound to ffmpeg through one pipe.
+// Just enough Matroska to hand raw pictures and raw sound to ffmpeg through one pipe, and to take encoded frames from it.
 //
-// One pipe, because ffmpeg polls several inputs every 10 ms and blocks on a single one: with one the frame is encoded
+// One pipe in, because ffmpeg polls several inputs every 10 ms and blocks on a single one: with one the frame is encoded
 // the moment it is written. Each block is a cluster of its own, so nothing waits for a cluster to fill.
 
 const UNKNOWN_SIZE = Buffer.from([0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
@@ -76,4 +76,48 @@ export function matroskaHeader({ width, height, fps, sampleRate, channels }) {
 export function matroskaBlock(track, timeMicroseconds, payload) {
   const head = Buffer.from([0x80 | track, 0, 0, 0x80]);
   return element([0x1f, 0x43, 0xb6, 0x75], number([0xe7], timeMicroseconds), element([0xa3], head, payload));
+}
+
+const SEGMENT = 0x18538067;
+const CLUSTER = 0x1f43b675;
+const TRACKS = 0x1654ae6b;
+const TRACK_ENTRY = 0xae;
+const BLOCK_GROUP = 0xa0;
+const CONTAINERS = new Set([SEGMENT, CLUSTER, TRACKS, TRACK_ENTRY, BLOCK_GROUP]);
+
+/** The only track of a finished file: its codec's private data, and its frames in the order of the file. */
+export function readMatroska(file) {
+  const track = { codecPrivate: null, frames: [] };
+  let clusterMs = 0;
+  const walk = (from, to) => {
+    let at = from;
+    while (at < to) {
+      const id = readId(file, at);
+      const size = readSize(file, at + id.length);
+      const start = at + id.length + size.length;
+      const end = Math.min(to, start + size.value);
+      if (CONTAINERS.has(id.value)) walk(start, end);
+      else if (id.value === 0x63a2) track.codecPrivate = file.subarray(start, end);
+      else if (id.value === 0xe7) clusterMs = file.readUIntBE(start, end - start);
+      else if (id.value === 0xa3 || id.value === 0xa1) {
+        const isKeyframe = id.value === 0xa3 && (file[start + 3] & 0x80) !== 0;
+        track.frames.push({ timeMs: clusterMs + file.readInt16BE(start + 1), isKeyframe, data: file.subarray(start + 4, end) });
+      }
+      at = end;
+    }
+  };
+  walk(0, file.length);
+  return track;
+}
+
+function readId(file, at) {
+  const length = Math.clz32(file[at]) - 23;
+  return { length, value: file.readUIntBE(at, length) };
+}
+
+function readSize(file, at) {
+  const length = Math.clz32(file[at]) - 23;
+  let value = file[at] & (0xff >> length);
+  for (let index = 1; index < length; index += 1) value = value * 256 + file[at + index];
+  return { length, value };
 }
