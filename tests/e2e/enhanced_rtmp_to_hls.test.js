@@ -13,7 +13,7 @@ for (const [fourCc, codec, inMaster, inFfmpeg] of [
 ]) {
   endToEnd(`${codec}_by_enhanced_rtmp_reaches_ll_hls`, async (stage) => {
     const gateway = await stage.gateway();
-    const publisher = await EnhancedPublisher.start(gateway.rtmpPort, "modern", fourCc, stage.folder(), 25);
+    const publisher = await EnhancedPublisher.start(gateway.rtmpPort, "modern", fourCc, stage.folder());
     try {
       assert.equal(publisher.status.code, "NetStream.Publish.Start", JSON.stringify(publisher.status));
       assert.ok(publisher.announced?.includes(fourCc), `the server announces ${JSON.stringify(publisher.announced)}`);

@@ -1,6 +1,6 @@
 // Publishes HEVC or AV1 by enhanced RTMP (version 1), which ffmpeg can only from version 6.1 on.
 //
-// The clip is encoded beforehand, without reordering, and sent at the pace of its timestamps.
+// A clip of a few seconds is encoded beforehand, without reordering, and sent again and again at its own pace.
 
 import { readFileSync } from "node:fs";
 import { run } from "./end_to_end.js";
@@ -10,6 +10,7 @@ import { pause } from "./wait.js";
 
 const SEQUENCE_START = 0;
 const CODED_FRAMES_X = 3;
+const CLIP_SECONDS = 4;
 
 const ENCODERS = {
   hvc1: ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "bframes=0:keyint=30:min-keyint=30:scenecut=0:log-level=error"],
@@ -20,10 +21,10 @@ export class EnhancedPublisher {
   #client;
   #stopped = false;
 
-  /** Encodes `seconds` of a moving picture into `folder`, connects and starts sending. */
-  static async start(port, key, fourCc, folder, seconds) {
+  /** Encodes the clip into `folder`, connects and starts sending. */
+  static async start(port, key, fourCc, folder) {
     const file = `${folder}/clip.mkv`;
-    const source = ["-f", "lavfi", "-i", `testsrc2=size=320x180:rate=30:duration=${seconds}`];
+    const source = ["-f", "lavfi", "-i", `testsrc2=size=320x180:rate=30:duration=${CLIP_SECONDS}`];
     const encoded = await run("ffmpeg", ["-v", "error", "-y", ...source, "-pix_fmt", "yuv420p", ...ENCODERS[fourCc], file]);
     if (encoded.code !== 0) throw new Error(encoded.stderr);
     const publisher = new EnhancedPublisher();
@@ -32,7 +33,7 @@ export class EnhancedPublisher {
     publisher.announced = information.fourCcList ?? null;
     publisher.status = await publisher.#client.publish(key);
     publisher.#client.setChunkSize(4096);
-    publisher.done = publisher.#send(fourCc, readMatroska(readFileSync(file)));
+    publisher.#send(fourCc, readMatroska(readFileSync(file)));
     return publisher;
   }
 
@@ -40,10 +41,12 @@ export class EnhancedPublisher {
     const head = (kind, isKeyframe) => Buffer.concat([Buffer.from([0x80 | ((isKeyframe ? 1 : 2) << 4) | kind]), Buffer.from(fourCc)]);
     this.#client.video(0, Buffer.concat([head(SEQUENCE_START, true), codecPrivate]));
     const start = performance.now();
-    for (const { timeMs, isKeyframe, data } of frames) {
-      await pause(Math.max(0, start + timeMs - performance.now()));
+    for (let index = 0; ; index += 1) {
+      const { timeMs, isKeyframe, data } = frames[index % frames.length];
+      const timestamp = timeMs + Math.floor(index / frames.length) * CLIP_SECONDS * 1000;
+      await pause(Math.max(0, start + timestamp - performance.now()));
       if (this.#stopped || this.#client.closed) return;
-      this.#client.video(timeMs, Buffer.concat([head(CODED_FRAMES_X, isKeyframe), data]));
+      this.#client.video(timestamp, Buffer.concat([head(CODED_FRAMES_X, isKeyframe), data]));
     }
   }
 
