@@ -1,0 +1,166 @@
+// Whatever comes from outside: a clear answer where there is somebody to tell, that one connection closed, memory flat,
+// and a viewer of another stream who notices nothing.
+
+import assert from "node:assert/strict";
+import { endToEnd } from "../lib/end_to_end.js";
+import { assertPlaysWell, assertProblem } from "../lib/expect.js";
+import { request, sendRaw } from "../lib/http.js";
+import { badRequests } from "../lib/http_abuse.js";
+import { BAD_OFFERS, offer } from "../lib/offer.js";
+import { RTMP_ABUSE } from "../lib/rtmp_abuse.js";
+import { makeNoise } from "../lib/udp_abuse.js";
+import { pause, waitFor } from "../lib/wait.js";
+
+const PICTURE = { width: 320, height: 180, bitrateKbps: 400 };
+const GROWTH_KB = 60_000; // Allocators keep some; what a hostile client could make it keep is far more.
+
+/** A gateway with a bystander who watches; `check` says whether anything reached them. */
+async function withBystander(stage, set = {}) {
+  const gateway = await stage.gateway({ set });
+  const publisher = await stage.live(gateway, "bystander", PICTURE);
+  const browser = await stage.browser();
+  const viewer = await browser.play("whep", { url: gateway.url("/whep/bystander") });
+  await viewer.waitForFrames(60);
+  await viewer.reset();
+  const before = gateway.resources();
+  return {
+    gateway,
+    viewer,
+    async check() {
+      gateway.assertAlive();
+      publisher.assertAlive();
+      assert.doesNotMatch(gateway.log, /panicked/);
+      const report = await viewer.report();
+      stage.sayFigures("the bystander", report);
+      assertPlaysWell(report);
+      const after = gateway.resources();
+      stage.say(`before ${JSON.stringify(before)}, after ${JSON.stringify(after)}`);
+      assert.ok(after.rssKb < before.rssKb + GROWTH_KB, `memory grew from ${before.rssKb} to ${after.rssKb} kB`);
+      await waitFor("no connection left behind", () => gateway.resources().descriptors <= before.descriptors + 3);
+      assert.equal(gateway.resources().threads <= before.threads + 4, true, "threads");
+      await viewer.stop();
+    },
+  };
+}
+
+endToEnd("hostile_rtmp_clients_hurt_nobody_else", async (stage) => {
+  const { gateway, check } = await withBystander(stage, { "rtmp.start_timeout": "3s", "rtmp.idle_timeout": "5s" });
+  // One after the other would wait for each timeout in turn.
+  const outcomes = await Promise.all(
+    RTMP_ABUSE.map(async ({ name, ends, run }, index) => {
+      await pause(index * 50);
+      let client = null;
+      try {
+        client = await run(gateway.rtmpPort, `abuse-${index}`);
+        if (ends === "closed") await client.waitForClose(15_000);
+        if (ends === "alive") {
+          await pause(200);
+          assert.equal(client.closed, false, "closed, although it is legal");
+        }
+        return null;
+      } catch (error) {
+        // A client that is hung up on half-way through its abuse got what it deserves.
+        if (ends !== "alive" && /closed (during|before)/.test(error.message)) return null;
+        return `${name}: ${error.message}`;
+      } finally {
+        await client?.stop();
+      }
+    }),
+  );
+  assert.deepEqual(outcomes.filter(Boolean), []);
+  await check();
+});
+
+endToEnd("noise_on_the_udp_port_hurts_nobody", async (stage) => {
+  const { gateway, viewer, check } = await withBystander(stage);
+  const ufrag = (await viewer.report()).answer.match(/a=ice-ufrag:(\S+)/)[1];
+  const { sent, answers } = await makeNoise(gateway.rtcPort, { ufrag });
+  stage.say(`${sent} datagrams, ${answers} answers`);
+  assert.ok(answers < sent / 4, "noise is not answered: that would make the server an amplifier");
+  await check();
+});
+
+endToEnd("malformed_offers_are_refused_with_a_reason", async (stage) => {
+  const { gateway, check } = await withBystander(stage);
+  for (const [path, direction] of [
+    ["/whep/bystander", "recvonly"],
+    ["/whip/other", "sendonly"],
+  ]) {
+    for (const [what, body] of Object.entries(BAD_OFFERS)) {
+      const answer = await request(gateway.url(path), {
+        method: "POST",
+        headers: { "Content-Type": "application/sdp" },
+        body,
+      });
+      assert.ok(answer.status >= 400 && answer.status < 500, `${path} with ${what}: ${answer.status} ${answer.text}`);
+      assertProblem(answer, [400, 406, 413, 415, 422], `${path} with ${what}`);
+    }
+    // And the sane one is taken: the refusals above are not for some other reason.
+    const good = await request(gateway.url(path), {
+      method: "POST",
+      headers: { "Content-Type": "application/sdp" },
+      body: offer({ direction }),
+    });
+    assert.equal(good.status, 201, good.text);
+    const gone = await request(new URL(good.headers.location, gateway.url(path)), { method: "DELETE" });
+    assert.ok([200, 204].includes(gone.status), `DELETE: ${gone.status}`);
+  }
+  await check();
+});
+
+endToEnd("an_offer_without_a_codec_of_ours_gets_406_and_the_list_of_what_there_is", async (stage) => {
+  const { gateway, check } = await withBystander(stage);
+  const answer = await request(gateway.url("/whep/bystander"), {
+    method: "POST",
+    headers: { "Content-Type": "application/sdp" },
+    body: offer({ video: [["96", "theora/90000"]], audio: [["0", "PCMU/8000"]] }),
+  });
+  const problem = assertProblem(answer, [406], "no codec in common");
+  assert.match(JSON.stringify(problem), /h\.?264/i);
+  assert.match(JSON.stringify(problem), /opus/i);
+  await check();
+});
+
+endToEnd("wrong_http_requests_get_the_status_they_deserve", async (stage) => {
+  const { gateway, check } = await withBystander(stage);
+  for (const [what, method, path, headers, body, statuses] of badRequests("bystander")) {
+    const answer = await request(gateway.url(path), { method, headers, body }).catch((error) => {
+      // The server may hang up on a body it will not read once it has answered.
+      if (statuses.includes(413)) return { status: 413, hungUp: true };
+      throw error;
+    });
+    assert.ok(statuses.includes(answer.status), `${what}: ${answer.status} instead of ${statuses}: ${answer.text}`);
+  }
+  for (const [what, bytes] of [
+    ["not HTTP", Buffer.from("\x16\x03\x01\x02\x00hello\r\n\r\n")],
+    ["a request line of 100 kB", Buffer.from(`GET /${"x".repeat(100_000)} HTTP/1.1\r\nHost: x\r\n\r\n`)],
+    ["1,000 headers", Buffer.from(`GET / HTTP/1.1\r\nHost: x\r\n${"a: b\r\n".repeat(1000)}\r\n`)],
+    ["two lengths", Buffer.from("POST /whep/bystander HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!")],
+  ]) {
+    const { text, closed } = await sendRaw(gateway.httpPort, bytes);
+    assert.ok(closed || /^HTTP\/1\.1 4\d\d/.test(text), `${what}: ${text.slice(0, 100)}`);
+    assert.ok(text === "" || /^HTTP\/1\.1 4\d\d/.test(text), `${what}: ${text.slice(0, 100)}`);
+  }
+  await check();
+});
+
+endToEnd("sessions_that_are_not_there_are_404", async (stage) => {
+  const gateway = await stage.gateway();
+  await stage.live(gateway, "show", PICTURE);
+  const made = await request(gateway.url("/whep/show"), {
+    method: "POST",
+    headers: { "Content-Type": "application/sdp" },
+    body: offer(),
+  });
+  assert.equal(made.status, 201, made.text);
+  const resource = new URL(made.headers.location, gateway.url("/whep/show"));
+  const patch = (headers, body) => request(resource, { method: "PATCH", headers, body });
+  const fragment = "application/trickle-ice-sdpfrag";
+  const wrongType = await patch({ "Content-Type": "text/plain" }, "x");
+  assertProblem(wrongType, [415], "PATCH of another type");
+  const stale = await patch({ "Content-Type": fragment, "If-Match": '"nothing"' }, "a=ice-ufrag:4ZcD\r\na=ice-pwd:x\r\n");
+  assertProblem(stale, [412], "PATCH for another ICE session");
+  assert.ok([200, 204].includes((await request(resource, { method: "DELETE" })).status));
+  const again = await request(resource, { method: "DELETE" });
+  assertProblem(again, [404], "DELETE of what was deleted");
+});

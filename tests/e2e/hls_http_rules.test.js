@@ -1,0 +1,228 @@
+// LL-HLS as HTTP: what the specification (rfc8216bis) says of answers, waiting, caching and compression.
+
+import assert from "node:assert/strict";
+import { endToEnd } from "../lib/end_to_end.js";
+import { assertProblem } from "../lib/expect.js";
+import { request, requestHttp2 } from "../lib/http.js";
+import { parseMaster, parseMedia } from "../lib/playlist.js";
+import { pause, waitFor } from "../lib/wait.js";
+
+const PICTURE = { width: 320, height: 180, bitrateKbps: 400, gopFrames: 30 };
+
+/** A gateway with a room that has a few segments, and the URLs of its playlists. */
+async function packaged(stage, set = {}) {
+  const gateway = await stage.gateway({ set });
+  const publisher = await stage.live(gateway, "show", PICTURE);
+  const masterUrl = gateway.url("/hls/show/index.m3u8");
+  const master = await waitFor("the multivariant playlist", async () => {
+    const answer = await request(masterUrl);
+    return answer.status === 200 ? parseMaster(answer.text) : null;
+  });
+  const videoUrl = new URL(master.variants[0].uri, masterUrl).href;
+  const audioUrl = new URL(master.media[0].URI, masterUrl).href;
+  await waitFor("a few segments", async () => parseMedia((await request(videoUrl)).text).segments.length >= 3, {
+    timeoutMs: 20_000,
+  });
+  return { gateway, publisher, master, masterUrl, videoUrl, audioUrl };
+}
+
+const maxAge = (answer) => Number(answer.headers["cache-control"]?.match(/max-age=(\d+)/)?.[1]);
+
+endToEnd("playlists_keep_the_rules", async (stage) => {
+  const { master, masterUrl, videoUrl, audioUrl } = await packaged(stage);
+  assert.equal(master.variants.length, 1);
+  assert.match(master.variants[0].CODECS, /avc1\.\w{6}/);
+  assert.match(master.variants[0].CODECS, /mp4a\.40\.2/);
+  assert.equal(master.variants[0].RESOLUTION, "320x180");
+  assert.ok(Number(master.variants[0].BANDWIDTH) > 0);
+  assert.equal(master.variants[0].AUDIO, master.media[0]["GROUP-ID"]);
+  assert.equal(master.media[0].TYPE, "AUDIO");
+  for (const url of [videoUrl, audioUrl]) assert.equal(new URL(url).search, "", "no query in playlist URLs");
+
+  for (const url of [masterUrl, videoUrl, audioUrl]) {
+    const answer = await request(url, { headers: { Origin: "https://elsewhere.example" } });
+    assert.equal(answer.status, 200);
+    assert.match(answer.headers["content-type"], /^application\/(vnd\.apple\.mpegurl|x-mpegurl)/i);
+    assert.equal(answer.headers["access-control-allow-origin"], "*");
+    assert.equal(answer.headers["set-cookie"], undefined);
+  }
+
+  for (const url of [videoUrl, audioUrl]) {
+    const text = (await request(url)).text;
+    const playlist = parseMedia(text);
+    assert.ok(playlist.version >= 9, text);
+    assert.ok(playlist.partTarget <= 0.334, `part target ${playlist.partTarget}`);
+    assert.equal(playlist.serverControl["CAN-BLOCK-RELOAD"], "YES");
+    assert.ok(Number(playlist.serverControl["PART-HOLD-BACK"]) >= playlist.partTarget * 3 - 1e-6, text);
+    assert.ok(Number(playlist.serverControl["CAN-SKIP-UNTIL"]) >= playlist.targetDuration * 6, text);
+    assert.ok(playlist.map?.URI, text);
+    assert.equal(playlist.preloadHint?.TYPE, "PART", text);
+    assert.ok(playlist.dates > 0, "PROGRAM-DATE-TIME");
+    for (const segment of playlist.segments) {
+      assert.ok(Math.round(segment.duration) <= playlist.targetDuration, text);
+      assert.equal(segment.parts.length > 0 ? segment.parts[0].independent : true, true, text);
+      segment.parts.forEach((part, index) => {
+        assert.ok(part.duration <= playlist.partTarget + 1e-6, `a part of ${part.duration} s\n${text}`);
+        const mayBeShort = index === segment.parts.length - 1 || segment.parts[index + 1]?.independent;
+        assert.ok(mayBeShort || part.duration >= playlist.partTarget * 0.85 - 1e-6, `${part.duration} s\n${text}`);
+      });
+    }
+    const drift = Date.now() - Date.parse(playlist.segments[0].date);
+    const age = playlist.segments.reduce((sum, { duration }) => sum + duration, 0) * 1000;
+    assert.ok(Math.abs(drift - age) < 5000, `the first segment is dated ${drift} ms ago, its age is ${age} ms`);
+    assert.equal(playlist.renditionReports.length, 1, text);
+  }
+});
+
+endToEnd("a_blocked_playlist_request_is_answered_by_the_part_it_waits_for", async (stage) => {
+  const { videoUrl } = await packaged(stage);
+  const now = parseMedia((await request(videoUrl)).text);
+  let [msn, part] = [now.nextSequence, now.partsOfNext.length];
+  for (let round = 0; round < 6; round += 1) {
+    const answer = await request(`${videoUrl}?_HLS_msn=${msn}&_HLS_part=${part}`);
+    assert.equal(answer.status, 200, answer.text);
+    const playlist = parseMedia(answer.text);
+    const reached =
+      playlist.nextSequence > msn || (playlist.nextSequence === msn && playlist.partsOfNext.length > part);
+    assert.ok(reached, `asked for ${msn}.${part}, got ${playlist.nextSequence}.${playlist.partsOfNext.length}`);
+    assert.ok(answer.tookMs < 3000, `${answer.tookMs} ms`);
+    [msn, part] = [playlist.nextSequence, playlist.partsOfNext.length];
+  }
+
+  // Parts past the end of a segment stand for the first part of the next one.
+  const past = await request(`${videoUrl}?_HLS_msn=${msn}&_HLS_part=50`);
+  assert.equal(past.status, 200, past.text);
+  assert.ok(parseMedia(past.text).nextSequence > msn, past.text);
+
+  // A client that asks without a part waits too: answered at once it would spin.
+  const [current] = [parseMedia((await request(videoUrl)).text)];
+  const whole = await request(`${videoUrl}?_HLS_msn=${current.nextSequence + 1}`);
+  assert.equal(whole.status, 200);
+  assert.ok(whole.tookMs > 5, `answered after ${whole.tookMs} ms`);
+});
+
+endToEnd("parts_and_segments_are_what_the_playlist_says", async (stage) => {
+  const { videoUrl, gateway } = await packaged(stage);
+  const playlist = parseMedia((await request(videoUrl)).text);
+  const init = await request(new URL(playlist.map.URI, videoUrl));
+  assert.equal(init.status, 200);
+  assert.equal(init.body.toString("latin1", 4, 8), "ftyp");
+
+  const segment = playlist.segments.findLast(({ parts }) => parts.length > 0);
+  const whole = await request(new URL(segment.uri, videoUrl));
+  assert.equal(whole.status, 200);
+  assert.match(whole.headers["content-type"], /^video\/(mp4|iso\.segment)/);
+  const parts = [];
+  for (const part of segment.parts) {
+    const answer = await request(new URL(part.uri, videoUrl));
+    assert.equal(answer.status, 200, part.uri);
+    parts.push(answer.body);
+  }
+  assert.ok(Buffer.concat(parts).equals(whole.body), "a segment is its parts, one after the other");
+
+  // The hinted part does not exist yet: the request waits for it.
+  const { preloadHint } = parseMedia((await request(videoUrl)).text);
+  const hinted = await request(new URL(preloadHint.URI, videoUrl));
+  assert.equal(hinted.status, 200, "the hinted part is sent when it is there");
+  assert.ok(hinted.body.length > 0);
+  assert.ok(gateway);
+});
+
+endToEnd("wrong_queries_are_refused_with_a_reason", async (stage) => {
+  const { videoUrl } = await packaged(stage);
+  const { nextSequence } = parseMedia((await request(videoUrl)).text);
+  for (const [query, what] of [
+    ["_HLS_part=1", "a part without a sequence number"],
+    [`_HLS_msn=${nextSequence + 50}`, "a sequence number far ahead"],
+    [`_HLS_msn=${nextSequence + 50}&_HLS_part=0`, "a part far ahead"],
+    ["_HLS_msn=abc", "a sequence number that is none"],
+    ["_HLS_msn=-1", "a negative sequence number"],
+    ["_HLS_msn=99999999999999999999999", "a sequence number of 23 digits"],
+    [`_HLS_msn=${nextSequence}&_HLS_part=-1`, "a negative part"],
+    [`_HLS_msn=${nextSequence}&_HLS_part=x`, "a part that is none"],
+  ]) {
+    const answer = await request(`${videoUrl}?${query}`);
+    assertProblem(answer, [400], what);
+    assert.ok(maxAge(answer) <= 4, `errors are cached for up to 4 s: ${answer.headers["cache-control"]}`);
+  }
+});
+
+endToEnd("cache_lifetimes_follow_the_specification", async (stage) => {
+  const { masterUrl, videoUrl } = await packaged(stage);
+  const plain = await request(videoUrl);
+  const playlist = parseMedia(plain.text);
+  const target = playlist.targetDuration;
+  assert.ok(maxAge(plain) <= target / 2 + 0.5, `non-blocking: ${plain.headers["cache-control"]}, target ${target} s`);
+  const blocking = await request(`${videoUrl}?_HLS_msn=${playlist.nextSequence}&_HLS_part=${playlist.partsOfNext.length}`);
+  assert.ok(maxAge(blocking) >= target, `blocking: ${blocking.headers["cache-control"]}`);
+  const segment = await request(new URL(playlist.segments.at(-1).uri, videoUrl));
+  assert.ok(maxAge(segment) >= target * 6, `media: ${segment.headers["cache-control"]}`);
+  const master = await request(masterUrl);
+  assert.ok(maxAge(master) >= 0, `multivariant: ${master.headers["cache-control"]}`);
+  const missing = await request(new URL("no-such-segment.m4s", videoUrl));
+  assertProblem(missing, [404], "a segment that never was");
+  assert.ok(maxAge(missing) >= 1 && maxAge(missing) <= 4, `error: ${missing.headers["cache-control"]}`);
+});
+
+endToEnd("playlists_are_compressed_for_who_can_read_it", async (stage) => {
+  const { masterUrl, videoUrl } = await packaged(stage);
+  for (const url of [masterUrl, videoUrl]) {
+    const small = await request(url, { headers: { "Accept-Encoding": "gzip, deflate, br" } });
+    assert.equal(small.headers["content-encoding"], "gzip");
+    assert.match(small.headers.vary ?? "", /accept-encoding/i);
+    assert.ok(small.text.startsWith("#EXTM3U"));
+    const plain = await request(url);
+    assert.equal(plain.headers["content-encoding"], undefined);
+    assert.match(plain.headers.vary ?? "", /accept-encoding/i, "a cache must keep the two apart");
+    assert.ok(small.raw.length < plain.raw.length);
+  }
+});
+
+endToEnd("delta_updates_leave_out_what_the_client_has", async (stage) => {
+  const { videoUrl } = await packaged(stage, { "hls.window": 30, "hls.segment": "1s" });
+  // Only what is older than the skip boundary can be left out: that takes six target durations of history.
+  const full = await waitFor(
+    "a long playlist",
+    async () => {
+      const playlist = parseMedia((await request(videoUrl)).text);
+      return playlist.segments.length >= playlist.targetDuration * 6 + 4 ? playlist : null;
+    },
+    { timeoutMs: 30_000, everyMs: 500 },
+  );
+  const delta = parseMedia((await request(`${videoUrl}?_HLS_skip=YES`)).text);
+  assert.ok(delta.skipped > 0, "EXT-X-SKIP");
+  assert.ok(delta.segments.length < full.segments.length);
+  assert.ok(delta.nextSequence >= full.nextSequence && delta.nextSequence <= full.nextSequence + 2);
+  const known = new Set(full.segments.map(({ uri }) => uri));
+  assert.ok(delta.segments.some(({ uri }) => known.has(uri)), "the delta joins what is known");
+});
+
+endToEnd("head_and_http2_work", async (stage) => {
+  const { videoUrl } = await packaged(stage);
+  const head = await request(videoUrl, { method: "HEAD" });
+  assert.equal(head.status, 200);
+  assert.equal(head.raw.length, 0);
+  const second = await requestHttp2(videoUrl);
+  assert.equal(second.status, 200);
+  assert.ok(second.text.startsWith("#EXTM3U"));
+});
+
+endToEnd("many_waiting_requests_are_answered_together", async (stage) => {
+  const { gateway, videoUrl } = await packaged(stage);
+  const { nextSequence, partsOfNext } = parseMedia((await request(videoUrl)).text);
+  const url = `${videoUrl}?_HLS_msn=${nextSequence}&_HLS_part=${partsOfNext.length + 2}`;
+  const before = gateway.resources();
+  const ends = [];
+  const waiting = Array.from({ length: 300 }, async () => {
+    const answer = await request(url);
+    ends.push(performance.now());
+    return answer;
+  });
+  const answers = await Promise.all(waiting);
+  assert.ok(answers.every(({ status }) => status === 200));
+  const bodies = new Set(answers.map(({ text }) => text));
+  assert.ok(bodies.size <= 2, `${bodies.size} different playlists for one question`);
+  stage.say(`300 answers within ${Math.round(Math.max(...ends) - Math.min(...ends))} ms of each other`);
+  await pause(500);
+  assert.ok(gateway.resources().descriptors < before.descriptors + 20, "connections are closed");
+});

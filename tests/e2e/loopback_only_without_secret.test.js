@@ -1,0 +1,62 @@
+// Without a secret nobody but this machine can connect, and nobody can talk the gateway into it.
+
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import { endToEnd } from "../lib/end_to_end.js";
+import { Gateway } from "../lib/gateway.js";
+import { request } from "../lib/http.js";
+import { waitFor } from "../lib/wait.js";
+
+/** Local addresses this process listens on, as /proc/net writes them (little-endian hexadecimal). */
+function listeningAddresses(port, protocol) {
+  const rows = readFileSync(`/proc/net/${protocol}`, "utf8").trim().split("\n").slice(1);
+  const hex = port.toString(16).toUpperCase().padStart(4, "0");
+  return rows
+    .map((row) => row.trim().split(/\s+/))
+    .filter(([, local, , state]) => local.endsWith(`:${hex}`) && (protocol.startsWith("udp") || state === "0A"))
+    .map(([, local]) => local.split(":")[0]);
+}
+
+endToEnd("without_a_secret_only_loopback_is_listened_on", async (stage) => {
+  const gateway = await stage.gateway();
+  for (const [port, protocol] of [
+    [gateway.httpPort, "tcp"],
+    [gateway.rtmpPort, "tcp"],
+    [gateway.rtcPort, "udp"],
+  ]) {
+    assert.deepEqual(listeningAddresses(port, protocol), ["0100007F"], `${protocol} ${port}`);
+    assert.deepEqual(listeningAddresses(port, `${protocol}6`), [], `${protocol}6 ${port}`);
+  }
+  const outside = Object.values(networkInterfaces()).flat().find(({ family, internal }) => family === "IPv4" && !internal);
+  if (outside) {
+    await assert.rejects(request(`http://${outside.address}:${gateway.httpPort}/healthz`, { timeoutMs: 2000 }));
+  }
+});
+
+endToEnd("an_open_address_without_a_secret_is_refused", async () => {
+  for (const host of ["0.0.0.0", "::", "192.0.2.1"]) {
+    const gateway = await Gateway.start({ set: { host }, ready: false });
+    await waitFor("the gateway to refuse", () => gateway.exit);
+    assert.notEqual(gateway.exit.code, 0, host);
+    assert.match(gateway.log, /auth\.secret/, "it says what to set");
+  }
+});
+
+endToEnd("an_option_that_there_is_not_is_refused", async (stage) => {
+  const folder = stage.folder();
+  writeFileSync(`${folder}/wrong.toml`, "[http]\nprot = 8080\n");
+  const gateway = await Gateway.start({ arguments: ["--config", `${folder}/wrong.toml`], ready: false });
+  await waitFor("the gateway to refuse", () => gateway.exit);
+  assert.notEqual(gateway.exit.code, 0);
+  assert.match(gateway.log, /prot/);
+});
+
+endToEnd("a_port_that_is_taken_is_said", async (stage) => {
+  const first = await stage.gateway();
+  const second = await Gateway.start({ set: { "http.port": first.httpPort }, ready: false });
+  await waitFor("the second gateway to give up", () => second.exit);
+  assert.notEqual(second.exit.code, 0);
+  assert.match(second.log, new RegExp(`:${first.httpPort}`));
+  first.assertAlive();
+});

@@ -1,0 +1,60 @@
+// A publisher dies and returns within the grace period: nobody who watches reconnects.
+
+import assert from "node:assert/strict";
+import { endToEnd } from "../lib/end_to_end.js";
+import { assertPlaysWell } from "../lib/expect.js";
+import { pause, waitFor } from "../lib/wait.js";
+
+const PICTURE = { width: 320, height: 180, bitrateKbps: 400, gopFrames: 30 };
+
+endToEnd("viewers_go_on_when_a_publisher_dies_and_returns", async (stage) => {
+  const gateway = await stage.gateway({ set: { "ingest.grace": "10s" } });
+  const first = await stage.live(gateway, "show", PICTURE);
+  const browser = await stage.browser();
+  const near = await browser.play("whep", { url: gateway.url("/whep/show") });
+  const far = await browser.play("hls", { url: gateway.url("/hls/show/index.m3u8") });
+  await near.waitForFrames(30);
+  await far.waitForFrames(30, 20_000);
+
+  await first.kill();
+  await waitFor(
+    "the room to be interrupted",
+    async () => (await gateway.room("show"))?.participants[0].state === "interrupted",
+  );
+  await pause(1500);
+  stage.publisher(gateway.rtmpUrl("show"), PICTURE);
+  await stage.isLive(gateway, "show");
+
+  const returned = Date.now();
+  // The new publisher's frame counter starts again: wait for pictures drawn after the return.
+  const isNew = ({ samples }) => samples.some(([at, latency]) => at - latency > returned);
+  const nearReport = await near.waitFor("new pictures by WHEP", isNew, 10_000);
+  stage.say(`whep: a new picture ${nearReport.samples.find(([at, latency]) => at - latency > returned)[0] - returned} ms after the return`);
+  assert.equal(nearReport.state, "connected");
+  assert.equal(nearReport.times.disconnected, undefined, "the connection was never lost");
+  assert.equal(nearReport.times.failed, undefined);
+
+  const farReport = await far.waitFor("new pictures by LL-HLS", isNew, 20_000);
+  stage.say(`hls: a new picture ${farReport.samples.find(([at, latency]) => at - latency > returned)[0] - returned} ms after the return`);
+  assert.equal(farReport.fatal, false, JSON.stringify(farReport.errors));
+
+  const [nearAfter, farAfter] = await Promise.all([near.watch(5), far.watch(5)]);
+  stage.sayFigures("whep after", nearAfter);
+  stage.sayFigures("hls after", farAfter);
+  assertPlaysWell(nearAfter);
+  assertPlaysWell(farAfter, { maxLatencyMs: 15_000 });
+  await near.stop();
+  await far.stop();
+});
+
+endToEnd("a_room_ends_when_its_publisher_stays_away", async (stage) => {
+  const gateway = await stage.gateway({ set: { "ingest.grace": "1s" } });
+  const publisher = await stage.live(gateway, "show", PICTURE);
+  const browser = await stage.browser();
+  const viewer = await browser.play("whep", { url: gateway.url("/whep/show") });
+  await viewer.waitForFrames(15);
+  await publisher.kill();
+  await waitFor("the room to be gone", async () => (await gateway.room("show")) === null);
+  await viewer.waitFor("the viewer to be told", ({ state }) => state !== "connected", 15_000);
+  await viewer.close();
+});

@@ -1,0 +1,68 @@
+// RTMP in, WHEP out, no B-frames: passed through, with sound, from the first moment.
+
+import assert from "node:assert/strict";
+import { endToEnd } from "../lib/end_to_end.js";
+import { assertPlaysWell } from "../lib/expect.js";
+import { pause, waitFor } from "../lib/wait.js";
+
+endToEnd("rtmp_plays_by_whep_with_sound_at_the_full_frame_rate", async (stage) => {
+  const gateway = await stage.gateway();
+  await stage.live(gateway, "show", { gopFrames: 120 });
+  const browser = await stage.browser();
+
+  const viewer = await browser.play("whep", { url: gateway.url("/whep/show") });
+  await viewer.waitForFrames(30);
+  const report = await viewer.watch(6);
+  stage.sayFigures("rtmp → whep", report);
+  assertPlaysWell(report, { width: 640, height: 360 });
+  assert.ok(Math.abs(report.lipSync.at(-1)) < 400, `sound ${report.lipSync} ms from its picture`);
+  assert.match(report.statistics.codecs.join(), /video\/H264/);
+  assert.match(report.statistics.codecs.join(), /audio\/opus/);
+  assert.match(report.statistics.transport.srtpCipher, /GCM/, "GCM is the server's first choice");
+  assert.match(report.answer, /a=setup:passive/);
+
+  const room = await gateway.room("show");
+  assert.equal(room.viewers.whep, 1);
+  assert.equal(room.participants[0].video.transcoding, false, "nothing is decoded for a stream without B-frames");
+
+  assert.ok([200, 204].includes(await viewer.stop()), "DELETE ends the session");
+  await waitFor("the viewer to be gone", async () => (await gateway.room("show")).viewers.whep === 0);
+});
+
+endToEnd("a_viewer_sees_a_picture_long_before_the_next_keyframe", async (stage) => {
+  const gateway = await stage.gateway();
+  const publisher = await stage.live(gateway, "slow-keys", { gopFrames: 300 });
+  const browser = await stage.browser();
+  await pause(2500); // Into the middle of the ten seconds from one keyframe to the next.
+  publisher.assertAlive();
+
+  const viewer = await browser.play("whep", { url: gateway.url("/whep/slow-keys") });
+  const first = await viewer.waitForFrames(1, 4000);
+  stage.say(`first picture after ${Math.round(first.firstPictureMs)} ms, connected after ${first.times.connected} ms`);
+  await pause(2000);
+  const report = await viewer.watch(3);
+  stage.sayFigures("2 s later", report);
+  assertPlaysWell(report);
+  assert.equal(report.backwards, 0);
+  await viewer.stop();
+});
+
+endToEnd("several_viewers_come_and_go_and_each_sees_everything", async (stage) => {
+  const gateway = await stage.gateway();
+  await stage.live(gateway, "crowd", { width: 320, height: 180, bitrateKbps: 300 });
+  const browser = await stage.browser();
+  const url = gateway.url("/whep/crowd");
+  const stays = await browser.play("whep", { url });
+  await stays.waitForFrames(30);
+  await stays.reset();
+  for (let round = 0; round < 3; round += 1) {
+    const guest = await browser.play("whep", { url, sound: false });
+    await guest.waitForFrames(15);
+    if (round === 1) await guest.close();
+    else await guest.stop();
+  }
+  const report = await stays.report();
+  stage.sayFigures("who stayed", report);
+  assertPlaysWell(report);
+  await stays.stop();
+});

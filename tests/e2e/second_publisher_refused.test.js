@@ -1,0 +1,62 @@
+// One name, one publisher: the second is refused, unless the first has fallen silent.
+
+import assert from "node:assert/strict";
+import { endToEnd } from "../lib/end_to_end.js";
+import { assertPlaysWell, assertProblem } from "../lib/expect.js";
+import { request } from "../lib/http.js";
+import { offer } from "../lib/offer.js";
+import { RtmpClient } from "../lib/rtmp_client.js";
+import { pause, waitFor } from "../lib/wait.js";
+
+const PICTURE = { width: 320, height: 180, bitrateKbps: 400 };
+
+endToEnd("a_second_publisher_is_refused_and_the_first_goes_on", async (stage) => {
+  const gateway = await stage.gateway();
+  const first = await stage.live(gateway, "taken", PICTURE);
+  const browser = await stage.browser();
+  const viewer = await browser.play("whep", { url: gateway.url("/whep/taken") });
+  await viewer.waitForFrames(15);
+  await viewer.reset();
+
+  const client = await RtmpClient.open(gateway.rtmpPort);
+  await client.connect();
+  const status = await client.publish("taken");
+  assert.equal(status.level, "error", JSON.stringify(status));
+  assert.equal(status.code, "NetStream.Publish.BadName");
+  await client.waitForClose();
+
+  const second = stage.publisher(gateway.rtmpUrl("taken"), PICTURE);
+  await second.waitForExit(15_000);
+  assert.notEqual(second.exit.code, 0);
+
+  const whip = await request(gateway.url("/whip/taken"), {
+    method: "POST",
+    headers: { "Content-Type": "application/sdp" },
+    body: offer({ direction: "sendonly" }),
+  });
+  assertProblem(whip, [409], "WHIP to a name that is taken");
+
+  first.assertAlive();
+  const report = await viewer.report();
+  assertPlaysWell(report);
+  await viewer.stop();
+});
+
+endToEnd("a_silent_publisher_loses_its_name_after_the_grace_period", async (stage) => {
+  const gateway = await stage.gateway({ set: { "ingest.grace": "2s" } });
+  const first = await stage.live(gateway, "silent", PICTURE);
+  first.stall();
+  await pause(3000);
+  const second = stage.publisher(gateway.rtmpUrl("silent"), PICTURE);
+  const since = Date.now();
+  const browser = await stage.browser();
+  const viewer = await browser.play("whep", { url: gateway.url("/whep/silent") });
+  await viewer.waitFor(
+    "pictures of the second publisher",
+    ({ samples }) => samples.some(([at, latency]) => at - latency > since + 500),
+    15_000,
+  );
+  second.assertAlive();
+  await waitFor("the first to be hung up on", () => first.exit, { timeoutMs: 20_000 });
+  await viewer.stop();
+});

@@ -1,0 +1,152 @@
+// Real Chromium, and pages in it that run the bench.
+//
+// Each page is a window of its own: a background tab is throttled and shows no frames.
+
+import { chromium } from "playwright-core";
+import { percentile } from "./numbers.js";
+import { PageServer } from "./page_server.js";
+import { waitFor } from "./wait.js";
+
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--autoplay-policy=no-user-gesture-required",
+  "--use-fake-device-for-media-stream",
+  "--use-fake-ui-for-media-stream",
+];
+
+export class Browser {
+  #browser;
+  #pages;
+  #ownsPages;
+
+  /** Playwright gives it an empty profile under the temporary folder and removes it afterwards. */
+  static async start({ pages = null, flags = [] } = {}) {
+    const browser = new Browser();
+    browser.#ownsPages = pages === null;
+    browser.#pages = pages ?? (await PageServer.start());
+    browser.#browser = await chromium.launch({
+      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+      headless: true,
+      args: [...FLAGS, ...flags],
+    });
+    return browser;
+  }
+
+  get version() {
+    return this.#browser.version();
+  }
+
+  get pagesUrl() {
+    return this.#pages.url;
+  }
+
+  /** A window on any URL; `messages` collects its console and its errors. */
+  async open(url, { viewport = { width: 1280, height: 800 }, ...options } = {}) {
+    const context = await this.#browser.newContext({ viewport, bypassCSP: true, ...options });
+    const page = await context.newPage();
+    page.messages = [];
+    page.on("console", (message) => page.messages.push(`${message.type()}: ${message.text()}`));
+    page.on("pageerror", (error) => page.messages.push(`error: ${error.message}`));
+    await page.goto(url, { waitUntil: "load" });
+    return page;
+  }
+
+  /** Starts a client of the bench ("whep", "whip", "hls", "loopback", "file") in a window of its own. */
+  async play(kind, options) {
+    const page = await this.open(`${this.#pages.url}/`);
+    await page.waitForFunction(() => window.bench);
+    const client = new Client(page, kind);
+    try {
+      await page.evaluate(([kind, options]) => window.bench.start(kind, "client", options), [kind, options ?? {}]);
+    } catch (error) {
+      await page.context().close();
+      throw error;
+    }
+    return client;
+  }
+
+  async stop() {
+    await this.#browser.close();
+    if (this.#ownsPages) await this.#pages.stop();
+  }
+}
+
+/** One bench client in its window. */
+export class Client {
+  constructor(page, kind) {
+    this.page = page;
+    this.kind = kind;
+  }
+
+  report() {
+    return this.page.evaluate(() => window.bench.report("client"));
+  }
+
+  reset() {
+    return this.page.evaluate(() => window.bench.reset("client"));
+  }
+
+  call(method, ...args) {
+    return this.page.evaluate(([method, args]) => window.bench.call("client", method, ...args), [method, args]);
+  }
+
+  waitFor(what, condition, timeoutMs = 15_000) {
+    let last = null;
+    return waitFor(
+      what,
+      async () => {
+        last = await this.report();
+        return condition(last) ? last : null;
+      },
+      { timeoutMs, everyMs: 100 },
+    ).catch((error) => {
+      const { samples: _, answer: _answer, ...brief } = last ?? {};
+      error.message += `\n${JSON.stringify(brief)}`;
+      throw error;
+    });
+  }
+
+  waitForFrames(count, timeoutMs) {
+    return this.waitFor(`${count} frames by ${this.kind}`, (report) => report.frames >= count, timeoutMs);
+  }
+
+  /** Forgets what was, watches for a while, answers what was seen. */
+  async watch(seconds) {
+    await this.reset();
+    await this.page.waitForTimeout(seconds * 1000);
+    return this.report();
+  }
+
+  /** Ends the client politely and closes its window; answers what the client's `stop` said. */
+  async stop() {
+    const answer = await this.page.evaluate(() => window.bench.stop("client"));
+    await this.page.context().close();
+    return answer;
+  }
+
+  /** Closes the window, as a viewer does who shuts the lid. */
+  close() {
+    return this.page.context().close();
+  }
+}
+
+/** The percentiles and rates of a report, for printing. */
+export function figures(report) {
+  const latencies = report.samples.map(([, latency]) => latency);
+  return {
+    fps: report.frames / report.seconds,
+    p50: percentile(latencies, 50),
+    p95: percentile(latencies, 95),
+    max: percentile(latencies, 100),
+    freezes: report.freezes.length,
+    longestFreeze: Math.max(0, ...report.freezes.map(({ ms }) => ms)),
+    lipSync: percentile(report.lipSync, 50),
+    missing: report.spannedFrames - report.uniqueFrames,
+  };
+}

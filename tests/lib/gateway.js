@@ -1,0 +1,186 @@
+// The gateway under test: one process on free loopback ports, watched from outside and always ended by its pid.
+
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { freeTcpPort, freeUdpPort } from "./ports.js";
+import { waitFor } from "./wait.js";
+
+const BINARY = process.env.ONMIC_BIN ?? fileURLToPath(new URL("../../target/debug/onmic", import.meta.url));
+const START_LIMIT_MS = 15_000;
+export const STOP_LIMIT_MS = 12_000;
+
+/** The one place that knows how the gateway's options are spelt: `rtc.port` of the file is `--rtc-port` as a flag. */
+function commandLine({ httpPort, rtmpPort, rtcPort, secret, set = {} }) {
+  const options = {
+    "http.port": httpPort,
+    "rtmp.port": rtmpPort,
+    "rtc.port": rtcPort,
+    "log.filter": process.env.ONMIC_LOG ?? "info",
+    ...(secret ? { host: "127.0.0.1", "auth.secret": secret } : {}),
+    ...set,
+  };
+  return Object.entries(options).flatMap(([name, value]) => [`--${name.replaceAll(/[._]/g, "-")}`, String(value)]);
+}
+
+export class Gateway {
+  #child;
+  #log = [];
+  #exit = null;
+
+  /**
+   * `set` maps option names of the configuration ("hls.segment") to values; `arguments` replaces the whole command
+   * line; `ready: false` does not wait for /readyz.
+   */
+  static async start({ secret = null, set = {}, environment = {}, ready = true, ...rest } = {}) {
+    const gateway = new Gateway();
+    gateway.httpPort = await freeTcpPort();
+    gateway.rtmpPort = await freeTcpPort();
+    gateway.rtcPort = await freeUdpPort();
+    const options = rest.arguments ?? commandLine({ ...gateway, secret, set });
+    gateway.#child = spawn(BINARY, options, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, NO_COLOR: "1", ...environment },
+    });
+    for (const stream of [gateway.#child.stdout, gateway.#child.stderr]) {
+      stream.setEncoding("utf8");
+      stream.on("data", (text) => gateway.#log.push(text));
+    }
+    gateway.#child.on("error", (error) => {
+      gateway.#exit = { code: null, signal: null };
+      gateway.#log.push(String(error));
+    });
+    gateway.#child.on("exit", (code, signal) => {
+      gateway.#exit = { code, signal };
+    });
+    running.add(gateway);
+    if (ready) {
+      await waitFor("the gateway's /readyz", () => gateway.#isReady(), {
+        timeoutMs: START_LIMIT_MS,
+        giveUp: () => gateway.assertAlive(),
+      });
+    }
+    return gateway;
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  get exit() {
+    return this.#exit;
+  }
+
+  get log() {
+    return this.#log.join("");
+  }
+
+  get httpUrl() {
+    return `http://127.0.0.1:${this.httpPort}`;
+  }
+
+  url(path) {
+    return `${this.httpUrl}${path}`;
+  }
+
+  rtmpUrl(key, query = "") {
+    return `rtmp://127.0.0.1:${this.rtmpPort}/live/${key}${query}`;
+  }
+
+  assertAlive() {
+    if (this.#exit) {
+      const how = this.#exit.code ?? this.#exit.signal;
+      throw new Error(`the gateway ended (${how}): ${this.log.slice(-4000)}`);
+    }
+  }
+
+  async #isReady() {
+    const response = await fetch(this.url("/readyz")).catch(() => null);
+    return response?.ok;
+  }
+
+  async json(path, options) {
+    const response = await fetch(this.url(path), options);
+    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
+    return response.json();
+  }
+
+  /** What the API says of one room, or null. */
+  async room(name, options) {
+    const response = await fetch(this.url(`/api/v1/rooms/${name}`), options);
+    return response.ok ? response.json() : null;
+  }
+
+  /** Every sample of /metrics: name with labels, as written there → number. */
+  async metrics() {
+    const text = await (await fetch(this.url("/metrics"))).text();
+    return parseMetrics(text);
+  }
+
+  /** The sum of a metric over the samples whose labels contain all of `labels`. */
+  async metric(name, labels = {}) {
+    return sumOf(await this.metrics(), name, labels);
+  }
+
+  /** What the process holds right now, from /proc. */
+  resources() {
+    const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
+    const number = (field) => Number(status.match(new RegExp(`^${field}:\\s+(\\d+)`, "m"))?.[1]);
+    const stat = readFileSync(`/proc/${this.pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return {
+      rssKb: number("VmRSS"),
+      threads: number("Threads"),
+      descriptors: readdirSync(`/proc/${this.pid}/fd`).length,
+      cpuMs: (Number(fields[11]) + Number(fields[12])) * 10,
+    };
+  }
+
+  signal(name = "SIGTERM") {
+    this.#child.kill(name);
+  }
+
+  /** SIGTERM, and the exit has to come in time and be a clean one. Answers how long it took. */
+  async stop({ limitMs = STOP_LIMIT_MS } = {}) {
+    if (!running.delete(this)) return 0; // A test may have stopped it itself.
+    this.assertAlive();
+    const asked = performance.now();
+    this.signal("SIGTERM");
+    try {
+      await waitFor("the gateway's exit after SIGTERM", () => this.#exit, { timeoutMs: limitMs, everyMs: 20 });
+    } catch (error) {
+      this.signal("SIGKILL");
+      throw new Error(`${error.message}: ${this.log.slice(-4000)}`);
+    }
+    if (this.#exit.code !== 0) {
+      throw new Error(`the gateway left with ${this.#exit.code ?? this.#exit.signal}: ${this.log.slice(-4000)}`);
+    }
+    if (/panicked at/.test(this.log)) throw new Error(`the gateway panicked: ${this.log.slice(-4000)}`);
+    return performance.now() - asked;
+  }
+}
+
+// A test that throws before its gateway is stopped must not leave a process behind.
+const running = new Set();
+process.on("exit", () => {
+  for (const gateway of running) gateway.signal("SIGKILL");
+});
+
+export function parseMetrics(text) {
+  const samples = new Map();
+  for (const line of text.split("\n")) {
+    if (line === "" || line.startsWith("#")) continue;
+    const space = line.lastIndexOf(" ");
+    samples.set(line.slice(0, space), Number(line.slice(space + 1)));
+  }
+  return samples;
+}
+
+export function sumOf(samples, name, labels = {}) {
+  let sum = 0;
+  for (const [key, value] of samples) {
+    if (key !== name && !key.startsWith(`${name}{`)) continue;
+    if (Object.entries(labels).every(([label, wanted]) => key.includes(`${label}="${wanted}"`))) sum += value;
+  }
+  return sum;
+}

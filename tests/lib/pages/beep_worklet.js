@@ -1,0 +1,74 @@
+// Finds where a 2 kHz beep begins, to a millisecond, and says how loud it is altogether.
+
+const BEEP_HERTZ = 2000;
+const BLOCK_SECONDS = 0.001; // Two periods of the beep.
+const LOUD = 0.12;
+const QUIET_BLOCKS = 300; // A beep is new after so much silence: echoes of the codec are not beeps.
+const LEVEL_SECONDS = 0.25;
+
+class BeepDetector extends AudioWorkletProcessor {
+  constructor() {
+    super();
+    this.blockSamples = Math.round(sampleRate * BLOCK_SECONDS);
+    this.phase = (2 * Math.PI * BEEP_HERTZ) / sampleRate;
+    this.cosine = 0;
+    this.sine = 0;
+    this.filled = 0;
+    this.quiet = QUIET_BLOCKS;
+    this.energy = 0;
+    this.measured = 0;
+    this.blockStart = 0;
+    this.silentRun = 0;
+    this.heard = false;
+  }
+
+  process([input], [output]) {
+    const samples = input[0];
+    if (!samples) return true;
+    for (let channel = 0; channel < output.length; channel += 1) output[channel].set(input[channel] ?? samples);
+    for (let index = 0; index < samples.length; index += 1) {
+      if (this.filled === 0) this.blockStart = currentTime + index / sampleRate;
+      this.cosine += samples[index] * Math.cos(this.phase * this.filled);
+      this.sine += samples[index] * Math.sin(this.phase * this.filled);
+      this.filled += 1;
+      if (this.filled === this.blockSamples) this.endBlock();
+      this.energy += samples[index] ** 2;
+      this.measured += 1;
+      this.countSilence(samples[index]);
+    }
+    if (this.measured >= sampleRate * LEVEL_SECONDS) {
+      this.port.postMessage({ kind: "level", rms: Math.sqrt(this.energy / this.measured) });
+      this.energy = 0;
+      this.measured = 0;
+    }
+    return true;
+  }
+
+  // The picture's hum never stops: five milliseconds of nothing at all are a hole in the sound.
+  countSilence(sample) {
+    if (Math.abs(sample) > 1e-4) {
+      this.heard = true;
+      this.silentRun = 0;
+      return;
+    }
+    this.silentRun += 1;
+    if (this.heard && this.silentRun === Math.round(sampleRate * 0.005)) {
+      this.port.postMessage({ kind: "discontinuity" });
+    }
+  }
+
+  endBlock() {
+    const amplitude = (2 * Math.hypot(this.cosine, this.sine)) / this.blockSamples;
+    if (amplitude > LOUD) {
+      if (this.quiet >= QUIET_BLOCKS) this.port.postMessage({ kind: "beep", contextTime: this.blockStart });
+      this.quiet = 0;
+    } else {
+      this.quiet += 1;
+    }
+    this.cosine = 0;
+    this.sine = 0;
+    this.filled = 0;
+  }
+}
+
+registerProcessor("beep-detector", BeepDetector);

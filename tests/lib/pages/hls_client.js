@@ -1,0 +1,74 @@
+// hls.js at its defaults, as a stranger's page would use it.
+
+import { Meter } from "./meter.js";
+
+export async function playHls({ url, fps = 30, token, configuration = {} }) {
+  const video = document.createElement("video");
+  Object.assign(video, { autoplay: true, playsInline: true });
+  document.body.append(video);
+  const meter = new Meter(video, { fps });
+  const startedAt = Date.now();
+  const errors = [];
+  const stalls = [];
+  const levels = [];
+  let playing = false;
+  let waitingSince = null;
+  video.addEventListener("playing", () => {
+    if (waitingSince !== null) stalls.push({ at: waitingSince, ms: Date.now() - waitingSince });
+    waitingSince = null;
+    playing = true;
+  });
+  video.addEventListener("waiting", () => {
+    if (playing) waitingSince ??= Date.now();
+  });
+
+  const hls = new Hls({
+    ...configuration,
+    xhrSetup: (xhr) => token && xhr.setRequestHeader("Authorization", `Bearer ${token}`),
+  });
+  hls.on(Hls.Events.ERROR, (_, data) => {
+    errors.push({ at: Date.now(), details: data.details, fatal: data.fatal, reason: data.reason ?? data.error?.message });
+  });
+  hls.on(Hls.Events.MANIFEST_PARSED, (_, data) => {
+    levels.push(
+      ...data.levels.map(({ attrs, videoCodec, audioCodec, width, height }) => ({
+        codecs: attrs.CODECS,
+        videoCodec,
+        audioCodec,
+        width,
+        height,
+      })),
+    );
+  });
+  hls.loadSource(url);
+  hls.attachMedia(video);
+  await meter.listen(null);
+  video.play().catch(() => {});
+
+  return {
+    meter,
+    async report() {
+      const details = hls.latestLevelDetails;
+      return {
+        ...meter.report(),
+        firstPictureMs: meter.firstFrameAt === null ? null : meter.firstFrameAt - startedAt,
+        errors,
+        fatal: errors.some((error) => error.fatal),
+        stalls,
+        waiting: waitingSince !== null,
+        levels,
+        latency: hls.latency,
+        targetLatency: hls.targetLatency,
+        lowLatency: Boolean(details?.partList?.length),
+        partTarget: details?.partTarget,
+        mediaSequence: details?.startSN,
+        readyState: video.readyState,
+      };
+    },
+    stop() {
+      meter.stop();
+      hls.destroy();
+      video.remove();
+    },
+  };
+}

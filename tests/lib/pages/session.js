@@ -1,0 +1,87 @@
+// What WHIP and WHEP have in common: one POST, one answer, and how long each step took.
+
+/** Points every candidate of an answer at a relay: `{ "PORT": relayPort }` by original port, or one port for all. */
+export function redirectCandidates(sdp, relayPort) {
+  return sdp.replace(
+    /^(a=candidate:\S+ \d+ udp \d+) \S+ \d+ /gim,
+    (_, head) => `${head} 127.0.0.1 ${relayPort} `,
+  );
+}
+
+export async function exchange(pc, url, { token, relayPort, waitForCandidates = false, editOffer } = {}) {
+  const times = { start: performance.now(), startedAt: Date.now() };
+  pc.addEventListener("connectionstatechange", () => {
+    times[pc.connectionState] ??= performance.now() - times.start;
+    times.changes = (times.changes ?? 0) + 1;
+  });
+  await pc.setLocalDescription();
+  if (waitForCandidates && pc.iceGatheringState !== "complete") {
+    await new Promise((resolve) => {
+      pc.addEventListener("icegatheringstatechange", () => pc.iceGatheringState === "complete" && resolve());
+    });
+  }
+  let offer = pc.localDescription.sdp;
+  if (editOffer === "no-h264") offer = withoutH264(offer);
+  const headers = { "Content-Type": "application/sdp" };
+  if (token) headers.Authorization = `Bearer ${token}`;
+  const response = await fetch(url, { method: "POST", headers, body: offer });
+  times.answered = performance.now() - times.start;
+  const body = await response.text();
+  if (response.status !== 201) throw new Error(`${url} answered ${response.status}: ${body}`);
+  const location = response.headers.get("Location");
+  if (!location) throw new Error(`${url} answered 201 without a Location (or without exposing it by CORS)`);
+  const answer = relayPort ? redirectCandidates(body, relayPort) : body;
+  await pc.setRemoteDescription({ type: "answer", sdp: answer });
+  return {
+    times,
+    offer,
+    answer: body,
+    resource: new URL(location, url).href,
+    etag: response.headers.get("ETag"),
+    link: response.headers.get("Link"),
+  };
+}
+
+function withoutH264(sdp) {
+  const types = [...sdp.matchAll(/^a=rtpmap:(\d+) H264\//gim)].map((match) => match[1]);
+  const rtx = types.flatMap((type) => [...sdp.matchAll(new RegExp(`^a=fmtp:(\\d+) apt=${type}\\r$`, "gim"))].map((m) => m[1]));
+  const gone = new Set([...types, ...rtx]);
+  return sdp
+    .split("\r\n")
+    .filter((line) => !gone.has(line.match(/^a=(?:rtpmap|fmtp|rtcp-fb):(\d+)/)?.[1]))
+    .map((line) =>
+      line.startsWith("m=video")
+        ? line.split(" ").filter((word, index) => index < 3 || !gone.has(word)).join(" ")
+        : line,
+    )
+    .join("\r\n");
+}
+
+/** The few numbers of getStats that a test asks for. */
+export async function statistics(pc) {
+  const summary = {};
+  for (const report of (await pc.getStats()).values()) {
+    if (report.type === "inbound-rtp" || report.type === "outbound-rtp" || report.type === "remote-inbound-rtp") {
+      const { packetsReceived, packetsLost, nackCount, pliCount, firCount, framesDecoded, framesDropped } = report;
+      const { keyFramesDecoded, framesEncoded, keyFramesEncoded, packetsSent, bytesReceived, bytesSent } = report;
+      const { jitterBufferDelay, jitterBufferEmittedCount, freezeCount, retransmittedPacketsReceived } = report;
+      const { concealedSamples, totalSamplesReceived, targetBitrate, roundTripTime, fractionLost } = report;
+      summary[`${report.type}-${report.kind}`] = JSON.parse(
+        JSON.stringify({
+          ...{ packetsReceived, packetsLost, nackCount, pliCount, firCount, framesDecoded, framesDropped },
+          ...{ keyFramesDecoded, framesEncoded, keyFramesEncoded, packetsSent, bytesReceived, bytesSent },
+          ...{ jitterBufferDelay, jitterBufferEmittedCount, freezeCount, retransmittedPacketsReceived },
+          ...{ concealedSamples, totalSamplesReceived, targetBitrate, roundTripTime, fractionLost },
+        }),
+      );
+    }
+    if (report.type === "codec") {
+      summary.codecs = [...(summary.codecs ?? []), `${report.mimeType} ${report.sdpFmtpLine ?? ""}`.trim()];
+    }
+    if (report.type === "transport") {
+      const { dtlsCipher, srtpCipher, tlsVersion } = report;
+      summary.transport = { dtlsCipher, srtpCipher, tlsVersion };
+    }
+  }
+  return summary;
+}

@@ -1,0 +1,62 @@
+// A WHEP client in as few lines as the protocol allows.
+
+import { Meter } from "./meter.js";
+import { exchange, statistics } from "./session.js";
+
+export async function playWhep({ url, fps = 30, sound = true, ...options }) {
+  const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  const stream = new MediaStream();
+  pc.ontrack = ({ track }) => stream.addTrack(track);
+  pc.addTransceiver("video", { direction: "recvonly" });
+  pc.addTransceiver("audio", { direction: "recvonly" });
+
+  const video = document.createElement("video");
+  Object.assign(video, { autoplay: true, muted: true, playsInline: true, srcObject: stream });
+  document.body.append(video);
+  const meter = new Meter(video, { fps });
+  let session;
+  try {
+    session = await exchange(pc, url, options);
+  } catch (error) {
+    pc.close();
+    video.remove();
+    throw error;
+  }
+  const audible = stream.getAudioTracks().length > 0;
+  if (sound && audible) await meter.listen(new MediaStream(stream.getAudioTracks()));
+  await video.play().catch(() => {}); // A later pause or stop is not a failure.
+
+  return {
+    meter,
+    async report() {
+      return {
+        ...meter.report(),
+        state: pc.connectionState,
+        times: session.times,
+        firstPictureMs: meter.firstFrameAt === null ? null : meter.firstFrameAt - session.times.startedAt,
+        answer: session.answer,
+        resource: session.resource,
+        etag: session.etag,
+        link: session.link,
+        statistics: await statistics(pc),
+      };
+    },
+    async stop() {
+      meter.stop();
+      pc.close();
+      video.remove();
+      const response = await fetch(session.resource, { method: "DELETE", headers: authorization(options.token) });
+      return response.status;
+    },
+    /** Leaves without a word: the gateway has to notice by itself. */
+    vanish() {
+      meter.stop();
+      pc.close();
+      video.remove();
+    },
+  };
+}
+
+export function authorization(token) {
+  return token ? { Authorization: `Bearer ${token}` } : {};
+}

@@ -1,0 +1,84 @@
+// A WHIP client: sends the page's own test picture.
+
+import { drawScene } from "./scene.js";
+import { exchange, statistics } from "./session.js";
+import { authorization } from "./whep_client.js";
+
+export async function publishWhip({ url, codec = "video/H264", kbps = 1200, width, height, fps = 30, ...options }) {
+  const scene = await drawScene({ width, height, fps });
+  const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  const [videoTrack] = scene.stream.getVideoTracks();
+  const [audioTrack] = scene.stream.getAudioTracks();
+  const video = pc.addTransceiver(videoTrack, { direction: "sendonly", streams: [scene.stream] });
+  pc.addTransceiver(audioTrack, { direction: "sendonly", streams: [scene.stream] });
+  if (codec) {
+    const { codecs } = RTCRtpSender.getCapabilities("video");
+    const chosen = codecs.filter(({ mimeType }) => mimeType.toLowerCase() === codec.toLowerCase());
+    const helpers = codecs.filter(({ mimeType }) => /\/(rtx|red|ulpfec)$/i.test(mimeType));
+    video.setCodecPreferences([...chosen, ...helpers]);
+  }
+  let session;
+  try {
+    session = await exchange(pc, url, options);
+  } catch (error) {
+    pc.close();
+    scene.stop();
+    throw error;
+  }
+  const parameters = video.sender.getParameters();
+  for (const encoding of parameters.encodings) encoding.maxBitrate = kbps * 1000;
+  parameters.degradationPreference = "maintain-resolution";
+  await video.sender.setParameters(parameters);
+
+  return {
+    meter: { reset() {} },
+    async report() {
+      return {
+        state: pc.connectionState,
+        times: session.times,
+        answer: session.answer,
+        resource: session.resource,
+        etag: session.etag,
+        link: session.link,
+        framesDrawn: scene.framesDrawn(),
+        statistics: await statistics(pc),
+      };
+    },
+    async stop() {
+      pc.close();
+      scene.stop();
+      const response = await fetch(session.resource, { method: "DELETE", headers: authorization(options.token) });
+      return response.status;
+    },
+    vanish() {
+      pc.close();
+      scene.stop();
+    },
+    /** RFC 9725 section 4.3.3: new credentials by PATCH, same session. */
+    async restartIce() {
+      pc.restartIce();
+      await pc.setLocalDescription();
+      const sdp = pc.localDescription.sdp;
+      const line = (name) => sdp.match(new RegExp(`^a=${name}:.*$`, "m"))[0].trim();
+      const fragment = [line("ice-ufrag"), line("ice-pwd"), ""].join("\r\n");
+      const response = await fetch(session.resource, {
+        method: "PATCH",
+        headers: {
+          "Content-Type": "application/trickle-ice-sdpfrag",
+          "If-Match": "*",
+          ...authorization(options.token),
+        },
+        body: fragment,
+      });
+      const body = await response.text();
+      if (response.status !== 200) return { status: response.status, body };
+      const ufrag = body.match(/^a=ice-ufrag:(.*)$/m)[1].trim();
+      const password = body.match(/^a=ice-pwd:(.*)$/m)[1].trim();
+      const answer = pc.currentRemoteDescription.sdp
+        .replace(/^a=ice-ufrag:.*$/gm, `a=ice-ufrag:${ufrag}`)
+        .replace(/^a=ice-pwd:.*$/gm, `a=ice-pwd:${password}`);
+      await pc.setRemoteDescription({ type: "answer", sdp: answer });
+      return { status: response.status, body, etag: response.headers.get("ETag") };
+    },
+  };
+}

@@ -1,0 +1,145 @@
+// A publisher: the test picture through the real ffmpeg to an RTMP URL (or to a pipe, to time the encoder alone).
+
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { percentile } from "./numbers.js";
+import { pause, waitFor } from "./wait.js";
+
+const PROCESS = fileURLToPath(new URL("./picture_process.js", import.meta.url));
+
+export const DEFAULT_PICTURE = {
+  width: 640,
+  height: 360,
+  fps: 30,
+  gopFrames: 60,
+  bframes: 0,
+  lookaheadFrames: 0,
+  preset: "ultrafast",
+  profile: "baseline",
+  bitrateKbps: 1000,
+  detail: 0, // Strength of added noise: what makes an encoder use the bitrate it was given.
+  channels: 2,
+  sampleRate: 48000,
+  audioCodec: "aac",
+};
+
+/** What OBS sends when nobody has changed anything: B-frames, look-ahead, High profile, 2-second keyframes. */
+export const LIKE_OBS = {
+  bframes: 2,
+  lookaheadFrames: 20,
+  preset: "veryfast",
+  profile: "high",
+  sampleRate: 44100,
+};
+
+function ffmpegArguments(picture, output) {
+  const filters = [`scale=${picture.width}:${picture.height}:flags=neighbor`];
+  if (picture.detail > 0) filters.push(`noise=alls=${picture.detail}:allf=t`);
+  filters.push("format=yuv420p");
+  const zeroLatency = picture.bframes === 0 && picture.lookaheadFrames === 0;
+  const rate = `${picture.bitrateKbps}k`;
+  return [
+    ["-hide_banner", "-loglevel", "warning", "-nostdin"],
+    ["-probesize", "32", "-analyzeduration", "0", "-f", "matroska", "-i", "pipe:0"],
+    ["-vf", filters.join(","), "-fps_mode", "passthrough"],
+    ["-c:v", "libx264", "-preset", picture.preset, "-profile:v", picture.profile],
+    zeroLatency ? ["-tune", "zerolatency"] : [],
+    ["-bf", String(picture.bframes), "-g", String(picture.gopFrames), "-keyint_min", String(picture.gopFrames)],
+    zeroLatency ? [] : ["-rc-lookahead", String(picture.lookaheadFrames)],
+    ["-sc_threshold", "0", "-b:v", rate, "-maxrate", rate, "-bufsize", rate],
+    picture.channels > 0 ? ["-c:a", picture.audioCodec, "-b:a", "96k"] : ["-an"],
+    /\.mp4$/.test(output)
+      ? ["-movflags", "+faststart", output]
+      : ["-flush_packets", "1", "-flvflags", "no_duration_filesize", "-f", "flv", output],
+  ].flat();
+}
+
+export class Publisher {
+  #child;
+  #exit = null;
+  #latencies = [];
+  #ffmpegPid = null;
+
+  /** Starts at once. `url` null measures the encoder: see `ownLatency`. */
+  constructor(url, picture = {}) {
+    this.picture = { ...DEFAULT_PICTURE, ...picture };
+    const description = {
+      fps: this.picture.fps,
+      sampleRate: this.picture.sampleRate,
+      channels: this.picture.channels,
+      reportTimes: url === null,
+      ffmpegArguments: ffmpegArguments(this.picture, url ?? "pipe:1"),
+    };
+    this.#child = fork(PROCESS, [JSON.stringify(description)], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    this.#child.on("message", (message) => {
+      if (message.kind === "ffmpeg") this.#ffmpegPid = message.pid;
+      if (message.kind === "exit") this.#exit = message;
+      if (message.kind === "latency") this.#latencies.push(message.ms);
+    });
+    this.#child.on("exit", () => {
+      this.#exit ??= { code: null, signal: null, stderr: "the picture process ended" };
+    });
+  }
+
+  get ffmpegPid() {
+    return this.#ffmpegPid;
+  }
+
+  /** null while ffmpeg runs; then its exit code, signal and last words. */
+  get exit() {
+    return this.#exit;
+  }
+
+  get encoderLatenciesMs() {
+    return this.#latencies;
+  }
+
+  /** Fails at once, with ffmpeg's words, when ffmpeg has ended. */
+  assertAlive() {
+    if (this.#exit) throw new Error(`ffmpeg ended (${this.#exit.code ?? this.#exit.signal}): ${this.#exit.stderr}`);
+  }
+
+  waitForExit(timeoutMs = 10_000) {
+    return waitFor("ffmpeg's exit", () => this.#exit, { timeoutMs });
+  }
+
+  /** Ends the stream politely. */
+  async stop() {
+    if (!this.#exit && this.#child.connected) this.#child.send("stop");
+    await this.waitForExit();
+  }
+
+  /** As when the power fails: no goodbye, the kernel closes the socket. */
+  async kill() {
+    if (!this.#exit && this.#child.connected) this.#child.send("kill");
+    await this.waitForExit();
+  }
+
+  /** The connection stays, frames stop. */
+  stall() {
+    this.#child.send("stall");
+  }
+}
+
+/** How long generator, encoder and FLV writer take by themselves: what every glass-to-glass figure contains. */
+export async function ownLatency(picture = {}, seconds = 5) {
+  const publisher = new Publisher(null, picture);
+  const frames = seconds * publisher.picture.fps;
+  try {
+    await waitFor("encoded frames", () => publisher.encoderLatenciesMs.length >= frames, {
+      timeoutMs: seconds * 1000 + 10_000,
+      giveUp: () => publisher.assertAlive(),
+    });
+  } finally {
+    await publisher.kill();
+  }
+  const steady = publisher.encoderLatenciesMs.slice(publisher.picture.fps);
+  return { p50: percentile(steady, 50), p95: percentile(steady, 95), frames: steady.length };
+}
+
+/** The same picture as an MP4 file, for the baseline of players that are fed from files. */
+export async function recordFile(path, seconds, picture = {}) {
+  const publisher = new Publisher(path, picture);
+  await pause(seconds * 1000);
+  await publisher.stop();
+}

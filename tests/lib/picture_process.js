@@ -1,0 +1,132 @@
+// A process of its own that draws the test picture in real time and feeds it to the real ffmpeg.
+//
+// Its own process, so that a busy test cannot delay a frame. Frame n is drawn at start + n / fps and carries the time at
+// which it was drawn; its timestamp is exactly n / fps. The picture leaves here as 64 x 36 gray squares which ffmpeg
+// enlarges: 2 KB a frame instead of 1.4 MB keeps the pipe out of the measurement. Sound leads the picture, because
+// ffmpeg's FLV writer holds each picture until sound of that time exists.
+//
+// Started by picture.js with a JSON description as its argument; ends with ffmpeg, with its parent, or on "stop".
+
+import { spawn } from "node:child_process";
+import { BEEP_AGE_MAX, CODE_HEIGHT, encodeCode, GRID_HEIGHT, GRID_WIDTH, paintCode } from "./barcode.js";
+import { matroskaBlock, matroskaHeader } from "./matroska.js";
+
+const AUDIO_LEAD_MS = 160; // Three AAC frames and the encoder's own priming.
+const BEEP_MS = 100;
+const BEEP_HERTZ = 2000;
+const HUM_HERTZ = 300;
+const BLACK = 16;
+const WHITE = 235;
+
+const options = JSON.parse(process.argv[2]);
+const { fps, sampleRate, channels, ffmpegArguments, reportTimes } = options;
+const frameMicroseconds = 1e6 / fps;
+
+// ffmpeg's stdout is the parent's fd 3: picture.js reads FLV from there when it measures the encoder alone.
+const ffmpeg = spawn("ffmpeg", ffmpegArguments, { stdio: ["pipe", reportTimes ? "pipe" : "ignore", "pipe"] });
+process.send({ kind: "ffmpeg", pid: ffmpeg.pid });
+
+let stderrTail = "";
+ffmpeg.stderr.on("data", (chunk) => {
+  stderrTail = (stderrTail + chunk).slice(-4000);
+});
+ffmpeg.stdin.on("error", () => {}); // ffmpeg's exit says it better than EPIPE.
+ffmpeg.on("exit", (code, signal) => {
+  process.send({ kind: "exit", code, signal, stderr: stderrTail }, () => process.exit(0));
+});
+
+const written = []; // Wall-clock time of each frame, when the parent measures the encoder.
+if (reportTimes) {
+  const { FlvReader } = await import("./flv.js");
+  let firstMs = null;
+  const reader = new FlvReader((tag) => {
+    if (tag.kind !== "video" || tag.isHeader) return;
+    firstMs ??= tag.compositionMs; // The writer shifts everything by the sound encoder's priming.
+    const frame = Math.round(((tag.compositionMs - firstMs) * fps) / 1000);
+    if (written[frame] !== undefined) process.send({ kind: "latency", frame, ms: Date.now() - written[frame] });
+  });
+  ffmpeg.stdout.on("data", (chunk) => reader.push(chunk));
+}
+
+function drawFrame(counter) {
+  const picture = Buffer.alloc(GRID_WIDTH * GRID_HEIGHT, 110);
+  const fill = (x, y, width, height, luma) => {
+    for (let row = y; row < y + height; row += 1) {
+      picture.fill(luma, row * GRID_WIDTH + x, row * GRID_WIDTH + x + width);
+    }
+  };
+  // A gradient that wanders and a square that bounces give the encoder something to do in every frame.
+  for (let y = CODE_HEIGHT; y < GRID_HEIGHT; y += 1) {
+    for (let x = 0; x < GRID_WIDTH; x += 1) {
+      picture[y * GRID_WIDTH + x] = 60 + ((x * 3 + y * 5 + counter * 2) % 120);
+    }
+  }
+  const bounce = Math.abs(((counter + 40) % 80) - 40);
+  fill(bounce, 22, 10, 10, 200);
+  const beepAge = Math.min(counter % fps, BEEP_AGE_MAX);
+  fill(44, 14, 18, 20, (beepAge * 1000) / fps < BEEP_MS ? WHITE : BLACK);
+  const timeMs = Date.now();
+  const code = encodeCode({ timeMs, counter: counter & 0xffff, beepAge });
+  paintCode(code, (x, y, width, height, white) => fill(x, y, width, height, white ? WHITE : BLACK));
+  if (reportTimes) written[counter] = timeMs;
+  return picture;
+}
+
+let samplesWritten = 0;
+function drawSound(untilSample) {
+  const count = untilSample - samplesWritten;
+  const pcm = Buffer.alloc(count * channels * 2);
+  for (let index = 0; index < count; index += 1) {
+    const sample = samplesWritten + index;
+    const time = sample / sampleRate;
+    const intoSecond = sample % sampleRate;
+    const beeping = intoSecond < (sampleRate * BEEP_MS) / 1000;
+    const value =
+      0.05 * Math.sin(2 * Math.PI * HUM_HERTZ * time) +
+      (beeping ? 0.6 * Math.sin((2 * Math.PI * BEEP_HERTZ * intoSecond) / sampleRate) : 0);
+    for (let channel = 0; channel < channels; channel += 1) {
+      pcm.writeInt16LE(Math.round(value * 32767), (index * channels + channel) * 2);
+    }
+  }
+  const block = matroskaBlock(2, (samplesWritten * 1e6) / sampleRate, pcm);
+  samplesWritten = untilSample;
+  return block;
+}
+
+ffmpeg.stdin.write(matroskaHeader({ width: GRID_WIDTH, height: GRID_HEIGHT, fps, sampleRate, channels }));
+const start = performance.now();
+let counter = 0;
+let timer = null;
+
+function tick() {
+  const due = Math.floor(((performance.now() - start) * fps) / 1000);
+  // After a stall the missed frames are drawn too, late and saying so: skipping them would bend the timestamps.
+  while (counter <= due) {
+    if (channels > 0) {
+      ffmpeg.stdin.write(drawSound(Math.round(((counter + 1) / fps + AUDIO_LEAD_MS / 1000) * sampleRate)));
+    }
+    ffmpeg.stdin.write(matroskaBlock(1, counter * frameMicroseconds, drawFrame(counter)));
+    counter += 1;
+  }
+  timer = setTimeout(tick, Math.max(0, start + (counter * 1000) / fps - performance.now()));
+}
+tick();
+
+function stop() {
+  clearTimeout(timer);
+  ffmpeg.stdin.end();
+  ffmpeg.kill("SIGTERM");
+}
+process.on("message", (message) => {
+  if (message === "stop") stop();
+  if (message === "stall") clearTimeout(timer); // The connection stays up and nothing comes any more.
+  if (message === "kill") {
+    clearTimeout(timer);
+    ffmpeg.kill("SIGKILL");
+  }
+});
+process.on("SIGINT", () => {}); // Ctrl-C reaches the whole group; the parent says when to stop.
+process.on("disconnect", () => {
+  ffmpeg.kill("SIGKILL");
+  process.exit(1);
+});

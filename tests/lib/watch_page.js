@@ -1,0 +1,55 @@
+// The gateway's own page, with what a test asks of it. The player says its state on its element (`data-onmic`).
+
+import assert from "node:assert/strict";
+import { redirectCandidates } from "./pages/session.js";
+import { pause, waitFor } from "./wait.js";
+
+/** Opens it; with `relayPort` every WHEP answer it gets points there. */
+export async function watchPage(browser, url, { relayPort = null, ...options } = {}) {
+  const page = await browser.open("about:blank", options);
+  if (relayPort !== null) {
+    await page.route("**/whep/**", async (route) => {
+      if (route.request().method() !== "POST") return route.continue();
+      const response = await route.fetch();
+      await route.fulfill({ response, body: redirectCandidates(await response.text(), relayPort) });
+    });
+  }
+  await page.goto(url);
+  const player = () =>
+    page.evaluate(() => {
+      const element = document.querySelector('[data-onmic="player"]');
+      const video = [...(element?.querySelectorAll("video") ?? [])].find((each) => !each.hasAttribute("aria-hidden"));
+      return {
+        ...element?.dataset,
+        currentTime: video?.currentTime ?? 0,
+        frames: video?.getVideoPlaybackQuality().totalVideoFrames ?? 0,
+        width: video?.videoWidth ?? 0,
+      };
+    });
+
+  page.until = (what, condition, timeoutMs = 15_000) => waitFor(what, condition, { timeoutMs, everyMs: 100 });
+  page.player = player;
+  page.plays = async (transport, timeoutMs = 15_000) => {
+    let last;
+    await page
+      .until(`the page to play by ${transport}`, async () => {
+        last = await player();
+        return last.state === "playing" && last.transport === transport && last.width > 0;
+      }, timeoutMs)
+      .catch((error) => {
+        error.message += ` ${JSON.stringify(last)}`;
+        throw error;
+      });
+  };
+  /** The picture moves: some seconds of it pass in as many seconds. */
+  page.advances = async (seconds = 3) => {
+    const before = await player();
+    await pause(seconds * 1000);
+    const after = await player();
+    assert.ok(after.frames - before.frames > seconds * 15, `${JSON.stringify(before)} then ${JSON.stringify(after)}`);
+  };
+  page.badge = (name) => page.evaluate((name) => document.querySelector(`[data-badge="${name}"]`)?.textContent ?? "", name);
+  page.text = () => page.evaluate(() => document.body.innerText);
+  page.errors = () => page.messages.filter((message) => message.startsWith("error"));
+  return page;
+}
