@@ -18,6 +18,7 @@ export const en = {
   'home.unauthorized.title': 'This server wants a token',
   'home.unauthorized.text': 'Open this page with the link you were given, or add ?token=… to its address.',
   'home.watch': 'Watch {room}',
+  'home.go': 'Watch',
 
   'card.live': 'Live',
   'card.interrupted': 'Interrupted',
@@ -69,7 +70,8 @@ export const en = {
   'watch.latency': 'Latency, from the gateway to your screen',
   'watch.badge.whep': 'Plays by WebRTC (WHEP)',
   'watch.badge.hls': 'Plays by low-latency HLS',
-  'watch.fallback': 'WebRTC does not get through here, so this plays by LL-HLS. It switches back by itself.',
+  'watch.fallback':
+    'WebRTC is not available at the moment, so this plays by LL-HLS. It switches back by itself when it can.',
 
   'state.connecting': 'Connecting…',
   'state.recovering': 'Reconnecting…',

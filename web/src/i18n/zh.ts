@@ -20,6 +20,7 @@ export const zh: Messages = {
   'home.unauthorized.title': '此服务器需要令牌',
   'home.unauthorized.text': '请使用收到的链接打开本页，或在网址后加上 ?token=…。',
   'home.watch': '观看 {room}',
+  'home.go': '观看',
 
   'card.live': '直播中',
   'card.interrupted': '已中断',
@@ -69,7 +70,7 @@ export const zh: Messages = {
   'watch.latency': '从网关到您屏幕的延迟',
   'watch.badge.whep': '正在通过 WebRTC（WHEP）播放',
   'watch.badge.hls': '正在通过低延迟 HLS 播放',
-  'watch.fallback': '当前网络无法使用 WebRTC，已改用 LL-HLS 播放；恢复后会自动切换回来。',
+  'watch.fallback': '暂时无法使用 WebRTC，已改用 LL-HLS 播放；恢复后会自动切换回来。',
 
   'state.connecting': '正在连接…',
   'state.recovering': '正在重新连接…',

@@ -54,6 +54,8 @@ export function controls(
   const fullscreen = tool(say('watch.fullscreen'), 'fullscreen', () => void toggleFullscreen());
   pip.hidden = !document.pictureInPictureEnabled;
 
+  const bar = h('div', { class: 'controls' }, mute, volume, h('span', { class: 'end' }), pip, fullscreen);
+
   const togglePip = async () => {
     if (document.pictureInPictureElement) await document.exitPictureInPicture().catch(() => {});
     else await player.video.requestPictureInPicture().catch(() => {}); // Refused before the first picture.
@@ -71,6 +73,7 @@ export function controls(
     volume.value = String(player.muted ? 0 : player.volume);
     sound.hidden = !player.muted || soundWasChosen || player.state !== 'playing';
     const full = document.fullscreenElement === stage;
+    bar.hidden = player.transport === 'none' && !full;
     fullscreen.replaceChildren(icon(full ? 'shrink' : 'fullscreen'));
     label(fullscreen, say(full ? 'watch.fullscreen_exit' : 'watch.fullscreen'));
   };
@@ -95,6 +98,7 @@ export function controls(
   document.addEventListener('fullscreenchange', draw, { signal });
   const off = [
     player.on('state', draw),
+    player.on('transport', draw),
     player.on('sound', ({ muted, blocked }) => {
       // Who turned sound on or off knows where the button is; who was refused it does not.
       soundWasChosen = !blocked && (soundWasChosen || !muted);
@@ -105,7 +109,7 @@ export function controls(
   wake();
 
   return {
-    elements: [sound, h('div', { class: 'controls' }, mute, volume, h('span', { class: 'end' }), pip, fullscreen)],
+    elements: [sound, bar],
     close: () => {
       clearTimeout(idle);
       life.abort();

@@ -32,7 +32,7 @@ export function notice(speech: Speech, player: Player, room: string): { element:
   };
   const fill = (quiet: boolean, ...children: (Node | string)[]) => {
     element.hidden = false;
-    element.className = quiet ? 'notice quiet' : 'notice';
+    element.className = quiet ? 'notice quiet' : player.transport === 'none' ? 'notice' : 'notice over';
     element.replaceChildren(...children);
   };
 

@@ -11,7 +11,7 @@ import { controls } from './controls';
 import { h, icon } from './dom';
 import { masthead } from './masthead';
 import { notice } from './notice';
-import { videoFacts } from './room_card';
+import { otherFacts, videoFacts } from './room_card';
 import { statsPanel } from './stats_panel';
 import { TRANSPORT_NAMES, transportSwitch } from './transport_switch';
 
@@ -76,7 +76,7 @@ function build(): void {
       const age = Date.now() + clockOffset - Date.parse(room.started_at);
       facts.push(say('card.uptime', { time: speech.duration(age) }));
     }
-    if (host) facts.push(videoFacts(speech, host));
+    if (host) facts.push(videoFacts(speech, host), otherFacts(speech, host));
     subtitle.replaceChildren(...facts.map((fact) => h('span', {}, fact)));
   };
 
