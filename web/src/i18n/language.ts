@@ -13,7 +13,7 @@ const STORED = 'onmic.language';
 export function chooseLanguage(query: string | null, stored: string | null, browser: readonly string[]): Language {
   for (const wanted of [query, stored, ...browser]) {
     const primary = wanted?.toLowerCase().split(/[-_]/)[0];
-    if (primary && primary in LANGUAGES) return primary as Language;
+    if (primary && Object.hasOwn(LANGUAGES, primary)) return primary as Language;
   }
   return 'en';
 }

@@ -279,11 +279,17 @@ export class Player extends Emitter<PlayerEvents> {
     this.#stage.start(session.video);
   }
 
-  /** The slot that is not shown; the sessions before have been closed, so whatever it holds is over. */
+  /** A slot that neither is shown nor belongs to a session; whatever it holds is over. */
   #freeVideo(): HTMLVideoElement {
-    const video = this.transport === 'none' ? this.#stage.front : this.#stage.back;
+    const { front, back } = this.#stage;
+    const frontIsFree = this.transport === 'none' && !this.#inUse(front);
+    const video = frontIsFree ? front : back;
     video.srcObject = null;
     return video;
+  }
+
+  #inUse(video: HTMLVideoElement): boolean {
+    return this.#whep?.session.video === video || this.#hls?.session.video === video;
   }
 
   #watch<S extends Session>(session: S, stallMs: number, onFirst: () => void): Live<S> {
@@ -300,7 +306,7 @@ export class Player extends Emitter<PlayerEvents> {
 
   #show(transport: Transport): void {
     const live = transport === 'whep' ? this.#whep : this.#hls;
-    if (transport === 'none') this.#stage.clear();
+    if (transport === 'none') this.#stage.clear((video) => this.#inUse(video));
     else if (live) this.#stage.swapTo(live.session.video);
     this.#latency.reset();
     this.#lastTotals = null;

@@ -95,8 +95,9 @@ export class Stage {
     empty(this.back);
   }
 
-  clear(): void {
-    for (const video of this.#videos) empty(video);
+  /** Takes away all pictures but those of elements to `keep`. */
+  clear(keep: (video: HTMLVideoElement) => boolean = () => false): void {
+    for (const video of this.#videos) if (!keep(video)) empty(video);
   }
 
   /** Plays, without sound if the browser does not allow it with. */

@@ -255,12 +255,12 @@ export class TransportChoice {
       return;
     }
     if (wanted === 'hls') {
-      if (this.#shown !== 'whep') this.#whepEnters('off', NEVER, true);
-      if (this.#hls.phase !== 'opening') this.#openHls(now);
+      if (this.#shown !== 'whep' || !this.#whepOpen()) this.#whepEnters('off', NEVER, true);
+      if (!this.#hlsOpen()) this.#openHls(now);
     } else {
-      if (this.#shown !== 'hls') this.#hlsEnters('off', NEVER, true);
+      if (this.#shown !== 'hls' || !this.#hlsOpen()) this.#hlsEnters('off', NEVER, true);
       this.#whep.failures = 0;
-      if (!this.#whepOpening()) this.#openWhep(now);
+      if (!this.#whepOpen()) this.#openWhep(now);
     }
     if (this.#shown === 'none' && this.#state !== 'waiting') this.#tell('connecting');
   }
@@ -311,6 +311,7 @@ export class TransportChoice {
   /** Not before the viewer asks again: the answer would be the same. */
   #whepGivesUp(reason: Reason, now: number, detail?: string): void {
     this.#whepEnters('given_up', NEVER, true);
+    if (this.#choice === 'hls') return;
     if (this.#choice === 'whep' || this.#hls.phase === 'given_up') {
       if (this.#shown !== 'hls') this.#fail(reason, detail);
     } else if (this.#hls.phase === 'off') {
@@ -321,9 +322,14 @@ export class TransportChoice {
 
   #whepFails(reason: Reason, now: number, detail?: string, retryAfterMs = 0): void {
     this.#reopened = false;
+    if (this.#choice === 'hls') {
+      // It only bridged the time until HLS has a picture.
+      this.#whepEnters('off', NEVER, true);
+      return this.#tell('recovering', reason, detail);
+    }
     if (now - this.#whep.playingSince > this.#timing.goodSpellMs && this.#shown === 'whep') this.#whep.failures = 0;
     this.#whep.failures++;
-    const fallback = this.#choice !== 'whep' && this.#hls.phase !== 'given_up';
+    const fallback = this.#choice === 'auto' && this.#hls.phase !== 'given_up';
     const backoff = fallback ? this.#timing.probe : this.#timing.retry;
     const rest = Math.max(backoffMs(backoff, this.#whep.failures, this.#random()), retryAfterMs);
     this.#whepEnters('resting', now + rest, true);
@@ -386,7 +392,8 @@ export class TransportChoice {
   }
 
   #hlsNotLive(now: number): void {
-    if (this.#shown === 'whep' && this.#whep.phase === 'playing') {
+    if (this.#choice === 'whep') return this.#hlsFails('not_live', now);
+    if (this.#shown === 'whep' && this.#whepOpen()) {
       return this.#hlsEnters(
         'resting',
         now + backoffMs(this.#timing.notLive, ++this.#hls.failures, this.#random()),
@@ -402,6 +409,12 @@ export class TransportChoice {
     if (this.#hls.phase === 'off') return;
     if (reason === 'unauthorized') return this.#fail(reason, detail);
     const whepPlays = this.#whep.phase === 'playing';
+    if (this.#choice === 'whep') {
+      // It only bridged the time until WHEP has a picture.
+      this.#hlsEnters('off', NEVER, true);
+      if (!whepPlays) this.#tell('recovering', reason, detail);
+      return;
+    }
     if (reason === 'unsupported') {
       this.#hlsEnters('given_up', NEVER, true);
       if (whepPlays) return;
@@ -490,17 +503,23 @@ export class TransportChoice {
   }
 
   #whepEnters(phase: WhepPhase, until: number, close = false): void {
-    const open = this.#whep.phase !== 'off' && this.#whep.phase !== 'resting' && this.#whep.phase !== 'given_up';
-    if (close && open) this.#effects.push({ do: 'close_whep' });
+    if (close && this.#whepOpen()) this.#effects.push({ do: 'close_whep' });
     this.#whep.phase = phase;
     this.#whep.until = until;
   }
 
   #hlsEnters(phase: HlsPhase, until: number, close = false): void {
-    const open = this.#hls.phase === 'opening' || this.#hls.phase === 'playing' || this.#hls.phase === 'held';
-    if (close && open) this.#effects.push({ do: 'close_hls' });
+    if (close && this.#hlsOpen()) this.#effects.push({ do: 'close_hls' });
     this.#hls.phase = phase;
     this.#hls.until = until;
+  }
+
+  #whepOpen(): boolean {
+    return this.#whep.phase === 'playing' || this.#whep.phase === 'held' || this.#whepOpening();
+  }
+
+  #hlsOpen(): boolean {
+    return this.#hls.phase === 'opening' || this.#hls.phase === 'playing' || this.#hls.phase === 'held';
   }
 
   #whepOpening(): boolean {
