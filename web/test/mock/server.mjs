@@ -25,15 +25,24 @@ const TYPES = /** @type {Record<string, string>} */ ({
   '.svg': 'image/svg+xml',
 });
 
+const HLS_JS = join(dist, '../node_modules/hls.js/dist/hls.mjs');
+
+/** A page of somebody else that uses the library. */
+const BLANK = `<!doctype html><title>blank</title>
+<script type="importmap">{ "imports": { "@onmic/player": "/lib/index.js", "hls.js": "/hls.mjs" } }</script>
+<script type="module">window.load = () => import('@onmic/player');</script>
+<div id="here" style="width: 640px; height: 360px"></div>`;
+
 export class MockServer {
-  constructor({ clockAheadMs = 0, auth = '', hls = true } = {}) {
+  /** @param {{ clockAheadMs?: number, auth?: string, source?: HlsSource | null }} [options] */
+  constructor({ clockAheadMs = 0, auth = '', source = new HlsSource() } = {}) {
     /** @type {Map<string, MockRoom>} */
     this.rooms = new Map();
     /** @type {Seen[]} */
     this.seen = [];
     this.clockAheadMs = clockAheadMs;
     this.auth = auth;
-    this.source = hls ? new HlsSource() : null;
+    this.source = source;
     /** @type {Map<string, string>} Session → its offer. */
     this.sessions = new Map();
     /** @type {Map<string, (sdp: string) => void>} */
@@ -88,6 +97,10 @@ export class MockServer {
     if (area === 'api') return this.#api(response, path);
     if (area === 'whep') return this.#whep(response, method, name, rest, body);
     if (area === 'hls') return this.#hls(response, name, rest, url.searchParams);
+    const library = { lib: join(dist, '../dist-lib', name), 'hls.mjs': HLS_JS }[area];
+    if (library && !name.includes('..')) {
+      return response.writeHead(200, { 'content-type': 'text/javascript' }).end(await readFile(library));
+    }
     const file = path === '/' ? 'index.html' : area === 'watch' ? 'watch.html' : path.slice(1);
     const content = file.includes('..') ? null : await readFile(join(dist, file)).catch(() => null);
     if (!content) return problem(response, 404, 'No such page');
@@ -168,9 +181,7 @@ export class MockServer {
       const page = await readFile(join(here, 'publisher.html'));
       response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(page);
     } else if (name === 'blank') {
-      response
-        .writeHead(200, { 'content-type': 'text/html; charset=utf-8' })
-        .end('<!doctype html><title>blank</title>');
+      response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(BLANK);
     } else if (name === 'offers') {
       response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': hello\n\n');
       this.publisher = response;
