@@ -32,6 +32,7 @@ export class HlsSession implements Session {
   readonly #listener: HlsListener;
   readonly #life = new AbortController();
   #hls: Hls | null = null;
+  #wasLive = false;
   #mediaRecoveries = 0;
   #bytesReceived = 0;
   #freezes = 0;
@@ -100,6 +101,11 @@ export class HlsSession implements Session {
     const hls = new Hls(this.#config(module));
     this.#hls = hls;
     hls.on(Events.ERROR, (_event, data) => this.#onError(module, data));
+    hls.on(Events.LEVEL_LOADED, (_event, { details }) => {
+      // The playlist of a program that is over may stay for a while: it is not to be played again from its last seconds.
+      if (!details.live && !this.#wasLive) this.#listener.notLive();
+      this.#wasLive ||= details.live;
+    });
     hls.on(Events.FRAG_LOADED, (_event, data) => {
       this.#bytesReceived += data.part?.stats.loaded ?? data.frag.stats.loaded;
     });

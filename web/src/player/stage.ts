@@ -92,6 +92,8 @@ export class Stage {
     this.#sound();
     // Unmuting without a gesture pauses the element in some browsers; this finds out.
     if (!this.#muted) this.start(this.front);
+    // Needs no gesture while another element of the page has the small window.
+    if (document.pictureInPictureElement === this.back) this.front.requestPictureInPicture().catch(() => {});
     empty(this.back);
   }
 

@@ -1,7 +1,7 @@
 // The pages in a real browser: what they list, say and offer.
 
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { launchBrowser } from '../mock/browser.mjs';
 import { MockServer } from '../mock/server.mjs';
 
@@ -18,6 +18,11 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   server?.close();
+});
+
+afterEach(async () => {
+  await Promise.all(browser.contexts().map((context) => context.close()));
+  server.rooms.clear();
 });
 
 async function open(path: string, locale: string, width = 1280): Promise<Page> {
@@ -68,7 +73,6 @@ it.each(['/', '/watch/nobody'])('phone_never_scrolls_sideways_on_%s', async (pat
   const page = await open(path, 'en-US', 320);
   await page.waitForTimeout(500);
   expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
-  server.rooms.clear();
 });
 
 it('every_control_has_a_name', async () => {

@@ -2,8 +2,9 @@
 
 import { chromium } from 'playwright-core';
 
-/** @returns {Promise<import('playwright-core').Browser>} */
-export function launchBrowser() {
+/** @param {{ autoplay?: boolean }} [options] `autoplay: false`: sound needs a gesture, as for people.
+ * @returns {Promise<import('playwright-core').Browser>} */
+export function launchBrowser({ autoplay = true } = {}) {
   return chromium.launch({
     executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
     headless: true,
@@ -15,8 +16,7 @@ export function launchBrowser() {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
-      '--autoplay-policy=no-user-gesture-required',
       '--disable-features=WebRtcHideLocalIpsWithMdns', // Else the answer names hosts that only mDNS resolves.
-    ],
+    ].concat(autoplay ? '--autoplay-policy=no-user-gesture-required' : []),
   });
 }
