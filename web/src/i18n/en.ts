@@ -106,7 +106,7 @@ export const en = {
   'stats.rtt': 'Round trip',
   'stats.codec': 'Codec',
   'stats.none': '–',
-  'method.abs-capture-time': 'capture time of each frame',
+  'method.abs-capture-time': 'frame capture time',
   'method.sender-report': 'RTCP sender reports',
   'method.capture-time': 'the browser’s capture time',
   'method.program-date-time': 'program date of the playlist',
