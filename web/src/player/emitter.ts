@@ -33,11 +33,4 @@ export class Emitter<Events> {
   protected removeAllListeners(): void {
     this.#listeners.clear();
   }
-
-  /** How many listeners are attached, over all events. */
-  protected get listenerCount(): number {
-    let count = 0;
-    for (const set of this.#listeners.values()) count += set.size;
-    return count;
-  }
 }
