@@ -1,0 +1,32 @@
+// What a broadcaster types into an encoder to go live in a room of this node.
+
+import type { Server } from './room';
+
+export interface Publishing {
+  rtmpServer: string;
+  streamKey: string;
+  ffmpeg: string;
+  whip: string;
+  watch: string;
+}
+
+const TOKEN = 'TOKEN'; // Stands for the broadcaster's own; the viewer's token of this page would not do.
+
+export function publishing(
+  page: { protocol: string; host: string; hostname: string },
+  server: Pick<Server, 'rtmp_port' | 'auth'>,
+  room: string,
+): Publishing {
+  const rtmpServer = `rtmp://${page.hostname}:${server.rtmp_port}/live`;
+  const path = encodeURIComponent(room);
+  const streamKey = server.auth ? `${path}?token=${TOKEN}` : path;
+  const encode = '-c:v libx264 -preset veryfast -tune zerolatency -g 60 -b:v 2500k -pix_fmt yuv420p -c:a aac -b:a 128k';
+  const origin = `${page.protocol}//${page.host}`;
+  return {
+    rtmpServer,
+    streamKey,
+    ffmpeg: `ffmpeg -re -stream_loop -1 -i input.mp4 ${encode} -f flv "${rtmpServer}/${streamKey}"`,
+    whip: `${origin}/whip/${path}`,
+    watch: `${origin}/watch/${path}`,
+  };
+}

@@ -1,0 +1,121 @@
+// The bar over the picture: sound, picture in picture, full screen. It leaves when nobody moves, and is always there
+// for the keyboard. Keys: m sound, f full screen, p picture in picture.
+
+import type { Speech } from '../i18n/language';
+import { label } from '../i18n/language';
+import type { Player } from '../player';
+import { h, type IconName, icon } from './dom';
+
+const IDLE_MS = 3000;
+
+interface FullscreenVideo extends HTMLVideoElement {
+  webkitEnterFullscreen?(): void; // iPhones give full screen to the video element only.
+}
+
+export function controls(
+  speech: Speech,
+  player: Player,
+  stage: HTMLElement,
+): { elements: HTMLElement[]; close: () => void } {
+  const { say } = speech;
+  const life = new AbortController();
+  const { signal } = life;
+  let idle: ReturnType<typeof setTimeout> | undefined;
+
+  const tool = (name: string, iconName: IconName, onclick: () => void) => {
+    const button = h('button', { type: 'button', class: 'tool', onclick }, icon(iconName));
+    label(button, name);
+    return button;
+  };
+
+  const toggleSound = () => {
+    if (player.muted && player.volume === 0) player.volume = 1;
+    player.muted = !player.muted;
+  };
+  const mute = tool(say('watch.unmute'), 'muted', toggleSound);
+  const volume = h('input', {
+    type: 'range',
+    min: 0,
+    max: 1,
+    step: 0.05,
+    'aria-label': say('watch.volume'),
+    oninput: () => {
+      player.volume = Number(volume.value);
+      player.muted = player.volume === 0;
+    },
+  });
+  const sound = h(
+    'button',
+    { type: 'button', class: 'button sound', onclick: () => player.unmute() },
+    icon('muted'),
+    say('watch.sound'),
+  );
+  const pip = tool(say('watch.pip'), 'pip', () => void togglePip());
+  const fullscreen = tool(say('watch.fullscreen'), 'fullscreen', () => void toggleFullscreen());
+  pip.hidden = !document.pictureInPictureEnabled;
+
+  const bar = h('div', { class: 'controls' }, mute, volume, h('span', { class: 'end' }), pip, fullscreen);
+
+  const togglePip = async () => {
+    if (document.pictureInPictureElement) await document.exitPictureInPicture().catch(() => {});
+    else await player.video.requestPictureInPicture().catch(() => {}); // Refused before the first picture.
+  };
+  const toggleFullscreen = async () => {
+    if (document.fullscreenElement) await document.exitFullscreen();
+    else if (stage.requestFullscreen) await stage.requestFullscreen().catch(() => {});
+    else (player.video as FullscreenVideo).webkitEnterFullscreen?.();
+  };
+
+  const draw = () => {
+    const silent = player.muted || player.volume === 0;
+    mute.replaceChildren(icon(silent ? 'muted' : 'volume'));
+    label(mute, say(silent ? 'watch.unmute' : 'watch.mute'));
+    volume.value = String(player.muted ? 0 : player.volume);
+    sound.hidden = !player.muted || soundWasChosen || player.state !== 'playing';
+    const full = document.fullscreenElement === stage;
+    bar.hidden = player.transport === 'none' && !full;
+    fullscreen.replaceChildren(icon(full ? 'shrink' : 'fullscreen'));
+    label(fullscreen, say(full ? 'watch.fullscreen_exit' : 'watch.fullscreen'));
+  };
+
+  const wake = () => {
+    stage.classList.remove('idle');
+    clearTimeout(idle);
+    idle = setTimeout(() => stage.classList.toggle('idle', player.state === 'playing'), IDLE_MS);
+  };
+  const onKey = (event: KeyboardEvent) => {
+    const typing = event.target instanceof HTMLElement && event.target.closest('input, textarea, select');
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const action = { m: toggleSound, f: toggleFullscreen, p: togglePip }[event.key];
+    if (action) void action();
+  };
+
+  for (const name of ['pointermove', 'pointerdown', 'focusin'] as const) stage.addEventListener(name, wake, { signal });
+  stage.addEventListener('dblclick', (event) => event.target instanceof HTMLVideoElement && void toggleFullscreen(), {
+    signal,
+  });
+  document.addEventListener('keydown', onKey, { signal });
+  document.addEventListener('fullscreenchange', draw, { signal });
+  const off = [
+    player.on('state', draw),
+    player.on('transport', draw),
+    player.on('sound', ({ muted, blocked }) => {
+      // Who turned sound on or off knows where the button is; who was refused it does not.
+      soundWasChosen = !blocked && (soundWasChosen || !muted);
+      draw();
+    }),
+  ];
+  draw();
+  wake();
+
+  return {
+    elements: [sound, bar],
+    close: () => {
+      clearTimeout(idle);
+      life.abort();
+      for (const stop of off) stop();
+    },
+  };
+}
+
+let soundWasChosen = false; // Survives a change of language.

@@ -1,0 +1,106 @@
+// How to go live: OBS, ffmpeg, WHIP, each with what to copy.
+
+import { publishing } from '../api/publish';
+import type { Server } from '../api/room';
+import type { Key, Speech } from '../i18n/language';
+import { copyButton } from './clipboard';
+import { h } from './dom';
+
+type Way = 'obs' | 'ffmpeg' | 'whip';
+const WAYS: Record<Way, string> = { obs: 'OBS · RTMP', ffmpeg: 'ffmpeg', whip: 'WHIP' };
+
+/** What the viewer has typed and chosen; survives a change of language. */
+export interface PublishChoice {
+  room: string;
+  way: Way;
+}
+
+export function publishPanel(
+  speech: Speech,
+  server: Pick<Server, 'rtmp_port' | 'auth'>,
+  choice: PublishChoice,
+  query: string,
+): HTMLElement {
+  const { say } = speech;
+  const body = h('div', { class: 'way', role: 'tabpanel', id: 'way' });
+  const link = h('a', {});
+  const input = h('input', {
+    value: choice.room,
+    maxlength: 64,
+    autocomplete: 'off',
+    autocapitalize: 'none',
+    spellcheck: 'false',
+    oninput: () => {
+      choice.room = input.value.trim() || 'demo';
+      draw();
+    },
+  });
+  const tabs = (Object.keys(WAYS) as Way[]).map((way) =>
+    h(
+      'button',
+      {
+        type: 'button',
+        role: 'tab',
+        'aria-controls': 'way',
+        onclick: () => {
+          choice.way = way;
+          draw();
+        },
+      },
+      WAYS[way],
+    ),
+  );
+
+  const field = (key: Key, value: string) =>
+    h(
+      'div',
+      { class: 'field' },
+      h('dt', {}, say(key)),
+      h(
+        'dd',
+        {},
+        h('code', {}, value),
+        copyButton(speech, say(key), () => value),
+      ),
+    );
+
+  const draw = () => {
+    const { rtmpServer, streamKey, ffmpeg, whip, watch } = publishing(location, server, choice.room);
+    const fields: Record<Way, HTMLElement[]> = {
+      obs: [field('publish.server', rtmpServer), field('publish.key', streamKey)],
+      ffmpeg: [field('publish.command', ffmpeg)],
+      whip: server.auth ? [field('publish.url', whip), field('publish.bearer', 'TOKEN')] : [field('publish.url', whip)],
+    };
+    tabs.forEach((tab, index) => {
+      tab.setAttribute('aria-selected', String(Object.keys(WAYS)[index] === choice.way));
+    });
+    const shown = fields[choice.way];
+    body.className = shown.length === 2 ? 'way two' : 'way';
+    body.replaceChildren(
+      h('dl', { class: 'fields' }, ...shown),
+      h('p', { class: 'hint' }, say(`publish.${choice.way}.hint`)),
+      ...(server.auth ? [h('p', { class: 'hint' }, say('publish.auth'))] : []),
+    );
+    link.href = `${watch}${query}`;
+    link.textContent = watch;
+  };
+  draw();
+
+  return h(
+    'section',
+    { class: 'publish', 'aria-labelledby': 'publish' },
+    h(
+      'header',
+      {},
+      h('div', {}, h('h2', { id: 'publish' }, say('publish.title')), h('p', {}, say('publish.text'))),
+      h('label', { class: 'name' }, say('publish.room'), input),
+    ),
+    h(
+      'div',
+      { class: 'ways' },
+      h('div', { class: 'segments', role: 'tablist', 'aria-label': say('publish.title') }, ...tabs),
+    ),
+    body,
+    h('footer', {}, say('publish.watch'), ' ', link),
+  );
+}

@@ -1,0 +1,32 @@
+// Auto | WebRTC | LL-HLS, kept in the page's address so that a reload and a shared tab mean the same.
+
+import type { Speech } from '../i18n/language';
+import type { Choice, Player } from '../player';
+import { h } from './dom';
+
+export const TRANSPORT_NAMES = { whep: 'WebRTC', hls: 'LL-HLS' } as const;
+
+export function transportSwitch(speech: Speech, player: Player): HTMLElement {
+  const choices: [Choice, string][] = [
+    ['auto', speech.say('watch.auto')],
+    ['whep', TRANSPORT_NAMES.whep],
+    ['hls', TRANSPORT_NAMES.hls],
+  ];
+  const buttons = choices.map(([choice, name]) => {
+    const pressed = String(choice === player.preferred);
+    return h(
+      'button',
+      { type: 'button', 'aria-pressed': pressed, 'data-choice': choice, onclick: () => choose(choice) },
+      name,
+    );
+  });
+  const choose = (choice: Choice) => {
+    player.prefer(choice);
+    for (const button of buttons) button.setAttribute('aria-pressed', String(button.dataset['choice'] === choice));
+    const url = new URL(location.href);
+    if (choice === 'auto') url.searchParams.delete('transport');
+    else url.searchParams.set('transport', choice);
+    history.replaceState(null, '', url);
+  };
+  return h('div', { class: 'segments', role: 'group', 'aria-label': speech.say('watch.transport') }, ...buttons);
+}

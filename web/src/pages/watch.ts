@@ -1,0 +1,168 @@
+// `/watch/ROOM`: the player with its controls, what plays and how late, and a few facts about the room.
+
+import '../style/watch.css';
+import { Api } from '../api/api';
+import { type Room, viewerCount } from '../api/room';
+import { Speech } from '../i18n/language';
+import { Player } from '../player';
+import { keptQuery, readAddress, shareLink } from './address';
+import { announce, copyText } from './clipboard';
+import { controls } from './controls';
+import { h, icon } from './dom';
+import { masthead } from './masthead';
+import { notice } from './notice';
+import { otherFacts, videoFacts } from './room_card';
+import { statsPanel } from './stats_panel';
+import { TRANSPORT_NAMES, transportSwitch } from './transport_switch';
+
+declare global {
+  interface Window {
+    /** For tests, and for the curious. */
+    onmicPlayer?: Player;
+  }
+}
+
+const REFRESH_MS = 5000;
+
+const address = readAddress(new URL(location.href));
+const api = new Api(address.token);
+// The player outlives a change of language: only what surrounds it is built anew.
+const surface = h('div', { class: 'player' });
+const player = new Player({
+  url: location.origin,
+  room: address.room,
+  element: surface,
+  prefer: address.transport,
+  ...(address.token ? { token: address.token } : {}),
+});
+window.onmicPlayer = player;
+
+let room: Room | null = null;
+let clockOffset = 0;
+let leave: () => void = () => {};
+
+function build(): void {
+  leave();
+  const speech = new Speech(build);
+  const { say } = speech;
+  document.title = say('watch.title', { room: address.room });
+
+  const live = h('span', { class: 'chip live', hidden: true }, say('card.live'));
+  const transport = h('span', { class: 'chip', hidden: true, 'data-badge': 'transport' });
+  const latency = h('span', { class: 'chip', hidden: true, 'data-badge': 'latency', title: say('watch.latency') });
+  const subtitle = h('p', { class: 'sub' });
+  const hint = h('p', { class: 'hint', hidden: true }, say('watch.fallback'));
+  const panel = statsPanel(speech, player);
+  const stage = h('div', { class: 'stage', role: 'region', 'aria-label': say('watch.player') });
+  const message = notice(speech, player, address.room);
+  const bar = controls(speech, player, stage);
+  stage.append(surface, h('div', { class: 'badges' }, live, transport, latency), message.element, ...bar.elements);
+
+  const drawTransport = () => {
+    const shown = player.transport;
+    const playing = player.state === 'playing';
+    live.hidden = !playing;
+    transport.hidden = shown === 'none';
+    transport.textContent = shown === 'none' ? '' : TRANSPORT_NAMES[shown];
+    transport.title = shown === 'none' ? '' : say(`watch.badge.${shown}`);
+    latency.hidden = shown === 'none' || player.stats.latencyMs === null;
+    hint.hidden = !(playing && shown === 'hls' && player.preferred === 'auto');
+  };
+  const drawRoom = () => {
+    const host = room?.participants[0];
+    const facts: string[] = [];
+    if (room) facts.push(speech.count('card.viewers.one', 'card.viewers.many', viewerCount(room)));
+    if (room?.started_at) {
+      const age = Date.now() + clockOffset - Date.parse(room.started_at);
+      facts.push(say('card.uptime', { time: speech.duration(age) }));
+    }
+    if (host) facts.push(videoFacts(speech, host), otherFacts(speech, host));
+    subtitle.replaceChildren(...facts.map((fact) => h('span', {}, fact)));
+  };
+
+  const off = [
+    player.on('transport', drawTransport),
+    player.on('state', drawTransport),
+    player.on('latency', ({ latencyMs }) => {
+      latency.hidden = false;
+      latency.textContent = `${latencyMs} ms`;
+    }),
+    message.close,
+    bar.close,
+    panel.close,
+  ];
+  const refresh = async () => {
+    room = await api.room(address.room.split('/')[0] ?? '').catch(() => null);
+    drawRoom();
+  };
+  const timer = setInterval(() => document.hidden || void refresh(), REFRESH_MS);
+  leave = () => {
+    clearInterval(timer);
+    for (const stop of off) stop();
+  };
+
+  document
+    .querySelector('#page')
+    ?.replaceChildren(
+      masthead(speech, say('brand.tagline'), keptQuery(new URL(location.href))),
+      h(
+        'main',
+        { id: 'content' },
+        h('div', { class: 'theatre' }, stage),
+        h(
+          'div',
+          { class: 'about wide' },
+          h(
+            'div',
+            { class: 'top' },
+            h('div', { class: 'name' }, h('h1', {}, address.room), subtitle),
+            transportSwitch(speech, player),
+            h('div', { class: 'actions' }, panel.toggle, shareButton(speech)),
+          ),
+          hint,
+          panel.element,
+        ),
+      ),
+    );
+  drawTransport();
+  drawRoom();
+  void refresh();
+}
+
+function shareButton(speech: Speech): HTMLElement {
+  return h(
+    'button',
+    {
+      type: 'button',
+      class: 'button',
+      onclick: async () => {
+        const url = shareLink(new URL(location.href), address.room);
+        // The system's sheet where people expect it; on a desktop it only gets in the way.
+        if (matchMedia('(pointer: coarse)').matches && navigator.share) {
+          await navigator.share({ url, title: document.title }).catch(() => {});
+          return;
+        }
+        const word = speech.say((await copyText(url)) ? 'action.share_copied' : 'action.copy_failed');
+        announce(word);
+        toast(word);
+      },
+    },
+    icon('share'),
+    speech.say('action.share'),
+  );
+}
+
+function toast(text: string): void {
+  const element = h('div', { class: 'toast', 'aria-hidden': 'true' }, text);
+  document.body.append(element);
+  setTimeout(() => element.remove(), 1800);
+}
+
+api
+  .server()
+  .then((server) => {
+    clockOffset = Date.parse(server.now) - Date.now();
+  })
+  .catch(() => {}); // Uptime is then told by this device's clock.
+build();
+player.play().catch(() => {}); // The notice says why.

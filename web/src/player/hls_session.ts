@@ -1,0 +1,169 @@
+// One LL-HLS session: hls.js where there is a MediaSource (or ManagedMediaSource), else the browser's own player.
+// hls.js is loaded when it is first needed, so a viewer who plays by WebRTC never fetches it.
+//
+// Decides nothing: what happened goes to the listener, once closed nothing does.
+
+import type Hls from 'hls.js';
+import type { ErrorData, HlsConfig } from 'hls.js';
+import type { ClockOffset } from './clock_offset';
+import type { Endpoint } from './endpoint';
+import { hlsLatency } from './latency';
+import { browserNow } from './node_clock';
+import type { Session } from './session';
+import type { SessionReadings } from './stats';
+
+export interface HlsListener {
+  notLive(): void;
+  ended(): void;
+  failed(reason: 'unsupported' | 'unauthorized' | 'unreachable' | 'refused', detail: string): void;
+}
+
+const MEDIA_RECOVERIES = 2; // More in one session, and the decoder will not come round: open a new one.
+const TOO_FAR_BEHIND_S = 2; // After a pause in the background jump; catching up at 1.1 would take 20 s.
+
+interface NativeVideo extends HTMLVideoElement {
+  getStartDate?(): Date;
+}
+
+export class HlsSession implements Session {
+  readonly video: NativeVideo;
+  readonly hasPictures = true;
+  readonly #endpoint: Endpoint;
+  readonly #listener: HlsListener;
+  readonly #life = new AbortController();
+  #hls: Hls | null = null;
+  #wasLive = false;
+  #mediaRecoveries = 0;
+  #bytesReceived = 0;
+  #freezes = 0;
+
+  constructor(endpoint: Endpoint, video: HTMLVideoElement, listener: HlsListener) {
+    this.#endpoint = endpoint;
+    this.video = video;
+    this.#listener = listener;
+  }
+
+  async open(): Promise<void> {
+    let module: typeof import('hls.js');
+    try {
+      module = await import('hls.js');
+    } catch (error) {
+      return this.#fail('unreachable', `The LL-HLS player could not be loaded: ${String(error)}`);
+    }
+    if (this.#closed) return;
+    const signal = this.#life.signal;
+    this.video.addEventListener('ended', () => this.#listener.ended(), { signal });
+    // `waiting` also comes once before the first picture; from then on it is a freeze somebody sees.
+    this.video.addEventListener('waiting', () => this.video.currentTime > 0 && this.#freezes++, { signal });
+    if (module.default.isSupported()) this.#openHls(module);
+    else if (this.video.canPlayType('application/vnd.apple.mpegurl') !== '') await this.#openNative();
+    else this.#fail('unsupported', 'This browser has neither Media Source Extensions nor HLS.');
+  }
+
+  async measure(_picture: unknown, clock: ClockOffset) {
+    const readings: SessionReadings = {
+      bytesReceived: this.#bytesReceived,
+      framesDropped: this.video.getVideoPlaybackQuality?.().droppedVideoFrames ?? 0,
+      freezes: this.#freezes,
+      rtt: null,
+      codec: this.#hls?.levels[Math.max(this.#hls.currentLevel, 0)]?.videoCodec ?? '',
+    };
+    return { latency: hlsLatency(this.#playing(), browserNow(), clock), readings };
+  }
+
+  wake(): void {
+    const hls = this.#hls;
+    const behind = hls ? hls.latency - (hls.targetLatency ?? hls.latency) : 0;
+    if (hls?.liveSyncPosition && behind > TOO_FAR_BEHIND_S) this.video.currentTime = hls.liveSyncPosition;
+    this.video.play().catch(() => {});
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#life.abort();
+    this.#hls?.destroy();
+    this.#hls = null;
+  }
+
+  get #closed(): boolean {
+    return this.#life.signal.aborted;
+  }
+
+  /** Program date of the position that plays, ms since 1970. */
+  #playing(): number | undefined {
+    if (this.#hls) return this.#hls.playingDate?.getTime();
+    const start = this.video.getStartDate?.().getTime();
+    return start === undefined ? undefined : start + this.video.currentTime * 1000;
+  }
+
+  #openHls(module: typeof import('hls.js')): void {
+    const { default: Hls, Events } = module;
+    const hls = new Hls(this.#config(module));
+    this.#hls = hls;
+    hls.on(Events.ERROR, (_event, data) => this.#onError(module, data));
+    hls.on(Events.LEVEL_LOADED, (_event, { details }) => {
+      // The playlist of a program that is over may stay for a while: it is not to be played again from its last seconds.
+      if (!details.live && !this.#wasLive) this.#listener.notLive();
+      this.#wasLive ||= details.live;
+    });
+    hls.on(Events.FRAG_LOADED, (_event, data) => {
+      this.#bytesReceived += data.part?.stats.loaded ?? data.frag.stats.loaded;
+    });
+    hls.attachMedia(this.video);
+    hls.loadSource(this.#endpoint.hls);
+  }
+
+  #config({ default: Hls }: typeof import('hls.js')): Partial<HlsConfig> {
+    const { manifestLoadPolicy } = Hls.DefaultConfig;
+    return {
+      lowLatencyMode: true,
+      // The distance to the live edge is the playlist's PART-HOLD-BACK; 1 (the default) would never catch up to it.
+      maxLiveSyncPlaybackRate: 1.1,
+      backBufferLength: 10,
+      // A 404 means "not live": when to ask again is decided elsewhere.
+      manifestLoadPolicy: { default: { ...manifestLoadPolicy.default, errorRetry: null } },
+      xhrSetup: (xhr, url) => {
+        const authorization = this.#endpoint.authorization(url);
+        if (authorization === undefined) return;
+        if (xhr.readyState === XMLHttpRequest.UNSENT) xhr.open('GET', url, true);
+        xhr.setRequestHeader('Authorization', authorization);
+      },
+    };
+  }
+
+  #onError({ ErrorTypes, ErrorDetails }: typeof import('hls.js'), data: ErrorData): void {
+    if (this.#closed || !data.fatal) return;
+    const status = data.response?.code ?? 0;
+    if (data.type === ErrorTypes.MEDIA_ERROR && this.#mediaRecoveries++ < MEDIA_RECOVERIES) {
+      this.#hls?.recoverMediaError();
+    } else if (status === 401 || status === 403) this.#fail('unauthorized', data.error.message);
+    else if (status === 404) this.#listener.notLive();
+    else if (data.details === ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR)
+      this.#fail('unsupported', data.error.message);
+    else
+      this.#fail(
+        data.type === ErrorTypes.NETWORK_ERROR && status === 0 ? 'unreachable' : 'refused',
+        data.error.message,
+      );
+  }
+
+  /** The browser's player says neither status nor cause, so the playlist is asked for first. */
+  async #openNative(): Promise<void> {
+    const url = this.#endpoint.hls;
+    const signal = this.#life.signal;
+    try {
+      const response = await fetch(url, { headers: this.#endpoint.headers(url), signal });
+      if (response.status === 404) return this.#listener.notLive();
+      if (response.status === 401 || response.status === 403) return this.#fail('unauthorized', '');
+      if (!response.ok) return this.#fail('refused', `HTTP ${response.status}`);
+    } catch (error) {
+      return this.#fail('unreachable', String(error));
+    }
+    this.video.addEventListener('error', () => this.#fail('refused', this.video.error?.message ?? ''), { signal });
+    this.video.src = url;
+  }
+
+  #fail(reason: 'unsupported' | 'unauthorized' | 'unreachable' | 'refused', detail: string): void {
+    if (!this.#closed) this.#listener.failed(reason, detail);
+  }
+}

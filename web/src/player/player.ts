@@ -1,0 +1,460 @@
+// The player: drives the transport choice, owns the sessions, the stage and every timer.
+//
+// It selects (what happened, which deadline passed) and applies effects; all decisions are in transport_choice.ts.
+// After `close` nothing is left: no timer, listener, request or peer connection.
+
+import { Emitter } from './emitter';
+import { Endpoint } from './endpoint';
+import { FrameWatch } from './frame_watch';
+import { HlsSession } from './hls_session';
+import type { Latency, LatencyMethod } from './latency';
+import { browserNow, NodeClock } from './node_clock';
+import { type Picture, watchPictures } from './pictures';
+import { askRoom } from './room_state';
+import type { Session } from './session';
+import { Stage } from './stage';
+import { NO_STATS, RunningMedian, type SessionReadings, type Stats } from './stats';
+import {
+  type Choice,
+  type Effect,
+  type Input,
+  type Reason,
+  type State,
+  type Transport,
+  TransportChoice,
+} from './transport_choice';
+import { WhepSession } from './whep_session';
+
+export interface PlayerOptions {
+  /** The node, or the proxy in front of it: `https://host`. */
+  url: string;
+  /** Room name, or `room/participant` for one source (by WHEP). */
+  room: string;
+  /** A container that the player fills, or a video element, which it wraps in one. */
+  element: HTMLElement;
+  /** `auto` (default): WHEP, with LL-HLS as the way out. `whep`, `hls`: that one only. */
+  prefer?: Choice;
+  /** Sent as `Authorization: Bearer` to the node; never put in a URL. */
+  token?: string;
+  /** Default true: browsers start sound only after a gesture; call `unmute` from one. */
+  muted?: boolean;
+}
+
+export interface PlayerEvents {
+  /** `reason` says why, for every state but `playing`, `idle` and `closed`. */
+  state: { state: State; reason?: Reason; detail?: string };
+  /** What is shown changed. */
+  transport: { transport: Transport };
+  latency: {
+    latencyMs: number;
+    method: LatencyMethod;
+    transport: Transport;
+    clock: 'node' | 'browser';
+    errorMs: number | null;
+  };
+  /** Once a second while something plays. */
+  stats: Stats;
+  /** Volume or mute changed; `blocked` when the browser refused sound without a gesture. */
+  sound: { muted: boolean; volume: number; blocked: boolean };
+  /** A failed attempt. Only with `fatal` has the player stopped trying. */
+  error: { transport: Transport; status: number; reason: Reason; detail: string; fatal: boolean };
+}
+
+const WHEP_STALL_MS = 2000;
+const HLS_STALL_MS = 6000; // hls.js nudges a stall by itself after 1 s, and reloads after a few.
+const MEASURE_MS = 500;
+const ASLEEP_MS = 5000; // A timer that is so late has slept with the machine.
+
+/** A session with what watches its pictures. */
+interface Live<S extends Session> {
+  session: S;
+  watch: FrameWatch;
+  picture: Picture | null;
+  pictures: number;
+  unwatch: () => void;
+}
+
+export class Player extends Emitter<PlayerEvents> {
+  readonly #endpoint: Endpoint;
+  readonly #choice: TransportChoice;
+  readonly #clock: NodeClock;
+  readonly #stage: Stage;
+  readonly #life = new AbortController();
+  readonly #latency = new RunningMedian(5);
+  #whep: Live<WhepSession> | null = null;
+  #hls: Live<HlsSession> | null = null;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
+  #ticker: ReturnType<typeof setInterval> | undefined;
+  #tickedAt = 0;
+  #lastTotals: { at: number; bytes: number; pictures: number } | null = null;
+  #stats: Stats = { ...NO_STATS };
+  #started: PromiseWithResolver | null = null;
+
+  constructor(options: PlayerOptions) {
+    super();
+    this.#endpoint = new Endpoint(options.url, options.room, options.token);
+    this.#choice = new TransportChoice(options.prefer ?? 'auto', Math.random);
+    this.#clock = new NodeClock(this.#endpoint);
+    this.#stage = new Stage(options.element, options.muted ?? true, () => this.#emitSound());
+    const { dataset } = this.container;
+    dataset['onmic'] = 'player';
+    dataset['state'] = 'idle';
+    dataset['transport'] = 'none';
+  }
+
+  /** The element that holds the pictures, with `data-state`, `data-transport` and `data-latency-ms` for tests. */
+  get container(): HTMLElement {
+    return this.#stage.container;
+  }
+
+  /** The video element that is shown at this moment; another one after a change of transport. */
+  get video(): HTMLVideoElement {
+    return this.#stage.front;
+  }
+
+  get state(): State {
+    return this.#choice.state;
+  }
+
+  /** What is shown. */
+  get transport(): Transport {
+    return this.#choice.shown;
+  }
+
+  get preferred(): Choice {
+    return this.#choice.choice;
+  }
+
+  get stats(): Stats {
+    return { ...this.#stats };
+  }
+
+  get muted(): boolean {
+    return this.#stage.muted;
+  }
+
+  set muted(muted: boolean) {
+    this.#stage.setMuted(muted);
+  }
+
+  /** 0 to 1. */
+  get volume(): number {
+    return this.#stage.volume;
+  }
+
+  set volume(volume: number) {
+    this.#stage.setVolume(volume);
+  }
+
+  /** Call it from a click or key press: browsers allow sound only then. */
+  unmute(): void {
+    this.muted = false;
+  }
+
+  /**
+   * Starts. Resolves with the first picture, which may take as long as the broadcaster keeps people waiting;
+   * rejects when the player fails for good or is closed before.
+   */
+  play(): Promise<void> {
+    if (this.state === 'closed') return Promise.reject(new Error('the player is closed'));
+    if (this.state === 'playing') return Promise.resolve();
+    if (!this.#started) {
+      this.#started = promiseWithResolver();
+      this.#started.promise.catch(() => {}); // A caller who does not wait is not told of an unhandled rejection.
+    }
+    const { promise } = this.#started;
+    if (this.#ticker === undefined) this.#begin();
+    this.#apply({ kind: 'play' });
+    return promise;
+  }
+
+  /** Changes the transport while playing, without a break in the picture. */
+  prefer(choice: Choice): void {
+    this.#apply({ kind: 'prefer', choice });
+  }
+
+  /** Ends everything and restores the page's element. The player cannot be started again. */
+  close(): void {
+    if (this.state === 'closed') return;
+    this.#apply({ kind: 'close' });
+    this.#life.abort();
+    this.#clock.close();
+    clearTimeout(this.#deadline);
+    clearInterval(this.#ticker);
+    this.#stage.close();
+    const { dataset } = this.container;
+    for (const name of ['onmic', 'state', 'transport', 'latencyMs', 'latencyMethod']) delete dataset[name];
+    this.removeAllListeners();
+  }
+
+  #begin(): void {
+    const { signal } = this.#life;
+    this.#clock.start();
+    this.#tickedAt = browserNow();
+    this.#ticker = setInterval(() => this.#tick(), MEASURE_MS);
+    document.addEventListener('visibilitychange', () => this.#onVisibility(), { signal });
+    window.addEventListener('online', () => this.#apply({ kind: 'online' }), { signal });
+    window.addEventListener('pageshow', (event) => event.persisted && this.#wake(), { signal });
+    // The node need not find out by timeout that this viewer left.
+    window.addEventListener('pagehide', (event) => !event.persisted && this.close(), { signal });
+    this.#onVisibility();
+  }
+
+  // Inputs and effects
+
+  #apply(input: Input): void {
+    this.#perform(this.#choice.apply(input, performance.now()));
+  }
+
+  #perform(effects: Effect[]): void {
+    for (const effect of effects) this.#performOne(effect);
+    clearTimeout(this.#deadline);
+    const deadline = this.#choice.deadline();
+    if (deadline === null || this.#life.signal.aborted) return;
+    const wait = Math.max(0, deadline - performance.now());
+    this.#deadline = setTimeout(() => this.#perform(this.#choice.due(performance.now())), wait);
+  }
+
+  #performOne(effect: Effect): void {
+    switch (effect.do) {
+      case 'open_whep':
+        return this.#openWhep();
+      case 'restart_whep':
+        this.#whep?.watch.expect();
+        void this.#whep?.session.restartIce();
+        return;
+      case 'close_whep':
+        this.#whep = end(this.#whep);
+        return;
+      case 'open_hls':
+        return this.#openHls();
+      case 'close_hls':
+        this.#hls = end(this.#hls);
+        return;
+      case 'show':
+        return this.#show(effect.transport);
+      case 'ask_room':
+        void this.#askRoom();
+        return;
+      case 'state':
+        return this.#tell(effect);
+    }
+  }
+
+  #openWhep(): void {
+    const apply = (input: Input) => {
+      // Between two effects of one list the state is half applied: what happens meanwhile waits its turn.
+      queueMicrotask(() => live === this.#whep && this.#apply(input));
+    };
+    const session = new WhepSession(this.#endpoint, this.#freeVideo(), {
+      answered: () => apply({ kind: 'whep_answered' }),
+      connected: () => apply({ kind: 'whep_connected' }),
+      down: () => apply({ kind: 'whep_down' }),
+      restartFailed: () => apply({ kind: 'whep_restart_failed' }),
+      unsupported: () => apply({ kind: 'whep_unsupported' }),
+      refused: ({ status, title, detail, retryAfterMs }) => {
+        if (live === this.#whep && status !== 404) this.#emitError('whep', status, detail || title);
+        apply({ kind: 'whep_refused', status, detail, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
+      },
+    });
+    const live = this.#watch(session, WHEP_STALL_MS, () => apply({ kind: 'whep_frame' }));
+    this.#whep = live;
+    void session.open();
+    this.#stage.start(session.video);
+  }
+
+  #openHls(): void {
+    const apply = (input: Input) => queueMicrotask(() => live === this.#hls && this.#apply(input));
+    const session = new HlsSession(this.#endpoint, this.#freeVideo(), {
+      notLive: () => apply({ kind: 'hls_not_live' }),
+      ended: () => apply({ kind: 'hls_ended' }),
+      failed: (reason, detail) => {
+        if (live === this.#hls) this.#emitError('hls', 0, detail);
+        apply({ kind: 'hls_failed', reason, detail });
+      },
+    });
+    const live = this.#watch(session, HLS_STALL_MS, () => apply({ kind: 'hls_frame' }));
+    this.#hls = live;
+    void session.open();
+    this.#stage.start(session.video);
+  }
+
+  /** A slot that neither is shown nor belongs to a session; whatever it holds is over. */
+  #freeVideo(): HTMLVideoElement {
+    const { front, back } = this.#stage;
+    const frontIsFree = this.transport === 'none' && !this.#inUse(front);
+    const video = frontIsFree ? front : back;
+    video.srcObject = null;
+    return video;
+  }
+
+  #inUse(video: HTMLVideoElement): boolean {
+    return this.#whep?.session.video === video || this.#hls?.session.video === video;
+  }
+
+  #watch<S extends Session>(session: S, stallMs: number, onFirst: () => void): Live<S> {
+    const watch = new FrameWatch(stallMs);
+    if (document.hidden) watch.pause();
+    const live: Live<S> = { session, watch, picture: null, pictures: 0, unwatch: () => {} };
+    live.unwatch = watchPictures(session.video, (picture) => {
+      live.picture = picture;
+      live.pictures++;
+      if (watch.picture(performance.now())) onFirst();
+    });
+    return live;
+  }
+
+  #show(transport: Transport): void {
+    const live = transport === 'whep' ? this.#whep : this.#hls;
+    if (transport === 'none') this.#stage.clear((video) => this.#inUse(video));
+    else if (live) this.#stage.swapTo(live.session.video);
+    this.#latency.reset();
+    this.#lastTotals = null;
+    this.#stats = { ...NO_STATS, transport };
+    const { dataset } = this.container;
+    dataset['transport'] = transport;
+    delete dataset['latencyMs'];
+    delete dataset['latencyMethod'];
+    this.emit('transport', { transport });
+  }
+
+  #tell(effect: Effect & { do: 'state' }): void {
+    const { state, reason, detail } = effect;
+    this.container.dataset['state'] = state;
+    if (state === 'playing') {
+      // A fresh WHEP session for the same transport: same name, another element.
+      const live = this.transport === 'whep' ? this.#whep : this.#hls;
+      if (live) this.#stage.swapTo(live.session.video);
+    }
+    this.emit('state', { state, ...(reason ? { reason } : {}), ...(detail ? { detail } : {}) });
+    if (state === 'failed') {
+      this.emit('error', {
+        transport: 'none',
+        status: 0,
+        reason: reason ?? 'refused',
+        detail: detail ?? '',
+        fatal: true,
+      });
+    }
+    if (state === 'playing') this.#started?.resolve();
+    else if (state === 'failed' || state === 'closed') this.#started?.reject(new Error(detail ?? reason ?? 'closed'));
+    else return;
+    this.#started = null;
+  }
+
+  async #askRoom(): Promise<void> {
+    const room = await askRoom(this.#endpoint, this.#life.signal);
+    if (!this.#life.signal.aborted) this.#apply({ kind: 'room', room });
+  }
+
+  // The passing of time
+
+  #tick(): void {
+    const now = browserNow();
+    const slept = now - this.#tickedAt > ASLEEP_MS && !document.hidden;
+    this.#tickedAt = now;
+    if (slept) this.#wake();
+    if (this.#whep?.session.hasPictures && this.#whep.watch.stalled(performance.now()))
+      this.#apply({ kind: 'whep_stalled' });
+    if (this.#hls?.watch.stalled(performance.now())) this.#apply({ kind: 'hls_stalled' });
+    void this.#measure();
+  }
+
+  #onVisibility(): void {
+    const visible = !document.hidden;
+    for (const live of [this.#whep, this.#hls]) {
+      if (visible) live?.watch.resume(performance.now());
+      else live?.watch.pause();
+    }
+    this.#apply({ kind: 'visible', visible });
+    if (visible && this.transport !== 'none') this.#wake();
+  }
+
+  #wake(): void {
+    this.#clock.restart();
+    for (const live of [this.#whep, this.#hls]) {
+      live?.watch.resume(performance.now());
+      live?.session.wake();
+    }
+    this.#apply({ kind: 'online' });
+  }
+
+  // Measuring
+
+  async #measure(): Promise<void> {
+    const live = this.transport === 'whep' ? this.#whep : this.transport === 'hls' ? this.#hls : null;
+    if (!live) return;
+    const { latency, readings } = await live.session
+      .measure(live.picture, this.#clock.offset)
+      .catch(() => NOTHING_READ);
+    if (this.#life.signal.aborted || (live !== this.#whep && live !== this.#hls)) return;
+    if (latency && this.state === 'playing') this.#emitLatency(latency);
+    if (readings) this.#emitStats(live, readings);
+  }
+
+  #emitLatency({ ms, method }: Latency): void {
+    const { offset } = this.#clock;
+    const clock = offset.known ? 'node' : 'browser';
+    const errorMs = offset.known ? Math.ceil(offset.errorMs) : null;
+    if (this.#stats.method !== method) this.#latency.reset();
+    const latencyMs = this.#latency.add(ms);
+    this.#stats = { ...this.#stats, latencyMs, method, clock, clockErrorMs: errorMs };
+    this.container.dataset['latencyMs'] = String(latencyMs);
+    this.container.dataset['latencyMethod'] = method;
+    this.emit('latency', { latencyMs, method, transport: this.transport, clock, errorMs });
+  }
+
+  #emitStats(live: Live<Session>, readings: SessionReadings): void {
+    const at = performance.now();
+    const last = this.#lastTotals;
+    if (last && at - last.at < 950) return; // Once a second is what people can read.
+    this.#lastTotals = { at, bytes: readings.bytesReceived, pictures: live.pictures };
+    const { video } = live.session;
+    const perSecond = (amount: number) => (last ? Math.max(0, (amount * 1000) / (at - last.at)) : 0);
+    this.#stats = {
+      ...this.#stats,
+      width: video.videoWidth,
+      height: video.videoHeight,
+      fps: Math.round(perSecond(live.pictures - (last?.pictures ?? 0)) * 10) / 10,
+      bitrate: Math.round(perSecond((readings.bytesReceived - (last?.bytes ?? 0)) * 8)),
+      framesDropped: readings.framesDropped,
+      freezes: readings.freezes,
+      rtt: readings.rtt,
+      codec: readings.codec,
+    };
+    if (last) this.emit('stats', this.stats);
+  }
+
+  #emitSound(): void {
+    const { muted, volume, blocked } = this.#stage;
+    this.emit('sound', { muted, volume, blocked });
+  }
+
+  #emitError(transport: Transport, status: number, detail: string): void {
+    this.emit('error', { transport, status, reason: status === 0 ? 'unreachable' : 'refused', detail, fatal: false });
+  }
+}
+
+const NOTHING_READ = { latency: null, readings: null };
+
+function end<S extends Session>(live: Live<S> | null): null {
+  live?.unwatch();
+  live?.session.close();
+  return null;
+}
+
+interface PromiseWithResolver {
+  promise: Promise<void>;
+  resolve: () => void;
+  reject: (error: Error) => void;
+}
+
+function promiseWithResolver(): PromiseWithResolver {
+  let resolve: () => void = () => {};
+  let reject: (error: Error) => void = () => {};
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
+}

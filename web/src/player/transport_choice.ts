@@ -1,0 +1,554 @@
+// Which transport plays: a pure state machine. Inputs and `now` (any monotonic milliseconds) go in, effects come out;
+// it never waits, fetches or touches the page. The driver (player.ts) calls `due` when `deadline` has passed.
+//
+// Invariants: at most one session is opening at a time, so two video slots are enough: one shown, one getting ready.
+// What is shown is closed only after its successor has shown a picture, or when there is nothing to watch.
+// The driver drops inputs of sessions it has closed, so an input always speaks of the current one.
+
+import { type Backoff, backoffMs } from './backoff';
+
+export type Transport = 'whep' | 'hls' | 'none';
+
+/** `auto` is WHEP with LL-HLS as the way out; the others stay with one transport. */
+export type Choice = 'auto' | 'whep' | 'hls';
+
+export type State = 'idle' | 'connecting' | 'waiting' | 'playing' | 'recovering' | 'failed' | 'closed';
+
+export type Reason =
+  | 'not_live' // Nobody publishes in this room (yet).
+  | 'interrupted' // The publisher is gone but expected back: the session is kept.
+  | 'ended' // The program came to its end.
+  | 'unauthorized' // A token is missing, wrong or expired.
+  | 'no_codec' // The browser plays nothing the room has.
+  | 'full' // The node takes no more viewers of this kind.
+  | 'refused' // The node answered with another error.
+  | 'unreachable' // No answer at all.
+  | 'blocked' // Signalling works, media does not arrive: UDP is blocked.
+  | 'stalled' // Pictures stopped.
+  | 'unsupported'; // This browser has not got what it takes.
+
+export type Input =
+  | { kind: 'play' }
+  | { kind: 'close' }
+  | { kind: 'prefer'; choice: Choice }
+  | { kind: 'online' }
+  | { kind: 'visible'; visible: boolean }
+  | { kind: 'whep_answered' }
+  | { kind: 'whep_connected' }
+  | { kind: 'whep_frame' }
+  | { kind: 'whep_refused'; status: number; detail?: string; retryAfterMs?: number }
+  | { kind: 'whep_unsupported' }
+  | { kind: 'whep_down' }
+  | { kind: 'whep_stalled' }
+  | { kind: 'whep_restart_failed' }
+  | { kind: 'hls_frame' }
+  | { kind: 'hls_not_live' }
+  | { kind: 'hls_ended' }
+  | { kind: 'hls_stalled' }
+  | { kind: 'hls_failed'; reason: 'unsupported' | 'unauthorized' | 'unreachable' | 'refused'; detail?: string }
+  | { kind: 'room'; room: 'live' | 'interrupted' | 'gone' | 'unknown' };
+
+export type Effect =
+  | { do: 'open_whep' }
+  | { do: 'restart_whep' }
+  | { do: 'close_whep' }
+  | { do: 'open_hls' }
+  | { do: 'close_hls' }
+  | { do: 'show'; transport: Transport }
+  | { do: 'ask_room' }
+  | { do: 'state'; state: State; reason?: Reason; detail?: string };
+
+type WhepPhase =
+  | 'off'
+  | 'asking'
+  | 'connecting'
+  | 'buffering'
+  | 'playing'
+  | 'held'
+  | 'restarting'
+  | 'resting'
+  | 'given_up';
+type HlsPhase = 'off' | 'opening' | 'playing' | 'held' | 'resting' | 'given_up';
+
+interface Leg<Phase> {
+  phase: Phase;
+  /** When the phase has lasted too long (or, resting, long enough). */
+  until: number;
+  /** In a row, without a good spell of playing between them. */
+  failures: number;
+  playingSince: number;
+}
+
+export interface Timing {
+  /** Offer sent to answer received. */
+  askMs: number;
+  /** Answer received to ICE and DTLS up. With UDP blocked nothing ever comes, so this is the price of falling back. */
+  connectMs: number;
+  /** Connected to first picture; covers the start of a re-encoding for a stream with B-frames. */
+  firstFrameMs: number;
+  /** HLS opened to first picture. */
+  hlsFirstFrameMs: number;
+  /** ICE restart asked to pictures again. */
+  restartMs: number;
+  /** How long to wait for the room's state, and between two looks at an interrupted room. */
+  askRoomMs: number;
+  /** Playing for so long wipes out earlier failures. */
+  goodSpellMs: number;
+  /** While HLS plays: waits before WHEP is tried again. */
+  probe: Backoff;
+  /** With nothing to show: waits before the next attempt. */
+  retry: Backoff;
+  /** Room not live: waits before looking again. */
+  notLive: Backoff;
+}
+
+export const TIMING: Timing = {
+  askMs: 6000,
+  connectMs: 3000,
+  firstFrameMs: 4000,
+  hlsFirstFrameMs: 15_000,
+  restartMs: 2500,
+  askRoomMs: 2000,
+  goodSpellMs: 10_000,
+  probe: { firstMs: 5000, limitMs: 60_000 },
+  retry: { firstMs: 500, limitMs: 10_000 },
+  notLive: { firstMs: 1000, limitMs: 4000 },
+};
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+export class TransportChoice {
+  readonly #timing: Timing;
+  readonly #random: () => number;
+  #choice: Choice;
+  #state: State = 'idle';
+  #reason: Reason | undefined;
+  #shown: Transport = 'none';
+  #visible = true;
+  #reopened = false; // The shown WHEP session was lost and one fresh POST is under way for it.
+  #notLiveSeen = 0;
+  #whep: Leg<WhepPhase> = { phase: 'off', until: NEVER, failures: 0, playingSince: 0 };
+  #hls: Leg<HlsPhase> = { phase: 'off', until: NEVER, failures: 0, playingSince: 0 };
+  #effects: Effect[] = [];
+
+  constructor(choice: Choice, random: () => number, timing: Timing = TIMING) {
+    this.#choice = choice;
+    this.#random = random;
+    this.#timing = timing;
+  }
+
+  get shown(): Transport {
+    return this.#shown;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  get choice(): Choice {
+    return this.#choice;
+  }
+
+  /** When `due` wants to be called; null when only an input can change anything. */
+  deadline(): number | null {
+    const until = Math.min(this.#whepMayAct() ? this.#whep.until : NEVER, this.#hlsMayAct() ? this.#hls.until : NEVER);
+    return until === NEVER ? null : until;
+  }
+
+  apply(input: Input, now: number): Effect[] {
+    this.#effects = [];
+    if (this.#state !== 'closed') this.#take(input, now);
+    return this.#effects;
+  }
+
+  due(now: number): Effect[] {
+    this.#effects = [];
+    if (this.#whepMayAct() && now >= this.#whep.until) this.#whepDue(now);
+    if (this.#hlsMayAct() && now >= this.#hls.until) this.#hlsDue(now);
+    return this.#effects;
+  }
+
+  #take(input: Input, now: number): void {
+    switch (input.kind) {
+      case 'play':
+        if (this.#state === 'idle' || this.#state === 'failed') this.#start(now);
+        return;
+      case 'close':
+        this.#closeAll();
+        this.#tell('closed');
+        return;
+      case 'prefer':
+        this.#prefer(input.choice, now);
+        return;
+      case 'online':
+        this.#hurry(now);
+        return;
+      case 'visible':
+        this.#visible = input.visible;
+        return;
+      case 'room':
+        this.#roomSeen(input.room, now);
+        return;
+      case 'whep_answered':
+        if (this.#whep.phase === 'asking') this.#whepEnters('connecting', now + this.#timing.connectMs);
+        return;
+      case 'whep_connected':
+        if (this.#whep.phase === 'connecting') this.#whepEnters('buffering', now + this.#timing.firstFrameMs);
+        return;
+      case 'whep_frame':
+        this.#whepPlays(now);
+        return;
+      case 'whep_refused':
+        this.#whepRefused(input, now);
+        return;
+      case 'whep_unsupported':
+        this.#whepGivesUp('unsupported', now);
+        return;
+      case 'whep_down':
+        if (this.#whep.phase === 'playing' || this.#whep.phase === 'held') this.#restart(now);
+        else if (this.#whepOpening() && this.#whep.phase !== 'restarting') this.#whepFails('blocked', now);
+        return;
+      case 'whep_stalled':
+        if (this.#whep.phase === 'playing') this.#hold('whep', now);
+        return;
+      case 'whep_restart_failed':
+        if (this.#whep.phase === 'restarting') this.#reopen(now);
+        return;
+      case 'hls_frame':
+        this.#hlsPlays(now);
+        return;
+      case 'hls_not_live':
+        this.#hlsNotLive(now);
+        return;
+      case 'hls_ended':
+        this.#nothingToWatch('ended', now);
+        return;
+      case 'hls_stalled':
+        if (this.#hls.phase === 'playing') this.#hold('hls', now);
+        return;
+      case 'hls_failed':
+        this.#hlsFails(input.reason, now, input.detail);
+        return;
+    }
+  }
+
+  #start(now: number): void {
+    this.#reopened = false;
+    this.#notLiveSeen = 0;
+    this.#whep = { phase: 'off', until: NEVER, failures: 0, playingSince: now };
+    this.#hls = { phase: 'off', until: NEVER, failures: 0, playingSince: now };
+    this.#tell('connecting');
+    if (this.#choice === 'hls') this.#openHls(now);
+    else this.#openWhep(now);
+  }
+
+  #prefer(choice: Choice, now: number): void {
+    if (choice === this.#choice) return;
+    this.#choice = choice;
+    if (this.#state === 'idle') return;
+    if (this.#state === 'failed') return this.#start(now);
+    const wanted = choice === 'hls' ? 'hls' : 'whep';
+    if (this.#shown === wanted && (wanted === 'hls' ? this.#hls : this.#whep).phase === 'playing') {
+      // Plays already: only stop trying for the other.
+      if (wanted === 'hls') this.#whepEnters('off', NEVER, true);
+      else this.#hlsEnters('off', NEVER, true);
+      return;
+    }
+    if (wanted === 'hls') {
+      if (this.#shown !== 'whep' || !this.#whepOpen()) this.#whepEnters('off', NEVER, true);
+      if (!this.#hlsOpen()) this.#openHls(now);
+    } else {
+      if (this.#shown !== 'hls' || !this.#hlsOpen()) this.#hlsEnters('off', NEVER, true);
+      this.#whep.failures = 0;
+      if (!this.#whepOpen()) this.#openWhep(now);
+    }
+    if (this.#shown === 'none' && this.#state !== 'waiting') this.#tell('connecting');
+  }
+
+  /** The network is back: whoever rests may try at once. */
+  #hurry(now: number): void {
+    for (const leg of [this.#whep, this.#hls]) {
+      if (leg.phase !== 'resting') continue;
+      leg.failures = 0;
+      leg.until = now;
+    }
+  }
+
+  // WHEP
+
+  #openWhep(now: number): void {
+    this.#whepEnters('asking', now + this.#timing.askMs);
+    this.#effects.push({ do: 'open_whep' });
+  }
+
+  #whepPlays(now: number): void {
+    if (this.#whep.phase === 'off' || this.#whep.phase === 'resting' || this.#whep.phase === 'given_up') return;
+    if (this.#whep.phase !== 'playing') this.#whep.playingSince = now;
+    this.#whepEnters('playing', NEVER);
+    this.#reopened = false;
+    this.#notLiveSeen = 0;
+    if (this.#choice === 'hls' && this.#hls.phase !== 'off') {
+      // Shown only until HLS, which was asked for, has a picture.
+      if (this.#shown === 'none') this.#show('whep');
+      if (this.#shown === 'whep') this.#tell('playing');
+      return;
+    }
+    this.#show('whep');
+    this.#hlsEnters('off', NEVER, true);
+    this.#hls.failures = 0;
+    this.#tell('playing');
+  }
+
+  #whepRefused(refusal: { status: number; detail?: string; retryAfterMs?: number }, now: number): void {
+    const { status, detail } = refusal;
+    if (status === 401 || status === 403) return this.#fail('unauthorized', detail);
+    if (status === 406 || status === 415) return this.#whepGivesUp('no_codec', now, detail);
+    if (status === 404 && this.#hls.phase !== 'playing') return this.#nothingToWatch('not_live', now);
+    const reason = status === 0 ? 'unreachable' : status === 503 ? 'full' : 'refused';
+    this.#whepFails(reason, now, detail, refusal.retryAfterMs);
+  }
+
+  /** Not before the viewer asks again: the answer would be the same. */
+  #whepGivesUp(reason: Reason, now: number, detail?: string): void {
+    this.#whepEnters('given_up', NEVER, true);
+    if (this.#choice === 'hls') return;
+    if (this.#choice === 'whep' || this.#hls.phase === 'given_up') {
+      if (this.#shown !== 'hls') this.#fail(reason, detail);
+    } else if (this.#hls.phase === 'off') {
+      this.#tell(this.#state === 'connecting' ? 'connecting' : 'recovering', reason, detail);
+      this.#openHls(now);
+    }
+  }
+
+  #whepFails(reason: Reason, now: number, detail?: string, retryAfterMs = 0): void {
+    this.#reopened = false;
+    if (this.#choice === 'hls') {
+      // It only bridged the time until HLS has a picture.
+      this.#whepEnters('off', NEVER, true);
+      return this.#tell('recovering', reason, detail);
+    }
+    if (now - this.#whep.playingSince > this.#timing.goodSpellMs && this.#shown === 'whep') this.#whep.failures = 0;
+    this.#whep.failures++;
+    const fallback = this.#choice === 'auto' && this.#hls.phase !== 'given_up';
+    const backoff = fallback ? this.#timing.probe : this.#timing.retry;
+    const rest = Math.max(backoffMs(backoff, this.#whep.failures, this.#random()), retryAfterMs);
+    this.#whepEnters('resting', now + rest, true);
+    if (this.#hls.phase === 'playing') return; // A probe that failed: nobody sees it.
+    this.#tell(this.#state === 'connecting' && fallback ? 'connecting' : 'recovering', reason, detail);
+    if (fallback && this.#hls.phase === 'off') this.#openHls(now);
+  }
+
+  #restart(now: number): void {
+    this.#whepEnters('restarting', now + this.#timing.restartMs);
+    if (this.#shown === 'whep') this.#tell('recovering', 'stalled');
+    this.#effects.push({ do: 'restart_whep' });
+  }
+
+  /** The session cannot be mended: a fresh one, once. */
+  #reopen(now: number): void {
+    if (this.#reopened || this.#hls.phase === 'opening') return this.#whepFails('stalled', now);
+    this.#reopened = true;
+    this.#effects.push({ do: 'close_whep' });
+    this.#openWhep(now);
+  }
+
+  #whepDue(now: number): void {
+    switch (this.#whep.phase) {
+      case 'asking':
+        return this.#whepFails('unreachable', now);
+      case 'connecting':
+        return this.#whepFails('blocked', now);
+      case 'buffering':
+        return this.#whepFails('stalled', now);
+      case 'restarting':
+        return this.#reopen(now);
+      case 'held':
+        if (this.#reason !== 'interrupted') return this.#restart(now);
+        this.#whep.until = now + this.#timing.askRoomMs;
+        this.#effects.push({ do: 'ask_room' });
+        return;
+      case 'resting':
+        this.#openWhep(now);
+        return;
+    }
+  }
+
+  // HLS
+
+  #openHls(now: number): void {
+    this.#hlsEnters('opening', now + this.#timing.hlsFirstFrameMs);
+    this.#effects.push({ do: 'open_hls' });
+  }
+
+  #hlsPlays(now: number): void {
+    if (this.#hls.phase !== 'opening' && this.#hls.phase !== 'held') return;
+    this.#hls.playingSince = now;
+    this.#hls.failures = 0;
+    this.#notLiveSeen = 0;
+    this.#hlsEnters('playing', NEVER);
+    this.#show('hls');
+    if (this.#choice === 'hls') this.#whepEnters('off', NEVER, true);
+    this.#tell('playing');
+  }
+
+  #hlsNotLive(now: number): void {
+    if (this.#choice === 'whep') return this.#hlsFails('not_live', now);
+    if (this.#shown === 'whep' && this.#whepOpen()) {
+      return this.#hlsEnters(
+        'resting',
+        now + backoffMs(this.#timing.notLive, ++this.#hls.failures, this.#random()),
+        true,
+      );
+    }
+    this.#hlsEnters('resting', now + backoffMs(this.#timing.notLive, ++this.#notLiveSeen, this.#random()), true);
+    this.#show('none');
+    this.#tell('waiting', 'not_live');
+  }
+
+  #hlsFails(reason: Reason, now: number, detail?: string): void {
+    if (this.#hls.phase === 'off') return;
+    if (reason === 'unauthorized') return this.#fail(reason, detail);
+    const whepPlays = this.#whep.phase === 'playing';
+    if (this.#choice === 'whep') {
+      // It only bridged the time until WHEP has a picture.
+      this.#hlsEnters('off', NEVER, true);
+      if (!whepPlays) this.#tell('recovering', reason, detail);
+      return;
+    }
+    if (reason === 'unsupported') {
+      this.#hlsEnters('given_up', NEVER, true);
+      if (whepPlays) return;
+      if (this.#choice === 'hls' || this.#whep.phase === 'given_up') return this.#fail(reason, detail);
+    } else {
+      const rest = backoffMs(this.#timing.retry, ++this.#hls.failures, this.#random());
+      this.#hlsEnters('resting', now + rest, true);
+      if (whepPlays) return;
+    }
+    // Nothing plays: WHEP need not wait out a probe's rest.
+    if (this.#whep.phase === 'resting') this.#whep.until = Math.min(this.#whep.until, now + this.#timing.retry.firstMs);
+    if (this.#state !== 'waiting') this.#tell('recovering', reason, detail);
+  }
+
+  #hlsDue(now: number): void {
+    switch (this.#hls.phase) {
+      case 'opening':
+        return this.#hlsFails('stalled', now);
+      case 'held':
+        if (this.#reason === 'interrupted') {
+          this.#hls.until = now + this.#timing.askRoomMs;
+          this.#effects.push({ do: 'ask_room' });
+          return;
+        }
+        return this.#hlsFails('stalled', now);
+      case 'resting':
+        this.#openHls(now);
+        return;
+    }
+  }
+
+  // Both
+
+  /** Pictures stopped: before tearing anything down, ask whether there should be any. */
+  #hold(transport: 'whep' | 'hls', now: number): void {
+    const until = now + this.#timing.askRoomMs;
+    if (transport === 'whep') this.#whepEnters('held', until);
+    else this.#hlsEnters('held', until);
+    if (this.#shown === transport) this.#tell('recovering', 'stalled');
+    this.#effects.push({ do: 'ask_room' });
+  }
+
+  #roomSeen(room: 'live' | 'interrupted' | 'gone' | 'unknown', now: number): void {
+    const whepHeld = this.#whep.phase === 'held';
+    const hlsHeld = this.#hls.phase === 'held';
+    if (!whepHeld && !hlsHeld) return;
+    if (room === 'gone') return this.#nothingToWatch('ended', now);
+    const leg = whepHeld ? this.#whep : this.#hls;
+    if (room === 'interrupted') {
+      leg.until = now + this.#timing.askRoomMs;
+      this.#tell('waiting', 'interrupted');
+    } else if (this.#reason === 'interrupted') {
+      // The publisher is back: its pictures get a moment to arrive in the session that was kept.
+      leg.until = now + this.#timing.askRoomMs;
+      this.#tell('recovering', 'stalled');
+    } else if (whepHeld) this.#restart(now);
+    else this.#hlsFails('stalled', now);
+  }
+
+  #nothingToWatch(reason: Reason, now: number): void {
+    this.#reopened = false;
+    this.#notLiveSeen++;
+    const until = now + backoffMs(this.#timing.notLive, this.#notLiveSeen, this.#random());
+    if (this.#choice === 'hls') {
+      this.#whepEnters('off', NEVER, true);
+      this.#hlsEnters('resting', until, true);
+    } else {
+      if (this.#whep.phase === 'given_up' && this.#choice === 'whep') return this.#fail('no_codec');
+      this.#whep.failures = 0; // The next program may be one that works.
+      this.#whepEnters('resting', until, true);
+      this.#hlsEnters('off', NEVER, true);
+    }
+    this.#show('none');
+    this.#tell('waiting', reason === 'ended' || this.#reason === 'ended' ? 'ended' : 'not_live');
+  }
+
+  #fail(reason: Reason, detail?: string): void {
+    this.#closeAll();
+    this.#tell('failed', reason, detail);
+  }
+
+  #closeAll(): void {
+    this.#whepEnters('off', NEVER, true);
+    this.#hlsEnters('off', NEVER, true);
+    this.#show('none');
+  }
+
+  #whepEnters(phase: WhepPhase, until: number, close = false): void {
+    if (close && this.#whepOpen()) this.#effects.push({ do: 'close_whep' });
+    this.#whep.phase = phase;
+    this.#whep.until = until;
+  }
+
+  #hlsEnters(phase: HlsPhase, until: number, close = false): void {
+    if (close && this.#hlsOpen()) this.#effects.push({ do: 'close_hls' });
+    this.#hls.phase = phase;
+    this.#hls.until = until;
+  }
+
+  #whepOpen(): boolean {
+    return this.#whep.phase === 'playing' || this.#whep.phase === 'held' || this.#whepOpening();
+  }
+
+  #hlsOpen(): boolean {
+    return this.#hls.phase === 'opening' || this.#hls.phase === 'playing' || this.#hls.phase === 'held';
+  }
+
+  #whepOpening(): boolean {
+    return ['asking', 'connecting', 'buffering', 'restarting'].includes(this.#whep.phase);
+  }
+
+  /** A resting WHEP leg waits while HLS is opening, and does not probe for a page nobody looks at. */
+  #whepMayAct(): boolean {
+    if (this.#whep.phase !== 'resting') return true;
+    return this.#hls.phase !== 'opening' && (this.#hls.phase !== 'playing' || this.#visible);
+  }
+
+  #hlsMayAct(): boolean {
+    return this.#hls.phase !== 'resting' || !this.#whepOpening();
+  }
+
+  #show(transport: Transport): void {
+    if (transport === this.#shown) return;
+    this.#shown = transport;
+    this.#effects.push({ do: 'show', transport });
+  }
+
+  #tell(state: State, reason?: Reason, detail?: string): void {
+    if (state === this.#state && reason === this.#reason) return;
+    this.#state = state;
+    this.#reason = reason;
+    const effect: Effect = { do: 'state', state };
+    if (reason) effect.reason = reason;
+    if (detail) effect.detail = detail;
+    this.#effects.push(effect);
+  }
+}

@@ -1,0 +1,261 @@
+// One WHEP session: offer, POST, answer, ICE restart by PATCH, DELETE. The other end is ICE-lite with all its candidates
+// in the answer, so candidates are not trickled: the browser's checks tell the server where it is.
+//
+// Decides nothing: what happened goes to the listener, once closed nothing does. A session that the server made
+// is always deleted, also when the answer comes after `close`.
+
+import type { ClockOffset } from './clock_offset';
+import type { Endpoint } from './endpoint';
+import { type Latency, type WhepReadings, whepLatency } from './latency';
+import { iceServersFromLink } from './link_header';
+import { browserNow } from './node_clock';
+import type { Picture } from './pictures';
+import { type Problem, problemFrom, RequestError } from './problem';
+import { iceRestartFragment, parseIceFragment, withIceFragment, withStereoOpus } from './sdp';
+import type { Session } from './session';
+import type { SessionReadings } from './stats';
+
+export interface WhepListener {
+  answered(): void;
+  connected(): void;
+  refused(problem: Problem): void;
+  down(): void;
+  restartFailed(): void;
+  unsupported(): void;
+}
+
+const ABS_CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
+const ANSWER_LIMIT = 256 * 1024; // Characters; a real answer has a few thousand.
+
+// Newer than TypeScript's DOM library, or not in every browser.
+interface Receiver extends RTCRtpReceiver {
+  playoutDelayHint?: number | null;
+}
+interface Transceiver extends RTCRtpTransceiver {
+  getHeaderExtensionsToNegotiate?(): { uri: string; direction: RTCRtpTransceiverDirection }[];
+  setHeaderExtensionsToNegotiate?(extensions: { uri: string; direction: RTCRtpTransceiverDirection }[]): void;
+}
+interface Source extends RTCRtpSynchronizationSource {
+  captureTimestamp?: number | null;
+  senderCaptureTimeOffset?: number | null;
+}
+
+export class WhepSession implements Session {
+  readonly video: HTMLVideoElement;
+  readonly #endpoint: Endpoint;
+  readonly #listener: WhepListener;
+  #peer: RTCPeerConnection | null = null;
+  #transceiver: RTCRtpTransceiver | null = null;
+  #resource: string | null = null;
+  #answer = '';
+  #closed = false;
+
+  constructor(endpoint: Endpoint, video: HTMLVideoElement, listener: WhepListener) {
+    this.#endpoint = endpoint;
+    this.video = video;
+    this.#listener = listener;
+  }
+
+  get hasPictures(): boolean {
+    const direction = this.#transceiver?.currentDirection;
+    return direction === undefined || direction === null || direction === 'recvonly';
+  }
+
+  async open(): Promise<void> {
+    try {
+      if (typeof RTCPeerConnection === 'undefined') return this.#listener.unsupported();
+      const peer = this.#makePeer();
+      const offer = await peer.createOffer();
+      await peer.setLocalDescription({ type: 'offer', sdp: withStereoOpus(offer.sdp ?? '') });
+      if (this.#closed) return;
+      await this.#exchange(peer, peer.localDescription?.sdp ?? '');
+    } catch (error) {
+      if (this.#closed) return;
+      const problem =
+        error instanceof RequestError
+          ? error.problem
+          : { status: 500, title: 'The answer does not fit', detail: String(error) };
+      this.#listener.refused(problem);
+    }
+  }
+
+  /** New ICE credentials on both sides, same DTLS and streams: survives a change of network. */
+  async restartIce(): Promise<void> {
+    const peer = this.#peer;
+    const resource = this.#resource;
+    try {
+      if (!peer || !resource) throw new Error('no session to restart');
+      const offer = await peer.createOffer({ iceRestart: true });
+      await peer.setLocalDescription({ type: 'offer', sdp: withStereoOpus(offer.sdp ?? '') });
+      const fragment = iceRestartFragment(offer.sdp ?? '');
+      if (!fragment) throw new Error('the offer has no ICE credentials');
+      // RFC 9725 §4.3.3: a restart matches whatever entity tag there is.
+      const headers = { 'content-type': 'application/trickle-ice-sdpfrag', 'if-match': '*' };
+      const response = await this.#fetch(resource, { method: 'PATCH', headers, body: fragment });
+      const answered = response.status === 200 ? parseIceFragment(await response.text()) : null;
+      if (!answered) throw new Error(`no ICE restart: HTTP ${response.status}`);
+      if (this.#closed) return;
+      this.#answer = withIceFragment(this.#answer, answered);
+      await peer.setRemoteDescription({ type: 'answer', sdp: this.#answer });
+    } catch {
+      if (!this.#closed) this.#listener.restartFailed();
+    }
+  }
+
+  async measure(picture: Picture | null, clock: ClockOffset) {
+    if (!this.#peer || this.#closed) return { latency: null, readings: null };
+    const report = await this.#peer.getStats();
+    const { values, readings } = read(report);
+    if (picture) {
+      values.shownAt = picture.shownAt;
+      values.shownRtp = picture.rtpTimestamp;
+      values.captureTime = picture.captureTime;
+    }
+    const source = this.#transceiver?.receiver.getSynchronizationSources()[0] as Source | undefined;
+    if (source && typeof source.captureTimestamp === 'number') {
+      values.captureTimestamp = source.captureTimestamp;
+      values.captureClockOffset = source.senderCaptureTimeOffset ?? undefined;
+      values.captureRtp = source.rtpTimestamp;
+    }
+    const latency: Latency | null = whepLatency(values, clock);
+    return { latency, readings };
+  }
+
+  wake(): void {} // ICE finds out by itself, and the frame watch asks for a restart.
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#closePeer();
+    this.#delete();
+  }
+
+  #makePeer(): RTCPeerConnection {
+    const peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    this.#peer = peer;
+    this.#transceiver = peer.addTransceiver('video', { direction: 'recvonly' });
+    const audio = peer.addTransceiver('audio', { direction: 'recvonly' });
+    for (const transceiver of [this.#transceiver, audio]) {
+      wantCaptureTime(transceiver);
+      wantNoDelay(transceiver.receiver);
+    }
+    const stream = new MediaStream();
+    peer.ontrack = (event) => {
+      stream.addTrack(event.track);
+      if (this.video.srcObject !== stream) this.video.srcObject = stream;
+    };
+    peer.onconnectionstatechange = () => {
+      if (this.#closed) return;
+      if (peer.connectionState === 'connected') this.#listener.connected();
+      else if (peer.connectionState === 'failed' || peer.connectionState === 'disconnected') this.#listener.down();
+    };
+    return peer;
+  }
+
+  async #exchange(peer: RTCPeerConnection, offer: string): Promise<void> {
+    const url = this.#endpoint.whep;
+    const response = await this.#fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/sdp' },
+      body: offer,
+    });
+    const location = response.headers.get('location');
+    if (response.status === 201 && location) this.#resource = new URL(location, response.url || url).href;
+    if (this.#closed) return this.#delete();
+    if (response.status !== 201) throw new RequestError(await problemFrom(response));
+    const answer = await response.text();
+    if (answer.length > ANSWER_LIMIT) throw new Error('the answer is too long');
+    if (this.#closed) return;
+    const iceServers = iceServersFromLink(response.headers.get('link'));
+    // Host candidates suffice to reach a public node; these count from the next ICE restart on.
+    if (iceServers.length > 0) peer.setConfiguration({ ...peer.getConfiguration(), iceServers });
+    this.#answer = answer;
+    this.#listener.answered();
+    await peer.setRemoteDescription({ type: 'answer', sdp: answer });
+  }
+
+  #fetch(url: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {
+    return fetch(url, { ...init, headers: this.#endpoint.headers(url, init.headers), cache: 'no-store' }).catch(
+      (error) => {
+        throw RequestError.unreachable(error);
+      },
+    );
+  }
+
+  #delete(): void {
+    const resource = this.#resource;
+    this.#resource = null;
+    if (!resource) return;
+    // keepalive: leaves also when the page goes away. Unanswered, the node's ICE timeout does the same later.
+    this.#fetch(resource, { method: 'DELETE', keepalive: true }).catch(() => {});
+  }
+
+  #closePeer(): void {
+    const peer = this.#peer;
+    if (!peer) return;
+    peer.ontrack = null;
+    peer.onconnectionstatechange = null;
+    peer.close();
+    this.#peer = null;
+  }
+}
+
+function wantCaptureTime(transceiver: Transceiver): void {
+  try {
+    const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
+    if (!extensions) return;
+    for (const extension of extensions) if (extension.uri === ABS_CAPTURE_TIME) extension.direction = 'sendrecv';
+    transceiver.setHeaderExtensionsToNegotiate?.(extensions);
+  } catch {
+    // Latency is then read from sender reports.
+  }
+}
+
+function wantNoDelay(receiver: Receiver): void {
+  if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
+  else if ('playoutDelayHint' in receiver) (receiver as Receiver).playoutDelayHint = 0;
+}
+
+// The members of RTCStatsReport that are read here; browsers leave out what they do not have.
+interface StatsMember {
+  type: string;
+  kind?: string;
+  timestamp: number;
+  bytesReceived?: number;
+  framesDropped?: number;
+  freezeCount?: number;
+  estimatedPlayoutTimestamp?: number;
+  jitterBufferDelay?: number;
+  jitterBufferEmittedCount?: number;
+  totalDecodeTime?: number;
+  framesDecoded?: number;
+  codecId?: string;
+  mimeType?: string;
+  nominated?: boolean;
+  currentRoundTripTime?: number;
+}
+
+function read(report: RTCStatsReport): { values: WhepReadings; readings: SessionReadings } {
+  const values: WhepReadings = {};
+  const readings: SessionReadings = { bytesReceived: 0, framesDropped: 0, freezes: 0, rtt: null, codec: '' };
+  for (const member of report.values() as Iterable<StatsMember>) {
+    if (member.type === 'candidate-pair' && member.nominated && member.currentRoundTripTime !== undefined) {
+      readings.rtt = Math.round(member.currentRoundTripTime * 1000);
+      values.roundTripMs = member.currentRoundTripTime * 1000;
+    }
+    if (member.type !== 'inbound-rtp') continue;
+    readings.bytesReceived += member.bytesReceived ?? 0;
+    if (member.kind !== 'video') continue;
+    readings.framesDropped = member.framesDropped ?? 0;
+    readings.freezes = member.freezeCount ?? 0;
+    const codec = member.codecId ? (report.get(member.codecId) as StatsMember | undefined) : undefined;
+    readings.codec = codec?.mimeType?.replace(/^video\//, '') ?? '';
+    values.playoutTimestamp = member.estimatedPlayoutTimestamp;
+    values.playoutReadAt = browserNow();
+    if (member.jitterBufferEmittedCount) {
+      values.jitterBufferMs = ((member.jitterBufferDelay ?? 0) / member.jitterBufferEmittedCount) * 1000;
+    }
+    if (member.framesDecoded) values.decodeMs = ((member.totalDecodeTime ?? 0) / member.framesDecoded) * 1000;
+  }
+  return { values, readings };
+}

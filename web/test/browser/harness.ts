@@ -1,0 +1,76 @@
+// What the browser tests share: a mock node, a browser, a page that sends, and ways to wait.
+
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import type { Player } from '../../src/player';
+import { launchBrowser } from '../mock/browser.mjs';
+import { MockServer } from '../mock/server.mjs';
+
+declare global {
+  interface Window {
+    onmicPlayer?: Player;
+    send(on: boolean): Promise<unknown>;
+    peers: Map<string, RTCPeerConnection>;
+    load(): Promise<typeof import('../../src/player')>;
+    gaps: { longest: number; both: number };
+  }
+}
+
+export class Harness {
+  server!: MockServer;
+  origin!: string;
+  browser!: Browser;
+  publisher!: Page;
+  #context: BrowserContext | undefined;
+
+  /** Call it once per file: sets up and cleans up around its tests. */
+  constructor() {
+    beforeAll(async () => {
+      this.server = new MockServer();
+      this.origin = await this.server.listen();
+      this.browser = await launchBrowser();
+      this.publisher = await this.browser.newPage();
+      await this.publisher.goto(`${this.origin}/mock/publisher`);
+      await until(() => this.server.source?.ready === true, 'the HLS source');
+    });
+    afterEach(async () => {
+      await this.#context?.close();
+      this.server.rooms.clear();
+      this.server.seen.length = 0;
+    });
+    afterAll(async () => {
+      await this.browser?.close();
+      this.server?.close();
+    });
+  }
+
+  async open(path: string): Promise<Page> {
+    this.#context = await this.browser.newContext({ locale: 'en-US' });
+    const page = await this.#context.newPage();
+    page.on('pageerror', (error) => expect.unreachable(`error on the page: ${error.stack}`));
+    await page.goto(this.origin + path);
+    return page;
+  }
+}
+
+export async function until(condition: () => boolean, what: string, limitMs = 15_000): Promise<void> {
+  const end = Date.now() + limitMs;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Until the player shows this transport in this state. */
+export function shows(page: Page, transport: string, state = 'playing'): Promise<unknown> {
+  const selector = `[data-onmic=player][data-transport=${transport}][data-state=${state}]`;
+  return page.waitForSelector(selector, { timeout: 15_000 });
+}
+
+export async function latency(page: Page): Promise<{ ms: number; method: string | undefined }> {
+  await page.waitForSelector('[data-onmic=player][data-latency-ms]');
+  return page.$eval('[data-onmic=player]', (element) => {
+    const { latencyMs, latencyMethod } = (element as HTMLElement).dataset;
+    return { ms: Number(latencyMs), method: latencyMethod };
+  });
+}

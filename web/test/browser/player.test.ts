@@ -1,0 +1,186 @@
+// The player in a real browser against the mock node: interruptions, tokens, sound, and the library by itself.
+
+import { expect, it } from 'vitest';
+import type { Player } from '../../src/player';
+import { launchBrowser } from '../mock/browser.mjs';
+import { MockServer } from '../mock/server.mjs';
+import { Harness, shows, until } from './harness';
+
+const node = new Harness();
+
+it('viewer_who_comes_early_waits_and_sees_the_start', async () => {
+  const page = await node.open('/watch/early');
+  await shows(page, 'none', 'waiting');
+  expect(await page.textContent('.notice')).toContain('Waiting for the broadcaster');
+  node.server.rooms.set('early', { whep: 'peer', hls: true, state: 'live' });
+  await shows(page, 'whep');
+});
+
+it('stall_of_a_live_room_is_mended_by_an_ice_restart', async () => {
+  node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
+  const page = await node.open('/watch/demo');
+  await shows(page, 'whep');
+  await node.publisher.evaluate(() => window.send(false));
+  await until(() => node.server.count('PATCH', /^\/whep/) === 1, 'the ICE restart');
+  await node.publisher.evaluate(() => window.send(true));
+  await shows(page, 'whep');
+  expect([node.server.count('POST', /^\/whep/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 1]);
+});
+
+it('interrupted_publisher_is_waited_for_in_the_same_session', async () => {
+  const room = { whep: 'peer' as const, hls: true, state: 'live' as 'live' | 'interrupted' };
+  node.server.rooms.set('demo', room);
+  const page = await node.open('/watch/demo');
+  await shows(page, 'whep');
+  room.state = 'interrupted';
+  await node.publisher.evaluate(() => window.send(false));
+  await shows(page, 'whep', 'waiting');
+  await page.waitForTimeout(2500);
+  room.state = 'live';
+  await node.publisher.evaluate(() => window.send(true));
+  await shows(page, 'whep');
+  expect([node.server.count('POST', /^\/whep/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 0]);
+});
+
+it('token_travels_in_headers_only', async () => {
+  const closed = new MockServer({ auth: 'secret', source: node.server.source });
+  const closedOrigin = await closed.listen();
+  closed.rooms.set('demo', { whep: 503, hls: true, state: 'live' });
+  try {
+    const page = await node.open('/mock/blank');
+    await page.goto(`${closedOrigin}/watch/demo?token=secret`);
+    await shows(page, 'hls');
+    const media = closed.seen.filter(({ path }) => /^\/(hls|whep|api)/.test(path));
+    expect(media.length).toBeGreaterThan(5);
+    expect(media.filter(({ authorization }) => authorization !== 'Bearer secret')).toEqual([]);
+    expect(media.filter(({ query }) => query.includes('secret'))).toEqual([]);
+    await page.goto(`${closedOrigin}/watch/demo`);
+    await shows(page, 'none', 'failed');
+    expect(await page.textContent('.notice')).toContain('valid link');
+  } finally {
+    closed.server.closeAllConnections();
+    closed.server.close();
+  }
+});
+
+it.each(['auto', 'hls'] as const)('library_leaves_nothing_behind_after_close_%s', async (prefer) => {
+  node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
+  const page = await node.open('/mock/blank');
+  const left = await page.evaluate(async (prefer) => {
+    const timers = new Set<unknown>();
+    const { setTimeout: plainTimeout, setInterval: plainInterval, clearTimeout: plainClear } = window;
+    const peers: RTCPeerConnection[] = [];
+    let listeners = 0;
+    window.setTimeout = ((run: () => void, ms?: number) => {
+      const id = plainTimeout(() => {
+        timers.delete(id);
+        run();
+      }, ms);
+      timers.add(id);
+      return id;
+    }) as typeof setTimeout;
+    window.setInterval = ((run: () => void, ms?: number) => {
+      const id = plainInterval(run, ms);
+      timers.add(id);
+      return id;
+    }) as typeof setInterval;
+    window.clearTimeout = window.clearInterval = (id) => {
+      timers.delete(id);
+      plainClear(id);
+    };
+    for (const target of [window, document]) {
+      const add = target.addEventListener.bind(target);
+      const remove = target.removeEventListener.bind(target);
+      target.addEventListener = ((name: string, run: EventListener, options?: AddEventListenerOptions) => {
+        listeners++;
+        options?.signal?.addEventListener('abort', () => listeners--);
+        add(name, run, options);
+      }) as typeof target.addEventListener;
+      target.removeEventListener = ((name: string, run: EventListener) => {
+        listeners--;
+        remove(name, run);
+      }) as typeof target.removeEventListener;
+    }
+    const Plain = RTCPeerConnection;
+    window.RTCPeerConnection = class extends Plain {
+      constructor(configuration?: RTCConfiguration) {
+        super(configuration);
+        peers.push(this);
+      }
+    };
+    const { Player } = await window.load();
+    const element = document.querySelector('#here') as HTMLElement;
+    const player = new Player({ url: location.origin, room: 'demo', element, prefer });
+    await player.play();
+    const videos = element.querySelectorAll('video').length;
+    await new Promise((resolve) => plainTimeout(resolve, 1200));
+    player.close();
+    await new Promise((resolve) => plainTimeout(resolve, 300));
+    return {
+      timers: timers.size,
+      listeners,
+      open: peers.filter((peer) => peer.signalingState !== 'closed').length,
+      videos: [videos, element.querySelectorAll('video').length],
+      attributes: Object.keys(element.dataset),
+    };
+  }, prefer);
+  expect(left).toEqual({ timers: 0, listeners: 0, open: 0, videos: [2, 0], attributes: [] });
+});
+
+it('library_wraps_a_given_video_element_and_gives_it_back', async () => {
+  node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
+  const page = await node.open('/mock/blank');
+  const seen = await page.evaluate(async () => {
+    const { Player } = await window.load();
+    const video = document.createElement('video');
+    document.body.append(video);
+    const events: string[] = [];
+    const player = new Player({ url: location.origin, room: 'demo', element: video });
+    player.on('transport', ({ transport }) => events.push(transport));
+    player.on('state', ({ state }) => events.push(state));
+    await player.play();
+    const wrapped = video.parentElement === player.container;
+    player.close();
+    const refused = await player.play().catch((error: Error) => error.message);
+    return { events, wrapped, back: video.parentElement === document.body, refused };
+  });
+  expect(seen).toEqual({
+    events: ['connecting', 'whep', 'playing', 'none', 'closed'],
+    wrapped: true,
+    back: true,
+    refused: 'the player is closed',
+  });
+});
+
+it('browser_that_refuses_sound_plays_muted_and_says_so', async () => {
+  node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
+  const strict = await launchBrowser({ autoplay: false });
+  try {
+    const page = await strict.newPage();
+    // Nothing is evaluated before the report: that would count as a gesture.
+    await page.addInitScript(() => {
+      addEventListener('load', async () => {
+        const { Player } = await window.load();
+        const element = document.querySelector('#here') as HTMLElement;
+        const player = new Player({ url: location.origin, room: 'demo', element, muted: false });
+        window.onmicPlayer = player;
+        document.body.onclick = () => player.unmute();
+        player.on('sound', (sound) => fetch('/mock/report', { method: 'POST', body: JSON.stringify(sound) }));
+        await player.play();
+      });
+    });
+    await page.goto(`${node.origin}/mock/blank`);
+    const report = () => node.server.seen.find(({ path }) => path === '/mock/report')?.body;
+    await until(() => report() !== undefined, 'the refusal');
+    expect(JSON.parse(report() ?? '')).toMatchObject({ muted: true, blocked: true });
+    expect(await page.evaluate(() => window.onmicPlayer?.video.muted)).toBe(true);
+    await page.click('body');
+    const after = await page.evaluate(() => {
+      const player = window.onmicPlayer as Player;
+      return { muted: player.video.muted, paused: player.video.paused };
+    });
+    expect(after).toEqual({ muted: false, paused: false });
+  } finally {
+    await strict.close();
+  }
+});

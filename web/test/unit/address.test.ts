@@ -1,0 +1,55 @@
+import { expect, it } from 'vitest';
+import { publishing } from '../../src/api/publish';
+import { keptQuery, readAddress, shareLink } from '../../src/pages/address';
+import { Endpoint } from '../../src/player/endpoint';
+import { roomState } from '../../src/player/room_state';
+
+it('watch_address_names_room_token_and_transport', () => {
+  const address = readAddress(new URL('https://n/watch/caf%C3%A9/?token=t&transport=hls'));
+  expect(address).toEqual({ room: 'café', token: 't', transport: 'hls' });
+  expect(readAddress(new URL('https://n/watch/%E0%A4%A?transport=x'))).toEqual({
+    room: '%E0%A4%A',
+    token: null,
+    transport: 'auto',
+  });
+});
+
+it('shared_links_hold_no_token', () => {
+  expect(shareLink(new URL('https://n:8443/watch/a?token=secret&lang=zh'), 'a b')).toBe('https://n:8443/watch/a%20b');
+  expect(keptQuery(new URL('https://n/?token=t&lang=zh&transport=hls'))).toBe('?token=t&lang=zh');
+});
+
+it('token_goes_to_the_node_only_and_never_into_a_url', () => {
+  const endpoint = new Endpoint('https://node/base', 'a b', 'secret');
+  expect([endpoint.whep, endpoint.hls]).toEqual([
+    'https://node/base/whep/a%20b',
+    'https://node/base/hls/a%20b/index.m3u8',
+  ]);
+  expect(endpoint.authorization(endpoint.hls)).toBe('Bearer secret');
+  expect(endpoint.authorization('https://elsewhere/part.m4s')).toBeUndefined();
+  expect(JSON.stringify(endpoint)).not.toContain('secret');
+});
+
+it('one_source_is_watched_by_whep_under_its_own_name', () => {
+  const endpoint = new Endpoint('https://node', 'room/guest');
+  expect([endpoint.whep, endpoint.room]).toEqual(['https://node/whep/room/guest', 'https://node/api/v1/rooms/room']);
+});
+
+it('publish_instructions_name_the_host_the_page_came_from', () => {
+  const page = { protocol: 'https:', host: 'live.example:8443', hostname: 'live.example' };
+  const open = publishing(page, { rtmp_port: 1936, auth: false }, 'demo');
+  expect([open.rtmpServer, open.streamKey]).toEqual(['rtmp://live.example:1936/live', 'demo']);
+  expect([open.whip, open.watch]).toEqual([
+    'https://live.example:8443/whip/demo',
+    'https://live.example:8443/watch/demo',
+  ]);
+  expect(publishing(page, { rtmp_port: 1935, auth: true }, 'demo').ffmpeg).toContain('/live/demo?token=TOKEN"');
+});
+
+it('room_is_interrupted_only_when_everybody_is', () => {
+  const room = (...states: string[]) => ({ live: true, participants: states.map((state) => ({ state })) });
+  expect(roomState(room('interrupted'))).toBe('interrupted');
+  expect(roomState(room('interrupted', 'live'))).toBe('live');
+  expect(roomState({ live: false, participants: [] })).toBe('gone');
+  expect(roomState('nonsense')).toBe('unknown');
+});

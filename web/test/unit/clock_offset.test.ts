@@ -1,0 +1,51 @@
+import { expect, it } from 'vitest';
+import { ClockOffset } from '../../src/player/clock_offset';
+
+it('unknown_clock_counts_as_the_same_clock', () => {
+  const clock = new ClockOffset();
+  expect([clock.known, clock.offsetMs, clock.errorMs, clock.toNode(5)]).toEqual([
+    false,
+    0,
+    Number.POSITIVE_INFINITY,
+    5,
+  ]);
+});
+
+it('shortest_round_trip_decides', () => {
+  const clock = new ClockOffset();
+  clock.add({ sentAt: 1000, receivedAt: 1400, nodeNow: 6500 });
+  clock.add({ sentAt: 2000, receivedAt: 2010, nodeNow: 7005 });
+  clock.add({ sentAt: 3000, receivedAt: 3300, nodeNow: 8290 });
+  expect([clock.offsetMs, clock.errorMs, clock.toNode(100)]).toEqual([5000, 5, 5100]);
+});
+
+it('truth_is_within_the_stated_error_for_any_split_of_the_round_trip', () => {
+  for (let outward = 0; outward <= 80; outward += 10) {
+    const clock = new ClockOffset();
+    clock.add({ sentAt: 1000, receivedAt: 1080, nodeNow: 1000 + outward - 250 });
+    expect(Math.abs(clock.offsetMs + 250)).toBeLessThanOrEqual(clock.errorMs);
+  }
+});
+
+it('old_samples_give_way_because_clocks_drift', () => {
+  const clock = new ClockOffset();
+  clock.add({ sentAt: 0, receivedAt: 2, nodeNow: 1 });
+  clock.add({ sentAt: 700_000, receivedAt: 700_100, nodeNow: 700_090 });
+  expect(clock.offsetMs).toBe(40);
+});
+
+it('impossible_samples_are_dropped', () => {
+  const clock = new ClockOffset();
+  clock.add({ sentAt: 10, receivedAt: 5, nodeNow: 1 });
+  clock.add({ sentAt: 10, receivedAt: 15, nodeNow: Number.NaN });
+  expect(clock.known).toBe(false);
+});
+
+it('memory_is_bounded_and_reset_forgets', () => {
+  const clock = new ClockOffset();
+  clock.add({ sentAt: 0, receivedAt: 1, nodeNow: 1000 });
+  for (let i = 1; i <= 16; i++) clock.add({ sentAt: i * 100, receivedAt: i * 100 + 20, nodeNow: i * 100 + 10 });
+  expect(clock.offsetMs).toBe(0);
+  clock.reset();
+  expect(clock.known).toBe(false);
+});

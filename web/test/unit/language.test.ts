@@ -1,0 +1,29 @@
+import { expect, it } from 'vitest';
+import { en, type Key } from '../../src/i18n/en';
+import { chooseLanguage, translate } from '../../src/i18n/language';
+import { zh } from '../../src/i18n/zh';
+
+it('both_languages_say_the_same_things', () => {
+  expect(Object.keys(zh).sort()).toEqual(Object.keys(en).sort());
+});
+
+it('both_languages_leave_the_same_holes', () => {
+  const holes = (text: string) => (text.match(/\{\w+\}/g) ?? []).sort();
+  for (const key of Object.keys(en) as Key[]) expect(holes(zh[key]), key).toEqual(holes(en[key]));
+});
+
+it('nothing_is_left_untranslated', () => {
+  const same = (Object.keys(en) as Key[]).filter((key) => en[key] === zh[key]);
+  expect(same).toEqual(['watch.title', 'stats.none'].filter((key) => same.includes(key as Key)));
+});
+
+it('query_beats_memory_beats_browser', () => {
+  expect(chooseLanguage('zh-TW', 'en', ['en'])).toBe('zh');
+  expect(chooseLanguage(null, 'en', ['zh-CN'])).toBe('en');
+  expect(chooseLanguage(null, null, ['fr', 'zh-CN', 'en'])).toBe('zh');
+  expect(chooseLanguage('xx', 'constructor', ['fr'])).toBe('en');
+});
+
+it('holes_are_filled', () => {
+  expect(translate('en', 'home.count.many', { count: 3 })).toBe('3 rooms');
+});

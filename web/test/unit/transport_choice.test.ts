@@ -1,0 +1,330 @@
+import { describe, expect, it } from 'vitest';
+import { type Effect, type Input, TIMING, TransportChoice } from '../../src/player/transport_choice';
+
+/** Drives the machine in virtual time: `run` lets deadlines pass, `take` gives the effects' names and empties them. */
+class Bench {
+  now = 0;
+  effects: Effect[] = [];
+  readonly choice: TransportChoice;
+
+  constructor(prefer: 'auto' | 'whep' | 'hls' = 'auto') {
+    this.choice = new TransportChoice(prefer, () => 0.5);
+  }
+
+  put(...inputs: (Input | Input['kind'])[]): this {
+    for (const input of inputs) {
+      const whole = typeof input === 'string' ? ({ kind: input } as Input) : input;
+      this.effects.push(...this.choice.apply(whole, this.now));
+    }
+    return this;
+  }
+
+  run(ms: number): this {
+    const end = this.now + ms;
+    for (let turns = 0; turns < 1000; turns++) {
+      const deadline = this.choice.deadline();
+      if (deadline === null || deadline > end) break;
+      this.now = Math.max(this.now, deadline);
+      this.effects.push(...this.choice.due(this.now));
+    }
+    this.now = end;
+    return this;
+  }
+
+  take(): string[] {
+    const names = this.effects.map((effect) => {
+      if (effect.do === 'show') return `show ${effect.transport}`;
+      if (effect.do === 'state') return effect.reason ? `${effect.state}: ${effect.reason}` : effect.state;
+      return effect.do;
+    });
+    this.effects = [];
+    return names;
+  }
+
+  /** From nothing to WHEP playing. */
+  whep(): this {
+    this.put('play', 'whep_answered', 'whep_connected', 'whep_frame').take();
+    return this;
+  }
+
+  /** From nothing to HLS playing because UDP is blocked. */
+  fallenBack(): this {
+    this.put('play', 'whep_answered').run(TIMING.connectMs).put('hls_frame').take();
+    return this;
+  }
+}
+
+const refused = (status: number): Input => ({ kind: 'whep_refused', status });
+
+describe('transport choice', () => {
+  it('whep_plays_without_ever_opening_hls', () => {
+    const bench = new Bench().put('play', 'whep_answered', 'whep_connected', 'whep_frame');
+    expect(bench.take()).toEqual(['connecting', 'open_whep', 'show whep', 'playing']);
+    expect(bench.choice.deadline()).toBeNull();
+  });
+
+  it('blocked_udp_falls_back_after_three_seconds', () => {
+    const bench = new Bench().put('play', 'whep_answered');
+    expect(bench.run(2999).take()).toEqual(['connecting', 'open_whep']);
+    expect(bench.run(1).take()).toEqual(['close_whep', 'connecting: blocked', 'open_hls']);
+    expect(bench.put('hls_frame').take()).toEqual(['show hls', 'playing']);
+  });
+
+  it.each([0, 400, 500, 503])('refusal_with_%i_falls_back_at_once', (status) => {
+    const bench = new Bench().put('play', refused(status));
+    expect(bench.take()).toContain('open_hls');
+  });
+
+  it('no_common_codec_falls_back_and_never_probes', () => {
+    const bench = new Bench().put('play', refused(406), 'hls_frame');
+    expect(bench.take()).toEqual([
+      'connecting',
+      'open_whep',
+      'close_whep',
+      'connecting: no_codec',
+      'open_hls',
+      'show hls',
+      'playing',
+    ]);
+    expect(bench.run(3_600_000).take()).toEqual([]);
+  });
+
+  it.each([401, 403])('refusal_with_%i_is_final', (status) => {
+    const bench = new Bench().put('play', refused(status));
+    expect(bench.take()).toEqual(['connecting', 'open_whep', 'close_whep', 'failed: unauthorized']);
+    expect(bench.run(3_600_000).take()).toEqual([]);
+    expect(bench.put('play').take()).toEqual(['connecting', 'open_whep']);
+  });
+
+  it('room_that_is_not_live_is_asked_again_without_trying_hls', () => {
+    const bench = new Bench().put('play', refused(404));
+    expect(bench.take()).toEqual(['connecting', 'open_whep', 'close_whep', 'waiting: not_live']);
+    expect(bench.run(1000).take()).toEqual(['open_whep']);
+    expect(bench.put(refused(404)).take()).toEqual(['close_whep']);
+    expect(bench.run(1999).take()).toEqual([]);
+    expect(bench.run(1).take()).toEqual(['open_whep']);
+    expect(bench.put('whep_answered', 'whep_connected', 'whep_frame').take()).toEqual(['show whep', 'playing']);
+  });
+
+  it('waiting_never_asks_more_than_every_few_seconds_nor_less', () => {
+    const bench = new Bench().put('play', refused(404));
+    bench.take();
+    for (let i = 0; i < 20; i++) bench.run(TIMING.notLive.limitMs).put(refused(404));
+    expect(bench.run(TIMING.notLive.limitMs).take()).toContain('open_whep');
+  });
+
+  it('probe_returns_to_whep_at_its_first_frame_and_only_then_closes_hls', () => {
+    const bench = new Bench().fallenBack();
+    expect(bench.run(5000).take()).toEqual(['open_whep']);
+    expect(bench.put('whep_answered', 'whep_connected').take()).toEqual([]);
+    expect(bench.put('whep_frame').take()).toEqual(
+      ['show whep', 'close_hls', 'playing'].filter((name) => name !== 'playing'),
+    );
+    expect(bench.choice.state).toBe('playing');
+  });
+
+  it('failing_probes_are_quiet_and_grow_rare', () => {
+    const bench = new Bench().fallenBack();
+    const openedAt: number[] = [];
+    for (let i = 0; i < 600; i++) {
+      const effects = bench.run(1000).take();
+      expect(effects.filter((name) => !name.endsWith('_whep'))).toEqual([]);
+      if (effects.includes('open_whep')) openedAt.push(bench.now);
+    }
+    const gaps = openedAt.slice(1).map((at, i) => at - (openedAt[i] as number));
+    expect(gaps[0]).toBeLessThan(20_000);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(TIMING.probe.limitMs + TIMING.askMs + 1000);
+    expect(openedAt.length).toBeLessThan(15);
+  });
+
+  it('hidden_page_does_not_probe', () => {
+    const bench = new Bench().fallenBack().put({ kind: 'visible', visible: false });
+    expect(bench.run(600_000).take()).toEqual([]);
+    expect(bench.put({ kind: 'visible', visible: true }).run(0).take()).toEqual(['open_whep']);
+  });
+
+  it('lost_connection_is_restarted_then_reopened_then_replaced_by_hls', () => {
+    const bench = new Bench().whep();
+    expect(bench.put('whep_down').take()).toEqual(['recovering: stalled', 'restart_whep']);
+    expect(bench.put('whep_restart_failed').take()).toEqual(['close_whep', 'open_whep']);
+    expect(bench.put(refused(0)).take()).toEqual(['close_whep', 'recovering: unreachable', 'open_hls']);
+    expect(bench.put('hls_frame').take()).toEqual(['show hls', 'playing']);
+  });
+
+  it('successful_restart_keeps_the_session', () => {
+    const bench = new Bench().whep().put('whep_down');
+    bench.take();
+    expect(bench.put('whep_frame').take()).toEqual(['playing']);
+    expect(bench.run(60_000).take()).toEqual([]);
+  });
+
+  it('restart_that_brings_no_picture_is_reopened_in_time', () => {
+    const bench = new Bench().whep().put('whep_down');
+    bench.take();
+    expect(bench.run(TIMING.restartMs).take()).toEqual(['close_whep', 'open_whep']);
+  });
+
+  it('interrupted_publisher_keeps_the_session_however_long', () => {
+    const bench = new Bench().whep().put('whep_stalled');
+    expect(bench.take()).toEqual(['recovering: stalled', 'ask_room']);
+    expect(bench.put({ kind: 'room', room: 'interrupted' }).take()).toEqual(['waiting: interrupted']);
+    for (let i = 0; i < 10; i++) {
+      expect(bench.run(TIMING.askRoomMs).take()).toEqual(['ask_room']);
+      bench.put({ kind: 'room', room: 'interrupted' }).take();
+    }
+    expect(bench.put('whep_frame').take()).toEqual(['playing']);
+  });
+
+  it('stall_of_a_live_room_restarts', () => {
+    const bench = new Bench().whep().put('whep_stalled', { kind: 'room', room: 'live' });
+    expect(bench.take()).toEqual(['recovering: stalled', 'ask_room', 'restart_whep']);
+  });
+
+  it('stall_restarts_also_when_the_room_does_not_answer', () => {
+    const bench = new Bench().whep().put('whep_stalled');
+    bench.take();
+    expect(bench.run(TIMING.askRoomMs).take()).toEqual(['restart_whep']);
+  });
+
+  it('program_that_ended_is_waited_for', () => {
+    const bench = new Bench().whep().put('whep_stalled', { kind: 'room', room: 'gone' });
+    expect(bench.take()).toEqual(['recovering: stalled', 'ask_room', 'close_whep', 'show none', 'waiting: ended']);
+    expect(bench.run(1000).take()).toEqual(['open_whep']);
+    expect(bench.put(refused(404)).take()).toEqual(['close_whep']);
+  });
+
+  it('with_both_transports_down_both_are_tried_in_turn_never_at_once', () => {
+    const bench = new Bench().put('play', refused(0));
+    let open = '';
+    let opened = 0;
+    bench.take();
+    bench.put({ kind: 'hls_failed', reason: 'unreachable' });
+    for (let i = 0; i < 300; i++) {
+      for (const name of bench.run(100).take()) {
+        if (name === 'open_whep' || name === 'open_hls') {
+          expect(open).toBe('');
+          open = name;
+          opened++;
+        } else if (name === 'close_whep' || name === 'close_hls') open = '';
+      }
+      if (open === 'open_whep') bench.put(refused(0));
+      if (open === 'open_hls') bench.put({ kind: 'hls_failed', reason: 'unreachable' });
+    }
+    expect(opened).toBeGreaterThan(5);
+    expect(bench.choice.state).toBe('recovering');
+  });
+
+  it('hls_choice_never_touches_whep', () => {
+    const bench = new Bench('hls').put('play', 'hls_not_live');
+    expect(bench.take()).toEqual(['connecting', 'open_hls', 'close_hls', 'waiting: not_live']);
+    bench.run(1000).put('hls_frame').run(600_000);
+    expect(bench.take()).toEqual(['open_hls', 'show hls', 'playing']);
+  });
+
+  it('whep_choice_never_touches_hls', () => {
+    const bench = new Bench('whep').put('play', 'whep_answered').run(60_000);
+    expect(bench.take().filter((name) => name.includes('hls'))).toEqual([]);
+    expect(bench.choice.state).toBe('recovering');
+  });
+
+  it('whep_choice_with_no_codec_fails_and_auto_saves_it', () => {
+    const bench = new Bench('whep').put('play', refused(406));
+    expect(bench.take()).toEqual(['connecting', 'open_whep', 'close_whep', 'failed: no_codec']);
+    expect(bench.put({ kind: 'prefer', choice: 'auto' }).take()).toEqual(['connecting', 'open_whep']);
+  });
+
+  it('change_of_choice_keeps_the_picture_until_the_other_has_one', () => {
+    const bench = new Bench().whep().put({ kind: 'prefer', choice: 'hls' });
+    expect(bench.take()).toEqual(['open_hls']);
+    expect(bench.put('hls_frame').take()).toEqual(['show hls', 'close_whep']);
+    expect(bench.put({ kind: 'prefer', choice: 'whep' }).take()).toEqual(['open_whep']);
+    expect(bench.put('whep_answered', 'whep_connected', 'whep_frame').take()).toEqual(['show whep', 'close_hls']);
+  });
+
+  it('browser_with_neither_fails', () => {
+    const bench = new Bench().put('play', 'whep_unsupported', { kind: 'hls_failed', reason: 'unsupported' });
+    expect(bench.take()).toEqual([
+      'connecting',
+      'open_whep',
+      'close_whep',
+      'connecting: unsupported',
+      'open_hls',
+      'close_hls',
+      'failed: unsupported',
+    ]);
+  });
+
+  it('network_that_is_back_is_used_at_once', () => {
+    const bench = new Bench('whep').put('play', refused(0));
+    bench.run(100_000).put(refused(0)).take();
+    expect(bench.put('online').run(0).take()).toContain('open_whep');
+  });
+
+  it('full_node_is_left_alone_for_as_long_as_it_asks', () => {
+    const bench = new Bench('whep').put('play', { kind: 'whep_refused', status: 503, retryAfterMs: 30_000 });
+    bench.take();
+    expect(bench.run(29_999).take()).toEqual([]);
+    expect(bench.run(1).take()).toEqual(['open_whep']);
+  });
+
+  it.each(['auto', 'whep', 'hls'] as const)('close_ends_everything_for_%s', (prefer) => {
+    const bench = new Bench(prefer).put('play');
+    const opened = bench.take().find((name) => name.startsWith('open_')) ?? '';
+    expect(bench.put('close').take()).toEqual([opened.replace('open', 'close'), 'closed']);
+    expect(bench.put('play', 'online', 'whep_frame').take()).toEqual([]);
+    expect(bench.choice.deadline()).toBeNull();
+  });
+
+  // Whatever happens in whatever order: one session opens at a time, and what is closed was open.
+  it('random_inputs_never_break_the_invariants', () => {
+    const inputs: Input[] = [
+      ...(
+        ['whep_answered', 'whep_connected', 'whep_frame', 'whep_down', 'whep_stalled', 'whep_restart_failed'] as const
+      ).map((kind) => ({ kind })),
+      ...(['hls_frame', 'hls_not_live', 'hls_ended', 'hls_stalled', 'online', 'play'] as const).map((kind) => ({
+        kind,
+      })),
+      ...[0, 401, 404, 406, 500, 503].map(refused),
+      ...(['auto', 'whep', 'hls'] as const).map((choice) => ({ kind: 'prefer', choice }) as Input),
+      ...(['live', 'interrupted', 'gone', 'unknown'] as const).map((room) => ({ kind: 'room', room }) as Input),
+      ...(['unsupported', 'unreachable', 'refused'] as const).map(
+        (reason) => ({ kind: 'hls_failed', reason }) as Input,
+      ),
+      ...[true, false].map((visible) => ({ kind: 'visible', visible }) as Input),
+    ];
+    for (let seed = 1; seed <= 700; seed++) {
+      let random = seed;
+      const next = (below: number) => {
+        random = (Math.imul(random, 1_664_525) + 1_013_904_223) >>> 0;
+        return Math.floor((random / 2 ** 32) * below);
+      };
+      const bench = new Bench((['auto', 'whep', 'hls'] as const)[next(3)]).put('play');
+      const open = { whep: false, hls: false };
+      let shown = 'none';
+      for (let step = 0; step < 120; step++) {
+        for (const effect of bench.effects.splice(0)) {
+          if (effect.do === 'show') shown = effect.transport;
+          if (effect.do === 'open_whep' || effect.do === 'open_hls') {
+            const transport = effect.do === 'open_whep' ? 'whep' : 'hls';
+            expect(open[transport], `seed ${seed}: opened twice`).toBe(false);
+            open[transport] = true;
+            const other = transport === 'whep' ? 'hls' : 'whep';
+            if (effect.do === 'open_hls') expect(bench.choice.choice, `seed ${seed}`).not.toBe('whep');
+            expect(open[other] && shown === 'none', `seed ${seed}: two opening`).toBe(false);
+          } else if (effect.do === 'close_whep' || effect.do === 'close_hls') {
+            const transport = effect.do === 'close_whep' ? 'whep' : 'hls';
+            expect(open[transport], `seed ${seed}: closed but not open`).toBe(true);
+            open[transport] = false;
+          } else if (effect.do === 'restart_whep') expect(open.whep, `seed ${seed}`).toBe(true);
+          else if (effect.do === 'show' && effect.transport !== 'none')
+            expect(open[effect.transport], `seed ${seed}`).toBe(true);
+        }
+        const input = inputs[next(inputs.length)] as Input;
+        // The driver drops what a closed session says.
+        const speaker = input.kind.startsWith('whep') ? 'whep' : input.kind.startsWith('hls') ? 'hls' : null;
+        if (speaker === null || open[speaker]) bench.put(input);
+        if (next(3) === 0) bench.run(next(5000));
+      }
+    }
+  });
+});

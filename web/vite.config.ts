@@ -1,0 +1,17 @@
+// Builds the pages that the gateway embeds and serves: `/` is index.html, `/watch/ROOM` is watch.html.
+// Assets are absolute (`/assets/…`), because a page is served from paths of different depth.
+import { defineConfig } from 'vite';
+
+export default defineConfig({
+  base: '/',
+  build: {
+    target: 'es2022',
+    assetsInlineLimit: 0, // A page may then forbid `data:` in its Content-Security-Policy.
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 700, // hls.js with alternate audio; fetched only by viewers who need it.
+    rolldownOptions: { input: ['index.html', 'watch.html'] },
+  },
+  server: {
+    proxy: { '/api': 'http://127.0.0.1:8080', '/whep': 'http://127.0.0.1:8080', '/hls': 'http://127.0.0.1:8080' },
+  },
+});
