@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum_server::tls_rustls::RustlsConfig;
 use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Http;
@@ -39,8 +39,8 @@ pub fn tls(http: &Http) -> anyhow::Result<Option<Arc<ServerConfig>>> {
     let chain = CertificateDer::pem_file_iter(&http.tls_certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("cannot read the certificate {}", http.tls_certificate))?;
-    let key = PrivateKeyDer::from_pem_file(&http.tls_key)
-        .with_context(|| format!("cannot read the key {}", http.tls_key))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&http.tls_key).with_context(|| format!("cannot read the key {}", http.tls_key))?;
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key)

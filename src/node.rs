@@ -11,14 +11,15 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use onmic_edge::flv::Flv;
-use onmic_edge::hls::Hls;
+use onmic_edge::flv;
+use onmic_edge::hls::{Hls, HlsConfig};
 use onmic_edge::whep::Whep;
-use onmic_ingest::rtmp;
+use onmic_ingest::rtmp::{self, RtmpConfig, RtmpLimits};
 use onmic_ingest::whip::Whip;
 use onmic_media::hub::HubLimits;
 use onmic_media::{Gate, Hub, NodeClock};
 use onmic_mixer::Transcoder;
+use onmic_packager::Settings;
 use onmic_rtc::Rtc;
 
 use crate::api::Api;
@@ -34,12 +35,13 @@ pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationTo
     let address = config.address()?;
     let tls = listen::tls(&config.http)?;
     let gate = Arc::new(TokenGate::new(&config.auth.secret));
-    let transcoder = Transcoder::new(transcoder_config(&config)).context("the codecs needed are not there")?;
+    onmic_mixer::check().context("FFmpeg lacks what is needed")?;
+    let transcoder = Transcoder::new(transcoder_config(&config));
     let limits = HubLimits { grace: config.ingest.grace, sources: config.ingest.sources };
     let clock = NodeClock::new(Instant::now(), SystemTime::now());
     let hub = Hub::new(clock, limits, Some(transcoder.clone()));
-    let rtc = Rtc::start(rtc_config(&config, address))?;
-    let hls = Hls::new(hub.clone(), gate.clone(), hls_config(&config));
+    let rtc = Rtc::start(&rtc_config(&config, address, clock))?;
+    let hls = Hls::new(hub.clone(), gate.clone(), hls_config(&config), stop.clone());
 
     let router = router(&config, &hub, &gate, &rtc, &hls, metrics);
     let http = listen::bind(SocketAddr::new(address, config.http.port))?;
@@ -52,18 +54,17 @@ pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationTo
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(http, tls.clone(), router, config.drain, stop.clone()));
     tasks.spawn(expire(hub.clone(), stop.clone()));
-    let packaging = hls.clone();
-    let stopped = stop.clone();
     tasks.spawn(async move {
-        packaging.run(stopped).await;
+        hls.run().await;
         Ok(())
     });
     for (listener, tls) in [(Some(rtmp), None), (rtmps, tls)] {
         let Some(listener) = listener else { continue };
         let listener = into_tokio(listener)?;
-        let (config, hub, gate, stop) = (rtmp_config(&config), hub.clone(), gate.clone(), stop.clone());
+        let config = RtmpConfig { limits: rtmp_limits(&config), tls };
+        let serving = rtmp::serve(listener, config, hub.clone(), gate.clone(), stop.clone());
         tasks.spawn(async move {
-            rtmp::serve(listener, tls, config, hub, gate, stop).await;
+            serving.await;
             Ok(())
         });
     }
@@ -104,7 +105,7 @@ fn router(
         .merge(whep.router())
         .merge(onmic_http::session::router(rtc.clone()))
         .merge(hls.router())
-        .merge(Flv::new(hub.clone(), shared).router())
+        .merge(flv::router(hub.clone(), shared))
         .merge(Api::new(hub.clone(), gate.clone(), config.rtmp.port).router())
         .layer(onmic_http::cors::layer());
     Router::new()
@@ -129,16 +130,18 @@ fn into_tokio(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> 
 }
 
 fn transcoder_config(config: &Config) -> onmic_mixer::Config {
+    let defaults = onmic_mixer::Config::default();
+    let encoder = onmic_mixer::VideoSettings { preset: config.mixer.x264_preset.clone(), ..defaults.video.encoder };
     onmic_mixer::Config {
         linger: config.mixer.linger,
-        opus_bitrate: config.mixer.opus_bitrate,
-        aac_bitrate: config.mixer.aac_bitrate,
-        x264_preset: config.mixer.x264_preset.clone(),
-        ..Default::default()
+        video: onmic_mixer::VideoPolicy { encoder, ..defaults.video },
+        opus_bitrate_bps: config.mixer.opus_bitrate,
+        aac_bitrate_bps: config.mixer.aac_bitrate,
+        ..defaults
     }
 }
 
-fn rtc_config(config: &Config, address: IpAddr) -> onmic_rtc::Config {
+fn rtc_config(config: &Config, address: IpAddr, clock: NodeClock) -> onmic_rtc::Config {
     onmic_rtc::Config {
         address,
         port: config.rtc.port,
@@ -146,25 +149,28 @@ fn rtc_config(config: &Config, address: IpAddr) -> onmic_rtc::Config {
         announce: config.rtc.announce.clone(),
         sessions: config.rtc.sessions,
         consent: config.rtc.consent_timeout,
+        clock,
     }
 }
 
-fn hls_config(config: &Config) -> onmic_edge::hls::Config {
-    onmic_edge::hls::Config {
-        part: config.hls.part,
-        segment: config.hls.segment,
-        window: config.hls.window,
+fn hls_config(config: &Config) -> HlsConfig {
+    let defaults = HlsConfig::default();
+    HlsConfig {
+        settings: Settings::new(config.hls.part, config.hls.segment, config.hls.window),
         on_demand: config.hls.on_demand,
         cache_bytes: config.hls.cache.as_u64(),
+        ..defaults
     }
 }
 
-fn rtmp_config(config: &Config) -> rtmp::RtmpLimits {
-    rtmp::RtmpLimits {
+fn rtmp_limits(config: &Config) -> RtmpLimits {
+    let message_bytes = usize::try_from(config.rtmp.message.as_u64()).unwrap_or(usize::MAX);
+    RtmpLimits {
         connections: config.rtmp.connections,
-        start_timeout: config.rtmp.start_timeout,
+        setup_timeout: config.rtmp.start_timeout,
         idle_timeout: config.rtmp.idle_timeout,
-        message_bytes: usize::try_from(config.rtmp.message.as_u64()).unwrap_or(usize::MAX),
-        ..Default::default()
+        message_bytes,
+        partial_bytes: message_bytes.saturating_add(message_bytes / 2),
+        ..RtmpLimits::default()
     }
 }

@@ -1,6 +1,6 @@
 //! Logs by `tracing`, metrics by `metrics` and Prometheus.
 
-use std::time::Instant;
+use std::io::IsTerminal;
 
 use anyhow::Context;
 use axum::http::header;
@@ -16,8 +16,10 @@ const LATENCY_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01,
 
 /// Starts logging to standard error. Fails when the filter cannot be read.
 pub fn start_logs(filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).context("log.filter is not a filter")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // `rtc_dtls` warns of every extension of a ClientHello that it does not know; browsers send several.
+    let filter = EnvFilter::try_new(format!("rtc_dtls=error,{filter}")).context("log.filter is not a filter")?;
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     Ok(())
 }
 
@@ -49,9 +51,4 @@ pub fn render(handle: &PrometheusHandle, hub: &Hub) -> impl IntoResponse + use<>
     }
     handle.run_upkeep();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
-}
-
-/// Seconds from `since` to `now`, for histograms.
-pub fn seconds(since: Instant, now: Instant) -> f64 {
-    now.saturating_duration_since(since).as_secs_f64()
 }

@@ -1,1 +1,8 @@
-//! Placeholder.
+//! What viewers connect to: LL-HLS and HTTP-FLV.
+//!
+//! Reads feeds and serves them; knows nothing of how they came in.
+
+pub mod error;
+pub mod flv;
+pub mod hls;
+pub mod whep;

@@ -46,8 +46,9 @@ impl Whep {
         let not_live = || Problem::not_found(format!("{what} is not live; try again once it is"));
         let feed = feed.ok_or_else(not_live)?;
         let mut stages = feed.stages();
-        let settled = timeout(SETTLE_TIMEOUT, stages.wait_for(|stage| *stage >= Stage::Settled)).await;
-        if !matches!(settled, Ok(Ok(stage)) if *stage == Stage::Settled) {
+        let settled = stages.wait_for(|stage| *stage >= Stage::Settled);
+        let stage = timeout(SETTLE_TIMEOUT, settled).await.ok().and_then(Result::ok).map(|stage| *stage);
+        if stage != Some(Stage::Settled) {
             return Err(not_live());
         }
         let answer = self.rtc.watch(offer, feed).await.map_err(session::refused)?;

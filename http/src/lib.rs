@@ -1,1 +1,11 @@
-//! Placeholder.
+//! What every HTTP route of onmic shares: problem details, tokens, CORS, and the resource of an RTC session.
+//!
+//! Knows nothing of rooms, playlists or the API's shapes.
+
+pub mod cors;
+pub mod problem;
+pub mod session;
+pub mod token;
+
+pub use problem::Problem;
+pub use token::token;

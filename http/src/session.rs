@@ -61,9 +61,7 @@ pub fn refused(refused: OfferRefused) -> Problem {
     let detail = refused.to_string();
     match refused {
         OfferRefused::Malformed(_) => Problem::bad_request(detail),
-        OfferRefused::NothingInCommon { have, .. } => {
-            Problem::new(StatusCode::NOT_ACCEPTABLE, detail).with_have(have)
-        }
+        OfferRefused::NothingInCommon { have, .. } => Problem::new(StatusCode::NOT_ACCEPTABLE, detail).with_have(have),
         OfferRefused::Full => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
             .with_header(header::RETRY_AFTER, HeaderValue::from_static("5")),
         OfferRefused::Unavailable(unavailable) => unavailable.into(),

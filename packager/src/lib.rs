@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Frames in, CMAF parts, segments and playlists out (ISO/IEC 23000-19, draft-pantos-hls-rfc8216bis).
+//!
+//! Pure: returns values, never sleeps, reads no clock, and knows nothing of HTTP or sockets. Payloads are chained, never
+//! copied. Everything a viewer can fetch is immutable once it is returned.
+//!
+//! ```text
+//! Segmenter ─┬─ Rendition (video) ── Segment … ── Part …      playlist::render → video.m3u8
+//!            └─ Rendition (audio) ── Segment … ── Part …      multivariant::render → index.m3u8
+//! ```
+
+pub mod chain;
+mod error;
+mod fragment;
+mod init;
+pub mod multivariant;
+pub mod names;
+mod pace;
+pub mod playlist;
+pub mod rendition;
+pub mod segment;
+mod segmenter;
+mod settings;
+mod silence;
+
+pub use chain::Chain;
+pub use error::PackagerError;
+pub use rendition::{Edge, Rendition};
+pub use segment::{Init, Part, Segment};
+pub use segmenter::{Ignored, Segmenter};
+pub use settings::Settings;

@@ -109,6 +109,26 @@ pub struct Counters {
     pub dropped_refused: u64,
 }
 
+/// A bound socket that no runtime watches yet.
+pub struct Bound(std::net::UdpSocket);
+
+impl Bound {
+    /// Where it is bound.
+    pub fn local_addr(&self) -> Result<SocketAddr, Error> {
+        self.0.local_addr().map_err(Error::SocketIo)
+    }
+
+    /// Gives it to the runtime this is called in.
+    pub fn register(self) -> Result<Socket, Error> {
+        let register = || {
+            let io = tokio::net::UdpSocket::from_std(self.0)?;
+            let state = UdpSocketState::new((&io).into())?;
+            Ok(Socket { io, state, counters: Counters::default() })
+        };
+        register().map_err(Error::SocketIo)
+    }
+}
+
 /// The socket of one shard.
 pub struct Socket {
     io: tokio::net::UdpSocket,
@@ -117,24 +137,25 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Binds inside a tokio runtime. An IPv6 address takes IPv4 too, where the system can.
-    pub fn bind(address: SocketAddr) -> Result<Self, Error> {
-        Self::open(address).map_err(|source| Error::Socket { address, source })
+    /// Binds. An IPv6 address takes IPv4 too, where the system can.
+    pub fn open(address: SocketAddr) -> Result<Bound, Error> {
+        let open = || {
+            let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+            if address.is_ipv6() {
+                socket.set_only_v6(false)?;
+            }
+            socket.set_nonblocking(true)?;
+            socket.set_send_buffer_size(KERNEL_BYTES)?;
+            socket.set_recv_buffer_size(KERNEL_BYTES)?;
+            socket.bind(&address.into())?;
+            Ok(Bound(socket.into()))
+        };
+        open().map_err(|source| Error::Socket { address, source })
     }
 
-    fn open(address: SocketAddr) -> io::Result<Self> {
-        let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(false)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.set_send_buffer_size(KERNEL_BYTES)?;
-        socket.set_recv_buffer_size(KERNEL_BYTES)?;
-        socket.bind(&address.into())?;
-        let io = tokio::net::UdpSocket::from_std(socket.into())?;
-        let state = UdpSocketState::new((&io).into())?;
-        let counters = Counters::default();
-        Ok(Self { io, state, counters })
+    /// Binds and registers, inside a runtime.
+    pub fn bind(address: SocketAddr) -> Result<Self, Error> {
+        Self::open(address)?.register()
     }
 
     /// Where it is bound.

@@ -205,9 +205,10 @@ fn advice(video: Option<&Video>, audio: Option<&Audio>) -> Vec<Advice> {
     if video.is_some_and(|video| video.b_frames) {
         advice.push(Advice {
             code: "b_frames",
-            message: "The video has B-frames, which WebRTC cannot carry: it is re-encoded for WHEP viewers, at a cost in \
+            message:
+                "The video has B-frames, which WebRTC cannot carry: it is re-encoded for WHEP viewers, at a cost in \
                       picture quality, processor time and delay."
-                .into(),
+                    .into(),
             setting: "OBS: Settings, Output, Streaming: Tune zerolatency, or x264 options bframes=0",
         });
     }
@@ -215,7 +216,10 @@ fn advice(video: Option<&Video>, audio: Option<&Audio>) -> Vec<Advice> {
     if interval > millis(KEYFRAME_INTERVAL_ADVISED) {
         advice.push(Advice {
             code: "keyframe_interval",
-            message: format!("A keyframe comes every {:.1} s; segments of LL-HLS can be no shorter.", interval as f64 / 1e3),
+            message: format!(
+                "A keyframe comes every {:.1} s; segments of LL-HLS can be no shorter.",
+                interval as f64 / 1e3
+            ),
             setting: "OBS: Settings, Output, Streaming: Keyframe interval 2 s",
         });
     }

@@ -117,7 +117,7 @@ impl Shard {
         identity: Arc<Identity>,
     ) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
-        let socket = runtime.block_on(async { Socket::bind(address) })?;
+        let socket = Socket::open(address)?;
         let address = socket.local_addr()?;
         let (commands, queue) = mpsc::channel(COMMANDS);
         let peer_config = PeerConfig { consent: config.consent, ..PeerConfig::default() };
@@ -130,7 +130,14 @@ impl Shard {
         );
         let thread = std::thread::Builder::new()
             .name(format!("rtc-{index}"))
-            .spawn(move || runtime.block_on(drive(core, socket, queue, belfry)))
+            .spawn(move || {
+                runtime.block_on(async {
+                    match socket.register() {
+                        Ok(socket) => drive(core, socket, queue, belfry).await,
+                        Err(error) => tracing::error!(%error, "a shard cannot watch its socket"),
+                    }
+                });
+            })
             .map_err(Error::Thread)?;
         let load = Arc::default();
         let thread = Mutex::new(Some(thread));

@@ -1,0 +1,170 @@
+//! Delivery directives (rfc8216bis 6.2.5): what a playlist request asks to wait for, and the rules of the answer.
+
+use onmic_packager::Edge;
+
+use crate::error::EdgeError;
+
+/// The `_HLS_…` parameters of a playlist request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// `_HLS_msn`.
+    pub msn: Option<u64>,
+    /// `_HLS_part`.
+    pub part: Option<u32>,
+    /// `_HLS_skip` of `YES` or `v2`.
+    pub skip: bool,
+}
+
+/// What has been published of a rendition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Number of parts of each complete segment that is listed, by media sequence number from `first`.
+    pub parts: Vec<u32>,
+    /// Media sequence number of the first of them.
+    pub first: u64,
+    /// The part that comes next.
+    pub next: Edge,
+    /// Nothing will follow.
+    pub ended: bool,
+}
+
+/// What to do with a request now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Answer with what there is.
+    Ready,
+    /// Wait for the next part and ask again.
+    Wait,
+}
+
+impl Directives {
+    /// Reads a query. Parameters that are not ours are left alone.
+    pub fn parse(query: Option<&str>) -> Result<Self, EdgeError> {
+        let mut directives = Self::default();
+        for (name, value) in query.unwrap_or("").split('&').filter_map(|pair| pair.split_once('=')) {
+            match name {
+                "_HLS_msn" => directives.msn = Some(number(value, "_HLS_msn is a media sequence number")?),
+                "_HLS_part" => directives.part = Some(number(value, "_HLS_part is the index of a part")?),
+                "_HLS_skip" => directives.skip = matches!(value, "YES" | "v2"),
+                _ => {}
+            }
+        }
+        if directives.part.is_some() && directives.msn.is_none() {
+            return Err(EdgeError::BadQuery("_HLS_part needs _HLS_msn"));
+        }
+        Ok(directives)
+    }
+
+    /// Whether the answer is specific to what it waited for, and so may be cached for long.
+    pub fn is_blocking(&self) -> bool {
+        self.msn.is_some()
+    }
+
+    /// Judged again whenever something was published.
+    pub fn judge(&self, published: &Published) -> Result<Verdict, EdgeError> {
+        let Some(msn) = self.msn else { return Ok(Verdict::Ready) };
+        if published.ended {
+            return Ok(Verdict::Ready);
+        }
+        // The last complete segment is the one before `next.msn`; two beyond it is one beyond the one that grows.
+        if msn > published.next.msn + 1 {
+            return Err(EdgeError::BadQuery("_HLS_msn is more than two segments ahead of the playlist"));
+        }
+        // Without a part: clients that name only the segment spin when they are answered with less than its first part,
+        // and fall behind when they wait for all of it.
+        let mut wanted = Edge { msn, part: self.part.unwrap_or(0) };
+        let complete =
+            msn.checked_sub(published.first).and_then(|index| published.parts.get(usize::try_from(index).ok()?));
+        if complete.is_some_and(|parts| wanted.part >= *parts) {
+            wanted = Edge { msn: msn + 1, part: 0 };
+        }
+        Ok(if wanted < published.next { Verdict::Ready } else { Verdict::Wait })
+    }
+}
+
+fn number<T: TryFrom<u64>>(text: &str, refusal: &'static str) -> Result<T, EdgeError> {
+    let refused = EdgeError::BadQuery(refusal);
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.then(|| text.parse::<u64>().ok()).flatten();
+    number.and_then(|number| T::try_from(number).ok()).ok_or(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Segments 10 (6 parts), 11 (5 parts) complete; two parts of 12 are out.
+    fn published() -> Published {
+        Published { parts: vec![6, 5], first: 10, next: Edge { msn: 12, part: 2 }, ended: false }
+    }
+
+    fn judge(query: &str) -> Result<Verdict, EdgeError> {
+        Directives::parse(Some(query))?.judge(&published())
+    }
+
+    #[test]
+    fn without_directives_the_answer_is_what_there_is() {
+        assert_eq!(judge("token=x"), Ok(Verdict::Ready));
+        assert_eq!(Directives::parse(None), Ok(Directives::default()));
+    }
+
+    #[test]
+    fn a_part_without_a_segment_is_refused() {
+        assert!(matches!(judge("_HLS_part=0"), Err(EdgeError::BadQuery(_))));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for query in ["_HLS_msn=", "_HLS_msn=-1", "_HLS_msn=+1", "_HLS_msn=1x", "_HLS_msn=12&_HLS_part=4294967296"] {
+            assert!(matches!(judge(query), Err(EdgeError::BadQuery(_))), "{query}");
+        }
+        assert!(judge("_HLS_msn=99999999999999999999").is_err());
+    }
+
+    #[test]
+    fn published_parts_are_answered_at_once() {
+        assert_eq!(judge("_HLS_msn=12&_HLS_part=1"), Ok(Verdict::Ready));
+        assert_eq!(judge("_HLS_msn=11&_HLS_part=4"), Ok(Verdict::Ready));
+        assert_eq!(judge("_HLS_msn=3&_HLS_part=0"), Ok(Verdict::Ready));
+    }
+
+    #[test]
+    fn the_next_part_is_waited_for() {
+        assert_eq!(judge("_HLS_msn=12&_HLS_part=2"), Ok(Verdict::Wait));
+        assert_eq!(judge("_HLS_msn=13&_HLS_part=0"), Ok(Verdict::Wait));
+    }
+
+    #[test]
+    fn a_part_past_the_end_of_its_segment_is_the_first_of_the_next() {
+        assert_eq!(judge("_HLS_msn=11&_HLS_part=5"), Ok(Verdict::Ready));
+        let fresh = Published { next: Edge { msn: 12, part: 0 }, ..published() };
+        let directives = Directives::parse(Some("_HLS_msn=11&_HLS_part=5")).unwrap();
+        assert_eq!(directives.judge(&fresh), Ok(Verdict::Wait));
+    }
+
+    #[test]
+    fn more_than_two_segments_ahead_is_refused() {
+        assert_eq!(judge("_HLS_msn=13"), Ok(Verdict::Wait));
+        assert!(matches!(judge("_HLS_msn=14"), Err(EdgeError::BadQuery(_))));
+    }
+
+    #[test]
+    fn a_segment_without_part_means_its_first_part() {
+        assert_eq!(judge("_HLS_msn=12"), Ok(Verdict::Ready));
+        let fresh = Published { next: Edge { msn: 12, part: 0 }, ..published() };
+        assert_eq!(Directives { msn: Some(12), ..Default::default() }.judge(&fresh), Ok(Verdict::Wait));
+    }
+
+    #[test]
+    fn nobody_waits_for_an_ended_stream() {
+        let ended = Published { ended: true, ..published() };
+        assert_eq!(Directives { msn: Some(40), ..Default::default() }.judge(&ended), Ok(Verdict::Ready));
+    }
+
+    #[test]
+    fn skipping_is_asked_for_in_two_ways() {
+        assert!(Directives::parse(Some("_HLS_skip=YES&_HLS_msn=1")).unwrap().skip);
+        assert!(Directives::parse(Some("_HLS_skip=v2")).unwrap().skip);
+        assert!(!Directives::parse(Some("_HLS_skip=no")).unwrap().skip);
+    }
+}

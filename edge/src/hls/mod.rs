@@ -1,0 +1,436 @@
+//! LL-HLS out (rfc8216bis): `GET /hls/ROOM/index.m3u8` and the files it leads to.
+//!
+//! A feed is packaged by one task ([`driver`]) that publishes immutable views; requests look at them, or wait for the next
+//! one. A waiting request is its connection's own task parked on a `watch`: no task, timer or copy of ours for it.
+//!
+//! URLs are the same for everybody and carry no token, so that any cache can stand in front: `/hls/ROOM/index.m3u8` names
+//! the directory of the stream, `/hls/ROOM/ID/`, where ID is the time at which packaging began. So nothing that a cache
+//! still holds of an earlier stream is ever taken for this one. With authentication on, every request is checked, by its
+//! `Authorization` header or a `token` parameter of its own; playlists never repeat a token in the names they list.
+
+mod answer;
+mod audience;
+mod body;
+mod cache;
+mod directives;
+mod document;
+mod driver;
+mod stream;
+mod view;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Path, RawQuery, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use onmic_media::{Action, Feed, Gate, Hub, MediaKind, RoomName};
+use onmic_packager::names::File;
+use onmic_packager::{Chain, Edge, Settings};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{EdgeError, admit, allow_origins, preflight};
+use cache::Cache;
+use directives::{Directives, Verdict};
+use stream::{Index, Stream};
+use view::View;
+
+pub use directives::Published;
+
+/// Streams that ended and whose last files may still be fetched.
+const PAST_MAX: usize = 64;
+
+/// How the streams of a node are packaged and kept.
+#[derive(Clone, Copy, Debug)]
+pub struct HlsConfig {
+    /// Lengths of parts, segments and playlists.
+    pub settings: Settings,
+    /// Package only while somebody watches, instead of as long as a source is up.
+    pub on_demand: bool,
+    /// With `on_demand`, packaging stops when nobody asked for this long.
+    pub idle: Duration,
+    /// Bytes of segments kept beyond those in playlists, for the whole node.
+    pub cache_bytes: u64,
+    /// How long the first request for a room waits for its first part.
+    pub start: Duration,
+}
+
+impl Default for HlsConfig {
+    fn default() -> Self {
+        Self {
+            settings: Settings::default(),
+            on_demand: false,
+            idle: Duration::from_secs(30),
+            cache_bytes: 256 << 20,
+            start: Duration::from_secs(10),
+        }
+    }
+}
+
+/// LL-HLS for the programs of a hub. Cheap to clone.
+#[derive(Clone)]
+pub struct Hls {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    hub: Arc<Hub>,
+    gate: Arc<dyn Gate>,
+    config: HlsConfig,
+    cache: Cache,
+    shutdown: CancellationToken,
+    rooms: Mutex<Rooms>,
+    /// Counts up when a room was asked for, or a stream began.
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Rooms {
+    current: HashMap<RoomName, Arc<Stream>>,
+    /// With `on_demand`: asked for and not yet begun. Bounded by the rooms that exist.
+    wanted: HashMap<RoomName, Instant>,
+    past: Vec<(RoomName, Arc<Stream>, Instant)>,
+}
+
+impl Hls {
+    /// Nothing is packaged until [`Hls::run`] runs.
+    pub fn new(hub: Arc<Hub>, gate: Arc<dyn Gate>, config: HlsConfig, shutdown: CancellationToken) -> Self {
+        let cache = Cache::new(config.cache_bytes, config.settings.window + config.settings.target * 2);
+        let rooms = Mutex::default();
+        let changes = watch::Sender::new(0);
+        Self { shared: Arc::new(Shared { hub, gate, config, cache, shutdown, rooms, changes }) }
+    }
+
+    /// The routes, with their full paths.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/hls/{room}/index.m3u8", get(index).options(preflight))
+            .route("/hls/{room}/{stream}/{file}", get(file).options(preflight))
+            .with_state(self.shared.clone())
+    }
+
+    /// Packages the programs of the hub until the shutdown, and ends when all its tasks have.
+    pub async fn run(&self) {
+        let shared = &self.shared;
+        let mut generations = shared.hub.generations();
+        let mut changes = shared.changes.subscribe();
+        let mut drivers = JoinSet::new();
+        loop {
+            generations.mark_unchanged();
+            changes.mark_unchanged();
+            shared.begin_streams(&mut drivers);
+            tokio::select! {
+                () = shared.shutdown.cancelled() => break,
+                changed = generations.changed() => if changed.is_err() { break },
+                _ = changes.changed() => {}
+                Some(ended) = drivers.join_next() => if let Ok((room, stream)) = ended {
+                    shared.retire(room, stream);
+                },
+            }
+        }
+        shared.rooms.lock().current.values().for_each(|stream| stream.stop.cancel());
+        while drivers.join_next().await.is_some() {}
+    }
+}
+
+impl Shared {
+    /// Starts a driver for each program that should have one, and stops those whose room has another program now.
+    fn begin_streams(self: &Arc<Self>, drivers: &mut JoinSet<(RoomName, Arc<Stream>)>) {
+        let now = Instant::now();
+        let mut names: Vec<_> = self.hub.sources().iter().map(|source| source.name().room.clone()).collect();
+        names.dedup();
+        for room in names {
+            let Some(feed) = self.hub.program(&room) else { continue };
+            let mut rooms = self.rooms.lock();
+            match rooms.current.get(&room).cloned() {
+                Some(stream) if Arc::ptr_eq(&stream.feed, &feed) => continue,
+                Some(stream) => {
+                    stream.stop.cancel();
+                    continue; // Its driver ends, and this is called again.
+                }
+                None if self.config.on_demand && rooms.wanted.remove(&room).is_none() => continue,
+                None => {}
+            }
+            let stream = Arc::new(self.new_stream(feed, now));
+            rooms.current.insert(room.clone(), stream.clone());
+            drop(rooms);
+            self.changes.send_modify(|changes| *changes += 1);
+            let shared = self.clone();
+            drivers.spawn(async move {
+                let idle = shared.config.on_demand.then_some(shared.config.idle);
+                let finish = driver::drive(&stream, &shared.cache, idle).await;
+                tracing::info!(%room, stream = stream.id, reason = ?finish, "packaging ended");
+                if finish == driver::Finish::Failed {
+                    stream.feed_end().await;
+                }
+                (room, stream)
+            });
+        }
+    }
+
+    fn new_stream(&self, feed: Arc<Feed>, now: Instant) -> Stream {
+        let began = self.hub.clock().wall(now);
+        Stream::new(feed, self.config.settings, began, self.shutdown.child_token(), now)
+    }
+
+    /// Keeps a stream that ended, so that players can fetch its end.
+    fn retire(&self, room: RoomName, stream: Arc<Stream>) {
+        let now = Instant::now();
+        let keep = self.config.settings.window + self.config.settings.target * 2;
+        let mut rooms = self.rooms.lock();
+        if rooms.current.get(&room).is_some_and(|current| Arc::ptr_eq(current, &stream)) {
+            rooms.current.remove(&room);
+        }
+        rooms.past.retain(|(_, _, ended)| now.saturating_duration_since(*ended) < keep);
+        if rooms.past.len() == PAST_MAX {
+            rooms.past.remove(0);
+        }
+        rooms.past.push((room, stream, now));
+    }
+
+    /// The current stream of a room; waits for it to begin when there is a program.
+    async fn current(&self, room: &RoomName) -> Result<Arc<Stream>, EdgeError> {
+        let begun = async {
+            let mut changes = self.changes.subscribe();
+            loop {
+                changes.mark_unchanged();
+                {
+                    let mut rooms = self.rooms.lock();
+                    if let Some(stream) = rooms.current.get(room) {
+                        return Ok(stream.clone());
+                    }
+                    if self.hub.program(room).is_none() {
+                        return Err(EdgeError::NoSuchRoom);
+                    }
+                    if rooms.wanted.insert(room.clone(), Instant::now()).is_none() {
+                        drop(rooms);
+                        self.changes.send_modify(|changes| *changes += 1);
+                        continue;
+                    }
+                }
+                if changes.changed().await.is_err() {
+                    return Err(EdgeError::Stopping);
+                }
+            }
+        };
+        tokio::select! {
+            begun = timeout(self.config.start, begun) => begun.map_err(|_| EdgeError::TimedOut)?,
+            () = self.shutdown.cancelled() => Err(EdgeError::Stopping),
+        }
+    }
+
+    /// A stream by the name of its directory.
+    fn stream(&self, room: &RoomName, id: &str) -> Option<Arc<Stream>> {
+        let rooms = self.rooms.lock();
+        let current = rooms.current.get(room).filter(|stream| stream.id == id);
+        let past = || rooms.past.iter().find(|(name, stream, _)| name == room && stream.id == id);
+        current.or_else(|| past().map(|(_, stream, _)| stream)).cloned()
+    }
+}
+
+type Client = Option<axum::Extension<ConnectInfo<SocketAddr>>>;
+
+async fn index(
+    State(shared): State<Arc<Shared>>,
+    Path(room): Path<String>,
+    RawQuery(query): RawQuery,
+    client: Client,
+    headers: HeaderMap,
+) -> Response {
+    let answer = answer_index(&shared, &room, query.as_deref(), address(&client), &headers).await;
+    finish("multivariant", answer)
+}
+
+async fn answer_index(
+    shared: &Shared,
+    room: &str,
+    query: Option<&str>,
+    address: Option<IpAddr>,
+    headers: &HeaderMap,
+) -> Result<Response, EdgeError> {
+    let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
+    admit(&*shared.gate, Action::Play(&room), headers, query)?;
+    let stream = shared.current(&room).await?;
+    note(&stream, address, headers);
+    let mut index = stream.index();
+    let deadline = tokio::time::Instant::now() + shared.config.start;
+    let ready = tokio::select! {
+        ready = timeout_at(deadline, index.wait_for(|index| !matches!(index, Index::Waiting))) => {
+            ready.map_err(|_| EdgeError::TimedOut)?.map_err(|_| EdgeError::Stopping)?.clone()
+        }
+        () = stream.stop.cancelled() => return Err(EdgeError::Stopping),
+    };
+    match ready {
+        // It names a directory that may be another one at any time.
+        Index::Ready(document) => Ok(answer::playlist(&document, Duration::from_secs(1), headers)),
+        Index::Unavailable(sentence) => Err(EdgeError::Unavailable(sentence)),
+        Index::Waiting => Err(EdgeError::TimedOut),
+    }
+}
+
+async fn file(
+    State(shared): State<Arc<Shared>>,
+    Path((room, stream, name)): Path<(String, String, String)>,
+    RawQuery(query): RawQuery,
+    client: Client,
+    headers: HeaderMap,
+) -> Response {
+    let Some(file) = File::parse(&name) else { return finish("unknown", Err(EdgeError::NoSuchFile)) };
+    let kind = match file {
+        File::Playlist(_) => "playlist",
+        File::Init(..) => "init",
+        File::Segment(..) => "segment",
+        File::Part(..) => "part",
+    };
+    let find = || {
+        let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
+        admit(&*shared.gate, Action::Play(&room), &headers, query.as_deref())?;
+        shared.stream(&room, &stream).ok_or(EdgeError::NoSuchFile)
+    };
+    let stream = match find() {
+        Ok(stream) => stream,
+        Err(error) => return finish(kind, Err(error)),
+    };
+    let answer = match file {
+        File::Playlist(media) => {
+            note(&stream, address(&client), &headers);
+            answer_playlist(&stream, media, query.as_deref(), &headers).await
+        }
+        File::Init(media, number) => answer_init(&stream, media, number, &headers),
+        File::Segment(media, msn) => answer_segment(&shared, &stream, media, msn, &headers),
+        File::Part(media, msn, part) => answer_part(&shared, &stream, media, Edge { msn, part }, &headers).await,
+    };
+    finish(kind, answer)
+}
+
+async fn answer_playlist(
+    stream: &Stream,
+    media: MediaKind,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Response, EdgeError> {
+    let directives = Directives::parse(query)?;
+    let view = wait(stream, media, |view| match directives.judge(&view.published) {
+        Ok(Verdict::Wait) => None,
+        Ok(Verdict::Ready) => Some(Ok(())),
+        Err(error) => Some(Err(error)),
+    })
+    .await?;
+    let whole = view.playlist.as_ref().ok_or(EdgeError::NoSuchFile)?;
+    let document = view.delta.as_ref().filter(|_| directives.skip).unwrap_or(whole);
+    let lifetime = if directives.is_blocking() { stream.settings.target * 6 } else { stream.settings.target / 2 };
+    Ok(answer::playlist(document, lifetime, headers))
+}
+
+fn answer_init(stream: &Stream, media: MediaKind, number: u32, headers: &HeaderMap) -> Result<Response, EdgeError> {
+    let view = stream.view(media);
+    let init = view.init(number).ok_or(EdgeError::NoSuchFile)?;
+    Ok(answer_media(stream, media, Chain::from(init.body.clone()), headers))
+}
+
+fn answer_segment(
+    shared: &Shared,
+    stream: &Stream,
+    media: MediaKind,
+    msn: u64,
+    headers: &HeaderMap,
+) -> Result<Response, EdgeError> {
+    let segment = stream.view(media).segment(msn).cloned().or_else(|| shared.cache.get(&stream.id, media, msn));
+    let segment = segment.filter(|segment| !segment.gap).ok_or(EdgeError::NoSuchFile)?;
+    Ok(answer_media(stream, media, segment.body(), headers))
+}
+
+async fn answer_part(
+    shared: &Shared,
+    stream: &Stream,
+    media: MediaKind,
+    wanted: Edge,
+    headers: &HeaderMap,
+) -> Result<Response, EdgeError> {
+    let asked_at = stream.view(media).published.next;
+    // Only what the preload hint names is waited for.
+    let view = wait(stream, media, |view| {
+        let published = &view.published;
+        (wanted != asked_at || published.next != wanted || published.ended).then_some(Ok(()))
+    })
+    .await?;
+    if let Some(part) = view.part(wanted.msn, wanted.part) {
+        return Ok(answer_media(stream, media, part.body.clone(), headers));
+    }
+    let segment = shared.cache.get(&stream.id, media, wanted.msn).ok_or(EdgeError::NoSuchFile)?;
+    let part = segment.parts.get(wanted.part as usize).ok_or(EdgeError::NoSuchFile)?;
+    Ok(answer_media(stream, media, part.body.clone(), headers))
+}
+
+fn answer_media(stream: &Stream, media: MediaKind, body: Chain, headers: &HeaderMap) -> Response {
+    answer::media(body, media == MediaKind::Audio, stream.settings.target * 6, headers)
+}
+
+/// Waits until `judge` says something about what is published. Ends by the driver's clock, not by a timer of its own: at
+/// the second time in a row that the stream stalled.
+async fn wait(
+    stream: &Stream,
+    media: MediaKind,
+    judge: impl Fn(&View) -> Option<Result<(), EdgeError>>,
+) -> Result<Arc<View>, EdgeError> {
+    let now = stream.view(media);
+    if let Some(verdict) = judge(&now) {
+        return verdict.map(|()| now);
+    }
+    let _blocked = Blocked::new();
+    let mut views = stream.views(media);
+    let mut stalls = now.stalls;
+    drop(now);
+    let view = views.wait_for(|view| {
+        stalls = stalls.min(view.stalls);
+        view.stalls >= stalls + 2 || judge(view).is_some()
+    });
+    let view = tokio::select! {
+        view = view => view.map_err(|_| EdgeError::Stopping)?.clone(),
+        () = stream.stop.cancelled() => return Err(EdgeError::Stopping),
+    };
+    judge(&view).unwrap_or(Err(EdgeError::TimedOut)).map(|()| view)
+}
+
+/// Counts a waiting request while it waits.
+struct Blocked;
+
+impl Blocked {
+    fn new() -> Self {
+        metrics::gauge!("onmic_hls_blocked").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        metrics::gauge!("onmic_hls_blocked").decrement(1.0);
+    }
+}
+
+fn address(client: &Client) -> Option<IpAddr> {
+    client.as_ref().map(|extension| extension.0.0.ip())
+}
+
+fn note(stream: &Stream, address: Option<IpAddr>, headers: &HeaderMap) {
+    let now = Instant::now();
+    let agent = headers.get(header::USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+    stream.audience.note(address, agent, now);
+    stream.touch(now);
+}
+
+fn finish(kind: &'static str, answer: Result<Response, EdgeError>) -> Response {
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    allow_origins(response.headers_mut());
+    let status = response.status().as_str().to_owned();
+    metrics::counter!("onmic_hls_requests_total", "kind" => kind, "status" => status).increment(1);
+    response
+}

@@ -1,0 +1,169 @@
+//! One packaged feed, as the requests see it. Written by its driver alone.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use onmic_media::{Feed, MediaKind, Stage, ViewerKind, WallTime};
+use onmic_packager::{Segmenter, Settings, multivariant, playlist};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::audience::Audience;
+use super::cache::Cache;
+use super::document::Document;
+use super::view::View;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    /// The directory of its files. New for each time of packaging, because caches may still hold the files of the last.
+    pub(crate) id: String,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) settings: Settings,
+    pub(crate) audience: Audience,
+    /// Cancelled when nobody wants it any more.
+    pub(crate) stop: CancellationToken,
+    views: [watch::Sender<Arc<View>>; 2],
+    index: watch::Sender<Index>,
+    last_request: Mutex<Instant>,
+}
+
+/// The multivariant playlist, or why there is none.
+#[derive(Clone, Debug)]
+pub(crate) enum Index {
+    Waiting,
+    Ready(Arc<Document>),
+    Unavailable(String),
+}
+
+impl Stream {
+    pub(crate) fn new(
+        feed: Arc<Feed>,
+        settings: Settings,
+        began: WallTime,
+        stop: CancellationToken,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id: base36(began.micros() / 1000),
+            feed,
+            settings,
+            audience: Audience::default(),
+            stop,
+            views: [(); 2].map(|()| watch::Sender::new(Arc::new(View::empty()))),
+            index: watch::Sender::new(Index::Waiting),
+            last_request: Mutex::new(now),
+        }
+    }
+
+    /// What is published of a rendition, to look at or to wait on.
+    pub(crate) fn views(&self, kind: MediaKind) -> watch::Receiver<Arc<View>> {
+        self.views[kind as usize].subscribe()
+    }
+
+    pub(crate) fn view(&self, kind: MediaKind) -> Arc<View> {
+        self.views[kind as usize].borrow().clone()
+    }
+
+    pub(crate) fn index(&self) -> watch::Receiver<Index> {
+        self.index.subscribe()
+    }
+
+    /// How long a request may wait.
+    pub(crate) fn patience(&self) -> Duration {
+        self.settings.target * 3
+    }
+
+    pub(crate) fn touch(&self, now: Instant) {
+        *self.last_request.lock() = now;
+    }
+
+    pub(crate) fn idle(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(*self.last_request.lock())
+    }
+
+    /// Publishes what changed since the last call. A rendition's waiters are woken for its own parts only.
+    pub(crate) fn publish(&self, segmenter: &mut Segmenter, expected: [bool; 2], cache: &Cache) -> [bool; 2] {
+        let progress = [MediaKind::Video, MediaKind::Audio].map(|kind| self.publish_rendition(segmenter, kind, cache));
+        if progress.contains(&true)
+            && let Some(text) = multivariant::render(segmenter, &format!("{}/", self.id), expected)
+        {
+            let changed = match &*self.index.borrow() {
+                Index::Ready(document) => document.text() != text.as_bytes(),
+                Index::Waiting | Index::Unavailable(_) => true,
+            };
+            if changed {
+                let etag = format!("\"{:x}\"", fnv1a(text.as_bytes()));
+                self.index.send_replace(Index::Ready(Arc::new(Document::new(text, etag))));
+            }
+        }
+        progress
+    }
+
+    fn publish_rendition(&self, segmenter: &mut Segmenter, kind: MediaKind, cache: &Cache) -> bool {
+        let ended = segmenter.is_ended();
+        let before = self.view(kind);
+        let Some(rendition) = segmenter.rendition_mut(kind) else { return false };
+        for segment in rendition.take_evicted() {
+            cache.insert(&self.id, kind, segment);
+        }
+        let next = rendition.next();
+        if before.playlist.is_some() && before.published.next == next && before.published.ended == ended {
+            return false;
+        }
+        let Some(rendition) = segmenter.rendition(kind) else { return false };
+        let other = match kind {
+            MediaKind::Video => MediaKind::Audio,
+            MediaKind::Audio => MediaKind::Video,
+        };
+        let around = playlist::Around { other: segmenter.rendition(other), ended };
+        let render = |skip: bool| {
+            let text = playlist::render(rendition, &self.settings, around, skip)?;
+            let etag = format!("\"{}-{}.{}{}\"", self.id, next.msn, next.part, if skip { "d" } else { "" });
+            Some(Arc::new(Document::new(text, etag)))
+        };
+        let Some(whole) = render(false) else { return false };
+        let delta = render(true).filter(|delta| delta.text().len() < whole.text().len());
+        self.views[kind as usize].send_replace(Arc::new(View::of(rendition, Some(whole), delta, ended)));
+        true
+    }
+
+    /// There is nothing to play, and this is why.
+    pub(crate) fn fail(&self, sentence: String) {
+        self.index.send_replace(Index::Unavailable(sentence));
+    }
+
+    /// Nothing has come of this rendition for half the patience of a request.
+    pub(crate) fn stall(&self, kind: MediaKind) {
+        self.views[kind as usize].send_modify(|view| *view = Arc::new(view.stalled()));
+    }
+
+    /// Keeps the refusal standing for as long as the feed that cannot be packaged.
+    pub(crate) async fn feed_end(&self) {
+        let mut stages = self.feed.stages();
+        tokio::select! {
+            _ = stages.wait_for(|stage| *stage == Stage::Ended) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
+    pub(crate) fn estimate_viewers(&self, now: Instant) {
+        let count = self.audience.count(self.patience(), now);
+        self.feed.viewers().estimate(ViewerKind::Hls, count);
+    }
+}
+
+/// An entity tag, nothing that must resist anybody.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn base36(mut number: u64) -> String {
+    let mut digits = Vec::new();
+    while number > 0 || digits.is_empty() {
+        digits.push(char::from_digit((number % 36) as u32, 36).unwrap_or('0'));
+        number /= 36;
+    }
+    digits.iter().rev().collect()
+}

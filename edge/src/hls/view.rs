@@ -1,0 +1,80 @@
+//! What can be fetched of one rendition at one moment. Immutable; the driver publishes a new one with each part.
+
+use std::sync::Arc;
+
+use onmic_packager::{Init, Part, Rendition, Segment};
+
+use super::directives::Published;
+use super::document::Document;
+
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) published: Published,
+    pub(crate) playlist: Option<Arc<Document>>,
+    /// The same without what a client has had for long; `None` when nothing can be left out.
+    pub(crate) delta: Option<Arc<Document>>,
+    segments: Vec<Arc<Segment>>,
+    open: Option<Segment>,
+    init: Option<Arc<Init>>,
+    /// Counts the times at which nothing had come for long. Who waits gives up at the second.
+    pub(crate) stalls: u64,
+}
+
+impl View {
+    /// Before the first part.
+    pub(crate) fn empty() -> Self {
+        Self {
+            published: Published::default(),
+            playlist: None,
+            delta: None,
+            segments: Vec::new(),
+            open: None,
+            init: None,
+            stalls: 0,
+        }
+    }
+
+    pub(crate) fn of(
+        rendition: &Rendition,
+        playlist: Option<Arc<Document>>,
+        delta: Option<Arc<Document>>,
+        ended: bool,
+    ) -> Self {
+        let segments: Vec<_> = rendition.segments().cloned().collect();
+        let published = Published {
+            parts: segments.iter().map(|segment| segment.parts.len() as u32).collect(),
+            first: segments.first().map_or(rendition.next().msn, |first| first.msn),
+            next: rendition.next(),
+            ended,
+        };
+        let open = rendition.open().cloned();
+        Self { published, playlist, delta, segments, open, init: Some(rendition.init().clone()), stalls: 0 }
+    }
+
+    /// The same, with one more stall.
+    pub(crate) fn stalled(&self) -> Self {
+        Self {
+            published: self.published.clone(),
+            playlist: self.playlist.clone(),
+            delta: self.delta.clone(),
+            segments: self.segments.clone(),
+            open: self.open.clone(),
+            init: self.init.clone(),
+            stalls: self.stalls + 1,
+        }
+    }
+
+    pub(crate) fn segment(&self, msn: u64) -> Option<&Arc<Segment>> {
+        self.segments.get(usize::try_from(msn.checked_sub(self.published.first)?).ok()?)
+    }
+
+    pub(crate) fn part(&self, msn: u64, part: u32) -> Option<&Arc<Part>> {
+        let open = self.open.as_ref().filter(|open| open.msn == msn);
+        open.or_else(|| self.segment(msn).map(|segment| &**segment))?.parts.get(part as usize)
+    }
+
+    pub(crate) fn init(&self, number: u32) -> Option<&Arc<Init>> {
+        let listed = self.segments.iter().map(|segment| &segment.init);
+        listed.chain(&self.init).find(|init| init.number == number)
+    }
+}

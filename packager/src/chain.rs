@@ -1,0 +1,98 @@
+//! Bytes in pieces, so that what was received is sent on without being copied together.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+/// Pieces that are read as one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    pieces: Vec<Bytes>,
+    length: usize,
+}
+
+impl Chain {
+    /// Appends a piece.
+    pub fn push(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.length += piece.len();
+            self.pieces.push(piece);
+        }
+    }
+
+    /// Appends all pieces of another chain; the bytes are shared.
+    pub fn append(&mut self, other: &Self) {
+        self.length += other.length;
+        self.pieces.extend_from_slice(&other.pieces);
+    }
+
+    /// Sum of the pieces.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The pieces in order.
+    pub fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// The pieces in order, owned.
+    pub fn into_pieces(self) -> Vec<Bytes> {
+        self.pieces
+    }
+
+    /// The bytes of `range`, which is cut to what there is.
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let mut slice = Self::default();
+        let mut start = 0;
+        for piece in &self.pieces {
+            let from = range.start.clamp(start, start + piece.len()) - start;
+            let to = range.end.clamp(start, start + piece.len()) - start;
+            if from < to {
+                slice.push(piece.slice(from..to));
+            }
+            start += piece.len();
+        }
+        slice
+    }
+
+    /// One copy of everything, for tests and files.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.pieces.concat()
+    }
+}
+
+impl From<Bytes> for Chain {
+    fn from(piece: Bytes) -> Self {
+        let mut chain = Self::default();
+        chain.push(piece);
+        chain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_is_the_slice_of_the_whole() {
+        let mut chain = Chain::default();
+        for piece in ["ab", "", "cde", "f"] {
+            chain.push(Bytes::from_static(piece.as_bytes()));
+        }
+        let whole = chain.to_vec();
+        assert_eq!(whole, b"abcdef");
+        for start in 0..=6 {
+            for end in start..=8 {
+                let slice = chain.slice(start..end);
+                assert_eq!(slice.to_vec(), whole[start..end.min(6)]);
+                assert_eq!(slice.len(), end.min(6) - start);
+            }
+        }
+    }
+}

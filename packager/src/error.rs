@@ -1,0 +1,18 @@
+//! What can fail here: only a stream that CMAF cannot carry.
+
+use onmic_media::Codec;
+use thiserror::Error;
+
+/// Why frames could not be packaged.
+#[derive(Debug, Error)]
+pub enum PackagerError {
+    /// There is no sample entry for it in what browsers play from HLS.
+    #[error("{0} cannot be carried in CMAF; send H.264, H.265 or AV1 with AAC or Opus")]
+    Codec(Codec),
+    /// The configuration record or a box could not be written.
+    #[error("a box could not be written")]
+    Boxes(#[from] mp4_atom::Error),
+    /// A fragment above what its size fields can say.
+    #[error("a fragment of {0} bytes is too large")]
+    TooLarge(usize),
+}

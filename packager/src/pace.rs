@@ -1,0 +1,161 @@
+//! The distance between frames of one track, and the even timeline of its audio.
+
+use std::collections::VecDeque;
+
+use onmic_media::{ClockRate, Ticks};
+
+/// The shortest of so many intervals is expected next: an estimate that is too short is absorbed by the next frame, one
+/// that is too long would put a frame's presentation before its decoding.
+const RECENT: usize = 8;
+
+/// Intervals between the decoding times of video frames.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    last: Option<i64>,
+    recent: VecDeque<i64>,
+}
+
+impl Pace {
+    pub(crate) fn observe(&mut self, dts: Ticks) {
+        if let Some(last) = self.last.replace(dts.0)
+            && dts.0 > last
+        {
+            if self.recent.len() == RECENT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(dts.0 - last);
+        }
+    }
+
+    /// The time stands still between two publishers.
+    pub(crate) fn forget_last(&mut self) {
+        self.last = None;
+    }
+
+    /// How long the newest frame will last, as far as can be told.
+    pub(crate) fn expected(&self) -> Option<i64> {
+        self.recent.iter().copied().min()
+    }
+}
+
+/// Where a sound frame belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// Here, right after the one before it.
+    At(i64),
+    /// Here, behind a hole.
+    After(i64),
+    /// Nowhere: this time is taken.
+    Overlap,
+}
+
+/// Farther off than this, sound was lost or repeated; nearer, it is the publisher's rounding or a drift between its
+/// clocks. Hardware encoders are seen 40 ms off.
+const TOLERANCE_MS: u32 = 60;
+
+/// Nobody hears 5 ms between sound and picture; rounding to milliseconds stays below it.
+const UNTOUCHED_MS: u32 = 5;
+
+/// Timestamps of sound are rounded on their way (to milliseconds by RTMP), and players take each distance for real. The
+/// frames have a known length, so they are laid end to end, and drift is worked off by one part in 128.
+#[derive(Debug)]
+pub(crate) struct Cadence {
+    length: i64,
+    rate: ClockRate,
+    next: Option<i64>,
+}
+
+impl Cadence {
+    pub(crate) fn new(length: u32, rate: ClockRate) -> Self {
+        Self { length: i64::from(length.max(1)), rate, next: None }
+    }
+
+    pub(crate) fn length(&self) -> i64 {
+        self.length
+    }
+
+    pub(crate) fn place(&mut self, dts: Ticks) -> Placed {
+        let placed = match self.next {
+            None => Placed::At(dts.0),
+            Some(next) => self.place_after(next, dts.0),
+        };
+        match placed {
+            Placed::At(at) | Placed::After(at) => self.next = Some(at + self.length),
+            Placed::Overlap => {}
+        }
+        placed
+    }
+
+    fn place_after(&self, next: i64, dts: i64) -> Placed {
+        let millis = |ms: u32| i64::from(ms) * i64::from(self.rate.hz()) / 1000;
+        let off = dts - next;
+        if off > millis(TOLERANCE_MS).max(self.length) {
+            Placed::After(dts)
+        } else if off < -millis(TOLERANCE_MS).max(self.length) {
+            Placed::Overlap
+        } else if off.abs() > millis(UNTOUCHED_MS) {
+            Placed::At(next + (self.length / 128).max(1) * off.signum())
+        } else {
+            Placed::At(next)
+        }
+    }
+
+    /// Takes back what was placed from `next` on, or skips to it.
+    pub(crate) fn return_to(&mut self, next: i64) {
+        self.next = Some(next);
+    }
+
+    /// What follows is placed where it says.
+    pub(crate) fn restart(&mut self) {
+        self.next = None;
+    }
+
+    /// When the frame after the last one is due.
+    pub(crate) fn next(&self) -> Option<i64> {
+        self.next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: ClockRate = ClockRate::OPUS;
+
+    #[test]
+    fn rounding_to_milliseconds_leaves_no_trace() {
+        let mut cadence = Cadence::new(1024, RATE);
+        for frame in 0..10_000_i64 {
+            let rounded = (frame * 1024 * 1000 / 48_000) * 48;
+            assert_eq!(cadence.place(Ticks(rounded)), Placed::At(frame * 1024), "frame {frame}");
+        }
+    }
+
+    #[test]
+    fn drift_is_followed_without_a_hole() {
+        let mut cadence = Cadence::new(1024, RATE);
+        for frame in 0..10_000_i64 {
+            let drifting = frame * 1024 + frame * 1024 / 1000; // 1000 ppm
+            let Placed::At(at) = cadence.place(Ticks(drifting)) else { panic!("frame {frame}") };
+            assert!((at - drifting).abs() <= 48 * 6, "{}", at - drifting);
+        }
+    }
+
+    #[test]
+    fn lost_sound_is_a_hole_and_repeated_sound_is_left_out() {
+        let mut cadence = Cadence::new(1024, RATE);
+        assert_eq!(cadence.place(Ticks(0)), Placed::At(0));
+        assert_eq!(cadence.place(Ticks(48_000)), Placed::After(48_000));
+        assert_eq!(cadence.place(Ticks(4_000)), Placed::Overlap);
+        assert_eq!(cadence.place(Ticks(49_024)), Placed::At(49_024));
+    }
+
+    #[test]
+    fn the_shortest_recent_interval_is_expected() {
+        let mut pace = Pace::default();
+        [0, 3000, 6060, 9000].map(|dts| pace.observe(Ticks(dts)));
+        assert_eq!(pace.expected(), Some(2940));
+        (1..=8).for_each(|frame| pace.observe(Ticks(9000 + frame * 9000)));
+        assert_eq!(pace.expected(), Some(9000));
+    }
+}

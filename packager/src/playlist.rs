@@ -1,0 +1,152 @@
+//! The media playlist, whole or as a delta update (rfc8216bis 4.4, 6.2).
+//!
+//! The same text for everybody. Rendered by hand: it has tags that no library writes.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::names::File;
+use crate::rendition::Rendition;
+use crate::segment::{Init, Segment};
+use crate::settings::Settings;
+
+/// Parts are listed for segments this many target durations from the end (rfc8216bis 6.2.2).
+const PARTS_FOR: u32 = 3;
+
+/// PART-HOLD-BACK: the least is three part targets.
+const PART_HOLD_BACK: u32 = 3;
+
+/// What is stated in a playlist beside its own rendition.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// The other rendition, for EXT-X-RENDITION-REPORT.
+    pub other: Option<&'a Rendition>,
+    /// Nothing will follow.
+    pub ended: bool,
+}
+
+/// The playlist of `rendition`; `None` before its first part. With `skip`, segments that a client has had for six target
+/// durations are left out; where there are none the whole is returned.
+pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, skip: bool) -> Option<String> {
+    let part_target = rendition.part_target()?;
+    rendition.newest()?;
+    let mut text = String::with_capacity(8192);
+    header(&mut text, rendition, settings, part_target);
+    let ages = Ages::of(rendition);
+    let skipped = if skip { ages.older_than(settings.skip_until()) } else { 0 };
+    if skipped > 0 {
+        line(&mut text, format_args!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}"));
+    }
+    let mut init: Option<&Init> = None;
+    for (index, listed) in rendition.segments().enumerate() {
+        if index >= skipped {
+            let with_parts = ages.0[index] <= settings.target * PARTS_FOR;
+            segment(&mut text, rendition, listed, init, with_parts);
+            line(&mut text, format_args!("#EXTINF:{},", Seconds(listed.duration)));
+            line(&mut text, format_args!("{}", File::Segment(rendition.kind(), listed.msn)));
+        }
+        init = Some(&listed.init);
+    }
+    if let Some(open) = rendition.open().filter(|open| !open.parts.is_empty()) {
+        segment(&mut text, rendition, open, init, true);
+    }
+    if around.ended {
+        text.push_str("#EXT-X-ENDLIST\n");
+        return Some(text);
+    }
+    let hint = rendition.next();
+    let hint = File::Part(rendition.kind(), hint.msn, hint.part);
+    line(&mut text, format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{hint}\""));
+    if let Some((other, newest)) = around.other.and_then(|other| Some((other, other.newest()?))) {
+        let uri = File::Playlist(other.kind());
+        line(
+            &mut text,
+            format_args!("#EXT-X-RENDITION-REPORT:URI=\"{uri}\",LAST-MSN={},LAST-PART={}", newest.msn, newest.part),
+        );
+    }
+    Some(text)
+}
+
+fn header(text: &mut String, rendition: &Rendition, settings: &Settings, part_target: Duration) {
+    text.push_str("#EXTM3U\n#EXT-X-VERSION:9\n");
+    line(text, format_args!("#EXT-X-TARGETDURATION:{}", settings.target_secs()));
+    line(
+        text,
+        format_args!(
+            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL={:.1},PART-HOLD-BACK={:.3},HOLD-BACK={:.1}",
+            settings.skip_until().as_secs_f64(),
+            (part_target * PART_HOLD_BACK).as_secs_f64(),
+            (settings.target * 3).as_secs_f64(),
+        ),
+    );
+    line(text, format_args!("#EXT-X-PART-INF:PART-TARGET={:.3}", part_target.as_secs_f64()));
+    let first = rendition.segments().next().map(|segment| segment.msn);
+    let first = first.or(rendition.open().map(|open| open.msn)).unwrap_or(0);
+    line(text, format_args!("#EXT-X-MEDIA-SEQUENCE:{first}"));
+    line(text, format_args!("#EXT-X-DISCONTINUITY-SEQUENCE:{}", rendition.discontinuity_sequence()));
+    if rendition.independent() {
+        text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    }
+}
+
+/// Everything of a segment but its EXTINF and URI: what must stand before its first part, and its parts.
+fn segment(text: &mut String, rendition: &Rendition, segment: &Segment, before: Option<&Init>, with_parts: bool) {
+    let kind = rendition.kind();
+    if segment.discontinuity {
+        text.push_str("#EXT-X-DISCONTINUITY\n");
+    }
+    if before.is_none_or(|before| before.number != segment.init.number) {
+        line(text, format_args!("#EXT-X-MAP:URI=\"{}\"", File::Init(kind, segment.init.number)));
+    }
+    line(text, format_args!("#EXT-X-PROGRAM-DATE-TIME:{}", segment.program_date_time));
+    if segment.gap {
+        text.push_str("#EXT-X-GAP\n");
+    }
+    if !with_parts {
+        return;
+    }
+    for (index, part) in segment.parts.iter().enumerate() {
+        let uri = File::Part(kind, segment.msn, index as u32);
+        let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
+        let duration = Seconds(part.duration);
+        line(text, format_args!("#EXT-X-PART:DURATION={duration},URI=\"{uri}\"{independent}"));
+    }
+}
+
+/// For each complete segment, how far its start is from the end of the playlist.
+struct Ages(Vec<Duration>);
+
+impl Ages {
+    fn of(rendition: &Rendition) -> Self {
+        let mut age = rendition.open().map_or(Duration::ZERO, |open| open.duration);
+        let mut ages: Vec<_> = rendition
+            .segments()
+            .rev()
+            .map(|segment| {
+                age += segment.duration;
+                age
+            })
+            .collect();
+        ages.reverse();
+        Self(ages)
+    }
+
+    fn older_than(&self, limit: Duration) -> usize {
+        self.0.iter().take_while(|age| **age > limit).count()
+    }
+}
+
+struct Seconds(Duration);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Five decimals: hundreds of segments add up to less than a millisecond of error.
+        write!(f, "{:.5}", self.0.as_secs_f64())
+    }
+}
+
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // A String takes everything.
+    let _ = text.write_fmt(arguments);
+    text.push('\n');
+}

@@ -1,0 +1,448 @@
+//! One rendition: a row of segments of one track, the newest of them still growing part by part.
+//!
+//! Invariants. Decoding times are continuous within a discontinuity: a part starts where the one before it ended. The
+//! duration of a segment is the sum of its parts. A part is never longer than the part target and at least 85 % of it,
+//! but for the last of a segment and those that hold a keyframe (rfc8216bis 4.4.4.9); the exception is told below.
+//!
+//! **The last frame of a part.** How long it lasts is known when the next one comes, and waiting for that would hold every
+//! part back for a frame. So its end is estimated, from the shortest of the last intervals, and the next part starts at that
+//! end: its first frame is *decoded* there, and its composition offset takes the difference, so that it is *shown* at
+//! exactly its own time. Errors do not add up, because the second frame of that part has its own time again.
+//!
+//! **Frames that come slower than the part target**, after it was chosen: up to [`LAG_MICROS_MAX`] the part ends at its target
+//! and the next one makes up for it. Beyond (a screen shared at one frame a second), the part is as long as its frame: its
+//! duration is then true, which players need more than the limit.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use onmic_media::{ClockRate, MediaKind, Parameters, Ticks, WallTime};
+
+use crate::error::PackagerError;
+use crate::fragment::{Sample, fragment};
+use crate::init::init_section;
+use crate::segment::{Init, Part, Segment};
+use crate::settings::Settings;
+
+/// How far decoding times may trail behind the frames' own before a part is made longer instead.
+const LAG_MICROS_MAX: i64 = 500_000;
+
+/// Bounds the memory of a part whatever its frames claim: four seconds at 240 fps.
+const SAMPLES_MAX: usize = 960;
+
+/// A place in a rendition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Edge {
+    /// Media sequence number.
+    pub msn: u64,
+    /// Part within it.
+    pub part: u32,
+}
+
+/// A frame as a rendition takes it.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) dts: i64,
+    pub(crate) pts: i64,
+    pub(crate) keyframe: bool,
+    pub(crate) wall: WallTime,
+    pub(crate) payload: Bytes,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Rendition {
+    kind: MediaKind,
+    settings: Settings,
+    rate: ClockRate,
+    init: Arc<Init>,
+    inits: u32,
+    window: VecDeque<Arc<Segment>>,
+    open: Option<Segment>,
+    open_start: i64,
+    part: Option<OpenPart>,
+    /// Where the next part starts.
+    end: i64,
+    part_target: Option<PartTarget>,
+    sequence: u32,
+    discontinuity_sequence: u64,
+    independent: bool,
+    evicted: Vec<Arc<Segment>>,
+    long_parts: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PartTarget {
+    millis: u32,
+    ticks: i64,
+}
+
+#[derive(Debug)]
+struct OpenPart {
+    start: i64,
+    /// Decoding time of the last sample.
+    last: i64,
+    wall: WallTime,
+    samples: Vec<Sample>,
+}
+
+impl Rendition {
+    pub(crate) fn new(settings: Settings, parameters: &Arc<Parameters>) -> Result<Self, PackagerError> {
+        let rate = parameters.clock_rate();
+        let body = init_section(parameters, rate)?;
+        Ok(Self {
+            kind: parameters.kind(),
+            settings,
+            rate,
+            init: Arc::new(Init { number: 0, body, parameters: parameters.clone() }),
+            inits: 1,
+            window: VecDeque::new(),
+            open: None,
+            open_start: 0,
+            part: None,
+            end: 0,
+            part_target: None,
+            sequence: 0,
+            discontinuity_sequence: 0,
+            independent: true,
+            evicted: Vec::new(),
+            long_parts: 0,
+        })
+    }
+
+    /// Video or audio.
+    pub fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    /// Ticks per second of its decoding times.
+    pub fn rate(&self) -> ClockRate {
+        self.rate
+    }
+
+    /// Complete segments, oldest first.
+    pub fn segments(&self) -> impl DoubleEndedIterator<Item = &Arc<Segment>> + ExactSizeIterator {
+        self.window.iter()
+    }
+
+    /// The segment that grows, with the parts that are published.
+    pub fn open(&self) -> Option<&Segment> {
+        self.open.as_ref()
+    }
+
+    /// The part that comes next: what the preload hint names.
+    pub fn next(&self) -> Edge {
+        match &self.open {
+            Some(open) => Edge { msn: open.msn, part: open.parts.len() as u32 },
+            None => Edge { msn: self.window.back().map_or(0, |last| last.msn + 1), part: 0 },
+        }
+    }
+
+    /// The newest part; `None` before the first.
+    pub fn newest(&self) -> Option<Edge> {
+        let segments = self.open.iter().chain(self.window.iter().rev().map(|segment| &**segment));
+        let newest = segments.into_iter().find(|segment| !segment.parts.is_empty())?;
+        Some(Edge { msn: newest.msn, part: newest.parts.len() as u32 - 1 })
+    }
+
+    /// PART-TARGET; `None` until the first frames have shown how far apart they are.
+    pub fn part_target(&self) -> Option<Duration> {
+        self.part_target.map(|target| Duration::from_millis(target.millis.into()))
+    }
+
+    /// EXT-X-DISCONTINUITY-SEQUENCE.
+    pub fn discontinuity_sequence(&self) -> u64 {
+        self.discontinuity_sequence
+    }
+
+    /// Whether every segment so far starts with a keyframe.
+    pub fn independent(&self) -> bool {
+        self.independent
+    }
+
+    /// The initialisation section in force.
+    pub fn init(&self) -> &Arc<Init> {
+        &self.init
+    }
+
+    /// The initialisation section of this number, as long as a listed segment needs it.
+    pub fn init_numbered(&self, number: u32) -> Option<&Arc<Init>> {
+        let listed = self.window.iter().map(|segment| &segment.init);
+        listed.chain([&self.init]).find(|init| init.number == number)
+    }
+
+    /// Segments that left the window since the last call. They may still be asked for (rfc8216bis 6.2.2).
+    pub fn take_evicted(&mut self) -> Vec<Arc<Segment>> {
+        std::mem::take(&mut self.evicted)
+    }
+
+    /// Parts that a slow frame made longer than the target.
+    pub fn long_parts(&self) -> u64 {
+        self.long_parts
+    }
+
+    /// Peak and mean bits per second, of complete segments or, before the first, of parts.
+    pub fn bitrates(&self) -> Option<(u64, u64)> {
+        let rate = |bytes: usize, duration: Duration| bytes as f64 * 8.0 / duration.as_secs_f64();
+        let (mut bytes, mut duration, mut peak) = (0, Duration::ZERO, 0.0_f64);
+        // One much shorter than the others is no measure of the peak.
+        let long = |segment: &&Arc<Segment>| segment.duration * 2 >= self.settings.segment;
+        for segment in self.window.iter().filter(long) {
+            bytes += segment.bytes();
+            duration += segment.duration;
+            peak = peak.max(rate(segment.bytes(), segment.duration));
+        }
+        if duration.is_zero() {
+            let open = self.open.as_ref().filter(|open| !open.duration.is_zero())?;
+            (bytes, duration) = (open.bytes(), open.duration);
+            peak = rate(bytes, duration);
+        }
+        Some((peak as u64, rate(bytes, duration) as u64))
+    }
+
+    /// Frames per second of the last segment, or of the parts so far.
+    pub fn frame_rate(&self) -> Option<f64> {
+        let whole = self.window.iter().rev().find(|segment| !segment.gap).map(|segment| &**segment);
+        let segment = whole.or(self.open.as_ref())?;
+        let frames: usize = segment.parts.iter().map(|part| part.samples).sum();
+        (!segment.duration.is_zero()).then(|| frames as f64 / segment.duration.as_secs_f64())
+    }
+
+    /// From here on samples need `parameters`. Between segments only.
+    pub(crate) fn adopt(&mut self, parameters: &Arc<Parameters>) -> Result<(), PackagerError> {
+        let rate = parameters.clock_rate();
+        let body = init_section(parameters, rate)?;
+        if rate != self.rate {
+            self.end = Ticks(self.end).rescale(self.rate, rate).0;
+            if let Some(target) = &mut self.part_target {
+                target.ticks = millis_to_ticks(target.millis, rate);
+            }
+            self.rate = rate;
+        }
+        self.init = Arc::new(Init { number: self.inits, body, parameters: parameters.clone() });
+        self.inits += 1;
+        Ok(())
+    }
+
+    /// Decoding time at which the open segment starts.
+    pub(crate) fn open_start(&self) -> i64 {
+        self.open_start
+    }
+
+    /// When the next frame is due, if the last one lasts for `expected`.
+    pub(crate) fn due(&self, expected: i64) -> i64 {
+        self.part.as_ref().map_or(self.end, |part| part.last + expected.max(1))
+    }
+
+    /// Ends the open part and segment before a frame at `dts`, and starts the segment `msn` there.
+    pub(crate) fn cut(&mut self, msn: u64, dts: i64, wall: WallTime, expected: i64) -> Result<(), PackagerError> {
+        if self.part.is_some() {
+            let end = self.bounded_end(dts, expected);
+            self.close_part(end)?;
+        }
+        self.begin(msn, wall, false);
+        Ok(())
+    }
+
+    /// Ends the open part and segment where they are due, and starts the segment `msn` with a new timeline at `dts`.
+    pub(crate) fn break_off(&mut self, msn: u64, dts: i64, wall: WallTime, expected: i64) -> Result<(), PackagerError> {
+        let first = self.open.is_none() && self.window.is_empty();
+        self.close_segment(expected)?;
+        self.end = dts.max(0);
+        self.begin(msn, wall, !first);
+        Ok(())
+    }
+
+    /// Leaves a hole: what follows is decoded from `dts` on. The open part ends where it is due.
+    pub(crate) fn jump(&mut self, dts: i64, expected: i64) -> Result<(), PackagerError> {
+        if self.part.is_some() {
+            self.close_part(self.due(expected))?;
+        }
+        self.end = self.end.max(dts);
+        Ok(())
+    }
+
+    /// A segment with nothing in it.
+    pub(crate) fn leave_out(
+        &mut self,
+        msn: u64,
+        wall: WallTime,
+        duration: Duration,
+        expected: i64,
+    ) -> Result<(), PackagerError> {
+        self.close_segment(expected)?;
+        let gap = Segment {
+            msn,
+            program_date_time: wall,
+            discontinuity: false,
+            gap: true,
+            init: self.init.clone(),
+            duration,
+            parts: Vec::new(),
+        };
+        self.list(gap);
+        Ok(())
+    }
+
+    /// Ends the open part and segment.
+    pub(crate) fn close_segment(&mut self, expected: i64) -> Result<(), PackagerError> {
+        if self.part.is_some() {
+            self.close_part(self.due(expected))?;
+        }
+        self.list_open();
+        Ok(())
+    }
+
+    /// Adds a frame to the open segment. `expected` is how long it will last, as far as can be told.
+    pub(crate) fn append(&mut self, incoming: Incoming, expected: Option<i64>) -> Result<(), PackagerError> {
+        let Incoming { dts, pts, keyframe, wall, payload } = incoming;
+        self.settle(dts, keyframe, expected)?;
+        let at = match &self.part {
+            Some(part) => dts.max(part.last + 1),
+            None => self.end,
+        };
+        let part = self.part.get_or_insert_with(|| OpenPart { start: at, last: at, wall, samples: Vec::new() });
+        part.last = at;
+        part.samples.push(Sample { duration: 0, composition: pts - at, keyframe, payload });
+        if let (Some(target), Some(expected)) = (self.part_target, expected) {
+            let due = (dts + expected).max(at + 1);
+            let filled = due - part.start;
+            let next_fits = filled + expected <= target.ticks;
+            if !next_fits && (filled >= least(target.ticks) || filled >= target.ticks) {
+                let end = self.bounded_end(due, expected);
+                self.close_part(end)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the open part if a frame at `dts` does not belong into it, and gives its last sample its duration.
+    fn settle(&mut self, dts: i64, keyframe: bool, expected: Option<i64>) -> Result<(), PackagerError> {
+        let Some(part) = &mut self.part else { return Ok(()) };
+        let at = dts.max(part.last + 1);
+        let filled = at - part.start;
+        let count = part.samples.len() as i64;
+        let full = part.samples.len() >= SAMPLES_MAX;
+        if let Some(last) = part.samples.last_mut() {
+            last.duration = (at - part.last).try_into().unwrap_or(u32::MAX);
+        }
+        let target = match self.part_target {
+            Some(target) => target,
+            None => match PartTarget::choose(self.settings.part, filled, count, self.rate) {
+                Some(target) => *self.part_target.insert(target),
+                None => return Ok(()),
+            },
+        };
+        let expected = expected.unwrap_or(filled / count);
+        let enough = filled >= least(target.ticks);
+        let fits = filled + expected <= target.ticks;
+        if filled >= target.ticks || full || (enough && (keyframe || !fits)) {
+            let end = self.bounded_end(at, expected);
+            self.close_part(end)?;
+        }
+        Ok(())
+    }
+
+    /// Where the open part ends if its last frame lasts until `wanted`.
+    fn bounded_end(&self, wanted: i64, expected: i64) -> i64 {
+        let Some(part) = &self.part else { return wanted };
+        let wanted = wanted.max(part.last + 1);
+        let Some(target) = self.part_target else { return wanted };
+        let limit = part.start + target.ticks;
+        let lag = wanted - limit;
+        let caught_up_later = expected <= target.ticks && Ticks(lag).micros(self.rate) <= LAG_MICROS_MAX;
+        if lag > 0 && caught_up_later && limit > part.last { limit } else { wanted }
+    }
+
+    fn close_part(&mut self, end: i64) -> Result<(), PackagerError> {
+        let Some(mut part) = self.part.take() else { return Ok(()) };
+        let end = end.max(part.last + 1);
+        if let Some(last) = part.samples.last_mut() {
+            last.duration = (end - part.last).try_into().unwrap_or(u32::MAX);
+        }
+        let target = self.part_target.get_or_insert_with(|| {
+            // Everything ended before a part was full.
+            PartTarget::of((end - part.start) as f64, self.rate)
+        });
+        self.long_parts += u64::from(end - part.start > target.ticks);
+        let duration = Ticks(end).duration(self.rate).saturating_sub(Ticks(part.start).duration(self.rate));
+        let (samples, independent) = (part.samples.len(), part.samples.iter().any(|sample| sample.keyframe));
+        let start = u64::try_from(part.start).unwrap_or(0);
+        self.sequence = self.sequence.wrapping_add(1);
+        let body = fragment(self.sequence, start, part.wall, part.samples)?;
+        self.end = end;
+        if let Some(open) = &mut self.open {
+            open.duration += duration;
+            open.parts.push(Arc::new(Part { duration, independent, samples, start, body }));
+            if open.parts.len() == 1 {
+                self.independent &= independent;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, msn: u64, wall: WallTime, discontinuity: bool) {
+        self.list_open();
+        self.open_start = self.end;
+        self.open = Some(Segment {
+            msn,
+            program_date_time: wall,
+            discontinuity,
+            gap: false,
+            init: self.init.clone(),
+            duration: Duration::ZERO,
+            parts: Vec::new(),
+        });
+    }
+
+    fn list_open(&mut self) {
+        let Some(mut open) = self.open.take() else { return };
+        if open.parts.is_empty() {
+            // The numbers of the renditions must stay in step.
+            open.gap = true;
+            open.duration = self.settings.segment;
+        }
+        self.list(open);
+    }
+
+    fn list(&mut self, segment: Segment) {
+        self.window.push_back(Arc::new(segment));
+        let mut listed: Duration = self.window.iter().map(|segment| segment.duration).sum();
+        while let Some(oldest) = self.window.front().filter(|oldest| listed - oldest.duration >= self.settings.window) {
+            listed -= oldest.duration;
+            self.discontinuity_sequence += u64::from(oldest.discontinuity);
+            self.evicted.extend(self.window.pop_front());
+        }
+    }
+}
+
+impl PartTarget {
+    /// The whole number of frames nearest below the part wished for, once enough of them have come.
+    fn choose(wished: Duration, filled: i64, frames: i64, rate: ClockRate) -> Option<Self> {
+        let wished = rate.ticks(wished).0 as f64;
+        let mean = filled as f64 / frames as f64;
+        if filled as f64 + 2.0 * mean <= wished {
+            return None;
+        }
+        // A tenth of a frame of grace: ten frames at 30 fps last 333.3 ms.
+        let whole = (wished / mean + 0.1).floor().max(1.0);
+        Some(Self::of(whole * mean, rate))
+    }
+
+    /// Half a millisecond is left for timestamps that were rounded to milliseconds.
+    fn of(ticks: f64, rate: ClockRate) -> Self {
+        let millis = (ticks * 1000.0 / f64::from(rate.hz()) + 0.5).ceil().clamp(1.0, 60_000.0) as u32;
+        Self { millis, ticks: millis_to_ticks(millis, rate) }
+    }
+}
+
+fn millis_to_ticks(millis: u32, rate: ClockRate) -> i64 {
+    i64::from(millis) * i64::from(rate.hz()) / 1000
+}
+
+/// 85 % of the part target (rfc8216bis 4.4.4.9).
+fn least(target: i64) -> i64 {
+    (target * 85 + 99) / 100
+}

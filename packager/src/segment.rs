@@ -1,0 +1,73 @@
+//! What viewers fetch: initialisation sections, segments and their parts. Immutable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use onmic_media::{Parameters, WallTime};
+
+use crate::chain::Chain;
+
+/// An initialisation section (`EXT-X-MAP`).
+#[derive(Debug)]
+pub struct Init {
+    /// Counts up within a rendition.
+    pub number: u32,
+    /// `ftyp` and `moov`.
+    pub body: Bytes,
+    /// What it was made from.
+    pub parameters: Arc<Parameters>,
+}
+
+/// One CMAF chunk: `prft`, `moof`, `mdat`.
+#[derive(Debug)]
+pub struct Part {
+    /// Of its samples, in decoding time.
+    pub duration: Duration,
+    /// It holds a frame at which decoding can start.
+    pub independent: bool,
+    /// Frames in it.
+    pub samples: usize,
+    /// Decoding time of its first sample.
+    pub start: u64,
+    /// The bytes.
+    pub body: Chain,
+}
+
+/// A segment: its parts, one after the other.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// Media sequence number.
+    pub msn: u64,
+    /// The program clock at its first frame.
+    pub program_date_time: WallTime,
+    /// It does not continue the one before it.
+    pub discontinuity: bool,
+    /// There was nothing to put in it; it keeps the numbering of the renditions in step.
+    pub gap: bool,
+    /// What its samples need.
+    pub init: Arc<Init>,
+    /// Exactly the sum of its parts.
+    pub duration: Duration,
+    /// All of them once it is complete.
+    pub parts: Vec<Arc<Part>>,
+}
+
+impl Segment {
+    /// The bytes of all parts.
+    pub fn body(&self) -> Chain {
+        let mut body = Chain::default();
+        self.parts.iter().for_each(|part| body.append(&part.body));
+        body
+    }
+
+    /// How many they are.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.body.len()).sum()
+    }
+
+    /// Whether decoding can start at its first frame.
+    pub fn independent(&self) -> bool {
+        self.gap || self.parts.first().is_some_and(|part| part.independent)
+    }
+}

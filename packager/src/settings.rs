@@ -1,0 +1,49 @@
+//! How long parts, segments and playlists are.
+
+use std::time::Duration;
+
+/// Durations of a stream's packaging; fixed for its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The part wished for. What is declared is the nearest whole number of frames.
+    pub part: Duration,
+    /// The shortest segment, cut at the first keyframe from here on.
+    pub segment: Duration,
+    /// EXT-X-TARGETDURATION: the longest segment. It may never change (rfc8216bis 6.2.1), and the publisher's keyframe
+    /// interval is not known when it is chosen, so it has headroom; a longer group of pictures is cut in the middle.
+    pub target: Duration,
+    /// How much of the past a playlist lists.
+    pub window: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new(Duration::from_millis(333), Duration::from_secs(2), Duration::from_secs(36))
+    }
+}
+
+impl Settings {
+    /// Twice the segment as target duration: with two-second segments, keyframe intervals up to four seconds fit.
+    /// `window` is raised to what delta updates need.
+    pub fn new(part: Duration, segment: Duration, window: Duration) -> Self {
+        let segment = segment.max(Duration::from_millis(500));
+        let part = part.clamp(Duration::from_millis(50), segment);
+        let target = Duration::from_secs((segment * 2).as_millis().div_ceil(1000) as u64);
+        Self { part, segment, target, window: window.max(target * 7) }
+    }
+
+    /// EXT-X-TARGETDURATION in seconds.
+    pub fn target_secs(&self) -> u64 {
+        self.target.as_secs()
+    }
+
+    /// The longest segment: its duration, rounded to seconds, may not exceed the target.
+    pub(crate) fn longest(&self) -> Duration {
+        self.target + Duration::from_millis(400)
+    }
+
+    /// CAN-SKIP-UNTIL: six target durations, the least allowed.
+    pub fn skip_until(&self) -> Duration {
+        self.target * 6
+    }
+}
