@@ -315,7 +315,8 @@ mod tests {
 
     fn connect() -> Vec<Value> {
         let list = Value::StrictArray(vec![Value::text("hvc1"), Value::text("av01")]);
-        let object = Value::object([("app", Value::text("live")), ("fourCcList", list), ("fpad", Value::Boolean(false))]);
+        let object =
+            Value::object([("app", Value::text("live")), ("fourCcList", list), ("fpad", Value::Boolean(false))]);
         vec![Value::text("connect"), Value::Number(1.0), object, Value::Null, Value::Date(5.0), Value::Undefined]
     }
 

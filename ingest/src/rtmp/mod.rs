@@ -12,11 +12,17 @@
 pub mod amf;
 pub mod capabilities;
 pub mod chunk;
+mod connection;
 mod handshake;
 pub mod limits;
 pub mod message;
+mod player;
+pub mod publisher;
+pub mod server;
 pub mod session;
 pub mod stream_key;
+mod tally;
 
 pub use limits::RtmpLimits;
+pub use server::{RtmpConfig, serve};
 pub use session::{Event, Session};

@@ -12,7 +12,7 @@ use onmic_media::MediaKind;
 
 use super::amf::{self, Value};
 use super::capabilities::Capabilities;
-use super::chunk::{ChunkReader, ChunkWriter, Message, Output};
+use super::chunk::{ChunkReader, ChunkWriter, Message, MessageHeader, Output};
 use super::handshake::Handshake;
 use super::limits::RtmpLimits;
 use super::message;
@@ -225,14 +225,15 @@ impl Session {
                 self.status(stream, "status", "NetStream.Play.Reset", "Playing from the newest picture.");
                 self.status(stream, "status", "NetStream.Play.Start", "Playing.");
                 let access = [Value::text("|RtmpSampleAccess"), Value::Boolean(true), Value::Boolean(true)];
-                self.data(&access);
+                self.data(amf::write(&access));
             }
         }
     }
 
-    /// Refuses what was asked for, with a code like `NetStream.Publish.BadName`, and ends the session.
+    /// Refuses what was asked for, or what is under way, with a code like `NetStream.Publish.BadName`, and ends the
+    /// session.
     pub fn refuse(&mut self, code: &str, sentence: &str) {
-        if let Stage::Asked(_, stream) = self.stage {
+        if let Stage::Asked(_, stream) | Stage::Active(_, stream) = self.stage {
             self.status(stream, "error", code, sentence);
         }
         self.fail(Error::Refused(sentence.to_owned()));
@@ -249,20 +250,22 @@ impl Session {
         self.stage = Stage::Closed;
     }
 
-    /// Sends a data message to the player: a name and its values.
-    pub fn data(&mut self, values: &[Value]) {
+    /// Sends a data message, AMF0 that is written already, to the player.
+    pub fn data(&mut self, payload: Bytes) {
         let Stage::Active(_, stream) = self.stage else { return };
-        self.send(message::AUDIO_STREAM, (message::DATA_AMF0, 0, stream), &[amf::write(values)]);
+        let header =
+            MessageHeader { chunk_stream: message::AUDIO_STREAM, kind: message::DATA_AMF0, timestamp: 0, stream };
+        self.send(header, &[], payload);
     }
 
-    /// Sends an FLV tag body, whose parts are `parts`, to the player.
-    pub fn media(&mut self, kind: MediaKind, timestamp: u32, parts: &[Bytes]) {
+    /// Sends an FLV tag body, `head` and `body` joined, to the player.
+    pub fn media(&mut self, kind: MediaKind, timestamp: u32, head: &[u8], body: Bytes) {
         let Stage::Active(Role::Play, stream) = self.stage else { return };
-        let (chunk_stream, number) = match kind {
+        let (chunk_stream, kind) = match kind {
             MediaKind::Video => (message::VIDEO_STREAM, message::VIDEO),
             MediaKind::Audio => (message::AUDIO_STREAM, message::AUDIO),
         };
-        self.send(chunk_stream, (number, timestamp, stream), parts);
+        self.send(MessageHeader { chunk_stream, kind, timestamp, stream }, head, body);
     }
 
     fn read(&mut self, now: Instant, mut input: &[u8]) -> Result<(), Error> {
@@ -543,26 +546,32 @@ impl Session {
 
     fn reply(&mut self, name: &str, transaction: f64, properties: Value, info: Value) {
         let values = [Value::text(name), Value::Number(transaction), properties, info];
-        self.send(message::COMMAND_STREAM, (message::COMMAND_AMF0, 0, 0), &[amf::write(&values)]);
+        self.call(0, &values);
     }
 
     fn status(&mut self, stream: u32, level: &str, code: &str, sentence: &str) {
         let info = status_object(level, code, sentence);
         let values = [Value::text("onStatus"), Value::Number(0.0), Value::Null, info];
-        self.send(message::COMMAND_STREAM, (message::COMMAND_AMF0, 0, stream), &[amf::write(&values)]);
+        self.call(stream, &values);
     }
 
     fn connection_status(&mut self, level: &str, code: &str, sentence: &str) {
         self.status(0, level, code, sentence);
     }
 
-    fn control(&mut self, kind: u8, payload: Bytes) {
-        self.send(message::CONTROL_STREAM, (kind, 0, 0), &[payload]);
+    fn call(&mut self, stream: u32, values: &[Value]) {
+        let (chunk_stream, kind) = (message::COMMAND_STREAM, message::COMMAND_AMF0);
+        self.send(MessageHeader { chunk_stream, kind, timestamp: 0, stream }, &[], amf::write(values));
     }
 
-    fn send(&mut self, chunk_stream: u8, header: (u8, u32, u32), parts: &[Bytes]) {
+    fn control(&mut self, kind: u8, payload: Bytes) {
+        let chunk_stream = message::CONTROL_STREAM;
+        self.send(MessageHeader { chunk_stream, kind, timestamp: 0, stream: 0 }, &[], payload);
+    }
+
+    fn send(&mut self, header: MessageHeader, head: &[u8], body: Bytes) {
         let before = self.output.remaining();
-        self.writer.write(&mut self.output, chunk_stream, header, parts);
+        self.writer.write(&mut self.output, header, head, body);
         let written = self.output.remaining() - before;
         self.flow.queued = self.flow.queued.wrapping_add(written as u32);
     }

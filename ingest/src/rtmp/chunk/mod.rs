@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 pub use output::Output;
 pub use reader::{ChunkError, ChunkLimits, ChunkReader};
-pub use writer::ChunkWriter;
+pub use writer::{ChunkWriter, MessageHeader};
 
 /// The chunk size of both directions until a Set Chunk Size (spec 5.4.1).
 pub const DEFAULT_CHUNK_SIZE: usize = 128;

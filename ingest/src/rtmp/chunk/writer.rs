@@ -10,6 +10,22 @@ const HEADER_BLOCK: usize = 4096;
 /// Basic header, message header and extended timestamp.
 const HEADER_MAX: usize = 1 + 11 + 4;
 
+/// The longest head: an FLV tag body's own header has eight bytes at most.
+const HEAD_MAX: usize = 16;
+
+/// What a message says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageHeader {
+    /// 2 to 63.
+    pub chunk_stream: u8,
+    /// Message type id.
+    pub kind: u8,
+    /// Milliseconds.
+    pub timestamp: u32,
+    /// Message stream id.
+    pub stream: u32,
+}
+
 /// Cuts messages into chunks. Every message starts with a full header (fmt 0): 4 bytes more than the smallest for
 /// sound, and nothing to get wrong when frames are skipped.
 #[derive(Debug)]
@@ -27,19 +43,18 @@ impl Default for ChunkWriter {
 impl ChunkWriter {
     /// From now on payloads are cut after so many bytes. The peer must have been told.
     pub fn set_chunk_size(&mut self, bytes: usize) {
-        assert!(bytes > 0, "a chunk holds something");
+        assert!(bytes >= DEFAULT_CHUNK_SIZE, "smaller is only overhead");
         self.chunk_size = bytes;
     }
 
-    /// Writes one message whose payload is `parts` joined. `chunk_stream` is 2 to 63.
-    pub fn write(&mut self, output: &mut Output, chunk_stream: u8, header: (u8, u32, u32), parts: &[Bytes]) {
+    /// Writes one message whose payload is `head`, a few bytes that are copied, and `body`, which is not.
+    pub fn write(&mut self, output: &mut Output, header: MessageHeader, head: &[u8], mut body: Bytes) {
+        let MessageHeader { chunk_stream, kind, timestamp, stream } = header;
         assert!((2..64).contains(&chunk_stream), "the one-byte form is the only one written");
-        let (kind, timestamp, stream) = header;
-        let length: usize = parts.iter().map(Bytes::len).sum();
-        assert!(length < 1 << 24, "a message length has 24 bits");
-        if self.headers.capacity() < HEADER_MAX {
-            self.headers.reserve(HEADER_BLOCK);
-        }
+        assert!(head.len() <= HEAD_MAX, "the head fits the first chunk");
+        let length = head.len() + body.len();
+        assert!(length < 1 << 24, "a message length has 24 bits, and messages come in with a limit below");
+        self.reserve();
         let field = timestamp.min(EXTENDED);
         self.headers.put_u8(chunk_stream);
         self.headers.put_uint(field.into(), 3);
@@ -49,31 +64,27 @@ impl ChunkWriter {
         if field == EXTENDED {
             self.headers.put_u32(timestamp);
         }
+        self.headers.put_slice(head);
         output.push(self.headers.split().freeze());
-
-        let mut room = self.chunk_size;
-        for part in parts {
-            let mut part = part.clone();
-            while !part.is_empty() {
-                if room == 0 {
-                    self.continuation(output, chunk_stream, timestamp);
-                    room = self.chunk_size;
-                }
-                let piece = part.split_to(part.len().min(room));
-                room -= piece.len();
-                output.push(piece);
-            }
+        output.push(body.split_to(body.len().min(self.chunk_size - head.len())));
+        while !body.is_empty() {
+            self.continuation(output, chunk_stream, timestamp);
+            output.push(body.split_to(body.len().min(self.chunk_size)));
         }
     }
 
     fn continuation(&mut self, output: &mut Output, chunk_stream: u8, timestamp: u32) {
-        if self.headers.capacity() < HEADER_MAX {
-            self.headers.reserve(HEADER_BLOCK);
-        }
+        self.reserve();
         self.headers.put_u8(3 << 6 | chunk_stream);
         if timestamp >= EXTENDED {
             self.headers.put_u32(timestamp); // Spec 5.3.1.3: repeated in type 3 chunks.
         }
         output.push(self.headers.split().freeze());
+    }
+
+    fn reserve(&mut self) {
+        if self.headers.capacity() < HEADER_MAX + HEAD_MAX {
+            self.headers.reserve(HEADER_BLOCK);
+        }
     }
 }
