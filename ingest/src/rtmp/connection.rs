@@ -1,0 +1,488 @@
+//! One connection: waits for bytes, frames and deadlines, and lets the session decide.
+//!
+//! Publishers never wait for anybody. A player's frames are taken from the rings only when what was written before is
+//! gone, so a slow one falls behind in the ring, is evicted there and goes on at a keyframe.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use onmic_media::hub::PublishRefused;
+use onmic_media::viewers::Viewing;
+use onmic_media::{Action, Feed, Gate, Hub, MediaKind, Protocol, Publication, Stage, ViewerKind};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+
+use super::capabilities::Capabilities;
+use super::limits::RtmpLimits;
+use super::player::{Next, Player, Tracks};
+use super::publisher::{Dropped, Publisher};
+use super::session::{Event, Session};
+use super::stream_key::StreamKey;
+use super::tally::{Direction, Tally};
+use crate::error::Error;
+
+/// One read. 64 KiB is 20 ms at 25 Mbit/s.
+const READ_BYTES: usize = 64 << 10;
+
+/// Frames are collected up to this before they are written: enough for one large write, small against what a
+/// player may fall behind.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// After a goodbye the peer has so long to take it before the socket closes.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Of a peer that goes on sending after our goodbye, so much is read to let it arrive; closing with unread bytes
+/// would reset the connection and with it what we said.
+const LINGER_BYTES: usize = 4 << 20;
+
+const GOING_DOWN: &str = "The server is shutting down.";
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) limits: RtmpLimits,
+    pub(super) hub: Arc<Hub>,
+    pub(super) gate: Arc<dyn Gate>,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// See the module.
+pub(super) struct Connection<S> {
+    stream: S,
+    link: Link,
+    role: Role,
+    buffer: Vec<u8>,
+}
+
+/// Everything but the socket and the role.
+struct Link {
+    shared: Arc<Shared>,
+    session: Session,
+    tally: Tally,
+    peer: Option<SocketAddr>,
+    started: Instant,
+    agent: String,
+    capabilities: Capabilities,
+    /// What was published or played last, for the log.
+    subject: Option<String>,
+    kind: &'static str,
+}
+
+enum Role {
+    Idle,
+    Publishing { publication: Publication, publisher: Box<Publisher> },
+    Waiting(Waiting),
+    Playing(Box<Playing>),
+}
+
+/// A player before its tracks are there, at the start or because the publisher changed what it sends.
+struct Waiting {
+    key: StreamKey,
+    search: Pin<Box<dyn Future<Output = Found> + Send>>,
+    /// The origin of the timeline of a player that was granted already.
+    origin: Option<Option<i64>>,
+}
+
+/// The tracks to play, or the code and the sentence of a refusal.
+type Found = Result<(Arc<Feed>, Tracks), (&'static str, String)>;
+
+struct Playing {
+    key: StreamKey,
+    feed: Arc<Feed>,
+    player: Player,
+    sent_any: bool,
+    /// Since when the peer has been owing an acknowledgement.
+    blocked: Option<Instant>,
+    _viewing: Viewing,
+}
+
+/// What woke the connection.
+enum Wake {
+    Read(std::io::Result<usize>),
+    Deadline,
+    Tracks(Found),
+    Next(Next),
+    Shutdown,
+}
+
+/// How a connection ended by plan.
+enum End {
+    PeerLeft,
+    Closed(&'static str),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(stream: S, peer: Option<SocketAddr>, shared: Arc<Shared>) -> Self {
+        let started = Instant::now();
+        let link = Link {
+            session: Session::new(shared.limits.clone(), started),
+            shared,
+            tally: Tally::new(),
+            peer,
+            started,
+            agent: String::new(),
+            capabilities: Capabilities::default(),
+            subject: None,
+            kind: "none",
+        };
+        Self { stream, link, role: Role::Idle, buffer: vec![0; READ_BYTES] }
+    }
+
+    pub(super) async fn run(mut self) {
+        let ended = self.converse().await;
+        drop(std::mem::replace(&mut self.role, Role::Idle)); // The name is free from here on.
+        if !matches!(ended, Ok(End::PeerLeft) | Err(Error::Io(_) | Error::WriteTimeout(_))) {
+            self.say_goodbye().await;
+        }
+        self.link.report(&ended);
+    }
+
+    async fn converse(&mut self) -> Result<End, Error> {
+        loop {
+            self.flush().await?;
+            let wake = self.wait().await;
+            let now = Instant::now();
+            match wake {
+                Wake::Read(Ok(0)) => return Ok(End::PeerLeft),
+                Wake::Read(read) => {
+                    let length = read?;
+                    self.link.tally.bytes(Direction::In, length);
+                    self.link.session.handle_bytes(now, &self.buffer[..length]);
+                }
+                Wake::Deadline => {
+                    self.link.session.handle_timeout(now);
+                    self.check_acknowledgements(now)?;
+                }
+                Wake::Tracks(found) => self.begin_playing(found, now),
+                Wake::Next(next) => {
+                    if let Some(end) = self.play(next) {
+                        return Ok(end);
+                    }
+                }
+                Wake::Shutdown => {
+                    self.link.session.close(GOING_DOWN);
+                    return Ok(End::Closed("shutdown"));
+                }
+            }
+            while let Some(event) = self.link.session.poll_event() {
+                self.apply(event, now)?;
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let Self { stream, link, role, buffer } = self;
+        if link.shared.shutdown.is_cancelled() {
+            return Wake::Shutdown;
+        }
+        let blocked = match role {
+            Role::Playing(playing) => {
+                let open = link.session.window_is_open();
+                playing.blocked = if open { None } else { playing.blocked.or_else(|| Some(Instant::now())) };
+                playing.blocked.map(|since| since + link.shared.limits.write_timeout)
+            }
+            _ => None,
+        };
+        let deadline = [link.session.poll_timeout(), blocked].into_iter().flatten().min();
+        let deadline = deadline.unwrap_or_else(Instant::now);
+        tokio::select! {
+            () = link.shared.shutdown.cancelled() => Wake::Shutdown,
+            read = stream.read(buffer) => Wake::Read(read),
+            wake = role.wake() => wake,
+            () = tokio::time::sleep_until(deadline.into()) => Wake::Deadline,
+        }
+    }
+
+    /// Writes what there is. The peer decides how fast; one that takes nothing for too long is given up.
+    async fn flush(&mut self) -> Result<(), Error> {
+        let Self { stream, link, .. } = self;
+        let limit = link.shared.limits.write_timeout;
+        while link.session.output().has_remaining() {
+            let written = tokio::select! {
+                written = stream.write_buf(link.session.output()) => written?,
+                () = tokio::time::sleep(limit) => return Err(Error::WriteTimeout(limit)),
+                // The goodbye then has a deadline of its own.
+                () = link.shared.shutdown.cancelled() => return Ok(()),
+            };
+            if written == 0 {
+                return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into());
+            }
+            link.tally.bytes(Direction::Out, written);
+        }
+        match tokio::time::timeout(limit, stream.flush()).await {
+            Ok(flushed) => Ok(flushed?),
+            Err(_) => Err(Error::WriteTimeout(limit)),
+        }
+    }
+
+    async fn say_goodbye(&mut self) {
+        let Self { stream, link, buffer, .. } = self;
+        let goodbye = async {
+            while link.session.output().has_remaining() {
+                let written = stream.write_buf(link.session.output()).await?;
+                link.tally.bytes(Direction::Out, written);
+            }
+            stream.shutdown().await?;
+            let mut lingered = 0;
+            while lingered < LINGER_BYTES {
+                match stream.read(buffer).await? {
+                    0 => break,
+                    length => lingered += length,
+                }
+            }
+            Ok::<_, std::io::Error>(())
+        };
+        match tokio::time::timeout(GOODBYE, goodbye).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the goodbye was not taken"),
+            Err(_) => tracing::debug!("the goodbye was not taken in time"),
+        }
+    }
+
+    fn apply(&mut self, event: Event, now: Instant) -> Result<(), Error> {
+        match event {
+            Event::Connected { agent, capabilities } => {
+                self.link.agent = agent;
+                self.link.capabilities = capabilities;
+            }
+            Event::Publish(key) => self.begin_publishing(&key, now),
+            Event::Play(key) => self.begin_waiting(key),
+            Event::Announced { video, audio } => {
+                if let Role::Publishing { publication, .. } = &mut self.role {
+                    publication.expect(video, audio);
+                }
+            }
+            Event::Media { kind, timestamp, payload } => return self.publish(kind, timestamp, payload, now),
+            Event::Paused(paused) => {
+                if let Role::Playing(playing) = &mut self.role {
+                    playing.player.pause(paused);
+                }
+            }
+            Event::Receive(kind, wanted) => {
+                if let Role::Playing(playing) = &mut self.role {
+                    playing.player.receive(kind, wanted);
+                }
+            }
+            Event::Released => self.role = Role::Idle,
+            Event::Dropped(reason) => self.link.tally.drop(reason, 1),
+            Event::Closed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn begin_publishing(&mut self, key: &StreamKey, now: Instant) {
+        let link = &mut self.link;
+        link.kind = "publish";
+        link.subject = Some(key.name.to_string());
+        if let Err(refusal) = link.shared.gate.check(Action::Publish(&key.name), key.token.as_deref()) {
+            link.session.refuse("NetStream.Publish.Denied", &refusal.to_string());
+            return;
+        }
+        match link.shared.hub.publish(&key.name, Protocol::Rtmp, now) {
+            Ok(publication) => {
+                tracing::info!(source = %key.name, peer = ?link.peer, agent = link.agent, "publishing by RTMP");
+                self.role = Role::Publishing { publication, publisher: Box::default() };
+                link.session.accept(now);
+            }
+            Err(refused) => {
+                let code = match refused {
+                    PublishRefused::Busy(_) => "NetStream.Publish.BadName",
+                    PublishRefused::Full(_) => "NetStream.Publish.Denied",
+                };
+                link.session.refuse(code, &refused.to_string());
+            }
+        }
+    }
+
+    fn publish(&mut self, kind: MediaKind, timestamp: u32, payload: Bytes, now: Instant) -> Result<(), Error> {
+        let Role::Publishing { publication, publisher } = &mut self.role else { return Ok(()) };
+        match publisher.take(kind, timestamp, payload) {
+            Ok(Some(arrival)) => {
+                if let Err(taken_over) = publication.push(arrival, now) {
+                    self.link.session.close(&taken_over.to_string());
+                    return Err(taken_over.into());
+                }
+                self.link.tally.frame(Direction::In, kind);
+            }
+            Ok(None) => {}
+            Err(Dropped::Tag(reason)) => self.link.tally.drop(reason, 1),
+            Err(Dropped::Codec(sentence)) => self.link.session.refuse("NetStream.Publish.Rejected", &sentence),
+        }
+        Ok(())
+    }
+
+    fn begin_waiting(&mut self, key: StreamKey) {
+        let link = &mut self.link;
+        link.kind = "play";
+        link.subject = Some(if key.names_participant { key.name.to_string() } else { key.name.room.to_string() });
+        let action = if key.names_participant { Action::PlaySource(&key.name) } else { Action::Play(&key.name.room) };
+        if let Err(refusal) = link.shared.gate.check(action, key.token.as_deref()) {
+            link.session.refuse("NetStream.Play.Denied", &refusal.to_string());
+            return;
+        }
+        self.role = Role::Waiting(link.search(key, None));
+    }
+
+    fn begin_playing(&mut self, found: Found, now: Instant) {
+        let Role::Waiting(waiting) = std::mem::replace(&mut self.role, Role::Idle) else { return };
+        let session = &mut self.link.session;
+        let (feed, tracks) = match found {
+            Ok(found) => found,
+            Err((code, sentence)) => return session.refuse(code, &sentence),
+        };
+        if waiting.origin.is_none() {
+            tracing::info!(stream = self.link.subject, peer = ?self.link.peer, agent = self.link.agent, "playing by RTMP");
+            session.accept(now);
+        }
+        let player = Player::new(tracks, waiting.origin.flatten());
+        session.data(player.metadata());
+        let viewing = feed.viewers().join(ViewerKind::Rtmp);
+        let playing = Playing { key: waiting.key, feed, player, sent_any: false, blocked: None, _viewing: viewing };
+        self.role = Role::Playing(Box::new(playing));
+    }
+
+    /// Sends what is ready, up to a batch.
+    fn play(&mut self, next: Next) -> Option<End> {
+        let Role::Playing(playing) = &mut self.role else { return None };
+        let link = &mut self.link;
+        let mut next = Some(next);
+        while let Some(what) = next {
+            match what {
+                Next::Frame(kind, frame) => {
+                    playing.player.send(kind, &frame, &mut link.session);
+                    playing.sent_any = true;
+                    link.tally.frame(Direction::Out, kind);
+                }
+                Next::Skipped(frames) => link.tally.drop("slow_player", frames),
+                Next::Ended => return self.track_ended(),
+            }
+            let room = link.session.output().remaining() < BATCH_BYTES && link.session.window_is_open();
+            next = if room { playing.player.try_next() } else { None };
+        }
+        None
+    }
+
+    /// A track that ended while its feed lives was replaced: by another codec, or by another conversion.
+    fn track_ended(&mut self) -> Option<End> {
+        let Role::Playing(playing) = &self.role else { return None };
+        if playing.feed.stage() == Stage::Ended || !playing.sent_any {
+            self.link.session.close("The stream has ended.");
+            return Some(End::Closed("stream_ended"));
+        }
+        let waiting = self.link.search(playing.key.clone(), Some(playing.player.origin()));
+        self.role = Role::Waiting(waiting);
+        None
+    }
+
+    fn check_acknowledgements(&self, now: Instant) -> Result<(), Error> {
+        let limit = self.link.shared.limits.write_timeout;
+        match &self.role {
+            Role::Playing(playing) if playing.blocked.is_some_and(|since| now >= since + limit) => {
+                Err(Error::WriteTimeout(limit))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Role {
+    /// What this role waits for besides the peer. Dropping the future loses nothing.
+    async fn wake(&mut self) -> Wake {
+        match self {
+            Self::Waiting(waiting) => Wake::Tracks((&mut waiting.search).await),
+            Self::Playing(playing) if playing.blocked.is_none() => {
+                Wake::Next(poll_fn(|cx| playing.player.poll_next(cx)).await)
+            }
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+impl Link {
+    fn search(&self, key: StreamKey, origin: Option<Option<i64>>) -> Waiting {
+        let limit = self.shared.limits.feed_timeout;
+        let found = find_tracks(self.shared.hub.clone(), key.clone(), self.capabilities.clone(), limit);
+        Waiting { key, search: Box::pin(found), origin }
+    }
+
+    fn report(&self, ended: &Result<End, Error>) {
+        let (reason, error) = match ended {
+            Ok(End::PeerLeft) => ("peer_left", None),
+            Ok(End::Closed(reason)) => (*reason, None),
+            Err(error) => (error.reason(), Some(chain(error))),
+        };
+        let [[video_in, audio_in], [video_out, audio_out]] = self.tally.frame_counts;
+        let [bytes_in, bytes_out] = self.tally.byte_counts;
+        let seconds = self.started.elapsed().as_secs_f32();
+        tracing::info!(
+            reason,
+            kind = self.kind,
+            stream = self.subject,
+            peer = ?self.peer,
+            agent = self.agent,
+            seconds,
+            video_in,
+            audio_in,
+            video_out,
+            audio_out,
+            bytes_in,
+            bytes_out,
+            dropped = %self.tally.drops(),
+            error,
+            "RTMP session closed"
+        );
+    }
+}
+
+/// Waits for the stream of `key` to be there with all its tracks, and takes those the player can.
+async fn find_tracks(hub: Arc<Hub>, key: StreamKey, capabilities: Capabilities, limit: Duration) -> Found {
+    let Ok(feed) = tokio::time::timeout(limit, find_feed(&hub, &key)).await else {
+        let name = if key.names_participant { key.name.to_string() } else { key.name.room.to_string() };
+        return Err(("NetStream.Play.StreamNotFound", format!("Nobody publishes '{name}'; try again when they do.")));
+    };
+    let demanded = {
+        let feed = feed.clone();
+        tokio::task::spawn_blocking(move || Tracks::demand(&feed, &capabilities)).await
+    };
+    match demanded {
+        Ok(Ok(tracks)) => Ok((feed, tracks)),
+        Ok(Err(unavailable)) => Err(("NetStream.Play.Failed", format!("{unavailable}."))),
+        Err(_) => Err(("NetStream.Play.Failed", "The stream could not be converted.".to_owned())),
+    }
+}
+
+async fn find_feed(hub: &Hub, key: &StreamKey) -> Arc<Feed> {
+    let mut generations = hub.generations();
+    loop {
+        generations.mark_unchanged();
+        let feed = if key.names_participant {
+            hub.source(&key.name).map(|source| source.feed().clone())
+        } else {
+            hub.program(&key.name.room)
+        };
+        if let Some(feed) = feed
+            && let Ok(stage) = feed.stages().wait_for(|stage| *stage != Stage::Starting).await
+            && *stage == Stage::Settled
+        {
+            return feed.clone();
+        }
+        if generations.changed().await.is_err() {
+            std::future::pending::<()>().await; // The hub is gone; so are we, soon.
+        }
+    }
+}
+
+/// An error with its causes.
+pub(super) fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,68 @@
+//! What one peer may cost us.
+
+use std::time::Duration;
+
+use super::chunk::ChunkLimits;
+
+/// Limits and times of the RTMP server; the binary fills them from its configuration.
+#[derive(Clone, Debug)]
+pub struct RtmpLimits {
+    /// Connections at once, publishing and playing. More are closed as soon as they are accepted.
+    pub connections: usize,
+    /// From the accept to a publish or play, handshakes included.
+    pub setup_timeout: Duration,
+    /// Without a byte from the peer. Players answer pings, so they are never silent for long.
+    pub idle_timeout: Duration,
+    /// After so long without a byte from the peer it is pinged.
+    pub ping_interval: Duration,
+    /// Without being able to send anything.
+    pub write_timeout: Duration,
+    /// How long a player waits for a stream that is not there yet.
+    pub feed_timeout: Duration,
+    /// Payload of one message of a publisher. 8 MiB is a keyframe of 2.6 s at 25 Mbit/s.
+    pub message_bytes: usize,
+    /// Announced lengths of all partial messages of a publisher together: a large frame and what is interleaved.
+    pub partial_bytes: usize,
+    /// Chunk streams per connection. Encoders use four or five.
+    pub chunk_streams: usize,
+    /// The acknowledgement window both sides are told.
+    pub window_bytes: u32,
+    /// The size of the chunks we send. Large, because every frame is ready at once and nothing waits behind it.
+    pub chunk_size: usize,
+}
+
+impl Default for RtmpLimits {
+    fn default() -> Self {
+        Self {
+            connections: 1000,
+            setup_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+            feed_timeout: Duration::from_secs(10),
+            message_bytes: 8 << 20,
+            partial_bytes: 12 << 20,
+            chunk_streams: 64,
+            window_bytes: 2_500_000, // What servers commonly announce: 2.5 s at 8 Mbit/s.
+            chunk_size: 60_000,
+        }
+    }
+}
+
+impl RtmpLimits {
+    /// For a peer that was allowed nothing yet: commands only, 16 KiB of AMF0 each at most.
+    pub(crate) fn before_publish(&self) -> ChunkLimits {
+        const COMMAND_BYTES: usize = 64 << 10;
+        let message_bytes = self.message_bytes.min(COMMAND_BYTES);
+        ChunkLimits { message_bytes, partial_bytes: 2 * message_bytes, chunk_streams: self.chunk_streams }
+    }
+
+    /// For a publisher.
+    pub(crate) fn of_publisher(&self) -> ChunkLimits {
+        ChunkLimits {
+            message_bytes: self.message_bytes,
+            partial_bytes: self.partial_bytes,
+            chunk_streams: self.chunk_streams,
+        }
+    }
+}

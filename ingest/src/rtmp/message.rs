@@ -1,0 +1,95 @@
+//! The numbers of messages (spec 5.4, 6, 7.1) and the small ones that both sides write.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// Set Chunk Size.
+pub const SET_CHUNK_SIZE: u8 = 1;
+/// Abort Message.
+pub const ABORT: u8 = 2;
+/// Acknowledgement.
+pub const ACKNOWLEDGEMENT: u8 = 3;
+/// User Control Message.
+pub const USER_CONTROL: u8 = 4;
+/// Window Acknowledgement Size.
+pub const WINDOW_ACKNOWLEDGEMENT_SIZE: u8 = 5;
+/// Set Peer Bandwidth.
+pub const SET_PEER_BANDWIDTH: u8 = 6;
+/// Audio.
+pub const AUDIO: u8 = 8;
+/// Video.
+pub const VIDEO: u8 = 9;
+/// Data in AMF3: one byte that says AMF0, then as [`DATA_AMF0`].
+pub const DATA_AMF3: u8 = 15;
+/// A command in AMF3: one byte that says AMF0, then as [`COMMAND_AMF0`].
+pub const COMMAND_AMF3: u8 = 17;
+/// Data in AMF0.
+pub const DATA_AMF0: u8 = 18;
+/// A command in AMF0.
+pub const COMMAND_AMF0: u8 = 20;
+/// Several messages in one (spec 7.1.6).
+pub const AGGREGATE: u8 = 22;
+
+/// User control event: a stream begins to carry media.
+pub const STREAM_BEGIN: u16 = 0;
+/// User control event: a stream is over.
+pub const STREAM_END: u16 = 1;
+/// User control event: are you there?
+pub const PING_REQUEST: u16 = 6;
+/// User control event: yes.
+pub const PING_RESPONSE: u16 = 7;
+
+/// The limit type of Set Peer Bandwidth that lets the peer choose (spec 5.4.5).
+pub const BANDWIDTH_DYNAMIC: u8 = 2;
+
+/// Chunk stream of protocol control messages (spec 5.4).
+pub const CONTROL_STREAM: u8 = 2;
+/// Chunk stream on which commands go out.
+pub const COMMAND_STREAM: u8 = 3;
+/// Chunk stream of sound and data.
+pub const AUDIO_STREAM: u8 = 4;
+/// Chunk stream of pictures.
+pub const VIDEO_STREAM: u8 = 6;
+
+/// A payload of one number.
+pub fn number(value: u32) -> Bytes {
+    Bytes::copy_from_slice(&value.to_be_bytes())
+}
+
+/// The payload of a Set Peer Bandwidth.
+pub fn peer_bandwidth(window: u32, limit_type: u8) -> Bytes {
+    let mut payload = BytesMut::with_capacity(5);
+    payload.put_u32(window);
+    payload.put_u8(limit_type);
+    payload.freeze()
+}
+
+/// The payload of a user control event with one number.
+pub fn user_control(event: u16, value: u32) -> Bytes {
+    let mut payload = BytesMut::with_capacity(6);
+    payload.put_u16(event);
+    payload.put_u32(value);
+    payload.freeze()
+}
+
+/// The messages inside of an aggregate: type, milliseconds and payload of each, the times relative to the
+/// aggregate's own. Ends at the first that is cut short.
+pub fn aggregated(aggregate: &super::chunk::Message) -> impl Iterator<Item = super::chunk::Message> {
+    const HEADER: usize = 11;
+    const BACK_POINTER: usize = 4;
+    let mut rest = aggregate.payload.clone();
+    let (base, stream) = (aggregate.timestamp, aggregate.stream);
+    let mut first = None;
+    std::iter::from_fn(move || {
+        let header = rest.first_chunk::<HEADER>()?;
+        let kind = header[0];
+        let length = u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize;
+        let own = u32::from_be_bytes([header[7], header[4], header[5], header[6]]);
+        if rest.len() < HEADER + length {
+            return None;
+        }
+        let payload = rest.slice(HEADER..HEADER + length);
+        let _ = rest.split_to((HEADER + length + BACK_POINTER).min(rest.len()));
+        let timestamp = base.wrapping_add(own.wrapping_sub(*first.get_or_insert(own)));
+        Some(super::chunk::Message { kind, timestamp, stream, payload })
+    })
+}

@@ -1,0 +1,28 @@
+//! RTMP and RTMPS: publish and play (Adobe's RTMP 1.0 of 2012, Enhanced RTMP v2).
+//!
+//! ```text
+//! socket ─ server ─ session ─┬─ handshake          (bytes, once)
+//!   (tokio)          (pure)  ├─ chunk ─ message ─ amf
+//!                            ├─ publisher: FLV tags → arrivals ─ Publication
+//!                            └─ player: Demand ─ frames → FLV tags
+//! ```
+//!
+//! Everything but `server` and the tasks below it is pure: bytes and `now` in, bytes, events and deadlines out.
+
+pub mod amf;
+pub mod capabilities;
+pub mod chunk;
+mod connection;
+mod handshake;
+pub mod limits;
+pub mod message;
+mod player;
+pub mod publisher;
+pub mod server;
+pub mod session;
+pub mod stream_key;
+mod tally;
+
+pub use limits::RtmpLimits;
+pub use server::{RtmpConfig, serve};
+pub use session::{Event, Session};

@@ -1,0 +1,233 @@
+//! FLV tag bodies with RTMP's timestamps in, arrivals out.
+//!
+//! Invariants: a frame always carries parameters, the same `Arc` until they change; a video track begins with a
+//! keyframe; sound is on the sample grid, because the milliseconds of RTMP are a rounding of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use onmic_media::codec::{av1, h264, h265, opus, vp9};
+use onmic_media::flv::{self, AudioTag, FlvError, VideoTag};
+use onmic_media::{Arrival, ClockRate, Codec, MediaKind, Parameters, Ticks};
+
+/// Sound further than this from its timestamp is moved there: a gap, or a clock that drifts.
+const RESYNC_MS: i64 = 40;
+
+/// Why a tag yields no frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// It cannot be used; the reason is for counting.
+    Tag(&'static str),
+    /// It is of a codec that we cannot carry: this sentence is for the publisher.
+    Codec(String),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Publisher {
+    tags: flv::Reader,
+    clock: WrappingClock,
+    video: Option<VideoLine>,
+    audio: Option<AudioLine>,
+}
+
+#[derive(Debug)]
+struct VideoLine {
+    parameters: Arc<Parameters>,
+    /// The last sequence header; a repetition of it changes nothing, even where the bitstream said more since.
+    configured: Option<Parameters>,
+    waits_for_keyframe: bool,
+}
+
+#[derive(Debug)]
+struct AudioLine {
+    parameters: Arc<Parameters>,
+    /// Where the next packet is expected, in samples.
+    next: Option<Ticks>,
+}
+
+impl Publisher {
+    /// Takes the next tag body; a configuration yields `Ok(None)`.
+    pub fn take(&mut self, kind: MediaKind, timestamp: u32, body: Bytes) -> Result<Option<Arrival>, Dropped> {
+        let millis = self.clock.unwrap(timestamp);
+        match kind {
+            MediaKind::Video => self.video(millis, body),
+            MediaKind::Audio => self.audio(millis, body),
+        }
+    }
+
+    fn video(&mut self, millis: i64, body: Bytes) -> Result<Option<Arrival>, Dropped> {
+        let (keyframe, composition_ms, payload) = match self.tags.parse_video(body).map_err(dropped)? {
+            VideoTag::Config(parameters) => {
+                self.configure_video(parameters);
+                return Ok(None);
+            }
+            VideoTag::Frame { keyframe, composition_ms, payload } => (keyframe, composition_ms, payload),
+            VideoTag::EndOfSequence => return Ok(None),
+            VideoTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.name())),
+        };
+        let line = self.video.as_mut().ok_or(Dropped::Tag("before_sequence_header"))?;
+        let payload = if keyframe { line.lift_parameters(payload) } else { payload };
+        if line.waits_for_keyframe && !keyframe {
+            return Err(Dropped::Tag("before_keyframe"));
+        }
+        line.waits_for_keyframe = false;
+        let ticks = |millis: i64| Ticks(millis).rescale(ClockRate::MILLIS, ClockRate::VIDEO);
+        let (dts, pts) = (ticks(millis), ticks(millis + i64::from(composition_ms)));
+        Ok(Some(Arrival { dts, pts, keyframe, parameters: line.parameters.clone(), payload }))
+    }
+
+    fn configure_video(&mut self, parameters: Parameters) {
+        let before = self.video.take();
+        if let Some(line) = before.as_ref()
+            && line.configured.as_ref() == Some(&parameters)
+        {
+            self.video = before;
+            return;
+        }
+        // Frames that continue the old stream cannot be decoded with new parameters.
+        let same = before.filter(|line| *line.parameters == parameters);
+        let waits_for_keyframe = same.as_ref().is_none_or(|line| line.waits_for_keyframe);
+        let kept = same.map_or_else(|| Arc::new(parameters.clone()), |line| line.parameters);
+        self.video = Some(VideoLine { parameters: kept, configured: Some(parameters), waits_for_keyframe });
+    }
+
+    fn audio(&mut self, millis: i64, body: Bytes) -> Result<Option<Arrival>, Dropped> {
+        let payload = match self.tags.parse_audio(body).map_err(dropped)? {
+            AudioTag::Config(parameters) => {
+                if self.audio.as_ref().is_none_or(|line| *line.parameters != parameters) {
+                    self.audio = Some(AudioLine { parameters: Arc::new(parameters), next: None });
+                }
+                return Ok(None);
+            }
+            AudioTag::Frame { payload } => payload,
+            AudioTag::EndOfSequence => return Ok(None),
+            AudioTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.name())),
+        };
+        let line = self.audio.as_mut().ok_or(Dropped::Tag("before_sequence_header"))?;
+        let samples = match &*line.parameters {
+            Parameters::Aac(aac) => aac.frame_length,
+            _ => opus::packet_duration(&payload).ok_or(Dropped::Tag("malformed"))?,
+        };
+        let rate = line.parameters.clock_rate();
+        let stated = Ticks(millis).rescale(ClockRate::MILLIS, rate);
+        let tolerance = Ticks(RESYNC_MS).rescale(ClockRate::MILLIS, rate);
+        let on_grid = line.next.filter(|next| (stated - *next).0.abs() <= tolerance.0);
+        let dts = on_grid.unwrap_or(stated);
+        line.next = Some(dts + Ticks(samples.into()));
+        Ok(Some(Arrival { dts, pts: dts, keyframe: true, parameters: line.parameters.clone(), payload }))
+    }
+}
+
+impl VideoLine {
+    /// What a keyframe itself says of the parameters counts more than the sequence header, which may be outdated.
+    fn lift_parameters(&mut self, payload: Bytes) -> Bytes {
+        let (payload, lifted) = match self.parameters.codec() {
+            Codec::H264 => {
+                let (payload, lifted) = h264::strip_parameter_sets(payload);
+                (payload, lifted.map(Parameters::H264))
+            }
+            Codec::H265 => {
+                let (payload, lifted) = h265::strip_parameter_sets(payload);
+                (payload, lifted.map(Parameters::H265))
+            }
+            Codec::Av1 => {
+                let lifted = av1::Parameters::from_access_unit(&payload).map(Parameters::Av1);
+                (payload, lifted)
+            }
+            Codec::Vp9 => {
+                let lifted = vp9::Parameters::from_keyframe(&payload).ok().map(Parameters::Vp9);
+                (payload, lifted)
+            }
+            _ => (payload, None),
+        };
+        if let Some(lifted) = lifted
+            && lifted != *self.parameters
+        {
+            self.parameters = Arc::new(lifted);
+        }
+        payload
+    }
+}
+
+/// Follows 32-bit milliseconds over their wrap, for both kinds at once: zero stays the same moment for them.
+#[derive(Debug, Default)]
+struct WrappingClock {
+    last: Option<i64>,
+}
+
+impl WrappingClock {
+    fn unwrap(&mut self, timestamp: u32) -> i64 {
+        let last = self.last.unwrap_or(timestamp.into());
+        let step = timestamp.wrapping_sub(last as u32) as i32;
+        *self.last.insert(last + i64::from(step))
+    }
+}
+
+fn dropped(error: FlvError) -> Dropped {
+    match error {
+        FlvError::Malformed(_) => Dropped::Tag("malformed"),
+        FlvError::NoConfiguration(_) => Dropped::Tag("before_sequence_header"),
+        FlvError::UnsupportedCodec(_) => Dropped::Codec(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use onmic_media::codec::aac;
+
+    fn audio_config(rate: u32) -> Bytes {
+        flv::write_audio_config(&Parameters::Aac(aac::Parameters::low_complexity(rate, 2).unwrap()))
+    }
+
+    fn audio_frame() -> Bytes {
+        [&*flv::write_audio_header(Codec::Aac), b"sound"].concat().into()
+    }
+
+    #[test]
+    fn sound_is_put_back_on_the_sample_grid_and_gaps_are_kept() {
+        let mut publisher = Publisher::default();
+        assert!(publisher.take(MediaKind::Audio, 0, audio_config(44_100)).unwrap().is_none());
+        let mut take =
+            |millis: u32| publisher.take(MediaKind::Audio, millis, audio_frame()).unwrap().expect("a frame").dts.0;
+        for packet in 0..1000_i64 {
+            let rounded = (packet * 1024 * 1000 + 22_050) / 44_100;
+            assert_eq!(take(u32::try_from(rounded).unwrap()), packet * 1024);
+        }
+        let after_gap = 1000 * 1024 * 1000 / 44_100 + 500;
+        let stated = Ticks(after_gap.into()).rescale(ClockRate::MILLIS, ClockRate::new(44_100).unwrap());
+        assert_eq!(take(after_gap), stated.0);
+    }
+
+    #[test]
+    fn time_goes_on_over_the_wrap_and_for_both_kinds_alike() {
+        let mut clock = WrappingClock::default();
+        assert_eq!(clock.unwrap(u32::MAX - 10), i64::from(u32::MAX) - 10);
+        assert_eq!(clock.unwrap(12), i64::from(u32::MAX) + 13);
+        assert_eq!(clock.unwrap(u32::MAX - 3), i64::from(u32::MAX) - 3, "the other kind is not over it yet");
+        assert_eq!(clock.unwrap(30), i64::from(u32::MAX) + 31);
+    }
+
+    #[test]
+    fn a_repeated_configuration_changes_nothing_and_a_frame_without_one_is_dropped() {
+        let mut publisher = Publisher::default();
+        let early = publisher.take(MediaKind::Audio, 0, audio_frame());
+        assert_eq!(early.unwrap_err(), Dropped::Tag("before_sequence_header"));
+        publisher.take(MediaKind::Audio, 0, audio_config(48_000)).unwrap();
+        let first = publisher.take(MediaKind::Audio, 0, audio_frame()).unwrap().unwrap();
+        publisher.take(MediaKind::Audio, 21, audio_config(48_000)).unwrap();
+        let second = publisher.take(MediaKind::Audio, 21, audio_frame()).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&first.parameters, &second.parameters));
+        assert_eq!(second.dts.0, 1024);
+        publisher.take(MediaKind::Audio, 42, audio_config(44_100)).unwrap();
+        let third = publisher.take(MediaKind::Audio, 42, audio_frame()).unwrap().unwrap();
+        assert_eq!(third.parameters.clock_rate().hz(), 44_100);
+    }
+
+    #[test]
+    fn a_codec_that_cannot_be_carried_is_named() {
+        let sound = Publisher::default().take(MediaKind::Audio, 0, Bytes::from_static(&[0x2f, 1, 2]));
+        assert!(matches!(sound, Err(Dropped::Codec(sentence)) if sentence.contains("AAC")));
+    }
+}

@@ -1,0 +1,100 @@
+//! Accepts RTMP and RTMPS connections: one task each, all of them awaited.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::counter;
+use onmic_media::{Gate, Hub};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{self, Connection};
+use super::limits::RtmpLimits;
+use crate::error::Error;
+
+/// Out of file descriptors or memory: accepting again at once would only burn the processor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How to serve.
+#[derive(Clone, Debug, Default)]
+pub struct RtmpConfig {
+    /// Limits and times.
+    pub limits: RtmpLimits,
+    /// RTMPS with this certificate; plain RTMP without.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+/// Serves `listener` until `shutdown`, then says goodbye to every peer and returns when the last has gone. Call it
+/// once per listener; they may share hub, gate and token.
+pub async fn serve(
+    listener: TcpListener,
+    config: RtmpConfig,
+    hub: Arc<Hub>,
+    gate: Arc<dyn Gate>,
+    shutdown: CancellationToken,
+) {
+    let tls = config.tls.map(TlsAcceptor::from);
+    let shared = Arc::new(connection::Shared { limits: config.limits, hub, gate, shutdown });
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shared.shutdown.cancelled() => break,
+            Some(ended) = connections.join_next() => {
+                report(ended);
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(_) if connections.len() >= shared.limits.connections => {
+                counter!("onmic_drops_total", "reason" => "connections").increment(1);
+                tracing::warn!(limit = shared.limits.connections, "RTMP connection refused: too many");
+            }
+            Ok((stream, peer)) => {
+                tracing::debug!(%peer, "RTMP connection accepted");
+                connections.spawn(connect(stream, tls.clone(), shared.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "RTMP accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    while let Some(ended) = connections.join_next().await {
+        report(ended);
+    }
+}
+
+async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, shared: Arc<connection::Shared>) {
+    let peer = stream.peer_addr().ok();
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
+    let Some(acceptor) = tls else {
+        return Connection::new(stream, peer, shared).run().await;
+    };
+    let setup_timeout = shared.limits.setup_timeout;
+    let handshake = tokio::select! {
+        () = shared.shutdown.cancelled() => return,
+        handshake = tokio::time::timeout(setup_timeout, acceptor.accept(stream)) => handshake,
+    };
+    match handshake {
+        Ok(Ok(stream)) => Connection::new(stream, peer, shared).run().await,
+        Ok(Err(error)) => failed(&Error::Tls(error), peer),
+        Err(_) => failed(&Error::SetupTimeout(setup_timeout), peer),
+    }
+}
+
+fn failed(error: &Error, peer: Option<std::net::SocketAddr>) {
+    counter!("onmic_drops_total", "reason" => error.reason()).increment(1);
+    tracing::debug!(?peer, error = connection::chain(error), "RTMPS handshake failed");
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "an RTMP connection's task died");
+    }
+}

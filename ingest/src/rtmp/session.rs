@@ -1,0 +1,636 @@
+//! One RTMP connection as a state machine: bytes and `now` in; events, bytes to send and a deadline out.
+//!
+//! Invariants: one publish or play at a time; what the peer asked is answered by [`Session::accept`] or
+//! [`Session::refuse`] before anything else is sent on its stream; after an error or a refusal nothing is read any
+//! more. Knows nothing of FLV, of who may do what, and of sockets.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::{Buf, Bytes};
+use onmic_media::MediaKind;
+
+use super::amf::{self, Value};
+use super::capabilities::Capabilities;
+use super::chunk::{ChunkReader, ChunkWriter, Message, MessageHeader, Output};
+use super::handshake::Handshake;
+use super::limits::RtmpLimits;
+use super::message;
+use super::stream_key::{APPLICATION, Application, StreamKey};
+use crate::error::Error;
+
+/// Message streams one connection may create; each use of one needs a new one with some clients.
+const STREAMS_MAX: u32 = 32;
+
+/// A peer that announces a smaller window gets an acknowledgement per read, which is as often as is any use.
+const WINDOW_MIN: u32 = 16 << 10;
+
+/// What the driver has to know.
+#[derive(Debug)]
+pub enum Event {
+    /// The connect was granted.
+    Connected {
+        /// What software the peer says it is.
+        agent: String,
+        /// What it can carry.
+        capabilities: Capabilities,
+    },
+    /// The peer wants to publish: answer with [`Session::accept`] or [`Session::refuse`].
+    Publish(StreamKey),
+    /// The peer wants to play: answer likewise.
+    Play(StreamKey),
+    /// The publisher's metadata speaks of these tracks.
+    Announced {
+        /// Pictures.
+        video: bool,
+        /// Sound.
+        audio: bool,
+    },
+    /// An FLV tag body of the publisher. Never empty.
+    Media {
+        /// Video or audio.
+        kind: MediaKind,
+        /// Milliseconds on the publisher's clock, 32 bits that wrap.
+        timestamp: u32,
+        /// The body.
+        payload: Bytes,
+    },
+    /// The player paused, or goes on.
+    Paused(bool),
+    /// The player wants media of this kind, or no more.
+    Receive(MediaKind, bool),
+    /// The publish or play is over by the peer's wish; the connection stays.
+    Released,
+    /// Something the peer sent was ignored: the reason to count.
+    Dropped(&'static str),
+    /// The connection is over. Final; what is in the output is still worth sending.
+    Closed(Error),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Publish,
+    Play,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Handshake(Box<Handshake>),
+    /// Shaken hands, not connected.
+    Greeted,
+    Connected,
+    /// The driver was asked.
+    Asked(Role, u32),
+    Active(Role, u32),
+    Closed,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Session {
+    limits: RtmpLimits,
+    stage: Stage,
+    application: Application,
+    reader: ChunkReader,
+    writer: ChunkWriter,
+    output: Output,
+    events: VecDeque<Event>,
+    streams: u32,
+    started: Instant,
+    setup_deadline: Option<Instant>,
+    heard: Instant,
+    pinged: Instant,
+    flow: Flow,
+}
+
+/// Both directions' byte counts (spec 5.4.3 to 5.4.5); they wrap at 32 bits.
+#[derive(Debug)]
+struct Flow {
+    received: u32,
+    acknowledged: u32,
+    /// The peer wants to hear from us after so many bytes.
+    peer_window: u32,
+    queued: u32,
+    heard_of: u32,
+    /// Bytes we may have unacknowledged, once the peer set a bandwidth.
+    send_window: Option<u32>,
+    announced_window: u32,
+}
+
+impl Session {
+    /// A session for a connection accepted at `now`.
+    pub fn new(limits: RtmpLimits, now: Instant) -> Self {
+        let flow = Flow {
+            received: 0,
+            acknowledged: 0,
+            peer_window: limits.window_bytes,
+            queued: 0,
+            heard_of: 0,
+            send_window: None,
+            announced_window: limits.window_bytes,
+        };
+        Self {
+            stage: Stage::Handshake(Box::default()),
+            application: Application::default(),
+            reader: ChunkReader::new(limits.before_publish()),
+            writer: ChunkWriter::default(),
+            output: Output::default(),
+            events: VecDeque::new(),
+            streams: 0,
+            started: now,
+            setup_deadline: Some(now + limits.setup_timeout),
+            heard: now,
+            pinged: now,
+            flow,
+            limits,
+        }
+    }
+
+    /// Takes what the peer sent. Afterwards there may be events and output.
+    pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
+        self.heard = now;
+        self.flow.received = self.flow.received.wrapping_add(bytes.len() as u32);
+        if let Err(error) = self.read(now, bytes) {
+            self.fail(error);
+        }
+        self.acknowledge();
+    }
+
+    /// Acts on the deadline that [`Session::poll_timeout`] gave, if `now` has reached it.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if matches!(self.stage, Stage::Closed) {
+            return;
+        }
+        if self.setup_deadline.is_some_and(|deadline| now >= deadline) {
+            let timeout = self.limits.setup_timeout;
+            if !matches!(self.stage, Stage::Handshake(_) | Stage::Greeted) {
+                let sentence = format!("Nothing was published or played within {timeout:?}.");
+                self.connection_status("status", "NetConnection.Connect.Closed", &sentence);
+            }
+            self.fail(Error::SetupTimeout(timeout));
+        } else if now >= self.heard + self.limits.idle_timeout {
+            self.fail(Error::IdleTimeout(self.limits.idle_timeout));
+        } else if self.is_connected() && now >= self.ping_deadline() {
+            self.pinged = now;
+            let millis = self.millis(now);
+            self.control(message::USER_CONTROL, message::user_control(message::PING_REQUEST, millis));
+        }
+    }
+
+    /// When to call [`Session::handle_timeout`]; `None` after the end.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if matches!(self.stage, Stage::Closed) {
+            return None;
+        }
+        let idle = self.heard + self.limits.idle_timeout;
+        let ping = self.is_connected().then(|| self.ping_deadline());
+        [Some(idle), ping, self.setup_deadline].into_iter().flatten().min()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What waits to be sent. The driver takes from its front.
+    pub fn output(&mut self) -> &mut Output {
+        &mut self.output
+    }
+
+    /// Whether there is nothing more to read or to ask.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Closed)
+    }
+
+    /// False while the peer has to acknowledge more of what was sent before it wants more (Set Peer Bandwidth).
+    pub fn window_is_open(&self) -> bool {
+        let unacknowledged = self.flow.queued.wrapping_sub(self.flow.heard_of);
+        // Peers differ in whether the handshake counts: one ahead of us has acknowledged everything.
+        self.flow.send_window.is_none_or(|window| unacknowledged > i32::MAX as u32 || unacknowledged < window)
+    }
+
+    /// Grants the publish or play that was asked for.
+    pub fn accept(&mut self, now: Instant) {
+        let Stage::Asked(role, stream) = self.stage else { return };
+        self.stage = Stage::Active(role, stream);
+        self.heard = self.heard.max(now);
+        match role {
+            Role::Publish => {
+                self.reader.set_limits(self.limits.of_publisher());
+                self.control(message::USER_CONTROL, message::user_control(message::STREAM_BEGIN, stream));
+                self.status(stream, "status", "NetStream.Publish.Start", "Publishing.");
+            }
+            Role::Play => {
+                self.control(message::USER_CONTROL, message::user_control(message::STREAM_BEGIN, stream));
+                self.status(stream, "status", "NetStream.Play.Reset", "Playing from the newest picture.");
+                self.status(stream, "status", "NetStream.Play.Start", "Playing.");
+                let access = [Value::text("|RtmpSampleAccess"), Value::Boolean(true), Value::Boolean(true)];
+                self.data(amf::write(&access));
+            }
+        }
+    }
+
+    /// Refuses what was asked for, or what is under way, with a code like `NetStream.Publish.BadName`, and ends the
+    /// session.
+    pub fn refuse(&mut self, code: &str, sentence: &str) {
+        if let Stage::Asked(_, stream) | Stage::Active(_, stream) = self.stage {
+            self.status(stream, "error", code, sentence);
+        }
+        self.fail(Error::Refused(sentence.to_owned()));
+    }
+
+    /// Says goodbye with this sentence and ends the session: what it carried is over, or the server is.
+    pub fn close(&mut self, sentence: &str) {
+        if let Stage::Active(role, stream) | Stage::Asked(role, stream) = self.stage {
+            self.end_stream(role, stream, sentence);
+        }
+        if self.is_connected() {
+            self.connection_status("status", "NetConnection.Connect.Closed", sentence);
+        }
+        self.stage = Stage::Closed;
+    }
+
+    /// Sends a data message, AMF0 that is written already, to the player.
+    pub fn data(&mut self, payload: Bytes) {
+        let Stage::Active(_, stream) = self.stage else { return };
+        let header =
+            MessageHeader { chunk_stream: message::AUDIO_STREAM, kind: message::DATA_AMF0, timestamp: 0, stream };
+        self.send(header, &[], payload);
+    }
+
+    /// Sends an FLV tag body, `head` and `body` joined, to the player.
+    pub fn media(&mut self, kind: MediaKind, timestamp: u32, head: &[u8], body: Bytes) {
+        let Stage::Active(Role::Play, stream) = self.stage else { return };
+        let (chunk_stream, kind) = match kind {
+            MediaKind::Video => (message::VIDEO_STREAM, message::VIDEO),
+            MediaKind::Audio => (message::AUDIO_STREAM, message::AUDIO),
+        };
+        self.send(MessageHeader { chunk_stream, kind, timestamp, stream }, head, body);
+    }
+
+    fn read(&mut self, now: Instant, mut input: &[u8]) -> Result<(), Error> {
+        if let Stage::Handshake(handshake) = &mut self.stage {
+            let (answer, done) = handshake.read(&mut input).map_err(Error::Handshake)?;
+            self.flow.queued = self.flow.queued.wrapping_add(answer.len() as u32);
+            self.output.push(answer);
+            if !done {
+                return Ok(());
+            }
+            self.stage = Stage::Greeted;
+        }
+        while !self.is_closed() {
+            let Some(message) = self.reader.read(&mut input)? else { break };
+            if message.kind == message::AGGREGATE {
+                for part in message::aggregated(&message) {
+                    self.message(now, part)?;
+                }
+            } else {
+                self.message(now, message)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, now: Instant, message: Message) -> Result<(), Error> {
+        match message.kind {
+            message::AUDIO => self.tag(MediaKind::Audio, message),
+            message::VIDEO => self.tag(MediaKind::Video, message),
+            message::COMMAND_AMF0 | message::COMMAND_AMF3 => self.command(now, &message)?,
+            message::DATA_AMF0 | message::DATA_AMF3 => self.metadata(&message),
+            message::USER_CONTROL => self.user_control(&message),
+            message::ACKNOWLEDGEMENT => {
+                if let Some(count) = message.payload.first_chunk::<4>() {
+                    self.flow.heard_of = u32::from_be_bytes(*count);
+                }
+            }
+            message::WINDOW_ACKNOWLEDGEMENT_SIZE => {
+                if let Some(window) = message.payload.first_chunk::<4>() {
+                    self.flow.peer_window = u32::from_be_bytes(*window).max(WINDOW_MIN);
+                }
+            }
+            message::SET_PEER_BANDWIDTH => self.peer_bandwidth(&message),
+            _ => self.events.push_back(Event::Dropped("message_type")),
+        }
+        Ok(())
+    }
+
+    fn tag(&mut self, kind: MediaKind, message: Message) {
+        let publishing = matches!(self.stage, Stage::Asked(Role::Publish, _) | Stage::Active(Role::Publish, _));
+        if !publishing {
+            self.events.push_back(Event::Dropped("not_publishing"));
+        } else if !message.payload.is_empty() {
+            self.events.push_back(Event::Media { kind, timestamp: message.timestamp, payload: message.payload });
+        }
+    }
+
+    fn metadata(&mut self, message: &Message) {
+        let Ok(values) = amf0_of(message, message::DATA_AMF3).map(amf::read).unwrap_or(Err(amf::AmfError::Type(17)))
+        else {
+            self.events.push_back(Event::Dropped("metadata"));
+            return;
+        };
+        if !values.iter().take(2).any(|value| value.as_str() == Some("onMetaData")) {
+            return; // Cue points, captions, time codes: nothing here uses them.
+        }
+        let says = |names: &[&str]| {
+            let properties = values.iter().flat_map(Value::properties);
+            properties.filter(|property| names.contains(&property.0.as_str())).any(|property| match &property.1 {
+                Value::Number(number) => *number != 0.0,
+                Value::String(text) => !text.is_empty(),
+                _ => false,
+            })
+        };
+        let video = says(&["videocodecid", "width", "videodatarate"]);
+        let audio = says(&["audiocodecid", "audiosamplerate", "audiodatarate"]);
+        if video || audio {
+            self.events.push_back(Event::Announced { video, audio });
+        }
+    }
+
+    fn user_control(&mut self, message: &Message) {
+        let Some(([high, low], rest)) = message.payload.split_first_chunk::<2>() else { return };
+        if u16::from_be_bytes([*high, *low]) == message::PING_REQUEST
+            && let Some(value) = rest.first_chunk::<4>()
+        {
+            let value = u32::from_be_bytes(*value);
+            self.control(message::USER_CONTROL, message::user_control(message::PING_RESPONSE, value));
+        }
+    }
+
+    /// Spec 5.4.5: hard sets the window, soft only lowers it, dynamic is hard if the last was.
+    fn peer_bandwidth(&mut self, message: &Message) {
+        const HARD: u8 = 0;
+        const SOFT: u8 = 1;
+        let Some(&[a, b, c, d, limit_type]) = message.payload.first_chunk::<5>() else { return };
+        let window = u32::from_be_bytes([a, b, c, d]).max(WINDOW_MIN);
+        match limit_type {
+            HARD => self.flow.send_window = Some(window),
+            SOFT => self.flow.send_window = Some(self.flow.send_window.map_or(window, |old| old.min(window))),
+            _ => {}
+        }
+        if self.flow.announced_window != window {
+            self.flow.announced_window = window;
+            self.control(message::WINDOW_ACKNOWLEDGEMENT_SIZE, message::number(window));
+        }
+    }
+
+    fn command(&mut self, now: Instant, message: &Message) -> Result<(), Error> {
+        let bytes = amf0_of(message, message::COMMAND_AMF3).ok_or(Error::Command(amf::AmfError::Type(17)))?;
+        let values = amf::read(bytes).map_err(Error::Command)?;
+        let Some(name) = values.first().and_then(Value::as_str) else {
+            return Err(Error::Unexpected("command without a name"));
+        };
+        let call = Call {
+            transaction: values.get(1).and_then(Value::as_number).unwrap_or(0.0),
+            stream: message.stream,
+            arguments: values.get(2..).unwrap_or_default(),
+        };
+        match (&self.stage, name) {
+            (Stage::Greeted, "connect") => self.connect(&call),
+            (Stage::Greeted, _) => return Err(Error::Unexpected("command before connect")),
+            (_, "connect") => return Err(Error::Unexpected("second connect")),
+            (_, "createStream") => self.create_stream(&call),
+            (_, "releaseStream" | "FCPublish" | "FCSubscribe" | "_checkbw" | "setPeerInfo") => {
+                self.prepare(name, &call);
+            }
+            (_, "getStreamLength") => self.result(&call, Value::Null, Value::Number(0.0)),
+            (_, "publish") => self.ask(Role::Publish, &call)?,
+            (_, "play") => self.ask(Role::Play, &call)?,
+            (_, "deleteStream" | "closeStream" | "FCUnpublish" | "FCUnsubscribe") => self.release(now),
+            (_, "pause" | "pauseRaw") => self.pause(&call),
+            (_, "receiveVideo") => self.receive(MediaKind::Video, &call),
+            (_, "receiveAudio") => self.receive(MediaKind::Audio, &call),
+            (_, "seek") => {
+                self.status(call.stream, "error", "NetStream.Seek.Failed", "A live stream cannot be searched.");
+            }
+            (_, "play2") => {
+                let sentence = "This stream has one quality; play it without play2.";
+                self.status(call.stream, "error", "NetStream.Play.Failed", sentence);
+            }
+            (_, "_result" | "_error" | "onStatus") => {} // We called nothing.
+            (_, name) => self.unknown(name, &call),
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, call: &Call<'_>) {
+        let object = call.arguments.first().unwrap_or(&Value::Null);
+        let text = |name| object.get(name).and_then(Value::as_str);
+        let app = text("app").unwrap_or_default();
+        let Some(application) = Application::parse(app, text("tcUrl")) else {
+            let sentence = format!("There is no application '{}' here; use rtmp://HOST/{APPLICATION}.", brief(app));
+            let info = status_object("error", "NetConnection.Connect.Rejected", &sentence);
+            self.reply("_error", call.transaction, Value::Null, info);
+            self.fail(Error::Refused(sentence));
+            return;
+        };
+        self.application = application;
+        let capabilities = Capabilities::parse(object);
+        let agent = brief(text("flashVer").unwrap_or_default()).to_owned();
+
+        self.control(message::WINDOW_ACKNOWLEDGEMENT_SIZE, message::number(self.limits.window_bytes));
+        let bandwidth = message::peer_bandwidth(self.limits.window_bytes, message::BANDWIDTH_DYNAMIC);
+        self.control(message::SET_PEER_BANDWIDTH, bandwidth);
+        self.control(message::SET_CHUNK_SIZE, message::number(self.limits.chunk_size as u32));
+        self.writer.set_chunk_size(self.limits.chunk_size);
+
+        // The version is one that clients know to send H.264 to. Peers look for what is enhanced in either object.
+        let mut properties = vec![
+            ("fmsVer".to_owned(), Value::text("FMS/3,5,7,7009")),
+            ("capabilities".to_owned(), Value::Number(31.0)),
+            ("mode".to_owned(), Value::Number(1.0)),
+        ];
+        properties.extend(capabilities.answer());
+        let mut info = vec![
+            ("level".to_owned(), Value::text("status")),
+            ("code".to_owned(), Value::text("NetConnection.Connect.Success")),
+            ("description".to_owned(), Value::text("Connected.")),
+            ("objectEncoding".to_owned(), Value::Number(0.0)),
+        ];
+        info.extend(capabilities.answer());
+        self.reply("_result", call.transaction, Value::Object(properties), Value::Object(info));
+        self.stage = Stage::Connected;
+        self.events.push_back(Event::Connected { agent, capabilities });
+    }
+
+    fn create_stream(&mut self, call: &Call<'_>) {
+        if self.streams >= STREAMS_MAX {
+            let sentence = format!("No more than {STREAMS_MAX} streams per connection; connect again.");
+            let info = status_object("error", "NetConnection.Call.Failed", &sentence);
+            self.reply("_error", call.transaction, Value::Null, info);
+            return;
+        }
+        self.streams += 1;
+        self.result(call, Value::Null, Value::Number(self.streams.into()));
+    }
+
+    /// Calls that other servers use to prepare: there is nothing to prepare here.
+    fn prepare(&mut self, name: &str, call: &Call<'_>) {
+        self.result(call, Value::Null, Value::Undefined);
+        let (answer, code) = match name {
+            "FCPublish" => ("onFCPublish", "NetStream.Publish.Start"),
+            "FCSubscribe" => ("onFCSubscribe", "NetStream.Play.Start"),
+            _ => return,
+        };
+        self.reply(answer, 0.0, Value::Null, status_object("status", code, "Go on."));
+    }
+
+    fn ask(&mut self, role: Role, call: &Call<'_>) -> Result<(), Error> {
+        if !matches!(self.stage, Stage::Connected) {
+            return Err(Error::Unexpected("second publish or play"));
+        }
+        if call.stream == 0 || call.stream > self.streams {
+            return Err(Error::Unexpected("publish or play on a stream that was not created"));
+        }
+        self.stage = Stage::Asked(role, call.stream);
+        self.setup_deadline = None;
+        let key = call.arguments.get(1).and_then(Value::as_str).unwrap_or_default();
+        match StreamKey::parse(&self.application, key) {
+            Ok(key) if role == Role::Publish => self.events.push_back(Event::Publish(key)),
+            Ok(key) => self.events.push_back(Event::Play(key)),
+            Err(invalid) => {
+                let code = if role == Role::Publish { "NetStream.Publish.BadName" } else { "NetStream.Play.Failed" };
+                let sentence = format!("The stream key must be ROOM or ROOM/PARTICIPANT: {invalid}.");
+                self.refuse(code, &sentence);
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, now: Instant) {
+        let (Stage::Active(role, stream) | Stage::Asked(role, stream)) = self.stage else { return };
+        self.end_stream(role, stream, "Stopped.");
+        self.stage = Stage::Connected;
+        self.setup_deadline = Some(now + self.limits.setup_timeout);
+        self.reader.set_limits(self.limits.before_publish());
+        self.events.push_back(Event::Released);
+    }
+
+    fn pause(&mut self, call: &Call<'_>) {
+        let paused = call.arguments.get(1).and_then(Value::as_bool).unwrap_or(true);
+        let code = if paused { "NetStream.Pause.Notify" } else { "NetStream.Unpause.Notify" };
+        self.status(call.stream, "status", code, if paused { "Paused." } else { "Playing from now." });
+        self.events.push_back(Event::Paused(paused));
+    }
+
+    fn receive(&mut self, kind: MediaKind, call: &Call<'_>) {
+        let wanted = call.arguments.get(1).and_then(Value::as_bool).unwrap_or(true);
+        self.events.push_back(Event::Receive(kind, wanted));
+    }
+
+    fn unknown(&mut self, name: &str, call: &Call<'_>) {
+        self.events.push_back(Event::Dropped("unknown_command"));
+        if call.transaction != 0.0 {
+            let sentence = format!("This server does not know the command '{}'.", brief(name));
+            let info = status_object("error", "NetConnection.Call.Failed", &sentence);
+            self.reply("_error", call.transaction, Value::Null, info);
+        }
+    }
+
+    /// What ends with a stream: the notice to those who play, the confirmation to those who published.
+    fn end_stream(&mut self, role: Role, stream: u32, sentence: &str) {
+        match role {
+            Role::Publish => self.status(stream, "status", "NetStream.Unpublish.Success", sentence),
+            Role::Play => {
+                self.control(message::USER_CONTROL, message::user_control(message::STREAM_END, stream));
+                self.status(stream, "status", "NetStream.Play.UnpublishNotify", sentence);
+            }
+        }
+    }
+
+    fn result(&mut self, call: &Call<'_>, properties: Value, value: Value) {
+        if call.transaction != 0.0 {
+            self.reply("_result", call.transaction, properties, value);
+        }
+    }
+
+    fn reply(&mut self, name: &str, transaction: f64, properties: Value, info: Value) {
+        let values = [Value::text(name), Value::Number(transaction), properties, info];
+        self.call(0, &values);
+    }
+
+    fn status(&mut self, stream: u32, level: &str, code: &str, sentence: &str) {
+        let info = status_object(level, code, sentence);
+        let values = [Value::text("onStatus"), Value::Number(0.0), Value::Null, info];
+        self.call(stream, &values);
+    }
+
+    fn connection_status(&mut self, level: &str, code: &str, sentence: &str) {
+        self.status(0, level, code, sentence);
+    }
+
+    fn call(&mut self, stream: u32, values: &[Value]) {
+        let (chunk_stream, kind) = (message::COMMAND_STREAM, message::COMMAND_AMF0);
+        self.send(MessageHeader { chunk_stream, kind, timestamp: 0, stream }, &[], amf::write(values));
+    }
+
+    fn control(&mut self, kind: u8, payload: Bytes) {
+        let chunk_stream = message::CONTROL_STREAM;
+        self.send(MessageHeader { chunk_stream, kind, timestamp: 0, stream: 0 }, &[], payload);
+    }
+
+    fn send(&mut self, header: MessageHeader, head: &[u8], body: Bytes) {
+        let before = self.output.remaining();
+        self.writer.write(&mut self.output, header, head, body);
+        let written = self.output.remaining() - before;
+        self.flow.queued = self.flow.queued.wrapping_add(written as u32);
+    }
+
+    /// Spec 5.4.3. At half of the window, so that a peer that waits for us at the whole of it never has to.
+    fn acknowledge(&mut self) {
+        let flow = &mut self.flow;
+        if matches!(self.stage, Stage::Handshake(_) | Stage::Closed)
+            || flow.received.wrapping_sub(flow.acknowledged) < flow.peer_window / 2
+        {
+            return;
+        }
+        flow.acknowledged = flow.received;
+        let count = message::number(flow.received);
+        self.control(message::ACKNOWLEDGEMENT, count);
+    }
+
+    fn fail(&mut self, error: Error) {
+        if !self.is_closed() {
+            self.stage = Stage::Closed;
+            self.events.push_back(Event::Closed(error));
+        }
+    }
+
+    fn is_connected(&self) -> bool {
+        matches!(self.stage, Stage::Connected | Stage::Asked(..) | Stage::Active(..))
+    }
+
+    fn ping_deadline(&self) -> Instant {
+        self.heard.max(self.pinged) + self.limits.ping_interval
+    }
+
+    fn millis(&self, now: Instant) -> u32 {
+        now.saturating_duration_since(self.started).as_millis() as u32
+    }
+}
+
+struct Call<'a> {
+    transaction: f64,
+    stream: u32,
+    /// What follows the transaction: the command object first.
+    arguments: &'a [Value],
+}
+
+/// The AMF0 of a message; in its AMF3 form a byte of 0 stands before it.
+fn amf0_of(message: &Message, wrapped: u8) -> Option<&[u8]> {
+    if message.kind != wrapped {
+        return Some(&message.payload);
+    }
+    message.payload.split_first().filter(|(first, _)| **first == 0).map(|(_, rest)| rest)
+}
+
+fn status_object(level: &str, code: &str, sentence: &str) -> Value {
+    Value::object([("level", Value::text(level)), ("code", Value::text(code)), ("description", Value::text(sentence))])
+}
+
+/// The start of a peer's text, fit for a log line and an answer.
+fn brief(text: &str) -> &str {
+    const LONGEST: usize = 64;
+    let text = &text[..text.floor_char_boundary(LONGEST)];
+    text.split(|c: char| c.is_control() || c == '?').next().unwrap_or_default() // A query may hold a token.
+}

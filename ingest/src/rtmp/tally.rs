@@ -1,0 +1,94 @@
+//! What one connection did: metrics as it goes, and the numbers of its last log line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use metrics::{Counter, Gauge, counter, gauge};
+use onmic_media::MediaKind;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    In,
+    Out,
+}
+
+impl Direction {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+}
+
+/// Counts for one connection. While it lives the connection is counted in `onmic_connections`.
+pub(super) struct Tally {
+    connections: Gauge,
+    frames: [[Counter; 2]; 2],
+    bytes: [Counter; 2],
+    /// Frames by direction and kind.
+    pub(super) frame_counts: [[u64; 2]; 2],
+    /// Bytes on the wire by direction.
+    pub(super) byte_counts: [u64; 2],
+    drops: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    pub(super) fn new() -> Self {
+        let frames = |direction: Direction| {
+            [MediaKind::Video, MediaKind::Audio].map(|kind| {
+                counter!("onmic_frames_total", "direction" => direction.name(), "protocol" => "rtmp", "kind" => kind.name())
+            })
+        };
+        let bytes =
+            |direction: Direction| counter!("onmic_bytes_total", "direction" => direction.name(), "protocol" => "rtmp");
+        let connections = gauge!("onmic_connections", "protocol" => "rtmp");
+        connections.increment(1.0);
+        Self {
+            connections,
+            frames: [frames(Direction::In), frames(Direction::Out)],
+            bytes: [bytes(Direction::In), bytes(Direction::Out)],
+            frame_counts: [[0; 2]; 2],
+            byte_counts: [0; 2],
+            drops: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn frame(&mut self, direction: Direction, kind: MediaKind) {
+        self.frames[direction as usize][kind as usize].increment(1);
+        self.frame_counts[direction as usize][kind as usize] += 1;
+    }
+
+    pub(super) fn bytes(&mut self, direction: Direction, bytes: usize) {
+        self.bytes[direction as usize].increment(bytes as u64);
+        self.byte_counts[direction as usize] += bytes as u64;
+    }
+
+    pub(super) fn drop(&mut self, reason: &'static str, count: u64) {
+        counter!("onmic_drops_total", "reason" => reason).increment(count);
+        *self.drops.entry(reason).or_default() += count;
+    }
+
+    /// `reason=count` of all drops, for the log.
+    pub(super) fn drops(&self) -> impl fmt::Display + '_ {
+        struct Drops<'a>(&'a BTreeMap<&'static str, u64>);
+        impl fmt::Display for Drops<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                if self.0.is_empty() {
+                    return f.write_str("none");
+                }
+                for (index, (reason, count)) in self.0.iter().enumerate() {
+                    write!(f, "{}{reason}:{count}", if index == 0 { "" } else { "," })?;
+                }
+                Ok(())
+            }
+        }
+        Drops(&self.drops)
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.connections.decrement(1.0);
+    }
+}
