@@ -228,6 +228,9 @@ impl Sender {
         self.span_count = 0;
         self.next_shared = 0;
         self.next_frame = outgoing.group().unwrap_or_else(|| outgoing.next_number());
+        if self.playout_delay_until != u64::MAX {
+            self.playout_delay_until = 0; // The receiver has it; frames are numbered anew.
+        }
         self.phase = Phase::WaitingForKeyframe;
     }
 

@@ -9,6 +9,7 @@ use onmic_media::{Arrival, Codec, Frame};
 use super::fixture::{self, ALL, Random, WALL};
 use crate::rtp::feedback::{self, Feedback};
 use crate::rtp::outgoing::Limits;
+use crate::rtp::receive::depacketize::Depacketizer;
 use crate::rtp::sender::RepairScratch;
 use crate::rtp::*;
 
@@ -269,6 +270,25 @@ fn without_repairs_only_frames_that_can_be_decoded_come_out() {
                 assert!(last.is_none_or(|last| index > last));
                 assert!(content.1 || last == Some(index - 1), "{codec:?} {seed}: frame {index} after {last:?}");
                 last = Some(index);
+            }
+        }
+    }
+}
+
+#[test]
+fn random_payloads_do_no_harm() {
+    let mut random = Random(7);
+    for codec in ALL {
+        let mut depacketizer = Depacketizer::new(codec, None).unwrap();
+        for _ in 0..50_000 {
+            let payload: Vec<u8> = (0..random.below(40)).map(|_| random.next() as u8).collect();
+            depacketizer.is_start(&payload);
+            if depacketizer.push(&payload).is_err() {
+                depacketizer.clear();
+            } else if random.chance(30)
+                && let Ok(assembled) = depacketizer.finish()
+            {
+                assert!(!assembled.payload.is_empty());
             }
         }
     }

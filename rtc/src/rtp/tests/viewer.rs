@@ -143,6 +143,31 @@ fn a_group_over_the_cap_is_not_kept() {
 }
 
 #[test]
+fn another_track_continues_the_sequence_numbers() {
+    let began = Instant::now();
+    let frames = fixture::synthetic(began, 60, 30, (6_000, 900));
+    let first = filled(&frames[..30]);
+    let mut sender = Sender::new(config(Resend::AsSent), &first);
+    sender.start(&first, began);
+    let mut sequences = send(&mut sender, &first, frames[29].arrived);
+    sender.handle_reception(&block(0xabcd, 0, 0), WALL);
+    let mut second = filled(&frames[..5]);
+    sender.move_to(&second);
+    frames[30..].iter().for_each(|frame| {
+        second.push(frame);
+    });
+    let later = frames[59].arrived;
+    sequences.extend(send(&mut sender, &second, later));
+    assert_eq!(sequences, (100..100 + sequences.len() as u16).collect::<Vec<_>>());
+    let (mut scratch, mut transport) = (RepairScratch::default(), 0);
+    let newest = *sequences.last().unwrap();
+    assert!(sender.repair(100, &second, later, &mut transport, &mut scratch).is_none());
+    let repaired = sender.repair(newest, &second, later, &mut transport, &mut scratch);
+    let Some(Repaired::Again { header, .. }) = repaired else { panic!("{repaired:?}") };
+    assert_eq!(header.len(), 20); // No playout delay: the receiver has it.
+}
+
+#[test]
 fn sound_starts_live() {
     let began = Instant::now();
     let frames = fixture::repeated(Codec::Opus, began, 60);
