@@ -203,7 +203,7 @@ fn read_feedback(
         (PAYLOAD_FEEDBACK, APPLICATION) if information.starts_with(b"REMB") => {
             let &[_, exponent, m1, m0] = information.get(4..).and_then(<[u8]>::first_chunk::<4>).ok_or(Malformed)?;
             let mantissa = u64::from(exponent & 3) << 16 | u64::from(m1) << 8 | u64::from(m0);
-            let bps = mantissa.checked_mul(1 << (exponent >> 2)).unwrap_or(u64::MAX);
+            let bps = mantissa.saturating_mul(1 << (exponent >> 2));
             visit(Feedback::Bitrate { bps });
         }
         _ => {}

@@ -23,3 +23,7 @@ pub use packet::{ExtensionIds, Mid};
 pub use packetize::{MAX_PAYLOAD, Packetizer};
 pub use receive::{Incoming, IncomingConfig, StreamConfig};
 pub use sender::{HEADER_MAX, Repaired, Resend, Sender, SenderConfig, Start};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

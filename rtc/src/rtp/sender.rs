@@ -9,8 +9,8 @@
 //! once. Sound: live from the first packet, with nothing of the past. Old sound at five times its speed would fill the
 //! receiver's buffer, which shortens by time stretching, a few percent at a time: the delay would stay for many
 //! seconds. Silence until the picture is live would be heard as a gap of up to a second. Live sound over a picture that
-//! runs after it is neither, and after 0.25 of the backlog both are in step. For that time no sender report goes out:
-//! it would let the receiver line up live sound with late pictures by delaying the sound.
+//! runs after it is neither, and after a quarter of the backlog both are in step. For that time the picture has no sender
+//! report: with one, the receiver would line live sound up with late pictures by delaying the sound.
 
 mod repair;
 
@@ -34,7 +34,7 @@ const SEQUENCE_START: u16 = 1 << 15;
 /// Sender reports go out this often per track.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Spans of sequence numbers remembered for repairs: a new one begins where a viewer skipped frames.
-const SPANS: usize = 4;
+const SPANS: usize = 3;
 
 /// How a viewer gets lost packets again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,6 @@ pub struct Sender {
     payload_type: u8,
     fraction_lost: u8,
     is_video: bool,
-    clock_rate: ClockRate,
     phase: Phase,
     /// Number of the frame to send next.
     next_frame: u64,
@@ -141,7 +140,7 @@ pub struct Sender {
     octets: u32,
     last: Option<(WallTime, u32)>,
     next_report: Option<Instant>,
-    rtt: Option<Duration>,
+    rtt_micros: Option<u32>,
     repairs: Option<Box<Repairs>>,
     counters: SenderCounters,
 }
@@ -183,7 +182,6 @@ impl Sender {
             payload_type: config.payload_type & 0x7f,
             fraction_lost: 0,
             is_video: outgoing.codec().kind() == MediaKind::Video,
-            clock_rate: outgoing.clock_rate(),
             phase: Phase::WaitingForKeyframe,
             next_frame: outgoing.next_number(),
             next_shared: 0,
@@ -194,7 +192,7 @@ impl Sender {
             octets: 0,
             last: None,
             next_report: None,
-            rtt: None,
+            rtt_micros: None,
             repairs: Repairs::new(config.resend),
             counters: SenderCounters::default(),
         }
@@ -230,6 +228,9 @@ impl Sender {
         self.span_count = 0;
         self.next_shared = 0;
         self.next_frame = outgoing.group().unwrap_or_else(|| outgoing.next_number());
+        if self.playout_delay_until != u64::MAX {
+            self.playout_delay_until = 0; // The receiver has it; frames are numbered anew.
+        }
         self.phase = Phase::WaitingForKeyframe;
     }
 
@@ -309,8 +310,9 @@ impl Sender {
             self.counters.repair_unknown += 1;
             return None;
         };
+        let rtt = self.round_trip();
         let repairs = self.repairs.as_mut()?;
-        if let Err(refusal) = repairs.admit(packet.sequence, packet.payload.len(), self.rtt, now) {
+        if let Err(refusal) = repairs.admit(packet.sequence, packet.payload.len(), rtt, now) {
             match refusal {
                 repair::Refusal::Duplicate => self.counters.repair_duplicate += 1,
                 repair::Refusal::OverBudget => self.counters.repair_over_budget += 1,
@@ -339,7 +341,8 @@ impl Sender {
         self.fraction_lost = block.fraction_lost;
         if let Some(rtt) = block.round_trip(wall) {
             // A smoothed one, as TCP has it: one report delayed on its way should not stop repairs.
-            self.rtt = Some(self.rtt.map_or(rtt, |before| (before * 7 + rtt) / 8));
+            let rtt = rtt.as_micros() as u32; // Under 30 s.
+            self.rtt_micros = Some(self.rtt_micros.map_or(rtt, |before| before - before / 8 + rtt / 8));
         }
         if self.packets > 0 && self.playout_delay_until == u64::MAX {
             self.playout_delay_until = self.next_frame; // It has received something: from the next frame on.
@@ -353,7 +356,7 @@ impl Sender {
             return false;
         }
         self.next_report = Some(now + REPORT_INTERVAL);
-        let elapsed = Ticks(wall.micros_since(last_wall)).rescale(ClockRate::MICROS, self.clock_rate);
+        let elapsed = Ticks(wall.micros_since(last_wall)).rescale(ClockRate::MICROS, self.clock_rate());
         let timestamp = last_timestamp.wrapping_add(elapsed.0 as u32).wrapping_add(self.timestamp_offset);
         report::sender_report(out, self.ssrc, wall, timestamp, (self.packets, self.octets));
         report::source_description(out, self.ssrc, cname);
@@ -372,7 +375,7 @@ impl Sender {
 
     /// The round trip as measured by reports; `None` before the first.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.rtt
+        self.rtt_micros.map(|micros| Duration::from_micros(micros.into()))
     }
 
     /// What the receiver lost between its last two reports, in 1/256.
@@ -417,10 +420,14 @@ impl Sender {
         self.next_frame = target;
     }
 
+    fn clock_rate(&self) -> ClockRate {
+        if self.is_video { ClockRate::VIDEO } else { ClockRate::OPUS }
+    }
+
     fn due(&self, frame: &Packets) -> Option<Instant> {
         match self.phase {
             Phase::CatchingUp { began, origin } => {
-                Some(began + (frame.pts - origin).duration(self.clock_rate) / CATCH_UP_SPEED)
+                Some(began + (frame.pts - origin).duration(self.clock_rate()) / CATCH_UP_SPEED)
             }
             _ => None,
         }

@@ -145,7 +145,6 @@ pub struct Incoming {
     arrivals: VecDeque<Arrival>,
     next_report: Instant,
     nacks: Vec<u16>,
-    ended: bool,
     counters: IncomingCounters,
 }
 
@@ -166,7 +165,6 @@ impl Incoming {
             arrivals: VecDeque::new(),
             next_report: now + REPORT_INTERVAL,
             nacks: Vec::new(),
-            ended: false,
             counters: IncomingCounters::default(),
         }
     }
@@ -214,7 +212,7 @@ impl Incoming {
 
     /// An RTCP datagram, opened.
     pub fn handle_rtcp(&mut self, datagram: &[u8], now: Instant) {
-        let Self { streams, timeline, ended, counters, .. } = self;
+        let Self { streams, timeline, counters, .. } = self;
         let read = feedback::read(datagram, |statement| match statement {
             Feedback::Sender(information) => {
                 let Some(stream) = streams.iter_mut().find(|stream| stream.ssrc == Some(information.ssrc)) else {
@@ -226,7 +224,9 @@ impl Incoming {
                     reception.sender_report(&information, now);
                 }
             }
-            Feedback::Goodbye { ssrc } if streams.iter().any(|stream| stream.ssrc == Some(ssrc)) => *ended = true,
+            Feedback::Goodbye { ssrc } => {
+                streams.iter_mut().filter(|stream| stream.ssrc == Some(ssrc)).for_each(|stream| stream.ended = true);
+            }
             _ => {}
         });
         counters.malformed += u64::from(read.is_err());
@@ -284,9 +284,10 @@ impl Incoming {
         self.streams.iter_mut().for_each(Stream::want_keyframe);
     }
 
-    /// Whether the publisher said goodbye.
+    /// Whether the publisher said goodbye to every stream it sent.
     pub fn is_ended(&self) -> bool {
-        self.ended
+        let mut heard = self.streams.iter().filter(|stream| stream.reception.is_some()).peekable();
+        heard.peek().is_some() && heard.all(|stream| stream.ended)
     }
 
     /// What came in and what came of it.

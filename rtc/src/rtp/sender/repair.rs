@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Resend, SEQUENCE_START};
 
-/// What a viewer can ask for again: 2 Mbit/s, which is 35 % of a loss-ridden 5 Mbit/s stream.
+/// What a viewer can ask for again: 2 Mbit/s, a third of the packets of a 6 Mbit/s stream.
 const BYTES_PER_SECOND: u64 = 250_000;
 /// What it can ask for at once: a second of that.
 const BURST_BYTES: u64 = BYTES_PER_SECOND;

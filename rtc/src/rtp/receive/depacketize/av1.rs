@@ -24,10 +24,6 @@ pub(super) struct Elements {
 }
 
 impl Elements {
-    pub(super) fn is_open(&self) -> bool {
-        self.open.is_some()
-    }
-
     pub(super) fn push(&mut self, payload: &[u8], frame: &mut BytesMut) -> Result<(), Unusable> {
         let (&header, mut rest) = payload.split_first().ok_or(Unusable::Malformed)?;
         if (header & CONTINUES != 0) != self.open.is_some() || rest.is_empty() {

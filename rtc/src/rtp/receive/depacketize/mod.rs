@@ -154,16 +154,6 @@ impl Depacketizer {
         }
     }
 
-    /// Whether packets of an unfinished frame are held.
-    pub fn has_open_frame(&self) -> bool {
-        !self.frame.is_empty()
-            || match &self.format {
-                Format::Nal(units) => units.has_sets(),
-                Format::Av1(elements) => elements.is_open(),
-                _ => false,
-            }
-    }
-
     fn adopt(&mut self, found: Option<Parameters>) {
         if let Some(found) = found
             && self.parameters.as_deref() != Some(&found)

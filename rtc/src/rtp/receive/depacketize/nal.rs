@@ -91,7 +91,7 @@ impl NalUnits {
         self.codec.begins_frame(first)
     }
 
-    pub(super) fn has_sets(&self) -> bool {
+    fn has_sets(&self) -> bool {
         self.sets.iter().any(|sets| !sets.is_empty())
     }
 

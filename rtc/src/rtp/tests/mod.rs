@@ -1,0 +1,9 @@
+//! What the pieces do together: real bitstreams through a bad link, the wire formats as text, other implementations of
+//! the payload formats, viewers in virtual time.
+
+mod fixture;
+mod interop;
+mod layout;
+mod link;
+mod publisher;
+mod viewer;

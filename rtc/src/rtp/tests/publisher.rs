@@ -1,0 +1,207 @@
+//! A publisher's streams: whose packet it is, one timeline, what is told back.
+
+use std::time::{Duration, Instant};
+
+use onmic_media::{Codec, MediaKind, WallTime};
+use rtc_rtcp::receiver_report::ReceiverReport;
+use rtc_rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, SymbolTypeTcc, TransportLayerCc};
+
+use super::fixture::{self, WALL};
+use super::link::IDS;
+use crate::rtp::packet::HeaderWriter;
+use crate::rtp::*;
+
+const MILLI: Duration = Duration::from_millis(1);
+
+fn stream(kind: MediaKind, mid: &str, formats: &[(u8, Codec)]) -> StreamConfig {
+    StreamConfig {
+        kind,
+        mid: Mid::new(mid).unwrap(),
+        formats: formats.to_vec(),
+        repairs: Vec::new(),
+        ssrc: None,
+        repair_ssrc: None,
+        nack: kind == MediaKind::Video,
+        parameters: None,
+    }
+}
+
+fn incoming(now: Instant) -> Incoming {
+    let streams =
+        vec![stream(MediaKind::Video, "v", &[(96, Codec::Vp8)]), stream(MediaKind::Audio, "a", &[(111, Codec::Opus)])];
+    Incoming::new(IncomingConfig { ssrc: 1, cname: "us".into(), extensions: IDS, reduced_size: true, streams }, now)
+}
+
+struct Header<'a> {
+    mid: &'a str,
+    ssrc: u32,
+    payload_type: u8,
+    sequence: u16,
+    timestamp: u32,
+    transport: u16,
+}
+
+fn packet(header: Header<'_>, payload: &[u8]) -> Vec<u8> {
+    let mut buffer = [0; HEADER_MAX];
+    let Header { mid, ssrc, payload_type, sequence, timestamp, transport } = header;
+    let mut writer = HeaderWriter::new(&mut buffer, (true, payload_type), sequence, timestamp, ssrc);
+    writer.extension(IDS.mid, mid.as_bytes());
+    writer.extension(IDS.transport_cc, &transport.to_be_bytes());
+    [writer.finish(), payload].concat()
+}
+
+fn video(sequence: u16, timestamp: u32, ssrc: u32) -> Vec<u8> {
+    let mut payload = vec![0x10]; // The shortest descriptor: a start
+    payload.extend_from_slice(&fixture::frames(Codec::Vp8, Instant::now())[0].payload);
+    packet(Header { mid: "v", ssrc, payload_type: 96, sequence, timestamp, transport: sequence }, &payload)
+}
+
+fn audio(sequence: u16, timestamp: u32) -> Vec<u8> {
+    let header = Header { mid: "a", ssrc: 20, payload_type: 111, sequence, timestamp, transport: sequence };
+    packet(header, &[0xfc, 0xff, 0xfe])
+}
+
+fn sender_report(ssrc: u32, wall: WallTime, timestamp: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    report::sender_report(&mut out, ssrc, wall, timestamp, (1, 1));
+    out
+}
+
+#[test]
+fn packets_find_their_stream_by_mid_or_payload_type() {
+    let now = Instant::now();
+    let mut incoming = incoming(now);
+    incoming.handle_rtp(&video(1, 0, 10), now);
+    incoming.handle_rtp(&audio(1, 0), now);
+    let header = Header { mid: "", ssrc: 20, payload_type: 111, sequence: 2, timestamp: 960, transport: 2 };
+    incoming.handle_rtp(&packet(header, &[0xfc]), now); // Known by its SSRC now
+    let header = Header { mid: "x", ssrc: 30, payload_type: 96, sequence: 2, timestamp: 960, transport: 2 };
+    incoming.handle_rtp(&packet(header, &[0xfc]), now);
+    incoming.handle_rtp(&video(900, 3000, 11), now); // A second layer while the first is heard
+    let kinds: Vec<_> =
+        std::iter::from_fn(|| incoming.poll_arrival()).map(|arrival| arrival.parameters.kind()).collect();
+    assert_eq!(kinds, [MediaKind::Video, MediaKind::Audio, MediaKind::Audio]);
+    assert_eq!(incoming.counters().unknown_stream, 2);
+    incoming.handle_rtp(&video(900, 3000, 11), now + Duration::from_secs(2)); // It took over.
+    assert!(incoming.poll_arrival().is_some());
+}
+
+#[test]
+fn sender_reports_move_the_picture_to_the_sound() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    // The picture took 80 ms longer to the first arrival than the sound.
+    let (mut first_errors, mut last_error) = (Vec::new(), i64::MAX);
+    for index in 0..120_u32 {
+        let now = began + MILLI * (index * 40);
+        incoming.handle_rtp(&audio(index as u16, 1_000_000 + index * 1920), now);
+        incoming.handle_rtp(&video(index as u16, 5_000 + index * 3600, 10), now + 80 * MILLI);
+        if index == 5 {
+            incoming.handle_rtcp(&sender_report(20, WALL, 1_000_000), now);
+            incoming.handle_rtcp(&sender_report(10, WALL, 5_000), now);
+        }
+        let mut sound = None;
+        while let Some(arrival) = incoming.poll_arrival() {
+            match arrival.parameters.kind() {
+                MediaKind::Audio => sound = Some(arrival.pts.micros(onmic_media::ClockRate::OPUS)),
+                MediaKind::Video => {
+                    last_error = arrival.pts.micros(onmic_media::ClockRate::VIDEO) - sound.unwrap();
+                    if index < 5 {
+                        first_errors.push(last_error);
+                    }
+                }
+            }
+        }
+    }
+    assert!(first_errors.iter().all(|error| *error == 80_000), "{first_errors:?}");
+    assert!(last_error.abs() <= 1_000, "{last_error}");
+}
+
+#[test]
+fn receiver_reports_count_losses() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    for sequence in [65_530_u16, 65_531, 65_534, 65_535, 0, 2, 1, 3] {
+        incoming.handle_rtp(&video(sequence, u32::from(sequence) * 10, 10), began);
+    }
+    incoming.handle_rtcp(&sender_report(10, WALL, 0), began + 500 * MILLI);
+    let mut out = Vec::new();
+    let mut report = None;
+    while incoming.poll_rtcp(began + 1000 * MILLI, &mut out) {
+        let read = rtc_rtcp::packet::unmarshal(&mut &out[..]).unwrap();
+        report = report.or_else(|| read[0].as_any().downcast_ref::<ReceiverReport>().cloned());
+        out.clear();
+    }
+    let block = &report.unwrap().reports[0];
+    assert_eq!((block.ssrc, block.total_lost, block.fraction_lost), (10, 2, 51)); // 2 of 10
+    assert_eq!(block.last_sequence_number, 65_539);
+    assert_eq!((block.last_sender_report, block.delay), ((WALL.ntp() >> 16) as u32, 32_768));
+}
+
+#[test]
+fn a_missing_packet_is_asked_for_then_given_up_and_a_keyframe_wanted() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    incoming.handle_rtp(&video(10, 0, 10), began);
+    incoming.handle_rtp(&video(12, 6000, 10), began);
+    let mut asked = Vec::new();
+    let mut wanted = Vec::new();
+    for elapsed in 0..1900_u32 {
+        let now = began + MILLI * elapsed;
+        incoming.handle_timeout(now);
+        let mut out = Vec::new();
+        while incoming.poll_rtcp(now, &mut out) {
+            feedback::read(&out, |statement| match statement {
+                Feedback::Nack(nack) => asked.push((elapsed, nack.lost().collect::<Vec<_>>())),
+                Feedback::KeyframeWanted { ssrc: 10 } => wanted.push(elapsed),
+                _ => {}
+            })
+            .unwrap();
+            out.clear();
+        }
+        if elapsed == 300 {
+            incoming.request_keyframe(); // A viewer's wish
+        }
+    }
+    assert_eq!(asked, [(5, vec![11]), (155, vec![11])]);
+    // The keyframe behind the gap was usable at 200 ms; the viewer's wish lasts until one comes.
+    assert_eq!(wanted, [301, 801, 1301, 1801]);
+    assert_eq!(incoming.counters().lost, 1);
+    assert_eq!(std::iter::from_fn(|| incoming.poll_arrival()).count(), 2);
+}
+
+#[test]
+fn transport_feedback_reads_back_elsewhere() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    let mut sent = Vec::new();
+    for index in 0..60_u16 {
+        let sequence = 65_500_u16.wrapping_add(index);
+        if (10..30).contains(&index) || index == 33 {
+            continue;
+        }
+        let at = began + MILLI * (u32::from(index) * 3);
+        incoming.handle_rtp(&video(sequence, 0, 10), at);
+        sent.push(sequence);
+    }
+    let mut received = Vec::new();
+    let mut out = Vec::new();
+    while incoming.poll_rtcp(began + 400 * MILLI, &mut out) {
+        let packets = rtc_rtcp::packet::unmarshal(&mut &out[..]).unwrap();
+        if let Some(feedback) = packets[0].as_any().downcast_ref::<TransportLayerCc>() {
+            let symbols = feedback.packet_chunks.iter().flat_map(|chunk| match chunk {
+                PacketStatusChunk::RunLengthChunk(run) => {
+                    vec![run.packet_status_symbol; usize::from(run.run_length)]
+                }
+                PacketStatusChunk::StatusVectorChunk(vector) => vector.symbol_list.clone(),
+            });
+            let symbols = symbols.take(usize::from(feedback.packet_status_count)).enumerate();
+            let came = symbols.filter(|(_, symbol)| *symbol != SymbolTypeTcc::PacketNotReceived);
+            received.extend(came.map(|(index, _)| feedback.base_sequence_number.wrapping_add(index as u16)));
+            let total: i64 = feedback.recv_deltas.iter().map(|delta| delta.delta).sum();
+            assert_eq!(total + i64::from(feedback.reference_time) * 64_000, 59 * 3_000);
+        }
+        out.clear();
+    }
+    assert_eq!(received, sent);
+}

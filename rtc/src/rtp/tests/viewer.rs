@@ -1,0 +1,368 @@
+//! Viewers in virtual time: how they start, what they are sent again, what they are told.
+
+use std::time::{Duration, Instant};
+
+use onmic_media::{Codec, Frame};
+use rtc_rtcp::receiver_report::ReceiverReport;
+use rtc_rtcp::sender_report::SenderReport;
+use rtc_rtcp::source_description::SourceDescription;
+
+use super::fixture::{self, Random, WALL};
+use super::link::{IDS, repair};
+use crate::rtp::outgoing::Limits;
+use crate::rtp::sender::RepairScratch;
+use crate::rtp::*;
+
+const MILLI: Duration = Duration::from_millis(1);
+
+fn config(resend: Resend) -> SenderConfig {
+    let mid = Mid::new("0").unwrap();
+    SenderConfig { ssrc: 0xabcd, payload_type: 102, extensions: IDS, mid, resend, sequence: 100, timestamp: 0 }
+}
+
+fn filled(frames: &[Frame]) -> Outgoing {
+    let mut outgoing = Outgoing::new(frames[0].parameters.codec(), Limits::default()).unwrap();
+    frames.iter().for_each(|frame| {
+        outgoing.push(frame);
+    });
+    outgoing
+}
+
+/// Sends what is due; the sequence numbers on the wire.
+fn send(sender: &mut Sender, outgoing: &Outgoing, now: Instant) -> Vec<u16> {
+    let mut sequences = Vec::new();
+    let mut transport = 0;
+    while let Some(frame) = sender.poll_frame(outgoing, now) {
+        for packet in frame.iter() {
+            let mut buffer = [0; HEADER_MAX];
+            let header = sender.header(&packet, &mut transport, &mut buffer);
+            sequences.push(packet::Incoming::parse(header).unwrap().sequence);
+        }
+    }
+    sequences
+}
+
+#[test]
+fn a_viewer_costs_little() {
+    assert!(size_of::<Sender>() <= 216, "{}", size_of::<Sender>());
+}
+
+#[test]
+fn instant_start_plays_the_cached_group_at_five_times_real_time() {
+    let began = Instant::now();
+    let all = fixture::synthetic(began, 240, 120, (60_000, 9_000)); // Groups of 4 s at 2.2 Mbit/s
+    let (cached, live) = all.split_at(112); // 3.7 s
+    let mut outgoing = filled(cached);
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    let start = cached[111].arrived + 5 * MILLI;
+    assert_eq!(sender.start(&outgoing, start), Start::Group { frames: 112 });
+
+    let mut live = live[..8].iter().peekable(); // Up to before the next keyframe
+    let (mut sent, mut backlog_done, mut live_at) = (Vec::new(), None, None);
+    for elapsed in 0..300 {
+        let now = start + MILLI * elapsed;
+        while live.peek().is_some_and(|frame| frame.arrived <= now) {
+            outgoing.push(live.next().unwrap());
+        }
+        while let Some(frame) = sender.poll_frame(&outgoing, now) {
+            let at = Duration::from_micros(frame.number * 100_000 / 3);
+            assert!(at <= (now - start) * 5 + MILLI, "frame {} too early", frame.number);
+            sent.push(frame.number);
+        }
+    }
+    // Without anything new the rest follows, frame by frame.
+    for elapsed in 300..1000 {
+        let now = start + MILLI * elapsed;
+        while let Some(frame) = sender.poll_frame(&outgoing, now) {
+            sent.push(frame.number);
+            backlog_done = backlog_done.or((frame.number == 111).then_some(elapsed));
+        }
+        live_at = live_at.or(sender.is_live().then_some(elapsed));
+    }
+    assert_eq!(sent, (0..120).collect::<Vec<_>>());
+    assert!((735..=745).contains(&backlog_done.unwrap()), "{backlog_done:?}");
+    assert!((790..=800).contains(&live_at.unwrap()), "{live_at:?}");
+    assert_eq!(sender.poll_timeout(&outgoing), None);
+}
+
+#[test]
+fn a_new_group_ends_the_catching_up() {
+    let began = Instant::now();
+    let all = fixture::synthetic(began, 130, 120, (6_000, 900));
+    let mut outgoing = filled(&all[..118]);
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    let start = all[117].arrived;
+    sender.start(&outgoing, start);
+    let mut sequences = send(&mut sender, &outgoing, start + 10 * MILLI);
+    for frame in &all[118..] {
+        outgoing.push(frame);
+        sequences.extend(send(&mut sender, &outgoing, frame.arrived));
+    }
+    assert!(sender.is_live() && sender.counters().skipped_frames > 100);
+    assert_eq!(sequences, (100..100 + sequences.len() as u16).collect::<Vec<_>>()); // No gap on the wire
+    // Packets of before and after the jump can both be asked for.
+    let later = all[129].arrived;
+    let (mut scratch, mut transport) = (RepairScratch::default(), 0);
+    let newest = *sequences.last().unwrap();
+    for sequence in [newest, newest - 3] {
+        assert!(sender.repair(sequence, &outgoing, later, &mut transport, &mut scratch).is_some());
+    }
+    assert!(sender.repair(newest + 1, &outgoing, later, &mut transport, &mut scratch).is_none());
+    assert!(sender.repair(99, &outgoing, later, &mut transport, &mut scratch).is_none());
+    assert_eq!(sender.counters().repair_unknown, 2);
+}
+
+#[test]
+fn without_a_whole_group_a_viewer_waits_for_a_keyframe() {
+    let began = Instant::now();
+    let all = fixture::synthetic(began, 35, 30, (6_000, 900));
+    let mut outgoing = filled(&all[..20]);
+    outgoing.skipped(3);
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    assert_eq!(sender.start(&outgoing, began), Start::NextKeyframe);
+    for frame in &all[20..30] {
+        outgoing.push(frame);
+        assert!(sender.poll_frame(&outgoing, frame.arrived).is_none());
+    }
+    assert!(sender.waits_for_keyframe());
+    outgoing.push(&all[30]);
+    assert!(sender.poll_frame(&outgoing, all[30].arrived).unwrap().keyframe);
+    assert!(sender.is_live());
+}
+
+#[test]
+fn a_group_over_the_cap_is_not_kept() {
+    let began = Instant::now();
+    let limits = Limits { group_bytes: 100_000, repair_bytes: 50_000, ..Limits::default() };
+    let mut outgoing = Outgoing::new(Codec::H264, limits).unwrap();
+    for frame in fixture::synthetic(began, 300, 300, (60_000, 9_000)) {
+        outgoing.push(&frame);
+        assert!(outgoing.bytes() <= 170_000, "{}", outgoing.bytes());
+    }
+    assert_eq!((outgoing.group(), outgoing.counters().overgrown_groups), (None, 1));
+}
+
+#[test]
+fn another_track_continues_the_sequence_numbers() {
+    let began = Instant::now();
+    let frames = fixture::synthetic(began, 60, 30, (6_000, 900));
+    let first = filled(&frames[..30]);
+    let mut sender = Sender::new(config(Resend::AsSent), &first);
+    sender.start(&first, began);
+    let mut sequences = send(&mut sender, &first, frames[29].arrived);
+    sender.handle_reception(&block(0xabcd, 0, 0), WALL);
+    let mut second = filled(&frames[..5]);
+    sender.move_to(&second);
+    frames[30..].iter().for_each(|frame| {
+        second.push(frame);
+    });
+    let later = frames[59].arrived;
+    sequences.extend(send(&mut sender, &second, later));
+    assert_eq!(sequences, (100..100 + sequences.len() as u16).collect::<Vec<_>>());
+    let (mut scratch, mut transport) = (RepairScratch::default(), 0);
+    let newest = *sequences.last().unwrap();
+    assert!(sender.repair(100, &second, later, &mut transport, &mut scratch).is_none());
+    let repaired = sender.repair(newest, &second, later, &mut transport, &mut scratch);
+    let Some(Repaired::Again { header, .. }) = repaired else { panic!("{repaired:?}") };
+    assert_eq!(header.len(), 20); // No playout delay: the receiver has it.
+}
+
+#[test]
+fn sound_starts_live() {
+    let began = Instant::now();
+    let frames = fixture::repeated(Codec::Opus, began, 60);
+    let mut outgoing = filled(&frames[..50]);
+    let mut sender = Sender::new(config(Resend::Never), &outgoing);
+    assert_eq!(sender.start(&outgoing, began), Start::Live);
+    assert!(sender.poll_frame(&outgoing, began).is_none());
+    outgoing.push(&frames[50]);
+    assert_eq!(sender.poll_frame(&outgoing, began).unwrap().number, 50);
+}
+
+#[test]
+fn all_packets_of_a_frame_have_headers_of_one_length() {
+    let began = Instant::now();
+    let frames = fixture::synthetic(began, 60, 30, (60_000, 9_000));
+    let mut outgoing = Outgoing::new(Codec::H264, Limits::default()).unwrap();
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    sender.start(&outgoing, began);
+    let (mut lengths, mut transport) = (Vec::new(), 0);
+    for (index, frame) in frames.iter().enumerate() {
+        outgoing.push(frame);
+        let packets = sender.poll_frame(&outgoing, frame.arrived);
+        let mut of_frame: Vec<usize> = Vec::new();
+        for packet in packets.into_iter().flat_map(|packets| packets.iter()) {
+            let mut buffer = [0; HEADER_MAX];
+            of_frame.push(sender.header(&packet, &mut transport, &mut buffer).len());
+            if index == 10 {
+                let ssrc = sender.ssrc();
+                sender.handle_reception(&block(ssrc, 0, 0), WALL); // It has the playout delay now.
+            }
+        }
+        of_frame.dedup();
+        lengths.extend(of_frame);
+    }
+    let count = |length| lengths.iter().filter(|header| **header == length).count();
+    assert_eq!(lengths.len(), 60);
+    // With capture time at both keyframes; with playout delay up to frame 10.
+    assert_eq!((count(36), count(28), count(32), count(24)), (1, 10, 1, 48), "{lengths:?}");
+}
+
+fn block(ssrc: u32, last_sender_report: u32, delay: u32) -> ReceptionBlock {
+    ReceptionBlock {
+        ssrc,
+        fraction_lost: 3,
+        cumulative_lost: 0,
+        highest_sequence: 0,
+        jitter: 0,
+        last_sender_report,
+        delay,
+    }
+}
+
+#[test]
+fn a_repeat_without_repair_stream_is_the_same_bytes() {
+    let began = Instant::now();
+    let frames = fixture::synthetic(began, 3, 30, (3_000, 900));
+    let mut outgoing = Outgoing::new(Codec::H264, Limits::default()).unwrap();
+    let mut sender = Sender::new(config(Resend::AsSent), &outgoing);
+    sender.start(&outgoing, began);
+    let (mut sent, mut transport) = (Vec::new(), 0);
+    for frame in &frames {
+        outgoing.push(frame);
+        let packets = sender.poll_frame(&outgoing, frame.arrived);
+        for packet in packets.into_iter().flat_map(|packets| packets.iter()) {
+            let mut buffer = [0; HEADER_MAX];
+            let header = sender.header(&packet, &mut transport, &mut buffer);
+            sent.push([header, packet.payload].concat());
+        }
+        sender.handle_reception(&block(0xabcd, 0, 0), WALL); // Changes what later packets say.
+    }
+    let mut scratch = RepairScratch::default();
+    for (index, bytes) in sent.iter().enumerate() {
+        let repaired = sender.repair(100 + index as u16, &outgoing, began, &mut transport, &mut scratch);
+        let Some(Repaired::Again { header, payload }) = repaired else { panic!("{repaired:?}") };
+        assert_eq!([header, payload].concat(), *bytes);
+    }
+    assert_eq!(transport, 0);
+}
+
+#[test]
+fn repairs_keep_to_one_per_round_trip_and_to_the_budget() {
+    let began = Instant::now();
+    let frames = fixture::synthetic(began, 1, 30, (1_000_000, 900));
+    let outgoing = filled(&frames);
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    sender.start(&outgoing, began);
+    let sequences = send(&mut sender, &outgoing, began);
+    let (mut scratch, mut transport) = (RepairScratch::default(), 0);
+    let mut ask = |sender: &mut Sender, sequence: u16, at: Duration| {
+        sender.repair(sequence, &outgoing, began + at, &mut transport, &mut scratch).is_some()
+    };
+    assert!(ask(&mut sender, sequences[5], Duration::ZERO));
+    assert!(!ask(&mut sender, sequences[5], 30 * MILLI));
+    assert!(ask(&mut sender, sequences[5], 60 * MILLI));
+    assert_eq!(sender.counters().repair_duplicate, 1);
+    let burst = sequences.iter().filter(|sequence| ask(&mut sender, **sequence, 100 * MILLI)).count();
+    assert!((200..230).contains(&burst), "{burst}"); // 250 kB
+    assert!(sender.counters().repair_over_budget > 600);
+    let later = sequences.iter().filter(|sequence| ask(&mut sender, **sequence, 200 * MILLI)).count();
+    assert!((20..24).contains(&later), "{later}"); // 25 kB in 100 ms
+}
+
+#[test]
+fn keyframes_are_asked_for_twice_a_second_at_most() {
+    let began = Instant::now();
+    let mut outgoing = filled(&fixture::synthetic(began, 1, 30, (3_000, 900)));
+    let asked: Vec<u32> = (0..20).filter(|tenth| outgoing.want_keyframe(began + MILLI * 100 * *tenth)).collect();
+    assert_eq!(asked, [5, 10, 15]); // One has just passed.
+}
+
+#[test]
+fn reports_state_the_program_clock_once_a_second_when_live() {
+    let began = Instant::now();
+    let all = fixture::synthetic(began, 90, 90, (6_000, 900));
+    let mut outgoing = filled(&all[..60]);
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    sender.start(&outgoing, all[59].arrived);
+    send(&mut sender, &outgoing, all[59].arrived);
+    let mut out = Vec::new();
+    assert!(!sender.poll_report(all[59].arrived, WALL, "room", &mut out)); // Catching up
+    for frame in &all[60..] {
+        outgoing.push(frame);
+        send(&mut sender, &outgoing, frame.arrived);
+    }
+    let now = all[89].arrived + 10 * MILLI;
+    let wall = all[89].wall.offset_micros(10_000);
+    assert!(sender.is_live() && sender.poll_report(now, wall, "room", &mut out));
+    assert!(!sender.poll_report(now + 999 * MILLI, wall, "room", &mut out.clone()));
+    assert!(sender.poll_report(now + 1000 * MILLI, wall, "room", &mut out.clone()));
+
+    let packets = rtc_rtcp::packet::unmarshal(&mut &out[..]).unwrap();
+    let report = packets[0].as_any().downcast_ref::<SenderReport>().unwrap();
+    assert_eq!((report.ssrc, report.ntp_time), (0xabcd, wall.ntp()));
+    assert_eq!(report.rtp_time, (all[89].pts.0 + 900) as u32);
+    assert_eq!((report.packet_count, report.octet_count), sender.sent());
+    let description = packets[1].as_any().downcast_ref::<SourceDescription>().unwrap();
+    assert_eq!(&description.chunks[0].items[0].text[..], b"room");
+
+    // 80 ms later comes the answer, written 30 ms after the report came in.
+    let answer = block(0xabcd, (wall.ntp() >> 16) as u32, 65_536 * 30 / 1000);
+    sender.handle_reception(&answer, wall.offset_micros(80_000));
+    assert!(sender.round_trip().unwrap().abs_diff(50 * MILLI) < MILLI);
+}
+
+#[test]
+fn feedback_of_others_is_read_and_ours_by_others() {
+    use rtc_rtcp::payload_feedbacks::full_intra_request::{FirEntry, FullIntraRequest};
+    use rtc_rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+    use rtc_rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
+    use rtc_rtcp::transport_feedbacks::transport_layer_nack::{TransportLayerNack, nack_pairs_from_sequence_numbers};
+
+    let lost = [65_530, 65_535, 3, 4, 900];
+    let nacks = nack_pairs_from_sequence_numbers(&lost);
+    let fir = FirEntry { ssrc: 5, sequence_number: 1 };
+    let bytes = rtc_rtcp::packet::marshal(&[
+        Box::new(ReceiverReport::default()),
+        Box::new(TransportLayerNack { sender_ssrc: 1, media_ssrc: 2, nacks }),
+        Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc: 3 }),
+        Box::new(FullIntraRequest { sender_ssrc: 1, media_ssrc: 0, fir: vec![fir] }),
+        Box::new(ReceiverEstimatedMaximumBitrate { sender_ssrc: 1, bitrate: 2_500_000.0, ssrcs: vec![2] }),
+    ])
+    .unwrap();
+    let mut seen = Vec::new();
+    feedback::read(&bytes, |statement| {
+        seen.push(match statement {
+            Feedback::Nack(nack) => format!("{} lost {:?}", nack.ssrc, nack.lost().collect::<Vec<_>>()),
+            other => format!("{other:?}"),
+        });
+    })
+    .unwrap();
+    assert_eq!(seen[0], "2 lost [65530, 65535, 3, 4, 900]");
+    assert_eq!(seen[1..3], ["KeyframeWanted { ssrc: 3 }", "KeyframeWanted { ssrc: 5 }"]);
+    assert_eq!(seen[3], "Bitrate { bps: 2500000 }");
+
+    let mut ours = Vec::new();
+    report::nack(&mut ours, 1, 2, lost);
+    report::goodbye(&mut ours, &[2]);
+    let read = rtc_rtcp::packet::unmarshal(&mut &ours[..]).unwrap();
+    let nack = read[0].as_any().downcast_ref::<TransportLayerNack>().unwrap();
+    assert_eq!(nack.nacks.iter().flat_map(|pair| pair.packet_list()).collect::<Vec<_>>(), lost);
+
+    let mut random = Random(5);
+    for round in 0..20_000 {
+        let mut broken = bytes[..=round % bytes.len()].to_vec();
+        for _ in 0..random.below(5) {
+            let at = random.below(broken.len() as u64) as usize;
+            broken[at] = random.next() as u8;
+        }
+        let mut statements = 0;
+        let _ = feedback::read(&broken, |statement| {
+            statements += match statement {
+                Feedback::Nack(nack) => nack.lost().count(),
+                _ => 1,
+            };
+        });
+        assert!(statements <= broken.len() / 4 * 17);
+    }
+}
