@@ -79,14 +79,15 @@ fn first_picture(recording: &Recording) {
     feed.set_original(input.clone());
     let group: Vec<_> = recording.frames.iter().take(112).collect();
     group.iter().for_each(|frame| input.push((*frame).clone()));
-    let started = Instant::now();
+    let (before, started) = (cpu(), Instant::now());
     let held = demand(&feed, MediaKind::Video, Codec::H264);
     let opened = started.elapsed();
     let first = next(&mut held.track().reader(Join::Group));
     let behind = (group.last().unwrap().pts.0 - first.pts.0) / 90;
     println!(
-        "first picture after {:?} (codecs opened in {opened:?}), {behind} ms old, 3.7 s into a group",
-        started.elapsed()
+        "first picture after {:.0?}, {:.0?} of CPU (codecs opened in {opened:.0?}), {behind} ms old, 3.7 s into a group",
+        started.elapsed(),
+        cpu() - before,
     );
 }
 
