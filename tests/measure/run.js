@@ -4,11 +4,11 @@
 // network (loopback), and the browser down to its compositor. The browser's own share is the "loop-back" row.
 
 import { Browser, figures } from "../lib/browser.js";
-import { run } from "../lib/end_to_end.js";
 import { Gateway } from "../lib/gateway.js";
 import { median, percentile, rounded } from "../lib/numbers.js";
 import { PageServer } from "../lib/page_server.js";
 import { LIKE_OBS, ownLatency, Publisher, recordFile } from "../lib/picture.js";
+import { run } from "../lib/run.js";
 import { pause, waitFor } from "../lib/wait.js";
 import { cpus, tmpdir } from "node:os";
 import { mkdtempSync, rmSync } from "node:fs";
