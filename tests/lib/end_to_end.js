@@ -46,9 +46,6 @@ export function lasting(make) {
   };
 }
 
-// Chromium takes a second or two to start; the windows of a test are its own and are closed with it.
-const chromium = lasting(async (stage) => stage.keep(await Browser.start()));
-
 class Stage {
   #t;
   #things = [];
@@ -126,3 +123,6 @@ class Stage {
     if (errors.length > 0) throw errors[0];
   }
 }
+
+// Chromium takes a second or two to start; the windows of a test are its own and are closed with it.
+const chromium = lasting(async (stage) => stage.keep(await Browser.start()));
