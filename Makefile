@@ -37,7 +37,7 @@ $(STAMPS)/%-packages: %/package-lock.json %/package.json
 web: $(STAMPS)/web
 $(STAMPS)/web: $(STAMPS)/web-packages $(WEB_SOURCES)
 	npm --prefix web run build
-	@touch src/pages.rs $@
+	@touch -c src/pages.rs && mkdir -p $(STAMPS) && touch $@
 
 build: setup web
 	cargo build --profile $(PROFILE) --bin onmic

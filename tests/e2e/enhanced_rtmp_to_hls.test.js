@@ -1,11 +1,10 @@
 // HEVC and AV1 by enhanced RTMP: announced, and carried to LL-HLS as they are.
 
 import assert from "node:assert/strict";
-import { endToEnd, run } from "../lib/end_to_end.js";
+import { endToEnd } from "../lib/end_to_end.js";
 import { EnhancedPublisher } from "../lib/enhanced_publisher.js";
-import { request } from "../lib/http.js";
-import { parseMaster } from "../lib/playlist.js";
-import { waitFor } from "../lib/wait.js";
+import { findPlaylists } from "../lib/hls_rules.js";
+import { run } from "../lib/run.js";
 
 for (const [fourCc, codec, inMaster, inFfmpeg] of [
   ["hvc1", "h265", /(hvc1|hev1)\./, "hevc"],
@@ -18,14 +17,8 @@ for (const [fourCc, codec, inMaster, inFfmpeg] of [
       assert.equal(publisher.status.code, "NetStream.Publish.Start", JSON.stringify(publisher.status));
       assert.ok(publisher.announced?.includes(fourCc), `the server announces ${JSON.stringify(publisher.announced)}`);
       const url = gateway.url("/hls/modern/index.m3u8");
-      const master = await waitFor(
-        "the playlist",
-        async () => {
-          const answer = await request(url);
-          return answer.status === 200 ? parseMaster(answer.text) : null;
-        },
-        { timeoutMs: 15_000, giveUp: () => assert.equal(publisher.closed, false, "the server hung up") },
-      );
+      const { master } = await findPlaylists(gateway, "modern");
+      assert.equal(publisher.closed, false, "the server hung up");
       assert.match(master.variants[0].CODECS, inMaster);
       assert.equal((await gateway.room("modern")).participants[0].video.codec, codec);
       const probe = await run("ffprobe", ["-v", "error", "-show_streams", "-of", "json", url]);

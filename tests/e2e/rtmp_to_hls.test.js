@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
 import { assertPlaysWell } from "../lib/expect.js";
+import { assertPlaylistRules } from "../lib/hls_rules.js";
 import { LIKE_OBS } from "../lib/picture.js";
 
 for (const [name, picture, profile] of [
@@ -27,6 +28,7 @@ for (const [name, picture, profile] of [
     const room = await gateway.room("show");
     assert.ok(room.viewers.hls >= 1, "an HLS viewer is counted");
     assert.equal(room.participants[0].video.transcoding, false, "LL-HLS takes the video as it is");
+    await assertPlaylistRules(gateway.url("/hls/show/index.m3u8"), "640x360");
     await viewer.stop();
   });
 }

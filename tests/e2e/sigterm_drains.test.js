@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
+import { findPlaylists } from "../lib/hls_rules.js";
 import { request } from "../lib/http.js";
-import { parseMaster, parseMedia } from "../lib/playlist.js";
+import { parseMedia } from "../lib/playlist.js";
 import { waitFor } from "../lib/wait.js";
 
 const PICTURE = { width: 320, height: 180, bitrateKbps: 400 };
@@ -31,12 +32,7 @@ endToEnd("sigterm_ends_sessions_and_the_process_in_time", async (stage) => {
 endToEnd("sigterm_answers_blocked_playlist_requests", async (stage) => {
   const gateway = await stage.gateway({ set: { drain: "3s" } });
   await stage.live(gateway, "show", PICTURE);
-  const masterUrl = gateway.url("/hls/show/index.m3u8");
-  const master = await waitFor("the playlist", async () => {
-    const answer = await request(masterUrl);
-    return answer.status === 200 ? parseMaster(answer.text) : null;
-  });
-  const url = new URL(master.variants[0].uri, masterUrl);
+  const url = new URL((await findPlaylists(gateway, "show")).videoUrl);
   const { nextSequence } = await waitFor("a segment", async () => {
     const playlist = parseMedia((await request(url)).text);
     return playlist.segments.length > 0 ? playlist : null;

@@ -2,10 +2,11 @@
 
 import assert from "node:assert/strict";
 import { request as httpsRequest } from "node:https";
-import { endToEnd, run } from "../lib/end_to_end.js";
+import { endToEnd } from "../lib/end_to_end.js";
 import { Gateway } from "../lib/gateway.js";
 import { requestHttp2 } from "../lib/http.js";
 import { freeTcpPort } from "../lib/ports.js";
+import { run } from "../lib/run.js";
 import { waitFor } from "../lib/wait.js";
 
 function getHttps(url) {

@@ -1,7 +1,8 @@
 // WHIP in; the real ffprobe and ffmpeg take it out by RTMP and by HTTP-FLV.
 
 import assert from "node:assert/strict";
-import { endToEnd, run } from "../lib/end_to_end.js";
+import { endToEnd } from "../lib/end_to_end.js";
+import { run } from "../lib/run.js";
 
 async function assertPlaysInFfmpeg(stage, url) {
   const probe = await run("ffprobe", ["-v", "error", "-show_streams", "-of", "json", "-analyzeduration", "3M", url]);

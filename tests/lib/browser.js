@@ -24,6 +24,7 @@ export class Browser {
   #browser;
   #pages;
   #ownsPages;
+  #onWindow = () => {};
 
   /** Playwright gives it an empty profile under the temporary folder and removes it afterwards. */
   static async start({ pages = null, flags = [] } = {}) {
@@ -38,6 +39,15 @@ export class Browser {
     return browser;
   }
 
+  /** The same browser for somebody who wants to know of the windows they open. */
+  withWindows(onWindow) {
+    const view = new Browser();
+    view.#browser = this.#browser;
+    view.#pages = this.#pages;
+    view.#onWindow = onWindow;
+    return view;
+  }
+
   get version() {
     return this.#browser.version();
   }
@@ -50,6 +60,7 @@ export class Browser {
   async open(url, { viewport = { width: 1280, height: 800 }, ...options } = {}) {
     const context = await this.#browser.newContext({ viewport, bypassCSP: true, ...options });
     const page = await context.newPage();
+    this.#onWindow(page);
     page.messages = [];
     page.on("console", (message) => page.messages.push(`${message.type()}: ${message.text()}`));
     page.on("pageerror", (error) => page.messages.push(`error: ${error.message}`));

@@ -1,10 +1,9 @@
 // A test with a gateway: whatever it starts is ended in reverse order, and when it fails the gateway's log is shown.
 
-import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { Browser, figures } from "./browser.js";
 import { Gateway } from "./gateway.js";
 import { rounded } from "./numbers.js";
@@ -34,6 +33,19 @@ export function endToEnd(name, body, { timeout = LIMIT_MS } = {}) {
   });
 }
 
+/** What all tests of a file share, made when first asked for, ended after the last of them. */
+export function lasting(make) {
+  const stage = new Stage(null);
+  let made = null;
+  after(() => stage.close());
+  return async (asker) => {
+    made ??= make(stage);
+    const thing = await made;
+    asker?.gateways.push(...stage.gateways); // For their logs, should the test fail.
+    return thing;
+  };
+}
+
 class Stage {
   #t;
   #things = [];
@@ -46,7 +58,7 @@ class Stage {
 
   /** Figures are said, not asserted: a shared machine is no place for a stop-watch. */
   say(text) {
-    this.#t.diagnostic(text);
+    this.#t?.diagnostic(text);
   }
 
   sayFigures(what, report) {
@@ -58,19 +70,20 @@ class Stage {
     );
   }
 
-  #keep(thing) {
+  /** Ends it with the test. */
+  keep(thing) {
     this.#things.push(thing);
     return thing;
   }
 
   async gateway(options) {
-    const gateway = this.#keep(await Gateway.start(options));
+    const gateway = this.keep(await Gateway.start(options));
     this.gateways.push(gateway);
     return gateway;
   }
 
   publisher(url, picture) {
-    return this.#keep(new Publisher(url, picture));
+    return this.keep(new Publisher(url, picture));
   }
 
   /** Publishes and waits until the room is live. */
@@ -84,24 +97,21 @@ class Stage {
     return waitFor(`${room} to be live`, async () => (await gateway.room(room))?.live, { giveUp });
   }
 
-  async browser(options) {
-    const browser = this.#keep(await Browser.start(options));
-    const open = browser.open.bind(browser);
-    browser.open = async (...rest) => {
-      const page = await open(...rest);
+  async browser() {
+    const browser = await chromium();
+    return browser.withWindows((page) => {
       this.pages.push(page);
-      return page;
-    };
-    return browser;
+      this.keep({ stop: () => page.context().close() });
+    });
   }
 
   async relay(port, rules) {
-    return this.#keep(await UdpRelay.start(port, rules));
+    return this.keep(await UdpRelay.start(port, rules));
   }
 
   folder() {
     const path = mkdtempSync(join(tmpdir(), "onmic-test-"));
-    this.#keep({ stop: async () => rmSync(path, { recursive: true, force: true }) });
+    this.keep({ stop: async () => rmSync(path, { recursive: true, force: true }) });
     return path;
   }
 
@@ -114,18 +124,5 @@ class Stage {
   }
 }
 
-/** Runs ffmpeg, ffprobe or another program to its end; answers exit code and what it wrote. */
-export function run(program, argv, { timeoutMs = 30_000, input = null } = {}) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, argv, { stdio: [input === null ? "ignore" : "pipe", "pipe", "pipe"] });
-    const out = { stdout: "", stderr: "" };
-    for (const name of ["stdout", "stderr"]) child[name].on("data", (chunk) => (out[name] += chunk));
-    const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
-    child.on("error", reject);
-    child.on("close", (code, signal) => {
-      clearTimeout(timer);
-      resolve({ code, signal, ...out });
-    });
-    if (input !== null) child.stdin.end(input);
-  });
-}
+// Chromium takes a second or two to start; the windows of a test are its own and are closed with it.
+const chromium = lasting(async (stage) => stage.keep(await Browser.start()));

@@ -3,9 +3,9 @@
 // A clip of a few seconds is encoded beforehand, without reordering, and sent again and again at its own pace.
 
 import { readFileSync } from "node:fs";
-import { run } from "./end_to_end.js";
 import { readMatroska } from "./matroska.js";
 import { RtmpClient } from "./rtmp_client.js";
+import { run } from "./run.js";
 import { pause } from "./wait.js";
 
 const SEQUENCE_START = 0;

@@ -4,11 +4,11 @@
 // network (loopback), and the browser down to its compositor. The browser's own share is the "loop-back" row.
 
 import { Browser, figures } from "../lib/browser.js";
-import { run } from "../lib/end_to_end.js";
 import { Gateway } from "../lib/gateway.js";
 import { median, percentile, rounded } from "../lib/numbers.js";
 import { PageServer } from "../lib/page_server.js";
 import { LIKE_OBS, ownLatency, Publisher, recordFile } from "../lib/picture.js";
+import { run } from "../lib/run.js";
 import { pause, waitFor } from "../lib/wait.js";
 import { cpus, tmpdir } from "node:os";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -44,21 +44,29 @@ async function baselines({ browser, pages, folder }) {
     const own = await ownLatency(picture, 6);
     row(`generator and encoder alone, ${what}`, `p50 ${ms(own.p50)}, p95 ${ms(own.p95)}`);
   }
-  const loop = await browser.play("loopback", HD);
-  await loop.waitForFrames(60);
-  const report = await loop.watch(15);
-  glassToGlass("browser loop-back (WebRTC in one page, 720p)", report);
-  const sync = median(report.lipSync);
-  row("browser loop-back: sound after picture", ms(sync));
-  await loop.stop();
+  // Where sound and picture stand to each other differs a little from one connection to the next, so three are taken.
+  const syncs = [];
+  for (let round = 0; round < 3; round += 1) {
+    const loop = await browser.play("loopback", HD);
+    await loop.waitForFrames(60);
+    const report = await loop.watch(round === 0 ? 15 : 6);
+    if (round === 0) glassToGlass("browser loop-back (WebRTC in one page, 720p)", report);
+    syncs.push(median(report.lipSync));
+    await loop.stop();
+  }
+  const sync = median(syncs);
+  row("browser loop-back: sound after picture", ms(sync), `of three: ${syncs.map((value) => rounded(value)).join(", ")} ms`);
 
   await recordFile(join(folder, "clip.mp4"), 12);
-  const file = await browser.play("file", { url: `${pages.url}/clip.mp4` });
-  await file.waitForFrames(30);
-  const played = await file.watch(8);
-  const fileSync = median(played.lipSync);
-  row("browser playing a file: sound after picture", ms(fileSync));
-  await file.stop();
+  const fileSyncs = [];
+  for (let round = 0; round < 3; round += 1) {
+    const file = await browser.play("file", { url: `${pages.url}/clip.mp4` });
+    await file.waitForFrames(30);
+    fileSyncs.push(median((await file.watch(6)).lipSync));
+    await file.stop();
+  }
+  const fileSync = median(fileSyncs);
+  row("browser playing a file: sound after picture", ms(fileSync), `of three: ${fileSyncs.map((value) => rounded(value)).join(", ")} ms`);
   return { sync, fileSync };
 }
 
