@@ -5,5 +5,6 @@
 
 pub mod error;
 pub mod rtmp;
+pub mod whip;
 
 pub use error::Error;

@@ -38,7 +38,13 @@ impl Whip {
             .with_state(self)
     }
 
-    async fn publish(&self, name: &SourceName, headers: &HeaderMap, uri: &Uri, offer: &str) -> Result<Response, Problem> {
+    async fn publish(
+        &self,
+        name: &SourceName,
+        headers: &HeaderMap,
+        uri: &Uri,
+        offer: &str,
+    ) -> Result<Response, Problem> {
         session::require_sdp(headers)?;
         self.gate.check(Action::Publish(name), token(headers, uri))?;
         // The offer is judged before the name is taken: a bad one must not leave a source behind.
