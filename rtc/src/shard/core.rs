@@ -152,7 +152,11 @@ impl Core {
             self.by_address.insert(from, key);
         }
         match outcome {
-            Some(true) => self.connected(now, key, out),
+            Some(true) => {
+                // The last flight first: media that overtakes it reaches a peer without keys, and is lost.
+                self.transmit(key, out);
+                self.connected(now, key, out);
+            }
             Some(false) => return self.ended(now, key, out),
             None if taken_over => return self.close(now, key, "taken_over", out),
             None => {}
@@ -399,14 +403,18 @@ impl Core {
 
     /// Sends what the peer has to say and notes when it wants to be heard again.
     fn settle(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
-        let session = &mut self.sessions[key];
-        while let Some(transmit) = session.peer.poll_transmit() {
-            out.send(transmit.to, &transmit.bytes);
-        }
-        if matches!(session.peer.state(), State::Closed(_)) {
+        self.transmit(key, out);
+        if matches!(self.sessions[key].peer.state(), State::Closed(_)) {
             self.ended(now, key, out);
         } else {
             self.reschedule(key);
+        }
+    }
+
+    fn transmit(&mut self, key: usize, out: &mut impl Outbox) {
+        let session = &mut self.sessions[key];
+        while let Some(transmit) = session.peer.poll_transmit() {
+            out.send(transmit.to, &transmit.bytes);
         }
     }
 
