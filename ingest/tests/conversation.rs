@@ -120,7 +120,11 @@ fn a_publisher_is_greeted_heard_and_let_go() {
          command@1: \"onStatus\" 0 null {level: \"status\", code: \"NetStream.Publish.Start\", description: \"Publishing.\"}"
     );
 
-    pair.client.command(0, "FCUnpublish", 7.0, &[Value::Null]).command(0, "deleteStream", 8.0, &[Value::Null]);
+    pair.client.command(0, "deleteStream", 0.0, &[Value::Null, Value::Number(2.0)]);
+    pair.exchange();
+    assert_eq!(pair.events(), "", "another stream is meant");
+    pair.client.command(0, "FCUnpublish", 7.0, &[Value::Null]);
+    pair.client.command(0, "deleteStream", 8.0, &[Value::Null, Value::Number(1.0)]);
     pair.client.video(66, vec![0x27; 5]);
     pair.exchange();
     assert_eq!(pair.events(), "Released\nDropped(\"not_publishing\")");

@@ -1,5 +1,7 @@
 //! The server on loopback, spoken to by a client of our own for what ffmpeg 5 cannot say.
 
+#![allow(clippy::unwrap_used)]
+
 mod client;
 
 use std::sync::Arc;
@@ -30,8 +32,12 @@ struct Server {
 
 impl Server {
     async fn start(config: RtmpConfig, gate: Arc<dyn Gate>) -> Self {
+        Self::with_hub(config, gate, HubLimits::default()).await
+    }
+
+    async fn with_hub(config: RtmpConfig, gate: Arc<dyn Gate>, limits: HubLimits) -> Self {
         let clock = NodeClock::new(Instant::now(), SystemTime::now());
-        let hub = Hub::new(clock, HubLimits::default(), None);
+        let hub = Hub::new(clock, limits, None);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -192,6 +198,20 @@ async fn a_publisher_whose_codec_we_cannot_carry_is_told_which_we_can() {
     publisher.client.publish("live", "demo").audio(0, vec![0x2f, 1, 2]);
     publisher.send().await;
     publisher.expect_close("send H.264, H.265, AV1 or VP9 with AAC or Opus").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_publisher_whose_name_was_taken_over_is_told_and_closed() {
+    let limits = HubLimits { grace: Duration::ZERO, ..HubLimits::default() };
+    let server = Server::with_hub(RtmpConfig::default(), Arc::new(OpenGate), limits).await;
+    let mut first = server.tcp().await;
+    publish_hevc(&mut first, 1).await;
+    let mut second = server.tcp().await;
+    publish_hevc(&mut second, 1).await;
+    first.client.video(40, hevc_frame(&hevc().1, 0));
+    first.send().await;
+    first.expect_close("another publisher took this name over").await;
     server.stop().await;
 }
 

@@ -25,8 +25,8 @@ use super::stream_key::StreamKey;
 use super::tally::{Direction, Tally};
 use crate::error::Error;
 
-/// One read. 64 KiB is 20 ms at 25 Mbit/s.
-const READ_BYTES: usize = 64 << 10;
+/// One read: 5 ms at 25 Mbit/s. Every connection has such a buffer, players too.
+const READ_BYTES: usize = 16 << 10;
 
 /// Frames are collected up to this before they are written: enough for one large write, small against what a
 /// player may fall behind.

@@ -411,7 +411,8 @@ impl Session {
             (_, "getStreamLength") => self.result(&call, Value::Null, Value::Number(0.0)),
             (_, "publish") => self.ask(Role::Publish, &call)?,
             (_, "play") => self.ask(Role::Play, &call)?,
-            (_, "deleteStream" | "closeStream" | "FCUnpublish" | "FCUnsubscribe") => self.release(now),
+            (_, "deleteStream") => self.release(now, call.arguments.get(1).and_then(Value::as_number)),
+            (_, "closeStream" | "FCUnpublish" | "FCUnsubscribe") => self.release(now, None),
             (_, "pause" | "pauseRaw") => self.pause(&call),
             (_, "receiveVideo") => self.receive(MediaKind::Video, &call),
             (_, "receiveAudio") => self.receive(MediaKind::Audio, &call),
@@ -512,8 +513,12 @@ impl Session {
         Ok(())
     }
 
-    fn release(&mut self, now: Instant) {
+    /// Ends the publish or play, unless it is another stream that is meant.
+    fn release(&mut self, now: Instant, meant: Option<f64>) {
         let (Stage::Active(role, stream) | Stage::Asked(role, stream)) = self.stage else { return };
+        if meant.is_some_and(|meant| meant != f64::from(stream)) {
+            return;
+        }
         self.end_stream(role, stream, "Stopped.");
         self.stage = Stage::Connected;
         self.setup_deadline = Some(now + self.limits.setup_timeout);
