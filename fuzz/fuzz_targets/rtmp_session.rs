@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use bytes::Buf;
-use onmic_ingest::rtmp::chunk::{ChunkLimits, ChunkReader};
+use onmic_ingest::rtmp::chunk::{ChunkLimits, ChunkReader, Output};
 use onmic_ingest::rtmp::publisher::Publisher;
 use onmic_ingest::rtmp::{Event, RtmpLimits, Session};
 
@@ -22,7 +22,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     answer.advance(answer.remaining());
 
     let mut publisher = Publisher::default();
-    let mut written = ChunkReader::new(ChunkLimits { message_bytes: 1 << 16, partial_bytes: 1 << 16, chunk_streams: 8 });
+    let mut written =
+        ChunkReader::new(ChunkLimits { message_bytes: 1 << 16, partial_bytes: 1 << 16, chunk_streams: 8 });
     while !input.is_empty() {
         session.handle_bytes(now, &mut input);
         while let Some(event) = session.poll_event() {
@@ -34,8 +35,9 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             }
         }
         while session.output().has_remaining() {
-            let length = session.output().chunk().len();
-            let mut piece = &session.output().chunk()[..];
+            let output: &Output = session.output();
+            let mut piece = output.chunk();
+            let length = piece.len();
             while written.read(&mut piece).expect("we write what can be read").is_some() {}
             session.output().advance(length);
         }
