@@ -1,5 +1,7 @@
 //! Real ffmpeg on both sides of a real server on loopback.
 
+#![allow(clippy::unwrap_used)]
+
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

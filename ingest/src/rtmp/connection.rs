@@ -25,8 +25,8 @@ use super::stream_key::StreamKey;
 use super::tally::{Direction, Tally};
 use crate::error::Error;
 
-/// One read. 64 KiB is 20 ms at 25 Mbit/s.
-const READ_BYTES: usize = 64 << 10;
+/// One read: 5 ms at 25 Mbit/s. Every connection has such a buffer, players too.
+const READ_BYTES: usize = 16 << 10;
 
 /// Frames are collected up to this before they are written: enough for one large write, small against what a
 /// player may fall behind.
@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Wake::Read(read) => {
                     let length = read?;
                     self.link.tally.bytes(Direction::In, length);
-                    self.link.session.handle_bytes(now, &self.buffer[..length]);
+                    self.hear(length, now)?;
                 }
                 Wake::Deadline => {
                     self.link.session.handle_timeout(now);
@@ -167,10 +167,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     return Ok(End::Closed("shutdown"));
                 }
             }
-            while let Some(event) = self.link.session.poll_event() {
-                self.apply(event, now)?;
-            }
+            self.apply_events(now)?;
         }
+    }
+
+    fn hear(&mut self, length: usize, now: Instant) -> Result<(), Error> {
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut input = &buffer[..length];
+        let mut heard = Ok(());
+        while !input.is_empty() && heard.is_ok() {
+            self.link.session.handle_bytes(now, &mut input);
+            heard = self.apply_events(now);
+        }
+        self.buffer = buffer;
+        heard
+    }
+
+    fn apply_events(&mut self, now: Instant) -> Result<(), Error> {
+        while let Some(event) = self.link.session.poll_event() {
+            self.apply(event, now)?;
+        }
+        Ok(())
     }
 
     async fn wait(&mut self) -> Wake {

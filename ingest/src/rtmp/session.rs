@@ -146,13 +146,20 @@ impl Session {
         }
     }
 
-    /// Takes what the peer sent. Afterwards there may be events and output.
-    pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
+    /// Takes what the peer sent, from the front of `input`. Afterwards there may be events and output.
+    ///
+    /// Stops behind a wish to publish, because the answer decides over what follows: answer it and call again with the
+    /// rest.
+    pub fn handle_bytes(&mut self, now: Instant, input: &mut &[u8]) {
         self.heard = now;
-        self.flow.received = self.flow.received.wrapping_add(bytes.len() as u32);
-        if let Err(error) = self.read(now, bytes) {
+        let before = input.len();
+        if let Err(error) = self.read(now, input) {
             self.fail(error);
         }
+        if self.is_closed() {
+            *input = &[];
+        }
+        self.flow.received = self.flow.received.wrapping_add((before - input.len()) as u32);
         self.acknowledge();
     }
 
@@ -268,9 +275,9 @@ impl Session {
         self.send(MessageHeader { chunk_stream, kind, timestamp, stream }, head, body);
     }
 
-    fn read(&mut self, now: Instant, mut input: &[u8]) -> Result<(), Error> {
+    fn read(&mut self, now: Instant, input: &mut &[u8]) -> Result<(), Error> {
         if let Stage::Handshake(handshake) = &mut self.stage {
-            let (answer, done) = handshake.read(&mut input).map_err(Error::Handshake)?;
+            let (answer, done) = handshake.read(input).map_err(Error::Handshake)?;
             self.flow.queued = self.flow.queued.wrapping_add(answer.len() as u32);
             self.output.push(answer);
             if !done {
@@ -279,16 +286,24 @@ impl Session {
             self.stage = Stage::Greeted;
         }
         while !self.is_closed() {
-            let Some(message) = self.reader.read(&mut input)? else { break };
+            let Some(message) = self.reader.read(input)? else { break };
             if message.kind == message::AGGREGATE {
                 for part in message::aggregated(&message) {
                     self.message(now, part)?;
                 }
             } else {
+                let had_asked = self.wants_to_publish();
                 self.message(now, message)?;
+                if self.wants_to_publish() && !had_asked {
+                    break;
+                }
             }
         }
         Ok(())
+    }
+
+    fn wants_to_publish(&self) -> bool {
+        matches!(self.stage, Stage::Asked(Role::Publish, _))
     }
 
     fn message(&mut self, now: Instant, message: Message) -> Result<(), Error> {
@@ -396,7 +411,8 @@ impl Session {
             (_, "getStreamLength") => self.result(&call, Value::Null, Value::Number(0.0)),
             (_, "publish") => self.ask(Role::Publish, &call)?,
             (_, "play") => self.ask(Role::Play, &call)?,
-            (_, "deleteStream" | "closeStream" | "FCUnpublish" | "FCUnsubscribe") => self.release(now),
+            (_, "deleteStream") => self.release(now, call.arguments.get(1).and_then(Value::as_number)),
+            (_, "closeStream" | "FCUnpublish" | "FCUnsubscribe") => self.release(now, None),
             (_, "pause" | "pauseRaw") => self.pause(&call),
             (_, "receiveVideo") => self.receive(MediaKind::Video, &call),
             (_, "receiveAudio") => self.receive(MediaKind::Audio, &call),
@@ -497,8 +513,12 @@ impl Session {
         Ok(())
     }
 
-    fn release(&mut self, now: Instant) {
+    /// Ends the publish or play, unless it is another stream that is meant.
+    fn release(&mut self, now: Instant, meant: Option<f64>) {
         let (Stage::Active(role, stream) | Stage::Asked(role, stream)) = self.stage else { return };
+        if meant.is_some_and(|meant| meant != f64::from(stream)) {
+            return;
+        }
         self.end_stream(role, stream, "Stopped.");
         self.stage = Stage::Connected;
         self.setup_deadline = Some(now + self.limits.setup_timeout);

@@ -1,7 +1,7 @@
 //! An RTMP client as a state machine of its own, for conversations with the server: what it sends is chosen by the
 //! test, what it receives becomes lines of text.
 
-#![allow(dead_code)] // Each test file uses its part.
+#![allow(dead_code, unreachable_pub)] // Each test file uses its part.
 
 use bytes::{Buf, Bytes, BytesMut};
 use onmic_ingest::rtmp::amf::{self, Value};
@@ -45,7 +45,14 @@ impl Client {
         self
     }
 
-    pub fn message(&mut self, chunk_stream: u8, kind: u8, timestamp: u32, stream: u32, body: impl Into<Bytes>) -> &mut Self {
+    pub fn message(
+        &mut self,
+        chunk_stream: u8,
+        kind: u8,
+        timestamp: u32,
+        stream: u32,
+        body: impl Into<Bytes>,
+    ) -> &mut Self {
         let header = MessageHeader { chunk_stream, kind, timestamp, stream };
         self.writer.write(&mut self.output, header, &[], body.into());
         self
@@ -128,7 +135,12 @@ fn describe(message: &Message) -> String {
         message::COMMAND_AMF0 | message::DATA_AMF0 => {
             let values = amf::read(&message.payload).expect("the server writes well");
             let values: Vec<_> = values.iter().map(Value::to_string).collect();
-            format!("{}@{}: {}", if message.kind == message::DATA_AMF0 { "data" } else { "command" }, message.stream, values.join(" "))
+            format!(
+                "{}@{}: {}",
+                if message.kind == message::DATA_AMF0 { "data" } else { "command" },
+                message.stream,
+                values.join(" ")
+            )
         }
         message::WINDOW_ACKNOWLEDGEMENT_SIZE => format!("window {}", number()),
         message::SET_PEER_BANDWIDTH => format!("bandwidth {} type {}", number(), message.payload[4]),

@@ -1,0 +1,333 @@
+//! The server on loopback, spoken to by a client of our own for what ffmpeg 5 cannot say.
+
+#![allow(clippy::unwrap_used)]
+
+mod client;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use client::Client;
+use onmic_ingest::rtmp::amf::Value;
+use onmic_ingest::rtmp::message;
+use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits, serve};
+use onmic_media::codec::{Parameters, aac, h265, nal};
+use onmic_media::gate::{OpenGate, Refusal};
+use onmic_media::hub::HubLimits;
+use onmic_media::{Action, Codec, Gate, Hub, MediaKind, NodeClock, flv};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Server {
+    hub: Arc<Hub>,
+    address: std::net::SocketAddr,
+    shutdown: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(config: RtmpConfig, gate: Arc<dyn Gate>) -> Self {
+        Self::with_hub(config, gate, HubLimits::default()).await
+    }
+
+    async fn with_hub(config: RtmpConfig, gate: Arc<dyn Gate>, limits: HubLimits) -> Self {
+        let clock = NodeClock::new(Instant::now(), SystemTime::now());
+        let hub = Hub::new(clock, limits, None);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, config, hub.clone(), gate, shutdown.clone()));
+        Self { hub, address, shutdown, serving }
+    }
+
+    async fn open() -> Self {
+        Self::start(RtmpConfig::default(), Arc::new(OpenGate)).await
+    }
+
+    async fn tcp(&self) -> Peer<TcpStream> {
+        Peer { stream: TcpStream::connect(self.address).await.unwrap(), client: Client::default() }
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, self.serving).await.expect("drains in time").unwrap();
+    }
+}
+
+struct Peer<S> {
+    stream: S,
+    client: Client,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    async fn send(&mut self) {
+        let bytes = self.client.take_output();
+        self.stream.write_all(&bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// Reads until the lines so far contain `wanted`; false when the server closed before that.
+    async fn read_until(&mut self, lines: &mut String, wanted: &str) -> bool {
+        let mut buffer = vec![0; 65_536];
+        while !lines.contains(wanted) {
+            let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer)).await.expect("an answer in time");
+            match read {
+                Ok(0) | Err(_) => return false,
+                Ok(length) => self.client.handle_bytes(&buffer[..length]),
+            }
+            lines.push_str(&self.client.transcript());
+            lines.push('\n');
+        }
+        true
+    }
+
+    async fn expect(&mut self, wanted: &str) {
+        let mut lines = String::new();
+        assert!(self.read_until(&mut lines, wanted).await, "no {wanted:?} in\n{lines}");
+    }
+
+    async fn expect_close(&mut self, wanted: &str) {
+        let mut lines = String::new();
+        self.read_until(&mut lines, "\0").await;
+        assert!(lines.contains(wanted), "no {wanted:?} in\n{lines}");
+    }
+
+    /// The next `count` media messages.
+    async fn media(&mut self, count: usize) -> Vec<(u8, u32, Bytes)> {
+        let mut media = Vec::new();
+        let mut buffer = vec![0; 65_536];
+        loop {
+            let received = self.client.received.drain(..);
+            media.extend(
+                received
+                    .filter(|m| m.kind == message::VIDEO || m.kind == message::AUDIO)
+                    .map(|m| (m.kind, m.timestamp, m.payload)),
+            );
+            if media.len() >= count {
+                return media;
+            }
+            let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer)).await.expect("media in time");
+            let length = read.unwrap();
+            assert!(length > 0, "closed after {} messages", media.len());
+            self.client.handle_bytes(&buffer[..length]);
+        }
+    }
+}
+
+fn hevc() -> (Parameters, Bytes) {
+    let file = include_bytes!("../../media/tests/fixtures/h265_main_bframes.hevc");
+    let stream = nal::from_annex_b(file);
+    let (payload, parameters) = h265::strip_parameter_sets(stream);
+    (Parameters::H265(parameters.expect("the fixture has parameter sets")), payload)
+}
+
+fn sound() -> (Parameters, Bytes) {
+    let parameters = Parameters::Aac(aac::Parameters::low_complexity(48_000, 2).unwrap());
+    (parameters, [&*flv::write_audio_header(Codec::Aac), b"sound"].concat().into())
+}
+
+fn hevc_frame(payload: &Bytes, composition_ms: i32) -> Bytes {
+    [&*flv::write_video_header(Codec::H265, true, composition_ms), payload].concat().into()
+}
+
+/// Publishes `frames` pictures, each a keyframe, 40 ms apart, with a sound at each.
+async fn publish_hevc<S: AsyncRead + AsyncWrite + Unpin>(peer: &mut Peer<S>, frames: u32) {
+    let ((video, payload), (audio, packet)) = (hevc(), sound());
+    peer.client.publish("live", "demo");
+    peer.send().await;
+    peer.expect("NetStream.Publish.Start").await;
+    peer.client.video(0, flv::write_video_config(&video)).audio(0, flv::write_audio_config(&audio));
+    for frame in 0..frames {
+        peer.client.video(frame * 40, hevc_frame(&payload, 80)).audio(frame * 40, packet.clone());
+    }
+    peer.send().await;
+}
+
+#[tokio::test]
+async fn hevc_by_enhanced_rtmp_comes_out_as_it_went_in() {
+    let server = Server::open().await;
+    let mut player = server.tcp().await;
+    let list = Value::StrictArray(vec![Value::text("hvc1")]);
+    player.client.play("live", "demo", &[("fourCcList", list)]);
+    player.send().await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 1).await;
+    let mut media = player.media(2).await;
+    // The first picture is shown at 80 ms: the sound of the first is older, and left out.
+    let ((parameters, payload), (_, packet)) = (hevc(), sound());
+    for (frame, messages) in [(1, 3), (2, 2), (3, 2), (4, 2)] {
+        publisher.client.video(frame * 40, hevc_frame(&payload, 80)).audio(frame * 40, packet.clone());
+        publisher.send().await;
+        media.extend(player.media(messages).await);
+    }
+
+    let video: Vec<_> = media.iter().filter(|m| m.0 == message::VIDEO).collect();
+    assert_eq!(video[0].2, flv::write_video_config(&parameters));
+    let first = video[1].1;
+    assert!(video[1..].iter().all(|m| m.2 == hevc_frame(&payload, 80)));
+    let times: Vec<_> = video[1..].iter().map(|m| m.1 - first).collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 40), "{times:?}");
+    assert!(first <= 1, "{first}");
+
+    let track = server.hub.source(&"demo".parse().unwrap()).unwrap().feed().original(MediaKind::Video).unwrap();
+    assert_eq!(track.parameters().codec(), Codec::H265);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_classic_player_is_told_that_hevc_cannot_be_converted() {
+    let server = Server::open().await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 2).await;
+    let mut player = server.tcp().await;
+    player.client.play("live", "demo", &[]);
+    player.send().await;
+    player.expect_close("the video here is h265 and cannot be converted").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_publisher_whose_codec_we_cannot_carry_is_told_which_we_can() {
+    let server = Server::open().await;
+    let mut publisher = server.tcp().await;
+    publisher.client.publish("live", "demo").audio(0, vec![0x2f, 1, 2]);
+    publisher.send().await;
+    publisher.expect_close("send H.264, H.265, AV1 or VP9 with AAC or Opus").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_publisher_whose_name_was_taken_over_is_told_and_closed() {
+    let limits = HubLimits { grace: Duration::ZERO, ..HubLimits::default() };
+    let server = Server::with_hub(RtmpConfig::default(), Arc::new(OpenGate), limits).await;
+    let mut first = server.tcp().await;
+    publish_hevc(&mut first, 1).await;
+    let mut second = server.tcp().await;
+    publish_hevc(&mut second, 1).await;
+    first.client.video(40, hevc_frame(&hevc().1, 0));
+    first.send().await;
+    first.expect_close("another publisher took this name over").await;
+    server.stop().await;
+}
+
+struct TokenGate;
+
+impl Gate for TokenGate {
+    fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<(), Refusal> {
+        match (action, token) {
+            (Action::Publish(name), Some("T")) if name.to_string() == "demo/host" => Ok(()),
+            (_, None) => Err(Refusal::TokenMissing),
+            _ => Err(Refusal::NotAllowed("it is for another room".to_owned())),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_gate_decides_and_its_sentence_reaches_the_peer() {
+    let server = Server::start(RtmpConfig::default(), Arc::new(TokenGate)).await;
+    let refusals = [
+        ("demo", "NetStream.Publish.Denied\", description: \"this server asks for a token"),
+        ("other?token=T", "it is for another room"),
+    ];
+    for (key, sentence) in refusals {
+        let mut peer = server.tcp().await;
+        peer.client.publish("live", key);
+        peer.send().await;
+        peer.expect_close(sentence).await;
+    }
+    let mut player = server.tcp().await;
+    player.client.play("live", "demo", &[]);
+    player.send().await;
+    player.expect_close("NetStream.Play.Denied").await;
+    let mut peer = server.tcp().await;
+    peer.client.publish("live?token=T", "demo");
+    peer.send().await;
+    peer.expect("NetStream.Publish.Start").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn limits_of_connections_and_waiting_hold() {
+    let limits = RtmpLimits { connections: 1, feed_timeout: Duration::from_millis(50), ..RtmpLimits::default() };
+    let server = Server::start(RtmpConfig { limits, tls: None }, Arc::new(OpenGate)).await;
+    let mut player = server.tcp().await;
+    player.client.play("live", "nobody", &[]);
+    let mut extra = server.tcp().await;
+    let mut byte = [0];
+    let closed = tokio::time::timeout(PATIENCE, extra.stream.read(&mut byte)).await.unwrap();
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    player.send().await;
+    player.expect_close("NetStream.Play.StreamNotFound").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_player_that_stops_reading_holds_nobody_and_goes_on_at_a_keyframe() {
+    let server = Server::open().await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 1).await;
+    let mut player = server.tcp().await;
+    let list = Value::StrictArray(vec![Value::text("hvc1")]);
+    player.client.play("live", "demo", &[("fourCcList", list)]);
+    player.send().await;
+    player.media(2).await;
+
+    // Far more than the sockets hold. The ring keeps two groups, and here each picture is one.
+    let (_, payload) = hevc();
+    let filler = nal::join([&payload[4..], &vec![0x26; 500_000]]);
+    publisher.client.chunk_size(60_000);
+    for frame in 1..200 {
+        publisher.client.video(frame * 40, hevc_frame(&filler, 0));
+        publisher.send().await;
+    }
+    publisher.client.command(0, "getStreamLength", 9.0, &[Value::Null]);
+    publisher.send().await;
+    publisher.expect("\"_result\" 9").await;
+
+    let mut times = Vec::new();
+    while times.last() != Some(&(199 * 40)) {
+        times.extend(player.media(1).await.iter().filter(|m| m.0 == message::VIDEO).map(|m| m.1));
+    }
+    assert!(times.len() < 199, "nothing was skipped");
+    assert!(times.is_sorted(), "{times:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn rtmps_is_rtmp_behind_a_certificate() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = certified.cert.der().clone();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key.into())
+        .unwrap();
+    let config = RtmpConfig { limits: RtmpLimits::default(), tls: Some(Arc::new(tls)) };
+    let server = Server::start(config, Arc::new(OpenGate)).await;
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let trust = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(trust));
+    let tcp = TcpStream::connect(server.address).await.unwrap();
+    let stream = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+    let mut publisher = Peer { stream, client: Client::default() };
+    publish_hevc(&mut publisher, 3).await;
+    publisher.client.command(0, "getStreamLength", 9.0, &[Value::Null]);
+    publisher.send().await;
+    publisher.expect("\"_result\" 9").await;
+    assert!(server.hub.source(&"demo".parse().unwrap()).unwrap().is_connected());
+    server.stop().await;
+}
