@@ -161,10 +161,14 @@ fn a_publisher_that_returns_is_a_discontinuity_in_both_renditions() {
     play(&publisher, &mut segmenter, 0.0, 3.0, 30.0, 60);
     play(&publisher, &mut segmenter, 8.0, 10.5, 30.0, 60);
     let video = text(&segmenter, MediaKind::Video, false);
-    let tags = "#EXTINF:1.00000,\nvideo-1.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:08.000Z\n";
+    let tags =
+        "#EXTINF:1.00000,\nvideo-1.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:08.000Z\n";
     assert!(video.contains(tags), "{video}");
     let audio = text(&segmenter, MediaKind::Audio, false);
-    assert!(audio.contains("audio-1.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:08.0"), "{audio}");
+    assert!(
+        audio.contains("audio-1.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:08.0"),
+        "{audio}"
+    );
     check(&segmenter, 0.334);
 }
 
@@ -222,7 +226,9 @@ fn a_keyframe_is_asked_for_once_when_a_segment_is_due() {
 
 #[test]
 fn the_part_target_follows_the_frame_rate() {
-    for (fps, target) in [(60.0, 0.334), (50.0, 0.321), (25.0, 0.321), (24.0, 0.334), (15.0, 0.334), (5.0, 0.201), (1.0, 1.001)] {
+    for (fps, target) in
+        [(60.0, 0.334), (50.0, 0.321), (25.0, 0.321), (24.0, 0.334), (15.0, 0.334), (5.0, 0.201), (1.0, 1.001)]
+    {
         let mut segmenter = Segmenter::new(settings(), true);
         play(&Publisher::new(), &mut segmenter, 0.0, 12.0, fps, (fps * 2.0) as usize);
         let chosen = segmenter.rendition(MediaKind::Video).unwrap().part_target().unwrap();
@@ -383,7 +389,10 @@ fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
                 let place = format!("seed {seed}: {kind:?} {}.{index} of {:?}", segment.msn, part.duration);
                 let start = Ticks(part.start as i64).duration(rate);
                 if let Some(end) = end {
-                    assert!(start.abs_diff(end) < Duration::from_micros(2), "{place}: starts at {start:?}, not {end:?}");
+                    assert!(
+                        start.abs_diff(end) < Duration::from_micros(2),
+                        "{place}: starts at {start:?}, not {end:?}"
+                    );
                 }
                 end = Some(start + part.duration);
                 assert!(part.duration <= target, "{place}: longer than {target:?}");
