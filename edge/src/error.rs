@@ -1,7 +1,8 @@
 //! Refusals: a status and a sentence that tells what to do.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use onmic_http::{Problem, token};
 use onmic_media::gate::Refusal;
 use onmic_media::{Action, Gate};
 use thiserror::Error;
@@ -45,69 +46,30 @@ impl EdgeError {
     }
 }
 
-impl IntoResponse for EdgeError {
-    fn into_response(self) -> Response {
-        let mut response = problem(self.status(), &self.to_string());
-        let headers = response.headers_mut();
-        match &self {
-            Self::Refused(Refusal::TokenMissing | Refusal::TokenInvalid(_)) => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            }
-            Self::Refused(_) => {
-                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            }
-            // What is not there may be there in a second; a cache shields us from those who ask too often.
-            _ => {
-                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=1"));
-            }
+impl From<EdgeError> for Problem {
+    fn from(error: EdgeError) -> Self {
+        let status = error.status();
+        let problem = match error {
+            EdgeError::Refused(refusal) => return Self::from(refusal),
+            error => Self::new(status, error.to_string()),
+        };
+        // What is not there may be there in a second; a cache shields us from those who ask too often.
+        let problem = problem.with_header(header::CACHE_CONTROL, HeaderValue::from_static("max-age=1"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        } else {
+            problem
         }
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
     }
 }
 
-/// Problem details (RFC 9457).
-fn problem(status: StatusCode, detail: &str) -> Response {
-    let body = serde_json::json!({ "status": status.as_u16(), "title": status.canonical_reason(), "detail": detail });
-    let mut response = (status, body.to_string()).into_response();
-    let content_type = HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response
+impl IntoResponse for EdgeError {
+    fn into_response(self) -> Response {
+        Problem::from(self).into_response()
+    }
 }
 
-/// The token a request shows: the bearer's, else the one in the query.
-pub(crate) fn token<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<&'a str> {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    bearer.or_else(|| query?.split('&').find_map(|pair| pair.strip_prefix("token=")))
-}
-
-/// Asks the gate.
-pub(crate) fn admit(
-    gate: &dyn Gate,
-    action: Action<'_>,
-    headers: &HeaderMap,
-    query: Option<&str>,
-) -> Result<(), EdgeError> {
-    Ok(gate.check(action, token(headers, query))?)
-}
-
-/// Pages from anywhere may play.
-pub(crate) fn allow_origins(headers: &mut HeaderMap) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    let exposed = HeaderValue::from_static("ETag, Content-Length, Content-Range, Date");
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-}
-
-/// The answer to a preflight request.
-pub(crate) async fn preflight() -> Response {
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    let headers = response.headers_mut();
-    allow_origins(headers);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, OPTIONS"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Authorization, Range"));
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
-    response
+/// Asks the gate whether whoever sent this may do it.
+pub(crate) fn admit(gate: &dyn Gate, action: Action<'_>, headers: &HeaderMap, uri: &Uri) -> Result<(), EdgeError> {
+    Ok(gate.check(action, token(headers, uri))?)
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use onmic_media::{
 };
 use tokio::time::timeout;
 
-use crate::error::{EdgeError, admit, allow_origins, preflight};
+use crate::error::{EdgeError, admit};
 
 /// H.264 as every player reads it, the others by enhanced tags.
 const VIDEO: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::H265, Codec::Av1], reordering: true };
@@ -46,25 +46,17 @@ struct Shared {
 
 /// The route, with its full path.
 pub fn router(hub: Arc<Hub>, gate: Arc<dyn Gate>) -> Router {
-    Router::new().route("/flv/{file}", get(play).options(preflight)).with_state(Shared { hub, gate })
+    Router::new().route("/flv/{file}", get(play)).with_state(Shared { hub, gate })
 }
 
-async fn play(
-    State(shared): State<Shared>,
-    Path(file): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    let answer = answer(&shared, &file, query.as_deref(), &headers).await;
-    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
-    allow_origins(response.headers_mut());
-    response
+async fn play(State(shared): State<Shared>, Path(file): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
+    answer(&shared, &file, &uri, &headers).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn answer(shared: &Shared, file: &str, query: Option<&str>, headers: &HeaderMap) -> Result<Response, EdgeError> {
+async fn answer(shared: &Shared, file: &str, uri: &Uri, headers: &HeaderMap) -> Result<Response, EdgeError> {
     let room = file.strip_suffix(".flv").ok_or(EdgeError::NoSuchFile)?;
     let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
-    admit(&*shared.gate, Action::Play(&room), headers, query)?;
+    admit(&*shared.gate, Action::Play(&room), headers, uri)?;
     let feed = shared.hub.program(&room).ok_or(EdgeError::NoSuchRoom)?;
     let mut stages = feed.stages();
     let settled = timeout(START, stages.wait_for(|stage| *stage >= Stage::Settled)).await;

@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn the_shortest_recent_interval_is_expected() {
         let mut pace = Pace::default();
-        [0, 3000, 6060, 9000].map(|dts| pace.observe(Ticks(dts)));
+        [0, 3000, 6060, 9000].into_iter().for_each(|dts| pace.observe(Ticks(dts)));
         assert_eq!(pace.expected(), Some(2940));
         (1..=8).for_each(|frame| pace.observe(Ticks(9000 + frame * 9000)));
         assert_eq!(pace.expected(), Some(9000));

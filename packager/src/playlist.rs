@@ -113,7 +113,7 @@ fn segment(text: &mut String, rendition: &Rendition, segment: &Segment, before: 
     }
 }
 
-/// For each complete segment, how far its start is from the end of the playlist.
+/// For each complete segment, how far its end is from the end of the playlist.
 struct Ages(Vec<Duration>);
 
 impl Ages {
@@ -123,8 +123,9 @@ impl Ages {
             .segments()
             .rev()
             .map(|segment| {
+                let of_this = age;
                 age += segment.duration;
-                age
+                of_this
             })
             .collect();
         ages.reverse();

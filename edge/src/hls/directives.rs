@@ -6,7 +6,7 @@ use crate::error::EdgeError;
 
 /// The `_HLS_…` parameters of a playlist request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Directives {
+pub(crate) struct Directives {
     /// `_HLS_msn`.
     pub msn: Option<u64>,
     /// `_HLS_part`.
@@ -17,7 +17,7 @@ pub struct Directives {
 
 /// What has been published of a rendition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Published {
+pub(crate) struct Published {
     /// Number of parts of each complete segment that is listed, by media sequence number from `first`.
     pub parts: Vec<u32>,
     /// Media sequence number of the first of them.
@@ -30,7 +30,7 @@ pub struct Published {
 
 /// What to do with a request now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Answer with what there is.
     Ready,
     /// Wait for the next part and ask again.
@@ -39,7 +39,7 @@ pub enum Verdict {
 
 impl Directives {
     /// Reads a query. Parameters that are not ours are left alone.
-    pub fn parse(query: Option<&str>) -> Result<Self, EdgeError> {
+    pub(crate) fn parse(query: Option<&str>) -> Result<Self, EdgeError> {
         let mut directives = Self::default();
         for (name, value) in query.unwrap_or("").split('&').filter_map(|pair| pair.split_once('=')) {
             match name {
@@ -56,12 +56,12 @@ impl Directives {
     }
 
     /// Whether the answer is specific to what it waited for, and so may be cached for long.
-    pub fn is_blocking(&self) -> bool {
+    pub(crate) fn is_blocking(&self) -> bool {
         self.msn.is_some()
     }
 
     /// Judged again whenever something was published.
-    pub fn judge(&self, published: &Published) -> Result<Verdict, EdgeError> {
+    pub(crate) fn judge(&self, published: &Published) -> Result<Verdict, EdgeError> {
         let Some(msn) = self.msn else { return Ok(Verdict::Ready) };
         if published.ended {
             return Ok(Verdict::Ready);

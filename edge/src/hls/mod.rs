@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Path, RawQuery, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use onmic_media::{Action, Feed, Gate, Hub, MediaKind, RoomName};
@@ -37,13 +37,11 @@ use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{EdgeError, admit, allow_origins, preflight};
+use crate::error::{EdgeError, admit};
 use cache::Cache;
 use directives::{Directives, Verdict};
 use stream::{Index, Stream};
 use view::View;
-
-pub use directives::Published;
 
 /// Streams that ended and whose last files may still be fetched.
 const PAST_MAX: usize = 64;
@@ -112,8 +110,8 @@ impl Hls {
     /// The routes, with their full paths.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/hls/{room}/index.m3u8", get(index).options(preflight))
-            .route("/hls/{room}/{stream}/{file}", get(file).options(preflight))
+            .route("/hls/{room}/index.m3u8", get(index))
+            .route("/hls/{room}/{stream}/{file}", get(file))
             .with_state(self.shared.clone())
     }
 
@@ -150,14 +148,15 @@ impl Shared {
         for room in names {
             let Some(feed) = self.hub.program(&room) else { continue };
             let mut rooms = self.rooms.lock();
-            match rooms.current.get(&room).cloned() {
-                Some(stream) if Arc::ptr_eq(&stream.feed, &feed) => continue,
-                Some(stream) => {
-                    stream.stop.cancel();
-                    continue; // Its driver ends, and this is called again.
+            if let Some(stream) = rooms.current.get(&room) {
+                if !Arc::ptr_eq(&stream.feed, &feed) {
+                    stream.stop.cancel(); // Its driver ends, and this is called again.
                 }
-                None if self.config.on_demand && rooms.wanted.remove(&room).is_none() => continue,
-                None => {}
+                continue;
+            }
+            let wanted = rooms.wanted.remove(&room).is_some();
+            if self.config.on_demand && !wanted {
+                continue;
             }
             let stream = Arc::new(self.new_stream(feed, now));
             rooms.current.insert(room.clone(), stream.clone());
@@ -241,23 +240,23 @@ type Client = Option<axum::Extension<ConnectInfo<SocketAddr>>>;
 async fn index(
     State(shared): State<Arc<Shared>>,
     Path(room): Path<String>,
-    RawQuery(query): RawQuery,
+    uri: Uri,
     client: Client,
     headers: HeaderMap,
 ) -> Response {
-    let answer = answer_index(&shared, &room, query.as_deref(), address(&client), &headers).await;
+    let answer = answer_index(&shared, &room, &uri, address(&client), &headers).await;
     finish("multivariant", answer)
 }
 
 async fn answer_index(
     shared: &Shared,
     room: &str,
-    query: Option<&str>,
+    uri: &Uri,
     address: Option<IpAddr>,
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
     let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
-    admit(&*shared.gate, Action::Play(&room), headers, query)?;
+    admit(&*shared.gate, Action::Play(&room), headers, uri)?;
     let stream = shared.current(&room).await?;
     note(&stream, address, headers);
     let mut index = stream.index();
@@ -279,7 +278,7 @@ async fn answer_index(
 async fn file(
     State(shared): State<Arc<Shared>>,
     Path((room, stream, name)): Path<(String, String, String)>,
-    RawQuery(query): RawQuery,
+    uri: Uri,
     client: Client,
     headers: HeaderMap,
 ) -> Response {
@@ -292,7 +291,7 @@ async fn file(
     };
     let find = || {
         let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
-        admit(&*shared.gate, Action::Play(&room), &headers, query.as_deref())?;
+        admit(&*shared.gate, Action::Play(&room), &headers, &uri)?;
         shared.stream(&room, &stream).ok_or(EdgeError::NoSuchFile)
     };
     let stream = match find() {
@@ -302,7 +301,7 @@ async fn file(
     let answer = match file {
         File::Playlist(media) => {
             note(&stream, address(&client), &headers);
-            answer_playlist(&stream, media, query.as_deref(), &headers).await
+            answer_playlist(&stream, media, uri.query(), &headers).await
         }
         File::Init(media, number) => answer_init(&stream, media, number, &headers),
         File::Segment(media, msn) => answer_segment(&shared, &stream, media, msn, &headers),
@@ -428,8 +427,7 @@ fn note(stream: &Stream, address: Option<IpAddr>, headers: &HeaderMap) {
 }
 
 fn finish(kind: &'static str, answer: Result<Response, EdgeError>) -> Response {
-    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
-    allow_origins(response.headers_mut());
+    let response = answer.unwrap_or_else(IntoResponse::into_response);
     let status = response.status().as_str().to_owned();
     metrics::counter!("onmic_hls_requests_total", "kind" => kind, "status" => status).increment(1);
     response

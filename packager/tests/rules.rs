@@ -1,0 +1,406 @@
+//! The rules of rfc8216bis, held against frames of any timing; and whole playlists, as text.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use common::{EPOCH, START_MICROS, secs};
+use onmic_media::codec::{aac, h264};
+use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks};
+use onmic_packager::playlist::{Around, render};
+use onmic_packager::{Ignored, Rendition, Segmenter, Settings};
+
+/// SPS and PPS of a 320 × 180 baseline stream.
+fn video_parameters() -> Arc<Parameters> {
+    let sps = [0x67, 0x42, 0xc0, 0x0d, 0xda, 0x05, 0x0c, 0xed, 0xff, 0x01, 0x60, 0x22, 0x00, 0x00, 0x03, 0x00];
+    let sps = [&sps[..], &[0x02, 0x00, 0x00, 0x03, 0x00, 0x79, 0x1e, 0x2c, 0x5d, 0xc0]].concat();
+    let pps = vec![0x68, 0xce, 0x0f, 0xc8];
+    let sets = h264::Parameters::from_parameter_sets(vec![sps.into()], vec![pps.into()]).unwrap();
+    Arc::new(Parameters::H264(sets))
+}
+
+fn audio_parameters() -> Arc<Parameters> {
+    Arc::new(Parameters::Aac(aac::Parameters::low_complexity(48_000, 2).unwrap()))
+}
+
+/// A publisher whose frames are made up.
+struct Publisher {
+    video: Arc<Parameters>,
+    audio: Arc<Parameters>,
+    arrived: Instant,
+}
+
+impl Publisher {
+    fn new() -> Self {
+        Self { video: video_parameters(), audio: audio_parameters(), arrived: Instant::now() }
+    }
+
+    fn frame(&self, parameters: &Arc<Parameters>, micros: i64, composition: i64, keyframe: bool) -> Arc<Frame> {
+        let rate = parameters.clock_rate();
+        let at = |micros: i64| Ticks(START_MICROS + micros).rescale(ClockRate::MICROS, rate);
+        Arc::new(Frame {
+            dts: at(micros),
+            pts: at(micros + composition),
+            wall: EPOCH.offset_micros(micros + composition),
+            arrived: self.arrived,
+            keyframe,
+            parameters: parameters.clone(),
+            payload: Bytes::from_static(&[0, 0, 0, 1, 0x65]),
+        })
+    }
+
+    fn video(&self, micros: i64, keyframe: bool) -> Arc<Frame> {
+        self.frame(&self.video, micros, 0, keyframe)
+    }
+
+    fn audio(&self, micros: i64) -> Arc<Frame> {
+        self.frame(&self.audio, micros, 0, true)
+    }
+}
+
+fn settings() -> Settings {
+    Settings::new(secs(0.333), secs(2.0), secs(36.0))
+}
+
+/// Both tracks over a stretch of time, in the order of decoding.
+fn play(publisher: &Publisher, segmenter: &mut Segmenter, from: f64, to: f64, fps: f64, gop: usize) {
+    let micros = |seconds: f64| (seconds * 1e6).round() as i64;
+    let mut frames = Vec::new();
+    let count = ((to - from) * fps).round() as usize;
+    frames.extend((0..count).map(|n| publisher.video(micros(from + n as f64 / fps), n % gop == 0)));
+    let sounds = ((to - from) * 46.875).floor() as usize;
+    frames.extend((0..sounds).map(|n| publisher.audio(micros(from + n as f64 / 46.875))));
+    frames.sort_by_key(|frame| frame.dts.micros(frame.parameters.clock_rate()));
+    for frame in &frames {
+        segmenter.push(frame).unwrap();
+    }
+}
+
+fn text(segmenter: &Segmenter, kind: MediaKind, skip: bool) -> String {
+    let other = if kind == MediaKind::Video { MediaKind::Audio } else { MediaKind::Video };
+    let around = Around { other: segmenter.rendition(other), ended: segmenter.is_ended() };
+    render(segmenter.rendition(kind).unwrap(), segmenter.settings(), around, skip).unwrap()
+}
+
+#[test]
+fn a_playlist_in_the_middle_of_its_second_segment() {
+    let mut segmenter = Segmenter::new(settings(), true);
+    play(&Publisher::new(), &mut segmenter, 0.0, 2.7, 30.0, 60);
+    let expected = "\
+#EXTM3U
+#EXT-X-VERSION:9
+#EXT-X-TARGETDURATION:4
+#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=24.0,PART-HOLD-BACK=1.002,HOLD-BACK=12.0
+#EXT-X-PART-INF:PART-TARGET=0.334
+#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-DISCONTINUITY-SEQUENCE:0
+#EXT-X-INDEPENDENT-SEGMENTS
+#EXT-X-MAP:URI=\"video-init-0.mp4\"
+#EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:00.000Z
+#EXT-X-PART:DURATION=0.33333,URI=\"video-0.0.m4s\",INDEPENDENT=YES
+#EXT-X-PART:DURATION=0.33333,URI=\"video-0.1.m4s\"
+#EXT-X-PART:DURATION=0.33333,URI=\"video-0.2.m4s\"
+#EXT-X-PART:DURATION=0.33333,URI=\"video-0.3.m4s\"
+#EXT-X-PART:DURATION=0.33333,URI=\"video-0.4.m4s\"
+#EXT-X-PART:DURATION=0.33333,URI=\"video-0.5.m4s\"
+#EXTINF:2.00000,
+video-0.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:02.000Z
+#EXT-X-PART:DURATION=0.33333,URI=\"video-1.0.m4s\",INDEPENDENT=YES
+#EXT-X-PART:DURATION=0.33333,URI=\"video-1.1.m4s\"
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"video-1.2.m4s\"
+#EXT-X-RENDITION-REPORT:URI=\"audio.m3u8\",LAST-MSN=1,LAST-PART=1
+";
+    assert_eq!(text(&segmenter, MediaKind::Video, false), expected);
+    let audio = text(&segmenter, MediaKind::Audio, false);
+    assert!(audio.contains("#EXTINF:2.00533,\naudio-0.m4s\n"), "{audio}");
+    assert!(audio.ends_with("#EXT-X-RENDITION-REPORT:URI=\"video.m3u8\",LAST-MSN=1,LAST-PART=1\n"), "{audio}");
+}
+
+#[test]
+fn a_delta_update_leaves_out_what_is_older_than_six_target_durations() {
+    let mut segmenter = Segmenter::new(settings(), true);
+    play(&Publisher::new(), &mut segmenter, 0.0, 32.5, 30.0, 60);
+    let whole = text(&segmenter, MediaKind::Video, false);
+    let delta = text(&segmenter, MediaKind::Video, true);
+    let from_skip = "#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-SKIP:SKIPPED-SEGMENTS=4\n#EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:08.000Z\n#EXTINF:2.00000,\nvideo-4.m4s\n";
+    assert!(delta.contains(from_skip), "{delta}");
+    assert!(whole.ends_with(&delta[delta.find("#EXTINF").unwrap()..]));
+    // Parts only near the end.
+    assert_eq!(whole.matches("#EXT-X-PART:").count(), 6 * 6 + 1, "{whole}");
+}
+
+#[test]
+fn the_window_slides_and_what_leaves_it_is_handed_on() {
+    let mut segmenter = Segmenter::new(settings(), true);
+    play(&Publisher::new(), &mut segmenter, 0.0, 60.2, 30.0, 60);
+    let rendition = segmenter.rendition_mut(MediaKind::Video).unwrap();
+    let evicted = rendition.take_evicted();
+    assert_eq!(evicted.iter().map(|segment| segment.msn).collect::<Vec<_>>(), (0..12).collect::<Vec<_>>());
+    let whole = text(&segmenter, MediaKind::Video, false);
+    assert!(whole.contains("#EXT-X-MEDIA-SEQUENCE:12\n"), "{whole}");
+    assert!(whole.contains("#EXT-X-MAP:URI=\"video-init-0.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:24.000Z\n"));
+}
+
+#[test]
+fn the_end_is_told_and_nothing_is_hinted() {
+    let mut segmenter = Segmenter::new(settings(), true);
+    play(&Publisher::new(), &mut segmenter, 0.0, 2.5, 30.0, 60);
+    segmenter.finish().unwrap();
+    let whole = text(&segmenter, MediaKind::Video, false);
+    assert!(whole.ends_with("#EXTINF:0.50000,\nvideo-1.m4s\n#EXT-X-ENDLIST\n"), "{whole}");
+    assert!(!whole.contains("PRELOAD-HINT"));
+}
+
+#[test]
+fn a_publisher_that_returns_is_a_discontinuity_in_both_renditions() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    play(&publisher, &mut segmenter, 0.0, 3.0, 30.0, 60);
+    play(&publisher, &mut segmenter, 8.0, 10.5, 30.0, 60);
+    let video = text(&segmenter, MediaKind::Video, false);
+    let tags =
+        "#EXTINF:1.00000,\nvideo-1.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:08.000Z\n";
+    assert!(video.contains(tags), "{video}");
+    let audio = text(&segmenter, MediaKind::Audio, false);
+    assert!(
+        audio.contains("audio-1.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:08.0"),
+        "{audio}"
+    );
+    check(&segmenter, 0.334);
+}
+
+#[test]
+fn other_parameters_are_a_new_map_and_a_discontinuity() {
+    let mut publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    play(&publisher, &mut segmenter, 0.0, 2.0, 30.0, 60);
+    // The same in a new Arc is no change.
+    publisher.video = video_parameters();
+    play(&publisher, &mut segmenter, 2.0, 4.0, 30.0, 60);
+    assert!(!text(&segmenter, MediaKind::Video, false).contains("#EXT-X-DISCONTINUITY\n"));
+    let Parameters::H264(mut sets) = (*video_parameters()).clone() else { panic!() };
+    sets.pps.push(Bytes::from_static(&[0x68, 0x4b, 0xcf, 0x20]));
+    publisher.video = Arc::new(Parameters::H264(sets));
+    play(&publisher, &mut segmenter, 4.0, 6.0, 30.0, 60);
+    let video = text(&segmenter, MediaKind::Video, false);
+    assert!(video.contains("#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"video-init-1.mp4\"\n"), "{video}");
+    let audio = text(&segmenter, MediaKind::Audio, false);
+    assert!(audio.contains("#EXT-X-DISCONTINUITY\n") && !audio.contains("audio-init-1"), "{audio}");
+}
+
+#[test]
+fn a_group_above_the_target_duration_is_cut_in_even_pieces() {
+    let mut segmenter = Segmenter::new(settings(), true);
+    play(&Publisher::new(), &mut segmenter, 0.0, 31.0, 30.0, 300);
+    let rendition = segmenter.rendition(MediaKind::Video).unwrap();
+    let lengths: Vec<_> = rendition.segments().map(|segment| segment.duration.as_secs_f64()).collect();
+    assert!(lengths.iter().all(|seconds| seconds.round() <= 4.0), "{lengths:?}");
+    assert!(lengths[3..].iter().all(|seconds| (3.2..3.5).contains(seconds)), "{lengths:?}");
+    assert!(!text(&segmenter, MediaKind::Video, false).contains("INDEPENDENT-SEGMENTS"));
+    check(&segmenter, 0.334);
+}
+
+#[test]
+fn a_four_second_group_is_one_segment() {
+    let mut segmenter = Segmenter::new(settings(), true);
+    play(&Publisher::new(), &mut segmenter, 0.0, 13.0, 30.0, 120);
+    let video = text(&segmenter, MediaKind::Video, false);
+    assert_eq!(video.matches("#EXTINF:4.00000,").count(), 3, "{video}");
+    assert!(video.contains("INDEPENDENT-SEGMENTS"));
+}
+
+#[test]
+fn a_keyframe_is_asked_for_once_when_a_segment_is_due() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    let mut asked = 0;
+    for n in 0..100 {
+        segmenter.push(&publisher.video(n * 33_333, n == 0)).unwrap();
+        asked += usize::from(segmenter.take_keyframe_wanted());
+    }
+    assert_eq!(asked, 1);
+}
+
+#[test]
+fn the_part_target_follows_the_frame_rate() {
+    for (fps, target) in
+        [(60.0, 0.334), (50.0, 0.321), (25.0, 0.321), (24.0, 0.334), (15.0, 0.334), (5.0, 0.201), (1.0, 1.001)]
+    {
+        let mut segmenter = Segmenter::new(settings(), true);
+        play(&Publisher::new(), &mut segmenter, 0.0, 12.0, fps, (fps * 2.0) as usize);
+        let chosen = segmenter.rendition(MediaKind::Video).unwrap().part_target().unwrap();
+        assert_eq!(chosen, secs(target), "{fps} fps");
+        check(&segmenter, target);
+    }
+}
+
+#[test]
+fn sound_alone_is_cut_by_itself() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), false);
+    for n in 0..500 {
+        segmenter.push(&publisher.audio(n * 21_333)).unwrap();
+    }
+    let audio = text(&segmenter, MediaKind::Audio, false);
+    assert_eq!(audio.matches("#EXTINF:1.98400,").count(), 5, "{audio}");
+    assert!(!audio.contains("RENDITION-REPORT"));
+    check(&segmenter, 0.321);
+}
+
+#[test]
+fn pictures_alone_need_no_sound() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    for n in 0..300 {
+        segmenter.push(&publisher.video(n * 33_333, n % 60 == 0)).unwrap();
+    }
+    assert!(segmenter.rendition(MediaKind::Audio).is_none());
+    check(&segmenter, 0.334);
+}
+
+#[test]
+fn sound_waits_for_the_first_picture() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    assert_eq!(segmenter.push(&publisher.video(0, false)).unwrap(), Some(Ignored::NoKeyframe));
+    for n in 0..50 {
+        segmenter.push(&publisher.audio(n * 21_333)).unwrap();
+    }
+    segmenter.push(&publisher.video(1_000_000, true)).unwrap();
+    segmenter.push(&publisher.audio(50 * 21_333)).unwrap();
+    let first = segmenter.rendition(MediaKind::Audio).unwrap().open().unwrap().program_date_time;
+    assert!(first.micros_since(EPOCH.offset_micros(1_000_000)).abs() < 22_000);
+}
+
+#[test]
+fn sound_that_stops_becomes_silence_and_keeps_its_numbers() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    play(&publisher, &mut segmenter, 0.0, 4.0, 30.0, 60);
+    for n in 120..600 {
+        segmenter.push(&publisher.video(n * 33_333, n % 60 == 0)).unwrap();
+    }
+    let audio = segmenter.rendition(MediaKind::Audio).unwrap();
+    let video = segmenter.rendition(MediaKind::Video).unwrap();
+    assert_eq!(audio.next().msn, video.next().msn);
+    assert!(audio.segments().all(|segment| !segment.gap));
+    check(&segmenter, 0.334);
+}
+
+#[test]
+fn video_that_stops_comes_back_behind_gaps() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    play(&publisher, &mut segmenter, 0.0, 4.0, 30.0, 60);
+    for n in 188..800 {
+        segmenter.push(&publisher.audio(n * 21_333)).unwrap();
+    }
+    assert_eq!(segmenter.rendition(MediaKind::Audio).unwrap().next().msn, 4);
+    play(&publisher, &mut segmenter, 17.1, 19.5, 30.0, 60);
+    let video = text(&segmenter, MediaKind::Video, false);
+    assert_eq!(video.matches("#EXT-X-GAP\n").count(), 3, "{video}");
+    let audio = segmenter.rendition(MediaKind::Audio).unwrap().next();
+    assert_eq!(audio.msn, segmenter.rendition(MediaKind::Video).unwrap().next().msn);
+}
+
+/// A small generator: the same frames for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+#[test]
+fn whatever_the_timing_the_rules_hold() {
+    for seed in 0..200 {
+        let mut random = Random(seed);
+        let publisher = Publisher::new();
+        let mut segmenter = Segmenter::new(settings(), true);
+        let interval = [16_667, 20_000, 33_333, 40_000, 41_708, 66_667, 100_000][random.below(7) as usize];
+        let group = random.below(200) + 1;
+        let jitter = random.below(interval / 2);
+        let reorder = random.below(3) as i64 * interval as i64;
+        let mut frames = Vec::new();
+        for n in 0..random.below(1500) + 100 {
+            let lost = random.below(50) == 0;
+            let micros = (n * interval + random.below(jitter + 1)) / 1000 * 1000;
+            if !lost || n == 0 {
+                let composition = reorder + if reorder > 0 { random.below(3) as i64 * interval as i64 } else { 0 };
+                frames.push(publisher.frame(&publisher.video, micros as i64, composition, n % group == 0));
+            }
+        }
+        let end = frames.last().unwrap().dts.micros(ClockRate::VIDEO) - START_MICROS;
+        let late = random.below(200) as i64 * 1000;
+        for n in 0..end / 21_333 {
+            if random.below(200) != 0 {
+                frames.push(publisher.audio(n * 64 / 3 * 1000 + random.below(2) as i64 * 1000));
+            }
+        }
+        let sent = |frame: &Arc<Frame>| {
+            let micros = frame.dts.micros(frame.parameters.clock_rate());
+            micros + if frame.parameters.kind() == MediaKind::Audio { late } else { 0 }
+        };
+        frames.sort_by_key(sent);
+        for frame in &frames {
+            segmenter.push(frame).unwrap();
+        }
+        let target = segmenter.rendition(MediaKind::Video).and_then(Rendition::part_target);
+        check_seeded(&segmenter, target.map_or(1.0, |target| target.as_secs_f64()), seed);
+    }
+}
+
+fn check(segmenter: &Segmenter, video_target: f64) {
+    check_seeded(segmenter, video_target, 0);
+}
+
+/// Invariants of everything that is listed.
+fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
+    for kind in [MediaKind::Video, MediaKind::Audio] {
+        let Some(rendition) = segmenter.rendition(kind) else { continue };
+        let Some(target) = rendition.part_target() else { continue };
+        if kind == MediaKind::Video {
+            assert!(target <= secs(video_target), "seed {seed}");
+        }
+        let rate = rendition.rate();
+        let mut expected_msn = rendition.segments().next().map(|segment| segment.msn);
+        let mut end: Option<Duration> = None;
+        let segments = rendition.segments().map(|segment| (true, &**segment));
+        for (complete, segment) in segments.chain(rendition.open().map(|open| (false, open))) {
+            assert_eq!(Some(segment.msn), expected_msn.or(Some(segment.msn)), "seed {seed}");
+            expected_msn = Some(segment.msn + 1);
+            if segment.gap {
+                end = None;
+                continue;
+            }
+            if segment.discontinuity {
+                end = None;
+            }
+            let sum: Duration = segment.parts.iter().map(|part| part.duration).sum();
+            assert_eq!(segment.duration, sum, "seed {seed}: {kind:?} {}", segment.msn);
+            let rounded = segment.duration.as_secs_f64().round() as u64;
+            assert!(rounded <= segmenter.settings().target_secs(), "seed {seed}: {:?}", segment.duration);
+            for (index, part) in segment.parts.iter().enumerate() {
+                let place = format!("seed {seed}: {kind:?} {}.{index} of {:?}", segment.msn, part.duration);
+                let start = Ticks(part.start as i64).duration(rate);
+                if let Some(end) = end {
+                    assert!(
+                        start.abs_diff(end) < Duration::from_micros(2),
+                        "{place}: starts at {start:?}, not {end:?}"
+                    );
+                }
+                end = Some(start + part.duration);
+                assert!(part.duration <= target, "{place}: longer than {target:?}");
+                let last = complete && index + 1 == segment.parts.len();
+                let enough = part.duration.as_secs_f64() >= 0.85 * target.as_secs_f64();
+                assert!(enough || last || part.independent, "{place}: shorter than 85 % of {target:?}");
+                assert!(!part.body.is_empty() && part.samples > 0, "{place}");
+            }
+        }
+    }
+}
