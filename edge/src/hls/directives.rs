@@ -62,10 +62,13 @@ impl Directives {
 
     /// Judged again whenever something was published.
     pub(crate) fn judge(&self, published: &Published) -> Result<Verdict, EdgeError> {
-        let Some(msn) = self.msn else { return Ok(Verdict::Ready) };
         if published.ended {
             return Ok(Verdict::Ready);
         }
+        let Some(msn) = self.msn else {
+            // Players give up on a playlist without a whole segment, so the first ones wait for it.
+            return Ok(if published.parts.is_empty() { Verdict::Wait } else { Verdict::Ready });
+        };
         // The last complete segment is the one before `next.msn`; two beyond it is one beyond the one that grows.
         if msn > published.next.msn + 1 {
             return Err(EdgeError::BadQuery("_HLS_msn is more than two segments ahead of the playlist"));
@@ -106,6 +109,13 @@ mod tests {
     fn without_directives_the_answer_is_what_there_is() {
         assert_eq!(judge("token=x"), Ok(Verdict::Ready));
         assert_eq!(Directives::parse(None), Ok(Directives::default()));
+    }
+
+    #[test]
+    fn the_first_playlist_waits_for_a_whole_segment() {
+        let young = Published { parts: Vec::new(), first: 0, next: Edge { msn: 0, part: 3 }, ended: false };
+        assert_eq!(Directives::default().judge(&young), Ok(Verdict::Wait));
+        assert_eq!(Directives::default().judge(&Published { ended: true, ..young }), Ok(Verdict::Ready));
     }
 
     #[test]
