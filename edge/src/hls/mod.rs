@@ -126,6 +126,7 @@ impl Hls {
             changes.mark_unchanged();
             shared.begin_streams(&mut drivers);
             tokio::select! {
+                biased; // Drivers end because of the shutdown, and must not be begun again.
                 () = shared.shutdown.cancelled() => break,
                 changed = generations.changed() => if changed.is_err() { break },
                 _ = changes.changed() => {}
