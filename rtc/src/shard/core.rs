@@ -377,7 +377,7 @@ impl Core {
     }
 
     fn replace(&mut self, now: Instant, old: TrackId, demand: Option<Demand>, out: &mut impl Outbox) {
-        let Some(before) = self.tracks.remove(&old) else { return };
+        let Some(before) = self.tracks.remove(&old).filter(|before| !before.viewers.is_empty()) else { return };
         let new = demand.as_ref().map(|demand| demand.track().id());
         let fits = demand.is_some_and(|demand| {
             demand.track().parameters().codec() == before.outgoing.codec()
