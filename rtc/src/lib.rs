@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod config;
 pub mod error;
 mod negotiate;
 pub mod rtp;
@@ -16,5 +17,6 @@ mod shard;
 pub mod transport;
 pub mod udp;
 
+pub use config::Config;
 pub use error::Error;
-pub use server::{Config, OfferRefused, PublishPlan, Rtc};
+pub use server::{OfferRefused, PublishPlan, Rtc};

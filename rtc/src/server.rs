@@ -11,33 +11,15 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use onmic_media::feed::{Accept, Unavailable};
-use onmic_media::{Codec, Demand, Feed, MediaKind, NodeClock, Parameters, Publication};
+use onmic_media::{Codec, Demand, Feed, MediaKind, Parameters, Publication};
 
+use crate::config::Config;
 use crate::error::Error;
 use crate::negotiate::{self, Mismatch, Receiving, Sending};
 use crate::sdp::Offer;
 use crate::session::{Answer, PatchRefused, Patched, SessionId};
 use crate::shard::{Command, Opening, Shard, Watching};
 use crate::transport::{Credentials, Identity};
-
-/// Where and how much the server serves.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The address of all sockets.
-    pub address: IpAddr,
-    /// The UDP port of shard 0; shard n has `port + n`. 0 lets the system choose.
-    pub port: u16,
-    /// Threads. 0 is one for every core but one.
-    pub shards: usize,
-    /// Addresses for candidates; empty: what this machine calls itself.
-    pub announce: Vec<IpAddr>,
-    /// Sessions per shard.
-    pub sessions: usize,
-    /// Without a valid check for so long, a session ends (RFC 7675).
-    pub consent: Duration,
-    /// The node's clock, which reports are written with.
-    pub clock: NodeClock,
-}
 
 /// Why an offer was refused. Display is a sentence for the client.
 #[derive(Clone, Debug, Error)]

@@ -27,9 +27,9 @@ use tokio::time::sleep_until;
 
 use self::bell::Belfry;
 use self::core::Core;
+use crate::config::Config;
 use crate::error::Error;
 use crate::negotiate::{Receiving, Sending};
-use crate::server::Config;
 use crate::session::{PatchRefused, Patched, SessionId};
 use crate::transport::{Credentials, Fingerprint, Identity, PeerConfig};
 use crate::udp::{Received, Socket};
