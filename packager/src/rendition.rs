@@ -298,7 +298,8 @@ impl Rendition {
     /// Adds a frame to the open segment. `expected` is how long it will last, as far as can be told.
     pub(crate) fn append(&mut self, incoming: Incoming, expected: Option<i64>) -> Result<(), PackagerError> {
         let Incoming { dts, pts, keyframe, wall, payload } = incoming;
-        self.settle(dts, keyframe, expected)?;
+        // Every frame of sound is a keyframe; only of pictures is it worth a part of its own.
+        self.settle(dts, keyframe && self.kind == MediaKind::Video, expected)?;
         let at = match &self.part {
             Some(part) => dts.max(part.last + 1),
             None => self.end,
