@@ -12,7 +12,7 @@ const PICTURE = { width: 320, height: 180, bitrateKbps: 400, gopFrames: 30 };
 
 /** A gateway with a room that has a few segments, and the URLs of its playlists. Short segments and a long window make history quickly. */
 const packaged = lasting(async (stage) => {
-  const gateway = await stage.gateway({ set: { "hls.segment": "1s", "hls.window": 20 } });
+  const gateway = await stage.gateway({ set: { "hls.segment": "1s", "hls.window": "20s" } });
   await stage.live(gateway, "show", PICTURE);
   const playlists = await findPlaylists(gateway, "show");
   await waitFor("a few segments", async () => parseMedia((await request(playlists.videoUrl)).text).segments.length >= 3, {

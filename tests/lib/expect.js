@@ -16,9 +16,10 @@ export function assertPlaysWell(report, { fps = 30, sound = true, width = null, 
   assert.ok(latencies[0] > -50, `pictures from the future: ${latencies[0]} ms`);
 }
 
-/** The beeps are heard, once a second, and the hum between them. */
+/** The beeps are heard, once a second, and the hum between them. A short report may hold no beep. */
 export function assertSound(report) {
-  assert.ok(report.loudness > 0.1, `no sound: loudest ${report.loudness}`);
+  const [what, least] = report.seconds >= 3 ? ["beeps", 0.1] : ["hum", 0.02];
+  assert.ok(report.loudness > least, `no sound: the loudest of ${report.seconds} s is ${report.loudness}, the ${what} are louder`);
   assert.ok(report.beeps >= Math.floor(report.seconds) - 2, `${report.beeps} beeps in ${report.seconds} s`);
   assert.ok(report.beeps <= Math.ceil(report.seconds) + 1, `${report.beeps} beeps in ${report.seconds} s: stuttering sound`);
 }

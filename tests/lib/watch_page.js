@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { redirectCandidates } from "./pages/session.js";
 import { pause, waitFor } from "./wait.js";
 
-/** Opens it; with `relayPort` every WHEP answer it gets points there. */
+/** Opens it; with `relayPort` every answer it gets, to an offer or to an ICE restart, points there. */
 export async function watchPage(browser, url, { relayPort = null, ...options } = {}) {
   const page = await browser.open("about:blank", options);
   if (relayPort !== null) {
-    await page.route("**/whep/**", async (route) => {
-      if (route.request().method() !== "POST") return route.continue();
+    await page.route(/\/(whep|sessions)\//, async (route) => {
+      if (!["POST", "PATCH"].includes(route.request().method())) return route.continue();
       const response = await route.fetch();
       await route.fulfill({ response, body: redirectCandidates(await response.text(), relayPort) });
     });

@@ -42,6 +42,19 @@ export async function exchange(pc, url, { token, relayPort, waitForCandidates = 
   };
 }
 
+/** The connection's state; "closed" once the other end has said goodbye (DTLS close_notify), which that state leaves out. */
+export function stateOf(pc) {
+  const ended = pc.getReceivers().some(({ transport }) => transport?.state === "closed");
+  return ended ? "closed" : pc.connectionState;
+}
+
+/** RFC 9725 section 4.2: DELETE while the session is there, since closing the connection first ends it, too. */
+export async function end(pc, { resource }, headers) {
+  const response = await fetch(resource, { method: "DELETE", headers });
+  pc.close();
+  return response.status;
+}
+
 function withoutH264(sdp) {
   const types = [...sdp.matchAll(/^a=rtpmap:(\d+) H264\//gim)].map((match) => match[1]);
   const rtx = types.flatMap((type) => [...sdp.matchAll(new RegExp(`^a=fmtp:(\\d+) apt=${type}\\r$`, "gim"))].map((m) => m[1]));

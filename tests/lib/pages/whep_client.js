@@ -1,7 +1,7 @@
 // A WHEP client in as few lines as the protocol allows.
 
 import { Meter } from "./meter.js";
-import { exchange, statistics } from "./session.js";
+import { end, exchange, stateOf, statistics } from "./session.js";
 
 export async function playWhep({ url, fps = 30, sound = true, ...options }) {
   const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
@@ -31,7 +31,7 @@ export async function playWhep({ url, fps = 30, sound = true, ...options }) {
     async report() {
       return {
         ...meter.report(),
-        state: pc.connectionState,
+        state: stateOf(pc),
         times: session.times,
         firstPictureMs: meter.firstFrameAt === null ? null : meter.firstFrameAt - session.times.startedAt,
         answer: session.answer,
@@ -43,10 +43,9 @@ export async function playWhep({ url, fps = 30, sound = true, ...options }) {
     },
     async stop() {
       meter.stop();
-      pc.close();
+      const status = await end(pc, session, authorization(options.token));
       video.remove();
-      const response = await fetch(session.resource, { method: "DELETE", headers: authorization(options.token) });
-      return response.status;
+      return status;
     },
     /** Leaves without a word: the gateway has to notice by itself. */
     vanish() {

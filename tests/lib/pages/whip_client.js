@@ -1,7 +1,7 @@
 // A WHIP client: sends the page's own test picture.
 
 import { drawScene } from "./scene.js";
-import { exchange, statistics } from "./session.js";
+import { end, exchange, stateOf, statistics } from "./session.js";
 import { authorization } from "./whep_client.js";
 
 export async function publishWhip({ url, codec = "video/H264", kbps = 1200, width, height, fps = 30, ...options }) {
@@ -34,7 +34,7 @@ export async function publishWhip({ url, codec = "video/H264", kbps = 1200, widt
     meter: { reset() {} },
     async report() {
       return {
-        state: pc.connectionState,
+        state: stateOf(pc),
         times: session.times,
         answer: session.answer,
         resource: session.resource,
@@ -45,10 +45,9 @@ export async function publishWhip({ url, codec = "video/H264", kbps = 1200, widt
       };
     },
     async stop() {
-      pc.close();
+      const status = await end(pc, session, authorization(options.token));
       scene.stop();
-      const response = await fetch(session.resource, { method: "DELETE", headers: authorization(options.token) });
-      return response.status;
+      return status;
     },
     vanish() {
       pc.close();

@@ -250,6 +250,7 @@ export class Player extends Emitter<PlayerEvents> {
       answered: () => apply({ kind: 'whep_answered' }),
       connected: () => apply({ kind: 'whep_connected' }),
       down: () => apply({ kind: 'whep_down' }),
+      lost: () => apply({ kind: 'whep_lost' }),
       restartFailed: () => apply({ kind: 'whep_restart_failed' }),
       unsupported: () => apply({ kind: 'whep_unsupported' }),
       refused: ({ status, title, detail, retryAfterMs }) => {

@@ -39,6 +39,7 @@ export type Input =
   | { kind: 'whep_refused'; status: number; detail?: string; retryAfterMs?: number }
   | { kind: 'whep_unsupported' }
   | { kind: 'whep_down' }
+  | { kind: 'whep_lost' }
   | { kind: 'whep_stalled' }
   | { kind: 'whep_restart_failed' }
   | { kind: 'hls_frame' }
@@ -208,6 +209,9 @@ export class TransportChoice {
         if (this.#whep.phase === 'playing' || this.#whep.phase === 'held') this.#restart(now);
         else if (this.#whepOpening() && this.#whep.phase !== 'restarting') this.#whepFails('blocked', now);
         return;
+      case 'whep_lost':
+        this.#whepLost(now);
+        return;
       case 'whep_stalled':
         if (this.#whep.phase === 'playing') this.#hold('whep', now);
         return;
@@ -342,6 +346,17 @@ export class TransportChoice {
     this.#whepEnters('restarting', now + this.#timing.restartMs);
     if (this.#shown === 'whep') this.#tell('recovering', 'stalled');
     this.#effects.push({ do: 'restart_whep' });
+  }
+
+  /** The node ended the session: its next answer tells whether the room did, too. */
+  #whepLost(now: number): void {
+    const established = ['playing', 'held', 'restarting'].includes(this.#whep.phase);
+    if (!established) {
+      if (this.#whepOpening()) this.#whepFails('stalled', now);
+      return;
+    }
+    if (this.#shown === 'whep') this.#tell('recovering', 'stalled');
+    this.#reopen(now);
   }
 
   /** The session cannot be mended: a fresh one, once. */

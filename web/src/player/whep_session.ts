@@ -20,6 +20,8 @@ export interface WhepListener {
   connected(): void;
   refused(problem: Problem): void;
   down(): void;
+  /** The node ended the session: only a new one helps. */
+  lost(): void;
   restartFailed(): void;
   unsupported(): void;
 }
@@ -172,6 +174,13 @@ export class WhepSession implements Session {
     this.#answer = answer;
     this.#listener.answered();
     await peer.setRemoteDescription({ type: 'answer', sdp: answer });
+    // DTLS says goodbye (close_notify) when the node ends a session; the connection state goes on as `connected`.
+    const transport = this.#transceiver?.receiver.transport;
+    if (transport) {
+      transport.onstatechange = () => {
+        if (!this.#closed && transport.state === 'closed') this.#listener.lost();
+      };
+    }
   }
 
   #fetch(url: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {
@@ -195,6 +204,8 @@ export class WhepSession implements Session {
     if (!peer) return;
     peer.ontrack = null;
     peer.onconnectionstatechange = null;
+    const transport = this.#transceiver?.receiver.transport;
+    if (transport) transport.onstatechange = null;
     peer.close();
     this.#peer = null;
   }

@@ -95,6 +95,7 @@ it('lost_session_is_replaced', async () => {
   });
   node.server.sessions.clear();
   await until(() => node.server.count('POST', /^\/whep/) === 2, 'a second session');
+  expect(node.server.count('PATCH', /^\/whep/)).toBe(0); // Closing says goodbye: there is nothing left to restart.
   await shows(page, 'whep');
 });
 

@@ -151,6 +151,17 @@ describe('transport choice', () => {
     expect(bench.put('hls_frame').take()).toEqual(['show hls', 'playing']);
   });
 
+  it('session_that_the_node_ended_is_replaced_without_a_restart', () => {
+    const bench = new Bench().whep();
+    expect(bench.put('whep_lost').take()).toEqual(['recovering: stalled', 'close_whep', 'open_whep']);
+    expect(bench.put('whep_answered', 'whep_connected', 'whep_frame').take()).toEqual(['playing']);
+  });
+
+  it('session_that_ends_before_its_first_picture_falls_back', () => {
+    const bench = new Bench().put('play', 'whep_answered', 'whep_connected', 'whep_lost');
+    expect(bench.take()).toEqual(['connecting', 'open_whep', 'close_whep', 'connecting: stalled', 'open_hls']);
+  });
+
   it('successful_restart_keeps_the_session', () => {
     const bench = new Bench().whep().put('whep_down');
     bench.take();
