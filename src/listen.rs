@@ -7,7 +7,10 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,6 +20,9 @@ use crate::config::Http;
 
 /// Viewers of LL-HLS come in crowds: so many may wait to be accepted.
 const BACKLOG: i32 = 4096;
+
+/// From the first byte of a request to the end of its headers, and between pings of an idle HTTP/2 connection.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A listener on `address`, which may be in use by nobody else.
 pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -66,11 +72,23 @@ pub async fn serve(
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let served = match tls {
         Some(tls) => {
-            let tls = RustlsConfig::from_config(tls);
-            axum_server::from_tcp_rustls(listener, tls)?.handle(handle).serve(service).await
+            let tls = RustlsAcceptor::new(RustlsConfig::from_config(tls)).acceptor(NoDelayAcceptor);
+            let mut server = axum_server::from_tcp(listener)?.acceptor(tls).handle(handle);
+            limit(server.http_builder());
+            server.serve(service).await
         }
-        None => axum_server::from_tcp(listener)?.handle(handle).serve(service).await,
+        None => {
+            let mut server = axum_server::from_tcp(listener)?.acceptor(NoDelayAcceptor).handle(handle);
+            limit(server.http_builder());
+            server.serve(service).await
+        }
     };
     watch.abort();
     served.context("the HTTP server failed")
+}
+
+/// A client that does not finish its request costs itself the connection.
+fn limit(builder: &mut Builder<TokioExecutor>) {
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEADER_TIMEOUT));
 }
