@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use onmic_edge::flv;
 use onmic_edge::hls::{Hls, HlsConfig};
 use onmic_edge::whep::Whep;
+use onmic_http::Problem;
 use onmic_ingest::rtmp::{self, RtmpConfig, RtmpLimits};
 use onmic_ingest::whip::Whip;
 use onmic_media::hub::HubLimits;
@@ -107,6 +108,7 @@ fn router(
         .merge(hls.router())
         .merge(flv::router(hub.clone(), shared))
         .merge(Api::new(hub.clone(), gate.clone(), config.rtmp.port).router())
+        .method_not_allowed_fallback(Problem::method_not_allowed)
         .layer(onmic_http::cors::layer());
     Router::new()
         .merge(media)
@@ -114,7 +116,8 @@ fn router(
         .route("/metrics", get(move || async move { telemetry::render(&metrics, &observed) }))
         .route("/", get(pages::index))
         .route("/watch/{room}", get(pages::watch))
-        .fallback(get(pages::asset))
+        .method_not_allowed_fallback(Problem::method_not_allowed)
+        .fallback(get(pages::asset).fallback(Problem::method_not_allowed))
 }
 
 async fn expire(hub: Arc<Hub>, stop: CancellationToken) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use axum::response::Response;
 use axum::routing::post;
 use tokio::time::timeout;
 
-use onmic_http::{Problem, session, token};
+use onmic_http::{Offer, Problem, session, token};
 use onmic_media::{Action, Feed, Gate, Hub, ParticipantName, RoomName, SourceName, Stage};
 use onmic_rtc::Rtc;
 
@@ -38,7 +38,6 @@ impl Whep {
         Router::new()
             .route("/whep/{room}", post(watch_program))
             .route("/whep/{room}/{participant}", post(watch_source))
-            .layer(session::offer_limit())
             .with_state(self)
     }
 
@@ -61,9 +60,8 @@ async fn watch_program(
     Path(room): Path<String>,
     uri: Uri,
     headers: HeaderMap,
-    offer: String,
+    Offer(offer): Offer,
 ) -> Result<Response, Problem> {
-    session::require_sdp(&headers)?;
     let room: RoomName = room.parse()?;
     whep.gate.check(Action::Play(&room), token(&headers, &uri))?;
     whep.watch(whep.hub.program(&room), room.as_str(), &offer).await
@@ -74,9 +72,8 @@ async fn watch_source(
     Path((room, participant)): Path<(String, String)>,
     uri: Uri,
     headers: HeaderMap,
-    offer: String,
+    Offer(offer): Offer,
 ) -> Result<Response, Problem> {
-    session::require_sdp(&headers)?;
     let participant = participant.parse::<ParticipantName>()?;
     let name = SourceName { room: room.parse::<RoomName>()?, participant };
     whep.gate.check(Action::PlaySource(&name), token(&headers, &uri))?;

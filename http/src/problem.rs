@@ -45,6 +45,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
+    /// 405, for a router's fallback: axum adds `Allow`.
+    pub async fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this address takes other methods; the header Allow lists them")
+    }
+
     /// Lists what the server could offer instead, for programs: the member `have`.
     pub fn with_have(mut self, have: Vec<String>) -> Self {
         self.have = have;

@@ -3,7 +3,7 @@
 //! `Location: /sessions/ID`. PATCH carries trickled candidates and ICE restarts, DELETE ends the session.
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::patch;
@@ -11,32 +11,12 @@ use axum::routing::patch;
 use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
 use onmic_rtc::{OfferRefused, Rtc};
 
+use crate::body::{FRAGMENT, Fragment, SDP};
 use crate::problem::Problem;
-
-/// The media type of an offer and an answer.
-pub const SDP: &str = "application/sdp";
-/// The media type of a PATCH.
-pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
-
-/// Offers are a few kilobytes; Chromium's largest is under 10.
-const BODY_MAX: usize = 64 * 1024;
 
 /// The routes of the resource.
 pub fn router(rtc: Rtc) -> Router {
-    Router::new()
-        .route("/sessions/{id}", patch(change).delete(end))
-        .layer(DefaultBodyLimit::max(BODY_MAX))
-        .with_state(rtc)
-}
-
-/// The limit of an offer's body, for the routes that take one.
-pub fn offer_limit() -> DefaultBodyLimit {
-    DefaultBodyLimit::max(BODY_MAX)
-}
-
-/// Refuses a body that does not say it is an offer.
-pub fn require_sdp(headers: &HeaderMap) -> Result<(), Problem> {
-    require_type(headers, SDP)
+    Router::new().route("/sessions/{id}", patch(change).delete(end)).with_state(rtc)
 }
 
 /// 201 with the answer, its resource, and the ICE servers to use.
@@ -73,9 +53,8 @@ async fn change(
     State(rtc): State<Rtc>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    fragment: String,
+    Fragment(fragment): Fragment,
 ) -> Result<Response, Problem> {
-    require_type(&headers, FRAGMENT)?;
     let id: SessionId = id.parse().map_err(|_| no_session())?;
     let expected = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
     let expected = expected.map(|value| value.trim().trim_start_matches("W/").trim_matches('"'));
@@ -107,16 +86,6 @@ fn patch_problem(refused: &PatchRefused) -> Problem {
 
 fn no_session() -> Problem {
     Problem::not_found(PatchRefused::NoSession.to_string())
-}
-
-fn require_type(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case(expected) {
-        return Ok(());
-    }
-    let detail = format!("send the body with Content-Type: {expected}");
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
 fn quoted(etag: &str) -> String {

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use axum::routing::post;
 
-use onmic_http::{Problem, session, token};
+use onmic_http::{Offer, Problem, session, token};
 use onmic_media::{Action, Gate, Hub, ParticipantName, Protocol, RoomName, SourceName};
 use onmic_rtc::Rtc;
 
@@ -34,7 +34,6 @@ impl Whip {
         Router::new()
             .route("/whip/{room}", post(publish_host))
             .route("/whip/{room}/{participant}", post(publish_participant))
-            .layer(session::offer_limit())
             .with_state(self)
     }
 
@@ -45,7 +44,6 @@ impl Whip {
         uri: &Uri,
         offer: &str,
     ) -> Result<Response, Problem> {
-        session::require_sdp(headers)?;
         self.gate.check(Action::Publish(name), token(headers, uri))?;
         // The offer is judged before the name is taken: a bad one must not leave a source behind.
         let plan = self.rtc.plan_publish(offer).map_err(session::refused)?;
@@ -60,7 +58,7 @@ async fn publish_host(
     Path(room): Path<String>,
     uri: Uri,
     headers: HeaderMap,
-    offer: String,
+    Offer(offer): Offer,
 ) -> Result<Response, Problem> {
     let name = SourceName::host(room.parse::<RoomName>()?);
     whip.publish(&name, &headers, &uri, &offer).await
@@ -71,7 +69,7 @@ async fn publish_participant(
     Path((room, participant)): Path<(String, String)>,
     uri: Uri,
     headers: HeaderMap,
-    offer: String,
+    Offer(offer): Offer,
 ) -> Result<Response, Problem> {
     let participant = participant.parse::<ParticipantName>()?;
     let name = SourceName { room: room.parse::<RoomName>()?, participant };

@@ -154,6 +154,8 @@ impl std::fmt::Debug for Hub {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::task::{Context, Waker};
     use std::time::SystemTime;
 
     use super::*;
@@ -196,6 +198,21 @@ mod tests {
         assert_eq!(refused, PublishRefused::Busy(key()));
         hub.publish(&key(), Protocol::Whip, start + secs(16)).unwrap();
         assert_eq!(first.push(arrival(90_000, true), start + secs(17)), Err(TakenOver));
+    }
+
+    #[tokio::test]
+    async fn a_silent_publisher_is_told_that_it_was_taken_over() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let first = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
+        let mut told = std::pin::pin!(first.taken_over());
+        assert!(told.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(first.is_current());
+        let second = hub.publish(&key(), Protocol::Whip, start + secs(11)).unwrap();
+        assert!(!first.is_current() && second.is_current());
+        assert_eq!(told.await, TakenOver);
+        drop(second);
+        assert!(!first.is_current(), "once lost, never regained");
     }
 
     #[test]

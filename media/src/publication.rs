@@ -87,6 +87,20 @@ impl Publication {
         Ok(())
     }
 
+    /// Whether it may still push: nobody took the name over.
+    pub fn is_current(&self) -> bool {
+        self.source.is_current(self.publisher)
+    }
+
+    /// Waits until another publisher takes the name over, for one that sends nothing and would not notice. May be
+    /// dropped and asked again.
+    pub async fn taken_over(&self) -> TakenOver {
+        let mut publishers = self.source.publishers();
+        // It cannot fail: the source, which holds the sender, is held here.
+        let _ = publishers.wait_for(|publisher| *publisher != self.publisher).await;
+        TakenOver
+    }
+
     /// Whether a viewer asked for a keyframe of the video since the last call.
     pub fn take_keyframe_wanted(&self) -> bool {
         self.tracks[MediaKind::Video as usize].as_ref().is_some_and(|track| track.take_keyframe_wanted())

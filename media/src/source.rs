@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::feed::Feed;
 use crate::name::SourceName;
@@ -35,14 +36,14 @@ pub struct Source {
     clock: NodeClock,
     epoch: WallTime,
     feed: Arc<Feed>,
+    /// Counts publishers; a publication of an earlier number was taken over. Changed under the lock of `state`.
+    publisher: watch::Sender<u64>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     protocol: Protocol,
-    /// Counts publishers; a publication of an earlier number was taken over.
-    publisher: u64,
     connected: bool,
     /// The last frame, or the connect when there is none yet.
     last_heard: Instant,
@@ -50,8 +51,9 @@ struct State {
 
 impl Source {
     pub(crate) fn new(name: SourceName, clock: NodeClock, feed: Arc<Feed>, now: Instant) -> Arc<Self> {
-        let state = State { protocol: Protocol::Rtmp, publisher: 0, connected: false, last_heard: now };
-        Arc::new(Self { name, clock, epoch: clock.wall(now), feed, state: Mutex::new(state) })
+        let state = State { protocol: Protocol::Rtmp, connected: false, last_heard: now };
+        let publisher = watch::Sender::new(0);
+        Arc::new(Self { name, clock, epoch: clock.wall(now), feed, publisher, state: Mutex::new(state) })
     }
 
     /// Its name.
@@ -100,16 +102,26 @@ impl Source {
     pub(crate) fn connect(&self, protocol: Protocol, now: Instant) -> u64 {
         let mut state = self.state.lock();
         state.protocol = protocol;
-        state.publisher += 1;
         state.connected = true;
         state.last_heard = now;
-        state.publisher
+        self.publisher.send_modify(|publisher| *publisher += 1);
+        *self.publisher.borrow()
+    }
+
+    /// The number of the publisher that may feed it, now and whenever that changes.
+    pub(crate) fn publishers(&self) -> watch::Receiver<u64> {
+        self.publisher.subscribe()
+    }
+
+    /// Whether `publisher` was not taken over.
+    pub(crate) fn is_current(&self, publisher: u64) -> bool {
+        *self.publisher.borrow() == publisher
     }
 
     /// Notes a frame of `publisher`; false when it was taken over.
     pub(crate) fn hear(&self, publisher: u64, now: Instant) -> bool {
         let mut state = self.state.lock();
-        let current = state.publisher == publisher;
+        let current = self.is_current(publisher);
         if current {
             state.last_heard = now;
         }
@@ -118,7 +130,7 @@ impl Source {
 
     pub(crate) fn disconnect(&self, publisher: u64) {
         let mut state = self.state.lock();
-        if state.publisher == publisher {
+        if self.is_current(publisher) {
             state.connected = false;
         }
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use onmic_media::hub::PublishRefused;
+use onmic_media::publication::TakenOver;
 use onmic_media::viewers::Viewing;
 use onmic_media::{Action, Feed, Gate, Hub, MediaKind, Protocol, Publication, Stage, ViewerKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -105,6 +106,7 @@ enum Wake {
     Deadline,
     Tracks(Found),
     Next(Next),
+    TakenOver(TakenOver),
     Shutdown,
 }
 
@@ -162,6 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         return Ok(end);
                     }
                 }
+                Wake::TakenOver(taken_over) => return Err(self.lose_name(taken_over)),
                 Wake::Shutdown => {
                     self.link.session.close(GOING_DOWN);
                     return Ok(End::Closed("shutdown"));
@@ -319,8 +322,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match publisher.take(kind, timestamp, payload) {
             Ok(Some(arrival)) => {
                 if let Err(taken_over) = publication.push(arrival, now) {
-                    self.link.session.close(&taken_over.to_string());
-                    return Err(taken_over.into());
+                    return Err(self.lose_name(taken_over));
                 }
                 self.link.tally.frame(Direction::In, kind);
             }
@@ -329,6 +331,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Err(Dropped::Codec(sentence)) => self.link.session.refuse("NetStream.Publish.Rejected", &sentence),
         }
         Ok(())
+    }
+
+    /// Tells the publisher that somebody else has its name now.
+    fn lose_name(&mut self, taken_over: TakenOver) -> Error {
+        self.link.session.close(&taken_over.to_string());
+        taken_over.into()
     }
 
     fn begin_waiting(&mut self, key: StreamKey) {
@@ -409,6 +417,7 @@ impl Role {
     /// What this role waits for besides the peer. Dropping the future loses nothing.
     async fn wake(&mut self) -> Wake {
         match self {
+            Self::Publishing { publication, .. } => Wake::TakenOver(publication.taken_over().await),
             Self::Waiting(waiting) => Wake::Tracks((&mut waiting.search).await),
             Self::Playing(playing) if playing.blocked.is_none() => {
                 Wake::Next(poll_fn(|cx| playing.player.poll_next(cx)).await)

@@ -63,6 +63,10 @@ impl Publisher {
     /// Gives up what will not come any more, and passes the viewers' wish for a keyframe on.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), TakenOver> {
         self.incoming.handle_timeout(now);
+        // One that sends nothing would not learn it by pushing.
+        if !self.publication.is_current() {
+            return Err(TakenOver);
+        }
         self.publish(now)
     }
 
