@@ -233,6 +233,10 @@ impl Offer {
         if text.lines().filter(|line| line.starts_with("m=")).count() > SECTIONS {
             return Err(OfferError::TooManySections);
         }
+        // The parser takes them as part of a value, which would go into the answer as it is.
+        if text.split('\n').any(|line| line.strip_suffix('\r').unwrap_or(line).contains(['\r', '\0'])) {
+            return Err(OfferError::NotSdp("a line with a carriage return or a NUL in it".to_owned()));
+        }
         let description = SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes()))
             .map_err(|error| OfferError::NotSdp(error.to_string().chars().take(80).collect()))?;
         if description.media_descriptions.is_empty() {

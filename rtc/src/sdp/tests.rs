@@ -184,6 +184,14 @@ fn offers_that_lack_something_say_what_to_change() {
 }
 
 #[test]
+fn a_carriage_return_inside_of_a_line_does_not_get_into_the_answer() {
+    for inside in ['\r', '\0'] {
+        let offer = CHROMIUM_WHEP.replacen("a=mid:0", &format!("a=mid:0{inside}a=sendonly"), 1);
+        assert!(matches!(Offer::parse(&offer), Err(OfferError::NotSdp(_))), "{inside:?}");
+    }
+}
+
+#[test]
 fn offers_over_a_cap_are_refused() {
     let section = "m=video 9 UDP/TLS/RTP/SAVPF 96\n";
     assert_eq!(Offer::parse(&section.repeat(17)), Err(OfferError::TooManySections));
