@@ -162,7 +162,9 @@ impl Rtc {
             Opening { id, slot, local, remote: offer.ice.clone(), fingerprint: offer.fingerprint, mid, ready };
         shard.send(command(opening)).await.map_err(|_| OfferRefused::Stopping)?;
         // The answer leaves only once the shard knows the session: its first check may come at once.
-        opened.await.map_err(|_| OfferRefused::Stopping)?;
+        if !opened.await.map_err(|_| OfferRefused::Stopping)? {
+            return Err(Unavailable::NoTrack(MediaKind::Video).into());
+        }
         Ok(Answer { session: id, sdp, etag })
     }
 }

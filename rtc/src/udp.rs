@@ -87,6 +87,11 @@ impl Batch {
         &self.buffer[..self.used]
     }
 
+    /// The datagrams one by one.
+    pub fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes().chunks(self.segment.max(1))
+    }
+
     /// Forgets the datagrams.
     pub fn clear(&mut self) {
         self.used = 0;
@@ -192,7 +197,7 @@ impl Socket {
     }
 
     fn send_apart(&mut self, to: SocketAddr, batch: &Batch) {
-        for datagram in batch.bytes().chunks(batch.segment) {
+        for datagram in batch.datagrams() {
             self.send(to, datagram);
         }
     }

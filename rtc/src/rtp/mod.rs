@@ -26,4 +26,4 @@ pub use sender::{HEADER_MAX, Repaired, Resend, Sender, SenderConfig, Start};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests;
+pub(crate) mod tests;

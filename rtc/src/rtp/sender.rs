@@ -349,7 +349,8 @@ impl Sender {
         }
     }
 
-    /// Writes sender report and source description to `out` if they are due. None before the track is live.
+    /// Writes sender report and source description to `out` if they are due: call after frames. None before the track
+    /// is live.
     pub fn poll_report(&mut self, now: Instant, wall: WallTime, cname: &str, out: &mut Vec<u8>) -> bool {
         let Some((last_wall, last_timestamp)) = self.last else { return false };
         if !self.is_live() || self.next_report.is_some_and(|next| now < next) {
@@ -361,11 +362,6 @@ impl Sender {
         report::sender_report(out, self.ssrc, wall, timestamp, (self.packets, self.octets));
         report::source_description(out, self.ssrc, cname);
         true
-    }
-
-    /// When the next report is due.
-    pub fn report_timeout(&self) -> Option<Instant> {
-        self.next_report
     }
 
     /// Its synchronisation source.

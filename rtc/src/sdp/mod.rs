@@ -5,6 +5,8 @@
 //! A [`Fragment`] is what trickle ICE and ICE restarts exchange (RFC 8840).
 
 mod answer;
+#[cfg(any(test, feature = "client"))]
+pub mod client;
 mod codec;
 mod fragment;
 mod offer;

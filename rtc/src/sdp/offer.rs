@@ -275,11 +275,11 @@ impl<'a> Attributes<'a> {
         self.0.iter().any(|attribute| attribute.key == key)
     }
 
-    fn values(self, key: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(super) fn values(self, key: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |attribute| attribute.key == key).filter_map(|attribute| attribute.value.as_deref())
     }
 
-    fn value(self, key: &'a str) -> Option<&'a str> {
+    pub(super) fn value(self, key: &'a str) -> Option<&'a str> {
         self.values(key).next()
     }
 }

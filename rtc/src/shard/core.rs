@@ -45,6 +45,8 @@ pub(super) struct Core {
     by_ufrag: HashMap<String, usize>,
     tracks: HashMap<TrackId, SharedTrack>,
     deadlines: BTreeSet<(Instant, usize)>,
+    /// Empty but for its capacity.
+    due: Vec<usize>,
     belfry: Arc<Belfry>,
     commands: mpsc::WeakSender<Command>,
     scratch: Scratch,
@@ -61,6 +63,7 @@ impl Core {
             by_ufrag: HashMap::new(),
             tracks: HashMap::new(),
             deadlines: BTreeSet::new(),
+            due: Vec::new(),
             belfry,
             commands,
             scratch: Scratch::default(),
@@ -145,11 +148,10 @@ impl Core {
                 return;
             }
         };
-        if is_stun && !session.addresses.contains(&from) {
-            if let Some(forgotten) = session.note_address(from) {
-                self.by_address.remove(&forgotten);
-            }
-            self.by_address.insert(from, key);
+        // The address is that of its last valid check, should two sessions ever claim it.
+        if is_stun && self.by_address.insert(from, key) != Some(key) {
+            let forgotten = session.note_address(from).filter(|forgotten| self.by_address.get(forgotten) == Some(&key));
+            forgotten.map(|forgotten| self.by_address.remove(&forgotten));
         }
         match outcome {
             Some(true) => {
@@ -191,10 +193,15 @@ impl Core {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut impl Outbox) {
+        // Each at most once: a session that cannot do what is due must not hold up the others.
+        let mut due = std::mem::take(&mut self.due);
         while let Some((_, key)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
             self.deadlines.pop_first();
+            self.sessions[key].deadline = None;
+            due.push(key);
+        }
+        for key in due.drain(..) {
             let session = &mut self.sessions[key];
-            session.deadline = None;
             session.peer.handle_timeout(now);
             if matches!(session.peer.state(), State::Closed(_)) {
                 self.ended(now, key, out);
@@ -216,6 +223,14 @@ impl Core {
             self.pump_viewer(now, key, out);
             self.settle(now, key, out);
         }
+        self.due = due;
+    }
+
+    /// Whether nothing of any session is left.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let maps = [self.by_id.len(), self.by_address.len(), self.by_ufrag.len(), self.tracks.len()];
+        self.sessions.is_empty() && self.deadlines.is_empty() && maps == [0; 4]
     }
 
     /// Says goodbye to everybody.
@@ -237,6 +252,10 @@ impl Core {
             let track = &self.tracks[&id];
             let sender = Sender::new(planned.config, &track.outgoing);
             own_tracks.push(ViewerTrack { id, kind: planned.kind, sender });
+        }
+        if own_tracks.is_empty() {
+            let _ = opening.ready.send(false); // What it was to watch has ended meanwhile.
+            return;
         }
         tracing::debug!(kind = "whep", session = ?opening.id, tracks = own_tracks.len(), "session opened");
         let ids: Vec<_> = own_tracks.iter().map(|own| own.id).collect();
@@ -279,7 +298,7 @@ impl Core {
         self.by_ufrag.insert(etag, key);
         self.reschedule(key);
         // The client may have gone already; its session then ends by its consent timeout.
-        let _ = ready.send(());
+        let _ = ready.send(true);
         key
     }
 
@@ -315,6 +334,10 @@ impl Core {
     fn connected(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
         let session = &mut self.sessions[key];
         session.connected = Some(now);
+        // First the end of the handshake: until it is there, the peer has no keys and throws media away.
+        while let Some(transmit) = session.peer.poll_transmit() {
+            out.send(transmit.to, &transmit.bytes);
+        }
         let Role::Viewer(viewer) = &mut session.role else { return };
         let ids: Vec<_> = viewer.tracks.iter().map(|own| own.id).collect();
         for id in ids {
@@ -326,7 +349,7 @@ impl Core {
         self.pump_viewer(now, key, out);
     }
 
-    /// Sends one viewer what is due on all its tracks, and its reports.
+    /// Sends one viewer what is due on all its tracks.
     fn pump_viewer(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
         let Self { sessions, tracks, scratch, metrics, setup, .. } = self;
         let session = &mut sessions[key];
@@ -337,21 +360,20 @@ impl Core {
         for kind in [MediaKind::Video, MediaKind::Audio] {
             let Some(id) = viewer.tracks.iter().find(|own| own.kind == kind).map(|own| own.id) else { continue };
             let Some(track) = tracks.get(&id) else { continue };
-            viewer.pump((&mut session.peer, track), id, now, (&mut *scratch, metrics), out);
+            viewer.pump((&mut session.peer, track), id, (now, setup.clock), (&mut *scratch, metrics), out);
         }
-        viewer.report(&mut session.peer, now, setup.clock, scratch, out);
     }
 
     /// Sends all viewers of a track what is due.
     fn pump_track(&mut self, now: Instant, id: TrackId, out: &mut impl Outbox) {
-        let Self { sessions, tracks, scratch, metrics, .. } = self;
+        let Self { sessions, tracks, scratch, metrics, setup, .. } = self;
         let Some(track) = tracks.get(&id) else { return };
         for key in &track.viewers {
             let session = &mut sessions[*key];
             if session.connected.is_some()
                 && let Role::Viewer(viewer) = &mut session.role
             {
-                viewer.pump((&mut session.peer, track), id, now, (&mut *scratch, metrics), out);
+                viewer.pump((&mut session.peer, track), id, (now, setup.clock), (&mut *scratch, metrics), out);
             }
         }
     }
@@ -377,7 +399,10 @@ impl Core {
     }
 
     fn replace(&mut self, now: Instant, old: TrackId, demand: Option<Demand>, out: &mut impl Outbox) {
-        let Some(before) = self.tracks.remove(&old).filter(|before| !before.viewers.is_empty()) else { return };
+        let Some(before) = self.tracks.remove(&old) else { return };
+        if before.viewers.is_empty() {
+            return; // They left meanwhile.
+        }
         let new = demand.as_ref().map(|demand| demand.track().id());
         let fits = demand.is_some_and(|demand| {
             demand.track().parameters().codec() == before.outgoing.codec()
@@ -425,8 +450,7 @@ impl Core {
             Role::Publisher(publisher) => publisher.poll_timeout(),
             Role::Viewer(viewer) if session.connected.is_some() => {
                 let sends = viewer.tracks.iter().filter(|own| !own.sender.is_live());
-                let sends = sends.filter_map(|own| own.sender.poll_timeout(&tracks.get(&own.id)?.outgoing)).min();
-                sends.into_iter().chain(viewer.report_timeout()).min()
+                sends.filter_map(|own| own.sender.poll_timeout(&tracks.get(&own.id)?.outgoing)).min()
             }
             Role::Viewer(_) => None,
         };

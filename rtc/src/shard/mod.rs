@@ -11,6 +11,8 @@ mod metric;
 mod outbox;
 mod publisher;
 mod session;
+#[cfg(test)]
+mod tests;
 mod track;
 mod viewer;
 
@@ -76,7 +78,8 @@ pub(crate) struct Opening {
     pub(crate) fingerprint: Fingerprint,
     /// Of the first accepted section: ICE restarts name it.
     pub(crate) mid: String,
-    pub(crate) ready: oneshot::Sender<()>,
+    /// Told once the session can be found; false if there is nothing for it any more.
+    pub(crate) ready: oneshot::Sender<bool>,
 }
 
 /// What a viewer's session has.

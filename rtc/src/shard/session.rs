@@ -41,6 +41,7 @@ pub(super) enum Role {
 impl Session {
     /// Notes a new address of the peer; one that it is no longer known under, if there are too many.
     pub(super) fn note_address(&mut self, address: SocketAddr) -> Option<SocketAddr> {
+        self.addresses.retain(|known| *known != address);
         self.addresses.push(address);
         (self.addresses.len() > ADDRESSES).then(|| self.addresses.remove(0))
     }

@@ -51,12 +51,13 @@ impl Viewer {
         Self { feed, tracks, cname, transport_sequence: 0, _viewing: viewing }
     }
 
-    /// Sends what is due on one track; how many frames.
+    /// Sends what is due on one track; how many frames. Reports ride behind frames: they need no timer, and a track
+    /// without frames has nothing to report.
     pub(super) fn pump(
         &mut self,
         (peer, track): (&mut Peer, &SharedTrack),
         id: TrackId,
-        now: Instant,
+        (now, clock): (Instant, NodeClock),
         (scratch, metrics): (&mut Scratch, &Metrics),
         out: &mut impl Outbox,
     ) -> u64 {
@@ -70,7 +71,10 @@ impl Viewer {
                 tracing::debug!(%error, "a frame could not be sealed");
             }
         }
-        metrics.sent_frames(own.kind, frames);
+        if frames > 0 {
+            metrics.sent_frames(own.kind, frames);
+            self.report(peer, now, clock, scratch, out);
+        }
         frames
     }
 
@@ -126,8 +130,7 @@ impl Viewer {
         }
     }
 
-    /// Sends the reports that are due.
-    pub(super) fn report(
+    fn report(
         &mut self,
         peer: &mut Peer,
         now: Instant,
@@ -151,11 +154,6 @@ impl Viewer {
             report::goodbye(&mut scratch.rtcp, &ssrcs);
             send_rtcp(peer, scratch, out);
         }
-    }
-
-    /// When the next report is due.
-    pub(super) fn report_timeout(&self) -> Option<Instant> {
-        self.tracks.iter().filter_map(|own| own.sender.report_timeout()).min()
     }
 }
 

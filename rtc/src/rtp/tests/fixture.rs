@@ -49,7 +49,7 @@ pub(super) fn frames(codec: Codec, began: Instant) -> Vec<Frame> {
 }
 
 /// The same frames again and again, with time going on.
-pub(super) fn repeated(codec: Codec, began: Instant, count: usize) -> Vec<Frame> {
+pub(crate) fn repeated(codec: Codec, began: Instant, count: usize) -> Vec<Frame> {
     let cycle = frames(codec, began);
     let length = Ticks((cycle[1].pts - cycle[0].pts).0 * cycle.len() as i64);
     let duration = length.duration(cycle[0].parameters.clock_rate());
@@ -77,7 +77,7 @@ pub(super) fn frame(
 }
 
 /// H.264 at 30 per second with a keyframe of `key_bytes` every `group` frames, others of `delta_bytes`.
-pub(super) fn synthetic(
+pub(crate) fn synthetic(
     began: Instant,
     count: usize,
     group: usize,

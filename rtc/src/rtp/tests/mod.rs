@@ -1,7 +1,7 @@
 //! What the pieces do together: real bitstreams through a bad link, the wire formats as text, other implementations of
 //! the payload formats, viewers in virtual time.
 
-mod fixture;
+pub(crate) mod fixture;
 mod interop;
 mod layout;
 mod link;

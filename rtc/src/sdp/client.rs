@@ -1,0 +1,151 @@
+//! The other side of a negotiation, for tests and load generators: an offer as browsers make it, and what its sender
+//! reads off the answer.
+//!
+//! One H.264 and one Opus section in a bundle. A stand-in for a browser's description, not for its judgement: what an
+//! answer does not say is left out, nothing is checked.
+
+use std::io::Cursor;
+use std::net::SocketAddr;
+
+use rtc_sdp::description::session::SessionDescription;
+
+use super::extension::{ABS_CAPTURE_TIME, MID, PLAYOUT_DELAY, TRANSPORT_CC};
+use super::offer::{Attributes, Direction, MediaKind, credentials};
+use crate::transport::{Credentials, Fingerprint};
+
+/// Payload type of H.264 in offers.
+pub const H264: u8 = 96;
+/// Payload type of its repairs.
+pub const H264_REPAIRS: u8 = 97;
+/// Payload type of Opus.
+pub const OPUS: u8 = 111;
+/// SSRC of the video that a sender's offer announces; its repairs have the next.
+pub const VIDEO_SSRC: u32 = 1001;
+/// SSRC of the sound that a sender's offer announces.
+pub const AUDIO_SSRC: u32 = 2001;
+
+/// An offer that receives or sends (`direction`) one video and one audio track.
+pub fn offer(direction: Direction, local: &Credentials, fingerprint: Fingerprint) -> String {
+    let Credentials { ufrag, pwd } = local;
+    let session = ["v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=group:BUNDLE 0 1"];
+    let mut lines: Vec<String> = session.into_iter().map(str::to_owned).collect();
+    for mid in 0..2 {
+        let (media, sources) = if mid == 0 { video() } else { audio() };
+        lines.extend(media);
+        lines.extend([
+            format!("a=mid:{mid}"),
+            format!("a=ice-ufrag:{ufrag}"),
+            format!("a=ice-pwd:{pwd}"),
+            format!("a=fingerprint:sha-256 {fingerprint}"),
+            "a=setup:actpass".to_owned(),
+            format!("a=extmap:4 {TRANSPORT_CC}"),
+            format!("a=extmap:9 {MID}"),
+            format!("a=extmap:12 {ABS_CAPTURE_TIME}"),
+            format!("a={}", direction.attribute()),
+            "a=rtcp-mux".to_owned(),
+            "a=rtcp-rsize".to_owned(),
+        ]);
+        lines.extend(sources.into_iter().filter(|_| direction.sends()));
+    }
+    lines.join("\r\n") + "\r\n"
+}
+
+fn video() -> (Vec<String>, Vec<String>) {
+    let media = vec![
+        format!("m=video 9 UDP/TLS/RTP/SAVPF {H264} {H264_REPAIRS}"),
+        "c=IN IP4 0.0.0.0".to_owned(),
+        format!("a=rtpmap:{H264} H264/90000"),
+        format!("a=fmtp:{H264} level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"),
+        format!("a=rtcp-fb:{H264} transport-cc"),
+        format!("a=rtcp-fb:{H264} nack"),
+        format!("a=rtcp-fb:{H264} nack pli"),
+        format!("a=rtpmap:{H264_REPAIRS} rtx/90000"),
+        format!("a=fmtp:{H264_REPAIRS} apt={H264}"),
+        format!("a=extmap:5 {PLAYOUT_DELAY}"),
+    ];
+    let repairs = VIDEO_SSRC + 1;
+    let sources = vec![
+        format!("a=ssrc-group:FID {VIDEO_SSRC} {repairs}"),
+        format!("a=ssrc:{VIDEO_SSRC} cname:client"),
+        format!("a=ssrc:{repairs} cname:client"),
+    ];
+    (media, sources)
+}
+
+fn audio() -> (Vec<String>, Vec<String>) {
+    let media = vec![
+        format!("m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}"),
+        "c=IN IP4 0.0.0.0".to_owned(),
+        format!("a=rtpmap:{OPUS} opus/48000/2"),
+        format!("a=fmtp:{OPUS} minptime=10;useinbandfec=1"),
+    ];
+    (media, vec![format!("a=ssrc:{AUDIO_SSRC} cname:client")])
+}
+
+/// What an offer's sender needs of the answer.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The server's ICE credentials.
+    pub credentials: Credentials,
+    /// Of the server's certificate.
+    pub fingerprint: Fingerprint,
+    /// Where the server can be reached, the best first.
+    pub candidates: Vec<SocketAddr>,
+    /// The sections that were not refused.
+    pub streams: Vec<AnsweredStream>,
+}
+
+/// One accepted section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnsweredStream {
+    /// Video or audio.
+    pub kind: MediaKind,
+    /// Of the codec that was chosen.
+    pub payload_type: u8,
+    /// What the server sends, if it does.
+    pub ssrc: Option<u32>,
+    /// What the server repairs with.
+    pub repair_ssrc: Option<u32>,
+}
+
+impl Answered {
+    /// Reads an answer; `None` if it lacks what a connection needs.
+    pub fn parse(answer: &str) -> Option<Self> {
+        let description = SessionDescription::unmarshal(&mut Cursor::new(answer.as_bytes())).ok()?;
+        let accepted: Vec<_> =
+            description.media_descriptions.iter().filter(|section| section.media_name.port.value != 0).collect();
+        let first = Attributes(&accepted.first()?.attributes);
+        let (_, digest) = first.value("fingerprint")?.split_once(' ')?;
+        let streams = accepted.iter().filter_map(|section| {
+            let kind = match section.media_name.media.as_str() {
+                "video" => MediaKind::Video,
+                "audio" => MediaKind::Audio,
+                _ => MediaKind::Other,
+            };
+            let attributes = Attributes(&section.attributes);
+            let mut ssrcs = attributes.values("ssrc").filter_map(|ssrc| ssrc.split(' ').next()?.parse().ok());
+            Some(AnsweredStream {
+                kind,
+                payload_type: section.media_name.formats.first()?.parse().ok()?,
+                ssrc: ssrcs.next(),
+                repair_ssrc: ssrcs.next(),
+            })
+        });
+        Some(Self {
+            credentials: credentials(first.value("ice-ufrag")?, first.value("ice-pwd")?)?,
+            fingerprint: digest.parse().ok()?,
+            candidates: first.values("candidate").filter_map(candidate).collect(),
+            streams: streams.collect(),
+        })
+    }
+
+    /// The stream of a kind.
+    pub fn stream(&self, kind: MediaKind) -> Option<AnsweredStream> {
+        self.streams.iter().copied().find(|stream| stream.kind == kind)
+    }
+}
+
+fn candidate(line: &str) -> Option<SocketAddr> {
+    let mut words = line.split(' ').skip(4);
+    Some(SocketAddr::new(words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+}

@@ -1,0 +1,531 @@
+//! What a shard does, seen from its clients.
+
+mod world;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onmic_media::hub::HubLimits;
+use onmic_media::{Frame, Hub, Join, MediaKind, Protocol, Read, Ticks, ViewerKind};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use self::world::{FakeDeriver, Got, SERVER, World, audio_feed, feed_of, video_feed};
+use crate::rtp::outgoing::Limits;
+use crate::rtp::packet::ExtensionIds;
+use crate::rtp::tests::fixture;
+use crate::rtp::{HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig, report};
+use crate::sdp::client::{H264, H264_REPAIRS, VIDEO_SSRC};
+use crate::session::{PatchRefused, Patched, SessionId};
+use crate::transport::{CloseReason, Credentials, State};
+
+const MILLI: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const GOODBYE: u8 = 203;
+const SENDER_REPORT: u8 = 200;
+
+/// RTP times of the frames in the order they came, relative to the first.
+fn times(packets: &[Got]) -> Vec<u32> {
+    let mut times: Vec<_> = packets.iter().map(|got| got.timestamp.wrapping_sub(packets[0].timestamp)).collect();
+    times.dedup();
+    times
+}
+
+fn is_contiguous(packets: &[Got]) -> bool {
+    packets.windows(2).all(|pair| pair[1].sequence == pair[0].sequence.wrapping_add(1))
+}
+
+fn ticks(count: usize) -> Vec<u32> {
+    (0..count as u32).map(|number| number * 3000).collect()
+}
+
+#[test]
+fn a_viewer_gets_the_cached_group_at_once_and_in_order_and_then_live_frames() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 50);
+    frames[..20].iter().for_each(|frame| world.push(&track, frame));
+    let viewer = world.watch_connected(&feed);
+    let connected = world.visitors[viewer].connected.unwrap();
+    let keyframe = world.visitors[viewer].video();
+    assert_eq!(world.visitors[viewer].dropped, [], "no media before the end of the handshake");
+    assert!(keyframe.len() >= 6 && keyframe.iter().all(|got| got.at == connected && got.payload_type == H264));
+
+    frames[20..26].iter().for_each(|frame| world.push(&track, frame));
+    let video = world.visitors[viewer].video();
+    assert_eq!(times(&video), ticks(26), "0.63 s of backlog at five times its speed");
+    assert!(is_contiguous(&video) && video.last().unwrap().marker);
+    // It is live: a frame goes out in the moment it comes in.
+    world.push(&track, &frames[26]);
+    let newest = world.visitors[viewer].rtp.last().unwrap().clone();
+    assert_eq!((newest.at, newest.timestamp), (frames[26].arrived, video[0].timestamp.wrapping_add(26 * 3000)));
+}
+
+#[test]
+fn two_viewers_get_the_same_payloads_under_their_own_streams_and_keys() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 40);
+    let viewers = [world.watch_connected(&feed), world.watch_connected(&feed)];
+    frames.iter().for_each(|frame| world.push(&track, frame));
+    let [first, second] = viewers.map(|viewer| world.visitors[viewer].video());
+    assert_eq!(times(&first), ticks(40));
+    assert_eq!(first.len(), second.len());
+    for (one, other) in first.iter().zip(&second) {
+        assert_eq!(one.payload, other.payload);
+        assert!(one.ssrc != other.ssrc && one.sealed != other.sealed);
+    }
+    assert_ne!(first[0].timestamp, second[0].timestamp, "a random start for each");
+}
+
+#[test]
+fn sound_is_live_from_the_first_packet() {
+    let mut world = World::new();
+    let (feed, track, frames) = audio_feed(world.now, 60);
+    frames[..50].iter().for_each(|frame| world.push(&track, frame));
+    let viewer = world.watch_connected(&feed);
+    assert!(world.visitors[viewer].rtp.is_empty());
+    frames[50..].iter().for_each(|frame| world.push(&track, frame));
+    let got = world.visitors[viewer].of(crate::sdp::MediaKind::Audio);
+    assert_eq!(got.len(), 10);
+    assert_eq!(got[0].payload, frames[50].payload);
+}
+
+#[test]
+fn whichever_way_a_viewer_leaves_nothing_of_it_stays() {
+    type Leave = fn(&mut World, usize);
+    let ways: [(&str, Leave); 4] = [
+        ("DELETE", |world, viewer| assert!(world.close(world.visitors[viewer].id))),
+        ("close_notify", |world, viewer| {
+            let now = world.now;
+            world.visitors[viewer].client.close(now);
+            world.settle();
+        }),
+        ("consent", |world, viewer| {
+            world.visitors[viewer].silent = true;
+            world.run_for(28 * SECOND);
+            assert_eq!(world.load(), 1, "not before its time");
+            world.run_for(5 * SECOND);
+        }),
+        ("stop", |world, _| {
+            let now = world.now;
+            world.core.close_all(now, &mut Nowhere);
+        }),
+    ];
+    for (way, leave) in ways {
+        let mut world = World::new();
+        let (feed, track, frames) = video_feed(world.now, 30);
+        frames.iter().for_each(|frame| world.push(&track, frame));
+        let viewer = world.watch_connected(&feed);
+        world.run_for(SECOND);
+        assert!(!world.core.is_empty() && feed.viewers().count(ViewerKind::Whep) == 1);
+        leave(&mut world, viewer);
+        assert!(world.core.is_empty(), "{way}");
+        assert_eq!((world.load(), feed.viewers().count(ViewerKind::Whep)), (0, 0), "{way}");
+    }
+}
+
+#[test]
+fn a_viewer_that_never_connects_is_given_up() {
+    let mut world = World::new();
+    let (feed, ..) = video_feed(world.now, 1);
+    let viewer = world.watch(&feed);
+    world.visitors[viewer].silent = true;
+    world.run_for(31 * SECOND);
+    assert!(world.core.is_empty() && world.load() == 0);
+}
+
+#[test]
+fn one_of_two_viewers_leaves_and_the_other_goes_on() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 60);
+    let (first, second) = (world.watch_connected(&feed), world.watch_connected(&feed));
+    frames[..30].iter().for_each(|frame| world.push(&track, frame));
+    assert!(world.close(world.visitors[first].id));
+    assert_eq!(world.visitors[first].state(), State::Closed(CloseReason::PeerClosed));
+    assert!(world.visitors[first].rtcp_types().contains(&GOODBYE));
+    assert!(!world.close(world.visitors[first].id), "it is gone");
+    frames[30..].iter().for_each(|frame| world.push(&track, frame));
+    assert_eq!(times(&world.visitors[second].video()), ticks(60));
+}
+
+#[test]
+fn a_new_session_from_the_address_of_an_old_one_outlives_it() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 30);
+    let old = world.watch_connected(&feed);
+    world.visitors[old].silent = true; // The tab was reloaded, and the router gave the same port.
+    let new = world.watch(&feed);
+    world.visitors[new].address = world.visitors[old].address;
+    world.settle();
+    assert!(world.visitors[new].connected.is_some());
+    assert!(world.close(world.visitors[old].id));
+    frames.iter().for_each(|frame| world.push(&track, frame));
+    assert_eq!(times(&world.visitors[new].video()), ticks(30));
+    let now = world.now;
+    world.visitors[new].client.close(now);
+    world.settle();
+    assert!(world.core.is_empty(), "its close_notify, which names no session, found it");
+}
+
+#[test]
+fn what_is_reported_lost_comes_again_in_the_repair_stream() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 30);
+    let viewer = world.watch_connected(&feed);
+    frames[..10].iter().for_each(|frame| world.push(&track, frame));
+    let stream = world.visitors[viewer].answer.stream(crate::sdp::MediaKind::Video).unwrap();
+    let lost = world.visitors[viewer].video().last().unwrap().sequence.wrapping_add(1);
+    world.visitors[viewer].loses.push(lost);
+    frames[10..12].iter().for_each(|frame| world.push(&track, frame));
+    assert!(world.visitors[viewer].video().iter().all(|got| got.sequence != lost));
+
+    let mut compound = Vec::new();
+    report::receiver_report(&mut compound, 1, &[]);
+    report::nack(&mut compound, 1, stream.ssrc.unwrap(), [lost]);
+    world.rtcp(viewer, &compound);
+    let repaired = world.visitors[viewer].rtp.last().unwrap();
+    assert_eq!((repaired.ssrc, repaired.payload_type), (stream.repair_ssrc.unwrap(), H264_REPAIRS));
+    assert_eq!(repaired.payload[..2], lost.to_be_bytes());
+    let mut outgoing = Outgoing::new(onmic_media::Codec::H264, Limits::default()).unwrap();
+    let packets = outgoing.push(&frames[10]).unwrap();
+    assert_eq!(&repaired.payload[2..], packets.iter().next().unwrap().payload);
+    let before = world.visitors[viewer].rtp.len();
+    world.rtcp(viewer, &compound);
+    assert_eq!(world.visitors[viewer].rtp.len(), before, "it is on its way already");
+}
+
+#[test]
+fn keyframe_requests_of_many_viewers_become_one() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 40);
+    let viewers: Vec<_> = (0..10).map(|_| world.watch_connected(&feed)).collect();
+    assert!(track.take_keyframe_wanted(), "there was no group to start on");
+    frames.iter().for_each(|frame| world.push(&track, frame));
+    world.run_for(SECOND);
+    for viewer in viewers {
+        let stream = world.visitors[viewer].answer.stream(crate::sdp::MediaKind::Video).unwrap();
+        let mut compound = Vec::new();
+        report::receiver_report(&mut compound, 1, &[]);
+        report::picture_loss(&mut compound, 1, stream.ssrc.unwrap());
+        world.rtcp(viewer, &compound);
+        let first = viewer == 0;
+        assert_eq!(track.take_keyframe_wanted(), first, "viewer {viewer}");
+        world.run_for(10 * MILLI);
+    }
+}
+
+#[test]
+fn reports_begin_with_the_media_however_a_viewer_started() {
+    // With a cached group, without one, and with sound alone.
+    for (case, backlog) in [("group", 20), ("no group", 0)] {
+        let mut world = World::new();
+        let (feed, track, frames) = video_feed(world.now, 100);
+        frames[..backlog].iter().for_each(|frame| world.push(&track, frame));
+        let viewer = world.watch_connected(&feed);
+        frames[backlog..].iter().for_each(|frame| world.push(&track, frame));
+        let reports = world.visitors[viewer].rtcp_types().iter().filter(|kind| **kind == SENDER_REPORT).count();
+        let seconds = (100 - backlog) / 30;
+        assert!((seconds..=seconds + 1).contains(&reports), "{case}: {reports}");
+    }
+    let mut world = World::new();
+    let (feed, track, frames) = audio_feed(world.now, 100);
+    let viewer = world.watch_connected(&feed);
+    frames.iter().for_each(|frame| world.push(&track, frame));
+    assert_eq!(world.visitors[viewer].rtcp_types().iter().filter(|kind| **kind == SENDER_REPORT).count(), 2);
+}
+
+#[test]
+fn a_track_that_ends_says_goodbye_to_its_viewers() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 5);
+    let viewers = [world.watch_connected(&feed), world.watch_connected(&feed)];
+    frames.iter().for_each(|frame| world.push(&track, frame));
+    feed.end();
+    world.settle();
+    for viewer in viewers {
+        let visitor = &world.visitors[viewer];
+        assert!(visitor.rtcp_types().contains(&GOODBYE));
+        assert_eq!(visitor.state(), State::Closed(CloseReason::PeerClosed));
+        assert_eq!(times(&visitor.video()), ticks(5), "everything was sent before");
+    }
+    assert!(world.core.is_empty() && world.load() == 0);
+}
+
+#[test]
+fn nobody_is_left_waiting_for_a_track_that_ended_before_the_session_began() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 5);
+    frames.iter().for_each(|frame| world.push(&track, frame));
+    feed.end();
+    assert!(world.try_watch(&feed).is_none());
+    assert!(world.core.is_empty() && world.load() == 0);
+}
+
+#[test]
+fn a_restart_of_ice_keeps_the_media() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 90);
+    let viewer = world.watch_connected(&feed);
+    frames[..30].iter().for_each(|frame| world.push(&track, frame));
+
+    let (id, etag) = (world.visitors[viewer].id, world.visitors[viewer].etag.clone());
+    let local = Credentials::generate();
+    let fragment =
+        format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n", local.ufrag, local.pwd);
+    let patched = world.patch(id, &etag, &fragment).unwrap();
+    let Patched::Restarted { fragment: answer, etag: new } = patched else { panic!("{patched:?}") };
+    assert_ne!(new, etag);
+    frames[30..60].iter().for_each(|frame| world.push(&track, frame)); // On the old path until the new one is checked.
+
+    let remote = crate::sdp::Fragment::parse(&answer).unwrap().ice.unwrap();
+    let (now, old) = (world.now, world.visitors[viewer].address);
+    world.visitors[viewer].address = SocketAddr::from(([198, 51, 100, 7], 999)); // From Wi-Fi to the telephone's network.
+    world.visitors[viewer].client.restart_ice(now, local, remote);
+    world.settle();
+    frames[60..].iter().for_each(|frame| world.push(&track, frame));
+    let video = world.visitors[viewer].video();
+    assert_eq!(times(&video), ticks(90));
+    assert!(is_contiguous(&video));
+    assert_ne!(world.visitors[viewer].address, old);
+
+    assert_eq!(world.patch(id, &etag, &fragment), Err(PatchRefused::Outdated(new)), "If-Match of before");
+    assert!(world.close(id) && world.core.is_empty());
+}
+
+#[test]
+fn a_patch_that_fits_no_session_is_refused() {
+    let mut world = World::new();
+    let (feed, ..) = video_feed(world.now, 1);
+    let viewer = world.watch_connected(&feed);
+    let (id, etag) = (world.visitors[viewer].id, world.visitors[viewer].etag.clone());
+    let candidate = "a=candidate:1 1 udp 1 192.0.2.9 9 typ host\r\n";
+    assert_eq!(world.patch(SessionId::random(0), &etag, candidate), Err(PatchRefused::NoSession));
+    assert_eq!(world.patch(id, "other", candidate), Err(PatchRefused::Outdated(etag.clone())));
+    assert!(matches!(world.patch(id, &etag, "nonsense"), Err(PatchRefused::Malformed(_))));
+    assert_eq!(world.patch(id, &etag, candidate), Ok(Patched::Noted));
+    let own = world.visitors[viewer].local.clone();
+    let same = format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n{candidate}", own.ufrag, own.pwd);
+    assert_eq!(world.patch(id, &etag, &same), Ok(Patched::Noted), "credentials in use are no restart");
+}
+
+#[test]
+fn strangers_and_noise_change_nothing() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 30);
+    let viewer = world.watch_connected(&feed);
+    let (own, stranger) = (world.visitors[viewer].address, SocketAddr::from(([203, 0, 113, 1], 1)));
+    let mut random = StdRng::seed_from_u64(11);
+    frames[..10].iter().for_each(|frame| world.push(&track, frame));
+    let media = world.visitors[viewer].rtp.last().unwrap().sealed.clone();
+    world.datagram(stranger, &media);
+    for round in 0..3_000 {
+        let mut noise: Vec<u8> = (0..random.random_range(0..300)).map(|_| random.random()).collect();
+        if let Some(first) = noise.first_mut() {
+            *first = [0, 1, 20, 22, 128, 144, *first][round % 7]; // STUN, DTLS, RTP, anything
+        }
+        if noise.len() > 8 && round % 7 < 2 {
+            noise[4..8].copy_from_slice(&[0x21, 0x12, 0xa4, 0x42]);
+        }
+        world.datagram(if round % 2 == 0 { own } else { stranger }, &noise);
+        world.datagram(SERVER, &noise);
+    }
+    assert!(world.is_quiet(), "nothing of it is answered");
+    frames[10..].iter().for_each(|frame| world.push(&track, frame));
+    assert_eq!(times(&world.visitors[viewer].video()), ticks(30));
+    assert!(world.close(world.visitors[viewer].id) && world.core.is_empty());
+}
+
+/// The packets a publisher makes of frames.
+fn packets(frames: &[Frame]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut outgoing = Outgoing::new(frames[0].parameters.codec(), Limits::default()).unwrap();
+    let config = SenderConfig {
+        ssrc: VIDEO_SSRC,
+        payload_type: H264,
+        extensions: ExtensionIds::default(),
+        mid: Mid::default(),
+        resend: Resend::Never,
+        sequence: 9,
+        timestamp: 99,
+    };
+    let mut sender = Sender::new(config, &outgoing);
+    sender.start(&outgoing, frames[0].arrived);
+    let mut packets = Vec::new();
+    for frame in frames {
+        outgoing.push(frame);
+        while let Some(frame) = sender.poll_frame(&outgoing, frame.arrived) {
+            for packet in frame.iter() {
+                let header = sender.header(&packet, &mut 0, &mut [0; HEADER_MAX]).to_vec();
+                packets.push((header, packet.payload.to_vec()));
+            }
+        }
+    }
+    packets
+}
+
+fn hub(world: &World) -> Arc<Hub> {
+    Hub::new(world.clock, HubLimits::default(), None)
+}
+
+#[test]
+fn what_a_publisher_sends_becomes_frames_that_viewers_get() {
+    let mut world = World::new();
+    let hub = hub(&world);
+    let publication = hub.publish(&"room".parse().unwrap(), Protocol::Whip, world.now).unwrap();
+    let feed = publication.source().feed().clone();
+    let publisher = world.publish(publication);
+    world.settle();
+    let frames = fixture::synthetic(world.now, 40, 30, (6_000, 900));
+    for (header, payload) in packets(&frames[..20]) {
+        world.rtp(publisher, &header, &payload);
+    }
+    world.run_for(SECOND);
+    let track = feed.original(MediaKind::Video).unwrap();
+    let mut reader = track.reader(Join::Group);
+    for frame in &frames[..20] {
+        let Some(Read::Frame(read)) = reader.try_read() else { panic!("a frame is missing") };
+        assert_eq!((&read.payload, read.keyframe), (&frame.payload, frame.keyframe));
+    }
+    assert!(reader.try_read().is_none());
+    let viewer = world.watch_connected(&feed);
+    world.run_for(SECOND);
+    assert_eq!(times(&world.visitors[viewer].video()), ticks(20));
+    // The viewer's wish for a keyframe reaches the publisher.
+    let stream = world.visitors[viewer].answer.stream(crate::sdp::MediaKind::Video).unwrap();
+    let mut compound = Vec::new();
+    report::receiver_report(&mut compound, 1, &[]);
+    report::picture_loss(&mut compound, 1, stream.ssrc.unwrap());
+    world.rtcp(viewer, &compound);
+    let (header, payload) = packets(&frames)[packets(&frames[..20]).len()].clone();
+    world.rtp(publisher, &header, &payload);
+    world.run_for(SECOND);
+    assert!(world.visitors[publisher].rtcp_types().contains(&206), "picture loss indication");
+    assert!(world.close(world.visitors[publisher].id));
+    assert!(!hub.source(&"room".parse().unwrap()).unwrap().is_connected());
+    assert!(world.close(world.visitors[viewer].id) && world.core.is_empty());
+}
+
+#[test]
+fn a_publisher_that_was_taken_over_is_closed() {
+    let mut world = World::new();
+    let hub = hub(&world);
+    let name = "room".parse().unwrap();
+    let publication = hub.publish(&name, Protocol::Whip, world.now).unwrap();
+    let publisher = world.publish(publication);
+    world.settle();
+    world.run_for(11 * SECOND); // Silent for longer than the grace.
+    let _other = hub.publish(&name, Protocol::Rtmp, world.now).unwrap();
+    for (header, payload) in packets(&fixture::synthetic(world.now, 1, 30, (600, 900))) {
+        world.rtp(publisher, &header, &payload);
+    }
+    world.settle();
+    assert_eq!(world.visitors[publisher].state(), State::Closed(CloseReason::PeerClosed));
+    assert!(world.core.is_empty() && world.load() == 0);
+}
+
+#[test]
+fn a_publisher_that_says_goodbye_is_closed() {
+    let mut world = World::new();
+    let publication = hub(&world).publish(&"room".parse().unwrap(), Protocol::Whip, world.now).unwrap();
+    let publisher = world.publish(publication);
+    world.settle();
+    for (header, payload) in packets(&fixture::synthetic(world.now, 1, 30, (600, 900))) {
+        world.rtp(publisher, &header, &payload);
+    }
+    let mut compound = Vec::new();
+    report::receiver_report(&mut compound, VIDEO_SSRC, &[]);
+    report::goodbye(&mut compound, &[VIDEO_SSRC]);
+    world.rtcp(publisher, &compound);
+    world.run_for(5 * SECOND);
+    assert!(world.core.is_empty() && world.load() == 0);
+}
+
+/// Frames 30 ms apart of which every third is shown late, from the sixth on.
+fn reordered(mut frames: Vec<Frame>) -> Vec<Frame> {
+    for frame in frames.iter_mut().skip(6).step_by(3) {
+        frame.pts += Ticks(2 * 3000);
+    }
+    frames
+}
+
+#[tokio::test]
+async fn viewers_of_a_track_that_turns_out_to_reorder_go_on_with_a_derived_one() {
+    let mut world = World::new();
+    let deriver = Arc::new(FakeDeriver::default());
+    let frames = reordered(fixture::synthetic(world.now, 60, 30, (6_000, 900)));
+    let (feed, track) = feed_of(&frames, Some(deriver.clone()));
+    let viewers = [world.watch_connected(&feed), world.watch_connected(&feed)];
+    frames[..8].iter().for_each(|frame| world.push(&track, frame));
+    world.command().await;
+    let (derived, lease) = deriver.made.lock().pop().unwrap();
+    assert!(lease.is_wanted());
+    let before = viewers.map(|viewer| world.visitors[viewer].video().len());
+    // The encoder takes its time. Nobody waits in a circle meanwhile, nor are old frames sent.
+    world.run_for(3 * SECOND);
+    assert!(derived.take_keyframe_wanted());
+    world.push(&track, &frames[9]);
+    assert_eq!(viewers.map(|viewer| world.visitors[viewer].video().len()), before);
+
+    let better = fixture::synthetic(world.now, 10, 30, (6_000, 900));
+    better.iter().for_each(|frame| world.push(&derived, frame));
+    for (viewer, before) in viewers.into_iter().zip(before) {
+        let video = world.visitors[viewer].video();
+        assert!(is_contiguous(&video));
+        assert_eq!(times(&video[before..]), ticks(10));
+    }
+    viewers.into_iter().for_each(|viewer| assert!(world.close(world.visitors[viewer].id)));
+    assert!(world.core.is_empty());
+    assert!(lease.try_release(), "nothing holds the derived track any more");
+}
+
+#[tokio::test]
+async fn a_replacement_that_comes_after_the_last_viewer_left_is_let_go() {
+    let mut world = World::new();
+    let deriver = Arc::new(FakeDeriver::default());
+    let frames = reordered(fixture::synthetic(world.now, 60, 30, (6_000, 900)));
+    let (feed, track) = feed_of(&frames, Some(deriver.clone()));
+    let viewer = world.watch_connected(&feed);
+    frames[..8].iter().for_each(|frame| world.push(&track, frame));
+    assert!(world.close(world.visitors[viewer].id));
+    world.command().await;
+    assert!(world.core.is_empty());
+    assert!(deriver.made.lock().pop().unwrap().1.try_release());
+}
+
+#[tokio::test]
+async fn viewers_that_cannot_go_on_are_closed() {
+    let mut world = World::new();
+    let frames = reordered(fixture::synthetic(world.now, 60, 30, (6_000, 900)));
+    let (feed, track) = feed_of(&frames, None);
+    let viewer = world.watch_connected(&feed);
+    frames[..8].iter().for_each(|frame| world.push(&track, frame));
+    world.command().await;
+    assert_eq!(world.visitors[viewer].state(), State::Closed(CloseReason::PeerClosed));
+    assert!(world.core.is_empty());
+}
+
+#[test]
+fn a_shard_that_fell_behind_goes_on_at_the_newest_group() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 150);
+    let viewer = world.watch_connected(&feed);
+    frames[..10].iter().for_each(|frame| world.push(&track, frame));
+    frames[10..140].iter().for_each(|frame| track.push(frame.clone())); // The thread got no time.
+    world.run_until(frames[139].arrived);
+    frames[140..].iter().for_each(|frame| world.push(&track, frame));
+    let video = world.visitors[viewer].video();
+    let numbers: HashSet<_> = times(&video).into_iter().map(|time| time / 3000).collect();
+    assert!(is_contiguous(&video), "no holes that would be asked for");
+    assert!((120..150).all(|number| numbers.contains(&number)), "{numbers:?}");
+}
+
+/// For what is said at the very end.
+struct Nowhere;
+
+impl super::outbox::Outbox for Nowhere {
+    fn send(&mut self, _: SocketAddr, _: &[u8]) {}
+
+    fn send_batch(&mut self, _: SocketAddr, batch: &mut crate::udp::Batch) {
+        batch.clear();
+    }
+}

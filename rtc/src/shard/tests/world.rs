@@ -1,0 +1,406 @@
+//! A shard's core and clients of it, in virtual time: datagrams arrive at once, and time passes only when told to.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use onmic_media::feed::{Deriver, Lease, Recipe};
+use onmic_media::{Accept, Codec, Feed, Frame, MediaKind, NodeClock, Publication, Track};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::bell::Belfry;
+use super::super::core::{Core, Setup};
+use super::super::outbox::Outbox;
+use super::super::{Command, Opening, Slot, Watching};
+use crate::negotiate::{self, Receiving, Sending};
+use crate::rtp::packet::Incoming;
+use crate::rtp::tests::fixture;
+use crate::sdp::client::{Answered, offer};
+use crate::sdp::{Direction, Offer};
+use crate::session::{PatchRefused, Patched, SessionId};
+use crate::transport::client::ClientConfig;
+use crate::transport::{Client, Credentials, Dropped, Identity, Input, PeerConfig, Profile, State};
+use crate::udp::Batch;
+
+static IDENTITY: LazyLock<Arc<Identity>> = LazyLock::new(|| Identity::generate().unwrap());
+pub(super) const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8189);
+
+/// What the core sent and nobody has received yet.
+#[derive(Default)]
+struct Wire(VecDeque<(SocketAddr, Vec<u8>)>);
+
+impl Outbox for Wire {
+    fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
+        self.0.push_back((to, datagram.to_vec()));
+    }
+
+    fn send_batch(&mut self, to: SocketAddr, batch: &mut Batch) {
+        for datagram in batch.datagrams() {
+            self.0.push_back((to, datagram.to_vec()));
+        }
+        batch.clear();
+    }
+}
+
+/// An RTP packet as a viewer got it.
+#[derive(Clone, Debug)]
+pub(super) struct Got {
+    pub(super) at: Instant,
+    pub(super) ssrc: u32,
+    pub(super) payload_type: u8,
+    pub(super) sequence: u16,
+    pub(super) timestamp: u32,
+    pub(super) marker: bool,
+    pub(super) payload: Vec<u8>,
+    /// As it was on the wire.
+    pub(super) sealed: Vec<u8>,
+}
+
+/// One client.
+pub(super) struct Visitor {
+    pub(super) id: SessionId,
+    pub(super) etag: String,
+    pub(super) answer: Answered,
+    pub(super) local: Credentials,
+    pub(super) client: Client,
+    pub(super) address: SocketAddr,
+    pub(super) rtp: Vec<Got>,
+    pub(super) rtcp: Vec<Vec<u8>>,
+    /// Why it threw datagrams away.
+    pub(super) dropped: Vec<Dropped>,
+    pub(super) connected: Option<Instant>,
+    /// Its datagrams go nowhere: it crashed.
+    pub(super) silent: bool,
+    /// RTP packets on the way to it that get lost, by sequence number.
+    pub(super) loses: Vec<u16>,
+}
+
+impl Visitor {
+    pub(super) fn of(&self, kind: crate::sdp::MediaKind) -> Vec<Got> {
+        let ssrc = self.answer.stream(kind).unwrap().ssrc.unwrap();
+        self.rtp.iter().filter(|got| got.ssrc == ssrc).cloned().collect()
+    }
+
+    pub(super) fn video(&self) -> Vec<Got> {
+        self.of(crate::sdp::MediaKind::Video)
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.client.state()
+    }
+
+    /// Packet types of all RTCP that came, compounds taken apart.
+    pub(super) fn rtcp_types(&self) -> Vec<u8> {
+        let mut types = Vec::new();
+        for compound in &self.rtcp {
+            let mut rest = &compound[..];
+            while let [_, kind, high, low, ..] = *rest {
+                types.push(kind);
+                rest = rest.get(4 * (usize::from(u16::from_be_bytes([high, low])) + 1)..).unwrap_or_default();
+            }
+        }
+        types
+    }
+}
+
+pub(super) struct World {
+    pub(super) now: Instant,
+    pub(super) clock: NodeClock,
+    pub(super) core: Core,
+    belfry: Arc<Belfry>,
+    commands: mpsc::Receiver<Command>,
+    _shard: mpsc::Sender<Command>,
+    load: Arc<AtomicUsize>,
+    wire: Wire,
+    pub(super) visitors: Vec<Visitor>,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        let clock = NodeClock::new(now, UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let (shard, commands) = mpsc::channel(16);
+        let belfry = Arc::new(Belfry::default());
+        let setup =
+            Setup { peer_config: PeerConfig::default(), identity: IDENTITY.clone(), clock, candidates: vec![SERVER] };
+        let core = Core::new(setup, belfry.clone(), shard.downgrade());
+        let load = Arc::default();
+        Self { now, clock, core, belfry, commands, _shard: shard, load, wire: Wire::default(), visitors: Vec::new() }
+    }
+
+    /// A viewer of `feed` that has its answer and has sent nothing yet; `None` if the core has nothing for it.
+    pub(super) fn try_watch(&mut self, feed: &Arc<Feed>) -> Option<usize> {
+        let local = Credentials::generate();
+        let parsed = Offer::parse(&offer(Direction::RecvOnly, &local, IDENTITY.fingerprint())).unwrap();
+        let mut sending = Vec::new();
+        for kind in [MediaKind::Video, MediaKind::Audio] {
+            let codecs = negotiate::receivable(&parsed, kind);
+            let Ok(demand) = feed.demand(kind, Accept { codecs: &codecs, reordering: false }) else { continue };
+            let codec = demand.track().parameters().codec();
+            sending.push((negotiate::send(&parsed, codec, None, "cname").unwrap(), demand));
+        }
+        let accepts = sending.iter().map(|(planned, _)| Sending::accept(planned)).collect();
+        let watching = Watching { feed: feed.clone(), cname: "cname".into(), sending };
+        self.open(&parsed, accepts, local, |opening| Command::Watch { opening, watching })
+    }
+
+    pub(super) fn watch(&mut self, feed: &Arc<Feed>) -> usize {
+        self.try_watch(feed).unwrap()
+    }
+
+    /// A viewer that is connected.
+    pub(super) fn watch_connected(&mut self, feed: &Arc<Feed>) -> usize {
+        let viewer = self.watch(feed);
+        self.settle();
+        assert!(self.visitors[viewer].connected.is_some());
+        viewer
+    }
+
+    pub(super) fn publish(&mut self, publication: Publication) -> usize {
+        let local = Credentials::generate();
+        let parsed = Offer::parse(&offer(Direction::SendOnly, &local, IDENTITY.fingerprint())).unwrap();
+        let receiving = negotiate::receive(&parsed).unwrap();
+        let accepts = receiving.iter().map(Receiving::accept).collect();
+        self.open(&parsed, accepts, local, |opening| Command::Publish { opening, publication, receiving }).unwrap()
+    }
+
+    fn open(
+        &mut self,
+        offer: &Offer,
+        accepts: Vec<crate::sdp::Accept>,
+        local: Credentials,
+        command: impl FnOnce(Opening) -> Command,
+    ) -> Option<usize> {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        let (id, ours, slot) = (SessionId::random(0), Credentials::generate(), Slot(self.load.clone()));
+        let answer = negotiate::answer(offer, (7, &ours, IDENTITY.fingerprint()), &[SERVER], accepts);
+        let answer = Answered::parse(&answer).unwrap();
+        let (ready, mut opened) = oneshot::channel();
+        let etag = ours.ufrag.clone();
+        let opening = Opening {
+            id,
+            slot,
+            local: ours,
+            remote: local.clone(),
+            fingerprint: offer.fingerprint,
+            mid: "0".into(),
+            ready,
+        };
+        self.core.handle_command(self.now, command(opening), &mut self.wire);
+        if !opened.try_recv().unwrap() {
+            return None;
+        }
+        let config = ClientConfig {
+            local: local.clone(),
+            remote: answer.credentials.clone(),
+            fingerprint: answer.fingerprint,
+            server: answer.candidates[0],
+            profiles: vec![Profile::AeadAes128Gcm],
+        };
+        let address = SocketAddr::from(([192, 0, 2, 1], 40_000 + self.visitors.len() as u16));
+        self.visitors.push(Visitor {
+            id,
+            etag,
+            answer,
+            local,
+            client: Client::new(config, IDENTITY.clone(), self.now),
+            address,
+            rtp: Vec::new(),
+            rtcp: Vec::new(),
+            dropped: Vec::new(),
+            connected: None,
+            silent: false,
+            loses: Vec::new(),
+        });
+        Some(self.visitors.len() - 1)
+    }
+
+    /// Everything that can happen without time passing.
+    pub(super) fn settle(&mut self) {
+        let mut rung = Vec::new();
+        loop {
+            for visitor in &mut self.visitors {
+                if visitor.client.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
+                    visitor.client.handle_timeout(self.now);
+                }
+            }
+            if self.core.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
+                self.core.handle_timeout(self.now, &mut self.wire);
+            }
+            self.belfry.take(&mut rung);
+            for track in rung.drain(..) {
+                self.core.handle_frames(self.now, track, &mut self.wire);
+            }
+            if !self.deliver() {
+                return;
+            }
+        }
+    }
+
+    fn deliver(&mut self) -> bool {
+        let mut moved = false;
+        while let Some((to, datagram)) = self.wire.0.pop_front() {
+            moved = true;
+            let reached = self.visitors.iter_mut().filter(|visitor| visitor.address == to && !visitor.silent);
+            reached.for_each(|visitor| visitor.receive(self.now, datagram.clone()));
+        }
+        for visitor in &mut self.visitors {
+            while let Some(transmit) = visitor.client.poll_transmit() {
+                moved = true;
+                if !visitor.silent {
+                    let mut bytes = transmit.bytes;
+                    self.core.handle_datagram(self.now, visitor.address, &mut bytes, &mut self.wire);
+                }
+            }
+        }
+        moved
+    }
+
+    /// Lets time pass.
+    pub(super) fn run_for(&mut self, duration: Duration) {
+        self.run_until(self.now + duration);
+    }
+
+    pub(super) fn run_until(&mut self, end: Instant) {
+        loop {
+            self.settle();
+            let clients = self.visitors.iter().filter_map(|visitor| visitor.client.poll_timeout());
+            let next = clients.chain(self.core.poll_timeout()).min().filter(|next| *next < end);
+            self.now = next.unwrap_or(end).max(self.now);
+            if next.is_none() {
+                return self.settle();
+            }
+        }
+    }
+
+    /// Pushes a frame at its time.
+    pub(super) fn push(&mut self, track: &Track, frame: &Frame) {
+        self.run_until(frame.arrived.max(self.now));
+        track.push(frame.clone());
+        self.settle();
+    }
+
+    /// A datagram from anywhere.
+    pub(super) fn datagram(&mut self, from: SocketAddr, datagram: &[u8]) {
+        self.core.handle_datagram(self.now, from, &mut datagram.to_vec(), &mut self.wire);
+    }
+
+    /// Whether the core has anything to say.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.wire.0.is_empty()
+    }
+
+    /// The visitor sends RTCP.
+    pub(super) fn rtcp(&mut self, visitor: usize, compound: &[u8]) {
+        let mut sealed = [0; 512];
+        let visitor = &mut self.visitors[visitor];
+        let length = visitor.client.seal_rtcp(compound, &mut sealed).unwrap();
+        self.core.handle_datagram(self.now, visitor.address, &mut sealed[..length], &mut self.wire);
+        self.settle();
+    }
+
+    /// The visitor sends RTP.
+    pub(super) fn rtp(&mut self, visitor: usize, header: &[u8], payload: &[u8]) {
+        let mut sealed = [0; 2048];
+        let visitor = &mut self.visitors[visitor];
+        let length = visitor.client.seal_rtp(header, payload, &mut sealed).unwrap();
+        self.core.handle_datagram(self.now, visitor.address, &mut sealed[..length], &mut self.wire);
+    }
+
+    pub(super) fn patch(&mut self, id: SessionId, expected: &str, fragment: &str) -> Result<Patched, PatchRefused> {
+        let (reply, mut answer) = oneshot::channel();
+        let (expected, fragment) = (Some(expected.to_owned()), fragment.to_owned());
+        self.core.handle_command(self.now, Command::Patch { id, expected, fragment, reply }, &mut self.wire);
+        answer.try_recv().unwrap()
+    }
+
+    pub(super) fn close(&mut self, id: SessionId) -> bool {
+        let (reply, mut answer) = oneshot::channel();
+        self.core.handle_command(self.now, Command::Close { id, reply }, &mut self.wire);
+        self.settle();
+        answer.try_recv().unwrap()
+    }
+
+    /// Waits for a command that comes from another thread.
+    pub(super) async fn command(&mut self) {
+        let command = self.commands.recv().await.unwrap();
+        self.core.handle_command(self.now, command, &mut self.wire);
+        self.settle();
+    }
+
+    pub(super) fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+}
+
+impl Visitor {
+    fn receive(&mut self, now: Instant, mut datagram: Vec<u8>) {
+        let sealed = datagram.clone();
+        if sealed[0] >> 6 == 2 && self.loses.contains(&u16::from_be_bytes([sealed[2], sealed[3]])) {
+            self.loses.retain(|lost| *lost != u16::from_be_bytes([sealed[2], sealed[3]]));
+            return;
+        }
+        let input = match self.client.handle_datagram(now, &mut datagram) {
+            Ok(input) => input,
+            Err(reason) => return self.dropped.push(reason),
+        };
+        match input {
+            Input::Nothing | Input::Closed => {}
+            Input::Connected => self.connected = Some(now),
+            Input::Rtcp(rtcp) => self.rtcp.push(rtcp.to_vec()),
+            Input::Rtp(packet) => {
+                let parsed = Incoming::parse(packet).unwrap();
+                self.rtp.push(Got {
+                    at: now,
+                    ssrc: parsed.ssrc,
+                    payload_type: parsed.payload_type,
+                    sequence: parsed.sequence,
+                    timestamp: parsed.timestamp,
+                    marker: parsed.marker,
+                    payload: parsed.payload.to_vec(),
+                    sealed,
+                });
+            }
+        }
+    }
+}
+
+/// A feed with an H.264 track, and frames for it from `began` on: a keyframe every 30.
+pub(super) fn video_feed(began: Instant, count: usize) -> (Arc<Feed>, Arc<Track>, Vec<Frame>) {
+    let frames = fixture::synthetic(began, count, 30, (6_000, 900));
+    let (feed, track) = feed_of(&frames, None);
+    (feed, track, frames)
+}
+
+/// The same with Opus.
+pub(super) fn audio_feed(began: Instant, count: usize) -> (Arc<Feed>, Arc<Track>, Vec<Frame>) {
+    let frames = fixture::repeated(Codec::Opus, began, count);
+    let (feed, track) = feed_of(&frames, None);
+    (feed, track, frames)
+}
+
+pub(super) fn feed_of(frames: &[Frame], deriver: Option<Arc<dyn Deriver>>) -> (Arc<Feed>, Arc<Track>) {
+    let track = Arc::new(Track::new(frames[0].parameters.clone()));
+    let feed = Feed::new(deriver);
+    feed.set_original(track.clone());
+    feed.settle();
+    (feed, track)
+}
+
+/// Answers every recipe with an empty H.264 track, and keeps it.
+#[derive(Default)]
+pub(super) struct FakeDeriver {
+    pub(super) made: Mutex<Vec<(Arc<Track>, Lease)>>,
+}
+
+impl Deriver for FakeDeriver {
+    fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String> {
+        assert_eq!(recipe, Recipe::H264);
+        let track = Arc::new(Track::new(input.parameters()));
+        self.made.lock().push((track.clone(), lease));
+        Ok(track)
+    }
+}

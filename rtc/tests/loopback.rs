@@ -1,0 +1,247 @@
+//! The whole server on loopback: offers and answers as signalling sees them, a shard's thread, real sockets.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use onmic_media::codec::{h264, nal};
+use onmic_media::hub::HubLimits;
+use onmic_media::{Feed, Frame, Hub, MediaKind, NodeClock, Parameters, Protocol, Ticks, Track};
+use onmic_rtc::rtp::outgoing::Limits;
+use onmic_rtc::rtp::{ExtensionIds, HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig};
+use onmic_rtc::sdp::client::{Answered, H264, VIDEO_SSRC, offer};
+use onmic_rtc::sdp::{Direction, Fragment};
+use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
+use onmic_rtc::transport::client::ClientConfig;
+use onmic_rtc::transport::{Client, Credentials, Identity, Input, Profile, State};
+use onmic_rtc::{Config, OfferRefused, Rtc};
+use tokio::net::UdpSocket;
+use tokio::time::{sleep_until, timeout};
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn server(sessions: usize) -> (Rtc, NodeClock) {
+    let clock = NodeClock::new(Instant::now(), SystemTime::now());
+    let config = Config {
+        address: IpAddr::from([127, 0, 0, 1]),
+        port: 0,
+        shards: 2,
+        announce: Vec::new(),
+        sessions,
+        consent: Duration::from_secs(30),
+        clock,
+    };
+    (Rtc::start(&config).unwrap(), clock)
+}
+
+/// A client with its socket.
+struct Visitor {
+    client: Client,
+    socket: UdpSocket,
+}
+
+/// What a client saw.
+#[derive(Debug, PartialEq, Eq)]
+enum Event {
+    Connected,
+    Rtp(Vec<u8>),
+    Closed,
+}
+
+impl Visitor {
+    fn offer(direction: Direction) -> (String, Credentials, Arc<Identity>) {
+        let (local, identity) = (Credentials::generate(), Identity::generate().unwrap());
+        (offer(direction, &local, identity.fingerprint()), local, identity)
+    }
+
+    async fn new(answer: &Answer, local: Credentials, identity: Arc<Identity>) -> Self {
+        let answer = Answered::parse(&answer.sdp).unwrap();
+        let config = ClientConfig {
+            local,
+            remote: answer.credentials,
+            fingerprint: answer.fingerprint,
+            server: answer.candidates[0],
+            profiles: vec![Profile::AeadAes128Gcm, Profile::Aes128CmSha1],
+        };
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(config.server).await.unwrap();
+        Self { client: Client::new(config, identity, Instant::now()), socket }
+    }
+
+    async fn next(&mut self) -> Event {
+        timeout(LONG, self.poll()).await.expect("nothing happened for long")
+    }
+
+    async fn poll(&mut self) -> Event {
+        let mut datagram = [0; 2048];
+        loop {
+            while let Some(transmit) = self.client.poll_transmit() {
+                self.socket.send(&transmit.bytes).await.unwrap();
+            }
+            let Some(deadline) = self.client.poll_timeout() else { return Event::Closed };
+            tokio::select! {
+                length = self.socket.recv(&mut datagram) => {
+                    let Ok(length) = length else { continue }; // The server's socket is gone already.
+                    match self.client.handle_datagram(Instant::now(), &mut datagram[..length]) {
+                        Ok(Input::Rtp(packet)) => return Event::Rtp(packet.to_vec()),
+                        Ok(Input::Connected) => return Event::Connected,
+                        _ => {}
+                    }
+                }
+                () = sleep_until(deadline.into()) => self.client.handle_timeout(Instant::now()),
+            }
+        }
+    }
+
+    async fn until_rtp(&mut self) -> Vec<u8> {
+        loop {
+            if let Event::Rtp(packet) = self.next().await {
+                return packet;
+            }
+        }
+    }
+}
+
+fn parameters() -> Arc<Parameters> {
+    let sps = [0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
+    let pps = [0x68, 0xce, 0x3c, 0x80];
+    let sets = (vec![Bytes::copy_from_slice(&sps)], vec![Bytes::copy_from_slice(&pps)]);
+    Arc::new(Parameters::H264(h264::Parameters::from_parameter_sets(sets.0, sets.1).unwrap()))
+}
+
+fn frame(parameters: &Arc<Parameters>, clock: NodeClock, number: i64) -> Frame {
+    let (now, keyframe) = (Instant::now(), number == 0);
+    let mut unit = vec![0x5a; 3000];
+    unit[0] = if keyframe { 0x65 } else { 0x41 };
+    let pts = Ticks(number * 3000);
+    let (wall, parameters, payload) = (clock.wall(now), parameters.clone(), nal::join([&unit[..]]));
+    Frame { dts: pts, pts, wall, arrived: now, keyframe, parameters, payload }
+}
+
+fn feed() -> (Arc<Feed>, Arc<Track>) {
+    let track = Arc::new(Track::new(parameters()));
+    let feed = Feed::new(None);
+    feed.set_original(track.clone());
+    feed.settle();
+    (feed, track)
+}
+
+#[tokio::test]
+async fn a_viewer_watches_restarts_ice_and_is_told_goodbye() {
+    let (rtc, clock) = server(10);
+    let (feed, track) = feed();
+    track.push(frame(&track.parameters(), clock, 0));
+    let (offer, local, identity) = Visitor::offer(Direction::RecvOnly);
+    let answer = rtc.watch(&offer, feed.clone()).await.unwrap();
+    let mut viewer = Visitor::new(&answer, local, identity).await;
+    assert_eq!(viewer.next().await, Event::Connected);
+    viewer.until_rtp().await; // The cached keyframe.
+    track.push(frame(&track.parameters(), clock, 1));
+    viewer.until_rtp().await;
+
+    let (id, again) = (answer.session, Credentials::generate());
+    let fragment = format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", again.ufrag, again.pwd);
+    let outdated = rtc.patch(id, Some("\"other\""), &fragment).await.unwrap_err();
+    assert_eq!(outdated, PatchRefused::Outdated(answer.etag.clone()));
+    let patched = rtc.patch(id, Some(&answer.etag), &fragment).await.unwrap();
+    let Patched::Restarted { fragment, .. } = patched else { panic!("{patched:?}") };
+    viewer.client.restart_ice(Instant::now(), again, Fragment::parse(&fragment).unwrap().ice.unwrap());
+    track.push(frame(&track.parameters(), clock, 2));
+    viewer.until_rtp().await;
+
+    // The session of another shard, and of none.
+    let digits = id.to_string();
+    let other = if digits.ends_with('0') { "1" } else { "0" };
+    let other: SessionId = format!("{}{other}", &digits[..31]).parse().unwrap();
+    assert_eq!(rtc.patch(other, None, "").await, Err(PatchRefused::NoSession));
+    assert!(!rtc.close(other).await && !rtc.close(SessionId::random(77)).await);
+
+    rtc.shutdown(LONG).await;
+    while viewer.next().await != Event::Closed {}
+    assert!(matches!(viewer.client.state(), State::Closed(_)));
+    let stopping = rtc.watch(&offer, feed).await.unwrap_err();
+    assert!(matches!(stopping, OfferRefused::Stopping));
+}
+
+#[tokio::test]
+async fn what_is_published_can_be_watched() {
+    let (rtc, clock) = server(10);
+    let hub = Hub::new(clock, HubLimits::default(), None);
+    let publication = hub.publish(&"room".parse().unwrap(), Protocol::Whip, Instant::now()).unwrap();
+    let feed = publication.source().feed().clone();
+    let (offer, local, identity) = Visitor::offer(Direction::SendOnly);
+    let plan = rtc.plan_publish(&offer).unwrap();
+    let answer = rtc.publish(plan, publication).await.unwrap();
+    let mut publisher = Visitor::new(&answer, local, identity).await;
+    assert_eq!(publisher.next().await, Event::Connected);
+
+    let parameters = parameters();
+    let mut outgoing = Outgoing::new(parameters.codec(), Limits::default()).unwrap();
+    let config = SenderConfig {
+        ssrc: VIDEO_SSRC,
+        payload_type: H264,
+        extensions: ExtensionIds::default(),
+        mid: Mid::default(),
+        resend: Resend::Never,
+        sequence: 1,
+        timestamp: 1,
+    };
+    let mut sender = Sender::new(config, &outgoing);
+    sender.start(&outgoing, Instant::now());
+    for number in 0..3 {
+        outgoing.push(&frame(&parameters, clock, number));
+        let packets = sender.poll_frame(&outgoing, Instant::now()).unwrap();
+        for packet in packets.iter() {
+            let (mut header, mut sealed) = ([0; HEADER_MAX], [0; 2048]);
+            let header = sender.header(&packet, &mut 0, &mut header);
+            let length = publisher.client.seal_rtp(header, packet.payload, &mut sealed).unwrap();
+            publisher.socket.send(&sealed[..length]).await.unwrap();
+        }
+    }
+    let arrives = async {
+        while feed.original(MediaKind::Video).is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LONG, arrives).await.unwrap();
+
+    let (offer, local, identity) = Visitor::offer(Direction::RecvOnly);
+    let answer = rtc.watch(&offer, feed).await.unwrap();
+    let mut viewer = Visitor::new(&answer, local, identity).await;
+    assert_eq!(viewer.next().await, Event::Connected);
+    viewer.until_rtp().await;
+    assert!(rtc.close(answer.session).await && !rtc.close(answer.session).await);
+    rtc.shutdown(LONG).await;
+}
+
+#[tokio::test]
+async fn a_full_server_refuses_until_somebody_leaves() {
+    let (rtc, _) = server(1); // In each of two shards.
+    let (feed, _track) = feed();
+    let (offer, ..) = Visitor::offer(Direction::RecvOnly);
+    let first = rtc.watch(&offer, feed.clone()).await.unwrap();
+    let second = rtc.watch(&offer, feed.clone()).await.unwrap();
+    assert_ne!(first.session.to_string()[30..], second.session.to_string()[30..], "the least loaded takes the next");
+    assert!(matches!(rtc.watch(&offer, feed.clone()).await, Err(OfferRefused::Full)));
+    assert!(rtc.close(first.session).await);
+    rtc.watch(&offer, feed).await.unwrap();
+    rtc.shutdown(LONG).await;
+}
+
+#[tokio::test]
+async fn an_offer_that_fits_nothing_is_told_what_would() {
+    let (rtc, _) = server(10);
+    let (feed, _track) = feed();
+    let (offer, ..) = Visitor::offer(Direction::RecvOnly);
+    let vp8 = offer.replace("H264/90000", "VP8/90000");
+    let refused = rtc.watch(&vp8, feed.clone()).await.unwrap_err();
+    assert!(matches!(&refused, OfferRefused::NothingInCommon { have, .. } if have == &["h264"]), "{refused:?}");
+    let sending = offer.replace("a=recvonly", "a=sendonly");
+    assert!(matches!(rtc.watch(&sending, feed.clone()).await, Err(OfferRefused::Malformed(_))));
+    assert!(matches!(rtc.watch("nonsense", feed).await, Err(OfferRefused::Malformed(_))));
+    assert!(matches!(rtc.plan_publish(&offer), Err(OfferRefused::Malformed(_))));
+    rtc.shutdown(LONG).await;
+}
