@@ -50,7 +50,9 @@ async fn text(mut request: Request, expected: &str) -> Result<String, Problem> {
         }
         status => Problem::new(status, "the body did not arrive whole"),
     })?;
-    String::from_utf8(bytes.into()).map_err(|_| Problem::bad_request("the body has to be text in UTF-8"))
+    // NUL is UTF-8, but in no line of SDP (RFC 8866 section 9).
+    let text = String::from_utf8(bytes.into()).ok().filter(|text| !text.contains('\0'));
+    text.ok_or_else(|| Problem::bad_request("the body has to be text in UTF-8"))
 }
 
 fn require_type(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
@@ -84,6 +86,7 @@ mod tests {
         assert_eq!(offer("application/json", "{}").await, Err(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         assert_eq!(offer(FRAGMENT, "a=ice-ufrag:x").await, Err(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         assert_eq!(offer(SDP, vec![b'a', 0xff]).await, Err(StatusCode::BAD_REQUEST));
+        assert_eq!(offer(SDP, "v=0\r\ns=\0\r\n").await, Err(StatusCode::BAD_REQUEST));
         assert_eq!(offer(SDP, vec![b'a'; BYTES_MAX + 1]).await, Err(StatusCode::PAYLOAD_TOO_LARGE));
         assert_eq!(offer(SDP, vec![b'a'; BYTES_MAX]).await.map(|offer| offer.0.len()), Ok(BYTES_MAX));
     }

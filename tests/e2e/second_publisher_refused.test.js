@@ -57,6 +57,23 @@ endToEnd("a_silent_publisher_loses_its_name_after_the_grace_period", async (stag
     15_000,
   );
   second.assertAlive();
-  await waitFor("the first to be hung up on", () => first.exit, { timeoutMs: 20_000 });
+  first.resume(); // ffmpeg notices only when it writes.
+  await waitFor("the first to be hung up on", () => first.exit);
+  assert.notEqual(first.exit.code, 0);
+  second.assertAlive();
   await viewer.stop();
+});
+
+endToEnd("a_publisher_that_sends_nothing_is_told_when_its_name_goes", async (stage) => {
+  const gateway = await stage.gateway({ set: { "ingest.grace": "1s" } });
+  const [first, second] = [await RtmpClient.open(gateway.rtmpPort), await RtmpClient.open(gateway.rtmpPort)];
+  stage.keep(first);
+  stage.keep(second);
+  await first.connect();
+  assert.equal((await first.publish("quiet")).code, "NetStream.Publish.Start");
+  await pause(1500);
+  await second.connect();
+  assert.equal((await second.publish("quiet")).code, "NetStream.Publish.Start");
+  await first.waitForClose(2000);
+  assert.equal(second.closed, false);
 });

@@ -119,6 +119,11 @@ export class Publisher {
   stall() {
     this.#child.send("stall");
   }
+
+  /** After a stall: what was missed comes at once, then all goes on. */
+  resume() {
+    this.#child.send("resume");
+  }
 }
 
 /** How long generator, encoder and FLV writer take by themselves: what every glass-to-glass figure contains. */

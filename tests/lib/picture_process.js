@@ -120,6 +120,7 @@ function stop() {
 process.on("message", (message) => {
   if (message === "stop") stop();
   if (message === "stall") clearTimeout(timer); // The connection stays up and nothing comes any more.
+  if (message === "resume") tick();
   if (message === "kill") {
     clearTimeout(timer);
     ffmpeg.kill("SIGKILL");

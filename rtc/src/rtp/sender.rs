@@ -33,6 +33,12 @@ pub const HEADER_MAX: usize = 64;
 const SEQUENCE_START: u16 = 1 << 15;
 /// Sender reports go out this often per track.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// A peer that asks for a keyframe so long after its start gets the cached group once more, and again after two, four,
+/// eight and sixteen times as long. Its keyframe was lost where no repair helps: a receiver asks for nothing before the
+/// first packet it got, and gets none while the last DTLS flight is lost or late. Chromium asks after 200 ms.
+const START_AGAIN: Duration = Duration::from_millis(250);
+/// After so many it waits for the next keyframe like everybody else: the path does not carry the stream.
+const STARTS_AGAIN: u8 = 5;
 /// Spans of sequence numbers remembered for repairs: a new one begins where a viewer skipped frames.
 const SPANS: usize = 3;
 
@@ -108,6 +114,8 @@ pub struct SenderCounters {
     pub skipped_frames: u32,
     /// Packets sent again.
     pub repaired: u32,
+    /// Times the cached group was begun once more.
+    pub started_again: u8,
     /// Asked for again and not sent: too old or never sent.
     pub repair_unknown: u32,
     /// Asked for again and not sent: on its way already.
@@ -127,6 +135,7 @@ pub struct Sender {
     fraction_lost: u8,
     is_video: bool,
     phase: Phase,
+    started: Option<Instant>,
     /// Number of the frame to send next.
     next_frame: u64,
     /// The track's number of the packet after the last frame that was polled.
@@ -183,6 +192,7 @@ impl Sender {
             fraction_lost: 0,
             is_video: outgoing.codec().kind() == MediaKind::Video,
             phase: Phase::WaitingForKeyframe,
+            started: None,
             next_frame: outgoing.next_number(),
             next_shared: 0,
             spans,
@@ -200,6 +210,7 @@ impl Sender {
 
     /// Begins to send: call once the peer is connected.
     pub fn start(&mut self, outgoing: &Outgoing, now: Instant) -> Start {
+        self.started.get_or_insert(now);
         self.next_frame = outgoing.next_number();
         if !self.is_video {
             self.phase = Phase::Live;
@@ -217,6 +228,20 @@ impl Sender {
                 Start::NextKeyframe
             }
         }
+    }
+
+    /// The peer asks for a keyframe. In its first seconds it may have lost the one it was started with, and its source
+    /// may be one that cannot send another: it is started again. Whether it was.
+    pub fn keyframe_wanted(&mut self, outgoing: &Outgoing, now: Instant) -> bool {
+        let again = self.counters.started_again;
+        let wait = START_AGAIN * (1 << again.min(STARTS_AGAIN));
+        let early = self.started.is_none_or(|started| now < started + wait);
+        if early || again == STARTS_AGAIN || !self.is_video || outgoing.group().is_none() {
+            return false;
+        }
+        self.counters.started_again += 1;
+        self.start(outgoing, now);
+        true
     }
 
     /// Goes on with another track of the same codec and timeline, from its next keyframe. Sequence numbers continue;

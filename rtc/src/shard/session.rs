@@ -53,16 +53,18 @@ impl Session {
         let peer = self.peer.remote_addr();
         match &self.role {
             Role::Viewer(viewer) => {
-                let (mut packets, mut skipped, mut repaired) = (0, 0, 0);
+                let (mut packets, mut skipped, mut repaired, mut started_again) = (0, 0, 0, 0);
                 for own in &viewer.tracks {
                     let counters = own.sender.counters();
                     packets += own.sender.sent().0;
                     skipped += counters.skipped_frames;
                     repaired += counters.repaired;
+                    started_again += counters.started_again;
                 }
                 let rtt_ms = viewer.tracks.iter().find_map(|own| own.sender.round_trip()).map(|rtt| rtt.as_millis());
                 tracing::info!(
-                    kind = "whep", session = ?self.id, reason, ?peer, connect_ms, seconds, packets, skipped, repaired, rtt_ms,
+                    kind = "whep", session = ?self.id, reason, ?peer, connect_ms, seconds, packets, skipped, repaired,
+                    started_again, rtt_ms,
                     "session closed"
                 );
             }

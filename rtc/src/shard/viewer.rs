@@ -118,8 +118,9 @@ impl Viewer {
                 }
             }
             Feedback::KeyframeWanted { ssrc } => {
-                let own = self.tracks.iter().find(|own| own.sender.ssrc() == ssrc);
-                if let Some(track) = own.and_then(|own| tracks.get_mut(&own.id)) {
+                let Some(own) = self.tracks.iter_mut().find(|own| own.sender.ssrc() == ssrc) else { return };
+                if let Some(track) = tracks.get_mut(&own.id) {
+                    own.sender.keyframe_wanted(&track.outgoing, now);
                     track.want_keyframe(now);
                 }
             }

@@ -54,7 +54,7 @@ export async function playHls({ url, fps = 30, token, configuration = {} }) {
         firstPictureMs: meter.firstFrameAt === null ? null : meter.firstFrameAt - startedAt,
         errors,
         fatal: errors.some((error) => error.fatal),
-        stalls,
+        stalls: stalls.filter(({ at }) => at >= meter.since),
         waiting: waitingSince !== null,
         levels,
         latency: hls.latency,

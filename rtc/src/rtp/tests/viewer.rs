@@ -44,7 +44,7 @@ fn send(sender: &mut Sender, outgoing: &Outgoing, now: Instant) -> Vec<u16> {
 
 #[test]
 fn a_viewer_costs_little() {
-    assert!(size_of::<Sender>() <= 216, "{}", size_of::<Sender>());
+    assert!(size_of::<Sender>() <= 240, "{}", size_of::<Sender>());
 }
 
 #[test]
@@ -83,6 +83,36 @@ fn instant_start_plays_the_cached_group_at_five_times_real_time() {
     assert!((735..=745).contains(&backlog_done.unwrap()), "{backlog_done:?}");
     assert!((790..=800).contains(&live_at.unwrap()), "{live_at:?}");
     assert_eq!(sender.poll_timeout(&outgoing), None);
+}
+
+#[test]
+fn a_viewer_that_lost_its_first_group_is_started_again_a_few_times() {
+    let began = Instant::now();
+    let all = fixture::synthetic(began, 60, 300, (6_000, 900));
+    let outgoing = filled(&all);
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    let start = all[59].arrived;
+    assert!(!sender.keyframe_wanted(&outgoing, start), "not started at all");
+    sender.start(&outgoing, start);
+    let mut sequences = send(&mut sender, &outgoing, start + 200 * MILLI);
+    assert!(!sender.keyframe_wanted(&outgoing, start + 249 * MILLI), "repairs come first");
+    let (mut again, mut restarts) = (Vec::new(), Vec::new());
+    for elapsed in (250..60_000).step_by(50) {
+        let now = start + elapsed * MILLI;
+        if sender.keyframe_wanted(&outgoing, now) {
+            restarts.push(elapsed);
+            again.clear();
+        }
+        let sent = send(&mut sender, &outgoing, now);
+        again.extend_from_slice(&sent);
+        sequences.extend(sent);
+    }
+    assert_eq!(restarts, [250, 500, 1000, 2000, 4000]);
+    let group: usize = (0..60).map(|frame| outgoing.frame(frame).unwrap().len()).sum();
+    assert_eq!(again.len(), group);
+    assert_eq!(sequences, (100..100 + sequences.len() as u16).collect::<Vec<_>>()); // Never sealed twice
+    assert!(sender.is_live());
+    assert_eq!(sender.counters().started_again, 5);
 }
 
 #[test]
