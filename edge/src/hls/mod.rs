@@ -39,9 +39,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{EdgeError, admit};
 use cache::Cache;
-use directives::{Directives, Verdict};
 use stream::{Index, Stream};
 use view::View;
+
+pub use directives::{Directives, Published, Verdict};
 
 /// Streams that ended and whose last files may still be fetched.
 const PAST_MAX: usize = 64;

@@ -1,4 +1,4 @@
-//! Writes `seeds/TARGET/…` from the fixtures of the media crate: `cargo run --example seeds`, after the fixtures changed.
+//! Seeds of the codec and FLV targets, from the fixtures of the media crate.
 
 use bytes::{Buf, Bytes};
 use onmic_ingest::rtmp::amf::{self, Value};
@@ -6,18 +6,11 @@ use onmic_ingest::rtmp::chunk::{ChunkWriter, MessageHeader, Output};
 use onmic_ingest::rtmp::message;
 use onmic_media::codec::{Parameters, aac, av1, h264, h265, nal, opus};
 use onmic_media::flv;
-use std::path::Path;
 
-type Failure = Box<dyn std::error::Error>;
+use crate::{Failure, HERE, save};
 
-fn main() -> Result<(), Failure> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let save = |target: &str, name: &str, bytes: &[u8]| -> Result<(), Failure> {
-        let folder = here.join("seeds").join(target);
-        std::fs::create_dir_all(&folder)?;
-        Ok(std::fs::write(folder.join(name), bytes)?)
-    };
-    for entry in std::fs::read_dir(here.join("../media/tests/fixtures"))? {
+pub fn write() -> Result<(), Failure> {
+    for entry in std::fs::read_dir(HERE.to_owned() + "/../media/tests/fixtures")? {
         let path = entry?.path();
         let file = Bytes::from(std::fs::read(&path)?);
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
