@@ -131,7 +131,8 @@ async fn load(clients: usize, duration: Duration) {
     let warm = epoch_micros() + settled.as_micros() as u64;
     let mut parts: HashMap<(u64, u32), Vec<u64>> = HashMap::new();
     let mut published: HashMap<(u64, u32), u64> = HashMap::new();
-    let (mut refused, mut total) = (0_u64, 0_u64);
+    let (mut refused, mut total, mut measured) = (0_u64, 0_u64, 0_u64);
+    let mut cpu = None;
     let deadline = tokio::time::Instant::now() + settled + duration;
     loop {
         tokio::select! {
@@ -146,12 +147,15 @@ async fn load(clients: usize, duration: Duration) {
                 total += 1;
                 refused += u64::from(answer.status != 200);
                 if answer.came >= warm {
+                    cpu.get_or_insert_with(|| cpu_micros(process));
+                    measured += 1;
                     parts.entry(answer.part).or_default().push(answer.came);
                 }
             }
         }
     }
     let busy = resident(process);
+    let cpu = cpu_micros(process).saturating_sub(cpu.unwrap_or(0)) as f64 / measured.max(1) as f64;
     let mut delays = Vec::new();
     let mut worst = Vec::new();
     for (part, came) in parts.iter().filter(|(_, came)| came.len() * 10 >= clients * 9) {
@@ -168,7 +172,7 @@ async fn load(clients: usize, duration: Duration) {
     let at = |share: usize| delays.get(delays.len() * share / 100).copied().map_or(f64::NAN, millis);
     let line = format!(
         "clients={clients} parts={} answers={total} refused={refused} published_to_answered_ms p50={:.1} p99={:.1} max={:.1} \
-         worst_part_p99={:.1} server_rss_mb={:.1} rss_per_client_kb={:.1}",
+         worst_part_p99={:.1} server_cpu_us_per_answer={cpu:.1} server_rss_mb={:.1} rss_per_client_kb={:.1}",
         worst.len(),
         at(50),
         at(99),
@@ -234,6 +238,15 @@ async fn response(stream: &mut BufReader<TcpStream>) -> Option<(u16, String)> {
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
     Some((status?, String::from_utf8(body).ok()?))
+}
+
+/// CPU time a process has used, user and system, in µs.
+fn cpu_micros(process: u32) -> u64 {
+    const TICK_MICROS: u64 = 10_000; // USER_HZ is 100 everywhere.
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    (ticks(11) + ticks(12)) * TICK_MICROS
 }
 
 /// Resident memory of a process, kB.
