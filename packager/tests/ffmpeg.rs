@@ -1,5 +1,7 @@
 //! What real encoders send, packaged, and read again by real ffprobe and ffmpeg: nothing is lost, nothing moves.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::collections::HashSet;

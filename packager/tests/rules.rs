@@ -1,5 +1,7 @@
 //! The rules of rfc8216bis, held against frames of any timing; and whole playlists, as text.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use crate::error::EdgeError;
 
 /// The `_HLS_…` parameters of a playlist request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Directives {
+pub struct Directives {
     /// `_HLS_msn`.
     pub msn: Option<u64>,
     /// `_HLS_part`.
@@ -17,7 +17,7 @@ pub(crate) struct Directives {
 
 /// What has been published of a rendition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Published {
+pub struct Published {
     /// Number of parts of each complete segment that is listed, by media sequence number from `first`.
     pub parts: Vec<u32>,
     /// Media sequence number of the first of them.
@@ -30,7 +30,7 @@ pub(crate) struct Published {
 
 /// What to do with a request now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Answer with what there is.
     Ready,
     /// Wait for the next part and ask again.
@@ -39,7 +39,7 @@ pub(crate) enum Verdict {
 
 impl Directives {
     /// Reads a query. Parameters that are not ours are left alone.
-    pub(crate) fn parse(query: Option<&str>) -> Result<Self, EdgeError> {
+    pub fn parse(query: Option<&str>) -> Result<Self, EdgeError> {
         let mut directives = Self::default();
         for (name, value) in query.unwrap_or("").split('&').filter_map(|pair| pair.split_once('=')) {
             match name {
@@ -56,12 +56,12 @@ impl Directives {
     }
 
     /// Whether the answer is specific to what it waited for, and so may be cached for long.
-    pub(crate) fn is_blocking(&self) -> bool {
+    pub fn is_blocking(&self) -> bool {
         self.msn.is_some()
     }
 
     /// Judged again whenever something was published.
-    pub(crate) fn judge(&self, published: &Published) -> Result<Verdict, EdgeError> {
+    pub fn judge(&self, published: &Published) -> Result<Verdict, EdgeError> {
         if published.ended {
             return Ok(Verdict::Ready);
         }

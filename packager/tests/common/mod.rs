@@ -1,5 +1,6 @@
 //! Frames from FLV files, as a publisher would bring them.
 
+#![allow(clippy::unwrap_used)]
 #![allow(dead_code)]
 
 use std::path::{Path, PathBuf};

@@ -154,11 +154,7 @@ impl Core {
             forgotten.map(|forgotten| self.by_address.remove(&forgotten));
         }
         match outcome {
-            Some(true) => {
-                // The last flight first: media that overtakes it reaches a peer without keys, and is lost.
-                self.transmit(key, out);
-                self.connected(now, key, out);
-            }
+            Some(true) => self.connected(now, key, out),
             Some(false) => return self.ended(now, key, out),
             None if taken_over => return self.close(now, key, "taken_over", out),
             None => {}
@@ -332,12 +328,10 @@ impl Core {
     }
 
     fn connected(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
+        // First the end of the handshake: until it is there, the peer has no keys and throws media away.
+        self.transmit(key, out);
         let session = &mut self.sessions[key];
         session.connected = Some(now);
-        // First the end of the handshake: until it is there, the peer has no keys and throws media away.
-        while let Some(transmit) = session.peer.poll_transmit() {
-            out.send(transmit.to, &transmit.bytes);
-        }
         let Role::Viewer(viewer) = &mut session.role else { return };
         let ids: Vec<_> = viewer.tracks.iter().map(|own| own.id).collect();
         for id in ids {
