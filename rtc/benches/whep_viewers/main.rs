@@ -1,0 +1,249 @@
+//! What a WebRTC viewer costs: one shard, many viewers on one stream, measured from outside of both.
+//!
+//! `cargo bench -p onmic-rtc --bench whep_viewers -- [--viewers 200] [--seconds 10] [--rounds 3]`
+//!
+//! The server runs here, the viewers and the floor in processes of their own, so CPU and memory are the server's alone. CPU is the time the
+//! shard's thread was on a core, kernel included; on loopback that includes delivering the datagrams to their sockets.
+//! In the same run the floor is measured: see `floor.rs`. Latency is from the push of a frame to the moment the
+//! viewers' process reads its last packet.
+
+#![allow(clippy::print_stdout)]
+
+mod client;
+mod floor;
+mod machine;
+mod source;
+mod wire;
+
+use std::io::{Read, Write};
+use std::net::IpAddr;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use onmic_media::{Feed, NodeClock, Track};
+use onmic_rtc::{Config, Rtc};
+
+use crate::source::Source;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// The child is started with this argument.
+const VIEWERS: &str = "--be-the-viewers";
+/// Between two viewers' offers: a handshake costs two signatures, and nobody brings 200 viewers at once.
+const BETWEEN_OFFERS: Duration = Duration::from_millis(20);
+
+struct Options {
+    viewers: usize,
+    seconds: u64,
+    rounds: usize,
+}
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == VIEWERS) {
+        return client::run();
+    }
+    if let [floor, sinks, ..] = &arguments[..]
+        && floor == floor::FLOOR
+    {
+        return floor::run(sinks);
+    }
+    let value = |name: &str, default: u64| {
+        let position = arguments.iter().position(|argument| argument == name);
+        position.and_then(|at| arguments.get(at + 1)).map_or(Ok(default), |value| value.parse())
+    };
+    let options = Options {
+        viewers: value("--viewers", 200)? as usize,
+        seconds: value("--seconds", 10)?,
+        rounds: value("--rounds", 1)? as usize,
+    };
+    let prometheus = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &[0.001, 0.01, 0.1, 1.0])?
+        .install_recorder()?;
+    if options.rounds > 1 {
+        return again(&options);
+    }
+    println!("{} viewers, 2.5 Mbit/s H.264 and 64 kbit/s Opus, {} s", options.viewers, options.seconds);
+    round(&options, &prometheus)
+}
+
+/// Each round in a process of its own: memory that one gave back would hide what the next takes.
+fn again(options: &Options) -> Result<(), Failure> {
+    let (viewers, seconds) = (options.viewers.to_string(), options.seconds.to_string());
+    for _ in 0..options.rounds {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["--viewers", &viewers, "--seconds", &seconds]).status()?;
+    }
+    Ok(())
+}
+
+fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure> {
+    let clock = NodeClock::new(Instant::now(), SystemTime::now());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut viewers = Viewers::start()?;
+    let sinks = viewers.ask(wire::SINKS, &options.viewers.to_string())?;
+    let floor_before = floor::measure(&sinks)?;
+
+    let rtc = Rtc::start(&Config {
+        address: IpAddr::from([127, 0, 0, 1]),
+        port: 0,
+        shards: 1,
+        announce: Vec::new(),
+        sessions: options.viewers,
+        consent: Duration::from_secs(30),
+        clock,
+    })?;
+    let publisher = Publisher::start(clock)?;
+    std::thread::sleep(Duration::from_secs(3)); // A whole group is in the ring.
+    let resident_before = machine::resident();
+    for _ in 0..options.viewers {
+        let offer = viewers.ask(wire::JOIN, "")?;
+        let answer = runtime.block_on(rtc.watch(&offer, publisher.feed.clone()))?;
+        viewers.tell(wire::ANSWER, &answer.sdp)?;
+        std::thread::sleep(BETWEEN_OFFERS);
+    }
+    std::thread::sleep(Duration::from_secs(2)); // All have caught up.
+    let resident = machine::resident().saturating_sub(resident_before);
+    prometheus.run_upkeep();
+
+    viewers.tell(wire::BEGIN, "")?;
+    let (cpu_before, machine_before) = (machine::thread_cpu("rtc-0").ok_or("no shard")?, machine::machine_cpu());
+    std::thread::sleep(Duration::from_secs(options.seconds));
+    let cpu = machine::thread_cpu("rtc-0").ok_or("no shard")? - cpu_before;
+    let machine_after = machine::machine_cpu();
+    let made = publisher.stop();
+    std::thread::sleep(Duration::from_millis(300)); // The last packets arrive.
+    let report = viewers.ask(wire::END, &made)?;
+    runtime.block_on(rtc.shutdown(Duration::from_secs(5)));
+    let floor_after = floor::measure(&sinks)?;
+
+    let field = |name: &str| -> &str {
+        report
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map_or("", |(_, value)| value)
+    };
+    let packets: f64 = field("packets").parse()?;
+    let per_packet = cpu.as_secs_f64() * 1e6 / packets;
+    let floor = (floor_before + floor_after) / 2.0;
+    let viewer_seconds = options.viewers as f64 * options.seconds as f64;
+    let client_cpu: f64 = field("client_cpu_s").parse()?;
+    let busy = (machine_after.0 - machine_before.0) as f64 / (machine_after.1 - machine_before.1).max(1) as f64;
+    let cores = std::thread::available_parallelism()?.get() as f64;
+    let others = busy * cores - (cpu.as_secs_f64() + client_cpu) / options.seconds as f64;
+
+    println!();
+    let row = |name: &str, value: String, target: &str| println!("{name:44} {value:>24}  {target}");
+    row("CPU of the shard per packet", format!("{per_packet:.2} µs"), "target ≤ 2.5");
+    row(
+        "  floor: sealing and GSO sends alone",
+        format!("{:.2} / {:.2} µs", floor_before, floor_after),
+        "before / after",
+    );
+    row("  ratio to the floor", format!("{:.2}", per_packet / floor), "");
+    row("CPU of the shard per viewer-second", format!("{:.0} µs", cpu.as_secs_f64() * 1e6 / viewer_seconds), "");
+    row("packets per viewer-second", format!("{:.0}", packets / viewer_seconds), "");
+    row(
+        "resident memory per viewer",
+        format!("{:.0} kB", resident as f64 / 1e3 / options.viewers as f64),
+        "target ≤ 100",
+    );
+    row("answer to connected, p50 p95 max", format!("{} ms", field("connect_ms")), "target p95 ≤ 20");
+    row("push to received, video, p50 p95 max", format!("{} ms", field("video_ms")), "target p95 < 15");
+    row("push to received, sound, p50 p95 max", format!("{} ms", field("audio_ms")), "");
+    row("viewers connected", field("connected").to_owned(), "");
+    row(
+        "frames per viewer, video and sound",
+        format!("{} {}", field("video_frames_per_viewer"), field("audio_frames_per_viewer")),
+        "",
+    );
+    row("frames lost, sequence gaps", format!("{} {}", field("lost_frames"), field("sequence_gaps")), "target 0");
+    row(
+        "cores busy with shard, viewers, others",
+        {
+            let cpu = cpu.as_secs_f64() / options.seconds as f64;
+            format!("{cpu:.2} {:.2} {others:.2}", client_cpu / options.seconds as f64)
+        },
+        "",
+    );
+    for line in
+        prometheus.render().lines().filter(|line| line.starts_with("onmic_drops_total") && !line.ends_with(" 0"))
+    {
+        println!("{line}");
+    }
+    viewers.stop();
+    Ok(())
+}
+
+/// The child process.
+struct Viewers {
+    child: Child,
+    to: ChildStdin,
+    from: ChildStdout,
+}
+
+impl Viewers {
+    fn start() -> Result<Self, Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let mut child = command.arg(VIEWERS).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (to, from) = (child.stdin.take().ok_or("no pipe")?, child.stdout.take().ok_or("no pipe")?);
+        Ok(Self { child, to, from })
+    }
+
+    fn tell(&mut self, tag: u8, text: &str) -> Result<(), Failure> {
+        wire::write(self.to.by_ref(), tag, text).map_err(Into::into)
+    }
+
+    fn ask(&mut self, tag: u8, text: &str) -> Result<String, Failure> {
+        self.tell(tag, text)?;
+        Ok(wire::read(self.from.by_ref())?.1)
+    }
+
+    /// Its input ends, and so does it.
+    fn stop(self) {
+        let Self { mut child, to, from } = self;
+        drop((to, from));
+        if child.wait().is_err() {
+            println!("the viewers' process did not end well");
+        }
+    }
+}
+
+/// A thread that pushes frames in real time.
+struct Publisher {
+    feed: Arc<Feed>,
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<String>,
+}
+
+impl Publisher {
+    fn start(clock: NodeClock) -> Result<Self, Failure> {
+        let began = Instant::now();
+        let mut sources = [Source::audio(clock, began), Source::video(clock, began)];
+        let tracks = [0, 1].map(|kind| Arc::new(Track::new(sources[kind].parameters())));
+        let feed = Feed::new(None);
+        tracks.iter().for_each(|track| feed.set_original(track.clone()));
+        feed.settle();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let kind = usize::from(sources[1].due() <= sources[0].due());
+                std::thread::sleep(sources[kind].due().saturating_duration_since(Instant::now()));
+                tracks[kind].push(sources[kind].frame(Instant::now()));
+            }
+            format!("{} {}", sources[0].made(), sources[1].made())
+        })?;
+        Ok(Self { feed, stop, thread })
+    }
+
+    /// How many frames of sound and video were made.
+    fn stop(self) -> String {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_default()
+    }
+}

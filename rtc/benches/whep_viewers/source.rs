@@ -1,0 +1,122 @@
+//! What is published: H.264 at 2.5 Mbit/s and 30 frames per second, and Opus every 20 ms, as an encoder spreads them.
+//!
+//! Every frame carries its number and the time it was pushed at, so that viewers in another process can tell how long
+//! it took.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use onmic_media::codec::{h264, nal, opus};
+use onmic_media::{Frame, NodeClock, Parameters, Ticks};
+
+/// Frames per second and per group.
+pub const VIDEO_RATE: u32 = 30;
+const GROUP: u64 = 60;
+/// Ticks between frames.
+pub const VIDEO_TICKS: u32 = 3000;
+pub const AUDIO_TICKS: u32 = 960;
+/// 2.5 Mbit/s in groups of 2 s: a keyframe of 60 kB and 59 frames of 9.6 kB on average.
+const KEYFRAME_BYTES: usize = 60_000;
+const DELTA_BYTES: usize = 9_600;
+const OPUS_BYTES: usize = 160; // 64 kbit/s.
+
+/// Begins the stamp in a frame.
+const MAGIC: [u8; 4] = *b"onmc";
+/// Magic, number, nanoseconds since the epoch.
+const STAMP: usize = 4 + 4 + 8;
+
+/// Makes the frames of one kind of media.
+pub struct Source {
+    parameters: Arc<Parameters>,
+    clock: NodeClock,
+    began: Instant,
+    next: u64,
+}
+
+impl Source {
+    pub fn video(clock: NodeClock, began: Instant) -> Self {
+        let sps = [0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
+        let pps = [0x68, 0xce, 0x3c, 0x80];
+        let sets = (vec![Bytes::copy_from_slice(&sps)], vec![Bytes::copy_from_slice(&pps)]);
+        let h264 = h264::Parameters::from_parameter_sets(sets.0, sets.1).expect("the sets are whole");
+        Self { parameters: Arc::new(Parameters::H264(h264)), clock, began, next: 0 }
+    }
+
+    pub fn audio(clock: NodeClock, began: Instant) -> Self {
+        let opus =
+            opus::Parameters { channels: 2, pre_skip: 312, input_sample_rate: 48_000, output_gain: 0, mapping: None };
+        Self { parameters: Arc::new(Parameters::Opus(opus)), clock, began, next: 0 }
+    }
+
+    pub fn parameters(&self) -> Arc<Parameters> {
+        self.parameters.clone()
+    }
+
+    /// When the next frame is due.
+    pub fn due(&self) -> Instant {
+        let micros = match *self.parameters {
+            Parameters::Opus(_) => self.next * 20_000,
+            _ => self.next * 1_000_000 / u64::from(VIDEO_RATE),
+        };
+        self.began + Duration::from_micros(micros)
+    }
+
+    /// How many were made.
+    pub fn made(&self) -> u64 {
+        self.next
+    }
+
+    /// The next frame.
+    pub fn frame(&mut self, now: Instant) -> Frame {
+        let number = self.next;
+        self.next += 1;
+        let (ticks, keyframe, payload) = match *self.parameters {
+            Parameters::Opus(_) => {
+                let mut packet = vec![0x5a; OPUS_BYTES];
+                packet[0] = 0xfc; // 20 ms, stereo, one frame.
+                stamp(&mut packet, number);
+                (AUDIO_TICKS, true, Bytes::from(packet))
+            }
+            _ => {
+                let keyframe = number.is_multiple_of(GROUP);
+                let mut unit = vec![0x5a; if keyframe { KEYFRAME_BYTES } else { delta_bytes(number) }];
+                unit[0] = if keyframe { 0x65 } else { 0x41 };
+                stamp(&mut unit, number);
+                (VIDEO_TICKS, keyframe, nal::join([&unit[..]]))
+            }
+        };
+        let pts = Ticks((number * u64::from(ticks)) as i64);
+        let (wall, parameters) = (self.clock.wall(self.due_of(number)), self.parameters.clone());
+        Frame { dts: pts, pts, wall, arrived: now, keyframe, parameters, payload }
+    }
+
+    fn due_of(&self, number: u64) -> Instant {
+        Self { next: number, parameters: self.parameters.clone(), ..*self }.due()
+    }
+}
+
+/// Six tenths to fourteen tenths of the average, the same in every run.
+fn delta_bytes(number: u64) -> usize {
+    let scattered = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    DELTA_BYTES * 6 / 10 + (scattered as usize % (DELTA_BYTES * 8 / 10))
+}
+
+fn stamp(unit: &mut [u8], number: u64) {
+    unit[1..5].copy_from_slice(&MAGIC);
+    unit[5..9].copy_from_slice(&(number as u32).to_be_bytes());
+    unit[9..17].copy_from_slice(&nanos().to_be_bytes());
+}
+
+/// Nanoseconds on the clock that both processes share.
+pub fn nanos() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// The number and the time in the payload of a packet that begins a frame.
+pub fn read_stamp(payload: &[u8], video: bool) -> Option<(u32, u64)> {
+    let start = if video && payload.first()? & 0x1f == 28 { 2 } else { 1 }; // FU-A has two bytes in front.
+    let (magic, rest) = payload.get(start..start + STAMP)?.split_first_chunk::<4>()?;
+    let (number, rest) = rest.split_first_chunk::<4>()?;
+    (*magic == MAGIC).then(|| (u32::from_be_bytes(*number), u64::from_be_bytes(*rest.first_chunk().expect("16 bytes"))))
+}

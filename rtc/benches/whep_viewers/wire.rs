@@ -1,0 +1,36 @@
+//! What the two processes say to each other over the child's standard input and output.
+
+use std::io::{self, Read, Write};
+
+/// One message: a tag and a text.
+pub type Message = (u8, String);
+
+/// To the child: make an offer.
+pub const JOIN: u8 = b'j';
+/// To the child: the answer to its last offer.
+pub const ANSWER: u8 = b'a';
+/// To the child: open so many sockets that only receive. From it: their addresses.
+pub const SINKS: u8 = b's';
+/// To the child: count from now on.
+pub const BEGIN: u8 = b'b';
+/// To the child: count no more. From it: the report.
+pub const END: u8 = b'e';
+/// From the child: an offer.
+pub const OFFER: u8 = b'o';
+
+pub fn write(out: &mut impl Write, tag: u8, text: &str) -> io::Result<()> {
+    let length = u32::try_from(text.len()).map_err(io::Error::other)?;
+    out.write_all(&[tag])?;
+    out.write_all(&length.to_be_bytes())?;
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+pub fn read(from: &mut impl Read) -> io::Result<Message> {
+    let mut head = [0; 5];
+    from.read_exact(&mut head)?;
+    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+    let mut text = vec![0; length as usize];
+    from.read_exact(&mut text)?;
+    Ok((head[0], String::from_utf8(text).map_err(io::Error::other)?))
+}
