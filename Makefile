@@ -77,10 +77,11 @@ bench: setup web
 	cargo bench --workspace
 
 # Each parser of outside bytes for FUZZ_SECONDS. The sanitiser needs nightly's flags, not a nightly compiler.
+FUZZ_TARGETS ?= $$(cargo fuzz list)
 fuzz: setup
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
-	for target in $$(cargo fuzz list); do \
-	  mkdir -p "fuzz/corpus/$$target" "fuzz/seeds/$$target"; \
+	for target in $(FUZZ_TARGETS); do \
+	  mkdir -p "fuzz/corpus/$$target"; \
 	  RUSTC_BOOTSTRAP=1 cargo fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
 	    -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=512; \
 	done

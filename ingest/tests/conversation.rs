@@ -297,19 +297,38 @@ fn commands_and_data_in_their_amf3_wrapping_are_the_same() {
 fn the_parts_of_an_aggregate_keep_their_distance() {
     let mut pair = Pair::new();
     pair.client.publish("live", "demo");
-    let mut aggregate = Vec::new();
-    for (kind, timestamp, body) in [(message::VIDEO, 100_u32, &b"pic"[..]), (message::AUDIO, 123, b"so")] {
-        let [extended, time @ ..] = timestamp.to_be_bytes();
-        aggregate.extend([kind, 0, 0, body.len() as u8]);
-        aggregate.extend(time);
-        aggregate.extend([extended, 0, 0, 0]);
-        aggregate.extend(body);
-        aggregate.extend((body.len() as u32 + 11).to_be_bytes());
-    }
+    let mut aggregate = aggregate(&[(message::VIDEO, 100, b"pic"), (message::AUDIO, 123, b"so")]);
     aggregate.extend([message::VIDEO, 0xff, 0xff, 0xff, 0]); // Cut short.
     pair.client.message(4, message::AGGREGATE, 5000, 1, aggregate);
     pair.exchange();
     assert!(pair.events().ends_with("video 5000 3 bytes\naudio 5023 2 bytes"));
+}
+
+#[test]
+fn the_parts_behind_a_refusal_are_not_read() {
+    let object = Value::object([("app", Value::text("vod"))]);
+    let connect = amf::write(&[Value::text("connect"), Value::Number(1.0), object]);
+    let create = amf::write(&[Value::text("createStream"), Value::Number(2.0)]);
+    let (command, sound) = (message::COMMAND_AMF0, message::AUDIO);
+    let parts = aggregate(&[(command, 0, &connect), (command, 0, &create), (sound, 0, b"so")]);
+    let mut pair = Pair::new();
+    pair.client.handshake().message(3, message::AGGREGATE, 0, 0, parts);
+    pair.exchange();
+    assert_eq!(pair.client.transcript().lines().count(), 1, "the refusal");
+    assert_eq!(pair.events().lines().count(), 1, "the end");
+}
+
+fn aggregate(parts: &[(u8, u32, &[u8])]) -> Vec<u8> {
+    let mut aggregate = Vec::new();
+    for (kind, timestamp, body) in parts {
+        let [extended, time @ ..] = timestamp.to_be_bytes();
+        aggregate.extend([*kind, 0, 0, body.len() as u8]);
+        aggregate.extend(time);
+        aggregate.extend([extended, 0, 0, 0]);
+        aggregate.extend(*body);
+        aggregate.extend((body.len() as u32 + 11).to_be_bytes());
+    }
+    aggregate
 }
 
 #[test]

@@ -1,13 +1,10 @@
 //! Seeds of the codec and FLV targets, from the fixtures of the media crate.
 
-use bytes::{Buf, Bytes};
-use onmic_ingest::rtmp::amf::{self, Value};
-use onmic_ingest::rtmp::chunk::{ChunkWriter, MessageHeader, Output};
-use onmic_ingest::rtmp::message;
+use bytes::Bytes;
 use onmic_media::codec::{Parameters, aac, av1, h264, h265, nal, opus};
 use onmic_media::flv;
 
-use crate::{Failure, HERE, save};
+use crate::{Failure, HERE, piece, save};
 
 pub fn write() -> Result<(), Failure> {
     for entry in std::fs::read_dir(HERE.to_owned() + "/../media/tests/fixtures")? {
@@ -43,58 +40,24 @@ pub fn write() -> Result<(), Failure> {
         }
     }
     let tracks = [&b"\x96\x13avc1\x01\x00\x00\x02no\x00\x00\x00\x05"[..], &[0, 0, 0, 1, 0x65]].concat();
-    save("flv_video", "multitrack", &sized(&tracks))?;
-    save("flv_video", "modifier", &sized(b"\x97\x02\x01\x02\x03\x03av01\x12\x00"))?;
+    save("flv_video", "multitrack", &piece(&tracks))?;
+    save("flv_video", "modifier", &piece(b"\x97\x02\x01\x02\x03\x03av01\x12\x00"))?;
 
     let aac = Parameters::Aac(aac::Parameters::low_complexity(44_100, 2)?);
-    save("flv_audio", "aac", &[sized(&flv::write_audio_config(&aac)), sized(b"\xaf\x01\x21\x10")].concat())?;
+    save("flv_audio", "aac", &[piece(&flv::write_audio_config(&aac)), piece(b"\xaf\x01\x21\x10")].concat())?;
     let opus = opus::Parameters::new(2);
     let config = flv::write_audio_config(&Parameters::Opus(opus.clone()));
-    save("flv_audio", "opus", &[sized(&config), sized(b"\x91Opus\xfc\xff\xfe")].concat())?;
-    save("flv_audio", "multitrack", &sized(b"\x95\x11mp4a\x00\x00\x00\x02\x21\x10\x01\x00\x00\x01-"))?;
+    save("flv_audio", "opus", &[piece(&config), piece(b"\x91Opus\xfc\xff\xfe")].concat())?;
+    save("flv_audio", "multitrack", &piece(b"\x95\x11mp4a\x00\x00\x00\x02\x21\x10\x01\x00\x00\x01-"))?;
     save("aac", "opus_head", &opus.opus_head())?;
     save("aac", "opus_dops", &opus.dops())?;
     save("aac", "he_aac", &[0x2b, 0x92, 0x08, 0x00])?;
     save("aac", "he_aac_v2_compatible", &[0x13, 0x88, 0x56, 0xe5, 0xa5, 0x48, 0x80])?;
-
-    for role in ["publish", "play"] {
-        let conversation = rtmp(role, &flv::write_audio_config(&aac));
-        save("rtmp_chunk", role, &conversation)?;
-        save("rtmp_session", role, &[&[0], &conversation[..]].concat())?;
-    }
     Ok(())
-}
-
-/// What an RTMP client sends after its handshake, up to the first sound.
-fn rtmp(role: &str, audio_config: &Bytes) -> Vec<u8> {
-    let (mut writer, mut output) = (ChunkWriter::default(), Output::default());
-    let mut send = |chunk_stream, kind, stream, body: Bytes| {
-        writer.write(&mut output, MessageHeader { chunk_stream, kind, timestamp: 0, stream }, &[], body);
-    };
-    let call = |name, transaction, argument| {
-        amf::write(&[Value::text(name), Value::Number(transaction), argument, Value::text("demo?token=T")])
-    };
-    let codecs = Value::StrictArray(vec![Value::text("hvc1")]);
-    let connect = Value::object([("app", Value::text("live")), ("fourCcList", codecs)]);
-    send(3, message::COMMAND_AMF0, 0, call("connect", 1.0, connect));
-    send(3, message::COMMAND_AMF0, 0, call("createStream", 2.0, Value::Null));
-    send(3, message::COMMAND_AMF0, 1, call(role, 3.0, Value::Null));
-    send(4, message::AUDIO, 1, audio_config.clone());
-    send(2, message::USER_CONTROL, 0, message::user_control(message::PING_REQUEST, 7));
-    let mut bytes = Vec::new();
-    while output.has_remaining() {
-        bytes.extend_from_slice(output.chunk());
-        output.advance(output.chunk().len());
-    }
-    bytes
 }
 
 /// A configuration and one frame as the FLV targets take them.
 fn publication(parameters: &Parameters, frame: &[u8]) -> Vec<u8> {
     let header = flv::write_video_header(parameters.codec(), true, 40);
-    [sized(&flv::write_video_config(parameters)), sized(&[&header[..], frame].concat())].concat()
-}
-
-fn sized(body: &[u8]) -> Vec<u8> {
-    [&(body.len() as u16).to_be_bytes()[..], body].concat()
+    [piece(&flv::write_video_config(parameters)), piece(&[&header[..], frame].concat())].concat()
 }

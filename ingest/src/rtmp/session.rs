@@ -288,7 +288,10 @@ impl Session {
         while !self.is_closed() {
             let Some(message) = self.reader.read(input)? else { break };
             if message.kind == message::AGGREGATE {
-                for part in message::aggregated(&message) {
+                let mut parts = message::aggregated(&message);
+                while !self.is_closed()
+                    && let Some(part) = parts.next()
+                {
                     self.message(now, part)?;
                 }
             } else {

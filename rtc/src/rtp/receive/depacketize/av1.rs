@@ -29,7 +29,7 @@ impl Elements {
         if (header & CONTINUES != 0) != self.open.is_some() || rest.is_empty() {
             return Err(Unusable::Malformed);
         }
-        let count = header >> 4 & 3;
+        let count = usize::from(header >> 4 & 3);
         let mut index = 0;
         while !rest.is_empty() {
             index += 1;
@@ -117,4 +117,16 @@ fn put_leb128(mut value: usize, out: &mut BytesMut) {
         value >>= 7;
     }
     out.put_u8(value as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_may_have_more_elements_than_a_byte_counts() {
+        let mut frame = BytesMut::new();
+        assert_eq!(Elements::default().push(&[0; 1200], &mut frame), Ok(())); // Each of no bytes.
+        assert!(frame.is_empty());
+    }
 }
