@@ -35,6 +35,7 @@ export class Meter {
 
   reset() {
     this.since = Date.now();
+    this.deliveredBefore = this.#delivered();
     this.frames = [];
     this.unreadable = 0;
     this.freezes = [];
@@ -120,6 +121,8 @@ export class Meter {
       currentTime: this.#video.currentTime,
       frames: this.frames.length,
       uniqueFrames: counters.size,
+      /** How many the decoder handed over, whether or not a busy page found the time to show them. */
+      delivered: this.#delivered() - this.deliveredBefore,
       /** How many the source drew between the first and the last one seen here. */
       spannedFrames: spanned,
       backwards,
@@ -136,6 +139,10 @@ export class Meter {
       loudness: this.loudness.length ? Math.max(...this.loudness) : 0,
       loudnessNow: this.loudness.at(-1) ?? 0,
     };
+  }
+
+  #delivered() {
+    return this.#video.getVideoPlaybackQuality().totalVideoFrames;
   }
 
   #lipSync() {
