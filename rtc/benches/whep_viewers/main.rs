@@ -34,6 +34,8 @@ type Failure = Box<dyn std::error::Error>;
 const VIEWERS: &str = "--be-the-viewers";
 /// Between two viewers' offers: a handshake costs two signatures, and nobody brings 200 viewers at once.
 const BETWEEN_OFFERS: Duration = Duration::from_millis(20);
+/// After the last frame, for viewers that are behind because the machine is busy.
+const DRAIN: Duration = Duration::from_secs(2);
 
 struct Options {
     viewers: usize,
@@ -112,10 +114,10 @@ fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure
     viewers.tell(wire::BEGIN, "")?;
     let (cpu_before, machine_before) = (machine::thread_cpu("rtc-0").ok_or("no shard")?, machine::machine_cpu());
     std::thread::sleep(Duration::from_secs(options.seconds));
-    let cpu = machine::thread_cpu("rtc-0").ok_or("no shard")? - cpu_before;
     let machine_after = machine::machine_cpu();
     let made = publisher.stop();
-    std::thread::sleep(Duration::from_millis(300)); // The last packets arrive.
+    std::thread::sleep(DRAIN);
+    let cpu = machine::thread_cpu("rtc-0").ok_or("no shard")? - cpu_before;
     let report = viewers.ask(wire::END, &made)?;
     runtime.block_on(rtc.shutdown(Duration::from_secs(5)));
     let floor_after = floor::measure(&sinks)?;
