@@ -6,9 +6,12 @@ import { availableParallelism, loadavg } from "node:os";
 /** Up to so many runnable processes for each core, everything here plays in full: encoders and browsers nap a lot. */
 const BUSY = 3;
 
-/** How much of the work of an idle machine can be asked for: 1, and less while others compile on it. */
+/**
+ * How much of the work of an idle machine can be asked for: 1, and less while others compile on it. Squared, because
+ * several processes have to get their turn for each frame.
+ */
 export function capacity() {
-  return Math.min(1, BUSY / (loadavg()[0] / availableParallelism()));
+  return Math.min(1, BUSY / (loadavg()[0] / availableParallelism())) ** 2;
 }
 
 /** A report over some seconds: the full frame rate arrives, what is shown is in order, with sound, and nothing broken. */
