@@ -1,7 +1,6 @@
 //! From what was found to a response: types, cache lifetimes, ranges, compression.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -15,18 +14,11 @@ const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mp
 const VIDEO_MP4: HeaderValue = HeaderValue::from_static("video/mp4");
 const AUDIO_MP4: HeaderValue = HeaderValue::from_static("audio/mp4");
 
-/// How long caches may keep an answer.
-fn cache_for(lifetime: Duration) -> HeaderValue {
-    // No "public": what was answered to an Authorization header stays out of shared caches by that (RFC 9111, 3.5).
-    HeaderValue::try_from(format!("max-age={}", lifetime.as_secs())).unwrap_or(HeaderValue::from_static("no-cache"))
-}
-
 /// A playlist, compressed if the client takes that.
-pub(crate) fn playlist(document: &Document, lifetime: Duration, request: &HeaderMap) -> Response {
+pub(crate) fn playlist(document: &Document, keep: &HeaderValue, request: &HeaderMap) -> Response {
     let gzip = accepts_gzip(request);
-    // A compressed form is another representation, and has another tag.
-    let etag = if gzip { format!("{}-gz\"", document.etag.trim_end_matches('"')) } else { document.etag.clone() };
-    let mut response = if is_known(request, &etag) {
+    let etag = document.etag(gzip);
+    let mut response = if is_known(request, etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let body = if gzip { document.gzip() } else { document.text() };
@@ -39,15 +31,13 @@ pub(crate) fn playlist(document: &Document, lifetime: Duration, request: &Header
     };
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    headers.insert(header::CACHE_CONTROL, cache_for(lifetime));
-    if let Ok(etag) = HeaderValue::try_from(etag) {
-        headers.insert(header::ETAG, etag);
-    }
+    headers.insert(header::CACHE_CONTROL, keep.clone());
+    headers.insert(header::ETAG, etag.clone());
     response
 }
 
 /// A part, segment or initialisation section, or the range of it that was asked for.
-pub(crate) fn media(body: Chain, sound: bool, lifetime: Duration, request: &HeaderMap) -> Response {
+pub(crate) fn media(body: Chain, sound: bool, keep: &HeaderValue, request: &HeaderMap) -> Response {
     let whole = body.len();
     let (status, body, content_range) = match range(request, whole) {
         Asked::Whole => (StatusCode::OK, body, None),
@@ -62,16 +52,16 @@ pub(crate) fn media(body: Chain, sound: bool, lifetime: Duration, request: &Head
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, if sound { AUDIO_MP4 } else { VIDEO_MP4 });
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::CACHE_CONTROL, cache_for(lifetime));
+    headers.insert(header::CACHE_CONTROL, keep.clone());
     if let Some(content_range) = content_range.and_then(|range| HeaderValue::try_from(range).ok()) {
         headers.insert(header::CONTENT_RANGE, content_range);
     }
     response
 }
 
-fn is_known(request: &HeaderMap, etag: &str) -> bool {
+fn is_known(request: &HeaderMap, etag: &HeaderValue) -> bool {
     let known = request.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    known.is_some_and(|known| known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag))
+    known.is_some_and(|known| known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == *etag))
 }
 
 fn accepts_gzip(request: &HeaderMap) -> bool {

@@ -1,8 +1,9 @@
-//! A playlist as it goes out: rendered once, compressed at most once, shared by all.
+//! A playlist as it goes out: rendered once, compressed at most once, shared by all, its headers too.
 
 use std::io::Write;
 use std::sync::OnceLock;
 
+use axum::http::HeaderValue;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -12,13 +13,23 @@ use flate2::write::GzEncoder;
 pub(crate) struct Document {
     text: Bytes,
     gzip: OnceLock<Bytes>,
-    /// Of this version, with the quotes.
-    pub(crate) etag: String,
+    etag: HeaderValue,
+    etag_gzip: HeaderValue,
 }
 
 impl Document {
-    pub(crate) fn new(text: String, etag: String) -> Self {
-        Self { text: text.into(), gzip: OnceLock::new(), etag }
+    /// `version` is made of letters, digits and `.-`, and differs whenever the text does.
+    pub(crate) fn new(text: String, version: &str) -> Self {
+        let tag = |suffix: &str| {
+            HeaderValue::try_from(format!("\"{version}{suffix}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+        };
+        // A compressed form is another representation, and has another tag.
+        Self { text: text.into(), gzip: OnceLock::new(), etag: tag(""), etag_gzip: tag("-gz") }
+    }
+
+    /// The entity tag of one of the forms.
+    pub(crate) fn etag(&self, gzip: bool) -> &HeaderValue {
+        if gzip { &self.etag_gzip } else { &self.etag }
     }
 
     pub(crate) fn text(&self) -> Bytes {

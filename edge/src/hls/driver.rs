@@ -56,6 +56,7 @@ pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>
             return Finish::Ended;
         },
         () = stream.stop.cancelled() => return Finish::Stopped,
+        () = stream.replaced.cancelled() => return Finish::Ended,
     }
     drop(stages);
     let mut sentence = None;
@@ -97,6 +98,7 @@ impl Driver<'_> {
             let (kind, read) = tokio::select! {
                 biased;
                 () = self.stream.stop.cancelled() => return Finish::Stopped,
+                () = self.stream.replaced.cancelled() => return Finish::Ended,
                 read = next(video) => (MediaKind::Video, read),
                 read = next(audio) => (MediaKind::Audio, read),
                 _ = ticks.tick() => {

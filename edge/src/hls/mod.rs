@@ -25,10 +25,10 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use onmic_media::{Action, Feed, Gate, Hub, MediaKind, RoomName};
+use onmic_media::{Action, Feed, Gate, Hub, MediaKind, RoomName, Stage};
 use onmic_packager::names::File;
 use onmic_packager::{Chain, Edge, Settings};
 use parking_lot::Mutex;
@@ -43,6 +43,9 @@ use stream::{Index, Stream};
 use view::View;
 
 pub use directives::{Directives, Published, Verdict};
+
+/// The multivariant playlist names a directory that may be another one at any time.
+const KEEP_INDEX: HeaderValue = HeaderValue::from_static("max-age=1");
 
 /// Streams that ended and whose last files may still be fetched.
 const PAST_MAX: usize = 64;
@@ -87,6 +90,7 @@ struct Shared {
     cache: Cache,
     shutdown: CancellationToken,
     rooms: Mutex<Rooms>,
+    requests: Requests,
     /// Counts up when a room was asked for, or a stream began.
     changes: watch::Sender<u64>,
 }
@@ -105,7 +109,9 @@ impl Hls {
         let cache = Cache::new(config.cache_bytes, config.settings.window + config.settings.target * 2);
         let rooms = Mutex::default();
         let changes = watch::Sender::new(0);
-        Self { shared: Arc::new(Shared { hub, gate, config, cache, shutdown, rooms, changes }) }
+        Self {
+            shared: Arc::new(Shared { hub, gate, config, cache, shutdown, rooms, requests: Requests::new(), changes }),
+        }
     }
 
     /// The routes, with their full paths.
@@ -148,11 +154,11 @@ impl Shared {
         let mut names: Vec<_> = self.hub.sources().iter().map(|source| source.name().room.clone()).collect();
         names.dedup();
         for room in names {
-            let Some(feed) = self.hub.program(&room) else { continue };
+            let Some(feed) = self.hub.program(&room).filter(|feed| feed.stage() < Stage::Ended) else { continue };
             let mut rooms = self.rooms.lock();
             if let Some(stream) = rooms.current.get(&room) {
                 if !Arc::ptr_eq(&stream.feed, &feed) {
-                    stream.stop.cancel(); // Its driver ends, and this is called again.
+                    stream.replaced.cancel(); // Its driver ends, and this is called again.
                 }
                 continue;
             }
@@ -247,7 +253,7 @@ async fn index(
     headers: HeaderMap,
 ) -> Response {
     let answer = answer_index(&shared, &room, &uri, address(&client), &headers).await;
-    finish("multivariant", answer)
+    shared.requests.finish(Kind::Multivariant, answer)
 }
 
 async fn answer_index(
@@ -270,8 +276,7 @@ async fn answer_index(
         () = stream.stop.cancelled() => return Err(EdgeError::Stopping),
     };
     match ready {
-        // It names a directory that may be another one at any time.
-        Index::Ready(document) => Ok(answer::playlist(&document, Duration::from_secs(1), headers)),
+        Index::Ready(document) => Ok(answer::playlist(&document, &KEEP_INDEX, headers)),
         Index::Unavailable(sentence) => Err(EdgeError::Unavailable(sentence)),
         Index::Waiting => Err(EdgeError::TimedOut),
     }
@@ -284,12 +289,14 @@ async fn file(
     client: Client,
     headers: HeaderMap,
 ) -> Response {
-    let Some(file) = File::parse(&name) else { return finish("unknown", Err(EdgeError::NoSuchFile)) };
+    let Some(file) = File::parse(&name) else {
+        return shared.requests.finish(Kind::Unknown, Err(EdgeError::NoSuchFile));
+    };
     let kind = match file {
-        File::Playlist(_) => "playlist",
-        File::Init(..) => "init",
-        File::Segment(..) => "segment",
-        File::Part(..) => "part",
+        File::Playlist(_) => Kind::Playlist,
+        File::Init(..) => Kind::Init,
+        File::Segment(..) => Kind::Segment,
+        File::Part(..) => Kind::Part,
     };
     let find = || {
         let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
@@ -298,28 +305,29 @@ async fn file(
     };
     let stream = match find() {
         Ok(stream) => stream,
-        Err(error) => return finish(kind, Err(error)),
+        Err(error) => return shared.requests.finish(kind, Err(error)),
     };
     let answer = match file {
         File::Playlist(media) => {
             note(&stream, address(&client), &headers);
-            answer_playlist(&stream, media, uri.query(), &headers).await
+            answer_playlist(&shared, &stream, media, uri.query(), &headers).await
         }
         File::Init(media, number) => answer_init(&stream, media, number, &headers),
         File::Segment(media, msn) => answer_segment(&shared, &stream, media, msn, &headers),
         File::Part(media, msn, part) => answer_part(&shared, &stream, media, Edge { msn, part }, &headers).await,
     };
-    finish(kind, answer)
+    shared.requests.finish(kind, answer)
 }
 
 async fn answer_playlist(
+    shared: &Shared,
     stream: &Stream,
     media: MediaKind,
     query: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
     let directives = Directives::parse(query)?;
-    let view = wait(stream, media, |view| match directives.judge(&view.published) {
+    let view = wait(stream, media, &shared.requests.blocked, |view| match directives.judge(&view.published) {
         Ok(Verdict::Wait) => None,
         Ok(Verdict::Ready) => Some(Ok(())),
         Err(error) => Some(Err(error)),
@@ -327,8 +335,8 @@ async fn answer_playlist(
     .await?;
     let whole = view.playlist.as_ref().ok_or(EdgeError::NoSuchFile)?;
     let document = view.delta.as_ref().filter(|_| directives.skip).unwrap_or(whole);
-    let lifetime = if directives.is_blocking() { stream.settings.target * 6 } else { stream.settings.target / 2 };
-    Ok(answer::playlist(document, lifetime, headers))
+    let keep = if directives.is_blocking() { &stream.keep_long } else { &stream.keep_short };
+    Ok(answer::playlist(document, keep, headers))
 }
 
 fn answer_init(stream: &Stream, media: MediaKind, number: u32, headers: &HeaderMap) -> Result<Response, EdgeError> {
@@ -358,7 +366,7 @@ async fn answer_part(
 ) -> Result<Response, EdgeError> {
     let asked_at = stream.view(media).published.next;
     // Only what the preload hint names is waited for.
-    let view = wait(stream, media, |view| {
+    let view = wait(stream, media, &shared.requests.blocked, |view| {
         let published = &view.published;
         (wanted != asked_at || published.next != wanted || published.ended).then_some(Ok(()))
     })
@@ -372,7 +380,7 @@ async fn answer_part(
 }
 
 fn answer_media(stream: &Stream, media: MediaKind, body: Chain, headers: &HeaderMap) -> Response {
-    answer::media(body, media == MediaKind::Audio, stream.settings.target * 6, headers)
+    answer::media(body, media == MediaKind::Audio, &stream.keep_long, headers)
 }
 
 /// Waits until `judge` says something about what is published. Ends by the driver's clock, not by a timer of its own: at
@@ -380,13 +388,14 @@ fn answer_media(stream: &Stream, media: MediaKind, body: Chain, headers: &Header
 async fn wait(
     stream: &Stream,
     media: MediaKind,
+    gauge: &metrics::Gauge,
     judge: impl Fn(&View) -> Option<Result<(), EdgeError>>,
 ) -> Result<Arc<View>, EdgeError> {
     let now = stream.view(media);
     if let Some(verdict) = judge(&now) {
         return verdict.map(|()| now);
     }
-    let _blocked = Blocked::new();
+    let _blocked = Blocked::new(gauge);
     let mut views = stream.views(media);
     let mut stalls = now.stalls;
     drop(now);
@@ -401,19 +410,71 @@ async fn wait(
     judge(&view).unwrap_or(Err(EdgeError::TimedOut)).map(|()| view)
 }
 
-/// Counts a waiting request while it waits.
-struct Blocked;
+/// A waiting request, while it waits.
+struct Blocked(metrics::Gauge);
 
 impl Blocked {
-    fn new() -> Self {
-        metrics::gauge!("onmic_hls_blocked").increment(1.0);
-        Self
+    fn new(gauge: &metrics::Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge.clone())
     }
 }
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        metrics::gauge!("onmic_hls_blocked").decrement(1.0);
+        self.0.decrement(1.0);
+    }
+}
+
+/// What is asked for, in metrics.
+#[derive(Clone, Copy)]
+enum Kind {
+    Multivariant,
+    Playlist,
+    Init,
+    Segment,
+    Part,
+    Unknown,
+}
+
+impl Kind {
+    const ALL: [Self; 6] = [Self::Multivariant, Self::Playlist, Self::Init, Self::Segment, Self::Part, Self::Unknown];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Multivariant => "multivariant",
+            Self::Playlist => "playlist",
+            Self::Init => "init",
+            Self::Segment => "segment",
+            Self::Part => "part",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Counters whose place is looked up once.
+struct Requests {
+    answered: [metrics::Counter; Kind::ALL.len()],
+    blocked: metrics::Gauge,
+}
+
+impl Requests {
+    fn new() -> Self {
+        let answered = Kind::ALL
+            .map(|kind| metrics::counter!("onmic_hls_requests_total", "kind" => kind.name(), "status" => "200"));
+        Self { answered, blocked: metrics::gauge!("onmic_hls_blocked") }
+    }
+
+    fn finish(&self, kind: Kind, answer: Result<Response, EdgeError>) -> Response {
+        let response = answer.unwrap_or_else(IntoResponse::into_response);
+        if response.status() == StatusCode::OK {
+            self.answered[kind as usize].increment(1);
+        } else {
+            let status = response.status().as_str().to_owned();
+            let counter = metrics::counter!("onmic_hls_requests_total", "kind" => kind.name(), "status" => status);
+            counter.increment(1);
+        }
+        response
     }
 }
 
@@ -426,11 +487,4 @@ fn note(stream: &Stream, address: Option<IpAddr>, headers: &HeaderMap) {
     let agent = headers.get(header::USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
     stream.audience.note(address, agent, now);
     stream.touch(now);
-}
-
-fn finish(kind: &'static str, answer: Result<Response, EdgeError>) -> Response {
-    let response = answer.unwrap_or_else(IntoResponse::into_response);
-    let status = response.status().as_str().to_owned();
-    metrics::counter!("onmic_hls_requests_total", "kind" => kind, "status" => status).increment(1);
-    response
 }

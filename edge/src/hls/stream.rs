@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::http::HeaderValue;
 use onmic_media::{Feed, MediaKind, Stage, ViewerKind, WallTime};
 use onmic_packager::{Segmenter, Settings, multivariant, playlist};
 use parking_lot::Mutex;
@@ -22,8 +23,14 @@ pub(crate) struct Stream {
     pub(crate) feed: Arc<Feed>,
     pub(crate) settings: Settings,
     pub(crate) audience: Audience,
-    /// Cancelled when nobody wants it any more.
+    /// Cancelled when the process stops: it is left as it is, for players to go on with elsewhere.
     pub(crate) stop: CancellationToken,
+    /// Cancelled when the room has another program: it is brought to its end.
+    pub(crate) replaced: CancellationToken,
+    /// How long caches may keep a playlist that was asked for by its part, and media.
+    pub(crate) keep_long: HeaderValue,
+    /// How long caches may keep a playlist that was asked for as it is now.
+    pub(crate) keep_short: HeaderValue,
     views: [watch::Sender<Arc<View>>; 2],
     index: watch::Sender<Index>,
     last_request: Mutex<Instant>,
@@ -51,6 +58,9 @@ impl Stream {
             settings,
             audience: Audience::default(),
             stop,
+            replaced: CancellationToken::new(),
+            keep_long: cache_for(settings.target * 6),
+            keep_short: cache_for(settings.target / 2),
             views: [(); 2].map(|()| watch::Sender::new(Arc::new(View::empty()))),
             index: watch::Sender::new(Index::Waiting),
             last_request: Mutex::new(now),
@@ -94,8 +104,8 @@ impl Stream {
                 Index::Waiting | Index::Unavailable(_) => true,
             };
             if changed {
-                let etag = format!("\"{:x}\"", fnv1a(text.as_bytes()));
-                self.index.send_replace(Index::Ready(Arc::new(Document::new(text, etag))));
+                let version = format!("{:x}", fnv1a(text.as_bytes()));
+                self.index.send_replace(Index::Ready(Arc::new(Document::new(text, &version))));
             }
         }
         progress
@@ -120,8 +130,8 @@ impl Stream {
         let around = playlist::Around { other: segmenter.rendition(other), ended };
         let render = |skip: bool| {
             let text = playlist::render(rendition, &self.settings, around, skip)?;
-            let etag = format!("\"{}-{}.{}{}\"", self.id, next.msn, next.part, if skip { "d" } else { "" });
-            Some(Arc::new(Document::new(text, etag)))
+            let version = format!("{}-{}.{}{}", self.id, next.msn, next.part, if skip { "d" } else { "" });
+            Some(Arc::new(Document::new(text, &version)))
         };
         let Some(whole) = render(false) else { return false };
         let delta = render(true).filter(|delta| delta.text().len() < whole.text().len());
@@ -152,6 +162,11 @@ impl Stream {
         let count = self.audience.count(self.patience(), now);
         self.feed.viewers().estimate(ViewerKind::Hls, count);
     }
+}
+
+fn cache_for(lifetime: Duration) -> HeaderValue {
+    // No "public": what was answered to an Authorization header stays out of shared caches by that (RFC 9111, 3.5).
+    HeaderValue::try_from(format!("max-age={}", lifetime.as_secs())).unwrap_or(HeaderValue::from_static("no-cache"))
 }
 
 /// An entity tag, nothing that must resist anybody.

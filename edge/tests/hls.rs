@@ -1,0 +1,386 @@
+//! LL-HLS and HTTP-FLV as clients see them: status, headers, bodies, and when answers come.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../packager/tests/common/mod.rs"]
+mod common;
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode, header};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use onmic_edge::flv;
+use onmic_edge::hls::{Hls, HlsConfig};
+use onmic_media::codec::{aac, h264};
+use onmic_media::gate::{Action, Gate, OpenGate, Refusal};
+use onmic_media::hub::HubLimits;
+use onmic_media::{Arrival, Hub, NodeClock, Parameters, Protocol, Publication, ViewerKind};
+use onmic_media::{ClockRate, Ticks};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+const SOON: Duration = Duration::from_secs(20);
+/// Long enough for an answer that is not held back, short against what it would be held back for.
+const NOW: Duration = Duration::from_millis(300);
+
+/// A node with one room that the test publishes to by hand.
+struct Node {
+    hub: Arc<Hub>,
+    router: Router,
+    publication: Publication,
+    video: Arc<Parameters>,
+    audio: Arc<Parameters>,
+    pictures: i64,
+    sounds: i64,
+    began: Instant,
+    shutdown: CancellationToken,
+}
+
+impl Node {
+    async fn start(gate: Arc<dyn Gate>, config: HlsConfig) -> Self {
+        let hub = Hub::new(NodeClock::new(Instant::now(), SystemTime::now()), HubLimits::default(), None);
+        let shutdown = CancellationToken::new();
+        let hls = Hls::new(hub.clone(), gate.clone(), config, shutdown.clone());
+        let router = hls.router().merge(flv::router(hub.clone(), gate));
+        tokio::spawn(async move { hls.run().await });
+        let mut publication = hub.publish(&"demo".parse().unwrap(), Protocol::Rtmp, Instant::now()).unwrap();
+        publication.expect(true, true);
+        let sps = [0x67, 0x42, 0xc0, 0x0d, 0xda, 0x05, 0x0c, 0xed, 0xff, 0x01, 0x60, 0x22, 0x00, 0x00, 0x03, 0x00];
+        let sps = [&sps[..], &[0x02, 0x00, 0x00, 0x03, 0x00, 0x79, 0x1e, 0x2c, 0x5d, 0xc0]].concat();
+        let pps = Bytes::from_static(&[0x68, 0xce, 0x0f, 0xc8]);
+        let sets = h264::Parameters::from_parameter_sets(vec![sps.into()], vec![pps]).unwrap();
+        let video = Arc::new(Parameters::H264(sets));
+        let audio = Arc::new(Parameters::Aac(aac::Parameters::low_complexity(48_000, 2).unwrap()));
+        Self { hub, router, publication, video, audio, pictures: 0, sounds: 0, began: Instant::now(), shutdown }
+    }
+
+    async fn open() -> Self {
+        let mut node = Self::start(Arc::new(OpenGate), HlsConfig::default()).await;
+        node.publish(40).await;
+        node.directory().await; // Packaging has begun, with the first group.
+        node.publish(60).await; // Six parts of segment 0, four parts of segment 1.
+        node
+    }
+
+    /// So many pictures of a 30th of a second, a keyframe every 60, and the sound of their time.
+    async fn publish(&mut self, pictures: i64) {
+        for _ in 0..pictures {
+            let at = Ticks(self.pictures * 3000);
+            let keyframe = self.pictures % 60 == 0;
+            let mut payload = vec![7; 500];
+            payload[..5].copy_from_slice(&[0, 0, 1, 240, if keyframe { 0x65 } else { 0x41 }]);
+            self.push(self.video.clone(), at, keyframe, payload.into());
+            self.pictures += 1;
+            while self.sounds * 1024 * 90 < self.pictures * 3000 * 48 {
+                self.push(self.audio.clone(), Ticks(self.sounds * 1024), true, Bytes::from_static(&[9; 50]));
+                self.sounds += 1;
+            }
+            // The packager reads along: a ring keeps two groups.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn push(&mut self, parameters: Arc<Parameters>, at: Ticks, keyframe: bool, payload: Bytes) {
+        let arrival = Arrival { dts: at, pts: at, keyframe, parameters, payload };
+        // As if it came in real time.
+        let now = self.began + at.duration(arrival.parameters.clock_rate());
+        self.publication.push(arrival, now).unwrap();
+    }
+
+    async fn get(&self, path: &str) -> Response<Body> {
+        self.ask(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Response<Body> {
+        timeout(SOON, self.router.clone().oneshot(request)).await.expect("an answer").unwrap()
+    }
+
+    /// The directory of the stream, once its first parts are out.
+    async fn directory(&self) -> String {
+        let response = self.get("/hls/demo/index.m3u8").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let text = text(response).await;
+        let name = text.lines().last().unwrap().split('/').next().unwrap().to_owned();
+        format!("/hls/demo/{name}")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+async fn bytes(response: Response<Body>) -> Bytes {
+    response.into_body().collect().await.unwrap().to_bytes()
+}
+
+async fn text(response: Response<Body>) -> String {
+    String::from_utf8(bytes(response).await.to_vec()).unwrap()
+}
+
+fn cache(response: &Response<Body>) -> &str {
+    response.headers()[header::CACHE_CONTROL].to_str().unwrap()
+}
+
+/// Waits until the playlist of `directory` lists `line`.
+async fn listed(node: &Node, directory: &str, query: &str, line: &str) {
+    let text = text(node.get(&format!("{directory}/video.m3u8?{query}")).await).await;
+    assert!(text.contains(line), "{line} is not in {text}");
+}
+
+#[tokio::test]
+async fn everything_that_a_playlist_names_is_there() {
+    let node = Node::open().await;
+    let directory = node.directory().await;
+    for kind in ["video", "audio"] {
+        let response = node.get(&format!("{directory}/{kind}.m3u8?_HLS_msn=1&_HLS_part=2")).await;
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/vnd.apple.mpegurl");
+        assert_eq!(cache(&response), "max-age=24");
+        let playlist = text(response).await;
+        let quoted = playlist.split("URI=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+        let names: Vec<_> = quoted.chain(playlist.lines().filter(|line| !line.starts_with('#'))).collect();
+        assert!(names.len() > 9, "{playlist}");
+        let hint = playlist.lines().find(|line| line.contains("PRELOAD-HINT")).unwrap();
+        for name in names.into_iter().filter(|name| !hint.contains(name)) {
+            let response = node.get(&format!("{directory}/{name}")).await;
+            assert_eq!(response.status(), StatusCode::OK, "{name}");
+            assert!(!bytes(response).await.is_empty(), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_segment_is_its_parts_and_a_range_is_a_piece_of_it() {
+    let node = Node::open().await;
+    let directory = node.directory().await;
+    listed(&node, &directory, "_HLS_msn=1&_HLS_part=0", "video-0.m4s").await;
+    let response = node.get(&format!("{directory}/video-0.m4s")).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "video/mp4");
+    let length = response.headers()[header::CONTENT_LENGTH].to_str().unwrap().parse::<usize>().unwrap();
+    let segment = bytes(response).await;
+    assert_eq!(segment.len(), length);
+    let mut parts = Vec::new();
+    for part in 0..6 {
+        parts.extend(bytes(node.get(&format!("{directory}/video-0.{part}.m4s")).await).await);
+    }
+    assert!(segment == parts);
+    let ranged = Request::get(format!("{directory}/video-0.m4s")).header(header::RANGE, "bytes=700-1299");
+    let response = node.ask(ranged.body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
+    assert_eq!(response.headers()[header::CONTENT_RANGE], format!("bytes 700-1299/{length}"));
+    assert!(bytes(response).await == segment[700..1300]);
+    let head = Request::head(format!("{directory}/video-0.m4s")).body(Body::empty()).unwrap();
+    let response = node.ask(head).await;
+    assert_eq!(response.headers()[header::CONTENT_LENGTH], length.to_string());
+    assert!(bytes(response).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_reload_waits_for_its_part_and_a_hinted_part_for_itself() {
+    let mut node = Node::open().await;
+    let directory = node.directory().await;
+    listed(&node, &directory, "_HLS_msn=1&_HLS_part=3", "video-1.3.m4s").await;
+    let ask = |name: &str| {
+        let router = node.router.clone();
+        let request = Request::get(format!("{directory}/{name}")).body(Body::empty()).unwrap();
+        tokio::spawn(async move { router.oneshot(request).await.unwrap() })
+    };
+    let mut reload = ask("video.m3u8?_HLS_msn=1&_HLS_part=5");
+    let mut hinted = ask("video-1.5.m4s");
+    assert!(timeout(NOW, &mut reload).await.is_err());
+    // Not hinted: refused at once, not waited for.
+    assert_eq!(hinted.await.unwrap().status(), StatusCode::NOT_FOUND);
+    hinted = ask("video-1.4.m4s");
+    assert!(timeout(NOW, &mut hinted).await.is_err());
+    node.publish(20).await;
+    let response = timeout(SOON, hinted).await.unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let response = timeout(SOON, reload).await.unwrap().unwrap();
+    assert!(text(response).await.contains("video-1.5.m4s"));
+}
+
+#[tokio::test]
+async fn wrong_queries_are_refused_with_a_sentence() {
+    let node = Node::open().await;
+    let directory = node.directory().await;
+    for query in ["_HLS_part=1", "_HLS_msn=x", "_HLS_msn=9", "_HLS_msn=1&_HLS_part=-1"] {
+        let response = node.get(&format!("{directory}/video.m3u8?{query}")).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{query}");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(cache(&response), "max-age=1");
+        assert!(text(response).await.contains("_HLS_"), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let node = Node::open().await;
+    let directory = node.directory().await;
+    let absent = ["video-7.m4s", "video-0.9.m4s", "video-9.0.m4s", "video-init-5.mp4", "text.m3u8", "video-00.m4s"];
+    for name in absent.map(|name| format!("{directory}/{name}")) {
+        assert_eq!(node.get(&name).await.status(), StatusCode::NOT_FOUND, "{name}");
+    }
+    for path in
+        ["/hls/other/index.m3u8", "/hls/demo/0/video.m3u8", "/hls/..%2f/index.m3u8", "/flv/other.flv", "/flv/demo"]
+    {
+        let response = node.get(path).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(cache(&response), "max-age=1", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn playlists_are_compressed_and_known_ones_are_not_sent_again() {
+    let node = Node::open().await;
+    let directory = node.directory().await;
+    let path = format!("{directory}/video.m3u8");
+    listed(&node, &directory, "_HLS_msn=1&_HLS_part=2", "video-1.2.m4s").await;
+    let plain = node.get(&path).await;
+    assert_eq!(cache(&plain), "max-age=2");
+    let tag = plain.headers()[header::ETAG].clone();
+    let plain = bytes(plain).await;
+    let request = Request::get(&path).header(header::ACCEPT_ENCODING, "gzip, br").body(Body::empty()).unwrap();
+    let response = node.ask(request).await;
+    assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
+    assert_eq!(response.headers()[header::VARY], "Accept-Encoding");
+    assert_ne!(response.headers()[header::ETAG], tag);
+    let compressed = bytes(response).await;
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(&compressed[..]).read_to_end(&mut unpacked).unwrap();
+    assert!(unpacked == plain && compressed.len() * 2 < plain.len());
+    let request = Request::get(&path).header(header::IF_NONE_MATCH, tag).body(Body::empty()).unwrap();
+    assert_eq!(node.ask(request).await.status(), StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test]
+async fn a_delta_update_is_given_when_asked_for() {
+    let mut node = Node::open().await;
+    let directory = node.directory().await;
+    for segment in 1..17 {
+        node.publish(60).await;
+        listed(&node, &directory, &format!("_HLS_msn={segment}&_HLS_part=5"), "").await;
+    }
+    let query = "_HLS_msn=17&_HLS_part=0";
+    listed(&node, &directory, query, "video-4.m4s").await;
+    listed(&node, &directory, &format!("{query}&_HLS_skip=YES"), "#EXT-X-SKIP:SKIPPED-SEGMENTS=").await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_source_is_the_end_of_the_playlist() {
+    let mut node = Node::open().await;
+    let directory = node.directory().await;
+    let request = Request::get(format!("{directory}/video.m3u8?_HLS_msn=2&_HLS_part=0")).body(Body::empty()).unwrap();
+    let waiting = tokio::spawn(node.router.clone().oneshot(request));
+    node.publish(1).await;
+    node.hub.end_all();
+    let response = timeout(SOON, waiting).await.unwrap().unwrap().unwrap();
+    assert!(text(response).await.ends_with("#EXT-X-ENDLIST\n"));
+    // The last files outlive the stream.
+    assert_eq!(node.get(&format!("{directory}/video-1.m4s")).await.status(), StatusCode::OK);
+    assert_eq!(node.get("/hls/demo/index.m3u8").await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_stream_lets_go_of_those_who_wait() {
+    let node = Node::open().await;
+    let directory = node.directory().await;
+    let asked = tokio::time::Instant::now();
+    let path = format!("{directory}/video.m3u8?_HLS_msn=1&_HLS_part=5");
+    let response = node.router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    // Three target durations at most, with the slack of the driver's clock.
+    assert!(asked.elapsed() <= Duration::from_secs(19), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn a_restart_has_a_directory_of_its_own() {
+    let mut node = Node::open().await;
+    let before = node.directory().await;
+    node.hub.end_all();
+    tokio::time::sleep(Duration::from_millis(5)).await; // The directory is named by the millisecond.
+    node.publication = node.hub.publish(&"demo".parse().unwrap(), Protocol::Rtmp, Instant::now()).unwrap();
+    node.publication.expect(true, true);
+    (node.pictures, node.sounds) = (0, 0);
+    node.publish(30).await;
+    assert_ne!(node.directory().await, before);
+}
+
+/// Lets in whoever says "sesame".
+struct Sesame;
+
+impl Gate for Sesame {
+    fn check(&self, _: Action<'_>, token: Option<&str>) -> Result<(), Refusal> {
+        match token {
+            Some("sesame") => Ok(()),
+            Some(_) => Err(Refusal::NotAllowed("another word".to_owned())),
+            None => Err(Refusal::TokenMissing),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_request_is_checked_and_no_playlist_repeats_a_token() {
+    let mut node = Node::start(Arc::new(Sesame), HlsConfig::default()).await;
+    node.publish(40).await;
+    let index = text(node.get("/hls/demo/index.m3u8?token=sesame").await).await;
+    node.publish(60).await; // The first playlist waits for a whole segment.
+    assert!(!index.contains("sesame"));
+    let name = index.lines().last().unwrap().to_owned();
+    for path in ["/hls/demo/index.m3u8", &format!("/hls/demo/{name}"), "/flv/demo.flv"] {
+        assert_eq!(node.get(path).await.status(), StatusCode::UNAUTHORIZED, "{path}");
+        assert_eq!(node.get(&format!("{path}?token=x")).await.status(), StatusCode::FORBIDDEN, "{path}");
+        let request = Request::get(path).header(header::AUTHORIZATION, "Bearer sesame").body(Body::empty()).unwrap();
+        assert_eq!(node.ask(request).await.status(), StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_playlist_waits_for_a_whole_segment() {
+    let mut node = Node::start(Arc::new(OpenGate), HlsConfig::default()).await;
+    node.publish(40).await;
+    let directory = node.directory().await;
+    let request = Request::get(format!("{directory}/video.m3u8")).body(Body::empty()).unwrap();
+    let mut waiting = tokio::spawn(node.router.clone().oneshot(request));
+    assert!(timeout(NOW, &mut waiting).await.is_err());
+    node.publish(30).await;
+    let response = timeout(SOON, waiting).await.unwrap().unwrap().unwrap();
+    assert!(text(response).await.contains("\nvideo-0.m4s\n"));
+}
+
+#[tokio::test]
+async fn on_demand_nothing_is_packaged_until_somebody_asks() {
+    let config = HlsConfig { on_demand: true, ..HlsConfig::default() };
+    let mut node = Node::start(Arc::new(OpenGate), config).await;
+    node.publish(100).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let directory = node.directory().await;
+    // From the newest group on.
+    listed(&node, &directory, "_HLS_msn=0&_HLS_part=2", "video-0.2.m4s").await;
+    assert_eq!(node.get(&format!("{directory}/video-1.0.m4s")).await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn flv_starts_with_the_newest_group_and_ends_with_the_source() {
+    let node = Node::open().await;
+    let response = node.get("/flv/demo.flv").await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "video/x-flv");
+    let feed = node.hub.program(&"demo".parse().unwrap()).unwrap();
+    assert_eq!(feed.viewers().count(ViewerKind::Flv), 1);
+    let body = tokio::spawn(bytes(response));
+    node.hub.end_all();
+    let file = timeout(SOON, body).await.unwrap().unwrap();
+    assert_eq!(feed.viewers().count(ViewerKind::Flv), 0);
+    let frames = common::frames_of_flv(file);
+    let pictures: Vec<_> = frames.iter().filter(|frame| frame.parameters.clock_rate() == ClockRate::VIDEO).collect();
+    assert_eq!(pictures.len(), 40);
+    assert!(pictures[0].keyframe && pictures[0].dts.micros(ClockRate::VIDEO) == common::START_MICROS);
+    assert!(frames.len() - pictures.len() > 50);
+}
