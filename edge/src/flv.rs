@@ -1,7 +1,9 @@
 //! HTTP-FLV out: `GET /flv/ROOM.flv`, an FLV file without end.
 //!
-//! Starts with the newest group, so that a player shows a picture at once. Read straight from the rings: the payloads are
-//! shared, and a client that does not keep up loses whole groups, which is counted.
+//! Starts with the newest group, so that a player shows a picture at once. Read straight from the rings, the oldest frame
+//! first: the payloads are shared, and a client that does not keep up loses whole groups, which is counted. A file holds
+//! the tracks it began with: when one is replaced by another, by a publisher who came back with another codec, the file
+//! ends, and a player that asks again gets the new one.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -18,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http_body::Frame as BodyFrame;
+use metrics::Counter;
 use onmic_media::feed::Unavailable;
 use onmic_media::flv::{self, TagType};
 use onmic_media::{
@@ -75,8 +78,27 @@ struct Input {
     _demand: Demand,
     reader: Reader,
     rate: ClockRate,
+    /// Read, and not yet the oldest.
+    pending: Option<Arc<Frame>>,
     parameters: Option<Arc<Parameters>>,
     ended: bool,
+    frames: Counter,
+}
+
+impl Input {
+    /// Sees to it that a frame is pending if there is one.
+    fn look(&mut self, cx: &mut Context<'_>) {
+        while self.pending.is_none() && !self.ended {
+            match self.reader.poll_read(cx) {
+                Poll::Ready(Read::Frame(frame)) => self.pending = Some(frame),
+                Poll::Ready(Read::Skipped(frames)) => {
+                    metrics::counter!("onmic_drops_total", "reason" => "flv_slow").increment(frames);
+                }
+                Poll::Ready(Read::Ended) => self.ended = true,
+                Poll::Pending => return,
+            }
+        }
+    }
 }
 
 /// The response body.
@@ -85,6 +107,7 @@ struct Live {
     ready: VecDeque<Bytes>,
     /// Time 0 of the file, µs of the tracks.
     start: Option<i64>,
+    bytes: Counter,
     _viewing: Viewing,
 }
 
@@ -121,30 +144,32 @@ impl Live {
             demand.map(|demand| {
                 let track = demand.track();
                 let (reader, rate) = (track.reader(join(track.kind())), track.clock_rate());
-                Input { reader, rate, parameters: None, ended: false, _demand: demand }
+                let frames = metrics::counter!("onmic_frames_total", "direction" => "out", "protocol" => "flv", "kind" => track.kind().name());
+                Input { reader, rate, pending: None, parameters: None, ended: false, frames, _demand: demand }
             })
         });
-        Ok(Self { inputs, ready, start: None, _viewing: feed.viewers().join(ViewerKind::Flv) })
+        let bytes = metrics::counter!("onmic_bytes_total", "direction" => "out", "protocol" => "flv");
+        Ok(Self { inputs, ready, start: None, bytes, _viewing: feed.viewers().join(ViewerKind::Flv) })
     }
 
-    /// Reads what there is into tags. Whether all inputs have ended.
+    /// Reads what there is into tags, the oldest first. Whether a track has ended and nothing more is to be read.
     fn fill(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut over = true;
-        for kind in [MediaKind::Video, MediaKind::Audio] {
-            while self.ready.len() < READY_MAX {
-                let Some(input) = self.inputs[kind as usize].as_mut().filter(|input| !input.ended) else { break };
-                match input.reader.poll_read(cx) {
-                    Poll::Ready(Read::Frame(frame)) => self.write(kind, &frame),
-                    Poll::Ready(Read::Skipped(frames)) => {
-                        metrics::counter!("onmic_drops_total", "reason" => "flv_slow").increment(frames);
-                    }
-                    Poll::Ready(Read::Ended) => input.ended = true,
-                    Poll::Pending => break,
-                }
+        while self.ready.len() < READY_MAX {
+            self.inputs.iter_mut().flatten().for_each(|input| input.look(cx));
+            // At one moment pictures go first: `min_by_key` takes the first of equals.
+            let oldest = [MediaKind::Video, MediaKind::Audio].into_iter().filter_map(|kind| {
+                let input = self.inputs[kind as usize].as_ref()?;
+                Some((input.pending.as_ref()?.dts.micros(input.rate), kind))
+            });
+            let Some((_, kind)) = oldest.min_by_key(|(micros, _)| *micros) else {
+                return self.inputs.iter().flatten().any(|input| input.ended);
+            };
+            let frame = self.inputs[kind as usize].as_mut().and_then(|input| input.pending.take());
+            if let Some(frame) = frame {
+                self.write(kind, &frame);
             }
-            over &= self.inputs[kind as usize].as_ref().is_none_or(|input| input.ended);
         }
-        over
+        false
     }
 
     fn write(&mut self, kind: MediaKind, frame: &Frame) {
@@ -156,6 +181,7 @@ impl Live {
         }
         let since = micros - *self.start.get_or_insert(micros);
         let Ok(millis) = u64::try_from(since / 1000) else { return };
+        input.frames.increment(1);
         // The field wraps after 49 days.
         let millis = millis as u32;
         let codec = frame.parameters.codec();
@@ -196,7 +222,10 @@ impl HttpBody for Live {
     ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
         let over = if self.ready.is_empty() { self.fill(cx) } else { false };
         match self.ready.pop_front() {
-            Some(piece) => Poll::Ready(Some(Ok(BodyFrame::data(piece)))),
+            Some(piece) => {
+                self.bytes.increment(piece.len() as u64);
+                Poll::Ready(Some(Ok(BodyFrame::data(piece))))
+            }
             None if over => Poll::Ready(None),
             None => Poll::Pending,
         }
@@ -212,4 +241,80 @@ fn write_tag(ready: &mut VecDeque<Bytes>, kind: TagType, millis: u32, head: &[u8
     ready.push_back(front.into());
     ready.push_back(payload);
     ready.push_back(Bytes::copy_from_slice(&flv::previous_tag_size(length)));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use http_body_util::BodyExt;
+    use onmic_media::codec::{aac, h264};
+    use onmic_media::hub::HubLimits;
+    use onmic_media::{Arrival, NodeClock, Protocol, Publication};
+
+    use super::*;
+
+    fn pictures() -> Arc<Parameters> {
+        let sps = [0x67, 0x42, 0xc0, 0x0d, 0xda, 0x05, 0x0c, 0xed, 0xff, 0x01, 0x60, 0x22, 0x00, 0x00, 0x03, 0x00];
+        let sps = [&sps[..], &[0x02, 0x00, 0x00, 0x03, 0x00, 0x79, 0x1e, 0x2c, 0x5d, 0xc0]].concat();
+        let pps = Bytes::from_static(&[0x68, 0xce, 0x0f, 0xc8]);
+        let h264 = h264::Parameters::from_parameter_sets(vec![sps.into()], vec![pps]);
+        Arc::new(Parameters::H264(h264.unwrap()))
+    }
+
+    fn sound(rate: u32) -> Arc<Parameters> {
+        Arc::new(Parameters::Aac(aac::Parameters::low_complexity(rate, 2).unwrap()))
+    }
+
+    fn publish() -> (Arc<Hub>, Publication) {
+        let now = Instant::now();
+        let hub = Hub::new(NodeClock::new(now, SystemTime::UNIX_EPOCH), HubLimits::default(), None);
+        let publication = hub.publish(&"demo".parse().unwrap(), Protocol::Rtmp, now).unwrap();
+        (hub, publication)
+    }
+
+    fn push(publication: &mut Publication, parameters: &Arc<Parameters>, millis: i64, keyframe: bool) {
+        let dts = Ticks(millis).rescale(ClockRate::MILLIS, parameters.clock_rate());
+        let (parameters, payload) = (parameters.clone(), Bytes::from_static(b"frame"));
+        publication.push(Arrival { dts, pts: dts, keyframe, parameters, payload }, Instant::now()).unwrap();
+    }
+
+    /// Kind and milliseconds of each tag.
+    fn tags(mut file: &[u8]) -> Vec<(u8, u32)> {
+        let mut tags = Vec::new();
+        file = &file[13..];
+        while let Some(head) = file.first_chunk::<11>() {
+            let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+            tags.push((head[0], number(&[head[7], head[4], head[5], head[6]])));
+            file = &file[11 + number(&head[1..4]) as usize + 4..];
+        }
+        tags
+    }
+
+    #[tokio::test]
+    async fn a_backlog_comes_in_the_order_of_its_times() {
+        let (hub, mut publication) = publish();
+        let (pictures, sound) = (pictures(), sound(48_000));
+        for frame in 0..100 {
+            push(&mut publication, &pictures, frame * 40, frame == 0);
+            push(&mut publication, &sound, frame * 40, true);
+        }
+        let body = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
+        hub.end_all();
+        let tags = tags(&body.collect().await.unwrap().to_bytes());
+        assert!(tags.is_sorted_by_key(|(_, millis)| *millis), "{tags:?}");
+        assert_eq!(tags.iter().filter(|(kind, _)| *kind == 9).count(), 101);
+        assert_eq!(tags.iter().filter(|(kind, _)| *kind == 8).count(), 101);
+    }
+
+    #[tokio::test]
+    async fn a_track_that_is_replaced_ends_the_file() {
+        let (hub, mut publication) = publish();
+        push(&mut publication, &pictures(), 0, true);
+        push(&mut publication, &sound(48_000), 0, true);
+        let body = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
+        push(&mut publication, &sound(44_100), 40, true);
+        let file = tokio::time::timeout(START, body.collect()).await.expect("the file ends").unwrap();
+        assert!(!file.to_bytes().is_empty());
+    }
 }

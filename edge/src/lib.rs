@@ -1,4 +1,4 @@
-//! What viewers connect to: LL-HLS and HTTP-FLV.
+//! What viewers connect to: WHEP, LL-HLS and HTTP-FLV.
 //!
 //! Reads feeds and serves them; knows nothing of how they came in.
 

@@ -7,7 +7,7 @@
 //! Bounded by [`Retention`]: groups, age and bytes. A group that alone outgrows the bounds loses its head; nobody can
 //! join on it any more and readers wait for the next keyframe.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -75,7 +75,9 @@ struct State {
     groups: VecDeque<u64>,
     bytes: usize,
     ended: bool,
-    wakers: Vec<Waker>,
+    readers: u64,
+    /// One for each reader that waits: a track may be silent for days while readers come and go.
+    wakers: HashMap<u64, Waker>,
 }
 
 impl State {
@@ -119,7 +121,8 @@ impl Ring {
             groups: VecDeque::new(),
             bytes: 0,
             ended: false,
-            wakers: Vec::new(),
+            readers: 0,
+            wakers: HashMap::new(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -141,7 +144,7 @@ impl Ring {
             state.evict(now);
             std::mem::take(&mut state.wakers)
         };
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_values().for_each(Waker::wake);
     }
 
     /// No frame will follow: readers get the rest, then [`Read::Ended`].
@@ -151,7 +154,7 @@ impl Ring {
             state.ended = true;
             std::mem::take(&mut state.wakers)
         };
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_values().for_each(Waker::wake);
     }
 
     /// Whether [`Ring::end`] was called.
@@ -173,7 +176,9 @@ impl Ring {
 
     /// A new reader.
     pub fn reader(&self, join: Join) -> Reader {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.readers += 1;
+        let id = state.readers;
         let (next, wants_keyframe) = match join {
             Join::Group => match state.groups.back() {
                 Some(group) => (*group, false),
@@ -186,7 +191,7 @@ impl Ring {
             }
         };
         drop(state);
-        Reader { ring: self.clone(), next, wants_keyframe, skipped: 0 }
+        Reader { ring: self.clone(), id, next, wants_keyframe, skipped: 0 }
     }
 }
 
@@ -194,6 +199,7 @@ impl Ring {
 #[derive(Debug)]
 pub struct Reader {
     ring: Ring,
+    id: u64,
     next: u64,
     wants_keyframe: bool,
     skipped: u64,
@@ -211,15 +217,14 @@ impl Reader {
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         let ring = self.ring.clone();
         let mut state = ring.state.lock();
-        match self.advance(&mut state) {
-            Some(read) => Poll::Ready(read),
-            None => {
-                if !state.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-                    state.wakers.push(cx.waker().clone());
-                }
-                Poll::Pending
-            }
+        if let Some(read) = self.advance(&mut state) {
+            return Poll::Ready(read);
         }
+        // The one left before is replaced: a new one comes with every call of `read_timeout`.
+        let before = state.wakers.insert(self.id, cx.waker().clone());
+        drop(state);
+        drop(before); // It may be the last of a task, whose drop must not run under the lock.
+        Poll::Pending
     }
 
     /// Waits for the next thing to read.
@@ -268,6 +273,13 @@ impl Reader {
             self.wants_keyframe = false;
             return Some(Read::Frame(frame.clone()));
         }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let waker = self.ring.state.lock().wakers.remove(&self.id);
+        drop(waker); // As in `poll_read`.
     }
 }
 
@@ -323,6 +335,20 @@ mod tests {
         let (ring, _) = filled(&[true; 2], Retention { groups: usize::MAX, ..SMALL });
         let wall = WallTime(1_000_000_000).offset_micros(1);
         assert_eq!(number(ring.reader(Join::At(wall)).try_read()), 1);
+    }
+
+    #[test]
+    fn who_waits_on_a_silent_ring_leaves_one_waker_and_who_is_gone_none() {
+        let (ring, _) = filled(&[true], SMALL);
+        let mut readers = [ring.reader(Join::NextKeyframe), ring.reader(Join::NextKeyframe)];
+        for reader in &mut readers {
+            for _ in 0..3 {
+                assert!(reader.read_timeout(Duration::ZERO).is_none());
+            }
+        }
+        assert_eq!(ring.state.lock().wakers.len(), 2);
+        drop(readers);
+        assert_eq!(ring.state.lock().wakers.len(), 0);
     }
 
     #[test]

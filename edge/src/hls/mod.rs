@@ -18,7 +18,7 @@ mod driver;
 mod stream;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -98,15 +98,28 @@ struct Shared {
 #[derive(Default)]
 struct Rooms {
     current: HashMap<RoomName, Arc<Stream>>,
-    /// With `on_demand`: asked for and not yet begun. Bounded by the rooms that exist.
-    wanted: HashMap<RoomName, Instant>,
-    past: Vec<(RoomName, Arc<Stream>, Instant)>,
+    /// Asked for and not yet begun. Only rooms that have a program.
+    wanted: HashSet<RoomName>,
+    /// With the time of their end, oldest first. They hold a whole window of segments, so not for longer than they may
+    /// be asked for.
+    past: VecDeque<(RoomName, Arc<Stream>, Instant)>,
+}
+
+impl Rooms {
+    /// Lets go of the past streams that ended before `now` by `keep`. The end of the oldest that is left.
+    fn forget_past(&mut self, now: Instant, keep: Duration) -> Option<Instant> {
+        let is_over = |ended: &Instant| now.saturating_duration_since(*ended) >= keep;
+        while self.past.front().is_some_and(|(_, _, ended)| is_over(ended)) {
+            self.past.pop_front();
+        }
+        self.past.front().map(|(_, _, ended)| *ended)
+    }
 }
 
 impl Hls {
     /// Nothing is packaged until [`Hls::run`] runs.
     pub fn new(hub: Arc<Hub>, gate: Arc<dyn Gate>, config: HlsConfig, shutdown: CancellationToken) -> Self {
-        let cache = Cache::new(config.cache_bytes, config.settings.window + config.settings.target * 2);
+        let cache = Cache::new(config.cache_bytes, keep(config.settings));
         let rooms = Mutex::default();
         let changes = watch::Sender::new(0);
         Self {
@@ -132,11 +145,13 @@ impl Hls {
             generations.mark_unchanged();
             changes.mark_unchanged();
             shared.begin_streams(&mut drivers);
+            let oldest_past = shared.rooms.lock().forget_past(Instant::now(), shared.keep());
             tokio::select! {
                 biased; // Drivers end because of the shutdown, and must not be begun again.
                 () = shared.shutdown.cancelled() => break,
                 changed = generations.changed() => if changed.is_err() { break },
                 _ = changes.changed() => {}
+                () = sleep_until_past(oldest_past, shared.keep()) => {}
                 Some(ended) = drivers.join_next() => if let Ok((room, stream)) = ended {
                     shared.retire(room, stream);
                 },
@@ -153,6 +168,8 @@ impl Shared {
         let now = Instant::now();
         let mut names: Vec<_> = self.hub.sources().iter().map(|source| source.name().room.clone()).collect();
         names.dedup();
+        let is_live = |room: &RoomName| names.binary_search(room).is_ok();
+        self.rooms.lock().wanted.retain(is_live);
         for room in names {
             let Some(feed) = self.hub.program(&room).filter(|feed| feed.stage() < Stage::Ended) else { continue };
             let mut rooms = self.rooms.lock();
@@ -162,7 +179,7 @@ impl Shared {
                 }
                 continue;
             }
-            let wanted = rooms.wanted.remove(&room).is_some();
+            let wanted = rooms.wanted.remove(&room);
             if self.config.on_demand && !wanted {
                 continue;
             }
@@ -191,16 +208,19 @@ impl Shared {
     /// Keeps a stream that ended, so that players can fetch its end.
     fn retire(&self, room: RoomName, stream: Arc<Stream>) {
         let now = Instant::now();
-        let keep = self.config.settings.window + self.config.settings.target * 2;
         let mut rooms = self.rooms.lock();
         if rooms.current.get(&room).is_some_and(|current| Arc::ptr_eq(current, &stream)) {
             rooms.current.remove(&room);
         }
-        rooms.past.retain(|(_, _, ended)| now.saturating_duration_since(*ended) < keep);
         if rooms.past.len() == PAST_MAX {
-            rooms.past.remove(0);
+            rooms.past.pop_front();
         }
-        rooms.past.push((room, stream, now));
+        rooms.past.push_back((room, stream, now));
+    }
+
+    /// How long what left the playlists, or whose playlist ended, may still be asked for.
+    fn keep(&self) -> Duration {
+        keep(self.config.settings)
     }
 
     /// The current stream of a room; waits for it to begin when there is a program.
@@ -217,7 +237,7 @@ impl Shared {
                     if self.hub.program(room).is_none() {
                         return Err(EdgeError::NoSuchRoom);
                     }
-                    if rooms.wanted.insert(room.clone(), Instant::now()).is_none() {
+                    if rooms.wanted.insert(room.clone()) {
                         drop(rooms);
                         self.changes.send_modify(|changes| *changes += 1);
                         continue;
@@ -240,6 +260,18 @@ impl Shared {
         let current = rooms.current.get(room).filter(|stream| stream.id == id);
         let past = || rooms.past.iter().find(|(name, stream, _)| name == room && stream.id == id);
         current.or_else(|| past().map(|(_, stream, _)| stream)).cloned()
+    }
+}
+
+fn keep(settings: Settings) -> Duration {
+    settings.window + settings.target * 2
+}
+
+/// Until a stream that ended at `ended` is kept no longer; for ever without one.
+async fn sleep_until_past(ended: Option<Instant>, keep: Duration) {
+    match ended {
+        Some(ended) => tokio::time::sleep_until((ended + keep).into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -487,4 +519,50 @@ fn note(stream: &Stream, address: Option<IpAddr>, headers: &HeaderMap) {
     let agent = headers.get(header::USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
     stream.audience.note(address, agent, now);
     stream.touch(now);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use onmic_media::gate::OpenGate;
+    use onmic_media::hub::HubLimits;
+    use onmic_media::{NodeClock, Protocol};
+
+    use super::*;
+
+    fn hls(on_demand: bool) -> Hls {
+        let hub = Hub::new(NodeClock::new(Instant::now(), SystemTime::UNIX_EPOCH), HubLimits::default(), None);
+        let config = HlsConfig { on_demand, ..HlsConfig::default() };
+        Hls::new(hub, Arc::new(OpenGate), config, CancellationToken::new())
+    }
+
+    #[test]
+    fn a_stream_that_ended_is_let_go_when_it_may_no_longer_be_asked_for() {
+        let hls = hls(false);
+        let start = Instant::now();
+        let keep = hls.shared.keep();
+        let mut rooms = Rooms::default();
+        for seconds in [0, 10] {
+            let stream = Arc::new(hls.shared.new_stream(Feed::new(None), start));
+            rooms.past.push_back(("demo".parse().unwrap(), stream, start + Duration::from_secs(seconds)));
+        }
+        assert_eq!(rooms.forget_past(start + keep - Duration::from_secs(1), keep), Some(start));
+        assert_eq!(rooms.forget_past(start + keep, keep), Some(start + Duration::from_secs(10)));
+        assert_eq!(rooms.forget_past(start + keep * 2, keep), None);
+        assert!(rooms.past.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_room_that_went_away_is_wanted_no_longer() {
+        let hls = hls(true);
+        let _live = hls.shared.hub.publish(&"live".parse().unwrap(), Protocol::Rtmp, Instant::now()).unwrap();
+        for room in ["gone", "live"] {
+            hls.shared.rooms.lock().wanted.insert(room.parse().unwrap());
+        }
+        hls.shared.begin_streams(&mut JoinSet::new());
+        let rooms = hls.shared.rooms.lock();
+        assert!(rooms.wanted.is_empty());
+        assert_eq!(rooms.current.keys().map(RoomName::as_str).collect::<Vec<_>>(), ["live"]);
+    }
 }
