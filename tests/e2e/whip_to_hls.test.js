@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
-import { assertPlaysWell } from "../lib/expect.js";
+import { assertNeverDry, assertPlaysWell } from "../lib/expect.js";
 
 for (const codec of ["H264", "VP8"]) {
   endToEnd(`whip_${codec.toLowerCase()}_plays_by_ll_hls_with_sound`, async (stage) => {
@@ -16,6 +16,7 @@ for (const codec of ["H264", "VP8"]) {
     const report = await viewer.watch(6);
     stage.sayFigures(`whip ${codec} → ll-hls`, report);
     assertPlaysWell(report, { maxLatencyMs: 8000 });
+    assertNeverDry(report);
     assert.equal(report.fatal, false, JSON.stringify(report.errors));
     assert.match(report.levels[0].codecs, /avc1\./);
     assert.match(report.levels[0].codecs, /mp4a\.40\.2/);

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { Browser, figures } from "./browser.js";
+import { capacity } from "./expect.js";
 import { Gateway } from "./gateway.js";
 import { rounded } from "./numbers.js";
 import { Publisher } from "./picture.js";
@@ -66,7 +67,8 @@ class Stage {
     this.say(
       `${what}: ${rounded(fps, 1)} fps, latency p50 ${rounded(p50)} p95 ${rounded(p95)} ms, ` +
         `first picture ${rounded(report.firstPictureMs)} ms, ${freezes} freezes (${longestFreeze} ms), ` +
-        `${missing} frames missing, sound ${rounded(lipSync)} ms after picture`,
+        `${missing} frames missing, sound ${rounded(lipSync)} ms after picture` +
+        (capacity() < 1 ? `; a busy machine: judged at ${rounded(capacity() * 100)} %` : ""),
     );
   }
 
