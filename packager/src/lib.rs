@@ -9,6 +9,7 @@
 //! ```
 
 pub mod chain;
+mod dates;
 mod error;
 mod fragment;
 mod init;

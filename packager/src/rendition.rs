@@ -385,6 +385,11 @@ impl Rendition {
     }
 
     fn begin(&mut self, msn: u64, wall: WallTime, discontinuity: bool) {
+        if let Some(first) = self.open.as_mut().filter(|_| self.window.is_empty() && !discontinuity) {
+            // Nobody has seen its date: playlists are served from the first whole segment on. It knows better now.
+            let duration = i64::try_from(first.duration.as_micros()).unwrap_or(i64::MAX);
+            first.program_date_time = wall.offset_micros(-duration);
+        }
         self.list_open();
         self.open_start = self.end;
         self.open = Some(Segment {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks, WallTime};
 
+use crate::dates::Dates;
 use crate::error::PackagerError;
 use crate::pace::{Cadence, Pace, Placed};
 use crate::rendition::{Incoming, Rendition};
@@ -92,6 +93,7 @@ struct Sound {
 pub struct Segmenter {
     settings: Settings,
     waits_for_video: bool,
+    dates: Dates,
     video: Option<Pictures>,
     audio: Option<Sound>,
     cuts: VecDeque<Cut>,
@@ -108,6 +110,7 @@ impl Segmenter {
         Self {
             settings,
             waits_for_video,
+            dates: Dates::default(),
             video: None,
             audio: None,
             cuts: VecDeque::new(),
@@ -155,9 +158,11 @@ impl Segmenter {
         if self.ended {
             return Ok(None);
         }
+        let wall = self.dates.date(frame.pts.micros(frame.parameters.clock_rate()), frame.wall);
+        let frame = Arc::new(Frame { wall, ..Frame::clone(frame) });
         match frame.parameters.kind() {
-            MediaKind::Video => self.push_video(frame),
-            MediaKind::Audio => self.push_audio(frame),
+            MediaKind::Video => self.push_video(&frame),
+            MediaKind::Audio => self.push_audio(&frame),
         }
     }
 

@@ -1,0 +1,96 @@
+//! What EXT-X-PROGRAM-DATE-TIME says: one mapping of presentation time to the program clock, for all renditions.
+//!
+//! Players line renditions up by their dates, so dates must pass as media does (rfc8216bis 4.4.4.6). The program clock
+//! of frames need not: its estimate gets better as frames come, most of all after a late first one. So dates follow it
+//! at once while the first segment is in the making, and drift after it later.
+
+use onmic_media::WallTime;
+
+/// A stream's first frames often come late and in a bunch. From then on the estimate is good.
+const SETTLING_MICROS: i64 = 1_500_000;
+
+/// Per second of media: too little to see, and enough for any drift of clocks.
+const DRIFT_MICROS: i64 = 5_000;
+
+/// Longer than renditions are ever apart, and shorter than a reconnect that could be noticed.
+const BREAK_MICROS: u64 = 2_000_000;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Dates {
+    anchor: Option<Anchor>,
+}
+
+#[derive(Debug)]
+struct Anchor {
+    /// Program clock less presentation time.
+    offset: i64,
+    first: i64,
+    /// The newest presentation time seen.
+    newest: i64,
+}
+
+impl Dates {
+    /// The date of what is presented at `micros`, for a frame that says `wall`.
+    pub(crate) fn date(&mut self, micros: i64, wall: WallTime) -> WallTime {
+        // A new publisher, whose clock has nothing to do with that of the one before.
+        if self.anchor.as_ref().is_some_and(|anchor| micros.abs_diff(anchor.newest) > BREAK_MICROS) {
+            self.anchor = None;
+        }
+        let said = wall.micros_since(WallTime(0)).saturating_sub(micros);
+        let anchor = self.anchor.get_or_insert(Anchor { offset: said, first: micros, newest: micros });
+        if micros.saturating_sub(anchor.first) < SETTLING_MICROS {
+            anchor.offset = said;
+        } else {
+            let passed = micros.saturating_sub(anchor.newest).clamp(0, 1_000_000);
+            let step = passed * DRIFT_MICROS / 1_000_000;
+            anchor.offset += (said - anchor.offset).clamp(-step, step);
+        }
+        anchor.newest = anchor.newest.max(micros);
+        WallTime(0).offset_micros(micros.saturating_add(anchor.offset))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: WallTime = WallTime(1_000_000_000_000);
+
+    fn wall(millis: i64) -> WallTime {
+        START.offset_micros(millis * 1000)
+    }
+
+    #[test]
+    fn the_first_frames_correct_a_late_first_one_at_once() {
+        let mut dates = Dates::default();
+        assert_eq!(dates.date(0, wall(700)), wall(700));
+        assert_eq!(dates.date(40_000, wall(40)), wall(40));
+    }
+
+    #[test]
+    fn later_steps_of_the_estimate_are_followed_slowly_and_alike_for_both_renditions() {
+        let mut dates = Dates::default();
+        for frame in 0..50 {
+            dates.date(frame * 40_000, wall(frame * 40));
+        }
+        let before = dates.date(2_000_000, wall(2000));
+        let picture = dates.date(2_040_000, wall(2040 - 300));
+        let sound = dates.date(2_040_000, wall(2040 - 300));
+        assert_eq!(picture, sound);
+        assert!((picture.micros_since(before) - 40_000).abs() <= 200);
+        let mut last = picture;
+        for second in 3..70 {
+            last = dates.date(second * 1_000_000, wall(second * 1000 - 300));
+        }
+        assert_eq!(last, wall(69_000 - 300), "in the end it is there");
+    }
+
+    #[test]
+    fn after_a_break_the_date_is_what_the_frame_says() {
+        let mut dates = Dates::default();
+        dates.date(0, wall(0));
+        dates.date(1_900_000, wall(1900));
+        assert_eq!(dates.date(5_000_000, wall(5400)), wall(5400));
+    }
+}
