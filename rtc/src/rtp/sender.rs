@@ -240,6 +240,10 @@ impl Sender {
             return false;
         }
         self.counters.started_again += 1;
+        // Frames are sent anew from here, and what was sent of them may be asked for: both must say the same.
+        if self.playout_delay_until == u64::MAX {
+            self.playout_delay_until = self.next_frame;
+        }
         self.start(outgoing, now);
         true
     }
