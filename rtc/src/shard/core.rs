@@ -123,7 +123,11 @@ impl Core {
         let session = &mut sessions[key];
         let mut taken_over = false;
         let outcome = match session.peer.handle_datagram(now, from, datagram) {
-            Ok(Input::Nothing) => None,
+            Ok(Input::Nothing) => {
+                // One that never sent a frame has no timer of its own to learn it by; its checks come all the time.
+                taken_over = matches!(&session.role, Role::Publisher(publisher) if !publisher.is_current());
+                None
+            }
             Ok(Input::Rtp(packet)) => {
                 if let Role::Publisher(publisher) = &mut session.role {
                     taken_over = publisher.handle_rtp(packet, now).is_err();
