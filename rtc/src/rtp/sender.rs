@@ -263,13 +263,6 @@ impl Sender {
         self.phase = Phase::WaitingForKeyframe;
     }
 
-    /// Passes over what comes until the next keyframe: for a viewer whose path is full.
-    pub fn skip_to_keyframe(&mut self) {
-        if self.is_video {
-            self.phase = Phase::WaitingForKeyframe;
-        }
-    }
-
     /// The next frame to send now, all its packets; call until `None` after each push and at [`Sender::poll_timeout`].
     pub fn poll_frame<'o>(&mut self, outgoing: &'o Outgoing, now: Instant) -> Option<&'o Packets> {
         self.follow(outgoing);
