@@ -3,7 +3,7 @@
 //! Holds no session state. A session's id names its shard, so everything after the answer is a message to that one
 //! thread. Shards are bounded in sessions; the least loaded takes the next.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ use crate::sdp::Offer;
 use crate::session::{Answer, PatchRefused, Patched, SessionId};
 use crate::shard::{Command, Opening, Shard, Watching};
 use crate::transport::{Credentials, Identity};
+
+/// A session's id names its shard in eight bits.
+const SHARDS_MAX: usize = 256;
 
 /// Why an offer was refused. Display is a sentence for the client.
 #[derive(Clone, Debug, Error)]
@@ -61,17 +64,20 @@ pub struct Rtc {
 }
 
 impl Rtc {
-    /// Opens the sockets and starts the shards' threads.
+    /// Opens the sockets and starts the shards' threads, at most 256.
     pub fn start(config: &Config) -> Result<Self, Error> {
         let count = match config.shards {
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1)),
             count => count,
         };
+        let count = count.min(SHARDS_MAX);
         let identity = Identity::generate()?;
         let announce =
             if config.announce.is_empty() { local_addresses(config.address) } else { config.announce.clone() };
         let shards = (0..count).map(|index| {
-            let port = if config.port == 0 { 0 } else { config.port + u16::try_from(index).unwrap_or(u16::MAX) };
+            // Beyond the last port there is none: binding it a second time says so.
+            let after = u16::try_from(index).unwrap_or(u16::MAX);
+            let port = if config.port == 0 { 0 } else { config.port.saturating_add(after) };
             Shard::start(index, SocketAddr::new(config.address, port), &announce, config, identity.clone())
         });
         Ok(Self { shards: shards.collect::<Result<_, _>>()?, identity })
@@ -228,11 +234,26 @@ fn local_addresses(address: IpAddr) -> Vec<IpAddr> {
     if !address.is_unspecified() {
         return vec![address];
     }
-    // Which address the system would send from: nothing is sent to learn it. 192.0.2.0/24 is nobody's (RFC 5737).
-    let routed = UdpSocket::bind((address, 0)).and_then(|socket| {
-        socket.connect(("192.0.2.1", 9))?;
-        socket.local_addr()
+    // Which address the system would send from: nothing is sent to learn it. These are nobody's (RFC 5737, RFC 3849).
+    // A socket of both families is asked for IPv4 too: one bound to `::` cannot be connected to an IPv4 address.
+    let probes = [(IpAddr::from(Ipv4Addr::UNSPECIFIED), "192.0.2.1"), (Ipv6Addr::UNSPECIFIED.into(), "2001:db8::1")];
+    let families = if address.is_ipv6() { &probes[..] } else { &probes[..1] };
+    let routed = families.iter().filter_map(|(any, nobody)| {
+        let socket = UdpSocket::bind((*any, 0)).ok()?;
+        socket.connect((*nobody, 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
     });
-    let loopback = IpAddr::from([127, 0, 0, 1]);
-    routed.map(|routed| routed.ip()).into_iter().chain([loopback]).collect()
+    routed.chain([Ipv4Addr::LOCALHOST.into()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_of_both_families_is_announced_by_its_ipv4_address_too() {
+        let [v4, both] = ["0.0.0.0", "::"].map(|any| local_addresses(any.parse().unwrap()));
+        assert!(v4.iter().all(|address| address.is_ipv4() && both.contains(address)), "{v4:?} {both:?}");
+        assert_eq!(local_addresses("192.0.2.7".parse().unwrap()), ["192.0.2.7".parse::<IpAddr>().unwrap()]);
+    }
 }

@@ -240,6 +240,10 @@ impl Sender {
             return false;
         }
         self.counters.started_again += 1;
+        // Frames are sent anew from here, and what was sent of them may be asked for: both must say the same.
+        if self.playout_delay_until == u64::MAX {
+            self.playout_delay_until = self.next_frame;
+        }
         self.start(outgoing, now);
         true
     }
@@ -257,13 +261,6 @@ impl Sender {
             self.playout_delay_until = 0; // The receiver has it; frames are numbered anew.
         }
         self.phase = Phase::WaitingForKeyframe;
-    }
-
-    /// Passes over what comes until the next keyframe: for a viewer whose path is full.
-    pub fn skip_to_keyframe(&mut self) {
-        if self.is_video {
-            self.phase = Phase::WaitingForKeyframe;
-        }
     }
 
     /// The next frame to send now, all its packets; call until `None` after each push and at [`Sender::poll_timeout`].

@@ -1,7 +1,8 @@
 //! What a shard knows and decides: sessions, the tracks they watch, and who a datagram belongs to.
 //!
-//! No socket and no clock: datagrams, commands and `now` come in, datagrams go to an [`Outbox`]. A viewer is a cursor
-//! into a shared track; a frame is made into packets once and then sent to each viewer by plain calls.
+//! No socket, and no clock but for what the metrics measure: datagrams, commands and `now` come in, datagrams go to an
+//! [`Outbox`]. A viewer is a cursor into a shared track; a frame is made into packets once and then sent to each viewer
+//! by plain calls.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -123,7 +124,11 @@ impl Core {
         let session = &mut sessions[key];
         let mut taken_over = false;
         let outcome = match session.peer.handle_datagram(now, from, datagram) {
-            Ok(Input::Nothing) => None,
+            Ok(Input::Nothing) => {
+                // One that never sent a frame has no timer of its own to learn it by; its checks come all the time.
+                taken_over = matches!(&session.role, Role::Publisher(publisher) if !publisher.is_current());
+                None
+            }
             Ok(Input::Rtp(packet)) => {
                 if let Role::Publisher(publisher) = &mut session.role {
                     taken_over = publisher.handle_rtp(packet, now).is_err();
@@ -171,8 +176,10 @@ impl Core {
                     if track.needs_replacement() {
                         self.begin_replacement(id);
                     }
-                    self.pump_track(now, id, out);
-                    self.metrics.sending.record(Instant::now().saturating_duration_since(arrived));
+                    // The cached group that a first viewer finds was sent to nobody, and is old.
+                    if self.pump_track(now, id, out) > 0 {
+                        self.metrics.sending.record(Instant::now().saturating_duration_since(arrived));
+                    }
                 }
                 Progress::Skipped(frames) => self.metrics.skipped.increment(frames),
                 Progress::CaughtUp => return,
@@ -358,18 +365,21 @@ impl Core {
         }
     }
 
-    /// Sends all viewers of a track what is due.
-    fn pump_track(&mut self, now: Instant, id: TrackId, out: &mut impl Outbox) {
+    /// Sends all viewers of a track what is due; how many frames that were, over all viewers.
+    fn pump_track(&mut self, now: Instant, id: TrackId, out: &mut impl Outbox) -> u64 {
         let Self { sessions, tracks, scratch, metrics, setup, .. } = self;
-        let Some(track) = tracks.get(&id) else { return };
+        let Some(track) = tracks.get(&id) else { return 0 };
+        let mut frames = 0;
         for key in &track.viewers {
             let session = &mut sessions[*key];
             if session.connected.is_some()
                 && let Role::Viewer(viewer) = &mut session.role
             {
-                viewer.pump((&mut session.peer, track), id, (now, setup.clock), (&mut *scratch, metrics), out);
+                let shared = (&mut *scratch, &*metrics);
+                frames += viewer.pump((&mut session.peer, track), id, (now, setup.clock), shared, out);
             }
         }
+        frames
     }
 
     /// A track turned out to have reordered frames: its viewers go on with a derived one once that is there.

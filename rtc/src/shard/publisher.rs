@@ -64,7 +64,7 @@ impl Publisher {
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), TakenOver> {
         self.incoming.handle_timeout(now);
         // One that sends nothing would not learn it by pushing.
-        if !self.publication.is_current() {
+        if !self.is_current() {
             return Err(TakenOver);
         }
         self.publish(now)
@@ -91,6 +91,11 @@ impl Publisher {
     /// When [`Publisher::handle_timeout`] or [`Publisher::send_feedback`] has something to do.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.incoming.poll_timeout()
+    }
+
+    /// Whether nobody else took over what is published.
+    pub(super) fn is_current(&self) -> bool {
+        self.publication.is_current()
     }
 
     /// Whether the publisher said goodbye.

@@ -41,9 +41,7 @@ pub(super) enum Role {
 impl Session {
     /// Notes a new address of the peer; one that it is no longer known under, if there are too many.
     pub(super) fn note_address(&mut self, address: SocketAddr) -> Option<SocketAddr> {
-        self.addresses.retain(|known| *known != address);
-        self.addresses.push(address);
-        (self.addresses.len() > ADDRESSES).then(|| self.addresses.remove(0))
+        note(&mut self.addresses, address, self.peer.remote_addr())
     }
 
     /// The one line a session leaves in the log.
@@ -78,5 +76,28 @@ impl Session {
                 );
             }
         }
+    }
+}
+
+/// Never forgets the address that media goes to: the peer's reports come from there.
+fn note(addresses: &mut Vec<SocketAddr>, address: SocketAddr, media: Option<SocketAddr>) -> Option<SocketAddr> {
+    addresses.retain(|known| *known != address);
+    addresses.push(address);
+    let oldest = usize::from(addresses.first().copied() == media);
+    (addresses.len() > ADDRESSES).then(|| addresses.remove(oldest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_media_goes_to_is_never_forgotten_for_newer_ones() {
+        let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        let mut addresses = Vec::new();
+        let forgotten: Vec<_> =
+            (1..=10).filter_map(|port| note(&mut addresses, address(port), Some(address(1)))).collect();
+        assert_eq!(forgotten, [address(2), address(3)]);
+        assert!(addresses.contains(&address(1)) && addresses.len() == ADDRESSES);
     }
 }

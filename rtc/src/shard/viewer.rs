@@ -186,7 +186,10 @@ fn send(
         if !batch.takes(length) {
             out.send_batch(to, batch);
         }
-        batch.push(length, |room| peer.seal_rtp(header, packet.payload, room))?;
+        if let Err(error) = batch.push(length, |room| peer.seal_rtp(header, packet.payload, room)) {
+            out.send_batch(to, batch); // The batch is shared: what stays in it would go to the next viewer.
+            return Err(error);
+        }
     }
     out.send_batch(to, batch);
     Ok(())

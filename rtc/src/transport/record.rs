@@ -16,6 +16,9 @@ const VERSION: [u8; 2] = [0xfe, 0xfd];
 const MESSAGE_BYTES: usize = 8192;
 /// Messages ahead of the next one that are kept: a flight has at most five.
 const MESSAGES_AHEAD: u16 = 8;
+/// Messages of one side in a whole handshake: a client has two hellos, a certificate and two that prove it.
+/// `rtc-dtls` keeps every one it is fed.
+const MESSAGES: u16 = 16;
 const GAPS: usize = 16;
 
 /// One record of a datagram.
@@ -150,7 +153,8 @@ impl Joiner {
     }
 
     fn add(&mut self, fragment: &Fragment<'_>) -> bool {
-        if fragment.total > MESSAGE_BYTES || fragment.sequence - self.next >= MESSAGES_AHEAD {
+        let is_far = fragment.sequence >= MESSAGES || fragment.sequence - self.next >= MESSAGES_AHEAD;
+        if is_far || fragment.total > MESSAGE_BYTES {
             return false;
         }
         let known = self.partial.iter().position(|partial| partial.message.sequence == fragment.sequence);
@@ -280,6 +284,17 @@ mod tests {
         // One-byte fragments apart from each other: the gaps are capped.
         let results: Vec<_> = (0..100).map(|at| joiner.take(&fragment(0, 300, 1 + 3 * at, b"a")).refused).collect();
         assert_eq!(results.iter().filter(|refused| !**refused).count(), GAPS);
+    }
+
+    #[test]
+    fn a_handshake_of_endless_messages_is_not_kept_in_memory() {
+        let mut joiner = Joiner::default();
+        let mut delivered = 0;
+        for sequence in 0..=u16::MAX {
+            joiner.take(&fragment(sequence, 1, 0, b"a"));
+            delivered += usize::from(joiner.next_message().is_some());
+        }
+        assert_eq!((delivered, joiner.partial.len()), (usize::from(MESSAGES), 0));
     }
 
     #[test]

@@ -251,6 +251,37 @@ fn block(ssrc: u32, last_sender_report: u32, delay: u32) -> ReceptionBlock {
 }
 
 #[test]
+fn a_report_while_started_again_does_not_change_what_repeats_say() {
+    let began = Instant::now();
+    let frames = fixture::synthetic(began, 30, 30, (3_000, 900));
+    let outgoing = filled(&frames);
+    let mut sender = Sender::new(config(Resend::AsSent), &outgoing);
+    let start = frames[29].arrived;
+    sender.start(&outgoing, start);
+    let (mut sent, mut transport, mut scratch) = (Vec::new(), 0, RepairScratch::default());
+    for elapsed in (0..400).step_by(10) {
+        let now = start + elapsed * MILLI;
+        if elapsed == 300 {
+            assert!(sender.keyframe_wanted(&outgoing, now));
+        }
+        while let Some(frame) = sender.poll_frame(&outgoing, now) {
+            for packet in frame.iter() {
+                let mut buffer = [0; HEADER_MAX];
+                sent.push([sender.header(&packet, &mut transport, &mut buffer), packet.payload].concat());
+            }
+        }
+        if elapsed == 320 {
+            sender.handle_reception(&block(0xabcd, 0, 0), WALL); // It stands behind what it was sent before.
+        }
+    }
+    for (index, bytes) in sent.iter().enumerate() {
+        let repaired = sender.repair(100 + index as u16, &outgoing, start, &mut transport, &mut scratch);
+        let Some(Repaired::Again { header, payload }) = repaired else { continue }; // Just repaired under another number.
+        assert_eq!([header, payload].concat(), *bytes, "packet {index}");
+    }
+}
+
+#[test]
 fn a_repeat_without_repair_stream_is_the_same_bytes() {
     let began = Instant::now();
     let frames = fixture::synthetic(began, 3, 30, (3_000, 900));

@@ -424,6 +424,21 @@ fn a_publisher_that_was_taken_over_is_closed() {
 }
 
 #[test]
+fn a_publisher_that_never_sent_anything_is_closed_when_taken_over() {
+    let mut world = World::new();
+    let hub = hub(&world);
+    let name = "room".parse().unwrap();
+    let publication = hub.publish(&name, Protocol::Whip, world.now).unwrap();
+    let publisher = world.publish(publication);
+    world.settle();
+    world.run_for(11 * SECOND);
+    let _other = hub.publish(&name, Protocol::Rtmp, world.now).unwrap();
+    world.run_for(5 * SECOND); // Its checks go on, and are all that comes of it.
+    assert_eq!(world.visitors[publisher].state(), State::Closed(CloseReason::PeerClosed));
+    assert!(world.core.is_empty() && world.load() == 0);
+}
+
+#[test]
 fn a_publisher_that_says_goodbye_is_closed() {
     let mut world = World::new();
     let publication = hub(&world).publish(&"room".parse().unwrap(), Protocol::Whip, world.now).unwrap();
