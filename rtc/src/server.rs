@@ -3,7 +3,7 @@
 //! Holds no session state. A session's id names its shard, so everything after the answer is a message to that one
 //! thread. Shards are bounded in sessions; the least loaded takes the next.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -228,11 +228,29 @@ fn local_addresses(address: IpAddr) -> Vec<IpAddr> {
     if !address.is_unspecified() {
         return vec![address];
     }
-    // Which address the system would send from: nothing is sent to learn it. 192.0.2.0/24 is nobody's (RFC 5737).
-    let routed = UdpSocket::bind((address, 0)).and_then(|socket| {
-        socket.connect(("192.0.2.1", 9))?;
-        socket.local_addr()
-    });
-    let loopback = IpAddr::from([127, 0, 0, 1]);
-    routed.map(|routed| routed.ip()).into_iter().chain([loopback]).collect()
+    // Nothing is sent: 192.0.2.0/24 (RFC 5737) and 2001:db8::/32 (RFC 3849) are nobody's. A socket on :: takes both
+    // families, but each has to be announced in its own form: peers cannot use ::ffff:a.b.c.d.
+    let v4 = routed(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into());
+    let v6 = || routed(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into());
+    let v6 = address.is_ipv6().then(v6).flatten();
+    v4.into_iter().chain(v6).chain([Ipv4Addr::LOCALHOST.into()]).collect()
+}
+
+/// Which address of this machine the system would send to `far` from.
+fn routed(any: IpAddr, far: IpAddr) -> Option<IpAddr> {
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((far, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_of_both_families_announces_no_mapped_address() {
+        let addresses = local_addresses(Ipv6Addr::UNSPECIFIED.into());
+        assert!(addresses.iter().all(|address| address.to_canonical() == *address), "{addresses:?}");
+        assert_eq!(addresses.last(), Some(&Ipv4Addr::LOCALHOST.into()));
+    }
 }
