@@ -314,7 +314,7 @@ mod tests {
         push(&mut publication, &sound(48_000), 0, true);
         let body = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
         push(&mut publication, &sound(44_100), 40, true);
-        let file = tokio::time::timeout(START, body.collect()).await.expect("the file ends").unwrap();
+        let file = timeout(START, body.collect()).await.expect("the file ends").unwrap();
         assert!(!file.to_bytes().is_empty());
     }
 }
