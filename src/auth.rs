@@ -1,6 +1,7 @@
 //! Who may do what: tokens are JWTs (RFC 7519) signed with HS256 and the configured secret.
 //!
-//! Claims: `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`. A role says what is allowed:
+//! Claims: `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`; `nbf` is minded if it is there. A role
+//! says what is allowed:
 //!
 //! | role | publish | play |
 //! | --- | --- | --- |
@@ -84,7 +85,9 @@ impl TokenGate {
     pub fn claims(&self, token: Option<&str>) -> Result<Option<Claims>, Refusal> {
         let Some(key) = &self.key else { return Ok(None) };
         let token = token.ok_or(Refusal::TokenMissing)?;
-        decode::<Claims>(token, key, &Validation::new(Algorithm::HS256))
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_nbf = true;
+        decode::<Claims>(token, key, &validation)
             .map(|decoded| Some(decoded.claims))
             .map_err(|error| Refusal::TokenInvalid(error.to_string()))
     }
@@ -139,13 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn forged_expired_and_missing_tokens_are_told_apart_from_weak_ones() {
+    fn forged_expired_early_and_missing_tokens_are_told_apart_from_weak_ones() {
         let gate = TokenGate::new("secret");
         let room: RoomName = "demo".parse().unwrap();
         let good = json!({"exp": FAR, "room": "*", "role": "admin"});
         let expired = json!({"exp": 1000, "room": "*", "role": "admin"});
+        let early = json!({"exp": FAR, "nbf": FAR - 1, "room": "*", "role": "admin"});
         assert_eq!(gate.check(Action::Play(&room), None), Err(Refusal::TokenMissing));
-        for bad in [token("other", good), token("secret", expired), "nonsense".into()] {
+        for bad in [token("other", good), token("secret", expired), token("secret", early), "nonsense".into()] {
             assert!(matches!(gate.check(Action::Play(&room), Some(&bad)), Err(Refusal::TokenInvalid(_))));
         }
         assert_eq!(TokenGate::new("").check(Action::Play(&room), None), Ok(()));

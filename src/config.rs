@@ -40,7 +40,12 @@ pub enum ConfigError {
     HalfCertificate,
     #[error("rtmp.tls_port needs http.tls_certificate and http.tls_key")]
     RtmpsWithoutCertificate,
+    #[error("rtc.shards = {shards} is too many from rtc.port = {port} on: at most {SHARDS_MAX}, and each takes a port")]
+    Shards { shards: usize, port: u16 },
 }
+
+/// A session's id has one byte for its shard.
+const SHARDS_MAX: usize = 256;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -272,6 +277,10 @@ impl Config {
         if self.rtmp.tls_port != 0 && !self.has_certificate() {
             return Err(ConfigError::RtmpsWithoutCertificate);
         }
+        let Rtc { shards, port, .. } = self.rtc;
+        if shards > SHARDS_MAX || usize::from(port) + shards.saturating_sub(1) > usize::from(u16::MAX) {
+            return Err(ConfigError::Shards { shards, port });
+        }
         Ok(())
     }
 }
@@ -427,6 +436,13 @@ mod tests {
         for text in ["colour = 1", "[hls]\npart = 333", "[rtmp]\nmesage = \"1 MiB\""] {
             assert!(text.parse::<Table>().unwrap().try_into::<Config>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn shards_beyond_the_last_port_or_what_an_id_can_name_are_refused() {
+        assert!(load(&["--rtc-shards", "256"]).is_ok());
+        assert!(matches!(load(&["--rtc-shards", "257"]), Err(ConfigError::Shards { .. })));
+        assert!(matches!(load(&["--rtc-shards", "2", "--rtc-port", "65535"]), Err(ConfigError::Shards { .. })));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `/healthz`: the process runs. `/readyz`: it serves. `onmic --healthcheck` asks, for containers without curl.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -19,11 +19,7 @@ pub fn router() -> Router {
 
 /// Asks the server of this configuration whether it is healthy.
 pub fn ask(config: &Config) -> anyhow::Result<()> {
-    let address = match config.address()? {
-        address if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        address => address,
-    };
-    let server = SocketAddr::new(address, config.http.port);
+    let server = SocketAddr::new(reachable(config.address()?), config.http.port);
     let mut stream = TcpStream::connect_timeout(&server, ASK_TIMEOUT).context("nobody listens")?;
     if config.has_certificate() {
         return Ok(()); // Listening is all that can be told without trusting the certificate.
@@ -34,4 +30,25 @@ pub fn ask(config: &Config) -> anyhow::Result<()> {
     stream.take(4096).read_to_string(&mut answer)?;
     ensure!(answer.split(' ').nth(1) == Some("200"), "the server answered {:?}", answer.lines().next());
     Ok(())
+}
+
+/// Where this machine reaches a listener on `address`. One on `::` takes IPv4 only if the system lets it.
+fn reachable(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_every_address_is_asked_on_the_loopback_of_its_family() {
+        for (host, asked) in [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.7", "192.0.2.7"), ("::1", "::1")] {
+            assert_eq!(reachable(host.parse().unwrap()), asked.parse::<IpAddr>().unwrap());
+        }
+    }
 }

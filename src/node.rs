@@ -44,7 +44,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationTo
     let rtc = Rtc::start(&rtc_config(&config, address, clock))?;
     let hls = Hls::new(hub.clone(), gate.clone(), hls_config(&config), stop.clone());
 
-    let router = router(&config, &hub, &gate, &rtc, &hls, metrics);
+    let router = router(&config, &hub, &gate, &rtc, &hls, metrics.clone());
     let http = listen::bind(SocketAddr::new(address, config.http.port))?;
     let rtmp = listen::bind(SocketAddr::new(address, config.rtmp.port))?;
     let rtmps = match config.rtmp.tls_port {
@@ -55,6 +55,11 @@ pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationTo
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(http, tls.clone(), router, config.drain, stop.clone()));
     tasks.spawn(expire(hub.clone(), stop.clone()));
+    let summing = telemetry::sum_up(metrics, stop.clone());
+    tasks.spawn(async move {
+        summing.await;
+        Ok(())
+    });
     tasks.spawn(async move {
         hls.run().await;
         Ok(())

@@ -1,18 +1,23 @@
 //! Logs by `tracing`, metrics by `metrics` and Prometheus.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::http::header;
 use axum::response::IntoResponse;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use onmic_media::{Hub, ViewerKind};
 
 /// Buckets of stage latencies, in seconds: from one shard wake-up to a slow client.
 const LATENCY_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0];
+
+/// A shard takes some hundred samples a second.
+const SUM_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts logging to standard error. Fails when the filter cannot be read.
 pub fn start_logs(filter: &str) -> anyhow::Result<()> {
@@ -38,6 +43,15 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     Ok(handle)
 }
 
+/// Sums up what was counted, until `stop`: samples of histograms are kept one by one until then, whether or not
+/// anybody asks for `/metrics`.
+pub async fn sum_up(handle: PrometheusHandle, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(SUM_UP_EVERY);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        handle.run_upkeep();
+    }
+}
+
 /// `GET /metrics`: the gauges that are read off the hub, then everything that was counted.
 pub fn render(handle: &PrometheusHandle, hub: &Hub) -> impl IntoResponse + use<> {
     let sources = hub.sources();
@@ -49,6 +63,5 @@ pub fn render(handle: &PrometheusHandle, hub: &Hub) -> impl IntoResponse + use<>
         let count = sources.iter().filter(|source| source.protocol() == protocol).count();
         gauge!("onmic_sources", "protocol" => protocol.name()).set(count as f64);
     }
-    handle.run_upkeep();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
 }

@@ -234,16 +234,19 @@ fn local_addresses(address: IpAddr) -> Vec<IpAddr> {
     if !address.is_unspecified() {
         return vec![address];
     }
-    // Which address the system would send from: nothing is sent to learn it. These are nobody's (RFC 5737, RFC 3849).
-    // A socket of both families is asked for IPv4 too: one bound to `::` cannot be connected to an IPv4 address.
-    let probes = [(IpAddr::from(Ipv4Addr::UNSPECIFIED), "192.0.2.1"), (Ipv6Addr::UNSPECIFIED.into(), "2001:db8::1")];
-    let families = if address.is_ipv6() { &probes[..] } else { &probes[..1] };
-    let routed = families.iter().filter_map(|(any, nobody)| {
-        let socket = UdpSocket::bind((*any, 0)).ok()?;
-        socket.connect((*nobody, 9)).ok()?;
-        Some(socket.local_addr().ok()?.ip())
-    });
-    routed.chain([Ipv4Addr::LOCALHOST.into()]).collect()
+    // Nothing is sent: 192.0.2.0/24 (RFC 5737) and 2001:db8::/32 (RFC 3849) are nobody's. A socket on :: takes both
+    // families, but each has to be announced in its own form: peers cannot use ::ffff:a.b.c.d.
+    let v4 = routed(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into());
+    let v6 = || routed(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into());
+    let v6 = address.is_ipv6().then(v6).flatten();
+    v4.into_iter().chain(v6).chain([Ipv4Addr::LOCALHOST.into()]).collect()
+}
+
+/// Which address of this machine the system would send to `far` from.
+fn routed(any: IpAddr, far: IpAddr) -> Option<IpAddr> {
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((far, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 #[cfg(test)]
@@ -251,9 +254,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_of_both_families_is_announced_by_its_ipv4_address_too() {
-        let [v4, both] = ["0.0.0.0", "::"].map(|any| local_addresses(any.parse().unwrap()));
-        assert!(v4.iter().all(|address| address.is_ipv4() && both.contains(address)), "{v4:?} {both:?}");
-        assert_eq!(local_addresses("192.0.2.7".parse().unwrap()), ["192.0.2.7".parse::<IpAddr>().unwrap()]);
+    fn a_socket_of_both_families_announces_no_mapped_address() {
+        let addresses = local_addresses(Ipv6Addr::UNSPECIFIED.into());
+        assert!(addresses.iter().all(|address| address.to_canonical() == *address), "{addresses:?}");
+        assert_eq!(addresses.last(), Some(&Ipv4Addr::LOCALHOST.into()));
     }
 }
