@@ -155,7 +155,8 @@ async fn load(clients: usize, duration: Duration) {
         }
     }
     let busy = resident(process);
-    let cpu = cpu_micros(process).saturating_sub(cpu.unwrap_or(0)) as f64 / measured.max(1) as f64;
+    let (before, after) = (cpu.unwrap_or_default(), cpu_micros(process));
+    let [user, system] = [0, 1].map(|mode| (after[mode] - before[mode]) as f64 / measured.max(1) as f64);
     let mut delays = Vec::new();
     let mut worst = Vec::new();
     for (part, came) in parts.iter().filter(|(_, came)| came.len() * 10 >= clients * 9) {
@@ -172,7 +173,7 @@ async fn load(clients: usize, duration: Duration) {
     let at = |share: usize| delays.get(delays.len() * share / 100).copied().map_or(f64::NAN, millis);
     let line = format!(
         "clients={clients} parts={} answers={total} refused={refused} published_to_answered_ms p50={:.1} p99={:.1} max={:.1} \
-         worst_part_p99={:.1} server_cpu_us_per_answer={cpu:.1} server_rss_mb={:.1} rss_per_client_kb={:.1}",
+         worst_part_p99={:.1} server_us_per_answer user={user:.1} system={system:.1} server_rss_mb={:.1} rss_per_client_kb={:.1}",
         worst.len(),
         at(50),
         at(99),
@@ -240,13 +241,13 @@ async fn response(stream: &mut BufReader<TcpStream>) -> Option<(u16, String)> {
     Some((status?, String::from_utf8(body).ok()?))
 }
 
-/// CPU time a process has used, user and system, in µs.
-fn cpu_micros(process: u32) -> u64 {
+/// CPU time a process has used in user and in system mode, in µs.
+fn cpu_micros(process: u32) -> [u64; 2] {
     const TICK_MICROS: u64 = 10_000; // USER_HZ is 100 everywhere.
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields: Vec<_> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
     let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    (ticks(11) + ticks(12)) * TICK_MICROS
+    [11, 12].map(|field| ticks(field) * TICK_MICROS)
 }
 
 /// Resident memory of a process, kB.
