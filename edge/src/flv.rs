@@ -161,7 +161,9 @@ impl Live {
                 let input = self.inputs[kind as usize].as_ref()?;
                 Some((input.pending.as_ref()?.dts.micros(input.rate), kind))
             });
-            let Some((_, kind)) = oldest.min_by_key(|(micros, _)| *micros) else {
+            // The file starts with a picture, though rounding to two clocks may put the sound beside it microseconds before.
+            let waits = |kind| self.start.is_none() && kind == MediaKind::Audio;
+            let Some((_, kind)) = oldest.min_by_key(|(micros, kind)| (waits(*kind), *micros)) else {
                 return self.inputs.iter().flatten().any(|input| input.ended);
             };
             let frame = self.inputs[kind as usize].as_mut().and_then(|input| input.pending.take());

@@ -167,6 +167,8 @@ pub enum Stage {
 /// See the module.
 pub struct Feed {
     branches: Mutex<[Option<Branch>; 2]>,
+    /// Held while a derived track is being made; taken before `branches`.
+    making: Mutex<()>,
     stage: watch::Sender<Stage>,
     deriver: Option<Arc<dyn Deriver>>,
     viewers: Arc<Viewers>,
@@ -183,11 +185,19 @@ struct Derived {
     holders: Arc<AtomicUsize>,
 }
 
+/// What a look at the branches led to.
+enum Found {
+    Demand(Demand),
+    /// Nothing yet; this is how, and from what.
+    Recipe(Recipe, Arc<Track>),
+}
+
 impl Feed {
     /// A feed without tracks. Without a `deriver` it offers only what it is given.
     pub fn new(deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
         Arc::new(Self {
             branches: Mutex::new([None, None]),
+            making: Mutex::new(()),
             stage: watch::Sender::new(Stage::Starting),
             deriver,
             viewers: Arc::default(),
@@ -222,26 +232,44 @@ impl Feed {
 
     /// A track that `accept` fits, derived if need be. Blocks while a codec opens: not for an async task.
     pub fn demand(self: &Arc<Self>, kind: MediaKind, accept: Accept<'_>) -> Result<Demand, Unavailable> {
+        if let Found::Demand(demand) = self.find(kind, accept)? {
+            return Ok(demand);
+        }
+        // One at a time, and aside: opening a codec takes long, and everybody else looks at the branches meanwhile.
+        let _making = self.making.lock();
+        let (recipe, original) = match self.find(kind, accept)? {
+            Found::Demand(demand) => return Ok(demand),
+            Found::Recipe(recipe, original) => (recipe, original),
+        };
+        let codec = original.parameters().codec();
+        let deriver = self.deriver.as_ref().ok_or(Unavailable::NoRecipe(codec))?;
+        let holders = Arc::new(AtomicUsize::new(1)); // Held for the one who asks.
+        let lease = Lease { feed: Arc::downgrade(self), holders: holders.clone() };
+        let track =
+            deriver.derive(recipe, &original, lease).map_err(|sentence| Unavailable::Failed { codec, sentence })?;
+        let demand = Demand { track: track.clone(), holders: Some(holders.clone()) };
+        let mut branches = self.branches.lock();
+        if let Some(branch) = branches[kind as usize].as_mut().filter(|branch| Arc::ptr_eq(&branch.original, &original))
+        {
+            branch.derived.push(Derived { recipe, track, holders });
+        } // Else the original was replaced meanwhile; what was made of it ends with it.
+        Ok(demand)
+    }
+
+    fn find(&self, kind: MediaKind, accept: Accept<'_>) -> Result<Found, Unavailable> {
         let mut branches = self.branches.lock();
         let branch = branches[kind as usize].as_mut().ok_or(Unavailable::NoTrack(kind))?;
         let codec = branch.original.parameters().codec();
         let order_fits = accept.reordering || kind == MediaKind::Audio || !branch.original.reorders();
         if accept.codecs.contains(&codec) && order_fits {
-            return Ok(Demand::original(branch.original.clone()));
+            return Ok(Found::Demand(Demand::original(branch.original.clone())));
         }
         let recipe = Recipe::for_viewer(kind, accept).ok_or(Unavailable::NoRecipe(codec))?;
         branch.derived.retain(|derived| !derived.track.is_ended());
-        if let Some(derived) = branch.derived.iter().find(|derived| derived.recipe == recipe) {
-            return Ok(Demand::derived(derived.track.clone(), derived.holders.clone()));
-        }
-        let deriver = self.deriver.as_ref().ok_or(Unavailable::NoRecipe(codec))?;
-        let holders = Arc::new(AtomicUsize::new(1)); // Held for the one who asks until its demand is made.
-        let lease = Lease { feed: Arc::downgrade(self), holders: holders.clone() };
-        let track = deriver
-            .derive(recipe, &branch.original, lease)
-            .map_err(|sentence| Unavailable::Failed { codec, sentence })?;
-        branch.derived.push(Derived { recipe, track: track.clone(), holders: holders.clone() });
-        Ok(Demand { track, holders: Some(holders) })
+        Ok(match branch.derived.iter().find(|derived| derived.recipe == recipe) {
+            Some(derived) => Found::Demand(Demand::derived(derived.track.clone(), derived.holders.clone())),
+            None => Found::Recipe(recipe, branch.original.clone()),
+        })
     }
 
     /// All tracks are here: those who wait for the feed may start.

@@ -45,6 +45,9 @@ struct Driver<'a> {
     inputs: [Option<Input>; 2],
     expected: [bool; 2],
     first_part: Option<Instant>,
+    /// When the newest frame reached the process.
+    arrived: Instant,
+    packaging: metrics::Histogram,
     progress: [bool; 2],
 }
 
@@ -77,7 +80,17 @@ pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>
         return Finish::Failed;
     }
     let segmenter = Segmenter::new(stream.settings, expected[MediaKind::Video as usize]);
-    let mut driver = Driver { stream, cache, segmenter, inputs, expected, first_part: None, progress: [true, true] };
+    let mut driver = Driver {
+        stream,
+        cache,
+        segmenter,
+        inputs,
+        expected,
+        first_part: None,
+        arrived: Instant::now(),
+        packaging: metrics::histogram!("onmic_stage_seconds", "stage" => "hls_part"),
+        progress: [true, true],
+    };
     let finish = driver.run(idle).await;
     if matches!(finish, Finish::Ended | Finish::Idle | Finish::Failed) {
         if let Err(error) = driver.segmenter.finish() {
@@ -151,6 +164,7 @@ impl Driver<'_> {
     }
 
     fn push(&mut self, kind: MediaKind, frame: &Arc<Frame>) -> Option<Finish> {
+        self.arrived = frame.arrived;
         match self.segmenter.push(frame) {
             Ok(None) => {}
             Ok(Some(ignored)) => {
@@ -178,6 +192,8 @@ impl Driver<'_> {
         let progress = self.stream.publish(&mut self.segmenter, self.expected, self.cache);
         if progress.contains(&true) {
             self.first_part.get_or_insert(now);
+            // From the frame that completed the part to the part in everybody's reach.
+            self.packaging.record(Instant::now().saturating_duration_since(self.arrived));
         }
         for (kind, progress) in progress.into_iter().enumerate() {
             self.progress[kind] |= progress;

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::HttpBody;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -487,6 +488,7 @@ impl Kind {
 /// Counters whose place is looked up once.
 struct Requests {
     answered: [metrics::Counter; Kind::ALL.len()],
+    bytes: metrics::Counter,
     blocked: metrics::Gauge,
 }
 
@@ -494,11 +496,13 @@ impl Requests {
     fn new() -> Self {
         let answered = Kind::ALL
             .map(|kind| metrics::counter!("onmic_hls_requests_total", "kind" => kind.name(), "status" => "200"));
-        Self { answered, blocked: metrics::gauge!("onmic_hls_blocked") }
+        let bytes = metrics::counter!("onmic_bytes_total", "direction" => "out", "protocol" => "hls");
+        Self { answered, bytes, blocked: metrics::gauge!("onmic_hls_blocked") }
     }
 
     fn finish(&self, kind: Kind, answer: Result<Response, EdgeError>) -> Response {
         let response = answer.unwrap_or_else(IntoResponse::into_response);
+        self.bytes.increment(response.body().size_hint().lower());
         if response.status() == StatusCode::OK {
             self.answered[kind as usize].increment(1);
         } else {
