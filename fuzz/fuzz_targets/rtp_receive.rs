@@ -125,7 +125,12 @@ fn repeat(arrival: &Arrival, now: Instant, (codec, depacketizer): &mut (Codec, D
         assert_eq!(depacketizer.push(payload), Ok(()));
     }
     match depacketizer.finish() {
-        Ok(again) => assert_eq!((again.keyframe, again.payload), (arrival.keyframe, arrival.payload.clone())),
+        Ok(again) => {
+            assert_eq!(again.keyframe, arrival.keyframe);
+            // A keyframe of AV1 gets the sequence header that it lacks.
+            let is_completed = *codec == Codec::Av1 && again.keyframe && again.payload.ends_with(&arrival.payload);
+            assert!(is_completed || again.payload == arrival.payload, "{:?} of {arrival:?}", again.payload);
+        }
         // Nothing said the parameters, or nothing that can be read: those before count.
         Err(Unusable::NoParameters) if !arrival.keyframe || !matches!(*codec, Codec::H264 | Codec::H265) => {}
         Err(error) => panic!("{error}"),
