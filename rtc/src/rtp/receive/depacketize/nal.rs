@@ -120,8 +120,10 @@ impl NalUnits {
         if self.fragment.is_some() {
             return Err(Unusable::Malformed); // The fragments before have no end.
         }
-        let Some(&first) = nal.first() else { return Ok(()) };
-        match self.codec.kind(first) {
+        if nal.len() <= self.codec.header_bytes() {
+            return Ok(()); // A header alone says nothing, so it is no picture either.
+        }
+        match self.codec.kind(nal[0]) {
             Kind::Drop => {}
             Kind::Set(kind) => self.keep_set(kind, nal)?,
             Kind::Keep => {
@@ -161,6 +163,7 @@ impl NalUnits {
         let nal = length_at + LENGTH_BYTES;
         let length = frame.len() - nal;
         match self.codec.kind(frame[nal]) {
+            _ if length <= self.codec.header_bytes() => frame.truncate(length_at),
             Kind::Keep => frame[length_at..nal].copy_from_slice(&(length as u32).to_be_bytes()),
             Kind::Drop => frame.truncate(length_at),
             Kind::Set(kind) => {
@@ -221,5 +224,24 @@ impl NalUnits {
     pub(super) fn clear(&mut self) {
         self.fragment = None;
         self.sets.iter_mut().for_each(Vec::clear);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A parameter set whose frame has nothing else, and then a header alone, in an aggregation or a fragment.
+    #[test]
+    fn a_header_without_a_payload_is_no_picture() {
+        let h264: [&[u8]; 2] = [&[0x78, 0, 2, 0x68, 0xce, 0, 1, 0x65], &[0x7c, 0xc5]];
+        let h265: [&[u8]; 2] = [&[0x60, 1, 0, 3, 0x44, 1, 0xce, 0, 2, 0x26, 1], &[0x62, 1, 0xd3]];
+        for (codec, packets) in [(NalCodec::H264, h264), (NalCodec::H265, h265)] {
+            let (mut units, mut frame) = (NalUnits::new(codec), BytesMut::new());
+            for packet in packets {
+                assert_eq!(units.push(packet, &mut frame), Ok(()), "{codec:?}");
+            }
+            assert!(frame.is_empty() && units.has_sets(), "{codec:?}");
+        }
     }
 }
