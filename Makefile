@@ -57,8 +57,9 @@ test-web: setup web
 	npm --prefix web run lint
 	npm --prefix web test
 
+# With the tests, so that dependencies have the features they were built with a moment ago.
 test-e2e: setup web
-	cargo build --bin onmic --locked
+	cargo build --workspace --bins --tests --locked
 	npm --prefix tests run tools
 	ONMIC_BIN=$(abspath $(TARGET)/debug/onmic) npm --prefix tests run e2e
 
