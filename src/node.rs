@@ -38,7 +38,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationTo
     let gate = Arc::new(TokenGate::new(&config.auth.secret));
     onmic_mixer::check().context("FFmpeg lacks what is needed")?;
     let transcoder = Transcoder::new(transcoder_config(&config));
-    let limits = HubLimits { grace: config.ingest.grace, sources: config.ingest.sources };
+    let limits = HubLimits { grace: config.ingest.grace, sources: config.ingest.sources, directed: false };
     let clock = NodeClock::new(Instant::now(), SystemTime::now());
     let hub = Hub::new(clock, limits, Some(transcoder.clone()));
     let rtc = Rtc::start(&rtc_config(&config, address, clock))?;

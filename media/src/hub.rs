@@ -1,8 +1,11 @@
-//! The hub of names: who publishes what, now.
+//! The hub of names: who publishes what, and which program each room has, now.
 //!
 //! Owns every source. A name has one publisher at a time. One that goes silent or away leaves its source standing for
 //! the grace period: whoever publishes the name within it continues the same tracks, and viewers notice a pause,
 //! not an end. After it, [`Hub::expire`] ends the source.
+//!
+//! A room has a program from its first source to the end of its last. The first one is passed through to it at once; after
+//! that the host is, or the first of those who are there, unless somebody directs the programs ([`HubLimits::directed`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::feed::{Deriver, Feed};
 use crate::name::{RoomName, SourceName};
+use crate::program::Program;
 use crate::publication::Publication;
 use crate::source::{Protocol, Source};
 use crate::time::NodeClock;
@@ -25,11 +29,13 @@ pub struct HubLimits {
     pub grace: Duration,
     /// Sources at once.
     pub sources: usize,
+    /// Whether somebody else selects what a room's program plays once it has begun.
+    pub directed: bool,
 }
 
 impl Default for HubLimits {
     fn default() -> Self {
-        Self { grace: Duration::from_secs(10), sources: 10_000 }
+        Self { grace: Duration::from_secs(10), sources: 10_000, directed: false }
     }
 }
 
@@ -49,15 +55,21 @@ pub struct Hub {
     clock: NodeClock,
     limits: HubLimits,
     deriver: Option<Arc<dyn Deriver>>,
-    sources: Mutex<HashMap<SourceName, Arc<Source>>>,
+    names: Mutex<Names>,
     generation: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    sources: HashMap<SourceName, Arc<Source>>,
+    programs: HashMap<RoomName, Arc<Program>>,
 }
 
 impl Hub {
     /// An empty hub. `deriver` converts codecs for its feeds.
     pub fn new(clock: NodeClock, limits: HubLimits, deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
-        let sources = Mutex::default();
-        Arc::new(Self { clock, limits, deriver, sources, generation: watch::Sender::new(0) })
+        let names = Mutex::default();
+        Arc::new(Self { clock, limits, deriver, names, generation: watch::Sender::new(0) })
     }
 
     /// The node's clock.
@@ -67,8 +79,8 @@ impl Hub {
 
     /// Begins or continues to publish `name`.
     pub fn publish(&self, name: &SourceName, protocol: Protocol, now: Instant) -> Result<Publication, PublishRefused> {
-        let mut sources = self.sources.lock();
-        let source = match sources.get(name) {
+        let mut names = self.names.lock();
+        let source = match names.sources.get(name) {
             Some(source) => {
                 if !source.may_be_taken(now, self.limits.grace) {
                     return Err(PublishRefused::Busy(name.clone()));
@@ -76,39 +88,54 @@ impl Hub {
                 source.clone()
             }
             None => {
-                if sources.len() >= self.limits.sources {
-                    return Err(PublishRefused::Full(sources.len()));
+                if names.sources.len() >= self.limits.sources {
+                    return Err(PublishRefused::Full(names.sources.len()));
                 }
-                let source = Source::new(name.clone(), self.clock, Feed::new(self.deriver.clone()), now);
-                sources.insert(name.clone(), source.clone());
-                source
+                self.begin(&mut names, name, now)
             }
         };
         let publication = Publication::new(source, protocol, now);
-        drop(sources);
+        drop(names);
         self.changed();
         Ok(publication)
     }
 
-    /// The source of this name, while it is up or within its grace.
-    pub fn source(&self, name: &SourceName) -> Option<Arc<Source>> {
-        self.sources.lock().get(name).cloned()
+    fn begin(&self, names: &mut Names, name: &SourceName, now: Instant) -> Arc<Source> {
+        let source = Source::new(name.clone(), self.clock, Feed::new(self.deriver.clone()), now);
+        names.sources.insert(name.clone(), source.clone());
+        let first = !names.programs.contains_key(&name.room);
+        let program = names.programs.entry(name.room.clone()).or_insert_with(|| Program::new(self.deriver.clone()));
+        if first || (!self.limits.directed && name.is_host()) {
+            source.pass_to(program);
+        }
+        source
     }
 
-    /// The room's program: the host's source, or that of whoever publishes in the room alone.
+    /// The source of this name, while it is up or within its grace.
+    pub fn source(&self, name: &SourceName) -> Option<Arc<Source>> {
+        self.names.lock().sources.get(name).cloned()
+    }
+
+    /// What the audience of the room gets.
     pub fn program(&self, room: &RoomName) -> Option<Arc<Feed>> {
-        let sources = self.sources.lock();
-        if let Some(host) = sources.get(&SourceName::host(room.clone())) {
-            return Some(host.feed().clone());
-        }
-        let mut others = sources.values().filter(|source| source.name().room == *room);
-        let only = others.next()?;
-        others.next().is_none().then(|| only.feed().clone())
+        self.names.lock().programs.get(room).map(|program| program.feed().clone())
+    }
+
+    /// The room's program as whoever directs it needs it.
+    pub fn director(&self, room: &RoomName) -> Option<Arc<Program>> {
+        self.names.lock().programs.get(room).cloned()
+    }
+
+    /// Rooms with a program.
+    pub fn rooms(&self) -> Vec<RoomName> {
+        let mut rooms: Vec<_> = self.names.lock().programs.keys().cloned().collect();
+        rooms.sort();
+        rooms
     }
 
     /// All sources, by name.
     pub fn sources(&self) -> Vec<Arc<Source>> {
-        let mut sources: Vec<_> = self.sources.lock().values().cloned().collect();
+        let mut sources: Vec<_> = self.names.lock().sources.values().cloned().collect();
         sources.sort_by(|a, b| a.name().cmp(b.name()));
         sources
     }
@@ -120,24 +147,44 @@ impl Hub {
 
     /// Ends the sources whose publisher has been away for longer than the grace period.
     pub fn expire(&self, now: Instant) {
+        let mut names = self.names.lock();
         let expired: Vec<_> = {
-            let mut sources = self.sources.lock();
-            let expired = sources.extract_if(|_, source| source.is_abandoned(now, self.limits.grace));
+            let expired = names.sources.extract_if(|_, source| source.is_abandoned(now, self.limits.grace));
             expired.map(|(_, source)| source).collect()
         };
+        let ended: Vec<_> = expired.iter().filter_map(|source| self.leave(&mut names, source)).collect();
+        drop(names);
         for source in &expired {
             source.feed().end();
             tracing::info!(source = %source.name(), "source ended");
         }
+        ended.iter().for_each(|program| program.feed().end());
         if !expired.is_empty() {
             self.changed();
         }
     }
 
+    /// `source` is over: the program of its room, if it is over with it. Else the host or whoever is first follows.
+    fn leave(&self, names: &mut Names, source: &Source) -> Option<Arc<Program>> {
+        let room = &source.name().room;
+        let left = names.sources.values().filter(|left| left.name().room == *room);
+        let Some(next) = left.min_by_key(|left| (!left.name().is_host(), left.name().clone())) else {
+            return names.programs.remove(room);
+        };
+        if !self.limits.directed
+            && source.is_passed_through()
+            && let Some(program) = names.programs.get(room)
+        {
+            next.pass_to(program);
+        }
+        None
+    }
+
     /// Ends everything: the process is about to stop.
     pub fn end_all(&self) {
-        let sources: Vec<_> = self.sources.lock().drain().map(|(_, source)| source).collect();
-        sources.iter().for_each(|source| source.feed().end());
+        let Names { sources, programs } = std::mem::take(&mut *self.names.lock());
+        sources.values().for_each(|source| source.feed().end());
+        programs.values().for_each(|program| program.feed().end());
         self.changed();
     }
 
@@ -293,12 +340,41 @@ mod tests {
     }
 
     #[test]
-    fn a_room_without_host_shows_whoever_is_there_alone() {
+    fn a_room_without_host_shows_whoever_came_first_and_then_the_host() {
         let start = Instant::now();
-        let hub = hub(start);
-        let _anna = hub.publish(&"demo/anna".parse().unwrap(), Protocol::Whip, start).unwrap();
-        assert!(hub.program(&key().room).is_some());
-        let _ben = hub.publish(&"demo/ben".parse().unwrap(), Protocol::Whip, start).unwrap();
-        assert!(hub.program(&key().room).is_none(), "two, and nobody chose");
+        let hub = Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), HubLimits::default(), None);
+        let publish = |name: &str| hub.publish(&name.parse().unwrap(), Protocol::Whip, start).unwrap();
+        let (mut anna, mut ben) = (publish("demo/anna"), publish("demo/ben"));
+        anna.push(arrival(0, true), start).unwrap();
+        ben.push(arrival(0, true), start).unwrap();
+        assert!(anna.source().is_passed_through() && !ben.source().is_passed_through());
+        let track = video_of(&hub);
+
+        let mut host = publish("demo");
+        assert!(!host.source().is_passed_through(), "it begins with a keyframe");
+        host.push(arrival(0, true), start + secs(1)).unwrap();
+        assert!(host.source().is_passed_through());
+        assert_eq!(video_of(&hub).id(), track.id());
+        assert_eq!(track.newest().unwrap().dts - track.newest_keyframe().unwrap().dts, Ticks(0));
+    }
+
+    #[test]
+    fn when_the_source_of_the_program_ends_the_next_one_takes_over_and_the_last_ends_it() {
+        let start = Instant::now();
+        let hub = Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), HubLimits::default(), None);
+        let publish = |name: &str| hub.publish(&name.parse().unwrap(), Protocol::Whip, start).unwrap();
+        let (mut host, mut ben) = (publish("demo"), publish("demo/ben"));
+        host.push(arrival(0, true), start).unwrap();
+        drop(host);
+        ben.push(arrival(0, true), start + secs(11)).unwrap();
+        hub.expire(start + secs(11));
+        ben.push(arrival(90_000, true), start + secs(12)).unwrap();
+        assert!(ben.source().is_passed_through());
+        let program = hub.program(&key().room).unwrap();
+        assert_eq!(program.stage(), Stage::Settled);
+        drop(ben);
+        hub.expire(start + secs(30));
+        assert_eq!(program.stage(), Stage::Ended);
+        assert!(hub.program(&key().room).is_none() && hub.rooms().is_empty());
     }
 }

@@ -3,9 +3,11 @@
 //! Knows nothing of sockets, protocols or FFmpeg, and never reads a clock: `now` is an argument.
 //!
 //! ```text
-//! Hub ── Source ── Feed ─┬─ Track (video) ── Ring ── Reader …
-//!           ▲            └─ Track (audio) ── Ring ── Reader …
-//!      Publication                 └ derived on demand by a Deriver
+//! Publication ─▶ Source ─ Feed ─┬─ Track (video) ── Ring ── Reader …
+//!                  │            └─ Track (audio) ── Ring ── Reader …
+//!                  ▼                      └ derived on demand by a Deriver
+//!   mixer ─▶ Inlet of a Program ─ Feed ─ Tracks …
+//! Hub: names → sources, rooms → programs
 //! ```
 
 pub mod clock;
@@ -17,6 +19,7 @@ pub mod gate;
 pub mod hub;
 pub mod meter;
 pub mod name;
+pub mod program;
 pub mod publication;
 pub mod ring;
 pub mod source;
@@ -32,6 +35,7 @@ pub use frame::Frame;
 pub use gate::{Action, Gate};
 pub use hub::Hub;
 pub use name::{ParticipantName, RoomName, SourceName};
+pub use program::{Brings, Inlet, Offered, Program, Timeline};
 pub use publication::{Arrival, Publication};
 pub use ring::{Join, Read, Reader};
 pub use source::{Protocol, Source};

@@ -95,6 +95,11 @@ impl SourceName {
     pub fn host(room: RoomName) -> Self {
         Self { room, participant: ParticipantName::host() }
     }
+
+    /// Whether it is the host's.
+    pub fn is_host(&self) -> bool {
+        self.participant == ParticipantName::host()
+    }
 }
 
 impl FromStr for SourceName {

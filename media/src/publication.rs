@@ -82,7 +82,8 @@ impl Publication {
             parameters: arrival.parameters,
             payload: arrival.payload,
         };
-        self.track(&frame.parameters).push(frame);
+        let track = self.track(&frame.parameters).clone();
+        self.source.append(&track, frame);
         self.settle_when_complete(now);
         Ok(())
     }
@@ -103,7 +104,8 @@ impl Publication {
 
     /// Whether a viewer asked for a keyframe of the video since the last call.
     pub fn take_keyframe_wanted(&self) -> bool {
-        self.tracks[MediaKind::Video as usize].as_ref().is_some_and(|track| track.take_keyframe_wanted())
+        let wanted = self.tracks[MediaKind::Video as usize].as_ref().is_some_and(|track| track.take_keyframe_wanted());
+        self.source.take_keyframe_wanted() || wanted
     }
 
     fn wall_of_presentation(&self, wall: WallTime, composition: Ticks, rate: ClockRate) -> WallTime {
@@ -141,7 +143,7 @@ impl Publication {
         let expected = self.expected.unwrap_or([true, true]);
         let complete = expected.iter().zip(&self.tracks).all(|(expected, track)| !expected || track.is_some());
         if complete || since_first >= SETTLE {
-            self.source.feed().settle();
+            self.source.settle();
             self.settled = true;
         }
     }

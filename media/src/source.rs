@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::feed::Feed;
+use crate::codec::MediaKind;
+use crate::feed::{Feed, Stage};
+use crate::frame::Frame;
 use crate::name::SourceName;
+use crate::program::{Brings, Inlet, Program, Timeline};
 use crate::time::{NodeClock, WallTime};
+use crate::track::Track;
 
 /// How a source comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +39,10 @@ pub struct Source {
     name: SourceName,
     clock: NodeClock,
     epoch: WallTime,
+    timeline: Timeline,
     feed: Arc<Feed>,
+    /// The program it is passed through to. Held for a push, so that no frame is missed or doubled when it changes.
+    outlet: Mutex<Option<Inlet>>,
     /// Counts publishers; a publication of an earlier number was taken over. Changed under the lock of `state`.
     publisher: watch::Sender<u64>,
     state: Mutex<State>,
@@ -53,7 +60,8 @@ impl Source {
     pub(crate) fn new(name: SourceName, clock: NodeClock, feed: Arc<Feed>, now: Instant) -> Arc<Self> {
         let state = State { protocol: Protocol::Rtmp, connected: false, last_heard: now };
         let publisher = watch::Sender::new(0);
-        Arc::new(Self { name, clock, epoch: clock.wall(now), feed, publisher, state: Mutex::new(state) })
+        let (epoch, timeline, outlet) = (clock.wall(now), Timeline::unique(), Mutex::default());
+        Arc::new(Self { name, clock, epoch, timeline, feed, outlet, publisher, state: Mutex::new(state) })
     }
 
     /// Its name.
@@ -74,6 +82,48 @@ impl Source {
     /// The node's clock.
     pub fn clock(&self) -> NodeClock {
         self.clock
+    }
+
+    /// The timeline of its frames.
+    pub fn timeline(&self) -> Timeline {
+        self.timeline
+    }
+
+    /// Selects it for `program`, undecoded.
+    pub fn pass_to(&self, program: &Arc<Program>) {
+        let video = self.feed.original(MediaKind::Video).is_some();
+        let inlet = program.select(Brings { timeline: self.timeline, video, in_order: false });
+        *self.outlet.lock() = Some(inlet);
+    }
+
+    /// Whether a program plays it as it is.
+    pub fn is_passed_through(&self) -> bool {
+        self.outlet.lock().as_ref().is_some_and(Inlet::is_on)
+    }
+
+    /// Puts a frame on `track`, one of this source's, and into the program it is passed through to.
+    pub(crate) fn append(&self, track: &Track, frame: Frame) {
+        let outlet = self.outlet.lock();
+        if let Some(inlet) = &*outlet {
+            inlet.push(frame.clone());
+            if frame.keyframe && self.feed.stage() == Stage::Settled {
+                inlet.settle(); // It may have settled before it was selected.
+            }
+        }
+        track.push(frame);
+    }
+
+    /// All tracks of it are known.
+    pub(crate) fn settle(&self) {
+        self.feed.settle();
+        if let Some(inlet) = &*self.outlet.lock() {
+            inlet.settle();
+        }
+    }
+
+    /// Whether the program wants a keyframe of it.
+    pub(crate) fn take_keyframe_wanted(&self) -> bool {
+        self.outlet.lock().as_ref().is_some_and(Inlet::take_keyframe_wanted)
     }
 
     /// How the last publisher came in.
