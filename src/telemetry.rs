@@ -54,9 +54,9 @@ pub async fn sum_up(handle: PrometheusHandle, stop: CancellationToken) {
 
 /// `GET /metrics`: the gauges that are read off the hub, then everything that was counted.
 pub fn render(handle: &PrometheusHandle, hub: &Hub) -> impl IntoResponse + use<> {
-    let sources = hub.sources();
+    let (sources, feeds) = (hub.sources(), hub.feeds());
     for kind in ViewerKind::ALL {
-        let viewers: usize = sources.iter().map(|source| source.feed().viewers().count(kind)).sum();
+        let viewers: usize = feeds.iter().map(|feed| feed.viewers().count(kind)).sum();
         gauge!("onmic_viewers", "kind" => kind.name()).set(viewers as f64);
     }
     for protocol in [onmic_media::Protocol::Rtmp, onmic_media::Protocol::Whip] {

@@ -140,6 +140,13 @@ impl Hub {
         sources
     }
 
+    /// All that can be watched: sources and programs.
+    pub fn feeds(&self) -> Vec<Arc<Feed>> {
+        let names = self.names.lock();
+        let sources = names.sources.values().map(|source| source.feed().clone());
+        sources.chain(names.programs.values().map(|program| program.feed().clone())).collect()
+    }
+
     /// Counts up whenever a source begins, is taken over or ends. Whoever waits on it lists the sources again.
     pub fn generations(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use onmic_http::{Problem, token};
-use onmic_media::{MediaKind, RoomName, Source, ViewerKind};
+use onmic_media::{Feed, Hub, MediaKind, RoomName, Source, ViewerKind};
 
 use super::Api;
 
@@ -107,7 +107,7 @@ pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Resul
     }
     let visible = |room: &RoomName| claims.as_ref().is_none_or(|claims| claims.covers(room));
     let rooms = by_room.iter().filter(|(room, _)| visible(room));
-    Ok(Json(Rooms { rooms: rooms.map(|(room, sources)| Room::new(room, sources, now)).collect() }))
+    Ok(Json(Rooms { rooms: rooms.map(|(room, sources)| Room::new(&api.hub, room, sources, now)).collect() }))
 }
 
 /// One room.
@@ -126,13 +126,15 @@ pub async fn one(
     if sources.is_empty() {
         return Err(Problem::not_found(format!("nobody is live in {room}")));
     }
-    Ok(Json(Room::new(&room, &sources, Instant::now())))
+    Ok(Json(Room::new(&api.hub, &room, &sources, Instant::now())))
 }
 
 impl Room {
-    fn new(name: &RoomName, sources: &[Arc<Source>], now: Instant) -> Self {
+    fn new(hub: &Hub, name: &RoomName, sources: &[Arc<Source>], now: Instant) -> Self {
         let started = sources.iter().map(|source| source.epoch()).min().unwrap_or_default();
-        let count = |kind| sources.iter().map(|source| source.feed().viewers().count(kind)).sum();
+        let program = hub.program(name);
+        let feeds = || sources.iter().map(|source| source.feed()).chain(&program);
+        let count = |kind| feeds().map(|feed| feed.viewers().count(kind)).sum();
         Self {
             name: name.to_string(),
             live: sources.iter().any(|source| source.is_connected()),
@@ -143,14 +145,14 @@ impl Room {
                 flv: count(ViewerKind::Flv),
                 rtmp: count(ViewerKind::Rtmp),
             },
-            participants: sources.iter().map(|source| Participant::new(source, now)).collect(),
+            participants: sources.iter().map(|source| Participant::new(source, program.as_deref(), now)).collect(),
         }
     }
 }
 
 impl Participant {
-    fn new(source: &Source, now: Instant) -> Self {
-        let video = Video::of(source, now);
+    fn new(source: &Source, program: Option<&Feed>, now: Instant) -> Self {
+        let video = Video::of(source, program, now);
         let audio = Audio::of(source, now);
         Self {
             name: source.name().participant.to_string(),
@@ -165,8 +167,9 @@ impl Participant {
 }
 
 impl Video {
-    fn of(source: &Source, now: Instant) -> Option<Self> {
+    fn of(source: &Source, program: Option<&Feed>, now: Instant) -> Option<Self> {
         let track = source.feed().original(MediaKind::Video)?;
+        let is_derived = |feed: &Feed| !feed.derived(MediaKind::Video).is_empty();
         let parameters = track.parameters();
         let measured = track.measured(now);
         let (width, height) = parameters.resolution().unwrap_or_default();
@@ -179,7 +182,7 @@ impl Video {
             bitrate_bps: measured.bitrate_bps,
             keyframe_interval_ms: measured.keyframe_interval.map(millis),
             b_frames: track.reorders(),
-            transcoding: !source.feed().derived(MediaKind::Video).is_empty(),
+            transcoding: is_derived(source.feed()) || (source.is_passed_through() && program.is_some_and(is_derived)),
         })
     }
 }
