@@ -220,7 +220,7 @@ async fn on_shutdown_everybody_is_told_and_nobody_is_left() {
     let publisher = publish(&server.url("demo"), 30, 48_000);
     server.until_live("demo").await;
     let player = play(&server.url("demo"));
-    let feed = server.hub.source(&"demo".parse().unwrap()).unwrap().feed().clone();
+    let feed = server.hub.program(&"demo".parse().unwrap()).unwrap();
     let watched = async {
         while feed.viewers().count(onmic_media::ViewerKind::Rtmp) == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -101,7 +101,8 @@ impl Hub {
     }
 
     fn begin(&self, names: &mut Names, name: &SourceName, now: Instant) -> Arc<Source> {
-        let source = Source::new(name.clone(), self.clock, Feed::new(self.deriver.clone()), now);
+        let source =
+            Source::new(name.clone(), self.clock, Feed::new(self.deriver.clone()), self.generation.clone(), now);
         names.sources.insert(name.clone(), source.clone());
         let first = !names.programs.contains_key(&name.room);
         let program = names.programs.entry(name.room.clone()).or_insert_with(|| Program::new(self.deriver.clone()));
@@ -147,7 +148,8 @@ impl Hub {
         sources.chain(names.programs.values().map(|program| program.feed().clone())).collect()
     }
 
-    /// Counts up whenever a source begins, is taken over or ends. Whoever waits on it lists the sources again.
+    /// Counts up whenever a source begins, ends, or gets or loses its publisher or a track. Whoever waits on it lists the
+    /// sources again.
     pub fn generations(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
     }
@@ -169,6 +171,19 @@ impl Hub {
         if !expired.is_empty() {
             self.changed();
         }
+    }
+
+    /// Sends the publisher of `name` away and ends its source now. False when there is none.
+    pub fn revoke(&self, name: &SourceName) -> bool {
+        let mut names = self.names.lock();
+        let Some(source) = names.sources.remove(name) else { return false };
+        source.revoke();
+        let ended = self.leave(&mut names, &source);
+        drop(names);
+        source.feed().end();
+        ended.iter().for_each(|program| program.feed().end());
+        self.changed();
+        true
     }
 
     /// `source` is over: the program of its room, if it is over with it. Else the host or whoever is first follows.
@@ -252,6 +267,21 @@ mod tests {
         assert_eq!(refused, PublishRefused::Busy(key()));
         hub.publish(&key(), Protocol::Whip, start + secs(16)).unwrap();
         assert_eq!(first.push(arrival(90_000, true), start + secs(17)), Err(TakenOver));
+    }
+
+    #[test]
+    fn a_publisher_that_is_sent_away_is_told_and_its_name_is_free() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let mut first = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
+        first.push(arrival(0, true), start).unwrap();
+        let program = hub.program(&key().room).unwrap();
+        assert!(hub.revoke(&key()) && !hub.revoke(&key()));
+        assert_eq!(first.push(arrival(90_000, true), start), Err(TakenOver));
+        assert_eq!(program.stage(), Stage::Ended);
+        let second = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
+        drop(first);
+        assert!(second.is_current() && second.source().is_connected());
     }
 
     #[tokio::test]

@@ -31,9 +31,9 @@ pub struct Arrival {
     pub payload: Bytes,
 }
 
-/// The publisher was replaced by another one.
+/// The publisher was replaced by another one, or sent away.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("another publisher took this name over")]
+#[error("another publisher took this name over, or the room sent this one away")]
 pub struct TakenOver;
 
 /// Feeds one source. Dropping it starts the source's grace period.
@@ -123,11 +123,13 @@ impl Publication {
             *slot = Some(match self.source.feed().original(kind).filter(fits) {
                 Some(track) => {
                     track.restart(parameters.clone());
+                    self.source.changed();
                     track
                 }
                 None => {
                     let track = Arc::new(Track::new(parameters.clone()));
                     self.source.feed().set_original(track.clone());
+                    self.source.changed();
                     track
                 }
             });

@@ -46,6 +46,8 @@ pub struct Source {
     /// Counts publishers; a publication of an earlier number was taken over. Changed under the lock of `state`.
     publisher: watch::Sender<u64>,
     state: Mutex<State>,
+    /// The hub's: counted up whenever what is known of this source from outside changes.
+    generation: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -57,11 +59,17 @@ struct State {
 }
 
 impl Source {
-    pub(crate) fn new(name: SourceName, clock: NodeClock, feed: Arc<Feed>, now: Instant) -> Arc<Self> {
+    pub(crate) fn new(
+        name: SourceName,
+        clock: NodeClock,
+        feed: Arc<Feed>,
+        generation: watch::Sender<u64>,
+        now: Instant,
+    ) -> Arc<Self> {
         let state = State { protocol: Protocol::Rtmp, connected: false, last_heard: now };
         let publisher = watch::Sender::new(0);
         let (epoch, timeline, outlet) = (clock.wall(now), Timeline::unique(), Mutex::default());
-        Arc::new(Self { name, clock, epoch, timeline, feed, outlet, publisher, state: Mutex::new(state) })
+        Arc::new(Self { name, clock, epoch, timeline, feed, outlet, publisher, state: Mutex::new(state), generation })
     }
 
     /// Its name.
@@ -119,6 +127,7 @@ impl Source {
         if let Some(inlet) = &*self.outlet.lock() {
             inlet.settle();
         }
+        self.changed();
     }
 
     /// Whether the program wants a keyframe of it.
@@ -183,5 +192,19 @@ impl Source {
         if self.is_current(publisher) {
             state.connected = false;
         }
+        drop(state);
+        self.changed();
+    }
+
+    /// Sends its publisher away: it is as if another one had taken the name over.
+    pub(crate) fn revoke(&self) {
+        let mut state = self.state.lock();
+        state.connected = false;
+        self.publisher.send_modify(|publisher| *publisher += 1);
+    }
+
+    /// Tells those who watch the hub.
+    pub(crate) fn changed(&self) {
+        self.generation.send_modify(|generation| *generation += 1);
     }
 }

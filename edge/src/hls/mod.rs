@@ -167,8 +167,7 @@ impl Shared {
     /// Starts a driver for each program that should have one, and stops those whose room has another program now.
     fn begin_streams(self: &Arc<Self>, drivers: &mut JoinSet<(RoomName, Arc<Stream>)>) {
         let now = Instant::now();
-        let mut names: Vec<_> = self.hub.sources().iter().map(|source| source.name().room.clone()).collect();
-        names.dedup();
+        let names = self.hub.rooms();
         let is_live = |room: &RoomName| names.binary_search(room).is_ok();
         self.rooms.lock().wanted.retain(is_live);
         for room in names {
