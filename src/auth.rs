@@ -5,8 +5,8 @@
 //!
 //! | role | publish | play |
 //! | --- | --- | --- |
-//! | `host` | as `host` | the program and every source |
-//! | `co-host` | as its `participant` | the program and every source |
+//! | `host` | as `host` | the program, every source and every return feed |
+//! | `co-host` | as its `participant` | the program, every source and its return feed |
 //! | `viewer` | no | the program |
 //! | `admin` | as anybody | everything, and the API |
 
@@ -42,7 +42,7 @@ impl Claims {
 
     fn allow(&self, action: Action<'_>) -> Result<(), Refusal> {
         let room = match action {
-            Action::Publish(name) | Action::PlaySource(name) => &name.room,
+            Action::Publish(name) | Action::PlaySource(name) | Action::PlayReturn(name) => &name.room,
             Action::Play(room) => room,
         };
         if !self.covers(room) {
@@ -51,7 +51,8 @@ impl Claims {
         let allowed = match action {
             Action::Play(_) => true,
             Action::PlaySource(_) => self.role != Role::Viewer,
-            Action::Publish(name) => match self.role {
+            Action::PlayReturn(_) if self.role == Role::Host => true,
+            Action::Publish(name) | Action::PlayReturn(name) => match self.role {
                 Role::Admin => true,
                 Role::Host => name.participant.as_str() == "host",
                 Role::CoHost => self.participant.as_deref() == Some(name.participant.as_str()),

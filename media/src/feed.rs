@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::codec::{Codec, MediaKind};
+use crate::name::SourceName;
 use crate::track::Track;
 use crate::viewers::Viewers;
 
@@ -172,6 +173,16 @@ pub struct Feed {
     stage: watch::Sender<Stage>,
     deriver: Option<Arc<dyn Deriver>>,
     viewers: Arc<Viewers>,
+    /// Whose pictures are shown, if not its own.
+    pictures: Option<Arc<Feed>>,
+}
+
+/// Makes return feeds: what a participant sees and hears, the program without their own sound. Implemented by whoever
+/// runs the mixers.
+pub trait Returns: Send + Sync + 'static {
+    /// The return feed of a participant, who need not publish yet. `None` while the room has no program. It ends when
+    /// nobody has watched it for a while.
+    fn return_feed(&self, participant: &SourceName) -> Option<Arc<Feed>>;
 }
 
 struct Branch {
@@ -195,17 +206,34 @@ enum Found {
 impl Feed {
     /// A feed without tracks. Without a `deriver` it offers only what it is given.
     pub fn new(deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::empty(deriver, None))
+    }
+
+    /// A feed that shows what `pictures` shows, converted once for both, with sound of its own.
+    pub fn with_pictures_of(pictures: Arc<Self>, deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
+        Arc::new(Self::empty(deriver, Some(pictures)))
+    }
+
+    fn empty(deriver: Option<Arc<dyn Deriver>>, pictures: Option<Arc<Self>>) -> Self {
+        Self {
             branches: Mutex::new([None, None]),
             making: Mutex::new(()),
             stage: watch::Sender::new(Stage::Starting),
             deriver,
             viewers: Arc::default(),
-        })
+            pictures,
+        }
+    }
+
+    fn pictures(&self, kind: MediaKind) -> Option<&Arc<Self>> {
+        self.pictures.as_ref().filter(|_| kind == MediaKind::Video)
     }
 
     /// The original track of this kind.
     pub fn original(&self, kind: MediaKind) -> Option<Arc<Track>> {
+        if let Some(pictures) = self.pictures(kind) {
+            return pictures.original(kind);
+        }
         self.branches.lock()[kind as usize].as_ref().map(|branch| branch.original.clone())
     }
 
@@ -216,6 +244,9 @@ impl Feed {
 
     /// The tracks derived at this moment, with what they are.
     pub fn derived(&self, kind: MediaKind) -> Vec<(Recipe, Arc<Track>)> {
+        if let Some(pictures) = self.pictures(kind) {
+            return pictures.derived(kind);
+        }
         let branches = self.branches.lock();
         let derived = branches[kind as usize].iter().flat_map(|branch| &branch.derived);
         derived.map(|derived| (derived.recipe, derived.track.clone())).collect()
@@ -232,6 +263,9 @@ impl Feed {
 
     /// A track that `accept` fits, derived if need be. Blocks while a codec opens: not for an async task.
     pub fn demand(self: &Arc<Self>, kind: MediaKind, accept: Accept<'_>) -> Result<Demand, Unavailable> {
+        if let Some(pictures) = self.pictures(kind) {
+            return pictures.demand(kind, accept);
+        }
         if let Found::Demand(demand) = self.find(kind, accept)? {
             return Ok(demand);
         }
@@ -366,6 +400,19 @@ mod tests {
         assert!(feed.derived(MediaKind::Audio).is_empty());
         feed.demand(MediaKind::Audio, HLS).unwrap();
         assert_eq!(recorder.0.lock().len(), 1, "made anew");
+    }
+
+    #[test]
+    fn pictures_of_another_feed_are_shown_and_converted_there() {
+        let program = Feed::new(None);
+        program.set_original(Arc::new(Track::new(video())));
+        let returned = Feed::with_pictures_of(program.clone(), None);
+        returned.set_original(Arc::new(Track::new(audio())));
+        let shown = returned.original(MediaKind::Video).unwrap();
+        assert_eq!(shown.id(), program.original(MediaKind::Video).unwrap().id());
+        assert!(program.original(MediaKind::Audio).is_none());
+        returned.end();
+        assert!(!shown.is_ended() && returned.original(MediaKind::Audio).unwrap().is_ended());
     }
 
     #[test]

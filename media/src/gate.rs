@@ -11,8 +11,10 @@ pub enum Action<'a> {
     Publish(&'a SourceName),
     /// Watch the room's program.
     Play(&'a RoomName),
-    /// Watch one source, or the return feed made for it.
+    /// Watch one source.
     PlaySource(&'a SourceName),
+    /// Watch the return feed made for this participant.
+    PlayReturn(&'a SourceName),
 }
 
 /// Why not.

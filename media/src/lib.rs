@@ -30,7 +30,7 @@ pub mod track;
 pub mod viewers;
 
 pub use codec::{Codec, MediaKind, Parameters};
-pub use feed::{Accept, Demand, Feed, Stage};
+pub use feed::{Accept, Demand, Feed, Returns, Stage};
 pub use frame::Frame;
 pub use gate::{Action, Gate};
 pub use hub::Hub;
