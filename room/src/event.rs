@@ -1,0 +1,231 @@
+//! What happened, for everybody in the room. Each event holds the changed state as values, so that a client which
+//! applies them all has the room.
+//!
+//! `mic-granted` and `mic-on` take the person's request and invitation away; `host-changed` those of the new host.
+
+use crate::name::PersonId;
+use crate::settings::Settings;
+use crate::view::{HostView, InvitationView, PersonView, PkView, RequestView, SeatView, SourceView};
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The variants are the words of the API; the views say what they hold.
+pub enum Event {
+    RoomOpened {
+        settings: Settings,
+        kept: bool,
+        seats: Vec<SeatView>,
+    },
+    RoomConfigured {
+        settings: Settings,
+        kept: bool,
+        seats: Vec<SeatView>,
+    },
+    RoomEnded {
+        reason: EndReason,
+    },
+    PersonJoined {
+        person: PersonView,
+    },
+    PersonLeft {
+        person: PersonView,
+    },
+    HostChanged {
+        host: HostView,
+    },
+    HostAway {
+        host: HostView,
+    },
+    HostBack {
+        host: HostView,
+    },
+    MicRequested {
+        request: RequestView,
+    },
+    MicWithdrawn {
+        request: RequestView,
+    },
+    MicRefused {
+        request: RequestView,
+    },
+    MicExpired {
+        request: RequestView,
+    },
+    MicGranted {
+        seat: SeatView,
+    },
+    MicConnecting {
+        seat: SeatView,
+    },
+    MicOn {
+        seat: SeatView,
+    },
+    MicAway {
+        seat: SeatView,
+    },
+    /// The seat is free again; the request, if the person is still there, is at the front of the queue.
+    MicFailed {
+        seat: SeatView,
+        person: PersonId,
+        name: String,
+        request: Option<RequestView>,
+        reason: String,
+    },
+    /// The seat is as it is now: empty.
+    MicLeft {
+        seat: SeatView,
+        person: PersonId,
+        name: String,
+        reason: LeftReason,
+    },
+    Invited {
+        invitation: InvitationView,
+        seat: SeatView,
+    },
+    InvitationDeclined {
+        invitation: InvitationView,
+        seat: SeatView,
+    },
+    InvitationExpired {
+        invitation: InvitationView,
+        seat: SeatView,
+    },
+    /// A move is two of these: first the seat left, then the seat taken.
+    SeatChanged {
+        seat: SeatView,
+    },
+    /// Also when its tracks have changed.
+    SourceUp {
+        source: SourceView,
+    },
+    SourceDown {
+        source: SourceView,
+    },
+    PkProposed {
+        pk: PkView,
+    },
+    PkOn {
+        pk: PkView,
+    },
+    PkRefused {
+        pk: PkView,
+    },
+    PkEnded {
+        pk: PkView,
+        reason: PkEndReason,
+    },
+}
+
+impl Event {
+    /// The word of the API.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RoomOpened { .. } => "room-opened",
+            Self::RoomConfigured { .. } => "room-configured",
+            Self::RoomEnded { .. } => "room-ended",
+            Self::PersonJoined { .. } => "person-joined",
+            Self::PersonLeft { .. } => "person-left",
+            Self::HostChanged { .. } => "host-changed",
+            Self::HostAway { .. } => "host-away",
+            Self::HostBack { .. } => "host-back",
+            Self::MicRequested { .. } => "mic-requested",
+            Self::MicWithdrawn { .. } => "mic-withdrawn",
+            Self::MicRefused { .. } => "mic-refused",
+            Self::MicExpired { .. } => "mic-expired",
+            Self::MicGranted { .. } => "mic-granted",
+            Self::MicConnecting { .. } => "mic-connecting",
+            Self::MicOn { .. } => "mic-on",
+            Self::MicAway { .. } => "mic-away",
+            Self::MicFailed { .. } => "mic-failed",
+            Self::MicLeft { .. } => "mic-left",
+            Self::Invited { .. } => "invited",
+            Self::InvitationDeclined { .. } => "invitation-declined",
+            Self::InvitationExpired { .. } => "invitation-expired",
+            Self::SeatChanged { .. } => "seat-changed",
+            Self::SourceUp { .. } => "source-up",
+            Self::SourceDown { .. } => "source-down",
+            Self::PkProposed { .. } => "pk-proposed",
+            Self::PkOn { .. } => "pk-on",
+            Self::PkRefused { .. } => "pk-refused",
+            Self::PkEnded { .. } => "pk-ended",
+        }
+    }
+}
+
+/// Why a room ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// By command.
+    Ended,
+    /// Nobody was there.
+    Empty,
+    /// Its host stayed away, and it is set to end then.
+    HostLeft,
+}
+
+impl EndReason {
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Empty => "empty",
+            Self::HostLeft => "host-left",
+        }
+    }
+}
+
+/// Why somebody is no longer on a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftReason {
+    /// By themselves.
+    Left,
+    /// By the host.
+    Removed,
+    /// Did not come, or did not come back, in time.
+    Timeout,
+    /// The room ended.
+    RoomEnded,
+    /// The host stayed away.
+    HostLeft,
+    /// Became the host.
+    HandedOver,
+}
+
+impl LeftReason {
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Removed => "removed",
+            Self::Timeout => "timeout",
+            Self::RoomEnded => "room-ended",
+            Self::HostLeft => "host-left",
+            Self::HandedOver => "handed-over",
+        }
+    }
+}
+
+/// Why a PK, or the proposal of one, is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PkEndReason {
+    /// By one of the hosts.
+    Ended,
+    /// The proposal was not answered in time.
+    Expired,
+    /// A host's source did not come back in time.
+    HostGone,
+    /// One of the rooms ended.
+    RoomEnded,
+}
+
+impl PkEndReason {
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Expired => "expired",
+            Self::HostGone => "host-gone",
+            Self::RoomEnded => "room-ended",
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The host of a room: the one who directs it, and who publishes as `host`.
+//!
+//! The host is there while its person is connected or its source is up; so an encoder alone is a host without a person.
+//! There → lost (the grace for a reconnect; nobody is told) → away (everybody is told) → none.
+
+use std::time::Instant;
+
+use crate::command::{Actor, Authority};
+use crate::effect::{Effect, RevokeReason, Step, Ticket};
+use crate::event::{Event, LeftReason};
+use crate::name::{ParticipantId, PersonId};
+use crate::refused::Refused;
+use crate::room::Room;
+use crate::seat::{Muted, Phase};
+use crate::settings::HostLeaves;
+use crate::view::HostView;
+
+#[derive(Debug, Default)]
+pub(crate) struct Host {
+    pub person: Option<PersonId>,
+    pub name: String,
+    pub presence: Presence,
+    pub muted: Muted,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// There is no host.
+    #[default]
+    None,
+    There,
+    Lost {
+        until: Instant,
+    },
+    Away {
+        until: Instant,
+    },
+}
+
+impl Presence {
+    pub fn until(self) -> Option<Instant> {
+        match self {
+            Self::None | Self::There => None,
+            Self::Lost { until } | Self::Away { until } => Some(until),
+        }
+    }
+}
+
+impl Room {
+    pub fn host_view(&self) -> HostView {
+        let away_until = match self.host.presence {
+            Presence::Away { until } => Some(until),
+            _ => None,
+        };
+        HostView {
+            person: self.host.person.clone(),
+            name: self.host.name.clone(),
+            present: matches!(self.host.presence, Presence::There | Presence::Lost { .. }),
+            away_until,
+            muted_by: self.host.muted.view(),
+        }
+    }
+
+    pub fn is_host(&self, person: &PersonId) -> bool {
+        self.host.person.as_ref() == Some(person)
+    }
+
+    /// May direct the room. A token of role `host` alone is not enough while somebody else is the host.
+    pub fn directs(&self, by: &Actor) -> bool {
+        match (by.authority, &by.person) {
+            (Authority::Admin, _) | (Authority::Host, None) => true,
+            (Authority::Host, Some(_)) if self.host.person.is_none() => true,
+            (_, Some(person)) => self.is_host(person),
+            (_, None) => false,
+        }
+    }
+
+    pub fn must_direct(&self, by: &Actor) -> Result<(), Refused> {
+        if self.directs(by) { Ok(()) } else { Err(Refused::NotHost) }
+    }
+
+    pub fn must_act_for(&self, by: &Actor, person: &PersonId) -> Result<(), Refused> {
+        if by.person.as_ref() == Some(person) || self.directs(by) { Ok(()) } else { Err(Refused::NotYours) }
+    }
+
+    /// What the host publishes as now: `host`, or its seat if the room was handed over to it there.
+    pub fn host_source(&self) -> Option<ParticipantId> {
+        let host = ParticipantId::host();
+        if self.sources.contains_key(&host) {
+            return Some(host);
+        }
+        let seated = self.host.person.as_ref()?.participant();
+        self.sources.contains_key(&seated).then_some(seated)
+    }
+
+    fn host_is_there(&self) -> bool {
+        let connected = self.host.person.as_ref().and_then(|id| self.persons.get(id)).is_some_and(|p| p.connected);
+        connected || self.host_source().is_some()
+    }
+
+    /// No host, an encoder without a person, or a host who is not there.
+    pub fn host_is_vacant_for(&self, person: &PersonId) -> bool {
+        !self.is_host(person) && (self.host.person.is_none() || !self.host_is_there())
+    }
+
+    pub fn become_host(&mut self, step: &mut Step, person: &PersonId) {
+        self.drop_request(step, person);
+        self.drop_invitation(step, person);
+        let newcomer = self.persons.get_mut(person).map(|person| {
+            person.muted = person.muted.own(); // Nobody mutes the host but the host.
+            (person.name.clone(), person.muted)
+        });
+        let (name, muted) = newcomer.unwrap_or_default();
+        self.host = Host { person: Some(person.clone()), name, presence: Presence::There, muted };
+        let host = self.host_view();
+        self.emit(step, Event::HostChanged { host });
+        // Whoever is live on a seat stays there until `host` is up, so that the picture does not stop.
+        let live = matches!(self.phase_of(person), None | Some((_, Phase::OnMic | Phase::Away { .. })));
+        if !live || self.sources.contains_key(&ParticipantId::host()) {
+            self.clear_seat(step, person, LeftReason::HandedOver, RevokeReason::HandedOver);
+        }
+    }
+
+    /// The former host's publisher ends; who is on a seat stays on it until `host` is up again.
+    pub fn hand_over(&mut self, step: &mut Step, by: &Actor, person: &PersonId) -> Result<(), Refused> {
+        self.must_direct(by)?;
+        if self.is_host(person) {
+            return Ok(());
+        }
+        let heir = self.person(person)?;
+        if !heir.connected && !self.sources.contains_key(&person.participant()) {
+            return Err(Refused::PersonAbsent(heir.name.clone()));
+        }
+        self.drop_source(step, &ParticipantId::host());
+        step.revoke(&self.name, &ParticipantId::host(), RevokeReason::HandedOver);
+        let former = self.host.person.clone();
+        self.become_host(step, person);
+        if let Some(former) = former {
+            self.forget_if_gone(step, &former);
+        }
+        step.effects.push(Effect::Ticket(Ticket {
+            room: self.name.clone(),
+            person: person.clone(),
+            seat: None,
+            participant: ParticipantId::host(),
+            expires_in: self.settings.timeouts.grant,
+        }));
+        Ok(())
+    }
+
+    pub fn settle_host(&mut self, step: &mut Step) {
+        let there = self.host_is_there();
+        match self.host.presence {
+            Presence::None if there => {
+                self.host.presence = Presence::There;
+                let host = self.host_view();
+                self.emit(step, Event::HostChanged { host });
+            }
+            Presence::Lost { .. } if there => self.host.presence = Presence::There,
+            Presence::Away { .. } if there => {
+                self.host.presence = Presence::There;
+                let host = self.host_view();
+                self.emit(step, Event::HostBack { host });
+            }
+            Presence::There if !there => {
+                self.host.presence = Presence::Lost { until: step.now + self.settings.timeouts.presence };
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the room is to end.
+    pub fn expire_host(&mut self, step: &mut Step) -> bool {
+        match self.host.presence {
+            Presence::Lost { until } if until <= step.now => {
+                self.host.presence = Presence::Away { until: step.now + self.settings.timeouts.host_away };
+                let host = self.host_view();
+                self.emit(step, Event::HostAway { host });
+                false
+            }
+            Presence::Away { until } if until <= step.now => {
+                self.host = Host::default();
+                let host = self.host_view();
+                self.emit(step, Event::HostChanged { host });
+                match self.settings.host_leaves {
+                    HostLeaves::Keep => false,
+                    HostLeaves::End => true,
+                    HostLeaves::EmptySeats => {
+                        for person in self.seated() {
+                            self.clear_seat(step, &person, LeftReason::HostLeft, RevokeReason::HostLeft);
+                        }
+                        false
+                    }
+                }
+            }
+            _ => false,
+        }
+    }
+}

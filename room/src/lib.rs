@@ -1,0 +1,39 @@
+//! The state machine of rooms: who hosts, who asks for the mic, who is on which seat, which two rooms have a PK.
+//!
+//! [`Rooms`] is told what happens by [`Rooms::apply`] and when time has passed by [`Rooms::handle_timeout`], and answers with
+//! [`Effect`]s to carry out. It reads no clock, knows no protocol, no media and no token, and depends on nothing but
+//! std. Layouts, overlays and chat are the driver's; it asks [`Rooms::authorize`] who may.
+
+mod command;
+mod effect;
+mod event;
+mod host;
+mod input;
+mod invariants;
+mod invitation;
+mod mix;
+mod name;
+mod person;
+mod pk;
+mod refused;
+mod request;
+mod room;
+mod rooms;
+mod seat;
+mod settings;
+mod source;
+mod view;
+
+pub use command::{Actor, Authority, Command};
+pub use effect::{Effect, RevokeReason, Ticket};
+pub use event::{EndReason, Event, LeftReason, PkEndReason};
+pub use input::Input;
+pub use mix::{Mix, MixSource};
+pub use name::{DISPLAY_NAME_MAX, InvalidName, NAME_MAX, ParticipantId, PersonId, RoomName, SEATS_MAX, SeatNo};
+pub use refused::{Refused, RefusedKind};
+pub use rooms::Rooms;
+pub use settings::{HostLeaves, Limits, Settings, TITLE_MAX, Timeouts};
+pub use view::{
+    HostView, InvitationView, MutedBy, MutedByView, PersonView, PkState, PkView, RequestView, RoomView, SeatState,
+    SeatView, SourceView,
+};

@@ -1,0 +1,143 @@
+//! Somebody in a room: connected, gone for a moment, or an encoder that publishes from a seat without a connection.
+//!
+//! A person stays while it is connected, for the grace after that, and for as long as it is on a seat. With the person
+//! go its request and its invitation.
+
+use std::time::Instant;
+
+use crate::command::Authority;
+use crate::effect::{Effect, Step, Ticket};
+use crate::event::Event;
+use crate::name::{PersonId, is_display_name};
+use crate::refused::Refused;
+use crate::room::Room;
+use crate::seat::{Muted, Phase};
+use crate::settings::Limits;
+use crate::view::PersonView;
+
+#[derive(Debug)]
+pub(crate) struct Person {
+    pub name: String,
+    pub authority: Authority,
+    pub connected: bool,
+    /// Not connected; counts as there until then.
+    pub leaves: Option<Instant>,
+    /// Kept here rather than on the seat, so that coming back by an open seat lifts nothing.
+    pub muted: Muted,
+}
+
+impl Person {
+    pub fn encoder(name: String) -> Self {
+        Self { name, authority: Authority::CoHost, connected: false, leaves: None, muted: Muted::default() }
+    }
+
+    /// Can be told something, or will be in a moment.
+    pub fn is_present(&self) -> bool {
+        self.connected || self.leaves.is_some()
+    }
+}
+
+impl Room {
+    pub fn person(&self, person: &PersonId) -> Result<&Person, Refused> {
+        self.persons.get(person).ok_or_else(|| Refused::PersonUnknown(person.clone()))
+    }
+
+    /// What others see of a person.
+    pub fn name_of(&self, person: &PersonId) -> String {
+        self.persons.get(person).map_or_else(|| person.to_string(), |person| person.name.clone())
+    }
+
+    pub fn person_view(&self, id: &PersonId, person: &Person) -> PersonView {
+        PersonView { person: id.clone(), name: person.name.clone(), authority: person.authority }
+    }
+
+    pub fn check_join(&self, limits: &Limits, person: &PersonId) -> Result<(), Refused> {
+        if !self.persons.contains_key(person) && self.persons.len() >= limits.persons {
+            return Err(Refused::PersonsFull(limits.persons));
+        }
+        Ok(())
+    }
+
+    pub fn check_name(person: &PersonId, name: &str, authority: Authority) -> Result<(), Refused> {
+        if !is_display_name(name) {
+            return Err(Refused::DisplayName);
+        }
+        // A seat of this person would publish as `host`.
+        if person.participant().is_host() && authority != Authority::Host {
+            return Err(Refused::NameReserved);
+        }
+        Ok(())
+    }
+
+    pub fn join(&mut self, step: &mut Step, person: PersonId, name: String, authority: Authority) {
+        let known = self.persons.get(&person);
+        let changed = known.is_none_or(|known| known.name != name || known.authority != authority);
+        if let Some(until) = known.and_then(|known| known.leaves) {
+            self.leaving.remove(&(until, person.clone()));
+        }
+        let muted = known.map(|known| known.muted).unwrap_or_default();
+        let joined = Person { name, authority, connected: true, leaves: None, muted };
+        let view = self.person_view(&person, &joined);
+        self.persons.insert(person.clone(), joined);
+        if changed {
+            self.emit(step, Event::PersonJoined { person: view });
+        }
+        if authority == Authority::Host && self.host_is_vacant_for(&person) {
+            self.become_host(step, &person);
+        } else if changed && self.is_host(&person) {
+            self.host.name = self.name_of(&person);
+            let host = self.host_view();
+            self.emit(step, Event::HostChanged { host });
+        }
+        self.repeat_ticket(step, &person);
+    }
+
+    /// A person that comes back to a seat it has not used yet gets the ticket again.
+    fn repeat_ticket(&self, step: &mut Step, person: &PersonId) {
+        let Some(seat) = self.seat_of(person) else { return };
+        let Some(occupant) = &self.seats[seat.index()].occupant else { return };
+        let (Phase::Granted { until } | Phase::Connecting { until }) = occupant.phase else { return };
+        step.effects.push(Effect::Ticket(Ticket {
+            room: self.name.clone(),
+            person: person.clone(),
+            seat: Some(seat),
+            participant: person.participant(),
+            expires_in: until.saturating_duration_since(step.now),
+        }));
+    }
+
+    pub fn leave(&mut self, step: &mut Step, person: &PersonId) {
+        let until = step.now + self.settings.timeouts.presence;
+        let Some(leaver) = self.persons.get_mut(person) else { return };
+        if leaver.connected {
+            leaver.connected = false;
+            leaver.leaves = Some(until);
+            self.leaving.insert((until, person.clone()));
+        }
+    }
+
+    pub fn expire_presence(&mut self, step: &mut Step) {
+        while let Some((until, _)) = self.leaving.first()
+            && *until <= step.now
+            && let Some((_, id)) = self.leaving.pop_first()
+        {
+            if let Some(person) = self.persons.get_mut(&id) {
+                person.leaves = None;
+            }
+            self.drop_request(step, &id);
+            self.drop_invitation(step, &id);
+            self.forget_if_gone(step, &id);
+        }
+    }
+
+    /// To be called when a person lost what kept it here.
+    pub fn forget_if_gone(&mut self, step: &mut Step, id: &PersonId) {
+        let Some(person) = self.persons.get(id) else { return };
+        if person.is_present() || self.seat_of(id).is_some() {
+            return;
+        }
+        let view = self.person_view(id, person);
+        self.persons.remove(id);
+        self.emit(step, Event::PersonLeft { person: view });
+    }
+}

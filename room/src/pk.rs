@@ -1,0 +1,186 @@
+//! A PK: two rooms whose programs show both hosts.
+//!
+//! Always the same from both sides: proposed here is offered there, and on is on. Whoever changes one side changes the
+//! other in the same step. Each room keeps its seats, and watches its own host's source.
+
+use std::time::Instant;
+
+use crate::command::Actor;
+use crate::effect::Step;
+use crate::event::{Event, PkEndReason};
+use crate::name::RoomName;
+use crate::refused::Refused;
+use crate::room::Room;
+use crate::rooms::Rooms;
+use crate::view::{PkState, PkView};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Pk {
+    #[default]
+    None,
+    Proposed {
+        to: RoomName,
+        until: Instant,
+    },
+    Offered {
+        from: RoomName,
+        until: Instant,
+    },
+    On {
+        with: RoomName,
+        /// This room's host has no source; the PK ends then.
+        until: Option<Instant>,
+    },
+}
+
+impl Pk {
+    pub fn other(&self) -> Option<&RoomName> {
+        match self {
+            Self::None => None,
+            Self::Proposed { to: other, .. } | Self::Offered { from: other, .. } | Self::On { with: other, .. } => {
+                Some(other)
+            }
+        }
+    }
+
+    pub fn until(&self) -> Option<Instant> {
+        match self {
+            Self::None => None,
+            Self::Proposed { until, .. } | Self::Offered { until, .. } => Some(*until),
+            Self::On { until, .. } => *until,
+        }
+    }
+
+    fn state(&self) -> Option<PkState> {
+        match self {
+            Self::None => None,
+            Self::Proposed { .. } => Some(PkState::Proposed),
+            Self::Offered { .. } => Some(PkState::Offered),
+            Self::On { .. } => Some(PkState::On),
+        }
+    }
+
+    /// Why it is over once its deadline has passed.
+    pub fn end_reason(&self) -> PkEndReason {
+        if let Self::On { .. } = self { PkEndReason::HostGone } else { PkEndReason::Expired }
+    }
+}
+
+impl Room {
+    /// Watches the host's source while a PK is on.
+    pub fn settle_pk(&mut self, step: &Step) {
+        let host_is_live = self.host_source().is_some();
+        let wait = self.settings.timeouts.pk_away;
+        if let Pk::On { until, .. } = &mut self.pk {
+            *until = if host_is_live { None } else { until.or(Some(step.now + wait)) };
+        }
+    }
+}
+
+impl Rooms {
+    pub(crate) fn pk_view(&self, room: &Room) -> Option<PkView> {
+        let other = room.pk.other()?;
+        let name = self.rooms.get(other).map(|other| other.host.name.clone()).unwrap_or_default();
+        Some(PkView { state: room.pk.state()?, room: other.clone(), name, until: room.pk.until() })
+    }
+
+    fn emit_pk(&mut self, step: &mut Step, name: &RoomName, event: impl Fn(PkView) -> Event) {
+        let Some(pk) = self.rooms.get(name).and_then(|room| self.pk_view(room)) else { return };
+        if let Some(room) = self.rooms.get_mut(name) {
+            room.emit(step, event(pk));
+        }
+    }
+
+    /// The room that `by` directs.
+    fn directed(&self, name: &RoomName, by: &Actor) -> Result<&Room, Refused> {
+        let room = self.get(name)?;
+        room.must_direct(by)?;
+        Ok(room)
+    }
+
+    fn set_pk(&mut self, step: &mut Step, room: &RoomName, pk: Pk) {
+        if let Some(room) = self.rooms.get_mut(room) {
+            step.touched.insert(room.name.clone());
+            room.pk = pk;
+        }
+    }
+
+    pub(crate) fn propose_pk(
+        &mut self,
+        step: &mut Step,
+        name: &RoomName,
+        by: &Actor,
+        other: &RoomName,
+    ) -> Result<(), Refused> {
+        let room = self.directed(name, by)?;
+        if name == other {
+            return Err(Refused::PkWithSelf);
+        }
+        match &room.pk {
+            Pk::None => {}
+            Pk::Offered { from, .. } if from == other => return self.accept_pk(step, name, by),
+            pk if pk.other() == Some(other) => return Ok(()),
+            _ => return Err(Refused::PkBusy(name.clone())),
+        }
+        let partner = self.get(other)?;
+        if partner.pk != Pk::None {
+            return Err(Refused::PkBusy(other.clone()));
+        }
+        if !partner.host_view().present {
+            return Err(Refused::PkWithoutHost(other.clone()));
+        }
+        let until = step.now + room.settings.timeouts.pk_proposal;
+        self.set_pk(step, name, Pk::Proposed { to: other.clone(), until });
+        self.set_pk(step, other, Pk::Offered { from: name.clone(), until });
+        for side in [name, other] {
+            self.emit_pk(step, side, |pk| Event::PkProposed { pk });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn accept_pk(&mut self, step: &mut Step, name: &RoomName, by: &Actor) -> Result<(), Refused> {
+        let room = self.directed(name, by)?;
+        let other = match &room.pk {
+            Pk::Offered { from, .. } => from.clone(),
+            Pk::On { .. } => return Ok(()),
+            Pk::None | Pk::Proposed { .. } => return Err(Refused::PkNotProposed),
+        };
+        self.set_pk(step, name, Pk::On { with: other.clone(), until: None });
+        self.set_pk(step, &other, Pk::On { with: name.clone(), until: None });
+        for side in [name, &other] {
+            if let Some(room) = self.rooms.get_mut(side) {
+                room.settle_pk(step);
+            }
+            self.emit_pk(step, side, |pk| Event::PkOn { pk });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn refuse_pk(&mut self, step: &mut Step, name: &RoomName, by: &Actor) -> Result<(), Refused> {
+        if let Pk::Offered { .. } = self.directed(name, by)?.pk {
+            self.dissolve_pk(step, name, |pk| Event::PkRefused { pk });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn end_pk(&mut self, step: &mut Step, name: &RoomName, by: &Actor) -> Result<(), Refused> {
+        self.directed(name, by)?;
+        self.break_pk(step, name, PkEndReason::Ended);
+        Ok(())
+    }
+
+    /// Ends whatever there is between this room and another, for both.
+    pub(crate) fn break_pk(&mut self, step: &mut Step, name: &RoomName, reason: PkEndReason) {
+        self.dissolve_pk(step, name, |pk| Event::PkEnded { pk, reason });
+    }
+
+    fn dissolve_pk(&mut self, step: &mut Step, name: &RoomName, event: impl Fn(PkView) -> Event) {
+        let Some(other) = self.rooms.get(name).and_then(|room| room.pk.other().cloned()) else { return };
+        for side in [name, &other] {
+            self.emit_pk(step, side, &event); // With the state it had.
+        }
+        for side in [name, &other] {
+            self.set_pk(step, side, Pk::None);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Why something is refused: a code for programs, a sentence that tells a person what to do, a kind for HTTP.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::name::{DISPLAY_NAME_MAX, PersonId, RoomName, SEATS_MAX, SeatNo};
+use crate::settings::TITLE_MAX;
+
+/// What sort of refusal it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedKind {
+    /// No such thing (404).
+    NotFound,
+    /// Not by you (403).
+    NotAllowed,
+    /// Not now (409).
+    Conflict,
+    /// A limit is reached (429).
+    Full,
+    /// Never in this form (422).
+    Malformed,
+}
+
+/// A refusal; nothing has changed. Display is the sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// No such room.
+    RoomUnknown(RoomName),
+    /// Nobody of that id in the room.
+    PersonUnknown(PersonId),
+    /// No seat of that number among so many.
+    SeatUnknown {
+        /// The one asked for.
+        seat: SeatNo,
+        /// How many there are.
+        seats: u8,
+    },
+    /// The host's alone to do.
+    NotHost,
+    /// That person's alone to do.
+    NotYours,
+    /// Muted by the host, so not the participant's to lift.
+    MutedByHost,
+    /// The host needs no seat.
+    HostNeedsNoSeat,
+    /// The seat is locked.
+    SeatLocked(SeatNo),
+    /// Somebody is on the seat, or about to be.
+    SeatTaken(SeatNo),
+    /// No seat is free.
+    SeatsFull,
+    /// The room takes no requests.
+    RoomLocked,
+    /// Removed a moment ago.
+    CoolingDown(Duration),
+    /// No such request.
+    NotRequested(String),
+    /// No such invitation.
+    NotInvited,
+    /// Not on a seat.
+    NotOnMic(String),
+    /// On another seat than the one named.
+    OnAnotherSeat {
+        /// Who, as shown to others.
+        name: String,
+        /// Where.
+        seat: SeatNo,
+    },
+    /// Not connected at the moment.
+    PersonAbsent(String),
+    /// An id that only the host may have.
+    NameReserved,
+    /// A room of that name exists, with other settings.
+    RoomExists(RoomName),
+    /// Cannot take away a seat somebody is on.
+    SeatInUse(SeatNo),
+    /// Too many requests.
+    RequestsFull(usize),
+    /// Too many rooms.
+    RoomsFull(usize),
+    /// Too many persons.
+    PersonsFull(usize),
+    /// With itself.
+    PkWithSelf,
+    /// One of the two rooms has another PK or proposal.
+    PkBusy(RoomName),
+    /// Nobody hosts that room.
+    PkWithoutHost(RoomName),
+    /// No such proposal.
+    PkNotProposed,
+    /// Not a display name.
+    DisplayName,
+    /// Not a title.
+    Title,
+    /// Too many seats.
+    Seats(u8),
+    /// A timeout out of bounds.
+    Timeout(&'static str),
+}
+
+impl Refused {
+    /// The sentence's name, for translations.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::RoomUnknown(_) => "room-unknown",
+            Self::PersonUnknown(_) => "person-unknown",
+            Self::SeatUnknown { .. } => "seat-unknown",
+            Self::NotHost => "not-host",
+            Self::NotYours => "not-yours",
+            Self::MutedByHost => "muted-by-host",
+            Self::HostNeedsNoSeat => "host-needs-no-seat",
+            Self::SeatLocked(_) => "seat-locked",
+            Self::SeatTaken(_) => "seat-taken",
+            Self::SeatsFull => "seats-full",
+            Self::RoomLocked => "room-locked",
+            Self::CoolingDown(_) => "cooling-down",
+            Self::NotRequested(_) => "not-requested",
+            Self::NotInvited => "not-invited",
+            Self::NotOnMic(_) => "not-on-mic",
+            Self::OnAnotherSeat { .. } => "on-another-seat",
+            Self::PersonAbsent(_) => "person-absent",
+            Self::NameReserved => "name-reserved",
+            Self::RoomExists(_) => "room-exists",
+            Self::SeatInUse(_) => "seat-in-use",
+            Self::RequestsFull(_) => "requests-full",
+            Self::RoomsFull(_) => "rooms-full",
+            Self::PersonsFull(_) => "persons-full",
+            Self::PkWithSelf => "pk-with-self",
+            Self::PkBusy(_) => "pk-busy",
+            Self::PkWithoutHost(_) => "pk-without-host",
+            Self::PkNotProposed => "pk-not-proposed",
+            Self::DisplayName => "display-name",
+            Self::Title => "title",
+            Self::Seats(_) => "seats",
+            Self::Timeout(_) => "timeout",
+        }
+    }
+
+    /// What sort of refusal it is.
+    pub fn kind(&self) -> RefusedKind {
+        match self {
+            Self::RoomUnknown(_)
+            | Self::PersonUnknown(_)
+            | Self::SeatUnknown { .. }
+            | Self::NotRequested(_)
+            | Self::NotInvited
+            | Self::PkNotProposed => RefusedKind::NotFound,
+            Self::NotHost | Self::NotYours | Self::MutedByHost => RefusedKind::NotAllowed,
+            Self::RequestsFull(_) | Self::RoomsFull(_) | Self::PersonsFull(_) => RefusedKind::Full,
+            Self::NameReserved
+            | Self::PkWithSelf
+            | Self::DisplayName
+            | Self::Title
+            | Self::Seats(_)
+            | Self::Timeout(_) => RefusedKind::Malformed,
+            Self::HostNeedsNoSeat
+            | Self::SeatLocked(_)
+            | Self::SeatTaken(_)
+            | Self::SeatsFull
+            | Self::RoomLocked
+            | Self::CoolingDown(_)
+            | Self::NotOnMic(_)
+            | Self::OnAnotherSeat { .. }
+            | Self::PersonAbsent(_)
+            | Self::RoomExists(_)
+            | Self::SeatInUse(_)
+            | Self::PkBusy(_)
+            | Self::PkWithoutHost(_) => RefusedKind::Conflict,
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RoomUnknown(room) => {
+                write!(f, "There is no room {room}. Check the name, or create the room first.")
+            }
+            Self::PersonUnknown(person) => {
+                write!(f, "{person} is not in this room. Connect to the room's events first.")
+            }
+            Self::SeatUnknown { seats: 0, .. } => write!(f, "This room has no seats. Give it some first."),
+            Self::SeatUnknown { seat, seats } => {
+                write!(f, "There is no seat {seat}. This room has seats 1 to {seats}.")
+            }
+            Self::NotHost => {
+                write!(f, "Only the host of this room may do that. Ask the host, or to be handed the room.")
+            }
+            Self::NotYours => write!(f, "That is somebody else's. Only they or the host can do it."),
+            Self::MutedByHost => write!(f, "The host has muted you. Ask the host to lift it."),
+            Self::HostNeedsNoSeat => write!(f, "The host is live without a seat. Publish to the room itself."),
+            Self::SeatLocked(seat) => write!(f, "Seat {seat} is locked. Ask for another one."),
+            Self::SeatTaken(seat) => write!(f, "Seat {seat} is taken. Ask for another one."),
+            Self::SeatsFull => write!(f, "All seats are taken or locked. Free one first."),
+            Self::RoomLocked => {
+                write!(f, "The room takes no requests for the mic now. Wait until the host unlocks it.")
+            }
+            Self::CoolingDown(wait) => write!(
+                f,
+                "You were removed from the mic a moment ago. Ask again in {} s.",
+                wait.as_millis().div_ceil(1000).max(1)
+            ),
+            Self::NotRequested(name) => write!(f, "{name} is not asking for the mic. Send an invitation instead."),
+            Self::NotInvited => write!(f, "There is no invitation; it may have expired. Ask for the mic instead."),
+            Self::NotOnMic(name) => write!(f, "{name} is not on mic. Grant or invite first."),
+            Self::OnAnotherSeat { name, seat } => write!(f, "{name} has seat {seat} already. Move them instead."),
+            Self::PersonAbsent(name) => write!(f, "{name} is not here at the moment. Choose somebody who is."),
+            Self::NameReserved => write!(f, "The id \"host\" is the host's own. Come under another id."),
+            Self::RoomExists(room) => {
+                write!(f, "Room {room} exists with other settings. Configure it, or choose another name.")
+            }
+            Self::SeatInUse(seat) => write!(f, "Seat {seat} is taken, so it cannot go. Free it first."),
+            Self::RequestsFull(limit) => {
+                write!(f, "{limit} people are asking for the mic already, the limit. Try again later.")
+            }
+            Self::RoomsFull(limit) => write!(f, "This server has {limit} rooms already, its limit. End one first."),
+            Self::PersonsFull(limit) => {
+                write!(f, "{limit} people are in this room already, the limit. Watch without joining, or try later.")
+            }
+            Self::PkWithSelf => write!(f, "A room cannot have a PK with itself. Name another room."),
+            Self::PkBusy(room) => {
+                write!(f, "Room {room} has another PK or proposal. Wait until that is over, or choose another room.")
+            }
+            Self::PkWithoutHost(room) => {
+                write!(f, "Nobody hosts room {room} at the moment. Try again when its host is there.")
+            }
+            Self::PkNotProposed => write!(f, "There is no PK proposal; it may have expired. Propose one instead."),
+            Self::DisplayName => write!(f, "A name to show has 1 to {DISPLAY_NAME_MAX} characters on one line."),
+            Self::Title => write!(f, "A title has at most {TITLE_MAX} characters on one line."),
+            Self::Seats(seats) => write!(f, "{seats} seats are too many. A room has 0 to {SEATS_MAX}."),
+            Self::Timeout(name) => {
+                write!(f, "The timeout {name} is out of bounds. Set it between 100 ms and 24 h.")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refused {}

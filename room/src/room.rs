@@ -1,0 +1,197 @@
+//! One room: everything it holds, and what follows from it. The transitions are in the files of their nouns.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+use crate::command::Actor;
+use crate::effect::{Effect, Step};
+use crate::event::Event;
+use crate::host::Host;
+use crate::mix::MixSource;
+use crate::name::{ParticipantId, PersonId, RoomName, SeatNo};
+use crate::person::Person;
+use crate::pk::Pk;
+use crate::refused::Refused;
+use crate::request::Request;
+use crate::seat::{Muted, Phase, Seat};
+use crate::settings::Settings;
+use crate::source::Source;
+use crate::{Mix, RoomView};
+
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub name: RoomName,
+    pub settings: Settings,
+    pub kept: bool,
+    /// Of the last event.
+    pub number: u64,
+    pub host: Host,
+    pub persons: BTreeMap<PersonId, Person>,
+    /// The persons that are not connected, by when they leave.
+    pub leaving: BTreeSet<(Instant, PersonId)>,
+    pub requests: VecDeque<Request>,
+    pub seats: Vec<Seat>,
+    /// Those that are up.
+    pub sources: BTreeMap<ParticipantId, Source>,
+    pub cool_downs: BTreeMap<PersonId, Instant>,
+    pub pk: Pk,
+    /// Nobody is here, and nobody asked for the room to be kept: it ends then.
+    pub empty_until: Option<Instant>,
+    /// As last given out.
+    pub mix: Mix,
+    /// Under which it is in the list of deadlines.
+    pub deadline: Option<Instant>,
+}
+
+/// What a room cannot do about its deadlines alone.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub pk: bool,
+    pub host_left: bool,
+    pub empty: bool,
+}
+
+impl Room {
+    pub fn new(name: RoomName, settings: Settings, kept: bool, number: u64) -> Self {
+        let seats =
+            SeatNo::first(settings.seats).map(|number| Seat { number, locked: false, occupant: None }).collect();
+        Self {
+            name,
+            settings,
+            kept,
+            number,
+            host: Host::default(),
+            persons: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            requests: VecDeque::new(),
+            seats,
+            sources: BTreeMap::new(),
+            cool_downs: BTreeMap::new(),
+            pk: Pk::None,
+            empty_until: None,
+            mix: Mix::default(),
+            deadline: None,
+        }
+    }
+
+    pub fn emit(&mut self, step: &mut Step, event: Event) {
+        self.number += 1;
+        step.effects.push(Effect::Event { room: self.name.clone(), number: self.number, event });
+    }
+
+    pub fn configure(&mut self, step: &mut Step, by: &Actor, settings: Settings) -> Result<(), Refused> {
+        self.must_direct(by)?;
+        settings.check()?;
+        let wanted = usize::from(settings.seats);
+        if let Some(taken) = self.seats.iter().skip(wanted).find(|seat| seat.occupant.is_some()) {
+            return Err(Refused::SeatInUse(taken.number));
+        }
+        if settings == self.settings {
+            return Ok(());
+        }
+        self.seats.truncate(wanted);
+        let more = SeatNo::first(settings.seats).skip(self.seats.len());
+        self.seats.extend(more.map(|number| Seat { number, locked: false, occupant: None }));
+        for request in &mut self.requests {
+            request.seat = request.seat.filter(|seat| seat.index() < wanted);
+        }
+        self.settings = settings;
+        self.emit_configured(step);
+        Ok(())
+    }
+
+    pub fn emit_configured(&mut self, step: &mut Step) {
+        let (settings, kept, seats) = (self.settings.clone(), self.kept, self.seat_views());
+        self.emit(step, Event::RoomConfigured { settings, kept, seats });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.persons.is_empty() && self.sources.is_empty()
+    }
+
+    /// What follows from who is there now.
+    pub fn settle(&mut self, step: &mut Step) {
+        self.settle_host(step);
+        self.settle_pk(step);
+        let wait = self.settings.timeouts.empty;
+        self.empty_until =
+            if self.kept || !self.is_empty() { None } else { self.empty_until.or(Some(step.now + wait)) };
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let seats = self.seats.iter().filter_map(|seat| seat.occupant.as_ref()).filter_map(|o| o.phase.until());
+        let requests = self.requests.iter().map(|request| request.until);
+        let one_each = [
+            self.host.presence.until(),
+            self.leaving.first().map(|(until, _)| *until),
+            self.pk.until(),
+            self.empty_until,
+        ];
+        one_each.into_iter().flatten().chain(seats).chain(requests).min()
+    }
+
+    pub fn expire(&mut self, step: &mut Step) -> Due {
+        let past = |until: Option<Instant>| until.is_some_and(|until| until <= step.now);
+        let pk = past(self.pk.until());
+        let empty = past(self.empty_until);
+        self.expire_presence(step);
+        self.expire_seats(step);
+        self.expire_requests(step);
+        let host_left = self.expire_host(step);
+        Due { pk, host_left, empty: empty && self.is_empty() }
+    }
+
+    /// The host as it is in its program, and in that of a PK's partner.
+    pub fn host_in_mix(&self) -> Option<MixSource> {
+        let participant = self.host_source()?;
+        // A host on a seat after a hand-over keeps the seat's place in the numbering, but leads.
+        let seat = if participant.is_host() { None } else { self.seat_of(&participant.person()) };
+        let (person, name) = (self.host.person.clone(), self.host.name.clone());
+        self.in_mix(participant, person, name, seat, self.host.muted)
+    }
+
+    fn in_mix(
+        &self,
+        participant: ParticipantId,
+        person: Option<PersonId>,
+        name: String,
+        seat: Option<SeatNo>,
+        muted: Muted,
+    ) -> Option<MixSource> {
+        let source = self.sources.get(&participant)?;
+        let (show, hear) = (source.video && !muted.video(), source.audio && !muted.audio());
+        Some(MixSource { room: self.name.clone(), participant, person, name, seat, show, hear })
+    }
+
+    /// The program, given the host of the room this one has a PK with.
+    pub fn compose(&self, partner: Option<MixSource>) -> Mix {
+        let seated = self.seats.iter().filter_map(|seat| {
+            let occupant = seat.occupant.as_ref().filter(|occupant| occupant.phase == Phase::OnMic)?;
+            let person = self.persons.get(&occupant.person)?;
+            let id = &occupant.person;
+            self.in_mix(id.participant(), Some(id.clone()), person.name.clone(), Some(seat.number), person.muted)
+        });
+        let host = self.host_in_mix();
+        let leads = host.as_ref().map(|host| host.participant.clone());
+        let seated = seated.filter(|source| Some(&source.participant) != leads.as_ref());
+        Mix { sources: host.clone().into_iter().chain(partner).chain(seated).collect() }
+    }
+
+    pub fn view(&self, pk: Option<crate::PkView>) -> RoomView {
+        RoomView {
+            room: self.name.clone(),
+            settings: self.settings.clone(),
+            kept: self.kept,
+            number: self.number,
+            live: !self.sources.is_empty(),
+            host: self.host_view(),
+            seats: self.seat_views(),
+            requests: self.requests.iter().map(|request| self.request_view(request)).collect(),
+            invitations: self.invitation_views(),
+            sources: self.sources.iter().map(|(id, source)| Self::source_view(id, Some(source))).collect(),
+            pk,
+            persons: self.persons.iter().map(|(id, person)| self.person_view(id, person)).collect(),
+            mix: self.mix.clone(),
+        }
+    }
+}

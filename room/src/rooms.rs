@@ -1,0 +1,315 @@
+//! All rooms of a node, as one state machine: inputs and the passing of time in, effects out.
+//!
+//! A step decides one thing, then settles every room it touched: who is there, what the programs are made of, when to
+//! wake up next. A refused input changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use crate::command::{Actor, Command};
+use crate::effect::{Effect, RevokeReason, Step};
+use crate::event::{EndReason, Event, LeftReason, PkEndReason};
+use crate::input::Input;
+use crate::name::{ParticipantId, RoomName};
+use crate::pk::Pk;
+use crate::refused::Refused;
+use crate::room::Room;
+use crate::settings::{Limits, Settings};
+use crate::source::Source;
+use crate::view::RoomView;
+
+/// See the module. Reads no clock: `now` never goes back.
+#[derive(Debug)]
+pub struct Rooms {
+    limits: Limits,
+    /// Of rooms that come to be by themselves.
+    defaults: Settings,
+    pub(crate) rooms: BTreeMap<RoomName, Room>,
+    pub(crate) deadlines: BTreeSet<(Instant, RoomName)>,
+    /// The highest number of an event of a room that has ended: no later room repeats one.
+    last_number: u64,
+}
+
+impl Rooms {
+    /// No rooms. `defaults` are the settings of those that come to be by somebody joining or publishing.
+    pub fn new(limits: Limits, defaults: Settings) -> Result<Self, Refused> {
+        defaults.check()?;
+        let (rooms, deadlines) = (BTreeMap::new(), BTreeSet::new());
+        Ok(Self { limits, defaults, rooms, deadlines, last_number: 0 })
+    }
+
+    /// Takes in what happened. On a refusal nothing has changed.
+    pub fn apply(&mut self, now: Instant, input: Input) -> Result<Vec<Effect>, Refused> {
+        let mut step = Step::new(now);
+        let decided = self.decide(&mut step, input);
+        self.settle(&mut step);
+        debug_assert!(decided.is_ok() || step.effects.is_empty(), "a refusal has effects: {:?}", step.effects);
+        self.assert_invariants();
+        decided.map(|()| step.effects)
+    }
+
+    /// When to call [`Rooms::handle_timeout`].
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Lets everything that has waited long enough come to its end.
+    pub fn handle_timeout(&mut self, now: Instant) -> Vec<Effect> {
+        let mut step = Step::new(now);
+        while let Some((deadline, name)) = self.deadlines.first()
+            && *deadline <= now
+        {
+            let name = name.clone();
+            self.expire(&mut step, &name);
+            self.settle(&mut step);
+        }
+        self.assert_invariants();
+        step.effects
+    }
+
+    /// A room as it is now.
+    pub fn room(&self, name: &RoomName) -> Option<RoomView> {
+        self.rooms.get(name).map(|room| room.view(self.pk_view(room)))
+    }
+
+    /// The names of all rooms, in order.
+    pub fn names(&self) -> impl Iterator<Item = &RoomName> {
+        self.rooms.keys()
+    }
+
+    /// Whether `by` may direct the program of a room: its layout, overlays and the look of its sources.
+    pub fn authorize(&self, room: &RoomName, by: &Actor) -> Result<(), Refused> {
+        self.get(room)?.must_direct(by)
+    }
+
+    pub(crate) fn get(&self, name: &RoomName) -> Result<&Room, Refused> {
+        self.rooms.get(name).ok_or_else(|| Refused::RoomUnknown(name.clone()))
+    }
+
+    fn get_mut(&mut self, name: &RoomName) -> Result<&mut Room, Refused> {
+        self.rooms.get_mut(name).ok_or_else(|| Refused::RoomUnknown(name.clone()))
+    }
+
+    fn decide(&mut self, step: &mut Step, input: Input) -> Result<(), Refused> {
+        let limits = self.limits;
+        match input {
+            Input::Open { room, settings, kept } => self.open(step, room, settings, kept),
+            Input::Configure { room, by, settings } => {
+                step.touched.insert(room.clone());
+                self.get_mut(&room)?.configure(step, &by, settings)
+            }
+            Input::End { room, by } => {
+                self.get(&room)?.must_direct(&by)?;
+                self.end(step, &room, EndReason::Ended);
+                Ok(())
+            }
+            Input::Join { room, person, name, authority } => {
+                Room::check_name(&person, &name, authority)?;
+                if let Ok(there) = self.get(&room) {
+                    there.check_join(&limits, &person)?;
+                }
+                self.get_or_open(step, &room)?.join(step, person, name, authority);
+                Ok(())
+            }
+            Input::Leave { room, person } => {
+                step.touched.insert(room.clone());
+                self.get_mut(&room)?.leave(step, &person);
+                Ok(())
+            }
+            Input::Command { room, by, command } => {
+                step.touched.insert(room.clone());
+                self.command(step, &room, &by, command)
+            }
+            Input::SourceConnecting { room, participant } => {
+                step.touched.insert(room.clone());
+                if let Ok(room) = self.get_mut(&room) {
+                    room.source_connecting(step, &participant);
+                }
+                Ok(())
+            }
+            Input::SourceUp { room, participant, person, video, audio } => {
+                let source = Source { video, audio };
+                match self.get_or_open_for(step, &room, &participant) {
+                    Ok(room) => room.source_up(step, &limits, &participant, person.as_ref(), source),
+                    Err(reason) => step.revoke(&room, &participant, reason),
+                }
+                Ok(())
+            }
+            Input::SourceChanged { room, participant, video, audio } => {
+                step.touched.insert(room.clone());
+                if let Ok(room) = self.get_mut(&room) {
+                    room.source_changed(step, &participant, Source { video, audio });
+                }
+                Ok(())
+            }
+            Input::SourceDown { room, participant } => {
+                step.touched.insert(room.clone());
+                if let Ok(room) = self.get_mut(&room) {
+                    room.source_down(step, &participant);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn command(&mut self, step: &mut Step, name: &RoomName, by: &Actor, command: Command) -> Result<(), Refused> {
+        let limits = self.limits;
+        let room = self.get_mut(name)?;
+        match command {
+            Command::RequestMic { person, seat } => room.request_mic(step, &limits, by, &person, seat),
+            Command::Withdraw { person } => room.withdraw(step, by, &person),
+            Command::Grant { person, seat } => room.grant(step, by, &person, seat),
+            Command::Refuse { person } => room.refuse(step, by, &person),
+            Command::Invite { person, seat } => room.invite(step, by, &person, seat),
+            Command::Accept { person } => room.accept(step, by, &person),
+            Command::Decline { person } => room.decline(step, by, &person),
+            Command::LeaveMic { person } => room.leave_mic(step, by, &person),
+            Command::Remove { person } => room.remove(step, by, &person),
+            Command::Mute { person, audio, video } => room.mute(step, by, &person, audio, video),
+            Command::LockSeat { seat, locked } => room.lock_seat(step, by, seat, locked),
+            Command::Move { person, seat } => room.move_to(step, by, &person, seat),
+            Command::HandOver { person } => room.hand_over(step, by, &person),
+            Command::ConnectFailed { person, reason } => room.connect_failed(step, by, &person, &reason),
+            Command::ProposePk { room: other } => self.propose_pk(step, name, by, &other),
+            Command::AcceptPk => self.accept_pk(step, name, by),
+            Command::RefusePk => self.refuse_pk(step, name, by),
+            Command::EndPk => self.end_pk(step, name, by),
+        }
+    }
+
+    fn open(&mut self, step: &mut Step, name: RoomName, settings: Settings, kept: bool) -> Result<(), Refused> {
+        settings.check()?;
+        let Ok(room) = self.get_mut(&name) else {
+            return self.create(step, name, settings, kept).map(drop);
+        };
+        step.touched.insert(name.clone());
+        if room.kept && room.settings != settings {
+            return Err(Refused::RoomExists(name));
+        }
+        // One that came to be by itself becomes what it is asked to be.
+        room.configure(step, &Actor::admin(), settings)?;
+        if kept && !room.kept {
+            room.kept = true;
+            room.emit_configured(step);
+        }
+        Ok(())
+    }
+
+    fn create(
+        &mut self,
+        step: &mut Step,
+        name: RoomName,
+        settings: Settings,
+        kept: bool,
+    ) -> Result<&mut Room, Refused> {
+        if self.rooms.len() >= self.limits.rooms {
+            return Err(Refused::RoomsFull(self.limits.rooms));
+        }
+        step.touched.insert(name.clone());
+        let mut room = Room::new(name.clone(), settings.clone(), kept, self.last_number);
+        let seats = room.seat_views();
+        room.emit(step, Event::RoomOpened { settings, kept, seats });
+        Ok(self.rooms.entry(name).or_insert(room))
+    }
+
+    fn get_or_open(&mut self, step: &mut Step, name: &RoomName) -> Result<&mut Room, Refused> {
+        if !self.rooms.contains_key(name) {
+            let settings = self.defaults.clone();
+            return self.create(step, name.clone(), settings, false);
+        }
+        step.touched.insert(name.clone());
+        self.get_mut(name)
+    }
+
+    /// A publisher opens a room only if it may stay in it.
+    fn get_or_open_for(
+        &mut self,
+        step: &mut Step,
+        name: &RoomName,
+        participant: &ParticipantId,
+    ) -> Result<&mut Room, RevokeReason> {
+        let open_seats = self.defaults.open_seats && self.defaults.seats > 0;
+        if !self.rooms.contains_key(name) && !participant.is_host() && !open_seats {
+            return Err(RevokeReason::NotSeated);
+        }
+        self.get_or_open(step, name).map_err(|_| RevokeReason::RoomsFull)
+    }
+
+    fn expire(&mut self, step: &mut Step, name: &RoomName) {
+        step.touched.insert(name.clone());
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        let due = room.expire(step);
+        if due.pk {
+            let reason = room.pk.end_reason();
+            self.break_pk(step, name, reason);
+        }
+        if due.host_left {
+            self.end(step, name, EndReason::HostLeft);
+        } else if due.empty {
+            self.end(step, name, EndReason::Empty);
+        }
+    }
+
+    fn end(&mut self, step: &mut Step, name: &RoomName, reason: EndReason) {
+        self.break_pk(step, name, PkEndReason::RoomEnded);
+        let Some(mut room) = self.rooms.remove(name) else { return };
+        for person in room.seated() {
+            room.clear_seat(step, &person, LeftReason::RoomEnded, RevokeReason::RoomEnded);
+        }
+        room.drop_source(step, &ParticipantId::host());
+        step.revoke(name, &ParticipantId::host(), RevokeReason::RoomEnded);
+        room.emit(step, Event::RoomEnded { reason });
+        step.effects.push(Effect::Ended { room: name.clone() });
+        if let Some(deadline) = room.deadline {
+            self.deadlines.remove(&(deadline, name.clone()));
+        }
+        self.last_number = self.last_number.max(room.number);
+    }
+
+    fn settle(&mut self, step: &mut Step) {
+        let touched = std::mem::take(&mut step.touched);
+        for name in &touched {
+            if let Some(room) = self.rooms.get_mut(name) {
+                room.settle(step);
+            }
+        }
+        for name in &touched {
+            self.update_mix(step, name);
+            let partner = self.rooms.get(name).and_then(|room| room.pk.other().cloned());
+            if let Some(partner) = partner.filter(|partner| !touched.contains(partner)) {
+                self.update_mix(step, &partner);
+            }
+            self.update_deadline(name);
+        }
+    }
+
+    fn update_mix(&mut self, step: &mut Step, name: &RoomName) {
+        let Some(room) = self.rooms.get(name) else { return };
+        let partner = match &room.pk {
+            Pk::On { with, .. } => self.rooms.get(with).and_then(Room::host_in_mix),
+            _ => None,
+        };
+        let mix = room.compose(partner);
+        if mix == room.mix {
+            return;
+        }
+        step.effects.push(Effect::Mix { room: name.clone(), mix: mix.clone() });
+        if let Some(room) = self.rooms.get_mut(name) {
+            room.mix = mix;
+        }
+    }
+
+    fn update_deadline(&mut self, name: &RoomName) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        let deadline = room.next_deadline();
+        if deadline == room.deadline {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut room.deadline, deadline) {
+            self.deadlines.remove(&(before, name.clone()));
+        }
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, name.clone()));
+        }
+    }
+}

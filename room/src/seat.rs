@@ -1,0 +1,332 @@
+//! A seat: a numbered place on mic, and how far whoever has it has come.
+//!
+//! Invited → granted → connecting → on mic ⇄ away; each but on mic has a deadline. A seat has one person, and a person
+//! one seat. What happens to somebody on it is here; how they come onto it is in `request` and `invitation`.
+
+use std::time::Instant;
+
+use crate::command::Actor;
+use crate::effect::{Effect, RevokeReason, Step, Ticket};
+use crate::event::{Event, LeftReason};
+use crate::name::{PersonId, SeatNo};
+use crate::refused::Refused;
+use crate::room::Room;
+use crate::view::{MutedBy, MutedByView, SeatState, SeatView};
+
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub number: SeatNo,
+    pub locked: bool,
+    pub occupant: Option<Occupant>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Occupant {
+    pub person: PersonId,
+    pub phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Invited { until: Instant },
+    Granted { until: Instant },
+    Connecting { until: Instant },
+    OnMic,
+    Away { until: Instant },
+}
+
+impl Phase {
+    pub fn until(self) -> Option<Instant> {
+        match self {
+            Self::Invited { until } | Self::Granted { until } | Self::Connecting { until } | Self::Away { until } => {
+                Some(until)
+            }
+            Self::OnMic => None,
+        }
+    }
+
+    fn state(self) -> SeatState {
+        match self {
+            Self::Invited { .. } | Self::Granted { .. } => SeatState::Reserved,
+            Self::Connecting { .. } => SeatState::Connecting,
+            Self::OnMic => SeatState::OnMic,
+            Self::Away { .. } => SeatState::Away,
+        }
+    }
+}
+
+/// The host's mutes and one's own are apart: lifting one does not lift the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Muted {
+    pub video_by_host: bool,
+    pub audio_by_host: bool,
+    pub video_by_self: bool,
+    pub audio_by_self: bool,
+}
+
+impl Muted {
+    pub fn video(self) -> bool {
+        self.video_by_host || self.video_by_self
+    }
+
+    pub fn audio(self) -> bool {
+        self.audio_by_host || self.audio_by_self
+    }
+
+    /// Without the host's.
+    pub fn own(self) -> Self {
+        Self { video_by_host: false, audio_by_host: false, ..self }
+    }
+
+    pub fn view(self) -> MutedByView {
+        let by = |host: bool, own: bool| match (host, own) {
+            (true, _) => Some(MutedBy::Host),
+            (false, true) => Some(MutedBy::Myself),
+            (false, false) => None,
+        };
+        MutedByView {
+            video: by(self.video_by_host, self.video_by_self),
+            audio: by(self.audio_by_host, self.audio_by_self),
+        }
+    }
+
+    fn with_own(self, audio: Option<bool>, video: Option<bool>) -> Self {
+        Self {
+            audio_by_self: audio.unwrap_or(self.audio_by_self),
+            video_by_self: video.unwrap_or(self.video_by_self),
+            ..self
+        }
+    }
+
+    fn with_hosts(self, audio: Option<bool>, video: Option<bool>) -> Self {
+        Self {
+            audio_by_host: audio.unwrap_or(self.audio_by_host),
+            video_by_host: video.unwrap_or(self.video_by_host),
+            ..self
+        }
+    }
+}
+
+impl Room {
+    pub fn seat_view(&self, number: SeatNo) -> SeatView {
+        let seat = &self.seats[number.index()];
+        let mut view = SeatView {
+            seat: number,
+            state: SeatState::Empty,
+            locked: seat.locked,
+            person: None,
+            name: String::new(),
+            participant: None,
+            video: false,
+            audio: false,
+            muted_by: MutedByView::default(),
+            until: None,
+        };
+        if let Some(occupant) = &seat.occupant {
+            let participant = occupant.person.participant();
+            let source = self.sources.get(&participant);
+            view.state = occupant.phase.state();
+            view.person = Some(occupant.person.clone());
+            view.name = self.name_of(&occupant.person);
+            view.video = source.is_some_and(|source| source.video);
+            view.audio = source.is_some_and(|source| source.audio);
+            view.participant = Some(participant);
+            view.muted_by = self.persons.get(&occupant.person).map(|person| person.muted.view()).unwrap_or_default();
+            view.until = occupant.phase.until();
+        }
+        view
+    }
+
+    pub fn seat_views(&self) -> Vec<SeatView> {
+        self.seats.iter().map(|seat| self.seat_view(seat.number)).collect()
+    }
+
+    pub fn seat_of(&self, person: &PersonId) -> Option<SeatNo> {
+        let taken_by = |seat: &&Seat| seat.occupant.as_ref().is_some_and(|occupant| occupant.person == *person);
+        self.seats.iter().find(taken_by).map(|seat| seat.number)
+    }
+
+    pub fn phase_of(&self, person: &PersonId) -> Option<(SeatNo, Phase)> {
+        let seat = self.seat_of(person)?;
+        self.seats[seat.index()].occupant.as_ref().map(|occupant| (seat, occupant.phase))
+    }
+
+    /// Everybody who has a seat, invited or more.
+    pub fn seated(&self) -> Vec<PersonId> {
+        self.seats.iter().filter_map(|seat| seat.occupant.as_ref()).map(|occupant| occupant.person.clone()).collect()
+    }
+
+    pub fn set_phase(&mut self, seat: SeatNo, phase: Phase) {
+        if let Some(occupant) = &mut self.seats[seat.index()].occupant {
+            occupant.phase = phase;
+        }
+    }
+
+    /// Whether the seat takes somebody new.
+    pub fn check_free(&self, number: SeatNo) -> Result<(), Refused> {
+        match self.seats.get(number.index()) {
+            None => Err(Refused::SeatUnknown { seat: number, seats: self.settings.seats }),
+            Some(seat) if seat.locked => Err(Refused::SeatLocked(number)),
+            Some(seat) if seat.occupant.is_some() => Err(Refused::SeatTaken(number)),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// `asked` and no other; or else `wished` if it is free; or else the first that is.
+    pub fn choose_seat(&self, asked: Option<SeatNo>, wished: Option<SeatNo>) -> Result<SeatNo, Refused> {
+        if let Some(asked) = asked {
+            return self.check_free(asked).map(|()| asked);
+        }
+        let free = |number: &SeatNo| self.check_free(*number).is_ok();
+        let first = || self.seats.iter().map(|seat| seat.number).find(free);
+        wished.filter(free).or_else(first).ok_or(Refused::SeatsFull)
+    }
+
+    /// Lets a person on: tells everybody, and sends the ticket.
+    pub fn grant_seat(&mut self, step: &mut Step, person: &PersonId, seat: SeatNo) {
+        let wait = self.settings.timeouts.grant;
+        let phase = Phase::Granted { until: step.now + wait };
+        self.seats[seat.index()].occupant = Some(Occupant { person: person.clone(), phase });
+        let view = self.seat_view(seat);
+        self.emit(step, Event::MicGranted { seat: view });
+        step.effects.push(Effect::Ticket(Ticket {
+            room: self.name.clone(),
+            person: person.clone(),
+            seat: Some(seat),
+            participant: person.participant(),
+            expires_in: wait,
+        }));
+    }
+
+    /// Takes a person off its seat, and its source out of the room.
+    pub fn clear_seat(&mut self, step: &mut Step, person: &PersonId, reason: LeftReason, revoke: RevokeReason) {
+        let Some((seat, phase)) = self.phase_of(person) else { return };
+        if let Phase::Invited { .. } = phase {
+            self.drop_invitation(step, person);
+            return;
+        }
+        self.drop_source(step, &person.participant());
+        step.revoke(&self.name, &person.participant(), revoke);
+        let name = self.name_of(person);
+        self.seats[seat.index()].occupant = None;
+        let view = self.seat_view(seat);
+        self.emit(step, Event::MicLeft { seat: view, person: person.clone(), name, reason });
+        self.forget_if_gone(step, person);
+    }
+
+    pub fn leave_mic(&mut self, step: &mut Step, by: &Actor, person: &PersonId) -> Result<(), Refused> {
+        self.must_act_for(by, person)?;
+        self.person(person)?;
+        self.clear_seat(step, person, LeftReason::Left, RevokeReason::Left);
+        Ok(())
+    }
+
+    pub fn remove(&mut self, step: &mut Step, by: &Actor, person: &PersonId) -> Result<(), Refused> {
+        self.must_direct(by)?;
+        match self.phase_of(person) {
+            Some((_, Phase::Invited { .. })) => self.drop_invitation(step, person),
+            Some(_) => {
+                self.cool_down(step, person);
+                self.clear_seat(step, person, LeftReason::Removed, RevokeReason::Removed);
+            }
+            None if self.cool_downs.contains_key(person) => {}
+            None => drop(self.person(person)?),
+        }
+        Ok(())
+    }
+
+    pub fn mute(
+        &mut self,
+        step: &mut Step,
+        by: &Actor,
+        person: &PersonId,
+        audio: Option<bool>,
+        video: Option<bool>,
+    ) -> Result<(), Refused> {
+        let own = by.person.as_ref() == Some(person);
+        let is_host = self.is_host(person);
+        if !own {
+            self.must_direct(by)?;
+        }
+        if !is_host && self.seat_of(person).is_none() {
+            return Err(Refused::NotOnMic(self.person(person)?.name.clone()));
+        }
+        let before = if is_host { self.host.muted } else { self.person(person)?.muted };
+        let lifts_hosts =
+            (audio == Some(false) && before.audio_by_host) || (video == Some(false) && before.video_by_host);
+        if own && !is_host && lifts_hosts {
+            return Err(Refused::MutedByHost);
+        }
+        let after = if own || is_host { before.with_own(audio, video) } else { before.with_hosts(audio, video) };
+        if after == before {
+            return Ok(());
+        }
+        if let Some(person) = self.persons.get_mut(person) {
+            person.muted = after;
+        }
+        if is_host {
+            self.host.muted = after;
+            let host = self.host_view();
+            self.emit(step, Event::HostChanged { host });
+        }
+        if let Some(seat) = self.seat_of(person) {
+            let view = self.seat_view(seat);
+            self.emit(step, Event::SeatChanged { seat: view });
+        }
+        Ok(())
+    }
+
+    pub fn lock_seat(&mut self, step: &mut Step, by: &Actor, seat: SeatNo, locked: bool) -> Result<(), Refused> {
+        self.must_direct(by)?;
+        let seats = self.settings.seats;
+        let place = self.seats.get_mut(seat.index()).ok_or(Refused::SeatUnknown { seat, seats })?;
+        if place.locked != locked {
+            place.locked = locked;
+            let view = self.seat_view(seat);
+            self.emit(step, Event::SeatChanged { seat: view });
+        }
+        Ok(())
+    }
+
+    pub fn move_to(&mut self, step: &mut Step, by: &Actor, person: &PersonId, to: SeatNo) -> Result<(), Refused> {
+        self.must_direct(by)?;
+        let Some(from) = self.seat_of(person) else {
+            return Err(Refused::NotOnMic(self.person(person)?.name.clone()));
+        };
+        if from == to {
+            return Ok(());
+        }
+        self.check_free(to)?;
+        self.seats[to.index()].occupant = self.seats[from.index()].occupant.take();
+        for seat in [from, to] {
+            let view = self.seat_view(seat);
+            self.emit(step, Event::SeatChanged { seat: view });
+        }
+        Ok(())
+    }
+
+    pub fn expire_seats(&mut self, step: &mut Step) {
+        for person in self.seated() {
+            let Some((_, phase)) = self.phase_of(&person) else { continue };
+            if phase.until().is_none_or(|until| until > step.now) {
+                continue;
+            }
+            match phase {
+                Phase::Invited { .. } => self.drop_invitation(step, &person),
+                Phase::Granted { .. } => {
+                    self.back_to_queue(step, &person, "Nothing was published in time.", RevokeReason::Timeout);
+                }
+                Phase::Connecting { .. } => {
+                    self.back_to_queue(
+                        step,
+                        &person,
+                        "The connection did not come about in time.",
+                        RevokeReason::Timeout,
+                    );
+                }
+                Phase::Away { .. } => self.clear_seat(step, &person, LeftReason::Timeout, RevokeReason::Timeout),
+                Phase::OnMic => {}
+            }
+        }
+    }
+}
