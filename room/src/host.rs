@@ -106,11 +106,11 @@ impl Room {
     pub fn become_host(&mut self, step: &mut Step, person: &PersonId) {
         self.drop_request(step, person);
         self.drop_invitation(step, person);
-        let newcomer = self.persons.get_mut(person).map(|person| {
-            person.muted = person.muted.own(); // Nobody mutes the host but the host.
-            (person.name.clone(), person.muted)
-        });
-        let (name, muted) = newcomer.unwrap_or_default();
+        let (name, before) = self.persons.get(person).map(|p| (p.name.clone(), p.muted)).unwrap_or_default();
+        let muted = before.own(); // Nobody mutes the host but the host.
+        if let Some(person) = self.persons.get_mut(person) {
+            person.muted = muted;
+        }
         self.host = Host { person: Some(person.clone()), name, presence: Presence::There, muted };
         let host = self.host_view();
         self.emit(step, Event::HostChanged { host });
@@ -118,6 +118,11 @@ impl Room {
         let live = matches!(self.phase_of(person), None | Some((_, Phase::OnMic | Phase::Away { .. })));
         if !live || self.sources.contains_key(&ParticipantId::host()) {
             self.clear_seat(step, person, LeftReason::HandedOver, RevokeReason::HandedOver);
+        } else if let Some(seat) = self.seat_of(person)
+            && muted != before
+        {
+            let seat = self.seat_view(seat);
+            self.emit(step, Event::SeatChanged { seat });
         }
     }
 

@@ -21,6 +21,7 @@ mod room;
 mod rooms;
 mod seat;
 mod settings;
+pub mod simulation;
 mod source;
 mod view;
 
