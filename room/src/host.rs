@@ -128,10 +128,10 @@ impl Room {
 
     /// The former host's publisher ends; who is on a seat stays on it until `host` is up again.
     pub fn hand_over(&mut self, step: &mut Step, by: &Actor, person: &PersonId) -> Result<(), Refused> {
-        self.must_direct(by)?;
         if self.is_host(person) {
-            return Ok(());
+            return Ok(()); // Also for the former host, whose answer was lost: it directs no longer.
         }
+        self.must_direct(by)?;
         let heir = self.person(person)?;
         if !heir.connected && !self.sources.contains_key(&person.participant()) {
             return Err(Refused::PersonAbsent(heir.name.clone()));

@@ -84,7 +84,7 @@ impl Room {
         }
         if authority == Authority::Host && self.host_is_vacant_for(&person) {
             self.become_host(step, &person);
-        } else if changed && self.is_host(&person) {
+        } else if self.is_host(&person) && self.host.name != self.name_of(&person) {
             self.host.name = self.name_of(&person);
             let host = self.host_view();
             self.emit(step, Event::HostChanged { host });

@@ -1,0 +1,330 @@
+//! What people do wrong, the sentence they get, and what becomes of the room.
+
+#![allow(clippy::unwrap_used)] // In helpers of tests too.
+
+mod stage;
+
+use onmic_room::{
+    Actor, Authority, Command, Input, Limits, RefusedKind, RevokeReason, Rooms, SeatState, Settings, Timeouts,
+};
+use stage::{
+    Stage, events, grant, invite, kinds, mute, participant, person, request, revoked, room, seat, seconds, settings,
+};
+
+/// The command is refused with this sentence, and nothing has changed.
+fn refused(stage: &mut Stage, by: &str, command: Command, sentence: &str, kind: RefusedKind) {
+    let before = stage.view("red");
+    let refused = stage.by(by, command).unwrap_err();
+    assert_eq!((refused.to_string().as_str(), refused.kind()), (sentence, kind));
+    assert_eq!(stage.view("red"), before);
+}
+
+#[test]
+fn a_viewer_who_asks_twice_has_one_request() {
+    let mut stage = Stage::new(settings());
+    stage.by("anna", request("anna")).unwrap();
+    let first = stage.view("red").requests;
+    stage.pass(seconds(5));
+    assert!(stage.by("anna", request("anna")).unwrap().is_empty());
+    assert_eq!(stage.view("red").requests, first);
+}
+
+#[test]
+fn a_viewer_who_asks_for_a_locked_seat() {
+    let mut stage = Stage::new(settings());
+    stage.by("mia", Command::LockSeat { seat: seat(2), locked: true }).unwrap();
+    let command = Command::RequestMic { person: person("anna"), seat: Some(seat(2)) };
+    refused(&mut stage, "anna", command, "Seat 2 is locked. Ask for another one.", RefusedKind::Conflict);
+}
+
+#[test]
+fn a_viewer_who_asks_for_a_taken_or_missing_seat() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("bo");
+    let ask = |number| Command::RequestMic { person: person("anna"), seat: Some(seat(number)) };
+    refused(&mut stage, "anna", ask(1), "Seat 1 is taken. Ask for another one.", RefusedKind::Conflict);
+    refused(&mut stage, "anna", ask(9), "There is no seat 9. This room has seats 1 to 3.", RefusedKind::NotFound);
+}
+
+#[test]
+fn a_viewer_in_a_locked_room() {
+    let mut stage = Stage::new(Settings { locked: true, ..settings() });
+    let sentence = "The room takes no requests for the mic now. Wait until the host unlocks it.";
+    refused(&mut stage, "anna", request("anna"), sentence, RefusedKind::Conflict);
+}
+
+#[test]
+fn a_viewer_who_was_removed_asks_again_after_a_while() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("anna");
+    let removed = stage.by("mia", Command::Remove { person: person("anna") }).unwrap();
+    assert_eq!(revoked(&removed), [("anna".to_owned(), RevokeReason::Removed)]);
+    stage.pass(seconds(4));
+    let sentence = "You were removed from the mic a moment ago. Ask again in 6 s.";
+    refused(&mut stage, "anna", request("anna"), sentence, RefusedKind::Conflict);
+    // Leaving and coming back does not help.
+    stage.leave("red", "anna");
+    stage.join("red", "anna", Authority::Viewer);
+    assert!(stage.by("anna", request("anna")).is_err());
+    stage.pass(seconds(6));
+    stage.by("anna", request("anna")).unwrap();
+}
+
+#[test]
+fn a_viewer_who_was_removed_and_publishes_anyway() {
+    let mut stage = Stage::new(Settings { open_seats: true, ..settings() });
+    stage.up("red", "anna");
+    stage.by("mia", Command::Remove { person: person("anna") }).unwrap();
+    let up = stage.up("red", "anna");
+    assert_eq!(revoked(&up), [("anna".to_owned(), RevokeReason::CoolingDown)]);
+    assert_eq!(stage.program("red"), "host");
+}
+
+#[test]
+fn a_viewer_who_publishes_without_a_seat() {
+    let mut stage = Stage::new(settings());
+    let up = stage.up("red", "anna");
+    assert_eq!(revoked(&up), [("anna".to_owned(), RevokeReason::NotSeated)]);
+    assert_eq!(RevokeReason::NotSeated.to_string(), "You have no seat in this room. Ask for the mic first.");
+    assert_eq!(stage.program("red"), "host");
+    // Nor does a publisher open a room it may not stay in.
+    assert_eq!(revoked(&stage.up("green", "anna")).len(), 1);
+    assert!(stage.rooms.room(&room("green")).is_none());
+}
+
+#[test]
+fn a_viewer_with_anothers_token() {
+    let mut stage = Stage::new(settings());
+    stage.by("anna", request("anna")).unwrap();
+    stage.by("mia", invite("bo")).unwrap();
+    let sentence = "That is somebody else's. Only they or the host can do it.";
+    let withdraw = Command::Withdraw { person: person("anna") };
+    refused(&mut stage, "bo", withdraw, sentence, RefusedKind::NotAllowed);
+    let accept = Command::Accept { person: person("bo") };
+    refused(&mut stage, "anna", accept, sentence, RefusedKind::NotAllowed);
+}
+
+#[test]
+fn a_viewer_who_directs() {
+    let mut stage = Stage::new(settings());
+    stage.by("anna", request("anna")).unwrap();
+    let sentence = "Only the host of this room may do that. Ask the host, or to be handed the room.";
+    let commands = [
+        grant("anna"),
+        invite("bo"),
+        Command::Refuse { person: person("anna") },
+        Command::Remove { person: person("bo") },
+        mute("mia", true),
+        Command::LockSeat { seat: seat(1), locked: true },
+        Command::Move { person: person("anna"), seat: seat(1) },
+        Command::HandOver { person: person("bo") },
+        Command::ProposePk { room: room("blue") },
+        Command::AcceptPk,
+        Command::RefusePk,
+        Command::EndPk,
+    ];
+    for command in commands {
+        refused(&mut stage, "bo", command, sentence, RefusedKind::NotAllowed);
+    }
+    let bo = Actor::new(person("bo"), Authority::Viewer);
+    assert!(stage.rooms.authorize(&room("red"), &bo).is_err());
+    assert!(stage.rooms.authorize(&room("red"), &Actor::admin()).is_ok());
+    // A token of another room's host is a viewer's here: the driver gives it no authority, and it is not this host.
+    assert!(stage.rooms.authorize(&room("red"), &Actor::new(person("kim"), Authority::Viewer)).is_err());
+    let end = Input::End { room: room("red"), by: bo.clone() };
+    assert_eq!(stage.apply(end).unwrap_err().kind(), RefusedKind::NotAllowed);
+    let configure = Input::Configure { room: room("red"), by: bo, settings: Settings::default() };
+    assert_eq!(stage.apply(configure).unwrap_err().kind(), RefusedKind::NotAllowed);
+}
+
+#[test]
+fn a_participant_who_lifts_the_hosts_mute() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("anna");
+    stage.by("mia", mute("anna", true)).unwrap();
+    let sentence = "The host has muted you. Ask the host to lift it.";
+    refused(&mut stage, "anna", mute("anna", false), sentence, RefusedKind::NotAllowed);
+}
+
+#[test]
+fn a_host_who_grants_what_nobody_asked_for() {
+    let mut stage = Stage::new(settings());
+    let sentence = "Anna is not asking for the mic. Send an invitation instead.";
+    refused(&mut stage, "mia", grant("anna"), sentence, RefusedKind::NotFound);
+    let sentence = "zoe is not in this room. Connect to the room's events first.";
+    refused(&mut stage, "mia", invite("zoe"), sentence, RefusedKind::NotFound);
+}
+
+#[test]
+fn a_host_with_more_guests_than_seats() {
+    let mut stage = Stage::new(Settings { seats: 1, ..settings() });
+    stage.on_mic("bo");
+    stage.by("anna", request("anna")).unwrap();
+    let sentence = "All seats are taken or locked. Free one first.";
+    refused(&mut stage, "mia", grant("anna"), sentence, RefusedKind::Conflict);
+    let by = Actor::admin();
+    let fewer = Input::Configure { room: room("red"), by, settings: Settings { seats: 0, ..settings() } };
+    let sentence = "Seat 1 is taken, so it cannot go. Free it first.";
+    assert_eq!(stage.apply(fewer).unwrap_err().to_string(), sentence);
+}
+
+#[test]
+fn a_host_who_moves_somebody_onto_somebody() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("anna");
+    stage.on_mic("bo");
+    let onto = Command::Move { person: person("anna"), seat: seat(2) };
+    refused(&mut stage, "mia", onto, "Seat 2 is taken. Ask for another one.", RefusedKind::Conflict);
+    let again = Command::Grant { person: person("anna"), seat: Some(seat(3)) };
+    let sentence = "Anna has seat 1 already. Move them instead.";
+    refused(&mut stage, "mia", again, sentence, RefusedKind::Conflict);
+}
+
+#[test]
+fn a_host_who_asks_for_a_seat() {
+    let mut stage = Stage::new(Settings { open_seats: true, ..settings() });
+    let sentence = "The host is live without a seat. Publish to the room itself.";
+    refused(&mut stage, "mia", request("mia"), sentence, RefusedKind::Conflict);
+    assert_eq!(revoked(&stage.up("red", "mia")), [("mia".to_owned(), RevokeReason::IsHost)]);
+}
+
+#[test]
+fn a_host_who_hands_the_room_to_nobody() {
+    let mut stage = Stage::new(settings());
+    stage.leave("red", "bo");
+    let sentence = "Bo is not here at the moment. Choose somebody who is.";
+    refused(&mut stage, "mia", Command::HandOver { person: person("bo") }, sentence, RefusedKind::Conflict);
+}
+
+#[test]
+fn a_host_who_vanishes_mid_grant() {
+    let mut stage = Stage::new(settings());
+    stage.by("anna", request("anna")).unwrap();
+    stage.by("bo", request("bo")).unwrap();
+    stage.by("mia", grant("anna")).unwrap();
+    stage.down("red", "host");
+    stage.leave("red", "mia");
+    // The grant stands.
+    stage.up("red", "anna");
+    assert_eq!(stage.program("red"), "anna");
+    assert!(kinds("red", &stage.pass(seconds(10))).contains(&"host-away"));
+    assert_eq!(stage.queue(), ["bo"]);
+    // Without its host for a minute, the room is empty; who asks still waits, but not for ever.
+    let over = stage.pass(seconds(60));
+    assert_eq!(kinds("red", &over), ["host-changed", "source-down", "mic-left"]);
+    assert_eq!(revoked(&over), [("anna".to_owned(), RevokeReason::HostLeft)]);
+    assert_eq!(stage.queue(), ["bo"]);
+    assert_eq!(kinds("red", &stage.pass(seconds(60))), ["mic-expired"]);
+}
+
+#[test]
+fn a_pk_partner_that_dies() {
+    let mut stage = Stage::new(settings());
+    stage.by("mia", Command::ProposePk { room: room("blue") }).unwrap();
+    stage.by_in("blue", "kim", Command::AcceptPk).unwrap();
+    stage.down("blue", "host");
+    stage.leave("blue", "kim");
+    let over = stage.pass(seconds(10));
+    assert!(kinds("red", &over).contains(&"pk-ended"));
+    assert_eq!(stage.program("red"), "host");
+    let sentence = "Nobody hosts room blue at the moment. Try again when its host is there.";
+    refused(&mut stage, "mia", Command::ProposePk { room: room("blue") }, sentence, RefusedKind::Conflict);
+}
+
+#[test]
+fn a_pk_with_the_wrong_room() {
+    let mut stage = Stage::new(settings());
+    stage.join("green", "zoe", Authority::Host);
+    stage.by("mia", Command::ProposePk { room: room("blue") }).unwrap();
+    let itself = "A room cannot have a PK with itself. Name another room.";
+    refused(&mut stage, "mia", Command::ProposePk { room: room("red") }, itself, RefusedKind::Malformed);
+    let none = "There is no PK proposal; it may have expired. Propose one instead.";
+    refused(&mut stage, "mia", Command::AcceptPk, none, RefusedKind::NotFound);
+    let third = stage.by_in("green", "zoe", Command::ProposePk { room: room("blue") }).unwrap_err();
+    let busy = "Room blue has another PK or proposal. Wait until that is over, or choose another room.";
+    assert_eq!(third.to_string(), busy);
+}
+
+#[test]
+fn a_track_that_flaps_changes_what_is_seen_and_no_seat() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("anna");
+    for round in 0..100 {
+        let (room, participant) = (room("red"), participant("anna"));
+        let video = round % 2 == 0;
+        stage.apply(Input::SourceChanged { room, participant, video, audio: true }).unwrap();
+        assert_eq!(stage.state_of("anna"), Some(SeatState::OnMic));
+        assert_eq!(stage.program("red"), if video { "host, anna" } else { "host, anna -video" });
+    }
+}
+
+#[test]
+fn what_is_late_or_unknown_changes_nothing() {
+    let mut stage = Stage::new(settings());
+    let before = stage.view("red");
+    for id in ["anna", "nobody"] {
+        let (room, participant) = (room("red"), participant(id));
+        assert!(stage.down("red", id).is_empty());
+        let connecting = Input::SourceConnecting { room: room.clone(), participant: participant.clone() };
+        assert!(stage.apply(connecting).unwrap().is_empty());
+        let changed = Input::SourceChanged { room, participant, video: true, audio: true };
+        assert!(stage.apply(changed).unwrap().is_empty());
+    }
+    stage.leave("red", "nobody");
+    assert_eq!(stage.view("red"), before);
+    let (room, person) = (room("nowhere"), person("anna"));
+    assert_eq!(
+        stage.apply(Input::Leave { room, person }).unwrap_err().to_string(),
+        "There is no room nowhere. Check the name, or create the room first."
+    );
+}
+
+#[test]
+fn names_that_cannot_be() {
+    let mut stage = Stage::new(settings());
+    let mut join = |id: &str, name: &str, authority| {
+        let input = Input::Join { room: room("red"), person: person(id), name: name.to_owned(), authority };
+        stage.apply(input).map(|effects| events(&effects).len()).map_err(|refused| refused.code())
+    };
+    assert_eq!(join("zoe", "", Authority::Viewer), Err("display-name"));
+    assert_eq!(join("zoe", &"z".repeat(65), Authority::Viewer), Err("display-name"));
+    assert_eq!(join("host", "Me", Authority::Viewer), Err("name-reserved"));
+    assert_eq!(join("host", "Me", Authority::Host), Ok(1));
+}
+
+#[test]
+fn more_than_there_is_room_for() {
+    let limits = Limits { rooms: 1, persons: 3, requests: 1 };
+    let mut stage = Stage { rooms: Rooms::new(limits, settings()).unwrap(), now: std::time::Instant::now() };
+    for id in ["mia", "anna", "bo"] {
+        stage.join("red", id, Authority::Viewer);
+    }
+    let mut join = |at: &str| {
+        let input =
+            Input::Join { room: room(at), person: person("zoe"), name: "Zoe".into(), authority: Authority::Viewer };
+        stage.apply(input).unwrap_err()
+    };
+    assert_eq!((join("red").code(), join("blue").code()), ("persons-full", "rooms-full"));
+    assert_eq!(revoked(&stage.up("blue", "host")), [("host".to_owned(), RevokeReason::RoomsFull)]);
+    stage.by("anna", request("anna")).unwrap();
+    let full = stage.by("bo", request("bo")).unwrap_err();
+    let sentence = "1 people are asking for the mic already, the limit. Try again later.";
+    assert_eq!((full.to_string().as_str(), full.kind()), (sentence, RefusedKind::Full));
+}
+
+#[test]
+fn settings_that_cannot_be() {
+    let mut stage = Stage::new(settings());
+    let mut open = |settings| {
+        let input = Input::Open { room: room("new"), settings, kept: true };
+        stage.apply(input).map_err(|refused| refused.to_string())
+    };
+    let seats = "99 seats are too many. A room has 0 to 16.";
+    assert_eq!(open(Settings { seats: 99, ..settings() }), Err(seats.to_owned()));
+    let timeouts = Timeouts { request: seconds(0), ..Timeouts::default() };
+    let timeout = "The timeout request is out of bounds. Set it between 100 ms and 24 h.";
+    assert_eq!(open(Settings { timeouts, ..settings() }), Err(timeout.to_owned()));
+    open(settings()).unwrap();
+    let exists = "Room new exists with other settings. Configure it, or choose another name.";
+    assert_eq!(open(Settings { seats: 1, ..settings() }), Err(exists.to_owned()));
+}

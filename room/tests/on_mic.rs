@@ -1,0 +1,284 @@
+//! The way onto the mic and off it, and what happens when one side does not go on.
+
+mod stage;
+
+use onmic_room::{Authority, Command, Effect, Event, HostLeaves, RevokeReason, SeatState, Settings};
+use stage::{
+    Stage, events, grant, invite, kinds, mute, participant, person, request, revoked, room, seat, seconds, settings,
+};
+
+#[test]
+fn a_viewer_asks_is_granted_and_is_in_the_program() {
+    let mut stage = Stage::new(settings());
+    assert_eq!(kinds("red", &stage.by("anna", request("anna")).unwrap()), ["mic-requested"]);
+    let granted = stage.by("mia", grant("anna")).unwrap();
+    assert_eq!(kinds("red", &granted), ["mic-granted"]);
+    let Some(Effect::Ticket(ticket)) = granted.iter().find(|effect| matches!(effect, Effect::Ticket(_))) else {
+        panic!("no ticket in {granted:?}");
+    };
+    assert_eq!((&ticket.person, ticket.seat, ticket.expires_in), (&person("anna"), Some(seat(1)), seconds(10)));
+    assert_eq!(stage.program("red"), "host");
+
+    let input = onmic_room::Input::SourceConnecting { room: room("red"), participant: participant("anna") };
+    assert_eq!(kinds("red", &stage.apply(input).unwrap()), ["mic-connecting"]);
+    let up = stage.up("red", "anna");
+    assert_eq!(kinds("red", &up), ["source-up", "mic-on"]);
+    assert!(matches!(up.last(), Some(Effect::Mix { .. })));
+    assert_eq!(stage.program("red"), "host, anna");
+
+    let left = stage.by("anna", Command::LeaveMic { person: person("anna") }).unwrap();
+    assert_eq!(kinds("red", &left), ["source-down", "mic-left"]);
+    assert_eq!(revoked(&left), [("anna".to_owned(), RevokeReason::Left)]);
+    assert_eq!(stage.program("red"), "host");
+}
+
+#[test]
+fn every_event_is_numbered_without_a_gap() {
+    let mut stage = Stage::new(settings());
+    let mut last = stage.view("red").number;
+    for command in [request("anna"), Command::Withdraw { person: person("anna") }, request("anna")] {
+        for effect in stage.by("anna", command).unwrap() {
+            let Effect::Event { number, .. } = effect else { continue };
+            assert_eq!(number, last + 1);
+            last = number;
+        }
+    }
+}
+
+#[test]
+fn an_unanswered_request_expires() {
+    let mut stage = Stage::new(settings());
+    stage.by("anna", request("anna")).unwrap();
+    assert!(stage.pass(seconds(119)).is_empty());
+    assert_eq!(kinds("red", &stage.pass(seconds(1))), ["mic-expired"]);
+    assert_eq!(stage.rooms.next_timeout(), None);
+}
+
+#[test]
+fn a_granted_seat_nobody_comes_to_goes_back_to_the_front_of_the_queue() {
+    let mut stage = Stage::new(settings());
+    for id in ["anna", "bo"] {
+        stage.by(id, request(id)).unwrap();
+    }
+    stage.by("mia", grant("bo")).unwrap();
+    let failed = stage.pass(seconds(10));
+    assert_eq!(kinds("red", &failed), ["mic-failed"]);
+    assert_eq!(revoked(&failed), [("bo".to_owned(), RevokeReason::Timeout)]);
+    assert_eq!(stage.queue(), ["bo", "anna"]);
+    assert_eq!(stage.view("red").requests[0].failed.as_deref(), Some("Nothing was published in time."));
+}
+
+#[test]
+fn a_failed_connection_says_why_and_waits_in_front() {
+    let mut stage = Stage::new(settings());
+    for id in ["anna", "bo"] {
+        stage.by(id, request(id)).unwrap();
+    }
+    stage.by("mia", grant("bo")).unwrap();
+    let reason = "No network path for WebRTC was found.".to_owned();
+    let failed = stage.by("bo", Command::ConnectFailed { person: person("bo"), reason: reason.clone() }).unwrap();
+    let [Event::MicFailed { request: Some(again), reason: told, .. }] = &events(&failed)[..] else {
+        panic!("{failed:?}");
+    };
+    assert_eq!((told, again.failed.as_ref()), (&reason, Some(&reason)));
+    assert_eq!(stage.queue(), ["bo", "anna"]);
+    stage.by("mia", grant("bo")).unwrap();
+    stage.up("red", "bo");
+    assert_eq!(stage.program("red"), "host, bo");
+}
+
+#[test]
+fn an_invitation_is_accepted_declined_or_expires() {
+    let mut stage = Stage::new(settings());
+    assert_eq!(kinds("red", &stage.by("mia", invite("anna")).unwrap()), ["invited"]);
+    assert_eq!(stage.state_of("anna"), Some(SeatState::Reserved));
+    let accepted = stage.by("anna", Command::Accept { person: person("anna") }).unwrap();
+    assert_eq!(kinds("red", &accepted), ["mic-granted"]);
+
+    stage.by("mia", invite("bo")).unwrap();
+    let declined = stage.by("bo", Command::Decline { person: person("bo") }).unwrap();
+    assert_eq!(kinds("red", &declined), ["invitation-declined"]);
+
+    stage.up("red", "anna");
+    stage.by("mia", invite("bo")).unwrap();
+    assert_eq!(kinds("red", &stage.pass(seconds(30))), ["invitation-expired"]);
+    assert_eq!(stage.state_of("bo"), None);
+}
+
+#[test]
+fn asking_when_invited_and_inviting_who_asks_are_a_yes() {
+    let mut stage = Stage::new(settings());
+    stage.by("mia", invite("anna")).unwrap();
+    assert_eq!(kinds("red", &stage.by("anna", request("anna")).unwrap()), ["mic-granted"]);
+    stage.by("bo", request("bo")).unwrap();
+    assert_eq!(kinds("red", &stage.by("mia", invite("bo")).unwrap()), ["mic-granted"]);
+}
+
+#[test]
+fn a_flapping_source_keeps_its_seat_within_grace_and_loses_it_after() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("anna");
+    assert_eq!(kinds("red", &stage.down("red", "anna")), ["source-down", "mic-away"]);
+    assert_eq!(stage.program("red"), "host");
+    stage.pass(seconds(9));
+    stage.up("red", "anna");
+    assert_eq!(stage.program("red"), "host, anna");
+    stage.down("red", "anna");
+    let gone = stage.pass(seconds(10));
+    assert_eq!(kinds("red", &gone), ["mic-left"]);
+    assert_eq!(stage.state_of("anna"), None);
+}
+
+#[test]
+fn whoever_loses_its_connection_keeps_the_seat_it_publishes_from() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("anna");
+    stage.by("bo", request("bo")).unwrap();
+    stage.leave("red", "anna");
+    stage.leave("red", "bo");
+    assert_eq!(kinds("red", &stage.pass(seconds(10))), ["mic-withdrawn", "person-left"]);
+    assert_eq!(stage.program("red"), "host, anna");
+    stage.down("red", "anna");
+    assert_eq!(kinds("red", &stage.pass(seconds(10))), ["mic-left", "person-left"]);
+}
+
+#[test]
+fn a_reload_within_grace_keeps_the_request_and_repeats_the_ticket() {
+    let mut stage = Stage::new(settings());
+    stage.by("anna", request("anna")).unwrap();
+    stage.leave("red", "anna");
+    stage.pass(seconds(5));
+    assert!(stage.join("red", "anna", Authority::Viewer).is_empty());
+    assert_eq!(stage.queue(), ["anna"]);
+    stage.by("mia", grant("anna")).unwrap();
+    stage.leave("red", "anna");
+    stage.pass(seconds(4));
+    let back = stage.join("red", "anna", Authority::Viewer);
+    assert!(matches!(&back[..], [Effect::Ticket(ticket)] if ticket.expires_in == seconds(6)), "{back:?}");
+}
+
+#[test]
+fn the_hosts_mute_and_ones_own_must_both_be_lifted() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("anna");
+    stage.by("anna", mute("anna", true)).unwrap();
+    stage.by("mia", mute("anna", true)).unwrap();
+    assert_eq!(stage.program("red"), "host, anna -audio");
+    stage.by("mia", mute("anna", false)).unwrap();
+    assert_eq!(stage.program("red"), "host, anna -audio");
+    stage.by("anna", mute("anna", false)).unwrap();
+    assert_eq!(stage.program("red"), "host, anna");
+    let video = Command::Mute { person: person("anna"), audio: None, video: Some(true) };
+    stage.by("mia", video).unwrap();
+    assert_eq!(stage.program("red"), "host, anna -video");
+}
+
+#[test]
+fn a_mute_survives_a_flap_and_ends_with_the_next_grant() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("anna");
+    stage.by("mia", mute("anna", true)).unwrap();
+    stage.down("red", "anna");
+    stage.up("red", "anna");
+    assert_eq!(stage.program("red"), "host, anna -audio");
+    stage.by("anna", Command::LeaveMic { person: person("anna") }).unwrap();
+    stage.on_mic("anna");
+    assert_eq!(stage.program("red"), "host, anna");
+}
+
+#[test]
+fn sources_with_one_track_are_shown_or_heard() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("anna");
+    stage.up_with("red", "anna", false, true);
+    assert_eq!(stage.program("red"), "host, anna -video");
+    stage.up_with("red", "anna", true, false);
+    assert_eq!(stage.program("red"), "host, anna -audio");
+}
+
+#[test]
+fn the_program_is_in_the_order_of_seats() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("anna");
+    stage.on_mic("bo");
+    assert_eq!(stage.program("red"), "host, anna, bo");
+    stage.by("mia", Command::Move { person: person("anna"), seat: seat(3) }).unwrap();
+    assert_eq!(stage.program("red"), "host, bo, anna");
+}
+
+#[test]
+fn open_seats_take_an_encoder_without_a_connection() {
+    let mut stage = Stage::new(Settings { open_seats: true, ..settings() });
+    let up = stage.up("red", "camera-2");
+    assert_eq!(kinds("red", &up), ["person-joined", "source-up", "mic-on"]);
+    assert_eq!(stage.program("red"), "host, camera-2");
+    stage.down("red", "camera-2");
+    assert_eq!(kinds("red", &stage.pass(seconds(10))), ["mic-left", "person-left"]);
+}
+
+#[test]
+fn an_encoder_alone_is_a_host_without_a_person() {
+    let mut stage = Stage::new(settings());
+    let up = stage.up("green", "host");
+    assert_eq!(kinds("green", &up), ["room-opened", "source-up", "host-changed"]);
+    let host = stage.view("green").host;
+    assert_eq!((host.person, host.present), (None, true));
+    // Whoever comes with the right to host is the host of that source.
+    stage.join("green", "zoe", Authority::Host);
+    assert_eq!(stage.view("green").host.person, Some(person("zoe")));
+    assert_eq!(stage.program("green"), "host");
+}
+
+#[test]
+fn a_room_without_anybody_ends_unless_it_is_kept() {
+    let mut stage = Stage::new(settings());
+    stage.down("blue", "host");
+    stage.leave("blue", "kim");
+    let ended = stage.pass(seconds(70));
+    assert_eq!(kinds("blue", &ended).last(), Some(&"room-ended"));
+    assert!(matches!(ended.last(), Some(Effect::Ended { .. })));
+    assert!(stage.rooms.room(&room("blue")).is_none());
+
+    let open = onmic_room::Input::Open { room: room("kept"), settings: settings(), kept: true };
+    stage.apply(open).unwrap();
+    stage.pass(seconds(1_000));
+    assert!(stage.rooms.room(&room("kept")).is_some());
+}
+
+#[test]
+fn numbers_go_on_when_a_room_comes_again() {
+    let mut stage = Stage::new(settings());
+    let before = stage.view("red").number;
+    let by = onmic_room::Actor::admin();
+    stage.apply(onmic_room::Input::End { room: room("red"), by }).unwrap();
+    stage.join("red", "anna", Authority::Viewer);
+    assert!(stage.view("red").number > before);
+}
+
+#[test]
+fn an_ended_room_closes_every_publisher() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("anna");
+    let by = onmic_room::Actor::admin();
+    let ended = stage.apply(onmic_room::Input::End { room: room("red"), by }).unwrap();
+    let reason = RevokeReason::RoomEnded;
+    assert_eq!(revoked(&ended), [("anna".to_owned(), reason), ("host".to_owned(), reason)]);
+}
+
+#[test]
+fn a_room_can_end_or_go_on_without_its_host() {
+    for (host_leaves, kept_going) in
+        [(HostLeaves::Keep, true), (HostLeaves::EmptySeats, true), (HostLeaves::End, false)]
+    {
+        let mut stage = Stage::new(Settings { host_leaves, ..settings() });
+        stage.on_mic("anna");
+        stage.down("red", "host");
+        stage.leave("red", "mia");
+        stage.pass(seconds(70));
+        assert_eq!(stage.rooms.room(&room("red")).is_some(), kept_going);
+        if kept_going {
+            let expected = if host_leaves == HostLeaves::Keep { "anna" } else { "" };
+            assert_eq!(stage.program("red"), expected);
+        }
+    }
+}
