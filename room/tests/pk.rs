@@ -1,5 +1,7 @@
 //! Handing a room over, and two rooms in one program.
 
+#![allow(clippy::unwrap_used)] // In helpers of tests too.
+
 mod stage;
 
 use onmic_room::{Actor, Authority, Command, Event, Input, PkEndReason, PkState, RevokeReason};
