@@ -371,7 +371,9 @@ impl World {
 
     fn commands(&mut self, room: RoomName) {
         let (person, other, seat) = (self.a_person(), self.a_room(), self.a_seat());
-        let own = Actor::new(person.clone(), self.an_authority());
+        // Now and then somebody speaks for somebody else.
+        let speaker = if self.random.percent(15) { self.a_person() } else { person.clone() };
+        let own = Actor::new(speaker, self.an_authority());
         let host = self.an_actor(&room);
         let mut maybe = || self.random.percent(70).then(|| self.random.percent(50));
         let (audio, video) = (maybe(), maybe());
