@@ -2,7 +2,8 @@
 //!
 //! [`Rooms`] is told what happens by [`Rooms::apply`] and when time has passed by [`Rooms::handle_timeout`], and answers with
 //! [`Effect`]s to carry out. It reads no clock, knows no protocol, no media and no token, and depends on nothing but
-//! std. Layouts, overlays and chat are the driver's; it asks [`Rooms::authorize`] who may.
+//! std. Layouts, overlays and chat are the driver's; it asks [`Rooms::authorize`] who may. What waits for how long, and
+//! what happens when, are the two tables of the README.
 
 mod command;
 mod effect;
