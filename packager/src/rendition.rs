@@ -32,6 +32,11 @@ const LAG_MICROS_MAX: i64 = 500_000;
 /// Bounds the memory of a part whatever its frames claim: four seconds at 240 fps.
 const SAMPLES_MAX: usize = 960;
 
+/// The first media sequence number. Any would do by rfc8216bis 4.4.3.2; for hls.js a segment of number 0 is as good as
+/// none at some places: it forgot having loaded it, loaded it again and again over the parts behind it, and the browser
+/// then dropped pictures up to the next keyframe.
+pub(crate) const FIRST_MSN: u64 = 1;
+
 /// A place in a rendition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Edge {
@@ -136,7 +141,7 @@ impl Rendition {
     pub fn next(&self) -> Edge {
         match &self.open {
             Some(open) => Edge { msn: open.msn, part: open.parts.len() as u32 },
-            None => Edge { msn: self.window.back().map_or(0, |last| last.msn + 1), part: 0 },
+            None => Edge { msn: self.window.back().map_or(FIRST_MSN, |last| last.msn + 1), part: 0 },
         }
     }
 

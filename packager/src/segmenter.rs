@@ -15,7 +15,7 @@ use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks, WallTime};
 use crate::dates::Dates;
 use crate::error::PackagerError;
 use crate::pace::{Cadence, Pace, Placed};
-use crate::rendition::{Incoming, Rendition};
+use crate::rendition::{FIRST_MSN, Incoming, Rendition};
 use crate::settings::Settings;
 use crate::silence;
 
@@ -268,7 +268,7 @@ impl Segmenter {
             self.cuts.iter().rev().find(|cut| own.is_none_or(|own| cut.msn > own) && cut.micros <= micros + GAP_MICROS);
         let (msn, adopted) = match ahead.filter(|_| !restart || own.is_none()) {
             Some(cut) => (cut.msn, true),
-            None => (last.map_or(0, |last| last + 1), false),
+            None => (last.map_or(FIRST_MSN, |last| last + 1), false),
         };
         if let Some(own) = own {
             for missing in own + 1..msn {
@@ -354,7 +354,7 @@ impl Segmenter {
                 self.new_sound = Some(frame.parameters.clone());
                 return Ok(Some(Ignored::ParametersChanged));
             }
-            let cut = Cut { msn: self.msn().map_or(0, |last| last + 1), micros, discontinuity: true };
+            let cut = Cut { msn: self.msn().map_or(FIRST_MSN, |last| last + 1), micros, discontinuity: true };
             self.note(cut);
             self.restart_sound(cut, frame)?;
         }
@@ -389,7 +389,7 @@ impl Segmenter {
             Some(cut) => cut,
             None if self.waits_for_video || self.video.is_some() => return Ok(false),
             None => {
-                let first = Cut { msn: 0, micros, discontinuity: false };
+                let first = Cut { msn: FIRST_MSN, micros, discontinuity: false };
                 self.note(first);
                 first
             }
