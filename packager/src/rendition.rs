@@ -75,6 +75,7 @@ pub struct Rendition {
     discontinuity_sequence: u64,
     independent: bool,
     evicted: Vec<Arc<Segment>>,
+    has_let_go: bool,
     long_parts: u64,
 }
 
@@ -113,6 +114,7 @@ impl Rendition {
             discontinuity_sequence: 0,
             independent: true,
             evicted: Vec::new(),
+            has_let_go: false,
             long_parts: 0,
         })
     }
@@ -181,6 +183,11 @@ impl Rendition {
     /// Segments that left the window since the last call. They may still be asked for (rfc8216bis 6.2.2).
     pub fn take_evicted(&mut self) -> Vec<Arc<Segment>> {
         std::mem::take(&mut self.evicted)
+    }
+
+    /// The oldest segment listed, once others before it are listed no more.
+    pub(crate) fn slid_to(&self) -> Option<u64> {
+        self.window.front().filter(|_| self.has_let_go).map(|oldest| oldest.msn)
     }
 
     /// Parts that a slow frame made longer than the target.
@@ -423,8 +430,27 @@ impl Rendition {
         let mut listed: Duration = self.window.iter().map(|segment| segment.duration).sum();
         while let Some(oldest) = self.window.front().filter(|oldest| listed - oldest.duration >= self.settings.window) {
             listed -= oldest.duration;
+            self.let_go_oldest();
+        }
+    }
+
+    /// Lets go of what is older than the segment `msn`, as far as delta updates allow.
+    pub(crate) fn let_go_before(&mut self, msn: u64) {
+        let mut listed: Duration = self.window.iter().map(|segment| segment.duration).sum();
+        while let Some(oldest) = self.window.front().filter(|oldest| oldest.msn < msn) {
+            listed = listed.saturating_sub(oldest.duration);
+            if listed < self.settings.skip_until() {
+                return;
+            }
+            self.let_go_oldest();
+        }
+    }
+
+    fn let_go_oldest(&mut self) {
+        if let Some(oldest) = self.window.pop_front() {
             self.discontinuity_sequence += u64::from(oldest.discontinuity);
-            self.evicted.extend(self.window.pop_front());
+            self.has_let_go = true;
+            self.evicted.push(oldest);
         }
     }
 }

@@ -160,10 +160,12 @@ impl Segmenter {
         }
         let wall = self.dates.date(frame.pts.micros(frame.parameters.clock_rate()), frame.wall);
         let frame = Arc::new(Frame { wall, ..Frame::clone(frame) });
-        match frame.parameters.kind() {
+        let ignored = match frame.parameters.kind() {
             MediaKind::Video => self.push_video(&frame),
             MediaKind::Audio => self.push_audio(&frame),
-        }
+        };
+        self.shorten_sound();
+        ignored
     }
 
     /// No frame will follow: everything is complete.
@@ -212,6 +214,17 @@ impl Segmenter {
         self.release_held()?;
         self.fill_missing_sound(micros)?;
         Ok(None)
+    }
+
+    /// The list of sound never reaches back behind that of pictures, whatever the lengths of segments add up to and
+    /// whichever of the two is ahead or was kept by a cache: players begin their timeline at the first picture listed, and
+    /// hls.js has no room before it: it moved sound by what was missing, and then looked for it in the wrong place.
+    fn shorten_sound(&mut self) {
+        if let (Some(video), Some(audio)) = (&self.video, &mut self.audio)
+            && let Some(first) = video.rendition.slid_to()
+        {
+            audio.rendition.let_go_before(first + 1);
+        }
     }
 
     /// Whether the segment goes on with `frame`.

@@ -147,6 +147,23 @@ fn the_window_slides_and_what_leaves_it_is_handed_on() {
 }
 
 #[test]
+fn the_list_of_sound_begins_one_segment_after_that_of_pictures_once_they_slide() {
+    let first = |segmenter: &Segmenter, kind| segmenter.rendition(kind).unwrap().segments().next().unwrap().msn;
+    let mut segmenter = Segmenter::new(settings(), true);
+    let publisher = Publisher::new();
+    play(&publisher, &mut segmenter, 0.0, 34.0, 30.0, 60);
+    assert_eq!((first(&segmenter, MediaKind::Video), first(&segmenter, MediaKind::Audio)), (1, 1));
+    for second in 17..40 {
+        play(&publisher, &mut segmenter, f64::from(second) * 2.0, f64::from(second + 1) * 2.0, 30.0, 60);
+        let video = first(&segmenter, MediaKind::Video);
+        let expected = if video > 1 { video + 1 } else { 1 };
+        assert_eq!(first(&segmenter, MediaKind::Audio), expected, "at {second}");
+        check(&segmenter, 0.334);
+    }
+    assert!(first(&segmenter, MediaKind::Video) > 10);
+}
+
+#[test]
 fn the_end_is_told_and_nothing_is_hinted() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&Publisher::new(), &mut segmenter, 0.0, 2.5, 30.0, 60);
