@@ -303,6 +303,8 @@ impl Segmenter {
             }
             Step::Cut | Step::GoOn => video.rendition.cut(msn, frame.dts.0, frame.wall, expected)?,
         }
+        let continues = matches!(step, Step::Cut) && own.is_some_and(|own| own + 1 == msn);
+        video.rendition.divide_from(video.rendition.open_start(), continues);
         video.headless = !frame.keyframe;
         self.keyframe_asked = false;
         if !adopted {
@@ -409,6 +411,7 @@ impl Segmenter {
         };
         let mut rendition = Rendition::new(self.settings, &frame.parameters)?;
         rendition.break_off(cut.msn, frame.dts.0, frame.wall, 0)?;
+        rendition.divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, rendition.rate()).0, false);
         self.audio = Some(Sound {
             rendition,
             cadence: cadence(&frame.parameters, &frame.payload),
@@ -436,6 +439,9 @@ impl Segmenter {
         self.new_sound = None;
         audio.cadence.restart();
         audio.rendition.break_off(cut.msn, frame.dts.0, frame.wall, expected)?;
+        audio
+            .rendition
+            .divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, frame.parameters.clock_rate()).0, false);
         self.cuts.retain(|other| other.msn >= cut.msn);
         Ok(())
     }
@@ -476,11 +482,13 @@ impl Segmenter {
         for missing in own + 1..cut.msn {
             audio.rendition.leave_out(missing, wall, self.settings.segment, length)?;
         }
+        let origin = Ticks(cut.micros).rescale(ClockRate::MICROS, rate).0;
         if cut.discontinuity {
             audio.rendition.break_off(cut.msn, at, wall, length)?;
         } else {
-            audio.rendition.cut(cut.msn, at, wall, length)?;
+            audio.rendition.cut_back(cut.msn, origin, at, wall, length)?;
         }
+        audio.rendition.divide_from(origin, !cut.discontinuity && own + 1 == cut.msn);
         let passed = match self.video.as_ref().and_then(|video| video.rendition.open()) {
             Some(open) => open.msn.min(cut.msn),
             None => cut.msn,

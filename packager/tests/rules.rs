@@ -246,13 +246,32 @@ fn a_keyframe_is_asked_for_once_when_a_segment_is_due() {
 #[test]
 fn the_part_target_follows_the_frame_rate() {
     for (fps, target) in
-        [(60.0, 0.334), (50.0, 0.321), (25.0, 0.321), (24.0, 0.334), (15.0, 0.334), (5.0, 0.201), (1.0, 1.001)]
+        [(60.0, 0.334), (50.0, 0.341), (25.0, 0.361), (24.0, 0.334), (15.0, 0.334), (5.0, 0.201), (1.0, 1.001)]
     {
         let mut segmenter = Segmenter::new(settings(), true);
         play(&Publisher::new(), &mut segmenter, 0.0, 12.0, fps, (fps * 2.0) as usize);
         let chosen = segmenter.rendition(MediaKind::Video).unwrap().part_target().unwrap();
         assert_eq!(chosen, secs(target), "{fps} fps");
         check(&segmenter, target);
+    }
+}
+
+#[test]
+fn segments_are_divided_evenly_and_leave_no_short_last_part() {
+    for (fps, gop) in [(25.0, 50), (30.0, 60), (50.0, 100), (60.0, 150), (24.0, 96), (30.0, 72)] {
+        let publisher = Publisher::new();
+        let mut segmenter = Segmenter::new(settings(), true);
+        play(&publisher, &mut segmenter, 0.0, 30.0, fps, gop);
+        for kind in [MediaKind::Video, MediaKind::Audio] {
+            let rendition = segmenter.rendition(kind).unwrap();
+            let target = rendition.part_target().unwrap();
+            // The length of the first tells how to divide the second.
+            for segment in rendition.segments().skip(1) {
+                let last = segment.parts.last().unwrap().duration;
+                assert!(last >= target * 7 / 10, "{kind:?} at {fps} fps: {last:?} of {target:?} in {}", segment.msn);
+            }
+        }
+        check(&segmenter, 0.4);
     }
 }
 
@@ -416,7 +435,7 @@ fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
                 end = Some(start + part.duration);
                 assert!(part.duration <= target, "{place}: longer than {target:?}");
                 let last = complete && index + 1 == segment.parts.len();
-                let enough = part.duration.as_secs_f64() >= 0.85 * target.as_secs_f64();
+                let enough = part.duration.as_secs_f64() + 1e-6 >= 0.85 * target.as_secs_f64();
                 assert!(enough || last || part.independent, "{place}: shorter than 85 % of {target:?}");
                 assert!(!part.body.is_empty() && part.samples > 0, "{place}");
             }
