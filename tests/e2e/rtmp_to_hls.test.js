@@ -67,6 +67,6 @@ endToEnd("a_round_trip_of_80_ms_does_not_stop_ll_hls", async (stage) => {
   assert.equal(report.waiting, false);
   assert.ok(report.lastFrameAgeMs * capacity() < 1000, `the last picture came ${report.lastFrameAgeMs} ms ago`);
   assert.equal(report.fatal, false, JSON.stringify(report.errors));
-  assert.ok(report.latency < 4, `${report.latency} s`);
+  assert.ok(report.latency * capacity() < 4, `${report.latency} s`); // Standing still adds a second each second.
   await viewer.stop();
 });
