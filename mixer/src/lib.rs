@@ -20,6 +20,7 @@ pub mod library;
 mod metric;
 pub mod picture;
 mod rate;
+pub mod scene;
 mod timeline;
 pub mod video;
 
