@@ -93,6 +93,37 @@ pub(crate) fn colour(frame: &frame::Video) -> Colour {
     }
 }
 
+/// A part of a picture that shares its samples. Chroma lies on whole samples when the sides are even.
+pub(crate) fn part(frame: &frame::Video, x: u32, y: u32, width: u32, height: u32) -> Result<frame::Video, Cause> {
+    let inside = |from: u32, length: u32, side: u32| from.checked_add(length).is_some_and(|end| end <= side);
+    if width == 0 || height == 0 || !inside(x, width, frame.width()) || !inside(y, height, frame.height()) {
+        return Err(Cause::InvalidData);
+    }
+    let mut part = frame::Video::empty();
+    // SAFETY: both frames are valid; after av_frame_ref the new one counts as a user of the samples. What is cut off was
+    // checked to leave a part, and FFmpeg moves the pointers of each plane as its format asks.
+    let cut = unsafe {
+        let to = part.as_mut_ptr();
+        let shared = ffi::av_frame_ref(to, frame.as_ptr());
+        if shared < 0 {
+            return Err(Cause::from(shared));
+        }
+        (*to).crop_left = x as usize;
+        (*to).crop_top = y as usize;
+        (*to).crop_right = (frame.width() - x - width) as usize;
+        (*to).crop_bottom = (frame.height() - y - height) as usize;
+        ffi::av_frame_apply_cropping(to, ffi::AV_FRAME_CROP_UNALIGNED as c_int)
+    };
+    if cut < 0 { Err(Cause::from(cut)) } else { Ok(part) }
+}
+
+/// Makes sure that nobody else reads the samples of a picture that is to be drawn on: copies them if somebody does.
+pub(crate) fn make_writable(frame: &mut frame::Video) -> Result<(), Cause> {
+    // SAFETY: the frame is valid and owns references to its samples.
+    let made = unsafe { ffi::av_frame_make_writable(frame.as_mut_ptr()) };
+    if made < 0 { Err(Cause::from(made)) } else { Ok(()) }
+}
+
 /// Converts pictures between pixel formats and sizes.
 pub(crate) struct Scaler(pub(crate) scaling::Context);
 

@@ -11,6 +11,7 @@
 
 mod audio;
 mod cadence;
+pub mod compose;
 pub mod decode;
 pub mod derive;
 pub mod encode;
