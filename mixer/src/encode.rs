@@ -43,6 +43,14 @@ impl Default for VideoSettings {
     }
 }
 
+/// What encodes H.264.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// libx264, on the processor.
+    #[default]
+    X264,
+}
+
 /// One access unit.
 #[derive(Clone, Debug)]
 pub struct AccessUnit {
@@ -65,6 +73,17 @@ pub struct VideoEncoder {
 impl VideoEncoder {
     /// `frame_rate` is what the rate control reckons with; timestamps are not its business.
     pub fn open(picture: Picture, frame_rate: f64, bitrate_bps: u64, settings: &VideoSettings) -> Result<Self, Error> {
+        Self::open_with(Backend::X264, picture, frame_rate, bitrate_bps, settings)
+    }
+
+    /// As [`VideoEncoder::open`], by a backend of choice.
+    pub fn open_with(
+        backend: Backend,
+        picture: Picture,
+        frame_rate: f64,
+        bitrate_bps: u64,
+        settings: &VideoSettings,
+    ) -> Result<Self, Error> {
         const NAME: &str = "libx264";
         ffi::log_to_tracing();
         let codec = encoder::find_by_name(NAME).ok_or(Error::NoEncoder(NAME))?;

@@ -7,14 +7,19 @@
 mod compositor;
 mod fitted;
 mod hue;
+mod input;
 mod key;
+mod mixer;
 mod patch;
 mod plan;
 mod plane;
 mod queue;
 mod text;
 mod tick;
+mod timeline;
 
 pub use compositor::{Compositor, Shown};
+pub use mixer::{PictureMixer, PictureSink, PictureSource, Settings, Wanted};
 pub use plan::Plan;
 pub use tick::{Moment, Tick};
+pub use timeline::Origin;

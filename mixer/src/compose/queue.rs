@@ -3,17 +3,20 @@
 //! Bounded: an input that runs ahead of the program shows what would have been dropped, instead of nothing.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ffmpeg_next::frame;
 use onmic_media::{Ticks, WallTime};
 
-/// The most pictures that wait: a quarter of a second at 30 per second, 11 MB of 720p.
-pub(crate) const WAITING_MAX: usize = 8;
+/// The most pictures that wait: a quarter of a second at 30 per second.
+const WAITING_MAX: usize = 8;
+/// And the most pixels: seven pictures of 1080p, two of 4K.
+const PIXELS_MAX: usize = 16_000_000;
 
 /// A decoded picture.
 pub(crate) struct Decoded {
-    pub(crate) picture: frame::Video,
+    pub(crate) picture: Arc<frame::Video>,
     /// On its track's clock.
     pub(crate) pts: Ticks,
     pub(crate) wall: WallTime,
@@ -44,7 +47,8 @@ impl Queue {
     /// Takes in what was decoded at `now`.
     pub(crate) fn push(&mut self, decoded: Decoded, now: Instant) -> Dropped {
         let mut dropped = Dropped::default();
-        if self.waiting.len() >= WAITING_MAX
+        let pixels = decoded.picture.width() as usize * decoded.picture.height() as usize;
+        if self.waiting.len() >= (PIXELS_MAX / pixels.max(1)).clamp(2, WAITING_MAX)
             && let Some(oldest) = self.waiting.pop_front()
         {
             self.show(oldest);
@@ -64,10 +68,23 @@ impl Queue {
         self.skip_to(due)
     }
 
-    /// The next one is shown; when more than `behind` wait, the newest.
-    pub(crate) fn advance_one(&mut self, behind: usize) -> Dropped {
-        let waiting = self.waiting.len();
-        self.skip_to(if waiting > behind { waiting } else { waiting.min(1) })
+    /// Of an input that leads: the next picture, where those of times up to `shown` have been missed, as all but the newest
+    /// are when there are more than `behind`.
+    pub(crate) fn next_to_lead(&self, shown: Option<WallTime>, behind: usize) -> Option<&Decoded> {
+        self.lead_at(shown, behind).map(|at| &self.waiting[at].0)
+    }
+
+    /// Shows what [`Queue::next_to_lead`] gives.
+    pub(crate) fn lead(&mut self, shown: Option<WallTime>, behind: usize) -> Dropped {
+        let due = self.lead_at(shown, behind).map_or(0, |at| at + 1);
+        self.skip_to(due)
+    }
+
+    fn lead_at(&self, shown: Option<WallTime>, behind: usize) -> Option<usize> {
+        let newest = self.waiting.len().checked_sub(1)?;
+        let later = |(decoded, _): &(Decoded, Instant)| shown.is_none_or(|shown| decoded.wall > shown);
+        let next = if newest >= behind { None } else { self.waiting.iter().position(later) };
+        Some(next.unwrap_or(newest))
     }
 
     fn skip_to(&mut self, due: usize) -> Dropped {
@@ -78,9 +95,9 @@ impl Queue {
         Dropped { full: 0, superseded: (due as u64).saturating_sub(1) }
     }
 
-    /// The next one that was not shown.
-    pub(crate) fn next(&self) -> Option<&Decoded> {
-        self.waiting.front().map(|(decoded, _)| decoded)
+    /// The times of the pictures that wait and have a higher number.
+    pub(crate) fn later_than(&self, number: u64) -> impl Iterator<Item = &Decoded> {
+        self.waiting.iter().map(|(decoded, _)| decoded).filter(move |decoded| decoded.number > number)
     }
 
     /// The one that is shown.
@@ -101,7 +118,7 @@ mod tests {
 
     fn decoded(number: u64, wall_millis: u64) -> Decoded {
         Decoded {
-            picture: frame::Video::empty(),
+            picture: Arc::new(frame::Video::empty()),
             pts: Ticks(0),
             wall: WallTime(wall_millis * 1000),
             arrived: Instant::now(),
@@ -124,7 +141,7 @@ mod tests {
         assert_eq!(queue.advance(WallTime(120_000)), Dropped { full: 0, superseded: 2 });
         assert_eq!(shown(&queue), Some(3));
         queue.advance(WallTime(159_999));
-        assert_eq!((shown(&queue), queue.next().map(|next| next.number)), (Some(3), Some(4)));
+        assert_eq!((shown(&queue), queue.waiting.len()), (Some(3), 1));
     }
 
     #[test]
@@ -138,13 +155,25 @@ mod tests {
     #[test]
     fn the_lead_is_shown_picture_by_picture_until_it_is_too_far_behind() {
         let (mut queue, now) = (Queue::default(), Instant::now());
-        (1..=2).for_each(|number| drop(queue.push(decoded(number, 0), now)));
-        assert_eq!(queue.advance_one(2), Dropped::default());
+        (1..=2).for_each(|number| _ = queue.push(decoded(number, 40 * number), now));
+        assert_eq!(queue.next_to_lead(None, 3).map(|next| next.number), Some(1));
+        assert_eq!(queue.lead(None, 3), Dropped::default());
         assert_eq!(shown(&queue), Some(1));
-        (3..=4).for_each(|number| drop(queue.push(decoded(number, 0), now)));
-        assert_eq!(queue.advance_one(2), Dropped { full: 0, superseded: 2 });
-        assert_eq!(shown(&queue), Some(4));
-        assert_eq!(queue.advance_one(2), Dropped::default());
+        (3..=5).for_each(|number| _ = queue.push(decoded(number, 40 * number), now));
+        assert_eq!(queue.lead(None, 3), Dropped { full: 0, superseded: 3 });
+        assert_eq!(shown(&queue), Some(5));
+        assert_eq!(queue.lead(None, 3), Dropped::default());
+    }
+
+    #[test]
+    fn pictures_of_a_lead_that_have_been_missed_are_left_for_the_one_on_time() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        (1..=2).for_each(|number| _ = queue.push(decoded(number, 40 * number), now));
+        assert_eq!(queue.lead(Some(WallTime(60_000)), 3), Dropped { full: 0, superseded: 1 });
+        assert_eq!(shown(&queue), Some(2));
+        queue.push(decoded(3, 100), now);
+        queue.lead(Some(WallTime(500_000)), 3);
+        assert_eq!(shown(&queue), Some(3), "behind for good, it is still what is newest");
     }
 
     #[test]
