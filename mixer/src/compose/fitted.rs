@@ -148,11 +148,6 @@ impl Fitted {
         scaler.0.run(&part, &mut self.picture).map_err(Error::Convert)
     }
 
-    /// What of the tile it hides, from the tile's corner; `None` before the first picture, or when it can be seen through.
-    pub(crate) fn hides(&self) -> Option<Rect> {
-        self.geometry.filter(|_| self.key.is_none()).map(|geometry| geometry.inner)
-    }
-
     /// Onto the canvas at the tile whose corner is at (x, y). Returns where it is.
     pub(crate) fn draw(&self, canvas: &mut frame::Video, x: u32, y: u32) -> Option<Rect> {
         let inner = self.geometry?.inner;
@@ -324,7 +319,8 @@ mod tests {
             for (width, height) in [(129, 97), (65, 49), (3, 2)] {
                 let mut fitted = Fitted::new(tile, Fit::Crop, Rotation::None, None);
                 fitted.fit(&frame::Video::new(format, width, height)).unwrap();
-                assert_eq!(fitted.hides(), Some(tile.rect()), "{format:?}");
+                let mut canvas = plane::blank(tile);
+                assert_eq!(fitted.draw(&mut canvas, 0, 0), Some(tile.rect()), "{format:?}");
             }
         }
         let mut fitted = Fitted::new(tile, Fit::Crop, Rotation::None, None);
