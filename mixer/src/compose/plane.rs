@@ -73,13 +73,19 @@ pub(crate) fn halve(from: &frame::Video, part: Rect, to: &mut frame::Video) {
         let mut rows = Plane::of(from, index, part).rows();
         for to in rows_mut(to, index, all) {
             let (Some(upper), Some(lower)) = (rows.next(), rows.next()) else { break };
-            let pairs = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
-            for (to, (upper, lower)) in to.iter_mut().zip(pairs) {
-                // As 16-bit words, so that compilers find the vector form.
-                let (upper, lower) = (u16::from_le_bytes(*upper), u16::from_le_bytes(*lower));
-                *to = (((upper & 0xff) + (upper >> 8) + (lower & 0xff) + (lower >> 8) + 2) >> 2) as u8;
-            }
+            halve_rows(upper, lower, to);
         }
+    }
+}
+
+/// Apart, because only of arguments do compilers know that they do not overlap: six times as fast as in place.
+#[inline(never)]
+fn halve_rows(upper: &[u8], lower: &[u8], to: &mut [u8]) {
+    let pairs = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
+    for (to, (upper, lower)) in to.iter_mut().zip(pairs) {
+        // As 16-bit words, so that they find the vector form.
+        let (upper, lower) = (u16::from_le_bytes(*upper), u16::from_le_bytes(*lower));
+        *to = (((upper & 0xff) + (upper >> 8) + (lower & 0xff) + (lower >> 8) + 2) >> 2) as u8;
     }
 }
 
@@ -101,6 +107,7 @@ pub(crate) fn frame_of(picture: &mut frame::Video, part: Rect, thickness: u32, y
 }
 
 /// `over`, multiplied by its `alpha` already, onto a row.
+#[inline(never)] // As above.
 pub(crate) fn blend(row: &mut [u8], over: &[u8], alpha: &[u8]) {
     for ((to, over), alpha) in row.iter_mut().zip(over).zip(alpha) {
         *to = over.saturating_add(scale_255(*to, 255 - *alpha));
