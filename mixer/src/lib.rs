@@ -26,7 +26,7 @@ mod timeline;
 pub mod video;
 
 pub use derive::{Config, Transcoder};
-pub use encode::VideoSettings;
+pub use encode::{Backend, EncoderChoice, VideoSettings};
 pub use error::Error;
 pub use library::{check, versions};
 pub use video::VideoPolicy;
