@@ -80,6 +80,11 @@ impl Compositor {
         &self.plan
     }
 
+    /// What was drawn last.
+    pub fn canvas(&mut self) -> &mut frame::Video {
+        &mut self.canvas
+    }
+
     /// Draws one frame.
     pub fn draw<'a>(&mut self, show: impl Fn(&InputId) -> Shown<'a>) -> Result<&mut frame::Video, Error> {
         ffi::make_writable(&mut self.canvas).map_err(Error::Convert)?;

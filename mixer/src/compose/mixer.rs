@@ -367,7 +367,20 @@ impl Composer {
         })?;
         let pts = self.timeline.place(moment.wall, lead);
         let idr = self.cadence.is_due(pts, false, None);
-        let unit = self.encoder.0.encode(canvas, idr)?;
+        let unit = match self.encoder.0.encode(canvas, idr) {
+            Err(error) if self.settings.backend != Backend::X264 => {
+                tracing::warn!(
+                    encoder = self.settings.backend.name(),
+                    error = &error as &dyn std::error::Error,
+                    "the GPU's encoder failed: going on by the processor's"
+                );
+                self.settings.backend = Backend::X264;
+                let Plan { canvas: size, frame_rate_max, .. } = **self.compositor.plan();
+                self.encoder = Encoder::open(&self.settings, size, frame_rate_max)?;
+                self.encoder.0.encode(self.compositor.canvas(), true)?
+            }
+            encoded => encoded?,
+        };
         if unit.keyframe {
             self.cadence.made(pts);
         }

@@ -88,7 +88,7 @@ impl Queue {
     }
 
     fn skip_to(&mut self, due: usize) -> Dropped {
-        let last = self.waiting.drain(..due).last();
+        let last = self.waiting.drain(..due).next_back();
         if let Some(last) = last {
             self.show(last);
         }

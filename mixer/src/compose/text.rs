@@ -176,7 +176,10 @@ mod tests {
     fn names_are_drawn_in_any_script() {
         for name in ["Anna", "李小龙", "Ωμέγα"] {
             let label = label(name, TILE).expect("a label");
-            assert!(label.width() % 2 == 0 && label.height() % 2 == 0 && label.width() < 120, "{name}");
+            assert!(
+                label.width().is_multiple_of(2) && label.height().is_multiple_of(2) && label.width() < 120,
+                "{name}"
+            );
             assert!(bright(&label) > 30, "{name}: {}", bright(&label));
             assert!(bright(&placeholder(name, TILE)) > 50, "{name}");
         }
