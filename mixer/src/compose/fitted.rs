@@ -74,6 +74,8 @@ pub(crate) struct Fitted {
     key: Option<Key>,
     geometry: Option<Geometry>,
     scaler: Option<Scaler>,
+    /// The part in half its size, in a quarter, and so on, where it is much larger than the tile.
+    halves: Vec<frame::Video>,
     picture: frame::Video,
     alphas: Option<Alphas>,
 }
@@ -81,7 +83,17 @@ pub(crate) struct Fitted {
 impl Fitted {
     pub(crate) fn new(tile: Size, fit: Fit, rotation: Rotation, key: Option<&ChromaKey>) -> Self {
         let (geometry, scaler, picture, key) = (None, None, frame::Video::empty(), key.map(Key::new));
-        Self { tile, fit, rotation, alphas: key.as_ref().map(|_| Alphas::default()), key, geometry, scaler, picture }
+        Self {
+            tile,
+            fit,
+            rotation,
+            alphas: key.as_ref().map(|_| Alphas::default()),
+            key,
+            geometry,
+            scaler,
+            halves: Vec::new(),
+            picture,
+        }
     }
 
     /// Takes in another picture.
@@ -135,6 +147,24 @@ impl Fitted {
         }
         let mut part = ffi::part(from, x, y, width, height).map_err(Error::Convert)?;
         part.set_format(format);
+        // What is much too large is halved first: the mean of four costs a tenth of the scaler.
+        let mut level = 0;
+        while planar && worth_halving(plane::size(&part), to.scaled) {
+            let whole = plane::size(&part);
+            let half = Size { width: whole.width / 2, height: whole.height / 2 };
+            if self.halves.get(level).map(plane::size) != Some(half) {
+                self.halves.truncate(level);
+                self.halves.push(plane::blank(half));
+            }
+            plane::halve(&part, whole.rect(), &mut self.halves[level]);
+            part = ffi::part(&self.halves[level], 0, 0, half.width, half.height).map_err(Error::Convert)?;
+            level += 1;
+        }
+        let Size { width, height } = plane::size(&part);
+        if planar && plane::size(&part) == to.scaled {
+            plane::copy(&part, to.scaled.rect(), &mut self.picture, to.scaled.rect());
+            return Ok(());
+        }
         let Size { width: to_width, height: to_height } = to.scaled;
         let wanted = scaling::context::Definition { format, width, height };
         let output = scaling::context::Definition { format: Pixel::YUV420P, width: to_width, height: to_height };
@@ -169,6 +199,12 @@ impl Fitted {
         }
         Some(place)
     }
+}
+
+/// Whether half of a picture is still large enough, and has whole chroma samples.
+fn worth_halving(picture: Size, wanted: Size) -> bool {
+    let large = picture.width >= 2 * wanted.width && picture.height >= 2 * wanted.height;
+    large && picture.width.is_multiple_of(4) && picture.height.is_multiple_of(4)
 }
 
 /// The format without what older names say of the range, and what the samples mean once they are YUV.
@@ -285,8 +321,8 @@ mod tests {
     #[test]
     fn every_way_of_scaling_puts_quadrants_where_they_belong() {
         let tile = Size { width: 64, height: 48 };
-        // The same size, the exact half, larger, smaller by an odd factor, another shape.
-        for (width, height) in [(64, 48), (128, 96), (32, 24), (210, 158), (128, 48)] {
+        // The same size, half, quarter, larger, smaller by odd factors, another shape.
+        for (width, height) in [(64, 48), (128, 96), (256, 192), (32, 24), (210, 158), (300, 220), (128, 48)] {
             let mut fitted = Fitted::new(tile, Fit::Crop, Rotation::None, None);
             fitted.fit(&ffmpeg_hd(quadrants(width, height))).unwrap();
             let canvas = drawn_on_canvas(&fitted, tile);
