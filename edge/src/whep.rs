@@ -1,6 +1,6 @@
 //! WHEP (draft-ietf-wish-whep): `POST /whep/ROOM` with an offer starts to watch the program.
 //!
-//! `/whep/ROOM/PARTICIPANT` is one source alone. Only signalling is here; the session lives on a shard of `rtc`.
+//! `/whep/ROOM/PARTICIPANT` is one source alone, `/whep/ROOM/PARTICIPANT/return` what that participant hears and sees. Only signalling is here; the session lives on a shard of `rtc`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use axum::routing::post;
 use tokio::time::timeout;
 
 use onmic_http::{Offer, Problem, session, token};
-use onmic_media::{Action, Feed, Gate, Hub, ParticipantName, RoomName, SourceName, Stage};
+use onmic_media::{Action, Feed, Gate, Hub, ParticipantName, Returns, RoomName, SourceName, Stage};
 use onmic_rtc::Rtc;
 
 /// A source that has just begun is waited for this long, so that its first viewers get picture and sound.
@@ -24,6 +24,8 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Whep {
     /// Where programs and sources are found.
     pub hub: Arc<Hub>,
+    /// Who makes return feeds.
+    pub returns: Arc<dyn Returns>,
     /// Who may watch.
     pub gate: Arc<dyn Gate>,
     /// Where sessions live.
@@ -38,6 +40,7 @@ impl Whep {
         Router::new()
             .route("/whep/{room}", post(watch_program))
             .route("/whep/{room}/{participant}", post(watch_source))
+            .route("/whep/{room}/{participant}/return", post(watch_return))
             .with_state(self)
     }
 
@@ -74,9 +77,25 @@ async fn watch_source(
     headers: HeaderMap,
     Offer(offer): Offer,
 ) -> Result<Response, Problem> {
-    let participant = participant.parse::<ParticipantName>()?;
-    let name = SourceName { room: room.parse::<RoomName>()?, participant };
+    let name = source_name(&room, &participant)?;
     whep.gate.check(Action::PlaySource(&name), token(&headers, &uri))?;
     let feed = whep.hub.source(&name).map(|source| source.feed().clone());
     whep.watch(feed, &name.to_string(), &offer).await
+}
+
+async fn watch_return(
+    State(whep): State<Whep>,
+    Path((room, participant)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+    Offer(offer): Offer,
+) -> Result<Response, Problem> {
+    let name = source_name(&room, &participant)?;
+    whep.gate.check(Action::PlayReturn(&name), token(&headers, &uri))?;
+    let returns = whep.returns.clone();
+    whep.watch(returns.return_feed(&name), room.as_str(), &offer).await
+}
+
+fn source_name(room: &str, participant: &str) -> Result<SourceName, Problem> {
+    Ok(SourceName { room: room.parse::<RoomName>()?, participant: participant.parse::<ParticipantName>()? })
 }
