@@ -8,6 +8,9 @@
 //! on a busy machine not at all. So what is behind is only decoded, leaving out the pictures no other refers to (half to
 //! two thirds of a stream with B-frames), and the newest one becomes the first IDR. The same is done when the machine
 //! could not keep up: nothing ever queues here.
+//!
+//! **Passing on.** A program changes between a source with reordered frames and a mix without: while the input is what the
+//! output has to be, its frames are handed on as they are.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use ffmpeg_next::frame::Video as Raw;
 use onmic_media::time::{Ticks, WallTime};
-use onmic_media::{Frame, Parameters, Track};
+use onmic_media::{Codec, Frame, Parameters, Track};
 
 use crate::cadence::Cadence;
 use crate::decode::VideoDecoder;
@@ -90,6 +93,8 @@ pub(crate) struct VideoLine {
     sent: VecDeque<Sent>,
     ordinal: i64,
     needs_keyframe: bool,
+    /// The input is H.264 that declares not to reorder.
+    passes: bool,
     catching_up: Option<CatchUp>,
     converter: Converter,
     encoder: VideoEncoder,
@@ -129,6 +134,7 @@ impl VideoLine {
             input,
             policy,
             backlog_max,
+            passes: is_in_order(&parameters),
             parameters,
             decoder,
             sent: VecDeque::new(),
@@ -150,7 +156,11 @@ impl VideoLine {
 
     /// A viewer needs a keyframe.
     pub(crate) fn want_keyframe(&mut self) {
-        self.cadence.want();
+        if self.passes {
+            self.input.want_keyframe();
+        } else {
+            self.cadence.want();
+        }
     }
 
     /// Whether it only decodes to get to the present.
@@ -179,8 +189,12 @@ impl VideoLine {
             dropped("transcode_no_keyframe", 1);
             return Ok(());
         }
-        self.watch_lag(lag);
         self.needs_keyframe = false;
+        if self.passes {
+            self.pass(frame, out);
+            return Ok(());
+        }
+        self.watch_lag(lag);
         self.sent.push_back(Sent {
             ordinal: self.ordinal,
             pts: frame.pts,
@@ -229,6 +243,7 @@ impl VideoLine {
             self.finish(out)?;
             self.sent.clear();
             self.needs_keyframe = true;
+            self.passes = is_in_order(&frame.parameters);
             match VideoDecoder::open(&frame.parameters) {
                 Ok(decoder) => self.decoder = decoder,
                 Err(error) => self.broken(&error),
@@ -246,6 +261,20 @@ impl VideoLine {
         self.sent.clear();
         self.needs_keyframe = true;
         self.input.want_keyframe();
+    }
+
+    /// A frame that needs nothing done to it.
+    fn pass(&mut self, frame: &Frame, out: &mut Vec<Frame>) {
+        if self.last_pts.is_some_and(|last| frame.pts <= last) {
+            dropped("transcode_order", 1);
+            return;
+        }
+        let arrived = self.last_arrived.map_or(frame.arrived, |last| last.max(frame.arrived));
+        (self.last_pts, self.last_arrived) = (Some(frame.pts), Some(arrived));
+        if frame.keyframe {
+            self.cadence.made(frame.pts);
+        }
+        out.push(Frame { dts: frame.pts, arrived, ..frame.clone() });
     }
 
     fn receive(&mut self, out: &mut Vec<Frame>) -> Result<(), Error> {
@@ -331,4 +360,8 @@ impl VideoLine {
         }
         Ok(())
     }
+}
+
+fn is_in_order(parameters: &Parameters) -> bool {
+    parameters.codec() == Codec::H264 && parameters.reorders() == Some(false)
 }

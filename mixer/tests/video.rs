@@ -122,6 +122,26 @@ fn a_new_size_in_mid_stream_comes_with_new_parameters_on_a_keyframe() {
 }
 
 #[test]
+fn what_needs_nothing_done_to_it_is_passed_on_and_what_follows_is_encoded_again() {
+    let (_transcoder, feed) = feed(patient());
+    let arguments = "-f lavfi -i testsrc2=s=640x360:r=30:d=1 -pix_fmt yuv420p -c:v libx264 -preset ultrafast -tune zerolatency -g 30";
+    let in_order = from_flv(&ffmpeg(arguments, "flv")).0.unwrap().delayed(Duration::from_millis(1100));
+    assert_eq!(in_order.parameters().reorders(), Some(false));
+    let mut recording = with_b_frames("640x360", 1, 30);
+    let after = with_b_frames("640x360", 1, 30).delayed(Duration::from_millis(2200));
+    recording.frames.extend(in_order.frames.iter().cloned());
+    recording.frames.extend(after.frames);
+    let out = derive(&feed, &recording, Codec::H264);
+    assert_eq!(pts(&out), recording.pts());
+    for frame in &in_order.frames {
+        let passed = out.iter().find(|out| out.pts == frame.pts).unwrap();
+        assert_eq!(passed.payload, frame.payload, "as it came");
+    }
+    assert_eq!(picture_types(&out).len(), 90);
+    assert!(out[60].keyframe && !Arc::ptr_eq(&out[60].parameters, &out[59].parameters));
+}
+
+#[test]
 fn corrupt_frames_are_waited_out_until_the_next_keyframe() {
     let (transcoder, feed) = feed(patient());
     let mut recording = with_b_frames("640x360", 3, 30);
