@@ -112,6 +112,11 @@ impl Program {
         Arc::new(Self { feed: Feed::new(deriver), state: Mutex::default() })
     }
 
+    /// The same for a feed that is there already: only what no other feed lends it is filled here.
+    pub fn filling(feed: Arc<Feed>) -> Arc<Self> {
+        Arc::new(Self { feed, state: Mutex::default() })
+    }
+
     /// What viewers read.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
@@ -162,6 +167,20 @@ impl Inlet {
     /// Whether the program plays it.
     pub fn is_on(&self) -> bool {
         self.program.state.lock().current.is_some_and(|take| take.number == self.take)
+    }
+
+    /// Whether it was selected and has not begun.
+    pub fn is_awaited(&self) -> bool {
+        let state = self.program.state.lock();
+        state.next.as_ref().is_some_and(|next| next.take.number == self.take)
+    }
+
+    /// Whether the program plays it, will play it, or still takes its sound up to a cut.
+    pub fn is_wanted(&self) -> bool {
+        let state = self.program.state.lock();
+        let next = state.next.as_ref().map(|next| next.take.number);
+        let before = state.cut.as_ref().map(|cut| cut.before.number);
+        [state.current.map(|take| take.number), next, before].contains(&Some(self.take))
     }
 
     /// Whether a keyframe of it is wanted, by a viewer or to begin with. Each wish is told once.

@@ -109,6 +109,11 @@ impl Source {
         self.outlet.lock().as_ref().is_some_and(Inlet::is_on)
     }
 
+    /// Whether a program waits for a keyframe of it to play it as it is.
+    pub fn is_awaited(&self) -> bool {
+        self.outlet.lock().as_ref().is_some_and(Inlet::is_awaited)
+    }
+
     /// Puts a frame on `track`, one of this source's, and into the program it is passed through to.
     pub(crate) fn append(&self, track: &Track, frame: Frame) {
         let outlet = self.outlet.lock();
