@@ -114,6 +114,7 @@ pub struct Input {
     wall: Mean,
     cursor: Option<Cursor>,
     step: f64,
+    newest: Option<(f64, WallTime)>,
     lateness: Lateness,
     rose: bool,
     splice: Splice,
@@ -132,6 +133,7 @@ impl Input {
     pub fn push(&mut self, stamp: Stamp, left: &[f32], right: &[f32]) {
         let late = stamp.arrived_wall.micros_since(stamp.wall);
         self.lateness.arrived(late, stamp.arrived_wall);
+        self.newest = Some((stamp.pts, stamp.wall));
         let base = *self.base.get_or_insert(stamp.wall);
         let off = stamp.pts - (self.end() as f64 + self.pts.value);
         let mut cut = 0;
@@ -265,6 +267,11 @@ impl Input {
     /// By how much its frames come late, at the worst of the last seconds.
     pub fn late_micros(&self) -> Option<i64> {
         self.lateness.late_micros()
+    }
+
+    /// Place and time of the newest frame's first sample.
+    pub fn newest(&self) -> Option<(f64, WallTime)> {
+        self.newest
     }
 
     /// What went wrong so far.

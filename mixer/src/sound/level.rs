@@ -28,6 +28,8 @@ pub struct Level {
 pub struct Meters {
     /// Who speaks, or did last: where the picture goes in a layout that follows the voice.
     pub primary: Option<InputId>,
+    /// Added to the lead's timestamps for the program's: as was wished, but for a lead that could not be followed so.
+    pub shift_micros: i64,
     /// In the order the inputs were given.
     pub inputs: Vec<Level>,
 }

@@ -25,6 +25,9 @@ pub const MOST_INPUTS: usize = 16;
 /// Further behind (a machine that slept), what was missed is left out.
 const MOST_BEHIND_MICROS: i64 = 1_000_000;
 
+/// The lead's mapping of time is corrected by less when its network changes; by more, it is another timeline.
+const STRAY_MICROS: i64 = 1_000_000;
+
 /// On top of the lead's worst lateness, before its samples are given up.
 const LEAD_MARGIN_MICROS: i64 = 10_000;
 
@@ -143,35 +146,49 @@ impl Mix {
                 }
             }
         }
+        // Their clocks are as different as their names: what is known of the new one counts at once.
+        if let Some((pts, wall)) = self.lead_entry().and_then(|entry| entry.strip.input().newest()) {
+            self.follow(micros(pts.round() as i64), wall);
+        }
         // Those who leave are gone with the next block; nobody can come and go faster than that for long.
         self.entries.truncate(2 * MOST_INPUTS);
         refused
     }
 
-    /// Whose returns are made, from the next block on. An id that is no input gets everything.
+    /// Whose returns are made, from the next block on, and in which order. An id that is no input gets everything. Those
+    /// beyond [`MOST_INPUTS`] are not made.
     pub fn set_returns(&mut self, ids: &[InputId]) {
-        self.returns.retain(|made| ids.contains(&made.id));
-        for id in ids.iter().take(MOST_INPUTS) {
-            if !self.returns.iter().any(|made| made.id == *id) {
-                self.returns.push(ReturnMix { id: *id, block: Block::SILENCE, limiter: Limiter::default() });
-            }
-        }
+        let mut before = std::mem::take(&mut self.returns);
+        self.returns.extend(ids.iter().take(MOST_INPUTS).map(|id| {
+            let made = before.iter().position(|made| made.id == *id).map(|index| before.swap_remove(index));
+            made.unwrap_or_else(|| ReturnMix { id: *id, block: Block::SILENCE, limiter: Limiter::default() })
+        }));
     }
 
     /// Takes in decoded samples of an input.
     pub fn push(&mut self, id: InputId, stamp: Stamp, left: &[f32], right: &[f32]) {
-        if let Some(lead) = self.lead.filter(|lead| lead.id == id) {
-            self.timeline.follow(micros(stamp.pts.round() as i64) + lead.shift_micros, stamp.wall);
+        if self.lead.is_some_and(|lead| lead.id == id) {
+            self.follow(micros(stamp.pts.round() as i64), stamp.wall);
         }
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) {
             entry.strip.input_mut().push(stamp, left, right);
         }
     }
 
-    /// `wall` was the time at `pts_micros` of the lead's own timeline: for a lead without sound, from its pictures.
+    /// `wall` was the time at `pts_micros` of the lead's own timeline: for a lead without sound, from its pictures; with no
+    /// lead, of the program's.
     pub fn follow(&mut self, pts_micros: i64, wall: WallTime) {
         let shift = self.lead.map_or(0, |lead| lead.shift_micros);
+        let before = self.timeline;
         self.timeline.follow(pts_micros + shift, wall);
+        let off =
+            self.position.and_then(|position| Some(self.timeline.wall(position)?.micros_since(before.wall(position)?)));
+        // A lead that goes on somewhere else than the program did: what goes out must go on.
+        if let (Some(off), Some(lead)) = (off.filter(|off| off.abs() > STRAY_MICROS), &mut self.lead) {
+            tracing::warn!(micros = off, "the lead's timeline does not continue the program's, and is shifted");
+            lead.shift_micros += off;
+            self.timeline.follow(pts_micros + lead.shift_micros, wall);
+        }
     }
 
     /// The program's timeline.
@@ -219,8 +236,8 @@ impl Mix {
         let covered = self.lead.zip(self.lead_entry()).is_some_and(|(lead, entry)| {
             entry.strip.input().covers(Self::lead_aim(lead, position), entry.strip.ahead())
         });
-        if behind < 0 && !covered {
-            return None;
+        if behind < 0 && !(covered && behind > -MOST_BEHIND_MICROS) {
+            return None; // A lead's frames from the future do not draw the program there.
         }
         let position = if behind > MOST_BEHIND_MICROS { self.overtake(position, behind) } else { position };
         self.mix(position, now);
@@ -284,7 +301,8 @@ impl Mix {
                 delay: Duration::from_micros(delay.unsigned_abs()),
             }
         });
-        Meters { primary: self.primary.id(), inputs: inputs.collect() }
+        let inputs = inputs.collect();
+        Meters { primary: self.primary.id(), shift_micros: self.lead.map_or(0, |lead| lead.shift_micros), inputs }
     }
 
     /// What went wrong with all inputs together since it was made. Never falls.
@@ -638,6 +656,21 @@ mod tests {
         let lag = later.micros_since(studio.mix.timeline().wall(position).unwrap());
         assert!((0..400_000).contains(&lag), "{lag}");
         assert!((800..1_000).contains(&studio.mix.overrun()), "{}", studio.mix.overrun());
+    }
+
+    #[test]
+    fn a_lead_from_elsewhere_is_shifted_to_where_the_program_is() {
+        let mut other = Publisher::new(2, 1_000.0, 0.4);
+        other.pts = 99_000_000.0;
+        let mut studio = Studio::new(&[Publisher::new(1, 300.0, 0.4), other], Some(HOST));
+        studio.run(2.0);
+        studio.set(|_, _| {}, Some(InputId(2)));
+        studio.run(2.0);
+        assert!((studio.mix.meters().shift_micros + 2_052_000_000).abs() < 1_000_000);
+        assert!((amplitude(studio.last(1.0), 1_000.0) - 0.4).abs() < 0.01);
+        assert!((amplitude(studio.last(1.0), 300.0) - 0.4).abs() < 0.01);
+        let clicks = largest_step(studio.last(3.0));
+        assert!(clicks < 0.4 * (0.131 + 0.0393) * 1.1, "{clicks}");
     }
 
     #[test]

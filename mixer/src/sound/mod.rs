@@ -15,8 +15,10 @@
 //! All but [`SoundMixer`] is pure: no thread, and the time is an argument.
 
 mod drift;
+mod driver;
 mod gain;
 mod input;
+mod intake;
 mod interpolation;
 mod lateness;
 mod level;
@@ -29,6 +31,7 @@ mod strip;
 mod testing;
 mod timeline;
 
+pub use driver::{SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink, Wanted};
 pub use input::{Aim, Counts, Input, Stamp};
 pub use level::{Level, Meters};
 pub use limiter::Limiter;
