@@ -233,3 +233,104 @@ fn decodes(theirs: &Parameters, ours: &Parameters) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use onmic_media::WallTime;
+    use onmic_media::codec::aac;
+
+    use super::*;
+    use crate::decode::AudioDecoder;
+    use crate::sound::testing::{amplitude, block};
+
+    const EPOCH: WallTime = WallTime(1_795_000_000_000_000);
+
+    fn aac(rate: u32, channels: u8) -> Arc<Parameters> {
+        Arc::new(Parameters::Aac(aac::Parameters::low_complexity(rate, channels).unwrap()))
+    }
+
+    fn opus(channels: u8) -> Arc<Parameters> {
+        Arc::new(Parameters::Opus(opus::Parameters { pre_skip: 312, ..opus::Parameters::new(channels) }))
+    }
+
+    /// A tone in these positions, encoded.
+    fn run(output: &mut Output, positions: impl Iterator<Item = i64>) -> Vec<Frame> {
+        let mut timeline = Timeline::default();
+        timeline.follow(0, EPOCH);
+        let mut frames = Vec::new();
+        for position in positions {
+            let tone = block(1_000.0, 0.4, position);
+            output.take(position, &tone, &timeline, Instant::now(), &mut frames).unwrap();
+        }
+        frames
+    }
+
+    #[test]
+    fn frames_fit_the_track_and_continue_its_grid() {
+        for (parameters, first, length) in [
+            (aac(44_100, 2), 441_123, 1_024),
+            (aac(48_000, 1), 480_077, 1_024),
+            (opus(2), 480_333, 960),
+            (opus(1), 480_333, 960),
+        ] {
+            let mut output = Output::like(&parameters, OutputSettings::default()).unwrap();
+            let rate = f64::from(output.clock_rate().hz());
+            let start = output.begin(Ticks(first));
+            let frames = run(&mut output, (0..200).map(|number| start - 240 + number * 480));
+            assert!(frames.iter().all(|frame| Arc::ptr_eq(&frame.parameters, &parameters)));
+            let mut decoder = AudioDecoder::open(&parameters).unwrap();
+            let mut line = Vec::new();
+            for (number, frame) in frames.iter().enumerate() {
+                assert_eq!(frame.pts.0, first + number as i64 * length);
+                let wall = frame.wall.micros_since(EPOCH);
+                assert!((wall - frame.pts.micros(output.clock_rate())).abs() <= 21, "{wall}");
+                decoder.send(&frame.payload).unwrap();
+                while let Some(samples) = decoder.receive().unwrap() {
+                    let step = if samples.is_planar() { 1 } else { usize::from(samples.channels()) };
+                    let bytes = samples.data(0)[..samples.samples() * step * 4].chunks_exact(4 * step);
+                    line.extend(bytes.map(|bytes| f32::from_ne_bytes(bytes[..4].try_into().unwrap())));
+                }
+            }
+            // The tone's phase tells where it is: 0.5 ms would turn it over.
+            let (mut product, mut square) = (0.0, 0.0);
+            for (number, sample) in line.iter().enumerate().skip(24_000).take(9_600) {
+                let seconds = (first + number as i64) as f64 / rate;
+                let wanted = 0.4 * (2.0 * std::f64::consts::PI * 1_000.0 * seconds).sin();
+                (product, square) = (product + wanted * f64::from(*sample), square + wanted * wanted);
+            }
+            assert!((product / square - 1.0).abs() < 0.05, "{parameters:?}: {}", product / square);
+        }
+    }
+
+    #[test]
+    fn what_no_decoder_of_the_track_reads_says_so() {
+        let mut he = aac::Parameters::low_complexity(48_000, 2).unwrap();
+        (he.object_type, he.frame_length) = (5, 2_048);
+        let he = Arc::new(Parameters::Aac(he));
+        let output = Output::like(&he, OutputSettings::default()).unwrap();
+        assert!(!Arc::ptr_eq(output.parameters(), &he));
+        assert_eq!(output.clock_rate(), he.clock_rate(), "the track's clock stays");
+    }
+
+    #[test]
+    fn a_jump_of_positions_is_a_hole_and_never_goes_back() {
+        for parameters in [aac(44_100, 2), opus(2)] {
+            let mut output = Output::like(&parameters, OutputSettings::default()).unwrap();
+            let positions = (0..50).chain(150..200).chain(100..120).map(|number| 480_000 + number * 480);
+            let frames = run(&mut output, positions);
+            let pts: Vec<i64> = frames.iter().map(|frame| frame.pts.0).collect();
+            assert!(pts.windows(2).all(|pair| pair[1] > pair[0]), "{pts:?}");
+            let length = if output.clock_rate() == ClockRate::OPUS { 960 } else { 1_024 };
+            assert_eq!(pts.windows(2).filter(|pair| pair[1] - pair[0] != length).count(), 1, "{pts:?}");
+        }
+    }
+
+    #[test]
+    fn mono_is_the_mean_of_both_channels() {
+        let mut output = Output::like(&opus(1), OutputSettings::default()).unwrap();
+        let mut tone = block(1_000.0, 0.4, 0);
+        tone.0[1].fill(0.0);
+        output.append(&tone, 0).unwrap();
+        assert!((amplitude(&output.pending, 1_000.0) - 0.2).abs() < 0.001);
+    }
+}
