@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+use std::f32::consts::TAU;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -54,8 +55,8 @@ impl Publisher {
         for packet in 0..rate as usize / block {
             let samples = (0..block * 2).map(|index| {
                 let at = (packet * block + index / 2) as f32 / rate as f32;
-                let voice = (at * 6.283 * (110.0 + 17.0 * number as f32)).sin() + (at * 6.283 * 740.0).sin() * 0.3;
-                voice * 0.2 * (at * 6.283 * 3.0).sin().abs()
+                let voice = (at * TAU * (110.0 + 17.0 * number as f32)).sin() + (at * TAU * 740.0).sin() * 0.3;
+                voice * 0.2 * (at * TAU * 3.0).sin().abs()
             });
             let samples: Vec<f32> = samples.collect();
             encoder.encode(&samples, (packet * block) as i64, &mut packets).unwrap();
