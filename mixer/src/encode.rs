@@ -357,17 +357,23 @@ pub struct AudioPacket {
     pub payload: Bytes,
 }
 
-/// An encoder of sound at 48 kHz.
+/// An encoder of sound.
 pub struct AudioEncoder {
     encoder: encoder::audio::Encoder,
+    sample_rate: u32,
     channels: u16,
     planar: bool,
     parameters: Arc<Parameters>,
 }
 
 impl AudioEncoder {
-    /// For one or two channels.
+    /// For one or two channels at 48 kHz.
     pub fn open(settings: AudioSettings, channels: u16) -> Result<Self, Error> {
+        Self::open_at(SAMPLE_RATE, settings, channels)
+    }
+
+    /// For one or two channels at `sample_rate`, which with Opus is 48 kHz.
+    pub fn open_at(sample_rate: u32, settings: AudioSettings, channels: u16) -> Result<Self, Error> {
         ffi::log_to_tracing();
         let channels = channels.clamp(1, 2);
         let (name, options) = match settings {
@@ -393,11 +399,11 @@ impl AudioEncoder {
         let planar = matches!(settings, AudioSettings::Aac { .. });
         let failed = |cause| Error::Open { name, cause };
         let mut audio = context.encoder().audio().map_err(failed)?;
-        audio.set_rate(SAMPLE_RATE as i32);
+        audio.set_rate(sample_rate as i32);
         audio.set_format(format(planar));
         audio.set_channel_layout(ChannelLayout::default(i32::from(channels)));
         audio.set_channels(i32::from(channels));
-        audio.set_time_base(Rational::new(1, SAMPLE_RATE as i32));
+        audio.set_time_base(Rational::new(1, sample_rate as i32));
         let encoder = audio.open_as(codec).map_err(failed)?;
         let parameters = match settings {
             AudioSettings::Opus { .. } => Parameters::Opus(opus::Parameters::new(channels as u8)),
@@ -406,12 +412,22 @@ impl AudioEncoder {
                 Parameters::Aac(parsed.map_err(Error::Parameters)?)
             }
         };
-        Ok(Self { encoder, channels, planar, parameters: Arc::new(parameters) })
+        Ok(Self { encoder, sample_rate, channels, planar, parameters: Arc::new(parameters) })
     }
 
     /// Samples per channel in a block.
     pub fn block(&self) -> usize {
         self.encoder.frame_size() as usize
+    }
+
+    /// Samples by which the first packet begins before the first sample that is encoded.
+    pub fn priming(&self) -> i64 {
+        ffi::initial_padding(&self.encoder)
+    }
+
+    /// Samples per second it was opened for.
+    pub fn sample_rate(&self) -> u32 {
+        self.sample_rate
     }
 
     /// Channels it was opened for.
@@ -430,7 +446,7 @@ impl AudioEncoder {
         let channels = usize::from(self.channels);
         let layout = ChannelLayout::default(i32::from(self.channels));
         let mut frame = frame::Audio::new(format(self.planar), interleaved.len() / channels, layout);
-        frame.set_rate(SAMPLE_RATE);
+        frame.set_rate(self.sample_rate);
         frame.set_pts(Some(pts));
         if self.planar {
             for channel in 0..channels {
@@ -545,6 +561,7 @@ mod tests {
             for number in 0..4 {
                 encoder.encode(&block, number * encoder.block() as i64, &mut packets).unwrap();
             }
+            assert_eq!(encoder.priming(), -first);
             assert_eq!((packets[0].pts, packets[1].pts), (first, second));
         }
     }

@@ -78,6 +78,12 @@ pub(crate) fn extradata(context: &codec::Context) -> Bytes {
     }
 }
 
+/// Samples an opened encoder puts before the first it is given.
+pub(crate) fn initial_padding(context: &codec::Context) -> i64 {
+    // SAFETY: a field of a context that is borrowed.
+    i64::from(unsafe { (*context.as_ptr()).initial_padding })
+}
+
 /// How the samples of a picture become colours.
 pub(crate) fn colour(frame: &frame::Video) -> Colour {
     // SAFETY: the frame outlives the call; the enumerations are those of H.273, read as the integers they are in C.

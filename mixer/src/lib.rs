@@ -22,6 +22,7 @@ mod metric;
 pub mod picture;
 mod rate;
 pub mod scene;
+pub mod sound;
 mod timeline;
 pub mod video;
 

@@ -1,0 +1,461 @@
+//! The thread that mixes a program's sound: reads tracks, asks the mix, encodes, hands on.
+//!
+//! One thread for all of a program's inputs: decoding costs 0.4 ms per second of each. It wakes with the lead's frames, or
+//! at the mix's deadline. What it is to do is one state that the newest wish replaces; there is no queue.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use onmic_media::clock::TIMELINE_START_MICROS;
+use onmic_media::time::{ClockRate, NodeClock, Ticks};
+use onmic_media::{Feed, Frame, Join, MediaKind, Parameters, Read, Reader, Track, WallTime};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::input::Counts;
+use super::intake::Intake;
+use super::level::Meters;
+use super::mix::{InputId, Lead, Mix, MixInput};
+use super::output::{Output, OutputSettings};
+use super::strip::Processing;
+use crate::error::Error;
+use crate::metric::dropped;
+
+/// The longest sleep: a feed may get its track, or another one, at any time.
+const POLL: Duration = Duration::from_millis(50);
+
+/// How far back an input is read when it joins: what its delay may ask for.
+const HISTORY_MICROS: i64 = 500_000;
+
+/// An input further behind (two seconds of the shortest usual frames) is read from the present again.
+const MOST_BACKLOG: u64 = 200;
+
+/// So long is waited for the lead's first frame before the clock leads.
+const LEAD_START: Duration = Duration::from_millis(500);
+
+/// Between two reports of levels.
+const METERS_EVERY: Duration = Duration::from_millis(100);
+
+/// How a program's sound is made.
+#[derive(Clone, Debug)]
+pub struct SoundConfig {
+    /// Of the track the program's sound goes on in.
+    pub parameters: Arc<Parameters>,
+    /// Where the program's timeline was, if it has been anywhere: microseconds of it, and the wall time there. For a start
+    /// without a lead.
+    pub origin: Option<(i64, WallTime)>,
+    /// How long the lead's samples are waited for, from when they happened.
+    pub deadline: Duration,
+    /// Encoders.
+    pub output: OutputSettings,
+}
+
+impl SoundConfig {
+    /// The defaults, for a program track with these parameters.
+    pub fn new(parameters: Arc<Parameters>) -> Self {
+        Self { parameters, origin: None, deadline: Duration::from_millis(80), output: OutputSettings::default() }
+    }
+}
+
+/// One participant.
+#[derive(Clone, Debug)]
+pub struct SoundInput {
+    /// Whose.
+    pub id: InputId,
+    /// What they publish; it need not have sound.
+    pub feed: Arc<Feed>,
+    /// What is done to it.
+    pub processing: Processing,
+}
+
+/// One return feed that somebody holds.
+#[derive(Clone, Debug)]
+pub struct SoundReturn {
+    /// Who is not to hear themselves.
+    pub id: InputId,
+    /// Where it goes; an Opus track.
+    pub track: Arc<Track>,
+}
+
+/// Whether a sink takes more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Go on.
+    Go,
+    /// That was the last: the thread ends.
+    Stop,
+}
+
+/// Takes the program's sound. Called on the mixer's thread, must not block. Dropped when the thread ends.
+pub trait SoundSink: Send + 'static {
+    /// The next frame, in order.
+    fn push(&mut self, frame: Frame) -> Wanted;
+}
+
+#[derive(Debug, Default)]
+struct Wish {
+    inputs: Option<(Vec<SoundInput>, Option<Lead>)>,
+    returns: Option<Vec<SoundReturn>>,
+}
+
+/// See the module. Dropping it ends the thread and waits for it.
+#[derive(Debug)]
+pub struct SoundMixer {
+    wish: Arc<Mutex<Wish>>,
+    stop: Arc<AtomicBool>,
+    meters: watch::Receiver<Meters>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SoundMixer {
+    /// Opens the program's encoder and starts. Blocks for as long as that takes (some milliseconds).
+    pub fn start(config: SoundConfig, clock: NodeClock, sink: impl SoundSink) -> Result<Self, Error> {
+        let output = Output::like(&config.parameters, config.output)?;
+        let (wish, stop) = (Arc::<Mutex<Wish>>::default(), Arc::<AtomicBool>::default());
+        let (sender, meters) = watch::channel(Meters::default());
+        let worker = Worker {
+            mix: Mix::new(config.deadline),
+            config,
+            clock,
+            wish: wish.clone(),
+            stop: stop.clone(),
+            meters: sender,
+            output,
+            sink,
+            sources: Vec::new(),
+            lead: None,
+            returns: Vec::new(),
+            made: Vec::new(),
+            told: Told::default(),
+        };
+        let spawned = thread::Builder::new().name("mix-sound".to_owned()).spawn(move || worker.run());
+        Ok(Self { wish, stop, meters, thread: Some(spawned.map_err(Error::Thread)?) })
+    }
+
+    /// Who is in the program from now on, and whose timeline it is on. Replaces what was said before.
+    pub fn set_inputs(&self, inputs: Vec<SoundInput>, lead: Option<Lead>) {
+        self.wish.lock().inputs = Some((inputs, lead));
+        self.wake();
+    }
+
+    /// Which returns are made from now on. Replaces what was said before; tracks are not ended.
+    pub fn set_returns(&self, returns: Vec<SoundReturn>) {
+        self.wish.lock().returns = Some(returns);
+        self.wake();
+    }
+
+    /// Levels, delays and who speaks, ten times a second.
+    pub fn meters(&self) -> watch::Receiver<Meters> {
+        self.meters.clone()
+    }
+
+    /// Whether it still mixes: its sink wants more and its encoder works.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
+impl Drop for SoundMixer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake();
+        // A sink may be the last to hold what holds the mixer: its thread cannot wait for itself.
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that mixes sound panicked");
+        }
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// An input's feed being read.
+struct Source {
+    id: InputId,
+    feed: Arc<Feed>,
+    reading: Option<(Arc<Track>, Reader)>,
+    intake: Intake,
+}
+
+impl Source {
+    /// Follows the feed to the audio track it has now.
+    fn attach(&mut self) {
+        let track = self.feed.original(MediaKind::Audio);
+        let same = match (&track, &self.reading) {
+            (Some(track), Some((reading, _))) => Arc::ptr_eq(track, reading),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            self.reading = track.map(|track| {
+                let reader = present(&track);
+                (track, reader)
+            });
+        }
+    }
+
+    /// Reads all there is, and is woken by the next with `waker`, if there is one.
+    fn read(&mut self, clock: &NodeClock, waker: Option<&Waker>, mix: &mut Mix) {
+        let Some((track, reader)) = &mut self.reading else { return };
+        let backlog = reader.backlog();
+        if backlog > MOST_BACKLOG {
+            *reader = present(track);
+            dropped("mix_overload", backlog.saturating_sub(reader.backlog()));
+        }
+        loop {
+            let read = match waker {
+                Some(waker) => match reader.poll_read(&mut Context::from_waker(waker)) {
+                    Poll::Ready(read) => read,
+                    Poll::Pending => return,
+                },
+                None => match reader.try_read() {
+                    Some(read) => read,
+                    None => return,
+                },
+            };
+            match read {
+                Read::Frame(frame) => {
+                    let (id, rate) = (self.id, track.clock_rate());
+                    self.intake.take(&frame, rate, clock, |stamp, left, right| mix.push(id, stamp, left, right));
+                }
+                Read::Skipped(frames) => dropped("mix_overload", frames),
+                Read::Ended => return,
+            }
+        }
+    }
+
+    /// The newest word of the pictures on time: microseconds of the source's timeline, and the wall time there.
+    fn pictures(&self) -> Option<(i64, WallTime)> {
+        let track = self.feed.original(MediaKind::Video)?;
+        let frame = track.newest()?;
+        Some((frame.pts.micros(track.clock_rate()), frame.wall))
+    }
+
+    /// The timestamp of the newest frame of sound, with its clock.
+    fn newest(&self) -> Option<(Ticks, ClockRate)> {
+        let (track, _) = self.reading.as_ref()?;
+        Some((track.newest()?.pts, track.clock_rate()))
+    }
+}
+
+/// A reader a little before now.
+fn present(track: &Track) -> Reader {
+    match track.newest() {
+        Some(newest) => track.reader(Join::At(newest.wall.offset_micros(-HISTORY_MICROS))),
+        None => track.reader(Join::Group),
+    }
+}
+
+/// What was reported so far.
+#[derive(Default)]
+struct Told {
+    counts: Counts,
+    overrun: u64,
+    meters: Option<Instant>,
+}
+
+struct Worker<S> {
+    config: SoundConfig,
+    clock: NodeClock,
+    mix: Mix,
+    wish: Arc<Mutex<Wish>>,
+    stop: Arc<AtomicBool>,
+    meters: watch::Sender<Meters>,
+    output: Output,
+    sink: S,
+    sources: Vec<Source>,
+    lead: Option<Lead>,
+    returns: Vec<(SoundReturn, Option<Output>)>,
+    made: Vec<Frame>,
+    told: Told,
+}
+
+impl<S: SoundSink> Worker<S> {
+    fn run(mut self) {
+        let (running, started) = (metrics::gauge!("onmic_sound_mixes"), Instant::now());
+        running.increment(1.0);
+        let reason = self.work(started).unwrap_or_else(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "mixing sound failed");
+            "failed"
+        });
+        running.decrement(1.0);
+        self.tell(Instant::now());
+        let Counts { missing, late, jumps, left_out } = self.told.counts;
+        tracing::info!(reason, lived = ?started.elapsed(), missing, late, jumps, left_out, "sound mix ended");
+    }
+
+    fn work(&mut self, started: Instant) -> Result<&'static str, Error> {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let seconds = metrics::histogram!("onmic_sound_mix_seconds");
+        loop {
+            if self.stop.load(Ordering::Acquire) {
+                return Ok("stopped");
+            }
+            let turn = Instant::now();
+            self.apply();
+            self.read(&waker);
+            if !self.mix.has_begun() {
+                self.begin(turn, turn.duration_since(started));
+            }
+            if self.mix(turn)? == Wanted::Stop {
+                return Ok("not_wanted");
+            }
+            self.tell(turn);
+            seconds.record(turn.elapsed().as_secs_f64());
+            let now = self.clock.wall(Instant::now());
+            let left = self
+                .mix
+                .deadline()
+                .map_or(POLL, |deadline| Duration::from_micros(u64::try_from(deadline.micros_since(now)).unwrap_or(0)));
+            thread::park_timeout(left.min(POLL));
+        }
+    }
+
+    /// Takes up what is wished.
+    fn apply(&mut self) {
+        let Wish { inputs, returns } = std::mem::take(&mut *self.wish.lock());
+        if let Some((inputs, lead)) = inputs {
+            self.set_inputs(inputs, lead);
+        }
+        if let Some(returns) = returns {
+            self.set_returns(returns);
+        }
+    }
+
+    fn set_inputs(&mut self, inputs: Vec<SoundInput>, lead: Option<Lead>) {
+        self.lead = lead;
+        let mixed: Vec<_> =
+            inputs.iter().map(|input| MixInput { id: input.id, processing: input.processing }).collect();
+        let refused = self.mix.set(&mixed, lead);
+        if refused > 0 {
+            tracing::warn!(refused, "more inputs than a mix has room for");
+        }
+        self.sources.retain(|source| inputs.iter().any(|input| input.id == source.id));
+        for SoundInput { id, feed, .. } in inputs {
+            match self.sources.iter_mut().find(|source| source.id == id) {
+                Some(source) => source.feed = feed,
+                None => self.sources.push(Source { id, feed, reading: None, intake: Intake::default() }),
+            }
+        }
+    }
+
+    fn set_returns(&mut self, returns: Vec<SoundReturn>) {
+        let ids: Vec<_> = returns.iter().map(|made| made.id).collect();
+        self.mix.set_returns(&ids);
+        let mut before = std::mem::take(&mut self.returns);
+        for wanted in returns {
+            let same = |(made, _): &(SoundReturn, _)| made.id == wanted.id && Arc::ptr_eq(&made.track, &wanted.track);
+            let output = match before.iter().position(same) {
+                Some(index) => before.swap_remove(index).1,
+                None => self.open(&wanted.track),
+            };
+            self.returns.push((wanted, output));
+        }
+    }
+
+    /// A return that cannot be encoded is silent; the program goes on.
+    fn open(&self, track: &Track) -> Option<Output> {
+        let opened = Output::like(&track.parameters(), self.config.output);
+        opened
+            .inspect_err(|error| {
+                tracing::error!(error = error as &dyn std::error::Error, "no encoder for a return feed");
+            })
+            .ok()
+    }
+
+    fn read(&mut self, waker: &Waker) {
+        let lead = self.lead.map(|lead| lead.id);
+        for source in &mut self.sources {
+            source.attach();
+            let leads = lead == Some(source.id);
+            source.read(&self.clock, leads.then_some(waker), &mut self.mix);
+            if leads
+                && source.reading.is_none()
+                && let Some((pts_micros, wall)) = source.pictures()
+            {
+                self.mix.follow(pts_micros, wall);
+            }
+        }
+    }
+
+    /// The first packet lies on the lead's newest frame, so that those before can be its own; or where the clock is.
+    fn begin(&mut self, now: Instant, waited: Duration) {
+        let lead = self.lead.and_then(|lead| {
+            let source = self.sources.iter().find(|source| source.id == lead.id)?;
+            let (pts, rate) = source.newest()?;
+            let shift = Ticks(lead.shift_micros).rescale(ClockRate::MICROS, self.output.clock_rate());
+            Some(pts.rescale(rate, self.output.clock_rate()) + shift)
+        });
+        if !self.mix.timeline().is_known() {
+            // Nothing can be mixed before somebody is there, and a lead is given time to be.
+            if self.sources.is_empty() || (self.lead.is_some() && waited < LEAD_START) {
+                return;
+            }
+            let (pts_micros, wall) = self.config.origin.unwrap_or((TIMELINE_START_MICROS, self.clock.wall(now)));
+            self.mix.follow(pts_micros, wall);
+        }
+        let here = self.mix.timeline().position(self.clock.wall(now));
+        let first = lead.or(here.map(|here| Ticks(here).rescale(ClockRate::OPUS, self.output.clock_rate())));
+        if let Some(first) = first {
+            let position = self.output.begin(first);
+            self.mix.begin(position);
+        }
+    }
+
+    /// Mixes and hands on what is due.
+    fn mix(&mut self, turn: Instant) -> Result<Wanted, Error> {
+        while !self.stop.load(Ordering::Acquire) {
+            let now = self.clock.wall(Instant::now());
+            let timeline = *self.mix.timeline();
+            let Some(mixed) = self.mix.poll(now) else { break };
+            let arrived = mixed.arrived.unwrap_or(turn);
+            for ((wanted, output), made) in self.returns.iter_mut().zip(mixed.returns) {
+                let Some(encoder) = output else { continue };
+                if let Err(error) = encoder.take(mixed.position, &made.block, &timeline, arrived, &mut self.made) {
+                    tracing::error!(error = &error as &dyn std::error::Error, "a return feed's encoder failed");
+                    *output = None;
+                }
+                self.made.drain(..).for_each(|frame| wanted.track.push(frame));
+            }
+            self.output.take(mixed.position, mixed.program, &timeline, arrived, &mut self.made)?;
+            for frame in self.made.drain(..) {
+                if self.sink.push(frame) == Wanted::Stop {
+                    return Ok(Wanted::Stop);
+                }
+            }
+        }
+        Ok(Wanted::Go)
+    }
+
+    fn tell(&mut self, now: Instant) {
+        if self.told.meters.is_some_and(|last| now.saturating_duration_since(last) < METERS_EVERY) {
+            return;
+        }
+        self.told.meters = Some(now);
+        self.meters.send_replace(self.mix.meters());
+        let (counts, overrun) = (self.mix.counts(), self.mix.overrun());
+        let before = std::mem::replace(&mut self.told.counts, counts);
+        dropped("mix_missing", counts.missing - before.missing);
+        dropped("mix_late", counts.late - before.late);
+        dropped("mix_left_out", counts.left_out - before.left_out);
+        dropped("mix_overrun", overrun - std::mem::replace(&mut self.told.overrun, overrun));
+        metrics::counter!("onmic_sound_jumps_total").increment(counts.jumps - before.jumps);
+    }
+}

@@ -1,0 +1,383 @@
+//! The jitter buffer of one input: decoded samples in, blocks at the program's pace out.
+//!
+//! Samples are counted and timestamps observed: where a count stands in time is the mean of what the frames say, so that
+//! rounding is no jitter and drift no gap. Where samples are missing (a hole in the timestamps, or a packet not there in
+//! time), and at a jump, the last 5 ms are played backwards fading out and what follows fades in: no click, no repeat
+//! that is heard. A late packet is kept: after the rise of delay that it causes, it is what is played next.
+//!
+//! Holds at most 350 ms behind what is played and 500 ms ahead.
+
+use std::collections::VecDeque;
+use std::f32::consts::FRAC_PI_2;
+use std::ops::Range;
+use std::time::Instant;
+
+use onmic_media::WallTime;
+
+use super::drift::Cursor;
+use super::interpolation::{self, REACH};
+use super::lateness::Lateness;
+use super::{BLOCK, Block, micros, samples};
+
+/// 5 ms, for a fade.
+const FADE: usize = 240;
+/// What the delay may rise by must still be there.
+const BEHIND: i64 = 16_800;
+const AHEAD: i64 = 24_000;
+/// Removed from the front at once, so that the rest is not moved for every frame.
+const SLACK: i64 = 4_800;
+/// Timestamps off by less are rounding or drift; by more, something is missing. The shortest packet commonly lost is 10 ms.
+const TOLERANCE: f64 = 480.0;
+/// A longer hole, or overlap, is a new beginning.
+const LONGEST_HOLE: f64 = 24_000.0;
+/// A step of the mapping by more (20 ms) is no noise: the mean starts anew.
+const STEP: f64 = 960.0;
+/// The mean is over so many frames.
+const MEAN_FRAMES: f64 = 25.0;
+/// An input that was silent for so long (2 s) is not missed any more.
+const MISSED_FOR: u64 = 200;
+
+/// What is known of the first of some samples.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    /// Its place on the input's own timeline, in samples at 48 kHz.
+    pub pts: f64,
+    /// When it happened.
+    pub wall: WallTime,
+    /// When it came.
+    pub arrived_wall: WallTime,
+    /// The same moment.
+    pub arrived: Instant,
+}
+
+/// Which samples are wanted.
+#[derive(Clone, Copy, Debug)]
+pub enum Aim {
+    /// Those from this place on the input's own timeline: for the lead.
+    Pts(i64),
+    /// Those from this moment, less the input's delay.
+    Wall(WallTime),
+}
+
+/// What went wrong, since the input began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Blocks of 10 ms that were, at least in part, not there in time.
+    pub missing: u64,
+    /// Frames of which all samples came after their time.
+    pub late: u64,
+    /// Jumps in what is played: timestamps that jumped, or a delay that rose.
+    pub jumps: u64,
+    /// Frames left out because they overlap those before, or lie too far ahead.
+    pub left_out: u64,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.missing += other.missing;
+        self.late += other.late;
+        self.jumps += other.jumps;
+        self.left_out += other.left_out;
+    }
+}
+
+/// The mean of a quantity with noise and drift that may step.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mean {
+    value: f64,
+    count: f64,
+}
+
+impl Mean {
+    fn observe(&mut self, value: f64) {
+        if self.count == 0.0 || (value - self.value).abs() > STEP {
+            *self = Self { value, count: 1.0 };
+        } else {
+            self.count = (self.count + 1.0).min(MEAN_FRAMES);
+            self.value += (value - self.value) / self.count;
+        }
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    samples: [Vec<f32>; 2],
+    /// The count of the first sample held.
+    begin: i64,
+    holes: VecDeque<Range<i64>>,
+    /// Where each frame held ends, and when it came.
+    arrivals: VecDeque<(i64, Instant)>,
+    /// Walls are counted from here.
+    base: Option<WallTime>,
+    pts: Mean,
+    wall: Mean,
+    cursor: Option<Cursor>,
+    step: f64,
+    newest: Option<(f64, WallTime)>,
+    lateness: Lateness,
+    rose: bool,
+    splice: Splice,
+    begun: bool,
+    missed: u64,
+    counts: Counts,
+}
+
+impl Input {
+    /// The count of the sample that comes next.
+    fn end(&self) -> i64 {
+        self.begin + self.samples[0].len() as i64
+    }
+
+    /// Takes in the samples of one frame, both channels of one length.
+    pub fn push(&mut self, stamp: Stamp, left: &[f32], right: &[f32]) {
+        let late = stamp.arrived_wall.micros_since(stamp.wall);
+        self.lateness.arrived(late, stamp.arrived_wall);
+        self.newest = Some((stamp.pts, stamp.wall));
+        let base = *self.base.get_or_insert(stamp.wall);
+        let off = stamp.pts - (self.end() as f64 + self.pts.value);
+        let mut cut = 0;
+        if self.samples[0].is_empty() || off.abs() > LONGEST_HOLE {
+            self.restart();
+        } else if off >= TOLERANCE {
+            let hole = self.end()..self.end() + off.round() as i64;
+            self.samples.iter_mut().for_each(|channel| channel.resize(channel.len() + off.round() as usize, 0.0));
+            self.holes.push_back(hole);
+        } else if off <= -TOLERANCE {
+            cut = (-off).round() as usize;
+        }
+        let count = left.len().min(right.len());
+        if cut >= count {
+            self.counts.left_out += 1;
+            return;
+        }
+        let first = self.end() as f64 - cut as f64;
+        self.pts.observe(stamp.pts - first);
+        self.wall.observe(samples(stamp.wall.micros_since(base)) - first);
+        self.samples[0].extend_from_slice(&left[cut..count]);
+        self.samples[1].extend_from_slice(&right[cut..count]);
+        self.arrivals.push_back((self.end(), stamp.arrived));
+        self.missed = 0;
+        if let Some(cursor) = &self.cursor
+            && (self.end() as f64) < cursor.position()
+        {
+            self.counts.late += 1;
+        }
+        self.evict();
+    }
+
+    fn restart(&mut self) {
+        self.samples.iter_mut().for_each(Vec::clear);
+        self.holes.clear();
+        self.arrivals.clear();
+        self.begin = 0;
+        (self.pts, self.wall) = (Mean::default(), Mean::default());
+        self.counts.jumps += u64::from(self.cursor.take().is_some());
+    }
+
+    fn evict(&mut self) {
+        let played = self.cursor.as_ref().map_or(i64::MIN, |cursor| cursor.position() as i64 - BEHIND);
+        let most = self.end() - AHEAD - BEHIND; // Whatever is played, there is never more.
+        let keep = played.max(most).min(self.end());
+        let count = keep.saturating_sub(self.begin);
+        if count < SLACK {
+            return;
+        }
+        self.samples.iter_mut().for_each(|channel| drop(channel.drain(..count as usize)));
+        self.begin = keep;
+        while self.holes.front().is_some_and(|hole| hole.end <= keep) {
+            self.holes.pop_front();
+        }
+        while self.arrivals.front().is_some_and(|(end, _)| *end <= keep) {
+            self.arrivals.pop_front();
+        }
+    }
+
+    /// Where the samples aimed at stand.
+    fn target(&self, aim: Aim) -> Option<f64> {
+        let base = self.base.filter(|_| self.pts.count > 0.0)?;
+        Some(match aim {
+            Aim::Pts(pts) => pts as f64 - self.pts.value,
+            Aim::Wall(wall) => {
+                let later = self.lateness.delay_micros() + self.lateness.slip_micros();
+                samples(wall.micros_since(base) - later) - self.wall.value
+            }
+        })
+    }
+
+    /// Whether a block from there on, and `ahead` samples more, could be read whole.
+    pub fn covers(&self, aim: Aim, ahead: usize) -> bool {
+        let Some(target) = self.target(aim) else { return false };
+        let (from, reach) = match &self.cursor {
+            Some(cursor) if self.reach(cursor.position(), self.step) == 0 => (cursor.position(), 0),
+            Some(cursor) => (cursor.position(), REACH + 4), // By so much may a block be longer when slewed.
+            None => (target, 0),
+        };
+        from.round() as i64 + (BLOCK + ahead + reach) as i64 <= self.end()
+    }
+
+    /// The block from there on. `ahead` samples more will be peeked at, which is what the delay has to make room for.
+    pub fn read(&mut self, aim: Aim, ahead: usize, now: WallTime) -> Block {
+        if let Aim::Wall(wall) = aim {
+            self.lateness.asked(wall.micros_since(now) + micros(BLOCK as i64), now);
+            self.rose |= self.lateness.update(micros(ahead as i64), now);
+        }
+        let Some(target) = self.target(aim) else {
+            return self.splice.block(Some(&[false; BLOCK]), &Block::SILENCE);
+        };
+        if self.cursor.is_none() {
+            self.splice.cut();
+        }
+        let silent = self.splice.is_silent();
+        let jump = std::mem::take(&mut self.rose) || silent; // Nobody hears a jump in silence.
+        let motion = self.cursor.get_or_insert_with(|| Cursor::at(target)).advance(target, jump);
+        self.step = motion.step;
+        self.counts.jumps += u64::from(motion.jumped && !silent);
+        let rendered = self.render(motion.from, motion.step);
+        let there = self.there(motion.from, motion.step);
+        let whole = there.iter().all(|there| *there);
+        self.begun |= whole;
+        if !whole && self.begun && self.missed < MISSED_FOR {
+            self.missed += 1;
+            self.counts.missing += 1;
+        }
+        if motion.jumped {
+            self.splice.cut();
+        }
+        self.splice.block((!whole).then_some(&there), &rendered)
+    }
+
+    /// The 10 ms after the block last read, as far as they are there.
+    pub fn peek(&self) -> Block {
+        self.cursor.as_ref().map_or(Block::SILENCE, |cursor| self.render(cursor.position(), self.step))
+    }
+
+    /// When the newest frame came of which something was read by now.
+    pub fn arrived(&self) -> Option<Instant> {
+        let read = self.cursor.as_ref()?.position() as i64;
+        let next = self.arrivals.partition_point(|(end, _)| *end <= read);
+        self.arrivals.get(next).or(self.arrivals.back()).map(|(_, arrived)| *arrived)
+    }
+
+    /// By how much later than it happened it is heard, and so is to be seen, in microseconds.
+    pub fn delay_micros(&self) -> i64 {
+        self.lateness.delay_micros()
+    }
+
+    /// By how much its frames come late, at the worst of the last seconds.
+    pub fn late_micros(&self) -> Option<i64> {
+        self.lateness.late_micros()
+    }
+
+    /// Place and time of the newest frame's first sample.
+    pub fn newest(&self) -> Option<(f64, WallTime)> {
+        self.newest
+    }
+
+    /// What went wrong so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn render(&self, from: f64, step: f64) -> Block {
+        let mut block = Block::SILENCE;
+        let [left, right] = &mut block.0;
+        let channels = [self.samples[0].as_slice(), self.samples[1].as_slice()];
+        interpolation::read(channels, from - self.begin as f64, step, [left, right]);
+        block
+    }
+
+    /// How many samples on either side one is made of.
+    fn reach(&self, from: f64, step: f64) -> i64 {
+        if step == 1.0 && from.fract() == 0.0 { 0 } else { REACH as i64 }
+    }
+
+    /// Which samples of a block are made of samples that came.
+    fn there(&self, from: f64, step: f64) -> [bool; BLOCK] {
+        let reach = self.reach(from, step);
+        let (begin, end) = (self.begin + reach, self.end() - reach);
+        let last = from + step * BLOCK as f64;
+        let near = |hole: &&Range<i64>| ((hole.start - reach) as f64) < last && ((hole.end + reach) as f64) > from;
+        let holes: Vec<_> = self.holes.iter().filter(near).collect();
+        if from >= begin as f64 && last <= end as f64 && holes.is_empty() {
+            return [true; BLOCK];
+        }
+        std::array::from_fn(|number| {
+            let at = (from + step * number as f64).floor() as i64;
+            at >= begin && at < end && holes.iter().all(|hole| at < hole.start - reach || at >= hole.end + reach)
+        })
+    }
+}
+
+/// Joins what does not follow on another: mirrors the end of the one, fading out, over the fading in of the other.
+#[derive(Clone, Debug)]
+struct Splice {
+    /// The block put out last.
+    before: Block,
+    /// Samples since the mirroring began, and where in the last two blocks (of 2 × [`BLOCK`]) its source ends.
+    mirrored: usize,
+    mirror_end: usize,
+    /// Samples since the fading in began; `None` while there is nothing.
+    faded: Option<usize>,
+    cut: bool,
+}
+
+impl Default for Splice {
+    fn default() -> Self {
+        Self { before: Block::SILENCE, mirrored: FADE, mirror_end: BLOCK, faded: None, cut: false }
+    }
+}
+
+impl Splice {
+    fn is_silent(&self) -> bool {
+        self.faded.is_none() && self.mirrored >= FADE
+    }
+
+    /// The next block does not follow.
+    fn cut(&mut self) {
+        self.cut = true;
+    }
+
+    /// `there` says which samples of `next` are; `None` for all of them, but where `next` is silence for want of any.
+    fn block(&mut self, there: Option<&[bool; BLOCK]>, next: &Block) -> Block {
+        let steady = self.faded.is_some_and(|faded| faded >= FADE) && self.mirrored >= FADE && !self.cut;
+        if there.is_none() && steady {
+            self.before = next.clone();
+            return next.clone();
+        }
+        let mut out = Block::SILENCE;
+        for number in 0..BLOCK {
+            let there = there.is_none_or(|there| there[number]);
+            let ends = std::mem::take(&mut self.cut) || !there;
+            if ends && self.faded.take().is_some() {
+                (self.mirrored, self.mirror_end) = (0, BLOCK + number);
+            }
+            if there {
+                self.faded = self.faded.or(Some(0));
+            }
+            let up = self.faded.map_or(0.0, fade);
+            for channel in 0..2 {
+                let mut sample = if there { next.0[channel][number] * up } else { 0.0 };
+                if self.mirrored < FADE {
+                    let source = (self.mirror_end - 1).checked_sub(self.mirrored);
+                    let mirror = source.map_or(0.0, |source| match source.checked_sub(BLOCK) {
+                        Some(this) => out.0[channel][this],
+                        None => self.before.0[channel][source],
+                    });
+                    sample += mirror * (1.0 - fade(self.mirrored));
+                }
+                out.0[channel][number] = sample;
+            }
+            self.mirrored = (self.mirrored + 1).min(FADE);
+            self.faded = self.faded.map(|faded| (faded + 1).min(FADE));
+        }
+        self.mirror_end = self.mirror_end.saturating_sub(BLOCK).max(1);
+        self.before = out.clone();
+        out
+    }
+}
+
+/// From 0 to 1 without a corner.
+fn fade(number: usize) -> f32 {
+    if number >= FADE { 1.0 } else { (FRAC_PI_2 * (number as f32 + 0.5) / FADE as f32).sin().powi(2) }
+}

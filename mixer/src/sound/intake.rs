@@ -1,0 +1,111 @@
+//! Frames of one track as samples at 48 kHz: decoded, brought to one rate, and stamped.
+//!
+//! Codec, rate and channels may change with any frame. What cannot be decoded is counted; the hole it leaves is heard as
+//! one of the jitter buffer's. Mono is put on both channels as it is.
+
+use std::sync::Arc;
+
+use onmic_media::time::{ClockRate, NodeClock};
+use onmic_media::{Frame, Parameters};
+
+use super::input::Stamp;
+use super::{RATE, micros};
+use crate::decode::AudioDecoder;
+use crate::error::Error;
+use crate::ffi::Resampler;
+use crate::metric::dropped;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Intake {
+    parameters: Option<Arc<Parameters>>,
+    decoder: Option<AudioDecoder>,
+    resampler: Option<(Resampler, usize)>,
+    interleaved: Vec<f32>,
+    left: Vec<f32>,
+    right: Vec<f32>,
+}
+
+impl Intake {
+    /// Decodes a frame of a track with this clock, and hands what comes of it to `push`.
+    pub(crate) fn take(
+        &mut self,
+        frame: &Frame,
+        rate: ClockRate,
+        clock: &NodeClock,
+        push: impl FnMut(Stamp, &[f32], &[f32]),
+    ) {
+        if let Err(error) = self.decode(frame, rate, clock, push) {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a frame of sound could not be mixed");
+            dropped("mix_corrupt", 1);
+        }
+    }
+
+    fn decode(
+        &mut self,
+        frame: &Frame,
+        rate: ClockRate,
+        clock: &NodeClock,
+        mut push: impl FnMut(Stamp, &[f32], &[f32]),
+    ) -> Result<(), Error> {
+        self.fit_decoder(&frame.parameters)?;
+        let Some(decoder) = &mut self.decoder else {
+            dropped("mix_no_decoder", 1); // What was wrong with it was said when it could not be opened.
+            return Ok(());
+        };
+        decoder.send(&frame.payload)?;
+        let mut pts = frame.pts.0 as f64 * f64::from(RATE) / f64::from(rate.hz());
+        let (begin, arrived_wall) = (pts, clock.wall(frame.arrived));
+        while let Some(samples) = decoder.receive()? {
+            let length = samples.samples() as f64 * f64::from(RATE) / f64::from(samples.rate().max(1));
+            let inside = match convert(&mut self.resampler, &samples, &mut self.interleaved) {
+                Ok(inside) => inside as f64,
+                Err(error) => {
+                    self.resampler = None;
+                    return Err(error);
+                }
+            };
+            let channels = self.resampler.as_ref().map_or(2, |(_, channels)| *channels);
+            let channel = |number: usize| self.interleaved.iter().skip(number.min(channels - 1)).step_by(channels);
+            self.left.clear();
+            self.left.extend(channel(0));
+            self.right.clear();
+            self.right.extend(channel(1));
+            let wall = frame.wall.offset_micros(micros((pts - begin - inside).round() as i64));
+            let stamp = Stamp { pts: pts - inside, wall, arrived_wall, arrived: frame.arrived };
+            push(stamp, &self.left, &self.right);
+            pts += length;
+        }
+        Ok(())
+    }
+
+    fn fit_decoder(&mut self, parameters: &Arc<Parameters>) -> Result<(), Error> {
+        if self.parameters.as_ref().is_some_and(|own| Arc::ptr_eq(own, parameters)) {
+            return Ok(());
+        }
+        let before = self.parameters.replace(parameters.clone());
+        if before.is_none_or(|before| *before != **parameters) {
+            self.decoder = None;
+            self.decoder = Some(AudioDecoder::open(parameters)?);
+        }
+        Ok(())
+    }
+}
+
+/// Puts the samples in the place of `interleaved`. By how many they begin before the input does: those are of the one before.
+fn convert(
+    resampler: &mut Option<(Resampler, usize)>,
+    samples: &ffmpeg_next::frame::Audio,
+    interleaved: &mut Vec<f32>,
+) -> Result<i64, Error> {
+    let channels: u16 = if samples.channels() == 1 { 1 } else { 2 };
+    if !resampler.as_ref().is_some_and(|(resampler, _)| resampler.fits(samples)) {
+        let opened = Resampler::open(samples, RATE, channels).map_err(Error::Resample)?;
+        *resampler = Some((opened, usize::from(channels)));
+    }
+    interleaved.clear();
+    let Some((resampler, _)) = resampler else { return Ok(0) };
+    let inside = resampler.delay();
+    resampler.convert(samples, 0, interleaved).map_err(Error::Resample)?;
+    Ok(inside)
+}

@@ -1,0 +1,88 @@
+//! How loud something is, and what is told of it to those who draw meters.
+
+use std::time::Duration;
+
+use super::mix::InputId;
+use super::{BLOCK, Block};
+
+/// What silence counts as.
+pub(crate) const SILENCE_DB: f32 = -100.0;
+
+/// One input's share in the program, after gain and mute.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Level {
+    /// Whose.
+    pub id: InputId,
+    /// RMS of the loudest 10 ms since the last report, dBFS; −100 for silence.
+    pub rms_db: f32,
+    /// The highest sample since the last report, dBFS.
+    pub peak_db: f32,
+    /// Whether this one speaks.
+    pub speaking: bool,
+    /// By how much later than it happened it is heard. Its pictures are to be shown as much later.
+    pub delay: Duration,
+}
+
+/// A report, at most ten times a second.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Meters {
+    /// Who speaks, or did last: where the picture goes in a layout that follows the voice.
+    pub primary: Option<InputId>,
+    /// Added to the lead's timestamps for the program's: as was wished, but for a lead that could not be followed so.
+    pub shift_micros: i64,
+    /// In the order the inputs were given.
+    pub inputs: Vec<Level>,
+}
+
+/// The largest since the last report.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Held {
+    power: f32,
+    peak: f32,
+}
+
+impl Held {
+    pub(crate) fn observe(&mut self, block: &Block) -> f32 {
+        let power = power(block);
+        self.power = self.power.max(power);
+        let highest = block.0.iter().flatten().fold(0.0_f32, |highest, sample| highest.max(sample.abs()));
+        self.peak = self.peak.max(highest);
+        power_db(power)
+    }
+
+    /// RMS and peak in dBFS, and begins anew.
+    pub(crate) fn take(&mut self) -> (f32, f32) {
+        let Self { power, peak } = std::mem::take(self);
+        (power_db(power), power_db(peak * peak))
+    }
+}
+
+fn power(block: &Block) -> f32 {
+    let sum: f32 = block.0.iter().map(|channel| channel.iter().map(|sample| sample * sample).sum::<f32>()).sum();
+    sum / (2 * BLOCK) as f32
+}
+
+fn power_db(power: f32) -> f32 {
+    (10.0 * power.max(1e-10).log10()).max(SILENCE_DB)
+}
+
+/// RMS of both channels in dBFS (a full square wave is 0).
+pub(crate) fn rms_db(block: &Block) -> f32 {
+    power_db(power(block))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sound::testing::block;
+
+    #[test]
+    fn a_full_sine_is_three_decibels_below_full_scale() {
+        let mut held = Held::default();
+        assert!((held.observe(&block(1_000.0, 1.0, 0)) + 3.01).abs() < 0.01);
+        held.observe(&Block::SILENCE);
+        let (rms, peak) = held.take();
+        assert!((rms + 3.01).abs() < 0.01 && peak.abs() < 0.05, "{rms} {peak}");
+        assert_eq!(held.take(), (SILENCE_DB, SILENCE_DB));
+    }
+}

@@ -1,0 +1,81 @@
+//! The sound of a program: every participant's samples on one timeline, mixed, limited and encoded; and for each
+//! participant a return feed without their own voice.
+//!
+//! Inside it is 48 kHz stereo in blocks of 10 ms. A *position* counts its samples on the program's timeline, which is the
+//! lead's (the host's) media timeline: position 0 is its timestamp 0. Everybody else is placed by wall time, later by their
+//! own delay. What differs by drift is resampled away; nothing here is ever repeated or left out for it.
+//!
+//! ```text
+//! Feed ── Intake ──▶ Input ── Strip ──┐                    ┌─ Limiter ─ Output ──▶ SoundSink (program)
+//!         decode     jitter,  denoise,├─▶ Mix ─ sum ───────┤
+//!                    drift    gain    │         sum − own ─┴─ Limiter ─ Output ──▶ Track (return)
+//! Feed ── Intake ──▶ Input ── Strip ──┘
+//! ```
+//!
+//! All but [`SoundMixer`] is pure: no thread, and the time is an argument.
+
+mod drift;
+mod driver;
+mod gain;
+mod input;
+mod intake;
+mod interpolation;
+mod lateness;
+mod level;
+mod limiter;
+mod mix;
+mod output;
+mod speaker;
+mod strip;
+#[cfg(test)]
+mod testing;
+mod timeline;
+
+pub use driver::{SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink, Wanted};
+pub use input::{Aim, Counts, Input, Stamp};
+pub use level::{Level, Meters};
+pub use limiter::Limiter;
+pub use mix::{InputId, Lead, MOST_INPUTS, Mix, MixInput, Mixed};
+pub use output::{Output, OutputSettings};
+pub use strip::{Processing, Strip};
+pub use timeline::Timeline;
+
+/// Samples in a second.
+pub const RATE: u32 = 48_000;
+
+/// Samples in a block: 10 ms, which is what noise suppression works on.
+pub const BLOCK: usize = 480;
+
+/// Both channels of 10 ms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block(pub [[f32; BLOCK]; 2]);
+
+impl Block {
+    /// Nothing to hear.
+    pub const SILENCE: Self = Self([[0.0; BLOCK]; 2]);
+
+    fn add(&mut self, other: &Self) {
+        self.pair(other, |own, other| own + other);
+    }
+
+    fn subtract(&mut self, other: &Self) {
+        self.pair(other, |own, other| own - other);
+    }
+
+    fn pair(&mut self, other: &Self, combine: impl Fn(f32, f32) -> f32) {
+        for (own, other) in self.0.iter_mut().zip(&other.0) {
+            own.iter_mut().zip(other).for_each(|(own, other)| *own = combine(*own, *other));
+        }
+    }
+}
+
+/// Samples in so many microseconds.
+fn samples(micros: i64) -> f64 {
+    micros as f64 * f64::from(RATE) / 1e6
+}
+
+/// Microseconds of so many samples, rounded down.
+fn micros(samples: i64) -> i64 {
+    let micros = i128::from(samples) * 1_000_000;
+    i64::try_from(micros.div_euclid(i128::from(RATE))).unwrap_or(if samples < 0 { i64::MIN } else { i64::MAX })
+}

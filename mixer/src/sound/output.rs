@@ -1,0 +1,336 @@
+//! Mixed blocks as encoded frames, in a form that fits a track that is already there: its codec, sample rate and channels.
+//!
+//! Timestamps are positions: frame k lies k frame lengths after the first, whatever the wall clock does, until the
+//! positions themselves jump. What an encoder puts in front is accounted for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ffmpeg_next::format::{Sample, sample};
+use ffmpeg_next::{ChannelLayout, frame};
+use onmic_media::codec::opus;
+use onmic_media::time::{ClockRate, Ticks};
+use onmic_media::{Frame, Parameters};
+
+use super::timeline::Timeline;
+use super::{BLOCK, Block, RATE};
+use crate::encode::{AudioEncoder, AudioPacket, AudioSettings};
+use crate::error::Error;
+use crate::ffi::Resampler;
+
+/// How well sound is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputSettings {
+    /// Bits per second of one channel of Opus.
+    pub opus_bitrate_bps: u32,
+    /// 0 to 10.
+    pub opus_complexity: u8,
+    /// Bits per second of one channel of AAC.
+    pub aac_bitrate_bps: u32,
+}
+
+impl Default for OutputSettings {
+    fn default() -> Self {
+        Self { opus_bitrate_bps: 56_000, opus_complexity: 5, aac_bitrate_bps: 64_000 }
+    }
+}
+
+/// See the module.
+pub struct Output {
+    encoder: AudioEncoder,
+    /// None at 48 kHz.
+    resampler: Option<Resampler>,
+    parameters: Arc<Parameters>,
+    clock_rate: ClockRate,
+    /// What comes before is left out, and this is its timestamp.
+    start: Option<(i64, i64)>,
+    /// The position that follows what was taken in.
+    expected: Option<i64>,
+    /// Interleaved samples at the encoder's rate that no packet was made of yet; the first belongs at `head`.
+    pending: Vec<f32>,
+    head: i64,
+    packets: Vec<AudioPacket>,
+}
+
+impl Output {
+    /// For a track with these parameters. Its frames carry the very same ones if a decoder for them will do.
+    pub fn like(parameters: &Arc<Parameters>, settings: OutputSettings) -> Result<Self, Error> {
+        let channels = u16::from(parameters.channels().unwrap_or(2).clamp(1, 2));
+        let mut output = match &**parameters {
+            Parameters::Aac(aac) => Self::open(aac.sample_rate, Self::aac(settings, channels), channels)?,
+            _ => Self::open(RATE, Self::opus(settings, channels), channels)?,
+        };
+        if decodes(parameters, output.encoder.parameters()) {
+            output.parameters = parameters.clone();
+        }
+        Ok(output)
+    }
+
+    /// Stereo Opus, for a return feed.
+    pub fn stereo_opus(settings: OutputSettings) -> Result<Self, Error> {
+        Self::open(RATE, Self::opus(settings, 2), 2)
+    }
+
+    fn opus(settings: OutputSettings, channels: u16) -> AudioSettings {
+        let bitrate_bps = settings.opus_bitrate_bps * u32::from(channels);
+        AudioSettings::Opus { bitrate_bps, complexity: settings.opus_complexity }
+    }
+
+    fn aac(settings: OutputSettings, channels: u16) -> AudioSettings {
+        AudioSettings::Aac { bitrate_bps: settings.aac_bitrate_bps * u32::from(channels) }
+    }
+
+    fn open(rate: u32, settings: AudioSettings, channels: u16) -> Result<Self, Error> {
+        let encoder = AudioEncoder::open_at(rate, settings, channels)?;
+        let parameters = encoder.parameters().clone();
+        Ok(Self {
+            clock_rate: parameters.clock_rate(),
+            parameters,
+            encoder,
+            resampler: None,
+            start: None,
+            expected: None,
+            pending: Vec::new(),
+            head: 0,
+            packets: Vec::new(),
+        })
+    }
+
+    /// What its frames say of themselves.
+    pub fn parameters(&self) -> &Arc<Parameters> {
+        &self.parameters
+    }
+
+    /// Ticks per second of its timestamps.
+    pub fn clock_rate(&self) -> ClockRate {
+        self.clock_rate
+    }
+
+    /// Has the first packet lie at `first` (ticks of its own clock), so that frames continue the grid of those before.
+    /// The position the mix is to begin at for that.
+    pub fn begin(&mut self, first: Ticks) -> i64 {
+        let ticks = first.0 + self.encoder.priming();
+        let position = Ticks(ticks).rescale(self.clock_rate, ClockRate::OPUS).0;
+        self.start = Some((position, ticks));
+        position
+    }
+
+    /// Takes in a block that begins at `position`, and appends what it completes to `out`. An error is the encoder's and
+    /// final.
+    pub fn take(
+        &mut self,
+        position: i64,
+        block: &Block,
+        timeline: &Timeline,
+        arrived: Instant,
+        out: &mut Vec<Frame>,
+    ) -> Result<(), Error> {
+        let mut cut = 0;
+        if let Some((start, ticks)) = self.start {
+            let early = usize::try_from(start - position).unwrap_or(0);
+            if early >= BLOCK {
+                return Ok(());
+            }
+            cut = early;
+            self.start = None;
+            self.expected = Some(position);
+            // Begun later than was said, it lies where it is.
+            let late = Ticks((position - start).max(0)).rescale(ClockRate::OPUS, self.clock_rate);
+            self.head = ticks + late.0;
+        }
+        if self.expected != Some(position) {
+            self.jump(position)?;
+        }
+        self.expected = Some(position + BLOCK as i64);
+        self.append(block, cut)?;
+        self.encode()?;
+        let (parameters, rate) = (&self.parameters, self.clock_rate);
+        out.extend(self.packets.drain(..).map(|packet| {
+            let pts = Ticks(packet.pts);
+            let wall = timeline.wall(pts.rescale(rate, ClockRate::OPUS).0).unwrap_or_default();
+            let parameters = parameters.clone();
+            Frame { dts: pts, pts, wall, arrived, keyframe: true, parameters, payload: packet.payload }
+        }));
+        Ok(())
+    }
+
+    /// Fills up the packet that was begun and goes on at `position`.
+    fn jump(&mut self, position: i64) -> Result<(), Error> {
+        if let Some(resampler) = &mut self.resampler {
+            resampler.flush(&mut self.pending).map_err(Error::Resample)?;
+        }
+        if !self.pending.is_empty() {
+            let packet = self.encoder.block() * usize::from(self.encoder.channels());
+            self.pending.resize(self.pending.len().next_multiple_of(packet), 0.0);
+            self.encode()?;
+        }
+        let head = Ticks(position).rescale(ClockRate::OPUS, self.clock_rate).0;
+        self.head = head.max(self.head); // The encoder refuses to go back.
+        Ok(())
+    }
+
+    fn append(&mut self, block: &Block, cut: usize) -> Result<(), Error> {
+        let mono = self.encoder.channels() == 1;
+        let pairs = block.0[0].iter().zip(&block.0[1]).skip(cut);
+        let mut interleaved: Vec<f32> = Vec::with_capacity(2 * BLOCK);
+        for (left, right) in pairs {
+            if mono {
+                interleaved.push((left + right) / 2.0);
+            } else {
+                interleaved.extend([*left, *right]);
+            }
+        }
+        if self.encoder.sample_rate() == RATE {
+            self.pending.append(&mut interleaved);
+            return Ok(());
+        }
+        let channels = if mono { ChannelLayout::MONO } else { ChannelLayout::STEREO };
+        let mut frame = frame::Audio::new(Sample::F32(sample::Type::Packed), BLOCK - cut, channels);
+        frame.set_rate(RATE);
+        let bytes = frame.data_mut(0).chunks_exact_mut(4);
+        bytes.zip(&interleaved).for_each(|(to, from)| to.copy_from_slice(&from.to_ne_bytes()));
+        let resampler = match &mut self.resampler {
+            Some(resampler) => resampler,
+            None => {
+                let opened = Resampler::open(&frame, self.encoder.sample_rate(), self.encoder.channels());
+                self.resampler.insert(opened.map_err(Error::Resample)?)
+            }
+        };
+        resampler.convert(&frame, 0, &mut self.pending).map_err(Error::Resample)
+    }
+
+    fn encode(&mut self) -> Result<(), Error> {
+        let packet = self.encoder.block() * usize::from(self.encoder.channels());
+        let whole = self.pending.len() / packet * packet;
+        for samples in self.pending[..whole].chunks_exact(packet) {
+            self.encoder.encode(samples, self.head, &mut self.packets)?;
+            self.head += self.encoder.block() as i64;
+        }
+        self.pending.drain(..whole);
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").field("parameters", &self.parameters).field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
+/// Whether a decoder opened with `theirs` reads what `ours` says.
+fn decodes(theirs: &Parameters, ours: &Parameters) -> bool {
+    match (theirs, ours) {
+        (Parameters::Aac(theirs), Parameters::Aac(ours)) => {
+            // Of plain LC these say everything; how the configuration is written does not matter.
+            let plain = theirs.object_type == 2 && theirs.frame_length == 1024;
+            plain && (theirs.sample_rate, theirs.channels) == (ours.sample_rate, ours.channels)
+        }
+        (Parameters::Opus(theirs), Parameters::Opus(ours)) => {
+            // The rest is for information, or about a beginning that is not one.
+            let like = |own: &opus::Parameters| (own.channels, own.output_gain, own.mapping.clone());
+            like(theirs) == like(ours)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onmic_media::WallTime;
+    use onmic_media::codec::aac;
+
+    use super::*;
+    use crate::decode::AudioDecoder;
+    use crate::sound::testing::{amplitude, block};
+
+    const EPOCH: WallTime = WallTime(1_795_000_000_000_000);
+
+    fn aac(rate: u32, channels: u8) -> Arc<Parameters> {
+        Arc::new(Parameters::Aac(aac::Parameters::low_complexity(rate, channels).unwrap()))
+    }
+
+    fn opus(channels: u8) -> Arc<Parameters> {
+        Arc::new(Parameters::Opus(opus::Parameters { pre_skip: 312, ..opus::Parameters::new(channels) }))
+    }
+
+    /// A tone in these positions, encoded.
+    fn run(output: &mut Output, positions: impl Iterator<Item = i64>) -> Vec<Frame> {
+        let mut timeline = Timeline::default();
+        timeline.follow(0, EPOCH);
+        let mut frames = Vec::new();
+        for position in positions {
+            let tone = block(1_000.0, 0.4, position);
+            output.take(position, &tone, &timeline, Instant::now(), &mut frames).unwrap();
+        }
+        frames
+    }
+
+    #[test]
+    fn frames_fit_the_track_and_continue_its_grid() {
+        for (parameters, first, length) in [
+            (aac(44_100, 2), 441_123, 1_024),
+            (aac(48_000, 1), 480_077, 1_024),
+            (opus(2), 480_333, 960),
+            (opus(1), 480_333, 960),
+        ] {
+            let mut output = Output::like(&parameters, OutputSettings::default()).unwrap();
+            let rate = f64::from(output.clock_rate().hz());
+            let start = output.begin(Ticks(first));
+            let frames = run(&mut output, (0..200).map(|number| start - 240 + number * 480));
+            assert!(frames.iter().all(|frame| Arc::ptr_eq(&frame.parameters, &parameters)));
+            let mut decoder = AudioDecoder::open(&parameters).unwrap();
+            let mut line = Vec::new();
+            for (number, frame) in frames.iter().enumerate() {
+                assert_eq!(frame.pts.0, first + number as i64 * length);
+                let wall = frame.wall.micros_since(EPOCH);
+                assert!((wall - frame.pts.micros(output.clock_rate())).abs() <= 21, "{wall}");
+                decoder.send(&frame.payload).unwrap();
+                while let Some(samples) = decoder.receive().unwrap() {
+                    let step = if samples.is_planar() { 1 } else { usize::from(samples.channels()) };
+                    let bytes = samples.data(0)[..samples.samples() * step * 4].chunks_exact(4 * step);
+                    line.extend(bytes.map(|bytes| f32::from_ne_bytes(bytes[..4].try_into().unwrap())));
+                }
+            }
+            // The tone's phase tells where it is: 0.5 ms would turn it over.
+            let (mut product, mut square) = (0.0, 0.0);
+            for (number, sample) in line.iter().enumerate().skip(24_000).take(9_600) {
+                let seconds = (first + number as i64) as f64 / rate;
+                let wanted = 0.4 * (2.0 * std::f64::consts::PI * 1_000.0 * seconds).sin();
+                (product, square) = (product + wanted * f64::from(*sample), square + wanted * wanted);
+            }
+            assert!((product / square - 1.0).abs() < 0.05, "{parameters:?}: {}", product / square);
+        }
+    }
+
+    #[test]
+    fn what_no_decoder_of_the_track_reads_says_so() {
+        let mut he = aac::Parameters::low_complexity(48_000, 2).unwrap();
+        (he.object_type, he.frame_length) = (5, 2_048);
+        let he = Arc::new(Parameters::Aac(he));
+        let output = Output::like(&he, OutputSettings::default()).unwrap();
+        assert!(!Arc::ptr_eq(output.parameters(), &he));
+        assert_eq!(output.clock_rate(), he.clock_rate(), "the track's clock stays");
+    }
+
+    #[test]
+    fn a_jump_of_positions_is_a_hole_and_never_goes_back() {
+        for parameters in [aac(44_100, 2), opus(2)] {
+            let mut output = Output::like(&parameters, OutputSettings::default()).unwrap();
+            let positions = (0..50).chain(150..200).chain(100..120).map(|number| 480_000 + number * 480);
+            let frames = run(&mut output, positions);
+            let pts: Vec<i64> = frames.iter().map(|frame| frame.pts.0).collect();
+            assert!(pts.windows(2).all(|pair| pair[1] > pair[0]), "{pts:?}");
+            let length = if output.clock_rate() == ClockRate::OPUS { 960 } else { 1_024 };
+            assert_eq!(pts.windows(2).filter(|pair| pair[1] - pair[0] != length).count(), 1, "{pts:?}");
+        }
+    }
+
+    #[test]
+    fn mono_is_the_mean_of_both_channels() {
+        let mut output = Output::like(&opus(1), OutputSettings::default()).unwrap();
+        let mut tone = block(1_000.0, 0.4, 0);
+        tone.0[1].fill(0.0);
+        output.append(&tone, 0).unwrap();
+        assert!((amplitude(&output.pending, 1_000.0) - 0.2).abs() < 0.001);
+    }
+}
