@@ -131,7 +131,15 @@ impl Live {
     }
 
     pub fn told_program(&self, room: &str) -> RoomProgram {
-        RoomProgram { state: self.program, look: self.look.told(room) }
+        RoomProgram {
+            state: self.program,
+            layout: self.look.layout.clone(),
+            overlays: self.look.told_overlays(room),
+            background: self.look.background.into(),
+            labels: self.look.labels,
+            borders: self.look.borders,
+            source_settings: self.look.sources.iter().map(|(id, look)| (id.to_string(), look.clone())).collect(),
+        }
     }
 
     pub fn program_changed(&self, room: &str) -> Value {

@@ -303,18 +303,6 @@ pub struct LookChange {
     pub borders: Option<bool>,
 }
 
-/// The look as clients are told.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct ProgramLook {
-    pub layout: Layout,
-    pub overlays: Vec<OverlayBody>,
-    pub background: String,
-    pub labels: bool,
-    pub borders: bool,
-    /// By participant; those that are not as usual.
-    pub source_settings: BTreeMap<String, SourceLook>,
-}
-
 /// Where the picture of an overlay is.
 pub fn image_address(room: &str, id: &str) -> String {
     format!("/api/v1/rooms/{room}/overlays/{id}/image")
@@ -404,16 +392,9 @@ impl Look {
         self.overlays.iter().find(|overlay| overlay.id == id).and_then(Overlay::image)
     }
 
-    /// As clients are told.
-    pub fn told(&self, room: &str) -> ProgramLook {
-        ProgramLook {
-            layout: self.layout.clone(),
-            overlays: self.overlays.iter().map(|overlay| overlay.told(room)).collect(),
-            background: self.background.into(),
-            labels: self.labels,
-            borders: self.borders,
-            source_settings: self.sources.iter().map(|(id, look)| (id.to_string(), look.clone())).collect(),
-        }
+    /// The overlays as clients are told.
+    pub fn told_overlays(&self, room: &str) -> Vec<OverlayBody> {
+        self.overlays.iter().map(|overlay| overlay.told(room)).collect()
     }
 }
 
@@ -495,7 +476,7 @@ mod tests {
         let sent = json!([{"id": "logo", "kind": "image", "place": place(), "z": 3, "image": PIXEL},
             {"id": "card", "kind": "text", "place": place(), "title": "Tea", "lines": ["12 €"]}]);
         look.set_overlays("demo", overlays(sent)).unwrap();
-        let told = look.told("demo").overlays;
+        let told = look.told_overlays("demo");
         let json = serde_json::to_value(&told).unwrap();
         assert_eq!(json[1]["image"], "/api/v1/rooms/demo/overlays/logo/image");
         assert_eq!(json[0]["background"], "#000000b0");

@@ -2,6 +2,7 @@
 //!
 //! Moments of the machine become wall time here, and nowhere else.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -14,7 +15,7 @@ use onmic_room::{
     RoomView, SeatView, Settings, SourceView, Timeouts,
 };
 
-use super::look::ProgramLook;
+use super::look::{Layout, OverlayBody, SourceLook};
 
 /// All there is to know of a room.
 #[derive(Serialize, ToSchema)]
@@ -156,8 +157,15 @@ pub struct Pk {
 pub struct RoomProgram {
     /// `off`, `pass-through` or `mixed`.
     pub state: &'static str,
-    #[serde(flatten)]
-    pub look: ProgramLook,
+    pub layout: Layout,
+    pub overlays: Vec<OverlayBody>,
+    pub background: String,
+    /// Names on the pictures.
+    pub labels: bool,
+    /// A border for who speaks.
+    pub borders: bool,
+    /// By participant; those that are not as usual.
+    pub source_settings: BTreeMap<String, SourceLook>,
 }
 
 /// Who watches, by how.
