@@ -140,7 +140,7 @@ async fn everything_that_a_playlist_names_is_there() {
     let node = Node::open().await;
     let directory = node.directory().await;
     for kind in ["video", "audio"] {
-        let response = node.get(&format!("{directory}/{kind}.m3u8?_HLS_msn=1&_HLS_part=2")).await;
+        let response = node.get(&format!("{directory}/{kind}.m3u8?_HLS_msn=2&_HLS_part=2")).await;
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/vnd.apple.mpegurl");
         assert_eq!(cache(&response), "max-age=24");
         let playlist = text(response).await;
@@ -160,23 +160,23 @@ async fn everything_that_a_playlist_names_is_there() {
 async fn a_segment_is_its_parts_and_a_range_is_a_piece_of_it() {
     let node = Node::open().await;
     let directory = node.directory().await;
-    listed(&node, &directory, "_HLS_msn=1&_HLS_part=0", "video-0.m4s").await;
-    let response = node.get(&format!("{directory}/video-0.m4s")).await;
+    listed(&node, &directory, "_HLS_msn=2&_HLS_part=0", "video-1.m4s").await;
+    let response = node.get(&format!("{directory}/video-1.m4s")).await;
     assert_eq!(response.headers()[header::CONTENT_TYPE], "video/mp4");
     let length = response.headers()[header::CONTENT_LENGTH].to_str().unwrap().parse::<usize>().unwrap();
     let segment = bytes(response).await;
     assert_eq!(segment.len(), length);
     let mut parts = Vec::new();
     for part in 0..6 {
-        parts.extend(bytes(node.get(&format!("{directory}/video-0.{part}.m4s")).await).await);
+        parts.extend(bytes(node.get(&format!("{directory}/video-1.{part}.m4s")).await).await);
     }
     assert!(segment == parts);
-    let ranged = Request::get(format!("{directory}/video-0.m4s")).header(header::RANGE, "bytes=700-1299");
+    let ranged = Request::get(format!("{directory}/video-1.m4s")).header(header::RANGE, "bytes=700-1299");
     let response = node.ask(ranged.body(Body::empty()).unwrap()).await;
     assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
     assert_eq!(response.headers()[header::CONTENT_RANGE], format!("bytes 700-1299/{length}"));
     assert!(bytes(response).await == segment[700..1300]);
-    let head = Request::head(format!("{directory}/video-0.m4s")).body(Body::empty()).unwrap();
+    let head = Request::head(format!("{directory}/video-1.m4s")).body(Body::empty()).unwrap();
     let response = node.ask(head).await;
     assert_eq!(response.headers()[header::CONTENT_LENGTH], length.to_string());
     assert!(bytes(response).await.is_empty());
@@ -186,31 +186,31 @@ async fn a_segment_is_its_parts_and_a_range_is_a_piece_of_it() {
 async fn a_reload_waits_for_its_part_and_a_hinted_part_for_itself() {
     let mut node = Node::open().await;
     let directory = node.directory().await;
-    listed(&node, &directory, "_HLS_msn=1&_HLS_part=3", "video-1.3.m4s").await;
+    listed(&node, &directory, "_HLS_msn=2&_HLS_part=3", "video-2.3.m4s").await;
     let ask = |name: &str| {
         let router = node.router.clone();
         let request = Request::get(format!("{directory}/{name}")).body(Body::empty()).unwrap();
         tokio::spawn(async move { router.oneshot(request).await.unwrap() })
     };
-    let mut reload = ask("video.m3u8?_HLS_msn=1&_HLS_part=5");
-    let mut hinted = ask("video-1.5.m4s");
+    let mut reload = ask("video.m3u8?_HLS_msn=2&_HLS_part=5");
+    let mut hinted = ask("video-2.5.m4s");
     assert!(timeout(NOW, &mut reload).await.is_err());
     // Not hinted: refused at once, not waited for.
     assert_eq!(hinted.await.unwrap().status(), StatusCode::NOT_FOUND);
-    hinted = ask("video-1.4.m4s");
+    hinted = ask("video-2.4.m4s");
     assert!(timeout(NOW, &mut hinted).await.is_err());
     node.publish(20).await;
     let response = timeout(SOON, hinted).await.unwrap().unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let response = timeout(SOON, reload).await.unwrap().unwrap();
-    assert!(text(response).await.contains("video-1.5.m4s"));
+    assert!(text(response).await.contains("video-2.5.m4s"));
 }
 
 #[tokio::test]
 async fn wrong_queries_are_refused_with_a_sentence() {
     let node = Node::open().await;
     let directory = node.directory().await;
-    for query in ["_HLS_part=1", "_HLS_msn=x", "_HLS_msn=9", "_HLS_msn=1&_HLS_part=-1"] {
+    for query in ["_HLS_part=1", "_HLS_msn=x", "_HLS_msn=10", "_HLS_msn=2&_HLS_part=-1"] {
         let response = node.get(&format!("{directory}/video.m3u8?{query}")).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{query}");
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
@@ -223,7 +223,7 @@ async fn wrong_queries_are_refused_with_a_sentence() {
 async fn what_is_not_there_is_not_found() {
     let node = Node::open().await;
     let directory = node.directory().await;
-    let absent = ["video-7.m4s", "video-0.9.m4s", "video-9.0.m4s", "video-init-5.mp4", "text.m3u8", "video-00.m4s"];
+    let absent = ["video-8.m4s", "video-1.9.m4s", "video-10.0.m4s", "video-init-5.mp4", "text.m3u8", "video-00.m4s"];
     for name in absent.map(|name| format!("{directory}/{name}")) {
         assert_eq!(node.get(&name).await.status(), StatusCode::NOT_FOUND, "{name}");
     }
@@ -241,7 +241,7 @@ async fn playlists_are_compressed_and_known_ones_are_not_sent_again() {
     let node = Node::open().await;
     let directory = node.directory().await;
     let path = format!("{directory}/video.m3u8");
-    listed(&node, &directory, "_HLS_msn=1&_HLS_part=2", "video-1.2.m4s").await;
+    listed(&node, &directory, "_HLS_msn=2&_HLS_part=2", "video-2.2.m4s").await;
     let plain = node.get(&path).await;
     assert_eq!(cache(&plain), "max-age=2");
     let tag = plain.headers()[header::ETAG].clone();
@@ -268,7 +268,7 @@ async fn a_delta_update_is_given_when_asked_for() {
         listed(&node, &directory, &format!("_HLS_msn={segment}&_HLS_part=5"), "").await;
     }
     let query = "_HLS_msn=17&_HLS_part=0";
-    listed(&node, &directory, query, "video-4.m4s").await;
+    listed(&node, &directory, query, "video-5.m4s").await;
     listed(&node, &directory, &format!("{query}&_HLS_skip=YES"), "#EXT-X-SKIP:SKIPPED-SEGMENTS=").await;
 }
 
@@ -276,14 +276,14 @@ async fn a_delta_update_is_given_when_asked_for() {
 async fn the_end_of_the_source_is_the_end_of_the_playlist() {
     let mut node = Node::open().await;
     let directory = node.directory().await;
-    let request = Request::get(format!("{directory}/video.m3u8?_HLS_msn=2&_HLS_part=0")).body(Body::empty()).unwrap();
+    let request = Request::get(format!("{directory}/video.m3u8?_HLS_msn=3&_HLS_part=0")).body(Body::empty()).unwrap();
     let waiting = tokio::spawn(node.router.clone().oneshot(request));
     node.publish(1).await;
     node.hub.end_all();
     let response = timeout(SOON, waiting).await.unwrap().unwrap().unwrap();
     assert!(text(response).await.ends_with("#EXT-X-ENDLIST\n"));
     // The last files outlive the stream.
-    assert_eq!(node.get(&format!("{directory}/video-1.m4s")).await.status(), StatusCode::OK);
+    assert_eq!(node.get(&format!("{directory}/video-2.m4s")).await.status(), StatusCode::OK);
     assert_eq!(node.get("/hls/demo/index.m3u8").await.status(), StatusCode::NOT_FOUND);
 }
 
@@ -292,7 +292,7 @@ async fn a_stalled_stream_lets_go_of_those_who_wait() {
     let node = Node::open().await;
     let directory = node.directory().await;
     let asked = tokio::time::Instant::now();
-    let path = format!("{directory}/video.m3u8?_HLS_msn=1&_HLS_part=5");
+    let path = format!("{directory}/video.m3u8?_HLS_msn=2&_HLS_part=5");
     let response = node.router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()[header::RETRY_AFTER], "1");
@@ -352,7 +352,7 @@ async fn the_first_playlist_waits_for_a_whole_segment() {
     assert!(timeout(NOW, &mut waiting).await.is_err());
     node.publish(30).await;
     let response = timeout(SOON, waiting).await.unwrap().unwrap().unwrap();
-    assert!(text(response).await.contains("\nvideo-0.m4s\n"));
+    assert!(text(response).await.contains("\nvideo-1.m4s\n"));
 }
 
 #[tokio::test]
@@ -363,8 +363,8 @@ async fn on_demand_nothing_is_packaged_until_somebody_asks() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let directory = node.directory().await;
     // From the newest group on.
-    listed(&node, &directory, "_HLS_msn=0&_HLS_part=2", "video-0.2.m4s").await;
-    assert_eq!(node.get(&format!("{directory}/video-1.0.m4s")).await.status(), StatusCode::NOT_FOUND);
+    listed(&node, &directory, "_HLS_msn=1&_HLS_part=2", "video-1.2.m4s").await;
+    assert_eq!(node.get(&format!("{directory}/video-2.0.m4s")).await.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

@@ -16,6 +16,9 @@ use crate::ffi::Resampler;
 use crate::metric::dropped;
 use crate::timeline::{CORRECTION_DISTANCE, Place, Timeline};
 
+/// No encoder puts more in front: AAC's 1024.
+const PRIMING_MAX: i64 = 1024;
+
 /// See the module.
 pub(crate) struct AudioLine {
     parameters: Arc<Parameters>,
@@ -27,6 +30,8 @@ pub(crate) struct AudioLine {
     /// Interleaved samples that no block was made of yet; the first belongs at `head`. `None` before the first.
     pending: Vec<f32>,
     head: Option<i64>,
+    /// Where it started or jumped to last, less what an encoder puts in front.
+    begin: i64,
     packets: Vec<AudioPacket>,
 }
 
@@ -48,6 +53,7 @@ impl AudioLine {
             timeline: Timeline::new(fill_up_to),
             pending: Vec::new(),
             head: None,
+            begin: i64::MIN,
             packets: Vec::new(),
         })
     }
@@ -150,18 +156,18 @@ impl AudioLine {
         Ok(())
     }
 
-    /// Fills up the block that was begun and starts anew at `pts`.
+    /// Starts anew at `pts`. What the encoder has from before the hole is left out, the block that was begun and the one it
+    /// held: they would come when the hole is over, and a WebRTC receiver that gets a packet seconds late prepares for more
+    /// of them by delaying all sound as long.
     fn jump(&mut self, pts: i64) -> Result<(), Error> {
         if let Some(resampler) = &mut self.resampler
             && self.head.is_some()
         {
             resampler.flush(&mut self.pending).map_err(Error::Resample)?;
-            let block = self.encoder.block() * usize::from(self.encoder.channels());
-            self.pending.resize(self.pending.len().next_multiple_of(block), 0.0);
-            self.encode_pending()?;
         }
         self.pending.clear();
         self.head = Some(pts);
+        self.begin = pts - PRIMING_MAX;
         Ok(())
     }
 
@@ -180,7 +186,8 @@ impl AudioLine {
     fn encode_blocks(&mut self, input: &Frame, out: &mut Vec<Frame>) -> Result<(), Error> {
         self.encode_pending()?;
         let input_pts = input.pts.rescale(self.clock_rate, ClockRate::OPUS);
-        out.extend(self.packets.drain(..).map(|packet| Frame {
+        let begin = self.begin;
+        out.extend(self.packets.drain(..).filter(|packet| packet.pts >= begin).map(|packet| Frame {
             dts: Ticks(packet.pts),
             pts: Ticks(packet.pts),
             wall: input.wall.offset_micros((Ticks(packet.pts) - input_pts).micros(ClockRate::OPUS)),

@@ -40,7 +40,8 @@ pub struct Config {
     pub opus_complexity: u8,
     /// Bits per second of one channel of AAC.
     pub aac_bitrate_bps: u32,
-    /// How far back sound begins when a track starts. A viewer starts at the present; this is what it may buffer.
+    /// How far back AAC begins when a track starts: what a player may buffer. Opus begins at the present, because its
+    /// viewers play all they get: the past would delay their sound by its length.
     pub audio_history: Duration,
     /// Holes in the sound up to this length become silence; longer ones stay holes.
     pub audio_fill_max: Duration,
@@ -91,11 +92,12 @@ impl Transcoder {
         }
     }
 
-    /// Where reading starts: with pictures at the newest keyframe, with sound a little before now.
-    fn join(&self, input: &Track) -> Reader {
+    /// Where reading starts: with pictures at the newest keyframe, with sound now or a little before.
+    fn join(&self, recipe: Recipe, input: &Track) -> Reader {
         match (input.kind(), input.newest()) {
             (MediaKind::Audio, Some(newest)) => {
-                let history = i64::try_from(self.config.audio_history.as_micros()).unwrap_or(0);
+                let history = if recipe == Recipe::Aac { self.config.audio_history } else { Duration::ZERO };
+                let history = i64::try_from(history.as_micros()).unwrap_or(0);
                 input.reader(Join::At(newest.wall.offset_micros(-history)))
             }
             (MediaKind::Video, Some(newest)) => {
@@ -131,7 +133,7 @@ impl Transcoder {
         let started = Instant::now();
         let line = self.open(recipe, input)?;
         let output = Arc::new(Track::new(line.output_parameters().clone()));
-        let reader = self.join(input);
+        let reader = self.join(recipe, input);
         let worker = Worker {
             recipe,
             line,

@@ -9,6 +9,11 @@
 //! end: its first frame is *decoded* there, and its composition offset takes the difference, so that it is *shown* at
 //! exactly its own time. Errors do not add up, because the second frame of that part has its own time again.
 //!
+//! **Where parts end.** A segment is divided evenly, on the assumption that it will be as long as the one before it. Filled up
+//! one by one, parts would leave a last one of a frame or two, published right behind the one before it: a player that is
+//! fetching that one then learns of the last part, the end of the segment and the next one at once. hls.js passes over the
+//! last part in this case and asks for no more sound; round-trip times above 40 ms made it stand still within seconds.
+//!
 //! **Frames that come slower than the part target**, after it was chosen: up to [`LAG_MICROS_MAX`] the part ends at its target
 //! and the next one makes up for it. Beyond (a screen shared at one frame a second), the part is as long as its frame: its
 //! duration is then true, which players need more than the limit.
@@ -31,6 +36,11 @@ const LAG_MICROS_MAX: i64 = 500_000;
 
 /// Bounds the memory of a part whatever its frames claim: four seconds at 240 fps.
 const SAMPLES_MAX: usize = 960;
+
+/// The first media sequence number. Any would do by rfc8216bis 4.4.3.2; for hls.js a segment of number 0 is as good as
+/// none at some places: it forgot having loaded it, loaded it again and again over the parts behind it, and the browser
+/// then dropped pictures up to the next keyframe.
+pub(crate) const FIRST_MSN: u64 = 1;
 
 /// A place in a rendition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +72,7 @@ pub struct Rendition {
     window: VecDeque<Arc<Segment>>,
     open: Option<Segment>,
     open_start: i64,
+    grid: Grid,
     part: Option<OpenPart>,
     /// Where the next part starts.
     end: i64,
@@ -70,6 +81,7 @@ pub struct Rendition {
     discontinuity_sequence: u64,
     independent: bool,
     evicted: Vec<Arc<Segment>>,
+    has_let_go: bool,
     long_parts: u64,
 }
 
@@ -77,6 +89,15 @@ pub struct Rendition {
 struct PartTarget {
     millis: u32,
     ticks: i64,
+}
+
+/// Where the parts of the open segment should end.
+#[derive(Clone, Copy, Debug)]
+struct Grid {
+    /// The cut at which the segment began. Sound begins at the frame nearest to it.
+    origin: i64,
+    /// How long the segment is expected to be.
+    length: i64,
 }
 
 #[derive(Debug)]
@@ -101,6 +122,7 @@ impl Rendition {
             window: VecDeque::new(),
             open: None,
             open_start: 0,
+            grid: Grid { origin: 0, length: rate.ticks(settings.segment).0 },
             part: None,
             end: 0,
             part_target: None,
@@ -108,6 +130,7 @@ impl Rendition {
             discontinuity_sequence: 0,
             independent: true,
             evicted: Vec::new(),
+            has_let_go: false,
             long_parts: 0,
         })
     }
@@ -136,7 +159,7 @@ impl Rendition {
     pub fn next(&self) -> Edge {
         match &self.open {
             Some(open) => Edge { msn: open.msn, part: open.parts.len() as u32 },
-            None => Edge { msn: self.window.back().map_or(0, |last| last.msn + 1), part: 0 },
+            None => Edge { msn: self.window.back().map_or(FIRST_MSN, |last| last.msn + 1), part: 0 },
         }
     }
 
@@ -176,6 +199,11 @@ impl Rendition {
     /// Segments that left the window since the last call. They may still be asked for (rfc8216bis 6.2.2).
     pub fn take_evicted(&mut self) -> Vec<Arc<Segment>> {
         std::mem::take(&mut self.evicted)
+    }
+
+    /// The oldest segment listed, once others before it are listed no more.
+    pub(crate) fn slid_to(&self) -> Option<u64> {
+        self.window.front().filter(|_| self.has_let_go).map(|oldest| oldest.msn)
     }
 
     /// Parts that a slow frame made longer than the target.
@@ -219,6 +247,7 @@ impl Rendition {
             if let Some(target) = &mut self.part_target {
                 target.ticks = millis_to_ticks(target.millis, rate);
             }
+            self.grid.length = Ticks(self.grid.length).rescale(self.rate, rate).0;
             self.rate = rate;
         }
         self.init = Arc::new(Init { number: self.inits, body, parameters: parameters.clone() });
@@ -229,6 +258,33 @@ impl Rendition {
     /// Decoding time at which the open segment starts.
     pub(crate) fn open_start(&self) -> i64 {
         self.open_start
+    }
+
+    /// [`Rendition::cut`] for sound: a part that is not published, and does not begin before the cut at `origin`, goes with
+    /// the segment `msn`. The cut is known when its picture comes, and sound may have come first.
+    pub(crate) fn cut_back(
+        &mut self,
+        msn: u64,
+        origin: i64,
+        dts: i64,
+        wall: WallTime,
+        expected: i64,
+    ) -> Result<(), PackagerError> {
+        let whole = self.open.as_ref().is_some_and(|open| !open.parts.is_empty());
+        match self.part.as_ref().filter(|part| whole && part.start >= origin - expected / 2).map(|part| part.wall) {
+            Some(wall) => self.begin(msn, wall, false),
+            None => self.cut(msn, dts, wall, expected)?,
+        }
+        Ok(())
+    }
+
+    /// The open segment began with a cut at `origin`, and the one before it, if there is one, ended there.
+    pub(crate) fn divide_from(&mut self, origin: i64, continues: bool) {
+        let length = origin - self.grid.origin;
+        if continues && length > 0 && length <= self.rate.ticks(self.settings.longest()).0 {
+            self.grid.length = length;
+        }
+        self.grid.origin = origin;
     }
 
     /// When the next frame is due, if the last one lasts for `expected`.
@@ -310,7 +366,8 @@ impl Rendition {
         if let (Some(target), Some(expected)) = (self.part_target, expected) {
             let due = (dts + expected).max(at + 1);
             let filled = due - part.start;
-            let next_fits = filled + expected <= target.ticks;
+            let next_fits =
+                filled + expected <= target.ticks && !self.grid.ends_part(part.start, due, expected, target);
             if !next_fits && (filled >= least(target.ticks) || filled >= target.ticks) {
                 let end = self.bounded_end(due, expected);
                 self.close_part(end)?;
@@ -331,14 +388,14 @@ impl Rendition {
         }
         let target = match self.part_target {
             Some(target) => target,
-            None => match PartTarget::choose(self.settings.part, filled, count, self.rate) {
+            None => match PartTarget::choose(&self.settings, filled, count, self.rate) {
                 Some(target) => *self.part_target.insert(target),
                 None => return Ok(()),
             },
         };
         let expected = expected.unwrap_or(filled / count);
         let enough = filled >= least(target.ticks);
-        let fits = filled + expected <= target.ticks;
+        let fits = filled + expected <= target.ticks && !self.grid.ends_part(part.start, at, expected, target);
         if filled >= target.ticks || full || (enough && (keyframe || !fits)) {
             let end = self.bounded_end(at, expected);
             self.close_part(end)?;
@@ -418,22 +475,58 @@ impl Rendition {
         let mut listed: Duration = self.window.iter().map(|segment| segment.duration).sum();
         while let Some(oldest) = self.window.front().filter(|oldest| listed - oldest.duration >= self.settings.window) {
             listed -= oldest.duration;
+            self.let_go_oldest();
+        }
+    }
+
+    /// Lets go of what is older than the segment `msn`, as far as delta updates allow.
+    pub(crate) fn let_go_before(&mut self, msn: u64) {
+        let mut listed: Duration = self.window.iter().map(|segment| segment.duration).sum();
+        while let Some(oldest) = self.window.front().filter(|oldest| oldest.msn < msn) {
+            listed = listed.saturating_sub(oldest.duration);
+            if listed < self.settings.skip_until() {
+                return;
+            }
+            self.let_go_oldest();
+        }
+    }
+
+    fn let_go_oldest(&mut self) {
+        if let Some(oldest) = self.window.pop_front() {
             self.discontinuity_sequence += u64::from(oldest.discontinuity);
-            self.evicted.extend(self.window.pop_front());
+            self.has_let_go = true;
+            self.evicted.push(oldest);
         }
     }
 }
 
+impl Grid {
+    /// Whether the part from `start` ends at `due` rather than a frame of `expected` later.
+    fn ends_part(self, start: i64, due: i64, expected: i64, target: PartTarget) -> bool {
+        let frame = expected.max(1);
+        let parts = (self.length.max(1) as u64).div_ceil(target.ticks.max(1) as u64) as i64;
+        let step = (self.length / parts).max(1);
+        let next = (start - self.origin + step / 2).div_euclid(step) + 1;
+        let goal = self.origin + next * self.length / parts;
+        // The nearest frame, as cuts are made; an eighth later, so that rounding does not leave that frame alone.
+        due >= goal - frame / 2 + frame / 8
+    }
+}
+
 impl PartTarget {
-    /// The whole number of frames nearest below the part wished for, once enough of them have come.
-    fn choose(wished: Duration, filled: i64, frames: i64, rate: ClockRate) -> Option<Self> {
-        let wished = rate.ticks(wished).0 as f64;
+    /// As many frames as a segment divided evenly needs, once enough of them have come.
+    fn choose(settings: &Settings, filled: i64, frames: i64, rate: ClockRate) -> Option<Self> {
+        let count = (settings.segment.as_secs_f64() / settings.part.as_secs_f64()).round().max(1.0);
+        let wished = rate.ticks(settings.segment).0 as f64 / count;
         let mean = filled as f64 / frames as f64;
         if filled as f64 + 2.0 * mean <= wished {
             return None;
         }
         // A tenth of a frame of grace: ten frames at 30 fps last 333.3 ms.
-        let whole = (wished / mean + 0.1).floor().max(1.0);
+        let below = (wished / mean + 0.1).floor().max(1.0);
+        // Parts of one frame more or less, to come out even, unless one less is below the 85 %.
+        let uneven = wished / mean - below > 0.1;
+        let whole = if uneven && below >= 0.85 * (below + 1.0) { below + 1.0 } else { below };
         Some(Self::of(whole * mean, rate))
     }
 

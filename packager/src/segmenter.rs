@@ -15,7 +15,7 @@ use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks, WallTime};
 use crate::dates::Dates;
 use crate::error::PackagerError;
 use crate::pace::{Cadence, Pace, Placed};
-use crate::rendition::{Incoming, Rendition};
+use crate::rendition::{FIRST_MSN, Incoming, Rendition};
 use crate::settings::Settings;
 use crate::silence;
 
@@ -160,10 +160,12 @@ impl Segmenter {
         }
         let wall = self.dates.date(frame.pts.micros(frame.parameters.clock_rate()), frame.wall);
         let frame = Arc::new(Frame { wall, ..Frame::clone(frame) });
-        match frame.parameters.kind() {
+        let ignored = match frame.parameters.kind() {
             MediaKind::Video => self.push_video(&frame),
             MediaKind::Audio => self.push_audio(&frame),
-        }
+        };
+        self.shorten_sound();
+        ignored
     }
 
     /// No frame will follow: everything is complete.
@@ -212,6 +214,17 @@ impl Segmenter {
         self.release_held()?;
         self.fill_missing_sound(micros)?;
         Ok(None)
+    }
+
+    /// The list of sound never reaches back behind that of pictures, whatever the lengths of segments add up to and
+    /// whichever of the two is ahead or was kept by a cache: players begin their timeline at the first picture listed, and
+    /// hls.js has no room before it: it moved sound by what was missing, and then looked for it in the wrong place.
+    fn shorten_sound(&mut self) {
+        if let (Some(video), Some(audio)) = (&self.video, &mut self.audio)
+            && let Some(first) = video.rendition.slid_to()
+        {
+            audio.rendition.let_go_before(first + 1);
+        }
     }
 
     /// Whether the segment goes on with `frame`.
@@ -268,7 +281,7 @@ impl Segmenter {
             self.cuts.iter().rev().find(|cut| own.is_none_or(|own| cut.msn > own) && cut.micros <= micros + GAP_MICROS);
         let (msn, adopted) = match ahead.filter(|_| !restart || own.is_none()) {
             Some(cut) => (cut.msn, true),
-            None => (last.map_or(0, |last| last + 1), false),
+            None => (last.map_or(FIRST_MSN, |last| last + 1), false),
         };
         if let Some(own) = own {
             for missing in own + 1..msn {
@@ -290,6 +303,8 @@ impl Segmenter {
             }
             Step::Cut | Step::GoOn => video.rendition.cut(msn, frame.dts.0, frame.wall, expected)?,
         }
+        let continues = matches!(step, Step::Cut) && own.is_some_and(|own| own + 1 == msn);
+        video.rendition.divide_from(video.rendition.open_start(), continues);
         video.headless = !frame.keyframe;
         self.keyframe_asked = false;
         if !adopted {
@@ -354,7 +369,7 @@ impl Segmenter {
                 self.new_sound = Some(frame.parameters.clone());
                 return Ok(Some(Ignored::ParametersChanged));
             }
-            let cut = Cut { msn: self.msn().map_or(0, |last| last + 1), micros, discontinuity: true };
+            let cut = Cut { msn: self.msn().map_or(FIRST_MSN, |last| last + 1), micros, discontinuity: true };
             self.note(cut);
             self.restart_sound(cut, frame)?;
         }
@@ -389,13 +404,14 @@ impl Segmenter {
             Some(cut) => cut,
             None if self.waits_for_video || self.video.is_some() => return Ok(false),
             None => {
-                let first = Cut { msn: 0, micros, discontinuity: false };
+                let first = Cut { msn: FIRST_MSN, micros, discontinuity: false };
                 self.note(first);
                 first
             }
         };
         let mut rendition = Rendition::new(self.settings, &frame.parameters)?;
         rendition.break_off(cut.msn, frame.dts.0, frame.wall, 0)?;
+        rendition.divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, rendition.rate()).0, false);
         self.audio = Some(Sound {
             rendition,
             cadence: cadence(&frame.parameters, &frame.payload),
@@ -423,6 +439,9 @@ impl Segmenter {
         self.new_sound = None;
         audio.cadence.restart();
         audio.rendition.break_off(cut.msn, frame.dts.0, frame.wall, expected)?;
+        audio
+            .rendition
+            .divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, frame.parameters.clock_rate()).0, false);
         self.cuts.retain(|other| other.msn >= cut.msn);
         Ok(())
     }
@@ -463,11 +482,13 @@ impl Segmenter {
         for missing in own + 1..cut.msn {
             audio.rendition.leave_out(missing, wall, self.settings.segment, length)?;
         }
+        let origin = Ticks(cut.micros).rescale(ClockRate::MICROS, rate).0;
         if cut.discontinuity {
             audio.rendition.break_off(cut.msn, at, wall, length)?;
         } else {
-            audio.rendition.cut(cut.msn, at, wall, length)?;
+            audio.rendition.cut_back(cut.msn, origin, at, wall, length)?;
         }
+        audio.rendition.divide_from(origin, !cut.discontinuity && own + 1 == cut.msn);
         let passed = match self.video.as_ref().and_then(|video| video.rendition.open()) {
             Some(open) => open.msn.min(cut.msn),
             None => cut.msn,

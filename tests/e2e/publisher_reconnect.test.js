@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
 import { assertPlaysWell } from "../lib/expect.js";
+import { assertInStep, ownSoundAfterPicture, soundAfterPicture } from "../lib/lip_sync.js";
+import { median } from "../lib/numbers.js";
 import { pause, waitFor } from "../lib/wait.js";
 
 const PICTURE = { width: 320, height: 180, bitrateKbps: 400, gopFrames: 30 };
@@ -46,6 +48,31 @@ endToEnd("viewers_go_on_when_a_publisher_dies_and_returns", async (stage) => {
   await near.stop();
   await far.stop();
 });
+
+endToEnd(
+  "sound_and_picture_are_in_step_two_seconds_after_each_return",
+  async (stage) => {
+    const gateway = await stage.gateway({ set: { "ingest.grace": "10s" } });
+    let publisher = await stage.live(gateway, "show", PICTURE);
+    const browser = await stage.browser();
+    const own = await ownSoundAfterPicture(browser);
+    const viewer = await browser.play("whep", { url: gateway.url("/whep/show") });
+    await viewer.waitForFrames(30);
+    const offsets = [];
+    for (let round = 0; round < 3; round += 1) {
+      await publisher.kill();
+      await pause(1500);
+      const away = Date.now();
+      publisher = await stage.live(gateway, "show", PICTURE);
+      await viewer.waitFor("new pictures", ({ samples }) => samples.some(([at, latency]) => at - latency > away), 10_000);
+      offsets.push(await soundAfterPicture(viewer));
+    }
+    stage.say(`three returns: ${offsets.map((offset) => Math.round(offset)).join(", ")} ms`);
+    assertInStep(stage, "whep after a return", median(offsets), own);
+    await viewer.stop();
+  },
+  { timeout: 120_000 },
+);
 
 endToEnd("a_room_ends_when_its_publisher_stays_away", async (stage) => {
   const gateway = await stage.gateway({ set: { "ingest.grace": "1s" } });

@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
 import { assertPlaysWell, capacity } from "../lib/expect.js";
+import { assertInStep, ownSoundAfterPicture, soundAfterPicture } from "../lib/lip_sync.js";
+import { median } from "../lib/numbers.js";
 import { pause, waitFor } from "../lib/wait.js";
 
 endToEnd("rtmp_plays_by_whep_with_sound_at_the_full_frame_rate", async (stage) => {
@@ -46,6 +48,27 @@ endToEnd("a_viewer_sees_a_picture_long_before_the_next_keyframe", async (stage) 
   assert.equal(report.backwards, 0);
   await viewer.stop();
 });
+
+// AAC comes in bursts with the pictures it was muxed with and becomes Opus: sound is later than pictures, which wait for it.
+endToEnd(
+  "sound_and_picture_are_in_step_two_seconds_after_joining",
+  async (stage) => {
+    const gateway = await stage.gateway();
+    await stage.live(gateway, "step", { gopFrames: 120 });
+    const browser = await stage.browser();
+    const own = await ownSoundAfterPicture(browser);
+    const offsets = [];
+    for (let round = 0; round < 3; round += 1) {
+      await pause(round * 900); // Other places between the keyframes.
+      const viewer = await browser.play("whep", { url: gateway.url("/whep/step") });
+      offsets.push(await soundAfterPicture(viewer));
+      await viewer.stop();
+    }
+    stage.say(`three viewers: ${offsets.map((offset) => Math.round(offset)).join(", ")} ms`);
+    assertInStep(stage, "rtmp → whep", median(offsets), own);
+  },
+  { timeout: 120_000 },
+);
 
 endToEnd("several_viewers_come_and_go_and_each_sees_everything", async (stage) => {
   const gateway = await stage.gateway();

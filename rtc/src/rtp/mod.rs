@@ -9,6 +9,7 @@
 //! ```
 
 pub mod feedback;
+pub mod lateness;
 pub mod outgoing;
 pub mod packet;
 pub mod packetize;
@@ -18,6 +19,7 @@ pub mod sender;
 pub mod sequence;
 
 pub use feedback::{Feedback, Nack, ReceptionBlock, SenderInformation};
+pub use lateness::Lateness;
 pub use outgoing::{Outgoing, Packet, Packets};
 pub use packet::{ExtensionIds, Mid};
 pub use packetize::{MAX_PAYLOAD, Packetizer};

@@ -16,6 +16,48 @@ const CAPTURE_TIME_INTERVAL_MICROS: i64 = 1_000_000;
 /// Viewers together cause at most one keyframe in this time.
 const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 
+/// The most a picture is held for sound: the wait for two pictures at 25 per second, and some.
+const HOLD_MAX: Duration = Duration::from_millis(100);
+/// The hold is changed when it is off by more: each change bends the receiver's time a little.
+const HOLD_TOLERANCE: Duration = Duration::from_millis(15);
+/// Sound that is later by less is not waited for: closeness counts more, and this is what a microphone's packets of 20 ms
+/// are later than its pictures.
+const IN_STEP: Duration = Duration::from_millis(25);
+/// A receiver plays sound so much after the latest of its packets; pictures it shows at once. Measured with Chromium.
+const SOUND_BUFFER: Duration = Duration::from_millis(40);
+/// What a receiver that compares sound and picture itself may add, should its buffer for sound be longer.
+const HOLD_ADJUSTMENT: Duration = Duration::from_millis(50);
+/// A step of the timestamps by more is a publisher who was away.
+const AWAY: Duration = Duration::from_millis(500);
+
+/// How long the receiver should hold a picture, at least and at most, as the playout-delay extension has it: 12 bits each,
+/// in 10 ms. Zero for both is "show it at once", and a receiver that is told so does not keep sound and picture in step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlayoutDelay {
+    min: u16,
+    max: u16,
+}
+
+impl PlayoutDelay {
+    /// Held for sound that comes later by `late`.
+    fn hold(late: Duration) -> Self {
+        const UNIT: u128 = 10;
+        let units = |duration: Duration| ((duration.as_millis() + UNIT / 2) / UNIT) as u16; // HOLD_MAX bounds it.
+        if late < IN_STEP {
+            return Self::default();
+        }
+        let min = units(late.min(HOLD_MAX) + SOUND_BUFFER);
+        Self { min, max: min + units(HOLD_ADJUSTMENT) }
+    }
+
+    /// The extension's value.
+    pub fn bytes(self) -> [u8; 3] {
+        let [a, b] = self.min.to_be_bytes();
+        let [c, d] = self.max.to_be_bytes();
+        [a << 4 | b >> 4, b << 4 | c, d]
+    }
+}
+
 /// Bounds of what is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -57,8 +99,14 @@ pub struct Packets {
     pub arrived: Instant,
     /// Decoding can start here.
     pub keyframe: bool,
+    /// The first after a time without any, and one to start with: what had to wait comes with it.
+    pub resumes: bool,
     /// All its packets state the capture time. All or none: segments of one send must have one length.
     pub states_capture: bool,
+    /// How long to hold it.
+    pub playout_delay: PlayoutDelay,
+    /// All its packets state it, whoever they go to. All or none.
+    pub states_playout_delay: bool,
     is_video: bool,
     payloads: Payloads,
 }
@@ -137,7 +185,11 @@ pub struct Outgoing {
     bytes: usize,
     group: Option<Group>,
     capture_stated: Option<WallTime>,
+    held_for: Duration,
+    playout_delay_stated: PlayoutDelay,
     keyframe_requested: Option<Instant>,
+    /// Since the newest frame: what follows has a gap that is not the publisher's.
+    has_skipped: bool,
     counters: OutgoingCounters,
 }
 
@@ -159,7 +211,10 @@ impl Outgoing {
             bytes: 0,
             group: None,
             capture_stated: None,
+            held_for: Duration::ZERO,
+            playout_delay_stated: PlayoutDelay::default(),
             keyframe_requested: None,
+            has_skipped: false,
             counters: OutgoingCounters::default(),
         })
     }
@@ -189,6 +244,11 @@ impl Outgoing {
             return None;
         }
         let is_video = self.codec().kind() == MediaKind::Video;
+        let states_capture = self.states_capture(frame, is_video);
+        let playout_delay = PlayoutDelay::hold(self.held_for);
+        let is_new = std::mem::replace(&mut self.playout_delay_stated, playout_delay) != playout_delay;
+        let skipped = std::mem::take(&mut self.has_skipped);
+        let away = self.clock_rate().ticks(AWAY);
         let packets = Packets {
             number: self.next_number,
             first_sequence: self.next_sequence,
@@ -197,7 +257,10 @@ impl Outgoing {
             wall: frame.wall,
             arrived: frame.arrived,
             keyframe: frame.keyframe,
-            states_capture: self.states_capture(frame, is_video),
+            resumes: frame.keyframe && !skipped && self.newest().is_some_and(|newest| frame.pts - newest.pts > away),
+            states_capture,
+            playout_delay,
+            states_playout_delay: is_video && (states_capture || is_new),
             is_video,
             payloads,
         };
@@ -218,6 +281,14 @@ impl Outgoing {
     pub fn skipped(&mut self, frames: u64) {
         self.counters.skipped += frames;
         self.group = None; // It has a hole now.
+        self.has_skipped = true;
+    }
+
+    /// The sound that belongs to these pictures comes so much later than they do. They are held for it, from the next on.
+    pub fn hold_for_sound(&mut self, late: Duration) {
+        if late.min(HOLD_MAX).abs_diff(self.held_for) > HOLD_TOLERANCE {
+            self.held_for = late.min(HOLD_MAX);
+        }
     }
 
     /// Number of the frame that will be pushed next.

@@ -4,13 +4,17 @@
 //! choices made before it was first sent, so a repeat without a repair stream is the same bytes: sealing something else
 //! under the same sequence number would give the authentication key away.
 //!
-//! **How a viewer starts.** Video: from the keyframe of the cached group, at [`CATCH_UP_SPEED`] times real time with
-//! the original timestamps, until it stands on the newest frame. If a new group begins meanwhile, it goes there at
-//! once. Sound: live from the first packet, with nothing of the past. Old sound at five times its speed would fill the
+//! **How a viewer starts.** Video: from the keyframe of the cached group, at [`CATCH_UP_SPEED`] times real time, until it
+//! stands on the newest frame. If a new group begins meanwhile, it goes there at once. What is sent so is stamped as if it
+//! were of the present ([`CatchUp`]). Sound: live from the first packet, with nothing of the past. Old sound at five times its speed would fill the
 //! receiver's buffer, which shortens by time stretching, a few percent at a time: the delay would stay for many
 //! seconds. Silence until the picture is live would be heard as a gap of up to a second. Live sound over a picture that
 //! runs after it is neither, and after a quarter of the backlog both are in step. For that time the picture has no sender
 //! report: with one, the receiver would line live sound up with late pictures by delaying the sound.
+//!
+//! **How it goes on when the publisher was away.** What an encoder took in while it connected comes all at once. Played
+//! from the first packet, sound would be late by the length of that for many seconds, and pictures would come faster than
+//! their timestamps say. So what comes in the first [`COLLECT`] is waited for, and then the viewer starts as above.
 
 mod repair;
 
@@ -31,6 +35,9 @@ pub const CATCH_UP_SPEED: u32 = 5;
 pub const HEADER_MAX: usize = 64;
 /// A sequence number starts below this, so that a receiver that misses the first packets guesses the rollover right.
 const SEQUENCE_START: u16 = 1 << 15;
+/// Timestamps of the backlog end so much before the newest frame's: a frame of the present that comes a little early must
+/// not have the smaller one.
+const LEVEL: Duration = Duration::from_millis(20);
 /// Sender reports go out this often per track.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// A peer that asks for a keyframe so long after its start gets the cached group once more, and again after two, four,
@@ -41,6 +48,9 @@ const START_AGAIN: Duration = Duration::from_millis(250);
 const STARTS_AGAIN: u8 = 5;
 /// Spans of sequence numbers remembered for repairs: a new one begins where a viewer skipped frames.
 const SPANS: usize = 3;
+
+/// All that waited in an encoder and on its way is here after so long.
+pub const COLLECT: Duration = Duration::from_millis(100);
 
 /// How a viewer gets lost packets again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +106,15 @@ pub enum Start {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     WaitingForKeyframe,
-    CatchingUp { began: Instant, origin: Ticks },
+    CatchingUp {
+        began: Instant,
+        origin: Ticks,
+    },
     Live,
+    /// The publisher is back: what comes first is collected until then.
+    Collecting {
+        until: Instant,
+    },
 }
 
 /// A run of packets sent without a gap: `viewer + n` on the wire is `shared + n` of the track.
@@ -105,6 +122,31 @@ enum Phase {
 struct Span {
     viewer: u64,
     shared: u64,
+    catch_up: CatchUp,
+    /// Added to every timestamp: see [`Sender::resume`].
+    rebase: u32,
+}
+
+/// The timestamps of frames that are sent at more than their speed: each is that of the moment it is sent.
+///
+/// A receiver learns from timestamps and arrivals how fast the sender's clock runs. Original timestamps would tell
+/// Chromium of one that runs five times too fast: for some ten seconds it would take every picture for late, show it at
+/// once, and could not hold it for the sound. The newest frame at the start has its own time, and so has every frame
+/// after the viewer is level with the track; between them timestamps go up with the time of sending.
+#[derive(Clone, Copy, Debug, Default)]
+struct CatchUp {
+    origin: Ticks,
+    /// From `origin` to where the timestamps start.
+    backlog: Ticks,
+}
+
+impl CatchUp {
+    /// What to add to the timestamp of a frame at `pts`.
+    fn ahead(&self, pts: Ticks) -> u32 {
+        let speed = i64::from(CATCH_UP_SPEED);
+        let caught_up = (pts - self.origin).0.max(0) * (speed - 1) / speed;
+        u32::try_from(self.backlog.0 - caught_up).unwrap_or(0)
+    }
 }
 
 /// Counters of one viewer's track.
@@ -143,6 +185,10 @@ pub struct Sender {
     /// Newest last; the first `SPANS - span_count` are unused.
     spans: [Span; SPANS],
     span_count: u8,
+    /// For the span that the next frame begins.
+    starting: Option<CatchUp>,
+    /// For spans that begin from now on.
+    rebase: u32,
     /// Frames from this one on go without playout-delay: the receiver has it.
     playout_delay_until: u64,
     packets: u32,
@@ -182,7 +228,7 @@ impl Sender {
         }
         let first = u64::from(config.sequence % SEQUENCE_START);
         let mut spans = [Span::default(); SPANS];
-        spans[SPANS - 1] = Span { viewer: first, shared: 0 };
+        spans[SPANS - 1].viewer = first;
         Self {
             ssrc: config.ssrc,
             timestamp_offset: config.timestamp,
@@ -197,6 +243,8 @@ impl Sender {
             next_shared: 0,
             spans,
             span_count: 0,
+            starting: None,
+            rebase: 0,
             playout_delay_until: u64::MAX,
             packets: 0,
             octets: 0,
@@ -220,10 +268,14 @@ impl Sender {
             Some(keyframe) => {
                 self.phase = Phase::CatchingUp { began: now, origin: keyframe.pts };
                 let frames = self.next_frame - keyframe.number;
+                let present =
+                    outgoing.newest().map_or(keyframe.pts, |newest| newest.pts) - ClockRate::VIDEO.ticks(LEVEL);
+                self.starting = Some(CatchUp { origin: keyframe.pts, backlog: present - keyframe.pts });
                 self.next_frame = keyframe.number;
                 Start::Group { frames }
             }
             None => {
+                self.starting = None;
                 self.phase = Phase::WaitingForKeyframe;
                 Start::NextKeyframe
             }
@@ -253,8 +305,9 @@ impl Sender {
     pub fn move_to(&mut self, outgoing: &Outgoing) {
         let newest = self.spans[SPANS - 1];
         let viewer = newest.viewer + (self.next_shared - newest.shared);
-        self.spans[SPANS - 1] = Span { viewer, shared: 0 };
+        self.spans[SPANS - 1] = Span { viewer, ..Span::default() };
         self.span_count = 0;
+        self.starting = None;
         self.next_shared = 0;
         self.next_frame = outgoing.group().unwrap_or_else(|| outgoing.next_number());
         if self.playout_delay_until != u64::MAX {
@@ -267,7 +320,17 @@ impl Sender {
     pub fn poll_frame<'o>(&mut self, outgoing: &'o Outgoing, now: Instant) -> Option<&'o Packets> {
         self.follow(outgoing);
         let frame = loop {
+            if let Phase::Collecting { until } = self.phase {
+                if now < until {
+                    return None;
+                }
+                self.resume(outgoing, now);
+            }
             let frame = outgoing.frame(self.next_frame)?;
+            if frame.resumes && self.is_live() {
+                self.phase = Phase::Collecting { until: now + COLLECT };
+                continue;
+            }
             if !matches!(self.phase, Phase::WaitingForKeyframe) || frame.keyframe {
                 break frame;
             }
@@ -288,7 +351,10 @@ impl Sender {
 
     /// When [`Sender::poll_frame`] has something to give without a push: while catching up.
     pub fn poll_timeout(&self, outgoing: &Outgoing) -> Option<Instant> {
-        self.due(outgoing.frame(self.next_frame)?)
+        match self.phase {
+            Phase::Collecting { until } => Some(until),
+            _ => self.due(outgoing.frame(self.next_frame)?),
+        }
     }
 
     /// Whether it has reached the newest frame once and follows it since.
@@ -313,8 +379,9 @@ impl Sender {
         let sequence = span.viewer + (packet.sequence - span.shared);
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
-        self.last = Some((packet.frame.wall, packet.frame.timestamp));
-        self.write_header((self.ssrc, self.payload_type, sequence as u16), packet, transport_sequence, buffer)
+        self.last = Some((packet.frame.wall, packet.frame.timestamp.wrapping_add(span.rebase)));
+        let stream = (self.ssrc, self.payload_type, sequence as u16);
+        self.write_header(stream, &span, packet, transport_sequence, buffer)
     }
 
     /// A packet the peer reports lost, by its sequence number on the wire. `None` if it will not be sent again, which
@@ -327,8 +394,8 @@ impl Sender {
         transport_sequence: &mut u16,
         scratch: &'b mut RepairScratch,
     ) -> Option<Repaired<'b>> {
-        let wanted = self.shared_sequence(lost).and_then(|shared| outgoing.packet(shared));
-        let Some(packet) = wanted.filter(|_| self.repairs.is_some()) else {
+        let wanted = self.sent_as(lost).and_then(|(shared, span)| Some((outgoing.packet(shared)?, span)));
+        let Some((packet, span)) = wanted.filter(|_| self.repairs.is_some()) else {
             self.counters.repair_unknown += 1;
             return None;
         };
@@ -344,11 +411,11 @@ impl Sender {
         self.counters.repaired += 1;
         let Some((ssrc, payload_type, sequence)) = repairs.next_in_stream() else {
             let stream = (self.ssrc, self.payload_type, lost);
-            let header = self.write_header(stream, &packet, transport_sequence, &mut scratch.header);
+            let header = self.write_header(stream, &span, &packet, transport_sequence, &mut scratch.header);
             return Some(Repaired::Again { header, payload: packet.payload });
         };
         let stream = (ssrc, payload_type, sequence);
-        let header = self.write_header(stream, &packet, transport_sequence, &mut scratch.header);
+        let header = self.write_header(stream, &span, &packet, transport_sequence, &mut scratch.header);
         scratch.payload.clear();
         scratch.payload.extend_from_slice(&lost.to_be_bytes());
         scratch.payload.extend_from_slice(packet.payload);
@@ -411,6 +478,22 @@ impl Sender {
         self.counters
     }
 
+    /// Starts anew with what was collected.
+    ///
+    /// The track's timeline goes on from the arrival of the first frame, before it is known how long that one waited: it
+    /// is ahead of the wall clock by as much. Here the wall clock is right already, and the timestamps of this viewer go
+    /// on where it is: its receiver would take the step for a change of delay, and for seconds hold pictures by it.
+    fn resume(&mut self, outgoing: &Outgoing, now: Instant) {
+        let before = self.next_frame;
+        if let (Some((wall, timestamp)), Some(newest)) = (self.last, outgoing.newest()) {
+            let away = Ticks(newest.wall.micros_since(wall)).rescale(ClockRate::MICROS, self.clock_rate());
+            self.rebase = timestamp.wrapping_add(away.0 as u32).wrapping_sub(newest.timestamp);
+        }
+        self.start(outgoing, now);
+        self.starting.get_or_insert_default(); // A span of its own.
+        self.counters.skipped_frames += u32::try_from(self.next_frame.saturating_sub(before)).unwrap_or(u32::MAX);
+    }
+
     /// Goes where the track still has something, and from an old group to a new one.
     fn follow(&mut self, outgoing: &Outgoing) {
         let newer = outgoing.group().filter(|group| *group > self.next_frame);
@@ -436,6 +519,7 @@ impl Sender {
             self.counters.skipped_frames += u32::try_from(target - self.next_frame).unwrap_or(u32::MAX);
         }
         self.next_frame = target;
+        self.starting = None;
     }
 
     fn clock_rate(&self) -> ClockRate {
@@ -453,21 +537,29 @@ impl Sender {
 
     /// Sequence numbers on the wire have no gap where frames were passed over: the receiver would ask for them.
     fn continue_at(&mut self, frame: &Packets) {
+        let catch_up = self.starting.take();
         if self.span_count == 0 {
-            self.spans[SPANS - 1].shared = frame.first_sequence;
+            let newest = &mut self.spans[SPANS - 1];
+            *newest = Span {
+                shared: frame.first_sequence,
+                catch_up: catch_up.unwrap_or_default(),
+                rebase: self.rebase,
+                ..*newest
+            };
             self.span_count = 1;
-        } else if self.next_shared != frame.first_sequence {
+        } else if self.next_shared != frame.first_sequence || catch_up.is_some() {
             let newest = self.spans[SPANS - 1];
             let viewer = newest.viewer + (self.next_shared - newest.shared);
             self.spans.rotate_left(1);
-            self.spans[SPANS - 1] = Span { viewer, shared: frame.first_sequence };
+            let catch_up = catch_up.unwrap_or_default();
+            self.spans[SPANS - 1] = Span { viewer, shared: frame.first_sequence, catch_up, rebase: self.rebase };
             self.span_count = (self.span_count + 1).min(SPANS as u8);
         }
         self.next_shared = frame.first_sequence + frame.len() as u64;
     }
 
-    /// The track's number of a packet this viewer was sent.
-    fn shared_sequence(&self, wire: u16) -> Option<u64> {
+    /// The track's number of a packet this viewer was sent, and how it was stamped.
+    fn sent_as(&self, wire: u16) -> Option<(u64, Span)> {
         if self.span_count == 0 {
             return None;
         }
@@ -477,18 +569,20 @@ impl Sender {
         let viewer = next.checked_sub(u64::from(behind)).filter(|_| behind != 0)?;
         let spans = &self.spans[SPANS - usize::from(self.span_count)..];
         let span = spans.iter().rev().find(|span| span.viewer <= viewer)?;
-        Some(span.shared + (viewer - span.viewer))
+        Some((span.shared + (viewer - span.viewer), *span))
     }
 
     fn write_header<'b>(
         &self,
         (ssrc, payload_type, sequence): (u32, u8, u16),
+        span: &Span,
         packet: &Packet<'_>,
         transport_sequence: &mut u16,
         buffer: &'b mut [u8; HEADER_MAX],
     ) -> &'b [u8] {
         let frame = packet.frame;
-        let timestamp = frame.timestamp.wrapping_add(self.timestamp_offset);
+        let moved = self.timestamp_offset.wrapping_add(span.rebase).wrapping_add(span.catch_up.ahead(frame.pts));
+        let timestamp = frame.timestamp.wrapping_add(moved);
         let mut writer = HeaderWriter::new(buffer, (packet.marker, payload_type), sequence, timestamp, ssrc);
         let ids = &self.extensions;
         writer.extension(ids.mid, self.mid.as_bytes());
@@ -496,8 +590,8 @@ impl Sender {
             writer.extension(ids.transport_cc, &transport_sequence.to_be_bytes());
             *transport_sequence = transport_sequence.wrapping_add(1);
         }
-        if frame.number < self.playout_delay_until {
-            writer.extension(ids.playout_delay, &[0, 0, 0]); // min = max = 0
+        if frame.number < self.playout_delay_until || frame.states_playout_delay {
+            writer.extension(ids.playout_delay, &frame.playout_delay.bytes());
         }
         if frame.states_capture {
             writer.extension(ids.abs_capture_time, &frame.wall.ntp().to_be_bytes());

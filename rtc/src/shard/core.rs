@@ -169,10 +169,14 @@ impl Core {
 
     /// Reads what is new on a track and sends it to its viewers.
     pub(super) fn handle_frames(&mut self, now: Instant, id: TrackId, out: &mut impl Outbox) {
+        let sound = self.tracks.get(&id).and_then(|track| self.tracks.get(&track.sound?)).map(SharedTrack::lateness);
         loop {
             let Some(track) = self.tracks.get_mut(&id) else { return };
-            match track.advance() {
+            match track.advance((now, self.setup.clock.wall(now))) {
                 Progress::Frame { arrived } => {
+                    if let Some(sound) = sound {
+                        track.keep_in_step_with(sound);
+                    }
                     if track.needs_replacement() {
                         self.begin_replacement(id);
                     }
@@ -262,6 +266,10 @@ impl Core {
         }
         tracing::debug!(kind = "whep", session = ?opening.id, tracks = own_tracks.len(), "session opened");
         let ids: Vec<_> = own_tracks.iter().map(|own| own.id).collect();
+        let of_kind = |kind| own_tracks.iter().find(|own| own.kind == kind).map(|own| own.id);
+        if let (Some(pictures), Some(sound)) = (of_kind(MediaKind::Video), of_kind(MediaKind::Audio)) {
+            self.tracks.get_mut(&pictures).expect("shared above").sound = Some(sound);
+        }
         let key = self.open(now, opening, Role::Viewer(Viewer::new(feed, cname, own_tracks)));
         for id in ids {
             self.tracks.get_mut(&id).expect("shared above").viewers.push(key);
@@ -369,7 +377,7 @@ impl Core {
     fn pump_track(&mut self, now: Instant, id: TrackId, out: &mut impl Outbox) -> u64 {
         let Self { sessions, tracks, scratch, metrics, setup, .. } = self;
         let Some(track) = tracks.get(&id) else { return 0 };
-        let mut frames = 0;
+        let (mut frames, mut behind) = (0, Vec::new());
         for key in &track.viewers {
             let session = &mut sessions[*key];
             if session.connected.is_some()
@@ -377,8 +385,13 @@ impl Core {
             {
                 let shared = (&mut *scratch, &*metrics);
                 frames += viewer.pump((&mut session.peer, track), id, (now, setup.clock), shared, out);
+                if !viewer.is_live(id) {
+                    behind.push(*key);
+                }
             }
         }
+        // Rare: those that catch up, and all of them when the publisher comes back.
+        behind.into_iter().for_each(|key| self.reschedule(key));
         frames
     }
 
@@ -426,6 +439,7 @@ impl Core {
                 own.sender.move_to(&track.outgoing);
             }
         }
+        track.sound = before.sound;
         track.viewers.extend(before.viewers);
         track.want_keyframe(now);
     }

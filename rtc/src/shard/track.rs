@@ -1,12 +1,12 @@
 //! A track as a shard reads it: one reader, one set of packets, many viewers.
 
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, Demand, Join, MediaKind, Read, Reader};
+use onmic_media::{Codec, Demand, Join, MediaKind, Read, Reader, TrackId, WallTime};
 
-use crate::rtp::Outgoing;
 use crate::rtp::outgoing::Limits;
+use crate::rtp::{Lateness, Outgoing};
 
 /// See the module.
 pub(super) struct SharedTrack {
@@ -14,6 +14,11 @@ pub(super) struct SharedTrack {
     reader: Reader,
     bell: Waker,
     pub(super) outgoing: Outgoing,
+    lateness: Lateness,
+    /// All that was there when reading began has been read.
+    caught_up: bool,
+    /// The sound that viewers of these pictures hear.
+    pub(super) sound: Option<TrackId>,
     /// Keys of the sessions that watch it.
     pub(super) viewers: Vec<usize>,
     /// A track that viewers can take is being made in place of this one.
@@ -43,22 +48,52 @@ impl SharedTrack {
             MediaKind::Audio => Join::NextKeyframe,
         };
         let reader = track.reader(join);
-        Some(Self { demand, reader, bell, outgoing, viewers: Vec::new(), replacing: false })
+        Some(Self {
+            demand,
+            reader,
+            bell,
+            outgoing,
+            lateness: Lateness::default(),
+            caught_up: false,
+            sound: None,
+            viewers: Vec::new(),
+            replacing: false,
+        })
     }
 
-    /// Takes in the next frame.
-    pub(super) fn advance(&mut self) -> Progress {
+    /// Takes in the next frame, at `now` on both clocks.
+    pub(super) fn advance(&mut self, (now, wall): (Instant, WallTime)) -> Progress {
         match self.reader.poll_read(&mut Context::from_waker(&self.bell)) {
-            Poll::Pending => Progress::CaughtUp,
+            Poll::Pending => {
+                self.caught_up = true;
+                Progress::CaughtUp
+            }
             Poll::Ready(Read::Ended) => Progress::Ended,
             Poll::Ready(Read::Skipped(frames)) => {
                 self.outgoing.skipped(frames);
                 Progress::Skipped(frames)
             }
-            Poll::Ready(Read::Frame(frame)) => match self.outgoing.push(&frame) {
-                Some(_) => Progress::Frame { arrived: frame.arrived },
-                None => Progress::Skipped(0), // Counted by `outgoing`, with its reason.
-            },
+            Poll::Ready(Read::Frame(frame)) => {
+                if self.caught_up {
+                    self.lateness.note(wall.micros_since(frame.wall), now);
+                }
+                match self.outgoing.push(&frame) {
+                    Some(_) => Progress::Frame { arrived: frame.arrived },
+                    None => Progress::Skipped(0), // Counted by `outgoing`, with its reason.
+                }
+            }
+        }
+    }
+
+    /// How late its frames are; see [`Lateness`].
+    pub(super) fn lateness(&self) -> Lateness {
+        self.lateness
+    }
+
+    /// Pictures are held for sound that is later than they are.
+    pub(super) fn keep_in_step_with(&mut self, sound: Lateness) {
+        if let (Some(sound), Some(picture)) = (sound.micros(), self.lateness.micros()) {
+            self.outgoing.hold_for_sound(Duration::from_micros(u64::try_from(sound - picture).unwrap_or(0)));
         }
     }
 

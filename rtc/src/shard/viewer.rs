@@ -84,6 +84,11 @@ impl Viewer {
         matches!(own.sender.start(outgoing, now), Start::NextKeyframe)
     }
 
+    /// Whether it needs no timer on one track: it follows what is pushed.
+    pub(super) fn is_live(&self, id: TrackId) -> bool {
+        self.tracks.iter().find(|own| own.id == id).is_none_or(|own| own.sender.is_live())
+    }
+
     /// Acts on what the peer reports.
     pub(super) fn handle_rtcp(
         &mut self,

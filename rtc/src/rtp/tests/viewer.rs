@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, Frame};
+use onmic_media::{Codec, Frame, Ticks};
 use rtc_rtcp::receiver_report::ReceiverReport;
 use rtc_rtcp::sender_report::SenderReport;
 use rtc_rtcp::source_description::SourceDescription;
@@ -44,7 +44,7 @@ fn send(sender: &mut Sender, outgoing: &Outgoing, now: Instant) -> Vec<u16> {
 
 #[test]
 fn a_viewer_costs_little() {
-    assert!(size_of::<Sender>() <= 240, "{}", size_of::<Sender>());
+    assert!(size_of::<Sender>() <= 344, "{}", size_of::<Sender>());
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn another_track_continues_the_sequence_numbers() {
     sender.start(&first, began);
     let mut sequences = send(&mut sender, &first, frames[29].arrived);
     sender.handle_reception(&block(0xabcd, 0, 0), WALL);
-    let mut second = filled(&frames[..5]);
+    let mut second = filled(&frames[25..30]);
     sender.move_to(&second);
     frames[30..].iter().for_each(|frame| {
         second.push(frame);
@@ -234,8 +234,8 @@ fn all_packets_of_a_frame_have_headers_of_one_length() {
     }
     let count = |length| lengths.iter().filter(|header| **header == length).count();
     assert_eq!(lengths.len(), 60);
-    // With capture time at both keyframes; with playout delay up to frame 10.
-    assert_eq!((count(36), count(28), count(32), count(24)), (1, 10, 1, 48), "{lengths:?}");
+    // With capture time and playout delay at both keyframes; with playout delay up to frame 10.
+    assert_eq!((count(36), count(28), count(24)), (2, 10, 48), "{lengths:?}");
 }
 
 fn block(ssrc: u32, last_sender_report: u32, delay: u32) -> ReceptionBlock {
@@ -425,5 +425,126 @@ fn feedback_of_others_is_read_and_ours_by_others() {
             };
         });
         assert!(statements <= broken.len() / 4 * 17);
+    }
+}
+
+/// Sends what is due; the timestamps on the wire.
+fn timestamps(sender: &mut Sender, outgoing: &Outgoing, now: Instant) -> Vec<u32> {
+    let (mut timestamps, mut transport) = (Vec::new(), 0);
+    while let Some(frame) = sender.poll_frame(outgoing, now) {
+        for packet in frame.iter() {
+            let header = sender.header(&packet, &mut transport, &mut [0; HEADER_MAX]).to_vec();
+            timestamps.push(packet::Incoming::parse(&header).unwrap().timestamp);
+        }
+    }
+    timestamps
+}
+
+#[test]
+fn timestamps_of_the_backlog_go_with_the_time_it_is_sent() {
+    let began = Instant::now();
+    let all = fixture::synthetic(began, 150, 300, (900, 900));
+    let (cached, live) = all.split_at(90);
+    let mut outgoing = filled(cached);
+    let mut sender = Sender::new(config(Resend::AsSent), &outgoing);
+    let start = cached[89].arrived;
+    sender.start(&outgoing, start);
+    let (mut live, mut sent) = (live.iter().peekable(), Vec::new());
+    for elapsed in 0..1800_u32 {
+        let now = start + MILLI * elapsed;
+        while live.peek().is_some_and(|frame| frame.arrived <= now) {
+            outgoing.push(live.next().unwrap());
+        }
+        sent.extend(timestamps(&mut sender, &outgoing, now).into_iter().map(|timestamp| (elapsed, timestamp)));
+    }
+    assert_eq!(sent.len(), 143);
+    let present = outgoing.frame(89).unwrap().timestamp;
+    let first = sent[0].1;
+    assert_eq!(first, present - 1800, "20 ms before the newest");
+    assert!(sent.is_sorted_by(|before, after| before.1 < after.1), "{sent:?}");
+    // A clock that runs at the speed it says, for every frame from the first to the last.
+    for (elapsed, timestamp) in &sent {
+        let off = i64::from(*timestamp) - i64::from(first) - i64::from(*elapsed) * 90;
+        assert!((-2000..=2000).contains(&off), "{off} ticks off after {elapsed} ms");
+    }
+    assert_eq!(sent.last().unwrap().1, outgoing.frame(142).unwrap().timestamp, "its own once it is level");
+    let (mut transport, mut scratch) = (0, RepairScratch::default());
+    for (index, (_, timestamp)) in sent.iter().enumerate() {
+        let repaired = sender.repair(100 + index as u16, &outgoing, start, &mut transport, &mut scratch);
+        let Some(Repaired::Again { header, .. }) = repaired else { continue };
+        assert_eq!(packet::Incoming::parse(header).unwrap().timestamp, *timestamp);
+    }
+}
+
+#[test]
+fn what_comes_at_once_when_the_publisher_is_back_is_collected_first() {
+    let began = Instant::now();
+    let away = Duration::from_secs(2);
+    // Twelve pictures and their sound were waiting; all have the time of arrival of the first.
+    let back = |mut frames: Vec<Frame>, from: usize| {
+        let rate = frames[0].parameters.clock_rate();
+        let arrived = frames[from].arrived + away;
+        for frame in &mut frames[from..] {
+            frame.arrived = (frame.arrived + away - 400 * MILLI).max(arrived);
+            frame.pts += rate.ticks(away);
+            frame.dts = frame.pts;
+            // The first was placed by its arrival, so that the timeline is ahead by what it waited.
+            frame.wall = frame.wall.offset_micros(1_600_000);
+        }
+        (frames, arrived)
+    };
+    let pictures = back(fixture::synthetic(began, 120, 60, (900, 900)), 60);
+    let sound = back(fixture::repeated(Codec::Opus, began, 200), 100);
+    for (frames, arrived) in [pictures, sound] {
+        let is_sound = frames[0].parameters.codec() == Codec::Opus;
+        let mut outgoing = filled(&frames[..10]);
+        let mut sender = Sender::new(config(Resend::Never), &outgoing);
+        sender.start(&outgoing, frames[9].arrived);
+        let (mut frames, mut now, mut sent) = (frames[10..].iter().peekable(), began, Vec::new());
+        while frames.peek().is_some() {
+            while frames.peek().is_some_and(|frame| frame.arrived <= now) {
+                outgoing.push(frames.next().unwrap());
+            }
+            sent.extend(timestamps(&mut sender, &outgoing, now).into_iter().map(|timestamp| (now, timestamp)));
+            now += MILLI;
+        }
+        let first = sent.iter().position(|(at, _)| *at >= arrived).unwrap();
+        let (at, timestamp) = sent[first];
+        assert!(at >= arrived + sender::COLLECT, "{:?}", at - arrived);
+        assert!(at <= arrived + sender::COLLECT + 21 * MILLI, "{:?}", at - arrived);
+        // On the line it was on before: nothing that waited has its own time, nor that of the timeline.
+        let rate = outgoing.clock_rate();
+        let (before, last) = sent[first - 1];
+        let stamped = Ticks(i64::from(timestamp - last)).duration(rate);
+        assert!(stamped.abs_diff(at - before) < 40 * MILLI, "{stamped:?} for {:?}", at - before);
+        // Sound leaves out what waited; pictures need it.
+        let expected = if is_sound { 0 } else { 12 };
+        assert!(
+            sent[first..].iter().filter(|(at, _)| *at < arrived + sender::COLLECT + 100 * MILLI).count() >= expected
+        );
+        assert!(sender.is_live() && sent.is_sorted_by(|before, after| before.1 < after.1));
+    }
+}
+
+#[test]
+fn pictures_are_held_for_sound_that_comes_later_and_each_change_is_stated() {
+    let began = Instant::now();
+    let frames = fixture::synthetic(began, 40, 300, (900, 900));
+    let mut outgoing = filled(&frames[..10]);
+    let stated = |outgoing: &Outgoing| {
+        let newest = outgoing.newest().unwrap();
+        newest.states_playout_delay.then(|| newest.playout_delay.bytes())
+    };
+    assert_eq!(outgoing.frame(0).unwrap().playout_delay.bytes(), [0, 0, 0]);
+    for (frame, late, expected) in [
+        (10, 20, None),                        // What a microphone is later: not worth a delay.
+        (11, 53, Some([0x00, 0x90, 0x0e])),    // At least 90 ms, at most 140.
+        (12, 60, None),                        // Much the same.
+        (13, 5_000, Some([0x00, 0xe0, 0x13])), // Never more than 140 of our own.
+        (14, 0, Some([0, 0, 0])),
+    ] {
+        outgoing.hold_for_sound(late * MILLI);
+        outgoing.push(&frames[frame]);
+        assert_eq!(stated(&outgoing), expected, "{late}");
     }
 }
