@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::Uri;
 use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,12 @@ pub enum ConfigError {
     RtmpsWithoutCertificate,
     #[error("rtc.shards = {shards} is too many from rtc.port = {port} on: at most {SHARDS_MAX}, and each takes a port")]
     Shards { shards: usize, port: u16 },
+    #[error("[rooms] is not possible: {0}")]
+    Rooms(onmic_room::Refused),
+    #[error("webhooks.url = {0:?} is not an address of http: or https:")]
+    WebhookUrl(String),
+    #[error("webhooks.url needs webhooks.secret, by which the receiver knows that this server calls")]
+    WebhookWithoutSecret,
 }
 
 /// A session's id has one byte for its shard.
@@ -61,6 +68,8 @@ pub struct Config {
     pub rtc: Rtc,
     pub hls: Hls,
     pub mixer: Mixer,
+    pub rooms: Rooms,
+    pub webhooks: Webhooks,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,6 +154,62 @@ pub struct Mixer {
     pub x264_preset: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rooms {
+    pub rooms: usize,
+    pub persons: usize,
+    pub requests: usize,
+    pub clients: usize,
+    pub seats: u8,
+    pub open_seats: bool,
+    pub host_leaves: HostLeaves,
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub grant_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub invitation_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub away_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub presence_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub host_away_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub pk_proposal_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub pk_away_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub cool_down: Duration,
+    #[serde(with = "humantime_serde")]
+    pub empty_timeout: Duration,
+}
+
+/// What becomes of a room without its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostLeaves {
+    EmptySeats,
+    End,
+    Keep,
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Webhooks {
+    pub url: String,
+    pub secret: String,
+}
+
+impl std::fmt::Debug for Webhooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Webhooks({:?})", self.url)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -158,6 +223,8 @@ impl Default for Config {
             rtc: Rtc::default(),
             hls: Hls::default(),
             mixer: Mixer::default(),
+            rooms: Rooms::default(),
+            webhooks: Webhooks::default(),
         }
     }
 }
@@ -229,6 +296,86 @@ impl Default for Mixer {
     }
 }
 
+impl Default for Rooms {
+    fn default() -> Self {
+        let secs = Duration::from_secs;
+        Self {
+            rooms: 10_000,
+            persons: 10_000,
+            requests: 1_000,
+            clients: 20_000,
+            seats: 8,
+            open_seats: true,
+            host_leaves: HostLeaves::EmptySeats,
+            request_timeout: secs(120),
+            grant_timeout: secs(10),
+            connect_timeout: secs(10),
+            invitation_timeout: secs(30),
+            away_timeout: secs(10),
+            presence_timeout: secs(10),
+            host_away_timeout: secs(60),
+            pk_proposal_timeout: secs(30),
+            pk_away_timeout: secs(10),
+            cool_down: secs(10),
+            empty_timeout: secs(60),
+        }
+    }
+}
+
+impl From<HostLeaves> for onmic_room::HostLeaves {
+    fn from(leaves: HostLeaves) -> Self {
+        match leaves {
+            HostLeaves::EmptySeats => Self::EmptySeats,
+            HostLeaves::End => Self::End,
+            HostLeaves::Keep => Self::Keep,
+        }
+    }
+}
+
+impl Rooms {
+    /// The settings of rooms that come to be by themselves.
+    pub fn settings(&self) -> onmic_room::Settings {
+        onmic_room::Settings {
+            title: String::new(),
+            seats: self.seats,
+            locked: false,
+            open_seats: self.open_seats,
+            host_leaves: self.host_leaves.into(),
+            timeouts: onmic_room::Timeouts {
+                request: self.request_timeout,
+                grant: self.grant_timeout,
+                connect: self.connect_timeout,
+                invitation: self.invitation_timeout,
+                away: self.away_timeout,
+                presence: self.presence_timeout,
+                host_away: self.host_away_timeout,
+                pk_proposal: self.pk_proposal_timeout,
+                pk_away: self.pk_away_timeout,
+                cool_down: self.cool_down,
+                empty: self.empty_timeout,
+            },
+        }
+    }
+
+    /// What limits the node's rooms.
+    pub fn limits(&self) -> onmic_room::Limits {
+        onmic_room::Limits { rooms: self.rooms, persons: self.persons, requests: self.requests }
+    }
+}
+
+impl Webhooks {
+    /// Who is told, if anybody.
+    pub fn receiver(&self) -> Result<Option<Uri>, ConfigError> {
+        if self.url.is_empty() {
+            return Ok(None);
+        }
+        let is_http = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some();
+        let url =
+            self.url.parse::<Uri>().ok().filter(is_http).ok_or_else(|| ConfigError::WebhookUrl(self.url.clone()))?;
+        if self.secret.is_empty() { Err(ConfigError::WebhookWithoutSecret) } else { Ok(Some(url)) }
+    }
+}
+
 impl Config {
     /// The configuration that `matches` of [`command`], the environment and the named file make together.
     pub fn load(matches: &ArgMatches) -> Result<Self, ConfigError> {
@@ -277,6 +424,8 @@ impl Config {
         if self.rtmp.tls_port != 0 && !self.has_certificate() {
             return Err(ConfigError::RtmpsWithoutCertificate);
         }
+        onmic_room::Rooms::new(self.rooms.limits(), self.rooms.settings()).map_err(ConfigError::Rooms)?;
+        self.webhooks.receiver()?;
         let Rtc { shards, port, .. } = self.rtc;
         if shards > SHARDS_MAX || usize::from(port) + shards.saturating_sub(1) > usize::from(u16::MAX) {
             return Err(ConfigError::Shards { shards, port });
@@ -306,7 +455,7 @@ pub fn command() -> Command {
         );
     for option in options() {
         let arg = Arg::new(option.flag.clone()).long(option.flag).value_name("VALUE").env(option.variable);
-        let arg = if option.path == ["auth", "secret"] { arg.hide_env_values(true) } else { arg };
+        let arg = if option.path.last().is_some_and(|key| key == "secret") { arg.hide_env_values(true) } else { arg };
         command = command.arg(arg.help(option.help));
     }
     command
@@ -443,6 +592,27 @@ mod tests {
         assert!(load(&["--rtc-shards", "256"]).is_ok());
         assert!(matches!(load(&["--rtc-shards", "257"]), Err(ConfigError::Shards { .. })));
         assert!(matches!(load(&["--rtc-shards", "2", "--rtc-port", "65535"]), Err(ConfigError::Shards { .. })));
+    }
+
+    #[test]
+    fn impossible_rooms_and_unsigned_webhooks_are_refused() {
+        assert!(load(&["--rooms-seats", "16", "--rooms-host-leaves", "keep"]).is_ok());
+        assert!(matches!(load(&["--rooms-seats", "17"]), Err(ConfigError::Rooms(_))));
+        assert!(matches!(load(&["--rooms-away-timeout", "1ms"]), Err(ConfigError::Rooms(_))));
+        assert!(load(&["--rooms-host-leaves", "dance"]).is_err());
+        assert!(load(&["--webhooks-url", "https://example.org/hook", "--webhooks-secret", "s"]).is_ok());
+        let unsigned = load(&["--webhooks-url", "https://example.org/hook"]);
+        assert!(matches!(unsigned, Err(ConfigError::WebhookWithoutSecret)));
+        for url in ["example.org/hook", "ftp://example.org", "http://", "http:///x"] {
+            let refused = load(&["--webhooks-url", url, "--webhooks-secret", "s"]);
+            assert!(matches!(refused, Err(ConfigError::WebhookUrl(_))), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_of_rooms_are_the_machines() {
+        assert_eq!(Rooms::default().settings(), onmic_room::Settings::default());
+        assert_eq!(Rooms::default().limits(), onmic_room::Limits::default());
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod health;
 mod listen;
 mod node;
 mod pages;
+mod rooms;
 mod telemetry;
 
 use std::process::ExitCode;

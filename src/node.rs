@@ -26,6 +26,10 @@ use onmic_rtc::Rtc;
 use crate::api::Api;
 use crate::auth::TokenGate;
 use crate::config::Config;
+use crate::rooms::stage::PassThrough;
+use crate::rooms::ticket::Tickets;
+use crate::rooms::webhook::{Outbox, Receiver};
+use crate::rooms::{Rooms, RoomsConfig};
 use crate::{health, listen, pages, telemetry};
 
 /// How often sources whose publisher is gone are looked for; the grace period is counted in seconds.
@@ -35,7 +39,8 @@ const EXPIRE_EVERY: Duration = Duration::from_millis(500);
 pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationToken) -> anyhow::Result<()> {
     let address = config.address()?;
     let tls = listen::tls(&config.http)?;
-    let gate = Arc::new(TokenGate::new(&config.auth.secret));
+    let tickets = Tickets::new(&config.auth.secret);
+    let gate = Arc::new(TokenGate::new(&config.auth.secret, tickets.clone()));
     onmic_mixer::check().context("FFmpeg lacks what is needed")?;
     let transcoder = Transcoder::new(transcoder_config(&config));
     let limits = HubLimits { grace: config.ingest.grace, sources: config.ingest.sources, directed: false };
@@ -44,7 +49,12 @@ pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationTo
     let rtc = Rtc::start(&rtc_config(&config, address, clock))?;
     let hls = Hls::new(hub.clone(), gate.clone(), hls_config(&config), stop.clone());
 
-    let router = router(&config, &hub, &gate, &rtc, &hls, metrics.clone());
+    let webhooks = webhooks(&config)?;
+    let outbox = webhooks.as_ref().map(|(outbox, _)| outbox.clone());
+    let rooms = Rooms::new(rooms_config(&config), hub.clone(), tickets, Arc::new(PassThrough), outbox, stop.clone())
+        .context("the rooms cannot be as they are configured")?;
+
+    let router = router(&config, &hub, &gate, &rooms, &rtc, &hls, metrics.clone());
     let http = listen::bind(SocketAddr::new(address, config.http.port))?;
     let rtmp = listen::bind(SocketAddr::new(address, config.rtmp.port))?;
     let rtmps = match config.rtmp.tls_port {
@@ -64,6 +74,17 @@ pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationTo
         hls.run().await;
         Ok(())
     });
+    tasks.spawn(async move {
+        rooms.run().await;
+        Ok(())
+    });
+    if let Some((outbox, receiver)) = webhooks {
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            outbox.run(receiver, stop).await;
+            Ok(())
+        });
+    }
     for (listener, tls) in [(Some(rtmp), None), (rtmps, tls)] {
         let Some(listener) = listener else { continue };
         let listener = into_tokio(listener)?;
@@ -97,6 +118,7 @@ fn router(
     config: &Config,
     hub: &Arc<Hub>,
     gate: &Arc<TokenGate>,
+    rooms: &Arc<Rooms>,
     rtc: &Rtc,
     hls: &Hls,
     metrics: PrometheusHandle,
@@ -112,7 +134,7 @@ fn router(
         .merge(onmic_http::session::router(rtc.clone()))
         .merge(hls.router())
         .merge(flv::router(hub.clone(), shared))
-        .merge(Api::new(hub.clone(), gate.clone(), config.rtmp.port).router())
+        .merge(Api::new(hub.clone(), gate.clone(), rooms.clone(), config.rtmp.port).router())
         .method_not_allowed_fallback(Problem::method_not_allowed)
         .layer(onmic_http::cors::layer());
     Router::new()
@@ -135,6 +157,17 @@ async fn expire(hub: Arc<Hub>, stop: CancellationToken) -> anyhow::Result<()> {
 
 fn into_tokio(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
     tokio::net::TcpListener::from_std(listener).context("a listener cannot be watched")
+}
+
+fn rooms_config(config: &Config) -> RoomsConfig {
+    let rooms = &config.rooms;
+    RoomsConfig { clients: rooms.clients, limits: rooms.limits(), defaults: rooms.settings() }
+}
+
+fn webhooks(config: &Config) -> anyhow::Result<Option<(Arc<Outbox>, Receiver)>> {
+    let Some(url) = config.webhooks.receiver()? else { return Ok(None) };
+    let receiver = Receiver::new(url, &config.webhooks.secret).context("webhooks cannot be sent")?;
+    Ok(Some((Arc::new(Outbox::default()), receiver)))
 }
 
 fn transcoder_config(config: &Config) -> onmic_mixer::Config {

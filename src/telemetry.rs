@@ -40,6 +40,10 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     describe_histogram!("onmic_stage_seconds", Unit::Seconds, "Time a frame took, by stage");
     describe_gauge!("onmic_viewers", "Viewers by kind; those of LL-HLS are estimated");
     describe_gauge!("onmic_sources", "Sources by protocol");
+    describe_gauge!("onmic_rooms", "Rooms");
+    describe_gauge!("onmic_room_clients", "Connections to the events of rooms");
+    describe_counter!("onmic_events_total", "Events of rooms, by kind");
+    describe_counter!("onmic_webhooks_total", "Webhooks by outcome: sent, retried, failed");
     Ok(handle)
 }
 

@@ -15,6 +15,7 @@ use onmic_media::name::InvalidName;
 pub struct Problem {
     status: StatusCode,
     detail: String,
+    code: Option<&'static str>,
     have: Vec<String>,
     headers: HeaderMap,
 }
@@ -25,6 +26,8 @@ struct Body<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     have: &'a [String],
 }
@@ -32,7 +35,7 @@ struct Body<'a> {
 impl Problem {
     /// `detail` is a sentence for a person: what is wrong, and what would be right.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), have: Vec::new(), headers: HeaderMap::new() }
+        Self { status, detail: detail.into(), code: None, have: Vec::new(), headers: HeaderMap::new() }
     }
 
     /// 404: there is no such thing (now).
@@ -56,6 +59,12 @@ impl Problem {
         self
     }
 
+    /// Names the sentence, for programs and translations: the member `code`.
+    pub fn with_code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
     /// Adds a header to the answer, replacing one of that name.
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
@@ -66,18 +75,23 @@ impl Problem {
     pub fn status(&self) -> StatusCode {
         self.status
     }
-}
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let body = Body {
+    /// The members of the answer's body, for protocols that carry problems in messages of their own.
+    pub fn body(&self) -> impl Serialize + '_ {
+        Body {
             r#type: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             detail: &self.detail,
+            code: self.code,
             have: &self.have,
-        };
-        let mut response = (self.status, Json(body)).into_response();
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -11,11 +11,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use onmic_http::{Problem, token};
-use onmic_media::{Feed, Hub, MediaKind, RoomName, Source, ViewerKind};
+use onmic_media::{Feed, Hub, MediaKind, RoomName, Source, WallTime};
 
 use super::Api;
+use crate::rooms::wire::{Audience, RoomState};
+use crate::rooms::{audience, media_name, room_name};
 
-/// All rooms with a live source.
+/// All rooms, live or not.
 #[derive(Serialize, ToSchema)]
 pub struct Rooms {
     rooms: Vec<Room>,
@@ -28,20 +30,13 @@ pub struct Room {
     name: String,
     /// Whether somebody publishes now.
     live: bool,
-    /// When its oldest source began (RFC 3339).
+    /// When its oldest source began, or the room if there is none (RFC 3339).
     started_at: String,
-    viewers: Viewers,
+    viewers: Audience,
     participants: Vec<Participant>,
-}
-
-/// Who watches, by how.
-#[derive(Serialize, ToSchema, Default)]
-pub struct Viewers {
-    whep: usize,
-    /// Estimated from playlist requests: a CDN hides the viewers behind it.
-    hls: usize,
-    flv: usize,
-    rtmp: usize,
+    /// Who hosts, asks and is on mic. Not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<RoomState>,
 }
 
 /// One source of a room.
@@ -96,22 +91,26 @@ pub struct Advice {
     setting: &'static str,
 }
 
-/// All live rooms. With auth on, those the token is for.
-#[utoipa::path(get, path = "/api/v1/rooms", responses((status = 200, body = Rooms), (status = 401)))]
+/// All rooms. With auth on, those the token is for.
+#[utoipa::path(get, path = "/api/v1/rooms", tag = "rooms", responses((status = 200, body = Rooms), (status = 401)))]
 pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Result<Json<Rooms>, Problem> {
     let claims = api.gate.claims(token(&headers, &uri))?;
     let now = Instant::now();
-    let mut by_room: BTreeMap<RoomName, Vec<Arc<Source>>> = BTreeMap::new();
+    let mut by_room: BTreeMap<RoomName, (Option<WallTime>, Vec<Arc<Source>>)> = BTreeMap::new();
+    for (room, opened) in api.rooms.names() {
+        by_room.entry(media_name(&room)).or_default().0 = Some(opened);
+    }
     for source in api.hub.sources() {
-        by_room.entry(source.name().room.clone()).or_default().push(source);
+        by_room.entry(source.name().room.clone()).or_default().1.push(source);
     }
     let visible = |room: &RoomName| claims.as_ref().is_none_or(|claims| claims.covers(room));
     let rooms = by_room.iter().filter(|(room, _)| visible(room));
-    Ok(Json(Rooms { rooms: rooms.map(|(room, sources)| Room::new(&api.hub, room, sources, now)).collect() }))
+    let rooms = rooms.map(|(room, (opened, sources))| Room::new(&api.hub, room, sources, *opened, now)).collect();
+    Ok(Json(Rooms { rooms }))
 }
 
 /// One room.
-#[utoipa::path(get, path = "/api/v1/rooms/{room}", params(("room" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path)),
     responses((status = 200, body = Room), (status = 401), (status = 403), (status = 404)))]
 pub async fn one(
     State(api): State<Api>,
@@ -123,29 +122,26 @@ pub async fn one(
     let room: RoomName = room.parse()?;
     api.gate.check(Action::Play(&room), token(&headers, &uri))?;
     let sources: Vec<_> = api.hub.sources().into_iter().filter(|source| source.name().room == room).collect();
-    if sources.is_empty() {
-        return Err(Problem::not_found(format!("nobody is live in {room}")));
+    let (state, opened) = api.rooms.room(&room_name(&room)).unzip();
+    if sources.is_empty() && state.is_none() {
+        return Err(Problem::not_found(format!(
+            "There is no room {room}: nobody is live in it, and nobody created it."
+        )));
     }
-    Ok(Json(Room::new(&api.hub, &room, &sources, Instant::now())))
+    Ok(Json(Room { state, ..Room::new(&api.hub, &room, &sources, opened, Instant::now()) }))
 }
 
 impl Room {
-    fn new(hub: &Hub, name: &RoomName, sources: &[Arc<Source>], now: Instant) -> Self {
-        let started = sources.iter().map(|source| source.epoch()).min().unwrap_or_default();
+    fn new(hub: &Hub, name: &RoomName, sources: &[Arc<Source>], opened: Option<WallTime>, now: Instant) -> Self {
+        let started = sources.iter().map(|source| source.epoch()).min().or(opened).unwrap_or_default();
         let program = hub.program(name);
-        let feeds = || sources.iter().map(|source| source.feed()).chain(&program);
-        let count = |kind| feeds().map(|feed| feed.viewers().count(kind)).sum();
         Self {
             name: name.to_string(),
             live: sources.iter().any(|source| source.is_connected()),
             started_at: started.to_string(),
-            viewers: Viewers {
-                whep: count(ViewerKind::Whep),
-                hls: count(ViewerKind::Hls),
-                flv: count(ViewerKind::Flv),
-                rtmp: count(ViewerKind::Rtmp),
-            },
+            viewers: audience::count(hub, name, sources),
             participants: sources.iter().map(|source| Participant::new(source, program.as_deref(), now)).collect(),
+            state: None,
         }
     }
 }

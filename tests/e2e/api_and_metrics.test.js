@@ -72,10 +72,10 @@ endToEnd("every_answer_is_as_the_openapi_document_says", async (stage) => {
   const paths = Object.keys(document.paths);
   assert.ok(paths.includes("/api/v1/rooms") && paths.includes("/api/v1/rooms/{room}"), paths.join());
   for (const [path, item] of Object.entries(document.paths)) {
-    if (!item.get) continue;
+    const schema = item.get?.responses["200"]?.content["application/json"]?.schema;
+    if (!schema) continue; // Events are a WebSocket, an overlay's picture is no JSON.
     const answer = await request(gateway.url(path.replace("{room}", "show")));
     assert.equal(answer.status, 200, path);
-    const schema = item.get.responses["200"].content["application/json"].schema;
     assertMatchesSchema(JSON.parse(answer.text), schema, document, path);
   }
   const missing = await request(gateway.url("/api/v1/rooms/nobody"));

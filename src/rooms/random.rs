@@ -1,0 +1,82 @@
+//! Ids and keys that cannot be guessed.
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand;
+
+/// No 0, 1, l, o: ids are read aloud. 32 letters, so that a byte takes each as often.
+const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
+}
+
+/// 64 bits as hexadecimal digits.
+pub fn id() -> String {
+    hex(&bytes::<8>())
+}
+
+/// `guest-` and six letters.
+pub fn guest() -> String {
+    let letters = bytes::<6>().map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()]));
+    format!("guest-{}", letters.into_iter().collect::<String>())
+}
+
+/// Bytes as lowercase hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Proves that a person of a room is who it was before, without anything being stored. Of this process and of one life
+/// of the room.
+pub struct GuestKeys(hmac::Key);
+
+impl GuestKeys {
+    /// With a secret that nobody knows.
+    pub fn new() -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes::<32>()))
+    }
+
+    /// The key of `person`. Neither names nor epochs hold a slash.
+    pub fn key(&self, room: &str, person: &str, epoch: &str) -> String {
+        hex(hmac::sign(&self.0, format!("{room}/{person}/{epoch}").as_bytes()).as_ref())
+    }
+
+    /// Whether `key` is the key of `person`.
+    pub fn fits(&self, key: &str, room: &str, person: &str, epoch: &str) -> bool {
+        let Some(tag) = unhex(key) else { return false };
+        hmac::verify(&self.0, format!("{room}/{person}/{epoch}").as_bytes(), &tag).is_ok()
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_fits_its_person_room_and_epoch_only() {
+        let keys = GuestKeys::new();
+        let key = keys.key("demo", "guest-abc", "e1");
+        assert!(keys.fits(&key, "demo", "guest-abc", "e1"));
+        assert!(!keys.fits(&key, "demo", "guest-abd", "e1"));
+        assert!(!keys.fits(&key, "other", "guest-abc", "e1"));
+        assert!(!keys.fits(&key, "demo", "guest-abc", "e2"));
+        for bad in ["", "zz", "abc", "é", &"0".repeat(64)] {
+            assert!(!keys.fits(bad, "demo", "guest-abc", "e1"), "{bad}");
+        }
+        assert!(!GuestKeys::new().fits(&key, "demo", "guest-abc", "e1"), "another process");
+    }
+
+    #[test]
+    fn guests_have_names_of_the_alphabet() {
+        assert!(guest().parse::<onmic_room::PersonId>().is_ok());
+        assert_ne!(guest(), guest());
+    }
+}
