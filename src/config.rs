@@ -13,6 +13,8 @@ use std::time::Duration;
 use axum::http::Uri;
 use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
+use onmic_mixer::encode::EncoderChoice;
+use onmic_mixer::scene::Size;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::{Table, Value};
@@ -23,6 +25,11 @@ pub const DOCUMENT: &str = include_str!("../onmic.toml");
 /// Why there is no configuration. Display is a sentence for the person who starts the server.
 #[derive(Debug, Error)]
 pub enum ConfigError {
+    /// A canvas that cannot be, or a frame rate.
+    #[error(
+        "mixer.canvas is {0:?}: it is written 1280x720, with even sides from 64 up to 1920x1080; mixer.frame_rate is 1 to 60"
+    )]
+    Canvas(String),
     #[error("cannot read the configuration file {path}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("the configuration file {path} is not valid TOML")]
@@ -152,6 +159,10 @@ pub struct Mixer {
     pub opus_bitrate: u32,
     pub aac_bitrate: u32,
     pub x264_preset: String,
+    pub canvas: String,
+    pub frame_rate: f64,
+    pub bitrate: u64,
+    pub encoder: EncoderChoice,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -285,6 +296,21 @@ impl Default for Hls {
     }
 }
 
+impl Mixer {
+    /// The size of mixed programs.
+    pub fn canvas(&self) -> Result<Size, ConfigError> {
+        let wrong = || ConfigError::Canvas(self.canvas.clone());
+        let (width, height) = self.canvas.split_once('x').ok_or_else(wrong)?;
+        let (width, height) = (width.parse().map_err(|_| wrong())?, height.parse().map_err(|_| wrong())?);
+        let canvas = Size::canvas(width, height, Size::FULL_HD);
+        if (canvas.width, canvas.height) == (width, height) && (1.0..=60.0).contains(&self.frame_rate) {
+            Ok(canvas)
+        } else {
+            Err(wrong())
+        }
+    }
+}
+
 impl Default for Mixer {
     fn default() -> Self {
         Self {
@@ -292,6 +318,10 @@ impl Default for Mixer {
             opus_bitrate: 56_000,
             aac_bitrate: 64_000,
             x264_preset: "superfast".into(),
+            canvas: "1280x720".into(),
+            frame_rate: 30.0,
+            bitrate: 0,
+            encoder: EncoderChoice::default(),
         }
     }
 }
@@ -426,6 +456,7 @@ impl Config {
         }
         onmic_room::Rooms::new(self.rooms.limits(), self.rooms.settings()).map_err(ConfigError::Rooms)?;
         self.webhooks.receiver()?;
+        self.mixer.canvas()?;
         let Rtc { shards, port, .. } = self.rtc;
         if shards > SHARDS_MAX || usize::from(port) + shards.saturating_sub(1) > usize::from(u16::MAX) {
             return Err(ConfigError::Shards { shards, port });

@@ -10,6 +10,7 @@ mod listen;
 mod node;
 mod pages;
 mod rooms;
+mod stage;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -1,10 +1,10 @@
 //! One node: everything that runs in a process, started in order and ended in order.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use axum::Router;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -19,17 +19,19 @@ use onmic_ingest::rtmp::{self, RtmpConfig, RtmpLimits};
 use onmic_ingest::whip::Whip;
 use onmic_media::hub::HubLimits;
 use onmic_media::{Gate, Hub, NodeClock};
-use onmic_mixer::Transcoder;
+use onmic_mixer::encode::Backend;
+use onmic_mixer::sound::OutputSettings;
+use onmic_mixer::{Transcoder, compose};
 use onmic_packager::Settings;
 use onmic_rtc::Rtc;
 
 use crate::api::Api;
 use crate::auth::TokenGate;
 use crate::config::Config;
-use crate::rooms::stage::PassThrough;
 use crate::rooms::ticket::Tickets;
 use crate::rooms::webhook::{Outbox, Receiver};
 use crate::rooms::{Rooms, RoomsConfig};
+use crate::stage::{Listener, Stage, StageConfig};
 use crate::{health, listen, pages, telemetry};
 
 /// How often sources whose publisher is gone are looked for; the grace period is counted in seconds.
@@ -43,7 +45,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationTo
     let gate = Arc::new(TokenGate::new(&config.auth.secret, tickets.clone()));
     onmic_mixer::check().context("FFmpeg lacks what is needed")?;
     let transcoder = Transcoder::new(transcoder_config(&config));
-    let limits = HubLimits { grace: config.ingest.grace, sources: config.ingest.sources, directed: false };
+    let limits = HubLimits { grace: config.ingest.grace, sources: config.ingest.sources, directed: true };
     let clock = NodeClock::new(Instant::now(), SystemTime::now());
     let hub = Hub::new(clock, limits, Some(transcoder.clone()));
     let rtc = Rtc::start(&rtc_config(&config, address, clock))?;
@@ -51,10 +53,15 @@ pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationTo
 
     let webhooks = webhooks(&config)?;
     let outbox = webhooks.as_ref().map(|(outbox, _)| outbox.clone());
-    let rooms = Rooms::new(rooms_config(&config), hub.clone(), tickets, Arc::new(PassThrough), outbox, stop.clone())
+    let audience: Arc<OnceLock<Weak<Rooms>>> = Arc::default();
+    let listener = tell_rooms(audience.clone());
+    let (stage, directing) = Stage::start(hub.clone(), Some(transcoder.clone()), stage_config(&config)?, listener)
+        .context("the stage cannot be started")?;
+    let rooms = Rooms::new(rooms_config(&config), hub.clone(), tickets, stage.clone(), outbox, stop.clone())
         .context("the rooms cannot be as they are configured")?;
+    audience.get_or_init(|| Arc::downgrade(&rooms));
 
-    let router = router(&config, &hub, &gate, &rooms, &rtc, &hls, metrics.clone());
+    let router = router(&config, &hub, &gate, &rooms, &stage, &rtc, &hls, metrics.clone());
     let http = listen::bind(SocketAddr::new(address, config.http.port))?;
     let rtmp = listen::bind(SocketAddr::new(address, config.rtmp.port))?;
     let rtmps = match config.rtmp.tls_port {
@@ -110,7 +117,12 @@ pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationTo
         tracing::warn!("sessions were cut off: they did not end within {:?}", config.drain);
         tasks.shutdown().await;
     }
-    tokio::task::spawn_blocking(move || transcoder.shutdown()).await.context("the transcoder panicked")?;
+    stage.stop();
+    let ended = tokio::task::spawn_blocking(move || {
+        transcoder.shutdown();
+        directing.join()
+    });
+    ended.await.context("the transcoder panicked")?.map_err(|_| anyhow!("the stage panicked"))?;
     outcome
 }
 
@@ -119,6 +131,7 @@ fn router(
     hub: &Arc<Hub>,
     gate: &Arc<TokenGate>,
     rooms: &Arc<Rooms>,
+    stage: &Arc<Stage>,
     rtc: &Rtc,
     hls: &Hls,
     metrics: PrometheusHandle,
@@ -126,7 +139,7 @@ fn router(
     let ice_servers: Arc<[String]> = config.rtc.ice_servers.clone().into();
     let shared: Arc<dyn Gate> = gate.clone();
     let whip = Whip { hub: hub.clone(), gate: shared.clone(), rtc: rtc.clone(), ice_servers: ice_servers.clone() };
-    let whep = Whep { hub: hub.clone(), gate: shared.clone(), rtc: rtc.clone(), ice_servers };
+    let whep = Whep { hub: hub.clone(), gate: shared.clone(), rtc: rtc.clone(), returns: stage.clone(), ice_servers };
     let observed = hub.clone();
     let media = Router::new()
         .merge(whip.router())
@@ -145,6 +158,15 @@ fn router(
         .route("/watch/{room}", get(pages::watch))
         .method_not_allowed_fallback(Problem::method_not_allowed)
         .fallback(get(pages::asset).fallback(Problem::method_not_allowed))
+}
+
+/// The stage is there before the rooms, and tells them from its own thread.
+fn tell_rooms(audience: Arc<OnceLock<Weak<Rooms>>>) -> Listener {
+    Box::new(move |report| {
+        if let Some(rooms) = audience.get().and_then(Weak::upgrade) {
+            rooms.hear(report);
+        }
+    })
 }
 
 async fn expire(hub: Arc<Hub>, stop: CancellationToken) -> anyhow::Result<()> {
@@ -180,6 +202,20 @@ fn transcoder_config(config: &Config) -> onmic_mixer::Config {
         aac_bitrate_bps: config.mixer.aac_bitrate,
         ..defaults
     }
+}
+
+fn stage_config(config: &Config) -> anyhow::Result<StageConfig> {
+    let mixer = &config.mixer;
+    let encoder = onmic_mixer::VideoSettings { preset: mixer.x264_preset.clone(), ..Default::default() };
+    let backend = Backend::choose(mixer.encoder, &encoder).context("no encoder for mixed programs")?;
+    let bitrate_bps = (mixer.bitrate > 0).then_some(mixer.bitrate);
+    let defaults = OutputSettings::default();
+    Ok(StageConfig {
+        canvas: mixer.canvas()?,
+        frame_rate_max: mixer.frame_rate,
+        pictures: compose::Settings { backend, encoder, bitrate_bps, ..Default::default() },
+        sound: OutputSettings { opus_bitrate_bps: mixer.opus_bitrate, aac_bitrate_bps: mixer.aac_bitrate, ..defaults },
+    })
 }
 
 fn rtc_config(config: &Config, address: IpAddr, clock: NodeClock) -> onmic_rtc::Config {

@@ -3,7 +3,6 @@
 //! Places are parts of the canvas, 0 to 1. What clients are told of a picture is where to get it, not its bytes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -11,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use onmic_mixer::scene;
 use onmic_room::ParticipantId;
 
 /// At once.
@@ -160,12 +160,13 @@ pub enum OverlayKind {
     Image(Image),
 }
 
-/// An encoded picture.
+/// An encoded picture, and what it shows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
-    /// `image/png`, `image/jpeg` or `image/webp`.
+    /// `image/png` or `image/jpeg`.
     pub media_type: &'static str,
-    pub bytes: Arc<Bytes>,
+    pub bytes: Bytes,
+    pub picture: scene::Image,
 }
 
 /// An overlay as it is sent and told.
@@ -423,13 +424,14 @@ impl Overlay {
 impl Image {
     fn of_data_url(url: &str) -> Result<Self, Impossible> {
         unless(url.len() <= IMAGE_MAX, || format!("The data URL of a picture has at most {IMAGE_MAX} bytes."))?;
-        let refused =
-            || Impossible("A picture is a data URL in base64, of image/png, image/jpeg or image/webp.".into());
+        let refused = || Impossible("A picture is a data URL in base64, of image/png or image/jpeg.".into());
         let (media_type, data) =
             url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")).ok_or_else(refused)?;
-        let known = ["image/png", "image/jpeg", "image/webp"].into_iter().find(|known| *known == media_type);
-        let bytes = BASE64_STANDARD.decode(data).map_err(|_| refused())?;
-        Ok(Self { media_type: known.ok_or_else(refused)?, bytes: Arc::new(bytes.into()) })
+        let known = ["image/png", "image/jpeg"].into_iter().find(|known| *known == media_type);
+        let bytes = Bytes::from(BASE64_STANDARD.decode(data).map_err(|_| refused())?);
+        let picture = scene::Image::decode(bytes.clone())
+            .map_err(|error| Impossible(format!("The picture cannot be shown: {error}.")))?;
+        Ok(Self { media_type: known.ok_or_else(refused)?, bytes, picture })
     }
 }
 
@@ -439,7 +441,7 @@ mod tests {
 
     use super::*;
 
-    const PIXEL: &str = "data:image/png;base64,iVBORw0KGgo=";
+    const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
     fn overlays(list: serde_json::Value) -> Vec<OverlayBody> {
         from_value(list).unwrap()

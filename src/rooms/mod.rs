@@ -22,7 +22,7 @@ mod watch;
 pub mod webhook;
 pub mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use onmic_http::Problem;
-use onmic_media::Hub;
+use onmic_media::{Hub, SourceName};
 use onmic_room::{
     Actor, Authority, Effect, Event, Input, Limits, ParticipantId, PersonId, Refused, RoomName, RoomView, Settings,
 };
@@ -50,6 +50,8 @@ use stage::Stage;
 use ticket::{Grant, Tickets};
 use webhook::Outbox;
 use wire::Wire;
+
+use crate::stage::Report;
 
 /// In rooms of more persons, coming and going is told by number only: to tell everybody of everybody grows with the square.
 const PERSONS_ANNOUNCED: usize = 200;
@@ -196,14 +198,8 @@ impl Rooms {
                 Effect::Mix { room, mix } => {
                     let Some(live) = state.live.get_mut(&room) else { continue };
                     self.stage.direct(&room, &mix, &live.look);
-                    // The hub passes the first source of a room through at once; whatever else becomes of it, the stage says.
-                    let is_off = mix.sources.is_empty();
                     live.mix = mix;
                     live.rendered = None;
-                    let program = if is_off { "off" } else { "pass-through" };
-                    if is_off || live.program == "off" {
-                        self.set_program_state(live, &room, now, program);
-                    }
                 }
                 Effect::Ended { room } => {
                     if let Some(live) = state.live.remove(&room) {
@@ -276,26 +272,35 @@ impl Rooms {
         ticket
     }
 
-    /// The stage: somebody begins or ends to speak.
-    #[cfg_attr(not(test), expect(dead_code, reason = "called by a stage that mixes"))]
-    pub fn speaking(&self, room: &RoomName, participant: &ParticipantId, speaking: bool) {
+    /// What the stage tells.
+    pub fn hear(&self, report: Report) {
         let now = Instant::now();
         let state = &mut *self.state.lock();
-        let Some(live) = state.live.get_mut(room) else { return };
-        let changed =
-            if speaking { live.speaking.insert(participant.clone()) } else { live.speaking.remove(participant) };
-        if changed {
-            let event = json!({"kind": "speaking", "participant": participant.as_str(), "speaking": speaking});
-            self.tell_all(live, room, now, &event, false);
+        match report {
+            Report::Program(room, program) => {
+                let room = room_name(&room);
+                if let Some(live) = state.live.get_mut(&room) {
+                    self.set_program_state(live, &room, now, program.name());
+                }
+            }
+            Report::Speaking(room, sources) => {
+                let room = room_name(&room);
+                if let Some(live) = state.live.get_mut(&room) {
+                    self.set_speaking(live, &room, now, &sources);
+                }
+            }
         }
     }
 
-    /// The stage: the program of `room` is `off`, `pass-through` or `mixed` now.
-    #[cfg_attr(not(test), expect(dead_code, reason = "called by a stage that mixes"))]
-    pub fn program_state(&self, room: &RoomName, program: &'static str) {
-        let now = Instant::now();
-        if let Some(live) = self.state.lock().live.get_mut(room) {
-            self.set_program_state(live, room, now, program);
+    fn set_speaking(&self, live: &mut Live, room: &RoomName, now: Instant, sources: &[SourceName]) {
+        let own = sources.iter().filter(|source| room_name(&source.room) == *room);
+        let speaking: BTreeSet<ParticipantId> =
+            own.filter_map(|source| source.participant.as_str().parse().ok()).collect();
+        let before = std::mem::replace(&mut live.speaking, speaking.clone());
+        for participant in before.symmetric_difference(&speaking) {
+            let speaks = speaking.contains(participant);
+            let event = json!({"kind": "speaking", "participant": participant.as_str(), "speaking": speaks});
+            self.tell_all(live, room, now, &event, false);
         }
     }
 

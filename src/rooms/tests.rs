@@ -19,6 +19,8 @@ use onmic_media::hub::HubLimits;
 use onmic_media::{Hub, NodeClock};
 use onmic_room::{Limits, Mix, RoomName, Settings};
 
+use crate::stage::{ProgramState, Report};
+
 use super::look::{Layout, Look};
 use super::stage::Stage;
 use super::ticket::Tickets;
@@ -313,12 +315,13 @@ async fn the_stage_hears_of_looks_and_tells_back() {
         assert_eq!(noted.len(), 1, "the second changes nothing");
         assert_eq!(noted[0].2.layout, Layout::SideBySide {});
     }
-    let room: RoomName = "demo".parse().unwrap();
-    server.rooms.program_state(&room, "mixed");
+    let room: onmic_media::RoomName = "demo".parse().unwrap();
+    server.rooms.hear(Report::Program(room.clone(), ProgramState::Mixed));
     assert_eq!(host.event("program-changed").await["program"]["state"], "mixed");
-    server.rooms.speaking(&room, &"anna".parse().unwrap(), true);
-    server.rooms.speaking(&room, &"anna".parse().unwrap(), true);
-    server.rooms.speaking(&room, &"anna".parse().unwrap(), false);
+    for speaking in [vec!["demo/anna"], vec!["demo/anna"], vec![]] {
+        let sources = speaking.into_iter().map(|name| name.parse().unwrap()).collect();
+        server.rooms.hear(Report::Speaking(room.clone(), sources));
+    }
     assert_eq!(host.event("speaking").await["speaking"], true);
     assert_eq!(host.event("speaking").await["speaking"], false);
 }

@@ -57,6 +57,17 @@ pub enum ProgramState {
     Mixed,
 }
 
+impl ProgramState {
+    /// The word of the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::PassThrough => "pass-through",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
 /// What the stage tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
@@ -256,8 +267,12 @@ impl Stage {
                 self.wishes.lock().dirty.insert(name.clone());
             }
         }
-        let mixed = room.take.as_ref().is_some_and(Take::is_on_air);
-        self.report(name, room, if mixed { ProgramState::Mixed } else { ProgramState::PassThrough });
+        let state = match &room.take {
+            _ if direction.sources.is_empty() => ProgramState::Off,
+            Some(take) if take.is_on_air() => ProgramState::Mixed,
+            _ => ProgramState::PassThrough,
+        };
+        self.report(name, room, state);
     }
 
     fn off(&self, name: &RoomName, room: &mut Room, returns: &[(&SourceName, &Returning)]) {

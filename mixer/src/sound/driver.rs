@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use onmic_media::clock::TIMELINE_START_MICROS;
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{Feed, Frame, Join, MediaKind, Parameters, Read, Reader, Track, WallTime};
+use onmic_media::{Feed, Frame, Inlet, Join, MediaKind, Parameters, Read, Reader, Track, WallTime};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -74,10 +74,10 @@ pub struct SoundInput {
 /// One return feed that somebody holds.
 #[derive(Clone, Debug)]
 pub struct SoundReturn {
-    /// Who is not to hear themselves.
+    /// Who is not to hear themselves. Need not be an input: then all of them are heard.
     pub id: InputId,
-    /// Where it goes; an Opus track.
-    pub track: Arc<Track>,
+    /// Where it goes, as stereo Opus.
+    pub inlet: Arc<Inlet>,
 }
 
 /// Whether a sink takes more.
@@ -361,18 +361,18 @@ impl<S: SoundSink> Worker<S> {
         self.mix.set_returns(&ids);
         let mut before = std::mem::take(&mut self.returns);
         for wanted in returns {
-            let same = |(made, _): &(SoundReturn, _)| made.id == wanted.id && Arc::ptr_eq(&made.track, &wanted.track);
+            let same = |(made, _): &(SoundReturn, _)| made.id == wanted.id && Arc::ptr_eq(&made.inlet, &wanted.inlet);
             let output = match before.iter().position(same) {
                 Some(index) => before.swap_remove(index).1,
-                None => self.open(&wanted.track),
+                None => self.open(),
             };
             self.returns.push((wanted, output));
         }
     }
 
     /// A return that cannot be encoded is silent; the program goes on.
-    fn open(&self, track: &Track) -> Option<Output> {
-        let opened = Output::like(&track.parameters(), self.config.output);
+    fn open(&self) -> Option<Output> {
+        let opened = Output::stereo_opus(self.config.output);
         opened
             .inspect_err(|error| {
                 tracing::error!(error = error as &dyn std::error::Error, "no encoder for a return feed");
@@ -432,7 +432,10 @@ impl<S: SoundSink> Worker<S> {
                     tracing::error!(error = &error as &dyn std::error::Error, "a return feed's encoder failed");
                     *output = None;
                 }
-                self.made.drain(..).for_each(|frame| wanted.track.push(frame));
+                for frame in self.made.drain(..) {
+                    wanted.inlet.push(frame);
+                    wanted.inlet.settle();
+                }
             }
             self.output.take(mixed.position, mixed.program, &timeline, arrived, &mut self.made)?;
             for frame in self.made.drain(..) {
