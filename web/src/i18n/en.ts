@@ -69,6 +69,7 @@ export const en = {
   'watch.auto': 'Auto',
   'watch.latency': 'Latency, from the gateway to your screen',
   'watch.badge.whep': 'Plays by WebRTC (WHEP)',
+  'watch.badge.mic': 'You are on mic: plays by WebRTC, without your own sound',
   'watch.badge.hls': 'Plays by low-latency HLS',
   'watch.fallback':
     'WebRTC is not available at the moment, so this plays by LL-HLS. It switches back by itself when it can.',

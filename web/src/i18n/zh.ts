@@ -69,6 +69,7 @@ export const zh: Messages = {
   'watch.auto': '自动',
   'watch.latency': '从网关到您屏幕的延迟',
   'watch.badge.whep': '正在通过 WebRTC（WHEP）播放',
+  'watch.badge.mic': '您正在连麦：通过 WebRTC 播放，不含您自己的声音',
   'watch.badge.hls': '正在通过低延迟 HLS 播放',
   'watch.fallback': '暂时无法使用 WebRTC，已改用 LL-HLS 播放；恢复后会自动切换回来。',
 

@@ -36,6 +36,8 @@ export class Harness {
     afterEach(async () => {
       await this.#context?.close();
       this.server.rooms.clear();
+      this.server.studio.clear();
+      this.server.publishing.clear();
       this.server.seen.length = 0;
     });
     afterAll(async () => {
