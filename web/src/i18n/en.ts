@@ -65,6 +65,7 @@ export const en = {
   'watch.pip': 'Picture in picture',
   'watch.stats': 'Statistics',
   'watch.player': 'Live player',
+  'watch.room': 'Room',
   'watch.transport': 'Transport',
   'watch.auto': 'Auto',
   'watch.latency': 'Latency, from the gateway to your screen',

@@ -65,6 +65,7 @@ export const zh: Messages = {
   'watch.pip': '画中画',
   'watch.stats': '统计信息',
   'watch.player': '直播播放器',
+  'watch.room': '房间',
   'watch.transport': '传输方式',
   'watch.auto': '自动',
   'watch.latency': '从网关到您屏幕的延迟',

@@ -2,6 +2,7 @@
 
 export type { DeviceChoice } from './devices';
 export { openDevices, openScreen, stopTracks } from './devices';
+export { LAYOUTS } from './layout_names';
 export type { MicChange, MicOptions, SwitchReport } from './mic';
 export type { MicReason, MicState } from './mic_switch';
 export type * from './model';

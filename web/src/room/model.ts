@@ -1,5 +1,7 @@
 // A room as its events describe it: the words of docs/ROOMS.md, typed. Nothing here does anything.
 
+import type { LAYOUTS } from './layout_names';
+
 export type Role = 'host' | 'co-host' | 'viewer' | 'admin';
 
 export interface You {
@@ -96,7 +98,6 @@ export interface Place {
   z?: number;
 }
 
-export const LAYOUTS = ['solo', 'side-by-side', 'grid', 'picture-in-picture', 'host-and-strip'] as const;
 export type LayoutName = (typeof LAYOUTS)[number];
 export type Layout = { kind: LayoutName } | { kind: 'custom'; places: Place[] };
 

@@ -53,11 +53,12 @@ export function applyEvent(state: RoomState, event: RoomEvent): RoomState {
       return { ...next, live: false, ended: true, seats: next.seats.map(emptied), requests: [], invitations: [] };
     case 'person-joined':
       if (!person) break;
-      if (!next.people.some((one) => one.person === person)) {
-        const joined = { person, name: event.name ?? person, ...(event.role ? { role: event.role } : {}) };
-        next.people = [...next.people, joined].slice(-PEOPLE_KEPT);
-        next.persons++;
-      }
+      // Who is known already has come back, perhaps by another name.
+      if (!next.people.some((one) => one.person === person)) next.persons++;
+      next.people = [
+        ...without(next.people, person),
+        { person, name: event.name ?? person, ...(event.role ? { role: event.role } : {}) },
+      ].slice(-PEOPLE_KEPT);
       break;
     case 'person-left':
       if (next.people.some((one) => one.person === person)) next.persons = Math.max(0, next.persons - 1);
@@ -142,8 +143,7 @@ function withSource(state: RoomState, { kind, source, participant }: RoomEvent):
   if (!name) return state.sources;
   const known = state.sources.find((one) => one.participant === name);
   const changed = { participant: name, video: false, audio: false, ...known, ...source, up: kind === 'source-up' };
-  const others = state.sources.filter((one) => one !== known);
-  return [...others, changed];
+  return known ? state.sources.map((one) => (one === known ? changed : one)) : [...state.sources, changed];
 }
 
 function speaking(state: RoomState, event: RoomEvent): void {

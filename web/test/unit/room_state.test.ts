@@ -47,6 +47,8 @@ it('who_moves_leaves_the_old_seat', () => {
 it('people_come_and_go_with_what_they_asked_for', () => {
   const joined = after(room(), { kind: 'person-joined', person: 'li', name: 'Li' });
   expect([joined.persons, joined.people.map(({ name }) => name)]).toEqual([4, ['Mia', 'Li']]);
+  const renamed = after(joined, { kind: 'person-joined', person: 'li', name: 'Li Lei' });
+  expect([renamed.persons, renamed.people.map(({ name }) => name)]).toEqual([4, ['Mia', 'Li Lei']]);
   const waiting = after(joined, { kind: 'mic-requested', request: { ...anna, person: 'li' } });
   const left = after(waiting, { kind: 'person-left', person: 'li' });
   expect([left.persons, left.requests, left.people.length]).toEqual([3, [], 1]);
