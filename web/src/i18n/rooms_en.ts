@@ -43,6 +43,9 @@ export const roomsEn = {
   'mic.invited_text': 'You choose camera and microphone first.',
   'mic.accept': 'Join',
   'mic.decline': 'Not now',
+  'mic.host_now': 'You are the host now',
+  'mic.host_text': 'Direct the room from the studio.',
+  'mic.open_studio': 'Open the studio',
   'mic.granted': 'The host has let you in',
   'mic.closed': 'Dismiss',
   'mic.reason.left': 'You are back in the audience.',
@@ -200,7 +203,7 @@ export const roomsEn = {
   'sources.chroma': 'Green screen',
   'sources.chroma_colour': 'Colour to take out',
   'sources.chroma_similarity': 'Range',
-  'sources.chroma_smoothness': 'Softness',
+  'sources.chroma_blend': 'Softness',
   'sources.audio_only': 'Sound only',
   'sources.video_only': 'Picture only',
 

@@ -45,6 +45,9 @@ export const roomsZh: Record<RoomKey, string> = {
   'mic.invited_text': '您可以先选择摄像头和麦克风。',
   'mic.accept': '上麦',
   'mic.decline': '暂不',
+  'mic.host_now': '您现在是主播',
+  'mic.host_text': '请在导播台主持房间。',
+  'mic.open_studio': '打开导播台',
   'mic.granted': '主播已同意您上麦',
   'mic.closed': '知道了',
   'mic.reason.left': '您已回到观众席。',
@@ -202,7 +205,7 @@ export const roomsZh: Record<RoomKey, string> = {
   'sources.chroma': '绿幕抠像',
   'sources.chroma_colour': '要去除的颜色',
   'sources.chroma_similarity': '范围',
-  'sources.chroma_smoothness': '柔和度',
+  'sources.chroma_blend': '柔和度',
   'sources.audio_only': '仅声音',
   'sources.video_only': '仅画面',
 

@@ -80,7 +80,9 @@ export function chat(speech: Speech, room: Room): { element: HTMLElement; draw: 
     const known = drawn && said.length > drawn.length && said[0] === drawn[0] ? drawn.length : 0;
     if (known === 0) list.replaceChildren();
     list.append(
-      ...said.slice(known).map((one) => line(one, one.person === host?.person, one.person === room.you?.person)),
+      ...said
+        .slice(known)
+        .map((one) => line(one, one.person !== null && one.person === host?.person, one.person === room.you?.person)),
     );
     if (said.length === 0) list.append(h('li', { class: 'nothing' }, say('chat.empty')));
     else list.querySelector('.nothing')?.remove();
@@ -91,7 +93,7 @@ export function chat(speech: Speech, room: Room): { element: HTMLElement; draw: 
     h(
       'li',
       { class: own ? 'line own' : 'line' },
-      mark(who, person),
+      mark(who, person ?? who),
       h('p', {}, h('b', {}, who, byHost && h('span', { class: 'chip small' }, say('room.host'))), h('span', {}, text)),
     );
 

@@ -3,6 +3,7 @@
 import type { Speech } from '../i18n/language';
 import { roomSay } from '../i18n/rooms';
 import type { MicChange, Player, Room } from '../player';
+import { keptQuery } from './address';
 import { announce } from './clipboard';
 import { h } from './dom';
 import { micDialog } from './mic_dialog';
@@ -49,6 +50,7 @@ export function micBar(
     const place = state.requests.findIndex(({ person }) => person === you) + 1;
     const granted = mic === 'off' && room.ticket !== null;
     const seat = room.seat;
+    const isHost = you !== undefined && state.host?.person === you;
     const key = JSON.stringify([
       mic,
       invitation?.person,
@@ -58,6 +60,7 @@ export function micBar(
       outcome,
       room.you?.role,
       state.ended,
+      isHost,
       enabled(player),
     ]);
     if (key === drawn) return;
@@ -65,7 +68,8 @@ export function micBar(
     element.hidden = room.you === null || room.you.role === 'host' || state.ended;
     const hadFocus = element.contains(document.activeElement);
     element.className = `card micbar ${mic}`;
-    if (mic === 'on' || mic === 'leaving') element.replaceChildren(...onMic());
+    if (isHost && mic === 'off') element.replaceChildren(...hosting());
+    else if (mic === 'on' || mic === 'leaving') element.replaceChildren(...onMic());
     else if (mic === 'joining') element.replaceChildren(...busy(say('mic.joining')));
     else if (granted) element.replaceChildren(...offered(say('mic.granted'), () => void go({ ticket: true })));
     else if (invitation && mic === 'off') {
@@ -95,7 +99,13 @@ export function micBar(
       h('button', { type: 'button', class: 'button primary', onclick: () => ask(null) }, sign('hand'), say('mic.ask')),
     ),
   ];
+  const hosting = () => {
+    const href = `/studio/${encodeURIComponent(room.room)}${keptQuery(new URL(location.href))}`;
+    const link = h('a', { class: 'button primary', href }, say('mic.open_studio'));
+    return [h('div', { class: 'row' }, words(say('mic.host_now'), say('mic.host_text')), link)];
+  };
   const waiting = (place: number) => [
+    told(),
     h(
       'div',
       { class: 'row' },
@@ -120,7 +130,7 @@ export function micBar(
     own.hidden = !video;
     own.play().catch(() => {});
     const leaving = player.mic === 'leaving';
-    const mutedBy = room.seat?.mutedBy;
+    const mutedBy = room.seat?.muted_by;
     const note = leaving
       ? say('mic.leaving')
       : mutedBy?.audio === 'host'

@@ -38,9 +38,9 @@ export function roomSide(
           ? say('room.lost')
           : room.connection !== 'open'
             ? ''
-            : host && !hostHere
-              ? say('room.host_away')
-              : '';
+            : hostHere
+              ? ''
+              : say(host?.person ? 'room.host_away' : 'room.no_host');
     if (banner.textContent !== text) banner.textContent = text;
     banner.hidden = text === '';
     banner.classList.toggle('grave', ended || refusal !== '');
@@ -58,6 +58,8 @@ export function roomSide(
       draw();
     }),
     room.on('ticket', draw),
+    // Pictures again after the end: there is a new room.
+    player.on('transport', ({ transport }) => transport !== 'none' && room.enter()),
     bar.close,
   ];
   draw();

@@ -23,13 +23,15 @@ export function seatsStrip(
     drawn = key;
     const focused = document.activeElement?.getAttribute('data-seat');
     const source = sources.find(({ participant }) => participant === 'host');
-    const first = host
-      ? tile(host.name, host.person, {
-          note: say('room.host'),
-          kind: host.present || source?.up ? 'on-mic' : 'away',
-          speaking: source?.speaking === true,
-        })
-      : null;
+    // An encoder alone is a host without a person.
+    const first =
+      host?.person || source?.up
+        ? tile(host?.name || say('room.host'), host?.person ?? 'host', {
+            note: say('room.host'),
+            kind: host?.present || source?.up ? 'on-mic' : 'away',
+            speaking: source?.speaking === true,
+          })
+        : null;
     list.replaceChildren(...[first, ...seats.map(seat)].filter((one) => one !== null));
     if (focused) list.querySelector<HTMLElement>(`[data-seat="${CSS.escape(focused)}"]`)?.focus();
   };
@@ -41,9 +43,9 @@ export function seatsStrip(
     return tile(name, one.person, {
       note: one.state === 'on-mic' ? '' : say(`seat.${one.state}`),
       kind: one.state,
-      speaking: one.speaking === true && !one.mutedBy?.audio,
-      muted: Boolean(one.mutedBy?.audio),
-      dark: Boolean(one.mutedBy?.video),
+      speaking: one.speaking === true && !one.muted_by?.audio,
+      muted: Boolean(one.muted_by?.audio),
+      dark: Boolean(one.muted_by?.video),
       full: one.name ?? one.person,
     });
   };

@@ -194,7 +194,8 @@ function build(): void {
         ),
       ),
     );
-    const handed = you !== null && state.host !== null && state.host.person !== you.person && you.role !== 'admin';
+    const handed =
+      you !== null && state.host?.person != null && state.host.person !== you.person && you.role !== 'admin';
     const text = refusal
       ? say('studio.refused', { detail: refusal })
       : state.ended
@@ -218,11 +219,15 @@ function build(): void {
 
   const off = [
     room.on('state', draw),
-    room.on('connection', ({ problem }) => {
+    room.on('connection', ({ connection, problem }) => {
+      if (connection === 'open') void room.loadPeople().catch(() => {}); // Then those are listed who come from now on.
       refusal = problem ? problem.detail || problem.title : '';
       draw();
     }),
-    player.on('transport', draw),
+    player.on('transport', ({ transport }) => {
+      if (transport !== 'none') room.enter(); // After the end of the last room.
+      draw();
+    }),
     player.on('latency', ({ latencyMs }) => {
       latency.hidden = false;
       latency.textContent = `${latencyMs} ms`;

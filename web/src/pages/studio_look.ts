@@ -40,8 +40,8 @@ export function studioLook(speech: Speech, room: Room): { element: HTMLElement; 
     type: 'color',
     onchange: () => send({ kind: 'set-look', background: background.value }),
   });
-  const labels = checkbox(say('look.labels'), true, (on) => send({ kind: 'set-look', labels: on }));
-  const borders = checkbox(say('look.borders'), true, (on) => send({ kind: 'set-look', borders: on }));
+  const labels = checkbox(say('look.labels'), false, (on) => send({ kind: 'set-look', labels: on }));
+  const borders = checkbox(say('look.borders'), false, (on) => send({ kind: 'set-look', borders: on }));
   const list = h('ul', { class: 'rows' });
   const editor = h('div', { class: 'editor', hidden: true });
   const file = h('input', {
@@ -97,7 +97,7 @@ export function studioLook(speech: Speech, room: Room): { element: HTMLElement; 
     drawn = key;
     if (document.activeElement !== background) background.value = program.background.slice(0, 7);
     check(labels, program.labels);
-    check(borders, program.borders ?? true);
+    check(borders, program.borders ?? false);
     list.replaceChildren(
       ...(program.overlays.length === 0
         ? [h('li', { class: 'nothing' }, say('look.none'))]
@@ -105,7 +105,7 @@ export function studioLook(speech: Speech, room: Room): { element: HTMLElement; 
             const title = overlay.kind === 'text' ? overlay.title || say('look.card') : say('look.logo');
             const picture =
               overlay.kind === 'image'
-                ? h('img', { src: overlay.image, alt: '', class: 'thumb' })
+                ? h('img', { src: room.address(overlay.image), alt: '', class: 'thumb' })
                 : mark('T', overlay.id);
             const edit = () => (overlay.kind === 'text' ? editCard(overlay) : editLogo(overlay));
             const remove = () =>

@@ -98,8 +98,8 @@ export function studioPeople(speech: Speech, room: Room): { element: HTMLElement
       );
     }
     const name = seat.name ?? person;
-    const audioOff = Boolean(seat.mutedBy?.audio);
-    const videoOff = Boolean(seat.mutedBy?.video);
+    const audioOff = Boolean(seat.muted_by?.audio);
+    const videoOff = Boolean(seat.muted_by?.video);
     const move = h(
       'select',
       {

@@ -6,7 +6,7 @@ import type { ChromaKey, Room, RoomSource, SourceSettings } from '../player';
 import { h } from './dom';
 import { attempt, checkbox, mark } from './room_parts';
 
-const GREEN: ChromaKey = { colour: '#00b140', similarity: 0.4, smoothness: 0.1 };
+const GREEN: ChromaKey = { colour: '#00b140', similarity: 0.3, blend: 0.1 };
 
 export function studioSources(speech: Speech, room: Room): { element: HTMLElement; draw: () => void } {
   const say = roomSay(speech);
@@ -24,6 +24,7 @@ export function studioSources(speech: Speech, room: Room): { element: HTMLElemen
     const key = JSON.stringify([
       up.map(({ speaking: _, ...source }) => source),
       up.map(({ participant }) => nameOf(participant)),
+      room.state.program.source_settings,
     ]);
     // A slider that is being drawn along is not to be replaced under the finger.
     if (key === drawn || element.querySelector('input[type="range"]:active')) return;
@@ -37,25 +38,26 @@ export function studioSources(speech: Speech, room: Room): { element: HTMLElemen
 
   const row = (source: RoomSource, name: string) => {
     const { participant } = source;
-    const set = (settings: SourceSettings) =>
-      attempt(say, room.command({ kind: 'set-source', participant, ...settings }));
+    const settings: SourceSettings = room.state.program.source_settings?.[participant] ?? {};
+    const set = (changed: SourceSettings) =>
+      attempt(say, room.command({ kind: 'set-source', participant, ...changed }));
     const figure = h('output', { class: 'soft' });
     const gain = h('input', {
       type: 'range',
       min: -30,
       max: 12,
       step: 1,
-      value: source.gainDb ?? 0,
+      value: settings.gain_db ?? 0,
       'aria-label': say('sources.gain', { name }),
       oninput: () => show(),
-      onchange: () => set({ gainDb: Number(gain.value) }),
+      onchange: () => set({ gain_db: Number(gain.value) }),
     });
     const show = () => {
       const value = Number(gain.value);
       figure.textContent = `${value > 0 ? '+' : ''}${value} dB`;
     };
     show();
-    const key = source.chromaKey ?? null;
+    const key = settings.chroma_key ?? null;
     const note = !source.video ? say('sources.audio_only') : !source.audio ? say('sources.video_only') : '';
     return h(
       'li',
@@ -70,12 +72,12 @@ export function studioSources(speech: Speech, room: Room): { element: HTMLElemen
       h(
         'div',
         { class: 'switches' },
-        checkbox(say('sources.denoise'), source.denoise ?? false, (denoise) => set({ denoise })),
-        checkbox(say('sources.auto_gain'), source.autoGain ?? false, (autoGain) => set({ autoGain })),
-        checkbox(say('sources.fit'), source.fit === 'fit', (whole) => set({ fit: whole ? 'fit' : 'crop' })),
-        checkbox(say('sources.chroma'), key !== null, (on) => set({ chromaKey: on ? GREEN : null })),
+        checkbox(say('sources.denoise'), settings.denoise ?? false, (denoise) => set({ denoise })),
+        checkbox(say('sources.auto_gain'), settings.auto_gain ?? false, (on) => set({ auto_gain: on })),
+        checkbox(say('sources.fit'), settings.fit === 'contain', (whole) => set({ fit: whole ? 'contain' : 'crop' })),
+        checkbox(say('sources.chroma'), key !== null, (on) => set({ chroma_key: on ? GREEN : null })),
       ),
-      key && chroma(key, (changed) => set({ chromaKey: { ...key, ...changed } })),
+      key && chroma(key, (changed) => set({ chroma_key: { ...key, ...changed } })),
     );
   };
   const chroma = (key: ChromaKey, set: (changed: Partial<ChromaKey>) => void) => {
@@ -84,7 +86,7 @@ export function studioSources(speech: Speech, room: Room): { element: HTMLElemen
       value: key.colour.slice(0, 7),
       onchange: () => set({ colour: colour.value }),
     });
-    const part = (name: 'similarity' | 'smoothness') => {
+    const part = (name: 'similarity' | 'blend') => {
       const input = h('input', {
         type: 'range',
         min: 0,
@@ -100,7 +102,7 @@ export function studioSources(speech: Speech, room: Room): { element: HTMLElemen
       { class: 'chroma' },
       h('label', { class: 'colour' }, colour, say('sources.chroma_colour')),
       part('similarity'),
-      part('smoothness'),
+      part('blend'),
     );
   };
   return { element, draw };

@@ -17,6 +17,7 @@ import { FADE_MS, levels, PictureGaps, SoundLog } from './fade';
 import { type MicEffect, type MicInput, type MicReason, type MicState, MicSwitch } from './mic_switch';
 import type { RoomEvent, Ticket } from './model';
 import type { Room } from './room';
+import { personOf } from './room_state';
 
 export interface MicOptions {
   room: Room;
@@ -179,7 +180,7 @@ export class Mic {
   close(): void {
     clearTimeout(this.#deadline);
     clearTimeout(this.#settling);
-    this.#end(true);
+    this.#end(['joining', 'on', 'leaving'].includes(this.state) ? 'left' : null);
     this.#wish?.reject(mistake('The player was closed.'));
     this.#wish = null;
     for (const told of this.#farewells.splice(0)) told(null);
@@ -192,7 +193,7 @@ export class Mic {
   }
 
   #perform(effects: MicEffect[]): void {
-    for (const effect of effects) this.#performOne(effect);
+    for (const effect of effects) this.#performOne(effect, effects);
     clearTimeout(this.#deadline);
     const deadline = this.#switch.deadline();
     if (deadline === null) return;
@@ -200,7 +201,7 @@ export class Mic {
     this.#deadline = setTimeout(() => this.#perform(this.#switch.due(performance.now())), wait);
   }
 
-  #performOne(effect: MicEffect): void {
+  #performOne(effect: MicEffect, effects: MicEffect[]): void {
     switch (effect.do) {
       case 'warm':
         void this.#warm();
@@ -242,7 +243,7 @@ export class Mic {
         for (const track of this.#stream?.getAudioTracks() ?? []) track.enabled = false;
         return;
       case 'end':
-        return this.#end(effect.tell_server);
+        return this.#end(effect.tell_server, effects.find((one) => one.do === 'state')?.problem?.detail);
       case 'state':
         return this.#tell(effect);
     }
@@ -391,10 +392,14 @@ export class Mic {
     }
   }
 
-  #end(tellServer: boolean): void {
+  #end(tellServer: 'left' | 'failed' | null, why = ''): void {
     clearInterval(this.#fading);
     clearInterval(this.#looking);
-    if (tellServer) this.#options?.room.command({ kind: 'leave-mic' }).catch(() => {}); // The sessions' end says it too.
+    const room = this.#options?.room;
+    // The sessions' end says it too, only later.
+    if (tellServer === 'left') room?.command({ kind: 'leave-mic' }).catch(() => {});
+    if (tellServer === 'failed')
+      room?.command({ kind: 'connect-failed', reason: why || 'No connection.' }).catch(() => {});
     this.#whip?.close();
     this.#return?.close();
     this.#whip = this.#return = null;
@@ -416,7 +421,7 @@ export class Mic {
 
   #onEvent(event: RoomEvent): void {
     if (event.kind === 'room-ended') return this.#apply({ kind: 'leave', reason: 'room-ended' });
-    const person = event.person ?? event.request?.person;
+    const person = personOf(event);
     if (!person || person !== this.#options?.room.you?.person) return;
     switch (event.kind) {
       case 'mic-refused':

@@ -55,8 +55,8 @@ export type MicEffect =
   | { do: 'show_program' }
   | { do: 'fade_to_program' }
   | { do: 'mute_at_once' }
-  /** Sessions are deleted, devices stopped. `tell_server`: it was this person's own wish. */
-  | { do: 'end'; tell_server: boolean }
+  /** Sessions are deleted, devices stopped. `tell_server`: it was this person's own wish, or nothing came of a ticket. */
+  | { do: 'end'; tell_server: 'left' | 'failed' | null }
   | { do: 'state'; state: MicState; reason?: MicReason; problem?: Problem };
 
 type Phase = 'off' | 'asking' | 'waiting' | 'joining' | 'sounding' | 'fading' | 'on' | 'returning' | 'fading_back';
@@ -271,7 +271,8 @@ export class MicSwitch {
 
   #finish(reason: MicReason, seated: boolean, problem?: Problem): void {
     this.#reason = reason;
-    this.#effects.push({ do: 'end', tell_server: seated && reason === 'left' });
+    const failed = this.#phase === 'joining' && (reason === 'failed' || reason === 'devices');
+    this.#effects.push({ do: 'end', tell_server: seated && reason === 'left' ? 'left' : failed ? 'failed' : null });
     this.#enter('off', NEVER, problem);
   }
 

@@ -24,7 +24,7 @@ export interface Seat {
   participant?: string | null;
   video?: boolean;
   audio?: boolean;
-  mutedBy?: { video: MutedBy; audio: MutedBy };
+  muted_by?: { video: MutedBy; audio: MutedBy };
   speaking?: boolean;
 }
 
@@ -35,6 +35,8 @@ export interface MicRequest {
   seat: number | null;
   since: string;
   state: string;
+  /** Why the last attempt to go on mic did not work. */
+  failed?: string | null;
 }
 
 export interface Invitation {
@@ -51,18 +53,19 @@ export interface Person {
 }
 
 export interface Host {
-  person: string;
+  /** Null if there is none, or only an encoder. */
+  person: string | null;
   name: string;
   present: boolean;
 }
 
 /** How one source is heard and drawn; what the server does not say is at its default. */
 export interface SourceSettings {
-  gainDb?: number;
+  gain_db?: number;
   denoise?: boolean;
-  autoGain?: boolean;
-  chromaKey?: ChromaKey | null;
-  fit?: 'crop' | 'fit';
+  auto_gain?: boolean;
+  chroma_key?: ChromaKey | null;
+  fit?: 'crop' | 'contain';
 }
 
 export interface ChromaKey {
@@ -71,10 +74,10 @@ export interface ChromaKey {
   /** 0 to 1: how far from the colour still counts as it. */
   similarity: number;
   /** 0 to 1: how soft the edge is. */
-  smoothness: number;
+  blend: number;
 }
 
-export interface RoomSource extends SourceSettings {
+export interface RoomSource {
   participant: string;
   up: boolean;
   video: boolean;
@@ -83,8 +86,8 @@ export interface RoomSource extends SourceSettings {
 }
 
 export interface Pk {
-  /** `proposed` by this room, `asked` by the other, `on`. */
-  state: 'proposed' | 'asked' | 'on' | 'off';
+  /** `proposed` by this room, `offered` by the other, or `on`. */
+  state: 'proposed' | 'offered' | 'on';
   room: string;
   name?: string;
 }
@@ -116,7 +119,7 @@ export interface TextOverlay extends OverlayBase {
 }
 export interface ImageOverlay extends OverlayBase {
   kind: 'image';
-  /** A data URL. */
+  /** A data URL of at most 512 KiB; in the state, the address of the picture, which may be sent back to keep it. */
   image: string;
 }
 export type Overlay = TextOverlay | ImageOverlay;
@@ -128,6 +131,8 @@ export interface Program {
   background: string;
   labels: boolean;
   borders?: boolean;
+  /** By participant; those that are not as usual. */
+  source_settings?: Record<string, SourceSettings>;
 }
 
 export interface Viewers {
@@ -138,7 +143,8 @@ export interface Viewers {
 }
 
 export interface ChatMessage {
-  person: string;
+  /** Null for a backend. */
+  person: string | null;
   name: string;
   text: string;
   at: string;
@@ -209,7 +215,7 @@ export interface RoomEvent {
   reason?: string;
   seat?: Seat | number | null;
   seats?: Seat[];
-  request?: MicRequest;
+  request?: MicRequest | null;
   invitation?: Invitation;
   host?: Host | null;
   source?: RoomSource;
@@ -220,21 +226,23 @@ export interface RoomEvent {
   viewers?: Viewers;
   persons?: number;
   message?: ChatMessage;
-  room?: Partial<RoomState>;
+  title?: string;
+  locked?: boolean;
 }
 
 /** Leave to publish on one seat, for a few seconds. */
 export interface Ticket {
   room: string;
   person: string;
-  seat: number;
+  /** Null for a new host. */
+  seat: number | null;
   participant: string;
   /** Path or URL. */
   whip: string;
   return: string;
   token?: string;
   expires: string;
-  programTime: string;
+  program_time: string | null;
 }
 
 export type Command =
@@ -246,6 +254,9 @@ export type Command =
   | { kind: 'accept' }
   | { kind: 'decline' }
   | { kind: 'leave-mic' }
+  /** The media of this person's ticket could not be connected: back to the queue. */
+  | { kind: 'connect-failed'; reason: string }
+  | { kind: 'renew-ticket' }
   | { kind: 'remove'; person: string }
   | { kind: 'mute'; person: string; audio?: boolean; video?: boolean }
   | { kind: 'lock-seat'; seat: number; locked: boolean }

@@ -23,7 +23,8 @@ export interface RoomOptions {
   memory?: Pick<Storage, 'getItem' | 'setItem'> | null;
 }
 
-export type Connection = 'connecting' | 'open' | 'lost' | 'refused' | 'closed';
+/** `ended`: so is the room; `enter` goes into the next one of that name. */
+export type Connection = 'connecting' | 'open' | 'lost' | 'refused' | 'ended' | 'closed';
 
 export interface RoomEvents {
   /** After a snapshot and after every event. */
@@ -36,6 +37,7 @@ export interface RoomEvents {
 }
 
 const RECONNECT: Backoff = { firstMs: 500, limitMs: 8000 };
+const REFUSALS = [401, 403, 422]; // Of who one is; anything else may pass.
 const COMMAND_MS = 10_000;
 const COMMANDS_WAITING = 64;
 const SILENCE_OF_A_GOOD_SPELL_MS = 5000; // Open for so long wipes out earlier failures.
@@ -53,7 +55,7 @@ type Frame =
   | { type: 'resumed'; epoch: string; number: number; you: You }
   | { type: 'event'; number: number; at: string; event: RoomEvent }
   | { type: 'ticket'; ticket: Ticket }
-  | { type: 'answer'; id: number; ok: boolean; problem?: Partial<Problem>; result?: unknown };
+  | { type: 'answer'; id: number; ok: boolean; problem?: Partial<Problem> };
 
 export class Room extends Emitter<RoomEvents> {
   readonly url: string;
@@ -119,7 +121,7 @@ export class Room extends Emitter<RoomEvents> {
   rename(name: string): void {
     if (name === this.#name) return;
     this.#name = name;
-    if (this.#connection === 'closed' || this.#connection === 'refused') return;
+    if (['closed', 'refused', 'ended'].includes(this.#connection)) return;
     this.#number = null; // The answer is a snapshot, so that `you` is told with the new name.
     this.#drop();
     this.#connect();
@@ -128,6 +130,7 @@ export class Room extends Emitter<RoomEvents> {
   /** Sends a command. Rejects with a `RequestError` whose `problem` has status, title, detail and code. */
   command(command: Command): Promise<unknown> {
     if (this.#connection === 'closed') return Promise.reject(failed('The room was left'));
+    if (this.#connection === 'ended') return Promise.reject(failed('The room has ended'));
     if (this.#connection === 'refused') return Promise.reject(failed('The server does not let you into this room'));
     if (this.#waiting.size >= COMMANDS_WAITING) return Promise.reject(failed('Too many commands wait for an answer'));
     const id = ++this.#commands;
@@ -144,6 +147,28 @@ export class Room extends Emitter<RoomEvents> {
 
   chat(text: string): Promise<unknown> {
     return this.command({ kind: 'chat', text });
+  }
+
+  /** After the end: into the next room of that name, which this may well begin. */
+  enter(): void {
+    if (this.#connection !== 'ended') return;
+    this.#number = null;
+    this.#failures = 0;
+    this.#connect();
+  }
+
+  /** Asks the server who is here: from then on `state.people` is complete. For hosts. */
+  async loadPeople(): Promise<void> {
+    const { persons } = (await this.#get('/persons')) as { persons: Person[] };
+    this.#state = { ...this.#state, people: persons, persons: persons.length };
+    this.emit('state', this.#state);
+  }
+
+  /** The URL of something of the room that is fetched without headers, such as an overlay's picture. */
+  address(path: string): string {
+    const url = new URL(path, this.#resource);
+    if (this.#token && /^https?:$/.test(url.protocol)) url.searchParams.set('token', this.#token);
+    return url.href;
   }
 
   /** Who else is here, as far as this client knows. */
@@ -205,7 +230,12 @@ export class Room extends Emitter<RoomEvents> {
     if (this.#openedAt > 0 && Date.now() - this.#openedAt > SILENCE_OF_A_GOOD_SPELL_MS) this.#failures = 0;
     this.#failures++;
     this.#become(this.#you ? 'lost' : 'connecting');
-    // A browser does not say why a WebSocket was not opened: the room itself does.
+    if (this.#state.ended && this.#openedAt > 0) {
+      // To come back at once would begin the next room.
+      for (const id of [...this.#waiting.keys()]) this.#give(id, failed('The room has ended'));
+      return this.#become('ended');
+    }
+    // A browser does not say why a WebSocket was not opened; asked by HTTP, the same address does.
     if (this.#openedAt === 0 && this.#failures === 1) {
       const problem = await this.#whyRefused();
       if (this.#connection === 'closed' || this.#socket) return;
@@ -220,13 +250,24 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   async #whyRefused(): Promise<Problem | null> {
-    const headers: Record<string, string> = this.#token ? { authorization: `Bearer ${this.#token}` } : {};
+    const { search } = new URL(this.#address());
     try {
-      const response = await fetch(this.#resource, { headers, cache: 'no-store', signal: AbortSignal.timeout(3000) });
-      return response.status === 401 || response.status === 403 ? await problemFrom(response) : null;
-    } catch {
-      return null;
+      await this.#get(`/events${search}`);
+    } catch (error) {
+      const problem = error instanceof RequestError ? error.problem : null;
+      if (problem && REFUSALS.includes(problem.status)) return problem;
     }
+    return null;
+  }
+
+  async #get(path: string): Promise<unknown> {
+    const headers: Record<string, string> = this.#token ? { authorization: `Bearer ${this.#token}` } : {};
+    const signal = AbortSignal.timeout(3000);
+    const response = await fetch(`${this.#resource}${path}`, { headers, cache: 'no-store', signal }).catch((error) => {
+      throw RequestError.unreachable(error);
+    });
+    if (!response.ok) throw new RequestError(await problemFrom(response));
+    return response.json();
   }
 
   #drop(): void {
@@ -269,7 +310,10 @@ export class Room extends Emitter<RoomEvents> {
         this.emit('ticket', frame.ticket);
         return;
       case 'answer': {
-        if (frame.ok) return this.#give(frame.id, null, frame.result);
+        if (frame.ok) {
+          const { type: _type, id, ok: _ok, ...shown } = frame;
+          return this.#give(id, null, shown);
+        }
         const { status = 500, title = 'Refused', detail = '', code } = frame.problem ?? {};
         return this.#give(frame.id, new RequestError({ status, title, detail, ...(code ? { code } : {}) }));
       }

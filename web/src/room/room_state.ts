@@ -20,7 +20,7 @@ export const NO_ROOM: RoomState = {
   invitations: [],
   sources: [],
   pk: null,
-  program: { state: 'off', layout: { kind: 'grid' }, overlays: [], background: '#101014', labels: true },
+  program: { state: 'off', layout: { kind: 'grid' }, overlays: [], background: '#101014', labels: false },
   viewers: { whep: 0, hls: 0, flv: 0, rtmp: 0 },
   persons: 0,
   people: [],
@@ -36,15 +36,16 @@ export function fromSnapshot(room: Partial<RoomState>): RoomState {
 
 export function applyEvent(state: RoomState, event: RoomEvent): RoomState {
   const next: RoomState = { ...state };
-  if (event.room && typeof event.room === 'object') Object.assign(next, withoutUndefined(event.room));
+  if (event.title !== undefined) next.title = event.title;
+  if (event.locked !== undefined) next.locked = event.locked;
   if (event.host !== undefined) next.host = event.host;
   if (event.program) next.program = event.program;
   if (event.viewers) next.viewers = event.viewers;
-  if (event.pk !== undefined) next.pk = event.pk?.state === 'off' ? null : event.pk;
+  if (event.pk !== undefined) next.pk = event.pk;
   if (event.message) next.chat = [...next.chat, event.message].slice(-CHAT_KEPT);
   for (const seat of seatsOf(event)) next.seats = withSeat(next.seats, seat);
 
-  const person = event.person ?? event.request?.person ?? event.invitation?.person;
+  const person = personOf(event);
   switch (event.kind) {
     case 'room-opened':
       next.ended = false;
@@ -102,11 +103,17 @@ export function applyEvent(state: RoomState, event: RoomEvent): RoomState {
       break;
     case 'pk-ended':
     case 'pk-refused':
-      if (event.pk === undefined) next.pk = null;
+      next.pk = null;
       break;
   }
   if (event.persons !== undefined) next.persons = event.persons;
   return next;
+}
+
+/** Whom an event is about, if about somebody. */
+export function personOf(event: RoomEvent): string | undefined {
+  const seat = typeof event.seat === 'object' ? event.seat?.person : undefined;
+  return event.person ?? event.request?.person ?? event.invitation?.person ?? seat ?? undefined;
 }
 
 /** The seat somebody has, in whatever state. */

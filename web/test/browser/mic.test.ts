@@ -112,6 +112,11 @@ it.each([
   expect(await page.evaluate(() => window.going)).toMatch(/Refused with \d+ by the test/);
   const after = await page.evaluate(() => ({ mics: window.mics.at(-1), transport: window.player.transport }));
   expect(after).toEqual({ mics: 'off: failed', transport: 'hls' });
+  await until(() => room().commands.at(-1)?.command['kind'] === 'connect-failed', 'the server to be told');
+  expect(room().state['requests'][0]).toMatchObject({
+    person: 'guest-1',
+    failed: expect.stringMatching(/Refused with/),
+  });
   await until(() => node.server.publishing.size === 0 && node.server.sessions.size === 0, 'the sessions to be deleted');
   const before = await page.evaluate(() => window.player.video.currentTime);
   await page.waitForFunction((before) => window.player.video.currentTime > before + 0.3, before);
@@ -134,7 +139,7 @@ it('a_request_can_be_taken_back_and_refused', async () => {
     window.going = window.player.goOnMic({ room: window.room }).catch((error: Error) => error.message);
   });
   await asked(page);
-  room().state['requests'] = [];
-  room().emit({ kind: 'mic-refused', person: 'guest-1' });
+  const request = room().state['requests'].pop();
+  room().emit({ kind: 'mic-refused', request });
   await page.waitForFunction(() => window.mics.at(-1) === 'off: refused');
 });

@@ -124,11 +124,13 @@ it('scene_sources_and_pk_are_directed', async () => {
   await studio.fill('.pk input', 'other');
   await studio.click('text=Propose');
   await studio.waitForSelector('text=Waiting for “other” to answer.');
-  const { program, sources } = room().state;
-  expect(program).toMatchObject({ layout: { kind: 'side-by-side' }, labels: false });
+  const { program } = room().state;
+  expect(program).toMatchObject({ layout: { kind: 'side-by-side' }, labels: true });
   expect(program.overlays.map(({ kind }: { kind: string }) => kind)).toEqual(['text', 'image']);
   expect(program.overlays[1].image).toMatch(/^data:image\/png;base64,/);
-  expect(sources[0].chromaKey).toEqual({ colour: '#00b140', similarity: 0.4, smoothness: 0.1 });
+  expect(program.source_settings.host).toEqual({
+    chroma_key: { colour: '#00b140', similarity: 0.3, blend: 0.1 },
+  });
 });
 
 it('the_tools_of_the_studio_are_one_tap_away_on_a_phone', async () => {

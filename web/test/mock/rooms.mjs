@@ -64,14 +64,22 @@ export class MockRoomState {
       room: name,
       title: '',
       live: true,
-      host: null,
+      host: { person: null, name: '', present: false },
       locked: false,
       seats: [1, 2, 3, 4].map((seat) => ({ seat, state: 'empty', locked: false })),
       requests: [],
       invitations: [],
       sources: [],
       pk: null,
-      program: { state: 'pass-through', layout: { kind: 'grid' }, overlays: [], background: '#101014', labels: true },
+      program: {
+        state: 'pass-through',
+        layout: { kind: 'grid' },
+        overlays: [],
+        background: '#101014',
+        labels: false,
+        borders: false,
+        source_settings: {},
+      },
       viewers: { whep: 3, hls: 120, flv: 0, rtmp: 0 },
       persons: 0,
       people: [],
@@ -107,7 +115,7 @@ export class MockRoomState {
     const resumes = query.get('epoch') === this.epoch && after >= 0;
     const head = { epoch: this.epoch, number: resumes ? after : this.number, you };
     socket.send(
-      JSON.stringify(resumes ? { type: 'resumed', ...head } : { type: 'snapshot', ...head, room: this.state }),
+      JSON.stringify(resumes ? { type: 'resumed', ...head } : { type: 'snapshot', ...head, room: this.told() }),
     );
     if (resumes) for (const { number, frame } of this.events) if (number > after) socket.send(frame);
     this.emit({ kind: 'person-joined', ...entry, persons: this.state.persons }, socket);
@@ -139,6 +147,12 @@ export class MockRoomState {
     return seats[at];
   }
 
+  /** Who is here is not in the snapshot. */
+  told() {
+    const { people: _, ...room } = this.state;
+    return room;
+  }
+
   /** @param {string} person */
   seatOf(person) {
     return this.state.seats.find((/** @type {Loose} */ seat) => seat.person === person);
@@ -151,7 +165,7 @@ export class MockRoomState {
     if (!seat || seat.state === 'on-mic') return;
     const on = this.seat(seat.seat, { state: 'on-mic', participant, video: true, audio: true, speaking: false });
     this.program({ state: 'mixed' });
-    this.emit({ kind: 'mic-on', person: participant, seat: on });
+    this.emit({ kind: 'mic-on', seat: on });
   }
 
   /** @param {string} participant @param {string} reason */
@@ -166,6 +180,11 @@ export class MockRoomState {
     this.state.sources = this.state.sources.filter((/** @type {Loose} */ one) => one.participant !== participant);
     if (up) this.state.sources.push(source);
     this.emit({ kind: up ? 'source-up' : 'source-down', source });
+  }
+
+  /** @param {Loose | undefined} request @param {string} kind */
+  #drop(request, kind) {
+    if (request) this.emit({ kind, request });
   }
 
   /** @param {string} person @param {string} reason */
@@ -194,7 +213,7 @@ export class MockRoomState {
     this.commands.push({ person: from.person, command });
     try {
       const result = this.#do(from, command);
-      socket.send(JSON.stringify({ type: 'answer', id, ok: true, result }));
+      socket.send(JSON.stringify({ type: 'answer', id, ok: true, ...(typeof result === 'object' ? result : {}) }));
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
       const problem = { type: 'about:blank', status: 409, title: 'Conflict', detail, code: 'conflict' };
@@ -220,14 +239,12 @@ export class MockRoomState {
         state.requests.push(request);
         this.emit({ kind: 'mic-requested', request });
         if (this.grantAtOnce) this.grant(from.person, null);
-        return request;
+        return { request };
       }
       case 'withdraw':
-        if (out('requests', from.person)) this.emit({ kind: 'mic-withdrawn', person: from.person });
-        return;
+        return this.#drop(out('requests', from.person), 'mic-withdrawn');
       case 'refuse':
-        if (out('requests', command['person'])) this.emit({ kind: 'mic-refused', person: command['person'] });
-        return;
+        return this.#drop(out('requests', command['person']), 'mic-refused');
       case 'grant':
         return this.grant(command['person'], command['seat']);
       case 'invite': {
@@ -241,8 +258,17 @@ export class MockRoomState {
         if (!out('invitations', from.person)) throw new Error('There is no invitation for you any more.');
         return this.grant(from.person, null);
       case 'decline':
-        out('invitations', from.person);
-        return this.emit({ kind: 'invitation-declined', person: from.person });
+        return this.emit({ kind: 'invitation-declined', invitation: out('invitations', from.person) });
+      case 'connect-failed': {
+        const seat = this.seatOf(from.person);
+        const since = new Date().toISOString();
+        const failed = command['reason'];
+        const request = { person: from.person, name: from.name, seat: null, since, state: 'requested', failed };
+        state.requests.unshift(request);
+        const free = this.seat(seat.seat, { state: 'empty', person: null, name: '', participant: null });
+        const { person, name } = from;
+        return this.emit({ kind: 'mic-failed', seat: free, person, name, request, reason: failed });
+      }
       case 'leave-mic':
         return this.#empty(from.person, 'left');
       case 'remove':
@@ -251,9 +277,9 @@ export class MockRoomState {
         const seat = this.seatOf(command['person']);
         if (!seat) throw new Error('Nobody of that name is on mic.');
         const by = from.person === command['person'] ? 'self' : 'host';
-        const mutedBy = { video: null, audio: null, ...seat.mutedBy };
+        const mutedBy = { video: null, audio: null, ...seat.muted_by };
         for (const kind of ['audio', 'video']) if (kind in command) mutedBy[kind] = command[kind] ? by : null;
-        return this.emit({ kind: 'seat-changed', seat: this.seat(seat.seat, { mutedBy }) });
+        return this.emit({ kind: 'seat-changed', seat: this.seat(seat.seat, { muted_by: mutedBy }) });
       }
       case 'lock-seat':
         return this.emit({ kind: 'seat-changed', seat: this.seat(command['seat'], { locked: command['locked'] }) });
@@ -276,9 +302,12 @@ export class MockRoomState {
         state.pk = { ...state.pk, state: 'on' };
         return this.emit({ kind: 'pk-on', pk: state.pk });
       case 'refuse-pk':
-      case 'end-pk':
+      case 'end-pk': {
+        const { pk } = state;
         state.pk = null;
-        return this.emit({ kind: command['kind'] === 'end-pk' ? 'pk-ended' : 'pk-refused', pk: null, reason: 'ended' });
+        const ended = command['kind'] === 'end-pk';
+        return this.emit({ kind: ended ? 'pk-ended' : 'pk-refused', pk, ...(ended ? { reason: 'ended' } : {}) });
+      }
       case 'set-layout':
         return this.program({ layout: command['layout'] });
       case 'set-overlays':
@@ -289,12 +318,8 @@ export class MockRoomState {
       }
       case 'set-source': {
         const { kind: _, participant, ...settings } = command;
-        const source = {
-          ...state.sources.find((/** @type {Loose} */ s) => s.participant === participant),
-          ...settings,
-        };
-        state.sources = state.sources.map((/** @type {Loose} */ s) => (s.participant === participant ? source : s));
-        return this.emit({ kind: 'source-up', source });
+        const known = state.program.source_settings;
+        return this.program({ source_settings: { ...known, [participant]: { ...known[participant], ...settings } } });
       }
       case 'chat': {
         const { text } = command;
@@ -315,7 +340,7 @@ export class MockRoomState {
     if (!person || !free) throw new Error('No seat is free.');
     this.state.requests = this.state.requests.filter((/** @type {Loose} */ one) => one.person !== id);
     const seat = this.seat(free.seat, { state: 'reserved', person: id, name: person.name });
-    this.emit({ kind: 'mic-granted', person: id, seat });
+    this.emit({ kind: 'mic-granted', seat });
     const room = encodeURIComponent(this.state.room);
     const now = new Date().toISOString();
     const ticket = {
@@ -327,7 +352,7 @@ export class MockRoomState {
       return: `/whep/${room}/${id}/return`,
       token: `ticket-${id}`,
       expires: new Date(Date.now() + 20_000).toISOString(),
-      programTime: now,
+      program_time: now,
     };
     for (const socket of person.sockets) socket.send(JSON.stringify({ type: 'ticket', ticket }));
   }

@@ -129,6 +129,8 @@ export class MockServer {
         .map(([name, room]) => describe(name, room));
       return json(response, { rooms });
     }
+    const crowd = /^\/api\/v1\/rooms\/([^/]+)\/persons$/.exec(path)?.[1];
+    if (crowd) return json(response, { persons: this.studio.get(crowd).state['people'] });
     const name = /^\/api\/v1\/rooms\/([^/]+)$/.exec(path)?.[1] ?? '';
     const room = this.rooms.get(name);
     if (!room || room.state === 'gone') return problem(response, 404, 'No such room');

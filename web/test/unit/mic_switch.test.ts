@@ -30,7 +30,7 @@ class Bench {
   take(): string[] {
     return this.effects.splice(0).map((effect) => {
       if (effect.do === 'state') return effect.reason ? `${effect.state}: ${effect.reason}` : effect.state;
-      return effect.do === 'end' && effect.tell_server ? 'end and tell' : effect.do;
+      return effect.do === 'end' && effect.tell_server ? `end and tell ${effect.tell_server}` : effect.do;
     });
   }
 }
@@ -100,7 +100,7 @@ describe('what goes wrong leaves the viewer where they were', () => {
   ])('%s', (_name, input) => {
     const bench = new Bench().put(go, 'asked', 'warm', 'ticket');
     bench.take();
-    expect(bench.put(input).take()).toEqual(['end', 'off: failed']);
+    expect(bench.put(input).take()).toEqual(['end and tell failed', 'off: failed']);
     expect(bench.run(60_000).take()).toEqual([]);
   });
 
@@ -108,7 +108,7 @@ describe('what goes wrong leaves the viewer where they were', () => {
     const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'published');
     bench.take();
     expect(bench.run(7999).take()).toEqual([]);
-    expect(bench.run(1).take()).toEqual(['end', 'off: failed']);
+    expect(bench.run(1).take()).toEqual(['end and tell failed', 'off: failed']);
   });
 
   it('a_picture_but_never_published_goes_back', () => {
@@ -146,7 +146,7 @@ describe('going back', () => {
     expect(bench.take()).toEqual(['mute_at_once', 'unpark', 'leaving: left']);
     expect(bench.run(1500).take()).toEqual([]);
     expect(bench.put('program').take()).toEqual(['show_program', 'fade_to_program']);
-    expect(bench.put('faded').take()).toEqual(['end and tell', 'off: left']);
+    expect(bench.put('faded').take()).toEqual(['end and tell left', 'off: left']);
   });
 
   it('removal_by_the_host_does_the_same_without_telling_the_server', () => {
@@ -170,16 +170,16 @@ describe('going back', () => {
     const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'published', 'sound', 'picture');
     bench.take();
     expect(bench.put(leave).take()).toEqual(['mute_at_once', 'show_program', 'fade_to_program', 'leaving: left']);
-    expect(bench.put('faded').take()).toEqual(['end and tell', 'off: left']);
+    expect(bench.put('faded').take()).toEqual(['end and tell left', 'off: left']);
   });
 
   it('no_program_to_go_back_to_ends_the_wait', () => {
     const gone = onMic().put(leave);
     gone.take();
-    expect(gone.put('program_gone').take()).toEqual(['show_program', 'end and tell', 'off: left']);
+    expect(gone.put('program_gone').take()).toEqual(['show_program', 'end and tell left', 'off: left']);
     const late = onMic().put(leave);
     late.take();
-    expect(late.run(10_000).take()).toEqual(['show_program', 'end and tell', 'off: left']);
+    expect(late.run(10_000).take()).toEqual(['show_program', 'end and tell left', 'off: left']);
   });
 });
 

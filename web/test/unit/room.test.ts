@@ -134,8 +134,8 @@ it('commands_are_answered_or_refused_with_a_sentence', async () => {
   const early = room.requestMic(2);
   FakeSocket.last.snapshot();
   expect(FakeSocket.last.sent).toEqual([{ type: 'command', id: 1, command: { kind: 'request-mic', seat: 2 } }]);
-  FakeSocket.last.say({ type: 'answer', id: 1, ok: true, result: { waiting: 1 } });
-  expect(await early).toEqual({ waiting: 1 });
+  FakeSocket.last.say({ type: 'answer', id: 1, ok: true, request: { person: 'guest-1' } });
+  expect(await early).toEqual({ request: { person: 'guest-1' } });
   const refused = problemOf(room.command({ kind: 'accept' }));
   const problem = { type: 'about:blank', status: 409, title: 'Conflict', detail: 'Seat 2 is locked.', code: 'locked' };
   FakeSocket.last.say({ type: 'answer', id: 2, ok: false, problem });
@@ -195,6 +195,29 @@ it('tickets_are_told_and_kept_while_they_are_good', () => {
   expect([tickets.length, room.ticket?.seat, room.seat?.state]).toEqual([1, 1, 'reserved']);
   FakeSocket.last.say({ type: 'event', number: 43, at: '', event: { kind: 'mic-left', person: 'guest-1' } });
   expect(room.ticket).toBeNull();
+  room.close();
+});
+
+it('an_ended_room_is_not_begun_anew_by_those_who_were_in_it', async () => {
+  const room = enter();
+  FakeSocket.last.snapshot().say({ type: 'event', number: 42, at: '', event: { kind: 'room-ended', reason: 'ended' } });
+  await FakeSocket.last.end(1000);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([room.connection, FakeSocket.all.length]).toEqual(['ended', 1]);
+  expect(await problemOf(room.requestMic())).toMatchObject({ detail: 'The room has ended' });
+  room.enter();
+  FakeSocket.last.snapshot(3);
+  expect([room.connection, room.state.ended]).toEqual(['open', false]);
+  room.close();
+});
+
+it('who_is_here_can_be_asked', async () => {
+  const body = JSON.stringify({ persons: [{ person: 'li', name: 'Li', role: 'viewer' }] });
+  vi.stubGlobal('fetch', () => Promise.resolve(new Response(body)));
+  const room = enter();
+  FakeSocket.last.snapshot();
+  await room.loadPeople();
+  expect(room.others()).toEqual([{ person: 'li', name: 'Li', role: 'viewer' }]);
   room.close();
 });
 

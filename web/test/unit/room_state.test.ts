@@ -18,9 +18,9 @@ it('a_request_goes_its_way_to_a_seat_and_off_it', () => {
   const asked = after(room(), { kind: 'mic-requested', request: anna });
   expect(asked.requests).toEqual([anna]);
   const reserved = seat(1, { state: 'reserved', person: 'anna', name: 'Anna' });
-  const granted = after(asked, { kind: 'mic-granted', person: 'anna', seat: reserved });
+  const granted = after(asked, { kind: 'mic-granted', seat: reserved });
   expect([granted.requests, seatOf(granted, 'anna')]).toEqual([[], reserved]);
-  const on = after(granted, { kind: 'mic-on', seat: { ...reserved, state: 'on-mic' }, person: 'anna' });
+  const on = after(granted, { kind: 'mic-on', seat: { ...reserved, state: 'on-mic' } });
   expect(seatOf(on, 'anna')?.state).toBe('on-mic');
   const left = after(on, { kind: 'mic-left', person: 'anna', reason: 'removed' });
   expect(left.seats).toEqual([seat(1), seat(2)]);
@@ -76,7 +76,8 @@ it('host_pk_program_and_viewers_follow', () => {
     { kind: 'source-down', source: { participant: 'host', up: false, video: true, audio: true } },
   );
   expect([state.host?.present, state.pk?.name, state.viewers.flv, state.live]).toEqual([false, 'Kim', 3, false]);
-  expect(after(state, { kind: 'pk-ended', reason: 'ended' }, { kind: 'host-back' })).toMatchObject({
+  const pk = { state: 'on' as const, room: 'other' };
+  expect(after(state, { kind: 'pk-ended', reason: 'ended', pk }, { kind: 'host-back' })).toMatchObject({
     pk: null,
     host: { present: true },
   });
