@@ -46,6 +46,8 @@ export const en = {
   'publish.whip.hint':
     'In OBS 30 or later: Settings → Stream → Service “WHIP”. Also works from browsers and other WHIP encoders.',
   'publish.auth': 'This server wants a token: put yours where it says TOKEN.',
+  'publish.studio': 'Or go live from this browser, and let viewers on mic, in the',
+  'publish.studio_link': 'studio',
   'publish.watch': 'Then watch at',
 
   'action.copy': 'Copy',

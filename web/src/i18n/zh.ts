@@ -46,6 +46,8 @@ export const zh: Messages = {
   'publish.ffmpeg.hint': '把一个文件当作直播推送。请将 input.mp4 换成您的文件或采集设备。',
   'publish.whip.hint': 'OBS 30 及以上：设置 → 直播 → 服务选择“WHIP”。浏览器和其他 WHIP 编码器同样可用。',
   'publish.auth': '此服务器需要令牌：请将 TOKEN 换成您的令牌。',
+  'publish.studio': '也可以直接用浏览器开播，并让观众上麦：',
+  'publish.studio_link': '导播台',
   'publish.watch': '观看地址',
 
   'action.copy': '复制',

@@ -82,6 +82,7 @@ export class Mic {
   #picture: Picture | null = null;
   #pictures = 0;
   #picturedAt = 0;
+  #requested = false;
   #seated = false;
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #fading: ReturnType<typeof setInterval> | undefined;
@@ -117,7 +118,7 @@ export class Mic {
     if (this.state !== 'off') return Promise.reject(mistake('This player is on mic already, or on its way.'));
     this.#options = options;
     this.#ticket = options.ticket ?? options.room.ticket;
-    this.#seated = false;
+    this.#requested = this.#seated = false;
     this.#measure = this.#freshMeasure();
     const { room } = options;
     this.#off = [
@@ -433,16 +434,20 @@ export class Mic {
         return this.#apply({ kind: 'publish_refused', problem: { status: 0, title: 'Not on mic', detail } });
       }
       case 'mic-left':
-        if (this.state === 'joining' || this.state === 'on')
+        if (this.state === 'joining' || this.state === 'on' || this.state === 'leaving')
           this.#apply({ kind: 'leave', reason: event.reason === 'left' ? 'removed' : reasonOf(event.reason) });
         return;
     }
   }
 
-  /** After a reconnect the seat may be gone without an event that says so. */
+  /** After a reconnect the request or the seat may be gone without an event that says so. */
   #onRoom(): void {
     const room = this.#options?.room;
     if (room?.connection !== 'open') return;
+    const waits = room.state.requests.some(({ person }) => person === room.you?.person);
+    if (waits) this.#requested = true;
+    else if (this.#requested && !room.seat && this.state === 'waiting')
+      this.#apply({ kind: 'leave', reason: 'expired' });
     if (room.seat) this.#seated = true;
     else if (this.#seated && this.state === 'on') this.#apply({ kind: 'leave', reason: 'removed' });
   }

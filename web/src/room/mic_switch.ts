@@ -225,6 +225,11 @@ export class MicSwitch {
   }
 
   #leave(reason: MicReason, now: number): void {
+    if (this.#phase === 'returning' || this.#phase === 'fading_back') {
+      // The connections may end before the server's word comes why: its word is the better one.
+      if (this.#reason === 'lost') this.#reason = reason;
+      return;
+    }
     this.#reason = reason;
     switch (this.#phase) {
       case 'asking':

@@ -142,4 +142,10 @@ it('a_request_can_be_taken_back_and_refused', async () => {
   const request = room().state['requests'].pop();
   room().emit({ kind: 'mic-refused', request });
   await page.waitForFunction(() => window.mics.at(-1) === 'off: refused');
+  await page.evaluate(() => {
+    window.going = window.player.goOnMic({ room: window.room }).catch((error: Error) => error.message);
+  });
+  await asked(page);
+  node.server.studio.clear(); // The server starts anew: it knows of no request.
+  await page.waitForFunction(() => window.mics.at(-1) === 'off: expired');
 });

@@ -32,7 +32,7 @@ it('host_lets_a_viewer_in_mutes_and_removes_them', async () => {
   await studio.waitForFunction(() => document.querySelector('#announcements')?.textContent === 'Anna asks for the mic');
   await grant.click();
   await guest.waitForSelector('.micbar.on');
-  expect(await guest.evaluate(() => window.onmicPlayer?.transport)).toBe('mic');
+  await shows(guest, 'mic'); // When the sound has changed over, too.
   expect(await guest.evaluate(() => window.onmicPlayer?.muted)).toBe(false);
   await guest.waitForSelector('.tile.on-mic:has-text("You")');
 

@@ -166,6 +166,11 @@ describe('going back', () => {
     expect(onMic().put('return_lost').take()).toEqual(['mute_at_once', 'unpark', 'leaving: lost']);
   });
 
+  it('the_servers_word_for_the_end_counts_when_the_connections_end_first', () => {
+    const bench = onMic().put('return_lost', { kind: 'leave', reason: 'removed' }, 'program', 'faded');
+    expect(bench.take().slice(-2)).toEqual(['end', 'off: removed']);
+  });
+
   it('leaving_in_the_middle_of_the_fade_turns_round_because_the_program_still_plays', () => {
     const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'published', 'sound', 'picture');
     bench.take();
