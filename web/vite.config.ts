@@ -1,4 +1,5 @@
-// Builds the pages that the gateway embeds and serves: `/` is index.html, `/watch/ROOM` is watch.html.
+// Builds the pages that the gateway embeds and serves: `/` is index.html, `/watch/ROOM` is watch.html,
+// `/studio/ROOM` is studio.html.
 // Assets are absolute (`/assets/…`), because a page is served from paths of different depth.
 import { defineConfig } from 'vite';
 
@@ -9,9 +10,14 @@ export default defineConfig({
     assetsInlineLimit: 0, // A page may then forbid `data:` in its Content-Security-Policy.
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 700, // hls.js with alternate audio; fetched only by viewers who need it.
-    rolldownOptions: { input: ['index.html', 'watch.html'] },
+    rolldownOptions: { input: ['index.html', 'watch.html', 'studio.html'] },
   },
   server: {
-    proxy: { '/api': 'http://127.0.0.1:8080', '/whep': 'http://127.0.0.1:8080', '/hls': 'http://127.0.0.1:8080' },
+    proxy: {
+      '/api': { target: 'http://127.0.0.1:8080', ws: true },
+      '/whep': 'http://127.0.0.1:8080',
+      '/whip': 'http://127.0.0.1:8080',
+      '/hls': 'http://127.0.0.1:8080',
+    },
   },
 });

@@ -8,6 +8,7 @@ export interface Publishing {
   ffmpeg: string;
   whip: string;
   watch: string;
+  studio: string;
 }
 
 const TOKEN = 'TOKEN'; // Stands for the broadcaster's own; the viewer's token of this page would not do.
@@ -28,5 +29,6 @@ export function publishing(
     ffmpeg: `ffmpeg -re -stream_loop -1 -i input.mp4 ${encode} -f flv "${rtmpServer}/${streamKey}"`,
     whip: `${origin}/whip/${path}`,
     watch: `${origin}/watch/${path}`,
+    studio: `${origin}/studio/${path}`,
   };
 }

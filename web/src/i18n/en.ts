@@ -46,6 +46,8 @@ export const en = {
   'publish.whip.hint':
     'In OBS 30 or later: Settings → Stream → Service “WHIP”. Also works from browsers and other WHIP encoders.',
   'publish.auth': 'This server wants a token: put yours where it says TOKEN.',
+  'publish.studio': 'Or go live from this browser, and let viewers on mic, in the',
+  'publish.studio_link': 'studio',
   'publish.watch': 'Then watch at',
 
   'action.copy': 'Copy',
@@ -65,10 +67,12 @@ export const en = {
   'watch.pip': 'Picture in picture',
   'watch.stats': 'Statistics',
   'watch.player': 'Live player',
+  'watch.room': 'Room',
   'watch.transport': 'Transport',
   'watch.auto': 'Auto',
   'watch.latency': 'Latency, from the gateway to your screen',
   'watch.badge.whep': 'Plays by WebRTC (WHEP)',
+  'watch.badge.mic': 'You are on mic: plays by WebRTC, without your own sound',
   'watch.badge.hls': 'Plays by low-latency HLS',
   'watch.fallback':
     'WebRTC is not available at the moment, so this plays by LL-HLS. It switches back by itself when it can.',

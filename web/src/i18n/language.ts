@@ -20,7 +20,11 @@ export function chooseLanguage(query: string | null, stored: string | null, brow
 
 /** The sentence for `key`, with `{name}` filled in. */
 export function translate(language: Language, key: Key, values: Record<string, string | number> = {}): string {
-  return LANGUAGES[language][key].replace(/\{(\w+)\}/g, (hole, name: string) => String(values[name] ?? hole));
+  return filled(LANGUAGES[language][key], values);
+}
+
+export function filled(sentence: string, values: Record<string, string | number> = {}): string {
+  return sentence.replace(/\{(\w+)\}/g, (hole, name: string) => String(values[name] ?? hole));
 }
 
 export class Speech {

@@ -46,6 +46,8 @@ export const zh: Messages = {
   'publish.ffmpeg.hint': '把一个文件当作直播推送。请将 input.mp4 换成您的文件或采集设备。',
   'publish.whip.hint': 'OBS 30 及以上：设置 → 直播 → 服务选择“WHIP”。浏览器和其他 WHIP 编码器同样可用。',
   'publish.auth': '此服务器需要令牌：请将 TOKEN 换成您的令牌。',
+  'publish.studio': '也可以直接用浏览器开播，并让观众上麦：',
+  'publish.studio_link': '导播台',
   'publish.watch': '观看地址',
 
   'action.copy': '复制',
@@ -65,10 +67,12 @@ export const zh: Messages = {
   'watch.pip': '画中画',
   'watch.stats': '统计信息',
   'watch.player': '直播播放器',
+  'watch.room': '房间',
   'watch.transport': '传输方式',
   'watch.auto': '自动',
   'watch.latency': '从网关到您屏幕的延迟',
   'watch.badge.whep': '正在通过 WebRTC（WHEP）播放',
+  'watch.badge.mic': '您正在连麦：通过 WebRTC 播放，不含您自己的声音',
   'watch.badge.hls': '正在通过低延迟 HLS 播放',
   'watch.fallback': '暂时无法使用 WebRTC，已改用 LL-HLS 播放；恢复后会自动切换回来。',
 

@@ -9,7 +9,7 @@ export interface Address {
 }
 
 export function readAddress(url: URL): Address {
-  const inPath = /^\/watch\/(.+?)\/?$/.exec(url.pathname)?.[1];
+  const inPath = /^\/(?:watch|studio)\/(.+?)\/?$/.exec(url.pathname)?.[1];
   const transport = url.searchParams.get('transport');
   return {
     room: inPath ? decode(inPath) : (url.searchParams.get('room') ?? ''),

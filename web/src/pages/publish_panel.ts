@@ -24,6 +24,7 @@ export function publishPanel(
   const { say } = speech;
   const body = h('div', { class: 'way', role: 'tabpanel', id: 'way' });
   const link = h('a', {});
+  const studioLink = h('a', {}, say('publish.studio_link'));
   const input = h('input', {
     value: choice.room,
     maxlength: 64,
@@ -65,7 +66,7 @@ export function publishPanel(
     );
 
   const draw = () => {
-    const { rtmpServer, streamKey, ffmpeg, whip, watch } = publishing(location, server, choice.room);
+    const { rtmpServer, streamKey, ffmpeg, whip, watch, studio } = publishing(location, server, choice.room);
     const fields: Record<Way, HTMLElement[]> = {
       obs: [field('publish.server', rtmpServer), field('publish.key', streamKey)],
       ffmpeg: [field('publish.command', ffmpeg)],
@@ -83,6 +84,7 @@ export function publishPanel(
     );
     link.href = `${watch}${query}`;
     link.textContent = watch;
+    studioLink.href = `${studio}${query}`;
   };
   draw();
 
@@ -101,6 +103,6 @@ export function publishPanel(
       h('div', { class: 'segments', role: 'tablist', 'aria-label': say('publish.title') }, ...tabs),
     ),
     body,
-    h('footer', {}, say('publish.watch'), ' ', link),
+    h('footer', {}, h('p', {}, say('publish.watch'), ' ', link), h('p', {}, say('publish.studio'), ' ', studioLink)),
   );
 }

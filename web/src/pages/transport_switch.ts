@@ -4,7 +4,7 @@ import type { Speech } from '../i18n/language';
 import type { Choice, Player } from '../player';
 import { h } from './dom';
 
-export const TRANSPORT_NAMES = { whep: 'WebRTC', hls: 'LL-HLS' } as const;
+export const TRANSPORT_NAMES = { whep: 'WebRTC', hls: 'LL-HLS', mic: 'WebRTC' } as const;
 
 export function transportSwitch(speech: Speech, player: Player): HTMLElement {
   const choices: [Choice, string][] = [

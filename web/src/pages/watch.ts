@@ -4,7 +4,7 @@ import '../style/watch.css';
 import { Api } from '../api/api';
 import { type Room, viewerCount } from '../api/room';
 import { Speech } from '../i18n/language';
-import { Player } from '../player';
+import { type Room as LiveRoom, Player } from '../player';
 import { keptQuery, readAddress, shareLink } from './address';
 import { announce, copyText } from './clipboard';
 import { controls } from './controls';
@@ -19,10 +19,12 @@ declare global {
   interface Window {
     /** For tests, and for the curious. */
     onmicPlayer?: Player;
+    onmicRoom?: LiveRoom;
   }
 }
 
 const REFRESH_MS = 5000;
+const ROOM_AFTER_MS = 800;
 
 const address = readAddress(new URL(location.href));
 const api = new Api(address.token);
@@ -40,6 +42,10 @@ window.onmicPlayer = player;
 let room: Room | null = null;
 let clockOffset = 0;
 let leave: () => void = () => {};
+// The room comes after the picture; `room/participant` is one source of it, watched alone.
+const isRoom = !address.room.includes('/');
+let side: typeof import('./room_side') | null = null;
+let entered: LiveRoom | null = null;
 
 function build(): void {
   leave();
@@ -56,7 +62,10 @@ function build(): void {
   const stage = h('div', { class: 'stage', role: 'region', 'aria-label': say('watch.player') });
   const message = notice(speech, player, address.room);
   const bar = controls(speech, player, stage);
-  stage.append(surface, h('div', { class: 'badges' }, live, transport, latency), message.element, ...bar.elements);
+  const pk = h('span', { class: 'chip', hidden: true, 'data-badge': 'pk' });
+  const above = h('div', { class: 'above' });
+  const beside = h('aside', { class: 'side', 'aria-label': say('watch.room'), hidden: !isRoom });
+  stage.append(surface, h('div', { class: 'badges' }, live, transport, latency, pk), message.element, ...bar.elements);
 
   const drawTransport = () => {
     const shown = player.transport;
@@ -96,8 +105,12 @@ function build(): void {
     drawRoom();
   };
   const timer = setInterval(() => document.hidden || void refresh(), REFRESH_MS);
+  const around = side && entered ? side.roomSide(speech, player, entered, pk) : null;
+  above.replaceChildren(...(around?.above ?? []));
+  beside.replaceChildren(...(around?.side ?? []));
   leave = () => {
     clearInterval(timer);
+    around?.close();
     for (const stop of off) stop();
   };
 
@@ -107,8 +120,10 @@ function build(): void {
       masthead(speech, say('brand.tagline'), keptQuery(new URL(location.href))),
       h(
         'main',
-        { id: 'content' },
+        { id: 'content', class: isRoom ? 'with-room' : '' },
         h('div', { class: 'theatre' }, stage),
+        above,
+        beside,
         h(
           'div',
           { class: 'about wide' },
@@ -164,5 +179,20 @@ api
     clockOffset = Date.parse(server.now) - Date.now();
   })
   .catch(() => {}); // Uptime is then told by this device's clock.
+async function enter(): Promise<void> {
+  side = await import('./room_side');
+  entered = side.enterRoom(address.room, address.token);
+  window.onmicRoom = entered;
+  build();
+}
+
 build();
+if (isRoom) {
+  // With the first picture, or soon after when there is none.
+  const first = new Promise<void>((resolve) => player.on('transport', () => resolve()));
+  const soon = new Promise((resolve) => setTimeout(resolve, ROOM_AFTER_MS));
+  void Promise.race([first, soon])
+    .then(enter)
+    .catch(() => {}); // Without it, the page plays all the same.
+}
 player.play().catch(() => {}); // The notice says why.

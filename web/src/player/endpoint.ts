@@ -8,6 +8,7 @@ export class Endpoint {
   readonly hls: string;
   readonly room: string;
   readonly server: string;
+  readonly whip: string;
   readonly #token: string | undefined;
 
   /** `url` is the node (or what stands in front of it); `room` a room name, or `room/participant`. */
@@ -16,10 +17,17 @@ export class Endpoint {
     const path = room.split('/').map(encodeURIComponent).join('/');
     const roomOnly = encodeURIComponent(room.split('/')[0] ?? '');
     this.whep = new URL(`whep/${path}`, this.base).href;
+    this.whip = new URL(`whip/${path}`, this.base).href;
     this.hls = new URL(`hls/${roomOnly}/index.m3u8`, this.base).href;
     this.room = new URL(`api/v1/rooms/${roomOnly}`, this.base).href;
     this.server = new URL('api/v1/server', this.base).href;
     this.#token = token || undefined;
+  }
+
+  /** The same node with the session URL and the token of a ticket. */
+  ticketed(url: string, kind: 'whip' | 'whep', token: string | undefined): Endpoint {
+    const endpoint = new Endpoint(this.base.href, '', token ?? this.#token);
+    return Object.assign(endpoint, { [kind]: url });
   }
 
   /** The Authorization value for a request to `url`; undefined without a token or for a foreign host. */

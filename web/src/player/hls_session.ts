@@ -19,6 +19,7 @@ export interface HlsListener {
 }
 
 const MEDIA_RECOVERIES = 2; // More in one session, and the decoder will not come round: open a new one.
+const ALIGNED_WITHIN_S = 0.5; // A few parts: hls.js starts a segment further back when it has to.
 const TOO_FAR_BEHIND_S = 2; // After a pause in the background jump; catching up at 1.1 would take 20 s.
 
 interface NativeVideo extends HTMLVideoElement {
@@ -36,6 +37,7 @@ export class HlsSession implements Session {
   #mediaRecoveries = 0;
   #bytesReceived = 0;
   #freezes = 0;
+  #jumped = false;
 
   constructor(endpoint: Endpoint, video: HTMLVideoElement, listener: HlsListener) {
     this.#endpoint = endpoint;
@@ -69,6 +71,16 @@ export class HlsSession implements Session {
       codec: this.#hls?.levels[Math.max(this.#hls.currentLevel, 0)]?.videoCodec ?? '',
     };
     return { latency: hlsLatency(this.#playing(), browserNow(), clock), readings };
+  }
+
+  align(): boolean {
+    const hls = this.#hls;
+    if (this.video.seeking) return false;
+    const behind = hls ? hls.latency - (hls.targetLatency ?? hls.latency) : 0;
+    if (!hls?.liveSyncPosition || behind < ALIGNED_WITHIN_S || this.#jumped) return true;
+    this.#jumped = true;
+    this.video.currentTime = hls.liveSyncPosition;
+    return false;
   }
 
   wake(): void {

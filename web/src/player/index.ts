@@ -1,6 +1,10 @@
 // @onmic/player: everything a user of the SDK may rely on.
 
+export * from '../room/index';
+export { Endpoint } from './endpoint';
 export type { LatencyMethod } from './latency';
 export { Player, type PlayerEvents, type PlayerOptions } from './player';
+export { type Problem, RequestError } from './problem';
 export type { Stats } from './stats';
 export type { Choice, Reason, State, Transport } from './transport_choice';
+export { WhipSession } from './whip_session';

@@ -3,6 +3,7 @@
 // It selects (what happened, which deadline passed) and applies effects; all decisions are in transport_choice.ts.
 // After `close` nothing is left: no timer, listener, request or peer connection.
 
+import type { Mic, MicChange, MicOptions, SwitchReport } from '../room/mic';
 import { Emitter } from './emitter';
 import { Endpoint } from './endpoint';
 import { FrameWatch } from './frame_watch';
@@ -56,6 +57,10 @@ export interface PlayerEvents {
   stats: Stats;
   /** Volume or mute changed; `blocked` when the browser refused sound without a gesture. */
   sound: { muted: boolean; volume: number; blocked: boolean };
+  /** On the way to the mic, on it, and back; `reason` and `problem` say why it is over. */
+  mic: MicChange;
+  /** How a change to the return feed, or back, was seen and heard. */
+  switch: SwitchReport;
   /** A failed attempt. Only with `fatal` has the player stopped trying. */
   error: { transport: Transport; status: number; reason: Reason; detail: string; fatal: boolean };
 }
@@ -89,6 +94,7 @@ export class Player extends Emitter<PlayerEvents> {
   #lastTotals: { at: number; bytes: number; pictures: number } | null = null;
   #stats: Stats = { ...NO_STATS };
   #started: PromiseWithResolver | null = null;
+  #mic: Mic | null = null;
 
   constructor(options: PlayerOptions) {
     super();
@@ -109,7 +115,7 @@ export class Player extends Emitter<PlayerEvents> {
 
   /** The video element that is shown at this moment; another one after a change of transport. */
   get video(): HTMLVideoElement {
-    return this.#stage.front;
+    return this.#stage.top;
   }
 
   get state(): State {
@@ -173,9 +179,41 @@ export class Player extends Emitter<PlayerEvents> {
     this.#apply({ kind: 'prefer', choice });
   }
 
+  /**
+   * Asks for the mic, warms camera and connections meanwhile, and changes over to the return feed when a seat is
+   * granted. Resolves when this person is on mic; rejects (the program plays on) when that came to nothing.
+   */
+  async goOnMic(options: MicOptions): Promise<SwitchReport> {
+    const { Mic } = await import('../room/mic');
+    if (this.state === 'closed') throw new Error('the player is closed');
+    this.#mic ??= new Mic(this.#theatre());
+    return this.#mic.go(options);
+  }
+
+  /** Back to what was played before; before a seat is granted it takes the request back. */
+  async leaveMic(): Promise<SwitchReport | null> {
+    return this.#mic ? this.#mic.leave() : null;
+  }
+
+  /** Own sound or picture off or on while on mic. */
+  async muteMic(muted: { audio?: boolean; video?: boolean }): Promise<void> {
+    await this.#mic?.mute(muted);
+  }
+
+  /** What goes on with the mic. */
+  get mic(): MicChange['state'] {
+    return this.#mic?.state ?? 'off';
+  }
+
+  /** What this person sends. */
+  get micStream(): MediaStream | null {
+    return this.#mic?.stream ?? null;
+  }
+
   /** Ends everything and restores the page's element. The player cannot be started again. */
   close(): void {
     if (this.state === 'closed') return;
+    this.#mic?.close();
     this.#apply({ kind: 'close' });
     this.#life.abort();
     this.#clock.close();
@@ -183,7 +221,7 @@ export class Player extends Emitter<PlayerEvents> {
     clearInterval(this.#ticker);
     this.#stage.close();
     const { dataset } = this.container;
-    for (const name of ['onmic', 'state', 'transport', 'latencyMs', 'latencyMethod']) delete dataset[name];
+    for (const name of ['onmic', 'state', 'transport', 'mic', 'latencyMs', 'latencyMethod']) delete dataset[name];
     this.removeAllListeners();
   }
 
@@ -198,6 +236,26 @@ export class Player extends Emitter<PlayerEvents> {
     // The node need not find out by timeout that this viewer left.
     window.addEventListener('pagehide', (event) => !event.persisted && this.close(), { signal });
     this.#onVisibility();
+  }
+
+  #theatre() {
+    return {
+      endpoint: this.#endpoint,
+      stage: this.#stage,
+      clock: this.#clock.offset,
+      program: () => this.#shownLive(this.transport),
+      park: () => this.#apply({ kind: 'park' }),
+      unpark: () => this.#apply({ kind: 'unpark' }),
+      changed: (change: MicChange) => {
+        this.container.dataset['mic'] = change.state;
+        this.emit('mic', change);
+      },
+      switched: (report: SwitchReport) => this.emit('switch', report),
+    };
+  }
+
+  #shownLive(transport: Transport): Live<Session> | null {
+    return transport === 'whep' ? this.#whep : transport === 'hls' ? this.#hls : null;
   }
 
   // Inputs and effects
@@ -301,12 +359,13 @@ export class Player extends Emitter<PlayerEvents> {
       live.picture = picture;
       live.pictures++;
       if (watch.picture(performance.now())) onFirst();
+      if (live === this.#shownLive(this.transport)) this.#mic?.programPicture(session);
     });
     return live;
   }
 
   #show(transport: Transport): void {
-    const live = transport === 'whep' ? this.#whep : this.#hls;
+    const live = this.#shownLive(transport);
     if (transport === 'none') this.#stage.clear((video) => this.#inUse(video));
     else if (live) this.#stage.swapTo(live.session.video);
     this.#latency.reset();
@@ -317,6 +376,7 @@ export class Player extends Emitter<PlayerEvents> {
     delete dataset['latencyMs'];
     delete dataset['latencyMethod'];
     this.emit('transport', { transport });
+    if (transport === 'none') this.#mic?.programGone();
   }
 
   #tell(effect: Effect & { do: 'state' }): void {
@@ -324,7 +384,7 @@ export class Player extends Emitter<PlayerEvents> {
     this.container.dataset['state'] = state;
     if (state === 'playing') {
       // A fresh WHEP session for the same transport: same name, another element.
-      const live = this.transport === 'whep' ? this.#whep : this.#hls;
+      const live = this.#shownLive(this.transport);
       if (live) this.#stage.swapTo(live.session.video);
     }
     this.emit('state', { state, ...(reason ? { reason } : {}), ...(detail ? { detail } : {}) });
@@ -382,13 +442,17 @@ export class Player extends Emitter<PlayerEvents> {
 
   // Measuring
 
+  #measured(): Pick<Live<Session>, 'session' | 'picture' | 'pictures'> | null {
+    return this.transport === 'mic' ? (this.#mic?.live ?? null) : this.#shownLive(this.transport);
+  }
+
   async #measure(): Promise<void> {
-    const live = this.transport === 'whep' ? this.#whep : this.transport === 'hls' ? this.#hls : null;
+    const live = this.#measured();
     if (!live) return;
     const { latency, readings } = await live.session
       .measure(live.picture, this.#clock.offset)
       .catch(() => NOTHING_READ);
-    if (this.#life.signal.aborted || (live !== this.#whep && live !== this.#hls)) return;
+    if (this.#life.signal.aborted || live.session !== this.#measured()?.session) return;
     if (latency && this.state === 'playing') this.#emitLatency(latency);
     if (readings) this.#emitStats(live, readings);
   }
@@ -405,7 +469,7 @@ export class Player extends Emitter<PlayerEvents> {
     this.emit('latency', { latencyMs, method, transport: this.transport, clock, errorMs });
   }
 
-  #emitStats(live: Live<Session>, readings: SessionReadings): void {
+  #emitStats(live: Pick<Live<Session>, 'session' | 'pictures'>, readings: SessionReadings): void {
     const at = performance.now();
     const last = this.#lastTotals;
     if (last && at - last.at < 950) return; // Once a second is what people can read.

@@ -5,6 +5,8 @@ export interface Problem {
   status: number;
   title: string;
   detail: string;
+  /** A name for programs to tell problems of one status apart, when the server gives one. */
+  code?: string;
   /** From `Retry-After`, when the server named a time. */
   retryAfterMs?: number;
 }
@@ -22,9 +24,10 @@ export async function problemFrom(response: Response): Promise<Problem> {
   if (/^application\/(problem\+)?json/.test(response.headers.get('content-type') ?? '')) {
     const body: unknown = await response.json().catch(() => null);
     if (typeof body === 'object' && body !== null) {
-      const { title, detail } = body as Record<string, unknown>;
+      const { title, detail, code } = body as Record<string, unknown>;
       if (typeof title === 'string') problem.title = title.slice(0, DETAIL_LIMIT);
       if (typeof detail === 'string') problem.detail = detail.slice(0, DETAIL_LIMIT);
+      if (typeof code === 'string') problem.code = code.slice(0, DETAIL_LIMIT);
     }
   }
   return problem;

@@ -14,6 +14,8 @@ export interface Session {
     picture: Picture | null,
     clock: ClockOffset,
   ): Promise<{ latency: Latency | null; readings: SessionReadings | null }>;
+  /** True when it plays as close to now as it can; if not it jumps there, and the next picture is from there. */
+  align(): boolean;
   /** The page came back from the background, or the machine from sleep. */
   wake(): void;
   /** Ends it for good; nothing is called back afterwards. Leaves the last picture standing. */

@@ -1,5 +1,7 @@
 // Two video elements, one on top of the other: what is shown, and what gets ready. They are swapped in one turn of the
 // event loop, so there is no moment without a picture, and the sound moves with the picture: never both, never twice.
+// A third one, the cover, is there while somebody goes on mic: it lies under both until it is raised over both, and its
+// sound is mixed with theirs as `mix` says.
 //
 // Knows nothing of transports. Restores the page on close.
 
@@ -9,6 +11,9 @@ export class Stage {
   readonly #videos: [HTMLVideoElement, HTMLVideoElement];
   readonly #onSound: () => void;
   #front: 0 | 1 = 0;
+  #cover: HTMLVideoElement | null = null;
+  #raised = false;
+  #levels = { program: 1, cover: 0 };
   #muted: boolean;
   #volume = 1;
   #blocked = false;
@@ -31,23 +36,18 @@ export class Stage {
       this.#videos = [document.createElement('video'), document.createElement('video')];
     }
     for (const video of this.#videos) {
-      video.muted = true;
-      video.autoplay = true;
-      video.playsInline = true;
-      video.disableRemotePlayback = true; // ManagedMediaSource refuses to work without.
-      Object.assign(video.style, {
-        position: 'absolute',
-        inset: '0',
-        width: '100%',
-        height: '100%',
-        objectFit: 'contain',
-      });
+      prepare(video);
     }
     this.container.prepend(...this.#videos);
     this.#stack();
   }
 
-  /** The element that is shown. */
+  /** What people see. */
+  get top(): HTMLVideoElement {
+    return this.#cover && this.#raised ? this.#cover : this.front;
+  }
+
+  /** The element that shows the program. */
   get front(): HTMLVideoElement {
     return this.#videos[this.#front];
   }
@@ -74,7 +74,7 @@ export class Stage {
     this.#muted = muted;
     this.#blocked = false;
     this.#sound();
-    if (!muted && !this.#closed) this.start(this.front);
+    if (!muted && !this.#closed) this.start(this.top);
     this.#onSound();
   }
 
@@ -97,6 +97,47 @@ export class Stage {
     empty(this.back);
   }
 
+  /** An element under the others, for what is to cover them. */
+  addCover(): HTMLVideoElement {
+    this.removeCover();
+    const cover = document.createElement('video');
+    prepare(cover);
+    cover.setAttribute('aria-hidden', 'true');
+    this.#cover = cover;
+    this.container.prepend(cover);
+    this.#stack();
+    return cover;
+  }
+
+  /** Puts the cover over the program, or under it again. */
+  raise(raised: boolean): void {
+    if (!this.#cover) return;
+    const small = document.pictureInPictureElement === this.top;
+    this.#raised = raised;
+    this.#stack();
+    if (small) this.top.requestPictureInPicture().catch(() => {});
+  }
+
+  /** How loud the program and the cover are, 0 to 1 each. */
+  mix(program: number, cover: number): void {
+    this.#levels = { program, cover };
+    this.#sound();
+    if (!this.#muted && cover > 0 && this.#cover?.paused) this.start(this.#cover);
+  }
+
+  removeCover(): void {
+    const cover = this.#cover;
+    this.#cover = null;
+    this.#raised = false;
+    this.#levels = { program: 1, cover: 0 };
+    if (cover) {
+      empty(cover);
+      cover.remove();
+    }
+    this.#sound();
+    this.#stack();
+  }
+
   /** Takes away all pictures but those of elements to `keep`. */
   clear(keep: (video: HTMLVideoElement) => boolean = () => false): void {
     for (const video of this.#videos) if (!keep(video)) empty(video);
@@ -115,6 +156,7 @@ export class Stage {
   }
 
   close(): void {
+    this.removeCover();
     this.clear();
     this.#closed = true;
     for (const video of this.#videos) {
@@ -128,17 +170,36 @@ export class Stage {
 
   #sound(): void {
     this.back.muted = true;
-    this.front.muted = this.#muted;
-    for (const video of this.#videos) video.volume = this.#volume;
+    this.back.volume = this.#volume;
+    this.#play(this.front, this.#levels.program);
+    if (this.#cover) this.#play(this.#cover, this.#levels.cover);
+  }
+
+  #play(video: HTMLVideoElement, level: number): void {
+    video.volume = this.#volume * level;
+    // iPhones keep the volume to themselves: there the louder of the two is the one that is heard.
+    const fades = level === 1 || level === 0 || Math.abs(video.volume - this.#volume * level) < 0.01;
+    video.muted = this.#muted || (fades ? level === 0 : level < Math.SQRT1_2);
   }
 
   #stack(): void {
     // Underneath, not transparent: a browser may stop drawing what cannot be seen at all.
     this.front.style.zIndex = '1';
     this.back.style.zIndex = '0';
-    this.back.setAttribute('aria-hidden', 'true');
-    this.front.removeAttribute('aria-hidden');
+    if (this.#cover) this.#cover.style.zIndex = this.#raised ? '2' : '0';
+    for (const video of [...this.#videos, this.#cover]) {
+      if (video === this.top) video.removeAttribute('aria-hidden');
+      else video?.setAttribute('aria-hidden', 'true');
+    }
   }
+}
+
+function prepare(video: HTMLVideoElement): void {
+  video.muted = true;
+  video.autoplay = true;
+  video.playsInline = true;
+  video.disableRemotePlayback = true; // ManagedMediaSource refuses to work without.
+  Object.assign(video.style, { position: 'absolute', inset: '0', width: '100%', height: '100%', objectFit: 'contain' });
 }
 
 function empty(video: HTMLVideoElement): void {

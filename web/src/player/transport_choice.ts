@@ -7,7 +7,8 @@
 
 import { type Backoff, backoffMs } from './backoff';
 
-export type Transport = 'whep' | 'hls' | 'none';
+/** `mic`: the return feed of somebody on mic, by WHEP; its sessions are not of this machine. */
+export type Transport = 'whep' | 'hls' | 'mic' | 'none';
 
 /** `auto` is WHEP with LL-HLS as the way out; the others stay with one transport. */
 export type Choice = 'auto' | 'whep' | 'hls';
@@ -33,6 +34,8 @@ export type Input =
   | { kind: 'prefer'; choice: Choice }
   | { kind: 'online' }
   | { kind: 'visible'; visible: boolean }
+  | { kind: 'park' } // The return feed is shown: the program's sessions end.
+  | { kind: 'unpark' } // The program again, by what it was before.
   | { kind: 'whep_answered' }
   | { kind: 'whep_connected' }
   | { kind: 'whep_frame' }
@@ -126,6 +129,7 @@ export class TransportChoice {
   #reason: Reason | undefined;
   #shown: Transport = 'none';
   #visible = true;
+  #parked: Transport | null = null; // What was shown before.
   #reopened = false; // The shown WHEP session was lost and one fresh POST is under way for it.
   #notLiveSeen = 0;
   #whep: Leg<WhepPhase> = { phase: 'off', until: NEVER, failures: 0, playingSince: 0 };
@@ -170,7 +174,14 @@ export class TransportChoice {
   }
 
   #take(input: Input, now: number): void {
+    if (this.#parked !== null && !['close', 'prefer', 'visible', 'unpark'].includes(input.kind)) return;
     switch (input.kind) {
+      case 'park':
+        this.#park();
+        return;
+      case 'unpark':
+        this.#unpark(now);
+        return;
       case 'play':
         if (this.#state === 'idle' || this.#state === 'failed') this.#start(now);
         return;
@@ -246,10 +257,33 @@ export class TransportChoice {
     else this.#openWhep(now);
   }
 
+  #park(): void {
+    if (this.#state === 'idle') return;
+    this.#parked = this.#shown;
+    this.#whepEnters('off', NEVER, true);
+    this.#hlsEnters('off', NEVER, true);
+    this.#show('mic');
+    this.#tell('playing');
+  }
+
+  #unpark(now: number): void {
+    if (this.#parked === null) return;
+    const before = this.#parked;
+    this.#parked = null;
+    this.#reopened = false;
+    this.#notLiveSeen = 0;
+    this.#whep = { phase: 'off', until: NEVER, failures: 0, playingSince: now };
+    this.#hls = { phase: 'off', until: NEVER, failures: 0, playingSince: now };
+    const byHls = this.#choice === 'hls' || (this.#choice === 'auto' && before === 'hls');
+    if (!byHls) return this.#openWhep(now);
+    if (this.#choice === 'auto') this.#whepEnters('resting', now + this.#timing.probe.firstMs);
+    this.#openHls(now);
+  }
+
   #prefer(choice: Choice, now: number): void {
     if (choice === this.#choice) return;
     this.#choice = choice;
-    if (this.#state === 'idle') return;
+    if (this.#state === 'idle' || this.#parked !== null) return;
     if (this.#state === 'failed') return this.#start(now);
     const wanted = choice === 'hls' ? 'hls' : 'whep';
     if (this.#shown === wanted && (wanted === 'hls' ? this.#hls : this.#whep).phase === 'playing') {

@@ -1,18 +1,18 @@
 // One WHEP session: offer, POST, answer, ICE restart by PATCH, DELETE. The other end is ICE-lite with all its candidates
 // in the answer, so candidates are not trickled: the browser's checks tell the server where it is.
 //
-// Decides nothing: what happened goes to the listener, once closed nothing does. A session that the server made
-// is always deleted, also when the answer comes after `close`.
+// Decides nothing: what happened goes to the listener, once closed nothing does. `warm` does beforehand what needs no
+// server, so that `open` is one round trip.
 
 import type { ClockOffset } from './clock_offset';
 import type { Endpoint } from './endpoint';
 import { type Latency, type WhepReadings, whepLatency } from './latency';
-import { iceServersFromLink } from './link_header';
 import { browserNow } from './node_clock';
 import type { Picture } from './pictures';
-import { type Problem, problemFrom, RequestError } from './problem';
-import { iceRestartFragment, parseIceFragment, withIceFragment, withStereoOpus } from './sdp';
+import { type Problem, RequestError } from './problem';
+import { iceRestartFragment, withIceFragment, withStereoOpus } from './sdp';
 import type { Session } from './session';
+import { SessionResource } from './session_resource';
 import type { SessionReadings } from './stats';
 
 export interface WhepListener {
@@ -27,7 +27,6 @@ export interface WhepListener {
 }
 
 const ABS_CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
-const ANSWER_LIMIT = 256 * 1024; // Characters; a real answer has a few thousand.
 
 // Newer than TypeScript's DOM library, or not in every browser.
 interface Receiver extends RTCRtpReceiver {
@@ -44,11 +43,13 @@ interface Source extends RTCRtpSynchronizationSource {
 
 export class WhepSession implements Session {
   readonly video: HTMLVideoElement;
-  readonly #endpoint: Endpoint;
   readonly #listener: WhepListener;
+  #endpoint: Endpoint;
+  #resource: SessionResource | null = null;
   #peer: RTCPeerConnection | null = null;
   #transceiver: RTCRtpTransceiver | null = null;
-  #resource: string | null = null;
+  #sound: RTCRtpReceiver | null = null;
+  #warm: Promise<RTCPeerConnection> | null = null;
   #answer = '';
   #closed = false;
 
@@ -63,12 +64,23 @@ export class WhepSession implements Session {
     return direction === undefined || direction === null || direction === 'recvonly';
   }
 
-  async open(): Promise<void> {
+  /** False until the first sound has come (or when none ever will). */
+  get hasSound(): boolean {
+    return this.#sound !== null && !this.#sound.track.muted;
+  }
+
+  /** Makes the connection and its offer; the server hears nothing of it. */
+  warm(): Promise<RTCPeerConnection> {
+    this.#warm ??= this.#offer();
+    return this.#warm;
+  }
+
+  /** `endpoint` is given when it was not known yet at construction. */
+  async open(endpoint: Endpoint = this.#endpoint): Promise<void> {
+    this.#endpoint = endpoint;
     try {
       if (typeof RTCPeerConnection === 'undefined') return this.#listener.unsupported();
-      const peer = this.#makePeer();
-      const offer = await peer.createOffer();
-      await peer.setLocalDescription({ type: 'offer', sdp: withStereoOpus(offer.sdp ?? '') });
+      const peer = await this.warm();
       if (this.#closed) return;
       await this.#exchange(peer, peer.localDescription?.sdp ?? '');
     } catch (error) {
@@ -84,18 +96,13 @@ export class WhepSession implements Session {
   /** New ICE credentials on both sides, same DTLS and streams: survives a change of network. */
   async restartIce(): Promise<void> {
     const peer = this.#peer;
-    const resource = this.#resource;
     try {
-      if (!peer || !resource) throw new Error('no session to restart');
+      if (!peer || !this.#resource) throw new Error('no session to restart');
       const offer = await peer.createOffer({ iceRestart: true });
       await peer.setLocalDescription({ type: 'offer', sdp: withStereoOpus(offer.sdp ?? '') });
       const fragment = iceRestartFragment(offer.sdp ?? '');
       if (!fragment) throw new Error('the offer has no ICE credentials');
-      // RFC 9725 §4.3.3: a restart matches whatever entity tag there is.
-      const headers = { 'content-type': 'application/trickle-ice-sdpfrag', 'if-match': '*' };
-      const response = await this.#fetch(resource, { method: 'PATCH', headers, body: fragment });
-      const answered = response.status === 200 ? parseIceFragment(await response.text()) : null;
-      if (!answered) throw new Error(`no ICE restart: HTTP ${response.status}`);
+      const answered = await this.#resource.restart(fragment);
       if (this.#closed) return;
       this.#answer = withIceFragment(this.#answer, answered);
       await peer.setRemoteDescription({ type: 'answer', sdp: this.#answer });
@@ -123,13 +130,24 @@ export class WhepSession implements Session {
     return { latency, readings };
   }
 
+  align(): boolean {
+    return true; // There is nothing to be behind in.
+  }
+
   wake(): void {} // ICE finds out by itself, and the frame watch asks for a restart.
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#closePeer();
-    this.#delete();
+    this.#resource?.delete();
+  }
+
+  async #offer(): Promise<RTCPeerConnection> {
+    const peer = this.#makePeer();
+    const offer = await peer.createOffer();
+    await peer.setLocalDescription({ type: 'offer', sdp: withStereoOpus(offer.sdp ?? '') });
+    return peer;
   }
 
   #makePeer(): RTCPeerConnection {
@@ -137,6 +155,7 @@ export class WhepSession implements Session {
     this.#peer = peer;
     this.#transceiver = peer.addTransceiver('video', { direction: 'recvonly' });
     const audio = peer.addTransceiver('audio', { direction: 'recvonly' });
+    this.#sound = audio.receiver;
     for (const transceiver of [this.#transceiver, audio]) {
       wantCaptureTime(transceiver);
       wantNoDelay(transceiver.receiver);
@@ -155,20 +174,10 @@ export class WhepSession implements Session {
   }
 
   async #exchange(peer: RTCPeerConnection, offer: string): Promise<void> {
-    const url = this.#endpoint.whep;
-    const response = await this.#fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/sdp' },
-      body: offer,
-    });
-    const location = response.headers.get('location');
-    if (response.status === 201 && location) this.#resource = new URL(location, response.url || url).href;
-    if (this.#closed) return this.#delete();
-    if (response.status !== 201) throw new RequestError(await problemFrom(response));
-    const answer = await response.text();
-    if (answer.length > ANSWER_LIMIT) throw new Error('the answer is too long');
-    if (this.#closed) return;
-    const iceServers = iceServersFromLink(response.headers.get('link'));
+    this.#resource = new SessionResource(this.#endpoint);
+    const created = await this.#resource.create(this.#endpoint.whep, offer);
+    if (!created) return;
+    const { answer, iceServers } = created;
     // Host candidates suffice to reach a public node; these count from the next ICE restart on.
     if (iceServers.length > 0) peer.setConfiguration({ ...peer.getConfiguration(), iceServers });
     this.#answer = answer;
@@ -181,22 +190,6 @@ export class WhepSession implements Session {
         if (!this.#closed && transport.state === 'closed') this.#listener.lost();
       };
     }
-  }
-
-  #fetch(url: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {
-    return fetch(url, { ...init, headers: this.#endpoint.headers(url, init.headers), cache: 'no-store' }).catch(
-      (error) => {
-        throw RequestError.unreachable(error);
-      },
-    );
-  }
-
-  #delete(): void {
-    const resource = this.#resource;
-    this.#resource = null;
-    if (!resource) return;
-    // keepalive: leaves also when the page goes away. Unanswered, the node's ICE timeout does the same later.
-    this.#fetch(resource, { method: 'DELETE', keepalive: true }).catch(() => {});
   }
 
   #closePeer(): void {

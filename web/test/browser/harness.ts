@@ -2,13 +2,14 @@
 
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
-import type { Player } from '../../src/player';
+import type { Player, Room } from '../../src/player';
 import { launchBrowser } from '../mock/browser.mjs';
 import { MockServer } from '../mock/server.mjs';
 
 declare global {
   interface Window {
     onmicPlayer?: Player;
+    onmicRoom?: Room;
     send(on: boolean): Promise<unknown>;
     peers: Map<string, RTCPeerConnection>;
     load(): Promise<typeof import('../../src/player')>;
@@ -21,7 +22,7 @@ export class Harness {
   origin!: string;
   browser!: Browser;
   publisher!: Page;
-  #context: BrowserContext | undefined;
+  readonly #contexts: BrowserContext[] = [];
 
   /** Call it once per file: sets up and cleans up around its tests. */
   constructor() {
@@ -34,8 +35,10 @@ export class Harness {
       await until(() => this.server.source?.ready === true, 'the HLS source');
     });
     afterEach(async () => {
-      await this.#context?.close();
+      await Promise.all(this.#contexts.splice(0).map((context) => context.close()));
       this.server.rooms.clear();
+      this.server.studio.clear();
+      this.server.publishing.clear();
       this.server.seen.length = 0;
     });
     afterAll(async () => {
@@ -45,8 +48,9 @@ export class Harness {
   }
 
   async open(path: string): Promise<Page> {
-    this.#context = await this.browser.newContext({ locale: 'en-US' });
-    const page = await this.#context.newPage();
+    const context = await this.browser.newContext({ locale: 'en-US' });
+    this.#contexts.push(context);
+    const page = await context.newPage();
     page.on('pageerror', (error) => expect.unreachable(`error on the page: ${error.stack}`));
     await page.goto(this.origin + path);
     return page;

@@ -23,6 +23,7 @@ afterAll(async () => {
 afterEach(async () => {
   await Promise.all(browser.contexts().map((context) => context.close()));
   server.rooms.clear();
+  server.studio.clear();
 });
 
 async function open(path: string, locale: string, width = 1280): Promise<Page> {
@@ -64,7 +65,7 @@ it('publish_panel_follows_the_room_name', async () => {
   expect(await page.getAttribute('.publish footer a', 'href')).toBe(`${origin}/watch/my%20show`);
 });
 
-it.each(['/', '/watch/nobody'])('phone_never_scrolls_sideways_on_%s', async (path) => {
+it.each(['/', '/watch/nobody', '/studio/nobody'])('phone_never_scrolls_sideways_on_%s', async (path) => {
   server.rooms.set('a-room-with-quite-a-long-name-that-nobody-would-type-twice', {
     whep: 503,
     hls: false,
@@ -76,10 +77,11 @@ it.each(['/', '/watch/nobody'])('phone_never_scrolls_sideways_on_%s', async (pat
 });
 
 it('every_control_has_a_name', async () => {
-  for (const path of ['/', '/watch/nobody']) {
+  for (const path of ['/', '/watch/nobody', '/studio/nobody']) {
     const page = await open(path, 'en-US');
     await page.waitForSelector('button');
-    const nameless = await page.$$eval('button, input, a', (elements) =>
+    if (path !== '/') await page.waitForSelector('.chat');
+    const nameless = await page.$$eval('button, input, select, textarea, a, [role=tab], [role=meter]', (elements) =>
       elements
         .filter(
           (element) =>

@@ -16,6 +16,8 @@ export function launchBrowser({ autoplay = true } = {}) {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      '--use-fake-device-for-media-stream',
+      '--use-fake-ui-for-media-stream',
       '--disable-features=WebRtcHideLocalIpsWithMdns', // Else the answer names hosts that only mDNS resolves.
     ].concat(autoplay ? '--autoplay-policy=no-user-gesture-required' : []),
   });

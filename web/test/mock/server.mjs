@@ -1,16 +1,19 @@
-// A node as the player sees it, for tests and for working on the pages: API, WHEP (answered by a page that sends,
-// publisher.html), LL-HLS (hls_source.mjs) and the built pages. Each room says how it behaves.
+// A node as the player sees it, for tests and for working on the pages: API, rooms (rooms.mjs), WHEP and WHIP (answered
+// by a page, publisher.html), LL-HLS (hls_source.mjs) and the built pages. Each room says how it behaves.
 
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HlsSource } from './hls_source.mjs';
+import { MockRooms } from './rooms.mjs';
 
 /**
  * @typedef {object} MockRoom
  * @property {'peer' | 'blocked' | 'hang' | number} whep `blocked`: an answer whose candidates lead nowhere; a number: that status.
  * @property {boolean} hls
+ * @property {'peer' | number} [whip]
+ * @property {'peer' | 'blocked' | number} [back] The return feed.
  * @property {'live' | 'interrupted' | 'gone'} state
  * @property {object} [room] What the API adds to the room.
  */
@@ -50,12 +53,17 @@ export class MockServer {
     /** @type {import('node:http').ServerResponse | null} */
     this.publisher = null;
     this.sessionCount = 0;
+    this.studio = new MockRooms();
+    this.studio.allows = (token) => !this.auth || token === this.auth;
+    /** @type {Map<string, { room: string, participant: string }>} WHIP session → who publishes. */
+    this.publishing = new Map();
     this.server = createServer((request, response) => {
       this.#serve(request, response).catch((error) => {
         if (!response.headersSent) response.writeHead(500);
         response.end(String(error));
       });
     });
+    this.server.on('upgrade', (request, socket, head) => this.studio.upgrade(request, socket, head));
   }
 
   /** @param {number} port @returns {Promise<string>} the origin */
@@ -70,6 +78,7 @@ export class MockServer {
 
   close() {
     this.source?.close();
+    this.studio.clear();
     this.server.closeAllConnections();
     this.server.close();
   }
@@ -88,20 +97,21 @@ export class MockServer {
     const authorization = request.headers.authorization ?? '';
     this.seen.push({ at: Date.now(), method, path, query: url.search, authorization, body });
     response.setHeader('cache-control', 'no-store');
-    const [, area = '', name = '', rest = ''] = path.split('/');
+    const [, area = '', name = '', rest = '', end = ''] = path.split('/');
     if (area === 'mock') return this.#mock(request, response, name, rest, body);
-    if (area === 'api' || area === 'whep' || area === 'hls') {
-      if (this.auth && authorization !== `Bearer ${this.auth}`)
+    if (area === 'api' || area === 'whep' || area === 'whip' || area === 'hls') {
+      const [, token = ''] = authorization.split(' ');
+      if (this.auth && token !== this.auth && !token.startsWith('ticket-'))
         return problem(response, 401, 'A valid token is needed');
     }
     if (area === 'api') return this.#api(response, path);
-    if (area === 'whep') return this.#whep(response, method, name, rest, body);
+    if (area === 'whep' || area === 'whip') return this.#rtc(response, area, method, name, rest, end, body);
     if (area === 'hls') return this.#hls(response, name, rest, url.searchParams);
     const library = { lib: join(dist, '../dist-lib', name), 'hls.mjs': HLS_JS }[area];
     if (library && !name.includes('..')) {
       return response.writeHead(200, { 'content-type': 'text/javascript' }).end(await readFile(library));
     }
-    const file = path === '/' ? 'index.html' : area === 'watch' ? 'watch.html' : path.slice(1);
+    const file = path === '/' ? 'index.html' : area === 'watch' || area === 'studio' ? `${area}.html` : path.slice(1);
     const content = file.includes('..') ? null : await readFile(join(dist, file)).catch(() => null);
     if (!content) return problem(response, 404, 'No such page');
     response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' }).end(content);
@@ -119,21 +129,26 @@ export class MockServer {
         .map(([name, room]) => describe(name, room));
       return json(response, { rooms });
     }
+    const crowd = /^\/api\/v1\/rooms\/([^/]+)\/persons$/.exec(path)?.[1];
+    if (crowd) return json(response, { persons: this.studio.get(crowd).state['people'] });
     const name = /^\/api\/v1\/rooms\/([^/]+)$/.exec(path)?.[1] ?? '';
     const room = this.rooms.get(name);
     if (!room || room.state === 'gone') return problem(response, 404, 'No such room');
     return json(response, describe(name, room));
   }
 
-  /** @param {import('node:http').ServerResponse} response @param {string} method @param {string} name @param {string} session @param {string} body */
-  async #whep(response, method, name, session, body) {
+  /**
+   * @param {import('node:http').ServerResponse} response @param {'whip' | 'whep'} area @param {string} method
+   * @param {string} name @param {string} rest A session, or a participant. @param {string} end @param {string} body
+   */
+  async #rtc(response, area, method, name, rest, end, body) {
     const room = this.rooms.get(name);
+    const session = rest;
     if (method === 'DELETE' || method === 'PATCH') {
       const offer = this.sessions.get(session);
       if (offer === undefined) return problem(response, 404, 'No such session');
       if (method === 'DELETE') {
-        this.sessions.delete(session);
-        this.#toPublisher({ id: session, close: true });
+        this.end(session);
         return response.writeHead(200).end();
       }
       const credentials = /a=ice-ufrag:(\S+)\s+a=ice-pwd:(\S+)/.exec(body);
@@ -147,22 +162,37 @@ export class MockServer {
       return response.writeHead(200, headers).end(`${lines.join('\r\n')}\r\n`);
     }
     if (method !== 'POST') return problem(response, 405, 'Use POST');
-    if (!room || room.state === 'gone') return problem(response, 404, 'The room is not live');
-    if (room.whep === 'hang') return;
-    if (typeof room.whep === 'number') return problem(response, room.whep, `Refused with ${room.whep} by the test`);
+    if (!room || (room.state === 'gone' && area !== 'whip')) return problem(response, 404, 'The room is not live');
+    const way = (area === 'whip' ? room.whip : end === 'return' ? room.back : room.whep) ?? 'peer';
+    if (way === 'hang') return;
+    if (typeof way === 'number') return problem(response, way, `Refused with ${way} by the test`);
     const id = `s${++this.sessionCount}`;
     this.sessions.set(id, body);
-    let answer = await this.#ask(id, body);
+    // A blocked client cannot be found from the other side either.
+    let answer = await this.#ask(id, way === 'blocked' ? body.replace(/^a=candidate:.*\r?\n/gm, '') : body);
     // Port 9 of an address of the documentation range: nothing comes back, as behind a firewall.
-    if (room.whep === 'blocked') answer = answer.replace(/^(a=candidate:\S+ \d \S+ \d+) \S+ \d+/gm, '$1 192.0.2.1 9');
+    if (way === 'blocked') answer = answer.replace(/^(a=candidate:\S+ \d \S+ \d+) \S+ \d+/gm, '$1 192.0.2.1 9');
     response
       .writeHead(201, {
         'content-type': 'application/sdp',
-        location: `/whep/${encodeURIComponent(name)}/${id}`,
+        location: `/${area}/${encodeURIComponent(name)}/${id}`,
         etag: `"${id}"`,
         link: '<stun:127.0.0.1:9>; rel="ice-server"',
       })
       .end(answer);
+    if (area !== 'whip') return;
+    const participant = rest || 'host';
+    this.publishing.set(id, { room: name, participant });
+    this.studio.get(name).published(participant);
+  }
+
+  /** Ends a session, as the server would. @param {string} session @param {string} [reason] */
+  end(session, reason) {
+    this.sessions.delete(session);
+    this.#toPublisher({ id: session, close: true });
+    const { room, participant } = this.publishing.get(session) ?? {};
+    this.publishing.delete(session);
+    if (room && participant) this.studio.get(room).unpublished(participant, reason);
   }
 
   /** @param {import('node:http').ServerResponse} response @param {string} name @param {string} file @param {URLSearchParams} query */

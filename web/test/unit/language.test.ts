@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest';
 import { en, type Key } from '../../src/i18n/en';
 import { chooseLanguage, translate } from '../../src/i18n/language';
+import { type RoomKey, roomsEn } from '../../src/i18n/rooms_en';
+import { roomsZh } from '../../src/i18n/rooms_zh';
 import { zh } from '../../src/i18n/zh';
 
 it('both_languages_say_the_same_things', () => {
@@ -26,4 +28,13 @@ it('query_beats_memory_beats_browser', () => {
 
 it('holes_are_filled', () => {
   expect(translate('en', 'home.count.many', { count: 3 })).toBe('3 rooms');
+});
+
+it('rooms_and_studio_say_the_same_things_in_both_languages', () => {
+  const holes = (text: string) => (text.match(/\{\w+\}/g) ?? []).sort();
+  expect(Object.keys(roomsZh)).toEqual(Object.keys(roomsEn));
+  for (const key of Object.keys(roomsEn) as RoomKey[]) {
+    expect(holes(roomsZh[key]), key).toEqual(holes(roomsEn[key]));
+    expect(roomsZh[key] !== roomsEn[key], `${key} is translated`).toBe(true);
+  }
 });

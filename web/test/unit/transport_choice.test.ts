@@ -286,6 +286,16 @@ describe('transport choice', () => {
     expect(bench.choice.deadline()).toBeNull();
   });
 
+  it('on_mic_the_programs_sessions_end_and_come_back_as_they_were', () => {
+    const bench = new Bench().put('play', refused(503), 'hls_frame');
+    bench.take();
+    expect(bench.put('park').take()).toEqual(['close_hls', 'show mic']);
+    expect(bench.run(100_000).put('online').take()).toEqual([]);
+    expect(bench.put('unpark').take()).toEqual(['open_hls']);
+    expect(bench.put('hls_frame').take()).toEqual(['show hls']);
+    expect(bench.run(6000).take()).toEqual(['open_whep']);
+  });
+
   // Whatever happens in whatever order: one session opens at a time, and what is closed was open.
   it('random_inputs_never_break_the_invariants', () => {
     const inputs: Input[] = [
@@ -302,6 +312,8 @@ describe('transport choice', () => {
         (reason) => ({ kind: 'hls_failed', reason }) as Input,
       ),
       ...[true, false].map((visible) => ({ kind: 'visible', visible }) as Input),
+      { kind: 'park' },
+      { kind: 'unpark' },
     ];
     for (let seed = 1; seed <= 700; seed++) {
       let random = seed;
@@ -327,7 +339,7 @@ describe('transport choice', () => {
             expect(open[transport], `seed ${seed}: closed but not open`).toBe(true);
             open[transport] = false;
           } else if (effect.do === 'restart_whep') expect(open.whep, `seed ${seed}`).toBe(true);
-          else if (effect.do === 'show' && effect.transport !== 'none')
+          else if (effect.do === 'show' && effect.transport !== 'none' && effect.transport !== 'mic')
             expect(open[effect.transport], `seed ${seed}`).toBe(true);
         }
         const input = inputs[next(inputs.length)] as Input;

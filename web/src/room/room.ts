@@ -1,0 +1,408 @@
+// One person's connection to a room: a snapshot, then numbered events, and commands with their answers.
+//
+// Comes back by itself with what it missed (`after`, same epoch) or with a fresh snapshot. A command is answered,
+// refused or given up within COMMAND_MS: no promise is left hanging, also not by `close`.
+
+import { type Backoff, backoffMs } from '../player/backoff';
+import { Emitter } from '../player/emitter';
+import { type Problem, problemFrom, RequestError } from '../player/problem';
+import type { Command, Person, Role, RoomEvent, RoomState, Seat, Ticket, You } from './model';
+import { applyEvent, fromSnapshot, NO_ROOM, seatOf } from './room_state';
+
+export interface RoomOptions {
+  /** The node, or the proxy in front of it: `https://host`. */
+  url: string;
+  room: string;
+  /** What others see. */
+  name?: string;
+  /** Wanted by servers with `auth.secret`; it says who this is and what they may do. */
+  token?: string;
+  /** Only for servers without: `viewer` (default) or `host`. */
+  role?: Role;
+  /** Where the person and its key are kept to come back as the same; `null`: nowhere. */
+  memory?: Pick<Storage, 'getItem' | 'setItem'> | null;
+}
+
+/** `ended`: so is the room; `enter` goes into the next one of that name. */
+export type Connection = 'connecting' | 'open' | 'lost' | 'refused' | 'ended' | 'closed';
+
+export interface RoomEvents {
+  /** After a snapshot and after every event. */
+  state: RoomState;
+  /** Each event, after it was applied. */
+  event: { number: number; at: string; event: RoomEvent };
+  ticket: Ticket;
+  /** `refused`: the server does not let this person in, and it is not tried again. */
+  connection: { connection: Connection; problem?: Problem };
+}
+
+const RECONNECT: Backoff = { firstMs: 500, limitMs: 8000 };
+const REFUSALS = [401, 403, 422]; // Of who one is; anything else may pass.
+const COMMAND_MS = 10_000;
+const COMMANDS_WAITING = 64;
+const SILENCE_OF_A_GOOD_SPELL_MS = 5000; // Open for so long wipes out earlier failures.
+
+interface Waiting {
+  command: Command;
+  sent: boolean;
+  resolve: (result: unknown) => void;
+  reject: (error: RequestError) => void;
+  timer: ReturnType<typeof setTimeout>;
+}
+
+type Frame =
+  | { type: 'snapshot'; epoch: string; number: number; you: You; room: Partial<RoomState> }
+  | { type: 'resumed'; epoch: string; number: number; you: You }
+  | { type: 'event'; number: number; at: string; event: RoomEvent }
+  | { type: 'ticket'; ticket: Ticket }
+  | { type: 'answer'; id: number; ok: boolean; problem?: Partial<Problem> };
+
+export class Room extends Emitter<RoomEvents> {
+  readonly url: string;
+  readonly room: string;
+  readonly #token: string | undefined;
+  readonly #role: Role | undefined;
+  readonly #memory: Pick<Storage, 'getItem' | 'setItem'> | null;
+  readonly #waiting = new Map<number, Waiting>();
+  #name: string;
+  #socket: WebSocket | null = null;
+  #connection: Connection = 'connecting';
+  #state = NO_ROOM;
+  #you: You | null = null;
+  #ticket: Ticket | null = null;
+  #epoch = '';
+  #number: number | null = null;
+  #commands = 0;
+  #failures = 0;
+  #openedAt = 0;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: RoomOptions) {
+    super();
+    this.url = options.url;
+    this.room = options.room;
+    this.#name = options.name ?? '';
+    this.#token = options.token || undefined;
+    this.#role = options.role;
+    this.#memory = options.memory === undefined ? sessionMemory() : options.memory;
+    this.#connect();
+  }
+
+  get state(): RoomState {
+    return this.#state;
+  }
+
+  /** Who this is; null before the first snapshot. */
+  get you(): You | null {
+    return this.#you;
+  }
+
+  get connection(): Connection {
+    return this.#connection;
+  }
+
+  get name(): string {
+    return this.#name;
+  }
+
+  /** The seat this person has, in whatever state. */
+  get seat(): Seat | undefined {
+    return this.#you ? seatOf(this.#state, this.#you.person) : undefined;
+  }
+
+  /** The last ticket, while it can be used. */
+  get ticket(): Ticket | null {
+    const ticket = this.#ticket;
+    const seat = this.seat;
+    return ticket && seat && seat.seat === ticket.seat && seat.state !== 'on-mic' ? ticket : null;
+  }
+
+  /** Another name for others to see: connects anew as the same person. */
+  rename(name: string): void {
+    if (name === this.#name) return;
+    this.#name = name;
+    if (['closed', 'refused', 'ended'].includes(this.#connection)) return;
+    this.#number = null; // The answer is a snapshot, so that `you` is told with the new name.
+    this.#drop();
+    this.#connect();
+  }
+
+  /** Sends a command. Rejects with a `RequestError` whose `problem` has status, title, detail and code. */
+  command(command: Command): Promise<unknown> {
+    if (this.#connection === 'closed') return Promise.reject(failed('The room was left'));
+    if (this.#connection === 'ended') return Promise.reject(failed('The room has ended'));
+    if (this.#connection === 'refused') return Promise.reject(failed('The server does not let you into this room'));
+    if (this.#waiting.size >= COMMANDS_WAITING) return Promise.reject(failed('Too many commands wait for an answer'));
+    const id = ++this.#commands;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#give(id, failed('The server did not answer in time')), COMMAND_MS);
+      this.#waiting.set(id, { command, sent: false, resolve, reject, timer });
+      this.#sendWaiting();
+    });
+  }
+
+  requestMic(seat: number | null = null): Promise<unknown> {
+    return this.command({ kind: 'request-mic', seat });
+  }
+
+  chat(text: string): Promise<unknown> {
+    return this.command({ kind: 'chat', text });
+  }
+
+  /** After the end: into the next room of that name, which this may well begin. */
+  enter(): void {
+    if (this.#connection !== 'ended') return;
+    this.#number = null;
+    this.#failures = 0;
+    this.#connect();
+  }
+
+  /** Asks the server who is here: from then on `state.people` is complete. For hosts. */
+  async loadPeople(): Promise<void> {
+    const { persons } = (await this.#get('/persons')) as { persons: Person[] };
+    this.#state = { ...this.#state, people: persons, persons: persons.length };
+    this.emit('state', this.#state);
+  }
+
+  /** The URL of something of the room that is fetched without headers, such as an overlay's picture. */
+  address(path: string): string {
+    const url = new URL(path, this.#resource);
+    if (this.#token && /^https?:$/.test(url.protocol)) url.searchParams.set('token', this.#token);
+    return url.href;
+  }
+
+  /** Who else is here, as far as this client knows. */
+  others(): Person[] {
+    return this.#state.people.filter(({ person }) => person !== this.#you?.person);
+  }
+
+  close(): void {
+    if (this.#connection === 'closed') return;
+    clearTimeout(this.#retry);
+    this.#drop();
+    for (const id of [...this.#waiting.keys()]) this.#give(id, failed('The room was left'));
+    this.#become('closed');
+    this.removeAllListeners();
+  }
+
+  // The connection
+
+  #connect(): void {
+    clearTimeout(this.#retry);
+    this.#become(this.#you ? 'lost' : 'connecting');
+    const socket = new WebSocket(this.#address());
+    this.#socket = socket;
+    this.#openedAt = 0;
+    socket.onopen = () => {
+      this.#openedAt = Date.now();
+    };
+    socket.onmessage = ({ data }) => {
+      if (socket === this.#socket && typeof data === 'string') this.#take(data);
+    };
+    socket.onclose = ({ code }) => {
+      if (socket === this.#socket) void this.#lost(code);
+    };
+  }
+
+  #address(): string {
+    const url = new URL(`${this.#resource}/events`);
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+    const remembered = this.#remembered();
+    const query: Record<string, string | undefined> = {
+      token: this.#token,
+      name: this.#name,
+      role: this.#token ? undefined : this.#role,
+      ...remembered,
+      after: this.#number === null ? undefined : String(this.#number),
+      epoch: this.#number === null ? undefined : this.#epoch,
+    };
+    for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
+    return url.href;
+  }
+
+  get #resource(): string {
+    const base = new URL(this.url.endsWith('/') ? this.url : `${this.url}/`, globalThis.location?.href);
+    return new URL(`api/v1/rooms/${encodeURIComponent(this.room)}`, base).href;
+  }
+
+  async #lost(code: number): Promise<void> {
+    this.#drop();
+    if (this.#openedAt > 0 && Date.now() - this.#openedAt > SILENCE_OF_A_GOOD_SPELL_MS) this.#failures = 0;
+    this.#failures++;
+    this.#become(this.#you ? 'lost' : 'connecting');
+    if (this.#state.ended && this.#openedAt > 0) {
+      // To come back at once would begin the next room.
+      for (const id of [...this.#waiting.keys()]) this.#give(id, failed('The room has ended'));
+      return this.#become('ended');
+    }
+    // A browser does not say why a WebSocket was not opened; asked by HTTP, the same address does.
+    if (this.#openedAt === 0 && this.#failures === 1) {
+      const problem = await this.#whyRefused();
+      if (this.#connection === 'closed' || this.#socket) return;
+      if (problem) {
+        for (const id of [...this.#waiting.keys()]) this.#give(id, new RequestError(problem));
+        return this.#become('refused', problem);
+      }
+    }
+    // Too slow a reader is told so (1013) and is welcome at once, with what it missed.
+    const wait = code === 1013 ? RECONNECT.firstMs : backoffMs(RECONNECT, this.#failures, Math.random());
+    this.#retry = setTimeout(() => this.#connect(), wait);
+  }
+
+  async #whyRefused(): Promise<Problem | null> {
+    const { search } = new URL(this.#address());
+    try {
+      await this.#get(`/events${search}`);
+    } catch (error) {
+      const problem = error instanceof RequestError ? error.problem : null;
+      if (problem && REFUSALS.includes(problem.status)) return problem;
+    }
+    return null;
+  }
+
+  async #get(path: string): Promise<unknown> {
+    const headers: Record<string, string> = this.#token ? { authorization: `Bearer ${this.#token}` } : {};
+    const signal = AbortSignal.timeout(3000);
+    const response = await fetch(`${this.#resource}${path}`, { headers, cache: 'no-store', signal }).catch((error) => {
+      throw RequestError.unreachable(error);
+    });
+    if (!response.ok) throw new RequestError(await problemFrom(response));
+    return response.json();
+  }
+
+  #drop(): void {
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+    for (const [id, waiting] of this.#waiting) {
+      // Commands have the effect of one however often they come; what was said would be said twice.
+      if (waiting.sent && waiting.command.kind === 'chat') this.#give(id, failed('The connection was lost'));
+      waiting.sent = false;
+    }
+  }
+
+  #become(connection: Connection, problem?: Problem): void {
+    if (connection === this.#connection && !problem) return;
+    this.#connection = connection;
+    this.emit('connection', { connection, ...(problem ? { problem } : {}) });
+  }
+
+  // What comes in
+
+  #take(text: string): void {
+    let frame: Frame;
+    try {
+      frame = JSON.parse(text) as Frame;
+    } catch {
+      return; // Not ours to mend: whatever it was, the next snapshot has it.
+    }
+    switch (frame.type) {
+      case 'snapshot':
+      case 'resumed':
+        return this.#begin(frame);
+      case 'event':
+        return this.#event(frame);
+      case 'ticket':
+        this.#ticket = frame.ticket;
+        this.emit('ticket', frame.ticket);
+        return;
+      case 'answer': {
+        if (frame.ok) {
+          const { type: _type, id, ok: _ok, ...shown } = frame;
+          return this.#give(id, null, shown);
+        }
+        const { status = 500, title = 'Refused', detail = '', code } = frame.problem ?? {};
+        return this.#give(frame.id, new RequestError({ status, title, detail, ...(code ? { code } : {}) }));
+      }
+    }
+  }
+
+  #begin(frame: Frame & { type: 'snapshot' | 'resumed' }): void {
+    const { person, key } = frame.you;
+    this.#you = key === undefined && this.#you?.key !== undefined ? { ...frame.you, key: this.#you.key } : frame.you;
+    this.#epoch = frame.epoch;
+    if (frame.type === 'snapshot') {
+      this.#number = frame.number;
+      this.#state = fromSnapshot(frame.room);
+    }
+    if (key !== undefined) this.#remember(person, key);
+    this.#become('open');
+    this.#sendWaiting();
+    this.emit('state', this.#state);
+  }
+
+  #event({ number, at, event }: Frame & { type: 'event' }): void {
+    if (this.#number !== null && number <= this.#number) return; // Told before the connection broke.
+    if (this.#number !== null && number > this.#number + 1) {
+      // Something is missing: only a snapshot is whole.
+      this.#number = null;
+      this.#drop();
+      this.#connect();
+      return;
+    }
+    this.#number = number;
+    this.#state = applyEvent(this.#state, event);
+    this.emit('event', { number, at, event });
+    this.emit('state', this.#state);
+  }
+
+  // What goes out
+
+  #sendWaiting(): void {
+    if (this.#connection !== 'open' || this.#socket?.readyState !== 1) return;
+    for (const [id, waiting] of this.#waiting) {
+      if (waiting.sent) continue;
+      waiting.sent = true;
+      this.#socket.send(JSON.stringify({ type: 'command', id, command: waiting.command }));
+    }
+  }
+
+  #give(id: number, error: RequestError | null, result?: unknown): void {
+    const waiting = this.#waiting.get(id);
+    if (!waiting) return;
+    this.#waiting.delete(id);
+    clearTimeout(waiting.timer);
+    if (error) waiting.reject(error);
+    else waiting.resolve(result);
+  }
+
+  // Coming back as the same person
+
+  #remembered(): { person?: string; key?: string } {
+    if (this.#you?.key) return { person: this.#you.person, key: this.#you.key };
+    try {
+      const kept: unknown = JSON.parse(this.#memory?.getItem(this.#slot) ?? 'null');
+      const { person, key } = (kept ?? {}) as { person?: unknown; key?: unknown };
+      return typeof person === 'string' && typeof key === 'string' ? { person, key } : {};
+    } catch {
+      return {};
+    }
+  }
+
+  #remember(person: string, key: string): void {
+    try {
+      this.#memory?.setItem(this.#slot, JSON.stringify({ person, key }));
+    } catch {
+      // Storage is full or off: this person is then somebody new after a reload.
+    }
+  }
+
+  get #slot(): string {
+    return `onmic.person.${this.room}.${this.#role ?? 'viewer'}`;
+  }
+}
+
+function failed(detail: string): RequestError {
+  return new RequestError({ status: 0, title: 'Not sent', detail });
+}
+
+function sessionMemory(): Storage | null {
+  try {
+    return globalThis.sessionStorage ?? null;
+  } catch {
+    return null; // Blocked for this page.
+  }
+}

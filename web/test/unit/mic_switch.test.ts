@@ -1,0 +1,248 @@
+import { describe, expect, it } from 'vitest';
+import { type MicEffect, type MicInput, MicSwitch } from '../../src/room/mic_switch';
+
+const problem = (status: number, detail = 'Because.') => ({ status, title: 'No', detail });
+
+/** Steps the switch through time and writes down what it wants. */
+class Bench {
+  readonly machine = new MicSwitch();
+  now = 1000;
+  effects: MicEffect[] = [];
+
+  put(...inputs: (MicInput | MicInput['kind'])[]): this {
+    for (const input of inputs) {
+      const whole = typeof input === 'string' ? ({ kind: input } as MicInput) : input;
+      this.effects.push(...this.machine.apply(whole, this.now));
+    }
+    return this;
+  }
+
+  run(ms: number): this {
+    const end = this.now + ms;
+    for (let at = this.machine.deadline(); at !== null && at <= end; at = this.machine.deadline()) {
+      this.now = Math.max(this.now, at);
+      this.effects.push(...this.machine.due(this.now));
+    }
+    this.now = end;
+    return this;
+  }
+
+  take(): string[] {
+    return this.effects.splice(0).map((effect) => {
+      if (effect.do === 'state') return effect.reason ? `${effect.state}: ${effect.reason}` : effect.state;
+      return effect.do === 'end' && effect.tell_server ? `end and tell ${effect.tell_server}` : effect.do;
+    });
+  }
+}
+
+const go: MicInput = { kind: 'go', ticket: false };
+const leave: MicInput = { kind: 'leave', reason: 'left' };
+const onMic = () => {
+  const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'published', 'sound', 'picture', 'faded');
+  bench.take();
+  return bench;
+};
+
+describe('going on', () => {
+  it('everything_is_warm_before_the_ticket_and_the_program_plays_until_the_sound_has_changed_over', () => {
+    const bench = new Bench().put(go);
+    expect(bench.take()).toEqual(['warm', 'ask', 'asking']);
+    expect(bench.put('asked', 'warm').take()).toEqual(['waiting']);
+    expect(bench.put('ticket').take()).toEqual(['joining', 'open']);
+    expect(bench.put('published', 'picture').take()).toEqual(['show_return', 'on']);
+    expect(bench.put('sound').take()).toEqual(['fade_to_return']);
+    expect(bench.put('faded').take()).toEqual(['park']);
+    expect(bench.machine.deadline()).toBeNull();
+  });
+
+  it('a_ticket_before_the_camera_is_ready_waits_for_it', () => {
+    const bench = new Bench().put(go, 'asked', 'ticket');
+    expect(bench.take()).not.toContain('open');
+    expect(bench.put('warm').take()).toEqual(['open']);
+  });
+
+  it('a_ticket_in_hand_asks_for_nothing', () => {
+    expect(new Bench().put({ kind: 'go', ticket: true }, 'warm').take()).toEqual(['warm', 'joining', 'open']);
+  });
+
+  it('a_return_feed_without_sound_does_not_keep_the_old_sound_for_ever', () => {
+    const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'published', 'picture');
+    bench.take();
+    expect(bench.run(999).take()).toEqual([]);
+    expect(bench.run(1).take()).toEqual(['fade_to_return']);
+  });
+
+  it('a_return_feed_that_is_not_there_yet_is_asked_for_again', () => {
+    const bench = new Bench().put(go, 'warm', 'ticket');
+    bench.take();
+    bench.put({ kind: 'return_refused', problem: problem(404) });
+    expect(bench.run(150).take()).toEqual(['reopen_return']);
+    expect(bench.put('picture').take()).toContain('show_return');
+  });
+
+  it('the_same_ticket_twice_opens_once', () => {
+    expect(new Bench().put(go, 'warm', 'ticket', 'ticket', 'published', 'ticket').take()).toEqual([
+      'warm',
+      'ask',
+      'asking',
+      'joining',
+      'open',
+    ]);
+  });
+});
+
+describe('what goes wrong leaves the viewer where they were', () => {
+  it.each<[string, MicInput]>([
+    ['WHIP refused', { kind: 'publish_refused', problem: problem(403) }],
+    ['return feed refused', { kind: 'return_refused', problem: problem(500) }],
+    ['connection lost', { kind: 'publish_lost' }],
+    ['return feed lost', { kind: 'return_lost' }],
+  ])('%s', (_name, input) => {
+    const bench = new Bench().put(go, 'asked', 'warm', 'ticket');
+    bench.take();
+    expect(bench.put(input).take()).toEqual(['end and tell failed', 'off: failed']);
+    expect(bench.run(60_000).take()).toEqual([]);
+  });
+
+  it('no_picture_within_eight_seconds', () => {
+    const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'published');
+    bench.take();
+    expect(bench.run(7999).take()).toEqual([]);
+    expect(bench.run(1).take()).toEqual(['end and tell failed', 'off: failed']);
+  });
+
+  it('a_picture_but_never_published_goes_back', () => {
+    const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'sound', 'picture', 'faded');
+    bench.take();
+    expect(bench.run(8000).take()).toEqual(['mute_at_once', 'unpark', 'leaving: failed']);
+  });
+
+  it('refused_withdrawn_expired', () => {
+    const asked = () => {
+      const bench = new Bench().put(go, 'asked');
+      bench.take();
+      return bench;
+    };
+    expect(asked().put({ kind: 'leave', reason: 'refused' }).take()).toEqual(['end', 'off: refused']);
+    expect(asked().put({ kind: 'leave', reason: 'expired' }).take()).toEqual(['end', 'off: expired']);
+    expect(asked().put(leave).take()).toEqual(['withdraw', 'end', 'off: left']);
+  });
+
+  it('no_camera_takes_the_request_back', () => {
+    const bench = new Bench().put(go, 'asked');
+    bench.take();
+    expect(bench.put({ kind: 'warm_failed', problem: problem(0) }).take()).toEqual(['withdraw', 'end', 'off: devices']);
+  });
+
+  it('the_servers_sentence_is_told', () => {
+    const bench = new Bench().put(go, { kind: 'ask_refused', problem: problem(409, 'Seat 2 is locked.') });
+    expect(bench.effects.at(-1)).toMatchObject({ state: 'off', problem: { detail: 'Seat 2 is locked.' } });
+  });
+});
+
+describe('going back', () => {
+  it('the_return_feed_stays_until_the_program_plays', () => {
+    const bench = onMic().put(leave);
+    expect(bench.take()).toEqual(['mute_at_once', 'unpark', 'leaving: left']);
+    expect(bench.run(1500).take()).toEqual([]);
+    expect(bench.put('program').take()).toEqual(['show_program', 'fade_to_program']);
+    expect(bench.put('faded').take()).toEqual(['end and tell left', 'off: left']);
+  });
+
+  it('removal_by_the_host_does_the_same_without_telling_the_server', () => {
+    const bench = onMic().put({ kind: 'leave', reason: 'removed' }, 'return_lost', 'publish_lost', 'program', 'faded');
+    expect(bench.take()).toEqual([
+      'mute_at_once',
+      'unpark',
+      'leaving: removed',
+      'show_program',
+      'fade_to_program',
+      'end',
+      'off: removed',
+    ]);
+  });
+
+  it('a_lost_connection_does_the_same', () => {
+    expect(onMic().put('return_lost').take()).toEqual(['mute_at_once', 'unpark', 'leaving: lost']);
+  });
+
+  it('the_servers_word_for_the_end_counts_when_the_connections_end_first', () => {
+    const bench = onMic().put('return_lost', { kind: 'leave', reason: 'removed' }, 'program', 'faded');
+    expect(bench.take().slice(-2)).toEqual(['end', 'off: removed']);
+  });
+
+  it('leaving_in_the_middle_of_the_fade_turns_round_because_the_program_still_plays', () => {
+    const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'published', 'sound', 'picture');
+    bench.take();
+    expect(bench.put(leave).take()).toEqual(['mute_at_once', 'show_program', 'fade_to_program', 'leaving: left']);
+    expect(bench.put('faded').take()).toEqual(['end and tell left', 'off: left']);
+  });
+
+  it('no_program_to_go_back_to_ends_the_wait', () => {
+    const gone = onMic().put(leave);
+    gone.take();
+    expect(gone.put('program_gone').take()).toEqual(['show_program', 'end and tell left', 'off: left']);
+    const late = onMic().put(leave);
+    late.take();
+    expect(late.run(10_000).take()).toEqual(['show_program', 'end and tell left', 'off: left']);
+  });
+});
+
+it('random_inputs_never_break_the_invariants', () => {
+  const kinds = ['warm', 'asked', 'ticket', 'published', 'publish_lost', 'picture', 'sound', 'return_lost'] as const;
+  const inputs: MicInput[] = [
+    ...[...kinds, 'faded' as const, 'program' as const, 'program_gone' as const].map((kind) => ({ kind })),
+    go,
+    { kind: 'go', ticket: true },
+    leave,
+    { kind: 'leave', reason: 'removed' },
+    { kind: 'ask_refused', problem: problem(409) },
+    { kind: 'warm_failed', problem: problem(0) },
+    { kind: 'publish_refused', problem: problem(500) },
+    { kind: 'return_refused', problem: problem(404) },
+  ];
+  for (let seed = 1; seed <= 1000; seed++) {
+    let random = seed;
+    const next = (below: number) => {
+      random = (Math.imul(random, 1_664_525) + 1_013_904_223) >>> 0;
+      return Math.floor((random / 2 ** 32) * below);
+    };
+    const bench = new Bench();
+    let begun = false;
+    let open = false;
+    let parked = false;
+    let returnOnTop = false;
+    for (let step = 0; step < 80; step++) {
+      bench.put(inputs[next(inputs.length)] as MicInput);
+      if (next(4) === 0) bench.run(next(4000));
+      for (const effect of bench.effects.splice(0)) {
+        const name = `seed ${seed}: ${effect.do}`;
+        if (effect.do === 'warm') {
+          expect(begun, name).toBe(false);
+          begun = true;
+        } else if (effect.do === 'open') {
+          expect([begun, open], name).toEqual([true, false]);
+          open = true;
+        } else if (effect.do === 'show_return') {
+          expect([open, parked], name).toEqual([true, false]);
+          returnOnTop = true;
+        } else if (effect.do === 'park') {
+          expect([returnOnTop, parked], name).toEqual([true, false]);
+          parked = true;
+        } else if (effect.do === 'unpark') {
+          expect(parked, name).toBe(true);
+          parked = false;
+        } else if (effect.do === 'show_program') {
+          expect([returnOnTop, parked], name).toEqual([true, false]);
+          returnOnTop = false;
+        } else if (effect.do === 'end') {
+          expect([begun, returnOnTop, parked], name).toEqual([true, false, false]);
+          begun = open = false;
+        }
+      }
+    }
+    bench.put(leave, 'program', 'faded').run(60_000);
+    bench.put('faded');
+    expect([bench.machine.state, bench.machine.deadline()], `seed ${seed}`).toEqual(['off', null]);
+  }
+});

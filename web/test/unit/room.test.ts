@@ -1,0 +1,231 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import type { RequestError } from '../../src/player/problem';
+import type { Ticket } from '../../src/room/model';
+import { Room } from '../../src/room/room';
+
+/** A WebSocket whose other end is the test. */
+class FakeSocket {
+  static all: FakeSocket[] = [];
+  static get last(): FakeSocket {
+    return FakeSocket.all.at(-1) as FakeSocket;
+  }
+  readyState = 0;
+  sent: { id: number; command: { kind: string } }[] = [];
+  closed = false;
+  onopen: (() => void) | null = null;
+  onmessage: ((event: { data: string }) => void) | null = null;
+  onclose: ((event: { code: number }) => void) | null = null;
+  readonly url: URL;
+  constructor(url: string) {
+    this.url = new URL(url);
+    FakeSocket.all.push(this);
+  }
+  send(text: string): void {
+    this.sent.push(JSON.parse(text));
+  }
+  close(): void {
+    this.closed = true;
+  }
+  open(): this {
+    this.readyState = 1;
+    this.onopen?.();
+    return this;
+  }
+  say(frame: object): this {
+    this.onmessage?.({ data: JSON.stringify(frame) });
+    return this;
+  }
+  snapshot(number = 41, key = 'secret'): this {
+    const you = { person: 'guest-1', key, name: 'Anna', role: 'viewer' };
+    return this.open().say({ type: 'snapshot', epoch: 'e1', number, you, room: { room: 'demo', live: true } });
+  }
+  async end(code = 1006): Promise<void> {
+    this.readyState = 3;
+    this.onclose?.({ code });
+    await vi.advanceTimersByTimeAsync(0);
+  }
+}
+
+const kept = new Map<string, string>();
+const memory = { getItem: (name: string) => kept.get(name) ?? null, setItem: (n: string, v: string) => kept.set(n, v) };
+const enter = (more = {}) => new Room({ url: 'https://node.example', room: 'demo', name: 'Anna', memory, ...more });
+const problemOf = (promise: Promise<unknown>) => promise.catch((error: RequestError) => error.problem);
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.stubGlobal('WebSocket', FakeSocket);
+  vi.stubGlobal('fetch', () => Promise.resolve(new Response('{}', { status: 200 })));
+  FakeSocket.all = [];
+  kept.clear();
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+it('says_who_it_is_and_takes_the_snapshot', () => {
+  const room = enter({ token: 'jwt' });
+  expect(FakeSocket.last.url.href).toBe('wss://node.example/api/v1/rooms/demo/events?token=jwt&name=Anna');
+  FakeSocket.last.snapshot();
+  expect([room.connection, room.you?.person, room.state.live]).toEqual(['open', 'guest-1', true]);
+  room.close();
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+it('comes_back_as_the_same_person_with_what_it_missed', async () => {
+  const room = enter();
+  FakeSocket.last.snapshot().say({ type: 'event', number: 42, at: '', event: { kind: 'host-away' } });
+  await FakeSocket.last.end();
+  expect(room.connection).toBe('lost');
+  await vi.advanceTimersByTimeAsync(700);
+  const { searchParams } = FakeSocket.last.url;
+  expect(Object.fromEntries(searchParams)).toEqual({
+    name: 'Anna',
+    person: 'guest-1',
+    key: 'secret',
+    after: '42',
+    epoch: 'e1',
+  });
+  const you = { person: 'guest-1', name: 'Anna', role: 'viewer' };
+  FakeSocket.last.open().say({ type: 'resumed', epoch: 'e1', number: 43, you });
+  FakeSocket.last.say({ type: 'event', number: 42, at: '', event: { kind: 'room-ended' } }); // Known: dropped.
+  FakeSocket.last.say({ type: 'event', number: 43, at: '', event: { kind: 'viewers-changed', viewers: { hls: 9 } } });
+  expect([room.state.ended, room.state.viewers.hls, room.you?.key]).toEqual([false, 9, 'secret']);
+  room.close();
+});
+
+it('a_reload_is_the_same_person_too', () => {
+  const before = enter();
+  FakeSocket.last.snapshot();
+  before.close();
+  const room = enter();
+  expect(FakeSocket.last.url.searchParams.get('key')).toBe('secret');
+  expect(FakeSocket.last.url.searchParams.get('after')).toBeNull();
+  room.close();
+});
+
+it('waits_longer_and_longer_between_attempts_up_to_eight_seconds', async () => {
+  vi.spyOn(Math, 'random').mockReturnValue(0.5);
+  const room = enter();
+  FakeSocket.last.snapshot();
+  for (const wait of [500, 1000, 2000, 4000, 8000, 8000]) {
+    const attempts = FakeSocket.all.length;
+    await FakeSocket.last.end();
+    await vi.advanceTimersByTimeAsync(wait - 1);
+    expect(FakeSocket.all.length).toBe(attempts);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(FakeSocket.all.length).toBe(attempts + 1);
+  }
+  room.close();
+});
+
+it('a_hole_in_the_numbers_asks_for_a_snapshot', () => {
+  const room = enter();
+  FakeSocket.last.snapshot().say({ type: 'event', number: 44, at: '', event: { kind: 'room-ended' } });
+  expect(FakeSocket.all.length).toBe(2);
+  expect(FakeSocket.last.url.searchParams.get('after')).toBeNull();
+  FakeSocket.last.snapshot(50);
+  expect(room.state.ended).toBe(false);
+  room.close();
+});
+
+it('commands_are_answered_or_refused_with_a_sentence', async () => {
+  const room = enter();
+  const early = room.requestMic(2);
+  FakeSocket.last.snapshot();
+  expect(FakeSocket.last.sent).toEqual([{ type: 'command', id: 1, command: { kind: 'request-mic', seat: 2 } }]);
+  FakeSocket.last.say({ type: 'answer', id: 1, ok: true, request: { person: 'guest-1' } });
+  expect(await early).toEqual({ request: { person: 'guest-1' } });
+  const refused = problemOf(room.command({ kind: 'accept' }));
+  const problem = { type: 'about:blank', status: 409, title: 'Conflict', detail: 'Seat 2 is locked.', code: 'locked' };
+  FakeSocket.last.say({ type: 'answer', id: 2, ok: false, problem });
+  expect(await refused).toEqual({ status: 409, title: 'Conflict', detail: 'Seat 2 is locked.', code: 'locked' });
+  room.close();
+});
+
+it('commands_survive_a_lost_connection_but_nothing_is_said_twice', async () => {
+  const room = enter();
+  FakeSocket.last.snapshot();
+  const ask = room.requestMic();
+  const said = problemOf(room.chat('hello'));
+  await FakeSocket.last.end();
+  expect(await said).toMatchObject({ status: 0 });
+  await vi.advanceTimersByTimeAsync(700);
+  FakeSocket.last.snapshot();
+  expect(FakeSocket.last.sent.map(({ command }) => command.kind)).toEqual(['request-mic']);
+  FakeSocket.last.say({ type: 'answer', id: 1, ok: true });
+  await ask;
+  room.close();
+});
+
+it('no_command_waits_for_ever', async () => {
+  const room = enter();
+  const late = problemOf(room.requestMic());
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(await late).toMatchObject({ status: 0, detail: 'The server did not answer in time' });
+  const left = problemOf(room.requestMic());
+  room.close();
+  expect(await left).toMatchObject({ detail: 'The room was left' });
+  expect(await problemOf(room.requestMic())).toMatchObject({ detail: 'The room was left' });
+});
+
+it('who_is_not_let_in_is_told_why_and_does_not_knock_again', async () => {
+  const body = JSON.stringify({ title: 'No token', detail: 'This room needs a token.' });
+  vi.stubGlobal('fetch', () =>
+    Promise.resolve(new Response(body, { status: 401, headers: { 'content-type': 'application/problem+json' } })),
+  );
+  const room = enter();
+  const seen: unknown[] = [];
+  room.on('connection', (event) => seen.push(event));
+  await FakeSocket.last.end();
+  expect(seen).toEqual([
+    { connection: 'refused', problem: { status: 401, title: 'No token', detail: 'This room needs a token.' } },
+  ]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(FakeSocket.all.length).toBe(1);
+});
+
+it('tickets_are_told_and_kept_while_they_are_good', () => {
+  const room = enter();
+  const tickets: Ticket[] = [];
+  room.on('ticket', (ticket) => tickets.push(ticket));
+  const seat = { seat: 1, state: 'reserved', locked: false, person: 'guest-1' };
+  FakeSocket.last.snapshot().say({ type: 'event', number: 42, at: '', event: { kind: 'mic-granted', seat } });
+  FakeSocket.last.say({ type: 'ticket', ticket: { seat: 1, whip: '/whip/demo/guest-1' } });
+  expect([tickets.length, room.ticket?.seat, room.seat?.state]).toEqual([1, 1, 'reserved']);
+  FakeSocket.last.say({ type: 'event', number: 43, at: '', event: { kind: 'mic-left', person: 'guest-1' } });
+  expect(room.ticket).toBeNull();
+  room.close();
+});
+
+it('an_ended_room_is_not_begun_anew_by_those_who_were_in_it', async () => {
+  const room = enter();
+  FakeSocket.last.snapshot().say({ type: 'event', number: 42, at: '', event: { kind: 'room-ended', reason: 'ended' } });
+  await FakeSocket.last.end(1000);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([room.connection, FakeSocket.all.length]).toEqual(['ended', 1]);
+  expect(await problemOf(room.requestMic())).toMatchObject({ detail: 'The room has ended' });
+  room.enter();
+  FakeSocket.last.snapshot(3);
+  expect([room.connection, room.state.ended]).toEqual(['open', false]);
+  room.close();
+});
+
+it('who_is_here_can_be_asked', async () => {
+  const body = JSON.stringify({ persons: [{ person: 'li', name: 'Li', role: 'viewer' }] });
+  vi.stubGlobal('fetch', () => Promise.resolve(new Response(body)));
+  const room = enter();
+  FakeSocket.last.snapshot();
+  await room.loadPeople();
+  expect(room.others()).toEqual([{ person: 'li', name: 'Li', role: 'viewer' }]);
+  room.close();
+});
+
+it('another_name_is_told_by_coming_back', () => {
+  const room = enter();
+  FakeSocket.last.snapshot();
+  room.rename('Anna B');
+  expect(FakeSocket.all.length).toBe(2);
+  expect(Object.fromEntries(FakeSocket.last.url.searchParams)).toMatchObject({ name: 'Anna B', key: 'secret' });
+  room.close();
+});

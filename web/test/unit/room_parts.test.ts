@@ -1,0 +1,13 @@
+import { expect, it } from 'vitest';
+import { initials } from '../../src/pages/room_parts';
+
+it.each([
+  ['Mia Wang', 'MW'],
+  ['zoë', 'Z'],
+  ['李雷', '李'],
+  ['guest-7f3a', 'G7'],
+  ['', '?'],
+  ['😀 Anna', '😀A'],
+])('initials_of_%s', (name, expected) => {
+  expect(initials(name)).toBe(expected);
+});

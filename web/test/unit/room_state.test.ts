@@ -1,0 +1,115 @@
+import { expect, it } from 'vitest';
+import type { RoomEvent, RoomState, Seat } from '../../src/room/model';
+import { applyEvent, fromSnapshot, seatOf } from '../../src/room/room_state';
+
+const seat = (number: number, more: Partial<Seat> = {}): Seat => ({
+  seat: number,
+  state: 'empty',
+  locked: false,
+  ...more,
+});
+const room = (more: Partial<RoomState> = {}) =>
+  fromSnapshot({ room: 'demo', live: true, seats: [seat(1), seat(2)], host: host(), persons: 3, ...more });
+const host = () => ({ person: 'mia', name: 'Mia', present: true });
+const anna = { person: 'anna', name: 'Anna', seat: null, since: '2026-11-21T10:00:00Z', state: 'requested' };
+const after = (state: RoomState, ...events: RoomEvent[]) => events.reduce(applyEvent, state);
+
+it('a_request_goes_its_way_to_a_seat_and_off_it', () => {
+  const asked = after(room(), { kind: 'mic-requested', request: anna });
+  expect(asked.requests).toEqual([anna]);
+  const reserved = seat(1, { state: 'reserved', person: 'anna', name: 'Anna' });
+  const granted = after(asked, { kind: 'mic-granted', seat: reserved });
+  expect([granted.requests, seatOf(granted, 'anna')]).toEqual([[], reserved]);
+  const on = after(granted, { kind: 'mic-on', seat: { ...reserved, state: 'on-mic' } });
+  expect(seatOf(on, 'anna')?.state).toBe('on-mic');
+  const left = after(on, { kind: 'mic-left', person: 'anna', reason: 'removed' });
+  expect(left.seats).toEqual([seat(1), seat(2)]);
+});
+
+it('who_fails_to_connect_is_back_in_the_queue', () => {
+  const granted = room({ seats: [seat(1, { state: 'reserved', person: 'anna' }), seat(2)] });
+  const failed = after(granted, { kind: 'mic-failed', reason: 'timeout', request: anna, seat: seat(1) });
+  expect([failed.requests, failed.seats[0]?.state]).toEqual([[anna], 'empty']);
+});
+
+it('the_same_request_twice_is_one', () => {
+  expect(
+    after(room(), { kind: 'mic-requested', request: anna }, { kind: 'mic-requested', request: anna }).requests,
+  ).toEqual([anna]);
+});
+
+it('who_moves_leaves_the_old_seat', () => {
+  const before = room({ seats: [seat(1, { state: 'on-mic', person: 'anna' }), seat(2)] });
+  const moved = after(before, { kind: 'seat-changed', seat: seat(2, { state: 'on-mic', person: 'anna' }) });
+  expect(moved.seats.map(({ state }) => state)).toEqual(['empty', 'on-mic']);
+});
+
+it('people_come_and_go_with_what_they_asked_for', () => {
+  const joined = after(room(), { kind: 'person-joined', person: 'li', name: 'Li' });
+  expect([joined.persons, joined.people.map(({ name }) => name)]).toEqual([4, ['Mia', 'Li']]);
+  const renamed = after(joined, { kind: 'person-joined', person: 'li', name: 'Li Lei' });
+  expect([renamed.persons, renamed.people.map(({ name }) => name)]).toEqual([4, ['Mia', 'Li Lei']]);
+  const waiting = after(joined, { kind: 'mic-requested', request: { ...anna, person: 'li' } });
+  const left = after(waiting, { kind: 'person-left', person: 'li' });
+  expect([left.persons, left.requests, left.people.length]).toEqual([3, [], 1]);
+});
+
+it('speaking_shows_on_the_seat_and_the_source', () => {
+  const before = room({
+    seats: [seat(1, { state: 'on-mic', person: 'anna', participant: 'anna' })],
+    sources: [{ participant: 'host', up: true, video: true, audio: true }],
+  });
+  const both = after(
+    before,
+    { kind: 'speaking', participant: 'anna', speaking: true },
+    { kind: 'speaking', participant: 'host', speaking: true },
+  );
+  expect([both.seats[0]?.speaking, both.sources[0]?.speaking]).toEqual([true, true]);
+});
+
+it('host_pk_program_and_viewers_follow', () => {
+  const state = after(
+    room(),
+    { kind: 'host-away' },
+    { kind: 'pk-on', pk: { state: 'on', room: 'other', name: 'Kim' } },
+    { kind: 'viewers-changed', viewers: { whep: 1, hls: 2, flv: 3, rtmp: 4 } },
+    { kind: 'source-down', source: { participant: 'host', up: false, video: true, audio: true } },
+  );
+  expect([state.host?.present, state.pk?.name, state.viewers.flv, state.live]).toEqual([false, 'Kim', 3, false]);
+  const pk = { state: 'on' as const, room: 'other' };
+  expect(after(state, { kind: 'pk-ended', reason: 'ended', pk }, { kind: 'host-back' })).toMatchObject({
+    pk: null,
+    host: { present: true },
+  });
+});
+
+it('an_ended_room_is_empty', () => {
+  const before = room({ requests: [anna], seats: [seat(1, { state: 'on-mic', person: 'bo' })] });
+  expect(after(before, { kind: 'room-ended' })).toMatchObject({
+    live: false,
+    ended: true,
+    requests: [],
+    seats: [{ state: 'empty' }],
+  });
+});
+
+it('chat_is_kept_but_not_for_ever', () => {
+  let state = room();
+  for (let i = 0; i < 250; i++) {
+    state = after(state, { kind: 'chat', message: { person: 'li', name: 'Li', text: `${i}`, at: '' } });
+  }
+  expect([state.chat.length, state.chat.at(-1)?.text]).toEqual([200, '249']);
+});
+
+it('unknown_and_incomplete_events_change_nothing_and_never_throw', () => {
+  const before = room({ requests: [anna] });
+  const kinds = ['mic-requested', 'mic-left', 'speaking', 'source-up', 'invited', 'person-joined', 'from-the-future'];
+  for (const kind of kinds) expect(after(before, { kind } as RoomEvent), kind).toEqual(before);
+});
+
+it('the_old_state_is_left_as_it_was', () => {
+  const before = room();
+  const copy = structuredClone(before);
+  after(before, { kind: 'mic-requested', request: anna }, { kind: 'room-ended' });
+  expect(before).toEqual(copy);
+});
