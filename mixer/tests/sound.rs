@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use onmic_media::codec::{aac, opus};
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{Feed, Frame, Join, Parameters, Read, Reader, Track, WallTime};
+use onmic_media::{Brings, Feed, Frame, Join, MediaKind, Parameters, Read, Reader, Timeline, Track, WallTime};
 use onmic_mixer::decode::AudioDecoder;
 use onmic_mixer::encode::{AudioEncoder, AudioSettings};
 use onmic_mixer::sound::{
@@ -176,11 +176,12 @@ fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_returned_without_themse
     let input = |id, feed: &Arc<Feed>| SoundInput { id, feed: feed.clone(), processing: Processing::default() };
     let inputs = vec![input(HOST, &feeds[0]), input(GUEST, &feeds[1]), input(SILENT, &feeds[2])];
     mixer.set_inputs(inputs, Some(Lead::from(HOST)));
-    let returns = [stereo_opus(), stereo_opus()];
-    let returned = |id, track: &Arc<Track>| SoundReturn { id, track: track.clone() };
+    let returns = [onmic_media::Program::new(None), onmic_media::Program::new(None)];
+    let brings = Brings { timeline: Timeline::unique(), video: false, in_order: true };
+    let returned = |id, program: &Arc<onmic_media::Program>| SoundReturn { id, inlet: Arc::new(program.select(brings)) };
     mixer.set_returns(vec![returned(HOST, &returns[0]), returned(GUEST, &returns[1])]);
 
-    let mut readers = [&program, &returns[0], &returns[1]].map(|track| track.reader(Join::NextKeyframe));
+    let mut reader = program.reader(Join::NextKeyframe);
     let mut out: [Vec<Arc<Frame>>; 3] = Default::default();
     let (mut changed, mut meters, mut delay) = (false, mixer.meters(), Duration::ZERO);
     let end = Ticks(441_000 + 44_100 * 39 / 10);
@@ -195,15 +196,17 @@ fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_returned_without_themse
         // The guest first: the mix asks for their sound as soon as it has the host's.
         let next = if changed { other.send(now) } else { guest.send(now) };
         let next = [next, host.send(now)].into_iter().flatten().min().unwrap_or(now + Duration::from_millis(10));
-        if let Some(Read::Frame(frame)) = readers[0].read_timeout(next.saturating_duration_since(Instant::now())) {
+        if let Some(Read::Frame(frame)) = reader.read_timeout(next.saturating_duration_since(Instant::now())) {
             out[0].push(frame);
         }
     }
     let seen = meters.borrow_and_update().clone();
     drop(mixer);
     assert!(program.is_ended(), "the sink is dropped with the mixer");
-    for (reader, out) in readers.iter_mut().zip(&mut out) {
-        read(reader, out);
+    read(&mut reader, &mut out[0]);
+    for (returned, out) in returns.iter().zip(&mut out[1..]) {
+        let track = returned.feed().original(MediaKind::Audio).unwrap();
+        read(&mut track.reader(Join::At(WallTime(0))), out);
     }
 
     // The program goes on in the very parameters and on the grid of the host.
