@@ -61,7 +61,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationTo
         .context("the rooms cannot be as they are configured")?;
     audience.get_or_init(|| Arc::downgrade(&rooms));
 
-    let router = router(&config, &hub, &gate, &rooms, &stage, &rtc, &hls, metrics.clone());
+    let served = Served { hub: &hub, gate: &gate, rooms: &rooms, stage: &stage, rtc: &rtc, hls: &hls };
+    let router = router(&config, served, metrics.clone());
     let http = listen::bind(SocketAddr::new(address, config.http.port))?;
     let rtmp = listen::bind(SocketAddr::new(address, config.rtmp.port))?;
     let rtmps = match config.rtmp.tls_port {
@@ -126,16 +127,18 @@ pub async fn run(config: Config, metrics: PrometheusHandle, stop: CancellationTo
     outcome
 }
 
-fn router(
-    config: &Config,
-    hub: &Arc<Hub>,
-    gate: &Arc<TokenGate>,
-    rooms: &Arc<Rooms>,
-    stage: &Arc<Stage>,
-    rtc: &Rtc,
-    hls: &Hls,
-    metrics: PrometheusHandle,
-) -> Router {
+/// What HTTP gives access to.
+struct Served<'a> {
+    hub: &'a Arc<Hub>,
+    gate: &'a Arc<TokenGate>,
+    rooms: &'a Arc<Rooms>,
+    stage: &'a Arc<Stage>,
+    rtc: &'a Rtc,
+    hls: &'a Hls,
+}
+
+fn router(config: &Config, served: Served<'_>, metrics: PrometheusHandle) -> Router {
+    let Served { hub, gate, rooms, stage, rtc, hls } = served;
     let ice_servers: Arc<[String]> = config.rtc.ice_servers.clone().into();
     let shared: Arc<dyn Gate> = gate.clone();
     let whip = Whip { hub: hub.clone(), gate: shared.clone(), rtc: rtc.clone(), ice_servers: ice_servers.clone() };

@@ -147,10 +147,6 @@ fn aac(rate: u32) -> Arc<Parameters> {
     Arc::new(Parameters::Aac(aac::Parameters::low_complexity(rate, 2).unwrap()))
 }
 
-fn stereo_opus() -> Arc<Track> {
-    Arc::new(Track::new(Arc::new(Parameters::Opus(opus::Parameters::new(2)))))
-}
-
 #[test]
 fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_returned_without_themselves() {
     let mut host = Publisher::new(AAC, 44_100, 1, 440.0, 441_000);
@@ -178,7 +174,8 @@ fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_returned_without_themse
     mixer.set_inputs(inputs, Some(Lead::from(HOST)));
     let returns = [onmic_media::Program::new(None), onmic_media::Program::new(None)];
     let brings = Brings { timeline: Timeline::unique(), video: false, in_order: true };
-    let returned = |id, program: &Arc<onmic_media::Program>| SoundReturn { id, inlet: Arc::new(program.select(brings)) };
+    let returned =
+        |id, program: &Arc<onmic_media::Program>| SoundReturn { id, inlet: Arc::new(program.select(brings)) };
     mixer.set_returns(vec![returned(HOST, &returns[0]), returned(GUEST, &returns[1])]);
 
     let mut reader = program.reader(Join::NextKeyframe);

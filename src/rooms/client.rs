@@ -37,6 +37,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const MESSAGE_MAX: usize = 64 * 1024;
 /// Of a host's: overlays with pictures.
 const HOST_MESSAGE_MAX: usize = 768 * 1024;
+/// Each way, in bytes. Most clients say little, and there are many of them.
+const BUFFER: usize = 4 * 1024;
 /// Refused messages without a good one between them, before a client is taken for broken.
 const STRIKES: u32 = 100;
 
@@ -106,6 +108,11 @@ impl Mailbox {
         *self.missed.lock() = messages;
     }
 
+    /// Why it is closed, if it is.
+    pub fn closing(&self) -> Option<Closing> {
+        self.closing.get().copied()
+    }
+
     /// Ends the connection; the first reason is told. Whether it was this one.
     pub fn close(&self, closing: Closing) -> bool {
         let first = self.closing.set(closing).is_ok();
@@ -161,7 +168,9 @@ pub async fn events(
     let connection = api.rooms.enter(entry, &mailbox)?;
     let client = Client { connection, mailbox, messages, heard: Instant::now(), strikes: 0 };
     let tracked = api.rooms.connections.token();
-    Ok(upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(move |socket| async move {
+    let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
+    let upgrade = upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER);
+    Ok(upgrade.on_upgrade(move |socket| async move {
         client.serve(socket).await;
         drop(tracked);
     }))
@@ -247,7 +256,7 @@ impl Client {
         loop {
             let message = tokio::select! {
                 biased; // What waits goes first: who asks faster than it reads is not read.
-                () = mailbox.closed.cancelled() => return mailbox.closing.get().copied(),
+                () = mailbox.closed.cancelled() => return mailbox.closing(),
                 () = stop.cancelled() => return Some(Closing::Stopping),
                 Some(message) = self.messages.recv() => Message::Text(message),
                 _ = pings.tick() => {
@@ -275,7 +284,7 @@ impl Client {
             for message in messages {
                 let sent = tokio::select! {
                     biased;
-                    () = mailbox.closed.cancelled() => return mailbox.closing.get().copied(),
+                    () = mailbox.closed.cancelled() => return mailbox.closing(),
                     () = stop.cancelled() => return Some(Closing::Stopping),
                     sent = socket.send(message) => sent,
                 };

@@ -229,7 +229,11 @@ impl Rooms {
                 let known = Known { name: person.name.clone(), rates: Rates::new(now) };
                 live.persons.entry(person.person.clone()).or_insert(known).name = person.name.clone();
             }
-            Event::PersonLeft { person } => drop(live.persons.remove(&person.person)),
+            Event::PersonLeft { person } => {
+                live.persons.remove(&person.person);
+                live.look.sources.remove(&person.person.participant());
+            }
+            Event::SourceDown { source } => drop(live.speaking.remove(&source.participant)),
             _ => {}
         }
         let person_only = matches!(event, Event::PersonJoined { .. } | Event::PersonLeft { .. });

@@ -17,16 +17,16 @@ use tokio_util::sync::CancellationToken;
 
 use onmic_media::hub::HubLimits;
 use onmic_media::{Hub, NodeClock};
-use onmic_room::{Limits, Mix, RoomName, Settings};
+use onmic_room::{Authority, Limits, Mix, RoomName, Settings};
 
-use crate::stage::{ProgramState, Report};
-
+use super::client::{Closing, Mailbox};
 use super::look::{Layout, Look};
 use super::stage::Stage;
 use super::ticket::Tickets;
-use super::{Rooms, RoomsConfig};
+use super::{Entry, Rooms, RoomsConfig};
 use crate::api::Api;
 use crate::auth::TokenGate;
+use crate::stage::{ProgramState, Report};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -268,6 +268,34 @@ async fn messages_that_are_too_large_or_no_text_end_the_connection() {
     let mut host = server.join("demo", "role=host").await;
     host.say("x".repeat(65 * 1024)).await;
     assert_eq!(host.next().await["problem"]["status"], 400, "a host may send pictures");
+}
+
+#[tokio::test]
+async fn who_reads_too_slowly_is_closed_and_holds_up_nobody() {
+    let server = Server::start("", |_| {}).await;
+    let mut host = server.join("demo", "role=host").await;
+    let room: RoomName = "demo".parse().unwrap();
+    let (mailbox, messages) = Mailbox::new();
+    let entry = Entry {
+        room: room.clone(),
+        authority: Authority::Viewer,
+        person: None,
+        claimed: None,
+        trusted: true,
+        name: None,
+        epoch: None,
+        after: None,
+    };
+    let slow = server.rooms.enter(entry, &mailbox).unwrap();
+    for index in 0..256 {
+        let speaking = index % 2 == 0;
+        let sources = if speaking { vec!["demo/anna".parse().unwrap()] } else { vec![] };
+        server.rooms.hear(Report::Speaking(crate::rooms::media_name(&room), sources));
+        assert_eq!(host.event("speaking").await["speaking"], speaking, "the host reads");
+    }
+    assert_eq!(mailbox.closing(), Some(Closing::Slow));
+    drop((slow, messages));
+    assert_eq!(host.ask(json!({"kind": "chat", "text": "hello"})).await["ok"], true);
 }
 
 #[tokio::test]

@@ -67,6 +67,7 @@ endToEnd("several_rooms_and_participants_are_told_apart", async (stage) => {
 endToEnd("every_answer_is_as_the_openapi_document_says", async (stage) => {
   const gateway = await stage.gateway();
   await stage.live(gateway, "show", { width: 320, height: 180 });
+  await waitFor("the room to know its source", async () => (await gateway.room("show")).state?.sources.length === 1);
   const document = await gateway.json("/api/v1/openapi.json");
   assert.match(document.openapi, /^3\./);
   const paths = Object.keys(document.paths);

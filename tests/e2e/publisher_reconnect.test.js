@@ -75,7 +75,7 @@ endToEnd(
 );
 
 endToEnd("a_room_ends_when_its_publisher_stays_away", async (stage) => {
-  const gateway = await stage.gateway({ set: { "ingest.grace": "1s" } });
+  const gateway = await stage.gateway({ set: { "ingest.grace": "1s", "rooms.empty_timeout": "1s" } });
   const publisher = await stage.live(gateway, "show", PICTURE);
   const browser = await stage.browser();
   const viewer = await browser.play("whep", { url: gateway.url("/whep/show") });

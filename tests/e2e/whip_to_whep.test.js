@@ -61,7 +61,7 @@ endToEnd("whip_ice_restart_keeps_the_session_and_the_viewers", async (stage) => 
 });
 
 endToEnd("a_whip_publisher_who_vanishes_frees_the_name_after_the_grace_period", async (stage) => {
-  const gateway = await stage.gateway({ set: { "ingest.grace": "1s", "rtc.consent_timeout": "5s" } });
+  const gateway = await stage.gateway({ set: { "ingest.grace": "1s", "rtc.consent_timeout": "5s", "rooms.empty_timeout": "1s" } });
   const browser = await stage.browser();
   const publisher = await browser.play("whip", { url: gateway.url("/whip/gone") });
   await publisher.waitFor("the publisher to connect", ({ state }) => state === "connected");

@@ -131,7 +131,7 @@ function verdict(fine, sentence) {
 try {
   await Promise.all([takeSamples(), publishersComeAndGo(), browsersComeAndGo(), crowdComesAndGoes(), noiseComesAndGoes()]);
   await steady.stop();
-  await waitFor("everybody to be gone", async () => (await gateway.json("/api/v1/rooms")).rooms.length === 0, { timeoutMs: 60_000 });
+  await waitFor("everybody to be gone", async () => (await gateway.json("/api/v1/rooms")).rooms.every(({ participants }) => participants.length === 0), { timeoutMs: 60_000 });
   await pause(12_000); // Abandoned sessions end by their consent timeout.
   const left = gateway.resources();
   process.stdout.write(`${JSON.stringify(counts)}\nat the end: ${JSON.stringify(left)}\n`);
