@@ -11,10 +11,11 @@ use ffmpeg_next::codec::{Context, Flags};
 use ffmpeg_next::format::{Pixel, Sample, sample};
 use ffmpeg_next::{ChannelLayout, Error as Cause, Packet, Rational, encoder, error, frame, picture};
 use onmic_media::Parameters;
-use onmic_media::codec::{Malformed, aac, h264, nal, opus};
+use onmic_media::codec::{Colour, Malformed, aac, h264, nal, opus};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::ffi;
+use crate::ffi::{self, Surfaces};
 use crate::picture::Picture;
 
 /// What every encoder of sound here takes.
@@ -43,6 +44,133 @@ impl Default for VideoSettings {
     }
 }
 
+/// What encodes H.264.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// On the processor.
+    #[default]
+    X264,
+    /// On an NVIDIA GPU.
+    Nvenc,
+    /// On an Intel or AMD GPU.
+    Vaapi,
+}
+
+/// Which encoder is wanted, by the name FFmpeg gives it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EncoderChoice {
+    /// A GPU's if one opens, else the processor's.
+    #[serde(rename = "auto")]
+    Auto,
+    /// See [`Backend::X264`].
+    #[default]
+    #[serde(rename = "libx264")]
+    X264,
+    /// See [`Backend::Nvenc`].
+    #[serde(rename = "h264_nvenc")]
+    Nvenc,
+    /// See [`Backend::Vaapi`].
+    #[serde(rename = "h264_vaapi")]
+    Vaapi,
+}
+
+impl Backend {
+    /// FFmpeg's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X264 => "libx264",
+            Self::Nvenc => "h264_nvenc",
+            Self::Vaapi => "h264_vaapi",
+        }
+    }
+
+    /// The first that opens and encodes a picture at once, of what `choice` allows. To be asked once, at start: takes as
+    /// long as a GPU needs to answer. What was found is logged, with why others were not taken.
+    pub fn choose(choice: EncoderChoice, settings: &VideoSettings) -> Result<Self, Error> {
+        let candidates: &[Self] = match choice {
+            EncoderChoice::Auto => &[Self::Nvenc, Self::Vaapi, Self::X264],
+            EncoderChoice::X264 => &[Self::X264],
+            EncoderChoice::Nvenc => &[Self::Nvenc],
+            EncoderChoice::Vaapi => &[Self::Vaapi],
+        };
+        let mut refused = Err(Error::NoEncoder(candidates[0].name()));
+        for backend in candidates {
+            match backend.try_out(settings) {
+                Ok(()) => {
+                    tracing::info!(encoder = backend.name(), preset = settings.preset, wanted = ?choice, "H.264 encoder chosen");
+                    return Ok(*backend);
+                }
+                Err(error) => {
+                    tracing::info!(
+                        encoder = backend.name(),
+                        reason = error.sentence(),
+                        "H.264 encoder not usable here"
+                    );
+                    refused = Err(error);
+                }
+            }
+        }
+        refused
+    }
+
+    fn try_out(self, settings: &VideoSettings) -> Result<(), Error> {
+        let colour = Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false };
+        let picture = Picture { width: 640, height: 360, aspect: (1, 1), colour };
+        let mut encoder = VideoEncoder::open_with(self, picture, 30.0, 1_000_000, settings)?;
+        let mut grey = frame::Video::new(Pixel::YUV420P, 640, 360);
+        (0..3).for_each(|plane| grey.data_mut(plane).fill(128));
+        let unit = encoder.encode(&mut grey, true)?;
+        if unit.keyframe { Ok(()) } else { Err(Error::Encode(Cause::InvalidData)) }
+    }
+
+    fn options(self, settings: &VideoSettings, pixels: u32) -> Vec<(&'static str, String)> {
+        // An IDR comes when it is asked for, and only then.
+        const NEVER: i32 = 1 << 24;
+        match self {
+            Self::X264 => {
+                let threads = if pixels > ONE_THREAD_PIXELS { 2 } else { 1 };
+                vec![
+                    ("preset", settings.preset.clone()),
+                    ("tune", "zerolatency".to_owned()),
+                    ("profile", settings.profile.clone()),
+                    ("threads", threads.to_string()), // Slices of one picture under zerolatency: they add no delay.
+                    ("bf", "0".to_owned()),
+                    ("g", NEVER.to_string()),
+                    ("forced-idr", "1".to_owned()), // It is then an IDR and no mere I picture,
+                    ("sc_threshold", "0".to_owned()), // and x264 adds none of its own.
+                ]
+            }
+            Self::Nvenc => {
+                // Its presets are p1 to p7; those of x264 say nothing to it.
+                let own = settings.preset.strip_prefix('p').is_some_and(|number| number.parse::<u8>().is_ok());
+                let preset = if own { settings.preset.as_str() } else { "p2" };
+                vec![
+                    ("preset", preset.to_owned()),
+                    ("tune", "ull".to_owned()),
+                    ("profile", settings.profile.clone()),
+                    ("rc", "cbr".to_owned()),
+                    ("delay", "0".to_owned()),
+                    ("zerolatency", "1".to_owned()),
+                    ("bf", "0".to_owned()),
+                    ("g", NEVER.to_string()),
+                    ("forced-idr", "1".to_owned()),
+                    ("no-scenecut", "1".to_owned()),
+                ]
+            }
+            Self::Vaapi => {
+                let profile = if settings.profile == "baseline" { "constrained_baseline" } else { &settings.profile };
+                vec![
+                    ("profile", profile.to_owned()),
+                    ("rc_mode", "CBR".to_owned()),
+                    ("async_depth", "1".to_owned()),
+                    ("bf", "0".to_owned()),
+                    ("g", (1 << 16).to_string()), // As many as its syntax element can count.
+                ]
+            }
+        }
+    }
+}
+
 /// One access unit.
 #[derive(Clone, Debug)]
 pub struct AccessUnit {
@@ -55,6 +183,8 @@ pub struct AccessUnit {
 /// An H.264 encoder for pictures of one size.
 pub struct VideoEncoder {
     encoder: encoder::video::Encoder,
+    /// Where pictures go that a GPU encodes from its own memory.
+    upload: Option<Surfaces>,
     picture: Picture,
     frame_rate: f64,
     bitrate_bps: u64,
@@ -65,22 +195,25 @@ pub struct VideoEncoder {
 impl VideoEncoder {
     /// `frame_rate` is what the rate control reckons with; timestamps are not its business.
     pub fn open(picture: Picture, frame_rate: f64, bitrate_bps: u64, settings: &VideoSettings) -> Result<Self, Error> {
-        const NAME: &str = "libx264";
+        Self::open_with(Backend::X264, picture, frame_rate, bitrate_bps, settings)
+    }
+
+    /// As [`VideoEncoder::open`], by a backend of choice.
+    pub fn open_with(
+        backend: Backend,
+        picture: Picture,
+        frame_rate: f64,
+        bitrate_bps: u64,
+        settings: &VideoSettings,
+    ) -> Result<Self, Error> {
+        let name = backend.name();
         ffi::log_to_tracing();
-        let codec = encoder::find_by_name(NAME).ok_or(Error::NoEncoder(NAME))?;
+        let codec = encoder::find_by_name(name).ok_or(Error::NoEncoder(name))?;
         let mut context = Context::new_with_codec(codec);
         context.set_flags(Flags::GLOBAL_HEADER);
-        let threads = if picture.pixels() > ONE_THREAD_PIXELS { 2 } else { 1 };
         let colour = picture.colour;
+        set_options(&mut context, &backend.options(settings, picture.pixels()))?;
         let options = [
-            ("preset", settings.preset.clone()),
-            ("tune", "zerolatency".to_owned()),
-            ("profile", settings.profile.clone()),
-            ("threads", threads.to_string()), // Slices of one picture under zerolatency: they add no delay.
-            ("bf", "0".to_owned()),
-            ("g", (1 << 24).to_string()),     // An IDR comes when it is asked for
-            ("forced-idr", "1".to_owned()),   // and is then an IDR and no mere I picture,
-            ("sc_threshold", "0".to_owned()), // and x264 adds none of its own.
             ("colorspace", colour.matrix.to_string()),
             ("color_primaries", colour.primaries.to_string()),
             ("color_trc", colour.transfer.to_string()),
@@ -88,18 +221,22 @@ impl VideoEncoder {
         ];
         set_options(&mut context, &options)?;
         set_options(&mut context, &rate_options(bitrate_bps))?;
-        let failed = |cause| Error::Open { name: NAME, cause };
+        let failed = |cause| Error::Open { name, cause };
         let mut video = context.encoder().video().map_err(failed)?;
         video.set_width(picture.width);
         video.set_height(picture.height);
-        video.set_format(Pixel::YUV420P);
+        let upload = match backend {
+            Backend::Vaapi => Some(Surfaces::open(&mut video, picture.width, picture.height).map_err(failed)?),
+            Backend::X264 | Backend::Nvenc => None,
+        };
+        video.set_format(if upload.is_some() { Pixel::VAAPI } else { Pixel::YUV420P });
         video.set_aspect_ratio(Rational::new(picture.aspect.0, picture.aspect.1.max(1)));
         let thousandths = (frame_rate * 1000.0).round().clamp(1.0, 1e6) as i32;
         video.set_frame_rate(Some(Rational::new(thousandths, 1000)));
         video.set_time_base(Rational::new(1000, thousandths));
         let encoder = video.open_as(codec).map_err(failed)?;
         let parameters = Arc::new(Parameters::H264(parameters(&ffi::extradata(&encoder)).map_err(Error::Parameters)?));
-        Ok(Self { encoder, picture, frame_rate, bitrate_bps, ordinal: 0, parameters })
+        Ok(Self { encoder, upload, picture, frame_rate, bitrate_bps, ordinal: 0, parameters })
     }
 
     /// Encodes a picture that [`crate::picture::Converter`] brought into form.
@@ -108,7 +245,13 @@ impl VideoEncoder {
         // A decoder left its own picture type there, which would be taken for a wish.
         frame.set_kind(if idr { picture::Type::I } else { picture::Type::None });
         self.ordinal += 1;
-        self.encoder.send_frame(frame).map_err(Error::Encode)?;
+        match &self.upload {
+            Some(surfaces) => {
+                let surface = surfaces.upload(&interleaved_chroma(frame)).map_err(Error::Encode)?;
+                self.encoder.send_frame(&surface).map_err(Error::Encode)?;
+            }
+            None => self.encoder.send_frame(frame).map_err(Error::Encode)?,
+        }
         let mut packet = Packet::empty();
         self.encoder.receive_packet(&mut packet).map_err(Error::Encode)?;
         let canonical = nal::from_annex_b(packet.data().unwrap_or_default());
@@ -141,6 +284,25 @@ impl VideoEncoder {
         self.bitrate_bps = bitrate_bps;
         set_options(&mut self.encoder, &rate_options(bitrate_bps))
     }
+}
+
+/// The same picture in the form that GPUs keep: NV12.
+fn interleaved_chroma(from: &frame::Video) -> frame::Video {
+    let mut to = frame::Video::new(Pixel::NV12, from.width(), from.height());
+    to.set_pts(from.pts());
+    to.set_kind(from.kind());
+    let width = from.width() as usize;
+    let (to_stride, from_stride) = (to.stride(0), from.stride(0));
+    let luma = to.data_mut(0).chunks_mut(to_stride).zip(from.data(0).chunks(from_stride));
+    luma.for_each(|(to, from)| to[..width].copy_from_slice(&from[..width]));
+    let stride = to.stride(1);
+    let chroma = from.data(1).chunks(from.stride(1)).zip(from.data(2).chunks(from.stride(2)));
+    for (to, (blue, red)) in to.data_mut(1).chunks_mut(stride).zip(chroma) {
+        for (pair, (blue, red)) in to.as_chunks_mut::<2>().0.iter_mut().zip(blue.iter().zip(red)).take(width / 2) {
+            *pair = [*blue, *red];
+        }
+    }
+    to
 }
 
 fn rate_options(bitrate_bps: u64) -> [(&'static str, String); 3] {
@@ -299,8 +461,6 @@ fn format(planar: bool) -> Sample {
 
 #[cfg(test)]
 mod tests {
-    use onmic_media::codec::Colour;
-
     use super::*;
 
     fn picture(width: u32, height: u32) -> Picture {
@@ -342,6 +502,37 @@ mod tests {
         let settings = VideoSettings { preset: "warp".to_owned(), ..VideoSettings::default() };
         let error = VideoEncoder::open(picture(320, 240), 30.0, 500_000, &settings).err().unwrap();
         assert!(error.sentence().contains("libx264"), "{}", error.sentence());
+    }
+
+    #[test]
+    fn every_option_of_every_backend_is_one_that_this_ffmpeg_knows() {
+        let settings = VideoSettings::default();
+        for backend in [Backend::X264, Backend::Nvenc, Backend::Vaapi] {
+            let Some(codec) = encoder::find_by_name(backend.name()) else { continue };
+            let mut context = Context::new_with_codec(codec);
+            set_options(&mut context, &backend.options(&settings, 100)).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_encoder_chosen_is_one_that_encodes() {
+        let settings = VideoSettings::default();
+        assert_eq!(Backend::choose(EncoderChoice::X264, &settings).unwrap(), Backend::X264);
+        // Whatever this machine has, something is found.
+        let found = Backend::choose(EncoderChoice::Auto, &settings).unwrap();
+        assert!(found.try_out(&settings).is_ok(), "{found:?}");
+        let misspelt = VideoSettings { preset: "warp".to_owned(), ..settings };
+        assert!(Backend::choose(EncoderChoice::X264, &misspelt).is_err());
+        assert_eq!(serde_json::to_string(&EncoderChoice::Nvenc).unwrap(), r#""h264_nvenc""#);
+    }
+
+    #[test]
+    fn chroma_is_interleaved_for_gpus() {
+        let mut from = frame::Video::new(Pixel::YUV420P, 34, 6);
+        (0..3).for_each(|plane| from.data_mut(plane).fill(10 * plane as u8 + 1));
+        let to = interleaved_chroma(&from);
+        assert_eq!((to.format(), to.data(0)[33], &to.data(1)[..4]), (Pixel::NV12, 1, &[11, 21, 11, 21][..]));
+        assert_eq!(&to.data(1)[2 * to.stride(1) + 30..][..4], [11, 21, 11, 21]);
     }
 
     #[test]

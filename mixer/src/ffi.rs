@@ -93,11 +93,113 @@ pub(crate) fn colour(frame: &frame::Video) -> Colour {
     }
 }
 
+/// A part of a picture that shares its samples. Chroma lies on whole samples when the sides are even.
+pub(crate) fn part(frame: &frame::Video, x: u32, y: u32, width: u32, height: u32) -> Result<frame::Video, Cause> {
+    let inside = |from: u32, length: u32, side: u32| from.checked_add(length).is_some_and(|end| end <= side);
+    if width == 0 || height == 0 || !inside(x, width, frame.width()) || !inside(y, height, frame.height()) {
+        return Err(Cause::InvalidData);
+    }
+    let mut part = frame::Video::empty();
+    // SAFETY: both frames are valid; after av_frame_ref the new one counts as a user of the samples. What is cut off was
+    // checked to leave a part, and FFmpeg moves the pointers of each plane as its format asks.
+    let cut = unsafe {
+        let to = part.as_mut_ptr();
+        let shared = ffi::av_frame_ref(to, frame.as_ptr());
+        if shared < 0 {
+            return Err(Cause::from(shared));
+        }
+        (*to).crop_left = x as usize;
+        (*to).crop_top = y as usize;
+        (*to).crop_right = (frame.width() - x - width) as usize;
+        (*to).crop_bottom = (frame.height() - y - height) as usize;
+        ffi::av_frame_apply_cropping(to, ffi::AV_FRAME_CROP_UNALIGNED as c_int)
+    };
+    if cut < 0 { Err(Cause::from(cut)) } else { Ok(part) }
+}
+
+/// Makes sure that nobody else reads the samples of a picture that is to be drawn on: copies them if somebody does.
+pub(crate) fn make_writable(frame: &mut frame::Video) -> Result<(), Cause> {
+    // SAFETY: the frame is valid and owns references to its samples.
+    let made = unsafe { ffi::av_frame_make_writable(frame.as_mut_ptr()) };
+    if made < 0 { Err(Cause::from(made)) } else { Ok(()) }
+}
+
 /// Converts pictures between pixel formats and sizes.
 pub(crate) struct Scaler(pub(crate) scaling::Context);
 
 // SAFETY: an SwsContext is plain memory without ties to a thread; it is only used through `&mut`.
 unsafe impl Send for Scaler {}
+
+/// Pictures in the memory of a GPU that encodes by VAAPI.
+pub(crate) struct Surfaces(NonNull<ffi::AVBufferRef>);
+
+// SAFETY: a reference to FFmpeg's frames context, whose reference count is atomic and which locks its pool.
+unsafe impl Send for Surfaces {}
+
+impl Surfaces {
+    /// For an encoder that is not open yet, which takes surfaces of this size from then on. On the first GPU there is.
+    pub(crate) fn open(encoder: &mut codec::Context, width: u32, height: u32) -> Result<Self, Cause> {
+        const POOL: c_int = 8; // The encoder holds one or two.
+        let (Ok(width), Ok(height)) = (c_int::try_from(width), c_int::try_from(height)) else {
+            return Err(Cause::InvalidData);
+        };
+        let mut device: *mut ffi::AVBufferRef = ptr::null_mut();
+        let kind = ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_VAAPI;
+        // SAFETY: `device` receives a new reference, which is given up below; names may be null.
+        let made = unsafe { ffi::av_hwdevice_ctx_create(&raw mut device, kind, ptr::null(), ptr::null_mut(), 0) };
+        if made < 0 {
+            return Err(Cause::from(made));
+        }
+        // SAFETY: the device is valid; the frames context holds a reference of its own to it.
+        let frames = unsafe {
+            let frames = ffi::av_hwframe_ctx_alloc(device);
+            ffi::av_buffer_unref(&raw mut device);
+            Self(NonNull::new(frames).ok_or(Cause::Unknown)?)
+        };
+        // SAFETY: the data of such a reference is an AVHWFramesContext, which is ours alone until it is initialised; the
+        // encoder gets a reference of its own, which it frees with itself.
+        let made = unsafe {
+            let parameters = (*frames.0.as_ptr()).data.cast::<ffi::AVHWFramesContext>();
+            (*parameters).format = ffi::AVPixelFormat::AV_PIX_FMT_VAAPI;
+            (*parameters).sw_format = ffi::AVPixelFormat::AV_PIX_FMT_NV12;
+            (*parameters).width = width;
+            (*parameters).height = height;
+            (*parameters).initial_pool_size = POOL;
+            let made = ffi::av_hwframe_ctx_init(frames.0.as_ptr());
+            if made >= 0 {
+                (*encoder.as_mut_ptr()).hw_frames_ctx = ffi::av_buffer_ref(frames.0.as_ptr());
+            }
+            made
+        };
+        if made < 0 { Err(Cause::from(made)) } else { Ok(frames) }
+    }
+
+    /// Copies a picture in NV12 to the GPU, with its time and type.
+    pub(crate) fn upload(&self, from: &frame::Video) -> Result<frame::Video, Cause> {
+        let mut surface = frame::Video::empty();
+        // SAFETY: both frames are valid, the context is initialised, and the surface belongs to `surface` once it is got.
+        let made = unsafe {
+            let to = surface.as_mut_ptr();
+            let mut made = ffi::av_hwframe_get_buffer(self.0.as_ptr(), to, 0);
+            if made >= 0 {
+                made = ffi::av_hwframe_transfer_data(to, from.as_ptr(), 0);
+            }
+            if made >= 0 {
+                made = ffi::av_frame_copy_props(to, from.as_ptr());
+            }
+            made
+        };
+        if made < 0 { Err(Cause::from(made)) } else { Ok(surface) }
+    }
+}
+
+impl Drop for Surfaces {
+    fn drop(&mut self) {
+        let mut frames = self.0.as_ptr();
+        // SAFETY: a reference of our own, given up once.
+        unsafe { ffi::av_buffer_unref(&raw mut frames) };
+    }
+}
 
 /// Converts samples of any rate, layout and format to interleaved `f32` of one rate and channel count.
 ///

@@ -11,6 +11,7 @@
 
 mod audio;
 mod cadence;
+pub mod compose;
 pub mod decode;
 pub mod derive;
 pub mod encode;
@@ -20,11 +21,12 @@ pub mod library;
 mod metric;
 pub mod picture;
 mod rate;
+pub mod scene;
 mod timeline;
 pub mod video;
 
 pub use derive::{Config, Transcoder};
-pub use encode::VideoSettings;
+pub use encode::{Backend, EncoderChoice, VideoSettings};
 pub use error::Error;
 pub use library::{check, versions};
 pub use video::VideoPolicy;

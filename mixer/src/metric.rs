@@ -31,6 +31,11 @@ impl Drop for Running {
     }
 }
 
+/// Seconds from the arrival of the lead's frame to having put out what shows it.
+pub(crate) fn mix_seconds() -> Histogram {
+    histogram!("onmic_mix_seconds")
+}
+
 /// Seconds from taking in a frame to having put out what it makes.
 pub(crate) fn seconds(recipe: Recipe) -> Histogram {
     histogram!("onmic_transcode_seconds", "recipe" => label(recipe))

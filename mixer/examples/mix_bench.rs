@@ -1,0 +1,187 @@
+//! What mixing 2×2 of 720p30 costs, beside ffmpeg doing the same job: decode four, scale, stack, encode with the same preset.
+//!
+//! `cargo run --release -p onmic-mixer --example mix_bench [SECONDS]` (ffmpeg must be installed)
+//!
+//! Both read the same streams, as fast as they can: the next pictures are published when the frame of those before is out.
+//! Then ours again in real time, as in service, where threads wait and wake up and find their caches cold. CPU is user and
+//! system time of the whole process.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use onmic_media::codec::nal;
+use onmic_media::{Feed, Frame, NodeClock, Parameters, Track};
+use onmic_mixer::compose::{PictureMixer, PictureSink, PictureSource, Settings, Wanted};
+use onmic_mixer::scene::{InputId, Layout, Scene, Size};
+use support::{Recording, TempFile, ffmpeg, from_flv};
+
+const INPUTS: usize = 4;
+const BITRATE: u64 = 2_500_000;
+
+struct Sink(Sender<(Frame, Duration)>);
+
+impl PictureSink for Sink {
+    fn push(&mut self, frame: Frame) -> Wanted {
+        let took = frame.arrived.elapsed();
+        self.0.send((frame, took)).map_or(Wanted::Stop, |()| Wanted::Go)
+    }
+}
+
+/// User and system time of this process, of threads that ended too.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+/// CPU of each thread that lives.
+fn threads(frames: usize) {
+    for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let read = |name: &str| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        let nanos: f64 =
+            read("schedstat").split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0.0);
+        println!("  {:16} {:6.2} ms per frame", read("comm").trim(), nanos / 1e6 / frames as f64);
+    }
+}
+
+/// CPU, frames, and delays of the lead's frames.
+fn ours(recordings: &[Recording], layout: &Layout, real_time: bool) -> (Duration, usize, Vec<Duration>) {
+    let (start, (sender, frames)) = (Instant::now(), channel());
+    let clock = NodeClock::new(start, SystemTime::now());
+    let tracks: Vec<_> = recordings.iter().map(|recording| Arc::new(Track::new(recording.parameters()))).collect();
+    let ids: Vec<_> = (0..tracks.len()).map(|number| InputId::try_from(format!("room/{number}")).unwrap()).collect();
+    let sources = tracks.iter().zip(&ids).map(|(track, id)| {
+        let feed = Feed::new(None);
+        feed.set_original(track.clone());
+        PictureSource { id: id.clone(), feed, delay: Duration::ZERO }
+    });
+    let settings = Settings { bitrate_bps: Some(BITRATE), ..Settings::default() };
+    let scene = Scene::new(Size::HD, layout, &ids);
+    let mixer = PictureMixer::start(settings, clock, &scene, sources.collect(), Sink(sender)).unwrap();
+    let (before, mut out) = (cpu(), Vec::new());
+    for number in 0..recordings[0].frames.len() {
+        // The others publish before the host's picture, as in life: no two clocks are in phase.
+        for (input, (recording, track)) in recordings.iter().zip(&tracks).enumerate().rev() {
+            let Some(frame) = recording.frames.get(number) else { continue };
+            let due = start + Duration::from_micros(33_334) * (number as u32 + 1)
+                - Duration::from_micros(8_333) * input as u32;
+            if real_time {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+            track.push(Frame { arrived: Instant::now(), wall: clock.wall(due), ..frame.clone() });
+        }
+        let pts = recordings[0].frames[number].pts;
+        while !real_time && out.last().is_none_or(|(frame, _): &(Frame, _)| frame.pts < pts) {
+            let Ok(frame) = frames.recv_timeout(Duration::from_secs(1)) else { break };
+            out.push(frame);
+        }
+    }
+    std::thread::sleep(Duration::from_millis(30));
+    let spent = cpu() - before;
+    if std::env::var_os("MIX_BENCH_THREADS").is_some() {
+        threads(recordings[0].frames.len());
+    }
+    drop(mixer);
+    out.extend(frames.iter());
+    // Those that the clock added, when the machine was slow, are not counted in our favour.
+    let count = out.len().min(recordings[0].frames.len());
+    (spent, count, out.into_iter().map(|(_, took)| took).skip(30).collect())
+}
+
+/// CPU of ffmpeg, by its own account, and its frames.
+fn theirs(files: &[TempFile], scaler: &str) -> (Duration, usize) {
+    let output = TempFile::new("h264");
+    let mut command = Command::new("ffmpeg");
+    command.args(["-benchmark", "-nostdin", "-y", "-filter_threads", "1", "-filter_complex_threads", "1"]);
+    for file in files {
+        command.args(["-threads", "1", "-r", "30", "-i"]).arg(&file.0);
+    }
+    let scale: String = (0..INPUTS).map(|input| format!("[{input}:v]scale=640:360{scaler}[t{input}];")).collect();
+    let graph = format!("{scale}[t0][t1][t2][t3]xstack=inputs=4:layout=0_0|w0_0|0_h0|w0_h0[v]");
+    let peak = BITRATE * 120 / 100;
+    let x264 = format!(
+        "-map [v] -c:v libx264 -preset superfast -tune zerolatency -profile:v main -threads 1 -bf 0 -g 60 -sc_threshold 0 \
+         -b:v {BITRATE} -maxrate {peak} -bufsize {}",
+        peak * 3 / 4
+    );
+    command.args(["-filter_complex", &graph]).args(x264.split_whitespace()).arg(&output.0);
+    let run = command.output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(run.status.success(), "{said}");
+    let number = |key: &str| -> f64 {
+        let (_, rest) = said.rsplit_once(key).unwrap();
+        let end = rest.trim_start().find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap();
+        rest.trim_start()[..end].parse().unwrap()
+    };
+    (Duration::from_secs_f64(number("utime=") + number("stime=")), number("frame=") as usize)
+}
+
+fn report(name: &str, cpu: Duration, frames: usize) -> f64 {
+    let per_frame = cpu.as_secs_f64() * 1000.0 / frames as f64;
+    println!(
+        "{name:44} {per_frame:6.2} ms CPU per output frame = {:.2} core at 30 fps ({frames} frames)",
+        per_frame * 0.03
+    );
+    per_frame
+}
+
+fn main() {
+    let seconds = std::env::args().nth(1).and_then(|seconds| seconds.parse::<u32>().ok()).unwrap_or(15);
+    println!("{}", onmic_mixer::versions());
+    let sources = ["testsrc2", "mandelbrot", "testsrc", "smptehdbars"];
+    let recordings: Vec<Recording> = sources
+        .map(|source| {
+            let size =
+                if source == "testsrc2" || source == "testsrc" { "s=1280x720:r=30" } else { "s=1280x720:rate=30" };
+            let picture = format!("-f lavfi -i {source}={size} -t {seconds} -vf noise=alls=6:allf=t,format=yuv420p");
+            let x264 = "-c:v libx264 -preset veryfast -bf 0 -g 60 -b:v 2500k -maxrate 2500k -bufsize 5000k";
+            from_flv(&ffmpeg(&format!("{picture} {x264}"), "flv")).0.unwrap()
+        })
+        .into();
+    let files: Vec<TempFile> = recordings
+        .iter()
+        .map(|recording| {
+            let file = TempFile::new("h264");
+            let mut stream = Vec::new();
+            for frame in &recording.frames {
+                let Parameters::H264(h264) = &*frame.parameters else { panic!("not H.264") };
+                if frame.keyframe {
+                    stream.extend_from_slice(&nal::to_annex_b(&h264.in_band()));
+                }
+                stream.extend_from_slice(&nal::to_annex_b(&frame.payload));
+            }
+            std::fs::write(&file.0, stream).unwrap();
+            file
+        })
+        .collect();
+    let mut best = f64::MAX;
+    for (name, scaler) in [("ffmpeg, scale as it comes (bicubic)", ""), ("ffmpeg, scale=bilinear", ":flags=bilinear")] {
+        let (cpu, frames) = theirs(&files, scaler);
+        best = best.min(report(name, cpu, frames));
+    }
+    let (cpu, frames, _) = ours(&recordings, &Layout::Grid, false);
+    let own = report("onmic, 2x2", cpu, frames);
+    println!("ratio to the cheaper ffmpeg: {:.2}", own / best);
+    let (cpu, frames, mut delays) = ours(&recordings, &Layout::Grid, true);
+    report("onmic, 2x2, in real time", cpu, frames);
+    delays.sort_unstable();
+    let at = |part: usize| delays[delays.len() * part / 100].as_secs_f64() * 1000.0;
+    println!(
+        "  host's frame from arrival to encoded: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms",
+        at(50),
+        at(95),
+        at(99)
+    );
+    let (cpu, frames, _) = ours(&recordings[..2], &Layout::SideBySide, false);
+    report("onmic, two side by side", cpu, frames);
+    let (cpu, frames, _) = ours(&recordings[..2], &Layout::PictureInPicture { corner: Default::default() }, false);
+    report("onmic, picture in picture", cpu, frames);
+}

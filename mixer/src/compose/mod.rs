@@ -1,0 +1,25 @@
+//! Several pictures made into one, and encoded: the picture half of the program mixer.
+//!
+//! The core neither waits nor reads a clock: [`Plan`] is a scene with all that can be drawn ahead drawn, [`Compositor`] puts
+//! pictures into it, [`Tick`] says when. Around it are one decoding thread per input and one that composes and encodes
+//! ([`PictureMixer`]).
+
+mod compositor;
+mod fitted;
+mod hue;
+mod input;
+mod key;
+mod mixer;
+mod patch;
+mod plan;
+mod plane;
+mod queue;
+mod text;
+mod tick;
+mod timeline;
+
+pub use compositor::{Compositor, Shown};
+pub use mixer::{PictureMixer, PictureSink, PictureSource, Settings, Wanted};
+pub use plan::Plan;
+pub use tick::{Moment, Tick};
+pub use timeline::Origin;

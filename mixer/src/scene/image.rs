@@ -1,0 +1,133 @@
+//! A still picture from outside: a PNG or JPEG file, decoded once, with limits before anything is allocated for it.
+
+use std::fmt;
+use std::io::Cursor;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use image::{ImageFormat, ImageReader, Limits, RgbaImage};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The largest file: a full-screen PNG of a designer.
+const MOST_BYTES: usize = 2 * 1024 * 1024;
+/// The longest side in pixels.
+const LONGEST_SIDE: u32 = 4096;
+
+/// See the module. Cheap to clone; equal when the files are. Written as the base64 of the file.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Image {
+    file: Bytes,
+    pixels: Arc<RgbaImage>,
+}
+
+/// Why bytes are not a picture that can be shown.
+#[derive(Debug, Error)]
+pub enum InvalidImage {
+    /// The text is no base64.
+    #[error("the image is not base64")]
+    Base64(#[source] base64::DecodeError),
+    /// Too many bytes.
+    #[error("an image file has at most {MOST_BYTES} bytes, this one {0}")]
+    Size(usize),
+    /// Neither PNG nor JPEG.
+    #[error("an image is a PNG or JPEG file")]
+    Format,
+    /// Broken, or too large.
+    #[error("the image cannot be decoded (at most {LONGEST_SIDE} pixels a side): {0}")]
+    Decode(#[source] image::ImageError),
+}
+
+impl Image {
+    /// From the bytes of a file.
+    pub fn decode(file: Bytes) -> Result<Self, InvalidImage> {
+        if file.len() > MOST_BYTES {
+            return Err(InvalidImage::Size(file.len()));
+        }
+        let format = match image::guess_format(&file) {
+            Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => format,
+            _ => return Err(InvalidImage::Format),
+        };
+        let mut reader = ImageReader::with_format(Cursor::new(&file), format);
+        let mut limits = Limits::default();
+        limits.max_image_width = Some(LONGEST_SIDE);
+        limits.max_image_height = Some(LONGEST_SIDE);
+        limits.max_alloc = Some(u64::from(LONGEST_SIDE) * u64::from(LONGEST_SIDE) * 8);
+        reader.limits(limits);
+        let pixels = reader.decode().map_err(InvalidImage::Decode)?.into_rgba8();
+        Ok(Self { file, pixels: Arc::new(pixels) })
+    }
+
+    pub(crate) fn pixels(&self) -> &RgbaImage {
+        &self.pixels
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(pixels: RgbaImage) -> Self {
+        let mut file = Cursor::new(Vec::new());
+        pixels.write_to(&mut file, ImageFormat::Png).unwrap();
+        Self::decode(file.into_inner().into()).unwrap()
+    }
+}
+
+impl PartialEq for Image {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pixels, &other.pixels) || self.file == other.file
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Image({}x{})", self.pixels.width(), self.pixels.height())
+    }
+}
+
+impl TryFrom<String> for Image {
+    type Error = InvalidImage;
+
+    fn try_from(text: String) -> Result<Self, InvalidImage> {
+        if text.len() > MOST_BYTES * 4 / 3 + 4 {
+            return Err(InvalidImage::Size(text.len() / 4 * 3));
+        }
+        Self::decode(STANDARD.decode(text).map_err(InvalidImage::Base64)?.into())
+    }
+}
+
+impl From<Image> for String {
+    fn from(image: Image) -> Self {
+        STANDARD.encode(&image.file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Rgba;
+
+    use super::*;
+
+    #[test]
+    fn a_picture_goes_through_json_and_back() {
+        let image = Image::of(RgbaImage::from_pixel(3, 5, Rgba([1, 2, 3, 4])));
+        let json = serde_json::to_string(&image).unwrap();
+        let back: Image = serde_json::from_str(&json).unwrap();
+        assert_eq!(back.pixels().get_pixel(2, 4), &Rgba([1, 2, 3, 4]));
+        assert_eq!(back, image);
+    }
+
+    #[test]
+    fn what_is_no_picture_or_too_large_a_one_is_refused_with_a_reason() {
+        let refused = |file: &'static [u8]| Image::decode(Bytes::from_static(file)).unwrap_err().to_string();
+        assert!(refused(b"GIF89a...").contains("PNG or JPEG"));
+        assert!(refused(b"\x89PNG\r\n\x1a\n and then nothing").contains("cannot be decoded"));
+        assert!(refused(b"").contains("PNG or JPEG"));
+        let long = Image::decode(Bytes::from(vec![0; MOST_BYTES + 1])).unwrap_err();
+        assert!(matches!(long, InvalidImage::Size(_)));
+        let mut wide = Cursor::new(Vec::new());
+        RgbaImage::new(LONGEST_SIDE + 1, 1).write_to(&mut wide, ImageFormat::Png).unwrap();
+        assert!(matches!(Image::decode(wide.into_inner().into()), Err(InvalidImage::Decode(_))));
+        assert!(matches!(Image::try_from("*".to_owned()), Err(InvalidImage::Base64(_))));
+    }
+}

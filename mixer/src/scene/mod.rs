@@ -1,0 +1,211 @@
+//! What the program's picture shows: a canvas, inputs on tiles, overlays. Values only: nothing here draws or waits.
+//!
+//! Places are fractions of the canvas where people write them and even pixels where they are drawn, so that chroma lies on
+//! whole samples. The JSON forms of [`Layout`], [`Overlay`] and what is in them are those of the API.
+
+mod colour;
+mod image;
+mod layout;
+mod overlay;
+mod place;
+
+use std::fmt;
+use std::sync::Arc;
+
+use onmic_media::SourceName;
+use serde::{Deserialize, Serialize};
+
+pub use colour::{Colour, InvalidColour};
+pub use image::{Image, InvalidImage};
+pub use layout::{Corner, Layout, Slot, TILES_MAX};
+pub use overlay::{Content, InvalidText, Overlay, Text};
+pub use place::{InvalidPlace, Place, Rect, Size};
+
+/// The longest name of an input, in bytes: that of a source.
+const INPUT_NAME_MAX: usize = 2 * onmic_media::name::NAME_MAX + 1;
+
+/// Names one input of the mixer. For a participant it is the name of their source.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InputId(Arc<str>);
+
+impl InputId {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for InputId {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        if name.is_empty() || name.len() > INPUT_NAME_MAX {
+            return Err("the name of an input has 1 to 129 bytes");
+        }
+        Ok(Self(name.into()))
+    }
+}
+
+impl From<InputId> for String {
+    fn from(id: InputId) -> Self {
+        id.0.as_ref().to_owned()
+    }
+}
+
+impl From<&SourceName> for InputId {
+    fn from(name: &SourceName) -> Self {
+        Self(name.to_string().into())
+    }
+}
+
+impl fmt::Display for InputId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for InputId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Everything that is to be seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scene {
+    /// Of the program.
+    pub canvas: Size,
+    /// Pictures per second, at most; as many when nobody leads.
+    pub frame_rate_max: f64,
+    /// The input whose pictures set the rhythm and the timeline: the host.
+    pub lead: Option<InputId>,
+    /// Behind everything.
+    pub background: Background,
+    /// Of inputs.
+    pub tiles: Vec<Tile>,
+    /// Of anything else.
+    pub overlays: Vec<Overlay>,
+}
+
+impl Scene {
+    /// Inputs in a layout, the first of them leading, labelled by nothing.
+    pub fn new(canvas: Size, layout: &Layout, inputs: &[InputId]) -> Self {
+        Self {
+            canvas,
+            frame_rate_max: 30.0,
+            lead: inputs.first().cloned(),
+            background: Background::default(),
+            tiles: layout.tiles(inputs),
+            overlays: Vec::new(),
+        }
+    }
+}
+
+/// What is where nothing else is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Background {
+    /// One colour; its alpha means nothing.
+    Colour {
+        /// Which.
+        colour: Colour,
+    },
+    /// Covers the canvas, its middle if the shapes differ.
+    Image {
+        /// Base64 of a PNG or JPEG file.
+        image: Image,
+    },
+}
+
+impl Default for Background {
+    fn default() -> Self {
+        Self::Colour { colour: Colour::rgb(0x10, 0x12, 0x18) }
+    }
+}
+
+/// How a picture fits a place of another shape.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// Fills it; what is over is cut off on both sides.
+    #[default]
+    Crop,
+    /// All of it is seen; the background is seen beside it.
+    Contain,
+}
+
+/// Clockwise, before it is fitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rotation {
+    /// As it comes.
+    #[default]
+    #[serde(rename = "0")]
+    None,
+    /// A quarter.
+    #[serde(rename = "90")]
+    Quarter,
+    /// Upside down.
+    #[serde(rename = "180")]
+    Half,
+    /// A quarter to the left.
+    #[serde(rename = "270")]
+    ThreeQuarters,
+}
+
+impl Rotation {
+    /// Whether width becomes height.
+    pub fn turns_sides(self) -> bool {
+        matches!(self, Self::Quarter | Self::ThreeQuarters)
+    }
+}
+
+/// A colour that is seen through.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChromaKey {
+    /// Of the screen behind the person.
+    pub colour: Colour,
+    /// 0 to 1: how far from the colour is still screen.
+    pub similarity: f32,
+    /// 0 to 1: over what distance beyond that it fades in.
+    pub smoothness: f32,
+    /// 0 to 1: how much of the colour's shine is taken off what is left.
+    pub spill: f32,
+}
+
+impl Default for ChromaKey {
+    /// A green screen in usual light.
+    fn default() -> Self {
+        Self { colour: Colour::rgb(0, 0xd0, 0x20), similarity: 0.16, smoothness: 0.08, spill: 0.6 }
+    }
+}
+
+/// One input on the canvas.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tile {
+    /// Whose pictures.
+    pub input: InputId,
+    /// Where.
+    pub place: Place,
+    /// Higher is nearer. Of equals the later one, and an overlay before a tile.
+    pub z: i32,
+    /// Into the place.
+    pub fit: Fit,
+    /// Turned first.
+    pub rotation: Rotation,
+    /// A name on the picture, and on its placeholder.
+    pub label: Option<String>,
+    /// Around the picture: who speaks.
+    pub border: Option<Colour>,
+    /// What of it is seen through.
+    pub chroma_key: Option<ChromaKey>,
+}
+
+impl Tile {
+    /// A plain one.
+    pub fn new(input: InputId, place: Place) -> Self {
+        let (fit, rotation) = (Fit::default(), Rotation::default());
+        Self { input, place, z: 0, fit, rotation, label: None, border: None, chroma_key: None }
+    }
+}
