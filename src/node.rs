@@ -143,6 +143,7 @@ fn router(
         .route("/metrics", get(move || async move { telemetry::render(&metrics, &observed) }))
         .route("/", get(pages::index))
         .route("/watch/{room}", get(pages::watch))
+        .route("/studio/{room}", get(pages::studio))
         .method_not_allowed_fallback(Problem::method_not_allowed)
         .fallback(get(pages::asset).fallback(Problem::method_not_allowed))
 }

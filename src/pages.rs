@@ -21,6 +21,11 @@ pub async fn watch() -> Response {
     page("watch.html")
 }
 
+/// `GET /studio/ROOM`: the host's page.
+pub async fn studio() -> Response {
+    page("studio.html")
+}
+
 /// `GET /assets/…` and the few files at the root.
 pub async fn asset(uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
