@@ -24,12 +24,17 @@ const BACKLOG: i32 = 4096;
 /// From the first byte of a request to the end of its headers, and between pings of an idle HTTP/2 connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// What was sent and is not read for so long costs its connection (RFC 5482): an FLV player or an RTMP client that stands
+/// still, an event stream that nobody reads. Holds for a closed window too.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A listener on `address`, which may be in use by nobody else.
 pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let open = || {
         let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
         socket.set_reuse_address(true)?; // A restart need not wait for the last connections to be forgotten.
         socket.set_nonblocking(true)?;
+        socket.set_tcp_user_timeout(Some(STALL_TIMEOUT))?; // Connections inherit it.
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok::<_, std::io::Error>(socket.into())
@@ -91,4 +96,20 @@ pub async fn serve(
 fn limit(builder: &mut Builder<TokioExecutor>) {
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEADER_TIMEOUT));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn connections_inherit_the_time_after_which_a_reader_that_stands_still_is_cut_off() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(socket2::SockRef::from(&accepted).tcp_user_timeout().unwrap(), Some(STALL_TIMEOUT));
+    }
 }
