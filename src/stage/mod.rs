@@ -99,6 +99,15 @@ struct Wishes {
     stop: bool,
 }
 
+/// One room's turn.
+struct Due {
+    name: RoomName,
+    direction: Option<Direction>,
+    returns: HashMap<SourceName, Returning>,
+    /// Something was said of it.
+    dirty: bool,
+}
+
 /// A return feed.
 #[derive(Clone)]
 struct Returning {
@@ -145,32 +154,37 @@ impl Stage {
 
     fn run(&self) {
         let mut rooms: HashMap<RoomName, Room> = HashMap::new();
-        loop {
-            let (dirty, directions, returns) = {
-                let mut wishes = self.wishes.lock();
-                if !wishes.stop && wishes.dirty.is_empty() {
-                    self.bell.wait_for(&mut wishes, TICK);
-                }
-                if wishes.stop {
-                    return;
-                }
-                expire_returns(&mut wishes);
-                let dirty = std::mem::take(&mut wishes.dirty);
-                let wanted = |room: &&RoomName| dirty.contains(*room) || rooms.contains_key(*room);
-                let names: HashSet<_> = dirty.iter().chain(rooms.keys()).filter(wanted).cloned().collect();
-                let directions: Vec<_> =
-                    names.iter().map(|room| (room.clone(), wishes.directions.get(room).cloned())).collect();
-                (dirty, directions, wishes.returns.clone())
-            };
-            for (name, direction) in directions {
+        while let Some(due) = self.wait(&rooms) {
+            for Due { name, direction, returns, dirty } in due {
                 let room = rooms.entry(name.clone()).or_default();
-                let returns: Vec<_> = returns.get(&name).into_iter().flatten().collect();
-                self.direct_room(&name, room, direction.as_ref(), &returns, dirty.contains(&name));
-                if room.is_idle() && direction.is_none() {
+                self.direct_room(&name, room, direction.as_ref(), &returns, dirty);
+                if direction.is_none() && room.is_idle() {
                     rooms.remove(&name);
                 }
             }
         }
+    }
+
+    /// What is to be looked at: rooms that something was said of, at once; rooms that are mixed, at every tick. `None` when
+    /// all is over.
+    fn wait(&self, rooms: &HashMap<RoomName, Room>) -> Option<Vec<Due>> {
+        let mut wishes = self.wishes.lock();
+        if !wishes.stop && wishes.dirty.is_empty() {
+            self.bell.wait_for(&mut wishes, TICK);
+        }
+        if wishes.stop {
+            return None;
+        }
+        expire_returns(&mut wishes);
+        let dirty = std::mem::take(&mut wishes.dirty);
+        let mixed = rooms.iter().filter(|(name, room)| !room.is_idle() && !dirty.contains(*name)).map(|(name, _)| name);
+        let due = dirty.iter().chain(mixed).map(|name| Due {
+            name: name.clone(),
+            direction: wishes.directions.get(name).cloned(),
+            returns: wishes.returns.get(name).cloned().unwrap_or_default(),
+            dirty: dirty.contains(name),
+        });
+        Some(due.collect())
     }
 
     fn direct_room(
@@ -178,7 +192,7 @@ impl Stage {
         name: &RoomName,
         room: &mut Room,
         direction: Option<&Direction>,
-        returns: &[(&SourceName, &Returning)],
+        returns: &HashMap<SourceName, Returning>,
         dirty: bool,
     ) {
         let program = self.hub.director(name);
@@ -189,8 +203,7 @@ impl Stage {
         if room.program.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &program)) {
             *room = Room { program: Some(program.clone()), ..Room::default() };
         }
-        let changed = dirty || room.returns_differ(returns);
-        if changed && !direction.sources.is_empty() {
+        if dirty && !direction.sources.is_empty() {
             let outcome = self.carry_out(room, direction, &program, returns);
             if let Err(error) = outcome {
                 tracing::error!(room = %name, error = &*error as &dyn std::error::Error, "the program could not be mixed");
@@ -205,7 +218,7 @@ impl Stage {
         room: &mut Room,
         direction: &Direction,
         program: &Arc<Program>,
-        returns: &[(&SourceName, &Returning)],
+        returns: &HashMap<SourceName, Returning>,
     ) -> anyhow::Result<()> {
         let passed = direction.passed_through().and_then(|name| self.hub.source(name));
         if let Some(source) = &passed {
@@ -227,9 +240,9 @@ impl Stage {
             room.returns.clear();
         }
         let Some(take) = &mut room.take else { return Ok(()) };
-        room.returns.retain(|name, _| returns.iter().any(|(wanted, _)| *wanted == name));
+        room.returns.retain(|name, _| returns.contains_key(name));
         for (name, returning) in returns {
-            room.returns.entry((*name).clone()).or_insert_with(|| {
+            room.returns.entry(name.clone()).or_insert_with(|| {
                 let brings = Brings { timeline: Timeline::unique(), video: false, in_order: true };
                 Arc::new(returning.program.select(brings))
             });
@@ -275,12 +288,10 @@ impl Stage {
         self.report(name, room, state);
     }
 
-    fn off(&self, name: &RoomName, room: &mut Room, returns: &[(&SourceName, &Returning)]) {
+    fn off(&self, name: &RoomName, room: &mut Room, returns: &HashMap<SourceName, Returning>) {
         let state = room.state;
         *room = Room { state, ..Room::default() };
-        for (_, returning) in returns {
-            returning.program.feed().end();
-        }
+        returns.values().for_each(|returning| returning.program.feed().end());
         if !returns.is_empty() {
             self.wishes.lock().returns.remove(name);
         }
@@ -298,7 +309,8 @@ impl Stage {
 /// Ends returns that nobody has watched for a while.
 fn expire_returns(wishes: &mut Wishes) {
     let now = Instant::now();
-    wishes.returns.retain(|_, returns| {
+    let Wishes { returns, dirty, .. } = wishes;
+    returns.retain(|room, returns| {
         returns.retain(|_, returning| {
             let feed = returning.program.feed();
             if feed.viewers().count(ViewerKind::Whep) > 0 {
@@ -307,6 +319,7 @@ fn expire_returns(wishes: &mut Wishes) {
             let wanted = now.duration_since(returning.last_watched) < RETURN_LINGER;
             if !wanted {
                 feed.end();
+                dirty.insert(room.clone());
             }
             wanted
         });
@@ -349,9 +362,5 @@ struct Room {
 impl Room {
     fn is_idle(&self) -> bool {
         self.take.is_none() && self.before.is_none()
-    }
-
-    fn returns_differ(&self, wanted: &[(&SourceName, &Returning)]) -> bool {
-        wanted.len() != self.returns.len() || wanted.iter().any(|(name, _)| !self.returns.contains_key(*name))
     }
 }
