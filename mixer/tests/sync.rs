@@ -34,8 +34,7 @@ struct Participant {
 }
 
 impl Participant {
-    fn new(number: u64, ppm: i64) -> Self {
-        let clap_at = 50_000 + i64::try_from(number).unwrap() * 300_000;
+    fn new(number: u64, ppm: i64, clap_at: i64) -> Self {
         let (clock, random) = (SourceClock::new(EPOCH), number + 1);
         let id = InputId(number);
         Self { id, ppm, clap_at, clock, next_sound: 0, next_picture: 0, random, pictures: Vec::new() }
@@ -89,7 +88,9 @@ impl Participant {
 #[test]
 fn everybody_is_in_step_after_an_hour_with_clocks_that_differ_by_100_ppm() {
     let start = Instant::now();
-    let mut participants = [(0, -50), (1, 50), (2, 0)].map(|(number, ppm)| Participant::new(number, ppm));
+    // After an hour 50 ppm are 180 ms: they clap a quarter of a second apart then.
+    let claps = [(0, -50, 0), (1, 50, 610_000), (2, 0, 680_000)];
+    let mut participants = claps.map(|(number, ppm, clap_at)| Participant::new(number, ppm, clap_at));
     let mut now = 0;
     while now < HOUR - BEFORE {
         now += 100_000;
@@ -127,7 +128,9 @@ fn everybody_is_in_step_after_an_hour_with_clocks_that_differ_by_100_ppm() {
     let ticks: Vec<i64> = participants[0].pictures.iter().map(|(wall, _)| *wall).collect();
     for participant in &participants {
         let delay = meters.inputs.iter().find(|level| level.id == participant.id).unwrap().delay;
+        // As the stage has it: what is shown is up to a picture late by the camera, and again by the host's rhythm.
         let delay = i64::try_from(delay.as_micros()).unwrap();
+        let delay = (delay - PICTURE / 2).max(0);
         let mut claps = 0;
         for (wall, _) in
             participant.pictures.iter().filter(|(wall, claps)| *claps && *wall > HOUR && *wall < HOUR + 3_000_000)

@@ -18,6 +18,9 @@ use parking_lot::Mutex;
 use super::StageConfig;
 use super::direction::Direction;
 
+/// Of 30 a second. A picture waits for the next one of the host, half of one on the average.
+const HALF_PICTURE: Duration = Duration::from_millis(16);
+
 /// Where a take's sound goes now: nowhere while the program is passed through.
 type SoundOutlet = Arc<Mutex<Option<Arc<Inlet>>>>;
 
@@ -186,7 +189,8 @@ impl Take {
             let number = self.numbers.get(name)?;
             meters.inputs.iter().find(|level| level.id.0 == *number).map(|level| level.delay)
         };
-        direction.sources.iter().map(|source| delay(&source.name).unwrap_or_default()).collect()
+        let pictures = |sound: Duration| sound.saturating_sub(HALF_PICTURE);
+        direction.sources.iter().map(|source| delay(&source.name).map(pictures).unwrap_or_default()).collect()
     }
 
     fn number(&mut self, name: &SourceName) -> sound::InputId {
