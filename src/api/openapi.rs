@@ -17,7 +17,7 @@ use crate::rooms::{client, commands, rest};
         rest::propose_pk, rest::end_pk, rest::accept_pk, rest::refuse_pk,
         rest::set_layout, rest::set_overlays, rest::overlay_image, rest::set_look, rest::set_source, rest::chat,
         server::show,
-        signalling::publish_host, signalling::publish_participant, signalling::watch_program, signalling::watch_source,
+        signalling::publish_host, signalling::publish_participant, signalling::watch_program, signalling::watch_source, signalling::watch_return,
         signalling::change_session, signalling::end_session,
     ),
     components(schemas(rooms::Rooms, rooms::Room, server::Server, commands::WireCommand)),
@@ -74,6 +74,13 @@ mod signalling {
             (status = 400), (status = 401), (status = 403), (status = 404, description = "Not live."), (status = 406), (status = 415), (status = 503)))]
     fn watch_source() {}
 
+    /// Watches the return feed of a participant, who may be about to publish: the program without their own sound (WHEP).
+    #[utoipa::path(post, path = "/whep/{room}/{participant}/return", tag = "media", params(("room" = String, Path), ("participant" = String, Path)),
+        request_body(content = String, content_type = "application/sdp"),
+        responses((status = 201, body = String, content_type = "application/sdp", description = "The answer; Location is the session."),
+            (status = 400), (status = 401), (status = 403), (status = 404, description = "The room has no program, or too many returns."), (status = 406), (status = 415), (status = 503)))]
+    fn watch_return() {}
+
     /// Candidates or an ICE restart for a session of WHIP or WHEP.
     #[utoipa::path(patch, path = "/sessions/{id}", tag = "media", params(("id" = String, Path)),
         request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
@@ -102,6 +109,7 @@ mod tests {
             ("/api/v1/rooms/{room}/seats/{seat}", vec!["patch"]),
             ("/api/v1/rooms/{room}/pk", vec!["put", "delete"]),
             ("/whip/{room}/{participant}", vec!["post"]),
+            ("/whep/{room}/{participant}/return", vec!["post"]),
         ] {
             for method in methods {
                 assert!(paths[path].get(method).is_some(), "{method} {path}");
