@@ -73,12 +73,11 @@ export class WhipSession {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#grace);
-    if (this.#peer) {
-      this.#peer.onconnectionstatechange = null;
-      for (const { transport } of this.#peer.getSenders()) if (transport) transport.onstatechange = null;
-      this.#peer.close();
-    }
-    this.#resource?.delete();
+    const peer = this.#peer;
+    if (!peer) return;
+    peer.onconnectionstatechange = null;
+    if (this.#resource) this.#resource.closeWith(peer, peer.getSenders()[0]?.transport);
+    else peer.close();
   }
 
   async #offer(): Promise<RTCPeerConnection> {
