@@ -404,8 +404,13 @@ export class Mic {
     const room = this.#options?.room;
     // The sessions' end says it too, only later.
     if (tellServer === 'left') room?.command({ kind: 'leave-mic' }).catch(() => {});
-    if (tellServer === 'failed')
-      room?.command({ kind: 'connect-failed', reason: why || 'No connection.' }).catch(() => {});
+    if (tellServer === 'failed' && room) {
+      // Refused if this person is on mic already, and only the return feed does not come: then the seat is given up.
+      room
+        .command({ kind: 'connect-failed', reason: why || 'No connection.' })
+        .catch(() => room.command({ kind: 'leave-mic' }))
+        .catch(() => {});
+    }
     this.#whip?.close();
     this.#return?.close();
     this.#whip = this.#return = null;
