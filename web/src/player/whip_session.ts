@@ -69,14 +69,15 @@ export class WhipSession {
     return this.#peer && !this.#closed ? this.#peer.getStats() : null;
   }
 
-  close(): void {
+  /** `deletes`: not if the node has been told in another way already. */
+  close(deletes = true): void {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#grace);
     const peer = this.#peer;
     if (!peer) return;
     peer.onconnectionstatechange = null;
-    if (this.#resource) this.#resource.closeWith(peer, peer.getSenders()[0]?.transport);
+    if (this.#resource && deletes) this.#resource.closeWith(peer, peer.getSenders()[0]?.transport);
     else peer.close();
   }
 

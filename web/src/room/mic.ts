@@ -411,7 +411,7 @@ export class Mic {
         .catch(() => room.command({ kind: 'leave-mic' }))
         .catch(() => {});
     }
-    this.#whip?.close();
+    this.#whip?.close(tellServer !== 'left'); // Else the seat's session ends with the seat.
     this.#return?.close();
     this.#whip = this.#return = null;
     this.#theatre.stage.removeCover();
