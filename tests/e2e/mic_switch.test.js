@@ -34,7 +34,7 @@ for (const transport of ["hls", "whep"]) {
       const browser = await stage.browser();
       const other = await colourWatch(browser, gateway, "show");
       const page = await micPage(browser, gateway, "show", { transport });
-      const breaks = [];
+      const [breaks, firsts, visibles] = [[], [], []];
       for (let round = 0; round < ROUNDS; round += 1) {
         await page.raiseHand("Anna");
         const person = await page.person();
@@ -45,8 +45,8 @@ for (const transport of ["hls", "whep"]) {
         const visible = (await other.sees(true, granted)) - granted;
         const first = on.onAt - granted;
         stage.say(`${transport} to mic: first picture ${first} ms after the grant, in the program after ${visible} ms; ${JSON.stringify(on)}`);
-        assert.ok(idle(first) < 500, `${first} ms from the grant to the first picture`);
-        assert.ok(idle(visible) < 1000, `${visible} ms from the grant until others see the co-host`);
+        firsts.push(first);
+        visibles.push(visible);
         breaks.push(on);
         assert.equal((await page.player()).transport, "mic");
         assert.equal((await host.event("mic-on", ({ seat }) => seat.person === person)).seat.name, "Anna");
@@ -62,6 +62,8 @@ for (const transport of ["hls", "whep"]) {
         await page.plays(transport);
         await page.waitForSelector('.micbar .primary:has-text("Ask for the mic")');
       }
+      assert.ok(idle(median(firsts)) < 500, `${firsts} ms from the grant to the first picture`);
+      assert.ok(idle(median(visibles)) < 1000, `${visibles} ms from the grant until others see the co-host`);
       assertUnbroken(breaks);
       await page.advances();
       assert.deepEqual(page.errors(), []);

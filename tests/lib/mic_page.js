@@ -48,6 +48,7 @@ function installMeter() {
   const player = window.onmicPlayer;
   const context = new AudioContext({ latencyHint: "interactive" });
   const watched = new Map();
+  const samples = new Float32Array(512);
   let meter;
 
   function reset() {
@@ -56,9 +57,20 @@ function installMeter() {
     Object.assign(meter, { silentSince: null, doubleSince: null, longestLookMs: 0, lastLook: now, soundLogMs: 0 });
   }
 
-  function sourceOf(video) {
-    const stream = video.srcObject ?? (video.src ? video.captureStream() : null);
-    return stream?.getAudioTracks().length > 0 ? stream : null;
+  // What a media source plays is taken from the element, once and for good; what WebRTC plays, from its stream.
+  function analyserOf(node) {
+    const analyser = new AnalyserNode(context, { fftSize: 512 });
+    node.connect(analyser);
+    return analyser;
+  }
+
+  function listenTo(video, known) {
+    const stream = video.srcObject?.getAudioTracks().length > 0 ? video.srcObject : null;
+    if (known.stream === stream) return;
+    known.node?.disconnect();
+    known.stream = stream;
+    known.node = stream ? context.createMediaStreamSource(stream) : null;
+    known.analyser = stream ? analyserOf(known.node) : null;
   }
 
   function look() {
@@ -68,24 +80,13 @@ function installMeter() {
     let loudest = 0;
     let audible = 0;
     for (const video of player.container.querySelectorAll("video")) {
-      const known = watched.get(video) ?? { stream: null, key: null };
-      if (!watched.has(video)) watch(video);
-      watched.set(video, known);
-      const key = video.srcObject ?? video.src;
-      if (known.key !== key || !known.stream?.getAudioTracks().some(({ readyState }) => readyState === "live")) {
-        const stream = sourceOf(video);
-        known.node?.disconnect();
-        known.key = stream ? key : null;
-        known.stream = stream;
-        known.analyser = stream ? new AnalyserNode(context, { fftSize: 512 }) : null;
-        known.node = stream ? context.createMediaStreamSource(stream) : null;
-        known.node?.connect(known.analyser);
-      }
-      if (!known.analyser || video.muted || video.paused) continue;
-      const samples = new Float32Array(512);
-      known.analyser.getFloatTimeDomainData(samples);
+      const known = watched.get(video) ?? watch(video);
+      listenTo(video, known);
+      const analyser = known.analyser ?? known.element;
+      if (!analyser || video.muted || video.paused) continue;
+      analyser.getFloatTimeDomainData(samples);
       const level = Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
-      loudest = Math.max(loudest, level * video.volume);
+      loudest = Math.max(loudest, known.analyser ? level * video.volume : level);
       if (level > SILENT && video.volume > QUARTER) audible += 1;
     }
     if (loudest > SILENT) meter.silentSince = null;
@@ -97,6 +98,9 @@ function installMeter() {
   }
 
   function watch(video) {
+    const element = video.srcObject ? null : analyserOf(context.createMediaElementSource(video));
+    const known = { element, stream: null, node: null, analyser: null };
+    watched.set(video, known);
     const next = () =>
       video.requestVideoFrameCallback((now) => {
         if (!video.hasAttribute("aria-hidden")) {
@@ -108,6 +112,7 @@ function installMeter() {
         next();
       });
     next();
+    return known;
   }
 
   meter = {

@@ -28,7 +28,7 @@ export interface WhepListener {
 
 const ALIGNED_WITHIN_MS = 250;
 const SLACK_MS = 100; // Latencies wander by about as much.
-const CATCH_UP_MS = 300; // Longer than this a picture that hurries is better than none.
+const CATCH_UP_MS = 200; // Longer than this a picture that hurries is better than none.
 const ABS_CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
 
 // Newer than TypeScript's DOM library, or not in every browser.
@@ -68,9 +68,10 @@ export class WhepSession implements Session {
     return direction === undefined || direction === null || direction === 'recvonly';
   }
 
-  /** False until the first sound has come (or when none ever will). */
+  /** False until the first sound plays (or when none ever will). It has come before: a packet unmutes the track. */
   get hasSound(): boolean {
-    return this.#sound !== null && !this.#sound.track.muted;
+    if (!this.#sound || this.#sound.track.muted) return false;
+    return this.#sound.getSynchronizationSources === undefined || this.#sound.getSynchronizationSources().length > 0;
   }
 
   /** Makes the connection and its offer; the server hears nothing of it. */
