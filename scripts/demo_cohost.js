@@ -9,6 +9,7 @@ const rtmpPort = process.env.ONMIC_RTMP_PORT ?? "1935";
 const room = process.env.DEMO_ROOM ?? "demo";
 const name = process.env.NAME ?? process.argv[2] ?? "anna";
 const seconds = Number(process.env.DEMO_SECONDS ?? 0);
+const WAS_ON_MS = 5000; // Who was let on that long was not refused.
 const url = `rtmp://127.0.0.1:${rtmpPort}/live/${room}/${name}`;
 
 if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
@@ -21,7 +22,7 @@ const hue = (number * 47) % 360;
 const hertz = 420 + 60 * (number % 9);
 
 const picture = [
-  ["-hide_banner", "-loglevel", "error", "-nostdin", "-re"],
+  ["-hide_banner", "-loglevel", "fatal", "-nostdin", "-re"],
   ["-f", "lavfi", "-i", "smptehdbars=size=1280x720:rate=30"],
   ["-f", "lavfi", "-i", `sine=frequency=${hertz}:sample_rate=48000`],
   [
@@ -48,6 +49,10 @@ ffmpeg.on("error", (error) => {
 });
 ffmpeg.on("exit", (code, signal) => {
   if (stopping) process.exit(0);
+  if (performance.now() > WAS_ON_MS) {
+    console.log(`"${name}" is off the mic: removed by the host, or the demo has ended.`);
+    process.exit(0);
+  }
   console.error(`demo-cohost: ffmpeg ended (${code ?? signal}). Does the demo run, and is the name "${name}" free?`);
   process.exit(1);
 });
