@@ -1,4 +1,4 @@
-# make demo   a gateway with a moving picture in it, and the URLs to watch it at
+# make demo   a gateway with a moving picture in it, and the URLs to watch it at; make demo-cohost adds somebody on mic
 # make test   everything the continuous integration runs
 #
 # Both install what they need on Debian 12 with Rust (rustup) and Node there. What is done is remembered in stamps, so the
@@ -16,7 +16,7 @@ BINARY := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/onmic
 FUZZ_SECONDS ?= 60
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/dist-lib -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help setup web build demo test test-rust test-web test-e2e measure soak bench fuzz clean
+.PHONY: help setup web build demo demo-cohost test test-rust test-web test-e2e measure soak bench fuzz clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -2
@@ -45,6 +45,11 @@ build: setup web
 # The dev profile: a picture minutes sooner than with release, and dependencies are optimised in both.
 demo: build
 	@ONMIC_BIN=$(abspath $(BINARY)) node scripts/demo.js
+
+# While the demo runs: somebody on mic there. NAME=ben is somebody else.
+demo-cohost:
+	@NAME=$(NAME) node scripts/demo_cohost.js
+NAME ?= anna
 
 test: test-rust test-web test-e2e
 

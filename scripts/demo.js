@@ -9,6 +9,9 @@ const seconds = Number(process.env.DEMO_SECONDS ?? 0);
 const httpPort = process.env.ONMIC_HTTP_PORT ?? "8080";
 const rtmpPort = process.env.ONMIC_RTMP_PORT ?? "1935";
 const room = process.env.DEMO_ROOM ?? "demo";
+// What the other terminal has to be told.
+const changed = [["ONMIC_RTMP_PORT", "1935"], ["DEMO_ROOM", "demo"]].filter(([name, usual]) => (process.env[name] ?? usual) !== usual);
+const ports = changed.map(([name]) => ` ${name}=${process.env[name]}`).join("");
 const http = `http://127.0.0.1:${httpPort}`;
 const READY_LIMIT_MS = 20_000;
 const STOP_LIMIT_MS = 10_000;
@@ -79,13 +82,17 @@ await until("the test picture", async () => (await (await fetch(`${http}/api/v1/
 
 if (!ending) {
   console.log(`
-  Watch       ${http}/watch/${room}
+  Watch       ${http}/watch/${room}     ask for the mic there
+  Studio      ${http}/studio/${room}    and let them on here
   All rooms   ${http}/
   WHEP        ${http}/whep/${room}
   LL-HLS      ${http}/hls/${room}/index.m3u8
   HTTP-FLV    ${http}/flv/${room}.flv
   RTMP        rtmp://127.0.0.1:${rtmpPort}/live/${room}
   API         ${http}/api/v1/rooms
+
+  Somebody else on mic, from another terminal:   make demo-cohost${ports}
+  and another:                                   make demo-cohost NAME=ben${ports}
 
   Publish your own: OBS or ffmpeg to rtmp://127.0.0.1:${rtmpPort}/live with stream key "mine",
   then watch ${http}/watch/mine

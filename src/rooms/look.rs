@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use onmic_mixer::scene;
@@ -95,9 +95,13 @@ impl Layout {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
+    #[serde(serialize_with = "as_written")]
     pub x: f32,
+    #[serde(serialize_with = "as_written")]
     pub y: f32,
+    #[serde(serialize_with = "as_written")]
     pub width: f32,
+    #[serde(serialize_with = "as_written")]
     pub height: f32,
     /// Higher is in front.
     #[serde(default)]
@@ -178,7 +182,7 @@ pub enum OverlayBody {
         place: Place,
         #[serde(default)]
         z: i16,
-        #[serde(default = "opaque")]
+        #[serde(default = "opaque", serialize_with = "as_written")]
         opacity: f32,
         #[serde(default)]
         title: String,
@@ -196,11 +200,17 @@ pub enum OverlayBody {
         place: Place,
         #[serde(default)]
         z: i16,
-        #[serde(default = "opaque")]
+        #[serde(default = "opaque", serialize_with = "as_written")]
         opacity: f32,
         /// A data URL of at most 512 KiB; or the address that the state gives, to keep the picture it has.
         image: String,
     },
+}
+
+/// 0.1 as 0.1, not as the double that is nearest to the float.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn as_written<S: Serializer>(number: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((f64::from(*number) * 1e6).round() / 1e6)
 }
 
 fn opaque() -> f32 {
@@ -220,6 +230,7 @@ fn shade() -> Colour {
 #[serde(default, deny_unknown_fields)]
 pub struct SourceLook {
     /// -60 to 12.
+    #[serde(serialize_with = "as_written")]
     pub gain_db: f32,
     pub chroma_key: Option<ChromaKey>,
     pub denoise: bool,
@@ -272,9 +283,9 @@ where
 pub struct ChromaKey {
     #[schema(value_type = String)]
     pub colour: Colour,
-    #[serde(default = "similarity")]
+    #[serde(default = "similarity", serialize_with = "as_written")]
     pub similarity: f32,
-    #[serde(default = "blend")]
+    #[serde(default = "blend", serialize_with = "as_written")]
     pub blend: f32,
 }
 

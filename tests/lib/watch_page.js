@@ -8,7 +8,7 @@ import { pause, waitFor } from "./wait.js";
 export async function watchPage(browser, url, { relayPort = null, ...options } = {}) {
   const page = await browser.open("about:blank", options);
   if (relayPort !== null) {
-    await page.route(/\/(whep|sessions)\//, async (route) => {
+    await page.route(/\/(whip|whep|sessions)\//, async (route) => {
       if (!["POST", "PATCH"].includes(route.request().method())) return route.continue();
       const response = await route.fetch();
       await route.fulfill({ response, body: redirectCandidates(await response.text(), relayPort) });

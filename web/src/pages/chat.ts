@@ -64,7 +64,7 @@ export function chat(speech: Speech, room: Room): { element: HTMLElement; draw: 
       await room.chat(text);
     } catch (error) {
       field.value ||= text;
-      toast(say('chat.failed', { detail: sentence(error) }));
+      toast(say('chat.failed', { detail: sentence(say, error) }));
     }
   });
 

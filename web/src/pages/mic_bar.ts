@@ -1,7 +1,7 @@
 // A viewer's way to the mic: ask, wait, be invited, be on, leave; one card that says what is the case and what can be done.
 
 import type { Speech } from '../i18n/language';
-import { roomSay } from '../i18n/rooms';
+import { refusal, roomSay } from '../i18n/rooms';
 import type { MicChange, Player, Room } from '../player';
 import { keptQuery } from './address';
 import { announce } from './clipboard';
@@ -176,7 +176,7 @@ export function micBar(
       reason === 'devices' && code
         ? say(`devices.error.${code}` as 'devices.error.in-use')
         : say(`mic.reason.${reason}`);
-    const detail = reason !== 'devices' && problem?.detail ? say('mic.said', { detail: problem.detail }) : '';
+    const detail = reason !== 'devices' && problem?.detail ? say('mic.said', { detail: refusal(say, problem) }) : '';
     const dismiss = () => {
       outcome = null;
       draw();

@@ -1,6 +1,6 @@
 // Small parts that the watch page's room and the studio share: drawings, a person's mark, switches, words for a moment.
 
-import type { RoomSay } from '../i18n/rooms';
+import { type RoomSay, refusal } from '../i18n/rooms';
 import { RequestError } from '../player';
 import { announce } from './clipboard';
 import { drawing, h } from './dom';
@@ -96,14 +96,14 @@ export function toast(text: string): void {
 }
 
 /** What the server said, or at least that it said something. */
-export function sentence(error: unknown): string {
-  if (error instanceof RequestError) return error.problem.detail || error.problem.title;
+export function sentence(say: RoomSay, error: unknown): string {
+  if (error instanceof RequestError) return refusal(say, error.problem);
   return error instanceof Error ? error.message : String(error);
 }
 
 /** Runs a command and says so when it was refused. */
 export function attempt(say: RoomSay, command: Promise<unknown>): void {
-  command.catch((error: unknown) => toast(say('studio.problem', { detail: sentence(error) })));
+  command.catch((error: unknown) => toast(say('studio.problem', { detail: sentence(say, error) })));
 }
 
 const NAME = 'onmic.name';

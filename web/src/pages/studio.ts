@@ -52,7 +52,7 @@ const player = new Player({
 const room = new Room({
   url: location.origin,
   room: address.room,
-  name: storedName() || 'Host',
+  name: storedName() || address.room, // In a PK there are two hosts, and each has a label.
   role: 'host',
   ...token,
 });

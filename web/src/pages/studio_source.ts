@@ -113,6 +113,7 @@ export function studioSource(speech: Speech, address: Address): { element: HTMLE
   };
   const stop = (failure: string) => {
     broadcast.session?.close();
+    host = null; // What the node still says of it is this broadcast.
     stopTracks(broadcast.stream);
     Object.assign(broadcast, { session: null, stream: null, connected: false, failure });
     draw();

@@ -244,6 +244,7 @@ export class Player extends Emitter<PlayerEvents> {
       stage: this.#stage,
       clock: this.#clock.offset,
       program: () => this.#shownLive(this.transport),
+      latencyMs: () => this.#stats.latencyMs,
       park: () => this.#apply({ kind: 'park' }),
       unpark: () => this.#apply({ kind: 'unpark' }),
       changed: (change: MicChange) => {

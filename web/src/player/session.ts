@@ -14,8 +14,11 @@ export interface Session {
     picture: Picture | null,
     clock: ClockOffset,
   ): Promise<{ latency: Latency | null; readings: SessionReadings | null }>;
-  /** True when it plays as close to now as it can; if not it jumps there, and the next picture is from there. */
-  align(): boolean;
+  /**
+   * True when it plays as close to now as it can, or about as late as `otherwiseMs`. If not it jumps or hurries there, and
+   * a picture to come is from there.
+   */
+  align(picture: Picture | null, clock: ClockOffset, otherwiseMs?: number): boolean;
   /** The page came back from the background, or the machine from sleep. */
   wake(): void;
   /** Ends it for good; nothing is called back afterwards. Leaves the last picture standing. */

@@ -7,6 +7,7 @@ import { iceServersFromLink } from './link_header';
 import { problemFrom, RequestError } from './problem';
 import { type IceFragment, parseIceFragment } from './sdp';
 
+const GOODBYE_MS = 500; // Longer than this no connection outlives its use.
 const ANSWER_LIMIT = 256 * 1024; // Characters; a real answer has a few thousand.
 
 export class SessionResource {
@@ -44,12 +45,30 @@ export class SessionResource {
   }
 
   delete(): void {
+    void this.#delete();
+  }
+
+  /**
+   * Ends both sides: the session by name first, because a connection that closes ends it too, and then there would be
+   * nothing to delete. Without `delete` if the node has ended it by itself, as DTLS says.
+   */
+  closeWith(peer: RTCPeerConnection, transport: RTCDtlsTransport | null | undefined): void {
+    if (transport?.state === 'closed') this.#url = null;
+    if (transport) transport.onstatechange = null;
+    const limit = setTimeout(() => peer.close(), GOODBYE_MS);
+    void this.#delete().then(() => {
+      clearTimeout(limit);
+      peer.close();
+    });
+  }
+
+  async #delete(): Promise<void> {
     this.#over = true;
     const url = this.#url;
     this.#url = null;
     if (!url) return;
     // keepalive: leaves also when the page goes away. Unanswered, the node's ICE timeout does the same later.
-    this.#fetch(url, { method: 'DELETE', keepalive: true }).catch(() => {});
+    await this.#fetch(url, { method: 'DELETE', keepalive: true }).catch(() => {});
   }
 
   #fetch(url: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {

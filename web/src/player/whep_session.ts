@@ -26,6 +26,9 @@ export interface WhepListener {
   unsupported(): void;
 }
 
+const ALIGNED_WITHIN_MS = 250;
+const SLACK_MS = 100; // Latencies wander by about as much.
+const CATCH_UP_MS = 200; // Longer than this a picture that hurries is better than none.
 const ABS_CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
 
 // Newer than TypeScript's DOM library, or not in every browser.
@@ -51,6 +54,7 @@ export class WhepSession implements Session {
   #sound: RTCRtpReceiver | null = null;
   #warm: Promise<RTCPeerConnection> | null = null;
   #answer = '';
+  #catchingUpSince: number | null = null;
   #closed = false;
 
   constructor(endpoint: Endpoint, video: HTMLVideoElement, listener: WhepListener) {
@@ -64,9 +68,10 @@ export class WhepSession implements Session {
     return direction === undefined || direction === null || direction === 'recvonly';
   }
 
-  /** False until the first sound has come (or when none ever will). */
+  /** False until the first sound plays (or when none ever will). It has come before: a packet unmutes the track. */
   get hasSound(): boolean {
-    return this.#sound !== null && !this.#sound.track.muted;
+    if (!this.#sound || this.#sound.track.muted) return false;
+    return this.#sound.getSynchronizationSources === undefined || this.#sound.getSynchronizationSources().length > 0;
   }
 
   /** Makes the connection and its offer; the server hears nothing of it. */
@@ -120,18 +125,29 @@ export class WhepSession implements Session {
       values.shownRtp = picture.rtpTimestamp;
       values.captureTime = picture.captureTime;
     }
-    const source = this.#transceiver?.receiver.getSynchronizationSources()[0] as Source | undefined;
-    if (source && typeof source.captureTimestamp === 'number') {
-      values.captureTimestamp = source.captureTimestamp;
-      values.captureClockOffset = source.senderCaptureTimeOffset ?? undefined;
-      values.captureRtp = source.rtpTimestamp;
-    }
-    const latency: Latency | null = whepLatency(values, clock);
+    const latency: Latency | null = whepLatency({ ...values, ...this.#captured() }, clock);
     return { latency, readings };
   }
 
-  align(): boolean {
-    return true; // There is nothing to be behind in.
+  /** A new session begins with what the node has kept since the last keyframe, faster than it was made. */
+  align(picture: Picture | null, clock: ClockOffset, otherwiseMs = 0): boolean {
+    const now = performance.now();
+    this.#catchingUpSince ??= now;
+    if (!picture || now - this.#catchingUpSince > CATCH_UP_MS) return true;
+    const { shownAt, rtpTimestamp: shownRtp } = picture;
+    const latency = whepLatency({ shownAt, shownRtp, ...this.#captured() }, clock);
+    return !latency || latency.ms <= Math.max(ALIGNED_WITHIN_MS, otherwiseMs + SLACK_MS);
+  }
+
+  /** When the newest picture was captured, by its header extension. */
+  #captured(): WhepReadings {
+    const source = this.#transceiver?.receiver.getSynchronizationSources()[0] as Source | undefined;
+    if (!source || typeof source.captureTimestamp !== 'number') return {};
+    return {
+      captureTimestamp: source.captureTimestamp,
+      captureClockOffset: source.senderCaptureTimeOffset ?? undefined,
+      captureRtp: source.rtpTimestamp,
+    };
   }
 
   wake(): void {} // ICE finds out by itself, and the frame watch asks for a restart.
@@ -140,7 +156,6 @@ export class WhepSession implements Session {
     if (this.#closed) return;
     this.#closed = true;
     this.#closePeer();
-    this.#resource?.delete();
   }
 
   async #offer(): Promise<RTCPeerConnection> {
@@ -197,9 +212,8 @@ export class WhepSession implements Session {
     if (!peer) return;
     peer.ontrack = null;
     peer.onconnectionstatechange = null;
-    const transport = this.#transceiver?.receiver.transport;
-    if (transport) transport.onstatechange = null;
-    peer.close();
+    if (this.#resource) this.#resource.closeWith(peer, this.#transceiver?.receiver.transport);
+    else peer.close();
     this.#peer = null;
   }
 }

@@ -69,16 +69,16 @@ export class WhipSession {
     return this.#peer && !this.#closed ? this.#peer.getStats() : null;
   }
 
-  close(): void {
+  /** `deletes`: not if the node has been told in another way already. */
+  close(deletes = true): void {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#grace);
-    if (this.#peer) {
-      this.#peer.onconnectionstatechange = null;
-      for (const { transport } of this.#peer.getSenders()) if (transport) transport.onstatechange = null;
-      this.#peer.close();
-    }
-    this.#resource?.delete();
+    const peer = this.#peer;
+    if (!peer) return;
+    peer.onconnectionstatechange = null;
+    if (this.#resource && deletes) this.#resource.closeWith(peer, peer.getSenders()[0]?.transport);
+    else peer.close();
   }
 
   async #offer(): Promise<RTCPeerConnection> {

@@ -58,6 +58,8 @@ export interface Theatre {
   readonly clock: ClockOffset;
   /** The session that shows the program, if one does. */
   program(): { session: Session; picture: Picture | null } | null;
+  /** How late the program is shown, if that is known. */
+  latencyMs(): number | null;
   park(): void;
   unpark(): void;
   changed(change: MicChange): void;
@@ -170,7 +172,7 @@ export class Mic {
     if (this.#switch.programShown) this.#measure.gaps.picture(now);
     if (this.state !== 'leaving' || this.#switch.programShown) return;
     // Beneath the cover: as soon as it plays where the program is now, it may be seen.
-    if (session.align()) this.#apply({ kind: 'program' });
+    if (session.align(this.#theatre.program()?.picture ?? null, this.#theatre.clock)) this.#apply({ kind: 'program' });
   }
 
   /** The player has nothing to show. */
@@ -338,7 +340,10 @@ export class Mic {
     this.#picture = picture;
     this.#pictures++;
     this.#picturedAt = Math.max(this.#picturedAt, now);
-    if (this.state === 'joining') this.#apply({ kind: 'picture' });
+    const { clock } = this.#theatre;
+    // Not before it is as fresh as what is shown now: the program would jump back, and hurry.
+    if (this.state === 'joining' && this.#return?.align(picture, clock, this.#theatre.latencyMs() ?? 0))
+      this.#apply({ kind: 'picture' });
     if (!this.#switch.programShown) this.#measure.gaps.picture(now);
   }
 
@@ -399,9 +404,14 @@ export class Mic {
     const room = this.#options?.room;
     // The sessions' end says it too, only later.
     if (tellServer === 'left') room?.command({ kind: 'leave-mic' }).catch(() => {});
-    if (tellServer === 'failed')
-      room?.command({ kind: 'connect-failed', reason: why || 'No connection.' }).catch(() => {});
-    this.#whip?.close();
+    if (tellServer === 'failed' && room) {
+      // Refused if this person is on mic already, and only the return feed does not come: then the seat is given up.
+      room
+        .command({ kind: 'connect-failed', reason: why || 'No connection.' })
+        .catch(() => room.command({ kind: 'leave-mic' }))
+        .catch(() => {});
+    }
+    this.#whip?.close(tellServer !== 'left'); // Else the seat's session ends with the seat.
     this.#return?.close();
     this.#whip = this.#return = null;
     this.#theatre.stage.removeCover();
