@@ -41,8 +41,8 @@ export function programIs(gateway, room, state, options) {
 /** The seat that this participant is on. */
 export function seatOf(gateway, room, participant) {
   return waitFor(`${participant} to be on mic`, async () => {
-    const { seats } = (await gateway.room(room)).state;
-    return seats.find((seat) => seat.participant === participant && seat.state === "on-mic")?.seat;
+    const seats = (await gateway.room(room))?.state?.seats;
+    return seats?.find((seat) => seat.participant === participant && seat.state === "on-mic")?.seat;
   });
 }
 
@@ -95,16 +95,21 @@ export function assertUnbrokenTimes(stage, what, tap) {
   assert.deepEqual([found.backwards, found.repeated], [0, 0], "in order, and nothing twice");
   assert.ok(found.pictureMs <= LIMIT_MS, `a hole of ${found.pictureMs} ms in the pictures`);
   assert.ok(found.soundMs <= LIMIT_MS, `a hole of ${found.soundMs} ms in the sound`);
+  return found.machineMs;
 }
 
-/** A WHEP viewer: the same session, and neither picture nor sound away for longer than 100 ms. */
-export function assertUnbrokenWhep(before, report) {
+/**
+ * A WHEP viewer: the same session, and neither picture nor sound away for longer than 100 ms. `machineMs` is how long nobody
+ * got a turn on this machine: gateway, encoder and page come one after the other, so it counts more than once.
+ */
+export function assertUnbrokenWhep(before, report, machineMs = 0) {
+  const limit = (LIMIT_MS + 2 * machineMs) / capacity();
   assert.equal(report.state, "connected");
   assert.equal(report.times.changes, before.times.changes, "the connection has not changed its state");
   assert.equal(report.backwards, 0, "pictures in order");
-  assert.ok(report.longestReceiveGapMs * capacity() <= LIMIT_MS, `no picture for ${report.longestReceiveGapMs} ms`);
-  assert.ok(report.longestGapMs * capacity() <= LIMIT_MS + PAGE_MS, `no picture shown for ${report.longestGapMs} ms`);
-  assert.ok(report.longestSilenceMs * capacity() <= LIMIT_MS, `silence of ${report.longestSilenceMs} ms`);
+  assert.ok(report.longestReceiveGapMs <= limit, `no picture for ${report.longestReceiveGapMs} ms`);
+  assert.ok(report.longestGapMs <= limit + PAGE_MS, `no picture shown for ${report.longestGapMs} ms`);
+  assert.ok(report.longestSilenceMs <= limit, `silence of ${report.longestSilenceMs} ms`);
 }
 
 /** An hls.js viewer: the same playlist, nothing waited for. */

@@ -5,10 +5,15 @@ import { get } from "node:http";
 import { FlvReader } from "./flv.js";
 import { waitFor } from "./wait.js";
 
+const TURN_MS = 10;
+
 export class Tap {
   #request;
   #frames = [];
   #ended = false;
+  #timer;
+  #turn = performance.now();
+  #longestTurnMs = 0;
 
   static async start(url) {
     const tap = new Tap();
@@ -22,6 +27,12 @@ export class Tap {
       response.on("close", () => (tap.#ended = true));
     });
     tap.#request.on("error", () => (tap.#ended = true));
+    // How long this process got no turn, although it wanted one: what a busy machine does to everybody on it.
+    tap.#timer = setInterval(() => {
+      const now = performance.now();
+      tap.#longestTurnMs = Math.max(tap.#longestTurnMs, now - tap.#turn - TURN_MS);
+      tap.#turn = now;
+    }, TURN_MS);
     await waitFor(`frames of ${url}`, () => tap.#frames.length > 10);
     return tap;
   }
@@ -36,6 +47,7 @@ export class Tap {
 
   reset() {
     this.#frames = this.#frames.slice(-60);
+    this.#longestTurnMs = 0;
   }
 
   /** The longest distances of neighbours, by timestamp and by arrival, of pictures in the order they are shown, and of sound. */
@@ -50,12 +62,14 @@ export class Tap {
       pictureArrivalMs: longest(steps(pictures, "at")),
       soundMs: longest(steps(sound, "pts")),
       soundArrivalMs: longest(steps(sound, "at")),
+      machineMs: this.#longestTurnMs,
       backwards: [...steps(pictures, "dts"), ...steps(sound, "dts")].filter((step) => step < 0).length,
       repeated: steps(shown, "pts").filter((step) => step <= 0).length,
     };
   }
 
   async stop() {
+    clearInterval(this.#timer);
     this.#request.destroy();
     await waitFor("the tap to close", () => this.#ended);
   }

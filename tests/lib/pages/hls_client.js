@@ -49,6 +49,7 @@ export async function playHls({ url, fps = 30, tiles, tones, token, configuratio
 
   return {
     meter,
+    setTiles: (tiles) => meter.setTiles(tiles),
     async report() {
       const details = hls.latestLevelDetails;
       return {

@@ -28,6 +28,7 @@ export async function playWhep({ url, fps = 30, sound = true, tiles, tones, ...o
 
   return {
     meter,
+    setTiles: (tiles) => meter.setTiles(tiles),
     async report() {
       return {
         ...meter.report(),
