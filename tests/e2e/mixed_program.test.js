@@ -99,8 +99,8 @@ endToEnd("four_participants_are_readable_in_a_grid", async (stage) => {
   stage.say(`pictures read of each: ${report.tiles.map(({ frames }) => frames)}`);
   await hears(viewer, "everybody", (heard) => tones.every((hertz) => heard[hertz] > 0.02));
 
-  await command(gateway, "show", "PUT", "/layout", { kind: "picture-in-picture" });
-  await viewer.call("setTiles", TILES.pictureInPicture);
+  await command(gateway, "show", "PUT", "/layout", { kind: "custom", places: TILES.corners });
+  await viewer.call("setTiles", TILES.corners);
   await tilesAreReadable(viewer, 2);
   for (const guest of guests) guest.assertAlive();
   assertQuietLog(gateway);
@@ -111,7 +111,7 @@ endToEnd("nobody_hears_themselves_in_their_return_and_a_muted_one_is_not_heard",
   joins(stage, gateway, "anna");
   const seat = await seatOf(gateway, "show", "anna");
   const browser = await stage.browser();
-  const play = (path) => browser.play("whep", { url: gateway.url(`/whep/${path}`), tones: [300, 700] });
+  const play = (path) => browser.play("whep", { url: gateway.url(`/whep/${path}`), tiles: TILES.two, tones: [300, 700] });
   const [program, hers, his] = [await play("show"), await play("show/anna/return"), await play("show/host/return")];
   await hears(program, "both in the program", (heard) => heard[300] > 0.02 && heard[700] > 0.02);
   await hears(hers, "the host in her return", (heard) => heard[300] > 0.02);

@@ -15,7 +15,7 @@ export const TILES = {
   two: [place(0, 0.25, 0.5, 0.5), place(0.5, 0.25, 0.5, 0.5)],
   three: [place(0, 0, 0.5, 0.5), place(0.5, 0, 0.5, 0.5), place(0.25, 0.5, 0.5, 0.5)],
   four: [place(0, 0, 0.5, 0.5), place(0.5, 0, 0.5, 0.5), place(0, 0.5, 0.5, 0.5), place(0.5, 0.5, 0.5, 0.5)],
-  pictureInPicture: [place(0, 0, 1, 1), place(0.73, 0.73, 0.25, 0.25)],
+  corners: [place(0.5, 0.5, 0.5, 0.5), place(0, 0, 0.5, 0.5)],
 };
 
 export async function command(gateway, room, method, path, body) {
@@ -93,7 +93,8 @@ export function assertUnbrokenTimes(stage, what, tap) {
   stage.say(`${what}, times: ${JSON.stringify(found, (_, value) => (typeof value === "number" ? Math.round(value) : value))}`);
   assert.equal(tap.ended, false);
   assert.deepEqual([found.backwards, found.repeated], [0, 0], "in order, and nothing twice");
-  assert.ok(found.pictureMs <= LIMIT_MS, `a hole of ${found.pictureMs} ms in the pictures`);
+  // A mixer that gets no turn leaves pictures out; sound is never left out.
+  assert.ok(found.pictureMs <= (LIMIT_MS + found.machineMs) / capacity(), `a hole of ${found.pictureMs} ms in the pictures`);
   assert.ok(found.soundMs <= LIMIT_MS, `a hole of ${found.soundMs} ms in the sound`);
   return found.machineMs;
 }
