@@ -14,7 +14,7 @@
 //! any other is placed by the wall clock.
 //!
 //! Push is called by the publisher's or the mixer's thread; there is no thread and no queue here but frames that wait for
-//! the cut, [`HELD_MAX`] of sound and [`PICTURES_HELD_MAX`] at most.
+//! the cut, [`HELD_MAX`] of sound and [`FENCED_MAX`] pictures at most.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,8 +34,15 @@ const HELD_MAX: usize = 20;
 /// Pictures that may wait for the other take: a third of a second at 30 per second. Then they go their way.
 const PICTURES_HELD_MAX: usize = 10;
 
-/// A take that is further from the other is not waited for: it died, or has yet to catch up.
+/// A take before that is further from the cut is not waited for: it died.
 const NEAR_MICROS: i64 = 300_000;
+
+/// A selected take that is further behind has yet to catch up. With B-frames and a busy machine a mix may be late by this,
+/// and a pause of it is better than a take that never begins.
+const BEHIND_MICROS: i64 = 1_000_000;
+
+/// Pictures that may wait until the selected take begins: so many that it has passed them by then, if it ever does.
+const FENCED_MAX: usize = 40;
 
 /// Pictures of a selected take after which its source is asked for a keyframe again.
 const ASK_AGAIN: u32 = 30;
@@ -239,7 +246,7 @@ impl State {
         };
         let ahead_micros = self.lanes[kind as usize].last.map_or(-1, |last| last.pts_micros - at_micros);
         if self.current.is_some() && !(starts && ahead_micros < 0) {
-            if starts && kind == MediaKind::Video && ahead_micros < NEAR_MICROS {
+            if starts && kind == MediaKind::Video && ahead_micros < BEHIND_MICROS {
                 next.fence();
             }
             next.wait(frame);
@@ -282,7 +289,7 @@ impl State {
             && let Some(fenced) = self.next.as_mut().and_then(|next| next.fenced.as_mut())
         {
             fenced.push_back(frame);
-            if fenced.len() > PICTURES_HELD_MAX {
+            if fenced.len() > FENCED_MAX {
                 self.lift_fence(feed);
             }
             return Offered::Taken;
@@ -602,17 +609,17 @@ mod tests {
         (0..3).for_each(|n| assert_eq!(a.picture(n * 40, n == 0, b"a"), Offered::Taken));
         let mix = Feeder::new(&program, timeline, 0);
         mix.picture(80, true, b"m");
-        (3..=13).for_each(|n| assert_eq!(a.picture(n * 40, false, b"a"), Offered::Taken));
-        assert!(text(&program, MediaKind::Video).ends_with("a120 a160 a200 a240 a280 a320 a360 a400 a440 a480 a520"));
-        mix.picture(520, true, b"m");
-        a.picture(560, false, b"a");
-        assert!(text(&program, MediaKind::Video).ends_with("a520 a560"), "not again at once");
+        (3..=43).for_each(|n| assert_eq!(a.picture(n * 40, false, b"a"), Offered::Taken));
+        assert!(text(&program, MediaKind::Video).ends_with("a1600 a1640 a1680 a1720"));
+        mix.picture(1720, true, b"m");
+        a.picture(1760, false, b"a");
+        assert!(text(&program, MediaKind::Video).ends_with("a1720 a1760"), "not again at once");
         let mix = Feeder::new(&program, timeline, 0);
-        mix.picture(560, true, b"m");
-        a.picture(600, false, b"a");
-        assert!(text(&program, MediaKind::Video).ends_with("a560"));
+        mix.picture(1760, true, b"m");
+        a.picture(1800, false, b"a");
+        assert!(text(&program, MediaKind::Video).ends_with("a1760"));
         program.unselect();
-        assert!(text(&program, MediaKind::Video).ends_with("a600"));
+        assert!(text(&program, MediaKind::Video).ends_with("a1800"));
     }
 
     #[test]

@@ -117,7 +117,7 @@ export function assertUnbrokenWhep(before, report, machineMs = 0) {
 export function assertUnbrokenHls(report) {
   assert.equal(report.manifests, 1, "one multivariant playlist");
   assert.deepEqual(report.errors.filter(({ fatal }) => fatal), []);
-  assert.equal(report.waiting, false);
+  assert.equal(report.waiting, false, `waiting: ${JSON.stringify({ ...report, samples: 0, tiles: 0, tones: 0 })}`);
   const longest = Math.max(0, ...report.stalls.map(({ ms }) => ms));
   assert.ok(longest * capacity() < 200, `re-buffered: ${JSON.stringify(report.stalls)}`);
   assert.equal(report.backwards, 0, "pictures in order");
