@@ -2,16 +2,19 @@
 //!
 //! A **take** is who fills the program: a source passed through undecoded, or the mixer. Each has an [`Inlet`]. A take that
 //! is selected waits until it brings a keyframe that is shown after everything the program already has; there its pictures
-//! begin, on the same track, and the take before it is over. Sound is cut at the same presentation time: the old take
+//! begin, on the same track, and the take before it is over. Both kinds are cut at the same presentation time: the old take
 //! fills up to it, the new one goes on from it, and what comes early waits. So viewers read one track and see a splice,
 //! never a new stream. The very first take begins with whatever it brings.
+//!
+//! A mix is later than the source that leads it, so its keyframes are of times that the program has from the source already.
+//! When it has shown that it is there, the source's pictures wait, until the mix begins after the last that was taken.
 //!
 //! The program has its own timeline. A take's timestamps are shifted onto it, by the same time for both kinds: takes of one
 //! source's timeline (its pass-through, and a mix led by it) share the shift, so a splice between them moves nothing;
 //! any other is placed by the wall clock.
 //!
-//! Push is called by the publisher's or the mixer's thread; there is no thread and no queue here but sound that waits for
-//! the cut, [`HELD_MAX`] at most.
+//! Push is called by the publisher's or the mixer's thread; there is no thread and no queue here but frames that wait for
+//! the cut, [`HELD_MAX`] of sound and [`FENCED_MAX`] pictures at most.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,6 +30,19 @@ use crate::track::Track;
 
 /// Sound of a new take that may wait for the old one to reach the cut: 20 packets are 0.4 s. Then it waits no more.
 const HELD_MAX: usize = 20;
+
+/// Pictures that may wait for the other take: a third of a second at 30 per second. Then they go their way.
+const PICTURES_HELD_MAX: usize = 10;
+
+/// A take before that is further from the cut is not waited for: it died.
+const NEAR_MICROS: i64 = 300_000;
+
+/// A selected take that is further behind has yet to catch up. With B-frames and a busy machine a mix may be late by this,
+/// and a pause of it is better than a take that never begins.
+const BEHIND_MICROS: i64 = 1_000_000;
+
+/// Pictures that may wait until the selected take begins: so many that it has passed them by then, if it ever does.
+const FENCED_MAX: usize = 40;
 
 /// Pictures of a selected take after which its source is asked for a keyframe again.
 const ASK_AGAIN: u32 = 30;
@@ -96,14 +112,19 @@ struct Next {
     pictures_waited: u32,
     /// Its newest sound, which may be ahead of its pictures.
     sound: VecDeque<Frame>,
+    /// Pictures of the take that is on, once this one is only waited for to be later than them.
+    fenced: Option<VecDeque<Frame>>,
+    /// They are not made to wait before so many pictures of this one.
+    fence_after: u32,
 }
 
-/// Where the sound goes over from `before` to the take that is on, until it did.
+/// Where the program goes over from `before` to the take that is on, until it did.
 #[derive(Debug)]
 struct Cut {
     at_micros: i64,
     before: Take,
-    held: VecDeque<Frame>,
+    /// What waits, by kind; `None` where it has gone over.
+    held: [Option<VecDeque<Frame>>; 2],
 }
 
 impl Program {
@@ -125,15 +146,25 @@ impl Program {
     /// Selects a new take. It replaces one that was selected and has not begun.
     pub fn select(self: &Arc<Self>, brings: Brings) -> Inlet {
         let mut state = self.state.lock();
+        state.lift_fence(&self.feed);
         state.takes += 1;
         let take = Take { number: state.takes, brings, shift_micros: 0 };
-        state.next = Some(Next { take, keyframe_wanted: true, pictures_waited: 0, sound: VecDeque::new() });
+        state.next = Some(Next {
+            take,
+            keyframe_wanted: true,
+            pictures_waited: 0,
+            sound: VecDeque::new(),
+            fenced: None,
+            fence_after: 0,
+        });
         Inlet { program: self.clone(), take: take.number }
     }
 
     /// Goes on with the take that is on, and forgets the one that was selected.
     pub fn unselect(&self) {
-        self.state.lock().next = None;
+        let mut state = self.state.lock();
+        state.lift_fence(&self.feed);
+        state.next = None;
     }
 
     /// The wall clock of the newest frame.
@@ -213,16 +244,27 @@ impl State {
             MediaKind::Video => frame.keyframe,
             MediaKind::Audio => !next.take.brings.video,
         };
-        let follows = self.lanes[kind as usize].last.is_none_or(|last| at_micros > last.pts_micros);
-        if self.current.is_some() && !(starts && follows) {
+        let ahead_micros = self.lanes[kind as usize].last.map_or(-1, |last| last.pts_micros - at_micros);
+        if self.current.is_some() && !(starts && ahead_micros < 0) {
+            if starts && kind == MediaKind::Video && ahead_micros < BEHIND_MICROS {
+                next.fence();
+            }
             next.wait(frame);
             self.next = Some(next);
             return Offered::Waiting;
         }
-        self.release(feed); // A splice so soon after another: what waits for that cut goes first.
-        let held: Vec<_> =
-            next.sound.into_iter().filter(|sound| shown(sound) + next.take.shift_micros >= at_micros).collect();
-        self.cut = self.current.replace(next.take).map(|before| Cut { at_micros, before, held: held.into() });
+        self.release_all(feed); // A splice so soon after another: what waits for that cut goes first.
+        if let Some(current) = self.current {
+            // What was made to wait and is not replaced after all.
+            let fenced = next.fenced.take().into_iter().flatten();
+            let before = fenced.take_while(|picture| shown(picture) + current.shift_micros < at_micros);
+            before.for_each(|picture| self.lanes[MediaKind::Video as usize].append(picture, current, feed));
+        }
+        let sound = next.sound.into_iter().filter(|sound| shown(sound) + next.take.shift_micros >= at_micros).collect();
+        let pictures = self.lanes[MediaKind::Video as usize].is_near(at_micros).then(VecDeque::new);
+        let mut held = [None, None];
+        (held[MediaKind::Video as usize], held[MediaKind::Audio as usize]) = (pictures, Some(sound));
+        self.cut = self.current.replace(next.take).map(|before| Cut { at_micros, before, held });
         self.lanes[MediaKind::Audio as usize].joins = self.cut.is_some();
         self.go_on(next.take, frame, feed)
     }
@@ -230,44 +272,86 @@ impl State {
     /// A frame of the take that is on.
     fn go_on(&mut self, take: Take, frame: Frame, feed: &Arc<Feed>) -> Offered {
         let kind = frame.parameters.kind();
-        let Some(cut) = self.cut.as_mut().filter(|_| kind == MediaKind::Audio) else {
-            self.lanes[kind as usize].append(frame, take, feed);
+        let at_micros = shown(&frame) + take.shift_micros;
+        if let Some(cut) = &mut self.cut
+            && let Some(held) = &mut cut.held[kind as usize]
+        {
+            if at_micros >= cut.at_micros {
+                held.push_back(frame);
+            } // Else the take before brings that time.
+            self.release_if_filled(kind, feed);
             return Offered::Taken;
-        };
-        if shown(&frame) + take.shift_micros >= cut.at_micros {
-            cut.held.push_back(frame);
-        } // Else the take before brings that time.
-        self.release_if_filled(feed);
+        }
+        let lane = &mut self.lanes[kind as usize];
+        let is_later = lane.last.is_none_or(|last| at_micros > last.pts_micros);
+        if kind == MediaKind::Video
+            && is_later
+            && let Some(fenced) = self.next.as_mut().and_then(|next| next.fenced.as_mut())
+        {
+            fenced.push_back(frame);
+            if fenced.len() > FENCED_MAX {
+                self.lift_fence(feed);
+            }
+            return Offered::Taken;
+        }
+        lane.append(frame, take, feed);
         Offered::Taken
     }
 
-    /// A frame of the take before: its sound is taken up to the cut.
+    /// The pictures of the take that is on wait no more for the one that was selected.
+    fn lift_fence(&mut self, feed: &Arc<Feed>) {
+        let (Some(next), Some(current)) = (&mut self.next, self.current) else { return };
+        let Some(fenced) = next.fenced.take() else { return };
+        next.fence_after = next.pictures_waited + ASK_AGAIN;
+        let lane = &mut self.lanes[MediaKind::Video as usize];
+        fenced.into_iter().for_each(|picture| lane.append(picture, current, feed));
+    }
+
+    /// A frame of the take before: it is taken up to the cut.
     fn fill_up(&mut self, take: u64, frame: Frame, feed: &Arc<Feed>) -> Offered {
         let Some(cut) = self.cut.as_ref().filter(|cut| cut.before.number == take) else { return Offered::Over };
+        let kind = frame.parameters.kind();
         let (before, at_micros) = (cut.before, cut.at_micros);
-        if frame.parameters.kind() == MediaKind::Audio {
-            if shown(&frame) + before.shift_micros < at_micros {
-                self.lanes[MediaKind::Audio as usize].append(frame, before, feed);
+        if cut.held[kind as usize].is_some() {
+            let reached = shown(&frame) + before.shift_micros >= at_micros;
+            let lane = &mut self.lanes[kind as usize];
+            match kind {
+                _ if !reached => lane.append(frame, before, feed),
+                MediaKind::Audio => {}
+                // Of pictures there may be fewer than before, and then none is as near to the cut.
+                MediaKind::Video => self.release(kind, feed),
             }
-            self.release_if_filled(feed);
+            self.release_if_filled(kind, feed);
         }
-        let filled = self.lanes[MediaKind::Audio as usize].reaches(at_micros);
-        if filled { Offered::Over } else { Offered::Taken }
+        let sound_filled = self.lanes[MediaKind::Audio as usize].reaches(at_micros);
+        let [pictures, sound] = [MediaKind::Video, MediaKind::Audio]
+            .map(|kind| self.cut.as_ref().is_some_and(|cut| cut.held[kind as usize].is_some()));
+        if pictures || (sound && !sound_filled) { Offered::Taken } else { Offered::Over }
     }
 
-    fn release_if_filled(&mut self, feed: &Arc<Feed>) {
+    fn release_if_filled(&mut self, kind: MediaKind, feed: &Arc<Feed>) {
         let Some(cut) = &self.cut else { return };
-        let filled = self.lanes[MediaKind::Audio as usize].reaches(cut.at_micros);
-        if !cut.held.is_empty() && (filled || cut.held.len() > HELD_MAX) {
-            self.release(feed);
+        let Some(held) = &cut.held[kind as usize] else { return };
+        let most = if kind == MediaKind::Video { PICTURES_HELD_MAX } else { HELD_MAX };
+        let filled = self.lanes[kind as usize].reaches(cut.at_micros);
+        if !held.is_empty() && (filled || held.len() > most) {
+            self.release(kind, feed);
         }
     }
 
-    /// Ends the cut: the sound that waited follows.
-    fn release(&mut self, feed: &Arc<Feed>) {
-        let (Some(cut), Some(take)) = (self.cut.take(), self.current) else { return };
-        let lane = &mut self.lanes[MediaKind::Audio as usize];
-        cut.held.into_iter().for_each(|frame| lane.append(frame, take, feed));
+    /// This kind has gone over: what waited follows.
+    fn release(&mut self, kind: MediaKind, feed: &Arc<Feed>) {
+        let (Some(cut), Some(take)) = (&mut self.cut, self.current) else { return };
+        let lane = &mut self.lanes[kind as usize];
+        cut.held[kind as usize].take().into_iter().flatten().for_each(|frame| lane.append(frame, take, feed));
+        if cut.held.iter().all(Option::is_none) {
+            self.cut = None;
+        }
+    }
+
+    fn release_all(&mut self, feed: &Arc<Feed>) {
+        self.release(MediaKind::Video, feed);
+        self.release(MediaKind::Audio, feed);
     }
 
     /// What brings `take` onto the program's timeline, as seen at its `frame`.
@@ -281,6 +365,13 @@ impl State {
 }
 
 impl Next {
+    /// It has all but the right time: the pictures of the take that is on wait for it.
+    fn fence(&mut self) {
+        if self.fenced.is_none() && self.pictures_waited >= self.fence_after {
+            self.fenced = Some(VecDeque::new());
+        }
+    }
+
     fn wait(&mut self, frame: Frame) {
         match frame.parameters.kind() {
             MediaKind::Audio => {
@@ -309,7 +400,8 @@ fn shown(frame: &Frame) -> i64 {
 struct Lane {
     track: Option<Arc<Track>>,
     last: Option<Last>,
-    /// The most that decoding ran ahead of presentation; kept over splices, so that decoding times do not run backwards.
+    /// The most that decoding ran ahead of presentation at a keyframe; kept over splices, so that decoding times go on evenly:
+    /// a keyframe is preceded by all that is shown before it.
     reorder: Ticks,
     /// Sound of a new take is about to follow that of another.
     joins: bool,
@@ -330,6 +422,12 @@ impl Lane {
     /// Whether there is something up to `micros`, give or take half a packet.
     fn reaches(&self, micros: i64) -> bool {
         self.last.is_none_or(|last| last.pts_micros + last.step_micros * 3 / 2 > micros)
+    }
+
+    /// Whether so little is missing up to `micros` that it is worth waiting for.
+    fn is_near(&self, micros: i64) -> bool {
+        let near = |last: Last| last.step_micros > 0 && micros - last.pts_micros < NEAR_MICROS;
+        self.last.is_some_and(near) && !self.reaches(micros)
     }
 
     fn append(&mut self, mut frame: Frame, take: Take, feed: &Arc<Feed>) {
@@ -361,7 +459,9 @@ impl Lane {
         if in_order {
             frame.dts = frame.pts - self.reorder;
         }
-        self.reorder = self.reorder.max(frame.pts - frame.dts);
+        if frame.keyframe {
+            self.reorder = self.reorder.max(frame.pts - frame.dts);
+        }
         if let Some(last) = self.last
             && frame.dts <= last.dts
             && frame.pts > last.dts
@@ -485,6 +585,60 @@ mod tests {
     }
 
     #[test]
+    fn pictures_wait_for_a_mix_that_is_later_than_its_lead() {
+        let program = Program::new(None);
+        let timeline = Timeline::unique();
+        let a = Feeder::new(&program, timeline, 0);
+        (0..3).for_each(|n| assert_eq!(a.picture(n * 40, n == 0, b"a"), Offered::Taken));
+        let mix = Feeder::new(&program, timeline, 0);
+        assert_eq!(mix.picture(40, true, b"m"), Offered::Waiting);
+        assert_eq!(a.picture(120, false, b"a"), Offered::Taken);
+        assert_eq!(a.picture(160, false, b"a"), Offered::Taken);
+        assert_eq!(mix.picture(80, true, b"m"), Offered::Waiting);
+        assert_eq!(text(&program, MediaKind::Video), "a0 a40 a80");
+        assert_eq!(mix.picture(120, true, b"m"), Offered::Taken);
+        assert_eq!(a.picture(200, false, b"a"), Offered::Over);
+        assert_eq!(text(&program, MediaKind::Video), "a0 a40 a80 m120");
+    }
+
+    #[test]
+    fn pictures_do_not_wait_for_a_mix_that_never_comes() {
+        let program = Program::new(None);
+        let timeline = Timeline::unique();
+        let a = Feeder::new(&program, timeline, 0);
+        (0..3).for_each(|n| assert_eq!(a.picture(n * 40, n == 0, b"a"), Offered::Taken));
+        let mix = Feeder::new(&program, timeline, 0);
+        mix.picture(80, true, b"m");
+        (3..=43).for_each(|n| assert_eq!(a.picture(n * 40, false, b"a"), Offered::Taken));
+        assert!(text(&program, MediaKind::Video).ends_with("a1600 a1640 a1680 a1720"));
+        mix.picture(1720, true, b"m");
+        a.picture(1760, false, b"a");
+        assert!(text(&program, MediaKind::Video).ends_with("a1720 a1760"), "not again at once");
+        let mix = Feeder::new(&program, timeline, 0);
+        mix.picture(1760, true, b"m");
+        a.picture(1800, false, b"a");
+        assert!(text(&program, MediaKind::Video).ends_with("a1760"));
+        program.unselect();
+        assert!(text(&program, MediaKind::Video).ends_with("a1800"));
+    }
+
+    #[test]
+    fn a_source_that_is_ahead_of_its_mix_waits_for_the_last_of_it() {
+        let program = Program::new(None);
+        let timeline = Timeline::unique();
+        let mix = Feeder::new(&program, timeline, 0);
+        (0..3).for_each(|n| assert_eq!(mix.picture(n * 40, n == 0, b"m"), Offered::Taken));
+        let a = Feeder::new(&program, timeline, 0);
+        assert_eq!(a.picture(200, true, b"a"), Offered::Taken);
+        assert_eq!(mix.picture(120, false, b"m"), Offered::Taken);
+        a.picture(240, false, b"a");
+        assert_eq!(text(&program, MediaKind::Video), "m0 m40 m80 m120");
+        assert_eq!(mix.picture(160, false, b"m"), Offered::Over, "that was all");
+        a.picture(280, false, b"a");
+        assert_eq!(text(&program, MediaKind::Video), "m0 m40 m80 m120 m160 a200 a240 a280");
+    }
+
+    #[test]
     fn a_take_of_the_same_timeline_is_not_moved_whatever_the_wall_says() {
         let program = Program::new(None);
         let timeline = Timeline::unique();
@@ -537,8 +691,8 @@ mod tests {
         while let Some(Read::Frame(frame)) = reader.try_read() {
             times.push((frame.dts.0 / 90, frame.pts.0 / 90));
         }
-        // The most that decoding ran ahead was 160 ms.
-        assert_eq!(times, [(0, 80), (40, 200), (80, 120), (120, 160), (120, 240), (120, 280), (240, 320)]);
+        // At the keyframe decoding ran 80 ms ahead.
+        assert_eq!(times, [(0, 80), (40, 200), (80, 120), (120, 160), (160, 240), (200, 280), (240, 320)]);
     }
 
     #[test]

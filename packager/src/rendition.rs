@@ -311,6 +311,28 @@ impl Rendition {
         Ok(())
     }
 
+    /// Ends the open part and segment before a frame at `dts`, and starts the segment `msn` there, behind a discontinuity but on
+    /// the same timeline. Lists that say exactly what the timestamps say leave a player nothing to correct.
+    pub(crate) fn go_over(
+        &mut self,
+        parameters: &Arc<Parameters>,
+        msn: u64,
+        dts: i64,
+        wall: WallTime,
+        expected: i64,
+    ) -> Result<(), PackagerError> {
+        if self.part.is_some() {
+            let end = self.bounded_end(dts, expected);
+            self.close_part(end)?;
+        }
+        self.list_open();
+        if *self.init.parameters != **parameters {
+            self.adopt(parameters)?;
+        }
+        self.begin(msn, wall, true);
+        Ok(())
+    }
+
     /// Leaves a hole: what follows is decoded from `dts` on. The open part ends where it is due.
     pub(crate) fn jump(&mut self, dts: i64, expected: i64) -> Result<(), PackagerError> {
         if self.part.is_some() {

@@ -23,6 +23,8 @@ use crate::silence;
 const GAP_MICROS: i64 = 500_000;
 /// … if it is also so many usual intervals late: a screen is shared at one frame a second.
 const GAP_INTERVALS: i64 = 3;
+/// A frame so near to when it is due continues the timeline.
+const DUE_MICROS: i64 = 200_000;
 /// Sound so far behind the picture is missing, and not late.
 const SOUND_PATIENCE_MICROS: i64 = 2_000_000;
 /// Missing sound is filled up to here behind the picture.
@@ -289,6 +291,10 @@ impl Segmenter {
             }
         }
         match step {
+            Step::Restart if own.is_some() && frame_is_due(&video.rendition, frame, expected) => {
+                video.pace.forget_last();
+                video.rendition.go_over(&frame.parameters, msn, frame.dts.0, frame.wall, expected)?;
+            }
             Step::Restart => {
                 if *video.rendition.init().parameters != *frame.parameters {
                     video.rendition.close_segment(expected)?;
@@ -430,15 +436,26 @@ impl Segmenter {
         for missing in own + 1..cut.msn {
             audio.rendition.leave_out(missing, frame.wall, self.settings.segment, expected)?;
         }
-        if audio.rendition.init().parameters.as_ref() != frame.parameters.as_ref() {
+        let changed = audio.rendition.init().parameters.as_ref() != frame.parameters.as_ref();
+        let same_rate = audio.rendition.rate() == frame.parameters.clock_rate();
+        let due = audio.cadence.next().filter(|_| same_rate && frame_is_due(&audio.rendition, frame, expected));
+        if let Some(due) = due {
+            audio.rendition.go_over(&frame.parameters, cut.msn, due, frame.wall, expected)?;
+        } else if changed {
             audio.rendition.close_segment(expected)?;
             audio.rendition.adopt(&frame.parameters)?;
+        }
+        if changed {
             audio.cadence = cadence(&frame.parameters, &frame.payload);
             audio.silence = silence::frame(&frame.parameters);
         }
         self.new_sound = None;
-        audio.cadence.restart();
-        audio.rendition.break_off(cut.msn, frame.dts.0, frame.wall, expected)?;
+        if let Some(due) = due {
+            audio.cadence.return_to(due);
+        } else {
+            audio.cadence.restart();
+            audio.rendition.break_off(cut.msn, frame.dts.0, frame.wall, expected)?;
+        }
         audio
             .rendition
             .divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, frame.parameters.clock_rate()).0, false);
@@ -593,6 +610,12 @@ impl Pictures {
         };
         self.pace.expected().or_else(declared)
     }
+}
+
+/// Whether a frame of other parameters goes on in the timeline: takes of a program do, and a new publisher does not.
+fn frame_is_due(rendition: &Rendition, frame: &Frame, expected: i64) -> bool {
+    let late = Ticks(frame.dts.0 - rendition.due(expected)).micros(rendition.rate());
+    late.abs() <= DUE_MICROS && rendition.rate() == frame.parameters.clock_rate()
 }
 
 /// Sound frames all have the length of the first.

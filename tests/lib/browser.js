@@ -118,6 +118,8 @@ export class Client {
       { timeoutMs, everyMs: 100 },
     ).catch((error) => {
       const { samples: _, answer: _answer, ...brief } = last ?? {};
+      brief.tiles = brief.tiles?.map(({ frames, lastAgeMs }) => ({ frames, lastAgeMs }));
+      brief.tones = brief.tones?.slice(-2);
       error.message += `\n${JSON.stringify(brief)}`;
       throw error;
     });

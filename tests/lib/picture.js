@@ -21,6 +21,8 @@ export const DEFAULT_PICTURE = {
   channels: 2,
   sampleRate: 48000,
   audioCodec: "aac",
+  humHertz: 300, // What everybody sounds like; another for each, and they can be told apart.
+  beeps: true, // Once a second, loud.
 };
 
 /** What OBS sends when nobody has changed anything: B-frames, look-ahead, High profile, 2-second keyframes. */
@@ -67,6 +69,8 @@ export class Publisher {
       fps: this.picture.fps,
       sampleRate: this.picture.sampleRate,
       channels: this.picture.channels,
+      humHertz: this.picture.humHertz,
+      beeps: this.picture.beeps,
       reportTimes: url === null,
       ffmpegArguments: ffmpegArguments(this.picture, url ?? "pipe:1"),
     };

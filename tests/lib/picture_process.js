@@ -14,12 +14,11 @@ import { matroskaBlock, matroskaHeader } from "./matroska.js";
 const AUDIO_LEAD_MS = 160; // Three AAC frames and the encoder's own priming.
 const BEEP_MS = 100;
 const BEEP_HERTZ = 2000;
-const HUM_HERTZ = 300;
 const BLACK = 16;
 const WHITE = 235;
 
 const options = JSON.parse(process.argv[2]);
-const { fps, sampleRate, channels, ffmpegArguments, reportTimes } = options;
+const { fps, sampleRate, channels, humHertz, beeps, ffmpegArguments, reportTimes } = options;
 const frameMicroseconds = 1e6 / fps;
 
 // ffmpeg's stdout is the parent's fd 3: picture.js reads FLV from there when it measures the encoder alone.
@@ -80,9 +79,9 @@ function drawSound(untilSample) {
     const sample = samplesWritten + index;
     const time = sample / sampleRate;
     const intoSecond = sample % sampleRate;
-    const beeping = intoSecond < (sampleRate * BEEP_MS) / 1000;
+    const beeping = beeps && intoSecond < (sampleRate * BEEP_MS) / 1000;
     const value =
-      0.05 * Math.sin(2 * Math.PI * HUM_HERTZ * time) +
+      0.05 * Math.sin(2 * Math.PI * humHertz * time) +
       (beeping ? 0.6 * Math.sin((2 * Math.PI * BEEP_HERTZ * intoSecond) / sampleRate) : 0);
     for (let channel = 0; channel < channels; channel += 1) {
       pcm.writeInt16LE(Math.round(value * 32767), (index * channels + channel) * 2);

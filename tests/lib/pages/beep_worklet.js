@@ -1,4 +1,5 @@
-// Finds where a 2 kHz beep begins, to a millisecond, and says how loud it is altogether.
+// Finds where a 2 kHz beep begins, to a millisecond, and says how loud it is altogether, how loud each of the tones that
+// were asked for is, and how long a silence was.
 
 const BEEP_HERTZ = 2000;
 const BLOCK_SECONDS = 0.001; // Two periods of the beep.
@@ -7,8 +8,11 @@ const QUIET_BLOCKS = 300; // A beep is new after so much silence: echoes of the 
 const LEVEL_SECONDS = 0.25;
 
 class BeepDetector extends AudioWorkletProcessor {
-  constructor() {
+  constructor({ processorOptions }) {
     super();
+    this.levelSamples = Math.round(sampleRate * LEVEL_SECONDS);
+    this.tones = (processorOptions?.tones ?? []).map((hertz) => ({ hertz, cosine: 0, sine: 0 }));
+    this.window = 0;
     this.blockSamples = Math.round(sampleRate * BLOCK_SECONDS);
     this.phase = (2 * Math.PI * BEEP_HERTZ) / sampleRate;
     this.cosine = 0;
@@ -33,20 +37,44 @@ class BeepDetector extends AudioWorkletProcessor {
       this.filled += 1;
       if (this.filled === this.blockSamples) this.endBlock();
       this.energy += samples[index] ** 2;
+      this.measureTones(samples[index]);
       this.measured += 1;
       this.countSilence(samples[index]);
-    }
-    if (this.measured >= sampleRate * LEVEL_SECONDS) {
-      this.port.postMessage({ kind: "level", rms: Math.sqrt(this.energy / this.measured) });
-      this.energy = 0;
-      this.measured = 0;
+      if (this.measured === this.levelSamples) this.endLevel();
     }
     return true;
+  }
+
+  // Through a Hann window, so that one tone does not leak into the place of another.
+  measureTones(sample) {
+    const weight = 0.5 - 0.5 * Math.cos((2 * Math.PI * this.measured) / this.levelSamples);
+    this.window += weight;
+    for (const tone of this.tones) {
+      const phase = (2 * Math.PI * tone.hertz * this.measured) / sampleRate;
+      tone.cosine += weight * sample * Math.cos(phase);
+      tone.sine += weight * sample * Math.sin(phase);
+    }
+  }
+
+  endLevel() {
+    const tones = {};
+    for (const tone of this.tones) {
+      tones[tone.hertz] = (2 * Math.hypot(tone.cosine, tone.sine)) / this.window;
+      tone.cosine = 0;
+      tone.sine = 0;
+    }
+    this.port.postMessage({ kind: "level", rms: Math.sqrt(this.energy / this.measured), tones });
+    this.energy = 0;
+    this.measured = 0;
+    this.window = 0;
   }
 
   // The picture's hum never stops: five milliseconds of nothing at all are a hole in the sound.
   countSilence(sample) {
     if (Math.abs(sample) > 1e-4) {
+      if (this.heard && this.silentRun >= sampleRate * 0.005) {
+        this.port.postMessage({ kind: "silence", ms: (this.silentRun * 1000) / sampleRate });
+      }
       this.heard = true;
       this.silentRun = 0;
       return;

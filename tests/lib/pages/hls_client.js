@@ -2,15 +2,16 @@
 
 import { Meter } from "./meter.js";
 
-export async function playHls({ url, fps = 30, token, configuration = {} }) {
+export async function playHls({ url, fps = 30, tiles, tones, token, configuration = {} }) {
   const video = document.createElement("video");
   Object.assign(video, { autoplay: true, playsInline: true });
   document.body.append(video);
-  const meter = new Meter(video, { fps });
+  const meter = new Meter(video, { fps, tiles, tones });
   const startedAt = Date.now();
   const errors = [];
   const stalls = [];
   const levels = [];
+  let manifests = 0;
   let playing = false;
   let waitingSince = null;
   video.addEventListener("playing", () => {
@@ -30,6 +31,7 @@ export async function playHls({ url, fps = 30, token, configuration = {} }) {
     errors.push({ at: Date.now(), details: data.details, fatal: data.fatal, reason: data.reason ?? data.error?.message });
   });
   hls.on(Hls.Events.MANIFEST_PARSED, (_, data) => {
+    manifests += 1;
     levels.push(
       ...data.levels.map(({ attrs, videoCodec, audioCodec, width, height }) => ({
         codecs: attrs.CODECS,
@@ -47,6 +49,7 @@ export async function playHls({ url, fps = 30, token, configuration = {} }) {
 
   return {
     meter,
+    setTiles: (tiles) => meter.setTiles(tiles),
     async report() {
       const details = hls.latestLevelDetails;
       return {
@@ -57,6 +60,7 @@ export async function playHls({ url, fps = 30, token, configuration = {} }) {
         stalls: stalls.filter(({ at }) => at >= meter.since),
         waiting: waitingSince !== null,
         levels,
+        manifests,
         latency: hls.latency,
         targetLatency: hls.targetLatency,
         lowLatency: Boolean(details?.partList?.length),

@@ -1,11 +1,15 @@
 // Reads the test picture and the beeps off one <video> element: latency, frames, freezes, sound, lip sync.
 //
+// `tiles` says where in a picture of several the test pictures of each are: a rectangle in fractions. Each is read for
+// itself. The figures of the element as a whole are of the first picture found: the whole one, else that of the first tile.
+//
 // Latency is Date.now() at the frame's presentation less the time painted into the frame, so it holds everything from
 // the drawing of the picture to the compositor. The figures are samples; percentiles are the asker's business.
 
 import { GRID_HEIGHT, GRID_WIDTH, readCode } from "./barcode.js";
 
 const FREEZE_FLOOR_MS = 150;
+const LATENCY_MAX_MS = 60_000; // A code that says more is not one: the check of a whole picture taken from parts of several.
 const PAIRING_MS = 450; // A beep belongs to the flash nearest to it; beeps are a second apart.
 
 export class Meter {
@@ -15,11 +19,16 @@ export class Meter {
   #audio = null;
   #stopped = false;
   #lastPresentation = null;
+  #lastReceive = null;
   #firstFrame = null;
+  #tiles;
+  #tones;
 
-  constructor(video, { fps = 30 } = {}) {
+  constructor(video, { fps = 30, tiles = [], tones = [] } = {}) {
     this.#video = video;
     this.#fps = fps;
+    this.#tiles = tiles;
+    this.#tones = tones;
     const canvas = document.createElement("canvas");
     canvas.width = GRID_WIDTH;
     canvas.height = GRID_HEIGHT;
@@ -42,7 +51,18 @@ export class Meter {
     this.flashes = [];
     this.beeps = [];
     this.loudness = [];
+    this.tones = [];
     this.discontinuities = 0;
+    this.longestSilence = 0;
+    this.longestGap = 0;
+    this.longestReceiveGap = 0;
+    this.tiles = this.#tiles.map(() => []);
+  }
+
+  /** From here on the test pictures are looked for there. */
+  setTiles(tiles) {
+    this.#tiles = tiles;
+    this.tiles = tiles.map(() => []);
   }
 
   stop() {
@@ -63,12 +83,24 @@ export class Meter {
     this.#firstFrame ??= nowMs;
     if (this.#lastPresentation !== null) {
       const gap = metadata.presentationTime - this.#lastPresentation;
+      this.longestGap = Math.max(this.longestGap, gap);
       if (gap > Math.max(FREEZE_FLOOR_MS, 3000 / this.#fps)) this.freezes.push({ at: nowMs, ms: Math.round(gap) });
     }
     this.#lastPresentation = metadata.presentationTime;
-    this.#canvas.drawImage(this.#video, 0, 0, GRID_WIDTH, GRID_HEIGHT);
-    const pixels = this.#canvas.getImageData(0, 0, GRID_WIDTH, GRID_HEIGHT).data;
-    const code = readCode((x, y) => pixels[(Math.floor(y) * GRID_WIDTH + Math.floor(x)) * 4 + 1], nowMs);
+    // When its last packet came, which no busy page delays. Only WebRTC knows.
+    if (metadata.receiveTime !== undefined) {
+      if (this.#lastReceive !== null) {
+        this.longestReceiveGap = Math.max(this.longestReceiveGap, metadata.receiveTime - this.#lastReceive);
+      }
+      this.#lastReceive = metadata.receiveTime;
+    }
+    const whole = this.#readAt({ x: 0, y: 0, width: 1, height: 1 }, nowMs);
+    const codes = this.#tiles.map((tile) => this.#readAt(tile, nowMs));
+    codes.forEach((found, index) => {
+      if (!found || found.counter === this.tiles[index].at(-1)?.counter) return;
+      this.tiles[index].push({ at: nowMs, latency: nowMs - found.timeMs, counter: found.counter });
+    });
+    const code = whole ?? codes[0];
     if (!code) {
       this.unreadable += 1;
       return;
@@ -83,15 +115,28 @@ export class Meter {
     }
   }
 
+  #readAt({ x, y, width, height }, nowMs) {
+    const { videoWidth, videoHeight } = this.#video;
+    const from = [x * videoWidth, y * videoHeight, width * videoWidth, height * videoHeight];
+    this.#canvas.drawImage(this.#video, ...from, 0, 0, GRID_WIDTH, GRID_HEIGHT);
+    const pixels = this.#canvas.getImageData(0, 0, GRID_WIDTH, GRID_HEIGHT).data;
+    const code = readCode((x, y) => pixels[(Math.floor(y) * GRID_WIDTH + Math.floor(x)) * 4 + 1], nowMs);
+    return code && Math.abs(nowMs - code.timeMs) < LATENCY_MAX_MS ? code : null;
+  }
+
   /** Listens to a stream (WebRTC) or to the element itself (media source). Ask once. */
   async listen(stream) {
     const audio = new AudioContext({ latencyHint: "interactive" });
     this.#audio = audio;
     await audio.audioWorklet.addModule(new URL("./beep_worklet.js", import.meta.url));
     const source = stream ? audio.createMediaStreamSource(stream) : audio.createMediaElementSource(this.#video);
-    const detector = new AudioWorkletNode(audio, "beep-detector");
+    const detector = new AudioWorkletNode(audio, "beep-detector", { processorOptions: { tones: this.#tones } });
     detector.port.onmessage = ({ data }) => {
-      if (data.kind === "level") this.loudness.push(data.rms);
+      if (data.kind === "level") {
+        this.loudness.push(data.rms);
+        this.tones.push(data.tones);
+      }
+      if (data.kind === "silence") this.longestSilence = Math.max(this.longestSilence, data.ms);
       if (data.kind === "discontinuity") this.discontinuities += 1;
       if (data.kind === "beep") {
         const { contextTime, performanceTime } = audio.getOutputTimestamp();
@@ -134,6 +179,17 @@ export class Meter {
       /** Sound less picture: positive when the sound is late. */
       lipSync: this.#lipSync(),
       beeps: this.beeps.length,
+      /** Amplitude of each tone, four times a second. */
+      tones: this.tones,
+      /** For each tile: how many pictures of it were read, and the latency of each with its time. */
+      tiles: this.tiles.map((frames) => ({
+        frames: frames.length,
+        lastAgeMs: frames.length > 0 ? Date.now() - frames.at(-1).at : null,
+        samples: frames.map(({ at, latency }) => [at, latency]),
+      })),
+      longestGapMs: this.longestGap,
+      longestReceiveGapMs: this.longestReceiveGap,
+      longestSilenceMs: this.longestSilence,
       flashes: this.flashes.length,
       discontinuities: this.discontinuities,
       loudness: this.loudness.length ? Math.max(...this.loudness) : 0,

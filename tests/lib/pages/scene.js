@@ -5,7 +5,7 @@ import { BEEP_AGE_MAX, CODE_HEIGHT, encodeCode, GRID_HEIGHT, GRID_WIDTH, paintCo
 
 const BEEP_SECONDS = 0.1;
 
-export async function drawScene({ width = 640, height = 360, fps = 30 } = {}) {
+export async function drawScene({ width = 640, height = 360, fps = 30, humHertz = 300, beeps = true } = {}) {
   const canvas = document.createElement("canvas");
   Object.assign(canvas, { width, height });
   document.body.append(canvas);
@@ -15,7 +15,7 @@ export async function drawScene({ width = 640, height = 360, fps = 30 } = {}) {
   const audio = new AudioContext({ latencyHint: "interactive" });
   await audio.resume();
   const destination = audio.createMediaStreamDestination();
-  const hum = tone(audio, 300, 0.05, destination);
+  const hum = tone(audio, humHertz, 0.05, destination);
   const beep = tone(audio, 2000, 0, destination);
   const start = performance.now() + 200;
   let beepsScheduled = 0;
@@ -25,7 +25,7 @@ export async function drawScene({ width = 640, height = 360, fps = 30 } = {}) {
     const { contextTime, performanceTime } = audio.getOutputTimestamp();
     while (start + beepsScheduled * 1000 < performance.now() + 500) {
       const begin = contextTime + (start + beepsScheduled * 1000 - performanceTime) / 1000;
-      if (begin > audio.currentTime) {
+      if (beeps && begin > audio.currentTime) {
         beep.gain.setValueAtTime(0.6, begin);
         beep.gain.setValueAtTime(0, begin + BEEP_SECONDS);
       }

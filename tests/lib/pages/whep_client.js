@@ -3,7 +3,7 @@
 import { Meter } from "./meter.js";
 import { end, exchange, stateOf, statistics } from "./session.js";
 
-export async function playWhep({ url, fps = 30, sound = true, ...options }) {
+export async function playWhep({ url, fps = 30, sound = true, tiles, tones, ...options }) {
   const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   const stream = new MediaStream();
   pc.ontrack = ({ track }) => stream.addTrack(track);
@@ -13,7 +13,7 @@ export async function playWhep({ url, fps = 30, sound = true, ...options }) {
   const video = document.createElement("video");
   Object.assign(video, { autoplay: true, muted: true, playsInline: true, srcObject: stream });
   document.body.append(video);
-  const meter = new Meter(video, { fps });
+  const meter = new Meter(video, { fps, tiles, tones });
   let session;
   try {
     session = await exchange(pc, url, options);
@@ -28,6 +28,7 @@ export async function playWhep({ url, fps = 30, sound = true, ...options }) {
 
   return {
     meter,
+    setTiles: (tiles) => meter.setTiles(tiles),
     async report() {
       return {
         ...meter.report(),

@@ -4,8 +4,8 @@ import { drawScene } from "./scene.js";
 import { end, exchange, stateOf, statistics } from "./session.js";
 import { authorization } from "./whep_client.js";
 
-export async function publishWhip({ url, codec = "video/H264", kbps = 1200, width, height, fps = 30, ...options }) {
-  const scene = await drawScene({ width, height, fps });
+export async function publishWhip({ url, codec = "video/H264", kbps = 1200, width, height, fps = 30, humHertz, beeps, ...options }) {
+  const scene = await drawScene({ width, height, fps, humHertz, beeps });
   const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   const [videoTrack] = scene.stream.getVideoTracks();
   const [audioTrack] = scene.stream.getAudioTracks();

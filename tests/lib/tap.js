@@ -1,0 +1,76 @@
+// A viewer by HTTP-FLV that looks at nothing but times: when which frame came, and what it says of itself. No busy page is in
+// the way, so what is missing here is missing in the program.
+
+import { get } from "node:http";
+import { FlvReader } from "./flv.js";
+import { waitFor } from "./wait.js";
+
+const TURN_MS = 10;
+
+export class Tap {
+  #request;
+  #frames = [];
+  #ended = false;
+  #timer;
+  #turn = performance.now();
+  #longestTurnMs = 0;
+
+  static async start(url) {
+    const tap = new Tap();
+    const reader = new FlvReader((tag) => {
+      if (tag.isHeader || tag.kind === "script") return;
+      const { kind, timestampMs, compositionMs = timestampMs, isKeyframe } = tag;
+      tap.#frames.push({ kind, dts: timestampMs, pts: compositionMs, isKeyframe, at: performance.now() });
+    });
+    tap.#request = get(url, (response) => {
+      response.on("data", (chunk) => reader.push(chunk));
+      response.on("close", () => (tap.#ended = true));
+    });
+    tap.#request.on("error", () => (tap.#ended = true));
+    // How long this process got no turn, although it wanted one: what a busy machine does to everybody on it.
+    tap.#timer = setInterval(() => {
+      const now = performance.now();
+      tap.#longestTurnMs = Math.max(tap.#longestTurnMs, now - tap.#turn - TURN_MS);
+      tap.#turn = now;
+    }, TURN_MS);
+    await waitFor(`frames of ${url}`, () => tap.#frames.length > 10);
+    return tap;
+  }
+
+  get ended() {
+    return this.#ended;
+  }
+
+  get frames() {
+    return this.#frames;
+  }
+
+  reset() {
+    this.#frames = this.#frames.slice(-60);
+    this.#longestTurnMs = 0;
+  }
+
+  /** The longest distances of neighbours, by timestamp and by arrival, of pictures in the order they are shown, and of sound. */
+  continuity() {
+    const of = (wanted) => this.#frames.filter(({ kind }) => kind === wanted);
+    const [pictures, sound] = [of("video"), of("audio")];
+    const steps = (frames, key) => frames.slice(1).map((frame, index) => frame[key] - frames[index][key]);
+    const longest = (values) => Math.max(0, ...values);
+    const shown = pictures.toSorted((a, b) => a.pts - b.pts);
+    return {
+      pictureMs: longest(steps(shown, "pts")),
+      pictureArrivalMs: longest(steps(pictures, "at")),
+      soundMs: longest(steps(sound, "pts")),
+      soundArrivalMs: longest(steps(sound, "at")),
+      machineMs: this.#longestTurnMs,
+      backwards: [...steps(pictures, "dts"), ...steps(sound, "dts")].filter((step) => step < 0).length,
+      repeated: steps(shown, "pts").filter((step) => step <= 0).length,
+    };
+  }
+
+  async stop() {
+    clearInterval(this.#timer);
+    this.#request.destroy();
+    await waitFor("the tap to close", () => this.#ended);
+  }
+}
