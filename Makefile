@@ -56,7 +56,7 @@ test: test-rust test-web test-e2e
 test-rust: setup web
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 test-web: setup web
 	npm --prefix web run lint

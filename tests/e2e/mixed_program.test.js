@@ -67,8 +67,9 @@ for (const [what, host] of [
       const mixed = [await near.report(), await far.report()];
       sayContinuity(stage, `${round}: one → two by WHEP`, before, mixed[0]);
       sayContinuity(stage, `${round}: one → two by hls.js`, before, mixed[1]);
-      assertUnbrokenWhep(before, mixed[0], assertUnbrokenTimes(stage, `${round}: one → two`, tap));
-      assertUnbrokenHls(mixed[1]);
+      const busyMs = assertUnbrokenTimes(stage, `${round}: one → two`, tap);
+      assertUnbrokenWhep(before, mixed[0], busyMs);
+      assertUnbrokenHls(mixed[1], busyMs);
 
       await Promise.all([near.reset(), far.reset(), tap.reset()]);
       await guest.stop();
@@ -77,8 +78,9 @@ for (const [what, host] of [
       const after = [await near.report(), await far.report()];
       sayContinuity(stage, `${round}: two → one by WHEP`, mixed[0], after[0]);
       sayContinuity(stage, `${round}: two → one by hls.js`, mixed[1], after[1]);
-      assertUnbrokenWhep(before, after[0], assertUnbrokenTimes(stage, `${round}: two → one`, tap));
-      assertUnbrokenHls(after[1]);
+      const stillBusyMs = assertUnbrokenTimes(stage, `${round}: two → one`, tap);
+      assertUnbrokenWhep(before, after[0], stillBusyMs);
+      assertUnbrokenHls(after[1], stillBusyMs);
       for (const viewer of [near, far]) await viewer.waitFor("the whole picture", ({ frames, lastFrameAgeMs }) => frames > 0 && lastFrameAgeMs < 1000);
     }
     assertQuietLog(gateway);

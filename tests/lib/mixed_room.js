@@ -113,15 +113,17 @@ export function assertUnbrokenWhep(before, report, machineMs = 0) {
   assert.ok(report.longestSilenceMs <= limit, `silence of ${report.longestSilenceMs} ms`);
 }
 
-/** An hls.js viewer: the same playlist, nothing waited for. */
-export function assertUnbrokenHls(report) {
+/** An hls.js viewer: the same playlist, nothing waited for, sound without a hole. `machineMs` as above. */
+export function assertUnbrokenHls(report, machineMs = 0) {
+  const limit = (LIMIT_MS + 2 * machineMs) / capacity();
   assert.equal(report.manifests, 1, "one multivariant playlist");
   assert.deepEqual(report.errors.filter(({ fatal }) => fatal), []);
-  assert.equal(report.waiting, false, `waiting: ${JSON.stringify({ ...report, samples: 0, tiles: 0, tones: 0 })}`);
+  const brief = () => JSON.stringify({ ...report, samples: undefined, tiles: undefined, tones: undefined });
+  if (capacity() === 1) assert.equal(report.waiting, false, brief());
   const longest = Math.max(0, ...report.stalls.map(({ ms }) => ms));
-  assert.ok(longest * capacity() < 200, `re-buffered: ${JSON.stringify(report.stalls)}`);
+  assert.ok(longest <= 2 * limit, `re-buffered for ${longest} ms, ${limit} ms are allowed: ${brief()}`);
   assert.equal(report.backwards, 0, "pictures in order");
-  assert.ok(report.longestSilenceMs * capacity() <= LIMIT_MS, `silence of ${report.longestSilenceMs} ms`);
+  assert.ok(report.longestSilenceMs <= limit, `silence of ${report.longestSilenceMs} ms, ${limit} ms are allowed`);
 }
 
 /** Nothing that an operator would have to look at. */
