@@ -14,7 +14,7 @@ use crate::settings::Settings;
 const PARTS_FOR: u32 = 3;
 
 /// PART-HOLD-BACK: the least is three part targets.
-const PART_HOLD_BACK: u32 = 3;
+pub(crate) const PART_HOLD_BACK: u32 = 3;
 
 /// What is stated in a playlist beside its own rendition.
 #[derive(Clone, Copy, Debug)]

@@ -28,6 +28,7 @@ use onmic_media::{ClockRate, MediaKind, Parameters, Ticks, WallTime};
 use crate::error::PackagerError;
 use crate::fragment::{Sample, fragment};
 use crate::init::init_section;
+use crate::playlist::PART_HOLD_BACK;
 use crate::segment::{Init, Part, Segment};
 use crate::settings::Settings;
 
@@ -76,6 +77,8 @@ pub struct Rendition {
     part: Option<OpenPart>,
     /// Where the next part starts.
     end: i64,
+    /// Where it went on behind the newest hole.
+    resumed: Option<i64>,
     part_target: Option<PartTarget>,
     sequence: u32,
     discontinuity_sequence: u64,
@@ -125,6 +128,7 @@ impl Rendition {
             grid: Grid { origin: 0, length: rate.ticks(settings.segment).0 },
             part: None,
             end: 0,
+            resumed: None,
             part_target: None,
             sequence: 0,
             discontinuity_sequence: 0,
@@ -168,6 +172,13 @@ impl Rendition {
         let segments = self.open.iter().chain(self.window.iter().rev().map(|segment| &**segment));
         let newest = segments.into_iter().find(|segment| !segment.parts.is_empty())?;
         Some(Edge { msn: newest.msn, part: newest.parts.len() as u32 - 1 })
+    }
+
+    /// Behind a hole, until there is as much as a player keeps its distance by (PART-HOLD-BACK). A player whose buffer ran dry
+    /// jumps over the hole as soon as it sees what is behind: with a single part it would run dry again with each one.
+    pub fn is_gathering(&self) -> bool {
+        let (Some(resumed), Some(target)) = (self.resumed, self.part_target) else { return false };
+        self.end - resumed < target.ticks * i64::from(PART_HOLD_BACK)
     }
 
     /// PART-TARGET; `None` until the first frames have shown how far apart they are.
@@ -306,6 +317,9 @@ impl Rendition {
     pub(crate) fn break_off(&mut self, msn: u64, dts: i64, wall: WallTime, expected: i64) -> Result<(), PackagerError> {
         let first = self.open.is_none() && self.window.is_empty();
         self.close_segment(expected)?;
+        if !first {
+            self.note_hole(dts);
+        }
         self.end = dts.max(0);
         self.begin(msn, wall, !first);
         Ok(())
@@ -338,8 +352,16 @@ impl Rendition {
         if self.part.is_some() {
             self.close_part(self.due(expected))?;
         }
+        self.note_hole(dts);
         self.end = self.end.max(dts);
         Ok(())
+    }
+
+    /// Nobody can play across what is longer than a part.
+    fn note_hole(&mut self, dts: i64) {
+        if self.part_target.is_some_and(|target| dts - self.end > target.ticks) {
+            self.resumed = Some(dts);
+        }
     }
 
     /// A segment with nothing in it.

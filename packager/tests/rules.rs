@@ -192,6 +192,24 @@ fn a_publisher_that_returns_is_a_discontinuity_in_both_renditions() {
 }
 
 #[test]
+fn behind_a_hole_as_much_is_gathered_as_players_keep_their_distance_by() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    let gather = |segmenter: &Segmenter| {
+        let of = |kind| segmenter.rendition(kind).is_some_and(onmic_packager::Rendition::is_gathering);
+        (of(MediaKind::Video), of(MediaKind::Audio))
+    };
+    play(&publisher, &mut segmenter, 0.0, 3.0, 30.0, 60);
+    assert_eq!(gather(&segmenter), (false, false), "the first parts are for everybody");
+    play(&publisher, &mut segmenter, 5.0, 5.9, 30.0, 60);
+    assert_eq!(gather(&segmenter), (true, true));
+    play(&publisher, &mut segmenter, 5.9, 6.4, 30.0, 60);
+    assert_eq!(gather(&segmenter), (false, false));
+    play(&publisher, &mut segmenter, 6.45, 7.0, 30.0, 60);
+    assert_eq!(gather(&segmenter), (false, false), "what is shorter than a part is no hole");
+}
+
+#[test]
 fn other_parameters_are_a_new_map_and_a_discontinuity() {
     let mut publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);

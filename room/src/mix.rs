@@ -26,4 +26,6 @@ pub struct MixSource {
     pub show: bool,
     /// Its sound is there and not muted.
     pub hear: bool,
+    /// Its sound is there, but muted. A source that sends none is neither heard nor silenced.
+    pub silenced: bool,
 }

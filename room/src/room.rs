@@ -159,8 +159,9 @@ impl Room {
         muted: Muted,
     ) -> Option<MixSource> {
         let source = self.sources.get(&participant)?;
-        let (show, hear) = (source.video && !muted.video(), source.audio && !muted.audio());
-        Some(MixSource { room: self.name.clone(), participant, person, name, seat, show, hear })
+        let show = source.video && !muted.video();
+        let (hear, silenced) = (source.audio && !muted.audio(), source.audio && muted.audio());
+        Some(MixSource { room: self.name.clone(), participant, person, name, seat, show, hear, silenced })
     }
 
     /// The program, given the host of the room this one has a PK with.

@@ -38,7 +38,7 @@ fn direction(room: &RoomName, mix: &Mix, look: &Look) -> Direction {
         let label = if source.name.is_empty() { name.participant.to_string() } else { source.name.clone() };
         Directed {
             show: source.show,
-            hear: source.hear,
+            hear: !source.silenced,
             gain_db: set.gain_db,
             denoise: set.denoise,
             auto_gain: set.auto_gain,
@@ -103,4 +103,31 @@ fn overlay(overlay: &Overlay) -> Option<scene::Overlay> {
         opacity: overlay.opacity,
         content,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use onmic_room::{MixSource, ParticipantId};
+
+    use super::*;
+
+    #[test]
+    fn a_source_without_sound_is_nothing_to_be_mixed_and_one_that_is_silenced_is() {
+        let room: RoomName = "demo".parse().unwrap();
+        let host = |hear: bool, silenced: bool| MixSource {
+            room: room.clone(),
+            participant: ParticipantId::host(),
+            person: None,
+            name: String::new(),
+            seat: None,
+            show: true,
+            hear,
+            silenced,
+        };
+        let passes =
+            |source| direction(&room, &Mix { sources: vec![source] }, &Look::default()).passed_through().is_some();
+        assert!(passes(host(true, false)));
+        assert!(passes(host(false, false)));
+        assert!(!passes(host(false, true)));
+    }
 }

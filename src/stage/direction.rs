@@ -32,7 +32,7 @@ pub struct Directed {
     pub label: String,
     /// Its picture is shown; else its placeholder.
     pub show: bool,
-    /// Its sound is heard.
+    /// Its sound, if it sends any, is heard.
     pub hear: bool,
     /// Louder or quieter, dB.
     pub gain_db: f32,

@@ -44,6 +44,7 @@ export async function micPage(browser, gateway, room, { transport = "whep", quer
 function installMeter() {
   const SILENT = 0.004;
   const QUARTER = 0.25; // -12 dB of what it would be alone: softer is not heard beside the other.
+  const PICTURE = 1000 / 30; // Milliseconds.
   const SLACK = 20; // Milliseconds of silence that belong to the reading.
   const player = window.onmicPlayer;
   const context = new AudioContext({ latencyHint: "interactive" });
@@ -99,12 +100,16 @@ function installMeter() {
 
   function watch(video) {
     const element = video.srcObject ? null : analyserOf(context.createMediaElementSource(video));
-    const known = { element, stream: null, node: null, analyser: null };
+    const known = { element, stream: null, node: null, analyser: null, presented: 0 };
     watched.set(video, known);
     const next = () =>
-      video.requestVideoFrameCallback((now) => {
+      video.requestVideoFrameCallback((now, { presentedFrames }) => {
+        // A page that is busy is called for the last of several pictures that were shown meanwhile, by another thread.
+        const unseen = known.presented > 0 ? presentedFrames - known.presented - 1 : 0;
+        known.presented = presentedFrames;
         if (!video.hasAttribute("aria-hidden")) {
-          const gap = now - meter.lastPicture;
+          const whole = now - meter.lastPicture;
+          const gap = Math.max(whole - unseen * PICTURE, whole / (unseen + 1));
           if (gap > meter.longestPictureGapMs) Object.assign(meter, { longestPictureGapMs: gap, gapAt: Date.now() });
           meter.lastPicture = now;
           meter.pictures += 1;

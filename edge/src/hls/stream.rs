@@ -93,7 +93,7 @@ impl Stream {
         now.saturating_duration_since(*self.last_request.lock())
     }
 
-    /// Publishes what changed since the last call. A rendition's waiters are woken for its own parts only.
+    /// Publishes what changed since the last call, and nothing of a rendition that gathers behind a hole. A rendition's waiters are woken for its own parts only.
     pub(crate) fn publish(&self, segmenter: &mut Segmenter, expected: [bool; 2], cache: &Cache) -> [bool; 2] {
         let progress = [MediaKind::Video, MediaKind::Audio].map(|kind| self.publish_rendition(segmenter, kind, cache));
         if progress.contains(&true)
@@ -122,7 +122,9 @@ impl Stream {
         if before.playlist.is_some() && before.published.next == next && before.published.ended == ended {
             return false;
         }
-        let Some(rendition) = segmenter.rendition(kind) else { return false };
+        let Some(rendition) = segmenter.rendition(kind).filter(|rendition| ended || !rendition.is_gathering()) else {
+            return false;
+        };
         let other = match kind {
             MediaKind::Video => MediaKind::Audio,
             MediaKind::Audio => MediaKind::Video,
