@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use onmic_media::feed::Deriver;
 use onmic_media::program::{Brings, Timeline};
-use onmic_media::{Feed, Hub, Inlet, Program, Returns, RoomName, SourceName, ViewerKind};
+use onmic_media::{Feed, Hub, Inlet, MediaKind, Program, Returns, RoomName, SourceName, ViewerKind};
 use onmic_mixer::compose;
 use onmic_mixer::scene::Size;
 use onmic_mixer::sound::OutputSettings;
@@ -341,6 +341,10 @@ impl Returns for Stage {
         });
         returning.last_watched = Instant::now();
         let feed = returning.program.feed().clone();
+        // Who watches already does not want to see again what the newest group begins with.
+        if let Some(pictures) = program.feed().original(MediaKind::Video) {
+            pictures.want_keyframe();
+        }
         wishes.dirty.insert(participant.room.clone());
         self.bell.notify_one();
         Some(feed)

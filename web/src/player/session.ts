@@ -16,9 +16,9 @@ export interface Session {
   ): Promise<{ latency: Latency | null; readings: SessionReadings | null }>;
   /**
    * True when it plays as close to now as it can, or about as late as `otherwiseMs`. If not it jumps or hurries there, and
-   * a picture to come is from there.
+   * a picture to come is from there. `patienceMs` after the first call it is true in any case.
    */
-  align(picture: Picture | null, clock: ClockOffset, otherwiseMs?: number): boolean;
+  align(picture: Picture | null, clock: ClockOffset, otherwiseMs?: number, patienceMs?: number): boolean;
   /** The page came back from the background, or the machine from sleep. */
   wake(): void;
   /** Ends it for good; nothing is called back afterwards. Leaves the last picture standing. */

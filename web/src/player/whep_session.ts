@@ -130,13 +130,18 @@ export class WhepSession implements Session {
   }
 
   /** A new session begins with what the node has kept since the last keyframe, faster than it was made. */
-  align(picture: Picture | null, clock: ClockOffset, otherwiseMs = 0): boolean {
+  align(picture: Picture | null, clock: ClockOffset, otherwiseMs = 0, patienceMs = CATCH_UP_MS): boolean {
     const now = performance.now();
     this.#catchingUpSince ??= now;
-    if (!picture || now - this.#catchingUpSince > CATCH_UP_MS) return true;
-    const { shownAt, rtpTimestamp: shownRtp } = picture;
+    if (!picture || now - this.#catchingUpSince > patienceMs) return true;
+    const latency = this.latencyMs(picture, clock);
+    return latency === null || latency <= Math.max(ALIGNED_WITHIN_MS, otherwiseMs + SLACK_MS);
+  }
+
+  /** How late `picture`, the newest, is shown; null if the node does not say when it was captured. */
+  latencyMs({ shownAt, rtpTimestamp: shownRtp }: Picture, clock: ClockOffset): number | null {
     const latency = whepLatency({ shownAt, shownRtp, ...this.#captured() }, clock);
-    return !latency || latency.ms <= Math.max(ALIGNED_WITHIN_MS, otherwiseMs + SLACK_MS);
+    return latency ? latency.ms : null;
   }
 
   /** When the newest picture was captured, by its header extension. */

@@ -69,6 +69,9 @@ export interface Theatre {
 const STEP_MS = 8; // Between two levels of a fade: finer than anybody hears.
 const SETTLE_MS = 400; // Pictures after the swap that still count for its report.
 const SOUND_LOOK_MS = 20;
+const STILL_MS = 80; // No new picture for so long, and it stands still.
+const JOINING_MS = 350; // So long the return feed may take: a picture that hurries is better than none.
+const COVERED_MS = 1500; // So long the program may take, unseen, to come to where the return feed is.
 const STALL_LOOK_MS = 1000;
 const STALL_MS = 2500;
 
@@ -172,7 +175,14 @@ export class Mic {
     if (this.#switch.programShown) this.#measure.gaps.picture(now);
     if (this.state !== 'leaving' || this.#switch.programShown) return;
     // Beneath the cover: as soon as it plays where the program is now, it may be seen.
-    if (session.align(this.#theatre.program()?.picture ?? null, this.#theatre.clock)) this.#apply({ kind: 'program' });
+    const picture = this.#theatre.program()?.picture ?? null;
+    // While the return feed plays on, nobody misses it, and it can come to the same program time.
+    const { clock } = this.#theatre;
+    const cover = now - this.#picturedAt < STILL_MS ? this.#picture : null;
+    const aligned = cover
+      ? session.align(picture, clock, this.#return?.latencyMs(cover, clock) ?? 0, COVERED_MS)
+      : session.align(picture, clock);
+    if (aligned) this.#apply({ kind: 'program' });
   }
 
   /** The player has nothing to show. */
@@ -342,7 +352,8 @@ export class Mic {
     this.#picturedAt = Math.max(this.#picturedAt, now);
     const { clock } = this.#theatre;
     // Not before it is as fresh as what is shown now: the program would jump back, and hurry.
-    if (this.state === 'joining' && this.#return?.align(picture, clock, this.#theatre.latencyMs() ?? 0))
+    const programMs = this.#theatre.latencyMs() ?? 0;
+    if (this.state === 'joining' && this.#return?.align(picture, clock, programMs, JOINING_MS))
       this.#apply({ kind: 'picture' });
     if (!this.#switch.programShown) this.#measure.gaps.picture(now);
   }

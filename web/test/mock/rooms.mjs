@@ -15,6 +15,8 @@ export class MockRooms {
     this.sockets = new WebSocketServer({ noServer: true });
     /** @type {(token: string | null) => boolean} */
     this.allows = () => true;
+    /** The seat's session ends with the seat. @type {(room: string, participant: string) => void} */
+    this.unseated = () => {};
   }
 
   /** @param {string} name */
@@ -22,6 +24,7 @@ export class MockRooms {
     let room = this.rooms.get(name);
     if (!room) {
       room = new MockRoomState(name);
+      room.unseated = (participant) => this.unseated(name, participant);
       this.rooms.set(name, room);
     }
     return room;
@@ -53,6 +56,8 @@ export class MockRoomState {
     this.number = 0;
     this.guests = 0;
     this.grantAtOnce = false;
+    /** @type {(participant: string) => void} */
+    this.unseated = () => {};
     /** @type {{ number: number, frame: string }[]} */
     this.events = [];
     /** @type {Map<string, Person>} */
@@ -194,6 +199,7 @@ export class MockRoomState {
     const at = this.state.seats.indexOf(seat);
     this.state.seats[at] = { seat: seat.seat, state: 'empty', locked: seat.locked };
     this.emit({ kind: 'mic-left', person, name: seat.name, reason, seat: this.state.seats[at] });
+    this.unseated(person);
   }
 
   /** @param {Person} person @param {import('ws').WebSocket} socket */

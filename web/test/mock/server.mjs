@@ -54,6 +54,9 @@ export class MockServer {
     this.publisher = null;
     this.sessionCount = 0;
     this.studio = new MockRooms();
+    this.studio.unseated = (room, participant) => {
+      for (const [id, one] of this.publishing) if (one.room === room && one.participant === participant) this.end(id);
+    };
     this.studio.allows = (token) => !this.auth || token === this.auth;
     /** @type {Map<string, { room: string, participant: string }>} WHIP session → who publishes. */
     this.publishing = new Map();
