@@ -196,7 +196,7 @@ fn behind_a_hole_as_much_is_gathered_as_players_keep_their_distance_by() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);
     let gather = |segmenter: &Segmenter| {
-        let of = |kind| segmenter.rendition(kind).is_some_and(onmic_packager::Rendition::is_gathering);
+        let of = |kind| segmenter.rendition(kind).is_some_and(Rendition::is_gathering);
         (of(MediaKind::Video), of(MediaKind::Audio))
     };
     play(&publisher, &mut segmenter, 0.0, 3.0, 30.0, 60);
