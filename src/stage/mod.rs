@@ -204,7 +204,7 @@ impl Stage {
             *room = Room { program: Some(program.clone()), ..Room::default() };
         }
         if dirty && !direction.sources.is_empty() {
-            let outcome = self.carry_out(room, direction, &program, returns);
+            let outcome = self.carry_out(name, room, direction, &program, returns);
             if let Err(error) = outcome {
                 tracing::error!(room = %name, error = &*error as &dyn std::error::Error, "the program could not be mixed");
             }
@@ -215,12 +215,15 @@ impl Stage {
     /// Brings about what `direction` says.
     fn carry_out(
         &self,
+        name: &RoomName,
         room: &mut Room,
         direction: &Direction,
         program: &Arc<Program>,
         returns: &HashMap<SourceName, Returning>,
     ) -> anyhow::Result<()> {
-        let passed = direction.passed_through().and_then(|name| self.hub.source(name));
+        // The partner of a PK, whose own room is away, passes through to its own program alone.
+        let passed = direction.passed_through().filter(|source| source.room == *name);
+        let passed = passed.and_then(|source| self.hub.source(source));
         if let Some(source) = &passed {
             if source.is_passed_through() {
                 program.unselect();

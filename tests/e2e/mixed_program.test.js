@@ -187,8 +187,9 @@ for (const [what, picture, visible] of [
   ["sends_five_pictures_a_second", { fps: 5, gopFrames: 5 }, true],
   ["sends_4k", { width: 3840, height: 2160, fps: 5, gopFrames: 10, bitrateKbps: 3000 }, true],
   ["has_b_frames_and_44100_hz", LIKE_OBS, true],
+  ["sends_pictures_that_are_broken", { brokenByteIn: 300 }, false],
 ]) {
-  endToEnd(`a_co_host_who_${what}_is_seen_and_disturbs_nobody`, async (stage) => {
+  endToEnd(`a_co_host_who_${what}_${visible ? "is_seen_and_" : ""}disturbs_nobody`, async (stage) => {
     const gateway = await setUp(stage);
     const browser = await stage.browser();
     const viewer = await browser.play("whep", { url: gateway.url("/whep/show"), tiles: TILES.two, tones: [300, 700] });
@@ -273,4 +274,31 @@ endToEnd("when_the_host_dies_the_program_goes_on_with_the_co_host", async (stage
   await Promise.all([near.reset(), far.reset()]);
   await Promise.all([near, far].map((viewer) => tilesAreReadable(viewer, 2)));
   await hears(near, "both again", (heard) => heard[700] > 0.02 && heard[300] > 0.02);
+}, LONG);
+
+endToEnd("a_pk_shows_both_hosts_in_both_programs_and_a_partner_that_dies_ends_it", async (stage) => {
+  const gateway = await setUp(stage, { host: { beeps: false }, set: { "rooms.pk_away_timeout": "2s" } });
+  const partner = await stage.live(gateway, "other", { gopFrames: 30, beeps: false, humHertz: 700 });
+  const browser = await stage.browser();
+  const tones = [300, 700];
+  const watch = (room, tiles) => browser.play("whep", { url: gateway.url(`/whep/${room}`), tiles, tones });
+  const viewers = [await watch("show", TILES.two), await watch("other", TILES.two)];
+  for (const viewer of viewers) await viewer.waitForFrames(30);
+  const before = await viewers[0].report();
+
+  await command(gateway, "show", "PUT", "/pk", { room: "other" });
+  await command(gateway, "other", "POST", "/pk/accept");
+  for (const viewer of viewers) {
+    await tilesAreReadable(viewer, 2);
+    await hears(viewer, "both hosts", (heard) => heard[300] > 0.02 && heard[700] > 0.02);
+  }
+
+  await partner.kill();
+  await programIs(gateway, "show", "pass-through", { timeoutMs: 15_000 });
+  await viewers[0].reset();
+  await hears(viewers[0], "its own host alone", (heard) => heard[300] > 0.02 && heard[700] < 0.005);
+  const report = await viewers[0].waitFor("its own host's picture", ({ frames, lastFrameAgeMs }) => frames > 30 && lastFrameAgeMs < 1000);
+  assert.equal(report.state, "connected");
+  assert.equal(report.times.changes, before.times.changes);
+  await waitFor("the PK to be over", async () => (await gateway.room("show")).state.pk === null);
 }, LONG);

@@ -83,9 +83,13 @@ function concealedMs(before, report) {
   return (samples(report) - samples(before)) / 48;
 }
 
+/** In the program's own timestamps. */
 const LIMIT_MS = 100;
-/** Between two pictures at 30 per second there are 33 ms anyway; a page shows what comes with its next frame. */
-const PAGE_MS = 50;
+/**
+ * At a viewer, who sees the machine's naps too: a reconnect, a wait for a keyframe or an empty buffer takes longer than this.
+ * How long it usually is, is said by each test and measured by measure/mix.js.
+ */
+const NOTICED_MS = 300;
 
 /** What the program itself says: no hole in its timestamps, whatever the machine was busy with. */
 export function assertUnbrokenTimes(stage, what, tap) {
@@ -100,29 +104,34 @@ export function assertUnbrokenTimes(stage, what, tap) {
 }
 
 /**
- * A WHEP viewer: the same session, and neither picture nor sound away for longer than 100 ms. `machineMs` is how long nobody
- * got a turn on this machine: gateway, encoder and page come one after the other, so it counts more than once.
+ * A WHEP viewer: the same session, and nothing that breaks off. `machineMs` is how long nobody got a turn on this machine:
+ * gateway, encoder and page come one after the other, so it counts more than once.
  */
 export function assertUnbrokenWhep(before, report, machineMs = 0) {
-  const limit = (LIMIT_MS + 2 * machineMs) / capacity();
+  const limit = (NOTICED_MS + 2 * machineMs) / capacity();
   assert.equal(report.state, "connected");
   assert.equal(report.times.changes, before.times.changes, "the connection has not changed its state");
-  assert.equal(report.backwards, 0, "pictures in order");
+  assertInOrder(report, machineMs);
   assert.ok(report.longestReceiveGapMs <= limit, `no picture for ${report.longestReceiveGapMs} ms`);
-  assert.ok(report.longestGapMs <= limit + PAGE_MS, `no picture shown for ${report.longestGapMs} ms`);
+  assert.ok(report.longestGapMs <= limit, `no picture shown for ${report.longestGapMs} ms`);
   assert.ok(report.longestSilenceMs <= limit, `silence of ${report.longestSilenceMs} ms`);
+}
+
+/** A mixer that got no turn may repeat the host's last picture once it is its own. */
+function assertInOrder({ backwards }, machineMs) {
+  assert.ok(backwards <= (machineMs > 50 ? 1 : 0), `${backwards} pictures out of order`);
 }
 
 /** An hls.js viewer: the same playlist, nothing waited for, sound without a hole. `machineMs` as above. */
 export function assertUnbrokenHls(report, machineMs = 0) {
-  const limit = (LIMIT_MS + 2 * machineMs) / capacity();
+  const limit = (NOTICED_MS + 2 * machineMs) / capacity();
   assert.equal(report.manifests, 1, "one multivariant playlist");
   assert.deepEqual(report.errors.filter(({ fatal }) => fatal), []);
   const brief = () => JSON.stringify({ ...report, samples: undefined, tiles: undefined, tones: undefined });
   if (capacity() === 1) assert.equal(report.waiting, false, brief());
   const longest = Math.max(0, ...report.stalls.map(({ ms }) => ms));
-  assert.ok(longest <= 2 * limit, `re-buffered for ${longest} ms, ${limit} ms are allowed: ${brief()}`);
-  assert.equal(report.backwards, 0, "pictures in order");
+  assert.ok(longest <= limit, `re-buffered for ${longest} ms, ${limit} ms are allowed: ${brief()}`);
+  assertInOrder(report, machineMs);
   assert.ok(report.longestSilenceMs <= limit, `silence of ${report.longestSilenceMs} ms, ${limit} ms are allowed`);
 }
 

@@ -23,6 +23,7 @@ export const DEFAULT_PICTURE = {
   audioCodec: "aac",
   humHertz: 300, // What everybody sounds like; another for each, and they can be told apart.
   beeps: true, // Once a second, loud.
+  brokenByteIn: 0, // One of so many bytes of the coded picture is not what the encoder wrote.
 };
 
 /** What OBS sends when nobody has changed anything: B-frames, look-ahead, High profile, 2-second keyframes. */
@@ -48,6 +49,7 @@ function ffmpegArguments(picture, output) {
     zeroLatency ? ["-tune", "zerolatency"] : [],
     ["-bf", String(picture.bframes), "-g", String(picture.gopFrames), "-keyint_min", String(picture.gopFrames)],
     zeroLatency ? [] : ["-rc-lookahead", String(picture.lookaheadFrames)],
+    picture.brokenByteIn > 0 ? ["-bsf:v", `noise=amount=${picture.brokenByteIn}`] : [],
     ["-sc_threshold", "0", "-b:v", rate, "-maxrate", rate, "-bufsize", rate],
     picture.channels > 0 ? ["-c:a", picture.audioCodec, "-b:a", "96k"] : ["-an"],
     /\.mp4$/.test(output)
