@@ -269,7 +269,8 @@ impl Viewer {
         let stream = &mut streams[usize::from(video)];
         let ticks = if video { VIDEO_TICKS } else { AUDIO_TICKS };
         notes.packets += u64::from(notes.counting);
-        if self.decrypts || stream.origin.is_none() {
+        // Timestamps of the first frames, which come in a hurry, are not those of the others.
+        if self.decrypts || stream.origin.is_none() || !notes.counting {
             let opened = self.client.handle_datagram(now, datagram);
             let Ok(Input::Rtp(packet)) = opened else { panic!("RTP that does not open: {opened:?}") };
             if let Some((number, pushed)) = read_stamp(payload(packet), video) {
