@@ -98,7 +98,7 @@ export function assertUnbrokenTimes(stage, what, tap) {
   assert.equal(tap.ended, false);
   assert.deepEqual([found.backwards, found.repeated], [0, 0], "in order, and nothing twice");
   // A mixer that gets no turn leaves pictures out; sound is never left out.
-  assert.ok(found.pictureMs <= (LIMIT_MS + found.machineMs) / capacity(), `a hole of ${found.pictureMs} ms in the pictures`);
+  assert.ok(found.pictureMs <= (LIMIT_MS + 2 * found.machineMs) / capacity(), `a hole of ${found.pictureMs} ms in the pictures`);
   assert.ok(found.soundMs <= LIMIT_MS, `a hole of ${found.soundMs} ms in the sound`);
   return found.machineMs;
 }
@@ -111,15 +111,10 @@ export function assertUnbrokenWhep(before, report, machineMs = 0) {
   const limit = (NOTICED_MS + 2 * machineMs) / capacity();
   assert.equal(report.state, "connected");
   assert.equal(report.times.changes, before.times.changes, "the connection has not changed its state");
-  assertInOrder(report, machineMs);
+  assert.equal(report.backwards, 0, "pictures in order");
   assert.ok(report.longestReceiveGapMs <= limit, `no picture for ${report.longestReceiveGapMs} ms`);
   assert.ok(report.longestGapMs <= limit, `no picture shown for ${report.longestGapMs} ms`);
   assert.ok(report.longestSilenceMs <= limit, `silence of ${report.longestSilenceMs} ms`);
-}
-
-/** A mixer that got no turn may repeat the host's last picture once it is its own. */
-function assertInOrder({ backwards }, machineMs) {
-  assert.ok(backwards <= (machineMs > 50 ? 1 : 0), `${backwards} pictures out of order`);
 }
 
 /** An hls.js viewer: the same playlist, nothing waited for, sound without a hole. `machineMs` as above. */
@@ -131,7 +126,7 @@ export function assertUnbrokenHls(report, machineMs = 0) {
   if (capacity() === 1) assert.equal(report.waiting, false, brief());
   const longest = Math.max(0, ...report.stalls.map(({ ms }) => ms));
   assert.ok(longest <= limit, `re-buffered for ${longest} ms, ${limit} ms are allowed: ${brief()}`);
-  assertInOrder(report, machineMs);
+  assert.equal(report.backwards, 0, "pictures in order");
   assert.ok(report.longestSilenceMs <= limit, `silence of ${report.longestSilenceMs} ms, ${limit} ms are allowed`);
 }
 

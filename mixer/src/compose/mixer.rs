@@ -29,6 +29,10 @@ use crate::scene::{InputId, Scene, Size};
 /// The lead's pictures are shown one by one until more wait: a stutter of 100 ms is made up for, a longer one cut.
 const LEAD_BEHIND: usize = 3;
 
+/// The program may be spliced at a keyframe, where a picture that missed the lead's would repeat what viewers have seen: it is
+/// none, unless the lead stays away for more than so many.
+const MISSED_MAX: u32 = 10;
+
 /// Bits per pixel when no bitrate is set: 2.5 Mbit/s for 720p30.
 const BITS_PER_PIXEL: f64 = 0.09;
 
@@ -147,6 +151,7 @@ impl PictureMixer {
             slots: HashMap::new(),
             lead: None,
             lead_number: 0,
+            missed: 0,
             last_arrived: None,
             settings,
             shared,
@@ -255,6 +260,8 @@ struct Composer {
     lead: Option<InputId>,
     /// Of the lead's newest picture that the tick knows.
     lead_number: u64,
+    /// Frames since the last with a new picture of the lead.
+    missed: u32,
     last_arrived: Option<Instant>,
     seconds: metrics::Histogram,
 }
@@ -366,7 +373,8 @@ impl Composer {
             None => Shown::Placeholder,
         })?;
         let pts = self.timeline.place(moment.wall, lead);
-        let idr = self.cadence.is_due(pts, false, None);
+        self.missed = if moment.led { 0 } else { self.missed.saturating_add(1) };
+        let idr = self.cadence.is_due(pts, false, None) && !(1..=MISSED_MAX).contains(&self.missed);
         let unit = match self.encoder.0.encode(canvas, idr) {
             Err(error) if self.settings.backend != Backend::X264 => {
                 tracing::warn!(
