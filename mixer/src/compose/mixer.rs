@@ -299,7 +299,7 @@ impl Composer {
         }
         let (now, shown) = (Instant::now(), self.tick.shown());
         let lead = self.lead_wall(shown);
-        let has_lead = self.lead.as_ref().is_some_and(|lead| self.slots.contains_key(lead));
+        let has_lead = self.has_lead();
         match self.tick.poll(now, lead, has_lead, self.clock.wall(now)) {
             Some(moment) => self.compose(now, moment, shown).map(Some),
             None => {
@@ -307,6 +307,10 @@ impl Composer {
                 Ok(None)
             }
         }
+    }
+
+    fn has_lead(&self) -> bool {
+        self.lead.as_ref().is_some_and(|lead| self.slots.contains_key(lead))
     }
 
     fn apply(&mut self, next: Next) -> Result<(), Error> {
@@ -350,6 +354,7 @@ impl Composer {
     }
 
     fn compose(&mut self, now: Instant, moment: Moment, shown: Option<WallTime>) -> Result<Frame, Error> {
+        self.missed = if moment.led || !self.has_lead() { 0 } else { self.missed.saturating_add(1) };
         let (mut lead, mut lead_arrived) = (None, None);
         let mut pictures: HashMap<&InputId, (Arc<frame::Video>, u64)> = HashMap::new();
         for (id, channel) in &self.slots {
@@ -373,7 +378,6 @@ impl Composer {
             None => Shown::Placeholder,
         })?;
         let pts = self.timeline.place(moment.wall, lead);
-        self.missed = if moment.led { 0 } else { self.missed.saturating_add(1) };
         let idr = self.cadence.is_due(pts, false, None) && !(1..=MISSED_MAX).contains(&self.missed);
         let unit = match self.encoder.0.encode(canvas, idr) {
             Err(error) if self.settings.backend != Backend::X264 => {
