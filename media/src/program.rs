@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use crate::codec::MediaKind;
 use crate::feed::{Deriver, Feed};
 use crate::frame::Frame;
+use crate::pcm::Pcm;
 use crate::time::{ClockRate, Ticks, WallTime};
 use crate::track::Track;
 
@@ -195,6 +196,14 @@ impl Inlet {
         }
     }
 
+    /// Offers sound of the take before it is encoded, with the take's own timestamps. It is used while the take fills the
+    /// program's sound; [`Inlet::push`] brings the same as frames.
+    pub fn push_pcm(&self, mut pcm: Pcm<'_>) {
+        let Some((track, shift_micros)) = self.program.state.lock().sound_of(self.take) else { return };
+        pcm.pts += Ticks(shift_micros).rescale(ClockRate::MICROS, ClockRate::OPUS);
+        track.push_pcm(pcm);
+    }
+
     /// Whether the program plays it.
     pub fn is_on(&self) -> bool {
         self.program.state.lock().current.is_some_and(|take| take.number == self.take)
@@ -305,6 +314,15 @@ impl State {
         next.fence_after = next.pictures_waited + ASK_AGAIN;
         let lane = &mut self.lanes[MediaKind::Video as usize];
         fenced.into_iter().for_each(|picture| lane.append(picture, current, feed));
+    }
+
+    /// The track that the take's sound goes to, and the take's shift: of the take that is on, and of the one before until
+    /// its sound has filled up to the cut.
+    fn sound_of(&self, take: u64) -> Option<(Arc<Track>, i64)> {
+        let fills = |cut: &&Cut| cut.held[MediaKind::Audio as usize].is_some();
+        let before = self.cut.as_ref().filter(fills).map(|cut| cut.before);
+        let take = [self.current, before].into_iter().flatten().find(|known| known.number == take)?;
+        Some((self.lanes[MediaKind::Audio as usize].track.clone()?, take.shift_micros))
     }
 
     /// A frame of the take before: it is taken up to the cut.

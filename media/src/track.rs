@@ -1,7 +1,7 @@
 //! A track: one ring of frames with what is known about them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use crate::codec::{MediaKind, Parameters};
 use crate::frame::Frame;
 use crate::meter::{Measured, Meter};
+use crate::pcm::{Pcm, PcmTap};
 use crate::ring::{Join, Reader, Retention, Ring};
 use crate::time::{ClockRate, Ticks};
 
@@ -26,7 +27,6 @@ impl TrackId {
 /// One video or audio stream that can be read by many.
 ///
 /// Its clock is fixed when it is made; its parameters may change with any keyframe.
-#[derive(Debug)]
 pub struct Track {
     id: TrackId,
     kind: MediaKind,
@@ -34,6 +34,7 @@ pub struct Track {
     ring: Ring,
     live: Mutex<Live>,
     keyframe_wanted: AtomicBool,
+    taps: Mutex<Vec<Weak<dyn PcmTap>>>,
 }
 
 #[derive(Debug)]
@@ -58,6 +59,7 @@ impl Track {
             ring: Ring::new(retention),
             live: Mutex::new(Live { parameters, last_dts: None, meter: Meter::new(clock_rate) }),
             keyframe_wanted: AtomicBool::new(false),
+            taps: Mutex::default(),
         }
     }
 
@@ -105,6 +107,21 @@ impl Track {
         self.ring.push(frame);
     }
 
+    /// Hands on what frames to come are made of, if anybody taps it.
+    pub fn push_pcm(&self, pcm: Pcm<'_>) {
+        let taps: Vec<_> = {
+            let mut taps = self.taps.lock();
+            taps.retain(|tap| tap.strong_count() > 0);
+            taps.iter().filter_map(Weak::upgrade).collect()
+        };
+        taps.iter().for_each(|tap| tap.take(pcm));
+    }
+
+    /// `tap` gets the PCM from now on, for as long as it lives.
+    pub fn tap(&self, tap: Weak<dyn PcmTap>) {
+        self.taps.lock().push(tap);
+    }
+
     /// A new publisher continues this track: what was measured of the one before is forgotten.
     pub fn restart(&self, parameters: Arc<Parameters>) {
         let mut live = self.live.lock();
@@ -150,6 +167,12 @@ impl Track {
     /// Whether a keyframe was wanted since the last call.
     pub fn take_keyframe_wanted(&self) -> bool {
         self.keyframe_wanted.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Track {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Track").field("id", &self.id).field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 

@@ -2,12 +2,17 @@
 //!
 //! Output time is input time: block boundaries lie on an exact grid, and [`Timeline`] keeps the grid on the input's
 //! timestamps. Knows no thread and no clock.
+//!
+//! While a mixer makes the input, the line gets the samples themselves as well, before they are frames. It goes over to them
+//! as soon as it has come to where they begin, and back to frames where they end; on the same grid, sample by sample, and
+//! with the same encoder, so that nobody hears it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onmic_media::time::{ClockRate, Ticks};
-use onmic_media::{Frame, Parameters};
+use onmic_media::{Frame, Parameters, Pcm, WallTime};
 
 use crate::decode::AudioDecoder;
 use crate::encode::{AudioEncoder, AudioPacket, AudioSettings, SAMPLE_RATE};
@@ -18,6 +23,9 @@ use crate::timeline::{CORRECTION_DISTANCE, Place, Timeline};
 
 /// No encoder puts more in front: AAC's 1024.
 const PRIMING_MAX: i64 = 1024;
+
+/// Blocks of 10 ms that may wait for the frames that lead up to them: a codec's delay, ten times over.
+const EARLY_MAX: usize = 50;
 
 /// See the module.
 pub(crate) struct AudioLine {
@@ -33,6 +41,24 @@ pub(crate) struct AudioLine {
     /// Where it started or jumped to last, less what an encoder puts in front.
     begin: i64,
     packets: Vec<AudioPacket>,
+    early: VecDeque<Early>,
+    /// What was taken in last was PCM.
+    is_early: bool,
+}
+
+/// A moment of the input, and when it happened and came.
+#[derive(Clone, Copy, Debug)]
+struct Stamp {
+    position: i64,
+    wall: WallTime,
+    arrived: Instant,
+}
+
+/// PCM that is ahead of the frames, interleaved as the encoder takes it.
+#[derive(Debug)]
+struct Early {
+    stamp: Stamp,
+    samples: Vec<f32>,
 }
 
 impl AudioLine {
@@ -55,6 +81,8 @@ impl AudioLine {
             head: None,
             begin: i64::MIN,
             packets: Vec::new(),
+            early: VecDeque::new(),
+            is_early: false,
         })
     }
 
@@ -84,7 +112,7 @@ impl AudioLine {
                 }
             };
             let length = samples.samples() as i64 * i64::from(SAMPLE_RATE) / i64::from(samples.rate().max(1));
-            match self.place(&samples, pts) {
+            match self.place(&samples, pts, length) {
                 // Samples of a kind that cannot be converted are the publisher's doing, and may be gone with the next frame.
                 Err(error @ Error::Resample(_)) => {
                     self.resampler = None;
@@ -94,7 +122,52 @@ impl AudioLine {
             }
             pts += length;
         }
-        self.encode_blocks(frame, out)
+        let position = frame.pts.rescale(self.clock_rate, ClockRate::OPUS).0;
+        self.encode_blocks(Stamp { position, wall: frame.wall, arrived: frame.arrived }, out)?;
+        self.take_early(out)
+    }
+
+    /// Takes in a block of what frames to come are made of, and appends what it completes to `out`. An error is final.
+    pub(crate) fn take_pcm(&mut self, pcm: Pcm<'_>, out: &mut Vec<Frame>) -> Result<(), Error> {
+        let [left, right] = pcm.channels;
+        let samples = match self.encoder.channels() {
+            1 => left.iter().zip(right).map(|(left, right)| (left + right) / 2.0).collect(),
+            _ => left.iter().zip(right).flat_map(|(left, right)| [*left, *right]).collect(),
+        };
+        let stamp = Stamp { position: pcm.pts.0, wall: pcm.wall, arrived: pcm.arrived };
+        self.early.push_back(Early { stamp, samples });
+        if self.early.len() > EARLY_MAX {
+            self.early.pop_front(); // Its frames will bring it.
+            dropped("transcode_early", 1);
+        }
+        self.take_early(out)
+    }
+
+    /// Takes in the blocks up to which there is sound.
+    fn take_early(&mut self, out: &mut Vec<Frame>) -> Result<(), Error> {
+        let channels = usize::from(self.encoder.channels());
+        while let Some(early) = self.early.pop_front() {
+            let Stamp { position, .. } = early.stamp;
+            match self.expected() {
+                None => self.jump(position)?,
+                Some(expected) if expected < position => {
+                    self.early.push_front(early);
+                    break;
+                }
+                Some(_) => {}
+            }
+            let known = usize::try_from(self.expected().unwrap_or(position) - position).unwrap_or(0);
+            if known * channels >= early.samples.len() {
+                continue;
+            }
+            if let Some(mut resampler) = self.resampler.take() {
+                resampler.flush(&mut self.pending).map_err(Error::Resample)?;
+            }
+            self.pending.extend(early.samples.iter().skip(known * channels));
+            self.is_early = true;
+            self.encode_blocks(early.stamp, out)?;
+        }
+        Ok(())
     }
 
     fn change(&mut self, parameters: &Arc<Parameters>) {
@@ -114,9 +187,14 @@ impl AudioLine {
         self.head.map(|head| head + taken as i64 + inside)
     }
 
-    fn place(&mut self, samples: &ffmpeg_next::frame::Audio, pts: i64) -> Result<(), Error> {
+    fn place(&mut self, samples: &ffmpeg_next::frame::Audio, pts: i64, length: i64) -> Result<(), Error> {
+        let known = self.expected().filter(|_| std::mem::take(&mut self.is_early)).map_or(0, |expected| expected - pts);
+        if known >= length {
+            self.is_early = true;
+            return Ok(());
+        }
         self.fit_resampler(samples)?;
-        let place = self.timeline.place(pts, self.expected());
+        let place = if known > 0 { Place::Cut(known) } else { self.timeline.place(pts, self.expected()) };
         if place == Place::Jump {
             self.jump(pts)?;
         }
@@ -183,14 +261,13 @@ impl AudioLine {
         Ok(())
     }
 
-    fn encode_blocks(&mut self, input: &Frame, out: &mut Vec<Frame>) -> Result<(), Error> {
+    fn encode_blocks(&mut self, input: Stamp, out: &mut Vec<Frame>) -> Result<(), Error> {
         self.encode_pending()?;
-        let input_pts = input.pts.rescale(self.clock_rate, ClockRate::OPUS);
         let begin = self.begin;
         out.extend(self.packets.drain(..).filter(|packet| packet.pts >= begin).map(|packet| Frame {
             dts: Ticks(packet.pts),
             pts: Ticks(packet.pts),
-            wall: input.wall.offset_micros((Ticks(packet.pts) - input_pts).micros(ClockRate::OPUS)),
+            wall: input.wall.offset_micros(Ticks(packet.pts - input.position).micros(ClockRate::OPUS)),
             arrived: input.arrived,
             keyframe: true,
             parameters: self.encoder.parameters().clone(),

@@ -10,13 +10,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::{Deriver, Lease, Recipe};
-use onmic_media::{Frame, Join, MediaKind, Read, Reader, Track};
+use onmic_media::{Frame, Join, MediaKind, PcmTap, Read, Reader, Track};
 use parking_lot::Mutex;
 
 use crate::audio::AudioLine;
 use crate::encode::AudioSettings;
 use crate::error::Error;
 use crate::metric::{self, Running, label};
+use crate::tapped::TappedLine;
 use crate::video::{Lag, VideoLine, VideoPolicy};
 
 /// How long a thread waits for input before it looks whether it is still wanted.
@@ -116,11 +117,11 @@ impl Transcoder {
         let channels = u32::from(input.parameters().channels().unwrap_or(2).clamp(1, 2));
         let audio = |settings| {
             let line = AudioLine::open(input.parameters(), input.clock_rate(), settings, config.audio_fill_max);
-            line.map(|line| Line::Audio(Box::new(line)))
+            line.map(|line| Line::Audio(Arc::new(TappedLine::new(line))))
         };
         match recipe {
             Recipe::H264 => VideoLine::open(input.clone(), config.video.clone(), config.backlog_max)
-                .map(|line| Line::Video(Box::new(line))),
+                .map(|line| Line::Video(Arc::new(Track::new(line.output_parameters().clone())), Box::new(line))),
             Recipe::Opus => audio(AudioSettings::Opus {
                 bitrate_bps: config.opus_bitrate_bps * channels,
                 complexity: config.opus_complexity,
@@ -132,8 +133,12 @@ impl Transcoder {
     fn start(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, Error> {
         let started = Instant::now();
         let line = self.open(recipe, input)?;
-        let output = Arc::new(Track::new(line.output_parameters().clone()));
+        let output = line.output().clone();
         let reader = self.join(recipe, input);
+        if let Line::Audio(line) = &line {
+            let tap: Arc<dyn PcmTap> = line.clone();
+            input.tap(Arc::downgrade(&tap));
+        }
         let worker = Worker {
             recipe,
             line,
@@ -189,15 +194,15 @@ fn lag(frame: &Frame, newest: &Frame) -> Duration {
 }
 
 enum Line {
-    Video(Box<VideoLine>),
-    Audio(Box<AudioLine>),
+    Video(Arc<Track>, Box<VideoLine>),
+    Audio(Arc<TappedLine>),
 }
 
 impl Line {
-    fn output_parameters(&self) -> &Arc<onmic_media::Parameters> {
+    fn output(&self) -> &Arc<Track> {
         match self {
-            Self::Video(line) => line.output_parameters(),
-            Self::Audio(line) => line.output_parameters(),
+            Self::Video(output, _) => output,
+            Self::Audio(line) => line.output(),
         }
     }
 }
@@ -272,14 +277,14 @@ impl Worker {
         let lag = Lag { frames: reader.backlog(), time };
         match &mut self.line {
             Line::Audio(line) => {
-                line.take(frame, out)?;
+                line.take(frame)?;
                 if lag.time > self.backlog_max {
                     *reader = self.input.reader(Join::Group);
                     metric::dropped("transcode_overload", lag.frames.saturating_sub(reader.backlog()));
                 }
                 Ok(())
             }
-            Line::Video(line) => {
+            Line::Video(_, line) => {
                 if self.output.take_keyframe_wanted() {
                     line.want_keyframe();
                 }
@@ -298,14 +303,14 @@ impl Worker {
 
     fn skipped(&mut self, frames: u64) {
         match &mut self.line {
-            Line::Video(line) => line.skipped(frames),
+            Line::Video(_, line) => line.skipped(frames),
             Line::Audio(_) => metric::dropped("transcode_overload", frames), // A hole like any other.
         }
     }
 
     fn finish(&mut self, out: &mut Vec<Frame>) -> Result<(), Error> {
         match &mut self.line {
-            Line::Video(line) => line.finish(out),
+            Line::Video(_, line) => line.finish(out),
             Line::Audio(_) => Ok(()),
         }
     }

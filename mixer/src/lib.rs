@@ -23,6 +23,7 @@ pub mod picture;
 mod rate;
 pub mod scene;
 pub mod sound;
+mod tapped;
 mod timeline;
 pub mod video;
 

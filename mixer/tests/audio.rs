@@ -5,13 +5,13 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use onmic_media::time::ClockRate;
-use onmic_media::{Codec, Feed, Frame};
+use onmic_media::time::{ClockRate, Ticks};
+use onmic_media::{Codec, Feed, Frame, Join, MediaKind, Pcm, Read, Track};
 use onmic_mixer::decode::AudioDecoder;
 use onmic_mixer::{Config, Transcoder};
-use support::{Recording, derive, ffmpeg, from_flv};
+use support::{Recording, demand, derive, ffmpeg, from_flv, run};
 
 /// A sweep: every moment of it sounds different, so that it can be found again.
 fn sweep(rate: u32, channels: u32) -> Recording {
@@ -133,6 +133,41 @@ fn small_holes_become_silence_and_large_ones_stay() {
         assert!(samples.abs() <= 96 && alike > 0.97, "{samples} samples off at {at}, {alike:.3} alike");
     }
     assert!(opus[52_500..56_500].iter().all(|sample| sample.abs() < 0.05), "silence in the hole");
+}
+
+#[test]
+fn what_frames_are_made_of_is_taken_before_they_come_and_nobody_hears_where() {
+    const PCM: std::ops::Range<usize> = 47_500..120_220;
+    let recording = sweep(48_000, 2).arriving_at_once();
+    let original: Vec<Arc<Frame>> = recording.frames.iter().cloned().map(Arc::new).collect();
+    let line = decoded(&original, 100.0);
+    let (feed, track) = (feed(), Arc::new(Track::new(recording.parameters())));
+    feed.set_original(track.clone());
+    let demand = demand(&feed, MediaKind::Audio, Codec::Opus);
+    let mut reader = demand.track().reader(Join::Group);
+    let (before, after) = recording.frames.split_at(48);
+    let mut opus = run(&track, before, &mut reader, 4);
+    let now = Instant::now();
+    for at in PCM.step_by(480) {
+        let block = &line[at..at + 480];
+        let wall = support::WALL.offset_micros(at as i64 * 125 / 6);
+        track.push_pcm(Pcm { pts: Ticks(at as i64), wall, arrived: now, channels: [block, block] });
+    }
+    let deadline = now + Duration::from_secs(5);
+    while opus.last().unwrap().pts.0 < 118_500 {
+        assert!(Instant::now() < deadline, "at {:?} without later frames", opus.last().unwrap().pts);
+        opus.extend(match reader.read_timeout(Duration::from_millis(20)) {
+            Some(Read::Frame(frame)) => Some(frame),
+            _ => None,
+        });
+    }
+    opus.extend(run(&track, after, &mut reader, 90));
+    assert!(opus.windows(2).all(|pair| pair[1].pts.0 - pair[0].pts.0 == 960), "an exact grid");
+    let opus = decoded(&opus, 100.0);
+    for at in [24_000, 45_000, 80_000, 118_000, 160_000] {
+        let (samples, alike) = offset(&line, &opus, at);
+        assert!(samples.abs() <= 24 && alike > 0.97, "{samples} samples off at {at}, {alike:.3} alike");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use onmic_media::codec::opus;
 use onmic_media::program::Brings;
-use onmic_media::{Feed, Frame, Hub, Inlet, MediaKind, Offered, Parameters, Program, SourceName};
+use onmic_media::{Feed, Frame, Hub, Inlet, MediaKind, Offered, Parameters, Pcm, Program, SourceName};
 use onmic_mixer::compose::{self, PictureMixer, PictureSink, PictureSource};
 use onmic_mixer::scene::{InputId, Scene};
 use onmic_mixer::sound::{self, Meters, Processing, SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink};
@@ -243,5 +243,11 @@ impl SoundSink for SoundToProgram {
             inlet.settle();
         }
         sound::Wanted::Go
+    }
+
+    fn push_pcm(&mut self, pcm: Pcm<'_>) {
+        if let Some(inlet) = &*self.0.lock() {
+            inlet.push_pcm(pcm);
+        }
     }
 }

@@ -29,8 +29,8 @@ use crate::scene::{InputId, Scene, Size};
 /// The lead's pictures are shown one by one until more wait: a stutter of 100 ms is made up for, a longer one cut.
 const LEAD_BEHIND: usize = 3;
 
-/// The program may be spliced at a keyframe, where a picture that missed the lead's would repeat what viewers have seen: it is
-/// none, unless the lead stays away for more than so many.
+/// The program may be spliced at a keyframe, where a lead's picture that comes after its time would repeat what viewers have
+/// seen: such a frame is none, unless more than so many follow each other.
 const MISSED_MAX: u32 = 10;
 
 /// Bits per pixel when no bitrate is set: 2.5 Mbit/s for 720p30.
@@ -260,7 +260,7 @@ struct Composer {
     lead: Option<InputId>,
     /// Of the lead's newest picture that the tick knows.
     lead_number: u64,
-    /// Frames since the last with a new picture of the lead.
+    /// Frames since the last that showed the lead's picture of its time.
     missed: u32,
     last_arrived: Option<Instant>,
     seconds: metrics::Histogram,
@@ -354,7 +354,6 @@ impl Composer {
     }
 
     fn compose(&mut self, now: Instant, moment: Moment, shown: Option<WallTime>) -> Result<Frame, Error> {
-        self.missed = if moment.led || !self.has_lead() { 0 } else { self.missed.saturating_add(1) };
         let (mut lead, mut lead_arrived) = (None, None);
         let mut pictures: HashMap<&InputId, (Arc<frame::Video>, u64)> = HashMap::new();
         for (id, channel) in &self.slots {
@@ -373,6 +372,8 @@ impl Composer {
                 pictures.insert(id, (decoded.picture.clone(), decoded.number));
             }
         }
+        let on_time = !self.has_lead() || lead.is_some_and(|lead| lead.wall == moment.wall);
+        self.missed = if on_time { 0 } else { self.missed.saturating_add(1) };
         let canvas = self.compositor.draw(|id| match pictures.get(id) {
             Some((picture, number)) => Shown::Picture(picture, *number),
             None => Shown::Placeholder,

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use onmic_media::clock::TIMELINE_START_MICROS;
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{Feed, Frame, Inlet, Join, MediaKind, Parameters, Read, Reader, Track, WallTime};
+use onmic_media::{Feed, Frame, Inlet, Join, MediaKind, Parameters, Pcm, Read, Reader, Track, WallTime};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::BLOCK;
 use super::input::Counts;
 use super::intake::Intake;
 use super::level::Meters;
@@ -93,6 +94,9 @@ pub enum Wanted {
 pub trait SoundSink: Send + 'static {
     /// The next frame, in order.
     fn push(&mut self, frame: Frame) -> Wanted;
+
+    /// The next block, on the timeline of the frames that it will be part of.
+    fn push_pcm(&mut self, _pcm: Pcm<'_>) {}
 }
 
 #[derive(Debug, Default)]
@@ -426,6 +430,12 @@ impl<S: SoundSink> Worker<S> {
             let timeline = *self.mix.timeline();
             let Some(mixed) = self.mix.poll(now) else { break };
             let arrived = mixed.arrived.unwrap_or(turn);
+            self.sink.push_pcm(Pcm {
+                pts: Ticks(mixed.position),
+                wall: timeline.wall(mixed.position).unwrap_or_default(),
+                arrived,
+                channels: mixed.program.0.each_ref().map(<[f32; BLOCK]>::as_slice),
+            });
             for ((wanted, output), made) in self.returns.iter_mut().zip(mixed.returns) {
                 let Some(encoder) = output else { continue };
                 if let Err(error) = encoder.take(mixed.position, &made.block, &timeline, arrived, &mut self.made) {

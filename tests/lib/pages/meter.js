@@ -10,6 +10,7 @@ import { GRID_HEIGHT, GRID_WIDTH, readCode } from "./barcode.js";
 
 const FREEZE_FLOOR_MS = 150;
 const LATENCY_MAX_MS = 60_000; // A code that says more is not one: the check of a whole picture taken from parts of several.
+const MISREAD_MS = 500; // So far apart are the time and the number of a code only when it was read off parts of two.
 const PAIRING_MS = 450; // A beep belongs to the flash nearest to it; beeps are a second apart.
 
 export class Meter {
@@ -107,7 +108,7 @@ export class Meter {
     }
     const previous = this.frames.at(-1);
     if (previous && code.counter === previous.counter) return;
-    this.frames.push({ at: nowMs, latency: nowMs - code.timeMs, counter: code.counter });
+    this.frames.push({ at: nowMs, latency: nowMs - code.timeMs, counter: code.counter, timeMs: code.timeMs });
     // Any of the first frames of a flash will do: where it began follows from the age it states.
     if (code.beepAge <= 2 && (!previous || code.counter - code.beepAge !== this.flashes.at(-1)?.frame)) {
       const began = metadata.expectedDisplayTime - (code.beepAge * 1000) / this.#fps;
@@ -151,11 +152,7 @@ export class Meter {
   report() {
     const seconds = (Date.now() - this.since) / 1000;
     const counters = new Set(this.frames.map((frame) => frame.counter));
-    let backwards = 0;
-    for (let index = 1; index < this.frames.length; index += 1) {
-      const step = (this.frames[index].counter - this.frames[index - 1].counter + 65536) % 65536;
-      if (step > 32768) backwards += 1;
-    }
+    const backwards = this.#backwards();
     const first = this.frames.at(0);
     const last = this.frames.at(-1);
     const spanned = first ? ((last.counter - first.counter + 65536) % 65536) + 1 : 0;
@@ -170,7 +167,8 @@ export class Meter {
       delivered: this.#delivered() - this.deliveredBefore,
       /** How many the source drew between the first and the last one seen here. */
       spannedFrames: spanned,
-      backwards,
+      backwards: backwards.length,
+      backwardsAt: backwards,
       unreadable: this.unreadable,
       lastFrameAgeMs: last ? Date.now() - last.at : null,
       firstFrameAt: this.#firstFrame,
@@ -195,6 +193,17 @@ export class Meter {
       loudness: this.loudness.length ? Math.max(...this.loudness) : 0,
       loudnessNow: this.loudness.at(-1) ?? 0,
     };
+  }
+
+  /** Pictures that were drawn before the one shown before them. */
+  #backwards() {
+    const steps = this.frames.slice(1).map((frame, index) => {
+      const before = this.frames[index];
+      const pictures = ((frame.counter - before.counter + 98304) % 65536) - 32768;
+      return { at: frame.at, from: before.counter, pictures, ms: frame.timeMs - before.timeMs };
+    });
+    const sameClock = ({ pictures, ms }) => Math.abs(ms - (pictures * 1000) / this.#fps) < MISREAD_MS;
+    return steps.filter((step) => step.pictures < 0 && sameClock(step));
   }
 
   #delivered() {
