@@ -71,7 +71,7 @@ const SETTLE_MS = 400; // Pictures after the swap that still count for its repor
 const SOUND_LOOK_MS = 20;
 const STILL_MS = 80; // No new picture for so long, and it stands still.
 const JOINING_MS = 350; // So long the return feed may take: a picture that hurries is better than none.
-const COVERED_MS = 1500; // So long the program may take, unseen, to come to where the return feed is.
+const COVERED_MS = 300; // So long the program may take, unseen, to come to where the return feed is.
 const STALL_LOOK_MS = 1000;
 const STALL_MS = 2500;
 
