@@ -1,5 +1,7 @@
 //! One CMAF chunk: `prft` (the program clock), `moof`, and an `mdat` whose header is written and whose payloads are chained.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use mp4_atom::{Encode, Moof, Prft, ReferenceTime, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples};
 use onmic_media::WallTime;
@@ -22,6 +24,27 @@ pub(crate) struct Sample {
     pub(crate) composition: i64,
     pub(crate) keyframe: bool,
     pub(crate) payload: Bytes,
+}
+
+/// Has the first of `samples` decoded when it is shown, and the others where they were or right behind it. They fill `times`;
+/// returns where they do from now on.
+pub(crate) fn decode_when_shown(times: Range<i64>, samples: &mut [Sample]) -> i64 {
+    let latest = times.end - samples.len() as i64;
+    let start =
+        samples.first().map_or(times.start, |first| times.start + first.composition.max(0).min(latest - times.start));
+    let (mut was, mut least) = (times.start, start);
+    let mut decoded: Vec<i64> = Vec::with_capacity(samples.len() + 1);
+    for sample in samples.iter_mut() {
+        let at = was.max(least);
+        sample.composition += was - at;
+        decoded.push(at);
+        (was, least) = (was + i64::from(sample.duration), at + 1);
+    }
+    decoded.push(times.end);
+    for (sample, at) in samples.iter_mut().zip(decoded.windows(2)) {
+        sample.duration = (at[1] - at[0]).try_into().unwrap_or(u32::MAX);
+    }
+    start
 }
 
 /// The chunk of `samples`, the first of which is decoded at `start` and was `wall` on the program clock.
@@ -82,4 +105,55 @@ fn moof(sequence: u32, start: u64, samples: &[Sample]) -> Moof {
     let traf =
         Traf { tfhd, tfdt: Some(Tfdt { base_media_decode_time: start }), trun: vec![trun], ..Default::default() };
     Moof { mfhd: mp4_atom::Mfhd { sequence_number: sequence }, traf: vec![traf] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(composition: &[i64]) -> Vec<Sample> {
+        let sample = |composition: &i64| Sample {
+            duration: 3000,
+            composition: *composition,
+            keyframe: false,
+            payload: Bytes::new(),
+        };
+        composition.iter().map(sample).collect()
+    }
+
+    /// When each is decoded and shown.
+    fn times(start: i64, samples: &[Sample]) -> Vec<(i64, i64)> {
+        let mut at = start;
+        let time = |sample: &Sample| {
+            let decoded = at;
+            at += i64::from(sample.duration);
+            (decoded, decoded + sample.composition)
+        };
+        samples.iter().map(time).collect()
+    }
+
+    #[test]
+    fn the_first_is_decoded_when_it_is_shown_and_nothing_is_shown_at_another_time() {
+        let mut reordered = samples(&[6000, 12_000, 3000, 3000, 6000]);
+        let before = times(90_000, &reordered);
+        let start = decode_when_shown(90_000..105_000, &mut reordered);
+        let after = times(start, &reordered);
+        assert_eq!(
+            after,
+            [(96_000, 96_000), (96_001, 105_000), (96_002, 99_000), (99_000, 102_000), (102_000, 108_000)]
+        );
+        assert!(before.iter().map(|time| time.1).eq(after.iter().map(|time| time.1)));
+        let end: i64 = reordered.iter().map(|sample| i64::from(sample.duration)).sum();
+        assert_eq!(start + end, 105_000);
+    }
+
+    #[test]
+    fn what_is_in_order_or_too_short_stays_within_its_time() {
+        let mut in_order = samples(&[0, 0]);
+        assert_eq!(decode_when_shown(0..6000, &mut in_order), 0);
+        assert_eq!(times(0, &in_order), [(0, 0), (3000, 3000)]);
+        let mut short = samples(&[9000, 9000]);
+        assert_eq!(decode_when_shown(0..6000, &mut short), 5998);
+        assert_eq!(times(5998, &short), [(5998, 9000), (5999, 12_000)]);
+    }
 }

@@ -14,6 +14,10 @@
 //! fetching that one then learns of the last part, the end of the segment and the next one at once. hls.js passes over the
 //! last part in this case and asks for no more sound; round-trip times above 40 ms made it stand still within seconds.
 //!
+//! **Behind a discontinuity** the first picture is decoded when it is shown, and those after it at once, until they are decoded
+//! at their own times again. hls.js places what follows by the first decoding time, where what was before ends by presentation
+//! times: with reordered pictures it left a hole as long as they are decoded ahead. Lists are not concerned.
+//!
 //! **Frames that come slower than the part target**, after it was chosen: up to [`LAG_MICROS_MAX`] the part ends at its target
 //! and the next one makes up for it. Beyond (a screen shared at one frame a second), the part is as long as its frame: its
 //! duration is then true, which players need more than the limit.
@@ -26,7 +30,7 @@ use bytes::Bytes;
 use onmic_media::{ClockRate, MediaKind, Parameters, Ticks, WallTime};
 
 use crate::error::PackagerError;
-use crate::fragment::{Sample, fragment};
+use crate::fragment::{Sample, decode_when_shown, fragment};
 use crate::init::init_section;
 use crate::playlist::PART_HOLD_BACK;
 use crate::segment::{Init, Part, Segment};
@@ -472,8 +476,13 @@ impl Rendition {
         let duration = Ticks(end).duration(self.rate).saturating_sub(Ticks(part.start).duration(self.rate));
         let (samples, independent) = (part.samples.len(), part.samples.iter().any(|sample| sample.keyframe));
         let start = u64::try_from(part.start).unwrap_or(0);
+        let mut decoded = part.start;
+        if self.open.as_ref().is_some_and(|open| open.discontinuity && open.parts.is_empty()) {
+            decoded = decode_when_shown(part.start..end, &mut part.samples);
+        }
+        let decoded = u64::try_from(decoded).unwrap_or(0);
         self.sequence = self.sequence.wrapping_add(1);
-        let body = fragment(self.sequence, start, part.wall, part.samples)?;
+        let body = fragment(self.sequence, decoded, part.wall, part.samples)?;
         self.end = end;
         if let Some(open) = &mut self.open {
             open.duration += duration;
