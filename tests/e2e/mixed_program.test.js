@@ -229,6 +229,32 @@ endToEnd("a_co_host_with_sound_alone_is_heard", async (stage) => {
   assertQuietLog(gateway);
 }, LONG);
 
+endToEnd("a_viewer_of_a_silent_program_hears_a_co_host_who_comes_in_the_same_session", async (stage) => {
+  const gateway = await setUp(stage, { host: { channels: 0 } });
+  const browser = await stage.browser();
+  const viewer = await browser.play("whep", { url: gateway.url("/whep/show"), tiles: TILES.two, tones: [300, 700] });
+  await viewer.waitForFrames(60);
+  const silent = await viewer.watch(3);
+  assert.equal((await gateway.room("show")).state.program.state, "pass-through");
+  assert.match(silent.answer, /m=audio 9 [\s\S]*a=sendonly[\s\S]*a=ssrc:/, "sound is accepted before there is any");
+  assert.ok(silent.loudness < 0.001, `${silent.loudness} is heard of nobody`);
+  stage.sayFigures("without sound", silent);
+
+  const joined = Date.now();
+  joins(stage, gateway, "anna");
+  await seatOf(gateway, "show", "anna");
+  await hears(viewer, "the co-host", (heard) => heard[700] > 0.02);
+  stage.say(`heard ${Date.now() - joined} ms after her encoder was started`);
+  await tilesAreReadable(viewer, 2);
+  const mixed = await viewer.watch(3);
+  stage.sayFigures("with the co-host's sound", mixed);
+  assert.equal(mixed.state, "connected");
+  assert.deepEqual([mixed.resource, mixed.times.changes], [silent.resource, silent.times.changes], "the same session");
+  assert.equal(mixed.backwards, 0);
+  assert.ok(mixed.statistics["inbound-rtp-audio"].packetsReceived > 50);
+  assertQuietLog(gateway);
+}, LONG);
+
 endToEnd("a_co_host_who_changes_size_goes_on_in_the_same_tile", async (stage) => {
   const gateway = await setUp(stage);
   const browser = await stage.browser();
