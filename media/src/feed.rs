@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::codec::{Codec, MediaKind};
 use crate::name::SourceName;
-use crate::track::Track;
+use crate::track::{Track, TrackId};
 use crate::viewers::Viewers;
 
 /// What a viewer can take of one kind of media.
@@ -259,6 +259,23 @@ impl Feed {
         if let Some(before) = before {
             before.original.end();
         }
+        self.stage.send_modify(|_| {}); // Those who wait for a track look again.
+    }
+
+    /// Waits for an original track of this kind other than the `known` one. `None` once whoever has it is over.
+    pub async fn next_original(&self, kind: MediaKind, known: Option<TrackId>) -> Option<Arc<Track>> {
+        if let Some(pictures) = self.pictures(kind) {
+            return Box::pin(pictures.next_original(kind, known)).await;
+        }
+        let mut stages = self.stages();
+        while *stages.borrow_and_update() != Stage::Ended {
+            let original = self.original(kind).filter(|original| Some(original.id()) != known);
+            if original.is_some() {
+                return original;
+            }
+            stages.changed().await.ok()?;
+        }
+        None
     }
 
     /// A track that `accept` fits, derived if need be. Blocks while a codec opens: not for an async task.
@@ -323,7 +340,7 @@ impl Feed {
         *self.stage.borrow()
     }
 
-    /// To wait for a stage with.
+    /// To wait for a stage with. A new track wakes as well.
     pub fn stages(&self) -> watch::Receiver<Stage> {
         self.stage.subscribe()
     }
@@ -350,6 +367,9 @@ impl std::fmt::Debug for Feed {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
     use crate::testing::{audio, video};
 
@@ -422,6 +442,26 @@ mod tests {
         let refused = feed.demand(MediaKind::Video, HLS).unwrap_err();
         assert_eq!(refused, Unavailable::NoRecipe(Codec::Vp8));
         assert!(refused.to_string().contains("vp8"));
+    }
+
+    #[test]
+    fn a_track_of_a_kind_that_is_not_there_is_waited_for() {
+        let (program, _) = feed();
+        let returned = Feed::with_pictures_of(program.clone(), None);
+        let mut context = Context::from_waker(Waker::noop());
+        let mut pictures = pin!(returned.next_original(MediaKind::Video, None));
+        assert!(pictures.as_mut().poll(&mut context).is_pending());
+        program.set_original(Arc::new(Track::new(audio())));
+        assert!(pictures.as_mut().poll(&mut context).is_pending(), "another kind");
+        let track = Arc::new(Track::new(video()));
+        program.set_original(track.clone());
+        let Poll::Ready(Some(found)) = pictures.as_mut().poll(&mut context) else { panic!("it is here") };
+        assert_eq!(found.id(), track.id());
+
+        let mut other = pin!(returned.next_original(MediaKind::Video, Some(track.id())));
+        assert!(other.as_mut().poll(&mut context).is_pending());
+        program.end();
+        assert!(matches!(other.as_mut().poll(&mut context), Poll::Ready(None)));
     }
 
     #[test]

@@ -19,6 +19,10 @@ use crate::transport::{Credentials, Fingerprint};
 /// What a viewer may get, best first.
 const VIDEO_CODECS: [Codec; 5] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Vp9, Codec::Vp8];
 
+/// What publishers may send, best first. A track that is yet to come will be in one of these, or is converted to the first.
+const VIDEO_FROM_PUBLISHER: [CodecName; 5] =
+    [CodecName::H264, CodecName::H265, CodecName::Vp8, CodecName::Vp9, CodecName::Av1];
+
 /// What viewers' packets say besides their header. No `mid`: the answer names the SSRC of each section. No
 /// transport-wide numbers: nothing here would act on the feedback, and it costs a packet every 50 ms per viewer.
 const SENT: [&str; 2] = [extension::PLAYOUT_DELAY, extension::ABS_CAPTURE_TIME];
@@ -56,7 +60,7 @@ pub(crate) fn receivable(offer: &Offer, kind: MediaKind) -> Vec<Codec> {
 /// What one session sends on one track.
 #[derive(Clone, Debug)]
 pub(crate) struct Sending {
-    pub(crate) kind: MediaKind,
+    pub(crate) codec: Codec,
     pub(crate) config: SenderConfig,
     accept: Accept,
 }
@@ -93,7 +97,13 @@ pub(crate) fn send(offer: &Offer, codec: Codec, profile_level_id: Option<[u8; 3]
     };
     let accept =
         Accept { chosen, direction: Direction::SendOnly, extensions: SENT.to_vec(), source: Some(source), fmtp: None };
-    Some(Sending { kind, config, accept })
+    Some(Sending { codec, config, accept })
+}
+
+/// Plans to send a track of a kind that the feed has not got yet. `None` if the offer takes nothing that it could be in.
+pub(crate) fn send_later(offer: &Offer, kind: MediaKind, cname: &str) -> Option<Sending> {
+    let chosen = offer.choose(section_kind(kind), Flow::Send, &from_publisher(kind))?;
+    send(offer, codec_of(chosen.name), None, cname)
 }
 
 /// What one session receives in one section.
@@ -114,10 +124,9 @@ pub(crate) struct Receiving {
 
 /// Plans to receive at most one audio and one video track.
 pub(crate) fn receive(offer: &Offer) -> Result<Vec<Receiving>, Mismatch> {
-    let video = [CodecName::H264, CodecName::H265, CodecName::Vp8, CodecName::Vp9, CodecName::Av1];
-    let video = offer.choose(sdp::MediaKind::Video, Flow::Receive, &video.map(CodecCapability::from));
-    let audio = offer.choose(sdp::MediaKind::Audio, Flow::Receive, &[CodecName::Opus.into()]);
-    let receiving: Vec<_> = [video, audio].into_iter().flatten().map(|chosen| receiving(offer, chosen)).collect();
+    let choose = |kind| offer.choose(section_kind(kind), Flow::Receive, &from_publisher(kind));
+    let chosen = [MediaKind::Video, MediaKind::Audio].into_iter().filter_map(choose);
+    let receiving: Vec<_> = chosen.map(|chosen| receiving(offer, chosen)).collect();
     if !receiving.is_empty() {
         return Ok(receiving);
     }
@@ -190,6 +199,14 @@ fn extension_ids(section: &MediaSection, known: &[&str]) -> ExtensionIds {
     }
 }
 
+fn from_publisher(kind: MediaKind) -> Vec<CodecCapability> {
+    let names: &[CodecName] = match kind {
+        MediaKind::Video => &VIDEO_FROM_PUBLISHER,
+        MediaKind::Audio => &[CodecName::Opus],
+    };
+    names.iter().copied().map(CodecCapability::from).collect()
+}
+
 fn section_kind(kind: MediaKind) -> sdp::MediaKind {
     match kind {
         MediaKind::Video => sdp::MediaKind::Video,
@@ -222,4 +239,53 @@ fn codec_of(name: CodecName) -> Codec {
 
 fn random_ssrc() -> u32 {
     rand::random_range(1..=u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sdp::client::{Answered, OPUS, offer};
+    use crate::transport::Identity;
+
+    fn offered(change: impl Fn(String) -> String) -> Offer {
+        let fingerprint = Identity::generate().unwrap().fingerprint();
+        Offer::parse(&change(offer(Direction::RecvOnly, &Credentials::generate(), fingerprint))).unwrap()
+    }
+
+    fn answered(offer: &Offer, sending: &[Option<Sending>]) -> String {
+        let (ice, identity) = (Credentials::generate(), Identity::generate().unwrap());
+        let accepts = sending.iter().flatten().map(Sending::accept);
+        answer(offer, (1, &ice, identity.fingerprint()), &[([127, 0, 0, 1], 1).into()], accepts)
+    }
+
+    #[test]
+    fn a_kind_that_the_feed_may_yet_get_is_accepted_with_its_stream() {
+        let offer = offered(|offer| offer);
+        let pictures = send(&offer, Codec::H264, None, "cname");
+        let sound = send_later(&offer, MediaKind::Audio, "cname");
+        let ssrc = sound.as_ref().unwrap().config.ssrc;
+        let text = answered(&offer, &[pictures, sound]);
+        let stream = Answered::parse(&text).unwrap().stream(sdp::MediaKind::Audio).unwrap();
+        assert_eq!((stream.ssrc, stream.payload_type), (Some(ssrc), OPUS));
+        assert_eq!(text.matches("a=sendonly").count(), 2, "{text}");
+        assert!(text.contains("a=group:BUNDLE 0 1"), "{text}");
+    }
+
+    #[test]
+    fn of_pictures_to_come_the_codec_is_what_everything_can_be_converted_to_or_else_the_likeliest() {
+        let later = |offer: &Offer| send_later(offer, MediaKind::Video, "cname").map(|planned| planned.codec);
+        assert_eq!(later(&offered(|offer| offer)), Some(Codec::H264));
+        let others = |offer: String| offer.replace("H264/90000", "VP9/90000").replace("rtx/90000", "VP8/90000");
+        assert_eq!(later(&offered(others)), Some(Codec::Vp8));
+    }
+
+    #[test]
+    fn a_kind_that_could_never_be_sent_is_rejected() {
+        let offer = offered(|offer| offer.replace("opus/48000/2", "PCMU/8000"));
+        assert!(send_later(&offer, MediaKind::Audio, "cname").is_none());
+        let text = answered(&offer, &[send(&offer, Codec::H264, None, "cname"), None]);
+        assert!(text.contains("m=audio 0 ") && text.contains("a=inactive"), "{text}");
+        let one_way = offered(|offer| offer.replace("a=recvonly", "a=sendonly"));
+        assert!(send_later(&one_way, MediaKind::Audio, "cname").is_none());
+    }
 }

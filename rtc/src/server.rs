@@ -108,18 +108,20 @@ impl Rtc {
     /// Begins a viewer's session on `feed`.
     pub async fn watch(&self, offer: &str, feed: Arc<Feed>) -> Result<Answer, OfferRefused> {
         let offer = parse(offer)?;
-        let (offer, demands) = demands(offer, feed.clone()).await?;
+        let (offer, found) = find(offer, feed.clone()).await?;
         let cname = format!("{:016x}", rand::random::<u64>());
         let mut sending = Vec::new();
-        for demand in demands {
+        for demand in found.demands {
             let parameters = demand.track().parameters();
             let profile = profile_level_id(&parameters);
             let planned = negotiate::send(&offer, parameters.codec(), profile, &cname);
             sending.extend(planned.map(|planned| (planned, demand)));
         }
-        let accepts: Vec<_> = sending.iter().map(|(planned, _)| Sending::accept(planned)).collect();
+        let later = |kind| negotiate::send_later(&offer, kind, &cname);
+        let awaited: Vec<_> = found.lacking.into_iter().filter_map(later).collect();
+        let accepts: Vec<_> = sending.iter().map(|(planned, _)| planned).chain(&awaited).map(Sending::accept).collect();
         let mid = accepts.first().map(|accept| offer.media[accept.chosen.section].mid.clone()).unwrap_or_default();
-        let watching = Watching { feed, cname, sending };
+        let watching = Watching { feed, cname, sending, awaited };
         self.open(&offer, accepts, mid, |opening| Command::Watch { opening, watching }).await
     }
 
@@ -187,8 +189,16 @@ fn refusal(mismatch: Mismatch) -> OfferRefused {
     }
 }
 
-/// The tracks of `feed` that the offer can take, converted where needed. Opening a codec blocks, so it happens aside.
-async fn demands(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Vec<Demand>), OfferRefused> {
+/// What a feed has for an offer.
+struct Found {
+    /// The tracks that it can take, at least one.
+    demands: Vec<Demand>,
+    /// Kinds that the feed has no track of.
+    lacking: Vec<MediaKind>,
+}
+
+/// What `feed` has for the offer, converted where needed. Opening a codec blocks, so it happens aside.
+async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefused> {
     let aside = tokio::task::spawn_blocking(move || {
         let demand = |kind| {
             let codecs = negotiate::receivable(&offer, kind);
@@ -199,10 +209,15 @@ async fn demands(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Vec<Demand>), 
     });
     let (offer, feed, tracks) = aside.await.map_err(|_| OfferRefused::Stopping)?;
     if tracks.iter().any(Result::is_ok) {
-        for refused in tracks.iter().filter_map(|track| track.as_ref().err()) {
-            tracing::debug!(%refused, "a viewer goes without");
+        let mut found = Found { demands: Vec::new(), lacking: Vec::new() };
+        for track in tracks {
+            match track {
+                Ok(demand) => found.demands.push(demand),
+                Err(Unavailable::NoTrack(kind)) => found.lacking.push(kind),
+                Err(refused) => tracing::debug!(%refused, "a viewer goes without"),
+            }
         }
-        return Ok((offer, tracks.into_iter().filter_map(Result::ok).collect()));
+        return Ok((offer, found));
     }
     if !offer.media.iter().any(|section| !section.rejected && section.direction.receives()) {
         return Err(refusal(Mismatch::NoSection("receives")));

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use onmic_media::codec::{h264, nal};
+use onmic_media::codec::{h264, nal, opus};
 use onmic_media::hub::HubLimits;
 use onmic_media::{Feed, Frame, Hub, MediaKind, NodeClock, Parameters, Protocol, Ticks, Track};
 use onmic_rtc::rtp::outgoing::Limits;
 use onmic_rtc::rtp::{ExtensionIds, HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig};
 use onmic_rtc::sdp::client::{Answered, H264, VIDEO_SSRC, offer};
-use onmic_rtc::sdp::{Direction, Fragment};
+use onmic_rtc::sdp::{self, Direction, Fragment};
 use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
 use onmic_rtc::transport::client::ClientConfig;
 use onmic_rtc::transport::{Client, Credentials, Identity, Input, Profile, State};
@@ -96,6 +96,10 @@ impl Visitor {
         }
     }
 
+    async fn until_sent_by(&mut self, ssrc: u32) {
+        while self.until_rtp().await[8..12] != ssrc.to_be_bytes() {}
+    }
+
     async fn until_rtp(&mut self) -> Vec<u8> {
         loop {
             if let Event::Rtp(packet) = self.next().await {
@@ -164,6 +168,35 @@ async fn a_viewer_watches_restarts_ice_and_is_told_goodbye() {
     assert!(matches!(viewer.client.state(), State::Closed(_)));
     let stopping = rtc.watch(&offer, feed).await.unwrap_err();
     assert!(matches!(stopping, OfferRefused::Stopping));
+}
+
+#[tokio::test]
+async fn sound_that_comes_after_its_viewer_is_heard_in_the_same_session() {
+    let (rtc, clock) = server(10);
+    let (feed, video) = feed();
+    video.push(frame(&video.parameters(), clock, 0));
+    let (offer, local, identity) = Visitor::offer(Direction::RecvOnly);
+    let answer = rtc.watch(&offer, feed.clone()).await.unwrap();
+    let sound = Answered::parse(&answer.sdp).unwrap().stream(sdp::MediaKind::Audio).unwrap().ssrc.unwrap();
+    let mut viewer = Visitor::new(&answer, local, identity).await;
+    assert_eq!(viewer.next().await, Event::Connected);
+    viewer.until_rtp().await;
+
+    let parameters = Arc::new(Parameters::Opus(opus::Parameters::new(2)));
+    let audio = Arc::new(Track::new(parameters.clone()));
+    feed.set_original(audio.clone());
+    let heard = async {
+        for number in 0.. {
+            let (now, pts) = (Instant::now(), Ticks(number * 960));
+            let (wall, parameters, payload) = (clock.wall(now), parameters.clone(), Bytes::from_static(&[0xfc; 40]));
+            audio.push(Frame { dts: pts, pts, wall, arrived: now, keyframe: true, parameters, payload });
+            if timeout(Duration::from_millis(20), viewer.until_sent_by(sound)).await.is_ok() {
+                return;
+            }
+        }
+    };
+    timeout(LONG, heard).await.unwrap();
+    rtc.shutdown(LONG).await;
 }
 
 #[tokio::test]

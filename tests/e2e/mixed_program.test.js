@@ -37,6 +37,13 @@ async function setUp(stage, options = {}) {
 const joins = (stage, gateway, name, picture = {}) =>
   stage.publisher(gateway.rtmpUrl(`show/${name}`), { gopFrames: 30, beeps: false, humHertz: 700, ...picture });
 
+/** A publisher of a tone and nothing else. */
+function soundAlone(stage, url) {
+  const argv = ["-hide_banner", "-loglevel", "warning", "-re", "-f", "lavfi", "-i", "sine=700:sample_rate=44100"];
+  const publisher = spawn("ffmpeg", [...argv, "-c:a", "aac", "-f", "flv", url], { stdio: "ignore" });
+  stage.keep({ stop: async () => publisher.kill("SIGKILL") });
+}
+
 for (const [what, host] of [
   ["without", {}],
   ["with", LIKE_OBS],
@@ -218,14 +225,55 @@ for (const [what, picture, visible] of [
 
 endToEnd("a_co_host_with_sound_alone_is_heard", async (stage) => {
   const gateway = await setUp(stage);
-  const argv = ["-hide_banner", "-loglevel", "warning", "-re", "-f", "lavfi", "-i", "sine=700:sample_rate=44100"];
-  const guest = spawn("ffmpeg", [...argv, "-c:a", "aac", "-f", "flv", gateway.rtmpUrl("show/anna")], { stdio: "ignore" });
-  stage.keep({ stop: async () => guest.kill("SIGKILL") });
+  soundAlone(stage, gateway.rtmpUrl("show/anna"));
   const browser = await stage.browser();
   const viewer = await browser.play("whep", { url: gateway.url("/whep/show"), tiles: TILES.two, tones: [300, 700] });
   await seatOf(gateway, "show", "anna");
   await hears(viewer, "both", (heard) => heard[700] > 0.05 && heard[300] > 0.02);
   await viewer.waitFor("the host's tile beside a placeholder", ({ tiles }) => tiles[0].frames > 30);
+  assertQuietLog(gateway);
+}, LONG);
+
+endToEnd("a_viewer_of_a_silent_program_hears_a_co_host_who_comes_in_the_same_session", async (stage) => {
+  const gateway = await setUp(stage, { host: { channels: 0 } });
+  const browser = await stage.browser();
+  const viewer = await browser.play("whep", { url: gateway.url("/whep/show"), tiles: TILES.two, tones: [300, 700] });
+  await viewer.waitForFrames(60);
+  const silent = await viewer.watch(3);
+  assert.equal((await gateway.room("show")).state.program.state, "pass-through");
+  assert.match(silent.answer, /m=audio 9 [\s\S]*a=sendonly[\s\S]*a=ssrc:/, "sound is accepted before there is any");
+  assert.ok(silent.loudness < 0.001, `${silent.loudness} is heard of nobody`);
+  stage.sayFigures("without sound", silent);
+
+  const joined = Date.now();
+  joins(stage, gateway, "anna");
+  await seatOf(gateway, "show", "anna");
+  await hears(viewer, "the co-host", (heard) => heard[700] > 0.02);
+  stage.say(`heard ${Date.now() - joined} ms after her encoder was started`);
+  await tilesAreReadable(viewer, 2);
+  const mixed = await viewer.watch(3);
+  stage.sayFigures("with the co-host's sound", mixed);
+  assert.equal(mixed.state, "connected");
+  assert.deepEqual([mixed.resource, mixed.times.changes], [silent.resource, silent.times.changes], "the same session");
+  assert.equal(mixed.backwards, 0);
+  assert.ok(mixed.statistics["inbound-rtp-audio"].packetsReceived > 50);
+  assertQuietLog(gateway);
+}, LONG);
+
+endToEnd("a_viewer_of_sound_alone_sees_a_co_host_who_comes_in_the_same_session", async (stage) => {
+  const gateway = await stage.gateway({ set: SMALL });
+  soundAlone(stage, gateway.rtmpUrl("show"));
+  await stage.isLive(gateway, "show");
+  const browser = await stage.browser();
+  const viewer = await browser.play("whep", { url: gateway.url("/whep/show"), tiles: [TILES.two[1]], tones: [300, 700] });
+  await hears(viewer, "the host", (heard) => heard[700] > 0.02);
+  const before = await viewer.report();
+  joins(stage, gateway, "anna", { humHertz: 300 });
+  await tilesAreReadable(viewer, 1);
+  await hears(viewer, "both", (heard) => heard[300] > 0.02 && heard[700] > 0.02);
+  const mixed = await viewer.report();
+  assert.equal(mixed.state, "connected");
+  assert.deepEqual([mixed.resource, mixed.times.changes], [before.resource, before.times.changes], "the same session");
   assertQuietLog(gateway);
 }, LONG);
 

@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use onmic_media::{Accept, Codec, Demand, MediaKind, NodeClock, TrackId};
+use onmic_media::{Accept, Codec, Demand, Feed, MediaKind, NodeClock, TrackId};
 use slab::Slab;
 use tokio::sync::mpsc;
 
+use super::awaited::Awaited;
 use super::bell::Belfry;
 use super::metric::Metrics;
 use super::outbox::Outbox;
@@ -21,7 +22,6 @@ use super::session::{Role, Session};
 use super::track::{Progress, SharedTrack};
 use super::viewer::{Scratch, Viewer, ViewerTrack};
 use super::{Command, Opening, Watching};
-use crate::rtp::Sender;
 use crate::sdp::{Fragment, render_fragment};
 use crate::session::{PatchRefused, Patched, SessionId};
 use crate::transport::{
@@ -45,6 +45,7 @@ pub(super) struct Core {
     by_address: HashMap<SocketAddr, usize>,
     by_ufrag: HashMap<String, usize>,
     tracks: HashMap<TrackId, SharedTrack>,
+    awaited: Awaited,
     deadlines: BTreeSet<(Instant, usize)>,
     /// Empty but for its capacity.
     due: Vec<usize>,
@@ -63,6 +64,7 @@ impl Core {
             by_address: HashMap::new(),
             by_ufrag: HashMap::new(),
             tracks: HashMap::new(),
+            awaited: Awaited::new(commands.clone()),
             deadlines: BTreeSet::new(),
             due: Vec::new(),
             belfry,
@@ -102,6 +104,7 @@ impl Core {
                 let _ = reply.send(found.is_some());
             }
             Command::Replace { track, demand } => self.replace(now, track, demand, out),
+            Command::Attach { feed, demand } => self.attach(now, &feed, demand, out),
             Command::Stop => self.close_all(now, out),
         }
     }
@@ -237,7 +240,7 @@ impl Core {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         let maps = [self.by_id.len(), self.by_address.len(), self.by_ufrag.len(), self.tracks.len()];
-        self.sessions.is_empty() && self.deadlines.is_empty() && maps == [0; 4]
+        self.sessions.is_empty() && self.deadlines.is_empty() && self.awaited.is_empty() && maps == [0; 4]
     }
 
     /// Says goodbye to everybody.
@@ -249,30 +252,61 @@ impl Core {
     }
 
     fn watch(&mut self, now: Instant, opening: Opening, watching: Watching, out: &mut impl Outbox) {
-        let Watching { feed, cname, sending } = watching;
+        let Watching { feed, cname, sending, awaited } = watching;
         let mut own_tracks = Vec::new();
         for (planned, demand) in sending {
             let id = demand.track().id();
             if !self.share(id, demand, now, out) {
                 continue;
             }
-            let track = &self.tracks[&id];
-            let sender = Sender::new(planned.config, &track.outgoing);
-            own_tracks.push(ViewerTrack { id, kind: planned.kind, sender });
+            own_tracks.push(ViewerTrack::new(&planned, id, &self.tracks[&id].outgoing));
         }
         if own_tracks.is_empty() {
             let _ = opening.ready.send(false); // What it was to watch has ended meanwhile.
             return;
         }
-        tracing::debug!(kind = "whep", session = ?opening.id, tracks = own_tracks.len(), "session opened");
+        let (tracks, awaits) = (own_tracks.len(), awaited.len());
+        tracing::debug!(kind = "whep", session = ?opening.id, tracks, awaits, "session opened");
         let ids: Vec<_> = own_tracks.iter().map(|own| own.id).collect();
-        let of_kind = |kind| own_tracks.iter().find(|own| own.kind == kind).map(|own| own.id);
-        if let (Some(pictures), Some(sound)) = (of_kind(MediaKind::Video), of_kind(MediaKind::Audio)) {
-            self.tracks.get_mut(&pictures).expect("shared above").sound = Some(sound);
-        }
-        let key = self.open(now, opening, Role::Viewer(Viewer::new(feed, cname, own_tracks)));
+        let codecs: Vec<_> = awaited.iter().map(|planned| planned.codec).collect();
+        let viewer = Viewer::new(feed.clone(), cname, own_tracks, awaited);
+        let key = self.open(now, opening, Role::Viewer(viewer));
         for id in ids {
             self.tracks.get_mut(&id).expect("shared above").viewers.push(key);
+        }
+        self.pair(key);
+        codecs.into_iter().for_each(|codec| self.awaited.join(&feed, codec, key));
+    }
+
+    /// Pictures are held for the sound that this viewer hears with them.
+    fn pair(&mut self, key: usize) {
+        let Role::Viewer(viewer) = &self.sessions[key].role else { return };
+        let (pictures, sound) = (viewer.track(MediaKind::Video), viewer.track(MediaKind::Audio));
+        if let Some(track) = pictures.filter(|_| sound.is_some()).and_then(|id| self.tracks.get_mut(&id)) {
+            track.sound = sound;
+        }
+    }
+
+    /// A track has come that viewers of its feed wait for: they get it beside what they have.
+    fn attach(&mut self, now: Instant, feed: &Arc<Feed>, demand: Demand, out: &mut impl Outbox) {
+        let (id, codec) = (demand.track().id(), demand.track().parameters().codec());
+        if !self.awaited.contains(feed, codec) || !self.share(id, demand, now, out) {
+            return; // They left meanwhile, or it is over already: then they wait for the next.
+        }
+        let viewers = self.awaited.take(feed, codec);
+        tracing::debug!(codec = codec.name(), viewers = viewers.len(), "a track came that was waited for");
+        for key in viewers {
+            let session = &mut self.sessions[key];
+            let Role::Viewer(viewer) = &mut session.role else { continue };
+            let track = self.tracks.get_mut(&id).expect("shared above");
+            viewer.attach(codec, id, &track.outgoing);
+            track.viewers.push(key);
+            if session.connected.is_some() {
+                viewer.start(id, track, now);
+            }
+            self.pair(key);
+            self.pump_viewer(now, key, out);
+            self.reschedule(key);
         }
     }
 
@@ -351,9 +385,7 @@ impl Core {
         let ids: Vec<_> = viewer.tracks.iter().map(|own| own.id).collect();
         for id in ids {
             let Some(track) = self.tracks.get_mut(&id) else { continue };
-            if viewer.start(id, &track.outgoing, now) {
-                track.want_keyframe(now);
-            }
+            viewer.start(id, track, now);
         }
         self.pump_viewer(now, key, out);
     }
@@ -367,7 +399,7 @@ impl Core {
         }
         let Role::Viewer(viewer) = &mut session.role else { return };
         for kind in [MediaKind::Video, MediaKind::Audio] {
-            let Some(id) = viewer.tracks.iter().find(|own| own.kind == kind).map(|own| own.id) else { continue };
+            let Some(id) = viewer.track(kind) else { continue };
             let Some(track) = tracks.get(&id) else { continue };
             viewer.pump((&mut session.peer, track), id, (now, setup.clock), (&mut *scratch, metrics), out);
         }
@@ -521,6 +553,9 @@ impl Core {
             self.deadlines.remove(&(deadline, key));
         }
         if let Role::Viewer(viewer) = &session.role {
+            for planned in &viewer.awaited {
+                self.awaited.leave(&viewer.feed, planned.codec, key);
+            }
             for own in &viewer.tracks {
                 let Some(track) = self.tracks.get_mut(&own.id) else { continue };
                 track.viewers.retain(|viewer| *viewer != key);

@@ -5,6 +5,7 @@
 //!
 //! Commands are few (signalling) and queued up to [`COMMANDS`]; a full queue makes signalling wait, never media.
 
+mod awaited;
 mod bell;
 mod core;
 mod metric;
@@ -66,6 +67,11 @@ pub(crate) enum Command {
         track: TrackId,
         demand: Option<Demand>,
     },
+    /// This feed has a track now that viewers wait for.
+    Attach {
+        feed: Arc<Feed>,
+        demand: Demand,
+    },
     Stop,
 }
 
@@ -87,6 +93,8 @@ pub(crate) struct Watching {
     pub(crate) feed: Arc<Feed>,
     pub(crate) cname: String,
     pub(crate) sending: Vec<(Sending, Demand)>,
+    /// Of kinds that the feed has no track of yet.
+    pub(crate) awaited: Vec<Sending>,
 }
 
 /// A session's place in its shard.

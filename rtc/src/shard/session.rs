@@ -62,7 +62,7 @@ impl Session {
                 let rtt_ms = viewer.tracks.iter().find_map(|own| own.sender.round_trip()).map(|rtt| rtt.as_millis());
                 tracing::info!(
                     kind = "whep", session = ?self.id, reason, ?peer, connect_ms, seconds, packets, skipped, repaired,
-                    started_again, rtt_ms,
+                    started_again, rtt_ms, never_came = viewer.awaited.len(),
                     "session closed"
                 );
             }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use onmic_media::{Feed, MediaKind, NodeClock, TrackId, ViewerKind, Viewing};
+use onmic_media::{Codec, Feed, MediaKind, NodeClock, TrackId, ViewerKind, Viewing};
 
 use super::metric::Metrics;
 use super::outbox::Outbox;
 use super::track::SharedTrack;
+use crate::negotiate::Sending;
 use crate::rtp::feedback::{self, Feedback};
 use crate::rtp::sender::RepairScratch;
 use crate::rtp::{HEADER_MAX, Outgoing, Packets, Repaired, Sender, Start, report};
@@ -33,6 +34,8 @@ impl Default for Scratch {
 pub(super) struct Viewer {
     pub(super) feed: Arc<Feed>,
     pub(super) tracks: Vec<ViewerTrack>,
+    /// What is sent once the feed has a track for it.
+    pub(super) awaited: Vec<Sending>,
     cname: String,
     transport_sequence: u16,
     _viewing: Viewing,
@@ -45,10 +48,28 @@ pub(super) struct ViewerTrack {
     pub(super) sender: Sender,
 }
 
+impl ViewerTrack {
+    pub(super) fn new(planned: &Sending, id: TrackId, outgoing: &Outgoing) -> Self {
+        Self { id, kind: planned.codec.kind(), sender: Sender::new(planned.config, outgoing) }
+    }
+}
+
 impl Viewer {
-    pub(super) fn new(feed: Arc<Feed>, cname: String, tracks: Vec<ViewerTrack>) -> Self {
+    pub(super) fn new(feed: Arc<Feed>, cname: String, tracks: Vec<ViewerTrack>, awaited: Vec<Sending>) -> Self {
         let viewing = feed.viewers().join(ViewerKind::Whep);
-        Self { feed, tracks, cname, transport_sequence: 0, _viewing: viewing }
+        Self { feed, tracks, awaited, cname, transport_sequence: 0, _viewing: viewing }
+    }
+
+    /// The track it watches of a kind.
+    pub(super) fn track(&self, kind: MediaKind) -> Option<TrackId> {
+        self.tracks.iter().find(|own| own.kind == kind).map(|own| own.id)
+    }
+
+    /// The track of `codec` that it waits for has come.
+    pub(super) fn attach(&mut self, codec: Codec, id: TrackId, outgoing: &Outgoing) {
+        if let Some(index) = self.awaited.iter().position(|planned| planned.codec == codec) {
+            self.tracks.push(ViewerTrack::new(&self.awaited.swap_remove(index), id, outgoing));
+        }
     }
 
     /// Sends what is due on one track; how many frames. Reports ride behind frames: they need no timer, and a track
@@ -78,10 +99,12 @@ impl Viewer {
         frames
     }
 
-    /// Begins to send on one track; whether a keyframe has to come first.
-    pub(super) fn start(&mut self, id: TrackId, outgoing: &Outgoing, now: Instant) -> bool {
-        let Some(own) = self.tracks.iter_mut().find(|own| own.id == id) else { return false };
-        matches!(own.sender.start(outgoing, now), Start::NextKeyframe)
+    /// Begins to send on one track, with a keyframe that is asked for if there is none.
+    pub(super) fn start(&mut self, id: TrackId, track: &mut SharedTrack, now: Instant) {
+        let Some(own) = self.tracks.iter_mut().find(|own| own.id == id) else { return };
+        if own.sender.start(&track.outgoing, now) == Start::NextKeyframe {
+            track.want_keyframe(now);
+        }
     }
 
     /// Whether it needs no timer on one track: it follows what is pushed.

@@ -28,6 +28,8 @@ export interface WhepListener {
 
 const ALIGNED_WITHIN_MS = 250;
 const SLACK_MS = 100; // Latencies wander by about as much.
+const PICTURES_MS = 1000; // They come before the first sound, or soon after.
+const LOOK_MS = 200;
 const CATCH_UP_MS = 200; // Longer than this a picture that hurries is better than none.
 const ABS_CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
 
@@ -52,6 +54,8 @@ export class WhepSession implements Session {
   #peer: RTCPeerConnection | null = null;
   #transceiver: RTCRtpTransceiver | null = null;
   #sound: RTCRtpReceiver | null = null;
+  #soundAlone = false;
+  #looking: ReturnType<typeof setInterval> | undefined;
   #warm: Promise<RTCPeerConnection> | null = null;
   #answer = '';
   #catchingUpSince: number | null = null;
@@ -65,13 +69,13 @@ export class WhepSession implements Session {
 
   get hasPictures(): boolean {
     const direction = this.#transceiver?.currentDirection;
-    return direction === undefined || direction === null || direction === 'recvonly';
+    const accepted = direction === undefined || direction === null || direction === 'recvonly';
+    return accepted && !this.#soundAlone;
   }
 
   /** False until the first sound plays (or when none ever will). It has come before: a packet unmutes the track. */
   get hasSound(): boolean {
-    if (!this.#sound || this.#sound.track.muted) return false;
-    return this.#sound.getSynchronizationSources === undefined || this.#sound.getSynchronizationSources().length > 0;
+    return this.#sound !== null && !this.#sound.track.muted && receives(this.#sound);
   }
 
   /** Makes the connection and its offer; the server hears nothing of it. */
@@ -160,6 +164,7 @@ export class WhepSession implements Session {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearInterval(this.#looking);
     this.#closePeer();
   }
 
@@ -193,6 +198,23 @@ export class WhepSession implements Session {
     return peer;
   }
 
+  /** An element plays no sound before the first picture of its stream: while none comes, it gets the sound alone. */
+  #waitForPictures(stream: MediaProvider | null, pictures: RTCRtpReceiver, sound: RTCRtpReceiver): void {
+    let heardSince: number | null = null;
+    this.#looking = setInterval(() => {
+      if (receives(pictures)) {
+        clearInterval(this.#looking);
+        if (this.#soundAlone) this.video.srcObject = stream;
+        this.#soundAlone = false;
+      } else if (this.hasSound && this.hasPictures) {
+        heardSince ??= performance.now();
+        if (performance.now() - heardSince < PICTURES_MS) return;
+        this.#soundAlone = true;
+        this.video.srcObject = new MediaStream([sound.track]);
+      }
+    }, LOOK_MS);
+  }
+
   async #exchange(peer: RTCPeerConnection, offer: string): Promise<void> {
     this.#resource = new SessionResource(this.#endpoint);
     const created = await this.#resource.create(this.#endpoint.whep, offer);
@@ -203,8 +225,10 @@ export class WhepSession implements Session {
     this.#answer = answer;
     this.#listener.answered();
     await peer.setRemoteDescription({ type: 'answer', sdp: answer });
+    if (this.#closed || !this.#transceiver || !this.#sound) return;
+    this.#waitForPictures(this.video.srcObject, this.#transceiver.receiver, this.#sound);
     // DTLS says goodbye (close_notify) when the node ends a session; the connection state goes on as `connected`.
-    const transport = this.#transceiver?.receiver.transport;
+    const { transport } = this.#transceiver.receiver;
     if (transport) {
       transport.onstatechange = () => {
         if (!this.#closed && transport.state === 'closed') this.#listener.lost();
@@ -221,6 +245,11 @@ export class WhepSession implements Session {
     else peer.close();
     this.#peer = null;
   }
+}
+
+/** Whether something has come, lately. */
+function receives(receiver: RTCRtpReceiver): boolean {
+  return receiver.getSynchronizationSources === undefined || receiver.getSynchronizationSources().length > 0;
 }
 
 function wantCaptureTime(transceiver: Transceiver): void {

@@ -11,6 +11,9 @@ declare global {
     onmicPlayer?: Player;
     onmicRoom?: Room;
     send(on: boolean): Promise<unknown>;
+    /** The kind that new sessions are not sent, until `begin`. */
+    lacks: 'audio' | 'video' | null;
+    begin(kind: 'audio' | 'video'): Promise<unknown>;
     peers: Map<string, RTCPeerConnection>;
     load(): Promise<typeof import('../../src/player')>;
     gaps: { longest: number; both: number };

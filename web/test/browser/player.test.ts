@@ -1,5 +1,6 @@
 // The player in a real browser against the mock node: interruptions, tokens, sound, and the library by itself.
 
+import type { Page } from 'playwright-core';
 import { expect, it } from 'vitest';
 import type { Player } from '../../src/player';
 import { launchBrowser } from '../mock/browser.mjs';
@@ -7,6 +8,22 @@ import { MockServer } from '../mock/server.mjs';
 import { Harness, shows, until } from './harness';
 
 const node = new Harness();
+
+/** The loudest sample of a moment of what the player's element gets. */
+function loudness(page: Page): Promise<number> {
+  return page.evaluate(async () => {
+    const stream = window.onmicPlayer?.video.srcObject as MediaStream;
+    const context = new AudioContext();
+    const analyser = context.createAnalyser();
+    context.createMediaStreamSource(new MediaStream(stream.getAudioTracks())).connect(analyser);
+    await context.resume();
+    await new Promise((done) => setTimeout(done, 200));
+    const samples = new Float32Array(analyser.fftSize);
+    analyser.getFloatTimeDomainData(samples);
+    await context.close();
+    return Math.max(...samples.map(Math.abs));
+  });
+}
 
 it('viewer_who_comes_early_waits_and_sees_the_start', async () => {
   const page = await node.open('/watch/early');
@@ -40,6 +57,44 @@ it('interrupted_publisher_is_waited_for_in_the_same_session', async () => {
   await node.publisher.evaluate(() => window.send(true));
   await shows(page, 'whep');
   expect([node.server.count('POST', /^\/whep/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 0]);
+});
+
+it('pictures_are_shown_without_waiting_for_sound_that_comes_later_in_the_same_session', async () => {
+  node.server.rooms.set('demo', { whep: 'peer', hls: false, state: 'live' });
+  await node.publisher.evaluate(() => {
+    window.lacks = 'audio';
+  });
+  const page = await node.open('/watch/demo');
+  await shows(page, 'whep');
+  await page.waitForTimeout(3000);
+  await shows(page, 'whep');
+  expect(await page.evaluate(() => window.onmicPlayer?.video.videoWidth)).toBe(640);
+  const before = await loudness(page);
+  await node.publisher.evaluate(() => window.begin('audio'));
+  await expect.poll(() => loudness(page), { timeout: 5000 }).toBeGreaterThan(0.1);
+  expect(before).toBe(0);
+  expect(await page.textContent('body')).not.toContain('Trying again');
+  expect([node.server.count('POST', /^\/whep/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 0]);
+});
+
+it('sound_plays_without_waiting_for_pictures_that_come_later_in_the_same_session', async () => {
+  node.server.rooms.set('demo', { whep: 'peer', hls: false, state: 'live' });
+  await node.publisher.evaluate(() => {
+    window.lacks = 'video';
+  });
+  const page = await node.open('/watch/demo');
+  await shows(page, 'whep');
+  expect(await page.evaluate(() => window.onmicPlayer?.video.videoWidth)).toBe(0);
+  await page.waitForTimeout(3000); // Pictures that stand still for so long would be a stall.
+  await shows(page, 'whep');
+  await node.publisher.evaluate(() => window.begin('video'));
+  await page.waitForFunction(() => window.onmicPlayer?.video.videoWidth === 640, undefined, { timeout: 5000 });
+  await shows(page, 'whep');
+  expect([node.server.count('POST', /^\/whep/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 0]);
+
+  await node.publisher.evaluate(() => window.send(false));
+  await until(() => node.server.count('PATCH', /^\/whep/) === 1, 'a stall to count again');
+  await node.publisher.evaluate(() => window.send(true));
 });
 
 it('token_travels_in_headers_only', async () => {

@@ -1,5 +1,6 @@
 //! What a shard does, seen from its clients.
 
+mod awaited;
 mod world;
 
 use std::collections::HashSet;

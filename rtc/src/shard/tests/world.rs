@@ -133,6 +133,11 @@ impl World {
 
     /// A viewer of `feed` that has its answer and has sent nothing yet; `None` if the core has nothing for it.
     pub(super) fn try_watch(&mut self, feed: &Arc<Feed>) -> Option<usize> {
+        self.try_watch_and_await(feed, &[])
+    }
+
+    /// The same, and what of these kinds the feed gets later. Needs a runtime for those.
+    pub(super) fn try_watch_and_await(&mut self, feed: &Arc<Feed>, kinds: &[MediaKind]) -> Option<usize> {
         let local = Credentials::generate();
         let parsed = Offer::parse(&offer(Direction::RecvOnly, &local, IDENTITY.fingerprint())).unwrap();
         let mut sending = Vec::new();
@@ -142,8 +147,10 @@ impl World {
             let codec = demand.track().parameters().codec();
             sending.push((negotiate::send(&parsed, codec, None, "cname").unwrap(), demand));
         }
-        let accepts = sending.iter().map(|(planned, _)| Sending::accept(planned)).collect();
-        let watching = Watching { feed: feed.clone(), cname: "cname".into(), sending };
+        let awaited: Vec<_> =
+            kinds.iter().map(|kind| negotiate::send_later(&parsed, *kind, "cname").unwrap()).collect();
+        let accepts = sending.iter().map(|(planned, _)| planned).chain(&awaited).map(Sending::accept).collect();
+        let watching = Watching { feed: feed.clone(), cname: "cname".into(), sending, awaited };
         self.open(&parsed, accepts, local, |opening| Command::Watch { opening, watching })
     }
 
@@ -154,6 +161,14 @@ impl World {
     /// A viewer that is connected.
     pub(super) fn watch_connected(&mut self, feed: &Arc<Feed>) -> usize {
         let viewer = self.watch(feed);
+        self.settle();
+        assert!(self.visitors[viewer].connected.is_some());
+        viewer
+    }
+
+    /// A viewer that is connected and waits for a kind that the feed has not got yet.
+    pub(super) fn watch_and_await(&mut self, feed: &Arc<Feed>, kind: MediaKind) -> usize {
+        let viewer = self.try_watch_and_await(feed, &[kind]).unwrap();
         self.settle();
         assert!(self.visitors[viewer].connected.is_some());
         viewer
@@ -324,6 +339,11 @@ impl World {
         answer.try_recv().unwrap()
     }
 
+    /// Whether a command has come from another thread.
+    pub(super) fn has_command(&self) -> bool {
+        !self.commands.is_empty()
+    }
+
     /// Waits for a command that comes from another thread.
     pub(super) async fn command(&mut self) {
         let command = self.commands.recv().await.unwrap();
@@ -397,9 +417,10 @@ pub(super) struct FakeDeriver {
 }
 
 impl Deriver for FakeDeriver {
-    fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String> {
+    fn derive(&self, recipe: Recipe, _: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String> {
         assert_eq!(recipe, Recipe::H264);
-        let track = Arc::new(Track::new(input.parameters()));
+        let frames = fixture::synthetic(Instant::now(), 1, 1, (100, 100));
+        let track = Arc::new(Track::new(frames[0].parameters.clone()));
         self.made.lock().push((track.clone(), lease));
         Ok(track)
     }

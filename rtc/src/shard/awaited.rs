@@ -1,0 +1,100 @@
+//! Tracks that viewers wait for: their feed has none of a kind yet.
+//!
+//! One task for each feed and codec waits until the feed has a track, gets it converted aside, since opening a codec
+//! blocks, and hands it over as a command. It ends with the feed, or once nobody waits any more.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use onmic_media::{Accept, Codec, Feed};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Command;
+
+/// See the module.
+pub(super) struct Awaited {
+    /// By the feed's address, which no other has while a viewer holds it.
+    waits: HashMap<(usize, Codec), Wait>,
+    commands: mpsc::WeakSender<Command>,
+}
+
+struct Wait {
+    /// Keys of their sessions.
+    viewers: Vec<usize>,
+    task: JoinHandle<()>,
+}
+
+impl Awaited {
+    pub(super) fn new(commands: mpsc::WeakSender<Command>) -> Self {
+        Self { waits: HashMap::new(), commands }
+    }
+
+    /// `viewer` waits for a track of `codec`. Called on the shard's runtime.
+    pub(super) fn join(&mut self, feed: &Arc<Feed>, codec: Codec, viewer: usize) {
+        let wait = self.waits.entry(place(feed, codec)).or_insert_with(|| {
+            let task = tokio::spawn(wait_for(feed.clone(), codec, self.commands.clone()));
+            Wait { viewers: Vec::new(), task }
+        });
+        wait.viewers.push(viewer);
+    }
+
+    /// `viewer` waits no more.
+    pub(super) fn leave(&mut self, feed: &Arc<Feed>, codec: Codec, viewer: usize) {
+        let Some(wait) = self.waits.get_mut(&place(feed, codec)) else { return };
+        wait.viewers.retain(|waiting| *waiting != viewer);
+        if wait.viewers.is_empty() {
+            self.waits.remove(&place(feed, codec));
+        }
+    }
+
+    /// Whether anybody waits for it.
+    pub(super) fn contains(&self, feed: &Arc<Feed>, codec: Codec) -> bool {
+        self.waits.contains_key(&place(feed, codec))
+    }
+
+    /// All who waited for it.
+    pub(super) fn take(&mut self, feed: &Arc<Feed>, codec: Codec) -> Vec<usize> {
+        let wait = self.waits.remove(&place(feed, codec));
+        wait.map(|mut wait| std::mem::take(&mut wait.viewers)).unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.waits.is_empty()
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn place(feed: &Arc<Feed>, codec: Codec) -> (usize, Codec) {
+    (Arc::as_ptr(feed).addr(), codec)
+}
+
+/// Goes on after a track that it handed over, which may have ended before the shard read it.
+async fn wait_for(feed: Arc<Feed>, codec: Codec, commands: mpsc::WeakSender<Command>) {
+    let mut known = None;
+    while let Some(original) = feed.next_original(codec.kind(), known).await {
+        known = Some(original.id());
+        let owned = feed.clone();
+        let demanded = tokio::task::spawn_blocking(move || {
+            owned.demand(codec.kind(), Accept { codecs: &[codec], reordering: false })
+        });
+        let demand = match demanded.await {
+            Ok(Ok(demand)) => demand,
+            Ok(Err(refused)) => {
+                tracing::debug!(%refused, "viewers who waited go without");
+                continue;
+            }
+            Err(error) => return tracing::error!(%error, "a track for waiting viewers could not be made"),
+        };
+        let Some(commands) = commands.upgrade() else { return };
+        if commands.send(Command::Attach { feed: feed.clone(), demand }).await.is_err() {
+            return; // The shard has ended.
+        }
+    }
+}
