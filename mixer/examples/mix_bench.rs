@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p onmic-mixer --example mix_bench [SECONDS]` (ffmpeg must be installed)
 //!
-//! Both read the same streams, as fast as they can: the next pictures are published when the frame of those before is out.
+//! Both read the same streams, as fast as they can, in turn and three times: the median counts. The next pictures are published
+//! when the frame of those before is out.
 //! Then ours again in real time, as in service, where threads wait and wake up and find their caches cold. CPU is user and
 //! system time of the whole process.
 
@@ -24,6 +25,7 @@ use support::{Recording, TempFile, ffmpeg, from_flv};
 
 const INPUTS: usize = 4;
 const BITRATE: u64 = 2_500_000;
+const ROUNDS: usize = 3;
 
 struct Sink(Sender<(Frame, Duration)>);
 
@@ -126,13 +128,18 @@ fn theirs(files: &[TempFile], scaler: &str, threads: Option<&str>) -> (Duration,
     (Duration::from_secs_f64(number("utime=") + number("stime=")), number("frame=") as usize)
 }
 
-fn report(name: &str, cpu: Duration, frames: usize) -> f64 {
-    let per_frame = cpu.as_secs_f64() * 1000.0 / frames as f64;
-    println!(
-        "{name:44} {per_frame:6.2} ms CPU per output frame = {:.2} core at 30 fps ({frames} frames)",
-        per_frame * 0.03
-    );
-    per_frame
+/// Milliseconds per frame.
+fn per_frame((cpu, frames): (Duration, usize)) -> f64 {
+    cpu.as_secs_f64() * 1000.0 / frames as f64
+}
+
+fn report(name: &str, per_frame: f64) {
+    println!("{name:44} {per_frame:6.2} ms CPU per output frame = {:.2} core at 30 fps", per_frame * 0.03);
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn main() {
@@ -170,15 +177,23 @@ fn main() {
         ("ffmpeg, one thread each, area (as onmic)", ":flags=area", Some("1")),
         ("ffmpeg, one thread each, bilinear", ":flags=bilinear", Some("1")),
     ];
-    let theirs = runs.map(|(name, scaler, threads)| {
-        let (cpu, frames) = theirs(&files, scaler, threads);
-        (name, report(name, cpu, frames))
-    });
-    let (cpu, frames, _) = ours(&recordings, &Layout::Grid, false);
-    let own = report("onmic, 2x2", cpu, frames);
-    theirs.iter().for_each(|(name, theirs)| println!("  ratio to {name}: {:.2}", own / theirs));
+    let (mut theirs_all, mut ours_all) = (runs.map(|_| Vec::new()), Vec::new());
+    for _ in 0..ROUNDS {
+        for ((_, scaler, threads), all) in runs.iter().zip(&mut theirs_all) {
+            all.push(per_frame(theirs(&files, scaler, *threads)));
+        }
+        let (cpu, frames, _) = ours(&recordings, &Layout::Grid, false);
+        ours_all.push(per_frame((cpu, frames)));
+    }
+    let own = median(ours_all);
+    report("onmic, 2x2", own);
+    for ((name, ..), all) in runs.iter().zip(theirs_all) {
+        let theirs = median(all);
+        report(name, theirs);
+        println!("  ratio: {:.2}", own / theirs);
+    }
     let (cpu, frames, mut delays) = ours(&recordings, &Layout::Grid, true);
-    report("onmic, 2x2, in real time", cpu, frames);
+    report("onmic, 2x2, in real time", per_frame((cpu, frames)));
     delays.sort_unstable();
     let at = |part: usize| delays[delays.len() * part / 100].as_secs_f64() * 1000.0;
     println!(
@@ -187,8 +202,11 @@ fn main() {
         at(95),
         at(99)
     );
-    let (cpu, frames, _) = ours(&recordings[..2], &Layout::SideBySide, false);
-    report("onmic, two side by side", cpu, frames);
-    let (cpu, frames, _) = ours(&recordings[..2], &Layout::PictureInPicture { corner: Default::default() }, false);
-    report("onmic, picture in picture", cpu, frames);
+    let picture_in_picture = Layout::PictureInPicture { corner: Default::default() };
+    for (name, layout) in
+        [("onmic, two side by side", Layout::SideBySide), ("onmic, picture in picture", picture_in_picture)]
+    {
+        let (cpu, frames, _) = ours(&recordings[..2], &layout, false);
+        report(name, per_frame((cpu, frames)));
+    }
 }
