@@ -1,4 +1,5 @@
-// The figures of the mixer, by the real clients: `node measure/mix.js [seconds]`. A table on standard output.
+// The figures of the mixer, by the real clients: `node measure/mix.js [seconds] [detail]`. A table on standard output. `detail` is
+// the strength of noise added to the pictures: 8 makes encoders use their 2.5 Mbit/s, and four of them want more than two cores.
 //
 // Latency is from the drawing of each participant's picture to the page that shows it in the program by WHEP: generator,
 // encoder, gateway and browser together. What the mixer adds is the same host's latency less that of its pass-through.
@@ -12,8 +13,8 @@ import { Publisher } from "../lib/picture.js";
 import { Tap } from "../lib/tap.js";
 import { pause, waitFor } from "../lib/wait.js";
 
-const HD = { width: 1280, height: 720, bitrateKbps: 2500, detail: 8, gopFrames: 60 };
 const SECONDS = Number(process.argv[2] ?? 20);
+const HD = { width: 1280, height: 720, bitrateKbps: 2500, detail: Number(process.argv[3] ?? 0), gopFrames: 60 };
 const GUESTS = ["anna", "ben", "cleo"];
 
 const rows = [];
