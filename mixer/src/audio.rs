@@ -19,6 +19,7 @@ use crate::encode::{AudioEncoder, AudioPacket, AudioSettings, SAMPLE_RATE};
 use crate::error::Error;
 use crate::ffi::Resampler;
 use crate::metric::dropped;
+use crate::sound::interleave;
 use crate::timeline::{CORRECTION_DISTANCE, Place, Timeline};
 
 /// No encoder puts more in front: AAC's 1024.
@@ -130,10 +131,8 @@ impl AudioLine {
     /// Takes in a block of what frames to come are made of, and appends what it completes to `out`. An error is final.
     pub(crate) fn take_pcm(&mut self, pcm: Pcm<'_>, out: &mut Vec<Frame>) -> Result<(), Error> {
         let [left, right] = pcm.channels;
-        let samples = match self.encoder.channels() {
-            1 => left.iter().zip(right).map(|(left, right)| (left + right) / 2.0).collect(),
-            _ => left.iter().zip(right).flat_map(|(left, right)| [*left, *right]).collect(),
-        };
+        let mut samples = Vec::new();
+        interleave(left, right, self.encoder.channels(), &mut samples);
         let stamp = Stamp { position: pcm.pts.0, wall: pcm.wall, arrived: pcm.arrived };
         self.early.push_back(Early { stamp, samples });
         if self.early.len() > EARLY_MAX {

@@ -5,6 +5,7 @@
 //! note. The machine's deadlines are kept by one task, sources are watched by another.
 
 pub mod audience;
+mod caller;
 pub mod client;
 pub mod commands;
 mod live;

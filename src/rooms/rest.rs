@@ -6,22 +6,20 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, RawPathParams, Request, State};
-use axum::http::request::Parts;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use onmic_http::{Problem, token};
-use onmic_room::{Actor, Authority, Input, RoomName, SeatState, Settings};
+use onmic_room::{Authority, Input, Settings};
 
-use super::commands::{WireCommand, malformed, refused, room_name, seat_no, unprocessable};
+use super::caller::{Body, Caller, Of};
+use super::commands::{WireCommand, malformed, refused, room_name, unprocessable};
 use super::look::{Colour, Layout, OverlayBody, SourceChange};
 use super::wire::{self, RoomState};
 use super::{client, media_name};
@@ -32,7 +30,6 @@ use crate::config::HostLeaves;
 const BODY_MAX: usize = 64 * 1024;
 /// All pictures of a room, in base64.
 const OVERLAYS_BODY_MAX: usize = 3 * 1024 * 1024;
-const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// The routes, but for those that `api` has had before there were rooms.
 pub fn router() -> Router<Api> {
@@ -63,65 +60,6 @@ pub fn router() -> Router<Api> {
     Router::new().nest("/api/v1/rooms/{room}", room).layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
-/// Whose call it is, and to which room.
-pub struct Caller {
-    pub room: RoomName,
-    pub by: Actor,
-}
-
-impl FromRequestParts<Api> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let params = RawPathParams::from_request_parts(parts, api).await;
-        let room = params.ok().and_then(|params| {
-            params.iter().find(|(name, _)| *name == "room").map(|(_, room)| room.parse::<onmic_media::RoomName>())
-        });
-        let room = room.ok_or_else(|| Problem::bad_request("the address names no room"))??;
-        let by = match api.gate.claims(token(&parts.headers, &parts.uri))? {
-            None => Actor::admin(),
-            Some(claims) => {
-                claims.must_cover(&room)?;
-                claims.actor()?
-            }
-        };
-        Ok(Self { room: super::room_name(&room), by })
-    }
-}
-
-/// What of a room an address names, after the room.
-pub struct Of<T>(pub T);
-
-impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Of<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let Path((_, named)) = Path::<(String, T)>::from_request_parts(parts, api).await.map_err(|rejection| {
-            Problem::not_found(format!("This address names nothing of a room: {}.", rejection.body_text()))
-        })?;
-        Ok(Self(named))
-    }
-}
-
-/// A JSON body; an absent one is an empty object.
-pub struct Body<T>(pub T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let late =
-            |_| Problem::new(StatusCode::REQUEST_TIMEOUT, format!("The body did not arrive within {ARRIVAL:?}."));
-        let arrived = timeout(ARRIVAL, Bytes::from_request(request, state)).await.map_err(late)?;
-        let bytes = arrived.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
-            status => Problem::new(status, "The body did not arrive whole."),
-        })?;
-        let json: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        serde_json::from_slice(json).map(Self).map_err(|error| malformed(&error))
-    }
-}
-
 /// What a command has changed: one of these, under the name it has in the room's state.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what is built as JSON")]
@@ -134,43 +72,6 @@ pub struct Changed {
     program: Option<wire::RoomProgram>,
     message: Option<wire::Message>,
     ticket: Option<super::ticket::Ticket>,
-}
-
-impl Caller {
-    fn command(&self, api: &Api, command: WireCommand) -> Result<Value, Problem> {
-        api.rooms.order(&self.room, &self.by, command.order(&self.by)?)
-    }
-
-    /// 200 with what has changed.
-    fn changed(&self, api: &Api, command: WireCommand) -> Result<Response, Problem> {
-        self.command(api, command).map(|changed| Json(changed).into_response())
-    }
-
-    /// 204.
-    fn done(&self, api: &Api, command: WireCommand) -> Result<Response, Problem> {
-        self.command(api, command).map(|_| StatusCode::NO_CONTENT.into_response())
-    }
-
-    fn address(&self, rest: &str) -> String {
-        format!("/api/v1/rooms/{}{rest}", self.room)
-    }
-
-    /// Who is on a seat.
-    fn occupant(&self, api: &Api, seat: u8) -> Result<Option<(String, SeatState)>, Problem> {
-        let room = api.rooms.view(&self.room);
-        let room = room.ok_or_else(|| refused(&onmic_room::Refused::RoomUnknown(self.room.clone())))?;
-        let seat = seat_no(seat)?;
-        let seats = room.settings.seats;
-        let found = room.seats.into_iter().find(|found| found.seat == seat);
-        let found = found.ok_or_else(|| refused(&onmic_room::Refused::SeatUnknown { seat, seats }))?;
-        Ok(found.person.map(|person| (person.to_string(), found.state)))
-    }
-
-    fn must_occupy(&self, api: &Api, seat: u8) -> Result<String, Problem> {
-        let nobody =
-            || Problem::new(StatusCode::CONFLICT, format!("Nobody is on seat {seat}.")).with_code("not-on-mic");
-        self.occupant(api, seat)?.map(|(person, _)| person).ok_or_else(nobody)
-    }
 }
 
 fn created(location: &str, body: Value) -> Response {

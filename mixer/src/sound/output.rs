@@ -13,7 +13,7 @@ use onmic_media::time::{ClockRate, Ticks};
 use onmic_media::{Frame, Parameters};
 
 use super::timeline::Timeline;
-use super::{BLOCK, Block, RATE};
+use super::{BLOCK, Block, RATE, interleave};
 use crate::encode::{AudioEncoder, AudioPacket, AudioSettings};
 use crate::error::Error;
 use crate::ffi::Resampler;
@@ -171,15 +171,9 @@ impl Output {
 
     fn append(&mut self, block: &Block, cut: usize) -> Result<(), Error> {
         let mono = self.encoder.channels() == 1;
-        let pairs = block.0[0].iter().zip(&block.0[1]).skip(cut);
-        let mut interleaved: Vec<f32> = Vec::with_capacity(2 * BLOCK);
-        for (left, right) in pairs {
-            if mono {
-                interleaved.push((left + right) / 2.0);
-            } else {
-                interleaved.extend([*left, *right]);
-            }
-        }
+        let [left, right] = &block.0;
+        let mut interleaved = Vec::with_capacity(2 * BLOCK);
+        interleave(&left[cut..], &right[cut..], self.encoder.channels(), &mut interleaved);
         if self.encoder.sample_rate() == RATE {
             self.pending.append(&mut interleaved);
             return Ok(());
