@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use onmic_control::{Api, Outbox, Receiver, Rooms, RoomsConfig, Tickets, TokenGate};
 use onmic_edge::flv;
 use onmic_edge::hls::{Hls, HlsConfig};
 use onmic_edge::whep::Whep;
@@ -24,14 +25,9 @@ use onmic_mixer::sound::OutputSettings;
 use onmic_mixer::{Transcoder, compose};
 use onmic_packager::Settings;
 use onmic_rtc::Rtc;
+use onmic_stage::{Listener, Stage, StageConfig};
 
-use crate::api::Api;
-use crate::auth::TokenGate;
 use crate::config::Config;
-use crate::rooms::ticket::Tickets;
-use crate::rooms::webhook::{Outbox, Receiver};
-use crate::rooms::{Rooms, RoomsConfig};
-use crate::stage::{Listener, Stage, StageConfig};
 use crate::{health, listen, pages, telemetry};
 
 /// How often sources whose publisher is gone are looked for; the grace period is counted in seconds.
