@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use onmic_media::NodeClock;
 use onmic_room::{
-    Authority, Event, HostLeaves, HostView, InvitationView, MutedBy, MutedByView, PersonView, PkView, RequestView,
-    RoomView, SeatView, Settings, SourceView, Timeouts,
+    Authority, Event, HostView, InvitationView, MutedBy, MutedByView, PersonView, PkView, RequestView, RoomView,
+    SeatView, Settings, SourceView, Timeouts,
 };
 
 use super::look::{Layout, OverlayBody, SourceLook};
@@ -43,6 +43,28 @@ pub struct RoomState {
     pub persons: usize,
     /// The last messages, oldest first.
     pub chat: Vec<Message>,
+}
+
+/// What becomes of a room without its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostLeaves {
+    /// Everybody leaves the mic; the room waits for a host.
+    EmptySeats,
+    /// The room ends.
+    End,
+    /// Participants on mic stay there; the room waits for a host.
+    Keep,
+}
+
+impl From<HostLeaves> for onmic_room::HostLeaves {
+    fn from(leaves: HostLeaves) -> Self {
+        match leaves {
+            HostLeaves::EmptySeats => Self::EmptySeats,
+            HostLeaves::End => Self::End,
+            HostLeaves::Keep => Self::Keep,
+        }
+    }
 }
 
 /// How a room is set up.
@@ -367,9 +389,9 @@ fn room_settings(settings: &Settings) -> RoomSettings {
     RoomSettings {
         open_seats: settings.open_seats,
         host_leaves: match settings.host_leaves {
-            HostLeaves::EmptySeats => "empty-seats",
-            HostLeaves::End => "end",
-            HostLeaves::Keep => "keep",
+            onmic_room::HostLeaves::EmptySeats => "empty-seats",
+            onmic_room::HostLeaves::End => "end",
+            onmic_room::HostLeaves::Keep => "keep",
         },
         timeouts: timeouts(&settings.timeouts),
     }

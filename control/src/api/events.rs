@@ -3,7 +3,7 @@
 //! Rights are checked before the upgrade, so whatever is wrong with a token is an HTTP answer. Whoever takes its messages
 //! too slowly, stays silent or sends what is too large is closed, with a code that says which.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::rejection::QueryRejection;
@@ -12,23 +12,20 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
-use metrics::counter;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tokio_util::sync::CancellationToken;
 
 use onmic_http::{Problem, token};
 use onmic_room::Authority;
 
+use super::Api;
 use super::commands::{WireCommand, id, malformed};
-use super::{Connection, Entry};
-use crate::api::Api;
 use crate::auth::Role;
+use crate::rooms::mailbox::{Closing, Mailbox};
+use crate::rooms::{Connection, Entry};
 
-/// Messages that may wait for a client; some seconds of a lively room.
-const QUEUE: usize = 256;
 const PING_EVERY: Duration = Duration::from_secs(20);
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// For the last words to a client.
@@ -41,85 +38,6 @@ const HOST_MESSAGE_MAX: usize = 768 * 1024;
 const BUFFER: usize = 4 * 1024;
 /// Refused messages without a good one between them, before a client is taken for broken.
 const STRIKES: u32 = 100;
-
-/// Why a connection is closed by the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closing {
-    /// More than [`QUEUE`] messages wait.
-    Slow,
-    /// The room ended.
-    Ended,
-    /// The node stops.
-    Stopping,
-    /// Nothing was heard for [`SILENCE_MAX`].
-    Silent,
-    /// A message was too large.
-    TooLarge,
-    /// Not text.
-    Binary,
-    /// Nothing but nonsense came.
-    Nonsense,
-}
-
-impl Closing {
-    fn frame(self) -> CloseFrame {
-        let (code, reason) = match self {
-            Self::Slow => (close_code::AGAIN, "Too many messages are waiting. Come back with the last number."),
-            Self::Ended => (close_code::NORMAL, "The room has ended."),
-            Self::Stopping => (close_code::AWAY, "The server stops. Connect again."),
-            Self::Silent => (close_code::AWAY, "Nothing was heard for a minute."),
-            Self::TooLarge => (close_code::SIZE, "The message is too large."),
-            Self::Binary => (close_code::UNSUPPORTED, "Messages are text."),
-            Self::Nonsense => (close_code::POLICY, "Too many messages were refused."),
-        };
-        CloseFrame { code, reason: reason.into() }
-    }
-}
-
-/// Where messages for one client are put. Never waits: a full one is closed.
-#[derive(Debug)]
-pub struct Mailbox {
-    queue: mpsc::Sender<Utf8Bytes>,
-    closing: OnceLock<Closing>,
-    closed: CancellationToken,
-    /// What a client missed, given at once: it may be more than the queue holds.
-    missed: parking_lot::Mutex<Vec<Utf8Bytes>>,
-}
-
-impl Mailbox {
-    /// An empty one, and where its messages come out.
-    pub fn new() -> (Arc<Self>, mpsc::Receiver<Utf8Bytes>) {
-        let (queue, messages) = mpsc::channel(QUEUE);
-        let (closing, closed, missed) = (OnceLock::new(), CancellationToken::new(), parking_lot::Mutex::default());
-        (Arc::new(Self { queue, closing, closed, missed }), messages)
-    }
-
-    /// Adds a message.
-    pub fn put(&self, message: Utf8Bytes) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(message)
-            && self.close(Closing::Slow)
-        {
-            counter!("onmic_drops_total", "reason" => "slow_room_client").increment(1);
-        }
-    }
-
-    /// Adds what comes right after the first message.
-    pub fn put_all(&self, messages: Vec<Utf8Bytes>) {
-        *self.missed.lock() = messages;
-    }
-
-    /// Why it is closed, if it is.
-    pub fn closing(&self) -> Option<Closing> {
-        self.closing.get().copied()
-    }
-
-    /// Ends the connection; the first reason is told. Whether it was this one.
-    pub fn close(&self, closing: Closing) -> bool {
-        let first = self.closing.set(closing).is_ok();
-        self.closed.cancel();
-        first
-    }
-}
 
 /// What a client says of itself.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -167,7 +85,7 @@ pub async fn events(
     let (mailbox, messages) = Mailbox::new();
     let connection = api.rooms.enter(entry, &mailbox)?;
     let client = Client { connection, mailbox, messages, heard: Instant::now(), strikes: 0 };
-    let tracked = api.rooms.connections.token();
+    let tracked = api.rooms.track();
     let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
     let upgrade = upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER);
     Ok(upgrade.on_upgrade(move |socket| async move {
@@ -236,7 +154,7 @@ impl Client {
                     socket.send(Message::Text(message)).await?;
                 }
             }
-            socket.send(Message::Close(Some(closing.frame()))).await?;
+            socket.send(Message::Close(Some(frame(closing)))).await?;
             // The other side answers, unless it has broken off.
             while let Some(Ok(_)) = socket.recv().await {}
             Ok::<_, axum::Error>(())
@@ -249,14 +167,14 @@ impl Client {
     /// Until one side ends it; why, if it was this one.
     async fn talk(&mut self, socket: &mut WebSocket) -> Option<Closing> {
         let mailbox = self.mailbox.clone();
-        let stop = self.connection.rooms.stop.clone();
+        let stop = self.connection.stopping();
         let mut pings = interval(PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.reset();
         loop {
             let message = tokio::select! {
                 biased; // What waits goes first: who asks faster than it reads is not read.
-                () = mailbox.closed.cancelled() => return mailbox.closing(),
+                () = mailbox.closed() => return mailbox.closing(),
                 () = stop.cancelled() => return Some(Closing::Stopping),
                 Some(message) = self.messages.recv() => Message::Text(message),
                 _ = pings.tick() => {
@@ -279,12 +197,12 @@ impl Client {
                     continue;
                 }
             };
-            let missed = std::mem::take(&mut *mailbox.missed.lock());
+            let missed = mailbox.take_missed();
             let messages = std::iter::once(message).chain(missed.into_iter().map(Message::Text));
             for message in messages {
                 let sent = tokio::select! {
                     biased;
-                    () = mailbox.closed.cancelled() => return mailbox.closing(),
+                    () = mailbox.closed() => return mailbox.closing(),
                     () = stop.cancelled() => return Some(Closing::Stopping),
                     sent = socket.send(message) => sent,
                 };
@@ -332,11 +250,24 @@ impl Client {
         let id = id.cloned().unwrap_or(Value::Null);
         let done = serde_json::from_value::<Said>(value).map_err(|error| malformed(&error)).and_then(|said| {
             let Said::Command { command, .. } = said;
-            let Connection { rooms, room, by, .. } = &self.connection;
-            rooms.order(room, by, command.order(by)?)
+            self.connection.order(command.order(&self.connection.by)?)
         });
         (id, done)
     }
+}
+
+/// The last message of a connection that this side closes.
+fn frame(closing: Closing) -> CloseFrame {
+    let (code, reason) = match closing {
+        Closing::Slow => (close_code::AGAIN, "Too many messages are waiting. Come back with the last number."),
+        Closing::Ended => (close_code::NORMAL, "The room has ended."),
+        Closing::Stopping => (close_code::AWAY, "The server stops. Connect again."),
+        Closing::Silent => (close_code::AWAY, "Nothing was heard for a minute."),
+        Closing::TooLarge => (close_code::SIZE, "The message is too large."),
+        Closing::Binary => (close_code::UNSUPPORTED, "Messages are text."),
+        Closing::Nonsense => (close_code::POLICY, "Too many messages were refused."),
+    };
+    CloseFrame { code, reason: reason.into() }
 }
 
 fn is_too_large(error: &axum::Error) -> bool {

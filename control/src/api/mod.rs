@@ -1,8 +1,14 @@
 //! The control API under `/api/v1`, described by its OpenAPI document.
 
+mod caller;
+mod commands;
+mod events;
 mod openapi;
+mod rest;
 mod rooms;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -12,14 +18,14 @@ use axum::routing::get;
 use onmic_media::Hub;
 
 use crate::auth::TokenGate;
-use crate::rooms::{Rooms, rest};
+use crate::rooms::Rooms;
 
 /// What the routes read.
 #[derive(Clone)]
 pub struct Api {
-    pub hub: Arc<Hub>,
-    pub gate: Arc<TokenGate>,
-    pub rooms: Arc<Rooms>,
+    hub: Arc<Hub>,
+    gate: Arc<TokenGate>,
+    rooms: Arc<Rooms>,
     rtmp_port: u16,
 }
 

@@ -4,14 +4,13 @@ use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{rooms, server};
-use crate::rooms::{client, commands, rest};
+use super::{commands, events, rest, rooms, server};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "onmic", description = "Control API of the onmic live streaming gateway. Errors are application/problem+json (RFC 9457)."),
     paths(
-        rooms::list, rooms::one, rest::create, rest::configure, rest::end, client::events, rest::persons,
+        rooms::list, rooms::one, rest::create, rest::configure, rest::end, events::events, rest::persons,
         rest::request_mic, rest::withdraw, rest::grant, rest::refuse, rest::invite, rest::accept, rest::decline,
         rest::change_seat, rest::clear_seat, rest::connect_failed, rest::renew_ticket, rest::hand_over, rest::mute_host,
         rest::propose_pk, rest::end_pk, rest::accept_pk, rest::refuse_pk,

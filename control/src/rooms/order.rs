@@ -6,17 +6,65 @@ use serde_json::{Value, json};
 
 use onmic_http::Problem;
 use onmic_media::SourceName;
-use onmic_room::{Actor, Input, PersonId, Refused, RoomName, RoomView, SeatState, SeatView, Settings};
+use onmic_room::{
+    Actor, Command, Input, ParticipantName, PersonId, Refused, RoomName, RoomView, SeatNo, SeatState, SeatView,
+    Settings,
+};
 
-use super::commands::{Order, Shown, impossible, refused, too_fast, unprocessable};
 use super::live::Live;
-use super::look::{Image, Impossible, Look};
-use super::ticket::{Grant, Ticket};
+use super::look::{Image, Impossible, Layout, Look, LookChange, OverlayBody, SourceChange};
+use super::refusal::{impossible, refused, too_fast, unprocessable};
 use super::wire::Message;
 use super::{Rooms, State};
+use crate::ticket::{Grant, Ticket};
 
 /// Characters; a message is no letter.
 const TEXT_MAX: usize = 500;
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Order {
+    /// The machine decides; what of the room is the answer.
+    Machine(Command, Shown),
+    /// The ticket again, for who has a seat.
+    Ticket(PersonId),
+    Layout(Layout),
+    Overlays(Vec<OverlayBody>),
+    Look(LookChange),
+    Source(ParticipantName, SourceChange),
+    Chat(String),
+}
+
+/// The part of a room that an answer shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    Nothing,
+    /// The request of this person, or the seat.
+    Request(PersonId),
+    Invitation(PersonId),
+    SeatOf(PersonId),
+    Seat(SeatNo),
+    Host,
+    Pk,
+}
+
+impl Shown {
+    /// The part that `command` changes.
+    pub fn of(command: &Command) -> Self {
+        match command {
+            Command::RequestMic { person, .. } => Self::Request(person.clone()),
+            Command::Invite { person, .. } => Self::Invitation(person.clone()),
+            Command::Grant { person, .. }
+            | Command::Accept { person }
+            | Command::Mute { person, .. }
+            | Command::Move { person, .. } => Self::SeatOf(person.clone()),
+            Command::LockSeat { seat, .. } => Self::Seat(*seat),
+            Command::HandOver { .. } => Self::Host,
+            Command::ProposePk { .. } | Command::AcceptPk => Self::Pk,
+            _ => Self::Nothing,
+        }
+    }
+}
 
 impl Rooms {
     /// Carries out what `by` wants. The answer is what it has changed, an object of the names of the room's state.
@@ -123,7 +171,7 @@ impl Rooms {
         let seat = seat_of(&view, person).filter(|_| !view.invitations.iter().any(|invited| invited.person == *person));
         let (participant, seat) = match seat {
             Some(seat) => (person.participant(), Some(seat.seat.get())),
-            None if view.host.person.as_ref() == Some(person) => (onmic_room::ParticipantName::host(), None),
+            None if view.host.person.as_ref() == Some(person) => (ParticipantName::host(), None),
             None => return Err(refused(&Refused::NotOnMic(person.to_string()))),
         };
         let name = SourceName::new(room, &participant);

@@ -2,7 +2,7 @@
 //!
 //! Claims: `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`; `nbf` is minded if it is there. `sub`
 //! is the id of the person, `name` what others see. `seat` and `jti` mark a ticket for a seat, which is good only for as
-//! long as the seat is the person's (see `rooms::ticket`). A role says what is allowed:
+//! long as the seat is the person's (see `ticket`). A role says what is allowed:
 //!
 //! | role | publish | play | direct its room |
 //! | --- | --- | --- | --- |
@@ -20,7 +20,7 @@ use onmic_media::gate::{Action, Gate, Refusal};
 use onmic_media::name::{RoomName, SourceName};
 use onmic_room::{Actor, Authority, PersonId};
 
-use crate::rooms::ticket::Tickets;
+use crate::ticket::Tickets;
 
 /// What a token says.
 #[derive(Clone, Debug, Deserialize)]

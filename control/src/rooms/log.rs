@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use axum::extract::ws::Utf8Bytes;
 use onmic_media::WallTime;
 
-use super::random;
+use crate::random;
 
 /// Some minutes of a lively room.
 pub const KEPT: usize = 512;

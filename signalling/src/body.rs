@@ -10,7 +10,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use tokio::time::timeout;
 
-use crate::problem::Problem;
+use onmic_http::Problem;
 
 /// The media type of an offer and an answer.
 pub const SDP: &str = "application/sdp";

@@ -6,11 +6,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use onmic_http::Problem;
-use onmic_room::{Actor, Command, ParticipantName, PersonId, Refused, RefusedKind, SeatNo};
+use onmic_room::{Actor, Command, ParticipantName, PersonId, SeatNo};
 
-use axum::http::{HeaderValue, StatusCode, header};
-
-use super::look::{ChromaKey, Colour, Fit, Impossible, Layout, LookChange, OverlayBody, SourceChange};
+use crate::rooms::look::{ChromaKey, Colour, Fit, Layout, LookChange, OverlayBody, SourceChange};
+use crate::rooms::order::{Order, Shown};
+use crate::rooms::refusal::unprocessable;
 
 /// A command, as over the WebSocket. Who asks is meant where `person` is absent.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -90,7 +90,7 @@ pub enum WireCommand {
     SetSource {
         participant: String,
         gain_db: Option<f32>,
-        #[serde(default, deserialize_with = "super::look::present")]
+        #[serde(default, deserialize_with = "crate::rooms::look::present")]
         #[schema(value_type = Option<ChromaKey>)]
         chroma_key: Option<Option<ChromaKey>>,
         denoise: Option<bool>,
@@ -100,33 +100,6 @@ pub enum WireCommand {
     Chat {
         text: String,
     },
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub enum Order {
-    /// The machine decides; what of the room is the answer.
-    Machine(Command, Shown),
-    /// The ticket again, for who has a seat.
-    Ticket(PersonId),
-    Layout(Layout),
-    Overlays(Vec<OverlayBody>),
-    Look(LookChange),
-    Source(ParticipantName, SourceChange),
-    Chat(String),
-}
-
-/// The part of a room that an answer shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shown {
-    Nothing,
-    /// The request of this person, or the seat.
-    Request(PersonId),
-    Invitation(PersonId),
-    SeatOf(PersonId),
-    Seat(SeatNo),
-    Host,
-    Pk,
 }
 
 impl WireCommand {
@@ -172,23 +145,6 @@ impl WireCommand {
     }
 }
 
-impl Shown {
-    fn of(command: &Command) -> Self {
-        match command {
-            Command::RequestMic { person, .. } => Self::Request(person.clone()),
-            Command::Invite { person, .. } => Self::Invitation(person.clone()),
-            Command::Grant { person, .. }
-            | Command::Accept { person }
-            | Command::Mute { person, .. }
-            | Command::Move { person, .. } => Self::SeatOf(person.clone()),
-            Command::LockSeat { seat, .. } => Self::Seat(*seat),
-            Command::HandOver { .. } => Self::Host,
-            Command::ProposePk { .. } | Command::AcceptPk => Self::Pk,
-            _ => Self::Nothing,
-        }
-    }
-}
-
 fn seat_or(seat: Option<u8>) -> Result<Option<SeatNo>, Problem> {
     seat.map(seat_no).transpose()
 }
@@ -214,38 +170,6 @@ pub fn room_name(text: &str) -> Result<onmic_room::RoomName, Problem> {
     text.parse().map_err(|error| unprocessable(format!("{text:?} is not the name of a room: {error}.")))
 }
 
-/// 422: a value that can never be.
-pub fn unprocessable(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
-}
-
-/// 429, with how long to wait.
-pub fn too_fast(wait: std::time::Duration) -> Problem {
-    let seconds = wait.as_millis().div_ceil(1000).max(1);
-    let detail = format!("You are faster than the room can follow. Wait {seconds} s, then go on.");
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).with_code("too-fast").with_header(
-        header::RETRY_AFTER,
-        HeaderValue::from_str(&seconds.to_string()).unwrap_or(HeaderValue::from_static("1")),
-    )
-}
-
-/// A refusal of the machine, as a problem.
-pub fn refused(refused: &Refused) -> Problem {
-    let status = match refused.kind() {
-        RefusedKind::NotFound => StatusCode::NOT_FOUND,
-        RefusedKind::NotAllowed => StatusCode::FORBIDDEN,
-        RefusedKind::Conflict => StatusCode::CONFLICT,
-        RefusedKind::Full => StatusCode::TOO_MANY_REQUESTS,
-        RefusedKind::Malformed => StatusCode::UNPROCESSABLE_ENTITY,
-    };
-    Problem::new(status, refused.to_string()).with_code(refused.code())
-}
-
-/// A look that cannot be, as a problem.
-pub fn impossible(impossible: &Impossible) -> Problem {
-    unprocessable(impossible.to_string())
-}
-
 /// JSON that is none, or that says something else than it should.
 pub fn malformed(error: &serde_json::Error) -> Problem {
     use serde_json::error::Category;
@@ -257,6 +181,7 @@ pub fn malformed(error: &serde_json::Error) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
     use onmic_room::Authority;
     use serde_json::json;
 

@@ -3,9 +3,9 @@
 use onmic_media::SourceName;
 use onmic_mixer::scene;
 use onmic_room::{Mix, RoomName};
+use onmic_stage::{Directed, Direction};
 
 use super::look::{ChromaKey, Colour, Fit, Layout, Look, Overlay, OverlayKind, Place};
-use crate::stage::{Directed, Direction};
 
 /// Makes programs. Called in the order of decisions, under the lock of all rooms: it notes what is wanted and returns at
 /// once, neither blocks nor calls [`super::Rooms`]. What it has to say it says later, from a thread of its own, by
@@ -18,7 +18,7 @@ pub trait Stage: Send + Sync {
     fn ended(&self, room: &RoomName);
 }
 
-impl Stage for crate::stage::Stage {
+impl Stage for onmic_stage::Stage {
     fn direct(&self, room: &RoomName, mix: &Mix, look: &Look) {
         self.direct(room, direction(room, mix, look));
     }

@@ -11,9 +11,9 @@ use serde_json::Value;
 use onmic_media::WallTime;
 use onmic_room::{Mix, ParticipantName, PersonId, SeatView};
 
-use super::client::{Closing, Mailbox};
 use super::log::Log;
 use super::look::Look;
+use super::mailbox::{Closing, Mailbox};
 use super::rate::Rates;
 use super::wire::{Audience, Message, RoomProgram};
 

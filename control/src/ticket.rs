@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use onmic_media::{RoomName, SourceName, WallTime};
 use onmic_room::PersonId;
 
-use super::random;
+use crate::random;
 
 /// Publishers whose person is remembered; beyond that the oldest knowledge is forgotten all at once.
 const PUBLISHERS_MAX: usize = 20_000;

@@ -18,15 +18,15 @@ use tokio_util::sync::CancellationToken;
 use onmic_media::hub::HubLimits;
 use onmic_media::{Hub, NodeClock};
 use onmic_room::{Authority, Limits, Mix, RoomName, Settings};
+use onmic_stage::{ProgramState, Report};
 
-use super::client::{Closing, Mailbox};
-use super::look::{Layout, Look};
-use super::stage::Stage;
-use super::ticket::Tickets;
-use super::{Entry, Rooms, RoomsConfig};
-use crate::api::Api;
+use super::Api;
 use crate::auth::TokenGate;
-use crate::stage::{ProgramState, Report};
+use crate::rooms::look::{Layout, Look};
+use crate::rooms::mailbox::{Closing, Mailbox};
+use crate::rooms::program::Stage;
+use crate::rooms::{Entry, Rooms, RoomsConfig};
+use crate::ticket::Tickets;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -8,11 +8,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::patch;
 
+use onmic_http::Problem;
 use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
 use onmic_rtc::{OfferRefused, Rtc};
 
 use crate::body::{FRAGMENT, Fragment, SDP};
-use crate::problem::Problem;
 
 /// The routes of the resource.
 pub fn router(rtc: Rtc) -> Router {

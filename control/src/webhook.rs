@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use onmic_media::WallTime;
 use onmic_room::RoomName;
 
-use super::random::hex;
+use crate::random::hex;
 
 /// Events that may wait.
 pub const WAITING_MAX: usize = 1_000;

@@ -19,12 +19,12 @@ use onmic_http::{Problem, token};
 use onmic_room::{Authority, Input, Settings};
 
 use super::caller::{Body, Caller, Of};
-use super::client;
-use super::commands::{WireCommand, malformed, refused, room_name, unprocessable};
-use super::look::{Colour, Layout, OverlayBody, SourceChange};
-use super::wire::{self, RoomState};
-use crate::api::Api;
-use crate::config::HostLeaves;
+use super::commands::{WireCommand, malformed, room_name};
+use super::{Api, events};
+use crate::rooms::look::{Colour, Layout, OverlayBody, SourceChange};
+use crate::rooms::refusal::{refused, unprocessable};
+use crate::rooms::wire::{self, HostLeaves, RoomState};
+use crate::ticket::Ticket;
 
 /// A command fits a packet or two.
 const BODY_MAX: usize = 64 * 1024;
@@ -34,7 +34,7 @@ const OVERLAYS_BODY_MAX: usize = 3 * 1024 * 1024;
 /// The routes, but for those that `api` has had before there were rooms.
 pub fn router() -> Router<Api> {
     let room = Router::new()
-        .route("/events", get(client::events))
+        .route("/events", get(events::events))
         .route("/persons", get(persons))
         .route("/requests", post(request_mic))
         .route("/requests/{person}", delete(withdraw))
@@ -71,7 +71,7 @@ pub struct Changed {
     pk: Option<wire::Pk>,
     program: Option<wire::RoomProgram>,
     message: Option<wire::Message>,
-    ticket: Option<super::ticket::Ticket>,
+    ticket: Option<Ticket>,
 }
 
 fn created(location: &str, body: Value) -> Response {

@@ -5,22 +5,15 @@
 //! note. The machine's deadlines are kept by one task, sources are watched by another.
 
 pub mod audience;
-mod caller;
-pub mod client;
-pub mod commands;
 mod live;
 mod log;
 pub mod look;
-mod order;
-mod random;
+pub mod mailbox;
+pub mod order;
+pub mod program;
 mod rate;
-pub mod rest;
-pub mod stage;
-#[cfg(test)]
-mod tests;
-pub mod ticket;
+pub mod refusal;
 mod watch;
-pub mod webhook;
 pub mod wire;
 
 use std::collections::{BTreeSet, HashMap};
@@ -36,23 +29,25 @@ use tokio::sync::Notify;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use onmic_http::Problem;
 use onmic_media::{Hub, SourceName};
 use onmic_room::{
     Actor, Authority, Effect, Event, Input, Limits, ParticipantName, PersonId, Refused, RoomName, RoomView, Settings,
 };
+use onmic_stage::Report;
 
-use client::{Closing, Mailbox};
 use live::{CONNECTIONS_MAX, Known, Live};
-use random::GuestKeys;
+use mailbox::{Closing, Mailbox};
+use order::Order;
+use program::Stage;
 use rate::Rates;
-use stage::Stage;
-use ticket::{Grant, Tickets};
-use webhook::Outbox;
 use wire::Wire;
 
-use crate::stage::Report;
+use crate::random::{self, GuestKeys};
+use crate::ticket::{Grant, Ticket, Tickets};
+use crate::webhook::Outbox;
 
 /// In rooms of more persons, coming and going is told by number only: to tell everybody of everybody grows with the square.
 const PERSONS_ANNOUNCED: usize = 200;
@@ -62,6 +57,7 @@ const PERSONS_ANNOUNCED: usize = 200;
 pub struct RoomsConfig {
     /// Connections to events, of all rooms together.
     pub clients: usize,
+    /// How many rooms, persons and requests there may be.
     pub limits: Limits,
     /// Of rooms that come to be by themselves, and of what a creator leaves out.
     pub defaults: Settings,
@@ -112,6 +108,18 @@ pub struct Connection {
     pub by: Actor,
 }
 
+impl Connection {
+    /// Carries out what this person wants.
+    pub fn order(&self, order: Order) -> Result<Value, Problem> {
+        self.rooms.order(&self.room, &self.by, order)
+    }
+
+    /// Cancelled when the node stops.
+    pub fn stopping(&self) -> CancellationToken {
+        self.rooms.stop.clone()
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         self.rooms.exit(self);
@@ -140,6 +148,11 @@ impl Rooms {
         tokio::join!(self.keep_deadlines(), watch::run(&self), audience::run(&self));
         self.connections.close();
         self.connections.wait().await;
+    }
+
+    /// Held by whatever serves a client: [`Rooms::run`] waits for it.
+    pub fn track(&self) -> TaskTrackerToken {
+        self.connections.token()
     }
 
     async fn keep_deadlines(&self) {
@@ -267,7 +280,7 @@ impl Rooms {
         }
     }
 
-    fn send_ticket(&self, state: &State, now: Instant, grant: &Grant<'_>) -> ticket::Ticket {
+    fn send_ticket(&self, state: &State, now: Instant, grant: &Grant<'_>) -> Ticket {
         let room = &grant.name.room;
         let program_time = self.hub.director(room).and_then(|program| program.newest_wall());
         let ticket = self.tickets.issue(grant, self.hub.clock().wall(now), program_time);
@@ -347,7 +360,7 @@ impl Rooms {
         let join =
             Input::Join { room: room.clone(), person: person.clone(), name: name.clone(), authority: entry.authority };
         let before = state.machine.next_timeout();
-        let effects = state.machine.apply(now, join).map_err(|refused| commands::refused(&refused))?;
+        let effects = state.machine.apply(now, join).map_err(|refused| refusal::refused(&refused))?;
         if state.machine.next_timeout() != before {
             self.due.notify_one();
         }

@@ -15,8 +15,9 @@ use tokio::time::timeout;
 use onmic_http::{Problem, token};
 use onmic_room::{Actor, RoomName, SeatState};
 
-use super::commands::{WireCommand, malformed, refused, seat_no};
-use crate::api::Api;
+use super::Api;
+use super::commands::{WireCommand, malformed, seat_no};
+use crate::rooms::refusal::refused;
 
 const ARRIVAL: Duration = Duration::from_secs(10);
 
