@@ -113,15 +113,19 @@ impl Transcoder {
     }
 
     fn open(&self, recipe: Recipe, input: &Arc<Track>) -> Result<Line, Error> {
-        let config = &self.config;
+        let (config, rendition) = (&self.config, input.key().rendition);
         let channels = u32::from(input.parameters().channels().unwrap_or(2).clamp(1, 2));
         let audio = |settings| {
             let line = AudioLine::open(input.parameters(), input.clock_rate(), settings, config.audio_fill_max);
-            line.map(|line| Line::Audio(Arc::new(TappedLine::new(line))))
+            line.map(|line| Line::Audio(Arc::new(TappedLine::new(line, rendition))))
         };
         match recipe {
-            Recipe::H264 => VideoLine::open(input.clone(), config.video.clone(), config.backlog_max)
-                .map(|line| Line::Video(Arc::new(Track::new(line.output_parameters().clone())), Box::new(line))),
+            Recipe::H264 => VideoLine::open(input.clone(), config.video.clone(), config.backlog_max).map(|line| {
+                Line::Video(
+                    Arc::new(Track::with_rendition(rendition, line.output_parameters().clone())),
+                    Box::new(line),
+                )
+            }),
             Recipe::Opus => audio(AudioSettings::Opus {
                 bitrate_bps: config.opus_bitrate_bps * channels,
                 complexity: config.opus_complexity,
