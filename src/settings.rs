@@ -10,9 +10,8 @@ use onmic_edge::hls::HlsConfig;
 use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits};
 use onmic_media::NodeClock;
 use onmic_media::hub::HubLimits;
-use onmic_mixer::encode::Backend;
 use onmic_mixer::sound::OutputSettings;
-use onmic_mixer::{VideoPolicy, VideoSettings, compose};
+use onmic_mixer::{Backend, VideoPolicy, VideoSettings, compose};
 use onmic_packager::Settings;
 use onmic_stage::StageConfig;
 
