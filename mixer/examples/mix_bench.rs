@@ -59,7 +59,8 @@ fn ours(recordings: &[Recording], layout: &Layout, real_time: bool) -> (Duration
     let (start, (sender, frames)) = (Instant::now(), channel());
     let clock = NodeClock::new(start, SystemTime::now());
     let tracks: Vec<_> = recordings.iter().map(|recording| Arc::new(Track::new(recording.parameters()))).collect();
-    let ids: Vec<_> = (0..tracks.len()).map(|number| InputId::try_from(format!("room/{number}")).unwrap()).collect();
+    let ids: Vec<_> =
+        (0..tracks.len()).map(|number| InputId::from(&format!("room/{number}").parse().unwrap())).collect();
     let sources = tracks.iter().zip(&ids).map(|(track, id)| {
         let feed = Feed::new(None);
         feed.set_original(track.clone());

@@ -204,7 +204,7 @@ mod tests {
     const GREEN: Colour = Colour::rgb(0, 0xd0, 0x20);
 
     fn ids(count: usize) -> Vec<InputId> {
-        (0..count).map(|number| InputId::try_from(format!("room/{number}")).unwrap()).collect()
+        (0..count).map(|number| InputId::from(&format!("room/{number}").parse().unwrap())).collect()
     }
 
     fn scene(layout: Layout, count: usize) -> Scene {

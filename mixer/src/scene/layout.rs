@@ -1,7 +1,5 @@
 //! Layouts: where each of several inputs goes, the host first.
 
-use serde::{Deserialize, Serialize};
-
 use super::{Fit, InputId, Place, Tile};
 
 /// The most inputs that are seen at once.
@@ -11,21 +9,18 @@ pub const TILES_MAX: usize = 9;
 const MARGIN: f32 = 0.02;
 
 /// Where a tile goes.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slot {
     /// On the canvas.
     pub place: Place,
     /// Higher is nearer.
-    #[serde(default)]
     pub z: i32,
     /// Into the place.
-    #[serde(default)]
     pub fit: Fit,
 }
 
 /// Of the canvas.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Corner {
     /// Top left.
     TopLeft,
@@ -39,8 +34,7 @@ pub enum Corner {
 }
 
 /// How inputs share the canvas. Those that have no place in it are not seen.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Layout {
     /// The host alone.
     Solo,
@@ -52,7 +46,6 @@ pub enum Layout {
     /// The host everywhere, the others small from a corner upwards (from an upper one downwards).
     PictureInPicture {
         /// Where they begin.
-        #[serde(default)]
         corner: Corner,
     },
     /// The host large on the left, the others in a strip on the right.
@@ -204,18 +197,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn the_json_is_what_the_api_says() {
-        let of = |json: &str| serde_json::from_str::<Layout>(json).unwrap();
-        assert_eq!(of(r#"{"kind":"side-by-side"}"#), Layout::SideBySide);
-        assert_eq!(of(r#"{"kind":"picture-in-picture"}"#), Layout::PictureInPicture { corner: Corner::BottomRight });
-        let custom =
-            r#"{"kind":"custom","slots":[{"place":{"x":0.0,"y":0.0,"width":0.5,"height":1.0},"z":2,"fit":"contain"}]}"#;
-        assert_eq!(serde_json::to_string(&of(custom)).unwrap(), custom);
-        assert!(serde_json::from_str::<Layout>(r#"{"kind":"spiral"}"#).is_err());
-        let outside = custom.replace("0.5", "1.5");
-        assert!(serde_json::from_str::<Layout>(&outside).unwrap_err().to_string().contains("fractions of the canvas"));
     }
 }
