@@ -1,6 +1,7 @@
 //! What mixing 2×2 of 720p30 costs, beside ffmpeg doing the same job: decode four, scale, stack, encode with the same preset.
 //!
-//! `cargo run --release -p onmic-mixer --example mix_bench [SECONDS]` (ffmpeg must be installed)
+//! `cargo run --release -p onmic-mixer --example mix_bench [SECONDS [TILES]]` (ffmpeg must be installed). With TILES it only
+//! measures a grid of that many participants.
 //!
 //! Both read the same streams, as fast as they can, in turn and three times: the median counts. The next pictures are published
 //! when the frame of those before is out.
@@ -156,6 +157,11 @@ fn main() {
             from_flv(&ffmpeg(&format!("{picture} {x264}"), "flv")).0.unwrap()
         })
         .into();
+    if let Some(tiles) = std::env::args().nth(2).and_then(|tiles| tiles.parse().ok()) {
+        let many: Vec<Recording> = recordings.iter().cycle().take(tiles).cloned().collect();
+        let (cpu, frames, _) = ours(&many, &Layout::Grid, false);
+        return report(&format!("onmic, a grid of {tiles}"), per_frame((cpu, frames)));
+    }
     let files: Vec<TempFile> = recordings
         .iter()
         .map(|recording| {

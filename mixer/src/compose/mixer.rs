@@ -164,7 +164,7 @@ impl PictureMixer {
         Ok(mixer)
     }
 
-    /// From the next frame on; of several the newest. Draws letters and images here, on the caller's thread: milliseconds.
+    /// From the next frame on; of several the newest. A scene that is refused changes nothing. Draws letters and images here, on the caller's thread: milliseconds.
     pub fn set_scene(&self, scene: &Scene, sources: Vec<PictureSource>) -> Result<(), Error> {
         let next = self.prepare(scene, sources)?;
         *self.shared.next.lock() = Some(next);
@@ -181,7 +181,7 @@ impl PictureMixer {
     fn prepare(&self, scene: &Scene, sources: Vec<PictureSource>) -> Result<Next, Error> {
         let mut inputs = self.inputs.lock();
         let inputs = &mut *inputs;
-        let plan = Arc::new(Plan::new(scene, inputs.plan.as_deref()));
+        let plan = Arc::new(Plan::new(scene, inputs.plan.as_deref())?);
         let mut running = HashMap::new();
         let mut slots = HashMap::new();
         for PictureSource { id, feed, delay } in sources {

@@ -16,8 +16,8 @@ use onmic_names::SourceName;
 
 pub use colour::Colour;
 pub use image::{Image, InvalidImage};
-pub use layout::{Corner, Layout, Slot, TILES_MAX};
-pub use overlay::{Content, Overlay, Text};
+pub use layout::{Corner, Layout, Slot};
+pub use overlay::{Content, OVERLAYS_MAX, Overlay, Text};
 pub use place::{InvalidPlace, Place, Rect, Size};
 
 /// Names one input of the mixer: the source it comes from.

@@ -2,6 +2,9 @@
 
 use super::{Colour, Image, Place};
 
+/// The most overlays of a scene.
+pub const OVERLAYS_MAX: usize = 16;
+
 /// Something on the canvas that is no input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Overlay {

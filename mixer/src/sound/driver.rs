@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use onmic_media::clock::TIMELINE_START_MICROS;
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
 use onmic_media::{Feed, Frame, Inlet, Join, MediaKind, Parameters, Pcm, Read, Reader, Track, WallTime};
+use onmic_names::MIXED_MAX;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -140,16 +141,22 @@ impl SoundMixer {
         Ok(Self { wish, stop, meters, thread: Some(spawned.map_err(Error::Thread)?) })
     }
 
-    /// Who is in the program from now on, and whose timeline it is on. Replaces what was said before.
-    pub fn set_inputs(&self, inputs: Vec<SoundInput>, lead: Option<Lead>) {
+    /// Says who is in the program from now on, and whose timeline it is on. Replaces what was said before. More than
+    /// [`MIXED_MAX`] are refused, and then nothing changes.
+    pub fn set_inputs(&self, inputs: Vec<SoundInput>, lead: Option<Lead>) -> Result<(), Error> {
+        Error::unless_within("inputs", inputs.len(), MIXED_MAX)?;
         self.wish.lock().inputs = Some((inputs, lead));
         self.wake();
+        Ok(())
     }
 
-    /// Which returns are made from now on. Replaces what was said before; tracks are not ended.
-    pub fn set_returns(&self, returns: Vec<SoundReturn>) {
+    /// Says which returns are made from now on. Replaces what was said before; tracks are not ended. More than
+    /// [`MIXED_MAX`] are refused, and then nothing changes.
+    pub fn set_returns(&self, returns: Vec<SoundReturn>) -> Result<(), Error> {
+        Error::unless_within("returns", returns.len(), MIXED_MAX)?;
         self.wish.lock().returns = Some(returns);
         self.wake();
+        Ok(())
     }
 
     /// Levels, delays and who speaks, ten times a second.
@@ -312,7 +319,7 @@ impl<S: SoundSink> Worker<S> {
                 return Ok("stopped");
             }
             let turn = Instant::now();
-            self.apply();
+            self.apply()?;
             self.read(&waker);
             if !self.mix.has_begun() {
                 self.begin(turn, turn.duration_since(started));
@@ -332,24 +339,22 @@ impl<S: SoundSink> Worker<S> {
     }
 
     /// Takes up what is wished.
-    fn apply(&mut self) {
+    fn apply(&mut self) -> Result<(), Error> {
         let Wish { inputs, returns } = std::mem::take(&mut *self.wish.lock());
         if let Some((inputs, lead)) = inputs {
-            self.set_inputs(inputs, lead);
+            self.set_inputs(inputs, lead)?;
         }
         if let Some(returns) = returns {
-            self.set_returns(returns);
+            self.set_returns(returns)?;
         }
+        Ok(())
     }
 
-    fn set_inputs(&mut self, inputs: Vec<SoundInput>, lead: Option<Lead>) {
+    fn set_inputs(&mut self, inputs: Vec<SoundInput>, lead: Option<Lead>) -> Result<(), Error> {
         self.lead = lead;
         let mixed: Vec<_> =
             inputs.iter().map(|input| MixInput { id: input.id, processing: input.processing }).collect();
-        let refused = self.mix.set(&mixed, lead);
-        if refused > 0 {
-            tracing::warn!(refused, "more inputs than a mix has room for");
-        }
+        self.mix.set(&mixed, lead)?;
         self.sources.retain(|source| inputs.iter().any(|input| input.id == source.id));
         for SoundInput { id, feed, .. } in inputs {
             match self.sources.iter_mut().find(|source| source.id == id) {
@@ -357,11 +362,12 @@ impl<S: SoundSink> Worker<S> {
                 None => self.sources.push(Source { id, feed, reading: None, intake: Intake::default() }),
             }
         }
+        Ok(())
     }
 
-    fn set_returns(&mut self, returns: Vec<SoundReturn>) {
+    fn set_returns(&mut self, returns: Vec<SoundReturn>) -> Result<(), Error> {
         let ids: Vec<_> = returns.iter().map(|made| made.id).collect();
-        self.mix.set_returns(&ids);
+        self.mix.set_returns(&ids)?;
         let mut before = std::mem::take(&mut self.returns);
         for wanted in returns {
             let same = |(made, _): &(SoundReturn, _)| made.id == wanted.id && Arc::ptr_eq(&made.inlet, &wanted.inlet);
@@ -371,6 +377,7 @@ impl<S: SoundSink> Worker<S> {
             };
             self.returns.push((wanted, output));
         }
+        Ok(())
     }
 
     /// A return that cannot be encoded is silent; the program goes on.

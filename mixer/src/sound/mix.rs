@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use onmic_media::WallTime;
+use onmic_names::MIXED_MAX;
 
 use super::id::InputId;
 use super::input::{Aim, Counts, Stamp};
@@ -19,9 +20,7 @@ use super::speaker::Primary;
 use super::strip::{Processing, Strip};
 use super::timeline::Timeline;
 use super::{BLOCK, Block, micros, samples};
-
-/// More in one program are refused.
-pub const MOST_INPUTS: usize = 16;
+use crate::error::Error;
 
 /// Further behind (a machine that slept), what was missed is left out.
 const MOST_BEHIND_MICROS: i64 = 1_000_000;
@@ -123,43 +122,56 @@ impl Mix {
         }
     }
 
-    /// Who is in it, from the next block on: who is new fades in, who is no more fades out. How many were refused for
-    /// being too many.
-    pub fn set(&mut self, inputs: &[MixInput], lead: Option<Lead>) -> usize {
+    /// Says who is in it from the next block on. A new input fades in, one that is gone fades out. More than
+    /// [`MIXED_MAX`] are refused, and then nothing changes.
+    pub fn set(&mut self, inputs: &[MixInput], lead: Option<Lead>) -> Result<(), Error> {
+        Error::unless_within("inputs", inputs.len(), MIXED_MAX)?;
         self.lead = lead;
         for entry in &mut self.entries {
             entry.leaving = !inputs.iter().any(|input| input.id == entry.id);
         }
-        let mut refused = 0;
-        let mut room = MOST_INPUTS.saturating_sub(self.entries.iter().filter(|entry| !entry.leaving).count());
         for input in inputs {
             match self.entries.iter_mut().find(|entry| entry.id == input.id) {
                 Some(entry) => entry.strip.set(input.processing),
-                None if room == 0 => refused += 1,
                 None => {
-                    room -= 1;
                     let strip = Strip::new(input.processing);
                     self.entries.push(Entry { id: input.id, strip, leaving: false });
                 }
             }
         }
+        self.forget_leaving();
         // Their clocks are as different as their names: what is known of the new one counts at once.
         if let Some((pts, wall)) = self.lead_entry().and_then(|entry| entry.strip.input().newest()) {
             self.follow(micros(pts.round() as i64), wall);
         }
-        // Those who leave are gone with the next block; nobody can come and go faster than that for long.
-        self.entries.truncate(2 * MOST_INPUTS);
-        refused
+        Ok(())
     }
 
-    /// Whose returns are made, from the next block on, and in which order. An id that is no input gets everything. Those
-    /// beyond [`MOST_INPUTS`] are not made.
-    pub fn set_returns(&mut self, ids: &[InputId]) {
+    /// Those that leave are gone with the next block. When others come and go faster than that, the first to leave are
+    /// cut off without a fade, so that what is kept stays bounded.
+    fn forget_leaving(&mut self) {
+        let mut surplus = self.entries.iter().filter(|entry| entry.leaving).count().saturating_sub(MIXED_MAX);
+        let gone = &mut self.gone;
+        self.entries.retain(|entry| {
+            let forget = surplus > 0 && entry.leaving;
+            if forget {
+                surplus -= 1;
+                gone.add(entry.strip.input().counts());
+            }
+            !forget
+        });
+    }
+
+    /// Says whose returns are made from the next block on, and in which order. An id that is no input gets everything. More
+    /// than [`MIXED_MAX`] are refused, and then nothing changes.
+    pub fn set_returns(&mut self, ids: &[InputId]) -> Result<(), Error> {
+        Error::unless_within("returns", ids.len(), MIXED_MAX)?;
         let mut before = std::mem::take(&mut self.returns);
-        self.returns.extend(ids.iter().take(MOST_INPUTS).map(|id| {
+        self.returns.extend(ids.iter().map(|id| {
             let made = before.iter().position(|made| made.id == *id).map(|index| before.swap_remove(index));
             made.unwrap_or_else(|| ReturnMix { id: *id, block: Block::SILENCE, limiter: Limiter::default() })
         }));
+        Ok(())
     }
 
     /// Takes in decoded samples of an input.
@@ -415,7 +427,7 @@ mod tests {
                 .iter()
                 .map(|publisher| MixInput { id: publisher.id, processing: Processing::default() })
                 .collect();
-            assert_eq!(mix.set(&inputs, lead.map(Lead::from)), 0);
+            mix.set(&inputs, lead.map(Lead::from)).unwrap();
             Self {
                 mix,
                 publishers: publishers.to_vec(),
@@ -434,7 +446,7 @@ mod tests {
                 change(number, &mut processing);
                 MixInput { id: publisher.id, processing }
             });
-            self.mix.set(&inputs.collect::<Vec<_>>(), lead.map(Lead::from));
+            self.mix.set(&inputs.collect::<Vec<_>>(), lead.map(Lead::from)).unwrap();
         }
 
         /// Goes on for so many seconds, in steps of a millisecond.
@@ -478,7 +490,7 @@ mod tests {
 
         fn make_returns(&mut self) {
             let ids: Vec<_> = self.publishers.iter().map(|publisher| publisher.id).collect();
-            self.mix.set_returns(&ids);
+            self.mix.set_returns(&ids).unwrap();
         }
     }
 
@@ -670,14 +682,37 @@ mod tests {
         assert!(clicks < 0.4 * (0.131 + 0.0393) * 1.1, "{clicks}");
     }
 
+    fn inputs(ids: std::ops::Range<u64>) -> Vec<MixInput> {
+        ids.map(|id| MixInput { id: InputId(id), processing: Processing::default() }).collect()
+    }
+
+    fn heard(mix: &mut Mix) -> Vec<u64> {
+        mix.meters().inputs.iter().map(|level| level.id.0).collect()
+    }
+
     #[test]
-    fn too_many_are_refused() {
+    fn as_many_as_a_program_has_are_taken_and_more_are_refused_in_a_sentence() {
         let mut mix = Mix::new(Duration::from_millis(80));
-        let inputs: Vec<_> =
-            (0..18).map(|id| MixInput { id: InputId(id), processing: Processing::default() }).collect();
-        assert_eq!(mix.set(&inputs, None), 2);
-        assert_eq!(mix.meters().inputs.len(), MOST_INPUTS);
-        mix.set(&inputs[..1], None);
-        assert_eq!(mix.meters().inputs.len(), 1);
+        let most = MIXED_MAX as u64;
+        mix.set(&inputs(0..most), None).unwrap();
+        assert_eq!(heard(&mut mix), (0..most).collect::<Vec<_>>());
+        let refused = mix.set(&inputs(100..101 + most), None).unwrap_err();
+        assert_eq!(refused.to_string(), format!("a program has at most {most} inputs, not {}", most + 1));
+        assert_eq!(heard(&mut mix).len(), MIXED_MAX, "what was before goes on");
+        let ids: Vec<_> = (0..=most).map(InputId).collect();
+        assert!(mix.set_returns(&ids[1..]).is_ok() && mix.set_returns(&ids).is_err());
+        mix.set(&inputs(0..1), None).unwrap();
+        assert_eq!(heard(&mut mix), [0]);
+    }
+
+    #[test]
+    fn whoever_comes_last_is_heard_however_often_everybody_was_exchanged_before_the_next_block() {
+        let mut mix = Mix::new(Duration::from_millis(80));
+        let most = MIXED_MAX as u64;
+        for round in 0..4 {
+            mix.set(&inputs(round * most..(round + 1) * most), None).unwrap();
+            assert_eq!(heard(&mut mix), (round * most..(round + 1) * most).collect::<Vec<_>>());
+            assert!(mix.entries.len() <= 2 * MIXED_MAX);
+        }
     }
 }

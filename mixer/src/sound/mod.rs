@@ -37,7 +37,7 @@ pub use id::InputId;
 pub use input::{Aim, Counts, Input, Stamp};
 pub use level::{Level, Meters};
 pub use limiter::Limiter;
-pub use mix::{Lead, MOST_INPUTS, Mix, MixInput, Mixed};
+pub use mix::{Lead, Mix, MixInput, Mixed};
 pub use output::{Output, OutputSettings};
 pub use strip::{Processing, Strip};
 pub use timeline::Timeline;
