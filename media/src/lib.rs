@@ -18,6 +18,7 @@ pub mod frame;
 pub mod gate;
 pub mod hub;
 pub mod meter;
+pub mod parking;
 pub mod pcm;
 pub mod program;
 pub mod publication;

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, JoinHandle, Thread};
+use std::task::Waker;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use onmic_media::clock::TIMELINE_START_MICROS;
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{Feed, Frame, Inlet, Join, MediaKind, Parameters, Pcm, Read, Reader, Track, WallTime};
+use onmic_media::{Feed, Frame, Inlet, Parameters, Pcm, WallTime, parking};
 use onmic_names::MIXED_MAX;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -19,22 +19,16 @@ use tokio::sync::watch;
 use super::BLOCK;
 use super::id::InputId;
 use super::input::Counts;
-use super::intake::Intake;
 use super::level::Meters;
 use super::mix::{Lead, Mix, MixInput};
 use super::output::{Output, OutputSettings};
+use super::source::Source;
 use super::strip::Processing;
 use crate::error::Error;
 use crate::metric::{self, Loss, Running, dropped};
 
 /// The longest sleep: a feed may get its track, or another one, at any time.
 const POLL: Duration = Duration::from_millis(50);
-
-/// How far back an input is read when it joins: what its delay may ask for.
-const HISTORY_MICROS: i64 = 500_000;
-
-/// An input further behind (two seconds of the shortest usual frames) is read from the present again.
-const MOST_BACKLOG: u64 = 200;
 
 /// So long is waited for the lead's first frame before the clock leads.
 const LEAD_START: Duration = Duration::from_millis(500);
@@ -190,91 +184,6 @@ impl Drop for SoundMixer {
     }
 }
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// An input's feed being read.
-struct Source {
-    id: InputId,
-    feed: Arc<Feed>,
-    reading: Option<(Arc<Track>, Reader)>,
-    intake: Intake,
-}
-
-impl Source {
-    /// Follows the feed to the audio track it has now.
-    fn attach(&mut self) {
-        let track = self.feed.original(MediaKind::Audio);
-        let same = match (&track, &self.reading) {
-            (Some(track), Some((reading, _))) => Arc::ptr_eq(track, reading),
-            (None, None) => true,
-            _ => false,
-        };
-        if !same {
-            self.reading = track.map(|track| {
-                let reader = present(&track);
-                (track, reader)
-            });
-        }
-    }
-
-    /// Reads all there is, and is woken by the next with `waker`, if there is one.
-    fn read(&mut self, clock: &NodeClock, waker: Option<&Waker>, mix: &mut Mix) {
-        let Some((track, reader)) = &mut self.reading else { return };
-        let backlog = reader.backlog();
-        if backlog > MOST_BACKLOG {
-            *reader = present(track);
-            dropped(Loss::MixOverload, backlog.saturating_sub(reader.backlog()));
-        }
-        loop {
-            let read = match waker {
-                Some(waker) => match reader.poll_read(&mut Context::from_waker(waker)) {
-                    Poll::Ready(read) => read,
-                    Poll::Pending => return,
-                },
-                None => match reader.try_read() {
-                    Some(read) => read,
-                    None => return,
-                },
-            };
-            match read {
-                Read::Frame(frame) => {
-                    let (id, rate) = (self.id, track.clock_rate());
-                    self.intake.take(&frame, rate, clock, |stamp, left, right| mix.push(id, stamp, left, right));
-                }
-                Read::Skipped(frames) => dropped(Loss::MixOverload, frames),
-                Read::Ended => return,
-            }
-        }
-    }
-
-    /// The newest word of the pictures on time: microseconds of the source's timeline, and the wall time there.
-    fn pictures(&self) -> Option<(i64, WallTime)> {
-        let track = self.feed.original(MediaKind::Video)?;
-        let frame = track.newest()?;
-        Some((frame.pts.micros(track.clock_rate()), frame.wall))
-    }
-
-    /// The timestamp of the newest frame of sound, with its clock.
-    fn newest(&self) -> Option<(Ticks, ClockRate)> {
-        let (track, _) = self.reading.as_ref()?;
-        Some((track.newest()?.pts, track.clock_rate()))
-    }
-}
-
-/// A reader a little before now.
-fn present(track: &Track) -> Reader {
-    match track.newest() {
-        Some(newest) => track.reader(Join::At(newest.wall.offset_micros(-HISTORY_MICROS))),
-        None => track.reader(Join::Group),
-    }
-}
-
 /// What was reported so far.
 #[derive(Default)]
 struct Told {
@@ -312,7 +221,7 @@ impl<S: SoundSink> Worker<S> {
     }
 
     fn work(&mut self, started: Instant) -> Result<&'static str, Error> {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let waker = parking::waker();
         let seconds = metric::audio_mix_seconds();
         loop {
             if self.stop.load(Ordering::Acquire) {
@@ -359,7 +268,7 @@ impl<S: SoundSink> Worker<S> {
         for SoundInput { id, feed, .. } in inputs {
             match self.sources.iter_mut().find(|source| source.id == id) {
                 Some(source) => source.feed = feed,
-                None => self.sources.push(Source { id, feed, reading: None, intake: Intake::default() }),
+                None => self.sources.push(Source::new(id, feed)),
             }
         }
         Ok(())
@@ -397,7 +306,7 @@ impl<S: SoundSink> Worker<S> {
             let leads = lead == Some(source.id);
             source.read(&self.clock, leads.then_some(waker), &mut self.mix);
             if leads
-                && source.reading.is_none()
+                && !source.has_audio()
                 && let Some((pts_micros, wall)) = source.pictures()
             {
                 self.mix.follow(pts_micros, wall);

@@ -26,8 +26,11 @@ mod level;
 mod limiter;
 mod mix;
 mod output;
+mod source;
 mod speaker;
 mod strip;
+#[cfg(test)]
+mod studio;
 #[cfg(test)]
 mod testing;
 mod timeline;
