@@ -20,6 +20,7 @@ pub mod gate;
 pub mod hub;
 pub mod key;
 pub mod meter;
+pub mod parking;
 pub mod pcm;
 pub mod program;
 pub mod publication;

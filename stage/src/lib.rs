@@ -30,8 +30,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// A return feed lives on for so long without anybody, so that a participant can be early or come back.
 const RETURN_LINGER: Duration = Duration::from_secs(15);
 
-/// Return feeds of one room at once.
-const RETURNS_MAX: usize = onmic_mixer::sound::MOST_INPUTS;
+/// Most return feeds of one room: one for each of its participants.
+const RETURNS_MAX: usize = onmic_names::PARTICIPANTS_MAX;
 
 /// How programs are mixed.
 #[derive(Clone, Debug)]
@@ -251,7 +251,7 @@ impl Stage {
             });
         }
         let inlets: Vec<_> = room.returns.iter().map(|(name, inlet)| (name.clone(), inlet.clone())).collect();
-        take.set_sound(direction, &self.hub, &inlets);
+        take.set_sound(direction, &self.hub, &inlets)?;
         let scene = direction.scene(self.config.canvas, self.config.frame_rate_max, &room.speaking);
         take.redraw(scene.clone(), direction, &self.hub)?;
         if passed.is_none() {

@@ -4,6 +4,8 @@
 //! pictures into it, [`Tick`] says when. Around it are one decoding thread per input and one that composes and encodes
 //! ([`PictureMixer`]).
 
+mod bell;
+mod composer;
 mod compositor;
 mod fitted;
 mod hue;
