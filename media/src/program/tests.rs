@@ -249,15 +249,16 @@ fn a_further_rendition_goes_over_with_its_own_keyframe_at_or_after_the_cut() {
     let a = Feeder::new(&program, Timeline::unique(), 0);
     for n in 0..3 {
         a.picture(n * 40, n == 0, b"a");
-        a.lower(n * 40, n == 0, b"a");
         a.sound(n * 20, b"a");
     }
+    a.lower(0, true, b"a");
+    a.lower(40, false, b"a");
     let lower = program.feed().original(LOWER).unwrap().id();
     let b = Feeder::new(&program, Timeline::unique(), 0);
     b.lower(80, true, b"b");
     assert_eq!(b.picture(120, true, b"b"), Offered::Taken);
     assert_eq!(b.lower(120, false, b"b"), Offered::Taken, "it refers to a keyframe before the cut");
-    assert_eq!(a.lower(100, false, b"a"), Offered::Taken, "its audio is still wanted");
+    assert_eq!(a.lower(80, false, b"a"), Offered::Taken, "it fills up to the cut");
     a.lower(120, false, b"a");
     b.picture(160, false, b"b");
     b.lower(160, true, b"b");
@@ -265,7 +266,7 @@ fn a_further_rendition_goes_over_with_its_own_keyframe_at_or_after_the_cut() {
     b.sound(120, b"b");
     b.lower(200, false, b"b");
     assert_eq!(text(&program, MediaKind::Video), "a0 a40 a80 b120 b160");
-    assert_eq!(text(&program, LOWER), "a0 a40 a80 a100 b160 b200");
+    assert_eq!(text(&program, LOWER), "a0 a40 a80 b160 b200");
     assert_eq!(program.feed().original(LOWER).unwrap().id(), lower, "the same track");
 }
 
