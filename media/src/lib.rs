@@ -37,7 +37,7 @@ pub use gate::{Action, Gate};
 pub use hub::Hub;
 pub use name::{ParticipantName, RoomName, SourceName};
 pub use pcm::{Pcm, PcmTap};
-pub use program::{Brings, Inlet, Offered, Program, Timeline};
+pub use program::{Brings, Inlet, Offered, Program, TimelineId};
 pub use publication::{Arrival, Publication};
 pub use ring::{Join, Read, Reader};
 pub use source::{Protocol, Source};

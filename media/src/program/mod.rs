@@ -50,9 +50,9 @@ const ASK_AGAIN: u32 = 30;
 
 /// A timeline of timestamps. A mix led by a source speaks in the source's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Timeline(u64);
+pub struct TimelineId(u64);
 
-impl Timeline {
+impl TimelineId {
     /// A timeline that nobody else has.
     pub fn unique() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -64,7 +64,7 @@ impl Timeline {
 #[derive(Clone, Copy, Debug)]
 pub struct Brings {
     /// The timeline it speaks in.
-    pub timeline: Timeline,
+    pub timeline: TimelineId,
     /// Whether it begins with a keyframe; else with its first sound.
     pub video: bool,
     /// Its pictures are shown in the order they are sent in, and their decoding times say nothing.
@@ -436,7 +436,7 @@ mod tests {
     }
 
     impl Feeder {
-        fn new(program: &Arc<Program>, timeline: Timeline, offset_ms: i64) -> Self {
+        fn new(program: &Arc<Program>, timeline: TimelineId, offset_ms: i64) -> Self {
             let inlet = program.select(Brings { timeline, video: true, in_order: false });
             Self { inlet, start: Instant::now(), offset_ms, video: video(), audio: audio() }
         }
@@ -478,13 +478,13 @@ mod tests {
     #[test]
     fn a_take_begins_with_a_keyframe_on_the_same_track_and_sound_is_cut_there() {
         let program = Program::new(None);
-        let a = Feeder::new(&program, Timeline::unique(), 0);
+        let a = Feeder::new(&program, TimelineId::unique(), 0);
         a.picture(0, true, b"a");
         a.sound(0, b"a");
         a.sound(20, b"a");
         let track = program.feed().original(MediaKind::Video).unwrap().id();
 
-        let b = Feeder::new(&program, Timeline::unique(), 1000);
+        let b = Feeder::new(&program, TimelineId::unique(), 1000);
         assert_eq!(b.picture(40, false, b"b"), Offered::Waiting);
         a.picture(40, false, b"a");
         assert_eq!(b.sound(80, b"b"), Offered::Waiting, "ahead of its picture");
@@ -505,7 +505,7 @@ mod tests {
     #[test]
     fn a_keyframe_shown_before_what_the_program_has_begins_nothing() {
         let program = Program::new(None);
-        let timeline = Timeline::unique();
+        let timeline = TimelineId::unique();
         let a = Feeder::new(&program, timeline, 0);
         (0..4).for_each(|n| assert_eq!(a.picture(n * 40, n == 0, b"a"), Offered::Taken));
         let mix = Feeder::new(&program, timeline, 0);
@@ -517,7 +517,7 @@ mod tests {
     #[test]
     fn pictures_wait_for_a_mix_that_is_later_than_its_lead() {
         let program = Program::new(None);
-        let timeline = Timeline::unique();
+        let timeline = TimelineId::unique();
         let a = Feeder::new(&program, timeline, 0);
         (0..3).for_each(|n| assert_eq!(a.picture(n * 40, n == 0, b"a"), Offered::Taken));
         let mix = Feeder::new(&program, timeline, 0);
@@ -534,7 +534,7 @@ mod tests {
     #[test]
     fn pictures_do_not_wait_for_a_mix_that_never_comes() {
         let program = Program::new(None);
-        let timeline = Timeline::unique();
+        let timeline = TimelineId::unique();
         let a = Feeder::new(&program, timeline, 0);
         (0..3).for_each(|n| assert_eq!(a.picture(n * 40, n == 0, b"a"), Offered::Taken));
         let mix = Feeder::new(&program, timeline, 0);
@@ -555,7 +555,7 @@ mod tests {
     #[test]
     fn a_source_that_is_ahead_of_its_mix_waits_for_the_last_of_it() {
         let program = Program::new(None);
-        let timeline = Timeline::unique();
+        let timeline = TimelineId::unique();
         let mix = Feeder::new(&program, timeline, 0);
         (0..3).for_each(|n| assert_eq!(mix.picture(n * 40, n == 0, b"m"), Offered::Taken));
         let a = Feeder::new(&program, timeline, 0);
@@ -571,7 +571,7 @@ mod tests {
     #[test]
     fn a_take_of_the_same_timeline_is_not_moved_whatever_the_wall_says() {
         let program = Program::new(None);
-        let timeline = Timeline::unique();
+        let timeline = TimelineId::unique();
         let a = Feeder::new(&program, timeline, 0);
         a.picture(0, true, b"a");
         let mix = Feeder::new(&program, timeline, 0);
@@ -583,11 +583,11 @@ mod tests {
     #[test]
     fn sound_of_a_take_that_died_is_not_waited_for_long() {
         let program = Program::new(None);
-        let a = Feeder::new(&program, Timeline::unique(), 0);
+        let a = Feeder::new(&program, TimelineId::unique(), 0);
         a.picture(0, true, b"a");
         a.sound(0, b"a");
         a.sound(20, b"a");
-        let b = Feeder::new(&program, Timeline::unique(), 0);
+        let b = Feeder::new(&program, TimelineId::unique(), 0);
         b.picture(1000, true, b"b");
         for n in 0..=HELD_MAX {
             b.sound(1000 + i64::try_from(n).unwrap() * 20, b"b");
@@ -598,7 +598,7 @@ mod tests {
     #[test]
     fn decoding_times_never_run_backwards_over_a_splice_and_presentation_stays() {
         let program = Program::new(None);
-        let timeline = Timeline::unique();
+        let timeline = TimelineId::unique();
         let reordering = Feeder::new(&program, timeline, 0);
         for (dts, pts) in [(0, 80), (40, 200), (80, 120), (120, 160)] {
             let frame = reordering.frame(&reordering.video, pts, dts == 0, b"a");
@@ -628,9 +628,9 @@ mod tests {
     #[test]
     fn a_selected_source_is_asked_for_a_keyframe_until_it_brings_one() {
         let program = Program::new(None);
-        let a = Feeder::new(&program, Timeline::unique(), 0);
+        let a = Feeder::new(&program, TimelineId::unique(), 0);
         a.picture(0, true, b"a");
-        let b = Feeder::new(&program, Timeline::unique(), 0);
+        let b = Feeder::new(&program, TimelineId::unique(), 0);
         assert!(b.inlet.take_keyframe_wanted() && !b.inlet.take_keyframe_wanted());
         (1..=i64::from(ASK_AGAIN)).for_each(|n| assert_eq!(b.picture(n * 40, false, b"b"), Offered::Waiting));
         assert!(b.inlet.take_keyframe_wanted());
@@ -643,9 +643,9 @@ mod tests {
     #[test]
     fn a_take_that_is_unselected_never_begins() {
         let program = Program::new(None);
-        let a = Feeder::new(&program, Timeline::unique(), 0);
+        let a = Feeder::new(&program, TimelineId::unique(), 0);
         a.picture(0, true, b"a");
-        let b = Feeder::new(&program, Timeline::unique(), 0);
+        let b = Feeder::new(&program, TimelineId::unique(), 0);
         program.unselect();
         assert_eq!(b.picture(40, true, b"b"), Offered::Over);
         assert_eq!(a.picture(40, false, b"a"), Offered::Taken);

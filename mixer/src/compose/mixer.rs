@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use super::compositor::{Compositor, Shown};
 use super::input::{Bell, Input, Slot, count};
 use super::plan::Plan;
+use super::positions::{Origin, Positions};
 use super::tick::{Moment, Tick};
-use super::timeline::{Origin, Timeline};
 use crate::cadence::Cadence;
 use crate::encode::{Backend, VideoEncoder, VideoSettings};
 use crate::error::Error;
@@ -145,7 +145,7 @@ impl PictureMixer {
         let composer = Composer {
             tick: Tick::new(next.plan.frame_rate_max, Instant::now()),
             compositor: Compositor::new(next.plan.clone()),
-            timeline: Timeline::new(settings.origin),
+            positions: Positions::new(settings.origin),
             cadence: Cadence::new(settings.keyframe_interval, Duration::ZERO),
             seconds: metric::mix_seconds(),
             slots: HashMap::new(),
@@ -254,7 +254,7 @@ struct Composer {
     tick: Tick,
     compositor: Compositor,
     encoder: Encoder,
-    timeline: Timeline,
+    positions: Positions,
     cadence: Cadence,
     slots: HashMap<InputId, Channel>,
     lead: Option<InputId>,
@@ -329,7 +329,7 @@ impl Composer {
         };
         if !same_lead {
             self.tick.set_lead();
-            self.timeline.set_lead();
+            self.positions.set_lead();
             self.lead_number = 0;
         }
         self.tick.set_frame_rate_max(plan.frame_rate_max);
@@ -378,7 +378,7 @@ impl Composer {
             Some((picture, number)) => Shown::Picture(picture, *number),
             None => Shown::Placeholder,
         })?;
-        let pts = self.timeline.place(moment.wall, lead);
+        let pts = self.positions.place(moment.wall, lead);
         let idr = self.cadence.is_due(pts, false, None) && !(1..=MISSED_MAX).contains(&self.missed);
         let unit = match self.encoder.0.encode(canvas, idr) {
             Err(error) if self.settings.backend != Backend::X264 => {

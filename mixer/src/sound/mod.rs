@@ -29,7 +29,7 @@ mod speaker;
 mod strip;
 #[cfg(test)]
 mod testing;
-mod timeline;
+mod wall_clock;
 
 pub use driver::{SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink, Wanted};
 pub use input::{Aim, Counts, Input, Stamp};
@@ -38,7 +38,7 @@ pub use limiter::Limiter;
 pub use mix::{InputId, Lead, MOST_INPUTS, Mix, MixInput, Mixed};
 pub use output::{Output, OutputSettings};
 pub use strip::{Processing, Strip};
-pub use timeline::Timeline;
+pub use wall_clock::WallClock;
 
 /// Samples in a second.
 pub const RATE: u32 = 48_000;

@@ -12,7 +12,7 @@ use onmic_media::codec::opus;
 use onmic_media::time::{ClockRate, Ticks};
 use onmic_media::{Frame, Parameters};
 
-use super::timeline::Timeline;
+use super::wall_clock::WallClock;
 use super::{BLOCK, Block, RATE, interleave};
 use crate::encode::{AudioEncoder, AudioPacket, AudioSettings};
 use crate::error::Error;
@@ -121,7 +121,7 @@ impl Output {
         &mut self,
         position: i64,
         block: &Block,
-        timeline: &Timeline,
+        timeline: &WallClock,
         arrived: Instant,
         out: &mut Vec<Frame>,
     ) -> Result<(), Error> {
@@ -249,7 +249,7 @@ mod tests {
 
     /// A tone in these positions, encoded.
     fn run(output: &mut Output, positions: impl Iterator<Item = i64>) -> Vec<Frame> {
-        let mut timeline = Timeline::default();
+        let mut timeline = WallClock::default();
         timeline.follow(0, EPOCH);
         let mut frames = Vec::new();
         for position in positions {
