@@ -21,7 +21,7 @@ BINARY := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/onmic
 FUZZ_SECONDS ?= 60
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/dist-lib -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help setup web build demo demo-cohost test test-rust test-web test-e2e measure soak bench fuzz clean
+.PHONY: help setup web build demo demo-cohost test test-rust test-web test-e2e measure soak bench fuzz fuzz-check clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -2
@@ -89,13 +89,21 @@ bench: setup web
 
 # Each parser of outside bytes for FUZZ_SECONDS. The sanitiser needs nightly's flags, not a nightly compiler.
 FUZZ_TARGETS ?= $$(cargo fuzz list)
-fuzz: setup
+fuzz: setup fuzz/Cargo.lock
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
 	for target in $(FUZZ_TARGETS); do \
 	  mkdir -p "fuzz/corpus/$$target"; \
 	  RUSTC_BOOTSTRAP=1 cargo fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
 	    -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=512; \
 	done
+
+# The versions of the project's workspace, for the fuzzer's.
+fuzz/Cargo.lock: Cargo.lock
+	cp $< $@
+
+# Compiles the fuzzer's binaries. What they call is tested with the rest, by `cargo test -p onmic-fuzz-targets`.
+fuzz-check: setup fuzz/Cargo.lock
+	cargo check --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)
 
 clean:
 	rm -rf $(STAMPS) web/dist web/dist-lib web/node_modules tests/node_modules
