@@ -119,7 +119,7 @@ impl Live {
             let owned = feed.clone();
             // Opening a codec blocks.
             let demanded = tokio::task::spawn_blocking(move || owned.demand(kind, accept)).await;
-            match demanded.unwrap_or(Err(Unavailable::NoTrack(kind))) {
+            match demanded.unwrap_or(Err(Unavailable::NoTrack(kind.into()))) {
                 Ok(demand) => inputs[kind as usize] = Some(demand),
                 Err(unavailable) => reason = Some(unavailable.to_string()),
             }
@@ -252,7 +252,7 @@ mod tests {
     use http_body_util::BodyExt;
     use onmic_media::codec::{aac, h264};
     use onmic_media::hub::HubLimits;
-    use onmic_media::{Arrival, NodeClock, Protocol, Publication};
+    use onmic_media::{Arrival, NodeClock, Protocol, Publication, Rendition};
 
     use super::*;
 
@@ -278,7 +278,9 @@ mod tests {
     fn push(publication: &mut Publication, parameters: &Arc<Parameters>, millis: i64, keyframe: bool) {
         let dts = Ticks(millis).rescale(ClockRate::MILLIS, parameters.clock_rate());
         let (parameters, payload) = (parameters.clone(), Bytes::from_static(b"frame"));
-        publication.push(Arrival { dts, pts: dts, keyframe, parameters, payload }, Instant::now()).unwrap();
+        publication
+            .push(Arrival { rendition: Rendition::MAIN, dts, pts: dts, keyframe, parameters, payload }, Instant::now())
+            .unwrap();
     }
 
     /// Kind and milliseconds of each tag.

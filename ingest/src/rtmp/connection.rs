@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use onmic_media::hub::PublishRefused;
 use onmic_media::publication::TakenOver;
 use onmic_media::viewers::Viewing;
-use onmic_media::{Action, Feed, Gate, Hub, MediaKind, Protocol, Publication, Stage, ViewerKind};
+use onmic_media::{Action, Feed, Gate, Hub, MediaKind, Protocol, Publication, Stage, TrackKey, ViewerKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
@@ -272,7 +272,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Event::Play(key) => self.begin_waiting(key),
             Event::Announced { video, audio } => {
                 if let Role::Publishing { publication, .. } = &mut self.role {
-                    publication.expect(video, audio);
+                    let announced = [video.then_some(TrackKey::VIDEO), audio.then_some(TrackKey::AUDIO)];
+                    publication.expect(announced.into_iter().flatten());
                 }
             }
             Event::Media { kind, timestamp, payload } => return self.publish(kind, timestamp, payload, now),

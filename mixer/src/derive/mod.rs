@@ -119,11 +119,11 @@ impl Transcoder {
     }
 
     fn open(&self, recipe: Recipe, input: &Arc<Track>, now: Instant) -> Result<Line, Error> {
-        let config = &self.config;
+        let (config, rendition) = (&self.config, input.key().rendition);
         let channels = u32::from(input.parameters().channels().unwrap_or(2).clamp(1, 2));
         let audio = |settings| {
             let line = AudioLine::open(input.parameters(), input.clock_rate(), settings, config.audio_fill_max);
-            line.map(|line| Line::Audio(Arc::new(TappedLine::new(line))))
+            line.map(|line| Line::Audio(Arc::new(TappedLine::new(line, rendition))))
         };
         match recipe {
             Recipe::H264 => {

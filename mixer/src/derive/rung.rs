@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use onmic_media::meter::Measured;
 use onmic_media::time::Ticks;
-use onmic_media::{Codec, Frame, Track};
+use onmic_media::{Codec, Frame, Rendition, Track};
 
 use super::rate;
 use super::video::VideoPolicy;
@@ -26,6 +26,7 @@ const RATE_INTERVAL: Ticks = Ticks(90_000);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'a> {
     pub(crate) codec: Codec,
+    pub(crate) rendition: Rendition,
     pub(crate) measured: &'a Measured,
 }
 
@@ -49,7 +50,7 @@ impl Rung {
         Ok(Self {
             cadence: Cadence::new(policy.keyframe_interval, policy.keyframe_spacing),
             policy,
-            output: Arc::new(Track::new(encoder.parameters().clone())),
+            output: Arc::new(Track::with_rendition(seen.rendition, encoder.parameters().clone())),
             converter: Converter::default(),
             encoder,
             next_rate: None,

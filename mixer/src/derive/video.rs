@@ -89,7 +89,7 @@ impl VideoLine {
         let measured = self.input.measured(self.seen_at);
         let measured_rate = (measured.frame_rate > 1.0).then_some(measured.frame_rate);
         let frame_rate = self.parameters.frame_rate().or(measured_rate).unwrap_or(30.0).clamp(1.0, 240.0);
-        let seen = Seen { codec: self.parameters.codec(), measured: &measured };
+        let seen = Seen { codec: self.parameters.codec(), rendition: self.input.key().rendition, measured: &measured };
         let rung = Rung::open(self.form, frame_rate, seen, policy)?;
         let output = rung.output().clone();
         self.rungs.push(rung);
@@ -169,7 +169,8 @@ impl VideoLine {
             };
             (self.form, self.seen_at) = (form, origin.arrived);
             let measured = self.input.measured(origin.arrived);
-            let seen = Seen { codec: self.parameters.codec(), measured: &measured };
+            let seen =
+                Seen { codec: self.parameters.codec(), rendition: self.input.key().rendition, measured: &measured };
             for rung in &mut self.rungs {
                 match rung.encode(&picture, &form, &origin, seen) {
                     Err(error @ Error::Convert(_)) => self.decoder.broken(&error),
