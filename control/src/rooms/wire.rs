@@ -6,19 +6,18 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use onmic_media::NodeClock;
 use onmic_room::{
-    Authority, Event, HostView, InvitationView, MutedBy, MutedByView, PersonView, PkView, RequestView, RoomView,
-    SeatView, Settings, SourceView, Timeouts,
+    Authority, HostView, InvitationView, MutedBy, MutedByView, PersonView, PkView, RequestView, RoomView, SeatView,
+    Settings, SourceView, Timeouts,
 };
 
 use super::look::{Layout, OverlayBody, SourceLook};
 
 /// All there is to know of a room.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RoomState {
     pub room: String,
     pub title: String,
@@ -68,7 +67,7 @@ impl From<HostLeaves> for onmic_room::HostLeaves {
 }
 
 /// How a room is set up.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RoomSettings {
     /// Who publishes without a grant is given a free seat.
     pub open_seats: bool,
@@ -78,7 +77,7 @@ pub struct RoomSettings {
 }
 
 /// How long each waiting state waits, in milliseconds.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TimeoutsMs {
     pub request_ms: u64,
     pub grant_ms: u64,
@@ -94,7 +93,7 @@ pub struct TimeoutsMs {
 }
 
 /// Who directs the room.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Host {
     /// Null if there is none, or only an encoder.
     pub person: Option<String>,
@@ -106,7 +105,7 @@ pub struct Host {
 }
 
 /// A place on mic.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Seat {
     pub seat: u8,
     /// `empty`, `reserved`, `connecting`, `on-mic` or `away`.
@@ -124,14 +123,14 @@ pub struct Seat {
 }
 
 /// `host`, `self` or null.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct MutedWho {
     pub video: Option<&'static str>,
     pub audio: Option<&'static str>,
 }
 
 /// Somebody who asks for the mic.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Request {
     pub person: String,
     pub name: String,
@@ -146,7 +145,7 @@ pub struct Request {
 }
 
 /// Somebody who is offered a seat.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Invitation {
     pub person: String,
     pub name: String,
@@ -155,7 +154,7 @@ pub struct Invitation {
 }
 
 /// What a participant publishes.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RoomSource {
     pub participant: String,
     pub up: bool,
@@ -164,7 +163,7 @@ pub struct RoomSource {
 }
 
 /// A PK with another room, or the proposal of one.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Pk {
     /// `proposed` by this room, `offered` by the other, or `on`.
     pub state: &'static str,
@@ -175,7 +174,7 @@ pub struct Pk {
 }
 
 /// What the audience gets, and how it is composed.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct RoomProgram {
     /// `off`, `pass-through` or `mixed`.
     pub state: &'static str,
@@ -211,7 +210,7 @@ pub struct Message {
 }
 
 /// Somebody in a room.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Person {
     pub person: String,
     pub name: String,
@@ -293,55 +292,6 @@ impl Wire {
         Pk { state: pk.state.as_str(), room: pk.room.to_string(), name: pk.name.clone(), until: self.until(pk.until) }
     }
 
-    /// An event of the machine. `is_speaking` is the driver's knowledge of participants, `persons` how many there are.
-    pub fn event(self, event: &Event, is_speaking: impl Fn(&SeatView) -> bool, persons: usize) -> Value {
-        let kind = event.kind();
-        let seat = |seat: &SeatView| self.seat(seat, is_speaking(seat));
-        let all = |seats: &[SeatView]| seats.iter().map(seat).collect::<Vec<_>>();
-        match event {
-            Event::RoomOpened { settings, kept, seats } | Event::RoomConfigured { settings, kept, seats } => json!({
-                "kind": kind, "title": settings.title, "locked": settings.locked, "kept": kept,
-                "settings": room_settings(settings), "seats": all(seats),
-            }),
-            Event::RoomEnded { reason } => json!({"kind": kind, "reason": reason.as_str()}),
-            Event::PersonJoined { person: view } | Event::PersonLeft { person: view } => {
-                let Person { person, name, role } = person(view);
-                json!({"kind": kind, "person": person, "name": name, "role": role, "persons": persons})
-            }
-            Event::HostChanged { host } | Event::HostAway { host } | Event::HostBack { host } => {
-                json!({"kind": kind, "host": self.host(host)})
-            }
-            Event::MicRequested { request }
-            | Event::MicWithdrawn { request }
-            | Event::MicRefused { request }
-            | Event::MicExpired { request } => json!({"kind": kind, "request": self.request(request)}),
-            Event::MicGranted { seat: view }
-            | Event::MicConnecting { seat: view }
-            | Event::MicOn { seat: view }
-            | Event::MicAway { seat: view }
-            | Event::SeatChanged { seat: view } => json!({"kind": kind, "seat": seat(view)}),
-            Event::MicFailed { seat: view, person, name, request, reason } => json!({
-                "kind": kind, "seat": seat(view), "person": person.as_str(), "name": name,
-                "request": request.as_ref().map(|request| self.request(request)), "reason": reason,
-            }),
-            Event::MicLeft { seat: view, person, name, reason } => json!({
-                "kind": kind, "seat": seat(view), "person": person.as_str(), "name": name, "reason": reason.as_str(),
-            }),
-            Event::Invited { invitation, seat: view }
-            | Event::InvitationDeclined { invitation, seat: view }
-            | Event::InvitationExpired { invitation, seat: view } => {
-                json!({"kind": kind, "invitation": self.invitation(invitation), "seat": seat(view)})
-            }
-            Event::SourceUp { source: view } | Event::SourceDown { source: view } => {
-                json!({"kind": kind, "source": source(view)})
-            }
-            Event::PkProposed { pk } | Event::PkOn { pk } | Event::PkRefused { pk } => {
-                json!({"kind": kind, "pk": self.pk(pk)})
-            }
-            Event::PkEnded { pk, reason } => json!({"kind": kind, "pk": self.pk(pk), "reason": reason.as_str()}),
-        }
-    }
-
     /// A room, but for what the driver adds to it.
     pub fn room(
         self,
@@ -349,6 +299,7 @@ impl Wire {
         is_speaking: impl Fn(&SeatView) -> bool,
         program: RoomProgram,
         viewers: Audience,
+        persons: usize,
         chat: Vec<Message>,
     ) -> RoomState {
         RoomState {
@@ -366,7 +317,7 @@ impl Wire {
             pk: view.pk.as_ref().map(|pk| self.pk(pk)),
             program,
             viewers,
-            persons: view.persons.len(),
+            persons,
             chat,
         }
     }
@@ -376,7 +327,7 @@ pub fn person(view: &PersonView) -> Person {
     Person { person: view.person.to_string(), name: view.name.clone(), role: role(view.authority) }
 }
 
-fn source(source: &SourceView) -> RoomSource {
+pub fn source(source: &SourceView) -> RoomSource {
     let SourceView { up, video, audio, .. } = *source;
     RoomSource { participant: source.participant.to_string(), up, video, audio }
 }
@@ -385,7 +336,7 @@ fn muted(by: MutedByView) -> MutedWho {
     MutedWho { video: by.video.map(MutedBy::as_str), audio: by.audio.map(MutedBy::as_str) }
 }
 
-fn room_settings(settings: &Settings) -> RoomSettings {
+pub fn room_settings(settings: &Settings) -> RoomSettings {
     RoomSettings {
         open_seats: settings.open_seats,
         host_leaves: match settings.host_leaves {
