@@ -59,17 +59,6 @@ pub enum ProgramState {
     Mixed,
 }
 
-impl ProgramState {
-    /// The word of the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::PassThrough => "pass-through",
-            Self::Mixed => "mixed",
-        }
-    }
-}
-
 /// See the module.
 pub struct Stage {
     hub: Arc<Hub>,

@@ -23,10 +23,10 @@ use onmic_room::Authority;
 
 use super::Api;
 use super::commands::{WireCommand, id, malformed};
-use crate::auth::Role;
 use crate::rooms::event::ServerMessage;
 use crate::rooms::mailbox::{Closing, Mailbox};
 use crate::rooms::order::Done;
+use crate::rooms::words::Role;
 use crate::rooms::{Connection, Entry};
 
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -48,8 +48,7 @@ const STRIKES: u32 = 100;
 pub struct EventsQuery {
     /// What others see.
     name: Option<String>,
-    /// `host`, `co-host`, `viewer` or `admin`; only where no tokens are asked for.
-    #[param(value_type = Option<String>)]
+    /// Only where no tokens are asked for.
     role: Option<Role>,
     /// To come back as the same person, with `key`.
     person: Option<String>,

@@ -3,8 +3,6 @@
 //! Each route turns its address and body into a [`WireCommand`] where there is one, so that the two ways in cannot differ.
 //! Without tokens a call counts as an admin's: only this machine can make it.
 
-use std::time::Duration;
-
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -25,7 +23,9 @@ use super::{Api, events};
 use crate::rooms::event::Changed;
 use crate::rooms::look::{Layout, LookChange, OverlayBody, SourceChange};
 use crate::rooms::order::Order;
-use crate::rooms::wire::{self, HostLeaves, RoomState};
+use crate::rooms::timeouts::TimeoutsChange;
+use crate::rooms::wire::{self, RoomState};
+use crate::rooms::words::HostLeaves;
 
 /// A command fits a packet or two.
 const BODY_MAX: usize = 64 * 1024;
@@ -87,23 +87,6 @@ pub struct RoomChange {
     timeouts: Option<TimeoutsChange>,
 }
 
-/// Timeouts to change, in milliseconds.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TimeoutsChange {
-    request_ms: Option<u64>,
-    grant_ms: Option<u64>,
-    connect_ms: Option<u64>,
-    invitation_ms: Option<u64>,
-    away_ms: Option<u64>,
-    presence_ms: Option<u64>,
-    host_away_ms: Option<u64>,
-    pk_proposal_ms: Option<u64>,
-    pk_away_ms: Option<u64>,
-    cool_down_ms: Option<u64>,
-    empty_ms: Option<u64>,
-}
-
 impl RoomChange {
     /// `before` with the change.
     pub fn of(self, mut before: Settings) -> Settings {
@@ -113,22 +96,7 @@ impl RoomChange {
         set(&mut settings.locked, self.locked);
         set(&mut settings.open_seats, self.open_seats);
         set(&mut settings.host_leaves, self.host_leaves.map(Into::into));
-        let (timeouts, change) = (&mut settings.timeouts, self.timeouts.unwrap_or_default());
-        for (timeout, ms) in [
-            (&mut timeouts.request, change.request_ms),
-            (&mut timeouts.grant, change.grant_ms),
-            (&mut timeouts.connect, change.connect_ms),
-            (&mut timeouts.invitation, change.invitation_ms),
-            (&mut timeouts.away, change.away_ms),
-            (&mut timeouts.presence, change.presence_ms),
-            (&mut timeouts.host_away, change.host_away_ms),
-            (&mut timeouts.pk_proposal, change.pk_proposal_ms),
-            (&mut timeouts.pk_away, change.pk_away_ms),
-            (&mut timeouts.cool_down, change.cool_down_ms),
-            (&mut timeouts.empty, change.empty_ms),
-        ] {
-            set(timeout, ms.map(Duration::from_millis));
-        }
+        self.timeouts.unwrap_or_default().apply(&mut settings.timeouts);
         before
     }
 }

@@ -9,9 +9,10 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::wire::{
-    Audience, Host, Invitation, Message, Pk, Request, RoomProgram, RoomSettings, RoomSource, RoomState, Seat, Wire,
-    person, role, room_settings, source,
+    Audience, Host, Invitation, Message, Person, Pk, Request, RoomProgram, RoomSettings, RoomSource, RoomState, Seat,
+    Wire, person, room_settings, source,
 };
+use super::words::{EndReason, LeftReason, PkEndReason, Role};
 use crate::ticket::Ticket;
 
 /// What happened in a room.
@@ -21,8 +22,7 @@ pub enum RoomEvent {
     RoomOpened(Setup),
     RoomConfigured(Setup),
     RoomEnded {
-        /// `ended`, `empty` or `host-left`.
-        reason: &'static str,
+        reason: EndReason,
     },
     PersonJoined(Presence),
     PersonLeft(Presence),
@@ -71,8 +71,7 @@ pub enum RoomEvent {
         seat: Seat,
         person: String,
         name: String,
-        /// `left`, `removed`, `timeout`, `room-ended`, `host-left` or `handed-over`.
-        reason: &'static str,
+        reason: LeftReason,
     },
     Invited {
         invitation: Invitation,
@@ -106,8 +105,7 @@ pub enum RoomEvent {
     },
     PkEnded {
         pk: Pk,
-        /// `ended`, `expired`, `host-gone` or `room-ended`.
-        reason: &'static str,
+        reason: PkEndReason,
     },
     /// A participant of the program begins or ceases to speak.
     Speaking {
@@ -141,8 +139,7 @@ pub struct Setup {
 pub struct Presence {
     person: String,
     name: String,
-    /// `host`, `co-host`, `viewer` or `admin`.
-    role: &'static str,
+    role: Role,
     persons: usize,
 }
 
@@ -158,13 +155,13 @@ impl RoomEvent {
             seats: seats.iter().map(seat).collect(),
         };
         let presence = |view: &PersonView| {
-            let super::wire::Person { person, name, role } = person(view);
+            let Person { person, name, role } = person(view);
             Presence { person, name, role, persons }
         };
         match event {
             Event::RoomOpened { settings, kept, seats } => Self::RoomOpened(setup(settings, *kept, seats)),
             Event::RoomConfigured { settings, kept, seats } => Self::RoomConfigured(setup(settings, *kept, seats)),
-            Event::RoomEnded { reason } => Self::RoomEnded { reason: reason.as_str() },
+            Event::RoomEnded { reason } => Self::RoomEnded { reason: (*reason).into() },
             Event::PersonJoined { person } => Self::PersonJoined(presence(person)),
             Event::PersonLeft { person } => Self::PersonLeft(presence(person)),
             Event::HostChanged { host } => Self::HostChanged { host: wire.host(host) },
@@ -189,7 +186,7 @@ impl RoomEvent {
                 seat: seat(view),
                 person: person.to_string(),
                 name: name.clone(),
-                reason: reason.as_str(),
+                reason: (*reason).into(),
             },
             Event::Invited { invitation, seat: view } => {
                 Self::Invited { invitation: wire.invitation(invitation), seat: seat(view) }
@@ -206,7 +203,7 @@ impl RoomEvent {
             Event::PkProposed { pk } => Self::PkProposed { pk: wire.pk(pk) },
             Event::PkOn { pk } => Self::PkOn { pk: wire.pk(pk) },
             Event::PkRefused { pk } => Self::PkRefused { pk: wire.pk(pk) },
-            Event::PkEnded { pk, reason } => Self::PkEnded { pk: wire.pk(pk), reason: reason.as_str() },
+            Event::PkEnded { pk, reason } => Self::PkEnded { pk: wire.pk(pk), reason: (*reason).into() },
         }
     }
 
@@ -307,13 +304,13 @@ pub struct You {
     /// Proves to be the same person when the client comes back.
     pub key: String,
     pub name: String,
-    pub role: &'static str,
+    pub role: Role,
 }
 
 impl You {
     /// `person` with the rights of `authority`.
     pub fn new(person: &str, key: String, name: &str, authority: onmic_room::Authority) -> Self {
-        Self { person: person.to_owned(), key, name: name.to_owned(), role: role(authority) }
+        Self { person: person.to_owned(), key, name: name.to_owned(), role: authority.into() }
     }
 }
 

@@ -16,6 +16,7 @@ use super::look::Look;
 use super::mailbox::{Closing, Mailbox};
 use super::rate::Rates;
 use super::wire::{Audience, Message, RoomProgram};
+use super::words::ProgramState;
 
 /// Connections of one person at once: a few windows, and those that are not known to be gone yet.
 pub const CONNECTIONS_MAX: usize = 8;
@@ -40,8 +41,7 @@ pub struct Live {
     /// As last decided.
     pub mix: Mix,
     pub look: Look,
-    /// The word of the API.
-    pub program: &'static str,
+    pub program: ProgramState,
     pub speaking: BTreeSet<ParticipantName>,
     /// As last told.
     pub viewers: Audience,
@@ -61,7 +61,7 @@ impl Live {
             chat: VecDeque::new(),
             mix: Mix::default(),
             look: Look::default(),
-            program: "off",
+            program: ProgramState::Off,
             speaking: BTreeSet::new(),
             viewers: Audience::default(),
             persons_told: 0,

@@ -19,8 +19,10 @@ mod rate;
 pub mod refusal;
 #[cfg(test)]
 mod tests;
+pub mod timeouts;
 mod watch;
 pub mod wire;
+pub mod words;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -52,6 +54,7 @@ use program::Stage;
 use rate::Rates;
 use refusal::Denied;
 use wire::{RoomState, Wire};
+use words::ProgramState;
 
 use crate::random::{self, GuestKeys};
 use crate::ticket::{Grant, Ticket, Tickets};
@@ -404,7 +407,7 @@ impl Rooms {
         let mut live = cell.live.lock();
         let Some(live) = &mut *live else { return };
         match &report {
-            Report::Program(_, program) => self.set_program_state(live, room, now, program.name()),
+            Report::Program(_, program) => self.set_program_state(live, room, now, (*program).into()),
             Report::Speaking(_, sources) => self.set_speaking(live, room, now, sources),
         }
     }
@@ -420,7 +423,7 @@ impl Rooms {
         }
     }
 
-    fn set_program_state(&self, live: &mut Live, room: &RoomName, now: Instant, program: &'static str) {
+    fn set_program_state(&self, live: &mut Live, room: &RoomName, now: Instant, program: ProgramState) {
         if live.program != program {
             live.program = program;
             let event = RoomEvent::ProgramChanged { program: live.told_program(room) };
