@@ -1,4 +1,4 @@
-//! One track of sound turned into another codec: decode, bring to 48 kHz, cut into blocks, encode.
+//! One audio track turned into another codec: decode, bring to 48 kHz, cut into blocks, encode.
 //!
 //! Output time is input time: block boundaries lie on an exact grid, and [`Placement`] keeps the grid on the input's
 //! timestamps. Knows no thread and no clock.
@@ -28,7 +28,7 @@ const PRIMING_MAX: i64 = 1024;
 /// Blocks of 10 ms that may wait for the frames that lead up to them: a codec's delay, ten times over.
 const EARLY_MAX: usize = 50;
 
-/// See the module.
+/// One audio track on its way to another codec.
 pub(crate) struct AudioLine {
     parameters: Arc<Parameters>,
     clock_rate: ClockRate,
@@ -87,7 +87,7 @@ impl AudioLine {
         })
     }
 
-    /// What comes out.
+    /// The parameters of what comes out.
     pub(crate) fn output_parameters(&self) -> &Arc<Parameters> {
         self.encoder.parameters()
     }

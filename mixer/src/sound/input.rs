@@ -1,7 +1,7 @@
 //! The jitter buffer of one input: decoded samples in, blocks at the program's pace out.
 //!
 //! Samples are counted and timestamps observed: where a count stands in time is the mean of what the frames say, so that
-//! rounding is no jitter and drift no gap. Where samples are missing (a hole in the timestamps, or a packet not there in
+//! rounding does not count as jitter, nor drift as a gap. Where samples are missing (a hole in the timestamps, or a packet not there in
 //! time), and at a jump, the last 5 ms are played backwards fading out and what follows fades in: no click, no repeat
 //! that is heard. A late packet is kept: after the rise of delay that it causes, it is what is played next.
 //!
@@ -99,7 +99,7 @@ impl Mean {
     }
 }
 
-/// See the module.
+/// The jitter buffer of one input.
 #[derive(Clone, Debug, Default)]
 pub struct Input {
     samples: [Vec<f32>; 2],
