@@ -109,7 +109,7 @@ impl Composer {
             compositor: Compositor::new(next.plan.clone()),
             timeline: Timeline::new(settings.origin),
             cadence: Cadence::new(settings.keyframe_interval, Duration::ZERO),
-            seconds: metric::mix_seconds(),
+            seconds: metric::mix_video_seconds(),
             slots: HashMap::new(),
             lead: None,
             lead_number: 0,

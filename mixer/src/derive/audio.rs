@@ -242,6 +242,7 @@ impl AudioLine {
         {
             resampler.flush(&mut self.pending).map_err(Error::Resample)?;
         }
+        dropped(Loss::TranscodeHole, u64::from(!self.pending.is_empty()));
         self.pending.clear();
         self.head = Some(pts);
         self.begin = pts - PRIMING_MAX;
@@ -262,8 +263,10 @@ impl AudioLine {
 
     fn encode_blocks(&mut self, input: Stamp, out: &mut Vec<Frame>) -> Result<(), Error> {
         self.encode_pending()?;
-        let begin = self.begin;
-        out.extend(self.packets.drain(..).filter(|packet| packet.pts >= begin).map(|packet| Frame {
+        let made = self.packets.len();
+        self.packets.retain(|packet| packet.pts >= self.begin);
+        dropped(Loss::TranscodeHole, (made - self.packets.len()) as u64);
+        out.extend(self.packets.drain(..).map(|packet| Frame {
             dts: Ticks(packet.pts),
             pts: Ticks(packet.pts),
             wall: input.wall.offset_micros(Ticks(packet.pts - input.position).micros(ClockRate::OPUS)),

@@ -221,7 +221,7 @@ impl<S: SoundSink> Worker<S> {
 
     fn work(&mut self, started: Instant) -> Result<&'static str, Error> {
         let waker = parking::waker();
-        let seconds = metric::audio_mix_seconds();
+        let seconds = metric::mix_audio_seconds();
         loop {
             if self.stop.load(Ordering::Acquire) {
                 return Ok("stopped");
