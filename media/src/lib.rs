@@ -41,7 +41,7 @@ pub use key::{Keyed, MediaKind, Rendition, TRACKS_MAX, TrackKey};
 pub use onmic_names as name;
 pub use onmic_names::{ParticipantName, RoomName, SourceName};
 pub use pcm::{Pcm, PcmTap};
-pub use program::{Brings, Inlet, Offered, Program, Timeline};
+pub use program::{Brings, Inlet, Offered, Program, TimelineId};
 pub use publication::{Arrival, Publication};
 pub use ring::{Join, Read, Reader};
 pub use source::{Protocol, Source};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use onmic_media::codec::{aac, opus};
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{Brings, Feed, Frame, Join, MediaKind, Parameters, Read, Reader, Timeline, Track, WallTime};
+use onmic_media::{Brings, Feed, Frame, Join, MediaKind, Parameters, Read, Reader, TimelineId, Track, WallTime};
 use onmic_mixer::codec::decode::AudioDecoder;
 use onmic_mixer::codec::encode::{AudioEncoder, AudioSettings};
 use onmic_mixer::sound::{
@@ -173,7 +173,7 @@ fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_returned_without_themse
     let inputs = vec![input(HOST, &feeds[0]), input(GUEST, &feeds[1]), input(SILENT, &feeds[2])];
     mixer.set_inputs(inputs, Some(Lead::from(HOST))).unwrap();
     let returns = [onmic_media::Program::new(None), onmic_media::Program::new(None)];
-    let brings = Brings { timeline: Timeline::unique(), video: false, in_order: true };
+    let brings = Brings { timeline: TimelineId::unique(), video: false, in_order: true };
     let returned =
         |id, program: &Arc<onmic_media::Program>| SoundReturn { id, inlet: Arc::new(program.select(brings)) };
     mixer.set_returns(vec![returned(HOST, &returns[0]), returned(GUEST, &returns[1])]).unwrap();

@@ -16,8 +16,8 @@ use super::compositor::{Compositor, Shown};
 use super::input::{Slot, count};
 use super::mixer::{PictureSink, Settings, Wanted};
 use super::plan::Plan;
+use super::positions::{Origin, Positions};
 use super::tick::{Moment, Tick};
-use super::timeline::{Origin, Timeline};
 use crate::codec::RawVideo;
 use crate::codec::cadence::Cadence;
 use crate::codec::encode::{Backend, VideoEncoder};
@@ -82,7 +82,7 @@ pub(super) struct Composer {
     tick: Tick,
     compositor: Compositor,
     encoder: Encoder,
-    timeline: Timeline,
+    positions: Positions,
     cadence: Cadence,
     slots: HashMap<InputId, Channel>,
     lead: Option<InputId>,
@@ -107,7 +107,7 @@ impl Composer {
             encoder: Encoder::open(&settings, next.plan.canvas, next.plan.frame_rate_max)?,
             tick: Tick::new(next.plan.frame_rate_max, now),
             compositor: Compositor::new(next.plan.clone()),
-            timeline: Timeline::new(settings.origin),
+            positions: Positions::new(settings.origin),
             cadence: Cadence::new(settings.keyframe_interval, Duration::ZERO),
             seconds: metric::mix_video_seconds(),
             slots: HashMap::new(),
@@ -183,7 +183,7 @@ impl Composer {
         };
         if !same_lead {
             self.tick.set_lead();
-            self.timeline.set_lead();
+            self.positions.set_lead();
             self.lead_number = 0;
         }
         self.tick.set_frame_rate_max(plan.frame_rate_max);
@@ -232,7 +232,7 @@ impl Composer {
             Some((picture, number)) => Shown::Picture(picture, *number),
             None => Shown::Placeholder,
         })?;
-        let pts = self.timeline.place(moment.wall, lead);
+        let pts = self.positions.place(moment.wall, lead);
         let idr = self.cadence.is_due(pts, false, None) && !(1..=MISSED_MAX).contains(&self.missed);
         let unit = match self.encoder.0.encode(canvas, idr) {
             Err(error) if self.settings.backend != Backend::X264 => {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::composer::{Channel, Composer, Next, Shared};
 use super::input::Input;
 use super::plan::Plan;
-use super::timeline::Origin;
+use super::positions::Origin;
 use crate::codec::encode::{Backend, VideoSettings};
 use crate::error::Error;
 use crate::scene::{InputId, Scene};

@@ -15,13 +15,13 @@ mod mixer;
 mod patch;
 mod plan;
 mod plane;
+mod positions;
 mod queue;
 mod text;
 mod tick;
-mod timeline;
 
 pub use compositor::{Compositor, Shown};
 pub use mixer::{PictureMixer, PictureSink, PictureSource, Settings, Wanted};
 pub use plan::Plan;
+pub use positions::Origin;
 pub use tick::{Moment, Tick};
-pub use timeline::Origin;

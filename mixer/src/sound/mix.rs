@@ -18,7 +18,7 @@ use super::level::{Level, Meters};
 use super::limiter::{LOOK_AHEAD, Limiter};
 use super::speaker::Primary;
 use super::strip::{Processing, Strip};
-use super::timeline::Timeline;
+use super::wall_clock::WallClock;
 use super::{BLOCK, Block, micros, samples};
 use crate::error::Error;
 
@@ -89,7 +89,7 @@ pub struct Mixed<'a> {
 #[derive(Debug)]
 pub struct Mix {
     deadline_micros: i64,
-    timeline: Timeline,
+    timeline: WallClock,
     lead: Option<Lead>,
     /// Where the block to be mixed next begins.
     position: Option<i64>,
@@ -108,7 +108,7 @@ impl Mix {
     pub fn new(deadline: Duration) -> Self {
         Self {
             deadline_micros: i64::try_from(deadline.as_micros()).unwrap_or(i64::MAX).min(MOST_BEHIND_MICROS / 2),
-            timeline: Timeline::default(),
+            timeline: WallClock::default(),
             lead: None,
             position: None,
             entries: Vec::new(),
@@ -201,7 +201,7 @@ impl Mix {
     }
 
     /// The program's timeline.
-    pub fn timeline(&self) -> &Timeline {
+    pub fn timeline(&self) -> &WallClock {
         &self.timeline
     }
 

@@ -33,7 +33,7 @@ mod strip;
 mod studio;
 #[cfg(test)]
 mod testing;
-mod timeline;
+mod wall_clock;
 
 pub use driver::{SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink, Wanted};
 pub use id::InputId;
@@ -43,7 +43,7 @@ pub use limiter::Limiter;
 pub use mix::{Lead, Mix, MixInput, Mixed};
 pub use output::{Output, OutputSettings};
 pub use strip::{Processing, Strip};
-pub use timeline::Timeline;
+pub use wall_clock::WallClock;
 
 /// Samples in a second.
 pub const RATE: u32 = 48_000;
