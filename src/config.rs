@@ -13,7 +13,8 @@ use std::time::Duration;
 use axum::http::Uri;
 use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
-use onmic_mixer::encode::EncoderChoice;
+use onmic_control::HostLeaves;
+use onmic_mixer::EncoderChoice;
 use onmic_mixer::scene::Size;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -61,21 +62,34 @@ pub enum ConfigError {
 /// A session's id has one byte for its shard.
 const SHARDS_MAX: usize = 256;
 
+/// The configuration of a node; `onmic.toml` says what each option means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// The address of every listener, or `auto`.
     pub host: String,
+    /// How long sessions have to finish when the node stops.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
+    /// Logs.
     pub log: Log,
+    /// Tokens.
     pub auth: Auth,
+    /// The HTTP listener, and the certificate that it shares with RTMPS.
     pub http: Http,
+    /// Sources, however they come in.
     pub ingest: Ingest,
+    /// The RTMP listeners.
     pub rtmp: Rtmp,
+    /// WebRTC.
     pub rtc: Rtc,
+    /// LL-HLS.
     pub hls: Hls,
+    /// Derived tracks and mixed programs.
     pub mixer: Mixer,
+    /// Rooms, and the settings of new ones.
     pub rooms: Rooms,
+    /// Where events are told.
     pub webhooks: Webhooks,
 }
 
@@ -197,15 +211,6 @@ pub struct Rooms {
     pub cool_down: Duration,
     #[serde(with = "humantime_serde")]
     pub empty_timeout: Duration,
-}
-
-/// What becomes of a room without its host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum HostLeaves {
-    EmptySeats,
-    End,
-    Keep,
 }
 
 #[derive(Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -348,16 +353,6 @@ impl Default for Rooms {
             pk_away_timeout: secs(10),
             cool_down: secs(10),
             empty_timeout: secs(60),
-        }
-    }
-}
-
-impl From<HostLeaves> for onmic_room::HostLeaves {
-    fn from(leaves: HostLeaves) -> Self {
-        match leaves {
-            HostLeaves::EmptySeats => Self::EmptySeats,
-            HostLeaves::End => Self::End,
-            HostLeaves::Keep => Self::Keep,
         }
     }
 }

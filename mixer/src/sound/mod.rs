@@ -17,6 +17,7 @@
 mod drift;
 mod driver;
 mod gain;
+mod id;
 mod input;
 mod intake;
 mod interpolation;
@@ -25,20 +26,24 @@ mod level;
 mod limiter;
 mod mix;
 mod output;
+mod source;
 mod speaker;
 mod strip;
 #[cfg(test)]
+mod studio;
+#[cfg(test)]
 mod testing;
-mod timeline;
+mod wall_clock;
 
 pub use driver::{SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink, Wanted};
+pub use id::InputId;
 pub use input::{Aim, Counts, Input, Stamp};
 pub use level::{Level, Meters};
 pub use limiter::Limiter;
-pub use mix::{InputId, Lead, MOST_INPUTS, Mix, MixInput, Mixed};
+pub use mix::{Lead, Mix, MixInput, Mixed};
 pub use output::{Output, OutputSettings};
 pub use strip::{Processing, Strip};
-pub use timeline::Timeline;
+pub use wall_clock::WallClock;
 
 /// Samples in a second.
 pub const RATE: u32 = 48_000;
@@ -66,15 +71,6 @@ impl Block {
         for (own, other) in self.0.iter_mut().zip(&other.0) {
             own.iter_mut().zip(other).for_each(|(own, other)| *own = combine(*own, *other));
         }
-    }
-}
-
-/// Samples of both channels as an encoder of `channels` takes them: one is the mean of both.
-pub(crate) fn interleave(left: &[f32], right: &[f32], channels: u16, out: &mut Vec<f32>) {
-    let pairs = left.iter().zip(right);
-    match channels {
-        1 => out.extend(pairs.map(|(left, right)| (left + right) / 2.0)),
-        _ => out.extend(pairs.flat_map(|(left, right)| [*left, *right])),
     }
 }
 

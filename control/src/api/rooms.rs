@@ -1,0 +1,237 @@
+//! `GET /api/v1/rooms` and `/api/v1/rooms/ROOM`: who is live, with what, and what would make it better.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use onmic_http::{Problem, token};
+use onmic_media::{Feed, Hub, MediaKind, RoomName, Source, WallTime};
+
+use super::Api;
+use crate::rooms::audience;
+use crate::rooms::wire::{Audience, RoomState};
+
+/// All rooms, live or not.
+#[derive(Serialize, ToSchema)]
+pub struct Rooms {
+    rooms: Vec<Room>,
+}
+
+/// One room.
+#[derive(Serialize, ToSchema)]
+pub struct Room {
+    /// Its name, as in URLs.
+    name: String,
+    /// Whether somebody publishes now.
+    live: bool,
+    /// When its oldest source began, or the room if there is none (RFC 3339).
+    started_at: String,
+    viewers: Audience,
+    participants: Vec<Participant>,
+    /// Who hosts, asks and is on mic. Not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<RoomState>,
+}
+
+/// One source of a room.
+#[derive(Serialize, ToSchema)]
+pub struct Participant {
+    name: String,
+    /// `rtmp` or `whip`.
+    protocol: &'static str,
+    /// `live`, or `interrupted` while the grace period runs.
+    state: &'static str,
+    started_at: String,
+    video: Option<Video>,
+    audio: Option<Audio>,
+    /// What the publisher should change, most important first.
+    advice: Vec<Advice>,
+}
+
+/// A video track as measured over the last seconds.
+#[derive(Serialize, ToSchema)]
+pub struct Video {
+    /// `h264`, `h265`, `vp8`, `vp9` or `av1`.
+    codec: &'static str,
+    profile: Option<String>,
+    width: u32,
+    height: u32,
+    fps: f64,
+    bitrate_bps: u64,
+    keyframe_interval_ms: Option<u64>,
+    b_frames: bool,
+    /// Whether it is being re-encoded now for viewers who cannot take it as it is.
+    transcoding: bool,
+}
+
+/// An audio track as measured over the last seconds.
+#[derive(Serialize, ToSchema)]
+pub struct Audio {
+    /// `aac` or `opus`.
+    codec: &'static str,
+    sample_rate: u32,
+    channels: u8,
+    bitrate_bps: u64,
+}
+
+/// One thing to change.
+#[derive(Serialize, ToSchema)]
+pub struct Advice {
+    /// `b_frames`, `keyframe_interval`, or `no_audio`.
+    code: &'static str,
+    /// Why.
+    message: String,
+    /// Where to set what, in OBS.
+    setting: &'static str,
+}
+
+/// All rooms. With auth on, those the token is for.
+#[utoipa::path(get, path = "/api/v1/rooms", tag = "rooms", responses((status = 200, body = Rooms), (status = 401)))]
+pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Result<Json<Rooms>, Problem> {
+    let claims = api.gate.claims(token(&headers, &uri))?;
+    let now = Instant::now();
+    let mut by_room: BTreeMap<RoomName, (Option<WallTime>, Vec<Arc<Source>>)> = BTreeMap::new();
+    for (room, opened) in api.rooms.names() {
+        by_room.entry(room).or_default().0 = Some(opened);
+    }
+    for source in api.hub.sources() {
+        by_room.entry(source.name().room.clone()).or_default().1.push(source);
+    }
+    let visible = |room: &RoomName| claims.as_ref().is_none_or(|claims| claims.covers(room));
+    let rooms = by_room.iter().filter(|(room, _)| visible(room));
+    let rooms = rooms.map(|(room, (opened, sources))| Room::new(&api.hub, room, sources, *opened, now)).collect();
+    Ok(Json(Rooms { rooms }))
+}
+
+/// One room.
+#[utoipa::path(get, path = "/api/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path)),
+    responses((status = 200, body = Room), (status = 401), (status = 403), (status = 404)))]
+pub async fn one(
+    State(api): State<Api>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<Room>, Problem> {
+    use onmic_media::gate::{Action, Gate};
+    let room: RoomName = room.parse()?;
+    api.gate.check(Action::Play(&room), token(&headers, &uri))?;
+    let sources: Vec<_> = api.hub.sources().into_iter().filter(|source| source.name().room == room).collect();
+    let (state, opened) = api.rooms.room(&room).unzip();
+    if sources.is_empty() && state.is_none() {
+        return Err(Problem::not_found(format!(
+            "There is no room {room}: nobody is live in it, and nobody created it."
+        )));
+    }
+    Ok(Json(Room { state, ..Room::new(&api.hub, &room, &sources, opened, Instant::now()) }))
+}
+
+impl Room {
+    fn new(hub: &Hub, name: &RoomName, sources: &[Arc<Source>], opened: Option<WallTime>, now: Instant) -> Self {
+        let started = sources.iter().map(|source| source.epoch()).min().or(opened).unwrap_or_default();
+        let program = hub.program(name);
+        Self {
+            name: name.to_string(),
+            live: sources.iter().any(|source| source.is_connected()),
+            started_at: started.to_string(),
+            viewers: audience::count(hub, name, sources),
+            participants: sources.iter().map(|source| Participant::new(source, program.as_deref(), now)).collect(),
+            state: None,
+        }
+    }
+}
+
+impl Participant {
+    fn new(source: &Source, program: Option<&Feed>, now: Instant) -> Self {
+        let video = Video::of(source, program, now);
+        let audio = Audio::of(source, now);
+        Self {
+            name: source.name().participant.to_string(),
+            protocol: source.protocol().name(),
+            state: if source.is_connected() { "live" } else { "interrupted" },
+            started_at: source.epoch().to_string(),
+            advice: advice(video.as_ref(), audio.as_ref()),
+            video,
+            audio,
+        }
+    }
+}
+
+impl Video {
+    fn of(source: &Source, program: Option<&Feed>, now: Instant) -> Option<Self> {
+        let track = source.feed().original(MediaKind::Video)?;
+        let is_derived = |feed: &Feed| !feed.derived(MediaKind::Video).is_empty();
+        let parameters = track.parameters();
+        let measured = track.measured(now);
+        let (width, height) = parameters.resolution().unwrap_or_default();
+        Some(Self {
+            codec: parameters.codec().name(),
+            profile: parameters.profile_name(),
+            width,
+            height,
+            fps: (measured.frame_rate * 100.0).round() / 100.0,
+            bitrate_bps: measured.bitrate_bps,
+            keyframe_interval_ms: measured.keyframe_interval.map(millis),
+            b_frames: track.reorders(),
+            transcoding: is_derived(source.feed()) || (source.is_passed_through() && program.is_some_and(is_derived)),
+        })
+    }
+}
+
+impl Audio {
+    fn of(source: &Source, now: Instant) -> Option<Self> {
+        let track = source.feed().original(MediaKind::Audio)?;
+        let parameters = track.parameters();
+        Some(Self {
+            codec: parameters.codec().name(),
+            sample_rate: parameters.sample_rate().unwrap_or_default(),
+            channels: parameters.channels().unwrap_or_default(),
+            bitrate_bps: track.measured(now).bitrate_bps,
+        })
+    }
+}
+
+/// Longer than this, and a viewer of LL-HLS waits long for the first picture.
+const KEYFRAME_INTERVAL_ADVISED: Duration = Duration::from_secs(4);
+
+fn advice(video: Option<&Video>, audio: Option<&Audio>) -> Vec<Advice> {
+    let mut advice = Vec::new();
+    if video.is_some_and(|video| video.b_frames) {
+        advice.push(Advice {
+            code: "b_frames",
+            message:
+                "The video has B-frames, which WebRTC cannot carry: it is re-encoded for WHEP viewers, at a cost in \
+                      picture quality, processor time and delay."
+                    .into(),
+            setting: "OBS: Settings, Output, Streaming: Tune zerolatency, or x264 options bframes=0",
+        });
+    }
+    let interval = video.and_then(|video| video.keyframe_interval_ms).unwrap_or(0);
+    if interval > millis(KEYFRAME_INTERVAL_ADVISED) {
+        advice.push(Advice {
+            code: "keyframe_interval",
+            message: format!(
+                "A keyframe comes every {:.1} s; segments of LL-HLS can be no shorter.",
+                interval as f64 / 1e3
+            ),
+            setting: "OBS: Settings, Output, Streaming: Keyframe interval 2 s",
+        });
+    }
+    if video.is_some() && audio.is_none() {
+        advice.push(Advice {
+            code: "no_audio",
+            message: "There is no sound.".into(),
+            setting: "OBS: Settings, Audio: Desktop audio or Mic",
+        });
+    }
+    advice
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,112 @@
+//! A server peer and its client, in virtual time and without a network in between.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use onmic_rtc::transport::client::ClientConfig;
+use onmic_rtc::transport::{Client, Credentials, Identity, Input, Peer, PeerConfig, Profile, State, classify};
+
+static IDENTITIES: LazyLock<[Arc<Identity>; 2]> =
+    LazyLock::new(|| [(), ()].map(|()| Identity::generate().expect("a key")));
+
+/// The server's credentials.
+pub fn local() -> Credentials {
+    Credentials { ufrag: "ours".to_owned(), pwd: "ours of more than 22 characters".to_owned() }
+}
+
+/// The client's credentials.
+pub fn remote() -> Credentials {
+    Credentials { ufrag: "theirs".to_owned(), pwd: "theirs of more than 22 characters".to_owned() }
+}
+
+/// Where the client is.
+pub fn client_address() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 5000))
+}
+
+/// Both sides, and the datagrams on their way.
+pub struct Pair {
+    /// The side that is tested.
+    pub server: Peer,
+    /// Our own client.
+    pub client: Client,
+    /// The time, which passes in [`Pair::wait`] alone.
+    pub now: Instant,
+    /// Each datagram, and whether it goes to the server.
+    pub flying: VecDeque<(bool, Vec<u8>)>,
+}
+
+impl Pair {
+    /// Makes both sides; the client offers `profiles` for SRTP.
+    pub fn new(profiles: &[Profile]) -> Self {
+        let now = Instant::now();
+        let [ours, theirs] = &*IDENTITIES;
+        let fingerprint = theirs.fingerprint();
+        let server = Peer::new(PeerConfig::default(), ours.clone(), local(), remote(), fingerprint, now);
+        let config = ClientConfig {
+            local: remote(),
+            remote: local(),
+            fingerprint: ours.fingerprint(),
+            server: SocketAddr::from(([192, 0, 2, 2], 8189)),
+            profiles: profiles.to_vec(),
+        };
+        let client = Client::new(config, theirs.clone(), now);
+        Self { server, client, now, flying: VecDeque::new() }
+    }
+
+    /// With a first check that was answered, so that the client's address may send.
+    pub fn validated(profiles: &[Profile]) -> Self {
+        let mut pair = Self::new(profiles);
+        pair.wait();
+        let (to_server, check) = pair.flying.pop_front().expect("a check");
+        pair.deliver(to_server, check);
+        pair
+    }
+
+    /// Whether media can flow.
+    pub fn is_connected(&self) -> bool {
+        self.server.state() == State::Connected && self.client.state() == State::Connected
+    }
+
+    /// A datagram arrives; the server's promises are checked.
+    pub fn deliver(&mut self, to_server: bool, mut datagram: Vec<u8>) {
+        classify(&datagram);
+        if to_server {
+            let length = datagram.len();
+            if let Ok(Input::Rtp(opened) | Input::Rtcp(opened)) =
+                self.server.handle_datagram(self.now, client_address(), &mut datagram)
+            {
+                assert!(opened.len() < length);
+            }
+        } else {
+            let _ = self.client.handle_datagram(self.now, &mut datagram);
+        }
+        self.collect();
+    }
+
+    /// Time passes to what is due next.
+    pub fn wait(&mut self) {
+        let due = [self.server.poll_timeout(), self.client.poll_timeout()];
+        let next = due.into_iter().flatten().min().unwrap_or(self.now + Duration::from_millis(10));
+        self.now = self.now.max(next);
+        self.server.handle_timeout(self.now);
+        self.client.handle_timeout(self.now);
+        assert!(self.server.poll_timeout().is_none_or(|next| next > self.now), "a deadline that stays would spin");
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        let mut sent = 0;
+        while let Some(transmit) = self.server.poll_transmit() {
+            assert_eq!(transmit.to, client_address(), "nobody else was heard");
+            sent += transmit.bytes.len();
+            self.flying.push_back((false, transmit.bytes));
+        }
+        assert!(sent < 64 << 10, "{sent} bytes at once");
+        while let Some(transmit) = self.client.poll_transmit() {
+            self.flying.push_back((true, transmit.bytes));
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! One track of sound turned into another codec: decode, bring to 48 kHz, cut into blocks, encode.
+//!
+//! Output time is input time: block boundaries lie on an exact grid, and [`Placement`] keeps the grid on the input's
+//! timestamps. Knows no thread and no clock.
+//!
+//! While a mixer makes the input, the line gets the samples themselves as well, before they are frames. It goes over to them
+//! as soon as it has come to where they begin, and back to frames where they end; on the same grid, sample by sample, and
+//! with the same encoder, so that nobody hears it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use onmic_media::time::{ClockRate, Ticks};
+use onmic_media::{Frame, Parameters, Pcm, WallTime};
+
+use super::placement::{CORRECTION_DISTANCE, Place, Placement};
+use crate::codec::decode::AudioDecoder;
+use crate::codec::encode::{AudioEncoder, AudioPacket, AudioSettings, SAMPLE_RATE};
+use crate::codec::samples::interleave;
+use crate::codec::{RawAudio, Resampler};
+use crate::error::Error;
+use crate::metric::{Loss, dropped};
+
+/// No encoder puts more in front: AAC's 1024.
+const PRIMING_MAX: i64 = 1024;
+
+/// Blocks of 10 ms that may wait for the frames that lead up to them: a codec's delay, ten times over.
+const EARLY_MAX: usize = 50;
+
+/// See the module.
+pub(crate) struct AudioLine {
+    parameters: Arc<Parameters>,
+    clock_rate: ClockRate,
+    decoder: AudioDecoder,
+    resampler: Option<Resampler>,
+    encoder: AudioEncoder,
+    placement: Placement,
+    /// Interleaved samples that no block was made of yet; the first belongs at `head`. `None` before the first.
+    pending: Vec<f32>,
+    head: Option<i64>,
+    /// Where it started or jumped to last, less what an encoder puts in front.
+    begin: i64,
+    packets: Vec<AudioPacket>,
+    early: VecDeque<Early>,
+    /// What was taken in last was PCM.
+    is_early: bool,
+}
+
+/// A moment of the input, and when it happened and came.
+#[derive(Clone, Copy, Debug)]
+struct Stamp {
+    position: i64,
+    wall: WallTime,
+    arrived: Instant,
+}
+
+/// PCM that is ahead of the frames, interleaved as the encoder takes it.
+#[derive(Debug)]
+struct Early {
+    stamp: Stamp,
+    samples: Vec<f32>,
+}
+
+impl AudioLine {
+    /// For frames of a track with `parameters` and `clock_rate`.
+    pub(crate) fn open(
+        parameters: Arc<Parameters>,
+        clock_rate: ClockRate,
+        settings: AudioSettings,
+        fill_up_to: Duration,
+    ) -> Result<Self, Error> {
+        let channels = u16::from(parameters.channels().unwrap_or(2));
+        Ok(Self {
+            decoder: AudioDecoder::open(&parameters)?,
+            encoder: AudioEncoder::open(settings, channels)?,
+            parameters,
+            clock_rate,
+            resampler: None,
+            placement: Placement::new(fill_up_to),
+            pending: Vec::new(),
+            head: None,
+            begin: i64::MIN,
+            packets: Vec::new(),
+            early: VecDeque::new(),
+            is_early: false,
+        })
+    }
+
+    /// What comes out.
+    pub(crate) fn output_parameters(&self) -> &Arc<Parameters> {
+        self.encoder.parameters()
+    }
+
+    /// Takes in one frame and appends what it completes to `out`. What cannot be decoded is counted and left out: the hole
+    /// is filled like any other. An error is the encoder's and final.
+    pub(crate) fn take(&mut self, frame: &Frame, out: &mut Vec<Frame>) -> Result<(), Error> {
+        if !Arc::ptr_eq(&self.parameters, &frame.parameters) {
+            self.change(&frame.parameters);
+        }
+        let mut pts = frame.pts.rescale(self.clock_rate, ClockRate::OPUS).0;
+        if let Err(error) = self.decoder.send(&frame.payload) {
+            broken(&error);
+            return Ok(());
+        }
+        loop {
+            let samples = match self.decoder.receive() {
+                Ok(Some(samples)) => samples,
+                Ok(None) => break,
+                Err(error) => {
+                    broken(&error);
+                    break;
+                }
+            };
+            let length = samples.samples() as i64 * i64::from(SAMPLE_RATE) / i64::from(samples.rate().max(1));
+            match self.place(&samples, pts, length) {
+                // Samples of a kind that cannot be converted are the publisher's doing, and may be gone with the next frame.
+                Err(error @ Error::Resample(_)) => {
+                    self.resampler = None;
+                    broken(&error);
+                }
+                placed => placed?,
+            }
+            pts += length;
+        }
+        let position = frame.pts.rescale(self.clock_rate, ClockRate::OPUS).0;
+        self.encode_blocks(Stamp { position, wall: frame.wall, arrived: frame.arrived }, out)?;
+        self.take_early(out)
+    }
+
+    /// Takes in a block of what frames to come are made of, and appends what it completes to `out`. An error is final.
+    pub(crate) fn take_pcm(&mut self, pcm: Pcm<'_>, out: &mut Vec<Frame>) -> Result<(), Error> {
+        let [left, right] = pcm.channels;
+        let mut samples = Vec::new();
+        interleave(left, right, self.encoder.channels(), &mut samples);
+        let stamp = Stamp { position: pcm.pts.0, wall: pcm.wall, arrived: pcm.arrived };
+        self.early.push_back(Early { stamp, samples });
+        if self.early.len() > EARLY_MAX {
+            self.early.pop_front(); // Its frames will bring it.
+            dropped(Loss::TranscodeEarly, 1);
+        }
+        self.take_early(out)
+    }
+
+    /// Takes in the blocks up to which there is sound.
+    fn take_early(&mut self, out: &mut Vec<Frame>) -> Result<(), Error> {
+        let channels = usize::from(self.encoder.channels());
+        while let Some(early) = self.early.pop_front() {
+            let Stamp { position, .. } = early.stamp;
+            match self.expected() {
+                None => self.jump(position)?,
+                Some(expected) if expected < position => {
+                    self.early.push_front(early);
+                    break;
+                }
+                Some(_) => {}
+            }
+            let known = usize::try_from(self.expected().unwrap_or(position) - position).unwrap_or(0);
+            if known * channels >= early.samples.len() {
+                continue;
+            }
+            if let Some(mut resampler) = self.resampler.take() {
+                resampler.flush(&mut self.pending).map_err(Error::Resample)?;
+            }
+            self.pending.extend(early.samples.iter().skip(known * channels));
+            self.is_early = true;
+            self.encode_blocks(early.stamp, out)?;
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, parameters: &Arc<Parameters>) {
+        if *self.parameters != **parameters {
+            match AudioDecoder::open(parameters) {
+                Ok(decoder) => self.decoder = decoder,
+                Err(error) => broken(&error),
+            }
+        }
+        self.parameters = parameters.clone();
+    }
+
+    /// Where the next sample that is taken in would come out.
+    fn expected(&self) -> Option<i64> {
+        let taken = self.pending.len() / usize::from(self.encoder.channels());
+        let inside = self.resampler.as_ref().map_or(0, Resampler::delay);
+        self.head.map(|head| head + taken as i64 + inside)
+    }
+
+    fn place(&mut self, samples: &RawAudio, pts: i64, length: i64) -> Result<(), Error> {
+        let known = self.expected().filter(|_| std::mem::take(&mut self.is_early)).map_or(0, |expected| expected - pts);
+        if known >= length {
+            self.is_early = true;
+            return Ok(());
+        }
+        self.fit_resampler(samples)?;
+        let place = if known > 0 { Place::Cut(known) } else { self.placement.place(pts, self.expected()) };
+        if place == Place::Jump {
+            self.jump(pts)?;
+        }
+        let expected = self.expected();
+        let Some(resampler) = &mut self.resampler else { return Ok(()) };
+        let at_input = |count: i64| count * i64::from(resampler.input_rate()) / i64::from(SAMPLE_RATE);
+        let cut = match place {
+            Place::Follow | Place::Jump => 0,
+            Place::Fill(count) => {
+                let silence = u32::try_from(at_input(count)).unwrap_or(0);
+                resampler.silence(silence).map_err(Error::Resample)?;
+                0
+            }
+            Place::Cut(count) => usize::try_from(at_input(count)).unwrap_or(usize::MAX),
+        };
+        if cut >= samples.samples() {
+            dropped(Loss::TranscodeOverlap, 1);
+            return Ok(());
+        }
+        if let Some(correction) = expected.and_then(|expected| self.placement.correction(expected)) {
+            tracing::debug!(samples = correction, "sound stretched to follow its timestamps");
+            resampler.stretch(correction as i32, CORRECTION_DISTANCE as i32).map_err(Error::Resample)?;
+        }
+        resampler.convert(samples, cut, &mut self.pending).map_err(Error::Resample)
+    }
+
+    /// The samples' rate, layout or format may change with any frame.
+    fn fit_resampler(&mut self, samples: &RawAudio) -> Result<(), Error> {
+        if self.resampler.as_ref().is_some_and(|resampler| resampler.fits(samples)) {
+            return Ok(());
+        }
+        if let Some(before) = &mut self.resampler {
+            before.flush(&mut self.pending).map_err(Error::Resample)?;
+        }
+        let opened = Resampler::open(samples, SAMPLE_RATE, self.encoder.channels());
+        self.resampler = Some(opened.map_err(Error::Resample)?);
+        Ok(())
+    }
+
+    /// Starts anew at `pts`. What the encoder has from before the hole is left out, the block that was begun and the one it
+    /// held: they would come when the hole is over, and a WebRTC receiver that gets a packet seconds late prepares for more
+    /// of them by delaying all sound as long.
+    fn jump(&mut self, pts: i64) -> Result<(), Error> {
+        if let Some(resampler) = &mut self.resampler
+            && self.head.is_some()
+        {
+            resampler.flush(&mut self.pending).map_err(Error::Resample)?;
+        }
+        self.pending.clear();
+        self.head = Some(pts);
+        self.begin = pts - PRIMING_MAX;
+        Ok(())
+    }
+
+    fn encode_pending(&mut self) -> Result<(), Error> {
+        let Some(head) = &mut self.head else { return Ok(()) };
+        let block = self.encoder.block() * usize::from(self.encoder.channels());
+        let whole = self.pending.len() / block * block;
+        for samples in self.pending[..whole].chunks_exact(block) {
+            self.encoder.encode(samples, *head, &mut self.packets)?;
+            *head += self.encoder.block() as i64;
+        }
+        self.pending.drain(..whole);
+        Ok(())
+    }
+
+    fn encode_blocks(&mut self, input: Stamp, out: &mut Vec<Frame>) -> Result<(), Error> {
+        self.encode_pending()?;
+        let begin = self.begin;
+        out.extend(self.packets.drain(..).filter(|packet| packet.pts >= begin).map(|packet| Frame {
+            dts: Ticks(packet.pts),
+            pts: Ticks(packet.pts),
+            wall: input.wall.offset_micros(Ticks(packet.pts - input.position).micros(ClockRate::OPUS)),
+            arrived: input.arrived,
+            keyframe: true,
+            parameters: self.encoder.parameters().clone(),
+            payload: packet.payload,
+        }));
+        Ok(())
+    }
+}
+
+fn broken(error: &Error) {
+    tracing::debug!(error = error as &dyn std::error::Error, "a frame of sound could not be decoded");
+    dropped(Loss::TranscodeCorrupt, 1);
+}

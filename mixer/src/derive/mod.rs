@@ -1,0 +1,313 @@
+//! Tracks derived on first demand: Opus from AAC, AAC from Opus, H.264 without reordering from any video.
+//!
+//! One thread per derived track, from the first who asks until nobody has held it for the linger. It reads the input's
+//! ring like any viewer, so the input never waits for it, and it holds no frame it has not just read: what it cannot
+//! do in time is skipped and counted.
+//!
+//! ```text
+//! input Track ── Reader ──▶ VideoLine | AudioLine ──▶ output Track      one thread
+//!                           decode, form, encode
+//! ```
+
+mod audio;
+mod placement;
+mod rate;
+mod rung;
+mod tapped;
+mod video;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use onmic_media::feed::{Deriver, Lease, Recipe};
+use onmic_media::{Frame, Join, MediaKind, PcmTap, Read, Reader, Track};
+use parking_lot::Mutex;
+
+pub use self::video::VideoPolicy;
+
+use self::audio::AudioLine;
+use self::tapped::TappedLine;
+use self::video::VideoLine;
+use crate::codec::encode::AudioSettings;
+use crate::codec::live::{self, Lag};
+use crate::error::Error;
+use crate::metric::{self, Loss, Running, label};
+
+/// How long a thread waits for input before it looks whether it is still wanted.
+const POLL: Duration = Duration::from_millis(100);
+
+/// How tracks are derived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// A track nobody holds lives on for so long: a reload of the page must not cost a new start.
+    pub linger: Duration,
+    /// An input that is further ahead than this is skipped to its present.
+    pub backlog_max: Duration,
+    /// Pictures.
+    pub video: VideoPolicy,
+    /// Bits per second of one channel of Opus.
+    pub opus_bitrate_bps: u32,
+    /// 0 to 10. 5 costs two thirds of 10 and is hardly told apart.
+    pub opus_complexity: u8,
+    /// Bits per second of one channel of AAC.
+    pub aac_bitrate_bps: u32,
+    /// How far back AAC begins when a track starts: what a player may buffer. Opus begins at the present, because its
+    /// viewers play all they get: the past would delay their sound by its length.
+    pub audio_history: Duration,
+    /// Holes in the sound up to this length become silence; longer ones stay holes.
+    pub audio_fill_max: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            linger: Duration::from_secs(5),
+            backlog_max: Duration::from_secs(1),
+            video: VideoPolicy::default(),
+            opus_bitrate_bps: 56_000,
+            opus_complexity: 5,
+            aac_bitrate_bps: 64_000,
+            audio_history: Duration::from_millis(200),
+            audio_fill_max: Duration::from_millis(200),
+        }
+    }
+}
+
+/// Makes derived tracks, and owns their threads.
+#[derive(Debug)]
+pub struct Transcoder {
+    config: Config,
+    stop: Arc<AtomicBool>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Transcoder {
+    /// Opens nothing before it is asked to. See [`crate::check`] for what it will need.
+    pub fn new(config: Config) -> Arc<Self> {
+        Arc::new(Self { config, stop: Arc::default(), threads: Mutex::default() })
+    }
+
+    /// How many tracks are being derived.
+    pub fn running(&self) -> usize {
+        let threads = self.threads.lock();
+        threads.iter().filter(|thread| !thread.is_finished()).count()
+    }
+
+    /// Ends every derived track and waits for its thread. Nothing can be derived any more.
+    pub fn shutdown(&self) {
+        self.stop.store(true, Ordering::Release);
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            thread.thread().unpark();
+            join(thread);
+        }
+    }
+
+    /// Where reading starts: with pictures at the newest keyframe, with sound now or a little before.
+    fn join(&self, recipe: Recipe, input: &Track) -> Reader {
+        match (input.kind(), input.newest()) {
+            (MediaKind::Audio, Some(newest)) => {
+                let history = if recipe == Recipe::Aac { self.config.audio_history } else { Duration::ZERO };
+                let history = i64::try_from(history.as_micros()).unwrap_or(0);
+                input.reader(Join::At(newest.wall.offset_micros(-history)))
+            }
+            (MediaKind::Video, _) => live::join(input),
+            (MediaKind::Audio, None) => input.reader(Join::Group),
+        }
+    }
+
+    fn open(&self, recipe: Recipe, input: &Arc<Track>, now: Instant) -> Result<Line, Error> {
+        let (config, rendition) = (&self.config, input.key().rendition);
+        let channels = u32::from(input.parameters().channels().unwrap_or(2).clamp(1, 2));
+        let audio = |settings| {
+            let line = AudioLine::open(input.parameters(), input.clock_rate(), settings, config.audio_fill_max);
+            line.map(|line| Line::Audio(Arc::new(TappedLine::new(line, rendition))))
+        };
+        match recipe {
+            Recipe::H264 => {
+                let mut line = VideoLine::open(input.clone(), config.backlog_max, now)?;
+                let output = line.add(config.video.clone())?;
+                Ok(Line::Video(output, Box::new(line)))
+            }
+            Recipe::Opus => audio(AudioSettings::Opus {
+                bitrate_bps: config.opus_bitrate_bps * channels,
+                complexity: config.opus_complexity,
+            }),
+            Recipe::Aac => audio(AudioSettings::Aac { bitrate_bps: config.aac_bitrate_bps * channels }),
+        }
+    }
+
+    fn start(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, Error> {
+        let started = Instant::now();
+        let line = self.open(recipe, input, started)?;
+        let output = line.output().clone();
+        let reader = self.join(recipe, input);
+        if let Line::Audio(line) = &line {
+            let tap: Arc<dyn PcmTap> = line.clone();
+            input.tap(Arc::downgrade(&tap));
+        }
+        let worker = Worker {
+            recipe,
+            line,
+            input: input.clone(),
+            output: output.clone(),
+            lease,
+            linger: self.config.linger,
+            backlog_max: self.config.backlog_max + self.config.audio_history,
+            stop: self.stop.clone(),
+            ends: Ends(output.clone()),
+            _running: Running::derived_track(recipe),
+        };
+        let name = format!("{}-from-{}", label(recipe), input.parameters().codec().name()); // Linux shows 15 characters.
+        let thread = thread::Builder::new().name(name).spawn(move || worker.run(reader)).map_err(Error::Thread)?;
+        let mut threads = self.threads.lock();
+        let (finished, running) = threads.drain(..).partition(JoinHandle::is_finished);
+        *threads = running;
+        threads.push(thread);
+        drop(threads);
+        Vec::into_iter(finished).for_each(join);
+        tracing::debug!(recipe = label(recipe), opened_in = ?started.elapsed(), "deriving a track");
+        Ok(output)
+    }
+}
+
+impl Deriver for Transcoder {
+    fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String> {
+        if self.stop.load(Ordering::Acquire) {
+            return Err("the server is shutting down".to_owned());
+        }
+        self.start(recipe, input, lease).map_err(|error| {
+            tracing::warn!(recipe = label(recipe), error = &error as &dyn std::error::Error, "no track derived");
+            error.sentence()
+        })
+    }
+}
+
+impl Drop for Transcoder {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+/// A worker may be the last to hold the feed, and through it the transcoder: it cannot wait for itself.
+fn join(thread: JoinHandle<()>) {
+    if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+        tracing::error!("a transcoding thread panicked");
+    }
+}
+
+enum Line {
+    Video(Arc<Track>, Box<VideoLine>),
+    Audio(Arc<TappedLine>),
+}
+
+impl Line {
+    fn output(&self) -> &Arc<Track> {
+        match self {
+            Self::Video(output, _) => output,
+            Self::Audio(line) => line.output(),
+        }
+    }
+}
+
+/// Ends the output however its thread ends.
+struct Ends(Arc<Track>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+struct Worker {
+    recipe: Recipe,
+    line: Line,
+    input: Arc<Track>,
+    output: Arc<Track>,
+    lease: Lease,
+    linger: Duration,
+    backlog_max: Duration,
+    stop: Arc<AtomicBool>,
+    ends: Ends,
+    _running: Running,
+}
+
+impl Worker {
+    fn run(mut self, reader: Reader) {
+        let (label, started) = (label(self.recipe), Instant::now());
+        let reason = self.work(reader).unwrap_or_else(|error| {
+            tracing::error!(recipe = label, error = &error as &dyn std::error::Error, "deriving a track failed");
+            "failed"
+        });
+        let frames = self.output.measured(Instant::now()).frames;
+        tracing::debug!(recipe = label, reason, frames, lived = ?started.elapsed(), "derived track ended");
+        drop(self.ends);
+    }
+
+    fn work(&mut self, mut reader: Reader) -> Result<&'static str, Error> {
+        let seconds = metric::transcode_seconds(self.recipe);
+        let mut unwanted_since = None;
+        while !self.stop.load(Ordering::Acquire) {
+            match reader.read_timeout(POLL) {
+                Some(Read::Frame(frame)) => {
+                    let started = Instant::now();
+                    self.take(&frame, &mut reader)?;
+                    seconds.record(started.elapsed().as_secs_f64());
+                }
+                Some(Read::Skipped(frames)) => self.skipped(frames),
+                Some(Read::Ended) => {
+                    self.finish()?;
+                    return Ok("input_ended");
+                }
+                None => {}
+            }
+            if self.lease.is_wanted() {
+                unwanted_since = None;
+            } else if unwanted_since.get_or_insert_with(Instant::now).elapsed() >= self.linger
+                && self.lease.try_release()
+            {
+                return Ok("nobody_watches");
+            }
+        }
+        Ok("shutdown")
+    }
+
+    fn take(&mut self, frame: &Frame, reader: &mut Reader) -> Result<(), Error> {
+        let lag = Lag::of(frame, &self.input, reader);
+        match &mut self.line {
+            Line::Audio(line) => {
+                line.take(frame)?;
+                if lag.time > self.backlog_max {
+                    *reader = self.input.reader(Join::Group);
+                    metric::dropped(Loss::TranscodeOverload, lag.frames.saturating_sub(reader.backlog()));
+                }
+                Ok(())
+            }
+            Line::Video(_, line) => {
+                line.take(frame, lag)?;
+                if line.is_catching_up()
+                    && let Some(frames) = live::skip_to_newest_keyframe(frame, &self.input, reader)
+                {
+                    line.skipped(frames);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn skipped(&mut self, frames: u64) {
+        match &mut self.line {
+            Line::Video(_, line) => line.skipped(frames),
+            Line::Audio(_) => metric::dropped(Loss::TranscodeOverload, frames), // A hole like any other.
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        match &mut self.line {
+            Line::Video(_, line) => line.finish(),
+            Line::Audio(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Where incoming samples belong on an output without holes: the pure core of the audio line. All in samples at 48 kHz.
+//!
+//! Timestamps are the truth and counting samples is not: publishers round to milliseconds, lose packets, reconnect, and
+//! have clocks that drift. What is off by a little is stretched away unheard, so that output never drifts; small holes
+//! are filled, large ones stay holes, overlaps are cut.
+
+use std::time::Duration;
+
+/// Off by less is rounding and drift; by more, something is missing. The shortest packet commonly lost is 10 ms.
+const TOLERANCE: i64 = 480;
+
+/// Mean deviation that is worth a correction: 2 ms, a fraction of what anybody can see or hear as out of step.
+const WORTH_CORRECTING: f64 = 96.0;
+
+/// The mean is over about so many frames: half a second.
+const MEAN_FRAMES: f64 = 25.0;
+
+/// A correction is spread over a second: 2 ms of it change the pitch by a thirtieth of a semitone.
+pub(crate) const CORRECTION_DISTANCE: i64 = 48_000;
+
+/// What to do with samples before they are taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// They follow what was there.
+    Follow,
+    /// So much silence comes first.
+    Fill(i64),
+    /// So many are already there: leave them out.
+    Cut(i64),
+    /// The output ends here and starts again at their time.
+    Jump,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Placement {
+    fill_up_to: i64,
+    mean: f64,
+    correcting_until: Option<i64>,
+}
+
+impl Placement {
+    /// Holes up to `fill_up_to` become silence.
+    pub(crate) fn new(fill_up_to: Duration) -> Self {
+        Self { fill_up_to: i64::try_from(fill_up_to.as_millis()).unwrap_or(0) * 48, mean: 0.0, correcting_until: None }
+    }
+
+    /// Places samples that begin at `pts` where `expected` is the end of what was taken in; `None` for nothing yet.
+    pub(crate) fn place(&mut self, pts: i64, expected: Option<i64>) -> Place {
+        let Some(expected) = expected else { return Place::Jump };
+        let off = pts - expected;
+        if off.abs() < TOLERANCE {
+            self.mean += (off as f64 - self.mean) / MEAN_FRAMES;
+            return Place::Follow;
+        }
+        self.mean = 0.0;
+        match off {
+            off if off > self.fill_up_to => {
+                self.correcting_until = None;
+                Place::Jump
+            }
+            off if off > 0 => Place::Fill(off),
+            off => Place::Cut(-off),
+        }
+    }
+
+    /// How many samples to make more (or fewer) over the next [`CORRECTION_DISTANCE`], if any. `expected` as above.
+    pub(crate) fn correction(&mut self, expected: i64) -> Option<i64> {
+        if self.correcting_until.is_some_and(|until| expected < until) || self.mean.abs() < WORTH_CORRECTING {
+            return None;
+        }
+        let correction = self.mean.round() as i64;
+        self.mean = 0.0;
+        // The mean has to see the result before it may ask again.
+        self.correcting_until = Some(expected + CORRECTION_DISTANCE * 3 / 2);
+        Some(correction)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placement() -> Placement {
+        Placement::new(Duration::from_millis(200))
+    }
+
+    #[test]
+    fn holes_are_filled_up_to_the_limit_and_overlaps_are_cut() {
+        let mut placement = placement();
+        assert_eq!(placement.place(5_000, None), Place::Jump);
+        assert_eq!(placement.place(6_047, Some(6_024)), Place::Follow);
+        assert_eq!(placement.place(6_960, Some(6_000)), Place::Fill(960));
+        assert_eq!(placement.place(15_600, Some(6_000)), Place::Fill(9_600));
+        assert_eq!(placement.place(15_601, Some(6_000)), Place::Jump);
+        assert_eq!(placement.place(5_000, Some(6_000)), Place::Cut(1_000));
+    }
+
+    #[test]
+    fn rounding_to_milliseconds_is_never_corrected() {
+        let mut placement = placement();
+        for frame in 0..10_000_i64 {
+            let exact = frame * 1024;
+            let rounded = (exact * 1000 / 48_000) * 48;
+            assert_eq!(placement.place(rounded, Some(exact)), Place::Follow);
+            assert_eq!(placement.correction(exact), None);
+        }
+    }
+
+    #[test]
+    fn drift_is_corrected_before_it_is_worth_a_gap() {
+        let (mut placement, mut corrected, mut worst) = (placement(), 0, 0);
+        for frame in 0..180_000_i64 {
+            let counted = frame * 960;
+            let pts = counted + counted * 200 / 1_000_000; // 200 ppm for an hour: 720 ms if nothing were done
+            let expected = counted + corrected;
+            assert_eq!(placement.place(pts, Some(expected)), Place::Follow);
+            corrected += placement.correction(expected).unwrap_or(0);
+            worst = worst.max((pts - expected).abs());
+        }
+        assert!(worst < 150, "{worst}");
+    }
+}

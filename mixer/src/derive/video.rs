@@ -1,0 +1,296 @@
+//! One video track turned into H.264 without reordering: decoded once, encoded by any number of encoders.
+//!
+//! [`LiveDecoder`] decodes, and catches up where it is behind; each [`Rung`] encodes every picture that comes out, and has an
+//! output track of its own. Knows no thread and no clock.
+//!
+//! **Passing on.** A program changes between a source with reordered frames and a mix without: while the input is what the
+//! output has to be, its frames are handed on as they are.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use onmic_media::{Codec, Frame, Parameters, Track};
+
+use super::rung::{Rung, Seen};
+use crate::codec::decode::VideoDecoder;
+use crate::codec::encode::VideoSettings;
+use crate::codec::live::{Decoded, Lag, LiveDecoder};
+use crate::codec::picture::Picture;
+use crate::error::Error;
+use crate::metric::{Loss, dropped};
+
+/// How video is re-encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoPolicy {
+    /// A keyframe at least this often.
+    pub keyframe_interval: Duration,
+    /// Keyframes that viewers ask for are at least this far apart.
+    pub keyframe_spacing: Duration,
+    /// No derived track gets more bits per second.
+    pub bitrate_max_bps: u64,
+    /// The encoder's settings.
+    pub encoder: VideoSettings,
+}
+
+impl Default for VideoPolicy {
+    fn default() -> Self {
+        Self {
+            keyframe_interval: Duration::from_secs(2),
+            keyframe_spacing: Duration::from_millis(500),
+            bitrate_max_bps: 12_000_000,
+            encoder: VideoSettings::default(),
+        }
+    }
+}
+
+/// A decoder and the encoders it feeds.
+pub(crate) struct VideoLine {
+    input: Arc<Track>,
+    parameters: Arc<Parameters>,
+    /// The form of the newest picture, and when its frame arrived.
+    form: Picture,
+    seen_at: Instant,
+    /// The input is H.264 that declares not to reorder.
+    passes: bool,
+    /// A frame that is passed on has to be a keyframe.
+    needs_keyframe: bool,
+    decoder: LiveDecoder,
+    decoded: Vec<Decoded>,
+    rungs: Vec<Rung>,
+}
+
+impl VideoLine {
+    /// Opens the decoder for the frames of `input`. Learns the picture from the newest keyframe, or from what is declared.
+    pub(crate) fn open(input: Arc<Track>, backlog_max: Duration, now: Instant) -> Result<Self, Error> {
+        let keyframe = input.newest_keyframe();
+        let parameters = keyframe.as_ref().map_or_else(|| input.parameters(), |frame| frame.parameters.clone());
+        let mut decoder = VideoDecoder::open(&parameters)?;
+        // A keyframe that cannot be decoded says nothing about the next one.
+        let probed = keyframe.as_ref().and_then(|frame| decoder.probe(&frame.payload).ok().flatten());
+        let form = match &probed {
+            Some(picture) => Picture::of(picture)?,
+            None => Picture::declared(&parameters)?,
+        };
+        Ok(Self {
+            seen_at: keyframe.map_or(now, |frame| frame.arrived),
+            form,
+            passes: is_in_order(&parameters),
+            needs_keyframe: true,
+            decoder: LiveDecoder::with(decoder, parameters.clone(), backlog_max),
+            decoded: Vec::new(),
+            rungs: Vec::new(),
+            parameters,
+            input,
+        })
+    }
+
+    /// Adds an encoder, and returns the track it fills from the next picture on.
+    pub(crate) fn add(&mut self, policy: VideoPolicy) -> Result<Arc<Track>, Error> {
+        let measured = self.input.measured(self.seen_at);
+        let measured_rate = (measured.frame_rate > 1.0).then_some(measured.frame_rate);
+        let frame_rate = self.parameters.frame_rate().or(measured_rate).unwrap_or(30.0).clamp(1.0, 240.0);
+        let seen = Seen { codec: self.parameters.codec(), rendition: self.input.key().rendition, measured: &measured };
+        let rung = Rung::open(self.form, frame_rate, seen, policy)?;
+        let output = rung.output().clone();
+        self.rungs.push(rung);
+        Ok(output)
+    }
+
+    /// Whether it only decodes to get to the present.
+    pub(crate) fn is_catching_up(&self) -> bool {
+        self.decoder.is_catching_up()
+    }
+
+    /// `frames` of the input were left out; the next one is a keyframe.
+    pub(crate) fn skipped(&mut self, frames: u64) {
+        self.decoder.skipped(frames);
+        self.needs_keyframe = true;
+        self.tell();
+    }
+
+    /// Takes in one frame and puts out the pictures that are ready. An error is an encoder's and final; what comes from
+    /// outside is counted and waited out.
+    pub(crate) fn take(&mut self, frame: &Frame, lag: Lag) -> Result<(), Error> {
+        let mut wanted = false;
+        self.rungs.iter_mut().for_each(|rung| wanted |= rung.hear_viewers());
+        if !Arc::ptr_eq(&self.parameters, &frame.parameters) {
+            self.change(&frame.parameters)?;
+        }
+        if self.passes {
+            if wanted {
+                self.input.want_keyframe();
+            }
+            self.pass(frame);
+        } else {
+            self.decoder.take(frame, lag, &mut self.decoded);
+            self.encode()?;
+        }
+        self.tell();
+        Ok(())
+    }
+
+    /// The input ended: what is still held back comes out.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        self.decoder.finish(&mut self.decoded);
+        self.encode()
+    }
+
+    fn change(&mut self, parameters: &Arc<Parameters>) -> Result<(), Error> {
+        if *self.parameters != **parameters {
+            self.finish()?;
+            self.passes = is_in_order(parameters);
+            self.needs_keyframe = true;
+            if self.passes {
+                self.decoder.change_track();
+            }
+        }
+        self.parameters = parameters.clone();
+        Ok(())
+    }
+
+    fn pass(&mut self, frame: &Frame) {
+        if self.needs_keyframe && !frame.keyframe {
+            dropped(Loss::TranscodeNoKeyframe, 1);
+            return;
+        }
+        self.needs_keyframe = false;
+        self.decoder.begin();
+        self.rungs.iter_mut().for_each(|rung| rung.pass(frame));
+    }
+
+    fn encode(&mut self) -> Result<(), Error> {
+        for Decoded { picture, origin } in self.decoded.drain(..) {
+            let form = match Picture::of(&picture) {
+                Ok(form) => form,
+                Err(error) => {
+                    self.decoder.broken(&error);
+                    continue;
+                }
+            };
+            (self.form, self.seen_at) = (form, origin.arrived);
+            let measured = self.input.measured(origin.arrived);
+            let seen =
+                Seen { codec: self.parameters.codec(), rendition: self.input.key().rendition, measured: &measured };
+            for rung in &mut self.rungs {
+                match rung.encode(&picture, &form, &origin, seen) {
+                    Err(error @ Error::Convert(_)) => self.decoder.broken(&error),
+                    encoded => encoded?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports what the decoder lost, and asks the publisher for what it needs.
+    fn tell(&mut self) {
+        let losses = self.decoder.take_losses();
+        dropped(Loss::TranscodeCorrupt, losses.corrupt);
+        dropped(Loss::TranscodeNoKeyframe, losses.no_keyframe);
+        dropped(Loss::TranscodeOverload, losses.overload);
+        if self.decoder.take_keyframe_wanted() {
+            self.input.want_keyframe();
+        }
+    }
+}
+
+fn is_in_order(parameters: &Parameters) -> bool {
+    parameters.codec() == Codec::H264 && parameters.reorders() == Some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use onmic_media::{Join, Read};
+
+    use super::*;
+    use crate::codec::testing::{Camera, number_of};
+
+    const PRESENT: Lag = Lag { frames: 0, time: Duration::ZERO };
+
+    fn line(camera: &Camera) -> VideoLine {
+        let input = Arc::new(Track::new(camera.parameters().clone()));
+        VideoLine::open(input, Duration::from_secs(1), Instant::now()).unwrap()
+    }
+
+    /// Everything that is on a track.
+    fn all(track: &Track) -> Vec<Arc<Frame>> {
+        let mut reader = track.reader(Join::At(onmic_media::WallTime(0)));
+        std::iter::from_fn(|| reader.try_read())
+            .map(|read| match read {
+                Read::Frame(frame) => frame,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    fn numbers(frames: &[Arc<Frame>]) -> Vec<u8> {
+        let mut decoder = VideoDecoder::open(&frames[0].parameters).unwrap();
+        let number = |frame: &Arc<Frame>| {
+            decoder.send(&frame.payload, 0).unwrap();
+            number_of(&decoder.receive().unwrap().unwrap())
+        };
+        frames.iter().map(number).collect()
+    }
+
+    fn keyframes(frames: &[Arc<Frame>]) -> Vec<usize> {
+        (0..frames.len()).filter(|at| frames[*at].keyframe).collect()
+    }
+
+    #[test]
+    fn one_decode_feeds_two_encoders_with_settings_and_keyframes_of_their_own() {
+        let mut camera = Camera::undeclared(64);
+        let mut line = line(&camera);
+        let high = line.add(VideoPolicy::default()).unwrap();
+        let baseline = VideoSettings { profile: "baseline".to_owned(), ..VideoSettings::default() };
+        let spacing = Duration::from_millis(100);
+        let policy = VideoPolicy { encoder: baseline, keyframe_spacing: spacing, ..VideoPolicy::default() };
+        let low = line.add(policy).unwrap();
+        for (number, frame) in camera.frames(20).iter().enumerate() {
+            if number == 10 {
+                low.want_keyframe();
+            }
+            line.input.push(frame.clone());
+            line.take(frame, PRESENT).unwrap();
+        }
+        assert_eq!(line.decoder.frames_sent_for_test(), 20, "each frame is decoded once");
+        let (high, low) = (all(&high), all(&low));
+        assert_eq!((numbers(&high), numbers(&low)), ((0..20).collect(), (0..20).collect()));
+        assert_eq!((keyframes(&high), keyframes(&low)), (vec![0], vec![0, 10]));
+        let profile = |frames: &[Arc<Frame>]| match &*frames[0].parameters {
+            Parameters::H264(h264) => h264.profile_idc,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((profile(&high), profile(&low)), (77, 66));
+    }
+
+    #[test]
+    fn an_encoder_that_is_added_later_begins_with_a_keyframe_at_the_next_picture() {
+        let mut camera = Camera::undeclared(64);
+        let mut line = line(&camera);
+        let first = line.add(VideoPolicy::default()).unwrap();
+        camera.frames(5).iter().for_each(|frame| line.take(frame, PRESENT).unwrap());
+        let second = line.add(VideoPolicy::default()).unwrap();
+        (0..5).for_each(|_| line.take(&camera.frame(false), PRESENT).unwrap());
+        let (first, second) = (all(&first), all(&second));
+        assert_eq!((first.len(), keyframes(&first)), (10, vec![0]));
+        assert_eq!((numbers(&second), keyframes(&second)), ((5..10).collect(), vec![0]));
+    }
+
+    #[test]
+    fn frames_in_order_pass_to_every_output_and_viewers_ask_the_publisher() {
+        let mut camera = Camera::new(64);
+        let mut line = line(&camera);
+        let outputs = [line.add(VideoPolicy::default()).unwrap(), line.add(VideoPolicy::default()).unwrap()];
+        let frames = camera.frames(4);
+        outputs[1].want_keyframe();
+        frames.iter().for_each(|frame| line.take(frame, PRESENT).unwrap());
+        assert!(line.input.take_keyframe_wanted());
+        assert_eq!(line.decoder.frames_sent_for_test(), 0);
+        line.skipped(3);
+        line.take(&camera.frame(false), PRESENT).unwrap();
+        for output in outputs {
+            let out = all(&output);
+            assert_eq!(out.len(), 4, "what follows a hole waits for a keyframe");
+            assert!(out.iter().zip(&frames).all(|(out, frame)| out.payload == frame.payload));
+        }
+    }
+}

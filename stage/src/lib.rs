@@ -1,0 +1,373 @@
+//! The stage: what each room's program is made of, carried out. Decides when a source is passed through and when the mixer
+//! runs, and makes the return feeds.
+//!
+//! It owns the mixers, and one thread that directs all of them, because starting and ending them blocks. What a room is to be
+//! is a value, of which the newest wins; there is no queue. Who is to be seen and heard is decided elsewhere (`rooms`), how a
+//! splice is done as well (`onmic_media::program`).
+
+mod direction;
+mod take;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use onmic_media::feed::Deriver;
+use onmic_media::program::{Brings, TimelineId};
+use onmic_media::{Feed, Hub, Inlet, MediaKind, Program, Returns, RoomName, SourceName, ViewerKind};
+use onmic_mixer::compose;
+use onmic_mixer::scene::Size;
+use onmic_mixer::sound::OutputSettings;
+use parking_lot::{Condvar, Mutex};
+
+pub use direction::{Directed, Direction};
+use take::Take;
+
+/// How often meters are looked at: as often as they are written.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A return feed lives on for so long without anybody, so that a participant can be early or come back.
+const RETURN_LINGER: Duration = Duration::from_secs(15);
+
+/// Most return feeds of one room: one for each of its participants.
+const RETURNS_MAX: usize = onmic_names::PARTICIPANTS_MAX;
+
+/// How programs are mixed.
+#[derive(Clone, Debug)]
+pub struct StageConfig {
+    /// Of every mixed program.
+    pub canvas: Size,
+    /// Pictures per second of a mix, at most.
+    pub frame_rate_max: f64,
+    /// Pictures.
+    pub pictures: compose::Settings,
+    /// Sound.
+    pub sound: OutputSettings,
+}
+
+/// How a program is made now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramState {
+    /// Nobody is in it.
+    Off,
+    /// One source as it comes.
+    PassThrough,
+    /// By the mixer.
+    Mixed,
+}
+
+impl ProgramState {
+    /// The word of the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::PassThrough => "pass-through",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
+/// What the stage tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The program is made in another way now.
+    Program(RoomName, ProgramState),
+    /// These speak now, of those in the room's program.
+    Speaking(RoomName, Vec<SourceName>),
+}
+
+/// Told on the stage's thread; must not block.
+pub type Listener = Box<dyn Fn(Report) + Send + Sync>;
+
+/// See the module.
+pub struct Stage {
+    hub: Arc<Hub>,
+    deriver: Option<Arc<dyn Deriver>>,
+    config: StageConfig,
+    wishes: Mutex<Wishes>,
+    bell: Condvar,
+    listener: Listener,
+}
+
+#[derive(Default)]
+struct Wishes {
+    directions: HashMap<RoomName, Direction>,
+    /// Rooms to look at now.
+    dirty: HashSet<RoomName>,
+    returns: HashMap<RoomName, HashMap<SourceName, Returning>>,
+    stop: bool,
+}
+
+/// One room's turn.
+struct Due {
+    name: RoomName,
+    direction: Option<Direction>,
+    returns: HashMap<SourceName, Returning>,
+    /// Something was said of it.
+    dirty: bool,
+}
+
+/// A return feed.
+#[derive(Clone)]
+struct Returning {
+    program: Arc<Program>,
+    last_watched: Instant,
+}
+
+impl Stage {
+    /// Starts the thread; it ends with [`Stage::stop`].
+    pub fn start(
+        hub: Arc<Hub>,
+        deriver: Option<Arc<dyn Deriver>>,
+        config: StageConfig,
+        listener: Listener,
+    ) -> anyhow::Result<(Arc<Self>, JoinHandle<()>)> {
+        let (wishes, bell) = (Mutex::default(), Condvar::new());
+        let stage = Arc::new(Self { hub, deriver, config, wishes, bell, listener });
+        let director = stage.clone();
+        let thread = std::thread::Builder::new().name("stage".to_owned()).spawn(move || director.run())?;
+        Ok((stage, thread))
+    }
+
+    /// What the room's program is to be from now on. An empty one leaves it as it is: a source that is away may come back.
+    pub fn direct(&self, room: &RoomName, direction: Direction) {
+        let mut wishes = self.wishes.lock();
+        wishes.directions.insert(room.clone(), direction);
+        wishes.dirty.insert(room.clone());
+        self.bell.notify_one();
+    }
+
+    /// The room is gone.
+    pub fn forget(&self, room: &RoomName) {
+        let mut wishes = self.wishes.lock();
+        wishes.directions.remove(room);
+        wishes.dirty.insert(room.clone());
+        self.bell.notify_one();
+    }
+
+    /// Ends all mixers and the thread.
+    pub fn stop(&self) {
+        self.wishes.lock().stop = true;
+        self.bell.notify_one();
+    }
+
+    fn run(&self) {
+        let mut rooms: HashMap<RoomName, Room> = HashMap::new();
+        while let Some(due) = self.wait(&rooms) {
+            for Due { name, direction, returns, dirty } in due {
+                let room = rooms.entry(name.clone()).or_default();
+                self.direct_room(&name, room, direction.as_ref(), &returns, dirty);
+                if direction.is_none() && room.is_idle() {
+                    rooms.remove(&name);
+                }
+            }
+        }
+    }
+
+    /// What is to be looked at: rooms that something was said of, at once; rooms that are mixed, at every tick. `None` when
+    /// all is over.
+    fn wait(&self, rooms: &HashMap<RoomName, Room>) -> Option<Vec<Due>> {
+        let mut wishes = self.wishes.lock();
+        if !wishes.stop && wishes.dirty.is_empty() {
+            self.bell.wait_for(&mut wishes, TICK);
+        }
+        if wishes.stop {
+            return None;
+        }
+        expire_returns(&mut wishes);
+        let dirty = std::mem::take(&mut wishes.dirty);
+        let mixed = rooms.iter().filter(|(name, room)| !room.is_idle() && !dirty.contains(*name)).map(|(name, _)| name);
+        let due = dirty.iter().chain(mixed).map(|name| Due {
+            name: name.clone(),
+            direction: wishes.directions.get(name).cloned(),
+            returns: wishes.returns.get(name).cloned().unwrap_or_default(),
+            dirty: dirty.contains(name),
+        });
+        Some(due.collect())
+    }
+
+    fn direct_room(
+        &self,
+        name: &RoomName,
+        room: &mut Room,
+        direction: Option<&Direction>,
+        returns: &HashMap<SourceName, Returning>,
+        dirty: bool,
+    ) {
+        let program = self.hub.director(name);
+        let (Some(program), Some(direction)) = (program, direction) else {
+            self.off(name, room, returns);
+            return;
+        };
+        if room.program.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &program)) {
+            *room = Room { program: Some(program.clone()), ..Room::default() };
+        }
+        if dirty && !direction.sources.is_empty() {
+            let outcome = self.carry_out(name, room, direction, &program, returns);
+            if let Err(error) = outcome {
+                tracing::error!(room = %name, error = &*error as &dyn std::error::Error, "the program could not be mixed");
+            }
+        }
+        self.look_after(name, room, direction);
+    }
+
+    /// Brings about what `direction` says.
+    fn carry_out(
+        &self,
+        name: &RoomName,
+        room: &mut Room,
+        direction: &Direction,
+        program: &Arc<Program>,
+        returns: &HashMap<SourceName, Returning>,
+    ) -> anyhow::Result<()> {
+        // The partner of a PK, whose own room is away, passes through to its own program alone.
+        let passed = direction.passed_through().filter(|source| source.room == *name);
+        let passed = passed.and_then(|source| self.hub.source(source));
+        if let Some(source) = &passed {
+            if source.is_passed_through() {
+                program.unselect();
+            } else if !source.is_awaited() {
+                source.pass_to(program);
+            }
+        }
+        let on_air = room.take.as_ref().is_some_and(Take::is_on_air);
+        if passed.is_some() && returns.is_empty() && !on_air {
+            (room.take, room.returns) = (None, HashMap::new());
+            return Ok(());
+        }
+        if !room.take.as_ref().is_some_and(|take| take.can_show(direction, &self.hub)) {
+            let next = Take::start(direction, &self.hub, program, &self.config)?;
+            // The one before goes on until the program has spliced; then it finds itself not wanted.
+            room.before = std::mem::replace(&mut room.take, next).filter(Take::is_on_air);
+            room.returns.clear();
+        }
+        let Some(take) = &mut room.take else { return Ok(()) };
+        room.returns.retain(|name, _| returns.contains_key(name));
+        for (name, returning) in returns {
+            room.returns.entry(name.clone()).or_insert_with(|| {
+                let brings = Brings { timeline: TimelineId::unique(), video: false, in_order: true };
+                Arc::new(returning.program.select(brings))
+            });
+        }
+        let inlets: Vec<_> = room.returns.iter().map(|(name, inlet)| (name.clone(), inlet.clone())).collect();
+        take.set_sound(direction, &self.hub, &inlets)?;
+        let scene = direction.scene(self.config.canvas, self.config.frame_rate_max, &room.speaking);
+        take.redraw(scene.clone(), direction, &self.hub)?;
+        if passed.is_none() {
+            take.go_on_air(scene, direction, &self.hub, program, &self.config)?;
+        }
+        Ok(())
+    }
+
+    /// What changes by itself: who speaks, how late somebody is, takes that are over.
+    fn look_after(&self, name: &RoomName, room: &mut Room, direction: &Direction) {
+        if room.before.as_ref().is_some_and(|before| !before.is_on_air()) {
+            room.before = None;
+        }
+        if let Some(take) = &mut room.take {
+            let speaking = take.speaking();
+            let spoke = speaking != room.speaking;
+            if spoke {
+                room.speaking = speaking;
+                (self.listener)(Report::Speaking(name.clone(), room.speaking.clone()));
+            }
+            if spoke || take.is_out_of_step(direction) {
+                let scene = direction.scene(self.config.canvas, self.config.frame_rate_max, &room.speaking);
+                if let Err(error) = take.redraw(scene, direction, &self.hub) {
+                    tracing::error!(room = %name, error = &*error as &dyn std::error::Error, "the scene could not be changed");
+                }
+            }
+            // Over, as it should be or not: what is to follow is looked at again.
+            if take.clear() {
+                self.wishes.lock().dirty.insert(name.clone());
+            }
+        }
+        let state = match &room.take {
+            _ if direction.sources.is_empty() => ProgramState::Off,
+            Some(take) if take.is_on_air() => ProgramState::Mixed,
+            _ => ProgramState::PassThrough,
+        };
+        self.report(name, room, state);
+    }
+
+    fn off(&self, name: &RoomName, room: &mut Room, returns: &HashMap<SourceName, Returning>) {
+        let state = room.state;
+        *room = Room { state, ..Room::default() };
+        returns.values().for_each(|returning| returning.program.feed().end());
+        if !returns.is_empty() {
+            self.wishes.lock().returns.remove(name);
+        }
+        self.report(name, room, ProgramState::Off);
+    }
+
+    fn report(&self, name: &RoomName, room: &mut Room, state: ProgramState) {
+        if room.state.replace(state) != Some(state) {
+            tracing::debug!(room = %name, ?state, "program");
+            (self.listener)(Report::Program(name.clone(), state));
+        }
+    }
+}
+
+/// Ends returns that nobody has watched for a while.
+fn expire_returns(wishes: &mut Wishes) {
+    let now = Instant::now();
+    let Wishes { returns, dirty, .. } = wishes;
+    returns.retain(|room, returns| {
+        returns.retain(|_, returning| {
+            let feed = returning.program.feed();
+            if feed.viewers().count(ViewerKind::Whep) > 0 {
+                returning.last_watched = now;
+            }
+            let wanted = now.duration_since(returning.last_watched) < RETURN_LINGER;
+            if !wanted {
+                feed.end();
+                dirty.insert(room.clone());
+            }
+            wanted
+        });
+        !returns.is_empty()
+    });
+}
+
+impl Returns for Stage {
+    fn return_feed(&self, participant: &SourceName) -> Option<Arc<Feed>> {
+        let program = self.hub.director(&participant.room)?;
+        let mut wishes = self.wishes.lock();
+        let returns = wishes.returns.entry(participant.room.clone()).or_default();
+        if !returns.contains_key(participant) && returns.len() >= RETURNS_MAX {
+            return None;
+        }
+        let returning = returns.entry(participant.clone()).or_insert_with(|| Returning {
+            program: Program::filling(Feed::with_pictures_of(program.feed().clone(), self.deriver.clone())),
+            last_watched: Instant::now(),
+        });
+        returning.last_watched = Instant::now();
+        let feed = returning.program.feed().clone();
+        // Who watches already does not want to see again what the newest group begins with.
+        if let Some(pictures) = program.feed().original(MediaKind::Video) {
+            pictures.want_keyframe();
+        }
+        wishes.dirty.insert(participant.room.clone());
+        self.bell.notify_one();
+        Some(feed)
+    }
+}
+
+/// What the thread holds of one room.
+#[derive(Default)]
+struct Room {
+    program: Option<Arc<Program>>,
+    take: Option<Take>,
+    /// The take before, until the program has spliced to the one that follows.
+    before: Option<Take>,
+    returns: HashMap<SourceName, Arc<Inlet>>,
+    speaking: Vec<SourceName>,
+    state: Option<ProgramState>,
+}
+
+impl Room {
+    fn is_idle(&self) -> bool {
+        self.take.is_none() && self.before.is_none()
+    }
+}

@@ -1,0 +1,259 @@
+//! One take of the mixer: its pictures, its sound, and where they enter the program.
+//!
+//! A take has one lead, whose timeline it speaks in; when somebody else is to lead, another take follows. Its sound may run
+//! without pictures: a participant hears a return although the program is passed through.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onmic_media::codec::opus;
+use onmic_media::program::Brings;
+use onmic_media::{Feed, Frame, Hub, Inlet, MediaKind, Offered, Parameters, Pcm, Program, SourceName};
+use onmic_mixer::compose::{self, PictureMixer, PictureSink, PictureSource};
+use onmic_mixer::scene::{InputId, Scene};
+use onmic_mixer::sound::{self, Meters, Processing, SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink};
+use parking_lot::Mutex;
+
+use super::StageConfig;
+use super::direction::Direction;
+
+/// Of 30 a second. A picture waits for the next one of the host, half of one on the average.
+const HALF_PICTURE: Duration = Duration::from_millis(16);
+
+/// Where a take's sound goes now: nowhere while the program is passed through.
+type SoundOutlet = Arc<Mutex<Option<Arc<Inlet>>>>;
+
+/// See the module. Dropping it ends its threads.
+pub(super) struct Take {
+    lead: SourceName,
+    feed: Arc<Feed>,
+    sound: SoundMixer,
+    outlet: SoundOutlet,
+    pictures: Option<Pictures>,
+    /// What sound knows each source by.
+    numbers: HashMap<SourceName, u64>,
+}
+
+struct Pictures {
+    mixer: PictureMixer,
+    inlet: Arc<Inlet>,
+    /// As last told to the mixer.
+    shown: Shown,
+}
+
+#[derive(Clone, PartialEq)]
+struct Shown {
+    scene: Scene,
+    delays: Vec<Duration>,
+}
+
+impl Take {
+    /// Starts the sound of what `direction` names. `None` while its lead is not there.
+    pub(super) fn start(
+        direction: &Direction,
+        hub: &Hub,
+        program: &Program,
+        config: &StageConfig,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(lead) = direction.sources.first().map(|source| source.name.clone()) else { return Ok(None) };
+        let Some(source) = hub.source(&lead) else { return Ok(None) };
+        let outlet = SoundOutlet::default();
+        let audio = program.feed().original(MediaKind::Audio).or_else(|| source.feed().original(MediaKind::Audio));
+        let parameters = audio.map_or_else(stereo_opus, |track| track.parameters());
+        let sink = SoundToProgram(outlet.clone());
+        let settings = SoundConfig { output: config.sound, ..SoundConfig::new(parameters) };
+        let sound = SoundMixer::start(settings, hub.clock(), sink)?;
+        let feed = source.feed().clone();
+        Ok(Some(Self { lead, feed, sound, outlet, pictures: None, numbers: HashMap::new() }))
+    }
+
+    /// Whether `direction` can be shown by this take: it has the same lead, which is still the same source.
+    pub(super) fn can_show(&self, direction: &Direction, hub: &Hub) -> bool {
+        let lead = direction.sources.first().map(|source| &source.name);
+        lead == Some(&self.lead)
+            && self.sound.is_running()
+            && hub.source(&self.lead).is_some_and(|source| Arc::ptr_eq(source.feed(), &self.feed))
+    }
+
+    /// Whether anything of it is, or will be, in the program.
+    pub(super) fn is_on_air(&self) -> bool {
+        self.pictures.as_ref().is_some_and(|pictures| pictures.inlet.is_wanted() && pictures.mixer.is_running())
+    }
+
+    /// Who is heard from now on.
+    pub(super) fn set_sound(
+        &mut self,
+        direction: &Direction,
+        hub: &Hub,
+        returns: &[(SourceName, Arc<Inlet>)],
+    ) -> anyhow::Result<()> {
+        let mut inputs = Vec::new();
+        for directed in &direction.sources {
+            let Some(source) = hub.source(&directed.name) else { continue };
+            let processing = Processing {
+                gain_db: directed.gain_db,
+                muted: !directed.hear,
+                denoise: directed.denoise,
+                auto_gain: directed.auto_gain,
+            };
+            let id = self.number(&directed.name);
+            inputs.push(SoundInput { id, feed: source.feed().clone(), processing });
+        }
+        let lead = self.number(&self.lead.clone());
+        self.sound.set_inputs(inputs, Some(lead.into()))?;
+        let returns = returns.iter().map(|(name, inlet)| SoundReturn { id: self.number(name), inlet: inlet.clone() });
+        let returns = returns.collect();
+        self.sound.set_returns(returns)?;
+        Ok(())
+    }
+
+    /// Shows what `direction` says from the next picture on, if it is on air.
+    pub(super) fn redraw(&mut self, scene: Scene, direction: &Direction, hub: &Hub) -> anyhow::Result<()> {
+        let shown = Shown { scene, delays: self.delays(direction) };
+        if let Some(pictures) = &mut self.pictures
+            && pictures.shown != shown
+        {
+            pictures.mixer.set_scene(&shown.scene, sources(direction, &shown.delays, hub))?;
+            pictures.shown = shown;
+        }
+        Ok(())
+    }
+
+    /// Brings it into the program, with its pictures and its sound, unless it is there.
+    pub(super) fn go_on_air(
+        &mut self,
+        scene: Scene,
+        direction: &Direction,
+        hub: &Hub,
+        program: &Arc<Program>,
+        config: &StageConfig,
+    ) -> anyhow::Result<()> {
+        if let Some(pictures) = self.pictures.as_ref().filter(|pictures| pictures.mixer.is_running()) {
+            if pictures.inlet.is_on() {
+                program.unselect(); // Who was to follow is not to any more.
+                return Ok(());
+            }
+            if pictures.inlet.is_awaited() {
+                return Ok(());
+            }
+        }
+        let Some(lead) = hub.source(&self.lead) else { return Ok(()) };
+        self.pictures = None; // Its threads end before the next ones begin.
+        let brings = Brings { timeline: lead.timeline(), video: true, in_order: true };
+        let inlet = Arc::new(program.select(brings));
+        *self.outlet.lock() = Some(inlet.clone());
+        let shown = Shown { scene, delays: self.delays(direction) };
+        let mixer = PictureMixer::start(
+            config.pictures.clone(),
+            hub.clock(),
+            &shown.scene,
+            sources(direction, &shown.delays, hub),
+            PicturesToProgram(inlet.clone()),
+        )?;
+        self.pictures = Some(Pictures { mixer, inlet, shown });
+        Ok(())
+    }
+
+    /// Ends pictures that the program does not want any more. Whether there were some.
+    pub(super) fn clear(&mut self) -> bool {
+        if self.pictures.is_none() || self.is_on_air() {
+            return false;
+        }
+        self.pictures = None;
+        *self.outlet.lock() = None;
+        true
+    }
+
+    /// Who speaks, by name.
+    pub(super) fn speaking(&self) -> Vec<SourceName> {
+        let meters = self.meters();
+        let speaks = |number: u64| meters.inputs.iter().any(|level| level.id.0 == number && level.speaking);
+        let mut names: Vec<_> =
+            self.numbers.iter().filter(|(_, number)| speaks(**number)).map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// Whether pictures are to be shown later or sooner than they are, to stay with their sound.
+    pub(super) fn is_out_of_step(&self, direction: &Direction) -> bool {
+        /// Less is not seen.
+        const NOTICED: Duration = Duration::from_millis(15);
+        let Some(pictures) = &self.pictures else { return false };
+        let wanted = self.delays(direction);
+        wanted.len() == pictures.shown.delays.len()
+            && wanted.iter().zip(&pictures.shown.delays).any(|(wanted, shown)| wanted.abs_diff(*shown) > NOTICED)
+    }
+
+    fn meters(&self) -> Meters {
+        self.sound.meters().borrow().clone()
+    }
+
+    fn delays(&self, direction: &Direction) -> Vec<Duration> {
+        let meters = self.meters();
+        let delay = |name: &SourceName| {
+            let number = self.numbers.get(name)?;
+            meters.inputs.iter().find(|level| level.id.0 == *number).map(|level| level.delay)
+        };
+        let pictures = |sound: Duration| sound.saturating_sub(HALF_PICTURE);
+        direction.sources.iter().map(|source| delay(&source.name).map(pictures).unwrap_or_default()).collect()
+    }
+
+    fn number(&mut self, name: &SourceName) -> sound::InputId {
+        let next = self.numbers.len() as u64;
+        sound::InputId(*self.numbers.entry(name.clone()).or_insert(next))
+    }
+}
+
+fn sources(direction: &Direction, delays: &[Duration], hub: &Hub) -> Vec<PictureSource> {
+    let shown = direction.sources.iter().zip(delays).filter(|(source, _)| source.show);
+    shown
+        .filter_map(|(directed, delay)| {
+            let feed = hub.source(&directed.name)?.feed().clone();
+            Some(PictureSource { id: InputId::from(&directed.name), feed, delay: *delay })
+        })
+        .collect()
+}
+
+/// What a program sounds in whose first source is silent.
+fn stereo_opus() -> Arc<Parameters> {
+    let (pre_skip, input_sample_rate) = (312, sound::RATE);
+    Arc::new(Parameters::Opus(opus::Parameters {
+        channels: 2,
+        pre_skip,
+        input_sample_rate,
+        output_gain: 0,
+        mapping: None,
+    }))
+}
+
+struct PicturesToProgram(Arc<Inlet>);
+
+impl PictureSink for PicturesToProgram {
+    fn push(&mut self, frame: Frame) -> compose::Wanted {
+        let wanted = match self.0.push(frame) {
+            Offered::Taken => compose::Wanted::Go,
+            Offered::Waiting => compose::Wanted::Keyframe,
+            Offered::Over => return compose::Wanted::Stop,
+        };
+        if self.0.is_on() && self.0.take_keyframe_wanted() { compose::Wanted::Keyframe } else { wanted }
+    }
+}
+
+struct SoundToProgram(SoundOutlet);
+
+impl SoundSink for SoundToProgram {
+    fn push(&mut self, frame: Frame) -> sound::Wanted {
+        if let Some(inlet) = &*self.0.lock() {
+            inlet.push(frame);
+            inlet.settle();
+        }
+        sound::Wanted::Go
+    }
+
+    fn push_pcm(&mut self, pcm: Pcm<'_>) {
+        if let Some(inlet) = &*self.0.lock() {
+            inlet.push_pcm(pcm);
+        }
+    }
+}
