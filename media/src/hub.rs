@@ -19,7 +19,7 @@ use crate::feed::{Deriver, Feed};
 use crate::name::{RoomName, SourceName};
 use crate::program::Program;
 use crate::publication::Publication;
-use crate::source::{Protocol, Source};
+use crate::source::{Publisher, Source};
 use crate::time::NodeClock;
 
 /// Limits and times of the hub.
@@ -77,8 +77,13 @@ impl Hub {
         self.clock
     }
 
-    /// Begins or continues to publish `name`.
-    pub fn publish(&self, name: &SourceName, protocol: Protocol, now: Instant) -> Result<Publication, PublishRefused> {
+    /// Begins or continues to publish `name`. The source keeps who its publisher is; a refused one leaves no trace.
+    pub fn publish(
+        &self,
+        name: &SourceName,
+        publisher: impl Into<Publisher>,
+        now: Instant,
+    ) -> Result<Publication, PublishRefused> {
         let mut names = self.names.lock();
         let source = match names.sources.get(name) {
             Some(source) => {
@@ -94,7 +99,7 @@ impl Hub {
                 self.begin(&mut names, name, now)
             }
         };
-        let publication = Publication::new(source, protocol, now);
+        let publication = Publication::new(source, publisher.into(), now);
         drop(names);
         self.changed();
         Ok(publication)
@@ -229,9 +234,11 @@ mod tests {
 
     use super::*;
     use crate::feed::Stage;
+    use crate::gate::Admission;
     use crate::key::{MediaKind, Rendition, TrackKey};
     use crate::publication::{Arrival, TakenOver};
     use crate::ring::{Join, Read};
+    use crate::source::Protocol;
     use crate::testing::{audio, video};
     use crate::time::Ticks;
     use crate::track::Track;
@@ -255,6 +262,23 @@ mod tests {
 
     fn video_of(hub: &Hub) -> Arc<Track> {
         hub.program(&key().room).unwrap().original(MediaKind::Video).unwrap()
+    }
+
+    #[test]
+    fn a_source_is_its_publishers_and_a_refused_one_leaves_no_trace() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let person = |id: &str| Admission { person: Some(id.parse().unwrap()) };
+        let who = || hub.source(&key()).unwrap().person().map(|person| person.to_string());
+        let first = hub.publish(&key(), person("mia").by(Protocol::Rtmp), start).unwrap();
+        hub.publish(&key(), person("ben").by(Protocol::Whip), start).unwrap_err();
+        assert_eq!(who().as_deref(), Some("mia"));
+        drop(first);
+        let second = hub.publish(&key(), person("ben").by(Protocol::Whip), start).unwrap();
+        assert_eq!(who().as_deref(), Some("ben"), "whoever continues the source is its publisher");
+        drop(second);
+        let _third = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
+        assert_eq!(who(), None);
     }
 
     #[test]

@@ -298,11 +298,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let link = &mut self.link;
         link.kind = "publish";
         link.subject = Some(key.name.to_string());
-        if let Err(refusal) = link.shared.gate.check(Action::Publish(&key.name), key.token.as_deref()) {
-            link.session.refuse("NetStream.Publish.Denied", &refusal.to_string());
-            return;
-        }
-        match link.shared.hub.publish(&key.name, Protocol::Rtmp, now) {
+        let admission = match link.shared.gate.check(Action::Publish(&key.name), key.token.as_deref()) {
+            Ok(admission) => admission,
+            Err(refusal) => {
+                link.session.refuse("NetStream.Publish.Denied", &refusal.to_string());
+                return;
+            }
+        };
+        match link.shared.hub.publish(&key.name, admission.by(Protocol::Rtmp), now) {
             Ok(publication) => {
                 tracing::info!(source = %key.name, peer = ?link.peer, agent = link.agent, "publishing by RTMP");
                 self.role = Role::Publishing { publication, publisher: Box::default() };
