@@ -20,8 +20,8 @@ use super::RawVideo;
 use super::decode::VideoDecoder;
 use crate::error::Error;
 
-/// Frames that may be inside a decoder: H.264 and H.265 hold back 16 pictures at most, and fields or slices that come as
-/// frames of their own make up to four of each.
+/// Frames that are remembered until their picture comes. H.264 and H.265 hold back 16 pictures at most; the rest is room
+/// for frames that never become a picture of their own: second fields, and those left out to catch up.
 const IN_DECODER: usize = 64;
 
 /// Before the first picture, a backlog of less than this is decoded and given out like the rest.
