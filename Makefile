@@ -9,6 +9,11 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
+# The pinned toolchain by the name it is installed under, so that rustup downloads nothing that is there.
+ifndef RUSTUP_TOOLCHAIN
+export RUSTUP_TOOLCHAIN := $(shell scripts/toolchain)
+endif
+
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STAMPS := $(TARGET)/stamps
 PROFILE ?= dev

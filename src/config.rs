@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::http::Uri;
 use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
-use onmic_mixer::encode::EncoderChoice;
+use onmic_mixer::EncoderChoice;
 use onmic_mixer::scene::Size;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

@@ -19,9 +19,8 @@ use onmic_ingest::rtmp::{self, RtmpConfig, RtmpLimits};
 use onmic_ingest::whip::Whip;
 use onmic_media::hub::HubLimits;
 use onmic_media::{Gate, Hub, NodeClock};
-use onmic_mixer::encode::Backend;
 use onmic_mixer::sound::OutputSettings;
-use onmic_mixer::{Transcoder, compose};
+use onmic_mixer::{Backend, Transcoder, compose};
 use onmic_packager::Settings;
 use onmic_rtc::Rtc;
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use onmic_media::time::{NodeClock, Ticks};
 use onmic_media::{Brings, Feed, Frame, Program, Timeline, Track};
-use onmic_mixer::encode::{AudioEncoder, AudioSettings};
+use onmic_mixer::codec::encode::{AudioEncoder, AudioSettings};
 use onmic_mixer::sound::{
     InputId, Lead, Processing, SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink, Wanted,
 };

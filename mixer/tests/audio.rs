@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use onmic_media::time::{ClockRate, Ticks};
 use onmic_media::{Codec, Feed, Frame, Join, MediaKind, Pcm, Read, Track};
-use onmic_mixer::decode::AudioDecoder;
+use onmic_mixer::codec::decode::AudioDecoder;
 use onmic_mixer::{Config, Transcoder};
 use support::{Recording, demand, derive, ffmpeg, from_flv, run};
 

@@ -14,10 +14,10 @@ use onmic_media::codec::Colour;
 use onmic_media::time::Ticks;
 use onmic_media::{Feed, Frame, NodeClock, Track, WallTime};
 use onmic_mixer::VideoSettings;
+use onmic_mixer::codec::decode::VideoDecoder;
+use onmic_mixer::codec::encode::VideoEncoder;
+use onmic_mixer::codec::picture::Picture;
 use onmic_mixer::compose::{PictureMixer, PictureSink, PictureSource, Settings, Wanted};
-use onmic_mixer::decode::VideoDecoder;
-use onmic_mixer::encode::VideoEncoder;
-use onmic_mixer::picture::Picture;
 use onmic_mixer::scene::{InputId, Layout, Rect, Scene, Size};
 
 const CANVAS: Size = Size { width: 640, height: 360 };

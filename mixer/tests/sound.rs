@@ -10,8 +10,8 @@ use bytes::Bytes;
 use onmic_media::codec::{aac, opus};
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
 use onmic_media::{Brings, Feed, Frame, Join, MediaKind, Parameters, Read, Reader, Timeline, Track, WallTime};
-use onmic_mixer::decode::AudioDecoder;
-use onmic_mixer::encode::{AudioEncoder, AudioSettings};
+use onmic_mixer::codec::decode::AudioDecoder;
+use onmic_mixer::codec::encode::{AudioEncoder, AudioSettings};
 use onmic_mixer::sound::{
     InputId, Lead, Processing, SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink, Wanted,
 };

@@ -2,7 +2,7 @@
 //!
 //! Commands about one person name it. A person acts for itself; the host and admins act for anybody.
 
-use crate::name::{PersonId, RoomName, SeatNo};
+use onmic_names::{PersonId, RoomName, SeatNo};
 
 /// What somebody's token says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::Event;
 use crate::mix::Mix;
-use crate::name::{ParticipantId, PersonId, RoomName, SeatNo};
+use onmic_names::{ParticipantName, PersonId, RoomName, SeatNo};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Effect {
         /// Where.
         room: RoomName,
         /// Whose.
-        participant: ParticipantId,
+        participant: ParticipantName,
         /// Why.
         reason: RevokeReason,
     },
@@ -54,7 +54,7 @@ pub struct Ticket {
     /// On which seat; `None` for a new host.
     pub seat: Option<SeatNo>,
     /// As whom.
-    pub participant: ParticipantId,
+    pub participant: ParticipantName,
     /// From now.
     pub expires_in: Duration,
 }
@@ -153,7 +153,7 @@ impl Step {
         Self { now, effects: Vec::new(), touched: std::collections::BTreeSet::new() }
     }
 
-    pub fn revoke(&mut self, room: &RoomName, participant: &ParticipantId, reason: RevokeReason) {
+    pub fn revoke(&mut self, room: &RoomName, participant: &ParticipantName, reason: RevokeReason) {
         self.effects.push(Effect::Revoke { room: room.clone(), participant: participant.clone(), reason });
     }
 }

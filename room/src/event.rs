@@ -3,9 +3,9 @@
 //!
 //! `mic-granted` and `mic-on` take the person's request and invitation away; `host-changed` those of the new host.
 
-use crate::name::PersonId;
 use crate::settings::Settings;
 use crate::view::{HostView, InvitationView, PersonView, PkView, RequestView, SeatView, SourceView};
+use onmic_names::PersonId;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,12 +8,12 @@ use std::time::Instant;
 use crate::command::{Actor, Authority};
 use crate::effect::{Effect, RevokeReason, Step, Ticket};
 use crate::event::{Event, LeftReason};
-use crate::name::{ParticipantId, PersonId};
 use crate::refused::Refused;
 use crate::room::Room;
 use crate::seat::{Muted, Phase};
 use crate::settings::HostLeaves;
 use crate::view::HostView;
+use onmic_names::{ParticipantName, PersonId};
 
 #[derive(Debug, Default)]
 pub(crate) struct Host {
@@ -84,8 +84,8 @@ impl Room {
     }
 
     /// What the host publishes as now: `host`, or its seat if the room was handed over to it there.
-    pub fn host_source(&self) -> Option<ParticipantId> {
-        let host = ParticipantId::host();
+    pub fn host_source(&self) -> Option<ParticipantName> {
+        let host = ParticipantName::host();
         if self.sources.contains_key(&host) {
             return Some(host);
         }
@@ -116,7 +116,7 @@ impl Room {
         self.emit(step, Event::HostChanged { host });
         // Whoever is live on a seat stays there until `host` is up, so that the picture does not stop.
         let live = matches!(self.phase_of(person), None | Some((_, Phase::OnMic | Phase::Away { .. })));
-        if !live || self.sources.contains_key(&ParticipantId::host()) {
+        if !live || self.sources.contains_key(&ParticipantName::host()) {
             self.clear_seat(step, person, LeftReason::HandedOver, RevokeReason::HandedOver);
         } else if let Some(seat) = self.seat_of(person)
             && muted != before
@@ -136,8 +136,8 @@ impl Room {
         if !heir.connected && !self.sources.contains_key(&person.participant()) {
             return Err(Refused::PersonAbsent(heir.name.clone()));
         }
-        self.drop_source(step, &ParticipantId::host());
-        step.revoke(&self.name, &ParticipantId::host(), RevokeReason::HandedOver);
+        self.drop_source(step, &ParticipantName::host());
+        step.revoke(&self.name, &ParticipantName::host(), RevokeReason::HandedOver);
         let former = self.host.person.clone();
         self.become_host(step, person);
         if let Some(former) = former {
@@ -147,7 +147,7 @@ impl Room {
             room: self.name.clone(),
             person: person.clone(),
             seat: None,
-            participant: ParticipantId::host(),
+            participant: ParticipantName::host(),
             expires_in: self.settings.timeouts.grant,
         }));
         Ok(())

@@ -4,8 +4,8 @@
 //! changes nothing, so a driver that is not sure states the truth again.
 
 use crate::command::{Actor, Authority, Command};
-use crate::name::{ParticipantId, PersonId, RoomName};
 use crate::settings::Settings;
+use onmic_names::{ParticipantName, PersonId, RoomName};
 
 /// See the module. Every input names its room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,14 +68,14 @@ pub enum Input {
         /// Where.
         room: RoomName,
         /// As whom.
-        participant: ParticipantId,
+        participant: ParticipantName,
     },
     /// A publisher's frames arrive. Opens the room if there is none.
     SourceUp {
         /// Where.
         room: RoomName,
         /// As whom.
-        participant: ParticipantId,
+        participant: ParticipantName,
         /// Who publishes, if the token says: keeps a former host's encoder from coming back as `host`.
         person: Option<PersonId>,
         /// Has a picture.
@@ -88,7 +88,7 @@ pub enum Input {
         /// Where.
         room: RoomName,
         /// As whom.
-        participant: ParticipantId,
+        participant: ParticipantName,
         /// Has a picture.
         video: bool,
         /// Has sound.
@@ -99,6 +99,6 @@ pub enum Input {
         /// Where.
         room: RoomName,
         /// As whom.
-        participant: ParticipantId,
+        participant: ParticipantName,
     },
 }

@@ -3,11 +3,11 @@
 use crate::command::Actor;
 use crate::effect::Step;
 use crate::event::Event;
-use crate::name::{PersonId, SeatNo};
 use crate::refused::Refused;
 use crate::room::Room;
 use crate::seat::{Occupant, Phase};
 use crate::view::InvitationView;
+use onmic_names::{PersonId, SeatNo};
 
 impl Room {
     fn invitation_of(&self, person: &PersonId) -> Option<InvitationView> {

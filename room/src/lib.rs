@@ -2,7 +2,7 @@
 //!
 //! [`Rooms`] is told what happens by [`Rooms::apply`] and when time has passed by [`Rooms::handle_timeout`], and answers with
 //! [`Effect`]s to carry out. It reads no clock, knows no protocol, no media and no token, and depends on nothing but
-//! std. Layouts, overlays and chat are the driver's; it asks [`Rooms::authorize`] who may. What waits for how long, and
+//! std and the names. Layouts, overlays and chat are the driver's; it asks [`Rooms::authorize`] who may. What waits for how long, and
 //! what happens when, are the two tables of the README.
 
 mod command;
@@ -13,7 +13,6 @@ mod input;
 mod invariants;
 mod invitation;
 mod mix;
-mod name;
 mod person;
 mod pk;
 mod refused;
@@ -31,7 +30,7 @@ pub use effect::{Effect, RevokeReason, Ticket};
 pub use event::{EndReason, Event, LeftReason, PkEndReason};
 pub use input::Input;
 pub use mix::{Mix, MixSource};
-pub use name::{DISPLAY_NAME_MAX, InvalidName, NAME_MAX, ParticipantId, PersonId, RoomName, SEATS_MAX, SeatNo};
+pub use onmic_names::{InvalidSeat, ParticipantName, PersonId, RoomName, SEATS_MAX, SeatNo};
 pub use refused::{Refused, RefusedKind};
 pub use rooms::Rooms;
 pub use settings::{HostLeaves, Limits, Settings, TITLE_MAX, Timeouts};

@@ -1,6 +1,6 @@
 //! What the program of a room is made of.
 
-use crate::name::{ParticipantId, PersonId, RoomName, SeatNo};
+use onmic_names::{ParticipantName, PersonId, RoomName, SeatNo};
 
 /// The sources of a program, in order: the host, the host of the room it has a PK with, then by seat. All are up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct MixSource {
     /// The room it is published in: another one's for the partner of a PK.
     pub room: RoomName,
     /// As whom.
-    pub participant: ParticipantId,
+    pub participant: ParticipantName,
     /// Who, unless it is an encoder's host.
     pub person: Option<PersonId>,
     /// For the label and the placeholder.

@@ -8,12 +8,12 @@ use std::time::Instant;
 use crate::command::Authority;
 use crate::effect::{Effect, Step, Ticket};
 use crate::event::Event;
-use crate::name::{PersonId, is_display_name};
 use crate::refused::Refused;
 use crate::room::Room;
 use crate::seat::{Muted, Phase};
 use crate::settings::Limits;
 use crate::view::PersonView;
+use onmic_names::{PersonId, is_display_name};
 
 #[derive(Debug)]
 pub(crate) struct Person {

@@ -8,11 +8,11 @@ use std::time::Instant;
 use crate::command::Actor;
 use crate::effect::Step;
 use crate::event::{Event, PkEndReason};
-use crate::name::RoomName;
 use crate::refused::Refused;
 use crate::room::Room;
 use crate::rooms::Rooms;
 use crate::view::{PkState, PkView};
+use onmic_names::RoomName;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Pk {

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::name::{DISPLAY_NAME_MAX, PersonId, RoomName, SEATS_MAX, SeatNo};
 use crate::settings::TITLE_MAX;
+use onmic_names::{DISPLAY_NAME_MAX, PersonId, RoomName, SEATS_MAX, SeatNo};
 
 /// What sort of refusal it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

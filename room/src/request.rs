@@ -7,12 +7,12 @@ use std::time::Instant;
 use crate::command::Actor;
 use crate::effect::{RevokeReason, Step};
 use crate::event::Event;
-use crate::name::{PersonId, SeatNo};
 use crate::refused::Refused;
 use crate::room::Room;
 use crate::seat::{Muted, Phase};
 use crate::settings::Limits;
 use crate::view::RequestView;
+use onmic_names::{PersonId, SeatNo};
 
 const REASON_MAX: usize = 200; // Characters; enough for a sentence.
 const COOL_DOWNS_MAX: usize = 1_000;

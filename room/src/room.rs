@@ -8,7 +8,6 @@ use crate::effect::{Effect, Step};
 use crate::event::Event;
 use crate::host::Host;
 use crate::mix::MixSource;
-use crate::name::{ParticipantId, PersonId, RoomName, SeatNo};
 use crate::person::Person;
 use crate::pk::Pk;
 use crate::refused::Refused;
@@ -17,6 +16,7 @@ use crate::seat::{Muted, Phase, Seat};
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::{Mix, RoomView};
+use onmic_names::{ParticipantName, PersonId, RoomName, SeatNo};
 
 #[derive(Debug)]
 pub(crate) struct Room {
@@ -32,7 +32,7 @@ pub(crate) struct Room {
     pub requests: VecDeque<Request>,
     pub seats: Vec<Seat>,
     /// Those that are up.
-    pub sources: BTreeMap<ParticipantId, Source>,
+    pub sources: BTreeMap<ParticipantName, Source>,
     pub cool_downs: BTreeMap<PersonId, Instant>,
     pub pk: Pk,
     /// Nobody is here, and nobody asked for the room to be kept: it ends then.
@@ -152,7 +152,7 @@ impl Room {
 
     fn in_mix(
         &self,
-        participant: ParticipantId,
+        participant: ParticipantName,
         person: Option<PersonId>,
         name: String,
         seat: Option<SeatNo>,

@@ -10,13 +10,13 @@ use crate::command::{Actor, Command};
 use crate::effect::{Effect, RevokeReason, Step};
 use crate::event::{EndReason, Event, LeftReason, PkEndReason};
 use crate::input::Input;
-use crate::name::{ParticipantId, RoomName};
 use crate::pk::Pk;
 use crate::refused::Refused;
 use crate::room::Room;
 use crate::settings::{Limits, Settings};
 use crate::source::Source;
 use crate::view::RoomView;
+use onmic_names::{ParticipantName, RoomName};
 
 /// See the module. Reads no clock: `now` never goes back.
 #[derive(Debug)]
@@ -228,7 +228,7 @@ impl Rooms {
         &mut self,
         step: &mut Step,
         name: &RoomName,
-        participant: &ParticipantId,
+        participant: &ParticipantName,
     ) -> Result<&mut Room, RevokeReason> {
         let open_seats = self.defaults.open_seats && self.defaults.seats > 0;
         if !self.rooms.contains_key(name) && !participant.is_host() && !open_seats {
@@ -258,8 +258,8 @@ impl Rooms {
         for person in room.seated() {
             room.clear_seat(step, &person, LeftReason::RoomEnded, RevokeReason::RoomEnded);
         }
-        room.drop_source(step, &ParticipantId::host());
-        step.revoke(name, &ParticipantId::host(), RevokeReason::RoomEnded);
+        room.drop_source(step, &ParticipantName::host());
+        step.revoke(name, &ParticipantName::host(), RevokeReason::RoomEnded);
         room.emit(step, Event::RoomEnded { reason });
         step.effects.push(Effect::Ended { room: name.clone() });
         if let Some(deadline) = room.deadline {

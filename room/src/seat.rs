@@ -8,10 +8,10 @@ use std::time::Instant;
 use crate::command::Actor;
 use crate::effect::{Effect, RevokeReason, Step, Ticket};
 use crate::event::{Event, LeftReason};
-use crate::name::{PersonId, SeatNo};
 use crate::refused::Refused;
 use crate::room::Room;
 use crate::view::{MutedBy, MutedByView, SeatState, SeatView};
+use onmic_names::{PersonId, SeatNo};
 
 #[derive(Debug)]
 pub(crate) struct Seat {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::name::SEATS_MAX;
 use crate::refused::Refused;
+use onmic_names::SEATS_MAX;
 
 /// The longest title, in characters.
 pub const TITLE_MAX: usize = 200;

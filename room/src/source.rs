@@ -5,12 +5,12 @@
 use crate::effect::{RevokeReason, Step};
 use crate::event::{Event, LeftReason};
 use crate::host::{Host, Presence};
-use crate::name::{ParticipantId, PersonId};
 use crate::person::Person;
 use crate::room::Room;
 use crate::seat::{Occupant, Phase};
 use crate::settings::Limits;
 use crate::view::SourceView;
+use onmic_names::{ParticipantName, PersonId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
@@ -19,7 +19,7 @@ pub(crate) struct Source {
 }
 
 impl Room {
-    pub fn source_view(participant: &ParticipantId, source: Option<&Source>) -> SourceView {
+    pub fn source_view(participant: &ParticipantName, source: Option<&Source>) -> SourceView {
         SourceView {
             participant: participant.clone(),
             up: source.is_some(),
@@ -28,7 +28,7 @@ impl Room {
         }
     }
 
-    pub fn source_connecting(&mut self, step: &mut Step, participant: &ParticipantId) {
+    pub fn source_connecting(&mut self, step: &mut Step, participant: &ParticipantName) {
         let person = participant.person();
         let Some((seat, Phase::Granted { .. })) = self.phase_of(&person) else { return };
         self.set_phase(seat, Phase::Connecting { until: step.now + self.settings.timeouts.connect });
@@ -40,7 +40,7 @@ impl Room {
         &mut self,
         step: &mut Step,
         limits: &Limits,
-        participant: &ParticipantId,
+        participant: &ParticipantName,
         person: Option<&PersonId>,
         source: Source,
     ) {
@@ -81,7 +81,7 @@ impl Room {
         &mut self,
         step: &mut Step,
         limits: &Limits,
-        participant: &ParticipantId,
+        participant: &ParticipantName,
     ) -> Result<(), RevokeReason> {
         let person = participant.person();
         match self.phase_of(&person) {
@@ -122,7 +122,7 @@ impl Room {
         Ok(())
     }
 
-    fn set_source(&mut self, step: &mut Step, participant: &ParticipantId, source: Source) {
+    fn set_source(&mut self, step: &mut Step, participant: &ParticipantName, source: Source) {
         let before = self.sources.insert(participant.clone(), source);
         if before == Some(source) {
             return;
@@ -141,13 +141,13 @@ impl Room {
         }
     }
 
-    pub fn source_changed(&mut self, step: &mut Step, participant: &ParticipantId, source: Source) {
+    pub fn source_changed(&mut self, step: &mut Step, participant: &ParticipantName, source: Source) {
         if self.sources.contains_key(participant) {
             self.set_source(step, participant, source);
         }
     }
 
-    pub fn source_down(&mut self, step: &mut Step, participant: &ParticipantId) {
+    pub fn source_down(&mut self, step: &mut Step, participant: &ParticipantName) {
         if !self.drop_source(step, participant) {
             return;
         }
@@ -159,7 +159,7 @@ impl Room {
     }
 
     /// Whether it was up.
-    pub fn drop_source(&mut self, step: &mut Step, participant: &ParticipantId) -> bool {
+    pub fn drop_source(&mut self, step: &mut Step, participant: &ParticipantName) -> bool {
         let was_up = self.sources.remove(participant).is_some();
         if was_up {
             let source = Self::source_view(participant, None);

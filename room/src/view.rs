@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use crate::command::Authority;
 use crate::mix::Mix;
-use crate::name::{ParticipantId, PersonId, RoomName, SeatNo};
 use crate::settings::Settings;
+use onmic_names::{ParticipantName, PersonId, RoomName, SeatNo};
 
 /// Everything of a room that this crate owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub struct SeatView {
     /// What others see; empty if nobody.
     pub name: String,
     /// What they publish as.
-    pub participant: Option<ParticipantId>,
+    pub participant: Option<ParticipantName>,
     /// Their source is up and has a picture.
     pub video: bool,
     /// Their source is up and has sound.
@@ -179,7 +179,7 @@ pub struct InvitationView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceView {
     /// As whom.
-    pub participant: ParticipantId,
+    pub participant: ParticipantName,
     /// Frames arrive.
     pub up: bool,
     /// Has a picture.

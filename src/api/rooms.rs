@@ -14,8 +14,8 @@ use onmic_http::{Problem, token};
 use onmic_media::{Feed, Hub, MediaKind, RoomName, Source, WallTime};
 
 use super::Api;
+use crate::rooms::audience;
 use crate::rooms::wire::{Audience, RoomState};
-use crate::rooms::{audience, media_name, room_name};
 
 /// All rooms, live or not.
 #[derive(Serialize, ToSchema)]
@@ -98,7 +98,7 @@ pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Resul
     let now = Instant::now();
     let mut by_room: BTreeMap<RoomName, (Option<WallTime>, Vec<Arc<Source>>)> = BTreeMap::new();
     for (room, opened) in api.rooms.names() {
-        by_room.entry(media_name(&room)).or_default().0 = Some(opened);
+        by_room.entry(room).or_default().0 = Some(opened);
     }
     for source in api.hub.sources() {
         by_room.entry(source.name().room.clone()).or_default().1.push(source);
@@ -122,7 +122,7 @@ pub async fn one(
     let room: RoomName = room.parse()?;
     api.gate.check(Action::Play(&room), token(&headers, &uri))?;
     let sources: Vec<_> = api.hub.sources().into_iter().filter(|source| source.name().room == room).collect();
-    let (state, opened) = api.rooms.room(&room_name(&room)).unzip();
+    let (state, opened) = api.rooms.room(&room).unzip();
     if sources.is_empty() && state.is_none() {
         return Err(Problem::not_found(format!(
             "There is no room {room}: nobody is live in it, and nobody created it."

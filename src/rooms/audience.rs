@@ -8,8 +8,8 @@ use serde_json::json;
 
 use onmic_media::{Feed, Hub, RoomName, Source, ViewerKind};
 
+use super::Rooms;
 use super::wire::Audience;
-use super::{Rooms, media_name};
 
 const EVERY: Duration = Duration::from_secs(2);
 
@@ -43,8 +43,7 @@ impl Rooms {
         let now = Instant::now();
         let state = &mut *self.state.lock();
         for (room, live) in &mut state.live {
-            let name = media_name(room);
-            let viewers = count(&self.hub, &name, by_room.get(&name).map_or(&[], Vec::as_slice));
+            let viewers = count(&self.hub, room, by_room.get(room).map_or(&[], Vec::as_slice));
             let persons = live.persons.len();
             if viewers == live.viewers && persons == live.persons_told {
                 continue;

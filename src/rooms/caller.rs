@@ -32,7 +32,7 @@ impl FromRequestParts<Api> for Caller {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let params = RawPathParams::from_request_parts(parts, api).await;
         let room = params.ok().and_then(|params| {
-            params.iter().find(|(name, _)| *name == "room").map(|(_, room)| room.parse::<onmic_media::RoomName>())
+            params.iter().find(|(name, _)| *name == "room").map(|(_, room)| room.parse::<RoomName>())
         });
         let room = room.ok_or_else(|| Problem::bad_request("the address names no room"))??;
         let by = match api.gate.claims(token(&parts.headers, &parts.uri))? {
@@ -42,7 +42,7 @@ impl FromRequestParts<Api> for Caller {
                 claims.actor()?
             }
         };
-        Ok(Self { room: super::room_name(&room), by })
+        Ok(Self { room, by })
     }
 }
 

@@ -23,7 +23,7 @@ use onmic_http::{Problem, token};
 use onmic_room::Authority;
 
 use super::commands::{WireCommand, id, malformed};
-use super::{Connection, Entry, room_name};
+use super::{Connection, Entry};
 use crate::api::Api;
 use crate::auth::Role;
 
@@ -202,7 +202,7 @@ fn entry(
     let name = token_name.or(query.name).filter(|name| !name.is_empty());
     let trusted = claims.is_none();
     let (epoch, after) = (query.epoch, query.after);
-    Ok(Entry { room: room_name(&room), authority, person, claimed, trusted, name, epoch, after })
+    Ok(Entry { room, authority, person, claimed, trusted, name, epoch, after })
 }
 
 struct Client {

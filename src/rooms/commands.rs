@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use onmic_http::Problem;
-use onmic_room::{Actor, Command, ParticipantId, PersonId, Refused, RefusedKind, SeatNo};
+use onmic_room::{Actor, Command, ParticipantName, PersonId, Refused, RefusedKind, SeatNo};
 
 use axum::http::{HeaderValue, StatusCode, header};
 
@@ -112,7 +112,7 @@ pub enum Order {
     Layout(Layout),
     Overlays(Vec<OverlayBody>),
     Look(LookChange),
-    Source(ParticipantId, SourceChange),
+    Source(ParticipantName, SourceChange),
     Chat(String),
 }
 
@@ -205,7 +205,7 @@ pub fn id(text: &str) -> Result<PersonId, Problem> {
 }
 
 /// A participant's name from outside.
-pub fn participant_id(text: &str) -> Result<ParticipantId, Problem> {
+pub fn participant_id(text: &str) -> Result<ParticipantName, Problem> {
     text.parse().map_err(|error| unprocessable(format!("{text:?} is not a participant: {error}.")))
 }
 

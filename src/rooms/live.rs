@@ -9,7 +9,7 @@ use axum::extract::ws::Utf8Bytes;
 use serde_json::Value;
 
 use onmic_media::WallTime;
-use onmic_room::{Mix, ParticipantId, PersonId, SeatView};
+use onmic_room::{Mix, ParticipantName, PersonId, SeatView};
 
 use super::client::{Closing, Mailbox};
 use super::log::Log;
@@ -42,7 +42,7 @@ pub struct Live {
     pub look: Look,
     /// The word of the API.
     pub program: &'static str,
-    pub speaking: BTreeSet<ParticipantId>,
+    pub speaking: BTreeSet<ParticipantName>,
     /// As last told.
     pub viewers: Audience,
     pub persons_told: usize,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use onmic_mixer::scene;
-use onmic_room::ParticipantId;
+use onmic_room::ParticipantName;
 
 /// At once.
 pub const OVERLAYS_MAX: usize = 16;
@@ -19,8 +19,8 @@ pub const OVERLAYS_MAX: usize = 16;
 pub const IMAGE_MAX: usize = 512 * 1024;
 /// Of all pictures of a room together, decoded, in bytes.
 const IMAGES_MAX: usize = 2 * 1024 * 1024;
-/// A host, the host of a PK's partner, and the most seats a room has.
-const PLACES_MAX: usize = 18;
+/// Most places of a custom layout: one for every source that a program can have.
+const PLACES_MAX: usize = onmic_names::MIXED_MAX;
 const LINES_MAX: usize = 12;
 const LINE_MAX: usize = 200; // Characters.
 
@@ -45,7 +45,7 @@ pub struct Look {
     /// A border for who speaks.
     pub borders: bool,
     /// Those that are not as usual.
-    pub sources: BTreeMap<ParticipantId, SourceLook>,
+    pub sources: BTreeMap<ParticipantName, SourceLook>,
 }
 
 impl Default for Look {
@@ -333,7 +333,7 @@ impl Look {
         self.borders = change.borders.unwrap_or(self.borders);
     }
 
-    pub fn set_source(&mut self, participant: ParticipantId, change: SourceChange) -> Result<(), Impossible> {
+    pub fn set_source(&mut self, participant: ParticipantName, change: SourceChange) -> Result<(), Impossible> {
         let before = self.sources.get(&participant).cloned().unwrap_or_default();
         let after = SourceLook {
             gain_db: change.gain_db.unwrap_or(before.gain_db),
@@ -529,7 +529,7 @@ mod tests {
     #[test]
     fn settings_of_a_source_change_one_by_one() {
         let mut look = Look::default();
-        let anna: ParticipantId = "anna".parse().unwrap();
+        let anna: ParticipantName = "anna".parse().unwrap();
         let change = |value| from_value::<SourceChange>(value).unwrap();
         look.set_source(anna.clone(), change(json!({"gain_db": -6, "chroma_key": {"colour": "#00ff00"}}))).unwrap();
         look.set_source(anna.clone(), change(json!({"denoise": true}))).unwrap();

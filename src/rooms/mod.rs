@@ -40,7 +40,7 @@ use tokio_util::task::TaskTracker;
 use onmic_http::Problem;
 use onmic_media::{Hub, SourceName};
 use onmic_room::{
-    Actor, Authority, Effect, Event, Input, Limits, ParticipantId, PersonId, Refused, RoomName, RoomView, Settings,
+    Actor, Authority, Effect, Event, Input, Limits, ParticipantName, PersonId, Refused, RoomName, RoomView, Settings,
 };
 
 use client::{Closing, Mailbox};
@@ -184,13 +184,13 @@ impl Rooms {
             match effect {
                 Effect::Event { room, event, .. } => self.announce(state, now, &room, &event),
                 Effect::Ticket(ticket) => {
-                    let name = ticket::source_name(&ticket.room, &ticket.participant);
+                    let name = SourceName::new(&ticket.room, &ticket.participant);
                     let seat = ticket.seat.map(onmic_room::SeatNo::get);
                     let expires_in = ticket.expires_in;
                     self.send_ticket(state, now, &Grant { name: &name, person: &ticket.person, seat, expires_in });
                 }
                 Effect::Revoke { room, participant, reason } => {
-                    let name = ticket::source_name(&room, &participant);
+                    let name = SourceName::new(&room, &participant);
                     self.tickets.void(&name);
                     if self.hub.revoke(&name) {
                         tracing::info!(source = %name, reason = reason.code(), "publisher sent away");
@@ -206,7 +206,7 @@ impl Rooms {
                     if let Some(live) = state.live.remove(&room) {
                         live.close_all(Closing::Ended);
                     }
-                    self.tickets.void_room(&media_name(&room));
+                    self.tickets.void_room(&room);
                     self.stage.ended(&room);
                     tracing::info!(%room, "room ended");
                 }
@@ -250,7 +250,7 @@ impl Rooms {
             && let (Some(person), Some(participant), Some(until)) = (&seat.person, &seat.participant, seat.until)
         {
             // The ticket of the grant has expired; this one is for coming back.
-            let name = ticket::source_name(room, participant);
+            let name = SourceName::new(room, participant);
             let expires_in = until.saturating_duration_since(now);
             self.send_ticket(state, now, &Grant { name: &name, person, seat: Some(seat.seat.get()), expires_in });
         }
@@ -271,7 +271,7 @@ impl Rooms {
         let room = &grant.name.room;
         let program_time = self.hub.director(room).and_then(|program| program.newest_wall());
         let ticket = self.tickets.issue(grant, self.hub.clock().wall(now), program_time);
-        if let Some(live) = state.live.get(&room_name(room)) {
+        if let Some(live) = state.live.get(room) {
             live.tell(grant.person, &json!({"type": "ticket", "ticket": ticket}).to_string().into());
         }
         ticket
@@ -283,13 +283,11 @@ impl Rooms {
         let state = &mut *self.state.lock();
         match report {
             Report::Program(room, program) => {
-                let room = room_name(&room);
                 if let Some(live) = state.live.get_mut(&room) {
                     self.set_program_state(live, &room, now, program.name());
                 }
             }
             Report::Speaking(room, sources) => {
-                let room = room_name(&room);
                 if let Some(live) = state.live.get_mut(&room) {
                     self.set_speaking(live, &room, now, &sources);
                 }
@@ -298,9 +296,8 @@ impl Rooms {
     }
 
     fn set_speaking(&self, live: &mut Live, room: &RoomName, now: Instant, sources: &[SourceName]) {
-        let own = sources.iter().filter(|source| room_name(&source.room) == *room);
-        let speaking: BTreeSet<ParticipantId> =
-            own.filter_map(|source| source.participant.as_str().parse().ok()).collect();
+        let own = sources.iter().filter(|source| source.room == *room);
+        let speaking: BTreeSet<ParticipantName> = own.map(|source| source.participant.clone()).collect();
         let before = std::mem::replace(&mut live.speaking, speaking.clone());
         for participant in before.symmetric_difference(&speaking) {
             let speaks = speaking.contains(participant);
@@ -465,14 +462,4 @@ impl Rooms {
     pub fn defaults(&self) -> &Settings {
         &self.config.defaults
     }
-}
-
-/// A room's name as the machine has it. Both have one alphabet.
-pub fn room_name(name: &onmic_media::RoomName) -> RoomName {
-    name.as_str().parse().expect("one alphabet for all names")
-}
-
-/// A room's name as media has it.
-pub fn media_name(name: &RoomName) -> onmic_media::RoomName {
-    name.as_str().parse().expect("one alphabet for all names")
 }

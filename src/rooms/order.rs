@@ -5,12 +5,13 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use onmic_http::Problem;
+use onmic_media::SourceName;
 use onmic_room::{Actor, Input, PersonId, Refused, RoomName, RoomView, SeatState, SeatView, Settings};
 
 use super::commands::{Order, Shown, impossible, refused, too_fast, unprocessable};
 use super::live::Live;
 use super::look::{Image, Impossible, Look};
-use super::ticket::{Grant, Ticket, source_name};
+use super::ticket::{Grant, Ticket};
 use super::wire::Message;
 use super::{Rooms, State};
 
@@ -122,10 +123,10 @@ impl Rooms {
         let seat = seat_of(&view, person).filter(|_| !view.invitations.iter().any(|invited| invited.person == *person));
         let (participant, seat) = match seat {
             Some(seat) => (person.participant(), Some(seat.seat.get())),
-            None if view.host.person.as_ref() == Some(person) => (onmic_room::ParticipantId::host(), None),
+            None if view.host.person.as_ref() == Some(person) => (onmic_room::ParticipantName::host(), None),
             None => return Err(refused(&Refused::NotOnMic(person.to_string()))),
         };
-        let name = source_name(room, &participant);
+        let name = SourceName::new(room, &participant);
         let expires_in = view.settings.timeouts.grant;
         Ok(self.send_ticket(state, now, &Grant { name: &name, person, seat, expires_in }))
     }

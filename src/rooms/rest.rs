@@ -19,10 +19,10 @@ use onmic_http::{Problem, token};
 use onmic_room::{Authority, Input, Settings};
 
 use super::caller::{Body, Caller, Of};
+use super::client;
 use super::commands::{WireCommand, malformed, refused, room_name, unprocessable};
 use super::look::{Colour, Layout, OverlayBody, SourceChange};
 use super::wire::{self, RoomState};
-use super::{client, media_name};
 use crate::api::Api;
 use crate::config::HostLeaves;
 
@@ -170,7 +170,7 @@ pub async fn create(
     let change: RoomChange = serde_json::from_value(Value::Object(new.settings)).map_err(|error| malformed(&error))?;
     let room = room_name(&new.room)?;
     if let Some(claims) = api.gate.claims(token(&headers, &uri))? {
-        claims.must_cover(&media_name(&room))?;
+        claims.must_cover(&room)?;
         if claims.authority() != Authority::Admin {
             let detail = "Only an admin creates rooms. A host's room comes to be when the host publishes or joins.";
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));

@@ -5,7 +5,6 @@ use onmic_mixer::scene;
 use onmic_room::{Mix, RoomName};
 
 use super::look::{ChromaKey, Colour, Fit, Layout, Look, Overlay, OverlayKind, Place};
-use super::ticket::source_name;
 use crate::stage::{Directed, Direction};
 
 /// Makes programs. Called in the order of decisions, under the lock of all rooms: it notes what is wanted and returns at
@@ -21,18 +20,18 @@ pub trait Stage: Send + Sync {
 
 impl Stage for crate::stage::Stage {
     fn direct(&self, room: &RoomName, mix: &Mix, look: &Look) {
-        self.direct(&super::media_name(room), direction(room, mix, look));
+        self.direct(room, direction(room, mix, look));
     }
 
     fn ended(&self, room: &RoomName) {
-        self.forget(&super::media_name(room));
+        self.forget(room);
     }
 }
 
 /// The same in the mixer's words.
 fn direction(room: &RoomName, mix: &Mix, look: &Look) -> Direction {
     let sources = mix.sources.iter().map(|source| {
-        let name: SourceName = source_name(&source.room, &source.participant);
+        let name = SourceName::new(&source.room, &source.participant);
         // Settings are of this room's own participants; the partner of a PK sees to its own.
         let set = look.sources.get(&source.participant).filter(|_| source.room == *room).cloned().unwrap_or_default();
         let label = if source.name.is_empty() { name.participant.to_string() } else { source.name.clone() };
@@ -107,7 +106,7 @@ fn overlay(overlay: &Overlay) -> Option<scene::Overlay> {
 
 #[cfg(test)]
 mod tests {
-    use onmic_room::{MixSource, ParticipantId};
+    use onmic_room::{MixSource, ParticipantName};
 
     use super::*;
 
@@ -116,7 +115,7 @@ mod tests {
         let room: RoomName = "demo".parse().unwrap();
         let host = |hear: bool, silenced: bool| MixSource {
             room: room.clone(),
-            participant: ParticipantId::host(),
+            participant: ParticipantName::host(),
             person: None,
             name: String::new(),
             seat: None,

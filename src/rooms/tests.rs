@@ -290,7 +290,7 @@ async fn who_reads_too_slowly_is_closed_and_holds_up_nobody() {
     for index in 0..256 {
         let speaking = index % 2 == 0;
         let sources = if speaking { vec!["demo/anna".parse().unwrap()] } else { vec![] };
-        server.rooms.hear(Report::Speaking(crate::rooms::media_name(&room), sources));
+        server.rooms.hear(Report::Speaking(room.clone(), sources));
         assert_eq!(host.event("speaking").await["speaking"], speaking, "the host reads");
     }
     assert_eq!(mailbox.closing(), Some(Closing::Slow));
@@ -343,7 +343,7 @@ async fn the_stage_hears_of_looks_and_tells_back() {
         assert_eq!(noted.len(), 1, "the second changes nothing");
         assert_eq!(noted[0].2.layout, Layout::SideBySide {});
     }
-    let room: onmic_media::RoomName = "demo".parse().unwrap();
+    let room: RoomName = "demo".parse().unwrap();
     server.rooms.hear(Report::Program(room.clone(), ProgramState::Mixed));
     assert_eq!(host.event("program-changed").await["program"]["state"], "mixed");
     for speaking in [vec!["demo/anna"], vec!["demo/anna"], vec![]] {

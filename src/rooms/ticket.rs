@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use onmic_media::{ParticipantName, RoomName, SourceName, WallTime};
+use onmic_media::{RoomName, SourceName, WallTime};
 use onmic_room::PersonId;
 
 use super::random;
@@ -144,12 +144,6 @@ impl Tickets {
     pub fn publisher(&self, name: &SourceName) -> Option<PersonId> {
         self.state.lock().publishers.get(name).cloned()
     }
-}
-
-/// The source a participant of a room publishes.
-pub fn source_name(room: &onmic_room::RoomName, participant: &onmic_room::ParticipantId) -> SourceName {
-    let participant: ParticipantName = participant.as_str().parse().expect("one alphabet for all names");
-    SourceName { room: super::media_name(room), participant }
 }
 
 #[cfg(test)]

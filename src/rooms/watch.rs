@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onmic_media::{MediaKind, Source, SourceName, Stage, Timeline};
-use onmic_room::{Actor, Command, Input, ParticipantId, RoomName};
+use onmic_room::{Actor, Command, Input};
 
-use super::{Rooms, room_name};
+use super::Rooms;
 
 /// The hub does not tell of each frame, so one that connects is looked at this often.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -101,7 +101,7 @@ fn judge(source: &Source, before: Option<Said>) -> Said {
 }
 
 fn say(rooms: &Rooms, name: &SourceName, before: Option<Said>, said: Said) {
-    let (room, participant) = names(name);
+    let SourceName { room, participant } = name.clone();
     let input = match (before, said) {
         (_, Said::Connecting(_) | Said::Down(_)) => Input::SourceConnecting { room, participant },
         (Some(Said::Up { .. }), Said::Up { video, audio }) => Input::SourceChanged { room, participant, video, audio },
@@ -114,7 +114,7 @@ fn say(rooms: &Rooms, name: &SourceName, before: Option<Said>, said: Said) {
 }
 
 fn say_down(rooms: &Rooms, name: &SourceName, said: Said) {
-    let (room, participant) = names(name);
+    let SourceName { room, participant } = name.clone();
     match said {
         Said::Up { .. } => tell(rooms, name, Input::SourceDown { room, participant }),
         Said::Down(_) => {}
@@ -132,9 +132,4 @@ fn tell(rooms: &Rooms, name: &SourceName, input: Input) {
     if let Err(refused) = rooms.apply(input) {
         tracing::debug!(source = %name, %refused, "the room has no use for this source");
     }
-}
-
-fn names(name: &SourceName) -> (RoomName, ParticipantId) {
-    let participant = name.participant.as_str().parse().expect("one alphabet for all names");
-    (room_name(&name.room), participant)
 }

@@ -99,5 +99,8 @@ mod tests {
         assert!(StreamKey::parse(&application, "a/b").is_err());
         assert!(StreamKey::parse(&application, "../x").is_err());
         assert!(StreamKey::parse(&Application::default(), "").is_err());
+        for name in ["a b", "a%2f", "é", ".a", "a/.b"] {
+            assert!(StreamKey::parse(&Application::default(), name).is_err(), "not a name anywhere: {name:?}");
+        }
     }
 }

@@ -7,8 +7,8 @@ use ffmpeg_next::frame;
 use super::fitted::Fitted;
 use super::plan::{Drawn, Item, Plan, TilePlan};
 use super::plane;
+use crate::codec::ffi;
 use crate::error::Error;
-use crate::ffi;
 use crate::metric::dropped;
 use crate::scene::{InputId, Rect};
 

@@ -8,8 +8,8 @@ use onmic_media::codec::Colour;
 use super::hue::Map;
 use super::key::{Alphas, Key};
 use super::plane::{self, PLANES, Plane};
+use crate::codec::ffi::{self, Scaler};
 use crate::error::Error;
-use crate::ffi::{self, Scaler};
 use crate::scene::{ChromaKey, Fit, Rect, Rotation, Size};
 
 /// Shapes that differ by less are taken for the same: nobody sees a hundredth, and nothing is cut for it.

@@ -14,7 +14,7 @@ use onmic_media::{ClockRate, Feed, Frame, Join, MediaKind, Parameters, Read, Tic
 use parking_lot::{Condvar, Mutex};
 
 use super::queue::{Decoded, Dropped, Queue};
-use crate::decode::VideoDecoder;
+use crate::codec::decode::VideoDecoder;
 use crate::error::Error;
 use crate::metric::dropped;
 use crate::scene::InputId;

@@ -19,11 +19,11 @@ use super::input::{Bell, Input, Slot, count};
 use super::plan::Plan;
 use super::tick::{Moment, Tick};
 use super::timeline::{Origin, Timeline};
-use crate::cadence::Cadence;
-use crate::encode::{Backend, VideoEncoder, VideoSettings};
+use crate::codec::cadence::Cadence;
+use crate::codec::encode::{Backend, VideoEncoder, VideoSettings};
+use crate::codec::picture::Picture;
 use crate::error::Error;
 use crate::metric;
-use crate::picture::Picture;
 use crate::scene::{InputId, Scene, Size};
 
 /// The lead's pictures are shown one by one until more wait: a stutter of 100 ms is made up for, a longer one cut.

@@ -16,10 +16,11 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::BLOCK;
+use super::id::InputId;
 use super::input::Counts;
 use super::intake::Intake;
 use super::level::Meters;
-use super::mix::{InputId, Lead, Mix, MixInput};
+use super::mix::{Lead, Mix, MixInput};
 use super::output::{Output, OutputSettings};
 use super::strip::Processing;
 use crate::error::Error;

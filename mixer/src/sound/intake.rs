@@ -10,9 +10,9 @@ use onmic_media::{Frame, Parameters};
 
 use super::input::Stamp;
 use super::{RATE, micros};
-use crate::decode::AudioDecoder;
+use crate::codec::decode::AudioDecoder;
+use crate::codec::ffi::Resampler;
 use crate::error::Error;
-use crate::ffi::Resampler;
 use crate::metric::dropped;
 
 /// See the module.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::mix::InputId;
+use super::id::InputId;
 use super::{BLOCK, Block};
 
 /// What silence counts as.

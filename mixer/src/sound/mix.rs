@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use onmic_media::WallTime;
 
+use super::id::InputId;
 use super::input::{Aim, Counts, Stamp};
 use super::lateness::MOST_MICROS;
 use super::level::{Level, Meters};
@@ -30,10 +31,6 @@ const STRAY_MICROS: i64 = 1_000_000;
 
 /// On top of the lead's worst lateness, before its samples are given up.
 const LEAD_MARGIN_MICROS: i64 = 10_000;
-
-/// Names an input of a program; whoever wires it chooses the numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct InputId(pub u64);
 
 /// Whose timeline the program is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@
 mod drift;
 mod driver;
 mod gain;
+mod id;
 mod input;
 mod intake;
 mod interpolation;
@@ -32,10 +33,11 @@ mod testing;
 mod timeline;
 
 pub use driver::{SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink, Wanted};
+pub use id::InputId;
 pub use input::{Aim, Counts, Input, Stamp};
 pub use level::{Level, Meters};
 pub use limiter::Limiter;
-pub use mix::{InputId, Lead, MOST_INPUTS, Mix, MixInput, Mixed};
+pub use mix::{Lead, MOST_INPUTS, Mix, MixInput, Mixed};
 pub use output::{Output, OutputSettings};
 pub use strip::{Processing, Strip};
 pub use timeline::Timeline;

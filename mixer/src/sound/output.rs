@@ -14,9 +14,9 @@ use onmic_media::{Frame, Parameters};
 
 use super::timeline::Timeline;
 use super::{BLOCK, Block, RATE, interleave};
-use crate::encode::{AudioEncoder, AudioPacket, AudioSettings};
+use crate::codec::encode::{AudioEncoder, AudioPacket, AudioSettings};
+use crate::codec::ffi::Resampler;
 use crate::error::Error;
-use crate::ffi::Resampler;
 
 /// How well sound is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,7 +234,7 @@ mod tests {
     use onmic_media::codec::aac;
 
     use super::*;
-    use crate::decode::AudioDecoder;
+    use crate::codec::decode::AudioDecoder;
     use crate::sound::testing::{amplitude, block};
 
     const EPOCH: WallTime = WallTime(1_795_000_000_000_000);

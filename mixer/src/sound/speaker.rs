@@ -1,6 +1,6 @@
 //! Who speaks: each input's voice by level with hysteresis, and one of them whom the layout may follow.
 
-use super::mix::InputId;
+use super::id::InputId;
 
 /// Louder, and somebody begins to speak; dBFS of 10 ms.
 const BEGIN_DB: f32 = -40.0;

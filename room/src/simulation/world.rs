@@ -7,7 +7,7 @@ use super::Report;
 use super::random::Random;
 use super::replica::Replica;
 use crate::{
-    Actor, Authority, Command, Effect, Event, HostLeaves, Input, Limits, Mix, ParticipantId, PersonId, PkState,
+    Actor, Authority, Command, Effect, Event, HostLeaves, Input, Limits, Mix, ParticipantName, PersonId, PkState,
     RoomName, RoomView, Rooms, SeatNo, SeatState, Settings, Ticket, Timeouts,
 };
 
@@ -24,7 +24,7 @@ pub(super) struct World {
     persons: Vec<PersonId>,
     /// What is true.
     connected: BTreeSet<(RoomName, PersonId)>,
-    publishing: BTreeMap<(RoomName, ParticipantId), (bool, bool)>,
+    publishing: BTreeMap<(RoomName, ParticipantName), (bool, bool)>,
     /// Not delivered yet, by when they will be.
     network: BTreeMap<(Instant, u64), Input>,
     sent: u64,
@@ -226,7 +226,7 @@ impl World {
         }
     }
 
-    fn publish(&mut self, room: RoomName, participant: ParticipantId, person: Option<PersonId>) {
+    fn publish(&mut self, room: RoomName, participant: ParticipantName, person: Option<PersonId>) {
         let (video, audio) = (self.random.percent(80), self.random.percent(80));
         self.publishing.insert((room.clone(), participant.clone()), (video, audio));
         self.send(Input::SourceUp { room, participant, person, video, audio });
@@ -349,7 +349,7 @@ impl World {
 
     fn publishes_unasked(&mut self, room: RoomName) {
         let person = self.a_person();
-        let participant = if self.random.percent(40) { ParticipantId::host() } else { person.participant() };
+        let participant = if self.random.percent(40) { ParticipantName::host() } else { person.participant() };
         let named = self.random.percent(50).then_some(person);
         if !self.publishing.contains_key(&(room.clone(), participant.clone())) {
             self.publish(room, participant, named);
@@ -363,7 +363,7 @@ impl World {
         {
             self.send(Input::Leave { room: room.clone(), person });
         }
-        let participant = ParticipantId::host();
+        let participant = ParticipantName::host();
         if self.publishing.remove(&(room.clone(), participant.clone())).is_some() {
             self.send(Input::SourceDown { room, participant });
         }

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use onmic_room::{
-    Actor, Authority, Command, Effect, Event, Input, Limits, Mix, ParticipantId, PersonId, Refused, RevokeReason,
+    Actor, Authority, Command, Effect, Event, Input, Limits, Mix, ParticipantName, PersonId, Refused, RevokeReason,
     RoomName, RoomView, Rooms, SeatNo, SeatState, Settings,
 };
 
@@ -23,7 +23,7 @@ pub fn person(id: &str) -> PersonId {
     id.parse().unwrap()
 }
 
-pub fn participant(id: &str) -> ParticipantId {
+pub fn participant(id: &str) -> ParticipantName {
     id.parse().unwrap()
 }
 

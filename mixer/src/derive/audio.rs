@@ -1,6 +1,6 @@
 //! One track of sound turned into another codec: decode, bring to 48 kHz, cut into blocks, encode.
 //!
-//! Output time is input time: block boundaries lie on an exact grid, and [`Timeline`] keeps the grid on the input's
+//! Output time is input time: block boundaries lie on an exact grid, and [`Placement`] keeps the grid on the input's
 //! timestamps. Knows no thread and no clock.
 //!
 //! While a mixer makes the input, the line gets the samples themselves as well, before they are frames. It goes over to them
@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 use onmic_media::time::{ClockRate, Ticks};
 use onmic_media::{Frame, Parameters, Pcm, WallTime};
 
-use crate::decode::AudioDecoder;
-use crate::encode::{AudioEncoder, AudioPacket, AudioSettings, SAMPLE_RATE};
+use super::placement::{CORRECTION_DISTANCE, Place, Placement};
+use crate::codec::decode::AudioDecoder;
+use crate::codec::encode::{AudioEncoder, AudioPacket, AudioSettings, SAMPLE_RATE};
+use crate::codec::ffi::Resampler;
 use crate::error::Error;
-use crate::ffi::Resampler;
 use crate::metric::dropped;
 use crate::sound::interleave;
-use crate::timeline::{CORRECTION_DISTANCE, Place, Timeline};
 
 /// No encoder puts more in front: AAC's 1024.
 const PRIMING_MAX: i64 = 1024;
@@ -35,7 +35,7 @@ pub(crate) struct AudioLine {
     decoder: AudioDecoder,
     resampler: Option<Resampler>,
     encoder: AudioEncoder,
-    timeline: Timeline,
+    placement: Placement,
     /// Interleaved samples that no block was made of yet; the first belongs at `head`. `None` before the first.
     pending: Vec<f32>,
     head: Option<i64>,
@@ -77,7 +77,7 @@ impl AudioLine {
             parameters,
             clock_rate,
             resampler: None,
-            timeline: Timeline::new(fill_up_to),
+            placement: Placement::new(fill_up_to),
             pending: Vec::new(),
             head: None,
             begin: i64::MIN,
@@ -193,7 +193,7 @@ impl AudioLine {
             return Ok(());
         }
         self.fit_resampler(samples)?;
-        let place = if known > 0 { Place::Cut(known) } else { self.timeline.place(pts, self.expected()) };
+        let place = if known > 0 { Place::Cut(known) } else { self.placement.place(pts, self.expected()) };
         if place == Place::Jump {
             self.jump(pts)?;
         }
@@ -213,7 +213,7 @@ impl AudioLine {
             dropped("transcode_overlap", 1);
             return Ok(());
         }
-        if let Some(correction) = expected.and_then(|expected| self.timeline.correction(expected)) {
+        if let Some(correction) = expected.and_then(|expected| self.placement.correction(expected)) {
             tracing::debug!(samples = correction, "sound stretched to follow its timestamps");
             resampler.stretch(correction as i32, CORRECTION_DISTANCE as i32).map_err(Error::Resample)?;
         }

@@ -20,13 +20,13 @@ use ffmpeg_next::frame::Video as Raw;
 use onmic_media::time::{Ticks, WallTime};
 use onmic_media::{Codec, Frame, Parameters, Track};
 
-use crate::cadence::Cadence;
-use crate::decode::VideoDecoder;
-use crate::encode::{VideoEncoder, VideoSettings};
+use super::rate;
+use crate::codec::cadence::Cadence;
+use crate::codec::decode::VideoDecoder;
+use crate::codec::encode::{VideoEncoder, VideoSettings};
+use crate::codec::picture::{Converter, Picture};
 use crate::error::Error;
 use crate::metric::dropped;
-use crate::picture::{Converter, Picture};
-use crate::rate;
 
 /// Frames that a decoder may hold back; H.264 and H.265 allow 16 pictures.
 const IN_DECODER: usize = 64;

@@ -33,13 +33,13 @@ pub(crate) enum Place {
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(crate) struct Timeline {
+pub(crate) struct Placement {
     fill_up_to: i64,
     mean: f64,
     correcting_until: Option<i64>,
 }
 
-impl Timeline {
+impl Placement {
     /// Holes up to `fill_up_to` become silence.
     pub(crate) fn new(fill_up_to: Duration) -> Self {
         Self { fill_up_to: i64::try_from(fill_up_to.as_millis()).unwrap_or(0) * 48, mean: 0.0, correcting_until: None }
@@ -81,41 +81,41 @@ impl Timeline {
 mod tests {
     use super::*;
 
-    fn timeline() -> Timeline {
-        Timeline::new(Duration::from_millis(200))
+    fn placement() -> Placement {
+        Placement::new(Duration::from_millis(200))
     }
 
     #[test]
     fn holes_are_filled_up_to_the_limit_and_overlaps_are_cut() {
-        let mut timeline = timeline();
-        assert_eq!(timeline.place(5_000, None), Place::Jump);
-        assert_eq!(timeline.place(6_047, Some(6_024)), Place::Follow);
-        assert_eq!(timeline.place(6_960, Some(6_000)), Place::Fill(960));
-        assert_eq!(timeline.place(15_600, Some(6_000)), Place::Fill(9_600));
-        assert_eq!(timeline.place(15_601, Some(6_000)), Place::Jump);
-        assert_eq!(timeline.place(5_000, Some(6_000)), Place::Cut(1_000));
+        let mut placement = placement();
+        assert_eq!(placement.place(5_000, None), Place::Jump);
+        assert_eq!(placement.place(6_047, Some(6_024)), Place::Follow);
+        assert_eq!(placement.place(6_960, Some(6_000)), Place::Fill(960));
+        assert_eq!(placement.place(15_600, Some(6_000)), Place::Fill(9_600));
+        assert_eq!(placement.place(15_601, Some(6_000)), Place::Jump);
+        assert_eq!(placement.place(5_000, Some(6_000)), Place::Cut(1_000));
     }
 
     #[test]
     fn rounding_to_milliseconds_is_never_corrected() {
-        let mut timeline = timeline();
+        let mut placement = placement();
         for frame in 0..10_000_i64 {
             let exact = frame * 1024;
             let rounded = (exact * 1000 / 48_000) * 48;
-            assert_eq!(timeline.place(rounded, Some(exact)), Place::Follow);
-            assert_eq!(timeline.correction(exact), None);
+            assert_eq!(placement.place(rounded, Some(exact)), Place::Follow);
+            assert_eq!(placement.correction(exact), None);
         }
     }
 
     #[test]
     fn drift_is_corrected_before_it_is_worth_a_gap() {
-        let (mut timeline, mut corrected, mut worst) = (timeline(), 0, 0);
+        let (mut placement, mut corrected, mut worst) = (placement(), 0, 0);
         for frame in 0..180_000_i64 {
             let counted = frame * 960;
             let pts = counted + counted * 200 / 1_000_000; // 200 ppm for an hour: 720 ms if nothing were done
             let expected = counted + corrected;
-            assert_eq!(timeline.place(pts, Some(expected)), Place::Follow);
-            corrected += timeline.correction(expected).unwrap_or(0);
+            assert_eq!(placement.place(pts, Some(expected)), Place::Follow);
+            corrected += placement.correction(expected).unwrap_or(0);
             worst = worst.max((pts - expected).abs());
         }
         assert!(worst < 150, "{worst}");

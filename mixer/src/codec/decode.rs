@@ -9,9 +9,9 @@ use ffmpeg_next::codec::{Context, Id};
 use ffmpeg_next::{Error as Cause, Packet, decoder, error, frame};
 use onmic_media::{Codec, MediaKind, Parameters};
 
+use super::ffi;
+use super::picture;
 use crate::error::Error;
-use crate::ffi;
-use crate::picture;
 
 pub(crate) fn id(codec: Codec) -> Id {
     match codec {

@@ -3,9 +3,9 @@
 use ffmpeg_next::{decoder, encoder};
 use onmic_media::Codec;
 
-use crate::decode;
+use super::decode;
+use super::ffi;
 use crate::error::Error;
-use crate::ffi;
 
 /// The encoders that are used, all of them in Debian's FFmpeg.
 const ENCODERS: [&str; 3] = ["libx264", "libopus", "aac"];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use onmic_media::{Frame, Pcm, PcmTap, Track};
 use parking_lot::Mutex;
 
-use crate::audio::AudioLine;
+use super::audio::AudioLine;
 use crate::error::Error;
 
 /// See the module.

@@ -14,9 +14,9 @@ use onmic_media::Parameters;
 use onmic_media::codec::{Colour, Malformed, aac, h264, nal, opus};
 use serde::{Deserialize, Serialize};
 
+use super::ffi::{self, Surfaces};
+use super::picture::Picture;
 use crate::error::Error;
-use crate::ffi::{self, Surfaces};
-use crate::picture::Picture;
 
 /// What every encoder of sound here takes.
 pub const SAMPLE_RATE: u32 = 48_000;
@@ -239,7 +239,7 @@ impl VideoEncoder {
         Ok(Self { encoder, upload, picture, frame_rate, bitrate_bps, ordinal: 0, parameters })
     }
 
-    /// Encodes a picture that [`crate::picture::Converter`] brought into form.
+    /// Encodes a picture that [`super::picture::Converter`] brought into form.
     pub fn encode(&mut self, frame: &mut frame::Video, idr: bool) -> Result<AccessUnit, Error> {
         frame.set_pts(Some(self.ordinal));
         // A decoder left its own picture type there, which would be taken for a wish.

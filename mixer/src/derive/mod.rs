@@ -3,6 +3,17 @@
 //! One thread per derived track, from the first who asks until nobody has held it for the linger. It reads the input's
 //! ring like any viewer, so the input never waits for it, and it holds no frame it has not just read: what it cannot
 //! do in time is skipped and counted.
+//!
+//! ```text
+//! input Track ── Reader ──▶ VideoLine | AudioLine ──▶ output Track      one thread
+//!                           decode, form, encode
+//! ```
+
+mod audio;
+mod placement;
+mod rate;
+mod tapped;
+mod video;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +24,14 @@ use onmic_media::feed::{Deriver, Lease, Recipe};
 use onmic_media::{Frame, Join, MediaKind, PcmTap, Read, Reader, Track};
 use parking_lot::Mutex;
 
-use crate::audio::AudioLine;
-use crate::encode::AudioSettings;
+pub use self::video::VideoPolicy;
+
+use self::audio::AudioLine;
+use self::tapped::TappedLine;
+use self::video::{Lag, VideoLine};
+use crate::codec::encode::AudioSettings;
 use crate::error::Error;
 use crate::metric::{self, Running, label};
-use crate::tapped::TappedLine;
-use crate::video::{Lag, VideoLine, VideoPolicy};
 
 /// How long a thread waits for input before it looks whether it is still wanted.
 const POLL: Duration = Duration::from_millis(100);

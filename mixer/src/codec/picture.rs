@@ -7,8 +7,8 @@ use ffmpeg_next::{Error as Cause, frame};
 use onmic_media::Parameters;
 use onmic_media::codec::Colour;
 
+use super::ffi::{self, Scaler};
 use crate::error::Error;
-use crate::ffi::{self, Scaler};
 
 /// Below this, encoders and browsers have limits of their own.
 const SMALLEST_SIDE: u32 = 16;

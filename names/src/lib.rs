@@ -1,0 +1,15 @@
+//! The names and limits that several crates must agree on, each declared once.
+//!
+//! Depends on nothing but std. A name is checked where it enters and is then a type; a limit that follows from another
+//! one is computed from it, and what cannot be computed is asserted at compile time.
+
+pub mod limits;
+mod name;
+mod seat;
+
+pub use limits::{MIXED_MAX, PARTICIPANTS_MAX, SEATS_MAX};
+pub use name::{
+    DISPLAY_NAME_MAX, InvalidName, NAME_MAX, ParticipantName, PersonId, RoomName, SOURCE_NAME_MAX, SourceName,
+    is_display_name,
+};
+pub use seat::{InvalidSeat, SeatNo};
