@@ -34,7 +34,7 @@ pub use codec::{Codec, MediaKind, Parameters};
 pub use feed::{Accept, Accepts, Demand, Feed, Returns, Stage};
 pub use frame::Frame;
 pub use gate::{Action, Gate};
-pub use hub::Hub;
+pub use hub::{FeedName, Hub};
 pub use onmic_names as name;
 pub use onmic_names::{ParticipantName, RoomName, SourceName};
 pub use pcm::{Pcm, PcmTap};

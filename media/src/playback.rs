@@ -98,6 +98,8 @@ pub struct Playback {
     wants: Wants,
     lines: [Line; KINDS.len()],
     paused: bool,
+    /// Kinds that could not be converted when it was opened; told by [`Playback::take_refused`].
+    refused: Vec<(MediaKind, Unavailable)>,
 }
 
 /// One kind of media on its way to the player.
@@ -137,21 +139,21 @@ impl Playback {
     /// Opens the tracks that `feed` has now; those that come later are announced by [`Next::Begun`]. Call it when the
     /// feed has settled ([`Feed::settled`]). An error when the feed has tracks and none of them can be converted, or has none.
     pub async fn open(feed: Arc<Feed>, wants: Wants) -> Result<Self, Unavailable> {
-        let mut playback = Self { feed, wants, lines: KINDS.map(Line::new), paused: false };
-        let mut refused = None;
+        let mut playback = Self { feed, wants, lines: KINDS.map(Line::new), paused: false, refused: Vec::new() };
         for kind in KINDS {
             let original = playback.feed.original(kind).map(|original| original.id());
             let state = match playback.feed.demanded(kind, &playback.wants.accepts).await {
                 Ok(demand) => State::read(demand, original),
                 Err(Unavailable::NoTrack(_)) => playback.await_track(kind, None),
                 Err(unavailable) => {
-                    refused = refused.or(Some(unavailable));
+                    playback.refused.push((kind, unavailable));
                     playback.await_track(kind, original)
                 }
             };
             playback.lines[kind as usize].state = state;
         }
         if playback.lines.iter().all(|line| line.reading().is_none()) {
+            let refused = playback.refused.into_iter().next().map(|(_, unavailable)| unavailable);
             return Err(refused.unwrap_or(Unavailable::NoTrack(MediaKind::Video)));
         }
         playback.join();
@@ -161,6 +163,12 @@ impl Playback {
     /// The feed that is read.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
+    }
+
+    /// Why this kind is left out, where there was a track of it from the start.
+    pub fn take_refused(&mut self, kind: MediaKind) -> Option<Unavailable> {
+        let index = self.refused.iter().position(|(refused, _)| *refused == kind)?;
+        Some(self.refused.swap_remove(index).1)
     }
 
     /// The track of this kind that is read now.
