@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::http::Uri;
 use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
+use onmic_control::HostLeaves;
 use onmic_mixer::EncoderChoice;
 use onmic_mixer::scene::Size;
 use serde::{Deserialize, Serialize};
@@ -199,15 +200,6 @@ pub struct Rooms {
     pub empty_timeout: Duration,
 }
 
-/// What becomes of a room without its host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum HostLeaves {
-    EmptySeats,
-    End,
-    Keep,
-}
-
 #[derive(Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct Webhooks {
@@ -348,16 +340,6 @@ impl Default for Rooms {
             pk_away_timeout: secs(10),
             cool_down: secs(10),
             empty_timeout: secs(60),
-        }
-    }
-}
-
-impl From<HostLeaves> for onmic_room::HostLeaves {
-    fn from(leaves: HostLeaves) -> Self {
-        match leaves {
-            HostLeaves::EmptySeats => Self::EmptySeats,
-            HostLeaves::End => Self::End,
-            HostLeaves::Keep => Self::Keep,
         }
     }
 }

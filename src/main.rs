@@ -2,15 +2,11 @@
 //!
 //! Reads the configuration, starts the node, and ends it on SIGTERM or Ctrl-C. What runs is in `node.rs`.
 
-mod api;
-mod auth;
 mod config;
 mod health;
 mod listen;
 mod node;
 mod pages;
-mod rooms;
-mod stage;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -11,26 +11,21 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use onmic_control::{Api, Outbox, Receiver, Rooms, RoomsConfig, Tickets, TokenGate};
 use onmic_edge::flv;
 use onmic_edge::hls::{Hls, HlsConfig};
-use onmic_edge::whep::Whep;
 use onmic_http::Problem;
 use onmic_ingest::rtmp::{self, RtmpConfig, RtmpLimits};
-use onmic_ingest::whip::Whip;
 use onmic_media::hub::HubLimits;
 use onmic_media::{Gate, Hub, NodeClock};
 use onmic_mixer::sound::OutputSettings;
 use onmic_mixer::{Backend, Transcoder, compose};
 use onmic_packager::Settings;
 use onmic_rtc::Rtc;
+use onmic_signalling::Signalling;
+use onmic_stage::{Listener, Stage, StageConfig};
 
-use crate::api::Api;
-use crate::auth::TokenGate;
 use crate::config::Config;
-use crate::rooms::ticket::Tickets;
-use crate::rooms::webhook::{Outbox, Receiver};
-use crate::rooms::{Rooms, RoomsConfig};
-use crate::stage::{Listener, Stage, StageConfig};
 use crate::{health, listen, pages, telemetry};
 
 /// How often sources whose publisher is gone are looked for; the grace period is counted in seconds.
@@ -140,13 +135,11 @@ fn router(config: &Config, served: Served<'_>, metrics: PrometheusHandle) -> Rou
     let Served { hub, gate, rooms, stage, rtc, hls } = served;
     let ice_servers: Arc<[String]> = config.rtc.ice_servers.clone().into();
     let shared: Arc<dyn Gate> = gate.clone();
-    let whip = Whip { hub: hub.clone(), gate: shared.clone(), rtc: rtc.clone(), ice_servers: ice_servers.clone() };
-    let whep = Whep { hub: hub.clone(), gate: shared.clone(), rtc: rtc.clone(), returns: stage.clone(), ice_servers };
+    let signalling =
+        Signalling { hub: hub.clone(), returns: stage.clone(), gate: shared.clone(), rtc: rtc.clone(), ice_servers };
     let observed = hub.clone();
     let media = Router::new()
-        .merge(whip.router())
-        .merge(whep.router())
-        .merge(onmic_http::session::router(rtc.clone()))
+        .merge(signalling.router())
         .merge(hls.router())
         .merge(flv::router(hub.clone(), shared))
         .merge(Api::new(hub.clone(), gate.clone(), rooms.clone(), config.rtmp.port).router())

@@ -17,7 +17,7 @@ use onmic_edge::hls::{Hls, HlsConfig};
 use onmic_media::codec::h264;
 use onmic_media::gate::OpenGate;
 use onmic_media::hub::HubLimits;
-use onmic_media::{Arrival, Hub, NodeClock, Parameters, Protocol, SourceName, Ticks};
+use onmic_media::{Arrival, Hub, NodeClock, Parameters, Protocol, Rendition, SourceName, Ticks, TrackKey};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
@@ -67,13 +67,14 @@ async fn publish(hub: Arc<Hub>) {
     let parameters = Arc::new(Parameters::H264(sets));
     let name: SourceName = "load".parse().expect("a name");
     let mut publication = hub.publish(&name, Protocol::Rtmp, Instant::now()).expect("free");
-    publication.expect(true, false);
+    publication.expect([TrackKey::VIDEO]);
     let start = tokio::time::Instant::now();
     for frame in 0_u32.. {
         tokio::time::sleep_until(start + FRAME * frame).await;
         let at = Ticks(i64::from(frame) * 3000);
         let (keyframe, payload) = (frame % FRAMES_PER_SEGMENT == 0, Bytes::from_static(&[0; 10_000]));
-        let arrival = Arrival { dts: at, pts: at, keyframe, parameters: parameters.clone(), payload };
+        let arrival =
+            Arrival { rendition: Rendition::MAIN, dts: at, pts: at, keyframe, parameters: parameters.clone(), payload };
         if frame % FRAMES_PER_PART == FRAMES_PER_PART - 1 {
             let part = frame % FRAMES_PER_SEGMENT / FRAMES_PER_PART;
             say(&format!("{} {part} {}", frame / FRAMES_PER_SEGMENT, epoch_micros()));

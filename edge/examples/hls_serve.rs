@@ -14,7 +14,7 @@ use onmic_edge::flv;
 use onmic_edge::hls::{Hls, HlsConfig};
 use onmic_media::gate::OpenGate;
 use onmic_media::hub::HubLimits;
-use onmic_media::{Arrival, Frame, Hub, NodeClock, Protocol, SourceName, Ticks};
+use onmic_media::{Arrival, Frame, Hub, NodeClock, Protocol, Rendition, SourceName, Ticks, TrackKey};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
@@ -41,7 +41,7 @@ async fn main() {
 async fn publish(hub: Arc<Hub>, frames: Vec<Arc<Frame>>) {
     let name: SourceName = "demo".parse().expect("a name");
     let mut publication = hub.publish(&name, Protocol::Rtmp, Instant::now()).expect("free");
-    publication.expect(true, true);
+    publication.expect([TrackKey::VIDEO, TrackKey::AUDIO]);
     let micros = |frame: &Frame| frame.dts.micros(frame.parameters.clock_rate());
     let first = frames.iter().map(|frame| micros(frame)).min().expect("frames");
     // A whole number of sound frames and pictures at once is rare; a millisecond of seam is like any publisher's.
@@ -53,6 +53,7 @@ async fn publish(hub: Arc<Hub>, frames: Vec<Arc<Frame>>) {
             tokio::time::sleep_until(start + Duration::from_micros(at as u64)).await;
             let shift = Ticks(round * length).rescale(onmic_media::ClockRate::MICROS, frame.parameters.clock_rate());
             let arrival = Arrival {
+                rendition: Rendition::MAIN,
                 dts: frame.dts + shift,
                 pts: frame.pts + shift,
                 keyframe: frame.keyframe,

@@ -12,7 +12,6 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -26,8 +25,8 @@ use metrics::Counter;
 use onmic_media::flv::{self, TagType};
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::{
-    Accepts, Action, Codec, Feed, FeedName, Gate, Hub, MediaKind, Next, Parameters, Placed, Playback,
-    RoomName, Start, ViewerKind, Viewing, Wants,
+    Accepts, Action, Codec, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, Parameters, Placed, Playback, RoomName,
+    Start, TrackKey, Tracks, ViewerKind, Viewing, Wants,
 };
 use tokio::time::timeout;
 
@@ -72,8 +71,8 @@ async fn answer(shared: &Shared, file: &str, uri: &Uri, headers: &HeaderMap) -> 
 /// The response body.
 struct Live {
     playback: Playback,
-    /// By kind, what the head of the file names.
-    tracks: [Option<Named>; 2],
+    /// What the head of the file names.
+    tracks: Keyed<Named>,
     ready: VecDeque<Bytes>,
     /// Time 0 of the file, µs of the feed.
     start: Option<i64>,
@@ -91,7 +90,8 @@ struct Named {
 
 impl Named {
     fn new(kind: MediaKind) -> Self {
-        let frames = metrics::counter!("onmic_frames_total", "direction" => "out", "protocol" => "flv", "kind" => kind.name());
+        let frames =
+            metrics::counter!("onmic_frames_total", "direction" => "out", "protocol" => "flv", "kind" => kind.name());
         Self { parameters: None, frames }
     }
 }
@@ -99,15 +99,21 @@ impl Named {
 impl Live {
     async fn open(feed: &Arc<Feed>) -> Result<Self, EdgeError> {
         let accepts = Accepts { codecs: CODECS.into(), reordering: true };
-        let playback = Playback::open(feed.clone(), Wants { accepts, start: Start::Present }).await;
+        let playback =
+            Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await;
         let playback = playback.map_err(|unavailable| EdgeError::Unavailable(unavailable.to_string()))?;
-        let parameters = |kind| playback.track(kind).filter(|_| playback.flows(kind)).map(|track| track.parameters());
-        let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(parameters);
+        let parameters = |key| playback.track(key).filter(|_| playback.flows(key)).map(|track| track.parameters());
+        let [video, audio] = [TrackKey::VIDEO, TrackKey::AUDIO].map(parameters);
         let mut ready = VecDeque::new();
         ready.push_back(Bytes::copy_from_slice(&flv::file_header(audio.is_some(), video.is_some())));
         let metadata = flv::on_meta_data(video.as_deref(), audio.as_deref());
         write_tag(&mut ready, TagType::Script, 0, &[], metadata);
-        let tracks = [video.map(|_| Named::new(MediaKind::Video)), audio.map(|_| Named::new(MediaKind::Audio))];
+        let mut tracks = Keyed::new();
+        for (key, _) in
+            [(TrackKey::VIDEO, video), (TrackKey::AUDIO, audio)].into_iter().filter(|(_, named)| named.is_some())
+        {
+            tracks.insert(key, Named::new(key.kind));
+        }
         let bytes = metrics::counter!("onmic_bytes_total", "direction" => "out", "protocol" => "flv");
         let viewing = feed.viewers().join(ViewerKind::Flv);
         Ok(Self { playback, tracks, ready, start: None, ended: false, bytes, _viewing: viewing })
@@ -118,20 +124,20 @@ impl Live {
         while self.ready.len() < READY_MAX && !self.ended {
             let Poll::Ready(next) = self.playback.poll_next(cx) else { return };
             match next {
-                Next::Frame(kind, placed) => self.write(kind, &placed),
+                Next::Frame(key, placed) => self.write(key, &placed),
                 Next::Skipped(_, frames) => {
                     metrics::counter!("onmic_drops_total", "reason" => "flv_slow").increment(frames);
                 }
-                Next::Refused(kind, reason) => tracing::debug!(kind = kind.name(), %reason, "a track is left out of FLV"),
+                Next::Refused(key, reason) => tracing::debug!(track = %key, %reason, "a track is left out of FLV"),
                 Next::Begun(..) | Next::Gone(_) | Next::Ended => self.ended = true,
             }
         }
     }
 
-    fn write(&mut self, kind: MediaKind, placed: &Placed) {
+    fn write(&mut self, key: TrackKey, placed: &Placed) {
         // The file starts with a picture, though rounding to two clocks may put the audio beside it microseconds before.
-        let awaits_video = self.start.is_none() && kind == MediaKind::Audio && self.has_keyframe();
-        let Some(named) = &mut self.tracks[kind as usize] else {
+        let awaits_video = self.start.is_none() && key == TrackKey::AUDIO && self.has_keyframe();
+        let Some(named) = self.tracks.get_mut(key) else {
             self.ended = true; // Muted when the file began, and here again.
             return;
         };
@@ -148,7 +154,7 @@ impl Live {
         named.frames.increment(1);
         // The field wraps after 49 days.
         let millis = millis as u32;
-        let tag = match kind {
+        let tag = match key.kind {
             MediaKind::Video => TagType::Video,
             MediaKind::Audio => TagType::Audio,
         };
@@ -162,7 +168,7 @@ impl Live {
 
     /// Whether there is video that a decoder can start from now.
     fn has_keyframe(&self) -> bool {
-        self.playback.track(MediaKind::Video).is_some_and(|video| video.newest_keyframe().is_some())
+        self.playback.track(TrackKey::VIDEO).is_some_and(|video| video.newest_keyframe().is_some())
     }
 }
 
@@ -206,7 +212,7 @@ mod tests {
     use http_body_util::BodyExt;
     use onmic_media::codec::{aac, h264};
     use onmic_media::hub::HubLimits;
-    use onmic_media::{Arrival, ClockRate, NodeClock, Protocol, Publication, Ticks};
+    use onmic_media::{Arrival, ClockRate, NodeClock, Protocol, Publication, Rendition, Ticks};
 
     use super::*;
 
@@ -232,7 +238,9 @@ mod tests {
     fn push(publication: &mut Publication, parameters: &Arc<Parameters>, millis: i64, keyframe: bool) {
         let dts = Ticks(millis).rescale(ClockRate::MILLIS, parameters.clock_rate());
         let (parameters, payload) = (parameters.clone(), Bytes::from_static(b"frame"));
-        publication.push(Arrival { dts, pts: dts, keyframe, parameters, payload }, Instant::now()).unwrap();
+        publication
+            .push(Arrival { rendition: Rendition::MAIN, dts, pts: dts, keyframe, parameters, payload }, Instant::now())
+            .unwrap();
     }
 
     /// Kind and milliseconds of each tag.
@@ -251,7 +259,7 @@ mod tests {
     async fn a_backlog_comes_in_the_order_of_its_times() {
         let (hub, mut publication) = publish();
         let (pictures, sound) = (pictures(), sound(48_000));
-        for frame in 0..100 {
+        for frame in 0..50 {
             push(&mut publication, &pictures, frame * 40, frame == 0);
             push(&mut publication, &sound, frame * 40, true);
         }
@@ -259,8 +267,8 @@ mod tests {
         hub.end_all();
         let tags = tags(&body.collect().await.unwrap().to_bytes());
         assert!(tags.is_sorted_by_key(|(_, millis)| *millis), "{tags:?}");
-        assert_eq!(tags.iter().filter(|(kind, _)| *kind == 9).count(), 101);
-        assert_eq!(tags.iter().filter(|(kind, _)| *kind == 8).count(), 101);
+        assert_eq!(tags.iter().filter(|(kind, _)| *kind == 9).count(), 51);
+        assert_eq!(tags.iter().filter(|(kind, _)| *kind == 8).count(), 51);
     }
 
     #[tokio::test]
@@ -272,5 +280,34 @@ mod tests {
         push(&mut publication, &sound(44_100), 40, true);
         let file = timeout(SETTLE_PATIENCE, body.collect()).await.expect("the file ends").unwrap();
         assert!(!file.to_bytes().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_the_head_does_not_name_ends_the_file() {
+        let (hub, mut publication) = publish();
+        publication.expect([TrackKey::VIDEO]);
+        push(&mut publication, &pictures(), 0, true);
+        let body = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
+        push(&mut publication, &sound(48_000), 40, true);
+        let file = timeout(SETTLE_PATIENCE, body.collect()).await.expect("the file ends").unwrap().to_bytes();
+        assert_eq!(file[4], 1, "video alone was named");
+        let again = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
+        hub.end_all();
+        assert_eq!(again.collect().await.unwrap().to_bytes()[4], 5, "both are, for a player that asks again");
+    }
+
+    #[tokio::test]
+    async fn muted_audio_is_not_named_and_its_return_ends_the_file() {
+        let (hub, mut publication) = publish();
+        push(&mut publication, &pictures(), 0, true);
+        push(&mut publication, &sound(48_000), 0, true);
+        for second in 1..4 {
+            push(&mut publication, &pictures(), second * 1000, true);
+        }
+        let body = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
+        push(&mut publication, &sound(48_000), 3040, true);
+        let file = timeout(SETTLE_PATIENCE, body.collect()).await.expect("the file ends").unwrap().to_bytes();
+        assert_eq!(file[4], 1);
+        assert!(tags(&file).iter().all(|(kind, _)| *kind != 8), "no audio of three seconds ago");
     }
 }

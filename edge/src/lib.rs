@@ -1,8 +1,7 @@
-//! What viewers connect to: WHEP, LL-HLS and HTTP-FLV.
+//! What viewers connect to by plain HTTP: LL-HLS and HTTP-FLV.
 //!
 //! Reads feeds and serves them; knows nothing of how they came in.
 
 pub mod error;
 pub mod flv;
 pub mod hls;
-pub mod whep;

@@ -19,7 +19,7 @@ use onmic_edge::hls::{Hls, HlsConfig};
 use onmic_media::codec::{aac, h264};
 use onmic_media::gate::{Action, Gate, OpenGate, Refusal};
 use onmic_media::hub::HubLimits;
-use onmic_media::{Arrival, Hub, NodeClock, Parameters, Protocol, Publication, ViewerKind};
+use onmic_media::{Arrival, Hub, NodeClock, Parameters, Protocol, Publication, Rendition, TrackKey, ViewerKind};
 use onmic_media::{ClockRate, Ticks};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +50,7 @@ impl Node {
         let router = hls.router().merge(flv::router(hub.clone(), gate));
         tokio::spawn(async move { hls.run().await });
         let mut publication = hub.publish(&"demo".parse().unwrap(), Protocol::Rtmp, Instant::now()).unwrap();
-        publication.expect(true, true);
+        publication.expect([TrackKey::VIDEO, TrackKey::AUDIO]);
         let sps = [0x67, 0x42, 0xc0, 0x0d, 0xda, 0x05, 0x0c, 0xed, 0xff, 0x01, 0x60, 0x22, 0x00, 0x00, 0x03, 0x00];
         let sps = [&sps[..], &[0x02, 0x00, 0x00, 0x03, 0x00, 0x79, 0x1e, 0x2c, 0x5d, 0xc0]].concat();
         let pps = Bytes::from_static(&[0x68, 0xce, 0x0f, 0xc8]);
@@ -87,7 +87,7 @@ impl Node {
     }
 
     fn push(&mut self, parameters: Arc<Parameters>, at: Ticks, keyframe: bool, payload: Bytes) {
-        let arrival = Arrival { dts: at, pts: at, keyframe, parameters, payload };
+        let arrival = Arrival { rendition: Rendition::MAIN, dts: at, pts: at, keyframe, parameters, payload };
         // As if it came in real time.
         let now = self.began + at.duration(arrival.parameters.clock_rate());
         self.publication.push(arrival, now).unwrap();
@@ -307,7 +307,7 @@ async fn a_restart_has_a_directory_of_its_own() {
     node.hub.end_all();
     tokio::time::sleep(Duration::from_millis(5)).await; // The directory is named by the millisecond.
     node.publication = node.hub.publish(&"demo".parse().unwrap(), Protocol::Rtmp, Instant::now()).unwrap();
-    node.publication.expect(true, true);
+    node.publication.expect([TrackKey::VIDEO, TrackKey::AUDIO]);
     (node.pictures, node.sounds) = (0, 0);
     node.publish(30).await;
     assert_ne!(node.directory().await, before);

@@ -1,4 +1,4 @@
-//! A feed: what can be watched. At most one video and one audio track, and what is derived from them on demand.
+//! A feed: what can be watched. Tracks by their keys, and what is derived from them on demand.
 //!
 //! A source, a room's program and a participant's return each are one. A viewer says what it can take ([`Accept`]);
 //! if an original track fits it gets that, else a derived one, made for the first who asks and shared by all. A
@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::codec::{Codec, MediaKind};
+use crate::codec::Codec;
+use crate::key::{Keyed, MediaKind, TrackKey};
 use crate::name::SourceName;
 use crate::track::{Track, TrackId};
 use crate::viewers::Viewers;
@@ -73,9 +74,9 @@ impl Recipe {
 /// Why there is no track for a viewer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Unavailable {
-    /// The feed has nothing of this kind (yet).
-    #[error("there is no {} here", .0.name())]
-    NoTrack(MediaKind),
+    /// The feed has no such track (yet).
+    #[error("there is no {0} here")]
+    NoTrack(TrackKey),
     /// It has, but the viewer cannot take it and it cannot be converted.
     #[error("the {} here is {} and cannot be converted to what was asked for", .0.kind().name(), .0.name())]
     NoRecipe(Codec),
@@ -117,7 +118,7 @@ impl Lease {
         if self.is_wanted() {
             return false;
         }
-        for branch in branches.iter_mut().flatten() {
+        for branch in branches.values_mut() {
             branch.derived.retain(|derived| !Arc::ptr_eq(&derived.holders, &self.holders));
         }
         true
@@ -182,13 +183,13 @@ pub enum Stage {
 
 /// See the module.
 pub struct Feed {
-    branches: Mutex<[Option<Branch>; 2]>,
+    branches: Mutex<Keyed<Branch>>,
     /// Held while a derived track is being made; taken before `branches`.
     making: Mutex<()>,
     stage: watch::Sender<Stage>,
     deriver: Option<Arc<dyn Deriver>>,
     viewers: Arc<Viewers>,
-    /// Whose pictures are shown, if not its own.
+    /// The feed whose video is shown, if not its own.
     pictures: Option<Arc<Feed>>,
 }
 
@@ -231,7 +232,7 @@ impl Feed {
 
     fn empty(deriver: Option<Arc<dyn Deriver>>, pictures: Option<Arc<Self>>) -> Self {
         Self {
-            branches: Mutex::new([None, None]),
+            branches: Mutex::default(),
             making: Mutex::new(()),
             stage: watch::Sender::new(Stage::Starting),
             deriver,
@@ -240,51 +241,88 @@ impl Feed {
         }
     }
 
+    /// The feed that a track of this kind is borrowed from.
     fn pictures(&self, kind: MediaKind) -> Option<&Arc<Self>> {
         self.pictures.as_ref().filter(|_| kind == MediaKind::Video)
     }
 
-    /// The original track of this kind.
-    pub fn original(&self, kind: MediaKind) -> Option<Arc<Track>> {
-        if let Some(pictures) = self.pictures(kind) {
-            return pictures.original(kind);
+    /// The original track of a key; a kind alone names its main track.
+    pub fn original(&self, key: impl Into<TrackKey>) -> Option<Arc<Track>> {
+        let key = key.into();
+        if let Some(pictures) = self.pictures(key.kind) {
+            return pictures.original(key);
         }
-        self.branches.lock()[kind as usize].as_ref().map(|branch| branch.original.clone())
+        self.branches.lock().get(key).map(|branch| branch.original.clone())
+    }
+
+    /// All original tracks in the order of their keys, those that are borrowed included.
+    pub fn originals(&self) -> Vec<Arc<Track>> {
+        let borrowed = self.pictures.iter().flat_map(|pictures| pictures.originals());
+        let mut tracks: Vec<_> = borrowed.filter(|track| self.pictures(track.kind()).is_some()).collect();
+        tracks.extend(self.branches.lock().values().map(|branch| branch.original.clone()));
+        tracks.sort_by_key(|track| track.key());
+        tracks
+    }
+
+    /// The keys of all original tracks in order.
+    pub fn keys(&self) -> Vec<TrackKey> {
+        self.originals().iter().map(|track| track.key()).collect()
     }
 
     /// Whether anything was published yet.
     pub fn has_tracks(&self) -> bool {
-        self.branches.lock().iter().any(Option::is_some)
+        !self.branches.lock().is_empty()
     }
 
     /// The tracks derived at this moment, with what they are.
-    pub fn derived(&self, kind: MediaKind) -> Vec<(Recipe, Arc<Track>)> {
-        if let Some(pictures) = self.pictures(kind) {
-            return pictures.derived(kind);
+    pub fn derived(&self, key: impl Into<TrackKey>) -> Vec<(Recipe, Arc<Track>)> {
+        let key = key.into();
+        if let Some(pictures) = self.pictures(key.kind) {
+            return pictures.derived(key);
         }
         let branches = self.branches.lock();
-        let derived = branches[kind as usize].iter().flat_map(|branch| &branch.derived);
+        let derived = branches.get(key).into_iter().flat_map(|branch| &branch.derived);
         derived.map(|derived| (derived.recipe, derived.track.clone())).collect()
     }
 
-    /// Gives the feed its track of a kind; one it had is ended.
-    pub fn set_original(&self, track: Arc<Track>) {
+    /// Gives the feed its track of a key; one it had is ended. False if the feed holds as many tracks as it may: then
+    /// `track` is ended.
+    pub fn set_original(&self, track: Arc<Track>) -> bool {
         let branch = Branch { original: track.clone(), derived: Vec::new() };
-        let before = self.branches.lock()[track.kind() as usize].replace(branch);
-        if let Some(before) = before {
-            before.original.end();
+        let mut branches = self.branches.lock();
+        if !branches.has_room_for(track.key()) {
+            drop(branches);
+            track.end();
+            return false;
+        }
+        let before = branches.insert(track.key(), branch);
+        drop(branches);
+        self.end_branch(before);
+        true
+    }
+
+    /// Ends the original track of a key, if there is one: nothing fills it any more.
+    pub fn remove_original(&self, key: TrackKey) {
+        let before = self.branches.lock().remove(key);
+        self.end_branch(before);
+    }
+
+    fn end_branch(&self, branch: Option<Branch>) {
+        if let Some(branch) = branch {
+            branch.original.end();
         }
         self.stage.send_modify(|_| {}); // Those who wait for a track look again.
     }
 
-    /// Waits for an original track of this kind other than the `known` one. `None` once whoever has it is over.
-    pub async fn next_original(&self, kind: MediaKind, known: Option<TrackId>) -> Option<Arc<Track>> {
-        if let Some(pictures) = self.pictures(kind) {
-            return Box::pin(pictures.next_original(kind, known)).await;
+    /// Waits for an original track of this key other than the `known` one. `None` once whoever has it is over.
+    pub async fn next_original(&self, key: impl Into<TrackKey>, known: Option<TrackId>) -> Option<Arc<Track>> {
+        let key = key.into();
+        if let Some(pictures) = self.pictures(key.kind) {
+            return Box::pin(pictures.next_original(key, known)).await;
         }
         let mut stages = self.stages();
         while *stages.borrow_and_update() != Stage::Ended {
-            let original = self.original(kind).filter(|original| Some(original.id()) != known);
+            let original = self.original(key).filter(|original| Some(original.id()) != known);
             if original.is_some() {
                 return original;
             }
@@ -294,16 +332,17 @@ impl Feed {
     }
 
     /// A track that `accept` fits, derived if need be. Blocks while a codec opens: not for an async task.
-    pub fn demand(self: &Arc<Self>, kind: MediaKind, accept: Accept<'_>) -> Result<Demand, Unavailable> {
-        if let Some(pictures) = self.pictures(kind) {
-            return pictures.demand(kind, accept);
+    pub fn demand(self: &Arc<Self>, key: impl Into<TrackKey>, accept: Accept<'_>) -> Result<Demand, Unavailable> {
+        let key = key.into();
+        if let Some(pictures) = self.pictures(key.kind) {
+            return pictures.demand(key, accept);
         }
-        if let Found::Demand(demand) = self.find(kind, accept)? {
+        if let Found::Demand(demand) = self.find(key, accept)? {
             return Ok(demand);
         }
         // One at a time, and aside: opening a codec takes long, and everybody else looks at the branches meanwhile.
         let _making = self.making.lock();
-        let (recipe, original) = match self.find(kind, accept)? {
+        let (recipe, original) = match self.find(key, accept)? {
             Found::Demand(demand) => return Ok(demand),
             Found::Recipe(recipe, original) => (recipe, original),
         };
@@ -315,48 +354,47 @@ impl Feed {
             deriver.derive(recipe, &original, lease).map_err(|sentence| Unavailable::Failed { codec, sentence })?;
         let demand = Demand { track: track.clone(), holders: Some(holders.clone()) };
         let mut branches = self.branches.lock();
-        if let Some(branch) = branches[kind as usize].as_mut().filter(|branch| Arc::ptr_eq(&branch.original, &original))
-        {
+        if let Some(branch) = branches.get_mut(key).filter(|branch| Arc::ptr_eq(&branch.original, &original)) {
             branch.derived.push(Derived { recipe, track, holders });
         } // Else the original was replaced meanwhile; what was made of it ends with it.
         Ok(demand)
     }
 
     /// [`Feed::demand`] for an async task: a codec is opened on a thread where it may block.
-    pub async fn demanded(self: &Arc<Self>, kind: MediaKind, accepts: &Accepts) -> Result<Demand, Unavailable> {
-        let owner = self.pictures(kind).unwrap_or(self);
-        if let Found::Demand(demand) = owner.find(kind, accepts.borrow())? {
+    pub async fn demanded(self: &Arc<Self>, key: TrackKey, accepts: &Accepts) -> Result<Demand, Unavailable> {
+        let owner = self.pictures(key.kind).unwrap_or(self);
+        if let Found::Demand(demand) = owner.find(key, accepts.borrow())? {
             return Ok(demand);
         }
         let (owned, accepts) = (owner.clone(), accepts.clone());
-        match tokio::task::spawn_blocking(move || owned.demand(kind, accepts.borrow())).await {
+        match tokio::task::spawn_blocking(move || owned.demand(key, accepts.borrow())).await {
             Ok(demanded) => demanded,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(Unavailable::NoTrack(kind)), // The runtime is being shut down.
+            Err(_) => Err(Unavailable::NoTrack(key)), // The runtime is being shut down.
         }
     }
 
-    /// Waits for an original track of this kind other than the `known` one, and what `accepts` gets of it. `None` once the
+    /// Waits for an original track of this key other than the `known` one, and what `accepts` gets of it. `None` once the
     /// feed is over.
     pub async fn next_demand(
         self: Arc<Self>,
-        kind: MediaKind,
+        key: TrackKey,
         accepts: Accepts,
         known: Option<TrackId>,
     ) -> Option<(TrackId, Result<Demand, Unavailable>)> {
-        let original = self.next_original(kind, known).await?.id();
-        Some((original, self.demanded(kind, &accepts).await))
+        let original = self.next_original(key, known).await?.id();
+        Some((original, self.demanded(key, &accepts).await))
     }
 
-    fn find(&self, kind: MediaKind, accept: Accept<'_>) -> Result<Found, Unavailable> {
+    fn find(&self, key: TrackKey, accept: Accept<'_>) -> Result<Found, Unavailable> {
         let mut branches = self.branches.lock();
-        let branch = branches[kind as usize].as_mut().ok_or(Unavailable::NoTrack(kind))?;
+        let branch = branches.get_mut(key).ok_or(Unavailable::NoTrack(key))?;
         let codec = branch.original.parameters().codec();
-        let order_fits = accept.reordering || kind == MediaKind::Audio || !branch.original.reorders();
+        let order_fits = accept.reordering || key.kind == MediaKind::Audio || !branch.original.reorders();
         if accept.codecs.contains(&codec) && order_fits {
             return Ok(Found::Demand(Demand::original(branch.original.clone())));
         }
-        let recipe = Recipe::for_viewer(kind, accept).ok_or(Unavailable::NoRecipe(codec))?;
+        let recipe = Recipe::for_viewer(key.kind, accept).ok_or(Unavailable::NoRecipe(codec))?;
         branch.derived.retain(|derived| !derived.track.is_ended());
         Ok(match branch.derived.iter().find(|derived| derived.recipe == recipe) {
             Some(derived) => Found::Demand(Demand::derived(derived.track.clone(), derived.holders.clone())),
@@ -373,7 +411,7 @@ impl Feed {
     pub fn end(&self) {
         self.advance(Stage::Ended);
         let branches = self.branches.lock();
-        branches.iter().flatten().for_each(|branch| branch.original.end());
+        branches.values().for_each(|branch| branch.original.end());
     }
 
     /// Waits until its tracks are known. `false` when it ended instead.
@@ -424,6 +462,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::*;
+    use crate::key::Rendition;
     use crate::testing::{audio, video};
 
     const WEBRTC: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Opus], reordering: false };
@@ -453,7 +492,7 @@ mod tests {
         let demand = feed.demand(MediaKind::Audio, WEBRTC).unwrap();
         assert!(!demand.is_derived());
         assert!(recorder.0.lock().is_empty());
-        assert_eq!(feed.demand(MediaKind::Video, WEBRTC).unwrap_err(), Unavailable::NoTrack(MediaKind::Video));
+        assert_eq!(feed.demand(MediaKind::Video, WEBRTC).unwrap_err(), Unavailable::NoTrack(TrackKey::VIDEO));
     }
 
     #[test]
@@ -486,6 +525,26 @@ mod tests {
         assert!(program.original(MediaKind::Audio).is_none());
         returned.end();
         assert!(!shown.is_ended() && returned.original(MediaKind::Audio).unwrap().is_ended());
+    }
+
+    #[test]
+    fn tracks_are_found_and_replaced_by_their_keys() {
+        let program = Feed::new(None);
+        let [main, lower] = [0, 1].map(|number| Arc::new(Track::with_rendition(Rendition(number), video())));
+        program.set_original(lower.clone());
+        program.set_original(main.clone());
+        let returned = Feed::with_pictures_of(program.clone(), None);
+        returned.set_original(Arc::new(Track::new(audio())));
+        assert_eq!(returned.keys(), [TrackKey::VIDEO, lower.key(), TrackKey::AUDIO]);
+        assert_eq!(program.original(lower.key()).unwrap().id(), lower.id());
+        let accept = Accept { codecs: &[Codec::Vp8], reordering: true };
+        assert_eq!(returned.demand(lower.key(), accept).unwrap().track().id(), lower.id());
+
+        program.set_original(Arc::new(Track::with_rendition(Rendition(1), video())));
+        assert!(lower.is_ended() && !main.is_ended());
+        program.remove_original(lower.key());
+        assert_eq!(program.keys(), [TrackKey::VIDEO]);
+        assert_eq!(program.demand(lower.key(), accept).unwrap_err().to_string(), "there is no video1 here");
     }
 
     #[test]

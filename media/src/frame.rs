@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::codec::Parameters;
+use crate::key::MediaKind;
 use crate::time::{Ticks, WallTime};
 
 /// One encoded access unit or audio packet. Immutable; readers share it behind an `Arc`.
@@ -29,4 +30,16 @@ pub struct Frame {
     pub parameters: Arc<Parameters>,
     /// The encoded bytes in canonical form.
     pub payload: Bytes,
+}
+
+impl Frame {
+    /// What it carries.
+    pub fn kind(&self) -> MediaKind {
+        self.parameters.kind()
+    }
+
+    /// Its presentation time in µs of its track's timeline.
+    pub fn pts_micros(&self) -> i64 {
+        self.pts.micros(self.parameters.clock_rate())
+    }
 }

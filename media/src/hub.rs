@@ -274,8 +274,8 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::codec::MediaKind;
     use crate::feed::Stage;
+    use crate::key::{MediaKind, Rendition, TrackKey};
     use crate::publication::{Arrival, TakenOver};
     use crate::ring::{Join, Read};
     use crate::testing::{audio, video};
@@ -296,7 +296,7 @@ mod tests {
 
     fn arrival(dts: i64, keyframe: bool) -> Arrival {
         let payload = bytes::Bytes::from_static(b"frame");
-        Arrival { dts: Ticks(dts), pts: Ticks(dts), keyframe, parameters: video(), payload }
+        Arrival { rendition: Rendition::MAIN, dts: Ticks(dts), pts: Ticks(dts), keyframe, parameters: video(), payload }
     }
 
     fn video_of(hub: &Hub) -> Arc<Track> {
@@ -396,6 +396,22 @@ mod tests {
         assert_eq!(hub.publish(&key(), Protocol::Rtmp, start).unwrap_err(), PublishRefused::Full(2));
         drop(held);
         hub.publish(&"a".parse().unwrap(), Protocol::Rtmp, start).unwrap();
+    }
+
+    #[test]
+    fn a_publisher_brings_several_renditions_up_to_a_cap() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let mut publication = hub.publish(&key(), Protocol::Whip, start).unwrap();
+        for rendition in (0..=u8::MAX).rev() {
+            publication.push(Arrival { rendition: Rendition(rendition), ..arrival(0, true) }, start).unwrap();
+        }
+        let feed = publication.source().feed().clone();
+        assert_eq!(feed.keys().len(), crate::key::TRACKS_MAX - 1, "the main audio still has room");
+        assert_eq!(feed.keys()[..2], [TrackKey::VIDEO, TrackKey::new(MediaKind::Video, Rendition(242))]);
+        assert_eq!(hub.program(&key().room).unwrap().keys(), feed.keys());
+        feed.originals()[1].want_keyframe();
+        assert!(publication.take_keyframe_wanted() && !publication.take_keyframe_wanted());
     }
 
     #[test]

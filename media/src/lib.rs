@@ -3,8 +3,9 @@
 //! Knows nothing of sockets, protocols or FFmpeg, and never reads a clock: `now` is an argument.
 //!
 //! ```text
-//! Publication ─▶ Source ─ Feed ─┬─ Track (video) ── Ring ── Reader …
-//!                  │            └─ Track (audio) ── Ring ── Reader …
+//! Publication ─▶ Source ─ Feed ─┬─ Track (video)  ── Ring ── Reader …
+//!                  │            ├─ Track (video1) ── Ring ── Reader …
+//!                  │            └─ Track (audio)  ── Ring ── Reader …
 //!                  ▼                      └ derived on demand by a Deriver
 //!   mixer ─▶ Inlet of a Program ─ Feed ─ Tracks …
 //! Hub: names → sources, rooms → programs
@@ -17,6 +18,7 @@ pub mod flv;
 pub mod frame;
 pub mod gate;
 pub mod hub;
+pub mod key;
 pub mod meter;
 pub mod pcm;
 pub mod playback;
@@ -30,15 +32,16 @@ pub mod time;
 pub mod track;
 pub mod viewers;
 
-pub use codec::{Codec, MediaKind, Parameters};
+pub use codec::{Codec, Parameters};
 pub use feed::{Accept, Accepts, Demand, Feed, Returns, Stage};
 pub use frame::Frame;
 pub use gate::{Action, Gate};
 pub use hub::{FeedName, Hub};
+pub use key::{Keyed, MediaKind, Rendition, TRACKS_MAX, TrackKey};
 pub use onmic_names as name;
 pub use onmic_names::{ParticipantName, RoomName, SourceName};
 pub use pcm::{Pcm, PcmTap};
-pub use playback::{Next, Placed, Playback, Start, Wants};
+pub use playback::{Next, Placed, Playback, Start, Tracks, Wants};
 pub use program::{Brings, Inlet, Offered, Program, Timeline};
 pub use publication::{Arrival, Publication};
 pub use ring::{Join, Read, Reader};

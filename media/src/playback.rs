@@ -8,10 +8,10 @@
 //!            ▼                                                                       │
 //!   awaited (next_demand) ── there, and the codec fits: Begun ──▶ read (Frame, Skipped) ──▶ over (the feed ended)
 //!            │ ▲
-//!            └─┘ cannot be converted: Refused; the next original of this kind is awaited
+//!            └─┘ cannot be converted: Refused; the next original of this key is awaited
 //! ```
 //!
-//! Every kind goes through these states by itself, and nothing waits for another kind: of the frames that are there
+//! Every track goes through these states by itself, and nothing waits for another: of the frames that are there
 //! the oldest goes first, video before audio at one moment.
 //!
 //! **Where a player joins** ([`Start`]). A player of the present gets no more than [`PRE_ROLL`] of the past. Audio older
@@ -26,9 +26,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::codec::{MediaKind, Parameters};
-use crate::feed::{Accepts, Demand, Feed, Unavailable};
+use tokio::sync::watch;
+
+use crate::codec::Parameters;
+use crate::feed::{Accepts, Demand, Feed, Stage, Unavailable};
 use crate::frame::Frame;
+use crate::key::{MediaKind, TrackKey};
 use crate::ring::{Join, Read, Reader};
 use crate::time::{ClockRate, WallTime};
 use crate::track::{Track, TrackId};
@@ -43,15 +46,24 @@ const CATCH_UP_STEP_MICROS: i64 = 1_000;
 /// Audio is a steady flow: a track whose newest frame is this much older than the feed's newest is muted.
 const MUTED_MICROS: i64 = 2_000_000;
 
-const KINDS: [MediaKind; 2] = [MediaKind::Video, MediaKind::Audio];
-
 /// What a player can take.
 #[derive(Clone, Debug)]
 pub struct Wants {
     /// The codecs it decodes, of all kinds.
     pub accepts: Accepts,
+    /// Which tracks it reads.
+    pub tracks: Tracks,
     /// Where it starts.
     pub start: Start,
+}
+
+/// Which tracks of a feed are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracks {
+    /// The main video and the main audio.
+    Main,
+    /// Every track, also those that the feed gets later.
+    All,
 }
 
 /// Where a player starts to read.
@@ -67,15 +79,15 @@ pub enum Start {
 #[derive(Clone, Debug)]
 pub enum Next {
     /// A track begins, or begins again as another one. Its frames follow.
-    Begun(MediaKind, Arc<Parameters>),
+    Begun(TrackKey, Arc<Parameters>),
     /// The next frame to send.
-    Frame(MediaKind, Placed),
+    Frame(TrackKey, Placed),
     /// The player was too slow: this many frames were evicted before it took them. A keyframe follows.
-    Skipped(MediaKind, u64),
+    Skipped(TrackKey, u64),
     /// The track ended while the feed lives. Another one may begin.
-    Gone(MediaKind),
-    /// There is a track of this kind, and it cannot be converted for this player.
-    Refused(MediaKind, Unavailable),
+    Gone(TrackKey),
+    /// There is such a track, and it cannot be converted for this player.
+    Refused(TrackKey, Unavailable),
     /// The feed is over and everything was read. Final.
     Ended,
 }
@@ -96,23 +108,29 @@ pub struct Placed {
 pub struct Playback {
     feed: Arc<Feed>,
     wants: Wants,
-    lines: [Line; KINDS.len()],
+    /// In the order of their keys.
+    lines: Vec<Line>,
     paused: bool,
-    /// Kinds that could not be converted when it was opened; told by [`Playback::take_refused`].
-    refused: Vec<(MediaKind, Unavailable)>,
+    /// Tracks that could not be converted when it was opened; told by [`Playback::take_refused`].
+    refused: Vec<(TrackKey, Unavailable)>,
+    /// Wakes when the feed may have another track, for [`Tracks::All`].
+    changes: Option<Changes>,
 }
 
-/// One kind of media on its way to the player.
+/// One track on its way to the player.
 #[derive(Debug)]
 struct Line {
-    kind: MediaKind,
+    key: TrackKey,
     state: State,
-    /// Whether the player asked for this kind to be left out.
+    /// Whether the player asked for this track to be left out.
     unwanted: bool,
 }
 
-/// The next original track of a kind by its id, and what the player gets of it; `None` once the feed is over.
+/// The next original track of a key by its id, and what the player gets of it; `None` once the feed is over.
 type Awaited = Pin<Box<dyn Future<Output = Option<(TrackId, Result<Demand, Unavailable>)>> + Send>>;
+
+/// Resolves to what it waited on when the feed has changed.
+struct Changes(Pin<Box<dyn Future<Output = watch::Receiver<Stage>> + Send>>);
 
 enum State {
     Awaited(Awaited),
@@ -139,24 +157,25 @@ impl Playback {
     /// Opens the tracks that `feed` has now; those that come later are announced by [`Next::Begun`]. Call it when the
     /// feed has settled ([`Feed::settled`]). An error when the feed has tracks and none of them can be converted, or has none.
     pub async fn open(feed: Arc<Feed>, wants: Wants) -> Result<Self, Unavailable> {
-        let mut playback = Self { feed, wants, lines: KINDS.map(Line::new), paused: false, refused: Vec::new() };
-        for kind in KINDS {
-            let original = playback.feed.original(kind).map(|original| original.id());
-            let state = match playback.feed.demanded(kind, &playback.wants.accepts).await {
+        let changes = (wants.tracks == Tracks::All).then(|| Changes::of(feed.stages()));
+        let mut playback = Self { feed, wants, lines: Vec::new(), paused: false, refused: Vec::new(), changes };
+        for key in playback.wanted_keys() {
+            let original = playback.feed.original(key).map(|original| original.id());
+            let state = match playback.feed.demanded(key, &playback.wants.accepts).await {
                 Ok(demand) => State::read(demand, original),
-                Err(Unavailable::NoTrack(_)) => playback.await_track(kind, None),
+                Err(Unavailable::NoTrack(_)) => playback.await_track(key, None),
                 Err(unavailable) => {
-                    playback.refused.push((kind, unavailable));
-                    playback.await_track(kind, original)
+                    playback.refused.push((key, unavailable));
+                    playback.await_track(key, original)
                 }
             };
-            playback.lines[kind as usize].state = state;
+            playback.lines.push(Line { key, state, unwanted: false });
         }
         if playback.lines.iter().all(|line| line.reading().is_none()) {
             let refused = playback.refused.into_iter().next().map(|(_, unavailable)| unavailable);
-            return Err(refused.unwrap_or(Unavailable::NoTrack(MediaKind::Video)));
+            return Err(refused.unwrap_or(Unavailable::NoTrack(TrackKey::VIDEO)));
         }
-        playback.join();
+        (0..playback.lines.len()).for_each(|index| playback.join(index));
         Ok(playback)
     }
 
@@ -165,41 +184,46 @@ impl Playback {
         &self.feed
     }
 
-    /// Why this kind is left out, where there was a track of it from the start.
-    pub fn take_refused(&mut self, kind: MediaKind) -> Option<Unavailable> {
-        let index = self.refused.iter().position(|(refused, _)| *refused == kind)?;
+    /// Why this track is left out, where there was one from the start. Tells it once.
+    pub fn take_refused(&mut self, key: TrackKey) -> Option<Unavailable> {
+        let index = self.refused.iter().position(|(refused, _)| *refused == key)?;
         Some(self.refused.swap_remove(index).1)
     }
 
-    /// The track of this kind that is read now.
-    pub fn track(&self, kind: MediaKind) -> Option<&Arc<Track>> {
-        self.line(kind).reading().map(|reading| reading.demand.track())
+    /// The keys of the tracks that are read now.
+    pub fn keys(&self) -> impl Iterator<Item = TrackKey> {
+        self.lines.iter().filter(|line| line.reading().is_some()).map(|line| line.key)
     }
 
-    /// Whether a track of this kind is there and flows. Audio that has paused does not: a player that was told of it
-    /// would wait for it.
-    pub fn flows(&self, kind: MediaKind) -> bool {
-        let original = || self.feed.original(kind).and_then(|original| newest_micros(&original));
-        match kind {
-            _ if self.track(kind).is_none() => false,
-            MediaKind::Video => true,
-            MediaKind::Audio => original().is_none_or(|newest| self.newest_micros() - newest < MUTED_MICROS),
-        }
+    /// The track of this key that is read now.
+    pub fn track(&self, key: TrackKey) -> Option<&Arc<Track>> {
+        let line = self.lines.iter().find(|line| line.key == key)?;
+        line.reading().map(|reading| reading.demand.track())
+    }
+
+    /// Whether a track of this key is there and flows. Muted audio does not: a player that was told of it would wait for
+    /// it.
+    pub fn flows(&self, key: TrackKey) -> bool {
+        let newest = || self.feed.original(key).and_then(|original| newest_micros(&original));
+        self.track(key).is_some()
+            && (key.kind != MediaKind::Audio
+                || newest().is_none_or(|newest| self.newest_micros().saturating_sub(newest) < MUTED_MICROS))
     }
 
     /// Stops, or goes on at the newest group.
     pub fn set_paused(&mut self, paused: bool) {
         if self.paused && !paused {
-            self.join();
+            (0..self.lines.len()).for_each(|index| self.join(index));
         }
         self.paused = paused;
     }
 
-    /// Leaves a kind out, or takes it in again from its newest group on.
-    pub fn set_wanted(&mut self, kind: MediaKind, wanted: bool) {
-        let was_unwanted = std::mem::replace(&mut self.lines[kind as usize].unwanted, !wanted);
+    /// Leaves a track out, or takes it in again from its newest group on.
+    pub fn set_wanted(&mut self, key: TrackKey, wanted: bool) {
+        let Some(index) = self.lines.iter().position(|line| line.key == key) else { return };
+        let was_unwanted = std::mem::replace(&mut self.lines[index].unwanted, !wanted);
         if wanted && was_unwanted {
-            self.join_line(kind);
+            self.join(index);
         }
     }
 
@@ -218,8 +242,9 @@ impl Playback {
 
     /// What comes next; when there is nothing, the waker of `cx` is called once there is.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        for kind in KINDS {
-            if let Some(next) = self.poll_line(kind, cx) {
+        self.poll_changes(cx);
+        for index in 0..self.lines.len() {
+            if let Some(next) = self.poll_line(index, cx) {
                 return Poll::Ready(next);
             }
         }
@@ -227,17 +252,32 @@ impl Playback {
             return Poll::Ready(Next::Ended);
         }
         // At one moment video goes first: `min_by_key` takes the first of equals.
-        let due = |line: &Line| Some((line.reading()?.pending.as_ref()?.dts_micros, line.kind));
-        let Some((_, kind)) = self.lines.iter().filter_map(due).min_by_key(|(micros, _)| *micros) else {
-            return Poll::Pending;
-        };
-        let placed = self.lines[kind as usize].reading_mut().and_then(|reading| reading.pending.take());
-        placed.map_or(Poll::Pending, |placed| Poll::Ready(Next::Frame(kind, placed)))
+        let due = |line: &Line| line.reading()?.pending.as_ref().map(|placed| placed.dts_micros);
+        let due = self.lines.iter().enumerate().filter_map(|(index, line)| Some((due(line)?, index)));
+        let Some((_, index)) = due.min_by_key(|(micros, _)| *micros) else { return Poll::Pending };
+        let line = &mut self.lines[index];
+        let placed = line.reading_mut().and_then(|reading| reading.pending.take());
+        placed.map_or(Poll::Pending, |placed| Poll::Ready(Next::Frame(line.key, placed)))
     }
 
-    /// Brings the line of `kind` to where it has a pending frame or can only wait. What has to be told before frames.
-    fn poll_line(&mut self, kind: MediaKind, cx: &mut Context<'_>) -> Option<Next> {
-        let line = &mut self.lines[kind as usize];
+    /// Awaits the tracks that the feed has got since it was opened.
+    fn poll_changes(&mut self, cx: &mut Context<'_>) {
+        while let Some(Changes(changes)) = &mut self.changes {
+            let Poll::Ready(stages) = changes.as_mut().poll(cx) else { return };
+            self.changes = (!self.feed.is_ended()).then(|| Changes::of(stages));
+            for key in self.wanted_keys() {
+                if let Err(index) = self.lines.binary_search_by_key(&key, |line| line.key) {
+                    let state = self.await_track(key, None);
+                    self.lines.insert(index, Line { key, state, unwanted: false });
+                }
+            }
+        }
+    }
+
+    /// Brings a line to where it has a pending frame or can only wait. What has to be told before frames.
+    fn poll_line(&mut self, index: usize, cx: &mut Context<'_>) -> Option<Next> {
+        let line = &mut self.lines[index];
+        let key = line.key;
         match &mut line.state {
             State::Over => None,
             State::Awaited(next) => match next.as_mut().poll(cx) {
@@ -246,12 +286,12 @@ impl Playback {
                     line.state = State::Over;
                     None
                 }
-                Poll::Ready(Some((original, demanded))) => Some(self.take_up(kind, original, demanded)),
+                Poll::Ready(Some((original, demanded))) => Some(self.take_up(index, original, demanded)),
             },
             State::Read(_) if self.paused || line.unwanted => None,
             State::Read(reading) => match reading.poll(cx)? {
                 Read::Frame(_) => None, // It is pending.
-                Read::Skipped(frames) => Some(Next::Skipped(kind, frames)),
+                Read::Skipped(frames) => Some(Next::Skipped(key, frames)),
                 Read::Ended if self.feed.is_ended() => {
                     line.state = State::Over;
                     None
@@ -260,51 +300,57 @@ impl Playback {
                     // A conversion may end by itself and be made anew; one that brought nothing would fail again.
                     let anew = reading.demand.is_derived() && reading.has_read;
                     let known = reading.original.filter(|_| !anew);
-                    self.lines[kind as usize].state = self.await_track(kind, known);
-                    Some(Next::Gone(kind))
+                    self.lines[index].state = self.await_track(key, known);
+                    Some(Next::Gone(key))
                 }
             },
         }
     }
 
     /// The awaited track is there: it begins, or the next one is awaited.
-    fn take_up(&mut self, kind: MediaKind, original: TrackId, demanded: Result<Demand, Unavailable>) -> Next {
+    fn take_up(&mut self, index: usize, original: TrackId, demanded: Result<Demand, Unavailable>) -> Next {
+        let key = self.lines[index].key;
         match demanded {
             Ok(demand) => {
                 let parameters = demand.track().parameters();
-                self.lines[kind as usize].state = State::read(demand, Some(original));
-                self.join_line(kind);
-                Next::Begun(kind, parameters)
+                self.lines[index].state = State::read(demand, Some(original));
+                self.join(index);
+                Next::Begun(key, parameters)
             }
             Err(unavailable) => {
-                self.lines[kind as usize].state = self.await_track(kind, Some(original));
-                Next::Refused(kind, unavailable)
+                self.lines[index].state = self.await_track(key, Some(original));
+                Next::Refused(key, unavailable)
             }
         }
     }
 
-    fn await_track(&self, kind: MediaKind, known: Option<TrackId>) -> State {
-        State::Awaited(Box::pin(self.feed.clone().next_demand(kind, self.wants.accepts.clone(), known)))
+    fn await_track(&self, key: TrackKey, known: Option<TrackId>) -> State {
+        State::Awaited(Box::pin(self.feed.clone().next_demand(key, self.wants.accepts.clone(), known)))
     }
 
-    fn line(&self, kind: MediaKind) -> &Line {
-        &self.lines[kind as usize]
+    /// The keys that the player wants and the feed has, the main ones whether it has them or not.
+    fn wanted_keys(&self) -> Vec<TrackKey> {
+        let mut keys = vec![TrackKey::VIDEO, TrackKey::AUDIO];
+        if self.wants.tracks == Tracks::All {
+            keys.extend(self.feed.keys());
+            keys.sort_unstable();
+            keys.dedup();
+        }
+        keys
     }
 
-    /// All lines start where a player that comes now starts.
-    fn join(&mut self) {
-        KINDS.into_iter().for_each(|kind| self.join_line(kind));
-    }
-
-    fn join_line(&mut self, kind: MediaKind) {
-        let keyframe = self.track(MediaKind::Video).and_then(|video| video.newest_keyframe());
+    /// A line starts where a player that comes now starts.
+    fn join(&mut self, index: usize) {
+        let keyframe = self.track(TrackKey::VIDEO).and_then(|video| video.newest_keyframe());
         let floor_micros = match self.wants.start {
             Start::Present => self.newest_micros().saturating_sub(PRE_ROLL_MICROS),
             Start::Group => i64::MIN,
         };
-        let Some(reading) = self.lines[kind as usize].reading_mut() else { return };
-        let join = match (kind, keyframe) {
-            (MediaKind::Audio, Some(keyframe)) => Join::At(reading.not_before(keyframe.wall, floor_micros)),
+        let line = &mut self.lines[index];
+        let is_video = line.key.kind == MediaKind::Video;
+        let Some(reading) = line.reading_mut() else { return };
+        let join = match keyframe {
+            Some(keyframe) if !is_video => Join::At(reading.not_before(keyframe.wall, floor_micros)),
             _ => Join::Group,
         };
         reading.reader = reading.demand.track().reader(join);
@@ -313,7 +359,7 @@ impl Playback {
 
     /// How far the feed is, in µs of its timeline. Originals tell: a conversion has just begun, or is a little behind.
     fn newest_micros(&self) -> i64 {
-        let originals = KINDS.into_iter().filter_map(|kind| self.feed.original(kind));
+        let originals = [TrackKey::VIDEO, TrackKey::AUDIO].into_iter().filter_map(|key| self.feed.original(key));
         originals.filter_map(|original| newest_micros(&original)).max().unwrap_or(i64::MIN)
     }
 }
@@ -323,10 +369,6 @@ fn newest_micros(track: &Track) -> Option<i64> {
 }
 
 impl Line {
-    fn new(kind: MediaKind) -> Self {
-        Self { kind, state: State::Over, unwanted: false }
-    }
-
     fn reading(&self) -> Option<&Reading> {
         match &self.state {
             State::Read(reading) => Some(reading),
@@ -339,6 +381,17 @@ impl Line {
             State::Read(reading) => Some(reading),
             State::Awaited(_) | State::Over => None,
         }
+    }
+}
+
+impl Changes {
+    fn of(mut stages: watch::Receiver<Stage>) -> Self {
+        Self(Box::pin(async move {
+            if stages.changed().await.is_err() {
+                std::future::pending::<()>().await; // The feed is gone, and whoever reads it holds it.
+            }
+            stages
+        }))
     }
 }
 
@@ -370,11 +423,11 @@ impl Reading {
         None
     }
 
-    /// When `frame` is due for this player; `None` for audio of the past.
+    /// When `frame` is due for this player; `None` for what is over, unless a decoder needs it.
     fn place(&mut self, frame: Arc<Frame>) -> Option<Placed> {
         let (dts, pts) = (frame.dts.micros(self.rate), frame.pts.micros(self.rate));
         let is_past = dts < self.floor_micros;
-        if is_past && frame.parameters.kind() == MediaKind::Audio {
+        if is_past && frame.parameters.kind() != MediaKind::Video {
             return None;
         }
         let after_last = self.last_micros.saturating_add(CATCH_UP_STEP_MICROS);
@@ -396,6 +449,12 @@ impl Reading {
     }
 }
 
+impl std::fmt::Debug for Changes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Changes")
+    }
+}
+
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -410,6 +469,7 @@ impl std::fmt::Debug for State {
 mod tests {
     use super::*;
     use crate::codec::Codec;
+    use crate::key::Rendition;
     use crate::testing::{Frames, audio, video};
 
     const PLAYER: &[Codec] = &[Codec::Vp8, Codec::Opus];
@@ -448,7 +508,13 @@ mod tests {
 
     async fn open(feed: &Arc<Feed>, codecs: &[Codec], start: Start) -> Result<Playback, Unavailable> {
         let accepts = Accepts { codecs: codecs.into(), reordering: true };
-        Playback::open(feed.clone(), Wants { accepts, start }).await
+        Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::All, start }).await
+    }
+
+    /// `v`, `a`, or `v1` and a colon.
+    fn letter(key: TrackKey) -> String {
+        let letter = &key.kind.name()[..1];
+        if key.leads() { letter.to_owned() } else { format!("{letter}{}:", key.rendition.0) }
     }
 
     /// What comes out until there is nothing more, as text: `v` or `a` with milliseconds, and what is told between.
@@ -456,11 +522,11 @@ mod tests {
         let mut text = Vec::new();
         while let Some(next) = playback.try_next() {
             text.push(match next {
-                Next::Frame(kind, placed) => format!("{}{}", &kind.name()[..1], placed.dts_micros / 1000),
-                Next::Begun(kind, _) => format!("+{kind}"),
-                Next::Gone(kind) => format!("-{kind}"),
-                Next::Skipped(kind, frames) => format!("{kind} lost {frames}"),
-                Next::Refused(kind, _) => format!("no {kind}"),
+                Next::Frame(key, placed) => format!("{}{}", letter(key), placed.dts_micros / 1000),
+                Next::Begun(key, _) => format!("+{key}"),
+                Next::Gone(key) => format!("-{key}"),
+                Next::Skipped(key, frames) => format!("{key} lost {frames}"),
+                Next::Refused(key, _) => format!("no {key}"),
                 Next::Ended => {
                     text.push("ended".to_owned());
                     break;
@@ -490,7 +556,7 @@ mod tests {
         let feed = Feed::new(None);
         feed.set_original(fixture.video.0.clone());
         let mut playback = open(&feed, PLAYER, Start::Present).await.unwrap();
-        assert!(!playback.flows(MediaKind::Audio));
+        assert!(!playback.flows(TrackKey::AUDIO));
         assert_eq!(text(&mut playback), "v0");
         fixture.push_audio(1);
         feed.set_original(fixture.audio.0.clone());
@@ -517,7 +583,7 @@ mod tests {
         let mut playback = open(&fixture.feed, &[Codec::H264, Codec::Opus], Start::Present).await.unwrap();
         assert_eq!(text(&mut playback), "a0");
         fixture.feed.set_original(Arc::new(Track::new(video())));
-        assert!(matches!(playback.next().await, Next::Refused(MediaKind::Video, Unavailable::NoRecipe(Codec::Vp8))));
+        assert!(matches!(playback.next().await, Next::Refused(TrackKey::VIDEO, Unavailable::NoRecipe(Codec::Vp8))));
         let refused = open(&fixture.feed, &[Codec::H264], Start::Present).await.unwrap_err();
         assert_eq!(refused, Unavailable::NoRecipe(Codec::Vp8));
     }
@@ -560,10 +626,10 @@ mod tests {
         fixture.push_audio(1);
         fixture.push_video(60);
         let mut playback = fixture.open(Start::Present).await;
-        assert!(playback.flows(MediaKind::Video) && !playback.flows(MediaKind::Audio));
+        assert!(playback.flows(TrackKey::VIDEO) && !playback.flows(TrackKey::AUDIO));
         assert!(!text(&mut playback).contains('a'));
         fixture.push_audio(60);
-        assert!(playback.flows(MediaKind::Audio) && text(&mut playback).ends_with("a2400"));
+        assert!(playback.flows(TrackKey::AUDIO) && text(&mut playback).ends_with("a2400"));
     }
 
     #[tokio::test]
@@ -576,10 +642,10 @@ mod tests {
         assert_eq!(text(&mut playback), "");
         playback.set_paused(false);
         assert_eq!(text(&mut playback), "v40 v80");
-        playback.set_wanted(MediaKind::Video, false);
+        playback.set_wanted(TrackKey::VIDEO, false);
         fixture.push_video(2);
         assert_eq!(text(&mut playback), "");
-        playback.set_wanted(MediaKind::Video, true);
+        playback.set_wanted(TrackKey::VIDEO, true);
         assert_eq!(text(&mut playback), "v120 v160");
     }
 
@@ -590,5 +656,20 @@ mod tests {
         let mut playback = fixture.open(Start::Present).await;
         (0..3).for_each(|_| fixture.push_video(1)); // The ring keeps two groups.
         assert_eq!(text(&mut playback), "video lost 4 v160");
+    }
+
+    #[tokio::test]
+    async fn a_rendition_that_comes_later_is_read_by_who_wants_all_tracks() {
+        let mut fixture = Fixture::new();
+        fixture.push_video(1);
+        let mut all = fixture.open(Start::Present).await;
+        let accepts = Accepts { codecs: PLAYER.into(), reordering: true };
+        let wants = Wants { accepts, tracks: Tracks::Main, start: Start::Present };
+        let mut main = Playback::open(fixture.feed.clone(), wants).await.unwrap();
+        let low = Arc::new(Track::with_rendition(Rendition(1), video()));
+        assert!(fixture.feed.set_original(low.clone()));
+        low.push(Frames::new(video()).frame(true, 1));
+        assert_eq!(text(&mut all), "+video1 v0 v1:0");
+        assert_eq!(text(&mut main), "v0");
     }
 }

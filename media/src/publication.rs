@@ -7,8 +7,9 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::clock::SourceClock;
-use crate::codec::{MediaKind, Parameters};
+use crate::codec::Parameters;
 use crate::frame::Frame;
+use crate::key::{Keyed, MediaKind, Rendition, TrackKey};
 use crate::source::{Protocol, Source};
 use crate::time::{ClockRate, Ticks, WallTime};
 use crate::track::Track;
@@ -19,7 +20,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// A frame as a protocol brought it, with the publisher's own timestamps.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// Decoding time on the clock of `parameters`; zero is the same moment for video and audio.
+    /// Which of the publisher's tracks of this kind it belongs to.
+    pub rendition: Rendition,
+    /// Decoding time on the clock of `parameters`; zero is the same moment for all tracks.
     pub dts: Ticks,
     /// Presentation time on the same clock.
     pub pts: Ticks,
@@ -42,8 +45,9 @@ pub struct Publication {
     source: Arc<Source>,
     publisher: u64,
     clock: SourceClock,
-    tracks: [Option<Arc<Track>>; 2],
-    expected: Option<[bool; 2]>,
+    tracks: Keyed<Arc<Track>>,
+    /// The tracks that were announced; the main video and audio are waited for if nothing was.
+    expected: Option<Vec<TrackKey>>,
     first_frame: Option<Instant>,
     settled: bool,
 }
@@ -52,7 +56,7 @@ impl Publication {
     pub(crate) fn new(source: Arc<Source>, protocol: Protocol, now: Instant) -> Self {
         let publisher = source.connect(protocol, now);
         let clock = SourceClock::new(source.epoch());
-        Self { source, publisher, clock, tracks: [None, None], expected: None, first_frame: None, settled: false }
+        Self { source, publisher, clock, tracks: Keyed::new(), expected: None, first_frame: None, settled: false }
     }
 
     /// The source it feeds.
@@ -61,11 +65,12 @@ impl Publication {
     }
 
     /// What the publisher announced to send, so that nobody waits for what never comes.
-    pub fn expect(&mut self, video: bool, audio: bool) {
-        self.expected = Some([video, audio]);
+    pub fn expect(&mut self, keys: impl IntoIterator<Item = TrackKey>) {
+        self.expected = Some(keys.into_iter().collect());
     }
 
-    /// Puts a frame on its track, on the program clock.
+    /// Puts a frame on its track, on the program clock. A frame of a track that the feed has no room for is dropped and
+    /// counted.
     pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), TakenOver> {
         if !self.source.hear(self.publisher, now) {
             return Err(TakenOver);
@@ -82,8 +87,10 @@ impl Publication {
             parameters: arrival.parameters,
             payload: arrival.payload,
         };
-        let track = self.track(&frame.parameters).clone();
-        self.source.append(&track, frame);
+        match self.track(arrival.rendition, &frame.parameters) {
+            Some(track) => self.source.append(&track, frame),
+            None => metrics::counter!("onmic_drops_total", "reason" => "too_many_tracks").increment(1),
+        }
         self.settle_when_complete(now);
         Ok(())
     }
@@ -102,9 +109,11 @@ impl Publication {
         TakenOver
     }
 
-    /// Whether a viewer asked for a keyframe of the video since the last call.
+    /// Whether a viewer asked for a keyframe of any video since the last call.
     pub fn take_keyframe_wanted(&self) -> bool {
-        let wanted = self.tracks[MediaKind::Video as usize].as_ref().is_some_and(|track| track.take_keyframe_wanted());
+        let video = self.tracks.of_kind(MediaKind::Video);
+        // Each wish is taken: a keyframe comes on all renditions at once.
+        let wanted = video.filter(|(_, track)| track.take_keyframe_wanted()).count() > 0;
         self.source.take_keyframe_wanted() || wanted
     }
 
@@ -113,28 +122,28 @@ impl Publication {
     }
 
     /// The track for frames of `parameters`: the one this publisher feeds, the one a predecessor left, or a new one.
-    fn track(&mut self, parameters: &Arc<Parameters>) -> &Arc<Track> {
-        let kind = parameters.kind();
-        let slot = &mut self.tracks[kind as usize];
+    /// `None` if the feed has no room for another.
+    fn track(&mut self, rendition: Rendition, parameters: &Arc<Parameters>) -> Option<Arc<Track>> {
+        let key = TrackKey::new(parameters.kind(), rendition);
         let fits = |track: &Arc<Track>| {
             track.clock_rate() == parameters.clock_rate() && track.parameters().codec() == parameters.codec()
         };
-        if !slot.as_ref().is_some_and(fits) {
-            *slot = Some(match self.source.feed().original(kind).filter(fits) {
-                Some(track) => {
-                    track.restart(parameters.clone());
-                    self.source.changed();
-                    track
-                }
-                None => {
-                    let track = Arc::new(Track::new(parameters.clone()));
-                    self.source.feed().set_original(track.clone());
-                    self.source.changed();
-                    track
-                }
-            });
+        if let Some(track) = self.tracks.get(key).filter(|track| fits(track)) {
+            return Some(track.clone());
         }
-        slot.as_ref().expect("filled above")
+        let track = match self.source.feed().original(key).filter(fits) {
+            Some(track) => {
+                track.restart(parameters.clone());
+                track
+            }
+            None => {
+                let track = Arc::new(Track::with_rendition(rendition, parameters.clone()));
+                self.source.feed().set_original(track.clone()).then_some(track)?
+            }
+        };
+        self.source.changed();
+        self.tracks.insert(key, track.clone());
+        Some(track)
     }
 
     fn settle_when_complete(&mut self, now: Instant) {
@@ -142,8 +151,8 @@ impl Publication {
             return;
         }
         let since_first = now.saturating_duration_since(*self.first_frame.get_or_insert(now));
-        let expected = self.expected.unwrap_or([true, true]);
-        let complete = expected.iter().zip(&self.tracks).all(|(expected, track)| !expected || track.is_some());
+        let expected = self.expected.as_deref().unwrap_or(&[TrackKey::VIDEO, TrackKey::AUDIO]);
+        let complete = expected.iter().all(|key| self.tracks.contains(*key));
         if complete || since_first >= SETTLE {
             self.source.settle();
             self.settled = true;

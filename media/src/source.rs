@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::codec::MediaKind;
 use crate::feed::{Feed, Stage};
 use crate::frame::Frame;
+use crate::key::TrackKey;
 use crate::name::SourceName;
 use crate::program::{Brings, Inlet, Program, Timeline};
 use crate::time::{NodeClock, WallTime};
@@ -99,7 +99,7 @@ impl Source {
 
     /// Selects it for `program`, undecoded.
     pub fn pass_to(&self, program: &Arc<Program>) {
-        let video = self.feed.original(MediaKind::Video).is_some();
+        let video = self.feed.original(TrackKey::VIDEO).is_some();
         let inlet = program.select(Brings { timeline: self.timeline, video, in_order: false });
         *self.outlet.lock() = Some(inlet);
     }
@@ -118,7 +118,7 @@ impl Source {
     pub(crate) fn append(&self, track: &Track, frame: Frame) {
         let outlet = self.outlet.lock();
         if let Some(inlet) = &*outlet {
-            inlet.push(frame.clone());
+            inlet.push_on(track.key().rendition, frame.clone());
             if frame.keyframe && self.feed.stage() == Stage::Settled {
                 inlet.settle(); // It may have settled before it was selected.
             }

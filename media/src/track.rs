@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::codec::{MediaKind, Parameters};
+use crate::codec::Parameters;
 use crate::frame::Frame;
+use crate::key::{MediaKind, Rendition, TrackKey};
 use crate::meter::{Measured, Meter};
 use crate::pcm::{Pcm, PcmTap};
 use crate::ring::{Join, Reader, Retention, Ring};
@@ -24,12 +25,12 @@ impl TrackId {
     }
 }
 
-/// One video or audio stream that can be read by many.
+/// One stream of one kind that can be read by many.
 ///
 /// Its clock is fixed when it is made; its parameters may change with any keyframe.
 pub struct Track {
     id: TrackId,
-    kind: MediaKind,
+    key: TrackKey,
     clock_rate: ClockRate,
     ring: Ring,
     live: Mutex<Live>,
@@ -45,8 +46,13 @@ struct Live {
 }
 
 impl Track {
-    /// A track whose first frames have `parameters`.
+    /// The main track of its kind, whose first frames have `parameters`.
     pub fn new(parameters: Arc<Parameters>) -> Self {
+        Self::with_rendition(Rendition::MAIN, parameters)
+    }
+
+    /// A track of any rendition, whose first frames have `parameters`.
+    pub fn with_rendition(rendition: Rendition, parameters: Arc<Parameters>) -> Self {
         let clock_rate = parameters.clock_rate();
         let retention = match parameters.kind() {
             MediaKind::Video => Retention::VIDEO,
@@ -54,7 +60,7 @@ impl Track {
         };
         Self {
             id: TrackId::next(),
-            kind: parameters.kind(),
+            key: TrackKey::new(parameters.kind(), rendition),
             clock_rate,
             ring: Ring::new(retention),
             live: Mutex::new(Live { parameters, last_dts: None, meter: Meter::new(clock_rate) }),
@@ -68,9 +74,14 @@ impl Track {
         self.id
     }
 
-    /// Video or audio.
+    /// What it is known by in its feed.
+    pub fn key(&self) -> TrackKey {
+        self.key
+    }
+
+    /// What it carries.
     pub fn kind(&self) -> MediaKind {
-        self.kind
+        self.key.kind
     }
 
     /// Ticks per second of `dts` and `pts` of its frames.
@@ -172,7 +183,7 @@ impl Track {
 
 impl std::fmt::Debug for Track {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Track").field("id", &self.id).field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("Track").field("id", &self.id).field("key", &self.key).finish_non_exhaustive()
     }
 }
 

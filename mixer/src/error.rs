@@ -1,9 +1,10 @@
 //! What can fail between coded and uncoded media. Each says which operation; FFmpeg's own words are the source.
 
-use ffmpeg_next::Error as Cause;
 use onmic_media::Codec;
 use onmic_media::codec::Malformed;
 use thiserror::Error;
+
+use crate::codec::Cause;
 
 /// See the module.
 #[derive(Debug, Error)]

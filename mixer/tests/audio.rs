@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use onmic_media::time::{ClockRate, Ticks};
 use onmic_media::{Codec, Feed, Frame, Join, MediaKind, Pcm, Read, Track};
+use onmic_mixer::codec::RawAudio;
 use onmic_mixer::codec::decode::AudioDecoder;
 use onmic_mixer::{Config, Transcoder};
 use support::{Recording, demand, derive, ffmpeg, from_flv, run};
@@ -52,7 +53,7 @@ fn decoded(frames: &[Arc<Frame>], rounding: f64) -> Vec<f32> {
     line
 }
 
-fn first_channel(samples: &ffmpeg_next::frame::Audio) -> Vec<f32> {
+fn first_channel(samples: &RawAudio) -> Vec<f32> {
     if samples.is_planar() {
         return samples.plane::<f32>(0).to_vec();
     }

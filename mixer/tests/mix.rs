@@ -8,15 +8,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use ffmpeg_next::format::Pixel;
-use ffmpeg_next::frame;
 use onmic_media::codec::Colour;
 use onmic_media::time::Ticks;
 use onmic_media::{Feed, Frame, NodeClock, Track, WallTime};
 use onmic_mixer::VideoSettings;
+use onmic_mixer::codec::RawVideo;
 use onmic_mixer::codec::decode::VideoDecoder;
 use onmic_mixer::codec::encode::VideoEncoder;
-use onmic_mixer::codec::picture::Picture;
+use onmic_mixer::codec::picture::{self, Picture};
 use onmic_mixer::compose::{PictureMixer, PictureSink, PictureSource, Settings, Wanted};
 use onmic_mixer::scene::{InputId, Layout, Rect, Scene, Size};
 
@@ -55,7 +54,7 @@ impl Camera {
         self.count += 1;
         let (width, height) = (self.encoder.picture().width, self.encoder.picture().height);
         let code = self.number << 6 | (self.count & 0x3f);
-        let mut picture = frame::Video::new(Pixel::YUV420P, width, height);
+        let mut picture = picture::blank(width, height);
         let stride = picture.stride(0);
         for (y, row) in picture.data_mut(0).chunks_mut(stride).enumerate() {
             for (x, luma) in row.iter_mut().enumerate() {
@@ -150,7 +149,7 @@ impl Studio {
 }
 
 /// The decoded pictures of frames.
-fn decode(frames: impl IntoIterator<Item = Frame>) -> Vec<(Frame, frame::Video)> {
+fn decode(frames: impl IntoIterator<Item = Frame>) -> Vec<(Frame, RawVideo)> {
     let mut decoder: Option<(VideoDecoder, _)> = None;
     let mut pictures = Vec::new();
     for (number, frame) in frames.into_iter().enumerate() {
@@ -167,7 +166,7 @@ fn decode(frames: impl IntoIterator<Item = Frame>) -> Vec<(Frame, frame::Video)>
 }
 
 /// Who and which it is that is seen at `part`, if it can be read.
-fn read(picture: &frame::Video, part: Rect) -> Option<(u32, u32)> {
+fn read(picture: &RawVideo, part: Rect) -> Option<(u32, u32)> {
     let mut code = 0;
     for block in 0..BLOCKS {
         let x = part.x + (2 * block + 1) * part.width / (2 * BLOCKS);

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use onmic_media::feed::{Accept, Unavailable};
-use onmic_media::{Codec, Demand, Feed, MediaKind, Parameters, Publication};
+use onmic_media::{Codec, Demand, Feed, MediaKind, Parameters, Publication, TrackKey};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -98,8 +98,7 @@ impl Rtc {
     /// Begins a publisher's session that feeds `publication`.
     pub async fn publish(&self, plan: PublishPlan, mut publication: Publication) -> Result<Answer, OfferRefused> {
         let PublishPlan { offer, receiving } = plan;
-        let has = |kind| receiving.iter().any(|receiving| receiving.codec.kind() == kind);
-        publication.expect(has(MediaKind::Video), has(MediaKind::Audio));
+        publication.expect(receiving.iter().map(|receiving| receiving.codec.kind().into()));
         let accepts: Vec<_> = receiving.iter().map(Receiving::accept).collect();
         let mid = receiving.first().map(|receiving| receiving.mid.clone()).unwrap_or_default();
         self.open(&offer, accepts, mid, |opening| Command::Publish { opening, publication, receiving }).await
@@ -171,7 +170,7 @@ impl Rtc {
         shard.send(command(opening)).await.map_err(|_| OfferRefused::Stopping)?;
         // The answer leaves only once the shard knows the session: its first check may come at once.
         if !opened.await.map_err(|_| OfferRefused::Stopping)? {
-            return Err(Unavailable::NoTrack(MediaKind::Video).into());
+            return Err(Unavailable::NoTrack(TrackKey::VIDEO).into());
         }
         Ok(Answer { session: id, sdp, etag })
     }
@@ -213,7 +212,7 @@ async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefu
         for track in tracks {
             match track {
                 Ok(demand) => found.demands.push(demand),
-                Err(Unavailable::NoTrack(kind)) => found.lacking.push(kind),
+                Err(Unavailable::NoTrack(key)) => found.lacking.push(key.kind),
                 Err(refused) => tracing::debug!(%refused, "a viewer goes without"),
             }
         }

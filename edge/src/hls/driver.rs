@@ -238,7 +238,7 @@ async fn demand(feed: &Arc<Feed>, kind: MediaKind) -> Result<Input, Unavailable>
     let owned = feed.clone();
     // Opening a codec blocks.
     let demanded = tokio::task::spawn_blocking(move || owned.demand(kind, accept)).await;
-    let demand = demanded.map_err(|_| Unavailable::NoTrack(kind))??;
+    let demand = demanded.map_err(|_| Unavailable::NoTrack(kind.into()))??;
     let picture = feed.original(MediaKind::Video).and_then(|video| video.newest_keyframe());
     let join = match (kind, picture) {
         (MediaKind::Audio, Some(picture)) => Join::At(picture.wall),

@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use onmic_media::hub::PublishRefused;
 use onmic_media::publication::TakenOver;
 use onmic_media::viewers::Viewing;
-use onmic_media::{Action, FeedName, Gate, Hub, MediaKind, Next, Protocol, Publication, ViewerKind};
+use onmic_media::{Action, FeedName, Gate, Hub, MediaKind, Next, Protocol, Publication, TrackKey, ViewerKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
@@ -264,7 +264,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Event::Play(key) => self.begin_waiting(key),
             Event::Announced { video, audio } => {
                 if let Role::Publishing { publication, .. } = &mut self.role {
-                    publication.expect(video, audio);
+                    let announced = [video.then_some(TrackKey::VIDEO), audio.then_some(TrackKey::AUDIO)];
+                    publication.expect(announced.into_iter().flatten());
                 }
             }
             Event::Media { kind, timestamp, payload } => return self.publish(kind, timestamp, payload, now),
@@ -367,16 +368,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut next = Some(next);
         while let Some(what) = next {
             match what {
-                Next::Frame(kind, placed) => {
-                    playing.player.send(kind, &placed, &mut link.session);
-                    link.tally.frame(Direction::Out, kind);
+                Next::Frame(key, placed) => {
+                    playing.player.send(key, &placed, &mut link.session);
+                    link.tally.frame(Direction::Out, key.kind);
                 }
                 Next::Skipped(_, frames) => link.tally.drop("slow_player", frames),
                 Next::Begun(..) => {
                     let metadata = playing.player.metadata();
                     link.session.data(metadata);
                 }
-                Next::Refused(kind, reason) => tracing::debug!(kind = kind.name(), %reason, "a track is left out of RTMP"),
+                Next::Refused(key, reason) => tracing::debug!(track = %key, %reason, "a track is left out of RTMP"),
                 Next::Gone(_) => {}
                 Next::Ended => {
                     link.session.close("The stream has ended.");

@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use onmic_media::feed::Unavailable;
 use onmic_media::flv;
-use onmic_media::{Accepts, Feed, MediaKind, Next, Parameters, Placed, Playback, Start, Wants};
+use onmic_media::{
+    Accepts, Feed, Keyed, MediaKind, Next, Parameters, Placed, Playback, Start, TrackKey, Tracks, Wants,
+};
 
 use super::capabilities::Capabilities;
 use super::session::Session;
@@ -18,8 +20,8 @@ use super::session::Session;
 #[derive(Debug)]
 pub(super) struct Player {
     playback: Playback,
-    /// By kind, the configuration that the peer has.
-    configured: [Option<Arc<Parameters>>; 2],
+    /// The configurations that the peer has.
+    configured: Keyed<Arc<Parameters>>,
     /// The moment of the feed, in µs, that the peer sees as 0.
     origin_micros: Option<i64>,
 }
@@ -29,11 +31,11 @@ impl Player {
     /// converted is refused; audio that cannot be is left out.
     pub(super) async fn open(feed: Arc<Feed>, capabilities: &Capabilities) -> Result<Self, Unavailable> {
         let accepts = Accepts { codecs: capabilities.codecs.clone().into(), reordering: true };
-        let mut playback = Playback::open(feed, Wants { accepts, start: Start::Present }).await?;
-        if let Some(refused) = playback.take_refused(MediaKind::Video) {
+        let mut playback = Playback::open(feed, Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await?;
+        if let Some(refused) = playback.take_refused(TrackKey::VIDEO) {
             return Err(refused);
         }
-        Ok(Self { playback, configured: [None, None], origin_micros: None })
+        Ok(Self { playback, configured: Keyed::new(), origin_micros: None })
     }
 
     /// The feed it plays.
@@ -43,8 +45,8 @@ impl Player {
 
     /// The metadata of the tracks as they are now.
     pub(super) fn metadata(&self) -> Bytes {
-        let parameters = |kind| self.playback.track(kind).map(|track| track.parameters());
-        let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(parameters);
+        let parameters = |key| self.playback.track(key).map(|track| track.parameters());
+        let [video, audio] = [TrackKey::VIDEO, TrackKey::AUDIO].map(parameters);
         flv::on_meta_data(video.as_deref(), audio.as_deref())
     }
 
@@ -55,7 +57,7 @@ impl Player {
 
     /// Whether media of this kind is wanted.
     pub(super) fn receive(&mut self, kind: MediaKind, wanted: bool) {
-        self.playback.set_wanted(kind, wanted);
+        self.playback.set_wanted(TrackKey::main(kind), wanted);
     }
 
     /// Waits for what comes next.
@@ -69,16 +71,15 @@ impl Player {
     }
 
     /// Writes a frame as tags, its configuration before it where that is new.
-    pub(super) fn send(&mut self, kind: MediaKind, placed: &Placed, session: &mut Session) {
+    pub(super) fn send(&mut self, key: TrackKey, placed: &Placed, session: &mut Session) {
         let Placed { frame, dts_micros, pts_micros } = placed;
         let origin = *self.origin_micros.get_or_insert(*dts_micros);
         let timestamp = ((dts_micros - origin) / 1000).max(0) as u32; // Wraps after 49 days, as RTMP does.
-        let configured = &mut self.configured[kind as usize];
-        if !configured.as_ref().is_some_and(|known| Arc::ptr_eq(known, &frame.parameters)) {
-            *configured = Some(frame.parameters.clone());
-            session.media(kind, timestamp, &[], flv::write_config(&frame.parameters));
+        if !self.configured.get(key).is_some_and(|known| Arc::ptr_eq(known, &frame.parameters)) {
+            self.configured.insert(key, frame.parameters.clone());
+            session.media(key.kind, timestamp, &[], flv::write_config(&frame.parameters));
         }
         let head = flv::write_header(frame, (pts_micros - dts_micros) / 1000);
-        session.media(kind, timestamp, &head, frame.payload.clone());
+        session.media(key.kind, timestamp, &head, frame.payload.clone());
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use onmic_media::codec::{av1, h264, h265, opus, vp9};
 use onmic_media::flv::{self, AudioTag, FlvError, VideoTag};
-use onmic_media::{Arrival, ClockRate, Codec, MediaKind, Parameters, Ticks};
+use onmic_media::{Arrival, ClockRate, Codec, MediaKind, Parameters, Rendition, Ticks};
 
 /// Sound further than this from its timestamp is moved there: a gap, or a clock that drifts.
 const RESYNC_MS: i64 = 40;
@@ -74,7 +74,14 @@ impl Publisher {
         line.waits_for_keyframe = false;
         let ticks = |millis: i64| Ticks(millis).rescale(ClockRate::MILLIS, ClockRate::VIDEO);
         let (dts, pts) = (ticks(millis), ticks(millis + i64::from(composition_ms)));
-        Ok(Some(Arrival { dts, pts, keyframe, parameters: line.parameters.clone(), payload }))
+        Ok(Some(Arrival {
+            rendition: Rendition::MAIN,
+            dts,
+            pts,
+            keyframe,
+            parameters: line.parameters.clone(),
+            payload,
+        }))
     }
 
     fn configure_video(&mut self, parameters: Parameters) {
@@ -115,7 +122,14 @@ impl Publisher {
         let on_grid = line.next.filter(|next| (stated - *next).0.abs() <= tolerance.0);
         let dts = on_grid.unwrap_or(stated);
         line.next = Some(dts + Ticks(samples.into()));
-        Ok(Some(Arrival { dts, pts: dts, keyframe: true, parameters: line.parameters.clone(), payload }))
+        Ok(Some(Arrival {
+            rendition: Rendition::MAIN,
+            dts,
+            pts: dts,
+            keyframe: true,
+            parameters: line.parameters.clone(),
+            payload,
+        }))
     }
 }
 

@@ -4,8 +4,8 @@
 //! the key `ROOM/PARTICIPANT?token=T`, another `live/ROOM` and `PARTICIPANT?token=T`; and who types the token into
 //! the server field sends the application `live?token=T`. All mean the same here.
 
-use onmic_media::{FeedName, SourceName};
 use onmic_media::name::InvalidName;
+use onmic_media::{FeedName, SourceName};
 
 /// The application of every URL.
 pub const APPLICATION: &str = "live";

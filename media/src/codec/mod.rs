@@ -17,30 +17,12 @@ pub mod opus;
 pub mod vp8;
 pub mod vp9;
 
+pub use crate::key::MediaKind;
 use crate::time::ClockRate;
 use bytes::Bytes;
 
 /// The largest picture side that is believed.
 pub const LARGEST_SIDE: u32 = 16_384;
-
-/// What a track carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MediaKind {
-    /// Pictures.
-    Video,
-    /// Sound.
-    Audio,
-}
-
-impl MediaKind {
-    /// `video` or `audio`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Video => "video",
-            Self::Audio => "audio",
-        }
-    }
-}
 
 /// How a track is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,12 +99,6 @@ impl Codec {
             }
             Self::Aac | Self::Opus => (payload, None),
         }
-    }
-}
-
-impl std::fmt::Display for MediaKind {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(self.name())
     }
 }
 

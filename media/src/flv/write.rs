@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::codec::{MediaKind, Parameters};
+use crate::frame::Frame;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Deref;
 
@@ -108,7 +109,8 @@ pub fn write_header(frame: &Frame, composition_ms: i64) -> BodyHeader {
     let codec = frame.parameters.codec();
     match codec.kind() {
         MediaKind::Video => {
-            let composition_ms = i32::try_from(composition_ms).unwrap_or(if composition_ms < 0 { i32::MIN } else { i32::MAX });
+            let composition_ms =
+                i32::try_from(composition_ms).unwrap_or(if composition_ms < 0 { i32::MIN } else { i32::MAX });
             write_video_header(codec, frame.keyframe, composition_ms)
         }
         MediaKind::Audio => write_audio_header(codec),

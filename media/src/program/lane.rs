@@ -1,26 +1,44 @@
-//! One kind of media of a program: the track that takes fill one after the other, and where it ends.
+//! One track of a program, which takes fill one after the other, and how it goes over from one take to the next.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Take;
+use super::next::AUDIO_MAX;
 use crate::feed::Feed;
 use crate::frame::Frame;
+use crate::key::{MediaKind, TrackKey};
 use crate::time::{ClockRate, Ticks, WallTime};
 use crate::track::Track;
 
 /// A take before that is further from the cut is not waited for: it died.
 const NEAR_MICROS: i64 = 300_000;
 
-/// See the module.
-#[derive(Debug, Default)]
+/// Video frames that wait at most for the take before to reach the cut: 10 frames are a third of a second at 30 fps.
+const VIDEO_HELD_MAX: usize = 10;
+
+/// A track of a program.
+#[derive(Debug)]
 pub(super) struct Lane {
+    key: TrackKey,
     pub(super) track: Option<Arc<Track>>,
     pub(super) last: Option<Last>,
     /// The most that decoding ran ahead of presentation at a keyframe; kept over splices, so that decoding times go on evenly:
     /// a keyframe is preceded by all that is shown before it.
     reorder: Ticks,
-    /// Sound of a new take is about to follow that of another.
-    pub(super) joins: bool,
+    /// While it goes over from the take before to the one that is on.
+    pub(super) crossing: Option<Crossing>,
+    /// Nothing of the take that is on was appended yet, behind another take.
+    joins: bool,
+    /// The take that is on has brought a frame for it.
+    brought: bool,
+}
+
+/// The take before fills the lane up to the cut, and the one that is on waits.
+#[derive(Debug)]
+pub(super) struct Crossing {
+    pub(super) at_micros: i64,
+    held: VecDeque<Frame>,
 }
 
 /// The end of what a lane has.
@@ -30,20 +48,81 @@ pub(super) struct Last {
     /// The latest presentation time, and the wall clock at it.
     pub(super) pts_micros: i64,
     pub(super) wall: WallTime,
-    /// From the presentation before to this one: how long a packet of sound is.
+    /// From the presentation before to this one: how long an audio packet is.
     step_micros: i64,
 }
 
 impl Lane {
+    /// A lane that nothing filled yet.
+    pub(super) fn new(key: TrackKey) -> Self {
+        Self { key, track: None, last: None, reorder: Ticks(0), crossing: None, joins: false, brought: false }
+    }
+
+    /// The take that fills it ends at `at_micros`. `held` is what there is of the next one already.
+    pub(super) fn cut(&mut self, at_micros: i64, held: VecDeque<Frame>) {
+        // A take begins with its main video, so that goes over at once unless the take before may still fill a gap.
+        let crosses = self.key != TrackKey::VIDEO || self.is_near(at_micros);
+        self.crossing = crosses.then_some(Crossing { at_micros, held });
+        (self.joins, self.brought) = (true, false);
+    }
+
     /// Whether there is something up to `micros`, give or take half a packet.
     pub(super) fn reaches(&self, micros: i64) -> bool {
         self.last.is_none_or(|last| last.pts_micros + last.step_micros * 3 / 2 > micros)
     }
 
     /// Whether so little is missing up to `micros` that it is worth waiting for.
-    pub(super) fn is_near(&self, micros: i64) -> bool {
+    fn is_near(&self, micros: i64) -> bool {
         let near = |last: Last| last.step_micros > 0 && micros - last.pts_micros < NEAR_MICROS;
         self.last.is_some_and(near) && !self.reaches(micros)
+    }
+
+    /// Whether the take that is on has brought nothing for it.
+    pub(super) fn is_left(&self) -> bool {
+        self.joins && !self.brought
+    }
+
+    /// Takes in a frame of the take that is on, unless the lane crosses: gives it back to wait for the cut, if it is not
+    /// from before.
+    pub(super) fn hold(&mut self, frame: Frame, take: Take) -> Option<Frame> {
+        self.brought = true;
+        let Some(crossing) = &mut self.crossing else { return Some(frame) };
+        if frame.pts_micros() + take.shift_micros >= crossing.at_micros {
+            crossing.held.push_back(frame);
+        } // Else the take before brings that time.
+        None
+    }
+
+    /// Whether it crosses and need not wait any longer. `is_last`: nothing of the take before will follow.
+    pub(super) fn may_go_over(&self, is_last: bool) -> bool {
+        let Some(crossing) = &self.crossing else { return false };
+        let most = if self.key.kind == MediaKind::Video { VIDEO_HELD_MAX } else { AUDIO_MAX };
+        let filled = is_last || self.reaches(crossing.at_micros);
+        !crossing.held.is_empty() && (filled || crossing.held.len() > most)
+    }
+
+    /// It has gone over to `take`: what waited follows.
+    pub(super) fn go_over(&mut self, take: Take, feed: &Arc<Feed>) {
+        let held = self.crossing.take().map(|crossing| crossing.held);
+        held.into_iter().flatten().for_each(|frame| self.push(frame, take, feed));
+    }
+
+    /// Puts a frame of the take that is on behind what there is. The first one must be later than the take before, and
+    /// video begins with a keyframe.
+    pub(super) fn push(&mut self, frame: Frame, take: Take, feed: &Arc<Feed>) {
+        if self.joins {
+            let at_micros = frame.pts_micros() + take.shift_micros;
+            let is_video = self.key.kind == MediaKind::Video;
+            let is_filled = |last: Last| {
+                let half = if is_video { 0 } else { last.step_micros / 2 };
+                at_micros < last.pts_micros + half || at_micros == last.pts_micros
+            };
+            if self.last.is_some_and(is_filled) || (is_video && !frame.keyframe) {
+                return;
+            }
+            self.joins = false;
+        }
+        self.append(frame, take, feed);
     }
 
     /// Puts a frame of `take` behind what there is, on the program's timeline.
@@ -55,17 +134,11 @@ impl Lane {
         let fits =
             |track: &Arc<Track>| track.clock_rate() == rate && track.parameters().codec() == frame.parameters.codec();
         if !self.track.as_ref().is_some_and(fits) {
-            let track = Arc::new(Track::new(frame.parameters.clone()));
+            let track = Arc::new(Track::with_rendition(self.key.rendition, frame.parameters.clone()));
             feed.set_original(track.clone());
-            *self = Self { track: Some(track), ..Self::default() };
+            (self.track, self.last, self.reorder) = (Some(track), None, Ticks(0));
         }
         let pts_micros = frame.pts.micros(rate);
-        if std::mem::take(&mut self.joins)
-            && self.last.is_some_and(|last| pts_micros < last.pts_micros + last.step_micros / 2)
-        {
-            self.joins = true;
-            return; // The take before has filled that time.
-        }
         self.order(&mut frame, take.brings.in_order);
         self.note(&frame, pts_micros);
         self.track.as_ref().expect("made above").push(frame);

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ffi::{self, Surfaces};
 use super::picture::Picture;
+use super::samples::packed;
 use crate::error::Error;
 
 /// What every encoder of sound here takes.
@@ -444,19 +445,19 @@ impl AudioEncoder {
     /// `out`: with AAC the block before.
     pub fn encode(&mut self, interleaved: &[f32], pts: i64, out: &mut Vec<AudioPacket>) -> Result<(), Error> {
         let channels = usize::from(self.channels);
-        let layout = ChannelLayout::default(i32::from(self.channels));
-        let mut frame = frame::Audio::new(format(self.planar), interleaved.len() / channels, layout);
-        frame.set_rate(self.sample_rate);
-        frame.set_pts(Some(pts));
-        if self.planar {
+        let mut frame = if self.planar {
+            let layout = ChannelLayout::default(i32::from(self.channels));
+            let mut frame = frame::Audio::new(format(true), interleaved.len() / channels, layout);
+            frame.set_rate(self.sample_rate);
             for channel in 0..channels {
                 let samples = interleaved.iter().skip(channel).step_by(channels);
                 frame.plane_mut::<f32>(channel).iter_mut().zip(samples).for_each(|(to, from)| *to = *from);
             }
+            frame
         } else {
-            let bytes = frame.data_mut(0).chunks_exact_mut(4);
-            bytes.zip(interleaved).for_each(|(to, from)| to.copy_from_slice(&from.to_ne_bytes()));
-        }
+            packed(interleaved, self.sample_rate, self.channels)
+        };
+        frame.set_pts(Some(pts));
         self.encoder.send_frame(&frame).map_err(Error::Encode)?;
         loop {
             let mut packet = Packet::empty();

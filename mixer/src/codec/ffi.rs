@@ -130,11 +130,11 @@ pub(crate) fn make_writable(frame: &mut frame::Video) -> Result<(), Cause> {
     if made < 0 { Err(Cause::from(made)) } else { Ok(()) }
 }
 
-/// Converts pictures between pixel formats and sizes.
-pub(crate) struct Scaler(pub(crate) scaling::Context);
+/// FFmpeg's scaler, prepared for one pair of forms.
+pub(crate) struct ScalingContext(pub(crate) scaling::Context);
 
 // SAFETY: an SwsContext is plain memory without ties to a thread; it is only used through `&mut`.
-unsafe impl Send for Scaler {}
+unsafe impl Send for ScalingContext {}
 
 /// Pictures in the memory of a GPU that encodes by VAAPI.
 pub(crate) struct Surfaces(NonNull<ffi::AVBufferRef>);

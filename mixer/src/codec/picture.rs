@@ -2,12 +2,10 @@
 //! 8-bit 4:2:0 with even sides.
 
 use ffmpeg_next::format::Pixel;
-use ffmpeg_next::software::scaling;
-use ffmpeg_next::{Error as Cause, frame};
 use onmic_media::Parameters;
 use onmic_media::codec::Colour;
 
-use super::ffi::{self, Scaler};
+use super::{RawVideo, Scaler, ffi};
 use crate::error::Error;
 
 /// Below this, encoders and browsers have limits of their own.
@@ -31,7 +29,7 @@ pub struct Picture {
 
 impl Picture {
     /// Of this picture, without an odd last column or row.
-    pub fn of(frame: &frame::Video) -> Result<Self, Error> {
+    pub fn of(frame: &RawVideo) -> Result<Self, Error> {
         let aspect = frame.aspect_ratio();
         let mut colour = ffi::colour(frame);
         colour.full_range |= frame.format() == Pixel::YUVJ420P;
@@ -63,18 +61,22 @@ impl Picture {
     }
 }
 
+/// An 8-bit 4:2:0 picture of undefined content.
+pub fn blank(width: u32, height: u32) -> RawVideo {
+    RawVideo::new(Pixel::YUV420P, width, height)
+}
+
 /// Brings pictures into the form that encoders take. Most are there already and cost nothing.
 #[derive(Default)]
 pub struct Converter {
-    scaler: Option<Scaler>,
+    scaler: Scaler,
 }
 
 impl Converter {
-    /// `frame` in the form of `picture`, which was made of it.
-    pub fn convert(&mut self, mut frame: frame::Video, picture: &Picture) -> Result<frame::Video, Error> {
+    /// `frame` in the form of `picture`, which was made of it. Shares its samples where they are in that form already.
+    pub fn convert(&mut self, frame: &RawVideo, picture: &Picture) -> Result<RawVideo, Error> {
         // An odd side is cut by one: the planes stay, the last column or row is just not looked at.
-        frame.set_width(picture.width);
-        frame.set_height(picture.height);
+        let mut frame = ffi::part(frame, 0, 0, picture.width, picture.height).map_err(Error::Convert)?;
         match frame.format() {
             Pixel::YUV420P => return Ok(frame),
             Pixel::YUVJ420P => {
@@ -83,16 +85,8 @@ impl Converter {
             }
             _ => {}
         }
-        let (width, height) = (picture.width, picture.height);
-        let wanted = scaling::context::Definition { format: frame.format(), width, height };
-        if self.scaler.as_ref().is_none_or(|scaler| *scaler.0.input() != wanted) {
-            let flags = scaling::Flags::BILINEAR;
-            let made = scaling::Context::get(frame.format(), width, height, Pixel::YUV420P, width, height, flags);
-            self.scaler = Some(Scaler(made.map_err(Error::Convert)?));
-        }
-        let scaler = self.scaler.as_mut().ok_or(Error::Convert(Cause::Bug))?;
-        let mut converted = frame::Video::empty();
-        scaler.0.run(&frame, &mut converted).map_err(Error::Convert)?;
+        let mut converted = RawVideo::empty();
+        self.scaler.scale(&frame, picture.width, picture.height, &mut converted)?;
         Ok(converted)
     }
 }
@@ -103,20 +97,20 @@ mod tests {
 
     #[test]
     fn odd_sides_lose_one_and_tiny_or_giant_pictures_are_refused() {
-        let frame = frame::Video::new(Pixel::YUV420P, 321, 241);
+        let frame = RawVideo::new(Pixel::YUV420P, 321, 241);
         let picture = Picture::of(&frame).unwrap();
         assert_eq!((picture.width, picture.height), (320, 240));
-        assert!(Picture::of(&frame::Video::new(Pixel::YUV420P, 321, 15)).is_err());
-        assert!(Picture::of(&frame::Video::new(Pixel::YUV420P, 8192, 4320)).is_err());
+        assert!(Picture::of(&RawVideo::new(Pixel::YUV420P, 321, 15)).is_err());
+        assert!(Picture::of(&RawVideo::new(Pixel::YUV420P, 8192, 4320)).is_err());
     }
 
     #[test]
     fn deep_and_dense_pictures_become_plain_ones() {
         let mut converter = Converter::default();
         for format in [Pixel::YUV422P10LE, Pixel::YUV444P, Pixel::YUVJ420P, Pixel::GBRP] {
-            let frame = frame::Video::new(format, 65, 49);
+            let frame = RawVideo::new(format, 65, 49);
             let picture = Picture::of(&frame).unwrap();
-            let converted = converter.convert(frame, &picture).unwrap();
+            let converted = converter.convert(&frame, &picture).unwrap();
             assert_eq!((converted.format(), converted.width(), converted.height()), (Pixel::YUV420P, 64, 48));
         }
     }

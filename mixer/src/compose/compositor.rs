@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use ffmpeg_next::frame;
-
 use super::fitted::Fitted;
 use super::plan::{Drawn, Item, Plan, TilePlan};
 use super::plane;
-use crate::codec::ffi;
+use crate::codec::{self, RawVideo};
 use crate::error::Error;
-use crate::metric::dropped;
+use crate::metric::{Loss, dropped};
 use crate::scene::{InputId, Rect};
 
 /// What an input shows now.
@@ -18,13 +16,13 @@ pub enum Shown<'a> {
     /// Nothing (any more): its name.
     Placeholder,
     /// A picture, and a number that no other picture of this input has.
-    Picture(&'a frame::Video, u64),
+    Picture(&'a RawVideo, u64),
 }
 
 /// See the module. One canvas is drawn on again and again; nobody else may write to it.
 pub struct Compositor {
     plan: Arc<Plan>,
-    canvas: frame::Video,
+    canvas: RawVideo,
     tiles: Vec<TileState>,
     /// By item: whether it is to be drawn on this frame.
     dirty: Vec<bool>,
@@ -81,13 +79,13 @@ impl Compositor {
     }
 
     /// What was drawn last.
-    pub fn canvas(&mut self) -> &mut frame::Video {
+    pub fn canvas(&mut self) -> &mut RawVideo {
         &mut self.canvas
     }
 
     /// Draws one frame.
-    pub fn draw<'a>(&mut self, show: impl Fn(&InputId) -> Shown<'a>) -> Result<&mut frame::Video, Error> {
-        ffi::make_writable(&mut self.canvas).map_err(Error::Convert)?;
+    pub fn draw<'a>(&mut self, show: impl Fn(&InputId) -> Shown<'a>) -> Result<&mut RawVideo, Error> {
+        codec::make_writable(&mut self.canvas).map_err(Error::Convert)?;
         self.take_in(show);
         let plan = self.plan.clone();
         if self.everything {
@@ -137,7 +135,7 @@ impl Compositor {
                         Ok(()) => Seen::Picture(number),
                         Err(error) => {
                             tracing::debug!(input = %tile.input, error = &error as &dyn std::error::Error, "not shown");
-                            dropped("mix_unusable", 1);
+                            dropped(Loss::MixUnusable, 1);
                             if state.seen == Seen::Nothing { Seen::Placeholder } else { state.seen }
                         }
                     },
@@ -151,7 +149,7 @@ impl Compositor {
     }
 }
 
-fn draw_tile(canvas: &mut frame::Video, rect: Rect, tile: &TilePlan, state: &TileState) {
+fn draw_tile(canvas: &mut RawVideo, rect: Rect, tile: &TilePlan, state: &TileState) {
     let place = match state.seen {
         Seen::Picture(_) => state.fitted.draw(canvas, rect.x, rect.y),
         Seen::Placeholder | Seen::Nothing => None,
@@ -197,6 +195,7 @@ mod tests {
 
     use super::plane::tests::{at, drawn};
     use super::*;
+    use crate::codec::Space;
     use crate::scene::{
         Background, ChromaKey, Colour, Content, Corner, Fit, Image, Layout, Overlay, Place, Scene, Size, Text, Tile,
     };
@@ -212,10 +211,10 @@ mod tests {
         Scene::new(CANVAS, &layout, &ids(count))
     }
 
-    fn plain(colour: Colour) -> frame::Video {
+    fn plain(colour: Colour) -> RawVideo {
         let yuv = colour.yuv();
         let mut picture = drawn(Size { width: 320, height: 180 }, |index, _, _| yuv[index]);
-        picture.set_color_space(ffmpeg_next::color::Space::BT709);
+        picture.set_color_space(Space::BT709);
         picture
     }
 
@@ -223,7 +222,7 @@ mod tests {
         [Colour::rgb(200, 0, 0), Colour::rgb(0, 0, 200), Colour::rgb(200, 200, 0), Colour::WHITE][number % 4]
     }
 
-    fn seen(canvas: &frame::Video, x: u32, y: u32) -> [u8; 3] {
+    fn seen(canvas: &RawVideo, x: u32, y: u32) -> [u8; 3] {
         [at(canvas, 0, x, y), at(canvas, 1, x / 2, y / 2), at(canvas, 2, x / 2, y / 2)]
     }
 
@@ -233,7 +232,7 @@ mod tests {
     }
 
     /// Everything on the canvas, to compare with.
-    fn samples(canvas: &frame::Video) -> Vec<u8> {
+    fn samples(canvas: &RawVideo) -> Vec<u8> {
         let all = plane::size(canvas).rect();
         (0..3)
             .flat_map(|index| plane::Plane::of(canvas, index, all).rows().flatten().copied().collect::<Vec<_>>())
@@ -351,7 +350,7 @@ mod tests {
         scene.tiles[0].chroma_key = Some(ChromaKey::default());
         let (green, skin) = (GREEN.yuv(), Colour::rgb(224, 172, 140).yuv());
         let mut picture = drawn(CANVAS, |index, x, _| if x < 160 >> index.min(1) { green[index] } else { skin[index] });
-        picture.set_color_space(ffmpeg_next::color::Space::BT709);
+        picture.set_color_space(Space::BT709);
         let mut compositor = Compositor::new(Arc::new(Plan::new(&scene, None)));
         let canvas = compositor.draw(|_| Shown::Picture(&picture, 1)).unwrap();
         assert_eq!(seen(canvas, 80, 90), Colour::rgb(0, 0, 255).yuv());

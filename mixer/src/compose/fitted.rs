@@ -1,14 +1,11 @@
 //! One input's picture brought to its tile: cut, scaled, turned, its colours those of the canvas, its key taken off.
 
-use ffmpeg_next::format::Pixel;
-use ffmpeg_next::software::scaling;
-use ffmpeg_next::{Error as Cause, frame};
 use onmic_media::codec::Colour;
 
 use super::hue::Map;
 use super::key::{Alphas, Key};
 use super::plane::{self, PLANES, Plane};
-use crate::codec::ffi::{self, Scaler};
+use crate::codec::{self, Pixel, RawVideo, Scaler};
 use crate::error::Error;
 use crate::scene::{ChromaKey, Fit, Rect, Rotation, Size};
 
@@ -73,23 +70,23 @@ pub(crate) struct Fitted {
     rotation: Rotation,
     key: Option<Key>,
     geometry: Option<Geometry>,
-    scaler: Option<Scaler>,
+    scaler: Scaler,
     /// The part in half its size, in a quarter, and so on, where it is much larger than the tile.
-    halves: Vec<frame::Video>,
-    picture: frame::Video,
+    halves: Vec<RawVideo>,
+    picture: RawVideo,
     alphas: Option<Alphas>,
 }
 
 impl Fitted {
     pub(crate) fn new(tile: Size, fit: Fit, rotation: Rotation, key: Option<&ChromaKey>) -> Self {
-        let (geometry, scaler, picture, key) = (None, None, frame::Video::empty(), key.map(Key::new));
+        let (scaler, picture, key) = (Scaler::default(), RawVideo::empty(), key.map(Key::new));
         Self {
             tile,
             fit,
             rotation,
             alphas: key.as_ref().map(|_| Alphas::default()),
             key,
-            geometry,
+            geometry: None,
             scaler,
             halves: Vec::new(),
             picture,
@@ -97,7 +94,7 @@ impl Fitted {
     }
 
     /// Takes in another picture.
-    pub(crate) fn fit(&mut self, picture: &frame::Video) -> Result<(), Error> {
+    pub(crate) fn fit(&mut self, picture: &RawVideo) -> Result<(), Error> {
         let size = plane::size(picture);
         if size.width < 2 || size.height < 2 {
             return Err(Error::PictureSize { width: size.width, height: size.height });
@@ -126,15 +123,15 @@ impl Fitted {
     }
 
     /// To `self.picture`; which may share samples with the decoder's when `alone`, because nobody will write to it.
-    fn scale(&mut self, from: &frame::Video, format: Pixel, to: &Geometry, alone: bool) -> Result<(), Error> {
+    fn scale(&mut self, from: &RawVideo, format: Pixel, to: &Geometry, alone: bool) -> Result<(), Error> {
         let Rect { x, y, width, height } = to.part;
         let planar = format == Pixel::YUV420P;
         if planar && to.scaled == to.part.size() && alone {
-            self.picture = ffi::part(from, x, y, width, height).map_err(Error::Convert)?;
+            self.picture = codec::part(from, x, y, width, height).map_err(Error::Convert)?;
             return Ok(());
         }
         // One that was shared with a decoder is not drawn on.
-        if plane::size(&self.picture) != to.scaled || ffi::make_writable(&mut self.picture).is_err() {
+        if plane::size(&self.picture) != to.scaled || codec::make_writable(&mut self.picture).is_err() {
             self.picture = plane::blank(to.scaled);
         }
         if planar && to.scaled == to.part.size() {
@@ -145,7 +142,7 @@ impl Fitted {
             plane::halve(from, to.part, &mut self.picture);
             return Ok(());
         }
-        let mut part = ffi::part(from, x, y, width, height).map_err(Error::Convert)?;
+        let mut part = codec::part(from, x, y, width, height).map_err(Error::Convert)?;
         part.set_format(format);
         // What is much too large is halved first: the mean of four costs a tenth of the scaler.
         let mut level = 0;
@@ -157,29 +154,18 @@ impl Fitted {
                 self.halves.push(plane::blank(half));
             }
             plane::halve(&part, whole.rect(), &mut self.halves[level]);
-            part = ffi::part(&self.halves[level], 0, 0, half.width, half.height).map_err(Error::Convert)?;
+            part = codec::part(&self.halves[level], 0, 0, half.width, half.height).map_err(Error::Convert)?;
             level += 1;
         }
-        let Size { width, height } = plane::size(&part);
         if planar && plane::size(&part) == to.scaled {
             plane::copy(&part, to.scaled.rect(), &mut self.picture, to.scaled.rect());
             return Ok(());
         }
-        let Size { width: to_width, height: to_height } = to.scaled;
-        let wanted = scaling::context::Definition { format, width, height };
-        let output = scaling::context::Definition { format: Pixel::YUV420P, width: to_width, height: to_height };
-        let fits = |scaler: &Scaler| *scaler.0.input() == wanted && *scaler.0.output() == output;
-        if !self.scaler.as_ref().is_some_and(fits) {
-            let flags = scaling::Flags::BILINEAR;
-            let made = scaling::Context::get(format, width, height, Pixel::YUV420P, to_width, to_height, flags);
-            self.scaler = Some(Scaler(made.map_err(Error::Convert)?));
-        }
-        let scaler = self.scaler.as_mut().ok_or(Error::Convert(Cause::Bug))?;
-        scaler.0.run(&part, &mut self.picture).map_err(Error::Convert)
+        self.scaler.scale(&part, to.scaled.width, to.scaled.height, &mut self.picture)
     }
 
     /// Onto the canvas at the tile whose corner is at (x, y). Returns where it is.
-    pub(crate) fn draw(&self, canvas: &mut frame::Video, x: u32, y: u32) -> Option<Rect> {
+    pub(crate) fn draw(&self, canvas: &mut RawVideo, x: u32, y: u32) -> Option<Rect> {
         let inner = self.geometry?.inner;
         let place = Rect { x: x + inner.x, y: y + inner.y, ..inner };
         let all = inner.size().rect();
@@ -208,8 +194,8 @@ fn worth_halving(picture: Size, wanted: Size) -> bool {
 }
 
 /// The format without what older names say of the range, and what the samples mean once they are YUV.
-fn meaning(picture: &frame::Video) -> (Pixel, Colour) {
-    let mut colour = ffi::colour(picture);
+fn meaning(picture: &RawVideo) -> (Pixel, Colour) {
+    let mut colour = codec::colour(picture);
     let format = match picture.format() {
         Pixel::YUVJ420P => Pixel::YUV420P,
         Pixel::YUVJ422P => Pixel::YUV422P,
@@ -225,7 +211,7 @@ fn meaning(picture: &frame::Video) -> (Pixel, Colour) {
 }
 
 /// Clockwise.
-fn turned(picture: &frame::Video, rotation: Rotation) -> frame::Video {
+fn turned(picture: &RawVideo, rotation: Rotation) -> RawVideo {
     let size = plane::size(picture);
     let turned = if rotation.turns_sides() { Size { width: size.height, height: size.width } } else { size };
     let mut to = plane::blank(turned);
@@ -250,6 +236,7 @@ fn turned(picture: &frame::Video, rotation: Rotation) -> frame::Video {
 mod tests {
     use super::plane::tests::{at, drawn};
     use super::*;
+    use crate::codec::Space;
 
     fn geometry(picture: (u32, u32), tile: (u32, u32), fit: Fit, rotation: Rotation) -> (Rect, Size, Rect) {
         let size = |(width, height)| Size { width, height };
@@ -298,7 +285,7 @@ mod tests {
         }
     }
 
-    fn quadrants(width: u32, height: u32) -> frame::Video {
+    fn quadrants(width: u32, height: u32) -> RawVideo {
         drawn(Size { width, height }, |index, x, y| {
             let (width, height) = if index == 0 { (width, height) } else { (width / 2, height / 2) };
             let quadrant = u8::from(x >= width / 2) + 2 * u8::from(y >= height / 2);
@@ -306,14 +293,14 @@ mod tests {
         })
     }
 
-    fn drawn_on_canvas(fitted: &Fitted, tile: Size) -> frame::Video {
+    fn drawn_on_canvas(fitted: &Fitted, tile: Size) -> RawVideo {
         let mut canvas = drawn(Size { width: tile.width + 8, height: tile.height + 8 }, |_, _, _| 1);
         fitted.draw(&mut canvas, 4, 4);
         canvas
     }
 
     /// Luma in the middle of each quadrant, row by row.
-    fn lumas(canvas: &frame::Video, tile: Size) -> [u8; 4] {
+    fn lumas(canvas: &RawVideo, tile: Size) -> [u8; 4] {
         let (width, height) = (tile.width / 4, tile.height / 4);
         [(1, 1), (3, 1), (1, 3), (3, 3)].map(|(x, y)| at(canvas, 0, 4 + x * width, 4 + y * height))
     }
@@ -354,18 +341,18 @@ mod tests {
         for format in [Pixel::YUV422P10LE, Pixel::YUV444P, Pixel::YUVJ420P, Pixel::NV12, Pixel::GBRP, Pixel::YUVJ422P] {
             for (width, height) in [(129, 97), (65, 49), (3, 2)] {
                 let mut fitted = Fitted::new(tile, Fit::Crop, Rotation::None, None);
-                fitted.fit(&frame::Video::new(format, width, height)).unwrap();
+                fitted.fit(&RawVideo::new(format, width, height)).unwrap();
                 let mut canvas = plane::blank(tile);
                 assert_eq!(fitted.draw(&mut canvas, 0, 0), Some(tile.rect()), "{format:?}");
             }
         }
         let mut fitted = Fitted::new(tile, Fit::Crop, Rotation::None, None);
-        assert!(fitted.fit(&frame::Video::new(Pixel::YUV420P, 1, 9)).is_err());
+        assert!(fitted.fit(&RawVideo::new(Pixel::YUV420P, 1, 9)).is_err());
     }
 
     /// Says that it is BT.709, so that values stay as they are.
-    fn ffmpeg_hd(mut picture: frame::Video) -> frame::Video {
-        picture.set_color_space(ffmpeg_next::color::Space::BT709);
+    fn ffmpeg_hd(mut picture: RawVideo) -> RawVideo {
+        picture.set_color_space(Space::BT709);
         picture
     }
 
@@ -377,7 +364,7 @@ mod tests {
         fitted.fit(&first).unwrap();
         fitted.fit(&ffmpeg_hd(quadrants(128, 96))).unwrap();
         let mut odd = quadrants(64, 48);
-        odd.set_color_space(ffmpeg_next::color::Space::SMPTE170M);
+        odd.set_color_space(Space::SMPTE170M);
         fitted.fit(&odd).unwrap();
         assert_eq!((at(&first, 0, 0, 0), at(&odd, 0, 0, 0), at(&odd, 1, 0, 0)), (40, 40, 110));
     }

@@ -2,10 +2,10 @@
 //!
 //! Grey stays grey in every matrix, so chroma comes of chroma alone. Primaries and transfer are left as they are.
 
-use ffmpeg_next::frame;
 use onmic_media::codec::Colour;
 
 use super::plane::{self, Plane};
+use crate::codec::RawVideo;
 
 /// Below this height a picture that does not say what it means is taken for BT.601, as browsers do.
 const HD_HEIGHT: u32 = 720;
@@ -65,7 +65,7 @@ impl Map {
     }
 
     /// In place.
-    pub(crate) fn apply(&self, picture: &mut frame::Video) {
+    pub(crate) fn apply(&self, picture: &mut RawVideo) {
         let all = plane::size(picture).rect();
         let chroma = |index| -> Vec<u8> { Plane::of(picture, index, all).rows().flatten().copied().collect() };
         let (blues, reds) = (chroma(1), chroma(2));

@@ -2,9 +2,8 @@
 //!
 //! Decided per pair of chroma values, so one table of them is all the arithmetic there is.
 
-use ffmpeg_next::frame;
-
 use super::plane::{self, Plane, scale_255};
+use crate::codec::RawVideo;
 use crate::scene::ChromaKey;
 
 /// Alpha, Cb and Cr for each Cb and Cr.
@@ -36,7 +35,7 @@ impl Key {
     }
 
     /// Takes the key off a picture, which is multiplied by its alpha after it.
-    pub(crate) fn apply(&self, picture: &mut frame::Video, alphas: &mut Alphas) {
+    pub(crate) fn apply(&self, picture: &mut RawVideo, alphas: &mut Alphas) {
         let all = plane::size(picture).rect();
         let width = all.width as usize;
         self.look_up(picture, width / 2, &mut alphas.chroma);
@@ -56,7 +55,7 @@ impl Key {
         }
     }
 
-    fn look_up(&self, picture: &mut frame::Video, width: usize, alphas: &mut Vec<u8>) {
+    fn look_up(&self, picture: &mut RawVideo, width: usize, alphas: &mut Vec<u8>) {
         alphas.clear();
         let height = picture.height() as usize / 2;
         let (blue_stride, red_stride) = (picture.stride(1), picture.stride(2));
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
     use crate::scene::{Colour, Size};
 
-    fn keyed(colour: Colour) -> (frame::Video, Alphas) {
+    fn keyed(colour: Colour) -> (RawVideo, Alphas) {
         let yuv = colour.yuv();
         let mut picture = drawn(Size { width: 8, height: 8 }, |index, _, _| yuv[index]);
         let mut alphas = Alphas::default();

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ffmpeg_next::frame;
 use onmic_media::codec::Colour;
 use onmic_media::{Feed, Frame, NodeClock, WallTime};
 use parking_lot::Mutex;
@@ -19,6 +18,7 @@ use super::input::{Bell, Input, Slot, count};
 use super::plan::Plan;
 use super::tick::{Moment, Tick};
 use super::timeline::{Origin, Timeline};
+use crate::codec::RawVideo;
 use crate::codec::cadence::Cadence;
 use crate::codec::encode::{Backend, VideoEncoder, VideoSettings};
 use crate::codec::picture::Picture;
@@ -355,7 +355,7 @@ impl Composer {
 
     fn compose(&mut self, now: Instant, moment: Moment, shown: Option<WallTime>) -> Result<Frame, Error> {
         let (mut lead, mut lead_arrived) = (None, None);
-        let mut pictures: HashMap<&InputId, (Arc<frame::Video>, u64)> = HashMap::new();
+        let mut pictures: HashMap<&InputId, (Arc<RawVideo>, u64)> = HashMap::new();
         for (id, channel) in &self.slots {
             let mut queue = channel.slot.queue.lock();
             if Some(id) != self.lead.as_ref() {

@@ -1,9 +1,9 @@
 //! A small picture with transparency, in the form of the canvas: drawn once, blended on every frame that needs it.
 
-use ffmpeg_next::frame;
 use image::RgbaImage;
 
 use super::plane::{self, PLANES, Plane};
+use crate::codec::RawVideo;
 use crate::scene::Rect;
 
 /// Y, Cb and Cr multiplied by alpha, with the alpha of luma and of chroma.
@@ -55,7 +55,7 @@ impl Patch {
     }
 
     /// Onto the canvas, its left upper corner at (x, y), which are even; it must lie within.
-    pub(crate) fn blend(&self, canvas: &mut frame::Video, x: u32, y: u32) {
+    pub(crate) fn blend(&self, canvas: &mut RawVideo, x: u32, y: u32) {
         let part = Rect { x, y, width: self.width, height: self.height() };
         if !plane::size(canvas).rect().covers(part) {
             return; // A plan puts nothing there.

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use ffmpeg_next::frame;
 use image::RgbaImage;
 use image::imageops::{self, FilterType};
 
 use super::patch::Patch;
 use super::plane;
 use super::text;
+use crate::codec::RawVideo;
 use crate::scene::{
     Background, ChromaKey, Content, Fit, Image, InputId, Overlay, Rect, Rotation, Scene, Size, TILES_MAX, Tile,
 };
@@ -33,7 +33,7 @@ pub struct Plan {
 #[derive(Clone)]
 pub(crate) struct Ground {
     of: Background,
-    pub(crate) picture: Arc<frame::Video>,
+    pub(crate) picture: Arc<RawVideo>,
 }
 
 /// Something on the canvas.
@@ -170,7 +170,7 @@ fn logo(image: &Image, size: Size) -> RgbaImage {
     all
 }
 
-fn ground(background: &Background, canvas: Size) -> frame::Video {
+fn ground(background: &Background, canvas: Size) -> RawVideo {
     let mut picture = plane::blank(canvas);
     match background {
         Background::Colour { colour } => plane::fill(&mut picture, canvas.rect(), colour.yuv()),

@@ -2,20 +2,18 @@
 //!
 //! All rectangles are even and lie within the picture: the chroma planes have exactly half of each.
 
-use ffmpeg_next::format::Pixel;
-use ffmpeg_next::frame;
-
+use crate::codec::{RawVideo, picture};
 use crate::scene::{Rect, Size};
 
 /// Luma and two of chroma.
 pub(crate) const PLANES: usize = 3;
 
 /// A picture of undefined content.
-pub(crate) fn blank(size: Size) -> frame::Video {
-    frame::Video::new(Pixel::YUV420P, size.width, size.height)
+pub(crate) fn blank(size: Size) -> RawVideo {
+    picture::blank(size.width, size.height)
 }
 
-pub(crate) fn size(picture: &frame::Video) -> Size {
+pub(crate) fn size(picture: &RawVideo) -> Size {
     Size { width: picture.width(), height: picture.height() }
 }
 
@@ -30,7 +28,7 @@ pub(crate) struct Plane<'a> {
 
 impl<'a> Plane<'a> {
     /// The part of plane `index` that belongs to `part` of the picture.
-    pub(crate) fn of(picture: &'a frame::Video, index: usize, part: Rect) -> Self {
+    pub(crate) fn of(picture: &'a RawVideo, index: usize, part: Rect) -> Self {
         let (start, width, height) = locate(picture.stride(index), index, part);
         Self { samples: &picture.data(index)[start..], stride: picture.stride(index), width, height }
     }
@@ -46,7 +44,7 @@ impl<'a> Plane<'a> {
 }
 
 /// The rows of the part of plane `index` that belongs to `part` of the picture.
-pub(crate) fn rows_mut(picture: &mut frame::Video, index: usize, part: Rect) -> impl Iterator<Item = &mut [u8]> {
+pub(crate) fn rows_mut(picture: &mut RawVideo, index: usize, part: Rect) -> impl Iterator<Item = &mut [u8]> {
     let stride = picture.stride(index);
     let (start, width, height) = locate(stride, index, part);
     picture.data_mut(index)[start..].chunks_mut(stride.max(1)).take(height).map(move |row| &mut row[..width])
@@ -59,7 +57,7 @@ fn locate(stride: usize, index: usize, part: Rect) -> (usize, usize, usize) {
 }
 
 /// `part` of `from`, as it is, to the place of the same size at `to_part`.
-pub(crate) fn copy(from: &frame::Video, part: Rect, to: &mut frame::Video, to_part: Rect) {
+pub(crate) fn copy(from: &RawVideo, part: Rect, to: &mut RawVideo, to_part: Rect) {
     for index in 0..PLANES {
         let rows = rows_mut(to, index, to_part).zip(Plane::of(from, index, part).rows());
         rows.for_each(|(to, from)| to.copy_from_slice(from));
@@ -67,7 +65,7 @@ pub(crate) fn copy(from: &frame::Video, part: Rect, to: &mut frame::Video, to_pa
 }
 
 /// `part` of `from` in half its size: the mean of each four samples.
-pub(crate) fn halve(from: &frame::Video, part: Rect, to: &mut frame::Video) {
+pub(crate) fn halve(from: &RawVideo, part: Rect, to: &mut RawVideo) {
     let all = size(to).rect();
     for index in 0..PLANES {
         let mut rows = Plane::of(from, index, part).rows();
@@ -90,14 +88,14 @@ fn halve_rows(upper: &[u8], lower: &[u8], to: &mut [u8]) {
 }
 
 /// One colour on `part`.
-pub(crate) fn fill(picture: &mut frame::Video, part: Rect, yuv: [u8; PLANES]) {
+pub(crate) fn fill(picture: &mut RawVideo, part: Rect, yuv: [u8; PLANES]) {
     for (index, value) in yuv.into_iter().enumerate() {
         rows_mut(picture, index, part).for_each(|row| row.fill(value));
     }
 }
 
 /// One colour on the edge of `part`, `thickness` inwards.
-pub(crate) fn frame_of(picture: &mut frame::Video, part: Rect, thickness: u32, yuv: [u8; PLANES]) {
+pub(crate) fn frame_of(picture: &mut RawVideo, part: Rect, thickness: u32, yuv: [u8; PLANES]) {
     let thickness = thickness.min(part.width / 2).min(part.height / 2) & !1;
     let Rect { x, y, width, height } = part;
     fill(picture, Rect { x, y, width, height: thickness }, yuv);
@@ -125,7 +123,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// A picture whose luma and chroma are functions of the position.
-    pub(crate) fn drawn(size: Size, sample: impl Fn(usize, u32, u32) -> u8) -> frame::Video {
+    pub(crate) fn drawn(size: Size, sample: impl Fn(usize, u32, u32) -> u8) -> RawVideo {
         let mut picture = blank(size);
         let all = size.rect();
         for index in 0..PLANES {
@@ -137,7 +135,7 @@ pub(crate) mod tests {
     }
 
     /// A sample.
-    pub(crate) fn at(picture: &frame::Video, index: usize, x: u32, y: u32) -> u8 {
+    pub(crate) fn at(picture: &RawVideo, index: usize, x: u32, y: u32) -> u8 {
         picture.data(index)[y as usize * picture.stride(index) + x as usize]
     }
 

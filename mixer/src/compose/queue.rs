@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ffmpeg_next::frame;
 use onmic_media::{Ticks, WallTime};
+
+use crate::codec::RawVideo;
 
 /// The most pictures that wait: a quarter of a second at 30 per second.
 const WAITING_MAX: usize = 8;
@@ -16,7 +17,7 @@ const PIXELS_MAX: usize = 16_000_000;
 
 /// A decoded picture.
 pub(crate) struct Decoded {
-    pub(crate) picture: Arc<frame::Video>,
+    pub(crate) picture: Arc<RawVideo>,
     /// On its track's clock.
     pub(crate) pts: Ticks,
     pub(crate) wall: WallTime,
@@ -118,7 +119,7 @@ mod tests {
 
     fn decoded(number: u64, wall_millis: u64) -> Decoded {
         Decoded {
-            picture: Arc::new(frame::Video::empty()),
+            picture: Arc::new(RawVideo::empty()),
             pts: Ticks(0),
             wall: WallTime(wall_millis * 1000),
             arrived: Instant::now(),

@@ -17,10 +17,10 @@ use onmic_media::{Frame, Parameters, Pcm, WallTime};
 use super::placement::{CORRECTION_DISTANCE, Place, Placement};
 use crate::codec::decode::AudioDecoder;
 use crate::codec::encode::{AudioEncoder, AudioPacket, AudioSettings, SAMPLE_RATE};
-use crate::codec::ffi::Resampler;
+use crate::codec::samples::interleave;
+use crate::codec::{RawAudio, Resampler};
 use crate::error::Error;
-use crate::metric::dropped;
-use crate::sound::interleave;
+use crate::metric::{Loss, dropped};
 
 /// No encoder puts more in front: AAC's 1024.
 const PRIMING_MAX: i64 = 1024;
@@ -137,7 +137,7 @@ impl AudioLine {
         self.early.push_back(Early { stamp, samples });
         if self.early.len() > EARLY_MAX {
             self.early.pop_front(); // Its frames will bring it.
-            dropped("transcode_early", 1);
+            dropped(Loss::TranscodeEarly, 1);
         }
         self.take_early(out)
     }
@@ -186,7 +186,7 @@ impl AudioLine {
         self.head.map(|head| head + taken as i64 + inside)
     }
 
-    fn place(&mut self, samples: &ffmpeg_next::frame::Audio, pts: i64, length: i64) -> Result<(), Error> {
+    fn place(&mut self, samples: &RawAudio, pts: i64, length: i64) -> Result<(), Error> {
         let known = self.expected().filter(|_| std::mem::take(&mut self.is_early)).map_or(0, |expected| expected - pts);
         if known >= length {
             self.is_early = true;
@@ -210,7 +210,7 @@ impl AudioLine {
             Place::Cut(count) => usize::try_from(at_input(count)).unwrap_or(usize::MAX),
         };
         if cut >= samples.samples() {
-            dropped("transcode_overlap", 1);
+            dropped(Loss::TranscodeOverlap, 1);
             return Ok(());
         }
         if let Some(correction) = expected.and_then(|expected| self.placement.correction(expected)) {
@@ -221,7 +221,7 @@ impl AudioLine {
     }
 
     /// The samples' rate, layout or format may change with any frame.
-    fn fit_resampler(&mut self, samples: &ffmpeg_next::frame::Audio) -> Result<(), Error> {
+    fn fit_resampler(&mut self, samples: &RawAudio) -> Result<(), Error> {
         if self.resampler.as_ref().is_some_and(|resampler| resampler.fits(samples)) {
             return Ok(());
         }
@@ -278,5 +278,5 @@ impl AudioLine {
 
 fn broken(error: &Error) {
     tracing::debug!(error = error as &dyn std::error::Error, "a frame of sound could not be decoded");
-    dropped("transcode_corrupt", 1);
+    dropped(Loss::TranscodeCorrupt, 1);
 }

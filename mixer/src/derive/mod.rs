@@ -12,6 +12,7 @@
 mod audio;
 mod placement;
 mod rate;
+mod rung;
 mod tapped;
 mod video;
 
@@ -28,16 +29,14 @@ pub use self::video::VideoPolicy;
 
 use self::audio::AudioLine;
 use self::tapped::TappedLine;
-use self::video::{Lag, VideoLine};
+use self::video::VideoLine;
 use crate::codec::encode::AudioSettings;
+use crate::codec::live::{self, Lag};
 use crate::error::Error;
-use crate::metric::{self, Running, label};
+use crate::metric::{self, Loss, Running, label};
 
 /// How long a thread waits for input before it looks whether it is still wanted.
 const POLL: Duration = Duration::from_millis(100);
-
-/// A group that began longer ago takes noticeable time to get through.
-const OLD_GROUP: Duration = Duration::from_secs(1);
 
 /// How tracks are derived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,27 +113,24 @@ impl Transcoder {
                 let history = i64::try_from(history.as_micros()).unwrap_or(0);
                 input.reader(Join::At(newest.wall.offset_micros(-history)))
             }
-            (MediaKind::Video, Some(newest)) => {
-                // A new keyframe can be asked for where the publisher takes requests; where not, nothing is lost.
-                if input.newest_keyframe().is_none_or(|keyframe| lag(&keyframe, &newest) > OLD_GROUP) {
-                    input.want_keyframe();
-                }
-                input.reader(Join::Group)
-            }
-            (_, None) => input.reader(Join::Group),
+            (MediaKind::Video, _) => live::join(input),
+            (MediaKind::Audio, None) => input.reader(Join::Group),
         }
     }
 
-    fn open(&self, recipe: Recipe, input: &Arc<Track>) -> Result<Line, Error> {
-        let config = &self.config;
+    fn open(&self, recipe: Recipe, input: &Arc<Track>, now: Instant) -> Result<Line, Error> {
+        let (config, rendition) = (&self.config, input.key().rendition);
         let channels = u32::from(input.parameters().channels().unwrap_or(2).clamp(1, 2));
         let audio = |settings| {
             let line = AudioLine::open(input.parameters(), input.clock_rate(), settings, config.audio_fill_max);
-            line.map(|line| Line::Audio(Arc::new(TappedLine::new(line))))
+            line.map(|line| Line::Audio(Arc::new(TappedLine::new(line, rendition))))
         };
         match recipe {
-            Recipe::H264 => VideoLine::open(input.clone(), config.video.clone(), config.backlog_max)
-                .map(|line| Line::Video(Arc::new(Track::new(line.output_parameters().clone())), Box::new(line))),
+            Recipe::H264 => {
+                let mut line = VideoLine::open(input.clone(), config.backlog_max, now)?;
+                let output = line.add(config.video.clone())?;
+                Ok(Line::Video(output, Box::new(line)))
+            }
             Recipe::Opus => audio(AudioSettings::Opus {
                 bitrate_bps: config.opus_bitrate_bps * channels,
                 complexity: config.opus_complexity,
@@ -145,7 +141,7 @@ impl Transcoder {
 
     fn start(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, Error> {
         let started = Instant::now();
-        let line = self.open(recipe, input)?;
+        let line = self.open(recipe, input, started)?;
         let output = line.output().clone();
         let reader = self.join(recipe, input);
         if let Line::Audio(line) = &line {
@@ -162,7 +158,7 @@ impl Transcoder {
             backlog_max: self.config.backlog_max + self.config.audio_history,
             stop: self.stop.clone(),
             ends: Ends(output.clone()),
-            _running: Running::new(recipe),
+            _running: Running::derived_track(recipe),
         };
         let name = format!("{}-from-{}", label(recipe), input.parameters().codec().name()); // Linux shows 15 characters.
         let thread = thread::Builder::new().name(name).spawn(move || worker.run(reader)).map_err(Error::Thread)?;
@@ -200,10 +196,6 @@ fn join(thread: JoinHandle<()>) {
     if thread.thread().id() != thread::current().id() && thread.join().is_err() {
         tracing::error!("a transcoding thread panicked");
     }
-}
-
-fn lag(frame: &Frame, newest: &Frame) -> Duration {
-    newest.arrived.saturating_duration_since(frame.arrived)
 }
 
 enum Line {
@@ -255,21 +247,18 @@ impl Worker {
     }
 
     fn work(&mut self, mut reader: Reader) -> Result<&'static str, Error> {
-        let seconds = metric::seconds(self.recipe);
+        let seconds = metric::transcode_seconds(self.recipe);
         let mut unwanted_since = None;
-        let mut made = Vec::new();
         while !self.stop.load(Ordering::Acquire) {
             match reader.read_timeout(POLL) {
                 Some(Read::Frame(frame)) => {
                     let started = Instant::now();
-                    self.take(&frame, &mut reader, &mut made)?;
-                    made.drain(..).for_each(|frame| self.output.push(frame));
+                    self.take(&frame, &mut reader)?;
                     seconds.record(started.elapsed().as_secs_f64());
                 }
                 Some(Read::Skipped(frames)) => self.skipped(frames),
                 Some(Read::Ended) => {
-                    self.finish(&mut made)?;
-                    made.drain(..).for_each(|frame| self.output.push(frame));
+                    self.finish()?;
                     return Ok("input_ended");
                 }
                 None => {}
@@ -285,29 +274,23 @@ impl Worker {
         Ok("shutdown")
     }
 
-    fn take(&mut self, frame: &Frame, reader: &mut Reader, out: &mut Vec<Frame>) -> Result<(), Error> {
-        let time = self.input.newest().map_or(Duration::ZERO, |newest| lag(frame, &newest));
-        let lag = Lag { frames: reader.backlog(), time };
+    fn take(&mut self, frame: &Frame, reader: &mut Reader) -> Result<(), Error> {
+        let lag = Lag::of(frame, &self.input, reader);
         match &mut self.line {
             Line::Audio(line) => {
                 line.take(frame)?;
                 if lag.time > self.backlog_max {
                     *reader = self.input.reader(Join::Group);
-                    metric::dropped("transcode_overload", lag.frames.saturating_sub(reader.backlog()));
+                    metric::dropped(Loss::TranscodeOverload, lag.frames.saturating_sub(reader.backlog()));
                 }
                 Ok(())
             }
             Line::Video(_, line) => {
-                if self.output.take_keyframe_wanted() {
-                    line.want_keyframe();
-                }
-                line.take(frame, lag, out)?;
-                // A newer keyframe is the shortest way to the present.
-                let newer = self.input.newest_keyframe().is_some_and(|keyframe| keyframe.dts > frame.dts);
-                if line.is_catching_up() && newer {
-                    let before = reader.backlog();
-                    *reader = self.input.reader(Join::Group);
-                    line.skipped(before.saturating_sub(reader.backlog()));
+                line.take(frame, lag)?;
+                if line.is_catching_up()
+                    && let Some(frames) = live::skip_to_newest_keyframe(frame, &self.input, reader)
+                {
+                    line.skipped(frames);
                 }
                 Ok(())
             }
@@ -317,13 +300,13 @@ impl Worker {
     fn skipped(&mut self, frames: u64) {
         match &mut self.line {
             Line::Video(_, line) => line.skipped(frames),
-            Line::Audio(_) => metric::dropped("transcode_overload", frames), // A hole like any other.
+            Line::Audio(_) => metric::dropped(Loss::TranscodeOverload, frames), // A hole like any other.
         }
     }
 
-    fn finish(&mut self, out: &mut Vec<Frame>) -> Result<(), Error> {
+    fn finish(&mut self) -> Result<(), Error> {
         match &mut self.line {
-            Line::Video(_, line) => line.finish(out),
+            Line::Video(_, line) => line.finish(),
             Line::Audio(_) => Ok(()),
         }
     }

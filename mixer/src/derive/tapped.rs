@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use onmic_media::{Frame, Pcm, PcmTap, Track};
+use onmic_media::{Frame, Pcm, PcmTap, Rendition, Track};
 use parking_lot::Mutex;
 
 use super::audio::AudioLine;
@@ -23,9 +23,9 @@ struct State {
 }
 
 impl TappedLine {
-    /// A line and a new track for what comes out of it.
-    pub(crate) fn new(line: AudioLine) -> Self {
-        let output = Arc::new(Track::new(line.output_parameters().clone()));
+    /// A line and a new track of this rendition for what comes out of it.
+    pub(crate) fn new(line: AudioLine, rendition: Rendition) -> Self {
+        let output = Arc::new(Track::with_rendition(rendition, line.output_parameters().clone()));
         Self { output, state: Mutex::new(State { line, made: Vec::new(), failed: None }) }
     }
 

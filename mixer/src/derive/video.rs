@@ -1,46 +1,25 @@
-//! One track of pictures turned into H.264 without reordering: decode, bring into form, encode at once.
+//! One video track turned into H.264 without reordering: decoded once, encoded by any number of encoders.
 //!
-//! Every picture keeps its presentation time, and its decoding time becomes the same. Knows no thread and no clock.
-//!
-//! **Catching up.** Whoever asks for the track first finds the input's newest group mostly over: with a keyframe every 4 s,
-//! up to 120 frames that are to be decoded before the picture of now can be. Encoding them too would put out a picture
-//! sooner, but an old one, at two to three times the CPU, and would reach the present two to three times later; with 1080p
-//! on a busy machine not at all. So what is behind is only decoded, leaving out the pictures no other refers to (half to
-//! two thirds of a stream with B-frames), and the newest one becomes the first IDR. The same is done when the machine
-//! could not keep up: nothing ever queues here.
+//! [`LiveDecoder`] decodes, and catches up where it is behind; each [`Rung`] encodes every picture that comes out, and has an
+//! output track of its own. Knows no thread and no clock.
 //!
 //! **Passing on.** A program changes between a source with reordered frames and a mix without: while the input is what the
 //! output has to be, its frames are handed on as they are.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ffmpeg_next::frame::Video as Raw;
-use onmic_media::time::{Ticks, WallTime};
 use onmic_media::{Codec, Frame, Parameters, Track};
 
-use super::rate;
-use crate::codec::cadence::Cadence;
+use super::rung::{Rung, Seen};
 use crate::codec::decode::VideoDecoder;
-use crate::codec::encode::{VideoEncoder, VideoSettings};
-use crate::codec::picture::{Converter, Picture};
+use crate::codec::encode::VideoSettings;
+use crate::codec::live::{Decoded, Lag, LiveDecoder};
+use crate::codec::picture::Picture;
 use crate::error::Error;
-use crate::metric::dropped;
+use crate::metric::{Loss, dropped};
 
-/// Frames that a decoder may hold back; H.264 and H.265 allow 16 pictures.
-const IN_DECODER: usize = 64;
-
-/// A backlog of less than this at the start is encoded like the rest.
-const WORTH_SKIPPING: Duration = Duration::from_millis(300);
-
-/// So close to the newest frame every picture is decoded again: one of them is to be shown.
-const NEAR_FRAMES: u64 = 4;
-
-/// The bitrate is looked at so often, in video ticks: a second.
-const RATE_INTERVAL: Ticks = Ticks(90_000);
-
-/// How pictures are re-encoded.
+/// How video is re-encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoPolicy {
     /// A keyframe at least this often.
@@ -49,7 +28,7 @@ pub struct VideoPolicy {
     pub keyframe_spacing: Duration,
     /// No derived track gets more bits per second.
     pub bitrate_max_bps: u64,
-    /// The encoder's.
+    /// The encoder's settings.
     pub encoder: VideoSettings,
 }
 
@@ -64,304 +43,254 @@ impl Default for VideoPolicy {
     }
 }
 
-/// How far a frame is from the newest one of its track.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Lag {
-    /// Frames that came after it.
-    pub(crate) frames: u64,
-    /// How long before the newest it arrived.
-    pub(crate) time: Duration,
-}
-
-/// What is known of a frame that is in the decoder.
-#[derive(Clone, Copy, Debug)]
-struct Sent {
-    ordinal: i64,
-    pts: Ticks,
-    wall: WallTime,
-    arrived: Instant,
-    keyframe: bool,
-}
-
-/// See the module.
+/// A decoder and the encoders it feeds.
 pub(crate) struct VideoLine {
     input: Arc<Track>,
-    policy: VideoPolicy,
-    backlog_max: Duration,
     parameters: Arc<Parameters>,
-    decoder: VideoDecoder,
-    sent: VecDeque<Sent>,
-    ordinal: i64,
-    needs_keyframe: bool,
+    /// The form of the newest picture, and when its frame arrived.
+    form: Picture,
+    seen_at: Instant,
     /// The input is H.264 that declares not to reorder.
     passes: bool,
-    catching_up: Option<CatchUp>,
-    converter: Converter,
-    encoder: VideoEncoder,
-    cadence: Cadence,
-    next_rate: Option<Ticks>,
-    last_pts: Option<Ticks>,
-    last_arrived: Option<Instant>,
-}
-
-/// The newest picture decoded while catching up, and whether those left out are a loss or a way to start.
-#[derive(Default)]
-struct CatchUp {
-    newest: Option<(Raw, Sent)>,
-    overloaded: bool,
+    /// A frame that is passed on has to be a keyframe.
+    needs_keyframe: bool,
+    decoder: LiveDecoder,
+    decoded: Vec<Decoded>,
+    rungs: Vec<Rung>,
 }
 
 impl VideoLine {
-    /// For the frames of `input`. Learns the picture from the newest keyframe, or from what is declared.
-    pub(crate) fn open(input: Arc<Track>, policy: VideoPolicy, backlog_max: Duration) -> Result<Self, Error> {
+    /// Opens the decoder for the frames of `input`. Learns the picture from the newest keyframe, or from what is declared.
+    pub(crate) fn open(input: Arc<Track>, backlog_max: Duration, now: Instant) -> Result<Self, Error> {
         let keyframe = input.newest_keyframe();
         let parameters = keyframe.as_ref().map_or_else(|| input.parameters(), |frame| frame.parameters.clone());
         let mut decoder = VideoDecoder::open(&parameters)?;
         // A keyframe that cannot be decoded says nothing about the next one.
         let probed = keyframe.as_ref().and_then(|frame| decoder.probe(&frame.payload).ok().flatten());
-        let picture = match &probed {
-            Some(frame) => Picture::of(frame)?,
+        let form = match &probed {
+            Some(picture) => Picture::of(picture)?,
             None => Picture::declared(&parameters)?,
         };
-        let measured = input.measured(keyframe.as_ref().map_or_else(Instant::now, |frame| frame.arrived));
-        let seen = (measured.frame_rate > 1.0).then_some(measured.frame_rate);
-        let frame_rate = parameters.frame_rate().or(seen).unwrap_or(30.0).clamp(1.0, 240.0);
-        let codec = parameters.codec();
-        let bps = rate::wanted_bps(codec, &measured, picture.pixels(), frame_rate, policy.bitrate_max_bps);
-        let encoder = VideoEncoder::open(picture, frame_rate, bps, &policy.encoder)?;
         Ok(Self {
-            cadence: Cadence::new(policy.keyframe_interval, policy.keyframe_spacing),
-            input,
-            policy,
-            backlog_max,
+            seen_at: keyframe.map_or(now, |frame| frame.arrived),
+            form,
             passes: is_in_order(&parameters),
-            parameters,
-            decoder,
-            sent: VecDeque::new(),
-            ordinal: 0,
             needs_keyframe: true,
-            catching_up: None,
-            converter: Converter::default(),
-            encoder,
-            next_rate: None,
-            last_pts: None,
-            last_arrived: None,
+            decoder: LiveDecoder::with(decoder, parameters.clone(), backlog_max),
+            decoded: Vec::new(),
+            rungs: Vec::new(),
+            parameters,
+            input,
         })
     }
 
-    /// What comes out first.
-    pub(crate) fn output_parameters(&self) -> &Arc<Parameters> {
-        self.encoder.parameters()
-    }
-
-    /// A viewer needs a keyframe.
-    pub(crate) fn want_keyframe(&mut self) {
-        if self.passes {
-            self.input.want_keyframe();
-        } else {
-            self.cadence.want();
-        }
+    /// Adds an encoder, and returns the track it fills from the next picture on.
+    pub(crate) fn add(&mut self, policy: VideoPolicy) -> Result<Arc<Track>, Error> {
+        let measured = self.input.measured(self.seen_at);
+        let measured_rate = (measured.frame_rate > 1.0).then_some(measured.frame_rate);
+        let frame_rate = self.parameters.frame_rate().or(measured_rate).unwrap_or(30.0).clamp(1.0, 240.0);
+        let seen = Seen { codec: self.parameters.codec(), rendition: self.input.key().rendition, measured: &measured };
+        let rung = Rung::open(self.form, frame_rate, seen, policy)?;
+        let output = rung.output().clone();
+        self.rungs.push(rung);
+        Ok(output)
     }
 
     /// Whether it only decodes to get to the present.
     pub(crate) fn is_catching_up(&self) -> bool {
-        self.catching_up.is_some()
+        self.decoder.is_catching_up()
     }
 
     /// `frames` of the input were left out; the next one is a keyframe.
     pub(crate) fn skipped(&mut self, frames: u64) {
-        // Before the first picture it is the way to the present and no loss.
-        if self.last_pts.is_some() {
-            dropped("transcode_overload", frames);
-        }
-        self.decoder.flush();
-        self.sent.clear();
+        self.decoder.skipped(frames);
         self.needs_keyframe = true;
+        self.tell();
     }
 
-    /// Takes in one frame and appends the pictures that are ready to `out`. An error is the encoder's and final; what
-    /// comes from outside is counted and waited out.
-    pub(crate) fn take(&mut self, frame: &Frame, lag: Lag, out: &mut Vec<Frame>) -> Result<(), Error> {
+    /// Takes in one frame and puts out the pictures that are ready. An error is an encoder's and final; what comes from
+    /// outside is counted and waited out.
+    pub(crate) fn take(&mut self, frame: &Frame, lag: Lag) -> Result<(), Error> {
+        let mut wanted = false;
+        self.rungs.iter_mut().for_each(|rung| wanted |= rung.hear_viewers());
         if !Arc::ptr_eq(&self.parameters, &frame.parameters) {
-            self.change(frame, out)?;
+            self.change(&frame.parameters)?;
         }
-        if self.needs_keyframe && !frame.keyframe {
-            dropped("transcode_no_keyframe", 1);
-            return Ok(());
-        }
-        self.needs_keyframe = false;
         if self.passes {
-            self.pass(frame, out);
-            return Ok(());
+            if wanted {
+                self.input.want_keyframe();
+            }
+            self.pass(frame);
+        } else {
+            self.decoder.take(frame, lag, &mut self.decoded);
+            self.encode()?;
         }
-        self.watch_lag(lag);
-        self.sent.push_back(Sent {
-            ordinal: self.ordinal,
-            pts: frame.pts,
-            wall: frame.wall,
-            arrived: frame.arrived,
-            keyframe: frame.keyframe,
-        });
-        if self.sent.len() > IN_DECODER {
-            self.sent.pop_front();
-        }
-        let sent = self.decoder.send(&frame.payload, self.ordinal);
-        self.ordinal += 1;
-        match sent {
-            Ok(()) => self.receive(out)?,
-            Err(error) => self.broken(&error),
-        }
-        if lag.frames == 0
-            && let Some(CatchUp { newest: Some((picture, sent)), .. }) = self.catching_up.take()
-        {
-            self.encode(picture, sent, out)?;
-        }
+        self.tell();
         Ok(())
     }
 
     /// The input ended: what is still held back comes out.
-    pub(crate) fn finish(&mut self, out: &mut Vec<Frame>) -> Result<(), Error> {
-        self.decoder.finish();
-        self.receive(out)
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        self.decoder.finish(&mut self.decoded);
+        self.encode()
     }
 
-    fn watch_lag(&mut self, lag: Lag) {
-        let started = self.last_pts.is_some();
-        let most = if started { self.backlog_max } else { WORTH_SKIPPING };
-        if self.catching_up.is_none() && lag.time > most {
-            tracing::debug!(behind = ?lag.time, frames = lag.frames, started, "decoding only, to catch up");
-            self.catching_up = Some(CatchUp { newest: None, overloaded: started });
-        }
-        self.decoder.skip_unreferenced(self.catching_up.is_some() && lag.frames > NEAR_FRAMES);
-        if self.catching_up.as_ref().is_some_and(|catching_up| catching_up.overloaded) {
-            dropped("transcode_overload", 1);
-        }
-    }
-
-    fn change(&mut self, frame: &Frame, out: &mut Vec<Frame>) -> Result<(), Error> {
-        if *self.parameters != *frame.parameters {
-            self.finish(out)?;
-            self.sent.clear();
+    fn change(&mut self, parameters: &Arc<Parameters>) -> Result<(), Error> {
+        if *self.parameters != **parameters {
+            self.finish()?;
+            self.passes = is_in_order(parameters);
             self.needs_keyframe = true;
-            self.passes = is_in_order(&frame.parameters);
-            match VideoDecoder::open(&frame.parameters) {
-                Ok(decoder) => self.decoder = decoder,
-                Err(error) => self.broken(&error),
+            if self.passes {
+                self.decoder.change_track();
             }
         }
-        self.parameters = frame.parameters.clone();
+        self.parameters = parameters.clone();
         Ok(())
     }
 
-    /// What cannot be decoded makes what refers to it worthless: wait for the next keyframe, and ask for it.
-    fn broken(&mut self, error: &Error) {
-        tracing::debug!(error = error as &dyn std::error::Error, "a picture could not be decoded");
-        dropped("transcode_corrupt", 1);
-        self.decoder.flush();
-        self.sent.clear();
-        self.needs_keyframe = true;
-        self.input.want_keyframe();
-    }
-
-    /// A frame that needs nothing done to it.
-    fn pass(&mut self, frame: &Frame, out: &mut Vec<Frame>) {
-        if self.last_pts.is_some_and(|last| frame.pts <= last) {
-            dropped("transcode_order", 1);
+    fn pass(&mut self, frame: &Frame) {
+        if self.needs_keyframe && !frame.keyframe {
+            dropped(Loss::TranscodeNoKeyframe, 1);
             return;
         }
-        let arrived = self.last_arrived.map_or(frame.arrived, |last| last.max(frame.arrived));
-        (self.last_pts, self.last_arrived) = (Some(frame.pts), Some(arrived));
-        if frame.keyframe {
-            self.cadence.made(frame.pts);
-        }
-        out.push(Frame { dts: frame.pts, arrived, ..frame.clone() });
+        self.needs_keyframe = false;
+        self.decoder.begin();
+        self.rungs.iter_mut().for_each(|rung| rung.pass(frame));
     }
 
-    fn receive(&mut self, out: &mut Vec<Frame>) -> Result<(), Error> {
-        loop {
-            let picture = match self.decoder.receive() {
-                Ok(Some(picture)) => picture,
-                Ok(None) => return Ok(()),
+    fn encode(&mut self) -> Result<(), Error> {
+        for Decoded { picture, origin } in self.decoded.drain(..) {
+            let form = match Picture::of(&picture) {
+                Ok(form) => form,
                 Err(error) => {
-                    self.broken(&error);
-                    return Ok(());
+                    self.decoder.broken(&error);
+                    continue;
                 }
             };
-            let Some(at) = self.sent.iter().position(|sent| Some(sent.ordinal) == picture.pts()) else { continue };
-            let Some(sent) = self.sent.remove(at) else { continue };
-            match &mut self.catching_up {
-                Some(catching_up) => catching_up.newest = Some((picture, sent)),
-                None => self.encode(picture, sent, out)?,
+            (self.form, self.seen_at) = (form, origin.arrived);
+            let measured = self.input.measured(origin.arrived);
+            let seen =
+                Seen { codec: self.parameters.codec(), rendition: self.input.key().rendition, measured: &measured };
+            for rung in &mut self.rungs {
+                match rung.encode(&picture, &form, &origin, seen) {
+                    Err(error @ Error::Convert(_)) => self.decoder.broken(&error),
+                    encoded => encoded?,
+                }
             }
         }
-    }
-
-    fn encode(&mut self, picture: Raw, sent: Sent, out: &mut Vec<Frame>) -> Result<(), Error> {
-        // A stream that reorders deeper than it declares, or repeats a time.
-        if self.last_pts.is_some_and(|last| sent.pts <= last) {
-            dropped("transcode_order", 1);
-            return Ok(());
-        }
-        let form = match Picture::of(&picture) {
-            Ok(form) => form,
-            Err(error) => {
-                self.broken(&error);
-                return Ok(());
-            }
-        };
-        if form != *self.encoder.picture() {
-            let (frame_rate, bps) = (self.encoder.frame_rate(), self.wanted_bps(&form, sent.arrived));
-            self.encoder = VideoEncoder::open(form, frame_rate, bps, &self.policy.encoder)?;
-            tracing::debug!(width = form.width, height = form.height, "encoder opened again for another picture");
-        }
-        self.follow_rate(&sent)?;
-        let interval = self.input.measured(sent.arrived).keyframe_interval;
-        let idr = self.cadence.is_due(sent.pts, sent.keyframe, interval);
-        let mut picture = match self.converter.convert(picture, &form) {
-            Ok(picture) => picture,
-            Err(error) => {
-                self.broken(&error);
-                return Ok(());
-            }
-        };
-        let unit = self.encoder.encode(&mut picture, idr)?;
-        if unit.keyframe {
-            self.cadence.made(sent.pts);
-        }
-        // B-frames arrived after the pictures they are shown before; a ring's age must not run backwards for it.
-        let arrived = self.last_arrived.map_or(sent.arrived, |last| last.max(sent.arrived));
-        (self.last_pts, self.last_arrived) = (Some(sent.pts), Some(arrived));
-        out.push(Frame {
-            dts: sent.pts,
-            pts: sent.pts,
-            wall: sent.wall,
-            arrived,
-            keyframe: unit.keyframe,
-            parameters: self.encoder.parameters().clone(),
-            payload: unit.payload,
-        });
         Ok(())
     }
 
-    fn wanted_bps(&self, picture: &Picture, now: Instant) -> u64 {
-        let (codec, measured) = (self.parameters.codec(), self.input.measured(now));
-        let frame_rate = self.encoder.frame_rate();
-        rate::wanted_bps(codec, &measured, picture.pixels(), frame_rate, self.policy.bitrate_max_bps)
-    }
-
-    fn follow_rate(&mut self, sent: &Sent) -> Result<(), Error> {
-        if self.next_rate.is_some_and(|next| sent.pts < next) {
-            return Ok(());
+    /// Reports what the decoder lost, and asks the publisher for what it needs.
+    fn tell(&mut self) {
+        let losses = self.decoder.take_losses();
+        dropped(Loss::TranscodeCorrupt, losses.corrupt);
+        dropped(Loss::TranscodeNoKeyframe, losses.no_keyframe);
+        dropped(Loss::TranscodeOverload, losses.overload);
+        if self.decoder.take_keyframe_wanted() {
+            self.input.want_keyframe();
         }
-        self.next_rate = Some(sent.pts + RATE_INTERVAL);
-        let wanted = self.wanted_bps(&self.encoder.picture().clone(), sent.arrived);
-        if rate::differs(self.encoder.bitrate_bps(), wanted) {
-            self.encoder.set_bitrate(wanted)?;
-        }
-        Ok(())
     }
 }
 
 fn is_in_order(parameters: &Parameters) -> bool {
     parameters.codec() == Codec::H264 && parameters.reorders() == Some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use onmic_media::{Join, Read};
+
+    use super::*;
+    use crate::codec::testing::{Camera, number_of};
+
+    const PRESENT: Lag = Lag { frames: 0, time: Duration::ZERO };
+
+    fn line(camera: &Camera) -> VideoLine {
+        let input = Arc::new(Track::new(camera.parameters().clone()));
+        VideoLine::open(input, Duration::from_secs(1), Instant::now()).unwrap()
+    }
+
+    /// Everything that is on a track.
+    fn all(track: &Track) -> Vec<Arc<Frame>> {
+        let mut reader = track.reader(Join::At(onmic_media::WallTime(0)));
+        std::iter::from_fn(|| reader.try_read())
+            .map(|read| match read {
+                Read::Frame(frame) => frame,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    fn numbers(frames: &[Arc<Frame>]) -> Vec<u8> {
+        let mut decoder = VideoDecoder::open(&frames[0].parameters).unwrap();
+        let number = |frame: &Arc<Frame>| {
+            decoder.send(&frame.payload, 0).unwrap();
+            number_of(&decoder.receive().unwrap().unwrap())
+        };
+        frames.iter().map(number).collect()
+    }
+
+    fn keyframes(frames: &[Arc<Frame>]) -> Vec<usize> {
+        (0..frames.len()).filter(|at| frames[*at].keyframe).collect()
+    }
+
+    #[test]
+    fn one_decode_feeds_two_encoders_with_settings_and_keyframes_of_their_own() {
+        let mut camera = Camera::undeclared(64);
+        let mut line = line(&camera);
+        let high = line.add(VideoPolicy::default()).unwrap();
+        let baseline = VideoSettings { profile: "baseline".to_owned(), ..VideoSettings::default() };
+        let spacing = Duration::from_millis(100);
+        let policy = VideoPolicy { encoder: baseline, keyframe_spacing: spacing, ..VideoPolicy::default() };
+        let low = line.add(policy).unwrap();
+        for (number, frame) in camera.frames(20).iter().enumerate() {
+            if number == 10 {
+                low.want_keyframe();
+            }
+            line.input.push(frame.clone());
+            line.take(frame, PRESENT).unwrap();
+        }
+        assert_eq!(line.decoder.frames_sent_for_test(), 20, "each frame is decoded once");
+        let (high, low) = (all(&high), all(&low));
+        assert_eq!((numbers(&high), numbers(&low)), ((0..20).collect(), (0..20).collect()));
+        assert_eq!((keyframes(&high), keyframes(&low)), (vec![0], vec![0, 10]));
+        let profile = |frames: &[Arc<Frame>]| match &*frames[0].parameters {
+            Parameters::H264(h264) => h264.profile_idc,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((profile(&high), profile(&low)), (77, 66));
+    }
+
+    #[test]
+    fn an_encoder_that_is_added_later_begins_with_a_keyframe_at_the_next_picture() {
+        let mut camera = Camera::undeclared(64);
+        let mut line = line(&camera);
+        let first = line.add(VideoPolicy::default()).unwrap();
+        camera.frames(5).iter().for_each(|frame| line.take(frame, PRESENT).unwrap());
+        let second = line.add(VideoPolicy::default()).unwrap();
+        (0..5).for_each(|_| line.take(&camera.frame(false), PRESENT).unwrap());
+        let (first, second) = (all(&first), all(&second));
+        assert_eq!((first.len(), keyframes(&first)), (10, vec![0]));
+        assert_eq!((numbers(&second), keyframes(&second)), ((5..10).collect(), vec![0]));
+    }
+
+    #[test]
+    fn frames_in_order_pass_to_every_output_and_viewers_ask_the_publisher() {
+        let mut camera = Camera::new(64);
+        let mut line = line(&camera);
+        let outputs = [line.add(VideoPolicy::default()).unwrap(), line.add(VideoPolicy::default()).unwrap()];
+        let frames = camera.frames(4);
+        outputs[1].want_keyframe();
+        frames.iter().for_each(|frame| line.take(frame, PRESENT).unwrap());
+        assert!(line.input.take_keyframe_wanted());
+        assert_eq!(line.decoder.frames_sent_for_test(), 0);
+        line.skipped(3);
+        line.take(&camera.frame(false), PRESENT).unwrap();
+        for output in outputs {
+            let out = all(&output);
+            assert_eq!(out.len(), 4, "what follows a hole waits for a keyframe");
+            assert!(out.iter().zip(&frames).all(|(out, frame)| out.payload == frame.payload));
+        }
+    }
 }

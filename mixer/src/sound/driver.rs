@@ -24,7 +24,7 @@ use super::mix::{Lead, Mix, MixInput};
 use super::output::{Output, OutputSettings};
 use super::strip::Processing;
 use crate::error::Error;
-use crate::metric::dropped;
+use crate::metric::{self, Loss, Running, dropped};
 
 /// The longest sleep: a feed may get its track, or another one, at any time.
 const POLL: Duration = Duration::from_millis(50);
@@ -222,7 +222,7 @@ impl Source {
         let backlog = reader.backlog();
         if backlog > MOST_BACKLOG {
             *reader = present(track);
-            dropped("mix_overload", backlog.saturating_sub(reader.backlog()));
+            dropped(Loss::MixOverload, backlog.saturating_sub(reader.backlog()));
         }
         loop {
             let read = match waker {
@@ -240,7 +240,7 @@ impl Source {
                     let (id, rate) = (self.id, track.clock_rate());
                     self.intake.take(&frame, rate, clock, |stamp, left, right| mix.push(id, stamp, left, right));
                 }
-                Read::Skipped(frames) => dropped("mix_overload", frames),
+                Read::Skipped(frames) => dropped(Loss::MixOverload, frames),
                 Read::Ended => return,
             }
         }
@@ -294,13 +294,11 @@ struct Worker<S> {
 
 impl<S: SoundSink> Worker<S> {
     fn run(mut self) {
-        let (running, started) = (metrics::gauge!("onmic_sound_mixes"), Instant::now());
-        running.increment(1.0);
+        let (_running, started) = (Running::audio_mix(), Instant::now());
         let reason = self.work(started).unwrap_or_else(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "mixing sound failed");
             "failed"
         });
-        running.decrement(1.0);
         self.tell(Instant::now());
         let Counts { missing, late, jumps, left_out } = self.told.counts;
         tracing::info!(reason, lived = ?started.elapsed(), missing, late, jumps, left_out, "sound mix ended");
@@ -308,7 +306,7 @@ impl<S: SoundSink> Worker<S> {
 
     fn work(&mut self, started: Instant) -> Result<&'static str, Error> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let seconds = metrics::histogram!("onmic_sound_mix_seconds");
+        let seconds = metric::audio_mix_seconds();
         loop {
             if self.stop.load(Ordering::Acquire) {
                 return Ok("stopped");
@@ -466,10 +464,10 @@ impl<S: SoundSink> Worker<S> {
         self.meters.send_replace(self.mix.meters());
         let (counts, overrun) = (self.mix.counts(), self.mix.overrun());
         let before = std::mem::replace(&mut self.told.counts, counts);
-        dropped("mix_missing", counts.missing - before.missing);
-        dropped("mix_late", counts.late - before.late);
-        dropped("mix_left_out", counts.left_out - before.left_out);
-        dropped("mix_overrun", overrun - std::mem::replace(&mut self.told.overrun, overrun));
-        metrics::counter!("onmic_sound_jumps_total").increment(counts.jumps - before.jumps);
+        dropped(Loss::MixMissing, counts.missing - before.missing);
+        dropped(Loss::MixLate, counts.late - before.late);
+        dropped(Loss::MixLeftOut, counts.left_out - before.left_out);
+        dropped(Loss::MixOverrun, overrun - std::mem::replace(&mut self.told.overrun, overrun));
+        metric::audio_jumps(counts.jumps - before.jumps);
     }
 }

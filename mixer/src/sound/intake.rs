@@ -11,9 +11,9 @@ use onmic_media::{Frame, Parameters};
 use super::input::Stamp;
 use super::{RATE, micros};
 use crate::codec::decode::AudioDecoder;
-use crate::codec::ffi::Resampler;
+use crate::codec::{RawAudio, Resampler};
 use crate::error::Error;
-use crate::metric::dropped;
+use crate::metric::{Loss, dropped};
 
 /// See the module.
 #[derive(Default)]
@@ -37,7 +37,7 @@ impl Intake {
     ) {
         if let Err(error) = self.decode(frame, rate, clock, push) {
             tracing::debug!(error = &error as &dyn std::error::Error, "a frame of sound could not be mixed");
-            dropped("mix_corrupt", 1);
+            dropped(Loss::MixCorrupt, 1);
         }
     }
 
@@ -50,7 +50,7 @@ impl Intake {
     ) -> Result<(), Error> {
         self.fit_decoder(&frame.parameters)?;
         let Some(decoder) = &mut self.decoder else {
-            dropped("mix_no_decoder", 1); // What was wrong with it was said when it could not be opened.
+            dropped(Loss::MixNoDecoder, 1); // What was wrong with it was said when it could not be opened.
             return Ok(());
         };
         decoder.send(&frame.payload)?;
@@ -95,7 +95,7 @@ impl Intake {
 /// Puts the samples in the place of `interleaved`. By how many they begin before the input does: those are of the one before.
 fn convert(
     resampler: &mut Option<(Resampler, usize)>,
-    samples: &ffmpeg_next::frame::Audio,
+    samples: &RawAudio,
     interleaved: &mut Vec<f32>,
 ) -> Result<i64, Error> {
     let channels: u16 = if samples.channels() == 1 { 1 } else { 2 };

@@ -71,15 +71,6 @@ impl Block {
     }
 }
 
-/// Samples of both channels as an encoder of `channels` takes them: one is the mean of both.
-pub(crate) fn interleave(left: &[f32], right: &[f32], channels: u16, out: &mut Vec<f32>) {
-    let pairs = left.iter().zip(right);
-    match channels {
-        1 => out.extend(pairs.map(|(left, right)| (left + right) / 2.0)),
-        _ => out.extend(pairs.flat_map(|(left, right)| [*left, *right])),
-    }
-}
-
 /// Samples in so many microseconds.
 fn samples(micros: i64) -> f64 {
     micros as f64 * f64::from(RATE) / 1e6

@@ -6,16 +6,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ffmpeg_next::format::{Sample, sample};
-use ffmpeg_next::{ChannelLayout, frame};
 use onmic_media::codec::opus;
 use onmic_media::time::{ClockRate, Ticks};
 use onmic_media::{Frame, Parameters};
 
 use super::timeline::Timeline;
-use super::{BLOCK, Block, RATE, interleave};
+use super::{BLOCK, Block, RATE};
+use crate::codec::Resampler;
 use crate::codec::encode::{AudioEncoder, AudioPacket, AudioSettings};
-use crate::codec::ffi::Resampler;
+use crate::codec::samples::{interleave, packed};
 use crate::error::Error;
 
 /// How well sound is encoded.
@@ -170,7 +169,6 @@ impl Output {
     }
 
     fn append(&mut self, block: &Block, cut: usize) -> Result<(), Error> {
-        let mono = self.encoder.channels() == 1;
         let [left, right] = &block.0;
         let mut interleaved = Vec::with_capacity(2 * BLOCK);
         interleave(&left[cut..], &right[cut..], self.encoder.channels(), &mut interleaved);
@@ -178,11 +176,7 @@ impl Output {
             self.pending.append(&mut interleaved);
             return Ok(());
         }
-        let channels = if mono { ChannelLayout::MONO } else { ChannelLayout::STEREO };
-        let mut frame = frame::Audio::new(Sample::F32(sample::Type::Packed), BLOCK - cut, channels);
-        frame.set_rate(RATE);
-        let bytes = frame.data_mut(0).chunks_exact_mut(4);
-        bytes.zip(&interleaved).for_each(|(to, from)| to.copy_from_slice(&from.to_ne_bytes()));
+        let frame = packed(&interleaved, RATE, self.encoder.channels());
         let resampler = match &mut self.resampler {
             Some(resampler) => resampler,
             None => {

@@ -228,7 +228,9 @@ impl Publisher {
         let mut sources = [Source::audio(clock, began), Source::video(clock, began)];
         let tracks = [0, 1].map(|kind| Arc::new(Track::new(sources[kind].parameters())));
         let feed = Feed::new(None);
-        tracks.iter().for_each(|track| feed.set_original(track.clone()));
+        for track in &tracks {
+            feed.set_original(track.clone());
+        }
         feed.settle();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::{Arrival, Codec, MediaKind, Parameters, WallTime};
+use onmic_media::{Arrival, Codec, MediaKind, Parameters, Rendition, WallTime};
 
 use self::depacketize::Unusable;
 use self::reception::Reception;
@@ -360,6 +360,7 @@ fn keep(arrivals: &mut VecDeque<Arrival>, timeline: &mut Timeline, kind: MediaKi
     let place = timeline.place(kind, arrived.timestamp, now);
     let assembled = arrived.assembled;
     arrivals.push_back(Arrival {
+        rendition: Rendition::MAIN,
         dts: place,
         pts: place,
         keyframe: assembled.keyframe,

@@ -1,0 +1,118 @@
+//! What a call of the REST routes brings: who calls, what of the room its address names, and its body.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use onmic_http::{Problem, token};
+use onmic_room::{Actor, RoomName, SeatState};
+
+use super::Api;
+use super::commands::{WireCommand, malformed, seat_no};
+use crate::rooms::refusal::refused;
+
+const ARRIVAL: Duration = Duration::from_secs(10);
+
+/// Whose call it is, and to which room.
+pub struct Caller {
+    pub room: RoomName,
+    pub by: Actor,
+}
+
+impl FromRequestParts<Api> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, api).await;
+        let room = params.ok().and_then(|params| {
+            params.iter().find(|(name, _)| *name == "room").map(|(_, room)| room.parse::<RoomName>())
+        });
+        let room = room.ok_or_else(|| Problem::bad_request("the address names no room"))??;
+        let by = match api.gate.claims(token(&parts.headers, &parts.uri))? {
+            None => Actor::admin(),
+            Some(claims) => {
+                claims.must_cover(&room)?;
+                claims.actor()?
+            }
+        };
+        Ok(Self { room, by })
+    }
+}
+
+/// What of a room an address names, after the room.
+pub struct Of<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Of<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Path((_, named)) = Path::<(String, T)>::from_request_parts(parts, api).await.map_err(|rejection| {
+            Problem::not_found(format!("This address names nothing of a room: {}.", rejection.body_text()))
+        })?;
+        Ok(Self(named))
+    }
+}
+
+/// A JSON body; an absent one is an empty object.
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let late =
+            |_| Problem::new(StatusCode::REQUEST_TIMEOUT, format!("The body did not arrive within {ARRIVAL:?}."));
+        let arrived = timeout(ARRIVAL, Bytes::from_request(request, state)).await.map_err(late)?;
+        let bytes = arrived.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
+            status => Problem::new(status, "The body did not arrive whole."),
+        })?;
+        let json: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        serde_json::from_slice(json).map(Self).map_err(|error| malformed(&error))
+    }
+}
+
+impl Caller {
+    pub(super) fn command(&self, api: &Api, command: WireCommand) -> Result<Value, Problem> {
+        api.rooms.order(&self.room, &self.by, command.order(&self.by)?)
+    }
+
+    /// 200 with what has changed.
+    pub(super) fn changed(&self, api: &Api, command: WireCommand) -> Result<Response, Problem> {
+        self.command(api, command).map(|changed| Json(changed).into_response())
+    }
+
+    /// 204.
+    pub(super) fn done(&self, api: &Api, command: WireCommand) -> Result<Response, Problem> {
+        self.command(api, command).map(|_| StatusCode::NO_CONTENT.into_response())
+    }
+
+    pub(super) fn address(&self, rest: &str) -> String {
+        format!("/api/v1/rooms/{}{rest}", self.room)
+    }
+
+    /// Who is on a seat.
+    pub(super) fn occupant(&self, api: &Api, seat: u8) -> Result<Option<(String, SeatState)>, Problem> {
+        let room = api.rooms.view(&self.room);
+        let room = room.ok_or_else(|| refused(&onmic_room::Refused::RoomUnknown(self.room.clone())))?;
+        let seat = seat_no(seat)?;
+        let seats = room.settings.seats;
+        let found = room.seats.into_iter().find(|found| found.seat == seat);
+        let found = found.ok_or_else(|| refused(&onmic_room::Refused::SeatUnknown { seat, seats }))?;
+        Ok(found.person.map(|person| (person.to_string(), found.state)))
+    }
+
+    pub(super) fn must_occupy(&self, api: &Api, seat: u8) -> Result<String, Problem> {
+        let nobody =
+            || Problem::new(StatusCode::CONFLICT, format!("Nobody is on seat {seat}.")).with_code("not-on-mic");
+        self.occupant(api, seat)?.map(|(person, _)| person).ok_or_else(nobody)
+    }
+}

@@ -1,0 +1,276 @@
+//! A client of a room's events: one WebSocket. A bounded queue out, commands in.
+//!
+//! Rights are checked before the upgrade, so whatever is wrong with a token is an HTTP answer. Whoever takes its messages
+//! too slowly, stays silent or sends what is too large is closed, with a code that says which.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use onmic_http::{Problem, token};
+use onmic_room::Authority;
+
+use super::Api;
+use super::commands::{WireCommand, id, malformed};
+use crate::auth::Role;
+use crate::rooms::mailbox::{Closing, Mailbox};
+use crate::rooms::{Connection, Entry};
+
+const PING_EVERY: Duration = Duration::from_secs(20);
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// For the last words to a client.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Of a message to the server, in bytes.
+const MESSAGE_MAX: usize = 64 * 1024;
+/// Of a host's: overlays with pictures.
+const HOST_MESSAGE_MAX: usize = 768 * 1024;
+/// Each way, in bytes. Most clients say little, and there are many of them.
+const BUFFER: usize = 4 * 1024;
+/// Refused messages without a good one between them, before a client is taken for broken.
+const STRIKES: u32 = 100;
+
+/// What a client says of itself.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EventsQuery {
+    /// What others see.
+    name: Option<String>,
+    /// `host`, `co-host`, `viewer` or `admin`; only where no tokens are asked for.
+    #[param(value_type = Option<String>)]
+    role: Option<Role>,
+    /// To come back as the same person, with `key`.
+    person: Option<String>,
+    /// From the last snapshot.
+    key: Option<String>,
+    /// Of the last snapshot, to go on with `after`.
+    epoch: Option<String>,
+    /// The number of the last event seen.
+    after: Option<u64>,
+}
+
+/// The events of a room, and commands to it, over a WebSocket. See docs/ROOMS.md for its messages.
+#[utoipa::path(get, path = "/api/v1/rooms/{room}/events", tag = "rooms", security((), ("token" = [])),
+    params(("room" = String, Path), EventsQuery, ("token" = Option<String>, Query, description = "A JWT, where tokens are asked for.")),
+    responses((status = 101, description = "Switches to WebSocket."), (status = 401), (status = 403),
+        (status = 422, description = "A name, person or role that cannot be."), (status = 426), (status = 429), (status = 503)))]
+pub async fn events(
+    State(api): State<Api>,
+    Path(room): Path<String>,
+    query: Result<Query<EventsQuery>, QueryRejection>,
+    headers: HeaderMap,
+    uri: Uri,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let entry = entry(&api, &room, query, &headers, &uri)?;
+    let upgrade = upgrade.map_err(|_| {
+        Problem::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "This address speaks WebSocket (RFC 6455). Connect to it with ws: or wss:.",
+        )
+    })?;
+    let limit = match entry.authority {
+        Authority::Host | Authority::Admin => HOST_MESSAGE_MAX,
+        Authority::CoHost | Authority::Viewer => MESSAGE_MAX,
+    };
+    let (mailbox, messages) = Mailbox::new();
+    let connection = api.rooms.enter(entry, &mailbox)?;
+    let client = Client { connection, mailbox, messages, heard: Instant::now(), strikes: 0 };
+    let tracked = api.rooms.track();
+    let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
+    let upgrade = upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER);
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        client.serve(socket).await;
+        drop(tracked);
+    }))
+}
+
+fn entry(
+    api: &Api,
+    room: &str,
+    query: Result<Query<EventsQuery>, QueryRejection>,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<Entry, Problem> {
+    let room: onmic_media::RoomName = room.parse()?;
+    let Query(query) = query.map_err(|rejection| {
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("The query cannot be understood: {}.", rejection.body_text()),
+        )
+    })?;
+    let claims = api.gate.claims(token(headers, uri))?;
+    let (authority, person, token_name) = match &claims {
+        None => (query.role.unwrap_or(Role::Viewer).into(), None, None),
+        Some(claims) => {
+            claims.must_cover(&room)?;
+            (claims.authority(), claims.person()?, claims.name.clone())
+        }
+    };
+    let claimed = query.person.as_deref().map(id).transpose()?.map(|person| (person, query.key));
+    let name = token_name.or(query.name).filter(|name| !name.is_empty());
+    let trusted = claims.is_none();
+    let (epoch, after) = (query.epoch, query.after);
+    Ok(Entry { room, authority, person, claimed, trusted, name, epoch, after })
+}
+
+struct Client {
+    connection: Connection,
+    mailbox: Arc<Mailbox>,
+    messages: mpsc::Receiver<Utf8Bytes>,
+    heard: Instant,
+    strikes: u32,
+}
+
+/// What comes from a client.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+enum Said {
+    Command {
+        /// Read before; here so that it is not unknown.
+        #[serde(rename = "id")]
+        _id: serde::de::IgnoredAny,
+        command: WireCommand,
+    },
+}
+
+impl Client {
+    async fn serve(mut self, mut socket: WebSocket) {
+        let Some(closing) = self.talk(&mut socket).await else { return };
+        let room = self.connection.room.clone();
+        let farewell = async {
+            if closing == Closing::Ended {
+                // What led to the end is still to be told.
+                while let Ok(message) = self.messages.try_recv() {
+                    socket.send(Message::Text(message)).await?;
+                }
+            }
+            socket.send(Message::Close(Some(frame(closing)))).await?;
+            // The other side answers, unless it has broken off.
+            while let Some(Ok(_)) = socket.recv().await {}
+            Ok::<_, axum::Error>(())
+        };
+        tracing::debug!(%room, ?closing, "client closed");
+        let told = timeout(FAREWELL, farewell).await;
+        tracing::trace!(?told, "farewell");
+    }
+
+    /// Until one side ends it; why, if it was this one.
+    async fn talk(&mut self, socket: &mut WebSocket) -> Option<Closing> {
+        let mailbox = self.mailbox.clone();
+        let stop = self.connection.stopping();
+        let mut pings = interval(PING_EVERY);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pings.reset();
+        loop {
+            let message = tokio::select! {
+                biased; // What waits goes first: who asks faster than it reads is not read.
+                () = mailbox.closed() => return mailbox.closing(),
+                () = stop.cancelled() => return Some(Closing::Stopping),
+                Some(message) = self.messages.recv() => Message::Text(message),
+                _ = pings.tick() => {
+                    if self.heard.elapsed() > SILENCE_MAX {
+                        return Some(Closing::Silent);
+                    }
+                    Message::Ping(Default::default())
+                }
+                heard = socket.recv() => {
+                    match heard {
+                        None => return None,
+                        Some(Err(error)) => return is_too_large(&error).then_some(Closing::TooLarge),
+                        Some(Ok(message)) => {
+                            self.heard = Instant::now();
+                            if let Err(closing) = self.hear(message) {
+                                return Some(closing);
+                            }
+                        }
+                    }
+                    continue;
+                }
+            };
+            let missed = mailbox.take_missed();
+            let messages = std::iter::once(message).chain(missed.into_iter().map(Message::Text));
+            for message in messages {
+                let sent = tokio::select! {
+                    biased;
+                    () = mailbox.closed() => return mailbox.closing(),
+                    () = stop.cancelled() => return Some(Closing::Stopping),
+                    sent = socket.send(message) => sent,
+                };
+                if sent.is_err() {
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, message: Message) -> Result<(), Closing> {
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Binary(_) => return Err(Closing::Binary),
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return Ok(()),
+        };
+        let (id, done) = self.obey(&text);
+        let answer = match done {
+            Ok(mut shown) => {
+                self.strikes = 0;
+                if let Some(answer) = shown.as_object_mut() {
+                    answer.insert("type".into(), "answer".into());
+                    answer.insert("id".into(), id);
+                    answer.insert("ok".into(), true.into());
+                }
+                shown
+            }
+            Err(problem) => {
+                self.strikes += 1;
+                json!({"type": "answer", "id": id, "ok": false, "problem": problem.body()})
+            }
+        };
+        self.mailbox.put(answer.to_string().into());
+        if self.strikes > STRIKES { Err(Closing::Nonsense) } else { Ok(()) }
+    }
+
+    fn obey(&self, text: &str) -> (Value, Result<Value, Problem>) {
+        // The id is read on its own, so that the answer has it even if the command cannot be read.
+        let value = match serde_json::from_str::<Value>(text) {
+            Ok(value) => value,
+            Err(error) => return (Value::Null, Err(malformed(&error))),
+        };
+        // An echo of whatever was sent would be an amplifier.
+        let id = value.get("id").filter(|id| id.is_number() || id.as_str().is_some_and(|id| id.len() <= 64));
+        let id = id.cloned().unwrap_or(Value::Null);
+        let done = serde_json::from_value::<Said>(value).map_err(|error| malformed(&error)).and_then(|said| {
+            let Said::Command { command, .. } = said;
+            self.connection.order(command.order(&self.connection.by)?)
+        });
+        (id, done)
+    }
+}
+
+/// The last message of a connection that this side closes.
+fn frame(closing: Closing) -> CloseFrame {
+    let (code, reason) = match closing {
+        Closing::Slow => (close_code::AGAIN, "Too many messages are waiting. Come back with the last number."),
+        Closing::Ended => (close_code::NORMAL, "The room has ended."),
+        Closing::Stopping => (close_code::AWAY, "The server stops. Connect again."),
+        Closing::Silent => (close_code::AWAY, "Nothing was heard for a minute."),
+        Closing::TooLarge => (close_code::SIZE, "The message is too large."),
+        Closing::Binary => (close_code::UNSUPPORTED, "Messages are text."),
+        Closing::Nonsense => (close_code::POLICY, "Too many messages were refused."),
+    };
+    CloseFrame { code, reason: reason.into() }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    // axum hides the WebSocket library's error behind this one; its text is all there is to go by.
+    error.to_string().contains("too long")
+}

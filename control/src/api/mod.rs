@@ -1,0 +1,48 @@
+//! The control API under `/api/v1`, described by its OpenAPI document.
+
+mod caller;
+mod commands;
+mod events;
+mod openapi;
+mod rest;
+mod rooms;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+
+use onmic_media::Hub;
+
+use crate::auth::TokenGate;
+use crate::rooms::Rooms;
+
+/// What the routes read.
+#[derive(Clone)]
+pub struct Api {
+    hub: Arc<Hub>,
+    gate: Arc<TokenGate>,
+    rooms: Arc<Rooms>,
+    rtmp_port: u16,
+}
+
+impl Api {
+    /// An API over `hub`; pages are told to publish to `rtmp_port`.
+    pub fn new(hub: Arc<Hub>, gate: Arc<TokenGate>, rooms: Arc<Rooms>, rtmp_port: u16) -> Self {
+        Self { hub, gate, rooms, rtmp_port }
+    }
+
+    /// The routes.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/api/v1/rooms", get(rooms::list).post(rest::create))
+            .route("/api/v1/rooms/{room}", get(rooms::one).patch(rest::configure).delete(rest::end))
+            .merge(rest::router())
+            .route("/api/v1/server", get(server::show))
+            .route("/api/v1/openapi.json", get(openapi::document))
+            .with_state(self)
+    }
+}

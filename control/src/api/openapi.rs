@@ -1,0 +1,120 @@
+//! The OpenAPI document, generated from the routes and their types.
+
+use axum::Json;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::{commands, events, rest, rooms, server};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "onmic", description = "Control API of the onmic live streaming gateway. Errors are application/problem+json (RFC 9457)."),
+    paths(
+        rooms::list, rooms::one, rest::create, rest::configure, rest::end, events::events, rest::persons,
+        rest::request_mic, rest::withdraw, rest::grant, rest::refuse, rest::invite, rest::accept, rest::decline,
+        rest::change_seat, rest::clear_seat, rest::connect_failed, rest::renew_ticket, rest::hand_over, rest::mute_host,
+        rest::propose_pk, rest::end_pk, rest::accept_pk, rest::refuse_pk,
+        rest::set_layout, rest::set_overlays, rest::overlay_image, rest::set_look, rest::set_source, rest::chat,
+        server::show,
+        signalling::publish_host, signalling::publish_participant, signalling::watch_program, signalling::watch_source, signalling::watch_return,
+        signalling::change_session, signalling::end_session,
+    ),
+    components(schemas(rooms::Rooms, rooms::Room, server::Server, commands::WireCommand)),
+    modifiers(&Bearer),
+    security((), ("token" = [])),
+)]
+struct Document;
+
+/// Tokens, where they are asked for.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+        let bearer =
+            bearer.description(Some("HS256 with auth.secret; also as ?token=. Not asked for without a secret."));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
+    }
+}
+
+pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
+    Json(Document::openapi())
+}
+
+/// The addresses of WHIP and WHEP, which other crates serve.
+#[expect(dead_code, reason = "describes routes of crates that know nothing of this document")]
+mod signalling {
+    /// Publishes as the host of a room (WHIP, RFC 9725).
+    #[utoipa::path(post, path = "/whip/{room}", tag = "media", params(("room" = String, Path)),
+        request_body(content = String, content_type = "application/sdp"),
+        responses((status = 201, body = String, content_type = "application/sdp", description = "The answer; Location is the session."),
+            (status = 400), (status = 401), (status = 403), (status = 406), (status = 409, description = "Somebody publishes it already."), (status = 415), (status = 503)))]
+    fn publish_host() {}
+
+    /// Publishes as a participant of a room (WHIP, RFC 9725). With the token of a ticket, only while the seat is the person's.
+    #[utoipa::path(post, path = "/whip/{room}/{participant}", tag = "media", params(("room" = String, Path), ("participant" = String, Path)),
+        request_body(content = String, content_type = "application/sdp"),
+        responses((status = 201, body = String, content_type = "application/sdp", description = "The answer; Location is the session."),
+            (status = 400), (status = 401), (status = 403), (status = 406), (status = 409, description = "Somebody publishes it already."), (status = 415), (status = 503)))]
+    fn publish_participant() {}
+
+    /// Watches the program of a room (WHEP).
+    #[utoipa::path(post, path = "/whep/{room}", tag = "media", params(("room" = String, Path)),
+        request_body(content = String, content_type = "application/sdp"),
+        responses((status = 201, body = String, content_type = "application/sdp", description = "The answer; Location is the session."),
+            (status = 400), (status = 401), (status = 403), (status = 404, description = "Not live."), (status = 406), (status = 415), (status = 503)))]
+    fn watch_program() {}
+
+    /// Watches one source of a room (WHEP).
+    #[utoipa::path(post, path = "/whep/{room}/{participant}", tag = "media", params(("room" = String, Path), ("participant" = String, Path)),
+        request_body(content = String, content_type = "application/sdp"),
+        responses((status = 201, body = String, content_type = "application/sdp", description = "The answer; Location is the session."),
+            (status = 400), (status = 401), (status = 403), (status = 404, description = "Not live."), (status = 406), (status = 415), (status = 503)))]
+    fn watch_source() {}
+
+    /// Watches the return feed of a participant, who may be about to publish: the program without their own sound (WHEP).
+    #[utoipa::path(post, path = "/whep/{room}/{participant}/return", tag = "media", params(("room" = String, Path), ("participant" = String, Path)),
+        request_body(content = String, content_type = "application/sdp"),
+        responses((status = 201, body = String, content_type = "application/sdp", description = "The answer; Location is the session."),
+            (status = 400), (status = 401), (status = 403), (status = 404, description = "The room has no program, or too many returns."), (status = 406), (status = 415), (status = 503)))]
+    fn watch_return() {}
+
+    /// Candidates or an ICE restart for a session of WHIP or WHEP.
+    #[utoipa::path(patch, path = "/sessions/{id}", tag = "media", params(("id" = String, Path)),
+        request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
+        responses((status = 204), (status = 200, body = String, content_type = "application/trickle-ice-sdpfrag", description = "ICE was restarted."),
+            (status = 400), (status = 404), (status = 412), (status = 415)))]
+    fn change_session() {}
+
+    /// Ends a session of WHIP or WHEP.
+    #[utoipa::path(delete, path = "/sessions/{id}", tag = "media", params(("id" = String, Path)),
+        responses((status = 200), (status = 404)))]
+    fn end_session() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_of_rooms_is_described_and_asks_for_a_bearer() {
+        let document = serde_json::to_value(Document::openapi()).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        for (path, methods) in [
+            ("/api/v1/rooms", vec!["get", "post"]),
+            ("/api/v1/rooms/{room}", vec!["get", "patch", "delete"]),
+            ("/api/v1/rooms/{room}/requests/{person}/grant", vec!["post"]),
+            ("/api/v1/rooms/{room}/seats/{seat}", vec!["patch"]),
+            ("/api/v1/rooms/{room}/pk", vec!["put", "delete"]),
+            ("/whip/{room}/{participant}", vec!["post"]),
+            ("/whep/{room}/{participant}/return", vec!["post"]),
+        ] {
+            for method in methods {
+                assert!(paths[path].get(method).is_some(), "{method} {path}");
+            }
+        }
+        assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+        assert!(document["components"]["schemas"]["WireCommand"].is_object());
+    }
+}

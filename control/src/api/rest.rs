@@ -1,0 +1,604 @@
+//! Rooms by REST: the commands of the WebSocket under addresses, and what only a backend does.
+//!
+//! Each route turns its address and body into a [`WireCommand`] where there is one, so that the two ways in cannot differ.
+//! Without tokens a call counts as an admin's: only this machine can make it.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, patch, post, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use onmic_http::{Problem, token};
+use onmic_room::{Authority, Input, Settings};
+
+use super::caller::{Body, Caller, Of};
+use super::commands::{WireCommand, malformed, room_name};
+use super::{Api, events};
+use crate::rooms::look::{Colour, Layout, OverlayBody, SourceChange};
+use crate::rooms::refusal::{refused, unprocessable};
+use crate::rooms::wire::{self, HostLeaves, RoomState};
+use crate::ticket::Ticket;
+
+/// A command fits a packet or two.
+const BODY_MAX: usize = 64 * 1024;
+/// All pictures of a room, in base64.
+const OVERLAYS_BODY_MAX: usize = 3 * 1024 * 1024;
+
+/// The routes, but for those that `api` has had before there were rooms.
+pub fn router() -> Router<Api> {
+    let room = Router::new()
+        .route("/events", get(events::events))
+        .route("/persons", get(persons))
+        .route("/requests", post(request_mic))
+        .route("/requests/{person}", delete(withdraw))
+        .route("/requests/{person}/grant", post(grant))
+        .route("/requests/{person}/refuse", post(refuse))
+        .route("/invitations", post(invite))
+        .route("/invitations/{person}/accept", post(accept))
+        .route("/invitations/{person}/decline", post(decline))
+        .route("/seats/{seat}", patch(change_seat))
+        .route("/seats/{seat}/participant", delete(clear_seat))
+        .route("/seats/{seat}/failed", post(connect_failed))
+        .route("/seats/{seat}/ticket", post(renew_ticket))
+        .route("/host", put(hand_over).patch(mute_host))
+        .route("/pk", put(propose_pk).delete(end_pk))
+        .route("/pk/accept", post(accept_pk))
+        .route("/pk/refuse", post(refuse_pk))
+        .route("/layout", put(set_layout))
+        .route("/overlays", put(set_overlays).layer(DefaultBodyLimit::max(OVERLAYS_BODY_MAX)))
+        .route("/overlays/{id}/image", get(overlay_image))
+        .route("/look", patch(set_look))
+        .route("/sources/{participant}", patch(set_source))
+        .route("/chat", post(chat));
+    Router::new().nest("/api/v1/rooms/{room}", room).layer(DefaultBodyLimit::max(BODY_MAX))
+}
+
+/// What a command has changed: one of these, under the name it has in the room's state.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is built as JSON")]
+pub struct Changed {
+    request: Option<wire::Request>,
+    invitation: Option<wire::Invitation>,
+    seat: Option<wire::Seat>,
+    host: Option<wire::Host>,
+    pk: Option<wire::Pk>,
+    program: Option<wire::RoomProgram>,
+    message: Option<wire::Message>,
+    ticket: Option<Ticket>,
+}
+
+fn created(location: &str, body: Value) -> Response {
+    let mut response = (StatusCode::CREATED, Json(body)).into_response();
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// How a room is to be; what is absent stays, or is as configured.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoomChange {
+    title: Option<String>,
+    /// Beside the host's, at most 16.
+    seats: Option<u8>,
+    /// Takes no requests.
+    locked: Option<bool>,
+    open_seats: Option<bool>,
+    host_leaves: Option<HostLeaves>,
+    timeouts: Option<TimeoutsChange>,
+}
+
+/// Timeouts to change, in milliseconds.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimeoutsChange {
+    request_ms: Option<u64>,
+    grant_ms: Option<u64>,
+    connect_ms: Option<u64>,
+    invitation_ms: Option<u64>,
+    away_ms: Option<u64>,
+    presence_ms: Option<u64>,
+    host_away_ms: Option<u64>,
+    pk_proposal_ms: Option<u64>,
+    pk_away_ms: Option<u64>,
+    cool_down_ms: Option<u64>,
+    empty_ms: Option<u64>,
+}
+
+impl RoomChange {
+    /// `before` with the change.
+    pub fn of(self, mut before: Settings) -> Settings {
+        let settings = &mut before;
+        set(&mut settings.title, self.title);
+        set(&mut settings.seats, self.seats);
+        set(&mut settings.locked, self.locked);
+        set(&mut settings.open_seats, self.open_seats);
+        set(&mut settings.host_leaves, self.host_leaves.map(Into::into));
+        let (timeouts, change) = (&mut settings.timeouts, self.timeouts.unwrap_or_default());
+        for (timeout, ms) in [
+            (&mut timeouts.request, change.request_ms),
+            (&mut timeouts.grant, change.grant_ms),
+            (&mut timeouts.connect, change.connect_ms),
+            (&mut timeouts.invitation, change.invitation_ms),
+            (&mut timeouts.away, change.away_ms),
+            (&mut timeouts.presence, change.presence_ms),
+            (&mut timeouts.host_away, change.host_away_ms),
+            (&mut timeouts.pk_proposal, change.pk_proposal_ms),
+            (&mut timeouts.pk_away, change.pk_away_ms),
+            (&mut timeouts.cool_down, change.cool_down_ms),
+            (&mut timeouts.empty, change.empty_ms),
+        ] {
+            set(timeout, ms.map(Duration::from_millis));
+        }
+        before
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+/// A room to create.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct NewRoom {
+    room: String,
+    #[serde(flatten)]
+    #[schema(inline)]
+    settings: serde_json::Map<String, Value>,
+}
+
+/// Creates a room that lives until it is ended. The same call again finds it.
+#[utoipa::path(post, path = "/api/v1/rooms", tag = "rooms", request_body(content = inline(CreateRoom)),
+    responses((status = 201, body = RoomState, description = "Created."), (status = 200, body = RoomState, description = "It was there, as asked for."),
+        (status = 400), (status = 401), (status = 403), (status = 409), (status = 422), (status = 429)))]
+pub async fn create(
+    State(api): State<Api>,
+    headers: axum::http::HeaderMap,
+    uri: axum::http::Uri,
+    Body(new): Body<NewRoom>,
+) -> Result<Response, Problem> {
+    let change: RoomChange = serde_json::from_value(Value::Object(new.settings)).map_err(|error| malformed(&error))?;
+    let room = room_name(&new.room)?;
+    if let Some(claims) = api.gate.claims(token(&headers, &uri))? {
+        claims.must_cover(&room)?;
+        if claims.authority() != Authority::Admin {
+            let detail = "Only an admin creates rooms. A host's room comes to be when the host publishes or joins.";
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        }
+    }
+    let was_there = api.rooms.view(&room).is_some();
+    let settings = change.of(api.rooms.defaults().clone());
+    api.rooms.apply(Input::Open { room: room.clone(), settings, kept: true }).map_err(|error| refused(&error))?;
+    let state = serde_json::to_value(api.rooms.room(&room).map(|(state, _)| state)).unwrap_or_default();
+    if was_there { Ok(Json(state).into_response()) } else { Ok(created(&format!("/api/v1/rooms/{room}"), state)) }
+}
+
+/// The body of `POST /api/v1/rooms`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is read in two steps, so that unknown members are refused")]
+struct CreateRoom {
+    room: String,
+    title: Option<String>,
+    seats: Option<u8>,
+    locked: Option<bool>,
+    open_seats: Option<bool>,
+    host_leaves: Option<HostLeaves>,
+    timeouts: Option<TimeoutsChange>,
+}
+
+/// Changes how a room is set up; what is absent stays.
+#[utoipa::path(patch, path = "/api/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path)), request_body = RoomChange,
+    responses((status = 200, body = RoomState), (status = 400), (status = 401), (status = 403), (status = 404),
+        (status = 409, description = "A seat that would go is taken."), (status = 422)))]
+pub async fn configure(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(change): Body<RoomChange>,
+) -> Result<Response, Problem> {
+    api.rooms.configure(&caller.room, &caller.by, |before| change.of(before))?;
+    Ok(Json(api.rooms.room(&caller.room).map(|(state, _)| state)).into_response())
+}
+
+/// Ends a room: everybody on mic is sent away, everybody connected is told.
+#[utoipa::path(delete, path = "/api/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404)))]
+pub async fn end(State(api): State<Api>, Caller { room, by }: Caller) -> Result<StatusCode, Problem> {
+    api.rooms.apply(Input::End { room, by }).map_err(|error| refused(&error))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Everybody in a room.
+#[derive(serde::Serialize, ToSchema)]
+pub struct Persons {
+    persons: Vec<wire::Person>,
+}
+
+/// Who is in the room. For its host and admins.
+#[utoipa::path(get, path = "/api/v1/rooms/{room}/persons", tag = "rooms", params(("room" = String, Path)),
+    responses((status = 200, body = Persons), (status = 401), (status = 403), (status = 404)))]
+pub async fn persons(State(api): State<Api>, caller: Caller) -> Result<Json<Persons>, Problem> {
+    api.rooms.must_direct(&caller.room, &caller.by)?;
+    let view = api.rooms.view(&caller.room);
+    let persons = view.map(|view| view.persons.iter().map(wire::person).collect()).unwrap_or_default();
+    Ok(Json(Persons { persons }))
+}
+
+/// Whom it is about, and which seat.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeatWish {
+    /// Who asks is meant if it is absent.
+    person: Option<String>,
+    /// Any if it is absent.
+    seat: Option<u8>,
+}
+
+/// Asks for the mic.
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/requests", tag = "rooms", params(("room" = String, Path)), request_body = SeatWish,
+    responses((status = 201, body = Changed), (status = 200, body = Changed, description = "It was there, or the seat is the person's."),
+        (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 429)))]
+pub async fn request_mic(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(SeatWish { person, seat }): Body<SeatWish>,
+) -> Result<Response, Problem> {
+    let before = api.rooms.view(&caller.room).map(|room| room.requests).unwrap_or_default();
+    let changed = caller.command(&api, WireCommand::RequestMic { person, seat })?;
+    let person = changed["request"]["person"].as_str().unwrap_or_default().to_owned();
+    if person.is_empty() || before.iter().any(|request| request.person.as_str() == person) {
+        return Ok(Json(changed).into_response());
+    }
+    Ok(created(&caller.address(&format!("/requests/{person}")), changed))
+}
+
+/// Takes a request back.
+#[utoipa::path(delete, path = "/api/v1/rooms/{room}/requests/{person}", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404)))]
+pub async fn withdraw(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<Response, Problem> {
+    caller.done(&api, WireCommand::Withdraw { person: Some(person) })
+}
+
+/// A seat, or any.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnySeat {
+    seat: Option<u8>,
+}
+
+/// Lets somebody who asks on mic.
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/requests/{person}/grant", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
+    request_body = AnySeat, responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)))]
+pub async fn grant(
+    State(api): State<Api>,
+    caller: Caller,
+    Of(person): Of<String>,
+    Body(AnySeat { seat }): Body<AnySeat>,
+) -> Result<Response, Problem> {
+    caller.changed(&api, WireCommand::Grant { person, seat })
+}
+
+/// Does not let somebody on mic.
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/requests/{person}/refuse", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404)))]
+pub async fn refuse(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<Response, Problem> {
+    caller.done(&api, WireCommand::Refuse { person })
+}
+
+/// Whom to invite, and where to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewInvitation {
+    person: String,
+    seat: Option<u8>,
+}
+
+/// Offers somebody a seat.
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/invitations", tag = "rooms", params(("room" = String, Path)), request_body = NewInvitation,
+    responses((status = 201, body = Changed), (status = 200, body = Changed, description = "It was there, or the person asked and is granted the seat."),
+        (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)))]
+pub async fn invite(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(NewInvitation { person, seat }): Body<NewInvitation>,
+) -> Result<Response, Problem> {
+    let before = api.rooms.view(&caller.room).map(|room| room.invitations).unwrap_or_default();
+    let was_there = before.iter().any(|invitation| invitation.person.as_str() == person);
+    let location = caller.address(&format!("/invitations/{person}"));
+    let changed = caller.command(&api, WireCommand::Invite { person, seat })?;
+    if was_there || changed["invitation"].is_null() {
+        return Ok(Json(changed).into_response());
+    }
+    Ok(created(&location, changed))
+}
+
+/// Takes the seat offered.
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/invitations/{person}/accept", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
+    responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409)))]
+pub async fn accept(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<Response, Problem> {
+    caller.changed(&api, WireCommand::Accept { person: Some(person) })
+}
+
+/// Does not take the seat offered.
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/invitations/{person}/decline", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404)))]
+pub async fn decline(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<Response, Problem> {
+    caller.done(&api, WireCommand::Decline { person: Some(person) })
+}
+
+/// One thing to change of a seat: its lock, what is muted of who is on it, or where they are.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeatChange {
+    locked: Option<bool>,
+    audio: Option<Sound>,
+    video: Option<Sound>,
+    /// A seat that is free and not locked.
+    move_to: Option<u8>,
+}
+
+/// Whether it reaches the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sound {
+    Muted,
+    Unmuted,
+}
+
+fn is_muted(sound: Sound) -> bool {
+    sound == Sound::Muted
+}
+
+/// Locks or unlocks a seat; mutes, unmutes or moves who is on it. One of the three at a time.
+#[utoipa::path(patch, path = "/api/v1/rooms/{room}/seats/{seat}", tag = "rooms", params(("room" = String, Path), ("seat" = u8, Path)),
+    request_body = SeatChange, responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)))]
+pub async fn change_seat(
+    State(api): State<Api>,
+    caller: Caller,
+    Of(seat): Of<u8>,
+    Body(change): Body<SeatChange>,
+) -> Result<Response, Problem> {
+    let command = match change {
+        SeatChange { locked: Some(locked), audio: None, video: None, move_to: None } => {
+            WireCommand::LockSeat { seat, locked }
+        }
+        SeatChange { locked: None, audio: None, video: None, move_to: Some(to) } => {
+            WireCommand::Move { person: caller.must_occupy(&api, seat)?, seat: to }
+        }
+        SeatChange { locked: None, audio, video, move_to: None } if audio.is_some() || video.is_some() => {
+            let person = Some(caller.must_occupy(&api, seat)?);
+            WireCommand::Mute { person, audio: audio.map(is_muted), video: video.map(is_muted) }
+        }
+        _ => return Err(unprocessable("Change one thing at a time: locked, or audio and video, or move_to.")),
+    };
+    caller.changed(&api, command)
+}
+
+/// Leaves the seat, for who is on it; takes them off it, for the host.
+#[utoipa::path(delete, path = "/api/v1/rooms/{room}/seats/{seat}/participant", tag = "rooms", params(("room" = String, Path), ("seat" = u8, Path)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404)))]
+pub async fn clear_seat(State(api): State<Api>, caller: Caller, Of(seat): Of<u8>) -> Result<Response, Problem> {
+    match caller.occupant(&api, seat)? {
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+        Some((person, _)) if caller.by.person.as_ref().is_some_and(|by| by.as_str() == person) => {
+            caller.done(&api, WireCommand::LeaveMic { person: Some(person) })
+        }
+        Some((person, _)) => caller.done(&api, WireCommand::Remove { person }),
+    }
+}
+
+/// Why publishing did not work.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// At most 200 characters of it are kept.
+    reason: String,
+}
+
+/// Publishing from the granted seat did not work: the person is back in the queue.
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/seats/{seat}/failed", tag = "rooms", params(("room" = String, Path), ("seat" = u8, Path)),
+    request_body = Failure, responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)))]
+pub async fn connect_failed(
+    State(api): State<Api>,
+    caller: Caller,
+    Of(seat): Of<u8>,
+    Body(Failure { reason }): Body<Failure>,
+) -> Result<Response, Problem> {
+    let person = Some(caller.must_occupy(&api, seat)?);
+    caller.done(&api, WireCommand::ConnectFailed { person, reason })
+}
+
+/// A fresh ticket for who has the seat.
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/seats/{seat}/ticket", tag = "rooms", params(("room" = String, Path), ("seat" = u8, Path)),
+    responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409)))]
+pub async fn renew_ticket(State(api): State<Api>, caller: Caller, Of(seat): Of<u8>) -> Result<Response, Problem> {
+    let person = Some(caller.must_occupy(&api, seat)?);
+    caller.changed(&api, WireCommand::RenewTicket { person })
+}
+
+/// A person by id.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OnePerson {
+    person: String,
+}
+
+/// Makes somebody else the host.
+#[utoipa::path(put, path = "/api/v1/rooms/{room}/host", tag = "rooms", params(("room" = String, Path)), request_body = OnePerson,
+    responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)))]
+pub async fn hand_over(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(OnePerson { person }): Body<OnePerson>,
+) -> Result<Response, Problem> {
+    caller.changed(&api, WireCommand::HandOver { person })
+}
+
+/// What to mute or unmute.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MuteChange {
+    audio: Option<Sound>,
+    video: Option<Sound>,
+}
+
+/// Mutes or unmutes the host.
+#[utoipa::path(patch, path = "/api/v1/rooms/{room}/host", tag = "rooms", params(("room" = String, Path)), request_body = MuteChange,
+    responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)))]
+pub async fn mute_host(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(MuteChange { audio, video }): Body<MuteChange>,
+) -> Result<Response, Problem> {
+    let host = api.rooms.view(&caller.room).and_then(|room| room.host.person);
+    let nobody =
+        || Problem::new(StatusCode::CONFLICT, "The room has no host who could be muted.").with_code("not-on-mic");
+    let person = Some(host.ok_or_else(nobody)?.to_string());
+    caller.changed(&api, WireCommand::Mute { person, audio: audio.map(is_muted), video: video.map(is_muted) })
+}
+
+/// The other room of a PK.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OtherRoom {
+    room: String,
+}
+
+/// Proposes a PK to another room; accepts a proposal of that room.
+#[utoipa::path(put, path = "/api/v1/rooms/{room}/pk", tag = "rooms", params(("room" = String, Path)), request_body = OtherRoom,
+    responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)))]
+pub async fn propose_pk(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(OtherRoom { room }): Body<OtherRoom>,
+) -> Result<Response, Problem> {
+    caller.changed(&api, WireCommand::ProposePk { room })
+}
+
+/// Accepts the proposal that is there.
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/pk/accept", tag = "rooms", params(("room" = String, Path)),
+    responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404)))]
+pub async fn accept_pk(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
+    caller.changed(&api, WireCommand::AcceptPk {})
+}
+
+/// Refuses the proposal that is there.
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/pk/refuse", tag = "rooms", params(("room" = String, Path)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404)))]
+pub async fn refuse_pk(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
+    caller.done(&api, WireCommand::RefusePk {})
+}
+
+/// Ends the PK, or takes the proposal back.
+#[utoipa::path(delete, path = "/api/v1/rooms/{room}/pk", tag = "rooms", params(("room" = String, Path)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404)))]
+pub async fn end_pk(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
+    caller.done(&api, WireCommand::EndPk {})
+}
+
+/// Where the pictures go.
+#[utoipa::path(put, path = "/api/v1/rooms/{room}/layout", tag = "rooms", params(("room" = String, Path)), request_body = Layout,
+    responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 422)))]
+pub async fn set_layout(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(layout): Body<Layout>,
+) -> Result<Response, Problem> {
+    caller.changed(&api, WireCommand::SetLayout { layout })
+}
+
+/// All overlays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Overlays {
+    overlays: Vec<OverlayBody>,
+}
+
+/// What is over the pictures: all of it at once.
+#[utoipa::path(put, path = "/api/v1/rooms/{room}/overlays", tag = "rooms", params(("room" = String, Path)), request_body = Overlays,
+    responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 413), (status = 422)))]
+pub async fn set_overlays(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(Overlays { overlays }): Body<Overlays>,
+) -> Result<Response, Problem> {
+    caller.changed(&api, WireCommand::SetOverlays { overlays })
+}
+
+/// The picture of an overlay, as it was sent.
+#[utoipa::path(get, path = "/api/v1/rooms/{room}/overlays/{id}/image", tag = "rooms", params(("room" = String, Path), ("id" = String, Path)),
+    responses((status = 200, content_type = "image/*"), (status = 401), (status = 403), (status = 404)))]
+pub async fn overlay_image(State(api): State<Api>, caller: Caller, Of(id): Of<String>) -> Result<Response, Problem> {
+    let image = api.rooms.image(&caller.room, &id);
+    let image = image.ok_or_else(|| Problem::not_found(format!("There is no overlay {id:?} with a picture.")))?;
+    let mut response = Bytes::clone(&image.bytes).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(image.media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // What a host sent is shown as a picture or not at all.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
+}
+
+/// Background, labels and borders; what is absent stays.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LookBody {
+    /// `#rrggbb`.
+    #[schema(value_type = Option<String>)]
+    background: Option<Colour>,
+    labels: Option<bool>,
+    borders: Option<bool>,
+}
+
+/// How the canvas looks beside the pictures.
+#[utoipa::path(patch, path = "/api/v1/rooms/{room}/look", tag = "rooms", params(("room" = String, Path)), request_body = LookBody,
+    responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 422)))]
+pub async fn set_look(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(LookBody { background, labels, borders }): Body<LookBody>,
+) -> Result<Response, Problem> {
+    caller.changed(&api, WireCommand::SetLook { background, labels, borders })
+}
+
+/// How one source is taken into the program.
+#[utoipa::path(patch, path = "/api/v1/rooms/{room}/sources/{participant}", tag = "rooms", params(("room" = String, Path), ("participant" = String, Path)),
+    request_body = SourceChange, responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 422)))]
+pub async fn set_source(
+    State(api): State<Api>,
+    caller: Caller,
+    Of(participant): Of<String>,
+    Body(change): Body<SourceChange>,
+) -> Result<Response, Problem> {
+    let SourceChange { gain_db, chroma_key, denoise, auto_gain, fit } = change;
+    caller.changed(&api, WireCommand::SetSource { participant, gain_db, chroma_key, denoise, auto_gain, fit })
+}
+
+/// Something to say.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChatBody {
+    /// At most 500 characters.
+    text: String,
+}
+
+/// Says something to everybody in the room.
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/chat", tag = "rooms", params(("room" = String, Path)), request_body = ChatBody,
+    responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 422), (status = 429)))]
+pub async fn chat(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(ChatBody { text }): Body<ChatBody>,
+) -> Result<Response, Problem> {
+    caller.changed(&api, WireCommand::Chat { text })
+}

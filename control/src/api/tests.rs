@@ -1,0 +1,378 @@
+//! Rooms as clients have them: a server on loopback, real WebSockets, publishers straight into the hub.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::http::StatusCode;
+use futures::{SinkExt, StreamExt};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_util::sync::CancellationToken;
+
+use onmic_media::hub::HubLimits;
+use onmic_media::{Hub, NodeClock};
+use onmic_room::{Authority, Limits, Mix, RoomName, Settings};
+use onmic_stage::{ProgramState, Report};
+
+use super::Api;
+use crate::auth::TokenGate;
+use crate::rooms::look::{Layout, Look};
+use crate::rooms::mailbox::{Closing, Mailbox};
+use crate::rooms::program::Stage;
+use crate::rooms::{Entry, Rooms, RoomsConfig};
+use crate::ticket::Tickets;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Notes what it was asked for.
+#[derive(Default)]
+struct Noted(Mutex<Vec<(RoomName, Mix, Look)>>);
+
+impl Stage for Noted {
+    fn direct(&self, room: &RoomName, mix: &Mix, look: &Look) {
+        self.0.lock().push((room.clone(), mix.clone(), look.clone()));
+    }
+
+    fn ended(&self, _: &RoomName) {}
+}
+
+struct Server {
+    address: SocketAddr,
+    rooms: Arc<Rooms>,
+    stage: Arc<Noted>,
+    stop: CancellationToken,
+}
+
+impl Server {
+    async fn start(secret: &str, change: impl FnOnce(&mut RoomsConfig)) -> Self {
+        let mut config = RoomsConfig { clients: 100, limits: Limits::default(), defaults: Settings::default() };
+        change(&mut config);
+        let clock = NodeClock::new(Instant::now(), SystemTime::now());
+        let hub = Hub::new(clock, HubLimits::default(), None);
+        let tickets = Tickets::new(secret);
+        let gate = Arc::new(TokenGate::new(secret, tickets.clone()));
+        let (stage, stop) = (Arc::new(Noted::default()), CancellationToken::new());
+        let rooms = Rooms::new(config, hub.clone(), tickets, stage.clone(), None, stop.clone()).unwrap();
+        tokio::spawn(rooms.clone().run());
+        let router = Api::new(hub, gate, rooms.clone(), 1935).router();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, rooms, stage, stop }
+    }
+
+    async fn join(&self, room: &str, query: &str) -> Client {
+        let mut client = self.connect(room, query).await.unwrap();
+        client.hello = client.next().await;
+        client
+    }
+
+    async fn connect(&self, room: &str, query: &str) -> Result<Client, StatusCode> {
+        let url = format!("ws://{}/api/v1/rooms/{room}/events?{query}", self.address);
+        match connect_async(url.into_client_request().unwrap()).await {
+            Ok((socket, _)) => Ok(Client { socket, hello: Value::Null, ids: 0 }),
+            Err(Error::Http(response)) => Err(StatusCode::from_u16(response.status().as_u16()).unwrap()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// The snapshot, or `resumed`.
+    hello: Value,
+    ids: u64,
+}
+
+impl Client {
+    async fn next(&mut self) -> Value {
+        loop {
+            match self.message().await {
+                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    async fn message(&mut self) -> Message {
+        timeout(PATIENCE, self.socket.next()).await.expect("a message").expect("a connection").unwrap()
+    }
+
+    async fn closed(&mut self) -> u16 {
+        loop {
+            if let Message::Close(frame) = self.message().await {
+                return frame.map_or(0, |frame| frame.code.into());
+            }
+        }
+    }
+
+    /// The next message of this event kind; others are passed over.
+    async fn event(&mut self, kind: &str) -> Value {
+        loop {
+            let message = self.next().await;
+            if message["event"]["kind"] == kind {
+                return message["event"].clone();
+            }
+        }
+    }
+
+    async fn ticket(&mut self) -> Value {
+        loop {
+            let message = self.next().await;
+            if message["type"] == "ticket" {
+                return message["ticket"].clone();
+            }
+        }
+    }
+
+    async fn say(&mut self, text: impl Into<String>) {
+        self.socket.send(Message::text(text.into())).await.unwrap();
+    }
+
+    /// The answer to a command; events before it are passed over.
+    async fn ask(&mut self, command: Value) -> Value {
+        self.ids += 1;
+        self.say(json!({"type": "command", "id": self.ids, "command": command}).to_string()).await;
+        loop {
+            let message = self.next().await;
+            if message["type"] == "answer" {
+                assert_eq!(message["id"], self.ids);
+                return message;
+            }
+        }
+    }
+
+    fn person(&self) -> String {
+        self.hello["you"]["person"].as_str().unwrap().to_owned()
+    }
+
+    fn as_the_same(&self) -> String {
+        let you = &self.hello["you"];
+        format!("person={}&key={}", you["person"].as_str().unwrap(), you["key"].as_str().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_asks_and_the_host_grants_and_only_the_viewer_gets_the_ticket() {
+    let server = Server::start("", |_| {}).await;
+    let mut host = server.join("demo", "role=host&name=Mia").await;
+    let mut viewer = server.join("demo", "name=Anna%20B").await;
+    assert_eq!(viewer.hello["room"]["host"]["name"], "Mia");
+    assert_eq!(viewer.hello["you"]["role"], "viewer");
+
+    let asked = viewer.ask(json!({"kind": "request-mic", "seat": 2})).await;
+    assert_eq!((&asked["ok"], &asked["request"]["seat"]), (&json!(true), &json!(2)));
+    let twice = viewer.ask(json!({"kind": "request-mic"})).await;
+    assert_eq!(twice["request"], asked["request"], "one request");
+    assert_eq!(host.event("mic-requested").await["request"]["name"], "Anna B");
+
+    let granted = host.ask(json!({"kind": "grant", "person": viewer.person()})).await;
+    assert_eq!(granted["seat"]["state"], "reserved");
+    let ticket = viewer.ticket().await;
+    assert_eq!((&ticket["seat"], &ticket["participant"]), (&json!(2), &json!(viewer.person())));
+    assert_eq!(ticket["whip"], format!("/whip/demo/{}", viewer.person()));
+    assert!(ticket.get("token").is_none());
+
+    let renewed = viewer.ask(json!({"kind": "renew-ticket"})).await;
+    assert_eq!(renewed["ticket"]["seat"], 2);
+    let left = viewer.ask(json!({"kind": "leave-mic"})).await;
+    assert_eq!(left["ok"], true);
+    assert_eq!(host.event("mic-left").await["reason"], "left");
+    let without = viewer.ask(json!({"kind": "renew-ticket"})).await;
+    assert_eq!(without["problem"]["code"], "not-on-mic");
+}
+
+#[tokio::test]
+async fn who_comes_back_goes_on_with_the_number_it_has() {
+    let server = Server::start("", |_| {}).await;
+    let mut host = server.join("demo", "role=host&name=Mia").await;
+    let mut viewer = server.join("demo", "name=Anna").await;
+    let (epoch, number) = (viewer.hello["epoch"].clone(), viewer.hello["number"].as_u64().unwrap());
+    let same = viewer.as_the_same();
+    viewer.socket.close(None).await.unwrap();
+    host.ask(json!({"kind": "lock-seat", "seat": 1, "locked": true})).await;
+    host.ask(json!({"kind": "chat", "text": "hello"})).await;
+
+    let mut back = server.join("demo", &format!("{same}&after={number}")).await;
+    assert_eq!((&back.hello["type"], &back.hello["epoch"]), (&json!("resumed"), &epoch));
+    assert_eq!(back.person(), viewer.person());
+    assert_eq!(back.hello["you"]["name"], "Anna");
+    let (locked, said) = (back.next().await, back.next().await);
+    assert_eq!((&locked["number"], &locked["event"]["kind"]), (&json!(number + 1), &json!("seat-changed")));
+    assert_eq!((&said["number"], &said["event"]["message"]["text"]), (&json!(number + 2), &json!("hello")));
+
+    let ahead = server.join("demo", &format!("{same}&after={}", number + 1000)).await;
+    assert_eq!(ahead.hello["type"], "snapshot");
+    let forged = server.join("demo", &format!("person={}&key=00ff", viewer.person())).await;
+    assert_ne!(forged.person(), viewer.person(), "somebody new");
+    let other_epoch = server.join("demo", &format!("epoch=0&after={number}")).await;
+    assert_eq!(other_epoch.hello["type"], "snapshot");
+}
+
+#[tokio::test]
+async fn bad_messages_are_answered_with_a_sentence() {
+    let server = Server::start("", |_| {}).await;
+    let mut viewer = server.join("demo", "").await;
+    for (text, status) in [
+        ("", 400),
+        ("{\"type\":", 400),
+        ("[]", 422),
+        (r#"{"type":"dance","id":1}"#, 422),
+        (r#"{"type":"command","id":1,"command":{"kind":"grant"}}"#, 422),
+        (r#"{"type":"command","id":1,"command":{"kind":"withdraw","seet":1}}"#, 422),
+        (r#"{"type":"command","id":1,"command":{"kind":"grant","person":"anna"}}"#, 403),
+        (r#"{"type":"command","id":1,"command":{"kind":"request-mic","seat":9}}"#, 404),
+        (r#"{"type":"command","id":1,"command":{"kind":"chat","text":"  "}}"#, 422),
+        (r#"{"type":"command","id":1,"command":{"kind":"set-layout","layout":{"kind":"solo"}}}"#, 403),
+    ] {
+        viewer.say(text).await;
+        let answer = loop {
+            let message = viewer.next().await;
+            if message["type"] == "answer" {
+                break message;
+            }
+        };
+        assert_eq!((&answer["ok"], &answer["problem"]["status"]), (&json!(false), &json!(status)), "{text}");
+        assert!(answer["problem"]["detail"].as_str().unwrap().ends_with('.'), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn who_speaks_too_fast_is_told_to_wait() {
+    let server = Server::start("", |_| {}).await;
+    let mut viewer = server.join("demo", "").await;
+    let mut problems = Vec::new();
+    for index in 0..6 {
+        let answer = viewer.ask(json!({"kind": "chat", "text": index.to_string()})).await;
+        problems.push(answer["problem"]["status"].clone());
+    }
+    assert_eq!(problems, [Value::Null, Value::Null, Value::Null, Value::Null, Value::Null, json!(429)]);
+}
+
+#[tokio::test]
+async fn messages_that_are_too_large_or_no_text_end_the_connection() {
+    let server = Server::start("", |_| {}).await;
+    let mut binary = server.join("demo", "").await;
+    binary.socket.send(Message::binary(vec![1, 2, 3])).await.unwrap();
+    assert_eq!(binary.closed().await, 1003);
+    let mut large = server.join("demo", "").await;
+    large.say("x".repeat(65 * 1024)).await;
+    assert_eq!(large.closed().await, 1009);
+    let mut host = server.join("demo", "role=host").await;
+    host.say("x".repeat(65 * 1024)).await;
+    assert_eq!(host.next().await["problem"]["status"], 400, "a host may send pictures");
+}
+
+#[tokio::test]
+async fn who_reads_too_slowly_is_closed_and_holds_up_nobody() {
+    let server = Server::start("", |_| {}).await;
+    let mut host = server.join("demo", "role=host").await;
+    let room: RoomName = "demo".parse().unwrap();
+    let (mailbox, messages) = Mailbox::new();
+    let entry = Entry {
+        room: room.clone(),
+        authority: Authority::Viewer,
+        person: None,
+        claimed: None,
+        trusted: true,
+        name: None,
+        epoch: None,
+        after: None,
+    };
+    let slow = server.rooms.enter(entry, &mailbox).unwrap();
+    for index in 0..256 {
+        let speaking = index % 2 == 0;
+        let sources = if speaking { vec!["demo/anna".parse().unwrap()] } else { vec![] };
+        server.rooms.hear(Report::Speaking(room.clone(), sources));
+        assert_eq!(host.event("speaking").await["speaking"], speaking, "the host reads");
+    }
+    assert_eq!(mailbox.closing(), Some(Closing::Slow));
+    drop((slow, messages));
+    assert_eq!(host.ask(json!({"kind": "chat", "text": "hello"})).await["ok"], true);
+}
+
+#[tokio::test]
+async fn there_are_limits_to_connections() {
+    let server = Server::start("", |config| config.clients = 9).await;
+    let first = server.join("demo", "name=Anna").await;
+    let mut held = Vec::new();
+    for _ in 0..7 {
+        held.push(server.join("demo", &first.as_the_same()).await);
+    }
+    assert_eq!(server.connect("demo", &first.as_the_same()).await.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+    held.push(server.join("demo", "").await);
+    assert_eq!(server.connect("demo", "").await.err(), Some(StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(held[6].hello["room"]["persons"], 1, "eight connections of one person");
+}
+
+#[tokio::test]
+async fn impossible_entries_are_refused_before_the_upgrade() {
+    let server = Server::start("secret", |_| {}).await;
+    assert_eq!(server.connect("demo", "").await.err(), Some(StatusCode::UNAUTHORIZED));
+    assert_eq!(server.connect("demo", "token=nonsense").await.err(), Some(StatusCode::UNAUTHORIZED));
+    let open = Server::start("", |_| {}).await;
+    for (query, status) in [
+        ("role=king", StatusCode::UNPROCESSABLE_ENTITY),
+        ("person=two%20words", StatusCode::UNPROCESSABLE_ENTITY),
+        ("person=host", StatusCode::UNPROCESSABLE_ENTITY),
+        ("after=-1", StatusCode::UNPROCESSABLE_ENTITY),
+        ("name=a%0Ab", StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        assert_eq!(open.connect("demo", query).await.err(), Some(status), "{query}");
+    }
+    assert_eq!(open.connect(".demo", "").await.err(), Some(StatusCode::BAD_REQUEST));
+}
+
+#[tokio::test]
+async fn the_stage_hears_of_looks_and_tells_back() {
+    let server = Server::start("", |_| {}).await;
+    let mut host = server.join("demo", "role=host").await;
+    let changed = host.ask(json!({"kind": "set-layout", "layout": {"kind": "side-by-side"}})).await;
+    assert_eq!(changed["program"]["layout"]["kind"], "side-by-side");
+    let again = host.ask(json!({"kind": "set-layout", "layout": {"kind": "side-by-side"}})).await;
+    assert_eq!(again["program"], changed["program"]);
+    {
+        let noted = server.stage.0.lock();
+        assert_eq!(noted.len(), 1, "the second changes nothing");
+        assert_eq!(noted[0].2.layout, Layout::SideBySide {});
+    }
+    let room: RoomName = "demo".parse().unwrap();
+    server.rooms.hear(Report::Program(room.clone(), ProgramState::Mixed));
+    assert_eq!(host.event("program-changed").await["program"]["state"], "mixed");
+    for speaking in [vec!["demo/anna"], vec!["demo/anna"], vec![]] {
+        let sources = speaking.into_iter().map(|name| name.parse().unwrap()).collect();
+        server.rooms.hear(Report::Speaking(room.clone(), sources));
+    }
+    assert_eq!(host.event("speaking").await["speaking"], true);
+    assert_eq!(host.event("speaking").await["speaking"], false);
+}
+
+#[tokio::test]
+async fn the_end_of_a_room_and_of_the_node_are_told() {
+    let server = Server::start("", |_| {}).await;
+    let mut viewer = server.join("demo", "").await;
+    let input = onmic_room::Input::End { room: "demo".parse().unwrap(), by: onmic_room::Actor::admin() };
+    server.rooms.apply(input).unwrap();
+    assert_eq!(viewer.event("room-ended").await["reason"], "ended");
+    assert_eq!(viewer.closed().await, 1000);
+    let mut other = server.join("demo", "").await;
+    assert_ne!(other.hello["epoch"], viewer.hello["epoch"]);
+    server.stop.cancel();
+    assert_eq!(other.closed().await, 1001);
+    assert!(matches!(server.connect("demo", "").await.err(), Some(StatusCode::SERVICE_UNAVAILABLE)));
+}
+
+#[tokio::test]
+async fn deadlines_are_kept() {
+    let server = Server::start("", |config| config.defaults.timeouts.request = Duration::from_millis(100)).await;
+    let mut viewer = server.join("demo", "").await;
+    viewer.ask(json!({"kind": "request-mic"})).await;
+    assert_eq!(viewer.event("mic-expired").await["request"]["person"], viewer.person());
+}

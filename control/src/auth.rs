@@ -1,0 +1,274 @@
+//! Who may do what: tokens are JWTs (RFC 7519) signed with HS256 and the configured secret.
+//!
+//! Claims: `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`; `nbf` is minded if it is there. `sub`
+//! is the id of the person, `name` what others see. `seat` and `jti` mark a ticket for a seat, which is good only for as
+//! long as the seat is the person's (see `ticket`). A role says what is allowed:
+//!
+//! | role | publish | play | direct its room |
+//! | --- | --- | --- | --- |
+//! | `host` | as `host` | the program, every source and return feed | while it is the host |
+//! | `co-host` | as its `participant` | the program, every source, its own return feed | no |
+//! | `viewer` | no | the program, its own return feed | no |
+//! | `admin` | as anybody | everything, and the API | yes |
+
+use std::sync::Arc;
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use serde::Deserialize;
+
+use onmic_media::gate::{Action, Gate, Refusal};
+use onmic_media::name::{RoomName, SourceName};
+use onmic_room::{Actor, Authority, PersonId};
+
+use crate::ticket::Tickets;
+
+/// What a token says.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Claims {
+    room: String,
+    role: Role,
+    #[serde(default)]
+    participant: Option<String>,
+    #[serde(default)]
+    sub: Option<String>,
+    /// What others see of the person.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// A ticket: the number of the seat, 0 for the host's place.
+    #[serde(default)]
+    seat: Option<u8>,
+    #[serde(default)]
+    jti: Option<String>,
+}
+
+/// The word for what a token allows.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    Host,
+    CoHost,
+    Viewer,
+    Admin,
+}
+
+impl From<Role> for Authority {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Host => Self::Host,
+            Role::CoHost => Self::CoHost,
+            Role::Viewer => Self::Viewer,
+            Role::Admin => Self::Admin,
+        }
+    }
+}
+
+impl Claims {
+    /// Whether the token is for this room.
+    pub fn covers(&self, room: &RoomName) -> bool {
+        self.room == "*" || self.room == room.as_str()
+    }
+
+    /// That the token is for this room.
+    pub fn must_cover(&self, room: &RoomName) -> Result<(), Refusal> {
+        if self.covers(room) {
+            return Ok(());
+        }
+        Err(Refusal::NotAllowed(format!("it is for room {:?}", self.room)))
+    }
+
+    /// What the role lets a person do in a room.
+    pub fn authority(&self) -> Authority {
+        self.role.into()
+    }
+
+    /// Who shows it: `sub`, or a co-host's `participant`; nobody if it is a backend's.
+    pub fn person(&self) -> Result<Option<PersonId>, Refusal> {
+        let participant = self.participant.as_deref().filter(|_| self.role == Role::CoHost);
+        let Some(id) = self.sub.as_deref().or(participant) else { return Ok(None) };
+        let person = id.parse().map_err(|error| {
+            Refusal::NotAllowed(format!("its sub {id:?} cannot be the id of a person in a room: {error}"))
+        })?;
+        Ok(Some(person))
+    }
+
+    /// Who asks a room for something.
+    pub fn actor(&self) -> Result<Actor, Refusal> {
+        Ok(Actor { person: self.person()?, authority: self.authority() })
+    }
+
+    fn allow(&self, action: Action<'_>, tickets: &Tickets) -> Result<(), Refusal> {
+        let room = match action {
+            Action::Publish(name) | Action::PlaySource(name) | Action::PlayReturn(name) => &name.room,
+            Action::Play(room) => room,
+        };
+        self.must_cover(room)?;
+        let allowed = match action {
+            Action::Play(_) => true,
+            Action::PlaySource(_) => self.role != Role::Viewer,
+            Action::Publish(name) => match self.role {
+                Role::Admin => true,
+                Role::Host => name.participant.as_str() == "host",
+                Role::CoHost => self.is_participant(name),
+                Role::Viewer => false,
+            },
+            Action::PlayReturn(name) => match self.role {
+                Role::Admin | Role::Host => true,
+                Role::CoHost => self.is_participant(name),
+                Role::Viewer => self.sub.as_deref() == Some(name.participant.as_str()),
+            },
+        };
+        if !allowed {
+            let Self { role, participant, .. } = self;
+            return Err(Refusal::NotAllowed(format!("its role is {role:?}, its participant {participant:?}")));
+        }
+        if let (Action::Publish(name) | Action::PlayReturn(name), Some(_)) = (action, self.seat) {
+            return self.must_be_current(name, tickets);
+        }
+        Ok(())
+    }
+
+    fn is_participant(&self, name: &SourceName) -> bool {
+        self.participant.as_deref() == Some(name.participant.as_str())
+    }
+
+    fn must_be_current(&self, name: &SourceName, tickets: &Tickets) -> Result<(), Refusal> {
+        if self.jti.as_deref().is_some_and(|id| tickets.is_current(name, id)) {
+            return Ok(());
+        }
+        Err(Refusal::NotAllowed("the seat it was for is no longer yours; ask for the mic again".into()))
+    }
+}
+
+/// Checks tokens, or nothing when there is no secret.
+pub struct TokenGate {
+    key: Option<DecodingKey>,
+    tickets: Arc<Tickets>,
+}
+
+impl TokenGate {
+    /// An empty secret opens the gate. Tickets for seats are good while `tickets` says so.
+    pub fn new(secret: &str, tickets: Arc<Tickets>) -> Self {
+        Self { key: (!secret.is_empty()).then(|| DecodingKey::from_secret(secret.as_bytes())), tickets }
+    }
+
+    /// Whether tokens are asked for.
+    pub fn is_closed(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// What `token` says; `None` when no tokens are asked for.
+    pub fn claims(&self, token: Option<&str>) -> Result<Option<Claims>, Refusal> {
+        let Some(key) = &self.key else { return Ok(None) };
+        let token = token.ok_or(Refusal::TokenMissing)?;
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_nbf = true;
+        decode::<Claims>(token, key, &validation)
+            .map(|decoded| Some(decoded.claims))
+            .map_err(|error| Refusal::TokenInvalid(error.to_string()))
+    }
+}
+
+impl Gate for TokenGate {
+    fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<(), Refusal> {
+        let claims = self.claims(token)?;
+        if let Some(claims) = &claims {
+            claims.allow(action, &self.tickets)?;
+        }
+        if let Action::Publish(name) = action {
+            let person = claims.as_ref().and_then(|claims| claims.person().ok().flatten());
+            self.tickets.note_publisher(name, person);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    use serde_json::json;
+
+    use super::*;
+
+    const FAR: u64 = 4_000_000_000;
+
+    fn gate(secret: &str) -> TokenGate {
+        TokenGate::new(secret, Tickets::new(secret))
+    }
+
+    fn token(secret: &str, claims: serde_json::Value) -> String {
+        encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+    }
+
+    fn check(action: Action<'_>, claims: serde_json::Value) -> Result<(), Refusal> {
+        gate("secret").check(action, Some(&token("secret", claims)))
+    }
+
+    #[test]
+    fn a_host_publishes_its_room_and_no_other() {
+        let claims = json!({"exp": FAR, "room": "demo", "role": "host"});
+        assert_eq!(check(Action::Publish(&"demo".parse().unwrap()), claims.clone()), Ok(()));
+        for key in ["other", "demo/anna"] {
+            let refused = check(Action::Publish(&key.parse().unwrap()), claims.clone());
+            assert!(matches!(refused, Err(Refusal::NotAllowed(_))), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_co_host_publishes_its_seat_only() {
+        let claims = json!({"exp": FAR, "room": "demo", "role": "co-host", "participant": "anna"});
+        assert_eq!(check(Action::Publish(&"demo/anna".parse().unwrap()), claims.clone()), Ok(()));
+        assert!(check(Action::Publish(&"demo".parse().unwrap()), claims).is_err());
+    }
+
+    #[test]
+    fn a_viewer_watches_the_program_only() {
+        let claims = json!({"exp": FAR, "room": "demo", "role": "viewer"});
+        assert_eq!(check(Action::Play(&"demo".parse().unwrap()), claims.clone()), Ok(()));
+        assert!(check(Action::PlaySource(&"demo/anna".parse().unwrap()), claims.clone()).is_err());
+        assert!(check(Action::Publish(&"demo".parse().unwrap()), claims).is_err());
+    }
+
+    #[test]
+    fn forged_expired_early_and_missing_tokens_are_told_apart_from_weak_ones() {
+        let gate = gate("secret");
+        let room: RoomName = "demo".parse().unwrap();
+        let good = json!({"exp": FAR, "room": "*", "role": "admin"});
+        let expired = json!({"exp": 1000, "room": "*", "role": "admin"});
+        let early = json!({"exp": FAR, "nbf": FAR - 1, "room": "*", "role": "admin"});
+        assert_eq!(gate.check(Action::Play(&room), None), Err(Refusal::TokenMissing));
+        for bad in [token("other", good), token("secret", expired), token("secret", early), "nonsense".into()] {
+            assert!(matches!(gate.check(Action::Play(&room), Some(&bad)), Err(Refusal::TokenInvalid(_))));
+        }
+        assert_eq!(TokenGate::new("", Tickets::new("")).check(Action::Play(&room), None), Ok(()));
+    }
+
+    #[test]
+    fn a_return_feed_is_for_its_participant_the_host_and_admins() {
+        let anna: SourceName = "demo/anna".parse().unwrap();
+        for (claims, allowed) in [
+            (json!({"exp": FAR, "room": "demo", "role": "host"}), true),
+            (json!({"exp": FAR, "room": "*", "role": "admin"}), true),
+            (json!({"exp": FAR, "room": "demo", "role": "co-host", "participant": "anna"}), true),
+            (json!({"exp": FAR, "room": "demo", "role": "co-host", "participant": "ben"}), false),
+            (json!({"exp": FAR, "room": "demo", "role": "viewer", "sub": "anna"}), true),
+            (json!({"exp": FAR, "room": "demo", "role": "viewer"}), false),
+            (json!({"exp": FAR, "room": "other", "role": "host"}), false),
+        ] {
+            assert_eq!(check(Action::PlayReturn(&anna), claims.clone()).is_ok(), allowed, "{claims}");
+        }
+    }
+
+    #[test]
+    fn the_person_of_a_token_is_its_sub_or_the_co_hosts_participant() {
+        let person = |claims| {
+            let claims = gate("secret").claims(Some(&token("secret", claims))).unwrap().unwrap();
+            claims.person().map(|person| person.map(|person| person.to_string()))
+        };
+        let co_host = json!({"exp": FAR, "room": "demo", "role": "co-host", "participant": "anna"});
+        assert_eq!(person(co_host), Ok(Some("anna".into())));
+        assert_eq!(person(json!({"exp": FAR, "room": "demo", "role": "host", "sub": "mia"})), Ok(Some("mia".into())));
+        assert_eq!(person(json!({"exp": FAR, "room": "demo", "role": "host"})), Ok(None));
+        let spaced = person(json!({"exp": FAR, "room": "demo", "role": "viewer", "sub": "two words"}));
+        assert!(spaced.unwrap_err().to_string().contains("two words"));
+    }
+}

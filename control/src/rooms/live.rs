@@ -1,0 +1,148 @@
+//! One room's live state beside the machine's: its log, who is connected, chat, how the program looks.
+//!
+//! Belongs to one life of the room: it begins with the machine's `room-opened` and ends with its `Ended`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use axum::extract::ws::Utf8Bytes;
+use serde_json::Value;
+
+use onmic_media::WallTime;
+use onmic_room::{Mix, ParticipantName, PersonId, SeatView};
+
+use super::log::Log;
+use super::look::Look;
+use super::mailbox::{Closing, Mailbox};
+use super::rate::Rates;
+use super::wire::{Audience, Message, RoomProgram};
+
+/// Connections of one person at once: a few windows, and those that are not known to be gone yet.
+pub const CONNECTIONS_MAX: usize = 8;
+/// Messages that somebody who comes is shown.
+const CHAT_KEPT: usize = 50;
+
+/// What is remembered of a person while it is in the room.
+pub struct Known {
+    pub name: String,
+    pub rates: Rates,
+}
+
+/// See the module.
+pub struct Live {
+    pub log: Log,
+    pub opened: WallTime,
+    /// Everybody the machine has in the room, announced or not.
+    pub persons: HashMap<PersonId, Known>,
+    clients: BTreeMap<u64, Arc<Mailbox>>,
+    connections: HashMap<PersonId, Vec<u64>>,
+    chat: VecDeque<Message>,
+    /// As last decided.
+    pub mix: Mix,
+    pub look: Look,
+    /// The word of the API.
+    pub program: &'static str,
+    pub speaking: BTreeSet<ParticipantName>,
+    /// As last told.
+    pub viewers: Audience,
+    pub persons_told: usize,
+    /// The room's state as JSON, while nothing has changed since.
+    pub rendered: Option<Arc<str>>,
+}
+
+impl Live {
+    pub fn new(opened: WallTime) -> Self {
+        Self {
+            log: Log::new(),
+            opened,
+            persons: HashMap::new(),
+            clients: BTreeMap::new(),
+            connections: HashMap::new(),
+            chat: VecDeque::new(),
+            mix: Mix::default(),
+            look: Look::default(),
+            program: "off",
+            speaking: BTreeSet::new(),
+            viewers: Audience::default(),
+            persons_told: 0,
+            rendered: None,
+        }
+    }
+
+    /// Numbers an event, given as JSON, and tells everybody who is connected.
+    pub fn announce(&mut self, at: WallTime, event: &str) {
+        self.rendered = None;
+        let message = self.log.push(at, event);
+        for mailbox in self.clients.values() {
+            mailbox.put(message.clone());
+        }
+    }
+
+    /// Tells one person, wherever it is connected.
+    pub fn tell(&self, person: &PersonId, message: &Utf8Bytes) {
+        let clients = self.connections.get(person).into_iter().flatten();
+        for mailbox in clients.filter_map(|client| self.clients.get(client)) {
+            mailbox.put(message.clone());
+        }
+    }
+
+    pub fn is_speaking(&self, seat: &SeatView) -> bool {
+        seat.participant.as_ref().is_some_and(|participant| self.speaking.contains(participant))
+    }
+
+    pub fn connections(&self, person: &PersonId) -> usize {
+        self.connections.get(person).map_or(0, Vec::len)
+    }
+
+    pub fn connect(&mut self, client: u64, person: PersonId, mailbox: Arc<Mailbox>) {
+        self.clients.insert(client, mailbox);
+        self.connections.entry(person).or_default().push(client);
+    }
+
+    /// Whether it was the last connection of that person. False for a client of another life of the room.
+    pub fn disconnect(&mut self, client: u64, person: &PersonId) -> bool {
+        if self.clients.remove(&client).is_none() {
+            return false;
+        }
+        let Some(connections) = self.connections.get_mut(person) else { return false };
+        connections.retain(|other| *other != client);
+        let last = connections.is_empty();
+        if last {
+            self.connections.remove(person);
+        }
+        last
+    }
+
+    pub fn close_all(&self, closing: Closing) {
+        for mailbox in self.clients.values() {
+            mailbox.close(closing);
+        }
+    }
+
+    pub fn say(&mut self, message: Message) {
+        if self.chat.len() == CHAT_KEPT {
+            self.chat.pop_front();
+        }
+        self.chat.push_back(message);
+    }
+
+    pub fn chat(&self) -> Vec<Message> {
+        self.chat.iter().cloned().collect()
+    }
+
+    pub fn told_program(&self, room: &str) -> RoomProgram {
+        RoomProgram {
+            state: self.program,
+            layout: self.look.layout.clone(),
+            overlays: self.look.told_overlays(room),
+            background: self.look.background.into(),
+            labels: self.look.labels,
+            borders: self.look.borders,
+            source_settings: self.look.sources.iter().map(|(id, look)| (id.to_string(), look.clone())).collect(),
+        }
+    }
+
+    pub fn program_changed(&self, room: &str) -> Value {
+        serde_json::json!({"kind": "program-changed", "program": self.told_program(room)})
+    }
+}

@@ -1,0 +1,96 @@
+//! The log of a room: its last events, numbered, so that a client which was away goes on where it was.
+//!
+//! Numbers rise by one from 1 and belong to an epoch, one life of the room. An event is rendered once, for everybody.
+
+use std::collections::VecDeque;
+
+use axum::extract::ws::Utf8Bytes;
+use onmic_media::WallTime;
+
+use crate::random;
+
+/// Some minutes of a lively room.
+pub const KEPT: usize = 512;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Log {
+    epoch: String,
+    number: u64,
+    /// The newest has `number`.
+    kept: VecDeque<Utf8Bytes>,
+}
+
+impl Log {
+    /// Of a new life of a room.
+    pub fn new() -> Self {
+        Self { epoch: random::id(), number: 0, kept: VecDeque::new() }
+    }
+
+    /// Which life of the room it is.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Of the last event.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Adds an event, given as JSON. The message for clients.
+    pub fn push(&mut self, at: WallTime, event: &str) -> Utf8Bytes {
+        self.number += 1;
+        let number = self.number;
+        let message: Utf8Bytes = format!(r#"{{"type":"event","number":{number},"at":"{at}","event":{event}}}"#).into();
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(message.clone());
+        message
+    }
+
+    /// The messages after event `number` of `epoch`, if all of them are still there.
+    pub fn after(&self, epoch: &str, number: u64) -> Option<impl Iterator<Item = &Utf8Bytes>> {
+        let missed = usize::try_from(self.number.checked_sub(number)?).ok()?;
+        let start = self.kept.len().checked_sub(missed)?;
+        (epoch == self.epoch).then(|| self.kept.range(start..))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(count: usize) -> Log {
+        let mut log = Log::new();
+        for index in 0..count {
+            log.push(WallTime(0), &format!(r#"{{"kind":"{index}"}}"#));
+        }
+        log
+    }
+
+    #[test]
+    fn who_comes_back_gets_what_followed() {
+        let log = filled(3);
+        let epoch = log.epoch().to_owned();
+        let missed: Vec<_> = log.after(&epoch, 1).unwrap().map(Utf8Bytes::as_str).collect();
+        assert_eq!(
+            missed,
+            [
+                r#"{"type":"event","number":2,"at":"1970-01-01T00:00:00.000Z","event":{"kind":"1"}}"#,
+                r#"{"type":"event","number":3,"at":"1970-01-01T00:00:00.000Z","event":{"kind":"2"}}"#,
+            ]
+        );
+        assert_eq!(log.after(&epoch, 3).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_gone_ahead_or_of_another_life_needs_a_snapshot() {
+        let log = filled(KEPT + 10);
+        let epoch = log.epoch().to_owned();
+        assert_eq!(log.after(&epoch, 10).unwrap().count(), KEPT);
+        assert!(log.after(&epoch, 9).is_none());
+        assert!(log.after(&epoch, log.number() + 1).is_none());
+        assert!(log.after("another", log.number()).is_none());
+    }
+}

@@ -1,0 +1,194 @@
+//! Tickets: the right to publish from one seat, and which of them are good now.
+//!
+//! A ticket's token names its grant (`jti`). It is good until it expires, and only while that grant is: [`Tickets::void`]
+//! ends it at once, whatever the token's `exp` says. The gate asks here; it holds no other lock meanwhile.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::{EncodingKey, Header, encode};
+use parking_lot::Mutex;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use onmic_media::{RoomName, SourceName, WallTime};
+use onmic_room::PersonId;
+
+use crate::random;
+
+/// Publishers whose person is remembered; beyond that the oldest knowledge is forgotten all at once.
+const PUBLISHERS_MAX: usize = 20_000;
+
+/// See the module. One for the node.
+pub struct Tickets {
+    key: Option<EncodingKey>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The grant that is good now. Bounded by the seats there are.
+    grants: HashMap<SourceName, String>,
+    /// Who was last let in to publish a name.
+    publishers: HashMap<SourceName, PersonId>,
+}
+
+/// What is sent to the person.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Ticket {
+    pub room: String,
+    pub person: String,
+    /// Null for a new host.
+    pub seat: Option<u8>,
+    pub participant: String,
+    /// Where to publish.
+    pub whip: String,
+    /// Where the return feed is: the program without one's own sound.
+    pub r#return: String,
+    /// For both. Absent when no tokens are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Until when the token is good to begin with.
+    pub expires: String,
+    /// The wall time of the newest frame of the program.
+    pub program_time: Option<String>,
+}
+
+/// Whom a ticket is for.
+pub struct Grant<'a> {
+    pub name: &'a SourceName,
+    pub person: &'a PersonId,
+    pub seat: Option<u8>,
+    pub expires_in: Duration,
+}
+
+#[derive(Serialize)]
+struct TicketClaims<'a> {
+    exp: u64,
+    room: &'a str,
+    role: &'static str,
+    participant: &'a str,
+    sub: &'a str,
+    seat: u8,
+    jti: &'a str,
+}
+
+impl Tickets {
+    /// None yet. Signed with `secret`, unless it is empty.
+    pub fn new(secret: &str) -> Arc<Self> {
+        let key = (!secret.is_empty()).then(|| EncodingKey::from_secret(secret.as_bytes()));
+        Arc::new(Self { key, state: Mutex::default() })
+    }
+
+    /// A ticket for `grant`. One that is good already is repeated under the same id.
+    pub fn issue(&self, grant: &Grant<'_>, now: WallTime, program_time: Option<WallTime>) -> Ticket {
+        let jti = self.state.lock().grants.entry(grant.name.clone()).or_insert_with(random::id).clone();
+        let micros = i64::try_from(grant.expires_in.as_micros()).unwrap_or(i64::MAX);
+        let expires = now.offset_micros(micros);
+        let SourceName { room, participant } = grant.name;
+        let claims = TicketClaims {
+            exp: expires.micros().div_ceil(1_000_000),
+            room: room.as_str(),
+            role: "co-host",
+            participant: participant.as_str(),
+            sub: grant.person.as_str(),
+            seat: grant.seat.unwrap_or(0),
+            jti: &jti,
+        };
+        let sign = |key| encode(&Header::default(), &claims, key).expect("claims of text and numbers are JSON");
+        let place = if grant.name.is_host() { room.to_string() } else { format!("{room}/{participant}") };
+        Ticket {
+            room: room.to_string(),
+            person: grant.person.to_string(),
+            seat: grant.seat,
+            participant: participant.to_string(),
+            whip: format!("/whip/{place}"),
+            r#return: format!("/whep/{room}/{participant}/return"),
+            token: self.key.as_ref().map(sign),
+            expires: expires.to_string(),
+            program_time: program_time.map(|time| time.to_string()),
+        }
+    }
+
+    /// Whether the grant `id` is good for `name`.
+    pub fn is_current(&self, name: &SourceName, id: &str) -> bool {
+        self.state.lock().grants.get(name).is_some_and(|current| current == id)
+    }
+
+    /// Ends the grant for `name`.
+    pub fn void(&self, name: &SourceName) {
+        self.state.lock().grants.remove(name);
+    }
+
+    /// Ends all grants of a room.
+    pub fn void_room(&self, room: &RoomName) {
+        self.state.lock().grants.retain(|name, _| name.room != *room);
+    }
+
+    /// The gate: somebody may publish `name`.
+    pub fn note_publisher(&self, name: &SourceName, person: Option<PersonId>) {
+        let publishers = &mut self.state.lock().publishers;
+        match person {
+            None => drop(publishers.remove(name)),
+            Some(person) => {
+                if publishers.len() >= PUBLISHERS_MAX {
+                    publishers.clear();
+                }
+                publishers.insert(name.clone(), person);
+            }
+        }
+    }
+
+    /// Who publishes `name`, if the token said.
+    pub fn publisher(&self, name: &SourceName) -> Option<PersonId> {
+        self.state.lock().publishers.get(name).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onmic_media::gate::{Action, Gate, Refusal};
+
+    use super::*;
+    use crate::auth::TokenGate;
+
+    #[test]
+    fn a_ticket_lets_in_its_participant_until_it_is_void() {
+        let tickets = Tickets::new("secret");
+        let gate = TokenGate::new("secret", tickets.clone());
+        let anna: SourceName = "demo/anna".parse().unwrap();
+        let ben: SourceName = "demo/ben".parse().unwrap();
+        let person = "anna".parse().unwrap();
+        let grant = Grant { name: &anna, person: &person, seat: Some(2), expires_in: Duration::from_secs(10) };
+        let now = WallTime(4_000_000_000_000_000); // `exp` is checked against the system's clock.
+        let token = tickets.issue(&grant, now, None).token.unwrap();
+        assert_eq!(gate.check(Action::Publish(&anna), Some(&token)), Ok(()));
+        assert_eq!(gate.check(Action::PlayReturn(&anna), Some(&token)), Ok(()));
+        assert!(gate.check(Action::Publish(&ben), Some(&token)).is_err());
+        assert_eq!(tickets.publisher(&anna).unwrap().as_str(), "anna");
+
+        let repeated = tickets.issue(&grant, now, None).token.unwrap();
+        assert_eq!(gate.check(Action::Publish(&anna), Some(&repeated)), Ok(()));
+        tickets.void(&anna);
+        for token in [&token, &repeated] {
+            let refused = gate.check(Action::Publish(&anna), Some(token)).unwrap_err();
+            assert!(matches!(&refused, Refusal::NotAllowed(why) if why.contains("no longer yours")), "{refused}");
+        }
+        let again = tickets.issue(&grant, now, None).token.unwrap();
+        assert_eq!(gate.check(Action::Publish(&anna), Some(&again)), Ok(()));
+        assert!(gate.check(Action::Publish(&anna), Some(&token)).is_err());
+    }
+
+    #[test]
+    fn without_a_secret_a_ticket_has_no_token() {
+        let anna: SourceName = "demo/anna".parse().unwrap();
+        let person = "anna".parse().unwrap();
+        let grant = Grant { name: &anna, person: &person, seat: Some(2), expires_in: Duration::from_secs(10) };
+        let ticket = Tickets::new("").issue(&grant, WallTime(0), Some(WallTime(1_000_000)));
+        assert_eq!((ticket.token, ticket.whip.as_str()), (None, "/whip/demo/anna"));
+        assert_eq!(ticket.r#return, "/whep/demo/anna/return");
+        assert_eq!(ticket.expires, "1970-01-01T00:00:10.000Z");
+        assert_eq!(ticket.program_time.as_deref(), Some("1970-01-01T00:00:01.000Z"));
+    }
+}

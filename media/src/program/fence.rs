@@ -1,0 +1,63 @@
+//! The fence: it holds back the video of the take that is on while the awaited take, which runs behind it, catches up.
+//!
+//! Without it a mix could never begin: its keyframes carry times that the program has already from the source that leads it.
+
+use std::collections::VecDeque;
+
+use crate::frame::Frame;
+use crate::key::{Keyed, TrackKey};
+
+/// Video frames of one rendition that are held at most. 40 frames are 1.3 s at 30 fps: by then the awaited take has passed
+/// them, if it ever does.
+const HELD_MAX: usize = 40;
+
+/// After the fence was lifted for nothing, it stays down for this many video frames of the awaited take: 1 s at 30 fps.
+const REST: u32 = 30;
+
+/// A fence of one awaited take. It is down at first.
+#[derive(Debug, Default)]
+pub(super) struct Fence {
+    /// What is held back, while it is up.
+    held: Option<Keyed<VecDeque<Frame>>>,
+    /// Main video frames of the awaited take so far.
+    waited: u32,
+    /// It is not raised before this many of them.
+    not_before: u32,
+}
+
+impl Fence {
+    /// Counts a main video frame of the awaited take.
+    pub(super) fn note_awaited(&mut self) -> u32 {
+        self.waited += 1;
+        self.waited
+    }
+
+    /// Holds back what comes from now on, unless it was lifted only just now.
+    pub(super) fn raise(&mut self) {
+        if self.held.is_none() && self.waited >= self.not_before {
+            self.held = Some(Keyed::new());
+        }
+    }
+
+    /// Whether it holds frames back.
+    pub(super) fn is_up(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Holds a frame back. False once it holds more than it may, and must be lifted.
+    pub(super) fn hold(&mut self, key: TrackKey, frame: Frame) -> bool {
+        let Some(held) = &mut self.held else { return false };
+        let frames = held.get_or_insert_with(key, VecDeque::new);
+        frames.push_back(frame);
+        frames.len() <= HELD_MAX
+    }
+
+    /// Takes it down and returns what was held back.
+    pub(super) fn lift(&mut self) -> Keyed<VecDeque<Frame>> {
+        let held = self.held.take();
+        if held.is_some() {
+            self.not_before = self.waited + REST;
+        }
+        held.unwrap_or_default()
+    }
+}

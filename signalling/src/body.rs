@@ -1,0 +1,107 @@
+//! The bodies of RTC signalling: an offer (RFC 9725), and the fragment of a PATCH (RFC 8840).
+//!
+//! Both are short text of one media type. One that is anything else is refused as a problem, before a route sees it:
+//! 415 for another type, 413 above the limit, 408 for one that does not arrive, 400 for bytes that are no UTF-8.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use tokio::time::timeout;
+
+use onmic_http::Problem;
+
+/// The media type of an offer and an answer.
+pub const SDP: &str = "application/sdp";
+/// The media type of a PATCH.
+pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
+/// Offers are a few kilobytes; Chromium's largest is under 10.
+const BYTES_MAX: usize = 64 * 1024;
+
+/// A body fits a few packets; who takes longer holds a connection for nothing.
+const ARRIVAL: Duration = Duration::from_secs(10);
+
+/// An SDP offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer(pub String);
+
+/// Candidates, or new ICE credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment(pub String);
+
+impl<S: Send + Sync> FromRequest<S> for Offer {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        text(request, SDP).await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Fragment {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        text(request, FRAGMENT).await.map(Self)
+    }
+}
+
+async fn text(mut request: Request, expected: &str) -> Result<String, Problem> {
+    require_type(request.headers(), expected)?;
+    DefaultBodyLimit::max(BYTES_MAX).apply(&mut request);
+    let arrived = timeout(ARRIVAL, Bytes::from_request(request, &())).await;
+    let late = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {ARRIVAL:?}"));
+    let bytes = arrived.map_err(late)?.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have {BYTES_MAX} bytes"))
+        }
+        status => Problem::new(status, "the body did not arrive whole"),
+    })?;
+    // NUL is UTF-8, but in no line of SDP (RFC 8866 section 9).
+    let text = String::from_utf8(bytes.into()).ok().filter(|text| !text.contains('\0'));
+    text.ok_or_else(|| Problem::bad_request("the body has to be text in UTF-8"))
+}
+
+fn require_type(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    let detail = format!("send the body with Content-Type: {expected}");
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    async fn offer(content_type: &str, body: impl Into<Body>) -> Result<Offer, StatusCode> {
+        let request = Request::post("/whep/demo").header(header::CONTENT_TYPE, content_type).body(body.into()).unwrap();
+        Offer::from_request(request, &()).await.map_err(|problem| problem.status())
+    }
+
+    #[tokio::test]
+    async fn an_offer_is_text_of_its_type() {
+        assert_eq!(offer("Application/SDP; charset=utf-8", "v=0\r\n").await, Ok(Offer("v=0\r\n".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_offer_is_refused_with_its_status() {
+        assert_eq!(offer("application/json", "{}").await, Err(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        assert_eq!(offer(FRAGMENT, "a=ice-ufrag:x").await, Err(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        assert_eq!(offer(SDP, vec![b'a', 0xff]).await, Err(StatusCode::BAD_REQUEST));
+        assert_eq!(offer(SDP, "v=0\r\ns=\0\r\n").await, Err(StatusCode::BAD_REQUEST));
+        assert_eq!(offer(SDP, vec![b'a'; BYTES_MAX + 1]).await, Err(StatusCode::PAYLOAD_TOO_LARGE));
+        assert_eq!(offer(SDP, vec![b'a'; BYTES_MAX]).await.map(|offer| offer.0.len()), Ok(BYTES_MAX));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_not_waited_for_long() {
+        let silent = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        assert_eq!(offer(SDP, silent).await, Err(StatusCode::REQUEST_TIMEOUT));
+    }
+}

@@ -1,0 +1,99 @@
+//! The resource of an RTC session: what WHIP (RFC 9725) and WHEP share once the offer was answered.
+//!
+//! `Location: /sessions/ID`. PATCH carries trickled candidates and ICE restarts, DELETE ends the session.
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::patch;
+
+use onmic_http::Problem;
+use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
+use onmic_rtc::{OfferRefused, Rtc};
+
+use crate::body::{FRAGMENT, Fragment, SDP};
+
+/// The routes of the resource.
+pub fn router(rtc: Rtc) -> Router {
+    Router::new().route("/sessions/{id}", patch(change).delete(end)).with_state(rtc)
+}
+
+/// 201 with the answer, its resource, and the ICE servers to use.
+pub fn created(answer: Answer, ice_servers: &[String]) -> Response {
+    let mut response = (StatusCode::CREATED, answer.sdp).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(HeaderName::from_static("accept-patch"), HeaderValue::from_static(FRAGMENT));
+    insert(headers, header::LOCATION, &format!("/sessions/{}", answer.session));
+    insert(headers, header::ETAG, &quoted(&answer.etag));
+    for server in ice_servers {
+        if let Ok(value) = HeaderValue::from_str(&format!("<{server}>; rel=\"ice-server\"")) {
+            headers.append(header::LINK, value);
+        }
+    }
+    response
+}
+
+/// The answer to an offer that was refused.
+pub fn refused(refused: OfferRefused) -> Problem {
+    let detail = refused.to_string();
+    match refused {
+        OfferRefused::Malformed(_) => Problem::bad_request(detail),
+        OfferRefused::NothingInCommon { have, .. } => Problem::new(StatusCode::NOT_ACCEPTABLE, detail).with_have(have),
+        OfferRefused::Full => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("5")),
+        OfferRefused::Unavailable(unavailable) => unavailable.into(),
+        OfferRefused::Stopping => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail),
+    }
+}
+
+async fn change(
+    State(rtc): State<Rtc>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Fragment(fragment): Fragment,
+) -> Result<Response, Problem> {
+    let id: SessionId = id.parse().map_err(|_| no_session())?;
+    let expected = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
+    let expected = expected.map(|value| value.trim().trim_start_matches("W/").trim_matches('"'));
+    match rtc.patch(id, expected.filter(|etag| *etag != "*"), &fragment).await {
+        Ok(Patched::Noted) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(Patched::Restarted { fragment, etag }) => {
+            let mut response = (StatusCode::OK, fragment).into_response();
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(FRAGMENT));
+            insert(response.headers_mut(), header::ETAG, &quoted(&etag));
+            Ok(response)
+        }
+        Err(refused) => Err(patch_problem(&refused)),
+    }
+}
+
+async fn end(State(rtc): State<Rtc>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    let id: SessionId = id.parse().map_err(|_| no_session())?;
+    if rtc.close(id).await { Ok(StatusCode::OK) } else { Err(no_session()) }
+}
+
+fn patch_problem(refused: &PatchRefused) -> Problem {
+    let detail = refused.to_string();
+    match refused {
+        PatchRefused::NoSession => Problem::not_found(detail),
+        PatchRefused::Outdated(_) => Problem::new(StatusCode::PRECONDITION_FAILED, detail),
+        PatchRefused::Malformed(_) => Problem::bad_request(detail),
+    }
+}
+
+fn no_session() -> Problem {
+    Problem::not_found(PatchRefused::NoSession.to_string())
+}
+
+fn quoted(etag: &str) -> String {
+    format!("\"{etag}\"")
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

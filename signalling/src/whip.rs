@@ -1,0 +1,59 @@
+//! WHIP (RFC 9725): `POST /whip/ROOM` or `/whip/ROOM/PARTICIPANT` with an offer starts to publish.
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use axum::routing::post;
+
+use onmic_http::Problem;
+use onmic_media::{Action, Protocol, SourceName};
+
+use crate::body::Offer;
+use crate::{Signalling, session, source_name};
+
+pub(crate) fn router() -> Router<Signalling> {
+    Router::new()
+        .route("/whip/{room}", post(publish_host))
+        .route("/whip/{room}/{participant}", post(publish_participant))
+}
+
+impl Signalling {
+    async fn publish(
+        &self,
+        name: &SourceName,
+        headers: &HeaderMap,
+        uri: &Uri,
+        offer: &str,
+    ) -> Result<Response, Problem> {
+        self.admit(Action::Publish(name), headers, uri)?;
+        // The offer is judged before the name is taken: a bad one must not leave a source behind.
+        let plan = self.rtc.plan_publish(offer).map_err(session::refused)?;
+        let publication = self.hub.publish(name, Protocol::Whip, Instant::now())?;
+        let answer = self.rtc.publish(plan, publication).await.map_err(session::refused)?;
+        Ok(session::created(answer, &self.ice_servers))
+    }
+}
+
+async fn publish_host(
+    State(signalling): State<Signalling>,
+    Path(room): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    Offer(offer): Offer,
+) -> Result<Response, Problem> {
+    let name = SourceName::host(room.parse()?);
+    signalling.publish(&name, &headers, &uri, &offer).await
+}
+
+async fn publish_participant(
+    State(signalling): State<Signalling>,
+    Path(name): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+    Offer(offer): Offer,
+) -> Result<Response, Problem> {
+    signalling.publish(&source_name(name)?, &headers, &uri, &offer).await
+}
