@@ -1,17 +1,3 @@
-//! AudioSpecificConfig and ADTS, and Opus headers and packets.
 #![no_main]
 
-use onmic_media::codec::{aac, opus};
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    if let Ok(read) = aac::Parameters::from_asc(data) {
-        assert!(read.sample_rate > 0 && read.channels > 0 && read.frame_length > 0);
-        let _ = read.adts_header(data.len());
-    }
-    let _ = aac::Adts::parse(data);
-    opus::packet_duration(data);
-    for read in [opus::Parameters::from_opus_head(data), opus::Parameters::from_dops(data)].into_iter().flatten() {
-        assert_eq!(opus::Parameters::from_opus_head(&read.opus_head()), Ok(read.clone()));
-        assert_eq!(opus::Parameters::from_dops(&read.dops()), Ok(read));
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| onmic_fuzz_targets::aac::run(data));

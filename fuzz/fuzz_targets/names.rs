@@ -1,30 +1,3 @@
-//! Names from URLs: application, server URL and stream key of RTMP (separated by line feeds), rooms and participants,
-//! files of a stream.
 #![no_main]
 
-use onmic_ingest::rtmp::stream_key::{Application, StreamKey};
-use onmic_media::{ParticipantName, RoomName, SourceName};
-use onmic_packager::names::File;
-
-libfuzzer_sys::fuzz_target!(|text: &str| {
-    let mut parts = text.splitn(3, '\n');
-    let (app, key, url) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next());
-    if let Some(application) = Application::parse(app, url)
-        && let Ok(key) = StreamKey::parse(&application, key)
-    {
-        let name = key.name.to_string();
-        assert_eq!(name.parse(), Ok(key.name));
-        assert!(!name.contains("..") || !name.split('/').any(|part| part.starts_with('.')));
-        assert!(key.token.is_none_or(|token| !token.is_empty()));
-    }
-    if let Ok(room) = text.parse::<RoomName>() {
-        assert_eq!(room.as_str(), text);
-        assert_eq!(text.parse::<ParticipantName>().expect("made of the same").as_str(), text);
-    }
-    if let Ok(name) = text.parse::<SourceName>() {
-        assert_eq!(name.to_string().parse(), Ok(name));
-    }
-    if let Some(file) = File::parse(text) {
-        assert_eq!(file.to_string(), text, "a cache would keep each spelling");
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| onmic_fuzz_targets::names::run(data));

@@ -28,14 +28,18 @@ pub fn client_address() -> SocketAddr {
 
 /// Both sides, and the datagrams on their way.
 pub struct Pair {
+    /// The side that is tested.
     pub server: Peer,
+    /// Our own client.
     pub client: Client,
+    /// The time, which passes in [`Pair::wait`] alone.
     pub now: Instant,
-    /// Whether it goes to the server, and what it is.
+    /// Each datagram, and whether it goes to the server.
     pub flying: VecDeque<(bool, Vec<u8>)>,
 }
 
 impl Pair {
+    /// Makes both sides; the client offers `profiles` for SRTP.
     pub fn new(profiles: &[Profile]) -> Self {
         let now = Instant::now();
         let [ours, theirs] = &*IDENTITIES;

@@ -1,4 +1,4 @@
-//! Writes `seeds/TARGET/…`: `cargo run --example seeds`, after fixtures, formats or targets changed.
+//! Writes `seeds/TARGET/…`: `cargo run -p onmic-fuzz-targets --example seeds`, after fixtures, formats or targets changed.
 
 mod media;
 mod rtc;
@@ -7,7 +7,8 @@ mod text;
 
 type Failure = Box<dyn std::error::Error>;
 
-const HERE: &str = env!("CARGO_MANIFEST_DIR");
+/// The folder `fuzz/`.
+const FUZZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 fn main() -> Result<(), Failure> {
     media::write()?;
@@ -17,7 +18,7 @@ fn main() -> Result<(), Failure> {
 }
 
 fn save(target: &str, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-    let folder = format!("{HERE}/seeds/{target}");
+    let folder = format!("{FUZZ}/seeds/{target}");
     std::fs::create_dir_all(&folder)?;
     Ok(std::fs::write(format!("{folder}/{name}"), bytes)?)
 }

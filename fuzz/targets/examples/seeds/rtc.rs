@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use onmic_fuzz::pair::Pair;
+use onmic_fuzz_targets::pair::Pair;
 use onmic_media::codec::{av1, h264, h265, nal, opus, vp8, vp9};
 use onmic_media::{Frame, Parameters, Ticks, WallTime};
 use onmic_rtc::rtp::{Packetizer, ReceptionBlock, report};
 use onmic_rtc::transport::Profile;
 
-use crate::{Failure, HERE, piece, save};
+use crate::{FUZZ, Failure, piece, save};
 
 const WALL: WallTime = WallTime(1_795_000_000_000_000);
 /// Enough of a frame for its headers, and for fragments.
@@ -79,7 +79,7 @@ fn feedback() -> Result<(), Failure> {
     report::source_description(&mut reports, 1, "viewer");
     let mut losses = Vec::new();
     report::receiver_report(&mut losses, 1, &[]);
-    report::nack(&mut losses, 1, ssrc, [32_701, 32_702, 32_710, 32_739].into_iter());
+    report::nack(&mut losses, 1, ssrc, [32_701, 32_702, 32_710, 32_739]);
     report::picture_loss(&mut losses, 1, ssrc);
     report::goodbye(&mut losses, &[1]);
     let bitrate =
@@ -98,7 +98,7 @@ fn feedback() -> Result<(), Failure> {
 }
 
 fn received() -> Result<(), Failure> {
-    let read = |name: &str| std::fs::read(format!("{HERE}/../media/tests/fixtures/{name}")).map(Bytes::from);
+    let read = |name: &str| std::fs::read(format!("{FUZZ}/../media/tests/fixtures/{name}")).map(Bytes::from);
     let avc = nal::from_annex_b(&read("h264_baseline.h264")?);
     let hevc = nal::from_annex_b(&read("h265_main.hevc")?);
     let obus = read("av1_main.obu")?;
@@ -122,7 +122,7 @@ fn received() -> Result<(), Failure> {
         let (mut whole, mut gappy) = (vec![index | 16], vec![index | 8 | 16]);
         for (at, payload) in payloads.iter().enumerate() {
             let (first, last) = (at == 0, at + 1 == payloads.len());
-            let flags = u8::from(last) * 4 | u8::from(first) * 8;
+            let flags = (u8::from(last) * 4) | (u8::from(first) * 8);
             whole.extend([&[flags], &piece(payload)[..]].concat());
             // Each after a loss, and the one before as its repair.
             gappy.extend(

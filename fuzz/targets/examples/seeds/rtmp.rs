@@ -7,7 +7,7 @@ use onmic_ingest::rtmp::message;
 use onmic_media::codec::{aac, h264, nal};
 use onmic_media::{Codec, Parameters, flv};
 
-use crate::{Failure, HERE, save};
+use crate::{FUZZ, Failure, save};
 
 /// Where a conversation begins: the first byte of the target.
 mod after {
@@ -85,7 +85,7 @@ fn play() -> Bytes {
 }
 
 fn media() -> Result<Bytes, Failure> {
-    let stream = nal::from_annex_b(&std::fs::read(format!("{HERE}/../media/tests/fixtures/h264_baseline.h264"))?);
+    let stream = nal::from_annex_b(&std::fs::read(format!("{FUZZ}/../media/tests/fixtures/h264_baseline.h264"))?);
     let sets = Parameters::H264(h264::Parameters::from_access_unit(&stream).ok_or("no parameter sets")?);
     let sound = Parameters::Aac(aac::Parameters::low_complexity(44_100, 2)?);
     let header = flv::write_video_header(Codec::H264, true, 40);

@@ -1,9 +1,9 @@
 //! Seeds of the targets that take text.
 
-use crate::{Failure, HERE, save};
+use crate::{FUZZ, Failure, save};
 
 pub fn write() -> Result<(), Failure> {
-    for entry in std::fs::read_dir(format!("{HERE}/../rtc/src/sdp/golden"))? {
+    for entry in std::fs::read_dir(format!("{FUZZ}/../rtc/src/sdp/golden"))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some(name) = name.strip_suffix(".offer.sdp") {

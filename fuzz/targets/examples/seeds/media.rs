@@ -4,10 +4,10 @@ use bytes::Bytes;
 use onmic_media::codec::{Parameters, aac, av1, h264, h265, nal, opus};
 use onmic_media::flv;
 
-use crate::{Failure, HERE, piece, save};
+use crate::{FUZZ, Failure, piece, save};
 
 pub fn write() -> Result<(), Failure> {
-    for entry in std::fs::read_dir(HERE.to_owned() + "/../media/tests/fixtures")? {
+    for entry in std::fs::read_dir(FUZZ.to_owned() + "/../media/tests/fixtures")? {
         let path = entry?.path();
         let file = Bytes::from(std::fs::read(&path)?);
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -1,0 +1,68 @@
+//! Enforces the invariants that ARCHITECTURE.md states: each is a function from the project's files to the places that
+//! break it, and each finding says which invariant and what to do.
+//!
+//! The tests run every check twice: on the project, where it must find nothing, and on a few lines that break the
+//! invariant, where it must find them. Knows Rust only as far as comments, literals and `#[cfg(test)]`; the compiler and
+//! clippy check the rest.
+
+pub mod arrows;
+pub mod files;
+pub mod forbidden;
+pub mod project;
+pub mod source;
+
+#[cfg(test)]
+mod tests {
+    use crate::project::Project;
+    use crate::{arrows, files, forbidden};
+
+    /// Panics with all findings, so that one run shows everything there is to mend.
+    fn nothing(found: Vec<String>) {
+        assert!(found.is_empty(), "\n\n{}\n", found.join("\n\n"));
+    }
+
+    #[test]
+    fn pure_code_reads_no_clock_and_starts_nothing() {
+        nothing(forbidden::in_pure_code(&Project::read()));
+    }
+
+    #[test]
+    fn ffmpeg_is_named_in_one_folder_and_unsafe_in_one_file() {
+        nothing(forbidden::outside_the_binding(&Project::read()));
+    }
+
+    #[test]
+    fn queues_are_bounded() {
+        nothing(forbidden::unbounded_queues(&Project::read()));
+    }
+
+    #[test]
+    fn a_viewer_has_no_task_channel_or_lock() {
+        nothing(forbidden::per_viewer(&Project::read()));
+    }
+
+    #[test]
+    fn crates_depend_one_way() {
+        nothing(arrows::between_crates(&Project::read()));
+    }
+
+    #[test]
+    fn crates_do_not_know_what_they_need_not_know() {
+        nothing(arrows::to_libraries(&Project::read()));
+    }
+
+    #[test]
+    fn files_are_one_noun_long() {
+        nothing(files::too_long(&Project::read()));
+    }
+
+    #[test]
+    fn each_crate_is_on_the_code_map() {
+        nothing(files::missing_from_code_map(&Project::read()));
+    }
+
+    #[test]
+    fn one_version_of_rust_is_named_everywhere() {
+        nothing(files::rust_versions(&Project::read()));
+    }
+}
