@@ -146,8 +146,8 @@ impl Live {
             return;
         }
         let frame = &placed.frame;
-        let since = placed.dts_micros - *self.start.get_or_insert(placed.dts_micros);
-        let Ok(millis) = u64::try_from(since / 1000) else {
+        let start = *self.start.get_or_insert(placed.dts_micros);
+        let Some(millis) = placed.millis_since(start) else {
             metrics::counter!("onmic_drops_total", "reason" => "flv_before_start").increment(1);
             return;
         };
@@ -162,7 +162,7 @@ impl Live {
             named.parameters = Some(frame.parameters.clone());
             write_tag(&mut self.ready, tag, millis, &[], flv::write_config(&frame.parameters));
         }
-        let head = flv::write_header(frame, (placed.pts_micros - placed.dts_micros) / 1000);
+        let head = flv::write_header(frame, placed.composition_millis());
         write_tag(&mut self.ready, tag, millis, &head, frame.payload.clone());
     }
 

@@ -43,6 +43,10 @@ pub const PRE_ROLL_MICROS: i64 = 2_000_000;
 /// Decoding times of frames that are older than the pre-roll are this far apart, in µs: the smallest step of FLV and RTMP.
 const CATCH_UP_STEP_MICROS: i64 = 1_000;
 
+/// Frames that are this close belong to one moment, at which video goes first: the clocks of the two kinds round to their
+/// own ticks, and RTMP to milliseconds.
+const ONE_MOMENT_MICROS: i64 = 500;
+
 /// Audio is a steady flow: a track whose newest frame is this much older than the feed's newest is muted.
 const MUTED_MICROS: i64 = 2_000_000;
 
@@ -101,6 +105,18 @@ pub struct Placed {
     pub dts_micros: i64,
     /// Presentation time.
     pub pts_micros: i64,
+}
+
+impl Placed {
+    /// Decoding time in ms after `origin_micros`, rounded, as FLV and RTMP count; `None` before it.
+    pub fn millis_since(&self, origin_micros: i64) -> Option<u64> {
+        u64::try_from((self.dts_micros - origin_micros + ONE_MOMENT_MICROS).div_euclid(1000)).ok()
+    }
+
+    /// Presentation minus decoding time, in ms.
+    pub fn composition_millis(&self) -> i64 {
+        (self.pts_micros - self.dts_micros + ONE_MOMENT_MICROS).div_euclid(1000)
+    }
 }
 
 /// Reads the tracks of one feed for one player.
@@ -251,8 +267,10 @@ impl Playback {
         if self.lines.iter().all(|line| matches!(line.state, State::Over)) {
             return Poll::Ready(Next::Ended);
         }
-        // At one moment video goes first: `min_by_key` takes the first of equals.
-        let due = |line: &Line| line.reading()?.pending.as_ref().map(|placed| placed.dts_micros);
+        let due = |line: &Line| {
+            let Placed { dts_micros, .. } = line.reading()?.pending.as_ref()?;
+            Some(if line.key.kind == MediaKind::Video { dts_micros - ONE_MOMENT_MICROS } else { *dts_micros })
+        };
         let due = self.lines.iter().enumerate().filter_map(|(index, line)| Some((due(line)?, index)));
         let Some((_, index)) = due.min_by_key(|(micros, _)| *micros) else { return Poll::Pending };
         let line = &mut self.lines[index];

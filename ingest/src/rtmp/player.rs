@@ -72,14 +72,14 @@ impl Player {
 
     /// Writes a frame as tags, its configuration before it where that is new.
     pub(super) fn send(&mut self, key: TrackKey, placed: &Placed, session: &mut Session) {
-        let Placed { frame, dts_micros, pts_micros } = placed;
-        let origin = *self.origin_micros.get_or_insert(*dts_micros);
-        let timestamp = ((dts_micros - origin) / 1000).max(0) as u32; // Wraps after 49 days, as RTMP does.
+        let frame = &placed.frame;
+        let origin = *self.origin_micros.get_or_insert(placed.dts_micros);
+        let timestamp = placed.millis_since(origin).unwrap_or(0) as u32; // Wraps after 49 days, as RTMP does.
         if !self.configured.get(key).is_some_and(|known| Arc::ptr_eq(known, &frame.parameters)) {
             self.configured.insert(key, frame.parameters.clone());
             session.media(key.kind, timestamp, &[], flv::write_config(&frame.parameters));
         }
-        let head = flv::write_header(frame, (pts_micros - dts_micros) / 1000);
+        let head = flv::write_header(frame, placed.composition_millis());
         session.media(key.kind, timestamp, &head, frame.payload.clone());
     }
 }
