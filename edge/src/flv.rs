@@ -196,6 +196,7 @@ impl Live {
                 MediaKind::Audio => {
                     write_tag(&mut self.ready, TagType::Audio, millis, &[], flv::write_audio_config(&frame.parameters));
                 }
+                MediaKind::Data => {}
             }
         }
         match kind {
@@ -210,6 +211,8 @@ impl Live {
                 let head = flv::write_audio_header(codec);
                 write_tag(&mut self.ready, TagType::Audio, millis, &head, frame.payload.clone());
             }
+            // FLV carries no timed metadata yet.
+            MediaKind::Data => metrics::counter!("onmic_drops_total", "reason" => "data_not_carried").increment(1),
         }
     }
 }

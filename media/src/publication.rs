@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::clock::SourceClock;
 use crate::codec::Parameters;
+use crate::codec::metadata::MESSAGE_BYTES_MAX;
 use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, Rendition, TrackKey};
 use crate::source::{Protocol, Source};
@@ -26,7 +27,7 @@ pub struct Arrival {
     pub dts: Ticks,
     /// Presentation time on the same clock.
     pub pts: Ticks,
-    /// Decoding can start here. Always true for audio.
+    /// Decoding can start here. Always true for audio and data.
     pub keyframe: bool,
     /// The same `Arc` as before unless they changed.
     pub parameters: Arc<Parameters>,
@@ -70,10 +71,14 @@ impl Publication {
     }
 
     /// Puts a frame on its track, on the program clock. A frame of a track that the feed has no room for is dropped and
-    /// counted.
+    /// counted, and so is a message of timed metadata that is too large.
     pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), TakenOver> {
         if !self.source.hear(self.publisher, now) {
             return Err(TakenOver);
+        }
+        if arrival.parameters.kind() == MediaKind::Data && arrival.payload.len() > MESSAGE_BYTES_MAX {
+            metrics::counter!("onmic_drops_total", "reason" => "message_too_large").increment(1);
+            return Ok(());
         }
         let rate = arrival.parameters.clock_rate();
         let mapped = self.clock.map(arrival.dts.micros(rate), self.source.clock().wall(now));

@@ -163,6 +163,7 @@ impl Player {
             let config = match kind {
                 MediaKind::Video => flv::write_video_config(&frame.parameters),
                 MediaKind::Audio => flv::write_audio_config(&frame.parameters),
+                MediaKind::Data => return skip_data(),
             };
             line.sent = Some(frame.parameters.clone());
             session.media(kind, timestamp, &[], config);
@@ -172,6 +173,7 @@ impl Player {
         let head = match kind {
             MediaKind::Video => flv::write_video_header(codec, frame.keyframe, composition_ms),
             MediaKind::Audio => flv::write_audio_header(codec),
+            MediaKind::Data => return skip_data(),
         };
         session.media(kind, timestamp, &head, frame.payload.clone());
     }
@@ -194,4 +196,9 @@ impl Player {
         let rate = self.tracks.track(kind).map_or(ClockRate::MILLIS, |demand| demand.track().clock_rate());
         ticks.rescale(rate, ClockRate::MILLIS).0
     }
+}
+
+/// RTMP carries no timed metadata yet.
+fn skip_data() {
+    metrics::counter!("onmic_drops_total", "reason" => "data_not_carried").increment(1);
 }

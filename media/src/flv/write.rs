@@ -53,7 +53,7 @@ pub fn write_video_config(parameters: &Parameters) -> Bytes {
         Parameters::Vp9(vp9) => vp9.vpcc(),
         // A VPCodecConfigurationRecord for VP8: 8 bits, 4:2:0, nothing said of colours.
         Parameters::Vp8(vp8) => Bytes::copy_from_slice(&[vp8.version, 0, 0x82, 2, 2, 2, 0, 0]),
-        Parameters::Aac(_) | Parameters::Opus(_) => return Bytes::new(),
+        Parameters::Aac(_) | Parameters::Opus(_) | Parameters::Metadata(_) => return Bytes::new(),
     };
     let codec = parameters.codec();
     let header = match codec {
@@ -130,6 +130,7 @@ impl From<MediaKind> for TagType {
         match kind {
             MediaKind::Audio => Self::Audio,
             MediaKind::Video => Self::Video,
+            MediaKind::Data => Self::Script,
         }
     }
 }
