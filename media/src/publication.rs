@@ -51,13 +51,24 @@ pub struct Publication {
     expected: Option<Vec<TrackKey>>,
     first_frame: Option<Instant>,
     settled: bool,
+    /// Whatever it brings is here: nothing is waited for any more.
+    is_complete: bool,
 }
 
 impl Publication {
     pub(crate) fn new(source: Arc<Source>, protocol: Protocol, now: Instant) -> Self {
         let publisher = source.connect(protocol, now);
         let clock = SourceClock::new(source.epoch());
-        Self { source, publisher, clock, tracks: Keyed::new(), expected: None, first_frame: None, settled: false }
+        Self {
+            source,
+            publisher,
+            clock,
+            tracks: Keyed::new(),
+            expected: None,
+            first_frame: None,
+            settled: false,
+            is_complete: false,
+        }
     }
 
     /// The source it feeds.
@@ -152,16 +163,27 @@ impl Publication {
     }
 
     fn settle_when_complete(&mut self, now: Instant) {
-        if self.settled {
+        if self.is_complete {
             return;
         }
         let since_first = now.saturating_duration_since(*self.first_frame.get_or_insert(now));
         let expected = self.expected.as_deref().unwrap_or(&[TrackKey::VIDEO, TrackKey::AUDIO]);
-        let complete = expected.iter().all(|key| self.tracks.contains(*key));
-        if complete || since_first >= SETTLE {
+        let all_here = expected.iter().all(|key| self.tracks.contains(*key));
+        if !self.settled && (all_here || since_first >= SETTLE) {
             self.source.settle();
             self.settled = true;
         }
+        if since_first >= SETTLE {
+            self.end_what_is_left();
+            self.is_complete = true;
+        }
+    }
+
+    /// Ends the further tracks of a predecessor that this publisher has not brought: their viewers would wait for ever. The
+    /// main ones stay, as they may be away for a while.
+    fn end_what_is_left(&self) {
+        let left = self.source.feed().keys().into_iter().filter(|key| !key.leads() && !self.tracks.contains(*key));
+        left.for_each(|key| self.source.end_track(key));
     }
 }
 
