@@ -66,6 +66,7 @@ impl Recipe {
         let recipes: &[Self] = match kind {
             MediaKind::Video => &[Self::H264],
             MediaKind::Audio => &[Self::Opus, Self::Aac],
+            MediaKind::Data => &[],
         };
         recipes.iter().copied().find(|recipe| accept.codecs.contains(&recipe.codec()))
     }
@@ -390,7 +391,7 @@ impl Feed {
         let mut branches = self.branches.lock();
         let branch = branches.get_mut(key).ok_or(Unavailable::NoTrack(key))?;
         let codec = branch.original.parameters().codec();
-        let order_fits = accept.reordering || key.kind == MediaKind::Audio || !branch.original.reorders();
+        let order_fits = accept.reordering || key.kind != MediaKind::Video || !branch.original.reorders();
         if accept.codecs.contains(&codec) && order_fits {
             return Ok(Found::Demand(Demand::original(branch.original.clone())));
         }

@@ -439,6 +439,27 @@ mod tests {
     }
 
     #[test]
+    fn a_rendition_that_the_next_publisher_does_not_bring_ends() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let mut first = hub.publish(&key(), Protocol::Whip, start).unwrap();
+        for rendition in [0, 1, 2] {
+            first.push(Arrival { rendition: Rendition(rendition), ..arrival(0, true) }, start).unwrap();
+        }
+        let program = hub.program(&key().room).unwrap();
+        let tracks = program.originals();
+        drop(first);
+        let mut second = hub.publish(&key(), Protocol::Whip, start + secs(2)).unwrap();
+        for (number, rendition) in [(0, 0), (0, 2), (1, 0)] {
+            let frame = Arrival { rendition: Rendition(rendition), ..arrival(number * 90_000, true) };
+            second.push(frame, start + secs(2 + number.unsigned_abs())).unwrap();
+        }
+        let expected = [TrackKey::VIDEO, TrackKey::new(MediaKind::Video, Rendition(2))];
+        assert_eq!((program.keys(), second.source().feed().keys()), (expected.to_vec(), expected.to_vec()));
+        assert_eq!(tracks.iter().map(|track| track.is_ended()).collect::<Vec<_>>(), [false, true, false]);
+    }
+
+    #[test]
     fn a_feed_settles_when_all_that_was_announced_is_there() {
         let start = Instant::now();
         let hub = hub(start);

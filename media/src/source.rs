@@ -142,6 +142,14 @@ impl Source {
         track.push(frame);
     }
 
+    /// Ends a further track, here and in the program: the publisher does not send it any more.
+    pub(crate) fn end_track(&self, key: TrackKey) {
+        if let Some(inlet) = &*self.outlet.lock() {
+            inlet.end_track(key);
+        }
+        self.feed.remove_original(key);
+    }
+
     /// All tracks of it are known.
     pub(crate) fn settle(&self) {
         self.feed.settle();

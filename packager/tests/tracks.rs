@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use onmic_media::codec::{aac, h264};
+use mp4_atom::{Decode, Emsg, EmsgTimestamp};
+use onmic_media::codec::{aac, h264, metadata};
 use onmic_media::{
     Arrival, ClockRate, Feed, Hub, Join, Keyed, MediaKind, NodeClock, Parameters, Protocol, Publication, Read, Reader,
     Rendition, Ticks, TrackKey, WallTime,
@@ -28,11 +29,12 @@ fn video_parameters() -> [Arc<Parameters>; 2] {
     })
 }
 
-/// A publisher of two video renditions and audio, whose clock began with `offset_ms` at the start of the test.
+/// A publisher of two video renditions, audio and a message every second, whose clock began with `offset_ms` at the start of the test.
 struct Publisher {
     publication: Publication,
     video: [Arc<Parameters>; 2],
     audio: Arc<Parameters>,
+    data: Arc<Parameters>,
     start: Instant,
     offset_ms: i64,
 }
@@ -40,14 +42,14 @@ struct Publisher {
 impl Publisher {
     fn new(hub: &Hub, name: &str, start: Instant, offset_ms: i64) -> Self {
         let mut publication = hub.publish(&name.parse().unwrap(), Protocol::Whip, start).unwrap();
-        publication.expect([TrackKey::VIDEO, LOWER, TrackKey::AUDIO]);
+        publication.expect([TrackKey::VIDEO, LOWER, TrackKey::AUDIO, TrackKey::DATA]);
         let audio = Arc::new(Parameters::Aac(aac::Parameters::low_complexity(48_000, 2).unwrap()));
-        Self { publication, video: video_parameters(), audio, start, offset_ms }
+        let data = Arc::new(Parameters::Metadata(metadata::Parameters::new("urn:example:score", "1").unwrap()));
+        Self { publication, video: video_parameters(), audio, data, start, offset_ms }
     }
 
-    fn push(&mut self, rendition: u8, parameters: &Arc<Parameters>, at_ms: i64, keyframe: bool, bytes: usize) {
+    fn push(&mut self, rendition: u8, parameters: &Arc<Parameters>, at_ms: i64, keyframe: bool, payload: Bytes) {
         let dts = Ticks(at_ms + self.offset_ms).rescale(ClockRate::MILLIS, parameters.clock_rate());
-        let payload = Bytes::from(vec![0; bytes]);
         let parameters = parameters.clone();
         let arrival = Arrival { rendition: Rendition(rendition), dts, pts: dts, keyframe, parameters, payload };
         let now = self.start + Duration::from_millis(at_ms.unsigned_abs());
@@ -57,12 +59,17 @@ impl Publisher {
     /// What happens in the 40 ms from `at_ms` on. A keyframe comes every 2 s, of the lower rendition first.
     fn play(&mut self, at_ms: i64) {
         let keyframe = at_ms % 2000 == 0;
+        if at_ms % 1000 == 0 {
+            let message = format!("{} {at_ms}", self.publication.source().name());
+            self.push(0, &self.data.clone(), at_ms, true, message.into());
+        }
+        let zeros = |bytes| Bytes::from(vec![0; bytes]);
         let [large, small] = self.video.clone();
-        self.push(1, &small, at_ms, keyframe, 1000);
-        self.push(0, &large, at_ms, keyframe, 5000);
+        self.push(1, &small, at_ms, keyframe, zeros(1000));
+        self.push(0, &large, at_ms, keyframe, zeros(5000));
         let audio = self.audio.clone();
-        self.push(0, &audio, at_ms, true, 100);
-        self.push(0, &audio, at_ms + 20, true, 100);
+        self.push(0, &audio, at_ms, true, zeros(100));
+        self.push(0, &audio, at_ms + 20, true, zeros(100));
     }
 }
 
@@ -90,6 +97,37 @@ impl Packaging {
         }
     }
 
+    /// The messages in the parts of a rendition, each shown at the time of its part.
+    fn messages(&self, key: TrackKey) -> Vec<String> {
+        let rendition = self.segmenter.rendition(key).unwrap();
+        let mut messages = Vec::new();
+        let segments = rendition.segments().map(|segment| &**segment).chain(rendition.open());
+        for part in segments.flat_map(|segment| &segment.parts) {
+            let bytes = part.body.to_vec();
+            let mut at = 0;
+            let mut names = Vec::new();
+            while let Some(size) = bytes.get(at..at + 4) {
+                let end = at + u32::from_be_bytes(size.try_into().unwrap()) as usize;
+                names.push(String::from_utf8(bytes[at + 4..at + 8].to_vec()).unwrap());
+                if bytes[at + 4..].starts_with(b"emsg") {
+                    let emsg = Emsg::decode(&mut &bytes[at..end]).unwrap();
+                    assert_eq!((&*emsg.scheme_id_uri, &*emsg.value), ("urn:example:score", "1"));
+                    assert_eq!(emsg.timescale, rendition.rate().hz());
+                    let EmsgTimestamp::Absolute(shown) = emsg.presentation_time else { panic!("{emsg:?}") };
+                    let start = Ticks(part.start as i64).duration(rendition.rate());
+                    let shown = Ticks(shown as i64).duration(rendition.rate());
+                    assert!(shown >= start && shown < start + part.duration, "{shown:?} in {start:?}");
+                    assert_eq!(emsg.id as usize, messages.len());
+                    messages.push(String::from_utf8(emsg.message_data).unwrap());
+                }
+                at = end;
+            }
+            names.dedup();
+            assert!(names == ["prft", "moof", "mdat"] || names == ["prft", "emsg", "moof", "mdat"], "{names:?}");
+        }
+        messages
+    }
+
     fn playlist(&self, key: TrackKey) -> String {
         let others: Vec<_> = self.segmenter.renditions().filter(|other| other.key() != key).collect();
         let around = Around { others: &others, ended: false };
@@ -98,7 +136,7 @@ impl Packaging {
 }
 
 #[test]
-fn two_video_renditions_go_from_their_publications_over_a_splice_into_one_stream() {
+fn two_video_renditions_and_data_go_from_their_publications_over_a_splice_into_one_stream() {
     let start = Instant::now();
     let hub = Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), Default::default(), None);
     let mut guest = Publisher::new(&hub, "demo/guest", start, 0);
@@ -145,6 +183,14 @@ fn two_video_renditions_go_from_their_publications_over_a_splice_into_one_stream
     assert!((240_000..400_000).contains(&bandwidth(variants[1])), "{index}");
     assert!(lines.contains(&"d/video.m3u8") && lines.contains(&"d/video1.m3u8"), "{index}");
     assert_eq!(index.matches("#EXT-X-MEDIA:TYPE=AUDIO").count(), 1, "{index}");
+
+    let of = |name: &'static str, seconds: std::ops::Range<u32>| {
+        seconds.map(move |second| format!("{name} {}", second * 1000))
+    };
+    let expected: Vec<_> = of("demo/guest", 0..6).chain(of("demo/host", 6..14)).collect();
+    let messages = packaging.messages(TrackKey::VIDEO);
+    assert_eq!(messages[..13], expected[..13]);
+    assert!(packaging.messages(LOWER).is_empty(), "they travel with the main video alone");
 }
 
 #[test]
@@ -208,4 +254,28 @@ fn a_further_rendition_that_ends_is_listed_no_more() {
     let index = multivariant::render(&packaging.segmenter, "", &[]).unwrap();
     assert!(!index.contains("video1") && index.contains("audio.m3u8"), "{index}");
     assert!(!packaging.playlist(TrackKey::VIDEO).contains("video1"));
+}
+
+#[test]
+fn data_of_a_program_without_video_travels_with_the_audio_and_is_bounded() {
+    let start = Instant::now();
+    let hub = Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), Default::default(), None);
+    let mut host = Publisher::new(&hub, "demo", start, 0);
+    let mut packaging = Packaging::new(hub.program(&"demo".parse().unwrap()).unwrap());
+    packaging.segmenter = Segmenter::new(*packaging.segmenter.settings(), false);
+    let (audio, data) = (host.audio.clone(), host.data.clone());
+    for at_ms in (0..2000).step_by(20) {
+        host.push(0, &audio, at_ms, true, Bytes::from_static(&[0; 100]));
+        if at_ms == 1000 {
+            for _ in 0..99 {
+                host.push(0, &data, at_ms, true, Bytes::from_static(b"goal"));
+            }
+            host.push(0, &data, at_ms, true, Bytes::from(vec![0; metadata::MESSAGE_BYTES_MAX + 1]));
+        }
+        packaging.run();
+    }
+    let messages = packaging.messages(TrackKey::AUDIO);
+    assert!(messages.len() == 16 && messages.iter().all(|message| message == "goal"), "{messages:?}");
+    let data = packaging.feed.original(TrackKey::DATA).unwrap();
+    assert_eq!(data.measured(start + Duration::from_secs(2)).frames, 99, "the large one did not come in");
 }

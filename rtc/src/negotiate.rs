@@ -231,6 +231,7 @@ fn from_publisher(kind: MediaKind) -> Vec<CodecCapability> {
     let names: &[CodecName] = match kind {
         MediaKind::Video => &VIDEO_FROM_PUBLISHER,
         MediaKind::Audio => &[CodecName::Opus],
+        MediaKind::Data => &[],
     };
     names.iter().copied().map(CodecCapability::from).collect()
 }
@@ -239,6 +240,7 @@ fn section_kind(kind: MediaKind) -> sdp::MediaKind {
     match kind {
         MediaKind::Video => sdp::MediaKind::Video,
         MediaKind::Audio => sdp::MediaKind::Audio,
+        MediaKind::Data => sdp::MediaKind::Other,
     }
 }
 
@@ -250,7 +252,7 @@ fn name_of(codec: Codec) -> Option<CodecName> {
         Codec::Vp9 => CodecName::Vp9,
         Codec::Av1 => CodecName::Av1,
         Codec::Opus => CodecName::Opus,
-        Codec::Aac => return None,
+        Codec::Aac | Codec::Metadata => return None,
     })
 }
 

@@ -218,6 +218,15 @@ fn wishes(offer: &Offer, feed: &Feed) -> Vec<Wish> {
     wishes
 }
 
+/// WebRTC carries no timed metadata yet: each track of it that a session goes without is counted.
+fn count_data_left_out(feed: &Feed) {
+    let tracks = feed.keys().into_iter().filter(|key| key.kind == MediaKind::Data).count();
+    if tracks > 0 {
+        let counter = metrics::counter!("onmic_drops_total", "protocol" => "rtc", "reason" => "data_not_carried");
+        counter.increment(tracks as u64);
+    }
+}
+
 /// What `feed` has for the offer, converted where needed. Opening a codec blocks, so it happens aside.
 async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefused> {
     let aside = tokio::task::spawn_blocking(move || {
@@ -231,6 +240,7 @@ async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefu
     let (offer, feed, tracks) = aside.await.map_err(|_| OfferRefused::Stopping)?;
     if tracks.iter().any(|(_, track)| track.is_ok()) {
         let mut found = Found { demands: Vec::new(), lacking: Vec::new() };
+        count_data_left_out(&feed);
         for (wish, track) in tracks {
             match track {
                 Ok(demand) => found.demands.push((wish, demand)),

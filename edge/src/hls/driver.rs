@@ -17,6 +17,9 @@ const VIDEO: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::H265, Codec::Av
 /// Opus in MP4 does not play everywhere.
 const AUDIO: Accept<'_> = Accept { codecs: &[Codec::Aac], reordering: true };
 
+/// Timed metadata goes as it is.
+const DATA: Accept<'_> = Accept { codecs: &[Codec::Metadata], reordering: true };
+
 /// Frames taken in before the result is published: a whole backlog must not delay it.
 const BATCH: usize = 32;
 
@@ -236,6 +239,7 @@ async fn demand(feed: &Arc<Feed>, kind: MediaKind) -> Result<Input, Unavailable>
     let accept = match kind {
         MediaKind::Video => VIDEO,
         MediaKind::Audio => AUDIO,
+        MediaKind::Data => DATA,
     };
     let owned = feed.clone();
     // Opening a codec blocks.

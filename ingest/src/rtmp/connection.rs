@@ -425,7 +425,7 @@ impl Link {
             Ok(End::Closed(reason)) => (*reason, None),
             Err(error) => (error.reason(), Some(chain(error))),
         };
-        let [[video_in, audio_in], [video_out, audio_out]] = self.tally.frame_counts;
+        let [[video_in, audio_in, _], [video_out, audio_out, _]] = self.tally.frame_counts;
         let [bytes_in, bytes_out] = self.tally.byte_counts;
         let seconds = self.started.elapsed().as_secs_f32();
         tracing::info!(

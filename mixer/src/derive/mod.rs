@@ -114,7 +114,7 @@ impl Transcoder {
                 input.reader(Join::At(newest.wall.offset_micros(-history)))
             }
             (MediaKind::Video, _) => live::join(input),
-            (MediaKind::Audio, None) => input.reader(Join::Group),
+            (MediaKind::Audio, None) | (MediaKind::Data, _) => input.reader(Join::Group),
         }
     }
 

@@ -7,6 +7,8 @@
 //! When one of the tracks stops, the others go on. Audio that is missing becomes silence where that is known how to be
 //! written; a main video that is missing leaves the audio to cut by itself, and comes back behind gap segments.
 //!
+//! Timed metadata is no rendition: it travels in the parts of the main one.
+//!
 //! ```text
 //! lead.rs     the main video: decides where segments begin
 //! further.rs  further video renditions: wait until the lead has passed their time, then cut where it did
@@ -45,7 +47,7 @@ const HELD_MAX: usize = 512;
 pub enum Ignored {
     /// Video before the first keyframe.
     NoKeyframe,
-    /// Audio or a further rendition before the first main video, or before the first main video of a new publisher.
+    /// Audio, data or a further rendition before the first main video, or before the first main video of a new publisher.
     BeforeVideo,
     /// Audio for a time that has audio already.
     Overlap,
@@ -55,6 +57,8 @@ pub enum Ignored {
     Unaligned,
     /// A frame of a track that there is no room for.
     TooManyTracks,
+    /// Timed metadata beyond what a part may hold.
+    TooManyEvents,
 }
 
 impl Ignored {
@@ -67,6 +71,7 @@ impl Ignored {
             Self::ParametersChanged => "parameters_changed",
             Self::Unaligned => "unaligned",
             Self::TooManyTracks => "too_many_tracks",
+            Self::TooManyEvents => "too_many_events",
         }
     }
 }
@@ -116,6 +121,7 @@ impl Segmenter {
             _ if key == TrackKey::VIDEO => self.lead.as_ref().map(|lead| &lead.rendition),
             MediaKind::Video => self.further.get(key).and_then(Further::rendition),
             MediaKind::Audio => self.audio.get(key).map(|audio| &audio.rendition),
+            MediaKind::Data => None,
         }
     }
 
@@ -126,6 +132,7 @@ impl Segmenter {
             _ if key == TrackKey::VIDEO => self.lead.as_mut().map(|lead| &mut lead.rendition),
             MediaKind::Video => self.further.get_mut(key).and_then(Further::rendition_mut),
             MediaKind::Audio => self.audio.get_mut(key).map(|audio| &mut audio.rendition),
+            MediaKind::Data => None,
         }
     }
 
@@ -166,10 +173,21 @@ impl Segmenter {
             _ if key == TrackKey::VIDEO => self.push_lead(&frame),
             MediaKind::Video => self.push_further(key, &frame),
             MediaKind::Audio => self.push_audio(key, &frame),
+            MediaKind::Data => Ok(self.push_data(&frame)),
         };
         self.shorten_audio();
         self.forget_cuts();
         ignored
+    }
+
+    /// Timed metadata is no rendition: it travels in the parts of the main video, or of the main audio where there is no
+    /// video.
+    fn push_data(&mut self, frame: &Frame) -> Option<Ignored> {
+        let key = if self.lead.is_some() || self.waits_for_video { TrackKey::VIDEO } else { TrackKey::AUDIO };
+        match self.rendition_mut(key) {
+            Some(rendition) => (!rendition.add_event(frame)).then_some(Ignored::TooManyEvents),
+            None => Some(Ignored::BeforeVideo),
+        }
     }
 
     /// No frame will follow: everything is complete.

@@ -95,7 +95,7 @@ impl Timeline {
 
 pub(super) fn clock_rate(kind: MediaKind) -> ClockRate {
     match kind {
-        MediaKind::Video => ClockRate::VIDEO,
+        MediaKind::Video | MediaKind::Data => ClockRate::VIDEO,
         MediaKind::Audio => ClockRate::OPUS,
     }
 }
