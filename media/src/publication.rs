@@ -11,7 +11,7 @@ use crate::codec::Parameters;
 use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, Rendition, TrackKey};
 use crate::order::Stated;
-use crate::source::{Protocol, Source};
+use crate::source::{Publisher, Source};
 use crate::time::Ticks;
 use crate::track::Track;
 
@@ -54,8 +54,8 @@ pub struct Publication {
 }
 
 impl Publication {
-    pub(crate) fn new(source: Arc<Source>, protocol: Protocol, now: Instant) -> Self {
-        let publisher = source.connect(protocol, now);
+    pub(crate) fn new(source: Arc<Source>, publisher: Publisher, now: Instant) -> Self {
+        let publisher = source.connect(publisher, now);
         let clock = source.resume_clock();
         Self { source, publisher, clock, tracks: Keyed::new(), expected: None, first_frame: None, settled: false }
     }

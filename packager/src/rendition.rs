@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use onmic_media::{ClockRate, MediaKind, Parameters, Ticks, WallTime};
+use onmic_media::{ClockRate, MediaKind, Parameters, Ticks, TrackKey, WallTime};
 
 use crate::error::PackagerError;
 use crate::fragment::{Sample, decode_when_shown, fragment};
@@ -69,7 +69,7 @@ pub(crate) struct Incoming {
 /// See the module.
 #[derive(Debug)]
 pub struct Rendition {
-    kind: MediaKind,
+    key: TrackKey,
     settings: Settings,
     rate: ClockRate,
     init: Arc<Init>,
@@ -117,11 +117,11 @@ struct OpenPart {
 }
 
 impl Rendition {
-    pub(crate) fn new(settings: Settings, parameters: &Arc<Parameters>) -> Result<Self, PackagerError> {
+    pub(crate) fn new(key: TrackKey, settings: Settings, parameters: &Arc<Parameters>) -> Result<Self, PackagerError> {
         let rate = parameters.clock_rate();
         let body = init_section(parameters, rate)?;
         Ok(Self {
-            kind: parameters.kind(),
+            key,
             settings,
             rate,
             init: Arc::new(Init { number: 0, body, parameters: parameters.clone() }),
@@ -143,9 +143,9 @@ impl Rendition {
         })
     }
 
-    /// Video or audio.
-    pub fn kind(&self) -> MediaKind {
-        self.kind
+    /// The track it is made of.
+    pub fn key(&self) -> TrackKey {
+        self.key
     }
 
     /// Ticks per second of its decoding times.
@@ -402,8 +402,8 @@ impl Rendition {
     /// Adds a frame to the open segment. `expected` is how long it will last, as far as can be told.
     pub(crate) fn append(&mut self, incoming: Incoming, expected: Option<i64>) -> Result<(), PackagerError> {
         let Incoming { dts, pts, keyframe, wall, payload } = incoming;
-        // Every frame of sound is a keyframe; only of pictures is it worth a part of its own.
-        self.settle(dts, keyframe && self.kind == MediaKind::Video, expected)?;
+        // Every audio packet is a keyframe; only a keyframe of video is worth a part of its own.
+        self.settle(dts, keyframe && self.key.kind == MediaKind::Video, expected)?;
         let at = match &self.part {
             Some(part) => dts.max(part.last + 1),
             None => self.end,

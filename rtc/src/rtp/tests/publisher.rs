@@ -15,7 +15,7 @@ const MILLI: Duration = Duration::from_millis(1);
 
 fn stream(kind: MediaKind, mid: &str, formats: &[(u8, Codec)]) -> StreamConfig {
     StreamConfig {
-        kind,
+        key: kind.into(),
         mid: Mid::new(mid).unwrap(),
         formats: formats.to_vec(),
         repairs: Vec::new(),
