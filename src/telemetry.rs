@@ -44,6 +44,7 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     describe_gauge!("onmic_room_clients", "Connections to the events of rooms");
     describe_counter!("onmic_events_total", "Events of rooms, by kind");
     describe_counter!("onmic_webhooks_total", "Webhooks by outcome: sent, retried, failed");
+    onmic_mixer::describe_metrics();
     Ok(handle)
 }
 

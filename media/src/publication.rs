@@ -11,7 +11,7 @@ use crate::codec::Parameters;
 use crate::codec::metadata::MESSAGE_BYTES_MAX;
 use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, Rendition, TrackKey};
-use crate::source::{Protocol, Source};
+use crate::source::{Publisher, Source};
 use crate::time::{ClockRate, Ticks, WallTime};
 use crate::track::Track;
 
@@ -56,8 +56,8 @@ pub struct Publication {
 }
 
 impl Publication {
-    pub(crate) fn new(source: Arc<Source>, protocol: Protocol, now: Instant) -> Self {
-        let publisher = source.connect(protocol, now);
+    pub(crate) fn new(source: Arc<Source>, publisher: Publisher, now: Instant) -> Self {
+        let publisher = source.connect(publisher, now);
         let clock = SourceClock::new(source.epoch());
         Self {
             source,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::codec::{MediaKind, Parameters};
+use crate::frame::Frame;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Deref;
 
@@ -91,6 +92,30 @@ pub fn write_audio_config(parameters: &Parameters) -> Bytes {
             chain(&header, &opus.opus_head())
         }
         _ => Bytes::new(),
+    }
+}
+
+/// The configuration of a track of video or audio; empty for data, which FLV does not carry yet.
+pub fn write_config(parameters: &Parameters) -> Bytes {
+    match parameters.kind() {
+        MediaKind::Video => write_video_config(parameters),
+        MediaKind::Audio => write_audio_config(parameters),
+        MediaKind::Data => Bytes::new(),
+    }
+}
+
+/// What stands in front of the payload of a frame of video or audio; empty for data. `composition_ms` is its presentation minus its decoding
+/// time.
+pub fn write_header(frame: &Frame, composition_ms: i64) -> BodyHeader {
+    let codec = frame.parameters.codec();
+    match codec.kind() {
+        MediaKind::Video => {
+            let composition_ms =
+                i32::try_from(composition_ms).unwrap_or(if composition_ms < 0 { i32::MIN } else { i32::MAX });
+            write_video_header(codec, frame.keyframe, composition_ms)
+        }
+        MediaKind::Audio => write_audio_header(codec),
+        MediaKind::Data => BodyHeader::new(&[]),
     }
 }
 
