@@ -72,6 +72,10 @@ impl Player {
 
     /// Writes a frame as tags, its configuration before it where that is new.
     pub(super) fn send(&mut self, key: TrackKey, placed: &Placed, session: &mut Session) {
+        if key.kind == MediaKind::Data {
+            metrics::counter!("onmic_drops_total", "reason" => "data_not_carried").increment(1);
+            return;
+        }
         let frame = &placed.frame;
         let origin = *self.origin_micros.get_or_insert(placed.dts_micros);
         let timestamp = placed.millis_since(origin).unwrap_or(0) as u32; // Wraps after 49 days, as RTMP does.
