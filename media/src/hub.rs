@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::feed::{Deriver, Feed};
 use crate::name::{RoomName, SourceName};
 use crate::program::Program;
+use crate::program_clock::ProgramClock;
 use crate::publication::Publication;
 use crate::source::{Publisher, Source};
 use crate::time::NodeClock;
@@ -38,6 +39,28 @@ impl Default for HubLimits {
         Self { grace: Duration::from_secs(10), sources: 10_000, directed: false }
     }
 }
+
+/// What can be watched by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedName {
+    /// What the audience of the room gets.
+    Program(RoomName),
+    /// What one participant publishes.
+    Source(SourceName),
+}
+
+impl std::fmt::Display for FeedName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Program(room) => room.fmt(f),
+            Self::Source(source) => source.fmt(f),
+        }
+    }
+}
+
+/// How long a viewer waits until the tracks of a feed that has just begun are known, whatever protocol it asks by: a
+/// publisher's second kind comes within a second of its first, or later than anybody waits.
+pub const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a name cannot be published now.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -105,15 +128,19 @@ impl Hub {
         Ok(publication)
     }
 
+    /// A new source, and with the first one of a room its program, whose timeline starts here.
     fn begin(&self, names: &mut Names, name: &SourceName, now: Instant) -> Arc<Source> {
-        let source =
-            Source::new(name.clone(), self.clock, Feed::new(self.deriver.clone()), self.generation.clone(), now);
-        names.sources.insert(name.clone(), source.clone());
         let first = !names.programs.contains_key(&name.room);
-        let program = names.programs.entry(name.room.clone()).or_insert_with(|| Program::new(self.deriver.clone()));
+        let program = names
+            .programs
+            .entry(name.room.clone())
+            .or_insert_with(|| Program::new(ProgramClock::starting(self.clock.wall(now)), self.deriver.clone()));
+        let feed = Feed::new(self.deriver.clone());
+        let source = Source::new(name.clone(), self.clock, program.clock(), feed, self.generation.clone(), now);
         if first || (!self.limits.directed && name.is_host()) {
             source.pass_to(program);
         }
+        names.sources.insert(name.clone(), source.clone());
         source
     }
 
@@ -125,6 +152,30 @@ impl Hub {
     /// What the audience of the room gets.
     pub fn program(&self, room: &RoomName) -> Option<Arc<Feed>> {
         self.names.lock().programs.get(room).map(|program| program.feed().clone())
+    }
+
+    /// What `name` stands for now.
+    pub fn feed(&self, name: &FeedName) -> Option<Arc<Feed>> {
+        match name {
+            FeedName::Program(room) => self.program(room),
+            FeedName::Source(source) => self.source(source).map(|source| source.feed().clone()),
+        }
+    }
+
+    /// Waits until `name` is there and its tracks are known. One that ends meanwhile is waited for again, as is one
+    /// that is not there: how long is the caller's to say.
+    pub async fn await_feed(&self, name: &FeedName) -> Arc<Feed> {
+        let mut generations = self.generations();
+        loop {
+            generations.mark_unchanged();
+            if let Some(feed) = self.feed(name)
+                && feed.settled().await
+            {
+                return feed;
+            }
+            // It cannot fail: the hub, which holds the sender, is borrowed here.
+            let _ = generations.changed().await;
+        }
     }
 
     /// The room's program as whoever directs it needs it.
@@ -393,6 +444,27 @@ mod tests {
     }
 
     #[test]
+    fn a_rendition_that_the_next_publisher_does_not_bring_ends() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let mut first = hub.publish(&key(), Protocol::Whip, start).unwrap();
+        for rendition in [0, 1, 2] {
+            first.push(Arrival { rendition: Rendition(rendition), ..arrival(0, true) }, start).unwrap();
+        }
+        let program = hub.program(&key().room).unwrap();
+        let tracks = program.originals();
+        drop(first);
+        let mut second = hub.publish(&key(), Protocol::Whip, start + secs(2)).unwrap();
+        for (number, rendition) in [(0, 0), (0, 2), (1, 0)] {
+            let frame = Arrival { rendition: Rendition(rendition), ..arrival(number * 90_000, true) };
+            second.push(frame, start + secs(2 + number.unsigned_abs())).unwrap();
+        }
+        let expected = [TrackKey::VIDEO, TrackKey::new(MediaKind::Video, Rendition(2))];
+        assert_eq!((program.keys(), second.source().feed().keys()), (expected.to_vec(), expected.to_vec()));
+        assert_eq!(tracks.iter().map(|track| track.is_ended()).collect::<Vec<_>>(), [false, true, false]);
+    }
+
+    #[test]
     fn a_feed_settles_when_all_that_was_announced_is_there() {
         let start = Instant::now();
         let hub = hub(start);
@@ -414,6 +486,24 @@ mod tests {
             publication.push(arrival(frame * 90_000, true), start + secs(frame.unsigned_abs())).unwrap();
             assert_eq!(hub.program(&key().room).unwrap().stage(), stage);
         }
+    }
+
+    #[tokio::test]
+    async fn a_feed_is_awaited_until_its_tracks_are_known() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let name = FeedName::Program(key().room);
+        let mut awaited = std::pin::pin!(hub.await_feed(&name));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(awaited.as_mut().poll(&mut context).is_pending(), "nobody publishes");
+        let mut publication = hub.publish(&key(), Protocol::Whip, start).unwrap();
+        publication.push(arrival(0, true), start).unwrap();
+        assert!(awaited.as_mut().poll(&mut context).is_pending(), "audio may follow");
+        assert!(hub.feed(&name).is_some());
+        publication.push(Arrival { parameters: audio(), ..arrival(0, true) }, start).unwrap();
+        let feed = awaited.await;
+        assert_eq!(feed.stage(), Stage::Settled);
+        assert_eq!(hub.feed(&FeedName::Source(key())).map(|feed| feed.stage()), Some(Stage::Settled));
     }
 
     #[test]

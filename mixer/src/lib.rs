@@ -16,3 +16,4 @@ pub use codec::encode::{Backend, EncoderChoice, VideoSettings};
 pub use codec::library::{check, versions};
 pub use derive::{Config, Transcoder, VideoPolicy};
 pub use error::Error;
+pub use metric::describe_metrics;

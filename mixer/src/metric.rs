@@ -1,16 +1,27 @@
-//! The names this crate reports under, and no other file's.
+//! What this crate counts and measures: no other file names a metric.
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, gauge, histogram};
 use onmic_media::feed::Recipe;
+
+const DERIVED_TRACKS: &str = "onmic_derived_tracks";
+const AUDIO_MIXES: &str = "onmic_sound_mixes";
+const AUDIO_JUMPS: &str = "onmic_sound_jumps_total";
+
+/// Describes the metrics that are of this crate alone. To be called once, when there is a recorder.
+pub fn describe_metrics() {
+    describe_gauge!(DERIVED_TRACKS, "Tracks that are being derived, by recipe");
+    describe_gauge!(AUDIO_MIXES, "Programs whose audio is being mixed");
+    describe_counter!(AUDIO_JUMPS, "Jumps in the audio of a mix's inputs, which are heard as such");
+}
 
 /// Why something was left out: the values of the label `reason` of `onmic_drops_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// Frames of a mix's input that could not be decoded.
     MixCorrupt,
-    /// Packets that came when their audio had been mixed without them.
+    /// Audio frames of an input that came when their time had been mixed without them.
     MixLate,
-    /// Blocks of 10 ms of one input that were left out, because it was too far ahead or behind.
+    /// Audio frames of an input that overlap those before, or that were not played when its timestamps jumped.
     MixLeftOut,
     /// Blocks of 10 ms of one input that were not there in time.
     MixMissing,
@@ -34,6 +45,9 @@ pub(crate) enum Loss {
     TranscodeCorrupt,
     /// Blocks of 10 ms of the mixer's samples that were given up: the frames they are part of bring them.
     TranscodeEarly,
+    /// Audio packets left out at a hole in the input: they would come when it is over, and a WebRTC receiver would delay all
+    /// audio by its length.
+    TranscodeHole,
     /// Video frames that came before the keyframe they need.
     TranscodeNoKeyframe,
     /// Pictures that were not later than the one before.
@@ -61,6 +75,7 @@ impl Loss {
             Self::MixUnusable => "mix_unusable",
             Self::TranscodeCorrupt => "transcode_corrupt",
             Self::TranscodeEarly => "transcode_early",
+            Self::TranscodeHole => "transcode_hole",
             Self::TranscodeNoKeyframe => "transcode_no_keyframe",
             Self::TranscodeOrder => "transcode_order",
             Self::TranscodeOverlap => "transcode_overlap",
@@ -88,12 +103,12 @@ pub(crate) struct Running(Gauge);
 impl Running {
     /// A derived track.
     pub(crate) fn derived_track(recipe: Recipe) -> Self {
-        Self::count(gauge!("onmic_derived_tracks", "recipe" => label(recipe)))
+        Self::count(gauge!(DERIVED_TRACKS, "recipe" => label(recipe)))
     }
 
     /// The audio mix of a program.
     pub(crate) fn audio_mix() -> Self {
-        Self::count(gauge!("onmic_sound_mixes"))
+        Self::count(gauge!(AUDIO_MIXES))
     }
 
     fn count(gauge: Gauge) -> Self {
@@ -108,22 +123,31 @@ impl Drop for Running {
     }
 }
 
-/// Seconds from the arrival of the lead's frame to having put out what shows it.
-pub(crate) fn mix_seconds() -> Histogram {
-    histogram!("onmic_mix_seconds")
+/// Seconds that a frame spends in one stage, as all crates measure them.
+fn stage_seconds(stage: &'static str) -> Histogram {
+    histogram!("onmic_stage_seconds", "stage" => stage)
+}
+
+/// Seconds from the arrival of the lead's frame to having encoded the picture that shows it.
+pub(crate) fn mix_video_seconds() -> Histogram {
+    stage_seconds("mix_video")
 }
 
 /// Seconds that one turn of an audio mix takes: reading, mixing and encoding all that is due.
-pub(crate) fn audio_mix_seconds() -> Histogram {
-    histogram!("onmic_sound_mix_seconds")
-}
-
-/// Jumps in the audio of inputs, which are heard as such.
-pub(crate) fn audio_jumps(jumps: u64) {
-    counter!("onmic_sound_jumps_total").increment(jumps);
+pub(crate) fn mix_audio_seconds() -> Histogram {
+    stage_seconds("mix_audio")
 }
 
 /// Seconds from taking in a frame to having put out what it makes.
 pub(crate) fn transcode_seconds(recipe: Recipe) -> Histogram {
-    histogram!("onmic_transcode_seconds", "recipe" => label(recipe))
+    stage_seconds(match recipe {
+        Recipe::H264 => "transcode_h264",
+        Recipe::Opus => "transcode_opus",
+        Recipe::Aac => "transcode_aac",
+    })
+}
+
+/// Counts jumps in the audio of inputs, which are heard as such.
+pub(crate) fn audio_jumps(jumps: u64) {
+    counter!(AUDIO_JUMPS).increment(jumps);
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::{EPOCH, START_MICROS, secs};
 use onmic_media::codec::{aac, h264};
-use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks};
+use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Rendition as RenditionNumber, Ticks, TrackKey};
 use onmic_packager::playlist::{Around, render};
 use onmic_packager::{Ignored, Rendition, Segmenter, Settings};
 
@@ -76,13 +76,14 @@ fn play(publisher: &Publisher, segmenter: &mut Segmenter, from: f64, to: f64, fp
     frames.extend((0..sounds).map(|n| publisher.audio(micros(from + n as f64 / 46.875))));
     frames.sort_by_key(|frame| frame.dts.micros(frame.parameters.clock_rate()));
     for frame in &frames {
-        segmenter.push(frame).unwrap();
+        segmenter.push(frame.kind().into(), frame).unwrap();
     }
 }
 
 fn text(segmenter: &Segmenter, kind: MediaKind, skip: bool) -> String {
     let other = if kind == MediaKind::Video { MediaKind::Audio } else { MediaKind::Video };
-    let around = Around { other: segmenter.rendition(other), ended: segmenter.is_ended() };
+    let others: Vec<_> = segmenter.rendition(other).into_iter().collect();
+    let around = Around { others: &others, ended: segmenter.is_ended() };
     render(segmenter.rendition(kind).unwrap(), segmenter.settings(), around, skip).unwrap()
 }
 
@@ -255,7 +256,7 @@ fn a_keyframe_is_asked_for_once_when_a_segment_is_due() {
     let mut segmenter = Segmenter::new(settings(), true);
     let mut asked = 0;
     for n in 0..100 {
-        segmenter.push(&publisher.video(n * 33_333, n == 0)).unwrap();
+        segmenter.push(TrackKey::VIDEO, &publisher.video(n * 33_333, n == 0)).unwrap();
         asked += usize::from(segmenter.take_keyframe_wanted());
     }
     assert_eq!(asked, 1);
@@ -298,7 +299,7 @@ fn sound_alone_is_cut_by_itself() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), false);
     for n in 0..500 {
-        segmenter.push(&publisher.audio(n * 21_333)).unwrap();
+        segmenter.push(TrackKey::AUDIO, &publisher.audio(n * 21_333)).unwrap();
     }
     let audio = text(&segmenter, MediaKind::Audio, false);
     assert_eq!(audio.matches("#EXTINF:1.98400,").count(), 5, "{audio}");
@@ -311,7 +312,7 @@ fn pictures_alone_need_no_sound() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);
     for n in 0..300 {
-        segmenter.push(&publisher.video(n * 33_333, n % 60 == 0)).unwrap();
+        segmenter.push(TrackKey::VIDEO, &publisher.video(n * 33_333, n % 60 == 0)).unwrap();
     }
     assert!(segmenter.rendition(MediaKind::Audio).is_none());
     check(&segmenter, 0.334);
@@ -321,12 +322,12 @@ fn pictures_alone_need_no_sound() {
 fn sound_waits_for_the_first_picture() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);
-    assert_eq!(segmenter.push(&publisher.video(0, false)).unwrap(), Some(Ignored::NoKeyframe));
+    assert_eq!(segmenter.push(TrackKey::VIDEO, &publisher.video(0, false)).unwrap(), Some(Ignored::NoKeyframe));
     for n in 0..50 {
-        segmenter.push(&publisher.audio(n * 21_333)).unwrap();
+        segmenter.push(TrackKey::AUDIO, &publisher.audio(n * 21_333)).unwrap();
     }
-    segmenter.push(&publisher.video(1_000_000, true)).unwrap();
-    segmenter.push(&publisher.audio(50 * 21_333)).unwrap();
+    segmenter.push(TrackKey::VIDEO, &publisher.video(1_000_000, true)).unwrap();
+    segmenter.push(TrackKey::AUDIO, &publisher.audio(50 * 21_333)).unwrap();
     let first = segmenter.rendition(MediaKind::Audio).unwrap().open().unwrap().program_date_time;
     assert!(first.micros_since(EPOCH.offset_micros(1_000_000)).abs() < 22_000);
 }
@@ -337,7 +338,7 @@ fn sound_that_stops_becomes_silence_and_keeps_its_numbers() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&publisher, &mut segmenter, 0.0, 4.0, 30.0, 60);
     for n in 120..600 {
-        segmenter.push(&publisher.video(n * 33_333, n % 60 == 0)).unwrap();
+        segmenter.push(TrackKey::VIDEO, &publisher.video(n * 33_333, n % 60 == 0)).unwrap();
     }
     let audio = segmenter.rendition(MediaKind::Audio).unwrap();
     let video = segmenter.rendition(MediaKind::Video).unwrap();
@@ -352,7 +353,7 @@ fn video_that_stops_comes_back_behind_gaps() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&publisher, &mut segmenter, 0.0, 4.0, 30.0, 60);
     for n in 188..800 {
-        segmenter.push(&publisher.audio(n * 21_333)).unwrap();
+        segmenter.push(TrackKey::AUDIO, &publisher.audio(n * 21_333)).unwrap();
     }
     assert_eq!(segmenter.rendition(MediaKind::Audio).unwrap().next().msn, 5);
     play(&publisher, &mut segmenter, 17.1, 19.5, 30.0, 60);
@@ -404,10 +405,62 @@ fn whatever_the_timing_the_rules_hold() {
         };
         frames.sort_by_key(sent);
         for frame in &frames {
-            segmenter.push(frame).unwrap();
+            segmenter.push(frame.kind().into(), frame).unwrap();
         }
         let target = segmenter.rendition(MediaKind::Video).and_then(Rendition::part_target);
         check_seeded(&segmenter, target.map_or(1.0, |target| target.as_secs_f64()), seed);
+    }
+}
+
+#[test]
+fn whatever_the_timing_of_a_further_rendition_the_rules_hold() {
+    let lower = TrackKey::new(MediaKind::Video, RenditionNumber(1));
+    for seed in 0..200 {
+        let mut random = Random(seed);
+        let publisher = Publisher::new();
+        let mut segmenter = Segmenter::new(settings(), true);
+        let interval = [16_667, 33_333, 40_000, 66_667][random.below(4) as usize];
+        let group = random.below(150) + 1;
+        let (aligned, every, late) = (random.below(4) > 0, random.below(2) + 1, random.below(400) as i64 * 1000);
+        let (begins, away) = (random.below(200), random.below(600));
+        let mut frames = Vec::new();
+        for n in 0..1200 {
+            let micros = (n * interval) as i64;
+            let keyframe = n % group == 0;
+            frames.push((TrackKey::VIDEO, micros, publisher.video(micros, keyframe)));
+            let keyframe = if aligned { keyframe } else { (n + 7) % 50 == 0 };
+            let lost = random.below(50) == 0 || (away..away + 100).contains(&n);
+            if n >= begins && !lost && (n % every == 0 || keyframe) {
+                frames.push((lower, micros + late, publisher.video(micros, keyframe)));
+            }
+        }
+        for n in 0..(1200 * interval as i64) / 21_333 {
+            frames.push((TrackKey::AUDIO, n * 21_333, publisher.audio(n * 21_333)));
+        }
+        frames.sort_by_key(|(_, sent, _)| *sent);
+        for (key, _, frame) in &frames {
+            segmenter.push(*key, frame).unwrap();
+        }
+        segmenter.finish().unwrap();
+        let target = segmenter.rendition(TrackKey::VIDEO).and_then(Rendition::part_target);
+        check_seeded(&segmenter, target.map_or(1.0, |target| target.as_secs_f64()), seed);
+        let cuts = |key| -> Vec<_> {
+            let segments = segmenter.rendition(key).unwrap().segments();
+            segments.map(|segment| (segment.msn, segment.program_date_time)).collect()
+        };
+        let (main, lower) = (cuts(TrackKey::VIDEO), cuts(lower));
+        assert!(lower.len() > 2, "seed {seed}");
+        for (msn, date) in &lower[1..] {
+            let of_main = main.iter().find(|(known, _)| known == msn);
+            let Some((_, of_main)) = of_main else {
+                assert!(*msn < main[0].0, "seed {seed}: {msn} is only in the lower one");
+                continue;
+            };
+            let apart = date.micros_since(*of_main);
+            let gap = segmenter.rendition(TrackKey::new(MediaKind::Video, RenditionNumber(1))).unwrap();
+            let gap = gap.segments().any(|segment| segment.msn == *msn && segment.gap);
+            assert!(gap || (-2_000..7_000_000).contains(&apart), "seed {seed}: {msn} is {apart} µs off");
+        }
     }
 }
 
@@ -417,10 +470,10 @@ fn check(segmenter: &Segmenter, video_target: f64) {
 
 /// Invariants of everything that is listed.
 fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
-    for kind in [MediaKind::Video, MediaKind::Audio] {
-        let Some(rendition) = segmenter.rendition(kind) else { continue };
+    for rendition in segmenter.renditions() {
+        let key = rendition.key();
         let Some(target) = rendition.part_target() else { continue };
-        if kind == MediaKind::Video {
+        if key == TrackKey::VIDEO {
             assert!(target <= secs(video_target), "seed {seed}");
         }
         let rate = rendition.rate();
@@ -428,7 +481,7 @@ fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
         let mut end: Option<Duration> = None;
         let segments = rendition.segments().map(|segment| (true, &**segment));
         for (complete, segment) in segments.chain(rendition.open().map(|open| (false, open))) {
-            assert_eq!(Some(segment.msn), expected_msn.or(Some(segment.msn)), "seed {seed}");
+            assert_eq!(Some(segment.msn), expected_msn.or(Some(segment.msn)), "seed {seed}: {key}");
             expected_msn = Some(segment.msn + 1);
             if segment.gap {
                 end = None;
@@ -438,21 +491,24 @@ fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
                 end = None;
             }
             let sum: Duration = segment.parts.iter().map(|part| part.duration).sum();
-            assert_eq!(segment.duration, sum, "seed {seed}: {kind:?} {}", segment.msn);
+            assert_eq!(segment.duration, sum, "seed {seed}: {key} {}", segment.msn);
             let rounded = segment.duration.as_secs_f64().round() as u64;
-            assert!(rounded <= segmenter.settings().target_secs(), "seed {seed}: {:?}", segment.duration);
+            assert!(rounded <= segmenter.settings().target_secs(), "seed {seed}: {key} {:?}", segment.duration);
             for (index, part) in segment.parts.iter().enumerate() {
-                let place = format!("seed {seed}: {kind:?} {}.{index} of {:?}", segment.msn, part.duration);
+                let place = format!("seed {seed}: {key} {}.{index} of {:?}", segment.msn, part.duration);
                 let start = Ticks(part.start as i64).duration(rate);
                 if let Some(end) = end {
-                    assert!(
-                        start.abs_diff(end) < Duration::from_micros(2),
-                        "{place}: starts at {start:?}, not {end:?}"
-                    );
+                    // A further rendition that was away leaves a hole. Nothing ever overlaps.
+                    let is_hole = !key.leads() && start > end + Duration::from_millis(500);
+                    let continues = start.abs_diff(end) < Duration::from_micros(2);
+                    assert!(continues || is_hole, "{place}: starts at {start:?}, not {end:?}");
                 }
                 end = Some(start + part.duration);
                 assert!(part.duration <= target, "{place}: longer than {target:?}");
-                let last = complete && index + 1 == segment.parts.len();
+                let before_hole = segment.parts.get(index + 1).is_some_and(|next| {
+                    !key.leads() && Ticks(next.start as i64).duration(rate) > start + part.duration * 2
+                });
+                let last = before_hole || (complete && index + 1 == segment.parts.len());
                 let enough = part.duration.as_secs_f64() + 1e-6 >= 0.85 * target.as_secs_f64();
                 assert!(enough || last || part.independent, "{place}: shorter than 85 % of {target:?}");
                 assert!(!part.body.is_empty() && part.samples > 0, "{place}");

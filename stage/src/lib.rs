@@ -318,7 +318,11 @@ impl Returns for Stage {
             return None;
         }
         let returning = returns.entry(participant.clone()).or_insert_with(|| Returning {
-            program: Program::filling(Feed::with_pictures_of(program.feed().clone(), self.deriver.clone())),
+            // On the timeline of the video that it borrows.
+            program: Program::filling(
+                Feed::with_pictures_of(program.feed().clone(), self.deriver.clone()),
+                program.line(),
+            ),
             last_watched: Instant::now(),
         });
         returning.last_watched = Instant::now();

@@ -19,21 +19,19 @@ use crate::codec::encode::{Backend, VideoSettings};
 use crate::error::Error;
 use crate::scene::{InputId, Scene};
 
-/// How the program's picture is made.
+/// How the program's video is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// See [`Backend::choose`].
+    /// What encodes, as [`Backend::choose`] found it.
     pub backend: Backend,
-    /// The encoder's.
+    /// The encoder's settings.
     pub encoder: VideoSettings,
     /// Bits per second; without it the size and frame rate decide.
     pub bitrate_bps: Option<u64>,
     /// A keyframe at least this often.
     pub keyframe_interval: Duration,
-    /// An input whose picture has not changed for so long is a placeholder.
+    /// An input whose picture has not changed for this long is shown as a placeholder.
     pub stale_after: Duration,
-    /// Where the program's timeline is; without it the first lead's timestamps are the program's.
-    pub origin: Option<Origin>,
 }
 
 impl Default for Settings {
@@ -44,7 +42,6 @@ impl Default for Settings {
             bitrate_bps: None,
             keyframe_interval: Duration::from_secs(2),
             stale_after: Duration::from_secs(3),
-            origin: None,
         }
     }
 }
@@ -52,11 +49,12 @@ impl Default for Settings {
 /// Where an input comes from.
 #[derive(Clone, Debug)]
 pub struct PictureSource {
-    /// As tiles name it.
+    /// The name that tiles know it by.
     pub id: InputId,
-    /// Its pictures, now or later.
+    /// Its feed, which may have video now or later.
     pub feed: Arc<Feed>,
-    /// How much later than the lead's it is shown, so that it stays with its sound. The lead's own is not looked at.
+    /// How much later than the lead's its pictures are shown, so that they stay with its audio. The lead's own delay is not
+    /// looked at.
     pub delay: Duration,
 }
 
@@ -93,10 +91,11 @@ pub struct PictureMixer {
 }
 
 impl PictureMixer {
-    /// Starts to show `scene`. The first frame is an IDR and comes with the lead's next picture.
+    /// Starts to show `scene` on the timeline of `origin`. The first frame is an IDR and comes with the lead's next picture.
     pub fn start(
         settings: Settings,
         clock: NodeClock,
+        origin: Origin,
         scene: &Scene,
         sources: Vec<PictureSource>,
         sink: impl PictureSink,
@@ -104,7 +103,7 @@ impl PictureMixer {
         let shared = Arc::new(Shared::default());
         let mut mixer = Self { shared: shared.clone(), inputs: Mutex::default(), thread: None };
         let next = mixer.prepare(scene, sources)?;
-        let composer = Composer::open(settings, shared, clock, &next, Instant::now())?;
+        let composer = Composer::open(settings, shared, clock, origin, &next, Instant::now())?;
         *mixer.shared.next.lock() = Some(next);
         let thread = thread::Builder::new().name("mix-compose".to_owned());
         mixer.thread = Some(thread.spawn(move || composer.run(sink)).map_err(Error::Thread)?);

@@ -1,4 +1,4 @@
-//! The thread that mixes a program's sound: reads tracks, asks the mix, encodes, hands on.
+//! The thread that mixes a program's audio: reads tracks, asks the mix, encodes, hands on.
 //!
 //! One thread for all of a program's inputs: decoding costs 0.4 ms per second of each. It wakes with the lead's frames, or
 //! at the mix's deadline. What it is to do is one state that the newest wish replaces; there is no queue.
@@ -9,9 +9,8 @@ use std::task::Waker;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use onmic_media::clock::TIMELINE_START_MICROS;
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{Feed, Frame, Inlet, Parameters, Pcm, WallTime, parking};
+use onmic_media::{Feed, Frame, Inlet, Parameters, Pcm, ProgramClock, parking};
 use onmic_names::MIXED_MAX;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -30,50 +29,50 @@ use crate::metric::{self, Loss, Running, dropped};
 /// The longest sleep: a feed may get its track, or another one, at any time.
 const POLL: Duration = Duration::from_millis(50);
 
-/// So long is waited for the lead's first frame before the clock leads.
+/// How long the lead's first frame is waited for before the clock leads.
 const LEAD_START: Duration = Duration::from_millis(500);
 
 /// Between two reports of levels.
 const METERS_EVERY: Duration = Duration::from_millis(100);
 
-/// How a program's sound is made.
+/// How a program's audio is made.
 #[derive(Clone, Debug)]
 pub struct SoundConfig {
-    /// Of the track the program's sound goes on in.
+    /// The parameters of the track that the program's audio continues.
     pub parameters: Arc<Parameters>,
-    /// Where the program's timeline was, if it has been anywhere: microseconds of it, and the wall time there. For a start
-    /// without a lead.
-    pub origin: Option<(i64, WallTime)>,
+    /// The program's clock, which places the mix until the lead has sent a frame. Without it a timeline starts with the mix.
+    pub program_clock: Option<ProgramClock>,
     /// How long the lead's samples are waited for, from when they happened.
     pub deadline: Duration,
-    /// Encoders.
+    /// How it is encoded.
     pub output: OutputSettings,
 }
 
 impl SoundConfig {
     /// The defaults, for a program track with these parameters.
     pub fn new(parameters: Arc<Parameters>) -> Self {
-        Self { parameters, origin: None, deadline: Duration::from_millis(80), output: OutputSettings::default() }
+        let (program_clock, deadline) = (None, Duration::from_millis(80));
+        Self { parameters, program_clock, deadline, output: OutputSettings::default() }
     }
 }
 
 /// One participant.
 #[derive(Clone, Debug)]
 pub struct SoundInput {
-    /// Whose.
+    /// The name of this input in the mix.
     pub id: InputId,
-    /// What they publish; it need not have sound.
+    /// The publisher's feed. It need not have audio.
     pub feed: Arc<Feed>,
-    /// What is done to it.
+    /// What is done to its audio.
     pub processing: Processing,
 }
 
-/// One return feed that somebody holds.
+/// One return feed that is held.
 #[derive(Clone, Debug)]
 pub struct SoundReturn {
-    /// Who is not to hear themselves. Need not be an input: then all of them are heard.
+    /// The input that is left out. It need not be in the mix: then every input is heard.
     pub id: InputId,
-    /// Where it goes, as stereo Opus.
+    /// The inlet that takes it, as stereo Opus.
     pub inlet: Arc<Inlet>,
 }
 
@@ -86,7 +85,7 @@ pub enum Wanted {
     Stop,
 }
 
-/// Takes the program's sound. Called on the mixer's thread, must not block. Dropped when the thread ends.
+/// Takes the program's audio. Called on the mixer's thread, must not block. Dropped when the thread ends.
 pub trait SoundSink: Send + 'static {
     /// The next frame, in order.
     fn push(&mut self, frame: Frame) -> Wanted;
@@ -101,7 +100,7 @@ struct Wish {
     returns: Option<Vec<SoundReturn>>,
 }
 
-/// See the module. Dropping it ends the thread and waits for it.
+/// A running audio mixer. Dropping it ends the thread and waits for it.
 #[derive(Debug)]
 pub struct SoundMixer {
     wish: Arc<Mutex<Wish>>,
@@ -222,7 +221,7 @@ impl<S: SoundSink> Worker<S> {
 
     fn work(&mut self, started: Instant) -> Result<&'static str, Error> {
         let waker = parking::waker();
-        let seconds = metric::audio_mix_seconds();
+        let seconds = metric::mix_audio_seconds();
         loop {
             if self.stop.load(Ordering::Acquire) {
                 return Ok("stopped");
@@ -247,7 +246,7 @@ impl<S: SoundSink> Worker<S> {
         }
     }
 
-    /// Takes up what is wished.
+    /// Carries out what was wished for since the last turn.
     fn apply(&mut self) -> Result<(), Error> {
         let Wish { inputs, returns } = std::mem::take(&mut *self.wish.lock());
         if let Some((inputs, lead)) = inputs {
@@ -305,11 +304,9 @@ impl<S: SoundSink> Worker<S> {
             source.attach();
             let leads = lead == Some(source.id);
             source.read(&self.clock, leads.then_some(waker), &mut self.mix);
-            if leads
-                && !source.has_audio()
-                && let Some((pts_micros, wall)) = source.pictures()
-            {
-                self.mix.follow(pts_micros, wall);
+            // Its video tells as well as its audio, and goes on when it is muted.
+            if leads && let Some(line) = source.feed.clock() {
+                self.mix.follow(line);
             }
         }
     }
@@ -322,15 +319,15 @@ impl<S: SoundSink> Worker<S> {
             let shift = Ticks(lead.shift_micros).rescale(ClockRate::MICROS, self.output.clock_rate());
             Some(pts.rescale(rate, self.output.clock_rate()) + shift)
         });
-        if !self.mix.timeline().is_known() {
+        if !self.mix.wall_clock().is_known() {
             // Nothing can be mixed before somebody is there, and a lead is given time to be.
             if self.sources.is_empty() || (self.lead.is_some() && waited < LEAD_START) {
                 return;
             }
-            let (pts_micros, wall) = self.config.origin.unwrap_or((TIMELINE_START_MICROS, self.clock.wall(now)));
-            self.mix.follow(pts_micros, wall);
+            let starting = || ProgramClock::starting(self.clock.wall(now));
+            self.mix.follow(self.config.program_clock.unwrap_or_else(starting));
         }
-        let here = self.mix.timeline().position(self.clock.wall(now));
+        let here = self.mix.wall_clock().position(self.clock.wall(now));
         let first = lead.or(here.map(|here| Ticks(here).rescale(ClockRate::OPUS, self.output.clock_rate())));
         if let Some(first) = first {
             let position = self.output.begin(first);
@@ -342,18 +339,18 @@ impl<S: SoundSink> Worker<S> {
     fn mix(&mut self, turn: Instant) -> Result<Wanted, Error> {
         while !self.stop.load(Ordering::Acquire) {
             let now = self.clock.wall(Instant::now());
-            let timeline = *self.mix.timeline();
+            let wall_clock = *self.mix.wall_clock();
             let Some(mixed) = self.mix.poll(now) else { break };
             let arrived = mixed.arrived.unwrap_or(turn);
             self.sink.push_pcm(Pcm {
                 pts: Ticks(mixed.position),
-                wall: timeline.wall(mixed.position).unwrap_or_default(),
+                wall: wall_clock.wall(mixed.position).unwrap_or_default(),
                 arrived,
                 channels: mixed.program.0.each_ref().map(<[f32; BLOCK]>::as_slice),
             });
             for ((wanted, output), made) in self.returns.iter_mut().zip(mixed.returns) {
                 let Some(encoder) = output else { continue };
-                if let Err(error) = encoder.take(mixed.position, &made.block, &timeline, arrived, &mut self.made) {
+                if let Err(error) = encoder.take(mixed.position, &made.block, &wall_clock, arrived, &mut self.made) {
                     tracing::error!(error = &error as &dyn std::error::Error, "a return feed's encoder failed");
                     *output = None;
                 }
@@ -362,7 +359,7 @@ impl<S: SoundSink> Worker<S> {
                     wanted.inlet.settle();
                 }
             }
-            self.output.take(mixed.position, mixed.program, &timeline, arrived, &mut self.made)?;
+            self.output.take(mixed.position, mixed.program, &wall_clock, arrived, &mut self.made)?;
             for frame in self.made.drain(..) {
                 if self.sink.push(frame) == Wanted::Stop {
                     return Ok(Wanted::Stop);

@@ -17,7 +17,7 @@ use crate::codec::encode::{AudioEncoder, AudioPacket, AudioSettings};
 use crate::codec::samples::{interleave, packed};
 use crate::error::Error;
 
-/// How well sound is encoded.
+/// How audio is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputSettings {
     /// Bits per second of one channel of Opus.
@@ -34,14 +34,14 @@ impl Default for OutputSettings {
     }
 }
 
-/// See the module.
+/// Encodes the blocks of one mix for one track.
 pub struct Output {
     encoder: AudioEncoder,
-    /// None at 48 kHz.
+    /// `None` at 48 kHz.
     resampler: Option<Resampler>,
     parameters: Arc<Parameters>,
     clock_rate: ClockRate,
-    /// What comes before is left out, and this is its timestamp.
+    /// The position and the timestamp of the first packet, until it was made. Blocks before it are left out.
     start: Option<(i64, i64)>,
     /// The position that follows what was taken in.
     expected: Option<i64>,
@@ -95,7 +95,7 @@ impl Output {
         })
     }
 
-    /// What its frames say of themselves.
+    /// The parameters that its frames carry.
     pub fn parameters(&self) -> &Arc<Parameters> {
         &self.parameters
     }
@@ -120,7 +120,7 @@ impl Output {
         &mut self,
         position: i64,
         block: &Block,
-        timeline: &WallClock,
+        wall_clock: &WallClock,
         arrived: Instant,
         out: &mut Vec<Frame>,
     ) -> Result<(), Error> {
@@ -146,7 +146,7 @@ impl Output {
         let (parameters, rate) = (&self.parameters, self.clock_rate);
         out.extend(self.packets.drain(..).map(|packet| {
             let pts = Ticks(packet.pts);
-            let wall = timeline.wall(pts.rescale(rate, ClockRate::OPUS).0).unwrap_or_default();
+            let wall = wall_clock.wall(pts.rescale(rate, ClockRate::OPUS).0).unwrap_or_default();
             let parameters = parameters.clone();
             Frame { dts: pts, pts, wall, arrived, keyframe: true, parameters, payload: packet.payload }
         }));
@@ -224,8 +224,8 @@ fn decodes(theirs: &Parameters, ours: &Parameters) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use onmic_media::WallTime;
     use onmic_media::codec::aac;
+    use onmic_media::{ProgramClock, WallTime};
 
     use super::*;
     use crate::codec::decode::AudioDecoder;
@@ -243,12 +243,12 @@ mod tests {
 
     /// A tone in these positions, encoded.
     fn run(output: &mut Output, positions: impl Iterator<Item = i64>) -> Vec<Frame> {
-        let mut timeline = WallClock::default();
-        timeline.follow(0, EPOCH);
+        let mut wall_clock = WallClock::default();
+        wall_clock.follow(ProgramClock::through(0, EPOCH));
         let mut frames = Vec::new();
         for position in positions {
             let tone = block(1_000.0, 0.4, position);
-            output.take(position, &tone, &timeline, Instant::now(), &mut frames).unwrap();
+            output.take(position, &tone, &wall_clock, Instant::now(), &mut frames).unwrap();
         }
         frames
     }

@@ -21,7 +21,7 @@ pub(super) struct Metrics {
     pub(super) rtcp_malformed: Counter,
     /// Packets that could not be sealed.
     pub(super) unsealed: Counter,
-    sent_frames: [Counter; 2],
+    sent_frames: [Counter; MediaKind::ALL.len()],
     /// From a frame's arrival to the last viewer's packet handed to the kernel.
     pub(super) sending: Histogram,
     sent_bytes: Counter,
@@ -42,7 +42,7 @@ impl Metrics {
             skipped: drop("reader_too_slow"),
             rtcp_malformed: drop("rtcp_malformed"),
             unsealed: drop("not_sealed"),
-            sent_frames: [frames(MediaKind::Video), frames(MediaKind::Audio)],
+            sent_frames: MediaKind::ALL.map(frames),
             sending: histogram!("onmic_stage_seconds", "stage" => "whep_send"),
             sent_bytes: counter!("onmic_bytes_total", "direction" => "out", "protocol" => "rtc"),
             sent_packets: counter!("onmic_packets_total", "direction" => "out", "protocol" => "rtc"),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, MediaKind, WallTime};
+use onmic_media::{Codec, MediaKind, Rendition, TrackKey, WallTime};
 use rtc_rtcp::receiver_report::ReceiverReport;
 use rtc_rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, SymbolTypeTcc, TransportLayerCc};
 
@@ -15,7 +15,7 @@ const MILLI: Duration = Duration::from_millis(1);
 
 fn stream(kind: MediaKind, mid: &str, formats: &[(u8, Codec)]) -> StreamConfig {
     StreamConfig {
-        kind,
+        key: kind.into(),
         mid: Mid::new(mid).unwrap(),
         formats: formats.to_vec(),
         repairs: Vec::new(),
@@ -87,6 +87,28 @@ fn packets_find_their_stream_by_mid_or_payload_type() {
 }
 
 #[test]
+fn two_video_sections_become_two_renditions() {
+    let now = Instant::now();
+    let lower = TrackKey::new(MediaKind::Video, Rendition(1));
+    let formats = [(96, Codec::Vp8)];
+    let second = StreamConfig { key: lower, ..stream(MediaKind::Video, "w", &formats) };
+    let again = StreamConfig { mid: Mid::new("x").unwrap(), ..second.clone() };
+    let streams = vec![stream(MediaKind::Video, "v", &formats), second, again];
+    let config = IncomingConfig { ssrc: 1, cname: "us".into(), extensions: IDS, reduced_size: true, streams };
+    let mut incoming = Incoming::new(config, now);
+    for (mid, ssrc) in [("v", 10), ("w", 11), ("x", 12)] {
+        let mut payload = vec![0x10];
+        payload.extend_from_slice(&fixture::frames(Codec::Vp8, now)[0].payload);
+        let header = Header { mid, ssrc, payload_type: 96, sequence: 1, timestamp: ssrc, transport: 1 };
+        incoming.handle_rtp(&packet(header, &payload), now);
+    }
+    let renditions: Vec<_> =
+        std::iter::from_fn(|| incoming.poll_arrival()).map(|arrival| arrival.rendition.0).collect();
+    assert_eq!(renditions, [0, 1]);
+    assert_eq!(incoming.counters().unknown_stream, 1, "a track has one stream");
+}
+
+#[test]
 fn sender_reports_move_the_picture_to_the_sound() {
     let began = Instant::now();
     let mut incoming = incoming(began);
@@ -110,11 +132,52 @@ fn sender_reports_move_the_picture_to_the_sound() {
                         first_errors.push(last_error);
                     }
                 }
+                MediaKind::Data => panic!("nobody sent data"),
             }
         }
     }
     assert!(first_errors.iter().all(|error| *error == 80_000), "{first_errors:?}");
     assert!(last_error.abs() <= 1_000, "{last_error}");
+}
+
+#[test]
+fn a_track_whose_clock_stood_still_is_moved_and_not_the_other() {
+    for stands in [MediaKind::Audio, MediaKind::Video] {
+        let began = Instant::now();
+        let mut incoming = incoming(began);
+        let (mut apart, mut video_off) = (Vec::new(), Vec::new());
+        // It pauses from 4 s to 8 s; both report every second what their timestamps mean.
+        for index in (0..300_u32).filter(|index| stands == MediaKind::Audio || !(100..200).contains(index)) {
+            let now = began + MILLI * (index * 40);
+            let counts = |kind| if kind == stands && index >= 200 { index - 100 } else { index };
+            let (sound, picture) =
+                (1_000_000 + counts(MediaKind::Audio) * 1920, 5_000 + counts(MediaKind::Video) * 3600);
+            if stands == MediaKind::Video || !(100..200).contains(&index) {
+                incoming.handle_rtp(&audio(counts(MediaKind::Audio) as u16, sound), now);
+            }
+            incoming.handle_rtp(&video(counts(MediaKind::Video) as u16, picture, 10), now);
+            if index % 25 == 0 && !(100..200).contains(&index) {
+                let wall = WALL.offset_micros(i64::from(index) * 40_000);
+                incoming.handle_rtcp(&sender_report(20, wall, sound), now);
+                incoming.handle_rtcp(&sender_report(10, wall, picture), now);
+            }
+            let mut heard = None;
+            while let Some(arrival) = incoming.poll_arrival() {
+                match arrival.parameters.kind() {
+                    MediaKind::Audio => heard = Some(arrival.pts.micros(onmic_media::ClockRate::OPUS)),
+                    MediaKind::Video => {
+                        let shown = arrival.pts.micros(onmic_media::ClockRate::VIDEO);
+                        video_off.push(shown - i64::from(index) * 40_000);
+                        apart.extend(heard.map(|heard| (index, shown - heard)));
+                    }
+                }
+            }
+        }
+        assert!(apart.iter().filter(|(index, _)| *index > 202).all(|(_, apart)| apart.abs() <= 1_000), "{apart:?}");
+        if stands == MediaKind::Audio {
+            assert!(video_off.iter().all(|off| off.abs() <= 1_000), "{video_off:?}");
+        }
+    }
 }
 
 #[test]
