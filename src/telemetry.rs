@@ -37,6 +37,7 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     describe_counter!("onmic_frames_total", "Frames by direction, protocol and kind");
     describe_counter!("onmic_bytes_total", Unit::Bytes, "Media bytes by direction and protocol");
     describe_counter!("onmic_drops_total", "What was thrown away, by reason");
+    describe_counter!("onmic_timestamps_corrected_total", "Frames whose stated times were not believed, by reason");
     describe_histogram!("onmic_stage_seconds", Unit::Seconds, "Time a frame took, by stage");
     describe_gauge!("onmic_viewers", "Viewers by kind; those of LL-HLS are estimated");
     describe_gauge!("onmic_sources", "Sources by protocol");

@@ -154,14 +154,7 @@ impl Live {
         named.frames.increment(1);
         // The field wraps after 49 days.
         let millis = millis as u32;
-        let tag = match key.kind {
-            MediaKind::Video => TagType::Video,
-            MediaKind::Audio => TagType::Audio,
-            MediaKind::Data => {
-                metrics::counter!("onmic_drops_total", "reason" => "data_not_carried").increment(1);
-                return;
-            }
-        };
+        let tag = TagType::from(key.kind);
         if named.parameters.as_ref().is_none_or(|known| **known != *frame.parameters) {
             named.parameters = Some(frame.parameters.clone());
             write_tag(&mut self.ready, tag, millis, &[], flv::write_config(&frame.parameters));

@@ -95,7 +95,7 @@ pub fn write_audio_config(parameters: &Parameters) -> Bytes {
     }
 }
 
-/// The configuration of a track of video or audio; empty for data, which FLV does not carry yet.
+/// The configuration of a track; timed metadata has none.
 pub fn write_config(parameters: &Parameters) -> Bytes {
     match parameters.kind() {
         MediaKind::Video => write_video_config(parameters),
@@ -104,8 +104,8 @@ pub fn write_config(parameters: &Parameters) -> Bytes {
     }
 }
 
-/// What stands in front of the payload of a frame of video or audio; empty for data. `composition_ms` is its presentation minus its decoding
-/// time.
+/// What stands in front of the payload of a frame: nothing for timed metadata. `composition_ms` is its presentation minus
+/// its decoding time.
 pub fn write_header(frame: &Frame, composition_ms: i64) -> BodyHeader {
     let codec = frame.parameters.codec();
     match codec.kind() {
