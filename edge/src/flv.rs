@@ -204,7 +204,8 @@ fn write_tag(ready: &mut VecDeque<Bytes>, kind: TagType, millis: u32, head: &[u8
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Instant, SystemTime};
+    use std::sync::LazyLock;
+    use std::time::{Duration, Instant, SystemTime};
 
     use http_body_util::BodyExt;
     use onmic_media::codec::{aac, h264};
@@ -225,8 +226,10 @@ mod tests {
         Arc::new(Parameters::Aac(aac::Parameters::low_complexity(rate, 2).unwrap()))
     }
 
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
     fn publish() -> (Arc<Hub>, Publication) {
-        let now = Instant::now();
+        let now = *BEGAN;
         let hub = Hub::new(NodeClock::new(now, SystemTime::UNIX_EPOCH), HubLimits::default(), None);
         let publication = hub.publish(&"demo".parse().unwrap(), Protocol::Rtmp, now).unwrap();
         (hub, publication)
@@ -235,8 +238,10 @@ mod tests {
     fn push(publication: &mut Publication, parameters: &Arc<Parameters>, millis: i64, keyframe: bool) {
         let dts = Ticks(millis).rescale(ClockRate::MILLIS, parameters.clock_rate());
         let (parameters, payload) = (parameters.clone(), Bytes::from_static(b"frame"));
+        // As if it came in real time.
+        let now = *BEGAN + Duration::from_millis(millis.unsigned_abs());
         publication
-            .push(Arrival { rendition: Rendition::MAIN, dts, pts: dts, keyframe, parameters, payload }, Instant::now())
+            .push(Arrival { rendition: Rendition::MAIN, dts, pts: dts, keyframe, parameters, payload }, now)
             .unwrap();
     }
 
