@@ -107,7 +107,7 @@ impl Room {
     fn off(&self, kind: MediaKind) -> impl Iterator<Item = i64> {
         let (frames, rate) = match kind {
             MediaKind::Video => (&self.video, ClockRate::VIDEO),
-            MediaKind::Audio => (&self.audio, ClockRate::OPUS),
+            _ => (&self.audio, ClockRate::OPUS),
         };
         let (clock, program) = (self.hub.clock(), self.program().clock());
         frames.iter().map(move |frame| (frame.dts.micros(rate) - program.position(clock.wall(frame.arrived))) / 1000)
