@@ -10,8 +10,15 @@ use onmic_media::codec::{av1, h264, h265, opus, vp9};
 use onmic_media::flv::{self, AudioTag, FlvError, VideoTag};
 use onmic_media::{Arrival, ClockRate, Codec, MediaKind, Parameters, Rendition, Ticks};
 
-/// Sound further than this from its timestamp is moved there: a gap, or a clock that drifts.
+/// Audio whose timestamps are off the sample grid by more than this on average is moved: a gap, or a clock that drifts.
 const RESYNC_MS: i64 = 40;
+
+/// A single timestamp off by more is a gap or a step of the clock, and is followed at once. Encoders that stamp packets when
+/// they leave them shake timestamps by up to 80 ms to either side of the grid.
+const SHAKEN_MS: i64 = 160;
+
+/// The average is over about this many packets: 0.7 s of AAC at 48 kHz.
+const MEAN_PACKETS: i64 = 32;
 
 /// Why a tag yields no frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +49,39 @@ struct VideoLine {
 #[derive(Debug)]
 struct AudioLine {
     parameters: Arc<Parameters>,
-    /// Where the next packet is expected, in samples.
+    grid: SampleGrid,
+}
+
+/// The samples of an audio track, counted. RTMP's milliseconds are a rounding of them at best.
+#[derive(Debug, Default)]
+struct SampleGrid {
+    /// Where the next packet begins.
     next: Option<Ticks>,
+    /// By how much timestamps are off the grid on average, in ticks times [`MEAN_PACKETS`].
+    off: i64,
+}
+
+impl SampleGrid {
+    /// The place of a packet of `samples` with this timestamp, both on the clock of `rate`.
+    fn place(&mut self, stated: Ticks, samples: Ticks, rate: ClockRate) -> Ticks {
+        let ticks = |millis| Ticks(millis).rescale(ClockRate::MILLIS, rate).0;
+        let near = |next: &Ticks| (stated - *next).0.abs() <= ticks(SHAKEN_MS);
+        let place = match self.next.filter(near) {
+            Some(next) => {
+                self.off += (stated - next).0 - self.off / MEAN_PACKETS;
+                let off = self.off / MEAN_PACKETS;
+                let moved = if off.abs() > ticks(RESYNC_MS) { off } else { 0 };
+                self.off -= moved * MEAN_PACKETS;
+                next + Ticks(moved)
+            }
+            None => {
+                self.off = 0;
+                stated
+            }
+        };
+        self.next = Some(place + samples);
+        place
+    }
 }
 
 impl Publisher {
@@ -104,7 +142,7 @@ impl Publisher {
         let payload = match self.tags.parse_audio(body).map_err(dropped)? {
             AudioTag::Config(parameters) => {
                 if self.audio.as_ref().is_none_or(|line| *line.parameters != parameters) {
-                    self.audio = Some(AudioLine { parameters: Arc::new(parameters), next: None });
+                    self.audio = Some(AudioLine { parameters: Arc::new(parameters), grid: SampleGrid::default() });
                 }
                 return Ok(None);
             }
@@ -118,11 +156,7 @@ impl Publisher {
             _ => opus::packet_duration(&payload).ok_or(Dropped::Tag("malformed"))?,
         };
         let rate = line.parameters.clock_rate();
-        let stated = Ticks(millis).rescale(ClockRate::MILLIS, rate);
-        let tolerance = Ticks(RESYNC_MS).rescale(ClockRate::MILLIS, rate);
-        let on_grid = line.next.filter(|next| (stated - *next).0.abs() <= tolerance.0);
-        let dts = on_grid.unwrap_or(stated);
-        line.next = Some(dts + Ticks(samples.into()));
+        let dts = line.grid.place(Ticks(millis).rescale(ClockRate::MILLIS, rate), Ticks(samples.into()), rate);
         Ok(Some(Arrival {
             rendition: Rendition::MAIN,
             dts,
@@ -213,6 +247,35 @@ mod tests {
         let after_gap = 1000 * 1024 * 1000 / 44_100 + 500;
         let stated = Ticks(after_gap.into()).rescale(ClockRate::MILLIS, ClockRate::new(44_100).unwrap());
         assert_eq!(take(after_gap), stated.0);
+    }
+
+    #[test]
+    fn timestamps_shaken_around_a_true_clock_are_put_back_on_the_grid() {
+        let (rate, samples) = (ClockRate::new(48_000).unwrap(), 1024);
+        let mut grid = SampleGrid::default();
+        let mut places = Vec::new();
+        for packet in 0..1000_i64 {
+            let shaken = packet * samples + (packet * 37 % 160 - 80) * 48;
+            places.push((packet, grid.place(Ticks(shaken), Ticks(samples), rate).0));
+        }
+        let odd = places.windows(2).filter(|pair| pair[1].1 - pair[0].1 != samples).count();
+        assert!(odd <= 2, "moved {odd} times, to the middle of what shakes");
+        assert!(places.iter().skip(100).all(|(packet, place)| (place - packet * samples).abs() <= 40 * 48));
+    }
+
+    #[test]
+    fn a_short_gap_is_kept_and_a_drifting_clock_is_followed() {
+        let (rate, samples) = (ClockRate::new(48_000).unwrap(), 1024);
+        let gap = |packet: i64| packet * samples + if packet < 100 { 0 } else { 60 * 48 };
+        let drift = |packet: i64| packet * samples + packet * samples / 1_000;
+        for stated in [&gap as &dyn Fn(i64) -> i64, &drift] {
+            let mut grid = SampleGrid::default();
+            let off =
+                (0..3_000).map(|packet| grid.place(Ticks(stated(packet)), Ticks(samples), rate).0 - stated(packet));
+            let off: Vec<_> = off.collect();
+            assert!(off.iter().all(|off| off.abs() <= 65 * 48), "{:?}", off.iter().max());
+            assert!(off[200..].iter().all(|off| off.abs() <= 42 * 48));
+        }
     }
 
     #[test]
