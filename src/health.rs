@@ -6,15 +6,21 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::get;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The routes. They exist only once everything else is up, so both say yes.
-pub fn router() -> Router {
-    Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(|| async { "ready\n" }))
+/// The routes. They exist only once everything else is up; the node is ready until it begins to stop.
+pub(crate) fn router(stop: CancellationToken) -> Router {
+    Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(async move || readiness(&stop)))
+}
+
+fn readiness(stop: &CancellationToken) -> (StatusCode, &'static str) {
+    if stop.is_cancelled() { (StatusCode::SERVICE_UNAVAILABLE, "stopping\n") } else { (StatusCode::OK, "ready\n") }
 }
 
 /// Asks the server of this configuration whether it is healthy.
@@ -44,6 +50,14 @@ fn reachable(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_stops_is_not_ready() {
+        let stop = CancellationToken::new();
+        assert_eq!(readiness(&stop).0, StatusCode::OK);
+        stop.cancel();
+        assert_eq!(readiness(&stop).0, StatusCode::SERVICE_UNAVAILABLE);
+    }
 
     #[test]
     fn a_server_on_every_address_is_asked_on_the_loopback_of_its_family() {

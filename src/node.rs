@@ -36,6 +36,8 @@ pub struct Node {
     http: SocketAddr,
     rtmp: SocketAddr,
     stop: CancellationToken,
+    /// Ends HTTP, which is the last: until then `/readyz` says that the node stops.
+    stop_http: CancellationToken,
     parts: Parts,
     /// The thread of the stage.
     director: JoinHandle<()>,
@@ -56,7 +58,7 @@ struct Parts {
 impl Node {
     /// Starts every part. Must be called within a tokio runtime; `metrics` is rendered at `/metrics`.
     pub fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result<Self> {
-        let stop = CancellationToken::new();
+        let (stop, stop_http) = (CancellationToken::new(), CancellationToken::new());
         let listeners = Listeners::bind(config)?;
         let (http, rtmp) = listeners.addresses()?;
         let webhooks = settings::webhooks(config)?;
@@ -77,8 +79,8 @@ impl Node {
 
         let Parts { hub, gate, hls, rooms, .. } = &parts;
         let mut tasks = JoinSet::new();
-        let router = parts.router(config, rtmp.port(), metrics.clone());
-        tasks.spawn(listen::serve(listeners.http, listeners.tls.clone(), router, config.drain, stop.clone()));
+        let router = parts.router(config, rtmp.port(), metrics.clone(), &stop);
+        tasks.spawn(listen::serve(listeners.http, listeners.tls.clone(), router, config.drain, stop_http.clone()));
         for (listener, tls) in [(Some(listeners.rtmp), None), (listeners.rtmps, listeners.tls)] {
             let Some(listener) = listener else { continue };
             let listener = tokio::net::TcpListener::from_std(listener).context("a listener cannot be watched")?;
@@ -94,7 +96,7 @@ impl Node {
         endless(&mut tasks, expire(hub.clone(), stop.clone()));
         endless(&mut tasks, telemetry::sum_up(metrics, stop.clone()));
         tracing::info!(%http, %rtmp, rtc = config.rtc.port, "ready");
-        Ok(Self { drain: config.drain, http, rtmp, stop, parts, director, tasks })
+        Ok(Self { drain: config.drain, http, rtmp, stop, stop_http, parts, director, tasks })
     }
 
     /// Where HTTP is served.
@@ -121,6 +123,7 @@ impl Node {
         self.stop.cancel();
         self.parts.hub.end_all();
         self.parts.rtc.shutdown(self.drain).await;
+        self.stop_http.cancel();
         let drained = tokio::time::timeout(self.drain, async { while self.tasks.join_next().await.is_some() {} }).await;
         if drained.is_err() {
             tracing::warn!("sessions were cut off: they did not end within {:?}", self.drain);
@@ -137,7 +140,7 @@ impl Node {
 }
 
 impl Parts {
-    fn router(&self, config: &Config, rtmp_port: u16, metrics: PrometheusHandle) -> Router {
+    fn router(&self, config: &Config, rtmp_port: u16, metrics: PrometheusHandle, stop: &CancellationToken) -> Router {
         let Self { hub, gate, rtc, hls, stage, rooms, .. } = self;
         let signalling = Signalling {
             hub: hub.clone(),
@@ -156,7 +159,7 @@ impl Parts {
             .layer(onmic_http::cors::layer());
         Router::new()
             .merge(media)
-            .merge(health::router())
+            .merge(health::router(stop.clone()))
             .route("/metrics", get(move || async move { telemetry::render(&metrics, &observed) }))
             .merge(pages::router())
             .method_not_allowed_fallback(Problem::method_not_allowed)

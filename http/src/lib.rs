@@ -1,7 +1,8 @@
-//! What every HTTP route of onmic shares: problem details, tokens and CORS.
+//! What every HTTP route of onmic shares: problem details, tokens, CORS and the reading of small bodies.
 //!
 //! Knows nothing of WebRTC, rooms, playlists or the API's shapes.
 
+pub mod body;
 pub mod cors;
 pub mod problem;
 pub mod token;

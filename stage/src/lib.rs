@@ -6,6 +6,7 @@
 //! splice is done as well (`onmic_media::program`).
 
 mod direction;
+mod error;
 mod report;
 mod take;
 
@@ -23,6 +24,7 @@ use onmic_mixer::sound::OutputSettings;
 use parking_lot::{Condvar, Mutex};
 
 pub use direction::{Directed, Direction};
+pub use error::Error;
 pub use report::{Report, Reporter, Reports, reports};
 use take::Take;
 
@@ -100,12 +102,13 @@ impl Stage {
         hub: Arc<Hub>,
         deriver: Option<Arc<dyn Deriver>>,
         config: StageConfig,
-    ) -> anyhow::Result<(Arc<Self>, Reports, JoinHandle<()>)> {
+    ) -> Result<(Arc<Self>, Reports, JoinHandle<()>), Error> {
         let (wishes, bell) = (Mutex::default(), Condvar::new());
         let (reporter, reports) = reports();
         let stage = Arc::new(Self { hub, deriver, config, wishes, bell, reporter });
         let director = stage.clone();
-        let thread = std::thread::Builder::new().name("stage".to_owned()).spawn(move || director.run())?;
+        let thread = std::thread::Builder::new().name("stage".to_owned()).spawn(move || director.run());
+        let thread = thread.map_err(Error::Thread)?;
         Ok((stage, reports, thread))
     }
 
@@ -185,7 +188,7 @@ impl Stage {
         if dirty && !direction.sources.is_empty() {
             let outcome = self.carry_out(name, room, direction, &program, returns);
             if let Err(error) = outcome {
-                tracing::error!(room = %name, error = &*error as &dyn std::error::Error, "the program could not be mixed");
+                tracing::error!(room = %name, error = &error as &dyn std::error::Error, "the program could not be mixed");
             }
         }
         self.look_after(name, room, direction);
@@ -199,7 +202,7 @@ impl Stage {
         direction: &Direction,
         program: &Arc<Program>,
         returns: &HashMap<SourceName, Returning>,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), Error> {
         // The partner of a PK, whose own room is away, passes through to its own program alone.
         let passed = direction.passed_through().filter(|source| source.room == *name);
         let passed = passed.and_then(|source| self.hub.source(source));
@@ -254,7 +257,7 @@ impl Stage {
             if spoke || take.is_out_of_step(direction) {
                 let scene = direction.scene(self.config.canvas, self.config.frame_rate_max, &room.speaking);
                 if let Err(error) = take.redraw(scene, direction, &self.hub) {
-                    tracing::error!(room = %name, error = &*error as &dyn std::error::Error, "the scene could not be changed");
+                    tracing::error!(room = %name, error = &error as &dyn std::error::Error, "the scene could not be changed");
                 }
             }
             // Over, as it should be or not: what is to follow is looked at again.

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use super::StageConfig;
 use super::direction::Direction;
+use super::error::Error;
 
 /// Of 30 a second. A picture waits for the next one of the host, half of one on the average.
 const HALF_PICTURE: Duration = Duration::from_millis(16);
@@ -55,7 +56,7 @@ impl Take {
         hub: &Hub,
         program: &Program,
         config: &StageConfig,
-    ) -> anyhow::Result<Option<Self>> {
+    ) -> Result<Option<Self>, Error> {
         let Some(lead) = direction.sources.first().map(|source| source.name.clone()) else { return Ok(None) };
         let Some(source) = hub.source(&lead) else { return Ok(None) };
         let outlet = SoundOutlet::default();
@@ -64,7 +65,7 @@ impl Take {
         let sink = SoundToProgram(outlet.clone());
         let program_clock = Some(source.program_clock());
         let settings = SoundConfig { output: config.sound, program_clock, ..SoundConfig::new(parameters) };
-        let sound = SoundMixer::start(settings, hub.clock(), sink)?;
+        let sound = SoundMixer::start(settings, hub.clock(), sink).map_err(Error::Audio)?;
         let feed = source.feed().clone();
         Ok(Some(Self { lead, feed, sound, outlet, pictures: None, numbers: HashMap::new() }))
     }
@@ -88,7 +89,7 @@ impl Take {
         direction: &Direction,
         hub: &Hub,
         returns: &[(SourceName, Arc<Inlet>)],
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), Error> {
         let mut inputs = Vec::new();
         for directed in &direction.sources {
             let Some(source) = hub.source(&directed.name) else { continue };
@@ -102,20 +103,21 @@ impl Take {
             inputs.push(SoundInput { id, feed: source.feed().clone(), processing });
         }
         let lead = self.number(&self.lead.clone());
-        self.sound.set_inputs(inputs, Some(lead.into()))?;
+        self.sound.set_inputs(inputs, Some(lead.into())).map_err(Error::Audio)?;
         let returns = returns.iter().map(|(name, inlet)| SoundReturn { id: self.number(name), inlet: inlet.clone() });
         let returns = returns.collect();
-        self.sound.set_returns(returns)?;
+        self.sound.set_returns(returns).map_err(Error::Audio)?;
         Ok(())
     }
 
     /// Shows what `direction` says from the next picture on, if it is on air.
-    pub(super) fn redraw(&mut self, scene: Scene, direction: &Direction, hub: &Hub) -> anyhow::Result<()> {
+    pub(super) fn redraw(&mut self, scene: Scene, direction: &Direction, hub: &Hub) -> Result<(), Error> {
         let shown = Shown { scene, delays: self.delays(direction) };
         if let Some(pictures) = &mut self.pictures
             && pictures.shown != shown
         {
-            pictures.mixer.set_scene(&shown.scene, sources(direction, &shown.delays, hub))?;
+            let sources = sources(direction, &shown.delays, hub);
+            pictures.mixer.set_scene(&shown.scene, sources).map_err(Error::Video)?;
             pictures.shown = shown;
         }
         Ok(())
@@ -129,7 +131,7 @@ impl Take {
         hub: &Hub,
         program: &Arc<Program>,
         config: &StageConfig,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), Error> {
         if let Some(pictures) = self.pictures.as_ref().filter(|pictures| pictures.mixer.is_running()) {
             if pictures.inlet.is_on() {
                 program.unselect(); // Who was to follow is not to any more.
@@ -152,7 +154,8 @@ impl Take {
             &shown.scene,
             sources(direction, &shown.delays, hub),
             PicturesToProgram(inlet.clone()),
-        )?;
+        )
+        .map_err(Error::Video)?;
         self.pictures = Some(Pictures { mixer, inlet, shown });
         Ok(())
     }

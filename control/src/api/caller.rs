@@ -1,14 +1,10 @@
 //! What a call of the REST routes brings: who calls, what of the room its address names, and its body.
 
-use std::time::Duration;
-
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
 use onmic_http::{Problem, token};
 use onmic_room::{Actor, RoomName};
@@ -17,8 +13,6 @@ use super::Api;
 use super::commands::{WireCommand, malformed};
 use crate::rooms::event::Changed;
 use crate::rooms::order::{Done, Order};
-
-const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// Whose call it is, and to which room.
 pub struct Caller {
@@ -67,13 +61,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let late =
-            |_| Problem::new(StatusCode::REQUEST_TIMEOUT, format!("The body did not arrive within {ARRIVAL:?}."));
-        let arrived = timeout(ARRIVAL, Bytes::from_request(request, state)).await.map_err(late)?;
-        let bytes = arrived.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
-            status => Problem::new(status, "The body did not arrive whole."),
-        })?;
+        let bytes = onmic_http::body::read(request, state).await?;
         let json: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         serde_json::from_slice(json).map(Self).map_err(|error| malformed(&error))
     }

@@ -5,11 +5,10 @@ use onmic_mixer::scene;
 use onmic_room::{Mix, RoomName};
 use onmic_stage::{Directed, Direction};
 
-use super::look::{ChromaKey, Colour, Fit, Layout, Look, Overlay, OverlayKind, Place};
+use super::look::{Fit, Look};
 
-/// Makes programs. Called in the order of decisions, under the lock of all rooms: it notes what is wanted and returns at
-/// once, neither blocks nor calls [`super::Rooms`]. What it has to say it says later, from a thread of its own, by
-/// [`super::Rooms::hear`].
+/// Makes programs. Called in the order of decisions, under the lock of the room: it notes what is wanted and returns at
+/// once, neither blocks nor calls [`super::Rooms`]. What it has to say is read from its [`onmic_stage::Reports`].
 pub trait Stage: Send + Sync {
     /// The program of `room` is made of `mix` and looks like `look` from now on.
     fn direct(&self, room: &RoomName, mix: &Mix, look: &Look);
@@ -28,7 +27,7 @@ impl Stage for onmic_stage::Stage {
     }
 }
 
-/// The same in the mixer's words.
+/// What the machine and the host decided, as one value for the stage.
 fn direction(room: &RoomName, mix: &Mix, look: &Look) -> Direction {
     let sources = mix.sources.iter().map(|source| {
         let name = SourceName::new(&source.room, &source.participant);
@@ -41,67 +40,19 @@ fn direction(room: &RoomName, mix: &Mix, look: &Look) -> Direction {
             gain_db: set.gain_db,
             denoise: set.denoise,
             auto_gain: set.auto_gain,
-            chroma_key: set.chroma_key.map(chroma_key),
+            chroma_key: set.chroma_key.map(Into::into),
             fit: (set.fit == Fit::Contain).then_some(scene::Fit::Contain),
             ..Directed::new(name, label)
         }
     });
     Direction {
         sources: sources.collect(),
-        layout: layout(&look.layout),
-        overlays: look.overlays.iter().filter_map(overlay).collect(),
-        background: scene::Background::Colour { colour: colour(look.background) },
+        layout: (&look.layout).into(),
+        overlays: look.overlays.iter().map(Into::into).collect(),
+        background: scene::Background::Colour { colour: look.background.into() },
         labels: look.labels,
         borders: look.borders,
     }
-}
-
-fn colour(Colour([red, green, blue, alpha]): Colour) -> scene::Colour {
-    scene::Colour { red, green, blue, alpha }
-}
-
-fn chroma_key(key: ChromaKey) -> scene::ChromaKey {
-    let ChromaKey { colour: screen, similarity, blend } = key;
-    scene::ChromaKey { colour: colour(screen), similarity, smoothness: blend, ..scene::ChromaKey::default() }
-}
-
-/// It was checked when it was set.
-fn place(place: &Place) -> scene::Place {
-    scene::Place::new(place.x, place.y, place.width, place.height).unwrap_or(scene::Place::ALL)
-}
-
-fn layout(layout: &Layout) -> scene::Layout {
-    match layout {
-        Layout::Solo {} => scene::Layout::Solo,
-        Layout::SideBySide {} => scene::Layout::SideBySide,
-        Layout::Grid {} => scene::Layout::Grid,
-        Layout::PictureInPicture {} => scene::Layout::PictureInPicture { corner: scene::Corner::default() },
-        Layout::HostAndStrip {} => scene::Layout::HostAndStrip,
-        Layout::Custom { places } => {
-            let slot = |at: &Place| scene::Slot { place: place(at), z: at.z.into(), fit: scene::Fit::Crop };
-            scene::Layout::Custom { slots: places.iter().map(slot).collect() }
-        }
-    }
-}
-
-/// `None` for a picture that cannot be decoded.
-fn overlay(overlay: &Overlay) -> Option<scene::Overlay> {
-    let content = match &overlay.what {
-        OverlayKind::Text { title, lines, colour: letters, background } => scene::Content::Text(scene::Text {
-            title: (!title.is_empty()).then(|| title.clone()),
-            lines: lines.clone(),
-            colour: colour(*letters),
-            background: colour(*background),
-        }),
-        OverlayKind::Image(image) => scene::Content::Image { image: image.picture.clone() },
-    };
-    // Tiles are at 0 and 1 and above in most layouts; what lies over pictures is nearer than all of them.
-    Some(scene::Overlay {
-        place: place(&overlay.place),
-        z: 100 + i32::from(overlay.z),
-        opacity: overlay.opacity,
-        content,
-    })
 }
 
 #[cfg(test)]

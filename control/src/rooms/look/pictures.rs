@@ -1,0 +1,168 @@
+//! The pictures of overlays, on their way from data URLs to what a room keeps: checked, measured, decoded.
+//!
+//! The first refuses what it can without looking into a picture, the second blocks and belongs on a thread that may.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+
+use onmic_mixer::scene::{self, OVERLAYS_MAX, Size};
+use onmic_room::RoomName;
+
+use super::wire::{OverlayBody, image_address};
+use super::{Image, Impossible, Overlay, OverlayKind, unless};
+
+/// Longest data URL of one picture, in bytes.
+pub(super) const IMAGE_MAX: usize = 512 * 1024;
+/// Most bytes of all pictures of a room, as files.
+const FILES_MAX: usize = 2 * 1024 * 1024;
+/// Most pixels of one picture before it is fitted to the canvas: those of a 4K screen, 33 MB while it is decoded.
+const PIXELS_MAX: u64 = 3840 * 2160;
+/// Most bytes of all pictures of a room, decoded and fitted to the canvas: three that fill it, 25 MB.
+pub(super) const DECODED_MAX: usize = 3 * 1920 * 1080 * 4;
+const LINES_MAX: usize = 12;
+const LINE_MAX: usize = 200; // Characters.
+
+/// All overlays of a room, whose pictures are of type `I`.
+#[derive(Debug)]
+pub struct Overlays<I>(pub(super) Vec<Overlay<I>>);
+
+/// A picture as it was sent.
+#[derive(Debug)]
+pub enum Sent {
+    /// The one that the overlay has.
+    Kept,
+    /// A data URL.
+    DataUrl(String),
+}
+
+/// A picture as it will be shown.
+#[derive(Debug)]
+pub enum Shown {
+    /// The one that the overlay has.
+    Kept,
+    Decoded(Image),
+}
+
+impl Overlays<Sent> {
+    /// Checks everything that can be checked without looking into a picture; `room` tells which address a picture has
+    /// already.
+    pub fn check(room: &RoomName, bodies: Vec<OverlayBody>) -> Result<Self, Impossible> {
+        unless(bodies.len() <= OVERLAYS_MAX, || format!("A room has at most {OVERLAYS_MAX} overlays."))?;
+        let mut overlays: Vec<Overlay<Sent>> = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            let overlay = Overlay::check(room, body)?;
+            unless(overlays.iter().all(|other| other.id != overlay.id), || {
+                format!("Two overlays have the id {:?}. Give each its own.", overlay.id)
+            })?;
+            overlays.push(overlay);
+        }
+        Ok(Self(overlays))
+    }
+
+    /// Decodes the pictures that were sent. Blocks. All of them are measured before the first is decoded.
+    pub fn decode(self) -> Result<Overlays<Shown>, Impossible> {
+        let mut measured = Vec::with_capacity(self.0.len());
+        let (mut bytes, mut pixels) = (0, 0);
+        for Overlay { id, place, z, opacity, what } in self.0 {
+            let file = match what {
+                OverlayKind::Image(Sent::DataUrl(url)) => {
+                    let file = File::of_data_url(&url)?;
+                    (bytes, pixels) = (bytes + file.bytes.len(), pixels + file.pixel_bytes()?);
+                    fit(bytes, pixels)?;
+                    OverlayKind::Image(Some(file))
+                }
+                OverlayKind::Image(Sent::Kept) => OverlayKind::Image(None),
+                OverlayKind::Text { title, lines, colour, background } => {
+                    OverlayKind::Text { title, lines, colour, background }
+                }
+            };
+            measured.push(Overlay { id, place, z, opacity, what: file });
+        }
+        let decoded = measured.into_iter().map(|Overlay { id, place, z, opacity, what }| {
+            let what = match what {
+                OverlayKind::Image(None) => OverlayKind::Image(Shown::Kept),
+                OverlayKind::Image(Some(file)) => OverlayKind::Image(Shown::Decoded(file.decode()?)),
+                OverlayKind::Text { title, lines, colour, background } => {
+                    OverlayKind::Text { title, lines, colour, background }
+                }
+            };
+            Ok(Overlay { id, place, z, opacity, what })
+        });
+        decoded.collect::<Result<_, _>>().map(Overlays)
+    }
+}
+
+impl Overlay<Sent> {
+    fn check(room: &RoomName, body: OverlayBody) -> Result<Self, Impossible> {
+        let (id, place, z, opacity, what) = match body {
+            OverlayBody::Text { id, place, z, opacity, title, lines, colour, background } => {
+                let fits = |line: &str| line.chars().count() <= LINE_MAX && !line.chars().any(char::is_control);
+                let all_fit = fits(&title) && lines.len() <= LINES_MAX && lines.iter().all(|line| fits(line));
+                unless(all_fit, || {
+                    format!("A text overlay has a title and at most {LINES_MAX} lines of {LINE_MAX} characters each.")
+                })?;
+                (id, place, z, opacity, OverlayKind::Text { title, lines, colour, background })
+            }
+            OverlayBody::Image { id, place, z, opacity, image } => {
+                unless(image.len() <= IMAGE_MAX, || {
+                    format!("The data URL of a picture has at most {IMAGE_MAX} bytes.")
+                })?;
+                let kept = image == image_address(room, &id);
+                let sent = if kept { Sent::Kept } else { Sent::DataUrl(image) };
+                (id, place, z, opacity, OverlayKind::Image(sent))
+            }
+        };
+        // The id is part of an address.
+        unless(id.parse::<onmic_room::PersonId>().is_ok(), || {
+            "An overlay's id has 1 to 64 letters, digits, '-', '_' and '.', and does not start with '.'.".into()
+        })?;
+        place.check()?;
+        unless((0.0..=1.0).contains(&opacity), || "An opacity is from 0 to 1.".into())?;
+        Ok(Self { id, place, z, opacity, what })
+    }
+}
+
+/// A picture that was sent, not yet decoded.
+struct File {
+    media_type: &'static str,
+    bytes: Bytes,
+}
+
+impl File {
+    fn of_data_url(url: &str) -> Result<Self, Impossible> {
+        let refused = || Impossible("A picture is a data URL in base64, of image/png or image/jpeg.".into());
+        let (media_type, data) =
+            url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")).ok_or_else(refused)?;
+        let known = ["image/png", "image/jpeg"].into_iter().find(|known| *known == media_type).ok_or_else(refused)?;
+        Ok(Self { media_type: known, bytes: BASE64_STANDARD.decode(data).map_err(|_| refused())?.into() })
+    }
+
+    /// What its pixels will take once they are decoded and fitted to the canvas.
+    fn pixel_bytes(&self) -> Result<usize, Impossible> {
+        let (width, height) = scene::Image::measure(&self.bytes).map_err(|error| not_shown(&error))?;
+        let pixels = u64::from(width) * u64::from(height);
+        unless(pixels <= PIXELS_MAX, || format!("A picture has at most {PIXELS_MAX} pixels, as one of 3840x2160."))?;
+        let (width, height) = scene::fitted((width, height), Size::FULL_HD);
+        Ok(4 * width as usize * height as usize)
+    }
+
+    fn decode(self) -> Result<Image, Impossible> {
+        let picture = scene::Image::decode(self.bytes.clone()).map_err(|error| not_shown(&error))?;
+        Ok(Image { media_type: self.media_type, bytes: self.bytes, picture: picture.fitted(Size::FULL_HD) })
+    }
+}
+
+fn not_shown(error: &scene::InvalidImage) -> Impossible {
+    Impossible(format!("The picture cannot be shown: {error}."))
+}
+
+/// Whether pictures of so many bytes, as files and decoded, are what one room may keep.
+pub(super) fn fit(files: usize, decoded: usize) -> Result<(), Impossible> {
+    unless(files <= FILES_MAX, || {
+        format!("The pictures of a room have at most {FILES_MAX} bytes together, as files.")
+    })?;
+    unless(decoded <= DECODED_MAX, || {
+        "The pictures of a room have together at most three times the pixels of 1920x1080. Send smaller ones.".into()
+    })
+}
