@@ -24,8 +24,8 @@ use metrics::Counter;
 use onmic_media::feed::Unavailable;
 use onmic_media::flv::{self, TagType};
 use onmic_media::{
-    Accept, Action, ClockRate, Codec, Demand, Feed, Frame, Gate, Hub, Join, MediaKind, Parameters, Read, Reader,
-    RoomName, Stage, Ticks, ViewerKind, Viewing,
+    Accept, Action, ClockRate, Codec, Demand, DropReason, Feed, Frame, Gate, Hub, Join, MediaKind, Parameters, Read,
+    Reader, RoomName, Stage, Ticks, ViewerKind, Viewing, metric,
 };
 use tokio::time::timeout;
 
@@ -92,7 +92,7 @@ impl Input {
             match self.reader.poll_read(cx) {
                 Poll::Ready(Read::Frame(frame)) => self.pending = Some(frame),
                 Poll::Ready(Read::Skipped(frames)) => {
-                    metrics::counter!("onmic_drops_total", "reason" => "flv_slow").increment(frames);
+                    DropReason::BehindFlv.count(frames);
                 }
                 Poll::Ready(Read::Ended) => self.ended = true,
                 Poll::Pending => return,
@@ -144,11 +144,11 @@ impl Live {
             demand.map(|demand| {
                 let track = demand.track();
                 let (reader, rate) = (track.reader(join(track.kind())), track.clock_rate());
-                let frames = metrics::counter!("onmic_frames_total", "direction" => "out", "protocol" => "flv", "kind" => track.kind().name());
+                let frames = metrics::counter!(metric::FRAMES, "direction" => "out", "protocol" => "flv", "kind" => track.kind().name());
                 Input { reader, rate, pending: None, parameters: None, ended: false, frames, _demand: demand }
             })
         });
-        let bytes = metrics::counter!("onmic_bytes_total", "direction" => "out", "protocol" => "flv");
+        let bytes = metrics::counter!(metric::BYTES, "direction" => "out", "protocol" => "flv");
         Ok(Self { inputs, ready, start: None, bytes, _viewing: feed.viewers().join(ViewerKind::Flv) })
     }
 

@@ -13,6 +13,7 @@
 
 pub mod clock;
 pub mod codec;
+pub mod drops;
 pub mod feed;
 pub mod flv;
 pub mod frame;
@@ -20,6 +21,7 @@ pub mod gate;
 pub mod hub;
 pub mod key;
 pub mod meter;
+pub mod metric;
 pub mod pcm;
 pub mod program;
 pub mod publication;
@@ -32,6 +34,7 @@ pub mod track;
 pub mod viewers;
 
 pub use codec::{Codec, Parameters};
+pub use drops::DropReason;
 pub use feed::{Accept, Demand, Feed, Returns, Stage};
 pub use frame::Frame;
 pub use gate::{Action, Gate};

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::clock::SourceClock;
 use crate::codec::Parameters;
+use crate::drops::DropReason;
 use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, Rendition, TrackKey};
 use crate::source::{Protocol, Source};
@@ -89,7 +90,7 @@ impl Publication {
         };
         match self.track(arrival.rendition, &frame.parameters) {
             Some(track) => self.source.append(&track, frame),
-            None => metrics::counter!("onmic_drops_total", "reason" => "too_many_tracks").increment(1),
+            None => DropReason::TooManyTracks.count(1),
         }
         self.settle_when_complete(now);
         Ok(())

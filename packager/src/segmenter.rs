@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks, WallTime};
+use onmic_media::{ClockRate, DropReason, Frame, MediaKind, Parameters, Ticks, WallTime};
 
 use crate::dates::Dates;
 use crate::error::PackagerError;
@@ -50,13 +50,13 @@ pub enum Ignored {
 }
 
 impl Ignored {
-    /// The reason in metrics.
-    pub const fn name(self) -> &'static str {
+    /// The reason that it is counted by.
+    pub const fn reason(self) -> DropReason {
         match self {
-            Self::NoKeyframe => "no_keyframe",
-            Self::BeforeVideo => "before_video",
-            Self::Overlap => "overlap",
-            Self::ParametersChanged => "parameters_changed",
+            Self::NoKeyframe => DropReason::HlsNoKeyframe,
+            Self::BeforeVideo => DropReason::HlsBeforeVideo,
+            Self::Overlap => DropReason::HlsOverlap,
+            Self::ParametersChanged => DropReason::HlsParametersChanged,
         }
     }
 }

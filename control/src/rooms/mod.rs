@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use onmic_http::Problem;
-use onmic_media::{Hub, SourceName};
+use onmic_media::{Hub, SourceName, metric};
 use onmic_room::{
     Actor, Authority, Effect, Event, Input, Limits, ParticipantName, PersonId, Refused, RoomName, RoomView, Settings,
 };
@@ -225,7 +225,7 @@ impl Rooms {
                 }
             }
         }
-        gauge!("onmic_rooms").set(state.live.len() as f64);
+        gauge!(metric::ROOMS).set(state.live.len() as f64);
     }
 
     fn wire(&self) -> Wire {
@@ -272,7 +272,7 @@ impl Rooms {
     /// Numbers an event and tells everybody in the room; and the webhook, if it is of a room or a seat.
     fn tell_all(&self, live: &mut Live, room: &RoomName, now: Instant, event: &Value, to_webhook: bool) {
         let kind = event["kind"].as_str().unwrap_or_default().to_owned();
-        counter!("onmic_events_total", "kind" => kind).increment(1);
+        counter!(metric::EVENTS, "kind" => kind).increment(1);
         let (at, text) = (self.hub.clock().wall(now), event.to_string());
         live.announce(at, &text);
         if to_webhook && let Some(webhooks) = &self.webhooks {
@@ -341,7 +341,7 @@ impl Rooms {
         if entered.is_err() {
             self.clients.fetch_sub(1, Ordering::Relaxed);
         }
-        gauge!("onmic_room_clients").set(self.clients.load(Ordering::Relaxed) as f64);
+        gauge!(metric::ROOM_CLIENTS).set(self.clients.load(Ordering::Relaxed) as f64);
         entered
     }
 
@@ -425,7 +425,7 @@ impl Rooms {
 
     fn exit(&self, connection: &Connection) {
         self.clients.fetch_sub(1, Ordering::Relaxed);
-        gauge!("onmic_room_clients").set(self.clients.load(Ordering::Relaxed) as f64);
+        gauge!(metric::ROOM_CLIENTS).set(self.clients.load(Ordering::Relaxed) as f64);
         let Some(person) = &connection.by.person else { return };
         let state = &mut *self.state.lock();
         let last = state.live.get_mut(&connection.room).is_some_and(|live| live.disconnect(connection.client, person));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::Unavailable;
-use onmic_media::{Accept, Codec, Demand, Feed, Frame, Join, MediaKind, Read, Reader, Stage};
+use onmic_media::metric::Latency;
+use onmic_media::{Accept, Codec, Demand, DropReason, Feed, Frame, Join, MediaKind, Read, Reader, Stage};
 use onmic_packager::Segmenter;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -88,7 +89,7 @@ pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>
         expected,
         first_part: None,
         arrived: Instant::now(),
-        packaging: metrics::histogram!("onmic_stage_seconds", "stage" => "hls_part"),
+        packaging: Latency::HlsPart.histogram(),
         progress: [true, true],
     };
     let finish = driver.run(idle).await;
@@ -148,7 +149,7 @@ impl Driver<'_> {
         match read {
             Read::Frame(frame) => self.push(kind, &frame),
             Read::Skipped(frames) => {
-                metrics::counter!("onmic_drops_total", "reason" => "hls_slow").increment(frames);
+                DropReason::BehindHls.count(frames);
                 None
             }
             Read::Ended => {
@@ -168,7 +169,7 @@ impl Driver<'_> {
         match self.segmenter.push(frame) {
             Ok(None) => {}
             Ok(Some(ignored)) => {
-                metrics::counter!("onmic_drops_total", "reason" => ignored.name()).increment(1);
+                ignored.reason().count(1);
             }
             Err(error) => {
                 tracing::warn!(stream = self.stream.id, kind = kind.name(), %error, "packaging stopped");

@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use onmic_media::hub::PublishRefused;
 use onmic_media::publication::TakenOver;
 use onmic_media::viewers::Viewing;
-use onmic_media::{Action, Feed, Gate, Hub, MediaKind, Protocol, Publication, Stage, TrackKey, ViewerKind};
+use onmic_media::{Action, DropReason, Feed, Gate, Hub, MediaKind, Protocol, Publication, Stage, TrackKey, ViewerKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
@@ -382,7 +382,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     playing.sent_any = true;
                     link.tally.frame(Direction::Out, kind);
                 }
-                Next::Skipped(frames) => link.tally.drop("slow_player", frames),
+                Next::Skipped(frames) => link.tally.drop(DropReason::BehindRtmp, frames),
                 Next::Ended => return self.track_ended(),
             }
             let room = link.session.output().remaining() < BATCH_BYTES && link.session.window_is_open();

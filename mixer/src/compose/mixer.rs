@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use onmic_media::codec::Colour;
+use onmic_media::metric::Latency;
 use onmic_media::{Feed, Frame, NodeClock, WallTime};
 use parking_lot::Mutex;
 
@@ -23,7 +24,6 @@ use crate::codec::cadence::Cadence;
 use crate::codec::encode::{Backend, VideoEncoder, VideoSettings};
 use crate::codec::picture::Picture;
 use crate::error::Error;
-use crate::metric;
 use crate::scene::{InputId, Scene, Size};
 
 /// The lead's pictures are shown one by one until more wait: a stutter of 100 ms is made up for, a longer one cut.
@@ -147,7 +147,7 @@ impl PictureMixer {
             compositor: Compositor::new(next.plan.clone()),
             timeline: Timeline::new(settings.origin),
             cadence: Cadence::new(settings.keyframe_interval, Duration::ZERO),
-            seconds: metric::mix_seconds(),
+            seconds: Latency::MixVideo.histogram(),
             slots: HashMap::new(),
             lead: None,
             lead_number: 0,

@@ -10,8 +10,9 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use onmic_media::clock::TIMELINE_START_MICROS;
+use onmic_media::metric::Latency;
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{Feed, Frame, Inlet, Join, MediaKind, Parameters, Pcm, Read, Reader, Track, WallTime};
+use onmic_media::{DropReason, Feed, Frame, Inlet, Join, MediaKind, Parameters, Pcm, Read, Reader, Track, WallTime};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -24,7 +25,7 @@ use super::mix::{Lead, Mix, MixInput};
 use super::output::{Output, OutputSettings};
 use super::strip::Processing;
 use crate::error::Error;
-use crate::metric::{self, Loss, Running, dropped};
+use crate::metric::{self, Running};
 
 /// The longest sleep: a feed may get its track, or another one, at any time.
 const POLL: Duration = Duration::from_millis(50);
@@ -222,7 +223,7 @@ impl Source {
         let backlog = reader.backlog();
         if backlog > MOST_BACKLOG {
             *reader = present(track);
-            dropped(Loss::MixOverload, backlog.saturating_sub(reader.backlog()));
+            DropReason::BehindMix.count(backlog.saturating_sub(reader.backlog()));
         }
         loop {
             let read = match waker {
@@ -240,7 +241,7 @@ impl Source {
                     let (id, rate) = (self.id, track.clock_rate());
                     self.intake.take(&frame, rate, clock, |stamp, left, right| mix.push(id, stamp, left, right));
                 }
-                Read::Skipped(frames) => dropped(Loss::MixOverload, frames),
+                Read::Skipped(frames) => DropReason::BehindMix.count(frames),
                 Read::Ended => return,
             }
         }
@@ -306,7 +307,7 @@ impl<S: SoundSink> Worker<S> {
 
     fn work(&mut self, started: Instant) -> Result<&'static str, Error> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let seconds = metric::audio_mix_seconds();
+        let seconds = Latency::MixAudio.histogram();
         loop {
             if self.stop.load(Ordering::Acquire) {
                 return Ok("stopped");
@@ -464,10 +465,10 @@ impl<S: SoundSink> Worker<S> {
         self.meters.send_replace(self.mix.meters());
         let (counts, overrun) = (self.mix.counts(), self.mix.overrun());
         let before = std::mem::replace(&mut self.told.counts, counts);
-        dropped(Loss::MixMissing, counts.missing - before.missing);
-        dropped(Loss::MixLate, counts.late - before.late);
-        dropped(Loss::MixLeftOut, counts.left_out - before.left_out);
-        dropped(Loss::MixOverrun, overrun - std::mem::replace(&mut self.told.overrun, overrun));
+        DropReason::MixMissing.count(counts.missing - before.missing);
+        DropReason::MixLate.count(counts.late - before.late);
+        DropReason::MixLeftOut.count(counts.left_out - before.left_out);
+        DropReason::MixOverrun.count(overrun - std::mem::replace(&mut self.told.overrun, overrun));
         metric::audio_jumps(counts.jumps - before.jumps);
     }
 }
