@@ -62,21 +62,34 @@ pub enum ConfigError {
 /// A session's id has one byte for its shard.
 const SHARDS_MAX: usize = 256;
 
+/// The configuration of a node; `onmic.toml` says what each option means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// The address of every listener, or `auto`.
     pub host: String,
+    /// How long sessions have to finish when the node stops.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
+    /// Logs.
     pub log: Log,
+    /// Tokens.
     pub auth: Auth,
+    /// The HTTP listener, and the certificate that it shares with RTMPS.
     pub http: Http,
+    /// Sources, however they come in.
     pub ingest: Ingest,
+    /// The RTMP listeners.
     pub rtmp: Rtmp,
+    /// WebRTC.
     pub rtc: Rtc,
+    /// LL-HLS.
     pub hls: Hls,
+    /// Derived tracks and mixed programs.
     pub mixer: Mixer,
+    /// Rooms, and the settings of new ones.
     pub rooms: Rooms,
+    /// Where events are told.
     pub webhooks: Webhooks,
 }
 

@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Http;
+use crate::config::{Config, Http};
 
 /// Viewers of LL-HLS come in crowds: so many may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -28,8 +28,38 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// still, an event stream that nobody reads. Holds for a closed window too.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The sockets of a node, bound before any part starts: a port in use is found while nothing runs yet.
+pub struct Listeners {
+    pub http: TcpListener,
+    pub rtmp: TcpListener,
+    pub rtmps: Option<TcpListener>,
+    /// For HTTP and RTMPS.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+impl Listeners {
+    /// Those of the configuration.
+    pub fn bind(config: &Config) -> anyhow::Result<Self> {
+        let address = config.address()?;
+        let tls = tls(&config.http)?;
+        let http = bind(SocketAddr::new(address, config.http.port))?;
+        let rtmp = bind(SocketAddr::new(address, config.rtmp.port))?;
+        let rtmps = match config.rtmp.tls_port {
+            0 => None,
+            port => Some(bind(SocketAddr::new(address, port))?),
+        };
+        Ok(Self { http, rtmp, rtmps, tls })
+    }
+
+    /// Where HTTP and RTMP are served, with the ports that the system chose where the configuration says 0.
+    pub fn addresses(&self) -> anyhow::Result<(SocketAddr, SocketAddr)> {
+        let address = |listener: &TcpListener| listener.local_addr().context("a listener has no address");
+        Ok((address(&self.http)?, address(&self.rtmp)?))
+    }
+}
+
 /// A listener on `address`, which may be in use by nobody else.
-pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let open = || {
         let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
         socket.set_reuse_address(true)?; // A restart need not wait for the last connections to be forgotten.
@@ -43,7 +73,7 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// The TLS configuration of the certificate in `http`, if there is one.
-pub fn tls(http: &Http) -> anyhow::Result<Option<Arc<ServerConfig>>> {
+fn tls(http: &Http) -> anyhow::Result<Option<Arc<ServerConfig>>> {
     if http.tls_certificate.is_empty() {
         return Ok(None);
     }

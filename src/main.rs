@@ -1,24 +1,13 @@
-//! onmic: a live streaming gateway. RTMP and WHIP in, WHEP, LL-HLS, HTTP-FLV and RTMP out.
-//!
-//! Reads the configuration, starts the node, and ends it on SIGTERM or Ctrl-C. What runs is in `node.rs`.
-
-mod config;
-mod health;
-mod listen;
-mod node;
-mod pages;
-mod telemetry;
+//! The `onmic` program: reads the configuration, starts a node, and stops it on SIGTERM or Ctrl-C.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
-
-use config::Config;
+use onmic::{Config, Node, command, health, telemetry};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
-    match start() {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("onmic: {error:#}");
@@ -27,8 +16,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn start() -> anyhow::Result<()> {
-    let matches = config::command().get_matches();
+fn run() -> anyhow::Result<()> {
+    let matches = command().get_matches();
     let config = Config::load(&matches)?;
     if matches.get_flag("healthcheck") {
         return health::ask(&config);
@@ -38,22 +27,34 @@ fn start() -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok().context("a TLS provider was set before")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
-        let stop = CancellationToken::new();
-        let ended = tokio::spawn(end_on_signal(stop.clone())?);
-        let outcome = node::run(config, metrics, stop).await;
-        ended.abort();
+        let mut signals = Signals::watch()?;
+        let mut node = Node::start(&config, metrics)?;
+        let outcome = tokio::select! {
+            () = signals.next() => Ok(()),
+            ended = node.ended() => ended,
+        };
+        node.stop().await?;
         outcome
     })
 }
 
-fn end_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
-    Ok(async move {
+/// The signals that ask the process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn watch() -> anyhow::Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
+        let interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        stop.cancel();
-    })
+    }
 }

@@ -1,7 +1,9 @@
 //! The pages and scripts of `web/`, embedded in the binary.
 
+use axum::Router;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use onmic_http::Problem;
@@ -11,18 +13,23 @@ use onmic_http::Problem;
 #[allow_missing = true]
 struct Dist;
 
+/// The routes of the pages. What no route takes may be an [`asset`].
+pub fn router() -> Router {
+    Router::new().route("/", get(index)).route("/watch/{room}", get(watch)).route("/studio/{room}", get(studio))
+}
+
 /// `GET /`: live rooms, and how to publish.
-pub async fn index() -> Response {
+async fn index() -> Response {
     page("index.html")
 }
 
 /// `GET /watch/ROOM`: the player.
-pub async fn watch() -> Response {
+async fn watch() -> Response {
     page("watch.html")
 }
 
 /// `GET /studio/ROOM`: the host's desk.
-pub async fn studio() -> Response {
+async fn studio() -> Response {
     page("studio.html")
 }
 

@@ -10,13 +10,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::frame::Frame;
+use crate::parking;
 use crate::time::WallTime;
 
 /// How much a ring keeps.
@@ -234,7 +235,7 @@ impl Reader {
 
     /// Blocks this thread for the next thing to read, `timeout` at most; `None` when it passed.
     pub fn read_timeout(&mut self, timeout: Duration) -> Option<Read> {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let waker = parking::waker();
         let mut cx = Context::from_waker(&waker);
         let deadline = Instant::now() + timeout;
         loop {
@@ -280,14 +281,6 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let waker = self.ring.state.lock().wakers.remove(&self.id);
         drop(waker); // As in `poll_read`.
-    }
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
     }
 }
 

@@ -10,7 +10,7 @@ use crate::feed::{Feed, Stage};
 use crate::frame::Frame;
 use crate::key::TrackKey;
 use crate::name::SourceName;
-use crate::program::{Brings, Inlet, Program, Timeline};
+use crate::program::{Brings, Inlet, Program, TimelineId};
 use crate::time::{NodeClock, WallTime};
 use crate::track::Track;
 
@@ -39,7 +39,7 @@ pub struct Source {
     name: SourceName,
     clock: NodeClock,
     epoch: WallTime,
-    timeline: Timeline,
+    timeline: TimelineId,
     feed: Arc<Feed>,
     /// The program it is passed through to. Held for a push, so that no frame is missed or doubled when it changes.
     outlet: Mutex<Option<Inlet>>,
@@ -68,7 +68,7 @@ impl Source {
     ) -> Arc<Self> {
         let state = State { protocol: Protocol::Rtmp, connected: false, last_heard: now };
         let publisher = watch::Sender::new(0);
-        let (epoch, timeline, outlet) = (clock.wall(now), Timeline::unique(), Mutex::default());
+        let (epoch, timeline, outlet) = (clock.wall(now), TimelineId::unique(), Mutex::default());
         Arc::new(Self { name, clock, epoch, timeline, feed, outlet, publisher, state: Mutex::new(state), generation })
     }
 
@@ -93,7 +93,7 @@ impl Source {
     }
 
     /// The timeline of its frames.
-    pub fn timeline(&self) -> Timeline {
+    pub fn timeline(&self) -> TimelineId {
         self.timeline
     }
 

@@ -1,6 +1,7 @@
 //! What mixing 2×2 of 720p30 costs, beside ffmpeg doing the same job: decode four, scale, stack, encode with the same preset.
 //!
-//! `cargo run --release -p onmic-mixer --example mix_bench [SECONDS]` (ffmpeg must be installed)
+//! `cargo run --release -p onmic-mixer --example mix_bench [SECONDS [TILES]]` (ffmpeg must be installed). With TILES it only
+//! measures a grid of that many participants.
 //!
 //! Both read the same streams, as fast as they can, in turn and three times: the median counts. The next pictures are published
 //! when the frame of those before is out.
@@ -59,7 +60,8 @@ fn ours(recordings: &[Recording], layout: &Layout, real_time: bool) -> (Duration
     let (start, (sender, frames)) = (Instant::now(), channel());
     let clock = NodeClock::new(start, SystemTime::now());
     let tracks: Vec<_> = recordings.iter().map(|recording| Arc::new(Track::new(recording.parameters()))).collect();
-    let ids: Vec<_> = (0..tracks.len()).map(|number| InputId::try_from(format!("room/{number}")).unwrap()).collect();
+    let ids: Vec<_> =
+        (0..tracks.len()).map(|number| InputId::from(&format!("room/{number}").parse().unwrap())).collect();
     let sources = tracks.iter().zip(&ids).map(|(track, id)| {
         let feed = Feed::new(None);
         feed.set_original(track.clone());
@@ -155,6 +157,11 @@ fn main() {
             from_flv(&ffmpeg(&format!("{picture} {x264}"), "flv")).0.unwrap()
         })
         .into();
+    if let Some(tiles) = std::env::args().nth(2).and_then(|tiles| tiles.parse().ok()) {
+        let many: Vec<Recording> = recordings.iter().cycle().take(tiles).cloned().collect();
+        let (cpu, frames, _) = ours(&many, &Layout::Grid, false);
+        return report(&format!("onmic, a grid of {tiles}"), per_frame((cpu, frames)));
+    }
     let files: Vec<TempFile> = recordings
         .iter()
         .map(|recording| {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use onmic_media::time::{NodeClock, Ticks};
-use onmic_media::{Brings, Feed, Frame, Program, Timeline, Track};
+use onmic_media::{Brings, Feed, Frame, Program, TimelineId, Track};
 use onmic_mixer::codec::encode::{AudioEncoder, AudioSettings};
 use onmic_mixer::sound::{
     InputId, Lead, Processing, SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink, Wanted,
@@ -117,10 +117,10 @@ fn run(seconds: u64, participants: usize, returns: usize, processing: Processing
     let inputs = publishers.iter().enumerate();
     let inputs =
         inputs.map(|(number, publisher)| SoundInput { id: id(number), feed: publisher.feed.clone(), processing });
-    mixer.set_inputs(inputs.collect(), Some(Lead::from(id(0))));
-    let brings = Brings { timeline: Timeline::unique(), video: false, in_order: true };
+    mixer.set_inputs(inputs.collect(), Some(Lead::from(id(0)))).unwrap();
+    let brings = Brings { timeline: TimelineId::unique(), video: false, in_order: true };
     let inlet = || Arc::new(Program::new(None).select(brings));
-    mixer.set_returns((0..returns).map(|number| SoundReturn { id: id(number), inlet: inlet() }).collect());
+    mixer.set_returns((0..returns).map(|number| SoundReturn { id: id(number), inlet: inlet() }).collect()).unwrap();
     let (warm, end) = (start + Duration::from_secs(1), start + Duration::from_secs(1 + seconds));
     let mut before = None;
     loop {
@@ -152,9 +152,9 @@ fn main() {
         ("", 2, 0, plain),
         ("", 4, 0, plain),
         ("", 8, 0, plain),
-        ("", 16, 0, plain),
+        ("", 17, 0, plain),
         ("with returns", 4, 4, plain),
-        ("with returns", 8, 8, plain),
+        ("with returns", 17, 17, plain),
         ("noise suppression", 4, 0, denoise),
         ("automatic gain", 4, 0, Processing { auto_gain: true, ..plain }),
     ];

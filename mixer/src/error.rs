@@ -61,12 +61,26 @@ pub enum Error {
     /// There is neither a keyframe nor a declaration to learn the picture's size from.
     #[error("the size of the picture is not known yet: try again after its first keyframe")]
     NoPictureYet,
+    /// More than a program has room for. What was shown and heard before goes on.
+    #[error("a program has at most {most} {what}, not {count}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many were wished for.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// The operating system refused a thread.
     #[error("no thread could be started")]
     Thread(#[source] std::io::Error),
 }
 
 impl Error {
+    pub(crate) fn unless_within(what: &'static str, count: usize, most: usize) -> Result<(), Self> {
+        if count <= most { Ok(()) } else { Err(Self::TooMany { what, count, most }) }
+    }
+
     /// The error and its causes in one sentence, for whoever has no use for the chain.
     pub fn sentence(&self) -> String {
         let mut sentence = self.to_string();

@@ -12,7 +12,7 @@ use onmic_media::{Codec, Feed, Frame, Join, MediaKind, Pcm, Read, Track};
 use onmic_mixer::codec::RawAudio;
 use onmic_mixer::codec::decode::AudioDecoder;
 use onmic_mixer::{Config, Transcoder};
-use support::{Recording, demand, derive, ffmpeg, from_flv, run};
+use support::{Recording, demand, derive, ffmpeg, from_flv, next, run};
 
 /// A sweep: every moment of it sounds different, so that it can be found again.
 fn sweep(rate: u32, channels: u32) -> Recording {
@@ -148,6 +148,10 @@ fn what_frames_are_made_of_is_taken_before_they_come_and_nobody_hears_where() {
     let mut reader = demand.track().reader(Join::Group);
     let (before, after) = recording.frames.split_at(48);
     let mut opus = run(&track, before, &mut reader, 4);
+    // Samples that are ahead of the frames by more than the line keeps would be left out.
+    while opus.last().unwrap().pts.0 < PCM.start as i64 {
+        opus.push(next(&mut reader));
+    }
     let now = Instant::now();
     for at in PCM.step_by(480) {
         let block = &line[at..at + 480];

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use onmic_media::codec::{aac, opus};
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{Brings, Feed, Frame, Join, MediaKind, Parameters, Read, Reader, Timeline, Track, WallTime};
+use onmic_media::{Brings, Feed, Frame, Join, MediaKind, Parameters, Read, Reader, TimelineId, Track, WallTime};
 use onmic_mixer::codec::decode::AudioDecoder;
 use onmic_mixer::codec::encode::{AudioEncoder, AudioSettings};
 use onmic_mixer::sound::{
@@ -171,12 +171,12 @@ fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_returned_without_themse
     let mixer = SoundMixer::start(config, clock, Program(program.clone())).unwrap();
     let input = |id, feed: &Arc<Feed>| SoundInput { id, feed: feed.clone(), processing: Processing::default() };
     let inputs = vec![input(HOST, &feeds[0]), input(GUEST, &feeds[1]), input(SILENT, &feeds[2])];
-    mixer.set_inputs(inputs, Some(Lead::from(HOST)));
+    mixer.set_inputs(inputs, Some(Lead::from(HOST))).unwrap();
     let returns = [onmic_media::Program::new(None), onmic_media::Program::new(None)];
-    let brings = Brings { timeline: Timeline::unique(), video: false, in_order: true };
+    let brings = Brings { timeline: TimelineId::unique(), video: false, in_order: true };
     let returned =
         |id, program: &Arc<onmic_media::Program>| SoundReturn { id, inlet: Arc::new(program.select(brings)) };
-    mixer.set_returns(vec![returned(HOST, &returns[0]), returned(GUEST, &returns[1])]);
+    mixer.set_returns(vec![returned(HOST, &returns[0]), returned(GUEST, &returns[1])]).unwrap();
 
     let mut reader = program.reader(Join::NextKeyframe);
     let mut out: [Vec<Arc<Frame>>; 3] = Default::default();
@@ -253,7 +253,7 @@ fn without_anybody_who_leads_the_clock_does_and_a_sink_that_has_enough_ends_it()
     let config = SoundConfig { origin, ..SoundConfig::new(parameters) };
     let mixer = SoundMixer::start(config, clock, Program(program.clone())).unwrap();
     let silent = SoundInput { id: SILENT, feed: Feed::new(None), processing: Processing::default() };
-    mixer.set_inputs(vec![silent], None);
+    mixer.set_inputs(vec![silent], None).unwrap();
     let mut last = None;
     for _ in 0..10 {
         let Some(Read::Frame(frame)) = reader.read_timeout(Duration::from_secs(5)) else { panic!("no frame") };

@@ -99,7 +99,7 @@ fn everybody_is_in_step_after_an_hour_with_clocks_that_differ_by_100_ppm() {
 
     let mut mix = Mix::new(Duration::from_millis(80));
     let inputs = participants.each_ref().map(|one| MixInput { id: one.id, processing: Processing::default() });
-    mix.set(&inputs, Some(Lead::from(InputId(0))));
+    mix.set(&inputs, Some(Lead::from(InputId(0)))).unwrap();
     let mut loud: Vec<i64> = Vec::new();
     while now < HOUR + AFTER {
         now += 5_000;

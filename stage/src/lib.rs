@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::Deriver;
-use onmic_media::program::{Brings, Timeline};
+use onmic_media::program::{Brings, TimelineId};
 use onmic_media::{Feed, Hub, Inlet, MediaKind, Program, Returns, RoomName, SourceName, ViewerKind};
 use onmic_mixer::compose;
 use onmic_mixer::scene::Size;
@@ -30,8 +30,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// A return feed lives on for so long without anybody, so that a participant can be early or come back.
 const RETURN_LINGER: Duration = Duration::from_secs(15);
 
-/// Return feeds of one room at once.
-const RETURNS_MAX: usize = onmic_mixer::sound::MOST_INPUTS;
+/// Most return feeds of one room: one for each of its participants.
+const RETURNS_MAX: usize = onmic_names::PARTICIPANTS_MAX;
 
 /// How programs are mixed.
 #[derive(Clone, Debug)]
@@ -246,12 +246,12 @@ impl Stage {
         room.returns.retain(|name, _| returns.contains_key(name));
         for (name, returning) in returns {
             room.returns.entry(name.clone()).or_insert_with(|| {
-                let brings = Brings { timeline: Timeline::unique(), video: false, in_order: true };
+                let brings = Brings { timeline: TimelineId::unique(), video: false, in_order: true };
                 Arc::new(returning.program.select(brings))
             });
         }
         let inlets: Vec<_> = room.returns.iter().map(|(name, inlet)| (name.clone(), inlet.clone())).collect();
-        take.set_sound(direction, &self.hub, &inlets);
+        take.set_sound(direction, &self.hub, &inlets)?;
         let scene = direction.scene(self.config.canvas, self.config.frame_rate_max, &room.speaking);
         take.redraw(scene.clone(), direction, &self.hub)?;
         if passed.is_none() {

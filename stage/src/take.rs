@@ -82,7 +82,12 @@ impl Take {
     }
 
     /// Who is heard from now on.
-    pub(super) fn set_sound(&mut self, direction: &Direction, hub: &Hub, returns: &[(SourceName, Arc<Inlet>)]) {
+    pub(super) fn set_sound(
+        &mut self,
+        direction: &Direction,
+        hub: &Hub,
+        returns: &[(SourceName, Arc<Inlet>)],
+    ) -> anyhow::Result<()> {
         let mut inputs = Vec::new();
         for directed in &direction.sources {
             let Some(source) = hub.source(&directed.name) else { continue };
@@ -96,10 +101,11 @@ impl Take {
             inputs.push(SoundInput { id, feed: source.feed().clone(), processing });
         }
         let lead = self.number(&self.lead.clone());
-        self.sound.set_inputs(inputs, Some(lead.into()));
+        self.sound.set_inputs(inputs, Some(lead.into()))?;
         let returns = returns.iter().map(|(name, inlet)| SoundReturn { id: self.number(name), inlet: inlet.clone() });
         let returns = returns.collect();
-        self.sound.set_returns(returns);
+        self.sound.set_returns(returns)?;
+        Ok(())
     }
 
     /// Shows what `direction` says from the next picture on, if it is on air.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::{MediaKind, Source, SourceName, Stage, Timeline};
+use onmic_media::{MediaKind, Source, SourceName, Stage, TimelineId};
 use onmic_room::{Actor, Command, Input};
 
 use super::Rooms;
@@ -29,7 +29,7 @@ enum Said {
 }
 
 struct Known {
-    timeline: Timeline,
+    timeline: TimelineId,
     said: Said,
 }
 

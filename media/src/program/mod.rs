@@ -61,9 +61,9 @@ const CROSSING_MICROS_MAX: i64 = 2_000_000;
 
 /// A timeline of timestamps. A mix led by a source speaks in the source's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Timeline(u64);
+pub struct TimelineId(u64);
 
-impl Timeline {
+impl TimelineId {
     /// A timeline that nobody else has.
     pub fn unique() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -75,7 +75,7 @@ impl Timeline {
 #[derive(Clone, Copy, Debug)]
 pub struct Brings {
     /// The timeline it speaks in.
-    pub timeline: Timeline,
+    pub timeline: TimelineId,
     /// Whether it begins with a keyframe; else with its first audio packet.
     pub video: bool,
     /// Its video is shown in the order it is sent in, and its decoding times say nothing.

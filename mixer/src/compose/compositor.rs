@@ -204,7 +204,7 @@ mod tests {
     const GREEN: Colour = Colour::rgb(0, 0xd0, 0x20);
 
     fn ids(count: usize) -> Vec<InputId> {
-        (0..count).map(|number| InputId::try_from(format!("room/{number}")).unwrap()).collect()
+        (0..count).map(|number| InputId::from(&format!("room/{number}").parse().unwrap())).collect()
     }
 
     fn scene(layout: Layout, count: usize) -> Scene {
@@ -244,7 +244,7 @@ mod tests {
         let pictures: Vec<_> = (0..3).map(|number| plain(colour_of(number))).collect();
         let scene = scene(Layout::Grid, 3);
         let Background::Colour { colour: background } = scene.background else { panic!("a colour") };
-        let mut compositor = Compositor::new(Arc::new(Plan::new(&scene, None)));
+        let mut compositor = Compositor::new(Arc::new(Plan::new(&scene, None).unwrap()));
         let canvas = compositor.draw(|id| Shown::Picture(&pictures[number(id)], 1)).unwrap();
         for (x, y, number) in [(80, 45, 0), (240, 45, 1), (160, 135, 2), (159, 89, 0), (160, 89, 1)] {
             assert_eq!(seen(canvas, x, y), colour_of(number).yuv(), "{x},{y}");
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn an_input_without_a_picture_is_its_name() {
         let scene = scene(Layout::SideBySide, 2);
-        let mut compositor = Compositor::new(Arc::new(Plan::new(&scene, None)));
+        let mut compositor = Compositor::new(Arc::new(Plan::new(&scene, None).unwrap()));
         let picture = plain(colour_of(0));
         let show = |id: &InputId| if number(id) == 0 { Shown::Picture(&picture, 1) } else { Shown::Placeholder };
         let canvas = compositor.draw(show).unwrap();
@@ -282,7 +282,7 @@ mod tests {
             card,
             Overlay { place: place(0.1, 0.1, 0.8, 0.3), z: 5, opacity: 1.0, content: Content::Image { image } },
         ];
-        let plan = Arc::new(Plan::new(&scene, None));
+        let plan = Arc::new(Plan::new(&scene, None).unwrap());
         let mut compositor = Compositor::new(plan.clone());
         let mut state = [0_u64; 4];
         let picture = |number: usize, version: u64| {
@@ -317,12 +317,12 @@ mod tests {
         let picture = plain(colour_of(2));
         let mut first = scene(Layout::SideBySide, 2);
         first.tiles[0].label = Some("Anna".to_owned());
-        let before = Arc::new(Plan::new(&first, None));
+        let before = Arc::new(Plan::new(&first, None).unwrap());
         let mut compositor = Compositor::new(before.clone());
         compositor.draw(|_| Shown::Picture(&picture, 1)).unwrap();
         let mut second = first.clone();
         second.tiles[1].border = Some(Colour::rgb(0, 0, 200));
-        let after = Arc::new(Plan::new(&second, Some(&before)));
+        let after = Arc::new(Plan::new(&second, Some(&before)).unwrap());
         let label = |plan: &Plan| plan.tiles_for_test().next().unwrap().label.clone().unwrap();
         assert!(Arc::ptr_eq(&label(&before), &label(&after)));
         assert!(Arc::ptr_eq(&before.background.picture, &after.background.picture));
@@ -336,11 +336,11 @@ mod tests {
     fn what_is_covered_is_not_even_decoded() {
         let mut scene = scene(Layout::SideBySide, 2);
         scene.tiles.push(Tile { z: 3, ..Tile::new(ids(3)[2].clone(), Place::ALL) });
-        let plan = Plan::new(&scene, None);
+        let plan = Plan::new(&scene, None).unwrap();
         let inputs: Vec<&str> = plan.inputs().map(InputId::as_str).collect();
         assert_eq!(inputs, ["room/2", "room/0"], "the one in front, and the one that leads");
         scene.tiles[2].fit = Fit::Contain;
-        assert_eq!(Plan::new(&scene, None).inputs().count(), 4);
+        assert_eq!(Plan::new(&scene, None).unwrap().inputs().count(), 4);
     }
 
     #[test]
@@ -351,7 +351,7 @@ mod tests {
         let (green, skin) = (GREEN.yuv(), Colour::rgb(224, 172, 140).yuv());
         let mut picture = drawn(CANVAS, |index, x, _| if x < 160 >> index.min(1) { green[index] } else { skin[index] });
         picture.set_color_space(Space::BT709);
-        let mut compositor = Compositor::new(Arc::new(Plan::new(&scene, None)));
+        let mut compositor = Compositor::new(Arc::new(Plan::new(&scene, None).unwrap()));
         let canvas = compositor.draw(|_| Shown::Picture(&picture, 1)).unwrap();
         assert_eq!(seen(canvas, 80, 90), Colour::rgb(0, 0, 255).yuv());
         assert_eq!(seen(canvas, 240, 90), skin);

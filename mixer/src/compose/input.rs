@@ -10,8 +10,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use onmic_media::{ClockRate, DropReason, Feed, MediaKind, Read, Track, TrackId, WallTime};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
+use super::bell::Bell;
 use super::queue::{Decoded, Dropped, Queue};
 use crate::codec::live::{self, Lag, LiveDecoder};
 use crate::error::Error;
@@ -21,29 +22,6 @@ use crate::scene::InputId;
 const POLL: Duration = Duration::from_millis(100);
 /// Behind by more than this an input only decodes, until it is at the present again.
 const BEHIND_MAX: Duration = Duration::from_millis(300);
-
-/// Wakes the composer.
-#[derive(Default)]
-pub(crate) struct Bell {
-    rung: Mutex<bool>,
-    condition: Condvar,
-}
-
-impl Bell {
-    pub(crate) fn ring(&self) {
-        *self.rung.lock() = true;
-        self.condition.notify_one();
-    }
-
-    /// Returns when it was rung since the last return, or at `deadline`.
-    pub(crate) fn wait_until(&self, deadline: Instant) {
-        let mut rung = self.rung.lock();
-        if !*rung {
-            self.condition.wait_until(&mut rung, deadline);
-        }
-        *rung = false;
-    }
-}
 
 /// Where an input's pictures are.
 pub(crate) struct Slot {

@@ -93,11 +93,11 @@ mod tests {
     fn the_screen_is_gone_in_light_and_shade_and_people_stay() {
         for screen in [Colour::rgb(0, 0xd0, 0x20), Colour::rgb(20, 190, 50), Colour::rgb(0, 150, 20)] {
             let (picture, alphas) = keyed(screen);
-            assert_eq!((alphas.luma[9], at(&picture, 0, 3, 3), at(&picture, 1, 1, 1)), (0, 0, 0), "{screen}");
+            assert_eq!((alphas.luma[9], at(&picture, 0, 3, 3), at(&picture, 1, 1, 1)), (0, 0, 0), "{screen:?}");
         }
         for seen in [Colour::WHITE, Colour::rgb(20, 20, 20), Colour::rgb(224, 172, 140), Colour::rgb(20, 40, 160)] {
             let (picture, alphas) = keyed(seen);
-            assert_eq!((alphas.luma[9], at(&picture, 0, 3, 3)), (255, seen.yuv()[0]), "{seen}");
+            assert_eq!((alphas.luma[9], at(&picture, 0, 3, 3)), (255, seen.yuv()[0]), "{seen:?}");
         }
     }
 

@@ -4,6 +4,8 @@
 //! pictures into it, [`Tick`] says when. Around it are one decoding thread per input and one that composes and encodes
 //! ([`PictureMixer`]).
 
+mod bell;
+mod composer;
 mod compositor;
 mod fitted;
 mod hue;
@@ -13,13 +15,13 @@ mod mixer;
 mod patch;
 mod plan;
 mod plane;
+mod positions;
 mod queue;
 mod text;
 mod tick;
-mod timeline;
 
 pub use compositor::{Compositor, Shown};
 pub use mixer::{PictureMixer, PictureSink, PictureSource, Settings, Wanted};
 pub use plan::Plan;
+pub use positions::Origin;
 pub use tick::{Moment, Tick};
-pub use timeline::Origin;

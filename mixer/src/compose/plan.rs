@@ -7,17 +7,16 @@ use std::sync::Arc;
 
 use image::RgbaImage;
 use image::imageops::{self, FilterType};
+use onmic_names::MIXED_MAX;
 
 use super::patch::Patch;
 use super::plane;
 use super::text;
 use crate::codec::RawVideo;
+use crate::error::Error;
 use crate::scene::{
-    Background, ChromaKey, Content, Fit, Image, InputId, Overlay, Rect, Rotation, Scene, Size, TILES_MAX, Tile,
+    Background, ChromaKey, Content, Fit, Image, InputId, OVERLAYS_MAX, Overlay, Rect, Rotation, Scene, Size, Tile,
 };
-
-/// The most overlays of a scene; more are left out.
-const OVERLAYS_MAX: usize = 16;
 
 /// See the module.
 pub struct Plan {
@@ -63,16 +62,19 @@ pub(crate) struct TilePlan {
 }
 
 impl Plan {
-    /// Takes milliseconds where there is much to draw. `previous` is the plan it follows.
-    pub fn new(scene: &Scene, previous: Option<&Self>) -> Self {
+    /// Takes milliseconds where there is much to draw. `previous` is the plan it follows. A scene with more than
+    /// [`MIXED_MAX`] tiles or [`OVERLAYS_MAX`] overlays is refused: nobody is left out in silence.
+    pub fn new(scene: &Scene, previous: Option<&Self>) -> Result<Self, Error> {
+        Error::unless_within("tiles", scene.tiles.len(), MIXED_MAX)?;
+        Error::unless_within("overlays", scene.overlays.len(), OVERLAYS_MAX)?;
         let canvas = Size::canvas(scene.canvas.width, scene.canvas.height, Size::FULL_HD);
         let previous = previous.filter(|previous| previous.canvas == canvas);
         let background = match previous {
             Some(previous) if previous.background.of == scene.background => previous.background.clone(),
             _ => Ground { of: scene.background.clone(), picture: Arc::new(ground(&scene.background, canvas)) },
         };
-        let tiles = scene.tiles.iter().take(TILES_MAX).map(|tile| tile_item(tile, canvas, previous));
-        let overlays = scene.overlays.iter().take(OVERLAYS_MAX).map(|overlay| overlay_item(overlay, canvas, previous));
+        let tiles = scene.tiles.iter().map(|tile| tile_item(tile, canvas, previous));
+        let overlays = scene.overlays.iter().map(|overlay| overlay_item(overlay, canvas, previous));
         let mut items: Vec<Item> = tiles.chain(overlays).collect();
         items.sort_by_key(|item| item.z); // Stable: of equals the later is nearer.
         let hidden = |at: usize| items[at + 1..].iter().any(|item| item.opaque && item.rect.covers(items[at].rect));
@@ -81,7 +83,7 @@ impl Plan {
         items.retain(|_| seen.next().unwrap_or(true));
         let frame_rate_max =
             if scene.frame_rate_max.is_finite() { scene.frame_rate_max.clamp(1.0, 120.0) } else { 30.0 };
-        Self { canvas, frame_rate_max, lead: scene.lead.clone(), background, items }
+        Ok(Self { canvas, frame_rate_max, lead: scene.lead.clone(), background, items })
     }
 
     /// The inputs that are seen or lead: those worth decoding.

@@ -202,7 +202,7 @@ mod tests {
     fn a_card_has_its_ground_and_its_letters() {
         let text = Text { title: Some("Tea".to_owned()), lines: vec!["¥ 99".to_owned()], ..Text::default() };
         let card = card(&text, TILE);
-        assert_eq!(card.get_pixel(0, 0).0, [12, 14, 18, 0xc0]);
+        assert_eq!(card.get_pixel(0, 0).0, [0, 0, 0, 0xb0]);
         assert!(bright(&card) > 300, "{}", bright(&card));
         let empty = super::card(&Text::default(), TILE);
         assert_eq!(bright(&empty), 0);

@@ -1,14 +1,7 @@
-//! A colour as people write it, `#rrggbb` or `#rrggbbaa`, and as the canvas has it.
-
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
+//! A colour as people name it, and as the canvas has it.
 
 /// sRGB with straight alpha.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Colour {
     /// 0 to 255.
     pub red: u8,
@@ -19,11 +12,6 @@ pub struct Colour {
     /// 255 hides what is behind.
     pub alpha: u8,
 }
-
-/// Why a text is not a colour.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("a colour is written #rrggbb or #rrggbbaa")]
-pub struct InvalidColour;
 
 impl Colour {
     /// White.
@@ -49,54 +37,9 @@ impl Colour {
     }
 }
 
-impl FromStr for Colour {
-    type Err = InvalidColour;
-
-    fn from_str(text: &str) -> Result<Self, InvalidColour> {
-        let digits = text.strip_prefix('#').ok_or(InvalidColour)?;
-        if !matches!(digits.len(), 6 | 8) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(InvalidColour);
-        }
-        let part = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| InvalidColour);
-        let alpha = if digits.len() == 8 { part(6)? } else { 255 };
-        Ok(Self { red: part(0)?, green: part(2)?, blue: part(4)?, alpha })
-    }
-}
-
-impl fmt::Display for Colour {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{:02x}{:02x}{:02x}", self.red, self.green, self.blue)?;
-        if self.alpha == 255 { Ok(()) } else { write!(f, "{:02x}", self.alpha) }
-    }
-}
-
-impl TryFrom<String> for Colour {
-    type Error = InvalidColour;
-
-    fn try_from(text: String) -> Result<Self, InvalidColour> {
-        text.parse()
-    }
-}
-
-impl From<Colour> for String {
-    fn from(colour: Colour) -> Self {
-        colour.to_string()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_becomes_a_colour_and_text_again() {
-        for text in ["#00ff7f", "#01020304"] {
-            assert_eq!(text.parse::<Colour>().unwrap().to_string(), text);
-        }
-        for text in ["", "00ff7f", "#00ff7", "#00ff7g", "#ü0ff7", "#+1+2+3"] {
-            assert_eq!(text.parse::<Colour>(), Err(InvalidColour), "{text}");
-        }
-    }
 
     #[test]
     fn the_corners_of_the_cube_are_those_of_bt_709() {

@@ -4,11 +4,8 @@ use std::fmt;
 use std::io::Cursor;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use image::{ImageFormat, ImageReader, Limits, RgbaImage};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The largest file: a full-screen PNG of a designer.
@@ -16,9 +13,8 @@ const MOST_BYTES: usize = 2 * 1024 * 1024;
 /// The longest side in pixels.
 const LONGEST_SIDE: u32 = 4096;
 
-/// See the module. Cheap to clone; equal when the files are. Written as the base64 of the file.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+/// A decoded picture. Cheap to clone, and equal to another one of the same file.
+#[derive(Clone)]
 pub struct Image {
     file: Bytes,
     pixels: Arc<RgbaImage>,
@@ -27,9 +23,6 @@ pub struct Image {
 /// Why bytes are not a picture that can be shown.
 #[derive(Debug, Error)]
 pub enum InvalidImage {
-    /// The text is no base64.
-    #[error("the image is not base64")]
-    Base64(#[source] base64::DecodeError),
     /// Too many bytes.
     #[error("an image file has at most {MOST_BYTES} bytes, this one {0}")]
     Size(usize),
@@ -85,23 +78,6 @@ impl fmt::Debug for Image {
     }
 }
 
-impl TryFrom<String> for Image {
-    type Error = InvalidImage;
-
-    fn try_from(text: String) -> Result<Self, InvalidImage> {
-        if text.len() > MOST_BYTES * 4 / 3 + 4 {
-            return Err(InvalidImage::Size(text.len() / 4 * 3));
-        }
-        Self::decode(STANDARD.decode(text).map_err(InvalidImage::Base64)?.into())
-    }
-}
-
-impl From<Image> for String {
-    fn from(image: Image) -> Self {
-        STANDARD.encode(&image.file)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use image::Rgba;
@@ -109,12 +85,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_goes_through_json_and_back() {
-        let image = Image::of(RgbaImage::from_pixel(3, 5, Rgba([1, 2, 3, 4])));
-        let json = serde_json::to_string(&image).unwrap();
-        let back: Image = serde_json::from_str(&json).unwrap();
-        assert_eq!(back.pixels().get_pixel(2, 4), &Rgba([1, 2, 3, 4]));
-        assert_eq!(back, image);
+    fn images_of_the_same_file_are_equal() {
+        let image = |alpha| Image::of(RgbaImage::from_pixel(3, 5, Rgba([1, 2, 3, alpha])));
+        assert_eq!(image(4).pixels().get_pixel(2, 4), &Rgba([1, 2, 3, 4]));
+        assert_eq!(image(4), image(4));
+        assert_ne!(image(4), image(5));
     }
 
     #[test]
@@ -128,6 +103,5 @@ mod tests {
         let mut wide = Cursor::new(Vec::new());
         RgbaImage::new(LONGEST_SIDE + 1, 1).write_to(&mut wide, ImageFormat::Png).unwrap();
         assert!(matches!(Image::decode(wide.into_inner().into()), Err(InvalidImage::Decode(_))));
-        assert!(matches!(Image::try_from("*".to_owned()), Err(InvalidImage::Base64(_))));
     }
 }

@@ -1,31 +1,23 @@
 //! Layouts: where each of several inputs goes, the host first.
 
-use serde::{Deserialize, Serialize};
-
 use super::{Fit, InputId, Place, Tile};
-
-/// The most inputs that are seen at once.
-pub const TILES_MAX: usize = 9;
 
 /// Beside small pictures, in fractions of the canvas.
 const MARGIN: f32 = 0.02;
 
 /// Where a tile goes.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slot {
     /// On the canvas.
     pub place: Place,
     /// Higher is nearer.
-    #[serde(default)]
     pub z: i32,
     /// Into the place.
-    #[serde(default)]
     pub fit: Fit,
 }
 
 /// Of the canvas.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Corner {
     /// Top left.
     TopLeft,
@@ -38,9 +30,9 @@ pub enum Corner {
     BottomRight,
 }
 
-/// How inputs share the canvas. Those that have no place in it are not seen.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+/// How inputs share the canvas. Every one of them has a place in it, up to [`MIXED_MAX`] of them and more, but in
+/// [`Layout::Solo`] and where a [`Layout::Custom`] names fewer places: what is not shown there is left out on purpose.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Layout {
     /// The host alone.
     Solo,
@@ -52,7 +44,6 @@ pub enum Layout {
     /// The host everywhere, the others small from a corner upwards (from an upper one downwards).
     PictureInPicture {
         /// Where they begin.
-        #[serde(default)]
         corner: Corner,
     },
     /// The host large on the left, the others in a strip on the right.
@@ -65,9 +56,8 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// Where each of `inputs` goes, [`TILES_MAX`] at most.
+    /// Where each of `inputs` goes.
     pub fn slots(&self, inputs: usize) -> Vec<Slot> {
-        let inputs = inputs.min(TILES_MAX);
         match self {
             _ if inputs == 0 => Vec::new(),
             Self::Custom { slots } => slots.iter().copied().take(inputs).collect(),
@@ -82,13 +72,7 @@ impl Layout {
                 let small = small(inputs - 1, *corner).map(|place| Slot { z: 1, ..Slot::at(place) });
                 std::iter::once(Slot::at(Place::ALL)).chain(small).collect()
             }
-            Self::HostAndStrip => {
-                let others = inputs - 1;
-                let height = 1.0 / others.max(4) as f32;
-                let top = (1.0 - height * others as f32) / 2.0;
-                let strip = (0..others).map(|row| Place::of(0.75, top + row as f32 * height, 0.25, height));
-                flat(std::iter::once(Place::of(0.0, 0.0, 0.75, 1.0)).chain(strip))
-            }
+            Self::HostAndStrip => flat(host_and_strip(inputs - 1)),
         }
     }
 
@@ -123,8 +107,34 @@ fn grid(inputs: usize) -> impl Iterator<Item = Place> {
     })
 }
 
+/// Cells of the canvas's shape for the others, in as many columns as are needed, and the host in what is left.
+fn host_and_strip(others: usize) -> impl Iterator<Item = Place> {
+    // At 720p cells are 320x180, 213x120, 142x80: fewer rows would leave a host of 17 others less than half of the canvas.
+    let rows = match others {
+        ..=4 => 4,
+        5..=12 => 6,
+        _ => 9,
+    };
+    let columns = others.div_ceil(rows).max(1);
+    let in_column = others.div_ceil(columns).max(1);
+    let cell = 1.0 / rows.max(in_column) as f32;
+    let left = 1.0 - columns as f32 * cell;
+    let strip = (0..others).map(move |number| {
+        let (column, row) = (number / in_column, number % in_column);
+        let here = if column + 1 == columns { others - column * in_column } else { in_column };
+        let top = (1.0 - here as f32 * cell) / 2.0;
+        Place::of(left + column as f32 * cell, top + row as f32 * cell, cell, cell)
+    });
+    std::iter::once(Place::of(0.0, 0.0, left, 1.0)).chain(strip)
+}
+
 fn small(count: usize, corner: Corner) -> impl Iterator<Item = Place> {
-    let (side, in_column) = if count <= 3 { (0.25, 3) } else { (0.18, 4) };
+    // With its margin, a column of them has the canvas's height at most, and 17 leave three quarters of the host's picture.
+    let (side, in_column) = match count {
+        ..=3 => (0.25, 3),
+        4..=8 => (0.18, 4),
+        _ => (0.12, 7),
+    };
     let (right, bottom) = match corner {
         Corner::TopLeft => (false, false),
         Corner::TopRight => (true, false),
@@ -142,6 +152,8 @@ fn small(count: usize, corner: Corner) -> impl Iterator<Item = Place> {
 
 #[cfg(test)]
 mod tests {
+    use onmic_names::limits::MIXED_MAX;
+
     use super::super::{Rect, Size};
     use super::*;
 
@@ -180,6 +192,11 @@ mod tests {
             (&Layout::HostAndStrip, 2, "0,0 960x720 | 960,270 320x180"),
             (
                 &Layout::HostAndStrip,
+                6,
+                "0,0 1066x720 | 1066,60 214x120 | 1066,180 214x120 | 1066,300 214x120 | 1066,420 214x120 | 1066,540 214x120",
+            ),
+            (
+                &Layout::HostAndStrip,
                 5,
                 "0,0 960x720 | 960,0 320x180 | 960,180 320x180 | 960,360 320x180 | 960,540 320x180",
             ),
@@ -190,32 +207,45 @@ mod tests {
     }
 
     #[test]
-    fn every_layout_of_any_count_lies_within_any_canvas() {
-        let custom = Layout::Custom { slots: vec![Slot::at(Place::ALL)] };
-        let pip = Layout::PictureInPicture { corner: Corner::TopRight };
-        for layout in [Layout::Solo, Layout::SideBySide, Layout::Grid, pip, Layout::HostAndStrip, custom] {
-            for canvas in [Size::HD, Size { width: 720, height: 1280 }, Size { width: 64, height: 64 }] {
-                for inputs in 0..=12 {
-                    for slot in layout.slots(inputs) {
-                        let rect = slot.place.on(canvas);
-                        assert!(canvas.rect().covers(rect), "{layout:?} {inputs} {canvas:?}: {rect:?}");
-                        assert!([rect.x, rect.y, rect.width, rect.height].iter().all(|side| side % 2 == 0));
-                    }
+    fn everybody_up_to_the_most_is_seen_in_every_layout_on_every_canvas() {
+        let pip = |corner| Layout::PictureInPicture { corner };
+        let corners = [Corner::TopLeft, Corner::TopRight, Corner::BottomLeft, Corner::BottomRight].map(pip);
+        let layouts = [Layout::SideBySide, Layout::Grid, Layout::HostAndStrip].into_iter().chain(corners);
+        let sizes = [(1920, 1080), (1280, 720), (720, 1280), (640, 360), (480, 480), (64, 64), (64, 1920)];
+        for (layout, (width, height)) in layouts.flat_map(|layout| sizes.map(|size| (layout.clone(), size))) {
+            let canvas = Size { width, height };
+            for inputs in 1..=MIXED_MAX {
+                let slots = layout.slots(inputs);
+                assert_eq!(slots.len(), inputs, "{layout:?}");
+                let tiles: Vec<(Rect, i32)> = slots.iter().map(|slot| (slot.place.on(canvas), slot.z)).collect();
+                for (number, (tile, z)) in tiles.iter().enumerate() {
+                    let which = format!("{layout:?} on {width}x{height}, {number} of {inputs}: {tile:?}");
+                    assert!(canvas.rect().covers(*tile), "{which}");
+                    assert!([tile.x, tile.y, tile.width, tile.height].iter().all(|side| side % 2 == 0), "{which}");
+                    // Of a canvas of 720p that is 128x72.
+                    assert!(tile.width * 10 >= width - 19 && tile.height * 10 >= height - 19, "{which}");
+                    let over = tiles.iter().enumerate().filter(|(other, (_, above))| *other != number && above >= z);
+                    let hidden: u32 = over.map(|(_, (over, _))| overlap(*tile, *over)).sum();
+                    // The host lies below the small pictures; nobody else below anything.
+                    let most = if number == 0 { tile.width * tile.height * 3 / 10 } else { 0 };
+                    assert!(hidden <= most, "{which} is hidden by {hidden} pixels");
                 }
             }
         }
     }
 
+    /// Pixels that two rectangles share.
+    fn overlap(one: Rect, other: Rect) -> u32 {
+        let width = one.right().min(other.right()).saturating_sub(one.x.max(other.x));
+        width * one.bottom().min(other.bottom()).saturating_sub(one.y.max(other.y))
+    }
+
     #[test]
-    fn the_json_is_what_the_api_says() {
-        let of = |json: &str| serde_json::from_str::<Layout>(json).unwrap();
-        assert_eq!(of(r#"{"kind":"side-by-side"}"#), Layout::SideBySide);
-        assert_eq!(of(r#"{"kind":"picture-in-picture"}"#), Layout::PictureInPicture { corner: Corner::BottomRight });
-        let custom =
-            r#"{"kind":"custom","slots":[{"place":{"x":0.0,"y":0.0,"width":0.5,"height":1.0},"z":2,"fit":"contain"}]}"#;
-        assert_eq!(serde_json::to_string(&of(custom)).unwrap(), custom);
-        assert!(serde_json::from_str::<Layout>(r#"{"kind":"spiral"}"#).is_err());
-        let outside = custom.replace("0.5", "1.5");
-        assert!(serde_json::from_str::<Layout>(&outside).unwrap_err().to_string().contains("fractions of the canvas"));
+    fn a_layout_that_leaves_somebody_out_was_chosen_to() {
+        let slot = Slot::at(Place::of(0.5, 0.5, 0.5, 0.5));
+        assert_eq!(Layout::Solo.slots(MIXED_MAX), [Slot::at(Place::ALL)]);
+        assert_eq!(Layout::Custom { slots: vec![slot; 2] }.slots(MIXED_MAX), [slot; 2]);
+        assert_eq!(Layout::Custom { slots: vec![slot; MIXED_MAX] }.slots(MIXED_MAX).len(), MIXED_MAX);
+        assert_eq!(Layout::Grid.slots(0), []);
     }
 }

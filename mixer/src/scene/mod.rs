@@ -1,7 +1,7 @@
 //! What the program's picture shows: a canvas, inputs on tiles, overlays. Values only: nothing here draws or waits.
 //!
 //! Places are fractions of the canvas where people write them and even pixels where they are drawn, so that chroma lies on
-//! whole samples. The JSON forms of [`Layout`], [`Overlay`] and what is in them are those of the API.
+//! whole samples. A scene has no form on the wire: whoever offers one converts it.
 
 mod colour;
 mod image;
@@ -12,44 +12,22 @@ mod place;
 use std::fmt;
 use std::sync::Arc;
 
-use onmic_media::SourceName;
-use serde::{Deserialize, Serialize};
+use onmic_names::SourceName;
 
-pub use colour::{Colour, InvalidColour};
+pub use colour::Colour;
 pub use image::{Image, InvalidImage};
-pub use layout::{Corner, Layout, Slot, TILES_MAX};
-pub use overlay::{Content, InvalidText, Overlay, Text};
+pub use layout::{Corner, Layout, Slot};
+pub use overlay::{Content, OVERLAYS_MAX, Overlay, Text};
 pub use place::{InvalidPlace, Place, Rect, Size};
 
-/// The longest name of an input, in bytes: that of a source.
-const INPUT_NAME_MAX: usize = 2 * onmic_media::name::NAME_MAX + 1;
-
-/// Names one input of the mixer. For a participant it is the name of their source.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+/// Names one input of the mixer: the source it comes from.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InputId(Arc<str>);
 
 impl InputId {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl TryFrom<String> for InputId {
-    type Error = &'static str;
-
-    fn try_from(name: String) -> Result<Self, Self::Error> {
-        if name.is_empty() || name.len() > INPUT_NAME_MAX {
-            return Err("the name of an input has 1 to 129 bytes");
-        }
-        Ok(Self(name.into()))
-    }
-}
-
-impl From<InputId> for String {
-    fn from(id: InputId) -> Self {
-        id.0.as_ref().to_owned()
     }
 }
 
@@ -103,8 +81,7 @@ impl Scene {
 }
 
 /// What is where nothing else is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Background {
     /// One colour; its alpha means nothing.
     Colour {
@@ -113,20 +90,19 @@ pub enum Background {
     },
     /// Covers the canvas, its middle if the shapes differ.
     Image {
-        /// Base64 of a PNG or JPEG file.
+        /// Which.
         image: Image,
     },
 }
 
 impl Default for Background {
     fn default() -> Self {
-        Self::Colour { colour: Colour::rgb(0x10, 0x12, 0x18) }
+        Self::Colour { colour: Colour::rgb(0x10, 0x10, 0x14) }
     }
 }
 
 /// How a picture fits a place of another shape.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fit {
     /// Fills it; what is over is cut off on both sides.
     #[default]
@@ -136,20 +112,16 @@ pub enum Fit {
 }
 
 /// Clockwise, before it is fitted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rotation {
     /// As it comes.
     #[default]
-    #[serde(rename = "0")]
     None,
     /// A quarter.
-    #[serde(rename = "90")]
     Quarter,
     /// Upside down.
-    #[serde(rename = "180")]
     Half,
     /// A quarter to the left.
-    #[serde(rename = "270")]
     ThreeQuarters,
 }
 
@@ -161,8 +133,7 @@ impl Rotation {
 }
 
 /// A colour that is seen through.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ChromaKey {
     /// Of the screen behind the person.
     pub colour: Colour,

@@ -1,6 +1,5 @@
 //! Where something is: fractions of the canvas in, even pixels out.
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Width and height of a canvas.
@@ -80,18 +79,8 @@ impl Rect {
 }
 
 /// Fractions of the canvas.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Written")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place {
-    x: f32,
-    y: f32,
-    width: f32,
-    height: f32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
     x: f32,
     y: f32,
     width: f32,
@@ -102,14 +91,6 @@ struct Written {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("a place is given in fractions of the canvas, from 0 to 1, and lies within it")]
 pub struct InvalidPlace;
-
-impl TryFrom<Written> for Place {
-    type Error = InvalidPlace;
-
-    fn try_from(written: Written) -> Result<Self, InvalidPlace> {
-        Self::new(written.x, written.y, written.width, written.height)
-    }
-}
 
 impl Place {
     /// Everything.

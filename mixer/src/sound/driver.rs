@@ -5,36 +5,31 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, JoinHandle, Thread};
+use std::task::Waker;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use onmic_media::clock::TIMELINE_START_MICROS;
 use onmic_media::metric::Latency;
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{DropReason, Feed, Frame, Inlet, Join, MediaKind, Parameters, Pcm, Read, Reader, Track, WallTime};
+use onmic_media::{DropReason, Feed, Frame, Inlet, Parameters, Pcm, WallTime, parking};
+use onmic_names::MIXED_MAX;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::BLOCK;
 use super::id::InputId;
 use super::input::Counts;
-use super::intake::Intake;
 use super::level::Meters;
 use super::mix::{Lead, Mix, MixInput};
 use super::output::{Output, OutputSettings};
+use super::source::Source;
 use super::strip::Processing;
 use crate::error::Error;
 use crate::metric::{self, Running};
 
 /// The longest sleep: a feed may get its track, or another one, at any time.
 const POLL: Duration = Duration::from_millis(50);
-
-/// How far back an input is read when it joins: what its delay may ask for.
-const HISTORY_MICROS: i64 = 500_000;
-
-/// An input further behind (two seconds of the shortest usual frames) is read from the present again.
-const MOST_BACKLOG: u64 = 200;
 
 /// So long is waited for the lead's first frame before the clock leads.
 const LEAD_START: Duration = Duration::from_millis(500);
@@ -141,16 +136,22 @@ impl SoundMixer {
         Ok(Self { wish, stop, meters, thread: Some(spawned.map_err(Error::Thread)?) })
     }
 
-    /// Who is in the program from now on, and whose timeline it is on. Replaces what was said before.
-    pub fn set_inputs(&self, inputs: Vec<SoundInput>, lead: Option<Lead>) {
+    /// Says who is in the program from now on, and whose timeline it is on. Replaces what was said before. More than
+    /// [`MIXED_MAX`] are refused, and then nothing changes.
+    pub fn set_inputs(&self, inputs: Vec<SoundInput>, lead: Option<Lead>) -> Result<(), Error> {
+        Error::unless_within("inputs", inputs.len(), MIXED_MAX)?;
         self.wish.lock().inputs = Some((inputs, lead));
         self.wake();
+        Ok(())
     }
 
-    /// Which returns are made from now on. Replaces what was said before; tracks are not ended.
-    pub fn set_returns(&self, returns: Vec<SoundReturn>) {
+    /// Says which returns are made from now on. Replaces what was said before; tracks are not ended. More than
+    /// [`MIXED_MAX`] are refused, and then nothing changes.
+    pub fn set_returns(&self, returns: Vec<SoundReturn>) -> Result<(), Error> {
+        Error::unless_within("returns", returns.len(), MIXED_MAX)?;
         self.wish.lock().returns = Some(returns);
         self.wake();
+        Ok(())
     }
 
     /// Levels, delays and who speaks, ten times a second.
@@ -181,91 +182,6 @@ impl Drop for SoundMixer {
         {
             tracing::error!("the thread that mixes sound panicked");
         }
-    }
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// An input's feed being read.
-struct Source {
-    id: InputId,
-    feed: Arc<Feed>,
-    reading: Option<(Arc<Track>, Reader)>,
-    intake: Intake,
-}
-
-impl Source {
-    /// Follows the feed to the audio track it has now.
-    fn attach(&mut self) {
-        let track = self.feed.original(MediaKind::Audio);
-        let same = match (&track, &self.reading) {
-            (Some(track), Some((reading, _))) => Arc::ptr_eq(track, reading),
-            (None, None) => true,
-            _ => false,
-        };
-        if !same {
-            self.reading = track.map(|track| {
-                let reader = present(&track);
-                (track, reader)
-            });
-        }
-    }
-
-    /// Reads all there is, and is woken by the next with `waker`, if there is one.
-    fn read(&mut self, clock: &NodeClock, waker: Option<&Waker>, mix: &mut Mix) {
-        let Some((track, reader)) = &mut self.reading else { return };
-        let backlog = reader.backlog();
-        if backlog > MOST_BACKLOG {
-            *reader = present(track);
-            DropReason::BehindMix.count(backlog.saturating_sub(reader.backlog()));
-        }
-        loop {
-            let read = match waker {
-                Some(waker) => match reader.poll_read(&mut Context::from_waker(waker)) {
-                    Poll::Ready(read) => read,
-                    Poll::Pending => return,
-                },
-                None => match reader.try_read() {
-                    Some(read) => read,
-                    None => return,
-                },
-            };
-            match read {
-                Read::Frame(frame) => {
-                    let (id, rate) = (self.id, track.clock_rate());
-                    self.intake.take(&frame, rate, clock, |stamp, left, right| mix.push(id, stamp, left, right));
-                }
-                Read::Skipped(frames) => DropReason::BehindMix.count(frames),
-                Read::Ended => return,
-            }
-        }
-    }
-
-    /// The newest word of the pictures on time: microseconds of the source's timeline, and the wall time there.
-    fn pictures(&self) -> Option<(i64, WallTime)> {
-        let track = self.feed.original(MediaKind::Video)?;
-        let frame = track.newest()?;
-        Some((frame.pts.micros(track.clock_rate()), frame.wall))
-    }
-
-    /// The timestamp of the newest frame of sound, with its clock.
-    fn newest(&self) -> Option<(Ticks, ClockRate)> {
-        let (track, _) = self.reading.as_ref()?;
-        Some((track.newest()?.pts, track.clock_rate()))
-    }
-}
-
-/// A reader a little before now.
-fn present(track: &Track) -> Reader {
-    match track.newest() {
-        Some(newest) => track.reader(Join::At(newest.wall.offset_micros(-HISTORY_MICROS))),
-        None => track.reader(Join::Group),
     }
 }
 
@@ -306,14 +222,14 @@ impl<S: SoundSink> Worker<S> {
     }
 
     fn work(&mut self, started: Instant) -> Result<&'static str, Error> {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let waker = parking::waker();
         let seconds = Latency::MixAudio.histogram();
         loop {
             if self.stop.load(Ordering::Acquire) {
                 return Ok("stopped");
             }
             let turn = Instant::now();
-            self.apply();
+            self.apply()?;
             self.read(&waker);
             if !self.mix.has_begun() {
                 self.begin(turn, turn.duration_since(started));
@@ -333,36 +249,35 @@ impl<S: SoundSink> Worker<S> {
     }
 
     /// Takes up what is wished.
-    fn apply(&mut self) {
+    fn apply(&mut self) -> Result<(), Error> {
         let Wish { inputs, returns } = std::mem::take(&mut *self.wish.lock());
         if let Some((inputs, lead)) = inputs {
-            self.set_inputs(inputs, lead);
+            self.set_inputs(inputs, lead)?;
         }
         if let Some(returns) = returns {
-            self.set_returns(returns);
+            self.set_returns(returns)?;
         }
+        Ok(())
     }
 
-    fn set_inputs(&mut self, inputs: Vec<SoundInput>, lead: Option<Lead>) {
+    fn set_inputs(&mut self, inputs: Vec<SoundInput>, lead: Option<Lead>) -> Result<(), Error> {
         self.lead = lead;
         let mixed: Vec<_> =
             inputs.iter().map(|input| MixInput { id: input.id, processing: input.processing }).collect();
-        let refused = self.mix.set(&mixed, lead);
-        if refused > 0 {
-            tracing::warn!(refused, "more inputs than a mix has room for");
-        }
+        self.mix.set(&mixed, lead)?;
         self.sources.retain(|source| inputs.iter().any(|input| input.id == source.id));
         for SoundInput { id, feed, .. } in inputs {
             match self.sources.iter_mut().find(|source| source.id == id) {
                 Some(source) => source.feed = feed,
-                None => self.sources.push(Source { id, feed, reading: None, intake: Intake::default() }),
+                None => self.sources.push(Source::new(id, feed)),
             }
         }
+        Ok(())
     }
 
-    fn set_returns(&mut self, returns: Vec<SoundReturn>) {
+    fn set_returns(&mut self, returns: Vec<SoundReturn>) -> Result<(), Error> {
         let ids: Vec<_> = returns.iter().map(|made| made.id).collect();
-        self.mix.set_returns(&ids);
+        self.mix.set_returns(&ids)?;
         let mut before = std::mem::take(&mut self.returns);
         for wanted in returns {
             let same = |(made, _): &(SoundReturn, _)| made.id == wanted.id && Arc::ptr_eq(&made.inlet, &wanted.inlet);
@@ -372,6 +287,7 @@ impl<S: SoundSink> Worker<S> {
             };
             self.returns.push((wanted, output));
         }
+        Ok(())
     }
 
     /// A return that cannot be encoded is silent; the program goes on.
@@ -391,7 +307,7 @@ impl<S: SoundSink> Worker<S> {
             let leads = lead == Some(source.id);
             source.read(&self.clock, leads.then_some(waker), &mut self.mix);
             if leads
-                && source.reading.is_none()
+                && !source.has_audio()
                 && let Some((pts_micros, wall)) = source.pictures()
             {
                 self.mix.follow(pts_micros, wall);

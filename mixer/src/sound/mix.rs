@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use onmic_media::WallTime;
+use onmic_names::MIXED_MAX;
 
 use super::id::InputId;
 use super::input::{Aim, Counts, Stamp};
@@ -17,11 +18,9 @@ use super::level::{Level, Meters};
 use super::limiter::{LOOK_AHEAD, Limiter};
 use super::speaker::Primary;
 use super::strip::{Processing, Strip};
-use super::timeline::Timeline;
+use super::wall_clock::WallClock;
 use super::{BLOCK, Block, micros, samples};
-
-/// More in one program are refused.
-pub const MOST_INPUTS: usize = 16;
+use crate::error::Error;
 
 /// Further behind (a machine that slept), what was missed is left out.
 const MOST_BEHIND_MICROS: i64 = 1_000_000;
@@ -90,7 +89,7 @@ pub struct Mixed<'a> {
 #[derive(Debug)]
 pub struct Mix {
     deadline_micros: i64,
-    timeline: Timeline,
+    timeline: WallClock,
     lead: Option<Lead>,
     /// Where the block to be mixed next begins.
     position: Option<i64>,
@@ -109,7 +108,7 @@ impl Mix {
     pub fn new(deadline: Duration) -> Self {
         Self {
             deadline_micros: i64::try_from(deadline.as_micros()).unwrap_or(i64::MAX).min(MOST_BEHIND_MICROS / 2),
-            timeline: Timeline::default(),
+            timeline: WallClock::default(),
             lead: None,
             position: None,
             entries: Vec::new(),
@@ -123,43 +122,56 @@ impl Mix {
         }
     }
 
-    /// Who is in it, from the next block on: who is new fades in, who is no more fades out. How many were refused for
-    /// being too many.
-    pub fn set(&mut self, inputs: &[MixInput], lead: Option<Lead>) -> usize {
+    /// Says who is in it from the next block on. A new input fades in, one that is gone fades out. More than
+    /// [`MIXED_MAX`] are refused, and then nothing changes.
+    pub fn set(&mut self, inputs: &[MixInput], lead: Option<Lead>) -> Result<(), Error> {
+        Error::unless_within("inputs", inputs.len(), MIXED_MAX)?;
         self.lead = lead;
         for entry in &mut self.entries {
             entry.leaving = !inputs.iter().any(|input| input.id == entry.id);
         }
-        let mut refused = 0;
-        let mut room = MOST_INPUTS.saturating_sub(self.entries.iter().filter(|entry| !entry.leaving).count());
         for input in inputs {
             match self.entries.iter_mut().find(|entry| entry.id == input.id) {
                 Some(entry) => entry.strip.set(input.processing),
-                None if room == 0 => refused += 1,
                 None => {
-                    room -= 1;
                     let strip = Strip::new(input.processing);
                     self.entries.push(Entry { id: input.id, strip, leaving: false });
                 }
             }
         }
+        self.forget_leaving();
         // Their clocks are as different as their names: what is known of the new one counts at once.
         if let Some((pts, wall)) = self.lead_entry().and_then(|entry| entry.strip.input().newest()) {
             self.follow(micros(pts.round() as i64), wall);
         }
-        // Those who leave are gone with the next block; nobody can come and go faster than that for long.
-        self.entries.truncate(2 * MOST_INPUTS);
-        refused
+        Ok(())
     }
 
-    /// Whose returns are made, from the next block on, and in which order. An id that is no input gets everything. Those
-    /// beyond [`MOST_INPUTS`] are not made.
-    pub fn set_returns(&mut self, ids: &[InputId]) {
+    /// Those that leave are gone with the next block. When others come and go faster than that, the first to leave are
+    /// cut off without a fade, so that what is kept stays bounded.
+    fn forget_leaving(&mut self) {
+        let mut surplus = self.entries.iter().filter(|entry| entry.leaving).count().saturating_sub(MIXED_MAX);
+        let gone = &mut self.gone;
+        self.entries.retain(|entry| {
+            let forget = surplus > 0 && entry.leaving;
+            if forget {
+                surplus -= 1;
+                gone.add(entry.strip.input().counts());
+            }
+            !forget
+        });
+    }
+
+    /// Says whose returns are made from the next block on, and in which order. An id that is no input gets everything. More
+    /// than [`MIXED_MAX`] are refused, and then nothing changes.
+    pub fn set_returns(&mut self, ids: &[InputId]) -> Result<(), Error> {
+        Error::unless_within("returns", ids.len(), MIXED_MAX)?;
         let mut before = std::mem::take(&mut self.returns);
-        self.returns.extend(ids.iter().take(MOST_INPUTS).map(|id| {
+        self.returns.extend(ids.iter().map(|id| {
             let made = before.iter().position(|made| made.id == *id).map(|index| before.swap_remove(index));
             made.unwrap_or_else(|| ReturnMix { id: *id, block: Block::SILENCE, limiter: Limiter::default() })
         }));
+        Ok(())
     }
 
     /// Takes in decoded samples of an input.
@@ -189,7 +201,7 @@ impl Mix {
     }
 
     /// The program's timeline.
-    pub fn timeline(&self) -> &Timeline {
+    pub fn timeline(&self) -> &WallClock {
         &self.timeline
     }
 
@@ -318,169 +330,10 @@ impl Mix {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sound::limiter::CEILING;
+    use crate::sound::studio::{EPOCH, Publisher, Studio};
     use crate::sound::testing::{amplitude, db, largest_step, tone};
 
-    const EPOCH: WallTime = WallTime(1_795_000_000_000_000);
     const HOST: InputId = InputId(1);
-
-    /// A publisher of a tone.
-    #[derive(Clone)]
-    struct Publisher {
-        id: InputId,
-        hz: f64,
-        amplitude: f64,
-        /// Of its clock against ours.
-        ppm: f64,
-        /// When its timeline begins, and with which timestamp, in samples.
-        from: f64,
-        pts: f64,
-        /// Samples in a frame.
-        frame: usize,
-        sent: usize,
-        /// Of frame number n, in milliseconds.
-        late: fn(usize) -> i64,
-        /// Frames that never come.
-        lost: fn(usize) -> bool,
-    }
-
-    impl Publisher {
-        fn new(id: u64, hz: f64, amplitude: f64) -> Self {
-            Self {
-                id: InputId(id),
-                hz,
-                amplitude,
-                ppm: 0.0,
-                from: 0.0,
-                pts: 480_000.0 + id as f64 * 1_234.5,
-                frame: 960,
-                sent: 0,
-                late: |_| 3,
-                lost: |_| false,
-            }
-        }
-
-        fn wall(&self, number: usize) -> f64 {
-            self.from + (number * self.frame) as f64 * (1.0 + self.ppm / 1e6)
-        }
-
-        /// Where there is no frequency, of a fan: white noise through a moving mean. (White noise itself is none that the
-        /// network has learnt; it takes off 1 to 6 dB.)
-        fn sample(&self, number: usize) -> f32 {
-            if self.hz > 0.0 {
-                return tone(self.hz, self.amplitude, number as f64);
-            }
-            let white = |number: usize| {
-                let bits = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                let bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-                ((bits ^ bits >> 31) >> 40) as f64 / f64::from(1 << 23) - 1.0
-            };
-            ((number..number + 24).map(white).sum::<f64>() / 24.0 * self.amplitude) as f32
-        }
-
-        /// Pushes what arrived by `now` (samples since the epoch).
-        fn push(&mut self, now: f64, start: Instant, mix: &mut Mix) {
-            while self.wall(self.sent) + (self.late)(self.sent) as f64 * 48.0 <= now {
-                let number = self.sent;
-                self.sent += 1;
-                if (self.lost)(number) {
-                    continue;
-                }
-                let first = number * self.frame;
-                let samples: Vec<f32> = (0..self.frame).map(|n| self.sample(first + n)).collect();
-                let wall = EPOCH.offset_micros((self.wall(number) / 0.048) as i64);
-                let arrived_wall = wall.offset_micros((self.late)(number) * 1_000);
-                let stamp = Stamp { pts: self.pts + first as f64, wall, arrived_wall, arrived: start };
-                mix.push(self.id, stamp, &samples, &samples);
-            }
-        }
-    }
-
-    struct Studio {
-        mix: Mix,
-        publishers: Vec<Publisher>,
-        start: Instant,
-        now: f64,
-        program: Vec<f32>,
-        first: Option<i64>,
-        returns: Vec<Vec<f32>>,
-        waits: Vec<f64>,
-    }
-
-    impl Studio {
-        fn new(publishers: &[Publisher], lead: Option<InputId>) -> Self {
-            let mut mix = Mix::new(Duration::from_millis(80));
-            let inputs: Vec<_> = publishers
-                .iter()
-                .map(|publisher| MixInput { id: publisher.id, processing: Processing::default() })
-                .collect();
-            assert_eq!(mix.set(&inputs, lead.map(Lead::from)), 0);
-            Self {
-                mix,
-                publishers: publishers.to_vec(),
-                start: Instant::now(),
-                now: 0.0,
-                program: Vec::new(),
-                first: None,
-                returns: vec![Vec::new(); publishers.len()],
-                waits: Vec::new(),
-            }
-        }
-
-        fn set(&mut self, change: impl Fn(usize, &mut Processing), lead: Option<InputId>) {
-            let inputs = self.publishers.iter().enumerate().map(|(number, publisher)| {
-                let mut processing = Processing::default();
-                change(number, &mut processing);
-                MixInput { id: publisher.id, processing }
-            });
-            self.mix.set(&inputs.collect::<Vec<_>>(), lead.map(Lead::from));
-        }
-
-        /// Goes on for so many seconds, in steps of a millisecond.
-        fn run(&mut self, seconds: f64) {
-            let end = self.now + seconds * 48_000.0;
-            while self.now < end {
-                self.now += 48.0;
-                for publisher in &mut self.publishers {
-                    publisher.push(self.now, self.start, &mut self.mix);
-                }
-                let now = EPOCH.offset_micros((self.now / 0.048) as i64);
-                if !self.mix.has_begun() {
-                    if !self.mix.timeline().is_known() {
-                        self.mix.follow(10_000_000, EPOCH); // Nobody leads.
-                    }
-                    let position = self.mix.timeline().position(now).unwrap();
-                    self.mix.begin(position);
-                }
-                while let Some(mixed) = self.mix.poll(now) {
-                    assert!(mixed.program.0.iter().flatten().all(|sample| sample.abs() <= CEILING));
-                    let first = *self.first.get_or_insert(mixed.position);
-                    assert_eq!(mixed.position, first + self.program.len() as i64, "a timeline without holes");
-                    self.program.extend_from_slice(&mixed.program.0[0]);
-                    for (line, made) in self.returns.iter_mut().zip(mixed.returns) {
-                        line.extend_from_slice(&made.block.0[0]);
-                    }
-                    let wall = self.mix.timeline().wall(first + self.program.len() as i64 - BLOCK as i64).unwrap();
-                    self.waits.push(now.micros_since(wall) as f64 / 1_000.0);
-                }
-            }
-        }
-
-        fn last(&self, seconds: f64) -> &[f32] {
-            &self.program[self.program.len() - (seconds * 48_000.0) as usize..]
-        }
-
-        fn returned(&self, number: usize, seconds: f64) -> &[f32] {
-            let line = &self.returns[number];
-            &line[line.len() - (seconds * 48_000.0) as usize..]
-        }
-
-        fn make_returns(&mut self) {
-            let ids: Vec<_> = self.publishers.iter().map(|publisher| publisher.id).collect();
-            self.mix.set_returns(&ids);
-        }
-    }
 
     #[test]
     fn a_return_has_everybody_but_its_own_even_when_the_limiter_works() {
@@ -670,14 +523,37 @@ mod tests {
         assert!(clicks < 0.4 * (0.131 + 0.0393) * 1.1, "{clicks}");
     }
 
+    fn inputs(ids: std::ops::Range<u64>) -> Vec<MixInput> {
+        ids.map(|id| MixInput { id: InputId(id), processing: Processing::default() }).collect()
+    }
+
+    fn heard(mix: &mut Mix) -> Vec<u64> {
+        mix.meters().inputs.iter().map(|level| level.id.0).collect()
+    }
+
     #[test]
-    fn too_many_are_refused() {
+    fn as_many_as_a_program_has_are_taken_and_more_are_refused_in_a_sentence() {
         let mut mix = Mix::new(Duration::from_millis(80));
-        let inputs: Vec<_> =
-            (0..18).map(|id| MixInput { id: InputId(id), processing: Processing::default() }).collect();
-        assert_eq!(mix.set(&inputs, None), 2);
-        assert_eq!(mix.meters().inputs.len(), MOST_INPUTS);
-        mix.set(&inputs[..1], None);
-        assert_eq!(mix.meters().inputs.len(), 1);
+        let most = MIXED_MAX as u64;
+        mix.set(&inputs(0..most), None).unwrap();
+        assert_eq!(heard(&mut mix), (0..most).collect::<Vec<_>>());
+        let refused = mix.set(&inputs(100..101 + most), None).unwrap_err();
+        assert_eq!(refused.to_string(), format!("a program has at most {most} inputs, not {}", most + 1));
+        assert_eq!(heard(&mut mix).len(), MIXED_MAX, "what was before goes on");
+        let ids: Vec<_> = (0..=most).map(InputId).collect();
+        assert!(mix.set_returns(&ids[1..]).is_ok() && mix.set_returns(&ids).is_err());
+        mix.set(&inputs(0..1), None).unwrap();
+        assert_eq!(heard(&mut mix), [0]);
+    }
+
+    #[test]
+    fn whoever_comes_last_is_heard_however_often_everybody_was_exchanged_before_the_next_block() {
+        let mut mix = Mix::new(Duration::from_millis(80));
+        let most = MIXED_MAX as u64;
+        for round in 0..4 {
+            mix.set(&inputs(round * most..(round + 1) * most), None).unwrap();
+            assert_eq!(heard(&mut mix), (round * most..(round + 1) * most).collect::<Vec<_>>());
+            assert!(mix.entries.len() <= 2 * MIXED_MAX);
+        }
     }
 }

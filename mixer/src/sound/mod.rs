@@ -26,21 +26,24 @@ mod level;
 mod limiter;
 mod mix;
 mod output;
+mod source;
 mod speaker;
 mod strip;
 #[cfg(test)]
+mod studio;
+#[cfg(test)]
 mod testing;
-mod timeline;
+mod wall_clock;
 
 pub use driver::{SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink, Wanted};
 pub use id::InputId;
 pub use input::{Aim, Counts, Input, Stamp};
 pub use level::{Level, Meters};
 pub use limiter::Limiter;
-pub use mix::{Lead, MOST_INPUTS, Mix, MixInput, Mixed};
+pub use mix::{Lead, Mix, MixInput, Mixed};
 pub use output::{Output, OutputSettings};
 pub use strip::{Processing, Strip};
-pub use timeline::Timeline;
+pub use wall_clock::WallClock;
 
 /// Samples in a second.
 pub const RATE: u32 = 48_000;

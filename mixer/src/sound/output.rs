@@ -10,7 +10,7 @@ use onmic_media::codec::opus;
 use onmic_media::time::{ClockRate, Ticks};
 use onmic_media::{Frame, Parameters};
 
-use super::timeline::Timeline;
+use super::wall_clock::WallClock;
 use super::{BLOCK, Block, RATE};
 use crate::codec::Resampler;
 use crate::codec::encode::{AudioEncoder, AudioPacket, AudioSettings};
@@ -120,7 +120,7 @@ impl Output {
         &mut self,
         position: i64,
         block: &Block,
-        timeline: &Timeline,
+        timeline: &WallClock,
         arrived: Instant,
         out: &mut Vec<Frame>,
     ) -> Result<(), Error> {
@@ -243,7 +243,7 @@ mod tests {
 
     /// A tone in these positions, encoded.
     fn run(output: &mut Output, positions: impl Iterator<Item = i64>) -> Vec<Frame> {
-        let mut timeline = Timeline::default();
+        let mut timeline = WallClock::default();
         timeline.follow(0, EPOCH);
         let mut frames = Vec::new();
         for position in positions {

@@ -17,7 +17,7 @@ pub struct Origin {
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(crate) struct Timeline {
+pub(crate) struct Positions {
     last: Option<Origin>,
     /// From the lead's timestamps to the program's.
     shift: Option<Ticks>,
@@ -27,7 +27,7 @@ fn ticks(micros: i64) -> Ticks {
     Ticks(micros).rescale(ClockRate::MICROS, ClockRate::VIDEO)
 }
 
-impl Timeline {
+impl Positions {
     /// Goes on from `origin`, or begins as the first lead's.
     pub(crate) fn new(origin: Option<Origin>) -> Self {
         Self { last: origin, shift: None }
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_first_leads_timestamps_are_the_programs() {
-        let mut timeline = Timeline::new(None);
+        let mut timeline = Positions::new(None);
         assert_eq!(timeline.place(wall(0), lead(777, 0)), Ticks(777));
         assert_eq!(timeline.place(wall(33), lead(3777, 33)), Ticks(3777));
         assert_eq!(timeline.place(wall(66), None), Ticks(3777 + 2970));
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn another_lead_or_none_goes_on_by_the_wall_clock() {
-        let mut timeline = Timeline::new(Some(Origin { pts: Ticks(9_000), wall: wall(100) }));
+        let mut timeline = Positions::new(Some(Origin { pts: Ticks(9_000), wall: wall(100) }));
         assert_eq!(timeline.place(wall(140), None), Ticks(12_600));
         assert_eq!(timeline.place(wall(180), lead(500_000, 180)), Ticks(16_200));
         assert_eq!(timeline.place(wall(220), lead(503_630, 220)), Ticks(19_830), "its own steps from there");
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_timeline_that_jumps_or_runs_back_is_not_followed() {
-        let mut timeline = Timeline::new(None);
+        let mut timeline = Positions::new(None);
         timeline.place(wall(0), lead(0, 0));
         assert_eq!(timeline.place(wall(40), lead(90_000_000, 40)), Ticks(3600));
         assert_eq!(timeline.place(wall(80), lead(90_003_600, 80)), Ticks(7200));

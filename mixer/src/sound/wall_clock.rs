@@ -6,12 +6,12 @@ use super::{micros, samples};
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Timeline {
+pub struct WallClock {
     /// Wall time at position 0, in microseconds since the epoch.
     zero: Option<i64>,
 }
 
-impl Timeline {
+impl WallClock {
     /// `wall` was the time at `pts_micros` of the timeline. The newest word counts.
     pub fn follow(&mut self, pts_micros: i64, wall: WallTime) {
         self.zero = i64::try_from(wall.micros()).ok().map(|wall| wall.saturating_sub(pts_micros));
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn positions_and_walls_are_each_others_inverse() {
-        let mut timeline = Timeline::default();
+        let mut timeline = WallClock::default();
         assert_eq!(timeline.wall(0), None);
         timeline.follow(10_000_000, WallTime(1_795_000_000_000_000));
         assert_eq!(timeline.position(WallTime(1_795_000_000_010_000)), Some(480_480));

@@ -1,0 +1,25 @@
+//! Encoding: pictures and samples in, canonical payloads out, with the parameters that belong to them.
+//!
+//! Video is H.264 by x264 without any delay: each picture in is one access unit out, in the same order, and an IDR is only
+//! where one was asked for. Audio is Opus or AAC at 48 kHz; the timestamps that come out already account for what the
+//! encoder puts in front (312 samples with Opus, 1024 with AAC): they are where the first decoded sample belongs.
+
+mod audio;
+mod backend;
+mod video;
+
+use ffmpeg_next::codec::Context;
+
+use super::ffi;
+use crate::error::Error;
+
+pub use self::audio::{AudioEncoder, AudioPacket, AudioSettings, SAMPLE_RATE};
+pub use self::backend::{Backend, EncoderChoice, VideoSettings};
+pub use self::video::{AccessUnit, VideoEncoder};
+
+fn set_options(context: &mut Context, options: &[(&str, String)]) -> Result<(), Error> {
+    options.iter().try_for_each(|(name, value)| {
+        let wrong = |cause| Error::Option { name: (*name).to_owned(), value: value.clone(), cause };
+        ffi::set_option(context, name, value).map_err(wrong)
+    })
+}

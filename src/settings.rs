@@ -1,0 +1,98 @@
+//! What each part is told of the configuration.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use rustls::ServerConfig;
+
+use onmic_control::{Outbox, Receiver, RoomsConfig};
+use onmic_edge::hls::HlsConfig;
+use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits};
+use onmic_media::NodeClock;
+use onmic_media::hub::HubLimits;
+use onmic_mixer::sound::OutputSettings;
+use onmic_mixer::{Backend, VideoPolicy, VideoSettings, compose};
+use onmic_packager::Settings;
+use onmic_stage::StageConfig;
+
+use crate::config::Config;
+
+pub fn hub(config: &Config) -> HubLimits {
+    HubLimits { grace: config.ingest.grace, sources: config.ingest.sources, directed: true }
+}
+
+pub fn rooms(config: &Config) -> RoomsConfig {
+    let rooms = &config.rooms;
+    RoomsConfig { clients: rooms.clients, limits: rooms.limits(), defaults: rooms.settings() }
+}
+
+pub fn webhooks(config: &Config) -> anyhow::Result<Option<(Arc<Outbox>, Receiver)>> {
+    let Some(url) = config.webhooks.receiver()? else { return Ok(None) };
+    let receiver = Receiver::new(url, &config.webhooks.secret).context("webhooks cannot be sent")?;
+    Ok(Some((Arc::new(Outbox::default()), receiver)))
+}
+
+pub fn transcoder(config: &Config) -> onmic_mixer::Config {
+    let defaults = onmic_mixer::Config::default();
+    let encoder = encoder(config, defaults.video.encoder);
+    onmic_mixer::Config {
+        linger: config.mixer.linger,
+        video: VideoPolicy { encoder, ..defaults.video },
+        opus_bitrate_bps: config.mixer.opus_bitrate,
+        aac_bitrate_bps: config.mixer.aac_bitrate,
+        ..defaults
+    }
+}
+
+pub fn stage(config: &Config) -> anyhow::Result<StageConfig> {
+    let mixer = &config.mixer;
+    let encoder = encoder(config, VideoSettings::default());
+    let backend = Backend::choose(mixer.encoder, &encoder).context("no encoder for mixed programs")?;
+    let bitrate_bps = (mixer.bitrate > 0).then_some(mixer.bitrate);
+    let defaults = OutputSettings::default();
+    Ok(StageConfig {
+        canvas: mixer.canvas()?,
+        frame_rate_max: mixer.frame_rate,
+        pictures: compose::Settings { backend, encoder, bitrate_bps, ..Default::default() },
+        sound: OutputSettings { opus_bitrate_bps: mixer.opus_bitrate, aac_bitrate_bps: mixer.aac_bitrate, ..defaults },
+    })
+}
+
+/// `defaults` as configured for every encoder of this node.
+fn encoder(config: &Config, defaults: VideoSettings) -> VideoSettings {
+    VideoSettings { preset: config.mixer.x264_preset.clone(), ..defaults }
+}
+
+pub fn rtc(config: &Config, clock: NodeClock) -> anyhow::Result<onmic_rtc::Config> {
+    Ok(onmic_rtc::Config {
+        address: config.address()?,
+        port: config.rtc.port,
+        shards: config.rtc.shards,
+        announce: config.rtc.announce.clone(),
+        sessions: config.rtc.sessions,
+        consent: config.rtc.consent_timeout,
+        clock,
+    })
+}
+
+pub fn hls(config: &Config) -> HlsConfig {
+    HlsConfig {
+        settings: Settings::new(config.hls.part, config.hls.segment, config.hls.window),
+        on_demand: config.hls.on_demand,
+        cache_bytes: config.hls.cache.as_u64(),
+        ..HlsConfig::default()
+    }
+}
+
+pub fn rtmp(config: &Config, tls: Option<Arc<ServerConfig>>) -> RtmpConfig {
+    let message_bytes = usize::try_from(config.rtmp.message.as_u64()).unwrap_or(usize::MAX);
+    let limits = RtmpLimits {
+        connections: config.rtmp.connections,
+        setup_timeout: config.rtmp.start_timeout,
+        idle_timeout: config.rtmp.idle_timeout,
+        message_bytes,
+        partial_bytes: message_bytes.saturating_add(message_bytes / 2),
+        ..RtmpLimits::default()
+    };
+    RtmpConfig { limits, tls }
+}

@@ -1,0 +1,61 @@
+//! A whole node through the door that `main` uses: it starts, answers and stops.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use onmic::{Config, Node};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// On loopback, on ports that the system chooses.
+fn config() -> Config {
+    let mut config = Config::default();
+    (config.http.port, config.rtmp.port, config.rtc.port) = (0, 0, 0);
+    config
+}
+
+/// Counts for nobody else: the recorder of the process can be installed only once.
+fn metrics() -> PrometheusHandle {
+    PrometheusBuilder::new().build_recorder().handle()
+}
+
+async fn get(server: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(server).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_node_answers_until_it_is_stopped() {
+    let node = Node::start(&config(), metrics()).unwrap();
+    let (http, rtmp) = (node.http(), node.rtmp());
+    assert!(get(http, "/healthz").await.contains(" 200 "));
+    let server = get(http, "/api/v1/server").await;
+    assert!(server.contains(&format!("\"rtmp_port\":{}", rtmp.port())), "{server}");
+    node.stop().await.unwrap();
+    assert!(TcpStream::connect(http).await.is_err());
+    assert!(TcpStream::connect(rtmp).await.is_err());
+}
+
+#[tokio::test]
+async fn two_nodes_run_in_one_process() {
+    let (first, second) = (Node::start(&config(), metrics()).unwrap(), Node::start(&config(), metrics()).unwrap());
+    assert!(get(first.http(), "/readyz").await.contains(" 200 "));
+    first.stop().await.unwrap();
+    assert!(get(second.http(), "/readyz").await.contains(" 200 "));
+    second.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let node = Node::start(&config(), metrics()).unwrap();
+    let mut taken = config();
+    taken.http.port = node.http().port();
+    let refused = Node::start(&taken, metrics()).err().unwrap();
+    assert_eq!(refused.to_string(), format!("cannot listen on {}", node.http()));
+    node.stop().await.unwrap();
+}
