@@ -16,7 +16,7 @@ use std::sync::Arc;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde::Deserialize;
 
-use onmic_media::gate::{Action, Gate, Refusal};
+use onmic_media::gate::{Action, Admission, Gate, Refusal};
 use onmic_media::name::{RoomName, SourceName};
 use onmic_room::{Actor, Authority, PersonId};
 
@@ -169,16 +169,11 @@ impl TokenGate {
 }
 
 impl Gate for TokenGate {
-    fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<(), Refusal> {
-        let claims = self.claims(token)?;
-        if let Some(claims) = &claims {
-            claims.allow(action, &self.tickets)?;
-        }
-        if let Action::Publish(name) = action {
-            let person = claims.as_ref().and_then(|claims| claims.person().ok().flatten());
-            self.tickets.note_publisher(name, person);
-        }
-        Ok(())
+    fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal> {
+        let Some(claims) = self.claims(token)? else { return Ok(Admission::default()) };
+        claims.allow(action, &self.tickets)?;
+        // A sub that cannot be a person's id, as of an encoder's token, names nobody; it may publish all the same.
+        Ok(Admission { person: claims.person().ok().flatten() })
     }
 }
 
@@ -199,14 +194,14 @@ mod tests {
         encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
     }
 
-    fn check(action: Action<'_>, claims: serde_json::Value) -> Result<(), Refusal> {
+    fn check(action: Action<'_>, claims: serde_json::Value) -> Result<Admission, Refusal> {
         gate("secret").check(action, Some(&token("secret", claims)))
     }
 
     #[test]
     fn a_host_publishes_its_room_and_no_other() {
         let claims = json!({"exp": FAR, "room": "demo", "role": "host"});
-        assert_eq!(check(Action::Publish(&"demo".parse().unwrap()), claims.clone()), Ok(()));
+        assert_eq!(check(Action::Publish(&"demo".parse().unwrap()), claims.clone()), Ok(Admission::default()));
         for key in ["other", "demo/anna"] {
             let refused = check(Action::Publish(&key.parse().unwrap()), claims.clone());
             assert!(matches!(refused, Err(Refusal::NotAllowed(_))), "{key}");
@@ -216,14 +211,15 @@ mod tests {
     #[test]
     fn a_co_host_publishes_its_seat_only() {
         let claims = json!({"exp": FAR, "room": "demo", "role": "co-host", "participant": "anna"});
-        assert_eq!(check(Action::Publish(&"demo/anna".parse().unwrap()), claims.clone()), Ok(()));
+        let anna = Admission { person: Some("anna".parse().unwrap()) };
+        assert_eq!(check(Action::Publish(&"demo/anna".parse().unwrap()), claims.clone()), Ok(anna));
         assert!(check(Action::Publish(&"demo".parse().unwrap()), claims).is_err());
     }
 
     #[test]
     fn a_viewer_watches_the_program_only() {
         let claims = json!({"exp": FAR, "room": "demo", "role": "viewer"});
-        assert_eq!(check(Action::Play(&"demo".parse().unwrap()), claims.clone()), Ok(()));
+        assert_eq!(check(Action::Play(&"demo".parse().unwrap()), claims.clone()), Ok(Admission::default()));
         assert!(check(Action::PlaySource(&"demo/anna".parse().unwrap()), claims.clone()).is_err());
         assert!(check(Action::Publish(&"demo".parse().unwrap()), claims).is_err());
     }
@@ -239,7 +235,7 @@ mod tests {
         for bad in [token("other", good), token("secret", expired), token("secret", early), "nonsense".into()] {
             assert!(matches!(gate.check(Action::Play(&room), Some(&bad)), Err(Refusal::TokenInvalid(_))));
         }
-        assert_eq!(TokenGate::new("", Tickets::new("")).check(Action::Play(&room), None), Ok(()));
+        assert_eq!(TokenGate::new("", Tickets::new("")).check(Action::Play(&room), None), Ok(Admission::default()));
     }
 
     #[test]

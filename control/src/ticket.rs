@@ -17,21 +17,11 @@ use onmic_room::PersonId;
 
 use crate::random;
 
-/// Publishers whose person is remembered; beyond that the oldest knowledge is forgotten all at once.
-const PUBLISHERS_MAX: usize = 20_000;
-
 /// See the module. One for the node.
 pub struct Tickets {
     key: Option<EncodingKey>,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// The grant that is good now. Bounded by the seats there are.
-    grants: HashMap<SourceName, String>,
-    /// Who was last let in to publish a name.
-    publishers: HashMap<SourceName, PersonId>,
+    /// The id of the grant that is good now. Bounded by the seats there are.
+    grants: Mutex<HashMap<SourceName, String>>,
 }
 
 /// What is sent to the person.
@@ -78,12 +68,12 @@ impl Tickets {
     /// None yet. Signed with `secret`, unless it is empty.
     pub fn new(secret: &str) -> Arc<Self> {
         let key = (!secret.is_empty()).then(|| EncodingKey::from_secret(secret.as_bytes()));
-        Arc::new(Self { key, state: Mutex::default() })
+        Arc::new(Self { key, grants: Mutex::default() })
     }
 
     /// A ticket for `grant`. One that is good already is repeated under the same id.
     pub fn issue(&self, grant: &Grant<'_>, now: WallTime, program_time: Option<WallTime>) -> Ticket {
-        let jti = self.state.lock().grants.entry(grant.name.clone()).or_insert_with(random::id).clone();
+        let jti = self.grants.lock().entry(grant.name.clone()).or_insert_with(random::id).clone();
         let micros = i64::try_from(grant.expires_in.as_micros()).unwrap_or(i64::MAX);
         let expires = now.offset_micros(micros);
         let SourceName { room, participant } = grant.name;
@@ -113,42 +103,23 @@ impl Tickets {
 
     /// Whether the grant `id` is good for `name`.
     pub fn is_current(&self, name: &SourceName, id: &str) -> bool {
-        self.state.lock().grants.get(name).is_some_and(|current| current == id)
+        self.grants.lock().get(name).is_some_and(|current| current == id)
     }
 
     /// Ends the grant for `name`.
     pub fn void(&self, name: &SourceName) {
-        self.state.lock().grants.remove(name);
+        self.grants.lock().remove(name);
     }
 
     /// Ends all grants of a room.
     pub fn void_room(&self, room: &RoomName) {
-        self.state.lock().grants.retain(|name, _| name.room != *room);
-    }
-
-    /// The gate: somebody may publish `name`.
-    pub fn note_publisher(&self, name: &SourceName, person: Option<PersonId>) {
-        let publishers = &mut self.state.lock().publishers;
-        match person {
-            None => drop(publishers.remove(name)),
-            Some(person) => {
-                if publishers.len() >= PUBLISHERS_MAX {
-                    publishers.clear();
-                }
-                publishers.insert(name.clone(), person);
-            }
-        }
-    }
-
-    /// Who publishes `name`, if the token said.
-    pub fn publisher(&self, name: &SourceName) -> Option<PersonId> {
-        self.state.lock().publishers.get(name).cloned()
+        self.grants.lock().retain(|name, _| name.room != *room);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use onmic_media::gate::{Action, Gate, Refusal};
+    use onmic_media::gate::{Action, Admission, Gate, Refusal};
 
     use super::*;
     use crate::auth::TokenGate;
@@ -159,24 +130,24 @@ mod tests {
         let gate = TokenGate::new("secret", tickets.clone());
         let anna: SourceName = "demo/anna".parse().unwrap();
         let ben: SourceName = "demo/ben".parse().unwrap();
-        let person = "anna".parse().unwrap();
+        let person: PersonId = "anna".parse().unwrap();
         let grant = Grant { name: &anna, person: &person, seat: Some(2), expires_in: Duration::from_secs(10) };
         let now = WallTime(4_000_000_000_000_000); // `exp` is checked against the system's clock.
         let token = tickets.issue(&grant, now, None).token.unwrap();
-        assert_eq!(gate.check(Action::Publish(&anna), Some(&token)), Ok(()));
-        assert_eq!(gate.check(Action::PlayReturn(&anna), Some(&token)), Ok(()));
+        let admitted = Ok(Admission { person: Some(person.clone()) });
+        assert_eq!(gate.check(Action::Publish(&anna), Some(&token)), admitted);
+        assert_eq!(gate.check(Action::PlayReturn(&anna), Some(&token)), admitted);
         assert!(gate.check(Action::Publish(&ben), Some(&token)).is_err());
-        assert_eq!(tickets.publisher(&anna).unwrap().as_str(), "anna");
 
         let repeated = tickets.issue(&grant, now, None).token.unwrap();
-        assert_eq!(gate.check(Action::Publish(&anna), Some(&repeated)), Ok(()));
+        assert_eq!(gate.check(Action::Publish(&anna), Some(&repeated)), admitted);
         tickets.void(&anna);
         for token in [&token, &repeated] {
             let refused = gate.check(Action::Publish(&anna), Some(token)).unwrap_err();
             assert!(matches!(&refused, Refusal::NotAllowed(why) if why.contains("no longer yours")), "{refused}");
         }
         let again = tickets.issue(&grant, now, None).token.unwrap();
-        assert_eq!(gate.check(Action::Publish(&anna), Some(&again)), Ok(()));
+        assert_eq!(gate.check(Action::Publish(&anna), Some(&again)), admitted);
         assert!(gate.check(Action::Publish(&anna), Some(&token)).is_err());
     }
 

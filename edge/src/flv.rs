@@ -1,16 +1,17 @@
 //! HTTP-FLV out: `GET /flv/ROOM.flv`, an FLV file without end.
 //!
-//! Starts with the newest group, so that a player shows a picture at once. Read straight from the rings, the oldest frame
-//! first: the payloads are shared, and a client that does not keep up loses whole groups, which is counted. A file holds
-//! the tracks it began with: when one is replaced by another, by a publisher who came back with another codec, the file
-//! ends, and a player that asks again gets the new one.
+//! A [`Playback`] says which frame comes next; here frames become tags. The payloads are shared, and a client that does not
+//! keep up loses whole groups, which is counted.
+//!
+//! The head of a file says which kinds it holds, and players wait for what it names. So it names the kinds that flow when
+//! the file begins, and the file ends when that is no longer true: a track begins that it did not name, or one is replaced by
+//! another codec. A player that asks again gets the new tracks.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -21,22 +22,18 @@ use axum::routing::get;
 use bytes::Bytes;
 use http_body::Frame as BodyFrame;
 use metrics::Counter;
-use onmic_media::feed::Unavailable;
 use onmic_media::flv::{self, TagType};
+use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::{
-    Accept, Action, ClockRate, Codec, Demand, DropReason, Feed, Frame, Gate, Hub, Join, MediaKind, Parameters, Read,
-    Reader, RoomName, Stage, Ticks, ViewerKind, Viewing, metric,
+    Accepts, Action, Codec, DropReason, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, Parameters, Placed,
+    Playback, RoomName, Start, TrackKey, Tracks, ViewerKind, Viewing, Wants, metric,
 };
 use tokio::time::timeout;
 
 use crate::error::{EdgeError, admit};
 
-/// H.264 as every player reads it, the others by enhanced tags.
-const VIDEO: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::H265, Codec::Av1], reordering: true };
-const AUDIO: Accept<'_> = Accept { codecs: &[Codec::Aac], reordering: true };
-
-/// How long a request waits for the tracks of a source that has just begun.
-const START: Duration = Duration::from_secs(5);
+/// What players take: H.264 as every one reads it, the other video codecs by enhanced tags.
+const CODECS: [Codec; 4] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Aac];
 
 /// Tags prepared ahead of the connection.
 const READY_MAX: usize = 64;
@@ -60,11 +57,9 @@ async fn answer(shared: &Shared, file: &str, uri: &Uri, headers: &HeaderMap) -> 
     let room = file.strip_suffix(".flv").ok_or(EdgeError::NoSuchFile)?;
     let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
     admit(&*shared.gate, Action::Play(&room), headers, uri)?;
-    let feed = shared.hub.program(&room).ok_or(EdgeError::NoSuchRoom)?;
-    let mut stages = feed.stages();
-    let settled = timeout(START, stages.wait_for(|stage| *stage >= Stage::Settled)).await;
-    settled.map_err(|_| EdgeError::TimedOut)?.map_err(|_| EdgeError::NoSuchRoom)?;
-    drop(stages);
+    let name = FeedName::Program(room);
+    shared.hub.feed(&name).ok_or(EdgeError::NoSuchRoom)?;
+    let feed = timeout(SETTLE_PATIENCE, shared.hub.await_feed(&name)).await.map_err(|_| EdgeError::TimedOut)?;
     let body = Live::open(&feed).await?;
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
@@ -73,144 +68,104 @@ async fn answer(shared: &Shared, file: &str, uri: &Uri, headers: &HeaderMap) -> 
     Ok(response)
 }
 
-struct Input {
-    /// Keeps a derived track alive.
-    _demand: Demand,
-    reader: Reader,
-    rate: ClockRate,
-    /// Read, and not yet the oldest.
-    pending: Option<Arc<Frame>>,
-    parameters: Option<Arc<Parameters>>,
-    ended: bool,
-    frames: Counter,
-}
-
-impl Input {
-    /// Sees to it that a frame is pending if there is one.
-    fn look(&mut self, cx: &mut Context<'_>) {
-        while self.pending.is_none() && !self.ended {
-            match self.reader.poll_read(cx) {
-                Poll::Ready(Read::Frame(frame)) => self.pending = Some(frame),
-                Poll::Ready(Read::Skipped(frames)) => {
-                    DropReason::BehindFlv.count(frames);
-                }
-                Poll::Ready(Read::Ended) => self.ended = true,
-                Poll::Pending => return,
-            }
-        }
-    }
-}
-
 /// The response body.
 struct Live {
-    inputs: [Option<Input>; 2],
+    playback: Playback,
+    /// What the head of the file names.
+    tracks: Keyed<Named>,
     ready: VecDeque<Bytes>,
-    /// Time 0 of the file, µs of the tracks.
+    /// Time 0 of the file, µs of the feed.
     start: Option<i64>,
+    ended: bool,
     bytes: Counter,
     _viewing: Viewing,
 }
 
+/// A kind that the head of the file names.
+struct Named {
+    /// As written last.
+    parameters: Option<Arc<Parameters>>,
+    frames: Counter,
+}
+
+impl Named {
+    fn new(kind: MediaKind) -> Self {
+        let frames =
+            metrics::counter!(metric::FRAMES, "direction" => "out", "protocol" => "flv", "kind" => kind.name());
+        Self { parameters: None, frames }
+    }
+}
+
 impl Live {
     async fn open(feed: &Arc<Feed>) -> Result<Self, EdgeError> {
-        let mut inputs = [None, None];
-        let mut reason = None;
-        for (kind, accept) in [(MediaKind::Video, VIDEO), (MediaKind::Audio, AUDIO)] {
-            let owned = feed.clone();
-            // Opening a codec blocks.
-            let demanded = tokio::task::spawn_blocking(move || owned.demand(kind, accept)).await;
-            match demanded.unwrap_or(Err(Unavailable::NoTrack(kind.into()))) {
-                Ok(demand) => inputs[kind as usize] = Some(demand),
-                Err(unavailable) => reason = Some(unavailable.to_string()),
-            }
-        }
-        let [video, audio] = &inputs;
-        let picture = video.as_ref().and_then(|video| video.track().newest_keyframe());
-        let parameters = |demand: &Option<Demand>| demand.as_ref().map(|demand| demand.track().parameters());
-        let (video_parameters, audio_parameters) = (parameters(video), parameters(audio));
-        if video_parameters.is_none() && audio_parameters.is_none() {
-            return Err(EdgeError::Unavailable(reason.unwrap_or_default()));
-        }
+        let accepts = Accepts { codecs: CODECS.into(), reordering: true };
+        let playback =
+            Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await;
+        let playback = playback.map_err(|unavailable| EdgeError::Unavailable(unavailable.to_string()))?;
+        let parameters = |key| playback.track(key).filter(|_| playback.flows(key)).map(|track| track.parameters());
+        let [video, audio] = [TrackKey::VIDEO, TrackKey::AUDIO].map(parameters);
         let mut ready = VecDeque::new();
-        let head = flv::file_header(audio_parameters.is_some(), video_parameters.is_some());
-        ready.push_back(Bytes::copy_from_slice(&head));
-        let metadata = flv::on_meta_data(video_parameters.as_deref(), audio_parameters.as_deref());
+        ready.push_back(Bytes::copy_from_slice(&flv::file_header(audio.is_some(), video.is_some())));
+        let metadata = flv::on_meta_data(video.as_deref(), audio.as_deref());
         write_tag(&mut ready, TagType::Script, 0, &[], metadata);
-        let join = |kind| match (&picture, kind) {
-            (Some(picture), MediaKind::Audio) => Join::At(picture.wall),
-            _ => Join::Group,
-        };
-        let inputs = inputs.map(|demand| {
-            demand.map(|demand| {
-                let track = demand.track();
-                let (reader, rate) = (track.reader(join(track.kind())), track.clock_rate());
-                let frames = metrics::counter!(metric::FRAMES, "direction" => "out", "protocol" => "flv", "kind" => track.kind().name());
-                Input { reader, rate, pending: None, parameters: None, ended: false, frames, _demand: demand }
-            })
-        });
+        let mut tracks = Keyed::new();
+        for (key, _) in
+            [(TrackKey::VIDEO, video), (TrackKey::AUDIO, audio)].into_iter().filter(|(_, named)| named.is_some())
+        {
+            tracks.insert(key, Named::new(key.kind));
+        }
         let bytes = metrics::counter!(metric::BYTES, "direction" => "out", "protocol" => "flv");
-        Ok(Self { inputs, ready, start: None, bytes, _viewing: feed.viewers().join(ViewerKind::Flv) })
+        let viewing = feed.viewers().join(ViewerKind::Flv);
+        Ok(Self { playback, tracks, ready, start: None, ended: false, bytes, _viewing: viewing })
     }
 
-    /// Reads what there is into tags, the oldest first. Whether a track has ended and nothing more is to be read.
-    fn fill(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.ready.len() < READY_MAX {
-            self.inputs.iter_mut().flatten().for_each(|input| input.look(cx));
-            // At one moment pictures go first: `min_by_key` takes the first of equals.
-            let oldest = [MediaKind::Video, MediaKind::Audio].into_iter().filter_map(|kind| {
-                let input = self.inputs[kind as usize].as_ref()?;
-                Some((input.pending.as_ref()?.dts.micros(input.rate), kind))
-            });
-            // The file starts with a picture, though rounding to two clocks may put the sound beside it microseconds before.
-            let waits = |kind| self.start.is_none() && kind == MediaKind::Audio;
-            let Some((_, kind)) = oldest.min_by_key(|(micros, kind)| (waits(*kind), *micros)) else {
-                return self.inputs.iter().flatten().any(|input| input.ended);
-            };
-            let frame = self.inputs[kind as usize].as_mut().and_then(|input| input.pending.take());
-            if let Some(frame) = frame {
-                self.write(kind, &frame);
+    /// Writes what there is, up to [`READY_MAX`] pieces.
+    fn fill(&mut self, cx: &mut Context<'_>) {
+        while self.ready.len() < READY_MAX && !self.ended {
+            let Poll::Ready(next) = self.playback.poll_next(cx) else { return };
+            match next {
+                Next::Frame(key, placed) => self.write(key, &placed),
+                Next::Skipped(_, frames) => {
+                    DropReason::BehindFlv.count(frames);
+                }
+                Next::Refused(key, reason) => tracing::debug!(track = %key, %reason, "a track is left out of FLV"),
+                Next::Begun(..) | Next::Gone(_) | Next::Ended => self.ended = true,
             }
         }
-        false
     }
 
-    fn write(&mut self, kind: MediaKind, frame: &Frame) {
-        let has_video = self.inputs[MediaKind::Video as usize].is_some();
-        let Some(input) = &mut self.inputs[kind as usize] else { return };
-        let micros = frame.dts.micros(input.rate);
-        if self.start.is_none() && has_video && kind == MediaKind::Audio {
-            return; // Sound before the first picture.
+    fn write(&mut self, key: TrackKey, placed: &Placed) {
+        // The file starts with a picture, though rounding to two clocks may put the audio beside it microseconds before.
+        let awaits_video = self.start.is_none() && key == TrackKey::AUDIO && self.has_keyframe();
+        let Some(named) = self.tracks.get_mut(key) else {
+            self.ended = true; // Muted when the file began, and here again.
+            return;
+        };
+        if awaits_video {
+            DropReason::FlvAudioBeforeVideo.count(1);
+            return;
         }
-        let since = micros - *self.start.get_or_insert(micros);
-        let Ok(millis) = u64::try_from(since / 1000) else { return };
-        input.frames.increment(1);
+        let frame = &placed.frame;
+        let start = *self.start.get_or_insert(placed.dts_micros);
+        let Some(millis) = placed.millis_since(start) else {
+            DropReason::FlvBeforeStart.count(1);
+            return;
+        };
+        named.frames.increment(1);
         // The field wraps after 49 days.
         let millis = millis as u32;
-        let codec = frame.parameters.codec();
-        if input.parameters.as_ref().is_none_or(|known| **known != *frame.parameters) {
-            input.parameters = Some(frame.parameters.clone());
-            match kind {
-                MediaKind::Video => {
-                    write_tag(&mut self.ready, TagType::Video, millis, &[], flv::write_video_config(&frame.parameters));
-                }
-                MediaKind::Audio => {
-                    write_tag(&mut self.ready, TagType::Audio, millis, &[], flv::write_audio_config(&frame.parameters));
-                }
-            }
+        let tag = TagType::from(key.kind);
+        if named.parameters.as_ref().is_none_or(|known| **known != *frame.parameters) {
+            named.parameters = Some(frame.parameters.clone());
+            write_tag(&mut self.ready, tag, millis, &[], flv::write_config(&frame.parameters));
         }
-        match kind {
-            MediaKind::Video => {
-                let composition = (frame.pts - frame.dts).rescale(input.rate, ClockRate::MILLIS);
-                let Ticks(composition) = composition;
-                let composition = i32::try_from(composition).unwrap_or(0);
-                let head = flv::write_video_header(codec, frame.keyframe, composition);
-                write_tag(&mut self.ready, TagType::Video, millis, &head, frame.payload.clone());
-            }
-            MediaKind::Audio => {
-                let head = flv::write_audio_header(codec);
-                write_tag(&mut self.ready, TagType::Audio, millis, &head, frame.payload.clone());
-            }
-        }
+        let head = flv::write_header(frame, placed.composition_millis());
+        write_tag(&mut self.ready, tag, millis, &head, frame.payload.clone());
+    }
+
+    /// Whether there is video that a decoder can start from now.
+    fn has_keyframe(&self) -> bool {
+        self.playback.track(TrackKey::VIDEO).is_some_and(|video| video.newest_keyframe().is_some())
     }
 }
 
@@ -222,13 +177,15 @@ impl HttpBody for Live {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
-        let over = if self.ready.is_empty() { self.fill(cx) } else { false };
+        if self.ready.is_empty() {
+            self.fill(cx);
+        }
         match self.ready.pop_front() {
             Some(piece) => {
                 self.bytes.increment(piece.len() as u64);
                 Poll::Ready(Some(Ok(BodyFrame::data(piece))))
             }
-            None if over => Poll::Ready(None),
+            None if self.ended => Poll::Ready(None),
             None => Poll::Pending,
         }
     }
@@ -252,7 +209,7 @@ mod tests {
     use http_body_util::BodyExt;
     use onmic_media::codec::{aac, h264};
     use onmic_media::hub::HubLimits;
-    use onmic_media::{Arrival, NodeClock, Protocol, Publication, Rendition};
+    use onmic_media::{Arrival, ClockRate, NodeClock, Protocol, Publication, Rendition, Ticks};
 
     use super::*;
 
@@ -299,7 +256,7 @@ mod tests {
     async fn a_backlog_comes_in_the_order_of_its_times() {
         let (hub, mut publication) = publish();
         let (pictures, sound) = (pictures(), sound(48_000));
-        for frame in 0..100 {
+        for frame in 0..50 {
             push(&mut publication, &pictures, frame * 40, frame == 0);
             push(&mut publication, &sound, frame * 40, true);
         }
@@ -307,8 +264,8 @@ mod tests {
         hub.end_all();
         let tags = tags(&body.collect().await.unwrap().to_bytes());
         assert!(tags.is_sorted_by_key(|(_, millis)| *millis), "{tags:?}");
-        assert_eq!(tags.iter().filter(|(kind, _)| *kind == 9).count(), 101);
-        assert_eq!(tags.iter().filter(|(kind, _)| *kind == 8).count(), 101);
+        assert_eq!(tags.iter().filter(|(kind, _)| *kind == 9).count(), 51);
+        assert_eq!(tags.iter().filter(|(kind, _)| *kind == 8).count(), 51);
     }
 
     #[tokio::test]
@@ -318,7 +275,36 @@ mod tests {
         push(&mut publication, &sound(48_000), 0, true);
         let body = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
         push(&mut publication, &sound(44_100), 40, true);
-        let file = timeout(START, body.collect()).await.expect("the file ends").unwrap();
+        let file = timeout(SETTLE_PATIENCE, body.collect()).await.expect("the file ends").unwrap();
         assert!(!file.to_bytes().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_the_head_does_not_name_ends_the_file() {
+        let (hub, mut publication) = publish();
+        publication.expect([TrackKey::VIDEO]);
+        push(&mut publication, &pictures(), 0, true);
+        let body = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
+        push(&mut publication, &sound(48_000), 40, true);
+        let file = timeout(SETTLE_PATIENCE, body.collect()).await.expect("the file ends").unwrap().to_bytes();
+        assert_eq!(file[4], 1, "video alone was named");
+        let again = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
+        hub.end_all();
+        assert_eq!(again.collect().await.unwrap().to_bytes()[4], 5, "both are, for a player that asks again");
+    }
+
+    #[tokio::test]
+    async fn muted_audio_is_not_named_and_its_return_ends_the_file() {
+        let (hub, mut publication) = publish();
+        push(&mut publication, &pictures(), 0, true);
+        push(&mut publication, &sound(48_000), 0, true);
+        for second in 1..4 {
+            push(&mut publication, &pictures(), second * 1000, true);
+        }
+        let body = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
+        push(&mut publication, &sound(48_000), 3040, true);
+        let file = timeout(SETTLE_PATIENCE, body.collect()).await.expect("the file ends").unwrap().to_bytes();
+        assert_eq!(file[4], 1);
+        assert!(tags(&file).iter().all(|(kind, _)| *kind != 8), "no audio of three seconds ago");
     }
 }

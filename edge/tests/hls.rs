@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use onmic_edge::flv;
 use onmic_edge::hls::{Hls, HlsConfig};
 use onmic_media::codec::{aac, h264};
-use onmic_media::gate::{Action, Gate, OpenGate, Refusal};
+use onmic_media::gate::{Action, Admission, Gate, OpenGate, Refusal};
 use onmic_media::hub::HubLimits;
 use onmic_media::{Arrival, Hub, NodeClock, Parameters, Protocol, Publication, Rendition, TrackKey, ViewerKind};
 use onmic_media::{ClockRate, Ticks};
@@ -317,9 +317,9 @@ async fn a_restart_has_a_directory_of_its_own() {
 struct Sesame;
 
 impl Gate for Sesame {
-    fn check(&self, _: Action<'_>, token: Option<&str>) -> Result<(), Refusal> {
+    fn check(&self, _: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal> {
         match token {
-            Some("sesame") => Ok(()),
+            Some("sesame") => Ok(Admission::default()),
             Some(_) => Err(Refusal::NotAllowed("another word".to_owned())),
             None => Err(Refusal::TokenMissing),
         }

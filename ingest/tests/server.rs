@@ -13,7 +13,7 @@ use onmic_ingest::rtmp::amf::Value;
 use onmic_ingest::rtmp::message;
 use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits, serve};
 use onmic_media::codec::{Parameters, aac, h265, nal};
-use onmic_media::gate::{OpenGate, Refusal};
+use onmic_media::gate::{Admission, OpenGate, Refusal};
 use onmic_media::hub::HubLimits;
 use onmic_media::{Action, Codec, Gate, Hub, MediaKind, NodeClock, flv};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -218,9 +218,11 @@ async fn a_publisher_whose_name_was_taken_over_is_told_and_closed() {
 struct TokenGate;
 
 impl Gate for TokenGate {
-    fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<(), Refusal> {
+    fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal> {
         match (action, token) {
-            (Action::Publish(name), Some("T")) if name.to_string() == "demo/host" => Ok(()),
+            (Action::Publish(name), Some("T")) if name.to_string() == "demo/host" => {
+                Ok(Admission { person: Some("mia".parse().unwrap()) })
+            }
             (_, None) => Err(Refusal::TokenMissing),
             _ => Err(Refusal::NotAllowed("it is for another room".to_owned())),
         }

@@ -26,6 +26,10 @@ metric::label_values! {
     /// A WebRTC shard read a track more slowly than frames came; frames up to the newest keyframe are skipped.
     BehindWebrtc => "behind_webrtc",
 
+    /// A message of timed metadata is larger than allowed.
+    MessageTooLarge => "message_too_large",
+    /// Timed metadata was left out where it is not carried yet: in a WebRTC session, or from an RTMP publisher.
+    DataNotCarried => "data_not_carried",
     /// A publication has as many tracks as it may have; a frame of one more is not taken.
     TooManyTracks => "too_many_tracks",
 
@@ -127,18 +131,29 @@ metric::label_values! {
 
     /// A video frame came before the first keyframe of an LL-HLS stream.
     HlsNoKeyframe => "hls_no_keyframe",
-    /// Audio came before the first video frame of an LL-HLS stream or of its new publisher.
+    /// A frame came before the first main video frame of an LL-HLS stream or of its new publisher.
     HlsBeforeVideo => "hls_before_video",
     /// Audio is of a time that an LL-HLS stream has audio for.
     HlsOverlap => "hls_overlap",
-    /// Audio has other parameters, with which an LL-HLS stream begins at its next cut.
+    /// A frame has other parameters, with which an LL-HLS stream begins at its next cut.
     HlsParametersChanged => "hls_parameters_changed",
+    /// A frame of a further rendition is of a time at which the main video did not cut in time.
+    HlsUnaligned => "hls_unaligned",
+    /// An LL-HLS stream has as many tracks as it may have; a frame of one more is not taken.
+    HlsTooManyTracks => "hls_too_many_tracks",
+    /// A part of an LL-HLS stream holds as much timed metadata as it may hold.
+    HlsTooManyEvents => "hls_too_many_events",
+
+    /// Audio came before the first video frame of an HTTP-FLV file that begins with video.
+    FlvAudioBeforeVideo => "flv_audio_before_video",
+    /// A frame is of a time before the beginning of an HTTP-FLV file.
+    FlvBeforeStart => "flv_before_start",
 
     /// A frame of a mix's input could not be decoded.
     MixCorrupt => "mix_corrupt",
-    /// An audio packet came when its time had been mixed without it.
+    /// An audio frame came when its time had been mixed without it.
     MixLate => "mix_late",
-    /// A block of 10 ms of one input was left out, because it was too far ahead or behind.
+    /// An audio frame of an input overlaps those before, or was not played when its timestamps jumped.
     MixLeftOut => "mix_left_out",
     /// A block of 10 ms of one input was not there in time.
     MixMissing => "mix_missing",
@@ -161,6 +176,8 @@ metric::label_values! {
     TranscodeCorrupt => "transcode_corrupt",
     /// A block of 10 ms of the mixer's samples was given up; the frames that it is part of bring it.
     TranscodeEarly => "transcode_early",
+    /// An audio packet was left out at a hole in the input, because it would come when its time is over.
+    TranscodeHole => "transcode_hole",
     /// A video frame came before the keyframe that a derived track needs.
     TranscodeNoKeyframe => "transcode_no_keyframe",
     /// A video frame was not later than the one before.

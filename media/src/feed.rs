@@ -26,6 +26,21 @@ pub struct Accept<'a> {
     pub reordering: bool,
 }
 
+/// What a viewer that waits for tracks can take: an [`Accept`] of its own.
+#[derive(Clone, Debug)]
+pub struct Accepts {
+    /// The codecs it decodes.
+    pub codecs: Arc<[Codec]>,
+    /// Whether frames may be shown in another order than they are sent.
+    pub reordering: bool,
+}
+
+impl Accepts {
+    fn borrow(&self) -> Accept<'_> {
+        Accept { codecs: &self.codecs, reordering: self.reordering }
+    }
+}
+
 /// What can be made of a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recipe {
@@ -51,6 +66,7 @@ impl Recipe {
         let recipes: &[Self] = match kind {
             MediaKind::Video => &[Self::H264],
             MediaKind::Audio => &[Self::Opus, Self::Aac],
+            MediaKind::Data => &[],
         };
         recipes.iter().copied().find(|recipe| accept.codecs.contains(&recipe.codec()))
     }
@@ -345,11 +361,37 @@ impl Feed {
         Ok(demand)
     }
 
+    /// [`Feed::demand`] for an async task: a codec is opened on a thread where it may block.
+    pub async fn demanded(self: &Arc<Self>, key: TrackKey, accepts: &Accepts) -> Result<Demand, Unavailable> {
+        let owner = self.pictures(key.kind).unwrap_or(self);
+        if let Found::Demand(demand) = owner.find(key, accepts.borrow())? {
+            return Ok(demand);
+        }
+        let (owned, accepts) = (owner.clone(), accepts.clone());
+        match tokio::task::spawn_blocking(move || owned.demand(key, accepts.borrow())).await {
+            Ok(demanded) => demanded,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(Unavailable::NoTrack(key)), // The runtime is being shut down.
+        }
+    }
+
+    /// Waits for an original track of this key other than the `known` one, and what `accepts` gets of it. `None` once the
+    /// feed is over.
+    pub async fn next_demand(
+        self: Arc<Self>,
+        key: TrackKey,
+        accepts: Accepts,
+        known: Option<TrackId>,
+    ) -> Option<(TrackId, Result<Demand, Unavailable>)> {
+        let original = self.next_original(key, known).await?.id();
+        Some((original, self.demanded(key, &accepts).await))
+    }
+
     fn find(&self, key: TrackKey, accept: Accept<'_>) -> Result<Found, Unavailable> {
         let mut branches = self.branches.lock();
         let branch = branches.get_mut(key).ok_or(Unavailable::NoTrack(key))?;
         let codec = branch.original.parameters().codec();
-        let order_fits = accept.reordering || key.kind == MediaKind::Audio || !branch.original.reorders();
+        let order_fits = accept.reordering || key.kind != MediaKind::Video || !branch.original.reorders();
         if accept.codecs.contains(&codec) && order_fits {
             return Ok(Found::Demand(Demand::original(branch.original.clone())));
         }
@@ -371,6 +413,18 @@ impl Feed {
         self.advance(Stage::Ended);
         let branches = self.branches.lock();
         branches.values().for_each(|branch| branch.original.end());
+    }
+
+    /// Waits until its tracks are known. `false` when it ended instead.
+    pub async fn settled(&self) -> bool {
+        let mut stages = self.stages();
+        let settled = stages.wait_for(|stage| *stage >= Stage::Settled).await;
+        settled.is_ok_and(|stage| *stage == Stage::Settled)
+    }
+
+    /// Whether it is over.
+    pub fn is_ended(&self) -> bool {
+        self.stage() == Stage::Ended
     }
 
     /// How far it is.

@@ -13,7 +13,8 @@ mod write;
 pub use read::{AudioTag, Ignored, Reader, VideoTag};
 pub use write::{
     BodyHeader, TagType, audio_end_of_sequence, file_header, on_meta_data, previous_tag_size, tag_header,
-    video_end_of_sequence, write_audio_config, write_audio_header, write_video_config, write_video_header,
+    video_end_of_sequence, write_audio_config, write_audio_header, write_config, write_header, write_video_config,
+    write_video_header,
 };
 
 use crate::codec::{Codec, Malformed};

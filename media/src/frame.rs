@@ -13,7 +13,7 @@ use crate::time::{Ticks, WallTime};
 ///
 /// Canonical payloads: H.264 and H.265 are NAL units with 4-byte lengths and without parameter sets; AV1 is the
 /// temporal unit as OBUs with sizes and without temporal delimiter; VP8, VP9 and Opus are as in RTP after reassembly;
-/// AAC is the raw access unit without ADTS.
+/// AAC is the raw access unit without ADTS; metadata is one message as its scheme has it.
 #[derive(Clone, Debug)]
 pub struct Frame {
     /// Decoding time on the track's clock. Never decreases within a track.
@@ -24,7 +24,7 @@ pub struct Frame {
     pub wall: WallTime,
     /// When the last byte of it reached this process (for derived frames: of what it was made from).
     pub arrived: Instant,
-    /// Decoding can start here. Always true for audio.
+    /// Decoding can start here. Always true for audio and data.
     pub keyframe: bool,
     /// What a decoder needs for this frame. The same `Arc` as the frame before it unless something changed.
     pub parameters: Arc<Parameters>,

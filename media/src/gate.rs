@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use crate::name::{RoomName, SourceName};
+use crate::name::{PersonId, RoomName, SourceName};
+use crate::source::{Protocol, Publisher};
 
 /// What somebody wants to do.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +32,24 @@ pub enum Refusal {
     NotAllowed(String),
 }
 
-/// Decides. Called once per session, on the caller's thread: must not block.
+/// What the gate knows of somebody whom it lets in. Whoever publishes hands it on to [`crate::Hub::publish`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// The person of the token. `None` where no tokens are asked for, and for a backend.
+    pub person: Option<PersonId>,
+}
+
+impl Admission {
+    /// Somebody who publishes by `protocol` with this admission.
+    pub fn by(self, protocol: Protocol) -> Publisher {
+        Publisher { protocol, person: self.person }
+    }
+}
+
+/// Decides, and changes nothing. Called once per session, on the caller's thread: must not block.
 pub trait Gate: Send + Sync + 'static {
     /// `token` is what the peer showed, unchecked.
-    fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<(), Refusal>;
+    fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal>;
 }
 
 /// Lets everybody do everything: for a server that listens on loopback only, and for tests.
@@ -42,7 +57,7 @@ pub trait Gate: Send + Sync + 'static {
 pub struct OpenGate;
 
 impl Gate for OpenGate {
-    fn check(&self, _: Action<'_>, _: Option<&str>) -> Result<(), Refusal> {
-        Ok(())
+    fn check(&self, _: Action<'_>, _: Option<&str>) -> Result<Admission, Refusal> {
+        Ok(Admission::default())
     }
 }

@@ -19,7 +19,7 @@ use crate::feed::{Deriver, Feed};
 use crate::name::{RoomName, SourceName};
 use crate::program::Program;
 use crate::publication::Publication;
-use crate::source::{Protocol, Source};
+use crate::source::{Publisher, Source};
 use crate::time::NodeClock;
 
 /// Limits and times of the hub.
@@ -38,6 +38,28 @@ impl Default for HubLimits {
         Self { grace: Duration::from_secs(10), sources: 10_000, directed: false }
     }
 }
+
+/// What can be watched by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedName {
+    /// What the audience of the room gets.
+    Program(RoomName),
+    /// What one participant publishes.
+    Source(SourceName),
+}
+
+impl std::fmt::Display for FeedName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Program(room) => room.fmt(f),
+            Self::Source(source) => source.fmt(f),
+        }
+    }
+}
+
+/// How long a viewer waits until the tracks of a feed that has just begun are known, whatever protocol it asks by: a
+/// publisher's second kind comes within a second of its first, or later than anybody waits.
+pub const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a name cannot be published now.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -77,8 +99,13 @@ impl Hub {
         self.clock
     }
 
-    /// Begins or continues to publish `name`.
-    pub fn publish(&self, name: &SourceName, protocol: Protocol, now: Instant) -> Result<Publication, PublishRefused> {
+    /// Begins or continues to publish `name`. The source keeps who its publisher is; a refused one leaves no trace.
+    pub fn publish(
+        &self,
+        name: &SourceName,
+        publisher: impl Into<Publisher>,
+        now: Instant,
+    ) -> Result<Publication, PublishRefused> {
         let mut names = self.names.lock();
         let source = match names.sources.get(name) {
             Some(source) => {
@@ -94,7 +121,7 @@ impl Hub {
                 self.begin(&mut names, name, now)
             }
         };
-        let publication = Publication::new(source, protocol, now);
+        let publication = Publication::new(source, publisher.into(), now);
         drop(names);
         self.changed();
         Ok(publication)
@@ -120,6 +147,30 @@ impl Hub {
     /// What the audience of the room gets.
     pub fn program(&self, room: &RoomName) -> Option<Arc<Feed>> {
         self.names.lock().programs.get(room).map(|program| program.feed().clone())
+    }
+
+    /// What `name` stands for now.
+    pub fn feed(&self, name: &FeedName) -> Option<Arc<Feed>> {
+        match name {
+            FeedName::Program(room) => self.program(room),
+            FeedName::Source(source) => self.source(source).map(|source| source.feed().clone()),
+        }
+    }
+
+    /// Waits until `name` is there and its tracks are known. One that ends meanwhile is waited for again, as is one
+    /// that is not there: how long is the caller's to say.
+    pub async fn await_feed(&self, name: &FeedName) -> Arc<Feed> {
+        let mut generations = self.generations();
+        loop {
+            generations.mark_unchanged();
+            if let Some(feed) = self.feed(name)
+                && feed.settled().await
+            {
+                return feed;
+            }
+            // It cannot fail: the hub, which holds the sender, is borrowed here.
+            let _ = generations.changed().await;
+        }
     }
 
     /// The room's program as whoever directs it needs it.
@@ -229,9 +280,11 @@ mod tests {
 
     use super::*;
     use crate::feed::Stage;
+    use crate::gate::Admission;
     use crate::key::{MediaKind, Rendition, TrackKey};
     use crate::publication::{Arrival, TakenOver};
     use crate::ring::{Join, Read};
+    use crate::source::Protocol;
     use crate::testing::{audio, video};
     use crate::time::Ticks;
     use crate::track::Track;
@@ -255,6 +308,23 @@ mod tests {
 
     fn video_of(hub: &Hub) -> Arc<Track> {
         hub.program(&key().room).unwrap().original(MediaKind::Video).unwrap()
+    }
+
+    #[test]
+    fn a_source_is_its_publishers_and_a_refused_one_leaves_no_trace() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let person = |id: &str| Admission { person: Some(id.parse().unwrap()) };
+        let who = || hub.source(&key()).unwrap().person().map(|person| person.to_string());
+        let first = hub.publish(&key(), person("mia").by(Protocol::Rtmp), start).unwrap();
+        hub.publish(&key(), person("ben").by(Protocol::Whip), start).unwrap_err();
+        assert_eq!(who().as_deref(), Some("mia"));
+        drop(first);
+        let second = hub.publish(&key(), person("ben").by(Protocol::Whip), start).unwrap();
+        assert_eq!(who().as_deref(), Some("ben"), "whoever continues the source is its publisher");
+        drop(second);
+        let _third = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
+        assert_eq!(who(), None);
     }
 
     #[test]
@@ -369,6 +439,27 @@ mod tests {
     }
 
     #[test]
+    fn a_rendition_that_the_next_publisher_does_not_bring_ends() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let mut first = hub.publish(&key(), Protocol::Whip, start).unwrap();
+        for rendition in [0, 1, 2] {
+            first.push(Arrival { rendition: Rendition(rendition), ..arrival(0, true) }, start).unwrap();
+        }
+        let program = hub.program(&key().room).unwrap();
+        let tracks = program.originals();
+        drop(first);
+        let mut second = hub.publish(&key(), Protocol::Whip, start + secs(2)).unwrap();
+        for (number, rendition) in [(0, 0), (0, 2), (1, 0)] {
+            let frame = Arrival { rendition: Rendition(rendition), ..arrival(number * 90_000, true) };
+            second.push(frame, start + secs(2 + number.unsigned_abs())).unwrap();
+        }
+        let expected = [TrackKey::VIDEO, TrackKey::new(MediaKind::Video, Rendition(2))];
+        assert_eq!((program.keys(), second.source().feed().keys()), (expected.to_vec(), expected.to_vec()));
+        assert_eq!(tracks.iter().map(|track| track.is_ended()).collect::<Vec<_>>(), [false, true, false]);
+    }
+
+    #[test]
     fn a_feed_settles_when_all_that_was_announced_is_there() {
         let start = Instant::now();
         let hub = hub(start);
@@ -390,6 +481,24 @@ mod tests {
             publication.push(arrival(frame * 90_000, true), start + secs(frame.unsigned_abs())).unwrap();
             assert_eq!(hub.program(&key().room).unwrap().stage(), stage);
         }
+    }
+
+    #[tokio::test]
+    async fn a_feed_is_awaited_until_its_tracks_are_known() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let name = FeedName::Program(key().room);
+        let mut awaited = std::pin::pin!(hub.await_feed(&name));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(awaited.as_mut().poll(&mut context).is_pending(), "nobody publishes");
+        let mut publication = hub.publish(&key(), Protocol::Whip, start).unwrap();
+        publication.push(arrival(0, true), start).unwrap();
+        assert!(awaited.as_mut().poll(&mut context).is_pending(), "audio may follow");
+        assert!(hub.feed(&name).is_some());
+        publication.push(Arrival { parameters: audio(), ..arrival(0, true) }, start).unwrap();
+        let feed = awaited.await;
+        assert_eq!(feed.stage(), Stage::Settled);
+        assert_eq!(hub.feed(&FeedName::Source(key())).map(|feed| feed.stage()), Some(Stage::Settled));
     }
 
     #[test]

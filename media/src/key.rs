@@ -23,17 +23,20 @@ pub enum MediaKind {
     Video,
     /// Sound.
     Audio,
+    /// Timed metadata. LL-HLS alone carries it.
+    Data,
 }
 
 impl MediaKind {
     /// All kinds, in the order of their keys.
-    pub const ALL: [Self; 2] = [Self::Video, Self::Audio];
+    pub const ALL: [Self; 3] = [Self::Video, Self::Audio, Self::Data];
 
     /// The word of URLs, logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Video => "video",
             Self::Audio => "audio",
+            Self::Data => "data",
         }
     }
 }
@@ -67,6 +70,8 @@ impl TrackKey {
     pub const VIDEO: Self = Self::main(MediaKind::Video);
     /// The main audio.
     pub const AUDIO: Self = Self::main(MediaKind::Audio);
+    /// The main timed metadata.
+    pub const DATA: Self = Self::main(MediaKind::Data);
 
     /// The key of one rendition of `kind`.
     pub const fn new(kind: MediaKind, rendition: Rendition) -> Self {
@@ -91,7 +96,7 @@ impl From<MediaKind> for TrackKey {
     }
 }
 
-/// The name in URLs, logs and metrics: `video`, `video1`, `audio`.
+/// The name in URLs, logs and metrics: `video`, `video1`, `audio`, `data`.
 impl fmt::Display for TrackKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.kind.name())?;
@@ -262,7 +267,9 @@ mod tests {
 
     #[test]
     fn a_name_is_read_as_it_is_written_and_has_one_spelling() {
-        for (key, name) in [(TrackKey::VIDEO, "video"), (video(1), "video1"), (TrackKey::AUDIO, "audio")] {
+        for (key, name) in
+            [(TrackKey::VIDEO, "video"), (video(1), "video1"), (TrackKey::AUDIO, "audio"), (TrackKey::DATA, "data")]
+        {
             assert_eq!(key.to_string(), name);
             assert_eq!(name.parse(), Ok(key));
         }

@@ -129,10 +129,12 @@ label_values! {
     MixVideo => "mix_video",
     /// One turn of an audio mix: reading, mixing and encoding what is due.
     MixAudio => "mix_audio",
-    /// From taking in a video frame to having put out what a derived track makes of it.
-    TranscodeVideo => "transcode_video",
-    /// From taking in an audio frame to having put out what a derived track makes of it.
-    TranscodeAudio => "transcode_audio",
+    /// From taking in a video frame to having put out the H.264 that is made of it.
+    TranscodeH264 => "transcode_h264",
+    /// From taking in an audio frame to having put out the Opus that is made of it.
+    TranscodeOpus => "transcode_opus",
+    /// From taking in an audio frame to having put out the AAC that is made of it.
+    TranscodeAac => "transcode_aac",
 }
 
 impl Latency {

@@ -8,10 +8,11 @@ use thiserror::Error;
 
 use crate::clock::SourceClock;
 use crate::codec::Parameters;
+use crate::codec::metadata::MESSAGE_BYTES_MAX;
 use crate::drops::DropReason;
 use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, Rendition, TrackKey};
-use crate::source::{Protocol, Source};
+use crate::source::{Publisher, Source};
 use crate::time::{ClockRate, Ticks, WallTime};
 use crate::track::Track;
 
@@ -27,7 +28,7 @@ pub struct Arrival {
     pub dts: Ticks,
     /// Presentation time on the same clock.
     pub pts: Ticks,
-    /// Decoding can start here. Always true for audio.
+    /// Decoding can start here. Always true for audio and data.
     pub keyframe: bool,
     /// The same `Arc` as before unless they changed.
     pub parameters: Arc<Parameters>,
@@ -51,13 +52,24 @@ pub struct Publication {
     expected: Option<Vec<TrackKey>>,
     first_frame: Option<Instant>,
     settled: bool,
+    /// Whatever it brings is here: nothing is waited for any more.
+    is_complete: bool,
 }
 
 impl Publication {
-    pub(crate) fn new(source: Arc<Source>, protocol: Protocol, now: Instant) -> Self {
-        let publisher = source.connect(protocol, now);
+    pub(crate) fn new(source: Arc<Source>, publisher: Publisher, now: Instant) -> Self {
+        let publisher = source.connect(publisher, now);
         let clock = SourceClock::new(source.epoch());
-        Self { source, publisher, clock, tracks: Keyed::new(), expected: None, first_frame: None, settled: false }
+        Self {
+            source,
+            publisher,
+            clock,
+            tracks: Keyed::new(),
+            expected: None,
+            first_frame: None,
+            settled: false,
+            is_complete: false,
+        }
     }
 
     /// The source it feeds.
@@ -71,10 +83,14 @@ impl Publication {
     }
 
     /// Puts a frame on its track, on the program clock. A frame of a track that the feed has no room for is dropped and
-    /// counted.
+    /// counted, and so is a message of timed metadata that is too large.
     pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), TakenOver> {
         if !self.source.hear(self.publisher, now) {
             return Err(TakenOver);
+        }
+        if arrival.parameters.kind() == MediaKind::Data && arrival.payload.len() > MESSAGE_BYTES_MAX {
+            DropReason::MessageTooLarge.count(1);
+            return Ok(());
         }
         let rate = arrival.parameters.clock_rate();
         let mapped = self.clock.map(arrival.dts.micros(rate), self.source.clock().wall(now));
@@ -148,16 +164,27 @@ impl Publication {
     }
 
     fn settle_when_complete(&mut self, now: Instant) {
-        if self.settled {
+        if self.is_complete {
             return;
         }
         let since_first = now.saturating_duration_since(*self.first_frame.get_or_insert(now));
         let expected = self.expected.as_deref().unwrap_or(&[TrackKey::VIDEO, TrackKey::AUDIO]);
-        let complete = expected.iter().all(|key| self.tracks.contains(*key));
-        if complete || since_first >= SETTLE {
+        let all_here = expected.iter().all(|key| self.tracks.contains(*key));
+        if !self.settled && (all_here || since_first >= SETTLE) {
             self.source.settle();
             self.settled = true;
         }
+        if since_first >= SETTLE {
+            self.end_what_is_left();
+            self.is_complete = true;
+        }
+    }
+
+    /// Ends the further tracks of a predecessor that this publisher has not brought: their viewers would wait for ever. The
+    /// main ones stay, as they may be away for a while.
+    fn end_what_is_left(&self) {
+        let left = self.source.feed().keys().into_iter().filter(|key| !key.leads() && !self.tracks.contains(*key));
+        left.for_each(|key| self.source.end_track(key));
     }
 }
 

@@ -36,6 +36,8 @@ impl Retention {
     pub const VIDEO: Self = Self { groups: 2, age: Duration::from_secs(40), bytes: 64 << 20 };
     /// As far back as a video group may reach, so that a reader can join both at one moment.
     pub const AUDIO: Self = Self { groups: usize::MAX, age: Duration::from_secs(40), bytes: 4 << 20 };
+    /// As far back as the others. 1 MiB holds 16 messages of the largest size.
+    pub const DATA: Self = Self { groups: usize::MAX, age: Duration::from_secs(40), bytes: 1 << 20 };
 }
 
 /// Where a new reader starts.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::feed::{Feed, Stage};
 use crate::frame::Frame;
 use crate::key::TrackKey;
-use crate::name::SourceName;
+use crate::name::{PersonId, SourceName};
 use crate::program::{Brings, Inlet, Program, TimelineId};
 use crate::time::{NodeClock, WallTime};
 use crate::track::Track;
@@ -33,6 +33,22 @@ impl Protocol {
     }
 }
 
+/// Somebody who publishes a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publisher {
+    /// How the source comes in.
+    pub protocol: Protocol,
+    /// The person, if the gate knows.
+    pub person: Option<PersonId>,
+}
+
+impl From<Protocol> for Publisher {
+    /// A publisher of whom nothing else is known.
+    fn from(protocol: Protocol) -> Self {
+        Self { protocol, person: None }
+    }
+}
+
 /// A participant's feed and the state of its publisher.
 #[derive(Debug)]
 pub struct Source {
@@ -52,7 +68,7 @@ pub struct Source {
 
 #[derive(Debug)]
 struct State {
-    protocol: Protocol,
+    last: Publisher,
     connected: bool,
     /// The last frame, or the connect when there is none yet.
     last_heard: Instant,
@@ -66,7 +82,7 @@ impl Source {
         generation: watch::Sender<u64>,
         now: Instant,
     ) -> Arc<Self> {
-        let state = State { protocol: Protocol::Rtmp, connected: false, last_heard: now };
+        let state = State { last: Protocol::Rtmp.into(), connected: false, last_heard: now };
         let publisher = watch::Sender::new(0);
         let (epoch, timeline, outlet) = (clock.wall(now), TimelineId::unique(), Mutex::default());
         Arc::new(Self { name, clock, epoch, timeline, feed, outlet, publisher, state: Mutex::new(state), generation })
@@ -126,6 +142,14 @@ impl Source {
         track.push(frame);
     }
 
+    /// Ends a further track, here and in the program: the publisher does not send it any more.
+    pub(crate) fn end_track(&self, key: TrackKey) {
+        if let Some(inlet) = &*self.outlet.lock() {
+            inlet.end_track(key);
+        }
+        self.feed.remove_original(key);
+    }
+
     /// All tracks of it are known.
     pub(crate) fn settle(&self) {
         self.feed.settle();
@@ -142,7 +166,12 @@ impl Source {
 
     /// How the last publisher came in.
     pub fn protocol(&self) -> Protocol {
-        self.state.lock().protocol
+        self.state.lock().last.protocol
+    }
+
+    /// The person who published last, if the gate knew.
+    pub fn person(&self) -> Option<PersonId> {
+        self.state.lock().last.person.clone()
     }
 
     /// Whether a publisher is connected now; within the grace period it may not be.
@@ -163,9 +192,9 @@ impl Source {
     }
 
     /// A new publisher; the number it is known by.
-    pub(crate) fn connect(&self, protocol: Protocol, now: Instant) -> u64 {
+    pub(crate) fn connect(&self, publisher: Publisher, now: Instant) -> u64 {
         let mut state = self.state.lock();
-        state.protocol = protocol;
+        state.last = publisher;
         state.connected = true;
         state.last_heard = now;
         self.publisher.send_modify(|publisher| *publisher += 1);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::codec::{MediaKind, Parameters, opus, vp8};
+use crate::codec::{MediaKind, Parameters, metadata, opus, vp8};
 use crate::frame::Frame;
 use crate::time::{ClockRate, Ticks, WallTime};
 
@@ -17,6 +17,10 @@ pub(crate) fn audio() -> Arc<Parameters> {
     let opus =
         opus::Parameters { channels: 2, pre_skip: 312, input_sample_rate: 48_000, output_gain: 0, mapping: None };
     Arc::new(Parameters::Opus(opus))
+}
+
+pub(crate) fn metadata() -> Arc<Parameters> {
+    Arc::new(Parameters::Metadata(metadata::Parameters::new(metadata::ID3, "").unwrap()))
 }
 
 /// Makes frames 40 ms apart, from a fixed moment on.
@@ -44,7 +48,7 @@ impl Frames {
             pts: dts,
             wall: WallTime(1_000_000_000).offset_micros(number * 40_000),
             arrived: self.at(number),
-            keyframe: keyframe || self.parameters.kind() == MediaKind::Audio,
+            keyframe: keyframe || self.parameters.kind() != MediaKind::Video,
             parameters: self.parameters.clone(),
             payload: Bytes::from(vec![0; bytes]),
         }

@@ -57,6 +57,7 @@ impl Track {
         let retention = match parameters.kind() {
             MediaKind::Video => Retention::VIDEO,
             MediaKind::Audio => Retention::AUDIO,
+            MediaKind::Data => Retention::DATA,
         };
         Self {
             id: TrackId::next(),

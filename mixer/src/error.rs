@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::codec::Cause;
 
-/// See the module.
+/// An operation on media that failed.
 #[derive(Debug, Error)]
 pub enum Error {
     /// This FFmpeg was built without it.
@@ -18,20 +18,20 @@ pub enum Error {
     /// A name or a value that this FFmpeg does not know. FFmpeg alone would ignore it in silence.
     #[error("the codec option {name}={value} was not taken")]
     Option {
-        /// Of the option.
+        /// The name of the option.
         name: String,
-        /// Wanted.
+        /// The value it should have.
         value: String,
+        /// What FFmpeg says.
         #[source]
-        /// Why.
         cause: Cause,
     },
     /// Opening a codec.
     #[error("the {name} codec could not be opened")]
     Open {
-        /// Of the codec.
+        /// The name of the codec.
         name: &'static str,
-        /// Why.
+        /// What FFmpeg says.
         #[source]
         cause: Cause,
     },

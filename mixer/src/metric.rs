@@ -1,8 +1,8 @@
-//! What this crate counts beside drops and latencies.
+//! What this crate counts beside drops.
 
-use metrics::{Gauge, counter, gauge};
+use metrics::{Gauge, Histogram, counter, gauge};
 use onmic_media::feed::Recipe;
-use onmic_media::metric;
+use onmic_media::metric::{AUDIO_JUMPS, AUDIO_MIXES, DERIVED_TRACKS, Latency};
 
 /// The recipe in labels, logs and thread names.
 pub(crate) fn label(recipe: Recipe) -> &'static str {
@@ -15,12 +15,12 @@ pub(crate) struct Running(Gauge);
 impl Running {
     /// A derived track.
     pub(crate) fn derived_track(recipe: Recipe) -> Self {
-        Self::count(gauge!(metric::DERIVED_TRACKS, "recipe" => label(recipe)))
+        Self::count(gauge!(DERIVED_TRACKS, "recipe" => label(recipe)))
     }
 
     /// The audio mix of a program.
     pub(crate) fn audio_mix() -> Self {
-        Self::count(gauge!(metric::AUDIO_MIXES))
+        Self::count(gauge!(AUDIO_MIXES))
     }
 
     fn count(gauge: Gauge) -> Self {
@@ -35,7 +35,17 @@ impl Drop for Running {
     }
 }
 
-/// Jumps in the audio of inputs, which are heard as such.
+/// Seconds from taking in a frame to having put out what is made of it.
+pub(crate) fn transcode_seconds(recipe: Recipe) -> Histogram {
+    let latency = match recipe {
+        Recipe::H264 => Latency::TranscodeH264,
+        Recipe::Opus => Latency::TranscodeOpus,
+        Recipe::Aac => Latency::TranscodeAac,
+    };
+    latency.histogram()
+}
+
+/// Counts jumps in the audio of inputs, which are heard as such.
 pub(crate) fn audio_jumps(jumps: u64) {
-    counter!(metric::AUDIO_JUMPS).increment(jumps);
+    counter!(AUDIO_JUMPS).increment(jumps);
 }

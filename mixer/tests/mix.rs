@@ -204,7 +204,8 @@ fn every_tile_is_readable_and_layouts_change_on_one_frame() {
 
     assert!(frames.len() >= 75, "{} frames of 100", frames.len()); // A busy machine leaves some out.
     assert!(frames[0].keyframe);
-    assert!(frames[20].keyframe, "as the sink asked");
+    // At once, or with the next frame that has the host's picture, on a busy machine.
+    assert!(frames.iter().skip(20).take(12).any(|frame| frame.keyframe), "as the sink asked");
     assert!(frames.iter().all(|frame| Arc::ptr_eq(&frame.parameters, &frames[0].parameters) && frame.dts == frame.pts));
     let (grid, other) = (parts(&Layout::Grid, 4), parts(&custom, 4));
     let (mut changed, mut last, mut led) = (None, None, 0);

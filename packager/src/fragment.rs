@@ -1,10 +1,13 @@
-//! One CMAF chunk: `prft` (the program clock), `moof`, and an `mdat` whose header is written and whose payloads are chained.
+//! One CMAF chunk: `prft` (the program clock), `emsg` (timed metadata), `moof`, and an `mdat` whose header is written and whose payloads are chained.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use mp4_atom::{Encode, Moof, Prft, ReferenceTime, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples};
-use onmic_media::WallTime;
+use mp4_atom::{
+    Emsg, EmsgTimestamp, Encode, Moof, Prft, ReferenceTime, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples,
+};
+use onmic_media::{ClockRate, Parameters, WallTime};
 
 use crate::chain::Chain;
 use crate::error::PackagerError;
@@ -15,6 +18,9 @@ const FLAGS_SYNC: u32 = 0x0200_0000;
 /// `sample_depends_on` 1 and `sample_is_non_sync_sample`.
 const FLAGS_OTHER: u32 = 0x0101_0000;
 
+/// ISO/IEC 23009-1, 5.10.3.3.4.
+const EVENT_DURATION_UNKNOWN: u32 = u32::MAX;
+
 const MDAT_HEADER: usize = 8;
 
 /// One frame with its place on the file's timeline.
@@ -24,6 +30,34 @@ pub(crate) struct Sample {
     pub(crate) composition: i64,
     pub(crate) keyframe: bool,
     pub(crate) payload: Bytes,
+}
+
+/// A message that belongs to a moment of the file's timeline.
+#[derive(Debug)]
+pub(crate) struct Event {
+    /// Counts up within a rendition: a receiver that gets a message twice knows it by this.
+    pub(crate) id: u32,
+    /// Presentation time on the file's timeline.
+    pub(crate) pts: i64,
+    pub(crate) parameters: Arc<Parameters>,
+    pub(crate) message: Bytes,
+}
+
+impl Event {
+    /// Its box; nothing for parameters of another kind.
+    fn encode(self, rate: ClockRate, out: &mut Vec<u8>) -> Result<(), PackagerError> {
+        let Parameters::Metadata(metadata) = &*self.parameters else { return Ok(()) };
+        let emsg = Emsg {
+            timescale: rate.hz(),
+            presentation_time: EmsgTimestamp::Absolute(u64::try_from(self.pts).unwrap_or(0)),
+            event_duration: EVENT_DURATION_UNKNOWN,
+            id: self.id,
+            scheme_id_uri: metadata.scheme().to_owned(),
+            value: metadata.value().to_owned(),
+            message_data: self.message.to_vec(),
+        };
+        Ok(emsg.encode(out)?)
+    }
 }
 
 /// Has the first of `samples` decoded when it is shown, and the others where they were or right behind it. They fill `times`;
@@ -47,11 +81,13 @@ pub(crate) fn decode_when_shown(times: Range<i64>, samples: &mut [Sample]) -> i6
     start
 }
 
-/// The chunk of `samples`, the first of which is decoded at `start` and was `wall` on the program clock.
+/// The chunk of `samples`, the first of which is decoded at `start` and was `wall` on the program clock. `events` are on a
+/// clock of the rate beside them.
 pub(crate) fn fragment(
     sequence: u32,
     start: u64,
     wall: WallTime,
+    (events, rate): (Vec<Event>, ClockRate),
     samples: Vec<Sample>,
 ) -> Result<Chain, PackagerError> {
     let first_composition = samples.first().map_or(0, |sample| sample.composition);
@@ -65,6 +101,9 @@ pub(crate) fn fragment(
     let mdat_size = u32::try_from(payload + MDAT_HEADER).map_err(|_| PackagerError::TooLarge(payload))?;
     let mut head = Vec::with_capacity(192 + samples.len() * 16);
     prft.encode(&mut head)?;
+    for event in events {
+        event.encode(rate, &mut head)?;
+    }
     let moof_start = head.len();
     let mut moof = moof(sequence, start, &samples);
     moof.encode(&mut head)?;

@@ -48,6 +48,7 @@ fn track(parameters: &Parameters, rate: ClockRate) -> Result<mp4_atom::Trak, Pac
     let (handler, name) = match kind {
         MediaKind::Video => (b"vide", "video"),
         MediaKind::Audio => (b"soun", "audio"),
+        MediaKind::Data => (b"meta", "data"),
     };
     let url = mp4_atom::DrefEntry::Url(mp4_atom::Url::default());
     let minf = mp4_atom::Minf {
@@ -115,7 +116,9 @@ fn sample_entry(parameters: &Parameters) -> Result<mp4_atom::Codec, PackagerErro
             let dops = mp4_atom::Dops::decode_body(&mut &opus.dops()[..])?;
             mp4_atom::Opus { audio, dops, btrt: None }.into()
         }
-        Parameters::Vp8(_) | Parameters::Vp9(_) => return Err(PackagerError::Codec(parameters.codec())),
+        Parameters::Vp8(_) | Parameters::Vp9(_) | Parameters::Metadata(_) => {
+            return Err(PackagerError::Codec(parameters.codec()));
+        }
     })
 }
 

@@ -4,8 +4,9 @@
 //! copied. Everything a viewer can fetch is immutable once it is returned.
 //!
 //! ```text
-//! Segmenter ─┬─ Rendition (video) ── Segment … ── Part …      playlist::render → video.m3u8
-//!            └─ Rendition (audio) ── Segment … ── Part …      multivariant::render → index.m3u8
+//! Segmenter ─┬─ Rendition (video)  ── Segment … ── Part …      playlist::render → video.m3u8
+//!            ├─ Rendition (video1) ── Segment … ── Part …      playlist::render → video1.m3u8
+//!            └─ Rendition (audio)  ── Segment … ── Part …      multivariant::render → index.m3u8
 //! ```
 
 pub mod chain;

@@ -1,7 +1,7 @@
-//! The multivariant playlist: one variant, its audio in a group of its own (rfc8216bis 4.4.6).
+//! The multivariant playlist: one variant per video rendition, and the audio in a group of its own (rfc8216bis 4.4.6).
 
 use m3u8_rs::{AlternativeMedia, AlternativeMediaType, MasterPlaylist, Resolution, VariantStream};
-use onmic_media::MediaKind;
+use onmic_media::{MediaKind, TrackKey};
 
 use crate::names::File;
 use crate::rendition::Rendition;
@@ -14,45 +14,20 @@ const BANDWIDTH_HEADROOM_PERCENT: u64 = 10;
 
 /// The playlist; `None` until each rendition that will be there has a part. `directory` is put before every name, and
 /// ends with a slash unless it is empty.
-pub fn render(segmenter: &Segmenter, directory: &str, expected: [bool; 2]) -> Option<String> {
-    let ready = |kind: MediaKind| segmenter.rendition(kind).filter(|rendition| rendition.newest().is_some());
-    let (video, audio) = (ready(MediaKind::Video), ready(MediaKind::Audio));
-    let lacking = |kind: MediaKind, have: bool| expected[kind as usize] && !have;
-    if lacking(MediaKind::Video, video.is_some()) || lacking(MediaKind::Audio, audio.is_some()) {
+pub fn render(segmenter: &Segmenter, directory: &str, expected: &[TrackKey]) -> Option<String> {
+    let ready: Vec<_> = segmenter.renditions().filter(|rendition| rendition.newest().is_some()).collect();
+    if expected.iter().any(|key| ready.iter().all(|rendition| rendition.key() != *key)) {
         return None;
     }
-    let main = video.or(audio)?;
-    let separate = video.and(audio);
-    let codecs: Vec<_> = [Some(main), separate].into_iter().flatten().map(codecs).collect();
-    let rates = [Some(main), separate].into_iter().flatten().filter_map(Rendition::bitrates);
-    let (peak, mean) = rates.fold((0, 0), |(peaks, means), (peak, mean)| (peaks + peak, means + mean));
-    let parameters = &main.init().parameters;
-    let variant = VariantStream {
-        uri: format!("{directory}{}", File::Playlist(main.kind())),
-        bandwidth: (peak + peak * BANDWIDTH_HEADROOM_PERCENT / 100).max(1),
-        average_bandwidth: Some(mean.max(1)),
-        codecs: Some(codecs.join(",")),
-        resolution: parameters
-            .resolution()
-            .map(|(width, height)| Resolution { width: width.into(), height: height.into() }),
-        frame_rate: video.and_then(Rendition::frame_rate).map(|rate| (rate * 1000.0).round() / 1000.0),
-        audio: separate.map(|_| GROUP.to_owned()),
-        ..Default::default()
-    };
-    let alternatives = separate.map(|audio| AlternativeMedia {
-        media_type: AlternativeMediaType::Audio,
-        uri: Some(format!("{directory}{}", File::Playlist(MediaKind::Audio))),
-        group_id: GROUP.to_owned(),
-        name: "Program".to_owned(),
-        default: true,
-        autoselect: true,
-        channels: audio.init().parameters.channels().map(|channels| channels.to_string()),
-        ..Default::default()
-    });
+    let (video, audio): (Vec<_>, Vec<_>) = ready.into_iter().partition(|own| own.key().kind == MediaKind::Video);
+    let (main, group) = if video.is_empty() { (audio, Vec::new()) } else { (video, audio) };
+    if main.is_empty() {
+        return None;
+    }
     let playlist = MasterPlaylist {
         version: Some(9),
-        variants: vec![variant],
-        alternatives: alternatives.into_iter().collect(),
+        variants: main.iter().map(|rendition| variant(rendition, &group, directory)).collect(),
+        alternatives: group.iter().enumerate().map(|(at, rendition)| alternative(rendition, at, directory)).collect(),
         ..Default::default()
     };
     let mut text = Vec::with_capacity(512);
@@ -60,8 +35,49 @@ pub fn render(segmenter: &Segmenter, directory: &str, expected: [bool; 2]) -> Op
     String::from_utf8(text).ok()
 }
 
+/// One quality with any audio of `group`, of which a player takes one: BANDWIDTH is for the dearest (4.4.6.2).
+fn variant(rendition: &Rendition, group: &[&Rendition], directory: &str) -> VariantStream {
+    let (peak, mean) = rendition.bitrates().unwrap_or((0, 0));
+    let of_audio = group.iter().filter_map(|audio| audio.bitrates());
+    let (audio_peak, audio_mean) = of_audio.fold((0, 0), |most, own| (most.0.max(own.0), most.1.max(own.1)));
+    let (peak, mean) = (peak + audio_peak, mean + audio_mean);
+    let mut codecs = vec![codecs_of(rendition)];
+    for audio in group.iter().map(|audio| codecs_of(audio)) {
+        if !codecs.contains(&audio) {
+            codecs.push(audio);
+        }
+    }
+    let resolution = rendition.init().parameters.resolution();
+    let is_video = rendition.key().kind == MediaKind::Video;
+    VariantStream {
+        uri: format!("{directory}{}", File::Playlist(rendition.key())),
+        bandwidth: (peak + peak * BANDWIDTH_HEADROOM_PERCENT / 100).max(1),
+        average_bandwidth: Some(mean.max(1)),
+        codecs: Some(codecs.join(",")),
+        resolution: resolution.map(|(width, height)| Resolution { width: width.into(), height: height.into() }),
+        frame_rate: rendition.frame_rate().filter(|_| is_video).map(|rate| (rate * 1000.0).round() / 1000.0),
+        audio: (!group.is_empty()).then(|| GROUP.to_owned()),
+        ..Default::default()
+    }
+}
+
+/// The audio rendition at one place of the group. The first is played unless the viewer chooses another.
+fn alternative(rendition: &Rendition, at: usize, directory: &str) -> AlternativeMedia {
+    AlternativeMedia {
+        media_type: AlternativeMediaType::Audio,
+        uri: Some(format!("{directory}{}", File::Playlist(rendition.key()))),
+        group_id: GROUP.to_owned(),
+        // Names are unique within a group (4.4.6.1).
+        name: if at == 0 { "Program".to_owned() } else { format!("Program {}", at + 1) },
+        default: at == 0,
+        autoselect: at == 0,
+        channels: rendition.init().parameters.channels().map(|channels| channels.to_string()),
+        ..Default::default()
+    }
+}
+
 /// RFC 6381; Opus in MP4 is spelt with a capital there.
-fn codecs(rendition: &Rendition) -> String {
+fn codecs_of(rendition: &Rendition) -> String {
     let codecs = rendition.init().parameters.rfc6381();
     if codecs == "opus" { "Opus".to_owned() } else { codecs }
 }

@@ -19,8 +19,8 @@ pub(crate) const PART_HOLD_BACK: u32 = 3;
 /// What is stated in a playlist beside its own rendition.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
-    /// The other rendition, for EXT-X-RENDITION-REPORT.
-    pub other: Option<&'a Rendition>,
+    /// The other renditions of the stream, for EXT-X-RENDITION-REPORT.
+    pub others: &'a [&'a Rendition],
     /// Nothing will follow.
     pub ended: bool,
 }
@@ -43,7 +43,7 @@ pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, sk
             let with_parts = ages.0[index] <= settings.target * PARTS_FOR;
             segment(&mut text, rendition, listed, init, with_parts);
             line(&mut text, format_args!("#EXTINF:{},", Seconds(listed.duration)));
-            line(&mut text, format_args!("{}", File::Segment(rendition.kind(), listed.msn)));
+            line(&mut text, format_args!("{}", File::Segment(rendition.key(), listed.msn)));
         }
         init = Some(&listed.init);
     }
@@ -55,10 +55,11 @@ pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, sk
         return Some(text);
     }
     let hint = rendition.next();
-    let hint = File::Part(rendition.kind(), hint.msn, hint.part);
+    let hint = File::Part(rendition.key(), hint.msn, hint.part);
     line(&mut text, format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{hint}\""));
-    if let Some((other, newest)) = around.other.and_then(|other| Some((other, other.newest()?))) {
-        let uri = File::Playlist(other.kind());
+    for other in around.others {
+        let Some(newest) = other.newest() else { continue };
+        let uri = File::Playlist(other.key());
         line(
             &mut text,
             format_args!("#EXT-X-RENDITION-REPORT:URI=\"{uri}\",LAST-MSN={},LAST-PART={}", newest.msn, newest.part),
@@ -91,12 +92,12 @@ fn header(text: &mut String, rendition: &Rendition, settings: &Settings, part_ta
 
 /// Everything of a segment but its EXTINF and URI: what must stand before its first part, and its parts.
 fn segment(text: &mut String, rendition: &Rendition, segment: &Segment, before: Option<&Init>, with_parts: bool) {
-    let kind = rendition.kind();
+    let key = rendition.key();
     if segment.discontinuity {
         text.push_str("#EXT-X-DISCONTINUITY\n");
     }
     if before.is_none_or(|before| before.number != segment.init.number) {
-        line(text, format_args!("#EXT-X-MAP:URI=\"{}\"", File::Init(kind, segment.init.number)));
+        line(text, format_args!("#EXT-X-MAP:URI=\"{}\"", File::Init(key, segment.init.number)));
     }
     line(text, format_args!("#EXT-X-PROGRAM-DATE-TIME:{}", segment.program_date_time));
     if segment.gap {
@@ -106,7 +107,7 @@ fn segment(text: &mut String, rendition: &Rendition, segment: &Segment, before: 
         return;
     }
     for (index, part) in segment.parts.iter().enumerate() {
-        let uri = File::Part(kind, segment.msn, index as u32);
+        let uri = File::Part(key, segment.msn, index as u32);
         let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
         let duration = Seconds(part.duration);
         line(text, format_args!("#EXT-X-PART:DURATION={duration},URI=\"{uri}\"{independent}"));

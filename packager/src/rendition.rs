@@ -27,10 +27,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use onmic_media::{ClockRate, MediaKind, Parameters, Ticks, WallTime};
+use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks, TrackKey, WallTime};
 
 use crate::error::PackagerError;
-use crate::fragment::{Sample, decode_when_shown, fragment};
+use crate::fragment::{Event, Sample, decode_when_shown, fragment};
 use crate::init::init_section;
 use crate::playlist::PART_HOLD_BACK;
 use crate::segment::{Init, Part, Segment};
@@ -41,6 +41,10 @@ const LAG_MICROS_MAX: i64 = 500_000;
 
 /// Bounds the memory of a part whatever its frames claim: four seconds at 240 fps.
 const SAMPLES_MAX: usize = 960;
+
+/// Messages of timed metadata in one part: 16 in a third of a second is more than a person can read, and bounds a part's
+/// overhead to 1 MiB.
+const EVENTS_MAX: usize = 16;
 
 /// The first media sequence number. Any would do by rfc8216bis 4.4.3.2; for hls.js a segment of number 0 is as good as
 /// none at some places: it forgot having loaded it, loaded it again and again over the parts behind it, and the browser
@@ -69,7 +73,7 @@ pub(crate) struct Incoming {
 /// See the module.
 #[derive(Debug)]
 pub struct Rendition {
-    kind: MediaKind,
+    key: TrackKey,
     settings: Settings,
     rate: ClockRate,
     init: Arc<Init>,
@@ -87,6 +91,9 @@ pub struct Rendition {
     sequence: u32,
     discontinuity_sequence: u64,
     independent: bool,
+    /// Timed metadata for the next part.
+    events: Vec<Event>,
+    next_event: u32,
     evicted: Vec<Arc<Segment>>,
     has_let_go: bool,
     long_parts: u64,
@@ -117,11 +124,11 @@ struct OpenPart {
 }
 
 impl Rendition {
-    pub(crate) fn new(settings: Settings, parameters: &Arc<Parameters>) -> Result<Self, PackagerError> {
+    pub(crate) fn new(key: TrackKey, settings: Settings, parameters: &Arc<Parameters>) -> Result<Self, PackagerError> {
         let rate = parameters.clock_rate();
         let body = init_section(parameters, rate)?;
         Ok(Self {
-            kind: parameters.kind(),
+            key,
             settings,
             rate,
             init: Arc::new(Init { number: 0, body, parameters: parameters.clone() }),
@@ -137,15 +144,17 @@ impl Rendition {
             sequence: 0,
             discontinuity_sequence: 0,
             independent: true,
+            events: Vec::new(),
+            next_event: 0,
             evicted: Vec::new(),
             has_let_go: false,
             long_parts: 0,
         })
     }
 
-    /// Video or audio.
-    pub fn kind(&self) -> MediaKind {
-        self.kind
+    /// The track it is made of.
+    pub fn key(&self) -> TrackKey {
+        self.key
     }
 
     /// Ticks per second of its decoding times.
@@ -258,6 +267,9 @@ impl Rendition {
         let rate = parameters.clock_rate();
         let body = init_section(parameters, rate)?;
         if rate != self.rate {
+            for event in &mut self.events {
+                event.pts = Ticks(event.pts).rescale(self.rate, rate).0;
+            }
             self.end = Ticks(self.end).rescale(self.rate, rate).0;
             if let Some(target) = &mut self.part_target {
                 target.ticks = millis_to_ticks(target.millis, rate);
@@ -402,8 +414,8 @@ impl Rendition {
     /// Adds a frame to the open segment. `expected` is how long it will last, as far as can be told.
     pub(crate) fn append(&mut self, incoming: Incoming, expected: Option<i64>) -> Result<(), PackagerError> {
         let Incoming { dts, pts, keyframe, wall, payload } = incoming;
-        // Every frame of sound is a keyframe; only of pictures is it worth a part of its own.
-        self.settle(dts, keyframe && self.kind == MediaKind::Video, expected)?;
+        // Every audio packet is a keyframe; only a keyframe of video is worth a part of its own.
+        self.settle(dts, keyframe && self.key.kind == MediaKind::Video, expected)?;
         let at = match &self.part {
             Some(part) => dts.max(part.last + 1),
             None => self.end,
@@ -422,6 +434,18 @@ impl Rendition {
             }
         }
         Ok(())
+    }
+
+    /// Puts a message of timed metadata into the part that is published next. False if that has as many as it may.
+    pub(crate) fn add_event(&mut self, frame: &Frame) -> bool {
+        if self.events.len() >= EVENTS_MAX {
+            return false;
+        }
+        let pts = frame.pts.rescale(frame.parameters.clock_rate(), self.rate).0;
+        let (id, parameters, message) = (self.next_event, frame.parameters.clone(), frame.payload.clone());
+        self.next_event = id.wrapping_add(1);
+        self.events.push(Event { id, pts, parameters, message });
+        true
     }
 
     /// Closes the open part if a frame at `dts` does not belong into it, and gives its last sample its duration.
@@ -482,7 +506,8 @@ impl Rendition {
         }
         let decoded = u64::try_from(decoded).unwrap_or(0);
         self.sequence = self.sequence.wrapping_add(1);
-        let body = fragment(self.sequence, decoded, part.wall, part.samples)?;
+        let events = (std::mem::take(&mut self.events), self.rate);
+        let body = fragment(self.sequence, decoded, part.wall, events, part.samples)?;
         self.end = end;
         if let Some(open) = &mut self.open {
             open.duration += duration;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use common::{Scratch, ffmpeg, frames_of_flv, make_flv, probe, secs};
 use mp4_atom::{Decode, Moof, Prft};
-use onmic_media::{ClockRate, Frame, MediaKind, Ticks};
+use onmic_media::{ClockRate, Frame, MediaKind, Ticks, TrackKey};
 use onmic_packager::{Rendition, Segmenter, Settings, multivariant};
 
 const X264: [&str; 8] = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "60", "-pix_fmt", "yuv420p"];
@@ -20,7 +20,7 @@ fn package(frames: &[Arc<Frame>]) -> Segmenter {
     let settings = Settings::new(secs(0.333), secs(2.0), secs(600.0));
     let mut segmenter = Segmenter::new(settings, true);
     for frame in frames {
-        segmenter.push(frame).unwrap();
+        segmenter.push(frame.kind().into(), frame).unwrap();
     }
     segmenter.finish().unwrap();
     segmenter
@@ -206,7 +206,7 @@ fn the_multivariant_playlist_says_what_is_there() {
     let scratch = Scratch::new("multivariant");
     let flv = make_flv(&scratch.path("s.flv"), 6, "30", &[&X264[..], &["-bf", "0"], &AAC].concat());
     let segmenter = package(&frames_of_flv(flv));
-    let text = multivariant::render(&segmenter, "dir/", [true, true]).unwrap();
+    let text = multivariant::render(&segmenter, "dir/", &[TrackKey::VIDEO, TrackKey::AUDIO]).unwrap();
     let (_, playlist) = m3u8_rs::parse_master_playlist(text.as_bytes()).unwrap();
     let variant = &playlist.variants[0];
     assert_eq!(variant.uri, "dir/video.m3u8");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::{EPOCH, START_MICROS, secs};
 use onmic_media::codec::{aac, h264};
-use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks};
+use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks, TrackKey};
 use onmic_packager::playlist::{Around, render};
 use onmic_packager::{Ignored, Rendition, Segmenter, Settings};
 
@@ -78,13 +78,14 @@ fn play(publisher: &Publisher, segmenter: &mut Segmenter, from: f64, to: f64, fp
     frames.extend((0..sounds).map(|n| publisher.audio(micros(from + n as f64 / 46.875))));
     frames.sort_by_key(|frame| frame.dts.micros(frame.parameters.clock_rate()));
     for frame in &frames {
-        segmenter.push(frame).unwrap();
+        segmenter.push(frame.kind().into(), frame).unwrap();
     }
 }
 
 fn text(segmenter: &Segmenter, kind: MediaKind, skip: bool) -> String {
     let other = if kind == MediaKind::Video { MediaKind::Audio } else { MediaKind::Video };
-    let around = Around { other: segmenter.rendition(other), ended: segmenter.is_ended() };
+    let others: Vec<_> = segmenter.rendition(other).into_iter().collect();
+    let around = Around { others: &others, ended: segmenter.is_ended() };
     render(segmenter.rendition(kind).unwrap(), segmenter.settings(), around, skip).unwrap()
 }
 
@@ -252,7 +253,7 @@ fn a_keyframe_is_asked_for_once_when_a_segment_is_due() {
     let mut segmenter = Segmenter::new(settings(), true);
     let mut asked = 0;
     for n in 0..100 {
-        segmenter.push(&publisher.video(n * 33_333, n == 0)).unwrap();
+        segmenter.push(TrackKey::VIDEO, &publisher.video(n * 33_333, n == 0)).unwrap();
         asked += usize::from(segmenter.take_keyframe_wanted());
     }
     assert_eq!(asked, 1);
@@ -295,7 +296,7 @@ fn sound_alone_is_cut_by_itself() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), false);
     for n in 0..500 {
-        segmenter.push(&publisher.audio(n * 21_333)).unwrap();
+        segmenter.push(TrackKey::AUDIO, &publisher.audio(n * 21_333)).unwrap();
     }
     let audio = text(&segmenter, MediaKind::Audio, false);
     assert_eq!(audio.matches("#EXTINF:1.98400,").count(), 5, "{audio}");
@@ -308,7 +309,7 @@ fn pictures_alone_need_no_sound() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);
     for n in 0..300 {
-        segmenter.push(&publisher.video(n * 33_333, n % 60 == 0)).unwrap();
+        segmenter.push(TrackKey::VIDEO, &publisher.video(n * 33_333, n % 60 == 0)).unwrap();
     }
     assert!(segmenter.rendition(MediaKind::Audio).is_none());
     check(&segmenter, 0.334);
@@ -318,12 +319,12 @@ fn pictures_alone_need_no_sound() {
 fn sound_waits_for_the_first_picture() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);
-    assert_eq!(segmenter.push(&publisher.video(0, false)).unwrap(), Some(Ignored::NoKeyframe));
+    assert_eq!(segmenter.push(TrackKey::VIDEO, &publisher.video(0, false)).unwrap(), Some(Ignored::NoKeyframe));
     for n in 0..50 {
-        segmenter.push(&publisher.audio(n * 21_333)).unwrap();
+        segmenter.push(TrackKey::AUDIO, &publisher.audio(n * 21_333)).unwrap();
     }
-    segmenter.push(&publisher.video(1_000_000, true)).unwrap();
-    segmenter.push(&publisher.audio(50 * 21_333)).unwrap();
+    segmenter.push(TrackKey::VIDEO, &publisher.video(1_000_000, true)).unwrap();
+    segmenter.push(TrackKey::AUDIO, &publisher.audio(50 * 21_333)).unwrap();
     let first = segmenter.rendition(MediaKind::Audio).unwrap().open().unwrap().program_date_time;
     assert!(first.micros_since(EPOCH.offset_micros(1_000_000)).abs() < 22_000);
 }
@@ -334,7 +335,7 @@ fn sound_that_stops_becomes_silence_and_keeps_its_numbers() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&publisher, &mut segmenter, 0.0, 4.0, 30.0, 60);
     for n in 120..600 {
-        segmenter.push(&publisher.video(n * 33_333, n % 60 == 0)).unwrap();
+        segmenter.push(TrackKey::VIDEO, &publisher.video(n * 33_333, n % 60 == 0)).unwrap();
     }
     let audio = segmenter.rendition(MediaKind::Audio).unwrap();
     let video = segmenter.rendition(MediaKind::Video).unwrap();
@@ -349,7 +350,7 @@ fn video_that_stops_comes_back_behind_gaps() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&publisher, &mut segmenter, 0.0, 4.0, 30.0, 60);
     for n in 188..800 {
-        segmenter.push(&publisher.audio(n * 21_333)).unwrap();
+        segmenter.push(TrackKey::AUDIO, &publisher.audio(n * 21_333)).unwrap();
     }
     assert_eq!(segmenter.rendition(MediaKind::Audio).unwrap().next().msn, 5);
     play(&publisher, &mut segmenter, 17.1, 19.5, 30.0, 60);
@@ -401,7 +402,7 @@ fn whatever_the_timing_the_rules_hold() {
         };
         frames.sort_by_key(sent);
         for frame in &frames {
-            segmenter.push(frame).unwrap();
+            segmenter.push(frame.kind().into(), frame).unwrap();
         }
         let target = segmenter.rendition(MediaKind::Video).and_then(Rendition::part_target);
         check_seeded(&segmenter, target.map_or(1.0, |target| target.as_secs_f64()), seed);

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use onmic_media::{Codec, MediaKind};
+use onmic_media::{Codec, MediaKind, TrackKey};
 use thiserror::Error;
 
 use crate::rtp::packet::{ExtensionIds, Mid};
@@ -40,19 +40,31 @@ pub(crate) enum Mismatch {
     Offer(#[from] OfferError),
     #[error("the offer has no section that {0}: add one, audio or video")]
     NoSection(&'static str),
+    #[error(
+        "the offer has data channels only, which this server does not carry: add a section that {0}, audio or video"
+    )]
+    OnlyData(&'static str),
     #[error("the offer has no codec in common with this server; offer one of {}", .0.join(", "))]
     NoCodec(Vec<String>),
 }
 
-/// The codecs of a kind that the offer's sections can receive.
-pub(crate) fn receivable(offer: &Offer, kind: MediaKind) -> Vec<Codec> {
-    let candidates: &[Codec] = match kind {
-        MediaKind::Video => &VIDEO_CODECS,
-        MediaKind::Audio => &[Codec::Opus],
+/// The sections of an offer that media of a kind can be sent in: the n-th is for the n-th rendition there is, the first for
+/// the main one.
+pub(crate) fn sections(offer: &Offer, kind: MediaKind) -> Vec<usize> {
+    let sections = offer.sections(section_kind(kind), Flow::Send);
+    sections.filter(|section| !receivable(offer, *section).is_empty()).collect()
+}
+
+/// The codecs that one section of an offer can receive.
+pub(crate) fn receivable(offer: &Offer, section: usize) -> Vec<Codec> {
+    let candidates: &[Codec] = match offer.media.get(section).map(|section| section.kind) {
+        Some(sdp::MediaKind::Video) => &VIDEO_CODECS,
+        Some(sdp::MediaKind::Audio) => &[Codec::Opus],
+        Some(sdp::MediaKind::Other) | None => &[],
     };
     let can = |codec: &Codec| {
         let name = name_of(*codec).expect("only codecs of WebRTC are candidates");
-        offer.choose(section_kind(kind), Flow::Send, &[name.into()]).is_some()
+        offer.choose_in(section, &[name.into()]).is_some()
     };
     candidates.iter().copied().filter(can).collect()
 }
@@ -60,16 +72,22 @@ pub(crate) fn receivable(offer: &Offer, kind: MediaKind) -> Vec<Codec> {
 /// What one session sends on one track.
 #[derive(Clone, Debug)]
 pub(crate) struct Sending {
+    pub(crate) key: TrackKey,
     pub(crate) codec: Codec,
     pub(crate) config: SenderConfig,
     accept: Accept,
 }
 
-/// Plans to send a track of `codec`. `None` if no section of the offer takes it.
-pub(crate) fn send(offer: &Offer, codec: Codec, profile_level_id: Option<[u8; 3]>, cname: &str) -> Option<Sending> {
-    let kind = codec.kind();
+/// Plans to send the track `key`, which is in `codec`, in one section of the offer. `None` if the section does not take it.
+pub(crate) fn send(
+    offer: &Offer,
+    section: usize,
+    (key, codec): (TrackKey, Codec),
+    profile_level_id: Option<[u8; 3]>,
+    cname: &str,
+) -> Option<Sending> {
     let wanted = CodecCapability { name: name_of(codec)?, profile_level_id };
-    let chosen = offer.choose(section_kind(kind), Flow::Send, &[wanted])?;
+    let chosen = offer.choose_in(section, &[wanted])?;
     let section = &offer.media[chosen.section];
     let ssrc = random_ssrc();
     let asks_again = chosen.codec.feedback.iter().any(|feedback| feedback == "nack");
@@ -93,22 +111,23 @@ pub(crate) fn send(offer: &Offer, codec: Codec, profile_level_id: Option<[u8; 3]
         rtx_ssrc: rtx.map(|(ssrc, _)| ssrc),
         cname: cname.to_owned(),
         stream: cname.to_owned(),
-        track: kind.name().to_owned(),
+        track: key.to_string(),
     };
     let accept =
         Accept { chosen, direction: Direction::SendOnly, extensions: SENT.to_vec(), source: Some(source), fmtp: None };
-    Some(Sending { codec, config, accept })
+    Some(Sending { key, codec, config, accept })
 }
 
-/// Plans to send a track of a kind that the feed has not got yet. `None` if the offer takes nothing that it could be in.
-pub(crate) fn send_later(offer: &Offer, kind: MediaKind, cname: &str) -> Option<Sending> {
-    let chosen = offer.choose(section_kind(kind), Flow::Send, &from_publisher(kind))?;
-    send(offer, codec_of(chosen.name), None, cname)
+/// Plans to send a track that the feed has not got yet. `None` if the section takes nothing that it could be in.
+pub(crate) fn send_later(offer: &Offer, section: usize, key: TrackKey, cname: &str) -> Option<Sending> {
+    let chosen = offer.choose_in(section, &from_publisher(key.kind))?;
+    send(offer, section, (key, codec_of(chosen.name)), None, cname)
 }
 
 /// What one session receives in one section.
 #[derive(Clone, Debug)]
 pub(crate) struct Receiving {
+    pub(crate) key: TrackKey,
     pub(crate) codec: Codec,
     pub(crate) payload_type: u8,
     pub(crate) rtx_payload_type: Option<u8>,
@@ -122,7 +141,8 @@ pub(crate) struct Receiving {
     accept: Accept,
 }
 
-/// Plans to receive at most one audio and one video track.
+/// Plans to receive one video and one audio track: a second section of a kind may be another picture, not another rendition
+/// of the same, so it is not taken.
 pub(crate) fn receive(offer: &Offer) -> Result<Vec<Receiving>, Mismatch> {
     let choose = |kind| offer.choose(section_kind(kind), Flow::Receive, &from_publisher(kind));
     let chosen = [MediaKind::Video, MediaKind::Audio].into_iter().filter_map(choose);
@@ -131,9 +151,15 @@ pub(crate) fn receive(offer: &Offer) -> Result<Vec<Receiving>, Mismatch> {
         return Ok(receiving);
     }
     if !offer.media.iter().any(|section| !section.rejected && section.direction.sends()) {
-        return Err(Mismatch::NoSection("sends"));
+        return Err(nothing(offer, "sends"));
     }
     Err(Mismatch::NoCodec(VIDEO_CODECS.iter().chain(&[Codec::Opus]).map(|codec| codec.name().to_owned()).collect()))
+}
+
+/// Why an offer without a section that `does` what is needed leads nowhere.
+pub(crate) fn nothing(offer: &Offer, does: &'static str) -> Mismatch {
+    let only_data = offer.media.iter().all(|section| section.kind == sdp::MediaKind::Other);
+    if only_data { Mismatch::OnlyData(does) } else { Mismatch::NoSection(does) }
 }
 
 /// Renders the answer.
@@ -168,8 +194,10 @@ fn receiving(offer: &Offer, chosen: sdp::Chosen) -> Receiving {
     let ssrc = section.ssrcs.iter().copied().find(|ssrc| !is_repair(ssrc));
     let rtx_ssrc = section.repairs.iter().find(|(original, _)| Some(*original) == ssrc).map(|(_, repair)| *repair);
     let codec = codec_of(chosen.name);
+    let key = TrackKey::main(codec.kind());
     let says = |feedback: &str| chosen.codec.feedback.iter().any(|offered| offered == feedback);
     Receiving {
+        key,
         codec,
         payload_type: chosen.codec.payload_type,
         rtx_payload_type: chosen.rtx,
@@ -203,6 +231,7 @@ fn from_publisher(kind: MediaKind) -> Vec<CodecCapability> {
     let names: &[CodecName] = match kind {
         MediaKind::Video => &VIDEO_FROM_PUBLISHER,
         MediaKind::Audio => &[CodecName::Opus],
+        MediaKind::Data => &[],
     };
     names.iter().copied().map(CodecCapability::from).collect()
 }
@@ -211,6 +240,7 @@ fn section_kind(kind: MediaKind) -> sdp::MediaKind {
     match kind {
         MediaKind::Video => sdp::MediaKind::Video,
         MediaKind::Audio => sdp::MediaKind::Audio,
+        MediaKind::Data => sdp::MediaKind::Other,
     }
 }
 
@@ -222,7 +252,7 @@ fn name_of(codec: Codec) -> Option<CodecName> {
         Codec::Vp9 => CodecName::Vp9,
         Codec::Av1 => CodecName::Av1,
         Codec::Opus => CodecName::Opus,
-        Codec::Aac => return None,
+        Codec::Aac | Codec::Metadata => return None,
     })
 }
 
@@ -244,7 +274,9 @@ fn random_ssrc() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sdp::client::{Answered, OPUS, offer};
+    use onmic_media::Rendition;
+
+    use crate::sdp::client::{Answered, OPUS, offer, offer_of};
     use crate::transport::Identity;
 
     fn offered(change: impl Fn(String) -> String) -> Offer {
@@ -261,8 +293,8 @@ mod tests {
     #[test]
     fn a_kind_that_the_feed_may_yet_get_is_accepted_with_its_stream() {
         let offer = offered(|offer| offer);
-        let pictures = send(&offer, Codec::H264, None, "cname");
-        let sound = send_later(&offer, MediaKind::Audio, "cname");
+        let pictures = send(&offer, 0, (TrackKey::VIDEO, Codec::H264), None, "cname");
+        let sound = send_later(&offer, 1, TrackKey::AUDIO, "cname");
         let ssrc = sound.as_ref().unwrap().config.ssrc;
         let text = answered(&offer, &[pictures, sound]);
         let stream = Answered::parse(&text).unwrap().stream(sdp::MediaKind::Audio).unwrap();
@@ -273,7 +305,7 @@ mod tests {
 
     #[test]
     fn of_pictures_to_come_the_codec_is_what_everything_can_be_converted_to_or_else_the_likeliest() {
-        let later = |offer: &Offer| send_later(offer, MediaKind::Video, "cname").map(|planned| planned.codec);
+        let later = |offer: &Offer| send_later(offer, 0, TrackKey::VIDEO, "cname").map(|planned| planned.codec);
         assert_eq!(later(&offered(|offer| offer)), Some(Codec::H264));
         let others = |offer: String| offer.replace("H264/90000", "VP9/90000").replace("rtx/90000", "VP8/90000");
         assert_eq!(later(&offered(others)), Some(Codec::Vp8));
@@ -282,10 +314,39 @@ mod tests {
     #[test]
     fn a_kind_that_could_never_be_sent_is_rejected() {
         let offer = offered(|offer| offer.replace("opus/48000/2", "PCMU/8000"));
-        assert!(send_later(&offer, MediaKind::Audio, "cname").is_none());
-        let text = answered(&offer, &[send(&offer, Codec::H264, None, "cname"), None]);
+        assert!(sections(&offer, MediaKind::Audio).is_empty());
+        assert!(send_later(&offer, 1, TrackKey::AUDIO, "cname").is_none());
+        let text = answered(&offer, &[send(&offer, 0, (TrackKey::VIDEO, Codec::H264), None, "cname"), None]);
         assert!(text.contains("m=audio 0 ") && text.contains("a=inactive"), "{text}");
         let one_way = offered(|offer| offer.replace("a=recvonly", "a=sendonly"));
-        assert!(send_later(&one_way, MediaKind::Audio, "cname").is_none());
+        assert!(sections(&one_way, MediaKind::Audio).is_empty());
+    }
+
+    #[test]
+    fn the_sections_of_a_kind_are_for_its_renditions_in_order_and_data_is_rejected() {
+        use sdp::MediaKind::{Audio, Other, Video};
+        let fingerprint = Identity::generate().unwrap().fingerprint();
+        let (direction, ice) = (Direction::RecvOnly, Credentials::generate());
+        let kinds = [Audio, Video, Other, Video, Video];
+        let offer = Offer::parse(&offer_of(&kinds, direction, &ice, fingerprint)).unwrap();
+        assert_eq!((sections(&offer, MediaKind::Video), sections(&offer, MediaKind::Audio)), (vec![1, 3, 4], vec![0]));
+        let key = |rendition| TrackKey::new(MediaKind::Video, Rendition(rendition));
+        let video = [(1, key(0)), (3, key(1))];
+        let sending = video.map(|(section, key)| send(&offer, section, (key, Codec::H264), None, "cname"));
+        let ssrcs = sending.each_ref().map(|sending| sending.as_ref().map(|sending| sending.config.ssrc));
+        let text = answered(&offer, &sending);
+        let answered = Answered::parse(&text).unwrap();
+        assert_eq!(answered.streams.iter().map(|stream| stream.ssrc).collect::<Vec<_>>(), ssrcs);
+        assert!(text.contains("a=msid:cname video\r\n") && text.contains("a=msid:cname video1\r\n"), "{text}");
+        assert!(text.contains("m=application 0 ") && text.contains("a=group:BUNDLE 1 3\r\n"), "{text}");
+    }
+
+    #[test]
+    fn an_offer_of_data_channels_alone_is_told_what_to_add() {
+        let fingerprint = Identity::generate().unwrap().fingerprint();
+        let ice = Credentials::generate();
+        let text = offer_of(&[sdp::MediaKind::Other], Direction::SendRecv, &ice, fingerprint);
+        let refused = receive(&Offer::parse(&text).unwrap()).unwrap_err();
+        assert_eq!(refused, Mismatch::OnlyData("sends"));
     }
 }

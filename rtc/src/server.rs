@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use onmic_media::feed::{Accept, Unavailable};
-use onmic_media::{Codec, Demand, Feed, MediaKind, Parameters, Publication, TrackKey};
+use onmic_media::{Codec, Demand, DropReason, Feed, MediaKind, Parameters, Publication, TrackKey};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -98,7 +98,7 @@ impl Rtc {
     /// Begins a publisher's session that feeds `publication`.
     pub async fn publish(&self, plan: PublishPlan, mut publication: Publication) -> Result<Answer, OfferRefused> {
         let PublishPlan { offer, receiving } = plan;
-        publication.expect(receiving.iter().map(|receiving| receiving.codec.kind().into()));
+        publication.expect(receiving.iter().map(|receiving| receiving.key));
         let accepts: Vec<_> = receiving.iter().map(Receiving::accept).collect();
         let mid = receiving.first().map(|receiving| receiving.mid.clone()).unwrap_or_default();
         self.open(&offer, accepts, mid, |opening| Command::Publish { opening, publication, receiving }).await
@@ -110,13 +110,13 @@ impl Rtc {
         let (offer, found) = find(offer, feed.clone()).await?;
         let cname = format!("{:016x}", rand::random::<u64>());
         let mut sending = Vec::new();
-        for demand in found.demands {
+        for (Wish { section, key }, demand) in found.demands {
             let parameters = demand.track().parameters();
             let profile = profile_level_id(&parameters);
-            let planned = negotiate::send(&offer, parameters.codec(), profile, &cname);
+            let planned = negotiate::send(&offer, section, (key, parameters.codec()), profile, &cname);
             sending.extend(planned.map(|planned| (planned, demand)));
         }
-        let later = |kind| negotiate::send_later(&offer, kind, &cname);
+        let later = |wish: Wish| negotiate::send_later(&offer, wish.section, wish.key, &cname);
         let awaited: Vec<_> = found.lacking.into_iter().filter_map(later).collect();
         let accepts: Vec<_> = sending.iter().map(|(planned, _)| planned).chain(&awaited).map(Sending::accept).collect();
         let mid = accepts.first().map(|accept| offer.media[accept.chosen.section].mid.clone()).unwrap_or_default();
@@ -184,42 +184,71 @@ fn refusal(mismatch: Mismatch) -> OfferRefused {
     let sentence = mismatch.to_string();
     match mismatch {
         Mismatch::NoCodec(have) => OfferRefused::NothingInCommon { sentence, have },
-        Mismatch::NoSection(_) | Mismatch::Offer(_) => OfferRefused::Malformed(sentence),
+        Mismatch::NoSection(_) | Mismatch::OnlyData(_) | Mismatch::Offer(_) => OfferRefused::Malformed(sentence),
     }
+}
+
+/// A section of an offer, and the track that it is for.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    section: usize,
+    key: TrackKey,
 }
 
 /// What a feed has for an offer.
 struct Found {
     /// The tracks that it can take, at least one.
-    demands: Vec<Demand>,
-    /// Kinds that the feed has no track of.
-    lacking: Vec<MediaKind>,
+    demands: Vec<(Wish, Demand)>,
+    /// Main tracks that the feed has not got.
+    lacking: Vec<Wish>,
+}
+
+/// Which track each section is for: the n-th of a kind for the n-th rendition that `feed` has. The first is for the main one,
+/// which may be yet to come; further sections are rejected where there are fewer renditions.
+fn wishes(offer: &Offer, feed: &Feed) -> Vec<Wish> {
+    let keys = feed.keys();
+    let mut wishes = Vec::new();
+    for kind in [MediaKind::Video, MediaKind::Audio] {
+        let further = keys.iter().copied().filter(|key| key.kind == kind && !key.leads());
+        let wanted = std::iter::once(TrackKey::main(kind)).chain(further);
+        wishes.extend(
+            negotiate::sections(offer, kind).into_iter().zip(wanted).map(|(section, key)| Wish { section, key }),
+        );
+    }
+    wishes
+}
+
+/// WebRTC carries no timed metadata yet: each track of it that a session goes without is counted.
+fn count_data_left_out(feed: &Feed) {
+    let tracks = feed.keys().into_iter().filter(|key| key.kind == MediaKind::Data).count();
+    DropReason::DataNotCarried.count(tracks as u64);
 }
 
 /// What `feed` has for the offer, converted where needed. Opening a codec blocks, so it happens aside.
 async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefused> {
     let aside = tokio::task::spawn_blocking(move || {
-        let demand = |kind| {
-            let codecs = negotiate::receivable(&offer, kind);
-            feed.demand(kind, Accept { codecs: &codecs, reordering: false })
+        let demand = |wish: Wish| {
+            let codecs = negotiate::receivable(&offer, wish.section);
+            (wish, feed.demand(wish.key, Accept { codecs: &codecs, reordering: false }))
         };
-        let tracks = [demand(MediaKind::Video), demand(MediaKind::Audio)];
+        let tracks: Vec<_> = wishes(&offer, &feed).into_iter().map(demand).collect();
         (offer, feed, tracks)
     });
     let (offer, feed, tracks) = aside.await.map_err(|_| OfferRefused::Stopping)?;
-    if tracks.iter().any(Result::is_ok) {
+    if tracks.iter().any(|(_, track)| track.is_ok()) {
         let mut found = Found { demands: Vec::new(), lacking: Vec::new() };
-        for track in tracks {
+        count_data_left_out(&feed);
+        for (wish, track) in tracks {
             match track {
-                Ok(demand) => found.demands.push(demand),
-                Err(Unavailable::NoTrack(key)) => found.lacking.push(key.kind),
+                Ok(demand) => found.demands.push((wish, demand)),
+                Err(Unavailable::NoTrack(_)) => found.lacking.push(wish),
                 Err(refused) => tracing::debug!(%refused, "a viewer goes without"),
             }
         }
         return Ok((offer, found));
     }
     if !offer.media.iter().any(|section| !section.rejected && section.direction.receives()) {
-        return Err(refusal(Mismatch::NoSection("receives")));
+        return Err(refusal(negotiate::nothing(&offer, "receives")));
     }
     let have = [MediaKind::Video, MediaKind::Audio]
         .into_iter()

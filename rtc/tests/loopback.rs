@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use onmic_media::codec::{h264, nal, opus};
 use onmic_media::hub::HubLimits;
-use onmic_media::{Feed, Frame, Hub, MediaKind, NodeClock, Parameters, Protocol, Ticks, Track};
+use onmic_media::{Feed, Frame, Hub, MediaKind, NodeClock, Parameters, Protocol, Rendition, Ticks, Track};
 use onmic_rtc::rtp::outgoing::Limits;
 use onmic_rtc::rtp::{ExtensionIds, HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig};
-use onmic_rtc::sdp::client::{Answered, H264, VIDEO_SSRC, offer};
+use onmic_rtc::sdp::client::{Answered, H264, VIDEO_SSRC, offer, offer_of};
 use onmic_rtc::sdp::{self, Direction, Fragment};
 use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
 use onmic_rtc::transport::client::ClientConfig;
@@ -276,5 +276,42 @@ async fn an_offer_that_fits_nothing_is_told_what_would() {
     assert!(matches!(rtc.watch(&sending, feed.clone()).await, Err(OfferRefused::Malformed(_))));
     assert!(matches!(rtc.watch("nonsense", feed).await, Err(OfferRefused::Malformed(_))));
     assert!(matches!(rtc.plan_publish(&offer), Err(OfferRefused::Malformed(_))));
+    rtc.shutdown(LONG).await;
+}
+
+#[tokio::test]
+async fn each_video_section_gets_a_rendition_and_the_ones_beyond_are_rejected() {
+    use sdp::MediaKind::{Audio, Other, Video};
+    let (rtc, clock) = server(10);
+    let (feed, main) = feed();
+    let lower = Arc::new(Track::with_rendition(Rendition(1), parameters()));
+    feed.set_original(lower.clone());
+    for track in [&main, &lower] {
+        track.push(frame(&track.parameters(), clock, 0));
+    }
+    let (local, identity) = (Credentials::generate(), Identity::generate().unwrap());
+    let kinds = [Audio, Video, Other, Video, Video];
+    let offer = offer_of(&kinds, Direction::RecvOnly, &local, identity.fingerprint());
+    let answer = rtc.watch(&offer, feed.clone()).await.unwrap();
+    let sections: Vec<_> = answer.sdp.lines().filter(|line| line.starts_with("m=")).collect();
+    let accepted: Vec<_> = sections.iter().map(|section| section.split(' ').nth(1) == Some("9")).collect();
+    assert_eq!(accepted, [true, true, false, true, false], "{}", answer.sdp);
+    assert!(answer.sdp.contains(" video1\r\n"), "{}", answer.sdp);
+
+    let streams = Answered::parse(&answer.sdp).unwrap().streams;
+    let ssrcs: Vec<_> = streams.iter().filter(|stream| stream.kind == Video).filter_map(|stream| stream.ssrc).collect();
+    let mut viewer = Visitor::new(&answer, local, identity).await;
+    assert_eq!(viewer.next().await, Event::Connected);
+    let mut seen = Vec::new();
+    while seen.len() < ssrcs.len() {
+        let packet = viewer.until_rtp().await;
+        let ssrc = ssrcs.iter().find(|ssrc| packet[8..12] == ssrc.to_be_bytes()).unwrap();
+        if !seen.contains(ssrc) {
+            seen.push(*ssrc);
+        }
+    }
+    // Each is read from its own track.
+    lower.push(frame(&lower.parameters(), clock, 1));
+    viewer.until_sent_by(ssrcs[1]).await;
     rtc.shutdown(LONG).await;
 }

@@ -14,7 +14,7 @@ use axum::Router;
 use axum::http::{HeaderMap, Uri};
 
 use onmic_http::{Problem, token};
-use onmic_media::{Action, Gate, Hub, ParticipantName, Returns, RoomName, SourceName};
+use onmic_media::{Action, Admission, Gate, Hub, ParticipantName, Returns, RoomName, SourceName};
 use onmic_rtc::Rtc;
 
 /// The routes of WHIP and WHEP, and what they need.
@@ -39,7 +39,7 @@ impl Signalling {
         whip::router().merge(whep::router()).with_state(self).merge(session::router(rtc))
     }
 
-    fn admit(&self, action: Action<'_>, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
+    fn admit(&self, action: Action<'_>, headers: &HeaderMap, uri: &Uri) -> Result<Admission, Problem> {
         Ok(self.gate.check(action, token(headers, uri))?)
     }
 }

@@ -28,10 +28,10 @@ impl Signalling {
         uri: &Uri,
         offer: &str,
     ) -> Result<Response, Problem> {
-        self.admit(Action::Publish(name), headers, uri)?;
+        let admission = self.admit(Action::Publish(name), headers, uri)?;
         // The offer is judged before the name is taken: a bad one must not leave a source behind.
         let plan = self.rtc.plan_publish(offer).map_err(session::refused)?;
-        let publication = self.hub.publish(name, Protocol::Whip, Instant::now())?;
+        let publication = self.hub.publish(name, admission.by(Protocol::Whip), Instant::now())?;
         let answer = self.rtc.publish(plan, publication).await.map_err(session::refused)?;
         Ok(session::created(answer, &self.ice_servers))
     }

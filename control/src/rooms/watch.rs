@@ -75,7 +75,7 @@ fn look(rooms: &Rooms, known: &mut BTreeMap<SourceName, Known>) -> bool {
         match (before, said) {
             (Some(before), Said::Down(_)) => say_down(rooms, &name, before),
             (_, Said::Down(_)) => {}
-            _ => say(rooms, &name, before, said),
+            _ => say(rooms, &source, before, said),
         }
         known.insert(name, Known { timeline: source.timeline(), said });
     }
@@ -100,15 +100,13 @@ fn judge(source: &Source, before: Option<Said>) -> Said {
     }
 }
 
-fn say(rooms: &Rooms, name: &SourceName, before: Option<Said>, said: Said) {
+fn say(rooms: &Rooms, source: &Source, before: Option<Said>, said: Said) {
+    let name = source.name();
     let SourceName { room, participant } = name.clone();
     let input = match (before, said) {
         (_, Said::Connecting(_) | Said::Down(_)) => Input::SourceConnecting { room, participant },
         (Some(Said::Up { .. }), Said::Up { video, audio }) => Input::SourceChanged { room, participant, video, audio },
-        (_, Said::Up { video, audio }) => {
-            let person = rooms.tickets.publisher(name);
-            Input::SourceUp { room, participant, person, video, audio }
-        }
+        (_, Said::Up { video, audio }) => Input::SourceUp { room, participant, person: source.person(), video, audio },
     };
     tell(rooms, name, input);
 }

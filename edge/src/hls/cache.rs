@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use onmic_media::MediaKind;
+use onmic_media::TrackKey;
 use onmic_packager::Segment;
 
-type Key = (Arc<str>, MediaKind, u64);
+type Key = (Arc<str>, TrackKey, u64);
 
 /// See the module.
 #[derive(Clone)]
@@ -26,12 +26,12 @@ impl Cache {
         Self { segments }
     }
 
-    pub(crate) fn insert(&self, stream: &str, kind: MediaKind, segment: Arc<Segment>) {
-        self.segments.insert((stream.into(), kind, segment.msn), segment);
+    pub(crate) fn insert(&self, stream: &str, key: TrackKey, segment: Arc<Segment>) {
+        self.segments.insert((stream.into(), key, segment.msn), segment);
     }
 
-    pub(crate) fn get(&self, stream: &str, kind: MediaKind, msn: u64) -> Option<Arc<Segment>> {
-        self.segments.get(&(stream.into(), kind, msn))
+    pub(crate) fn get(&self, stream: &str, key: TrackKey, msn: u64) -> Option<Arc<Segment>> {
+        self.segments.get(&(stream.into(), key, msn))
     }
 }
 

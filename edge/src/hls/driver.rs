@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use onmic_media::feed::Unavailable;
 use onmic_media::metric::Latency;
-use onmic_media::{Accept, Codec, Demand, DropReason, Feed, Frame, Join, MediaKind, Read, Reader, Stage};
+use onmic_media::{Accept, Codec, Demand, DropReason, Feed, Frame, Join, MediaKind, Read, Reader, Stage, TrackKey};
 use onmic_packager::Segmenter;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -17,6 +17,9 @@ use super::stream::Stream;
 const VIDEO: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::H265, Codec::Av1], reordering: true };
 /// Opus in MP4 does not play everywhere.
 const AUDIO: Accept<'_> = Accept { codecs: &[Codec::Aac], reordering: true };
+
+/// Timed metadata goes as it is.
+const DATA: Accept<'_> = Accept { codecs: &[Codec::Metadata], reordering: true };
 
 /// Frames taken in before the result is published: a whole backlog must not delay it.
 const BATCH: usize = 32;
@@ -44,7 +47,8 @@ struct Driver<'a> {
     cache: &'a Cache,
     segmenter: Segmenter,
     inputs: [Option<Input>; 2],
-    expected: [bool; 2],
+    /// The tracks that the multivariant playlist waits for.
+    expected: Vec<TrackKey>,
     first_part: Option<Instant>,
     /// When the newest frame reached the process.
     arrived: Instant,
@@ -75,12 +79,13 @@ pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>
             }
         }
     }
-    let expected = [inputs[0].is_some(), inputs[1].is_some()];
-    if expected == [false, false] {
+    let kinds = [MediaKind::Video, MediaKind::Audio].into_iter();
+    let expected: Vec<_> = kinds.filter(|kind| inputs[*kind as usize].is_some()).map(TrackKey::main).collect();
+    if expected.is_empty() {
         stream.fail(sentence.unwrap_or_else(|| "there are no tracks in this room".to_owned()));
         return Finish::Failed;
     }
-    let segmenter = Segmenter::new(stream.settings, expected[MediaKind::Video as usize]);
+    let segmenter = Segmenter::new(stream.settings, expected.contains(&TrackKey::VIDEO));
     let mut driver = Driver {
         stream,
         cache,
@@ -166,7 +171,7 @@ impl Driver<'_> {
 
     fn push(&mut self, kind: MediaKind, frame: &Arc<Frame>) -> Option<Finish> {
         self.arrived = frame.arrived;
-        match self.segmenter.push(frame) {
+        match self.segmenter.push(kind.into(), frame) {
             Ok(None) => {}
             Ok(Some(ignored)) => {
                 ignored.reason().count(1);
@@ -188,23 +193,23 @@ impl Driver<'_> {
     fn publish(&mut self) {
         let now = Instant::now();
         if self.first_part.is_some_and(|first| now.saturating_duration_since(first) > OTHER_TRACK) {
-            self.expected = [false, false];
+            self.expected.clear();
         }
-        let progress = self.stream.publish(&mut self.segmenter, self.expected, self.cache);
-        if progress.contains(&true) {
+        let progress = self.stream.publish(&mut self.segmenter, &self.expected, self.cache);
+        if !progress.is_empty() {
             self.first_part.get_or_insert(now);
             // From the frame that completed the part to the part in everybody's reach.
             self.packaging.record(Instant::now().saturating_duration_since(self.arrived));
         }
-        for (kind, progress) in progress.into_iter().enumerate() {
-            self.progress[kind] |= progress;
+        for key in progress.into_iter().filter(|key| key.leads()) {
+            self.progress[key.kind as usize] = true;
         }
     }
 
     async fn tick(&mut self) {
         for kind in [MediaKind::Video, MediaKind::Audio] {
             if !std::mem::take(&mut self.progress[kind as usize]) {
-                self.stream.stall(kind);
+                self.stream.stall(kind.into());
             }
             if self.inputs[kind as usize].is_none() {
                 self.renew(kind).await;
@@ -235,6 +240,7 @@ async fn demand(feed: &Arc<Feed>, kind: MediaKind) -> Result<Input, Unavailable>
     let accept = match kind {
         MediaKind::Video => VIDEO,
         MediaKind::Audio => AUDIO,
+        MediaKind::Data => DATA,
     };
     let owned = feed.clone();
     // Opening a codec blocks.

@@ -29,7 +29,7 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use onmic_media::{Action, Feed, Gate, Hub, MediaKind, RoomName, Stage, metric};
+use onmic_media::{Action, Feed, Gate, Hub, MediaKind, RoomName, Stage, TrackKey, metric};
 use onmic_packager::names::File;
 use onmic_packager::{Chain, Edge, Settings};
 use parking_lot::Mutex;
@@ -340,13 +340,13 @@ async fn file(
         Err(error) => return shared.requests.finish(kind, Err(error)),
     };
     let answer = match file {
-        File::Playlist(media) => {
+        File::Playlist(key) => {
             note(&stream, address(&client), &headers);
-            answer_playlist(&shared, &stream, media, uri.query(), &headers).await
+            answer_playlist(&shared, &stream, key, uri.query(), &headers).await
         }
-        File::Init(media, number) => answer_init(&stream, media, number, &headers),
-        File::Segment(media, msn) => answer_segment(&shared, &stream, media, msn, &headers),
-        File::Part(media, msn, part) => answer_part(&shared, &stream, media, Edge { msn, part }, &headers).await,
+        File::Init(key, number) => answer_init(&stream, key, number, &headers),
+        File::Segment(key, msn) => answer_segment(&shared, &stream, key, msn, &headers),
+        File::Part(key, msn, part) => answer_part(&shared, &stream, key, Edge { msn, part }, &headers).await,
     };
     shared.requests.finish(kind, answer)
 }
@@ -354,12 +354,12 @@ async fn file(
 async fn answer_playlist(
     shared: &Shared,
     stream: &Stream,
-    media: MediaKind,
+    key: TrackKey,
     query: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
     let directives = Directives::parse(query)?;
-    let view = wait(stream, media, &shared.requests.blocked, |view| match directives.judge(&view.published) {
+    let view = wait(stream, key, &shared.requests.blocked, |view| match directives.judge(&view.published) {
         Ok(Verdict::Wait) => None,
         Ok(Verdict::Ready) => Some(Ok(())),
         Err(error) => Some(Err(error)),
@@ -371,64 +371,65 @@ async fn answer_playlist(
     Ok(answer::playlist(document, keep, headers))
 }
 
-fn answer_init(stream: &Stream, media: MediaKind, number: u32, headers: &HeaderMap) -> Result<Response, EdgeError> {
-    let view = stream.view(media);
+fn answer_init(stream: &Stream, key: TrackKey, number: u32, headers: &HeaderMap) -> Result<Response, EdgeError> {
+    let view = stream.view(key).ok_or(EdgeError::NoSuchFile)?;
     let init = view.init(number).ok_or(EdgeError::NoSuchFile)?;
-    Ok(answer_media(stream, media, Chain::from(init.body.clone()), headers))
+    Ok(answer_media(stream, key, Chain::from(init.body.clone()), headers))
 }
 
 fn answer_segment(
     shared: &Shared,
     stream: &Stream,
-    media: MediaKind,
+    key: TrackKey,
     msn: u64,
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
-    let segment = stream.view(media).segment(msn).cloned().or_else(|| shared.cache.get(&stream.id, media, msn));
+    let segment =
+        stream.view(key).and_then(|view| view.segment(msn).cloned()).or_else(|| shared.cache.get(&stream.id, key, msn));
     let segment = segment.filter(|segment| !segment.gap).ok_or(EdgeError::NoSuchFile)?;
-    Ok(answer_media(stream, media, segment.body(), headers))
+    Ok(answer_media(stream, key, segment.body(), headers))
 }
 
 async fn answer_part(
     shared: &Shared,
     stream: &Stream,
-    media: MediaKind,
+    key: TrackKey,
     wanted: Edge,
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
-    let asked_at = stream.view(media).published.next;
+    let asked_at = stream.view(key).ok_or(EdgeError::NoSuchFile)?.published.next;
     // Only what the preload hint names is waited for.
-    let view = wait(stream, media, &shared.requests.blocked, |view| {
+    let view = wait(stream, key, &shared.requests.blocked, |view| {
         let published = &view.published;
         (wanted != asked_at || published.next != wanted || published.ended).then_some(Ok(()))
     })
     .await?;
     if let Some(part) = view.part(wanted.msn, wanted.part) {
-        return Ok(answer_media(stream, media, part.body.clone(), headers));
+        return Ok(answer_media(stream, key, part.body.clone(), headers));
     }
-    let segment = shared.cache.get(&stream.id, media, wanted.msn).ok_or(EdgeError::NoSuchFile)?;
+    let segment = shared.cache.get(&stream.id, key, wanted.msn).ok_or(EdgeError::NoSuchFile)?;
     let part = segment.parts.get(wanted.part as usize).ok_or(EdgeError::NoSuchFile)?;
-    Ok(answer_media(stream, media, part.body.clone(), headers))
+    Ok(answer_media(stream, key, part.body.clone(), headers))
 }
 
-fn answer_media(stream: &Stream, media: MediaKind, body: Chain, headers: &HeaderMap) -> Response {
-    answer::media(body, media == MediaKind::Audio, &stream.keep_long, headers)
+fn answer_media(stream: &Stream, key: TrackKey, body: Chain, headers: &HeaderMap) -> Response {
+    answer::media(body, key.kind == MediaKind::Audio, &stream.keep_long, headers)
 }
 
 /// Waits until `judge` says something about what is published. Ends by the driver's clock, not by a timer of its own: at
 /// the second time in a row that the stream stalled.
 async fn wait(
     stream: &Stream,
-    media: MediaKind,
+    key: TrackKey,
     gauge: &metrics::Gauge,
     judge: impl Fn(&View) -> Option<Result<(), EdgeError>>,
 ) -> Result<Arc<View>, EdgeError> {
-    let now = stream.view(media);
+    let now = stream.view(key).ok_or(EdgeError::NoSuchFile)?;
     if let Some(verdict) = judge(&now) {
         return verdict.map(|()| now);
     }
     let _blocked = Blocked::new(gauge);
-    let mut views = stream.views(media);
+    let mut views = stream.views(key).ok_or(EdgeError::NoSuchFile)?;
     let mut stalls = now.stalls;
     drop(now);
     let view = views.wait_for(|view| {
@@ -436,7 +437,8 @@ async fn wait(
         view.stalls >= stalls + 2 || judge(view).is_some()
     });
     let view = tokio::select! {
-        view = view => view.map_err(|_| EdgeError::Stopping)?.clone(),
+        // Its sender is gone: the rendition is not made any more.
+        view = view => view.map_err(|_| EdgeError::NoSuchFile)?.clone(),
         () = stream.stop.cancelled() => return Err(EdgeError::Stopping),
     };
     judge(&view).unwrap_or(Err(EdgeError::TimedOut)).map(|()| view)

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::HeaderValue;
-use onmic_media::{Feed, MediaKind, Stage, ViewerKind, WallTime};
-use onmic_packager::{Segmenter, Settings, multivariant, playlist};
-use parking_lot::Mutex;
+use onmic_media::{Feed, Keyed, Stage, TrackKey, ViewerKind, WallTime};
+use onmic_packager::{Rendition, Segmenter, Settings, multivariant, playlist};
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +31,8 @@ pub(crate) struct Stream {
     pub(crate) keep_long: HeaderValue,
     /// How long caches may keep a playlist that was asked for as it is now.
     pub(crate) keep_short: HeaderValue,
-    views: [watch::Sender<Arc<View>>; 2],
+    /// By track. The main ones are there from the start, for requests to wait on.
+    views: RwLock<Keyed<watch::Sender<Arc<View>>>>,
     index: watch::Sender<Index>,
     last_request: Mutex<Instant>,
 }
@@ -61,19 +62,21 @@ impl Stream {
             replaced: CancellationToken::new(),
             keep_long: cache_for(settings.target * 6),
             keep_short: cache_for(settings.target / 2),
-            views: [(); 2].map(|()| watch::Sender::new(Arc::new(View::empty()))),
+            views: RwLock::new(
+                [TrackKey::VIDEO, TrackKey::AUDIO].map(|key| (key, unpublished())).into_iter().collect(),
+            ),
             index: watch::Sender::new(Index::Waiting),
             last_request: Mutex::new(now),
         }
     }
 
-    /// What is published of a rendition, to look at or to wait on.
-    pub(crate) fn views(&self, kind: MediaKind) -> watch::Receiver<Arc<View>> {
-        self.views[kind as usize].subscribe()
+    /// What is published of a rendition, to look at or to wait on. `None` for a further rendition that is not there.
+    pub(crate) fn views(&self, key: TrackKey) -> Option<watch::Receiver<Arc<View>>> {
+        self.views.read().get(key).map(watch::Sender::subscribe)
     }
 
-    pub(crate) fn view(&self, kind: MediaKind) -> Arc<View> {
-        self.views[kind as usize].borrow().clone()
+    pub(crate) fn view(&self, key: TrackKey) -> Option<Arc<View>> {
+        self.views.read().get(key).map(|view| view.borrow().clone())
     }
 
     pub(crate) fn index(&self) -> watch::Receiver<Index> {
@@ -93,10 +96,13 @@ impl Stream {
         now.saturating_duration_since(*self.last_request.lock())
     }
 
-    /// Publishes what changed since the last call, and nothing of a rendition that gathers behind a hole. A rendition's waiters are woken for its own parts only.
-    pub(crate) fn publish(&self, segmenter: &mut Segmenter, expected: [bool; 2], cache: &Cache) -> [bool; 2] {
-        let progress = [MediaKind::Video, MediaKind::Audio].map(|kind| self.publish_rendition(segmenter, kind, cache));
-        if progress.contains(&true)
+    /// Publishes what changed since the last call, and nothing of a rendition that gathers behind a hole. The requests that
+    /// wait for a rendition are woken for its own parts only. Returns the tracks that something came of.
+    pub(crate) fn publish(&self, segmenter: &mut Segmenter, expected: &[TrackKey], cache: &Cache) -> Vec<TrackKey> {
+        let mut progress: Vec<_> = segmenter.renditions().map(Rendition::key).collect();
+        progress.retain(|key| self.publish_rendition(segmenter, *key, cache));
+        self.forget_removed(segmenter);
+        if !progress.is_empty()
             && let Some(text) = multivariant::render(segmenter, &format!("{}/", self.id), expected)
         {
             let changed = match &*self.index.borrow() {
@@ -111,25 +117,35 @@ impl Stream {
         progress
     }
 
-    fn publish_rendition(&self, segmenter: &mut Segmenter, kind: MediaKind, cache: &Cache) -> bool {
+    /// Further renditions that are made no more are there no more.
+    fn forget_removed(&self, segmenter: &Segmenter) {
+        let is_gone = |key: &TrackKey| !key.leads() && segmenter.rendition(*key).is_none();
+        let gone: Vec<_> = self.views.read().keys().filter(is_gone).collect();
+        for key in gone {
+            self.views.write().remove(key);
+        }
+    }
+
+    fn publish_rendition(&self, segmenter: &mut Segmenter, key: TrackKey, cache: &Cache) -> bool {
         let ended = segmenter.is_ended();
-        let before = self.view(kind);
-        let Some(rendition) = segmenter.rendition_mut(kind) else { return false };
+        let before = self.view(key);
+        let Some(rendition) = segmenter.rendition_mut(key) else { return false };
         for segment in rendition.take_evicted() {
-            cache.insert(&self.id, kind, segment);
+            cache.insert(&self.id, key, segment);
         }
         let next = rendition.next();
-        if before.playlist.is_some() && before.published.next == next && before.published.ended == ended {
+        if let Some(before) = before
+            && before.playlist.is_some()
+            && before.published.next == next
+            && before.published.ended == ended
+        {
             return false;
         }
-        let Some(rendition) = segmenter.rendition(kind).filter(|rendition| ended || !rendition.is_gathering()) else {
+        let Some(rendition) = segmenter.rendition(key).filter(|rendition| ended || !rendition.is_gathering()) else {
             return false;
         };
-        let other = match kind {
-            MediaKind::Video => MediaKind::Audio,
-            MediaKind::Audio => MediaKind::Video,
-        };
-        let around = playlist::Around { other: segmenter.rendition(other), ended };
+        let others: Vec<_> = segmenter.renditions().filter(|other| other.key() != key).collect();
+        let around = playlist::Around { others: &others, ended };
         let render = |skip: bool| {
             let text = playlist::render(rendition, &self.settings, around, skip)?;
             let version = format!("{}-{}.{}{}", self.id, next.msn, next.part, if skip { "d" } else { "" });
@@ -137,7 +153,8 @@ impl Stream {
         };
         let Some(whole) = render(false) else { return false };
         let delta = render(true).filter(|delta| delta.text().len() < whole.text().len());
-        self.views[kind as usize].send_replace(Arc::new(View::of(rendition, Some(whole), delta, ended)));
+        let view = Arc::new(View::of(rendition, Some(whole), delta, ended));
+        self.views.write().get_or_insert_with(key, unpublished).send_replace(view);
         true
     }
 
@@ -147,8 +164,10 @@ impl Stream {
     }
 
     /// Nothing has come of this rendition for half the patience of a request.
-    pub(crate) fn stall(&self, kind: MediaKind) {
-        self.views[kind as usize].send_modify(|view| *view = Arc::new(view.stalled()));
+    pub(crate) fn stall(&self, key: TrackKey) {
+        if let Some(view) = self.views.read().get(key) {
+            view.send_modify(|view| *view = Arc::new(view.stalled()));
+        }
     }
 
     /// Keeps the refusal standing for as long as the feed that cannot be packaged.
@@ -164,6 +183,11 @@ impl Stream {
         let count = self.audience.count(self.patience(), now);
         self.feed.viewers().estimate(ViewerKind::Hls, count);
     }
+}
+
+/// The view of a rendition before its first part.
+fn unpublished() -> watch::Sender<Arc<View>> {
+    watch::Sender::new(Arc::new(View::empty()))
 }
 
 fn cache_for(lifetime: Duration) -> HeaderValue {

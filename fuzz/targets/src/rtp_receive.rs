@@ -69,7 +69,7 @@ pub fn run(data: &[u8]) {
 
 fn config(codec: Codec, flags: u8) -> IncomingConfig {
     let stream = StreamConfig {
-        kind: codec.kind(),
+        key: codec.kind().into(),
         mid: Mid::new("0").expect("short"),
         formats: CODECS
             .iter()

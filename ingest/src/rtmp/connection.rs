@@ -13,13 +13,15 @@ use bytes::{Buf, Bytes};
 use onmic_media::hub::PublishRefused;
 use onmic_media::publication::TakenOver;
 use onmic_media::viewers::Viewing;
-use onmic_media::{Action, DropReason, Feed, Gate, Hub, MediaKind, Protocol, Publication, Stage, TrackKey, ViewerKind};
+use onmic_media::{
+    Action, DropReason, FeedName, Gate, Hub, MediaKind, Next, Protocol, Publication, TrackKey, ViewerKind,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use super::capabilities::Capabilities;
 use super::limits::RtmpLimits;
-use super::player::{Next, Player, Tracks};
+use super::player::Player;
 use super::publisher::{Dropped, Publisher};
 use super::session::{Event, Session};
 use super::stream_key::StreamKey;
@@ -79,22 +81,14 @@ enum Role {
     Playing(Box<Playing>),
 }
 
-/// A player before its tracks are there, at the start or because the publisher changed what it sends.
-struct Waiting {
-    key: StreamKey,
-    search: Pin<Box<dyn Future<Output = Found> + Send>>,
-    /// The origin of the timeline of a player that was granted already.
-    origin: Option<Option<i64>>,
-}
+/// A player whose feed is not there yet.
+type Waiting = Pin<Box<dyn Future<Output = Found> + Send>>;
 
-/// The tracks to play, or the code and the sentence of a refusal.
-type Found = Result<(Arc<Feed>, Tracks), (&'static str, String)>;
+/// The player, or the code and the sentence of a refusal.
+type Found = Result<Player, (&'static str, String)>;
 
 struct Playing {
-    key: StreamKey,
-    feed: Arc<Feed>,
     player: Player,
-    sent_any: bool,
     /// Since when the peer has been owing an acknowledgement.
     blocked: Option<Instant>,
     _viewing: Viewing,
@@ -104,7 +98,7 @@ struct Playing {
 enum Wake {
     Read(std::io::Result<usize>),
     Deadline,
-    Tracks(Found),
+    Found(Found),
     Next(Next),
     TakenOver(TakenOver),
     Shutdown,
@@ -158,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.link.session.handle_timeout(now);
                     self.check_acknowledgements(now)?;
                 }
-                Wake::Tracks(found) => self.begin_playing(found, now),
+                Wake::Found(found) => self.begin_playing(found, now),
                 Wake::Next(next) => {
                     if let Some(end) = self.play(next) {
                         return Ok(end);
@@ -298,11 +292,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let link = &mut self.link;
         link.kind = "publish";
         link.subject = Some(key.name.to_string());
-        if let Err(refusal) = link.shared.gate.check(Action::Publish(&key.name), key.token.as_deref()) {
-            link.session.refuse("NetStream.Publish.Denied", &refusal.to_string());
-            return;
-        }
-        match link.shared.hub.publish(&key.name, Protocol::Rtmp, now) {
+        let admission = match link.shared.gate.check(Action::Publish(&key.name), key.token.as_deref()) {
+            Ok(admission) => admission,
+            Err(refusal) => {
+                link.session.refuse("NetStream.Publish.Denied", &refusal.to_string());
+                return;
+            }
+        };
+        match link.shared.hub.publish(&key.name, admission.by(Protocol::Rtmp), now) {
             Ok(publication) => {
                 tracing::info!(source = %key.name, peer = ?link.peer, agent = link.agent, "publishing by RTMP");
                 self.role = Role::Publishing { publication, publisher: Box::default() };
@@ -343,31 +340,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn begin_waiting(&mut self, key: StreamKey) {
         let link = &mut self.link;
         link.kind = "play";
-        link.subject = Some(if key.names_participant { key.name.to_string() } else { key.name.room.to_string() });
         let action = if key.names_participant { Action::PlaySource(&key.name) } else { Action::Play(&key.name.room) };
         if let Err(refusal) = link.shared.gate.check(action, key.token.as_deref()) {
             link.session.refuse("NetStream.Play.Denied", &refusal.to_string());
             return;
         }
-        self.role = Role::Waiting(link.search(key, None));
+        let name = key.feed_name();
+        link.subject = Some(name.to_string());
+        let limit = link.shared.limits.feed_timeout;
+        let found = find_player(link.shared.hub.clone(), name, link.capabilities.clone(), limit);
+        self.role = Role::Waiting(Box::pin(found));
     }
 
     fn begin_playing(&mut self, found: Found, now: Instant) {
-        let Role::Waiting(waiting) = std::mem::replace(&mut self.role, Role::Idle) else { return };
+        self.role = Role::Idle;
         let session = &mut self.link.session;
-        let (feed, tracks) = match found {
-            Ok(found) => found,
+        let player = match found {
+            Ok(player) => player,
             Err((code, sentence)) => return session.refuse(code, &sentence),
         };
-        if waiting.origin.is_none() {
-            tracing::info!(stream = self.link.subject, peer = ?self.link.peer, agent = self.link.agent, "playing by RTMP");
-            session.accept(now);
-        }
-        let player = Player::new(tracks, waiting.origin.flatten());
+        tracing::info!(stream = self.link.subject, peer = ?self.link.peer, agent = self.link.agent, "playing by RTMP");
+        session.accept(now);
         session.data(player.metadata());
-        let viewing = feed.viewers().join(ViewerKind::Rtmp);
-        let playing = Playing { key: waiting.key, feed, player, sent_any: false, blocked: None, _viewing: viewing };
-        self.role = Role::Playing(Box::new(playing));
+        let viewing = player.feed().viewers().join(ViewerKind::Rtmp);
+        self.role = Role::Playing(Box::new(Playing { player, blocked: None, _viewing: viewing }));
     }
 
     /// Sends what is ready, up to a batch.
@@ -377,29 +373,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut next = Some(next);
         while let Some(what) = next {
             match what {
-                Next::Frame(kind, frame) => {
-                    playing.player.send(kind, &frame, &mut link.session);
-                    playing.sent_any = true;
-                    link.tally.frame(Direction::Out, kind);
+                Next::Frame(key, placed) => {
+                    playing.player.send(key, &placed, &mut link.session);
+                    link.tally.frame(Direction::Out, key.kind);
                 }
-                Next::Skipped(frames) => link.tally.drop(DropReason::BehindRtmp, frames),
-                Next::Ended => return self.track_ended(),
+                Next::Skipped(_, frames) => link.tally.drop(DropReason::BehindRtmp, frames),
+                Next::Begun(..) => {
+                    let metadata = playing.player.metadata();
+                    link.session.data(metadata);
+                }
+                Next::Refused(key, reason) => tracing::debug!(track = %key, %reason, "a track is left out of RTMP"),
+                Next::Gone(_) => {}
+                Next::Ended => {
+                    link.session.close("The stream has ended.");
+                    return Some(End::Closed("stream_ended"));
+                }
             }
             let room = link.session.output().remaining() < BATCH_BYTES && link.session.window_is_open();
             next = if room { playing.player.try_next() } else { None };
         }
-        None
-    }
-
-    /// A track that ended while its feed lives was replaced: by another codec, or by another conversion.
-    fn track_ended(&mut self) -> Option<End> {
-        let Role::Playing(playing) = &self.role else { return None };
-        if playing.feed.stage() == Stage::Ended || !playing.sent_any {
-            self.link.session.close("The stream has ended.");
-            return Some(End::Closed("stream_ended"));
-        }
-        let waiting = self.link.search(playing.key.clone(), Some(playing.player.origin()));
-        self.role = Role::Waiting(waiting);
         None
     }
 
@@ -419,7 +411,7 @@ impl Role {
     async fn wake(&mut self) -> Wake {
         match self {
             Self::Publishing { publication, .. } => Wake::TakenOver(publication.taken_over().await),
-            Self::Waiting(waiting) => Wake::Tracks((&mut waiting.search).await),
+            Self::Waiting(waiting) => Wake::Found(waiting.await),
             Self::Playing(playing) if playing.blocked.is_none() => {
                 Wake::Next(poll_fn(|cx| playing.player.poll_next(cx)).await)
             }
@@ -429,19 +421,13 @@ impl Role {
 }
 
 impl Link {
-    fn search(&self, key: StreamKey, origin: Option<Option<i64>>) -> Waiting {
-        let limit = self.shared.limits.feed_timeout;
-        let found = find_tracks(self.shared.hub.clone(), key.clone(), self.capabilities.clone(), limit);
-        Waiting { key, search: Box::pin(found), origin }
-    }
-
     fn report(&self, ended: &Result<End, Error>) {
         let (reason, error) = match ended {
             Ok(End::PeerLeft) => ("peer_left", None),
             Ok(End::Closed(reason)) => (*reason, None),
             Err(error) => (error.reason(), Some(chain(error))),
         };
-        let [[video_in, audio_in], [video_out, audio_out]] = self.tally.frame_counts;
+        let [[video_in, audio_in, _], [video_out, audio_out, _]] = self.tally.frame_counts;
         let [bytes_in, bytes_out] = self.tally.byte_counts;
         let seconds = self.started.elapsed().as_secs_f32();
         tracing::info!(
@@ -464,42 +450,13 @@ impl Link {
     }
 }
 
-/// Waits for the stream of `key` to be there with all its tracks, and takes those the player can.
-async fn find_tracks(hub: Arc<Hub>, key: StreamKey, capabilities: Capabilities, limit: Duration) -> Found {
-    let Ok(feed) = tokio::time::timeout(limit, find_feed(&hub, &key)).await else {
-        let name = if key.names_participant { key.name.to_string() } else { key.name.room.to_string() };
+/// Waits for the feed to be there with its tracks, and opens those the player can take.
+async fn find_player(hub: Arc<Hub>, name: FeedName, capabilities: Capabilities, limit: Duration) -> Found {
+    let Ok(feed) = tokio::time::timeout(limit, hub.await_feed(&name)).await else {
         return Err(("NetStream.Play.StreamNotFound", format!("Nobody publishes '{name}'; try again when they do.")));
     };
-    let demanded = {
-        let feed = feed.clone();
-        tokio::task::spawn_blocking(move || Tracks::demand(&feed, &capabilities)).await
-    };
-    match demanded {
-        Ok(Ok(tracks)) => Ok((feed, tracks)),
-        Ok(Err(unavailable)) => Err(("NetStream.Play.Failed", format!("{unavailable}."))),
-        Err(_) => Err(("NetStream.Play.Failed", "The stream could not be converted.".to_owned())),
-    }
-}
-
-async fn find_feed(hub: &Hub, key: &StreamKey) -> Arc<Feed> {
-    let mut generations = hub.generations();
-    loop {
-        generations.mark_unchanged();
-        let feed = if key.names_participant {
-            hub.source(&key.name).map(|source| source.feed().clone())
-        } else {
-            hub.program(&key.name.room)
-        };
-        if let Some(feed) = feed
-            && let Ok(stage) = feed.stages().wait_for(|stage| *stage != Stage::Starting).await
-            && *stage == Stage::Settled
-        {
-            return feed.clone();
-        }
-        if generations.changed().await.is_err() {
-            std::future::pending::<()>().await; // The hub is gone; so are we, soon.
-        }
-    }
+    let opened = Player::open(feed, &capabilities).await;
+    opened.map_err(|unavailable| ("NetStream.Play.Failed", format!("{unavailable}.")))
 }
 
 /// An error with its causes.

@@ -53,6 +53,7 @@ impl Publisher {
         match kind {
             MediaKind::Video => self.video(millis, body),
             MediaKind::Audio => self.audio(millis, body),
+            MediaKind::Data => Err(Dropped::Tag(DropReason::DataNotCarried)),
         }
     }
 

@@ -4,8 +4,8 @@
 //! the key `ROOM/PARTICIPANT?token=T`, another `live/ROOM` and `PARTICIPANT?token=T`; and who types the token into
 //! the server field sends the application `live?token=T`. All mean the same here.
 
-use onmic_media::SourceName;
 use onmic_media::name::InvalidName;
+use onmic_media::{FeedName, SourceName};
 
 /// The application of every URL.
 pub const APPLICATION: &str = "live";
@@ -52,6 +52,17 @@ impl StreamKey {
         };
         let token = token(query).map(str::to_owned).or_else(|| application.token.clone());
         Ok(Self { name: joined.parse()?, names_participant: joined.contains('/'), token })
+    }
+}
+
+impl StreamKey {
+    /// What playing it means.
+    pub fn feed_name(&self) -> FeedName {
+        if self.names_participant {
+            FeedName::Source(self.name.clone())
+        } else {
+            FeedName::Program(self.name.room.clone())
+        }
     }
 }
 

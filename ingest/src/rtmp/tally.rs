@@ -24,10 +24,10 @@ impl Direction {
 /// Counts for one connection. While it lives the connection is counted in `onmic_connections`.
 pub(super) struct Tally {
     connections: Gauge,
-    frames: [[Counter; 2]; 2],
+    frames: [[Counter; MediaKind::ALL.len()]; 2],
     bytes: [Counter; 2],
     /// Frames by direction and kind.
-    pub(super) frame_counts: [[u64; 2]; 2],
+    pub(super) frame_counts: [[u64; MediaKind::ALL.len()]; 2],
     /// Bytes on the wire by direction.
     pub(super) byte_counts: [u64; 2],
     drops: BTreeMap<DropReason, u64>,
@@ -36,7 +36,7 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn new() -> Self {
         let frames = |direction: Direction| {
-            [MediaKind::Video, MediaKind::Audio].map(|kind| {
+            MediaKind::ALL.map(|kind| {
                 counter!(metric::FRAMES, "direction" => direction.name(), "protocol" => "rtmp", "kind" => kind.name())
             })
         };
@@ -48,7 +48,7 @@ impl Tally {
             connections,
             frames: [frames(Direction::In), frames(Direction::Out)],
             bytes: [bytes(Direction::In), bytes(Direction::Out)],
-            frame_counts: [[0; 2]; 2],
+            frame_counts: [[0; MediaKind::ALL.len()]; 2],
             byte_counts: [0; 2],
             drops: BTreeMap::new(),
         }

@@ -12,6 +12,7 @@ pub mod av1;
 mod bits;
 pub mod h264;
 pub mod h265;
+pub mod metadata;
 pub mod nal;
 pub mod opus;
 pub mod vp8;
@@ -35,6 +36,7 @@ pub enum Codec {
     Av1,
     Aac,
     Opus,
+    Metadata,
 }
 
 impl Codec {
@@ -48,18 +50,20 @@ impl Codec {
             Self::Av1 => "av1",
             Self::Aac => "aac",
             Self::Opus => "opus",
+            Self::Metadata => "metadata",
         }
     }
 
-    /// Video or audio.
+    /// What it is a form of.
     pub const fn kind(self) -> MediaKind {
         match self {
             Self::H264 | Self::H265 | Self::Vp8 | Self::Vp9 | Self::Av1 => MediaKind::Video,
             Self::Aac | Self::Opus => MediaKind::Audio,
+            Self::Metadata => MediaKind::Data,
         }
     }
 
-    /// Whether decoding can start at this payload, as the bitstream says; true for sound. Allocates nothing.
+    /// Whether decoding can start at this payload, as the bitstream says; true for audio and data. Allocates nothing.
     pub fn is_keyframe(self, payload: &[u8]) -> bool {
         match self {
             Self::H264 => h264::access_unit_is_keyframe(payload),
@@ -67,7 +71,7 @@ impl Codec {
             Self::Av1 => av1::access_unit_is_keyframe(payload),
             Self::Vp8 => vp8::is_keyframe(payload),
             Self::Vp9 => vp9::is_keyframe(payload),
-            Self::Aac | Self::Opus => true,
+            Self::Aac | Self::Opus | Self::Metadata => true,
         }
     }
 
@@ -97,7 +101,7 @@ impl Codec {
                 let found = vp9::Parameters::from_keyframe(&payload).ok();
                 (payload, found.map(Parameters::Vp9))
             }
-            Self::Aac | Self::Opus => (payload, None),
+            Self::Aac | Self::Opus | Self::Metadata => (payload, None),
         }
     }
 }
@@ -139,6 +143,7 @@ pub enum Parameters {
     Av1(av1::Parameters),
     Aac(aac::Parameters),
     Opus(opus::Parameters),
+    Metadata(metadata::Parameters),
 }
 
 impl Parameters {
@@ -152,15 +157,16 @@ impl Parameters {
             Self::Av1(_) => Codec::Av1,
             Self::Aac(_) => Codec::Aac,
             Self::Opus(_) => Codec::Opus,
+            Self::Metadata(_) => Codec::Metadata,
         }
     }
 
-    /// Video or audio.
+    /// What a track of these carries.
     pub fn kind(&self) -> MediaKind {
         self.codec().kind()
     }
 
-    /// 90 kHz for video, the sample rate for AAC, 48 kHz for Opus.
+    /// 90 kHz for video and data, the sample rate for AAC, 48 kHz for Opus.
     pub fn clock_rate(&self) -> ClockRate {
         match self {
             Self::Aac(aac) => ClockRate::new(aac.sample_rate).unwrap_or(ClockRate::OPUS),
@@ -177,7 +183,7 @@ impl Parameters {
             Self::Vp8(vp8) => (vp8.width, vp8.height),
             Self::Vp9(vp9) => (vp9.width, vp9.height),
             Self::Av1(av1) => (av1.width, av1.height),
-            Self::Aac(_) | Self::Opus(_) => return None,
+            Self::Aac(_) | Self::Opus(_) | Self::Metadata(_) => return None,
         };
         (width > 0 && height > 0).then_some((width, height))
     }
@@ -211,7 +217,7 @@ impl Parameters {
             Self::Vp9(vp9) => Some(format!("Profile {}", vp9.profile)),
             Self::Av1(av1) => av1.profile_name().map(str::to_owned),
             Self::Aac(aac) => aac.profile_name().map(str::to_owned),
-            Self::Opus(_) => None,
+            Self::Opus(_) | Self::Metadata(_) => None,
         }
     }
 
@@ -225,6 +231,7 @@ impl Parameters {
             Self::Av1(av1) => av1.rfc6381(),
             Self::Aac(aac) => format!("mp4a.40.{}", aac.object_type),
             Self::Opus(_) => "opus".to_owned(),
+            Self::Metadata(_) => "emsg".to_owned(), // Not registered: it is never listed, travelling with another track.
         }
     }
 

@@ -248,7 +248,9 @@ impl Reader {
             Codec::Av1 => av1::Parameters::from_av1c(record).map(|read| (Parameters::Av1(read), 0)),
             Codec::Vp9 => vp9::Parameters::from_vpcc(record).map(|read| (Parameters::Vp9(read), 0)),
             Codec::Vp8 => Ok((Parameters::Vp8(vp8::Parameters { width: 0, height: 0, version: 0 }), 0)),
-            Codec::Aac | Codec::Opus => return Err(FlvError::UnsupportedCodec(codec.name().to_owned())),
+            Codec::Aac | Codec::Opus | Codec::Metadata => {
+                return Err(FlvError::UnsupportedCodec(codec.name().to_owned()));
+            }
         }?;
         self.video = Some(VideoFraming { codec, length_size });
         Ok(VideoTag::Config(parameters))

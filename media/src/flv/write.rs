@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::codec::{MediaKind, Parameters};
+use crate::frame::Frame;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Deref;
 
@@ -53,7 +54,7 @@ pub fn write_video_config(parameters: &Parameters) -> Bytes {
         Parameters::Vp9(vp9) => vp9.vpcc(),
         // A VPCodecConfigurationRecord for VP8: 8 bits, 4:2:0, nothing said of colours.
         Parameters::Vp8(vp8) => Bytes::copy_from_slice(&[vp8.version, 0, 0x82, 2, 2, 2, 0, 0]),
-        Parameters::Aac(_) | Parameters::Opus(_) => return Bytes::new(),
+        Parameters::Aac(_) | Parameters::Opus(_) | Parameters::Metadata(_) => return Bytes::new(),
     };
     let codec = parameters.codec();
     let header = match codec {
@@ -94,6 +95,30 @@ pub fn write_audio_config(parameters: &Parameters) -> Bytes {
     }
 }
 
+/// The configuration of a track; timed metadata has none.
+pub fn write_config(parameters: &Parameters) -> Bytes {
+    match parameters.kind() {
+        MediaKind::Video => write_video_config(parameters),
+        MediaKind::Audio => write_audio_config(parameters),
+        MediaKind::Data => Bytes::new(),
+    }
+}
+
+/// What stands in front of the payload of a frame: nothing for timed metadata. `composition_ms` is its presentation minus
+/// its decoding time.
+pub fn write_header(frame: &Frame, composition_ms: i64) -> BodyHeader {
+    let codec = frame.parameters.codec();
+    match codec.kind() {
+        MediaKind::Video => {
+            let composition_ms =
+                i32::try_from(composition_ms).unwrap_or(if composition_ms < 0 { i32::MIN } else { i32::MAX });
+            write_video_header(codec, frame.keyframe, composition_ms)
+        }
+        MediaKind::Audio => write_audio_header(codec),
+        MediaKind::Data => BodyHeader::new(&[]),
+    }
+}
+
 /// The body of the tag after the last packet. Legacy AAC has none: it is an empty packet there.
 pub fn audio_end_of_sequence(codec: Codec) -> BodyHeader {
     match codec {
@@ -130,6 +155,7 @@ impl From<MediaKind> for TagType {
         match kind {
             MediaKind::Audio => Self::Audio,
             MediaKind::Video => Self::Video,
+            MediaKind::Data => Self::Script,
         }
     }
 }

@@ -97,7 +97,8 @@ impl Lane {
     pub(super) fn may_go_over(&self, is_last: bool) -> bool {
         let Some(crossing) = &self.crossing else { return false };
         let most = if self.key.kind == MediaKind::Video { VIDEO_HELD_MAX } else { AUDIO_MAX };
-        let filled = is_last || self.reaches(crossing.at_micros);
+        // Messages do not follow each other closely: they wait until nothing of the take before will come.
+        let filled = is_last || (self.key.kind != MediaKind::Data && self.reaches(crossing.at_micros));
         !crossing.held.is_empty() && (filled || crossing.held.len() > most)
     }
 
@@ -112,12 +113,12 @@ impl Lane {
     pub(super) fn push(&mut self, frame: Frame, take: Take, feed: &Arc<Feed>) {
         if self.joins {
             let at_micros = frame.pts_micros() + take.shift_micros;
-            let is_video = self.key.kind == MediaKind::Video;
-            let is_filled = |last: Last| {
-                let half = if is_video { 0 } else { last.step_micros / 2 };
-                at_micros < last.pts_micros + half || at_micros == last.pts_micros
+            let is_filled = |last: Last| match self.key.kind {
+                MediaKind::Video => at_micros <= last.pts_micros,
+                MediaKind::Audio => at_micros < last.pts_micros + last.step_micros / 2,
+                MediaKind::Data => at_micros < last.pts_micros,
             };
-            if self.last.is_some_and(is_filled) || (is_video && !frame.keyframe) {
+            if self.last.is_some_and(is_filled) || (self.key.kind == MediaKind::Video && !frame.keyframe) {
                 return;
             }
             self.joins = false;

@@ -232,6 +232,15 @@ impl Inlet {
         on && video.filter(|track| track.take_keyframe_wanted()).count() > 0
     }
 
+    /// Nothing more will come of a further track of the take. The program's track ends with it, unless another take fills it.
+    pub fn end_track(&self, key: TrackKey) {
+        let mut state = self.program.state.lock();
+        let on = state.current.is_some_and(|take| take.number == self.take);
+        if on && !key.leads() && state.lanes.remove(key).is_some() {
+            self.program.feed.remove_original(key);
+        }
+    }
+
     /// All tracks of it are known: viewers who wait for them may start.
     pub fn settle(&self) {
         if self.is_on() {

@@ -7,7 +7,7 @@ use super::{Brings, Take};
 use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, TrackKey};
 
-/// Audio packets of the pre-roll, by track. Audio may be ahead of its video: 20 packets are 0.4 s.
+/// Audio packets or messages of the pre-roll, by track. Audio may be ahead of its video: 20 packets are 0.4 s.
 pub(super) const AUDIO_MAX: usize = 20;
 
 /// Frames of a further video rendition in the pre-roll: those since its keyframe, which may come before the main one's.
@@ -64,7 +64,7 @@ impl Next {
                     kept.push_back(frame);
                 }
             }
-            MediaKind::Audio => {
+            MediaKind::Audio | MediaKind::Data => {
                 if kept.len() == AUDIO_MAX {
                     kept.pop_front();
                 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::*;
 use crate::codec::Parameters;
 use crate::ring::{Join, Read};
-use crate::testing::{audio, video};
+use crate::testing::{audio, metadata, video};
 
 const WALL: u64 = 1_000_000_000;
 
@@ -347,4 +347,26 @@ fn a_program_holds_a_bounded_number_of_tracks() {
     a.sound(0, b"a");
     assert_eq!(program.feed().keys().len(), crate::key::TRACKS_MAX);
     assert!(program.feed().original(TrackKey::AUDIO).is_some());
+}
+
+#[test]
+fn messages_are_cut_where_the_video_is_and_none_is_lost() {
+    let program = Program::new(None);
+    let a = Feeder::new(&program, TimelineId::unique(), 0);
+    let b = |feeder: &Feeder, at_ms, mark| feeder.inlet.push(feeder.frame(&metadata(), at_ms, true, mark));
+    a.picture(0, true, b"a");
+    a.sound(0, b"a");
+    a.sound(20, b"a");
+    b(&a, 10, b"a");
+    let next = Feeder::new(&program, TimelineId::unique(), 0);
+    assert_eq!(b(&next, 90, b"b"), Offered::Waiting, "ahead of its video");
+    next.picture(80, true, b"b");
+    b(&next, 100, b"b");
+    b(&a, 70, b"a");
+    b(&a, 110, b"a");
+    a.sound(40, b"a");
+    next.sound(80, b"b");
+    a.sound(60, b"a");
+    b(&next, 120, b"b");
+    assert_eq!(text(&program, MediaKind::Data), "a10 a70 b90 b100 b120");
 }

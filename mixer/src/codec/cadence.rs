@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onmic_media::time::{ClockRate, Ticks};
 
-/// See the module. All times are presentation times on the video clock.
+/// Decides where the keyframes of one encoder are. All times are presentation times on the video clock.
 #[derive(Clone, Debug)]
 pub(crate) struct Cadence {
     interval: Ticks,
@@ -20,7 +20,7 @@ impl Cadence {
         Self { interval: ticks(interval), spacing: ticks(spacing), last: None, wanted: false }
     }
 
-    /// Somebody needs one. Remembered until there was one.
+    /// Notes that a viewer needs a keyframe, until there is one.
     pub(crate) fn want(&mut self) {
         self.wanted = true;
     }
@@ -35,7 +35,7 @@ impl Cadence {
         input_keyframe || (self.wanted && since >= self.spacing) || since > rhythm
     }
 
-    /// There was one at `pts`.
+    /// Notes a keyframe at `pts`.
     pub(crate) fn made(&mut self, pts: Ticks) {
         self.last = Some(pts);
         self.wanted = false;

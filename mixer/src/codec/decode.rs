@@ -22,6 +22,7 @@ pub(crate) fn id(codec: Codec) -> Id {
         Codec::Av1 => Id::AV1,
         Codec::Aac => Id::AAC,
         Codec::Opus => Id::OPUS,
+        Codec::Metadata => Id::None,
     }
 }
 
@@ -48,7 +49,7 @@ fn open(parameters: &Parameters) -> Result<Opened, Error> {
         Parameters::Aac(aac) => aac.asc.clone(),
         // What a packet decodes to belongs at its timestamp: nothing is to be skipped at the start.
         Parameters::Opus(opus) => onmic_media::codec::opus::Parameters { pre_skip: 0, ..opus.clone() }.opus_head(),
-        Parameters::Vp8(_) | Parameters::Vp9(_) => bytes::Bytes::new(),
+        Parameters::Vp8(_) | Parameters::Vp9(_) | Parameters::Metadata(_) => bytes::Bytes::new(),
     };
     let failed = |cause| Error::Open { name: codec.name(), cause };
     if !extradata.is_empty() {

@@ -20,12 +20,12 @@ use super::RawVideo;
 use super::decode::VideoDecoder;
 use crate::error::Error;
 
-/// Frames that may be inside a decoder: H.264 and H.265 hold back 16 pictures at most, and fields or slices that come as
-/// frames of their own make up to four of each.
+/// Frames that are remembered until their picture comes. H.264 and H.265 hold back 16 pictures at most; the rest is room
+/// for frames that never become a picture of their own: second fields, and those left out to catch up.
 const IN_DECODER: usize = 64;
 
 /// Before the first picture, a backlog of less than this is decoded and given out like the rest.
-pub(crate) const START_BEHIND_MAX: Duration = Duration::from_millis(300);
+const START_BEHIND_MAX: Duration = Duration::from_millis(300);
 
 /// This close to the newest frame every picture is decoded again, because one of them is to be shown.
 const NEAR_FRAMES: u64 = 4;
@@ -78,7 +78,7 @@ pub(crate) fn skip_to_newest_keyframe(frame: &Frame, track: &Track, reader: &mut
 
 /// What is known of the frame that a picture was decoded from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin {
+pub(crate) struct FrameInfo {
     pub(crate) pts: Ticks,
     pub(crate) wall: WallTime,
     pub(crate) arrived: Instant,
@@ -86,9 +86,9 @@ pub(crate) struct Origin {
 }
 
 /// A decoded picture, and the frame it is from.
-pub(crate) struct Decoded {
+pub(crate) struct DecodedFrame {
     pub(crate) picture: RawVideo,
-    pub(crate) origin: Origin,
+    pub(crate) info: FrameInfo,
 }
 
 /// Frames that became no picture.
@@ -106,7 +106,7 @@ pub(crate) struct Losses {
 /// The newest picture decoded while catching up.
 #[derive(Default)]
 struct CatchUp {
-    newest: Option<Decoded>,
+    newest: Option<DecodedFrame>,
     frames: u64,
 }
 
@@ -117,7 +117,7 @@ pub(crate) struct LiveDecoder {
     behind_max: Duration,
     needs_keyframe: bool,
     /// What is in the decoder, by the ordinals it was sent with.
-    sent: VecDeque<(i64, Origin)>,
+    sent: VecDeque<(i64, FrameInfo)>,
     ordinal: i64,
     catching_up: Option<CatchUp>,
     has_begun: bool,
@@ -179,7 +179,7 @@ impl LiveDecoder {
 
     /// Takes in one frame and appends the pictures that are ready to `out`. A frame that cannot be decoded is counted, and
     /// waited out until the next keyframe.
-    pub(crate) fn take(&mut self, frame: &Frame, lag: Lag, out: &mut Vec<Decoded>) {
+    pub(crate) fn take(&mut self, frame: &Frame, lag: Lag, out: &mut Vec<DecodedFrame>) {
         self.arrived = Some(frame.arrived);
         self.follow_parameters(frame, out);
         if self.needs_keyframe && !frame.keyframe {
@@ -195,7 +195,7 @@ impl LiveDecoder {
         let Some((decoder, _)) = &mut self.decoder else { return };
         decoder.skip_unreferenced(self.catching_up.is_some() && lag.frames > NEAR_FRAMES);
         let Frame { pts, wall, arrived, keyframe, .. } = *frame;
-        self.sent.push_back((self.ordinal, Origin { pts, wall, arrived, keyframe }));
+        self.sent.push_back((self.ordinal, FrameInfo { pts, wall, arrived, keyframe }));
         if self.sent.len() > IN_DECODER {
             self.sent.pop_front();
         }
@@ -235,7 +235,7 @@ impl LiveDecoder {
     }
 
     /// No frame of this kind follows: appends what the decoder holds back to `out`.
-    pub(crate) fn finish(&mut self, out: &mut Vec<Decoded>) {
+    pub(crate) fn finish(&mut self, out: &mut Vec<DecodedFrame>) {
         if let Some((decoder, _)) = &mut self.decoder {
             decoder.finish();
             self.receive(out);
@@ -252,7 +252,7 @@ impl LiveDecoder {
     }
 
     /// Ends what was decoded by other parameters than those of `frame`.
-    fn follow_parameters(&mut self, frame: &Frame, out: &mut Vec<Decoded>) {
+    fn follow_parameters(&mut self, frame: &Frame, out: &mut Vec<DecodedFrame>) {
         let Some((_, parameters)) = &mut self.decoder else { return };
         if Arc::ptr_eq(parameters, &frame.parameters) {
             return;
@@ -297,16 +297,16 @@ impl LiveDecoder {
         }
     }
 
-    fn receive(&mut self, out: &mut Vec<Decoded>) {
+    fn receive(&mut self, out: &mut Vec<DecodedFrame>) {
         while let Some((decoder, _)) = &mut self.decoder {
             let picture = match decoder.receive() {
                 Ok(Some(picture)) => picture,
                 Ok(None) => return,
                 Err(error) => return self.broken(&error),
             };
-            let of = |(ordinal, _): &(i64, Origin)| Some(*ordinal) == picture.pts();
-            let Some((_, origin)) = self.sent.iter().position(of).and_then(|at| self.sent.remove(at)) else { continue };
-            let decoded = Decoded { picture, origin };
+            let of = |(ordinal, _): &(i64, FrameInfo)| Some(*ordinal) == picture.pts();
+            let Some((_, info)) = self.sent.iter().position(of).and_then(|at| self.sent.remove(at)) else { continue };
+            let decoded = DecodedFrame { picture, info };
             match &mut self.catching_up {
                 Some(catching_up) => catching_up.newest = Some(decoded),
                 None => self.give(decoded, out),
@@ -314,7 +314,7 @@ impl LiveDecoder {
         }
     }
 
-    fn give(&mut self, decoded: Decoded, out: &mut Vec<Decoded>) {
+    fn give(&mut self, decoded: DecodedFrame, out: &mut Vec<DecodedFrame>) {
         self.has_begun = true;
         out.push(decoded);
     }
@@ -340,10 +340,10 @@ mod tests {
     }
 
     /// The numbers of pictures, by what is seen, which must agree with the frame that each is said to be from.
-    fn numbers(out: &mut Vec<Decoded>) -> Vec<u8> {
-        let number = |decoded: Decoded| {
+    fn numbers(out: &mut Vec<DecodedFrame>) -> Vec<u8> {
+        let number = |decoded: DecodedFrame| {
             let number = number_of(&decoded.picture);
-            assert_eq!(decoded.origin.pts, Ticks(i64::from(number) * 3000));
+            assert_eq!(decoded.info.pts, Ticks(i64::from(number) * 3000));
             number
         };
         out.drain(..).map(number).collect()
@@ -419,6 +419,16 @@ mod tests {
         decoder.take(&camera.frame(true), PRESENT, &mut out);
         assert_eq!(numbers(&mut out), [0, 1, 2, 30]);
         assert_eq!(decoder.take_losses(), Losses { corrupt: 1, no_keyframe: 26, overload: 0 });
+    }
+
+    #[test]
+    fn what_was_decoded_of_a_track_to_catch_up_is_not_shown_when_another_one_follows() {
+        let (mut decoder, mut out) = (LiveDecoder::new(BEHIND_MAX), Vec::new());
+        backlog(&Camera::new(64).frames(40)).take(20).for_each(|(frame, lag)| decoder.take(frame, lag, &mut out));
+        assert!(decoder.is_catching_up());
+        decoder.change_track();
+        Camera::new(64).from(60).frames(2).iter().for_each(|frame| decoder.take(frame, PRESENT, &mut out));
+        assert_eq!(numbers(&mut out), [60, 61]);
     }
 
     #[test]

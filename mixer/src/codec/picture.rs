@@ -17,9 +17,9 @@ pub(crate) const MOST_PIXELS: u32 = 4096 * 2304;
 /// Size, shape and colours of pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Picture {
-    /// Even.
+    /// Pixels; even.
     pub width: u32,
-    /// Even.
+    /// Pixels; even.
     pub height: u32,
     /// Width to height of one sample; (0, 1) when unknown.
     pub aspect: (i32, i32),
@@ -28,7 +28,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Of this picture, without an odd last column or row.
+    /// The form of this picture, without an odd last column or row.
     pub fn of(frame: &RawVideo) -> Result<Self, Error> {
         let aspect = frame.aspect_ratio();
         let mut colour = ffi::colour(frame);
@@ -36,7 +36,7 @@ impl Picture {
         Self::even(frame.width(), frame.height(), (aspect.numerator(), aspect.denominator()), colour)
     }
 
-    /// What the bitstream declares, for when there is no picture yet.
+    /// The form that the bitstream declares, for when there is no picture yet.
     pub fn declared(parameters: &Parameters) -> Result<Self, Error> {
         let (width, height) = parameters.resolution().ok_or(Error::NoPictureYet)?;
         let colour = match parameters {

@@ -30,7 +30,7 @@ use crate::scene::{InputId, Size};
 const LEAD_BEHIND: usize = 3;
 
 /// The program may be spliced at a keyframe, where a lead's picture that comes after its time would repeat what viewers have
-/// seen: such a frame is none, unless more than so many follow each other.
+/// seen. Such a frame is not made a keyframe, unless more than this many come in a row.
 const MISSED_MAX: u32 = 10;
 
 /// Bits per pixel when no bitrate is set: 2.5 Mbit/s for 720p30.
@@ -86,7 +86,7 @@ pub(super) struct Composer {
     cadence: Cadence,
     slots: HashMap<InputId, Channel>,
     lead: Option<InputId>,
-    /// Of the lead's newest picture that the tick knows.
+    /// The number of the lead's newest picture that the tick knows.
     lead_number: u64,
     /// Frames since the last that showed the lead's picture of its time.
     missed: u32,

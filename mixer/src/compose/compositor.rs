@@ -19,7 +19,7 @@ pub enum Shown<'a> {
     Picture(&'a RawVideo, u64),
 }
 
-/// See the module. One canvas is drawn on again and again; nobody else may write to it.
+/// Draws frames of one plan after the other. One canvas is drawn on again and again; nobody else may write to it.
 pub struct Compositor {
     plan: Arc<Plan>,
     canvas: RawVideo,

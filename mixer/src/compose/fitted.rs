@@ -15,11 +15,11 @@ const SAME_SHAPE: f64 = 0.01;
 /// What part of a picture goes where in a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Geometry {
-    /// Of the picture.
+    /// The part of the picture that is seen.
     part: Rect,
-    /// Before it is turned.
+    /// Its size in the tile, before it is turned.
     scaled: Size,
-    /// From the tile's corner.
+    /// Where it lies, from the tile's corner.
     inner: Rect,
 }
 

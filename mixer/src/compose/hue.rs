@@ -10,7 +10,7 @@ use crate::codec::RawVideo;
 /// Below this height a picture that does not say what it means is taken for BT.601, as browsers do.
 const HD_HEIGHT: u32 = 720;
 
-/// Of fixed-point numbers.
+/// Fractional bits of fixed-point numbers.
 const BITS: u32 = 14;
 
 /// The canvas's code points (H.273): BT.709.

@@ -72,7 +72,7 @@ struct Decoding {
     slot: Arc<Slot>,
     stop: Arc<AtomicBool>,
     decoder: LiveDecoder,
-    decoded: Vec<live::Decoded>,
+    decoded: Vec<live::DecodedFrame>,
     number: u64,
     last_wall: Option<WallTime>,
 }
@@ -116,7 +116,7 @@ impl Decoding {
                 Some(Read::Ended) => {
                     self.decoder.finish(&mut self.decoded);
                     self.put_decoded(track);
-                    return;
+                    return self.tell(track);
                 }
                 None => {}
             }
@@ -136,13 +136,13 @@ impl Decoding {
     }
 
     fn put_decoded(&mut self, track: &Track) {
-        for decoded in std::mem::take(&mut self.decoded) {
-            self.put(decoded, track);
-        }
+        let mut decoded = std::mem::take(&mut self.decoded);
+        decoded.drain(..).for_each(|decoded| self.put(decoded, track));
+        self.decoded = decoded; // Its memory is kept for the next frame.
     }
 
-    fn put(&mut self, decoded: live::Decoded, track: &Track) {
-        let live::Decoded { picture, origin: live::Origin { pts, wall, arrived, .. } } = decoded;
+    fn put(&mut self, decoded: live::DecodedFrame, track: &Track) {
+        let live::DecodedFrame { picture, info: live::FrameInfo { pts, wall, arrived, .. } } = decoded;
         // A stream that reorders deeper than it declares, or repeats a time.
         if self.last_wall.is_some_and(|last| wall <= last && last.micros_since(wall) < 1_000_000) {
             DropReason::MixOrder.count(1);

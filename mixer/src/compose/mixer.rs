@@ -19,20 +19,20 @@ use crate::codec::encode::{Backend, VideoSettings};
 use crate::error::Error;
 use crate::scene::{InputId, Scene};
 
-/// How the program's picture is made.
+/// How the program's video is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// See [`Backend::choose`].
+    /// What encodes, as [`Backend::choose`] found it.
     pub backend: Backend,
-    /// The encoder's.
+    /// The encoder's settings.
     pub encoder: VideoSettings,
     /// Bits per second; without it the size and frame rate decide.
     pub bitrate_bps: Option<u64>,
     /// A keyframe at least this often.
     pub keyframe_interval: Duration,
-    /// An input whose picture has not changed for so long is a placeholder.
+    /// An input whose picture has not changed for this long is shown as a placeholder.
     pub stale_after: Duration,
-    /// Where the program's timeline is; without it the first lead's timestamps are the program's.
+    /// A point of the program's timeline. Without it the first lead's timestamps are the program's.
     pub origin: Option<Origin>,
 }
 
@@ -52,11 +52,12 @@ impl Default for Settings {
 /// Where an input comes from.
 #[derive(Clone, Debug)]
 pub struct PictureSource {
-    /// As tiles name it.
+    /// The name that tiles know it by.
     pub id: InputId,
-    /// Its pictures, now or later.
+    /// Its feed, which may have video now or later.
     pub feed: Arc<Feed>,
-    /// How much later than the lead's it is shown, so that it stays with its sound. The lead's own is not looked at.
+    /// How much later than the lead's its pictures are shown, so that they stay with its audio. The lead's own delay is not
+    /// looked at.
     pub delay: Duration,
 }
 

@@ -18,7 +18,7 @@ use crate::scene::{
     Background, ChromaKey, Content, Fit, Image, InputId, OVERLAYS_MAX, Overlay, Rect, Rotation, Scene, Size, Tile,
 };
 
-/// See the module.
+/// A scene that is ready to be drawn.
 pub struct Plan {
     pub(crate) canvas: Size,
     pub(crate) frame_rate_max: f64,

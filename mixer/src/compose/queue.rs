@@ -18,7 +18,7 @@ const PIXELS_MAX: usize = 16_000_000;
 /// A decoded picture.
 pub(crate) struct Decoded {
     pub(crate) picture: Arc<RawVideo>,
-    /// On its track's clock.
+    /// Its timestamp on the video clock.
     pub(crate) pts: Ticks,
     pub(crate) wall: WallTime,
     pub(crate) arrived: Instant,
@@ -26,7 +26,7 @@ pub(crate) struct Decoded {
     pub(crate) number: u64,
 }
 
-/// See the module.
+/// The pictures of one input.
 #[derive(Default)]
 pub(crate) struct Queue {
     shown: Option<Decoded>,
@@ -69,8 +69,8 @@ impl Queue {
         self.skip_to(due)
     }
 
-    /// Of an input that leads: the next picture, where those of times up to `shown` have been missed, as all but the newest
-    /// are when there are more than `behind`.
+    /// The next picture of an input that leads. Pictures of times up to `shown` have been missed, and so have all but the
+    /// newest when there are more than `behind`.
     pub(crate) fn next_to_lead(&self, shown: Option<WallTime>, behind: usize) -> Option<&Decoded> {
         self.lead_at(shown, behind).map(|at| &self.waiting[at].0)
     }

@@ -16,13 +16,13 @@ use crate::scene::{Colour, Size, Text};
 
 /// From one baseline to the next, in heights of letters.
 const LINE: f32 = 1.25;
-/// Of a card's title against its lines.
+/// The height of a card's title against that of its lines.
 const TITLE: f32 = 1.4;
 /// Letters that nobody can read are not worth their pixels.
 const SMALLEST: f32 = 8.0;
-/// Behind a name.
+/// The shade behind a name.
 const SHADE: Colour = Colour::rgb(0, 0, 0).with_alpha(0x90);
-/// Where a picture is missing.
+/// The ground where a picture is missing.
 const DARK: Colour = Colour::rgb(0x20, 0x24, 0x2c);
 
 struct Letters {
@@ -66,7 +66,7 @@ impl Letters {
         self.set(line, None, Align::Left).layout_runs().map(|run| run.line_w).fold(0.0, f32::max)
     }
 
-    /// Into `image` at (x, y), in at most `room` pixels of a row.
+    /// Draws into `image` at (x, y), in at most `room` pixels of a row.
     fn draw(
         &mut self,
         image: &mut RgbaImage,

@@ -10,9 +10,9 @@ use onmic_media::WallTime;
 
 /// How much earlier than its turn a picture may be without being held back: what capturing and networks shake.
 const EARLY: f64 = 0.3;
-/// A frame without the lead comes so many periods after one with it.
+/// A frame without the lead comes this many periods after one with it.
 const PATIENCE: f64 = 1.5;
-/// A lead slower than so many shortest periods does not slow the program down.
+/// A lead slower than this many shortest periods does not slow the program down.
 const SLOWEST_LEAD: f64 = 2.2;
 /// The least distance of frames on the timeline, in shortest periods: how a lead that is behind it is caught.
 const LEAST_STEP: f64 = 0.25;
@@ -40,7 +40,7 @@ struct Last {
     due: WallTime,
 }
 
-/// See the module.
+/// The rhythm of composed frames.
 #[derive(Clone, Debug)]
 pub struct Tick {
     period: Duration,

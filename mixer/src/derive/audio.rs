@@ -1,4 +1,4 @@
-//! One track of sound turned into another codec: decode, bring to 48 kHz, cut into blocks, encode.
+//! One audio track turned into another codec: decode, bring to 48 kHz, cut into blocks, encode.
 //!
 //! Output time is input time: block boundaries lie on an exact grid, and [`Placement`] keeps the grid on the input's
 //! timestamps. Knows no thread and no clock.
@@ -27,7 +27,7 @@ const PRIMING_MAX: i64 = 1024;
 /// Blocks of 10 ms that may wait for the frames that lead up to them: a codec's delay, ten times over.
 const EARLY_MAX: usize = 50;
 
-/// See the module.
+/// One audio track on its way to another codec.
 pub(crate) struct AudioLine {
     parameters: Arc<Parameters>,
     clock_rate: ClockRate,
@@ -86,7 +86,7 @@ impl AudioLine {
         })
     }
 
-    /// What comes out.
+    /// The parameters of what comes out.
     pub(crate) fn output_parameters(&self) -> &Arc<Parameters> {
         self.encoder.parameters()
     }
@@ -241,6 +241,7 @@ impl AudioLine {
         {
             resampler.flush(&mut self.pending).map_err(Error::Resample)?;
         }
+        DropReason::TranscodeHole.count(u64::from(!self.pending.is_empty()));
         self.pending.clear();
         self.head = Some(pts);
         self.begin = pts - PRIMING_MAX;
@@ -261,8 +262,10 @@ impl AudioLine {
 
     fn encode_blocks(&mut self, input: Stamp, out: &mut Vec<Frame>) -> Result<(), Error> {
         self.encode_pending()?;
-        let begin = self.begin;
-        out.extend(self.packets.drain(..).filter(|packet| packet.pts >= begin).map(|packet| Frame {
+        let made = self.packets.len();
+        self.packets.retain(|packet| packet.pts >= self.begin);
+        DropReason::TranscodeHole.count((made - self.packets.len()) as u64);
+        out.extend(self.packets.drain(..).map(|packet| Frame {
             dts: Ticks(packet.pts),
             pts: Ticks(packet.pts),
             wall: input.wall.offset_micros(Ticks(packet.pts - input.position).micros(ClockRate::OPUS)),

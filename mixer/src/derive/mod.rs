@@ -1,6 +1,6 @@
 //! Tracks derived on first demand: Opus from AAC, AAC from Opus, H.264 without reordering from any video.
 //!
-//! One thread per derived track, from the first who asks until nobody has held it for the linger. It reads the input's
+//! One thread per derived track, from the first viewer that asks until nobody has held it for the linger. It reads the input's
 //! ring like any viewer, so the input never waits for it, and it holds no frame it has not just read: what it cannot
 //! do in time is skipped and counted.
 //!
@@ -22,7 +22,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::{Deriver, Lease, Recipe};
-use onmic_media::metric::Latency;
 use onmic_media::{DropReason, Frame, Join, MediaKind, PcmTap, Read, Reader, Track};
 use parking_lot::Mutex;
 
@@ -34,7 +33,7 @@ use self::video::VideoLine;
 use crate::codec::encode::AudioSettings;
 use crate::codec::live::{self, Lag};
 use crate::error::Error;
-use crate::metric::{Running, label};
+use crate::metric::{self, Running, label};
 
 /// How long a thread waits for input before it looks whether it is still wanted.
 const POLL: Duration = Duration::from_millis(100);
@@ -42,11 +41,11 @@ const POLL: Duration = Duration::from_millis(100);
 /// How tracks are derived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// A track nobody holds lives on for so long: a reload of the page must not cost a new start.
+    /// A track that nobody holds lives on for this long: a reload of the page must not cost a new start.
     pub linger: Duration,
     /// An input that is further ahead than this is skipped to its present.
     pub backlog_max: Duration,
-    /// Pictures.
+    /// How video is encoded.
     pub video: VideoPolicy,
     /// Bits per second of one channel of Opus.
     pub opus_bitrate_bps: u32,
@@ -57,7 +56,7 @@ pub struct Config {
     /// How far back AAC begins when a track starts: what a player may buffer. Opus begins at the present, because its
     /// viewers play all they get: the past would delay their sound by its length.
     pub audio_history: Duration,
-    /// Holes in the sound up to this length become silence; longer ones stay holes.
+    /// Holes in the audio up to this length become silence; longer ones stay holes.
     pub audio_fill_max: Duration,
 }
 
@@ -115,7 +114,7 @@ impl Transcoder {
                 input.reader(Join::At(newest.wall.offset_micros(-history)))
             }
             (MediaKind::Video, _) => live::join(input),
-            (MediaKind::Audio, None) => input.reader(Join::Group),
+            (MediaKind::Audio, None) | (MediaKind::Data, _) => input.reader(Join::Group),
         }
     }
 
@@ -248,10 +247,7 @@ impl Worker {
     }
 
     fn work(&mut self, mut reader: Reader) -> Result<&'static str, Error> {
-        let seconds = match self.recipe.codec().kind() {
-            MediaKind::Audio => Latency::TranscodeAudio.histogram(),
-            _ => Latency::TranscodeVideo.histogram(),
-        };
+        let seconds = metric::transcode_seconds(self.recipe);
         let mut unwanted_since = None;
         while !self.stop.load(Ordering::Acquire) {
             match reader.read_timeout(POLL) {

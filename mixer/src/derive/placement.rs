@@ -12,7 +12,7 @@ const TOLERANCE: i64 = 480;
 /// Mean deviation that is worth a correction: 2 ms, a fraction of what anybody can see or hear as out of step.
 const WORTH_CORRECTING: f64 = 96.0;
 
-/// The mean is over about so many frames: half a second.
+/// The mean is over about this many frames: half a second.
 const MEAN_FRAMES: f64 = 25.0;
 
 /// A correction is spread over a second: 2 ms of it change the pitch by a thirtieth of a semitone.
@@ -23,15 +23,15 @@ pub(crate) const CORRECTION_DISTANCE: i64 = 48_000;
 pub(crate) enum Place {
     /// They follow what was there.
     Follow,
-    /// So much silence comes first.
+    /// This many samples of silence come first.
     Fill(i64),
-    /// So many are already there: leave them out.
+    /// This many are already there: leave them out.
     Cut(i64),
     /// The output ends here and starts again at their time.
     Jump,
 }
 
-/// See the module.
+/// Places incoming samples on the output.
 #[derive(Clone, Debug)]
 pub(crate) struct Placement {
     fill_up_to: i64,

@@ -14,7 +14,7 @@ use super::video::VideoPolicy;
 use crate::codec::RawVideo;
 use crate::codec::cadence::Cadence;
 use crate::codec::encode::VideoEncoder;
-use crate::codec::live::Origin;
+use crate::codec::live::FrameInfo;
 use crate::codec::picture::{Converter, Picture};
 use crate::error::Error;
 
@@ -90,10 +90,10 @@ impl Rung {
         &mut self,
         picture: &RawVideo,
         form: &Picture,
-        origin: &Origin,
+        info: &FrameInfo,
         seen: Seen<'_>,
     ) -> Result<(), Error> {
-        if !self.follows(origin.pts) {
+        if !self.follows(info.pts) {
             return Ok(());
         }
         if form != self.encoder.picture() {
@@ -101,18 +101,18 @@ impl Rung {
             self.encoder = VideoEncoder::open(*form, frame_rate, bps, &self.policy.encoder)?;
             tracing::debug!(width = form.width, height = form.height, "encoder opened again for another picture");
         }
-        self.follow_rate(origin.pts, seen)?;
-        let idr = self.cadence.is_due(origin.pts, origin.keyframe, seen.measured.keyframe_interval);
+        self.follow_rate(info.pts, seen)?;
+        let idr = self.cadence.is_due(info.pts, info.keyframe, seen.measured.keyframe_interval);
         let mut picture = self.converter.convert(picture, form)?;
         let unit = self.encoder.encode(&mut picture, idr)?;
         if unit.keyframe {
-            self.cadence.made(origin.pts);
+            self.cadence.made(info.pts);
         }
-        let arrived = self.put(origin.pts, origin.arrived);
+        let arrived = self.put(info.pts, info.arrived);
         self.output.push(Frame {
-            dts: origin.pts,
-            pts: origin.pts,
-            wall: origin.wall,
+            dts: info.pts,
+            pts: info.pts,
+            wall: info.wall,
             arrived,
             keyframe: unit.keyframe,
             parameters: self.encoder.parameters().clone(),

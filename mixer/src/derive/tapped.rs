@@ -1,4 +1,4 @@
-//! A line of sound that two threads bring input to: its own, which reads the frames, and the mixer's with what the frames are
+//! An audio line that two threads bring input to: its own, which reads the frames, and the mixer's with what the frames are
 //! made of. Whoever completes a packet puts it out; both wait for each other for no longer than encoding takes.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::audio::AudioLine;
 use crate::error::Error;
 
-/// See the module.
+/// An audio line with its output track, for two threads.
 pub(crate) struct TappedLine {
     output: Arc<Track>,
     state: Mutex<State>,
@@ -18,7 +18,7 @@ pub(crate) struct TappedLine {
 struct State {
     line: AudioLine,
     made: Vec<Frame>,
-    /// What the encoder said to the mixer's thread, for the line's own, which ends by it.
+    /// The encoder's error on the mixer's thread, kept for the line's own thread, which ends by it.
     failed: Option<Error>,
 }
 
@@ -29,7 +29,7 @@ impl TappedLine {
         Self { output, state: Mutex::new(State { line, made: Vec::new(), failed: None }) }
     }
 
-    /// What it fills.
+    /// The track it fills.
     pub(crate) fn output(&self) -> &Arc<Track> {
         &self.output
     }

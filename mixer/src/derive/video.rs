@@ -14,7 +14,7 @@ use onmic_media::{Codec, DropReason, Frame, Parameters, Track};
 use super::rung::{Rung, Seen};
 use crate::codec::decode::VideoDecoder;
 use crate::codec::encode::VideoSettings;
-use crate::codec::live::{Decoded, Lag, LiveDecoder};
+use crate::codec::live::{DecodedFrame, Lag, LiveDecoder};
 use crate::codec::picture::Picture;
 use crate::error::Error;
 
@@ -54,7 +54,7 @@ pub(crate) struct VideoLine {
     /// A frame that is passed on has to be a keyframe.
     needs_keyframe: bool,
     decoder: LiveDecoder,
-    decoded: Vec<Decoded>,
+    decoded: Vec<DecodedFrame>,
     rungs: Vec<Rung>,
 }
 
@@ -131,7 +131,9 @@ impl VideoLine {
     /// The input ended: what is still held back comes out.
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
         self.decoder.finish(&mut self.decoded);
-        self.encode()
+        let encoded = self.encode();
+        self.tell();
+        encoded
     }
 
     fn change(&mut self, parameters: &Arc<Parameters>) -> Result<(), Error> {
@@ -158,7 +160,7 @@ impl VideoLine {
     }
 
     fn encode(&mut self) -> Result<(), Error> {
-        for Decoded { picture, origin } in self.decoded.drain(..) {
+        for DecodedFrame { picture, info } in self.decoded.drain(..) {
             let form = match Picture::of(&picture) {
                 Ok(form) => form,
                 Err(error) => {
@@ -166,12 +168,12 @@ impl VideoLine {
                     continue;
                 }
             };
-            (self.form, self.seen_at) = (form, origin.arrived);
-            let measured = self.input.measured(origin.arrived);
+            (self.form, self.seen_at) = (form, info.arrived);
+            let measured = self.input.measured(info.arrived);
             let seen =
                 Seen { codec: self.parameters.codec(), rendition: self.input.key().rendition, measured: &measured };
             for rung in &mut self.rungs {
-                match rung.encode(&picture, &form, &origin, seen) {
+                match rung.encode(&picture, &form, &info, seen) {
                     Err(error @ Error::Convert(_)) => self.decoder.broken(&error),
                     encoded => encoded?,
                 }

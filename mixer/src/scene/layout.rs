@@ -2,21 +2,21 @@
 
 use super::{Fit, InputId, Place, Tile};
 
-/// Beside small pictures, in fractions of the canvas.
+/// The gap beside small pictures, in fractions of the canvas.
 const MARGIN: f32 = 0.02;
 
 /// Where a tile goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slot {
-    /// On the canvas.
+    /// Where on the canvas.
     pub place: Place,
     /// Higher is nearer.
     pub z: i32,
-    /// Into the place.
+    /// How a picture fits the place.
     pub fit: Fit,
 }
 
-/// Of the canvas.
+/// A corner of the canvas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Corner {
     /// Top left.
@@ -43,14 +43,14 @@ pub enum Layout {
     Grid,
     /// The host everywhere, the others small from a corner upwards (from an upper one downwards).
     PictureInPicture {
-        /// Where they begin.
+        /// The corner where they begin.
         corner: Corner,
     },
     /// The host large on the left, the others in a strip on the right.
     HostAndStrip,
     /// As given, in the order of the inputs.
     Custom {
-        /// One for each input.
+        /// A slot for each input.
         slots: Vec<Slot>,
     },
 }

@@ -49,20 +49,20 @@ impl fmt::Debug for InputId {
     }
 }
 
-/// Everything that is to be seen.
+/// Everything that the program shows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
-    /// Of the program.
+    /// The size of the program's video.
     pub canvas: Size,
-    /// Pictures per second, at most; as many when nobody leads.
+    /// Most frames per second; without a lead it is this rate.
     pub frame_rate_max: f64,
     /// The input whose pictures set the rhythm and the timeline: the host.
     pub lead: Option<InputId>,
-    /// Behind everything.
+    /// What is behind everything.
     pub background: Background,
-    /// Of inputs.
+    /// The inputs that are shown.
     pub tiles: Vec<Tile>,
-    /// Of anything else.
+    /// What lies over them.
     pub overlays: Vec<Overlay>,
 }
 
@@ -80,17 +80,17 @@ impl Scene {
     }
 }
 
-/// What is where nothing else is.
+/// What is seen where nothing else is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Background {
     /// One colour; its alpha means nothing.
     Colour {
-        /// Which.
+        /// The colour.
         colour: Colour,
     },
     /// Covers the canvas, its middle if the shapes differ.
     Image {
-        /// Which.
+        /// The picture.
         image: Image,
     },
 }
@@ -135,7 +135,7 @@ impl Rotation {
 /// A colour that is seen through.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ChromaKey {
-    /// Of the screen behind the person.
+    /// The colour of the screen behind the person.
     pub colour: Colour,
     /// 0 to 1: how far from the colour is still screen.
     pub similarity: f32,
@@ -155,26 +155,26 @@ impl Default for ChromaKey {
 /// One input on the canvas.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tile {
-    /// Whose pictures.
+    /// The input that is shown.
     pub input: InputId,
-    /// Where.
+    /// Where it lies.
     pub place: Place,
     /// Higher is nearer. Of equals the later one, and an overlay before a tile.
     pub z: i32,
-    /// Into the place.
+    /// How its picture fits the place.
     pub fit: Fit,
-    /// Turned first.
+    /// How its picture is turned before that.
     pub rotation: Rotation,
     /// A name on the picture, and on its placeholder.
     pub label: Option<String>,
-    /// Around the picture: who speaks.
+    /// The colour of a frame around the picture, for an input that speaks.
     pub border: Option<Colour>,
-    /// What of it is seen through.
+    /// The colour of it that is seen through.
     pub chroma_key: Option<ChromaKey>,
 }
 
 impl Tile {
-    /// A plain one.
+    /// A tile with nothing done to it.
     pub fn new(input: InputId, place: Place) -> Self {
         let (fit, rotation) = (Fit::default(), Rotation::default());
         Self { input, place, z: 0, fit, rotation, label: None, border: None, chroma_key: None }

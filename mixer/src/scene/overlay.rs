@@ -5,16 +5,16 @@ use super::{Colour, Image, Place};
 /// The most overlays of a scene.
 pub const OVERLAYS_MAX: usize = 16;
 
-/// Something on the canvas that is no input.
+/// Something on the canvas that is not an input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Overlay {
-    /// Where.
+    /// Where it lies.
     pub place: Place,
     /// Higher is nearer; tiles of most layouts are at 0 and 1.
     pub z: i32,
     /// 0 to 1.
     pub opacity: f32,
-    /// What is seen.
+    /// What it shows.
     pub content: Content,
 }
 
@@ -25,7 +25,7 @@ pub enum Content {
     Text(Text),
     /// All of a picture, in the middle of the place.
     Image {
-        /// Which.
+        /// The picture, scaled to fit.
         image: Image,
     },
 }
@@ -33,13 +33,13 @@ pub enum Content {
 /// A card with a title and lines, as large as the place allows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text {
-    /// Larger, and first.
+    /// The first line, in larger letters.
     pub title: Option<String>,
-    /// Below it.
+    /// The lines below it.
     pub lines: Vec<String>,
-    /// Of the letters.
+    /// The colour of the letters.
     pub colour: Colour,
-    /// Of the card; its alpha counts.
+    /// The colour of the card; its alpha counts.
     pub background: Colour,
 }
 

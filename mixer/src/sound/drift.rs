@@ -20,7 +20,7 @@ const JUMP: f64 = 4_800.0;
 const YOUNG_JUMP: f64 = 960.0;
 const YOUNG_BLOCKS: u32 = 300;
 
-/// See the module.
+/// The place in an input's samples that is read next, and the speed it moves at.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor {
     position: f64,
@@ -31,9 +31,9 @@ pub(crate) struct Cursor {
 /// What to read for a block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Motion {
-    /// Of the first sample.
+    /// Where the first sample is read.
     pub(crate) from: f64,
-    /// From each to the next.
+    /// How far each sample is from the one before.
     pub(crate) step: f64,
     /// It does not follow the block before.
     pub(crate) jumped: bool,

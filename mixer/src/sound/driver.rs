@@ -1,4 +1,4 @@
-//! The thread that mixes a program's sound: reads tracks, asks the mix, encodes, hands on.
+//! The thread that mixes a program's audio: reads tracks, asks the mix, encodes, hands on.
 //!
 //! One thread for all of a program's inputs: decoding costs 0.4 ms per second of each. It wakes with the lead's frames, or
 //! at the mix's deadline. What it is to do is one state that the newest wish replaces; there is no queue.
@@ -31,23 +31,22 @@ use crate::metric::{self, Running};
 /// The longest sleep: a feed may get its track, or another one, at any time.
 const POLL: Duration = Duration::from_millis(50);
 
-/// So long is waited for the lead's first frame before the clock leads.
+/// How long the lead's first frame is waited for before the clock leads.
 const LEAD_START: Duration = Duration::from_millis(500);
 
 /// Between two reports of levels.
 const METERS_EVERY: Duration = Duration::from_millis(100);
 
-/// How a program's sound is made.
+/// How a program's audio is made.
 #[derive(Clone, Debug)]
 pub struct SoundConfig {
-    /// Of the track the program's sound goes on in.
+    /// The parameters of the track that the program's audio continues.
     pub parameters: Arc<Parameters>,
-    /// Where the program's timeline was, if it has been anywhere: microseconds of it, and the wall time there. For a start
-    /// without a lead.
+    /// A point of the program's timeline, in microseconds, and its wall time: where a mix without a lead begins.
     pub origin: Option<(i64, WallTime)>,
     /// How long the lead's samples are waited for, from when they happened.
     pub deadline: Duration,
-    /// Encoders.
+    /// How it is encoded.
     pub output: OutputSettings,
 }
 
@@ -61,20 +60,20 @@ impl SoundConfig {
 /// One participant.
 #[derive(Clone, Debug)]
 pub struct SoundInput {
-    /// Whose.
+    /// The name of this input in the mix.
     pub id: InputId,
-    /// What they publish; it need not have sound.
+    /// The publisher's feed. It need not have audio.
     pub feed: Arc<Feed>,
-    /// What is done to it.
+    /// What is done to its audio.
     pub processing: Processing,
 }
 
-/// One return feed that somebody holds.
+/// One return feed that is held.
 #[derive(Clone, Debug)]
 pub struct SoundReturn {
-    /// Who is not to hear themselves. Need not be an input: then all of them are heard.
+    /// The input that is left out. It need not be in the mix: then every input is heard.
     pub id: InputId,
-    /// Where it goes, as stereo Opus.
+    /// The inlet that takes it, as stereo Opus.
     pub inlet: Arc<Inlet>,
 }
 
@@ -87,7 +86,7 @@ pub enum Wanted {
     Stop,
 }
 
-/// Takes the program's sound. Called on the mixer's thread, must not block. Dropped when the thread ends.
+/// Takes the program's audio. Called on the mixer's thread, must not block. Dropped when the thread ends.
 pub trait SoundSink: Send + 'static {
     /// The next frame, in order.
     fn push(&mut self, frame: Frame) -> Wanted;
@@ -102,7 +101,7 @@ struct Wish {
     returns: Option<Vec<SoundReturn>>,
 }
 
-/// See the module. Dropping it ends the thread and waits for it.
+/// A running audio mixer. Dropping it ends the thread and waits for it.
 #[derive(Debug)]
 pub struct SoundMixer {
     wish: Arc<Mutex<Wish>>,
@@ -248,7 +247,7 @@ impl<S: SoundSink> Worker<S> {
         }
     }
 
-    /// Takes up what is wished.
+    /// Carries out what was wished for since the last turn.
     fn apply(&mut self) -> Result<(), Error> {
         let Wish { inputs, returns } = std::mem::take(&mut *self.wish.lock());
         if let Some((inputs, lead)) = inputs {

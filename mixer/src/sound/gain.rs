@@ -41,13 +41,13 @@ pub(crate) fn factor(db: f32) -> f32 {
 
 /// The loudness voices are brought to, as RMS of both channels.
 const TARGET_DB: f32 = -20.0;
-/// Below this nobody speaks.
+/// Below this loudness nobody speaks.
 const GATE_DB: f32 = -50.0;
-/// Nor where it is not clearly louder than what is always there.
+/// Nor is it speech where it is not clearly louder than the noise floor.
 const OVER_NOISE_DB: f32 = 8.0;
 /// How fast the noise floor is believed to rise, dB per block: 1 dB/s.
 const NOISE_RISE_DB: f32 = 0.01;
-/// Of the loudness, over so many blocks of speech: 1.5 s.
+/// The loudness is a mean over this many blocks of speech: 1.5 s.
 const SMOOTHING: f32 = 150.0;
 const MOST_DB: f32 = 18.0;
 const LEAST_DB: f32 = -12.0;

@@ -1,7 +1,7 @@
 //! The jitter buffer of one input: decoded samples in, blocks at the program's pace out.
 //!
 //! Samples are counted and timestamps observed: where a count stands in time is the mean of what the frames say, so that
-//! rounding is no jitter and drift no gap. Where samples are missing (a hole in the timestamps, or a packet not there in
+//! rounding does not count as jitter, nor drift as a gap. Where samples are missing (a hole in the timestamps, or a packet not there in
 //! time), and at a jump, the last 5 ms are played backwards fading out and what follows fades in: no click, no repeat
 //! that is heard. A late packet is kept: after the rise of delay that it causes, it is what is played next.
 //!
@@ -68,7 +68,7 @@ pub struct Counts {
     pub late: u64,
     /// Jumps in what is played: timestamps that jumped, or a delay that rose.
     pub jumps: u64,
-    /// Frames left out because they overlap those before, or lie too far ahead.
+    /// Frames left out because they overlap those before, or were not played when timestamps jumped.
     pub left_out: u64,
 }
 
@@ -99,7 +99,7 @@ impl Mean {
     }
 }
 
-/// See the module.
+/// The jitter buffer of one input.
 #[derive(Clone, Debug, Default)]
 pub struct Input {
     samples: [Vec<f32>; 2],
@@ -167,6 +167,8 @@ impl Input {
     }
 
     fn restart(&mut self) {
+        let played = self.cursor.as_ref().map_or(i64::MIN, |cursor| cursor.position() as i64);
+        self.counts.left_out += self.arrivals.iter().filter(|(end, _)| *end > played).count() as u64;
         self.samples.iter_mut().for_each(Vec::clear);
         self.holes.clear();
         self.arrivals.clear();
@@ -380,4 +382,23 @@ impl Splice {
 /// From 0 to 1 without a corner.
 fn fade(number: usize) -> f32 {
     if number >= FADE { 1.0 } else { (FRAC_PI_2 * (number as f32 + 0.5) / FADE as f32).sin().powi(2) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_that_were_not_played_when_timestamps_jump_are_counted() {
+        let (mut input, now) = (Input::default(), Instant::now());
+        let wall = |samples: i64| WallTime(1_795_000_000_000_000).offset_micros(samples * 125 / 6);
+        let push = |input: &mut Input, pts: i64| {
+            let stamp = Stamp { pts: pts as f64, wall: wall(pts), arrived_wall: wall(pts), arrived: now };
+            input.push(stamp, &[0.1; 960], &[0.1; 960]);
+        };
+        (0..5).for_each(|frame| push(&mut input, frame * 960));
+        (0..4).for_each(|block| _ = input.read(Aim::Pts(block * 480), 0, wall(4_800)));
+        push(&mut input, 480_000);
+        assert_eq!(input.counts().left_out, 3, "two of five were played");
+    }
 }

@@ -1,4 +1,4 @@
-//! Frames of one track as samples at 48 kHz: decoded, brought to one rate, and stamped.
+//! The frames of one track become samples at 48 kHz: decoded, brought to one rate, and stamped.
 //!
 //! Codec, rate and channels may change with any frame. What cannot be decoded is counted; the hole it leaves is heard as
 //! one of the jitter buffer's. Mono is put on both channels as it is.
@@ -14,7 +14,7 @@ use crate::codec::decode::AudioDecoder;
 use crate::codec::{RawAudio, Resampler};
 use crate::error::Error;
 
-/// See the module.
+/// Decodes the audio track of one input.
 #[derive(Default)]
 pub(crate) struct Intake {
     parameters: Option<Arc<Parameters>>,

@@ -1,8 +1,8 @@
 //! Samples between samples, by a windowed sinc.
 //!
 //! For ratios within a percent of 1, where nothing can alias. It reads at any position of a slice and keeps nothing in
-//! between: which sample came from when stays exact, and a jump needs no second resampler. That is why this is no
-//! crate: those that are kept well are streams with a delay and a phase of their own.
+//! between: which sample came from when stays exact, and a jump needs no second resampler. That is why no
+//! crate does this: those that are kept well are streams with a delay and a phase of their own.
 
 use std::f64::consts::PI;
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ const TAPS: usize = 32;
 pub(crate) const REACH: usize = TAPS / 2;
 /// Between two neighbours the weights are interpolated linearly: with so many it is 100 dB below the sample.
 const PHASES: usize = 512;
-/// Of the Kaiser window: 80 dB, flat up to 20 kHz.
+/// The shape of the Kaiser window: 80 dB of attenuation, flat up to 20 kHz.
 const BETA: f64 = 8.0;
 
 type Weights = [f32; TAPS];

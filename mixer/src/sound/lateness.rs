@@ -7,7 +7,7 @@
 
 use onmic_media::WallTime;
 
-/// A participant's delay is never outside of these.
+/// A participant's delay is never outside of these: 20 to 300 ms.
 pub(crate) const LEAST_MICROS: i64 = 20_000;
 pub(crate) const MOST_MICROS: i64 = 300_000;
 
@@ -54,7 +54,7 @@ impl Worst {
     }
 }
 
-/// See the module.
+/// The delay of one input.
 #[derive(Clone, Debug)]
 pub(crate) struct Lateness {
     late: Worst,

@@ -11,7 +11,7 @@ pub(crate) const SILENCE_DB: f32 = -100.0;
 /// One input's share in the program, after gain and mute.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
-    /// Whose.
+    /// The name of this input in the mix.
     pub id: InputId,
     /// RMS of the loudest 10 ms since the last report, dBFS; −100 for silence.
     pub rms_db: f32,
@@ -19,14 +19,14 @@ pub struct Level {
     pub peak_db: f32,
     /// Whether this one speaks.
     pub speaking: bool,
-    /// By how much later than it happened it is heard. Its pictures are to be shown as much later.
+    /// How much later than it was captured it is heard. Its video has to be shown as much later.
     pub delay: Duration,
 }
 
 /// A report, at most ten times a second.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Meters {
-    /// Who speaks, or did last: where the picture goes in a layout that follows the voice.
+    /// The input that speaks or spoke last, for a layout that follows the voice.
     pub primary: Option<InputId>,
     /// Added to the lead's timestamps for the program's: as was wished, but for a lead that could not be followed so.
     pub shift_micros: i64,

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::{BLOCK, Block};
 
-/// What comes out is so many samples behind: 5 ms.
+/// Samples by which the output is behind the input: 5 ms.
 pub const LOOK_AHEAD: usize = 240;
 
 /// −1 dBFS: what a lossy codec adds to a peak has room above it.
@@ -16,7 +16,7 @@ pub const CEILING: f32 = 0.891_250_9;
 /// Per sample: 63 % of the way back in 100 ms.
 const RELEASE: f64 = 1.0 / 4_800.0;
 
-/// See the module.
+/// Keeps a stream of blocks below [`CEILING`].
 #[derive(Clone, Debug)]
 pub struct Limiter {
     /// Samples not put out yet: [`LOOK_AHEAD`] of them between two calls.

@@ -1,6 +1,6 @@
-//! The mix: everybody's share summed, 10 ms at a time, on the lead's timeline.
+//! The mix: the shares of all inputs summed, 10 ms at a time, on the lead's timeline.
 //!
-//! A block is mixed as soon as the lead's samples for it are there, so that the host's sound waits for nobody; when they
+//! A block is mixed as soon as the lead's samples for it are there, so that the host's audio waits for nobody; when they
 //! are not there in time, or nobody leads, by the clock. Each return is the sum less one share, limited by itself: a
 //! limiter that all shared would let a participant hear their own voice move the others'.
 //!
@@ -31,7 +31,7 @@ const STRAY_MICROS: i64 = 1_000_000;
 /// On top of the lead's worst lateness, before its samples are given up.
 const LEAD_MARGIN_MICROS: i64 = 10_000;
 
-/// Whose timeline the program is on.
+/// The input whose timeline is the program's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lead {
     /// One of the inputs.
@@ -49,7 +49,7 @@ impl From<InputId> for Lead {
 /// One participant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MixInput {
-    /// Whose.
+    /// Its name in the mix.
     pub id: InputId,
     /// What is done to it.
     pub processing: Processing,
@@ -65,9 +65,9 @@ struct Entry {
 /// What was mixed for one return feed.
 #[derive(Debug)]
 pub struct ReturnMix {
-    /// Whose sound is not in it.
+    /// The input that is left out.
     pub id: InputId,
-    /// Limited.
+    /// The samples, limited.
     pub block: Block,
     limiter: Limiter,
 }
@@ -75,17 +75,17 @@ pub struct ReturnMix {
 /// One block.
 #[derive(Debug)]
 pub struct Mixed<'a> {
-    /// Of its first sample.
+    /// The position of its first sample.
     pub position: i64,
-    /// For everybody.
+    /// The sum of all inputs, limited.
     pub program: &'a Block,
     /// In the order they were set.
     pub returns: &'a [ReturnMix],
-    /// When the newest frame came of which there is something in it.
+    /// Arrival of the newest frame that contributed to this block.
     pub arrived: Option<Instant>,
 }
 
-/// See the module.
+/// Mixes the inputs of one program.
 #[derive(Debug)]
 pub struct Mix {
     deadline_micros: i64,

@@ -17,7 +17,7 @@ use crate::codec::encode::{AudioEncoder, AudioPacket, AudioSettings};
 use crate::codec::samples::{interleave, packed};
 use crate::error::Error;
 
-/// How well sound is encoded.
+/// How audio is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputSettings {
     /// Bits per second of one channel of Opus.
@@ -34,14 +34,14 @@ impl Default for OutputSettings {
     }
 }
 
-/// See the module.
+/// Encodes the blocks of one mix for one track.
 pub struct Output {
     encoder: AudioEncoder,
-    /// None at 48 kHz.
+    /// `None` at 48 kHz.
     resampler: Option<Resampler>,
     parameters: Arc<Parameters>,
     clock_rate: ClockRate,
-    /// What comes before is left out, and this is its timestamp.
+    /// The position and the timestamp of the first packet, until it was made. Blocks before it are left out.
     start: Option<(i64, i64)>,
     /// The position that follows what was taken in.
     expected: Option<i64>,
@@ -95,7 +95,7 @@ impl Output {
         })
     }
 
-    /// What its frames say of themselves.
+    /// The parameters that its frames carry.
     pub fn parameters(&self) -> &Arc<Parameters> {
         &self.parameters
     }

@@ -31,7 +31,7 @@ pub struct Processing {
     pub auto_gain: bool,
 }
 
-/// See the module.
+/// One input's way from its jitter buffer to its share of the mix.
 #[derive(Debug)]
 pub struct Strip {
     input: Input,
@@ -108,7 +108,7 @@ impl Strip {
         self.ramp.is_silent()
     }
 
-    /// Of what it made last.
+    /// When the newest frame arrived that is in the block made last.
     pub(crate) fn arrived(&self) -> Option<Instant> {
         self.input.arrived()
     }

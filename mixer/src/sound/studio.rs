@@ -21,7 +21,7 @@ pub(crate) struct Publisher {
     pub(crate) id: InputId,
     pub(crate) hz: f64,
     pub(crate) amplitude: f64,
-    /// Of its clock against ours.
+    /// The drift of its clock against ours.
     pub(crate) ppm: f64,
     /// When its timeline begins, and with which timestamp, in samples.
     pub(crate) from: f64,
@@ -29,7 +29,7 @@ pub(crate) struct Publisher {
     /// Samples in a frame.
     pub(crate) frame: usize,
     pub(crate) sent: usize,
-    /// Of frame number n, in milliseconds.
+    /// How many milliseconds frame number n comes late.
     pub(crate) late: fn(usize) -> i64,
     /// Frames that never come.
     pub(crate) lost: fn(usize) -> bool,

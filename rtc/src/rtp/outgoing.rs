@@ -227,7 +227,7 @@ impl Outgoing {
     /// Ticks per second of RTP timestamps.
     pub fn clock_rate(&self) -> ClockRate {
         match self.codec().kind() {
-            MediaKind::Video => ClockRate::VIDEO,
+            MediaKind::Video | MediaKind::Data => ClockRate::VIDEO,
             MediaKind::Audio => ClockRate::OPUS,
         }
     }

@@ -1,7 +1,7 @@
 //! The other side of a negotiation, for tests and load generators: an offer as browsers make it, and what its sender
 //! reads off the answer.
 //!
-//! One H.264 and one Opus section in a bundle. A stand-in for a browser's description, not for its judgement: what an
+//! H.264 and Opus sections in a bundle. A stand-in for a browser's description, not for its judgement: what an
 //! answer does not say is left out, nothing is checked.
 
 use std::io::Cursor;
@@ -19,18 +19,30 @@ pub const H264: u8 = 96;
 pub const H264_REPAIRS: u8 = 97;
 /// Payload type of Opus.
 pub const OPUS: u8 = 111;
-/// SSRC of the video that a sender's offer announces; its repairs have the next.
+/// SSRC of the first video that a sender's offer announces; its repairs have the next.
 pub const VIDEO_SSRC: u32 = 1001;
-/// SSRC of the sound that a sender's offer announces.
+/// SSRC of the first audio that a sender's offer announces.
 pub const AUDIO_SSRC: u32 = 2001;
 
 /// An offer that receives or sends (`direction`) one video and one audio track.
 pub fn offer(direction: Direction, local: &Credentials, fingerprint: Fingerprint) -> String {
+    offer_of(&[MediaKind::Video, MediaKind::Audio], direction, local, fingerprint)
+}
+
+/// An offer with a section for each of `kinds`; [`MediaKind::Other`] is a data channel.
+pub fn offer_of(kinds: &[MediaKind], direction: Direction, local: &Credentials, fingerprint: Fingerprint) -> String {
     let Credentials { ufrag, pwd } = local;
-    let session = ["v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=group:BUNDLE 0 1"];
+    let mids: Vec<_> = (0..kinds.len()).map(|mid| mid.to_string()).collect();
+    let bundle = format!("a=group:BUNDLE {}", mids.join(" "));
+    let session = ["v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0", &bundle];
     let mut lines: Vec<String> = session.into_iter().map(str::to_owned).collect();
-    for mid in 0..2 {
-        let (media, sources) = if mid == 0 { video() } else { audio() };
+    for (mid, kind) in kinds.iter().enumerate() {
+        let earlier = kinds[..mid].iter().filter(|earlier| *earlier == kind).count();
+        let (media, sources) = match kind {
+            MediaKind::Video => video(VIDEO_SSRC + 10 * earlier as u32),
+            MediaKind::Audio => audio(AUDIO_SSRC + 10 * earlier as u32),
+            MediaKind::Other => data(),
+        };
         lines.extend(media);
         lines.extend([
             format!("a=mid:{mid}"),
@@ -50,7 +62,7 @@ pub fn offer(direction: Direction, local: &Credentials, fingerprint: Fingerprint
     lines.join("\r\n") + "\r\n"
 }
 
-fn video() -> (Vec<String>, Vec<String>) {
+fn video(ssrc: u32) -> (Vec<String>, Vec<String>) {
     let media = vec![
         format!("m=video 9 UDP/TLS/RTP/SAVPF {H264} {H264_REPAIRS}"),
         "c=IN IP4 0.0.0.0".to_owned(),
@@ -63,23 +75,28 @@ fn video() -> (Vec<String>, Vec<String>) {
         format!("a=fmtp:{H264_REPAIRS} apt={H264}"),
         format!("a=extmap:5 {PLAYOUT_DELAY}"),
     ];
-    let repairs = VIDEO_SSRC + 1;
+    let repairs = ssrc + 1;
     let sources = vec![
-        format!("a=ssrc-group:FID {VIDEO_SSRC} {repairs}"),
-        format!("a=ssrc:{VIDEO_SSRC} cname:client"),
+        format!("a=ssrc-group:FID {ssrc} {repairs}"),
+        format!("a=ssrc:{ssrc} cname:client"),
         format!("a=ssrc:{repairs} cname:client"),
     ];
     (media, sources)
 }
 
-fn audio() -> (Vec<String>, Vec<String>) {
+fn audio(ssrc: u32) -> (Vec<String>, Vec<String>) {
     let media = vec![
         format!("m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}"),
         "c=IN IP4 0.0.0.0".to_owned(),
         format!("a=rtpmap:{OPUS} opus/48000/2"),
         format!("a=fmtp:{OPUS} minptime=10;useinbandfec=1"),
     ];
-    (media, vec![format!("a=ssrc:{AUDIO_SSRC} cname:client")])
+    (media, vec![format!("a=ssrc:{ssrc} cname:client")])
+}
+
+fn data() -> (Vec<String>, Vec<String>) {
+    let media = ["m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "c=IN IP4 0.0.0.0", "a=sctp-port:5000"];
+    (media.map(str::to_owned).to_vec(), Vec::new())
 }
 
 /// What an offer's sender needs of the answer.
@@ -139,7 +156,7 @@ impl Answered {
         })
     }
 
-    /// The stream of a kind.
+    /// The first stream of a kind.
     pub fn stream(&self, kind: MediaKind) -> Option<AnsweredStream> {
         self.streams.iter().copied().find(|stream| stream.kind == kind)
     }

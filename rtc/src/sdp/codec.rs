@@ -75,17 +75,27 @@ pub struct Chosen {
 }
 
 impl Offer {
-    /// The best payload type for the first of `wanted` that a section of this kind and flow has.
-    pub fn choose(&self, kind: MediaKind, flow: Flow, wanted: &[CodecCapability]) -> Option<Chosen> {
-        let sections = self.media.iter().enumerate().filter(|(_, section)| {
+    /// The sections of this kind and flow, in the order of the offer.
+    pub fn sections(&self, kind: MediaKind, flow: Flow) -> impl Iterator<Item = usize> {
+        let fits = move |section: &MediaSection| {
             section.kind == kind
                 && !section.rejected
                 && match flow {
                     Flow::Send => section.direction.receives(),
                     Flow::Receive => section.direction.sends(),
                 }
-        });
-        wanted.iter().find_map(|want| sections.clone().find_map(|(at, section)| choose_in(at, section, want)))
+        };
+        self.media.iter().enumerate().filter(move |(_, section)| fits(section)).map(|(at, _)| at)
+    }
+
+    /// The best payload type for the first of `wanted` that one section has.
+    pub fn choose_in(&self, section: usize, wanted: &[CodecCapability]) -> Option<Chosen> {
+        wanted.iter().find_map(|want| choose_in(section, self.media.get(section)?, want))
+    }
+
+    /// The best payload type for the first of `wanted` that a section of this kind and flow has.
+    pub fn choose(&self, kind: MediaKind, flow: Flow, wanted: &[CodecCapability]) -> Option<Chosen> {
+        wanted.iter().find_map(|want| self.sections(kind, flow).find_map(|at| self.choose_in(at, &[*want])))
     }
 }
 

@@ -1,21 +1,24 @@
-//! Tracks that viewers wait for: their feed has none of a kind yet.
+//! Tracks that viewers wait for: their feed has not got them yet.
 //!
-//! One task for each feed and codec waits until the feed has a track, gets it converted aside, since opening a codec
+//! One task for each feed, key and codec waits until the feed has a track, gets it converted aside, since opening a codec
 //! blocks, and hands it over as a command. It ends with the feed, or once nobody waits any more.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use onmic_media::{Accept, Codec, Feed};
+use onmic_media::{Accept, Codec, Feed, TrackKey};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Command;
 
-/// See the module.
+/// Which track is wanted, and in which codec.
+pub(super) type Wanted = (TrackKey, Codec);
+
+/// What the viewers of a shard wait for.
 pub(super) struct Awaited {
     /// By the feed's address, which no other has while a viewer holds it.
-    waits: HashMap<(usize, Codec), Wait>,
+    waits: HashMap<(usize, Wanted), Wait>,
     commands: mpsc::WeakSender<Command>,
 }
 
@@ -30,32 +33,32 @@ impl Awaited {
         Self { waits: HashMap::new(), commands }
     }
 
-    /// `viewer` waits for a track of `codec`. Called on the shard's runtime.
-    pub(super) fn join(&mut self, feed: &Arc<Feed>, codec: Codec, viewer: usize) {
-        let wait = self.waits.entry(place(feed, codec)).or_insert_with(|| {
-            let task = tokio::spawn(wait_for(feed.clone(), codec, self.commands.clone()));
+    /// `viewer` waits for a track. Called on the shard's runtime.
+    pub(super) fn join(&mut self, feed: &Arc<Feed>, wanted: Wanted, viewer: usize) {
+        let wait = self.waits.entry(place(feed, wanted)).or_insert_with(|| {
+            let task = tokio::spawn(wait_for(feed.clone(), wanted, self.commands.clone()));
             Wait { viewers: Vec::new(), task }
         });
         wait.viewers.push(viewer);
     }
 
     /// `viewer` waits no more.
-    pub(super) fn leave(&mut self, feed: &Arc<Feed>, codec: Codec, viewer: usize) {
-        let Some(wait) = self.waits.get_mut(&place(feed, codec)) else { return };
+    pub(super) fn leave(&mut self, feed: &Arc<Feed>, wanted: Wanted, viewer: usize) {
+        let Some(wait) = self.waits.get_mut(&place(feed, wanted)) else { return };
         wait.viewers.retain(|waiting| *waiting != viewer);
         if wait.viewers.is_empty() {
-            self.waits.remove(&place(feed, codec));
+            self.waits.remove(&place(feed, wanted));
         }
     }
 
     /// Whether anybody waits for it.
-    pub(super) fn contains(&self, feed: &Arc<Feed>, codec: Codec) -> bool {
-        self.waits.contains_key(&place(feed, codec))
+    pub(super) fn contains(&self, feed: &Arc<Feed>, wanted: Wanted) -> bool {
+        self.waits.contains_key(&place(feed, wanted))
     }
 
     /// All who waited for it.
-    pub(super) fn take(&mut self, feed: &Arc<Feed>, codec: Codec) -> Vec<usize> {
-        let wait = self.waits.remove(&place(feed, codec));
+    pub(super) fn take(&mut self, feed: &Arc<Feed>, wanted: Wanted) -> Vec<usize> {
+        let wait = self.waits.remove(&place(feed, wanted));
         wait.map(|mut wait| std::mem::take(&mut wait.viewers)).unwrap_or_default()
     }
 
@@ -71,19 +74,18 @@ impl Drop for Wait {
     }
 }
 
-fn place(feed: &Arc<Feed>, codec: Codec) -> (usize, Codec) {
-    (Arc::as_ptr(feed).addr(), codec)
+fn place(feed: &Arc<Feed>, wanted: Wanted) -> (usize, Wanted) {
+    (Arc::as_ptr(feed).addr(), wanted)
 }
 
 /// Goes on after a track that it handed over, which may have ended before the shard read it.
-async fn wait_for(feed: Arc<Feed>, codec: Codec, commands: mpsc::WeakSender<Command>) {
+async fn wait_for(feed: Arc<Feed>, (key, codec): Wanted, commands: mpsc::WeakSender<Command>) {
     let mut known = None;
-    while let Some(original) = feed.next_original(codec.kind(), known).await {
+    while let Some(original) = feed.next_original(key, known).await {
         known = Some(original.id());
         let owned = feed.clone();
-        let demanded = tokio::task::spawn_blocking(move || {
-            owned.demand(codec.kind(), Accept { codecs: &[codec], reordering: false })
-        });
+        let demanded =
+            tokio::task::spawn_blocking(move || owned.demand(key, Accept { codecs: &[codec], reordering: false }));
         let demand = match demanded.await {
             Ok(Ok(demand)) => demand,
             Ok(Err(refused)) => {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use onmic_media::{Accept, Codec, Demand, Feed, MediaKind, NodeClock, TrackId};
+use onmic_media::{Accept, Codec, Demand, Feed, MediaKind, NodeClock, TrackId, TrackKey};
 use slab::Slab;
 use tokio::sync::mpsc;
 
@@ -268,38 +268,41 @@ impl Core {
         let (tracks, awaits) = (own_tracks.len(), awaited.len());
         tracing::debug!(kind = "whep", session = ?opening.id, tracks, awaits, "session opened");
         let ids: Vec<_> = own_tracks.iter().map(|own| own.id).collect();
-        let codecs: Vec<_> = awaited.iter().map(|planned| planned.codec).collect();
+        let wanted: Vec<_> = awaited.iter().map(|planned| (planned.key, planned.codec)).collect();
         let viewer = Viewer::new(feed.clone(), cname, own_tracks, awaited);
         let key = self.open(now, opening, Role::Viewer(viewer));
         for id in ids {
             self.tracks.get_mut(&id).expect("shared above").viewers.push(key);
         }
         self.pair(key);
-        codecs.into_iter().for_each(|codec| self.awaited.join(&feed, codec, key));
+        wanted.into_iter().for_each(|wanted| self.awaited.join(&feed, wanted, key));
     }
 
-    /// Pictures are held for the sound that this viewer hears with them.
+    /// Video is held for the main audio that this viewer hears with it.
     fn pair(&mut self, key: usize) {
         let Role::Viewer(viewer) = &self.sessions[key].role else { return };
-        let (pictures, sound) = (viewer.track(MediaKind::Video), viewer.track(MediaKind::Audio));
-        if let Some(track) = pictures.filter(|_| sound.is_some()).and_then(|id| self.tracks.get_mut(&id)) {
-            track.sound = sound;
+        let Some(audio) = viewer.track(TrackKey::AUDIO) else { return };
+        for video in viewer.tracks.iter().filter(|own| own.key.kind == MediaKind::Video) {
+            if let Some(track) = self.tracks.get_mut(&video.id) {
+                track.sound = Some(audio);
+            }
         }
     }
 
     /// A track has come that viewers of its feed wait for: they get it beside what they have.
     fn attach(&mut self, now: Instant, feed: &Arc<Feed>, demand: Demand, out: &mut impl Outbox) {
         let (id, codec) = (demand.track().id(), demand.track().parameters().codec());
-        if !self.awaited.contains(feed, codec) || !self.share(id, demand, now, out) {
+        let wanted = (demand.track().key(), codec);
+        if !self.awaited.contains(feed, wanted) || !self.share(id, demand, now, out) {
             return; // They left meanwhile, or it is over already: then they wait for the next.
         }
-        let viewers = self.awaited.take(feed, codec);
+        let viewers = self.awaited.take(feed, wanted);
         tracing::debug!(codec = codec.name(), viewers = viewers.len(), "a track came that was waited for");
         for key in viewers {
             let session = &mut self.sessions[key];
             let Role::Viewer(viewer) = &mut session.role else { continue };
             let track = self.tracks.get_mut(&id).expect("shared above");
-            viewer.attach(codec, id, &track.outgoing);
+            viewer.attach(wanted, id, &track.outgoing);
             track.viewers.push(key);
             if session.connected.is_some() {
                 viewer.start(id, track, now);
@@ -398,8 +401,8 @@ impl Core {
             return;
         }
         let Role::Viewer(viewer) = &mut session.role else { return };
-        for kind in [MediaKind::Video, MediaKind::Audio] {
-            let Some(id) = viewer.track(kind) else { continue };
+        for index in 0..viewer.tracks.len() {
+            let id = viewer.tracks[index].id;
             let Some(track) = tracks.get(&id) else { continue };
             viewer.pump((&mut session.peer, track), id, (now, setup.clock), (&mut *scratch, metrics), out);
         }
@@ -433,13 +436,14 @@ impl Core {
         let Some(session) = track.viewers.first().and_then(|key| self.sessions.get(*key)) else { return };
         let Role::Viewer(viewer) = &session.role else { return };
         track.replacing = true;
-        let (feed, commands, codec) = (viewer.feed.clone(), self.commands.clone(), track.outgoing.codec());
+        let (feed, commands) = (viewer.feed.clone(), self.commands.clone());
+        let (key, codec) = (track.key(), track.outgoing.codec());
         tracing::info!(codec = codec.name(), "frames are reordered after all: WHEP viewers go on with a derived track");
         // Opening an encoder takes milliseconds that viewers should not wait for. The thread ends by itself, and
         // nobody waits for it but through the command it sends.
         tokio::task::spawn_blocking(move || {
             let accept = Accept { codecs: &[Codec::H264], reordering: false };
-            let demand = feed.demand(MediaKind::Video, accept).ok();
+            let demand = feed.demand(key, accept).ok();
             if let Some(commands) = commands.upgrade() {
                 // An error means that the shard has ended.
                 let _ = commands.blocking_send(Command::Replace { track: id, demand });
@@ -554,7 +558,7 @@ impl Core {
         }
         if let Role::Viewer(viewer) = &session.role {
             for planned in &viewer.awaited {
-                self.awaited.leave(&viewer.feed, planned.codec, key);
+                self.awaited.leave(&viewer.feed, (planned.key, planned.codec), key);
             }
             for own in &viewer.tracks {
                 let Some(track) = self.tracks.get_mut(&own.id) else { continue };

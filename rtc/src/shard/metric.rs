@@ -22,7 +22,7 @@ pub(super) struct Metrics {
     pub(super) rtcp_malformed: Counter,
     /// Packets that could not be sealed.
     pub(super) unsealed: Counter,
-    sent_frames: [Counter; 2],
+    sent_frames: [Counter; MediaKind::ALL.len()],
     /// From a frame's arrival to the last viewer's packet handed to the kernel.
     pub(super) sending: Histogram,
     sent_bytes: Counter,
@@ -42,7 +42,7 @@ impl Metrics {
             skipped: DropReason::BehindWebrtc.counter(),
             rtcp_malformed: DropReason::RtcpMalformed.counter(),
             unsealed: DropReason::NotSealed.counter(),
-            sent_frames: [frames(MediaKind::Video), frames(MediaKind::Audio)],
+            sent_frames: MediaKind::ALL.map(frames),
             sending: Latency::WhepSend.histogram(),
             sent_bytes: counter!(metric::BYTES, "direction" => "out", "protocol" => "rtc"),
             sent_packets: counter!(metric::PACKETS, "direction" => "out", "protocol" => "rtc"),

@@ -20,7 +20,7 @@ type Count = fn(&IncomingCounters) -> u64;
 pub(super) struct Publisher {
     publication: Publication,
     incoming: Incoming,
-    frames: [Counter; 2],
+    frames: [Counter; MediaKind::ALL.len()],
     bytes: Counter,
     drops: Vec<(Counter, Count)>,
     passed_on: IncomingCounters,
@@ -32,7 +32,7 @@ impl Publisher {
         Self {
             publication,
             incoming: Incoming::new(config(receiving), now),
-            frames: [frames(MediaKind::Video), frames(MediaKind::Audio)],
+            frames: MediaKind::ALL.map(frames),
             bytes: counter!(metric::BYTES, "direction" => "in", "protocol" => "whip"),
             drops: drops(),
             passed_on: IncomingCounters::default(),
@@ -151,7 +151,7 @@ fn config(receiving: Vec<Receiving>) -> IncomingConfig {
         abs_capture_time: ids.abs_capture_time.max(section.extensions.abs_capture_time),
     });
     let streams = receiving.into_iter().map(|section| StreamConfig {
-        kind: section.codec.kind(),
+        key: section.key,
         mid: Mid::new(&section.mid).unwrap_or_default(),
         formats: vec![(section.payload_type, section.codec)],
         repairs: section.rtx_payload_type.map(|rtx| (rtx, section.payload_type)).into_iter().collect(),

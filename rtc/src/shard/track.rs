@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, Demand, Join, MediaKind, Read, Reader, TrackId, WallTime};
+use onmic_media::{Codec, Demand, Join, MediaKind, Read, Reader, TrackId, TrackKey, WallTime};
 
 use crate::rtp::outgoing::Limits;
 use crate::rtp::{Lateness, Outgoing};
@@ -43,10 +43,7 @@ impl SharedTrack {
     pub(super) fn new(demand: Demand, bell: Waker) -> Option<Self> {
         let track = demand.track();
         let outgoing = Outgoing::new(track.parameters().codec(), Limits::default())?;
-        let join = match track.kind() {
-            MediaKind::Video => Join::Group,
-            MediaKind::Audio => Join::NextKeyframe,
-        };
+        let join = if track.kind() == MediaKind::Video { Join::Group } else { Join::NextKeyframe };
         let reader = track.reader(join);
         Some(Self {
             demand,
@@ -83,6 +80,11 @@ impl SharedTrack {
                 }
             }
         }
+    }
+
+    /// What it is known by in its feed.
+    pub(super) fn key(&self) -> TrackKey {
+        self.demand.track().key()
     }
 
     /// How late its frames are; see [`Lateness`].

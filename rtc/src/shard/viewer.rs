@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use onmic_media::{Codec, Feed, MediaKind, NodeClock, TrackId, ViewerKind, Viewing};
+use onmic_media::{Codec, Feed, NodeClock, TrackId, TrackKey, ViewerKind, Viewing};
 
 use super::metric::Metrics;
 use super::outbox::Outbox;
@@ -33,6 +33,7 @@ impl Default for Scratch {
 /// See the module.
 pub(super) struct Viewer {
     pub(super) feed: Arc<Feed>,
+    /// In the order of their keys.
     pub(super) tracks: Vec<ViewerTrack>,
     /// What is sent once the feed has a track for it.
     pub(super) awaited: Vec<Sending>,
@@ -44,31 +45,33 @@ pub(super) struct Viewer {
 /// One track of a viewer.
 pub(super) struct ViewerTrack {
     pub(super) id: TrackId,
-    pub(super) kind: MediaKind,
+    pub(super) key: TrackKey,
     pub(super) sender: Sender,
 }
 
 impl ViewerTrack {
     pub(super) fn new(planned: &Sending, id: TrackId, outgoing: &Outgoing) -> Self {
-        Self { id, kind: planned.codec.kind(), sender: Sender::new(planned.config, outgoing) }
+        Self { id, key: planned.key, sender: Sender::new(planned.config, outgoing) }
     }
 }
 
 impl Viewer {
-    pub(super) fn new(feed: Arc<Feed>, cname: String, tracks: Vec<ViewerTrack>, awaited: Vec<Sending>) -> Self {
+    pub(super) fn new(feed: Arc<Feed>, cname: String, mut tracks: Vec<ViewerTrack>, awaited: Vec<Sending>) -> Self {
+        tracks.sort_by_key(|own| own.key);
         let viewing = feed.viewers().join(ViewerKind::Whep);
         Self { feed, tracks, awaited, cname, transport_sequence: 0, _viewing: viewing }
     }
 
-    /// The track it watches of a kind.
-    pub(super) fn track(&self, kind: MediaKind) -> Option<TrackId> {
-        self.tracks.iter().find(|own| own.kind == kind).map(|own| own.id)
+    /// The track of a key that it watches.
+    pub(super) fn track(&self, key: TrackKey) -> Option<TrackId> {
+        self.tracks.iter().find(|own| own.key == key).map(|own| own.id)
     }
 
-    /// The track of `codec` that it waits for has come.
-    pub(super) fn attach(&mut self, codec: Codec, id: TrackId, outgoing: &Outgoing) {
-        if let Some(index) = self.awaited.iter().position(|planned| planned.codec == codec) {
+    /// The track `key` in `codec`, which it waits for, has come.
+    pub(super) fn attach(&mut self, (key, codec): (TrackKey, Codec), id: TrackId, outgoing: &Outgoing) {
+        if let Some(index) = self.awaited.iter().position(|planned| (planned.key, planned.codec) == (key, codec)) {
             self.tracks.push(ViewerTrack::new(&self.awaited.swap_remove(index), id, outgoing));
+            self.tracks.sort_by_key(|own| own.key);
         }
     }
 
@@ -93,7 +96,7 @@ impl Viewer {
             }
         }
         if frames > 0 {
-            metrics.sent_frames(own.kind, frames);
+            metrics.sent_frames(own.key.kind, frames);
             self.report(peer, now, clock, scratch, out);
         }
         frames

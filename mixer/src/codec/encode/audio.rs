@@ -14,27 +14,27 @@ use crate::codec::ffi;
 use crate::codec::samples::packed;
 use crate::error::Error;
 
-/// What every encoder of sound here takes.
+/// The sample rate that every audio encoder here takes.
 pub const SAMPLE_RATE: u32 = 48_000;
 
-/// What sound is encoded to.
+/// What audio is encoded to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AudioSettings {
     /// 20 ms packets with in-band error correction.
     Opus {
-        /// Of all channels together.
+        /// Bits per second of all channels together.
         bitrate_bps: u32,
         /// 0 to 10: CPU for quality.
         complexity: u8,
     },
     /// AAC-LC by FFmpeg's encoder and its fast search.
     Aac {
-        /// Of all channels together.
+        /// Bits per second of all channels together.
         bitrate_bps: u32,
     },
 }
 
-/// One packet of sound.
+/// One packet of audio.
 #[derive(Clone, Debug)]
 pub struct AudioPacket {
     /// In samples: where its first decoded sample belongs.
@@ -43,7 +43,7 @@ pub struct AudioPacket {
     pub payload: Bytes,
 }
 
-/// An encoder of sound.
+/// An audio encoder.
 pub struct AudioEncoder {
     encoder: encoder::audio::Encoder,
     sample_rate: u32,

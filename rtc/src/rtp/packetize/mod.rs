@@ -48,7 +48,7 @@ impl Packetizer {
             Codec::Vp9 => Format::Vp9(vp9::Vp9Packetizer::default()),
             Codec::Av1 => Format::Av1,
             Codec::Opus => Format::Opus,
-            Codec::Aac => return None,
+            Codec::Aac | Codec::Metadata => return None,
         };
         Some(Self { codec, max_payload: max_payload.max(LEAST_PAYLOAD), format })
     }

@@ -1,4 +1,4 @@
-//! What a publisher sends: RTP of at most one video and one audio stream becomes frames, and RTCP goes back.
+//! What a publisher sends: RTP of one stream for each track becomes frames, and RTCP goes back.
 //!
 //! A stream is known by the SSRC its offer names, or else by the `mid` extension, or else by a payload type that only
 //! one media section has. Simulcast is not taken: a second SSRC in a media section counts once the first is silent.
@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::{Arrival, Codec, MediaKind, Parameters, Rendition, WallTime};
+use onmic_media::{Arrival, Codec, Parameters, TrackKey, WallTime};
 
 use self::depacketize::Unusable;
 use self::reception::Reception;
@@ -43,15 +43,15 @@ pub struct IncomingConfig {
     pub extensions: ExtensionIds,
     /// Feedback may go without a report in front (`a=rtcp-rsize`).
     pub reduced_size: bool,
-    /// At most one of each kind.
+    /// One for each track.
     pub streams: Vec<StreamConfig>,
 }
 
 /// One media section.
 #[derive(Clone, Debug)]
 pub struct StreamConfig {
-    /// Video or audio.
-    pub kind: MediaKind,
+    /// The track it becomes.
+    pub key: TrackKey,
     /// Its `mid`.
     pub mid: Mid,
     /// Payload types and what they stand for.
@@ -71,7 +71,7 @@ pub struct StreamConfig {
 impl StreamConfig {
     fn codec(&self, payload_type: u8) -> Option<Codec> {
         let format = self.formats.iter().find(|format| format.0 == payload_type)?;
-        (format.1.kind() == self.kind).then_some(format.1)
+        (format.1.kind() == self.key.kind).then_some(format.1)
     }
 
     fn repaired(&self, payload_type: u8) -> Option<u8> {
@@ -149,11 +149,11 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Streams after the first of a kind are left out.
+    /// Streams after the first of a track are left out.
     pub fn new(mut config: IncomingConfig, now: Instant) -> Self {
         let mut streams: Vec<Stream> = Vec::new();
         for stream in std::mem::take(&mut config.streams) {
-            if streams.iter().all(|known| known.kind() != stream.kind) {
+            if streams.iter().all(|known| known.config.key != stream.key) {
                 streams.push(Stream::new(stream));
             }
         }
@@ -200,10 +200,10 @@ impl Incoming {
                 reception.packet(packet.sequence, packet.timestamp, now);
             }
         }
-        let kind = stream.kind();
-        stream.handle(&packet, now, counters, |arrived| keep(arrivals, timeline, kind, arrived, now));
+        let key = stream.config.key;
+        stream.handle(&packet, now, counters, |arrived| keep(arrivals, timeline, key, arrived, now));
         if let Some(captured) = extensions.captured {
-            timeline.captured(kind, packet.timestamp, captured);
+            timeline.captured(key, packet.timestamp, captured);
         }
         let dropped = arrivals.len().saturating_sub(ARRIVALS_MAX);
         counters.not_taken += dropped as u64;
@@ -219,7 +219,7 @@ impl Incoming {
                     return;
                 };
                 let wall = WallTime::from_ntp(information.ntp);
-                timeline.sender_report(stream.kind(), information.timestamp, wall);
+                timeline.sender_report(stream.config.key, information.timestamp, wall);
                 if let Some(reception) = &mut stream.reception {
                     reception.sender_report(&information, now);
                 }
@@ -236,8 +236,8 @@ impl Incoming {
     pub fn handle_timeout(&mut self, now: Instant) {
         let Self { streams, timeline, arrivals, counters, .. } = self;
         for stream in streams {
-            let kind = stream.kind();
-            stream.handle_timeout(now, counters, |arrived| keep(arrivals, timeline, kind, arrived, now));
+            let key = stream.config.key;
+            stream.handle_timeout(now, counters, |arrived| keep(arrivals, timeline, key, arrived, now));
         }
     }
 
@@ -348,7 +348,7 @@ impl Incoming {
                     return None;
                 }
                 stream.restart(packet.ssrc);
-                self.timeline.restart(stream.kind());
+                self.timeline.restart(stream.config.key);
             }
             stream.ssrc = ssrc;
         }
@@ -356,11 +356,11 @@ impl Incoming {
     }
 }
 
-fn keep(arrivals: &mut VecDeque<Arrival>, timeline: &mut Timeline, kind: MediaKind, arrived: Arrived, now: Instant) {
-    let place = timeline.place(kind, arrived.timestamp, now);
+fn keep(arrivals: &mut VecDeque<Arrival>, timeline: &mut Timeline, key: TrackKey, arrived: Arrived, now: Instant) {
+    let place = timeline.place(key, arrived.timestamp, now);
     let assembled = arrived.assembled;
     arrivals.push_back(Arrival {
-        rendition: Rendition::MAIN,
+        rendition: key.rendition,
         dts: place,
         pts: place,
         keyframe: assembled.keyframe,

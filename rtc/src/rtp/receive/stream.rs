@@ -79,7 +79,7 @@ impl Stream {
     }
 
     pub(super) fn kind(&self) -> MediaKind {
-        self.config.kind
+        self.config.key.kind
     }
 
     /// Another source took over: nothing of the one before counts.
@@ -300,7 +300,7 @@ impl Stream {
 
     fn finish(&mut self, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) {
         let (Some(timestamp), Some(depacketizer)) = (self.open.take(), &mut self.depacketizer) else { return };
-        let is_video = self.config.kind == MediaKind::Video;
+        let is_video = self.config.key.kind == MediaKind::Video;
         let assembled = match depacketizer.finish() {
             Ok(assembled) => assembled,
             Err(Unusable::Empty) => return,

@@ -1,13 +1,13 @@
-//! One timeline for a publisher's audio and video.
+//! One timeline for all tracks of a publisher.
 //!
 //! RTP timestamps of two streams have nothing to do with each other until a sender report of each says what they meant
-//! on the publisher's wall clock (RFC 3550 6.4.1). Until then both count from their first arrival. After that the
-//! picture is moved to where the sound is, a little with every frame: sound with steps in its timestamps would be
-//! heard, and a picture some milliseconds off its grid is not seen.
+//! on the publisher's wall clock (RFC 3550 6.4.1). Until then each counts from its first arrival. After that every video is
+//! moved to where the main audio is, a little with every frame: audio with steps in its timestamps would be heard, and a
+//! video frame some milliseconds off its grid is not seen.
 
 use std::time::Instant;
 
-use onmic_media::{ClockRate, MediaKind, Ticks, WallTime};
+use onmic_media::{ClockRate, Keyed, MediaKind, Ticks, TrackKey, WallTime};
 
 use crate::rtp::sequence::Unwrap32;
 
@@ -31,22 +31,22 @@ struct Clock {
 #[derive(Debug)]
 pub(super) struct Timeline {
     began: Instant,
-    clocks: [Clock; 2],
+    clocks: Keyed<Clock>,
 }
 
 impl Timeline {
     pub(super) fn new(now: Instant) -> Self {
-        Self { began: now, clocks: Default::default() }
+        Self { began: now, clocks: Keyed::new() }
     }
 
-    /// The stream of this kind starts over with timestamps that have nothing to do with those before.
-    pub(super) fn restart(&mut self, kind: MediaKind) {
-        self.clocks[kind as usize] = Clock::default();
+    /// The stream of a track starts over with timestamps that have nothing to do with those before.
+    pub(super) fn restart(&mut self, key: TrackKey) {
+        self.clocks.remove(key);
     }
 
     /// A sender report: `timestamp` and `wall` are the same moment.
-    pub(super) fn sender_report(&mut self, kind: MediaKind, timestamp: u32, wall: WallTime) {
-        let clock = &mut self.clocks[kind as usize];
+    pub(super) fn sender_report(&mut self, key: TrackKey, timestamp: u32, wall: WallTime) {
+        let Some(clock) = self.clocks.get_mut(key) else { return };
         if clock.offset.is_some() {
             clock.report = Some((wall, clock.timestamp.peek(timestamp)));
             clock.reported_by_sender = true;
@@ -54,35 +54,35 @@ impl Timeline {
     }
 
     /// A packet states its capture time: as good as a report until there is one.
-    pub(super) fn captured(&mut self, kind: MediaKind, timestamp: u32, wall: WallTime) {
-        let clock = &mut self.clocks[kind as usize];
+    pub(super) fn captured(&mut self, key: TrackKey, timestamp: u32, wall: WallTime) {
+        let Some(clock) = self.clocks.get_mut(key) else { return };
         if clock.offset.is_some() && !clock.reported_by_sender {
             clock.report = Some((wall, clock.timestamp.peek(timestamp)));
         }
     }
 
-    /// Where a frame stands, on the clock of its kind.
-    pub(super) fn place(&mut self, kind: MediaKind, timestamp: u32, now: Instant) -> Ticks {
-        let rate = clock_rate(kind);
-        let clock = &mut self.clocks[kind as usize];
+    /// Where a frame stands, on the clock of its track.
+    pub(super) fn place(&mut self, key: TrackKey, timestamp: u32, now: Instant) -> Ticks {
+        let rate = clock_rate(key.kind);
+        let clock = self.clocks.get_or_insert_with(key, Clock::default);
         let timestamp = clock.timestamp.unwrap(timestamp);
         let since = rate.ticks(now.saturating_duration_since(self.began)).0;
         let offset = *clock.offset.get_or_insert(since - timestamp);
-        if kind == MediaKind::Video
-            && let Some(error) = self.error_of_video(timestamp + offset, timestamp)
+        if key.kind == MediaKind::Video
+            && let Some(error) = self.error_of_video(key, timestamp + offset, timestamp)
             && error.abs() > TOLERANCE
         {
             let step = (error / 8).clamp(-STEP_MAX, STEP_MAX);
             let step = if step == 0 { error.signum() } else { step };
-            self.clocks[kind as usize].offset = Some(offset + step);
+            self.clocks.get_or_insert_with(key, Clock::default).offset = Some(offset + step);
             return Ticks(timestamp + offset + step);
         }
         Ticks(timestamp + offset)
     }
 
-    /// How far a video frame at `place` must move to stand beside the sound of its moment, in ticks of video.
-    fn error_of_video(&self, place: i64, timestamp: i64) -> Option<i64> {
-        let [video, audio] = [&self.clocks[MediaKind::Video as usize], &self.clocks[MediaKind::Audio as usize]];
+    /// How far a video frame at `place` must move to stand beside the audio of its moment, in ticks of video.
+    fn error_of_video(&self, key: TrackKey, place: i64, timestamp: i64) -> Option<i64> {
+        let (video, audio) = (self.clocks.get(key)?, self.clocks.get(TrackKey::AUDIO)?);
         let ((video_wall, video_report), (audio_wall, audio_report)) = (video.report?, audio.report?);
         let since_report = Ticks(timestamp - video_report).micros(ClockRate::VIDEO);
         let micros = video_wall.micros_since(audio_wall).checked_add(since_report)?;
@@ -95,7 +95,7 @@ impl Timeline {
 
 pub(super) fn clock_rate(kind: MediaKind) -> ClockRate {
     match kind {
-        MediaKind::Video => ClockRate::VIDEO,
+        MediaKind::Video | MediaKind::Data => ClockRate::VIDEO,
         MediaKind::Audio => ClockRate::OPUS,
     }
 }

@@ -144,7 +144,9 @@ fn raw_units(codec: Codec) -> Vec<Bytes> {
         Codec::Vp8 => ivf(include_bytes!("fixtures/vp8.ivf")),
         Codec::Vp9 => ivf(include_bytes!("fixtures/vp9.ivf")),
         Codec::Av1 => ivf(include_bytes!("fixtures/av1.ivf")),
-        Codec::Aac | Codec::Opus => (0..12).map(|index| Bytes::from(vec![0xfc; 60 + index * 7])).collect(),
+        Codec::Aac | Codec::Opus | Codec::Metadata => {
+            (0..12).map(|index| Bytes::from(vec![0xfc; 60 + index * 7])).collect()
+        }
     }
 }
 

@@ -64,7 +64,7 @@ impl Link {
         };
         let now = Instant::now();
         let stream = StreamConfig {
-            kind: codec.kind(),
+            key: codec.kind().into(),
             mid,
             formats: vec![(PAYLOAD_TYPE, codec)],
             repairs: vec![(REPAIR_PAYLOAD_TYPE, PAYLOAD_TYPE)],

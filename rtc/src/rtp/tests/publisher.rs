@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, MediaKind, WallTime};
+use onmic_media::{Codec, MediaKind, Rendition, TrackKey, WallTime};
 use rtc_rtcp::receiver_report::ReceiverReport;
 use rtc_rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, SymbolTypeTcc, TransportLayerCc};
 
@@ -15,7 +15,7 @@ const MILLI: Duration = Duration::from_millis(1);
 
 fn stream(kind: MediaKind, mid: &str, formats: &[(u8, Codec)]) -> StreamConfig {
     StreamConfig {
-        kind,
+        key: kind.into(),
         mid: Mid::new(mid).unwrap(),
         formats: formats.to_vec(),
         repairs: Vec::new(),
@@ -87,6 +87,28 @@ fn packets_find_their_stream_by_mid_or_payload_type() {
 }
 
 #[test]
+fn two_video_sections_become_two_renditions() {
+    let now = Instant::now();
+    let lower = TrackKey::new(MediaKind::Video, Rendition(1));
+    let formats = [(96, Codec::Vp8)];
+    let second = StreamConfig { key: lower, ..stream(MediaKind::Video, "w", &formats) };
+    let again = StreamConfig { mid: Mid::new("x").unwrap(), ..second.clone() };
+    let streams = vec![stream(MediaKind::Video, "v", &formats), second, again];
+    let config = IncomingConfig { ssrc: 1, cname: "us".into(), extensions: IDS, reduced_size: true, streams };
+    let mut incoming = Incoming::new(config, now);
+    for (mid, ssrc) in [("v", 10), ("w", 11), ("x", 12)] {
+        let mut payload = vec![0x10];
+        payload.extend_from_slice(&fixture::frames(Codec::Vp8, now)[0].payload);
+        let header = Header { mid, ssrc, payload_type: 96, sequence: 1, timestamp: ssrc, transport: 1 };
+        incoming.handle_rtp(&packet(header, &payload), now);
+    }
+    let renditions: Vec<_> =
+        std::iter::from_fn(|| incoming.poll_arrival()).map(|arrival| arrival.rendition.0).collect();
+    assert_eq!(renditions, [0, 1]);
+    assert_eq!(incoming.counters().unknown_stream, 1, "a track has one stream");
+}
+
+#[test]
 fn sender_reports_move_the_picture_to_the_sound() {
     let began = Instant::now();
     let mut incoming = incoming(began);
@@ -110,6 +132,7 @@ fn sender_reports_move_the_picture_to_the_sound() {
                         first_errors.push(last_error);
                     }
                 }
+                MediaKind::Data => panic!("nobody sent data"),
             }
         }
     }

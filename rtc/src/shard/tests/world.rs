@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use onmic_media::feed::{Deriver, Lease, Recipe};
-use onmic_media::{Accept, Codec, Feed, Frame, MediaKind, NodeClock, Publication, Track};
+use onmic_media::{Accept, Codec, Feed, Frame, MediaKind, NodeClock, Publication, Track, TrackKey};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
@@ -141,14 +141,17 @@ impl World {
         let local = Credentials::generate();
         let parsed = Offer::parse(&offer(Direction::RecvOnly, &local, IDENTITY.fingerprint())).unwrap();
         let mut sending = Vec::new();
-        for kind in [MediaKind::Video, MediaKind::Audio] {
-            let codecs = negotiate::receivable(&parsed, kind);
-            let Ok(demand) = feed.demand(kind, Accept { codecs: &codecs, reordering: false }) else { continue };
+        for (section, key) in [TrackKey::VIDEO, TrackKey::AUDIO].into_iter().enumerate() {
+            let codecs = negotiate::receivable(&parsed, section);
+            let Ok(demand) = feed.demand(key, Accept { codecs: &codecs, reordering: false }) else { continue };
             let codec = demand.track().parameters().codec();
-            sending.push((negotiate::send(&parsed, codec, None, "cname").unwrap(), demand));
+            sending.push((negotiate::send(&parsed, section, (key, codec), None, "cname").unwrap(), demand));
         }
-        let awaited: Vec<_> =
-            kinds.iter().map(|kind| negotiate::send_later(&parsed, *kind, "cname").unwrap()).collect();
+        let later = |kind: &MediaKind| {
+            let section = negotiate::sections(&parsed, *kind)[0];
+            negotiate::send_later(&parsed, section, TrackKey::main(*kind), "cname").unwrap()
+        };
+        let awaited: Vec<_> = kinds.iter().map(later).collect();
         let accepts = sending.iter().map(|(planned, _)| planned).chain(&awaited).map(Sending::accept).collect();
         let watching = Watching { feed: feed.clone(), cname: "cname".into(), sending, awaited };
         self.open(&parsed, accepts, local, |opening| Command::Watch { opening, watching })

@@ -73,7 +73,7 @@ impl Depacketizer {
             Codec::Vp9 => Format::Vp9,
             Codec::Av1 => Format::Av1(av1::Elements::default()),
             Codec::Opus => Format::Opus,
-            Codec::Aac => return None,
+            Codec::Aac | Codec::Metadata => return None,
         };
         let opus = || (codec == Codec::Opus).then(|| Arc::new(Parameters::Opus(opus::Parameters::new(2))));
         let parameters = parameters.filter(|known| known.codec() == codec).or_else(opus);
@@ -169,7 +169,7 @@ impl Depacketizer {
             Codec::Vp8 => vp8_frame::is_keyframe(payload),
             Codec::Vp9 => vp9_frame::is_keyframe(payload),
             Codec::Av1 => onmic_media::codec::av1::access_unit_is_keyframe(payload),
-            Codec::Aac | Codec::Opus => true,
+            Codec::Aac | Codec::Opus | Codec::Metadata => true,
         }
     }
 }

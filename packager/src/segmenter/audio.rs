@@ -1,0 +1,318 @@
+//! Audio renditions: their packets are laid end to end and cut where the main video is.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use onmic_media::{ClockRate, Frame, Parameters, Ticks, TrackKey, WallTime};
+
+use super::cuts::Cut;
+use super::{GAP_MICROS, HELD_MAX, Ignored, Segmenter, frame_is_due};
+use crate::error::PackagerError;
+use crate::pace::{Cadence, Placed};
+use crate::rendition::{FIRST_MSN, Incoming, Rendition};
+use crate::silence;
+
+/// Audio that is further behind the video than this is missing, and not late.
+const AUDIO_PATIENCE_MICROS: i64 = 2_000_000;
+/// Missing audio is filled up to here behind the video.
+const AUDIO_BEHIND_MICROS: i64 = 500_000;
+/// Longer holes in audio are not filled.
+const SILENCE_MICROS_MAX: i64 = 10_000_000;
+
+#[derive(Debug)]
+pub(super) struct Audio {
+    pub(super) rendition: Rendition,
+    pub(super) cadence: Cadence,
+    silence: Option<bytes::Bytes>,
+    /// The last packet's place and wall time: silence is dated by them.
+    last: (i64, WallTime),
+    /// Filled by silence since the last packet.
+    missing: bool,
+    /// Its parameters changed: they wait for a discontinuity, which the main video makes at its next keyframe.
+    pub(super) changed: bool,
+}
+
+impl Segmenter {
+    pub(super) fn push_audio(&mut self, key: TrackKey, frame: &Arc<Frame>) -> Result<Option<Ignored>, PackagerError> {
+        if !self.audio.has_room_for(key) || !self.held.has_room_for(key) {
+            return Ok(Some(Ignored::TooManyTracks));
+        }
+        if self.waits_for_video && self.lead.is_none() {
+            // Audio may be ahead of its video. What is before the first keyframe is left out then.
+            let held = self.held.get_or_insert_with(key, VecDeque::new);
+            if held.len() == HELD_MAX {
+                held.pop_front();
+            }
+            held.push_back(frame.clone());
+            return Ok(None);
+        }
+        if self.held.get(key).is_some_and(|held| !held.is_empty()) {
+            self.hold(key, frame)?;
+            return Ok(None);
+        }
+        self.take_audio(key, frame, true)
+    }
+
+    /// `may_wait`: a hole may turn out to be the publisher's absence, once the next video frame comes.
+    fn take_audio(
+        &mut self,
+        key: TrackKey,
+        frame: &Arc<Frame>,
+        may_wait: bool,
+    ) -> Result<Option<Ignored>, PackagerError> {
+        let rate = frame.parameters.clock_rate();
+        let micros = frame.pts_micros();
+        if !self.audio.contains(key) && !self.begin_audio(key, frame, micros)? {
+            return Ok(Some(Ignored::BeforeVideo));
+        }
+        let Some(audio) = self.audio.get_mut(key) else { return Ok(None) };
+        let own = audio.rendition.open().map_or(0, |open| open.msn);
+        let broken = self.cuts.broken(own);
+        let half = Ticks(audio.cadence.length() / 2).micros(rate);
+        let changed = audio.rendition.init().parameters.as_ref() != frame.parameters.as_ref();
+        if let Some(cut) = broken {
+            let rest = audio.cadence.next().map_or(0, |next| micros - Ticks(next).micros(audio.rendition.rate()));
+            if micros + half >= cut.micros {
+                self.restart_audio(key, cut, frame)?;
+            } else if changed || rest > GAP_MICROS {
+                return Ok(Some(Ignored::BeforeVideo));
+            }
+        } else if changed {
+            if self.lead.is_some() {
+                audio.changed = true;
+                return Ok(Some(Ignored::ParametersChanged));
+            }
+            let cut = Cut { msn: self.next_msn(), micros, discontinuity: true };
+            self.cuts.note(cut);
+            self.restart_audio(key, cut, frame)?;
+        }
+        let Some(audio) = self.audio.get_mut(key) else { return Ok(None) };
+        let due = audio.cadence.next().unwrap_or(frame.dts.0);
+        match audio.cadence.place(frame.dts) {
+            Placed::Overlap => return Ok(Some(Ignored::Overlap)),
+            Placed::At(at) => self.append_audio(key, at, frame.wall, frame.payload.clone())?,
+            Placed::After(at) => {
+                let hole = Ticks(at - due).micros(rate);
+                if may_wait && hole > GAP_MICROS && self.lead_is_behind(micros) {
+                    if let Some(audio) = self.audio.get_mut(key) {
+                        audio.cadence.return_to(due);
+                    }
+                    self.hold(key, frame)?;
+                    return Ok(None);
+                }
+                self.fill_hole(key, due, at)?;
+                self.append_audio(key, at, frame.wall, frame.payload.clone())?;
+            }
+        }
+        if let Some(audio) = self.audio.get_mut(key) {
+            audio.missing = false;
+        }
+        Ok(None)
+    }
+
+    fn begin_audio(&mut self, key: TrackKey, frame: &Frame, micros: i64) -> Result<bool, PackagerError> {
+        let half = 10_000; // About half a packet: video and audio are rarely on the same tick.
+        let cut = match self.cuts.at(micros + half) {
+            Some(cut) => cut,
+            None if self.waits_for_video || self.lead.is_some() => return Ok(false),
+            None => {
+                let first = Cut { msn: FIRST_MSN, micros, discontinuity: false };
+                self.cuts.note(first);
+                first
+            }
+        };
+        let mut rendition = Rendition::new(key, self.settings, &frame.parameters)?;
+        rendition.break_off(cut.msn, frame.dts.0, frame.wall, 0)?;
+        rendition.divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, rendition.rate()).0, false);
+        let audio = Audio {
+            rendition,
+            cadence: cadence(&frame.parameters, &frame.payload),
+            silence: silence::frame(&frame.parameters),
+            last: (frame.dts.0, frame.wall),
+            missing: false,
+            changed: false,
+        };
+        self.audio.insert(key, audio);
+        Ok(true)
+    }
+
+    /// Follows the video over a discontinuity.
+    fn restart_audio(&mut self, key: TrackKey, cut: Cut, frame: &Frame) -> Result<(), PackagerError> {
+        let Some(audio) = self.audio.get_mut(key) else { return Ok(()) };
+        let expected = audio.cadence.length();
+        let own = audio.rendition.open().map_or(cut.msn, |open| open.msn);
+        for missing in own + 1..cut.msn {
+            audio.rendition.leave_out(missing, frame.wall, self.settings.segment, expected)?;
+        }
+        let changed = audio.rendition.init().parameters.as_ref() != frame.parameters.as_ref();
+        let same_rate = audio.rendition.rate() == frame.parameters.clock_rate();
+        let due = audio.cadence.next().filter(|_| same_rate && frame_is_due(&audio.rendition, frame, expected));
+        if let Some(due) = due {
+            audio.rendition.go_over(&frame.parameters, cut.msn, due, frame.wall, expected)?;
+        } else if changed {
+            audio.rendition.close_segment(expected)?;
+            audio.rendition.adopt(&frame.parameters)?;
+        }
+        if changed {
+            audio.cadence = cadence(&frame.parameters, &frame.payload);
+            audio.silence = silence::frame(&frame.parameters);
+        }
+        audio.changed = false;
+        if let Some(due) = due {
+            audio.cadence.return_to(due);
+        } else {
+            audio.cadence.restart();
+            audio.rendition.break_off(cut.msn, frame.dts.0, frame.wall, expected)?;
+        }
+        audio
+            .rendition
+            .divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, frame.parameters.clock_rate()).0, false);
+        Ok(())
+    }
+
+    /// Adds a packet at its place, behind the cuts that are due before it.
+    fn append_audio(
+        &mut self,
+        key: TrackKey,
+        at: i64,
+        wall: WallTime,
+        payload: bytes::Bytes,
+    ) -> Result<(), PackagerError> {
+        self.cut_audio(key, at, wall)?;
+        let Some(audio) = self.audio.get_mut(key) else { return Ok(()) };
+        audio.last = (at, wall);
+        let length = audio.cadence.length();
+        let incoming = Incoming { dts: at, pts: at, keyframe: true, wall, payload };
+        audio.rendition.append(incoming, Some(length))
+    }
+
+    fn cut_audio(&mut self, key: TrackKey, at: i64, wall: WallTime) -> Result<(), PackagerError> {
+        let alone = self.lead.is_none();
+        let Some(audio) = self.audio.get_mut(key) else { return Ok(()) };
+        let rate = audio.rendition.rate();
+        let length = audio.cadence.length();
+        let micros = Ticks(at).micros(rate);
+        let nearest = Ticks(at + length / 2).micros(rate);
+        let own = audio.rendition.open().map_or(0, |open| open.msn);
+        let cut = match self.cuts.due(Some(own), nearest) {
+            Some(cut) => cut,
+            None => {
+                let longest = if alone { self.settings.segment } else { self.settings.longest() };
+                if at + length - audio.rendition.open_start() <= rate.ticks(longest).0 {
+                    return Ok(());
+                }
+                // Nobody else cuts: there is no video, or it is late.
+                let cut = Cut { msn: own + 1, micros, discontinuity: false };
+                self.cuts.note(cut);
+                cut
+            }
+        };
+        let Some(audio) = self.audio.get_mut(key) else { return Ok(()) };
+        for missing in own + 1..cut.msn {
+            audio.rendition.leave_out(missing, wall, self.settings.segment, length)?;
+        }
+        let origin = Ticks(cut.micros).rescale(ClockRate::MICROS, rate).0;
+        if cut.discontinuity {
+            audio.rendition.break_off(cut.msn, at, wall, length)?;
+        } else {
+            audio.rendition.cut_back(cut.msn, origin, at, wall, length)?;
+        }
+        audio.rendition.divide_from(origin, !cut.discontinuity && own + 1 == cut.msn);
+        Ok(())
+    }
+
+    fn lead_is_behind(&self, micros: i64) -> bool {
+        self.lead.as_ref().is_some_and(|lead| {
+            let due = lead.rendition.due(lead.expected().unwrap_or(0));
+            micros - Ticks(due).micros(lead.rendition.rate()) > GAP_MICROS
+        })
+    }
+
+    fn hold(&mut self, key: TrackKey, frame: &Arc<Frame>) -> Result<(), PackagerError> {
+        let held = self.held.get_or_insert_with(key, VecDeque::new);
+        held.push_back(frame.clone());
+        if held.len() >= HELD_MAX { self.release_held() } else { Ok(()) }
+    }
+
+    /// Takes in the audio that waited for the main video.
+    pub(super) fn release_held(&mut self) -> Result<(), PackagerError> {
+        for (key, held) in std::mem::take(&mut self.held) {
+            for frame in held {
+                self.take_audio(key, &frame, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Silence from `due` to before `at`; a hole if there is none or it would be long.
+    fn fill_hole(&mut self, key: TrackKey, due: i64, at: i64) -> Result<(), PackagerError> {
+        let Some(audio) = self.audio.get_mut(key) else { return Ok(()) };
+        let length = audio.cadence.length();
+        let long = Ticks(at - due).micros(audio.rendition.rate()) > SILENCE_MICROS_MAX;
+        let Some(silence) = audio.silence.clone().filter(|_| !long) else {
+            return audio.rendition.jump(at, length);
+        };
+        let mut place = due;
+        while place + length <= at {
+            self.append_silence(key, place, &silence)?;
+            place += length;
+        }
+        Ok(())
+    }
+
+    fn append_silence(&mut self, key: TrackKey, at: i64, silence: &bytes::Bytes) -> Result<(), PackagerError> {
+        let Some(audio) = self.audio.get(key) else { return Ok(()) };
+        let (last, wall) = audio.last;
+        let wall = wall.offset_micros(Ticks(at - last).micros(audio.rendition.rate()));
+        self.append_audio(key, at, wall, silence.clone())
+    }
+
+    /// Keeps the audio renditions going when their tracks have stopped.
+    pub(super) fn fill_missing_audio(&mut self, video_micros: i64) -> Result<(), PackagerError> {
+        for key in self.audio.keys().collect::<Vec<_>>() {
+            self.fill_missing(key, video_micros)?;
+        }
+        Ok(())
+    }
+
+    fn fill_missing(&mut self, key: TrackKey, video_micros: i64) -> Result<(), PackagerError> {
+        let Some(audio) = self.audio.get_mut(key) else { return Ok(()) };
+        let rate = audio.rendition.rate();
+        let (Some(silence), Some(due)) = (audio.silence.clone(), audio.cadence.next()) else { return Ok(()) };
+        let own = audio.rendition.open().map_or(0, |open| open.msn);
+        let broken = self.cuts.broken(own);
+        let place = |micros| Ticks(micros).rescale(ClockRate::MICROS, rate).0;
+        let due_micros = broken.map_or(Ticks(due).micros(rate), |cut| cut.micros);
+        let behind = video_micros - due_micros;
+        if behind <= if audio.missing { AUDIO_BEHIND_MICROS } else { AUDIO_PATIENCE_MICROS } {
+            return Ok(());
+        }
+        audio.missing = true;
+        let due = broken.map_or(due, |cut| place(cut.micros));
+        let until = place(video_micros - AUDIO_BEHIND_MICROS);
+        let mut place = due.max(until - place(SILENCE_MICROS_MAX));
+        if place > due {
+            let length = audio.cadence.length();
+            audio.rendition.jump(place, length)?;
+        }
+        while let Some(length) = self.audio.get(key).map(|audio| audio.cadence.length())
+            && place + length <= until
+        {
+            self.append_silence(key, place, &silence)?;
+            place += length;
+        }
+        if let Some(audio) = self.audio.get_mut(key) {
+            audio.cadence.return_to(place);
+        }
+        Ok(())
+    }
+}
+
+/// All packets have the length of the first.
+fn cadence(parameters: &Parameters, first: &[u8]) -> Cadence {
+    let length = match parameters {
+        Parameters::Aac(aac) => aac.frame_length,
+        _ => onmic_media::codec::opus::packet_duration(first).unwrap_or(960),
+    };
+    Cadence::new(length, parameters.clock_rate())
+}

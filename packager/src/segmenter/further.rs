@@ -1,0 +1,208 @@
+//! Further video renditions: they are cut where the main video is, so that a player changes between them at any segment.
+//!
+//! A frame waits until the main video has passed its decoding time, because only then it is known whether a segment begins
+//! with it. An encoder that makes several renditions has their keyframes at the same times; where it has not, a segment begins
+//! without one and is not listed as independent.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use onmic_media::{ClockRate, Frame, Ticks, TrackKey};
+
+use super::cuts::{Cut, Cuts};
+use super::lead::declared_interval;
+use super::{GAP_MICROS, Ignored, Segmenter, frame_is_due, incoming};
+use crate::error::PackagerError;
+use crate::pace::Pace;
+use crate::rendition::Rendition;
+use crate::settings::Settings;
+
+/// Frames that wait for the main video: 4 s at 30 fps. Then the oldest goes on without it.
+const WAITING_MAX: usize = 120;
+
+/// Encoders round the times of renditions apart from each other: this much is still the same moment.
+const SAME_MICROS: i64 = 2_000;
+
+#[derive(Debug)]
+pub(super) struct Further {
+    key: TrackKey,
+    rendition: Option<Rendition>,
+    pace: Pace,
+    waiting: VecDeque<Arc<Frame>>,
+    /// Its parameters changed: they wait for a discontinuity, which the main video makes at its next keyframe.
+    pub(super) changed: bool,
+}
+
+impl Further {
+    fn new(key: TrackKey) -> Self {
+        Self { key, rendition: None, pace: Pace::default(), waiting: VecDeque::new(), changed: false }
+    }
+
+    pub(super) fn rendition(&self) -> Option<&Rendition> {
+        self.rendition.as_ref()
+    }
+
+    pub(super) fn rendition_mut(&mut self) -> Option<&mut Rendition> {
+        self.rendition.as_mut()
+    }
+
+    pub(super) fn close(&mut self) -> Result<(), PackagerError> {
+        let expected = self.expected().unwrap_or(1);
+        self.rendition.as_mut().map_or(Ok(()), |rendition| rendition.close_segment(expected))
+    }
+
+    fn expected(&self) -> Option<i64> {
+        self.pace.expected().or_else(|| declared_interval(self.rendition.as_ref()?))
+    }
+
+    /// The next frame that need not wait any longer.
+    fn next(&mut self, passed_micros: Option<i64>) -> Option<Arc<Frame>> {
+        let is_passed = |frame: &mut Arc<Frame>| {
+            let micros = frame.dts.micros(frame.parameters.clock_rate());
+            passed_micros.is_none_or(|passed| micros <= passed + SAME_MICROS)
+        };
+        match self.waiting.len() > WAITING_MAX {
+            true => self.waiting.pop_front(),
+            false => self.waiting.pop_front_if(is_passed),
+        }
+    }
+
+    fn take(&mut self, frame: &Frame, cuts: &Cuts, settings: &Settings) -> Result<Option<Ignored>, PackagerError> {
+        let expected = self.expected().unwrap_or(1);
+        let half = Ticks(expected / 2).micros(frame.parameters.clock_rate());
+        let micros = frame.pts_micros() + half.max(SAME_MICROS);
+        if let Some(ignored) = self.place(frame, micros, cuts, settings)? {
+            return Ok(Some(ignored));
+        }
+        let Some(rendition) = &mut self.rendition else { return Ok(None) };
+        self.pace.observe(frame.dts);
+        let expected = self.pace.expected().or_else(|| declared_interval(rendition));
+        rendition.append(incoming(frame), expected)?;
+        Ok(None)
+    }
+
+    /// Makes the cut that is due before `frame`, if there is one.
+    fn place(
+        &mut self,
+        frame: &Frame,
+        micros: i64,
+        cuts: &Cuts,
+        settings: &Settings,
+    ) -> Result<Option<Ignored>, PackagerError> {
+        let expected = self.expected().unwrap_or(1);
+        let Some(rendition) = &mut self.rendition else { return self.begin(frame, micros, cuts, *settings) };
+        let own = rendition.open().map_or(0, |open| open.msn);
+        let parameters_differ = *rendition.init().parameters != *frame.parameters;
+        let due = cuts.due(Some(own), micros);
+        if let Some(broken) = cuts.broken(own).filter(|broken| due.is_some_and(|due| due.msn >= broken.msn)) {
+            // Nothing of the time before is left to wait for, and a decoder can only go on at a keyframe.
+            if !frame.keyframe {
+                return Ok(Some(Ignored::NoKeyframe));
+            }
+            let cut = due.unwrap_or(broken);
+            return self.restart(cut, frame, settings).map(|()| None);
+        }
+        if parameters_differ {
+            self.changed = true;
+            return Ok(Some(Ignored::ParametersChanged));
+        }
+        if let Some(cut) = due {
+            for missing in own + 1..cut.msn {
+                rendition.leave_out(missing, frame.wall, settings.segment, expected)?;
+            }
+            rendition.cut(cut.msn, frame.dts.0, frame.wall, expected)?;
+            rendition.divide_from(rendition.open_start(), own + 1 == cut.msn);
+        } else if frame.dts.0 + expected - rendition.open_start() > rendition.rate().ticks(settings.longest()).0 {
+            return Ok(Some(Ignored::Unaligned));
+        }
+        let late = Ticks(frame.dts.0 - rendition.due(expected)).micros(rendition.rate());
+        if late > GAP_MICROS {
+            rendition.jump(frame.dts.0, expected)?;
+        }
+        Ok(None)
+    }
+
+    /// Begins in the segment of its time, with a keyframe.
+    fn begin(
+        &mut self,
+        frame: &Frame,
+        micros: i64,
+        cuts: &Cuts,
+        settings: Settings,
+    ) -> Result<Option<Ignored>, PackagerError> {
+        let Some(cut) = cuts.at(micros) else { return Ok(Some(Ignored::BeforeVideo)) };
+        if !frame.keyframe {
+            return Ok(Some(Ignored::NoKeyframe));
+        }
+        let mut rendition = Rendition::new(self.key, settings, &frame.parameters)?;
+        rendition.break_off(cut.msn, frame.dts.0, frame.wall, 0)?;
+        rendition.divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, rendition.rate()).0, false);
+        self.rendition = Some(rendition);
+        Ok(None)
+    }
+
+    /// Follows the main video over a discontinuity.
+    fn restart(&mut self, cut: Cut, frame: &Frame, settings: &Settings) -> Result<(), PackagerError> {
+        let expected = self.expected().unwrap_or(1);
+        let Some(rendition) = &mut self.rendition else { return Ok(()) };
+        let own = rendition.open().map_or(cut.msn, |open| open.msn);
+        for missing in own + 1..cut.msn {
+            rendition.leave_out(missing, frame.wall, settings.segment, expected)?;
+        }
+        self.pace.forget_last();
+        self.changed = false;
+        if frame_is_due(rendition, frame, expected) {
+            rendition.go_over(&frame.parameters, cut.msn, frame.dts.0, frame.wall, expected)?;
+        } else {
+            if *rendition.init().parameters != *frame.parameters {
+                rendition.close_segment(expected)?;
+                rendition.adopt(&frame.parameters)?;
+            }
+            rendition.break_off(cut.msn, frame.dts.0, frame.wall, expected)?;
+        }
+        rendition.divide_from(rendition.open_start(), false);
+        Ok(())
+    }
+}
+
+impl Segmenter {
+    pub(super) fn push_further(&mut self, key: TrackKey, frame: &Arc<Frame>) -> Result<Option<Ignored>, PackagerError> {
+        if !self.further.has_room_for(key) {
+            return Ok(Some(Ignored::TooManyTracks));
+        }
+        let own = self.further.get_or_insert_with(key, || Further::new(key));
+        own.waiting.push_back(frame.clone());
+        let Some(lead) = &self.lead else {
+            if own.waiting.len() > WAITING_MAX {
+                own.waiting.pop_front();
+                return Ok(Some(Ignored::BeforeVideo));
+            }
+            return Ok(None);
+        };
+        own.release(Some(lead.newest_micros), &self.cuts, &self.settings)
+    }
+
+    /// The main video has come up to `passed_micros`, or ends.
+    pub(super) fn release_further(&mut self, passed_micros: Option<i64>) -> Result<(), PackagerError> {
+        for own in self.further.values_mut() {
+            own.release(passed_micros, &self.cuts, &self.settings)?;
+        }
+        Ok(())
+    }
+}
+
+impl Further {
+    /// Takes in what need not wait any longer; why the newest of what was left out was.
+    fn release(
+        &mut self,
+        passed_micros: Option<i64>,
+        cuts: &Cuts,
+        settings: &Settings,
+    ) -> Result<Option<Ignored>, PackagerError> {
+        let mut ignored = None;
+        while let Some(frame) = self.next(passed_micros) {
+            ignored = self.take(&frame, cuts, settings)?.or(ignored);
+        }
+        Ok(ignored)
+    }
+}

@@ -1,0 +1,255 @@
+//! Frames of any number of tracks in, renditions in step out.
+//!
+//! The main video leads: it cuts at keyframes, and each cut is a media sequence number and a time that all other renditions
+//! follow at their next frame. So they have the same numbers for the same time, and the same discontinuities. A cut without a
+//! keyframe is made only when the group of pictures outgrows the target duration, which may never change.
+//!
+//! When one of the tracks stops, the others go on. Audio that is missing becomes silence where that is known how to be
+//! written; a main video that is missing leaves the audio to cut by itself, and comes back behind gap segments.
+//!
+//! Timed metadata is no rendition: it travels in the parts of the main one.
+//!
+//! ```text
+//! lead.rs     the main video: decides where segments begin
+//! further.rs  further video renditions: wait until the lead has passed their time, then cut where it did
+//! audio.rs    audio renditions: laid end to end, filled with silence
+//! cuts.rs     what the lead decided and others have yet to follow
+//! ```
+
+mod audio;
+mod cuts;
+mod further;
+mod lead;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use onmic_media::{DropReason, Frame, Keyed, MediaKind, Ticks, TrackKey};
+
+use self::audio::Audio;
+use self::cuts::Cuts;
+use self::further::Further;
+use self::lead::Lead;
+use crate::dates::Dates;
+use crate::error::PackagerError;
+use crate::rendition::{FIRST_MSN, Rendition};
+use crate::settings::Settings;
+
+/// A frame this far behind its time starts a new timeline: the publisher was away.
+const GAP_MICROS: i64 = 500_000;
+/// A frame so near to when it is due continues the timeline.
+const DUE_MICROS: i64 = 200_000;
+/// Audio packets of one track that wait for the video to say whether the publisher was away: ten seconds.
+const HELD_MAX: usize = 512;
+
+/// Why a frame was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// Video before the first keyframe.
+    NoKeyframe,
+    /// Audio, data or a further rendition before the first main video, or before the first main video of a new publisher.
+    BeforeVideo,
+    /// Audio for a time that has audio already.
+    Overlap,
+    /// A frame with other parameters; they begin at the next cut.
+    ParametersChanged,
+    /// A frame of a further rendition for a time at which the main video did not cut in time.
+    Unaligned,
+    /// A frame of a track that there is no room for.
+    TooManyTracks,
+    /// Timed metadata beyond what a part may hold.
+    TooManyEvents,
+}
+
+impl Ignored {
+    /// The reason that it is counted by.
+    pub const fn reason(self) -> DropReason {
+        match self {
+            Self::NoKeyframe => DropReason::HlsNoKeyframe,
+            Self::BeforeVideo => DropReason::HlsBeforeVideo,
+            Self::Overlap => DropReason::HlsOverlap,
+            Self::ParametersChanged => DropReason::HlsParametersChanged,
+            Self::Unaligned => DropReason::HlsUnaligned,
+            Self::TooManyTracks => DropReason::HlsTooManyTracks,
+            Self::TooManyEvents => DropReason::HlsTooManyEvents,
+        }
+    }
+}
+
+/// The renditions of one stream and the cuts that they have in common.
+#[derive(Debug)]
+pub struct Segmenter {
+    settings: Settings,
+    waits_for_video: bool,
+    dates: Dates,
+    lead: Option<Lead>,
+    further: Keyed<Further>,
+    audio: Keyed<Audio>,
+    cuts: Cuts,
+    /// Audio that waits for the main video.
+    held: Keyed<VecDeque<Arc<Frame>>>,
+    keyframe_wanted: bool,
+    ended: bool,
+}
+
+impl Segmenter {
+    /// One without segments. With `waits_for_video`, everything begins with the first keyframe of the main video.
+    pub fn new(settings: Settings, waits_for_video: bool) -> Self {
+        Self {
+            settings,
+            waits_for_video,
+            dates: Dates::default(),
+            lead: None,
+            further: Keyed::new(),
+            audio: Keyed::new(),
+            cuts: Cuts::default(),
+            held: Keyed::new(),
+            keyframe_wanted: false,
+            ended: false,
+        }
+    }
+
+    /// The durations it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The rendition of a track, once its first frame came. A kind alone names the main one.
+    pub fn rendition(&self, key: impl Into<TrackKey>) -> Option<&Rendition> {
+        let key = key.into();
+        match key.kind {
+            _ if key == TrackKey::VIDEO => self.lead.as_ref().map(|lead| &lead.rendition),
+            MediaKind::Video => self.further.get(key).and_then(Further::rendition),
+            MediaKind::Audio => self.audio.get(key).map(|audio| &audio.rendition),
+            MediaKind::Data => None,
+        }
+    }
+
+    /// The same, to take what was evicted.
+    pub fn rendition_mut(&mut self, key: impl Into<TrackKey>) -> Option<&mut Rendition> {
+        let key = key.into();
+        match key.kind {
+            _ if key == TrackKey::VIDEO => self.lead.as_mut().map(|lead| &mut lead.rendition),
+            MediaKind::Video => self.further.get_mut(key).and_then(Further::rendition_mut),
+            MediaKind::Audio => self.audio.get_mut(key).map(|audio| &mut audio.rendition),
+            MediaKind::Data => None,
+        }
+    }
+
+    /// All renditions in the order of their keys.
+    pub fn renditions(&self) -> impl Iterator<Item = &Rendition> {
+        let lead = self.lead.iter().map(|lead| &lead.rendition);
+        let audio = self.audio.values().map(|audio| &audio.rendition);
+        lead.chain(self.further.values().filter_map(Further::rendition)).chain(audio)
+    }
+
+    /// Lets go of a further rendition whose track has ended. The main ones stay: theirs may come back.
+    pub fn remove(&mut self, key: TrackKey) {
+        if !key.leads() {
+            self.further.remove(key);
+            self.audio.remove(key);
+            self.held.remove(key);
+        }
+    }
+
+    /// Whether [`Segmenter::finish`] was called.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether a segment is due and waits for a keyframe, since the last call. Asked for once per segment.
+    pub fn take_keyframe_wanted(&mut self) -> bool {
+        std::mem::take(&mut self.keyframe_wanted)
+    }
+
+    /// Takes in the next frame of the track `key`. Frames of one track come in decoding order.
+    pub fn push(&mut self, key: TrackKey, frame: &Arc<Frame>) -> Result<Option<Ignored>, PackagerError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let wall = self.dates.date(frame.pts_micros(), frame.wall);
+        let frame = Arc::new(Frame { wall, ..Frame::clone(frame) });
+        let ignored = match key.kind {
+            _ if key == TrackKey::VIDEO => self.push_lead(&frame),
+            MediaKind::Video => self.push_further(key, &frame),
+            MediaKind::Audio => self.push_audio(key, &frame),
+            MediaKind::Data => Ok(self.push_data(&frame)),
+        };
+        self.shorten_audio();
+        self.forget_cuts();
+        ignored
+    }
+
+    /// Timed metadata is no rendition: it travels in the parts of the main video, or of the main audio where there is no
+    /// video.
+    fn push_data(&mut self, frame: &Frame) -> Option<Ignored> {
+        let key = if self.lead.is_some() || self.waits_for_video { TrackKey::VIDEO } else { TrackKey::AUDIO };
+        match self.rendition_mut(key) {
+            Some(rendition) => (!rendition.add_event(frame)).then_some(Ignored::TooManyEvents),
+            None => Some(Ignored::BeforeVideo),
+        }
+    }
+
+    /// No frame will follow: everything is complete.
+    pub fn finish(&mut self) -> Result<(), PackagerError> {
+        self.release_held()?;
+        self.release_further(None)?;
+        self.ended = true;
+        if let Some(lead) = &mut self.lead {
+            let expected = lead.expected().unwrap_or(1);
+            lead.rendition.close_segment(expected)?;
+        }
+        for further in self.further.values_mut() {
+            further.close()?;
+        }
+        for audio in self.audio.values_mut() {
+            let expected = audio.cadence.length();
+            audio.rendition.close_segment(expected)?;
+        }
+        Ok(())
+    }
+
+    /// The list of audio never reaches back behind that of the video, whatever the lengths of segments add up to and
+    /// whichever of the two is ahead or was kept by a cache: players begin their timeline at the first segment listed, and
+    /// hls.js has no room before it: it moved audio by what was missing, and then looked for it in the wrong place.
+    fn shorten_audio(&mut self) {
+        let Some(first) = self.lead.as_ref().and_then(|lead| lead.rendition.slid_to()) else { return };
+        for audio in self.audio.values_mut() {
+            audio.rendition.let_go_before(first + 1);
+        }
+    }
+
+    /// The number of the next segment that nobody has begun.
+    fn next_msn(&self) -> u64 {
+        let open = self.renditions().filter_map(|rendition| rendition.open()).map(|open| open.msn).max();
+        open.max(self.cuts.largest_msn()).map_or(FIRST_MSN, |last| last + 1)
+    }
+
+    /// Forgets the cuts that all renditions have made. A rendition that is yet to begin may begin at any of them.
+    fn forget_cuts(&mut self) {
+        if self.audio.is_empty() || self.further.values().any(|further| further.rendition().is_none()) {
+            return;
+        }
+        let open = self.renditions().map(|rendition| rendition.open().map_or(0, |open| open.msn));
+        let passed = open.min().unwrap_or(0);
+        self.cuts.forget_before(passed);
+    }
+}
+
+/// Whether a frame goes on in the timeline of a rendition, whatever its parameters: takes of a program do, and a new
+/// publisher does not.
+fn frame_is_due(rendition: &Rendition, frame: &Frame, expected: i64) -> bool {
+    let late = Ticks(frame.dts.0 - rendition.due(expected)).micros(rendition.rate());
+    late.abs() <= DUE_MICROS && rendition.rate() == frame.parameters.clock_rate()
+}
+
+/// A frame as a rendition takes it.
+fn incoming(frame: &Frame) -> crate::rendition::Incoming {
+    crate::rendition::Incoming {
+        dts: frame.dts.0,
+        pts: frame.pts.0,
+        keyframe: frame.keyframe,
+        wall: frame.wall,
+        payload: frame.payload.clone(),
+    }
+}
