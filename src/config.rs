@@ -4,6 +4,7 @@
 //! are the help of the flags, and a test holds it equal to `Config::default()`. Sources are merged as a tree of TOML
 //! values before anything is interpreted: flags over environment over file over defaults.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,10 +14,12 @@ use std::time::Duration;
 use axum::http::Uri;
 use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
+use humantime_serde::Serde as Humantime;
 use onmic_control::HostLeaves;
 use onmic_mixer::EncoderChoice;
 use onmic_mixer::scene::Size;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use toml::{Table, Value};
 
@@ -180,7 +183,7 @@ pub struct Mixer {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)] // What is left for the timeouts and is not one of them is refused there.
 pub struct Rooms {
     pub rooms: usize,
     pub persons: usize,
@@ -189,28 +192,37 @@ pub struct Rooms {
     pub seats: u8,
     pub open_seats: bool,
     pub host_leaves: HostLeaves,
-    #[serde(with = "humantime_serde")]
-    pub request_timeout: Duration,
-    #[serde(with = "humantime_serde")]
-    pub grant_timeout: Duration,
-    #[serde(with = "humantime_serde")]
-    pub connect_timeout: Duration,
-    #[serde(with = "humantime_serde")]
-    pub invitation_timeout: Duration,
-    #[serde(with = "humantime_serde")]
-    pub away_timeout: Duration,
-    #[serde(with = "humantime_serde")]
-    pub presence_timeout: Duration,
-    #[serde(with = "humantime_serde")]
-    pub host_away_timeout: Duration,
-    #[serde(with = "humantime_serde")]
-    pub pk_proposal_timeout: Duration,
-    #[serde(with = "humantime_serde")]
-    pub pk_away_timeout: Duration,
-    #[serde(with = "humantime_serde")]
-    pub cool_down: Duration,
-    #[serde(with = "humantime_serde")]
-    pub empty_timeout: Duration,
+    #[serde(flatten)]
+    pub timeouts: Timeouts,
+}
+
+/// How long rooms wait for what. Each is an option `NAME_timeout`, but for the cool-down, which is none that runs out on
+/// somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Timeouts(onmic_room::Timeouts);
+
+fn timeout_key(name: &str) -> String {
+    if name == "cool_down" { name.to_owned() } else { format!("{name}_timeout") }
+}
+
+impl Serialize for Timeouts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.each().map(|(name, timeout)| (timeout_key(name), Humantime::from(timeout))))
+    }
+}
+
+impl<'de> Deserialize<'de> for Timeouts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut timeouts = onmic_room::Timeouts::default();
+        for (key, timeout) in BTreeMap::<String, Humantime<Duration>>::deserialize(deserializer)? {
+            let name = onmic_room::Timeouts::NAMES.iter().find(|name| timeout_key(name) == key);
+            match name.and_then(|name| timeouts.get_mut(name)) {
+                Some(place) => *place = timeout.into_inner(),
+                None => return Err(D::Error::custom(format!("unknown option `{key}` of rooms"))),
+            }
+        }
+        Ok(Self(timeouts))
+    }
 }
 
 #[derive(Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -333,7 +345,6 @@ impl Default for Mixer {
 
 impl Default for Rooms {
     fn default() -> Self {
-        let secs = Duration::from_secs;
         Self {
             rooms: 10_000,
             persons: 10_000,
@@ -342,17 +353,7 @@ impl Default for Rooms {
             seats: 8,
             open_seats: true,
             host_leaves: HostLeaves::EmptySeats,
-            request_timeout: secs(120),
-            grant_timeout: secs(10),
-            connect_timeout: secs(10),
-            invitation_timeout: secs(30),
-            away_timeout: secs(10),
-            presence_timeout: secs(10),
-            host_away_timeout: secs(60),
-            pk_proposal_timeout: secs(30),
-            pk_away_timeout: secs(10),
-            cool_down: secs(10),
-            empty_timeout: secs(60),
+            timeouts: Timeouts::default(),
         }
     }
 }
@@ -366,19 +367,7 @@ impl Rooms {
             locked: false,
             open_seats: self.open_seats,
             host_leaves: self.host_leaves.into(),
-            timeouts: onmic_room::Timeouts {
-                request: self.request_timeout,
-                grant: self.grant_timeout,
-                connect: self.connect_timeout,
-                invitation: self.invitation_timeout,
-                away: self.away_timeout,
-                presence: self.presence_timeout,
-                host_away: self.host_away_timeout,
-                pk_proposal: self.pk_proposal_timeout,
-                pk_away: self.pk_away_timeout,
-                cool_down: self.cool_down,
-                empty: self.empty_timeout,
-            },
+            timeouts: self.timeouts.0,
         }
     }
 
@@ -608,7 +597,13 @@ mod tests {
 
     #[test]
     fn unknown_keys_and_bare_numbers_are_refused() {
-        for text in ["colour = 1", "[hls]\npart = 333", "[rtmp]\nmesage = \"1 MiB\""] {
+        for text in [
+            "colour = 1",
+            "[hls]\npart = 333",
+            "[rooms]\nseets = 3",
+            "[rooms]\nrequest_timeout = 5",
+            "[rtmp]\nmesage = \"1 MiB\"",
+        ] {
             assert!(text.parse::<Table>().unwrap().try_into::<Config>().is_err(), "{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! One node: everything that runs in a process, started in order and ended in the opposite order.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,7 +21,7 @@ use onmic_media::{Hub, NodeClock};
 use onmic_mixer::Transcoder;
 use onmic_rtc::Rtc;
 use onmic_signalling::Signalling;
-use onmic_stage::{Listener, Stage};
+use onmic_stage::Stage;
 
 use crate::config::Config;
 use crate::listen::Listeners;
@@ -68,14 +68,11 @@ impl Node {
         let hub = Hub::new(clock, settings::hub(config), Some(transcoder.clone()));
         let rtc = Rtc::start(&settings::rtc(config, clock)?)?;
         let hls = Hls::new(hub.clone(), gate.clone(), settings::hls(config), stop.clone());
-        let audience: Arc<OnceLock<Weak<Rooms>>> = Arc::default();
-        let (stage, director) =
-            Stage::start(hub.clone(), Some(transcoder.clone()), settings::stage(config)?, tell_rooms(audience.clone()))
-                .context("the stage cannot be started")?;
+        let (stage, reports, director) = Stage::start(hub.clone(), Some(transcoder.clone()), settings::stage(config)?)
+            .context("the stage cannot be started")?;
         let outbox = webhooks.as_ref().map(|(outbox, _)| outbox.clone());
         let rooms = Rooms::new(settings::rooms(config), hub.clone(), tickets, stage.clone(), outbox, stop.clone())
             .context("the rooms cannot be as they are configured")?;
-        audience.get_or_init(|| Arc::downgrade(&rooms));
         let parts = Parts { hub, gate, transcoder, rtc, hls, stage, rooms };
 
         let Parts { hub, gate, hls, rooms, .. } = &parts;
@@ -90,7 +87,7 @@ impl Node {
         }
         let streams = hls.clone();
         endless(&mut tasks, async move { streams.run().await });
-        endless(&mut tasks, rooms.clone().run());
+        endless(&mut tasks, rooms.clone().run(reports));
         if let Some((outbox, receiver)) = webhooks {
             endless(&mut tasks, outbox.run(receiver, stop.clone()));
         }
@@ -173,15 +170,6 @@ fn endless(tasks: &mut JoinSet<anyhow::Result<()>>, part: impl Future<Output = (
         part.await;
         Ok(())
     });
-}
-
-/// The stage is there before the rooms, and tells them from its own thread.
-fn tell_rooms(audience: Arc<OnceLock<Weak<Rooms>>>) -> Listener {
-    Box::new(move |report| {
-        if let Some(rooms) = audience.get().and_then(Weak::upgrade) {
-            rooms.hear(report);
-        }
-    })
 }
 
 async fn expire(hub: Arc<Hub>, stop: CancellationToken) {

@@ -20,6 +20,7 @@ use onmic_media::gate::{Action, Admission, Gate, Refusal};
 use onmic_media::name::{RoomName, SourceName};
 use onmic_room::{Actor, Authority, PersonId};
 
+use crate::rooms::words::Role;
 use crate::ticket::Tickets;
 
 /// What a token says.
@@ -39,27 +40,6 @@ pub struct Claims {
     seat: Option<u8>,
     #[serde(default)]
     jti: Option<String>,
-}
-
-/// The word for what a token allows.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    Host,
-    CoHost,
-    Viewer,
-    Admin,
-}
-
-impl From<Role> for Authority {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Host => Self::Host,
-            Role::CoHost => Self::CoHost,
-            Role::Viewer => Self::Viewer,
-            Role::Admin => Self::Admin,
-        }
-    }
 }
 
 impl Claims {

@@ -1,175 +1,609 @@
-//! One clock per source: what its timestamps mean on the node's wall clock.
+//! One clock per source: where a publisher's timestamps lie on the program's timeline, and when they were on the wall clock.
 //!
-//! Two questions are answered for every frame. Where does it stand on the track's timeline, which must be continuous
-//! over a publisher's reconnect? And what was the time on the node's wall clock when it happened? Arrival answers
-//! both: the first frame pins the timeline, and the least delayed arrivals of the last seconds follow the drift
-//! between the publisher's clock and ours.
+//! A publisher states times on clocks of its own. Here they are bounded, once for all protocols, and nothing behind this file
+//! asks again whether they are true. Every frame is given its place on the program's timeline ([`ProgramClock`]), which is
+//! continuous over a publisher's reconnect and over steps of its clock, and the moment on the node's wall clock at which it
+//! was captured, as well as arrivals tell.
+//!
+//! Each track has a line: what is added to its timestamps. Tracks of one publisher normally share it, so that what was
+//! captured together stays together to the tick. A track leaves it when its timestamps cannot be true:
+//!
+//! - they go back, or ahead of the time that has passed: the publisher's clock stepped;
+//! - they fall behind while another track is on time: the track's own clock stood still;
+//! - all stay seconds behind, and do not catch up as they do after a stalled network: all clocks stood still.
+//!
+//! It then takes over the line of another track that fits, and has one of its own only when there is none. A network that
+//! delays or bunches frames moves nothing: the least delayed arrivals of the last 10 to 20 s say what the wall clock was,
+//! and follow the drift between the publisher's crystal and ours.
 
-use crate::time::WallTime;
+use crate::key::{Keyed, TrackKey};
+use crate::order::{Order, REORDERED_MICROS, Stated, Times};
+use crate::program_clock::ProgramClock;
+use crate::time::{ClockRate, Ticks, WallTime};
 
-/// Where a timeline starts. Above zero, so that audio slightly older than the first video frame has a place.
-pub const TIMELINE_START_MICROS: i64 = 10_000_000;
+/// Timestamps that go back by more are a step of the clock; by less, reordered or unsteady ones.
+const BACK_MICROS: i64 = REORDERED_MICROS;
 
-/// A publisher whose timestamps leave the arrival times by this much has restarted its clock.
-const JUMP_MICROS: i64 = 5_000_000;
+/// Timestamps that advance by more, and arrive earlier than any before by more, are a step of the clock. Less is what a
+/// first frame that was held up, or a lively network, makes of arrivals.
+const AHEAD_MICROS: i64 = 500_000;
 
-/// The least delay is taken over one to two of these.
+/// Tracks of one encoder arrive this far apart at most: hardware encoders delay video by up to half a second, and muxers
+/// interleave more finely than that. Tracks further apart are on different clocks.
+const APART_MICROS: i64 = 700_000;
+
+/// A track that is apart for this long has a clock of its own. An encoder that hesitated has caught up by then.
+const APART_FOR_MICROS: i64 = 1_000_000;
+
+/// All tracks are further behind than this, and stay there: their clocks stood still. Networks that stall for less are
+/// common, and catch up.
+const STOOD_MICROS: i64 = 5_000_000;
+
+/// Whether a publisher catches up is seen in two windows of this length: it has to gain [`GAIN_MICROS`] from one to the next.
+const STOOD_WINDOW_MICROS: i64 = 2_000_000;
+const GAIN_MICROS: i64 = 200_000;
+
+/// Another track says how late the network is now if it was heard within this time: five frames at 25 per second.
+const FRESH_MICROS: i64 = 200_000;
+
+/// A track that stepped takes the line of another if that makes it this late at most, or early: uplinks that send in bursts
+/// shake arrivals by a quarter of a second.
+const NEAR_MICROS: i64 = 250_000;
+
+/// A longer time between two frames is a pause and not the track's pace.
+const PAUSE_MICROS: i64 = 500_000;
+
+/// The least lateness is taken over one to two of these.
 const WINDOW_MICROS: i64 = 10_000_000;
-
-/// Timestamps beyond 35 years are held there, so that sums of them cannot overflow.
-const SOURCE_MICROS_MAX: i64 = 1 << 50;
 
 /// How fast the estimate may rise: 500 ppm, several times what crystals differ by, and too slow to see.
 const RISE_PPM: i64 = 500;
 
-/// What [`SourceClock::map`] found for one frame.
+/// Timestamps beyond 35 years are held there, so that sums of them cannot overflow.
+const SOURCE_MICROS_MAX: i64 = 1 << 50;
+
+/// Where a frame was placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mapped {
-    /// Add to the source's time (µs) for the position on the track's timeline.
-    pub shift_micros: i64,
-    /// The node's wall clock at that position.
+pub struct Placed {
+    /// Decoding time on the program's timeline. It rises with every frame of a track.
+    pub dts: Ticks,
+    /// Presentation time on the program's timeline.
+    pub pts: Ticks,
+    /// The node's wall clock at `pts`.
     pub wall: WallTime,
+    /// What was not believed.
+    pub corrected: Corrected,
 }
 
-/// The mapping for one source, shared by its tracks.
+/// What the publisher stated of a frame and was not believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Corrected {
+    /// Its time from decoding to presentation.
+    pub composition: bool,
+    /// Its decoding time was not after that of the frame before.
+    pub order: bool,
+    /// Its clock stepped, stood still or differs from that of the other tracks: it was placed by its arrival.
+    pub step: bool,
+}
+
+impl Corrected {
+    /// The reasons, as `onmic_timestamps_corrected_total` names them.
+    pub fn reasons(self) -> impl Iterator<Item = &'static str> {
+        let reasons =
+            [(self.composition, "composition_time"), (self.order, "decoding_order"), (self.step, "clock_step")];
+        reasons.into_iter().filter(|(corrected, _)| *corrected).map(|(_, reason)| reason)
+    }
+}
+
+/// The clock of one publisher's tracks. See the module.
 #[derive(Clone, Debug)]
 pub struct SourceClock {
-    epoch: WallTime,
-    anchor: Option<Anchor>,
+    program: ProgramClock,
+    /// The first frame is placed no earlier than this, in µs.
+    floor: i64,
+    tracks: Keyed<Track>,
+    lateness: Lateness,
 }
 
-#[derive(Clone, Debug)]
-struct Anchor {
+#[derive(Clone, Copy, Debug, Default)]
+struct Track {
+    line: Option<Line>,
+    order: Order,
+}
+
+/// How one track was heard last. Times are in µs.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    /// Added to a timestamp for its position.
     shift: i64,
-    /// Least lateness seen in the window before this one and in this one, µs against the first frame's.
-    previous_least: i64,
+    /// The timestamp of the last frame.
+    source: i64,
+    arrival: WallTime,
+    /// By how much later than its position the last frame arrived.
+    late: i64,
+    /// The track's pace: the last step between two frames that was no pause.
+    pace: i64,
+    /// Since when it is later than another track that is on time.
+    apart: Option<WallTime>,
+    behind: Option<Behind>,
+}
+
+/// A line that is seconds behind: does it catch up?
+#[derive(Clone, Copy, Debug)]
+struct Behind {
+    since: WallTime,
     least: i64,
-    window_start: WallTime,
-    /// The lateness in force: falls at once, rises slowly.
-    lateness: i64,
-    updated: WallTime,
+    before: Option<i64>,
 }
 
 impl SourceClock {
-    /// A clock whose timeline starts at `epoch`, the wall time at which the source began.
-    pub fn new(epoch: WallTime) -> Self {
-        Self { epoch, anchor: None }
+    /// The clock of a new source of a program.
+    pub fn new(program: ProgramClock) -> Self {
+        Self::after(program, i64::MIN)
     }
 
-    /// A new publisher took over: its timestamps have nothing to do with those before.
-    pub fn restart(&mut self) {
-        self.anchor = None;
+    /// The clock of a publisher that continues a source which has frames up to `floor_micros`.
+    pub fn after(program: ProgramClock, floor_micros: i64) -> Self {
+        Self { program, floor: floor_micros, tracks: Keyed::new(), lateness: Lateness::default() }
     }
 
-    /// Places a frame with decoding time `source_micros` on the source's own clock that arrived at `arrival`.
-    pub fn map(&mut self, source_micros: i64, arrival: WallTime) -> Mapped {
-        let source_micros = source_micros.clamp(-SOURCE_MICROS_MAX, SOURCE_MICROS_MAX);
-        let since_epoch = arrival.micros_since(self.epoch);
-        let lateness = |shift: i64| since_epoch - (source_micros + shift - TIMELINE_START_MICROS);
-        if self.anchor.as_ref().is_some_and(|anchor| (lateness(anchor.shift) - anchor.lateness).abs() > JUMP_MICROS) {
-            self.anchor = None;
+    /// Places the next frame of a track, which arrived at `arrival`.
+    pub fn place(&mut self, stated: Stated, arrival: WallTime) -> Placed {
+        let Stated { key, rate, .. } = stated;
+        let mut track = self.tracks.get(key).copied().unwrap_or_default();
+        let (believed, composition) = track.order.believe(stated);
+        let source = believed.dts.micros(rate).clamp(-SOURCE_MICROS_MAX, SOURCE_MICROS_MAX);
+        let (line, step) = self.follow(key, source, arrival);
+        track.line = Some(line);
+        let lateness = self.lateness.observe(line.late, arrival);
+        // The timestamp survives the way through microseconds; what is rounded is the shift, which stays.
+        let shift = Ticks(line.shift).rescale(ClockRate::MICROS, rate);
+        let dts = Ticks(source).rescale(ClockRate::MICROS, rate) + shift;
+        let (Times { dts, pts }, order) = track.order.advance(Times { dts, pts: dts + (believed.pts - believed.dts) });
+        self.tracks.insert(key, track);
+        let wall = self.program.wall(pts.micros(rate).saturating_add(lateness));
+        Placed { dts, pts, wall, corrected: Corrected { composition, order, step } }
+    }
+
+    fn line(&self, key: TrackKey) -> Option<Line> {
+        self.tracks.get(key)?.line
+    }
+
+    /// How the track is heard with this frame, and whether its clock stepped.
+    fn follow(&self, key: TrackKey, source: i64, arrival: WallTime) -> (Line, bool) {
+        let here = self.program.position(arrival);
+        let expected = self.witness(key, arrival).map_or(self.lateness.in_force(), |witness| witness.late);
+        let Some(before) = self.line(key) else {
+            let (shift, step) = self.first(key, source, here, expected);
+            let late = here - source - shift;
+            return (Line { shift, source, arrival, late, pace: 0, apart: None, behind: None }, step);
+        };
+        let mut line = Line { source, arrival, late: here - source - before.shift, ..before };
+        let advance = source - before.source;
+        if (1..=PAUSE_MICROS).contains(&advance) {
+            line.pace = advance;
         }
-        let anchor = self.anchor.get_or_insert_with(|| Anchor {
-            shift: since_epoch + TIMELINE_START_MICROS - source_micros,
-            previous_least: i64::MAX,
-            least: i64::MAX,
-            window_start: arrival,
-            lateness: 0,
-            updated: arrival,
-        });
-        anchor.observe(lateness(anchor.shift), arrival);
-        let position = source_micros + anchor.shift;
-        let wall = self.epoch.offset_micros(position - TIMELINE_START_MICROS + anchor.lateness);
-        Mapped { shift_micros: anchor.shift, wall }
+        let (own, expected) = if self.jumps(&before, &line) {
+            // It goes on at its own pace: one arrival may be off by what the network does just then.
+            let passed = arrival.micros_since(before.arrival);
+            let passed = if passed > PAUSE_MICROS { passed } else { before.pace };
+            let by_pace = before.source + before.shift + passed - source;
+            let by_arrival = here - source - expected;
+            (if (by_pace - by_arrival).abs() <= NEAR_MICROS { by_pace } else { by_arrival }, expected)
+        } else if self.stands_alone(key, &before, &mut line) {
+            (here - source - expected, expected)
+        } else if self.stands(&mut line) {
+            // The others are as late as this one.
+            let usual = self.lateness.in_force();
+            (here - source - usual, usual)
+        } else {
+            return (line, false);
+        };
+        let shift = self.shared(key, source, here, expected, NEAR_MICROS).unwrap_or(own);
+        line.shift = shift.max(before.source + before.shift + 1 - source);
+        (line.late, line.apart, line.behind) = (here - source - line.shift, None, None);
+        (line, true)
+    }
+
+    /// The shift of a track that begins, and whether its clock is not that of the tracks before.
+    fn first(&self, key: TrackKey, source: i64, here: i64, expected: i64) -> (i64, bool) {
+        if self.tracks.is_empty() {
+            return (here.max(self.floor) - source, false);
+        }
+        let shared = self.shared(key, source, here, expected, APART_MICROS);
+        shared.map_or((here - source - expected, true), |shift| (shift, false))
+    }
+
+    /// The shift of another track, if with it this frame is as late as expected.
+    fn shared(&self, key: TrackKey, source: i64, here: i64, expected: i64, tolerance: i64) -> Option<i64> {
+        let own = self.line(key).map(|line| line.shift);
+        let shifts = self.tracks.values().filter_map(|track| Some(track.line?.shift));
+        let off = |shift: &i64| (here - source - shift - expected).abs();
+        shifts.filter(|shift| Some(*shift) != own && off(shift) <= tolerance).min_by_key(off)
+    }
+
+    /// Another track that was heard just now: it says how late the network is.
+    fn witness(&self, key: TrackKey, arrival: WallTime) -> Option<&Line> {
+        let others = self.tracks.iter().filter(|(other, _)| *other != key);
+        let lines = others.filter_map(|(_, track)| track.line.as_ref());
+        let fresh = lines.filter(|line| arrival.micros_since(line.arrival).abs() <= FRESH_MICROS);
+        fresh.max_by_key(|line| line.arrival)
+    }
+
+    fn jumps(&self, before: &Line, line: &Line) -> bool {
+        let advance = line.source - before.source;
+        advance < -BACK_MICROS || (advance > AHEAD_MICROS && line.late < self.lateness.in_force() - AHEAD_MICROS)
+    }
+
+    /// Whether the track is behind another one that is on time: at once after a pause that its clock does not know of, else
+    /// when it stays so.
+    fn stands_alone(&self, key: TrackKey, before: &Line, line: &mut Line) -> bool {
+        let on_time = |witness: &&Line| witness.late < self.lateness.in_force() + APART_MICROS;
+        let witness = self.witness(key, line.arrival).filter(on_time);
+        if witness.is_none_or(|witness| line.late - witness.late <= APART_MICROS) {
+            line.apart = None;
+            return false;
+        }
+        let since = *line.apart.get_or_insert(line.arrival);
+        let stood = line.arrival.micros_since(before.arrival) - (line.source - before.source);
+        stood > APART_MICROS || line.arrival.micros_since(since) >= APART_FOR_MICROS
+    }
+
+    /// Whether the track stays seconds behind what was usual.
+    fn stands(&self, line: &mut Line) -> bool {
+        if line.late - self.lateness.in_force() <= STOOD_MICROS {
+            line.behind = None;
+            return false;
+        }
+        let behind = line.behind.get_or_insert(Behind { since: line.arrival, least: line.late, before: None });
+        behind.least = behind.least.min(line.late);
+        if line.arrival.micros_since(behind.since) < STOOD_WINDOW_MICROS {
+            return false;
+        }
+        let stands = behind.before.is_some_and(|before| behind.least > before - GAIN_MICROS);
+        *behind = Behind { since: line.arrival, least: line.late, before: Some(behind.least) };
+        stands
     }
 }
 
-impl Anchor {
-    fn observe(&mut self, lateness: i64, arrival: WallTime) {
-        if arrival.micros_since(self.window_start) > WINDOW_MICROS {
-            self.previous_least = std::mem::replace(&mut self.least, i64::MAX);
-            self.window_start = arrival;
+/// How much later than its position the source arrives when the network does not delay it.
+#[derive(Clone, Debug, Default)]
+struct Lateness(Option<Estimate>);
+
+#[derive(Clone, Debug)]
+struct Estimate {
+    /// The least lateness in the window before this one, and in this one.
+    previous_least: i64,
+    least: i64,
+    window_start: WallTime,
+    /// It falls at once and rises slowly.
+    in_force: i64,
+    updated: WallTime,
+}
+
+impl Lateness {
+    fn in_force(&self) -> i64 {
+        self.0.as_ref().map_or(0, |estimate| estimate.in_force)
+    }
+
+    /// Takes in a frame's lateness. What is in force with it.
+    fn observe(&mut self, late: i64, arrival: WallTime) -> i64 {
+        let estimate = self.0.get_or_insert(Estimate {
+            previous_least: i64::MAX,
+            least: i64::MAX,
+            window_start: arrival,
+            in_force: late,
+            updated: arrival,
+        });
+        if arrival.micros_since(estimate.window_start) > WINDOW_MICROS {
+            estimate.previous_least = std::mem::replace(&mut estimate.least, i64::MAX);
+            estimate.window_start = arrival;
         }
-        self.least = self.least.min(lateness);
-        let target = self.least.min(self.previous_least);
-        let rise = arrival.micros_since(self.updated).max(0) * RISE_PPM / 1_000_000;
-        if target < self.lateness {
-            self.lateness = target;
-            self.updated = arrival;
+        estimate.least = estimate.least.min(late);
+        let target = estimate.least.min(estimate.previous_least);
+        let rise = arrival.micros_since(estimate.updated).max(0) * RISE_PPM / 1_000_000;
+        if target < estimate.in_force {
+            estimate.in_force = target;
+            estimate.updated = arrival;
         } else if rise > 0 {
-            self.lateness = target.min(self.lateness + rise);
-            self.updated = arrival;
+            estimate.in_force = target.min(estimate.in_force + rise);
+            estimate.updated = arrival;
         }
+        estimate.in_force
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::MediaKind;
 
-    const EPOCH: WallTime = WallTime(1_000_000_000_000);
+    const ORIGIN: WallTime = WallTime(1_795_000_000_000_000);
+    const VIDEO: (MediaKind, i64) = (MediaKind::Video, 33_333);
+    const AUDIO: (MediaKind, i64) = (MediaKind::Audio, 21_333);
 
-    fn at(millis: i64) -> WallTime {
-        EPOCH.offset_micros(millis * 1000)
+    fn program() -> ProgramClock {
+        ProgramClock::starting(ORIGIN)
+    }
+
+    /// A frame as it was captured and sent, in µs of the true clock, and what became of it.
+    #[derive(Clone, Copy, Debug)]
+    struct Sent {
+        kind: MediaKind,
+        captured: i64,
+        arrived: i64,
+        stated: i64,
+        placed: Placed,
+    }
+
+    impl Sent {
+        fn position(&self) -> i64 {
+            self.placed.dts.micros(ClockRate::MICROS)
+        }
+
+        /// Its position against that of its capture on the program's clock.
+        fn off(&self) -> i64 {
+            self.position() - program().position(ORIGIN.offset_micros(self.captured))
+        }
+
+        /// The same for its wall clock.
+        fn wall_off(&self) -> i64 {
+            self.placed.wall.micros_since(ORIGIN) - self.captured
+        }
+    }
+
+    /// A publisher on an ordered connection, as a model. Functions of the true time in µs.
+    struct Publisher {
+        tracks: Vec<(MediaKind, i64)>,
+        /// What a track's clock shows; `None` while it sends nothing.
+        states: fn(MediaKind, i64) -> Option<i64>,
+        /// How long a frame is on its way, before what the frames before it hold it up.
+        delay: Box<dyn FnMut(i64) -> i64>,
+    }
+
+    impl Publisher {
+        fn new(states: fn(MediaKind, i64) -> Option<i64>) -> Self {
+            Self { tracks: vec![VIDEO, AUDIO], states, delay: Box::new(|_| 20_000) }
+        }
+
+        fn jitter(self, seed: u64, most: i64) -> Self {
+            let mut random = seed;
+            let delay = move |_| {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                10_000 + i64::try_from(random >> 33).unwrap() % most
+            };
+            Self { delay: Box::new(delay), ..self }
+        }
+
+        fn run(mut self, clock: &mut SourceClock, seconds: i64) -> Vec<Sent> {
+            let mut due: Vec<_> = self
+                .tracks
+                .iter()
+                .flat_map(|(kind, pace)| (0..seconds * 1_000_000 / pace).map(move |number| (number * pace, *kind)))
+                .collect();
+            due.sort_by_key(|(at, kind)| (*at, *kind as usize));
+            let (mut sent, mut arrived) = (Vec::new(), i64::MIN);
+            for (captured, kind) in due {
+                let Some(stated) = (self.states)(kind, captured) else { continue };
+                arrived = arrived.max(captured + (self.delay)(captured));
+                let (dts, rate) = (Ticks(stated), ClockRate::MICROS);
+                let stated = Stated { key: kind.into(), dts, pts: dts, rate, may_reorder: false };
+                let placed = clock.place(stated, ORIGIN.offset_micros(arrived));
+                sent.push(Sent { kind, captured, arrived, stated: dts.0, placed });
+            }
+            for kind in [MediaKind::Video, MediaKind::Audio] {
+                let mut track = sent.iter().filter(|sent| sent.kind == kind);
+                assert!(track.clone().zip(track.clone().skip(1)).all(|(a, b)| a.placed.dts < b.placed.dts));
+                assert!(track.all(|sent| sent.placed.pts >= sent.placed.dts));
+            }
+            sent
+        }
+    }
+
+    fn steps(sent: &[Sent]) -> usize {
+        sent.iter().filter(|sent| sent.placed.corrected.step).count()
+    }
+
+    /// How far a track's frames are from their capture at most, from `from` seconds on: from its least to its most.
+    fn range(sent: &[Sent], kind: MediaKind, from: i64, until: i64) -> (i64, i64) {
+        let seconds = from * 1_000_000..until * 1_000_000;
+        let off = sent.iter().filter(|sent| sent.kind == kind && seconds.contains(&sent.captured)).map(Sent::off);
+        (off.clone().min().unwrap(), off.max().unwrap())
     }
 
     #[test]
-    fn the_first_frame_is_where_the_timeline_starts() {
-        let mut clock = SourceClock::new(EPOCH);
-        let mapped = clock.map(77_000_000, EPOCH);
-        assert_eq!(77_000_000 + mapped.shift_micros, TIMELINE_START_MICROS);
-        assert_eq!(mapped.wall, EPOCH);
+    fn the_first_frame_lies_on_the_programs_clock() {
+        let mut clock = SourceClock::new(program());
+        let sent = Publisher::new(|_, at| Some(77_000_000 + at)).run(&mut clock, 1);
+        assert_eq!(sent[0].position(), program().position(ORIGIN.offset_micros(20_000)));
+        assert_eq!(sent[0].placed.wall, ORIGIN.offset_micros(20_000));
     }
 
     #[test]
-    fn network_jitter_does_not_move_the_wall_clock_of_frames() {
-        let mut clock = SourceClock::new(EPOCH);
-        for (frame, jitter) in [0, 40, 3, 90, 0, 12].iter().enumerate() {
-            let source = frame as i64 * 33;
-            let mapped = clock.map(source * 1000, at(source + jitter));
-            assert!(mapped.wall.micros_since(at(source)).abs() < 100, "{mapped:?}");
+    fn jitter_and_drift_correct_nothing_and_steps_stay_what_was_stated() {
+        let clocks: [fn(MediaKind, i64) -> Option<i64>; 3] =
+            [|_, at| Some(at), |_, at| Some(5_000_000 + at + at / 10_000), |_, at| Some(at - at / 10_000)];
+        for (seed, states) in (1..13).zip(clocks.into_iter().cycle()) {
+            let sent = Publisher::new(states).jitter(seed, 120_000).run(&mut SourceClock::new(program()), 600);
+            assert!(sent.iter().all(|sent| sent.placed.corrected == Corrected::default()), "seed {seed}");
+            let shift = sent[0].position() - sent[0].stated;
+            assert!(sent.iter().all(|sent| sent.position() - sent.stated == shift), "seed {seed}");
+            // Once enough frames were seen, the least delayed of them is less than 30 ms above the least that there is.
+            let late = sent.iter().skip(1_500).map(|sent| sent.wall_off());
+            assert!(late.clone().all(|late| (5_000..40_000).contains(&late)), "seed {seed}: {:?}", late.max());
         }
     }
 
     #[test]
     fn a_late_first_frame_is_corrected_by_those_that_follow() {
-        let mut clock = SourceClock::new(EPOCH);
-        clock.map(0, at(300));
-        assert_eq!(clock.map(33_000, at(100)).wall, at(100));
+        let mut clock = SourceClock::new(program());
+        let publisher = Publisher {
+            delay: Box::new(|at| if at == 0 { 300_000 } else { 20_000 }),
+            ..Publisher::new(|_, at| Some(at))
+        };
+        let sent = publisher.run(&mut clock, 2);
+        assert_eq!(steps(&sent), 0);
+        assert_eq!(sent.last().unwrap().wall_off(), 20_000);
     }
 
     #[test]
-    fn drift_of_a_slow_publisher_is_followed() {
-        let mut clock = SourceClock::new(EPOCH);
-        let mut last = None;
-        for second in 0..3600_i64 {
-            let source_micros = second * 1_000_000 - second * 100; // 100 ppm slow
-            let mapped = clock.map(source_micros, at(second * 1000));
-            last = Some(mapped.wall.micros_since(at(second * 1000)));
+    fn clocks_that_step_together_keep_audio_and_video_together() {
+        let steps_by: [fn(MediaKind, i64) -> Option<i64>; 6] = [
+            |_, at| Some(if at < 8_000_000 { at } else { at - 300_000 }),
+            |_, at| Some(if at < 8_000_000 { at } else { at - 2_000_000 }),
+            |_, at| Some(if at < 8_000_000 { at } else { at - 4_900_000 }),
+            |_, at| Some(if at < 8_000_000 { at } else { at - 8_000_000 }),
+            |_, at| Some(if at < 8_000_000 { at } else { at + 900_000 }),
+            |_, at| Some(if at < 8_000_000 { at } else { at + 4_294_967_295_000 }),
+        ];
+        for (number, states) in steps_by.into_iter().enumerate() {
+            for seed in 1..20 {
+                let sent = Publisher::new(states).jitter(seed, 100_000).run(&mut SourceClock::new(program()), 20);
+                assert_eq!(steps(&sent), 2, "clock {number}, seed {seed}: once for each track");
+                for kind in [MediaKind::Video, MediaKind::Audio] {
+                    let (before, after) = (range(&sent, kind, 4, 8), range(&sent, kind, 9, 20));
+                    assert_eq!((before.0, after.0), (before.1, after.1), "one line each");
+                    assert!((after.0 - before.0).abs() <= 50_000, "clock {number}, seed {seed}: {before:?} {after:?}");
+                }
+                assert_eq!(range(&sent, MediaKind::Video, 9, 20), range(&sent, MediaKind::Audio, 9, 20));
+            }
         }
-        assert!(last.unwrap().abs() < 10_000, "{last:?}");
     }
 
     #[test]
-    fn a_reconnect_goes_on_where_the_wall_clock_is() {
-        let mut clock = SourceClock::new(EPOCH);
-        clock.map(5_000_000, at(0));
-        clock.restart();
-        let mapped = clock.map(0, at(4000));
-        assert_eq!(mapped.shift_micros, TIMELINE_START_MICROS + 4_000_000);
-        assert_eq!(mapped.wall, at(4000));
-    }
-
-    #[test]
-    fn a_jump_of_timestamps_is_a_restart() {
-        let mut clock = SourceClock::new(EPOCH);
-        clock.map(0, at(0));
-        for source in [4_294_967_295_000, -4_294_967_295_000, 0] {
-            let mapped = clock.map(source, at(40));
-            assert_eq!(source + mapped.shift_micros, TIMELINE_START_MICROS + 40_000);
+    fn tracks_on_different_clocks_are_placed_where_they_arrive() {
+        for seed in 1..20 {
+            let states = |kind, at| Some(if kind == MediaKind::Video { at + 1_814_400_000_000 } else { at });
+            let bursts = |at: i64| 300_000 - at % 300_000;
+            let publisher = Publisher { delay: Box::new(bursts), ..Publisher::new(states) };
+            let sent = publisher.run(&mut SourceClock::new(program()), 30);
+            assert_eq!(steps(&sent), 1, "bursts");
+            let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(|kind| range(&sent, kind, 0, 30).0);
+            assert!((video - audio).abs() <= 50_000, "{video} {audio}");
+            let sent = Publisher::new(states).jitter(seed, 100_000).run(&mut SourceClock::new(program()), 30);
+            let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(|kind| range(&sent, kind, 0, 30).0);
+            assert!(steps(&sent) == 1 && (video - audio).abs() <= 120_000, "seed {seed}: {video} {audio}");
         }
-        for absurd in [i64::MAX, i64::MIN] {
-            clock.map(absurd, at(40));
+    }
+
+    #[test]
+    fn a_track_that_begins_later_lies_beside_the_first_whether_its_clock_began_with_it_or_not() {
+        type Late = fn(MediaKind, i64) -> Option<i64>;
+        let late: [(i64, Late); 8] = [
+            (1, |kind, at| (kind == MediaKind::Audio || at >= 1_000_000).then_some(at)),
+            (3, |kind, at| (kind == MediaKind::Audio || at >= 3_000_000).then_some(at)),
+            (6, |kind, at| (kind == MediaKind::Audio || at >= 6_000_000).then_some(at)),
+            (6, |kind, at| (kind == MediaKind::Video || at >= 6_000_000).then_some(at)),
+            (1, |kind, at| if kind == MediaKind::Audio { Some(at) } else { (at >= 1_000_000).then(|| at - 1_000_000) }),
+            (3, |kind, at| if kind == MediaKind::Audio { Some(at) } else { (at >= 3_000_000).then(|| at - 3_000_000) }),
+            (6, |kind, at| if kind == MediaKind::Audio { Some(at) } else { (at >= 6_000_000).then(|| at - 6_000_000) }),
+            (6, |kind, at| if kind == MediaKind::Video { Some(at) } else { (at >= 6_000_000).then(|| at - 6_000_000) }),
+        ];
+        for (number, (from, states)) in late.into_iter().enumerate() {
+            for seed in 1..20 {
+                let sent = Publisher::new(states).jitter(seed, 100_000).run(&mut SourceClock::new(program()), 12);
+                let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(|kind| range(&sent, kind, from, 12).0);
+                assert!((video - audio).abs() <= 110_000, "{number}, seed {seed}: {video} {audio}");
+                assert!(number >= 4 || video == audio, "on one clock they stay together to the tick");
+            }
+        }
+    }
+
+    #[test]
+    fn a_track_whose_clock_stood_still_goes_on_beside_the_other() {
+        // A microphone that was off from 9 to 13 s.
+        let states = |kind, at| match at {
+            9_000_000..13_000_000 if kind == MediaKind::Audio => None,
+            13_000_000.. if kind == MediaKind::Audio => Some(at - 4_000_000),
+            _ => Some(at),
+        };
+        for seed in 1..20 {
+            let sent = Publisher::new(states).jitter(seed, 100_000).run(&mut SourceClock::new(program()), 30);
+            assert_eq!(steps(&sent), 1, "seed {seed}");
+            assert_eq!(range(&sent, MediaKind::Video, 0, 9), range(&sent, MediaKind::Video, 13, 30));
+            let off = range(&sent, MediaKind::Audio, 14, 30).0 - range(&sent, MediaKind::Audio, 0, 9).0;
+            assert!(off.abs() <= 100_000, "seed {seed}: {off}");
+        }
+    }
+
+    #[test]
+    fn short_pauses_of_one_tracks_clock_do_not_add_up() {
+        // The microphone loses 100 ms in every second.
+        let states = |kind, at: i64| Some(if kind == MediaKind::Audio { at - at / 1_000_000 * 100_000 } else { at });
+        let sent = Publisher::new(states).jitter(3, 50_000).run(&mut SourceClock::new(program()), 60);
+        let (least, most) = range(&sent, MediaKind::Audio, 0, 60);
+        assert!(least - range(&sent, MediaKind::Video, 0, 60).0 > -1_200_000 && most < 200_000, "{least} {most}");
+    }
+
+    #[test]
+    fn a_network_that_stalls_moves_nothing() {
+        for stall in [1_000_000, 4_000_000, 8_000_000, 20_000_000] {
+            let delay = move |at: i64| if at < 8_000_000 { 20_000 } else { (8_000_000 + stall - at).max(20_000) };
+            let publisher = Publisher { delay: Box::new(delay), ..Publisher::new(|_, at| Some(at)) };
+            let sent = publisher.run(&mut SourceClock::new(program()), 40);
+            assert_eq!(steps(&sent), 0, "{stall}");
+            let shift = sent[0].position() - sent[0].stated;
+            assert!(sent.iter().all(|sent| sent.position() - sent.stated == shift), "{stall}");
+            assert!(sent.iter().all(|sent| sent.placed.wall <= ORIGIN.offset_micros(sent.arrived)), "no date is ahead");
+        }
+    }
+
+    #[test]
+    fn an_uplink_that_catches_up_slowly_is_waited_for() {
+        // 12 s behind, and back to the present at one and a half times its speed.
+        let delay = |at: i64| if at < 8_000_000 { 20_000 } else { (12_000_000 - (at - 8_000_000) / 3).max(20_000) };
+        let publisher = Publisher { delay: Box::new(delay), ..Publisher::new(|_, at| Some(at)) };
+        assert_eq!(steps(&publisher.run(&mut SourceClock::new(program()), 60)), 0);
+    }
+
+    #[test]
+    fn clocks_that_all_stood_still_go_on_where_the_wall_clock_is() {
+        // An encoder that was paused from 8 to 28 s.
+        let states = |_, at| match at {
+            8_000_000..28_000_000 => None,
+            28_000_000.. => Some(at - 20_000_000),
+            _ => Some(at),
+        };
+        let sent = Publisher::new(states).run(&mut SourceClock::new(program()), 60);
+        assert_eq!(steps(&sent), 2);
+        let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(|kind| range(&sent, kind, 33, 60));
+        assert!(video == audio && video.0 == video.1 && (video.0 - 20_000).abs() <= 50_000, "{video:?} {audio:?}");
+    }
+
+    #[test]
+    fn a_reconnect_goes_on_where_the_wall_clock_is_and_never_before_what_there_was() {
+        let mut clock = SourceClock::after(program(), 7);
+        assert_eq!(Publisher::new(|_, at| Some(at)).run(&mut clock, 1)[0].off(), 20_000);
+        // The publisher before had a fast crystal: its last frame lies 1.5 s ahead.
+        let floor = program().position(ORIGIN.offset_micros(1_500_000));
+        let mut clock = SourceClock::after(program(), floor);
+        let sent = Publisher::new(|_, at| Some(at)).run(&mut clock, 5);
+        assert_eq!(sent[0].position(), floor);
+        assert!(sent.iter().all(|sent| sent.wall_off() == 20_000 && sent.placed.corrected == Corrected::default()));
+    }
+
+    #[test]
+    fn whatever_is_stated_time_goes_on() {
+        let mut random = 1_u64;
+        let mut next = |most: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % most
+        };
+        let mut clock = SourceClock::new(program());
+        let (mut last, mut arrival) = ([None, None], ORIGIN);
+        for _ in 0..100_000 {
+            let extremes = [i64::MIN, i64::MAX, 0, -1, 1 << 40, -(1 << 40)];
+            let mut time = || Ticks(extremes[next(6) as usize].saturating_add(next(1 << 30) as i64));
+            let (dts, pts) = (time(), time());
+            let (kind, rate) =
+                [(MediaKind::Video, ClockRate::VIDEO), (MediaKind::Audio, ClockRate::OPUS)][next(2) as usize];
+            arrival = arrival.offset_micros(next(20_000) as i64);
+            let placed = clock.place(Stated { key: kind.into(), dts, pts, rate, may_reorder: next(2) == 0 }, arrival);
+            assert!(last[kind as usize].replace(placed.dts).is_none_or(|last| placed.dts > last));
+            let composition = (placed.pts - placed.dts).micros(rate);
+            assert!((0..=4_000_000).contains(&composition), "{composition}");
+            let ahead = placed.dts.micros(rate) - program().position(arrival);
+            assert!(ahead < 1_000_000, "{ahead} µs ahead of now");
         }
     }
 }

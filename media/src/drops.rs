@@ -28,7 +28,7 @@ metric::label_values! {
 
     /// A message of timed metadata is larger than allowed.
     MessageTooLarge => "message_too_large",
-    /// Timed metadata was left out where it is not carried yet: in a WebRTC session, or from an RTMP publisher.
+    /// Timed metadata was left out where it is not carried yet: in a WebRTC session, and in RTMP both ways.
     DataNotCarried => "data_not_carried",
     /// A publication has as many tracks as it may have; a frame of one more is not taken.
     TooManyTracks => "too_many_tracks",

@@ -12,8 +12,10 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::codec::Codec;
+use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, TrackKey};
 use crate::name::SourceName;
+use crate::program_clock::ProgramClock;
 use crate::track::{Track, TrackId};
 use crate::viewers::Viewers;
 
@@ -273,6 +275,23 @@ impl Feed {
     /// Whether anything was published yet.
     pub fn has_tracks(&self) -> bool {
         !self.branches.lock().is_empty()
+    }
+
+    /// Where its timeline lies on the wall clock, as its newest frame of any track states it. `None` before the first frame.
+    pub fn clock(&self) -> Option<ProgramClock> {
+        let newest = self.newest().max_by_key(|frame| frame.arrived)?;
+        Some(ProgramClock::through(newest.pts_micros(), newest.wall))
+    }
+
+    /// The position of its latest frame in decoding order, in µs.
+    pub(crate) fn end_micros(&self) -> Option<i64> {
+        self.newest().map(|frame| frame.dts.micros(frame.parameters.clock_rate())).max()
+    }
+
+    /// The newest frame of each of its own tracks.
+    fn newest(&self) -> impl Iterator<Item = Arc<Frame>> {
+        let tracks: Vec<_> = self.branches.lock().values().map(|branch| branch.original.clone()).collect();
+        tracks.into_iter().filter_map(|track| track.newest())
     }
 
     /// The tracks derived at this moment, with what they are.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::feed::{Deriver, Feed};
 use crate::name::{RoomName, SourceName};
 use crate::program::Program;
+use crate::program_clock::ProgramClock;
 use crate::publication::Publication;
 use crate::source::{Publisher, Source};
 use crate::time::NodeClock;
@@ -127,15 +128,19 @@ impl Hub {
         Ok(publication)
     }
 
+    /// A new source, and with the first one of a room its program, whose timeline starts here.
     fn begin(&self, names: &mut Names, name: &SourceName, now: Instant) -> Arc<Source> {
-        let source =
-            Source::new(name.clone(), self.clock, Feed::new(self.deriver.clone()), self.generation.clone(), now);
-        names.sources.insert(name.clone(), source.clone());
         let first = !names.programs.contains_key(&name.room);
-        let program = names.programs.entry(name.room.clone()).or_insert_with(|| Program::new(self.deriver.clone()));
+        let program = names
+            .programs
+            .entry(name.room.clone())
+            .or_insert_with(|| Program::new(ProgramClock::starting(self.clock.wall(now)), self.deriver.clone()));
+        let feed = Feed::new(self.deriver.clone());
+        let source = Source::new(name.clone(), self.clock, program.clock(), feed, self.generation.clone(), now);
         if first || (!self.limits.directed && name.is_host()) {
             source.pass_to(program);
         }
+        names.sources.insert(name.clone(), source.clone());
         source
     }
 

@@ -90,6 +90,8 @@ metrics_of_onmic! {
     PACKETS = "onmic_packets_total", Counter, ["direction", "protocol"];
     /// Counts what was dropped, by the reasons below.
     DROPS = "onmic_drops_total", Counter, ["reason"];
+    /// Counts frames whose stated times were not believed, by what was wrong with them.
+    TIMESTAMPS_CORRECTED = "onmic_timestamps_corrected_total", Counter, ["reason"];
     /// Says how long a frame took in one of the stages below, in seconds.
     STAGES = "onmic_stage_seconds", Histogram, ["stage"];
     /// Counts viewers; those of LL-HLS are estimated from their requests.

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::clock::SourceClock;
+use crate::clock::{Corrected, SourceClock};
 use crate::codec::Parameters;
 use crate::codec::metadata::MESSAGE_BYTES_MAX;
 use crate::drops::DropReason;
 use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, Rendition, TrackKey};
+use crate::metric;
+use crate::order::Stated;
 use crate::source::{Publisher, Source};
-use crate::time::{ClockRate, Ticks, WallTime};
+use crate::time::Ticks;
 use crate::track::Track;
 
 /// After the first frame, so long is waited for a track that was not announced.
@@ -24,7 +26,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 pub struct Arrival {
     /// Which of the publisher's tracks of this kind it belongs to.
     pub rendition: Rendition,
-    /// Decoding time on the clock of `parameters`; zero is the same moment for all tracks.
+    /// Decoding time on the clock of `parameters`. Zero is the same moment for all tracks, as far as the publisher knows.
     pub dts: Ticks,
     /// Presentation time on the same clock.
     pub pts: Ticks,
@@ -59,7 +61,7 @@ pub struct Publication {
 impl Publication {
     pub(crate) fn new(source: Arc<Source>, publisher: Publisher, now: Instant) -> Self {
         let publisher = source.connect(publisher, now);
-        let clock = SourceClock::new(source.epoch());
+        let clock = source.resume_clock();
         Self {
             source,
             publisher,
@@ -82,8 +84,9 @@ impl Publication {
         self.expected = Some(keys.into_iter().collect());
     }
 
-    /// Puts a frame on its track, on the program clock. A frame of a track that the feed has no room for is dropped and
-    /// counted, and so is a message of timed metadata that is too large.
+    /// Puts a frame on its track, on the program's timeline. Times that the publisher cannot mean are corrected and counted
+    /// (see [`crate::clock`]): nothing behind this call asks again whether they are true. A frame of a track that the feed
+    /// has no room for is dropped and counted, and so is a message of timed metadata that is too large.
     pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), TakenOver> {
         if !self.source.hear(self.publisher, now) {
             return Err(TakenOver);
@@ -92,24 +95,38 @@ impl Publication {
             DropReason::MessageTooLarge.count(1);
             return Ok(());
         }
-        let rate = arrival.parameters.clock_rate();
-        let mapped = self.clock.map(arrival.dts.micros(rate), self.source.clock().wall(now));
-        let shift = Ticks(mapped.shift_micros).rescale(ClockRate::MICROS, rate);
-        let frame = Frame {
-            dts: arrival.dts + shift,
-            pts: arrival.pts + shift,
-            wall: self.wall_of_presentation(mapped.wall, arrival.pts - arrival.dts, rate),
-            arrived: now,
-            keyframe: arrival.keyframe,
-            parameters: arrival.parameters,
-            payload: arrival.payload,
-        };
-        match self.track(arrival.rendition, &frame.parameters) {
-            Some(track) => self.source.append(&track, frame),
+        match self.track(arrival.rendition, &arrival.parameters) {
+            Some(track) => {
+                let frame = self.place(arrival, now);
+                self.source.append(&track, frame);
+            }
             None => DropReason::TooManyTracks.count(1),
         }
         self.settle_when_complete(now);
         Ok(())
+    }
+
+    fn place(&mut self, arrival: Arrival, now: Instant) -> Frame {
+        let Arrival { rendition, dts, pts, keyframe, parameters, payload } = arrival;
+        let stated = Stated {
+            key: TrackKey::new(parameters.kind(), rendition),
+            dts,
+            pts,
+            rate: parameters.clock_rate(),
+            may_reorder: parameters.reorders() != Some(false),
+        };
+        let placed = self.clock.place(stated, self.source.clock().wall(now));
+        self.count(stated.key, placed.corrected);
+        Frame { dts: placed.dts, pts: placed.pts, wall: placed.wall, arrived: now, keyframe, parameters, payload }
+    }
+
+    fn count(&self, track: TrackKey, corrected: Corrected) {
+        if corrected.step {
+            tracing::debug!(source = %self.source.name(), %track, "a clock of the publisher stepped: its track is placed anew");
+        }
+        for reason in corrected.reasons() {
+            metrics::counter!(metric::TIMESTAMPS_CORRECTED, "reason" => reason).increment(1);
+        }
     }
 
     /// Whether it may still push: nobody took the name over.
@@ -132,10 +149,6 @@ impl Publication {
         // Each wish is taken: a keyframe comes on all renditions at once.
         let wanted = video.filter(|(_, track)| track.take_keyframe_wanted()).count() > 0;
         self.source.take_keyframe_wanted() || wanted
-    }
-
-    fn wall_of_presentation(&self, wall: WallTime, composition: Ticks, rate: ClockRate) -> WallTime {
-        wall.offset_micros(composition.micros(rate))
     }
 
     /// The track for frames of `parameters`: the one this publisher feeds, the one a predecessor left, or a new one.

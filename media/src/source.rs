@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::clock::SourceClock;
 use crate::feed::{Feed, Stage};
 use crate::frame::Frame;
 use crate::key::TrackKey;
 use crate::name::{PersonId, SourceName};
 use crate::program::{Brings, Inlet, Program, TimelineId};
+use crate::program_clock::ProgramClock;
 use crate::time::{NodeClock, WallTime};
 use crate::track::Track;
 
@@ -55,6 +57,8 @@ pub struct Source {
     name: SourceName,
     clock: NodeClock,
     epoch: WallTime,
+    /// The clock of its room's program, by which it is placed.
+    program_clock: ProgramClock,
     timeline: TimelineId,
     feed: Arc<Feed>,
     /// The program it is passed through to. Held for a push, so that no frame is missed or doubled when it changes.
@@ -78,14 +82,25 @@ impl Source {
     pub(crate) fn new(
         name: SourceName,
         clock: NodeClock,
+        program_clock: ProgramClock,
         feed: Arc<Feed>,
         generation: watch::Sender<u64>,
         now: Instant,
     ) -> Arc<Self> {
         let state = State { last: Protocol::Rtmp.into(), connected: false, last_heard: now };
         let publisher = watch::Sender::new(0);
-        let (epoch, timeline, outlet) = (clock.wall(now), TimelineId::unique(), Mutex::default());
-        Arc::new(Self { name, clock, epoch, timeline, feed, outlet, publisher, state: Mutex::new(state), generation })
+        Arc::new(Self {
+            name,
+            clock,
+            epoch: clock.wall(now),
+            program_clock,
+            timeline: TimelineId::unique(),
+            feed,
+            outlet: Mutex::default(),
+            publisher,
+            state: Mutex::new(state),
+            generation,
+        })
     }
 
     /// Its name.
@@ -106,6 +121,21 @@ impl Source {
     /// The node's clock.
     pub fn clock(&self) -> NodeClock {
         self.clock
+    }
+
+    /// The clock of its room's program. Its own frames lie near it, by its publisher's crystal: see [`Feed::clock`].
+    pub fn program_clock(&self) -> ProgramClock {
+        self.program_clock
+    }
+
+    /// The clock for a publisher that begins or continues it.
+    pub(crate) fn resume_clock(&self) -> SourceClock {
+        /// The resolution of RTMP: the next frame is not at the same time.
+        const APART_MICROS: i64 = 1_000;
+        match self.feed.end_micros() {
+            Some(end) => SourceClock::after(self.program_clock, end + APART_MICROS),
+            None => SourceClock::new(self.program_clock),
+        }
     }
 
     /// The timeline of its frames.

@@ -19,8 +19,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use onmic_media::codec::nal;
-use onmic_media::{Feed, Frame, NodeClock, Parameters, Track};
-use onmic_mixer::compose::{PictureMixer, PictureSink, PictureSource, Settings, Wanted};
+use onmic_media::{Feed, Frame, NodeClock, Parameters, ProgramClock, Track};
+use onmic_mixer::compose::{Origin, PictureMixer, PictureSink, PictureSource, Settings, Wanted};
 use onmic_mixer::scene::{InputId, Layout, Scene, Size};
 use support::{Recording, TempFile, ffmpeg, from_flv};
 
@@ -69,7 +69,8 @@ fn ours(recordings: &[Recording], layout: &Layout, real_time: bool) -> (Duration
     });
     let settings = Settings { bitrate_bps: Some(BITRATE), ..Settings::default() };
     let scene = Scene::new(Size::HD, layout, &ids);
-    let mixer = PictureMixer::start(settings, clock, &scene, sources.collect(), Sink(sender)).unwrap();
+    let origin = Origin { clock: ProgramClock::starting(clock.wall(start)), lead: None };
+    let mixer = PictureMixer::start(settings, clock, origin, &scene, sources.collect(), Sink(sender)).unwrap();
     let (before, mut out) = (cpu(), Vec::new());
     for number in 0..recordings[0].frames.len() {
         // The others publish before the host's picture, as in life: no two clocks are in phase.

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use onmic_media::codec::Colour;
 use onmic_media::time::Ticks;
-use onmic_media::{Feed, Frame, NodeClock, Track, WallTime};
+use onmic_media::{ClockRate, Feed, Frame, NodeClock, ProgramClock, Track, WallTime};
 use onmic_mixer::VideoSettings;
 use onmic_mixer::codec::RawVideo;
 use onmic_mixer::codec::decode::VideoDecoder;
 use onmic_mixer::codec::encode::VideoEncoder;
 use onmic_mixer::codec::picture::{self, Picture};
-use onmic_mixer::compose::{PictureMixer, PictureSink, PictureSource, Settings, Wanted};
+use onmic_mixer::compose::{Origin, PictureMixer, PictureSink, PictureSource, Settings, Wanted};
 use onmic_mixer::scene::{Fit, InputId, Layout, Place, Rect, Scene, Size, Slot};
 
 const CANVAS: Size = Size { width: 640, height: 360 };
@@ -124,7 +124,8 @@ impl Studio {
         let clock = NodeClock::new(start, SystemTime::now());
         let sources = cameras.iter().map(|camera| camera.source(Duration::ZERO)).collect();
         let sink = Sink { frames: sender, count: 0, keyframe_after: 20 };
-        let mixer = PictureMixer::start(settings, clock, scene, sources, sink).unwrap();
+        let origin = Origin { clock: ProgramClock::starting(clock.wall(start)), lead: None };
+        let mixer = PictureMixer::start(settings, clock, origin, scene, sources, sink).unwrap();
         Self { clock, start, cameras, every, frames, mixer, step: 0, out: VecDeque::new() }
     }
 
@@ -320,16 +321,16 @@ fn without_a_lead_frames_come_by_the_clock_from_where_the_program_was() {
     let (sender, frames) = channel();
     let start = Instant::now();
     let clock = NodeClock::new(start, SystemTime::now());
-    let origin = onmic_mixer::compose::Origin { pts: Ticks(500_000), wall: clock.wall(start) };
-    let settings = Settings { origin: Some(origin), ..Settings::default() };
+    let program = ProgramClock::starting(clock.wall(start));
+    let origin = Origin { clock: program, lead: None };
     let sink = Sink { frames: sender, count: 0, keyframe_after: 3 };
-    let mixer = PictureMixer::start(settings, clock, &scene, Vec::new(), sink).unwrap();
+    let mixer = PictureMixer::start(Settings::default(), clock, origin, &scene, Vec::new(), sink).unwrap();
     let frames: Vec<Frame> = frames.iter().take(10).collect();
     assert_eq!(frames.iter().map(|frame| frame.keyframe).filter(|keyframe| *keyframe).count(), 2);
     assert!(frames[3].keyframe && mixer.is_running());
     for frame in &frames {
-        let off = (frame.pts.0 - 500_000) - frame.wall.micros_since(origin.wall) * 9 / 100;
-        assert!(off.abs() <= 9, "{off}");
+        let off = frame.pts.micros(ClockRate::VIDEO) - program.position(frame.wall);
+        assert!(off.abs() <= 6, "{off} µs");
     }
     assert_ne!(frames[0].wall, WallTime(0));
 }

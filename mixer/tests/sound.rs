@@ -9,7 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use onmic_media::codec::{aac, opus};
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{Brings, Feed, Frame, Join, MediaKind, Parameters, Read, Reader, TimelineId, Track, WallTime};
+use onmic_media::{
+    Brings, Feed, Frame, Join, MediaKind, Parameters, ProgramClock, Read, Reader, TimelineId, Track, WallTime,
+};
 use onmic_mixer::codec::decode::AudioDecoder;
 use onmic_mixer::codec::encode::{AudioEncoder, AudioSettings};
 use onmic_mixer::sound::{
@@ -172,7 +174,7 @@ fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_returned_without_themse
     let input = |id, feed: &Arc<Feed>| SoundInput { id, feed: feed.clone(), processing: Processing::default() };
     let inputs = vec![input(HOST, &feeds[0]), input(GUEST, &feeds[1]), input(SILENT, &feeds[2])];
     mixer.set_inputs(inputs, Some(Lead::from(HOST))).unwrap();
-    let returns = [onmic_media::Program::new(None), onmic_media::Program::new(None)];
+    let returns = [(); 2].map(|()| onmic_media::Program::new(ProgramClock::starting(clock.wall(start)), None));
     let brings = Brings { timeline: TimelineId::unique(), video: false, in_order: true };
     let returned =
         |id, program: &Arc<onmic_media::Program>| SoundReturn { id, inlet: Arc::new(program.select(brings)) };
@@ -249,8 +251,8 @@ fn without_anybody_who_leads_the_clock_does_and_a_sink_that_has_enough_ends_it()
     let parameters = Arc::new(Parameters::Opus(opus::Parameters::new(2)));
     let program = Arc::new(Track::new(parameters.clone()));
     let mut reader = program.reader(Join::NextKeyframe);
-    let origin = Some((25_000_000, clock.wall(start)));
-    let config = SoundConfig { origin, ..SoundConfig::new(parameters) };
+    let program_clock = Some(ProgramClock::through(25_000_000, clock.wall(start)));
+    let config = SoundConfig { program_clock, ..SoundConfig::new(parameters) };
     let mixer = SoundMixer::start(config, clock, Program(program.clone())).unwrap();
     let silent = SoundInput { id: SILENT, feed: Feed::new(None), processing: Processing::default() };
     mixer.set_inputs(vec![silent], None).unwrap();

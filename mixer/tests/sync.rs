@@ -7,8 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use onmic_media::WallTime;
-use onmic_media::clock::SourceClock;
+use onmic_media::clock::{Placed, SourceClock};
+use onmic_media::{ClockRate, MediaKind, ProgramClock, Stated, Ticks, WallTime};
 use onmic_mixer::sound::{BLOCK, InputId, Lead, Mix, MixInput, Processing, RATE, Stamp};
 
 const EPOCH: WallTime = WallTime(1_795_000_000_000_000);
@@ -35,7 +35,7 @@ struct Participant {
 
 impl Participant {
     fn new(number: u64, ppm: i64, clap_at: i64) -> Self {
-        let (clock, random) = (SourceClock::new(EPOCH), number + 1);
+        let (clock, random) = (SourceClock::new(ProgramClock::starting(EPOCH)), number + 1);
         let id = InputId(number);
         Self { id, ppm, clap_at, clock, next_sound: 0, next_picture: 0, random, pictures: Vec::new() }
     }
@@ -47,23 +47,30 @@ impl Participant {
         own - own * self.ppm / 1_000_000 + 2_000 + held_up
     }
 
+    /// Where its clock places what it captured at `own` and what arrived at `arrival`.
+    fn place(&mut self, kind: MediaKind, own: i64, arrival: i64) -> Placed {
+        let stated =
+            Stated { key: kind.into(), dts: Ticks(own), pts: Ticks(own), rate: ClockRate::MICROS, may_reorder: false };
+        self.clock.place(stated, EPOCH.offset_micros(arrival))
+    }
+
     /// Everything that has been sent by the true time `now`; sound goes into `mix` if there is one.
     fn send(&mut self, now: i64, start: Instant, mut mix: Option<&mut Mix>) {
         let shown = |own: i64, ppm: i64| own - own * ppm / 1_000_000;
         while shown(self.next_picture, self.ppm) + 20_000 < now {
             let own = self.next_picture;
             let arrival = self.arrival(own);
-            let mapped = self.clock.map(own, EPOCH.offset_micros(arrival));
+            let placed = self.place(MediaKind::Video, own, arrival);
             if mix.is_some() {
                 let claps = (own - self.clap_at).rem_euclid(1_000_000) < PICTURE;
-                self.pictures.push((mapped.wall.micros_since(EPOCH), claps));
+                self.pictures.push((placed.wall.micros_since(EPOCH), claps));
             }
             self.next_picture += PICTURE;
         }
         while shown(self.next_sound + SOUND, self.ppm) + 20_000 < now {
             let own = self.next_sound;
             let arrival = self.arrival(own + SOUND);
-            let mapped = self.clock.map(own, EPOCH.offset_micros(arrival));
+            let placed = self.place(MediaKind::Audio, own, arrival);
             if let Some(mix) = mix.as_deref_mut() {
                 let samples: Vec<f32> = (0..SOUND * i64::from(RATE) / 1_000_000)
                     .map(|sample| {
@@ -73,8 +80,8 @@ impl Participant {
                     })
                     .collect();
                 let stamp = Stamp {
-                    pts: (own + mapped.shift_micros) as f64 * f64::from(RATE) / 1e6,
-                    wall: mapped.wall,
+                    pts: placed.pts.0 as f64 * f64::from(RATE) / 1e6,
+                    wall: placed.wall,
                     arrived_wall: EPOCH.offset_micros(arrival),
                     arrived: start + Duration::from_micros(u64::try_from(arrival).unwrap()),
                 };
@@ -105,12 +112,12 @@ fn everybody_is_in_step_after_an_hour_with_clocks_that_differ_by_100_ppm() {
         now += 5_000;
         participants.iter_mut().for_each(|participant| participant.send(now, start, Some(&mut mix)));
         if !mix.has_begun()
-            && let Some(here) = mix.timeline().position(EPOCH.offset_micros(now))
+            && let Some(here) = mix.wall_clock().position(EPOCH.offset_micros(now))
         {
             mix.begin(here);
         }
         loop {
-            let timeline = *mix.timeline();
+            let timeline = *mix.wall_clock();
             let Some(mixed) = mix.poll(EPOCH.offset_micros(now)) else { break };
             for sample in 0..BLOCK {
                 if mixed.program.0[0][sample].abs() > 0.2 {

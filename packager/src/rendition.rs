@@ -199,6 +199,12 @@ impl Rendition {
         self.part_target.map(|target| Duration::from_millis(target.millis.into()))
     }
 
+    /// Sets PART-TARGET before the first frame.
+    pub(crate) fn declare_part_target(&mut self, target: Option<Duration>) {
+        let millis = target.and_then(|target| u32::try_from(target.as_millis()).ok());
+        self.part_target = millis.map(|millis| PartTarget { millis, ticks: millis_to_ticks(millis, self.rate) });
+    }
+
     /// EXT-X-DISCONTINUITY-SEQUENCE.
     pub fn discontinuity_sequence(&self) -> u64 {
         self.discontinuity_sequence

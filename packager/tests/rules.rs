@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::{EPOCH, START_MICROS, secs};
 use onmic_media::codec::{aac, h264};
-use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks, TrackKey};
+use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Rendition as RenditionNumber, Ticks, TrackKey};
 use onmic_packager::playlist::{Around, render};
 use onmic_packager::{Ignored, Rendition, Segmenter, Settings};
 
@@ -409,16 +409,68 @@ fn whatever_the_timing_the_rules_hold() {
     }
 }
 
+#[test]
+fn whatever_the_timing_of_a_further_rendition_the_rules_hold() {
+    let lower = TrackKey::new(MediaKind::Video, RenditionNumber(1));
+    for seed in 0..200 {
+        let mut random = Random(seed);
+        let publisher = Publisher::new();
+        let mut segmenter = Segmenter::new(settings(), true);
+        let interval = [16_667, 33_333, 40_000, 66_667][random.below(4) as usize];
+        let group = random.below(150) + 1;
+        let (aligned, every, late) = (random.below(4) > 0, random.below(2) + 1, random.below(400) as i64 * 1000);
+        let (begins, away) = (random.below(200), random.below(600));
+        let mut frames = Vec::new();
+        for n in 0..1200 {
+            let micros = (n * interval) as i64;
+            let keyframe = n % group == 0;
+            frames.push((TrackKey::VIDEO, micros, publisher.video(micros, keyframe)));
+            let keyframe = if aligned { keyframe } else { (n + 7) % 50 == 0 };
+            let lost = random.below(50) == 0 || (away..away + 100).contains(&n);
+            if n >= begins && !lost && (n % every == 0 || keyframe) {
+                frames.push((lower, micros + late, publisher.video(micros, keyframe)));
+            }
+        }
+        for n in 0..(1200 * interval as i64) / 21_333 {
+            frames.push((TrackKey::AUDIO, n * 21_333, publisher.audio(n * 21_333)));
+        }
+        frames.sort_by_key(|(_, sent, _)| *sent);
+        for (key, _, frame) in &frames {
+            segmenter.push(*key, frame).unwrap();
+        }
+        segmenter.finish().unwrap();
+        let target = segmenter.rendition(TrackKey::VIDEO).and_then(Rendition::part_target);
+        check_seeded(&segmenter, target.map_or(1.0, |target| target.as_secs_f64()), seed);
+        let cuts = |key| -> Vec<_> {
+            let segments = segmenter.rendition(key).unwrap().segments();
+            segments.map(|segment| (segment.msn, segment.program_date_time)).collect()
+        };
+        let (main, lower) = (cuts(TrackKey::VIDEO), cuts(lower));
+        assert!(lower.len() > 2, "seed {seed}");
+        for (msn, date) in &lower[1..] {
+            let of_main = main.iter().find(|(known, _)| known == msn);
+            let Some((_, of_main)) = of_main else {
+                assert!(*msn < main[0].0, "seed {seed}: {msn} is only in the lower one");
+                continue;
+            };
+            let apart = date.micros_since(*of_main);
+            let gap = segmenter.rendition(TrackKey::new(MediaKind::Video, RenditionNumber(1))).unwrap();
+            let gap = gap.segments().any(|segment| segment.msn == *msn && segment.gap);
+            assert!(gap || (-2_000..7_000_000).contains(&apart), "seed {seed}: {msn} is {apart} µs off");
+        }
+    }
+}
+
 fn check(segmenter: &Segmenter, video_target: f64) {
     check_seeded(segmenter, video_target, 0);
 }
 
 /// Invariants of everything that is listed.
 fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
-    for kind in [MediaKind::Video, MediaKind::Audio] {
-        let Some(rendition) = segmenter.rendition(kind) else { continue };
+    for rendition in segmenter.renditions() {
+        let key = rendition.key();
         let Some(target) = rendition.part_target() else { continue };
-        if kind == MediaKind::Video {
+        if key == TrackKey::VIDEO {
             assert!(target <= secs(video_target), "seed {seed}");
         }
         let rate = rendition.rate();
@@ -426,7 +478,7 @@ fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
         let mut end: Option<Duration> = None;
         let segments = rendition.segments().map(|segment| (true, &**segment));
         for (complete, segment) in segments.chain(rendition.open().map(|open| (false, open))) {
-            assert_eq!(Some(segment.msn), expected_msn.or(Some(segment.msn)), "seed {seed}");
+            assert_eq!(Some(segment.msn), expected_msn.or(Some(segment.msn)), "seed {seed}: {key}");
             expected_msn = Some(segment.msn + 1);
             if segment.gap {
                 end = None;
@@ -436,21 +488,24 @@ fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
                 end = None;
             }
             let sum: Duration = segment.parts.iter().map(|part| part.duration).sum();
-            assert_eq!(segment.duration, sum, "seed {seed}: {kind:?} {}", segment.msn);
+            assert_eq!(segment.duration, sum, "seed {seed}: {key} {}", segment.msn);
             let rounded = segment.duration.as_secs_f64().round() as u64;
-            assert!(rounded <= segmenter.settings().target_secs(), "seed {seed}: {:?}", segment.duration);
+            assert!(rounded <= segmenter.settings().target_secs(), "seed {seed}: {key} {:?}", segment.duration);
             for (index, part) in segment.parts.iter().enumerate() {
-                let place = format!("seed {seed}: {kind:?} {}.{index} of {:?}", segment.msn, part.duration);
+                let place = format!("seed {seed}: {key} {}.{index} of {:?}", segment.msn, part.duration);
                 let start = Ticks(part.start as i64).duration(rate);
                 if let Some(end) = end {
-                    assert!(
-                        start.abs_diff(end) < Duration::from_micros(2),
-                        "{place}: starts at {start:?}, not {end:?}"
-                    );
+                    // A further rendition that was away leaves a hole. Nothing ever overlaps.
+                    let is_hole = !key.leads() && start > end + Duration::from_millis(500);
+                    let continues = start.abs_diff(end) < Duration::from_micros(2);
+                    assert!(continues || is_hole, "{place}: starts at {start:?}, not {end:?}");
                 }
                 end = Some(start + part.duration);
                 assert!(part.duration <= target, "{place}: longer than {target:?}");
-                let last = complete && index + 1 == segment.parts.len();
+                let before_hole = segment.parts.get(index + 1).is_some_and(|next| {
+                    !key.leads() && Ticks(next.start as i64).duration(rate) > start + part.duration * 2
+                });
+                let last = before_hole || (complete && index + 1 == segment.parts.len());
                 let enough = part.duration.as_secs_f64() + 1e-6 >= 0.85 * target.as_secs_f64();
                 assert!(enough || last || part.independent, "{place}: shorter than 85 % of {target:?}");
                 assert!(!part.body.is_empty() && part.samples > 0, "{place}");

@@ -38,6 +38,23 @@ impl Actor {
     }
 }
 
+/// A participant, however a command names them. Whoever is on a seat is looked up when the command is carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// By their id.
+    Person(PersonId),
+    /// Whoever is on this seat.
+    Seat(SeatNo),
+    /// Whoever hosts the room.
+    Host,
+}
+
+impl From<PersonId> for Who {
+    fn from(person: PersonId) -> Self {
+        Self::Person(person)
+    }
+}
+
 /// See the module. Each twice has the effect of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -92,11 +109,16 @@ pub enum Command {
         /// Who is on it.
         person: PersonId,
     },
+    /// Leave this seat, for its participant; take them off it, for the host. Does nothing if the seat is empty.
+    ClearSeat {
+        /// Which.
+        seat: SeatNo,
+    },
     /// Mute or unmute. By the host for others, by anybody for themselves; the two are kept apart, and both must be
     /// lifted to be heard.
     Mute {
-        /// Whom.
-        person: PersonId,
+        /// The participant.
+        who: Who,
         /// The sound: muted, not muted, or left as it is.
         audio: Option<bool>,
         /// The picture.
@@ -111,8 +133,8 @@ pub enum Command {
     },
     /// The host: move somebody to another seat, which must be free and not locked.
     Move {
-        /// Whom.
-        person: PersonId,
+        /// The participant.
+        who: Who,
         /// Where to.
         seat: SeatNo,
     },
@@ -135,8 +157,8 @@ pub enum Command {
     /// The driver, or the participant: publishing from a granted seat did not work. The seat is free again, and the
     /// person at the front of the queue.
     ConnectFailed {
-        /// Who could not connect.
-        person: PersonId,
+        /// The participant who could not connect.
+        who: Who,
         /// Why, for the person and the host; cut at 200 characters.
         reason: String,
     },

@@ -44,6 +44,18 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// The room that it concerns.
+    pub fn room(&self) -> &RoomName {
+        match self {
+            Self::Event { room, .. } | Self::Revoke { room, .. } | Self::Mix { room, .. } | Self::Ended { room } => {
+                room
+            }
+            Self::Ticket(ticket) => &ticket.room,
+        }
+    }
+}
+
 /// The right to publish as one participant, for a short time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {

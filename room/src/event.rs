@@ -9,7 +9,7 @@ use onmic_names::PersonId;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The variants are the words of the API; the views say what they hold.
+#[allow(missing_docs)] // The views say what they hold.
 pub enum Event {
     RoomOpened {
         settings: Settings,
@@ -163,17 +163,6 @@ pub enum EndReason {
     HostLeft,
 }
 
-impl EndReason {
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ended => "ended",
-            Self::Empty => "empty",
-            Self::HostLeft => "host-left",
-        }
-    }
-}
-
 /// Why somebody is no longer on a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftReason {
@@ -191,20 +180,6 @@ pub enum LeftReason {
     HandedOver,
 }
 
-impl LeftReason {
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Left => "left",
-            Self::Removed => "removed",
-            Self::Timeout => "timeout",
-            Self::RoomEnded => "room-ended",
-            Self::HostLeft => "host-left",
-            Self::HandedOver => "handed-over",
-        }
-    }
-}
-
 /// Why a PK, or the proposal of one, is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PkEndReason {
@@ -216,16 +191,4 @@ pub enum PkEndReason {
     HostGone,
     /// One of the rooms ended.
     RoomEnded,
-}
-
-impl PkEndReason {
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ended => "ended",
-            Self::Expired => "expired",
-            Self::HostGone => "host-gone",
-            Self::RoomEnded => "room-ended",
-        }
-    }
 }

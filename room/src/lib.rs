@@ -25,7 +25,7 @@ pub mod simulation;
 mod source;
 mod view;
 
-pub use command::{Actor, Authority, Command};
+pub use command::{Actor, Authority, Command, Who};
 pub use effect::{Effect, RevokeReason, Ticket};
 pub use event::{EndReason, Event, LeftReason, PkEndReason};
 pub use input::Input;

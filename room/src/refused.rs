@@ -59,6 +59,10 @@ pub enum Refused {
     NotInvited,
     /// Not on a seat.
     NotOnMic(String),
+    /// Nobody is on this seat.
+    SeatEmpty(SeatNo),
+    /// The room has no host who could be muted.
+    NobodyHosts,
     /// On another seat than the one named.
     OnAnotherSeat {
         /// Who, as shown to others.
@@ -116,7 +120,7 @@ impl Refused {
             Self::CoolingDown(_) => "cooling-down",
             Self::NotRequested(_) => "not-requested",
             Self::NotInvited => "not-invited",
-            Self::NotOnMic(_) => "not-on-mic",
+            Self::NotOnMic(_) | Self::SeatEmpty(_) | Self::NobodyHosts => "not-on-mic",
             Self::OnAnotherSeat { .. } => "on-another-seat",
             Self::PersonAbsent(_) => "person-absent",
             Self::NameReserved => "name-reserved",
@@ -160,6 +164,8 @@ impl Refused {
             | Self::RoomLocked
             | Self::CoolingDown(_)
             | Self::NotOnMic(_)
+            | Self::SeatEmpty(_)
+            | Self::NobodyHosts
             | Self::OnAnotherSeat { .. }
             | Self::PersonAbsent(_)
             | Self::RoomExists(_)
@@ -203,6 +209,8 @@ impl fmt::Display for Refused {
             Self::NotRequested(name) => write!(f, "{name} is not asking for the mic. Send an invitation instead."),
             Self::NotInvited => write!(f, "There is no invitation; it may have expired. Ask for the mic instead."),
             Self::NotOnMic(name) => write!(f, "{name} is not on mic. Grant or invite first."),
+            Self::SeatEmpty(seat) => write!(f, "Nobody is on seat {seat}."),
+            Self::NobodyHosts => write!(f, "The room has no host who could be muted."),
             Self::OnAnotherSeat { name, seat } => write!(f, "{name} has seat {seat} already. Move them instead."),
             Self::PersonAbsent(name) => write!(f, "{name} is not here at the moment. Choose somebody who is."),
             Self::NameReserved => write!(f, "The id \"host\" is the host's own. Come under another id."),

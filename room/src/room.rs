@@ -178,7 +178,8 @@ impl Room {
         Mix { sources: host.clone().into_iter().chain(partner).chain(seated).collect() }
     }
 
-    pub fn view(&self, pk: Option<crate::PkView>) -> RoomView {
+    /// Without its persons.
+    pub fn outline(&self, pk: Option<crate::PkView>) -> RoomView {
         RoomView {
             room: self.name.clone(),
             settings: self.settings.clone(),
@@ -191,7 +192,7 @@ impl Room {
             invitations: self.invitation_views(),
             sources: self.sources.iter().map(|(id, source)| Self::source_view(id, Some(source))).collect(),
             pk,
-            persons: self.persons.iter().map(|(id, person)| self.person_view(id, person)).collect(),
+            persons: Vec::new(),
             mix: self.mix.clone(),
         }
     }

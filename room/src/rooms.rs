@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use crate::command::{Actor, Command};
+use crate::command::{Actor, Command, Who};
 use crate::effect::{Effect, RevokeReason, Step};
 use crate::event::{EndReason, Event, LeftReason, PkEndReason};
 use crate::input::Input;
@@ -15,8 +15,8 @@ use crate::refused::Refused;
 use crate::room::Room;
 use crate::settings::{Limits, Settings};
 use crate::source::Source;
-use crate::view::RoomView;
-use onmic_names::{ParticipantName, RoomName};
+use crate::view::{HostView, InvitationView, PersonView, PkView, RequestView, RoomView, SeatView};
+use onmic_names::{ParticipantName, PersonId, RoomName, SeatNo};
 
 /// See the module. Reads no clock: `now` never goes back.
 #[derive(Debug)]
@@ -71,7 +71,64 @@ impl Rooms {
 
     /// A room as it is now.
     pub fn room(&self, name: &RoomName) -> Option<RoomView> {
-        self.rooms.get(name).map(|room| room.view(self.pk_view(room)))
+        let view = self.outline(name)?;
+        Some(RoomView { persons: self.persons(name).ok()?, ..view })
+    }
+
+    /// A room as it is now, but for its persons, of whom there may be thousands.
+    pub fn outline(&self, name: &RoomName) -> Option<RoomView> {
+        self.rooms.get(name).map(|room| room.outline(self.pk_view(room)))
+    }
+
+    /// The settings of a room.
+    pub fn settings(&self, room: &RoomName) -> Result<&Settings, Refused> {
+        Ok(&self.get(room)?.settings)
+    }
+
+    /// Everybody in a room, by id.
+    pub fn persons(&self, room: &RoomName) -> Result<Vec<PersonView>, Refused> {
+        let room = self.get(room)?;
+        Ok(room.persons.iter().map(|(id, person)| room.person_view(id, person)).collect())
+    }
+
+    /// The host of a room.
+    pub fn host(&self, room: &RoomName) -> Result<HostView, Refused> {
+        Ok(self.get(room)?.host_view())
+    }
+
+    /// One seat of a room.
+    pub fn seat(&self, room: &RoomName, seat: SeatNo) -> Result<SeatView, Refused> {
+        let room = self.get(room)?;
+        room.check_seat(seat).map(|()| room.seat_view(seat))
+    }
+
+    /// The seat of a person, invited or more.
+    pub fn seat_of(&self, room: &RoomName, person: &PersonId) -> Result<Option<SeatView>, Refused> {
+        let room = self.get(room)?;
+        Ok(room.seat_of(person).map(|seat| room.seat_view(seat)))
+    }
+
+    /// The request of a person.
+    pub fn request_of(&self, room: &RoomName, person: &PersonId) -> Result<Option<RequestView>, Refused> {
+        let room = self.get(room)?;
+        let request = room.requests.iter().find(|request| request.person == *person);
+        Ok(request.map(|request| room.request_view(request)))
+    }
+
+    /// The invitation of a person.
+    pub fn invitation_of(&self, room: &RoomName, person: &PersonId) -> Result<Option<InvitationView>, Refused> {
+        let invitations = self.get(room)?.invitation_views();
+        Ok(invitations.into_iter().find(|invitation| invitation.person == *person))
+    }
+
+    /// The PK of a room, or the proposal of one.
+    pub fn pk(&self, room: &RoomName) -> Result<Option<PkView>, Refused> {
+        Ok(self.pk_view(self.get(room)?))
+    }
+
+    /// The participant whom a command names.
+    pub fn resolve(&self, room: &RoomName, who: &Who) -> Result<PersonId, Refused> {
+        self.get(room)?.resolve(who)
     }
 
     /// The names of all rooms, in order.
@@ -167,11 +224,12 @@ impl Rooms {
             Command::Decline { person } => room.decline(step, by, &person),
             Command::LeaveMic { person } => room.leave_mic(step, by, &person),
             Command::Remove { person } => room.remove(step, by, &person),
-            Command::Mute { person, audio, video } => room.mute(step, by, &person, audio, video),
+            Command::ClearSeat { seat } => room.clear_by(step, by, seat),
+            Command::Mute { who, audio, video } => room.mute(step, by, &room.resolve(&who)?, audio, video),
             Command::LockSeat { seat, locked } => room.lock_seat(step, by, seat, locked),
-            Command::Move { person, seat } => room.move_to(step, by, &person, seat),
+            Command::Move { who, seat } => room.move_to(step, by, &room.resolve(&who)?, seat),
             Command::HandOver { person } => room.hand_over(step, by, &person),
-            Command::ConnectFailed { person, reason } => room.connect_failed(step, by, &person, &reason),
+            Command::ConnectFailed { who, reason } => room.connect_failed(step, by, &room.resolve(&who)?, &reason),
             Command::ProposePk { room: other } => self.propose_pk(step, name, by, &other),
             Command::AcceptPk => self.accept_pk(step, name, by),
             Command::RefusePk => self.refuse_pk(step, name, by),

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use crate::command::Actor;
+use crate::command::{Actor, Who};
 use crate::effect::{Effect, RevokeReason, Step, Ticket};
 use crate::event::{Event, LeftReason};
 use crate::refused::Refused;
@@ -156,6 +156,25 @@ impl Room {
         self.seats.iter().filter_map(|seat| seat.occupant.as_ref()).map(|occupant| occupant.person.clone()).collect()
     }
 
+    /// The participant whom a command names.
+    pub fn resolve(&self, who: &Who) -> Result<PersonId, Refused> {
+        match who {
+            Who::Person(person) => Ok(person.clone()),
+            Who::Host => self.host.person.clone().ok_or(Refused::NobodyHosts),
+            Who::Seat(seat) => self.occupant(*seat)?.cloned().ok_or(Refused::SeatEmpty(*seat)),
+        }
+    }
+
+    fn occupant(&self, number: SeatNo) -> Result<Option<&PersonId>, Refused> {
+        self.check_seat(number)?;
+        Ok(self.seats[number.index()].occupant.as_ref().map(|occupant| &occupant.person))
+    }
+
+    pub fn check_seat(&self, seat: SeatNo) -> Result<(), Refused> {
+        let seats = self.settings.seats;
+        if seat.index() < self.seats.len() { Ok(()) } else { Err(Refused::SeatUnknown { seat, seats }) }
+    }
+
     pub fn set_phase(&mut self, seat: SeatNo, phase: Phase) {
         if let Some(occupant) = &mut self.seats[seat.index()].occupant {
             occupant.phase = phase;
@@ -219,6 +238,15 @@ impl Room {
         self.person(person)?;
         self.clear_seat(step, person, LeftReason::Left, RevokeReason::Left);
         Ok(())
+    }
+
+    pub fn clear_by(&mut self, step: &mut Step, by: &Actor, seat: SeatNo) -> Result<(), Refused> {
+        let Some(person) = self.occupant(seat)?.cloned() else { return Ok(()) };
+        if by.person.as_ref() == Some(&person) {
+            self.leave_mic(step, by, &person)
+        } else {
+            self.remove(step, by, &person)
+        }
     }
 
     pub fn remove(&mut self, step: &mut Step, by: &Actor, person: &PersonId) -> Result<(), Refused> {

@@ -22,67 +22,64 @@ pub enum HostLeaves {
     Keep,
 }
 
-/// How long each waiting state waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// A request, for the host's answer.
-    pub request: Duration,
-    /// A granted seat, for the first sign of its publisher.
-    pub grant: Duration,
-    /// A connecting publisher, for its first frame.
-    pub connect: Duration,
-    /// An invitation, for the viewer's answer.
-    pub invitation: Duration,
-    /// A seat whose source is down, for its return.
-    pub away: Duration,
-    /// A person whose connection is gone, for its return.
-    pub presence: Duration,
-    /// A room whose host is gone (after `presence`), for the host's return.
-    pub host_away: Duration,
-    /// A PK proposal, for the other host's answer.
-    pub pk_proposal: Duration,
-    /// A PK, for the source of a host that is down.
-    pub pk_away: Duration,
-    /// Somebody removed from the mic, before asking again.
-    pub cool_down: Duration,
-    /// A room that nobody created and nobody is in, before it ends.
-    pub empty: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            request: Duration::from_secs(120),
-            grant: Duration::from_secs(10),
-            connect: Duration::from_secs(10),
-            invitation: Duration::from_secs(30),
-            away: Duration::from_secs(10),
-            presence: Duration::from_secs(10),
-            host_away: Duration::from_secs(60),
-            pk_proposal: Duration::from_secs(30),
-            pk_away: Duration::from_secs(10),
-            cool_down: Duration::from_secs(10),
-            empty: Duration::from_secs(60),
+/// Declares every timeout once: its name, its default in seconds, and what waits so long.
+macro_rules! timeouts {
+    ($($(#[$doc:meta])* $name:ident = $seconds:literal;)+) => {
+        /// How long each waiting state waits.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Timeouts {
+            $($(#[$doc])* pub $name: Duration),+
         }
-    }
+
+        impl Default for Timeouts {
+            fn default() -> Self {
+                Self { $($name: Duration::from_secs($seconds)),+ }
+            }
+        }
+
+        impl Timeouts {
+            /// The name of each timeout.
+            pub const NAMES: &[&str] = &[$(stringify!($name)),+];
+
+            /// Each timeout with its name.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, Duration)> + use<> {
+                [$((stringify!($name), self.$name)),+].into_iter()
+            }
+
+            /// The timeout of that name.
+            pub fn get_mut(&mut self, name: &str) -> Option<&mut Duration> {
+                match name {
+                    $(stringify!($name) => Some(&mut self.$name),)+
+                    _ => None,
+                }
+            }
+        }
+    };
 }
 
-impl Timeouts {
-    fn each(&self) -> [(&'static str, Duration); 11] {
-        [
-            ("request", self.request),
-            ("grant", self.grant),
-            ("connect", self.connect),
-            ("invitation", self.invitation),
-            ("away", self.away),
-            ("presence", self.presence),
-            ("host_away", self.host_away),
-            ("pk_proposal", self.pk_proposal),
-            ("pk_away", self.pk_away),
-            ("cool_down", self.cool_down),
-            ("empty", self.empty),
-        ]
-    }
+timeouts! {
+    /// A request, for the host's answer.
+    request = 120;
+    /// A granted seat, for the first sign of its publisher.
+    grant = 10;
+    /// A connecting publisher, for its first frame.
+    connect = 10;
+    /// An invitation, for the viewer's answer.
+    invitation = 30;
+    /// A seat whose source is down, for its return.
+    away = 10;
+    /// A person whose connection is gone, for its return.
+    presence = 10;
+    /// A room whose host is gone (after `presence`), for the host's return.
+    host_away = 60;
+    /// A PK proposal, for the other host's answer.
+    pk_proposal = 30;
+    /// A PK, for the source of a host that is down.
+    pk_away = 10;
+    /// Somebody removed from the mic, before asking again.
+    cool_down = 10;
+    /// A room that nobody created and nobody is in, before it ends.
+    empty = 60;
 }
 
 /// Of one room.
@@ -124,7 +121,7 @@ impl Settings {
             return Err(Refused::Seats(self.seats));
         }
         let out_of_bounds = |&(_, timeout): &(_, Duration)| timeout < TIMEOUT.0 || timeout > TIMEOUT.1;
-        match self.timeouts.each().into_iter().find(out_of_bounds) {
+        match self.timeouts.each().find(out_of_bounds) {
             Some((name, _)) => Err(Refused::Timeout(name)),
             None => Ok(()),
         }

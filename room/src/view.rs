@@ -104,19 +104,6 @@ pub enum SeatState {
     Away,
 }
 
-impl SeatState {
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::Reserved => "reserved",
-            Self::Connecting => "connecting",
-            Self::OnMic => "on-mic",
-            Self::Away => "away",
-        }
-    }
-}
-
 /// Who muted something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MutedBy {
@@ -124,16 +111,6 @@ pub enum MutedBy {
     Host,
     /// The participant alone.
     Myself,
-}
-
-impl MutedBy {
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Host => "host",
-            Self::Myself => "self",
-        }
-    }
 }
 
 /// What is muted of a participant, and by whom.
@@ -210,15 +187,4 @@ pub enum PkState {
     Offered,
     /// Both programs show both hosts.
     On,
-}
-
-impl PkState {
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Proposed => "proposed",
-            Self::Offered => "offered",
-            Self::On => "on",
-        }
-    }
 }

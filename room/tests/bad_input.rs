@@ -116,7 +116,7 @@ fn a_viewer_who_directs() {
         Command::Remove { person: person("bo") },
         mute("mia", true),
         Command::LockSeat { seat: seat(1), locked: true },
-        Command::Move { person: person("anna"), seat: seat(1) },
+        Command::Move { who: person("anna").into(), seat: seat(1) },
         Command::HandOver { person: person("bo") },
         Command::ProposePk { room: room("blue") },
         Command::AcceptPk,
@@ -173,7 +173,7 @@ fn a_host_who_moves_somebody_onto_somebody() {
     let mut stage = Stage::new(settings());
     stage.on_mic("anna");
     stage.on_mic("bo");
-    let onto = Command::Move { person: person("anna"), seat: seat(2) };
+    let onto = Command::Move { who: person("anna").into(), seat: seat(2) };
     refused(&mut stage, "mia", onto, "Seat 2 is taken. Ask for another one.", RefusedKind::Conflict);
     let again = Command::Grant { person: person("anna"), seat: Some(seat(3)) };
     let sentence = "Anna has seat 1 already. Move them instead.";

@@ -33,7 +33,7 @@ fn of_requests() {
     once(&asked, "mia", &Command::Grant { person: person("anna"), seat: Some(seat(2)) });
     once(&asked, "mia", &Command::Refuse { person: person("anna") });
     let granted = [("anna", request("anna")), ("mia", grant("anna"))];
-    once(&granted, "anna", &Command::ConnectFailed { person: person("anna"), reason: "No path.".into() });
+    once(&granted, "anna", &Command::ConnectFailed { who: person("anna").into(), reason: "No path.".into() });
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn of_seats() {
     once(&granted, "mia", &Command::Remove { person: person("anna") });
     once(&granted, "mia", &mute("anna", true));
     once(&granted, "anna", &mute("anna", true));
-    once(&granted, "mia", &Command::Move { person: person("anna"), seat: seat(3) });
+    once(&granted, "mia", &Command::Move { who: person("anna").into(), seat: seat(3) });
     once(&[], "mia", &Command::LockSeat { seat: seat(1), locked: true });
     once(&[], "mia", &Command::HandOver { person: person("anna") });
 }

@@ -2,7 +2,7 @@
 
 mod stage;
 
-use onmic_room::{Authority, Command, Effect, Event, HostLeaves, RevokeReason, SeatState, Settings};
+use onmic_room::{Authority, Command, Effect, Event, HostLeaves, Refused, RevokeReason, SeatState, Settings, Who};
 use stage::{
     Stage, events, grant, invite, kinds, mute, participant, person, request, revoked, room, seat, seconds, settings,
 };
@@ -76,7 +76,7 @@ fn a_failed_connection_says_why_and_waits_in_front() {
     }
     stage.by("mia", grant("bo")).unwrap();
     let reason = "No network path for WebRTC was found.".to_owned();
-    let failed = stage.by("bo", Command::ConnectFailed { person: person("bo"), reason: reason.clone() }).unwrap();
+    let failed = stage.by("bo", Command::ConnectFailed { who: person("bo").into(), reason: reason.clone() }).unwrap();
     let [Event::MicFailed { request: Some(again), reason: told, .. }] = &events(&failed)[..] else {
         panic!("{failed:?}");
     };
@@ -168,7 +168,7 @@ fn the_hosts_mute_and_ones_own_must_both_be_lifted() {
     assert_eq!(stage.program("red"), "host, anna -audio");
     stage.by("anna", mute("anna", false)).unwrap();
     assert_eq!(stage.program("red"), "host, anna");
-    let video = Command::Mute { person: person("anna"), audio: None, video: Some(true) };
+    let video = Command::Mute { who: person("anna").into(), audio: None, video: Some(true) };
     stage.by("mia", video).unwrap();
     assert_eq!(stage.program("red"), "host, anna -video");
 }
@@ -202,7 +202,7 @@ fn the_program_is_in_the_order_of_seats() {
     stage.on_mic("anna");
     stage.on_mic("bo");
     assert_eq!(stage.program("red"), "host, anna, bo");
-    stage.by("mia", Command::Move { person: person("anna"), seat: seat(3) }).unwrap();
+    stage.by("mia", Command::Move { who: person("anna").into(), seat: seat(3) }).unwrap();
     assert_eq!(stage.program("red"), "host, bo, anna");
 }
 
@@ -281,4 +281,31 @@ fn a_room_can_end_or_go_on_without_its_host() {
             assert_eq!(stage.program("red"), expected);
         }
     }
+}
+
+#[test]
+fn a_command_for_a_seat_is_for_whoever_is_on_it_then() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("anna");
+    let mute = |who: Who| Command::Mute { who, audio: Some(true), video: None };
+    let empty = Refused::SeatEmpty(seat(2));
+    assert_eq!(stage.by("mia", mute(Who::Seat(seat(2)))), Err(empty));
+    stage.by("mia", Command::Move { who: Who::Seat(seat(1)), seat: seat(2) }).unwrap();
+    assert_eq!(kinds("red", &stage.by("mia", mute(Who::Seat(seat(2)))).unwrap()), ["seat-changed"]);
+    assert_eq!(kinds("red", &stage.by("mia", mute(Who::Host)).unwrap()), ["host-changed"]);
+    assert_eq!(stage.program("red"), "host -audio, anna -audio");
+}
+
+#[test]
+fn a_seat_is_left_by_its_participant_and_cleared_by_the_host() {
+    let mut stage = Stage::new(settings());
+    stage.on_mic("anna");
+    let clear = Command::ClearSeat { seat: seat(1) };
+    assert_eq!(stage.by("bo", clear.clone()), Err(Refused::NotHost));
+    let left = stage.by("anna", clear.clone()).unwrap();
+    assert_eq!(revoked(&left), [("anna".to_owned(), RevokeReason::Left)]);
+    assert!(stage.by("anna", clear.clone()).unwrap().is_empty(), "an empty seat");
+    stage.on_mic("anna");
+    let removed = stage.by("mia", clear).unwrap();
+    assert_eq!(revoked(&removed), [("anna".to_owned(), RevokeReason::Removed)]);
 }

@@ -6,6 +6,7 @@
 //! splice is done as well (`onmic_media::program`).
 
 mod direction;
+mod report;
 mod take;
 
 use std::collections::{HashMap, HashSet};
@@ -22,6 +23,7 @@ use onmic_mixer::sound::OutputSettings;
 use parking_lot::{Condvar, Mutex};
 
 pub use direction::{Directed, Direction};
+pub use report::{Report, Reporter, Reports, reports};
 use take::Take;
 
 /// How often meters are looked at: as often as they are written.
@@ -57,29 +59,6 @@ pub enum ProgramState {
     Mixed,
 }
 
-impl ProgramState {
-    /// The word of the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::PassThrough => "pass-through",
-            Self::Mixed => "mixed",
-        }
-    }
-}
-
-/// What the stage tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// The program is made in another way now.
-    Program(RoomName, ProgramState),
-    /// These speak now, of those in the room's program.
-    Speaking(RoomName, Vec<SourceName>),
-}
-
-/// Told on the stage's thread; must not block.
-pub type Listener = Box<dyn Fn(Report) + Send + Sync>;
-
 /// See the module.
 pub struct Stage {
     hub: Arc<Hub>,
@@ -87,7 +66,7 @@ pub struct Stage {
     config: StageConfig,
     wishes: Mutex<Wishes>,
     bell: Condvar,
-    listener: Listener,
+    reporter: Reporter,
 }
 
 #[derive(Default)]
@@ -116,18 +95,18 @@ struct Returning {
 }
 
 impl Stage {
-    /// Starts the thread; it ends with [`Stage::stop`].
+    /// Starts the thread, which ends with [`Stage::stop`], and what it reports.
     pub fn start(
         hub: Arc<Hub>,
         deriver: Option<Arc<dyn Deriver>>,
         config: StageConfig,
-        listener: Listener,
-    ) -> anyhow::Result<(Arc<Self>, JoinHandle<()>)> {
+    ) -> anyhow::Result<(Arc<Self>, Reports, JoinHandle<()>)> {
         let (wishes, bell) = (Mutex::default(), Condvar::new());
-        let stage = Arc::new(Self { hub, deriver, config, wishes, bell, listener });
+        let (reporter, reports) = reports();
+        let stage = Arc::new(Self { hub, deriver, config, wishes, bell, reporter });
         let director = stage.clone();
         let thread = std::thread::Builder::new().name("stage".to_owned()).spawn(move || director.run())?;
-        Ok((stage, thread))
+        Ok((stage, reports, thread))
     }
 
     /// What the room's program is to be from now on. An empty one leaves it as it is: a source that is away may come back.
@@ -270,7 +249,7 @@ impl Stage {
             let spoke = speaking != room.speaking;
             if spoke {
                 room.speaking = speaking;
-                (self.listener)(Report::Speaking(name.clone(), room.speaking.clone()));
+                self.reporter.tell(Report::Speaking(name.clone(), room.speaking.clone()));
             }
             if spoke || take.is_out_of_step(direction) {
                 let scene = direction.scene(self.config.canvas, self.config.frame_rate_max, &room.speaking);
@@ -304,7 +283,7 @@ impl Stage {
     fn report(&self, name: &RoomName, room: &mut Room, state: ProgramState) {
         if room.state.replace(state) != Some(state) {
             tracing::debug!(room = %name, ?state, "program");
-            (self.listener)(Report::Program(name.clone(), state));
+            self.reporter.tell(Report::Program(name.clone(), state));
         }
     }
 }
@@ -339,7 +318,11 @@ impl Returns for Stage {
             return None;
         }
         let returning = returns.entry(participant.clone()).or_insert_with(|| Returning {
-            program: Program::filling(Feed::with_pictures_of(program.feed().clone(), self.deriver.clone())),
+            // On the timeline of the video that it borrows.
+            program: Program::filling(
+                Feed::with_pictures_of(program.feed().clone(), self.deriver.clone()),
+                program.line(),
+            ),
             last_watched: Instant::now(),
         });
         returning.last_watched = Instant::now();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use onmic_media::codec::opus;
 use onmic_media::program::Brings;
 use onmic_media::{Feed, Frame, Hub, Inlet, MediaKind, Offered, Parameters, Pcm, Program, SourceName};
-use onmic_mixer::compose::{self, PictureMixer, PictureSink, PictureSource};
+use onmic_mixer::compose::{self, Origin, PictureMixer, PictureSink, PictureSource};
 use onmic_mixer::scene::{InputId, Scene};
 use onmic_mixer::sound::{self, Meters, Processing, SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink};
 use parking_lot::Mutex;
@@ -62,7 +62,8 @@ impl Take {
         let audio = program.feed().original(MediaKind::Audio).or_else(|| source.feed().original(MediaKind::Audio));
         let parameters = audio.map_or_else(stereo_opus, |track| track.parameters());
         let sink = SoundToProgram(outlet.clone());
-        let settings = SoundConfig { output: config.sound, ..SoundConfig::new(parameters) };
+        let program_clock = Some(source.program_clock());
+        let settings = SoundConfig { output: config.sound, program_clock, ..SoundConfig::new(parameters) };
         let sound = SoundMixer::start(settings, hub.clock(), sink)?;
         let feed = source.feed().clone();
         Ok(Some(Self { lead, feed, sound, outlet, pictures: None, numbers: HashMap::new() }))
@@ -147,6 +148,7 @@ impl Take {
         let mixer = PictureMixer::start(
             config.pictures.clone(),
             hub.clock(),
+            Origin { clock: lead.program_clock(), lead: Some(lead.feed().clone()) },
             &shown.scene,
             sources(direction, &shown.delays, hub),
             PicturesToProgram(inlet.clone()),

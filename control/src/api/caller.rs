@@ -7,17 +7,16 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::time::timeout;
 
 use onmic_http::{Problem, token};
-use onmic_room::{Actor, RoomName, SeatState};
+use onmic_room::{Actor, RoomName};
 
 use super::Api;
-use super::commands::{WireCommand, malformed, seat_no};
-use crate::rooms::refusal::refused;
+use super::commands::{WireCommand, malformed};
+use crate::rooms::event::Changed;
+use crate::rooms::order::{Done, Order};
 
 const ARRIVAL: Duration = Duration::from_secs(10);
 
@@ -81,38 +80,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 }
 
 impl Caller {
-    pub(super) fn command(&self, api: &Api, command: WireCommand) -> Result<Value, Problem> {
-        api.rooms.order(&self.room, &self.by, command.order(&self.by)?)
+    /// Carries out what the caller wants.
+    pub(super) async fn order(&self, api: &Api, order: Order) -> Result<Done, Problem> {
+        Ok(api.rooms.order(&self.room, &self.by, order).await?)
+    }
+
+    /// The same for a command as over the WebSocket.
+    pub(super) async fn command(&self, api: &Api, command: WireCommand) -> Result<Done, Problem> {
+        self.order(api, command.order(&self.by)?).await
     }
 
     /// 200 with what has changed.
-    pub(super) fn changed(&self, api: &Api, command: WireCommand) -> Result<Response, Problem> {
-        self.command(api, command).map(|changed| Json(changed).into_response())
+    pub(super) async fn changed(&self, api: &Api, command: WireCommand) -> Result<Json<Changed>, Problem> {
+        Ok(Json(self.command(api, command).await?.changed))
     }
 
     /// 204.
-    pub(super) fn done(&self, api: &Api, command: WireCommand) -> Result<Response, Problem> {
-        self.command(api, command).map(|_| StatusCode::NO_CONTENT.into_response())
+    pub(super) async fn done(&self, api: &Api, command: WireCommand) -> Result<StatusCode, Problem> {
+        self.command(api, command).await.map(|_| StatusCode::NO_CONTENT)
     }
 
     pub(super) fn address(&self, rest: &str) -> String {
         format!("/api/v1/rooms/{}{rest}", self.room)
-    }
-
-    /// Who is on a seat.
-    pub(super) fn occupant(&self, api: &Api, seat: u8) -> Result<Option<(String, SeatState)>, Problem> {
-        let room = api.rooms.view(&self.room);
-        let room = room.ok_or_else(|| refused(&onmic_room::Refused::RoomUnknown(self.room.clone())))?;
-        let seat = seat_no(seat)?;
-        let seats = room.settings.seats;
-        let found = room.seats.into_iter().find(|found| found.seat == seat);
-        let found = found.ok_or_else(|| refused(&onmic_room::Refused::SeatUnknown { seat, seats }))?;
-        Ok(found.person.map(|person| (person.to_string(), found.state)))
-    }
-
-    pub(super) fn must_occupy(&self, api: &Api, seat: u8) -> Result<String, Problem> {
-        let nobody =
-            || Problem::new(StatusCode::CONFLICT, format!("Nobody is on seat {seat}.")).with_code("not-on-mic");
-        self.occupant(api, seat)?.map(|(person, _)| person).ok_or_else(nobody)
     }
 }

@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use onmic_http::Problem;
 use onmic_room::{Actor, Command, ParticipantName, PersonId, SeatNo};
 
-use crate::rooms::look::{ChromaKey, Colour, Fit, Layout, LookChange, OverlayBody, SourceChange};
-use crate::rooms::order::{Order, Shown};
-use crate::rooms::refusal::unprocessable;
+use super::problem::unprocessable;
+use crate::rooms::look::{ChromaKey, Fit, Layout, LookChange, OverlayBody, SourceChange};
+use crate::rooms::order::Order;
 
 /// A command, as over the WebSocket. Who asks is meant where `person` is absent.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -81,12 +81,7 @@ pub enum WireCommand {
     SetOverlays {
         overlays: Vec<OverlayBody>,
     },
-    SetLook {
-        #[schema(value_type = Option<String>)]
-        background: Option<Colour>,
-        labels: Option<bool>,
-        borders: Option<bool>,
-    },
+    SetLook(LookChange),
     SetSource {
         participant: String,
         gain_db: Option<f32>,
@@ -112,15 +107,13 @@ impl WireCommand {
         let command = match self {
             Self::SetLayout { layout } => return Ok(Order::Layout(layout)),
             Self::SetOverlays { overlays } => return Ok(Order::Overlays(overlays)),
-            Self::SetLook { background, labels, borders } => {
-                return Ok(Order::Look(LookChange { background, labels, borders }));
-            }
+            Self::SetLook(change) => return Ok(Order::Look(change)),
             Self::SetSource { participant, gain_db, chroma_key, denoise, auto_gain, fit } => {
                 let change = SourceChange { gain_db, chroma_key, denoise, auto_gain, fit };
                 return Ok(Order::Source(participant_id(&participant)?, change));
             }
             Self::Chat { text } => return Ok(Order::Chat(text)),
-            Self::RenewTicket { person } => return Ok(Order::Ticket(or_self(person)?)),
+            Self::RenewTicket { person } => return Ok(Order::Ticket(or_self(person)?.into())),
             Self::RequestMic { person, seat } => Command::RequestMic { person: or_self(person)?, seat: seat_or(seat)? },
             Self::Withdraw { person } => Command::Withdraw { person: or_self(person)? },
             Self::Grant { person, seat } => Command::Grant { person: id(&person)?, seat: seat_or(seat)? },
@@ -130,18 +123,17 @@ impl WireCommand {
             Self::Decline { person } => Command::Decline { person: or_self(person)? },
             Self::LeaveMic { person } => Command::LeaveMic { person: or_self(person)? },
             Self::Remove { person } => Command::Remove { person: id(&person)? },
-            Self::Mute { person, audio, video } => Command::Mute { person: or_self(person)?, audio, video },
+            Self::Mute { person, audio, video } => Command::Mute { who: or_self(person)?.into(), audio, video },
             Self::LockSeat { seat, locked } => Command::LockSeat { seat: seat_no(seat)?, locked },
-            Self::Move { person, seat } => Command::Move { person: id(&person)?, seat: seat_no(seat)? },
+            Self::Move { person, seat } => Command::Move { who: id(&person)?.into(), seat: seat_no(seat)? },
             Self::HandOver { person } => Command::HandOver { person: id(&person)? },
-            Self::ConnectFailed { person, reason } => Command::ConnectFailed { person: or_self(person)?, reason },
+            Self::ConnectFailed { person, reason } => Command::ConnectFailed { who: or_self(person)?.into(), reason },
             Self::ProposePk { room } => Command::ProposePk { room: room_name(&room)? },
             Self::AcceptPk {} => Command::AcceptPk,
             Self::RefusePk {} => Command::RefusePk,
             Self::EndPk {} => Command::EndPk,
         };
-        let shown = Shown::of(&command);
-        Ok(Order::Machine(command, shown))
+        Ok(Order::Machine(command))
     }
 }
 
@@ -170,7 +162,7 @@ pub fn room_name(text: &str) -> Result<onmic_room::RoomName, Problem> {
     text.parse().map_err(|error| unprocessable(format!("{text:?} is not the name of a room: {error}.")))
 }
 
-/// JSON that is none, or that says something else than it should.
+/// The body is not JSON (400), or does not have the expected shape (422).
 pub fn malformed(error: &serde_json::Error) -> Problem {
     use serde_json::error::Category;
     match error.classify() {
@@ -198,8 +190,7 @@ mod tests {
 
     #[test]
     fn a_command_without_a_person_is_about_who_says_it() {
-        let Ok(Order::Machine(Command::RequestMic { person, seat }, Shown::Request(_))) =
-            order(json!({"kind": "request-mic", "seat": 2}))
+        let Ok(Order::Machine(Command::RequestMic { person, seat })) = order(json!({"kind": "request-mic", "seat": 2}))
         else {
             panic!()
         };

@@ -12,8 +12,9 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
+use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -22,8 +23,10 @@ use onmic_room::Authority;
 
 use super::Api;
 use super::commands::{WireCommand, id, malformed};
-use crate::auth::Role;
+use crate::rooms::event::ServerMessage;
 use crate::rooms::mailbox::{Closing, Mailbox};
+use crate::rooms::order::Done;
+use crate::rooms::words::Role;
 use crate::rooms::{Connection, Entry};
 
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -45,8 +48,7 @@ const STRIKES: u32 = 100;
 pub struct EventsQuery {
     /// What others see.
     name: Option<String>,
-    /// `host`, `co-host`, `viewer` or `admin`; only where no tokens are asked for.
-    #[param(value_type = Option<String>)]
+    /// Only where no tokens are asked for.
     role: Option<Role>,
     /// To come back as the same person, with `key`.
     person: Option<String>,
@@ -126,7 +128,7 @@ fn entry(
 struct Client {
     connection: Connection,
     mailbox: Arc<Mailbox>,
-    messages: mpsc::Receiver<Utf8Bytes>,
+    messages: mpsc::Receiver<Bytes>,
     heard: Instant,
     strikes: u32,
 }
@@ -151,7 +153,7 @@ impl Client {
             if closing == Closing::Ended {
                 // What led to the end is still to be told.
                 while let Ok(message) = self.messages.try_recv() {
-                    socket.send(Message::Text(message)).await?;
+                    socket.send(text(message)).await?;
                 }
             }
             socket.send(Message::Close(Some(frame(closing)))).await?;
@@ -176,7 +178,7 @@ impl Client {
                 biased; // What waits goes first: who asks faster than it reads is not read.
                 () = mailbox.closed() => return mailbox.closing(),
                 () = stop.cancelled() => return Some(Closing::Stopping),
-                Some(message) = self.messages.recv() => Message::Text(message),
+                Some(message) = self.messages.recv() => text(message),
                 _ = pings.tick() => {
                     if self.heard.elapsed() > SILENCE_MAX {
                         return Some(Closing::Silent);
@@ -189,7 +191,7 @@ impl Client {
                         Some(Err(error)) => return is_too_large(&error).then_some(Closing::TooLarge),
                         Some(Ok(message)) => {
                             self.heard = Instant::now();
-                            if let Err(closing) = self.hear(message) {
+                            if let Err(closing) = self.hear(message).await {
                                 return Some(closing);
                             }
                         }
@@ -198,7 +200,7 @@ impl Client {
                 }
             };
             let missed = mailbox.take_missed();
-            let messages = std::iter::once(message).chain(missed.into_iter().map(Message::Text));
+            let messages = std::iter::once(message).chain(missed.into_iter().map(text));
             for message in messages {
                 let sent = tokio::select! {
                     biased;
@@ -213,33 +215,24 @@ impl Client {
         }
     }
 
-    fn hear(&mut self, message: Message) -> Result<(), Closing> {
+    async fn hear(&mut self, message: Message) -> Result<(), Closing> {
         let text = match message {
             Message::Text(text) => text,
             Message::Binary(_) => return Err(Closing::Binary),
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return Ok(()),
         };
-        let (id, done) = self.obey(&text);
-        let answer = match done {
-            Ok(mut shown) => {
-                self.strikes = 0;
-                if let Some(answer) = shown.as_object_mut() {
-                    answer.insert("type".into(), "answer".into());
-                    answer.insert("id".into(), id);
-                    answer.insert("ok".into(), true.into());
-                }
-                shown
-            }
-            Err(problem) => {
-                self.strikes += 1;
-                json!({"type": "answer", "id": id, "ok": false, "problem": problem.body()})
-            }
+        let (id, done) = self.obey(&text).await;
+        self.strikes = if done.is_ok() { 0 } else { self.strikes + 1 };
+        let (changed, problem) = match done {
+            Ok(done) => (Some(Box::new(done.changed)), None),
+            Err(problem) => (None, serde_json::to_value(problem.body()).ok()),
         };
-        self.mailbox.put(answer.to_string().into());
+        let answer = ServerMessage::Answer { id, ok: problem.is_none(), changed, problem };
+        self.mailbox.put(answer.render().into());
         if self.strikes > STRIKES { Err(Closing::Nonsense) } else { Ok(()) }
     }
 
-    fn obey(&self, text: &str) -> (Value, Result<Value, Problem>) {
+    async fn obey(&self, text: &str) -> (Value, Result<Done, Problem>) {
         // The id is read on its own, so that the answer has it even if the command cannot be read.
         let value = match serde_json::from_str::<Value>(text) {
             Ok(value) => value,
@@ -248,12 +241,19 @@ impl Client {
         // An echo of whatever was sent would be an amplifier.
         let id = value.get("id").filter(|id| id.is_number() || id.as_str().is_some_and(|id| id.len() <= 64));
         let id = id.cloned().unwrap_or(Value::Null);
-        let done = serde_json::from_value::<Said>(value).map_err(|error| malformed(&error)).and_then(|said| {
+        let order = serde_json::from_value::<Said>(value).map_err(|error| malformed(&error)).and_then(|said| {
             let Said::Command { command, .. } = said;
-            self.connection.order(command.order(&self.connection.by)?)
+            command.order(&self.connection.by)
         });
-        (id, done)
+        match order {
+            Ok(order) => (id, self.connection.order(order).await.map_err(Problem::from)),
+            Err(problem) => (id, Err(problem)),
+        }
     }
+}
+
+fn text(message: Bytes) -> Message {
+    Message::Text(Utf8Bytes::try_from(message).expect("messages are rendered as text"))
 }
 
 /// The last message of a connection that this side closes.

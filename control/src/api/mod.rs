@@ -4,6 +4,7 @@ mod caller;
 mod commands;
 mod events;
 mod openapi;
+mod problem;
 mod rest;
 mod rooms;
 mod server;

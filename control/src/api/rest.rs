@@ -3,28 +3,29 @@
 //! Each route turns its address and body into a [`WireCommand`] where there is one, so that the two ways in cannot differ.
 //! Without tokens a call counts as an admin's: only this machine can make it.
 
-use std::time::Duration;
-
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use onmic_http::{Problem, token};
-use onmic_room::{Authority, Input, Settings};
+use onmic_room::{Authority, Command, Input, Settings, Who};
 
 use super::caller::{Body, Caller, Of};
-use super::commands::{WireCommand, malformed, room_name};
+use super::commands::{WireCommand, malformed, room_name, seat_no};
+use super::problem::unprocessable;
 use super::{Api, events};
-use crate::rooms::look::{Colour, Layout, OverlayBody, SourceChange};
-use crate::rooms::refusal::{refused, unprocessable};
-use crate::rooms::wire::{self, HostLeaves, RoomState};
-use crate::ticket::Ticket;
+use crate::rooms::event::Changed;
+use crate::rooms::look::{Layout, LookChange, OverlayBody, SourceChange};
+use crate::rooms::order::Order;
+use crate::rooms::timeouts::TimeoutsChange;
+use crate::rooms::wire::{self, RoomState};
+use crate::rooms::words::HostLeaves;
 
 /// A command fits a packet or two.
 const BODY_MAX: usize = 64 * 1024;
@@ -60,21 +61,11 @@ pub fn router() -> Router<Api> {
     Router::new().nest("/api/v1/rooms/{room}", room).layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
-/// What a command has changed: one of these, under the name it has in the room's state.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what is built as JSON")]
-pub struct Changed {
-    request: Option<wire::Request>,
-    invitation: Option<wire::Invitation>,
-    seat: Option<wire::Seat>,
-    host: Option<wire::Host>,
-    pk: Option<wire::Pk>,
-    program: Option<wire::RoomProgram>,
-    message: Option<wire::Message>,
-    ticket: Option<Ticket>,
-}
-
-fn created(location: &str, body: Value) -> Response {
+/// 201 with where it is, or 200 if it was there.
+fn created(created: bool, location: &str, body: impl Serialize) -> Response {
+    if !created {
+        return Json(body).into_response();
+    }
     let mut response = (StatusCode::CREATED, Json(body)).into_response();
     if let Ok(location) = HeaderValue::from_str(location) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -96,23 +87,6 @@ pub struct RoomChange {
     timeouts: Option<TimeoutsChange>,
 }
 
-/// Timeouts to change, in milliseconds.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TimeoutsChange {
-    request_ms: Option<u64>,
-    grant_ms: Option<u64>,
-    connect_ms: Option<u64>,
-    invitation_ms: Option<u64>,
-    away_ms: Option<u64>,
-    presence_ms: Option<u64>,
-    host_away_ms: Option<u64>,
-    pk_proposal_ms: Option<u64>,
-    pk_away_ms: Option<u64>,
-    cool_down_ms: Option<u64>,
-    empty_ms: Option<u64>,
-}
-
 impl RoomChange {
     /// `before` with the change.
     pub fn of(self, mut before: Settings) -> Settings {
@@ -122,22 +96,7 @@ impl RoomChange {
         set(&mut settings.locked, self.locked);
         set(&mut settings.open_seats, self.open_seats);
         set(&mut settings.host_leaves, self.host_leaves.map(Into::into));
-        let (timeouts, change) = (&mut settings.timeouts, self.timeouts.unwrap_or_default());
-        for (timeout, ms) in [
-            (&mut timeouts.request, change.request_ms),
-            (&mut timeouts.grant, change.grant_ms),
-            (&mut timeouts.connect, change.connect_ms),
-            (&mut timeouts.invitation, change.invitation_ms),
-            (&mut timeouts.away, change.away_ms),
-            (&mut timeouts.presence, change.presence_ms),
-            (&mut timeouts.host_away, change.host_away_ms),
-            (&mut timeouts.pk_proposal, change.pk_proposal_ms),
-            (&mut timeouts.pk_away, change.pk_away_ms),
-            (&mut timeouts.cool_down, change.cool_down_ms),
-            (&mut timeouts.empty, change.empty_ms),
-        ] {
-            set(timeout, ms.map(Duration::from_millis));
-        }
+        self.timeouts.unwrap_or_default().apply(&mut settings.timeouts);
         before
     }
 }
@@ -152,13 +111,14 @@ fn set<T>(place: &mut T, value: Option<T>) {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct NewRoom {
     room: String,
+    /// Read in a second step, so that unknown members are refused.
     #[serde(flatten)]
-    #[schema(inline)]
+    #[schema(value_type = RoomChange)]
     settings: serde_json::Map<String, Value>,
 }
 
 /// Creates a room that lives until it is ended. The same call again finds it.
-#[utoipa::path(post, path = "/api/v1/rooms", tag = "rooms", request_body(content = inline(CreateRoom)),
+#[utoipa::path(post, path = "/api/v1/rooms", tag = "rooms", request_body = NewRoom,
     responses((status = 201, body = RoomState, description = "Created."), (status = 200, body = RoomState, description = "It was there, as asked for."),
         (status = 400), (status = 401), (status = 403), (status = 409), (status = 422), (status = 429)))]
 pub async fn create(
@@ -176,24 +136,9 @@ pub async fn create(
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
     }
-    let was_there = api.rooms.view(&room).is_some();
-    let settings = change.of(api.rooms.defaults().clone());
-    api.rooms.apply(Input::Open { room: room.clone(), settings, kept: true }).map_err(|error| refused(&error))?;
-    let state = serde_json::to_value(api.rooms.room(&room).map(|(state, _)| state)).unwrap_or_default();
-    if was_there { Ok(Json(state).into_response()) } else { Ok(created(&format!("/api/v1/rooms/{room}"), state)) }
-}
-
-/// The body of `POST /api/v1/rooms`.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what is read in two steps, so that unknown members are refused")]
-struct CreateRoom {
-    room: String,
-    title: Option<String>,
-    seats: Option<u8>,
-    locked: Option<bool>,
-    open_seats: Option<bool>,
-    host_leaves: Option<HostLeaves>,
-    timeouts: Option<TimeoutsChange>,
+    let is_new = api.rooms.open(&room, change.of(api.rooms.defaults().clone()))?;
+    let state = api.rooms.room(&room).map(|(state, _)| state);
+    Ok(created(is_new, &format!("/api/v1/rooms/{room}"), state))
 }
 
 /// Changes how a room is set up; what is absent stays.
@@ -213,12 +158,12 @@ pub async fn configure(
 #[utoipa::path(delete, path = "/api/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
 pub async fn end(State(api): State<Api>, Caller { room, by }: Caller) -> Result<StatusCode, Problem> {
-    api.rooms.apply(Input::End { room, by }).map_err(|error| refused(&error))?;
+    api.rooms.apply(Input::End { room, by })?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Everybody in a room.
-#[derive(serde::Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub struct Persons {
     persons: Vec<wire::Person>,
 }
@@ -227,10 +172,8 @@ pub struct Persons {
 #[utoipa::path(get, path = "/api/v1/rooms/{room}/persons", tag = "rooms", params(("room" = String, Path)),
     responses((status = 200, body = Persons), (status = 401), (status = 403), (status = 404)))]
 pub async fn persons(State(api): State<Api>, caller: Caller) -> Result<Json<Persons>, Problem> {
-    api.rooms.must_direct(&caller.room, &caller.by)?;
-    let view = api.rooms.view(&caller.room);
-    let persons = view.map(|view| view.persons.iter().map(wire::person).collect()).unwrap_or_default();
-    Ok(Json(Persons { persons }))
+    let persons = api.rooms.persons(&caller.room, &caller.by)?;
+    Ok(Json(Persons { persons: persons.iter().map(wire::person).collect() }))
 }
 
 /// Whom it is about, and which seat.
@@ -252,20 +195,16 @@ pub async fn request_mic(
     caller: Caller,
     Body(SeatWish { person, seat }): Body<SeatWish>,
 ) -> Result<Response, Problem> {
-    let before = api.rooms.view(&caller.room).map(|room| room.requests).unwrap_or_default();
-    let changed = caller.command(&api, WireCommand::RequestMic { person, seat })?;
-    let person = changed["request"]["person"].as_str().unwrap_or_default().to_owned();
-    if person.is_empty() || before.iter().any(|request| request.person.as_str() == person) {
-        return Ok(Json(changed).into_response());
-    }
-    Ok(created(&caller.address(&format!("/requests/{person}")), changed))
+    let done = caller.command(&api, WireCommand::RequestMic { person, seat }).await?;
+    let person = done.changed.request.as_ref().map(|request| request.person.clone()).unwrap_or_default();
+    Ok(created(done.created, &caller.address(&format!("/requests/{person}")), done.changed))
 }
 
 /// Takes a request back.
 #[utoipa::path(delete, path = "/api/v1/rooms/{room}/requests/{person}", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
-pub async fn withdraw(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<Response, Problem> {
-    caller.done(&api, WireCommand::Withdraw { person: Some(person) })
+pub async fn withdraw(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<StatusCode, Problem> {
+    caller.done(&api, WireCommand::Withdraw { person: Some(person) }).await
 }
 
 /// A seat, or any.
@@ -283,15 +222,15 @@ pub async fn grant(
     caller: Caller,
     Of(person): Of<String>,
     Body(AnySeat { seat }): Body<AnySeat>,
-) -> Result<Response, Problem> {
-    caller.changed(&api, WireCommand::Grant { person, seat })
+) -> Result<Json<Changed>, Problem> {
+    caller.changed(&api, WireCommand::Grant { person, seat }).await
 }
 
 /// Does not let somebody on mic.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/requests/{person}/refuse", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
-pub async fn refuse(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<Response, Problem> {
-    caller.done(&api, WireCommand::Refuse { person })
+pub async fn refuse(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<StatusCode, Problem> {
+    caller.done(&api, WireCommand::Refuse { person }).await
 }
 
 /// Whom to invite, and where to.
@@ -311,28 +250,23 @@ pub async fn invite(
     caller: Caller,
     Body(NewInvitation { person, seat }): Body<NewInvitation>,
 ) -> Result<Response, Problem> {
-    let before = api.rooms.view(&caller.room).map(|room| room.invitations).unwrap_or_default();
-    let was_there = before.iter().any(|invitation| invitation.person.as_str() == person);
     let location = caller.address(&format!("/invitations/{person}"));
-    let changed = caller.command(&api, WireCommand::Invite { person, seat })?;
-    if was_there || changed["invitation"].is_null() {
-        return Ok(Json(changed).into_response());
-    }
-    Ok(created(&location, changed))
+    let done = caller.command(&api, WireCommand::Invite { person, seat }).await?;
+    Ok(created(done.created, &location, done.changed))
 }
 
 /// Takes the seat offered.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/invitations/{person}/accept", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
     responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409)))]
-pub async fn accept(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<Response, Problem> {
-    caller.changed(&api, WireCommand::Accept { person: Some(person) })
+pub async fn accept(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<Json<Changed>, Problem> {
+    caller.changed(&api, WireCommand::Accept { person: Some(person) }).await
 }
 
 /// Does not take the seat offered.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/invitations/{person}/decline", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
-pub async fn decline(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<Response, Problem> {
-    caller.done(&api, WireCommand::Decline { person: Some(person) })
+pub async fn decline(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<StatusCode, Problem> {
+    caller.done(&api, WireCommand::Decline { person: Some(person) }).await
 }
 
 /// One thing to change of a seat: its lock, what is muted of who is on it, or where they are.
@@ -340,8 +274,8 @@ pub async fn decline(State(api): State<Api>, caller: Caller, Of(person): Of<Stri
 #[serde(deny_unknown_fields)]
 pub struct SeatChange {
     locked: Option<bool>,
-    audio: Option<Sound>,
-    video: Option<Sound>,
+    audio: Option<Muting>,
+    video: Option<Muting>,
     /// A seat that is free and not locked.
     move_to: Option<u8>,
 }
@@ -349,13 +283,13 @@ pub struct SeatChange {
 /// Whether it reaches the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Sound {
+pub enum Muting {
     Muted,
     Unmuted,
 }
 
-fn is_muted(sound: Sound) -> bool {
-    sound == Sound::Muted
+fn is_muted(muting: Muting) -> bool {
+    muting == Muting::Muted
 }
 
 /// Locks or unlocks a seat; mutes, unmutes or moves who is on it. One of the three at a time.
@@ -366,34 +300,30 @@ pub async fn change_seat(
     caller: Caller,
     Of(seat): Of<u8>,
     Body(change): Body<SeatChange>,
-) -> Result<Response, Problem> {
+) -> Result<Json<Changed>, Problem> {
+    let seat = seat_no(seat)?;
     let command = match change {
         SeatChange { locked: Some(locked), audio: None, video: None, move_to: None } => {
-            WireCommand::LockSeat { seat, locked }
+            Command::LockSeat { seat, locked }
         }
         SeatChange { locked: None, audio: None, video: None, move_to: Some(to) } => {
-            WireCommand::Move { person: caller.must_occupy(&api, seat)?, seat: to }
+            Command::Move { who: Who::Seat(seat), seat: seat_no(to)? }
         }
         SeatChange { locked: None, audio, video, move_to: None } if audio.is_some() || video.is_some() => {
-            let person = Some(caller.must_occupy(&api, seat)?);
-            WireCommand::Mute { person, audio: audio.map(is_muted), video: video.map(is_muted) }
+            Command::Mute { who: Who::Seat(seat), audio: audio.map(is_muted), video: video.map(is_muted) }
         }
         _ => return Err(unprocessable("Change one thing at a time: locked, or audio and video, or move_to.")),
     };
-    caller.changed(&api, command)
+    Ok(Json(caller.order(&api, Order::Machine(command)).await?.changed))
 }
 
 /// Leaves the seat, for who is on it; takes them off it, for the host.
 #[utoipa::path(delete, path = "/api/v1/rooms/{room}/seats/{seat}/participant", tag = "rooms", params(("room" = String, Path), ("seat" = u8, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
-pub async fn clear_seat(State(api): State<Api>, caller: Caller, Of(seat): Of<u8>) -> Result<Response, Problem> {
-    match caller.occupant(&api, seat)? {
-        None => Ok(StatusCode::NO_CONTENT.into_response()),
-        Some((person, _)) if caller.by.person.as_ref().is_some_and(|by| by.as_str() == person) => {
-            caller.done(&api, WireCommand::LeaveMic { person: Some(person) })
-        }
-        Some((person, _)) => caller.done(&api, WireCommand::Remove { person }),
-    }
+pub async fn clear_seat(State(api): State<Api>, caller: Caller, Of(seat): Of<u8>) -> Result<StatusCode, Problem> {
+    let command = Command::ClearSeat { seat: seat_no(seat)? };
+    caller.order(&api, Order::Machine(command)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Why publishing did not work.
@@ -412,17 +342,17 @@ pub async fn connect_failed(
     caller: Caller,
     Of(seat): Of<u8>,
     Body(Failure { reason }): Body<Failure>,
-) -> Result<Response, Problem> {
-    let person = Some(caller.must_occupy(&api, seat)?);
-    caller.done(&api, WireCommand::ConnectFailed { person, reason })
+) -> Result<StatusCode, Problem> {
+    let command = Command::ConnectFailed { who: Who::Seat(seat_no(seat)?), reason };
+    caller.order(&api, Order::Machine(command)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A fresh ticket for who has the seat.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/seats/{seat}/ticket", tag = "rooms", params(("room" = String, Path), ("seat" = u8, Path)),
     responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409)))]
-pub async fn renew_ticket(State(api): State<Api>, caller: Caller, Of(seat): Of<u8>) -> Result<Response, Problem> {
-    let person = Some(caller.must_occupy(&api, seat)?);
-    caller.changed(&api, WireCommand::RenewTicket { person })
+pub async fn renew_ticket(State(api): State<Api>, caller: Caller, Of(seat): Of<u8>) -> Result<Json<Changed>, Problem> {
+    Ok(Json(caller.order(&api, Order::Ticket(Who::Seat(seat_no(seat)?))).await?.changed))
 }
 
 /// A person by id.
@@ -439,16 +369,16 @@ pub async fn hand_over(
     State(api): State<Api>,
     caller: Caller,
     Body(OnePerson { person }): Body<OnePerson>,
-) -> Result<Response, Problem> {
-    caller.changed(&api, WireCommand::HandOver { person })
+) -> Result<Json<Changed>, Problem> {
+    caller.changed(&api, WireCommand::HandOver { person }).await
 }
 
 /// What to mute or unmute.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MuteChange {
-    audio: Option<Sound>,
-    video: Option<Sound>,
+    audio: Option<Muting>,
+    video: Option<Muting>,
 }
 
 /// Mutes or unmutes the host.
@@ -458,12 +388,9 @@ pub async fn mute_host(
     State(api): State<Api>,
     caller: Caller,
     Body(MuteChange { audio, video }): Body<MuteChange>,
-) -> Result<Response, Problem> {
-    let host = api.rooms.view(&caller.room).and_then(|room| room.host.person);
-    let nobody =
-        || Problem::new(StatusCode::CONFLICT, "The room has no host who could be muted.").with_code("not-on-mic");
-    let person = Some(host.ok_or_else(nobody)?.to_string());
-    caller.changed(&api, WireCommand::Mute { person, audio: audio.map(is_muted), video: video.map(is_muted) })
+) -> Result<Json<Changed>, Problem> {
+    let command = Command::Mute { who: Who::Host, audio: audio.map(is_muted), video: video.map(is_muted) };
+    Ok(Json(caller.order(&api, Order::Machine(command)).await?.changed))
 }
 
 /// The other room of a PK.
@@ -480,29 +407,29 @@ pub async fn propose_pk(
     State(api): State<Api>,
     caller: Caller,
     Body(OtherRoom { room }): Body<OtherRoom>,
-) -> Result<Response, Problem> {
-    caller.changed(&api, WireCommand::ProposePk { room })
+) -> Result<Json<Changed>, Problem> {
+    caller.changed(&api, WireCommand::ProposePk { room }).await
 }
 
 /// Accepts the proposal that is there.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/pk/accept", tag = "rooms", params(("room" = String, Path)),
     responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404)))]
-pub async fn accept_pk(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
-    caller.changed(&api, WireCommand::AcceptPk {})
+pub async fn accept_pk(State(api): State<Api>, caller: Caller) -> Result<Json<Changed>, Problem> {
+    caller.changed(&api, WireCommand::AcceptPk {}).await
 }
 
 /// Refuses the proposal that is there.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/pk/refuse", tag = "rooms", params(("room" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
-pub async fn refuse_pk(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
-    caller.done(&api, WireCommand::RefusePk {})
+pub async fn refuse_pk(State(api): State<Api>, caller: Caller) -> Result<StatusCode, Problem> {
+    caller.done(&api, WireCommand::RefusePk {}).await
 }
 
 /// Ends the PK, or takes the proposal back.
 #[utoipa::path(delete, path = "/api/v1/rooms/{room}/pk", tag = "rooms", params(("room" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
-pub async fn end_pk(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
-    caller.done(&api, WireCommand::EndPk {})
+pub async fn end_pk(State(api): State<Api>, caller: Caller) -> Result<StatusCode, Problem> {
+    caller.done(&api, WireCommand::EndPk {}).await
 }
 
 /// Where the pictures go.
@@ -512,8 +439,8 @@ pub async fn set_layout(
     State(api): State<Api>,
     caller: Caller,
     Body(layout): Body<Layout>,
-) -> Result<Response, Problem> {
-    caller.changed(&api, WireCommand::SetLayout { layout })
+) -> Result<Json<Changed>, Problem> {
+    caller.changed(&api, WireCommand::SetLayout { layout }).await
 }
 
 /// All overlays.
@@ -530,8 +457,8 @@ pub async fn set_overlays(
     State(api): State<Api>,
     caller: Caller,
     Body(Overlays { overlays }): Body<Overlays>,
-) -> Result<Response, Problem> {
-    caller.changed(&api, WireCommand::SetOverlays { overlays })
+) -> Result<Json<Changed>, Problem> {
+    caller.changed(&api, WireCommand::SetOverlays { overlays }).await
 }
 
 /// The picture of an overlay, as it was sent.
@@ -549,26 +476,15 @@ pub async fn overlay_image(State(api): State<Api>, caller: Caller, Of(id): Of<St
     Ok(response)
 }
 
-/// Background, labels and borders; what is absent stays.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LookBody {
-    /// `#rrggbb`.
-    #[schema(value_type = Option<String>)]
-    background: Option<Colour>,
-    labels: Option<bool>,
-    borders: Option<bool>,
-}
-
 /// How the canvas looks beside the pictures.
-#[utoipa::path(patch, path = "/api/v1/rooms/{room}/look", tag = "rooms", params(("room" = String, Path)), request_body = LookBody,
+#[utoipa::path(patch, path = "/api/v1/rooms/{room}/look", tag = "rooms", params(("room" = String, Path)), request_body = LookChange,
     responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 422)))]
 pub async fn set_look(
     State(api): State<Api>,
     caller: Caller,
-    Body(LookBody { background, labels, borders }): Body<LookBody>,
-) -> Result<Response, Problem> {
-    caller.changed(&api, WireCommand::SetLook { background, labels, borders })
+    Body(change): Body<LookChange>,
+) -> Result<Json<Changed>, Problem> {
+    caller.changed(&api, WireCommand::SetLook(change)).await
 }
 
 /// How one source is taken into the program.
@@ -579,9 +495,9 @@ pub async fn set_source(
     caller: Caller,
     Of(participant): Of<String>,
     Body(change): Body<SourceChange>,
-) -> Result<Response, Problem> {
+) -> Result<Json<Changed>, Problem> {
     let SourceChange { gain_db, chroma_key, denoise, auto_gain, fit } = change;
-    caller.changed(&api, WireCommand::SetSource { participant, gain_db, chroma_key, denoise, auto_gain, fit })
+    caller.changed(&api, WireCommand::SetSource { participant, gain_db, chroma_key, denoise, auto_gain, fit }).await
 }
 
 /// Something to say.
@@ -599,6 +515,6 @@ pub async fn chat(
     State(api): State<Api>,
     caller: Caller,
     Body(ChatBody { text }): Body<ChatBody>,
-) -> Result<Response, Problem> {
-    caller.changed(&api, WireCommand::Chat { text })
+) -> Result<Json<Changed>, Problem> {
+    caller.changed(&api, WireCommand::Chat { text }).await
 }

@@ -16,6 +16,7 @@ use onmic_media::{Feed, Hub, MediaKind, RoomName, Source, WallTime};
 use super::Api;
 use crate::rooms::audience;
 use crate::rooms::wire::{Audience, RoomState};
+use crate::rooms::words::Protocol;
 
 /// All rooms, live or not.
 #[derive(Serialize, ToSchema)]
@@ -36,6 +37,7 @@ pub struct Room {
     participants: Vec<Participant>,
     /// Who hosts, asks and is on mic. Not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = RoomState, required = false)]
     state: Option<RoomState>,
 }
 
@@ -43,15 +45,24 @@ pub struct Room {
 #[derive(Serialize, ToSchema)]
 pub struct Participant {
     name: String,
-    /// `rtmp` or `whip`.
-    protocol: &'static str,
-    /// `live`, or `interrupted` while the grace period runs.
-    state: &'static str,
+    protocol: Protocol,
+    state: Liveness,
     started_at: String,
+    #[schema(required)]
     video: Option<Video>,
+    #[schema(required)]
     audio: Option<Audio>,
     /// What the publisher should change, most important first.
     advice: Vec<Advice>,
+}
+
+/// Whether the publisher of a source is connected.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Liveness {
+    Live,
+    /// The publisher is gone and may come back within the grace period.
+    Interrupted,
 }
 
 /// A video track as measured over the last seconds.
@@ -59,11 +70,13 @@ pub struct Participant {
 pub struct Video {
     /// `h264`, `h265`, `vp8`, `vp9` or `av1`.
     codec: &'static str,
+    #[schema(required)]
     profile: Option<String>,
     width: u32,
     height: u32,
     fps: f64,
     bitrate_bps: u64,
+    #[schema(required)]
     keyframe_interval_ms: Option<u64>,
     b_frames: bool,
     /// Whether it is being re-encoded now for viewers who cannot take it as it is.
@@ -152,8 +165,8 @@ impl Participant {
         let audio = Audio::of(source, now);
         Self {
             name: source.name().participant.to_string(),
-            protocol: source.protocol().name(),
-            state: if source.is_connected() { "live" } else { "interrupted" },
+            protocol: source.protocol().into(),
+            state: if source.is_connected() { Liveness::Live } else { Liveness::Interrupted },
             started_at: source.epoch().to_string(),
             advice: advice(video.as_ref(), audio.as_ref()),
             video,

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use onmic_media::{Feed, Hub, RoomName, Source, ViewerKind};
 
 use super::Rooms;
+use super::event::RoomEvent;
 use super::wire::Audience;
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -40,17 +39,16 @@ impl Rooms {
         for source in self.hub.sources() {
             by_room.entry(source.name().room.clone()).or_default().push(source);
         }
-        let now = Instant::now();
-        let state = &mut *self.state.lock();
-        for (room, live) in &mut state.live {
-            let viewers = count(&self.hub, room, by_room.get(room).map_or(&[], Vec::as_slice));
+        for (room, cell) in self.cells() {
+            let mut live = cell.live.lock();
+            let Some(live) = &mut *live else { continue };
+            let viewers = count(&self.hub, &room, by_room.get(&room).map_or(&[], Vec::as_slice));
             let persons = live.persons.len();
             if viewers == live.viewers && persons == live.persons_told {
                 continue;
             }
             (live.viewers, live.persons_told) = (viewers, persons);
-            let event = json!({"kind": "viewers-changed", "viewers": viewers, "persons": persons});
-            self.tell_all(live, room, now, &event, false);
+            self.tell_all(live, &room, Instant::now(), &RoomEvent::ViewersChanged { viewers, persons }, false);
         }
     }
 }

@@ -5,17 +5,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use axum::extract::ws::Utf8Bytes;
-use serde_json::Value;
+use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use onmic_media::WallTime;
-use onmic_room::{Mix, ParticipantName, PersonId, SeatView};
+use onmic_room::{Mix, ParticipantName, PersonId, RoomName, SeatView};
 
 use super::log::Log;
 use super::look::Look;
 use super::mailbox::{Closing, Mailbox};
 use super::rate::Rates;
 use super::wire::{Audience, Message, RoomProgram};
+use super::words::ProgramState;
 
 /// Connections of one person at once: a few windows, and those that are not known to be gone yet.
 pub const CONNECTIONS_MAX: usize = 8;
@@ -40,14 +41,13 @@ pub struct Live {
     /// As last decided.
     pub mix: Mix,
     pub look: Look,
-    /// The word of the API.
-    pub program: &'static str,
+    pub program: ProgramState,
     pub speaking: BTreeSet<ParticipantName>,
     /// As last told.
     pub viewers: Audience,
     pub persons_told: usize,
     /// The room's state as JSON, while nothing has changed since.
-    pub rendered: Option<Arc<str>>,
+    pub rendered: Option<Arc<RawValue>>,
 }
 
 impl Live {
@@ -61,7 +61,7 @@ impl Live {
             chat: VecDeque::new(),
             mix: Mix::default(),
             look: Look::default(),
-            program: "off",
+            program: ProgramState::Off,
             speaking: BTreeSet::new(),
             viewers: Audience::default(),
             persons_told: 0,
@@ -69,8 +69,8 @@ impl Live {
         }
     }
 
-    /// Numbers an event, given as JSON, and tells everybody who is connected.
-    pub fn announce(&mut self, at: WallTime, event: &str) {
+    /// Numbers an event and tells everybody who is connected.
+    pub fn announce(&mut self, at: WallTime, event: &RawValue) {
         self.rendered = None;
         let message = self.log.push(at, event);
         for mailbox in self.clients.values() {
@@ -79,7 +79,7 @@ impl Live {
     }
 
     /// Tells one person, wherever it is connected.
-    pub fn tell(&self, person: &PersonId, message: &Utf8Bytes) {
+    pub fn tell(&self, person: &PersonId, message: &Bytes) {
         let clients = self.connections.get(person).into_iter().flatten();
         for mailbox in clients.filter_map(|client| self.clients.get(client)) {
             mailbox.put(message.clone());
@@ -87,7 +87,12 @@ impl Live {
     }
 
     pub fn is_speaking(&self, seat: &SeatView) -> bool {
-        seat.participant.as_ref().is_some_and(|participant| self.speaking.contains(participant))
+        self.speaks(seat.participant.as_ref().map(ParticipantName::as_str))
+    }
+
+    /// Whether the participant of that name speaks.
+    pub fn speaks(&self, participant: Option<&str>) -> bool {
+        self.speaking.iter().any(|speaking| participant == Some(speaking.as_str()))
     }
 
     pub fn connections(&self, person: &PersonId) -> usize {
@@ -130,7 +135,7 @@ impl Live {
         self.chat.iter().cloned().collect()
     }
 
-    pub fn told_program(&self, room: &str) -> RoomProgram {
+    pub fn told_program(&self, room: &RoomName) -> RoomProgram {
         RoomProgram {
             state: self.program,
             layout: self.look.layout.clone(),
@@ -140,9 +145,5 @@ impl Live {
             borders: self.look.borders,
             source_settings: self.look.sources.iter().map(|(id, look)| (id.to_string(), look.clone())).collect(),
         }
-    }
-
-    pub fn program_changed(&self, room: &str) -> Value {
-        serde_json::json!({"kind": "program-changed", "program": self.told_program(room)})
     }
 }

@@ -4,9 +4,12 @@
 
 use std::collections::VecDeque;
 
-use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
 use onmic_media::WallTime;
 
+use super::event::ServerMessage;
 use crate::random;
 
 /// Some minutes of a lively room.
@@ -18,7 +21,7 @@ pub struct Log {
     epoch: String,
     number: u64,
     /// The newest has `number`.
-    kept: VecDeque<Utf8Bytes>,
+    kept: VecDeque<Bytes>,
 }
 
 impl Log {
@@ -37,11 +40,11 @@ impl Log {
         self.number
     }
 
-    /// Adds an event, given as JSON. The message for clients.
-    pub fn push(&mut self, at: WallTime, event: &str) -> Utf8Bytes {
+    /// Adds an event. The message for clients.
+    pub fn push(&mut self, at: WallTime, event: &RawValue) -> Bytes {
         self.number += 1;
-        let number = self.number;
-        let message: Utf8Bytes = format!(r#"{{"type":"event","number":{number},"at":"{at}","event":{event}}}"#).into();
+        let message = ServerMessage::Event { number: self.number, at: at.to_string(), event };
+        let message: Bytes = message.render().into();
         if self.kept.len() == KEPT {
             self.kept.pop_front();
         }
@@ -50,7 +53,7 @@ impl Log {
     }
 
     /// The messages after event `number` of `epoch`, if all of them are still there.
-    pub fn after(&self, epoch: &str, number: u64) -> Option<impl Iterator<Item = &Utf8Bytes>> {
+    pub fn after(&self, epoch: &str, number: u64) -> Option<impl Iterator<Item = &Bytes>> {
         let missed = usize::try_from(self.number.checked_sub(number)?).ok()?;
         let start = self.kept.len().checked_sub(missed)?;
         (epoch == self.epoch).then(|| self.kept.range(start..))
@@ -64,7 +67,8 @@ mod tests {
     fn filled(count: usize) -> Log {
         let mut log = Log::new();
         for index in 0..count {
-            log.push(WallTime(0), &format!(r#"{{"kind":"{index}"}}"#));
+            let event = RawValue::from_string(format!(r#"{{"kind":"{index}"}}"#)).unwrap();
+            log.push(WallTime(0), &event);
         }
         log
     }
@@ -73,7 +77,8 @@ mod tests {
     fn who_comes_back_gets_what_followed() {
         let log = filled(3);
         let epoch = log.epoch().to_owned();
-        let missed: Vec<_> = log.after(&epoch, 1).unwrap().map(Utf8Bytes::as_str).collect();
+        let missed: Vec<_> =
+            log.after(&epoch, 1).unwrap().map(|message| std::str::from_utf8(message).unwrap()).collect();
         assert_eq!(
             missed,
             [

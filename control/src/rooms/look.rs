@@ -10,15 +10,19 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
-use onmic_mixer::scene;
-use onmic_room::ParticipantName;
+use onmic_mixer::scene::{self, Size};
+use onmic_room::{ParticipantName, RoomName};
 
 /// At once.
 pub const OVERLAYS_MAX: usize = 16;
-/// Of the data URL of one picture, in bytes.
+/// Longest data URL of one picture, in bytes.
 pub const IMAGE_MAX: usize = 512 * 1024;
-/// Of all pictures of a room together, decoded, in bytes.
-const IMAGES_MAX: usize = 2 * 1024 * 1024;
+/// Most bytes of all pictures of a room, as files.
+const FILES_MAX: usize = 2 * 1024 * 1024;
+/// Most pixels of one picture before it is fitted to the canvas: those of a 4K screen, 33 MB while it is decoded.
+const PIXELS_MAX: u64 = 3840 * 2160;
+/// Most bytes of all pictures of a room, decoded and fitted to the canvas: three that fill it, 25 MB.
+const DECODED_MAX: usize = 3 * 1920 * 1080 * 4;
 /// Most places of a custom layout: one for every source that a program can have.
 const PLACES_MAX: usize = onmic_names::MIXED_MAX;
 const LINES_MAX: usize = 12;
@@ -28,6 +32,13 @@ const LINE_MAX: usize = 200; // Characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Impossible(String);
+
+impl Impossible {
+    /// `sentence` says what is wrong and what would be right.
+    pub fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+}
 
 fn unless(holds: bool, sentence: impl FnOnce() -> String) -> Result<(), Impossible> {
     if holds { Ok(()) } else { Err(Impossible(sentence())) }
@@ -148,20 +159,20 @@ impl From<Colour> for String {
 
 /// Something over the pictures.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Overlay {
+pub struct Overlay<I = Image> {
     pub id: String,
     pub place: Place,
     /// Higher is in front; pictures of sources are at their place's `z`, 0 if the layout has none.
     pub z: i16,
     pub opacity: f32,
-    pub what: OverlayKind,
+    pub what: OverlayKind<I>,
 }
 
 /// What it shows.
 #[derive(Clone, Debug, PartialEq)]
-pub enum OverlayKind {
+pub enum OverlayKind<I = Image> {
     Text { title: String, lines: Vec<String>, colour: Colour, background: Colour },
-    Image(Image),
+    Image(I),
 }
 
 /// An encoded picture, and what it shows.
@@ -307,16 +318,19 @@ pub enum Fit {
     Contain,
 }
 
-/// A change of the look; what is absent stays.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A change of the background, the labels or the borders; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct LookChange {
+    /// `#rrggbb`.
+    #[schema(value_type = Option<String>)]
     pub background: Option<Colour>,
     pub labels: Option<bool>,
     pub borders: Option<bool>,
 }
 
 /// Where the picture of an overlay is.
-pub fn image_address(room: &str, id: &str) -> String {
+pub fn image_address(room: &RoomName, id: &str) -> String {
     format!("/api/v1/rooms/{room}/overlays/{id}/image")
 }
 
@@ -353,50 +367,28 @@ impl Look {
         Ok(())
     }
 
-    /// All overlays at once; `room` tells which address a picture has already.
-    pub fn set_overlays(&mut self, room: &str, overlays: Vec<OverlayBody>) -> Result<(), Impossible> {
-        unless(overlays.len() <= OVERLAYS_MAX, || format!("A room has at most {OVERLAYS_MAX} overlays."))?;
-        let mut after: Vec<Overlay> = Vec::with_capacity(overlays.len());
-        for body in overlays {
-            let overlay = self.overlay(room, body)?;
-            unless(after.iter().all(|other| other.id != overlay.id), || {
-                format!("Two overlays have the id {:?}. Give each its own.", overlay.id)
-            })?;
-            after.push(overlay);
+    /// All overlays at once. Pictures that are kept are looked up by the ids of their overlays.
+    pub fn set_overlays(&mut self, overlays: Overlays<Shown>) -> Result<(), Impossible> {
+        let mut after: Vec<Overlay> = Vec::with_capacity(overlays.0.len());
+        for Overlay { id, place, z, opacity, what } in overlays.0 {
+            let what = match what {
+                OverlayKind::Text { title, lines, colour, background } => {
+                    OverlayKind::Text { title, lines, colour, background }
+                }
+                OverlayKind::Image(Shown::Decoded(image)) => OverlayKind::Image(image),
+                OverlayKind::Image(Shown::Kept) => {
+                    let kept = self.image(&id).cloned();
+                    let none = || Impossible(format!("There is no picture of overlay {id:?} to keep. Send it."));
+                    OverlayKind::Image(kept.ok_or_else(none)?)
+                }
+            };
+            after.push(Overlay { id, place, z, opacity, what });
         }
-        let bytes: usize = after.iter().filter_map(Overlay::image).map(|image| image.bytes.len()).sum();
-        unless(bytes <= IMAGES_MAX, || format!("The pictures of a room have at most {IMAGES_MAX} bytes together."))?;
+        let images = || after.iter().filter_map(Overlay::image);
+        fit(images().map(|image| image.bytes.len()).sum(), images().map(|image| image.picture.pixel_bytes()).sum())?;
         after.sort_by_key(|overlay| overlay.z);
         self.overlays = after;
         Ok(())
-    }
-
-    fn overlay(&self, room: &str, body: OverlayBody) -> Result<Overlay, Impossible> {
-        let (id, place, z, opacity, what) = match body {
-            OverlayBody::Text { id, place, z, opacity, title, lines, colour, background } => {
-                let fits = |line: &str| line.chars().count() <= LINE_MAX && !line.chars().any(char::is_control);
-                let all_fit = fits(&title) && lines.len() <= LINES_MAX && lines.iter().all(|line| fits(line));
-                unless(all_fit, || {
-                    format!("A text overlay has a title and at most {LINES_MAX} lines of {LINE_MAX} characters each.")
-                })?;
-                (id, place, z, opacity, OverlayKind::Text { title, lines, colour, background })
-            }
-            OverlayBody::Image { id, place, z, opacity, image } => {
-                let image = if image == image_address(room, &id) {
-                    self.image(&id).cloned().ok_or_else(|| Impossible(format!("There is no picture at {image}.")))?
-                } else {
-                    Image::of_data_url(&image)?
-                };
-                (id, place, z, opacity, OverlayKind::Image(image))
-            }
-        };
-        // The id is part of an address.
-        unless(id.parse::<onmic_room::PersonId>().is_ok(), || {
-            "An overlay's id has 1 to 64 letters, digits, '-', '_' and '.', and does not start with '.'.".into()
-        })?;
-        place.check()?;
-        unless((0.0..=1.0).contains(&opacity), || "An opacity is from 0 to 1.".into())?;
-        Ok(Overlay { id, place, z, opacity, what })
     }
 
     /// The picture of an overlay.
@@ -405,7 +397,7 @@ impl Look {
     }
 
     /// The overlays as clients are told.
-    pub fn told_overlays(&self, room: &str) -> Vec<OverlayBody> {
+    pub fn told_overlays(&self, room: &RoomName) -> Vec<OverlayBody> {
         self.overlays.iter().map(|overlay| overlay.told(room)).collect()
     }
 }
@@ -418,7 +410,7 @@ impl Overlay {
         }
     }
 
-    fn told(&self, room: &str) -> OverlayBody {
+    fn told(&self, room: &RoomName) -> OverlayBody {
         let Self { id, place, z, opacity, what } = self.clone();
         match what {
             OverlayKind::Text { title, lines, colour, background } => {
@@ -432,18 +424,148 @@ impl Overlay {
     }
 }
 
-impl Image {
+/// All overlays of a room, whose pictures are of type `I`.
+#[derive(Debug)]
+pub struct Overlays<I>(Vec<Overlay<I>>);
+
+/// A picture as it was sent.
+#[derive(Debug)]
+pub enum Sent {
+    /// The one that the overlay has.
+    Kept,
+    /// A data URL.
+    DataUrl(String),
+}
+
+/// A picture as it will be shown.
+#[derive(Debug)]
+pub enum Shown {
+    /// The one that the overlay has.
+    Kept,
+    Decoded(Image),
+}
+
+impl Overlays<Sent> {
+    /// Checks everything that can be checked without looking into a picture; `room` tells which address a picture has
+    /// already.
+    pub fn check(room: &RoomName, bodies: Vec<OverlayBody>) -> Result<Self, Impossible> {
+        unless(bodies.len() <= OVERLAYS_MAX, || format!("A room has at most {OVERLAYS_MAX} overlays."))?;
+        let mut overlays: Vec<Overlay<Sent>> = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            let overlay = Overlay::check(room, body)?;
+            unless(overlays.iter().all(|other| other.id != overlay.id), || {
+                format!("Two overlays have the id {:?}. Give each its own.", overlay.id)
+            })?;
+            overlays.push(overlay);
+        }
+        Ok(Self(overlays))
+    }
+
+    /// Decodes the pictures that were sent. Blocks. All of them are measured before the first is decoded.
+    pub fn decode(self) -> Result<Overlays<Shown>, Impossible> {
+        let mut measured = Vec::with_capacity(self.0.len());
+        let (mut bytes, mut pixels) = (0, 0);
+        for Overlay { id, place, z, opacity, what } in self.0 {
+            let file = match what {
+                OverlayKind::Image(Sent::DataUrl(url)) => {
+                    let file = File::of_data_url(&url)?;
+                    (bytes, pixels) = (bytes + file.bytes.len(), pixels + file.pixel_bytes()?);
+                    fit(bytes, pixels)?;
+                    OverlayKind::Image(Some(file))
+                }
+                OverlayKind::Image(Sent::Kept) => OverlayKind::Image(None),
+                OverlayKind::Text { title, lines, colour, background } => {
+                    OverlayKind::Text { title, lines, colour, background }
+                }
+            };
+            measured.push(Overlay { id, place, z, opacity, what: file });
+        }
+        let decoded = measured.into_iter().map(|Overlay { id, place, z, opacity, what }| {
+            let what = match what {
+                OverlayKind::Image(None) => OverlayKind::Image(Shown::Kept),
+                OverlayKind::Image(Some(file)) => OverlayKind::Image(Shown::Decoded(file.decode()?)),
+                OverlayKind::Text { title, lines, colour, background } => {
+                    OverlayKind::Text { title, lines, colour, background }
+                }
+            };
+            Ok(Overlay { id, place, z, opacity, what })
+        });
+        decoded.collect::<Result<_, _>>().map(Overlays)
+    }
+}
+
+impl Overlay<Sent> {
+    fn check(room: &RoomName, body: OverlayBody) -> Result<Self, Impossible> {
+        let (id, place, z, opacity, what) = match body {
+            OverlayBody::Text { id, place, z, opacity, title, lines, colour, background } => {
+                let fits = |line: &str| line.chars().count() <= LINE_MAX && !line.chars().any(char::is_control);
+                let all_fit = fits(&title) && lines.len() <= LINES_MAX && lines.iter().all(|line| fits(line));
+                unless(all_fit, || {
+                    format!("A text overlay has a title and at most {LINES_MAX} lines of {LINE_MAX} characters each.")
+                })?;
+                (id, place, z, opacity, OverlayKind::Text { title, lines, colour, background })
+            }
+            OverlayBody::Image { id, place, z, opacity, image } => {
+                unless(image.len() <= IMAGE_MAX, || {
+                    format!("The data URL of a picture has at most {IMAGE_MAX} bytes.")
+                })?;
+                let kept = image == image_address(room, &id);
+                let sent = if kept { Sent::Kept } else { Sent::DataUrl(image) };
+                (id, place, z, opacity, OverlayKind::Image(sent))
+            }
+        };
+        // The id is part of an address.
+        unless(id.parse::<onmic_room::PersonId>().is_ok(), || {
+            "An overlay's id has 1 to 64 letters, digits, '-', '_' and '.', and does not start with '.'.".into()
+        })?;
+        place.check()?;
+        unless((0.0..=1.0).contains(&opacity), || "An opacity is from 0 to 1.".into())?;
+        Ok(Self { id, place, z, opacity, what })
+    }
+}
+
+/// A picture that was sent, not yet decoded.
+struct File {
+    media_type: &'static str,
+    bytes: Bytes,
+}
+
+impl File {
     fn of_data_url(url: &str) -> Result<Self, Impossible> {
-        unless(url.len() <= IMAGE_MAX, || format!("The data URL of a picture has at most {IMAGE_MAX} bytes."))?;
         let refused = || Impossible("A picture is a data URL in base64, of image/png or image/jpeg.".into());
         let (media_type, data) =
             url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")).ok_or_else(refused)?;
-        let known = ["image/png", "image/jpeg"].into_iter().find(|known| *known == media_type);
-        let bytes = Bytes::from(BASE64_STANDARD.decode(data).map_err(|_| refused())?);
-        let picture = scene::Image::decode(bytes.clone())
-            .map_err(|error| Impossible(format!("The picture cannot be shown: {error}.")))?;
-        Ok(Self { media_type: known.ok_or_else(refused)?, bytes, picture })
+        let known = ["image/png", "image/jpeg"].into_iter().find(|known| *known == media_type).ok_or_else(refused)?;
+        Ok(Self { media_type: known, bytes: BASE64_STANDARD.decode(data).map_err(|_| refused())?.into() })
     }
+
+    /// What its pixels will take once they are decoded and fitted to the canvas.
+    fn pixel_bytes(&self) -> Result<usize, Impossible> {
+        let (width, height) = scene::Image::measure(&self.bytes).map_err(|error| not_shown(&error))?;
+        let pixels = u64::from(width) * u64::from(height);
+        unless(pixels <= PIXELS_MAX, || format!("A picture has at most {PIXELS_MAX} pixels, as one of 3840x2160."))?;
+        let (width, height) = scene::fitted((width, height), Size::FULL_HD);
+        Ok(4 * width as usize * height as usize)
+    }
+
+    fn decode(self) -> Result<Image, Impossible> {
+        let picture = scene::Image::decode(self.bytes.clone()).map_err(|error| not_shown(&error))?;
+        Ok(Image { media_type: self.media_type, bytes: self.bytes, picture: picture.fitted(Size::FULL_HD) })
+    }
+}
+
+fn not_shown(error: &scene::InvalidImage) -> Impossible {
+    Impossible(format!("The picture cannot be shown: {error}."))
+}
+
+/// Whether pictures of so many bytes, as files and decoded, are what one room may keep.
+fn fit(files: usize, decoded: usize) -> Result<(), Impossible> {
+    unless(files <= FILES_MAX, || {
+        format!("The pictures of a room have at most {FILES_MAX} bytes together, as files.")
+    })?;
+    unless(decoded <= DECODED_MAX, || {
+        "The pictures of a room have together at most three times the pixels of 1920x1080. Send smaller ones.".into()
+    })
 }
 
 #[cfg(test)]
@@ -453,6 +575,14 @@ mod tests {
     use super::*;
 
     const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
+    fn room() -> RoomName {
+        "demo".parse().unwrap()
+    }
+
+    fn set(look: &mut Look, bodies: Vec<OverlayBody>) -> Result<(), Impossible> {
+        look.set_overlays(Overlays::check(&room(), bodies)?.decode()?)
+    }
 
     fn overlays(list: serde_json::Value) -> Vec<OverlayBody> {
         from_value(list).unwrap()
@@ -488,13 +618,13 @@ mod tests {
         let mut look = Look::default();
         let sent = json!([{"id": "logo", "kind": "image", "place": place(), "z": 3, "image": PIXEL},
             {"id": "card", "kind": "text", "place": place(), "title": "Tea", "lines": ["12 €"]}]);
-        look.set_overlays("demo", overlays(sent)).unwrap();
-        let told = look.told_overlays("demo");
+        set(&mut look, overlays(sent)).unwrap();
+        let told = look.told_overlays(&room());
         let json = serde_json::to_value(&told).unwrap();
         assert_eq!(json[1]["image"], "/api/v1/rooms/demo/overlays/logo/image");
         assert_eq!(json[0]["background"], "#000000b0");
         let before = look.clone();
-        look.set_overlays("demo", told).unwrap();
+        set(&mut look, told).unwrap();
         assert_eq!(look, before);
         assert_eq!(look.image("logo").unwrap().media_type, "image/png");
     }
@@ -520,10 +650,41 @@ mod tests {
             json!([{"id": "t", "kind": "text", "place": place(), "lines": vec!["x"; 13]}]),
         ] {
             let mut look = Look::default();
-            let refused = look.set_overlays("demo", overlays(list.clone())).unwrap_err().to_string();
+            let refused = set(&mut look, overlays(list.clone())).unwrap_err().to_string();
             assert!(refused.ends_with('.'), "{refused}");
             assert_eq!(look, Look::default());
         }
+    }
+
+    /// A picture of one colour, which is small as a file whatever its size.
+    fn plain(width: u32, height: u32) -> String {
+        let mut file = std::io::Cursor::new(Vec::new());
+        let pixels = image::RgbaImage::from_pixel(width, height, image::Rgba([200, 30, 30, 255]));
+        pixels.write_to(&mut file, image::ImageFormat::Png).unwrap();
+        format!("data:image/png;base64,{}", BASE64_STANDARD.encode(file.into_inner()))
+    }
+
+    #[test]
+    fn what_a_room_keeps_of_pictures_is_bounded_by_their_pixels() {
+        let image =
+            |id: usize, image: &str| json!({"id": id.to_string(), "kind": "image", "place": place(), "image": image});
+        let screen = plain(3840, 2160);
+        let of = |count: usize| overlays((0..count).map(|id| image(id, &screen)).collect());
+        let mut look = Look::default();
+        set(&mut look, of(3)).unwrap();
+        let kept: usize =
+            look.overlays.iter().filter_map(Overlay::image).map(|image| image.picture.pixel_bytes()).sum();
+        assert_eq!(kept, DECODED_MAX);
+        assert!(kept < 32 * 1024 * 1024);
+
+        let before = look.clone();
+        assert!(set(&mut look, of(4)).unwrap_err().to_string().contains("three times the pixels"));
+        let huge = overlays(json!([image(0, &plain(4096, 4096))]));
+        assert!(set(&mut look, huge).unwrap_err().to_string().contains("at most 8294400 pixels"));
+        let mut kept_and_new = look.told_overlays(&room());
+        kept_and_new.extend(overlays(json!([image(3, &screen)])));
+        assert!(set(&mut look, kept_and_new).is_err(), "pictures that are kept count as well");
+        assert_eq!(look, before);
     }
 
     #[test]

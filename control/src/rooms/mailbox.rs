@@ -1,8 +1,8 @@
-//! Where messages for one client of a room wait: a bounded queue, and why it was closed.
+//! Where messages for one client of a room wait: a bounded queue, and why it was closed. Messages are JSON as text.
 
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
 use onmic_media::DropReason;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -32,23 +32,23 @@ pub enum Closing {
 /// Where messages for one client are put. Never waits: a full one is closed.
 #[derive(Debug)]
 pub struct Mailbox {
-    queue: mpsc::Sender<Utf8Bytes>,
+    queue: mpsc::Sender<Bytes>,
     closing: OnceLock<Closing>,
     closed: CancellationToken,
     /// What a client missed, given at once: it may be more than the queue holds.
-    missed: parking_lot::Mutex<Vec<Utf8Bytes>>,
+    missed: parking_lot::Mutex<Vec<Bytes>>,
 }
 
 impl Mailbox {
     /// An empty one, and where its messages come out.
-    pub fn new() -> (Arc<Self>, mpsc::Receiver<Utf8Bytes>) {
+    pub fn new() -> (Arc<Self>, mpsc::Receiver<Bytes>) {
         let (queue, messages) = mpsc::channel(QUEUE);
         let (closing, closed, missed) = (OnceLock::new(), CancellationToken::new(), parking_lot::Mutex::default());
         (Arc::new(Self { queue, closing, closed, missed }), messages)
     }
 
     /// Adds a message.
-    pub fn put(&self, message: Utf8Bytes) {
+    pub fn put(&self, message: Bytes) {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(message)
             && self.close(Closing::Slow)
         {
@@ -57,12 +57,12 @@ impl Mailbox {
     }
 
     /// Adds what comes right after the first message.
-    pub fn put_all(&self, messages: Vec<Utf8Bytes>) {
+    pub fn put_all(&self, messages: Vec<Bytes>) {
         *self.missed.lock() = messages;
     }
 
     /// Takes out what comes right after the first message.
-    pub fn take_missed(&self) -> Vec<Utf8Bytes> {
+    pub fn take_missed(&self) -> Vec<Bytes> {
         std::mem::take(&mut *self.missed.lock())
     }
 

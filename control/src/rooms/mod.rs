@@ -1,10 +1,14 @@
 //! The rooms of this node: drives the state machine of `onmic_room` with what happens, and carries out what it decides.
 //!
-//! One mutex holds the machine and what is live beside it. Every input goes through [`Rooms::apply`]: decided, then carried
-//! out in order, under that lock and without ever waiting: clients have bounded queues, the stage and the webhooks only
-//! note. The machine's deadlines are kept by one task, sources are watched by another.
+//! Two kinds of locks, always taken in this order: one per room, over what is live in it, and one for the desk, over the
+//! machine. The desk is held for a step of the machine or a look at it, and files what the step decided with the rooms that it
+//! concerns. Whoever stepped then carries that out, room by room, with the lock of one room at a time: events are numbered,
+//! rendered and told in the order of the decisions, and no room waits for another one. Nothing waits with a lock held:
+//! clients have bounded queues, the stage and the webhooks only note, pictures are decoded before.
 
 pub mod audience;
+mod decoder;
+pub mod event;
 mod live;
 mod log;
 pub mod look;
@@ -13,37 +17,44 @@ pub mod order;
 pub mod program;
 mod rate;
 pub mod refusal;
+#[cfg(test)]
+mod tests;
+pub mod timeouts;
 mod watch;
 pub mod wire;
+pub mod words;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use axum::http::StatusCode;
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use onmic_http::Problem;
-use onmic_media::{Hub, SourceName, metric};
+use onmic_media::{Hub, SourceName, WallTime, metric};
 use onmic_room::{
-    Actor, Authority, Effect, Event, Input, Limits, ParticipantName, PersonId, Refused, RoomName, RoomView, Settings,
+    Actor, Authority, Effect, Event, Input, Limits, ParticipantName, PersonId, PersonView, Refused, RoomName, RoomView,
+    Settings,
 };
-use onmic_stage::Report;
+use onmic_stage::{Report, Reports};
 
+use decoder::Decoder;
+use event::{RoomEvent, ServerMessage, You};
 use live::{CONNECTIONS_MAX, Known, Live};
 use mailbox::{Closing, Mailbox};
-use order::Order;
+use order::{Done, Order};
 use program::Stage;
 use rate::Rates;
-use wire::Wire;
+use refusal::Denied;
+use wire::{RoomState, Wire};
+use words::ProgramState;
 
 use crate::random::{self, GuestKeys};
 use crate::ticket::{Grant, Ticket, Tickets};
@@ -71,18 +82,39 @@ pub struct Rooms {
     webhooks: Option<Arc<Outbox>>,
     config: RoomsConfig,
     guests: GuestKeys,
-    state: Mutex<State>,
+    decoder: Decoder,
+    desk: Mutex<Desk>,
     /// The machine's next deadline has changed.
     due: Notify,
     clients: AtomicUsize,
+    next_client: AtomicU64,
     stop: CancellationToken,
     connections: TaskTracker,
 }
 
-struct State {
+/// The machine, and where its decisions are filed.
+struct Desk {
     machine: onmic_room::Rooms,
-    live: HashMap<RoomName, Live>,
-    next_client: u64,
+    cells: HashMap<RoomName, Arc<Cell>>,
+}
+
+/// One room, from its first effect until its last is carried out.
+#[derive(Default)]
+struct Cell {
+    /// `None` before the room has opened, and after it has ended.
+    live: Mutex<Option<Live>>,
+    /// Decided and not yet carried out. Filed under the lock of the desk, taken out under that of `live`.
+    pending: Mutex<VecDeque<(Instant, Effect)>>,
+}
+
+/// The rooms that a step has decided something for.
+type Touched = Vec<(RoomName, Arc<Cell>)>;
+
+/// A step of the machine.
+struct Step<T> {
+    /// What the caller wanted to know, as it was right after the step.
+    answer: T,
+    touched: Touched,
 }
 
 /// Who comes, and what it has seen already.
@@ -110,8 +142,8 @@ pub struct Connection {
 
 impl Connection {
     /// Carries out what this person wants.
-    pub fn order(&self, order: Order) -> Result<Value, Problem> {
-        self.rooms.order(&self.room, &self.by, order)
+    pub async fn order(&self, order: Order) -> Result<Done, Denied> {
+        self.rooms.order(&self.room, &self.by, order).await
     }
 
     /// Cancelled when the node stops.
@@ -137,15 +169,26 @@ impl Rooms {
         stop: CancellationToken,
     ) -> Result<Arc<Self>, Refused> {
         let machine = onmic_room::Rooms::new(config.limits, config.defaults.clone())?;
-        let state = Mutex::new(State { machine, live: HashMap::new(), next_client: 0 });
-        let (guests, due, clients, connections) =
-            (GuestKeys::new(), Notify::new(), AtomicUsize::new(0), TaskTracker::new());
-        Ok(Arc::new(Self { hub, tickets, stage, webhooks, config, guests, state, due, clients, stop, connections }))
+        Ok(Arc::new(Self {
+            hub,
+            tickets,
+            stage,
+            webhooks,
+            config,
+            guests: GuestKeys::new(),
+            decoder: Decoder::default(),
+            desk: Mutex::new(Desk { machine, cells: HashMap::new() }),
+            due: Notify::new(),
+            clients: AtomicUsize::new(0),
+            next_client: AtomicU64::new(0),
+            stop,
+            connections: TaskTracker::new(),
+        }))
     }
 
-    /// Keeps the deadlines, watches sources and viewers, until the node stops and every client is told.
-    pub async fn run(self: Arc<Self>) {
-        tokio::join!(self.keep_deadlines(), watch::run(&self), audience::run(&self));
+    /// Keeps the deadlines, watches sources and viewers and hears the stage, until the node stops and every client is told.
+    pub async fn run(self: Arc<Self>, reports: Reports) {
+        tokio::join!(self.keep_deadlines(), self.hear_all(reports), watch::run(&self), audience::run(&self));
         self.connections.close();
         self.connections.wait().await;
     }
@@ -157,7 +200,7 @@ impl Rooms {
 
     async fn keep_deadlines(&self) {
         loop {
-            let next = self.state.lock().machine.next_timeout();
+            let next = self.desk.lock().machine.next_timeout();
             let lapse = async {
                 match next {
                     Some(next) => sleep_until(next.into()).await,
@@ -169,72 +212,139 @@ impl Rooms {
                 () = self.due.notified() => continue,
                 () = lapse => {}
             }
-            let mut state = self.state.lock();
-            let now = Instant::now();
-            let effects = state.machine.handle_timeout(now);
-            self.carry_out(&mut state, now, effects);
+            let touched = {
+                let mut desk = self.desk.lock();
+                let now = Instant::now();
+                let effects = desk.machine.handle_timeout(now);
+                desk.file(now, effects)
+            };
+            self.settle_all(touched);
+        }
+    }
+
+    async fn hear_all(&self, mut reports: Reports) {
+        while let Some(reports) = self.stop.run_until_cancelled(reports.next()).await {
+            reports.into_iter().for_each(|report| self.hear(report));
         }
     }
 
     /// Tells the machine what has happened, and does what follows.
-    pub fn apply(&self, input: Input) -> Result<(), Refused> {
-        self.step(&mut self.state.lock(), input)
-    }
-
-    fn step(&self, state: &mut State, input: Input) -> Result<(), Refused> {
-        let now = Instant::now();
-        let before = state.machine.next_timeout();
-        let effects = state.machine.apply(now, input)?;
-        if state.machine.next_timeout() != before {
-            self.due.notify_one();
-        }
-        self.carry_out(state, now, effects);
+    pub fn apply(&self, input: Input) -> Result<(), Denied> {
+        let step = self.decide(input, |_, _| ())?;
+        self.settle_all(step.touched);
         Ok(())
     }
 
-    fn carry_out(&self, state: &mut State, now: Instant, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::Event { room, event, .. } => self.announce(state, now, &room, &event),
-                Effect::Ticket(ticket) => {
-                    let name = SourceName::new(&ticket.room, &ticket.participant);
-                    let seat = ticket.seat.map(onmic_room::SeatNo::get);
-                    let expires_in = ticket.expires_in;
-                    self.send_ticket(state, now, &Grant { name: &name, person: &ticket.person, seat, expires_in });
-                }
-                Effect::Revoke { room, participant, reason } => {
-                    let name = SourceName::new(&room, &participant);
-                    self.tickets.void(&name);
-                    if self.hub.revoke(&name) {
-                        tracing::info!(source = %name, reason = reason.code(), "publisher sent away");
-                    }
-                }
-                Effect::Mix { room, mix } => {
-                    let Some(live) = state.live.get_mut(&room) else { continue };
-                    self.stage.direct(&room, &mix, &live.look);
-                    live.mix = mix;
-                    live.rendered = None;
-                }
-                Effect::Ended { room } => {
-                    if let Some(live) = state.live.remove(&room) {
-                        live.close_all(Closing::Ended);
-                    }
-                    self.tickets.void_room(&room);
-                    self.stage.ended(&room);
-                    tracing::info!(%room, "room ended");
+    /// Opens a room that lives until it is ended. Whether it is new.
+    pub fn open(&self, room: &RoomName, settings: Settings) -> Result<bool, Denied> {
+        let opened = |effect: &Effect| matches!(effect, Effect::Event { room: at, event: Event::RoomOpened { .. }, .. } if at == room);
+        let input = Input::Open { room: room.clone(), settings, kept: true };
+        let step = self.decide(input, |_, effects| effects.iter().any(opened))?;
+        self.settle_all(step.touched);
+        Ok(step.answer)
+    }
+
+    /// One step of the machine; what follows is filed, not done.
+    fn decide<T>(
+        &self,
+        input: Input,
+        look: impl FnOnce(&onmic_room::Rooms, &[Effect]) -> T,
+    ) -> Result<Step<T>, Denied> {
+        self.step(&mut self.desk.lock(), input, look)
+    }
+
+    fn step<T>(
+        &self,
+        desk: &mut Desk,
+        input: Input,
+        look: impl FnOnce(&onmic_room::Rooms, &[Effect]) -> T,
+    ) -> Result<Step<T>, Denied> {
+        let now = Instant::now();
+        let before = desk.machine.next_timeout();
+        let effects = desk.machine.apply(now, input)?;
+        if desk.machine.next_timeout() != before {
+            self.due.notify_one();
+        }
+        let answer = look(&desk.machine, &effects);
+        Ok(Step { answer, touched: desk.file(now, effects) })
+    }
+
+    /// The room of that name, if there is one.
+    fn cell(&self, room: &RoomName) -> Result<Arc<Cell>, Refused> {
+        self.desk.lock().cells.get(room).cloned().ok_or_else(|| Refused::RoomUnknown(room.clone()))
+    }
+
+    /// Carries out what is filed with these rooms.
+    fn settle_all(&self, touched: Touched) {
+        for (room, cell) in touched {
+            self.settle(&room, &cell, &mut cell.live.lock());
+        }
+    }
+
+    /// Carries out what is filed with a room, whoever decided it, and forgets the room when it is over.
+    fn settle(&self, room: &RoomName, cell: &Cell, live: &mut Option<Live>) {
+        self.carry_out_filed(room, cell, live);
+        if live.is_none() {
+            let cells = &mut self.desk.lock().cells;
+            let over = |known: &mut Arc<Cell>| std::ptr::eq(&**known, cell) && cell.pending.lock().is_empty();
+            if cells.get_mut(room).is_some_and(over) {
+                cells.remove(room);
+            }
+            gauge!(metric::ROOMS).set(cells.len() as f64);
+        }
+    }
+
+    fn carry_out_filed(&self, room: &RoomName, cell: &Cell, live: &mut Option<Live>) {
+        loop {
+            let filed = std::mem::take(&mut *cell.pending.lock());
+            if filed.is_empty() {
+                return;
+            }
+            filed.into_iter().for_each(|(now, effect)| self.carry_out(room, live, now, effect));
+        }
+    }
+
+    fn carry_out(&self, room: &RoomName, live: &mut Option<Live>, now: Instant, effect: Effect) {
+        match effect {
+            Effect::Event { event, .. } => self.announce(room, live, now, &event),
+            Effect::Ticket(ticket) => {
+                let name = SourceName::new(&ticket.room, &ticket.participant);
+                let seat = ticket.seat.map(onmic_room::SeatNo::get);
+                let expires_in = ticket.expires_in;
+                let grant = Grant { name: &name, person: &ticket.person, seat, expires_in };
+                self.send_ticket(live.as_ref(), now, &grant);
+            }
+            Effect::Revoke { participant, reason, .. } => {
+                let name = SourceName::new(room, &participant);
+                self.tickets.void(&name);
+                if self.hub.revoke(&name) {
+                    tracing::info!(source = %name, reason = reason.code(), "publisher sent away");
                 }
             }
+            Effect::Mix { mix, .. } => {
+                let Some(live) = live else { return };
+                self.stage.direct(room, &mix, &live.look);
+                live.mix = mix;
+                live.rendered = None;
+            }
+            Effect::Ended { .. } => {
+                if let Some(live) = live.take() {
+                    live.close_all(Closing::Ended);
+                }
+                self.tickets.void_room(room);
+                self.stage.ended(room);
+                tracing::info!(%room, "room ended");
+            }
         }
-        gauge!(metric::ROOMS).set(state.live.len() as f64);
     }
 
     fn wire(&self) -> Wire {
         Wire(self.hub.clock())
     }
 
-    fn announce(&self, state: &mut State, now: Instant, room: &RoomName, event: &Event) {
+    fn announce(&self, room: &RoomName, live: &mut Option<Live>, now: Instant, event: &Event) {
         let at = self.hub.clock().wall(now);
-        let live = state.live.entry(room.clone()).or_insert_with(|| {
+        let live = live.get_or_insert_with(|| {
             tracing::info!(%room, "room opened");
             Live::new(at)
         });
@@ -254,7 +364,7 @@ impl Rooms {
         if person_only && live.persons.len() > PERSONS_ANNOUNCED {
             return; // The audience task tells how many there are.
         }
-        let told = self.wire().event(event, |seat| live.is_speaking(seat), live.persons.len());
+        let told = RoomEvent::of(event, self.wire(), |seat| live.is_speaking(seat), live.persons.len());
         if person_only {
             live.persons_told = live.persons.len();
         }
@@ -265,27 +375,26 @@ impl Rooms {
             // The ticket of the grant has expired; this one is for coming back.
             let name = SourceName::new(room, participant);
             let expires_in = until.saturating_duration_since(now);
-            self.send_ticket(state, now, &Grant { name: &name, person, seat: Some(seat.seat.get()), expires_in });
+            let grant = Grant { name: &name, person, seat: Some(seat.seat.get()), expires_in };
+            self.send_ticket(Some(live), now, &grant);
         }
     }
 
     /// Numbers an event and tells everybody in the room; and the webhook, if it is of a room or a seat.
-    fn tell_all(&self, live: &mut Live, room: &RoomName, now: Instant, event: &Value, to_webhook: bool) {
-        let kind = event["kind"].as_str().unwrap_or_default().to_owned();
-        counter!(metric::EVENTS, "kind" => kind).increment(1);
-        let (at, text) = (self.hub.clock().wall(now), event.to_string());
-        live.announce(at, &text);
+    fn tell_all(&self, live: &mut Live, room: &RoomName, now: Instant, event: &RoomEvent, to_webhook: bool) {
+        counter!(metric::EVENTS, "kind" => event.kind()).increment(1);
+        let (at, event) = (self.hub.clock().wall(now), event.render());
+        live.announce(at, &event);
         if to_webhook && let Some(webhooks) = &self.webhooks {
-            webhooks.put(room, live.log.epoch(), live.log.number(), at, &text);
+            webhooks.put(room, live.log.epoch(), live.log.number(), at, event.get());
         }
     }
 
-    fn send_ticket(&self, state: &State, now: Instant, grant: &Grant<'_>) -> Ticket {
-        let room = &grant.name.room;
-        let program_time = self.hub.director(room).and_then(|program| program.newest_wall());
+    fn send_ticket(&self, live: Option<&Live>, now: Instant, grant: &Grant<'_>) -> Ticket {
+        let program_time = self.hub.director(&grant.name.room).and_then(|program| program.newest_wall());
         let ticket = self.tickets.issue(grant, self.hub.clock().wall(now), program_time);
-        if let Some(live) = state.live.get(room) {
-            live.tell(grant.person, &json!({"type": "ticket", "ticket": ticket}).to_string().into());
+        if let Some(live) = live {
+            live.tell(grant.person, &ServerMessage::Ticket { ticket: &ticket }.render().into());
         }
         ticket
     }
@@ -293,18 +402,13 @@ impl Rooms {
     /// What the stage tells.
     pub fn hear(&self, report: Report) {
         let now = Instant::now();
-        let state = &mut *self.state.lock();
-        match report {
-            Report::Program(room, program) => {
-                if let Some(live) = state.live.get_mut(&room) {
-                    self.set_program_state(live, &room, now, program.name());
-                }
-            }
-            Report::Speaking(room, sources) => {
-                if let Some(live) = state.live.get_mut(&room) {
-                    self.set_speaking(live, &room, now, &sources);
-                }
-            }
+        let (Report::Program(room, _) | Report::Speaking(room, _)) = &report;
+        let Ok(cell) = self.cell(room) else { return };
+        let mut live = cell.live.lock();
+        let Some(live) = &mut *live else { return };
+        match &report {
+            Report::Program(_, program) => self.set_program_state(live, room, now, (*program).into()),
+            Report::Speaking(_, sources) => self.set_speaking(live, room, now, sources),
         }
     }
 
@@ -314,28 +418,27 @@ impl Rooms {
         let before = std::mem::replace(&mut live.speaking, speaking.clone());
         for participant in before.symmetric_difference(&speaking) {
             let speaks = speaking.contains(participant);
-            let event = json!({"kind": "speaking", "participant": participant.as_str(), "speaking": speaks});
+            let event = RoomEvent::Speaking { participant: participant.to_string(), speaking: speaks };
             self.tell_all(live, room, now, &event, false);
         }
     }
 
-    fn set_program_state(&self, live: &mut Live, room: &RoomName, now: Instant, program: &'static str) {
+    fn set_program_state(&self, live: &mut Live, room: &RoomName, now: Instant, program: ProgramState) {
         if live.program != program {
             live.program = program;
-            let event = live.program_changed(room.as_str());
+            let event = RoomEvent::ProgramChanged { program: live.told_program(room) };
             self.tell_all(live, room, now, &event, true);
         }
     }
 
     /// Takes a person in: what it gets first is in `mailbox` when this returns.
-    pub fn enter(self: &Arc<Self>, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Problem> {
+    pub fn enter(self: &Arc<Self>, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Denied> {
         if self.stop.is_cancelled() {
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "This server is about to stop. Try again."));
+            return Err(Denied::Stopping);
         }
         if self.clients.fetch_add(1, Ordering::Relaxed) >= self.config.clients {
             self.clients.fetch_sub(1, Ordering::Relaxed);
-            let detail = format!("{} clients are connected already, the limit. Try again later.", self.config.clients);
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+            return Err(Denied::ClientsFull(self.config.clients));
         }
         let entered = self.enter_counted(entry, mailbox);
         if entered.is_err() {
@@ -345,37 +448,56 @@ impl Rooms {
         entered
     }
 
-    fn enter_counted(self: &Arc<Self>, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Problem> {
-        let state = &mut *self.state.lock();
-        let now = Instant::now();
+    fn enter_counted(self: &Arc<Self>, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Denied> {
         let room = entry.room.clone();
-        let person = self.identify(state.live.get(&room), &entry);
-        let live = state.live.get(&room);
+        loop {
+            let cell = self.desk.lock().cells.entry(room.clone()).or_default().clone();
+            let mut live = cell.live.lock();
+            self.carry_out_filed(&room, &cell, &mut live);
+            let (person, name) = self.recognise(live.as_ref(), &entry)?;
+            let by = Actor::new(person.clone(), entry.authority);
+            let authority = entry.authority;
+            let join = Input::Join { room: room.clone(), person: person.clone(), name: name.clone(), authority };
+            let mut desk = self.desk.lock();
+            if !desk.cells.get(&room).is_some_and(|current| Arc::ptr_eq(current, &cell)) {
+                continue; // The room ended meanwhile; its next life has another cell.
+            }
+            let step = match self.step(&mut desk, join, |machine, _| machine.outline(&room)) {
+                Ok(step) => step,
+                Err(denied) => {
+                    drop(desk);
+                    self.settle(&room, &cell, &mut live);
+                    return Err(denied);
+                }
+            };
+            // Taken out with the desk held: the snapshot is of the moment after exactly these.
+            let filed = std::mem::take(&mut *cell.pending.lock());
+            drop(desk);
+            // First what all are told, then what this client begins with, then its own tickets.
+            let (tickets, told): (Vec<_>, Vec<_>) =
+                filed.into_iter().partition(|(_, effect)| matches!(effect, Effect::Ticket(_)));
+            told.into_iter().for_each(|(now, effect)| self.carry_out(&room, &mut live, now, effect));
+            let client = self.next_client.fetch_add(1, Ordering::Relaxed);
+            if let Some(live) = &mut *live {
+                self.greet(live, step.answer.as_ref(), &entry, &by, &name, mailbox);
+                live.connect(client, person, mailbox.clone());
+            }
+            tickets.into_iter().for_each(|(now, effect)| self.carry_out(&room, &mut live, now, effect));
+            drop(live);
+            self.settle_all(step.touched);
+            return Ok(Connection { rooms: self.clone(), client, room, by });
+        }
+    }
+
+    /// The person who comes, and the name that others see.
+    fn recognise(&self, live: Option<&Live>, entry: &Entry) -> Result<(PersonId, String), Denied> {
+        let person = self.identify(live, entry);
         if live.is_some_and(|live| live.connections(&person) >= CONNECTIONS_MAX) {
-            let detail = format!("You have {CONNECTIONS_MAX} connections to this room already. Close one first.");
-            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).with_code("connections-full"));
+            return Err(Denied::ConnectionsFull);
         }
         let known = live.and_then(|live| live.persons.get(&person)).map(|known| known.name.clone());
         let name = entry.name.clone().or(known).unwrap_or_else(|| person.to_string());
-        let join =
-            Input::Join { room: room.clone(), person: person.clone(), name: name.clone(), authority: entry.authority };
-        let before = state.machine.next_timeout();
-        let effects = state.machine.apply(now, join).map_err(|refused| refusal::refused(&refused))?;
-        if state.machine.next_timeout() != before {
-            self.due.notify_one();
-        }
-        // First what all are told, then what this client begins with, then its own tickets.
-        let (tickets, told) = effects.into_iter().partition(|effect| matches!(effect, Effect::Ticket(_)));
-        self.carry_out(state, now, told);
-        let client = state.next_client;
-        state.next_client += 1;
-        let by = Actor::new(person, entry.authority);
-        self.greet(state, &entry, &by, &name, mailbox);
-        if let (Some(live), Some(person)) = (state.live.get_mut(&room), &by.person) {
-            live.connect(client, person.clone(), mailbox.clone());
-        }
-        self.carry_out(state, now, tickets);
-        Ok(Connection { rooms: self.clone(), client, room, by })
+        Ok((person, name))
     }
 
     /// Who comes: as the token says, as it proves, or somebody new.
@@ -399,80 +521,115 @@ impl Rooms {
         }
     }
 
-    fn greet(&self, state: &mut State, entry: &Entry, by: &Actor, name: &str, mailbox: &Mailbox) {
-        let Some(rendered) = self.rendered(state, &entry.room) else { return };
-        let Some(live) = state.live.get(&entry.room) else { return };
+    fn greet(
+        &self,
+        live: &mut Live,
+        view: Option<&RoomView>,
+        entry: &Entry,
+        by: &Actor,
+        name: &str,
+        mailbox: &Mailbox,
+    ) {
+        let Some(room) = view.and_then(|view| self.rendered(live, view)) else { return };
         let (epoch, number) = (live.log.epoch(), live.log.number());
         let person = by.person.as_ref().map(PersonId::as_str).unwrap_or_default();
-        let key = self.guests.key(entry.room.as_str(), person, epoch);
-        let you = json!({"person": person, "key": key, "name": name, "role": wire::role(by.authority)});
+        let you = You::new(person, self.guests.key(entry.room.as_str(), person, epoch), name, by.authority);
         // A key that fits is of this epoch, so an epoch need not be said along with it.
         let seen = entry.epoch.as_deref().unwrap_or_else(|| {
             let proven =
                 entry.claimed.as_ref().is_some_and(|(claimed, key)| claimed.as_str() == person && key.is_some());
             if proven { epoch } else { "" }
         });
-        let missed = entry.after.and_then(|after| live.log.after(seen, after));
-        let head = |kind: &str| format!(r#"{{"type":"{kind}","epoch":"{epoch}","number":{number},"you":{you}"#);
-        match missed {
+        match entry.after.and_then(|after| live.log.after(seen, after)) {
             Some(missed) => {
-                mailbox.put(format!("{}}}", head("resumed")).into());
+                mailbox.put(ServerMessage::Resumed { epoch, number, you }.render().into());
                 mailbox.put_all(missed.cloned().collect());
             }
-            None => mailbox.put(format!(r#"{},"room":{rendered}}}"#, head("snapshot")).into()),
+            None => mailbox.put(ServerMessage::Snapshot { epoch, number, you, room: &room }.render().into()),
         }
     }
 
     fn exit(&self, connection: &Connection) {
         self.clients.fetch_sub(1, Ordering::Relaxed);
         gauge!(metric::ROOM_CLIENTS).set(self.clients.load(Ordering::Relaxed) as f64);
-        let Some(person) = &connection.by.person else { return };
-        let state = &mut *self.state.lock();
-        let last = state.live.get_mut(&connection.room).is_some_and(|live| live.disconnect(connection.client, person));
-        if last {
-            let left = Input::Leave { room: connection.room.clone(), person: person.clone() };
-            if let Err(refused) = self.step(state, left) {
-                tracing::debug!(room = %connection.room, %person, %refused, "left a room that is gone");
-            }
+        let (room, Some(person)) = (&connection.room, &connection.by.person) else { return };
+        let Ok(cell) = self.cell(room) else { return };
+        let mut live = cell.live.lock();
+        if !live.as_mut().is_some_and(|live| live.disconnect(connection.client, person)) {
+            return;
+        }
+        let left = self.decide(Input::Leave { room: room.clone(), person: person.clone() }, |_, _| ());
+        drop(live);
+        match left {
+            Ok(step) => self.settle_all(step.touched),
+            Err(denied) => tracing::debug!(%room, %person, %denied, "left a room that is gone"),
         }
     }
 
-    fn rendered(&self, state: &mut State, room: &RoomName) -> Option<Arc<str>> {
-        if let Some(rendered) = state.live.get(room)?.rendered.clone() {
-            return Some(rendered);
+    fn rendered(&self, live: &mut Live, view: &RoomView) -> Option<Arc<RawValue>> {
+        if live.rendered.is_none() {
+            let rendered: Box<RawValue> = event::render(&self.state(live, view));
+            live.rendered = Some(rendered.into());
         }
-        let told = self.room_state(state, room)?;
-        let rendered: Arc<str> = serde_json::to_string(&told).ok()?.into();
-        state.live.get_mut(room)?.rendered = Some(rendered.clone());
-        Some(rendered)
+        live.rendered.clone()
     }
 
-    fn room_state(&self, state: &State, room: &RoomName) -> Option<wire::RoomState> {
-        let (live, view) = (state.live.get(room)?, state.machine.room(room)?);
-        let program = live.told_program(room.as_str());
-        Some(self.wire().room(&view, |seat| live.is_speaking(seat), program, live.viewers, live.chat()))
+    fn state(&self, live: &Live, view: &RoomView) -> RoomState {
+        let program = live.told_program(&view.room);
+        let persons = live.persons.len();
+        self.wire().room(view, |seat| live.is_speaking(seat), program, live.viewers, persons, live.chat())
     }
 
     /// A room as it is now, and when it began.
-    pub fn room(&self, room: &RoomName) -> Option<(wire::RoomState, onmic_media::WallTime)> {
-        let state = self.state.lock();
-        let told = self.room_state(&state, room)?;
-        Some((told, state.live.get(room)?.opened))
+    pub fn room(&self, room: &RoomName) -> Option<(RoomState, WallTime)> {
+        let cell = self.cell(room).ok()?;
+        let live = cell.live.lock();
+        let live = live.as_ref()?;
+        let view = self.desk.lock().machine.outline(room)?;
+        Some((self.state(live, &view), live.opened))
     }
 
-    /// A room as the machine has it.
-    pub fn view(&self, room: &RoomName) -> Option<RoomView> {
-        self.state.lock().machine.room(room)
+    /// Everybody in a room, by id. For those who direct it.
+    pub fn persons(&self, room: &RoomName, by: &Actor) -> Result<Vec<PersonView>, Denied> {
+        let desk = self.desk.lock();
+        desk.machine.authorize(room, by)?;
+        Ok(desk.machine.persons(room)?)
     }
 
     /// All rooms, by name, and when they began.
-    pub fn names(&self) -> Vec<(RoomName, onmic_media::WallTime)> {
-        let state = self.state.lock();
-        state.machine.names().filter_map(|name| Some((name.clone(), state.live.get(name)?.opened))).collect()
+    pub fn names(&self) -> Vec<(RoomName, WallTime)> {
+        let opened = |(name, cell): (RoomName, Arc<Cell>)| Some((name, cell.live.lock().as_ref()?.opened));
+        let mut rooms: Vec<_> = self.cells().into_iter().filter_map(opened).collect();
+        rooms.sort();
+        rooms
     }
 
-    /// Of rooms that come to be by themselves.
+    fn cells(&self) -> Touched {
+        self.desk.lock().cells.iter().map(|(name, cell)| (name.clone(), cell.clone())).collect()
+    }
+
+    /// The settings of rooms that come to be by themselves.
     pub fn defaults(&self) -> &Settings {
         &self.config.defaults
+    }
+}
+
+impl Desk {
+    /// Files what the machine decided with the rooms that it concerns, in that order.
+    fn file(&mut self, now: Instant, effects: Vec<Effect>) -> Touched {
+        let mut touched = Touched::new();
+        for effect in effects {
+            let room = effect.room();
+            let cell = match touched.iter().find(|(name, _)| name == room) {
+                Some((_, cell)) => cell,
+                None => {
+                    let cell = self.cells.entry(room.clone()).or_default().clone();
+                    touched.push((room.clone(), cell));
+                    &touched[touched.len() - 1].1
+                }
+            };
+            cell.pending.lock().push_back((now, effect));
+        }
+        touched
     }
 }

@@ -2,32 +2,29 @@
 
 use std::time::Instant;
 
-use serde_json::{Value, json};
-
-use onmic_http::Problem;
 use onmic_media::SourceName;
 use onmic_room::{
-    Actor, Command, Input, ParticipantName, PersonId, Refused, RoomName, RoomView, SeatNo, SeatState, SeatView,
-    Settings,
+    Actor, Command, Effect, Event, Input, ParticipantName, PersonId, Refused, RoomName, SeatNo, Settings, Who,
 };
 
+use super::event::{Changed, RoomEvent};
 use super::live::Live;
-use super::look::{Image, Impossible, Layout, Look, LookChange, OverlayBody, SourceChange};
-use super::refusal::{impossible, refused, too_fast, unprocessable};
+use super::look::{Image, Impossible, Layout, Look, LookChange, OverlayBody, Overlays, SourceChange};
+use super::refusal::Denied;
 use super::wire::Message;
-use super::{Rooms, State};
-use crate::ticket::{Grant, Ticket};
+use super::{Cell, Rooms};
+use crate::ticket::Grant;
 
-/// Characters; a message is no letter.
-const TEXT_MAX: usize = 500;
+/// The longest message of a chat, in characters.
+pub const TEXT_MAX: usize = 500;
 
 /// What is to be done.
 #[derive(Debug)]
 pub enum Order {
-    /// The machine decides; what of the room is the answer.
-    Machine(Command, Shown),
-    /// The ticket again, for who has a seat.
-    Ticket(PersonId),
+    /// The machine decides.
+    Machine(Command),
+    /// A fresh ticket for a participant's place.
+    Ticket(Who),
     Layout(Layout),
     Overlays(Vec<OverlayBody>),
     Look(LookChange),
@@ -35,9 +32,22 @@ pub enum Order {
     Chat(String),
 }
 
+/// What an order has done.
+#[derive(Debug, Default)]
+pub struct Done {
+    pub changed: Changed,
+    /// Whether what is shown of the change was not there before.
+    pub created: bool,
+}
+
+impl From<Changed> for Done {
+    fn from(changed: Changed) -> Self {
+        Self { changed, created: false }
+    }
+}
+
 /// The part of a room that an answer shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shown {
+enum Shown {
     Nothing,
     /// The request of this person, or the seat.
     Request(PersonId),
@@ -49,16 +59,17 @@ pub enum Shown {
 }
 
 impl Shown {
-    /// The part that `command` changes.
-    pub fn of(command: &Command) -> Self {
+    fn of(command: &Command) -> Self {
         match command {
             Command::RequestMic { person, .. } => Self::Request(person.clone()),
             Command::Invite { person, .. } => Self::Invitation(person.clone()),
-            Command::Grant { person, .. }
-            | Command::Accept { person }
-            | Command::Mute { person, .. }
-            | Command::Move { person, .. } => Self::SeatOf(person.clone()),
-            Command::LockSeat { seat, .. } => Self::Seat(*seat),
+            Command::Grant { person, .. } | Command::Accept { person } => Self::SeatOf(person.clone()),
+            Command::Move { seat, .. } | Command::LockSeat { seat, .. } => Self::Seat(*seat),
+            Command::Mute { who, .. } => match who {
+                Who::Person(person) => Self::SeatOf(person.clone()),
+                Who::Seat(seat) => Self::Seat(*seat),
+                Who::Host => Self::Host,
+            },
             Command::HandOver { .. } => Self::Host,
             Command::ProposePk { .. } | Command::AcceptPk => Self::Pk,
             _ => Self::Nothing,
@@ -67,141 +78,147 @@ impl Shown {
 }
 
 impl Rooms {
-    /// Carries out what `by` wants. The answer is what it has changed, an object of the names of the room's state.
-    pub fn order(&self, room: &RoomName, by: &Actor, order: Order) -> Result<Value, Problem> {
-        let now = Instant::now();
-        let state = &mut *self.state.lock();
-        let is_chat = matches!(order, Order::Chat(_));
-        self.keep_rate(state, room, by, is_chat, now)?;
+    /// Carries out what `by` wants.
+    pub async fn order(&self, room: &RoomName, by: &Actor, order: Order) -> Result<Done, Denied> {
+        let cell = self.cell(room)?;
+        keep_rate(&mut cell.live.lock(), by, matches!(order, Order::Chat(_)))?;
         match order {
-            Order::Machine(command, shown) => {
-                let input = Input::Command { room: room.clone(), by: by.clone(), command };
-                self.step(state, input).map_err(|error| refused(&error))?;
-                Ok(self.show(state, room, &shown))
-            }
-            Order::Ticket(person) => {
-                self.renew_ticket(state, room, by, &person, now).map(|ticket| json!({"ticket": ticket}))
-            }
-            Order::Chat(text) => self.chat(state, room, by, &text, now),
-            Order::Layout(layout) => self.change_look(state, room, by, now, |look| look.set_layout(layout)),
-            Order::Overlays(overlays) => {
-                self.change_look(state, room, by, now, |look| look.set_overlays(room.as_str(), overlays))
-            }
-            Order::Look(change) => self.change_look(state, room, by, now, |look| {
+            Order::Machine(command) => self.command(room, &cell, by, command),
+            Order::Ticket(who) => self.renew_ticket(room, &cell, by, &who),
+            Order::Chat(text) => self.chat(room, &cell, by, &text),
+            Order::Layout(layout) => self.change_look(room, &cell, by, |look| look.set_layout(layout)),
+            Order::Look(change) => self.change_look(room, &cell, by, |look| {
                 look.change(&change);
                 Ok(())
             }),
             Order::Source(participant, change) => {
-                self.change_look(state, room, by, now, |look| look.set_source(participant, change))
+                self.change_look(room, &cell, by, |look| look.set_source(participant, change))
+            }
+            Order::Overlays(bodies) => {
+                // Nothing is decoded for somebody who may not show it, and nothing with the room's lock held.
+                self.desk.lock().machine.authorize(room, by)?;
+                let overlays = Overlays::check(room, bodies)?;
+                let overlays = self.decoder.decode(overlays).await?;
+                self.change_look(room, &cell, by, |look| look.set_overlays(overlays))
             }
         }
     }
 
-    /// Persons in the room have a rate; backends are trusted to know theirs.
-    fn keep_rate(
-        &self,
-        state: &mut State,
-        room: &RoomName,
-        by: &Actor,
-        is_chat: bool,
-        now: Instant,
-    ) -> Result<(), Problem> {
-        let Some(person) = &by.person else { return Ok(()) };
-        let Some(known) = state.live.get_mut(room).and_then(|live| live.persons.get_mut(person)) else { return Ok(()) };
-        known.rates.commands.try_take(now).map_err(too_fast)?;
-        if is_chat { known.rates.chat.try_take(now).map_err(too_fast) } else { Ok(()) }
+    fn command(&self, room: &RoomName, cell: &Cell, by: &Actor, command: Command) -> Result<Done, Denied> {
+        let shown = Shown::of(&command);
+        let input = Input::Command { room: room.clone(), by: by.clone(), command };
+        let mut live = cell.live.lock();
+        let step = self.decide(input, |machine, effects| {
+            let created = effects.iter().any(|effect| is_new(effect, &shown));
+            (created, self.show(machine, room, &shown))
+        })?;
+        self.settle(room, cell, &mut live);
+        let (created, changed) = step.answer;
+        let mut changed = changed.unwrap_or_default();
+        if let (Some(seat), Some(live)) = (&mut changed.seat, &*live) {
+            seat.speaking = live.speaks(seat.participant.as_deref());
+        }
+        drop(live);
+        self.settle_all(step.touched);
+        Ok(Done { changed, created })
     }
 
-    fn chat(&self, state: &mut State, room: &RoomName, by: &Actor, text: &str, now: Instant) -> Result<Value, Problem> {
-        let live = live(state, room)?;
+    fn show(&self, machine: &onmic_room::Rooms, room: &RoomName, shown: &Shown) -> Result<Changed, Refused> {
+        let wire = self.wire();
+        let seat_of = |person: &PersonId| {
+            let seat = machine.seat_of(room, person)?.map(|seat| wire.seat(&seat, false));
+            Ok(Changed { seat, ..Changed::default() })
+        };
+        let host = || Ok(Changed { host: Some(wire.host(&machine.host(room)?)), ..Changed::default() });
+        match shown {
+            Shown::Nothing => Ok(Changed::default()),
+            Shown::Request(person) => match machine.request_of(room, person)? {
+                Some(request) => Ok(Changed { request: Some(wire.request(&request)), ..Changed::default() }),
+                None => seat_of(person),
+            },
+            Shown::Invitation(person) => match machine.invitation_of(room, person)? {
+                Some(invitation) => {
+                    Ok(Changed { invitation: Some(wire.invitation(&invitation)), ..Changed::default() })
+                }
+                None => seat_of(person),
+            },
+            Shown::SeatOf(person) if machine.host(room)?.person.as_ref() == Some(person) => host(),
+            Shown::SeatOf(person) => seat_of(person),
+            Shown::Seat(seat) => {
+                Ok(Changed { seat: Some(wire.seat(&machine.seat(room, *seat)?, false)), ..Changed::default() })
+            }
+            Shown::Host => host(),
+            Shown::Pk => Ok(Changed { pk: Some(machine.pk(room)?.map(|pk| wire.pk(&pk))), ..Changed::default() }),
+        }
+    }
+
+    fn chat(&self, room: &RoomName, cell: &Cell, by: &Actor, text: &str) -> Result<Done, Denied> {
         let text = text.trim();
         if text.is_empty() || text.chars().count() > TEXT_MAX || text.chars().any(|c| c.is_control() && c != '\n') {
-            return Err(unprocessable(format!("A message has 1 to {TEXT_MAX} characters.")));
+            return Err(Denied::Text);
         }
+        let (mut live, now) = (cell.live.lock(), Instant::now());
+        let live = live.as_mut().ok_or_else(|| Refused::RoomUnknown(room.clone()))?;
         let name = match &by.person {
             None => String::new(),
             Some(person) => match live.persons.get(person) {
                 Some(known) => known.name.clone(),
-                None => return Err(refused(&Refused::PersonUnknown(person.clone()))),
+                None => return Err(Refused::PersonUnknown(person.clone()).into()),
             },
         };
         let person = by.person.as_ref().map(ToString::to_string);
         let at = self.hub.clock().wall(now).to_string();
         let message = Message { person, name, text: text.to_owned(), at };
         live.say(message.clone());
-        self.tell_all(live, room, now, &json!({"kind": "chat", "message": message}), false);
-        Ok(json!({"message": message}))
+        self.tell_all(live, room, now, &RoomEvent::Chat { message: message.clone() }, false);
+        Ok(Changed { message: Some(message), ..Changed::default() }.into())
     }
 
     fn change_look(
         &self,
-        state: &mut State,
         room: &RoomName,
+        cell: &Cell,
         by: &Actor,
-        now: Instant,
         change: impl FnOnce(&mut Look) -> Result<(), Impossible>,
-    ) -> Result<Value, Problem> {
-        state.machine.authorize(room, by).map_err(|error| refused(&error))?;
-        let live = live(state, room)?;
+    ) -> Result<Done, Denied> {
+        let mut live = cell.live.lock();
+        self.desk.lock().machine.authorize(room, by)?;
+        let live = live.as_mut().ok_or_else(|| Refused::RoomUnknown(room.clone()))?;
         let mut look = live.look.clone(); // Pictures are shared.
-        change(&mut look).map_err(|error| impossible(&error))?;
-        if look != live.look {
-            live.look = look;
-            self.stage.direct(room, &live.mix, &live.look);
-            let event = live.program_changed(room.as_str());
-            self.tell_all(live, room, now, &event, true);
+        change(&mut look)?;
+        let program = || live.told_program(room);
+        if look == live.look {
+            return Ok(Changed { program: Some(program()), ..Changed::default() }.into());
         }
-        Ok(json!({"program": live.told_program(room.as_str())}))
+        live.look = look;
+        self.stage.direct(room, &live.mix, &live.look);
+        let program = live.told_program(room);
+        self.tell_all(live, room, Instant::now(), &RoomEvent::ProgramChanged { program: program.clone() }, true);
+        Ok(Changed { program: Some(program), ..Changed::default() }.into())
     }
 
     /// A fresh ticket for a place that is the person's already.
-    fn renew_ticket(
-        &self,
-        state: &State,
-        room: &RoomName,
-        by: &Actor,
-        person: &PersonId,
-        now: Instant,
-    ) -> Result<Ticket, Problem> {
-        let directs = state.machine.authorize(room, by);
-        let view = state.machine.room(room).ok_or_else(|| refused(&Refused::RoomUnknown(room.clone())))?;
-        if by.person.as_ref() != Some(person) && directs.is_err() {
-            return Err(refused(&Refused::NotYours));
+    fn renew_ticket(&self, room: &RoomName, cell: &Cell, by: &Actor, who: &Who) -> Result<Done, Denied> {
+        let live = cell.live.lock();
+        let desk = self.desk.lock();
+        let machine = &desk.machine;
+        let person = machine.resolve(room, who)?;
+        if by.person.as_ref() != Some(&person) && machine.authorize(room, by).is_err() {
+            return Err(Refused::NotYours.into());
         }
-        let seat = seat_of(&view, person).filter(|_| !view.invitations.iter().any(|invited| invited.person == *person));
+        let invited = machine.invitation_of(room, &person)?.is_some();
+        let seat = machine.seat_of(room, &person)?.filter(|_| !invited);
         let (participant, seat) = match seat {
             Some(seat) => (person.participant(), Some(seat.seat.get())),
-            None if view.host.person.as_ref() == Some(person) => (ParticipantName::host(), None),
-            None => return Err(refused(&Refused::NotOnMic(person.to_string()))),
+            None if machine.host(room)?.person.as_ref() == Some(&person) => (ParticipantName::host(), None),
+            None => return Err(Refused::NotOnMic(person.to_string()).into()),
         };
+        let expires_in = machine.settings(room)?.timeouts.grant;
+        drop(desk);
         let name = SourceName::new(room, &participant);
-        let expires_in = view.settings.timeouts.grant;
-        Ok(self.send_ticket(state, now, &Grant { name: &name, person, seat, expires_in }))
-    }
-
-    fn show(&self, state: &State, room: &RoomName, shown: &Shown) -> Value {
-        let (Some(view), Some(live)) = (state.machine.room(room), state.live.get(room)) else { return json!({}) };
-        let wire = self.wire();
-        let seat = |seat: &SeatView| json!({"seat": wire.seat(seat, live.is_speaking(seat))});
-        let seat_of = |person: &PersonId| seat_of(&view, person).map_or_else(|| json!({}), seat);
-        match shown {
-            Shown::Nothing => json!({}),
-            Shown::Request(person) => match view.requests.iter().find(|request| request.person == *person) {
-                Some(request) => json!({"request": wire.request(request)}),
-                None => seat_of(person),
-            },
-            Shown::Invitation(person) => match view.invitations.iter().find(|invited| invited.person == *person) {
-                Some(invitation) => json!({"invitation": wire.invitation(invitation)}),
-                None => seat_of(person),
-            },
-            Shown::SeatOf(person) if view.host.person.as_ref() == Some(person) => {
-                json!({"host": wire.host(&view.host)})
-            }
-            Shown::SeatOf(person) => seat_of(person),
-            Shown::Seat(number) => view.seats.iter().find(|seat| seat.seat == *number).map_or_else(|| json!({}), seat),
-            Shown::Host => json!({"host": wire.host(&view.host)}),
-            Shown::Pk => json!({"pk": view.pk.as_ref().map(|pk| wire.pk(pk))}),
-        }
+        let grant = Grant { name: &name, person: &person, seat, expires_in };
+        let ticket = self.send_ticket(live.as_ref(), Instant::now(), &grant);
+        Ok(Changed { ticket: Some(ticket), ..Changed::default() }.into())
     }
 
     /// Changes the settings of a room by what `change` makes of them.
@@ -210,28 +227,43 @@ impl Rooms {
         room: &RoomName,
         by: &Actor,
         change: impl FnOnce(Settings) -> Settings,
-    ) -> Result<(), Problem> {
-        let state = &mut *self.state.lock();
-        let before = state.machine.room(room).ok_or_else(|| refused(&Refused::RoomUnknown(room.clone())))?.settings;
-        let input = Input::Configure { room: room.clone(), by: by.clone(), settings: change(before) };
-        self.step(state, input).map_err(|error| refused(&error))
+    ) -> Result<(), Denied> {
+        let touched = {
+            let mut desk = self.desk.lock();
+            let settings = change(desk.machine.settings(room)?.clone());
+            let input = Input::Configure { room: room.clone(), by: by.clone(), settings };
+            self.step(&mut desk, input, |_, _| ())?.touched
+        };
+        self.settle_all(touched);
+        Ok(())
     }
 
     /// The picture of an overlay.
     pub fn image(&self, room: &RoomName, id: &str) -> Option<Image> {
-        self.state.lock().live.get(room)?.look.image(id).cloned()
+        self.cell(room).ok()?.live.lock().as_ref()?.look.image(id).cloned()
     }
 
     /// That `by` directs the room.
-    pub fn must_direct(&self, room: &RoomName, by: &Actor) -> Result<(), Problem> {
-        self.state.lock().machine.authorize(room, by).map_err(|error| refused(&error))
+    pub fn must_direct(&self, room: &RoomName, by: &Actor) -> Result<(), Denied> {
+        Ok(self.desk.lock().machine.authorize(room, by)?)
     }
 }
 
-fn live<'a>(state: &'a mut State, room: &RoomName) -> Result<&'a mut Live, Problem> {
-    state.live.get_mut(room).ok_or_else(|| refused(&Refused::RoomUnknown(room.clone())))
+/// Persons in the room have a rate; backends are trusted to know theirs.
+fn keep_rate(live: &mut Option<Live>, by: &Actor, is_chat: bool) -> Result<(), Denied> {
+    let (Some(person), Some(live)) = (&by.person, live) else { return Ok(()) };
+    let Some(known) = live.persons.get_mut(person) else { return Ok(()) };
+    let now = Instant::now();
+    known.rates.commands.try_take(now).map_err(Denied::TooFast)?;
+    if is_chat { known.rates.chat.try_take(now).map_err(Denied::TooFast) } else { Ok(()) }
 }
 
-fn seat_of<'a>(view: &'a RoomView, person: &PersonId) -> Option<&'a SeatView> {
-    view.seats.iter().find(|seat| seat.state != SeatState::Empty && seat.person.as_ref() == Some(person))
+/// Whether this effect made what is shown.
+fn is_new(effect: &Effect, shown: &Shown) -> bool {
+    let Effect::Event { event, .. } = effect else { return false };
+    match (event, shown) {
+        (Event::MicRequested { request }, Shown::Request(person)) => request.person == *person,
+        (Event::Invited { invitation, .. }, Shown::Invitation(person)) => invitation.person == *person,
+        _ => false,
+    }
 }

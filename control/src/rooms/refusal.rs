@@ -1,40 +1,41 @@
-//! What is refused, as problems.
+//! Why a room does not do what somebody wants of it. Display is a sentence that tells what to do.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use std::time::Duration;
 
-use onmic_http::Problem;
-use onmic_room::{Refused, RefusedKind};
+use onmic_room::Refused;
+use thiserror::Error;
 
+use super::live::CONNECTIONS_MAX;
 use super::look::Impossible;
+use super::order::TEXT_MAX;
 
-/// 422: a value that can never be.
-pub fn unprocessable(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+/// See the module.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Denied {
+    /// The machine refuses it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A look that cannot be.
+    #[error(transparent)]
+    Impossible(#[from] Impossible),
+    /// The person is above its rate; how long to wait.
+    #[error("You are faster than the room can follow. Wait {} s, then go on.", seconds(*.0))]
+    TooFast(Duration),
+    /// Not a chat message.
+    #[error("A message has 1 to {TEXT_MAX} characters.")]
+    Text,
+    /// The node is about to stop.
+    #[error("This server is about to stop. Try again.")]
+    Stopping,
+    /// All connections that the node may have.
+    #[error("{0} clients are connected already, the limit. Try again later.")]
+    ClientsFull(usize),
+    /// All connections that a person may have.
+    #[error("You have {CONNECTIONS_MAX} connections to this room already. Close one first.")]
+    ConnectionsFull,
 }
 
-/// 429, with how long to wait.
-pub fn too_fast(wait: std::time::Duration) -> Problem {
-    let seconds = wait.as_millis().div_ceil(1000).max(1);
-    let detail = format!("You are faster than the room can follow. Wait {seconds} s, then go on.");
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).with_code("too-fast").with_header(
-        header::RETRY_AFTER,
-        HeaderValue::from_str(&seconds.to_string()).unwrap_or(HeaderValue::from_static("1")),
-    )
-}
-
-/// A refusal of the machine, as a problem.
-pub fn refused(refused: &Refused) -> Problem {
-    let status = match refused.kind() {
-        RefusedKind::NotFound => StatusCode::NOT_FOUND,
-        RefusedKind::NotAllowed => StatusCode::FORBIDDEN,
-        RefusedKind::Conflict => StatusCode::CONFLICT,
-        RefusedKind::Full => StatusCode::TOO_MANY_REQUESTS,
-        RefusedKind::Malformed => StatusCode::UNPROCESSABLE_ENTITY,
-    };
-    Problem::new(status, refused.to_string()).with_code(refused.code())
-}
-
-/// A look that cannot be, as a problem.
-pub fn impossible(impossible: &Impossible) -> Problem {
-    unprocessable(impossible.to_string())
+/// Whole seconds of a wait, at least one.
+pub fn seconds(wait: Duration) -> u128 {
+    wait.as_millis().div_ceil(1000).max(1)
 }

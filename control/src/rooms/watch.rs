@@ -119,7 +119,7 @@ fn say_down(rooms: &Rooms, name: &SourceName, said: Said) {
         Said::Connecting(_) if participant.is_host() => {}
         Said::Connecting(_) => {
             let reason = "The connection broke before the first picture or sound.".to_owned();
-            let command = Command::ConnectFailed { person: participant.person(), reason };
+            let command = Command::ConnectFailed { who: participant.person().into(), reason };
             tell(rooms, name, Input::Command { room, by: Actor::admin(), command });
         }
     }

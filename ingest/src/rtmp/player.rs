@@ -10,7 +10,7 @@ use bytes::Bytes;
 use onmic_media::feed::Unavailable;
 use onmic_media::flv;
 use onmic_media::{
-    Accepts, Feed, Keyed, MediaKind, Next, Parameters, Placed, Playback, Start, TrackKey, Tracks, Wants,
+    Accepts, DropReason, Feed, Keyed, MediaKind, Next, Parameters, Placed, Playback, Start, TrackKey, Tracks, Wants,
 };
 
 use super::capabilities::Capabilities;
@@ -72,6 +72,10 @@ impl Player {
 
     /// Writes a frame as tags, its configuration before it where that is new.
     pub(super) fn send(&mut self, key: TrackKey, placed: &Placed, session: &mut Session) {
+        if key.kind == MediaKind::Data {
+            DropReason::DataNotCarried.count(1);
+            return;
+        }
         let frame = &placed.frame;
         let origin = *self.origin_micros.get_or_insert(placed.dts_micros);
         let timestamp = placed.millis_since(origin).unwrap_or(0) as u32; // Wraps after 49 days, as RTMP does.

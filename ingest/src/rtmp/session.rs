@@ -271,7 +271,7 @@ impl Session {
         let (chunk_stream, kind) = match kind {
             MediaKind::Video => (message::VIDEO_STREAM, message::VIDEO),
             MediaKind::Audio => (message::AUDIO_STREAM, message::AUDIO),
-            MediaKind::Data => (message::AUDIO_STREAM, message::DATA_AMF0),
+            MediaKind::Data => return, // Not an FLV tag.
         };
         self.send(MessageHeader { chunk_stream, kind, timestamp, stream }, head, body);
     }

@@ -23,9 +23,9 @@
 //! A mix runs behind the source that leads it, so its keyframes carry times that the program has already shown. Once the mix
 //! has brought a keyframe, the fence holds the source's video back until the mix begins.
 //!
-//! The program has its own timeline. A take's timestamps are shifted onto it, all its tracks by the same time: takes of one
-//! source's timeline (its pass-through, and a mix led by it) share the shift, so a splice between them moves nothing;
-//! any other is placed by the wall clock.
+//! The program has its own timeline, which starts where its [`ProgramClock`] says. A take's timestamps are shifted onto it,
+//! all its tracks by the same time: takes of one source's timeline (its pass-through, and a mix led by it) share the shift,
+//! so a splice between them moves nothing; any other is placed by the wall clock.
 //!
 //! Push is called by the publisher's or the mixer's thread. There is no thread and no queue here but the pre-roll, the fence
 //! and what waits for the cut, each bounded per track.
@@ -48,6 +48,7 @@ use crate::feed::{Deriver, Feed};
 use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, Rendition, TrackKey};
 use crate::pcm::Pcm;
+use crate::program_clock::ProgramClock;
 use crate::time::{ClockRate, Ticks, WallTime};
 use crate::track::Track;
 
@@ -97,11 +98,14 @@ pub enum Offered {
 #[derive(Debug)]
 pub struct Program {
     feed: Arc<Feed>,
+    clock: ProgramClock,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// Where the timeline starts, for the first take.
+    clock: ProgramClock,
     takes: u64,
     /// The take that is on.
     current: Option<Take>,
@@ -128,14 +132,26 @@ struct Cut {
 }
 
 impl Program {
-    /// A program without anything in it. `deriver` converts codecs for its viewers.
-    pub fn new(deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
-        Self::filling(Feed::new(deriver))
+    /// A program without anything in it, whose timeline starts as `clock` says. `deriver` converts codecs for its viewers.
+    pub fn new(clock: ProgramClock, deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
+        Self::filling(Feed::new(deriver), clock)
     }
 
     /// Wraps an existing feed. Kinds that it borrows from another feed are left alone.
-    pub fn filling(feed: Arc<Feed>) -> Arc<Self> {
-        Arc::new(Self { feed, state: Mutex::default() })
+    pub fn filling(feed: Arc<Feed>, clock: ProgramClock) -> Arc<Self> {
+        let state =
+            State { clock, takes: 0, current: None, next: None, lanes: Keyed::new(), cut: None, began_micros: None };
+        Arc::new(Self { feed, clock, state: Mutex::new(state) })
+    }
+
+    /// Where its timeline started. The sources of its room are placed by it.
+    pub fn clock(&self) -> ProgramClock {
+        self.clock
+    }
+
+    /// Where its timeline is now: at its newest frame, whose source follows the crystal of its publisher.
+    pub fn line(&self) -> ProgramClock {
+        self.state.lock().line()
     }
 
     /// What viewers read.
@@ -417,7 +433,12 @@ impl State {
         if let Some(current) = self.current.filter(|current| current.brings.timeline == take.brings.timeline) {
             return current.shift_micros;
         }
+        self.line().position(frame.wall) - frame.pts_micros()
+    }
+
+    /// The timeline at the newest frame.
+    fn line(&self) -> ProgramClock {
         let last = self.lanes.values().filter_map(|lane| lane.last).max_by_key(|last| last.pts_micros);
-        last.map_or(0, |last| last.pts_micros + frame.wall.micros_since(last.wall) - frame.pts_micros())
+        last.map_or(self.clock, |last| ProgramClock::through(last.pts_micros, last.wall))
     }
 }

@@ -53,6 +53,10 @@ impl Feeder {
     }
 }
 
+fn program_without_frames() -> Arc<Program> {
+    Program::new(ProgramClock::through(0, WallTime(WALL)), None)
+}
+
 /// The track as text: whose frame at which millisecond.
 fn text(program: &Program, key: impl Into<TrackKey>) -> String {
     let track = program.feed().original(key).unwrap();
@@ -67,7 +71,7 @@ fn text(program: &Program, key: impl Into<TrackKey>) -> String {
 
 #[test]
 fn a_take_begins_with_a_keyframe_on_the_same_track_and_sound_is_cut_there() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     a.picture(0, true, b"a");
     a.sound(0, b"a");
@@ -94,7 +98,7 @@ fn a_take_begins_with_a_keyframe_on_the_same_track_and_sound_is_cut_there() {
 
 #[test]
 fn a_keyframe_shown_before_what_the_program_has_begins_nothing() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let timeline = TimelineId::unique();
     let a = Feeder::new(&program, timeline, 0);
     (0..4).for_each(|n| assert_eq!(a.picture(n * 40, n == 0, b"a"), Offered::Taken));
@@ -106,7 +110,7 @@ fn a_keyframe_shown_before_what_the_program_has_begins_nothing() {
 
 #[test]
 fn pictures_wait_for_a_mix_that_is_later_than_its_lead() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let timeline = TimelineId::unique();
     let a = Feeder::new(&program, timeline, 0);
     (0..3).for_each(|n| assert_eq!(a.picture(n * 40, n == 0, b"a"), Offered::Taken));
@@ -123,7 +127,7 @@ fn pictures_wait_for_a_mix_that_is_later_than_its_lead() {
 
 #[test]
 fn pictures_do_not_wait_for_a_mix_that_never_comes() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let timeline = TimelineId::unique();
     let a = Feeder::new(&program, timeline, 0);
     (0..3).for_each(|n| assert_eq!(a.picture(n * 40, n == 0, b"a"), Offered::Taken));
@@ -144,7 +148,7 @@ fn pictures_do_not_wait_for_a_mix_that_never_comes() {
 
 #[test]
 fn a_source_that_is_ahead_of_its_mix_waits_for_the_last_of_it() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let timeline = TimelineId::unique();
     let mix = Feeder::new(&program, timeline, 0);
     (0..3).for_each(|n| assert_eq!(mix.picture(n * 40, n == 0, b"m"), Offered::Taken));
@@ -160,7 +164,7 @@ fn a_source_that_is_ahead_of_its_mix_waits_for_the_last_of_it() {
 
 #[test]
 fn a_take_of_the_same_timeline_is_not_moved_whatever_the_wall_says() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let timeline = TimelineId::unique();
     let a = Feeder::new(&program, timeline, 0);
     a.picture(0, true, b"a");
@@ -172,7 +176,7 @@ fn a_take_of_the_same_timeline_is_not_moved_whatever_the_wall_says() {
 
 #[test]
 fn sound_of_a_take_that_died_is_not_waited_for_long() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     a.picture(0, true, b"a");
     a.sound(0, b"a");
@@ -187,7 +191,7 @@ fn sound_of_a_take_that_died_is_not_waited_for_long() {
 
 #[test]
 fn decoding_times_never_run_backwards_over_a_splice_and_presentation_stays() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let timeline = TimelineId::unique();
     let reordering = Feeder::new(&program, timeline, 0);
     for (dts, pts) in [(0, 80), (40, 200), (80, 120), (120, 160)] {
@@ -197,7 +201,7 @@ fn decoding_times_never_run_backwards_over_a_splice_and_presentation_stays() {
     let track = program.feed().original(MediaKind::Video).unwrap();
     let mut reader = track.reader(Join::Group);
     let inlet = program.select(Brings { timeline, video: true, in_order: true });
-    let mix = Feeder { inlet, ..Feeder::new(&Program::new(None), timeline, 0) };
+    let mix = Feeder { inlet, ..Feeder::new(&program_without_frames(), timeline, 0) };
     assert_eq!(mix.picture(200, true, b"m"), Offered::Waiting);
     mix.picture(240, true, b"m");
     mix.picture(280, false, b"m");
@@ -216,8 +220,18 @@ fn decoding_times_never_run_backwards_over_a_splice_and_presentation_stays() {
 }
 
 #[test]
+fn the_first_take_lies_where_the_programs_timeline_starts_whatever_its_own_says() {
+    let program = program_without_frames();
+    let a = Feeder::new(&program, TimelineId::unique(), 7_000);
+    a.sound(40, b"a");
+    a.picture(80, true, b"a");
+    assert_eq!((&*text(&program, MediaKind::Audio), &*text(&program, MediaKind::Video)), ("a40", "a80"));
+    assert_eq!(program.line(), program.clock());
+}
+
+#[test]
 fn a_selected_source_is_asked_for_a_keyframe_until_it_brings_one() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     a.picture(0, true, b"a");
     let b = Feeder::new(&program, TimelineId::unique(), 0);
@@ -232,7 +246,7 @@ fn a_selected_source_is_asked_for_a_keyframe_until_it_brings_one() {
 
 #[test]
 fn a_take_that_is_unselected_never_begins() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     a.picture(0, true, b"a");
     let b = Feeder::new(&program, TimelineId::unique(), 0);
@@ -245,7 +259,7 @@ const LOWER: TrackKey = TrackKey::new(MediaKind::Video, Rendition(1));
 
 #[test]
 fn a_further_rendition_goes_over_with_its_own_keyframe_at_or_after_the_cut() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     for n in 0..3 {
         a.picture(n * 40, n == 0, b"a");
@@ -272,7 +286,7 @@ fn a_further_rendition_goes_over_with_its_own_keyframe_at_or_after_the_cut() {
 
 #[test]
 fn a_further_rendition_whose_keyframe_comes_before_the_main_one_goes_over_at_the_cut() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     a.picture(0, true, b"a");
     a.lower(0, true, b"a");
@@ -286,7 +300,7 @@ fn a_further_rendition_whose_keyframe_comes_before_the_main_one_goes_over_at_the
 
 #[test]
 fn all_renditions_wait_behind_the_fence_for_a_mix_that_is_later_than_its_lead() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let timeline = TimelineId::unique();
     let a = Feeder::new(&program, timeline, 0);
     for n in 0..3 {
@@ -309,7 +323,7 @@ fn all_renditions_wait_behind_the_fence_for_a_mix_that_is_later_than_its_lead() 
 
 #[test]
 fn a_further_rendition_that_the_new_take_does_not_bring_ends() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     a.picture(0, true, b"a");
     a.lower(0, true, b"a");
@@ -324,7 +338,7 @@ fn a_further_rendition_that_the_new_take_does_not_bring_ends() {
 
 #[test]
 fn a_further_rendition_whose_keyframes_are_far_apart_does_not_end() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     a.picture(0, true, b"a");
     a.lower(0, true, b"a");
@@ -338,7 +352,7 @@ fn a_further_rendition_whose_keyframes_are_far_apart_does_not_end() {
 
 #[test]
 fn a_program_holds_a_bounded_number_of_tracks() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     for rendition in 1..=u8::MAX {
         a.inlet.push_on(Rendition(rendition), a.frame(&a.video, 0, true, b"a"));
@@ -351,7 +365,7 @@ fn a_program_holds_a_bounded_number_of_tracks() {
 
 #[test]
 fn messages_are_cut_where_the_video_is_and_none_is_lost() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     let b = |feeder: &Feeder, at_ms, mark| feeder.inlet.push(feeder.frame(&metadata(), at_ms, true, mark));
     a.picture(0, true, b"a");
@@ -369,4 +383,18 @@ fn messages_are_cut_where_the_video_is_and_none_is_lost() {
     a.sound(60, b"a");
     b(&next, 120, b"b");
     assert_eq!(text(&program, MediaKind::Data), "a10 a70 b90 b100 b120");
+}
+
+#[test]
+fn a_take_whose_audio_the_next_one_does_not_bring_is_not_wanted_for_ever() {
+    let program = program_without_frames();
+    let a = Feeder::new(&program, TimelineId::unique(), 0);
+    a.picture(0, true, b"a");
+    a.sound(0, b"a");
+    let b = Feeder::new(&program, TimelineId::unique(), 0);
+    (1..=51).for_each(|n| assert_eq!(b.picture(n * 40, n == 1, b"b"), Offered::Taken));
+    assert!(a.inlet.is_wanted(), "its audio may still come");
+    b.picture(52 * 40, false, b"b");
+    assert!(!a.inlet.is_wanted());
+    assert_eq!(a.sound(20, b"a"), Offered::Over);
 }

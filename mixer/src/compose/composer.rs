@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use onmic_media::codec::Colour;
 use onmic_media::metric::Latency;
-use onmic_media::{Frame, NodeClock, WallTime};
+use onmic_media::{ClockRate, Frame, NodeClock, ProgramClock, WallTime};
 use parking_lot::Mutex;
 
 use super::bell::Bell;
@@ -100,6 +100,7 @@ impl Composer {
         settings: Settings,
         shared: Arc<Shared>,
         clock: NodeClock,
+        origin: Origin,
         next: &Next,
         now: Instant,
     ) -> Result<Self, Error> {
@@ -107,7 +108,7 @@ impl Composer {
             encoder: Encoder::open(&settings, next.plan.canvas, next.plan.frame_rate_max)?,
             tick: Tick::new(next.plan.frame_rate_max, now),
             compositor: Compositor::new(next.plan.clone()),
-            positions: Positions::new(settings.origin),
+            positions: Positions::new(origin),
             cadence: Cadence::new(settings.keyframe_interval, Duration::ZERO),
             seconds: Latency::MixVideo.histogram(),
             slots: HashMap::new(),
@@ -183,7 +184,6 @@ impl Composer {
         };
         if !same_lead {
             self.tick.set_lead();
-            self.positions.set_lead();
             self.lead_number = 0;
         }
         self.tick.set_frame_rate_max(plan.frame_rate_max);
@@ -218,7 +218,7 @@ impl Composer {
             } else if moment.led {
                 count(queue.lead(shown, LEAD_BEHIND));
                 if let Some(decoded) = queue.shown() {
-                    lead = Some(Origin { pts: decoded.pts, wall: decoded.wall });
+                    lead = Some((decoded.pts, decoded.wall));
                     lead_arrived = Some(decoded.arrived);
                 }
             }
@@ -226,13 +226,14 @@ impl Composer {
                 pictures.insert(id, (decoded.picture.clone(), decoded.number));
             }
         }
-        let on_time = !self.has_lead() || lead.is_some_and(|lead| lead.wall == moment.wall);
+        let on_time = !self.has_lead() || lead.is_some_and(|(_, wall)| wall == moment.wall);
         self.missed = if on_time { 0 } else { self.missed.saturating_add(1) };
         let canvas = self.compositor.draw(|id| match pictures.get(id) {
             Some((picture, number)) => Shown::Picture(picture, *number),
             None => Shown::Placeholder,
         })?;
-        let pts = self.positions.place(moment.wall, lead);
+        let picture = lead.map(|(pts, wall)| ProgramClock::through(pts.micros(ClockRate::VIDEO), wall));
+        let pts = self.positions.place(moment.wall, picture);
         let idr = self.cadence.is_due(pts, false, None) && !(1..=MISSED_MAX).contains(&self.missed);
         let unit = match self.encoder.0.encode(canvas, idr) {
             Err(error) if self.settings.backend != Backend::X264 => {

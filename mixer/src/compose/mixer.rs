@@ -32,8 +32,6 @@ pub struct Settings {
     pub keyframe_interval: Duration,
     /// An input whose picture has not changed for this long is shown as a placeholder.
     pub stale_after: Duration,
-    /// A point of the program's timeline. Without it the first lead's timestamps are the program's.
-    pub origin: Option<Origin>,
 }
 
 impl Default for Settings {
@@ -44,7 +42,6 @@ impl Default for Settings {
             bitrate_bps: None,
             keyframe_interval: Duration::from_secs(2),
             stale_after: Duration::from_secs(3),
-            origin: None,
         }
     }
 }
@@ -94,10 +91,11 @@ pub struct PictureMixer {
 }
 
 impl PictureMixer {
-    /// Starts to show `scene`. The first frame is an IDR and comes with the lead's next picture.
+    /// Starts to show `scene` on the timeline of `origin`. The first frame is an IDR and comes with the lead's next picture.
     pub fn start(
         settings: Settings,
         clock: NodeClock,
+        origin: Origin,
         scene: &Scene,
         sources: Vec<PictureSource>,
         sink: impl PictureSink,
@@ -105,7 +103,7 @@ impl PictureMixer {
         let shared = Arc::new(Shared::default());
         let mut mixer = Self { shared: shared.clone(), inputs: Mutex::default(), thread: None };
         let next = mixer.prepare(scene, sources)?;
-        let composer = Composer::open(settings, shared, clock, &next, Instant::now())?;
+        let composer = Composer::open(settings, shared, clock, origin, &next, Instant::now())?;
         *mixer.shared.next.lock() = Some(next);
         let thread = thread::Builder::new().name("mix-compose".to_owned());
         mixer.thread = Some(thread.spawn(move || composer.run(sink)).map_err(Error::Thread)?);

@@ -1,110 +1,108 @@
-//! Where composed frames are on the program's timeline: where the lead's are, so that going from the lead's own frames to
-//! composed ones and back moves nothing. Another lead, or none, goes on from there by the wall clock.
+//! Where composed frames lie on the timeline: where the lead's own frames lie, so that a splice from the lead's frames to
+//! composed ones and back moves nothing.
+//!
+//! A frame that shows a new picture of the lead has that picture's timestamp. Any other one lies on the lead's line, which
+//! its newest frame of any kind states: a lead without video has it from its audio, to the same clock. Until the lead has
+//! sent anything, the line is the program's own.
 
-use onmic_media::{ClockRate, Ticks, WallTime};
+use std::sync::Arc;
 
-/// A lead whose timestamps leave the wall clock by more began another timeline.
-const LOST: Ticks = Ticks(90_000);
+use onmic_media::{ClockRate, Feed, ProgramClock, Ticks, WallTime};
 
-/// A point that is known: at this wall time the program was here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whose timeline composed frames are on.
+#[derive(Clone, Debug)]
 pub struct Origin {
-    /// On the program's clock of 90 kHz.
-    pub pts: Ticks,
-    /// On the node's clock.
-    pub wall: WallTime,
+    /// The program's clock: the line until the lead has sent a frame.
+    pub clock: ProgramClock,
+    /// What the lead publishes.
+    pub lead: Option<Arc<Feed>>,
 }
 
-/// See the module.
+impl Origin {
+    /// The line of the lead now.
+    fn line(&self) -> ProgramClock {
+        self.lead.as_ref().and_then(|feed| feed.clock()).unwrap_or(self.clock)
+    }
+}
+
+/// Places one frame after the other. See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Positions {
-    last: Option<Origin>,
-    /// From the lead's timestamps to the program's.
-    shift: Option<Ticks>,
-}
-
-fn ticks(micros: i64) -> Ticks {
-    Ticks(micros).rescale(ClockRate::MICROS, ClockRate::VIDEO)
+    origin: Origin,
+    last: Option<Ticks>,
 }
 
 impl Positions {
-    /// Goes on from `origin`, or begins as the first lead's.
-    pub(crate) fn new(origin: Option<Origin>) -> Self {
-        Self { last: origin, shift: None }
+    pub(crate) fn new(origin: Origin) -> Self {
+        Self { origin, last: None }
     }
 
-    /// Another input leads.
-    pub(crate) fn set_lead(&mut self) {
-        self.shift = None;
-    }
-
-    /// The place of a frame that shows `wall`. `lead` are the times of the lead's new picture, if it has one. Later than
-    /// every one before.
-    pub(crate) fn place(&mut self, wall: WallTime, lead: Option<Origin>) -> Ticks {
-        let by_wall = self.last.map(|last| last.pts + ticks(wall.micros_since(last.wall)));
-        let own = lead.map(|lead| lead.pts + ticks(wall.micros_since(lead.wall)));
-        let pts = match (own, by_wall) {
-            (Some(own), None) => {
-                self.shift = Some(Ticks(0));
-                own
-            }
-            (Some(own), Some(by_wall)) => {
-                let shift = *self.shift.get_or_insert(by_wall - own);
-                let off = own + shift - by_wall;
-                if off.0.abs() > LOST.0 {
-                    self.shift = Some(by_wall - own);
-                    by_wall
-                } else {
-                    own + shift
-                }
-            }
-            (None, Some(by_wall)) => by_wall,
-            (None, None) => Ticks(0),
-        };
-        let pts = self.last.map_or(pts, |last| pts.max(last.pts + Ticks(1)));
-        self.last = Some(Origin { pts, wall });
+    /// The place of a frame that shows the moment `wall`, later than every one before. `picture` is the line through the
+    /// lead's new picture, if the frame shows one.
+    pub(crate) fn place(&mut self, wall: WallTime, picture: Option<ProgramClock>) -> Ticks {
+        let line = picture.unwrap_or_else(|| self.origin.line());
+        let pts = Ticks(line.position(wall)).rescale(ClockRate::MICROS, ClockRate::VIDEO);
+        let pts = self.last.map_or(pts, |last| pts.max(last + Ticks(1)));
+        self.last = Some(pts);
         pts
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use bytes::Bytes;
+    use onmic_media::codec::opus;
+    use onmic_media::{Frame, Parameters, Track};
+
     use super::*;
 
     fn wall(millis: u64) -> WallTime {
         WallTime(1_795_000_000_000_000 + millis * 1000)
     }
 
-    fn lead(pts: i64, millis: u64) -> Option<Origin> {
-        Some(Origin { pts: Ticks(pts), wall: wall(millis) })
+    /// A picture of the lead, on the clock of 90 kHz.
+    fn picture(pts: i64, millis: u64) -> Option<ProgramClock> {
+        Some(ProgramClock::through(Ticks(pts).micros(ClockRate::VIDEO), wall(millis)))
+    }
+
+    fn origin(lead: Option<Arc<Feed>>) -> Origin {
+        Origin { clock: ProgramClock::through(10_000_000, wall(0)), lead }
     }
 
     #[test]
-    fn the_first_leads_timestamps_are_the_programs() {
-        let mut timeline = Positions::new(None);
-        assert_eq!(timeline.place(wall(0), lead(777, 0)), Ticks(777));
-        assert_eq!(timeline.place(wall(33), lead(3777, 33)), Ticks(3777));
-        assert_eq!(timeline.place(wall(66), None), Ticks(3777 + 2970));
-        assert_eq!(timeline.place(wall(101), lead(9777, 100)), Ticks(9777 + 90), "moved as the moment was");
-        assert_eq!(timeline.place(wall(133), lead(12_777, 133)), Ticks(12_777));
+    fn a_frame_with_the_leads_picture_has_its_timestamp() {
+        let mut positions = Positions::new(origin(None));
+        assert_eq!(positions.place(wall(0), picture(777, 0)), Ticks(777));
+        assert_eq!(positions.place(wall(33), picture(3777, 33)), Ticks(3777));
+        assert_eq!(positions.place(wall(101), picture(9777, 100)), Ticks(9777 + 90), "moved as the moment was");
+        assert_eq!(positions.place(wall(102), picture(777, 102)), Ticks(9868), "later than every one before");
     }
 
     #[test]
-    fn another_lead_or_none_goes_on_by_the_wall_clock() {
-        let mut timeline = Positions::new(Some(Origin { pts: Ticks(9_000), wall: wall(100) }));
-        assert_eq!(timeline.place(wall(140), None), Ticks(12_600));
-        assert_eq!(timeline.place(wall(180), lead(500_000, 180)), Ticks(16_200));
-        assert_eq!(timeline.place(wall(220), lead(503_630, 220)), Ticks(19_830), "its own steps from there");
-        timeline.set_lead();
-        assert_eq!(timeline.place(wall(260), lead(-5, 260)), Ticks(23_430));
+    fn without_anything_of_the_lead_frames_lie_on_the_programs_clock() {
+        let mut positions = Positions::new(origin(Some(Feed::new(None))));
+        assert_eq!(positions.place(wall(0), None), Ticks(900_000));
+        assert_eq!(positions.place(wall(40), None), Ticks(903_600));
     }
 
     #[test]
-    fn a_timeline_that_jumps_or_runs_back_is_not_followed() {
-        let mut timeline = Positions::new(None);
-        timeline.place(wall(0), lead(0, 0));
-        assert_eq!(timeline.place(wall(40), lead(90_000_000, 40)), Ticks(3600));
-        assert_eq!(timeline.place(wall(80), lead(90_003_600, 80)), Ticks(7200));
-        assert_eq!(timeline.place(wall(81), lead(90_000_000, 81)), Ticks(7201));
+    fn frames_of_a_lead_without_video_lie_on_the_line_of_its_audio() {
+        let (feed, parameters) = (Feed::new(None), Arc::new(Parameters::Opus(opus::Parameters::new(2))));
+        let track = Arc::new(Track::new(parameters.clone()));
+        feed.set_original(track.clone());
+        let mut positions = Positions::new(origin(Some(feed)));
+        assert_eq!(positions.place(wall(0), None), Ticks(900_000));
+        // Its crystal is fast by 1 %, and the audio has to stay with what is seen.
+        for number in 1..500_u64 {
+            let pts = Ticks((number * 960).try_into().unwrap()) + Ticks(480_000);
+            let (wall, arrived) = (wall(number * 20 - number * 20 / 100), Instant::now());
+            let (parameters, payload) = (parameters.clone(), Bytes::new());
+            track.push(Frame { dts: pts, pts, wall, arrived, keyframe: true, parameters, payload });
+            let placed = positions.place(wall, None);
+            let off = placed.micros(ClockRate::VIDEO) - pts.micros(ClockRate::OPUS);
+            assert!(off.abs() < 20, "{off} µs");
+        }
     }
 }

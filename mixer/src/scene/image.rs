@@ -8,6 +8,8 @@ use bytes::Bytes;
 use image::{ImageFormat, ImageReader, Limits, RgbaImage};
 use thiserror::Error;
 
+use super::place::Size;
+
 /// The largest file: a full-screen PNG of a designer.
 const MOST_BYTES: usize = 2 * 1024 * 1024;
 /// The longest side in pixels.
@@ -35,16 +37,14 @@ pub enum InvalidImage {
 }
 
 impl Image {
+    /// The width and height that a file states, from its header alone.
+    pub fn measure(file: &Bytes) -> Result<(u32, u32), InvalidImage> {
+        reader(file)?.into_dimensions().map_err(InvalidImage::Decode)
+    }
+
     /// From the bytes of a file.
     pub fn decode(file: Bytes) -> Result<Self, InvalidImage> {
-        if file.len() > MOST_BYTES {
-            return Err(InvalidImage::Size(file.len()));
-        }
-        let format = match image::guess_format(&file) {
-            Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => format,
-            _ => return Err(InvalidImage::Format),
-        };
-        let mut reader = ImageReader::with_format(Cursor::new(&file), format);
+        let mut reader = reader(&file)?;
         let mut limits = Limits::default();
         limits.max_image_width = Some(LONGEST_SIDE);
         limits.max_image_height = Some(LONGEST_SIDE);
@@ -52,6 +52,22 @@ impl Image {
         reader.limits(limits);
         let pixels = reader.decode().map_err(InvalidImage::Decode)?.into_rgba8();
         Ok(Self { file, pixels: Arc::new(pixels) })
+    }
+
+    /// Scaled down to fit `size`, if it does not.
+    pub fn fitted(self, size: Size) -> Self {
+        let (width, height) = self.pixels.dimensions();
+        let fitted = fitted((width, height), size);
+        if fitted == (width, height) {
+            return self;
+        }
+        let pixels = image::imageops::thumbnail(&*self.pixels, fitted.0, fitted.1);
+        Self { pixels: Arc::new(pixels), ..self }
+    }
+
+    /// How many bytes its pixels take.
+    pub fn pixel_bytes(&self) -> usize {
+        self.pixels.as_raw().len()
     }
 
     pub(crate) fn pixels(&self) -> &RgbaImage {
@@ -63,6 +79,26 @@ impl Image {
         let mut file = Cursor::new(Vec::new());
         pixels.write_to(&mut file, ImageFormat::Png).unwrap();
         Self::decode(file.into_inner().into()).unwrap()
+    }
+}
+
+/// The width and height of a picture that is scaled down to fit `size`, if it does not.
+pub fn fitted((width, height): (u32, u32), size: Size) -> (u32, u32) {
+    if width <= size.width && height <= size.height {
+        return (width, height);
+    }
+    let scale = (f64::from(size.width) / f64::from(width)).min(f64::from(size.height) / f64::from(height));
+    let side = |side: u32, most: u32| ((f64::from(side) * scale).round() as u32).clamp(1, most);
+    (side(width, size.width), side(height, size.height))
+}
+
+fn reader(file: &Bytes) -> Result<ImageReader<Cursor<&Bytes>>, InvalidImage> {
+    if file.len() > MOST_BYTES {
+        return Err(InvalidImage::Size(file.len()));
+    }
+    match image::guess_format(file) {
+        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => Ok(ImageReader::with_format(Cursor::new(file), format)),
+        _ => Err(InvalidImage::Format),
     }
 }
 
@@ -103,5 +139,18 @@ mod tests {
         let mut wide = Cursor::new(Vec::new());
         RgbaImage::new(LONGEST_SIDE + 1, 1).write_to(&mut wide, ImageFormat::Png).unwrap();
         assert!(matches!(Image::decode(wide.into_inner().into()), Err(InvalidImage::Decode(_))));
+    }
+
+    #[test]
+    fn a_large_picture_is_measured_by_its_header_and_scaled_to_the_canvas() {
+        let large = Image::of(RgbaImage::from_pixel(400, 100, Rgba([9, 8, 7, 255])));
+        assert_eq!(Image::measure(&large.file).unwrap(), (400, 100));
+        assert_eq!(large.pixel_bytes(), 400 * 100 * 4);
+        let size = Size { width: 100, height: 100 };
+        let small = large.fitted(size);
+        assert_eq!(small.pixels().dimensions(), (100, 25));
+        assert_eq!(small.pixels().get_pixel(50, 12), &Rgba([9, 8, 7, 255]));
+        assert_eq!(fitted((10, 5000), size), (1, 100), "no side is empty");
+        assert_eq!(fitted((30, 20), size), (30, 20), "never larger");
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use onmic_names::SourceName;
 
 pub use colour::Colour;
-pub use image::{Image, InvalidImage};
+pub use image::{Image, InvalidImage, fitted};
 pub use layout::{Corner, Layout, Slot};
 pub use overlay::{Content, OVERLAYS_MAX, Overlay, Text};
 pub use place::{InvalidPlace, Place, Rect, Size};

@@ -9,10 +9,9 @@ use std::task::Waker;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use onmic_media::clock::TIMELINE_START_MICROS;
 use onmic_media::metric::Latency;
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{DropReason, Feed, Frame, Inlet, Parameters, Pcm, WallTime, parking};
+use onmic_media::{DropReason, Feed, Frame, Inlet, Parameters, Pcm, ProgramClock, parking};
 use onmic_names::MIXED_MAX;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -42,8 +41,8 @@ const METERS_EVERY: Duration = Duration::from_millis(100);
 pub struct SoundConfig {
     /// The parameters of the track that the program's audio continues.
     pub parameters: Arc<Parameters>,
-    /// A point of the program's timeline, in microseconds, and its wall time: where a mix without a lead begins.
-    pub origin: Option<(i64, WallTime)>,
+    /// The program's clock, which places the mix until the lead has sent a frame. Without it a timeline starts with the mix.
+    pub program_clock: Option<ProgramClock>,
     /// How long the lead's samples are waited for, from when they happened.
     pub deadline: Duration,
     /// How it is encoded.
@@ -53,7 +52,8 @@ pub struct SoundConfig {
 impl SoundConfig {
     /// The defaults, for a program track with these parameters.
     pub fn new(parameters: Arc<Parameters>) -> Self {
-        Self { parameters, origin: None, deadline: Duration::from_millis(80), output: OutputSettings::default() }
+        let (program_clock, deadline) = (None, Duration::from_millis(80));
+        Self { parameters, program_clock, deadline, output: OutputSettings::default() }
     }
 }
 
@@ -305,11 +305,9 @@ impl<S: SoundSink> Worker<S> {
             source.attach();
             let leads = lead == Some(source.id);
             source.read(&self.clock, leads.then_some(waker), &mut self.mix);
-            if leads
-                && !source.has_audio()
-                && let Some((pts_micros, wall)) = source.pictures()
-            {
-                self.mix.follow(pts_micros, wall);
+            // Its video tells as well as its audio, and goes on when it is muted.
+            if leads && let Some(line) = source.feed.clock() {
+                self.mix.follow(line);
             }
         }
     }
@@ -322,15 +320,15 @@ impl<S: SoundSink> Worker<S> {
             let shift = Ticks(lead.shift_micros).rescale(ClockRate::MICROS, self.output.clock_rate());
             Some(pts.rescale(rate, self.output.clock_rate()) + shift)
         });
-        if !self.mix.timeline().is_known() {
+        if !self.mix.wall_clock().is_known() {
             // Nothing can be mixed before somebody is there, and a lead is given time to be.
             if self.sources.is_empty() || (self.lead.is_some() && waited < LEAD_START) {
                 return;
             }
-            let (pts_micros, wall) = self.config.origin.unwrap_or((TIMELINE_START_MICROS, self.clock.wall(now)));
-            self.mix.follow(pts_micros, wall);
+            let starting = || ProgramClock::starting(self.clock.wall(now));
+            self.mix.follow(self.config.program_clock.unwrap_or_else(starting));
         }
-        let here = self.mix.timeline().position(self.clock.wall(now));
+        let here = self.mix.wall_clock().position(self.clock.wall(now));
         let first = lead.or(here.map(|here| Ticks(here).rescale(ClockRate::OPUS, self.output.clock_rate())));
         if let Some(first) = first {
             let position = self.output.begin(first);
@@ -342,18 +340,18 @@ impl<S: SoundSink> Worker<S> {
     fn mix(&mut self, turn: Instant) -> Result<Wanted, Error> {
         while !self.stop.load(Ordering::Acquire) {
             let now = self.clock.wall(Instant::now());
-            let timeline = *self.mix.timeline();
+            let wall_clock = *self.mix.wall_clock();
             let Some(mixed) = self.mix.poll(now) else { break };
             let arrived = mixed.arrived.unwrap_or(turn);
             self.sink.push_pcm(Pcm {
                 pts: Ticks(mixed.position),
-                wall: timeline.wall(mixed.position).unwrap_or_default(),
+                wall: wall_clock.wall(mixed.position).unwrap_or_default(),
                 arrived,
                 channels: mixed.program.0.each_ref().map(<[f32; BLOCK]>::as_slice),
             });
             for ((wanted, output), made) in self.returns.iter_mut().zip(mixed.returns) {
                 let Some(encoder) = output else { continue };
-                if let Err(error) = encoder.take(mixed.position, &made.block, &timeline, arrived, &mut self.made) {
+                if let Err(error) = encoder.take(mixed.position, &made.block, &wall_clock, arrived, &mut self.made) {
                     tracing::error!(error = &error as &dyn std::error::Error, "a return feed's encoder failed");
                     *output = None;
                 }
@@ -362,7 +360,7 @@ impl<S: SoundSink> Worker<S> {
                     wanted.inlet.settle();
                 }
             }
-            self.output.take(mixed.position, mixed.program, &timeline, arrived, &mut self.made)?;
+            self.output.take(mixed.position, mixed.program, &wall_clock, arrived, &mut self.made)?;
             for frame in self.made.drain(..) {
                 if self.sink.push(frame) == Wanted::Stop {
                     return Ok(Wanted::Stop);

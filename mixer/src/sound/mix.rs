@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use onmic_media::WallTime;
+use onmic_media::{ProgramClock, WallTime};
 use onmic_names::MIXED_MAX;
 
 use super::id::InputId;
@@ -25,7 +25,7 @@ use crate::error::Error;
 /// Further behind (a machine that slept), what was missed is left out.
 const MOST_BEHIND_MICROS: i64 = 1_000_000;
 
-/// The lead's mapping of time is corrected by less when its network changes; by more, it is another timeline.
+/// The line of a new lead is off by less when it is on the program's timeline; by more, it is on another one.
 const STRAY_MICROS: i64 = 1_000_000;
 
 /// On top of the lead's worst lateness, before its samples are given up.
@@ -89,8 +89,10 @@ pub struct Mixed<'a> {
 #[derive(Debug)]
 pub struct Mix {
     deadline_micros: i64,
-    timeline: WallClock,
+    wall_clock: WallClock,
     lead: Option<Lead>,
+    /// It has not said yet where its timeline lies.
+    lead_is_new: bool,
     /// Where the block to be mixed next begins.
     position: Option<i64>,
     entries: Vec<Entry>,
@@ -108,8 +110,9 @@ impl Mix {
     pub fn new(deadline: Duration) -> Self {
         Self {
             deadline_micros: i64::try_from(deadline.as_micros()).unwrap_or(i64::MAX).min(MOST_BEHIND_MICROS / 2),
-            timeline: WallClock::default(),
+            wall_clock: WallClock::default(),
             lead: None,
+            lead_is_new: false,
             position: None,
             entries: Vec::new(),
             sum: Block::SILENCE,
@@ -126,6 +129,7 @@ impl Mix {
     /// [`MIXED_MAX`] are refused, and then nothing changes.
     pub fn set(&mut self, inputs: &[MixInput], lead: Option<Lead>) -> Result<(), Error> {
         Error::unless_within("inputs", inputs.len(), MIXED_MAX)?;
+        self.lead_is_new |= self.lead.map(|lead| lead.id) != lead.map(|lead| lead.id);
         self.lead = lead;
         for entry in &mut self.entries {
             entry.leaving = !inputs.iter().any(|input| input.id == entry.id);
@@ -142,7 +146,7 @@ impl Mix {
         self.forget_leaving();
         // Their clocks are as different as their names: what is known of the new one counts at once.
         if let Some((pts, wall)) = self.lead_entry().and_then(|entry| entry.strip.input().newest()) {
-            self.follow(micros(pts.round() as i64), wall);
+            self.follow(ProgramClock::through(micros(pts.round() as i64), wall));
         }
         Ok(())
     }
@@ -177,32 +181,36 @@ impl Mix {
     /// Takes in decoded samples of an input.
     pub fn push(&mut self, id: InputId, stamp: Stamp, left: &[f32], right: &[f32]) {
         if self.lead.is_some_and(|lead| lead.id == id) {
-            self.follow(micros(stamp.pts.round() as i64), stamp.wall);
+            self.follow(ProgramClock::through(micros(stamp.pts.round() as i64), stamp.wall));
         }
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) {
             entry.strip.input_mut().push(stamp, left, right);
         }
     }
 
-    /// `wall` was the time at `pts_micros` of the lead's own timeline: for a lead without sound, from its pictures; with no
-    /// lead, of the program's.
-    pub fn follow(&mut self, pts_micros: i64, wall: WallTime) {
+    /// The newest word on where the lead's timeline lies, from its audio or its video; with no lead, on the program's. What a
+    /// lead says of itself is followed exactly, so that its samples keep their timestamps.
+    pub fn follow(&mut self, line: ProgramClock) {
         let shift = self.lead.map_or(0, |lead| lead.shift_micros);
-        let before = self.timeline;
-        self.timeline.follow(pts_micros + shift, wall);
-        let off =
-            self.position.and_then(|position| Some(self.timeline.wall(position)?.micros_since(before.wall(position)?)));
-        // A lead that goes on somewhere else than the program did: what goes out must go on.
+        let before = self.wall_clock;
+        self.wall_clock.follow(line.shifted(shift));
+        if !std::mem::take(&mut self.lead_is_new) {
+            return;
+        }
+        let off = self
+            .position
+            .and_then(|position| Some(self.wall_clock.wall(position)?.micros_since(before.wall(position)?)));
+        // A new lead that goes on somewhere else than the program did: what goes out must go on.
         if let (Some(off), Some(lead)) = (off.filter(|off| off.abs() > STRAY_MICROS), &mut self.lead) {
             tracing::warn!(micros = off, "the lead's timeline does not continue the program's, and is shifted");
             lead.shift_micros += off;
-            self.timeline.follow(pts_micros + lead.shift_micros, wall);
+            self.wall_clock.follow(line.shifted(lead.shift_micros));
         }
     }
 
-    /// The program's timeline.
-    pub fn timeline(&self) -> &WallClock {
-        &self.timeline
+    /// Where its positions lie on the wall clock.
+    pub fn wall_clock(&self) -> &WallClock {
+        &self.wall_clock
     }
 
     /// From here on it mixes.
@@ -217,7 +225,7 @@ impl Mix {
 
     /// When the next block is mixed whatever is there.
     pub fn deadline(&self) -> Option<WallTime> {
-        let end = self.timeline.wall(self.position? + BLOCK as i64)?;
+        let end = self.wall_clock.wall(self.position? + BLOCK as i64)?;
         Some(end.offset_micros(self.wait_micros()))
     }
 
@@ -264,7 +272,7 @@ impl Mix {
     }
 
     fn mix(&mut self, position: i64, now: WallTime) {
-        let wall = self.timeline.wall(position).unwrap_or(now);
+        let wall = self.wall_clock.wall(position).unwrap_or(now);
         let lead = self.lead;
         self.sum = Block::SILENCE;
         for entry in &mut self.entries {
@@ -503,7 +511,7 @@ mod tests {
         studio.run(1.0);
         let later = EPOCH.offset_micros(11_000_000);
         let position = studio.mix.poll(later).unwrap().position;
-        let lag = later.micros_since(studio.mix.timeline().wall(position).unwrap());
+        let lag = later.micros_since(studio.mix.wall_clock().wall(position).unwrap());
         assert!((0..400_000).contains(&lag), "{lag}");
         assert!((800..1_000).contains(&studio.mix.overrun()), "{}", studio.mix.overrun());
     }
@@ -521,6 +529,18 @@ mod tests {
         assert!((amplitude(studio.last(1.0), 300.0) - 0.4).abs() < 0.01);
         let clicks = largest_step(studio.last(3.0));
         assert!(clicks < 0.4 * (0.131 + 0.0393) * 1.1, "{clicks}");
+    }
+
+    #[test]
+    fn a_lead_whose_first_frames_came_late_keeps_its_timestamps() {
+        let mut mix = Mix::new(Duration::from_millis(80));
+        mix.set(&[MixInput { id: HOST, processing: Processing::default() }], Some(HOST.into())).unwrap();
+        mix.follow(ProgramClock::through(10_000_000, EPOCH));
+        mix.begin(480_000);
+        // What was sent two seconds ago arrives now, and what is sent now as well.
+        mix.follow(ProgramClock::through(12_000_000, EPOCH));
+        assert_eq!(mix.wall_clock().position(EPOCH), Some(576_000));
+        assert_eq!(mix.meters().shift_micros, 0);
     }
 
     fn inputs(ids: std::ops::Range<u64>) -> Vec<MixInput> {

@@ -120,7 +120,7 @@ impl Output {
         &mut self,
         position: i64,
         block: &Block,
-        timeline: &WallClock,
+        wall_clock: &WallClock,
         arrived: Instant,
         out: &mut Vec<Frame>,
     ) -> Result<(), Error> {
@@ -146,7 +146,7 @@ impl Output {
         let (parameters, rate) = (&self.parameters, self.clock_rate);
         out.extend(self.packets.drain(..).map(|packet| {
             let pts = Ticks(packet.pts);
-            let wall = timeline.wall(pts.rescale(rate, ClockRate::OPUS).0).unwrap_or_default();
+            let wall = wall_clock.wall(pts.rescale(rate, ClockRate::OPUS).0).unwrap_or_default();
             let parameters = parameters.clone();
             Frame { dts: pts, pts, wall, arrived, keyframe: true, parameters, payload: packet.payload }
         }));
@@ -224,8 +224,8 @@ fn decodes(theirs: &Parameters, ours: &Parameters) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use onmic_media::WallTime;
     use onmic_media::codec::aac;
+    use onmic_media::{ProgramClock, WallTime};
 
     use super::*;
     use crate::codec::decode::AudioDecoder;
@@ -243,12 +243,12 @@ mod tests {
 
     /// A tone in these positions, encoded.
     fn run(output: &mut Output, positions: impl Iterator<Item = i64>) -> Vec<Frame> {
-        let mut timeline = WallClock::default();
-        timeline.follow(0, EPOCH);
+        let mut wall_clock = WallClock::default();
+        wall_clock.follow(ProgramClock::through(0, EPOCH));
         let mut frames = Vec::new();
         for position in positions {
             let tone = block(1_000.0, 0.4, position);
-            output.take(position, &tone, &timeline, Instant::now(), &mut frames).unwrap();
+            output.take(position, &tone, &wall_clock, Instant::now(), &mut frames).unwrap();
         }
         frames
     }

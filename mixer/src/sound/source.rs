@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{DropReason, Feed, Join, MediaKind, Read, Reader, Track, WallTime};
+use onmic_media::{DropReason, Feed, Join, MediaKind, Read, Reader, Track};
 
 use super::id::InputId;
 use super::intake::Intake;
@@ -28,11 +28,6 @@ impl Source {
     /// Reads nothing yet.
     pub(crate) fn new(id: InputId, feed: Arc<Feed>) -> Self {
         Self { id, feed, reading: None, intake: Intake::default() }
-    }
-
-    /// Whether there is an audio track to read.
-    pub(crate) fn has_audio(&self) -> bool {
-        self.reading.is_some()
     }
 
     /// Follows the feed to the audio track it has now.
@@ -79,13 +74,6 @@ impl Source {
                 Read::Ended => return,
             }
         }
-    }
-
-    /// The newest word of the pictures on time: microseconds of the source's timeline, and the wall time there.
-    pub(crate) fn pictures(&self) -> Option<(i64, WallTime)> {
-        let track = self.feed.original(MediaKind::Video)?;
-        let frame = track.newest()?;
-        Some((frame.pts.micros(track.clock_rate()), frame.wall))
     }
 
     /// The timestamp of the newest frame of sound, with its clock.

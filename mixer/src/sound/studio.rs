@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onmic_media::WallTime;
+use onmic_media::{ProgramClock, WallTime};
 
 use super::BLOCK;
 use super::id::InputId;
@@ -138,10 +138,10 @@ impl Studio {
             }
             let now = EPOCH.offset_micros((self.now / 0.048) as i64);
             if !self.mix.has_begun() {
-                if !self.mix.timeline().is_known() {
-                    self.mix.follow(10_000_000, EPOCH); // Nobody leads.
+                if !self.mix.wall_clock().is_known() {
+                    self.mix.follow(ProgramClock::starting(EPOCH)); // Nobody leads.
                 }
-                let position = self.mix.timeline().position(now).unwrap();
+                let position = self.mix.wall_clock().position(now).unwrap();
                 self.mix.begin(position);
             }
             while let Some(mixed) = self.mix.poll(now) {
@@ -152,7 +152,7 @@ impl Studio {
                 for (line, made) in self.returns.iter_mut().zip(mixed.returns) {
                     line.extend_from_slice(&made.block.0[0]);
                 }
-                let wall = self.mix.timeline().wall(first + self.program.len() as i64 - BLOCK as i64).unwrap();
+                let wall = self.mix.wall_clock().wall(first + self.program.len() as i64 - BLOCK as i64).unwrap();
                 self.waits.push(now.micros_since(wall) as f64 / 1_000.0);
             }
         }

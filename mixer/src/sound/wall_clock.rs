@@ -1,37 +1,32 @@
-//! The program's timeline against the wall clock: what the lead's frames say, and what they said last when there are none.
+//! Positions of the mix, in samples, against the wall clock: the lead's line, or the program's while there is no lead.
 
-use onmic_media::WallTime;
+use onmic_media::{ProgramClock, WallTime};
 
 use super::{micros, samples};
 
-/// See the module.
+/// A [`ProgramClock`] that counts samples, once one is known. See the module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WallClock {
-    /// Wall time at position 0, in microseconds since the epoch.
-    zero: Option<i64>,
-}
+pub struct WallClock(Option<ProgramClock>);
 
 impl WallClock {
-    /// `wall` was the time at `pts_micros` of the timeline. The newest word counts.
-    pub fn follow(&mut self, pts_micros: i64, wall: WallTime) {
-        self.zero = i64::try_from(wall.micros()).ok().map(|wall| wall.saturating_sub(pts_micros));
+    /// The newest word on where the timeline lies counts.
+    pub fn follow(&mut self, line: ProgramClock) {
+        self.0 = Some(line);
     }
 
     /// Whether anything is known yet.
     pub fn is_known(&self) -> bool {
-        self.zero.is_some()
+        self.0.is_some()
     }
 
     /// The wall time at a position.
     pub fn wall(&self, position: i64) -> Option<WallTime> {
-        let wall = self.zero?.saturating_add(micros(position));
-        u64::try_from(wall).ok().map(WallTime)
+        Some(self.0?.wall(micros(position)))
     }
 
     /// The position at a wall time.
     pub fn position(&self, wall: WallTime) -> Option<i64> {
-        let since = i64::try_from(wall.micros()).ok()?.saturating_sub(self.zero?);
-        Some(samples(since).round() as i64)
+        Some(samples(self.0?.position(wall)).round() as i64)
     }
 }
 
@@ -41,11 +36,10 @@ mod tests {
 
     #[test]
     fn positions_and_walls_are_each_others_inverse() {
-        let mut timeline = WallClock::default();
-        assert_eq!(timeline.wall(0), None);
-        timeline.follow(10_000_000, WallTime(1_795_000_000_000_000));
-        assert_eq!(timeline.position(WallTime(1_795_000_000_010_000)), Some(480_480));
-        assert_eq!(timeline.wall(480_480), Some(WallTime(1_795_000_000_010_000)));
-        assert_eq!(timeline.wall(i64::MIN), None, "before the epoch there is nothing");
+        let mut clock = WallClock::default();
+        assert_eq!(clock.wall(0), None);
+        clock.follow(ProgramClock::through(10_000_000, WallTime(1_795_000_000_000_000)));
+        assert_eq!(clock.position(WallTime(1_795_000_000_010_000)), Some(480_480));
+        assert_eq!(clock.wall(480_480), Some(WallTime(1_795_000_000_010_000)));
     }
 }

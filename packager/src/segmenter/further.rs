@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use onmic_media::{ClockRate, Frame, Ticks, TrackKey};
 
@@ -22,6 +23,14 @@ const WAITING_MAX: usize = 120;
 
 /// Encoders round the times of renditions apart from each other: this much is still the same moment.
 const SAME_MICROS: i64 = 2_000;
+
+/// What a further rendition follows of the main video.
+#[derive(Clone, Copy)]
+struct Main<'a> {
+    cuts: &'a Cuts,
+    settings: &'a Settings,
+    part_target: Option<Duration>,
+}
 
 #[derive(Debug)]
 pub(super) struct Further {
@@ -67,11 +76,9 @@ impl Further {
         }
     }
 
-    fn take(&mut self, frame: &Frame, cuts: &Cuts, settings: &Settings) -> Result<Option<Ignored>, PackagerError> {
-        let expected = self.expected().unwrap_or(1);
-        let half = Ticks(expected / 2).micros(frame.parameters.clock_rate());
-        let micros = frame.pts_micros() + half.max(SAME_MICROS);
-        if let Some(ignored) = self.place(frame, micros, cuts, settings)? {
+    fn take(&mut self, frame: &Frame, main: Main<'_>) -> Result<Option<Ignored>, PackagerError> {
+        let micros = frame.pts_micros() + SAME_MICROS;
+        if let Some(ignored) = self.place(frame, micros, main)? {
             return Ok(Some(ignored));
         }
         let Some(rendition) = &mut self.rendition else { return Ok(None) };
@@ -82,15 +89,10 @@ impl Further {
     }
 
     /// Makes the cut that is due before `frame`, if there is one.
-    fn place(
-        &mut self,
-        frame: &Frame,
-        micros: i64,
-        cuts: &Cuts,
-        settings: &Settings,
-    ) -> Result<Option<Ignored>, PackagerError> {
+    fn place(&mut self, frame: &Frame, micros: i64, main: Main<'_>) -> Result<Option<Ignored>, PackagerError> {
+        let Main { cuts, settings, .. } = main;
         let expected = self.expected().unwrap_or(1);
-        let Some(rendition) = &mut self.rendition else { return self.begin(frame, micros, cuts, *settings) };
+        let Some(rendition) = &mut self.rendition else { return self.begin(frame, micros, main) };
         let own = rendition.open().map_or(0, |open| open.msn);
         let parameters_differ = *rendition.init().parameters != *frame.parameters;
         let due = cuts.due(Some(own), micros);
@@ -106,7 +108,11 @@ impl Further {
             self.changed = true;
             return Ok(Some(Ignored::ParametersChanged));
         }
+        let late = Ticks(frame.dts.0 - rendition.due(expected)).micros(rendition.rate());
         if let Some(cut) = due {
+            if late > GAP_MICROS {
+                rendition.jump(frame.dts.0, expected)?; // The last frame before the hole must not fill it.
+            }
             for missing in own + 1..cut.msn {
                 rendition.leave_out(missing, frame.wall, settings.segment, expected)?;
             }
@@ -114,27 +120,21 @@ impl Further {
             rendition.divide_from(rendition.open_start(), own + 1 == cut.msn);
         } else if frame.dts.0 + expected - rendition.open_start() > rendition.rate().ticks(settings.longest()).0 {
             return Ok(Some(Ignored::Unaligned));
-        }
-        let late = Ticks(frame.dts.0 - rendition.due(expected)).micros(rendition.rate());
-        if late > GAP_MICROS {
+        } else if late > GAP_MICROS {
             rendition.jump(frame.dts.0, expected)?;
         }
         Ok(None)
     }
 
     /// Begins in the segment of its time, with a keyframe.
-    fn begin(
-        &mut self,
-        frame: &Frame,
-        micros: i64,
-        cuts: &Cuts,
-        settings: Settings,
-    ) -> Result<Option<Ignored>, PackagerError> {
-        let Some(cut) = cuts.at(micros) else { return Ok(Some(Ignored::BeforeVideo)) };
+    fn begin(&mut self, frame: &Frame, micros: i64, main: Main<'_>) -> Result<Option<Ignored>, PackagerError> {
+        let Some(cut) = main.cuts.at(micros) else { return Ok(Some(Ignored::BeforeVideo)) };
         if !frame.keyframe {
             return Ok(Some(Ignored::NoKeyframe));
         }
-        let mut rendition = Rendition::new(self.key, settings, &frame.parameters)?;
+        let mut rendition = Rendition::new(self.key, *main.settings, &frame.parameters)?;
+        // What is left of its first segment may be too short to tell.
+        rendition.declare_part_target(main.part_target);
         rendition.break_off(cut.msn, frame.dts.0, frame.wall, 0)?;
         rendition.divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, rendition.rate()).0, false);
         self.rendition = Some(rendition);
@@ -179,13 +179,17 @@ impl Segmenter {
             }
             return Ok(None);
         };
-        own.release(Some(lead.newest_micros), &self.cuts, &self.settings)
+        let part_target = lead.rendition.part_target();
+        let main = Main { cuts: &self.cuts, settings: &self.settings, part_target };
+        own.release(Some(lead.newest_micros), main)
     }
 
     /// The main video has come up to `passed_micros`, or ends.
     pub(super) fn release_further(&mut self, passed_micros: Option<i64>) -> Result<(), PackagerError> {
+        let part_target = self.lead.as_ref().and_then(|lead| lead.rendition.part_target());
+        let main = Main { cuts: &self.cuts, settings: &self.settings, part_target };
         for own in self.further.values_mut() {
-            own.release(passed_micros, &self.cuts, &self.settings)?;
+            own.release(passed_micros, main)?;
         }
         Ok(())
     }
@@ -193,15 +197,10 @@ impl Segmenter {
 
 impl Further {
     /// Takes in what need not wait any longer; why the newest of what was left out was.
-    fn release(
-        &mut self,
-        passed_micros: Option<i64>,
-        cuts: &Cuts,
-        settings: &Settings,
-    ) -> Result<Option<Ignored>, PackagerError> {
+    fn release(&mut self, passed_micros: Option<i64>, main: Main<'_>) -> Result<Option<Ignored>, PackagerError> {
         let mut ignored = None;
         while let Some(frame) = self.next(passed_micros) {
-            ignored = self.take(&frame, cuts, settings)?.or(ignored);
+            ignored = self.take(&frame, main)?.or(ignored);
         }
         Ok(ignored)
     }

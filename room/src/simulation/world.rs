@@ -217,7 +217,7 @@ impl World {
         }
         if self.random.percent(15) {
             let (by, reason) = (Actor::admin(), "ICE failed.".to_owned());
-            self.send(Input::Command { room, by, command: Command::ConnectFailed { person, reason } });
+            self.send(Input::Command { room, by, command: Command::ConnectFailed { who: person.into(), reason } });
             return;
         }
         self.send(Input::SourceConnecting { room: room.clone(), participant: ticket.participant.clone() });
@@ -390,16 +390,16 @@ impl World {
             22 => (own, Command::Decline { person }),
             23 => (own, Command::LeaveMic { person }),
             24 => (host, Command::Remove { person }),
-            25 | 26 => (own, Command::Mute { person, audio, video }),
-            27 | 28 => (host, Command::Mute { person, audio, video }),
+            25 | 26 => (own, Command::Mute { who: person.into(), audio, video }),
+            27 | 28 => (host, Command::Mute { who: person.into(), audio, video }),
             29 => (host, Command::LockSeat { seat: at, locked: self.random.percent(40) }),
-            30 | 31 => (host, Command::Move { person, seat: at }),
+            30 | 31 => (host, Command::Move { who: person.into(), seat: at }),
             32 => (host, Command::HandOver { person }),
             33 | 34 => (host, Command::ProposePk { room: other }),
             35 | 36 => (host, Command::AcceptPk),
             37 => (host, Command::RefusePk),
             38 => (host, Command::EndPk),
-            _ => (own, Command::ConnectFailed { person, reason: "The browser gave up.".to_owned() }),
+            _ => (own, Command::ConnectFailed { who: person.into(), reason: "The browser gave up.".to_owned() }),
         };
         self.send(Input::Command { room, by, command });
     }

@@ -53,7 +53,7 @@ pub fn invite(id: &str) -> Command {
 }
 
 pub fn mute(id: &str, audio: bool) -> Command {
-    Command::Mute { person: person(id), audio: Some(audio), video: None }
+    Command::Mute { who: person(id).into(), audio: Some(audio), video: None }
 }
 
 impl Stage {

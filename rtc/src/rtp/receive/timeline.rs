@@ -4,6 +4,9 @@
 //! on the publisher's wall clock (RFC 3550 6.4.1). Until then each counts from its first arrival. After that every video is
 //! moved to where the main audio is, a little with every frame: audio with steps in its timestamps would be heard, and a
 //! video frame some milliseconds off its grid is not seen.
+//!
+//! A track whose clock stood still, as that of a microphone does that was off, is far behind the other after that. Then it
+//! is the one that moves, and at once: it has just been interrupted.
 
 use std::time::Instant;
 
@@ -15,6 +18,8 @@ use crate::rtp::sequence::Unwrap32;
 const TOLERANCE: i64 = 90;
 /// The most a frame is moved: 10 ms. Below the distance of frames at 60 per second, so that time does not run back.
 const STEP_MAX: i64 = 900;
+/// Tracks of one encoder are at most 700 ms apart. One that is further behind has a clock that stood still.
+const STOOD: i64 = 63_000;
 /// Reports that contradict the arrival by more are of two clocks, and of no use.
 const BELIEVED_MICROS: i64 = 5_000_000;
 
@@ -72,8 +77,18 @@ impl Timeline {
             && let Some(error) = self.error_of_video(key, timestamp + offset, timestamp)
             && error.abs() > TOLERANCE
         {
+            if error < -STOOD {
+                let behind = Ticks(-error).rescale(ClockRate::VIDEO, ClockRate::OPUS).0;
+                let audio = self.clocks.get_or_insert_with(TrackKey::AUDIO, Clock::default);
+                audio.offset = audio.offset.map(|offset| offset + behind);
+                return Ticks(timestamp + offset);
+            }
             let step = (error / 8).clamp(-STEP_MAX, STEP_MAX);
-            let step = if step == 0 { error.signum() } else { step };
+            let step = match step {
+                _ if error > STOOD => error,
+                0 => error.signum(),
+                step => step,
+            };
             self.clocks.get_or_insert_with(key, Clock::default).offset = Some(offset + step);
             return Ticks(timestamp + offset + step);
         }

@@ -141,6 +141,47 @@ fn sender_reports_move_the_picture_to_the_sound() {
 }
 
 #[test]
+fn a_track_whose_clock_stood_still_is_moved_and_not_the_other() {
+    for stands in [MediaKind::Audio, MediaKind::Video] {
+        let began = Instant::now();
+        let mut incoming = incoming(began);
+        let (mut apart, mut video_off) = (Vec::new(), Vec::new());
+        // It pauses from 4 s to 8 s; both report every second what their timestamps mean.
+        for index in (0..300_u32).filter(|index| stands == MediaKind::Audio || !(100..200).contains(index)) {
+            let now = began + MILLI * (index * 40);
+            let counts = |kind| if kind == stands && index >= 200 { index - 100 } else { index };
+            let (sound, picture) =
+                (1_000_000 + counts(MediaKind::Audio) * 1920, 5_000 + counts(MediaKind::Video) * 3600);
+            if stands == MediaKind::Video || !(100..200).contains(&index) {
+                incoming.handle_rtp(&audio(counts(MediaKind::Audio) as u16, sound), now);
+            }
+            incoming.handle_rtp(&video(counts(MediaKind::Video) as u16, picture, 10), now);
+            if index % 25 == 0 && !(100..200).contains(&index) {
+                let wall = WALL.offset_micros(i64::from(index) * 40_000);
+                incoming.handle_rtcp(&sender_report(20, wall, sound), now);
+                incoming.handle_rtcp(&sender_report(10, wall, picture), now);
+            }
+            let mut heard = None;
+            while let Some(arrival) = incoming.poll_arrival() {
+                match arrival.parameters.kind() {
+                    MediaKind::Audio => heard = Some(arrival.pts.micros(onmic_media::ClockRate::OPUS)),
+                    MediaKind::Video => {
+                        let shown = arrival.pts.micros(onmic_media::ClockRate::VIDEO);
+                        video_off.push(shown - i64::from(index) * 40_000);
+                        apart.extend(heard.map(|heard| (index, shown - heard)));
+                    }
+                    MediaKind::Data => panic!("nobody sent data"),
+                }
+            }
+        }
+        assert!(apart.iter().filter(|(index, _)| *index > 202).all(|(_, apart)| apart.abs() <= 1_000), "{apart:?}");
+        if stands == MediaKind::Audio {
+            assert!(video_off.iter().all(|off| off.abs() <= 1_000), "{video_off:?}");
+        }
+    }
+}
+
+#[test]
 fn receiver_reports_count_losses() {
     let began = Instant::now();
     let mut incoming = incoming(began);

@@ -1,0 +1,45 @@
+//! Refusals as HTTP tells them: a status, a code for programs, and the sentence.
+
+use axum::http::{HeaderValue, StatusCode, header};
+
+use onmic_http::Problem;
+use onmic_room::{Refused, RefusedKind};
+
+use crate::rooms::refusal::{Denied, seconds};
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let status = match &denied {
+            Denied::Refused(refused) => status(refused),
+            Denied::Impossible(_) | Denied::Text => StatusCode::UNPROCESSABLE_ENTITY,
+            Denied::TooFast(_) | Denied::ConnectionsFull => StatusCode::TOO_MANY_REQUESTS,
+            Denied::Stopping | Denied::ClientsFull(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let problem = Self::new(status, denied.to_string());
+        match denied {
+            Denied::Refused(refused) => problem.with_code(refused.code()),
+            Denied::TooFast(wait) => {
+                let wait = HeaderValue::from_str(&seconds(wait).to_string());
+                let wait = wait.unwrap_or(HeaderValue::from_static("1"));
+                problem.with_code("too-fast").with_header(header::RETRY_AFTER, wait)
+            }
+            Denied::ConnectionsFull => problem.with_code("connections-full"),
+            Denied::Impossible(_) | Denied::Text | Denied::Stopping | Denied::ClientsFull(_) => problem,
+        }
+    }
+}
+
+fn status(refused: &Refused) -> StatusCode {
+    match refused.kind() {
+        RefusedKind::NotFound => StatusCode::NOT_FOUND,
+        RefusedKind::NotAllowed => StatusCode::FORBIDDEN,
+        RefusedKind::Conflict => StatusCode::CONFLICT,
+        RefusedKind::Full => StatusCode::TOO_MANY_REQUESTS,
+        RefusedKind::Malformed => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+/// 422: a value that can never be.
+pub fn unprocessable(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+}

@@ -1,0 +1,351 @@
+//! What clients of a room and webhooks are told: the events of the room, and the messages that carry them.
+//!
+//! Each event holds the changed part of the room as a complete value. It is rendered once, for everybody.
+
+use onmic_room::{Event, PersonView, SeatView};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::wire::{
+    Audience, Host, Invitation, Message, Person, Pk, Request, RoomProgram, RoomSettings, RoomSource, RoomState, Seat,
+    Wire, person, room_settings, source,
+};
+use super::words::{EndReason, LeftReason, PkEndReason, Role};
+use crate::ticket::Ticket;
+
+/// What happened in a room.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum RoomEvent {
+    RoomOpened(Setup),
+    RoomConfigured(Setup),
+    RoomEnded {
+        reason: EndReason,
+    },
+    PersonJoined(Presence),
+    PersonLeft(Presence),
+    HostChanged {
+        host: Host,
+    },
+    HostAway {
+        host: Host,
+    },
+    HostBack {
+        host: Host,
+    },
+    MicRequested {
+        request: Request,
+    },
+    MicWithdrawn {
+        request: Request,
+    },
+    MicRefused {
+        request: Request,
+    },
+    MicExpired {
+        request: Request,
+    },
+    MicGranted {
+        seat: Seat,
+    },
+    MicConnecting {
+        seat: Seat,
+    },
+    MicOn {
+        seat: Seat,
+    },
+    MicAway {
+        seat: Seat,
+    },
+    /// The seat is free again; the request, if the person is still there, is at the front of the queue.
+    MicFailed {
+        seat: Seat,
+        person: String,
+        name: String,
+        #[schema(required)]
+        request: Option<Request>,
+        reason: String,
+    },
+    MicLeft {
+        seat: Seat,
+        person: String,
+        name: String,
+        reason: LeftReason,
+    },
+    Invited {
+        invitation: Invitation,
+        seat: Seat,
+    },
+    InvitationDeclined {
+        invitation: Invitation,
+        seat: Seat,
+    },
+    InvitationExpired {
+        invitation: Invitation,
+        seat: Seat,
+    },
+    SeatChanged {
+        seat: Seat,
+    },
+    SourceUp {
+        source: RoomSource,
+    },
+    SourceDown {
+        source: RoomSource,
+    },
+    PkProposed {
+        pk: Pk,
+    },
+    PkOn {
+        pk: Pk,
+    },
+    PkRefused {
+        pk: Pk,
+    },
+    PkEnded {
+        pk: Pk,
+        reason: PkEndReason,
+    },
+    /// A participant of the program begins or ceases to speak.
+    Speaking {
+        participant: String,
+        speaking: bool,
+    },
+    ProgramChanged {
+        program: RoomProgram,
+    },
+    ViewersChanged {
+        viewers: Audience,
+        persons: usize,
+    },
+    Chat {
+        message: Message,
+    },
+}
+
+/// How a room is set up.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Setup {
+    title: String,
+    locked: bool,
+    kept: bool,
+    settings: RoomSettings,
+    seats: Vec<Seat>,
+}
+
+/// Somebody who comes or goes, and how many are in the room after it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Presence {
+    person: String,
+    name: String,
+    role: Role,
+    persons: usize,
+}
+
+impl RoomEvent {
+    /// An event of the machine. `is_speaking` is the driver's knowledge of participants, `persons` how many are in the room.
+    pub fn of(event: &Event, wire: Wire, is_speaking: impl Fn(&SeatView) -> bool, persons: usize) -> Self {
+        let seat = |view: &SeatView| wire.seat(view, is_speaking(view));
+        let setup = |settings: &onmic_room::Settings, kept: bool, seats: &[SeatView]| Setup {
+            title: settings.title.clone(),
+            locked: settings.locked,
+            kept,
+            settings: room_settings(settings),
+            seats: seats.iter().map(seat).collect(),
+        };
+        let presence = |view: &PersonView| {
+            let Person { person, name, role } = person(view);
+            Presence { person, name, role, persons }
+        };
+        match event {
+            Event::RoomOpened { settings, kept, seats } => Self::RoomOpened(setup(settings, *kept, seats)),
+            Event::RoomConfigured { settings, kept, seats } => Self::RoomConfigured(setup(settings, *kept, seats)),
+            Event::RoomEnded { reason } => Self::RoomEnded { reason: (*reason).into() },
+            Event::PersonJoined { person } => Self::PersonJoined(presence(person)),
+            Event::PersonLeft { person } => Self::PersonLeft(presence(person)),
+            Event::HostChanged { host } => Self::HostChanged { host: wire.host(host) },
+            Event::HostAway { host } => Self::HostAway { host: wire.host(host) },
+            Event::HostBack { host } => Self::HostBack { host: wire.host(host) },
+            Event::MicRequested { request } => Self::MicRequested { request: wire.request(request) },
+            Event::MicWithdrawn { request } => Self::MicWithdrawn { request: wire.request(request) },
+            Event::MicRefused { request } => Self::MicRefused { request: wire.request(request) },
+            Event::MicExpired { request } => Self::MicExpired { request: wire.request(request) },
+            Event::MicGranted { seat: view } => Self::MicGranted { seat: seat(view) },
+            Event::MicConnecting { seat: view } => Self::MicConnecting { seat: seat(view) },
+            Event::MicOn { seat: view } => Self::MicOn { seat: seat(view) },
+            Event::MicAway { seat: view } => Self::MicAway { seat: seat(view) },
+            Event::MicFailed { seat: view, person, name, request, reason } => Self::MicFailed {
+                seat: seat(view),
+                person: person.to_string(),
+                name: name.clone(),
+                request: request.as_ref().map(|request| wire.request(request)),
+                reason: reason.clone(),
+            },
+            Event::MicLeft { seat: view, person, name, reason } => Self::MicLeft {
+                seat: seat(view),
+                person: person.to_string(),
+                name: name.clone(),
+                reason: (*reason).into(),
+            },
+            Event::Invited { invitation, seat: view } => {
+                Self::Invited { invitation: wire.invitation(invitation), seat: seat(view) }
+            }
+            Event::InvitationDeclined { invitation, seat: view } => {
+                Self::InvitationDeclined { invitation: wire.invitation(invitation), seat: seat(view) }
+            }
+            Event::InvitationExpired { invitation, seat: view } => {
+                Self::InvitationExpired { invitation: wire.invitation(invitation), seat: seat(view) }
+            }
+            Event::SeatChanged { seat: view } => Self::SeatChanged { seat: seat(view) },
+            Event::SourceUp { source: view } => Self::SourceUp { source: source(view) },
+            Event::SourceDown { source: view } => Self::SourceDown { source: source(view) },
+            Event::PkProposed { pk } => Self::PkProposed { pk: wire.pk(pk) },
+            Event::PkOn { pk } => Self::PkOn { pk: wire.pk(pk) },
+            Event::PkRefused { pk } => Self::PkRefused { pk: wire.pk(pk) },
+            Event::PkEnded { pk, reason } => Self::PkEnded { pk: wire.pk(pk), reason: (*reason).into() },
+        }
+    }
+
+    /// The word for it, as in the JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RoomOpened(_) => "room-opened",
+            Self::RoomConfigured(_) => "room-configured",
+            Self::RoomEnded { .. } => "room-ended",
+            Self::PersonJoined(_) => "person-joined",
+            Self::PersonLeft(_) => "person-left",
+            Self::HostChanged { .. } => "host-changed",
+            Self::HostAway { .. } => "host-away",
+            Self::HostBack { .. } => "host-back",
+            Self::MicRequested { .. } => "mic-requested",
+            Self::MicWithdrawn { .. } => "mic-withdrawn",
+            Self::MicRefused { .. } => "mic-refused",
+            Self::MicExpired { .. } => "mic-expired",
+            Self::MicGranted { .. } => "mic-granted",
+            Self::MicConnecting { .. } => "mic-connecting",
+            Self::MicOn { .. } => "mic-on",
+            Self::MicAway { .. } => "mic-away",
+            Self::MicFailed { .. } => "mic-failed",
+            Self::MicLeft { .. } => "mic-left",
+            Self::Invited { .. } => "invited",
+            Self::InvitationDeclined { .. } => "invitation-declined",
+            Self::InvitationExpired { .. } => "invitation-expired",
+            Self::SeatChanged { .. } => "seat-changed",
+            Self::SourceUp { .. } => "source-up",
+            Self::SourceDown { .. } => "source-down",
+            Self::PkProposed { .. } => "pk-proposed",
+            Self::PkOn { .. } => "pk-on",
+            Self::PkRefused { .. } => "pk-refused",
+            Self::PkEnded { .. } => "pk-ended",
+            Self::Speaking { .. } => "speaking",
+            Self::ProgramChanged { .. } => "program-changed",
+            Self::ViewersChanged { .. } => "viewers-changed",
+            Self::Chat { .. } => "chat",
+        }
+    }
+
+    /// The event as it is sent.
+    pub fn render(&self) -> Box<RawValue> {
+        let text = render(self);
+        debug_assert!(text.get().starts_with(&format!(r#"{{"kind":"{}""#, self.kind())), "{text}");
+        text
+    }
+}
+
+/// A message of the server to a client, over the WebSocket.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum ServerMessage<'a> {
+    /// The first message to a client that is new, or was away for too long.
+    Snapshot {
+        epoch: &'a str,
+        number: u64,
+        you: You,
+        #[schema(value_type = RoomState)]
+        room: &'a RawValue,
+    },
+    /// The first message to a client that comes back; the events that it missed follow.
+    Resumed { epoch: &'a str, number: u64, you: You },
+    Event {
+        number: u64,
+        at: String,
+        #[schema(value_type = RoomEvent)]
+        event: &'a RawValue,
+    },
+    /// The right to publish, for this person alone.
+    Ticket { ticket: &'a Ticket },
+    /// The answer to a command: what it has changed, or why it was refused.
+    Answer {
+        /// As sent with the command; null if it had none.
+        #[schema(value_type = Option<String>)]
+        id: Value,
+        ok: bool,
+        #[serde(flatten)]
+        #[schema(value_type = Changed)]
+        changed: Option<Box<Changed>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Object, required = false)]
+        problem: Option<Value>,
+    },
+}
+
+impl ServerMessage<'_> {
+    /// As it is sent.
+    pub fn render(&self) -> String {
+        serde_json::to_string(self).expect("text and numbers are JSON")
+    }
+}
+
+/// Who a client is in the room.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct You {
+    pub person: String,
+    /// Proves to be the same person when the client comes back.
+    pub key: String,
+    pub name: String,
+    pub role: Role,
+}
+
+impl You {
+    /// `person` with the rights of `authority`.
+    pub fn new(person: &str, key: String, name: &str, authority: onmic_room::Authority) -> Self {
+        Self { person: person.to_owned(), key, name: name.to_owned(), role: authority.into() }
+    }
+}
+
+/// What a command has changed: one of these, under the name it has in the room's state.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct Changed {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Request, required = false)]
+    pub request: Option<Request>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Invitation, required = false)]
+    pub invitation: Option<Invitation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Seat, required = false)]
+    pub seat: Option<Seat>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Host, required = false)]
+    pub host: Option<Host>,
+    /// Null when the command ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Pk>)]
+    pub pk: Option<Option<Pk>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = RoomProgram, required = false)]
+    pub program: Option<RoomProgram>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Message, required = false)]
+    pub message: Option<Message>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Ticket, required = false)]
+    pub ticket: Option<Ticket>,
+}
+
+/// `value` as JSON.
+pub fn render(value: &impl Serialize) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).expect("text and numbers are JSON")
+}

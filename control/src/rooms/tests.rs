@@ -1,0 +1,189 @@
+//! The driver without a server: what is decided at the same time in several rooms.
+
+use std::thread;
+
+use onmic_media::hub::HubLimits;
+use onmic_media::{Hub, NodeClock};
+use onmic_room::{Command, Mix, Who};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::Receiver;
+
+use super::look::{Look, OverlayBody};
+use super::*;
+
+struct NoStage;
+
+impl Stage for NoStage {
+    fn direct(&self, _: &RoomName, _: &Mix, _: &Look) {}
+
+    fn ended(&self, _: &RoomName) {}
+}
+
+fn rooms() -> Arc<Rooms> {
+    let config = RoomsConfig { clients: 100, limits: Limits::default(), defaults: Settings::default() };
+    let hub = Hub::new(NodeClock::new(Instant::now(), std::time::SystemTime::now()), HubLimits::default(), None);
+    Rooms::new(config, hub, Tickets::new(""), Arc::new(NoStage), None, CancellationToken::new()).unwrap()
+}
+
+fn name(room: &str) -> RoomName {
+    room.parse().unwrap()
+}
+
+fn enter(rooms: &Arc<Rooms>, room: &str, person: &str, authority: Authority) -> (Connection, Receiver<bytes::Bytes>) {
+    let entry = Entry {
+        room: name(room),
+        authority,
+        person: Some(person.parse().unwrap()),
+        claimed: None,
+        trusted: true,
+        name: None,
+        epoch: None,
+        after: None,
+    };
+    let (mailbox, messages) = Mailbox::new();
+    (rooms.enter(entry, &mailbox).unwrap(), messages)
+}
+
+fn chat() -> Order {
+    Order::Chat("hello".to_owned())
+}
+
+fn logo() -> OverlayBody {
+    const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+    let place = json!({"x": 0.1, "y": 0.1, "width": 0.2, "height": 0.2});
+    serde_json::from_value(json!({"id": "logo", "kind": "image", "place": place, "image": PIXEL})).unwrap()
+}
+
+#[test]
+fn a_room_whose_lock_is_held_holds_up_no_other_room() {
+    let (rooms, runtime) = (rooms(), tokio::runtime::Builder::new_current_thread().build().unwrap());
+    let (host, _messages) = enter(&rooms, "red", "mia", Authority::Host);
+    let (_other, _others) = enter(&rooms, "blue", "lin", Authority::Host);
+    let blue = rooms.cell(&name("blue")).unwrap();
+    let held = blue.live.lock();
+    runtime.block_on(host.order(chat())).unwrap();
+    let lock = Command::LockSeat { seat: onmic_room::SeatNo::new(1).unwrap(), locked: true };
+    runtime.block_on(host.order(Order::Machine(lock))).unwrap();
+    drop(enter(&rooms, "green", "ben", Authority::Viewer));
+    drop(held);
+}
+
+#[tokio::test]
+async fn no_room_waits_for_pictures_that_are_decoded() {
+    let rooms = rooms();
+    let (host, _messages) = enter(&rooms, "red", "mia", Authority::Host);
+    let host = Arc::new(host);
+    let (guest, _guests) = enter(&rooms, "red", "ben", Authority::Viewer);
+    let (other, _others) = enter(&rooms, "blue", "lin", Authority::Host);
+    let turn = rooms.decoder.occupy().await;
+    let showing = tokio::spawn({
+        let host = host.clone();
+        async move { host.order(Order::Overlays(vec![logo()])).await }
+    });
+    tokio::task::yield_now().await;
+    for connection in [&other, &guest, &host] {
+        connection.order(chat()).await.unwrap();
+    }
+    assert!(!showing.is_finished());
+    drop(turn);
+    let shown = showing.await.unwrap().unwrap();
+    assert_eq!(shown.changed.program.unwrap().overlays.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_decoded_for_somebody_who_does_not_direct_the_room() {
+    let rooms = rooms();
+    let (_host, _messages) = enter(&rooms, "red", "mia", Authority::Host);
+    let (guest, _guests) = enter(&rooms, "red", "ben", Authority::Viewer);
+    let _turn = rooms.decoder.occupy().await;
+    let refused = guest.order(Order::Overlays(vec![logo()])).await.unwrap_err();
+    assert_eq!(refused, Denied::Refused(Refused::NotHost));
+    let twice = rooms.order(&name("red"), &Actor::admin(), Order::Overlays(vec![logo(), logo()])).await.unwrap_err();
+    assert!(matches!(twice, Denied::Impossible(_)), "{twice}");
+}
+
+#[tokio::test]
+async fn of_calls_at_once_one_creates_and_the_others_find() {
+    let rooms = rooms();
+    let open = |_| {
+        thread::spawn({
+            let rooms = rooms.clone();
+            move || rooms.open(&name("red"), Settings::default()).unwrap()
+        })
+    };
+    let opened: Vec<_> = [0; 8].map(open).into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert_eq!(opened.iter().filter(|new| **new).count(), 1);
+
+    let (guest, _guests) = enter(&rooms, "red", "ben", Authority::Viewer);
+    let request = || Order::Machine(Command::RequestMic { person: "ben".parse().unwrap(), seat: None });
+    let (first, second) = tokio::join!(guest.order(request()), guest.order(request()));
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_ne!(first.created, second.created);
+    assert!(first.changed.request.is_some() && second.changed.request.is_some());
+}
+
+#[test]
+fn events_are_told_in_the_order_in_which_they_were_decided() {
+    let rooms = rooms();
+    let (_host, mut messages) = enter(&rooms, "red", "mia", Authority::Host);
+    let seat = onmic_room::SeatNo::new(1).unwrap();
+    let threads = [true, false].map(|locked| {
+        thread::spawn({
+            let rooms = rooms.clone();
+            move || {
+                for _ in 0..100 {
+                    let command = Command::LockSeat { seat, locked };
+                    rooms.apply(Input::Command { room: name("red"), by: Actor::admin(), command }).unwrap();
+                }
+            }
+        })
+    });
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let (mut number, mut locked) = (0, None);
+    while let Ok(message) = messages.try_recv() {
+        let message: Value = serde_json::from_slice(&message).unwrap();
+        if message["event"]["kind"] == "seat-changed" {
+            assert!(message["number"].as_u64() > Some(number));
+            number = message["number"].as_u64().unwrap();
+            let told = message["event"]["seat"]["locked"].as_bool();
+            assert_ne!(told, locked, "each change is one from what was told before");
+            locked = told;
+        }
+    }
+    assert_eq!(locked, Some(rooms.desk.lock().machine.seat(&name("red"), seat).unwrap().locked));
+}
+
+#[test]
+fn two_rooms_that_act_on_each_other_at_once_do_not_wait_for_each_other() {
+    let rooms = rooms();
+    let _clients = [enter(&rooms, "red", "mia", Authority::Host), enter(&rooms, "blue", "lin", Authority::Host)];
+    let threads = [("red", "blue"), ("blue", "red")].map(|(own, other)| {
+        thread::spawn({
+            let rooms = rooms.clone();
+            move || {
+                for _ in 0..200 {
+                    for command in [Command::ProposePk { room: name(other) }, Command::EndPk] {
+                        let input = Input::Command { room: name(own), by: Actor::admin(), command };
+                        drop(rooms.apply(input)); // Refused, where the other thread was first.
+                    }
+                }
+            }
+        })
+    });
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[tokio::test]
+async fn a_room_that_ends_leaves_nothing_behind() {
+    let rooms = rooms();
+    rooms.open(&name("red"), Settings::default()).unwrap();
+    let (host, _messages) = enter(&rooms, "red", "mia", Authority::Host);
+    let mute = Command::Mute { who: Who::Host, audio: Some(true), video: None };
+    host.order(Order::Machine(mute)).await.unwrap();
+    rooms.apply(Input::End { room: name("red"), by: Actor::admin() }).unwrap();
+    assert!(rooms.desk.lock().cells.is_empty());
+    let refused = host.order(chat()).await.unwrap_err();
+    assert_eq!(refused, Denied::Refused(Refused::RoomUnknown(name("red"))));
+    let (_again, _more) = enter(&rooms, "red", "mia", Authority::Host);
+    assert_eq!(rooms.names().len(), 1);
+}

@@ -1,0 +1,71 @@
+//! The words of the API, one enum for each set of them. What the machine says is translated here.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An enum of words, made of one of another crate that has the same variants.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident of $of:ty: $($(#[$word:meta])* $variant:ident),+ $(,)?) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+        #[serde(rename_all = "kebab-case")]
+        #[allow(missing_docs)] // The variants are words.
+        pub enum $name { $($(#[$word])* $variant),+ }
+
+        impl From<$of> for $name {
+            fn from(word: $of) -> Self {
+                match word { $(<$of>::$variant => Self::$variant),+ }
+            }
+        }
+
+        impl From<$name> for $of {
+            fn from(word: $name) -> Self {
+                match word { $($name::$variant => Self::$variant),+ }
+            }
+        }
+    };
+}
+
+words! {
+    /// What a token allows.
+    Role of onmic_room::Authority: Host, CoHost, Viewer, Admin
+}
+words! {
+    /// What becomes of a room without its host: the seats are emptied, the room ends, or participants stay on mic.
+    HostLeaves of onmic_room::HostLeaves: EmptySeats, End, Keep
+}
+words! {
+    /// What goes on on a seat.
+    SeatState of onmic_room::SeatState: Empty, Reserved, Connecting, OnMic, Away
+}
+words! {
+    /// Who muted something.
+    MutedBy of onmic_room::MutedBy:
+    Host,
+    #[serde(rename = "self")]
+    Myself
+}
+words! {
+    /// How far a PK is: proposed by this room, offered by the other one, or on.
+    PkState of onmic_room::PkState: Proposed, Offered, On
+}
+words! {
+    /// How a program is made.
+    ProgramState of onmic_stage::ProgramState: Off, PassThrough, Mixed
+}
+words! {
+    /// How a source comes in.
+    Protocol of onmic_media::Protocol: Rtmp, Whip
+}
+words! {
+    /// Why a room ended.
+    EndReason of onmic_room::EndReason: Ended, Empty, HostLeft
+}
+words! {
+    /// Why somebody is no longer on a seat.
+    LeftReason of onmic_room::LeftReason: Left, Removed, Timeout, RoomEnded, HostLeft, HandedOver
+}
+words! {
+    /// Why a PK, or the proposal of one, is over.
+    PkEndReason of onmic_room::PkEndReason: Ended, Expired, HostGone, RoomEnded
+}
