@@ -25,8 +25,8 @@ use metrics::Counter;
 use onmic_media::flv::{self, TagType};
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::{
-    Accepts, Action, Codec, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, Parameters, Placed, Playback, RoomName,
-    Start, TrackKey, Tracks, ViewerKind, Viewing, Wants,
+    Accepts, Action, Codec, DropReason, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, Parameters, Placed,
+    Playback, RoomName, Start, TrackKey, Tracks, ViewerKind, Viewing, Wants, metric,
 };
 use tokio::time::timeout;
 
@@ -91,7 +91,7 @@ struct Named {
 impl Named {
     fn new(kind: MediaKind) -> Self {
         let frames =
-            metrics::counter!("onmic_frames_total", "direction" => "out", "protocol" => "flv", "kind" => kind.name());
+            metrics::counter!(metric::FRAMES, "direction" => "out", "protocol" => "flv", "kind" => kind.name());
         Self { parameters: None, frames }
     }
 }
@@ -114,7 +114,7 @@ impl Live {
         {
             tracks.insert(key, Named::new(key.kind));
         }
-        let bytes = metrics::counter!("onmic_bytes_total", "direction" => "out", "protocol" => "flv");
+        let bytes = metrics::counter!(metric::BYTES, "direction" => "out", "protocol" => "flv");
         let viewing = feed.viewers().join(ViewerKind::Flv);
         Ok(Self { playback, tracks, ready, start: None, ended: false, bytes, _viewing: viewing })
     }
@@ -126,7 +126,7 @@ impl Live {
             match next {
                 Next::Frame(key, placed) => self.write(key, &placed),
                 Next::Skipped(_, frames) => {
-                    metrics::counter!("onmic_drops_total", "reason" => "flv_slow").increment(frames);
+                    DropReason::BehindFlv.count(frames);
                 }
                 Next::Refused(key, reason) => tracing::debug!(track = %key, %reason, "a track is left out of FLV"),
                 Next::Begun(..) | Next::Gone(_) | Next::Ended => self.ended = true,
@@ -142,13 +142,13 @@ impl Live {
             return;
         };
         if awaits_video {
-            metrics::counter!("onmic_drops_total", "reason" => "flv_audio_before_video").increment(1);
+            DropReason::FlvAudioBeforeVideo.count(1);
             return;
         }
         let frame = &placed.frame;
         let start = *self.start.get_or_insert(placed.dts_micros);
         let Some(millis) = placed.millis_since(start) else {
-            metrics::counter!("onmic_drops_total", "reason" => "flv_before_start").increment(1);
+            DropReason::FlvBeforeStart.count(1);
             return;
         };
         named.frames.increment(1);

@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use onmic_media::{Hub, SourceName, WallTime};
+use onmic_media::{Hub, SourceName, WallTime, metric};
 use onmic_room::{
     Actor, Authority, Effect, Event, Input, Limits, ParticipantName, PersonId, PersonView, Refused, RoomName, RoomView,
     Settings,
@@ -290,7 +290,7 @@ impl Rooms {
             if cells.get_mut(room).is_some_and(over) {
                 cells.remove(room);
             }
-            gauge!("onmic_rooms").set(cells.len() as f64);
+            gauge!(metric::ROOMS).set(cells.len() as f64);
         }
     }
 
@@ -382,7 +382,7 @@ impl Rooms {
 
     /// Numbers an event and tells everybody in the room; and the webhook, if it is of a room or a seat.
     fn tell_all(&self, live: &mut Live, room: &RoomName, now: Instant, event: &RoomEvent, to_webhook: bool) {
-        counter!("onmic_events_total", "kind" => event.kind()).increment(1);
+        counter!(metric::EVENTS, "kind" => event.kind()).increment(1);
         let (at, event) = (self.hub.clock().wall(now), event.render());
         live.announce(at, &event);
         if to_webhook && let Some(webhooks) = &self.webhooks {
@@ -444,7 +444,7 @@ impl Rooms {
         if entered.is_err() {
             self.clients.fetch_sub(1, Ordering::Relaxed);
         }
-        gauge!("onmic_room_clients").set(self.clients.load(Ordering::Relaxed) as f64);
+        gauge!(metric::ROOM_CLIENTS).set(self.clients.load(Ordering::Relaxed) as f64);
         entered
     }
 
@@ -551,7 +551,7 @@ impl Rooms {
 
     fn exit(&self, connection: &Connection) {
         self.clients.fetch_sub(1, Ordering::Relaxed);
-        gauge!("onmic_room_clients").set(self.clients.load(Ordering::Relaxed) as f64);
+        gauge!(metric::ROOM_CLIENTS).set(self.clients.load(Ordering::Relaxed) as f64);
         let (room, Some(person)) = (&connection.room, &connection.by.person) else { return };
         let Ok(cell) = self.cell(room) else { return };
         let mut live = cell.live.lock();

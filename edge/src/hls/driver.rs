@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::Unavailable;
-use onmic_media::{Accepts, Codec, Frame, MediaKind, Next, Playback, Stage, Start, TrackKey, Tracks, Wants};
+use onmic_media::metric::Latency;
+use onmic_media::{
+    Accepts, Codec, DropReason, Frame, MediaKind, Next, Playback, Stage, Start, TrackKey, Tracks, Wants,
+};
 use onmic_packager::{Rendition, Segmenter};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -84,7 +87,7 @@ pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>
         expected,
         first_part: None,
         arrived: Instant::now(),
-        packaging: metrics::histogram!("onmic_stage_seconds", "stage" => "hls_part"),
+        packaging: Latency::HlsPart.histogram(),
         progress: vec![TrackKey::VIDEO, TrackKey::AUDIO],
     };
     let finish = driver.run(idle).await;
@@ -133,7 +136,7 @@ impl Driver<'_> {
         match next {
             Next::Frame(key, placed) => return self.push(key, &placed.frame),
             Next::Skipped(_, frames) => {
-                metrics::counter!("onmic_drops_total", "reason" => "hls_slow").increment(frames);
+                DropReason::BehindHls.count(frames);
             }
             Next::Begun(key, parameters) => {
                 tracing::debug!(stream = self.stream.id, track = %key, codec = %parameters.codec(), "a track begins");
@@ -153,7 +156,7 @@ impl Driver<'_> {
         match self.segmenter.push(key, frame) {
             Ok(None) => {}
             Ok(Some(ignored)) => {
-                metrics::counter!("onmic_drops_total", "reason" => ignored.name()).increment(1);
+                ignored.reason().count(1);
             }
             Err(error) if !key.leads() => {
                 tracing::warn!(stream = self.stream.id, track = %key, %error, "a further rendition is left out");

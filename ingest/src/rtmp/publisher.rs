@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use onmic_media::codec::{av1, h264, h265, opus, vp9};
 use onmic_media::flv::{self, AudioTag, FlvError, VideoTag};
-use onmic_media::{Arrival, ClockRate, Codec, MediaKind, Parameters, Rendition, Ticks};
+use onmic_media::{Arrival, ClockRate, Codec, DropReason, MediaKind, Parameters, Rendition, Ticks};
 
 /// Audio whose timestamps are off the sample grid by more than this on average is moved: a gap, or a clock that drifts.
 const RESYNC_MS: i64 = 40;
@@ -23,8 +23,8 @@ const MEAN_PACKETS: i64 = 32;
 /// Why a tag yields no frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dropped {
-    /// It cannot be used; the reason is for counting.
-    Tag(&'static str),
+    /// It cannot be used, for this reason.
+    Tag(DropReason),
     /// It is of a codec that we cannot carry: this sentence is for the publisher.
     Codec(String),
 }
@@ -91,7 +91,7 @@ impl Publisher {
         match kind {
             MediaKind::Video => self.video(millis, body),
             MediaKind::Audio => self.audio(millis, body),
-            MediaKind::Data => Err(Dropped::Tag("data_not_carried")),
+            MediaKind::Data => Err(Dropped::Tag(DropReason::DataNotCarried)),
         }
     }
 
@@ -103,12 +103,12 @@ impl Publisher {
             }
             VideoTag::Frame { keyframe, composition_ms, payload } => (keyframe, composition_ms, payload),
             VideoTag::EndOfSequence => return Ok(None),
-            VideoTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.name())),
+            VideoTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.reason())),
         };
-        let line = self.video.as_mut().ok_or(Dropped::Tag("before_sequence_header"))?;
+        let line = self.video.as_mut().ok_or(Dropped::Tag(DropReason::TagBeforeSequenceHeader))?;
         let payload = if keyframe { line.lift_parameters(payload) } else { payload };
         if line.waits_for_keyframe && !keyframe {
-            return Err(Dropped::Tag("before_keyframe"));
+            return Err(Dropped::Tag(DropReason::TagBeforeKeyframe));
         }
         line.waits_for_keyframe = false;
         let ticks = |millis: i64| Ticks(millis).rescale(ClockRate::MILLIS, ClockRate::VIDEO);
@@ -148,12 +148,12 @@ impl Publisher {
             }
             AudioTag::Frame { payload } => payload,
             AudioTag::EndOfSequence => return Ok(None),
-            AudioTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.name())),
+            AudioTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.reason())),
         };
-        let line = self.audio.as_mut().ok_or(Dropped::Tag("before_sequence_header"))?;
+        let line = self.audio.as_mut().ok_or(Dropped::Tag(DropReason::TagBeforeSequenceHeader))?;
         let samples = match &*line.parameters {
             Parameters::Aac(aac) => aac.frame_length,
-            _ => opus::packet_duration(&payload).ok_or(Dropped::Tag("malformed"))?,
+            _ => opus::packet_duration(&payload).ok_or(Dropped::Tag(DropReason::TagMalformed))?,
         };
         let rate = line.parameters.clock_rate();
         let dts = line.grid.place(Ticks(millis).rescale(ClockRate::MILLIS, rate), Ticks(samples.into()), rate);
@@ -215,8 +215,8 @@ impl WrappingClock {
 
 fn dropped(error: FlvError) -> Dropped {
     match error {
-        FlvError::Malformed(_) => Dropped::Tag("malformed"),
-        FlvError::NoConfiguration(_) => Dropped::Tag("before_sequence_header"),
+        FlvError::Malformed(_) => Dropped::Tag(DropReason::TagMalformed),
+        FlvError::NoConfiguration(_) => Dropped::Tag(DropReason::TagBeforeSequenceHeader),
         FlvError::UnsupportedCodec(_) => Dropped::Codec(error.to_string()),
     }
 }
@@ -291,7 +291,7 @@ mod tests {
     fn a_repeated_configuration_changes_nothing_and_a_frame_without_one_is_dropped() {
         let mut publisher = Publisher::default();
         let early = publisher.take(MediaKind::Audio, 0, audio_frame());
-        assert_eq!(early.unwrap_err(), Dropped::Tag("before_sequence_header"));
+        assert_eq!(early.unwrap_err(), Dropped::Tag(DropReason::TagBeforeSequenceHeader));
         publisher.take(MediaKind::Audio, 0, audio_config(48_000)).unwrap();
         let first = publisher.take(MediaKind::Audio, 0, audio_frame()).unwrap().unwrap();
         publisher.take(MediaKind::Audio, 21, audio_config(48_000)).unwrap();
