@@ -19,9 +19,9 @@ STAMPS := $(TARGET)/stamps
 PROFILE ?= dev
 BINARY := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/onmic
 FUZZ_SECONDS ?= 60
-WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/dist-lib -prune -o -path web/test/out -prune -o -type f -print 2>/dev/null)
+WEB_SOURCES := $(shell find web -name node_modules -prune -o -path web/dist -prune -o -path web/dist-lib -prune -o -path web/test/out -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help setup web build demo demo-cohost test lint test-rust test-web test-e2e doc audit measure soak bench fuzz fuzz-check clean
+.PHONY: help setup web build demo demo-cohost test lint test-rust test-web test-e2e api-types doc audit measure soak bench fuzz fuzz-check clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -94,6 +94,12 @@ test-e2e: setup web
 	cargo build --workspace --bins --tests --locked
 	npm --prefix tests run tools
 	ONMIC_BIN=$(abspath $(TARGET)/debug/onmic) npm --prefix tests run e2e
+
+# The test fails when the document of the API is not the one in the repository; this writes it, and the types of web/ from it.
+#: api-types  control/openapi.json from the routes, and web/src/api/schema.ts from it
+api-types: setup
+	UPDATE_OPENAPI=1 cargo test -p onmic-control --lib openapi
+	npm --prefix web run api-types
 
 #: doc        the documentation of all crates, with warnings denied
 doc: setup web

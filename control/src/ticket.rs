@@ -30,6 +30,7 @@ pub struct Ticket {
     pub room: String,
     pub person: String,
     /// Null for a new host.
+    #[schema(required)]
     pub seat: Option<u8>,
     pub participant: String,
     /// Where to publish.
@@ -38,10 +39,12 @@ pub struct Ticket {
     pub r#return: String,
     /// For both. Absent when no tokens are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub token: Option<String>,
     /// Until when the token is good to begin with.
     pub expires: String,
     /// The wall time of the newest frame of the program.
+    #[schema(required)]
     pub program_time: Option<String>,
 }
 

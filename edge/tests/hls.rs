@@ -87,7 +87,18 @@ impl Node {
     }
 
     fn push(&mut self, parameters: Arc<Parameters>, at: Ticks, keyframe: bool, payload: Bytes) {
-        let arrival = Arrival { rendition: Rendition::MAIN, dts: at, pts: at, keyframe, parameters, payload };
+        self.push_on(Rendition::MAIN, parameters, at, keyframe, payload);
+    }
+
+    fn push_on(
+        &mut self,
+        rendition: Rendition,
+        parameters: Arc<Parameters>,
+        at: Ticks,
+        keyframe: bool,
+        payload: Bytes,
+    ) {
+        let arrival = Arrival { rendition, dts: at, pts: at, keyframe, parameters, payload };
         // As if it came in real time.
         let now = self.began + at.duration(arrival.parameters.clock_rate());
         self.publication.push(arrival, now).unwrap();
@@ -383,4 +394,26 @@ async fn flv_starts_with_the_newest_group_and_ends_with_the_source() {
     assert_eq!(pictures.len(), 40);
     assert!(pictures[0].keyframe && pictures[0].dts.micros(ClockRate::VIDEO) == common::START_MICROS);
     assert!(frames.len() - pictures.len() > 50);
+}
+
+#[tokio::test]
+async fn a_second_video_rendition_that_comes_later_is_a_variant_of_its_own() {
+    let mut node = Node::open().await;
+    let directory = node.directory().await;
+    let lower = |path: &str| format!("{directory}/{path}");
+    assert_eq!(node.get(&lower("video1.m3u8")).await.status(), StatusCode::NOT_FOUND);
+    let payload = Bytes::from_static(&[0, 0, 0, 4, 0x65, 1, 2, 3]);
+    for _ in 0..100 {
+        let (at, keyframe) = (Ticks(node.pictures * 3000), node.pictures % 60 == 0);
+        node.push_on(Rendition(1), node.video.clone(), at, keyframe, payload.clone());
+        node.publish(1).await;
+    }
+    let index = text(node.get("/hls/demo/index.m3u8").await).await;
+    assert_eq!(index.matches("#EXT-X-STREAM-INF").count(), 2, "{index}");
+    let playlist = text(node.get(&lower("video1.m3u8")).await).await;
+    assert!(playlist.contains("video1-3.0.m4s") && playlist.contains("URI=\"video.m3u8\""), "{playlist}");
+    for file in ["video1-init-0.mp4", "video1-3.0.m4s"] {
+        assert_eq!(node.get(&lower(file)).await.status(), StatusCode::OK, "{file}");
+    }
+    assert_eq!(node.get(&lower("data.m3u8")).await.status(), StatusCode::NOT_FOUND);
 }

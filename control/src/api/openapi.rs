@@ -5,6 +5,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{commands, events, rest, rooms, server};
+use crate::rooms::event::{RoomEvent, ServerMessage};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,7 +20,7 @@ use super::{commands, events, rest, rooms, server};
         signalling::publish_host, signalling::publish_participant, signalling::watch_program, signalling::watch_source, signalling::watch_return,
         signalling::change_session, signalling::end_session,
     ),
-    components(schemas(rooms::Rooms, rooms::Room, server::Server, commands::WireCommand)),
+    components(schemas(rooms::Rooms, rooms::Room, server::Server, commands::WireCommand, RoomEvent, ServerMessage<'_>)),
     modifiers(&Bearer),
     security((), ("token" = [])),
 )]
@@ -116,5 +117,17 @@ mod tests {
         }
         assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
         assert!(document["components"]["schemas"]["WireCommand"].is_object());
+    }
+
+    /// A change of the API is seen in review as a change of this file.
+    #[test]
+    fn the_document_is_the_one_in_the_repository() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let document = Document::openapi().to_pretty_json().unwrap() + "\n";
+        if std::env::var_os("UPDATE_OPENAPI").is_some() {
+            std::fs::write(path, &document).unwrap();
+        }
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(kept == document, "the API has changed: run the tests with UPDATE_OPENAPI=1, then make api-types");
     }
 }

@@ -37,6 +37,7 @@ pub struct Room {
     participants: Vec<Participant>,
     /// Who hosts, asks and is on mic. Not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = RoomState, required = false)]
     state: Option<RoomState>,
 }
 
@@ -47,7 +48,9 @@ pub struct Participant {
     protocol: Protocol,
     state: Liveness,
     started_at: String,
+    #[schema(required)]
     video: Option<Video>,
+    #[schema(required)]
     audio: Option<Audio>,
     /// What the publisher should change, most important first.
     advice: Vec<Advice>,
@@ -67,11 +70,13 @@ pub enum Liveness {
 pub struct Video {
     /// `h264`, `h265`, `vp8`, `vp9` or `av1`.
     codec: &'static str,
+    #[schema(required)]
     profile: Option<String>,
     width: u32,
     height: u32,
     fps: f64,
     bitrate_bps: u64,
+    #[schema(required)]
     keyframe_interval_ms: Option<u64>,
     b_frames: bool,
     /// Whether it is being re-encoded now for viewers who cannot take it as it is.

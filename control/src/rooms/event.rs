@@ -64,6 +64,7 @@ pub enum RoomEvent {
         seat: Seat,
         person: String,
         name: String,
+        #[schema(required)]
         request: Option<Request>,
         reason: String,
     },
@@ -282,10 +283,10 @@ pub enum ServerMessage<'a> {
         id: Value,
         ok: bool,
         #[serde(flatten)]
-        #[schema(value_type = Option<Changed>)]
+        #[schema(value_type = Changed)]
         changed: Option<Box<Changed>>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<Object>)]
+        #[schema(value_type = Object, required = false)]
         problem: Option<Value>,
     },
 }
@@ -318,22 +319,29 @@ impl You {
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Changed {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Request, required = false)]
     pub request: Option<Request>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Invitation, required = false)]
     pub invitation: Option<Invitation>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Seat, required = false)]
     pub seat: Option<Seat>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Host, required = false)]
     pub host: Option<Host>,
     /// Null when the command ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Pk>)]
     pub pk: Option<Option<Pk>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = RoomProgram, required = false)]
     pub program: Option<RoomProgram>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Message, required = false)]
     pub message: Option<Message>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Ticket, required = false)]
     pub ticket: Option<Ticket>,
 }
 

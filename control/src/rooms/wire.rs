@@ -36,6 +36,7 @@ pub struct RoomState {
     pub invitations: Vec<Invitation>,
     /// Those that are up.
     pub sources: Vec<RoomSource>,
+    #[schema(required)]
     pub pk: Option<Pk>,
     pub program: RoomProgram,
     pub viewers: Audience,
@@ -58,10 +59,12 @@ pub struct RoomSettings {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Host {
     /// Null if there is none, or only an encoder.
+    #[schema(required)]
     pub person: Option<String>,
     pub name: String,
     pub present: bool,
     /// Until when the host is waited for.
+    #[schema(required)]
     pub away_until: Option<String>,
     pub muted_by: MutedWho,
 }
@@ -72,21 +75,26 @@ pub struct Seat {
     pub seat: u8,
     pub state: SeatState,
     pub locked: bool,
+    #[schema(required)]
     pub person: Option<String>,
     pub name: String,
+    #[schema(required)]
     pub participant: Option<String>,
     pub video: bool,
     pub audio: bool,
     pub muted_by: MutedWho,
     pub speaking: bool,
     /// When the state runs out by itself.
+    #[schema(required)]
     pub until: Option<String>,
 }
 
 /// Who muted what; null for what is not muted.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MutedWho {
+    #[schema(required)]
     pub video: Option<MutedBy>,
+    #[schema(required)]
     pub audio: Option<MutedBy>,
 }
 
@@ -96,11 +104,13 @@ pub struct Request {
     pub person: String,
     pub name: String,
     /// The seat asked for.
+    #[schema(required)]
     pub seat: Option<u8>,
     pub since: String,
     pub expires: String,
     pub state: RequestState,
     /// Why the last attempt to go on mic did not work.
+    #[schema(required)]
     pub failed: Option<String>,
 }
 
@@ -129,6 +139,7 @@ pub struct Pk {
     pub room: String,
     /// The other host.
     pub name: String,
+    #[schema(required)]
     pub until: Option<String>,
 }
 
@@ -161,6 +172,7 @@ pub struct Audience {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Message {
     /// Null for a backend.
+    #[schema(required)]
     pub person: Option<String>,
     pub name: String,
     pub text: String,

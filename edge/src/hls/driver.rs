@@ -1,13 +1,14 @@
 //! The loop that reads one feed into its segmenter and publishes what comes out. One task per feed.
 //!
-//! A [`Playback`] says which frame comes next, of every track that the feed has or gets; what a track that comes, pauses or goes
-//! means for the lists is the segmenter's to say.
+//! It reads every track that the feed has, also those that come later: each video and audio track becomes a rendition, and
+//! timed metadata travels with the main one.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::Unavailable;
-use onmic_media::{Accepts, Codec, MediaKind, Next, Placed, Playback, Start, TrackKey, Tracks, Wants};
-use onmic_packager::Segmenter;
+use onmic_media::{Accepts, Codec, Frame, MediaKind, Next, Playback, Start, TrackKey, Tracks, Wants};
+use onmic_packager::{Rendition, Segmenter};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::cache::Cache;
@@ -17,10 +18,10 @@ use super::stream::Stream;
 const CODECS: [Codec; 5] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Aac, Codec::Metadata];
 
 /// Frames taken in before the result is published: a whole backlog must not delay it.
-const BATCH: usize = 32;
+const BATCH: usize = 64;
 
-/// After the first part, the multivariant playlist waits this long for a track that is there and of which nothing came out:
-/// a still picture may come every few seconds. It is also how long its first request waits by default.
+/// After the first part, the multivariant playlist waits this long for a track that flows and of which nothing came out: a
+/// still picture may come every few seconds. It is also how long its first request waits by default.
 const OTHER_TRACK: Duration = Duration::from_secs(10);
 
 /// Why [`drive`] returned.
@@ -43,7 +44,7 @@ struct Driver<'a> {
     /// When the newest frame reached the process.
     arrived: Instant,
     packaging: metrics::Histogram,
-    /// Tracks of which a part came since the last tick.
+    /// Tracks that a part came of since the last tick.
     progress: Vec<TrackKey>,
 }
 
@@ -60,28 +61,25 @@ pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>
     let wants = Wants { accepts, tracks: Tracks::All, start: Start::Group };
     let mut playback = match Playback::open(stream.feed.clone(), wants).await {
         Ok(playback) => playback,
-        Err(Unavailable::NoTrack(_)) => {
-            stream.fail("there are no tracks in this room".to_owned());
-            return Finish::Failed;
-        }
         Err(unavailable) => {
-            tracing::warn!(stream = stream.id, reason = %unavailable, "nothing of the feed can be packaged");
-            stream.fail(unavailable.to_string());
+            stream.fail(match unavailable {
+                Unavailable::NoTrack(_) => "there are no tracks in this room".to_owned(),
+                refused => refused.to_string(),
+            });
             return Finish::Failed;
         }
     };
-    for key in [TrackKey::VIDEO, TrackKey::AUDIO] {
+    for key in stream.feed.keys() {
         if let Some(reason) = playback.take_refused(key) {
             tracing::warn!(stream = stream.id, track = %key, %reason, "a track is left out of LL-HLS");
         }
     }
-    let segmenter = Segmenter::new(stream.settings, playback.track(TrackKey::VIDEO).is_some());
-    let expected = playback.keys().filter(|key| key.kind != MediaKind::Data).collect();
+    let expected: Vec<_> = playback.keys().filter(|key| key.kind != MediaKind::Data).collect();
     let mut driver = Driver {
         stream,
         cache,
         playback,
-        segmenter,
+        segmenter: Segmenter::new(stream.settings, expected.contains(&TrackKey::VIDEO)),
         expected,
         first_part: None,
         arrived: Instant::now(),
@@ -117,18 +115,14 @@ impl Driver<'_> {
                     continue;
                 }
             };
-            let mut next = Some(next);
+            if let Some(finish) = self.take(next) {
+                return finish;
+            }
             for _ in 0..BATCH {
-                let Some(now) = next.take() else { break };
-                if let Some(finish) = self.take(now) {
+                let Some(next) = self.playback.try_next() else { break };
+                if let Some(finish) = self.take(next) {
                     return finish;
                 }
-                next = self.playback.try_next();
-            }
-            if let Some(last) = next
-                && let Some(finish) = self.take(last)
-            {
-                return finish;
             }
             self.publish();
         }
@@ -136,27 +130,34 @@ impl Driver<'_> {
 
     fn take(&mut self, next: Next) -> Option<Finish> {
         match next {
-            Next::Frame(key, placed) => return self.push(key, &placed),
+            Next::Frame(key, placed) => return self.push(key, &placed.frame),
             Next::Skipped(_, frames) => {
                 metrics::counter!("onmic_drops_total", "reason" => "hls_slow").increment(frames);
             }
-            Next::Refused(key, reason) => {
-                tracing::warn!(stream = self.stream.id, track = %key, %reason, "a track is left out of LL-HLS");
+            Next::Begun(key, parameters) => {
+                tracing::debug!(stream = self.stream.id, track = %key, codec = %parameters.codec(), "a track begins");
             }
-            Next::Gone(key) if !key.leads() => self.segmenter.remove(key),
-            Next::Begun(..) | Next::Gone(_) => {}
+            // The publisher may come back with another codec. A further rendition then begins anew.
+            Next::Gone(key) => self.segmenter.remove(key),
+            Next::Refused(key, reason) => {
+                tracing::debug!(stream = self.stream.id, track = %key, %reason, "a track is left out of LL-HLS");
+            }
             Next::Ended => return Some(Finish::Ended),
         }
         None
     }
 
-    fn push(&mut self, key: TrackKey, placed: &Placed) -> Option<Finish> {
-        let frame = &placed.frame;
+    fn push(&mut self, key: TrackKey, frame: &Arc<Frame>) -> Option<Finish> {
         self.arrived = frame.arrived;
         match self.segmenter.push(key, frame) {
             Ok(None) => {}
             Ok(Some(ignored)) => {
                 metrics::counter!("onmic_drops_total", "reason" => ignored.name()).increment(1);
+            }
+            Err(error) if !key.leads() => {
+                tracing::warn!(stream = self.stream.id, track = %key, %error, "a further rendition is left out");
+                self.playback.set_wanted(key, false);
+                self.segmenter.remove(key);
             }
             Err(error) => {
                 tracing::warn!(stream = self.stream.id, track = %key, %error, "packaging stopped");
@@ -184,18 +185,21 @@ impl Driver<'_> {
             // From the frame that completed the part to the part in everybody's reach.
             self.packaging.record(Instant::now().saturating_duration_since(self.arrived));
         }
-        self.progress.extend(progress.into_iter().filter(|key| key.leads()));
-        self.progress.sort_unstable();
-        self.progress.dedup();
+        for key in progress {
+            if !self.progress.contains(&key) {
+                self.progress.push(key);
+            }
+        }
     }
 
     fn tick(&mut self) {
-        for key in [TrackKey::VIDEO, TrackKey::AUDIO] {
-            if !self.progress.contains(&key) {
+        let progress = std::mem::take(&mut self.progress);
+        let further = self.segmenter.renditions().map(Rendition::key).filter(|key| !key.leads());
+        for key in [TrackKey::VIDEO, TrackKey::AUDIO].into_iter().chain(further) {
+            if !progress.contains(&key) {
                 self.stream.stall(key);
             }
         }
-        self.progress.clear();
         self.stream.estimate_viewers(Instant::now());
     }
 }

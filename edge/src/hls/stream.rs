@@ -208,3 +208,59 @@ fn base36(mut number: u64) -> String {
     }
     digits.iter().rev().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use bytes::Bytes;
+    use onmic_media::codec::h264;
+    use onmic_media::{ClockRate, Frame, MediaKind, NodeClock, Parameters, Rendition as Number, Ticks};
+
+    use super::*;
+
+    const LOWER: TrackKey = TrackKey::new(MediaKind::Video, Number(1));
+
+    fn parameters() -> Arc<Parameters> {
+        let sps =
+            Bytes::from_static(&[0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a]);
+        let pps = Bytes::from_static(&[0x68, 0xce, 0x0f, 0xc8]);
+        Arc::new(Parameters::H264(h264::Parameters::from_parameter_sets(vec![sps], vec![pps]).unwrap()))
+    }
+
+    #[test]
+    fn a_further_rendition_can_be_fetched_while_it_is_made() {
+        let now = Instant::now();
+        let clock = NodeClock::new(now, SystemTime::UNIX_EPOCH);
+        let settings = Settings::default();
+        let stream = Stream::new(Feed::new(None), settings, clock.wall(now), CancellationToken::new(), now);
+        let cache = Cache::new(1 << 20, Duration::from_secs(60));
+        let mut segmenter = Segmenter::new(settings, true);
+        assert!(stream.view(TrackKey::VIDEO).is_some() && stream.view(LOWER).is_none());
+        let parameters = parameters();
+        let mut progress = Vec::new();
+        for number in 0..50 {
+            let pts = Ticks(number * 40).rescale(ClockRate::MILLIS, ClockRate::VIDEO);
+            let (wall, parameters) = (clock.wall(now + Duration::from_millis(40 * number as u64)), parameters.clone());
+            let payload = Bytes::from_static(&[0, 0, 0, 1, 0x65]);
+            let keyframe = number == 0;
+            let frame = Arc::new(Frame { dts: pts, pts, wall, arrived: now, keyframe, parameters, payload });
+            for key in [TrackKey::VIDEO, LOWER] {
+                segmenter.push(key, &frame).unwrap();
+            }
+            progress.extend(stream.publish(&mut segmenter, &[TrackKey::VIDEO, LOWER], &cache));
+        }
+        assert_eq!(progress.iter().filter(|key| **key == LOWER).count(), progress.len() / 2);
+        let view = stream.view(LOWER).unwrap();
+        assert!(view.part(1, 0).is_some() && view.init(0).is_some());
+        let text = String::from_utf8(view.playlist.as_ref().unwrap().text().to_vec()).unwrap();
+        assert!(text.contains("video1-1.0.m4s") && text.contains("RENDITION-REPORT:URI=\"video.m3u8\""), "{text}");
+        let Index::Ready(index) = stream.index().borrow().clone() else { panic!("no index") };
+        let index = String::from_utf8(index.text().to_vec()).unwrap();
+        assert_eq!(index.matches("#EXT-X-STREAM-INF").count(), 2, "{index}");
+
+        segmenter.remove(LOWER);
+        stream.publish(&mut segmenter, &[], &cache);
+        assert!(stream.view(LOWER).is_none() && stream.view(TrackKey::VIDEO).is_some());
+    }
+}

@@ -384,3 +384,17 @@ fn messages_are_cut_where_the_video_is_and_none_is_lost() {
     b(&next, 120, b"b");
     assert_eq!(text(&program, MediaKind::Data), "a10 a70 b90 b100 b120");
 }
+
+#[test]
+fn a_take_whose_audio_the_next_one_does_not_bring_is_not_wanted_for_ever() {
+    let program = Program::new(None);
+    let a = Feeder::new(&program, TimelineId::unique(), 0);
+    a.picture(0, true, b"a");
+    a.sound(0, b"a");
+    let b = Feeder::new(&program, TimelineId::unique(), 0);
+    (1..=51).for_each(|n| assert_eq!(b.picture(n * 40, n == 1, b"b"), Offered::Taken));
+    assert!(a.inlet.is_wanted(), "its audio may still come");
+    b.picture(52 * 40, false, b"b");
+    assert!(!a.inlet.is_wanted());
+    assert_eq!(a.sound(20, b"a"), Offered::Over);
+}

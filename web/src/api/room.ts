@@ -1,53 +1,15 @@
 // A room as `/api/v1/rooms` describes it.
 
-export interface Room {
-  name: string;
-  live: boolean;
-  started_at: string | null;
-  viewers: { whep: number; hls: number; flv: number; rtmp: number };
-  participants: Participant[];
-}
+import type { components } from './schema';
 
-export interface Participant {
-  name: string;
-  protocol: 'rtmp' | 'whip';
-  state: 'live' | 'interrupted';
-  started_at: string;
-  video: Video | null;
-  audio: Audio | null;
-  advice: Advice[];
-}
+type Schemas = components['schemas'];
 
-export interface Video {
-  codec: string;
-  profile: string | null;
-  width: number;
-  height: number;
-  fps: number | null;
-  bitrate_bps: number | null;
-  keyframe_interval_ms: number | null;
-  b_frames: boolean;
-}
-
-export interface Audio {
-  codec: string;
-  sample_rate: number;
-  channels: number;
-  bitrate_bps: number | null;
-}
-
-export interface Advice {
-  code: string;
-  message: string;
-  setting: string | null;
-}
-
-export interface Server {
-  version: string;
-  rtmp_port: number;
-  now: string;
-  auth: boolean;
-}
+export type Room = Schemas['Room'];
+export type Participant = Schemas['Participant'];
+export type Video = Schemas['Video'];
+export type Audio = Schemas['Audio'];
+export type Advice = Schemas['Advice'];
+export type Server = Schemas['Server'];
 
 export function viewerCount({ viewers }: Room): number {
   return viewers.whep + viewers.hls + viewers.flv + viewers.rtmp;

@@ -20,7 +20,15 @@ export const NO_ROOM: RoomState = {
   invitations: [],
   sources: [],
   pk: null,
-  program: { state: 'off', layout: { kind: 'grid' }, overlays: [], background: '#101014', labels: false },
+  program: {
+    state: 'off',
+    layout: { kind: 'grid' },
+    overlays: [],
+    background: '#101014',
+    labels: false,
+    borders: false,
+    source_settings: {},
+  },
   viewers: { whep: 0, hls: 0, flv: 0, rtmp: 0 },
   persons: 0,
   people: [],
@@ -142,7 +150,10 @@ function leftBy(seats: Seat[], person: string | undefined): Seat[] {
 }
 
 function emptied(seat: Seat): Seat {
-  return { seat: seat.seat, state: 'empty', locked: seat.locked };
+  const { seat: number, locked } = seat;
+  const muted_by = { video: null, audio: null };
+  const nobody = { person: null, name: '', participant: null, video: false, audio: false, speaking: false };
+  return { ...nobody, seat: number, state: 'empty', locked, muted_by, until: null };
 }
 
 function withSource(state: RoomState, { kind, source, participant }: RoomEvent): RoomState['sources'] {

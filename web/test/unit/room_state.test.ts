@@ -1,17 +1,34 @@
 import { expect, it } from 'vitest';
-import type { RoomEvent, RoomState, Seat } from '../../src/room/model';
+import type { MicRequest, RoomEvent, RoomState, Seat } from '../../src/room/model';
 import { applyEvent, fromSnapshot, seatOf } from '../../src/room/room_state';
 
 const seat = (number: number, more: Partial<Seat> = {}): Seat => ({
   seat: number,
   state: 'empty',
   locked: false,
+  person: null,
+  name: '',
+  participant: null,
+  video: false,
+  audio: false,
+  muted_by: { video: null, audio: null },
+  speaking: false,
+  until: null,
   ...more,
 });
 const room = (more: Partial<RoomState> = {}) =>
   fromSnapshot({ room: 'demo', live: true, seats: [seat(1), seat(2)], host: host(), persons: 3, ...more });
-const host = () => ({ person: 'mia', name: 'Mia', present: true });
-const anna = { person: 'anna', name: 'Anna', seat: null, since: '2026-11-21T10:00:00Z', state: 'requested' };
+const muted_by = { video: null, audio: null };
+const host = () => ({ person: 'mia', name: 'Mia', present: true, away_until: null, muted_by });
+const anna: MicRequest = {
+  person: 'anna',
+  name: 'Anna',
+  seat: null,
+  since: '2026-11-21T10:00:00Z',
+  expires: '2026-11-21T10:02:00Z',
+  state: 'requested',
+  failed: null,
+};
 const after = (state: RoomState, ...events: RoomEvent[]) => events.reduce(applyEvent, state);
 
 it('a_request_goes_its_way_to_a_seat_and_off_it', () => {
@@ -71,12 +88,12 @@ it('host_pk_program_and_viewers_follow', () => {
   const state = after(
     room(),
     { kind: 'host-away' },
-    { kind: 'pk-on', pk: { state: 'on', room: 'other', name: 'Kim' } },
+    { kind: 'pk-on', pk: { state: 'on', room: 'other', name: 'Kim', until: null } },
     { kind: 'viewers-changed', viewers: { whep: 1, hls: 2, flv: 3, rtmp: 4 } },
     { kind: 'source-down', source: { participant: 'host', up: false, video: true, audio: true } },
   );
   expect([state.host?.present, state.pk?.name, state.viewers.flv, state.live]).toEqual([false, 'Kim', 3, false]);
-  const pk = { state: 'on' as const, room: 'other' };
+  const pk = { state: 'on' as const, room: 'other', name: 'Kim', until: null };
   expect(after(state, { kind: 'pk-ended', reason: 'ended', pk }, { kind: 'host-back' })).toMatchObject({
     pk: null,
     host: { present: true },

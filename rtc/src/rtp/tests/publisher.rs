@@ -170,6 +170,7 @@ fn a_track_whose_clock_stood_still_is_moved_and_not_the_other() {
                         video_off.push(shown - i64::from(index) * 40_000);
                         apart.extend(heard.map(|heard| (index, shown - heard)));
                     }
+                    MediaKind::Data => panic!("nobody sent data"),
                 }
             }
         }
