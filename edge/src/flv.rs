@@ -102,7 +102,9 @@ impl Live {
         let playback =
             Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await;
         let playback = playback.map_err(|unavailable| EdgeError::Unavailable(unavailable.to_string()))?;
-        let parameters = |key| playback.track(key).filter(|_| playback.flows(key)).map(|track| track.parameters());
+        // A last picture is shown, however long ago it was; muted audio would be waited for.
+        let named = |key: TrackKey| key == TrackKey::VIDEO || playback.flows(key);
+        let parameters = |key| playback.track(key).filter(|_| named(key)).map(|track| track.parameters());
         let [video, audio] = [TrackKey::VIDEO, TrackKey::AUDIO].map(parameters);
         let mut ready = VecDeque::new();
         ready.push_back(Bytes::copy_from_slice(&flv::file_header(audio.is_some(), video.is_some())));

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use onmic_media::feed::Unavailable;
 use onmic_media::metric::Latency;
-use onmic_media::{
-    Accepts, Codec, DropReason, Frame, MediaKind, Next, Playback, Stage, Start, TrackKey, Tracks, Wants,
-};
+use onmic_media::{Accepts, Codec, DropReason, Frame, MediaKind, Next, Playback, Start, TrackKey, Tracks, Wants};
 use onmic_packager::{Rendition, Segmenter};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -23,8 +21,9 @@ const CODECS: [Codec; 5] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Aac, Co
 /// Frames taken in before the result is published: a whole backlog must not delay it.
 const BATCH: usize = 64;
 
-/// After the first part, the stream is offered without a track that has not brought one for this long.
-const OTHER_TRACK: Duration = Duration::from_secs(2);
+/// After the first part, the multivariant playlist waits this long for a track that flows and of which nothing came out: a
+/// still picture may come every few seconds. It is also how long its first request waits by default.
+const OTHER_TRACK: Duration = Duration::from_secs(10);
 
 /// Why [`drive`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +51,13 @@ struct Driver<'a> {
 
 /// Packages the feed of `stream` until it ends, fails, is stopped, or nobody asked for `idle`.
 pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>) -> Finish {
-    let mut stages = stream.feed.stages();
     tokio::select! {
-        settled = stages.wait_for(|stage| *stage >= Stage::Settled) => if settled.is_err() {
+        settled = stream.feed.settled() => if !settled {
             return Finish::Ended;
         },
         () = stream.stop.cancelled() => return Finish::Stopped,
         () = stream.replaced.cancelled() => return Finish::Ended,
     }
-    drop(stages);
     let accepts = Accepts { codecs: CODECS.into(), reordering: true };
     let wants = Wants { accepts, tracks: Tracks::All, start: Start::Group };
     let mut playback = match Playback::open(stream.feed.clone(), wants).await {
@@ -182,6 +179,7 @@ impl Driver<'_> {
         if self.first_part.is_some_and(|first| now.saturating_duration_since(first) > OTHER_TRACK) {
             self.expected.clear();
         }
+        self.expected.retain(|key| self.playback.flows(*key));
         let progress = self.stream.publish(&mut self.segmenter, &self.expected, self.cache);
         if !progress.is_empty() {
             self.first_part.get_or_insert(now);
