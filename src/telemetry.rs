@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::http::header;
 use axum::response::IntoResponse;
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use onmic_media::{Hub, ViewerKind};
+use onmic_media::{Hub, ViewerKind, metric};
 
 /// Buckets of stage latencies, in seconds: from one shard wake-up to a slow client.
 const LATENCY_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0];
@@ -34,18 +34,7 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &LATENCY_BUCKETS)
         .and_then(PrometheusBuilder::install_recorder)
         .context("metrics cannot be started")?;
-    describe_counter!("onmic_frames_total", "Frames by direction, protocol and kind");
-    describe_counter!("onmic_bytes_total", Unit::Bytes, "Media bytes by direction and protocol");
-    describe_counter!("onmic_drops_total", "What was thrown away, by reason");
-    describe_counter!("onmic_timestamps_corrected_total", "Frames whose stated times were not believed, by reason");
-    describe_histogram!("onmic_stage_seconds", Unit::Seconds, "Time a frame took, by stage");
-    describe_gauge!("onmic_viewers", "Viewers by kind; those of LL-HLS are estimated");
-    describe_gauge!("onmic_sources", "Sources by protocol");
-    describe_gauge!("onmic_rooms", "Rooms");
-    describe_gauge!("onmic_room_clients", "Connections to the events of rooms");
-    describe_counter!("onmic_events_total", "Events of rooms, by kind");
-    describe_counter!("onmic_webhooks_total", "Webhooks by outcome: sent, retried, failed");
-    onmic_mixer::describe_metrics();
+    metric::describe();
     Ok(handle)
 }
 
@@ -63,11 +52,11 @@ pub fn render(handle: &PrometheusHandle, hub: &Hub) -> impl IntoResponse + use<>
     let (sources, feeds) = (hub.sources(), hub.feeds());
     for kind in ViewerKind::ALL {
         let viewers: usize = feeds.iter().map(|feed| feed.viewers().count(kind)).sum();
-        gauge!("onmic_viewers", "kind" => kind.name()).set(viewers as f64);
+        gauge!(metric::VIEWERS, "kind" => kind.name()).set(viewers as f64);
     }
     for protocol in [onmic_media::Protocol::Rtmp, onmic_media::Protocol::Whip] {
         let count = sources.iter().filter(|source| source.protocol() == protocol).count();
-        gauge!("onmic_sources", "protocol" => protocol.name()).set(count as f64);
+        gauge!(metric::SOURCES, "protocol" => protocol.name()).set(count as f64);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
 }

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use onmic_media::WallTime;
+use onmic_media::{DropReason, WallTime, metric};
 use onmic_room::RoomName;
 
 use crate::random::hex;
@@ -57,7 +57,7 @@ impl Outbox {
         let mut waiting = self.waiting.lock();
         if waiting.len() >= WAITING_MAX {
             waiting.pop_front();
-            counter!("onmic_drops_total", "reason" => "webhook_queue").increment(1);
+            DropReason::WebhookQueue.count(1);
         }
         waiting.push_back(Delivery { room: room.clone(), body: body.into() });
         drop(waiting);
@@ -137,17 +137,17 @@ impl Receiver {
         loop {
             let failure = match self.attempt(&delivery.body).await {
                 Ok(()) => {
-                    counter!("onmic_webhooks_total", "outcome" => "sent").increment(1);
+                    counter!(metric::WEBHOOKS, "outcome" => "sent").increment(1);
                     return;
                 }
                 Err(failure) => failure,
             };
             if begun.elapsed() + wait > GIVE_UP {
-                counter!("onmic_webhooks_total", "outcome" => "failed").increment(1);
+                counter!(metric::WEBHOOKS, "outcome" => "failed").increment(1);
                 tracing::warn!(room = %delivery.room, failure, "webhook given up");
                 return;
             }
-            counter!("onmic_webhooks_total", "outcome" => "retried").increment(1);
+            counter!(metric::WEBHOOKS, "outcome" => "retried").increment(1);
             tracing::info!(room = %delivery.room, failure, ?wait, "webhook failed, trying again");
             sleep(wait).await;
             wait = (wait * 2).min(RETRY_MAX);

@@ -25,8 +25,8 @@ use metrics::Counter;
 use onmic_media::flv::{self, TagType};
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::{
-    Accepts, Action, Codec, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, Parameters, Placed, Playback, RoomName,
-    Start, TrackKey, Tracks, ViewerKind, Viewing, Wants,
+    Accepts, Action, Codec, DropReason, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, Parameters, Placed,
+    Playback, RoomName, Start, TrackKey, Tracks, ViewerKind, Viewing, Wants, metric,
 };
 use tokio::time::timeout;
 
@@ -91,7 +91,7 @@ struct Named {
 impl Named {
     fn new(kind: MediaKind) -> Self {
         let frames =
-            metrics::counter!("onmic_frames_total", "direction" => "out", "protocol" => "flv", "kind" => kind.name());
+            metrics::counter!(metric::FRAMES, "direction" => "out", "protocol" => "flv", "kind" => kind.name());
         Self { parameters: None, frames }
     }
 }
@@ -102,7 +102,9 @@ impl Live {
         let playback =
             Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await;
         let playback = playback.map_err(|unavailable| EdgeError::Unavailable(unavailable.to_string()))?;
-        let parameters = |key| playback.track(key).filter(|_| playback.flows(key)).map(|track| track.parameters());
+        // A last picture is shown, however long ago it was; muted audio would be waited for.
+        let named = |key: TrackKey| key == TrackKey::VIDEO || playback.flows(key);
+        let parameters = |key| playback.track(key).filter(|_| named(key)).map(|track| track.parameters());
         let [video, audio] = [TrackKey::VIDEO, TrackKey::AUDIO].map(parameters);
         let mut ready = VecDeque::new();
         ready.push_back(Bytes::copy_from_slice(&flv::file_header(audio.is_some(), video.is_some())));
@@ -114,7 +116,7 @@ impl Live {
         {
             tracks.insert(key, Named::new(key.kind));
         }
-        let bytes = metrics::counter!("onmic_bytes_total", "direction" => "out", "protocol" => "flv");
+        let bytes = metrics::counter!(metric::BYTES, "direction" => "out", "protocol" => "flv");
         let viewing = feed.viewers().join(ViewerKind::Flv);
         Ok(Self { playback, tracks, ready, start: None, ended: false, bytes, _viewing: viewing })
     }
@@ -126,7 +128,7 @@ impl Live {
             match next {
                 Next::Frame(key, placed) => self.write(key, &placed),
                 Next::Skipped(_, frames) => {
-                    metrics::counter!("onmic_drops_total", "reason" => "flv_slow").increment(frames);
+                    DropReason::BehindFlv.count(frames);
                 }
                 Next::Refused(key, reason) => tracing::debug!(track = %key, %reason, "a track is left out of FLV"),
                 Next::Begun(..) | Next::Gone(_) | Next::Ended => self.ended = true,
@@ -142,13 +144,13 @@ impl Live {
             return;
         };
         if awaits_video {
-            metrics::counter!("onmic_drops_total", "reason" => "flv_audio_before_video").increment(1);
+            DropReason::FlvAudioBeforeVideo.count(1);
             return;
         }
         let frame = &placed.frame;
         let start = *self.start.get_or_insert(placed.dts_micros);
         let Some(millis) = placed.millis_since(start) else {
-            metrics::counter!("onmic_drops_total", "reason" => "flv_before_start").increment(1);
+            DropReason::FlvBeforeStart.count(1);
             return;
         };
         named.frames.increment(1);
@@ -204,7 +206,8 @@ fn write_tag(ready: &mut VecDeque<Bytes>, kind: TagType, millis: u32, head: &[u8
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Instant, SystemTime};
+    use std::sync::LazyLock;
+    use std::time::{Duration, Instant, SystemTime};
 
     use http_body_util::BodyExt;
     use onmic_media::codec::{aac, h264};
@@ -225,8 +228,10 @@ mod tests {
         Arc::new(Parameters::Aac(aac::Parameters::low_complexity(rate, 2).unwrap()))
     }
 
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
     fn publish() -> (Arc<Hub>, Publication) {
-        let now = Instant::now();
+        let now = *BEGAN;
         let hub = Hub::new(NodeClock::new(now, SystemTime::UNIX_EPOCH), HubLimits::default(), None);
         let publication = hub.publish(&"demo".parse().unwrap(), Protocol::Rtmp, now).unwrap();
         (hub, publication)
@@ -235,8 +240,10 @@ mod tests {
     fn push(publication: &mut Publication, parameters: &Arc<Parameters>, millis: i64, keyframe: bool) {
         let dts = Ticks(millis).rescale(ClockRate::MILLIS, parameters.clock_rate());
         let (parameters, payload) = (parameters.clone(), Bytes::from_static(b"frame"));
+        // As if it came in real time.
+        let now = *BEGAN + Duration::from_millis(millis.unsigned_abs());
         publication
-            .push(Arrival { rendition: Rendition::MAIN, dts, pts: dts, keyframe, parameters, payload }, Instant::now())
+            .push(Arrival { rendition: Rendition::MAIN, dts, pts: dts, keyframe, parameters, payload }, now)
             .unwrap();
     }
 

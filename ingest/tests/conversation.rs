@@ -127,7 +127,7 @@ fn a_publisher_is_greeted_heard_and_let_go() {
     pair.client.command(0, "deleteStream", 8.0, &[Value::Null, Value::Number(1.0)]);
     pair.client.video(66, vec![0x27; 5]);
     pair.exchange();
-    assert_eq!(pair.events(), "Released\nDropped(\"not_publishing\")");
+    assert_eq!(pair.events(), "Released\nDropped(RtmpNotPublishing)");
     assert_eq!(
         pair.client.transcript(),
         "command@1: \"onStatus\" 0 null {level: \"status\", code: \"NetStream.Unpublish.Success\", description: \"Stopped.\"}"
@@ -156,7 +156,7 @@ data@1: \"|RtmpSampleAccess\" true true";
     pair.client.command(1, "play2", 0.0, &[Value::Null]);
     pair.client.command(1, "makeCoffee", 7.0, &[Value::Null]);
     pair.exchange();
-    assert_eq!(pair.events(), "Paused(true)\nReceive(Audio, false)\nDropped(\"unknown_command\")");
+    assert_eq!(pair.events(), "Paused(true)\nReceive(Audio, false)\nDropped(RtmpUnknownCommand)");
     assert_eq!(
         pair.client.transcript(),
         "video 5 100004 bytes\n\
@@ -264,7 +264,7 @@ fn what_comes_out_of_order_ends_the_session() {
     let media = order(|client| {
         client.connect("live", &[]).video(0, vec![1, 2]);
     });
-    assert_eq!(media, "Dropped(\"not_publishing\")");
+    assert_eq!(media, "Dropped(RtmpNotPublishing)");
 }
 
 #[test]

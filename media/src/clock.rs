@@ -16,7 +16,7 @@
 //! delays or bunches frames moves nothing: the least delayed arrivals of the last 10 to 20 s say what the wall clock was,
 //! and follow the drift between the publisher's crystal and ours.
 
-use crate::key::{Keyed, TrackKey};
+use crate::key::{Keyed, MediaKind, TrackKey};
 use crate::order::{Order, REORDERED_MICROS, Stated, Times};
 use crate::program_clock::ProgramClock;
 use crate::time::{ClockRate, Ticks, WallTime};
@@ -155,7 +155,11 @@ impl SourceClock {
         let source = believed.dts.micros(rate).clamp(-SOURCE_MICROS_MAX, SOURCE_MICROS_MAX);
         let (line, step) = self.follow(key, source, arrival);
         track.line = Some(line);
-        let lateness = self.lateness.observe(line.late, arrival);
+        // Messages are stamped by whoever sends them: nothing is learnt from them.
+        let lateness = match key.kind {
+            MediaKind::Data => self.lateness.in_force(),
+            _ => self.lateness.observe(line.late, arrival),
+        };
         // The timestamp survives the way through microseconds; what is rounded is the shift, which stays.
         let shift = Ticks(line.shift).rescale(ClockRate::MICROS, rate);
         let dts = Ticks(source).rescale(ClockRate::MICROS, rate) + shift;
@@ -167,6 +171,12 @@ impl SourceClock {
 
     fn line(&self, key: TrackKey) -> Option<Line> {
         self.tracks.get(key)?.line
+    }
+
+    /// The other tracks that have a clock of media.
+    fn others(&self, key: TrackKey) -> impl Iterator<Item = &Line> {
+        let media = self.tracks.iter().filter(move |(other, _)| *other != key && other.kind != MediaKind::Data);
+        media.filter_map(|(_, track)| track.line.as_ref())
     }
 
     /// How the track is heard with this frame, and whether its clock stepped.
@@ -207,7 +217,7 @@ impl SourceClock {
 
     /// The shift of a track that begins, and whether its clock is not that of the tracks before.
     fn first(&self, key: TrackKey, source: i64, here: i64, expected: i64) -> (i64, bool) {
-        if self.tracks.is_empty() {
+        if self.others(key).next().is_none() {
             return (here.max(self.floor) - source, false);
         }
         let shared = self.shared(key, source, here, expected, APART_MICROS);
@@ -217,16 +227,14 @@ impl SourceClock {
     /// The shift of another track, if with it this frame is as late as expected.
     fn shared(&self, key: TrackKey, source: i64, here: i64, expected: i64, tolerance: i64) -> Option<i64> {
         let own = self.line(key).map(|line| line.shift);
-        let shifts = self.tracks.values().filter_map(|track| Some(track.line?.shift));
+        let shifts = self.others(key).map(|line| line.shift);
         let off = |shift: &i64| (here - source - shift - expected).abs();
         shifts.filter(|shift| Some(*shift) != own && off(shift) <= tolerance).min_by_key(off)
     }
 
     /// Another track that was heard just now: it says how late the network is.
     fn witness(&self, key: TrackKey, arrival: WallTime) -> Option<&Line> {
-        let others = self.tracks.iter().filter(|(other, _)| *other != key);
-        let lines = others.filter_map(|(_, track)| track.line.as_ref());
-        let fresh = lines.filter(|line| arrival.micros_since(line.arrival).abs() <= FRESH_MICROS);
+        let fresh = self.others(key).filter(|line| arrival.micros_since(line.arrival).abs() <= FRESH_MICROS);
         fresh.max_by_key(|line| line.arrival)
     }
 
@@ -316,7 +324,6 @@ impl Lateness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::MediaKind;
 
     const ORIGIN: WallTime = WallTime(1_795_000_000_000_000);
     const VIDEO: (MediaKind, i64) = (MediaKind::Video, 33_333);
@@ -568,6 +575,26 @@ mod tests {
         assert_eq!(steps(&sent), 2);
         let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(|kind| range(&sent, kind, 33, 60));
         assert!(video == audio && video.0 == video.1 && (video.0 - 20_000).abs() <= 50_000, "{video:?} {audio:?}");
+    }
+
+    #[test]
+    fn messages_are_placed_where_they_arrive_and_nothing_is_learnt_from_them() {
+        let states: [fn(MediaKind, i64) -> Option<i64>; 3] = [
+            |kind, at| Some(if kind == MediaKind::Data { 0 } else { at }),
+            |kind, at| Some(if kind == MediaKind::Data { at + 400_000 } else { at }),
+            |kind, at| Some(if kind == MediaKind::Data { at - 90_000_000 } else { at }),
+        ];
+        for states in states {
+            let mut publisher = Publisher::new(states).jitter(5, 50_000);
+            publisher.tracks.insert(0, (MediaKind::Data, 1_500_000));
+            let sent = publisher.run(&mut SourceClock::new(program()), 30);
+            for sent in &sent {
+                let late = sent.arrived - sent.captured - sent.off();
+                assert!(sent.kind != MediaKind::Data || (-450_000..750_000).contains(&late), "{sent:?}");
+                assert!(sent.kind == MediaKind::Data || sent.placed.corrected == Corrected::default(), "{sent:?}");
+            }
+            assert_eq!(range(&sent, MediaKind::Video, 0, 30), range(&sent, MediaKind::Audio, 0, 30));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 pub mod clock;
 pub mod codec;
+pub mod drops;
 pub mod feed;
 pub mod flv;
 pub mod frame;
@@ -20,6 +21,7 @@ pub mod gate;
 pub mod hub;
 pub mod key;
 pub mod meter;
+pub mod metric;
 mod order;
 pub mod parking;
 pub mod pcm;
@@ -36,6 +38,7 @@ pub mod track;
 pub mod viewers;
 
 pub use codec::{Codec, Parameters};
+pub use drops::DropReason;
 pub use feed::{Accept, Accepts, Demand, Feed, Returns, Stage};
 pub use frame::Frame;
 pub use gate::{Action, Admission, Gate};

@@ -50,6 +50,9 @@ const ONE_MOMENT_MICROS: i64 = 500;
 /// Audio is a steady flow: a track whose newest frame is this much older than the feed's newest is muted.
 const MUTED_MICROS: i64 = 2_000_000;
 
+/// Video may be a still picture that is sent this rarely; beyond it the camera is off.
+const STILL_MICROS: i64 = 10_000_000;
+
 /// What a player can take.
 #[derive(Clone, Debug)]
 pub struct Wants {
@@ -217,13 +220,17 @@ impl Playback {
         line.reading().map(|reading| reading.demand.track())
     }
 
-    /// Whether a track of this key is there and flows. Muted audio does not: a player that was told of it would wait for
-    /// it.
+    /// Whether a track of this key is there and flows, as far as its newest frame tells. A player that was told of muted
+    /// audio would wait for it; video of a still screen may come every few seconds.
     pub fn flows(&self, key: TrackKey) -> bool {
+        let patience = match key.kind {
+            MediaKind::Video => STILL_MICROS,
+            MediaKind::Audio => MUTED_MICROS,
+            MediaKind::Data => return self.track(key).is_some(),
+        };
         let newest = || self.feed.original(key).and_then(|original| newest_micros(&original));
         self.track(key).is_some()
-            && (key.kind != MediaKind::Audio
-                || newest().is_none_or(|newest| self.newest_micros().saturating_sub(newest) < MUTED_MICROS))
+            && newest().is_none_or(|newest| self.newest_micros().saturating_sub(newest) < patience)
     }
 
     /// Stops, or goes on at the newest group.

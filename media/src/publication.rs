@@ -9,8 +9,10 @@ use thiserror::Error;
 use crate::clock::{Corrected, SourceClock};
 use crate::codec::Parameters;
 use crate::codec::metadata::MESSAGE_BYTES_MAX;
+use crate::drops::DropReason;
 use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, Rendition, TrackKey};
+use crate::metric;
 use crate::order::Stated;
 use crate::source::{Publisher, Source};
 use crate::time::Ticks;
@@ -90,7 +92,7 @@ impl Publication {
             return Err(TakenOver);
         }
         if arrival.parameters.kind() == MediaKind::Data && arrival.payload.len() > MESSAGE_BYTES_MAX {
-            metrics::counter!("onmic_drops_total", "reason" => "message_too_large").increment(1);
+            DropReason::MessageTooLarge.count(1);
             return Ok(());
         }
         match self.track(arrival.rendition, &arrival.parameters) {
@@ -98,7 +100,7 @@ impl Publication {
                 let frame = self.place(arrival, now);
                 self.source.append(&track, frame);
             }
-            None => metrics::counter!("onmic_drops_total", "reason" => "too_many_tracks").increment(1),
+            None => DropReason::TooManyTracks.count(1),
         }
         self.settle_when_complete(now);
         Ok(())
@@ -123,7 +125,7 @@ impl Publication {
             tracing::debug!(source = %self.source.name(), %track, "a clock of the publisher stepped: its track is placed anew");
         }
         for reason in corrected.reasons() {
-            metrics::counter!("onmic_timestamps_corrected_total", "reason" => reason).increment(1);
+            metrics::counter!(metric::TIMESTAMPS_CORRECTED, "reason" => reason).increment(1);
         }
     }
 

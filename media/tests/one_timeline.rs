@@ -108,6 +108,7 @@ impl Room {
         let (frames, rate) = match kind {
             MediaKind::Video => (&self.video, ClockRate::VIDEO),
             MediaKind::Audio => (&self.audio, ClockRate::OPUS),
+            MediaKind::Data => panic!("nobody sent data"),
         };
         let (clock, program) = (self.hub.clock(), self.program().clock());
         frames.iter().map(move |frame| (frame.dts.micros(rate) - program.position(clock.wall(frame.arrived))) / 1000)

@@ -9,11 +9,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use onmic_media::codec::{Colour, opus};
-use onmic_media::{Feed, Frame, NodeClock, Parameters, Ticks, Track, WallTime};
+use onmic_media::{Feed, Frame, NodeClock, Parameters, ProgramClock, Ticks, Track, WallTime};
 use onmic_mixer::codec::decode::{AudioDecoder, VideoDecoder};
 use onmic_mixer::codec::encode::{AudioEncoder, AudioSettings, VideoEncoder};
 use onmic_mixer::codec::picture::{self, Picture};
-use onmic_mixer::compose::{self, PictureMixer, PictureSink, PictureSource};
+use onmic_mixer::compose::{self, Origin, PictureMixer, PictureSink, PictureSource};
 use onmic_mixer::scene::{InputId, Layout, Rect, Scene, Size};
 use onmic_mixer::sound::{self, Lead, Processing, SoundConfig, SoundInput, SoundMixer, SoundSink};
 use onmic_mixer::{Error, VideoSettings};
@@ -94,7 +94,9 @@ fn a_host_and_a_full_row_of_seats_are_all_seen_in_every_layout() {
     let settings = compose::Settings { bitrate_bps: Some(4_000_000), ..compose::Settings::default() };
     let scene = |layout: &Layout| Scene::new(CANVAS, layout, &ids);
     let sources = |cameras: &[Camera]| cameras.iter().map(Camera::source).collect();
-    let mixer = PictureMixer::start(settings, clock, &scene(&Layout::Grid), sources(&cameras), Sink(sender)).unwrap();
+    let origin = Origin { clock: ProgramClock::starting(clock.wall(start)), lead: None };
+    let mixer =
+        PictureMixer::start(settings, clock, origin, &scene(&Layout::Grid), sources(&cameras), Sink(sender)).unwrap();
     let (mut decoder, mut number) = (None, 0);
     let pip = Layout::PictureInPicture { corner: Default::default() };
     for layout in [Layout::Grid, Layout::SideBySide, Layout::HostAndStrip, pip] {

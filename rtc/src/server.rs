@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use onmic_media::feed::{Accept, Unavailable};
-use onmic_media::{Codec, Demand, Feed, MediaKind, Parameters, Publication, TrackKey};
+use onmic_media::{Codec, Demand, DropReason, Feed, MediaKind, Parameters, Publication, TrackKey};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -221,10 +221,7 @@ fn wishes(offer: &Offer, feed: &Feed) -> Vec<Wish> {
 /// WebRTC carries no timed metadata yet: each track of it that a session goes without is counted.
 fn count_data_left_out(feed: &Feed) {
     let tracks = feed.keys().into_iter().filter(|key| key.kind == MediaKind::Data).count();
-    if tracks > 0 {
-        let counter = metrics::counter!("onmic_drops_total", "protocol" => "rtc", "reason" => "data_not_carried");
-        counter.increment(tracks as u64);
-    }
+    DropReason::DataNotCarried.count(tracks as u64);
 }
 
 /// What `feed` has for the offer, converted where needed. Opening a codec blocks, so it happens aside.

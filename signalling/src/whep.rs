@@ -3,7 +3,6 @@
 //! `/whep/ROOM/PARTICIPANT` is one source alone, `/whep/ROOM/PARTICIPANT/return` what that participant hears and sees.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -13,13 +12,11 @@ use axum::routing::post;
 use tokio::time::timeout;
 
 use onmic_http::Problem;
-use onmic_media::{Action, Feed, RoomName, Stage};
+use onmic_media::hub::SETTLE_PATIENCE;
+use onmic_media::{Action, Feed, RoomName};
 
 use crate::body::Offer;
 use crate::{Signalling, session, source_name};
-
-/// A source that has just begun is waited for this long, so that its first viewers get both video and audio.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(crate) fn router() -> Router<Signalling> {
     Router::new()
@@ -32,10 +29,8 @@ impl Signalling {
     async fn watch(&self, feed: Option<Arc<Feed>>, what: &str, offer: &str) -> Result<Response, Problem> {
         let not_live = || Problem::not_found(format!("{what} is not live; try again once it is"));
         let feed = feed.ok_or_else(not_live)?;
-        let mut stages = feed.stages();
-        let settled = stages.wait_for(|stage| *stage >= Stage::Settled);
-        let stage = timeout(SETTLE_TIMEOUT, settled).await.ok().and_then(Result::ok).map(|stage| *stage);
-        if stage != Some(Stage::Settled) {
+        // Its first viewers get both video and audio.
+        if timeout(SETTLE_PATIENCE, feed.settled()).await != Ok(true) {
             return Err(not_live());
         }
         let answer = self.rtc.watch(offer, feed).await.map_err(session::refused)?;

@@ -41,7 +41,8 @@ const ALLOWED: [(&str, &[&str]); 13] = [
 const TESTERS: [&str; 2] = ["fuzz/targets", "tidy"];
 
 const HTTP: &[&str] = &["axum", "axum-server", "hyper", "hyper-util", "tower-http", "reqwest"];
-const SOCKETS: &[&str] = &["tokio", "socket2", "quinn-udp"];
+const SOCKETS: &[&str] = &["socket2", "quinn-udp"];
+const RUNTIME: &[&str] = &["tokio", "tokio-util", "futures"];
 const WEBRTC: &[&str] =
     &["rtc-crypto", "rtc-dtls", "rtc-rtcp", "rtc-rtp", "rtc-sdp", "rtc-shared", "rtc-srtp", "rtc-stun"];
 const RTMP: &[&str] = &["rml_rtmp"];
@@ -49,10 +50,10 @@ const FFMPEG: &[&str] = &["ffmpeg-next", "ffmpeg-sys-next"];
 
 /// The column "knows nothing of" of the code map, as libraries.
 const UNKNOWN: [(&str, &[&[&str]]); 12] = [
-    ("names", &[HTTP, SOCKETS, WEBRTC, RTMP, FFMPEG]),
-    ("room", &[HTTP, SOCKETS, WEBRTC, RTMP, FFMPEG]),
+    ("names", &[HTTP, SOCKETS, RUNTIME, WEBRTC, RTMP, FFMPEG]),
+    ("room", &[HTTP, SOCKETS, RUNTIME, WEBRTC, RTMP, FFMPEG]),
     ("media", &[HTTP, WEBRTC, RTMP, FFMPEG]),
-    ("packager", &[HTTP, SOCKETS, WEBRTC, RTMP, FFMPEG]),
+    ("packager", &[HTTP, SOCKETS, RUNTIME, WEBRTC, RTMP, FFMPEG]),
     ("rtc", &[HTTP, RTMP, FFMPEG]),
     ("http", &[WEBRTC, RTMP, FFMPEG]),
     ("mixer", &[HTTP, WEBRTC, RTMP]),

@@ -6,7 +6,10 @@ use crate::project::Project;
 const LINES_MAX: usize = 700;
 
 /// Files that may be longer, each with its reason.
-const LONG: [(&str, &str); 0] = [];
+const LONG: [(&str, &str); 1] = [(
+    "control/src/rooms/look.rs",
+    "a look as hosts write it, and the checks of each of its words; overlays may move out",
+)];
 
 /// Files that are too long, and exceptions that are not needed any more.
 pub fn too_long(project: &Project) -> Vec<String> {
@@ -66,7 +69,7 @@ mod tests {
         let project =
             Project::of(&[("edge/src/flv.rs", &long), ("edge/tests/flv.rs", &long), ("edge/src/lib.rs", "\n")]);
         let found = too_long(&project);
-        assert_eq!(found.len(), 1 + LONG.len(), "{found:?}");
+        assert_eq!(found.len(), 1 + LONG.len(), "exceptions that are not needed are found too: {found:?}");
         assert!(found[0].starts_with("edge/src/flv.rs has 701 lines"));
     }
 

@@ -6,6 +6,7 @@
 //! clippy check the rest.
 
 pub mod arrows;
+pub mod counted;
 pub mod files;
 pub mod forbidden;
 pub mod project;
@@ -14,7 +15,7 @@ pub mod source;
 #[cfg(test)]
 mod tests {
     use crate::project::Project;
-    use crate::{arrows, files, forbidden};
+    use crate::{arrows, counted, files, forbidden};
 
     /// Panics with all findings, so that one run shows everything there is to mend.
     fn nothing(found: Vec<String>) {
@@ -49,6 +50,16 @@ mod tests {
     #[test]
     fn crates_do_not_know_what_they_need_not_know() {
         nothing(arrows::to_libraries(&Project::read()));
+    }
+
+    #[test]
+    fn metrics_and_reasons_for_drops_are_declared_once() {
+        nothing(counted::spelt_elsewhere(&Project::read()));
+    }
+
+    #[test]
+    fn metrics_and_reasons_for_drops_are_used() {
+        nothing(counted::declared_in_vain(&Project::read()));
     }
 
     #[test]

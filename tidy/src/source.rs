@@ -24,7 +24,13 @@ impl Source {
         self.code.lines().zip(self.text.lines()).zip(1..).map(|((code, text), number)| (number, code, text))
     }
 
-    /// Whether `word` is in `code` as a whole word, or as a whole path.
+    /// The line that the byte `at` is in, and its number.
+    pub fn line_at(&self, at: usize) -> (usize, &str) {
+        let number = self.text[..at].matches('\n').count() + 1;
+        (number, self.text.lines().nth(number - 1).unwrap_or_default().trim())
+    }
+
+    /// The lines that have `word` in `code`, as a whole word or as a whole path.
     pub fn find<'a>(&'a self, word: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
         self.lines().filter(move |(_, code, _)| has_word(code, word)).map(|(number, _, text)| (number, text.trim()))
     }

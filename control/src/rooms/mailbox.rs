@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use metrics::counter;
+use onmic_media::DropReason;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -52,7 +52,7 @@ impl Mailbox {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(message)
             && self.close(Closing::Slow)
         {
-            counter!("onmic_drops_total", "reason" => "slow_room_client").increment(1);
+            DropReason::BehindRoomClient.count(1);
         }
     }
 

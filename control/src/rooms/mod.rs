@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use onmic_media::{Hub, SourceName, WallTime};
+use onmic_media::{Hub, SourceName, WallTime, metric};
 use onmic_room::{
     Actor, Authority, Effect, Event, Input, Limits, ParticipantName, PersonId, PersonView, Refused, RoomName, RoomView,
     Settings,
@@ -329,7 +329,7 @@ impl Rooms {
             Effect::Ended { .. } => {
                 if let Some(live) = live.take() {
                     live.close_all(Closing::Ended);
-                    gauge!("onmic_rooms").decrement(1.0);
+                    gauge!(metric::ROOMS).decrement(1.0);
                 }
                 self.tickets.void_room(room);
                 self.stage.ended(room);
@@ -346,7 +346,7 @@ impl Rooms {
         let at = self.hub.clock().wall(now);
         let live = live.get_or_insert_with(|| {
             tracing::info!(%room, "room opened");
-            gauge!("onmic_rooms").increment(1.0);
+            gauge!(metric::ROOMS).increment(1.0);
             Live::new(at)
         });
         match event {
@@ -383,7 +383,7 @@ impl Rooms {
 
     /// Numbers an event and tells everybody in the room; and the webhook, if it is of a room or a seat.
     fn tell_all(&self, live: &mut Live, room: &RoomName, now: Instant, event: &RoomEvent, to_webhook: bool) {
-        counter!("onmic_events_total", "kind" => event.kind()).increment(1);
+        counter!(metric::EVENTS, "kind" => event.kind()).increment(1);
         let (at, event) = (self.hub.clock().wall(now), event.render());
         live.announce(at, &event);
         if to_webhook && let Some(webhooks) = &self.webhooks {
@@ -445,7 +445,7 @@ impl Rooms {
         if entered.is_err() {
             self.clients.fetch_sub(1, Ordering::Relaxed);
         }
-        gauge!("onmic_room_clients").set(self.clients.load(Ordering::Relaxed) as f64);
+        gauge!(metric::ROOM_CLIENTS).set(self.clients.load(Ordering::Relaxed) as f64);
         entered
     }
 
@@ -552,7 +552,7 @@ impl Rooms {
 
     fn exit(&self, connection: &Connection) {
         self.clients.fetch_sub(1, Ordering::Relaxed);
-        gauge!("onmic_room_clients").set(self.clients.load(Ordering::Relaxed) as f64);
+        gauge!(metric::ROOM_CLIENTS).set(self.clients.load(Ordering::Relaxed) as f64);
         let (room, Some(person)) = (&connection.room, &connection.by.person) else { return };
         let Ok(cell) = self.cell(room) else { return };
         let mut live = cell.live.lock();

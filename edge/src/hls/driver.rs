@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::Unavailable;
-use onmic_media::{Accepts, Codec, Frame, MediaKind, Next, Playback, Stage, Start, TrackKey, Tracks, Wants};
+use onmic_media::metric::Latency;
+use onmic_media::{Accepts, Codec, DropReason, Frame, MediaKind, Next, Playback, Start, TrackKey, Tracks, Wants};
 use onmic_packager::{Rendition, Segmenter};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -20,8 +21,9 @@ const CODECS: [Codec; 5] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Aac, Co
 /// Frames taken in before the result is published: a whole backlog must not delay it.
 const BATCH: usize = 64;
 
-/// After the first part, the stream is offered without a track that has not brought one for this long.
-const OTHER_TRACK: Duration = Duration::from_secs(2);
+/// After the first part, the multivariant playlist waits this long for a track that flows and of which nothing came out: a
+/// still picture may come every few seconds. It is also how long its first request waits by default.
+const OTHER_TRACK: Duration = Duration::from_secs(10);
 
 /// Why [`drive`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,15 +51,13 @@ struct Driver<'a> {
 
 /// Packages the feed of `stream` until it ends, fails, is stopped, or nobody asked for `idle`.
 pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>) -> Finish {
-    let mut stages = stream.feed.stages();
     tokio::select! {
-        settled = stages.wait_for(|stage| *stage >= Stage::Settled) => if settled.is_err() {
+        settled = stream.feed.settled() => if !settled {
             return Finish::Ended;
         },
         () = stream.stop.cancelled() => return Finish::Stopped,
         () = stream.replaced.cancelled() => return Finish::Ended,
     }
-    drop(stages);
     let accepts = Accepts { codecs: CODECS.into(), reordering: true };
     let wants = Wants { accepts, tracks: Tracks::All, start: Start::Group };
     let mut playback = match Playback::open(stream.feed.clone(), wants).await {
@@ -84,7 +84,7 @@ pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>
         expected,
         first_part: None,
         arrived: Instant::now(),
-        packaging: metrics::histogram!("onmic_stage_seconds", "stage" => "hls_part"),
+        packaging: Latency::HlsPart.histogram(),
         progress: vec![TrackKey::VIDEO, TrackKey::AUDIO],
     };
     let finish = driver.run(idle).await;
@@ -133,7 +133,7 @@ impl Driver<'_> {
         match next {
             Next::Frame(key, placed) => return self.push(key, &placed.frame),
             Next::Skipped(_, frames) => {
-                metrics::counter!("onmic_drops_total", "reason" => "hls_slow").increment(frames);
+                DropReason::BehindHls.count(frames);
             }
             Next::Begun(key, parameters) => {
                 tracing::debug!(stream = self.stream.id, track = %key, codec = %parameters.codec(), "a track begins");
@@ -153,7 +153,7 @@ impl Driver<'_> {
         match self.segmenter.push(key, frame) {
             Ok(None) => {}
             Ok(Some(ignored)) => {
-                metrics::counter!("onmic_drops_total", "reason" => ignored.name()).increment(1);
+                ignored.reason().count(1);
             }
             Err(error) if !key.leads() => {
                 tracing::warn!(stream = self.stream.id, track = %key, %error, "a further rendition is left out");
@@ -179,6 +179,7 @@ impl Driver<'_> {
         if self.first_part.is_some_and(|first| now.saturating_duration_since(first) > OTHER_TRACK) {
             self.expected.clear();
         }
+        self.expected.retain(|key| self.playback.flows(*key));
         let progress = self.stream.publish(&mut self.segmenter, &self.expected, self.cache);
         if !progress.is_empty() {
             self.first_part.get_or_insert(now);

@@ -29,7 +29,7 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use onmic_media::{Action, Feed, Gate, Hub, MediaKind, RoomName, Stage, TrackKey};
+use onmic_media::{Action, Feed, Gate, Hub, MediaKind, RoomName, Stage, TrackKey, metric};
 use onmic_packager::names::File;
 use onmic_packager::{Chain, Edge, Settings};
 use parking_lot::Mutex;
@@ -495,10 +495,10 @@ struct Requests {
 
 impl Requests {
     fn new() -> Self {
-        let answered = Kind::ALL
-            .map(|kind| metrics::counter!("onmic_hls_requests_total", "kind" => kind.name(), "status" => "200"));
-        let bytes = metrics::counter!("onmic_bytes_total", "direction" => "out", "protocol" => "hls");
-        Self { answered, bytes, blocked: metrics::gauge!("onmic_hls_blocked") }
+        let answered =
+            Kind::ALL.map(|kind| metrics::counter!(metric::HLS_REQUESTS, "kind" => kind.name(), "status" => "200"));
+        let bytes = metrics::counter!(metric::BYTES, "direction" => "out", "protocol" => "hls");
+        Self { answered, bytes, blocked: metrics::gauge!(metric::HLS_BLOCKED) }
     }
 
     fn finish(&self, kind: Kind, answer: Result<Response, EdgeError>) -> Response {
@@ -508,7 +508,7 @@ impl Requests {
             self.answered[kind as usize].increment(1);
         } else {
             let status = response.status().as_str().to_owned();
-            let counter = metrics::counter!("onmic_hls_requests_total", "kind" => kind.name(), "status" => status);
+            let counter = metrics::counter!(metric::HLS_REQUESTS, "kind" => kind.name(), "status" => status);
             counter.increment(1);
         }
         response

@@ -13,7 +13,9 @@ use bytes::{Buf, Bytes};
 use onmic_media::hub::PublishRefused;
 use onmic_media::publication::TakenOver;
 use onmic_media::viewers::Viewing;
-use onmic_media::{Action, FeedName, Gate, Hub, MediaKind, Next, Protocol, Publication, TrackKey, ViewerKind};
+use onmic_media::{
+    Action, DropReason, FeedName, Gate, Hub, MediaKind, Next, Protocol, Publication, TrackKey, ViewerKind,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
@@ -375,7 +377,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     playing.player.send(key, &placed, &mut link.session);
                     link.tally.frame(Direction::Out, key.kind);
                 }
-                Next::Skipped(_, frames) => link.tally.drop("slow_player", frames),
+                Next::Skipped(_, frames) => link.tally.drop(DropReason::BehindRtmp, frames),
                 Next::Begun(..) => {
                     let metadata = playing.player.metadata();
                     link.session.data(metadata);

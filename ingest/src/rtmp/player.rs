@@ -10,7 +10,7 @@ use bytes::Bytes;
 use onmic_media::feed::Unavailable;
 use onmic_media::flv;
 use onmic_media::{
-    Accepts, Feed, Keyed, MediaKind, Next, Parameters, Placed, Playback, Start, TrackKey, Tracks, Wants,
+    Accepts, DropReason, Feed, Keyed, MediaKind, Next, Parameters, Placed, Playback, Start, TrackKey, Tracks, Wants,
 };
 
 use super::capabilities::Capabilities;
@@ -73,7 +73,7 @@ impl Player {
     /// Writes a frame as tags, its configuration before it where that is new.
     pub(super) fn send(&mut self, key: TrackKey, placed: &Placed, session: &mut Session) {
         if key.kind == MediaKind::Data {
-            metrics::counter!("onmic_drops_total", "reason" => "data_not_carried").increment(1);
+            DropReason::DataNotCarried.count(1);
             return;
         }
         let frame = &placed.frame;

@@ -8,16 +8,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use onmic_media::codec::{av1, h264, h265, opus, vp9};
 use onmic_media::flv::{self, AudioTag, FlvError, VideoTag};
-use onmic_media::{Arrival, ClockRate, Codec, MediaKind, Parameters, Rendition, Ticks};
+use onmic_media::{Arrival, ClockRate, Codec, DropReason, MediaKind, Parameters, Rendition, Ticks};
 
-/// Sound further than this from its timestamp is moved there: a gap, or a clock that drifts.
+/// Audio whose timestamps are off the sample grid by more than this on average is moved: a gap, or a clock that drifts.
 const RESYNC_MS: i64 = 40;
+
+/// A single timestamp off by more is a gap or a step of the clock, and is followed at once. Encoders that stamp packets when
+/// they leave them shake timestamps by up to 80 ms to either side of the grid.
+const SHAKEN_MS: i64 = 160;
+
+/// The average is over about this many packets: 0.7 s of AAC at 48 kHz.
+const MEAN_PACKETS: i64 = 32;
 
 /// Why a tag yields no frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dropped {
-    /// It cannot be used; the reason is for counting.
-    Tag(&'static str),
+    /// It cannot be used, for this reason.
+    Tag(DropReason),
     /// It is of a codec that we cannot carry: this sentence is for the publisher.
     Codec(String),
 }
@@ -42,8 +49,39 @@ struct VideoLine {
 #[derive(Debug)]
 struct AudioLine {
     parameters: Arc<Parameters>,
-    /// Where the next packet is expected, in samples.
+    grid: SampleGrid,
+}
+
+/// The samples of an audio track, counted. RTMP's milliseconds are a rounding of them at best.
+#[derive(Debug, Default)]
+struct SampleGrid {
+    /// Where the next packet begins.
     next: Option<Ticks>,
+    /// By how much timestamps are off the grid on average, in ticks times [`MEAN_PACKETS`].
+    off: i64,
+}
+
+impl SampleGrid {
+    /// The place of a packet of `samples` with this timestamp, both on the clock of `rate`.
+    fn place(&mut self, stated: Ticks, samples: Ticks, rate: ClockRate) -> Ticks {
+        let ticks = |millis| Ticks(millis).rescale(ClockRate::MILLIS, rate).0;
+        let near = |next: &Ticks| (stated - *next).0.abs() <= ticks(SHAKEN_MS);
+        let place = match self.next.filter(near) {
+            Some(next) => {
+                self.off += (stated - next).0 - self.off / MEAN_PACKETS;
+                let off = self.off / MEAN_PACKETS;
+                let moved = if off.abs() > ticks(RESYNC_MS) { off } else { 0 };
+                self.off -= moved * MEAN_PACKETS;
+                next + Ticks(moved)
+            }
+            None => {
+                self.off = 0;
+                stated
+            }
+        };
+        self.next = Some(place + samples);
+        place
+    }
 }
 
 impl Publisher {
@@ -53,7 +91,7 @@ impl Publisher {
         match kind {
             MediaKind::Video => self.video(millis, body),
             MediaKind::Audio => self.audio(millis, body),
-            MediaKind::Data => Err(Dropped::Tag("data_not_carried")),
+            MediaKind::Data => Err(Dropped::Tag(DropReason::DataNotCarried)),
         }
     }
 
@@ -65,12 +103,12 @@ impl Publisher {
             }
             VideoTag::Frame { keyframe, composition_ms, payload } => (keyframe, composition_ms, payload),
             VideoTag::EndOfSequence => return Ok(None),
-            VideoTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.name())),
+            VideoTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.reason())),
         };
-        let line = self.video.as_mut().ok_or(Dropped::Tag("before_sequence_header"))?;
+        let line = self.video.as_mut().ok_or(Dropped::Tag(DropReason::TagBeforeSequenceHeader))?;
         let payload = if keyframe { line.lift_parameters(payload) } else { payload };
         if line.waits_for_keyframe && !keyframe {
-            return Err(Dropped::Tag("before_keyframe"));
+            return Err(Dropped::Tag(DropReason::TagBeforeKeyframe));
         }
         line.waits_for_keyframe = false;
         let ticks = |millis: i64| Ticks(millis).rescale(ClockRate::MILLIS, ClockRate::VIDEO);
@@ -104,25 +142,21 @@ impl Publisher {
         let payload = match self.tags.parse_audio(body).map_err(dropped)? {
             AudioTag::Config(parameters) => {
                 if self.audio.as_ref().is_none_or(|line| *line.parameters != parameters) {
-                    self.audio = Some(AudioLine { parameters: Arc::new(parameters), next: None });
+                    self.audio = Some(AudioLine { parameters: Arc::new(parameters), grid: SampleGrid::default() });
                 }
                 return Ok(None);
             }
             AudioTag::Frame { payload } => payload,
             AudioTag::EndOfSequence => return Ok(None),
-            AudioTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.name())),
+            AudioTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.reason())),
         };
-        let line = self.audio.as_mut().ok_or(Dropped::Tag("before_sequence_header"))?;
+        let line = self.audio.as_mut().ok_or(Dropped::Tag(DropReason::TagBeforeSequenceHeader))?;
         let samples = match &*line.parameters {
             Parameters::Aac(aac) => aac.frame_length,
-            _ => opus::packet_duration(&payload).ok_or(Dropped::Tag("malformed"))?,
+            _ => opus::packet_duration(&payload).ok_or(Dropped::Tag(DropReason::TagMalformed))?,
         };
         let rate = line.parameters.clock_rate();
-        let stated = Ticks(millis).rescale(ClockRate::MILLIS, rate);
-        let tolerance = Ticks(RESYNC_MS).rescale(ClockRate::MILLIS, rate);
-        let on_grid = line.next.filter(|next| (stated - *next).0.abs() <= tolerance.0);
-        let dts = on_grid.unwrap_or(stated);
-        line.next = Some(dts + Ticks(samples.into()));
+        let dts = line.grid.place(Ticks(millis).rescale(ClockRate::MILLIS, rate), Ticks(samples.into()), rate);
         Ok(Some(Arrival {
             rendition: Rendition::MAIN,
             dts,
@@ -181,8 +215,8 @@ impl WrappingClock {
 
 fn dropped(error: FlvError) -> Dropped {
     match error {
-        FlvError::Malformed(_) => Dropped::Tag("malformed"),
-        FlvError::NoConfiguration(_) => Dropped::Tag("before_sequence_header"),
+        FlvError::Malformed(_) => Dropped::Tag(DropReason::TagMalformed),
+        FlvError::NoConfiguration(_) => Dropped::Tag(DropReason::TagBeforeSequenceHeader),
         FlvError::UnsupportedCodec(_) => Dropped::Codec(error.to_string()),
     }
 }
@@ -216,6 +250,35 @@ mod tests {
     }
 
     #[test]
+    fn timestamps_shaken_around_a_true_clock_are_put_back_on_the_grid() {
+        let (rate, samples) = (ClockRate::new(48_000).unwrap(), 1024);
+        let mut grid = SampleGrid::default();
+        let mut places = Vec::new();
+        for packet in 0..1000_i64 {
+            let shaken = packet * samples + (packet * 37 % 160 - 80) * 48;
+            places.push((packet, grid.place(Ticks(shaken), Ticks(samples), rate).0));
+        }
+        let odd = places.windows(2).filter(|pair| pair[1].1 - pair[0].1 != samples).count();
+        assert!(odd <= 2, "moved {odd} times, to the middle of what shakes");
+        assert!(places.iter().skip(100).all(|(packet, place)| (place - packet * samples).abs() <= 40 * 48));
+    }
+
+    #[test]
+    fn a_short_gap_is_kept_and_a_drifting_clock_is_followed() {
+        let (rate, samples) = (ClockRate::new(48_000).unwrap(), 1024);
+        let gap = |packet: i64| packet * samples + if packet < 100 { 0 } else { 60 * 48 };
+        let drift = |packet: i64| packet * samples + packet * samples / 1_000;
+        for stated in [&gap as &dyn Fn(i64) -> i64, &drift] {
+            let mut grid = SampleGrid::default();
+            let off =
+                (0..3_000).map(|packet| grid.place(Ticks(stated(packet)), Ticks(samples), rate).0 - stated(packet));
+            let off: Vec<_> = off.collect();
+            assert!(off.iter().all(|off| off.abs() <= 65 * 48), "{:?}", off.iter().max());
+            assert!(off[200..].iter().all(|off| off.abs() <= 42 * 48));
+        }
+    }
+
+    #[test]
     fn time_goes_on_over_the_wrap_and_for_both_kinds_alike() {
         let mut clock = WrappingClock::default();
         assert_eq!(clock.unwrap(u32::MAX - 10), i64::from(u32::MAX) - 10);
@@ -228,7 +291,7 @@ mod tests {
     fn a_repeated_configuration_changes_nothing_and_a_frame_without_one_is_dropped() {
         let mut publisher = Publisher::default();
         let early = publisher.take(MediaKind::Audio, 0, audio_frame());
-        assert_eq!(early.unwrap_err(), Dropped::Tag("before_sequence_header"));
+        assert_eq!(early.unwrap_err(), Dropped::Tag(DropReason::TagBeforeSequenceHeader));
         publisher.take(MediaKind::Audio, 0, audio_config(48_000)).unwrap();
         let first = publisher.take(MediaKind::Audio, 0, audio_frame()).unwrap().unwrap();
         publisher.take(MediaKind::Audio, 21, audio_config(48_000)).unwrap();

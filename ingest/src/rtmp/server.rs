@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::counter;
-use onmic_media::{Gate, Hub};
+use onmic_media::{DropReason, Gate, Hub};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -49,7 +48,7 @@ pub async fn serve(
         };
         match accepted {
             Ok(_) if connections.len() >= shared.limits.connections => {
-                counter!("onmic_drops_total", "reason" => "connections").increment(1);
+                DropReason::RtmpConnections.count(1);
                 tracing::warn!(limit = shared.limits.connections, "RTMP connection refused: too many");
             }
             Ok((stream, peer)) => {
@@ -83,13 +82,13 @@ async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, shared: Arc<connec
     };
     match handshake {
         Ok(Ok(stream)) => Connection::new(stream, peer, shared).run().await,
-        Ok(Err(error)) => failed(&Error::Tls(error), peer),
-        Err(_) => failed(&Error::SetupTimeout(setup_timeout), peer),
+        Ok(Err(error)) => failed(DropReason::RtmpTls, &Error::Tls(error), peer),
+        Err(_) => failed(DropReason::RtmpSetupTimeout, &Error::SetupTimeout(setup_timeout), peer),
     }
 }
 
-fn failed(error: &Error, peer: Option<std::net::SocketAddr>) {
-    counter!("onmic_drops_total", "reason" => error.reason()).increment(1);
+fn failed(reason: DropReason, error: &Error, peer: Option<std::net::SocketAddr>) {
+    reason.count(1);
     tracing::debug!(?peer, error = connection::chain(error), "RTMPS handshake failed");
 }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use onmic_media::MediaKind;
+use onmic_media::{DropReason, MediaKind};
 
 use super::amf::{self, Value};
 use super::capabilities::Capabilities;
@@ -61,8 +61,8 @@ pub enum Event {
     Receive(MediaKind, bool),
     /// The publish or play is over by the peer's wish; the connection stays.
     Released,
-    /// Something the peer sent was ignored: the reason to count.
-    Dropped(&'static str),
+    /// Something that the peer sent was ignored, for this reason.
+    Dropped(DropReason),
     /// The connection is over. Final; what is in the output is still worth sending.
     Closed(Error),
 }
@@ -328,7 +328,7 @@ impl Session {
                 }
             }
             message::SET_PEER_BANDWIDTH => self.peer_bandwidth(&message),
-            _ => self.events.push_back(Event::Dropped("message_type")),
+            _ => self.events.push_back(Event::Dropped(DropReason::RtmpMessageType)),
         }
         Ok(())
     }
@@ -336,7 +336,7 @@ impl Session {
     fn tag(&mut self, kind: MediaKind, message: Message) {
         let publishing = matches!(self.stage, Stage::Asked(Role::Publish, _) | Stage::Active(Role::Publish, _));
         if !publishing {
-            self.events.push_back(Event::Dropped("not_publishing"));
+            self.events.push_back(Event::Dropped(DropReason::RtmpNotPublishing));
         } else if !message.payload.is_empty() {
             self.events.push_back(Event::Media { kind, timestamp: message.timestamp, payload: message.payload });
         }
@@ -345,7 +345,7 @@ impl Session {
     fn metadata(&mut self, message: &Message) {
         let Ok(values) = amf0_of(message, message::DATA_AMF3).map(amf::read).unwrap_or(Err(amf::AmfError::Type(17)))
         else {
-            self.events.push_back(Event::Dropped("metadata"));
+            self.events.push_back(Event::Dropped(DropReason::RtmpMetadata));
             return;
         };
         if !values.iter().take(2).any(|value| value.as_str() == Some("onMetaData")) {
@@ -543,7 +543,7 @@ impl Session {
     }
 
     fn unknown(&mut self, name: &str, call: &Call<'_>) {
-        self.events.push_back(Event::Dropped("unknown_command"));
+        self.events.push_back(Event::Dropped(DropReason::RtmpUnknownCommand));
         if call.transaction != 0.0 {
             let sentence = format!("This server does not know the command '{}'.", brief(name));
             let info = status_object("error", "NetConnection.Call.Failed", &sentence);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use metrics::{Counter, Gauge, counter, gauge};
-use onmic_media::MediaKind;
+use onmic_media::{DropReason, MediaKind, metric};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -30,19 +30,19 @@ pub(super) struct Tally {
     pub(super) frame_counts: [[u64; MediaKind::ALL.len()]; 2],
     /// Bytes on the wire by direction.
     pub(super) byte_counts: [u64; 2],
-    drops: BTreeMap<&'static str, u64>,
+    drops: BTreeMap<DropReason, u64>,
 }
 
 impl Tally {
     pub(super) fn new() -> Self {
         let frames = |direction: Direction| {
             MediaKind::ALL.map(|kind| {
-                counter!("onmic_frames_total", "direction" => direction.name(), "protocol" => "rtmp", "kind" => kind.name())
+                counter!(metric::FRAMES, "direction" => direction.name(), "protocol" => "rtmp", "kind" => kind.name())
             })
         };
         let bytes =
-            |direction: Direction| counter!("onmic_bytes_total", "direction" => direction.name(), "protocol" => "rtmp");
-        let connections = gauge!("onmic_connections", "protocol" => "rtmp");
+            |direction: Direction| counter!(metric::BYTES, "direction" => direction.name(), "protocol" => "rtmp");
+        let connections = gauge!(metric::CONNECTIONS, "protocol" => "rtmp");
         connections.increment(1.0);
         Self {
             connections,
@@ -64,21 +64,21 @@ impl Tally {
         self.byte_counts[direction as usize] += bytes as u64;
     }
 
-    pub(super) fn drop(&mut self, reason: &'static str, count: u64) {
-        counter!("onmic_drops_total", "reason" => reason).increment(count);
+    pub(super) fn drop(&mut self, reason: DropReason, count: u64) {
+        reason.count(count);
         *self.drops.entry(reason).or_default() += count;
     }
 
     /// `reason=count` of all drops, for the log.
     pub(super) fn drops(&self) -> impl fmt::Display + '_ {
-        struct Drops<'a>(&'a BTreeMap<&'static str, u64>);
+        struct Drops<'a>(&'a BTreeMap<DropReason, u64>);
         impl fmt::Display for Drops<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 if self.0.is_empty() {
                     return f.write_str("none");
                 }
                 for (index, (reason, count)) in self.0.iter().enumerate() {
-                    write!(f, "{}{reason}:{count}", if index == 0 { "" } else { "," })?;
+                    write!(f, "{}{}:{count}", if index == 0 { "" } else { "," }, reason.name())?;
                 }
                 Ok(())
             }

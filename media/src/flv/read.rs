@@ -1,6 +1,7 @@
 //! Tag bodies to configurations and frames.
 
 use super::*;
+use crate::DropReason;
 use crate::codec::{MediaKind, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
 use bytes::Bytes;
 
@@ -58,15 +59,15 @@ pub enum Ignored {
 }
 
 impl Ignored {
-    /// The reason in metrics.
-    pub fn name(self) -> &'static str {
+    /// The reason that it is counted by.
+    pub const fn reason(self) -> DropReason {
         match self {
-            Self::Empty => "empty",
-            Self::Metadata => "metadata",
-            Self::Command => "command",
-            Self::OtherTrack => "other_track",
-            Self::ChannelOrder => "channel_order",
-            Self::UnknownPacketType(_) => "unknown_packet_type",
+            Self::Empty => DropReason::TagEmpty,
+            Self::Metadata => DropReason::TagMetadata,
+            Self::Command => DropReason::TagCommand,
+            Self::OtherTrack => DropReason::TagOtherTrack,
+            Self::ChannelOrder => DropReason::TagChannelOrder,
+            Self::UnknownPacketType(_) => DropReason::TagUnknownPacketType,
         }
     }
 }

@@ -365,7 +365,7 @@ fn a_program_holds_a_bounded_number_of_tracks() {
 
 #[test]
 fn messages_are_cut_where_the_video_is_and_none_is_lost() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     let b = |feeder: &Feeder, at_ms, mark| feeder.inlet.push(feeder.frame(&metadata(), at_ms, true, mark));
     a.picture(0, true, b"a");
@@ -387,7 +387,7 @@ fn messages_are_cut_where_the_video_is_and_none_is_lost() {
 
 #[test]
 fn a_take_whose_audio_the_next_one_does_not_bring_is_not_wanted_for_ever() {
-    let program = Program::new(None);
+    let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     a.picture(0, true, b"a");
     a.sound(0, b"a");

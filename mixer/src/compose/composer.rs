@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use onmic_media::codec::Colour;
+use onmic_media::metric::Latency;
 use onmic_media::{ClockRate, Frame, NodeClock, ProgramClock, WallTime};
 use parking_lot::Mutex;
 
@@ -23,7 +24,6 @@ use crate::codec::cadence::Cadence;
 use crate::codec::encode::{Backend, VideoEncoder};
 use crate::codec::picture::Picture;
 use crate::error::Error;
-use crate::metric;
 use crate::scene::{InputId, Size};
 
 /// The lead's pictures are shown one by one until more wait: a stutter of 100 ms is made up for, a longer one cut.
@@ -110,7 +110,7 @@ impl Composer {
             compositor: Compositor::new(next.plan.clone()),
             positions: Positions::new(origin),
             cadence: Cadence::new(settings.keyframe_interval, Duration::ZERO),
-            seconds: metric::mix_video_seconds(),
+            seconds: Latency::MixVideo.histogram(),
             slots: HashMap::new(),
             lead: None,
             lead_number: 0,

@@ -7,8 +7,8 @@ use super::plan::{Drawn, Item, Plan, TilePlan};
 use super::plane;
 use crate::codec::{self, RawVideo};
 use crate::error::Error;
-use crate::metric::{Loss, dropped};
 use crate::scene::{InputId, Rect};
+use onmic_media::DropReason;
 
 /// What an input shows now.
 #[derive(Clone, Copy)]
@@ -135,7 +135,7 @@ impl Compositor {
                         Ok(()) => Seen::Picture(number),
                         Err(error) => {
                             tracing::debug!(input = %tile.input, error = &error as &dyn std::error::Error, "not shown");
-                            dropped(Loss::MixUnusable, 1);
+                            DropReason::MixUnusable.count(1);
                             if state.seen == Seen::Nothing { Seen::Placeholder } else { state.seen }
                         }
                     },

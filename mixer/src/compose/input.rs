@@ -9,14 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use onmic_media::{ClockRate, Feed, MediaKind, Read, Track, TrackId, WallTime};
+use onmic_media::{ClockRate, DropReason, Feed, MediaKind, Read, Track, TrackId, WallTime};
 use parking_lot::Mutex;
 
 use super::bell::Bell;
 use super::queue::{Decoded, Dropped, Queue};
 use crate::codec::live::{self, Lag, LiveDecoder};
 use crate::error::Error;
-use crate::metric::{Loss, dropped};
 use crate::scene::InputId;
 
 /// How long the thread waits for frames before it looks whether it is still wanted.
@@ -128,9 +127,9 @@ impl Decoding {
     /// Reports what the decoder lost, and asks the publisher for what it needs.
     fn tell(&mut self, track: &Track) {
         let losses = self.decoder.take_losses();
-        dropped(Loss::MixCorrupt, losses.corrupt);
-        dropped(Loss::MixNoKeyframe, losses.no_keyframe);
-        dropped(Loss::MixOverload, losses.overload);
+        DropReason::MixCorrupt.count(losses.corrupt);
+        DropReason::MixNoKeyframe.count(losses.no_keyframe);
+        DropReason::BehindMix.count(losses.overload);
         if self.decoder.take_keyframe_wanted() {
             track.want_keyframe();
         }
@@ -146,7 +145,7 @@ impl Decoding {
         let live::DecodedFrame { picture, info: live::FrameInfo { pts, wall, arrived, .. } } = decoded;
         // A stream that reorders deeper than it declares, or repeats a time.
         if self.last_wall.is_some_and(|last| wall <= last && last.micros_since(wall) < 1_000_000) {
-            dropped(Loss::MixOrder, 1);
+            DropReason::MixOrder.count(1);
             return;
         }
         self.last_wall = Some(wall);
@@ -162,6 +161,6 @@ impl Decoding {
 
 /// Counts pictures that nobody saw.
 pub(crate) fn count(lost: Dropped) {
-    dropped(Loss::MixQueueFull, lost.full);
-    dropped(Loss::MixSuperseded, lost.superseded);
+    DropReason::MixQueueFull.count(lost.full);
+    DropReason::MixSuperseded.count(lost.superseded);
 }

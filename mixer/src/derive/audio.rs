@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onmic_media::time::{ClockRate, Ticks};
-use onmic_media::{Frame, Parameters, Pcm, WallTime};
+use onmic_media::{DropReason, Frame, Parameters, Pcm, WallTime};
 
 use super::placement::{CORRECTION_DISTANCE, Place, Placement};
 use crate::codec::decode::AudioDecoder;
@@ -20,7 +20,6 @@ use crate::codec::encode::{AudioEncoder, AudioPacket, AudioSettings, SAMPLE_RATE
 use crate::codec::samples::interleave;
 use crate::codec::{RawAudio, Resampler};
 use crate::error::Error;
-use crate::metric::{Loss, dropped};
 
 /// No encoder puts more in front: AAC's 1024.
 const PRIMING_MAX: i64 = 1024;
@@ -137,7 +136,7 @@ impl AudioLine {
         self.early.push_back(Early { stamp, samples });
         if self.early.len() > EARLY_MAX {
             self.early.pop_front(); // Its frames will bring it.
-            dropped(Loss::TranscodeEarly, 1);
+            DropReason::TranscodeEarly.count(1);
         }
         self.take_early(out)
     }
@@ -210,7 +209,7 @@ impl AudioLine {
             Place::Cut(count) => usize::try_from(at_input(count)).unwrap_or(usize::MAX),
         };
         if cut >= samples.samples() {
-            dropped(Loss::TranscodeOverlap, 1);
+            DropReason::TranscodeOverlap.count(1);
             return Ok(());
         }
         if let Some(correction) = expected.and_then(|expected| self.placement.correction(expected)) {
@@ -242,7 +241,7 @@ impl AudioLine {
         {
             resampler.flush(&mut self.pending).map_err(Error::Resample)?;
         }
-        dropped(Loss::TranscodeHole, u64::from(!self.pending.is_empty()));
+        DropReason::TranscodeHole.count(u64::from(!self.pending.is_empty()));
         self.pending.clear();
         self.head = Some(pts);
         self.begin = pts - PRIMING_MAX;
@@ -265,7 +264,7 @@ impl AudioLine {
         self.encode_pending()?;
         let made = self.packets.len();
         self.packets.retain(|packet| packet.pts >= self.begin);
-        dropped(Loss::TranscodeHole, (made - self.packets.len()) as u64);
+        DropReason::TranscodeHole.count((made - self.packets.len()) as u64);
         out.extend(self.packets.drain(..).map(|packet| Frame {
             dts: Ticks(packet.pts),
             pts: Ticks(packet.pts),
@@ -281,5 +280,5 @@ impl AudioLine {
 
 fn broken(error: &Error) {
     tracing::debug!(error = error as &dyn std::error::Error, "a frame of sound could not be decoded");
-    dropped(Loss::TranscodeCorrupt, 1);
+    DropReason::TranscodeCorrupt.count(1);
 }

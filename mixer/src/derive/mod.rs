@@ -22,7 +22,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::{Deriver, Lease, Recipe};
-use onmic_media::{Frame, Join, MediaKind, PcmTap, Read, Reader, Track};
+use onmic_media::{DropReason, Frame, Join, MediaKind, PcmTap, Read, Reader, Track};
 use parking_lot::Mutex;
 
 pub use self::video::VideoPolicy;
@@ -33,7 +33,7 @@ use self::video::VideoLine;
 use crate::codec::encode::AudioSettings;
 use crate::codec::live::{self, Lag};
 use crate::error::Error;
-use crate::metric::{self, Loss, Running, label};
+use crate::metric::{self, Running, label};
 
 /// How long a thread waits for input before it looks whether it is still wanted.
 const POLL: Duration = Duration::from_millis(100);
@@ -281,7 +281,7 @@ impl Worker {
                 line.take(frame)?;
                 if lag.time > self.backlog_max {
                     *reader = self.input.reader(Join::Group);
-                    metric::dropped(Loss::TranscodeOverload, lag.frames.saturating_sub(reader.backlog()));
+                    DropReason::BehindTranscode.count(lag.frames.saturating_sub(reader.backlog()));
                 }
                 Ok(())
             }
@@ -300,7 +300,7 @@ impl Worker {
     fn skipped(&mut self, frames: u64) {
         match &mut self.line {
             Line::Video(_, line) => line.skipped(frames),
-            Line::Audio(_) => metric::dropped(Loss::TranscodeOverload, frames), // A hole like any other.
+            Line::Audio(_) => DropReason::BehindTranscode.count(frames), // A hole like any other.
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use onmic_media::meter::Measured;
 use onmic_media::time::Ticks;
-use onmic_media::{Codec, Frame, Rendition, Track};
+use onmic_media::{Codec, DropReason, Frame, Rendition, Track};
 
 use super::rate;
 use super::video::VideoPolicy;
@@ -17,7 +17,6 @@ use crate::codec::encode::VideoEncoder;
 use crate::codec::live::FrameInfo;
 use crate::codec::picture::{Converter, Picture};
 use crate::error::Error;
-use crate::metric::{Loss, dropped};
 
 /// The bitrate is looked at this often, in video ticks: a second.
 const RATE_INTERVAL: Ticks = Ticks(90_000);
@@ -127,7 +126,7 @@ impl Rung {
     fn follows(&self, pts: Ticks) -> bool {
         let follows = self.last_pts.is_none_or(|last| pts > last);
         if !follows {
-            dropped(Loss::TranscodeOrder, 1);
+            DropReason::TranscodeOrder.count(1);
         }
         follows
     }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, Frame, Parameters, Track};
+use onmic_media::{Codec, DropReason, Frame, Parameters, Track};
 
 use super::rung::{Rung, Seen};
 use crate::codec::decode::VideoDecoder;
@@ -17,7 +17,6 @@ use crate::codec::encode::VideoSettings;
 use crate::codec::live::{DecodedFrame, Lag, LiveDecoder};
 use crate::codec::picture::Picture;
 use crate::error::Error;
-use crate::metric::{Loss, dropped};
 
 /// How video is re-encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +151,7 @@ impl VideoLine {
 
     fn pass(&mut self, frame: &Frame) {
         if self.needs_keyframe && !frame.keyframe {
-            dropped(Loss::TranscodeNoKeyframe, 1);
+            DropReason::TranscodeNoKeyframe.count(1);
             return;
         }
         self.needs_keyframe = false;
@@ -186,9 +185,9 @@ impl VideoLine {
     /// Reports what the decoder lost, and asks the publisher for what it needs.
     fn tell(&mut self) {
         let losses = self.decoder.take_losses();
-        dropped(Loss::TranscodeCorrupt, losses.corrupt);
-        dropped(Loss::TranscodeNoKeyframe, losses.no_keyframe);
-        dropped(Loss::TranscodeOverload, losses.overload);
+        DropReason::TranscodeCorrupt.count(losses.corrupt);
+        DropReason::TranscodeNoKeyframe.count(losses.no_keyframe);
+        DropReason::BehindTranscode.count(losses.overload);
         if self.decoder.take_keyframe_wanted() {
             self.input.want_keyframe();
         }

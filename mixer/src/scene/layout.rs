@@ -30,8 +30,8 @@ pub enum Corner {
     BottomRight,
 }
 
-/// How inputs share the canvas. Every one of them has a place in it, up to [`MIXED_MAX`] of them and more, but in
-/// [`Layout::Solo`] and where a [`Layout::Custom`] names fewer places: what is not shown there is left out on purpose.
+/// How inputs share the canvas. Every one of them has a place in it, up to [`onmic_names::MIXED_MAX`] of them and more, but
+/// in [`Layout::Solo`] and where a [`Layout::Custom`] names fewer places: what is not shown there is left out on purpose.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Layout {
     /// The host alone.

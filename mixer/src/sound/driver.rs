@@ -9,8 +9,9 @@ use std::task::Waker;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use onmic_media::metric::Latency;
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{Feed, Frame, Inlet, Parameters, Pcm, ProgramClock, parking};
+use onmic_media::{DropReason, Feed, Frame, Inlet, Parameters, Pcm, ProgramClock, parking};
 use onmic_names::MIXED_MAX;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -24,7 +25,7 @@ use super::output::{Output, OutputSettings};
 use super::source::Source;
 use super::strip::Processing;
 use crate::error::Error;
-use crate::metric::{self, Loss, Running, dropped};
+use crate::metric::{self, Running};
 
 /// The longest sleep: a feed may get its track, or another one, at any time.
 const POLL: Duration = Duration::from_millis(50);
@@ -221,7 +222,7 @@ impl<S: SoundSink> Worker<S> {
 
     fn work(&mut self, started: Instant) -> Result<&'static str, Error> {
         let waker = parking::waker();
-        let seconds = metric::mix_audio_seconds();
+        let seconds = Latency::MixAudio.histogram();
         loop {
             if self.stop.load(Ordering::Acquire) {
                 return Ok("stopped");
@@ -377,10 +378,10 @@ impl<S: SoundSink> Worker<S> {
         self.meters.send_replace(self.mix.meters());
         let (counts, overrun) = (self.mix.counts(), self.mix.overrun());
         let before = std::mem::replace(&mut self.told.counts, counts);
-        dropped(Loss::MixMissing, counts.missing - before.missing);
-        dropped(Loss::MixLate, counts.late - before.late);
-        dropped(Loss::MixLeftOut, counts.left_out - before.left_out);
-        dropped(Loss::MixOverrun, overrun - std::mem::replace(&mut self.told.overrun, overrun));
+        DropReason::MixMissing.count(counts.missing - before.missing);
+        DropReason::MixLate.count(counts.late - before.late);
+        DropReason::MixLeftOut.count(counts.left_out - before.left_out);
+        DropReason::MixOverrun.count(overrun - std::mem::replace(&mut self.told.overrun, overrun));
         metric::audio_jumps(counts.jumps - before.jumps);
     }
 }

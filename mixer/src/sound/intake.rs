@@ -6,14 +6,13 @@
 use std::sync::Arc;
 
 use onmic_media::time::{ClockRate, NodeClock};
-use onmic_media::{Frame, Parameters};
+use onmic_media::{DropReason, Frame, Parameters};
 
 use super::input::Stamp;
 use super::{RATE, micros};
 use crate::codec::decode::AudioDecoder;
 use crate::codec::{RawAudio, Resampler};
 use crate::error::Error;
-use crate::metric::{Loss, dropped};
 
 /// Decodes the audio track of one input.
 #[derive(Default)]
@@ -37,7 +36,7 @@ impl Intake {
     ) {
         if let Err(error) = self.decode(frame, rate, clock, push) {
             tracing::debug!(error = &error as &dyn std::error::Error, "a frame of sound could not be mixed");
-            dropped(Loss::MixCorrupt, 1);
+            DropReason::MixCorrupt.count(1);
         }
     }
 
@@ -50,7 +49,7 @@ impl Intake {
     ) -> Result<(), Error> {
         self.fit_decoder(&frame.parameters)?;
         let Some(decoder) = &mut self.decoder else {
-            dropped(Loss::MixNoDecoder, 1); // What was wrong with it was said when it could not be opened.
+            DropReason::MixNoDecoder.count(1); // What was wrong with it was said when it could not be opened.
             return Ok(());
         };
         decoder.send(&frame.payload)?;

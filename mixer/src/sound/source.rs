@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
-use onmic_media::{Feed, Join, MediaKind, Read, Reader, Track};
+use onmic_media::{DropReason, Feed, Join, MediaKind, Read, Reader, Track};
 
 use super::id::InputId;
 use super::intake::Intake;
 use super::mix::Mix;
-use crate::metric::{Loss, dropped};
 
 /// How far back an input is read when it joins: what its delay may ask for.
 const HISTORY_MICROS: i64 = 500_000;
@@ -53,7 +52,7 @@ impl Source {
         let backlog = reader.backlog();
         if backlog > MOST_BACKLOG {
             *reader = present(track);
-            dropped(Loss::MixOverload, backlog.saturating_sub(reader.backlog()));
+            DropReason::BehindMix.count(backlog.saturating_sub(reader.backlog()));
         }
         loop {
             let read = match waker {
@@ -71,7 +70,7 @@ impl Source {
                     let (id, rate) = (self.id, track.clock_rate());
                     self.intake.take(&frame, rate, clock, |stamp, left, right| mix.push(id, stamp, left, right));
                 }
-                Read::Skipped(frames) => dropped(Loss::MixOverload, frames),
+                Read::Skipped(frames) => DropReason::BehindMix.count(frames),
                 Read::Ended => return,
             }
         }

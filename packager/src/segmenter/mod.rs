@@ -24,7 +24,7 @@ mod lead;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use onmic_media::{Frame, Keyed, MediaKind, Ticks, TrackKey};
+use onmic_media::{DropReason, Frame, Keyed, MediaKind, Ticks, TrackKey};
 
 use self::audio::Audio;
 use self::cuts::Cuts;
@@ -62,16 +62,16 @@ pub enum Ignored {
 }
 
 impl Ignored {
-    /// The reason in metrics.
-    pub const fn name(self) -> &'static str {
+    /// The reason that it is counted by.
+    pub const fn reason(self) -> DropReason {
         match self {
-            Self::NoKeyframe => "no_keyframe",
-            Self::BeforeVideo => "before_video",
-            Self::Overlap => "overlap",
-            Self::ParametersChanged => "parameters_changed",
-            Self::Unaligned => "unaligned",
-            Self::TooManyTracks => "too_many_tracks",
-            Self::TooManyEvents => "too_many_events",
+            Self::NoKeyframe => DropReason::HlsNoKeyframe,
+            Self::BeforeVideo => DropReason::HlsBeforeVideo,
+            Self::Overlap => DropReason::HlsOverlap,
+            Self::ParametersChanged => DropReason::HlsParametersChanged,
+            Self::Unaligned => DropReason::HlsUnaligned,
+            Self::TooManyTracks => DropReason::HlsTooManyTracks,
+            Self::TooManyEvents => DropReason::HlsTooManyEvents,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Offers as clients send them, and the whole answers to them, as text.
 //!
-//! The Chromium offers are from a browser, the others written after their senders' habits. With
-//! `ONMIC_BLESS=1` the answers are written anew; read the difference before committing it.
+//! The Chromium offers are from a browser, the others are written after their senders' habits. The answers are snapshots:
+//! `INSTA_UPDATE=always cargo test -p onmic-rtc sdp` writes them anew. Read the difference before committing it.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -57,11 +57,9 @@ fn check(name: &str, offer: &str, flow: Flow, video: &[CodecCapability]) {
     let offer = Offer::parse(&offer.replace('\n', "\r\n")).unwrap();
     let text = answer(&offer, flow, video);
     assert!(text.ends_with("\r\n") && !text.replace("\r\n", "").contains(['\r', '\n']));
-    let path = format!("{}/src/sdp/golden/{name}.answer.sdp", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("ONMIC_BLESS").is_some() {
-        std::fs::write(&path, text.replace("\r\n", "\n")).unwrap();
-    }
-    assert_eq!(text.replace("\r\n", "\n"), std::fs::read_to_string(&path).unwrap());
+    insta::with_settings!({ snapshot_path => "golden", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(format!("{name}.answer"), text.replace("\r\n", "\n"));
+    });
 }
 
 fn h264() -> [CodecCapability; 1] {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use onmic_media::{Accept, Codec, Feed, TrackKey};
+use onmic_media::{Accepts, Codec, Feed, TrackKey};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -80,19 +80,16 @@ fn place(feed: &Arc<Feed>, wanted: Wanted) -> (usize, Wanted) {
 
 /// Goes on after a track that it handed over, which may have ended before the shard read it.
 async fn wait_for(feed: Arc<Feed>, (key, codec): Wanted, commands: mpsc::WeakSender<Command>) {
+    let accepts = Accepts { codecs: [codec].into(), reordering: false };
     let mut known = None;
-    while let Some(original) = feed.next_original(key, known).await {
-        known = Some(original.id());
-        let owned = feed.clone();
-        let demanded =
-            tokio::task::spawn_blocking(move || owned.demand(key, Accept { codecs: &[codec], reordering: false }));
-        let demand = match demanded.await {
-            Ok(Ok(demand)) => demand,
-            Ok(Err(refused)) => {
+    while let Some((original, demanded)) = feed.clone().next_demand(key, accepts.clone(), known).await {
+        known = Some(original);
+        let demand = match demanded {
+            Ok(demand) => demand,
+            Err(refused) => {
                 tracing::debug!(%refused, "viewers who waited go without");
                 continue;
             }
-            Err(error) => return tracing::error!(%error, "a track for waiting viewers could not be made"),
         };
         let Some(commands) = commands.upgrade() else { return };
         if commands.send(Command::Attach { feed: feed.clone(), demand }).await.is_err() {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use onmic_media::{Accept, Codec, Demand, Feed, MediaKind, NodeClock, TrackId, TrackKey};
+use onmic_media::{Accepts, Codec, Demand, Feed, MediaKind, NodeClock, TrackId, TrackKey};
 use slab::Slab;
 use tokio::sync::mpsc;
 
@@ -439,14 +439,14 @@ impl Core {
         let (feed, commands) = (viewer.feed.clone(), self.commands.clone());
         let (key, codec) = (track.key(), track.outgoing.codec());
         tracing::info!(codec = codec.name(), "frames are reordered after all: WHEP viewers go on with a derived track");
-        // Opening an encoder takes milliseconds that viewers should not wait for. The thread ends by itself, and
-        // nobody waits for it but through the command it sends.
-        tokio::task::spawn_blocking(move || {
-            let accept = Accept { codecs: &[Codec::H264], reordering: false };
-            let demand = feed.demand(key, accept).ok();
+        // Opening an encoder takes milliseconds that viewers should not wait for. The task ends by itself, and nobody waits
+        // for it but through the command it sends.
+        tokio::spawn(async move {
+            let accepts = Accepts { codecs: [Codec::H264].into(), reordering: false };
+            let demand = feed.demanded(key, &accepts).await.ok();
             if let Some(commands) = commands.upgrade() {
                 // An error means that the shard has ended.
-                let _ = commands.blocking_send(Command::Replace { track: id, demand });
+                let _ = commands.send(Command::Replace { track: id, demand }).await;
             }
         });
     }

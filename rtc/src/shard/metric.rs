@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Histogram, counter, histogram};
-use onmic_media::MediaKind;
+use metrics::{Counter, Histogram, counter};
+use onmic_media::metric::{self, Latency};
+use onmic_media::{DropReason, MediaKind};
 
 use crate::transport::Dropped;
 use crate::udp::{self, Socket};
@@ -34,20 +35,19 @@ pub(super) struct Metrics {
 
 impl Metrics {
     pub(super) fn new() -> Self {
-        let drop = |reason: &'static str| counter!("onmic_drops_total", "protocol" => "rtc", "reason" => reason);
-        let frames = |kind: MediaKind| counter!("onmic_frames_total", "direction" => "out", "protocol" => "whep", "kind" => kind.name());
+        let frames = |kind: MediaKind| counter!(metric::FRAMES, "direction" => "out", "protocol" => "whep", "kind" => kind.name());
         Self {
-            dropped: Dropped::ALL.map(|reason| drop(reason.label())),
-            unknown: drop("unknown_address"),
-            skipped: drop("reader_too_slow"),
-            rtcp_malformed: drop("rtcp_malformed"),
-            unsealed: drop("not_sealed"),
+            dropped: Dropped::ALL.map(|reason| reason.reason().counter()),
+            unknown: DropReason::UnknownAddress.counter(),
+            skipped: DropReason::BehindWebrtc.counter(),
+            rtcp_malformed: DropReason::RtcpMalformed.counter(),
+            unsealed: DropReason::NotSealed.counter(),
             sent_frames: MediaKind::ALL.map(frames),
-            sending: histogram!("onmic_stage_seconds", "stage" => "whep_send"),
-            sent_bytes: counter!("onmic_bytes_total", "direction" => "out", "protocol" => "rtc"),
-            sent_packets: counter!("onmic_packets_total", "direction" => "out", "protocol" => "rtc"),
-            full: drop("socket_full"),
-            refused: drop("socket_refused"),
+            sending: Latency::WhepSend.histogram(),
+            sent_bytes: counter!(metric::BYTES, "direction" => "out", "protocol" => "rtc"),
+            sent_packets: counter!(metric::PACKETS, "direction" => "out", "protocol" => "rtc"),
+            full: DropReason::SocketFull.counter(),
+            refused: DropReason::SocketRefused.counter(),
             passed_on: udp::Counters::default(),
             last: None,
         }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use metrics::{Counter, counter};
 use onmic_media::publication::TakenOver;
-use onmic_media::{MediaKind, Publication};
+use onmic_media::{DropReason, MediaKind, Publication, metric};
 
 use super::outbox::Outbox;
 use super::viewer::{Scratch, send_rtcp};
@@ -28,12 +28,12 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub(super) fn new(publication: Publication, receiving: Vec<Receiving>, now: Instant) -> Self {
-        let frames = |kind: MediaKind| counter!("onmic_frames_total", "direction" => "in", "protocol" => "whip", "kind" => kind.name());
+        let frames = |kind: MediaKind| counter!(metric::FRAMES, "direction" => "in", "protocol" => "whip", "kind" => kind.name());
         Self {
             publication,
             incoming: Incoming::new(config(receiving), now),
             frames: MediaKind::ALL.map(frames),
-            bytes: counter!("onmic_bytes_total", "direction" => "in", "protocol" => "whip"),
+            bytes: counter!(metric::BYTES, "direction" => "in", "protocol" => "whip"),
             drops: drops(),
             passed_on: IncomingCounters::default(),
         }
@@ -125,23 +125,21 @@ impl Publisher {
 }
 
 fn drops() -> Vec<(Counter, Count)> {
-    let reasons: [(&'static str, Count); 12] = [
-        ("packet_lost", |counters| counters.lost),
-        ("packet_late_or_duplicate", |counters| counters.late_or_duplicate),
-        ("rtp_malformed", |counters| counters.malformed),
-        ("rtp_unknown_stream", |counters| counters.unknown_stream),
-        ("rtp_unknown_payload_type", |counters| counters.unknown_payload_type),
-        ("payload_malformed", |counters| counters.malformed_payload),
-        ("frame_too_large", |counters| counters.too_large),
-        ("frame_without_parameters", |counters| counters.no_parameters),
-        ("frame_incomplete", |counters| counters.dropped_incomplete),
-        ("frame_waiting_for_keyframe", |counters| counters.dropped_waiting),
-        ("nack_overflow", |counters| counters.nack_overflow),
-        ("frame_not_taken", |counters| counters.not_taken),
+    let reasons: [(DropReason, Count); 12] = [
+        (DropReason::PacketLost, |counters| counters.lost),
+        (DropReason::PacketLateOrDuplicate, |counters| counters.late_or_duplicate),
+        (DropReason::RtpMalformed, |counters| counters.malformed),
+        (DropReason::RtpUnknownStream, |counters| counters.unknown_stream),
+        (DropReason::RtpUnknownPayloadType, |counters| counters.unknown_payload_type),
+        (DropReason::PayloadMalformed, |counters| counters.malformed_payload),
+        (DropReason::FrameTooLarge, |counters| counters.too_large),
+        (DropReason::FrameWithoutParameters, |counters| counters.no_parameters),
+        (DropReason::FrameIncomplete, |counters| counters.dropped_incomplete),
+        (DropReason::FrameWaitingForKeyframe, |counters| counters.dropped_waiting),
+        (DropReason::NackOverflow, |counters| counters.nack_overflow),
+        (DropReason::FrameNotTaken, |counters| counters.not_taken),
     ];
-    reasons
-        .map(|(reason, value)| (counter!("onmic_drops_total", "protocol" => "whip", "reason" => reason), value))
-        .into()
+    reasons.map(|(reason, value)| (reason.counter(), value)).into()
 }
 
 fn config(receiving: Vec<Receiving>) -> IncomingConfig {

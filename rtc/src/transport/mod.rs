@@ -20,6 +20,8 @@ mod interop;
 mod lockstep;
 mod record;
 
+use onmic_media::DropReason;
+
 #[cfg(any(test, feature = "client"))]
 pub use client::Client;
 pub use dtls::{Fingerprint, Identity};
@@ -78,22 +80,22 @@ impl Dropped {
         Self::Closed,
     ];
 
-    /// The value of the `reason` label of the metric.
-    pub fn label(self) -> &'static str {
+    /// The reason that it is counted by.
+    pub const fn reason(self) -> DropReason {
         match self {
-            Self::Unclassified => "unclassified",
-            Self::StunMalformed => "stun_malformed",
-            Self::StunNotRequest => "stun_not_request",
-            Self::StunUnknownUser => "stun_unknown_user",
-            Self::StunIntegrity => "stun_integrity",
-            Self::AddressNotValidated => "address_not_validated",
-            Self::DtlsMalformed => "dtls_malformed",
-            Self::SrtpNotReady => "srtp_not_ready",
-            Self::SrtpMalformed => "srtp_malformed",
-            Self::SrtpAuthentication => "srtp_authentication",
-            Self::SrtpReplayed => "srtp_replayed",
-            Self::SrtpTooManySsrcs => "srtp_too_many_ssrcs",
-            Self::Closed => "closed",
+            Self::Unclassified => DropReason::Unclassified,
+            Self::StunMalformed => DropReason::StunMalformed,
+            Self::StunNotRequest => DropReason::StunNotRequest,
+            Self::StunUnknownUser => DropReason::StunUnknownUser,
+            Self::StunIntegrity => DropReason::StunIntegrity,
+            Self::AddressNotValidated => DropReason::AddressNotValidated,
+            Self::DtlsMalformed => DropReason::DtlsMalformed,
+            Self::SrtpNotReady => DropReason::SrtpNotReady,
+            Self::SrtpMalformed => DropReason::SrtpMalformed,
+            Self::SrtpAuthentication => DropReason::SrtpAuthentication,
+            Self::SrtpReplayed => DropReason::SrtpReplayed,
+            Self::SrtpTooManySsrcs => DropReason::SrtpTooManySsrcs,
+            Self::Closed => DropReason::SessionClosed,
         }
     }
 }

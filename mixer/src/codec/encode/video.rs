@@ -88,7 +88,7 @@ impl VideoEncoder {
         Ok(Self { encoder, upload, picture, frame_rate, bitrate_bps, ordinal: 0, parameters })
     }
 
-    /// Encodes a picture that [`super::picture::Converter`] brought into form.
+    /// Encodes a picture that [`Converter`](crate::codec::picture::Converter) brought into form.
     pub fn encode(&mut self, frame: &mut frame::Video, idr: bool) -> Result<AccessUnit, Error> {
         frame.set_pts(Some(self.ordinal));
         // A decoder left its own picture type there, which would be taken for a wish.

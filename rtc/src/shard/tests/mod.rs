@@ -524,6 +524,15 @@ async fn viewers_that_cannot_go_on_are_closed() {
 }
 
 #[test]
+fn a_shard_that_fell_behind_counts_the_frames_that_it_skips_by_their_reason_alone() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, a_shard_that_fell_behind_goes_on_at_the_newest_group);
+    let rendered = recorder.handle().render();
+    let counted = rendered.lines().find_map(|line| line.strip_prefix("onmic_drops_total{reason=\"behind_webrtc\"} "));
+    assert!(counted.is_some_and(|count| count.parse::<u64>().unwrap() > 0), "{rendered}");
+}
+
+#[test]
 fn a_shard_that_fell_behind_goes_on_at_the_newest_group() {
     let mut world = World::new();
     let (feed, track, frames) = video_feed(world.now, 150);

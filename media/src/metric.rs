@@ -1,0 +1,220 @@
+//! All metrics: the name, labels, unit and description of each, once. The parts count under these names, and
+//! [`describe`] tells the recorder of the binary what they mean. docs/METRICS.md is written from this list.
+
+use metrics::{Histogram, Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Declares the values of a label as an enum: for each a sentence, a variant and a name.
+macro_rules! label_values {
+    ($(#[$attribute:meta])+ $enum:ident: $($(#[doc = $line:literal])+ $variant:ident => $name:literal,)+) => {
+        $(#[$attribute])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $enum {
+            $($(#[doc = $line])+ $variant,)+
+        }
+
+        impl $enum {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The value of the label.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// What it means, as a sentence.
+            pub fn sentence(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($line),+).trim(),)+
+                }
+            }
+        }
+    };
+}
+pub(crate) use label_values;
+
+/// How a metric behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// It is a distribution.
+    Histogram,
+}
+
+impl Kind {
+    /// Its name in Prometheus' text format.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name, in which the unit is last.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it counts, as a sentence.
+    pub sentence: &'static str,
+}
+
+/// Declares the metrics: a sentence, a constant for the name, the name, the kind, the labels.
+macro_rules! metrics_of_onmic {
+    ($(#[doc = $line:literal] $constant:ident = $name:literal, $kind:ident, [$($label:literal),*];)+) => {
+        $(#[doc = $line] pub const $constant: &str = $name;)+
+
+        /// All metrics.
+        pub const ALL: &[Metric] = &[
+            $(Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], sentence: $line },)+
+        ];
+    };
+}
+
+metrics_of_onmic! {
+    /// Counts frames that came in or went out.
+    FRAMES = "onmic_frames_total", Counter, ["direction", "protocol", "kind"];
+    /// Counts bytes of media that came in or went out.
+    BYTES = "onmic_bytes_total", Counter, ["direction", "protocol"];
+    /// Counts packets that went out by WebRTC.
+    PACKETS = "onmic_packets_total", Counter, ["direction", "protocol"];
+    /// Counts what was dropped, by the reasons below.
+    DROPS = "onmic_drops_total", Counter, ["reason"];
+    /// Counts frames whose stated times were not believed, by what was wrong with them.
+    TIMESTAMPS_CORRECTED = "onmic_timestamps_corrected_total", Counter, ["reason"];
+    /// Says how long a frame took in one of the stages below, in seconds.
+    STAGES = "onmic_stage_seconds", Histogram, ["stage"];
+    /// Counts viewers; those of LL-HLS are estimated from their requests.
+    VIEWERS = "onmic_viewers", Gauge, ["kind"];
+    /// Counts sources.
+    SOURCES = "onmic_sources", Gauge, ["protocol"];
+    /// Counts connections.
+    CONNECTIONS = "onmic_connections", Gauge, ["protocol"];
+    /// Counts answers to LL-HLS requests.
+    HLS_REQUESTS = "onmic_hls_requests_total", Counter, ["kind", "status"];
+    /// Counts LL-HLS requests that wait for a part.
+    HLS_BLOCKED = "onmic_hls_blocked", Gauge, [];
+    /// Counts tracks that are derived at the moment.
+    DERIVED_TRACKS = "onmic_derived_tracks", Gauge, ["recipe"];
+    /// Counts audio mixes that run at the moment.
+    AUDIO_MIXES = "onmic_audio_mixes", Gauge, [];
+    /// Counts jumps in the audio of mixed inputs, which are heard as such.
+    AUDIO_JUMPS = "onmic_audio_jumps_total", Counter, [];
+    /// Counts rooms.
+    ROOMS = "onmic_rooms", Gauge, [];
+    /// Counts connections to the events of rooms.
+    ROOM_CLIENTS = "onmic_room_clients", Gauge, [];
+    /// Counts events of rooms.
+    EVENTS = "onmic_events_total", Counter, ["kind"];
+    /// Counts webhooks by outcome: sent, retried, failed.
+    WEBHOOKS = "onmic_webhooks_total", Counter, ["outcome"];
+}
+
+label_values! {
+    /// What takes time: the values of the label `stage` of [`STAGES`].
+    Latency:
+    /// From a frame's arrival to the last WHEP viewer's packet in the kernel.
+    WhepSend => "whep_send",
+    /// From the arrival of a part's last frame to the playlist that lists it.
+    HlsPart => "hls_part",
+    /// From the arrival of the lead's video frame to the encoded frame of the mix that shows it.
+    MixVideo => "mix_video",
+    /// One turn of an audio mix: reading, mixing and encoding what is due.
+    MixAudio => "mix_audio",
+    /// From taking in a video frame to having put out the H.264 that is made of it.
+    TranscodeH264 => "transcode_h264",
+    /// From taking in an audio frame to having put out the Opus that is made of it.
+    TranscodeOpus => "transcode_opus",
+    /// From taking in an audio frame to having put out the AAC that is made of it.
+    TranscodeAac => "transcode_aac",
+}
+
+impl Latency {
+    /// The histogram to record seconds in.
+    pub fn histogram(self) -> Histogram {
+        metrics::histogram!(STAGES, "stage" => self.name())
+    }
+}
+
+/// Tells the recorder what each metric means.
+pub fn describe() {
+    for metric in ALL {
+        let unit = match metric.name {
+            name if name.ends_with("_seconds") => Unit::Seconds,
+            BYTES => Unit::Bytes,
+            _ => Unit::Count,
+        };
+        let sentence = metric.sentence.trim();
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, unit, sentence),
+            Kind::Gauge => describe_gauge!(metric.name, unit, sentence),
+            Kind::Histogram => describe_histogram!(metric.name, unit, sentence),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fmt::Write;
+
+    use super::*;
+    use crate::drops::DropReason;
+
+    const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/METRICS.md");
+
+    /// `UPDATE_DOCS=1 cargo test -p onmic-media documented` writes the document anew.
+    #[test]
+    fn every_metric_stage_and_drop_reason_is_documented() {
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(DOCUMENT, document()).unwrap();
+        }
+        let written = std::fs::read_to_string(DOCUMENT).unwrap();
+        assert_eq!(written, document(), "UPDATE_DOCS=1 cargo test -p onmic-media documented");
+    }
+
+    #[test]
+    fn every_name_is_declared_once_and_every_sentence_ends() {
+        let names = ALL.iter().map(|metric| metric.name).chain(DropReason::ALL.iter().map(|reason| reason.name()));
+        let count = ALL.len() + DropReason::ALL.len();
+        assert_eq!(names.collect::<BTreeSet<_>>().len(), count);
+        let of_metrics = ALL.iter().map(|metric| metric.sentence);
+        let sentences = of_metrics.chain(DropReason::ALL.iter().map(|reason| reason.sentence()));
+        assert!(
+            sentences.chain(Latency::ALL.iter().map(|stage| stage.sentence())).all(|sentence| sentence.ends_with('.'))
+        );
+    }
+
+    fn document() -> String {
+        let mut out = String::from(
+            "# Metrics\n\n`GET /metrics` answers in Prometheus' text format. This page is written from `media/src/metric.rs` \
+             and `media/src/drops.rs`\nby a test.\n\n| metric | kind | labels | |\n| --- | --- | --- | --- |\n",
+        );
+        for Metric { name, kind, labels, sentence } in ALL {
+            let labels = labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+            writeln!(out, "| `{name}` | {} | {labels} | {} |", kind.name(), sentence.trim()).unwrap();
+        }
+        out.push_str("\n## Stages\n\n| `stage` | |\n| --- | --- |\n");
+        for stage in Latency::ALL {
+            writeln!(out, "| `{}` | {} |", stage.name(), stage.sentence()).unwrap();
+        }
+        out.push_str(
+            "\n## Reasons for drops\n\nA reader that fell behind is `behind_…` everywhere: \
+             `sum(rate(onmic_drops_total{reason=~\"behind_.*\"}[5m]))`.\n\n| `reason` | |\n| --- | --- |\n",
+        );
+        for reason in DropReason::ALL {
+            writeln!(out, "| `{}` | {} |", reason.name(), reason.sentence()).unwrap();
+        }
+        out
+    }
+}
