@@ -290,7 +290,6 @@ impl Rooms {
             if cells.get_mut(room).is_some_and(over) {
                 cells.remove(room);
             }
-            gauge!(metric::ROOMS).set(cells.len() as f64);
         }
     }
 
@@ -330,6 +329,7 @@ impl Rooms {
             Effect::Ended { .. } => {
                 if let Some(live) = live.take() {
                     live.close_all(Closing::Ended);
+                    gauge!(metric::ROOMS).decrement(1.0);
                 }
                 self.tickets.void_room(room);
                 self.stage.ended(room);
@@ -346,6 +346,7 @@ impl Rooms {
         let at = self.hub.clock().wall(now);
         let live = live.get_or_insert_with(|| {
             tracing::info!(%room, "room opened");
+            gauge!(metric::ROOMS).increment(1.0);
             Live::new(at)
         });
         match event {

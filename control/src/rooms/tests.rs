@@ -20,16 +20,30 @@ impl Stage for NoStage {
 }
 
 fn rooms() -> Arc<Rooms> {
+    rooms_with(HubLimits::default().grace)
+}
+
+/// Over a hub with this grace.
+pub fn rooms_with(grace: std::time::Duration) -> Arc<Rooms> {
     let config = RoomsConfig { clients: 100, limits: Limits::default(), defaults: Settings::default() };
-    let hub = Hub::new(NodeClock::new(Instant::now(), std::time::SystemTime::now()), HubLimits::default(), None);
+    let hub = Hub::new(
+        NodeClock::new(Instant::now(), std::time::SystemTime::now()),
+        HubLimits { grace, ..HubLimits::default() },
+        None,
+    );
     Rooms::new(config, hub, Tickets::new(""), Arc::new(NoStage), None, CancellationToken::new()).unwrap()
 }
 
-fn name(room: &str) -> RoomName {
+pub fn name(room: &str) -> RoomName {
     room.parse().unwrap()
 }
 
-fn enter(rooms: &Arc<Rooms>, room: &str, person: &str, authority: Authority) -> (Connection, Receiver<bytes::Bytes>) {
+pub fn enter(
+    rooms: &Arc<Rooms>,
+    room: &str,
+    person: &str,
+    authority: Authority,
+) -> (Connection, Receiver<bytes::Bytes>) {
     let entry = Entry {
         room: name(room),
         authority,
@@ -186,4 +200,17 @@ async fn a_room_that_ends_leaves_nothing_behind() {
     assert_eq!(refused, Denied::Refused(Refused::RoomUnknown(name("red"))));
     let (_again, _more) = enter(&rooms, "red", "mia", Authority::Host);
     assert_eq!(rooms.names().len(), 1);
+}
+
+#[test]
+fn rooms_are_counted_while_they_are_open() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        let rooms = rooms();
+        for room in ["red", "blue", "red"] {
+            rooms.open(&name(room), Settings::default()).unwrap();
+        }
+        rooms.apply(Input::End { room: name("red"), by: Actor::admin() }).unwrap();
+    });
+    assert!(recorder.handle().render().contains("onmic_rooms 1"), "{}", recorder.handle().render());
 }

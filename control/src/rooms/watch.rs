@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onmic_media::{MediaKind, Source, SourceName, Stage, TimelineId};
-use onmic_room::{Actor, Command, Input};
+use onmic_room::{Actor, Command, Input, PersonId};
 
 use super::Rooms;
 
@@ -30,6 +30,8 @@ enum Said {
 
 struct Known {
     timeline: TimelineId,
+    /// The person of the publisher.
+    person: Option<PersonId>,
     said: Said,
 }
 
@@ -69,15 +71,18 @@ fn look(rooms: &Rooms, known: &mut BTreeMap<SourceName, Known>) -> bool {
         let before = known.get(&name).map(|known| known.said);
         let said = judge(&source, before);
         waiting |= matches!(said, Said::Connecting(_));
-        if before == Some(said) {
+        let person = source.person();
+        let taken_over = known.get(&name).is_some_and(|known| known.person != person);
+        if before == Some(said) && !taken_over {
             continue;
         }
         match (before, said) {
             (Some(before), Said::Down(_)) => say_down(rooms, &name, before),
             (_, Said::Down(_)) => {}
-            _ => say(rooms, &source, before, said),
+            // Another person may have continued the source; whether it may is asked as of a new one.
+            _ => say(rooms, &source, before.filter(|_| !taken_over), said),
         }
-        known.insert(name, Known { timeline: source.timeline(), said });
+        known.insert(name, Known { timeline: source.timeline(), person, said });
     }
     waiting
 }
@@ -129,5 +134,39 @@ fn tell(rooms: &Rooms, name: &SourceName, input: Input) {
     // A refusal is no news here: the room or the person is gone, and with it what was to be said.
     if let Err(refused) = rooms.apply(input) {
         tracing::debug!(source = %name, %refused, "the room has no use for this source");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onmic_media::codec::{Parameters, vp8};
+    use onmic_media::{Admission, Arrival, Protocol, Publication, Rendition, Ticks, TrackKey};
+
+    use super::super::tests::{enter, name, rooms_with};
+    use super::*;
+
+    fn publish(rooms: &Rooms, source: &SourceName, person: &str, now: Instant) -> Publication {
+        let admission = Admission { person: Some(person.parse().unwrap()) };
+        let mut publication = rooms.hub.publish(source, admission.by(Protocol::Rtmp), now).unwrap();
+        publication.expect([TrackKey::VIDEO]);
+        let parameters = Arc::new(Parameters::Vp8(vp8::Parameters { width: 640, height: 360, version: 0 }));
+        let payload = bytes::Bytes::from_static(b"frame");
+        let (dts, pts, rendition) = (Ticks(0), Ticks(0), Rendition::MAIN);
+        publication.push(Arrival { dts, pts, keyframe: true, parameters, payload, rendition }, now).unwrap();
+        publication
+    }
+
+    #[test]
+    fn a_source_that_somebody_else_continues_is_judged_anew() {
+        let rooms = rooms_with(Duration::ZERO);
+        let (_host, _messages) = enter(&rooms, "red", "mia", onmic_room::Authority::Host);
+        let source = SourceName::host(name("red"));
+        let (mut known, now) = (BTreeMap::new(), Instant::now());
+        let _first = publish(&rooms, &source, "mia", now);
+        look(&rooms, &mut known);
+        assert!(rooms.hub.source(&source).is_some(), "the host publishes");
+        let _second = publish(&rooms, &source, "ben", now + Duration::from_millis(1));
+        look(&rooms, &mut known);
+        assert!(rooms.hub.source(&source).is_none(), "a person who is not the host is sent away");
     }
 }
