@@ -14,8 +14,8 @@
 //! Every track goes through these states by itself, and nothing waits for another: of the frames that are there
 //! the oldest goes first, video before audio at one moment.
 //!
-//! **Where a player joins** ([`Start`]). A player of the present gets no more than [`PRE_ROLL`] of the past. Audio older
-//! than that is not sent. Video has to start at a keyframe, however old it is: its frames before that moment are stamped
+//! **Where a player joins** ([`Start`]). A player of the present gets no more than [`PRE_ROLL_MICROS`] of the past. Audio
+//! older than that is not sent. Video has to start at a keyframe, however old it is: its frames before that moment are stamped
 //! [`CATCH_UP_STEP_MICROS`] apart, so that a decoder runs through them and shows the present. A packager gets what
 //! the rings hold, with the times it has.
 //!

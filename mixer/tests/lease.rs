@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use onmic_media::codec::opus;
 use onmic_media::feed::{Accept, Unavailable};
-use onmic_media::{Codec, Feed, Join, MediaKind, Parameters, Read, Track};
+use onmic_media::{Codec, Feed, Join, MediaKind, Parameters, Read, Rendition, Track};
 use onmic_mixer::{Config, Transcoder};
 use support::demand;
 
@@ -55,6 +55,19 @@ fn nobody_left_ends_the_track_and_the_next_gets_a_new_one() {
     let again = demand(&feed, MediaKind::Audio, Codec::Aac);
     assert_ne!(again.track().id(), track.id());
     assert_eq!(transcoder.running(), 1);
+}
+
+#[test]
+fn what_is_derived_of_a_further_rendition_is_that_rendition_in_another_codec() {
+    let transcoder = transcoder(Duration::from_secs(3600));
+    let (feed, main) = feed(&transcoder);
+    let further = Arc::new(Track::with_rendition(Rendition(1), main.parameters()));
+    feed.set_original(further.clone());
+    let accept = Accept { codecs: &[Codec::Aac], reordering: false };
+    let derived = feed.demand(further.key(), accept).unwrap();
+    assert_eq!(derived.track().key(), further.key());
+    assert!(feed.derived(main.key()).is_empty());
+    assert_eq!(feed.derived(further.key()).len(), 1);
 }
 
 #[test]
