@@ -1,4 +1,4 @@
-// The figures of the README, by the real clients: `node measure/run.js [name…]`. A table on standard output.
+// The figures of docs/PERFORMANCE.md, by the real clients: `node measure/run.js [name…]`. A table on standard output.
 //
 // What a figure contains: generator and encoder of the test picture (measured by itself and printed), the gateway, the
 // network (loopback), and the browser down to its compositor. The browser's own share is the "loop-back" row.
