@@ -22,19 +22,19 @@ pub enum EdgeError {
     /// The query breaks the rules.
     #[error("{0}")]
     BadQuery(&'static str),
-    /// What was waited for did not come.
+    /// The awaited part or program did not come in time.
     #[error("the stream is paused; try again")]
     TimedOut,
     /// This process is about to stop.
     #[error("this server is about to stop; try again")]
     Stopping,
-    /// Not with this token.
+    /// The gate refuses this viewer.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
 impl EdgeError {
-    /// The status.
+    /// The HTTP status that answers it.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NoSuchRoom | Self::NoSuchFile => StatusCode::NOT_FOUND,
@@ -53,7 +53,7 @@ impl From<EdgeError> for Problem {
             EdgeError::Refused(refusal) => return Self::from(refusal),
             error => Self::new(status, error.to_string()),
         };
-        // What is not there may be there in a second; a cache shields us from those who ask too often.
+        // A missing file may be there in a second. The cache shields this server from clients that ask too often.
         let problem = problem.with_header(header::CACHE_CONTROL, HeaderValue::from_static("max-age=1"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))

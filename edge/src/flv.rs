@@ -32,7 +32,7 @@ use tokio::time::timeout;
 
 use crate::error::{EdgeError, admit};
 
-/// What players take: H.264 as every one reads it, the other video codecs by enhanced tags.
+/// The codecs that players take: H.264 as every player reads it, the other video codecs by enhanced tags.
 const CODECS: [Codec; 4] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Aac];
 
 /// Tags prepared ahead of the connection.
@@ -71,7 +71,7 @@ async fn answer(shared: &Shared, file: &str, uri: &Uri, headers: &HeaderMap) -> 
 /// The response body.
 struct Live {
     playback: Playback,
-    /// What the head of the file names.
+    /// The tracks that the head of the file names.
     tracks: Keyed<Named>,
     ready: VecDeque<Bytes>,
     /// Time 0 of the file, µs of the feed.
@@ -83,7 +83,7 @@ struct Live {
 
 /// A kind that the head of the file names.
 struct Named {
-    /// As written last.
+    /// The parameters that were written last.
     parameters: Option<Arc<Parameters>>,
     frames: Counter,
 }
@@ -102,7 +102,7 @@ impl Live {
         let playback =
             Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await;
         let playback = playback.map_err(|unavailable| EdgeError::Unavailable(unavailable.to_string()))?;
-        // A last picture is shown, however long ago it was; muted audio would be waited for.
+        // A player shows the last video frame, however old it is. It would wait for muted audio.
         let named = |key: TrackKey| key == TrackKey::VIDEO || playback.flows(key);
         let parameters = |key| playback.track(key).filter(|_| named(key)).map(|track| track.parameters());
         let [video, audio] = [TrackKey::VIDEO, TrackKey::AUDIO].map(parameters);
@@ -137,7 +137,8 @@ impl Live {
     }
 
     fn write(&mut self, key: TrackKey, placed: &Placed) {
-        // The file starts with a picture, though rounding to two clocks may put the audio beside it microseconds before.
+        // The file starts with video, though rounding to two clocks may put the audio of that moment microseconds
+        // before it.
         let awaits_video = self.start.is_none() && key == TrackKey::AUDIO && self.has_keyframe();
         let Some(named) = self.tracks.get_mut(key) else {
             self.ended = true; // Muted when the file began, and here again.

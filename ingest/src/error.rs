@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::rtmp::amf::AmfError;
 use crate::rtmp::chunk::ChunkError;
 
-/// See the module.
+/// Why a session ended other than by plan.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The first 3073 bytes were not RTMP.

@@ -15,7 +15,7 @@ const DRIFT_MICROS: i64 = 5_000;
 /// Longer than renditions are ever apart, and shorter than a reconnect that could be noticed.
 const BREAK_MICROS: u64 = 2_000_000;
 
-/// See the module.
+/// Decides which dates a playlist states.
 #[derive(Debug, Default)]
 pub(crate) struct Dates {
     anchor: Option<Anchor>,

@@ -160,7 +160,7 @@ mod tests {
         composition.iter().map(sample).collect()
     }
 
-    /// When each is decoded and shown.
+    /// The decoding and presentation time of each sample.
     fn times(start: i64, samples: &[Sample]) -> Vec<(i64, i64)> {
         let mut at = start;
         let time = |sample: &Sample| {

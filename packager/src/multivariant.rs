@@ -9,7 +9,7 @@ use crate::segmenter::Segmenter;
 
 const GROUP: &str = "audio";
 
-/// What the first parts show is a guess at the peak of later segments; this much is added.
+/// The bandwidth of the first parts is a guess at the peak of later segments, so this much is added to it.
 const BANDWIDTH_HEADROOM_PERCENT: u64 = 10;
 
 /// The playlist; `None` until each rendition that will be there has a part. `directory` is put before every name, and

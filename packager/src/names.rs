@@ -1,18 +1,19 @@
-//! Names of what a playlist refers to. All are relative to the playlist, so that any directory will do; who serves them
-//! makes the directory unique to the stream, because a cache may still hold what an earlier stream had under these names.
+//! Names of the files that a playlist refers to. All are relative to the playlist, so that any directory will do. The
+//! server makes the directory unique to the stream, because a cache may still hold the files of an earlier stream
+//! under these names.
 
 use onmic_media::TrackKey;
 
 /// A file of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum File {
-    /// `video.m3u8`, `video1.m3u8`
+    /// A media playlist: `video.m3u8`, `video1.m3u8`.
     Playlist(TrackKey),
-    /// `video-init-0.mp4`
+    /// An initialisation segment: `video-init-0.mp4`.
     Init(TrackKey, u32),
-    /// `video-12.m4s`
+    /// A segment: `video-12.m4s`.
     Segment(TrackKey, u64),
-    /// `video-12.3.m4s`
+    /// A part: `video-12.3.m4s`.
     Part(TrackKey, u64, u32),
 }
 

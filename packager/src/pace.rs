@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use onmic_media::{ClockRate, Ticks};
 
-/// The shortest of so many intervals is expected next: an estimate that is too short is absorbed by the next frame, one
+/// The shortest of this many intervals is expected next. The next frame absorbs an estimate that is too short. One
 /// that is too long would put a frame's presentation before its decoding.
 const RECENT: usize = 8;
 
@@ -38,7 +38,7 @@ impl Pace {
     }
 }
 
-/// Where a sound frame belongs.
+/// The place of an audio frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placed {
     /// Here, right after the one before it.
@@ -49,15 +49,15 @@ pub(crate) enum Placed {
     Overlap,
 }
 
-/// Farther off than this, sound was lost or repeated; nearer, it is the publisher's rounding or a drift between its
-/// clocks. Hardware encoders are seen 40 ms off.
+/// Audio that is farther off than this was lost or repeated. Audio that is nearer is off by the publisher's rounding,
+/// or by a drift between its clocks. Hardware encoders are seen 40 ms off.
 const TOLERANCE_MS: u32 = 60;
 
-/// Nobody hears 5 ms between sound and picture; rounding to milliseconds stays below it.
+/// Nobody notices 5 ms between audio and video. Rounding to milliseconds stays below it.
 const UNTOUCHED_MS: u32 = 5;
 
-/// Timestamps of sound are rounded on their way (to milliseconds by RTMP), and players take each distance for real. The
-/// frames have a known length, so they are laid end to end, and drift is worked off by one part in 128.
+/// Lays audio frames end to end, because their length is known. Audio timestamps are rounded on their way (to
+/// milliseconds by RTMP), and players take each distance for real. Drift is worked off by one part in 128.
 #[derive(Debug)]
 pub(crate) struct Cadence {
     length: i64,
@@ -105,12 +105,12 @@ impl Cadence {
         self.next = Some(next);
     }
 
-    /// What follows is placed where it says.
+    /// Places the next frame by its own timestamp.
     pub(crate) fn restart(&mut self) {
         self.next = None;
     }
 
-    /// When the frame after the last one is due.
+    /// The time at which the frame after the last one is due.
     pub(crate) fn next(&self) -> Option<i64> {
         self.next
     }

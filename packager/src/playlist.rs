@@ -16,7 +16,7 @@ const PARTS_FOR: u32 = 3;
 /// PART-HOLD-BACK: the least is three part targets.
 pub(crate) const PART_HOLD_BACK: u32 = 3;
 
-/// What is stated in a playlist beside its own rendition.
+/// The facts of other renditions that a playlist states beside its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
     /// The other renditions of the stream, for EXT-X-RENDITION-REPORT.
@@ -25,8 +25,8 @@ pub struct Around<'a> {
     pub ended: bool,
 }
 
-/// The playlist of `rendition`; `None` before its first part. With `skip`, segments that a client has had for six target
-/// durations are left out; where there are none the whole is returned.
+/// The playlist of `rendition`, or `None` before its first part. With `skip` it leaves out the segments that a client
+/// has had for six target durations. If there is no such segment, it is the whole playlist.
 pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, skip: bool) -> Option<String> {
     let part_target = rendition.part_target()?;
     rendition.newest()?;
@@ -114,7 +114,7 @@ fn segment(text: &mut String, rendition: &Rendition, segment: &Segment, before: 
     }
 }
 
-/// For each complete segment, how far its end is from the end of the playlist.
+/// The distance from the end of each complete segment to the end of the playlist.
 struct Ages(Vec<Duration>);
 
 impl Ages {

@@ -14,9 +14,10 @@
 //! fetching that one then learns of the last part, the end of the segment and the next one at once. hls.js passes over the
 //! last part in this case and asks for no more sound; round-trip times above 40 ms made it stand still within seconds.
 //!
-//! **Behind a discontinuity** the first picture is decoded when it is shown, and those after it at once, until they are decoded
-//! at their own times again. hls.js places what follows by the first decoding time, where what was before ends by presentation
-//! times: with reordered pictures it left a hole as long as they are decoded ahead. Lists are not concerned.
+//! **After a discontinuity** the first video frame is decoded when it is shown, and the next ones at once, until they
+//! are decoded at their own times again. hls.js places frames after a discontinuity by the first decoding time, and
+//! ends those before it by presentation times. With reordered frames that left a hole as long as they are decoded
+//! ahead. Playlists are not concerned.
 //!
 //! **Frames that come slower than the part target**, after it was chosen: up to [`LAG_MICROS_MAX`] the part ends at its target
 //! and the next one makes up for it. Beyond (a screen shared at one frame a second), the part is as long as its frame: its
@@ -46,9 +47,9 @@ const SAMPLES_MAX: usize = 960;
 /// overhead to 1 MiB.
 const EVENTS_MAX: usize = 16;
 
-/// The first media sequence number. Any would do by rfc8216bis 4.4.3.2; for hls.js a segment of number 0 is as good as
-/// none at some places: it forgot having loaded it, loaded it again and again over the parts behind it, and the browser
-/// then dropped pictures up to the next keyframe.
+/// The first media sequence number. By rfc8216bis 4.4.3.2 any number would do. Some places of hls.js take a segment
+/// of number 0 for no segment: hls.js forgot having loaded it and loaded it again and again over the parts after it,
+/// and the browser then dropped video up to the next keyframe.
 pub(crate) const FIRST_MSN: u64 = 1;
 
 /// A place in a rendition.
@@ -70,7 +71,7 @@ pub(crate) struct Incoming {
     pub(crate) payload: Bytes,
 }
 
-/// See the module.
+/// The segments of one track, the newest of them still open.
 #[derive(Debug)]
 pub struct Rendition {
     key: TrackKey,
@@ -83,9 +84,9 @@ pub struct Rendition {
     open_start: i64,
     grid: Grid,
     part: Option<OpenPart>,
-    /// Where the next part starts.
+    /// The decoding time at which the next part starts.
     end: i64,
-    /// Where it went on behind the newest hole.
+    /// The decoding time at which it went on after the newest hole.
     resumed: Option<i64>,
     part_target: Option<PartTarget>,
     sequence: u32,
@@ -105,10 +106,10 @@ struct PartTarget {
     ticks: i64,
 }
 
-/// Where the parts of the open segment should end.
+/// The places at which the parts of the open segment should end.
 #[derive(Clone, Copy, Debug)]
 struct Grid {
-    /// The cut at which the segment began. Sound begins at the frame nearest to it.
+    /// The cut at which the segment began. Audio begins at the frame nearest to it.
     origin: i64,
     /// How long the segment is expected to be.
     length: i64,
@@ -187,8 +188,9 @@ impl Rendition {
         Some(Edge { msn: newest.msn, part: newest.parts.len() as u32 - 1 })
     }
 
-    /// Behind a hole, until there is as much as a player keeps its distance by (PART-HOLD-BACK). A player whose buffer ran dry
-    /// jumps over the hole as soon as it sees what is behind: with a single part it would run dry again with each one.
+    /// Whether it holds parts back after a hole, until it has as much as a player keeps its distance by
+    /// (PART-HOLD-BACK). A player whose buffer ran dry jumps over the hole as soon as it sees a part after it. With a
+    /// single part it would run dry again each time.
     pub fn is_gathering(&self) -> bool {
         let (Some(resumed), Some(target)) = (self.resumed, self.part_target) else { return false };
         self.end - resumed < target.ticks * i64::from(PART_HOLD_BACK)
@@ -205,7 +207,7 @@ impl Rendition {
         self.part_target = millis.map(|millis| PartTarget { millis, ticks: millis_to_ticks(millis, self.rate) });
     }
 
-    /// EXT-X-DISCONTINUITY-SEQUENCE.
+    /// The value of EXT-X-DISCONTINUITY-SEQUENCE.
     pub fn discontinuity_sequence(&self) -> u64 {
         self.discontinuity_sequence
     }
@@ -268,7 +270,7 @@ impl Rendition {
         (!segment.duration.is_zero()).then(|| frames as f64 / segment.duration.as_secs_f64())
     }
 
-    /// From here on samples need `parameters`. Between segments only.
+    /// Makes the following samples need `parameters`. Call it between segments only.
     pub(crate) fn adopt(&mut self, parameters: &Arc<Parameters>) -> Result<(), PackagerError> {
         let rate = parameters.clock_rate();
         let body = init_section(parameters, rate)?;
@@ -293,8 +295,8 @@ impl Rendition {
         self.open_start
     }
 
-    /// [`Rendition::cut`] for sound: a part that is not published, and does not begin before the cut at `origin`, goes with
-    /// the segment `msn`. The cut is known when its picture comes, and sound may have come first.
+    /// [`Rendition::cut`] for audio: a part that is not published, and does not begin before the cut at `origin`,
+    /// goes to the segment `msn`. The cut is known when its video frame comes, and the audio may have come first.
     pub(crate) fn cut_back(
         &mut self,
         msn: u64,
@@ -320,7 +322,7 @@ impl Rendition {
         self.grid.origin = origin;
     }
 
-    /// When the next frame is due, if the last one lasts for `expected`.
+    /// The time at which the next frame is due, if the last one lasts for `expected`.
     pub(crate) fn due(&self, expected: i64) -> i64 {
         self.part.as_ref().map_or(self.end, |part| part.last + expected.max(1))
     }
@@ -481,7 +483,7 @@ impl Rendition {
         Ok(())
     }
 
-    /// Where the open part ends if its last frame lasts until `wanted`.
+    /// The end of the open part if its last frame lasts until `wanted`.
     fn bounded_end(&self, wanted: i64, expected: i64) -> i64 {
         let Some(part) = &self.part else { return wanted };
         let wanted = wanted.max(part.last + 1);
@@ -598,7 +600,7 @@ impl Grid {
 }
 
 impl PartTarget {
-    /// As many frames as a segment divided evenly needs, once enough of them have come.
+    /// Chooses the number of frames that an evenly divided segment needs, once enough of them have come.
     fn choose(settings: &Settings, filled: i64, frames: i64, rate: ClockRate) -> Option<Self> {
         let count = (settings.segment.as_secs_f64() / settings.part.as_secs_f64()).round().max(1.0);
         let wished = rate.ticks(settings.segment).0 as f64 / count;

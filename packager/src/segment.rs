@@ -15,14 +15,14 @@ pub struct Init {
     pub number: u32,
     /// `ftyp` and `moov`.
     pub body: Bytes,
-    /// What it was made from.
+    /// The parameters that it was made from.
     pub parameters: Arc<Parameters>,
 }
 
 /// One CMAF chunk: `prft`, `moof`, `mdat`.
 #[derive(Debug)]
 pub struct Part {
-    /// Of its samples, in decoding time.
+    /// The duration of its samples, in decoding time.
     pub duration: Duration,
     /// It holds a frame at which decoding can start.
     pub independent: bool,
@@ -30,7 +30,7 @@ pub struct Part {
     pub samples: usize,
     /// Decoding time of its first sample.
     pub start: u64,
-    /// The bytes.
+    /// The bytes of the file.
     pub body: Chain,
 }
 
@@ -45,7 +45,7 @@ pub struct Segment {
     pub discontinuity: bool,
     /// There was nothing to put in it; it keeps the numbering of the renditions in step.
     pub gap: bool,
-    /// What its samples need.
+    /// The initialisation segment that its samples need.
     pub init: Arc<Init>,
     /// Exactly the sum of its parts.
     pub duration: Duration,

@@ -9,8 +9,9 @@ pub struct Settings {
     pub part: Duration,
     /// The shortest segment, cut at the first keyframe from here on.
     pub segment: Duration,
-    /// EXT-X-TARGETDURATION: the longest segment. It may never change (rfc8216bis 6.2.1), and the publisher's keyframe
-    /// interval is not known when it is chosen, so it has headroom; a longer group of pictures is cut in the middle.
+    /// EXT-X-TARGETDURATION: the longest segment. It may never change (rfc8216bis 6.2.1), and the publisher's
+    /// keyframe interval is not known when it is chosen, so it has headroom. A longer group of frames is cut in the
+    /// middle.
     pub target: Duration,
     /// How much of the past a playlist lists.
     pub window: Duration,

@@ -1,6 +1,6 @@
 //! A frame of silence in AAC-LC (ISO/IEC 14496-3, 4.4.2): an element whose spectrum is empty (`max_sfb` 0).
 //!
-//! It fills the holes of sound that was lost or that stopped, because a player stalls when one of two tracks ends.
+//! It fills the holes of audio that was lost or that stopped, because a player stalls when one of two tracks ends.
 
 use bytes::Bytes;
 use onmic_media::Parameters;

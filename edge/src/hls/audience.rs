@@ -1,6 +1,7 @@
-//! How many watch by LL-HLS: an estimate, because a shared cache may answer for us.
+//! The number of LL-HLS viewers: an estimate, because a shared cache may answer for this server.
 //!
-//! Counts who asked for a playlist lately, by address and user agent. Bounded; a crowd above the bound counts as the bound.
+//! It counts the clients that asked for a playlist lately, by address and user agent. Bounded: a larger crowd counts
+//! as the bound.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -27,7 +28,7 @@ impl Audience {
         }
     }
 
-    /// Those who were seen within `lately`; the others are forgotten.
+    /// Counts the clients seen within `lately` and forgets the others.
     pub(crate) fn count(&self, lately: Duration, now: Instant) -> usize {
         let mut seen = self.seen.lock();
         seen.retain(|_, last| now.saturating_duration_since(*last) <= lately);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use onmic_packager::Chain;
 
-/// See the module.
+/// Sends a chain of shared pieces as a response body.
 pub(crate) struct ChainBody {
     pieces: IntoIter<Bytes>,
     left: u64,

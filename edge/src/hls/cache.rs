@@ -10,7 +10,7 @@ use onmic_packager::Segment;
 
 type Key = (Arc<str>, TrackKey, u64);
 
-/// See the module.
+/// The segments that have left their playlist, shared by all streams of the node.
 #[derive(Clone)]
 pub(crate) struct Cache {
     segments: moka::sync::Cache<Key, Arc<Segment>>,

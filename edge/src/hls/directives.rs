@@ -7,15 +7,15 @@ use crate::error::EdgeError;
 /// The `_HLS_…` parameters of a playlist request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Directives {
-    /// `_HLS_msn`.
+    /// The media sequence number that `_HLS_msn` asks for.
     pub msn: Option<u64>,
-    /// `_HLS_part`.
+    /// The part of it that `_HLS_part` asks for.
     pub part: Option<u32>,
     /// `_HLS_skip` of `YES` or `v2`.
     pub skip: bool,
 }
 
-/// What has been published of a rendition.
+/// How far a rendition is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
     /// Number of parts of each complete segment that is listed, by media sequence number from `first`.
@@ -28,7 +28,7 @@ pub struct Published {
     pub ended: bool,
 }
 
-/// What to do with a request now.
+/// How a request is answered now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Answer with what there is.

@@ -15,14 +15,14 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::cache::Cache;
 use super::stream::Stream;
 
-/// What CMAF carries and browsers play; anything else is converted. Opus in MP4 does not play everywhere.
+/// The codecs that CMAF carries and browsers play. Others are converted. Opus in MP4 does not play everywhere.
 const CODECS: [Codec; 5] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Aac, Codec::Metadata];
 
 /// Frames taken in before the result is published: a whole backlog must not delay it.
 const BATCH: usize = 64;
 
-/// After the first part, the multivariant playlist waits this long for a track that flows and of which nothing came out: a
-/// still picture may come every few seconds. It is also how long its first request waits by default.
+/// How long the multivariant playlist waits, after the first part, for a track that flows and has brought no part
+/// yet: a still screen may be sent every few seconds. The first request for the playlist waits as long by default.
 const OTHER_TRACK: Duration = Duration::from_secs(10);
 
 /// Why [`drive`] returned.
@@ -42,7 +42,7 @@ struct Driver<'a> {
     /// The tracks that the multivariant playlist waits for.
     expected: Vec<TrackKey>,
     first_part: Option<Instant>,
-    /// When the newest frame reached the process.
+    /// The moment at which the newest frame reached the process.
     arrived: Instant,
     packaging: metrics::Histogram,
     /// Tracks that a part came of since the last tick.

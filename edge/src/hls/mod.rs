@@ -58,7 +58,7 @@ pub struct HlsConfig {
     pub settings: Settings,
     /// Package only while somebody watches, instead of as long as a source is up.
     pub on_demand: bool,
-    /// With `on_demand`, packaging stops when nobody asked for this long.
+    /// How long packaging goes on without a request, with `on_demand`.
     pub idle: Duration,
     /// Bytes of segments kept beyond those in playlists, for the whole node.
     pub cache_bytes: u64,
@@ -101,8 +101,8 @@ struct Rooms {
     current: HashMap<RoomName, Arc<Stream>>,
     /// Asked for and not yet begun. Only rooms that have a program.
     wanted: HashSet<RoomName>,
-    /// With the time of their end, oldest first. They hold a whole window of segments, so not for longer than they may
-    /// be asked for.
+    /// Streams that ended, with the time of their end, oldest first. Each holds a whole window of segments, so it is
+    /// kept no longer than clients may ask for it.
     past: VecDeque<(RoomName, Arc<Stream>, Instant)>,
 }
 
@@ -267,7 +267,7 @@ fn keep(settings: Settings) -> Duration {
     settings.window + settings.target * 2
 }
 
-/// Until a stream that ended at `ended` is kept no longer; for ever without one.
+/// Sleeps until a stream that ended at `ended` has been kept for `keep`. Sleeps for ever without an end.
 async fn sleep_until_past(ended: Option<Instant>, keep: Duration) {
     match ended {
         Some(ended) => tokio::time::sleep_until((ended + keep).into()).await,
@@ -460,7 +460,7 @@ impl Drop for Blocked {
     }
 }
 
-/// What is asked for, in metrics.
+/// The kinds of requests, as metrics name them.
 #[derive(Clone, Copy)]
 enum Kind {
     Multivariant,

@@ -15,7 +15,7 @@ use super::cache::Cache;
 use super::document::Document;
 use super::view::View;
 
-/// See the module.
+/// One program as LL-HLS: what its driver publishes and requests read.
 #[derive(Debug)]
 pub(crate) struct Stream {
     /// The directory of its files. New for each time of packaging, because caches may still hold the files of the last.
@@ -31,13 +31,13 @@ pub(crate) struct Stream {
     pub(crate) keep_long: HeaderValue,
     /// How long caches may keep a playlist that was asked for as it is now.
     pub(crate) keep_short: HeaderValue,
-    /// By track. The main ones are there from the start, for requests to wait on.
+    /// The published state by track. The main tracks are there from the start, so that requests can wait on them.
     views: RwLock<Keyed<watch::Sender<Arc<View>>>>,
     index: watch::Sender<Index>,
     last_request: Mutex<Instant>,
 }
 
-/// The multivariant playlist, or why there is none.
+/// The multivariant playlist, or the reason for its absence.
 #[derive(Clone, Debug)]
 pub(crate) enum Index {
     Waiting,
@@ -70,7 +70,8 @@ impl Stream {
         }
     }
 
-    /// What is published of a rendition, to look at or to wait on. `None` for a further rendition that is not there.
+    /// The published state of a rendition, to look at or to wait on. `None` for a further rendition that does not
+    /// exist.
     pub(crate) fn views(&self, key: TrackKey) -> Option<watch::Receiver<Arc<View>>> {
         self.views.read().get(key).map(watch::Sender::subscribe)
     }

@@ -21,7 +21,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Before the first part.
+    /// The state before the first part.
     pub(crate) fn empty() -> Self {
         Self {
             published: Published::default(),

@@ -48,10 +48,10 @@ pub enum AmfError {
     NoEnd,
 }
 
-/// One value.
+/// A value of AMF0.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// A double.
+    /// A number, always a double.
     Number(f64),
     /// A truth value.
     Boolean(bool),
@@ -61,13 +61,13 @@ pub enum Value {
     Object(Vec<(String, Value)>),
     /// Named values with a count in front, which means nothing.
     EcmaArray(Vec<(String, Value)>),
-    /// A list.
+    /// A list of values.
     StrictArray(Vec<Value>),
     /// Milliseconds since 1970.
     Date(f64),
-    /// Nothing.
+    /// The null value.
     Null,
-    /// Not even that.
+    /// The undefined value, which AMF0 tells from null.
     Undefined,
 }
 
@@ -283,7 +283,7 @@ fn put_text(out: &mut BytesMut, text: &str) {
 }
 
 impl fmt::Display for Value {
-    /// For logs and tests; close to JSON.
+    /// Writes something close to JSON, for logs and tests.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) | Self::Date(number) => write!(f, "{number}"),

@@ -19,7 +19,7 @@ const FOUR_CCS: [(&str, Codec); 6] = [
 const CAN_DECODE: u8 = 1;
 const CAN_FORWARD: u8 = 4;
 
-/// What a peer can receive.
+/// The codecs that a peer can receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// Whether it spoke of enhanced RTMP at all.
@@ -35,7 +35,7 @@ impl Default for Capabilities {
 }
 
 impl Capabilities {
-    /// From the command object of a connect.
+    /// Reads the command object of a connect.
     pub fn parse(connect: &Value) -> Self {
         let mut capabilities = Self::default();
         if let Some(list) = connect.get("fourCcList") {
@@ -61,7 +61,7 @@ impl Capabilities {
         self.codecs.contains(&codec)
     }
 
-    /// What we say in answer, to be added to the result of the connect; nothing to a classic peer.
+    /// The members to add to the result of the connect. A classic peer gets none.
     pub fn answer(&self) -> Vec<(String, Value)> {
         if !self.enhanced {
             return Vec::new();

@@ -35,16 +35,16 @@ const READ_BYTES: usize = 16 << 10;
 /// player may fall behind.
 const BATCH_BYTES: usize = 256 << 10;
 
-/// After a goodbye the peer has so long to take it before the socket closes.
+/// How long a peer has to take in a goodbye before the socket closes.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Of a peer that goes on sending after our goodbye, so much is read to let it arrive; closing with unread bytes
-/// would reset the connection and with it what we said.
+/// How much is read from a peer that goes on sending after the goodbye, so that the goodbye arrives: closing with
+/// unread bytes would reset the connection and lose it.
 const LINGER_BYTES: usize = 4 << 20;
 
 const GOING_DOWN: &str = "The server is shutting down.";
 
-/// What all connections share.
+/// The parts that all connections share.
 pub(super) struct Shared {
     pub(super) limits: RtmpLimits,
     pub(super) hub: Arc<Hub>,
@@ -52,7 +52,7 @@ pub(super) struct Shared {
     pub(super) shutdown: CancellationToken,
 }
 
-/// See the module.
+/// One connection: its socket, its session, and the role it plays.
 pub(super) struct Connection<S> {
     stream: S,
     link: Link,
@@ -69,7 +69,7 @@ struct Link {
     started: Instant,
     agent: String,
     capabilities: Capabilities,
-    /// What was published or played last, for the log.
+    /// The name that was published or played last, for the log.
     subject: Option<String>,
     kind: &'static str,
 }
@@ -89,12 +89,12 @@ type Found = Result<Player, (&'static str, String)>;
 
 struct Playing {
     player: Player,
-    /// Since when the peer has been owing an acknowledgement.
+    /// The moment since which the peer owes an acknowledgement.
     blocked: Option<Instant>,
     _viewing: Viewing,
 }
 
-/// What woke the connection.
+/// The reason why the connection woke.
 enum Wake {
     Read(std::io::Result<usize>),
     Deadline,
@@ -407,7 +407,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 }
 
 impl Role {
-    /// What this role waits for besides the peer. Dropping the future loses nothing.
+    /// Waits for the event that this role awaits besides the peer. Dropping the future loses nothing.
     async fn wake(&mut self) -> Wake {
         match self {
             Self::Publishing { publication, .. } => Wake::TakenOver(publication.taken_over().await),

@@ -9,13 +9,13 @@ use super::chunk::ChunkLimits;
 pub struct RtmpLimits {
     /// Connections at once, publishing and playing. More are closed as soon as they are accepted.
     pub connections: usize,
-    /// From the accept to a publish or play, handshakes included.
+    /// How long a connection may take from the accept to a publish or play, handshakes included.
     pub setup_timeout: Duration,
-    /// Without a byte from the peer. Players answer pings, so they are never silent for long.
+    /// How long a peer may send nothing. Players answer pings, so they are never silent for long.
     pub idle_timeout: Duration,
-    /// After so long without a byte from the peer it is pinged.
+    /// How long a peer may send nothing before it is pinged.
     pub ping_interval: Duration,
-    /// Without being able to send anything.
+    /// How long sending may make no progress.
     pub write_timeout: Duration,
     /// How long a player waits for a stream that is not there yet.
     pub feed_timeout: Duration,
@@ -50,14 +50,14 @@ impl Default for RtmpLimits {
 }
 
 impl RtmpLimits {
-    /// For a peer that was allowed nothing yet: commands only, 16 KiB of AMF0 each at most.
+    /// The limits of a peer that was allowed nothing yet: commands only, of at most 16 KiB of AMF0 each.
     pub(crate) fn before_publish(&self) -> ChunkLimits {
         const COMMAND_BYTES: usize = 64 << 10;
         let message_bytes = self.message_bytes.min(COMMAND_BYTES);
         ChunkLimits { message_bytes, partial_bytes: 2 * message_bytes, chunk_streams: self.chunk_streams }
     }
 
-    /// For a publisher.
+    /// The limits of a publisher.
     pub(crate) fn of_publisher(&self) -> ChunkLimits {
         ChunkLimits {
             message_bytes: self.message_bytes,

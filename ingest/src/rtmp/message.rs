@@ -4,9 +4,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 /// Set Chunk Size.
 pub const SET_CHUNK_SIZE: u8 = 1;
-/// Abort Message.
+/// The type of an Abort Message.
 pub const ABORT: u8 = 2;
-/// Acknowledgement.
+/// The type of an Acknowledgement.
 pub const ACKNOWLEDGEMENT: u8 = 3;
 /// User Control Message.
 pub const USER_CONTROL: u8 = 4;
@@ -14,9 +14,9 @@ pub const USER_CONTROL: u8 = 4;
 pub const WINDOW_ACKNOWLEDGEMENT_SIZE: u8 = 5;
 /// Set Peer Bandwidth.
 pub const SET_PEER_BANDWIDTH: u8 = 6;
-/// Audio.
+/// The type of an audio message.
 pub const AUDIO: u8 = 8;
-/// Video.
+/// The type of a video message.
 pub const VIDEO: u8 = 9;
 /// Data in AMF3: one byte that says AMF0, then as [`DATA_AMF0`].
 pub const DATA_AMF3: u8 = 15;
@@ -45,9 +45,9 @@ pub const BANDWIDTH_DYNAMIC: u8 = 2;
 pub const CONTROL_STREAM: u8 = 2;
 /// Chunk stream on which commands go out.
 pub const COMMAND_STREAM: u8 = 3;
-/// Chunk stream of sound and data.
+/// The chunk stream of audio and data.
 pub const AUDIO_STREAM: u8 = 4;
-/// Chunk stream of pictures.
+/// The chunk stream of video.
 pub const VIDEO_STREAM: u8 = 6;
 
 /// A payload of one number.

@@ -65,7 +65,7 @@ impl Player {
         self.playback.poll_next(cx)
     }
 
-    /// What comes next, if it is there.
+    /// The next thing to send, if it is there.
     pub(super) fn try_next(&mut self) -> Option<Next> {
         self.playback.try_next()
     }

@@ -1,7 +1,7 @@
 //! FLV tag bodies with RTMP's timestamps in, arrivals out.
 //!
-//! Invariants: a frame always carries parameters, the same `Arc` until they change; a video track begins with a
-//! keyframe; sound is on the sample grid, because the milliseconds of RTMP are a rounding of it.
+//! Invariants: a frame always carries parameters, the same `Arc` until they change. A video track begins with a
+//! keyframe. Audio lies on the sample grid, because the milliseconds of RTMP are a rounding of it.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub enum Dropped {
     Codec(String),
 }
 
-/// See the module.
+/// Turns the tags of one publisher into arrivals.
 #[derive(Debug, Default)]
 pub struct Publisher {
     tags: flv::Reader,
@@ -55,9 +55,9 @@ struct AudioLine {
 /// The samples of an audio track, counted. RTMP's milliseconds are a rounding of them at best.
 #[derive(Debug, Default)]
 struct SampleGrid {
-    /// Where the next packet begins.
+    /// The position of the next packet.
     next: Option<Ticks>,
-    /// By how much timestamps are off the grid on average, in ticks times [`MEAN_PACKETS`].
+    /// The mean distance of timestamps from the grid, in ticks times [`MEAN_PACKETS`].
     off: i64,
 }
 
@@ -169,7 +169,7 @@ impl Publisher {
 }
 
 impl VideoLine {
-    /// What a keyframe itself says of the parameters counts more than the sequence header, which may be outdated.
+    /// Prefers the parameters in a keyframe to the sequence header, which may be outdated.
     fn lift_parameters(&mut self, payload: Bytes) -> Bytes {
         let (payload, lifted) = match self.parameters.codec() {
             Codec::H264 => {

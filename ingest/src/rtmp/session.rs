@@ -1,8 +1,8 @@
 //! One RTMP connection as a state machine: bytes and `now` in; events, bytes to send and a deadline out.
 //!
-//! Invariants: one publish or play at a time; what the peer asked is answered by [`Session::accept`] or
-//! [`Session::refuse`] before anything else is sent on its stream; after an error or a refusal nothing is read any
-//! more. Knows nothing of FLV, of who may do what, and of sockets.
+//! Invariants: one publish or play at a time. A peer's request is answered by [`Session::accept`] or
+//! [`Session::refuse`] before anything else is sent on its stream. After an error or a refusal nothing more is read.
+//! Knows nothing of FLV, of permissions, and of sockets.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -25,14 +25,14 @@ const STREAMS_MAX: u32 = 32;
 /// A peer that announces a smaller window gets an acknowledgement per read, which is as often as is any use.
 const WINDOW_MIN: u32 = 16 << 10;
 
-/// What the driver has to know.
+/// The events that the driver acts on.
 #[derive(Debug)]
 pub enum Event {
     /// The connect was granted.
     Connected {
-        /// What software the peer says it is.
+        /// The software that the peer says it is.
         agent: String,
-        /// What it can carry.
+        /// The codecs that it can carry.
         capabilities: Capabilities,
     },
     /// The peer wants to publish: answer with [`Session::accept`] or [`Session::refuse`].
@@ -41,9 +41,9 @@ pub enum Event {
     Play(StreamKey),
     /// The publisher's metadata speaks of these tracks.
     Announced {
-        /// Pictures.
+        /// Whether they include video.
         video: bool,
-        /// Sound.
+        /// Whether they include audio.
         audio: bool,
     },
     /// An FLV tag body of the publisher. Never empty.
@@ -52,7 +52,7 @@ pub enum Event {
         kind: MediaKind,
         /// Milliseconds on the publisher's clock, 32 bits that wrap.
         timestamp: u32,
-        /// The body.
+        /// The body of the message.
         payload: Bytes,
     },
     /// The player paused, or goes on.
@@ -85,7 +85,7 @@ enum Stage {
     Closed,
 }
 
-/// See the module.
+/// The server's side of one connection.
 #[derive(Debug)]
 pub struct Session {
     limits: RtmpLimits,
@@ -108,7 +108,7 @@ pub struct Session {
 struct Flow {
     received: u32,
     acknowledged: u32,
-    /// The peer wants to hear from us after so many bytes.
+    /// The peer wants an acknowledgement after this many bytes.
     peer_window: u32,
     queued: u32,
     heard_of: u32,
@@ -184,7 +184,7 @@ impl Session {
         }
     }
 
-    /// When to call [`Session::handle_timeout`]; `None` after the end.
+    /// The moment to call [`Session::handle_timeout`] at. `None` after the end.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if matches!(self.stage, Stage::Closed) {
             return None;
@@ -199,7 +199,7 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// What waits to be sent. The driver takes from its front.
+    /// The bytes to send. The driver takes from its front.
     pub fn output(&mut self) -> &mut Output {
         &mut self.output
     }
@@ -551,7 +551,7 @@ impl Session {
         }
     }
 
-    /// What ends with a stream: the notice to those who play, the confirmation to those who published.
+    /// Sends the messages that end a stream: a notice to a player, a confirmation to a publisher.
     fn end_stream(&mut self, role: Role, stream: u32, sentence: &str) {
         match role {
             Role::Publish => self.status(stream, "status", "NetStream.Unpublish.Success", sentence),
@@ -636,7 +636,7 @@ impl Session {
 struct Call<'a> {
     transaction: f64,
     stream: u32,
-    /// What follows the transaction: the command object first.
+    /// The values after the transaction: the command object first.
     arguments: &'a [Value],
 }
 

@@ -1,8 +1,10 @@
-//! What a peer means by its URL: the name in the stream key, the token in whichever query it ended up.
+//! The name and the token in a peer's URL: the name is in the stream key, the token in whichever query the client put
+//! it.
 //!
-//! Clients cut one URL differently: of `rtmp://host/live/ROOM/PARTICIPANT?token=T` one sends the application `live` and
-//! the key `ROOM/PARTICIPANT?token=T`, another `live/ROOM` and `PARTICIPANT?token=T`; and who types the token into
-//! the server field sends the application `live?token=T`. All mean the same here.
+//! Clients cut one URL differently. Of `rtmp://host/live/ROOM/PARTICIPANT?token=T` one client sends the application
+//! `live` and the key `ROOM/PARTICIPANT?token=T`, another one `live/ROOM` and `PARTICIPANT?token=T`. A person who
+//! types the token into the server field makes the client send the application `live?token=T`. All mean the same
+//! here.
 
 use onmic_media::name::InvalidName;
 use onmic_media::{FeedName, SourceName};
@@ -13,13 +15,13 @@ pub const APPLICATION: &str = "live";
 /// The application as the peer named it, taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Application {
-    /// What of the stream key stood in the application.
+    /// The beginning of the stream key, if the client put it into the application.
     key_prefix: Option<String>,
     token: Option<String>,
 }
 
 impl Application {
-    /// From `app` and `tcUrl` of a connect; `None` when it is not [`APPLICATION`].
+    /// Parses `app` and `tcUrl` of a connect. `None` when the application is not [`APPLICATION`].
     pub fn parse(app: &str, tc_url: Option<&str>) -> Option<Self> {
         let (path, query) = split_query(app);
         let path = path.trim_matches('/');
@@ -41,7 +43,7 @@ pub struct StreamKey {
 }
 
 impl StreamKey {
-    /// From the name in a publish or play.
+    /// Parses the name of a publish or play.
     pub fn parse(application: &Application, key: &str) -> Result<Self, InvalidName> {
         let (path, query) = split_query(key);
         let path = path.trim_matches('/');
@@ -56,7 +58,7 @@ impl StreamKey {
 }
 
 impl StreamKey {
-    /// What playing it means.
+    /// The feed that a player of this key gets.
     pub fn feed_name(&self) -> FeedName {
         if self.names_participant {
             FeedName::Source(self.name.clone())

@@ -244,7 +244,8 @@ impl Segmenter {
         Ok(())
     }
 
-    /// Silence from `due` to before `at`; a hole if there is none or it would be long.
+    /// Fills the time from `due` to before `at` with silence. Leaves a hole if the silence cannot be written or would
+    /// be long.
     fn fill_hole(&mut self, key: TrackKey, due: i64, at: i64) -> Result<(), PackagerError> {
         let Some(audio) = self.audio.get_mut(key) else { return Ok(()) };
         let length = audio.cadence.length();

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 /// Cuts that some rendition has not come to. Ten minutes of two-second segments.
 const CUTS_MAX: usize = 300;
 
-/// Where a segment begins.
+/// The beginning of a segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     pub(super) msn: u64,

@@ -24,7 +24,7 @@ const WAITING_MAX: usize = 120;
 /// Encoders round the times of renditions apart from each other: this much is still the same moment.
 const SAME_MICROS: i64 = 2_000;
 
-/// What a further rendition follows of the main video.
+/// The state of the main video that a further rendition follows.
 #[derive(Clone, Copy)]
 struct Main<'a> {
     cuts: &'a Cuts,

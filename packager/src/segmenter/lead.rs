@@ -124,7 +124,7 @@ impl Segmenter {
         Ok(if elapsed + expected <= longest {
             Step::GoOn
         } else if elapsed > limit && late > ticks(self.settings.segment) {
-            // Nothing came for so long that even the last frame would outlast the target duration.
+            // Nothing has come for longer than the target duration, even if the last frame lasted until now.
             Step::Jump
         } else {
             Step::Cut

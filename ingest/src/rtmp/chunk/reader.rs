@@ -20,7 +20,7 @@ const HEADER_MAX: usize = 3 + 11 + 4;
 /// Bytes of the message header by its type (spec 5.3.1.2).
 const MESSAGE_HEADER: [usize; 4] = [11, 7, 3, 0];
 
-/// What a peer may make us hold.
+/// The most that a peer may make this side hold.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkLimits {
     /// Payload of one message.
@@ -31,7 +31,7 @@ pub struct ChunkLimits {
     pub chunk_streams: usize,
 }
 
-/// What a peer did wrong.
+/// How a peer broke the chunk protocol.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum ChunkError {
@@ -66,7 +66,7 @@ pub struct ChunkReader {
     repeats_extended: Option<bool>,
 }
 
-/// What the headers of one chunk stream refer back to, and its partial message.
+/// The state of one chunk stream: the values that later headers refer back to, and the partial message.
 #[derive(Debug)]
 struct ChunkStream {
     id: u32,

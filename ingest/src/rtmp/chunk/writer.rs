@@ -13,21 +13,21 @@ const HEADER_MAX: usize = 1 + 11 + 4;
 /// The longest head: an FLV tag body's own header has eight bytes at most.
 const HEAD_MAX: usize = 16;
 
-/// What a message says of itself.
+/// The header of a message.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageHeader {
     /// 2 to 63.
     pub chunk_stream: u8,
     /// Message type id.
     pub kind: u8,
-    /// Milliseconds.
+    /// The timestamp in milliseconds.
     pub timestamp: u32,
     /// Message stream id.
     pub stream: u32,
 }
 
-/// Cuts messages into chunks. Every message starts with a full header (fmt 0): 4 bytes more than the smallest for
-/// sound, and nothing to get wrong when frames are skipped.
+/// Cuts messages into chunks. Every message starts with a full header (fmt 0). That takes 4 bytes more than the
+/// smallest header for audio, and stays right when frames are skipped.
 #[derive(Debug)]
 pub struct ChunkWriter {
     chunk_size: usize,
@@ -41,7 +41,7 @@ impl Default for ChunkWriter {
 }
 
 impl ChunkWriter {
-    /// From now on payloads are cut after so many bytes. The peer must have been told.
+    /// Cuts payloads after this many bytes from now on. The peer must have been told.
     pub fn set_chunk_size(&mut self, bytes: usize) {
         assert!(bytes >= DEFAULT_CHUNK_SIZE, "smaller is only overhead");
         self.chunk_size = bytes;
