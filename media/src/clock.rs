@@ -1,20 +1,21 @@
-//! One clock per source: where a publisher's timestamps lie on the program's timeline, and when they were on the wall clock.
+//! One clock per source: it places a publisher's timestamps on the program's timeline and on the wall clock.
 //!
 //! A publisher states times on clocks of its own. Here they are bounded, once for all protocols, and nothing behind this file
 //! asks again whether they are true. Every frame is given its place on the program's timeline ([`ProgramClock`]), which is
 //! continuous over a publisher's reconnect and over steps of its clock, and the moment on the node's wall clock at which it
 //! was captured, as well as arrivals tell.
 //!
-//! Each track has a line: what is added to its timestamps. Tracks of one publisher normally share it, so that what was
-//! captured together stays together to the tick. A track leaves it when its timestamps cannot be true:
+//! Each track has a line: the time that is added to its timestamps. Tracks of one publisher normally share it, so
+//! that frames captured together stay together to the tick. A track leaves the line when its timestamps cannot be
+//! true:
 //!
 //! - they go back, or ahead of the time that has passed: the publisher's clock stepped;
 //! - they fall behind while another track is on time: the track's own clock stood still;
 //! - all stay seconds behind, and do not catch up as they do after a stalled network: all clocks stood still.
 //!
-//! It then takes over the line of another track that fits, and has one of its own only when there is none. A network that
-//! delays or bunches frames moves nothing: the least delayed arrivals of the last 10 to 20 s say what the wall clock was,
-//! and follow the drift between the publisher's crystal and ours.
+//! It then takes over the line of another track that fits, and gets one of its own only when no other fits. A network
+//! that delays or bunches frames moves nothing: the least delayed arrivals of the last 10 to 20 s state the wall
+//! clock, and follow the drift between the publisher's crystal and ours.
 
 use crate::key::{Keyed, MediaKind, TrackKey};
 use crate::order::{Order, REORDERED_MICROS, Stated, Times};
@@ -62,7 +63,7 @@ const RISE_PPM: i64 = 500;
 /// Timestamps beyond 35 years are held there, so that sums of them cannot overflow.
 const SOURCE_MICROS_MAX: i64 = 1 << 50;
 
-/// Where a frame was placed.
+/// The place of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
     /// Decoding time on the program's timeline. It rises with every frame of a track.
@@ -71,11 +72,11 @@ pub struct Placed {
     pub pts: Ticks,
     /// The node's wall clock at `pts`.
     pub wall: WallTime,
-    /// What was not believed.
+    /// The statements that were not believed.
     pub corrected: Corrected,
 }
 
-/// What the publisher stated of a frame and was not believed.
+/// The publisher's statements about a frame that were not believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Corrected {
     /// Its time from decoding to presentation.
@@ -119,11 +120,11 @@ struct Line {
     /// The timestamp of the last frame.
     source: i64,
     arrival: WallTime,
-    /// By how much later than its position the last frame arrived.
+    /// The delay of the last frame's arrival against its position.
     late: i64,
     /// The track's pace: the last step between two frames that was no pause.
     pace: i64,
-    /// Since when it is later than another track that is on time.
+    /// The moment since which it is later than another track that is on time.
     apart: Option<WallTime>,
     behind: Option<Behind>,
 }
@@ -362,7 +363,7 @@ mod tests {
     /// A publisher on an ordered connection, as a model. Functions of the true time in µs.
     struct Publisher {
         tracks: Vec<(MediaKind, i64)>,
-        /// What a track's clock shows; `None` while it sends nothing.
+        /// The time that a track's clock shows; `None` while it sends nothing.
         states: fn(MediaKind, i64) -> Option<i64>,
         /// How long a frame is on its way, before what the frames before it hold it up.
         delay: Box<dyn FnMut(i64) -> i64>,

@@ -1,8 +1,9 @@
-//! A feed: what can be watched. Tracks by their keys, and what is derived from them on demand.
+//! A feed is anything that can be watched: tracks by their keys, and the tracks derived from them on demand.
 //!
-//! A source, a room's program and a participant's return each are one. A viewer says what it can take ([`Accept`]);
-//! if an original track fits it gets that, else a derived one, made for the first who asks and shared by all. A
-//! derived track lives as long as somebody holds a [`Demand`] on it, and the deriver's linger after that.
+//! A source has a feed, a room's program has one, and a return feed is one. A viewer states the codecs it can take
+//! ([`Accept`]). If an original track fits, the viewer gets it. Otherwise it gets a derived track, which is made for
+//! the first viewer that asks and shared by all. A derived track lives as long as somebody holds a [`Demand`] on it,
+//! and the deriver's linger after that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +20,7 @@ use crate::program_clock::ProgramClock;
 use crate::track::{Track, TrackId};
 use crate::viewers::Viewers;
 
-/// What a viewer can take of one kind of media.
+/// The media of one kind that a viewer can take.
 #[derive(Clone, Copy, Debug)]
 pub struct Accept<'a> {
     /// The codecs it decodes.
@@ -28,7 +29,7 @@ pub struct Accept<'a> {
     pub reordering: bool,
 }
 
-/// What a viewer that waits for tracks can take: an [`Accept`] of its own.
+/// The media that a waiting viewer can take: an [`Accept`] of its own.
 #[derive(Clone, Debug)]
 pub struct Accepts {
     /// The codecs it decodes.
@@ -43,7 +44,7 @@ impl Accepts {
     }
 }
 
-/// What can be made of a track.
+/// A conversion of a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recipe {
     /// H.264 without reordered frames, from any video.
@@ -86,9 +87,9 @@ pub enum Unavailable {
     /// Converting it could not be started.
     #[error("the {} here could not be converted: {sentence}", codec.name())]
     Failed {
-        /// What it is in.
+        /// The codec of the track.
         codec: Codec,
-        /// What the deriver said.
+        /// The deriver's explanation.
         sentence: String,
     },
 }
@@ -101,7 +102,7 @@ pub trait Deriver: Send + Sync + 'static {
     fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String>;
 }
 
-/// What keeps a derived track alive, as its maker sees it.
+/// The reason for a derived track to live, as its maker sees it.
 #[derive(Debug)]
 pub struct Lease {
     feed: std::sync::Weak<Feed>,
@@ -145,7 +146,7 @@ impl Demand {
         Self { track, holders: Some(holders) }
     }
 
-    /// The track.
+    /// The track that may be read.
     pub fn track(&self) -> &Arc<Track> {
         &self.track
     }
@@ -180,11 +181,11 @@ pub enum Stage {
     Starting,
     /// Its tracks are known.
     Settled,
-    /// Over.
+    /// It is over and gets no more frames.
     Ended,
 }
 
-/// See the module.
+/// The tracks that one name stands for. Share it behind an `Arc`.
 pub struct Feed {
     branches: Mutex<Keyed<Branch>>,
     /// Held while a derived track is being made; taken before `branches`.
@@ -196,8 +197,8 @@ pub struct Feed {
     pictures: Option<Arc<Feed>>,
 }
 
-/// Makes return feeds: what a participant sees and hears, the program without their own sound. Implemented by whoever
-/// runs the mixers.
+/// Makes return feeds: the program without a participant's own audio, for that participant. The crate that runs the
+/// mixers implements it.
 pub trait Returns: Send + Sync + 'static {
     /// The return feed of a participant, who need not publish yet. `None` while the room has no program. It ends when
     /// nobody has watched it for a while.
@@ -215,7 +216,7 @@ struct Derived {
     holders: Arc<AtomicUsize>,
 }
 
-/// What a look at the branches led to.
+/// The result of a look at the branches.
 enum Found {
     Demand(Demand),
     /// Nothing yet; this is how, and from what.
@@ -228,7 +229,7 @@ impl Feed {
         Arc::new(Self::empty(deriver, None))
     }
 
-    /// A feed that shows what `pictures` shows, converted once for both, with sound of its own.
+    /// A feed with the video of `pictures`, converted once for both, and audio of its own.
     pub fn with_pictures_of(pictures: Arc<Self>, deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
         Arc::new(Self::empty(deriver, Some(pictures)))
     }
@@ -277,7 +278,7 @@ impl Feed {
         !self.branches.lock().is_empty()
     }
 
-    /// Where its timeline lies on the wall clock, as its newest frame of any track states it. `None` before the first frame.
+    /// The clock of its timeline, as its newest frame of any track states it. `None` before the first frame.
     pub fn clock(&self) -> Option<ProgramClock> {
         let newest = self.newest().max_by_key(|frame| frame.arrived)?;
         Some(ProgramClock::through(newest.pts_micros(), newest.wall))
@@ -422,7 +423,7 @@ impl Feed {
         })
     }
 
-    /// All tracks are here: those who wait for the feed may start.
+    /// Says that all tracks are here, so that viewers who wait for the feed may start.
     pub fn settle(&self) {
         self.advance(Stage::Settled);
     }
@@ -451,12 +452,12 @@ impl Feed {
         *self.stage.borrow()
     }
 
-    /// To wait for a stage with. A new track wakes as well.
+    /// A receiver that wakes at each stage, and at a new track.
     pub fn stages(&self) -> watch::Receiver<Stage> {
         self.stage.subscribe()
     }
 
-    /// Who watches.
+    /// The counters of its viewers.
     pub fn viewers(&self) -> &Arc<Viewers> {
         &self.viewers
     }

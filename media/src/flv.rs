@@ -19,7 +19,7 @@ pub use write::{
 
 use crate::codec::{Codec, Malformed};
 
-/// Why a tag cannot be used. Always the peer's fault.
+/// Why a tag cannot be used. The peer is always to blame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FlvError {
     /// The header or a configuration record or the framing of a payload is broken.
@@ -58,7 +58,8 @@ fn codec_of(four_cc: FourCc) -> Result<Codec, FlvError> {
 
 // Legacy numbers (FLV 10.1, E.4.2.1 and E.4.3.1).
 const SOUND_AAC: u8 = 10;
-/// Not in the specification: how H.265 was carried before Enhanced RTMP, and still is by many encoders.
+/// The number that carried H.265 before Enhanced RTMP, and still does with many encoders. It is not in the
+/// specification.
 const VIDEO_H265: u8 = 12;
 const VIDEO_AVC: u8 = 7;
 

@@ -22,18 +22,20 @@ pub struct Frame {
     pub pts: Ticks,
     /// The program clock at `pts`: what PROGRAM-DATE-TIME, sender reports and abs-capture-time say.
     pub wall: WallTime,
-    /// When the last byte of it reached this process (for derived frames: of what it was made from).
+    /// The moment at which its last byte reached this process. A derived frame has that of the frames it was made
+    /// from.
     pub arrived: Instant,
     /// Decoding can start here. Always true for audio and data.
     pub keyframe: bool,
-    /// What a decoder needs for this frame. The same `Arc` as the frame before it unless something changed.
+    /// The parameters that a decoder needs for this frame. The same `Arc` as the frame before it unless something
+    /// changed.
     pub parameters: Arc<Parameters>,
     /// The encoded bytes in canonical form.
     pub payload: Bytes,
 }
 
 impl Frame {
-    /// What it carries.
+    /// The kind of media that it carries.
     pub fn kind(&self) -> MediaKind {
         self.parameters.kind()
     }

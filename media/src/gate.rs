@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::name::{PersonId, RoomName, SourceName};
 use crate::source::{Protocol, Publisher};
 
-/// What somebody wants to do.
+/// An action that somebody asks to do.
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
     /// Publish this source.
@@ -18,7 +18,7 @@ pub enum Action<'a> {
     PlayReturn(&'a SourceName),
 }
 
-/// Why not.
+/// Why the gate refuses an action.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
     /// There was no token (401).
@@ -32,7 +32,8 @@ pub enum Refusal {
     NotAllowed(String),
 }
 
-/// What the gate knows of somebody whom it lets in. Whoever publishes hands it on to [`crate::Hub::publish`].
+/// The facts that the gate knows of a person that it lets in. A session that publishes hands them on to
+/// [`crate::Hub::publish`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admission {
     /// The person of the token. `None` where no tokens are asked for, and for a backend.
@@ -40,7 +41,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Somebody who publishes by `protocol` with this admission.
+    /// Makes a publisher by `protocol` of this admission.
     pub fn by(self, protocol: Protocol) -> Publisher {
         Publisher { protocol, person: self.person }
     }

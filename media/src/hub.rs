@@ -1,11 +1,12 @@
-//! The hub of names: who publishes what, and which program each room has, now.
+//! The hub of names: which publisher has which name now, and which program each room has.
 //!
-//! Owns every source. A name has one publisher at a time. One that goes silent or away leaves its source standing for
-//! the grace period: whoever publishes the name within it continues the same tracks, and viewers notice a pause,
-//! not an end. After it, [`Hub::expire`] ends the source.
+//! Owns every source. A name has one publisher at a time. A publisher that goes silent or away leaves its source
+//! standing for the grace period. The next one that publishes the name within it continues the same tracks, and
+//! viewers notice a pause, not an end. After it, [`Hub::expire`] ends the source.
 //!
-//! A room has a program from its first source to the end of its last. The first one is passed through to it at once; after
-//! that the host is, or the first of those who are there, unless somebody directs the programs ([`HubLimits::directed`]).
+//! A room has a program from its first source to the end of its last. The first source is passed through to it at
+//! once. After that the host's source is, or the first of those that are there, unless somebody directs the programs
+//! ([`HubLimits::directed`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,12 +41,12 @@ impl Default for HubLimits {
     }
 }
 
-/// What can be watched by name.
+/// The name of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedName {
-    /// What the audience of the room gets.
+    /// The program of a room, which its audience gets.
     Program(RoomName),
-    /// What one participant publishes.
+    /// The source that one participant publishes.
     Source(SourceName),
 }
 
@@ -73,7 +74,7 @@ pub enum PublishRefused {
     Full(usize),
 }
 
-/// See the module. Share it behind an `Arc`.
+/// All sources and programs of a node, by name. Share it behind an `Arc`.
 pub struct Hub {
     clock: NodeClock,
     limits: HubLimits,
@@ -100,7 +101,8 @@ impl Hub {
         self.clock
     }
 
-    /// Begins or continues to publish `name`. The source keeps who its publisher is; a refused one leaves no trace.
+    /// Begins or continues to publish `name`. The source remembers its publisher. A refused publisher leaves no
+    /// trace.
     pub fn publish(
         &self,
         name: &SourceName,
@@ -149,12 +151,12 @@ impl Hub {
         self.names.lock().sources.get(name).cloned()
     }
 
-    /// What the audience of the room gets.
+    /// The feed that the audience of the room gets.
     pub fn program(&self, room: &RoomName) -> Option<Arc<Feed>> {
         self.names.lock().programs.get(room).map(|program| program.feed().clone())
     }
 
-    /// What `name` stands for now.
+    /// The feed that `name` stands for now.
     pub fn feed(&self, name: &FeedName) -> Option<Arc<Feed>> {
         match name {
             FeedName::Program(room) => self.program(room),
@@ -229,7 +231,7 @@ impl Hub {
         }
     }
 
-    /// Sends the publisher of `name` away and ends its source now. False when there is none.
+    /// Sends the publisher of `name` away and ends its source now. False if there is no such source.
     pub fn revoke(&self, name: &SourceName) -> bool {
         let mut names = self.names.lock();
         let Some(source) = names.sources.remove(name) else { return false };

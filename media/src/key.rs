@@ -1,7 +1,7 @@
-//! What a track is known by within its feed: its kind and its rendition. A feed, a publication, a program, a packager and
-//! a WebRTC session hold any number of tracks by this key, up to [`TRACKS_MAX`].
+//! The key of a track within its feed: its kind and its rendition. A feed, a publication, a program, a packager and a
+//! WebRTC session hold any number of tracks by this key, up to [`TRACKS_MAX`].
 //!
-//! The main video and the main audio (rendition 0) are what everybody gets who does not ask for another rendition. Further
+//! A viewer gets the main video and the main audio (rendition 0) unless it asks for another rendition. Further
 //! renditions are the same content in another form: lower video qualities, other languages.
 
 use std::fmt;
@@ -16,12 +16,12 @@ pub const TRACKS_MAX: usize = 16;
 /// Tracks of a feed beside its main video and main audio.
 const FURTHER_MAX: usize = TRACKS_MAX - 2;
 
-/// What a track carries.
+/// The kind of media that a track carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MediaKind {
-    /// Pictures.
+    /// Video, in frames.
     Video,
-    /// Sound.
+    /// Audio, in packets.
     Audio,
     /// Timed metadata. LL-HLS alone carries it.
     Data,
@@ -47,21 +47,22 @@ impl fmt::Display for MediaKind {
     }
 }
 
-/// Which of several tracks of one kind. 0 is the main one, larger numbers are lower qualities or other versions.
+/// The number of a track among those of its kind. 0 is the main one, larger numbers are lower qualities or other
+/// versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rendition(pub u8);
 
 impl Rendition {
-    /// The one that everybody gets who does not ask for another.
+    /// The rendition of every viewer that does not ask for another.
     pub const MAIN: Self = Self(0);
 }
 
 /// The key of a track within its feed. Keys are ordered by kind, then by rendition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TrackKey {
-    /// What it carries.
+    /// The kind of media that it carries.
     pub kind: MediaKind,
-    /// Which one of that kind.
+    /// The rendition among tracks of that kind.
     pub rendition: Rendition,
 }
 
@@ -225,7 +226,7 @@ impl<T> Keyed<T> {
         self.iter().filter(move |(key, _)| key.kind == kind)
     }
 
-    /// Where a key is, or where it belongs.
+    /// The index of a key (`Ok`), or the index at which it belongs (`Err`).
     fn place(&self, key: TrackKey) -> Result<usize, usize> {
         self.0.binary_search_by_key(&key, |(known, _)| *known)
     }
@@ -238,7 +239,7 @@ impl<T> Default for Keyed<T> {
 }
 
 impl<T> FromIterator<(TrackKey, T)> for Keyed<T> {
-    /// Of several values of one key the last one stays.
+    /// Keeps the last of several values of one key.
     fn from_iter<I: IntoIterator<Item = (TrackKey, T)>>(values: I) -> Self {
         let mut keyed = Self::new();
         for (key, value) in values {

@@ -18,7 +18,7 @@ pub struct Measured {
     pub frame_rate: f64,
     /// Payload bits per second.
     pub bitrate_bps: u64,
-    /// From the last keyframe but one to the last; `None` before the second.
+    /// The time between the last two keyframes. `None` before the second one.
     pub keyframe_interval: Option<Duration>,
     /// Frames since the track began.
     pub frames: u64,

@@ -21,14 +21,14 @@ pub(crate) struct Times {
     pub(crate) pts: Ticks,
 }
 
-/// What a publisher states of a frame's times.
+/// The times that a publisher states of a frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Stated {
-    /// Its track.
+    /// The track of the frame.
     pub key: TrackKey,
-    /// Decoding time.
+    /// The decoding time.
     pub dts: Ticks,
-    /// Presentation time.
+    /// The presentation time.
     pub pts: Ticks,
     /// Ticks per second of both.
     pub rate: ClockRate,
@@ -39,7 +39,7 @@ pub struct Stated {
 /// The state of one track. See the module.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Order {
-    /// From decoding to presentation of the last frame that stated it legally.
+    /// The time from decoding to presentation of the last frame that stated a legal one.
     composition: Ticks,
     /// The latest decoding time that was stated.
     latest: Option<Ticks>,
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn presentation_slightly_before_decoding_moves_decoding_and_not_presentation() {
-        // The same frames with the decoding times of a file whose first picture is shown at 0.
+        // The same frames with the decoding times of a file whose first frame is shown at 0.
         let stated = [0, 120, 40, 80, 240, 160, 200, 360, 280, 320];
         let decoded = (0..).map(|number| number * 40);
         assert_eq!(shown(decoded.zip(stated).map(|(dts, pts)| video(dts, pts))), stated[4..]);

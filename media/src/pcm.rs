@@ -1,8 +1,8 @@
-//! Sound as it was before it was encoded, for whoever would decode a track's frames at once to encode them anew: earlier by
-//! what the codec holds back, and not encoded twice.
+//! Audio before it is encoded, for a reader that would decode a track's frames only to encode them anew. It comes
+//! earlier, by the codec's delay, and is not encoded twice.
 //!
-//! It goes beside the track, by a plain call and without a queue. Who taps reads the track as well: frames are what there
-//! always is, and PCM is there while a mixer makes them.
+//! It goes beside the track, by a plain call and without a queue. A reader that taps reads the track as well: frames
+//! are always there, PCM only while a mixer makes them.
 
 use std::time::Instant;
 
@@ -11,11 +11,12 @@ use crate::time::{Ticks, WallTime};
 /// A block of stereo at 48 kHz.
 #[derive(Clone, Copy, Debug)]
 pub struct Pcm<'a> {
-    /// Of its first sample, on the track's timeline, at 48 kHz ([`ClockRate::OPUS`](crate::ClockRate::OPUS)).
+    /// The position of its first sample on the track's timeline, at 48 kHz
+    /// ([`ClockRate::OPUS`](crate::ClockRate::OPUS)).
     pub pts: Ticks,
-    /// When that happened.
+    /// The wall clock at its first sample.
     pub wall: WallTime,
-    /// When the newest frame came of which there is something in it.
+    /// The arrival of the newest frame that contributed to this block.
     pub arrived: Instant,
     /// Left and right, of one length.
     pub channels: [&'a [f32]; 2],
@@ -23,6 +24,6 @@ pub struct Pcm<'a> {
 
 /// Takes what a track is made of.
 pub trait PcmTap: Send + Sync {
-    /// On the mixer's thread; may take as long as encoding it.
+    /// Takes a block on the mixer's thread. May take as long as encoding it.
     fn take(&self, pcm: Pcm<'_>);
 }

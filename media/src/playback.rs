@@ -50,21 +50,21 @@ const ONE_MOMENT_MICROS: i64 = 500;
 /// Audio is a steady flow: a track whose newest frame is this much older than the feed's newest is muted.
 const MUTED_MICROS: i64 = 2_000_000;
 
-/// Video may be a still picture that is sent this rarely; beyond it the camera is off.
+/// Video may be a still screen that is sent this rarely. After a longer time the camera is off.
 const STILL_MICROS: i64 = 10_000_000;
 
-/// What a player can take.
+/// The tracks and codecs that a player wants.
 #[derive(Clone, Debug)]
 pub struct Wants {
     /// The codecs it decodes, of all kinds.
     pub accepts: Accepts,
-    /// Which tracks it reads.
+    /// The tracks that it reads.
     pub tracks: Tracks,
-    /// Where it starts.
+    /// The place at which it starts.
     pub start: Start,
 }
 
-/// Which tracks of a feed are read.
+/// The tracks of a feed that a player reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracks {
     /// The main video and the main audio.
@@ -73,16 +73,16 @@ pub enum Tracks {
     All,
 }
 
-/// Where a player starts to read.
+/// The place at which a player starts to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// At the present, with at most [`PRE_ROLL_MICROS`] of the past.
+    /// The present, with at most [`PRE_ROLL_MICROS`] of the past.
     Present,
-    /// At the newest group as it is, for a packager whose lists say when each frame was.
+    /// The newest group with its own times, for a packager whose playlists state when each frame was.
     Group,
 }
 
-/// What a player has to do next.
+/// The next thing that a player has to do.
 #[derive(Clone, Debug)]
 pub enum Next {
     /// A track begins, or begins again as another one. Its frames follow.
@@ -106,7 +106,7 @@ pub struct Placed {
     pub frame: Arc<Frame>,
     /// Decoding time. Increases within a track.
     pub dts_micros: i64,
-    /// Presentation time.
+    /// The presentation time.
     pub pts_micros: i64,
 }
 
@@ -127,7 +127,7 @@ impl Placed {
 pub struct Playback {
     feed: Arc<Feed>,
     wants: Wants,
-    /// In the order of their keys.
+    /// The tracks in the order of their keys.
     lines: Vec<Line>,
     paused: bool,
     /// Tracks that could not be converted when it was opened; told by [`Playback::take_refused`].
@@ -203,7 +203,7 @@ impl Playback {
         &self.feed
     }
 
-    /// Why this track is left out, where there was one from the start. Tells it once.
+    /// Why a track that was there from the start is left out. Tells it once.
     pub fn take_refused(&mut self, key: TrackKey) -> Option<Unavailable> {
         let index = self.refused.iter().position(|(refused, _)| *refused == key)?;
         Some(self.refused.swap_remove(index).1)
@@ -255,7 +255,7 @@ impl Playback {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// What comes next, if it is there. After `None`, [`Playback::poll_next`] is what wakes.
+    /// The next thing to do, if there is one. After `None`, only [`Playback::poll_next`] arranges a wake-up.
     pub fn try_next(&mut self) -> Option<Next> {
         match self.poll_next(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(next) => Some(next),
@@ -263,7 +263,7 @@ impl Playback {
         }
     }
 
-    /// What comes next; when there is nothing, the waker of `cx` is called once there is.
+    /// The next thing to do. If there is nothing yet, it calls the waker of `cx` once there is.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         self.poll_changes(cx);
         for index in 0..self.lines.len() {
@@ -448,7 +448,7 @@ impl Reading {
         None
     }
 
-    /// When `frame` is due for this player; `None` for what is over, unless a decoder needs it.
+    /// Decides when `frame` is due for this player. `None` for a frame of the past that no decoder needs.
     fn place(&mut self, frame: Arc<Frame>) -> Option<Placed> {
         let (dts, pts) = (frame.dts.micros(self.rate), frame.pts.micros(self.rate));
         let is_past = dts < self.floor_micros;

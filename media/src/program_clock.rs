@@ -1,10 +1,10 @@
-//! Where a program's timeline lies on the node's wall clock.
+//! The clock of a program: it relates positions on the program's timeline to the node's wall clock.
 //!
-//! A room has one such clock. The hub makes it when the room's first source begins, and everything in the room is placed by
-//! it: sources ([`crate::clock::SourceClock`]), composed pictures, mixed audio and return feeds. Nothing else has an origin.
+//! A room has one such clock. The hub makes it when the room's first source begins. It places everything in the room:
+//! sources ([`crate::clock::SourceClock`]), composed video, mixed audio and return feeds. Nothing else has an origin.
 //!
-//! A source keeps the pace of its publisher's crystal, so its frames lie near this line and not on it. What is mixed
-//! follows its lead there: each frame states a position and a moment, and [`ProgramClock::through`] is the line through it.
+//! A source keeps the pace of its publisher's crystal, so its frames lie near this line and not on it. A mix follows
+//! its lead there: each frame states a position and a moment, and [`ProgramClock::through`] is the line through it.
 
 use crate::time::WallTime;
 

@@ -18,13 +18,13 @@ use crate::source::{Publisher, Source};
 use crate::time::Ticks;
 use crate::track::Track;
 
-/// After the first frame, so long is waited for a track that was not announced.
+/// How long a track that was not announced is waited for after the first frame.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// A frame as a protocol brought it, with the publisher's own timestamps.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// Which of the publisher's tracks of this kind it belongs to.
+    /// The number of its track among the publisher's tracks of this kind.
     pub rendition: Rendition,
     /// Decoding time on the clock of `parameters`. Zero is the same moment for all tracks, as far as the publisher knows.
     pub dts: Ticks,
@@ -34,7 +34,7 @@ pub struct Arrival {
     pub keyframe: bool,
     /// The same `Arc` as before unless they changed.
     pub parameters: Arc<Parameters>,
-    /// In canonical form.
+    /// The frame in canonical form.
     pub payload: Bytes,
 }
 
@@ -79,7 +79,7 @@ impl Publication {
         &self.source
     }
 
-    /// What the publisher announced to send, so that nobody waits for what never comes.
+    /// States the tracks that the publisher has announced, so that no viewer waits for one that never comes.
     pub fn expect(&mut self, keys: impl IntoIterator<Item = TrackKey>) {
         self.expected = Some(keys.into_iter().collect());
     }

@@ -34,29 +34,29 @@ pub struct Retention {
 impl Retention {
     /// The current group to join on, and the previous one for readers mid-way through it. 64 MiB is 25 s at 20 Mbit/s.
     pub const VIDEO: Self = Self { groups: 2, age: Duration::from_secs(40), bytes: 64 << 20 };
-    /// As far back as a video group may reach, so that a reader can join both at one moment.
+    /// Audio is kept as long as a video group may be, so that a reader can join both at one moment.
     pub const AUDIO: Self = Self { groups: usize::MAX, age: Duration::from_secs(40), bytes: 4 << 20 };
-    /// As far back as the others. 1 MiB holds 16 messages of the largest size.
+    /// Data is kept as long as the others. 1 MiB holds 16 messages of the largest size.
     pub const DATA: Self = Self { groups: usize::MAX, age: Duration::from_secs(40), bytes: 1 << 20 };
 }
 
-/// Where a new reader starts.
+/// The place at which a new reader starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// At the head of the newest group that is whole; at the next keyframe if there is none.
+    /// The head of the newest group that is whole, or else the next keyframe.
     Group,
-    /// At the next keyframe that is pushed.
+    /// The next keyframe that is pushed.
     NextKeyframe,
-    /// At the oldest frame kept whose wall time is at or after this one.
+    /// The oldest frame in the ring whose wall time is this one or later.
     At(WallTime),
 }
 
-/// What a reader gets.
+/// The result of a read.
 #[derive(Clone, Debug)]
 pub enum Read {
     /// The next frame.
     Frame(Arc<Frame>),
-    /// The reader was too slow: so many frames are gone. The next read starts a group.
+    /// The reader was too slow: this many frames are gone. The next read starts a group.
     Skipped(u64),
     /// The producer ended and everything was read. Final.
     Ended,
@@ -216,7 +216,7 @@ impl Reader {
         self.advance(&mut state)
     }
 
-    /// The next thing to read; when there is none, the waker of `cx` is called once on the next push or end.
+    /// The next result. If there is nothing to read, it calls the waker of `cx` once, on the next push or at the end.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         let ring = self.ring.clone();
         let mut state = ring.state.lock();

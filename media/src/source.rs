@@ -74,7 +74,7 @@ pub struct Source {
 struct State {
     last: Publisher,
     connected: bool,
-    /// The last frame, or the connect when there is none yet.
+    /// The arrival of the last frame, or the connect before the first frame.
     last_heard: Instant,
 }
 
@@ -103,17 +103,17 @@ impl Source {
         })
     }
 
-    /// Its name.
+    /// The name of the source.
     pub fn name(&self) -> &SourceName {
         &self.name
     }
 
-    /// Its tracks.
+    /// The feed with its tracks.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
 
-    /// When it began.
+    /// The moment at which it began.
     pub fn epoch(&self) -> WallTime {
         self.epoch
     }
@@ -199,7 +199,7 @@ impl Source {
         self.state.lock().last.protocol
     }
 
-    /// The person who published last, if the gate knew.
+    /// The person of the last publisher, if the gate knew one.
     pub fn person(&self) -> Option<PersonId> {
         self.state.lock().last.person.clone()
     }
@@ -267,7 +267,7 @@ impl Source {
         self.publisher.send_modify(|publisher| *publisher += 1);
     }
 
-    /// Tells those who watch the hub.
+    /// Wakes those that watch the hub.
     pub(crate) fn changed(&self) {
         self.generation.send_modify(|generation| *generation += 1);
     }

@@ -56,12 +56,12 @@ impl Ticks {
         Self(i64::try_from(scaled).unwrap_or(if scaled < 0 { i64::MIN } else { i64::MAX }))
     }
 
-    /// As microseconds of a clock of `rate`.
+    /// Converts ticks of a clock of `rate` to microseconds.
     pub fn micros(self, rate: ClockRate) -> i64 {
         self.rescale(rate, ClockRate::MICROS).0
     }
 
-    /// As a length of time on a clock of `rate`; a negative one is zero.
+    /// Converts ticks of a clock of `rate` to a length of time. A negative one is zero.
     pub fn duration(self, rate: ClockRate) -> Duration {
         Duration::from_micros(u64::try_from(self.micros(rate)).unwrap_or(0))
     }
@@ -132,7 +132,7 @@ impl WallTime {
         Self(seconds * 1_000_000 + (((ntp & 0xffff_ffff) * 1_000_000) >> 32))
     }
 
-    /// As the standard library's type, for libraries that want it.
+    /// Converts to the standard library's type, for libraries that want it.
     pub fn system_time(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_micros(self.0)
     }

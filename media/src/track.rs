@@ -70,17 +70,17 @@ impl Track {
         }
     }
 
-    /// Its identity.
+    /// The identity of the track, which no other track has.
     pub fn id(&self) -> TrackId {
         self.id
     }
 
-    /// What it is known by in its feed.
+    /// The key of the track in its feed.
     pub fn key(&self) -> TrackKey {
         self.key
     }
 
-    /// What it carries.
+    /// The kind of media that it carries.
     pub fn kind(&self) -> MediaKind {
         self.key.kind
     }

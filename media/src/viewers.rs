@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// How somebody watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ViewerKind {
-    /// WebRTC.
+    /// A WebRTC viewer.
     Whep,
     /// LL-HLS; an estimate, because a CDN may stand between.
     Hls,
-    /// HTTP-FLV.
+    /// An HTTP-FLV viewer.
     Flv,
-    /// RTMP play.
+    /// An RTMP player.
     Rtmp,
 }
 

@@ -12,7 +12,7 @@
 //! **Where parts end.** A segment is divided evenly, on the assumption that it will be as long as the one before it. Filled up
 //! one by one, parts would leave a last one of a frame or two, published right behind the one before it: a player that is
 //! fetching that one then learns of the last part, the end of the segment and the next one at once. hls.js passes over the
-//! last part in this case and asks for no more sound; round-trip times above 40 ms made it stand still within seconds.
+//! last part in this case and asks for no more audio; round-trip times above 40 ms made it stand still within seconds.
 //!
 //! **After a discontinuity** the first video frame is decoded when it is shown, and the next ones at once, until they
 //! are decoded at their own times again. hls.js places frames after a discontinuity by the first decoding time, and

@@ -19,7 +19,7 @@ const LC: u8 = 2;
 const SBR: u8 = 5;
 const PS: u8 = 29;
 
-/// What a decoder must know.
+/// The parameters that a decoder must know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
     /// The audio object type that comes first: 2 LC, 5 SBR (HE-AAC), 29 PS (HE-AAC v2).
@@ -55,7 +55,7 @@ impl Parameters {
         Ok(Self { object_type: LC, sample_rate, channels, frame_length: 1024, asc })
     }
 
-    /// From an AudioSpecificConfig; the bytes are kept.
+    /// Parses an AudioSpecificConfig and keeps its bytes.
     pub fn from_asc(asc: &[u8]) -> Result<Self, Malformed> {
         if asc.len() > LONGEST_CONFIG {
             return Err(Malformed::OutOfRange { what: CONFIG, field: "length", value: asc.len() as u64 });
@@ -125,12 +125,12 @@ impl Parameters {
     }
 }
 
-/// What an ADTS header says.
+/// The fields of an ADTS header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adts {
-    /// Of the core: 1 Main, 2 LC, 3 SSR, 4 LTP. SBR is never declared here.
+    /// The object type of the core: 1 Main, 2 LC, 3 SSR, 4 LTP. SBR is never declared here.
     pub object_type: u8,
-    /// Of the core.
+    /// The sample rate of the core.
     pub sample_rate: u32,
     /// 1 to 7; 0 leaves it to a program config element in the payload.
     pub channel_configuration: u8,
@@ -190,7 +190,7 @@ fn sampling_frequency(reader: &mut BitReader<'_>) -> Result<u32, Malformed> {
     Ok(rate)
 }
 
-/// GASpecificConfig (4.4.1).
+/// The fields of GASpecificConfig (4.4.1).
 struct General {
     channels: u8,
     frame_length: u32,

@@ -22,7 +22,7 @@ pub struct Obu {
     pub kind: u8,
     /// Header, size and payload.
     pub whole: Range<usize>,
-    /// Payload alone.
+    /// Where the payload is, without its header.
     pub payload: Range<usize>,
 }
 
@@ -32,7 +32,7 @@ pub fn obus(temporal_unit: &[u8]) -> Obus<'_> {
     Obus { data: temporal_unit, position: 0 }
 }
 
-/// See [`obus`].
+/// The iterator that [`obus`] returns.
 #[derive(Clone, Debug)]
 pub struct Obus<'a> {
     data: &'a [u8],
@@ -133,7 +133,7 @@ pub fn strip_temporal_delimiters(temporal_unit: Bytes) -> Bytes {
     kept.freeze()
 }
 
-/// What the sequence header says.
+/// The fields of the sequence header.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
     /// `seq_profile`: 0 Main, 1 High, 2 Professional.
@@ -144,26 +144,26 @@ pub struct Parameters {
     pub high_tier: bool,
     /// 8, 10 or 12.
     pub bit_depth: u8,
-    /// Grey.
+    /// Whether the video is grey.
     pub monochrome: bool,
-    /// `subsampling_x`, `subsampling_y`.
+    /// The values of `subsampling_x` and `subsampling_y`.
     pub subsampling: (bool, bool),
     /// 0 unknown, 1 vertical, 2 colocated.
     pub chroma_sample_position: u8,
-    /// From the colour config.
+    /// The colour, if the colour config describes it.
     pub colour: Option<Colour>,
     /// Pixels; 0 where only an `av1C` without sequence header was seen.
     pub width: u32,
-    /// Pixels, likewise.
+    /// The height in pixels; 0 where only an `av1C` without sequence header was seen.
     pub height: u32,
-    /// From timing info, where pictures are declared equally far apart.
+    /// The frame rate, if the timing info declares frames to be equally far apart.
     pub frame_rate: Option<f64>,
     /// The OBUs that `av1C` carries: the sequence header with its size.
     pub config_obus: Bytes,
 }
 
 impl Parameters {
-    /// From the payload of a sequence header OBU.
+    /// Parses the payload of a sequence header OBU.
     pub fn from_sequence_header(payload: &[u8]) -> Result<Self, Malformed> {
         // The longest (32 operating points) has under 200 bytes.
         let size = payload.len();
@@ -183,13 +183,13 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// From the first sequence header in a temporal unit; `None` without a usable one.
+    /// Parses the first sequence header in a temporal unit. `None` without a usable one.
     pub fn from_access_unit(temporal_unit: &[u8]) -> Option<Self> {
         let header = obus(temporal_unit).find(|obu| obu.kind == OBU_SEQUENCE_HEADER)?;
         Self::from_sequence_header(&temporal_unit[header.payload]).ok()
     }
 
-    /// From an `AV1CodecConfigurationRecord`.
+    /// Parses an `AV1CodecConfigurationRecord`.
     pub fn from_av1c(record: &[u8]) -> Result<Self, Malformed> {
         const RECORD: &str = "av1C";
         let (&[marker, profile_level, flags, _], config) =
@@ -222,7 +222,7 @@ impl Parameters {
         })
     }
 
-    /// The `AV1CodecConfigurationRecord`.
+    /// Writes the `AV1CodecConfigurationRecord`.
     pub fn av1c(&self) -> Bytes {
         let mut record = BytesMut::with_capacity(4 + self.config_obus.len());
         record.put_u8(0x81);
@@ -241,7 +241,7 @@ impl Parameters {
         record.freeze()
     }
 
-    /// `av01.0.04M.08`.
+    /// The codec string of RFC 6381, as `av01.0.04M.08`.
     pub fn rfc6381(&self) -> String {
         let tier = if self.high_tier { 'H' } else { 'M' };
         format!("av01.{}.{:02}{tier}.{:02}", self.profile, self.level, self.bit_depth)
@@ -361,7 +361,7 @@ struct Format {
 }
 
 impl Format {
-    /// color_config() (5.5.2).
+    /// Parses color_config() (5.5.2).
     fn parse(reader: &mut BitReader<'_>, profile: u8) -> Result<Self, Malformed> {
         let high = reader.flag()?;
         let bit_depth = match high {

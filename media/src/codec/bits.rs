@@ -89,7 +89,7 @@ impl<'a> BitReader<'a> {
         Ok(value)
     }
 
-    /// `se(v)`.
+    /// Reads a signed Exp-Golomb code, `se(v)`.
     pub(crate) fn se(&mut self) -> Result<i32, Malformed> {
         let code = i64::from(self.ue()?);
         let magnitude = (code + 1) / 2;

@@ -14,7 +14,7 @@ pub const NAME_BYTES_MAX: usize = 256;
 /// ID3 version 2 tags in `emsg` boxes (AOM, "Carriage of ID3 Timed Metadata in CMAF").
 pub const ID3: &str = "https://aomedia.org/emsg/ID3";
 
-/// What a receiver must know to read the messages of a track.
+/// The scheme and value that a receiver must know to read the messages of a track.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
     scheme: String,
@@ -45,7 +45,7 @@ impl Parameters {
         &self.scheme
     }
 
-    /// Which of the scheme's messages these are; empty if it does not tell them apart.
+    /// The kind of message within the scheme. Empty if the scheme does not tell kinds apart.
     pub fn value(&self) -> &str {
         &self.value
     }

@@ -1,7 +1,8 @@
-//! Codecs: what each stream must tell a decoder first, and the few header fields the rest of the program asks for.
+//! Codecs: the parameters that each stream must tell a decoder first, and the few header fields that the other code
+//! asks for.
 //!
-//! Nothing here decodes pictures or sound, and nothing here knows a transport. Every parser takes bytes from outside:
-//! none panics, and none allocates more than a small multiple of its input. Caps: 31 SPS (H.265: 32, and 32 VPS), 255 PPS,
+//! Nothing here decodes video or audio, and nothing here knows a transport. Every parser takes bytes from outside. No
+//! parser panics or allocates more than a small multiple of its input. Caps: 31 SPS (H.265: 32, and 32 VPS), 255 PPS,
 //! each at most 65 535 bytes (the length fields of `avcC` and `hvcC`), pictures up to 16384 × 16384.
 //!
 //! The canonical payload of a frame: H.264 and H.265 four-byte length-prefixed NAL units, AV1 open bitstream units with
@@ -54,7 +55,7 @@ impl Codec {
         }
     }
 
-    /// What it is a form of.
+    /// The kind of media that it codes.
     pub const fn kind(self) -> MediaKind {
         match self {
             Self::H264 | Self::H265 | Self::Vp8 | Self::Vp9 | Self::Av1 => MediaKind::Video,
@@ -115,11 +116,11 @@ impl std::fmt::Display for Codec {
 /// How sample values become colours: code points of ITU-T H.273, 2 where nothing is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Colour {
-    /// `colour_primaries`.
+    /// The value of `colour_primaries`.
     pub primaries: u8,
-    /// `transfer_characteristics`.
+    /// The value of `transfer_characteristics`.
     pub transfer: u8,
-    /// `matrix_coeffs`.
+    /// The value of `matrix_coeffs`.
     pub matrix: u8,
     /// 0–255 instead of 16–235.
     pub full_range: bool,
@@ -132,7 +133,7 @@ impl Colour {
     }
 }
 
-/// What a decoder must know before the first frame; every frame carries an `Arc` of the one in force.
+/// The parameters that a decoder must know before the first frame. Every frame carries an `Arc` of those in force.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Parameters {
@@ -147,7 +148,7 @@ pub enum Parameters {
 }
 
 impl Parameters {
-    /// Which codec these belong to.
+    /// The codec of these parameters.
     pub fn codec(&self) -> Codec {
         match self {
             Self::H264(_) => Codec::H264,
@@ -161,7 +162,7 @@ impl Parameters {
         }
     }
 
-    /// What a track of these carries.
+    /// The kind of media that a track of these carries.
     pub fn kind(&self) -> MediaKind {
         self.codec().kind()
     }
@@ -244,7 +245,7 @@ impl Parameters {
         }
     }
 
-    /// Sound channels.
+    /// The number of audio channels.
     pub fn channels(&self) -> Option<u8> {
         match self {
             Self::Aac(aac) => Some(aac.channels),
@@ -254,46 +255,46 @@ impl Parameters {
     }
 }
 
-/// What was wrong with bytes from outside. Always the peer's fault.
+/// The fault in bytes from outside. The peer is always to blame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// The bytes end inside of a field.
     #[error("{what} ends early")]
     Truncated {
-        /// The structure.
+        /// The structure that ended early.
         what: &'static str,
     },
     /// A field holds what the specification, or a cap of ours, does not allow.
     #[error("{what}: {field} is {value}, which is out of range")]
     OutOfRange {
-        /// The structure.
+        /// The structure that has the field.
         what: &'static str,
-        /// The field.
+        /// The name of the field.
         field: &'static str,
-        /// What it held.
+        /// The value that it held.
         value: u64,
     },
     /// A valid choice that nothing here can carry.
     #[error("{what}: {field} {value} is not supported")]
     Unsupported {
-        /// The structure.
+        /// The structure that has the field.
         what: &'static str,
-        /// The field.
+        /// The name of the field.
         field: &'static str,
-        /// What it held.
+        /// The value that it held.
         value: u64,
     },
     /// Something that must be there is not.
     #[error("{what} has no {field}")]
     Missing {
-        /// The structure.
+        /// The structure that is incomplete.
         what: &'static str,
-        /// What it lacks.
+        /// The part that it lacks.
         field: &'static str,
     },
 }
 
-/// A picture side within the cap, or the complaint.
+/// Returns a picture side within the cap, or an error.
 fn picture_side(what: &'static str, field: &'static str, pixels: u64) -> Result<u32, Malformed> {
     match u32::try_from(pixels) {
         Ok(side) if (1..=LARGEST_SIDE).contains(&side) => Ok(side),
@@ -301,7 +302,7 @@ fn picture_side(what: &'static str, field: &'static str, pixels: u64) -> Result<
     }
 }
 
-/// `ticks_per_second / ticks_per_frame`, when it is a rate that a picture can have.
+/// Returns `ticks_per_second / ticks_per_frame` if video can have that rate.
 fn frame_rate(ticks_per_second: u32, ticks_per_frame: u64) -> Option<f64> {
     if ticks_per_frame == 0 {
         return None;

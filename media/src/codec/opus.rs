@@ -3,7 +3,7 @@
 use super::Malformed;
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// What a decoder puts out, whatever the encoder took in.
+/// The rate at which a decoder puts samples out, whatever the encoder took in.
 pub const SAMPLE_RATE: u32 = 48_000;
 
 /// 120 ms (RFC 6716, 3.2.5, requirement R5).
@@ -12,16 +12,16 @@ const LONGEST_PACKET: u32 = 5_760;
 const HEAD: &str = "OpusHead";
 const BOX: &str = "dOps";
 
-/// What a decoder must know.
+/// The parameters that a decoder must know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
-    /// Output channels.
+    /// The number of output channels.
     pub channels: u8,
     /// Samples at 48 kHz to drop at the start.
     pub pre_skip: u16,
-    /// What the encoder took in, for information; 0 when unknown.
+    /// The sample rate that the encoder took in, for information; 0 when unknown.
     pub input_sample_rate: u32,
-    /// In 1/256 dB.
+    /// The gain that a decoder applies, in 1/256 dB.
     pub output_gain: i16,
     /// Family 0 (mono and stereo) has none; others say how streams map to channels.
     pub mapping: Option<Mapping>,
@@ -47,7 +47,7 @@ impl Parameters {
         Self { channels, pre_skip: 0, input_sample_rate: SAMPLE_RATE, output_gain: 0, mapping: None }
     }
 
-    /// From an `OpusHead` identification header.
+    /// Parses an `OpusHead` identification header.
     pub fn from_opus_head(header: &[u8]) -> Result<Self, Malformed> {
         let body = header.strip_prefix(b"OpusHead").ok_or(Malformed::Missing { what: HEAD, field: "signature" })?;
         let fields: &[u8; 10] = body.first_chunk().ok_or(Malformed::Truncated { what: HEAD })?;
@@ -63,7 +63,7 @@ impl Parameters {
         Self::from_fields(HEAD, fields[1], numbers, &body[10..])
     }
 
-    /// From the body of a `dOps` box.
+    /// Parses the body of a `dOps` box.
     pub fn from_dops(body: &[u8]) -> Result<Self, Malformed> {
         let fields: &[u8; 10] = body.first_chunk().ok_or(Malformed::Truncated { what: BOX })?;
         if fields[0] != 0 {

@@ -4,7 +4,7 @@ use super::{Malformed, picture_side};
 
 const WHAT: &str = "VP8 frame";
 
-/// What a key frame says of the pictures that follow.
+/// The parameters of a keyframe, for the frames that follow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
     /// Pixels; 0 while no key frame was seen.
@@ -16,7 +16,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// From a key frame; `Missing` for any other.
+    /// Parses a keyframe. `Missing` for any other frame.
     pub fn from_keyframe(frame: &[u8]) -> Result<Self, Malformed> {
         let truncated = Malformed::Truncated { what: WHAT };
         let header: &[u8; 10] = frame.first_chunk().ok_or(truncated)?;

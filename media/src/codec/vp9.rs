@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 const WHAT: &str = "VP9 frame";
 const RECORD: &str = "vpcC";
 
-/// What a key frame, or a `vpcC`, says of the pictures that follow.
+/// The parameters of a keyframe or a `vpcC`, for the frames that follow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
     /// 0 to 3.
@@ -16,7 +16,8 @@ pub struct Parameters {
     pub level: u8,
     /// 8, 10 or 12.
     pub bit_depth: u8,
-    /// As in `vpcC`: 0 4:2:0 vertical, 1 4:2:0 colocated, 2 4:2:2, 3 4:4:4; 4:4:0 has no number and is 1.
+    /// The number that `vpcC` has for it: 0 4:2:0 vertical, 1 4:2:0 colocated, 2 4:2:2, 3 4:4:4; 4:4:0 has no number
+    /// and is 1.
     pub chroma_subsampling: u8,
     /// Range and matrix; VP9 frames know no primaries and transfer.
     pub colour: Colour,
@@ -27,7 +28,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// From a key frame (of a superframe, its first frame); `Missing` for any other.
+    /// Parses a keyframe (of a superframe, its first frame). `Missing` for any other frame.
     pub fn from_keyframe(frame: &[u8]) -> Result<Self, Malformed> {
         let mut reader = BitReader::new(WHAT, frame);
         let header = FrameHeader::parse(&mut reader)?;
@@ -44,7 +45,8 @@ impl Parameters {
         Ok(Self { profile: header.profile, level, bit_depth, chroma_subsampling, colour, width, height })
     }
 
-    /// From a `VPCodecConfigurationRecord`, with or without the box's version and flags in front. Size is unknown.
+    /// Parses a `VPCodecConfigurationRecord`, with or without the box's version and flags in front. It does not state
+    /// the size.
     pub fn from_vpcc(record: &[u8]) -> Result<Self, Malformed> {
         // A record cannot begin so: its bit depth would be 0.
         let record = record.strip_prefix(&[1, 0, 0, 0]).unwrap_or(record);
@@ -75,7 +77,7 @@ impl Parameters {
         record.freeze()
     }
 
-    /// `vp09.PP.LL.DD`.
+    /// The codec string of RFC 6381, as `vp09.PP.LL.DD`.
     pub fn rfc6381(&self) -> String {
         format!("vp09.{:02}.{:02}.{:02}", self.profile, self.level, self.bit_depth)
     }

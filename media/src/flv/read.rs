@@ -5,10 +5,10 @@ use crate::DropReason;
 use crate::codec::{MediaKind, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
 use bytes::Bytes;
 
-/// What a video message says.
+/// The content of a video message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum VideoTag {
-    /// What the decoder must know from here on. May repeat what is in force.
+    /// The parameters that the decoder must know from here on. They may repeat those in force.
     Config(Parameters),
     /// One access unit in canonical form.
     Frame {
@@ -25,12 +25,12 @@ pub enum VideoTag {
     Ignored(Ignored),
 }
 
-/// What an audio message says.
+/// The content of an audio message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AudioTag {
-    /// What the decoder must know from here on. May repeat what is in force.
+    /// The parameters that the decoder must know from here on. They may repeat those in force.
     Config(Parameters),
-    /// One packet.
+    /// One packet of audio.
     Frame {
         /// A slice of the body.
         payload: Bytes,
@@ -41,7 +41,7 @@ pub enum AudioTag {
     Ignored(Ignored),
 }
 
-/// Why a tag says nothing for a track.
+/// Why a tag has nothing for a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ignored {
     /// A message or packet without payload.
@@ -79,7 +79,7 @@ pub struct Reader {
     other_tracks: u64,
 }
 
-/// What frames of the configured codec look like.
+/// The form of frames of the configured codec.
 #[derive(Clone, Copy, Debug)]
 struct VideoFraming {
     codec: Codec,

@@ -45,7 +45,7 @@ pub fn write_video_header(codec: Codec, keyframe: bool, composition_ms: i32) -> 
     }
 }
 
-/// The body of a tag with a video sequence header; empty for parameters of a sound codec.
+/// The body of a tag with a video sequence header. It is empty for parameters of an audio codec.
 pub fn write_video_config(parameters: &Parameters) -> Bytes {
     let record = match parameters {
         Parameters::H264(h264) => h264.avcc(),
@@ -104,8 +104,8 @@ pub fn write_config(parameters: &Parameters) -> Bytes {
     }
 }
 
-/// What stands in front of the payload of a frame: nothing for timed metadata. `composition_ms` is its presentation minus
-/// its decoding time.
+/// The bytes before the payload of a frame. There are no such bytes for timed metadata. `composition_ms` is the
+/// presentation time minus the decoding time.
 pub fn write_header(frame: &Frame, composition_ms: i64) -> BodyHeader {
     let codec = frame.parameters.codec();
     match codec.kind() {
@@ -140,7 +140,7 @@ pub fn file_header(has_audio: bool, has_video: bool) -> [u8; 13] {
     [b'F', b'L', b'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0]
 }
 
-/// What a tag carries; its number is also the RTMP message type.
+/// The content of a tag. Its number is also the RTMP message type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[allow(missing_docs)]

@@ -11,13 +11,14 @@ use crate::key::{Keyed, TrackKey};
 /// them, if it ever does.
 const HELD_MAX: usize = 40;
 
-/// After the fence was lifted for nothing, it stays down for this many video frames of the awaited take: 1 s at 30 fps.
+/// The number of video frames of the awaited take for which the fence stays down after it was lifted in vain: 1 s at
+/// 30 fps.
 const REST: u32 = 30;
 
 /// A fence of one awaited take. It is down at first.
 #[derive(Debug, Default)]
 pub(super) struct Fence {
-    /// What is held back, while it is up.
+    /// The frames that it holds back, while it is up.
     held: Option<Keyed<VecDeque<Frame>>>,
     /// Main video frames of the awaited take so far.
     waited: u32,

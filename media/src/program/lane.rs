@@ -48,7 +48,7 @@ pub(super) struct Last {
     /// The latest presentation time, and the wall clock at it.
     pub(super) pts_micros: i64,
     pub(super) wall: WallTime,
-    /// From the presentation before to this one: how long an audio packet is.
+    /// The time between the last two presentations: the length of an audio packet.
     step_micros: i64,
 }
 

@@ -72,7 +72,7 @@ impl TimelineId {
     }
 }
 
-/// What a take brings.
+/// The form of a take.
 #[derive(Clone, Copy, Debug)]
 pub struct Brings {
     /// The timeline it speaks in.
@@ -83,7 +83,7 @@ pub struct Brings {
     pub in_order: bool,
 }
 
-/// What became of a frame.
+/// The fate of a frame that was offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offered {
     /// The program has it, had its time already, or holds as many tracks as it may.
@@ -104,7 +104,7 @@ pub struct Program {
 
 #[derive(Debug)]
 struct State {
-    /// Where the timeline starts, for the first take.
+    /// The clock at which the timeline starts, for the first take.
     clock: ProgramClock,
     takes: u64,
     /// The take that is on.
@@ -112,7 +112,7 @@ struct State {
     next: Option<Next>,
     lanes: Keyed<Lane>,
     cut: Option<Cut>,
-    /// Where the take that is on began, until the tracks that it does not bring have ended.
+    /// The time at which the take that is on began, until the tracks that it does not bring have ended.
     began_micros: Option<i64>,
 }
 
@@ -120,11 +120,11 @@ struct State {
 struct Take {
     number: u64,
     brings: Brings,
-    /// From its timeline to the program's.
+    /// The time to add to its timeline to get the program's.
     shift_micros: i64,
 }
 
-/// Where the program goes over from `before` to the take that is on, until both main tracks did.
+/// The change from the take `before` to the take that is on, until both main tracks have made it.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     at_micros: i64,
@@ -144,17 +144,17 @@ impl Program {
         Arc::new(Self { feed, clock, state: Mutex::new(state) })
     }
 
-    /// Where its timeline started. The sources of its room are placed by it.
+    /// The clock at which its timeline started. It places the sources of the room.
     pub fn clock(&self) -> ProgramClock {
         self.clock
     }
 
-    /// Where its timeline is now: at its newest frame, whose source follows the crystal of its publisher.
+    /// The clock of its timeline now: that of its newest frame, whose source follows the crystal of its publisher.
     pub fn line(&self) -> ProgramClock {
         self.state.lock().line()
     }
 
-    /// What viewers read.
+    /// The feed that viewers read.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
@@ -182,7 +182,7 @@ impl Program {
     }
 }
 
-/// Where one take enters the program.
+/// The way of one take into the program.
 #[derive(Debug)]
 pub struct Inlet {
     program: Arc<Program>,
@@ -257,7 +257,7 @@ impl Inlet {
         }
     }
 
-    /// All tracks of it are known: viewers who wait for them may start.
+    /// Says that all its tracks are known, so that viewers who wait for them may start.
     pub fn settle(&self) {
         if self.is_on() {
             self.program.feed.settle();
@@ -428,7 +428,7 @@ impl State {
         Some((lane.track.clone()?, take.shift_micros))
     }
 
-    /// What brings `take` onto the program's timeline, as seen at its `frame`.
+    /// The time that brings `take` onto the program's timeline, as seen at its `frame`.
     fn shift(&self, take: &Take, frame: &Frame) -> i64 {
         if let Some(current) = self.current.filter(|current| current.brings.timeline == take.brings.timeline) {
             return current.shift_micros;

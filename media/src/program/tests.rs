@@ -11,7 +11,7 @@ use crate::testing::{audio, metadata, video};
 
 const WALL: u64 = 1_000_000_000;
 
-/// One take's frames: video every 40 ms, sound every 20 ms, on a timeline that began `offset_ms` after the wall's.
+/// One take's frames: video every 40 ms, audio every 20 ms, on a timeline that began `offset_ms` after the wall's.
 struct Feeder {
     inlet: Inlet,
     start: Instant,

@@ -21,7 +21,8 @@ const NAL_PPS: u8 = 8;
 const NAL_DELIMITER: u8 = 9;
 const NAL_SPS_EXTENSION: u8 = 13;
 
-/// What the five bits of `numOfSequenceParameterSets` and the eight of `numOfPictureParameterSets` can say.
+/// The most that the five bits of `numOfSequenceParameterSets` and the eight of `numOfPictureParameterSets` can
+/// state.
 const MOST_SPS: usize = 31;
 const MOST_PPS: usize = 255;
 
@@ -30,7 +31,7 @@ pub fn nal_type(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header & 0x1f)
 }
 
-/// A slice of an instantaneous decoding refresh picture.
+/// Whether the NAL unit is a slice of an instantaneous decoding refresh picture.
 pub fn is_idr(nal: &[u8]) -> bool {
     nal_type(nal) == NAL_IDR
 }
@@ -111,9 +112,9 @@ pub fn strip_parameter_sets(payload: Bytes) -> (Bytes, Option<Parameters>) {
 pub struct Parameters {
     /// Sequence parameter sets, NAL units without start code; at least one, at most 31.
     pub sps: Vec<Bytes>,
-    /// Picture parameter sets, likewise; at least one, at most 255.
+    /// Picture parameter sets in the same form; at least one, at most 255.
     pub pps: Vec<Bytes>,
-    /// `profile_idc`.
+    /// The value of `profile_idc`.
     pub profile_idc: u8,
     /// The byte after it: `constraint_set0_flag` is its highest bit.
     pub constraint_flags: u8,
@@ -123,11 +124,11 @@ pub struct Parameters {
     pub width: u32,
     /// Pixels, after cropping.
     pub height: u32,
-    /// From the VUI's timing.
+    /// The frame rate, if the VUI's timing states it.
     pub frame_rate: Option<f64>,
     /// Frames of reordering: declared by the VUI, or 0 where profile or picture order count rule it out.
     pub max_reorder: Option<u8>,
-    /// `max_num_ref_frames`.
+    /// The value of `max_num_ref_frames`.
     pub max_num_ref_frames: u8,
     /// Fields are possible.
     pub interlaced: bool,
@@ -137,12 +138,12 @@ pub struct Parameters {
     pub bit_depth_luma: u8,
     /// Bits per chroma sample.
     pub bit_depth_chroma: u8,
-    /// From the VUI.
+    /// The colour, if the VUI describes it.
     pub colour: Option<Colour>,
 }
 
 impl Parameters {
-    /// From NAL units without start codes. The first SPS is the one that is read.
+    /// Takes NAL units without start codes, and reads the first SPS.
     pub fn from_parameter_sets(sps: Vec<Bytes>, pps: Vec<Bytes>) -> Result<Self, Malformed> {
         const WHAT: &str = "H.264 parameter sets";
         check_sets(WHAT, "SPS", &sps, NAL_SPS, MOST_SPS)?;
@@ -168,7 +169,7 @@ impl Parameters {
         })
     }
 
-    /// From the SPS and PPS in an access unit of canonical form; `None` without a usable pair.
+    /// Reads the SPS and PPS in an access unit of canonical form. `None` without a usable pair.
     pub fn from_access_unit(payload: &Bytes) -> Option<Self> {
         let of_type = |wanted, most| -> Vec<Bytes> {
             let ranges = nal_ranges(payload).filter(|range| nal_type(&payload[range.clone()]) == wanted);
@@ -178,7 +179,8 @@ impl Parameters {
         Self::from_parameter_sets(of_type(NAL_SPS, MOST_SPS), of_type(NAL_PPS, MOST_PPS)).ok()
     }
 
-    /// From an `AVCDecoderConfigurationRecord`, with the size in bytes of the NAL unit lengths that belong to it.
+    /// Parses an `AVCDecoderConfigurationRecord`. The number is the size in bytes of the NAL unit lengths that belong
+    /// to it.
     pub fn from_avcc(record: &[u8]) -> Result<(Self, usize), Malformed> {
         const WHAT: &str = "avcC";
         let mut reader = BitReader::new(WHAT, record);
@@ -218,15 +220,15 @@ impl Parameters {
         nal::join(self.sps.iter().chain(&self.pps).map(|set| &set[..]))
     }
 
-    /// The same parameters with "no picture is reordered" declared in each SPS, everything else bit-exact. Right only for
-    /// streams without B-frames. An SPS that cannot be read stays as it is.
+    /// The same parameters, with each SPS declaring that no frame is reordered, and everything else bit-exact. Right
+    /// only for streams without B-frames. An SPS that cannot be read stays as it is.
     pub fn without_reordering(&self) -> Self {
         let rewrite = |set: &Bytes| sps::without_reordering(set).map_or_else(|_| set.clone(), Bytes::from);
         let sps = self.sps.iter().map(rewrite).collect();
         Self::from_parameter_sets(sps, self.pps.clone()).unwrap_or_else(|_| self.clone())
     }
 
-    /// Whether the SPS says in so many words that decoders need not wait: nothing is gained by rewriting it.
+    /// Whether the SPS declares already that decoders need not wait, so that rewriting it gains nothing.
     pub fn declares_no_reordering(&self) -> bool {
         self.sps.iter().all(|set| {
             Sps::parse(set).is_ok_and(|sps| sps.max_dec_frame_buffering.is_some() && sps.max_reorder == Some(0))

@@ -11,7 +11,7 @@ pub(super) const HIGH_PROFILES: [u8; 13] = [100, 110, 122, 244, 44, 83, 86, 118,
 /// The fields of a sequence parameter set that somebody asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sps {
-    /// `profile_idc`.
+    /// The value of `profile_idc`.
     pub profile_idc: u8,
     /// The byte after `profile_idc`: `constraint_set0_flag` is its highest bit.
     pub constraint_flags: u8,
@@ -27,9 +27,9 @@ pub struct Sps {
     pub bit_depth_chroma: u8,
     /// `log2_max_frame_num_minus4 + 4`.
     pub frame_num_bits: u8,
-    /// `pic_order_cnt_type`.
+    /// The value of `pic_order_cnt_type`.
     pub picture_order_count_type: u8,
-    /// `max_num_ref_frames`.
+    /// The value of `max_num_ref_frames`.
     pub max_num_ref_frames: u8,
     /// Fields or macroblock-adaptive frames are possible.
     pub interlaced: bool,
@@ -37,9 +37,9 @@ pub struct Sps {
     pub width: u32,
     /// Pixels, after cropping.
     pub height: u32,
-    /// From the VUI's timing: two ticks are a frame.
+    /// The frame rate, if the VUI's timing states it: two ticks are a frame.
     pub frame_rate: Option<f64>,
-    /// From the VUI's video signal type.
+    /// The colour, if the VUI's video signal type describes it.
     pub colour: Option<Colour>,
     /// How many frames may precede a frame in decoding order and follow it in output order.
     pub max_reorder: Option<u8>,
@@ -51,11 +51,11 @@ pub struct Sps {
 /// Bit positions in the RBSP, for the rewriter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Positions {
-    /// Of `vui_parameters_present_flag`.
+    /// The bit at which `vui_parameters_present_flag` is.
     vui: usize,
-    /// Of `bitstream_restriction_flag`, when there is a VUI.
+    /// The bit at which `bitstream_restriction_flag` is, if there is a VUI.
     restriction: Option<usize>,
-    /// Of `max_num_reorder_frames`, when there is a restriction.
+    /// The bit at which `max_num_reorder_frames` is, if there is a restriction.
     reorder: Option<usize>,
 }
 
@@ -117,8 +117,8 @@ impl Sps {
 
 /// The NAL unit with `max_num_reorder_frames` 0 declared and everything else as it was, bit by bit.
 ///
-/// A decoder that is told so shows each picture as soon as it is decoded, where otherwise it holds back as many as the
-/// level allows. Right only for streams without B-frames.
+/// A decoder then shows each frame as soon as it is decoded. Otherwise it holds back as many frames as the level
+/// allows. Right only for streams without B-frames.
 pub(super) fn without_reordering(nal: &[u8]) -> Result<Vec<u8>, Malformed> {
     let sps = Sps::parse(nal)?;
     let rbsp = unescape(&nal[1..]);
@@ -271,7 +271,7 @@ fn picture_size(reader: &mut BitReader<'_>, format: &Format) -> Result<(bool, u3
 struct Vui {
     frame_rate: Option<f64>,
     colour: Option<Colour>,
-    /// `max_num_reorder_frames`, `max_dec_frame_buffering`.
+    /// The values of `max_num_reorder_frames` and `max_dec_frame_buffering`.
     restriction: Option<(u8, u8)>,
 }
 

@@ -22,17 +22,17 @@ const MOST_VPS: usize = 32;
 const MOST_SPS: usize = 32;
 const MOST_PPS: usize = 255;
 
-/// `nal_unit_type`; 0 (a trailing picture that is no reference) for an empty NAL unit.
+/// The `nal_unit_type`. It is 0 (a trailing picture that is not a reference) for an empty NAL unit.
 pub fn nal_type(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header >> 1 & 0x3f)
 }
 
-/// A slice of a picture that decoding can start at: IDR, BLA or CRA.
+/// Whether the NAL unit is a slice of a picture that decoding can start at: IDR, BLA or CRA.
 pub fn is_irap(nal: &[u8]) -> bool {
     NAL_IRAP.contains(&nal_type(nal))
 }
 
-/// A slice of an IDR picture: nothing after it refers to anything before it.
+/// Whether the NAL unit is a slice of an IDR picture: nothing after it refers to anything before it.
 pub fn is_idr(nal: &[u8]) -> bool {
     NAL_IDR.contains(&nal_type(nal))
 }
@@ -75,9 +75,9 @@ pub struct Parameters {
     pub pps: Vec<Bytes>,
     /// Profile, tier and level.
     pub profile: ProfileTierLevel,
-    /// Sub-layers.
+    /// The number of temporal sub-layers.
     pub temporal_layers: u8,
-    /// `sps_temporal_id_nesting_flag`.
+    /// The value of `sps_temporal_id_nesting_flag`.
     pub temporal_id_nested: bool,
     /// 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
     pub chroma_format_idc: u8,
@@ -89,16 +89,16 @@ pub struct Parameters {
     pub width: u32,
     /// Pixels, inside the conformance window.
     pub height: u32,
-    /// From the VUI's timing.
+    /// The frame rate, if the VUI's timing states it.
     pub frame_rate: Option<f64>,
     /// `sps_max_num_reorder_pics`: frames of reordering.
     pub max_reorder: u8,
-    /// From the VUI.
+    /// The colour, if the VUI describes it.
     pub colour: Option<Colour>,
 }
 
 impl Parameters {
-    /// From NAL units without start codes. The first SPS is the one that is read.
+    /// Takes NAL units without start codes, and reads the first SPS.
     pub fn from_parameter_sets(vps: Vec<Bytes>, sps: Vec<Bytes>, pps: Vec<Bytes>) -> Result<Self, Malformed> {
         const WHAT: &str = "H.265 parameter sets";
         let kinds =
@@ -128,7 +128,7 @@ impl Parameters {
         })
     }
 
-    /// From the VPS, SPS and PPS in an access unit of canonical form; `None` unless all three are there and usable.
+    /// Reads the VPS, SPS and PPS in an access unit of canonical form. `None` unless all three are there and usable.
     pub fn from_access_unit(payload: &Bytes) -> Option<Self> {
         let of_type = |wanted, most| -> Vec<Bytes> {
             let ranges = nal_ranges(payload).filter(|range| nal_type(&payload[range.clone()]) == wanted);
@@ -139,7 +139,8 @@ impl Parameters {
         Self::from_parameter_sets(vps, sps, of_type(NAL_PPS, MOST_PPS)).ok()
     }
 
-    /// From an `HEVCDecoderConfigurationRecord`, with the size in bytes of the NAL unit lengths that belong to it.
+    /// Parses an `HEVCDecoderConfigurationRecord`. The number is the size in bytes of the NAL unit lengths that
+    /// belong to it.
     pub fn from_hvcc(record: &[u8]) -> Result<(Self, usize), Malformed> {
         const WHAT: &str = "hvcC";
         let mut reader = BitReader::new(WHAT, record);

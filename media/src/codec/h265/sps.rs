@@ -9,11 +9,11 @@ const WHAT: &str = "H.265 SPS";
 /// `profile_tier_level()` without the sub-layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProfileTierLevel {
-    /// `general_profile_space`.
+    /// The value of `general_profile_space`.
     pub profile_space: u8,
-    /// `general_tier_flag`.
+    /// The value of `general_tier_flag`.
     pub high_tier: bool,
-    /// `general_profile_idc`.
+    /// The value of `general_profile_idc`.
     pub profile_idc: u8,
     /// `general_profile_compatibility_flag[0]` is the highest bit.
     pub compatibility_flags: u32,
@@ -45,7 +45,7 @@ pub struct Sps {
     pub profile: ProfileTierLevel,
     /// `sps_max_sub_layers_minus1 + 1`.
     pub temporal_layers: u8,
-    /// `sps_temporal_id_nesting_flag`.
+    /// The value of `sps_temporal_id_nesting_flag`.
     pub temporal_id_nested: bool,
     /// 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
     pub chroma_format_idc: u8,
@@ -59,9 +59,9 @@ pub struct Sps {
     pub height: u32,
     /// `sps_max_num_reorder_pics` of the highest sub-layer.
     pub max_reorder: u8,
-    /// From the VUI's timing.
+    /// The frame rate, if the VUI's timing states it.
     pub frame_rate: Option<f64>,
-    /// From the VUI.
+    /// The colour, if the VUI describes it.
     pub colour: Option<Colour>,
 }
 
@@ -203,8 +203,9 @@ fn skip_reference_picture_sets(reader: &mut BitReader<'_>, picture_order_count_b
     Ok(())
 }
 
-/// st_ref_pic_set() (7.3.7): the distances to its pictures, those before first, the closest of each side first. How
-/// many there are decides the length of the next set, and some drop out (7-61, 7-62), so they must be worked out.
+/// Parses st_ref_pic_set() (7.3.7): the distances to its pictures, those before first, the closest of each side
+/// first. Their number decides the length of the next set, and some drop out (7-61, 7-62), so they must be worked
+/// out.
 fn short_term_set(reader: &mut BitReader<'_>, previous: Option<Vec<i32>>) -> Result<Vec<i32>, Malformed> {
     let mut distances = Vec::with_capacity(16);
     if let Some(previous) = previous
