@@ -231,7 +231,7 @@ async fn wrong_queries_are_refused_with_a_sentence() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn a_missing_file_or_room_is_not_found() {
     let node = Node::open().await;
     let directory = node.directory().await;
     let absent = ["video-8.m4s", "video-1.9.m4s", "video-10.0.m4s", "video-init-5.mp4", "text.m3u8", "video-00.m4s"];
@@ -299,7 +299,7 @@ async fn the_end_of_the_source_is_the_end_of_the_playlist() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stalled_stream_lets_go_of_those_who_wait() {
+async fn a_stalled_stream_answers_the_requests_that_wait() {
     let node = Node::open().await;
     let directory = node.directory().await;
     let asked = tokio::time::Instant::now();

@@ -236,7 +236,7 @@ fn a_refusal_by_the_driver_reaches_the_peer_and_ends_the_session() {
 }
 
 #[test]
-fn what_comes_out_of_order_ends_the_session() {
+fn a_command_out_of_order_ends_the_session() {
     let order = |steps: fn(&mut Client)| {
         let mut pair = Pair::new();
         steps(pair.client.handshake());

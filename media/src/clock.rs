@@ -611,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_stated_time_goes_on() {
+    fn time_goes_on_whatever_a_publisher_states() {
         let mut random = 1_u64;
         let mut next = |most: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -536,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_of_another_feed_are_shown_and_converted_there() {
+    fn video_of_another_feed_is_shown_and_converted_there() {
         let program = Feed::new(None);
         program.set_original(Arc::new(Track::new(video())));
         let returned = Feed::with_pictures_of(program.clone(), None);
@@ -569,7 +569,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_converted_is_refused_with_what_there_is() {
+    fn a_track_that_cannot_be_converted_is_refused_with_its_codec() {
         let feed = Feed::new(None);
         feed.set_original(Arc::new(Track::new(video())));
         let refused = feed.demand(MediaKind::Video, HLS).unwrap_err();

@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_without_host_shows_whoever_came_first_and_then_the_host() {
+    fn a_room_without_a_host_shows_its_first_source_until_the_host_comes() {
         let start = Instant::now();
         let hub = Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), HubLimits::default(), None);
         let publish = |name: &str| hub.publish(&name.parse().unwrap(), Protocol::Whip, start).unwrap();

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoder_that_does_not_reorder_is_not_taken_to() {
+    fn an_encoder_without_reordering_keeps_its_decoding_times() {
         let mut order = Order::default();
         for dts in [0, 40, 0, 40, 80] {
             let (times, _) = order.believe(Stated { may_reorder: false, ..video(dts, dts) });

@@ -684,7 +684,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_rendition_that_comes_later_is_read_by_who_wants_all_tracks() {
+    async fn a_player_that_wants_all_tracks_reads_a_rendition_that_comes_later() {
         let mut fixture = Fixture::new();
         fixture.push_video(1);
         let mut all = fixture.open(Start::Present).await;

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_on_a_silent_ring_leaves_one_waker_and_who_is_gone_none() {
+    fn a_reader_of_a_silent_ring_leaves_one_waker_and_a_dropped_reader_leaves_none() {
         let (ring, _) = filled(&[true], SMALL);
         let mut readers = [ring.reader(Join::NextKeyframe), ring.reader(Join::NextKeyframe)];
         for reader in &mut readers {

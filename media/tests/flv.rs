@@ -167,7 +167,7 @@ fn track_zero_is_unwrapped_and_others_are_counted() {
 }
 
 #[test]
-fn what_is_no_frame_is_ignored_with_its_reason() {
+fn a_tag_that_is_not_a_frame_is_ignored_with_its_reason() {
     let mut reader = Reader::new();
     let cases: [(&'static [u8], Ignored); 8] = [
         (b"\x97\x02\x01\x02\x03\x03av01\x12\x00", Ignored::Empty), // a temporal delimiter alone
@@ -188,7 +188,7 @@ fn what_is_no_frame_is_ignored_with_its_reason() {
 }
 
 #[test]
-fn what_cannot_be_carried_is_refused_by_name() {
+fn a_codec_without_support_is_refused_by_name() {
     let mut reader = Reader::new();
     for (body, name) in [
         (&b"\x22\x00"[..], "FLV video codec 2"),

@@ -213,7 +213,7 @@ fn steps_of_a_publishers_clock_are_not_seen() {
 }
 
 #[test]
-fn one_picture_for_two_hours_later_does_not_hold_up_the_program() {
+fn a_frame_to_be_shown_in_two_hours_does_not_hold_up_the_program() {
     for composition in [(|number| if number == 20 { 7_200_000 } else { 80 }) as fn(i64) -> i64, |number| {
         if number == 20 { -7_200_000 } else { 80 }
     }] {

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_decoded_when_it_is_shown_and_nothing_is_shown_at_another_time() {
+    fn the_first_frame_is_decoded_when_it_is_shown_and_no_presentation_time_moves() {
         let mut reordered = samples(&[6000, 12_000, 3000, 3000, 6000]);
         let before = times(90_000, &reordered);
         let start = decode_when_shown(90_000..105_000, &mut reordered);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_order_or_too_short_stays_within_its_time() {
+    fn frames_in_order_or_in_a_short_part_stay_within_its_time() {
         let mut in_order = samples(&[0, 0]);
         assert_eq!(decode_when_shown(0..6000, &mut in_order), 0);
         assert_eq!(times(0, &in_order), [(0, 0), (3000, 3000)]);

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_sound_is_a_hole_and_repeated_sound_is_left_out() {
+    fn lost_audio_is_a_hole_and_repeated_audio_is_left_out() {
         let mut cadence = Cadence::new(1024, RATE);
         assert_eq!(cadence.place(Ticks(0)), Placed::At(0));
         assert_eq!(cadence.place(Ticks(48_000)), Placed::After(48_000));

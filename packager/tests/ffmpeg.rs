@@ -111,7 +111,7 @@ fn h264_with_reordering_at_a_film_rate() {
 }
 
 #[test]
-fn a_long_group_of_pictures_at_44100_hz() {
+fn a_long_group_of_frames_at_44100_hz() {
     check_flv("long", "25", &[&X264[..], &["-bf", "2", "-g", "250"], &AAC, &["-ar", "44100"]].concat());
 }
 
@@ -184,7 +184,7 @@ fn av1() {
 }
 
 #[test]
-fn sound_that_was_lost_becomes_silence_that_decodes() {
+fn audio_that_was_lost_becomes_silence_that_decodes() {
     let scratch = Scratch::new("silence");
     let frames = frames_of_flv(make_flv(&scratch.path("s.flv"), 6, "30", &[&X264[..], &["-bf", "0"], &AAC].concat()));
     let lost = |frame: &Arc<Frame>| {

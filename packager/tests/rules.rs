@@ -145,7 +145,7 @@ fn the_window_slides_and_what_leaves_it_is_handed_on() {
 }
 
 #[test]
-fn the_list_of_sound_begins_one_segment_after_that_of_pictures_once_they_slide() {
+fn the_audio_playlist_begins_one_segment_after_the_video_playlist_once_they_slide() {
     let first = |segmenter: &Segmenter, kind| segmenter.rendition(kind).unwrap().segments().next().unwrap().msn;
     let mut segmenter = Segmenter::new(settings(), true);
     let publisher = Publisher::new();
@@ -190,7 +190,7 @@ fn a_publisher_that_returns_is_a_discontinuity_in_both_renditions() {
 }
 
 #[test]
-fn behind_a_hole_as_much_is_gathered_as_players_keep_their_distance_by() {
+fn parts_after_a_hole_are_gathered_up_to_the_hold_back() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);
     let gather = |segmenter: &Segmenter| {
@@ -292,7 +292,7 @@ fn segments_are_divided_evenly_and_leave_no_short_last_part() {
 }
 
 #[test]
-fn sound_alone_is_cut_by_itself() {
+fn audio_alone_is_cut_by_itself() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), false);
     for n in 0..500 {
@@ -305,7 +305,7 @@ fn sound_alone_is_cut_by_itself() {
 }
 
 #[test]
-fn pictures_alone_need_no_sound() {
+fn video_alone_needs_no_audio() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);
     for n in 0..300 {
@@ -316,7 +316,7 @@ fn pictures_alone_need_no_sound() {
 }
 
 #[test]
-fn sound_waits_for_the_first_picture() {
+fn audio_waits_for_the_first_video_frame() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);
     assert_eq!(segmenter.push(TrackKey::VIDEO, &publisher.video(0, false)).unwrap(), Some(Ignored::NoKeyframe));
@@ -330,7 +330,7 @@ fn sound_waits_for_the_first_picture() {
 }
 
 #[test]
-fn sound_that_stops_becomes_silence_and_keeps_its_numbers() {
+fn audio_that_stops_becomes_silence_and_keeps_its_numbers() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);
     play(&publisher, &mut segmenter, 0.0, 4.0, 30.0, 60);

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused() {
+    fn a_value_that_is_not_a_number_is_refused() {
         for query in ["_HLS_msn=", "_HLS_msn=-1", "_HLS_msn=+1", "_HLS_msn=1x", "_HLS_msn=12&_HLS_part=4294967296"] {
             assert!(matches!(judge(query), Err(EdgeError::BadQuery(_))), "{query}");
         }

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_is_put_back_on_the_sample_grid_and_gaps_are_kept() {
+    fn audio_is_put_back_on_the_sample_grid_and_gaps_are_kept() {
         let mut publisher = Publisher::default();
         assert!(publisher.take(MediaKind::Audio, 0, audio_config(44_100)).unwrap().is_none());
         let mut take =

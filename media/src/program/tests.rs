@@ -70,7 +70,7 @@ fn text(program: &Program, key: impl Into<TrackKey>) -> String {
 }
 
 #[test]
-fn a_take_begins_with_a_keyframe_on_the_same_track_and_sound_is_cut_there() {
+fn a_take_begins_with_a_keyframe_on_the_same_track_and_audio_is_cut_there() {
     let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     a.picture(0, true, b"a");
@@ -97,7 +97,7 @@ fn a_take_begins_with_a_keyframe_on_the_same_track_and_sound_is_cut_there() {
 }
 
 #[test]
-fn a_keyframe_shown_before_what_the_program_has_begins_nothing() {
+fn a_late_mix_keyframe_does_not_begin_the_take() {
     let program = program_without_frames();
     let timeline = TimelineId::unique();
     let a = Feeder::new(&program, timeline, 0);
@@ -109,7 +109,7 @@ fn a_keyframe_shown_before_what_the_program_has_begins_nothing() {
 }
 
 #[test]
-fn pictures_wait_for_a_mix_that_is_later_than_its_lead() {
+fn video_waits_for_a_mix_that_is_later_than_its_lead() {
     let program = program_without_frames();
     let timeline = TimelineId::unique();
     let a = Feeder::new(&program, timeline, 0);
@@ -126,7 +126,7 @@ fn pictures_wait_for_a_mix_that_is_later_than_its_lead() {
 }
 
 #[test]
-fn pictures_do_not_wait_for_a_mix_that_never_comes() {
+fn video_does_not_wait_for_a_mix_that_never_comes() {
     let program = program_without_frames();
     let timeline = TimelineId::unique();
     let a = Feeder::new(&program, timeline, 0);
@@ -175,7 +175,7 @@ fn a_take_of_the_same_timeline_is_not_moved_whatever_the_wall_says() {
 }
 
 #[test]
-fn sound_of_a_take_that_died_is_not_waited_for_long() {
+fn audio_of_a_take_that_died_is_not_waited_for_long() {
     let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 0);
     a.picture(0, true, b"a");

@@ -172,7 +172,7 @@ fn an_aborted_message_is_forgotten_and_its_bytes_with_it() {
 }
 
 #[test]
-fn what_is_above_a_limit_is_refused_before_it_is_stored() {
+fn a_message_above_a_limit_is_refused_before_it_is_stored() {
     let large = header(0, 6, 0, 1001, 9, 1);
     assert_eq!(read(&large), Err(ChunkError::MessageTooLarge { length: 1001, limit: 1000 }));
     let two = [header(0, 6, 0, 1000, 9, 1), vec![0; 128], header(0, 4, 0, 501, 8, 1)].concat();
