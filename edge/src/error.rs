@@ -69,7 +69,7 @@ impl IntoResponse for EdgeError {
     }
 }
 
-/// Asks the gate whether whoever sent this may do it.
+/// Asks the gate whether the sender of this request may do it.
 pub(crate) fn admit(gate: &dyn Gate, action: Action<'_>, headers: &HeaderMap, uri: &Uri) -> Result<(), EdgeError> {
     gate.check(action, token(headers, uri))?;
     Ok(())

@@ -121,7 +121,7 @@ impl Live {
         Ok(Self { playback, tracks, ready, start: None, ended: false, bytes, _viewing: viewing })
     }
 
-    /// Writes what there is, up to [`READY_MAX`] pieces.
+    /// Writes the pieces that are ready, up to [`READY_MAX`] of them.
     fn fill(&mut self, cx: &mut Context<'_>) {
         while self.ready.len() < READY_MAX && !self.ended {
             let Poll::Ready(next) = self.playback.poll_next(cx) else { return };

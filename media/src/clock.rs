@@ -156,7 +156,7 @@ impl SourceClock {
         let source = believed.dts.micros(rate).clamp(-SOURCE_MICROS_MAX, SOURCE_MICROS_MAX);
         let (line, step) = self.follow(key, source, arrival);
         track.line = Some(line);
-        // Messages are stamped by whoever sends them: nothing is learnt from them.
+        // Messages are stamped by applications: nothing is learnt from them.
         let lateness = match key.kind {
             MediaKind::Data => self.lateness.in_force(),
             _ => self.lateness.observe(line.late, arrival),
@@ -258,7 +258,7 @@ impl SourceClock {
         stood > APART_MICROS || line.arrival.micros_since(since) >= APART_FOR_MICROS
     }
 
-    /// Whether the track stays seconds behind what was usual.
+    /// Whether the track stays seconds behind its usual lateness.
     fn stands(&self, line: &mut Line) -> bool {
         if line.late - self.lateness.in_force() <= STOOD_MICROS {
             line.behind = None;
@@ -295,7 +295,7 @@ impl Lateness {
         self.0.as_ref().map_or(0, |estimate| estimate.in_force)
     }
 
-    /// Takes in a frame's lateness. What is in force with it.
+    /// Takes in a frame's lateness and returns the lateness in force.
     fn observe(&mut self, late: i64, arrival: WallTime) -> i64 {
         let estimate = self.0.get_or_insert(Estimate {
             previous_least: i64::MAX,

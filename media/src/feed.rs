@@ -224,7 +224,7 @@ enum Found {
 }
 
 impl Feed {
-    /// A feed without tracks. Without a `deriver` it offers only what it is given.
+    /// A feed without tracks. Without a `deriver` it offers only the tracks that it is given.
     pub fn new(deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
         Arc::new(Self::empty(deriver, None))
     }
@@ -259,7 +259,7 @@ impl Feed {
         self.branches.lock().get(key).map(|branch| branch.original.clone())
     }
 
-    /// All original tracks in the order of their keys, those that are borrowed included.
+    /// All original tracks in the order of their keys, borrowed ones included.
     pub fn originals(&self) -> Vec<Arc<Track>> {
         let borrowed = self.pictures.iter().flat_map(|pictures| pictures.originals());
         let mut tracks: Vec<_> = borrowed.filter(|track| self.pictures(track.kind()).is_some()).collect();
@@ -295,7 +295,7 @@ impl Feed {
         tracks.into_iter().filter_map(|track| track.newest())
     }
 
-    /// The tracks derived at this moment, with what they are.
+    /// The tracks derived at this moment, each with its recipe.
     pub fn derived(&self, key: impl Into<TrackKey>) -> Vec<(Recipe, Arc<Track>)> {
         let key = key.into();
         if let Some(pictures) = self.pictures(key.kind) {
@@ -306,8 +306,8 @@ impl Feed {
         derived.map(|derived| (derived.recipe, derived.track.clone())).collect()
     }
 
-    /// Gives the feed its track of a key; one it had is ended. False if the feed holds as many tracks as it may: then
-    /// `track` is ended.
+    /// Gives the feed its track of a key, and ends the one it had. False if the feed holds as many tracks as it may.
+    /// Then it ends `track`.
     pub fn set_original(&self, track: Arc<Track>) -> bool {
         let branch = Branch { original: track.clone(), derived: Vec::new() };
         let mut branches = self.branches.lock();
@@ -335,7 +335,7 @@ impl Feed {
         self.stage.send_modify(|_| {}); // Those who wait for a track look again.
     }
 
-    /// Waits for an original track of this key other than the `known` one. `None` once whoever has it is over.
+    /// Waits for an original track of this key other than the `known` one. `None` once the feed that has it is over.
     pub async fn next_original(&self, key: impl Into<TrackKey>, known: Option<TrackId>) -> Option<Arc<Track>> {
         let key = key.into();
         if let Some(pictures) = self.pictures(key.kind) {

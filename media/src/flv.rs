@@ -28,7 +28,7 @@ pub enum FlvError {
     /// A codec that nothing here can carry, as its number or its FourCC.
     #[error("{0} is not supported; send H.264, H.265, AV1 or VP9 with AAC or Opus")]
     UnsupportedCodec(String),
-    /// A frame of a codec whose configuration has not come yet, or of another than was configured.
+    /// A frame came in a codec whose configuration has not come yet, or in another codec than was configured.
     #[error("a {0} frame came before its sequence header")]
     NoConfiguration(Codec),
 }

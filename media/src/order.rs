@@ -1,7 +1,8 @@
 //! The order of one track's frames: which decoding and composition times a publisher may state.
 //!
-//! Decoding times rise with every frame, and a frame is shown when it is decoded or later, within what a decoder may
-//! reorder. A publisher that states anything else is corrected here, so that nobody behind it has to believe it.
+//! Decoding times rise with every frame, and a frame is shown when it is decoded or later, within the time that a
+//! decoder may reorder. This file corrects a publisher that states anything else, so that no later code has to
+//! believe it.
 
 use crate::key::{MediaKind, TrackKey};
 use crate::time::{ClockRate, Ticks};
@@ -43,7 +44,7 @@ pub(crate) struct Order {
     composition: Ticks,
     /// The latest decoding time that was stated.
     latest: Option<Ticks>,
-    /// How far decoding is moved ahead of what is stated, because presentation was seen before it.
+    /// The time by which decoding is moved ahead of its statement, because presentation was seen before it.
     reorder: Ticks,
     /// The last decoding time that was given out.
     last: Option<Ticks>,
@@ -73,8 +74,8 @@ impl Order {
         (Times { dts, pts: dts + self.composition }, !legal)
     }
 
-    /// Gives out the times of a frame on its track's timeline. The second value says whether its decoding time did not rise
-    /// and was moved behind the last one.
+    /// Gives out the times of a frame on its track's timeline. The second value says whether its decoding time did
+    /// not rise and was moved to after the last one.
     pub(crate) fn advance(&mut self, placed: Times) -> (Times, bool) {
         let held = self.last.filter(|last| placed.dts <= *last);
         let dts = held.map_or(placed.dts, |last| last + Ticks(1));

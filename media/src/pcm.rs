@@ -22,7 +22,7 @@ pub struct Pcm<'a> {
     pub channels: [&'a [f32]; 2],
 }
 
-/// Takes what a track is made of.
+/// Takes the samples that a track is made of.
 pub trait PcmTap: Send + Sync {
     /// Takes a block on the mixer's thread. May take as long as encoding it.
     fn take(&self, pcm: Pcm<'_>);

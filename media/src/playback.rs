@@ -102,7 +102,7 @@ pub enum Next {
 /// A frame and when it is due, in µs on the feed's timeline.
 #[derive(Clone, Debug)]
 pub struct Placed {
-    /// The frame as everybody reads it.
+    /// The frame that all readers share.
     pub frame: Arc<Frame>,
     /// Decoding time. Increases within a track.
     pub dts_micros: i64,
@@ -250,7 +250,7 @@ impl Playback {
         }
     }
 
-    /// Waits for what comes next. Dropping the future loses nothing.
+    /// Waits for the next thing to do. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Next {
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -299,7 +299,7 @@ impl Playback {
         }
     }
 
-    /// Brings a line to where it has a pending frame or can only wait. What has to be told before frames.
+    /// Brings a line to where it has a pending frame or must wait. Returns news that must come before frames.
     fn poll_line(&mut self, index: usize, cx: &mut Context<'_>) -> Option<Next> {
         let line = &mut self.lines[index];
         let key = line.key;
@@ -542,7 +542,7 @@ mod tests {
         if key.leads() { letter.to_owned() } else { format!("{letter}{}:", key.rendition.0) }
     }
 
-    /// What comes out until there is nothing more, as text: `v` or `a` with milliseconds, and what is told between.
+    /// The whole output as text: `v` or `a` with milliseconds for frames, and the news between them.
     fn text(playback: &mut Playback) -> String {
         let mut text = Vec::new();
         while let Some(next) = playback.try_next() {

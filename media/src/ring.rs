@@ -1,11 +1,11 @@
-//! The ring every stream is read from.
+//! The ring from which every stream is read.
 //!
-//! One producer appends frames; any number of readers walk them at their own pace. The producer never waits: what
-//! is too old is evicted, and a reader that stood on it skips to the newest group (a keyframe and what follows) and
-//! is told how many frames it lost. Frames are shared, so a reader costs a cursor.
+//! One producer appends frames; any number of readers walk them at their own pace. The producer never waits. The ring
+//! evicts frames that are too old. A reader that stood on such a frame skips to the newest group (a keyframe and the
+//! frames after it) and is told how many frames it lost. Frames are shared, so a reader costs a cursor.
 //!
-//! Bounded by [`Retention`]: groups, age and bytes. A group that alone outgrows the bounds loses its head; nobody can
-//! join on it any more and readers wait for the next keyframe.
+//! Bounded by [`Retention`]: groups, age and bytes. A group that alone outgrows the bounds loses its head. No reader
+//! can join on it any more, and readers wait for the next keyframe.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -62,7 +62,7 @@ pub enum Read {
     Ended,
 }
 
-/// The shared ring. Cheap to clone; whoever holds it may push, so only a track's owner should.
+/// The shared ring. Cheap to clone. Every holder may push, so only a track's owner should hold it.
 #[derive(Clone, Debug)]
 pub struct Ring {
     state: Arc<Mutex<State>>,

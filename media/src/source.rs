@@ -66,7 +66,7 @@ pub struct Source {
     /// Counts publishers; a publication of an earlier number was taken over. Changed under the lock of `state`.
     publisher: watch::Sender<u64>,
     state: Mutex<State>,
-    /// The hub's: counted up whenever what is known of this source from outside changes.
+    /// The hub's counter of changes, which counts up whenever the public state of one of its sources changes.
     generation: watch::Sender<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! A track: one ring of frames with what is known about them.
+//! A track: one ring of frames, with its parameters and its meters.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -129,12 +129,12 @@ impl Track {
         taps.iter().for_each(|tap| tap.take(pcm));
     }
 
-    /// `tap` gets the PCM from now on, for as long as it lives.
+    /// Gives the PCM to `tap` from now on, for as long as the tap lives.
     pub fn tap(&self, tap: Weak<dyn PcmTap>) {
         self.taps.lock().push(tap);
     }
 
-    /// A new publisher continues this track: what was measured of the one before is forgotten.
+    /// Lets a new publisher continue this track, and forgets the measurements of the one before.
     pub fn restart(&self, parameters: Arc<Parameters>) {
         let mut live = self.live.lock();
         live.meter.restart();
@@ -171,7 +171,7 @@ impl Track {
         self.live.lock().meter.measured(now)
     }
 
-    /// A reader needs a keyframe. Whoever feeds the track may or may not be able to ask for one.
+    /// Says that a reader needs a keyframe. The session that feeds the track may or may not be able to ask for one.
     pub fn want_keyframe(&self) {
         self.keyframe_wanted.store(true, Ordering::Relaxed);
     }

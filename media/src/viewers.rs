@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How somebody watches.
+/// The protocol by which somebody watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ViewerKind {
     /// A WebRTC viewer.

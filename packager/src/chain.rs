@@ -1,4 +1,4 @@
-//! Bytes in pieces, so that what was received is sent on without being copied together.
+//! Bytes in pieces, so that received bytes are sent on without being copied together.
 
 use std::ops::Range;
 
@@ -46,7 +46,7 @@ impl Chain {
         self.pieces
     }
 
-    /// The bytes of `range`, which is cut to what there is.
+    /// The bytes of `range`, as far as they exist.
     pub fn slice(&self, range: Range<usize>) -> Self {
         let mut slice = Self::default();
         let mut start = 0;

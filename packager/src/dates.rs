@@ -31,7 +31,7 @@ struct Anchor {
 }
 
 impl Dates {
-    /// The date of what is presented at `micros`, for a frame that says `wall`.
+    /// The date of the frame that is presented at `micros` and states `wall`.
     pub(crate) fn date(&mut self, micros: i64, wall: WallTime) -> WallTime {
         // A new publisher, whose clock has nothing to do with that of the one before.
         if self.anchor.as_ref().is_some_and(|anchor| micros.abs_diff(anchor.newest) > BREAK_MICROS) {

@@ -12,7 +12,7 @@ pub enum PackagerError {
     /// The configuration record or a box could not be written.
     #[error("a box could not be written")]
     Boxes(#[from] mp4_atom::Error),
-    /// A fragment above what its size fields can say.
+    /// A fragment is larger than its size fields can state.
     #[error("a fragment of {0} bytes is too large")]
     TooLarge(usize),
 }

@@ -60,8 +60,8 @@ impl Event {
     }
 }
 
-/// Has the first of `samples` decoded when it is shown, and the others where they were or right behind it. They fill `times`;
-/// returns where they do from now on.
+/// Moves the decoding of the first of `samples` to its presentation. The others are decoded where they were, or right
+/// after it. They fill `times`. Returns the new start of that range.
 pub(crate) fn decode_when_shown(times: Range<i64>, samples: &mut [Sample]) -> i64 {
     let latest = times.end - samples.len() as i64;
     let start =

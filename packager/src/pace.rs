@@ -41,11 +41,11 @@ impl Pace {
 /// The place of an audio frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placed {
-    /// Here, right after the one before it.
+    /// It lies here, right after the one before it.
     At(i64),
-    /// Here, behind a hole.
+    /// It lies here, after a hole.
     After(i64),
-    /// Nowhere: this time is taken.
+    /// It has no place, because its time is taken.
     Overlap,
 }
 
@@ -100,7 +100,7 @@ impl Cadence {
         }
     }
 
-    /// Takes back what was placed from `next` on, or skips to it.
+    /// Takes back the placing from `next` on, or skips to it.
     pub(crate) fn return_to(&mut self, next: i64) {
         self.next = Some(next);
     }

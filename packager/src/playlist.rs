@@ -1,6 +1,6 @@
 //! The media playlist, whole or as a delta update (rfc8216bis 4.4, 6.2).
 //!
-//! The same text for everybody. Rendered by hand: it has tags that no library writes.
+//! The same text for every client. It is rendered by hand, because it has tags that no library writes.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -90,7 +90,7 @@ fn header(text: &mut String, rendition: &Rendition, settings: &Settings, part_ta
     }
 }
 
-/// Everything of a segment but its EXTINF and URI: what must stand before its first part, and its parts.
+/// All lines of a segment but its EXTINF and URI: those that must stand before its first part, and its parts.
 fn segment(text: &mut String, rendition: &Rendition, segment: &Segment, before: Option<&Init>, with_parts: bool) {
     let key = rendition.key();
     if segment.discontinuity {

@@ -173,7 +173,7 @@ impl Rendition {
         self.open.as_ref()
     }
 
-    /// The part that comes next: what the preload hint names.
+    /// The part that comes next, which the preload hint names.
     pub fn next(&self) -> Edge {
         match &self.open {
             Some(open) => Edge { msn: open.msn, part: open.parts.len() as u32 },
@@ -233,7 +233,7 @@ impl Rendition {
         std::mem::take(&mut self.evicted)
     }
 
-    /// The oldest segment listed, once others before it are listed no more.
+    /// The oldest listed segment, once the playlist has lost older ones.
     pub(crate) fn slid_to(&self) -> Option<u64> {
         self.window.front().filter(|_| self.has_let_go).map(|oldest| oldest.msn)
     }
@@ -349,8 +349,9 @@ impl Rendition {
         Ok(())
     }
 
-    /// Ends the open part and segment before a frame at `dts`, and starts the segment `msn` there, behind a discontinuity but on
-    /// the same timeline. Lists that say exactly what the timestamps say leave a player nothing to correct.
+    /// Ends the open part and segment before a frame at `dts`, and starts the segment `msn` there, after a
+    /// discontinuity but on the same timeline. A playlist that states exactly what the timestamps state leaves a
+    /// player nothing to correct.
     pub(crate) fn go_over(
         &mut self,
         parameters: &Arc<Parameters>,
@@ -371,7 +372,7 @@ impl Rendition {
         Ok(())
     }
 
-    /// Leaves a hole: what follows is decoded from `dts` on. The open part ends where it is due.
+    /// Leaves a hole: the next frames are decoded from `dts` on. The open part ends where it is due.
     pub(crate) fn jump(&mut self, dts: i64, expected: i64) -> Result<(), PackagerError> {
         if self.part.is_some() {
             self.close_part(self.due(expected))?;
@@ -381,7 +382,7 @@ impl Rendition {
         Ok(())
     }
 
-    /// Nobody can play across what is longer than a part.
+    /// Remembers a hole that is longer than a part, because no player can play across it.
     fn note_hole(&mut self, dts: i64) {
         if self.part_target.is_some_and(|target| dts - self.end > target.ticks) {
             self.resumed = Some(dts);
@@ -444,7 +445,8 @@ impl Rendition {
         Ok(())
     }
 
-    /// Puts a message of timed metadata into the part that is published next. False if that has as many as it may.
+    /// Puts a message of timed metadata into the part that is published next. False if that part has as many messages
+    /// as it may.
     pub(crate) fn add_event(&mut self, frame: &Frame) -> bool {
         if self.events.len() >= EVENTS_MAX {
             return false;
@@ -565,7 +567,7 @@ impl Rendition {
         }
     }
 
-    /// Lets go of what is older than the segment `msn`, as far as delta updates allow.
+    /// Removes segments older than the segment `msn`, as far as delta updates allow.
     pub(crate) fn let_go_before(&mut self, msn: u64) {
         let mut listed: Duration = self.window.iter().map(|segment| segment.duration).sum();
         while let Some(oldest) = self.window.front().filter(|oldest| oldest.msn < msn) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Durations of a stream's packaging; fixed for its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The part wished for. What is declared is the nearest whole number of frames.
+    /// The target duration of parts. A playlist declares the nearest whole number of frames.
     pub part: Duration,
     /// The shortest segment, cut at the first keyframe from here on.
     pub segment: Duration,

@@ -1,4 +1,4 @@
-//! From what was found to a response: types, cache lifetimes, ranges, compression.
+//! Turns a found file into a response: types, cache lifetimes, ranges, compression.
 
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
 //! Segments that left their playlists, of all streams of the node, until they are too old or too many.
 //!
-//! A client may ask for a segment as long after it was listed as the playlist is long (rfc8216bis 6.2.2).
+//! A client may ask for a segment after it was listed, for as long as the playlist is (rfc8216bis 6.2.2).
 
 use std::sync::Arc;
 use std::time::Duration;

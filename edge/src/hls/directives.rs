@@ -1,4 +1,4 @@
-//! Delivery directives (rfc8216bis 6.2.5): what a playlist request asks to wait for, and the rules of the answer.
+//! Delivery directives (rfc8216bis 6.2.5): the part that a playlist request waits for, and the rules of the answer.
 
 use onmic_packager::Edge;
 
@@ -31,7 +31,7 @@ pub struct Published {
 /// How a request is answered now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Answer with what there is.
+    /// Answer with the playlist as it is.
     Ready,
     /// Wait for the next part and ask again.
     Wait,

@@ -1,4 +1,4 @@
-//! The loop that reads one feed into its segmenter and publishes what comes out. One task per feed.
+//! The loop that reads one feed into its segmenter and publishes the parts that come out. One task per feed.
 //!
 //! It reads every track that the feed has, also those that come later: each video and audio track becomes a rendition, and
 //! timed metadata travels with the main one.
@@ -183,7 +183,7 @@ impl Driver<'_> {
         let progress = self.stream.publish(&mut self.segmenter, &self.expected, self.cache);
         if !progress.is_empty() {
             self.first_part.get_or_insert(now);
-            // From the frame that completed the part to the part in everybody's reach.
+            // This is the time from the frame that completed the part to the part in every viewer's reach.
             self.packaging.record(Instant::now().saturating_duration_since(self.arrived));
         }
         for key in progress {

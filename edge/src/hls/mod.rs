@@ -48,7 +48,7 @@ pub use directives::{Directives, Published, Verdict};
 /// The multivariant playlist names a directory that may be another one at any time.
 const KEEP_INDEX: HeaderValue = HeaderValue::from_static("max-age=1");
 
-/// Streams that ended and whose last files may still be fetched.
+/// The most streams that are kept after their end, because clients may still fetch their last files.
 const PAST_MAX: usize = 64;
 
 /// How the streams of a node are packaged and kept.
@@ -218,7 +218,7 @@ impl Shared {
         rooms.past.push_back((room, stream, now));
     }
 
-    /// How long what left the playlists, or whose playlist ended, may still be asked for.
+    /// How long a segment may still be asked for after it left its playlist, or after the playlist ended.
     fn keep(&self) -> Duration {
         keep(self.config.settings)
     }
@@ -398,7 +398,7 @@ async fn answer_part(
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
     let asked_at = stream.view(key).ok_or(EdgeError::NoSuchFile)?.published.next;
-    // Only what the preload hint names is waited for.
+    // Only the part that the preload hint names is waited for.
     let view = wait(stream, key, &shared.requests.blocked, |view| {
         let published = &view.published;
         (wanted != asked_at || published.next != wanted || published.ended).then_some(Ok(()))
@@ -416,8 +416,8 @@ fn answer_media(stream: &Stream, key: TrackKey, body: Chain, headers: &HeaderMap
     answer::media(body, key.kind == MediaKind::Audio, &stream.keep_long, headers)
 }
 
-/// Waits until `judge` says something about what is published. Ends by the driver's clock, not by a timer of its own: at
-/// the second time in a row that the stream stalled.
+/// Waits until `judge` reaches a verdict on the published state. It ends by the driver's clock, not by a timer of its
+/// own: at the second time in a row that the stream stalled.
 async fn wait(
     stream: &Stream,
     key: TrackKey,

@@ -15,7 +15,7 @@ use super::cache::Cache;
 use super::document::Document;
 use super::view::View;
 
-/// One program as LL-HLS: what its driver publishes and requests read.
+/// One program as LL-HLS: the state that its driver publishes and requests read.
 #[derive(Debug)]
 pub(crate) struct Stream {
     /// The directory of its files. New for each time of packaging, because caches may still hold the files of the last.
@@ -97,8 +97,9 @@ impl Stream {
         now.saturating_duration_since(*self.last_request.lock())
     }
 
-    /// Publishes what changed since the last call, and nothing of a rendition that gathers behind a hole. The requests that
-    /// wait for a rendition are woken for its own parts only. Returns the tracks that something came of.
+    /// Publishes the changes since the last call, but nothing of a rendition that gathers parts after a hole. It
+    /// wakes the requests that wait for a rendition for that rendition's own parts only. Returns the tracks that made
+    /// progress.
     pub(crate) fn publish(&self, segmenter: &mut Segmenter, expected: &[TrackKey], cache: &Cache) -> Vec<TrackKey> {
         let mut progress: Vec<_> = segmenter.renditions().map(Rendition::key).collect();
         progress.retain(|key| self.publish_rendition(segmenter, *key, cache));
@@ -118,7 +119,7 @@ impl Stream {
         progress
     }
 
-    /// Further renditions that are made no more are there no more.
+    /// Removes further renditions that are not made any more.
     fn forget_removed(&self, segmenter: &Segmenter) {
         let is_gone = |key: &TrackKey| !key.leads() && segmenter.rendition(*key).is_none();
         let gone: Vec<_> = self.views.read().keys().filter(is_gone).collect();

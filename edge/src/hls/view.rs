@@ -11,7 +11,7 @@ use super::document::Document;
 pub(crate) struct View {
     pub(crate) published: Published,
     pub(crate) playlist: Option<Arc<Document>>,
-    /// The same without what a client has had for long; `None` when nothing can be left out.
+    /// The same playlist without the segments that a client has had for long. `None` when nothing can be left out.
     pub(crate) delta: Option<Arc<Document>>,
     segments: Vec<Arc<Segment>>,
     open: Option<Segment>,

@@ -30,7 +30,7 @@ mod marker {
     pub(super) const TYPED_OBJECT: u8 = 16;
 }
 
-/// Why bytes are not AMF0 that we read.
+/// Why bytes cannot be read as AMF0.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum AmfError {
@@ -106,7 +106,7 @@ impl Value {
         }
     }
 
-    /// The properties of an object or array with names, the items of none.
+    /// The properties of an object or an array with names. Any other value has no properties.
     pub fn properties(&self) -> &[(String, Self)] {
         match self {
             Self::Object(properties) | Self::EcmaArray(properties) => properties,
@@ -275,7 +275,7 @@ fn put_named(out: &mut BytesMut, properties: &[(String, Value)]) {
     out.put_slice(&[0, 0, marker::OBJECT_END]);
 }
 
-/// Names and short strings; what we write ourselves never exceeds 16 bits of length, and would be cut there.
+/// Writes a name or short string. This server writes none longer than 16 bits can state, and would cut it there.
 fn put_text(out: &mut BytesMut, text: &str) {
     let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
     out.put_u16(length);

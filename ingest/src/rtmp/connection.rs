@@ -1,7 +1,8 @@
 //! One connection: waits for bytes, frames and deadlines, and lets the session decide.
 //!
-//! Publishers never wait for anybody. A player's frames are taken from the rings only when what was written before is
-//! gone, so a slow one falls behind in the ring, is evicted there and goes on at a keyframe.
+//! Publishers never wait for viewers. The connection takes a player's frames from the rings only when everything
+//! before is written. So a slow player falls behind in the ring, its frames are evicted there, and it goes on at a
+//! keyframe.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -210,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Writes what there is. The peer decides how fast; one that takes nothing for too long is given up.
+    /// Writes the output. The peer decides how fast. A peer that takes nothing for too long is given up.
     async fn flush(&mut self) -> Result<(), Error> {
         let Self { stream, link, .. } = self;
         let limit = link.shared.limits.write_timeout;
@@ -331,7 +332,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Tells the publisher that somebody else has its name now.
+    /// Tells the publisher that another one has its name now.
     fn lose_name(&mut self, taken_over: TakenOver) -> Error {
         self.link.session.close(&taken_over.to_string());
         taken_over.into()
@@ -366,7 +367,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.role = Role::Playing(Box::new(Playing { player, blocked: None, _viewing: viewing }));
     }
 
-    /// Sends what is ready, up to a batch.
+    /// Sends the frames that are ready, up to a batch.
     fn play(&mut self, next: Next) -> Option<End> {
         let Role::Playing(playing) = &mut self.role else { return None };
         let link = &mut self.link;

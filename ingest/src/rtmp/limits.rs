@@ -1,4 +1,4 @@
-//! What one peer may cost us.
+//! The most that one peer may cost this server.
 
 use std::time::Duration;
 
@@ -27,7 +27,8 @@ pub struct RtmpLimits {
     pub chunk_streams: usize,
     /// The acknowledgement window both sides are told.
     pub window_bytes: u32,
-    /// The size of the chunks we send. Large, because every frame is ready at once and nothing waits behind it.
+    /// The size of the chunks that this server sends. It is large, because every frame is ready at once and nothing
+    /// waits for it.
     pub chunk_size: usize,
 }
 

@@ -60,7 +60,7 @@ impl Player {
         self.playback.set_wanted(TrackKey::main(kind), wanted);
     }
 
-    /// Waits for what comes next.
+    /// Waits for the next thing to send.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         self.playback.poll_next(cx)
     }

@@ -19,10 +19,10 @@ use super::message;
 use super::stream_key::{APPLICATION, Application, StreamKey};
 use crate::error::Error;
 
-/// Message streams one connection may create; each use of one needs a new one with some clients.
+/// Message streams that one connection may create. Some clients need a new one for each use.
 const STREAMS_MAX: u32 = 32;
 
-/// A peer that announces a smaller window gets an acknowledgement per read, which is as often as is any use.
+/// A peer that announces a smaller window gets an acknowledgement per read. More often would be useless.
 const WINDOW_MIN: u32 = 16 << 10;
 
 /// The events that the driver acts on.
@@ -37,7 +37,7 @@ pub enum Event {
     },
     /// The peer wants to publish: answer with [`Session::accept`] or [`Session::refuse`].
     Publish(StreamKey),
-    /// The peer wants to play: answer likewise.
+    /// The peer wants to play: answer in the same way.
     Play(StreamKey),
     /// The publisher's metadata speaks of these tracks.
     Announced {
@@ -57,13 +57,13 @@ pub enum Event {
     },
     /// The player paused, or goes on.
     Paused(bool),
-    /// The player wants media of this kind, or no more.
+    /// The player wants media of this kind, or does not want it any more.
     Receive(MediaKind, bool),
     /// The publish or play is over by the peer's wish; the connection stays.
     Released,
     /// Something that the peer sent was ignored, for this reason.
     Dropped(DropReason),
-    /// The connection is over. Final; what is in the output is still worth sending.
+    /// The connection is over. This is final. The output should still be sent.
     Closed(Error),
 }
 
@@ -146,10 +146,9 @@ impl Session {
         }
     }
 
-    /// Takes what the peer sent, from the front of `input`. Afterwards there may be events and output.
-    ///
-    /// Stops behind a wish to publish, because the answer decides over what follows: answer it and call again with the
-    /// rest.
+    /// Takes the peer's bytes from the front of `input`. Afterwards there may be events and output. It stops after a
+    /// request to publish, because the answer decides how the rest is read: answer the request and call again with
+    /// the rest.
     pub fn handle_bytes(&mut self, now: Instant, input: &mut &[u8]) {
         self.heard = now;
         let before = input.len();
@@ -209,7 +208,7 @@ impl Session {
         matches!(self.stage, Stage::Closed)
     }
 
-    /// False while the peer has to acknowledge more of what was sent before it wants more (Set Peer Bandwidth).
+    /// False while the peer wants nothing more before it has acknowledged more of the output (Set Peer Bandwidth).
     pub fn window_is_open(&self) -> bool {
         let unacknowledged = self.flow.queued.wrapping_sub(self.flow.heard_of);
         // Peers differ in whether the handshake counts: one ahead of us has acknowledged everything.
@@ -237,7 +236,7 @@ impl Session {
         }
     }
 
-    /// Refuses what was asked for, or what is under way, with a code like `NetStream.Publish.BadName`, and ends the
+    /// Refuses a request, or ends a publish or play, with a code like `NetStream.Publish.BadName`, and ends the
     /// session.
     pub fn refuse(&mut self, code: &str, sentence: &str) {
         if let Stage::Asked(_, stream) | Stage::Active(_, stream) = self.stage {
@@ -246,7 +245,7 @@ impl Session {
         self.fail(Error::Refused(sentence.to_owned()));
     }
 
-    /// Says goodbye with this sentence and ends the session: what it carried is over, or the server is.
+    /// Says goodbye with this sentence and ends the session, because its stream or the server ends.
     pub fn close(&mut self, sentence: &str) {
         if let Stage::Active(role, stream) | Stage::Asked(role, stream) = self.stage {
             self.end_stream(role, stream, sentence);
@@ -600,7 +599,8 @@ impl Session {
         self.flow.queued = self.flow.queued.wrapping_add(written as u32);
     }
 
-    /// Spec 5.4.3. At half of the window, so that a peer that waits for us at the whole of it never has to.
+    /// Acknowledges (spec 5.4.3) at half of the window, so that a peer that stops at the whole window never has to
+    /// wait.
     fn acknowledge(&mut self) {
         let flow = &mut self.flow;
         if matches!(self.stage, Stage::Handshake(_) | Stage::Closed)

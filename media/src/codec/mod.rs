@@ -264,7 +264,7 @@ pub enum Malformed {
         /// The structure that ended early.
         what: &'static str,
     },
-    /// A field holds what the specification, or a cap of ours, does not allow.
+    /// A field holds a value that the specification, or a cap of this parser, does not allow.
     #[error("{what}: {field} is {value}, which is out of range")]
     OutOfRange {
         /// The structure that has the field.

@@ -1,8 +1,8 @@
 //! NAL unit framing, the same for H.264 and H.265: four-byte lengths inside (the canonical form), start codes (Annex B)
 //! and other length sizes outside.
 //!
-//! Iterating allocates nothing and never fails: it ends at the first length that reaches past the payload. Whoever takes
-//! payloads in calls [`check`] once; inside they are trusted to be whole.
+//! Iterating allocates nothing and never fails: it ends at the first length that reaches past the payload. Code that
+//! takes payloads in calls [`check`] once. Inside they are trusted to be whole.
 
 use super::Malformed;
 use super::bits::BitReader;

@@ -86,7 +86,7 @@ struct VideoFraming {
     length_size: usize,
 }
 
-/// A packet out of an enhanced header: what it is, of which codec, and what is left of the body.
+/// A packet out of an enhanced header: its type, its codec, and the rest of the body.
 struct Packet {
     kind: u8,
     codec: Codec,
@@ -294,7 +294,7 @@ fn audio_frame(payload: Bytes) -> AudioTag {
     if payload.is_empty() { AudioTag::Ignored(Ignored::Empty) } else { AudioTag::Frame { payload } }
 }
 
-/// Passes over ModEx packets (nanosecond offsets and what may come): the packet type behind them, and the rest.
+/// Passes over ModEx packets (nanosecond offsets and later ones). Returns the packet type after them, and the rest.
 fn modifiers(what: &'static str, mut kind: u8, mut body: Bytes) -> Result<(u8, Bytes), FlvError> {
     for _ in 0..MOST_MODIFIERS {
         if kind != MOD_EX {

@@ -95,7 +95,7 @@ pub fn write_audio_config(parameters: &Parameters) -> Bytes {
     }
 }
 
-/// The configuration of a track; timed metadata has none.
+/// The configuration of a track. Timed metadata has no configuration.
 pub fn write_config(parameters: &Parameters) -> Bytes {
     match parameters.kind() {
         MediaKind::Video => write_video_config(parameters),

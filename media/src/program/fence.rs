@@ -33,7 +33,7 @@ impl Fence {
         self.waited
     }
 
-    /// Holds back what comes from now on, unless it was lifted only just now.
+    /// Holds back all frames from now on, unless it was lifted only just now.
     pub(super) fn raise(&mut self) {
         if self.held.is_none() && self.waited >= self.not_before {
             self.held = Some(Keyed::new());
@@ -53,7 +53,7 @@ impl Fence {
         frames.len() <= HELD_MAX
     }
 
-    /// Takes it down and returns what was held back.
+    /// Takes it down and returns the frames that it held back.
     pub(super) fn lift(&mut self) -> Keyed<VecDeque<Frame>> {
         let held = self.held.take();
         if held.is_some() {

@@ -28,7 +28,7 @@ pub(super) struct Lane {
     reorder: Ticks,
     /// While it goes over from the take before to the one that is on.
     pub(super) crossing: Option<Crossing>,
-    /// Nothing of the take that is on was appended yet, behind another take.
+    /// The take that is on follows another take and has not appended anything yet.
     joins: bool,
     /// The take that is on has brought a frame for it.
     brought: bool,
@@ -41,7 +41,7 @@ pub(super) struct Crossing {
     held: VecDeque<Frame>,
 }
 
-/// The end of what a lane has.
+/// The end of the frames that a lane has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Last {
     dts: Ticks,
@@ -58,7 +58,7 @@ impl Lane {
         Self { key, track: None, last: None, reorder: Ticks(0), crossing: None, joins: false, brought: false }
     }
 
-    /// The take that fills it ends at `at_micros`. `held` is what there is of the next one already.
+    /// The take that fills it ends at `at_micros`. `held` has the frames of the next one so far.
     pub(super) fn cut(&mut self, at_micros: i64, held: VecDeque<Frame>) {
         // A take begins with its main video, so that goes over at once unless the take before may still fill a gap.
         let crosses = self.key != TrackKey::VIDEO || self.is_near(at_micros);
@@ -108,8 +108,8 @@ impl Lane {
         held.into_iter().flatten().for_each(|frame| self.push(frame, take, feed));
     }
 
-    /// Puts a frame of the take that is on behind what there is. The first one must be later than the take before, and
-    /// video begins with a keyframe.
+    /// Appends a frame of the take that is on. Its first frame must be later than the take before, and video begins
+    /// with a keyframe.
     pub(super) fn push(&mut self, frame: Frame, take: Take, feed: &Arc<Feed>) {
         if self.joins {
             let at_micros = frame.pts_micros() + take.shift_micros;
@@ -126,7 +126,7 @@ impl Lane {
         self.append(frame, take, feed);
     }
 
-    /// Puts a frame of `take` behind what there is, on the program's timeline.
+    /// Appends a frame of `take`, on the program's timeline.
     pub(super) fn append(&mut self, mut frame: Frame, take: Take, feed: &Arc<Feed>) {
         let rate = frame.parameters.clock_rate();
         let shift = Ticks(take.shift_micros).rescale(ClockRate::MICROS, rate);

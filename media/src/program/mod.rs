@@ -65,7 +65,7 @@ const CROSSING_MICROS_MAX: i64 = 2_000_000;
 pub struct TimelineId(u64);
 
 impl TimelineId {
-    /// A timeline that nobody else has.
+    /// A timeline that no other caller has.
     pub fn unique() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
@@ -293,7 +293,7 @@ impl State {
     /// The take `before` ends at the cut in every lane, and `next` begins.
     fn cut_at(&mut self, at_micros: i64, before: Take, mut next: Next, feed: &Arc<Feed>) {
         for (key, held) in next.fence.lift() {
-            // What is shown after the cut is replaced.
+            // The take replaces the frames that are shown after the cut.
             let still_shown = held.into_iter().take_while(|frame| frame.pts_micros() + before.shift_micros < at_micros);
             let Some(lane) = self.lanes.get_mut(key) else { continue };
             still_shown.for_each(|frame| lane.append(frame, before, feed));
@@ -369,7 +369,7 @@ impl State {
         if is_missing { Offered::Taken } else { Offered::Over }
     }
 
-    /// The video of the take that is on waits no more for the awaited one.
+    /// Releases the video of the take that is on, so that it waits no longer for the awaited take.
     fn lift_fence(&mut self, feed: &Arc<Feed>) {
         let (Some(next), Some(current)) = (&mut self.next, self.current) else { return };
         for (key, held) in next.fence.lift() {

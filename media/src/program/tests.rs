@@ -1,4 +1,4 @@
-//! Splices as text: whose frame stands at which millisecond of the program.
+//! Splices as text: which take's frame stands at which millisecond of the program.
 
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,7 @@ fn program_without_frames() -> Arc<Program> {
     Program::new(ProgramClock::through(0, WallTime(WALL)), None)
 }
 
-/// The track as text: whose frame at which millisecond.
+/// The track as text: which take's frame stands at which millisecond.
 fn text(program: &Program, key: impl Into<TrackKey>) -> String {
     let track = program.feed().original(key).unwrap();
     let mut reader = track.reader(Join::At(WallTime(0)));

@@ -12,9 +12,9 @@ use crate::pace::{Cadence, Placed};
 use crate::rendition::{FIRST_MSN, Incoming, Rendition};
 use crate::silence;
 
-/// Audio that is further behind the video than this is missing, and not late.
+/// Audio that is further behind the video than this is missing, not late.
 const AUDIO_PATIENCE_MICROS: i64 = 2_000_000;
-/// Missing audio is filled up to here behind the video.
+/// Silence fills missing audio up to this far behind the video.
 const AUDIO_BEHIND_MICROS: i64 = 500_000;
 /// Longer holes in audio are not filled.
 const SILENCE_MICROS_MAX: i64 = 10_000_000;
@@ -170,7 +170,7 @@ impl Segmenter {
         Ok(())
     }
 
-    /// Adds a packet at its place, behind the cuts that are due before it.
+    /// Adds a packet at its place, after the cuts that are due before it.
     fn append_audio(
         &mut self,
         key: TrackKey,

@@ -196,7 +196,8 @@ impl Segmenter {
 }
 
 impl Further {
-    /// Takes in what need not wait any longer; why the newest of what was left out was.
+    /// Takes in the frames that need not wait any longer. Returns why the newest frame that was left out was left
+    /// out.
     fn release(&mut self, passed_micros: Option<i64>, main: Main<'_>) -> Result<Option<Ignored>, PackagerError> {
         let mut ignored = None;
         while let Some(frame) = self.next(passed_micros) {

@@ -46,7 +46,7 @@ impl Lead {
     }
 }
 
-/// How far apart frames are by what their parameters declare.
+/// The interval of frames that their parameters declare.
 pub(super) fn declared_interval(rendition: &Rendition) -> Option<i64> {
     let rate = rendition.init().parameters.frame_rate()?;
     Some((f64::from(rendition.rate().hz()) / rate) as i64)
@@ -56,7 +56,7 @@ pub(super) fn declared_interval(rendition: &Rendition) -> Option<i64> {
 enum Step {
     GoOn,
     Cut,
-    /// A cut behind a hole in decoding time.
+    /// A cut after a hole in decoding time.
     Jump,
     /// A cut with a discontinuity, or the first.
     Restart,

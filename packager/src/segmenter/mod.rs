@@ -57,7 +57,7 @@ pub enum Ignored {
     Unaligned,
     /// A frame of a track that there is no room for.
     TooManyTracks,
-    /// Timed metadata beyond what a part may hold.
+    /// A part has as much timed metadata as it may hold.
     TooManyEvents,
 }
 
@@ -125,7 +125,7 @@ impl Segmenter {
         }
     }
 
-    /// The same, to take what was evicted.
+    /// The rendition of a key, to take its evicted segments.
     pub fn rendition_mut(&mut self, key: impl Into<TrackKey>) -> Option<&mut Rendition> {
         let key = key.into();
         match key.kind {
@@ -143,7 +143,7 @@ impl Segmenter {
         lead.chain(self.further.values().filter_map(Further::rendition)).chain(audio)
     }
 
-    /// Lets go of a further rendition whose track has ended. The main ones stay: theirs may come back.
+    /// Removes a further rendition whose track has ended. The main ones stay, because their tracks may come back.
     pub fn remove(&mut self, key: TrackKey) {
         if !key.leads() {
             self.further.remove(key);
@@ -209,9 +209,10 @@ impl Segmenter {
         Ok(())
     }
 
-    /// The list of audio never reaches back behind that of the video, whatever the lengths of segments add up to and
-    /// whichever of the two is ahead or was kept by a cache: players begin their timeline at the first segment listed, and
-    /// hls.js has no room before it: it moved audio by what was missing, and then looked for it in the wrong place.
+    /// Keeps the audio playlist from reaching further back than the video playlist, whatever the lengths of segments
+    /// add up to, and whichever of the two is ahead or was kept by a cache. Players begin their timeline at the first
+    /// listed segment, and hls.js has no room before it: it moved audio by the missing time, and then looked for it
+    /// in the wrong place.
     fn shorten_audio(&mut self) {
         let Some(first) = self.lead.as_ref().and_then(|lead| lead.rendition.slid_to()) else { return };
         for audio in self.audio.values_mut() {
@@ -219,7 +220,7 @@ impl Segmenter {
         }
     }
 
-    /// The number of the next segment that nobody has begun.
+    /// The number of the next segment, which no rendition has begun.
     fn next_msn(&self) -> u64 {
         let open = self.renditions().filter_map(|rendition| rendition.open()).map(|open| open.msn).max();
         open.max(self.cuts.largest_msn()).map_or(FIRST_MSN, |last| last + 1)

@@ -1,4 +1,4 @@
-//! What waits to be written: a queue of byte slices that goes to the socket without being joined.
+//! The bytes that wait to be written: a queue of slices that goes to the socket without being joined.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;

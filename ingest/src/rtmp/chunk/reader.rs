@@ -292,7 +292,7 @@ impl ChunkReader {
         self.payload = Some((index, left));
     }
 
-    /// Copies what is there; the message if that completes one.
+    /// Copies the bytes that are there. Returns the message if they complete one.
     fn read_payload(&mut self, input: &mut &[u8]) -> Option<Message> {
         let (index, left) = self.payload?;
         let take = left.min(input.len());

@@ -107,7 +107,7 @@ pub fn strip_parameter_sets(payload: Bytes) -> (Bytes, Option<Parameters>) {
     (stripped, parameters)
 }
 
-/// The parameter sets of a stream, and what the first SPS says.
+/// The parameter sets of a stream, and the fields of the first SPS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
     /// Sequence parameter sets, NAL units without start code; at least one, at most 31.
@@ -215,7 +215,7 @@ impl Parameters {
         record.freeze()
     }
 
-    /// The parameter sets as an access unit prefix in canonical form, for whoever sends them in band.
+    /// The parameter sets as an access unit prefix in canonical form, to be sent in band.
     pub fn in_band(&self) -> Bytes {
         nal::join(self.sps.iter().chain(&self.pps).map(|set| &set[..]))
     }

@@ -1,4 +1,4 @@
-//! The H.264 sequence parameter set (7.3.2.1.1, E.1.1): what it says, and where the fields of reordering sit in it.
+//! The H.264 sequence parameter set (7.3.2.1.1, E.1.1): its fields, and where the fields of reordering sit in it.
 
 use crate::codec::bits::{BitReader, BitWriter, escape, unescape};
 use crate::codec::{Colour, Malformed, frame_rate, picture_side};
@@ -8,7 +8,7 @@ const WHAT: &str = "H.264 SPS";
 /// Profiles whose SPS carries chroma format, bit depths and scaling lists.
 pub(super) const HIGH_PROFILES: [u8; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
 
-/// The fields of a sequence parameter set that somebody asks for.
+/// The fields of a sequence parameter set that other code asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sps {
     /// The value of `profile_idc`.

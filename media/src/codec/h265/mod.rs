@@ -64,12 +64,12 @@ pub fn strip_parameter_sets(payload: Bytes) -> (Bytes, Option<Parameters>) {
     (stripped, parameters)
 }
 
-/// The parameter sets of a stream, and what the first SPS says.
+/// The parameter sets of a stream, and the fields of the first SPS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
     /// Video parameter sets, NAL units without start code; at least one, at most 32.
     pub vps: Vec<Bytes>,
-    /// Sequence parameter sets, likewise.
+    /// Sequence parameter sets in the same form.
     pub sps: Vec<Bytes>,
     /// Picture parameter sets; at least one, at most 255.
     pub pps: Vec<Bytes>,
@@ -193,7 +193,7 @@ impl Parameters {
         record.freeze()
     }
 
-    /// The parameter sets as an access unit prefix in canonical form, for whoever sends them in band.
+    /// The parameter sets as an access unit prefix in canonical form, to be sent in band.
     pub fn in_band(&self) -> Bytes {
         nal::join(self.vps.iter().chain(&self.sps).chain(&self.pps).map(|set| &set[..]))
     }

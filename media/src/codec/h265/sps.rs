@@ -38,7 +38,7 @@ impl ProfileTierLevel {
     }
 }
 
-/// The fields of a sequence parameter set that somebody asks for.
+/// The fields of a sequence parameter set that other code asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sps {
     /// Profile, tier and level.
@@ -247,7 +247,7 @@ struct Vui {
 }
 
 impl Vui {
-    /// Ends after the timing: nobody asks for what comes behind it.
+    /// Ends after the timing, because no caller asks for the fields after it.
     fn parse(reader: &mut BitReader<'_>) -> Result<Self, Malformed> {
         let mut vui = Self::default();
         // aspect_ratio_idc 255 is EXTENDED_SAR: width and height follow.
