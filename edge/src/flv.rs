@@ -3,9 +3,9 @@
 //! A [`Playback`] says which frame comes next; here frames become tags. The payloads are shared, and a client that does not
 //! keep up loses whole groups, which is counted.
 //!
-//! The head of a file says which kinds it holds, and players wait for what it names. So it names the kinds that flow when
-//! the file begins, and the file ends when that is no longer true: a track begins that it did not name, or one is replaced by
-//! another codec. A player that asks again gets the new tracks.
+//! The head of a file names the kinds that it holds, and players wait for those. So the head names the kinds that
+//! flow when the file begins. The file ends when that is no longer true: a track begins that the head did not name,
+//! or another codec replaces one. A player that asks again gets the new tracks.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

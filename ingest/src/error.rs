@@ -27,7 +27,7 @@ pub enum Error {
     /// Something came that cannot come now.
     #[error("unexpected {0}")]
     Unexpected(&'static str),
-    /// We said no, with this sentence.
+    /// This server refused the peer, with this sentence.
     #[error("refused: {0}")]
     Refused(String),
     /// Nobody published or played in time.

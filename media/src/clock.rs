@@ -161,7 +161,7 @@ impl SourceClock {
             MediaKind::Data => self.lateness.in_force(),
             _ => self.lateness.observe(line.late, arrival),
         };
-        // The timestamp survives the way through microseconds; what is rounded is the shift, which stays.
+        // The timestamp survives the way through microseconds. Only the shift is rounded, and it stays.
         let shift = Ticks(line.shift).rescale(ClockRate::MICROS, rate);
         let dts = Ticks(source).rescale(ClockRate::MICROS, rate) + shift;
         let (Times { dts, pts }, order) = track.order.advance(Times { dts, pts: dts + (believed.pts - believed.dts) });

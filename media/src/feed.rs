@@ -361,7 +361,8 @@ impl Feed {
         if let Found::Demand(demand) = self.find(key, accept)? {
             return Ok(demand);
         }
-        // One at a time, and aside: opening a codec takes long, and everybody else looks at the branches meanwhile.
+        // One conversion is opened at a time, and aside: opening a codec takes long, and other callers look at the
+        // branches meanwhile.
         let _making = self.making.lock();
         let (recipe, original) = match self.find(key, accept)? {
             Found::Demand(demand) => return Ok(demand),

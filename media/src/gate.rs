@@ -53,7 +53,7 @@ pub trait Gate: Send + Sync + 'static {
     fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal>;
 }
 
-/// Lets everybody do everything: for a server that listens on loopback only, and for tests.
+/// Allows everything: for a server that listens on loopback only, and for tests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenGate;
 

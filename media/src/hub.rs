@@ -180,7 +180,7 @@ impl Hub {
         }
     }
 
-    /// The room's program as whoever directs it needs it.
+    /// The room's program, for the code that directs it.
     pub fn director(&self, room: &RoomName) -> Option<Arc<Program>> {
         self.names.lock().programs.get(room).cloned()
     }
@@ -206,8 +206,8 @@ impl Hub {
         sources.chain(names.programs.values().map(|program| program.feed().clone())).collect()
     }
 
-    /// Counts up whenever a source begins, ends, or gets or loses its publisher or a track. Whoever waits on it lists the
-    /// sources again.
+    /// Counts up whenever a source begins, ends, or gets or loses its publisher or a track. A task that waits on it
+    /// lists the sources again.
     pub fn generations(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
     }
@@ -244,7 +244,8 @@ impl Hub {
         true
     }
 
-    /// `source` is over: the program of its room, if it is over with it. Else the host or whoever is first follows.
+    /// Lets the host's source, or else the first one, follow `source` in its room's program. Returns the program if
+    /// it has no source left.
     fn leave(&self, names: &mut Names, source: &Source) -> Option<Arc<Program>> {
         let room = &source.name().room;
         let left = names.sources.values().filter(|left| left.name().room == *room);

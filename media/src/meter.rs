@@ -61,7 +61,7 @@ impl Meter {
         {
             self.measured.keyframe_interval = Some((frame.dts - last).duration(self.rate));
         }
-        // A constant offset of presentation to decoding is no reordering; a step back is.
+        // A constant offset of presentation to decoding is not reordering. A step back is.
         self.reordered |= !frame.keyframe && self.last_pts.is_some_and(|last| frame.pts < last);
         self.last_pts = Some(frame.pts);
     }

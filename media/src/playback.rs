@@ -148,7 +148,7 @@ struct Line {
 /// The next original track of a key by its id, and what the player gets of it; `None` once the feed is over.
 type Awaited = Pin<Box<dyn Future<Output = Option<(TrackId, Result<Demand, Unavailable>)>> + Send>>;
 
-/// Resolves to what it waited on when the feed has changed.
+/// Resolves, when the feed has changed, to the receiver that it waited on.
 struct Changes(Pin<Box<dyn Future<Output = watch::Receiver<Stage>> + Send>>);
 
 enum State {

@@ -97,7 +97,7 @@ impl State {
             }
             self.first += 1;
         }
-        // What remains of a group whose keyframe is gone can only be read by those already in it.
+        // Only readers that are in the group already can read the rest of a group whose keyframe is gone.
         debug_assert!(self.groups.front().is_none_or(|group| *group >= self.first));
     }
 

@@ -217,7 +217,7 @@ impl Source {
     pub(crate) fn is_abandoned(&self, now: Instant, grace: Duration) -> bool {
         let state = self.state.lock();
         let silent = now.saturating_duration_since(state.last_heard) > grace;
-        // Without a track nobody can have watched, so there is nobody to wait for.
+        // Without a track no viewer can have watched, so nothing is waited for.
         !state.connected && (silent || !self.feed.has_tracks())
     }
 

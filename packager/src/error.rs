@@ -6,7 +6,7 @@ use thiserror::Error;
 /// Why frames could not be packaged.
 #[derive(Debug, Error)]
 pub enum PackagerError {
-    /// There is no sample entry for it in what browsers play from HLS.
+    /// Browsers play no sample entry for it from HLS.
     #[error("{0} cannot be carried in CMAF; send H.264, H.265 or AV1 with AAC or Opus")]
     Codec(Codec),
     /// The configuration record or a box could not be written.

@@ -247,7 +247,7 @@ impl Rendition {
     pub fn bitrates(&self) -> Option<(u64, u64)> {
         let rate = |bytes: usize, duration: Duration| bytes as f64 * 8.0 / duration.as_secs_f64();
         let (mut bytes, mut duration, mut peak) = (0, Duration::ZERO, 0.0_f64);
-        // One much shorter than the others is no measure of the peak.
+        // A segment much shorter than the others does not show the peak.
         let long = |segment: &&Arc<Segment>| segment.duration * 2 >= self.settings.segment;
         for segment in self.window.iter().filter(long) {
             bytes += segment.bytes();

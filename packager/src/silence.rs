@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use onmic_media::Parameters;
 
-/// `None` where it is not known how: other object types, more than two channels.
+/// `None` for other object types and for more than two channels, whose silence cannot be written here.
 pub(crate) fn frame(parameters: &Parameters) -> Option<Bytes> {
     let Parameters::Aac(aac) = parameters else { return None };
     match (aac.object_type, aac.channels) {

@@ -80,7 +80,7 @@ enum Asked {
     Outside,
 }
 
-/// One range of bytes (RFC 9110, 14.1.2). What is not understood, and more than one, gets the whole.
+/// One range of bytes (RFC 9110, 14.1.2). A range that is not understood, or more than one, gets the whole.
 fn range(request: &HeaderMap, length: usize) -> Asked {
     let parse = || {
         let (first, last) = request.get(header::RANGE)?.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;

@@ -38,7 +38,7 @@ pub enum Verdict {
 }
 
 impl Directives {
-    /// Reads a query. Parameters that are not ours are left alone.
+    /// Reads a query, and leaves unknown parameters alone.
     pub fn parse(query: Option<&str>) -> Result<Self, EdgeError> {
         let mut directives = Self::default();
         for (name, value) in query.unwrap_or("").split('&').filter_map(|pair| pair.split_once('=')) {
@@ -55,7 +55,7 @@ impl Directives {
         Ok(directives)
     }
 
-    /// Whether the answer is specific to what it waited for, and so may be cached for long.
+    /// Whether the answer is specific to the part that it waited for, and so may be cached for long.
     pub fn is_blocking(&self) -> bool {
         self.msn.is_some()
     }

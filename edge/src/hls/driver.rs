@@ -49,7 +49,7 @@ struct Driver<'a> {
     progress: Vec<TrackKey>,
 }
 
-/// Packages the feed of `stream` until it ends, fails, is stopped, or nobody asked for `idle`.
+/// Packages the feed of `stream` until it ends, fails, is stopped, or had no request for `idle`.
 pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>) -> Finish {
     tokio::select! {
         settled = stream.feed.settled() => if !settled {

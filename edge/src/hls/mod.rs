@@ -1,7 +1,8 @@
 //! LL-HLS out (rfc8216bis): `GET /hls/ROOM/index.m3u8` and the files it leads to.
 //!
-//! A feed is packaged by one task ([`driver`]) that publishes immutable views; requests look at them, or wait for the next
-//! one. A waiting request is its connection's own task parked on a `watch`: no task, timer or copy of ours for it.
+//! One task per feed ([`driver`]) packages it and publishes immutable views. Requests look at them, or wait for the
+//! next one. A waiting request is its connection's own task parked on a `watch`. This crate has no task, timer or
+//! copy for it.
 //!
 //! URLs are the same for everybody and carry no token, so that any cache can stand in front: `/hls/ROOM/index.m3u8` names
 //! the directory of the stream, `/hls/ROOM/ID/`, where ID is the time at which packaging began. So nothing that a cache
@@ -486,7 +487,7 @@ impl Kind {
     }
 }
 
-/// Counters whose place is looked up once.
+/// Counters that are looked up once.
 struct Requests {
     answered: [metrics::Counter; Kind::ALL.len()],
     bytes: metrics::Counter,

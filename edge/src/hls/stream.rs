@@ -193,7 +193,7 @@ fn unpublished() -> watch::Sender<Arc<View>> {
 }
 
 fn cache_for(lifetime: Duration) -> HeaderValue {
-    // No "public": what was answered to an Authorization header stays out of shared caches by that (RFC 9111, 3.5).
+    // There is no "public", so that answers to an Authorization header stay out of shared caches (RFC 9111, 3.5).
     HeaderValue::try_from(format!("max-age={}", lifetime.as_secs())).unwrap_or(HeaderValue::from_static("no-cache"))
 }
 

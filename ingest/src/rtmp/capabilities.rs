@@ -5,7 +5,7 @@ use onmic_media::Codec;
 
 use super::amf::Value;
 
-/// The codes we carry, in both directions.
+/// The codes that this server carries, in both directions.
 const FOUR_CCS: [(&str, Codec); 6] = [
     ("avc1", Codec::H264),
     ("hvc1", Codec::H265),

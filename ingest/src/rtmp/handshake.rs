@@ -1,6 +1,6 @@
 //! The server's side of the handshake (spec 5.2), simple or with digests; the bytes are `rml_rtmp`'s.
 //!
-//! Invariant: never holds more than C0, C1 and C2; what follows them is left in the input.
+//! Invariant: never holds more than C0, C1 and C2. The bytes after them are left in the input.
 
 use bytes::Bytes;
 use rml_rtmp::handshake::{Handshake as Bytewise, HandshakeError, HandshakeProcessResult, PeerType};

@@ -21,7 +21,8 @@ pub struct RtmpLimits {
     pub feed_timeout: Duration,
     /// Payload of one message of a publisher. 8 MiB is a keyframe of 2.6 s at 25 Mbit/s.
     pub message_bytes: usize,
-    /// Announced lengths of all partial messages of a publisher together: a large frame and what is interleaved.
+    /// Announced lengths of all partial messages of a publisher together: a large frame and the messages interleaved
+    /// with it.
     pub partial_bytes: usize,
     /// Chunk streams per connection. Encoders use four or five.
     pub chunk_streams: usize,

@@ -25,7 +25,7 @@ const MEAN_PACKETS: i64 = 32;
 pub enum Dropped {
     /// It cannot be used, for this reason.
     Tag(DropReason),
-    /// It is of a codec that we cannot carry: this sentence is for the publisher.
+    /// It is of a codec that this server cannot carry. The sentence is for the publisher.
     Codec(String),
 }
 

@@ -112,7 +112,7 @@ struct Flow {
     peer_window: u32,
     queued: u32,
     heard_of: u32,
-    /// Bytes we may have unacknowledged, once the peer set a bandwidth.
+    /// Bytes that may be unacknowledged, once the peer set a bandwidth.
     send_window: Option<u32>,
     announced_window: u32,
 }
@@ -211,7 +211,8 @@ impl Session {
     /// False while the peer wants nothing more before it has acknowledged more of the output (Set Peer Bandwidth).
     pub fn window_is_open(&self) -> bool {
         let unacknowledged = self.flow.queued.wrapping_sub(self.flow.heard_of);
-        // Peers differ in whether the handshake counts: one ahead of us has acknowledged everything.
+        // Peers differ in whether the handshake counts: a peer that counts more than was sent has acknowledged
+        // everything.
         self.flow.send_window.is_none_or(|window| unacknowledged > i32::MAX as u32 || unacknowledged < window)
     }
 
@@ -453,7 +454,7 @@ impl Session {
         self.control(message::SET_CHUNK_SIZE, message::number(self.limits.chunk_size as u32));
         self.writer.set_chunk_size(self.limits.chunk_size);
 
-        // The version is one that clients know to send H.264 to. Peers look for what is enhanced in either object.
+        // Clients know this version as one to send H.264 to. Peers look for enhanced capabilities in either object.
         let mut properties = vec![
             ("fmsVer".to_owned(), Value::text("FMS/3,5,7,7009")),
             ("capabilities".to_owned(), Value::Number(31.0)),

@@ -23,7 +23,7 @@ pub struct Parameters {
     pub input_sample_rate: u32,
     /// The gain that a decoder applies, in 1/256 dB.
     pub output_gain: i16,
-    /// Family 0 (mono and stereo) has none; others say how streams map to channels.
+    /// Family 0 (mono and stereo) has no mapping. Other families state how streams map to channels.
     pub mapping: Option<Mapping>,
 }
 

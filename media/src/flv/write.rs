@@ -119,7 +119,7 @@ pub fn write_header(frame: &Frame, composition_ms: i64) -> BodyHeader {
     }
 }
 
-/// The body of the tag after the last packet. Legacy AAC has none: it is an empty packet there.
+/// The body of the tag after the last packet. Legacy AAC has no such tag: it is an empty packet there.
 pub fn audio_end_of_sequence(codec: Codec) -> BodyHeader {
     match codec {
         Codec::Aac => write_audio_header(codec),

@@ -38,7 +38,7 @@ impl Segmenter {
             return Ok(Some(Ignored::TooManyTracks));
         }
         if self.waits_for_video && self.lead.is_none() {
-            // Audio may be ahead of its video. What is before the first keyframe is left out then.
+            // Audio may be ahead of its video. Audio from before the first keyframe is left out then.
             let held = self.held.get_or_insert_with(key, VecDeque::new);
             if held.len() == HELD_MAX {
                 held.pop_front();
@@ -201,7 +201,7 @@ impl Segmenter {
                 if at + length - audio.rendition.open_start() <= rate.ticks(longest).0 {
                     return Ok(());
                 }
-                // Nobody else cuts: there is no video, or it is late.
+                // No other rendition cuts: there is no video, or it is late.
                 let cut = Cut { msn: own + 1, micros, discontinuity: false };
                 self.cuts.note(cut);
                 cut

@@ -133,7 +133,7 @@ impl Further {
             return Ok(Some(Ignored::NoKeyframe));
         }
         let mut rendition = Rendition::new(self.key, *main.settings, &frame.parameters)?;
-        // What is left of its first segment may be too short to tell.
+        // The rest of its first segment may be too short to tell.
         rendition.declare_part_target(main.part_target);
         rendition.break_off(cut.msn, frame.dts.0, frame.wall, 0)?;
         rendition.divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, rendition.rate()).0, false);

@@ -7,7 +7,7 @@
 //! When one of the tracks stops, the others go on. Audio that is missing becomes silence where that is known how to be
 //! written; a main video that is missing leaves the audio to cut by itself, and comes back behind gap segments.
 //!
-//! Timed metadata is no rendition: it travels in the parts of the main one.
+//! Timed metadata is not a rendition: it travels in the parts of the main one.
 //!
 //! ```text
 //! lead.rs     the main video: decides where segments begin
@@ -55,7 +55,7 @@ pub enum Ignored {
     ParametersChanged,
     /// A frame of a further rendition for a time at which the main video did not cut in time.
     Unaligned,
-    /// A frame of a track that there is no room for.
+    /// The track of the frame is one too many.
     TooManyTracks,
     /// A part has as much timed metadata as it may hold.
     TooManyEvents,
@@ -180,8 +180,8 @@ impl Segmenter {
         ignored
     }
 
-    /// Timed metadata is no rendition: it travels in the parts of the main video, or of the main audio where there is no
-    /// video.
+    /// Timed metadata is not a rendition: it travels in the parts of the main video, or of the main audio where there
+    /// is no video.
     fn push_data(&mut self, frame: &Frame) -> Option<Ignored> {
         let key = if self.lead.is_some() || self.waits_for_video { TrackKey::VIDEO } else { TrackKey::AUDIO };
         match self.rendition_mut(key) {

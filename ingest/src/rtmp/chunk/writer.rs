@@ -47,7 +47,7 @@ impl ChunkWriter {
         self.chunk_size = bytes;
     }
 
-    /// Writes one message whose payload is `head`, a few bytes that are copied, and `body`, which is not.
+    /// Writes one message. Its payload is `head`, a few bytes that are copied, and `body`, which is not copied.
     pub fn write(&mut self, output: &mut Output, header: MessageHeader, head: &[u8], mut body: Bytes) {
         let MessageHeader { chunk_stream, kind, timestamp, stream } = header;
         assert!((2..64).contains(&chunk_stream), "the one-byte form is the only one written");
