@@ -150,9 +150,11 @@ impl Live {
         }
         let frame = &placed.frame;
         let start = *self.start.get_or_insert(placed.dts_micros);
-        let Some(millis) = placed.millis_since(start) else {
-            DropReason::FlvBeforeStart.count(1);
-            return;
+        let millis = match placed.millis_since(start) {
+            Some(millis) => millis,
+            // A conversion that has just begun may start a little before the audio that was there; decoders need its keyframe.
+            None if key.kind == MediaKind::Video => 0,
+            None => return DropReason::FlvBeforeStart.count(1),
         };
         named.frames.increment(1);
         // The field wraps after 49 days.

@@ -330,6 +330,23 @@ fn audio_waits_for_the_first_video_frame() {
 }
 
 #[test]
+fn audio_goes_on_without_a_video_that_never_has_a_keyframe() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    for n in 0..500 {
+        segmenter.push(TrackKey::VIDEO, &publisher.video(n * 21_333, false)).unwrap();
+        segmenter.push(TrackKey::AUDIO, &publisher.audio(n * 21_333)).unwrap();
+        if n == 250 {
+            assert!(segmenter.rendition(MediaKind::Audio).is_none(), "it waits for the video");
+            segmenter.go_without_video().unwrap();
+        }
+    }
+    let audio = segmenter.rendition(MediaKind::Audio).unwrap();
+    assert_eq!(audio.segments().count(), 5, "also what was held");
+    check(&segmenter, 0.321);
+}
+
+#[test]
 fn audio_that_stops_becomes_silence_and_keeps_its_numbers() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);

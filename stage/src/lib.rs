@@ -216,6 +216,7 @@ impl Stage {
         let on_air = room.take.as_ref().is_some_and(Take::is_on_air);
         if passed.is_some() && returns.is_empty() && !on_air {
             (room.take, room.returns) = (None, HashMap::new());
+            self.nobody_speaks(name, room);
             return Ok(());
         }
         if !room.take.as_ref().is_some_and(|take| take.can_show(direction, &self.hub)) {
@@ -274,6 +275,7 @@ impl Stage {
     }
 
     fn off(&self, name: &RoomName, room: &mut Room, returns: &HashMap<SourceName, Returning>) {
+        self.nobody_speaks(name, room);
         let state = room.state;
         *room = Room { state, ..Room::default() };
         returns.values().for_each(|returning| returning.program.feed().end());
@@ -281,6 +283,13 @@ impl Stage {
             self.wishes.lock().returns.remove(name);
         }
         self.report(name, room, ProgramState::Off);
+    }
+
+    /// Nothing is mixed any more that could tell who speaks.
+    fn nobody_speaks(&self, name: &RoomName, room: &mut Room) {
+        if !std::mem::take(&mut room.speaking).is_empty() {
+            self.reporter.tell(Report::Speaking(name.clone(), Vec::new()));
+        }
     }
 
     fn report(&self, name: &RoomName, room: &mut Room, state: ProgramState) {

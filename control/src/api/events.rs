@@ -3,6 +3,7 @@
 //! Rights are checked before the upgrade, so whatever is wrong with a token is an HTTP answer. Whoever takes its messages
 //! too slowly, stays silent or sends what is too large is closed, with a code that says which.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -168,33 +169,43 @@ impl Client {
 
     /// Until one side ends it; why, if it was this one.
     async fn talk(&mut self, socket: &mut WebSocket) -> Option<Closing> {
-        let mailbox = self.mailbox.clone();
-        let stop = self.connection.stopping();
+        let Self { connection, mailbox, messages, heard, strikes } = self;
+        let stop = connection.stopping();
         let mut pings = interval(PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.reset();
+        // A command with pictures takes its time. Meanwhile the client is told what happens, and nothing more is read of it.
+        let mut obeying: Option<Obeying<'_>> = None;
         loop {
             let message = tokio::select! {
                 biased; // What waits goes first: who asks faster than it reads is not read.
                 () = mailbox.closed() => return mailbox.closing(),
                 () = stop.cancelled() => return Some(Closing::Stopping),
-                Some(message) = self.messages.recv() => text(message),
+                Some(message) = messages.recv() => text(message),
                 _ = pings.tick() => {
-                    if self.heard.elapsed() > SILENCE_MAX {
+                    if obeying.is_none() && heard.elapsed() > SILENCE_MAX {
                         return Some(Closing::Silent);
                     }
                     Message::Ping(Default::default())
                 }
-                heard = socket.recv() => {
-                    match heard {
+                (id, done) = obeyed(&mut obeying) => {
+                    obeying = None;
+                    *heard = Instant::now();
+                    *strikes = if done.is_ok() { 0 } else { *strikes + 1 };
+                    mailbox.put(answer(id, done));
+                    if *strikes > STRIKES {
+                        return Some(Closing::Nonsense);
+                    }
+                    continue;
+                }
+                read = socket.recv(), if obeying.is_none() => {
+                    *heard = Instant::now();
+                    match read {
                         None => return None,
                         Some(Err(error)) => return is_too_large(&error).then_some(Closing::TooLarge),
-                        Some(Ok(message)) => {
-                            self.heard = Instant::now();
-                            if let Err(closing) = self.hear(message).await {
-                                return Some(closing);
-                            }
-                        }
+                        Some(Ok(Message::Text(said))) => obeying = Some(Box::pin(obey(connection, said))),
+                        Some(Ok(Message::Binary(_))) => return Some(Closing::Binary),
+                        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {}
                     }
                     continue;
                 }
@@ -214,42 +225,46 @@ impl Client {
             }
         }
     }
+}
 
-    async fn hear(&mut self, message: Message) -> Result<(), Closing> {
-        let text = match message {
-            Message::Text(text) => text,
-            Message::Binary(_) => return Err(Closing::Binary),
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return Ok(()),
-        };
-        let (id, done) = self.obey(&text).await;
-        self.strikes = if done.is_ok() { 0 } else { self.strikes + 1 };
-        let (changed, problem) = match done {
-            Ok(done) => (Some(Box::new(done.changed)), None),
-            Err(problem) => (None, serde_json::to_value(problem.body()).ok()),
-        };
-        let answer = ServerMessage::Answer { id, ok: problem.is_none(), changed, problem };
-        self.mailbox.put(answer.render().into());
-        if self.strikes > STRIKES { Err(Closing::Nonsense) } else { Ok(()) }
-    }
+/// A command on its way: its id, and what became of it.
+type Obeying<'a> = Pin<Box<dyn Future<Output = (Value, Result<Done, Problem>)> + Send + 'a>>;
 
-    async fn obey(&self, text: &str) -> (Value, Result<Done, Problem>) {
-        // The id is read on its own, so that the answer has it even if the command cannot be read.
-        let value = match serde_json::from_str::<Value>(text) {
-            Ok(value) => value,
-            Err(error) => return (Value::Null, Err(malformed(&error))),
-        };
-        // An echo of whatever was sent would be an amplifier.
-        let id = value.get("id").filter(|id| id.is_number() || id.as_str().is_some_and(|id| id.len() <= 64));
-        let id = id.cloned().unwrap_or(Value::Null);
-        let order = serde_json::from_value::<Said>(value).map_err(|error| malformed(&error)).and_then(|said| {
-            let Said::Command { command, .. } = said;
-            command.order(&self.connection.by)
-        });
-        match order {
-            Ok(order) => (id, self.connection.order(order).await.map_err(Problem::from)),
-            Err(problem) => (id, Err(problem)),
-        }
+/// Waits for the command that is on its way; for ever without one. Dropping the future loses nothing.
+async fn obeyed(obeying: &mut Option<Obeying<'_>>) -> (Value, Result<Done, Problem>) {
+    match obeying {
+        Some(obeying) => obeying.await,
+        None => std::future::pending().await,
     }
+}
+
+/// Carries out what a message says.
+async fn obey(connection: &Connection, text: Utf8Bytes) -> (Value, Result<Done, Problem>) {
+    // The id is read on its own, so that the answer has it even if the command cannot be read.
+    let value = match serde_json::from_str::<Value>(&text) {
+        Ok(value) => value,
+        Err(error) => return (Value::Null, Err(malformed(&error))),
+    };
+    // An echo of whatever was sent would be an amplifier.
+    let id = value.get("id").filter(|id| id.is_number() || id.as_str().is_some_and(|id| id.len() <= 64));
+    let id = id.cloned().unwrap_or(Value::Null);
+    let order = serde_json::from_value::<Said>(value).map_err(|error| malformed(&error)).and_then(|said| {
+        let Said::Command { command, .. } = said;
+        command.order(&connection.by)
+    });
+    match order {
+        Ok(order) => (id, connection.order(order).await.map_err(Problem::from)),
+        Err(problem) => (id, Err(problem)),
+    }
+}
+
+/// The answer to a command, rendered.
+fn answer(id: Value, done: Result<Done, Problem>) -> Bytes {
+    let (changed, problem) = match done {
+        Ok(done) => (Some(Box::new(done.changed)), None),
+        Err(problem) => (None, serde_json::to_value(problem.body()).ok()),
+    };
+    ServerMessage::Answer { id, ok: problem.is_none(), changed, problem }.render().into()
 }
 
 fn text(message: Bytes) -> Message {

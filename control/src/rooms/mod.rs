@@ -363,6 +363,7 @@ impl Rooms {
         }
         let person_only = matches!(event, Event::PersonJoined { .. } | Event::PersonLeft { .. });
         if person_only && live.persons.len() > PERSONS_ANNOUNCED {
+            live.rendered = None;
             return; // The audience task tells how many there are.
         }
         let told = RoomEvent::of(event, self.wire(), |seat| live.is_speaking(seat), live.persons.len());

@@ -21,8 +21,8 @@ const CODECS: [Codec; 5] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Aac, Co
 /// Frames taken in before the result is published: a whole backlog must not delay it.
 const BATCH: usize = 64;
 
-/// How long the multivariant playlist waits, after the first part, for a track that flows and has brought no part
-/// yet: a still screen may be sent every few seconds. The first request for the playlist waits as long by default.
+/// How long a stream waits for a track that flows and has brought no part yet, before it goes on without that track: a
+/// still screen may be sent every few seconds. The first request waits as long by default.
 const OTHER_TRACK: Duration = Duration::from_secs(10);
 
 /// Why [`drive`] returned.
@@ -41,7 +41,7 @@ struct Driver<'a> {
     segmenter: Segmenter,
     /// The tracks that the multivariant playlist waits for.
     expected: Vec<TrackKey>,
-    first_part: Option<Instant>,
+    began: Instant,
     /// The moment at which the newest frame reached the process.
     arrived: Instant,
     packaging: metrics::Histogram,
@@ -82,7 +82,7 @@ pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>
         playback,
         segmenter: Segmenter::new(stream.settings, expected.contains(&TrackKey::VIDEO)),
         expected,
-        first_part: None,
+        began: Instant::now(),
         arrived: Instant::now(),
         packaging: Latency::HlsPart.histogram(),
         progress: vec![TrackKey::VIDEO, TrackKey::AUDIO],
@@ -176,13 +176,17 @@ impl Driver<'_> {
 
     fn publish(&mut self) {
         let now = Instant::now();
-        if self.first_part.is_some_and(|first| now.saturating_duration_since(first) > OTHER_TRACK) {
+        if now.saturating_duration_since(self.began) > OTHER_TRACK {
             self.expected.clear();
         }
         self.expected.retain(|key| self.playback.flows(*key));
+        if !self.expected.contains(&TrackKey::VIDEO)
+            && let Err(error) = self.segmenter.go_without_video()
+        {
+            tracing::warn!(stream = self.stream.id, %error, "audio that waited for video is left out");
+        }
         let progress = self.stream.publish(&mut self.segmenter, &self.expected, self.cache);
         if !progress.is_empty() {
-            self.first_part.get_or_insert(now);
             // This is the time from the frame that completed the part to the part in every viewer's reach.
             self.packaging.record(Instant::now().saturating_duration_since(self.arrived));
         }

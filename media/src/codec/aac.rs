@@ -177,13 +177,16 @@ fn object_type(reader: &mut BitReader<'_>) -> Result<u8, Malformed> {
     }
 }
 
+/// The lowest rate of the table. A rate is also the clock of the track: a slower one could not tell packets apart.
+const RATE_MIN: u32 = 7_350;
+
 fn sampling_frequency(reader: &mut BitReader<'_>) -> Result<u32, Malformed> {
     let index = reader.bits(4)?;
     let rate = match index {
         15 => reader.bits(24)?,
         _ => SAMPLE_RATES.get(index as usize).copied().unwrap_or(0),
     };
-    if !(1..=192_000).contains(&rate) {
+    if !(RATE_MIN..=192_000).contains(&rate) {
         let value = if index == 15 { rate } else { index };
         return Err(Malformed::OutOfRange { what: CONFIG, field: "sampling frequency", value: value.into() });
     }

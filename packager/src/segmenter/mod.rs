@@ -109,6 +109,15 @@ impl Segmenter {
         }
     }
 
+    /// Begins without the main video, of which no keyframe has come: what waited for it is packaged. It may still come
+    /// later, as to a stream that had none.
+    pub fn go_without_video(&mut self) -> Result<(), PackagerError> {
+        if self.lead.is_some() || !std::mem::take(&mut self.waits_for_video) {
+            return Ok(());
+        }
+        self.release_held()
+    }
+
     /// The durations it was made with.
     pub fn settings(&self) -> &Settings {
         &self.settings

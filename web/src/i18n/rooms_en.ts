@@ -209,7 +209,7 @@ export const roomsEn = {
   'look.remove': 'Remove',
   'look.edit': 'Edit',
   'look.too_big': 'The picture is larger than 512 kB. Choose a smaller one.',
-  'look.not_image': 'Choose a PNG, JPEG or WebP picture.',
+  'look.not_image': 'Choose a PNG or JPEG picture.',
   'look.example_heading': 'Ceramic mug',
   'look.example_line': 'Today 12.90, while stocks last',
 

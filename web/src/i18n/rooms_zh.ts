@@ -210,7 +210,7 @@ export const roomsZh: Record<RoomKey, string> = {
   'look.remove': '移除',
   'look.edit': '编辑',
   'look.too_big': '图片超过 512 kB，请选择小一些的图片。',
-  'look.not_image': '请选择 PNG、JPEG 或 WebP 图片。',
+  'look.not_image': '请选择 PNG 或 JPEG 图片。',
   'look.example_heading': '手工陶瓷杯',
   'look.example_line': '今日特价 89 元，售完即止',
 

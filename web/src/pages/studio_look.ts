@@ -46,7 +46,7 @@ export function studioLook(speech: Speech, room: Room): { element: HTMLElement; 
   const editor = h('div', { class: 'editor', hidden: true });
   const file = h('input', {
     type: 'file',
-    accept: 'image/png,image/jpeg,image/webp',
+    accept: 'image/png,image/jpeg',
     class: 'visually-hidden',
     'aria-label': say('look.add_logo'),
     onchange: () => void addLogo(),
@@ -220,7 +220,7 @@ export function studioLook(speech: Speech, room: Room): { element: HTMLElement; 
     const chosen = file.files?.[0];
     file.value = '';
     if (!chosen) return;
-    if (!/^image\/(png|jpeg|webp)$/.test(chosen.type)) return toast(say('look.not_image'));
+    if (!/^image\/(png|jpeg)$/.test(chosen.type)) return toast(say('look.not_image'));
     if (chosen.size > IMAGE_LIMIT) return toast(say('look.too_big'));
     try {
       const bitmap = await createImageBitmap(chosen);

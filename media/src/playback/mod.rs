@@ -16,10 +16,14 @@
 //!
 //! **Where a player joins** ([`Start`]). A player of the present gets no more than [`PRE_ROLL_MICROS`] of the past. Audio
 //! older than that is not sent. Video has to start at a keyframe, however old it is: its frames before that moment are stamped
-//! [`CATCH_UP_STEP_MICROS`] apart, so that a decoder runs through them and shows the present. A packager gets what
+//! a millisecond apart, so that a decoder runs through them and shows the present. A packager gets what
 //! the rings hold, with the times it has.
 //!
 //! Bounded by one pending frame per track; the ring keeps the rest, and a reader that it evicts is told so.
+
+mod reading;
+#[cfg(test)]
+mod tests;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -28,20 +32,17 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::watch;
 
+use self::reading::Reading;
 use crate::codec::Parameters;
 use crate::feed::{Accepts, Demand, Feed, Stage, Unavailable};
 use crate::frame::Frame;
 use crate::key::{MediaKind, TrackKey};
-use crate::ring::{Join, Read, Reader};
-use crate::time::{ClockRate, WallTime};
+use crate::ring::Read;
 use crate::track::{Track, TrackId};
 
 /// Most of the past that a player of the present is served, in µs: a usual keyframe interval, and less than what anybody
 /// takes for live.
 pub const PRE_ROLL_MICROS: i64 = 2_000_000;
-
-/// Decoding times of frames that are older than the pre-roll are this far apart, in µs: the smallest step of FLV and RTMP.
-const CATCH_UP_STEP_MICROS: i64 = 1_000;
 
 /// Frames that are this close belong to one moment, at which video goes first: the clocks of the two kinds round to their
 /// own ticks, and RTMP to milliseconds.
@@ -155,21 +156,6 @@ enum State {
     Awaited(Awaited),
     Read(Box<Reading>),
     Over,
-}
-
-#[derive(Debug)]
-struct Reading {
-    /// Keeps a derived track alive.
-    demand: Demand,
-    /// The original track that it is, or is derived from.
-    original: Option<TrackId>,
-    reader: Reader,
-    rate: ClockRate,
-    pending: Option<Placed>,
-    /// Frames due before this are in the past for the player.
-    floor_micros: i64,
-    last_micros: i64,
-    has_read: bool,
 }
 
 impl Playback {
@@ -313,22 +299,25 @@ impl Playback {
                 }
                 Poll::Ready(Some((original, demanded))) => Some(self.take_up(index, original, demanded)),
             },
-            State::Read(_) if self.paused || line.unwanted => None,
-            State::Read(reading) => match reading.poll(cx)? {
-                Read::Frame(_) => None, // It is pending.
-                Read::Skipped(frames) => Some(Next::Skipped(key, frames)),
-                Read::Ended if self.feed.is_ended() => {
-                    line.state = State::Over;
-                    None
+            State::Read(reading) => {
+                let is_muted = self.paused || line.unwanted;
+                match if is_muted { reading.poll_muted(cx)? } else { reading.poll(cx)? } {
+                    Read::Frame(_) => None, // It is pending.
+                    Read::Skipped(frames) => {
+                        reading.want_keyframe_to_start();
+                        Some(Next::Skipped(key, frames))
+                    }
+                    Read::Ended if self.feed.is_ended() => {
+                        line.state = State::Over;
+                        None
+                    }
+                    Read::Ended => {
+                        let known = reading.original.filter(|_| !reading.may_begin_anew());
+                        self.lines[index].state = self.await_track(key, known);
+                        Some(Next::Gone(key))
+                    }
                 }
-                Read::Ended => {
-                    // A conversion may end by itself and be made anew; one that brought nothing would fail again.
-                    let anew = reading.demand.is_derived() && reading.has_read;
-                    let known = reading.original.filter(|_| !anew);
-                    self.lines[index].state = self.await_track(key, known);
-                    Some(Next::Gone(key))
-                }
-            },
+            }
         }
     }
 
@@ -374,12 +363,8 @@ impl Playback {
         let line = &mut self.lines[index];
         let is_video = line.key.kind == MediaKind::Video;
         let Some(reading) = line.reading_mut() else { return };
-        let join = match keyframe {
-            Some(keyframe) if !is_video => Join::At(reading.not_before(keyframe.wall, floor_micros)),
-            _ => Join::Group,
-        };
-        reading.reader = reading.demand.track().reader(join);
-        (reading.pending, reading.floor_micros) = (None, floor_micros);
+        let from = keyframe.filter(|_| !is_video).map(|keyframe| keyframe.wall);
+        reading.join(from, floor_micros);
     }
 
     /// How far the feed is, in µs of its timeline. Originals tell: a conversion has just begun, or is a little behind.
@@ -422,55 +407,7 @@ impl Changes {
 
 impl State {
     fn read(demand: Demand, original: Option<TrackId>) -> Self {
-        let (reader, rate) = (demand.track().reader(Join::Group), demand.track().clock_rate());
-        Self::Read(Box::new(Reading {
-            demand,
-            original,
-            reader,
-            rate,
-            pending: None,
-            floor_micros: i64::MIN,
-            last_micros: i64::MIN,
-            has_read: false,
-        }))
-    }
-}
-
-impl Reading {
-    /// Sees to it that a frame is pending if there is one. `None` when there is nothing to read, or one is pending.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Read> {
-        while self.pending.is_none() {
-            let Poll::Ready(read) = self.reader.poll_read(cx) else { return None };
-            let Read::Frame(frame) = read else { return Some(read) };
-            self.has_read = true;
-            self.pending = self.place(frame);
-        }
-        None
-    }
-
-    /// Decides when `frame` is due for this player. `None` for a frame of the past that no decoder needs.
-    fn place(&mut self, frame: Arc<Frame>) -> Option<Placed> {
-        let (dts, pts) = (frame.dts.micros(self.rate), frame.pts.micros(self.rate));
-        let is_past = dts < self.floor_micros;
-        if is_past && frame.parameters.kind() != MediaKind::Video {
-            return None;
-        }
-        let after_last = self.last_micros.saturating_add(CATCH_UP_STEP_MICROS);
-        let placed = if is_past || dts <= self.last_micros {
-            let dts_micros = self.floor_micros.max(after_last);
-            Placed { frame, dts_micros, pts_micros: pts.max(dts_micros) }
-        } else {
-            Placed { frame, dts_micros: dts, pts_micros: pts }
-        };
-        self.last_micros = placed.dts_micros;
-        Some(placed)
-    }
-
-    /// `wall`, or the wall time at `floor_micros` where that is later, as the track's newest frame tells it.
-    fn not_before(&self, wall: WallTime, floor_micros: i64) -> WallTime {
-        let Some(newest) = self.demand.track().newest() else { return wall };
-        let since_newest = floor_micros.checked_sub(newest.pts.micros(self.rate));
-        since_newest.map_or(wall, |since| wall.max(newest.wall.offset_micros(since)))
+        Self::Read(Box::new(Reading::new(demand, original)))
     }
 }
 
@@ -487,214 +424,5 @@ impl std::fmt::Debug for State {
             Self::Read(reading) => reading.fmt(f),
             Self::Over => f.write_str("Over"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::codec::Codec;
-    use crate::key::Rendition;
-    use crate::testing::{Frames, audio, video};
-
-    const PLAYER: &[Codec] = &[Codec::Vp8, Codec::Opus];
-
-    /// A feed with a track of video and one of audio, and 40 ms frames for both.
-    struct Fixture {
-        feed: Arc<Feed>,
-        video: (Arc<Track>, Frames),
-        audio: (Arc<Track>, Frames),
-    }
-
-    impl Fixture {
-        fn new() -> Self {
-            let pair =
-                |parameters: Arc<Parameters>| (Arc::new(Track::new(parameters.clone())), Frames::new(parameters));
-            let (video, audio) = (pair(video()), pair(audio()));
-            let feed = Feed::new(None);
-            feed.set_original(video.0.clone());
-            feed.set_original(audio.0.clone());
-            Self { feed, video, audio }
-        }
-
-        /// Pushes `frames` of video, of which the first is a keyframe.
-        fn push_video(&mut self, frames: usize) {
-            (0..frames).for_each(|n| self.video.0.push(self.video.1.frame(n == 0, 1)));
-        }
-
-        fn push_audio(&mut self, frames: usize) {
-            (0..frames).for_each(|_| self.audio.0.push(self.audio.1.frame(true, 1)));
-        }
-
-        async fn open(&self, start: Start) -> Playback {
-            open(&self.feed, PLAYER, start).await.unwrap()
-        }
-    }
-
-    async fn open(feed: &Arc<Feed>, codecs: &[Codec], start: Start) -> Result<Playback, Unavailable> {
-        let accepts = Accepts { codecs: codecs.into(), reordering: true };
-        Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::All, start }).await
-    }
-
-    /// `v`, `a`, or `v1` and a colon.
-    fn letter(key: TrackKey) -> String {
-        let letter = &key.kind.name()[..1];
-        if key.leads() { letter.to_owned() } else { format!("{letter}{}:", key.rendition.0) }
-    }
-
-    /// The whole output as text: `v` or `a` with milliseconds for frames, and the news between them.
-    fn text(playback: &mut Playback) -> String {
-        let mut text = Vec::new();
-        while let Some(next) = playback.try_next() {
-            text.push(match next {
-                Next::Frame(key, placed) => format!("{}{}", letter(key), placed.dts_micros / 1000),
-                Next::Begun(key, _) => format!("+{key}"),
-                Next::Gone(key) => format!("-{key}"),
-                Next::Skipped(key, frames) => format!("{key} lost {frames}"),
-                Next::Refused(key, _) => format!("no {key}"),
-                Next::Ended => {
-                    text.push("ended".to_owned());
-                    break;
-                }
-            });
-        }
-        text.join(" ")
-    }
-
-    #[tokio::test]
-    async fn the_oldest_frame_goes_first_and_video_at_one_moment() {
-        let mut fixture = Fixture::new();
-        fixture.push_video(3);
-        fixture.push_audio(2);
-        let mut playback = fixture.open(Start::Present).await;
-        assert_eq!(text(&mut playback), "v0 a0 v40 a40 v80");
-        fixture.push_audio(2);
-        assert_eq!(text(&mut playback), "a80 a120", "nothing waits for the other kind");
-        fixture.feed.end();
-        assert_eq!(text(&mut playback), "ended");
-    }
-
-    #[tokio::test]
-    async fn a_track_that_comes_later_begins_in_the_playback_that_is_there() {
-        let mut fixture = Fixture::new();
-        fixture.push_video(1);
-        let feed = Feed::new(None);
-        feed.set_original(fixture.video.0.clone());
-        let mut playback = open(&feed, PLAYER, Start::Present).await.unwrap();
-        assert!(!playback.flows(TrackKey::AUDIO));
-        assert_eq!(text(&mut playback), "v0");
-        fixture.push_audio(1);
-        feed.set_original(fixture.audio.0.clone());
-        assert_eq!(text(&mut playback), "+audio a0");
-    }
-
-    #[tokio::test]
-    async fn a_track_that_is_replaced_is_gone_and_the_next_one_begins() {
-        let mut fixture = Fixture::new();
-        fixture.push_video(1);
-        fixture.push_audio(1);
-        let mut playback = fixture.open(Start::Present).await;
-        assert_eq!(text(&mut playback), "v0 a0");
-        let other = Arc::new(Track::new(video()));
-        fixture.feed.set_original(other.clone());
-        other.push(fixture.video.1.frame(true, 1));
-        assert_eq!(text(&mut playback), "-video +video v40");
-    }
-
-    #[tokio::test]
-    async fn a_track_that_cannot_be_converted_is_refused_and_the_next_one_may_begin() {
-        let mut fixture = Fixture::new();
-        fixture.push_audio(1);
-        let mut playback = open(&fixture.feed, &[Codec::H264, Codec::Opus], Start::Present).await.unwrap();
-        assert_eq!(text(&mut playback), "a0");
-        fixture.feed.set_original(Arc::new(Track::new(video())));
-        assert!(matches!(playback.next().await, Next::Refused(TrackKey::VIDEO, Unavailable::NoRecipe(Codec::Vp8))));
-        let refused = open(&fixture.feed, &[Codec::H264], Start::Present).await.unwrap_err();
-        assert_eq!(refused, Unavailable::NoRecipe(Codec::Vp8));
-    }
-
-    #[tokio::test]
-    async fn audio_of_long_ago_is_not_sent_as_the_present() {
-        let mut fixture = Fixture::new();
-        fixture.push_video(2);
-        fixture.push_audio(500); // 20 s, in which the video pauses.
-        let mut playback = fixture.open(Start::Present).await;
-        let text = text(&mut playback);
-        assert!(text.starts_with("v17960 v17961 a17960 a18000") || text.starts_with("v17960 a17960 v17961"), "{text}");
-        assert_eq!(text.split(' ').filter(|frame| frame.starts_with('a')).count(), 51);
-    }
-
-    #[tokio::test]
-    async fn video_of_a_long_group_is_run_through_up_to_the_present() {
-        let mut fixture = Fixture::new();
-        fixture.push_video(251); // 10 s.
-        let mut playback = fixture.open(Start::Present).await;
-        let text = text(&mut playback);
-        let times: Vec<i64> = text.split(' ').map(|frame| frame[1..].parse().unwrap()).collect();
-        assert_eq!((times[0], times[1], *times.last().unwrap()), (8_000, 8_001, 10_000));
-        assert!(times.is_sorted() && times.len() == 251, "all of the group, which a decoder needs");
-    }
-
-    #[tokio::test]
-    async fn a_packager_gets_the_group_with_the_times_it_has() {
-        let mut fixture = Fixture::new();
-        fixture.push_video(251);
-        fixture.push_audio(251);
-        let mut playback = fixture.open(Start::Group).await;
-        let text = text(&mut playback);
-        assert!(text.starts_with("v0 a0 v40 a40") && text.ends_with("v10000 a10000"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn muted_audio_does_not_flow_until_it_goes_on() {
-        let mut fixture = Fixture::new();
-        fixture.push_audio(1);
-        fixture.push_video(60);
-        let mut playback = fixture.open(Start::Present).await;
-        assert!(playback.flows(TrackKey::VIDEO) && !playback.flows(TrackKey::AUDIO));
-        assert!(!text(&mut playback).contains('a'));
-        fixture.push_audio(60);
-        assert!(playback.flows(TrackKey::AUDIO) && text(&mut playback).ends_with("a2400"));
-    }
-
-    #[tokio::test]
-    async fn a_player_that_pauses_goes_on_at_the_newest_group() {
-        let mut fixture = Fixture::new();
-        fixture.push_video(1);
-        let mut playback = fixture.open(Start::Present).await;
-        playback.set_paused(true);
-        fixture.push_video(2);
-        assert_eq!(text(&mut playback), "");
-        playback.set_paused(false);
-        assert_eq!(text(&mut playback), "v40 v80");
-        playback.set_wanted(TrackKey::VIDEO, false);
-        fixture.push_video(2);
-        assert_eq!(text(&mut playback), "");
-        playback.set_wanted(TrackKey::VIDEO, true);
-        assert_eq!(text(&mut playback), "v120 v160");
-    }
-
-    #[tokio::test]
-    async fn a_player_that_is_too_slow_is_told_what_it_lost() {
-        let mut fixture = Fixture::new();
-        fixture.push_video(2);
-        let mut playback = fixture.open(Start::Present).await;
-        (0..3).for_each(|_| fixture.push_video(1)); // The ring keeps two groups.
-        assert_eq!(text(&mut playback), "video lost 4 v160");
-    }
-
-    #[tokio::test]
-    async fn a_player_that_wants_all_tracks_reads_a_rendition_that_comes_later() {
-        let mut fixture = Fixture::new();
-        fixture.push_video(1);
-        let mut all = fixture.open(Start::Present).await;
-        let accepts = Accepts { codecs: PLAYER.into(), reordering: true };
-        let wants = Wants { accepts, tracks: Tracks::Main, start: Start::Present };
-        let mut main = Playback::open(fixture.feed.clone(), wants).await.unwrap();
-        let low = Arc::new(Track::with_rendition(Rendition(1), video()));
-        assert!(fixture.feed.set_original(low.clone()));
-        low.push(Frames::new(video()).frame(true, 1));
-        assert_eq!(text(&mut all), "+video1 v0 v1:0");
-        assert_eq!(text(&mut main), "v0");
     }
 }

@@ -1,0 +1,112 @@
+//! One track as one player reads it: where it starts, and when each frame is due for that player.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::Placed;
+use crate::feed::Demand;
+use crate::frame::Frame;
+use crate::key::MediaKind;
+use crate::ring::{Join, Read, Reader};
+use crate::time::{ClockRate, WallTime};
+use crate::track::TrackId;
+
+/// Decoding times of frames that are older than the pre-roll are this far apart, in µs: the smallest step of FLV and RTMP.
+const CATCH_UP_STEP_MICROS: i64 = 1_000;
+
+/// A conversion that ended by itself after fewer frames than this, about a second, failed and would fail again.
+const LIVED_FRAMES: u32 = 30;
+
+/// The cursor of one player in one track.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// Keeps a derived track alive.
+    pub(super) demand: Demand,
+    /// The original track that it is, or is derived from.
+    pub(super) original: Option<TrackId>,
+    reader: Reader,
+    rate: ClockRate,
+    pub(super) pending: Option<Placed>,
+    /// Frames due before this are in the past for the player.
+    floor_micros: i64,
+    last_micros: i64,
+    /// The number of frames that were read.
+    frames: u32,
+}
+
+impl Reading {
+    /// Reads the track of `demand`, which is the `original` one or is derived from it.
+    pub(super) fn new(demand: Demand, original: Option<TrackId>) -> Self {
+        let (reader, rate) = (demand.track().reader(Join::Group), demand.track().clock_rate());
+        Self { demand, original, reader, rate, pending: None, floor_micros: i64::MIN, last_micros: i64::MIN, frames: 0 }
+    }
+
+    /// Starts at the newest group, or at `from` where that is given. Frames due before `floor_micros` are in the past.
+    pub(super) fn join(&mut self, from: Option<WallTime>, floor_micros: i64) {
+        let join = from.map_or(Join::Group, |wall| Join::At(self.not_before(wall, floor_micros)));
+        self.reader = self.demand.track().reader(join);
+        (self.pending, self.floor_micros) = (None, floor_micros);
+        self.want_keyframe_to_start();
+    }
+
+    /// Whether a track that ended may be asked for again: a conversion may end by itself and be made anew, but one that failed
+    /// at once would fail again.
+    pub(super) fn may_begin_anew(&self) -> bool {
+        self.demand.is_derived() && self.frames >= LIVED_FRAMES
+    }
+
+    /// Sees to it that a frame is pending if there is one. `None` when there is nothing to read, or one is pending.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Read> {
+        while self.pending.is_none() {
+            let Poll::Ready(read) = self.reader.poll_read(cx) else { return None };
+            let Read::Frame(frame) = read else { return Some(read) };
+            self.frames = self.frames.saturating_add(1);
+            self.pending = self.place(frame);
+        }
+        None
+    }
+
+    /// Reads like [`Reading::poll`] while the player does not want this track: it leaves frames out, and notices the end.
+    pub(super) fn poll_muted(&mut self, cx: &mut Context<'_>) -> Option<Read> {
+        self.pending = None;
+        loop {
+            let Poll::Ready(read) = self.reader.poll_read(cx) else { return None };
+            if matches!(read, Read::Ended) {
+                return Some(read);
+            }
+        }
+    }
+
+    /// Asks for a keyframe if the ring has none that a decoder could start from. The publisher may be able to send one.
+    pub(super) fn want_keyframe_to_start(&self) {
+        let track = self.demand.track();
+        if track.kind() == MediaKind::Video && track.newest_keyframe().is_none() {
+            track.want_keyframe();
+        }
+    }
+
+    /// Decides when `frame` is due for this player. `None` for a frame of the past that no decoder needs.
+    fn place(&mut self, frame: Arc<Frame>) -> Option<Placed> {
+        let (dts, pts) = (frame.dts.micros(self.rate), frame.pts.micros(self.rate));
+        let is_past = dts < self.floor_micros;
+        if is_past && frame.parameters.kind() != MediaKind::Video {
+            return None;
+        }
+        let after_last = self.last_micros.saturating_add(CATCH_UP_STEP_MICROS);
+        let placed = if is_past || dts <= self.last_micros {
+            let dts_micros = self.floor_micros.max(after_last);
+            Placed { frame, dts_micros, pts_micros: pts.max(dts_micros) }
+        } else {
+            Placed { frame, dts_micros: dts, pts_micros: pts }
+        };
+        self.last_micros = placed.dts_micros;
+        Some(placed)
+    }
+
+    /// `wall`, or the wall time at `floor_micros` where that is later, as the track's newest frame tells it.
+    fn not_before(&self, wall: WallTime, floor_micros: i64) -> WallTime {
+        let Some(newest) = self.demand.track().newest() else { return wall };
+        let since_newest = floor_micros.checked_sub(newest.pts.micros(self.rate));
+        since_newest.map_or(wall, |since| wall.max(newest.wall.offset_micros(since)))
+    }
+}

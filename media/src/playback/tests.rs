@@ -1,0 +1,232 @@
+//! What a player gets of a feed, as lines of text.
+
+use super::*;
+use crate::codec::Codec;
+use crate::key::Rendition;
+use crate::testing::{Frames, audio, video};
+
+const PLAYER: &[Codec] = &[Codec::Vp8, Codec::Opus];
+
+/// A feed with a track of video and one of audio, and 40 ms frames for both.
+struct Fixture {
+    feed: Arc<Feed>,
+    video: (Arc<Track>, Frames),
+    audio: (Arc<Track>, Frames),
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let pair = |parameters: Arc<Parameters>| (Arc::new(Track::new(parameters.clone())), Frames::new(parameters));
+        let (video, audio) = (pair(video()), pair(audio()));
+        let feed = Feed::new(None);
+        feed.set_original(video.0.clone());
+        feed.set_original(audio.0.clone());
+        Self { feed, video, audio }
+    }
+
+    /// Pushes `frames` of video, of which the first is a keyframe.
+    fn push_video(&mut self, frames: usize) {
+        (0..frames).for_each(|n| self.video.0.push(self.video.1.frame(n == 0, 1)));
+    }
+
+    fn push_audio(&mut self, frames: usize) {
+        (0..frames).for_each(|_| self.audio.0.push(self.audio.1.frame(true, 1)));
+    }
+
+    async fn open(&self, start: Start) -> Playback {
+        open(&self.feed, PLAYER, start).await.unwrap()
+    }
+}
+
+async fn open(feed: &Arc<Feed>, codecs: &[Codec], start: Start) -> Result<Playback, Unavailable> {
+    let accepts = Accepts { codecs: codecs.into(), reordering: true };
+    Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::All, start }).await
+}
+
+/// `v`, `a`, or `v1` and a colon.
+fn letter(key: TrackKey) -> String {
+    let letter = &key.kind.name()[..1];
+    if key.leads() { letter.to_owned() } else { format!("{letter}{}:", key.rendition.0) }
+}
+
+/// The whole output as text: `v` or `a` with milliseconds for frames, and the news between them.
+fn text(playback: &mut Playback) -> String {
+    let mut text = Vec::new();
+    while let Some(next) = playback.try_next() {
+        text.push(match next {
+            Next::Frame(key, placed) => format!("{}{}", letter(key), placed.dts_micros / 1000),
+            Next::Begun(key, _) => format!("+{key}"),
+            Next::Gone(key) => format!("-{key}"),
+            Next::Skipped(key, frames) => format!("{key} lost {frames}"),
+            Next::Refused(key, _) => format!("no {key}"),
+            Next::Ended => {
+                text.push("ended".to_owned());
+                break;
+            }
+        });
+    }
+    text.join(" ")
+}
+
+#[tokio::test]
+async fn the_oldest_frame_goes_first_and_video_at_one_moment() {
+    let mut fixture = Fixture::new();
+    fixture.push_video(3);
+    fixture.push_audio(2);
+    let mut playback = fixture.open(Start::Present).await;
+    assert_eq!(text(&mut playback), "v0 a0 v40 a40 v80");
+    fixture.push_audio(2);
+    assert_eq!(text(&mut playback), "a80 a120", "nothing waits for the other kind");
+    fixture.feed.end();
+    assert_eq!(text(&mut playback), "ended");
+}
+
+#[tokio::test]
+async fn a_track_that_comes_later_begins_in_the_playback_that_is_there() {
+    let mut fixture = Fixture::new();
+    fixture.push_video(1);
+    let feed = Feed::new(None);
+    feed.set_original(fixture.video.0.clone());
+    let mut playback = open(&feed, PLAYER, Start::Present).await.unwrap();
+    assert!(!playback.flows(TrackKey::AUDIO));
+    assert_eq!(text(&mut playback), "v0");
+    fixture.push_audio(1);
+    feed.set_original(fixture.audio.0.clone());
+    assert_eq!(text(&mut playback), "+audio a0");
+}
+
+#[tokio::test]
+async fn a_track_that_is_replaced_is_gone_and_the_next_one_begins() {
+    let mut fixture = Fixture::new();
+    fixture.push_video(1);
+    fixture.push_audio(1);
+    let mut playback = fixture.open(Start::Present).await;
+    assert_eq!(text(&mut playback), "v0 a0");
+    let other = Arc::new(Track::new(video()));
+    fixture.feed.set_original(other.clone());
+    other.push(fixture.video.1.frame(true, 1));
+    assert_eq!(text(&mut playback), "-video +video v40");
+}
+
+#[tokio::test]
+async fn a_track_that_cannot_be_converted_is_refused_and_the_next_one_may_begin() {
+    let mut fixture = Fixture::new();
+    fixture.push_audio(1);
+    let mut playback = open(&fixture.feed, &[Codec::H264, Codec::Opus], Start::Present).await.unwrap();
+    assert_eq!(text(&mut playback), "a0");
+    fixture.feed.set_original(Arc::new(Track::new(video())));
+    assert!(matches!(playback.next().await, Next::Refused(TrackKey::VIDEO, Unavailable::NoRecipe(Codec::Vp8))));
+    let refused = open(&fixture.feed, &[Codec::H264], Start::Present).await.unwrap_err();
+    assert_eq!(refused, Unavailable::NoRecipe(Codec::Vp8));
+}
+
+#[tokio::test]
+async fn audio_of_long_ago_is_not_sent_as_the_present() {
+    let mut fixture = Fixture::new();
+    fixture.push_video(2);
+    fixture.push_audio(500); // 20 s, in which the video pauses.
+    let mut playback = fixture.open(Start::Present).await;
+    let text = text(&mut playback);
+    assert!(text.starts_with("v17960 v17961 a17960 a18000") || text.starts_with("v17960 a17960 v17961"), "{text}");
+    assert_eq!(text.split(' ').filter(|frame| frame.starts_with('a')).count(), 51);
+}
+
+#[tokio::test]
+async fn video_of_a_long_group_is_run_through_up_to_the_present() {
+    let mut fixture = Fixture::new();
+    fixture.push_video(251); // 10 s.
+    let mut playback = fixture.open(Start::Present).await;
+    let text = text(&mut playback);
+    let times: Vec<i64> = text.split(' ').map(|frame| frame[1..].parse().unwrap()).collect();
+    assert_eq!((times[0], times[1], *times.last().unwrap()), (8_000, 8_001, 10_000));
+    assert!(times.is_sorted() && times.len() == 251, "all of the group, which a decoder needs");
+}
+
+#[tokio::test]
+async fn a_packager_gets_the_group_with_the_times_it_has() {
+    let mut fixture = Fixture::new();
+    fixture.push_video(251);
+    fixture.push_audio(251);
+    let mut playback = fixture.open(Start::Group).await;
+    let text = text(&mut playback);
+    assert!(text.starts_with("v0 a0 v40 a40") && text.ends_with("v10000 a10000"), "{text}");
+}
+
+#[tokio::test]
+async fn muted_audio_does_not_flow_until_it_goes_on() {
+    let mut fixture = Fixture::new();
+    fixture.push_audio(1);
+    fixture.push_video(60);
+    let mut playback = fixture.open(Start::Present).await;
+    assert!(playback.flows(TrackKey::VIDEO) && !playback.flows(TrackKey::AUDIO));
+    assert!(!text(&mut playback).contains('a'));
+    fixture.push_audio(60);
+    assert!(playback.flows(TrackKey::AUDIO) && text(&mut playback).ends_with("a2400"));
+}
+
+#[tokio::test]
+async fn a_player_that_pauses_goes_on_at_the_newest_group() {
+    let mut fixture = Fixture::new();
+    fixture.push_video(1);
+    let mut playback = fixture.open(Start::Present).await;
+    playback.set_paused(true);
+    fixture.push_video(2);
+    assert_eq!(text(&mut playback), "");
+    playback.set_paused(false);
+    assert_eq!(text(&mut playback), "v40 v80");
+    playback.set_wanted(TrackKey::VIDEO, false);
+    fixture.push_video(2);
+    assert_eq!(text(&mut playback), "");
+    playback.set_wanted(TrackKey::VIDEO, true);
+    assert_eq!(text(&mut playback), "v120 v160");
+}
+
+#[tokio::test]
+async fn a_player_that_wants_nothing_of_a_track_still_notices_its_end() {
+    let mut fixture = Fixture::new();
+    fixture.push_video(2);
+    fixture.push_audio(2);
+    let mut playback = fixture.open(Start::Present).await;
+    playback.set_wanted(TrackKey::AUDIO, false);
+    assert_eq!(text(&mut playback), "v0 v40");
+    playback.set_paused(true);
+    fixture.push_video(2);
+    fixture.feed.end();
+    assert_eq!(text(&mut playback), "ended");
+}
+
+#[tokio::test]
+async fn a_player_without_a_keyframe_to_start_from_asks_for_one() {
+    let mut fixture = Fixture::new();
+    (0..2).for_each(|_| fixture.video.0.push(fixture.video.1.frame(false, 1)));
+    let mut playback = fixture.open(Start::Present).await;
+    assert_eq!(text(&mut playback), "");
+    assert!(fixture.video.0.take_keyframe_wanted());
+    fixture.push_video(1);
+    assert_eq!(text(&mut playback), "v80");
+    assert!(!fixture.video.0.take_keyframe_wanted());
+}
+
+#[tokio::test]
+async fn a_player_that_is_too_slow_is_told_what_it_lost() {
+    let mut fixture = Fixture::new();
+    fixture.push_video(2);
+    let mut playback = fixture.open(Start::Present).await;
+    (0..3).for_each(|_| fixture.push_video(1)); // The ring keeps two groups.
+    assert_eq!(text(&mut playback), "video lost 4 v160");
+}
+
+#[tokio::test]
+async fn a_player_that_wants_all_tracks_reads_a_rendition_that_comes_later() {
+    let mut fixture = Fixture::new();
+    fixture.push_video(1);
+    let mut all = fixture.open(Start::Present).await;
+    let accepts = Accepts { codecs: PLAYER.into(), reordering: true };
+    let wants = Wants { accepts, tracks: Tracks::Main, start: Start::Present };
+    let mut main = Playback::open(fixture.feed.clone(), wants).await.unwrap();
+    let low = Arc::new(Track::with_rendition(Rendition(1), video()));
+    assert!(fixture.feed.set_original(low.clone()));
+    low.push(Frames::new(video()).frame(true, 1));
+    assert_eq!(text(&mut all), "+video1 v0 v1:0");
+    assert_eq!(text(&mut main), "v0");
+}
