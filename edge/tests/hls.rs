@@ -86,6 +86,20 @@ impl Node {
         }
     }
 
+    /// A keyframe every five seconds, and the audio of these seconds.
+    async fn show_still_picture(&mut self, seconds: std::ops::Range<i64>) {
+        for second in seconds {
+            if second % 5 == 0 {
+                let payload = Bytes::from([&[0, 0, 1, 240, 0x65][..], &[7; 495]].concat());
+                self.push(self.video.clone(), Ticks(second * 90_000), true, payload);
+            }
+            for packet in second * 47..(second + 1) * 47 {
+                self.push(self.audio.clone(), Ticks(packet * 1024), true, Bytes::from_static(&[9; 50]));
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
     fn push(&mut self, parameters: Arc<Parameters>, at: Ticks, keyframe: bool, payload: Bytes) {
         self.push_on(Rendition::MAIN, parameters, at, keyframe, payload);
     }
@@ -165,6 +179,17 @@ async fn everything_that_a_playlist_names_is_there() {
             assert!(!bytes(response).await.is_empty(), "{name}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_first_multivariant_playlist_names_a_still_picture_that_is_sent_every_five_seconds() {
+    let mut node = Node::start(Arc::new(OpenGate), HlsConfig::default()).await;
+    node.show_still_picture(0..3).await;
+    let early = timeout(NOW, node.get("/hls/demo/index.m3u8")).await;
+    assert!(early.is_err(), "the video flows, and nothing has come of it yet");
+    node.show_still_picture(3..16).await;
+    let playlist = text(node.get("/hls/demo/index.m3u8").await).await;
+    assert!(playlist.contains("avc1."), "{playlist}");
 }
 
 #[tokio::test]
