@@ -15,7 +15,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("mixer", &["media", "names"]),
     ("stage", &["mixer", "media", "names"]),
     ("signalling", &["rtc", "http", "media"]),
-    ("ingest", &["http", "media"]),
+    ("ingest", &["media"]),
     ("edge", &["packager", "http", "media"]),
     ("control", &["stage", "mixer", "room", "http", "media", "names"]),
     (
