@@ -10,6 +10,6 @@ mod seat;
 pub use limits::{MIXED_MAX, PARTICIPANTS_MAX, SEATS_MAX};
 pub use name::{
     DISPLAY_NAME_MAX, InvalidName, NAME_MAX, ParticipantName, PersonId, RoomName, SOURCE_NAME_MAX, SourceName,
-    is_display_name,
+    TITLE_MAX, is_display_name,
 };
 pub use seat::{InvalidSeat, SeatNo};

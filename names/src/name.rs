@@ -13,6 +13,9 @@ pub const SOURCE_NAME_MAX: usize = NAME_MAX + 1 + NAME_MAX;
 /// The longest display name, in characters.
 pub const DISPLAY_NAME_MAX: usize = 64;
 
+/// The longest title of a room, in characters.
+pub const TITLE_MAX: usize = 200;
+
 /// Why a text is not a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidName {

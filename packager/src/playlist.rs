@@ -8,13 +8,10 @@ use std::time::Duration;
 use crate::names::File;
 use crate::rendition::Rendition;
 use crate::segment::{Init, Segment};
-use crate::settings::Settings;
+use crate::settings::{PART_HOLD_BACK, Settings};
 
 /// Parts are listed for segments this many target durations from the end (rfc8216bis 6.2.2).
 const PARTS_FOR: u32 = 3;
-
-/// PART-HOLD-BACK: the least is three part targets.
-pub(crate) const PART_HOLD_BACK: u32 = 3;
 
 /// The facts of other renditions that a playlist states beside its own.
 #[derive(Clone, Copy, Debug)]

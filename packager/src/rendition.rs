@@ -33,9 +33,8 @@ use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks, TrackKey, Wall
 use crate::error::PackagerError;
 use crate::fragment::{Event, Sample, decode_when_shown, fragment};
 use crate::init::init_section;
-use crate::playlist::PART_HOLD_BACK;
 use crate::segment::{Init, Part, Segment};
-use crate::settings::Settings;
+use crate::settings::{PART_HOLD_BACK, Settings};
 
 /// How far decoding times may trail behind the frames' own before a part is made longer instead.
 const LAG_MICROS_MAX: i64 = 500_000;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// PART-HOLD-BACK in part targets: the least that rfc8216bis allows.
+pub(crate) const PART_HOLD_BACK: u32 = 3;
+
 /// Durations of a stream's packaging; fixed for its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {

@@ -33,7 +33,7 @@ pub use mix::{Mix, MixSource};
 pub use onmic_names::{InvalidSeat, ParticipantName, PersonId, RoomName, SEATS_MAX, SeatNo};
 pub use refused::{Refused, RefusedKind};
 pub use rooms::Rooms;
-pub use settings::{HostLeaves, Limits, Settings, TITLE_MAX, Timeouts};
+pub use settings::{HostLeaves, Limits, Settings, Timeouts};
 pub use view::{
     HostView, InvitationView, MutedBy, MutedByView, PersonView, PkState, PkView, RequestView, RoomView, SeatState,
     SeatView, SourceView,

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::settings::TITLE_MAX;
-use onmic_names::{DISPLAY_NAME_MAX, PersonId, RoomName, SEATS_MAX, SeatNo};
+use onmic_names::{DISPLAY_NAME_MAX, PersonId, RoomName, SEATS_MAX, SeatNo, TITLE_MAX};
 
 /// What sort of refusal it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use crate::refused::Refused;
-use onmic_names::SEATS_MAX;
+use onmic_names::{SEATS_MAX, TITLE_MAX};
 
-/// The longest title, in characters.
-pub const TITLE_MAX: usize = 200;
+use crate::refused::Refused;
+
 /// Bounds of every timeout: shorter ones only flap, longer ones are no bound.
 const TIMEOUT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(24 * 3600));
 

@@ -10,13 +10,10 @@ use onmic_room::{
 use super::event::{Changed, RoomEvent};
 use super::live::Live;
 use super::look::{Image, Impossible, Layout, Look, LookChange, OverlayBody, Overlays, SourceChange};
-use super::refusal::Denied;
+use super::refusal::{Denied, TEXT_MAX};
 use super::wire::Message;
 use super::{Cell, Rooms};
 use crate::ticket::Grant;
-
-/// The longest message of a chat, in characters.
-pub const TEXT_MAX: usize = 500;
 
 /// What is to be done.
 #[derive(Debug)]

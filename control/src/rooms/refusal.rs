@@ -7,7 +7,9 @@ use thiserror::Error;
 
 use super::live::CONNECTIONS_MAX;
 use super::look::Impossible;
-use super::order::TEXT_MAX;
+
+/// The longest message of a chat, in characters.
+pub const TEXT_MAX: usize = 500;
 
 /// See the module.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

@@ -8,43 +8,17 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use onmic_media::{Feed, Frame, NodeClock};
+use onmic_media::{Feed, NodeClock};
 use parking_lot::Mutex;
 
 use super::composer::{Channel, Composer, Next, Shared};
 use super::input::Input;
 use super::plan::Plan;
 use super::positions::Origin;
-use crate::codec::encode::{Backend, VideoSettings};
+use super::settings::Settings;
+use super::sink::PictureSink;
 use crate::error::Error;
 use crate::scene::{InputId, Scene};
-
-/// How the program's video is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// What encodes, as [`Backend::choose`] found it.
-    pub backend: Backend,
-    /// The encoder's settings.
-    pub encoder: VideoSettings,
-    /// Bits per second; without it the size and frame rate decide.
-    pub bitrate_bps: Option<u64>,
-    /// A keyframe at least this often.
-    pub keyframe_interval: Duration,
-    /// An input whose picture has not changed for this long is shown as a placeholder.
-    pub stale_after: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            backend: Backend::X264,
-            encoder: VideoSettings::default(),
-            bitrate_bps: None,
-            keyframe_interval: Duration::from_secs(2),
-            stale_after: Duration::from_secs(3),
-        }
-    }
-}
 
 /// Where an input comes from.
 #[derive(Clone, Debug)]
@@ -56,23 +30,6 @@ pub struct PictureSource {
     /// How much later than the lead's its pictures are shown, so that they stay with its audio. The lead's own delay is not
     /// looked at.
     pub delay: Duration,
-}
-
-/// What the taker of frames wants next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// The next frame.
-    Go,
-    /// The next frame, and it must be an IDR.
-    Keyframe,
-    /// Nothing more.
-    Stop,
-}
-
-/// Takes composed frames. Dropped when no more come, for whatever reason.
-pub trait PictureSink: Send + 'static {
-    /// Takes one; on the composer's thread.
-    fn push(&mut self, frame: Frame) -> Wanted;
 }
 
 /// What only callers touch.

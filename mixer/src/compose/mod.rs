@@ -17,11 +17,15 @@ mod plan;
 mod plane;
 mod positions;
 mod queue;
+mod settings;
+mod sink;
 mod text;
 mod tick;
 
 pub use compositor::{Compositor, Shown};
-pub use mixer::{PictureMixer, PictureSink, PictureSource, Settings, Wanted};
+pub use mixer::{PictureMixer, PictureSource};
 pub use plan::Plan;
 pub use positions::Origin;
+pub use settings::Settings;
+pub use sink::{PictureSink, Wanted};
 pub use tick::{Moment, Tick};

@@ -25,7 +25,7 @@ use onmic_media::feed::{Deriver, Lease, Recipe};
 use onmic_media::{DropReason, Frame, Join, MediaKind, PcmTap, Read, Reader, Track};
 use parking_lot::Mutex;
 
-pub use self::video::VideoPolicy;
+pub use self::rung::VideoPolicy;
 
 use self::audio::AudioLine;
 use self::tapped::TappedLine;

@@ -3,23 +3,46 @@
 //! Every picture keeps its presentation time, and its decoding time becomes the same. Knows no thread and no clock.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use onmic_media::meter::Measured;
 use onmic_media::time::Ticks;
 use onmic_media::{Codec, DropReason, Frame, Rendition, Track};
 
 use super::rate;
-use super::video::VideoPolicy;
 use crate::codec::RawVideo;
 use crate::codec::cadence::Cadence;
-use crate::codec::encode::VideoEncoder;
+use crate::codec::encode::{VideoEncoder, VideoSettings};
 use crate::codec::live::FrameInfo;
 use crate::codec::picture::{Converter, Picture};
 use crate::error::Error;
 
 /// The bitrate is looked at this often, in video ticks: a second.
 const RATE_INTERVAL: Ticks = Ticks(90_000);
+
+/// How video is re-encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoPolicy {
+    /// A keyframe at least this often.
+    pub keyframe_interval: Duration,
+    /// Keyframes that viewers ask for are at least this far apart.
+    pub keyframe_spacing: Duration,
+    /// No derived track gets more bits per second.
+    pub bitrate_max_bps: u64,
+    /// The encoder's settings.
+    pub encoder: VideoSettings,
+}
+
+impl Default for VideoPolicy {
+    fn default() -> Self {
+        Self {
+            keyframe_interval: Duration::from_secs(2),
+            keyframe_spacing: Duration::from_millis(500),
+            bitrate_max_bps: 12_000_000,
+            encoder: VideoSettings::default(),
+        }
+    }
+}
 
 /// What is known of the input that pictures are decoded from.
 #[derive(Clone, Copy, Debug)]

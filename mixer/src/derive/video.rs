@@ -11,36 +11,11 @@ use std::time::{Duration, Instant};
 
 use onmic_media::{Codec, DropReason, Frame, Parameters, Track};
 
-use super::rung::{Rung, Seen};
+use super::rung::{Rung, Seen, VideoPolicy};
 use crate::codec::decode::VideoDecoder;
-use crate::codec::encode::VideoSettings;
 use crate::codec::live::{DecodedFrame, Lag, LiveDecoder};
 use crate::codec::picture::Picture;
 use crate::error::Error;
-
-/// How video is re-encoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VideoPolicy {
-    /// A keyframe at least this often.
-    pub keyframe_interval: Duration,
-    /// Keyframes that viewers ask for are at least this far apart.
-    pub keyframe_spacing: Duration,
-    /// No derived track gets more bits per second.
-    pub bitrate_max_bps: u64,
-    /// The encoder's settings.
-    pub encoder: VideoSettings,
-}
-
-impl Default for VideoPolicy {
-    fn default() -> Self {
-        Self {
-            keyframe_interval: Duration::from_secs(2),
-            keyframe_spacing: Duration::from_millis(500),
-            bitrate_max_bps: 12_000_000,
-            encoder: VideoSettings::default(),
-        }
-    }
-}
 
 /// A decoder and the encoders it feeds.
 pub(crate) struct VideoLine {
@@ -203,6 +178,7 @@ mod tests {
     use onmic_media::{Join, Read};
 
     use super::*;
+    use crate::codec::encode::VideoSettings;
     use crate::codec::testing::{Camera, number_of};
 
     const PRESENT: Lag = Lag { frames: 0, time: Duration::ZERO };

@@ -1,14 +1,5 @@
 //! What encodes H.264, and by which options.
 
-use ffmpeg_next::format::Pixel;
-use ffmpeg_next::{Error as Cause, frame};
-use onmic_media::codec::Colour;
-use serde::{Deserialize, Serialize};
-
-use super::video::VideoEncoder;
-use crate::codec::picture::Picture;
-use crate::error::Error;
-
 /// Above this many pixels one thread may not be in time on a slow core; below, threads cost more than they bring.
 const ONE_THREAD_PIXELS: u32 = 1280 * 720;
 
@@ -39,24 +30,6 @@ pub enum Backend {
     Vaapi,
 }
 
-/// Which encoder is wanted, by the name FFmpeg gives it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EncoderChoice {
-    /// A GPU's if one opens, else the processor's.
-    #[serde(rename = "auto")]
-    Auto,
-    /// See [`Backend::X264`].
-    #[default]
-    #[serde(rename = "libx264")]
-    X264,
-    /// See [`Backend::Nvenc`].
-    #[serde(rename = "h264_nvenc")]
-    Nvenc,
-    /// See [`Backend::Vaapi`].
-    #[serde(rename = "h264_vaapi")]
-    Vaapi,
-}
-
 impl Backend {
     /// FFmpeg's name for it.
     pub fn name(self) -> &'static str {
@@ -65,45 +38,6 @@ impl Backend {
             Self::Nvenc => "h264_nvenc",
             Self::Vaapi => "h264_vaapi",
         }
-    }
-
-    /// The first that opens and encodes a picture at once, of what `choice` allows. To be asked once, at start: takes as
-    /// long as a GPU needs to answer. What was found is logged, with why others were not taken.
-    pub fn choose(choice: EncoderChoice, settings: &VideoSettings) -> Result<Self, Error> {
-        let candidates: &[Self] = match choice {
-            EncoderChoice::Auto => &[Self::Nvenc, Self::Vaapi, Self::X264],
-            EncoderChoice::X264 => &[Self::X264],
-            EncoderChoice::Nvenc => &[Self::Nvenc],
-            EncoderChoice::Vaapi => &[Self::Vaapi],
-        };
-        let mut refused = Err(Error::NoEncoder(candidates[0].name()));
-        for backend in candidates {
-            match backend.try_out(settings) {
-                Ok(()) => {
-                    tracing::info!(encoder = backend.name(), preset = settings.preset, wanted = ?choice, "H.264 encoder chosen");
-                    return Ok(*backend);
-                }
-                Err(error) => {
-                    tracing::info!(
-                        encoder = backend.name(),
-                        reason = error.sentence(),
-                        "H.264 encoder not usable here"
-                    );
-                    refused = Err(error);
-                }
-            }
-        }
-        refused
-    }
-
-    fn try_out(self, settings: &VideoSettings) -> Result<(), Error> {
-        let colour = Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false };
-        let picture = Picture { width: 640, height: 360, aspect: (1, 1), colour };
-        let mut encoder = VideoEncoder::open_with(self, picture, 30.0, 1_000_000, settings)?;
-        let mut grey = frame::Video::new(Pixel::YUV420P, 640, 360);
-        (0..3).for_each(|plane| grey.data_mut(plane).fill(128));
-        let unit = encoder.encode(&mut grey, true)?;
-        if unit.keyframe { Ok(()) } else { Err(Error::Encode(Cause::InvalidData)) }
     }
 
     pub(super) fn options(self, settings: &VideoSettings, pixels: u32) -> Vec<(&'static str, String)> {
@@ -151,36 +85,5 @@ impl Backend {
                 ]
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use ffmpeg_next::codec::Context;
-    use ffmpeg_next::encoder;
-
-    use super::super::set_options;
-    use super::*;
-
-    #[test]
-    fn every_option_of_every_backend_is_one_that_this_ffmpeg_knows() {
-        let settings = VideoSettings::default();
-        for backend in [Backend::X264, Backend::Nvenc, Backend::Vaapi] {
-            let Some(codec) = encoder::find_by_name(backend.name()) else { continue };
-            let mut context = Context::new_with_codec(codec);
-            set_options(&mut context, &backend.options(&settings, 100)).unwrap();
-        }
-    }
-
-    #[test]
-    fn the_encoder_chosen_is_one_that_encodes() {
-        let settings = VideoSettings::default();
-        assert_eq!(Backend::choose(EncoderChoice::X264, &settings).unwrap(), Backend::X264);
-        // Whatever this machine has, something is found.
-        let found = Backend::choose(EncoderChoice::Auto, &settings).unwrap();
-        assert!(found.try_out(&settings).is_ok(), "{found:?}");
-        let misspelt = VideoSettings { preset: "warp".to_owned(), ..settings };
-        assert!(Backend::choose(EncoderChoice::X264, &misspelt).is_err());
-        assert_eq!(serde_json::to_string(&EncoderChoice::Nvenc).unwrap(), r#""h264_nvenc""#);
     }
 }

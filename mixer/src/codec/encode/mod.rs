@@ -6,6 +6,7 @@
 
 mod audio;
 mod backend;
+mod choice;
 mod video;
 
 use ffmpeg_next::codec::Context;
@@ -14,7 +15,8 @@ use super::ffi;
 use crate::error::Error;
 
 pub use self::audio::{AudioEncoder, AudioPacket, AudioSettings, SAMPLE_RATE};
-pub use self::backend::{Backend, EncoderChoice, VideoSettings};
+pub use self::backend::{Backend, VideoSettings};
+pub use self::choice::EncoderChoice;
 pub use self::video::{AccessUnit, VideoEncoder};
 
 fn set_options(context: &mut Context, options: &[(&str, String)]) -> Result<(), Error> {
