@@ -80,7 +80,8 @@ pub(crate) struct Sending {
     accept: Accept,
 }
 
-/// Plans to send the track `key`, which is in `codec`, in one section of the offer. `None` if the section does not take it.
+/// Plans to send the track `key`, which is in `codec`, in one section of the offer. `None` if the section does not take
+/// it.
 pub(crate) fn send(
     offer: &Offer,
     section: usize,
