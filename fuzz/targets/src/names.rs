@@ -1,5 +1,5 @@
-//! Names from URLs: application, server URL and stream key of RTMP (separated by line feeds), rooms and participants,
-//! files of a stream.
+//! Names from URLs: the application, server URL and stream key of RTMP (separated by line feeds), rooms and
+//! participants, and the files of a stream.
 
 use onmic_ingest::rtmp::stream_key::{Application, StreamKey};
 use onmic_media::{ParticipantName, RoomName, SourceName};

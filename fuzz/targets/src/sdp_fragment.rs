@@ -1,4 +1,5 @@
-//! The body of a PATCH: what is accepted has whole credentials and a bounded number of candidates.
+//! The body of a PATCH: an accepted fragment has complete credentials and a bounded number of
+//! candidates.
 
 use onmic_rtc::sdp::{Fragment, render_fragment};
 
