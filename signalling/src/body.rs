@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_offer_is_text_of_its_type() {
+    async fn text_of_the_media_type_of_offers_is_accepted() {
         assert_eq!(offer("Application/SDP; charset=utf-8", "v=0\r\n").await, Ok(Offer("v=0\r\n".to_owned())));
     }
 

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn one_range_is_understood() {
+    fn a_single_range_is_understood() {
         assert_eq!(asked("bytes=0-9"), Asked::Range(0..10));
         assert_eq!(asked("bytes=90-"), Asked::Range(90..100));
         assert_eq!(asked("bytes=-10"), Asked::Range(90..100));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_outside_are_refused_and_others_ignored() {
+    fn a_range_outside_of_the_file_is_refused_and_a_malformed_one_is_ignored() {
         assert_eq!(asked("bytes=100-"), Asked::Outside);
         assert_eq!(asked("bytes=-0"), Asked::Outside);
         assert_eq!(asked("bytes=5-4"), Asked::Whole);

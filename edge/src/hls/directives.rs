@@ -153,13 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn more_than_two_segments_ahead_is_refused() {
+    fn a_request_more_than_two_segments_ahead_is_refused() {
         assert_eq!(judge("_HLS_msn=13"), Ok(Verdict::Wait));
         assert!(matches!(judge("_HLS_msn=14"), Err(EdgeError::BadQuery(_))));
     }
 
     #[test]
-    fn a_segment_without_part_means_its_first_part() {
+    fn a_segment_without_a_part_means_its_first_part() {
         assert_eq!(judge("_HLS_msn=12"), Ok(Verdict::Ready));
         let fresh = Published { next: Edge { msn: 12, part: 0 }, ..published() };
         assert_eq!(Directives { msn: Some(12), ..Default::default() }.judge(&fresh), Ok(Verdict::Wait));

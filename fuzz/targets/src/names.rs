@@ -20,7 +20,7 @@ pub fn run(data: &[u8]) {
     }
     if let Ok(room) = text.parse::<RoomName>() {
         assert_eq!(room.as_str(), text);
-        assert_eq!(text.parse::<ParticipantName>().expect("made of the same").as_str(), text);
+        assert_eq!(text.parse::<ParticipantName>().expect("all names have one alphabet").as_str(), text);
     }
     if let Ok(name) = text.parse::<SourceName>() {
         assert_eq!(name.to_string().parse(), Ok(name));

@@ -52,14 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sequence_numbers_wrap_and_reorder() {
+    fn sequence_numbers_may_wrap_and_be_reordered() {
         let mut sequence = Unwrap16::default();
         let seen: Vec<i64> = [65_534, 65_535, 1, 0, 65_533, 2].map(|value| sequence.unwrap(value)).to_vec();
         assert_eq!(seen, [65_534, 65_535, 65_537, 65_536, 65_533, 65_538]);
     }
 
     #[test]
-    fn timestamps_wrap_and_go_back() {
+    fn timestamps_may_wrap_and_go_back() {
         let mut timestamp = Unwrap32::default();
         let seen: Vec<i64> = [u32::MAX - 1, 5, u32::MAX, 3000].map(|value| timestamp.unwrap(value)).to_vec();
         assert_eq!(seen, [4_294_967_294, 4_294_967_301, 4_294_967_295, 4_294_970_296]);

@@ -13,7 +13,7 @@ use crate::transport::Credentials;
 
 const CANDIDATES: usize = 64;
 
-/// Why a fragment cannot be used; the text says what to change.
+/// Why a fragment cannot be used. The text says what to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FragmentError {
     /// The fragment is larger than [`DESCRIPTION_BYTES`].

@@ -23,7 +23,7 @@ const FEEDBACK: usize = 16;
 const UFRAG_CHARS: std::ops::RangeInclusive<usize> = 4..=256;
 const PWD_CHARS: std::ops::RangeInclusive<usize> = 22..=256;
 
-/// Why an offer cannot be answered; the text says what to change.
+/// Why an offer cannot be answered. The text says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OfferError {
     /// The offer is larger than [`DESCRIPTION_BYTES`].
@@ -76,7 +76,7 @@ pub enum OfferError {
     #[error("The offer has no a=fingerprint:sha-256; use a certificate with a SHA-256 fingerprint.")]
     NoFingerprint,
     /// The peer's DTLS role is neither `actpass` nor `active`.
-    #[error("The offer says a=setup:{0}; say actpass (or active), the server is passive.")]
+    #[error("The offer says a=setup:{0}; use actpass or active, because the server is passive.")]
     Setup(String),
 }
 

@@ -273,7 +273,7 @@ impl Core {
         let viewer = Viewer::new(feed.clone(), cname, own_tracks, awaited);
         let key = self.open(now, opening, Role::Viewer(viewer));
         for id in ids {
-            self.tracks.get_mut(&id).expect("shared above").viewers.push(key);
+            self.tracks.get_mut(&id).expect("the track is shared").viewers.push(key);
         }
         self.pair(key);
         wanted.into_iter().for_each(|wanted| self.awaited.join(&feed, wanted, key));
@@ -302,7 +302,7 @@ impl Core {
         for key in viewers {
             let session = &mut self.sessions[key];
             let Role::Viewer(viewer) = &mut session.role else { continue };
-            let track = self.tracks.get_mut(&id).expect("shared above");
+            let track = self.tracks.get_mut(&id).expect("the track is shared");
             viewer.attach(wanted, id, &track.outgoing);
             track.viewers.push(key);
             if session.connected.is_some() {
@@ -469,7 +469,7 @@ impl Core {
             }
             return;
         };
-        let track = self.tracks.get_mut(&new).expect("shared above");
+        let track = self.tracks.get_mut(&new).expect("the track is shared");
         for key in &before.viewers {
             let Role::Viewer(viewer) = &mut self.sessions[*key].role else { continue };
             for own in viewer.tracks.iter_mut().filter(|own| own.id == old) {

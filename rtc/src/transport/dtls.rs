@@ -6,7 +6,7 @@
 //!   repeated message shows that our last flight was lost, so that flight is sent again. It is also
 //!   sent again when no answer comes, first after `FLIGHT_INTERVAL`. The endpoint's own timer is
 //!   never used, because any handshake record stops it and seven repeats exhaust it.
-//! - The endpoint follows the client's order of SRTP profiles. Therefore it knows GCM alone.
+//! - The endpoint follows the client's order of SRTP profiles. It is therefore configured with GCM alone.
 //!   If that does not match, a fresh endpoint with SHA1_80 gets the same ClientHello.
 //! - The endpoint verifies no certificate. This file compares the fingerprint.
 //! - Once the keys are exported, the endpoint is folded into its serialised state (a kilobyte). It

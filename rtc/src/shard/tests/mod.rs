@@ -130,7 +130,7 @@ fn a_viewer_leaves_nothing_behind_however_it_leaves() {
 }
 
 #[test]
-fn a_viewer_that_never_connects_is_given_up() {
+fn a_viewer_that_never_connects_is_removed() {
     let mut world = World::new();
     let (feed, ..) = video_feed(world.now, 1);
     let viewer = world.watch(&feed);
