@@ -183,7 +183,7 @@ impl Core {
                     if track.needs_replacement() {
                         self.begin_replacement(id);
                     }
-                    // The cached group that a first viewer finds is old and is sent to nobody here, so it is not
+                    // The cached group that a first viewer finds is old, and no viewer gets it here, so it is not
                     // measured.
                     if self.pump_track(now, id, out) > 0 {
                         self.metrics.sending.record(Instant::now().saturating_duration_since(arrived));
@@ -367,7 +367,7 @@ impl Core {
         let answer = render_fragment(&local, &session.mid, &self.setup.candidates);
         session.peer.restart_ice(local, remote);
         tracing::debug!(session = ?id, "ICE restart");
-        // The user fragments that are no longer accepted go.
+        // Removes the user fragments that are no longer accepted.
         for ufrag in session.ufrags.drain(..) {
             self.by_ufrag.remove(&ufrag);
         }
