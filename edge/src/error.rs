@@ -1,4 +1,4 @@
-//! Refusals: a status and a sentence that tells what to do.
+//! Refusals: each is a status and a sentence that says what to do.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -10,16 +10,16 @@ use thiserror::Error;
 /// Why a viewer does not get what it asked for.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum EdgeError {
-    /// Nobody publishes there.
+    /// No source is published in the room.
     #[error("nobody publishes in this room now")]
     NoSuchRoom,
-    /// Never was, or is over, or too long ago.
+    /// The file never existed, or was evicted.
     #[error("there is no such file, or it is too old")]
     NoSuchFile,
-    /// There is something, but nothing that this way out can carry.
+    /// The program has no track that this way out can carry.
     #[error("{0}")]
     Unavailable(String),
-    /// The query breaks the rules.
+    /// The query breaks the rules of delivery directives.
     #[error("{0}")]
     BadQuery(&'static str),
     /// The awaited part or program did not come in time.
@@ -34,7 +34,7 @@ pub enum EdgeError {
 }
 
 impl EdgeError {
-    /// The HTTP status that answers it.
+    /// Returns the HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NoSuchRoom | Self::NoSuchFile => StatusCode::NOT_FOUND,
@@ -53,7 +53,7 @@ impl From<EdgeError> for Problem {
             EdgeError::Refused(refusal) => return Self::from(refusal),
             error => Self::new(status, error.to_string()),
         };
-        // A missing file may be there in a second. The cache shields this server from clients that ask too often.
+        // A missing file may exist a second later. The cache shields this server from clients that ask too often.
         let problem = problem.with_header(header::CACHE_CONTROL, HeaderValue::from_static("max-age=1"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))

@@ -1,11 +1,11 @@
 //! HTTP-FLV out: `GET /flv/ROOM.flv`, an FLV file without end.
 //!
-//! A [`Playback`] says which frame comes next; here frames become tags. The payloads are shared, and a client that does not
-//! keep up loses whole groups, which is counted.
+//! A [`Playback`] decides which frame comes next, and this file turns frames into tags. The payloads are shared. A
+//! client that does not keep up loses whole groups, which is counted.
 //!
-//! The head of a file names the kinds that it holds, and players wait for those. So the head names the kinds that
-//! flow when the file begins. The file ends when that is no longer true: a track begins that the head did not name,
-//! or another codec replaces one. A player that asks again gets the new tracks.
+//! The head of a file names the kinds that it holds, and players wait for those. So the head names the kinds that flow
+//! when the file begins. The file ends when that is no longer true: a track begins that the head did not name, or
+//! another codec replaces one. A player that asks again gets the new tracks.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -32,10 +32,11 @@ use tokio::time::timeout;
 
 use crate::error::{EdgeError, admit};
 
-/// The codecs that players take: H.264 as every player reads it, the other video codecs by enhanced tags.
+/// The codecs that players take. H.264 is written in the form that every player reads, the other video codecs in
+/// enhanced tags.
 const CODECS: [Codec; 4] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Aac];
 
-/// Tags prepared ahead of the connection.
+/// The number of pieces that are prepared ahead of the connection, beyond which no tag is added. A tag is three pieces.
 const READY_MAX: usize = 64;
 
 #[derive(Clone)]
@@ -44,7 +45,7 @@ struct Shared {
     gate: Arc<dyn Gate>,
 }
 
-/// The route, with its full path.
+/// Makes the route, with its full path.
 pub fn router(hub: Arc<Hub>, gate: Arc<dyn Gate>) -> Router {
     Router::new().route("/flv/{file}", get(play)).with_state(Shared { hub, gate })
 }
@@ -74,7 +75,7 @@ struct Live {
     /// The tracks that the head of the file names.
     tracks: Keyed<Named>,
     ready: VecDeque<Bytes>,
-    /// Time 0 of the file, µs of the feed.
+    /// The time 0 of the file, in µs of the feed.
     start: Option<i64>,
     ended: bool,
     bytes: Counter,
@@ -137,11 +138,10 @@ impl Live {
     }
 
     fn write(&mut self, key: TrackKey, placed: &Placed) {
-        // The file starts with video, though rounding to two clocks may put the audio of that moment microseconds
-        // before it.
+        // The file starts with video. Rounding to two clocks may put the audio of that moment microseconds before it.
         let awaits_video = self.start.is_none() && key == TrackKey::AUDIO && self.has_keyframe();
         let Some(named) = self.tracks.get_mut(key) else {
-            self.ended = true; // Muted when the file began, and here again.
+            self.ended = true; // The track was muted when the file began, and is here again.
             return;
         };
         if awaits_video {
@@ -152,12 +152,13 @@ impl Live {
         let start = *self.start.get_or_insert(placed.dts_micros);
         let millis = match placed.millis_since(start) {
             Some(millis) => millis,
-            // A conversion that has just begun may start a little before the audio that was there; decoders need its keyframe.
+            // A conversion that has just begun may start a little before the audio that was there. Decoders need its
+            // keyframe.
             None if key.kind == MediaKind::Video => 0,
             None => return DropReason::FlvBeforeStart.count(1),
         };
         named.frames.increment(1);
-        // The field wraps after 49 days.
+        // The field wraps after 49 days (2³² ms).
         let millis = millis as u32;
         let tag = TagType::from(key.kind);
         if named.parameters.as_ref().is_none_or(|known| **known != *frame.parameters) {
@@ -168,7 +169,7 @@ impl Live {
         write_tag(&mut self.ready, tag, millis, &head, frame.payload.clone());
     }
 
-    /// Whether there is video that a decoder can start from now.
+    /// Returns whether there is a keyframe of video that a decoder can start from now.
     fn has_keyframe(&self) -> bool {
         self.playback.track(TrackKey::VIDEO).is_some_and(|video| video.newest_keyframe().is_some())
     }
@@ -196,7 +197,7 @@ impl HttpBody for Live {
     }
 }
 
-/// Small things are written together; the payload is a piece of its own.
+/// Writes a tag. The headers are one piece, and the payload is a piece of its own.
 fn write_tag(ready: &mut VecDeque<Bytes>, kind: TagType, millis: u32, head: &[u8], payload: Bytes) {
     let length = head.len() + payload.len();
     let mut front = Vec::with_capacity(11 + head.len());
@@ -243,14 +244,14 @@ mod tests {
     fn push(publication: &mut Publication, parameters: &Arc<Parameters>, millis: i64, keyframe: bool) {
         let dts = Ticks(millis).rescale(ClockRate::MILLIS, parameters.clock_rate());
         let (parameters, payload) = (parameters.clone(), Bytes::from_static(b"frame"));
-        // As if it came in real time.
+        // The frame arrives as in real time.
         let now = *BEGAN + Duration::from_millis(millis.unsigned_abs());
         publication
             .push(Arrival { rendition: Rendition::MAIN, dts, pts: dts, keyframe, parameters, payload }, now)
             .unwrap();
     }
 
-    /// Kind and milliseconds of each tag.
+    /// Returns the kind and the milliseconds of each tag.
     fn tags(mut file: &[u8]) -> Vec<(u8, u32)> {
         let mut tags = Vec::new();
         file = &file[13..];

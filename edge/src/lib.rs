@@ -1,6 +1,6 @@
-//! What viewers connect to by plain HTTP: LL-HLS and HTTP-FLV.
+//! The ways out by plain HTTP: LL-HLS and HTTP-FLV.
 //!
-//! Reads feeds and serves them; knows nothing of how they came in.
+//! Reads feeds and serves them to viewers. Knows nothing of how their media came in.
 
 pub mod error;
 pub mod flv;

@@ -1,4 +1,4 @@
-//! Small bodies: read whole, within a limit and a deadline, or refused as a problem.
+//! Small bodies: each is read whole, within a limit and a deadline, or refused as a problem.
 
 use std::time::Duration;
 
@@ -9,16 +9,18 @@ use tokio::time::timeout;
 
 use crate::problem::Problem;
 
-/// A body fits a few packets; a client that takes longer holds a connection for nothing.
+/// The longest time for a body to arrive. A body fits a few packets, so a client that takes longer
+/// holds a connection for nothing.
 const ARRIVAL: Duration = Duration::from_secs(10);
 
-/// The body of `request`: 413 above the route's limit, 408 for one that does not arrive in time.
+/// Reads the body of `request`. Refuses with 413 above the route's limit, and 408 if it does not
+/// arrive in time.
 pub async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     let late = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, format!("The body did not arrive within {ARRIVAL:?}."));
     let arrived = timeout(ARRIVAL, Bytes::from_request(request, state)).await.map_err(late)?;
     arrived.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
-        status => Problem::new(status, "The body did not arrive whole."),
+        status => Problem::new(status, "The body did not arrive completely."),
     })
 }
 
@@ -42,7 +44,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_arrive_is_not_waited_for_long() {
+    async fn a_body_that_does_not_arrive_is_refused_after_a_time() {
         let silent = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
         assert_eq!(status(silent).await, Err(StatusCode::REQUEST_TIMEOUT));
     }

@@ -1,11 +1,11 @@
-//! Cross-origin access: players and publishers live on other people's pages.
+//! Cross-origin access: players and publishers run in pages of other origins.
 
 use std::time::Duration;
 
 use axum::http::{HeaderName, Method, header};
 use tower_http::cors::{Any, CorsLayer};
 
-/// Lets any origin read, publish and watch. Rights come from tokens, which a page has to be given; never from cookies.
+/// Lets any origin read, publish and watch. Rights come from tokens that a page has to be given, never from cookies.
 pub fn layer() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)

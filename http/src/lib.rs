@@ -1,4 +1,4 @@
-//! What every HTTP route of onmic shares: problem details, tokens, CORS and the reading of small bodies.
+//! The parts that all HTTP routes of onmic share: problem details, tokens, CORS and the reading of small bodies.
 //!
 //! Knows nothing of WebRTC, rooms, playlists or the API's shapes.
 

@@ -1,4 +1,4 @@
-//! Problem details for HTTP APIs (RFC 9457): every refusal is a status, a title and a sentence on what to do.
+//! Problem details for HTTP APIs (RFC 9457): every refusal is a status, a title and a sentence that says what to do.
 
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -33,50 +33,50 @@ struct Body<'a> {
 }
 
 impl Problem {
-    /// `detail` is a sentence for a person: what is wrong, and what would be right.
+    /// Makes a problem. `detail` is a sentence for a person: what is wrong, and what would be right.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), code: None, have: Vec::new(), headers: HeaderMap::new() }
     }
 
-    /// 404: there is no such thing (now).
+    /// Makes a 404: the resource does not exist now.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// 400: the request can never succeed as it is.
+    /// Makes a 400: the request can never succeed as it is.
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// 405, for a router's fallback: axum adds `Allow`.
+    /// Makes a 405, for a router's fallback. axum adds `Allow`.
     pub async fn method_not_allowed() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "this address takes other methods; the header Allow lists them")
     }
 
-    /// Lists what the server could offer instead, for programs: the member `have`.
+    /// Lists for programs what the server could offer instead: the member `have`.
     pub fn with_have(mut self, have: Vec<String>) -> Self {
         self.have = have;
         self
     }
 
-    /// Names the sentence, for programs and translations: the member `code`.
+    /// Names the sentence for programs and translations: the member `code`.
     pub fn with_code(mut self, code: &'static str) -> Self {
         self.code = Some(code);
         self
     }
 
-    /// Adds a header to the answer, replacing one of that name.
+    /// Adds a header to the answer, in place of one with that name.
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
-    /// The status it answers with.
+    /// Returns the status of the answer.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The members of the answer's body, for protocols that carry problems in messages of their own.
+    /// Returns the members of the answer's body, for protocols that carry problems in messages of their own.
     pub fn body(&self) -> impl Serialize + '_ {
         Body {
             r#type: "about:blank",

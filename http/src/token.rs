@@ -2,14 +2,14 @@
 
 use axum::http::{HeaderMap, Uri, header};
 
-/// The token shown by a request, if any. The header wins over the query.
+/// Returns the token of a request, if it has one. The header wins over the query.
 pub fn token<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     let query = || uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="));
-    // A JWT is made of characters that need no percent-encoding.
+    // The characters of a JWT need no percent-encoding.
     bearer.or_else(query).filter(|token| !token.is_empty())
 }
 
@@ -29,7 +29,7 @@ mod tests {
     }
 
     #[test]
-    fn no_token_is_none() {
+    fn an_empty_token_counts_as_no_token() {
         assert_eq!(token(&HeaderMap::new(), &Uri::from_static("/hls/demo/index.m3u8?token=")), None);
     }
 }

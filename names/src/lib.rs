@@ -1,7 +1,7 @@
 //! The names and limits that several crates must agree on, each declared once.
 //!
-//! Depends on nothing but std. A name is checked where it enters and is then a type; a limit that follows from another
-//! one is computed from it, and what cannot be computed is asserted at compile time.
+//! It depends on nothing but std. A name is checked where it enters, and is a type from then on. A limit that follows
+//! from another one is computed from it. Relations that cannot be computed are asserted at compile time.
 
 pub mod limits;
 mod name;

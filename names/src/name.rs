@@ -1,12 +1,12 @@
 //! Names from URLs, stream keys, tokens and JSON: short, printable, and safe in a path.
 //!
-//! All names have one alphabet and one length. The name that people see of each other is a display name, a plain text.
+//! All names have one alphabet and one limit of length. People see each other's display names, which are plain text.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The longest name, in bytes: fits a URL, a log line and a metric label.
+/// The longest name, in bytes. It fits a URL, a log line and a metric label.
 pub const NAME_MAX: usize = 64;
 /// The longest [`SourceName`] as text, in bytes: two names and the slash between them.
 pub const SOURCE_NAME_MAX: usize = NAME_MAX + 1 + NAME_MAX;
@@ -19,9 +19,9 @@ pub const TITLE_MAX: usize = 200;
 /// Why a text is not a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidName {
-    /// It is empty or too long.
+    /// The text is empty or too long.
     Length,
-    /// It has a character that would need escaping somewhere.
+    /// The text has a character that would need escaping somewhere.
     Character,
 }
 
@@ -56,7 +56,7 @@ macro_rules! name {
         pub struct $type(Arc<str>);
 
         impl $type {
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -84,45 +84,45 @@ macro_rules! name {
 }
 
 name! {
-    /// A room: what one audience watches.
+    /// The name of a room, which is the place that one audience watches.
     RoomName
 }
 name! {
-    /// The name under which somebody publishes in a room.
+    /// The name under which a participant publishes in a room.
     ParticipantName
 }
 name! {
-    /// Somebody connected to a room, or publishing in it.
+    /// The id of a person who is connected to a room, or publishes in it.
     PersonId
 }
 
 const HOST: &str = "host";
 
 impl ParticipantName {
-    /// The name under which the host of every room publishes.
+    /// Returns the name under which the host of every room publishes.
     pub fn host() -> Self {
         Self(HOST.into())
     }
 
-    /// Whether this is the host's name.
+    /// Returns whether this is the host's name.
     pub fn is_host(&self) -> bool {
         &*self.0 == HOST
     }
 
-    /// The person who publishes under this name from a seat.
+    /// Returns the person who publishes under this name from a seat.
     pub fn person(&self) -> PersonId {
         PersonId(self.0.clone())
     }
 }
 
 impl PersonId {
-    /// The name under which this person publishes from a seat. Nobody with the id `host` is given a seat.
+    /// Returns the name under which this person publishes from a seat. A person with the id `host` never gets a seat.
     pub fn participant(&self) -> ParticipantName {
         ParticipantName(self.0.clone())
     }
 }
 
-/// Names one source: a participant of a room. Written `ROOM/PARTICIPANT`.
+/// The name of one source, which is a participant of a room. It is written `ROOM/PARTICIPANT`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct SourceName {
     /// The room.
@@ -132,17 +132,17 @@ pub struct SourceName {
 }
 
 impl SourceName {
-    /// The source of `participant` in `room`.
+    /// Names the source of `participant` in `room`.
     pub fn new(room: &RoomName, participant: &ParticipantName) -> Self {
         Self { room: room.clone(), participant: participant.clone() }
     }
 
-    /// The host's source of `room`.
+    /// Names the host's source of `room`.
     pub fn host(room: RoomName) -> Self {
         Self { room, participant: ParticipantName::host() }
     }
 
-    /// Whether it is the host's.
+    /// Returns whether it is the host's source.
     pub fn is_host(&self) -> bool {
         self.participant.is_host()
     }
@@ -151,7 +151,7 @@ impl SourceName {
 impl FromStr for SourceName {
     type Err = InvalidName;
 
-    /// `ROOM` (its host) or `ROOM/PARTICIPANT`.
+    /// Parses `ROOM` (its host) or `ROOM/PARTICIPANT`.
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         match text.split_once('/') {
             None => Ok(Self::host(text.parse()?)),
@@ -166,7 +166,7 @@ impl fmt::Display for SourceName {
     }
 }
 
-/// Whether a text may be shown as somebody's name: 1 to [`DISPLAY_NAME_MAX`] characters on one line.
+/// Returns whether a text may be shown as a person's name: 1 to [`DISPLAY_NAME_MAX`] characters on one line.
 pub fn is_display_name(text: &str) -> bool {
     (1..=DISPLAY_NAME_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_without_participant_is_the_host() {
+    fn a_source_name_without_a_participant_is_the_hosts() {
         let name: SourceName = "demo".parse().unwrap();
         assert_eq!(name.to_string(), "demo/host");
         assert!(name.is_host());

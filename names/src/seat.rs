@@ -5,7 +5,7 @@ use std::num::NonZeroU8;
 
 use crate::limits::SEATS_MAX;
 
-/// A number that is not a seat's.
+/// The number is not the number of a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidSeat;
 
@@ -22,22 +22,22 @@ impl std::error::Error for InvalidSeat {}
 pub struct SeatNo(NonZeroU8);
 
 impl SeatNo {
-    /// Seat `number`, 1 to [`SEATS_MAX`].
+    /// Checks `number`, which must be 1 to [`SEATS_MAX`].
     pub fn new(number: u8) -> Result<Self, InvalidSeat> {
         NonZeroU8::new(number).filter(|n| n.get() <= SEATS_MAX).map(Self).ok_or(InvalidSeat)
     }
 
-    /// The number.
+    /// Returns the number.
     pub fn get(self) -> u8 {
         self.0.get()
     }
 
-    /// The index of this seat in a list of all seats.
+    /// Returns the index of this seat in a list of all seats.
     pub fn index(self) -> usize {
         usize::from(self.0.get()) - 1
     }
 
-    /// The numbers of the first `count` seats.
+    /// Returns the numbers of the first `count` seats.
     pub fn first(count: u8) -> impl Iterator<Item = Self> {
         (1..=count).filter_map(|number| Self::new(number).ok())
     }

@@ -1,4 +1,5 @@
-//! What a packet costs before it is sealed: made once per track, its header written once per viewer.
+//! Measures the cost of a packet before it is sealed: it is made once per track, and its header is written once per
+//! viewer.
 //!
 //! `cargo run --release -p onmic-rtc --example packetize_bench`
 #![allow(clippy::print_stdout)]
@@ -15,11 +16,11 @@ use onmic_rtc::rtp::{ExtensionIds, HEADER_MAX, Mid, Outgoing, Resend, Sender, Se
 
 const VIEWERS: usize = 200;
 const FRAMES: u32 = 600;
-const FRAME_BYTES: usize = 10_400; // 2.5 Mbit/s at 30 frames per second
+const FRAME_BYTES: usize = 10_400; // 2.5 Mbit/s at 30 frames per second.
 
 fn main() {
     let began = Instant::now();
-    // VP8 so that no parameter sets are needed; the fragments of H.264 cost the same.
+    // VP8 needs no parameter sets. The fragments of H.264 cost the same.
     let parameters = Arc::new(Parameters::Vp8(vp8::Parameters { width: 1280, height: 720, version: 0 }));
     let payload: Bytes = nal::join([&vec![0x41; FRAME_BYTES][..]]);
     let Some(mut outgoing) = Outgoing::new(Codec::Vp8, Limits::default()) else { return };

@@ -1,4 +1,4 @@
-//! What one packet costs at least: sealing, and sending by GSO runs or one by one.
+//! Measures the least cost of one packet: sealing, and sending by GSO runs or one by one.
 //!
 //! `cargo run --release -p onmic-rtc --example seal_and_send [packets]`. A thread of its own
 //! receives on loopback, so an idle second core makes the figures steady.

@@ -1,25 +1,26 @@
-//! Where the shards listen and how much they take on.
+//! The settings of the server: the addresses that its shards listen on, and their limits.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use onmic_media::NodeClock;
 
-/// Where and how much the server serves.
+/// The settings of the server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The address of all sockets.
+    /// The address that all sockets are bound to.
     pub address: IpAddr,
     /// The UDP port of shard 0; shard n has `port + n`. 0 lets the system choose.
     pub port: u16,
-    /// Threads. 0 is one for every core but one.
+    /// The number of shards, each of which is a thread. 0 means one for every core but one.
     pub shards: usize,
-    /// Addresses for candidates; empty: what this machine calls itself.
+    /// The addresses that candidates announce. If it is empty, the server announces this machine's
+    /// own addresses.
     pub announce: Vec<IpAddr>,
-    /// Sessions per shard.
+    /// The most sessions of one shard.
     pub sessions: usize,
-    /// Without a valid check for so long, a session ends (RFC 7675).
+    /// A session ends after this long without a valid connectivity check (RFC 7675).
     pub consent: Duration,
-    /// The node's clock, which reports are written with.
+    /// The node's clock, which gives sender reports their wall time.
     pub clock: NodeClock,
 }

@@ -1,6 +1,6 @@
-//! What can go wrong when a part of this crate is set up, one variant per operation.
+//! The errors of setting up a part of this crate, one variant per operation.
 //!
-//! What arrives from outside never becomes an [`Error`]: a datagram is dropped with a
+//! Input from outside never becomes an [`Error`]: a datagram is dropped with a
 //! [`Dropped`](crate::transport::Dropped) reason, a session ends with a
 //! [`CloseReason`](crate::transport::CloseReason), an offer is refused with an
 //! [`OfferError`](crate::sdp::OfferError).
@@ -22,14 +22,14 @@ pub enum Error {
     Socket {
         /// The address that was asked for.
         address: SocketAddr,
-        /// What the system said.
+        /// The error that the system returned.
         #[source]
         source: io::Error,
     },
     /// The thread of a shard could not be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
-    /// The system refused something about an open socket.
+    /// The system refused an operation on an open socket.
     #[error("cannot use the UDP socket")]
     SocketIo(#[source] io::Error),
 }

@@ -1,8 +1,8 @@
-//! The server side of WebRTC: answers to offers, ICE-lite, DTLS, SRTP, RTP, and the shards that do it all.
+//! The server side of WebRTC: answers to offers, ICE-lite, DTLS, SRTP, RTP, and the shards that run them.
 //!
-//! [`transport`], [`sdp`] and [`rtp`] are pure cores: bytes and `now` go in, bytes and deadlines come out. [`Rtc`] is
-//! the handle that signalling talks to; behind it each shard is one thread with one UDP socket. Nothing here knows
-//! rooms or HTTP.
+//! [`transport`], [`sdp`] and [`rtp`] are pure cores: bytes and `now` go in, bytes and deadlines come out. Signalling
+//! talks to the handle [`Rtc`]. Behind it each shard is one thread with one UDP socket. Nothing here knows rooms or
+//! HTTP.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -1,7 +1,7 @@
-//! Offer to answer: which payload type, which streams, which header extensions.
+//! Chooses the payload types, streams and header extensions of the answer to an offer.
 //!
-//! Pure: SDP in, values out. What a viewer gets is decided by what the feed has and what the offer can take, in our
-//! order, not the browser's.
+//! Pure: SDP in, values out. The tracks of the feed and the codecs of the offer decide what a viewer gets. The order of
+//! preference is the server's, not the browser's.
 
 use std::net::SocketAddr;
 
@@ -16,24 +16,26 @@ use crate::sdp::{
 };
 use crate::transport::{Credentials, Fingerprint};
 
-/// What a viewer may get, best first.
+/// The video codecs that a viewer may get, best first.
 const VIDEO_CODECS: [Codec; 5] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Vp9, Codec::Vp8];
 
-/// What publishers may send, best first. A track that is yet to come will be in one of these, or is converted to the first.
+/// The video codecs that publishers may send, best first. A track that has yet to come will be in one of these, or is
+/// converted to the first.
 const VIDEO_FROM_PUBLISHER: [CodecName; 5] =
     [CodecName::H264, CodecName::H265, CodecName::Vp8, CodecName::Vp9, CodecName::Av1];
 
-/// What viewers' packets say besides their header. No `mid`: the answer names the SSRC of each section. No
-/// transport-wide numbers: nothing here would act on the feedback, and it costs a packet every 50 ms per viewer.
+/// The header extensions of packets to viewers. They have no `mid`, because the answer names the SSRC of each section.
+/// They have no transport-wide numbers, because nothing here would act on the feedback, which costs a packet every 50
+/// ms per viewer.
 const SENT: [&str; 2] = [extension::PLAYOUT_DELAY, extension::ABS_CAPTURE_TIME];
 
-/// What publishers may say. Their `mid` names streams whose SSRC the offer does not.
+/// The header extensions that publishers may use. Their `mid` names streams whose SSRC is not in the offer.
 const RECEIVED: [&str; 3] = [extension::MID, extension::TRANSPORT_CC, extension::ABS_CAPTURE_TIME];
 
-/// Asked of publishers: both channels, and copies of lost packets in later ones.
+/// The Opus parameters that publishers are asked for: both channels, and in later packets a copy of the lost ones.
 const OPUS_FROM_PUBLISHER: &str = "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1";
 
-/// Why an offer leads nowhere.
+/// Why an offer cannot be answered with media.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(crate) enum Mismatch {
     #[error("{0}")]
@@ -48,14 +50,14 @@ pub(crate) enum Mismatch {
     NoCodec(Vec<String>),
 }
 
-/// The sections of an offer that media of a kind can be sent in: the n-th is for the n-th rendition there is, the first for
-/// the main one.
+/// Returns the sections of an offer that media of a kind can be sent in. The n-th is for the n-th rendition of the
+/// feed, so the first is for the main one.
 pub(crate) fn sections(offer: &Offer, kind: MediaKind) -> Vec<usize> {
     let sections = offer.sections(section_kind(kind), Flow::Send);
     sections.filter(|section| !receivable(offer, *section).is_empty()).collect()
 }
 
-/// The codecs that one section of an offer can receive.
+/// Returns the codecs that one section of an offer can receive.
 pub(crate) fn receivable(offer: &Offer, section: usize) -> Vec<Codec> {
     let candidates: &[Codec] = match offer.media.get(section).map(|section| section.kind) {
         Some(sdp::MediaKind::Video) => &VIDEO_CODECS,
@@ -69,7 +71,7 @@ pub(crate) fn receivable(offer: &Offer, section: usize) -> Vec<Codec> {
     candidates.iter().copied().filter(can).collect()
 }
 
-/// What one session sends on one track.
+/// The plan to send one track in one session.
 #[derive(Clone, Debug)]
 pub(crate) struct Sending {
     pub(crate) key: TrackKey,
@@ -78,7 +80,8 @@ pub(crate) struct Sending {
     accept: Accept,
 }
 
-/// Plans to send the track `key`, which is in `codec`, in one section of the offer. `None` if the section does not take it.
+/// Plans to send the track `key`, which is in `codec`, in one section of the offer. `None` if the section does not take
+/// it.
 pub(crate) fn send(
     offer: &Offer,
     section: usize,
@@ -118,20 +121,21 @@ pub(crate) fn send(
     Some(Sending { key, codec, config, accept })
 }
 
-/// Plans to send a track that the feed has not got yet. `None` if the section takes nothing that it could be in.
+/// Plans to send a track that the feed does not have yet. `None` if the section takes no codec that the track could be
+/// in.
 pub(crate) fn send_later(offer: &Offer, section: usize, key: TrackKey, cname: &str) -> Option<Sending> {
     let chosen = offer.choose_in(section, &from_publisher(key.kind))?;
     send(offer, section, (key, codec_of(chosen.name)), None, cname)
 }
 
-/// What one session receives in one section.
+/// The plan to receive one section in one session.
 #[derive(Clone, Debug)]
 pub(crate) struct Receiving {
     pub(crate) key: TrackKey,
     pub(crate) codec: Codec,
     pub(crate) payload_type: u8,
     pub(crate) rtx_payload_type: Option<u8>,
-    /// As announced; a peer may leave it out and state the mid in its packets.
+    /// The SSRC that the offer announces. A peer may leave it out and state the mid in its packets.
     pub(crate) ssrc: Option<u32>,
     pub(crate) rtx_ssrc: Option<u32>,
     pub(crate) mid: String,
@@ -141,8 +145,8 @@ pub(crate) struct Receiving {
     accept: Accept,
 }
 
-/// Plans to receive one video and one audio track: a second section of a kind may be another picture, not another rendition
-/// of the same, so it is not taken.
+/// Plans to receive one video and one audio track. A second section of a kind may be another camera, not another
+/// rendition of the same video, so it is not accepted.
 pub(crate) fn receive(offer: &Offer) -> Result<Vec<Receiving>, Mismatch> {
     let choose = |kind| offer.choose(section_kind(kind), Flow::Receive, &from_publisher(kind));
     let chosen = [MediaKind::Video, MediaKind::Audio].into_iter().filter_map(choose);
@@ -156,7 +160,7 @@ pub(crate) fn receive(offer: &Offer) -> Result<Vec<Receiving>, Mismatch> {
     Err(Mismatch::NoCodec(VIDEO_CODECS.iter().chain(&[Codec::Opus]).map(|codec| codec.name().to_owned()).collect()))
 }
 
-/// Why an offer without a section that `does` what is needed leads nowhere.
+/// Explains why an offer has no section that `does` what is needed.
 pub(crate) fn nothing(offer: &Offer, does: &'static str) -> Mismatch {
     let only_data = offer.media.iter().all(|section| section.kind == sdp::MediaKind::Other);
     if only_data { Mismatch::OnlyData(does) } else { Mismatch::NoSection(does) }
@@ -291,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_that_the_feed_may_yet_get_is_accepted_with_its_stream() {
+    fn a_kind_that_the_feed_may_get_later_is_accepted_with_its_stream() {
         let offer = offered(|offer| offer);
         let pictures = send(&offer, 0, (TrackKey::VIDEO, Codec::H264), None, "cname");
         let sound = send_later(&offer, 1, TrackKey::AUDIO, "cname");
@@ -304,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn of_pictures_to_come_the_codec_is_what_everything_can_be_converted_to_or_else_the_likeliest() {
+    fn video_that_comes_later_is_planned_in_h264_or_else_in_the_likeliest_codec() {
         let later = |offer: &Offer| send_later(offer, 0, TrackKey::VIDEO, "cname").map(|planned| planned.codec);
         assert_eq!(later(&offered(|offer| offer)), Some(Codec::H264));
         let others = |offer: String| offer.replace("H264/90000", "VP9/90000").replace("rtx/90000", "VP8/90000");

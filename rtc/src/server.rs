@@ -1,7 +1,7 @@
 //! The WebRTC server: a handle that answers offers and hands the sessions to shards.
 //!
-//! Holds no session state. A session's id names its shard, so everything after the answer is a message to that one
-//! thread. Shards are bounded in sessions; the least loaded takes the next.
+//! It holds no session state. A session's id names its shard, so everything after the answer is a message to that one
+//! thread. Each shard has a limit of sessions. The least loaded shard takes the next session.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -27,21 +27,21 @@ const SHARDS_MAX: usize = 256;
 /// Why an offer was refused. Display is a sentence for the client.
 #[derive(Clone, Debug, Error)]
 pub enum OfferRefused {
-    /// It cannot be understood or lacks what WebRTC needs.
+    /// The offer cannot be parsed, or lacks what WebRTC needs.
     #[error("{0}")]
     Malformed(String),
-    /// No codec fits.
+    /// The offer has no codec that this server can use.
     #[error("{sentence}")]
     NothingInCommon {
-        /// What to offer.
+        /// The sentence for the client, which names the codecs to offer.
         sentence: String,
-        /// The codecs that would do.
+        /// The codecs that this server could use.
         have: Vec<String>,
     },
     /// All shards are at their limit.
-    #[error("this server has as many WebRTC sessions as it may; try again or watch by LL-HLS")]
+    #[error("this server has reached its limit of WebRTC sessions; try again later, or watch by LL-HLS")]
     Full,
-    /// The feed has nothing for this viewer.
+    /// The feed has no track for this viewer.
     #[error("{0}")]
     Unavailable(#[from] Unavailable),
     /// The process is ending.
@@ -49,14 +49,14 @@ pub enum OfferRefused {
     Stopping,
 }
 
-/// An offer to publish that was found good.
+/// A checked offer to publish, and the plan to receive it.
 #[derive(Debug)]
 pub struct PublishPlan {
     offer: Offer,
     receiving: Vec<Receiving>,
 }
 
-/// See the module. Cheap to clone.
+/// The handle of the server. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Rtc {
     shards: Arc<[Shard]>,
@@ -75,7 +75,7 @@ impl Rtc {
         let announce =
             if config.announce.is_empty() { local_addresses(config.address) } else { config.announce.clone() };
         let shards = (0..count).map(|index| {
-            // Beyond the last port there is none: binding it a second time says so.
+            // A shard past the last port gets the last port again, and fails to bind it.
             let after = u16::try_from(index).unwrap_or(u16::MAX);
             let port = if config.port == 0 { 0 } else { config.port.saturating_add(after) };
             Shard::start(index, SocketAddr::new(config.address, port), &announce, config, identity.clone())
@@ -83,12 +83,12 @@ impl Rtc {
         Ok(Self { shards: shards.collect::<Result<_, _>>()?, identity })
     }
 
-    /// The address of each shard's socket.
+    /// Returns the address of each shard's socket.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.shards.iter().map(Shard::address)
     }
 
-    /// Judges an offer to publish, before the name it is for is taken.
+    /// Checks an offer to publish, before the name of its source is taken.
     pub fn plan_publish(&self, offer: &str) -> Result<PublishPlan, OfferRefused> {
         let offer = parse(offer)?;
         let receiving = negotiate::receive(&offer).map_err(refusal)?;
@@ -124,7 +124,7 @@ impl Rtc {
         self.open(&offer, accepts, mid, |opening| Command::Watch { opening, watching }).await
     }
 
-    /// Applies a trickle fragment or ICE restart to a session. `expected` is the client's `If-Match`.
+    /// Applies a trickle fragment or an ICE restart to a session. `expected` is the client's `If-Match`.
     pub async fn patch(&self, id: SessionId, expected: Option<&str>, fragment: &str) -> Result<Patched, PatchRefused> {
         let shard = self.shards.get(id.shard()).ok_or(PatchRefused::NoSession)?;
         let (reply, answer) = oneshot::channel();
@@ -134,14 +134,14 @@ impl Rtc {
         answer.await.unwrap_or(Err(PatchRefused::NoSession))
     }
 
-    /// Ends a session; false if there is none.
+    /// Ends a session. Returns false if there is no such session.
     pub async fn close(&self, id: SessionId) -> bool {
         let Some(shard) = self.shards.get(id.shard()) else { return false };
         let (reply, answer) = oneshot::channel();
         shard.send(Command::Close { id, reply }).await.is_ok() && answer.await.unwrap_or(false)
     }
 
-    /// Says goodbye to every peer and ends the threads; waits for them up to `limit`.
+    /// Says goodbye to every peer, ends the threads, and waits for them up to `limit`.
     pub async fn shutdown(&self, limit: Duration) {
         let stops = self.shards.iter().map(|shard| shard.stop(limit));
         for stop in stops {
@@ -168,7 +168,7 @@ impl Rtc {
         let opening =
             Opening { id, slot, local, remote: offer.ice.clone(), fingerprint: offer.fingerprint, mid, ready };
         shard.send(command(opening)).await.map_err(|_| OfferRefused::Stopping)?;
-        // The answer leaves only once the shard knows the session: its first check may come at once.
+        // The answer leaves only once the shard knows the session, because the client's first check may come at once.
         if !opened.await.map_err(|_| OfferRefused::Stopping)? {
             return Err(Unavailable::NoTrack(TrackKey::VIDEO).into());
         }
@@ -188,23 +188,23 @@ fn refusal(mismatch: Mismatch) -> OfferRefused {
     }
 }
 
-/// A section of an offer, and the track that it is for.
+/// A section of an offer, and the track that the section is for.
 #[derive(Clone, Copy, Debug)]
 struct Wish {
     section: usize,
     key: TrackKey,
 }
 
-/// What a feed has for an offer.
+/// The tracks of a feed for an offer.
 struct Found {
-    /// The tracks that it can take, at least one.
+    /// The tracks that the offer can take, at least one.
     demands: Vec<(Wish, Demand)>,
-    /// Main tracks that the feed has not got.
+    /// The main tracks that the feed does not have yet.
     lacking: Vec<Wish>,
 }
 
-/// Which track each section is for: the n-th of a kind for the n-th rendition that `feed` has. The first is for the main one,
-/// which may be yet to come; further sections are rejected where there are fewer renditions.
+/// Returns the track that each section is for: the n-th section of a kind gets the n-th rendition of `feed`. The first
+/// gets the main rendition, which may come later. Sections past the last rendition are rejected.
 fn wishes(offer: &Offer, feed: &Feed) -> Vec<Wish> {
     let keys = feed.keys();
     let mut wishes = Vec::new();
@@ -218,13 +218,14 @@ fn wishes(offer: &Offer, feed: &Feed) -> Vec<Wish> {
     wishes
 }
 
-/// WebRTC carries no timed metadata yet: each track of it that a session goes without is counted.
+/// Counts the tracks of timed metadata that a session goes without, because WebRTC does not carry it yet.
 fn count_data_left_out(feed: &Feed) {
     let tracks = feed.keys().into_iter().filter(|key| key.kind == MediaKind::Data).count();
     DropReason::DataNotCarried.count(tracks as u64);
 }
 
-/// What `feed` has for the offer, converted where needed. Opening a codec blocks, so it happens aside.
+/// Finds the tracks of `feed` for the offer, converted where needed. Opening a codec blocks, so a blocking thread does
+/// it.
 async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefused> {
     let aside = tokio::task::spawn_blocking(move || {
         let demand = |wish: Wish| {
@@ -242,7 +243,7 @@ async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefu
             match track {
                 Ok(demand) => found.demands.push((wish, demand)),
                 Err(Unavailable::NoTrack(_)) => found.lacking.push(wish),
-                Err(refused) => tracing::debug!(%refused, "a viewer goes without"),
+                Err(refused) => tracing::debug!(%refused, "a viewer goes without this track"),
             }
         }
         return Ok((offer, found));
@@ -272,20 +273,20 @@ fn profile_level_id(parameters: &Parameters) -> Option<[u8; 3]> {
     }
 }
 
-/// What peers can reach a socket bound to `address` by.
+/// Returns the addresses by which peers can reach a socket bound to `address`.
 fn local_addresses(address: IpAddr) -> Vec<IpAddr> {
     if !address.is_unspecified() {
         return vec![address];
     }
-    // Nothing is sent: 192.0.2.0/24 (RFC 5737) and 2001:db8::/32 (RFC 3849) are nobody's. A socket on :: takes both
-    // families, but each has to be announced in its own form: peers cannot use ::ffff:a.b.c.d.
+    // Nothing is sent: 192.0.2.0/24 (RFC 5737) and 2001:db8::/32 (RFC 3849) belong to nobody. A socket on :: takes both
+    // families, but each has to be announced in its own form, because peers cannot use ::ffff:a.b.c.d.
     let v4 = routed(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into());
     let v6 = || routed(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into());
     let v6 = address.is_ipv6().then(v6).flatten();
     v4.into_iter().chain(v6).chain([Ipv4Addr::LOCALHOST.into()]).collect()
 }
 
-/// Which address of this machine the system would send to `far` from.
+/// Returns the address of this machine that the system would send to `far` from.
 fn routed(any: IpAddr, far: IpAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind((any, 0)).ok()?;
     socket.connect((far, 9)).ok()?;

@@ -1,16 +1,17 @@
-//! A session as the signalling side sees it: its name, what it was answered, how it may be changed.
+//! A session as the signalling side sees it: its id, its answer, and the changes that a PATCH makes to it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// Names a session in URLs. 120 random bits, so who knows it may change or end the session; the rest is its shard.
+/// Names a session in URLs. It has 120 random bits, because a client that knows it may change or end the session. The
+/// other 8 bits are the shard.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(u128);
 
 impl SessionId {
-    /// A fresh one for a session of this shard, of at most 256.
+    /// Makes a new id for a session of `shard`, which is below 256.
     pub fn random(shard: usize) -> Self {
         Self(rand::random::<u128>() << 8 | (shard & 0xff) as u128)
     }
@@ -27,13 +28,13 @@ impl fmt::Display for SessionId {
 }
 
 impl fmt::Debug for SessionId {
-    /// Only the first digits: the whole is a secret, and logs are read by many.
+    /// Writes the first digits alone: the whole id is a secret, and many people read logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}…", self.0 >> 96)
     }
 }
 
-/// The text is no session id.
+/// The text is not a session id.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("not a session id")]
 pub struct InvalidSessionId;
@@ -48,27 +49,27 @@ impl FromStr for SessionId {
     }
 }
 
-/// What a client gets for its offer.
+/// The answer to a client's offer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The new session.
     pub session: SessionId,
     /// The SDP answer.
     pub sdp: String,
-    /// Changes with each ICE restart (RFC 9725 §4.3.1).
+    /// The entity tag of the ICE session. It changes with each ICE restart (RFC 9725 §4.3.1).
     pub etag: String,
 }
 
-/// What came of a PATCH.
+/// The outcome of a PATCH.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Patched {
-    /// Candidates were taken note of. An ICE-lite server does not need them.
+    /// The fragment was read and changes nothing: an ICE-lite server does not need the peer's candidates.
     Noted,
     /// ICE restarts with these credentials, as an SDP fragment (RFC 8840).
     Restarted {
-        /// The server's side.
+        /// The server's new credentials and its candidates.
         fragment: String,
-        /// The new one.
+        /// The new entity tag.
         etag: String,
     },
 }
@@ -76,7 +77,7 @@ pub enum Patched {
 /// Why a PATCH was refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum PatchRefused {
-    /// It ended, or never was.
+    /// The session has ended, or never existed.
     #[error("there is no such session; it may have ended")]
     NoSession,
     /// `If-Match` names an older ICE session.

@@ -1,9 +1,9 @@
-//! The UDP socket of a shard: whole GSO runs out, whole GRO runs in, never waiting to send.
+//! The UDP socket of a shard: it sends and receives whole runs (GSO, GRO) and never waits to send.
 //!
-//! Segmentation offload is the only batching that pays: one system call and one pass through the
-//! network stack per run of equal datagrams. When the kernel's buffer is full a run is dropped
-//! and counted, because the next frame matters more than this one.
-//! Source addresses are left to routing; ECN is not used.
+//! Segmentation offload is the only batching that pays: it costs one system call and one pass
+//! through the network stack per run of equal datagrams. When the kernel's buffer is full, the run
+//! is dropped and counted, because the next frame matters more than this one. Routing chooses the
+//! source address. ECN is not used.
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -16,22 +16,22 @@ use crate::Error;
 
 /// The most datagrams of one GSO run (`UDP_MAX_SEGMENTS`).
 const SEGMENTS: usize = 64;
-/// The most bytes of one run: an IP packet's, less its headers.
+/// The most bytes of one run: the 65,535 bytes of an IP packet less its headers, rounded down.
 const RUN_BYTES: usize = 65_000;
-/// Bytes asked for the kernel's buffers: a keyframe of 100 kB to forty viewers at once. The
-/// system may grant less (`net.core.wmem_max`, `net.core.rmem_max`).
+/// The size asked of the kernel for each of its buffers, in bytes: a keyframe of 100 kB to forty
+/// viewers at once. The system may grant less (`net.core.wmem_max`, `net.core.rmem_max`).
 const KERNEL_BYTES: usize = 4 << 20;
-/// Runs received per system call, each up to `GRO_BYTES`.
+/// The most runs that one system call receives, each of up to `GRO_BYTES`.
 const RECEIVES: usize = 8;
 const GRO_BYTES: usize = 1 << 16;
 
-/// Datagrams for one destination, back to back: all of one length, the last may be shorter.
+/// Datagrams for one destination, back to back. All have one length, but the last may be shorter.
 pub struct Batch {
     buffer: Box<[u8]>,
     used: usize,
     segment: usize,
     count: usize,
-    complete: bool, // A shorter one was the last.
+    complete: bool, // The last datagram is shorter, so no other can follow.
 }
 
 impl Default for Batch {
@@ -41,22 +41,22 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// An empty batch. Reuse it: it holds 64 kB.
+    /// Makes an empty batch. Reuse it, because it holds 64 kB.
     pub fn new() -> Self {
         let buffer = vec![0; RUN_BYTES].into_boxed_slice();
         Self { buffer, used: 0, segment: 0, count: 0, complete: false }
     }
 
-    /// Whether a datagram of `length` bytes can join what is in the batch.
+    /// Returns whether a datagram of `length` bytes can join the batch.
     pub fn takes(&self, length: usize) -> bool {
         let fits = length > 0 && self.used + length <= self.buffer.len();
         let joins = !self.complete && length <= self.segment && self.count < SEGMENTS;
         fits && (self.count == 0 || joins)
     }
 
-    /// Appends a datagram of at most `length` bytes that `write` puts into the slice it is given,
-    /// returning the length. Ask [`takes`](Self::takes) first: one that does not fit gets an
-    /// empty slice. Nothing is appended if `write` fails or writes nothing.
+    /// Appends a datagram of at most `length` bytes. `write` puts it into the slice that it is
+    /// given and returns its length. Ask [`takes`](Self::takes) first: for a datagram that does not
+    /// fit, `write` gets an empty slice. Nothing is appended if `write` fails or writes nothing.
     pub fn push<E>(&mut self, length: usize, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
         let room = if self.takes(length) { length } else { 0 };
         let written = write(&mut self.buffer[self.used..self.used + room])?.min(room);
@@ -72,22 +72,22 @@ impl Batch {
         Ok(())
     }
 
-    /// How many datagrams it holds.
+    /// Returns the number of datagrams in the batch.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Whether it holds none.
+    /// Returns whether the batch is empty.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The datagrams, back to back.
+    /// Returns the datagrams, back to back.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.used]
     }
 
-    /// The datagrams one by one.
+    /// Returns the datagrams one by one.
     pub fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
         self.bytes().chunks(self.segment.max(1))
     }
@@ -101,16 +101,16 @@ impl Batch {
     }
 }
 
-/// What a socket has done, in datagrams.
+/// The counts of a socket, in datagrams.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
-    /// Given to the kernel.
+    /// Datagrams that the kernel took.
     pub sent: u64,
-    /// Bytes of those.
+    /// The bytes of those datagrams.
     pub sent_bytes: u64,
-    /// Dropped because the kernel's buffer was full.
+    /// Datagrams dropped because the kernel's buffer was full.
     pub dropped_full: u64,
-    /// Dropped because the kernel refused, as for an unreachable network.
+    /// Datagrams dropped because the kernel refused them, as for an unreachable network.
     pub dropped_refused: u64,
 }
 
@@ -118,12 +118,12 @@ pub struct Counters {
 pub struct Bound(std::net::UdpSocket);
 
 impl Bound {
-    /// Where it is bound.
+    /// Returns the address that the socket is bound to.
     pub fn local_addr(&self) -> Result<SocketAddr, Error> {
         self.0.local_addr().map_err(Error::SocketIo)
     }
 
-    /// Gives it to the runtime this is called in.
+    /// Gives the socket to the current runtime.
     pub fn register(self) -> Result<Socket, Error> {
         let register = || {
             let io = tokio::net::UdpSocket::from_std(self.0)?;
@@ -142,7 +142,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Binds. An IPv6 address takes IPv4 too, where the system can.
+    /// Opens a socket and binds it. An IPv6 address takes IPv4 too, where the system can.
     pub fn open(address: SocketAddr) -> Result<Bound, Error> {
         let open = || {
             let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
@@ -158,17 +158,17 @@ impl Socket {
         open().map_err(|source| Error::Socket { address, source })
     }
 
-    /// Binds and registers, inside a runtime.
+    /// Opens, binds and registers a socket. Call it inside a runtime.
     pub fn bind(address: SocketAddr) -> Result<Self, Error> {
         Self::open(address)?.register()
     }
 
-    /// Where it is bound.
+    /// Returns the address that the socket is bound to.
     pub fn local_addr(&self) -> Result<SocketAddr, Error> {
         self.io.local_addr().map_err(Error::SocketIo)
     }
 
-    /// What it has done so far.
+    /// Returns the counts so far.
     pub fn counters(&self) -> Counters {
         self.counters
     }
@@ -179,7 +179,7 @@ impl Socket {
         self.count(result, 1, datagram.len());
     }
 
-    /// Sends a batch in one run, or drops it, and empties it.
+    /// Sends a batch as one run, or drops it. The batch is empty afterwards.
     pub fn send_batch(&mut self, to: SocketAddr, batch: &mut Batch) {
         if batch.is_empty() {
             return;
@@ -188,7 +188,7 @@ impl Socket {
             self.send_apart(to, batch);
         } else {
             match self.transmit(to, batch.bytes(), Some(batch.segment)) {
-                // The network card cannot do it; the state has noted that.
+                // The network card cannot segment. `state` has noted that.
                 Err(_) if self.state.max_gso_segments() == 1 => self.send_apart(to, batch),
                 result => self.count(result, batch.count, batch.used),
             }
@@ -202,7 +202,7 @@ impl Socket {
         }
     }
 
-    // Not through the runtime's readiness: nothing here ever waits to be able to send.
+    // Goes past the runtime's readiness, because nothing here waits until the socket can send.
     fn transmit(&self, destination: SocketAddr, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
         let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip: None };
         self.state.try_send((&self.io).into(), &transmit)
@@ -219,18 +219,19 @@ impl Socket {
                 self.counters.dropped_full += datagrams;
             }
             Err(error) => {
-                tracing::trace!(%error, "datagrams refused");
+                tracing::trace!(%error, "the kernel refused datagrams");
                 self.counters.dropped_refused += datagrams;
             }
         }
     }
 
-    /// Waits until there may be something to receive.
+    /// Waits until a datagram may have arrived.
     pub async fn readable(&self) -> Result<(), Error> {
         self.io.readable().await.map_err(Error::SocketIo)
     }
 
-    /// Receives what is there into `received`, whose former content is gone. False if nothing is.
+    /// Receives waiting datagrams into `received`, in place of its former content. Returns false if
+    /// none is waiting.
     pub fn try_receive(&self, received: &mut Received) -> Result<bool, Error> {
         received.count = 0;
         let mut chunks = received.buffer.chunks_exact_mut(GRO_BYTES);
@@ -249,7 +250,7 @@ impl Socket {
     }
 }
 
-/// Room for what one call receives: half a megabyte. One per shard.
+/// The buffer for the datagrams that one call receives: 512 KiB. A shard has one.
 pub struct Received {
     buffer: Box<[u8]>,
     meta: [RecvMeta; RECEIVES],
@@ -263,7 +264,7 @@ impl Default for Received {
 }
 
 impl Received {
-    /// Empty.
+    /// Makes an empty buffer.
     pub fn new() -> Self {
         Self {
             buffer: vec![0; RECEIVES * GRO_BYTES].into_boxed_slice(),
@@ -272,7 +273,7 @@ impl Received {
         }
     }
 
-    /// The datagrams with the addresses they came from, in order.
+    /// Returns the datagrams in order, each with the address it came from.
     pub fn datagrams(&mut self) -> impl Iterator<Item = (SocketAddr, &mut [u8])> {
         self.buffer.chunks_exact_mut(GRO_BYTES).zip(&self.meta[..self.count]).flat_map(|(run, meta)| {
             let stride = meta.stride.max(1);
@@ -337,23 +338,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_or_unreachable_network_is_counted_and_never_waited_for() {
+    async fn a_datagram_that_the_kernel_refuses_is_counted() {
         let (mut sender, receiver) = pair();
         drop(receiver);
-        let unreachable = "[::1]:9".parse().unwrap(); // The wrong family for this socket.
+        let unreachable = "[::1]:9".parse().unwrap(); // The socket is bound to IPv4.
         sender.send(unreachable, b"lost");
         assert_eq!(sender.counters().dropped_refused, 1);
     }
 
     #[test]
-    fn a_batch_takes_equal_datagrams_and_one_shorter() {
+    fn a_batch_takes_equal_datagrams_and_a_shorter_last_one() {
         let mut batch = Batch::new();
         assert!(batch.takes(1200) && !batch.takes(0) && !batch.takes(RUN_BYTES + 1));
         fill(&mut batch, 1000, 1);
         assert!(batch.takes(1000) && batch.takes(1) && !batch.takes(1001));
         assert_eq!(batch.push(1000, |_| Err::<usize, _>("no keys")), Err("no keys"));
         assert_eq!(batch.count(), 1);
-        fill(&mut batch, 1001, 2); // Does not join, so there is no room for it.
+        fill(&mut batch, 1001, 2); // It is longer than the others, so it gets no room.
         assert_eq!((batch.count(), batch.bytes().len()), (1, 1000));
         for _ in 1..SEGMENTS {
             fill(&mut batch, 1000, 3);

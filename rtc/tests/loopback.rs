@@ -1,4 +1,4 @@
-//! The whole server on loopback: offers and answers as signalling sees them, a shard's thread, real sockets.
+//! Tests of the whole server on loopback: offers and answers as signalling sees them, a shard's thread, real sockets.
 
 #![allow(clippy::unwrap_used)]
 
@@ -43,7 +43,7 @@ struct Visitor {
     socket: UdpSocket,
 }
 
-/// What a client saw.
+/// An event that a client saw.
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
     Connected,
@@ -72,7 +72,7 @@ impl Visitor {
     }
 
     async fn next(&mut self) -> Event {
-        timeout(LONG, self.poll()).await.expect("nothing happened for long")
+        timeout(LONG, self.poll()).await.expect("nothing happened in 20 s")
     }
 
     async fn poll(&mut self) -> Event {
@@ -84,7 +84,7 @@ impl Visitor {
             let Some(deadline) = self.client.poll_timeout() else { return Event::Closed };
             tokio::select! {
                 length = self.socket.recv(&mut datagram) => {
-                    let Ok(length) = length else { continue }; // The server's socket is gone already.
+                    let Ok(length) = length else { continue }; // The server's socket has gone already.
                     match self.client.handle_datagram(Instant::now(), &mut datagram[..length]) {
                         Ok(Input::Rtp(packet)) => return Event::Rtp(packet.to_vec()),
                         Ok(Input::Connected) => return Event::Connected,
@@ -134,7 +134,7 @@ fn feed() -> (Arc<Feed>, Arc<Track>) {
 }
 
 #[tokio::test]
-async fn a_viewer_watches_restarts_ice_and_is_told_goodbye() {
+async fn a_viewer_watches_restarts_ice_and_gets_a_goodbye() {
     let (rtc, clock) = server(10);
     let (feed, track) = feed();
     track.push(frame(&track.parameters(), clock, 0));
@@ -156,7 +156,7 @@ async fn a_viewer_watches_restarts_ice_and_is_told_goodbye() {
     track.push(frame(&track.parameters(), clock, 2));
     viewer.until_rtp().await;
 
-    // The session of another shard, and of none.
+    // The first id is of another shard, the second of a shard that does not exist.
     let digits = id.to_string();
     let other = if digits.ends_with('0') { "1" } else { "0" };
     let other: SessionId = format!("{}{other}", &digits[..31]).parse().unwrap();
@@ -171,7 +171,7 @@ async fn a_viewer_watches_restarts_ice_and_is_told_goodbye() {
 }
 
 #[tokio::test]
-async fn sound_that_comes_after_its_viewer_is_heard_in_the_same_session() {
+async fn audio_that_comes_after_its_viewer_is_sent_in_the_same_session() {
     let (rtc, clock) = server(10);
     let (feed, video) = feed();
     video.push(frame(&video.parameters(), clock, 0));
@@ -200,7 +200,7 @@ async fn sound_that_comes_after_its_viewer_is_heard_in_the_same_session() {
 }
 
 #[tokio::test]
-async fn what_is_published_can_be_watched() {
+async fn a_published_source_can_be_watched() {
     let (rtc, clock) = server(10);
     let hub = Hub::new(clock, HubLimits::default(), None);
     let publication = hub.publish(&"room".parse().unwrap(), Protocol::Whip, Instant::now()).unwrap();
@@ -251,8 +251,8 @@ async fn what_is_published_can_be_watched() {
 }
 
 #[tokio::test]
-async fn a_full_server_refuses_until_somebody_leaves() {
-    let (rtc, _) = server(1); // In each of two shards.
+async fn a_full_server_refuses_viewers_until_one_leaves() {
+    let (rtc, _) = server(1); // Each of the two shards takes one session.
     let (feed, _track) = feed();
     let (offer, ..) = Visitor::offer(Direction::RecvOnly);
     let first = rtc.watch(&offer, feed.clone()).await.unwrap();
@@ -265,7 +265,7 @@ async fn a_full_server_refuses_until_somebody_leaves() {
 }
 
 #[tokio::test]
-async fn an_offer_that_fits_nothing_is_told_what_would() {
+async fn a_refused_offer_is_told_what_to_offer() {
     let (rtc, _) = server(10);
     let (feed, _track) = feed();
     let (offer, ..) = Visitor::offer(Direction::RecvOnly);
@@ -280,7 +280,7 @@ async fn an_offer_that_fits_nothing_is_told_what_would() {
 }
 
 #[tokio::test]
-async fn each_video_section_gets_a_rendition_and_the_ones_beyond_are_rejected() {
+async fn each_video_section_gets_a_rendition_and_sections_past_the_last_are_rejected() {
     use sdp::MediaKind::{Audio, Other, Video};
     let (rtc, clock) = server(10);
     let (feed, main) = feed();
@@ -310,7 +310,7 @@ async fn each_video_section_gets_a_rendition_and_the_ones_beyond_are_rejected() 
             seen.push(*ssrc);
         }
     }
-    // Each is read from its own track.
+    // Each rendition is read from its own track.
     lower.push(frame(&lower.parameters(), clock, 1));
     viewer.until_sent_by(ssrcs[1]).await;
     rtc.shutdown(LONG).await;

@@ -1,7 +1,7 @@
 //! The bodies of RTC signalling: an offer (RFC 9725), and the fragment of a PATCH (RFC 8840).
 //!
-//! Both are short text of one media type. One that is anything else is refused as a problem, before a route sees it:
-//! 415 for another type, 413 above the limit, 408 for one that does not arrive, 400 for bytes that are no UTF-8.
+//! Both are short text of one media type. Any other body is refused as a problem before a route sees it: 415 for
+//! another type, 413 above the limit, 408 for a body that does not arrive, 400 for bytes that are not UTF-8.
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -10,17 +10,17 @@ use onmic_http::Problem;
 
 /// The media type of an offer and an answer.
 pub const SDP: &str = "application/sdp";
-/// The media type of a PATCH.
+/// The media type of the body of a PATCH.
 pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
-/// Offers are a few kilobytes; Chromium's largest is under 10.
+/// The most bytes of a body. Offers have a few kilobytes, and Chromium's largest fewer than 10.
 const BYTES_MAX: usize = 64 * 1024;
 
 /// An SDP offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer(pub String);
 
-/// Candidates, or new ICE credentials.
+/// The fragment of a PATCH: candidates, or new ICE credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fragment(pub String);
 
@@ -44,7 +44,7 @@ async fn text(mut request: Request, expected: &str) -> Result<String, Problem> {
     require_type(request.headers(), expected)?;
     DefaultBodyLimit::max(BYTES_MAX).apply(&mut request);
     let bytes = onmic_http::body::read(request, &()).await?;
-    // NUL is UTF-8, but in no line of SDP (RFC 8866 section 9).
+    // NUL is valid UTF-8, but no line of SDP may have it (RFC 8866 section 9).
     let text = String::from_utf8(bytes.into()).ok().filter(|text| !text.contains('\0'));
     text.ok_or_else(|| Problem::bad_request("the body has to be text in UTF-8"))
 }
@@ -71,12 +71,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_offer_is_text_of_its_type() {
+    async fn text_of_the_media_type_of_offers_is_accepted() {
         assert_eq!(offer("Application/SDP; charset=utf-8", "v=0\r\n").await, Ok(Offer("v=0\r\n".to_owned())));
     }
 
     #[tokio::test]
-    async fn what_is_no_offer_is_refused_with_its_status() {
+    async fn a_body_that_is_not_an_offer_is_refused_with_its_status() {
         assert_eq!(offer("application/json", "{}").await, Err(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         assert_eq!(offer(FRAGMENT, "a=ice-ufrag:x").await, Err(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         assert_eq!(offer(SDP, vec![b'a', 0xff]).await, Err(StatusCode::BAD_REQUEST));

@@ -1,7 +1,8 @@
 //! WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep): one protocol in two directions.
 //!
-//! Both take an offer and answer with a session's resource, which is trickled to, restarted and ended in one way. Only
-//! signalling is here; the sessions live on the shards of `onmic_rtc`. Knows nothing of playlists or the API.
+//! Both take an offer and answer with the resource of a session, which is trickled to, restarted and ended in one way.
+//! This crate has the signalling alone. The sessions live on the shards of `onmic_rtc`. It knows nothing of playlists
+//! or the API.
 
 mod body;
 mod session;
@@ -17,23 +18,23 @@ use onmic_http::{Problem, token};
 use onmic_media::{Action, Admission, Gate, Hub, ParticipantName, Returns, RoomName, SourceName};
 use onmic_rtc::Rtc;
 
-/// The routes of WHIP and WHEP, and what they need.
+/// The routes of WHIP and WHEP, with everything that they need.
 #[derive(Clone)]
 pub struct Signalling {
-    /// Where sources are published, and programs and sources are found.
+    /// The hub, in which sources are published, and programs and sources are found.
     pub hub: Arc<Hub>,
     /// Makes return feeds.
     pub returns: Arc<dyn Returns>,
-    /// Decides who may publish and watch.
+    /// Decides which clients may publish and watch.
     pub gate: Arc<dyn Gate>,
-    /// Where sessions live.
+    /// The WebRTC server, which runs the sessions.
     pub rtc: Rtc,
-    /// Told to clients in `Link` headers.
+    /// The ICE servers that clients get in `Link` headers.
     pub ice_servers: Arc<[String]>,
 }
 
 impl Signalling {
-    /// The routes.
+    /// Makes the routes.
     pub fn router(self) -> Router {
         let rtc = self.rtc.clone();
         whip::router().merge(whep::router()).with_state(self).merge(session::router(rtc))

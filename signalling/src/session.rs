@@ -1,6 +1,6 @@
-//! The resource of an RTC session: what WHIP (RFC 9725) and WHEP share once the offer was answered.
+//! The resource of an RTC session: the part that WHIP (RFC 9725) and WHEP share once the offer was answered.
 //!
-//! `Location: /sessions/ID`. PATCH carries trickled candidates and ICE restarts, DELETE ends the session.
+//! `Location: /sessions/ID`. PATCH carries trickled candidates and ICE restarts. DELETE ends the session.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -14,12 +14,12 @@ use onmic_rtc::{OfferRefused, Rtc};
 
 use crate::body::{FRAGMENT, Fragment, SDP};
 
-/// The routes of the resource.
+/// Makes the routes of the resource.
 pub fn router(rtc: Rtc) -> Router {
     Router::new().route("/sessions/{id}", patch(change).delete(end)).with_state(rtc)
 }
 
-/// 201 with the answer, its resource, and the ICE servers to use.
+/// Answers 201 with the SDP answer, its resource, and the ICE servers to use.
 pub fn created(answer: Answer, ice_servers: &[String]) -> Response {
     let mut response = (StatusCode::CREATED, answer.sdp).into_response();
     let headers = response.headers_mut();
@@ -36,7 +36,7 @@ pub fn created(answer: Answer, ice_servers: &[String]) -> Response {
     response
 }
 
-/// The answer to an offer that was refused.
+/// Answers an offer that was refused.
 pub fn refused(refused: OfferRefused) -> Problem {
     let detail = refused.to_string();
     match refused {

@@ -1,6 +1,7 @@
 //! WHEP (draft-ietf-wish-whep): `POST /whep/ROOM` with an offer starts to watch the program.
 //!
-//! `/whep/ROOM/PARTICIPANT` is one source alone, `/whep/ROOM/PARTICIPANT/return` what that participant hears and sees.
+//! `/whep/ROOM/PARTICIPANT` is one source alone. `/whep/ROOM/PARTICIPANT/return` is the return feed of that
+//! participant.
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ impl Signalling {
     async fn watch(&self, feed: Option<Arc<Feed>>, what: &str, offer: &str) -> Result<Response, Problem> {
         let not_live = || Problem::not_found(format!("{what} is not live; try again once it is"));
         let feed = feed.ok_or_else(not_live)?;
-        // Its first viewers get both video and audio.
+        // The feed settles first, so that its first viewers get both video and audio.
         if timeout(SETTLE_PATIENCE, feed.settled()).await != Ok(true) {
             return Err(not_live());
         }

@@ -29,7 +29,8 @@ impl Signalling {
         offer: &str,
     ) -> Result<Response, Problem> {
         let admission = self.admit(Action::Publish(name), headers, uri)?;
-        // The offer is judged before the name is taken: a bad one must not leave a source behind.
+        // The offer is checked before the name is taken, so that a bad offer does not leave a
+        // source behind.
         let plan = self.rtc.plan_publish(offer).map_err(session::refused)?;
         let publication = self.hub.publish(name, admission.by(Protocol::Whip), Instant::now())?;
         let answer = self.rtc.publish(plan, publication).await.map_err(session::refused)?;

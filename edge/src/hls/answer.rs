@@ -14,7 +14,7 @@ const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mp
 const VIDEO_MP4: HeaderValue = HeaderValue::from_static("video/mp4");
 const AUDIO_MP4: HeaderValue = HeaderValue::from_static("audio/mp4");
 
-/// A playlist, compressed if the client takes that.
+/// Answers with a playlist, compressed if the client accepts that.
 pub(crate) fn playlist(document: &Document, keep: &HeaderValue, request: &HeaderMap) -> Response {
     let gzip = accepts_gzip(request);
     let etag = document.etag(gzip);
@@ -36,7 +36,7 @@ pub(crate) fn playlist(document: &Document, keep: &HeaderValue, request: &Header
     response
 }
 
-/// A part, segment or initialisation section, or the range of it that was asked for.
+/// Answers with a part, segment or initialisation section, or with the range of it that was asked for.
 pub(crate) fn media(body: Chain, sound: bool, keep: &HeaderValue, request: &HeaderMap) -> Response {
     let whole = body.len();
     let (status, body, content_range) = match range(request, whole) {
@@ -80,7 +80,8 @@ enum Asked {
     Outside,
 }
 
-/// One range of bytes (RFC 9110, 14.1.2). A range that is not understood, or more than one, gets the whole.
+/// Parses one range of bytes (RFC 9110, 14.1.2). A client whose range is not understood, or who asks for several, gets
+/// the whole.
 fn range(request: &HeaderMap, length: usize) -> Asked {
     let parse = || {
         let (first, last) = request.get(header::RANGE)?.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn one_range_is_understood() {
+    fn a_single_range_is_understood() {
         assert_eq!(asked("bytes=0-9"), Asked::Range(0..10));
         assert_eq!(asked("bytes=90-"), Asked::Range(90..100));
         assert_eq!(asked("bytes=-10"), Asked::Range(90..100));
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_outside_are_refused_and_others_ignored() {
+    fn a_range_outside_of_the_file_is_refused_and_a_malformed_one_is_ignored() {
         assert_eq!(asked("bytes=100-"), Asked::Outside);
         assert_eq!(asked("bytes=-0"), Asked::Outside);
         assert_eq!(asked("bytes=5-4"), Asked::Whole);

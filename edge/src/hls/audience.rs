@@ -1,7 +1,7 @@
 //! The number of LL-HLS viewers: an estimate, because a shared cache may answer for this server.
 //!
-//! It counts the clients that asked for a playlist lately, by address and user agent. Bounded: a larger crowd counts
-//! as the bound.
+//! It counts the clients that asked for a playlist lately, by address and user agent. The count is bounded: a larger
+//! crowd counts as the bound.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// 100 000 entries of about 40 bytes.
+/// The most clients that are counted: 100,000 entries of about 40 bytes are 4 MB.
 const VIEWERS_MAX: usize = 100_000;
 
 #[derive(Debug, Default)]

@@ -9,26 +9,26 @@ use crate::error::EdgeError;
 pub struct Directives {
     /// The media sequence number that `_HLS_msn` asks for.
     pub msn: Option<u64>,
-    /// The part of it that `_HLS_part` asks for.
+    /// The part of that segment that `_HLS_part` asks for.
     pub part: Option<u32>,
-    /// `_HLS_skip` of `YES` or `v2`.
+    /// Whether `_HLS_skip` is `YES` or `v2`.
     pub skip: bool,
 }
 
-/// How far a rendition is published.
+/// The state of a rendition: the parts that are published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
-    /// Number of parts of each complete segment that is listed, by media sequence number from `first`.
+    /// The number of parts of each complete segment that is listed, by media sequence number from `first`.
     pub parts: Vec<u32>,
-    /// Media sequence number of the first of them.
+    /// The media sequence number of the first of these segments.
     pub first: u64,
     /// The part that comes next.
     pub next: Edge,
-    /// Nothing will follow.
+    /// Whether the rendition has ended, so that no part will follow.
     pub ended: bool,
 }
 
-/// How a request is answered now.
+/// The way in which a request is answered now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Answer with the playlist as it is.
@@ -55,12 +55,12 @@ impl Directives {
         Ok(directives)
     }
 
-    /// Whether the answer is specific to the part that it waited for, and so may be cached for long.
+    /// Returns whether the answer is specific to the part that it waited for, and so may be cached for long.
     pub fn is_blocking(&self) -> bool {
         self.msn.is_some()
     }
 
-    /// Judged again whenever something was published.
+    /// Judges the request by the published state. Call it again whenever a part was published.
     pub fn judge(&self, published: &Published) -> Result<Verdict, EdgeError> {
         if published.ended {
             return Ok(Verdict::Ready);
@@ -69,12 +69,12 @@ impl Directives {
             // Players give up on a playlist without a whole segment, so the first ones wait for it.
             return Ok(if published.parts.is_empty() { Verdict::Wait } else { Verdict::Ready });
         };
-        // The last complete segment is the one before `next.msn`; two beyond it is one beyond the one that grows.
+        // The last complete segment is the one before `next.msn`. Two segments beyond it is one beyond the growing one.
         if msn > published.next.msn + 1 {
             return Err(EdgeError::BadQuery("_HLS_msn is more than two segments ahead of the playlist"));
         }
-        // Without a part: clients that name only the segment spin when they are answered with less than its first part,
-        // and fall behind when they wait for all of it.
+        // A client that names only the segment waits for its first part: answered earlier it would spin, and answered
+        // after the whole segment it would fall behind.
         let mut wanted = Edge { msn, part: self.part.unwrap_or(0) };
         let complete =
             msn.checked_sub(published.first).and_then(|index| published.parts.get(usize::try_from(index).ok()?));
@@ -96,7 +96,7 @@ fn number<T: TryFrom<u64>>(text: &str, refusal: &'static str) -> Result<T, EdgeE
 mod tests {
     use super::*;
 
-    /// Segments 10 (6 parts), 11 (5 parts) complete; two parts of 12 are out.
+    /// Segments 10 (6 parts) and 11 (5 parts) are complete, and two parts of 12 are out.
     fn published() -> Published {
         Published { parts: vec![6, 5], first: 10, next: Edge { msn: 12, part: 2 }, ended: false }
     }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn without_directives_the_answer_is_what_there_is() {
+    fn a_request_without_directives_is_answered_at_once() {
         assert_eq!(judge("token=x"), Ok(Verdict::Ready));
         assert_eq!(Directives::parse(None), Ok(Directives::default()));
     }
@@ -153,26 +153,26 @@ mod tests {
     }
 
     #[test]
-    fn more_than_two_segments_ahead_is_refused() {
+    fn a_request_more_than_two_segments_ahead_is_refused() {
         assert_eq!(judge("_HLS_msn=13"), Ok(Verdict::Wait));
         assert!(matches!(judge("_HLS_msn=14"), Err(EdgeError::BadQuery(_))));
     }
 
     #[test]
-    fn a_segment_without_part_means_its_first_part() {
+    fn a_segment_without_a_part_means_its_first_part() {
         assert_eq!(judge("_HLS_msn=12"), Ok(Verdict::Ready));
         let fresh = Published { next: Edge { msn: 12, part: 0 }, ..published() };
         assert_eq!(Directives { msn: Some(12), ..Default::default() }.judge(&fresh), Ok(Verdict::Wait));
     }
 
     #[test]
-    fn nobody_waits_for_an_ended_stream() {
+    fn a_request_does_not_wait_for_an_ended_stream() {
         let ended = Published { ended: true, ..published() };
         assert_eq!(Directives { msn: Some(40), ..Default::default() }.judge(&ended), Ok(Verdict::Ready));
     }
 
     #[test]
-    fn skipping_is_asked_for_in_two_ways() {
+    fn skip_takes_yes_and_v2() {
         assert!(Directives::parse(Some("_HLS_skip=YES&_HLS_msn=1")).unwrap().skip);
         assert!(Directives::parse(Some("_HLS_skip=v2")).unwrap().skip);
         assert!(!Directives::parse(Some("_HLS_skip=no")).unwrap().skip);

@@ -1,4 +1,4 @@
-//! A playlist as it goes out: rendered once, compressed at most once, shared by all, its headers too.
+//! A playlist as it goes out: rendered once, compressed at most once, and shared by all requests with its headers.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -18,16 +18,16 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// `version` is made of letters, digits and `.-`, and differs whenever the text does.
+    /// Makes a document. `version` is made of letters, digits and `.-`, and differs whenever the text does.
     pub(crate) fn new(text: String, version: &str) -> Self {
         let tag = |suffix: &str| {
             HeaderValue::try_from(format!("\"{version}{suffix}\"")).unwrap_or(HeaderValue::from_static("\"\""))
         };
-        // A compressed form is another representation, and has another tag.
+        // The compressed form is another representation, and needs another tag.
         Self { text: text.into(), gzip: OnceLock::new(), etag: tag(""), etag_gzip: tag("-gz") }
     }
 
-    /// The entity tag of one of the forms.
+    /// Returns the entity tag of one of the forms.
     pub(crate) fn etag(&self, gzip: bool) -> &HeaderValue {
         if gzip { &self.etag_gzip } else { &self.etag }
     }
@@ -39,7 +39,7 @@ impl Document {
     pub(crate) fn gzip(&self) -> Bytes {
         let compress = || {
             let mut encoder = GzEncoder::new(Vec::with_capacity(self.text.len() / 4), Compression::default());
-            // A Vec takes everything.
+            // Writing to a Vec does not fail.
             let _ = encoder.write_all(&self.text);
             encoder.finish().unwrap_or_default().into()
         };

@@ -1,7 +1,7 @@
 //! The loop that reads one feed into its segmenter and publishes the parts that come out. One task per feed.
 //!
-//! It reads every track that the feed has, also those that come later: each video and audio track becomes a rendition, and
-//! timed metadata travels with the main one.
+//! It reads every track that the feed has, also those that come later. Each video and audio track becomes a rendition,
+//! and timed metadata travels with the main one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,11 +18,11 @@ use super::stream::Stream;
 /// The codecs that CMAF carries and browsers play. Others are converted. Opus in MP4 does not play everywhere.
 const CODECS: [Codec; 5] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Aac, Codec::Metadata];
 
-/// Frames taken in before the result is published: a whole backlog must not delay it.
+/// The most frames that are taken before the result is published, because a whole backlog must not delay it.
 const BATCH: usize = 64;
 
-/// How long a stream waits for a track that flows and has brought no part yet, before it goes on without that track: a
-/// still screen may be sent every few seconds. The first request waits as long by default.
+/// The longest wait of a stream for a track that flows and has brought no part yet. After it the stream goes on without
+/// that track: a still screen may be sent every few seconds. The first request waits as long by default.
 const OTHER_TRACK: Duration = Duration::from_secs(10);
 
 /// Why [`drive`] returned.
@@ -45,7 +45,7 @@ struct Driver<'a> {
     /// The moment at which the newest frame reached the process.
     arrived: Instant,
     packaging: metrics::Histogram,
-    /// Tracks that a part came of since the last tick.
+    /// The tracks of which a part came since the last tick.
     progress: Vec<TrackKey>,
 }
 
@@ -101,7 +101,7 @@ impl Driver<'_> {
     async fn run(&mut self, idle: Option<Duration>) -> Finish {
         let mut ticks = interval(self.stream.patience() / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks.tick().await; // The first is at once.
+        ticks.tick().await; // The first tick comes at once.
         loop {
             let next = tokio::select! {
                 biased;

@@ -1,13 +1,13 @@
 //! LL-HLS out (rfc8216bis): `GET /hls/ROOM/index.m3u8` and the files it leads to.
 //!
-//! One task per feed ([`driver`]) packages it and publishes immutable views. Requests look at them, or wait for the
-//! next one. A waiting request is its connection's own task parked on a `watch`. This crate has no task, timer or
-//! copy for it.
+//! One task per feed ([`driver`]) packages it and publishes immutable views. Requests read a view, or wait for the next
+//! one. A waiting request is its connection's own task parked on a `watch`. This crate has no task, timer or copy for
+//! it.
 //!
-//! URLs are the same for everybody and carry no token, so that any cache can stand in front: `/hls/ROOM/index.m3u8` names
-//! the directory of the stream, `/hls/ROOM/ID/`, where ID is the time at which packaging began. So nothing that a cache
-//! still holds of an earlier stream is ever taken for this one. With authentication on, every request is checked, by its
-//! `Authorization` header or a `token` parameter of its own; playlists never repeat a token in the names they list.
+//! URLs are the same for all viewers and carry no token, so that any cache can stand in front. `/hls/ROOM/index.m3u8`
+//! names the directory of the stream, `/hls/ROOM/ID/`, where ID is the time at which packaging began. So a cached file
+//! of an earlier stream is never taken for one of this stream. With authentication on, every request is checked by its
+//! own `Authorization` header or `token` parameter. Playlists never repeat a token in the names they list.
 
 mod answer;
 mod audience;
@@ -46,24 +46,24 @@ use view::View;
 
 pub use directives::{Directives, Published, Verdict};
 
-/// The multivariant playlist names a directory that may be another one at any time.
+/// The multivariant playlist names a directory that may change at any time.
 const KEEP_INDEX: HeaderValue = HeaderValue::from_static("max-age=1");
 
 /// The most streams that are kept after their end, because clients may still fetch their last files.
 const PAST_MAX: usize = 64;
 
-/// How the streams of a node are packaged and kept.
+/// The settings for packaging and keeping the streams of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct HlsConfig {
-    /// Lengths of parts, segments and playlists.
+    /// The lengths of parts, segments and playlists.
     pub settings: Settings,
-    /// Package only while somebody watches, instead of as long as a source is up.
+    /// Whether to package only while clients watch, instead of for as long as a source is up.
     pub on_demand: bool,
-    /// How long packaging goes on without a request, with `on_demand`.
+    /// The time for which packaging goes on without a request, with `on_demand`.
     pub idle: Duration,
-    /// Bytes of segments kept beyond those in playlists, for the whole node.
+    /// The most bytes of segments that are kept beyond those in playlists, for the whole node.
     pub cache_bytes: u64,
-    /// How long the first request for a room waits for its first part.
+    /// The longest wait of the first request for a room for its first part.
     pub start: Duration,
 }
 
@@ -79,7 +79,7 @@ impl Default for HlsConfig {
     }
 }
 
-/// LL-HLS for the programs of a hub. Cheap to clone.
+/// LL-HLS for the programs of a hub. It is cheap to clone.
 #[derive(Clone)]
 pub struct Hls {
     shared: Arc<Shared>,
@@ -93,22 +93,22 @@ struct Shared {
     shutdown: CancellationToken,
     rooms: Mutex<Rooms>,
     requests: Requests,
-    /// Counts up when a room was asked for, or a stream began.
+    /// A counter that rises when a room was asked for or a stream began.
     changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct Rooms {
     current: HashMap<RoomName, Arc<Stream>>,
-    /// Asked for and not yet begun. Only rooms that have a program.
+    /// The rooms that were asked for and have no stream yet. Each has a program.
     wanted: HashSet<RoomName>,
-    /// Streams that ended, with the time of their end, oldest first. Each holds a whole window of segments, so it is
-    /// kept no longer than clients may ask for it.
+    /// The streams that ended, with the time of their end, oldest first. Each holds a whole window of segments, so it
+    /// is kept no longer than clients may ask for it.
     past: VecDeque<(RoomName, Arc<Stream>, Instant)>,
 }
 
 impl Rooms {
-    /// Lets go of the past streams that ended before `now` by `keep`. The end of the oldest that is left.
+    /// Releases the past streams that ended at least `keep` before `now`. Returns the end of the oldest that is left.
     fn forget_past(&mut self, now: Instant, keep: Duration) -> Option<Instant> {
         let is_over = |ended: &Instant| now.saturating_duration_since(*ended) >= keep;
         while self.past.front().is_some_and(|(_, _, ended)| is_over(ended)) {
@@ -119,7 +119,7 @@ impl Rooms {
 }
 
 impl Hls {
-    /// Nothing is packaged until [`Hls::run`] runs.
+    /// Makes the handle. Nothing is packaged until [`Hls::run`] runs.
     pub fn new(hub: Arc<Hub>, gate: Arc<dyn Gate>, config: HlsConfig, shutdown: CancellationToken) -> Self {
         let cache = Cache::new(config.cache_bytes, keep(config.settings));
         let rooms = Mutex::default();
@@ -129,7 +129,7 @@ impl Hls {
         }
     }
 
-    /// The routes, with their full paths.
+    /// Makes the routes, with their full paths.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/hls/{room}/index.m3u8", get(index))
@@ -137,7 +137,7 @@ impl Hls {
             .with_state(self.shared.clone())
     }
 
-    /// Packages the programs of the hub until the shutdown, and ends when all its tasks have.
+    /// Packages the programs of the hub until the shutdown, and ends when all its tasks have ended.
     pub async fn run(&self) {
         let shared = &self.shared;
         let mut generations = shared.hub.generations();
@@ -219,12 +219,12 @@ impl Shared {
         rooms.past.push_back((room, stream, now));
     }
 
-    /// How long a segment may still be asked for after it left its playlist, or after the playlist ended.
+    /// Returns how long a segment may still be asked for after it left its playlist, or after the playlist ended.
     fn keep(&self) -> Duration {
         keep(self.config.settings)
     }
 
-    /// The current stream of a room; waits for it to begin when there is a program.
+    /// Returns the current stream of a room. Waits for it to begin if the room has a program.
     async fn current(&self, room: &RoomName) -> Result<Arc<Stream>, EdgeError> {
         let begun = async {
             let mut changes = self.changes.subscribe();
@@ -255,7 +255,7 @@ impl Shared {
         }
     }
 
-    /// A stream by the name of its directory.
+    /// Returns a stream by the name of its directory.
     fn stream(&self, room: &RoomName, id: &str) -> Option<Arc<Stream>> {
         let rooms = self.rooms.lock();
         let current = rooms.current.get(room).filter(|stream| stream.id == id);
@@ -438,14 +438,14 @@ async fn wait(
         view.stalls >= stalls + 2 || judge(view).is_some()
     });
     let view = tokio::select! {
-        // Its sender is gone: the rendition is not made any more.
+        // The sender is gone, because the rendition is not made any more.
         view = view => view.map_err(|_| EdgeError::NoSuchFile)?.clone(),
         () = stream.stop.cancelled() => return Err(EdgeError::Stopping),
     };
     judge(&view).unwrap_or(Err(EdgeError::TimedOut)).map(|()| view)
 }
 
-/// A waiting request, while it waits.
+/// Counts a request in the gauge while it waits.
 struct Blocked(metrics::Gauge);
 
 impl Blocked {
@@ -544,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_ended_is_let_go_when_it_may_no_longer_be_asked_for() {
+    fn a_stream_that_ended_is_released_when_clients_may_no_longer_ask_for_it() {
         let hls = hls(false);
         let start = Instant::now();
         let keep = hls.shared.keep();
@@ -560,7 +560,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_room_that_went_away_is_wanted_no_longer() {
+    async fn a_room_without_a_program_is_no_longer_wanted() {
         let hls = hls(true);
         let _live = hls.shared.hub.publish(&"live".parse().unwrap(), Protocol::Rtmp, Instant::now()).unwrap();
         for room in ["gone", "live"] {

@@ -1,4 +1,4 @@
-//! One packaged feed, as the requests see it. Written by its driver alone.
+//! One packaged feed, as requests see it. Its driver alone writes it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,18 +18,19 @@ use super::view::View;
 /// One program as LL-HLS: the state that its driver publishes and requests read.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    /// The directory of its files. New for each time of packaging, because caches may still hold the files of the last.
+    /// The directory of its files. It is new each time that packaging begins, because caches may still hold the files
+    /// of the last time.
     pub(crate) id: String,
     pub(crate) feed: Arc<Feed>,
     pub(crate) settings: Settings,
     pub(crate) audience: Audience,
-    /// Cancelled when the process stops: it is left as it is, for players to go on with elsewhere.
+    /// Cancelled when the process stops. The stream is left as it is, so that players can go on with it elsewhere.
     pub(crate) stop: CancellationToken,
-    /// Cancelled when the room has another program: it is brought to its end.
+    /// Cancelled when the room has another program. The stream is brought to its end.
     pub(crate) replaced: CancellationToken,
-    /// How long caches may keep a playlist that was asked for by its part, and media.
+    /// The time for which caches may keep media, and a playlist that was asked for by its part.
     pub(crate) keep_long: HeaderValue,
-    /// How long caches may keep a playlist that was asked for as it is now.
+    /// The time for which caches may keep a playlist that was asked for as it is now.
     pub(crate) keep_short: HeaderValue,
     /// The published state by track. The main tracks are there from the start, so that requests can wait on them.
     views: RwLock<Keyed<watch::Sender<Arc<View>>>>,
@@ -70,8 +71,8 @@ impl Stream {
         }
     }
 
-    /// The published state of a rendition, to look at or to wait on. `None` for a further rendition that does not
-    /// exist.
+    /// Returns the published state of a rendition, to look at or to wait on. `None` for a further rendition that does
+    /// not exist.
     pub(crate) fn views(&self, key: TrackKey) -> Option<watch::Receiver<Arc<View>>> {
         self.views.read().get(key).map(watch::Sender::subscribe)
     }
@@ -84,7 +85,7 @@ impl Stream {
         self.index.subscribe()
     }
 
-    /// How long a request may wait.
+    /// Returns the longest time that a request may wait.
     pub(crate) fn patience(&self) -> Duration {
         self.settings.target * 3
     }
@@ -160,19 +161,19 @@ impl Stream {
         true
     }
 
-    /// There is nothing to play, and this is why.
+    /// Publishes the reason why there is nothing to play.
     pub(crate) fn fail(&self, sentence: String) {
         self.index.send_replace(Index::Unavailable(sentence));
     }
 
-    /// Nothing has come of this rendition for half the patience of a request.
+    /// Notes that no part of this rendition came for half the patience of a request.
     pub(crate) fn stall(&self, key: TrackKey) {
         if let Some(view) = self.views.read().get(key) {
             view.send_modify(|view| *view = Arc::new(view.stalled()));
         }
     }
 
-    /// Keeps the refusal standing for as long as the feed that cannot be packaged.
+    /// Waits until the feed ends that cannot be packaged, so that the refusal stays until then.
     pub(crate) async fn feed_end(&self) {
         let mut stages = self.feed.stages();
         tokio::select! {
@@ -187,7 +188,7 @@ impl Stream {
     }
 }
 
-/// The view of a rendition before its first part.
+/// Makes the channel of a rendition that has no part yet.
 fn unpublished() -> watch::Sender<Arc<View>> {
     watch::Sender::new(Arc::new(View::empty()))
 }
@@ -197,7 +198,7 @@ fn cache_for(lifetime: Duration) -> HeaderValue {
     HeaderValue::try_from(format!("max-age={}", lifetime.as_secs())).unwrap_or(HeaderValue::from_static("no-cache"))
 }
 
-/// An entity tag, nothing that must resist anybody.
+/// Hashes a text for its entity tag (FNV-1a). The hash need not resist an attacker.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }

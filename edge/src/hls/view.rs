@@ -1,4 +1,5 @@
-//! What can be fetched of one rendition at one moment. Immutable; the driver publishes a new one with each part.
+//! The part of one rendition that can be fetched at one moment. It is immutable: the driver publishes a new view with
+//! each part.
 
 use std::sync::Arc;
 
@@ -11,17 +12,17 @@ use super::document::Document;
 pub(crate) struct View {
     pub(crate) published: Published,
     pub(crate) playlist: Option<Arc<Document>>,
-    /// The same playlist without the segments that a client has had for long. `None` when nothing can be left out.
+    /// The same playlist without the segments that a client has had for long. `None` when no segment can be left out.
     pub(crate) delta: Option<Arc<Document>>,
     segments: Vec<Arc<Segment>>,
     open: Option<Segment>,
     init: Option<Arc<Init>>,
-    /// Counts the times at which nothing had come for long. Who waits gives up at the second.
+    /// The number of ticks at which no part had come since the tick before. A waiting request gives up at the second.
     pub(crate) stalls: u64,
 }
 
 impl View {
-    /// The state before the first part.
+    /// Makes the view before the first part.
     pub(crate) fn empty() -> Self {
         Self {
             published: Published::default(),
@@ -51,7 +52,7 @@ impl View {
         Self { published, playlist, delta, segments, open, init: Some(rendition.init().clone()), stalls: 0 }
     }
 
-    /// The same, with one more stall.
+    /// Returns the same view with one more stall.
     pub(crate) fn stalled(&self) -> Self {
         Self {
             published: self.published.clone(),

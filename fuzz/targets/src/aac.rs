@@ -1,4 +1,4 @@
-//! AudioSpecificConfig and ADTS, and Opus headers and packets.
+//! Parses AudioSpecificConfig and ADTS, and Opus headers and packets.
 
 use onmic_media::codec::{aac, opus};
 

@@ -1,4 +1,4 @@
-//! AMF0: what is accepted is written no longer than it was, and reads the same.
+//! AMF0: accepted values are written no longer than they were, and parse to the same values.
 
 use onmic_ingest::rtmp::amf;
 use onmic_ingest::rtmp::capabilities::Capabilities;

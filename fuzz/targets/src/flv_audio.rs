@@ -1,4 +1,4 @@
-//! Audio messages one after another through one reader: 16 bits of length, then a body.
+//! Audio messages one after another through one reader. Each is 16 bits of length, then a body.
 
 use bytes::Bytes;
 use onmic_media::flv::{AudioTag, Reader, write_audio_config};

@@ -1,4 +1,4 @@
-//! Video messages one after another through one reader: 16 bits of length, then a body.
+//! Video messages one after another through one reader. Each is 16 bits of length, then a body.
 
 use bytes::Bytes;
 use onmic_media::flv::{Reader, VideoTag, write_video_config};

@@ -1,4 +1,4 @@
-//! An SPS from anywhere, alone and in an access unit; what is accepted can be rewritten.
+//! An SPS from outside, alone and in an access unit. An accepted SPS can be rewritten.
 
 use bytes::Bytes;
 use onmic_media::codec::{h264, nal};

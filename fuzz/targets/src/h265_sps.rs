@@ -1,4 +1,4 @@
-//! An SPS from anywhere, alone and in an access unit.
+//! An SPS from outside, alone and in an access unit.
 
 use bytes::Bytes;
 use onmic_media::codec::{h265, nal};

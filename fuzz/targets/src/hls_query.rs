@@ -1,6 +1,7 @@
-//! The query of a playlist request, and what is done with it while a stream goes on: whoever waits is answered.
+//! The query of a playlist request, judged while a stream goes on: every request that waits is answered.
 //!
-//! First byte: parts of the growing segment; second: complete segments. The rest is the query.
+//! The first byte is the number of parts of the growing segment, the second the number of complete segments. The rest
+//! is the query.
 
 use crate::Input;
 use onmic_edge::hls::{Directives, Published, Verdict};
@@ -18,7 +19,7 @@ pub fn run(data: &[u8]) {
     let verdict = directives.judge(&published);
     assert!(directives.is_blocking() || complete == 0 || verdict == Ok(Verdict::Ready));
     if verdict == Ok(Verdict::Wait) {
-        // The segment that grows is finished, and so are two more.
+        // The growing segment is finished, and two more after it.
         published.parts.extend([published.next.part.max(1), 4, 4]);
         published.next = Edge { msn: published.next.msn + 3, part: 0 };
         assert_eq!(directives.judge(&published), Ok(Verdict::Ready));

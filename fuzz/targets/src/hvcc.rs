@@ -1,4 +1,4 @@
-//! `hvcC`: what is accepted survives being written and read again.
+//! `hvcC`: an accepted record is the same after it is written and read again.
 
 use onmic_media::codec::h265;
 

@@ -1,7 +1,7 @@
 //! The fuzz targets: a module for each, whose `run` takes one input and panics if a promise about it is broken.
 //!
-//! libFuzzer calls them from `fuzz/fuzz_targets/`, and the tests below call them with every seed. The rest of this file is
-//! what targets of conversations share: their input taken apart, and the track that frames end on.
+//! libFuzzer calls them from `fuzz/fuzz_targets/`, and the tests below call them with every seed. The rest of this file
+//! is shared by targets that simulate conversations: the parsing of their input, and the track that frames end on.
 
 pub mod aac;
 pub mod amf;
@@ -31,29 +31,29 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use onmic_media::codec::nal;
 use onmic_media::{Arrival, Codec, Hub, NodeClock, Protocol, Publication};
 
-// The macro that the binaries need asks for this crate by name, so they depend on it themselves.
+// The macro that the binaries need names this crate, so they depend on it themselves.
 #[cfg(feature = "libfuzzer")]
 use libfuzzer_sys as _;
 
-/// The input of a target, taken from its front. Whatever it is, it means something.
+/// The input of a target, taken from its front. Every input has a meaning.
 pub struct Input<'a>(pub &'a [u8]);
 
 impl<'a> Input<'a> {
-    /// The next byte.
+    /// Takes the next byte.
     pub fn byte(&mut self) -> Option<u8> {
         let (&byte, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(byte)
     }
 
-    /// The next two bytes.
+    /// Takes the next two bytes as a number.
     pub fn number(&mut self) -> Option<u16> {
         let (bytes, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(u16::from_be_bytes(*bytes))
     }
 
-    /// Bytes after 16 bits of length, or as many as there are.
+    /// Takes 16 bits of length, then this many bytes, or all that are left.
     pub fn piece(&mut self) -> Option<&'a [u8]> {
         let length = usize::from(self.number()?).min(self.0.len());
         let (piece, rest) = self.0.split_at(length);
@@ -62,14 +62,14 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A publisher's place in a hub of its own.
+/// A publication in a hub of its own.
 pub struct Sink {
     publication: Publication,
     _hub: std::sync::Arc<Hub>,
 }
 
 impl Sink {
-    /// For a publisher that began at `now`.
+    /// Makes the publication of a publisher that began at `now`.
     pub fn new(now: Instant) -> Self {
         let clock = NodeClock::new(now, UNIX_EPOCH + Duration::from_secs(1_795_000_000));
         let hub = Hub::new(clock, Default::default(), None);
@@ -78,7 +78,7 @@ impl Sink {
         Self { publication, _hub: hub }
     }
 
-    /// What is promised of every frame, and the frame on its track.
+    /// Checks the promises about every frame, and pushes the frame on its track.
     pub fn push(&mut self, arrival: Arrival, now: Instant) {
         assert!(!arrival.payload.is_empty());
         if matches!(arrival.parameters.codec(), Codec::H264 | Codec::H265) {
@@ -88,7 +88,7 @@ impl Sink {
     }
 }
 
-/// A target: its name, and what takes one input.
+/// A target: its name, and the function that takes one input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name.
@@ -129,7 +129,7 @@ mod tests {
         for (target, run) in TARGETS {
             let folder = Path::new(FUZZ).join("seeds").join(target);
             for seed in files_of(&folder) {
-                eprintln!("{target}/{seed}"); // If a target panics, this is the last line before.
+                eprintln!("{target}/{seed}"); // If a target panics, this is the last line before the panic.
                 run(&std::fs::read(folder.join(seed)).unwrap());
             }
         }

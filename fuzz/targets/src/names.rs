@@ -1,5 +1,5 @@
-//! Names from URLs: application, server URL and stream key of RTMP (separated by line feeds), rooms and participants,
-//! files of a stream.
+//! Names from URLs: the application, server URL and stream key of RTMP (separated by line feeds), rooms and
+//! participants, and the files of a stream.
 
 use onmic_ingest::rtmp::stream_key::{Application, StreamKey};
 use onmic_media::{ParticipantName, RoomName, SourceName};
@@ -20,7 +20,7 @@ pub fn run(data: &[u8]) {
     }
     if let Ok(room) = text.parse::<RoomName>() {
         assert_eq!(room.as_str(), text);
-        assert_eq!(text.parse::<ParticipantName>().expect("made of the same").as_str(), text);
+        assert_eq!(text.parse::<ParticipantName>().expect("all names have one alphabet").as_str(), text);
     }
     if let Ok(name) = text.parse::<SourceName>() {
         assert_eq!(name.to_string().parse(), Ok(name));

@@ -1,4 +1,4 @@
-//! A server peer and its client, in virtual time and without a network in between.
+//! A server peer and its client in virtual time, without a network in between.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,35 +11,35 @@ use onmic_rtc::transport::{Client, Credentials, Identity, Input, Peer, PeerConfi
 static IDENTITIES: LazyLock<[Arc<Identity>; 2]> =
     LazyLock::new(|| [(), ()].map(|()| Identity::generate().expect("a key")));
 
-/// The server's credentials.
+/// Returns the server's credentials.
 pub fn local() -> Credentials {
     Credentials { ufrag: "ours".to_owned(), pwd: "ours of more than 22 characters".to_owned() }
 }
 
-/// The client's credentials.
+/// Returns the client's credentials.
 pub fn remote() -> Credentials {
     Credentials { ufrag: "theirs".to_owned(), pwd: "theirs of more than 22 characters".to_owned() }
 }
 
-/// Where the client is.
+/// Returns the client's address.
 pub fn client_address() -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1], 5000))
 }
 
-/// Both sides, and the datagrams on their way.
+/// Both sides, and the datagrams between them.
 pub struct Pair {
-    /// The side that is tested.
+    /// The server, which is tested.
     pub server: Peer,
     /// Our own client.
     pub client: Client,
-    /// The time, which passes in [`Pair::wait`] alone.
+    /// The time, which passes only in [`Pair::wait`].
     pub now: Instant,
     /// Each datagram, and whether it goes to the server.
     pub flying: VecDeque<(bool, Vec<u8>)>,
 }
 
 impl Pair {
-    /// Makes both sides; the client offers `profiles` for SRTP.
+    /// Makes both sides. The client offers `profiles` for SRTP.
     pub fn new(profiles: &[Profile]) -> Self {
         let now = Instant::now();
         let [ours, theirs] = &*IDENTITIES;
@@ -56,7 +56,8 @@ impl Pair {
         Self { server, client, now, flying: VecDeque::new() }
     }
 
-    /// With a first check that was answered, so that the client's address may send.
+    /// Makes both sides after a first check that was answered, so that the client's address may
+    /// send.
     pub fn validated(profiles: &[Profile]) -> Self {
         let mut pair = Self::new(profiles);
         pair.wait();
@@ -65,12 +66,12 @@ impl Pair {
         pair
     }
 
-    /// Whether media can flow.
+    /// Returns whether both sides are connected.
     pub fn is_connected(&self) -> bool {
         self.server.state() == State::Connected && self.client.state() == State::Connected
     }
 
-    /// A datagram arrives; the server's promises are checked.
+    /// Delivers a datagram, and checks the server's promises.
     pub fn deliver(&mut self, to_server: bool, mut datagram: Vec<u8>) {
         classify(&datagram);
         if to_server {
@@ -86,7 +87,7 @@ impl Pair {
         self.collect();
     }
 
-    /// Time passes to what is due next.
+    /// Lets time pass until the next deadline.
     pub fn wait(&mut self) {
         let due = [self.server.poll_timeout(), self.client.poll_timeout()];
         let next = due.into_iter().flatten().min().unwrap_or(self.now + Duration::from_millis(10));
@@ -100,7 +101,7 @@ impl Pair {
     fn collect(&mut self) {
         let mut sent = 0;
         while let Some(transmit) = self.server.poll_transmit() {
-            assert_eq!(transmit.to, client_address(), "nobody else was heard");
+            assert_eq!(transmit.to, client_address(), "no other address has passed a check");
             sent += transmit.bytes.len();
             self.flying.push_back((false, transmit.bytes));
         }

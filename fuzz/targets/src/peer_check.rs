@@ -1,5 +1,5 @@
-//! Connectivity checks of a peer that knows the password and puts any attributes into them: 16 bits of type, then the
-//! value after 16 bits of length.
+//! Connectivity checks of a peer that knows the password and puts any attributes into them. Each attribute is 16 bits
+//! of type, then the value after 16 bits of length.
 
 use crate::Input;
 use crate::pair::{Pair, client_address, local, remote};

@@ -1,4 +1,5 @@
-//! Datagrams as they are, to a peer whose address has passed a check, and from one that has not.
+//! Unchanged datagrams to a peer, from an address that has passed a check and from one that has
+//! not.
 
 use crate::Input;
 use crate::pair::Pair;
@@ -10,7 +11,7 @@ pub fn run(data: &[u8]) {
     let mut input = Input(data);
     while let Some(datagram) = input.piece() {
         assert!(stun_local_ufrag(datagram).is_none_or(|fragment| !fragment.contains(':')));
-        // A check may come from anywhere; the rest only from where one came.
+        // A check may come from any address, the rest only from an address that has passed one.
         if classify(datagram) != Some(DatagramKind::Stun) {
             let mut copy = datagram.to_vec();
             assert!(pair.server.handle_datagram(pair.now, ([203, 0, 113, 5], 9).into(), &mut copy).is_err());

@@ -1,7 +1,7 @@
-//! A handshake whose datagrams to the server are changed on their way. Whatever comes of it, two sides that are
-//! connected have the same keys.
+//! A handshake whose datagrams to the server are changed on their way. Two sides that are connected afterwards have the
+//! same keys.
 //!
-//! One byte per datagram says what happens to it; without more input it arrives.
+//! One byte per datagram says what happens to it. Without more input it arrives unchanged.
 
 use crate::Input;
 use crate::pair::Pair;
@@ -75,7 +75,7 @@ fn change(pair: &mut Pair, input: &mut Input<'_>, mut datagram: Vec<u8>) {
     pair.deliver(true, datagram);
 }
 
-/// The first handshake message of a record in two fragments, the second first.
+/// Delivers the first handshake message of a record in two fragments, the second one first.
 fn fragments(pair: &mut Pair, input: &mut Input<'_>, datagram: &[u8]) {
     const HEADERS: usize = 13 + 12;
     if datagram.len() <= HEADERS + 1 || datagram[0] != 22 {

@@ -1,6 +1,6 @@
-//! RTCP of a viewer, as it comes out of SRTP: read, and acted on by the sender of a track.
+//! RTCP of a viewer, as it comes out of SRTP: it is parsed, and the sender of a track acts on it.
 //!
-//! First byte: how losses are repaired. Then datagrams, each after 16 bits of length.
+//! The first byte says how losses are repaired. Datagrams follow, each after 16 bits of length.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ fn sender(resend: Resend, track: &Outgoing) -> Sender {
     Sender::new(config, track)
 }
 
-/// Forty packets, over the middle of the sequence numbers.
+/// Sends forty packets, across the middle of the sequence numbers.
 fn send(track: &mut Outgoing, sender: &mut Sender, now: Instant) {
     let parameters = Arc::new(Parameters::Opus(opus::Parameters::new(2)));
     for index in 0..40 {

@@ -1,5 +1,5 @@
-//! Chunks in one piece and cut into reads: the same messages, or the same refusal. The first byte is the length of reads.
-//! The messages are written and read again.
+//! Chunks in one piece and cut into reads give the same messages, or the same refusal. The first byte is the length of
+//! reads. The messages are then written and read again.
 
 use bytes::Buf;
 use onmic_ingest::rtmp::chunk::{ChunkError, ChunkLimits, ChunkReader, ChunkWriter, Message, MessageHeader, Output};
@@ -33,7 +33,7 @@ fn read<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Message>, Option<
             }
             assert!(reader.partial_bytes() <= LIMITS.partial_bytes);
         }
-        assert!(bytes.is_empty(), "what is not taken would never be");
+        assert!(bytes.is_empty(), "bytes that are not taken now would never be");
     }
     (messages, None)
 }

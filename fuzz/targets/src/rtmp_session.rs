@@ -1,7 +1,7 @@
-//! A peer's bytes in reads, after nothing, a handshake, a connect or a publish; what it publishes goes on its track.
+//! A peer's bytes in reads, after nothing, a handshake, a connect or a publish. Its media goes on a track.
 //!
-//! First byte: how far the conversation is (2 bits), whether it is refused, whether time passes between reads.
-//! Second: the length of reads.
+//! The first byte says how far the conversation is (2 bits), whether it is refused, and whether time passes between
+//! reads. The second byte is the length of reads.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -60,7 +60,7 @@ struct Driver {
     publisher: Publisher,
     sink: Sink,
     now: Instant,
-    /// What the peer makes of our output, and how much of the handshake is still to come in it.
+    /// The peer's reader of our output, and the number of bytes of the handshake that are still to come in it.
     reader: ChunkReader,
     handshake_left: usize,
     refuses: bool,
@@ -90,7 +90,7 @@ impl Driver {
         while !rest.is_empty() {
             let before = rest.len();
             self.session.handle_bytes(self.now, &mut rest);
-            assert!(rest.len() < before, "nothing was taken");
+            assert!(rest.len() < before, "no byte was taken");
             self.drain(before - rest.len());
         }
     }
@@ -101,7 +101,7 @@ impl Driver {
             self.apply(event);
         }
         let output = self.session.output();
-        // A seek of eight bytes is answered with 200. The driver writes all of it before it reads again.
+        // A seek of eight bytes is answered with 200 bytes. The driver writes all of them before it reads again.
         let length = output.remaining();
         assert!(length <= 4096 + 32 * read, "{length} bytes for {read}");
         let written = output.copy_to_bytes(length);

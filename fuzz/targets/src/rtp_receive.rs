@@ -1,6 +1,7 @@
-//! RTP and RTCP of a publisher, as they come out of SRTP: frames end on a track, and packetised again they are the same.
+//! RTP and RTCP of a publisher, as they come out of SRTP: frames end on a track, and are the same after they are
+//! packetised again.
 //!
-//! First byte: the codec, and what was negotiated. Then for each packet a byte of [`step`] and a piece.
+//! The first byte gives the codec and the negotiated values. Then each packet is a byte of [`step`] and a piece.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ const CODECS: [Codec; 6] = [Codec::H264, Codec::H265, Codec::Vp8, Codec::Vp9, Co
 const SSRC: u32 = 7;
 const PAYLOAD_TYPE: u8 = 96;
 
-/// What the byte before a packet says. Without the first two bits, `piece` is the payload of a packet in order.
+/// The flags of the byte before a packet. Without the first two bits, `piece` is the payload of a packet in order.
 mod step {
     pub const KIND: u8 = 3;
     pub const AFTER_A_LOSS: u8 = 1;
@@ -105,10 +106,10 @@ fn packet((sequence, timestamp): (u16, u32), marker: bool, is_repair: bool, payl
     packet
 }
 
-/// As a viewer would get it from us.
+/// Packetises a frame as for a viewer, and checks that it is assembled to the same frame.
 fn repeat(arrival: &Arrival, now: Instant, (codec, depacketizer): &mut (Codec, Depacketizer)) {
     if arrival.parameters.codec() != *codec {
-        return; // Another payload type.
+        return; // The frame has another payload type.
     }
     let frame = Frame {
         dts: arrival.dts,
@@ -121,7 +122,7 @@ fn repeat(arrival: &Arrival, now: Instant, (codec, depacketizer): &mut (Codec, D
     };
     let payloads = Packetizer::new(*codec, MAX_PAYLOAD).expect("a codec of WebRTC").packetize(&frame);
     for payload in payloads.iter() {
-        let fits = payload.len() <= MAX_PAYLOAD || *codec == Codec::Opus; // Which cannot be cut.
+        let fits = payload.len() <= MAX_PAYLOAD || *codec == Codec::Opus; // A packet of Opus cannot be cut.
         assert!(fits && !payload.is_empty());
         assert_eq!(depacketizer.push(payload), Ok(()));
     }
@@ -132,13 +133,13 @@ fn repeat(arrival: &Arrival, now: Instant, (codec, depacketizer): &mut (Codec, D
             let is_completed = *codec == Codec::Av1 && again.keyframe && again.payload.ends_with(&arrival.payload);
             assert!(is_completed || again.payload == arrival.payload, "{:?} of {arrival:?}", again.payload);
         }
-        // Nothing said the parameters, or nothing that can be read: those before count.
+        // The frame has no parameters, or none that can be parsed. Then those before count.
         Err(Unusable::NoParameters) if !arrival.keyframe || !matches!(*codec, Codec::H264 | Codec::H265) => {}
         Err(error) => panic!("{error}"),
     }
 }
 
-/// What we say is RTCP, and not without end.
+/// Checks that our feedback is RTCP, and that it ends.
 fn answer(incoming: &mut Incoming, now: Instant) {
     let mut out = Vec::new();
     for _ in 0..64 {

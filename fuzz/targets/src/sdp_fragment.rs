@@ -1,4 +1,5 @@
-//! The body of a PATCH: what is accepted has whole credentials and a bounded number of candidates.
+//! The body of a PATCH: an accepted fragment has complete credentials and a bounded number of
+//! candidates.
 
 use onmic_rtc::sdp::{Fragment, render_fragment};
 
@@ -10,6 +11,6 @@ pub fn run(data: &[u8]) {
     if let Some(ice) = fragment.ice {
         assert!((4..=256).contains(&ice.ufrag.len()) && (22..=256).contains(&ice.pwd.len()));
         let rendered = render_fragment(&ice, "0", &[([192, 0, 2, 9], 8189).into()]);
-        assert_eq!(Fragment::parse(&rendered).expect("ours").ice, Some(ice));
+        assert_eq!(Fragment::parse(&rendered).expect("our fragment parses").ice, Some(ice));
     }
 }

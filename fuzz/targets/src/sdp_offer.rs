@@ -1,4 +1,4 @@
-//! An offer; what is accepted can be answered both ways, and the answer is SDP that says what we said.
+//! An offer: if it is accepted, it can be answered both ways, and the answer is valid SDP.
 
 use onmic_rtc::sdp::{Accept, Answer, CodecName, Direction, Flow, MediaKind, Offer, OfferError, Source, extension};
 use onmic_rtc::transport::{Credentials, Fingerprint};
@@ -14,7 +14,7 @@ pub fn run(data: &[u8]) {
         let answer = answer(&offer, flow);
         let is_line = |line: &str| matches!(line.as_bytes(), [b'a'..=b'z', b'=', ..]) && !line.contains(['\r', '\n']);
         assert!(answer.strip_suffix("\r\n").is_some_and(|lines| lines.split("\r\n").all(is_line)), "{answer:?}");
-        assert_eq!(Offer::parse(&answer), Err(OfferError::IceLite), "{answer:?}"); // All but that is as in an offer.
+        assert_eq!(Offer::parse(&answer), Err(OfferError::IceLite), "{answer:?}"); // Otherwise it is as an offer.
     }
 }
 

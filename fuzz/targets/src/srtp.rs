@@ -1,6 +1,7 @@
-//! SRTP and SRTCP: what nobody sealed is refused, what we sealed is opened once, and neither when a bit of it changed.
+//! SRTP and SRTCP: a packet that was not sealed is refused. A sealed one is opened once, and not after a bit of it
+//! changed.
 //!
-//! First byte: the profile. Then packets, each after a byte that says what is done with it.
+//! The first byte is the profile. Then packets follow, each after a byte that says what is done with it.
 
 use crate::Input;
 use onmic_rtc::transport::srtp::{MasterKey, Profile};
@@ -39,7 +40,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Opens `sealed` with a bit changed, as it is, and again. `None` if one more stream was refused.
+/// Opens `sealed` with a bit changed, then as it is, then again. `None` if it was refused for being of one more stream.
 fn check(sealed: &[u8], action: u8, mut open: impl FnMut(&mut [u8]) -> Result<usize, OpenError>) -> Option<Vec<u8>> {
     let mut forged = sealed.to_vec();
     let at = usize::from(action >> 2) % forged.len();

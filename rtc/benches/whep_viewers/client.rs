@@ -1,8 +1,8 @@
-//! The viewers, in a process of their own: each a real session on a socket of its own, in one thread.
+//! The viewers, in a process of their own: each is a real session on a socket of its own, and all run in one thread.
 //!
-//! To leave the core to the server, only every tenth viewer decrypts; the others read what is in the clear. All count
-//! every packet and take the time of every frame's last one. Like browsers they have no receive offload, report once
-//! per second, and ask nothing to be repaired: what is lost here stays lost and is counted.
+//! To leave the CPU to the server, only every tenth viewer decrypts. The others read the cleartext headers. All viewers
+//! count every packet and note the time of every frame's last one. Like browsers they have no receive offload and
+//! report once per second. They ask for no repairs: a packet that is lost here stays lost and is counted.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -32,28 +32,28 @@ const RECEIVE_BYTES: usize = 1 << 20;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// What all viewers note together.
+/// The notes of all viewers together.
 #[derive(Default)]
 struct Notes {
     counting: bool,
     connect: Vec<Duration>,
     packets: u64,
-    /// When frames were pushed, by whether they are video and their number.
+    /// The time when each frame was pushed, by whether it is video and by its number.
     pushed: HashMap<(bool, u32), u64>,
-    /// When frames were complete.
+    /// The time when each frame was complete.
     arrived: Vec<((bool, u32), u64)>,
     streams: Vec<Rc<RefCell<[Stream; 2]>>>,
     cpu: Duration,
 }
 
-/// One stream of one viewer: sound first, then video.
+/// One stream of one viewer. Each viewer has audio first, then video.
 #[derive(Clone, Default)]
 struct Stream {
     ssrc: u32,
-    /// RTP time of frame 0.
+    /// The RTP time of frame 0.
     origin: Option<u32>,
     sequence: Option<u16>,
-    /// Sequence numbers that were passed over.
+    /// The number of sequence numbers that were passed over.
     gaps: u64,
     first: Option<u32>,
     frames: u64,
@@ -110,7 +110,7 @@ fn begin(notes: &mut Notes) {
     }
 }
 
-/// `made`: how many frames of sound and of video there were in all.
+/// Ends the counting and writes the report. `made` has the numbers of audio and video frames in all.
 fn end(notes: &mut Notes, made: &str) -> String {
     notes.counting = false;
     let made: Vec<u64> = made.split(' ').filter_map(|count| count.parse().ok()).collect();
@@ -150,7 +150,7 @@ fn end(notes: &mut Notes, made: &str) -> String {
     .concat()
 }
 
-/// Median, 95th percentile and largest, in milliseconds.
+/// Writes the median, the 95th percentile and the largest, in milliseconds.
 fn spread(delays: &mut [Duration]) -> String {
     delays.sort_unstable();
     let at = |percent: usize| {
@@ -200,7 +200,7 @@ impl Viewer {
         notes: &Rc<RefCell<Notes>>,
         answered: Instant,
     ) -> Result<Self, Failure> {
-        let answer = Answered::parse(answer).ok_or("the answer lacks something")?;
+        let answer = Answered::parse(answer).ok_or("the answer lacks a value")?;
         let server: SocketAddr = *answer.candidates.first().ok_or("no candidate")?;
         let config = ClientConfig {
             local,
@@ -223,7 +223,8 @@ impl Viewer {
         let mut timer: std::pin::Pin<Box<Sleep>> = Box::pin(sleep_until(self.answered.into()));
         loop {
             while let Some(transmit) = self.client.poll_transmit() {
-                // A lost check or flight is repeated by the client. Not tried: a new socket is not known to be writable.
+                // The client repeats a lost check or flight. This waits instead of trying, because a new socket is not
+                // known to be writable.
                 let _ = self.socket.send(&transmit.bytes).await;
             }
             let Some(deadline) = self.client.poll_timeout().into_iter().chain(self.report_at).min() else { return };
@@ -269,7 +270,7 @@ impl Viewer {
         let stream = &mut streams[usize::from(video)];
         let ticks = if video { VIDEO_TICKS } else { AUDIO_TICKS };
         notes.packets += u64::from(notes.counting);
-        // Timestamps of the first frames, which come in a hurry, are not those of the others.
+        // The first frames are sent faster than real time, so their timestamps are not on the line of the others.
         if self.decrypts || stream.origin.is_none() || !notes.counting {
             let opened = self.client.handle_datagram(now, datagram);
             let Ok(Input::Rtp(packet)) = opened else { panic!("RTP that does not open: {opened:?}") };
@@ -292,7 +293,7 @@ impl Viewer {
         }
     }
 
-    /// Once per second, as browsers do.
+    /// Sends a receiver report once per second, as browsers do.
     fn report(&mut self, now: Instant) {
         if self.report_at.is_none_or(|at| now < at) {
             return;

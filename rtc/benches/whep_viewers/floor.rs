@@ -1,6 +1,7 @@
-//! The least a packet can cost: the same frames to as many sockets by a bare loop of sealing and GSO sends.
+//! The floor: the least cost of a packet. A bare loop of sealing and GSO sends takes the same frames to as many
+//! sockets.
 //!
-//! No sessions, no repairs, no reports: what the shard costs above this is the price of what it does beyond it.
+//! It has no sessions, repairs or reports. The shard's cost above the floor is the price of these.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -18,17 +19,18 @@ use crate::source::Source;
 const HEADER: usize = 12;
 const NAME: &str = "floor";
 
-/// Starts the process with this argument.
+/// The argument that starts the process.
 pub const FLOOR: &str = "--be-the-floor";
 const DURATION: Duration = Duration::from_secs(4);
 
-/// CPU time per packet in microseconds, in a process of its own: what it allocates must not be taken for the server's.
+/// Measures the CPU time per packet in microseconds, in a process of its own, so that its allocations do not count as
+/// the server's.
 pub fn measure(sinks: &str) -> Result<f64, Box<dyn std::error::Error>> {
     let output = Command::new(std::env::current_exe()?).arg(FLOOR).arg(sinks).stderr(Stdio::inherit()).output()?;
     Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
-/// The process: the addresses to send to, in one text; the result goes to standard output.
+/// Runs the process. `sinks` are the addresses to send to. The result goes to standard output.
 pub fn run(sinks: &str) -> Result<(), Box<dyn std::error::Error>> {
     let sinks: Vec<SocketAddr> = sinks.split(' ').map(str::parse).collect::<Result<_, _>>()?;
     let clock = NodeClock::new(Instant::now(), SystemTime::now());

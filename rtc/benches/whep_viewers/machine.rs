@@ -1,16 +1,16 @@
-//! What Linux tells of this process: CPU time of a thread, resident memory, how busy the machine is with others.
+//! Measurements by Linux: the CPU time of a thread, resident memory, and the load of the machine.
 
 use std::fs;
 use std::time::Duration;
 
-/// CPU time of the thread with this name, kernel work done on its behalf included.
+/// Returns the CPU time of the thread with this name, with the kernel's work for it.
 pub fn thread_cpu(name: &str) -> Option<Duration> {
     let task = fs::read_dir("/proc/self/task").ok()?.flatten().map(|entry| entry.path());
     let mut named = task.filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name));
     on_cpu(&fs::read_to_string(named.next()?.join("schedstat")).ok()?)
 }
 
-/// CPU time of all threads of this process that still run.
+/// Returns the CPU time of all threads of this process that still run.
 pub fn process_cpu() -> Duration {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     tasks.filter_map(|task| on_cpu(&fs::read_to_string(task.path().join("schedstat")).ok()?)).sum()
@@ -20,14 +20,14 @@ fn on_cpu(schedstat: &str) -> Option<Duration> {
     schedstat.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// Resident bytes of this process.
+/// Returns the resident bytes of this process.
 pub fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
-/// CPU time of the whole machine: (busy, all) in ticks.
+/// Returns the CPU time of the whole machine, (busy, all), in ticks.
 pub fn machine_cpu() -> (u64, u64) {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let ticks: Vec<u64> =

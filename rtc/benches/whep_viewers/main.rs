@@ -1,11 +1,11 @@
-//! What a WebRTC viewer costs: one shard, many viewers on one stream, measured from outside of both.
+//! Measures the cost of a WebRTC viewer: one shard has many viewers on one stream, and both are measured from outside.
 //!
 //! `cargo bench -p onmic-rtc --bench whep_viewers -- [--viewers 200] [--seconds 10] [--rounds 3]`
 //!
-//! The server runs here, the viewers and the floor in processes of their own, so CPU and memory are the server's alone. CPU is the time the
-//! shard's thread was on a core, kernel included; on loopback that includes delivering the datagrams to their sockets.
-//! In the same run the floor is measured: see `floor.rs`. Latency is from the push of a frame to the moment the
-//! viewers' process reads its last packet.
+//! The server runs here. The viewers and the floor run in processes of their own, so CPU and memory are the server's
+//! alone. CPU is the time for which the shard's thread was on a core, with the kernel's work. On loopback that includes
+//! delivering the datagrams to their sockets. The same run measures the floor: see `floor.rs`. Latency is from the push
+//! of a frame to the moment when the viewers' process reads its last packet.
 
 #![allow(clippy::print_stdout)]
 
@@ -30,11 +30,11 @@ use crate::source::Source;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// The child is started with this argument.
+/// The argument that starts the viewers' process.
 const VIEWERS: &str = "--be-the-viewers";
-/// Between two viewers' offers: a handshake costs two signatures, and nobody brings 200 viewers at once.
+/// The time between two viewers' offers. A handshake costs two signatures, and 200 viewers never come at once.
 const BETWEEN_OFFERS: Duration = Duration::from_millis(20);
-/// After the last frame, for viewers that are behind because the machine is busy.
+/// The time after the last frame for viewers that are behind because the machine is busy.
 const DRAIN: Duration = Duration::from_secs(2);
 
 struct Options {
@@ -72,7 +72,7 @@ fn main() -> Result<(), Failure> {
     round(&options, &prometheus)
 }
 
-/// Each round in a process of its own: memory that one gave back would hide what the next takes.
+/// Runs each round in a process of its own, because memory that one gave back would hide what the next takes.
 fn again(options: &Options) -> Result<(), Failure> {
     let (viewers, seconds) = (options.viewers.to_string(), options.seconds.to_string());
     for _ in 0..options.rounds {
@@ -99,7 +99,7 @@ fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure
         clock,
     })?;
     let publisher = Publisher::start(clock)?;
-    std::thread::sleep(Duration::from_secs(3)); // A whole group is in the ring.
+    std::thread::sleep(Duration::from_secs(3)); // A whole group is in the ring now.
     let resident_before = machine::resident();
     for _ in 0..options.viewers {
         let offer = viewers.ask(wire::JOIN, "")?;
@@ -107,7 +107,7 @@ fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure
         viewers.tell(wire::ANSWER, &answer.sdp)?;
         std::thread::sleep(BETWEEN_OFFERS);
     }
-    std::thread::sleep(Duration::from_secs(2)); // All have caught up.
+    std::thread::sleep(Duration::from_secs(2)); // All viewers have caught up now.
     let resident = machine::resident().saturating_sub(resident_before);
     prometheus.run_upkeep();
 
@@ -156,10 +156,10 @@ fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure
     );
     row("answer to connected, p50 p95 max", format!("{} ms", field("connect_ms")), "target p95 ≤ 20");
     row("push to received, video, p50 p95 max", format!("{} ms", field("video_ms")), "target p95 < 15");
-    row("push to received, sound, p50 p95 max", format!("{} ms", field("audio_ms")), "");
+    row("push to received, audio, p50 p95 max", format!("{} ms", field("audio_ms")), "");
     row("viewers connected", field("connected").to_owned(), "");
     row(
-        "frames per viewer, video and sound",
+        "frames per viewer, video and audio",
         format!("{} {}", field("video_frames_per_viewer"), field("audio_frames_per_viewer")),
         "",
     );
@@ -181,7 +181,7 @@ fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure
     Ok(())
 }
 
-/// The child process.
+/// The viewers' process.
 struct Viewers {
     child: Child,
     to: ChildStdin,
@@ -205,12 +205,12 @@ impl Viewers {
         Ok(wire::read(self.from.by_ref())?.1)
     }
 
-    /// Its input ends, and so does it.
+    /// Closes the input of the process, which ends it.
     fn stop(self) {
         let Self { mut child, to, from } = self;
         drop((to, from));
         if child.wait().is_err() {
-            println!("the viewers' process did not end well");
+            println!("the viewers' process failed");
         }
     }
 }
@@ -245,7 +245,7 @@ impl Publisher {
         Ok(Self { feed, stop, thread })
     }
 
-    /// How many frames of sound and video were made.
+    /// Stops, and returns the numbers of audio and video frames that were made.
     fn stop(self) -> String {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_default()

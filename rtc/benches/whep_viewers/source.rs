@@ -1,7 +1,6 @@
-//! What is published: H.264 at 2.5 Mbit/s and 30 frames per second, and Opus every 20 ms, as an encoder spreads them.
+//! The published media: H.264 at 2.5 Mbit/s and 30 frames per second, and Opus every 20 ms, spread as by an encoder.
 //!
-//! Every frame carries its number and the time it was pushed at, so that viewers in another process can tell how long
-//! it took.
+//! Every frame carries its number and the time of its push, so that viewers in another process can tell its latency.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,10 +9,10 @@ use bytes::Bytes;
 use onmic_media::codec::{h264, nal, opus};
 use onmic_media::{Frame, NodeClock, Parameters, Ticks};
 
-/// Frames per second and per group.
+/// The frames per second.
 pub const VIDEO_RATE: u32 = 30;
 const GROUP: u64 = 60;
-/// Ticks between frames.
+/// The ticks between video frames.
 pub const VIDEO_TICKS: u32 = 3000;
 pub const AUDIO_TICKS: u32 = 960;
 /// 2.5 Mbit/s in groups of 2 s: a keyframe of 60 kB and 59 frames of 9.6 kB on average.
@@ -21,9 +20,9 @@ const KEYFRAME_BYTES: usize = 60_000;
 const DELTA_BYTES: usize = 9_600;
 const OPUS_BYTES: usize = 160; // 64 kbit/s.
 
-/// Begins the stamp in a frame.
+/// The bytes that the stamp in a frame begins with.
 const MAGIC: [u8; 4] = *b"onmc";
-/// Magic, number, nanoseconds since the epoch.
+/// The length of a stamp: magic, number, nanoseconds since the epoch.
 const STAMP: usize = 4 + 4 + 8;
 
 /// Makes the frames of one kind of media.
@@ -53,7 +52,7 @@ impl Source {
         self.parameters.clone()
     }
 
-    /// When the next frame is due.
+    /// Returns the time when the next frame is due.
     pub fn due(&self) -> Instant {
         let micros = match *self.parameters {
             Parameters::Opus(_) => self.next * 20_000,
@@ -62,12 +61,12 @@ impl Source {
         self.began + Duration::from_micros(micros)
     }
 
-    /// How many were made.
+    /// Returns the number of frames made.
     pub fn made(&self) -> u64 {
         self.next
     }
 
-    /// The next frame.
+    /// Makes the next frame.
     pub fn frame(&mut self, now: Instant) -> Frame {
         let number = self.next;
         self.next += 1;
@@ -96,7 +95,7 @@ impl Source {
     }
 }
 
-/// Six tenths to fourteen tenths of the average, the same in every run.
+/// Returns the length of a delta frame: six to fourteen tenths of the average, the same in every run.
 fn delta_bytes(number: u64) -> usize {
     let scattered = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     DELTA_BYTES * 6 / 10 + (scattered as usize % (DELTA_BYTES * 8 / 10))
@@ -108,12 +107,12 @@ fn stamp(unit: &mut [u8], number: u64) {
     unit[9..17].copy_from_slice(&nanos().to_be_bytes());
 }
 
-/// Nanoseconds on the clock that both processes share.
+/// Returns the nanoseconds on the clock that both processes share.
 pub fn nanos() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
-/// The number and the time in the payload of a packet that begins a frame.
+/// Reads the number and the time in the payload of a packet that begins a frame.
 pub fn read_stamp(payload: &[u8], video: bool) -> Option<(u32, u64)> {
     let start = if video && payload.first()? & 0x1f == 28 { 2 } else { 1 }; // FU-A has two bytes in front.
     let (magic, rest) = payload.get(start..start + STAMP)?.split_first_chunk::<4>()?;

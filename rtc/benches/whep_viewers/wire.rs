@@ -1,21 +1,22 @@
-//! What the two processes say to each other over the child's standard input and output.
+//! The messages between the two processes, over the child's standard input and output.
 
 use std::io::{self, Read, Write};
 
 /// One message: a tag and a text.
 pub type Message = (u8, String);
 
-/// To the child: make an offer.
+/// Asks the child for an offer.
 pub const JOIN: u8 = b'j';
-/// To the child: the answer to its last offer.
+/// Gives the child the answer to its last offer.
 pub const ANSWER: u8 = b'a';
-/// To the child: open so many sockets that only receive. From it: their addresses.
+/// Asks the child to open this many sockets that only receive. The child replies with their
+/// addresses.
 pub const SINKS: u8 = b's';
-/// To the child: count from now on.
+/// Tells the child to begin counting.
 pub const BEGIN: u8 = b'b';
-/// To the child: count no more. From it: the report.
+/// Tells the child to end counting. The child replies with its report.
 pub const END: u8 = b'e';
-/// From the child: an offer.
+/// Gives an offer of the child.
 pub const OFFER: u8 = b'o';
 
 pub fn write(out: &mut impl Write, tag: u8, text: &str) -> io::Result<()> {

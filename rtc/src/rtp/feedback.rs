@@ -1,7 +1,7 @@
-//! RTCP that comes in, read without allocation (RFC 3550 6, RFC 4585 6, REMB and transport-cc drafts).
+//! Incoming RTCP, parsed without allocation (RFC 3550 6, RFC 4585 6, REMB and transport-cc drafts).
 //!
-//! One datagram may hold several packets. Whatever is unknown is passed over; the first that is broken ends the
-//! reading. What a datagram can make us do is bounded by its length.
+//! One datagram may hold several packets. Unknown packets are passed over. The first broken packet ends the parsing.
+//! The length of a datagram bounds the work that it can cause.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ const APPLICATION: u8 = 15;
 /// One statement of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feedback<'a> {
-    /// A sender's clocks.
+    /// A sender states its clocks.
     Sender(SenderInformation),
-    /// How one of our streams is received.
+    /// A receiver reports on one of our streams.
     Reception(ReceptionBlock),
     /// Packets of a stream are missing.
     Nack(Nack<'a>),
@@ -32,16 +32,16 @@ pub enum Feedback<'a> {
         /// The stream.
         ssrc: u32,
     },
-    /// What the receiver believes the path carries (REMB).
+    /// The receiver estimates the bitrate that the path carries (REMB).
     Bitrate {
-        /// Bits per second.
+        /// The bitrate in bits per second.
         bps: u64,
     },
-    /// A summary of transport-wide feedback.
+    /// The receiver sends transport-wide feedback, of which this is a summary.
     Transport {
-        /// The first packet reported on.
+        /// The number of the first packet that is reported on.
         base: u16,
-        /// How many packets are reported on.
+        /// The number of packets that are reported on.
         packets: u16,
     },
     /// A stream ends.
@@ -56,7 +56,7 @@ pub enum Feedback<'a> {
 pub struct SenderInformation {
     /// The sender's stream.
     pub ssrc: u32,
-    /// Its wall clock, NTP format.
+    /// The sender's wall clock, in NTP format.
     pub ntp: u64,
     /// The same moment on the stream's clock.
     pub timestamp: u32,
@@ -65,24 +65,24 @@ pub struct SenderInformation {
 /// A report block (RFC 3550 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceptionBlock {
-    /// The stream it is about.
+    /// The stream that the block is about.
     pub ssrc: u32,
-    /// Lost since the report before, in 1/256.
+    /// The fraction of packets lost since the report before, in 1/256.
     pub fraction_lost: u8,
-    /// Lost since the beginning; negative with duplicates.
+    /// The number of packets lost since the beginning. It is negative if there are more duplicates than losses.
     pub cumulative_lost: i32,
-    /// Rollovers and highest sequence number received.
+    /// The rollovers and the highest sequence number received.
     pub highest_sequence: u32,
-    /// In timestamp units.
+    /// The jitter, in timestamp units.
     pub jitter: u32,
-    /// The middle of the NTP time of the last sender report; 0 for none.
+    /// The middle 32 bits of the NTP time of the last sender report, or 0 if none came.
     pub last_sender_report: u32,
-    /// From receiving that to sending this, 1/65536 s.
+    /// The time from receiving that report to sending this block, in 1/65536 s.
     pub delay: u32,
 }
 
 impl ReceptionBlock {
-    /// The round trip, if the block answers a sender report; `wall` is the clock reports are written with.
+    /// Returns the round trip, if the block answers a sender report. `wall` is the clock that reports are written with.
     pub fn round_trip(&self, wall: WallTime) -> Option<Duration> {
         if self.last_sender_report == 0 {
             return None;
@@ -90,7 +90,7 @@ impl ReceptionBlock {
         let now = (wall.ntp() >> 16) as u32;
         let units = now.wrapping_sub(self.last_sender_report).wrapping_sub(self.delay);
         let rtt = Duration::from_micros((u64::from(units) * 1_000_000) >> 16);
-        // Beyond that, or below zero and so near 2³²: a clock went wrong, or somebody tries.
+        // More than 30 s, or less than zero and thus near 2³², comes from a wrong clock or a hostile peer.
         (rtt < Duration::from_secs(30)).then_some(rtt)
     }
 }
@@ -104,7 +104,7 @@ pub struct Nack<'a> {
 }
 
 impl<'a> Nack<'a> {
-    /// Their sequence numbers. At most 17 for every four bytes received.
+    /// Returns the sequence numbers of the missing packets: at most 17 for every four bytes received.
     pub fn lost(&self) -> impl Iterator<Item = u16> + use<'a> {
         self.pairs.chunks_exact(4).flat_map(|pair| {
             let first = u16::from_be_bytes([pair[0], pair[1]]);
@@ -116,7 +116,7 @@ impl<'a> Nack<'a> {
     }
 }
 
-/// A datagram held something that is not RTCP; what came before it was visited.
+/// A datagram held a packet that is not RTCP. The packets before it were visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed RTCP")]
 pub struct Malformed;
@@ -211,7 +211,7 @@ fn read_feedback(
     Ok(())
 }
 
-/// The 32-bit word at `index`, which the caller has seen to be there.
+/// Returns the 32-bit word at `index`. The caller has checked that it is there.
 fn word(bytes: &[u8], index: usize) -> u32 {
     bytes.get(index * 4..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }

@@ -1,32 +1,32 @@
-//! How late the frames of a track can be sent, after the moment they show: what sound and picture need to know of each
-//! other to be played in step.
+//! The lateness of a track: how long after the moment of its presentation a frame can be sent. Audio and video need
+//! each other's lateness to be played in sync.
 //!
-//! An encoder holds a packet until it is full, a muxer until there is something of the other kind, a decoder and encoder
-//! in between until a block is full. So sound comes in bursts, and a receiver plays it as late as the latest of them.
-//! What counts is therefore the greatest lateness, but not that of a hiccup: of the greatest of each of the last few
-//! windows, the least.
+//! An encoder holds a packet until it is full, a muxer until there is a frame of the other kind, and a transcoder in
+//! between until a block is full. Therefore audio comes in bursts, and a receiver plays it as late as the latest packet
+//! of a burst. So the greatest lateness counts, but not that of a hiccup: the result is the least of the greatest
+//! values of the last few windows.
 
 use std::time::{Duration, Instant};
 
-/// Long enough to hold every phase of sound against picture: 21.3 ms of AAC against 33.3 ms.
+/// The length of a window: long enough for every phase of audio against video, 21.3 ms of AAC against 33.3 ms.
 const WINDOW: Duration = Duration::from_millis(400);
-/// A hiccup has to last through all of them to count.
+/// The number of windows. A hiccup has to last through all of them to count.
 const WINDOWS: usize = 4;
-/// The first may hold what had to wait for the track to start.
+/// The least number of windows for a result, because the first may hold frames that waited for the track to start.
 const WINDOWS_LEAST: usize = 2;
 
-/// See the module. In microseconds.
+/// Measures the lateness of one track, in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lateness {
     began: Option<Instant>,
     greatest: i64,
-    /// Of complete windows, newest first.
+    /// The greatest values of complete windows, newest first.
     windows: [i64; WINDOWS],
     complete: usize,
 }
 
 impl Lateness {
-    /// A frame is here at `now`, so late after the moment it shows.
+    /// Notes a frame that came at `now`, `micros` after the moment of its presentation.
     pub fn note(&mut self, micros: i64, now: Instant) {
         match self.began {
             Some(began) if now.saturating_duration_since(began) < WINDOW => self.greatest = self.greatest.max(micros),
@@ -42,7 +42,7 @@ impl Lateness {
         }
     }
 
-    /// Of its latest frames; `None` before it is known.
+    /// Returns the lateness of recent frames. `None` before it is known.
     pub fn micros(&self) -> Option<i64> {
         let known = self.windows.get(..self.complete).filter(|windows| windows.len() >= WINDOWS_LEAST)?;
         known.iter().min().copied()
@@ -55,7 +55,8 @@ mod tests {
 
     const MILLI: Duration = Duration::from_millis(1);
 
-    /// Packets of 20 ms made of AAC frames that leave with pictures, for so many milliseconds.
+    /// Notes the 20 ms packets of the milliseconds in `range`. They are made of AAC frames that leave with video
+    /// frames.
     fn bursts(lateness: &mut Lateness, began: Instant, range: std::ops::Range<u32>) {
         for start in range.step_by(20) {
             let last_aac = (start + 19) * 3 / 64 * 64 / 3;
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_with_old_sound_and_a_hiccup_do_not_count() {
+    fn a_start_with_old_audio_and_a_hiccup_do_not_count() {
         let (mut lateness, began) = (Lateness::default(), Instant::now());
         lateness.note(200_000, began);
         assert_eq!(lateness.micros(), None);

@@ -1,4 +1,4 @@
-//! RTP: frames to packets for viewers, packets to frames from publishers, and the RTCP of both.
+//! RTP: frames become packets for viewers, packets from publishers become frames, and both have RTCP.
 //!
 //! Everything here is pure: bytes and `now` go in, bytes and deadlines come out. Nothing here seals, opens a socket or
 //! knows a peer.

@@ -1,7 +1,7 @@
-//! What viewers of one track share: its frames as packets, numbered once, kept for those who start and for repairs.
+//! The packets of one track, which its viewers share: numbered once, kept for viewers who start and for repairs.
 //!
-//! Keeps the current group from its keyframe, so that a viewer can start at once, and everything younger than
-//! [`Limits::repair`]. Both bounded in bytes: a group that outgrows [`Limits::group_bytes`] is not offered any more,
+//! Keeps the current group from its keyframe, so that a viewer can start at once, and all packets younger than
+//! [`Limits::repair`]. Both are bounded in bytes: a group that outgrows [`Limits::group_bytes`] is no longer offered,
 //! and viewers who come then wait for the next keyframe.
 
 use std::collections::VecDeque;
@@ -11,27 +11,28 @@ use onmic_media::{ClockRate, Codec, Frame, MediaKind, Ticks, WallTime};
 
 use super::packetize::{Packetizer, Payloads};
 
-/// The capture time is stated with every keyframe and at least this often.
+/// The longest time between two statements of the capture time. Every keyframe states it too.
 const CAPTURE_TIME_INTERVAL_MICROS: i64 = 1_000_000;
-/// Viewers together cause at most one keyframe in this time.
+/// All viewers together cause at most one keyframe request in this time.
 const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The most a picture is held for sound: the wait for two pictures at 25 per second, and some.
+/// The longest delay of video that waits for its audio: two frames at 25 per second (80 ms), and some more.
 const HOLD_MAX: Duration = Duration::from_millis(100);
-/// The hold is changed when it is off by more: each change bends the receiver's time a little.
+/// The delay changes only if it is off by more than this, because each change bends the receiver's time a little.
 const HOLD_TOLERANCE: Duration = Duration::from_millis(15);
-/// Sound that is later by less is not waited for: closeness counts more, and this is what a microphone's packets of 20 ms
-/// are later than its pictures.
+/// Video does not wait for audio that is later by less than this. Low latency counts more, and a microphone's packets
+/// of 20 ms are this much later than its video.
 const IN_STEP: Duration = Duration::from_millis(25);
-/// A receiver plays sound so much after the latest of its packets; pictures it shows at once. Measured with Chromium.
+/// A receiver plays audio this long after the latest of its packets, and shows video at once. Measured with Chromium.
 const SOUND_BUFFER: Duration = Duration::from_millis(40);
-/// What a receiver that compares sound and picture itself may add, should its buffer for sound be longer.
+/// The delay that a receiver may add by itself to keep audio and video in sync, if its audio buffer is longer.
 const HOLD_ADJUSTMENT: Duration = Duration::from_millis(50);
-/// A step of the timestamps by more is a publisher who was away.
+/// A step of the timestamps by more than this means that the publisher was away.
 const AWAY: Duration = Duration::from_millis(500);
 
-/// How long the receiver should hold a picture, at least and at most, as the playout-delay extension has it: 12 bits each,
-/// in 10 ms. Zero for both is "show it at once", and a receiver that is told so does not keep sound and picture in step.
+/// The least and the greatest time for which the receiver should hold a frame, as the playout-delay extension has it:
+/// 12 bits each, in 10 ms. Zero for both means "show it at once", and then a receiver does not keep audio and video in
+/// sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlayoutDelay {
     min: u16,
@@ -39,7 +40,7 @@ pub struct PlayoutDelay {
 }
 
 impl PlayoutDelay {
-    /// Held for sound that comes later by `late`.
+    /// Returns the delay of video whose audio comes later by `late`.
     fn hold(late: Duration) -> Self {
         const UNIT: u128 = 10;
         let units = |duration: Duration| ((duration.as_millis() + UNIT / 2) / UNIT) as u16; // HOLD_MAX bounds it.
@@ -50,7 +51,7 @@ impl PlayoutDelay {
         Self { min, max: min + units(HOLD_ADJUSTMENT) }
     }
 
-    /// The extension's value.
+    /// Returns the value of the extension.
     pub fn bytes(self) -> [u8; 3] {
         let [a, b] = self.min.to_be_bytes();
         let [c, d] = self.max.to_be_bytes();
@@ -58,16 +59,16 @@ impl PlayoutDelay {
     }
 }
 
-/// Bounds of what is kept.
+/// The bounds of the packets that are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Of a payload, in bytes.
+    /// The most bytes of a payload.
     pub max_payload: usize,
-    /// Of the current group: 8 MB are 4 s at 16 Mbit/s.
+    /// The most bytes of the current group: 8 MB are 4 s at 16 Mbit/s.
     pub group_bytes: usize,
-    /// How long a packet can be asked for again.
+    /// The time for which a packet can be asked for again.
     pub repair: Duration,
-    /// Of what is kept for repairs alone.
+    /// The most bytes that are kept for repairs alone.
     pub repair_bytes: usize,
 }
 
@@ -85,27 +86,29 @@ impl Default for Limits {
 /// The packets of one frame.
 #[derive(Debug)]
 pub struct Packets {
-    /// Position of the frame on the track, from 0.
+    /// The position of the frame on the track, from 0.
     pub number: u64,
-    /// Number of the first packet; those of the next frame follow without a gap.
+    /// The number of the first packet. The packets of the next frame follow without a gap.
     pub first_sequence: u64,
-    /// RTP time without a viewer's offset.
+    /// The RTP timestamp without a viewer's offset.
     pub timestamp: u32,
-    /// Presentation time on the track's clock.
+    /// The presentation time on the track's clock.
     pub pts: Ticks,
-    /// The program clock at `pts`.
+    /// The time on the program clock at `pts`.
     pub wall: WallTime,
-    /// When the frame reached this process.
+    /// The time when the frame reached this process.
     pub arrived: Instant,
-    /// Decoding can start here.
+    /// Whether decoding can start here.
     pub keyframe: bool,
-    /// The first after a time without any, and one to start with: what had to wait comes with it.
+    /// Whether this is the keyframe that comes first after a pause of the publisher. Frames that had to wait come with
+    /// it.
     pub resumes: bool,
-    /// All its packets state the capture time. All or none: segments of one send must have one length.
+    /// Whether all its packets state the capture time. It is all or none, because segments of one send must have one
+    /// length.
     pub states_capture: bool,
-    /// How long to hold it.
+    /// The time for which the receiver should hold the frame.
     pub playout_delay: PlayoutDelay,
-    /// All its packets state it, whoever they go to. All or none.
+    /// Whether all its packets state the playout delay, to every viewer. It is all or none.
     pub states_playout_delay: bool,
     is_video: bool,
     payloads: Payloads,
@@ -116,31 +119,31 @@ pub struct Packets {
 pub struct Packet<'a> {
     /// The frame it belongs to.
     pub frame: &'a Packets,
-    /// Its number on the track.
+    /// The packet's number on the track.
     pub sequence: u64,
-    /// The last of a video frame.
+    /// Whether it is the last packet of a video frame.
     pub marker: bool,
-    /// What follows the header.
+    /// The bytes after the header.
     pub payload: &'a [u8],
 }
 
 impl Packets {
-    /// How many.
+    /// Returns the number of packets.
     pub fn len(&self) -> usize {
         self.payloads.len()
     }
 
-    /// Whether there are none; such a frame is not kept.
+    /// Returns whether there are no packets. Such a frame is not kept.
     pub fn is_empty(&self) -> bool {
         self.payloads.is_empty()
     }
 
-    /// Bytes of their payloads.
+    /// Returns the number of bytes of the payloads.
     pub fn bytes(&self) -> usize {
         self.payloads.bytes()
     }
 
-    /// The packets in order.
+    /// Returns the packets in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Packet<'_>> {
         self.payloads.iter().enumerate().map(|(index, payload)| self.packet(index, payload))
     }
@@ -155,26 +158,26 @@ impl Packets {
     }
 }
 
-/// What was not sent, and why.
+/// The counters of a track's packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutgoingCounters {
-    /// Frames made into packets.
+    /// Frames that were made into packets.
     pub frames: u64,
-    /// Packets made.
+    /// Packets that were made.
     pub packets: u64,
     /// Frames that were overwritten in the track's ring before they were read.
     pub skipped: u64,
     /// Frames of another codec than the track began with.
     pub foreign: u64,
-    /// Frames with nothing to send.
+    /// Frames that gave no packets.
     pub empty: u64,
-    /// Groups too large to start viewers from.
+    /// Groups that became too large to start viewers from.
     pub overgrown_groups: u64,
-    /// Keyframes asked of the source.
+    /// Keyframes that the source was asked for.
     pub keyframe_requests: u64,
 }
 
-/// See the module.
+/// The packets of one track.
 #[derive(Debug)]
 pub struct Outgoing {
     packetizer: Packetizer,
@@ -188,7 +191,7 @@ pub struct Outgoing {
     held_for: Duration,
     playout_delay_stated: PlayoutDelay,
     keyframe_requested: Option<Instant>,
-    /// Since the newest frame: what follows has a gap that is not the publisher's.
+    /// Whether frames were skipped since the newest one. Then a gap before the next frame is not the publisher's.
     has_skipped: bool,
     counters: OutgoingCounters,
 }
@@ -200,7 +203,7 @@ struct Group {
 }
 
 impl Outgoing {
-    /// For a track of `codec`; `None` for AAC.
+    /// Makes packets for a track of `codec`. `None` for a codec that WebRTC does not have.
     pub fn new(codec: Codec, limits: Limits) -> Option<Self> {
         Some(Self {
             packetizer: Packetizer::new(codec, limits.max_payload)?,
@@ -219,12 +222,12 @@ impl Outgoing {
         })
     }
 
-    /// The codec it is for.
+    /// Returns the codec of the track.
     pub fn codec(&self) -> Codec {
         self.packetizer.codec()
     }
 
-    /// Ticks per second of RTP timestamps.
+    /// Returns the clock rate of RTP timestamps.
     pub fn clock_rate(&self) -> ClockRate {
         match self.codec().kind() {
             MediaKind::Video | MediaKind::Data => ClockRate::VIDEO,
@@ -232,7 +235,7 @@ impl Outgoing {
         }
     }
 
-    /// Makes packets of the next frame and forgets what is too old. `None` if the frame gave none.
+    /// Makes packets of the next frame, and evicts frames that are too old. `None` if the frame gave no packets.
     pub fn push(&mut self, frame: &Frame) -> Option<&Packets> {
         if frame.parameters.codec() != self.codec() {
             self.counters.foreign += 1;
@@ -277,55 +280,55 @@ impl Outgoing {
         self.frames.back()
     }
 
-    /// The reader of the track was too slow and lost so many frames; its next is a keyframe.
+    /// Notes that the reader of the track was too slow and lost this many frames. Its next frame is a keyframe.
     pub fn skipped(&mut self, frames: u64) {
         self.counters.skipped += frames;
-        self.group = None; // It has a hole now.
+        self.group = None; // The group has a gap now.
         self.has_skipped = true;
     }
 
-    /// The sound that belongs to these pictures comes so much later than they do. They are held for it, from the next on.
+    /// Notes that the audio of this video comes later by `late`. Viewers are told to delay frames from the next one on.
     pub fn hold_for_sound(&mut self, late: Duration) {
         if late.min(HOLD_MAX).abs_diff(self.held_for) > HOLD_TOLERANCE {
             self.held_for = late.min(HOLD_MAX);
         }
     }
 
-    /// Number of the frame that will be pushed next.
+    /// Returns the number of the frame that will be pushed next.
     pub fn next_number(&self) -> u64 {
         self.next_number
     }
 
-    /// Number of the oldest frame kept.
+    /// Returns the number of the oldest frame kept.
     pub fn oldest_number(&self) -> u64 {
         self.next_number - self.frames.len() as u64
     }
 
-    /// Number of the keyframe that starts the current group, if all of the group is here.
+    /// Returns the number of the keyframe that begins the current group, if all frames of the group are kept.
     pub fn group(&self) -> Option<u64> {
         self.group.map(|group| group.first)
     }
 
-    /// The frame with this number, if it is kept.
+    /// Returns the frame with this number, if it is kept.
     pub fn frame(&self, number: u64) -> Option<&Packets> {
         let index = number.checked_sub(self.oldest_number())?;
         self.frames.get(usize::try_from(index).ok()?)
     }
 
-    /// The newest frame.
+    /// Returns the newest frame.
     pub fn newest(&self) -> Option<&Packets> {
         self.frames.back()
     }
 
-    /// The packet with this number, if it is kept.
+    /// Returns the packet with this number, if it is kept.
     pub fn packet(&self, sequence: u64) -> Option<Packet<'_>> {
         let after = self.frames.partition_point(|frame| frame.first_sequence <= sequence);
         let frame = self.frames.get(after.checked_sub(1)?)?;
         frame.get(usize::try_from(sequence - frame.first_sequence).ok()?)
     }
 
-    /// A viewer needs a keyframe. Whether the source should be asked now: requests close to another, or to a keyframe
-    /// that just passed, are left out.
+    /// Notes that a viewer needs a keyframe, and returns whether the source should be asked now. It should not if a
+    /// request or a keyframe came just before.
     pub fn want_keyframe(&mut self, now: Instant) -> bool {
         let near = |then: Instant| now.saturating_duration_since(then) < KEYFRAME_REQUEST_INTERVAL;
         let requested = self.keyframe_requested.is_some_and(near);
@@ -338,12 +341,12 @@ impl Outgoing {
         true
     }
 
-    /// Payload bytes held.
+    /// Returns the number of payload bytes that are kept.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// What was sent and what was not.
+    /// Returns the counters.
     pub fn counters(&self) -> OutgoingCounters {
         self.counters
     }

@@ -1,15 +1,15 @@
-//! The RTP packet as bytes: reading one that came in, and the header extensions both ways (RFC 3550 5.1, RFC 8285).
+//! The bytes of RTP packets: parses one that came in, and writes headers with extensions (RFC 3550 5.1, RFC 8285).
 
 use onmic_media::WallTime;
 
-/// The longest `mid` that is carried: what a one-byte extension holds.
+/// The longest `mid` that is carried, in bytes: a one-byte extension holds 16.
 pub const MID_MAX: usize = 16;
 
 const FIXED_HEADER: usize = 12;
 const ONE_BYTE_PROFILE: u16 = 0xbede;
 const TWO_BYTE_PROFILE: u16 = 0x1000;
 
-/// The `mid` of a media section, inline: it goes into every packet. Empty for none.
+/// The `mid` of a media section, inline because it goes into every packet. It is empty if there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mid {
     bytes: [u8; MID_MAX],
@@ -17,34 +17,34 @@ pub struct Mid {
 }
 
 impl Mid {
-    /// `None` for one longer than [`MID_MAX`] bytes.
+    /// Copies `mid`. `None` if it is longer than [`MID_MAX`] bytes.
     pub fn new(mid: &str) -> Option<Self> {
         let mut bytes = [0; MID_MAX];
         bytes.get_mut(..mid.len())?.copy_from_slice(mid.as_bytes());
         Some(Self { bytes, length: mid.len() as u8 })
     }
 
-    /// Its bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
 }
 
-/// The negotiated ids of the header extensions used here, 1 to 14; 0 where not negotiated.
+/// The negotiated ids of the header extensions used here: 1 to 14, or 0 if not negotiated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExtensionIds {
-    /// `urn:ietf:params:rtp-hdrext:sdes:mid`
+    /// The id of `urn:ietf:params:rtp-hdrext:sdes:mid`.
     pub mid: u8,
-    /// `http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01`
+    /// The id of `http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01`.
     pub transport_cc: u8,
-    /// `http://www.webrtc.org/experiments/rtp-hdrext/playout-delay`
+    /// The id of `http://www.webrtc.org/experiments/rtp-hdrext/playout-delay`.
     pub playout_delay: u8,
-    /// `http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time`
+    /// The id of `http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time`.
     pub abs_capture_time: u8,
 }
 
 impl ExtensionIds {
-    /// Those that the one-byte form can carry.
+    /// Returns the ids that the one-byte form can carry.
     pub(crate) fn one_byte(self) -> Self {
         let fits = |id: u8| if id > 14 { 0 } else { id };
         Self {
@@ -56,44 +56,44 @@ impl ExtensionIds {
     }
 }
 
-/// What the extensions of one packet said.
+/// The values of one packet's extensions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extensions<'a> {
-    /// The media section it belongs to.
+    /// The `mid` of the media section that the packet belongs to.
     pub mid: Option<&'a [u8]>,
-    /// Its number among all packets of the transport.
+    /// The packet's number among all packets of the transport.
     pub transport_sequence: Option<u16>,
-    /// When it was captured, on the sender's clock.
+    /// The time when it was captured, on the sender's clock.
     pub captured: Option<WallTime>,
 }
 
 /// A packet that came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incoming<'a> {
-    /// Payload type.
+    /// The payload type.
     pub payload_type: u8,
-    /// The end of a frame, for video.
+    /// The marker bit: for video, the end of a frame.
     pub marker: bool,
-    /// As on the wire.
+    /// The sequence number, as on the wire.
     pub sequence: u16,
-    /// As on the wire.
+    /// The timestamp, as on the wire.
     pub timestamp: u32,
-    /// Synchronisation source.
+    /// The synchronisation source.
     pub ssrc: u32,
-    /// Without padding.
+    /// The payload without padding.
     pub payload: &'a [u8],
     extension_profile: u16,
     extension: &'a [u8],
 }
 
 impl<'a> Incoming<'a> {
-    /// `None` if the bytes are not one RTP packet of version 2.
+    /// Parses a packet. `None` if the bytes are not one RTP packet of version 2.
     pub fn parse(packet: &'a [u8]) -> Option<Self> {
         let (header, mut rest) = packet.split_first_chunk::<FIXED_HEADER>()?;
         if header[0] >> 6 != 2 {
             return None;
         }
-        rest = rest.get(usize::from(header[0] & 0x0f) * 4..)?; // Contributing sources
+        rest = rest.get(usize::from(header[0] & 0x0f) * 4..)?; // Skips the contributing sources.
         let (mut extension_profile, mut extension) = (0, &[][..]);
         if header[0] & 0x10 != 0 {
             let (&[p1, p0, l1, l0], after) = rest.split_first_chunk::<4>()?;
@@ -116,7 +116,7 @@ impl<'a> Incoming<'a> {
         })
     }
 
-    /// The extensions that `ids` names. Ends at the first that is broken.
+    /// Returns the values of the extensions that `ids` names. Parsing ends at the first broken one.
     pub fn extensions(&self, ids: &ExtensionIds) -> Extensions<'a> {
         let mut found = Extensions::default();
         let mut rest = self.extension;
@@ -136,7 +136,7 @@ impl<'a> Incoming<'a> {
         found
     }
 
-    /// The next element of an extension block with what follows it; id 0 is padding.
+    /// Splits the next element off an extension block: its id and value, and the rest. An id of 0 is padding.
     fn next_extension(&self, block: &'a [u8]) -> Option<(u8, &'a [u8], &'a [u8])> {
         let (&first, rest) = block.split_first()?;
         if first == 0 {
@@ -179,7 +179,7 @@ impl<'b, const N: usize> HeaderWriter<'b, N> {
         Self { buffer, length: Self::EXTENSION_START }
     }
 
-    /// `value` has 1 to 16 bytes; an id of 0 is not written.
+    /// Writes an extension. `value` has 1 to 16 bytes. Nothing is written if the id is 0 or the value empty.
     pub(crate) fn extension(&mut self, id: u8, value: &[u8]) {
         if id == 0 || value.is_empty() {
             return;
@@ -210,7 +210,7 @@ mod tests {
     const IDS: ExtensionIds = ExtensionIds { mid: 1, transport_cc: 2, playout_delay: 3, abs_capture_time: 4 };
 
     #[test]
-    fn a_written_header_reads_back() {
+    fn a_written_header_parses_to_the_same_values() {
         let mut buffer = [0xff; 64];
         let mut writer = HeaderWriter::new(&mut buffer, (true, 102), 7, 9, 11);
         writer.extension(IDS.mid, b"0");
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn two_byte_extensions_and_padding_are_read() {
+    fn two_byte_extensions_and_padding_are_parsed() {
         let mut packet = vec![0xb1, 96, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
         packet.extend([0, 0, 0, 9]); // one contributing source
         packet.extend([0x10, 0, 0, 2, 0, 1, 2, b'v', b'0', 2, 0, 0]);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_packets_are_refused_or_read_up_to_the_break() {
+    fn broken_packets_are_refused_or_parsed_up_to_the_break() {
         let good = [0xb0, 96, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0xbe, 0xde, 0, 1, 0x1f, 1, 2, 3, 9, 1];
         for end in 0..good.len() {
             if let Some(read) = Incoming::parse(&good[..end]) {

@@ -1,15 +1,15 @@
-//! RTCP that goes out, appended to a buffer (RFC 3550 6, RFC 4585 6).
+//! Outgoing RTCP, appended to a buffer (RFC 3550 6, RFC 4585 6).
 
 use onmic_media::WallTime;
 
 use super::feedback::ReceptionBlock;
 
-/// Longer names are cut: the length has eight bits.
+/// The longest name in bytes, because its length has eight bits. Longer names are cut.
 const CNAME_MAX: usize = 255;
-/// Blocks in one receiver report.
+/// The most blocks in one receiver report, and the most streams in one goodbye.
 const BLOCKS_MAX: usize = 31;
 
-/// A sender report without report blocks. `sent` is packets and payload bytes.
+/// Writes a sender report without report blocks. `sent` has the numbers of packets and payload bytes.
 pub fn sender_report(out: &mut Vec<u8>, ssrc: u32, wall: WallTime, timestamp: u32, sent: (u32, u32)) {
     header(out, 0, 200, 6);
     put(out, ssrc);
@@ -17,7 +17,7 @@ pub fn sender_report(out: &mut Vec<u8>, ssrc: u32, wall: WallTime, timestamp: u3
     [timestamp, sent.0, sent.1].into_iter().for_each(|word| put(out, word));
 }
 
-/// A receiver report; more than 31 blocks are cut.
+/// Writes a receiver report. Blocks past the 31st are cut.
 pub fn receiver_report(out: &mut Vec<u8>, ssrc: u32, blocks: &[ReceptionBlock]) {
     let blocks = &blocks[..blocks.len().min(BLOCKS_MAX)];
     header(out, blocks.len() as u8, 201, 1 + blocks.len() as u16 * 6);
@@ -32,11 +32,11 @@ pub fn receiver_report(out: &mut Vec<u8>, ssrc: u32, blocks: &[ReceptionBlock]) 
     }
 }
 
-/// A source description that holds the name that ties tracks of one participant together.
+/// Writes a source description with the canonical name, which ties tracks of one participant together.
 pub fn source_description(out: &mut Vec<u8>, ssrc: u32, cname: &str) {
     const CNAME: u8 = 1;
     let name = &cname.as_bytes()[..cname.len().min(CNAME_MAX)];
-    let words = (2 + name.len() + 1).div_ceil(4); // Item header, name, at least one zero.
+    let words = (2 + name.len() + 1).div_ceil(4); // Item header, name, and at least one zero byte.
     header(out, 1, 202, 1 + words as u16);
     put(out, ssrc);
     let end = out.len() + words * 4;
@@ -45,21 +45,21 @@ pub fn source_description(out: &mut Vec<u8>, ssrc: u32, cname: &str) {
     out.resize(end, 0);
 }
 
-/// These streams end; more than 31 are cut.
+/// Writes a goodbye of these streams. Streams past the 31st are cut.
 pub fn goodbye(out: &mut Vec<u8>, ssrcs: &[u32]) {
     let ssrcs = &ssrcs[..ssrcs.len().min(BLOCKS_MAX)];
     header(out, ssrcs.len() as u8, 203, ssrcs.len() as u16);
     ssrcs.iter().for_each(|ssrc| put(out, *ssrc));
 }
 
-/// A keyframe of `media` is wanted.
+/// Writes a request for a keyframe of `media`.
 pub fn picture_loss(out: &mut Vec<u8>, sender: u32, media: u32) {
     header(out, 1, 206, 2);
     put(out, sender);
     put(out, media);
 }
 
-/// These packets of `media` are missing; sorted in the order they were sent.
+/// Writes a request for missing packets of `media`, which are sorted in the order they were sent.
 pub fn nack(out: &mut Vec<u8>, sender: u32, media: u32, lost: impl IntoIterator<Item = u16>) {
     let start = out.len();
     header(out, 1, 205, 0);
@@ -81,7 +81,7 @@ pub fn nack(out: &mut Vec<u8>, sender: u32, media: u32, lost: impl IntoIterator<
     finish(out, start);
 }
 
-/// Writes the length of the packet that began at `start` and reaches to the end, a multiple of four bytes.
+/// Writes the length of the packet that began at `start` and reaches to the end. It is a multiple of four bytes.
 pub(super) fn finish(out: &mut [u8], start: usize) {
     let words = ((out.len() - start) / 4 - 1) as u16;
     out[start + 2..start + 4].copy_from_slice(&words.to_be_bytes());

@@ -1,20 +1,22 @@
-//! One viewer on one track: where it stands, the headers its packets get, what is sent to it again.
+//! One viewer on one track: its position, the headers of its packets, and the packets that it gets again.
 //!
-//! Holds no packets: they are in [`Outgoing`], shared. A packet's header depends on nothing but the packet and the
-//! choices made before it was first sent, so a repeat without a repair stream is the same bytes: sealing something else
+//! It holds no packets: they are shared, in [`Outgoing`]. A packet's header depends only on the packet and on choices
+//! made before it was first sent. Therefore a repeat without a repair stream is the same bytes. Sealing other bytes
 //! under the same sequence number would give the authentication key away.
 //!
-//! **How a viewer starts.** Video: from the keyframe of the cached group, at [`CATCH_UP_SPEED`] times real time, until it
-//! stands on the newest frame. If a new group begins meanwhile, it goes there at once. What is sent so is stamped as if it
-//! were of the present ([`CatchUp`]). Sound: live from the first packet, with nothing of the past. Old sound at five times its speed would fill the
-//! receiver's buffer, which shortens by time stretching, a few percent at a time: the delay would stay for many
-//! seconds. Silence until the picture is live would be heard as a gap of up to a second. Live sound over a picture that
-//! runs after it is neither, and after a quarter of the backlog both are in step. For that time the picture has no sender
-//! report: with one, the receiver would line live sound up with late pictures by delaying the sound.
+//! **How a viewer starts.** Video starts with the keyframe of the cached group and runs at [`CATCH_UP_SPEED`] times
+//! real time, until it reaches the newest frame. If a new group begins meanwhile, the viewer goes there at once. Frames
+//! that are sent like this get timestamps of the present ([`CatchUp`]). Audio is live from the first packet, with
+//! nothing of the past. Old audio at five times its speed would fill the receiver's buffer. The receiver shortens that
+//! buffer by time stretching, a few percent at a time, so the delay would stay for many seconds. Silence until the
+//! video is live would be heard as a gap of up to a second. Live audio beside video that catches up has neither fault,
+//! and both are in sync after a quarter of the backlog's duration. Until then the video has no sender report: with one,
+//! the receiver would delay the live audio to match the late video.
 //!
-//! **How it goes on when the publisher was away.** What an encoder took in while it connected comes all at once. Played
-//! from the first packet, sound would be late by the length of that for many seconds, and pictures would come faster than
-//! their timestamps say. So what comes in the first [`COLLECT`] is waited for, and then the viewer starts as above.
+//! **How a viewer goes on when the publisher was away.** All frames that an encoder took in while it connected come at
+//! once. Played from the first packet, audio would be late by their duration for many seconds, and video frames would
+//! come faster than their timestamps say. So the viewer waits for the frames of the first [`COLLECT`], and then starts
+//! as above.
 
 mod repair;
 
@@ -28,78 +30,83 @@ use super::outgoing::{Outgoing, Packet, Packets};
 use super::packet::{ExtensionIds, HeaderWriter, Mid};
 use super::report;
 
-/// Cached frames go out at this multiple of real time. Measured: fast enough to be live within a second, slow enough
-/// to lose nothing at a bottleneck of eight times the bitrate.
+/// Cached frames go out at this multiple of real time. Measurements show that it is fast enough to be live within a
+/// second, and slow enough to lose nothing at a bottleneck of eight times the bitrate.
 pub const CATCH_UP_SPEED: u32 = 5;
-/// The longest header: 12 fixed, 4 of extension header, and 17 + 3 + 4 + 9 of extensions, padded.
+/// The size of a header buffer. The longest header has 12 fixed bytes, 4 of extension header, and 17 + 3 + 4 + 9 of
+/// extensions, padded.
 pub const HEADER_MAX: usize = 64;
 /// A sequence number starts below this, so that a receiver that misses the first packets guesses the rollover right.
 const SEQUENCE_START: u16 = 1 << 15;
-/// Timestamps of the backlog end so much before the newest frame's: a frame of the present that comes a little early must
-/// not have the smaller one.
+/// Timestamps of the backlog stay this far behind the newest frame's, so that a live frame that comes a little early
+/// does not get a smaller timestamp than the frame before it.
 const LEVEL: Duration = Duration::from_millis(20);
-/// Sender reports go out this often per track.
+/// The interval of sender reports, per track.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// A peer that asks for a keyframe so long after its start gets the cached group once more, and again after two, four,
-/// eight and sixteen times as long. Its keyframe was lost where no repair helps: a receiver asks for nothing before the
-/// first packet it got, and gets none while the last DTLS flight is lost or late. Chromium asks after 200 ms.
+/// A peer that asks for a keyframe this long after its start gets the cached group once more, and again after two,
+/// four, eight and sixteen times as long. Its keyframe was lost where no repair helps: a receiver asks for nothing
+/// before the first packet that it got, and it gets none while the last DTLS flight is lost or late. Chromium asks
+/// after 200 ms.
 const START_AGAIN: Duration = Duration::from_millis(250);
-/// After so many it waits for the next keyframe like everybody else: the path does not carry the stream.
+/// The most times that a viewer is started again. After that it waits for the next keyframe as all others do, because
+/// the path does not carry the stream.
 const STARTS_AGAIN: u8 = 5;
-/// Spans of sequence numbers remembered for repairs: a new one begins where a viewer skipped frames.
+/// The number of spans of sequence numbers that are remembered for repairs. A new span begins where a viewer skipped
+/// frames.
 const SPANS: usize = 3;
 
-/// All that waited in an encoder and on its way is here after so long.
+/// After this long, all frames that waited in an encoder and on its way have arrived.
 pub const COLLECT: Duration = Duration::from_millis(100);
 
-/// How a viewer gets lost packets again.
+/// The way in which a viewer gets lost packets again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resend {
-    /// Not at all.
+    /// Lost packets are not sent again.
     Never,
-    /// The same packet once more, for peers without a repair stream. Leaves transport-cc out: its number would differ.
+    /// The same packet is sent once more, for peers without a repair stream. It has no transport-cc, because that
+    /// number would differ.
     AsSent,
-    /// In a stream of its own (RFC 4588).
+    /// The packet is sent in a stream of its own (RFC 4588).
     Repair {
-        /// Of the repair stream.
+        /// The SSRC of the repair stream.
         ssrc: u32,
-        /// Of the repair stream.
+        /// The payload type of the repair stream.
         payload_type: u8,
-        /// Where its sequence numbers start; taken modulo 32768.
+        /// The first sequence number of the repair stream, taken modulo 32768.
         sequence: u16,
     },
 }
 
-/// What was negotiated for one track of one viewer.
+/// The negotiated values of one track of one viewer.
 #[derive(Clone, Copy, Debug)]
 pub struct SenderConfig {
-    /// Synchronisation source, used by no other track of this viewer.
+    /// The synchronisation source, which no other track of this viewer uses.
     pub ssrc: u32,
-    /// Payload type.
+    /// The payload type.
     pub payload_type: u8,
-    /// Header extensions.
+    /// The ids of the header extensions.
     pub extensions: ExtensionIds,
-    /// The media section's.
+    /// The `mid` of the media section.
     pub mid: Mid,
-    /// Lost packets.
+    /// The way in which lost packets are sent again.
     pub resend: Resend,
-    /// Random; taken modulo 32768.
+    /// The first sequence number: random, taken modulo 32768.
     pub sequence: u16,
-    /// Random: added to every timestamp.
+    /// The random offset that is added to every timestamp.
     pub timestamp: u32,
 }
 
-/// How [`Sender::start`] began.
+/// The frame that [`Sender::start`] begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// With the next frame, whatever it is: sound.
+    /// The next frame, whatever it is. Audio begins like this.
     Live,
-    /// With the cached group, which has so many frames up to now.
+    /// The keyframe of the cached group.
     Group {
-        /// Frames of backlog.
+        /// The number of frames in the group so far.
         frames: u64,
     },
-    /// With the next keyframe, which should be asked for.
+    /// The next keyframe, which should be asked for.
     NextKeyframe,
 }
 
@@ -111,37 +118,38 @@ enum Phase {
         origin: Ticks,
     },
     Live,
-    /// The publisher is back: what comes first is collected until then.
+    /// The publisher is back. The first frames are collected until this time.
     Collecting {
         until: Instant,
     },
 }
 
-/// A run of packets sent without a gap: `viewer + n` on the wire is `shared + n` of the track.
+/// A run of packets sent without a gap. The packet `viewer + n` on the wire is the packet `shared + n` of the track.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
     viewer: u64,
     shared: u64,
     catch_up: CatchUp,
-    /// Added to every timestamp: see [`Sender::resume`].
+    /// The offset that [`Sender::resume`] adds to every timestamp.
     rebase: u32,
 }
 
-/// The timestamps of frames that are sent at more than their speed: each is that of the moment it is sent.
+/// The timestamps of frames that are sent faster than real time: each gets the time of the moment it is sent.
 ///
-/// A receiver learns from timestamps and arrivals how fast the sender's clock runs. Original timestamps would tell
-/// Chromium of one that runs five times too fast: for some ten seconds it would take every picture for late, show it at
-/// once, and could not hold it for the sound. The newest frame at the start has its own time, and so has every frame
-/// after the viewer is level with the track; between them timestamps go up with the time of sending.
+/// A receiver learns from timestamps and arrivals how fast the sender's clock runs. With the original timestamps,
+/// Chromium would see a clock that runs five times too fast. For some ten seconds it would take every frame for late
+/// and show it at once, and could not delay it to match the audio. So the first frame gets the time of the newest one,
+/// less [`LEVEL`]. Timestamps then rise with the time of sending, until the viewer is level with the track and frames
+/// have their own time.
 #[derive(Clone, Copy, Debug, Default)]
 struct CatchUp {
     origin: Ticks,
-    /// From `origin` to where the timestamps start.
+    /// The distance from `origin` to the first timestamp.
     backlog: Ticks,
 }
 
 impl CatchUp {
-    /// What to add to the timestamp of a frame at `pts`.
+    /// Returns the amount to add to the timestamp of a frame at `pts`.
     fn ahead(&self, pts: Ticks) -> u32 {
         let speed = i64::from(CATCH_UP_SPEED);
         let caught_up = (pts - self.origin).0.max(0) * (speed - 1) / speed;
@@ -149,24 +157,24 @@ impl CatchUp {
     }
 }
 
-/// Counters of one viewer's track.
+/// The counters of one viewer's track.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SenderCounters {
-    /// Frames passed over: the viewer or its thread was too slow.
+    /// Frames that were passed over because the viewer or its thread was too slow.
     pub skipped_frames: u32,
     /// Packets sent again.
     pub repaired: u32,
-    /// Times the cached group was begun once more.
+    /// The number of times that the viewer was started again with the cached group.
     pub started_again: u8,
-    /// Asked for again and not sent: too old or never sent.
+    /// Repairs that were refused because the packet is too old or was never sent.
     pub repair_unknown: u32,
-    /// Asked for again and not sent: on its way already.
+    /// Repairs that were refused because one is on its way already.
     pub repair_duplicate: u32,
-    /// Asked for again and not sent: over the budget.
+    /// Repairs that were refused because they are over the budget.
     pub repair_over_budget: u32,
 }
 
-/// See the module.
+/// One viewer on one track.
 #[derive(Debug)]
 pub struct Sender {
     ssrc: u32,
@@ -178,18 +186,18 @@ pub struct Sender {
     is_video: bool,
     phase: Phase,
     started: Option<Instant>,
-    /// Number of the frame to send next.
+    /// The number of the frame to send next.
     next_frame: u64,
     /// The track's number of the packet after the last frame that was polled.
     next_shared: u64,
-    /// Newest last; the first `SPANS - span_count` are unused.
+    /// The spans, newest last. The first `SPANS - span_count` are unused.
     spans: [Span; SPANS],
     span_count: u8,
-    /// For the span that the next frame begins.
+    /// The timestamps of the span that the next frame begins.
     starting: Option<CatchUp>,
-    /// For spans that begin from now on.
+    /// The `rebase` of spans that begin from now on.
     rebase: u32,
-    /// Frames from this one on go without playout-delay: the receiver has it.
+    /// Frames from this number on go without playout-delay, because the receiver has it.
     playout_delay_until: u64,
     packets: u32,
     octets: u32,
@@ -200,17 +208,17 @@ pub struct Sender {
     counters: SenderCounters,
 }
 
-/// A packet to be sent once more.
+/// A packet that is sent once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repaired<'b> {
-    /// Of the repair stream: sealed like any new packet.
+    /// A packet of the repair stream. It is sealed like any new packet.
     New {
         /// The whole header.
         header: &'b [u8],
-        /// The original sequence number, then what was lost.
+        /// The original sequence number, then the payload of the lost packet.
         payload: &'b [u8],
     },
-    /// Byte for byte what was sent before: sealed under its old number.
+    /// The packet as it was sent before, byte for byte. It is sealed under its old number.
     Again {
         /// The whole header.
         header: &'b [u8],
@@ -220,7 +228,7 @@ pub enum Repaired<'b> {
 }
 
 impl Sender {
-    /// A viewer of the track behind `outgoing`, not started.
+    /// Makes a viewer of the track behind `outgoing`. It has not started.
     pub fn new(config: SenderConfig, outgoing: &Outgoing) -> Self {
         let mut extensions = config.extensions.one_byte();
         if config.resend == Resend::AsSent {
@@ -256,7 +264,7 @@ impl Sender {
         }
     }
 
-    /// Begins to send: call once the peer is connected.
+    /// Begins to send. Call it once the peer is connected.
     pub fn start(&mut self, outgoing: &Outgoing, now: Instant) -> Start {
         self.started.get_or_insert(now);
         self.next_frame = outgoing.next_number();
@@ -282,8 +290,9 @@ impl Sender {
         }
     }
 
-    /// The peer asks for a keyframe. In its first seconds it may have lost the one it was started with, and its source
-    /// may be one that cannot send another: it is started again. Whether it was.
+    /// Handles the peer's request for a keyframe. In its first seconds the peer may have lost the keyframe that it was
+    /// started with, and the source may be unable to send another, so the peer is started again. Returns whether it
+    /// was.
     pub fn keyframe_wanted(&mut self, outgoing: &Outgoing, now: Instant) -> bool {
         let again = self.counters.started_again;
         let wait = START_AGAIN * (1 << again.min(STARTS_AGAIN));
@@ -292,7 +301,8 @@ impl Sender {
             return false;
         }
         self.counters.started_again += 1;
-        // Frames are sent anew from here, and what was sent of them may be asked for: both must say the same.
+        // Frames are sent anew from here. Packets of both times may be asked for, and both must have the same
+        // extensions.
         if self.playout_delay_until == u64::MAX {
             self.playout_delay_until = self.next_frame;
         }
@@ -300,8 +310,8 @@ impl Sender {
         true
     }
 
-    /// Goes on with another track of the same codec and timeline, from its next keyframe. Sequence numbers continue;
-    /// what was sent before is not repaired any more.
+    /// Goes on with another track of the same codec and timeline, from the keyframe of its cached group or else its
+    /// next keyframe. Sequence numbers continue. Packets that were sent before are not repaired any more.
     pub fn move_to(&mut self, outgoing: &Outgoing) {
         let newest = self.spans[SPANS - 1];
         let viewer = newest.viewer + (self.next_shared - newest.shared);
@@ -311,12 +321,13 @@ impl Sender {
         self.next_shared = 0;
         self.next_frame = outgoing.group().unwrap_or_else(|| outgoing.next_number());
         if self.playout_delay_until != u64::MAX {
-            self.playout_delay_until = 0; // The receiver has it; frames are numbered anew.
+            self.playout_delay_until = 0; // The receiver has it, and the frames of the other track have other numbers.
         }
         self.phase = Phase::WaitingForKeyframe;
     }
 
-    /// The next frame to send now, all its packets; call until `None` after each push and at [`Sender::poll_timeout`].
+    /// Returns the next frame to send now, with all its packets. Call it until `None`, after each push and at
+    /// [`Sender::poll_timeout`].
     pub fn poll_frame<'o>(&mut self, outgoing: &'o Outgoing, now: Instant) -> Option<&'o Packets> {
         self.follow(outgoing);
         let frame = loop {
@@ -349,7 +360,8 @@ impl Sender {
         Some(frame)
     }
 
-    /// When [`Sender::poll_frame`] has something to give without a push: while catching up.
+    /// Returns the time at which [`Sender::poll_frame`] may return a frame without a push: while the viewer catches up
+    /// or collects.
     pub fn poll_timeout(&self, outgoing: &Outgoing) -> Option<Instant> {
         match self.phase {
             Phase::Collecting { until } => Some(until),
@@ -357,18 +369,18 @@ impl Sender {
         }
     }
 
-    /// Whether it has reached the newest frame once and follows it since.
+    /// Returns whether it has reached the newest frame and has followed it since.
     pub fn is_live(&self) -> bool {
         matches!(self.phase, Phase::Live)
     }
 
-    /// Whether nothing can be sent before a keyframe comes, which should be asked for.
+    /// Returns whether it can send nothing before a keyframe, which should be asked for.
     pub fn waits_for_keyframe(&self) -> bool {
         matches!(self.phase, Phase::WaitingForKeyframe)
     }
 
-    /// The header of a packet of the frame polled last, and the packet counted as sent. `transport_sequence` counts all
-    /// packets of the viewer, over its tracks; it advances if the packet states it.
+    /// Writes the header of a packet of the frame polled last, and counts the packet as sent. `transport_sequence`
+    /// numbers all packets of the viewer, over its tracks. It advances if the header states it.
     pub fn header<'b>(
         &mut self,
         packet: &Packet<'_>,
@@ -384,8 +396,8 @@ impl Sender {
         self.write_header(stream, &span, packet, transport_sequence, buffer)
     }
 
-    /// A packet the peer reports lost, by its sequence number on the wire. `None` if it will not be sent again, which
-    /// is counted. `scratch` holds what is returned.
+    /// Makes a packet to send again. `lost` is the sequence number on the wire that the peer reports lost. `None` if
+    /// the packet is not sent again, which is counted. `scratch` holds the returned bytes.
     pub fn repair<'b>(
         &mut self,
         lost: u16,
@@ -422,24 +434,24 @@ impl Sender {
         Some(Repaired::New { header, payload: &scratch.payload })
     }
 
-    /// Takes in what the receiver reports of this stream.
+    /// Takes in a report block of the receiver, if it is about this stream.
     pub fn handle_reception(&mut self, block: &ReceptionBlock, wall: WallTime) {
         if block.ssrc != self.ssrc {
             return;
         }
         self.fraction_lost = block.fraction_lost;
         if let Some(rtt) = block.round_trip(wall) {
-            // A smoothed one, as TCP has it: one report delayed on its way should not stop repairs.
-            let rtt = rtt.as_micros() as u32; // Under 30 s.
+            // The round trip is smoothed as in TCP, so that one report delayed on its way does not stop repairs.
+            let rtt = rtt.as_micros() as u32; // A round trip is less than 30 s.
             self.rtt_micros = Some(self.rtt_micros.map_or(rtt, |before| before - before / 8 + rtt / 8));
         }
         if self.packets > 0 && self.playout_delay_until == u64::MAX {
-            self.playout_delay_until = self.next_frame; // It has received something: from the next frame on.
+            self.playout_delay_until = self.next_frame; // The receiver has it: frames from the next one on go without.
         }
     }
 
-    /// Writes sender report and source description to `out` if they are due: call after frames. None before the track
-    /// is live.
+    /// Writes a sender report and a source description to `out` if they are due, and returns whether they were. Call it
+    /// after frames. Nothing is due before the track is live.
     pub fn poll_report(&mut self, now: Instant, wall: WallTime, cname: &str, out: &mut Vec<u8>) -> bool {
         let Some((last_wall, last_timestamp)) = self.last else { return false };
         if !self.is_live() || self.next_report.is_some_and(|next| now < next) {
@@ -453,36 +465,37 @@ impl Sender {
         true
     }
 
-    /// Its synchronisation source.
+    /// Returns the synchronisation source.
     pub fn ssrc(&self) -> u32 {
         self.ssrc
     }
 
-    /// The round trip as measured by reports; `None` before the first.
+    /// Returns the round trip as measured by reports. `None` before the first.
     pub fn round_trip(&self) -> Option<Duration> {
         self.rtt_micros.map(|micros| Duration::from_micros(micros.into()))
     }
 
-    /// What the receiver lost between its last two reports, in 1/256.
+    /// Returns the fraction of packets that the receiver lost between its last two reports, in 1/256.
     pub fn fraction_lost(&self) -> u8 {
         self.fraction_lost
     }
 
-    /// Packets and payload bytes sent, repairs apart.
+    /// Returns the numbers of packets and payload bytes sent, without repairs.
     pub fn sent(&self) -> (u32, u32) {
         (self.packets, self.octets)
     }
 
-    /// What was skipped and repaired.
+    /// Returns the counts of skipped frames and repairs.
     pub fn counters(&self) -> SenderCounters {
         self.counters
     }
 
-    /// Starts anew with what was collected.
+    /// Starts anew with the frames that were collected.
     ///
-    /// The track's timeline goes on from the arrival of the first frame, before it is known how long that one waited: it
-    /// is ahead of the wall clock by as much. Here the wall clock is right already, and the timestamps of this viewer go
-    /// on where it is: its receiver would take the step for a change of delay, and for seconds hold pictures by it.
+    /// The track's timeline goes on from the arrival of the first frame, before it is known how long that frame had
+    /// waited, so the timeline is ahead of the wall clock by that time. The wall clock of the frames is right already,
+    /// so the timestamps of this viewer follow it. With the step of the timeline, the receiver would see a change of
+    /// delay and hold video by it for seconds.
     fn resume(&mut self, outgoing: &Outgoing, now: Instant) {
         let before = self.next_frame;
         if let (Some((wall, timestamp)), Some(newest)) = (self.last, outgoing.newest()) {
@@ -490,11 +503,11 @@ impl Sender {
             self.rebase = timestamp.wrapping_add(away.0 as u32).wrapping_sub(newest.timestamp);
         }
         self.start(outgoing, now);
-        self.starting.get_or_insert_default(); // A span of its own.
+        self.starting.get_or_insert_default(); // The frames get a span of their own.
         self.counters.skipped_frames += u32::try_from(self.next_frame.saturating_sub(before)).unwrap_or(u32::MAX);
     }
 
-    /// Goes where the track still has something, and from an old group to a new one.
+    /// Moves on if the next frame was evicted, and from an old group to a new one while catching up.
     fn follow(&mut self, outgoing: &Outgoing) {
         let newer = outgoing.group().filter(|group| *group > self.next_frame);
         let evicted = self.next_frame < outgoing.oldest_number();
@@ -535,7 +548,8 @@ impl Sender {
         }
     }
 
-    /// Sequence numbers on the wire have no gap where frames were passed over: the receiver would ask for them.
+    /// Begins a new span if frames were passed over. Sequence numbers on the wire have no gap there, because the
+    /// receiver would ask for the missing ones.
     fn continue_at(&mut self, frame: &Packets) {
         let catch_up = self.starting.take();
         if self.span_count == 0 {
@@ -558,14 +572,14 @@ impl Sender {
         self.next_shared = frame.first_sequence + frame.len() as u64;
     }
 
-    /// The track's number of a packet this viewer was sent, and how it was stamped.
+    /// Returns the track's number of a packet that this viewer was sent, and the span of the packet.
     fn sent_as(&self, wire: u16) -> Option<(u64, Span)> {
         if self.span_count == 0 {
             return None;
         }
         let newest = self.spans[SPANS - 1];
         let next = newest.viewer + (self.next_shared - newest.shared);
-        let behind = (next as u16).wrapping_sub(wire); // 1 is the last one sent.
+        let behind = (next as u16).wrapping_sub(wire); // 1 stands for the last packet sent.
         let viewer = next.checked_sub(u64::from(behind)).filter(|_| behind != 0)?;
         let spans = &self.spans[SPANS - usize::from(self.span_count)..];
         let span = spans.iter().rev().find(|span| span.viewer <= viewer)?;
@@ -600,7 +614,7 @@ impl Sender {
     }
 }
 
-/// Room for one repaired packet, reused.
+/// The buffer for one repaired packet. It is reused.
 #[derive(Debug)]
 pub struct RepairScratch {
     header: [u8; HEADER_MAX],

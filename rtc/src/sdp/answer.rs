@@ -1,6 +1,6 @@
-//! An answer: what was chosen for each m-line of an offer, printed.
+//! An answer: the choice for each m-line of an offer, printed.
 //!
-//! Sections keep the offer's order and names; those not accepted get port 0. The server is
+//! Sections keep the offer's order and names. Those that are not accepted get port 0. The server is
 //! ICE-lite and passive, so all candidates are in the answer.
 
 use std::net::SocketAddr;
@@ -14,40 +14,42 @@ use super::extension::TRANSPORT_CC;
 use super::offer::{Direction, MediaSection, Offer};
 use crate::transport::{Credentials, Fingerprint};
 
-/// Feedback we act on, as offers name it.
+/// The feedback that this server acts on, as offers name it.
 const FEEDBACK: [&str; 4] = ["transport-cc", "ccm fir", "nack", "nack pli"];
 
-/// What the server sends in a section.
+/// The stream that the server sends in a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Of the stream.
+    /// The SSRC of the stream.
     pub ssrc: u32,
-    /// Of its repairs, if they were offered.
+    /// The SSRC of its repair stream, if repairs were offered.
     pub rtx_ssrc: Option<u32>,
-    /// The same for all tracks on one clock: receivers keep those in step.
+    /// The canonical name. It is the same for all tracks on one clock, and receivers play those in
+    /// sync.
     pub cname: String,
-    /// Name of the media stream.
+    /// The name of the media stream.
     pub stream: String,
-    /// Name of the track.
+    /// The name of the track.
     pub track: String,
 }
 
-/// How a section is accepted.
+/// The way in which a section is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accept {
-    /// Section and payload type.
+    /// The section and its payload type.
     pub chosen: Chosen,
-    /// From the server's side.
+    /// The direction, as seen by the server.
     pub direction: Direction,
-    /// URIs of the header extensions the server knows; the offered ones are accepted.
+    /// The URIs of the header extensions that the server knows. Those that are offered too are
+    /// accepted.
     pub extensions: Vec<&'static str>,
-    /// What the server sends, if it does.
+    /// The stream that the server sends, if it sends.
     pub source: Option<Source>,
-    /// Parameters to state in place of the offered ones, such as `stereo=1` to a publisher.
+    /// The parameters to state in place of the offered ones, such as `stereo=1` to a publisher.
     pub fmtp: Option<String>,
 }
 
-/// An answer in the making.
+/// An answer that is being built.
 #[derive(Debug, Clone)]
 pub struct Answer<'a> {
     offer: &'a Offer,
@@ -59,8 +61,8 @@ pub struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// An answer that accepts nothing yet. `candidates` are the addresses of the shard's socket
-    /// as the peer reaches them, the best first. `session_id` is any number below 2⁶³.
+    /// Begins an answer that accepts no section yet. `candidates` are the addresses at which the
+    /// peer reaches the shard's socket, the best first. `session_id` is any number below 2⁶³.
     pub fn new(
         offer: &'a Offer,
         session_id: u64,
@@ -71,14 +73,14 @@ impl<'a> Answer<'a> {
         Self { offer, session_id, ice, fingerprint, candidates, accepted: Vec::new() }
     }
 
-    /// Accepts a section, once.
+    /// Accepts a section. A second call for the same section replaces the first.
     pub fn accept(&mut self, accept: Accept) -> &mut Self {
         self.accepted.retain(|earlier| earlier.chosen.section != accept.chosen.section);
         self.accepted.push(accept);
         self
     }
 
-    /// The text of the answer.
+    /// Renders the text of the answer.
     pub fn render(&self) -> String {
         let mut session = SessionDescription {
             origin: Origin {
@@ -195,7 +197,7 @@ fn codecs(accept: &Accept, attributes: &mut Vec<Attribute>) {
         attributes.push(value("fmtp", format!("{number} {fmtp}")));
     }
     for feedback in FEEDBACK {
-        // Feedback per packet needs the numbers of the extension.
+        // Feedback on each packet needs the numbers of the extension.
         let usable = feedback != "transport-cc" || accept.extensions.contains(&TRANSPORT_CC);
         if usable && codec.feedback.iter().any(|offered| offered == feedback) {
             attributes.push(value("rtcp-fb", format!("{number} {feedback}")));
@@ -217,7 +219,8 @@ fn sources(source: &Source, attributes: &mut Vec<Attribute>) {
     }
 }
 
-/// The host candidates of one UDP socket (RFC 8839 5.1), the first preferred, and their end.
+/// Returns the host candidates of one UDP socket (RFC 8839 5.1), the preferred first, and the line
+/// that ends them.
 pub(super) fn candidate_attributes(addresses: &[SocketAddr]) -> Vec<Attribute> {
     let host_preference = 126 << 24; // RFC 8445 5.1.2.2.
     let mut attributes: Vec<_> = addresses

@@ -1,8 +1,8 @@
-//! The other side of a negotiation, for tests and load generators: an offer as browsers make it, and what its sender
-//! reads off the answer.
+//! The client's side of a negotiation, for tests and load generators: it makes an offer as browsers do, and reads the
+//! answer.
 //!
-//! H.264 and Opus sections in a bundle. A stand-in for a browser's description, not for its judgement: what an
-//! answer does not say is left out, nothing is checked.
+//! An offer bundles H.264 and Opus sections. This is a stand-in for a browser that writes and reads, and does not
+//! check: a value that the answer does not state is left out.
 
 use std::io::Cursor;
 use std::net::SocketAddr;
@@ -13,23 +13,23 @@ use super::extension::{ABS_CAPTURE_TIME, MID, PLAYOUT_DELAY, TRANSPORT_CC};
 use super::offer::{Attributes, Direction, MediaKind, credentials};
 use crate::transport::{Credentials, Fingerprint};
 
-/// Payload type of H.264 in offers.
+/// The payload type of H.264 in offers.
 pub const H264: u8 = 96;
-/// Payload type of its repairs.
+/// The payload type of its repair stream.
 pub const H264_REPAIRS: u8 = 97;
-/// Payload type of Opus.
+/// The payload type of Opus.
 pub const OPUS: u8 = 111;
-/// SSRC of the first video that a sender's offer announces; its repairs have the next.
+/// The SSRC of the first video that a sender's offer announces. Its repair stream has the next number.
 pub const VIDEO_SSRC: u32 = 1001;
-/// SSRC of the first audio that a sender's offer announces.
+/// The SSRC of the first audio that a sender's offer announces.
 pub const AUDIO_SSRC: u32 = 2001;
 
-/// An offer that receives or sends (`direction`) one video and one audio track.
+/// Writes an offer that receives or sends (`direction`) one video and one audio track.
 pub fn offer(direction: Direction, local: &Credentials, fingerprint: Fingerprint) -> String {
     offer_of(&[MediaKind::Video, MediaKind::Audio], direction, local, fingerprint)
 }
 
-/// An offer with a section for each of `kinds`; [`MediaKind::Other`] is a data channel.
+/// Writes an offer with a section for each of `kinds`. [`MediaKind::Other`] is a data channel.
 pub fn offer_of(kinds: &[MediaKind], direction: Direction, local: &Credentials, fingerprint: Fingerprint) -> String {
     let Credentials { ufrag, pwd } = local;
     let mids: Vec<_> = (0..kinds.len()).map(|mid| mid.to_string()).collect();
@@ -99,14 +99,14 @@ fn data() -> (Vec<String>, Vec<String>) {
     (media.map(str::to_owned).to_vec(), Vec::new())
 }
 
-/// What an offer's sender needs of the answer.
+/// The values that the sender of an offer needs from the answer.
 #[derive(Clone, Debug)]
 pub struct Answered {
     /// The server's ICE credentials.
     pub credentials: Credentials,
-    /// Of the server's certificate.
+    /// The fingerprint of the server's certificate.
     pub fingerprint: Fingerprint,
-    /// Where the server can be reached, the best first.
+    /// The addresses of the server, the best first.
     pub candidates: Vec<SocketAddr>,
     /// The sections that were not refused.
     pub streams: Vec<AnsweredStream>,
@@ -115,18 +115,18 @@ pub struct Answered {
 /// One accepted section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnsweredStream {
-    /// Video or audio.
+    /// The kind of media: video or audio.
     pub kind: MediaKind,
-    /// Of the codec that was chosen.
+    /// The payload type of the chosen codec.
     pub payload_type: u8,
-    /// What the server sends, if it does.
+    /// The SSRC of the server's stream, if the server sends.
     pub ssrc: Option<u32>,
-    /// What the server repairs with.
+    /// The SSRC of the server's repair stream.
     pub repair_ssrc: Option<u32>,
 }
 
 impl Answered {
-    /// Reads an answer; `None` if it lacks what a connection needs.
+    /// Reads an answer. `None` if it lacks a value that a connection needs.
     pub fn parse(answer: &str) -> Option<Self> {
         let description = SessionDescription::unmarshal(&mut Cursor::new(answer.as_bytes())).ok()?;
         let accepted: Vec<_> =
@@ -156,7 +156,7 @@ impl Answered {
         })
     }
 
-    /// The first stream of a kind.
+    /// Returns the first stream of a kind.
     pub fn stream(&self, kind: MediaKind) -> Option<AnsweredStream> {
         self.streams.iter().copied().find(|stream| stream.kind == kind)
     }

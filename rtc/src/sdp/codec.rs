@@ -1,28 +1,30 @@
-//! Which payload type to use: our order of codecs, the peer's payload types.
+//! Chooses a payload type: the server's order of codecs decides, then its rating of the peer's
+//! payload types.
 //!
-//! The peer's order does not count: browsers list VP8 first and decode H.264 as well.
+//! The peer's order of codecs does not count, because browsers list VP8 first and decode H.264 as
+//! well.
 
 use super::offer::{MediaKind, MediaSection, Offer, OfferedCodec};
 
-/// A codec this server can carry.
+/// A codec that this server can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CodecName {
-    /// RFC 6184.
+    /// H.264 (RFC 6184).
     H264,
-    /// RFC 7798.
+    /// H.265 (RFC 7798).
     H265,
-    /// RFC 7741.
+    /// VP8 (RFC 7741).
     Vp8,
-    /// RFC 9628.
+    /// VP9 (RFC 9628).
     Vp9,
-    /// The AOM's payload format.
+    /// AV1 (the payload format of the AOM).
     Av1,
-    /// RFC 7587.
+    /// Opus (RFC 7587).
     Opus,
 }
 
 impl CodecName {
-    /// As in `a=rtpmap`.
+    /// Returns the name as in `a=rtpmap`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::H264 => "H264",
@@ -35,14 +37,14 @@ impl CodecName {
     }
 }
 
-/// A codec that is wanted.
+/// A codec that the server wants to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CodecCapability {
-    /// Which.
+    /// The codec.
     pub name: CodecName,
-    /// For H.264, the `profile_idc`, constraint flags and `level_idc` of the stream if it is
-    /// known. A hint: with no payload type of that profile another is taken, because decoders
-    /// do not mind.
+    /// For H.264, the `profile_idc`, constraint flags and `level_idc` of the stream if they are
+    /// known. They are a hint: if the peer has no payload type of that profile, another is taken,
+    /// because decoders accept it.
     pub profile_level_id: Option<[u8; 3]>,
 }
 
@@ -52,12 +54,12 @@ impl From<CodecName> for CodecCapability {
     }
 }
 
-/// Which way a section must carry media, from the server's side.
+/// The direction in which a section must carry media, as seen by the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// The server sends: the peer must receive.
+    /// The server sends, so the peer must receive.
     Send,
-    /// The server receives: the peer must send.
+    /// The server receives, so the peer must send.
     Receive,
 }
 
@@ -66,16 +68,16 @@ pub enum Flow {
 pub struct Chosen {
     /// The index of the section in [`Offer::media`].
     pub section: usize,
-    /// Which codec it is.
+    /// The codec of that payload type.
     pub name: CodecName,
     /// The payload type with its parameters.
     pub codec: OfferedCodec,
-    /// The payload type of its repairs.
+    /// The payload type of its repair stream.
     pub rtx: Option<u8>,
 }
 
 impl Offer {
-    /// The sections of this kind and flow, in the order of the offer.
+    /// Returns the sections of this kind and flow, in the order of the offer.
     pub fn sections(&self, kind: MediaKind, flow: Flow) -> impl Iterator<Item = usize> {
         let fits = move |section: &MediaSection| {
             section.kind == kind
@@ -88,12 +90,14 @@ impl Offer {
         self.media.iter().enumerate().filter(move |(_, section)| fits(section)).map(|(at, _)| at)
     }
 
-    /// The best payload type for the first of `wanted` that one section has.
+    /// Returns the best payload type of one section, for the first of `wanted` that the section
+    /// has.
     pub fn choose_in(&self, section: usize, wanted: &[CodecCapability]) -> Option<Chosen> {
         wanted.iter().find_map(|want| choose_in(section, self.media.get(section)?, want))
     }
 
-    /// The best payload type for the first of `wanted` that a section of this kind and flow has.
+    /// Returns the best payload type for the first of `wanted` that a section of this kind and flow
+    /// has.
     pub fn choose(&self, kind: MediaKind, flow: Flow, wanted: &[CodecCapability]) -> Option<Chosen> {
         wanted.iter().find_map(|want| self.sections(kind, flow).find_map(|at| self.choose_in(at, &[*want])))
     }
@@ -111,7 +115,8 @@ fn choose_in(at: usize, section: &MediaSection, want: &CodecCapability) -> Optio
     Some(Chosen { section: at, name: want.name, codec, rtx })
 }
 
-// None if the payload type is not that codec in a form we speak; higher is better.
+// Rates a payload type, higher is better. None if it is not that codec in a form this server
+// speaks.
 fn score(codec: &OfferedCodec, want: &CodecCapability) -> Option<u32> {
     if !codec.name.eq_ignore_ascii_case(want.name.as_str()) {
         return None;
@@ -122,7 +127,7 @@ fn score(codec: &OfferedCodec, want: &CodecCapability) -> Option<u32> {
         CodecName::Vp8 | CodecName::H264 => codec.clock_rate == 90_000,
         CodecName::Vp9 => codec.clock_rate == 90_000 && is("profile-id", "0"),
         CodecName::Av1 => codec.clock_rate == 90_000 && is("profile", "0"),
-        // Main profile, one RTP stream.
+        // This server speaks main profile in a single RTP stream.
         CodecName::H265 => codec.clock_rate == 90_000 && is("profile-id", "1") && is("tx-mode", "SRST"),
     };
     if !usable {
@@ -131,8 +136,8 @@ fn score(codec: &OfferedCodec, want: &CodecCapability) -> Option<u32> {
     Some(if want.name == CodecName::H264 { h264_score(codec, want)? } else { 0 })
 }
 
-// Fragmentation (mode 1) matters most: without it a NAL unit must fit a packet. Then the profile
-// of the stream, then constrained baseline, which every decoder takes for anything.
+// Fragmentation (mode 1) counts most, because without it a NAL unit must fit a packet. Next comes
+// the profile of the stream, then constrained baseline, which every decoder takes for anything.
 fn h264_score(codec: &OfferedCodec, want: &CodecCapability) -> Option<u32> {
     let mode = match codec.parameter("packetization-mode").unwrap_or("0") {
         "1" => 10,

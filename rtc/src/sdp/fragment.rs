@@ -1,7 +1,7 @@
-//! Trickle fragments, `application/trickle-ice-sdpfrag` (RFC 8840 9): what PATCH carries.
+//! Trickle fragments, `application/trickle-ice-sdpfrag` (RFC 8840 9): the bodies of PATCH requests.
 //!
-//! The peer's candidates are counted and not used: an ICE-lite server learns addresses from
-//! checks. What matters is new credentials, which ask for an ICE restart.
+//! The peer's candidates are counted and not used: an ICE-lite server learns addresses from checks.
+//! Only new credentials matter, which ask for an ICE restart.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -13,19 +13,19 @@ use crate::transport::Credentials;
 
 const CANDIDATES: usize = 64;
 
-/// Why a fragment cannot be used; the text says what to change.
+/// Why a fragment cannot be used. The text says what to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FragmentError {
-    /// Over [`DESCRIPTION_BYTES`].
+    /// The fragment is larger than [`DESCRIPTION_BYTES`].
     #[error("The fragment is larger than 64 kB; send fewer candidates.")]
     TooLarge,
-    /// A line that is not `x=…`.
+    /// A line is not of the form `x=…`.
     #[error("Line {0} of the fragment is not an SDP line; send application/trickle-ice-sdpfrag.")]
     NotSdp(usize),
-    /// One without the other, or of a wrong length.
+    /// The fragment has only one of user fragment and password, or one of them is not valid.
     #[error("The fragment has no valid pair of a=ice-ufrag and a=ice-pwd; send both or neither.")]
     Credentials,
-    /// Too many candidates.
+    /// The fragment has too many candidates.
     #[error("The fragment has more than 64 candidates; send fewer at a time.")]
     TooManyCandidates,
 }
@@ -33,11 +33,11 @@ pub enum FragmentError {
 /// A parsed fragment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fragment {
-    /// The peer's credentials: those in use, or new ones that ask for a restart.
+    /// The peer's credentials. If they differ from those in use, they ask for a restart.
     pub ice: Option<Credentials>,
-    /// How many candidates it carries.
+    /// The number of candidates in the fragment.
     pub candidates: usize,
-    /// No more candidates will come.
+    /// Whether the peer has said that no more candidates will come.
     pub end_of_candidates: bool,
 }
 
@@ -78,14 +78,14 @@ impl Fragment {
         Ok(fragment)
     }
 
-    /// Whether the fragment asks for an ICE restart of a peer that uses `current`.
+    /// Returns whether the fragment asks for an ICE restart of a peer that uses `current`.
     pub fn restarts(&self, current: &Credentials) -> bool {
         self.ice.as_ref().is_some_and(|ice| ice != current)
     }
 }
 
-/// The answer to an ICE restart (RFC 9725 4.3.3): the server's new credentials and candidates.
-/// `mid` is the name of the first accepted section.
+/// Renders the answer to an ICE restart (RFC 9725 4.3.3): the server's new credentials and
+/// candidates. `mid` is the name of the first accepted section.
 pub fn render_fragment(ice: &Credentials, mid: &str, candidates: &[SocketAddr]) -> String {
     let mut text = format!("a=ice-lite\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", ice.ufrag, ice.pwd);
     text.push_str("m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n");

@@ -1,8 +1,8 @@
 //! An offer (RFC 8866, RFC 8829): parsed within caps, checked, and turned into values.
 //!
-//! Whatever the transport of this server needs is required here, and its absence is an error
-//! whose text tells the sender what to change: BUNDLE, rtcp-mux, ICE credentials, a SHA-256
-//! fingerprint and a DTLS role that leaves `passive` to us.
+//! An offer must have all that the transport of this server needs: BUNDLE, rtcp-mux, ICE
+//! credentials, a SHA-256 fingerprint and a DTLS role that leaves `passive` to the server. If
+//! something is missing, the text of the error tells the sender what to change.
 
 use std::io::Cursor;
 
@@ -19,36 +19,36 @@ const EXTENSIONS: usize = 32;
 const SSRCS: usize = 32;
 const CANDIDATES: usize = 64;
 const FEEDBACK: usize = 16;
-/// RFC 8839 5.4: 4 to 256 and 22 to 256 characters.
+/// RFC 8839 5.4 allows 4 to 256 characters for a user fragment, and 22 to 256 for a password.
 const UFRAG_CHARS: std::ops::RangeInclusive<usize> = 4..=256;
 const PWD_CHARS: std::ops::RangeInclusive<usize> = 22..=256;
 
-/// Why an offer cannot be answered; the text says what to change.
+/// Why an offer cannot be answered. The text says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OfferError {
-    /// Over [`DESCRIPTION_BYTES`].
+    /// The offer is larger than [`DESCRIPTION_BYTES`].
     #[error("The offer is larger than 64 kB; send fewer codecs or candidates.")]
     TooLarge,
-    /// Not SDP.
+    /// The body is not SDP.
     #[error("The body is not a session description ({0}); send the offer's SDP as it is.")]
     NotSdp(String),
-    /// No m-line.
+    /// The offer has no m-line.
     #[error("The offer has no media section; add an audio or a video transceiver.")]
     NoMedia,
-    /// More than 16 m-lines.
+    /// The offer has more than 16 m-lines.
     #[error("The offer has more than 16 media sections; use one for audio and one for video.")]
     TooManySections,
-    /// More of something in a section than is looked at.
+    /// A section has more items of one sort than the cap allows.
     #[error("Media section {section} has too many {what}; send at most {most}.")]
     TooMany {
         /// The index of the m-line.
         section: usize,
-        /// What there is too much of.
+        /// The sort of item.
         what: &'static str,
         /// The cap.
         most: usize,
     },
-    /// A line that does not parse.
+    /// An attribute does not parse.
     #[error("Media section {section} has a bad a={attribute} line; check its syntax.")]
     BadAttribute {
         /// The index of the m-line.
@@ -56,50 +56,51 @@ pub enum OfferError {
         /// The name of the attribute.
         attribute: &'static str,
     },
-    /// No `a=mid`, or one twice.
+    /// A section has no `a=mid`, or the `a=mid` of another section.
     #[error("Media section {0} has no a=mid of its own; give each section a different one.")]
     NoMid(usize),
-    /// Two transports.
+    /// The sections use more than one transport.
     #[error("The media sections are not in one a=group:BUNDLE; use the bundle policy max-bundle.")]
     NotBundled,
-    /// RTCP on a port of its own.
+    /// A section has RTCP on a port of its own.
     #[error("Media section {0} lacks a=rtcp-mux; set the RTCP multiplexing policy to require.")]
     NoRtcpMux(String),
-    /// No user fragment or password.
+    /// The offer has no valid pair of user fragment and password.
     #[error("The offer has no a=ice-ufrag and a=ice-pwd; create it with ICE enabled.")]
     NoIce,
-    /// Two servers cannot connect: somebody must ask.
+    /// The peer is ICE-lite, as this server is. Two such peers cannot connect, because neither
+    /// sends checks.
     #[error("The offer says a=ice-lite, and so does this server; one side must be full ICE.")]
     IceLite,
-    /// No fingerprint that can be compared.
+    /// The offer has no SHA-256 fingerprint.
     #[error("The offer has no a=fingerprint:sha-256; use a certificate with a SHA-256 fingerprint.")]
     NoFingerprint,
-    /// `a=setup:passive`.
-    #[error("The offer says a=setup:{0}; say actpass (or active), the server is passive.")]
+    /// The peer's DTLS role is neither `actpass` nor `active`.
+    #[error("The offer says a=setup:{0}; use actpass or active, because the server is passive.")]
     Setup(String),
 }
 
-/// What a section carries.
+/// The kind of media of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaKind {
-    /// Sound.
+    /// Audio.
     Audio,
-    /// Pictures.
+    /// Video.
     Video,
-    /// Data channels and whatever else: answered with port 0.
+    /// Data channels and anything else. Such a section is answered with port 0.
     Other,
 }
 
-/// Which way media flows, from the side that says it.
+/// The direction of media, as seen by the side that states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// Both ways.
+    /// The speaker sends and receives.
     SendRecv,
-    /// Away from the speaker.
+    /// The speaker only sends.
     SendOnly,
-    /// To the speaker.
+    /// The speaker only receives.
     RecvOnly,
-    /// Neither.
+    /// The speaker neither sends nor receives.
     Inactive,
 }
 
@@ -119,12 +120,12 @@ impl Direction {
             .find(|direction| direction.attribute() == name)
     }
 
-    /// Whether the speaker sends.
+    /// Returns whether the speaker sends.
     pub fn sends(self) -> bool {
         matches!(self, Self::SendRecv | Self::SendOnly)
     }
 
-    /// Whether the speaker receives.
+    /// Returns whether the speaker receives.
     pub fn receives(self) -> bool {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
@@ -133,22 +134,22 @@ impl Direction {
 /// One payload type of a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfferedCodec {
-    /// 0–127.
+    /// The number of the payload type, 0 to 127.
     pub payload_type: u8,
-    /// As in `a=rtpmap`.
+    /// The name of the codec, as in `a=rtpmap`.
     pub name: String,
-    /// In Hz.
+    /// The clock rate in Hz.
     pub clock_rate: u32,
-    /// As in `a=rtpmap`; 0 where it says nothing.
+    /// The number of channels, as in `a=rtpmap`; 0 if it states none.
     pub channels: u8,
-    /// The parameters of `a=fmtp`, empty without one.
+    /// The parameters of `a=fmtp`; empty if there is no such line.
     pub fmtp: String,
-    /// The values of `a=rtcp-fb`, those for all payload types too.
+    /// The values of `a=rtcp-fb`, with those that apply to all payload types.
     pub feedback: Vec<String>,
 }
 
 impl OfferedCodec {
-    /// A parameter of `a=fmtp`, its name in any case.
+    /// Returns a parameter of `a=fmtp`. The case of its name does not matter.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.fmtp.split(';').find_map(|parameter| {
             let (key, value) = parameter.trim().split_once('=')?;
@@ -160,34 +161,35 @@ impl OfferedCodec {
 /// A header extension of a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
-    /// 1–14 for one-byte headers, to 255 for two-byte ones.
+    /// The id: 1 to 14 for one-byte headers, up to 255 for two-byte headers.
     pub id: u8,
-    /// What it is.
+    /// The URI that names the extension.
     pub uri: String,
 }
 
 /// One m-line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaSection {
-    /// Its name.
+    /// The name of the section (`a=mid`).
     pub mid: String,
-    /// What it carries.
+    /// The kind of media.
     pub kind: MediaKind,
-    /// Which way, from the peer's side.
+    /// The direction, as seen by the peer.
     pub direction: Direction,
     /// The payload types in the peer's order of preference, repairs included.
     pub codecs: Vec<OfferedCodec>,
     /// The header extensions.
     pub extensions: Vec<Extension>,
-    /// The SSRCs the peer announces, first of each `a=ssrc`.
+    /// The SSRCs that the peer announces, each once.
     pub ssrcs: Vec<u32>,
-    /// Pairs of a stream and its repair (`a=ssrc-group:FID`).
+    /// The pairs of a stream and its repair stream (`a=ssrc-group:FID`).
     pub repairs: Vec<(u32, u32)>,
     /// The simulcast layers the peer would send (`a=rid … send`).
     pub rids: Vec<String>,
-    /// Stream and track of `a=msid`.
+    /// The stream and the track of `a=msid`.
     pub msid: Option<(String, String)>,
-    /// The peer does not use this section (port 0), or its protocol is not ours.
+    /// Whether the section is not used: the peer gave it port 0, or this server does not speak its
+    /// protocol.
     pub rejected: bool,
     pub(super) media: String,
     pub(super) protocol: String,
@@ -196,7 +198,7 @@ pub struct MediaSection {
 }
 
 impl MediaSection {
-    /// The payload type that repairs `payload_type` (RFC 4588).
+    /// Returns the payload type that repairs `payload_type` (RFC 4588).
     pub fn rtx_of(&self, payload_type: u8) -> Option<u8> {
         let apt = payload_type.to_string();
         self.codecs
@@ -205,7 +207,7 @@ impl MediaSection {
             .map(|codec| codec.payload_type)
     }
 
-    /// The id the peer gave to a header extension.
+    /// Returns the id that the peer gave to a header extension.
     pub fn extension_id(&self, uri: &str) -> Option<u8> {
         self.extensions.iter().find(|extension| extension.uri == uri).map(|found| found.id)
     }
@@ -218,9 +220,9 @@ pub struct Offer {
     pub media: Vec<MediaSection>,
     /// The peer's ICE credentials.
     pub ice: Credentials,
-    /// The peer's certificate.
+    /// The fingerprint of the peer's certificate.
     pub fingerprint: Fingerprint,
-    /// One- and two-byte header extensions may be mixed.
+    /// Whether one- and two-byte header extensions may be mixed.
     pub extmap_allow_mixed: bool,
 }
 
@@ -233,7 +235,8 @@ impl Offer {
         if text.lines().filter(|line| line.starts_with("m=")).count() > SECTIONS {
             return Err(OfferError::TooManySections);
         }
-        // The parser takes them as part of a value, which would go into the answer as it is.
+        // The parser takes these characters as part of a value, which would go into the answer as
+        // it is.
         if text.split('\n').any(|line| line.strip_suffix('\r').unwrap_or(line).contains(['\r', '\0'])) {
             return Err(OfferError::NotSdp("a line with a carriage return or a NUL in it".to_owned()));
         }
@@ -291,7 +294,7 @@ fn parse_credentials(section: Attributes<'_>, session: Attributes<'_>) -> Option
 
 pub(super) fn credentials(ufrag: &str, pwd: &str) -> Option<Credentials> {
     let is_ice_char = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
-    // Some clients use - and _ too; a colon would break the user name of a check.
+    // Some clients use - and _ too. A colon would break the user name of a check.
     let valid = |text: &str| text.bytes().all(|byte| is_ice_char(byte) || b"-_=".contains(&byte));
     (UFRAG_CHARS.contains(&ufrag.len()) && PWD_CHARS.contains(&pwd.len()) && valid(ufrag) && valid(pwd))
         .then(|| Credentials { ufrag: ufrag.to_owned(), pwd: pwd.to_owned() })
@@ -384,7 +387,7 @@ fn parse_codecs(at: usize, formats: &[String], attributes: Attributes<'_>) -> Re
     for format in formats {
         let payload_type = format.parse().ok().filter(|&number: &u8| number < 128);
         let payload_type = payload_type.ok_or_else(|| bad("rtpmap"))?;
-        // Static payload types may go without; none of them is one of ours.
+        // Static payload types may go without a=rtpmap. This server uses none of them.
         let Some(map) = value_for(attributes, "rtpmap", format) else {
             continue;
         };
@@ -423,7 +426,7 @@ fn parse_extensions(at: usize, attributes: Attributes<'_>) -> Result<Vec<Extensi
             return Err(OfferError::TooMany { section: at, what, most: EXTENSIONS });
         }
         let (id, rest) = value.split_once(' ').ok_or_else(|| bad.clone())?;
-        let id = id.split('/').next().unwrap_or_default(); // It may carry a direction.
+        let id = id.split('/').next().unwrap_or_default(); // A direction may follow the id.
         let id = id.parse().ok().filter(|&id: &u8| id > 0).ok_or_else(|| bad.clone())?;
         let uri = rest.split_ascii_whitespace().next().ok_or_else(|| bad.clone())?;
         extensions.push(Extension { id, uri: uri.to_owned() });

@@ -1,7 +1,8 @@
-//! Offers as clients send them, and the whole answers to them, as text.
+//! Offers as clients send them, and the complete answers to them, as text.
 //!
-//! The Chromium offers are from a browser, the others are written after their senders' habits. The answers are snapshots:
-//! `INSTA_UPDATE=always cargo test -p onmic-rtc sdp` writes them anew. Read the difference before committing it.
+//! The Chromium offers come from a browser, the others were written by hand in the style of their clients. The answers
+//! are snapshots: `INSTA_UPDATE=always cargo test -p onmic-rtc sdp` writes them anew. Read the difference before
+//! committing it.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -53,7 +54,7 @@ fn answer(offer: &Offer, flow: Flow, video: &[CodecCapability]) -> String {
 }
 
 fn check(name: &str, offer: &str, flow: Flow, video: &[CodecCapability]) {
-    // On the wire lines end with CR LF; files in the repository with LF.
+    // Lines end with CR LF on the wire, and with LF in files of the repository.
     let offer = Offer::parse(&offer.replace('\n', "\r\n")).unwrap();
     let text = answer(&offer, flow, video);
     assert!(text.ends_with("\r\n") && !text.replace("\r\n", "").contains(['\r', '\n']));
@@ -92,7 +93,7 @@ fn gstreamer_publisher_keeps_bundle_only_audio_and_loses_the_data_channel() {
 }
 
 #[test]
-fn an_offer_is_read_completely() {
+fn an_offer_is_parsed_completely() {
     let offer = Offer::parse(CHROMIUM_WHIP).unwrap();
     let [audio, video] = &offer.media[..] else { panic!("two sections") };
     assert_eq!(offer.ice.ufrag, "ehws");
@@ -124,7 +125,7 @@ fn h264_prefers_fragmentation_then_the_profile_then_constrained_baseline() {
     assert_eq!(in_chromium(Some([0x42, 0xc0, 0x1f])), Some(108));
     assert_eq!(in_chromium(Some([0x42, 0x00, 0x1f])), Some(102));
     assert_eq!(in_chromium(Some([0x4d, 0x00, 0x28])), Some(116));
-    assert_eq!(in_chromium(Some([0x64, 0x00, 0x28])), Some(108)); // High is not in the list.
+    assert_eq!(in_chromium(Some([0x64, 0x00, 0x28])), Some(108)); // The offer does not list High.
     assert_eq!(chosen(FIREFOX_WHEP, CodecName::H264, None), Some(126));
     assert_eq!(chosen(GSTREAMER_WHIP, CodecName::H264, None), Some(97));
     let whole_units = FIREFOX_WHEP.replace(";packetization-mode=1", "");
@@ -147,7 +148,7 @@ fn other_codecs_are_found_in_their_common_profile_only() {
 }
 
 #[test]
-fn the_order_of_wanted_codecs_is_ours() {
+fn the_order_of_wanted_codecs_is_the_servers() {
     let offer = Offer::parse(CHROMIUM_WHEP).unwrap();
     let wanted = [CodecName::H265, CodecName::Av1, CodecName::H264].map(CodecCapability::from);
     let chosen = offer.choose(MediaKind::Video, Flow::Send, &wanted).unwrap();
@@ -182,7 +183,7 @@ fn offers_that_lack_something_say_what_to_change() {
 }
 
 #[test]
-fn a_carriage_return_inside_of_a_line_does_not_get_into_the_answer() {
+fn a_carriage_return_within_a_line_does_not_get_into_the_answer() {
     for inside in ['\r', '\0'] {
         let offer = CHROMIUM_WHEP.replacen("a=mid:0", &format!("a=mid:0{inside}a=sendonly"), 1);
         assert!(matches!(Offer::parse(&offer), Err(OfferError::NotSdp(_))), "{inside:?}");
@@ -239,7 +240,7 @@ const FRAGMENT: &str = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r
     a=end-of-candidates\r\n";
 
 #[test]
-fn a_fragment_is_read_and_tells_a_restart_from_trickling() {
+fn a_parsed_fragment_tells_a_restart_from_trickling() {
     let fragment = Fragment::parse(FRAGMENT).unwrap();
     assert_eq!((fragment.candidates, fragment.end_of_candidates), (2, true));
     let ice = fragment.ice.clone().unwrap();

@@ -1,7 +1,8 @@
-//! Tracks that viewers wait for: their feed has not got them yet.
+//! Tracks that viewers wait for, because their feed does not have them yet.
 //!
-//! One task for each feed, key and codec waits until the feed has a track, gets it converted aside, since opening a codec
-//! blocks, and hands it over as a command. It ends with the feed, or once nobody waits any more.
+//! One task for each feed, key and codec waits until the feed has a track. It gets the track converted on another
+//! thread, since opening a codec blocks, and hands it over as a command. The task ends with the feed, or with the last
+//! viewer that waits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,18 +13,18 @@ use tokio::task::JoinHandle;
 
 use super::Command;
 
-/// Which track is wanted, and in which codec.
+/// The track that is wanted, and the codec that it is wanted in.
 pub(super) type Wanted = (TrackKey, Codec);
 
-/// What the viewers of a shard wait for.
+/// The tracks that viewers of a shard wait for.
 pub(super) struct Awaited {
-    /// By the feed's address, which no other has while a viewer holds it.
+    /// The waits, keyed by the feed's address. No other feed has that address while a viewer holds the feed.
     waits: HashMap<(usize, Wanted), Wait>,
     commands: mpsc::WeakSender<Command>,
 }
 
 struct Wait {
-    /// Keys of their sessions.
+    /// The keys of the sessions that wait.
     viewers: Vec<usize>,
     task: JoinHandle<()>,
 }
@@ -33,7 +34,7 @@ impl Awaited {
         Self { waits: HashMap::new(), commands }
     }
 
-    /// `viewer` waits for a track. Called on the shard's runtime.
+    /// Notes that `viewer` waits for a track. Call it on the shard's runtime.
     pub(super) fn join(&mut self, feed: &Arc<Feed>, wanted: Wanted, viewer: usize) {
         let wait = self.waits.entry(place(feed, wanted)).or_insert_with(|| {
             let task = tokio::spawn(wait_for(feed.clone(), wanted, self.commands.clone()));
@@ -42,7 +43,7 @@ impl Awaited {
         wait.viewers.push(viewer);
     }
 
-    /// `viewer` waits no more.
+    /// Notes that `viewer` no longer waits for a track.
     pub(super) fn leave(&mut self, feed: &Arc<Feed>, wanted: Wanted, viewer: usize) {
         let Some(wait) = self.waits.get_mut(&place(feed, wanted)) else { return };
         wait.viewers.retain(|waiting| *waiting != viewer);
@@ -51,12 +52,12 @@ impl Awaited {
         }
     }
 
-    /// Whether anybody waits for it.
+    /// Returns whether a viewer waits for the track.
     pub(super) fn contains(&self, feed: &Arc<Feed>, wanted: Wanted) -> bool {
         self.waits.contains_key(&place(feed, wanted))
     }
 
-    /// All who waited for it.
+    /// Ends the wait for a track and returns the viewers that waited.
     pub(super) fn take(&mut self, feed: &Arc<Feed>, wanted: Wanted) -> Vec<usize> {
         let wait = self.waits.remove(&place(feed, wanted));
         wait.map(|mut wait| std::mem::take(&mut wait.viewers)).unwrap_or_default()
@@ -78,7 +79,8 @@ fn place(feed: &Arc<Feed>, wanted: Wanted) -> (usize, Wanted) {
     (Arc::as_ptr(feed).addr(), wanted)
 }
 
-/// Goes on after a track that it handed over, which may have ended before the shard read it.
+/// Waits for the track, and goes on after one that it handed over, because that may have ended before the shard read
+/// it.
 async fn wait_for(feed: Arc<Feed>, (key, codec): Wanted, commands: mpsc::WeakSender<Command>) {
     let accepts = Accepts { codecs: [codec].into(), reordering: false };
     let mut known = None;
@@ -87,7 +89,7 @@ async fn wait_for(feed: Arc<Feed>, (key, codec): Wanted, commands: mpsc::WeakSen
         let demand = match demanded {
             Ok(demand) => demand,
             Err(refused) => {
-                tracing::debug!(%refused, "viewers who waited go without");
+                tracing::debug!(%refused, "an awaited track came that its viewers cannot take");
                 continue;
             }
         };

@@ -1,6 +1,8 @@
-//! How rings wake a shard: each track read there has a bell, and the shard learns which ones rang.
+//! Wakes a shard when rings get frames: each track that the shard reads has a bell, and the shard learns which bells
+//! rang.
 //!
-//! A bell that rings twice before the shard looks is heard once, so the list is never longer than the shard has tracks.
+//! A bell that rings twice before the shard looks is listed once, so the list is never longer than the number of tracks
+//! that the shard reads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +12,14 @@ use onmic_media::TrackId;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// One per shard.
+/// The bells that rang and were not heard yet. A shard has one belfry.
 #[derive(Debug, Default)]
 pub(super) struct Belfry {
     rung: Mutex<Vec<Arc<Bell>>>,
     notify: Notify,
 }
 
-/// One per track that the shard reads.
+/// The bell of one track that the shard reads.
 #[derive(Debug)]
 pub(super) struct Bell {
     track: TrackId,
@@ -26,7 +28,7 @@ pub(super) struct Bell {
 }
 
 impl Belfry {
-    /// A bell for `track`, as the waker its reader is polled with.
+    /// Makes a bell for `track`. The track's reader is polled with it as the waker.
     pub(super) fn bell(self: &Arc<Self>, track: TrackId) -> Waker {
         Waker::from(Arc::new(Bell { track, waiting: AtomicBool::new(false), belfry: self.clone() }))
     }
@@ -36,7 +38,7 @@ impl Belfry {
         self.notify.notified().await;
     }
 
-    /// The tracks whose bells rang since the last call, into `tracks`.
+    /// Appends to `tracks` those whose bells rang since the last call.
     pub(super) fn take(&self, tracks: &mut Vec<TrackId>) {
         for bell in self.rung.lock().drain(..) {
             bell.waiting.store(false, Ordering::Release);

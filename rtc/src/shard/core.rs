@@ -1,8 +1,8 @@
-//! What a shard knows and decides: sessions, the tracks they watch, and who a datagram belongs to.
+//! The core of a shard: it knows the sessions, the tracks that they watch, and which session a datagram belongs to.
 //!
-//! No socket, and no clock but for what the metrics measure: datagrams, commands and `now` come in, datagrams go to an
-//! [`Outbox`]. A viewer is a cursor into a shared track; a frame is made into packets once and then sent to each viewer
-//! by plain calls.
+//! It has no socket, and reads the clock for latency metrics alone. Datagrams, commands and `now` come in, and
+//! datagrams go to an [`Outbox`]. A viewer is a cursor into a shared track. A frame is made into packets once, and then
+//! sent to each viewer by plain calls.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ use crate::transport::{
 };
 use crate::udp::Socket;
 
-/// What all sessions of a shard have in common.
+/// The values that all sessions of a shard share.
 pub(super) struct Setup {
     pub(super) peer_config: PeerConfig,
     pub(super) identity: Arc<Identity>,
@@ -37,7 +37,7 @@ pub(super) struct Setup {
     pub(super) candidates: Vec<SocketAddr>,
 }
 
-/// See the module.
+/// The state of a shard and its decisions.
 pub(super) struct Core {
     setup: Setup,
     sessions: Slab<Session>,
@@ -47,7 +47,7 @@ pub(super) struct Core {
     tracks: HashMap<TrackId, SharedTrack>,
     awaited: Awaited,
     deadlines: BTreeSet<(Instant, usize)>,
-    /// Empty but for its capacity.
+    /// The sessions whose deadline has passed. Empty between calls, and kept for its capacity.
     due: Vec<usize>,
     belfry: Arc<Belfry>,
     commands: mpsc::WeakSender<Command>,
@@ -74,7 +74,7 @@ impl Core {
         }
     }
 
-    /// When [`Core::handle_timeout`] wants to be called.
+    /// Returns the time at which to call [`Core::handle_timeout`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
@@ -93,7 +93,7 @@ impl Core {
                 self.open(now, opening, Role::Publisher(Box::new(publisher)));
             }
             Command::Patch { id, expected, fragment, reply } => {
-                // A client that went away does not wait for the answer.
+                // A client that went away does not receive the answer.
                 let _ = reply.send(self.patch(id, expected.as_deref(), &fragment));
             }
             Command::Close { id, reply } => {
@@ -117,7 +117,7 @@ impl Core {
         out: &mut impl Outbox,
     ) {
         let is_stun = classify(datagram) == Some(DatagramKind::Stun);
-        // A check names its session, whoever had the address before.
+        // A check names its session, whichever session used the address before.
         let named = is_stun.then(|| stun_local_ufrag(datagram)).flatten().and_then(|ufrag| self.by_ufrag.get(ufrag));
         let Some(key) = named.or_else(|| self.by_address.get(&from)).copied() else {
             self.metrics.unknown.increment(1);
@@ -128,7 +128,7 @@ impl Core {
         let mut taken_over = false;
         let outcome = match session.peer.handle_datagram(now, from, datagram) {
             Ok(Input::Nothing) => {
-                // One that never sent a frame has no timer of its own to learn it by; its checks come all the time.
+                // A publisher that never sent a frame has no timer that would notice this. Its checks keep coming.
                 taken_over = matches!(&session.role, Role::Publisher(publisher) if !publisher.is_current());
                 None
             }
@@ -156,7 +156,7 @@ impl Core {
                 return;
             }
         };
-        // The address is that of its last valid check, should two sessions ever claim it.
+        // If two sessions claim an address, the session with the newest valid check gets it.
         if is_stun && self.by_address.insert(from, key) != Some(key) {
             let forgotten = session.note_address(from).filter(|forgotten| self.by_address.get(forgotten) == Some(&key));
             forgotten.map(|forgotten| self.by_address.remove(&forgotten));
@@ -170,7 +170,7 @@ impl Core {
         self.settle(now, key, out);
     }
 
-    /// Reads what is new on a track and sends it to its viewers.
+    /// Reads the new frames of a track and sends them to its viewers.
     pub(super) fn handle_frames(&mut self, now: Instant, id: TrackId, out: &mut impl Outbox) {
         let sound = self.tracks.get(&id).and_then(|track| self.tracks.get(&track.sound?)).map(SharedTrack::lateness);
         loop {
@@ -183,7 +183,8 @@ impl Core {
                     if track.needs_replacement() {
                         self.begin_replacement(id);
                     }
-                    // The cached group that a first viewer finds was sent to nobody, and is old.
+                    // The cached group that a first viewer finds is old, and no viewer gets it here, so it is not
+                    // measured.
                     if self.pump_track(now, id, out) > 0 {
                         self.metrics.sending.record(Instant::now().saturating_duration_since(arrived));
                     }
@@ -203,7 +204,7 @@ impl Core {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut impl Outbox) {
-        // Each at most once: a session that cannot do what is due must not hold up the others.
+        // Each session is due at most once, so that one that cannot do its work does not hold up the others.
         let mut due = std::mem::take(&mut self.due);
         while let Some((_, key)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
             self.deadlines.pop_first();
@@ -236,14 +237,14 @@ impl Core {
         self.due = due;
     }
 
-    /// Whether nothing of any session is left.
+    /// Returns whether no session has left anything behind.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         let maps = [self.by_id.len(), self.by_address.len(), self.by_ufrag.len(), self.tracks.len()];
         self.sessions.is_empty() && self.deadlines.is_empty() && self.awaited.is_empty() && maps == [0; 4]
     }
 
-    /// Says goodbye to everybody.
+    /// Ends all sessions with a goodbye.
     pub(super) fn close_all(&mut self, now: Instant, out: &mut impl Outbox) {
         let keys: Vec<_> = self.sessions.iter().map(|(key, _)| key).collect();
         for key in keys {
@@ -262,7 +263,7 @@ impl Core {
             own_tracks.push(ViewerTrack::new(&planned, id, &self.tracks[&id].outgoing));
         }
         if own_tracks.is_empty() {
-            let _ = opening.ready.send(false); // What it was to watch has ended meanwhile.
+            let _ = opening.ready.send(false); // All its tracks have ended meanwhile.
             return;
         }
         let (tracks, awaits) = (own_tracks.len(), awaited.len());
@@ -272,13 +273,13 @@ impl Core {
         let viewer = Viewer::new(feed.clone(), cname, own_tracks, awaited);
         let key = self.open(now, opening, Role::Viewer(viewer));
         for id in ids {
-            self.tracks.get_mut(&id).expect("shared above").viewers.push(key);
+            self.tracks.get_mut(&id).expect("the track is shared").viewers.push(key);
         }
         self.pair(key);
         wanted.into_iter().for_each(|wanted| self.awaited.join(&feed, wanted, key));
     }
 
-    /// Video is held for the main audio that this viewer hears with it.
+    /// Pairs the video tracks of a viewer with the main audio that it hears, so that the video is delayed to match.
     fn pair(&mut self, key: usize) {
         let Role::Viewer(viewer) = &self.sessions[key].role else { return };
         let Some(audio) = viewer.track(TrackKey::AUDIO) else { return };
@@ -289,19 +290,19 @@ impl Core {
         }
     }
 
-    /// A track has come that viewers of its feed wait for: they get it beside what they have.
+    /// Gives a track that has come to the viewers that wait for it, beside the tracks that they have.
     fn attach(&mut self, now: Instant, feed: &Arc<Feed>, demand: Demand, out: &mut impl Outbox) {
         let (id, codec) = (demand.track().id(), demand.track().parameters().codec());
         let wanted = (demand.track().key(), codec);
         if !self.awaited.contains(feed, wanted) || !self.share(id, demand, now, out) {
-            return; // They left meanwhile, or it is over already: then they wait for the next.
+            return; // The viewers have left, or the track has ended already and they wait for the next.
         }
         let viewers = self.awaited.take(feed, wanted);
-        tracing::debug!(codec = codec.name(), viewers = viewers.len(), "a track came that was waited for");
+        tracing::debug!(codec = codec.name(), viewers = viewers.len(), "an awaited track has come");
         for key in viewers {
             let session = &mut self.sessions[key];
             let Role::Viewer(viewer) = &mut session.role else { continue };
-            let track = self.tracks.get_mut(&id).expect("shared above");
+            let track = self.tracks.get_mut(&id).expect("the track is shared");
             viewer.attach(wanted, id, &track.outgoing);
             track.viewers.push(key);
             if session.connected.is_some() {
@@ -313,12 +314,12 @@ impl Core {
         }
     }
 
-    /// Makes sure that a track is read; false for one that WebRTC cannot carry.
+    /// Makes sure that the shard reads a track. Returns false for a track that has ended or that WebRTC cannot carry.
     fn share(&mut self, id: TrackId, demand: Demand, now: Instant, out: &mut impl Outbox) -> bool {
         if !self.tracks.contains_key(&id) {
             let Some(track) = SharedTrack::new(demand, self.belfry.bell(id)) else { return false };
             self.tracks.insert(id, track);
-            self.handle_frames(now, id, out); // The cached group, for this first viewer to start on.
+            self.handle_frames(now, id, out); // This first viewer starts on the cached group.
         }
         self.tracks.contains_key(&id)
     }
@@ -345,7 +346,7 @@ impl Core {
         self.by_id.insert(id, key);
         self.by_ufrag.insert(etag, key);
         self.reschedule(key);
-        // The client may have gone already; its session then ends by its consent timeout.
+        // The client may have gone already. Its session then ends by its consent timeout.
         let _ = ready.send(true);
         key
     }
@@ -366,7 +367,7 @@ impl Core {
         let answer = render_fragment(&local, &session.mid, &self.setup.candidates);
         session.peer.restart_ice(local, remote);
         tracing::debug!(session = ?id, "ICE restart");
-        // Those that are no longer accepted go.
+        // Removes the user fragments that are no longer accepted.
         for ufrag in session.ufrags.drain(..) {
             self.by_ufrag.remove(&ufrag);
         }
@@ -380,7 +381,7 @@ impl Core {
     }
 
     fn connected(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
-        // First the end of the handshake: until it is there, the peer has no keys and throws media away.
+        // The end of the handshake goes first: before it, the peer has no keys and throws media away.
         self.transmit(key, out);
         let session = &mut self.sessions[key];
         session.connected = Some(now);
@@ -393,7 +394,7 @@ impl Core {
         self.pump_viewer(now, key, out);
     }
 
-    /// Sends one viewer what is due on all its tracks.
+    /// Sends one viewer the frames that are due on all its tracks.
     fn pump_viewer(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
         let Self { sessions, tracks, scratch, metrics, setup, .. } = self;
         let session = &mut sessions[key];
@@ -408,7 +409,7 @@ impl Core {
         }
     }
 
-    /// Sends all viewers of a track what is due; how many frames that were, over all viewers.
+    /// Sends all viewers of a track the frames that are due. Returns the number of frames, summed over the viewers.
     fn pump_track(&mut self, now: Instant, id: TrackId, out: &mut impl Outbox) -> u64 {
         let Self { sessions, tracks, scratch, metrics, setup, .. } = self;
         let Some(track) = tracks.get(&id) else { return 0 };
@@ -425,12 +426,13 @@ impl Core {
                 }
             }
         }
-        // Rare: those that catch up, and all of them when the publisher comes back.
+        // This is rare: viewers that catch up, and all viewers when the publisher comes back.
         behind.into_iter().for_each(|key| self.reschedule(key));
         frames
     }
 
-    /// A track turned out to have reordered frames: its viewers go on with a derived one once that is there.
+    /// Gets a derived track for viewers of a track whose frames turned out to be reordered. They go on with it once it
+    /// is there.
     fn begin_replacement(&mut self, id: TrackId) {
         let Some(track) = self.tracks.get_mut(&id) else { return };
         let Some(session) = track.viewers.first().and_then(|key| self.sessions.get(*key)) else { return };
@@ -438,9 +440,9 @@ impl Core {
         track.replacing = true;
         let (feed, commands) = (viewer.feed.clone(), self.commands.clone());
         let (key, codec) = (track.key(), track.outgoing.codec());
-        tracing::info!(codec = codec.name(), "frames are reordered after all: WHEP viewers go on with a derived track");
-        // Opening an encoder takes milliseconds that viewers should not wait for. The task ends by itself, and nobody waits
-        // for it but through the command it sends.
+        tracing::info!(codec = codec.name(), "frames are reordered: WHEP viewers go on with a derived track");
+        // Opening an encoder takes milliseconds that viewers should not wait for. The task ends by itself. Its result
+        // comes back as a command.
         tokio::spawn(async move {
             let accepts = Accepts { codecs: [Codec::H264].into(), reordering: false };
             let demand = feed.demanded(key, &accepts).await.ok();
@@ -454,7 +456,7 @@ impl Core {
     fn replace(&mut self, now: Instant, old: TrackId, demand: Option<Demand>, out: &mut impl Outbox) {
         let Some(before) = self.tracks.remove(&old) else { return };
         if before.viewers.is_empty() {
-            return; // They left meanwhile.
+            return; // The viewers have left meanwhile.
         }
         let new = demand.as_ref().map(|demand| demand.track().id());
         let fits = demand.is_some_and(|demand| {
@@ -467,7 +469,7 @@ impl Core {
             }
             return;
         };
-        let track = self.tracks.get_mut(&new).expect("shared above");
+        let track = self.tracks.get_mut(&new).expect("the track is shared");
         for key in &before.viewers {
             let Role::Viewer(viewer) = &mut self.sessions[*key].role else { continue };
             for own in viewer.tracks.iter_mut().filter(|own| own.id == old) {
@@ -480,7 +482,7 @@ impl Core {
         track.want_keyframe(now);
     }
 
-    /// Sends what the peer has to say and notes when it wants to be heard again.
+    /// Sends the peer's waiting datagrams, and notes its next deadline.
     fn settle(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
         self.transmit(key, out);
         if matches!(self.sessions[key].peer.state(), State::Closed(_)) {
@@ -519,7 +521,7 @@ impl Core {
         self.deadlines.extend(deadline.map(|deadline| (deadline, key)));
     }
 
-    /// Ends a session from our side.
+    /// Ends a session from the server's side.
     fn close(&mut self, now: Instant, key: usize, reason: &'static str, out: &mut impl Outbox) {
         let session = &mut self.sessions[key];
         if let Role::Viewer(viewer) = &session.role {
@@ -529,7 +531,7 @@ impl Core {
         self.remove(now, key, reason, out);
     }
 
-    /// A session ended by itself.
+    /// Removes a session that ended by itself.
     fn ended(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
         let reason = match self.sessions[key].peer.state() {
             State::Closed(reason) => reason.label(),

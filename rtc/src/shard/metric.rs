@@ -1,4 +1,4 @@
-//! The counters of a shard, looked up once.
+//! The metrics of a shard, each looked up once.
 
 use std::time::{Duration, Instant};
 
@@ -9,21 +9,21 @@ use onmic_media::{DropReason, MediaKind};
 use crate::transport::Dropped;
 use crate::udp::{self, Socket};
 
-/// Counters of the socket are passed on this often.
+/// The interval at which the socket's counts are passed on.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) struct Metrics {
     dropped: [Counter; Dropped::ALL.len()],
-    /// Datagrams of nobody.
+    /// Datagrams that belong to no session.
     pub(super) unknown: Counter,
-    /// Frames a track lost before the shard read them.
+    /// Frames that a track evicted before the shard read them.
     pub(super) skipped: Counter,
-    /// RTCP that could not be read.
+    /// RTCP packets that could not be parsed.
     pub(super) rtcp_malformed: Counter,
     /// Packets that could not be sealed.
     pub(super) unsealed: Counter,
     sent_frames: [Counter; MediaKind::ALL.len()],
-    /// From a frame's arrival to the last viewer's packet handed to the kernel.
+    /// The time from a frame's arrival until the kernel has the packets for the last viewer.
     pub(super) sending: Histogram,
     sent_bytes: Counter,
     sent_packets: Counter,
@@ -62,7 +62,8 @@ impl Metrics {
         self.sent_frames[kind as usize].increment(frames);
     }
 
-    /// Passes on what the socket counted since the last time.
+    /// Passes on what the socket counted since the last call. Does nothing within [`INTERVAL`] of
+    /// it.
     pub(super) fn count(&mut self, socket: &Socket, now: Instant) {
         if self.last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
             return;

@@ -1,9 +1,10 @@
 //! A shard: one thread with one UDP socket and its sessions.
 //!
-//! The driver waits on four things (commands, datagrams, rings, the next deadline), hands what came to the [`Core`] and
-//! waits again. The core decides, and sends by plain calls. Nothing else touches a session.
+//! The driver waits for four things: commands, datagrams, rung bells, and the next deadline. It hands each to the
+//! [`Core`] and waits again. The core decides, and sends by plain calls. Nothing else touches a session.
 //!
-//! Commands are few (signalling) and queued up to [`COMMANDS`]; a full queue makes signalling wait, never media.
+//! Commands are few, because they come from signalling. Up to [`COMMANDS`] are queued. A full queue makes signalling
+//! wait, never media.
 
 mod awaited;
 mod bell;
@@ -38,10 +39,10 @@ use crate::transport::{Credentials, Fingerprint, Identity, PeerConfig};
 use crate::udp::{Received, Socket};
 
 const COMMANDS: usize = 256;
-/// Datagrams are taken in so many calls before viewers get their turn again; each call may bring dozens.
+/// The most calls that receive datagrams before viewers get their turn again. Each call may bring dozens of datagrams.
 const RECEIVES_IN_A_ROW: usize = 16;
 
-/// What signalling asks of a shard.
+/// A request to a shard, from signalling or from a task of the shard.
 pub(crate) enum Command {
     Watch {
         opening: Opening,
@@ -62,12 +63,12 @@ pub(crate) enum Command {
         id: SessionId,
         reply: oneshot::Sender<bool>,
     },
-    /// Viewers of this track go on with another: the first turned out to be one they cannot take.
+    /// Viewers of this track go on with another, because they cannot take the first. `None` if there is no other.
     Replace {
         track: TrackId,
         demand: Option<Demand>,
     },
-    /// This feed has a track now that viewers wait for.
+    /// This feed now has a track that viewers wait for.
     Attach {
         feed: Arc<Feed>,
         demand: Demand,
@@ -75,29 +76,29 @@ pub(crate) enum Command {
     Stop,
 }
 
-/// What every new session has.
+/// The values that every new session begins with.
 pub(crate) struct Opening {
     pub(crate) id: SessionId,
     pub(crate) slot: Slot,
     pub(crate) local: Credentials,
     pub(crate) remote: Credentials,
     pub(crate) fingerprint: Fingerprint,
-    /// Of the first accepted section: ICE restarts name it.
+    /// The `mid` of the first accepted section. The answer to an ICE restart names it.
     pub(crate) mid: String,
-    /// Told once the session can be found; false if there is nothing for it any more.
+    /// Gets true once the session can be found, and false if all its tracks have ended.
     pub(crate) ready: oneshot::Sender<bool>,
 }
 
-/// What a viewer's session has.
+/// The values that a viewer's session begins with.
 pub(crate) struct Watching {
     pub(crate) feed: Arc<Feed>,
     pub(crate) cname: String,
     pub(crate) sending: Vec<(Sending, Demand)>,
-    /// Of kinds that the feed has no track of yet.
+    /// The plans for kinds that the feed has no track of yet.
     pub(crate) awaited: Vec<Sending>,
 }
 
-/// A session's place in its shard.
+/// A session's place in its shard. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct Slot(Arc<AtomicUsize>);
 
@@ -167,13 +168,13 @@ impl Shard {
         self.load.load(Ordering::Relaxed)
     }
 
-    /// A place for one more session; `None` when full.
+    /// Takes a place for one more session. `None` if the shard is full.
     pub(crate) fn reserve(&self) -> Option<Slot> {
-        let slot = Slot(self.load.clone()); // Gives back on drop what is added next.
+        let slot = Slot(self.load.clone()); // Its drop takes back the 1 that the next line adds.
         (self.load.fetch_add(1, Ordering::Relaxed) < self.limit).then_some(slot)
     }
 
-    /// Queues a command; the error is that the thread has ended.
+    /// Queues a command. An error means that the thread has ended.
     pub(crate) async fn send(&self, command: Command) -> Result<(), ()> {
         self.commands.send(command).await.map_err(|_| ())
     }
@@ -230,8 +231,8 @@ fn receive(core: &mut Core, socket: &mut Socket, received: &mut Received) {
                 }
             }
             Ok(false) => return,
-            // ICMP answers to what we sent show up here; they say nothing about the socket.
-            Err(error) => tracing::debug!(%error, "receive failed"),
+            // ICMP errors about sent datagrams appear here. They say nothing about the socket.
+            Err(error) => tracing::debug!(%error, "receiving failed"),
         }
     }
 }

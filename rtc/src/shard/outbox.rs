@@ -1,14 +1,14 @@
-//! Where a shard's datagrams go: the socket, or a list in tests.
+//! The way out for a shard's datagrams: the socket, or a list in tests.
 
 use std::net::SocketAddr;
 
 use crate::udp::{Batch, Socket};
 
-/// Sends without waiting; what cannot be sent is dropped and counted by the implementation.
+/// Sends without waiting. The implementation drops and counts a datagram that it cannot send.
 pub(super) trait Outbox {
-    /// One datagram.
+    /// Sends one datagram.
     fn send(&mut self, to: SocketAddr, datagram: &[u8]);
-    /// A run of them; the batch is empty afterwards.
+    /// Sends a batch as one run. The batch is empty afterwards.
     fn send_batch(&mut self, to: SocketAddr, batch: &mut Batch);
 }
 

@@ -1,4 +1,4 @@
-//! A publisher's side of a session: RTP in, frames to its publication, RTCP back.
+//! A publisher's session: RTP comes in, frames go to its publication, RTCP goes back.
 
 use std::time::Instant;
 
@@ -13,10 +13,10 @@ use crate::rtp::receive::{Incoming, IncomingConfig, IncomingCounters, StreamConf
 use crate::rtp::{ExtensionIds, Mid};
 use crate::transport::Peer;
 
-/// Reads one count off the counters of what came in.
+/// Reads one of the counters of incoming media.
 type Count = fn(&IncomingCounters) -> u64;
 
-/// See the module.
+/// The part of a session that is a publisher's own.
 pub(super) struct Publisher {
     publication: Publication,
     incoming: Incoming,
@@ -39,17 +39,17 @@ impl Publisher {
         }
     }
 
-    /// What is published.
+    /// Returns the name of the source that is published.
     pub(super) fn name(&self) -> String {
         self.publication.source().name().to_string()
     }
 
-    /// Frames and losses so far.
+    /// Returns the counts of frames and losses so far.
     pub(super) fn counters(&self) -> IncomingCounters {
         self.incoming.counters()
     }
 
-    /// Takes one RTP packet; the frames it completes are published.
+    /// Takes one RTP packet, and publishes the frames that it completes.
     pub(super) fn handle_rtp(&mut self, packet: &[u8], now: Instant) -> Result<(), TakenOver> {
         self.incoming.handle_rtp(packet, now);
         self.publish(now)
@@ -60,17 +60,17 @@ impl Publisher {
         self.incoming.handle_rtcp(datagram, now);
     }
 
-    /// Gives up what will not come any more, and passes the viewers' wish for a keyframe on.
+    /// Gives up packets that will not come any more, and publishes the frames that this releases.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), TakenOver> {
         self.incoming.handle_timeout(now);
-        // One that sends nothing would not learn it by pushing.
+        // A publisher that sends nothing would not learn this by pushing.
         if !self.is_current() {
             return Err(TakenOver);
         }
         self.publish(now)
     }
 
-    /// Sends the reports and requests that are due.
+    /// Sends the reports and requests that are due, with the viewers' request for a keyframe.
     pub(super) fn send_feedback(
         &mut self,
         peer: &mut Peer,
@@ -88,17 +88,18 @@ impl Publisher {
         }
     }
 
-    /// When [`Publisher::handle_timeout`] or [`Publisher::send_feedback`] has something to do.
+    /// Returns the time at which [`Publisher::handle_timeout`] or [`Publisher::send_feedback`] has
+    /// work.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.incoming.poll_timeout()
     }
 
-    /// Whether nobody else took over what is published.
+    /// Returns whether the publication is still its own, and no other publisher took it over.
     pub(super) fn is_current(&self) -> bool {
         self.publication.is_current()
     }
 
-    /// Whether the publisher said goodbye.
+    /// Returns whether the publisher said goodbye.
     pub(super) fn is_ended(&self) -> bool {
         self.incoming.is_ended()
     }

@@ -1,4 +1,4 @@
-//! One session of a shard: a peer, and what it is there for.
+//! One session of a shard: a peer, and its role as viewer or publisher.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -9,42 +9,44 @@ use super::viewer::Viewer;
 use crate::session::SessionId;
 use crate::transport::{Credentials, Peer};
 
-/// Addresses a session is known under: the peer's network changes now and then, or somebody plays.
+/// The most addresses that a session is known under. A peer's network changes now and then, and a hostile peer may
+/// change its address at will.
 const ADDRESSES: usize = 8;
 
-/// See the module.
+/// A session: its peer, its role, and the keys that the shard finds it by.
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) peer: Peer,
     pub(super) role: Role,
-    /// The peer's credentials: a fragment with others asks for an ICE restart.
+    /// The peer's credentials. A fragment with other credentials asks for an ICE restart.
     pub(super) remote: Credentials,
-    /// Changes with each ICE restart.
+    /// The entity tag, which changes with each ICE restart.
     pub(super) etag: String,
     pub(super) mid: String,
     pub(super) addresses: Vec<SocketAddr>,
-    /// The user fragments it is registered under.
+    /// The user fragments that the session is registered under.
     pub(super) ufrags: Vec<String>,
-    /// The deadline it is registered with.
+    /// The deadline that the session is registered with.
     pub(super) deadline: Option<Instant>,
     pub(super) opened: Instant,
     pub(super) connected: Option<Instant>,
     pub(super) _slot: Slot,
 }
 
-/// What a session is there for.
+/// The role of a session.
 pub(super) enum Role {
     Viewer(Viewer),
     Publisher(Box<Publisher>),
 }
 
 impl Session {
-    /// Notes a new address of the peer; one that it is no longer known under, if there are too many.
+    /// Notes a new address of the peer. If there are too many, returns the one that the session is no longer known
+    /// under.
     pub(super) fn note_address(&mut self, address: SocketAddr) -> Option<SocketAddr> {
         note(&mut self.addresses, address, self.peer.remote_addr())
     }
 
-    /// The one line a session leaves in the log.
+    /// Logs the end of the session in one line.
     pub(super) fn log_end(&self, reason: &str, now: Instant) {
         let seconds = self.connected.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64());
         let connect_ms = self.connected.map(|at| at.saturating_duration_since(self.opened).as_millis());
@@ -79,7 +81,8 @@ impl Session {
     }
 }
 
-/// Never forgets the address that media goes to: the peer's reports come from there.
+/// Adds an address, and removes the oldest if there are too many. The address that media goes to stays, because the
+/// peer's reports come from there.
 fn note(addresses: &mut Vec<SocketAddr>, address: SocketAddr, media: Option<SocketAddr>) -> Option<SocketAddr> {
     addresses.retain(|known| *known != address);
     addresses.push(address);
@@ -92,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_media_goes_to_is_never_forgotten_for_newer_ones() {
+    fn the_address_that_media_goes_to_is_kept_when_newer_ones_push_out_the_oldest() {
         let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
         let mut addresses = Vec::new();
         let forgotten: Vec<_> =

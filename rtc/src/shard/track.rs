@@ -1,4 +1,4 @@
-//! A track as a shard reads it: one reader, one set of packets, many viewers.
+//! A track as a shard reads it: one reader and one set of packets for many viewers.
 
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -8,38 +8,39 @@ use onmic_media::{Codec, Demand, Join, MediaKind, Read, Reader, TrackId, TrackKe
 use crate::rtp::outgoing::Limits;
 use crate::rtp::{Lateness, Outgoing};
 
-/// See the module.
+/// A track that the viewers of a shard share.
 pub(super) struct SharedTrack {
     demand: Demand,
     reader: Reader,
     bell: Waker,
     pub(super) outgoing: Outgoing,
     lateness: Lateness,
-    /// All that was there when reading began has been read.
+    /// Whether all frames that were there when reading began have been read.
     caught_up: bool,
-    /// The sound that viewers of these pictures hear.
+    /// The audio track that viewers hear with this video track.
     pub(super) sound: Option<TrackId>,
-    /// Keys of the sessions that watch it.
+    /// The keys of the sessions that watch the track.
     pub(super) viewers: Vec<usize>,
-    /// A track that viewers can take is being made in place of this one.
+    /// Whether a track that viewers can take is being made in place of this one.
     pub(super) replacing: bool,
 }
 
-/// What reading the track led to.
+/// The outcome of one read of the track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// A frame was made into packets and waits for the viewers.
     Frame { arrived: Instant },
     /// Frames were lost before they could be read.
     Skipped(u64),
-    /// Nothing more for now; the bell will ring.
+    /// No frame is there for now. The bell will ring for the next one.
     CaughtUp,
-    /// The track is over.
+    /// The track has ended.
     Ended,
 }
 
 impl SharedTrack {
-    /// Reads from the newest group on, or from now on for sound. `None` for a codec WebRTC does not have.
+    /// Begins to read, with video at its newest group and with audio at its next frame. `None` for a codec that WebRTC
+    /// does not have.
     pub(super) fn new(demand: Demand, bell: Waker) -> Option<Self> {
         let track = demand.track();
         let outgoing = Outgoing::new(track.parameters().codec(), Limits::default())?;
@@ -58,7 +59,7 @@ impl SharedTrack {
         })
     }
 
-    /// Takes in the next frame, at `now` on both clocks.
+    /// Reads the next frame. `now` and `wall` are the same moment on the two clocks.
     pub(super) fn advance(&mut self, (now, wall): (Instant, WallTime)) -> Progress {
         match self.reader.poll_read(&mut Context::from_waker(&self.bell)) {
             Poll::Pending => {
@@ -76,36 +77,36 @@ impl SharedTrack {
                 }
                 match self.outgoing.push(&frame) {
                     Some(_) => Progress::Frame { arrived: frame.arrived },
-                    None => Progress::Skipped(0), // Counted by `outgoing`, with its reason.
+                    None => Progress::Skipped(0), // `outgoing` has counted the frame, with its reason.
                 }
             }
         }
     }
 
-    /// What it is known by in its feed.
+    /// Returns the key of the track in its feed.
     pub(super) fn key(&self) -> TrackKey {
         self.demand.track().key()
     }
 
-    /// How late its frames are; see [`Lateness`].
+    /// Returns how late its frames can be sent. See [`Lateness`].
     pub(super) fn lateness(&self) -> Lateness {
         self.lateness
     }
 
-    /// Pictures are held for sound that is later than they are.
+    /// Tells viewers to delay this video track by as much as the audio is later than it.
     pub(super) fn keep_in_step_with(&mut self, sound: Lateness) {
         if let (Some(sound), Some(picture)) = (sound.micros(), self.lateness.micros()) {
             self.outgoing.hold_for_sound(Duration::from_micros(u64::try_from(sound - picture).unwrap_or(0)));
         }
     }
 
-    /// Whether frames turned out to be reordered, which WebRTC cannot carry.
+    /// Returns whether the track must be replaced: its frames turned out to be reordered, which WebRTC cannot carry.
     pub(super) fn needs_replacement(&self) -> bool {
         let reorderable = matches!(self.outgoing.codec(), Codec::H264 | Codec::H265);
         reorderable && !self.replacing && !self.demand.is_derived() && self.demand.track().reorders()
     }
 
-    /// Passes the wish for a keyframe on, unless there was one just now.
+    /// Asks for a keyframe, unless one came or was asked for just now.
     pub(super) fn want_keyframe(&mut self, now: Instant) {
         if self.outgoing.want_keyframe(now) {
             self.demand.track().want_keyframe();

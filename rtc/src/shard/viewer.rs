@@ -1,4 +1,4 @@
-//! A viewer's side of a session: its place on each track, and what it reports back.
+//! A viewer's session: its place on each track, its frames, and the reports that it sends back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::rtp::{HEADER_MAX, Outgoing, Packets, Repaired, Sender, Start, report}
 use crate::transport::{Peer, SealError};
 use crate::udp::Batch;
 
-/// Buffers that all viewers of a shard use in turn.
+/// The buffers that all sessions of a shard use in turn.
 pub(super) struct Scratch {
     pub(super) batch: Batch,
     pub(super) repair: RepairScratch,
@@ -30,12 +30,12 @@ impl Default for Scratch {
     }
 }
 
-/// See the module.
+/// The part of a session that is a viewer's own.
 pub(super) struct Viewer {
     pub(super) feed: Arc<Feed>,
-    /// In the order of their keys.
+    /// The tracks that it watches, in the order of their keys.
     pub(super) tracks: Vec<ViewerTrack>,
-    /// What is sent once the feed has a track for it.
+    /// The plans for tracks that the feed does not have yet.
     pub(super) awaited: Vec<Sending>,
     cname: String,
     transport_sequence: u16,
@@ -62,12 +62,12 @@ impl Viewer {
         Self { feed, tracks, awaited, cname, transport_sequence: 0, _viewing: viewing }
     }
 
-    /// The track of a key that it watches.
+    /// Returns the id of the track that it watches under a key.
     pub(super) fn track(&self, key: TrackKey) -> Option<TrackId> {
         self.tracks.iter().find(|own| own.key == key).map(|own| own.id)
     }
 
-    /// The track `key` in `codec`, which it waits for, has come.
+    /// Begins to watch the track `key` in `codec`, which it waited for.
     pub(super) fn attach(&mut self, (key, codec): (TrackKey, Codec), id: TrackId, outgoing: &Outgoing) {
         if let Some(index) = self.awaited.iter().position(|planned| (planned.key, planned.codec) == (key, codec)) {
             self.tracks.push(ViewerTrack::new(&self.awaited.swap_remove(index), id, outgoing));
@@ -75,8 +75,8 @@ impl Viewer {
         }
     }
 
-    /// Sends what is due on one track; how many frames. Reports ride behind frames: they need no timer, and a track
-    /// without frames has nothing to report.
+    /// Sends the frames that are due on one track, and returns their number. Reports follow frames: they need no timer,
+    /// and a track without frames has nothing to report.
     pub(super) fn pump(
         &mut self,
         (peer, track): (&mut Peer, &SharedTrack),
@@ -102,7 +102,7 @@ impl Viewer {
         frames
     }
 
-    /// Begins to send on one track, with a keyframe that is asked for if there is none.
+    /// Begins to send on one track. If the track has no keyframe to begin with, it asks for one.
     pub(super) fn start(&mut self, id: TrackId, track: &mut SharedTrack, now: Instant) {
         let Some(own) = self.tracks.iter_mut().find(|own| own.id == id) else { return };
         if own.sender.start(&track.outgoing, now) == Start::NextKeyframe {
@@ -110,12 +110,12 @@ impl Viewer {
         }
     }
 
-    /// Whether it needs no timer on one track: it follows what is pushed.
+    /// Returns whether it needs no timer on one track, because it sends each frame when the frame is pushed.
     pub(super) fn is_live(&self, id: TrackId) -> bool {
         self.tracks.iter().find(|own| own.id == id).is_none_or(|own| own.sender.is_live())
     }
 
-    /// Acts on what the peer reports.
+    /// Acts on the peer's RTCP: reports, and requests for packets and keyframes.
     pub(super) fn handle_rtcp(
         &mut self,
         rtcp: &[u8],
@@ -182,14 +182,14 @@ impl Viewer {
         scratch.rtcp.clear();
         let ssrcs: Vec<_> = self.tracks.iter().map(|own| own.sender.ssrc()).collect();
         if let Some(first) = ssrcs.first() {
-            report::receiver_report(&mut scratch.rtcp, *first, &[]); // A compound starts with a report.
+            report::receiver_report(&mut scratch.rtcp, *first, &[]); // A compound packet starts with a report.
             report::goodbye(&mut scratch.rtcp, &ssrcs);
             send_rtcp(peer, scratch, out);
         }
     }
 }
 
-/// Seals what is in `scratch.rtcp` and sends it.
+/// Seals the packets in `scratch.rtcp` and sends them.
 pub(super) fn send_rtcp(peer: &mut Peer, scratch: &mut Scratch, out: &mut impl Outbox) {
     if scratch.rtcp.is_empty() {
         return;
@@ -200,7 +200,7 @@ pub(super) fn send_rtcp(peer: &mut Peer, scratch: &mut Scratch, out: &mut impl O
     }
 }
 
-/// One frame to one viewer: a header and a seal per packet, a send per run of equal lengths.
+/// Sends one frame to one viewer: a header and a seal per packet, and one send per run of equal lengths.
 fn send(
     peer: &mut Peer,
     sender: &mut Sender,
@@ -218,7 +218,7 @@ fn send(
             out.send_batch(to, batch);
         }
         if let Err(error) = batch.push(length, |room| peer.seal_rtp(header, packet.payload, room)) {
-            out.send_batch(to, batch); // The batch is shared: what stays in it would go to the next viewer.
+            out.send_batch(to, batch); // The next viewer would get packets that stay in the shared batch.
             return Err(error);
         }
     }

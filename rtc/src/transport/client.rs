@@ -1,7 +1,8 @@
-//! The other side of a session, for tests and load generators: ICE controlling, DTLS client.
+//! The client side of a session, for tests and load generators: ICE controlling, DTLS client.
 //!
-//! It knows the server's one address and credentials, nominates at once, and keeps consent alive.
-//! No candidate gathering, no restarts of its own: a stand-in for a browser, not one.
+//! It knows one address and the credentials of the server, nominates at once, and keeps consent
+//! alive. It gathers no candidates and restarts nothing by itself, so it stands in for a browser
+//! without being one.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -26,14 +27,14 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50); // RFC 8445 14.2: Ta
 const CONSENT_INTERVAL: Duration = Duration::from_millis(2500);
 const CONSENT: Duration = Duration::from_secs(30);
 
-/// What a client is told about the session.
+/// The values that a client needs for the session.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// Its own ICE credentials, as its offer stated them.
+    /// The client's own ICE credentials, as its offer stated them.
     pub local: Credentials,
-    /// The server's, from the answer.
+    /// The server's ICE credentials, from the answer.
     pub remote: Credentials,
-    /// The server's certificate, from the answer.
+    /// The fingerprint of the server's certificate, from the answer.
     pub fingerprint: Fingerprint,
     /// The server's candidate, from the answer.
     pub server: SocketAddr,
@@ -55,7 +56,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that starts checking at `now`.
+    /// Makes a client that starts its checks at `now`.
     pub fn new(config: ClientConfig, identity: Arc<Identity>, now: Instant) -> Self {
         Self {
             config,
@@ -70,7 +71,7 @@ impl Client {
         }
     }
 
-    /// Follows the server's answer to an ICE restart.
+    /// Takes the new credentials of an ICE restart, and checks at once.
     pub fn restart_ice(&mut self, now: Instant, local: Credentials, remote: Credentials) {
         self.config.local = local;
         self.config.remote = remote;
@@ -99,12 +100,12 @@ impl Client {
         }
     }
 
-    /// The next datagram to send that is not media.
+    /// Returns the next datagram to send that is not media.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// Returns the time at which to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.closed.is_some() {
             return None;
@@ -113,7 +114,7 @@ impl Client {
         [Some(self.check_at), Some(self.last_answer + CONSENT), repeat].into_iter().flatten().min()
     }
 
-    /// Does what is due: a check, a repeated flight, or giving up.
+    /// Sends a check, sends a flight again, or gives up, as is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.closed.is_some() {
             return;
@@ -131,7 +132,7 @@ impl Client {
         }
     }
 
-    /// Where the session is.
+    /// Returns the state of the session.
     pub fn state(&self) -> State {
         match (self.closed, &self.keys) {
             (Some(reason), _) => State::Closed(reason),
@@ -140,24 +141,24 @@ impl Client {
         }
     }
 
-    /// How media is protected, once connected.
+    /// Returns the SRTP profile, once the session is connected.
     pub fn profile(&self) -> Option<Profile> {
         self.keys.as_ref().map(|(profile, ..)| *profile)
     }
 
-    /// See [`Sealer::seal_rtp`].
+    /// Seals an RTP packet. See [`Sealer::seal_rtp`].
     pub fn seal_rtp(&mut self, header: &[u8], payload: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         let (_, sealer, _) = self.keys.as_mut().ok_or(SealError::NotConnected)?;
         sealer.seal_rtp(header, payload, out)
     }
 
-    /// See [`Sealer::seal_rtcp`].
+    /// Seals a compound RTCP packet. See [`Sealer::seal_rtcp`].
     pub fn seal_rtcp(&mut self, compound: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         let (_, sealer, _) = self.keys.as_mut().ok_or(SealError::NotConnected)?;
         sealer.seal_rtcp(compound, out)
     }
 
-    /// Ends the session with a goodbye, which [`poll_transmit`](Self::poll_transmit) gives.
+    /// Ends the session with a goodbye, which [`poll_transmit`](Self::poll_transmit) returns.
     pub fn close(&mut self, now: Instant) {
         if self.closed.is_none() {
             self.end(now, CloseReason::Closed);

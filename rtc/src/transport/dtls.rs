@@ -1,15 +1,16 @@
 //! DTLS 1.2 of one session over `rtc-dtls`, in either role, up to the exported SRTP keys.
 //!
-//! The endpoint computes; this file decides what it hears and what is sent again:
-//! - each handshake message is fed once, whole and in order (see `record.rs`). A repeated one
-//!   says that our last flight was lost, and sends that flight again; so does the clock, at
-//!   `FLIGHT_INTERVAL`. The endpoint's own timer, which any handshake record stops and seven
-//!   repeats exhaust, is never used.
-//! - the endpoint takes the client's order of SRTP profiles. It is offered GCM alone, and when
-//!   that does not match, the same ClientHello goes to a fresh one with SHA1_80.
-//! - the endpoint verifies no certificate: the fingerprint is compared here.
-//! - once the keys are out, the endpoint is folded into its serialised state (a kilobyte), and
-//!   unfolded to read an alert or to say goodbye.
+//! The endpoint of `rtc-dtls` computes. This file decides which messages it gets and which flights
+//! are sent again:
+//! - The endpoint gets each handshake message once, whole and in order (see `record.rs`). A
+//!   repeated message shows that our last flight was lost, so that flight is sent again. It is also
+//!   sent again when no answer comes, first after `FLIGHT_INTERVAL`. The endpoint's own timer is
+//!   never used, because any handshake record stops it and seven repeats exhaust it.
+//! - The endpoint follows the client's order of SRTP profiles. It is therefore configured with GCM alone.
+//!   If that does not match, a fresh endpoint with SHA1_80 gets the same ClientHello.
+//! - The endpoint verifies no certificate. This file compares the fingerprint.
+//! - Once the keys are exported, the endpoint is folded into its serialised state (a kilobyte). It
+//!   is unfolded to read an alert or to say goodbye.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,23 +35,24 @@ use super::seal::Sealer;
 use super::srtp::{MasterKey, Profile};
 use crate::Error;
 
-/// The first wait for an answer to a flight: under two RTTs across an ocean.
+/// The first wait for an answer to a flight: less than two round trips across an ocean.
 const FLIGHT_INTERVAL: Duration = Duration::from_millis(100);
-/// The longest wait.
+/// The longest wait for an answer to a flight.
 const FLIGHT_INTERVAL_MAX: Duration = Duration::from_secs(1);
-/// Repeats at the first interval before it doubles.
+/// The number of repeats at the first interval, before the interval doubles.
 const QUICK_REPEATS: u32 = 8;
-/// A repeated message brings our flight again, but not more often than this: a flight of several
-/// repeated messages is one question, and two sides answering each other must not spin.
+/// The least time between two repeats of our flight that the peer's repeats cause. A flight of
+/// several repeated messages is one question, and two sides that answer each other must not spin.
 const REPEAT_INTERVAL: Duration = Duration::from_millis(40);
-/// Records that are not plaintext handshake messages, fed during a handshake. A flight has two.
+/// The most records of a handshake that are not plaintext handshake messages. A flight has two.
 const RECORDS_FED: u32 = 256;
-/// Alerts that may fail to decrypt before they are ignored: each costs an unfolding.
+/// The most alerts that are read after the handshake, because each costs an unfolding.
 const ALERTS_TRIED: u32 = 16;
 
 const EXPORTER: &str = "EXTRACTOR-dtls_srtp"; // RFC 5764 4.2.
 
-// The endpoint keys its associations by address. A session has one, whatever its address becomes.
+// The endpoint keys its associations by address. A session has one association, whatever its
+// address becomes.
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// The SHA-256 of a certificate, as `a=fingerprint` states it.
@@ -58,14 +60,14 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of a DER certificate.
+    /// Computes the fingerprint of a DER certificate.
     pub fn of(certificate: &[u8]) -> Self {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest::digest(&digest::SHA256, certificate).as_ref());
         Self(bytes)
     }
 
-    /// Whether a DER certificate has this fingerprint.
+    /// Returns whether a DER certificate has this fingerprint.
     pub fn matches(&self, certificate: &[u8]) -> bool {
         constant_time::verify_slices_are_equal(&self.0, &Self::of(certificate).0).is_ok()
     }
@@ -100,7 +102,7 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// The certificate of this process and the handshakes configured with it: one for all sessions.
+/// The certificate of this process and the handshakes configured with it. All sessions share it.
 pub struct Identity {
     fingerprint: Fingerprint,
     #[cfg(any(test, feature = "client"))]
@@ -116,7 +118,7 @@ impl std::fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// A new ECDSA P-256 key with a self-signed certificate. Share it: one per process.
+    /// Makes a new ECDSA P-256 key with a self-signed certificate. Share it: a process needs one.
     pub fn generate() -> Result<Arc<Self>, Error> {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)
             .map_err(|error| Error::Certificate(error.to_string()))?;
@@ -143,12 +145,12 @@ impl Identity {
         }))
     }
 
-    /// What the SDP states about the certificate.
+    /// Returns the fingerprint that the SDP states.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    /// A client's handshake that offers `profiles` in this order.
+    /// Configures a client's handshake that offers `profiles` in this order.
     #[cfg(any(test, feature = "client"))]
     pub(super) fn client(&self, profiles: &[Profile]) -> Result<Arc<HandshakeConfig>, Error> {
         let profiles: Vec<_> = profiles.iter().map(|&profile| offered(profile)).collect();
@@ -174,13 +176,13 @@ fn handshake(
         .with_certificates(vec![certificate.clone()])
         .with_srtp_protection_profiles(profiles.to_vec())
         .with_client_auth(ClientAuthType::RequireAnyClientCert)
-        .with_insecure_skip_verify(true) // The fingerprint is compared in `complete`.
+        .with_insecure_skip_verify(true) // `complete` compares the fingerprint.
         .build(is_client, Some(PEER))
         .map(Arc::new)
         .map_err(|error| Error::Handshake(error.to_string()))
 }
 
-/// What came of a datagram.
+/// The outcome of a datagram.
 pub(super) enum Event {
     Nothing,
     /// The handshake is complete and the peer's certificate is the announced one.
@@ -196,7 +198,7 @@ pub(super) struct Keys {
     pub(super) opener: Opener,
 }
 
-/// Why there is no session with this peer.
+/// Why the handshake with this peer failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
     Handshake,
@@ -216,7 +218,7 @@ enum Phase {
     Ended,
 }
 
-/// One association.
+/// One DTLS association.
 pub(super) struct Dtls {
     identity: Arc<Identity>,
     role: Role,
@@ -232,13 +234,13 @@ pub(super) struct Dtls {
 }
 
 impl Dtls {
-    /// Waits for a ClientHello.
+    /// Makes an association that waits for a ClientHello.
     pub(super) fn server(identity: Arc<Identity>, expected: Fingerprint) -> Self {
         let config = identity.gcm.clone();
         Self::new(identity, Role::Server, expected, endpoint(Some(config)))
     }
 
-    /// Says a ClientHello that offers `profiles` in this order.
+    /// Makes an association that sends a ClientHello, which offers `profiles` in this order.
     #[cfg(any(test, feature = "client"))]
     pub(super) fn client(
         now: Instant,
@@ -276,24 +278,24 @@ impl Dtls {
         }
     }
 
-    /// The next datagram to send.
+    /// Returns the next datagram to send.
     pub(super) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         self.outgoing.pop_front()
     }
 
-    /// When the last flight is sent again.
+    /// Returns the time at which the last flight is sent again.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.repeat_at
     }
 
-    /// Sends the last flight again if it is time.
+    /// Sends the last flight again if that is due.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.repeat_at.is_some_and(|at| now >= at) {
             self.repeat_flight(now);
         }
     }
 
-    /// Takes one datagram. `Dropped` leaves the session as it was.
+    /// Takes one datagram. `Dropped` means that the session is as before.
     pub(super) fn handle(&mut self, now: Instant, datagram: &[u8]) -> Result<Result<Event, Failure>, Dropped> {
         let mut event = Event::Nothing;
         let mut understood = false;
@@ -323,7 +325,7 @@ impl Dtls {
         Ok(Ok(event))
     }
 
-    /// Ends the association, with a goodbye if it was established.
+    /// Ends the association, with a goodbye if the handshake was complete.
     pub(super) fn close(&mut self, now: Instant) {
         if let Phase::Established { state, .. } = &self.phase
             && let Some(mut endpoint) = self.unfold(now, state)
@@ -334,7 +336,7 @@ impl Dtls {
         self.end();
     }
 
-    // Alerts that were queued still go out.
+    // Ends the association. Alerts that the endpoint has queued still go out.
     fn end(&mut self) {
         if let Phase::Handshaking { endpoint, .. } = &mut self.phase {
             let mut endpoint = std::mem::replace(endpoint, Box::new(self::endpoint(None)));
@@ -394,7 +396,8 @@ impl Dtls {
         Ok(event)
     }
 
-    // The client does not know GCM. Nothing has been sent, so a fresh endpoint can hear the same.
+    // If the client does not know GCM, replaces the endpoint by one with SHA1_80. Nothing has been
+    // sent, so the fresh endpoint can get the same message.
     fn falls_back(&mut self, result: &rtc_shared::error::Result<Vec<EndpointEvent>>) -> bool {
         let Err(rtc_shared::error::Error::ErrServerNoMatchingSrtpProfile) = result else {
             return false;
@@ -446,7 +449,7 @@ impl Dtls {
         Ok(Event::Nothing)
     }
 
-    // Exports the keys, and lets go of everything else the handshake held.
+    // Exports the keys, and frees everything else that the handshake held.
     fn complete(&mut self) -> Result<Event, Failure> {
         let Phase::Handshaking { endpoint, .. } = &self.phase else {
             return Ok(Event::Nothing);
@@ -479,7 +482,8 @@ impl Dtls {
         Some(Keys { profile, sealer: Sealer::new(profile, &ours)?, opener: Opener::new(profile, &theirs)? })
     }
 
-    // After the handshake only two things matter: the peer missed our last flight, or it leaves.
+    // After the handshake only two records matter: one that shows that the peer missed our last
+    // flight, and an alert that ends the session.
     fn hear_later(&mut self, now: Instant, record: &Record<'_>, taken: &mut Taken) -> Result<Event, Failure> {
         let Phase::Established { state, alerts } = &mut self.phase else {
             return Ok(Event::Nothing);
@@ -514,7 +518,8 @@ impl Dtls {
         Some(endpoint)
     }
 
-    // What the endpoint says in answer is a new flight, and the answer to the last is there.
+    // Takes the endpoint's output as a new flight. The last flight was answered, or there would be
+    // no output.
     fn collect_flight(&mut self, now: Instant) {
         let Phase::Handshaking { endpoint, .. } = &mut self.phase else {
             return;

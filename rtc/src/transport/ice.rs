@@ -1,8 +1,8 @@
-//! The ICE-lite side of a session (RFC 8445): answers connectivity checks, asks none itself.
+//! The ICE-lite side of a session (RFC 8445): it answers connectivity checks and sends none itself.
 //!
-//! A check counts only with our user fragment, a right MESSAGE-INTEGRITY and a FINGERPRINT. The
-//! last check with USE-CANDIDATE selects the pair; until one comes, the last valid address is the
-//! way back. Consent (RFC 7675) is the arrival of valid checks: silence ends the session.
+//! A check is valid only with our user fragment, a right MESSAGE-INTEGRITY and a FINGERPRINT. The
+//! last check with USE-CANDIDATE selects the pair. Until one comes, the last valid address is the
+//! way back. A valid check renews consent (RFC 7675), and silence ends the session.
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -25,31 +25,33 @@ use rtc_stun::xoraddr::XorMappedAddress;
 
 use super::Dropped;
 
-/// A check is under 150 bytes in practice; ICE adds nothing that would come near this.
+/// The most bytes of a STUN message. A check has fewer than 150, and no ICE attribute comes near
+/// this.
 const MESSAGE_BYTES: usize = 1280;
-/// Addresses that passed a check: a host has a few interfaces, times two IP families.
+/// The most addresses that count as checked: a host has a few interfaces, times two IP families.
 const ADDRESSES: usize = 8;
-const UFRAG_CHARS: usize = 12; // RFC 8445 5.3 asks for 24 bits; more makes a map key unique in a shard.
-const PWD_CHARS: usize = 24; // 128 bits are asked for, 144 given.
+const UFRAG_CHARS: usize = 12; // RFC 8445 5.3 asks for 24 bits. These 72 bits are also a unique map key in a shard.
+const PWD_CHARS: usize = 24; // RFC 8445 5.3 asks for 128 bits. These are 144.
 
-// HMAC-SHA1 for MESSAGE-INTEGRITY. None only if the crates were built without any cryptography.
+// Computes the HMAC-SHA1 of MESSAGE-INTEGRITY. It is missing only if the crates were built without
+// any cryptography.
 pub(super) static CRYPTO: LazyLock<std::sync::Arc<dyn RTCCryptoProvider>> =
     LazyLock::new(|| rtc_crypto::default_provider().expect("a cryptography feature is enabled"));
 
-/// What a datagram is, by its first bytes (RFC 7983, RFC 5761).
+/// The kind of a datagram, as its first bytes show it (RFC 7983, RFC 5761).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatagramKind {
     /// A connectivity check.
     Stun,
     /// A DTLS record.
     Dtls,
-    /// Media.
+    /// An RTP packet: media.
     Rtp,
-    /// Reports and feedback.
+    /// An RTCP packet: reports and feedback.
     Rtcp,
 }
 
-/// Tells what a datagram is. `None` is noise.
+/// Returns the kind of a datagram. `None` if it is of no known kind.
 pub fn classify(datagram: &[u8]) -> Option<DatagramKind> {
     match *datagram.first()? {
         0..=3 if is_stun(datagram) => Some(DatagramKind::Stun),
@@ -67,9 +69,10 @@ fn is_stun(datagram: &[u8]) -> bool {
     datagram.len() >= MESSAGE_HEADER_SIZE && datagram[4..8] == MAGIC_COOKIE.to_be_bytes()
 }
 
-/// The receiver's user fragment of a STUN message: which session a new address wants.
+/// Returns the receiver's user fragment of a STUN message, which names the session that a new
+/// address belongs to.
 ///
-/// Allocates nothing and checks no integrity: the session does that.
+/// Allocates nothing and checks no integrity, because the session checks it.
 pub fn stun_local_ufrag(datagram: &[u8]) -> Option<&str> {
     if datagram.len() > MESSAGE_BYTES || !is_stun(datagram) {
         return None;
@@ -91,14 +94,14 @@ pub fn stun_local_ufrag(datagram: &[u8]) -> Option<&str> {
 /// The user fragment and password of one side of one ICE generation.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// Names the session in checks.
+    /// The user fragment, which names the session in checks.
     pub ufrag: String,
-    /// Keys their integrity.
+    /// The password, which is the key of their integrity check.
     pub pwd: String,
 }
 
 impl Credentials {
-    /// New random ones, from the operating system's generator.
+    /// Makes new random credentials, with a generator that the operating system seeds.
     pub fn generate() -> Self {
         Self { ufrag: ice_chars(UFRAG_CHARS), pwd: ice_chars(PWD_CHARS) }
     }
@@ -116,12 +119,12 @@ fn ice_chars(count: usize) -> String {
     (0..count).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()
 }
 
-/// What a connectivity check led to.
+/// The outcome of a connectivity check.
 #[derive(Debug)]
 pub struct Answered {
-    /// The datagram to send back to where the check came from.
+    /// The datagram to send back to the address that the check came from.
     pub answer: Vec<u8>,
-    /// The check was valid, so the address may send; false for an error answer.
+    /// Whether the check was valid, so that the address may send. False if the answer is an error.
     pub valid: bool,
 }
 
@@ -144,13 +147,13 @@ pub struct IceLite {
     current: Generation,
     restarting: Option<Generation>,
     selected: Option<SocketAddr>,
-    valid: Vec<SocketAddr>, // The most recent last.
+    valid: Vec<SocketAddr>, // The most recent is the last.
     last_valid: Instant,
     consent: Duration,
 }
 
 impl IceLite {
-    /// A responder that gives up after `consent` without a valid check.
+    /// Makes a responder that gives up after `consent` without a valid check.
     pub fn new(local: Credentials, remote: Credentials, consent: Duration, now: Instant) -> Self {
         Self {
             current: Generation { local, remote },
@@ -168,28 +171,29 @@ impl IceLite {
         self.restarting = Some(Generation { local, remote });
     }
 
-    /// The user fragments checks may name now: one, or two during a restart.
+    /// Returns the user fragments that checks may name now: one, or two during a restart.
     pub fn local_ufrags(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.current).chain(self.restarting.as_ref()).map(|generation| generation.local.ufrag.as_str())
     }
 
-    /// Where to send: the nominated address, before that the last valid one.
+    /// Returns the address to send to: the nominated one, or before a nomination the last valid
+    /// one.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.selected.or_else(|| self.valid.last().copied())
     }
 
-    /// Whether an address has passed a check.
+    /// Returns whether an address has passed a check.
     pub fn is_valid(&self, address: SocketAddr) -> bool {
         self.valid.contains(&address)
     }
 
-    /// When consent runs out.
+    /// Returns the time when consent expires.
     pub fn deadline(&self) -> Instant {
         self.last_valid + self.consent
     }
 
-    /// Takes one STUN datagram. What is not a valid check is dropped unanswered, so that the
-    /// socket reflects nothing to forged addresses.
+    /// Takes one STUN datagram. A datagram that is not a check with our credentials is dropped
+    /// without an answer, so that the socket reflects nothing to forged addresses.
     pub fn handle(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Answered, Dropped> {
         let mut request = parse(datagram)?;
         if request.typ != BINDING_REQUEST {
@@ -219,7 +223,8 @@ impl IceLite {
         if request.contains(ATTR_USE_CANDIDATE) {
             self.selected = Some(from);
         }
-        // A dual-stack socket shows IPv4 peers as mapped IPv6; they must read their own address.
+        // A dual-stack socket shows IPv4 peers as mapped IPv6. The answer must state their own
+        // address.
         let mapped = XorMappedAddress { ip: from.ip().to_canonical(), port: from.port() };
         let setters: Vec<Box<dyn Setter>> = vec![Box::new(BINDING_SUCCESS), Box::new(mapped)];
         Ok(Answered { answer: respond(&request, &pwd, setters)?, valid: true })
@@ -231,7 +236,7 @@ impl IceLite {
         }
         self.valid.retain(|&known| known != address);
         if self.valid.len() == ADDRESSES {
-            // Never the selected one: media flows there.
+            // The selected address stays, because media flows there.
             let oldest = usize::from(self.valid.first().copied() == self.selected);
             self.valid.remove(oldest);
         }
@@ -254,7 +259,8 @@ pub(super) fn parse(datagram: &[u8]) -> Result<Message, Dropped> {
     Ok(message)
 }
 
-// A lite agent cannot become controlling, so a peer that claims to be controlled must switch.
+// Returns the error answer to a check, if one is due. A lite agent cannot become controlling, so a
+// peer that claims to be controlled must switch.
 fn refusal(request: &Message) -> Option<Vec<Box<dyn Setter>>> {
     if request.contains(ATTR_ICE_CONTROLLED) {
         return Some(vec![Box::new(BINDING_ERROR), Box::new(CODE_ROLE_CONFLICT)]);
@@ -285,7 +291,7 @@ fn respond(request: &Message, pwd: &str, mut body: Vec<Box<dyn Setter>>) -> Resu
     setters.push(Box::new(integrity));
     setters.push(Box::new(FINGERPRINT));
     let mut message = Message::new();
-    // Fails only when an attribute is over its length, which these never are.
+    // This fails only if an attribute is longer than allowed, which these never are.
     message.build(&setters).map_err(|_| Dropped::StunMalformed)?;
     Ok(message.raw)
 }
@@ -353,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn use_candidate_selects_and_the_last_nomination_wins() {
+    fn the_last_check_with_use_candidate_selects_the_address() {
         let now = Instant::now();
         let mut ice = server(now);
         assert_eq!(ice.remote_addr(), None);
@@ -381,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_checks_are_dropped_and_do_not_keep_consent() {
+    fn invalid_checks_are_dropped_and_do_not_renew_consent() {
         let now = Instant::now();
         let mut ice = server(now);
         let later = now + Duration::from_secs(5);
@@ -394,7 +400,7 @@ mod tests {
         assert_eq!(of(&valid_check(&[])[..40]), Dropped::StunMalformed);
         let mut flipped = valid_check(&[]);
         flipped[30] ^= 1;
-        assert_eq!(of(&flipped), Dropped::StunMalformed); // The fingerprint notices first.
+        assert_eq!(of(&flipped), Dropped::StunMalformed); // The fingerprint is checked first.
         assert_eq!(ice.deadline(), now + Duration::from_secs(30));
         assert!(!ice.is_valid(address(1)));
     }
@@ -462,7 +468,7 @@ mod tests {
             bytes[..2].copy_from_slice(&[first, second]);
             classify(&bytes)
         };
-        assert_eq!(datagram(0, 1), None); // No magic cookie.
+        assert_eq!(datagram(0, 1), None); // It has no magic cookie.
         assert_eq!(datagram(22, 0xfe), Some(DatagramKind::Dtls));
         assert_eq!(datagram(0x80, 96), Some(DatagramKind::Rtp));
         assert_eq!(datagram(0x80, 0x80 | 96), Some(DatagramKind::Rtp));
@@ -484,7 +490,7 @@ mod tests {
                 datagram[at] = random.next_u32() as u8;
             }
             datagram.truncate(random.random_range(0..=datagram.len() * 2));
-            // Give the parser behind the fingerprint something to do.
+            // A right length and fingerprint let the datagram reach the parser of the attributes.
             if datagram.len() >= 28 {
                 let length = (datagram.len() - 20) as u16;
                 datagram[2..4].copy_from_slice(&length.to_be_bytes());

@@ -1,4 +1,5 @@
-//! Our SRTP against `rtc-srtp`, both ways, in both profiles; replay, rollover and nonces.
+//! Tests of our SRTP against `rtc-srtp`, both ways, in both profiles, and tests of replay, rollover
+//! and nonces.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -55,7 +56,7 @@ fn sealed(sealer: &mut Sealer, header: &[u8], payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_we_seal_the_other_implementation_opens_across_the_rollover() {
+fn rtc_srtp_opens_our_sealed_packets_across_the_rollover() {
     for profile in PROFILES {
         let (mut ours, mut theirs) = (sealer(profile), theirs(profile));
         let mut random = StdRng::seed_from_u64(1);
@@ -71,7 +72,7 @@ fn what_we_seal_the_other_implementation_opens_across_the_rollover() {
 }
 
 #[test]
-fn what_the_other_implementation_seals_we_open_across_the_rollover() {
+fn packets_sealed_by_rtc_srtp_are_opened_across_the_rollover() {
     for profile in PROFILES {
         let (mut ours, mut theirs) = (opener(profile), theirs(profile));
         for step in 0..1_500_u32 {
@@ -84,7 +85,7 @@ fn what_the_other_implementation_seals_we_open_across_the_rollover() {
 }
 
 #[test]
-fn rtcp_is_understood_both_ways() {
+fn each_implementation_opens_the_rtcp_of_the_other() {
     for profile in PROFILES {
         let compound = [0x80, 200, 0, 2, 0, 0, 0, 77, 1, 2, 3, 4, 0x81, 206, 0, 2, 0, 0, 0, 77, 9, 9, 9, 9];
         let (mut sealer, mut opener) = (sealer(profile), opener(profile));
@@ -124,7 +125,7 @@ fn lost_and_reordered_packets_are_opened_once() {
                 let again = packet.clone();
                 match opener.open_rtp(&mut packet) {
                     Ok(_) => opened += 1,
-                    Err(error) => assert_eq!(error, OpenError::Replayed), // Older than the window.
+                    Err(error) => assert_eq!(error, OpenError::Replayed), // The packet is older than the window.
                 }
                 assert_eq!(opener.open_rtp(&mut again.clone()), Err(OpenError::Replayed));
             }
@@ -158,7 +159,7 @@ fn a_stream_only_moves_forward_and_starts_in_the_lower_half() {
 }
 
 #[test]
-fn a_repeat_is_the_same_bytes_even_across_the_rollover() {
+fn a_packet_sealed_again_has_the_same_bytes_across_the_rollover() {
     for profile in PROFILES {
         let mut sealer = sealer(profile);
         let mut first = Vec::new();
@@ -178,7 +179,7 @@ fn a_repeat_is_the_same_bytes_even_across_the_rollover() {
 }
 
 #[test]
-fn every_flipped_bit_is_noticed() {
+fn a_packet_with_any_flipped_bit_is_refused() {
     for profile in PROFILES {
         let packet = sealed(&mut sealer(profile), &header(5, 1, true), b"some payload");
         for bit in 0..packet.len() * 8 {
@@ -197,7 +198,7 @@ fn every_flipped_bit_is_noticed() {
 }
 
 #[test]
-fn only_authenticated_streams_count_and_their_number_is_capped() {
+fn only_authenticated_packets_add_streams_and_their_number_is_capped() {
     let (mut sealer, mut other) = (sealer(PROFILES[0]), sealer(PROFILES[0]));
     let mut opener = opener(PROFILES[0]);
     for ssrc in 0..1_000 {

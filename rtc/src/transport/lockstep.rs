@@ -1,5 +1,5 @@
-//! A server peer and a client peer against each other in virtual time, over a pipe that loses,
-//! delays and corrupts by a seed.
+//! Tests of a server peer against a client peer in virtual time, over a pipe that loses, delays and
+//! corrupts datagrams by a seed.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -28,9 +28,9 @@ struct Pipe {
     loss: f64,
     delay: Duration,
     jitter: Duration,
-    /// Which datagrams get one bit changed.
+    /// Selects the datagrams that get one bit flipped.
     corrupt: fn(&[u8]) -> bool,
-    /// Which datagrams never arrive.
+    /// Selects the datagrams that never arrive.
     lose: fn(&[u8]) -> bool,
 }
 
@@ -230,11 +230,12 @@ fn rtp_header(ssrc: u32, sequence: u16) -> [u8; 12] {
 }
 
 #[test]
-fn connects_in_five_round_trips_without_loss() {
+fn connects_in_four_round_trips_without_loss() {
     let mut world = World::new(Setup::default());
     world.run(Duration::from_secs(3), World::both_connected);
     assert!(world.both_connected());
-    assert_eq!(world.now - world.start, Duration::from_millis(80)); // Check, cookie, flights 4 and 6.
+    // Four round trips of 20 ms: the check, the cookie, flights 4 and 6.
+    assert_eq!(world.now - world.start, Duration::from_millis(80));
     assert_eq!(world.dropped, []);
 }
 
@@ -301,9 +302,10 @@ fn datagrams_with_a_flipped_bit_never_connect() {
     }
 }
 
-// Some bits of a handshake bind nothing, so it may complete; then both sides have the same keys.
+// Some bits of a handshake are not authenticated, so it may complete. Then both sides have the same
+// keys.
 #[test]
-fn handshakes_with_flipped_bits_fail_or_agree() {
+fn handshakes_with_flipped_bits_fail_or_agree_on_the_keys() {
     let (mut agreed, mut failed) = (0, 0);
     for seed in 0..300 {
         let corrupt = |datagram: &[u8]| classify(datagram) == Some(DatagramKind::Dtls) && datagram[10] % 3 == 1;
@@ -343,13 +345,13 @@ fn media_flows_both_ways_and_across_the_rollover() {
 }
 
 #[test]
-fn a_restart_of_ice_keeps_media_and_ends_the_old_generation() {
+fn an_ice_restart_keeps_media_and_ends_the_old_generation() {
     let mut world = World::connected(Setup::default());
     let (local, remote) = (Credentials::generate(), Credentials::generate());
     world.server.restart_ice(local.clone(), remote.clone());
     assert_eq!(world.server.local_ufrags().count(), 2);
 
-    // The old generation still counts until the client follows.
+    // The old generation stays valid until the client follows.
     world.run_for(Duration::from_secs(10));
     world.server_sends(1, b"before");
     world.client_address = address(6000);
@@ -378,7 +380,7 @@ fn a_silent_peer_is_closed_after_thirty_seconds() {
 }
 
 #[test]
-fn a_session_nobody_comes_to_is_closed() {
+fn a_session_that_never_gets_a_check_is_closed() {
     let mut world = World::new(Setup { pipe: Pipe { loss: 1.0, ..Pipe::default() }, ..Setup::default() });
     world.run_for(Duration::from_secs(31));
     assert_eq!(world.server.state(), State::Closed(CloseReason::IceTimeout));

@@ -1,9 +1,9 @@
 //! One peer's transport: ICE-lite, DTLS 1.2 and SRTP on one address, without a socket or a clock.
 //!
-//! [`Peer`] joins the parts. A driver feeds it the datagrams of its session and the time, sends
-//! what [`Peer::poll_transmit`] gives, and calls [`Peer::handle_timeout`] at
-//! [`Peer::poll_timeout`]. [`classify`] and [`stun_local_ufrag`] let the driver find the session
-//! of a datagram first: by source address, or for a new address by the fragment of its user name.
+//! [`Peer`] joins the parts. A driver gives it the datagrams of its session and the time, sends the
+//! datagrams that [`Peer::poll_transmit`] returns, and calls [`Peer::handle_timeout`] at
+//! [`Peer::poll_timeout`]. The driver finds the session of a datagram by its source address. For a
+//! new address, [`classify`] and [`stun_local_ufrag`] give it the user fragment of the session.
 
 pub mod dtls;
 pub mod ice;
@@ -31,39 +31,40 @@ pub use peer::{CloseReason, Input, Peer, PeerConfig, State, Transmit};
 pub use seal::{SealError, Sealer};
 pub use srtp::{Profile, RTCP_OVERHEAD, RTP_OVERHEAD};
 
-/// Why a datagram went no further. Each is counted; none ends a session by itself.
+/// Why a datagram was dropped. Each reason is counted, and none ends a session by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dropped {
-    /// Neither STUN, DTLS, RTP nor RTCP (RFC 7983).
+    /// The datagram is neither STUN, DTLS, RTP nor RTCP (RFC 7983).
     Unclassified,
-    /// STUN that does not parse, or without a fingerprint.
+    /// A STUN message does not parse, or has no fingerprint.
     StunMalformed,
-    /// STUN, but not a binding request: a server that is ICE-lite asks nothing.
+    /// A STUN message is not a binding request. A server that is ICE-lite asks nothing, so no
+    /// answer can be due.
     StunNotRequest,
-    /// The user name is not of this session.
+    /// The user name of a check is not of this session.
     StunUnknownUser,
-    /// The integrity check failed.
+    /// A check fails its integrity check.
     StunIntegrity,
-    /// DTLS, RTP or RTCP from an address that has not passed a connectivity check.
+    /// DTLS, RTP or RTCP came from an address that has not passed a connectivity check.
     AddressNotValidated,
-    /// DTLS records that do not parse or exceed the caps.
+    /// DTLS records do not parse, or exceed the caps.
     DtlsMalformed,
-    /// Media before the keys exist.
+    /// Media came before its keys existed.
     SrtpNotReady,
-    /// A packet too short for its own headers.
+    /// A packet is too short for its own headers.
     SrtpMalformed,
-    /// The authentication tag is wrong.
+    /// The authentication tag of a packet is wrong.
     SrtpAuthentication,
-    /// Received before, or too old to tell.
+    /// A packet was received before, or is too old to tell.
     SrtpReplayed,
-    /// One more SSRC than a session may have.
+    /// A packet has one more SSRC than a session may have.
     SrtpTooManySsrcs,
     /// The session has ended.
     Closed,
 }
 
 impl Dropped {
-    /// Every reason, so that counters can be registered once.
+    /// All reasons, so that their counters can be registered once.
     pub const ALL: [Self; 13] = [
         Self::Unclassified,
         Self::StunMalformed,
@@ -80,7 +81,7 @@ impl Dropped {
         Self::Closed,
     ];
 
-    /// The reason that it is counted by.
+    /// Returns the reason by which the datagram is counted.
     pub const fn reason(self) -> DropReason {
         match self {
             Self::Unclassified => DropReason::Unclassified,

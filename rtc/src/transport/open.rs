@@ -1,7 +1,7 @@
 //! Opening: SRTP and SRTCP become RTP and RTCP, in place.
 //!
-//! Every byte comes from outside: nothing is remembered of a packet before its tag is verified,
-//! the number of streams is capped, and each has a replay window of 128 packets.
+//! Every byte comes from outside. Therefore the state changes only after the tag of a packet is
+//! verified, the number of streams is capped, and each stream has a replay window of 128 packets.
 
 use aws_lc_rs::aead::Aad;
 use aws_lc_rs::constant_time;
@@ -12,23 +12,24 @@ use super::srtp::{
     gcm_nonce, rtp_header_len, rtp_sequence_number, sha1_tag,
 };
 
-/// SSRCs a peer may send from: two tracks, three layers, their repairs, and some that changed.
+/// The most SSRCs that a peer may send from: two tracks, three layers, their repairs, and some that
+/// changed.
 const STREAMS: usize = 16;
 const WINDOW: u64 = 128; // RFC 3711 3.3.2 asks for 64 at least.
 
 /// Why a packet was not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Too short, or not the format.
+    /// The packet is too short, or is not of the format.
     #[error("malformed packet")]
     Malformed,
-    /// The tag is wrong.
+    /// The authentication tag is wrong.
     #[error("authentication failed")]
     Authentication,
-    /// Received before, or older than the window.
+    /// The packet was received before, or is older than the window.
     #[error("replayed packet")]
     Replayed,
-    /// One more stream than a session may receive.
+    /// The packet is of one more stream than a session may receive.
     #[error("too many streams")]
     TooManyStreams,
 }
@@ -47,7 +48,7 @@ impl From<OpenError> for Dropped {
 struct Stream {
     ssrc: u32,
     highest: u64,
-    seen: u128, // Bit n is the packet n below the highest.
+    seen: u128, // Bit n stands for the packet n below the highest.
 }
 
 impl Stream {
@@ -67,7 +68,8 @@ impl Stream {
         self.seen |= 1 << (self.highest - index);
     }
 
-    // RFC 3711 3.3.1: the rollover that puts the packet nearest to the highest one.
+    // Returns the index with the rollover that puts the packet nearest to the highest one (RFC 3711
+    // 3.3.1).
     fn index_of(&self, sequence: u16) -> u64 {
         let highest = self.highest as u16;
         let rollover = self.highest >> 16;
@@ -90,7 +92,7 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Keys for receiving. `None` if the cryptography refuses the key.
+    /// Derives the keys for receiving. `None` if the cryptography refuses the key.
     pub fn new(profile: Profile, master: &MasterKey) -> Option<Self> {
         Some(Self {
             rtp: Cipher::new(profile, master, Format::Rtp).ok()?,
@@ -108,7 +110,8 @@ impl Opener {
         }
         let (ssrc, sequence) = (be_u32(packet, 8), rtp_sequence_number(packet));
         let stream = self.rtp_streams.iter().find(|stream| stream.ssrc == ssrc);
-        // A stream starts with rollover zero: senders begin in the lower half for this.
+        // A stream starts with rollover zero. Senders begin in the lower half of the sequence
+        // numbers for this reason.
         let index = stream.map_or(u64::from(sequence), |stream| stream.index_of(sequence));
         admit(&self.rtp_streams, stream, index)?;
         let length = unprotect_rtp(&self.rtp, ssrc, index, header, packet)?;

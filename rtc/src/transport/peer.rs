@@ -15,15 +15,15 @@ use super::open::Opener;
 use super::seal::{SealError, Sealer};
 use super::srtp::{Profile, RTP_OVERHEAD};
 
-/// Datagrams waiting to be sent: a few flights. The driver drains it after every call.
+/// The most datagrams that wait to be sent: a few flights. The driver drains them after every call.
 const TRANSMITS: usize = 32;
 
-/// The limits of a session's time.
+/// The time limits of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerConfig {
-    /// Without a valid check for so long the session ends (RFC 7675 5.1 says 30 s).
+    /// The session ends after this long without a valid check (RFC 7675 5.1 says 30 s).
     pub consent: Duration,
-    /// The time a handshake may take once the first check came.
+    /// The longest time that a handshake may take after the first check.
     pub handshake: Duration,
 }
 
@@ -36,7 +36,7 @@ impl Default for PeerConfig {
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseReason {
-    /// No valid connectivity check within [`PeerConfig::consent`].
+    /// No valid connectivity check came within [`PeerConfig::consent`].
     IceTimeout,
     /// The handshake took longer than [`PeerConfig::handshake`].
     DtlsTimeout,
@@ -51,7 +51,7 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// The value for logs and metrics.
+    /// Returns the name of the reason in logs and metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::IceTimeout => "ice_timeout",
@@ -64,38 +64,38 @@ impl CloseReason {
     }
 }
 
-/// Where a session is.
+/// The state of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Waiting for checks or shaking hands.
+    /// The session waits for checks, or its handshake is going on.
     Connecting,
     /// Media flows.
     Connected,
-    /// Over.
+    /// The session has ended.
     Closed(CloseReason),
 }
 
-/// What a datagram brought.
+/// The outcome of a datagram.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Input<'d> {
-    /// Nothing for the caller; there may be something to transmit.
+    /// There is nothing for the caller to read. There may be datagrams to transmit.
     Nothing,
-    /// The session is connected: media may be sent.
+    /// The session is connected, so media may be sent.
     Connected,
-    /// One RTP packet, decrypted in place.
+    /// The datagram was one RTP packet, which is decrypted in place.
     Rtp(&'d mut [u8]),
-    /// One compound RTCP packet, decrypted in place.
+    /// The datagram was one compound RTCP packet, which is decrypted in place.
     Rtcp(&'d mut [u8]),
-    /// The session ended; [`Peer::state`] says why.
+    /// The session ended. [`Peer::state`] has the reason.
     Closed,
 }
 
 /// A datagram to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transmit {
-    /// Where to.
+    /// The destination.
     pub to: SocketAddr,
-    /// What.
+    /// The payload.
     pub bytes: Vec<u8>,
 }
 
@@ -117,8 +117,8 @@ struct Media {
 }
 
 impl Peer {
-    /// A session that waits for the peer described by `remote` and `fingerprint` (from its
-    /// description) at whatever address its checks come from.
+    /// Makes a session that waits for a peer. `remote` and `fingerprint` come from the peer's
+    /// description. Its checks may come from any address.
     pub fn new(
         config: PeerConfig,
         identity: Arc<Identity>,
@@ -140,8 +140,8 @@ impl Peer {
 
     /// Takes one datagram and decrypts media in place.
     ///
-    /// After it, drain [`poll_transmit`](Self::poll_transmit) and ask
-    /// [`poll_timeout`](Self::poll_timeout) again (unless it was media).
+    /// Afterwards drain [`poll_transmit`](Self::poll_transmit). Unless the datagram was media, ask
+    /// [`poll_timeout`](Self::poll_timeout) again.
     pub fn handle_datagram<'d>(
         &mut self,
         now: Instant,
@@ -168,12 +168,12 @@ impl Peer {
         }
     }
 
-    /// The next datagram to send that is not media.
+    /// Returns the next datagram to send that is not media.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// Returns the time at which to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.closed.is_some() {
             return None;
@@ -181,7 +181,7 @@ impl Peer {
         [Some(self.ice.deadline()), self.dtls.poll_timeout(), self.handshake_deadline].into_iter().flatten().min()
     }
 
-    /// Does what is due: repeats a flight, or ends the session. Afterwards drain
+    /// Sends a flight again or ends the session, if that is due. Afterwards drain
     /// [`poll_transmit`](Self::poll_transmit) and look at [`state`](Self::state).
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.closed.is_some() {
@@ -197,7 +197,7 @@ impl Peer {
         }
     }
 
-    /// Where the session is.
+    /// Returns the state of the session.
     pub fn state(&self) -> State {
         match (self.closed, &self.media) {
             (Some(reason), _) => State::Closed(reason),
@@ -206,48 +206,50 @@ impl Peer {
         }
     }
 
-    /// How media is protected, once connected.
+    /// Returns the SRTP profile, once the session is connected.
     pub fn profile(&self) -> Option<Profile> {
         self.media.as_ref().map(|media| media.profile)
     }
 
-    /// Where media goes: the nominated address, before that the last that passed a check.
+    /// Returns the address that media goes to: the nominated one, or before a nomination the last
+    /// that passed a check.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.ice.remote_addr()
     }
 
-    /// The user fragments by which a new address may name this session: one, or two between an
-    /// ICE restart and its first check. The second is gone once [`Input`] came from the new one.
+    /// Returns the user fragments by which a new address may name this session: one, or two between
+    /// an ICE restart and the first check of the new generation, which ends the old one.
     pub fn local_ufrags(&self) -> impl Iterator<Item = &str> {
         self.ice.local_ufrags()
     }
 
-    /// Starts an ICE restart. Media goes on where it is until the peer nominates anew.
+    /// Starts an ICE restart. Media keeps its address until the peer nominates another.
     pub fn restart_ice(&mut self, local: Credentials, remote: Credentials) {
         self.ice.restart(local, remote);
     }
 
-    /// Length of a sealed RTP packet of `plain` bytes, to plan batches of equal segments.
+    /// Returns the length of a sealed RTP packet of `plain` bytes, so that batches of equal
+    /// segments can be planned.
     pub fn sealed_rtp_len(&self, plain: usize) -> usize {
         self.media.as_ref().map_or(plain + RTP_OVERHEAD, |media| media.sealer.rtp_len(plain))
     }
 
-    /// See [`Sealer::seal_rtp`].
+    /// Seals an RTP packet. See [`Sealer::seal_rtp`].
     pub fn seal_rtp(&mut self, header: &[u8], payload: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         self.sealer()?.seal_rtp(header, payload, out)
     }
 
-    /// See [`Sealer::seal_rtp_again`].
+    /// Seals an RTP packet that was sealed before. See [`Sealer::seal_rtp_again`].
     pub fn seal_rtp_again(&mut self, header: &[u8], payload: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         self.sealer()?.seal_rtp_again(header, payload, out)
     }
 
-    /// See [`Sealer::seal_rtcp`].
+    /// Seals a compound RTCP packet. See [`Sealer::seal_rtcp`].
     pub fn seal_rtcp(&mut self, compound: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         self.sealer()?.seal_rtcp(compound, out)
     }
 
-    /// Ends the session with a goodbye, which [`poll_transmit`](Self::poll_transmit) gives.
+    /// Ends the session with a goodbye, which [`poll_transmit`](Self::poll_transmit) returns.
     pub fn close(&mut self, now: Instant) {
         if self.closed.is_none() {
             self.end(now, CloseReason::Closed);
@@ -300,7 +302,8 @@ impl Peer {
         self.closed = Some(reason);
     }
 
-    // Answers go where the question came from; what the clock sends goes where media would.
+    // An answer goes to the address that its question came from. A repeated flight goes to the
+    // address of media.
     fn send_dtls(&mut self, to: Option<SocketAddr>) {
         while let Some(bytes) = self.dtls.poll_transmit() {
             if let Some(to) = to.or_else(|| self.ice.remote_addr()) {
@@ -311,7 +314,7 @@ impl Peer {
 
     fn transmit(&mut self, to: SocketAddr, bytes: Vec<u8>) {
         if self.transmits.len() == TRANSMITS {
-            self.transmits.pop_front(); // The driver did not drain; the newest matters more.
+            self.transmits.pop_front(); // The driver did not drain. The newest datagram matters most.
         }
         self.transmits.push_back(Transmit { to, bytes });
     }

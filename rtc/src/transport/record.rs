@@ -1,8 +1,8 @@
 //! DTLS 1.2 records and handshake messages on the wire (RFC 6347 4.1, 4.2): split, joined, framed.
 //!
-//! `rtc-dtls` joins fragments itself, but recursively, without a cap on their number, and takes
-//! every handshake record as progress. So it is fed from here: each plaintext handshake message
-//! once, in order, whole, in a record of its own.
+//! `rtc-dtls` joins fragments itself, but recursively and without a cap on their number, and it takes every handshake
+//! record as progress. Therefore it gets each plaintext handshake message from here: once, in order, whole, in a record
+//! of its own.
 
 pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
 pub(super) const ALERT: u8 = 21;
@@ -12,12 +12,13 @@ const RECORD_HEADER: usize = 13;
 const MESSAGE_HEADER: usize = 12;
 const VERSION: [u8; 2] = [0xfe, 0xfd];
 
-/// A chain of a few RSA certificates is under 5 kB; a ClientHello with post-quantum keys 1.5 kB.
+/// The most bytes of a handshake message. A chain of a few RSA certificates has less than 5 kB, and a ClientHello with
+/// post-quantum keys 1.5 kB.
 const MESSAGE_BYTES: usize = 8192;
-/// Messages ahead of the next one that are kept: a flight has at most five.
+/// The most messages ahead of the next one that are kept: a flight has at most five.
 const MESSAGES_AHEAD: u16 = 8;
-/// Messages of one side in a whole handshake: a client has two hellos, a certificate and two that prove it.
-/// `rtc-dtls` keeps every one it is fed.
+/// The most messages of one side in a handshake: a client has two hellos, a certificate and two that prove it.
+/// `rtc-dtls` keeps every message that it gets.
 const MESSAGES: u16 = 16;
 const GAPS: usize = 16;
 
@@ -26,7 +27,7 @@ const GAPS: usize = 16;
 pub(super) struct Record<'d> {
     pub(super) kind: u8,
     pub(super) epoch: u16,
-    /// With the header.
+    /// The record with its header.
     pub(super) whole: &'d [u8],
 }
 
@@ -36,7 +37,7 @@ impl<'d> Record<'d> {
     }
 }
 
-/// The records of a datagram, up to the first that does not parse.
+/// Returns the records of a datagram, up to the first that does not parse.
 pub(super) fn records(datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
@@ -51,8 +52,8 @@ pub(super) fn records(datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
     })
 }
 
-/// Numbers the plaintext records of a datagram anew, so that one sent again is not a replay.
-/// Epoch 0 authenticates nothing, and its record numbers are in no transcript.
+/// Gives the plaintext records of a datagram new numbers, so that a record that is sent again is not taken for a
+/// replay. Epoch 0 authenticates nothing, and the transcript of the handshake has no record numbers.
 pub(super) fn renumber(datagram: &mut [u8], next: &mut u64) {
     let mut at = 0;
     while let Some(header) = datagram.get_mut(at..at + RECORD_HEADER) {
@@ -75,7 +76,7 @@ pub(super) struct Message {
 impl Message {
     pub(super) const CLIENT_HELLO: u8 = 1;
 
-    /// One plaintext record with the whole message.
+    /// Writes one plaintext record with the whole message.
     pub(super) fn framed(&self, record: u64) -> Vec<u8> {
         let length = (self.body.len() as u32).to_be_bytes(); // At most MESSAGE_BYTES.
         let mut out = Vec::with_capacity(RECORD_HEADER + MESSAGE_HEADER + self.body.len());
@@ -94,12 +95,13 @@ impl Message {
     }
 }
 
-/// What fragments were for.
+/// The outcome of fragments.
 #[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
 pub(super) struct Taken {
-    /// The end of a message that had been delivered: the peer has not heard our answer.
+    /// Whether the last fragment of a delivered message came again, which shows that the peer has not received our
+    /// answer.
     pub(super) repeated: bool,
-    /// Something did not parse or was over a cap.
+    /// Whether a fragment did not parse or was over a cap.
     pub(super) refused: bool,
 }
 
@@ -113,7 +115,7 @@ impl Taken {
 #[derive(Debug)]
 struct Partial {
     message: Message,
-    missing: Vec<(usize, usize)>, // Ranges of the body, ascending.
+    missing: Vec<(usize, usize)>, // Ascending ranges of the body.
 }
 
 /// Joins the fragments of one side's handshake messages and delivers them in order, once each.
@@ -142,7 +144,7 @@ impl Joiner {
         taken
     }
 
-    /// The next message in order, once it is whole.
+    /// Returns the next message in order, once it is whole.
     pub(super) fn next_message(&mut self) -> Option<Message> {
         let at = self
             .partial
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn fragments_in_any_order_and_overlapping_make_whole_messages() {
+    fn fragments_that_overlap_or_come_in_any_order_make_whole_messages() {
         let mut random = StdRng::seed_from_u64(1);
         for _ in 0..200 {
             let bodies: Vec<Vec<u8>> =
@@ -262,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivered_message_is_a_repeat_only_at_its_end() {
+    fn only_the_last_fragment_of_a_delivered_message_counts_as_a_repeat() {
         let mut joiner = Joiner::default();
         joiner.take(&fragment(0, 6, 0, b"abcdef"));
         assert!(joiner.next_message().is_some());
@@ -272,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_a_cap_is_refused() {
+    fn malformed_fragments_and_fragments_over_a_cap_are_refused() {
         let refused = Taken { repeated: false, refused: true };
         let mut joiner = Joiner::default();
         assert_eq!(joiner.take(&fragment(0, MESSAGE_BYTES + 1, 0, b"a")), refused);
@@ -281,13 +283,13 @@ mod tests {
         assert_eq!(joiner.take(&fragment(0, 2, 0, b"")), refused);
         assert_eq!(joiner.take(b"short"), refused);
         assert!(joiner.partial.is_empty());
-        // One-byte fragments apart from each other: the gaps are capped.
+        // One-byte fragments with gaps between them: the number of gaps is capped.
         let results: Vec<_> = (0..100).map(|at| joiner.take(&fragment(0, 300, 1 + 3 * at, b"a")).refused).collect();
         assert_eq!(results.iter().filter(|refused| !**refused).count(), GAPS);
     }
 
     #[test]
-    fn a_handshake_of_endless_messages_is_not_kept_in_memory() {
+    fn messages_past_the_cap_of_a_handshake_are_not_kept() {
         let mut joiner = Joiner::default();
         let mut delivered = 0;
         for sequence in 0..=u16::MAX {
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_renumbered_only_in_plaintext() {
+    fn only_plaintext_records_are_renumbered() {
         let record = |epoch: u8| [22, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 0, 0, 1, 9];
         let mut datagram = [record(0), record(1), record(0)].concat();
         let mut next = 7;
@@ -308,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_framed_message_is_read_back() {
+    fn a_framed_message_parses_to_the_same_message() {
         let message = Message { kind: 11, sequence: 3, body: vec![5; 700] };
         let datagram = message.framed(1);
         let mut joiner = Joiner { next: 3, partial: vec![] };

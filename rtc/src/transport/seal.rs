@@ -1,10 +1,10 @@
 //! Sealing: RTP and RTCP become SRTP and SRTCP, written straight into the batch that is sent.
 //!
-//! The invariant that carries GCM: no nonce (SSRC, rollover, sequence number) is used for two
-//! different packets. So a stream only moves forward; going back is a call of its own
-//! ([`Sealer::seal_rtp_again`]) whose caller promises the same bytes. The rollover is counted
-//! here, per viewer, and a stream starts in the lower half of the sequence numbers so that a
-//! receiver that misses its first packets guesses the same rollover.
+//! The security of GCM depends on one invariant: no nonce (SSRC, rollover, sequence number) is used
+//! for two different packets. Therefore a stream only moves forward. Going back is a call of its
+//! own ([`Sealer::seal_rtp_again`]), whose caller promises the same bytes. The rollover is counted
+//! here, per viewer. A stream starts in the lower half of the sequence numbers, so that a receiver
+//! that misses its first packets guesses the same rollover.
 
 use aws_lc_rs::aead::Aad;
 
@@ -17,41 +17,41 @@ const STREAMS: usize = 16; // Two tracks and their repairs use four.
 const INDEX_LIMIT: u64 = 1 << 48; // RFC 3711 3.3.1.
 const RTCP_INDEX_LIMIT: u32 = 1 << 31;
 
-/// Why a packet was not sealed. Nothing was written, and the state is as before.
+/// Why a packet was not sealed. The output is not a packet, and the state is as before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The handshake has not completed, or the session has ended.
     #[error("no keys yet")]
     NotConnected,
-    /// The output holds less than the packet and its overhead.
+    /// The output is shorter than the packet and its overhead.
     #[error("no room in the output")]
     NoRoom,
-    /// The header is not one RTP or RTCP header of the length given.
+    /// The header is not an RTP or RTCP header of the length given.
     #[error("not an RTP header")]
     Malformed,
     /// The sequence number is not above the last one of its stream.
     #[error("the sequence number was used")]
     Reused,
-    /// A repeat of a packet that was never sent.
+    /// The packet to seal again was never sealed.
     #[error("the sequence number was never used")]
     NeverSent,
-    /// A stream must start below 32768.
+    /// The first sequence number of a stream is not below 32768.
     #[error("the first sequence number is in the upper half")]
     StartTooHigh,
-    /// One more stream than a session may send.
+    /// The packet is of one more stream than a session may send.
     #[error("too many streams")]
     TooManyStreams,
     /// The key has sealed as many packets as it may.
     #[error("the key is used up")]
     IndexExhausted,
-    /// The cryptography refused.
+    /// The cryptography refused to encrypt.
     #[error("encryption failed")]
     Encryption,
 }
 
 struct Stream {
     ssrc: u32,
-    index: u64, // The highest sealed: rollover counter and sequence number.
+    index: u64, // The highest index that was sealed: rollover counter and sequence number.
 }
 
 /// The sending keys of one session.
@@ -63,7 +63,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Keys for sending. `None` if the cryptography refuses the key.
+    /// Derives the keys for sending. `None` if the cryptography refuses the key.
     pub fn new(profile: Profile, master: &MasterKey) -> Option<Self> {
         Some(Self {
             rtp: Cipher::new(profile, master, Format::Rtp).ok()?,
@@ -73,16 +73,16 @@ impl Sealer {
         })
     }
 
-    /// Length of a sealed packet of `plain` bytes of header and payload.
+    /// Returns the length of a sealed packet of `plain` bytes of header and payload.
     pub fn rtp_len(&self, plain: usize) -> usize {
         plain + self.rtp.tag()
     }
 
     /// Writes `header ‖ encrypted payload ‖ tag` and returns its length.
     ///
-    /// `header` is a whole RTP header (with extension); its SSRC belongs to one track of this
-    /// session only, and its sequence number is above the last one sealed. Payload bytes are
-    /// copied once: by the encryption.
+    /// `header` is a whole RTP header, with any extension. Its SSRC belongs to one track of this
+    /// session only, and its sequence number is above the last one sealed. Payload bytes are copied
+    /// once, by the encryption.
     pub fn seal_rtp(&mut self, header: &[u8], payload: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         let (ssrc, sequence) = rtp_fields(header)?;
         let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc == ssrc) else {
@@ -101,9 +101,9 @@ impl Sealer {
         Ok(length)
     }
 
-    /// Seals a packet that was sealed before, for a peer that asked for it without a repair
-    /// stream. **Header and payload must be the bytes of the first time**: with any difference
-    /// one nonce protects two packets, which gives the GCM authentication key away.
+    /// Seals a packet that was sealed before, for a peer that asked for it without a repair stream.
+    /// **Header and payload must be the bytes of the first time**: with any difference one nonce
+    /// protects two packets, which gives the GCM authentication key away.
     pub fn seal_rtp_again(&self, header: &[u8], payload: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         let (ssrc, sequence) = rtp_fields(header)?;
         let stream = self.streams.iter().find(|stream| stream.ssrc == ssrc);
@@ -116,12 +116,13 @@ impl Sealer {
         protect_rtp(&self.rtp, ssrc, index, header, payload, out)
     }
 
-    /// Writes a compound RTCP packet sealed and returns its length.
+    /// Writes a sealed compound RTCP packet and returns its length.
     pub fn seal_rtcp(&mut self, compound: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         if compound.len() < RTCP_HEADER || compound[0] >> 6 != 2 {
             return Err(SealError::Malformed);
         }
-        // One index for all senders: every nonce differs, and each sender's indices only rise.
+        // All senders share one index, so that every nonce differs and each sender's indices only
+        // rise.
         let index = self.rtcp_index + 1;
         if index >= RTCP_INDEX_LIMIT {
             return Err(SealError::IndexExhausted);
@@ -196,7 +197,8 @@ fn protect_rtcp(cipher: &Cipher, index: u32, compound: &[u8], out: &mut [u8]) ->
     head.copy_from_slice(&compound[..RTCP_HEADER]);
     match cipher {
         Cipher::Gcm { key, salt } => {
-            // RFC 7714 9.2: the header and the index word are authenticated, the tag goes between.
+            // RFC 7714 9.2: the header and the index word are authenticated, and the tag goes
+            // between them.
             let mut associated = [0; RTCP_HEADER + SRTCP_INDEX];
             associated[..RTCP_HEADER].copy_from_slice(head);
             associated[RTCP_HEADER..].copy_from_slice(&trailer);

@@ -1,7 +1,9 @@
-//! What sealing and opening SRTP share: profiles, key derivation, nonces (RFC 3711, RFC 7714).
+//! The parts that sealing and opening SRTP share: profiles, key derivation, nonces (RFC 3711, RFC
+//! 7714).
 //!
-//! Two profiles: AEAD_AES_128_GCM, which every browser has and costs a third to a sixth, and
-//! AES128_CM_HMAC_SHA1_80 for peers without it. The key derivation rate is zero (RFC 5764).
+//! There are two profiles: AEAD_AES_128_GCM, which every browser has and which costs a sixth to a
+//! third of the other, and AES128_CM_HMAC_SHA1_80 for peers without it. The key derivation rate is
+//! zero (RFC 5764).
 
 use aws_lc_rs::aead::{AES_128_GCM, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
@@ -9,9 +11,9 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac;
 use aws_lc_rs::iv::FixedLength;
 
-/// The most bytes sealing adds to an RTP packet: the GCM tag.
+/// The most bytes that sealing adds to an RTP packet: the GCM tag.
 pub const RTP_OVERHEAD: usize = GCM_TAG;
-/// The most bytes sealing adds to an RTCP packet: the GCM tag and the index.
+/// The most bytes that sealing adds to an RTCP packet: the GCM tag and the index.
 pub const RTCP_OVERHEAD: usize = GCM_TAG + SRTCP_INDEX;
 
 pub(super) const GCM_TAG: usize = 16;
@@ -23,7 +25,7 @@ pub(super) const ENCRYPTED: u32 = 1 << 31; // The E flag, which shares a word wi
 const KEY: usize = 16;
 const SALT: usize = 14; // GCM uses the first 12.
 
-/// How packets are protected (RFC 5764 4.1.2, RFC 7714 14.2).
+/// The way in which packets are protected (RFC 5764 4.1.2, RFC 7714 14.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
     /// SRTP_AEAD_AES_128_GCM.
@@ -33,7 +35,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// Length of the master salt in the exported keying material.
+    /// Returns the length of the master salt in the exported keying material.
     fn salt(self) -> usize {
         match self {
             Self::AeadAes128Gcm => 12,
@@ -41,7 +43,7 @@ impl Profile {
         }
     }
 
-    /// Length of the keying material to export from DTLS for both directions.
+    /// Returns the length of the keying material to export from DTLS for both directions.
     pub fn keying_material(self) -> usize {
         2 * (KEY + self.salt())
     }
@@ -66,14 +68,15 @@ impl MasterKey {
         Some((Self::new(client_key, client_salt)?, Self::new(server_key, server_salt)?))
     }
 
-    /// A key of 16 bytes with a salt of 12 (GCM) or 14 (counter mode).
+    /// Makes a master key from 16 bytes of key, and 12 (GCM) or 14 (counter mode) bytes of salt.
     pub fn new(key: &[u8], salt: &[u8]) -> Option<Self> {
         let mut padded = [0; SALT];
         padded.get_mut(..salt.len())?.copy_from_slice(salt);
         Some(Self { key: key.try_into().ok()?, salt: padded })
     }
 
-    // RFC 3711 4.3.1: the key stream of AES in counter mode from a label, a salt and no index.
+    // Derives a session key (RFC 3711 4.3.1): the key stream of AES in counter mode from a label, a
+    // salt and no index.
     fn derive<const N: usize>(&self, label: u8) -> Result<[u8; N], Unspecified> {
         let mut counter = [0; 16];
         counter[..SALT].copy_from_slice(&self.salt);
@@ -88,7 +91,7 @@ fn counter_mode(key: &[u8; KEY]) -> Result<EncryptingKey, Unspecified> {
     EncryptingKey::ctr(UnboundCipherKey::new(&AES_128, key)?)
 }
 
-/// Which of the two packet formats a session key is for.
+/// The packet format that a session key is for.
 #[derive(Clone, Copy)]
 pub(super) enum Format {
     Rtp = 0,
@@ -96,7 +99,7 @@ pub(super) enum Format {
 }
 
 /// The session keys of one direction and one packet format.
-#[allow(clippy::large_enum_variant)] // Nearly every session is GCM, and it is read per packet.
+#[allow(clippy::large_enum_variant)] // Nearly every session is GCM, and each packet reads this.
 pub(super) enum Cipher {
     Gcm { key: LessSafeKey, salt: [u8; 12] },
     Counter { key: EncryptingKey, salt: [u8; SALT], authentication: hmac::Key },
@@ -119,7 +122,7 @@ impl Cipher {
         })
     }
 
-    /// The bytes a tag takes.
+    /// Returns the length of a tag in bytes.
     pub(super) fn tag(&self) -> usize {
         match self {
             Self::Gcm { .. } => GCM_TAG,
@@ -128,8 +131,8 @@ impl Cipher {
     }
 }
 
-/// RFC 7714 8.1: 00 00 ‖ SSRC ‖ ROC ‖ SEQ, with the salt. For SRTCP (9.1) the 31-bit index takes
-/// the place of the low four bytes of the same 48-bit field.
+/// Makes a nonce (RFC 7714 8.1): 00 00 ‖ SSRC ‖ ROC ‖ SEQ, combined with the salt. For SRTCP (9.1)
+/// the 31-bit index takes the place of the low four bytes of the same 48-bit field.
 pub(super) fn gcm_nonce(salt: &[u8; 12], ssrc: u32, index: u64) -> Nonce {
     let mut nonce = [0; 12];
     nonce[2..6].copy_from_slice(&ssrc.to_be_bytes());
@@ -140,7 +143,7 @@ pub(super) fn gcm_nonce(salt: &[u8; 12], ssrc: u32, index: u64) -> Nonce {
     Nonce::assume_unique_for_key(nonce)
 }
 
-/// Encrypts or decrypts in place (RFC 3711 4.1.1); the two are the same.
+/// Encrypts or decrypts in place (RFC 3711 4.1.1). Both are the same operation.
 pub(super) fn counter_crypt(
     key: &EncryptingKey,
     salt: &[u8; SALT],
@@ -161,7 +164,7 @@ pub(super) fn counter_crypt(
     Ok(())
 }
 
-/// The truncated HMAC of RFC 3711 4.2.1 over `parts`.
+/// Computes the truncated HMAC of RFC 3711 4.2.1 over `parts`.
 pub(super) fn sha1_tag(key: &hmac::Key, parts: &[&[u8]]) -> [u8; SHA1_TAG] {
     let mut context = hmac::Context::with_key(key);
     for part in parts {
@@ -172,7 +175,7 @@ pub(super) fn sha1_tag(key: &hmac::Key, parts: &[&[u8]]) -> [u8; SHA1_TAG] {
     tag
 }
 
-/// Length of an RTP header with its contributing sources and extension (RFC 3550 5.1).
+/// Returns the length of an RTP header with its contributing sources and extension (RFC 3550 5.1).
 pub(super) fn rtp_header_len(packet: &[u8]) -> Option<usize> {
     let first = *packet.first()?;
     let mut length = 12 + 4 * usize::from(first & 0x0f);

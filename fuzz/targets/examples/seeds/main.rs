@@ -1,4 +1,5 @@
-//! Writes `seeds/TARGET/…`: `cargo run -p onmic-fuzz-targets --example seeds`, after fixtures, formats or targets changed.
+//! Writes `seeds/TARGET/…`. Run `cargo run -p onmic-fuzz-targets --example seeds` after fixtures, formats or targets
+//! changed.
 
 mod media;
 mod rtc;
@@ -23,7 +24,7 @@ fn save(target: &str, name: &str, bytes: &[u8]) -> Result<(), Failure> {
     Ok(std::fs::write(format!("{folder}/{name}"), bytes)?)
 }
 
-/// As the targets take it apart: 16 bits of length, then the bytes.
+/// Writes a piece as the targets take it apart: 16 bits of length, then the bytes.
 fn piece(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat()
 }

@@ -34,7 +34,7 @@ pub fn write() -> Result<(), Failure> {
                 save("av1", &format!("{name}_record"), &sets.av1c())?;
                 save("flv_video", &name, &publication(&Parameters::Av1(sets), &file))?;
             }
-            Some("ivf") => save("av1", &name, &file[44..])?, // behind the file's and the first frame's header
+            Some("ivf") => save("av1", &name, &file[44..])?, // The first frame without headers.
             Some("adts") => save("aac", &name, &file)?,
             _ => {}
         }
@@ -56,7 +56,7 @@ pub fn write() -> Result<(), Failure> {
     Ok(())
 }
 
-/// A configuration and one frame as the FLV targets take them.
+/// Writes a configuration and one frame as the FLV targets take them.
 fn publication(parameters: &Parameters, frame: &[u8]) -> Vec<u8> {
     let header = flv::write_video_header(parameters.codec(), true, 40);
     [piece(&flv::write_video_config(parameters)), piece(&[&header[..], frame].concat())].concat()

@@ -1,4 +1,4 @@
-//! Seeds of the WebRTC targets: datagrams of a real handshake, packets by our own packetisers and reports.
+//! Seeds of the WebRTC targets: datagrams of a real handshake, and packets by our own packetisers and reports.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -124,7 +124,7 @@ fn received() -> Result<(), Failure> {
             let (first, last) = (at == 0, at + 1 == payloads.len());
             let flags = (u8::from(last) * 4) | (u8::from(first) * 8);
             whole.extend([&[flags], &piece(payload)[..]].concat());
-            // Each after a loss, and the one before as its repair.
+            // Each packet comes after a loss, and the packet before it comes as its repair.
             gappy.extend(
                 [&[flags | 1], &piece(payload)[..], &[32 | 64], &piece(payload), &[16 | 3], &piece(&[])].concat(),
             );

@@ -1,4 +1,4 @@
-//! Seeds of the RTMP targets, by our own writers.
+//! Seeds of the RTMP targets, made by our own writers.
 
 use bytes::{Buf, Bytes};
 use onmic_ingest::rtmp::amf::{self, Value};
@@ -9,7 +9,7 @@ use onmic_media::{Codec, Parameters, flv};
 
 use crate::{FUZZ, Failure, save};
 
-/// Where a conversation begins: the first byte of the target.
+/// The stages at which a conversation begins: the first byte of the target.
 mod after {
     pub const NOTHING: u8 = 0;
     pub const HANDSHAKE: u8 = 1;
@@ -34,7 +34,8 @@ pub fn write() -> Result<(), Failure> {
 
     save("rtmp_chunk", "commands", &[&[6], &connect[..]].concat())?;
     save("rtmp_chunk", "media", &[&[200], &media()?[..]].concat())?;
-    // All header types, two streams interleaved, ids of two and three bytes, an extended timestamp.
+    // The seed has all header types, two interleaved streams, ids of two and three bytes, and an
+    // extended timestamp.
     let headers: [&[u8]; 9] = [
         &[0x02, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 4],
         &[0x04, 0, 0, 40, 0, 0, 6, 8, 1, 0, 0, 0, 1, 2, 3, 4],
@@ -102,7 +103,7 @@ fn media() -> Result<Bytes, Failure> {
     Ok(peer.done())
 }
 
-/// One aggregate: a connect to an application that is not there, and sound.
+/// Writes one aggregate: a connect to an application that does not exist, and audio.
 fn more_after_a_refusal() -> Bytes {
     let object = Value::object([("app", Value::text("vod"))]);
     let connect = amf::write(&[Value::text("connect"), Value::Number(1.0), object]);

@@ -1,6 +1,6 @@
 //! AV1 (RTP Payload Format for AV1, v1.0): OBUs without sizes behind an aggregation header.
 //!
-//! A packet holds up to three elements; the last has no length, so a packet can be filled to the byte. Temporal
+//! A packet holds up to three elements. The last has no length, so that a packet can be filled to the byte. Temporal
 //! delimiters and tile lists are not sent.
 
 use onmic_media::codec::av1::{Obu, obus};
@@ -19,7 +19,7 @@ const SEQUENCE_HEADER: u8 = 1;
 const TEMPORAL_DELIMITER: u8 = 2;
 const TILE_LIST: u8 = 8;
 
-/// An OBU as it is sent: its header without size flag, and its payload.
+/// An OBU as it is sent: its header without the size flag, and its payload.
 struct Element<'a> {
     header: [u8; 2],
     header_bytes: usize,
@@ -72,9 +72,9 @@ struct Position {
     offset: usize,
 }
 
-/// Where a packet that begins at `start` is full.
+/// Returns the position at which a packet that begins at `start` is full.
 fn fill(elements: &[Element<'_>], start: Position, max: usize) -> Position {
-    let mut room = max - 1; // The aggregation header.
+    let mut room = max - 1; // The aggregation header takes one byte.
     let mut at = start;
     for _ in 0..MOST_ELEMENTS {
         let Some(element) = elements.get(at.element) else { break };
@@ -83,7 +83,8 @@ fn fill(elements: &[Element<'_>], start: Position, max: usize) -> Position {
             return Position { element: at.element, offset: at.offset + room };
         }
         at = Position { element: at.element + 1, offset: 0 };
-        // If another follows, this one needs its length, and the other at least two bytes to be worth it.
+        // If another element follows, this one needs its length, and the other must get at least two bytes to be worth
+        // it.
         let Some(after) = room.checked_sub(left + leb128_bytes(left)).filter(|room| *room >= 2) else { break };
         room = after;
     }

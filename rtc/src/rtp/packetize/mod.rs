@@ -1,8 +1,8 @@
-//! A frame becomes RTP payloads: once per track, whatever the number of viewers.
+//! Turns a frame into RTP payloads, once per track, whatever the number of viewers.
 //!
-//! All payloads of a frame lie one after the other in one buffer. Fragments of one unit have equal length but for a
-//! shorter last one: that is what a segmented send (GSO) can carry in one call. Codec parameters go in band before
-//! every keyframe.
+//! All payloads of a frame lie one after the other in one buffer. Fragments of one unit have equal lengths, except for
+//! a shorter last one, because one segmented send (GSO) can carry such a run. Codec parameters go in band before every
+//! keyframe.
 
 mod av1;
 mod nal;
@@ -14,11 +14,12 @@ use onmic_media::{Codec, Frame};
 
 use nal::{NalCodec, NalPacketizer};
 
-/// The default for the longest payload. With 12 bytes of header, 24 of extensions, 2 of a repair's original sequence
-/// number and 16 of tag it makes a UDP payload of 1198 bytes: 1246 with the IPv6 header, below its least MTU of 1280.
+/// The default for the longest payload, in bytes. With 12 bytes of header, 24 of extensions, 2 of a repair's original
+/// sequence number and 16 of tag it makes a UDP payload of 1198 bytes. With the IPv6 header these are 1246, below the
+/// least MTU of IPv6 of 1280.
 pub const MAX_PAYLOAD: usize = 1144;
 
-/// Below this the payload headers would not fit.
+/// The least limit of a payload, in bytes. With less, the payload headers would not fit.
 const LEAST_PAYLOAD: usize = 64;
 
 /// Turns the frames of one track into payloads.
@@ -39,7 +40,8 @@ enum Format {
 }
 
 impl Packetizer {
-    /// For one codec; `None` for AAC, which browsers do not take by RTP. `max_payload` is 64 at least.
+    /// Makes a packetizer for one codec. `None` for AAC and timed metadata, which browsers do not take by RTP.
+    /// `max_payload` is at least 64.
     pub fn new(codec: Codec, max_payload: usize) -> Option<Self> {
         let format = match codec {
             Codec::H264 => Format::Nal(NalPacketizer::new(NalCodec::H264)),
@@ -53,12 +55,13 @@ impl Packetizer {
         Some(Self { codec, max_payload: max_payload.max(LEAST_PAYLOAD), format })
     }
 
-    /// The codec it is for.
+    /// Returns the codec that it is for.
     pub fn codec(&self) -> Codec {
         self.codec
     }
 
-    /// The payloads of `frame`, whose codec must be the packetizer's. None for a frame with nothing to send.
+    /// Makes the payloads of `frame`, whose codec must be the packetizer's. A frame with nothing to send has no
+    /// payloads.
     pub fn packetize(&mut self, frame: &Frame) -> Payloads {
         let mut out = Writer::new(frame.payload.len(), self.max_payload);
         match &mut self.format {
@@ -83,35 +86,35 @@ pub struct Payloads {
 }
 
 impl Payloads {
-    /// How many.
+    /// Returns the number of payloads.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is nothing to send.
+    /// Returns whether there are no payloads.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Bytes of all of them.
+    /// Returns the number of bytes of all payloads.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The one at `index`.
+    /// Returns the payload at `index`.
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         let end = *self.ends.get(index)? as usize;
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
         self.bytes.get(start..end)
     }
 
-    /// All of them in order.
+    /// Returns all payloads in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         (0..self.len()).map(|index| self.get(index).unwrap_or_default())
     }
 }
 
-/// Collects payloads.
+/// Collects the payloads of one frame.
 struct Writer {
     bytes: BytesMut,
     ends: Vec<u32>,
@@ -132,7 +135,7 @@ impl Writer {
         self.bytes.put_slice(part);
     }
 
-    /// Ends the payload that was being put together; an empty one is none.
+    /// Closes the current payload. Does nothing if it is empty.
     fn close(&mut self) {
         let end = self.bytes.len() as u32; // A frame is far below 4 GiB.
         if end > self.ends.last().copied().unwrap_or(0) {

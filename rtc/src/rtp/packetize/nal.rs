@@ -1,8 +1,8 @@
 //! H.264 (RFC 6184, packetization-mode 1) and H.265 (RFC 7798, without decoding order numbers): single NAL units,
 //! aggregations of small ones, fragments of large ones.
 //!
-//! Small units in a row share a packet, so that a frame of one slice costs one run of equal fragments and a keyframe
-//! one packet more for its parameter sets. Delimiters and filler are not sent; SEI is.
+//! Small units in a row share a packet, so that a frame of one slice costs one run of equal fragments, and a keyframe
+//! one packet more for its parameter sets. Delimiters and filler are not sent. SEI is sent.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl NalCodec {
 
     fn is_sent(self, nal: &[u8]) -> bool {
         if nal.len() <= self.header_bytes() {
-            return false; // A header alone says nothing and could not be fragmented.
+            return false; // A header alone carries no data and could not be fragmented.
         }
         match self {
             Self::H264 => !matches!(nal[0] & 0x1f, H264_DELIMITER | H264_FILLER),
@@ -49,7 +49,8 @@ impl NalCodec {
         }
     }
 
-    /// The header of a packet that holds several units: forbidden bit and importance of the highest among them.
+    /// Returns the header of a packet that holds several units, with the forbidden bit and the highest importance of
+    /// its units.
     fn aggregation_header(self, units: &[&[u8]]) -> ([u8; 2], usize) {
         match self {
             Self::H264 => {
@@ -68,7 +69,7 @@ impl NalCodec {
         }
     }
 
-    /// The headers in front of each fragment, without start and end flags, which go into the last byte.
+    /// Returns the headers in front of each fragment. Start and end flags are still missing in the last byte.
     fn fragment_header(self, nal: &[u8]) -> ([u8; 3], usize) {
         match self {
             Self::H264 => ([nal[0] & 0xe0 | H264_FRAGMENT, nal[0] & 0x1f, 0], 2),
@@ -80,7 +81,7 @@ impl NalCodec {
 #[derive(Debug)]
 pub(super) struct NalPacketizer {
     codec: NalCodec,
-    /// Parameter sets as they go in band, made once for each change.
+    /// The parameter sets as they go in band, made once for each change.
     in_band: Option<(Arc<Parameters>, Bytes)>,
 }
 
@@ -117,7 +118,7 @@ impl NalPacketizer {
             return sets.clone();
         }
         let sets = match &**parameters {
-            // Without a declaration that nothing is reordered, decoders hold pictures back.
+            // Without a declaration that nothing is reordered, decoders hold frames back.
             Parameters::H264(h264) => h264.without_reordering().in_band(),
             Parameters::H265(h265) => h265.in_band(),
             _ => Bytes::new(),
@@ -135,7 +136,7 @@ fn put_small(codec: NalCodec, units: &mut Vec<&[u8]>, out: &mut Writer) {
             let (header, length) = codec.aggregation_header(units);
             out.put(&header[..length]);
             for nal in units.iter() {
-                out.put(&(nal.len() as u16).to_be_bytes()); // Smaller than a packet.
+                out.put(&(nal.len() as u16).to_be_bytes()); // A unit is smaller than a packet.
                 out.put(nal);
             }
         }

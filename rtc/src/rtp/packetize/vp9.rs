@@ -1,7 +1,7 @@
-//! VP9 (RFC 9628) without scalability, in non-flexible mode: one layer, each picture predicted from the one before.
+//! VP9 (RFC 9628) without scalability, in non-flexible mode: one layer, each frame predicted from the one before.
 //!
-//! Receivers in this mode need the layer indices with TL0PICIDX in every packet, and in the first packet of a keyframe
-//! the scalability structure that says that there is one layer; without either Chromium drops the frame.
+//! In this mode receivers need the layer indices with TL0PICIDX in every packet, and in the first packet of a keyframe
+//! the scalability structure, which states that there is one layer. Without either, Chromium drops the frame.
 
 use onmic_media::{Frame, Parameters};
 
@@ -49,7 +49,7 @@ impl Vp9Packetizer {
     }
 }
 
-/// One spatial layer with its size; groups of one picture, which refers to the one before.
+/// Describes one spatial layer with its size, and groups of one picture that refers to the one before.
 fn scalability_structure(parameters: &Parameters) -> [u8; STRUCTURE] {
     const LAYERS_SIZE_GROUP: u8 = 0x10 | 0x08; // N_S 0, Y, G
     const PICTURES: u8 = 1;

@@ -1,13 +1,14 @@
-//! What is missing and when to ask for it (NACK), and the round trip as seen from the answers.
+//! Missing packets, the times to ask for them (NACK), and the round trip that the answers show.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Missing packets asked for at one time. More are a broken path: a keyframe costs less.
+/// The most missing packets that are tracked at one time. More mean a broken path, and then a
+/// keyframe costs less.
 pub(super) const MISSING_MAX: usize = 512;
-/// Asked for in one packet: 800 bytes at worst.
+/// The most packets that one NACK asks for: 800 bytes at worst.
 pub(super) const ASKED_AT_ONCE: usize = 192;
-/// A packet that is only late should not be asked for.
+/// The wait before a packet is asked for, because it may only be late.
 const REORDER_TOLERANCE: Duration = Duration::from_millis(5);
 const TRIES_MAX: u8 = 8;
 const RTT_START: Duration = Duration::from_millis(100);
@@ -35,7 +36,8 @@ impl Default for Losses {
 }
 
 impl Losses {
-    /// Packets from `first` up to before `end` did not come. False if they are too many to ask for.
+    /// Notes that the packets from `first` up to before `end` are missing. Returns false if they
+    /// are too many to ask for.
     pub(super) fn note(&mut self, first: i64, end: i64, now: Instant) -> bool {
         if self.missing.len() as i64 + (end - first) > MISSING_MAX as i64 {
             self.missing.clear();
@@ -46,7 +48,7 @@ impl Losses {
         true
     }
 
-    /// A packet that was missing came.
+    /// Notes that a missing packet came.
     pub(super) fn found(&mut self, sequence: i64, now: Instant) {
         let Ok(index) = self.missing.binary_search_by_key(&sequence, |missing| missing.sequence) else { return };
         if let Some(found) = self.missing.remove(index)
@@ -58,7 +60,7 @@ impl Losses {
         }
     }
 
-    /// What is before `sequence` was given up.
+    /// Forgets the missing packets before `sequence`, which were given up.
     pub(super) fn give_up_before(&mut self, sequence: i64) {
         while self.missing.front().is_some_and(|missing| missing.sequence < sequence) {
             self.missing.pop_front();
@@ -69,7 +71,7 @@ impl Losses {
         self.missing.clear();
     }
 
-    /// What to ask for now, oldest first.
+    /// Asks for the packets that are due, oldest first.
     pub(super) fn poll(&mut self, now: Instant, mut ask: impl FnMut(i64)) {
         let rtt = self.rtt;
         let due = self.missing.iter_mut().filter(|missing| missing.tries < TRIES_MAX && missing.next <= now);

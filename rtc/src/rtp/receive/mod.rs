@@ -1,7 +1,8 @@
-//! What a publisher sends: RTP of one stream for each track becomes frames, and RTCP goes back.
+//! Media of a publisher: the RTP of one stream for each track becomes frames, and RTCP goes back.
 //!
-//! A stream is known by the SSRC its offer names, or else by the `mid` extension, or else by a payload type that only
-//! one media section has. Simulcast is not taken: a second SSRC in a media section counts once the first is silent.
+//! A stream is known by the SSRC that its offer names, or else by the `mid` extension, or else by a payload type that
+//! only one media section has. Simulcast is not accepted: a second SSRC in a media section counts once the first is
+//! silent.
 
 pub mod depacketize;
 mod loss;
@@ -26,45 +27,45 @@ use super::feedback::{self, Feedback};
 use super::packet::{ExtensionIds, Incoming as Packet, Mid};
 use super::report;
 
-/// After so long without a packet, another SSRC may take a stream over.
+/// After this long without a packet, another SSRC may take over a stream.
 const SILENCE: Duration = Duration::from_secs(1);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// Frames that wait to be taken; the driver takes them after every packet.
+/// The most frames that wait to be taken. The driver takes them after every packet.
 const ARRIVALS_MAX: usize = 4096;
 
-/// What was negotiated with a publisher.
+/// The values that were negotiated with a publisher.
 #[derive(Clone, Debug, Default)]
 pub struct IncomingConfig {
     /// Our SSRC in reports and feedback.
     pub ssrc: u32,
-    /// Our name in reports.
+    /// Our canonical name in reports.
     pub cname: String,
-    /// Header extensions.
+    /// The ids of the header extensions.
     pub extensions: ExtensionIds,
-    /// Feedback may go without a report in front (`a=rtcp-rsize`).
+    /// Whether feedback may go without a report in front (`a=rtcp-rsize`).
     pub reduced_size: bool,
-    /// One for each track.
+    /// The streams, one for each track.
     pub streams: Vec<StreamConfig>,
 }
 
-/// One media section.
+/// The negotiated values of one media section.
 #[derive(Clone, Debug)]
 pub struct StreamConfig {
-    /// The track it becomes.
+    /// The key of the track that the stream becomes.
     pub key: TrackKey,
-    /// Its `mid`.
+    /// The `mid` of the section.
     pub mid: Mid,
-    /// Payload types and what they stand for.
+    /// The payload types, each with its codec.
     pub formats: Vec<(u8, Codec)>,
-    /// Payload types of repairs, and the ones they repair (RFC 4588 `apt`).
+    /// The payload types of repairs, each with the one that it repairs (RFC 4588 `apt`).
     pub repairs: Vec<(u8, u8)>,
-    /// From `a=ssrc`, if there.
+    /// The SSRC from `a=ssrc`, if the offer has one.
     pub ssrc: Option<u32>,
-    /// From `a=ssrc-group:FID`, if there.
+    /// The SSRC of repairs from `a=ssrc-group:FID`, if the offer has one.
     pub repair_ssrc: Option<u32>,
-    /// Lost packets may be asked for.
+    /// Whether lost packets may be asked for.
     pub nack: bool,
-    /// Known beforehand (`sprop-parameter-sets`), if so.
+    /// The codec parameters that are known beforehand (`sprop-parameter-sets`), if any.
     pub parameters: Option<Arc<Parameters>>,
 }
 
@@ -83,44 +84,44 @@ impl StreamConfig {
     }
 }
 
-/// What came in and what came of it.
+/// The counters of incoming media.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IncomingCounters {
-    /// Packets that are RTP of a known stream.
+    /// RTP packets of a known stream.
     pub packets: u64,
     /// Frames handed out.
     pub frames: u64,
     /// Packets that came as repairs.
     pub repaired: u64,
-    /// Packets given up.
+    /// Packets that were given up.
     pub lost: u64,
     /// Places where packets were given up.
     pub gaps: u64,
     /// Packets that came twice or after they were given up.
     pub late_or_duplicate: u64,
-    /// Not RTP.
+    /// RTP packets and RTCP datagrams that do not parse.
     pub malformed: u64,
-    /// Of a stream nobody announced.
+    /// Packets of a stream that was not announced.
     pub unknown_stream: u64,
-    /// Of a payload type nobody announced.
+    /// Packets of a payload type that was not announced.
     pub unknown_payload_type: u64,
     /// Payloads that break the rules of their format.
     pub malformed_payload: u64,
-    /// Frames over the cap.
+    /// Frames that are larger than the cap.
     pub too_large: u64,
-    /// Frames before any codec parameters.
+    /// Frames that came before any codec parameters.
     pub no_parameters: u64,
     /// Frames that lost a packet.
     pub dropped_incomplete: u64,
-    /// Whole frames that refer to one that was lost.
+    /// Whole frames that refer to a lost frame.
     pub dropped_waiting: u64,
-    /// Losses too large to ask for.
+    /// Losses that are too large to ask for.
     pub nack_overflow: u64,
-    /// Frames nobody took.
+    /// Frames that the driver did not take.
     pub not_taken: u64,
-    /// Packets asked for.
+    /// Packets that were asked for.
     pub nacked: u64,
-    /// Keyframes asked for.
+    /// Keyframes that were asked for.
     pub picture_losses: u64,
 }
 
@@ -135,7 +136,7 @@ impl IncomingCounters {
     }
 }
 
-/// See the module.
+/// The incoming media of one publisher.
 #[derive(Debug)]
 pub struct Incoming {
     config: IncomingConfig,
@@ -149,7 +150,7 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Streams after the first of a track are left out.
+    /// Makes the streams. If several are for one track, only the first is kept.
     pub fn new(mut config: IncomingConfig, now: Instant) -> Self {
         let mut streams: Vec<Stream> = Vec::new();
         for stream in std::mem::take(&mut config.streams) {
@@ -169,7 +170,7 @@ impl Incoming {
         }
     }
 
-    /// An RTP packet, opened. Frames it completes are given by [`Incoming::poll_arrival`].
+    /// Takes one opened RTP packet. [`Incoming::poll_arrival`] returns the frames that it completes.
     pub fn handle_rtp(&mut self, packet: &[u8], now: Instant) {
         let Some(mut packet) = Packet::parse(packet) else {
             self.counters.malformed += 1;
@@ -210,7 +211,7 @@ impl Incoming {
         arrivals.drain(..dropped);
     }
 
-    /// An RTCP datagram, opened.
+    /// Takes one opened RTCP datagram.
     pub fn handle_rtcp(&mut self, datagram: &[u8], now: Instant) {
         let Self { streams, timeline, counters, .. } = self;
         let read = feedback::read(datagram, |statement| match statement {
@@ -232,7 +233,7 @@ impl Incoming {
         counters.malformed += u64::from(read.is_err());
     }
 
-    /// Call at [`Incoming::poll_timeout`].
+    /// Gives up packets that are too late. Call it at [`Incoming::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
         let Self { streams, timeline, arrivals, counters, .. } = self;
         for stream in streams {
@@ -241,12 +242,13 @@ impl Incoming {
         }
     }
 
-    /// The next frame.
+    /// Returns the next frame.
     pub fn poll_arrival(&mut self) -> Option<Arrival> {
         self.arrivals.pop_front()
     }
 
-    /// Appends one RTCP datagram that is due to `out`, which is empty. Call until false.
+    /// Appends one RTCP datagram that is due to `out`, which must be empty, and returns whether one was due. Call it
+    /// until false.
     pub fn poll_rtcp(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         let ssrc = self.config.ssrc;
         if now >= self.next_report && self.streams.iter().any(|stream| stream.reception.is_some()) {
@@ -272,25 +274,25 @@ impl Incoming {
         false
     }
 
-    /// When [`Incoming::handle_timeout`] and [`Incoming::poll_rtcp`] have something to do.
+    /// Returns the time at which [`Incoming::handle_timeout`] and [`Incoming::poll_rtcp`] have work.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let report = self.streams.iter().any(|stream| stream.reception.is_some()).then_some(self.next_report);
         let streams = self.streams.iter().filter_map(Stream::poll_timeout);
         streams.chain(report).chain(self.transport.timeout()).min()
     }
 
-    /// A viewer needs a keyframe of the video: asked for at once, but not more often than every 500 ms.
+    /// Asks for a keyframe of the video for a viewer: at once, but at most every 500 ms.
     pub fn request_keyframe(&mut self) {
         self.streams.iter_mut().for_each(Stream::want_keyframe);
     }
 
-    /// Whether the publisher said goodbye to every stream it sent.
+    /// Returns whether the publisher said goodbye to every stream that it sent.
     pub fn is_ended(&self) -> bool {
         let mut heard = self.streams.iter().filter(|stream| stream.reception.is_some()).peekable();
         heard.peek().is_some() && heard.all(|stream| stream.ended)
     }
 
-    /// What came in and what came of it.
+    /// Returns the counters.
     pub fn counters(&self) -> IncomingCounters {
         self.counters
     }
@@ -322,7 +324,7 @@ impl Incoming {
         true
     }
 
-    /// Which stream a packet belongs to.
+    /// Returns the index of the stream that a packet belongs to.
     fn attribute(&mut self, packet: &Packet<'_>, mid: Option<&[u8]>, now: Instant) -> Option<usize> {
         let ssrc = Some(packet.ssrc);
         if let Some(index) = self.streams.iter().position(|stream| stream.ssrc == ssrc || stream.repair_ssrc == ssrc) {
@@ -334,7 +336,7 @@ impl Incoming {
                 let mut having = (0..self.streams.len()).filter(|i| self.streams[*i].config.has(packet.payload_type));
                 let index = having.next()?;
                 if having.next().is_some() {
-                    return None; // Two have it: nobody can tell.
+                    return None; // Two sections have this payload type, so it does not tell them apart.
                 }
                 index
             }

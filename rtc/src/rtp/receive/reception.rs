@@ -1,4 +1,4 @@
-//! Statistics of one incoming stream for receiver reports (RFC 3550 6.4.1, A.3, A.8).
+//! The statistics of one incoming stream for receiver reports (RFC 3550 6.4.1, A.3, A.8).
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ pub(super) struct Reception {
     expected_before: i64,
     received_before: i64,
     transit: Option<u32>,
-    /// 16 times the jitter, as in A.8.
+    /// The jitter times 16, as in A.8.
     jitter: u32,
     sender_report: Option<(u32, Instant)>,
 }
@@ -48,7 +48,7 @@ impl Reception {
         self.began
     }
 
-    /// When the last packet came.
+    /// Returns the time when the last packet came.
     pub(super) fn heard(&self) -> Instant {
         self.heard
     }
@@ -73,7 +73,7 @@ impl Reception {
         self.sender_report = Some(((information.ntp >> 16) as u32, now));
     }
 
-    /// The block for a report sent now; `None` before the first packet.
+    /// Returns the block for a report that is sent now. `None` before the first packet.
     pub(super) fn block(&mut self, now: Instant) -> Option<ReceptionBlock> {
         let expected = self.highest - self.first? + 1;
         let (expected_now, received_now) = (expected - self.expected_before, self.received - self.received_before);

@@ -1,16 +1,17 @@
-//! Packets in order: what comes too early is held until what is missing came or was given up.
+//! Puts packets in order: a packet that comes too early is held until the missing ones came or were
+//! given up.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-/// Packets between the one waited for and the newest; over a second of 20 Mbit/s.
+/// The most packets between the one waited for and the newest: more than a second at 20 Mbit/s.
 pub(super) const HELD_MAX: i64 = 2048;
-/// Their payloads together.
+/// The most bytes of their payloads together.
 const HELD_BYTES_MAX: usize = 4 << 20;
 
-/// What is kept of a packet.
+/// The parts of a packet that are kept.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) timestamp: u32,
@@ -19,26 +20,27 @@ pub(super) struct Held {
     pub(super) payload: Bytes,
 }
 
-/// Where a packet stands.
+/// The place of a packet in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// It is the next.
+    /// The packet is the next.
     Next,
-    /// It is too early: hold it.
+    /// The packet is too early. Hold it.
     Early,
-    /// It was here before, or was given up.
+    /// The packet came before, or was given up.
     Late,
-    /// So far from the others that they are not worth waiting for.
+    /// The packet is too far ahead, or too many bytes are held, to wait for the missing ones.
     Far,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Reorder {
     next: Option<i64>,
-    /// `held[n]` has number `next + n`; `held[0]` is what is missing, so `None`.
+    /// The packet with number `next + n` is `held[n]`. The missing one is `held[0]`, so that is
+    /// `None`.
     held: VecDeque<Option<(Held, Instant)>>,
     bytes: usize,
-    /// Arrival of the first packet behind the gap.
+    /// The arrival of the first packet behind the gap.
     waiting_since: Option<Instant>,
 }
 
@@ -56,7 +58,7 @@ impl Reorder {
         }
     }
 
-    /// The packet that is next was taken.
+    /// Notes that the packet `sequence`, which was next, was taken.
     pub(super) fn pass(&mut self, sequence: i64) {
         self.next = Some(sequence + 1);
         self.held.pop_front();
@@ -74,7 +76,7 @@ impl Reorder {
         self.waiting_since.get_or_insert(now);
     }
 
-    /// A held packet that is next now.
+    /// Takes the held packet that is next now, if there is one.
     pub(super) fn take(&mut self) -> Option<Held> {
         let (packet, _) = self.held.front_mut()?.take()?;
         self.bytes -= packet.payload.len();
@@ -82,12 +84,12 @@ impl Reorder {
         Some(packet)
     }
 
-    /// When what is missing is given up.
+    /// Returns the time at which the missing packets are given up.
     pub(super) fn deadline(&self, wait: Duration) -> Option<Instant> {
         self.waiting_since.map(|since| since + wait)
     }
 
-    /// Gives up what is missing before the first held packet. The number of packets lost.
+    /// Gives up the packets that are missing before the first held one, and returns their number.
     pub(super) fn skip(&mut self) -> i64 {
         let Some(next) = self.next else { return 0 };
         let missing = self.held.iter().take_while(|slot| slot.is_none()).count();
@@ -97,7 +99,7 @@ impl Reorder {
         missing as i64
     }
 
-    /// Forgets everything; `sequence` is next.
+    /// Forgets everything. The packet `sequence` is next.
     pub(super) fn restart(&mut self, sequence: i64) {
         *self = Self { next: Some(sequence), ..Self::default() };
     }

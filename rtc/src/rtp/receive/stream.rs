@@ -1,8 +1,8 @@
 //! One stream of a publisher: packets in any order become frames in order.
 //!
-//! In order and complete is the common case, and then a packet is not copied but into its frame. What is missing is
-//! asked for and waited for, [`Stream::wait`] at most; then the stream goes on behind the gap, and video is silent until
-//! a keyframe, which is asked for. Nobody gets a frame that refers to one that was lost.
+//! Packets are usually in order and complete. Then a packet is copied once, into its frame. A missing packet is asked
+//! for and waited for, at most [`Stream::wait`]. After that the stream goes on behind the gap, and video pauses until a
+//! keyframe, which is asked for. No reader gets a frame that refers to a lost one.
 
 use std::time::{Duration, Instant};
 
@@ -20,14 +20,14 @@ use crate::rtp::sequence::Unwrap16;
 /// The longest wait for a packet that may be repaired.
 const WAIT_MAX: Duration = Duration::from_millis(200);
 const WAIT_LEAST: Duration = Duration::from_millis(50);
-/// For a packet that can only be late: nobody is asked.
+/// The wait for a packet that can only be late, because it cannot be asked for.
 const WAIT_REORDERED: Duration = Duration::from_millis(30);
-/// A keyframe is asked for this often while one is missing.
+/// The interval at which a keyframe is asked for while one is missing.
 const PICTURE_LOSS_INTERVAL: Duration = Duration::from_millis(500);
-/// Packets in a row from far behind: the publisher began anew.
+/// After this many packets in a row from far behind, the publisher has begun anew.
 const RESTART_AFTER: u8 = 3;
 
-/// A frame with its time on the wire.
+/// A frame with its timestamp on the wire.
 pub(super) struct Arrived {
     pub(super) assembled: Assembled,
     pub(super) timestamp: u32,
@@ -45,11 +45,11 @@ pub(super) struct Stream {
     reorder: Reorder,
     losses: Losses,
     depacketizer: Option<Depacketizer>,
-    /// Timestamp of the frame that is being put together.
+    /// The timestamp of the frame that is being assembled.
     open: Option<u32>,
-    /// The frame with this timestamp lost its head.
+    /// The timestamp of a frame that lost its first packets. Its other packets are discarded.
     discarding: Option<u32>,
-    /// Every frame since the last keyframe was whole.
+    /// Whether every frame since the last keyframe was whole.
     whole: bool,
     keyframe_wanted: bool,
     picture_loss_sent: Option<Instant>,
@@ -82,14 +82,14 @@ impl Stream {
         self.config.key.kind
     }
 
-    /// Another source took over: nothing of the one before counts.
+    /// Begins anew for another source that took over. Nothing of the source before counts.
     pub(super) fn restart(&mut self, ssrc: u32) {
         let parameters = self.config.parameters.take();
         *self = Self::new(StreamConfig { parameters, ..self.config.clone() });
         self.ssrc = Some(ssrc);
     }
 
-    /// A packet of this stream, or one unwrapped from its repairs.
+    /// Takes a packet of this stream, or one unwrapped from its repairs.
     pub(super) fn handle(
         &mut self,
         packet: &Packet<'_>,
@@ -137,7 +137,7 @@ impl Stream {
         }
     }
 
-    /// Gives up what was waited for long enough.
+    /// Gives up missing packets that were waited for long enough.
     pub(super) fn handle_timeout(
         &mut self,
         now: Instant,
@@ -163,14 +163,14 @@ impl Stream {
         [self.reorder.deadline(self.wait()), nack, picture_loss].into_iter().flatten().min()
     }
 
-    /// Sequence numbers to ask for now.
+    /// Appends the sequence numbers to ask for now.
     pub(super) fn poll_nack(&mut self, now: Instant, out: &mut Vec<u16>) {
         if self.config.nack {
             self.losses.poll(now, |sequence| out.push(sequence as u16));
         }
     }
 
-    /// Whether to ask for a keyframe now.
+    /// Returns whether to ask for a keyframe now.
     pub(super) fn poll_picture_loss(&mut self, now: Instant) -> bool {
         let due = self.ssrc.is_some() && self.picture_loss_due().is_some_and(|due| due <= now);
         if due {
@@ -179,12 +179,12 @@ impl Stream {
         due
     }
 
-    /// Somebody needs a keyframe.
+    /// Notes that a viewer needs a keyframe. Does nothing for audio.
     pub(super) fn want_keyframe(&mut self) {
         self.keyframe_wanted = self.kind() == MediaKind::Video;
     }
 
-    /// How long a missing packet is waited for: three round trips are two tries.
+    /// Returns how long a missing packet is waited for: three round trips, which are two tries.
     pub(super) fn wait(&self) -> Duration {
         if !self.config.nack {
             return WAIT_REORDERED;
@@ -196,12 +196,12 @@ impl Stream {
         if !self.keyframe_wanted {
             return None;
         }
-        // Long past, when none was sent yet: the reception began before.
+        // If none was sent yet, the time is in the past, because the reception began before.
         let reception = self.reception.as_ref()?;
         Some(self.picture_loss_sent.map_or(reception.began(), |sent| sent + PICTURE_LOSS_INTERVAL))
     }
 
-    /// Numbers far below all others, several in a row: a new beginning rather than late packets.
+    /// Notices a new beginning: several packets in a row whose numbers are far below all others are not late packets.
     fn notice_restart(&mut self, sequence: i64, counters: &mut IncomingCounters) {
         let far_behind = self.highest.is_some_and(|highest| highest - sequence > super::reorder::HELD_MAX);
         self.behind = if far_behind { self.behind + 1 } else { 0 };
@@ -235,14 +235,14 @@ impl Stream {
         }
     }
 
-    /// Packets before this one are lost.
+    /// Notes that packets before this one are lost.
     fn lose(&mut self, timestamp: u32, payload: &[u8]) {
         self.break_off();
         let starts = self.depacketizer.as_ref().is_some_and(|depacketizer| depacketizer.is_start(payload));
         self.discarding = (!starts && self.kind() == MediaKind::Video).then_some(timestamp);
     }
 
-    /// The open frame cannot be finished, nor what refers to it be used.
+    /// Drops the open frame, which cannot be finished. Frames that refer to it cannot be used either.
     fn break_off(&mut self) {
         if let Some(depacketizer) = &mut self.depacketizer {
             depacketizer.clear();
@@ -254,7 +254,7 @@ impl Stream {
         }
     }
 
-    /// The next packet in order.
+    /// Takes the next packet in order.
     fn advance(
         &mut self,
         (timestamp, marker, payload_type): (u32, bool, u8),
@@ -263,7 +263,7 @@ impl Stream {
         emit: &mut impl FnMut(Arrived),
     ) {
         if payload.is_empty() {
-            return; // Padding that probes for bandwidth.
+            return; // The packet is padding that probes for bandwidth.
         }
         let Some(codec) = self.config.codec(payload_type) else {
             counters.unknown_payload_type += 1;

@@ -1,12 +1,12 @@
 //! One timeline for all tracks of a publisher.
 //!
-//! RTP timestamps of two streams have nothing to do with each other until a sender report of each says what they meant
-//! on the publisher's wall clock (RFC 3550 6.4.1). Until then each counts from its first arrival. After that every video is
-//! moved to where the main audio is, a little with every frame: audio with steps in its timestamps would be heard, and a
-//! video frame some milliseconds off its grid is not seen.
+//! The RTP timestamps of two streams are unrelated until a sender report of each states their time on the publisher's
+//! wall clock (RFC 3550 6.4.1). Until then each stream counts from its first arrival. After that every video track is
+//! moved to match the main audio, a little with every frame. The video moves, because steps in audio timestamps would
+//! be heard, and a video frame some milliseconds off its grid is not noticed.
 //!
-//! A track whose clock stood still, as that of a microphone does that was off, is far behind the other after that. Then it
-//! is the one that moves, and at once: it has just been interrupted.
+//! A track whose clock stood still, as a microphone's does while it is off, is far behind the other afterwards. Then
+//! that track moves, and at once, because it has just been interrupted.
 
 use std::time::Instant;
 
@@ -14,21 +14,23 @@ use onmic_media::{ClockRate, Keyed, MediaKind, Ticks, TrackKey, WallTime};
 
 use crate::rtp::sequence::Unwrap32;
 
-/// Smaller differences are left alone: 1 ms of video.
+/// Differences up to 1 ms (90 ticks of video) are left alone.
 const TOLERANCE: i64 = 90;
-/// The most a frame is moved: 10 ms. Below the distance of frames at 60 per second, so that time does not run back.
+/// A frame is moved by 10 ms (900 ticks) at most. This is less than the distance of frames at 60 per second, so time
+/// does not run backwards.
 const STEP_MAX: i64 = 900;
-/// Tracks of one encoder are at most 700 ms apart. One that is further behind has a clock that stood still.
+/// The tracks of one encoder are at most 700 ms (63,000 ticks) apart. If a track is further behind, its clock stood
+/// still.
 const STOOD: i64 = 63_000;
-/// Reports that contradict the arrival by more are of two clocks, and of no use.
+/// Reports that contradict the arrival by more than 5 s are of two clocks, and are not used.
 const BELIEVED_MICROS: i64 = 5_000_000;
 
 #[derive(Debug, Default)]
 struct Clock {
     timestamp: Unwrap32,
-    /// Added to a timestamp for its place on the timeline.
+    /// The offset from a timestamp to its place on the timeline.
     offset: Option<i64>,
-    /// The same moment on the publisher's wall clock and on the stream's.
+    /// The same moment on the publisher's wall clock and on the stream's clock.
     report: Option<(WallTime, i64)>,
     reported_by_sender: bool,
 }
@@ -44,12 +46,12 @@ impl Timeline {
         Self { began: now, clocks: Keyed::new() }
     }
 
-    /// The stream of a track starts over with timestamps that have nothing to do with those before.
+    /// Forgets the clock of a track whose stream starts over with unrelated timestamps.
     pub(super) fn restart(&mut self, key: TrackKey) {
         self.clocks.remove(key);
     }
 
-    /// A sender report: `timestamp` and `wall` are the same moment.
+    /// Takes a sender report: `timestamp` and `wall` are the same moment.
     pub(super) fn sender_report(&mut self, key: TrackKey, timestamp: u32, wall: WallTime) {
         let Some(clock) = self.clocks.get_mut(key) else { return };
         if clock.offset.is_some() {
@@ -58,7 +60,7 @@ impl Timeline {
         }
     }
 
-    /// A packet states its capture time: as good as a report until there is one.
+    /// Takes the capture time of a packet, which stands in for a sender report until one comes.
     pub(super) fn captured(&mut self, key: TrackKey, timestamp: u32, wall: WallTime) {
         let Some(clock) = self.clocks.get_mut(key) else { return };
         if clock.offset.is_some() && !clock.reported_by_sender {
@@ -66,7 +68,7 @@ impl Timeline {
         }
     }
 
-    /// Where a frame stands, on the clock of its track.
+    /// Returns the place of a frame on the timeline, in ticks of its track's clock.
     pub(super) fn place(&mut self, key: TrackKey, timestamp: u32, now: Instant) -> Ticks {
         let rate = clock_rate(key.kind);
         let clock = self.clocks.get_or_insert_with(key, Clock::default);
@@ -95,7 +97,7 @@ impl Timeline {
         Ticks(timestamp + offset)
     }
 
-    /// How far a video frame at `place` must move to stand beside the audio of its moment, in ticks of video.
+    /// Returns how far a video frame at `place` must move to match the audio of its moment, in ticks of video.
     fn error_of_video(&self, key: TrackKey, place: i64, timestamp: i64) -> Option<i64> {
         let (video, audio) = (self.clocks.get(key)?, self.clocks.get(TrackKey::AUDIO)?);
         let ((video_wall, video_report), (audio_wall, audio_report)) = (video.report?, audio.report?);

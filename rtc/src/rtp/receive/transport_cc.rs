@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use crate::rtp::report;
 use crate::rtp::sequence::Unwrap16;
 
-/// How often feedback goes out: what Chromium's estimator was tuned for.
+/// The interval of feedback: Chromium's estimator was tuned for it.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// Packets in one feedback: 2 bytes each at worst, and chunks.
+/// The most packets in one feedback: at worst 2 bytes for each, and chunks.
 const PACKETS_MAX: usize = 400;
-/// Numbers between the first not reported and the newest.
+/// The most numbers from the first that was not reported to the newest.
 const WINDOW: usize = 4096;
 const TICK_MICROS: i64 = 250;
 const REFERENCE_MICROS: i64 = 64_000;
@@ -20,7 +20,7 @@ const REFERENCE_MICROS: i64 = 64_000;
 pub(super) struct TransportRecorder {
     began: Instant,
     sequence: Unwrap16,
-    /// `arrivals[n]` is of number `base + n`.
+    /// The number that `arrivals[0]` stands for.
     base: i64,
     arrivals: VecDeque<Option<Instant>>,
     count: u8,
@@ -37,7 +37,7 @@ impl TransportRecorder {
         if self.arrivals.is_empty() && (self.next.is_none() || sequence - self.base > WINDOW as i64) {
             self.base = sequence;
         }
-        let Ok(ahead) = usize::try_from(sequence - self.base) else { return }; // Reported as lost already.
+        let Ok(ahead) = usize::try_from(sequence - self.base) else { return }; // It was reported as lost already.
         if ahead >= WINDOW {
             self.arrivals.clear();
             self.base = sequence;
@@ -58,7 +58,7 @@ impl TransportRecorder {
         self.next.filter(|_| !self.arrivals.is_empty())
     }
 
-    /// Appends the feedback that is due. There may be more: call until false.
+    /// Appends the feedback that is due, and returns whether some was due. Call it until false.
     pub(super) fn poll(&mut self, now: Instant, sender: u32, media: u32, out: &mut Vec<u8>) -> bool {
         if self.timeout().is_none_or(|next| now < next) {
             return false;
@@ -73,7 +73,7 @@ impl TransportRecorder {
         let reference = first / REFERENCE_MICROS;
         let (mut symbols, mut deltas) = (Vec::with_capacity(64), Vec::with_capacity(64));
         let mut last_tick = reference * REFERENCE_MICROS / TICK_MICROS;
-        // A run of losses in front is cut: the one before it ended with a packet that came.
+        // A long run of losses in front is cut. The feedback before ended with a packet that came.
         let skipped = leading.saturating_sub(PACKETS_MAX / 2);
         for arrival in self.arrivals.iter().skip(skipped).take(PACKETS_MAX) {
             let Some(at) = arrival else {
@@ -90,7 +90,7 @@ impl TransportRecorder {
                     symbols.push(2);
                     deltas.extend_from_slice(&delta.to_be_bytes());
                 }
-                (_, Err(_)) => break, // Eight seconds apart: in a feedback of its own.
+                (_, Err(_)) => break, // More than eight seconds apart: it goes into the next feedback.
             }
             last_tick = tick;
         }
@@ -119,7 +119,7 @@ impl TransportRecorder {
     }
 }
 
-/// Runs of one symbol, or vectors of seven.
+/// Writes the symbols as runs of one symbol, or as vectors of seven.
 fn put_chunks(out: &mut Vec<u8>, mut symbols: &[u8]) {
     const VECTOR: u16 = 0xc000;
     const VECTOR_SYMBOLS: usize = 7;

@@ -1,16 +1,17 @@
-//! Which lost packets a viewer gets again: each once per round trip, all together within a budget.
+//! Decides which lost packets a viewer gets again: each once per round trip, all together within a
+//! budget.
 
 use std::time::{Duration, Instant};
 
 use super::{Resend, SEQUENCE_START};
 
-/// What a viewer can ask for again: 2 Mbit/s, a third of the packets of a 6 Mbit/s stream.
+/// The budget of repairs: 2 Mbit/s, a third of the packets of a 6 Mbit/s stream.
 const BYTES_PER_SECOND: u64 = 250_000;
-/// What it can ask for at once: a second of that.
+/// The most that a viewer can ask for at once: a second of the budget.
 const BURST_BYTES: u64 = BYTES_PER_SECOND;
-/// Without a measured round trip.
+/// The round trip that is assumed before one is measured.
 const RTT_UNKNOWN: Duration = Duration::from_millis(50);
-/// Repairs remembered, by their number modulo this.
+/// The number of repairs that are remembered, by their number modulo this.
 const REMEMBERED: usize = 128;
 
 /// Why a packet is not sent again.
@@ -20,7 +21,8 @@ pub(super) enum Refusal {
     OverBudget,
 }
 
-/// A repair stream and the history of a viewer's repairs. The history is made with the first loss.
+/// The repair stream and the history of a viewer's repairs. The history is allocated with the first
+/// loss.
 #[derive(Debug)]
 pub(super) struct Repairs {
     stream: Option<Stream>,
@@ -53,7 +55,8 @@ impl Repairs {
         Some(Box::new(Self { stream, history: None }))
     }
 
-    /// Whether a packet may go out again now; if so, it is remembered and paid for.
+    /// Checks whether a packet may go out again now. If so, remembers it and takes its bytes from
+    /// the budget.
     pub(super) fn admit(
         &mut self,
         sequence: u64,
@@ -76,7 +79,8 @@ impl Repairs {
         Ok(())
     }
 
-    /// SSRC, payload type and the next sequence number of the repair stream, if there is one.
+    /// Returns the SSRC, the payload type and the next sequence number of the repair stream, if
+    /// there is one.
     pub(super) fn next_in_stream(&mut self) -> Option<(u32, u8, u16)> {
         let stream = self.stream.as_mut()?;
         let sequence = stream.next;

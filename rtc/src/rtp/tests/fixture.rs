@@ -1,4 +1,4 @@
-//! Twelve frames of each codec, made by ffmpeg 5.1 from `testsrc2` at 320 × 180, a keyframe every six.
+//! Twelve frames of each codec, made by ffmpeg 5.1 from `testsrc2` at 320 × 180, with a keyframe every six frames.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use onmic_media::{Codec, Frame, Parameters, Ticks, WallTime};
 pub(super) const WALL: WallTime = WallTime(1_795_000_000_000_000);
 pub(super) const ALL: [Codec; 6] = [Codec::H264, Codec::H265, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::Opus];
 
-/// xorshift64*: enough for tests, the same everywhere.
+/// A generator of random numbers (xorshift64*): good enough for tests, and the same everywhere.
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -30,7 +30,7 @@ impl Random {
     }
 }
 
-/// The frames of a codec, 1/30 s apart (Opus 20 ms), from `began`.
+/// Returns the frames of a codec from `began` on, 1/30 s apart (Opus 20 ms).
 pub(super) fn frames(codec: Codec, began: Instant) -> Vec<Frame> {
     let mut parameters = None;
     let units = units(codec).into_iter().enumerate();
@@ -48,7 +48,7 @@ pub(super) fn frames(codec: Codec, began: Instant) -> Vec<Frame> {
         .collect()
 }
 
-/// The same frames again and again, with time going on.
+/// Repeats the frames of a codec until there are `count`, with times that go on.
 pub(crate) fn repeated(codec: Codec, began: Instant, count: usize) -> Vec<Frame> {
     let cycle = frames(codec, began);
     let length = Ticks((cycle[1].pts - cycle[0].pts).0 * cycle.len() as i64);
@@ -76,7 +76,7 @@ pub(super) fn frame(
     Frame { dts: pts, pts, wall, arrived, keyframe, parameters, payload }
 }
 
-/// H.264 at 30 per second with a keyframe of `key_bytes` every `group` frames, others of `delta_bytes`.
+/// Makes H.264 frames at 30 per second: a keyframe of `key_bytes` every `group` frames, and others of `delta_bytes`.
 pub(crate) fn synthetic(
     began: Instant,
     count: usize,

@@ -1,4 +1,4 @@
-//! Both ways against the payload formats of another implementation.
+//! Tests of the payload formats against another implementation, both ways.
 
 use std::time::Instant;
 
@@ -14,7 +14,8 @@ use crate::rtp::receive::depacketize::Depacketizer;
 
 const MAX: usize = 300;
 
-/// What the other side makes of our payloads, put together.
+/// Returns each frame as the other implementation assembles it from our payloads, and as it was
+/// sent.
 fn read_by_other(codec: Codec, other: &mut dyn OtherDepacketizer) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut packetizer = Packetizer::new(codec, MAX).unwrap();
     let frames = fixture::frames(codec, Instant::now());
@@ -29,7 +30,7 @@ fn read_by_other(codec: Codec, other: &mut dyn OtherDepacketizer) -> Vec<(Vec<u8
 }
 
 #[test]
-fn others_read_our_frames() {
+fn the_other_implementation_reads_our_frames() {
     for (read, sent) in read_by_other(Codec::Vp8, &mut vp8::Vp8Packet::default()) {
         assert!(read == sent);
     }
@@ -52,7 +53,7 @@ fn others_read_our_frames() {
 }
 
 #[test]
-fn others_read_our_h265() {
+fn the_other_implementation_reads_our_h265() {
     let mut packetizer = Packetizer::new(Codec::H265, MAX).unwrap();
     for frame in fixture::frames(Codec::H265, Instant::now()) {
         let mut units: Vec<Vec<u8>> = Vec::new();
@@ -80,7 +81,7 @@ fn others_read_our_h265() {
     }
 }
 
-/// What we make of the other side's payloads.
+/// Checks that we assemble the frames from the other implementation's payloads.
 fn read_by_us(codec: Codec, other: &mut dyn Payloader, input: impl Fn(&onmic_media::Frame) -> Bytes) {
     let mut ours = Depacketizer::new(codec, None).unwrap();
     for frame in fixture::frames(codec, Instant::now()) {
@@ -95,7 +96,7 @@ fn read_by_us(codec: Codec, other: &mut dyn Payloader, input: impl Fn(&onmic_med
 }
 
 #[test]
-fn we_read_the_frames_of_others() {
+fn frames_of_the_other_implementation_are_read() {
     let whole = |frame: &onmic_media::Frame| frame.payload.clone();
     let mut with_picture_id = vp8::Vp8Payloader::default();
     with_picture_id.enable_picture_id = true;

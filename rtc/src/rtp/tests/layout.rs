@@ -1,4 +1,4 @@
-//! What goes over the wire, as text.
+//! Tests of the payloads on the wire, as text.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use onmic_media::{Codec, Frame, Parameters, Ticks};
 use super::fixture::{self, WALL};
 use crate::rtp::Packetizer;
 
-/// One line per payload: length and the first bytes.
+/// Describes each payload in one line: its length and its first bytes.
 fn lines(codec: Codec, max: usize, frame: &Frame, bytes: usize) -> Vec<String> {
     let payloads = Packetizer::new(codec, max).unwrap().packetize(frame);
     let hex = |payload: &[u8]| payload.iter().take(bytes).map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -35,7 +35,8 @@ fn parameters(codec: Codec) -> Arc<Parameters> {
 fn h264_delta_frame_of_one_slice_is_one_run_of_equal_fragments() {
     let slice = filled(&[0x41], 250);
     let frame = of(&parameters(Codec::H264), nal::join([&[9, 0xf0][..], &slice, &[12, 0xff, 0x80]]), false);
-    // FU indicator 5c (importance 2, type 28), FU header: start, middle, end of type 1. No delimiter, no filler.
+    // The FU indicator is 5c (importance 2, type 28). The FU headers have start, middle and end of type 1. Delimiter
+    // and filler are gone.
     assert_eq!(lines(Codec::H264, 100, &frame, 3), ["100 5c81ee", "100 5c01ee", "55 5c41ee"]);
 }
 
@@ -80,11 +81,12 @@ fn vp8_descriptor_has_a_long_picture_id() {
 }
 
 #[test]
-fn vp9_keyframe_states_its_one_layer_once() {
+fn vp9_keyframe_states_its_single_layer_in_the_first_packet_alone() {
     let parameters = parameters(Codec::Vp9);
     assert!(matches!(&*parameters, Parameters::Vp9(vp9::Parameters { width: 320, height: 180, .. })));
     let frame = of(&parameters, Bytes::from(vec![0xee; 150]), true);
-    // I L B V, picture 0, layer 0, TL0PICIDX 0; one layer of 320 × 180, groups of one that refers to the one before.
+    // The flags are I L B V, then picture 0, layer 0, TL0PICIDX 0; then one layer of 320 × 180, and groups of one
+    // picture that refers to the one before.
     assert_eq!(
         lines(Codec::Vp9, 100, &frame, 14),
         ["100 aa8000000018014000b4010401ee", "68 a480000000eeeeeeeeeeeeeeeeee"]
@@ -94,14 +96,15 @@ fn vp9_keyframe_states_its_one_layer_once() {
 }
 
 #[test]
-fn av1_fills_packets_and_leaves_sizes_out() {
+fn av1_packets_are_full_and_have_no_obu_sizes() {
     let parameters = parameters(Codec::Av1);
-    let mut unit = vec![0x12, 0]; // A temporal delimiter, not sent
-    unit.extend([0x0a, 3, 1, 2, 3]); // Sequence header
-    unit.extend([0x32, 0x96, 0x01]); // A frame of 150 bytes
+    let mut unit = vec![0x12, 0]; // A temporal delimiter, which is not sent.
+    unit.extend([0x0a, 3, 1, 2, 3]); // The sequence header.
+    unit.extend([0x32, 0x96, 0x01]); // A frame of 150 bytes.
     unit.extend(vec![0xee; 150]);
     let key = of(&parameters, Bytes::from(unit.clone()), true);
-    // W 2, N, to be continued: 4 bytes of sequence header, the frame's header and 93 bytes; then the rest.
+    // The flags are W 2, N and Y (to be continued): 4 bytes of sequence header, the frame's header and 93 bytes. The
+    // rest is in the next packet.
     assert_eq!(
         lines(Codec::Av1, 100, &key, 8),
         ["100 680408010203".to_owned() + "30ee", "58 90eeeeeeeeeeeeee".to_owned()]
@@ -111,12 +114,12 @@ fn av1_fills_packets_and_leaves_sizes_out() {
 }
 
 #[test]
-fn only_the_last_of_a_run_is_shorter() {
+fn only_the_last_payload_of_a_run_is_shorter() {
     for codec in fixture::ALL {
         for frame in fixture::frames(codec, Instant::now()) {
             let payloads = Packetizer::new(codec, 500).unwrap().packetize(&frame);
             assert!(payloads.iter().all(|payload| payload.len() <= 500), "{codec:?}");
-            // Each of two slices ends a run; parameter sets and SEI can be two before the first.
+            // Each of two slices ends a run. Parameter sets and SEI can be two runs before the first.
             let runs = payloads.iter().filter(|payload| payload.len() < 500).count();
             let most = if matches!(codec, Codec::H264 | Codec::H265) { 4 } else { 1 };
             assert!(runs <= most, "{codec:?}: {:?}", payloads.iter().map(<[u8]>::len).collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Our sender, a bad link and our receiver, in virtual time: what arrives is what was sent.
+//! Tests of our sender, a bad link and our receiver in virtual time: the frames that arrive are those that were sent.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ pub(super) const IDS: ExtensionIds = ExtensionIds { mid: 1, transport_cc: 2, pla
 const PAYLOAD_TYPE: u8 = 96;
 const REPAIR_PAYLOAD_TYPE: u8 = 97;
 
-/// What the link does, in percent and milliseconds.
+/// The impairments of the link, in percent and milliseconds.
 #[derive(Clone, Copy)]
 pub(super) struct Impairment {
     pub(super) loss: u64,
@@ -33,7 +33,7 @@ enum Event {
     Control(Vec<u8>),
 }
 
-/// One viewer's sender and, where a publisher's session would be, the receiver.
+/// One viewer's sender, a link, and a publisher's receiver.
 pub(super) struct Link {
     pub(super) outgoing: Outgoing,
     pub(super) sender: Sender,
@@ -60,7 +60,7 @@ impl Link {
             mid,
             resend,
             sequence: 32_700,
-            timestamp: u32::MAX - 4000, // Wraps within a few frames.
+            timestamp: u32::MAX - 4000, // It wraps within a few frames.
         };
         let now = Instant::now();
         let stream = StreamConfig {
@@ -204,7 +204,7 @@ fn arrived(link: &Link) -> Vec<(Bytes, bool)> {
 }
 
 #[test]
-fn every_codec_passes_a_clean_link_unchanged() {
+fn frames_of_every_codec_pass_a_clean_link_unchanged() {
     for codec in ALL {
         let mut link = Link::new(codec, Resend::Never, CLEAN, 1);
         let frames = fixture::frames(codec, link.now);
@@ -217,7 +217,7 @@ fn every_codec_passes_a_clean_link_unchanged() {
         let first = &link.arrivals[0].parameters;
         assert!(link.arrivals.iter().all(|arrival| std::sync::Arc::ptr_eq(&arrival.parameters, first)), "{codec:?}");
         if codec != Codec::H264 {
-            assert_eq!(**first, *frames[0].parameters, "{codec:?}"); // H.264 declares that nothing is reordered.
+            assert_eq!(**first, *frames[0].parameters, "{codec:?}"); // The SPS of H.264 is rewritten.
         }
     }
 }
@@ -231,7 +231,7 @@ fn repairs_make_up_for_loss_reordering_and_duplicates() {
             let frames = fixture::repeated(codec, link.now, 120);
             link.sender.start(&link.outgoing, link.now);
             for (index, frame) in frames.iter().enumerate() {
-                // Nobody can miss packets before the first that came, nor after the last: both ends are clean.
+                // Packets before the first that came or after the last cannot be missed, so both ends are clean.
                 link.impairment = if (4..110).contains(&index) { impairment } else { CLEAN };
                 link.run_until(frame.arrived);
                 link.outgoing.push(frame);
@@ -259,14 +259,14 @@ fn without_repairs_only_frames_that_can_be_decoded_come_out() {
             let counters = link.incoming.counters();
             assert!(link.arrivals.len() > if codec == Codec::Opus { 200 } else { 20 }, "{codec:?} {counters:?}");
             assert!(codec == Codec::Opus || counters.picture_losses > 0);
-            // Positions come out in order, and after a gap only a keyframe is next.
+            // Positions are in order, and after a gap the next frame is a keyframe.
             let origin = link.arrivals[0].pts;
             let step = frames[1].pts - frames[0].pts;
             let first = sent.iter().position(|frame| *frame == arrived(&link)[0]).unwrap() as i64;
             let mut last = None;
             for (arrival, content) in link.arrivals.iter().zip(arrived(&link)) {
                 let index = first + (arrival.pts - origin).0 / step.0;
-                assert!(sent[index as usize] == content, "{codec:?} {seed}: frame {index} is another");
+                assert!(sent[index as usize] == content, "{codec:?} {seed}: frame {index} differs");
                 assert!(last.is_none_or(|last| index > last));
                 assert!(content.1 || last == Some(index - 1), "{codec:?} {seed}: frame {index} after {last:?}");
                 last = Some(index);
@@ -276,7 +276,7 @@ fn without_repairs_only_frames_that_can_be_decoded_come_out() {
 }
 
 #[test]
-fn random_payloads_do_no_harm() {
+fn random_payloads_never_panic() {
     let mut random = Random(7);
     for codec in ALL {
         let mut depacketizer = Depacketizer::new(codec, None).unwrap();
@@ -295,7 +295,7 @@ fn random_payloads_do_no_harm() {
 }
 
 #[test]
-fn mutated_packets_do_no_harm() {
+fn mutated_packets_never_panic() {
     for codec in ALL {
         let mut random = Random(99);
         let mut link = Link::new(codec, repair(), CLEAN, 1);

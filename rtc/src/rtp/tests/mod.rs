@@ -1,5 +1,5 @@
-//! What the pieces do together: real bitstreams through a bad link, the wire formats as text, other implementations of
-//! the payload formats, viewers in virtual time.
+//! Tests of the parts together: real bitstreams through a bad link, the wire formats as text, other implementations of
+//! the payload formats, and viewers in virtual time.
 
 pub(crate) mod fixture;
 mod interop;

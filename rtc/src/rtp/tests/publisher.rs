@@ -1,4 +1,4 @@
-//! A publisher's streams: whose packet it is, one timeline, what is told back.
+//! Tests of a publisher's streams: the stream of a packet, the common timeline, and the feedback.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ fn packet(header: Header<'_>, payload: &[u8]) -> Vec<u8> {
 }
 
 fn video(sequence: u16, timestamp: u32, ssrc: u32) -> Vec<u8> {
-    let mut payload = vec![0x10]; // The shortest descriptor: a start
+    let mut payload = vec![0x10]; // The shortest descriptor: the start of a frame.
     payload.extend_from_slice(&fixture::frames(Codec::Vp8, Instant::now())[0].payload);
     packet(Header { mid: "v", ssrc, payload_type: 96, sequence, timestamp, transport: sequence }, &payload)
 }
@@ -74,15 +74,15 @@ fn packets_find_their_stream_by_mid_or_payload_type() {
     incoming.handle_rtp(&video(1, 0, 10), now);
     incoming.handle_rtp(&audio(1, 0), now);
     let header = Header { mid: "", ssrc: 20, payload_type: 111, sequence: 2, timestamp: 960, transport: 2 };
-    incoming.handle_rtp(&packet(header, &[0xfc]), now); // Known by its SSRC now
+    incoming.handle_rtp(&packet(header, &[0xfc]), now); // The stream is now known by its SSRC.
     let header = Header { mid: "x", ssrc: 30, payload_type: 96, sequence: 2, timestamp: 960, transport: 2 };
     incoming.handle_rtp(&packet(header, &[0xfc]), now);
-    incoming.handle_rtp(&video(900, 3000, 11), now); // A second layer while the first is heard
+    incoming.handle_rtp(&video(900, 3000, 11), now); // A second layer, while the first is not silent.
     let kinds: Vec<_> =
         std::iter::from_fn(|| incoming.poll_arrival()).map(|arrival| arrival.parameters.kind()).collect();
     assert_eq!(kinds, [MediaKind::Video, MediaKind::Audio, MediaKind::Audio]);
     assert_eq!(incoming.counters().unknown_stream, 2);
-    incoming.handle_rtp(&video(900, 3000, 11), now + Duration::from_secs(2)); // It took over.
+    incoming.handle_rtp(&video(900, 3000, 11), now + Duration::from_secs(2)); // The second layer takes over.
     assert!(incoming.poll_arrival().is_some());
 }
 
@@ -109,10 +109,10 @@ fn two_video_sections_become_two_renditions() {
 }
 
 #[test]
-fn sender_reports_move_the_picture_to_the_sound() {
+fn sender_reports_move_the_video_to_match_the_audio() {
     let began = Instant::now();
     let mut incoming = incoming(began);
-    // The picture took 80 ms longer to the first arrival than the sound.
+    // The video took 80 ms longer to its first arrival than the audio.
     let (mut first_errors, mut last_error) = (Vec::new(), i64::MAX);
     for index in 0..120_u32 {
         let now = began + MILLI * (index * 40);
@@ -132,7 +132,7 @@ fn sender_reports_move_the_picture_to_the_sound() {
                         first_errors.push(last_error);
                     }
                 }
-                MediaKind::Data => panic!("nobody sent data"),
+                MediaKind::Data => panic!("no publisher sent data"),
             }
         }
     }
@@ -141,12 +141,13 @@ fn sender_reports_move_the_picture_to_the_sound() {
 }
 
 #[test]
-fn a_track_whose_clock_stood_still_is_moved_and_not_the_other() {
+fn only_the_track_whose_clock_stood_still_is_moved() {
     for stands in [MediaKind::Audio, MediaKind::Video] {
         let began = Instant::now();
         let mut incoming = incoming(began);
         let (mut apart, mut video_off) = (Vec::new(), Vec::new());
-        // It pauses from 4 s to 8 s; both report every second what their timestamps mean.
+        // The track pauses from 4 s to 8 s. Both tracks report every second the wall time of their
+        // timestamps.
         for index in (0..300_u32).filter(|index| stands == MediaKind::Audio || !(100..200).contains(index)) {
             let now = began + MILLI * (index * 40);
             let counts = |kind| if kind == stands && index >= 200 { index - 100 } else { index };
@@ -170,7 +171,7 @@ fn a_track_whose_clock_stood_still_is_moved_and_not_the_other() {
                         video_off.push(shown - i64::from(index) * 40_000);
                         apart.extend(heard.map(|heard| (index, shown - heard)));
                     }
-                    MediaKind::Data => panic!("nobody sent data"),
+                    MediaKind::Data => panic!("no publisher sent data"),
                 }
             }
         }
@@ -197,13 +198,13 @@ fn receiver_reports_count_losses() {
         out.clear();
     }
     let block = &report.unwrap().reports[0];
-    assert_eq!((block.ssrc, block.total_lost, block.fraction_lost), (10, 2, 51)); // 2 of 10
+    assert_eq!((block.ssrc, block.total_lost, block.fraction_lost), (10, 2, 51)); // 2 of 10.
     assert_eq!(block.last_sequence_number, 65_539);
     assert_eq!((block.last_sender_report, block.delay), ((WALL.ntp() >> 16) as u32, 32_768));
 }
 
 #[test]
-fn a_missing_packet_is_asked_for_then_given_up_and_a_keyframe_wanted() {
+fn a_missing_packet_is_asked_for_and_then_given_up() {
     let began = Instant::now();
     let mut incoming = incoming(began);
     incoming.handle_rtp(&video(10, 0, 10), began);
@@ -224,18 +225,19 @@ fn a_missing_packet_is_asked_for_then_given_up_and_a_keyframe_wanted() {
             out.clear();
         }
         if elapsed == 300 {
-            incoming.request_keyframe(); // A viewer's wish
+            incoming.request_keyframe(); // A viewer asks for a keyframe.
         }
     }
     assert_eq!(asked, [(5, vec![11]), (155, vec![11])]);
-    // The keyframe behind the gap was usable at 200 ms; the viewer's wish lasts until one comes.
+    // The keyframe behind the gap could be used at 200 ms. The viewer's request lasts until the
+    // next one comes.
     assert_eq!(wanted, [301, 801, 1301, 1801]);
     assert_eq!(incoming.counters().lost, 1);
     assert_eq!(std::iter::from_fn(|| incoming.poll_arrival()).count(), 2);
 }
 
 #[test]
-fn transport_feedback_reads_back_elsewhere() {
+fn another_implementation_reads_our_transport_feedback() {
     let began = Instant::now();
     let mut incoming = incoming(began);
     let mut sent = Vec::new();

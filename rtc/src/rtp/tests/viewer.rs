@@ -1,4 +1,4 @@
-//! Viewers in virtual time: how they start, what they are sent again, what they are told.
+//! Tests of viewers in virtual time: their start, their repairs, their reports.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ fn filled(frames: &[Frame]) -> Outgoing {
     outgoing
 }
 
-/// Sends what is due; the sequence numbers on the wire.
+/// Sends the frames that are due, and returns the sequence numbers on the wire.
 fn send(sender: &mut Sender, outgoing: &Outgoing, now: Instant) -> Vec<u16> {
     let mut sequences = Vec::new();
     let mut transport = 0;
@@ -43,21 +43,21 @@ fn send(sender: &mut Sender, outgoing: &Outgoing, now: Instant) -> Vec<u16> {
 }
 
 #[test]
-fn a_viewer_costs_little() {
+fn a_viewer_of_a_track_takes_little_memory() {
     assert!(size_of::<Sender>() <= 344, "{}", size_of::<Sender>());
 }
 
 #[test]
 fn instant_start_plays_the_cached_group_at_five_times_real_time() {
     let began = Instant::now();
-    let all = fixture::synthetic(began, 240, 120, (60_000, 9_000)); // Groups of 4 s at 2.2 Mbit/s
-    let (cached, live) = all.split_at(112); // 3.7 s
+    let all = fixture::synthetic(began, 240, 120, (60_000, 9_000)); // Groups of 4 s at 2.2 Mbit/s.
+    let (cached, live) = all.split_at(112); // 3.7 s.
     let mut outgoing = filled(cached);
     let mut sender = Sender::new(config(repair()), &outgoing);
     let start = cached[111].arrived + 5 * MILLI;
     assert_eq!(sender.start(&outgoing, start), Start::Group { frames: 112 });
 
-    let mut live = live[..8].iter().peekable(); // Up to before the next keyframe
+    let mut live = live[..8].iter().peekable(); // Up to before the next keyframe.
     let (mut sent, mut backlog_done, mut live_at) = (Vec::new(), None, None);
     for elapsed in 0..300 {
         let now = start + MILLI * elapsed;
@@ -66,11 +66,11 @@ fn instant_start_plays_the_cached_group_at_five_times_real_time() {
         }
         while let Some(frame) = sender.poll_frame(&outgoing, now) {
             let at = Duration::from_micros(frame.number * 100_000 / 3);
-            assert!(at <= (now - start) * 5 + MILLI, "frame {} too early", frame.number);
+            assert!(at <= (now - start) * 5 + MILLI, "frame {} is too early", frame.number);
             sent.push(frame.number);
         }
     }
-    // Without anything new the rest follows, frame by frame.
+    // Without new frames the rest follows, frame by frame.
     for elapsed in 300..1000 {
         let now = start + MILLI * elapsed;
         while let Some(frame) = sender.poll_frame(&outgoing, now) {
@@ -92,7 +92,7 @@ fn a_viewer_that_lost_its_first_group_is_started_again_a_few_times() {
     let outgoing = filled(&all);
     let mut sender = Sender::new(config(repair()), &outgoing);
     let start = all[59].arrived;
-    assert!(!sender.keyframe_wanted(&outgoing, start), "not started at all");
+    assert!(!sender.keyframe_wanted(&outgoing, start), "it has not started");
     sender.start(&outgoing, start);
     let mut sequences = send(&mut sender, &outgoing, start + 200 * MILLI);
     assert!(!sender.keyframe_wanted(&outgoing, start + 249 * MILLI), "repairs come first");
@@ -110,7 +110,7 @@ fn a_viewer_that_lost_its_first_group_is_started_again_a_few_times() {
     assert_eq!(restarts, [250, 500, 1000, 2000, 4000]);
     let group: usize = (0..60).map(|frame| outgoing.frame(frame).unwrap().len()).sum();
     assert_eq!(again.len(), group);
-    assert_eq!(sequences, (100..100 + sequences.len() as u16).collect::<Vec<_>>()); // Never sealed twice
+    assert_eq!(sequences, (100..100 + sequences.len() as u16).collect::<Vec<_>>()); // No number is sealed twice.
     assert!(sender.is_live());
     assert_eq!(sender.counters().started_again, 5);
 }
@@ -129,8 +129,8 @@ fn a_new_group_ends_the_catching_up() {
         sequences.extend(send(&mut sender, &outgoing, frame.arrived));
     }
     assert!(sender.is_live() && sender.counters().skipped_frames > 100);
-    assert_eq!(sequences, (100..100 + sequences.len() as u16).collect::<Vec<_>>()); // No gap on the wire
-    // Packets of before and after the jump can both be asked for.
+    assert_eq!(sequences, (100..100 + sequences.len() as u16).collect::<Vec<_>>()); // There is no gap on the wire.
+    // Packets from before and after the jump can both be asked for.
     let later = all[129].arrived;
     let (mut scratch, mut transport) = (RepairScratch::default(), 0);
     let newest = *sequences.last().unwrap();
@@ -173,7 +173,7 @@ fn a_group_over_the_cap_is_not_kept() {
 }
 
 #[test]
-fn another_track_continues_the_sequence_numbers() {
+fn a_viewer_that_moves_to_another_track_continues_its_sequence_numbers() {
     let began = Instant::now();
     let frames = fixture::synthetic(began, 60, 30, (6_000, 900));
     let first = filled(&frames[..30]);
@@ -194,11 +194,11 @@ fn another_track_continues_the_sequence_numbers() {
     assert!(sender.repair(100, &second, later, &mut transport, &mut scratch).is_none());
     let repaired = sender.repair(newest, &second, later, &mut transport, &mut scratch);
     let Some(Repaired::Again { header, .. }) = repaired else { panic!("{repaired:?}") };
-    assert_eq!(header.len(), 20); // No playout delay: the receiver has it.
+    assert_eq!(header.len(), 20); // The header has no playout delay, because the receiver has it.
 }
 
 #[test]
-fn sound_starts_live() {
+fn audio_starts_live() {
     let began = Instant::now();
     let frames = fixture::repeated(Codec::Opus, began, 60);
     let mut outgoing = filled(&frames[..50]);
@@ -226,7 +226,7 @@ fn all_packets_of_a_frame_have_headers_of_one_length() {
             of_frame.push(sender.header(&packet, &mut transport, &mut buffer).len());
             if index == 10 {
                 let ssrc = sender.ssrc();
-                sender.handle_reception(&block(ssrc, 0, 0), WALL); // It has the playout delay now.
+                sender.handle_reception(&block(ssrc, 0, 0), WALL); // The receiver has the playout delay now.
             }
         }
         of_frame.dedup();
@@ -234,7 +234,7 @@ fn all_packets_of_a_frame_have_headers_of_one_length() {
     }
     let count = |length| lengths.iter().filter(|header| **header == length).count();
     assert_eq!(lengths.len(), 60);
-    // With capture time and playout delay at both keyframes; with playout delay up to frame 10.
+    // Both keyframes have capture time and playout delay. Frames up to the 10th have the playout delay.
     assert_eq!((count(36), count(28), count(24)), (2, 10, 48), "{lengths:?}");
 }
 
@@ -251,7 +251,7 @@ fn block(ssrc: u32, last_sender_report: u32, delay: u32) -> ReceptionBlock {
 }
 
 #[test]
-fn a_report_while_started_again_does_not_change_what_repeats_say() {
+fn a_report_during_a_second_start_does_not_change_the_bytes_of_repeats() {
     let began = Instant::now();
     let frames = fixture::synthetic(began, 30, 30, (3_000, 900));
     let outgoing = filled(&frames);
@@ -271,18 +271,18 @@ fn a_report_while_started_again_does_not_change_what_repeats_say() {
             }
         }
         if elapsed == 320 {
-            sender.handle_reception(&block(0xabcd, 0, 0), WALL); // It stands behind what it was sent before.
+            sender.handle_reception(&block(0xabcd, 0, 0), WALL); // It is behind the frames that it was sent before.
         }
     }
     for (index, bytes) in sent.iter().enumerate() {
         let repaired = sender.repair(100 + index as u16, &outgoing, start, &mut transport, &mut scratch);
-        let Some(Repaired::Again { header, payload }) = repaired else { continue }; // Just repaired under another number.
+        let Some(Repaired::Again { header, payload }) = repaired else { continue }; // It was just repaired.
         assert_eq!([header, payload].concat(), *bytes, "packet {index}");
     }
 }
 
 #[test]
-fn a_repeat_without_repair_stream_is_the_same_bytes() {
+fn a_repeat_without_a_repair_stream_has_the_same_bytes() {
     let began = Instant::now();
     let frames = fixture::synthetic(began, 3, 30, (3_000, 900));
     let mut outgoing = Outgoing::new(Codec::H264, Limits::default()).unwrap();
@@ -297,7 +297,7 @@ fn a_repeat_without_repair_stream_is_the_same_bytes() {
             let header = sender.header(&packet, &mut transport, &mut buffer);
             sent.push([header, packet.payload].concat());
         }
-        sender.handle_reception(&block(0xabcd, 0, 0), WALL); // Changes what later packets say.
+        sender.handle_reception(&block(0xabcd, 0, 0), WALL); // This changes the headers of later packets.
     }
     let mut scratch = RepairScratch::default();
     for (index, bytes) in sent.iter().enumerate() {
@@ -325,10 +325,10 @@ fn repairs_keep_to_one_per_round_trip_and_to_the_budget() {
     assert!(ask(&mut sender, sequences[5], 60 * MILLI));
     assert_eq!(sender.counters().repair_duplicate, 1);
     let burst = sequences.iter().filter(|sequence| ask(&mut sender, **sequence, 100 * MILLI)).count();
-    assert!((200..230).contains(&burst), "{burst}"); // 250 kB
+    assert!((200..230).contains(&burst), "{burst}"); // 250 kB.
     assert!(sender.counters().repair_over_budget > 600);
     let later = sequences.iter().filter(|sequence| ask(&mut sender, **sequence, 200 * MILLI)).count();
-    assert!((20..24).contains(&later), "{later}"); // 25 kB in 100 ms
+    assert!((20..24).contains(&later), "{later}"); // 25 kB in 100 ms.
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn keyframes_are_asked_for_twice_a_second_at_most() {
     let began = Instant::now();
     let mut outgoing = filled(&fixture::synthetic(began, 1, 30, (3_000, 900)));
     let asked: Vec<u32> = (0..20).filter(|tenth| outgoing.want_keyframe(began + MILLI * 100 * *tenth)).collect();
-    assert_eq!(asked, [5, 10, 15]); // One has just passed.
+    assert_eq!(asked, [5, 10, 15]); // A keyframe has just passed.
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn reports_state_the_program_clock_once_a_second_when_live() {
     sender.start(&outgoing, all[59].arrived);
     send(&mut sender, &outgoing, all[59].arrived);
     let mut out = Vec::new();
-    assert!(!sender.poll_report(all[59].arrived, WALL, "room", &mut out)); // Catching up
+    assert!(!sender.poll_report(all[59].arrived, WALL, "room", &mut out)); // The viewer is catching up.
     for frame in &all[60..] {
         outgoing.push(frame);
         send(&mut sender, &outgoing, frame.arrived);
@@ -367,14 +367,14 @@ fn reports_state_the_program_clock_once_a_second_when_live() {
     let description = packets[1].as_any().downcast_ref::<SourceDescription>().unwrap();
     assert_eq!(&description.chunks[0].items[0].text[..], b"room");
 
-    // 80 ms later comes the answer, written 30 ms after the report came in.
+    // The answer comes 80 ms later. It was written 30 ms after the report came in.
     let answer = block(0xabcd, (wall.ntp() >> 16) as u32, 65_536 * 30 / 1000);
     sender.handle_reception(&answer, wall.offset_micros(80_000));
     assert!(sender.round_trip().unwrap().abs_diff(50 * MILLI) < MILLI);
 }
 
 #[test]
-fn feedback_of_others_is_read_and_ours_by_others() {
+fn feedback_is_exchanged_with_another_implementation() {
     use rtc_rtcp::payload_feedbacks::full_intra_request::{FirEntry, FullIntraRequest};
     use rtc_rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
     use rtc_rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
@@ -428,7 +428,7 @@ fn feedback_of_others_is_read_and_ours_by_others() {
     }
 }
 
-/// Sends what is due; the timestamps on the wire.
+/// Sends the frames that are due, and returns the timestamps on the wire.
 fn timestamps(sender: &mut Sender, outgoing: &Outgoing, now: Instant) -> Vec<u32> {
     let (mut timestamps, mut transport) = (Vec::new(), 0);
     while let Some(frame) = sender.poll_frame(outgoing, now) {
@@ -441,7 +441,7 @@ fn timestamps(sender: &mut Sender, outgoing: &Outgoing, now: Instant) -> Vec<u32
 }
 
 #[test]
-fn timestamps_of_the_backlog_go_with_the_time_it_is_sent() {
+fn timestamps_of_the_backlog_follow_the_time_of_sending() {
     let began = Instant::now();
     let all = fixture::synthetic(began, 150, 300, (900, 900));
     let (cached, live) = all.split_at(90);
@@ -460,14 +460,14 @@ fn timestamps_of_the_backlog_go_with_the_time_it_is_sent() {
     assert_eq!(sent.len(), 143);
     let present = outgoing.frame(89).unwrap().timestamp;
     let first = sent[0].1;
-    assert_eq!(first, present - 1800, "20 ms before the newest");
+    assert_eq!(first, present - 1800, "20 ms before the newest frame");
     assert!(sent.is_sorted_by(|before, after| before.1 < after.1), "{sent:?}");
-    // A clock that runs at the speed it says, for every frame from the first to the last.
+    // The clock runs at its stated rate for every frame from the first to the last.
     for (elapsed, timestamp) in &sent {
         let off = i64::from(*timestamp) - i64::from(first) - i64::from(*elapsed) * 90;
         assert!((-2000..=2000).contains(&off), "{off} ticks off after {elapsed} ms");
     }
-    assert_eq!(sent.last().unwrap().1, outgoing.frame(142).unwrap().timestamp, "its own once it is level");
+    assert_eq!(sent.last().unwrap().1, outgoing.frame(142).unwrap().timestamp, "its own time once it is level");
     let (mut transport, mut scratch) = (0, RepairScratch::default());
     for (index, (_, timestamp)) in sent.iter().enumerate() {
         let repaired = sender.repair(100 + index as u16, &outgoing, start, &mut transport, &mut scratch);
@@ -477,10 +477,10 @@ fn timestamps_of_the_backlog_go_with_the_time_it_is_sent() {
 }
 
 #[test]
-fn what_comes_at_once_when_the_publisher_is_back_is_collected_first() {
+fn frames_that_come_at_once_when_the_publisher_is_back_are_collected_first() {
     let began = Instant::now();
     let away = Duration::from_secs(2);
-    // Twelve pictures and their sound were waiting; all have the time of arrival of the first.
+    // Twelve video frames and their audio were waiting. All have the arrival time of the first.
     let back = |mut frames: Vec<Frame>, from: usize| {
         let rate = frames[0].parameters.clock_rate();
         let arrived = frames[from].arrived + away;
@@ -488,7 +488,7 @@ fn what_comes_at_once_when_the_publisher_is_back_is_collected_first() {
             frame.arrived = (frame.arrived + away - 400 * MILLI).max(arrived);
             frame.pts += rate.ticks(away);
             frame.dts = frame.pts;
-            // The first was placed by its arrival, so that the timeline is ahead by what it waited.
+            // The first was placed by its arrival, so the timeline is ahead by the time that it waited.
             frame.wall = frame.wall.offset_micros(1_600_000);
         }
         (frames, arrived)
@@ -512,12 +512,13 @@ fn what_comes_at_once_when_the_publisher_is_back_is_collected_first() {
         let (at, timestamp) = sent[first];
         assert!(at >= arrived + sender::COLLECT, "{:?}", at - arrived);
         assert!(at <= arrived + sender::COLLECT + 21 * MILLI, "{:?}", at - arrived);
-        // On the line it was on before: nothing that waited has its own time, nor that of the timeline.
+        // The timestamp is on the line it was on before: no frame that waited has its own time, nor that of the
+        // timeline.
         let rate = outgoing.clock_rate();
         let (before, last) = sent[first - 1];
         let stamped = Ticks(i64::from(timestamp - last)).duration(rate);
         assert!(stamped.abs_diff(at - before) < 40 * MILLI, "{stamped:?} for {:?}", at - before);
-        // Sound leaves out what waited; pictures need it.
+        // Audio leaves out the packets that waited. Video needs the frames.
         let expected = if is_sound { 0 } else { 12 };
         assert!(
             sent[first..].iter().filter(|(at, _)| *at < arrived + sender::COLLECT + 100 * MILLI).count() >= expected
@@ -527,7 +528,7 @@ fn what_comes_at_once_when_the_publisher_is_back_is_collected_first() {
 }
 
 #[test]
-fn pictures_are_held_for_sound_that_comes_later_and_each_change_is_stated() {
+fn video_is_delayed_for_audio_that_comes_later_and_each_change_is_stated() {
     let began = Instant::now();
     let frames = fixture::synthetic(began, 40, 300, (900, 900));
     let mut outgoing = filled(&frames[..10]);
@@ -537,10 +538,10 @@ fn pictures_are_held_for_sound_that_comes_later_and_each_change_is_stated() {
     };
     assert_eq!(outgoing.frame(0).unwrap().playout_delay.bytes(), [0, 0, 0]);
     for (frame, late, expected) in [
-        (10, 20, None),                        // What a microphone is later: not worth a delay.
+        (10, 20, None),                        // A microphone's lateness is not worth a delay.
         (11, 53, Some([0x00, 0x90, 0x0e])),    // At least 90 ms, at most 140.
-        (12, 60, None),                        // Much the same.
-        (13, 5_000, Some([0x00, 0xe0, 0x13])), // Never more than 140 of our own.
+        (12, 60, None),                        // Nearly the same.
+        (13, 5_000, Some([0x00, 0xe0, 0x13])), // At least 140 ms, which is the most.
         (14, 0, Some([0, 0, 0])),
     ] {
         outgoing.hold_for_sound(late * MILLI);

@@ -1,4 +1,4 @@
-//! Tracks that come while their viewers are there.
+//! Tests of tracks that come while their viewers are there.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use super::{MILLI, SECOND, SENDER_REPORT, is_contiguous, ticks, times};
 use crate::rtp::tests::fixture;
 use crate::sdp;
 
-/// A track for frames like these, which `feed` gets.
+/// Makes a track for frames like these and adds it to `feed`.
 fn comes(feed: &Feed, frames: &[Frame]) -> Arc<Track> {
     let track = Arc::new(Track::new(frames[0].parameters.clone()));
     feed.set_original(track.clone());
     track
 }
 
-/// Tasks of this thread do all that they can.
+/// Lets the tasks of this thread do all the work that they can.
 async fn let_tasks_run() {
     for _ in 0..10 {
         tokio::task::yield_now().await;
@@ -24,7 +24,7 @@ async fn let_tasks_run() {
 }
 
 #[tokio::test]
-async fn sound_that_comes_later_is_sent_in_the_same_session() {
+async fn audio_that_comes_later_is_sent_in_the_same_session() {
     let mut world = World::new();
     let (feed, video, frames) = video_feed(world.now, 90);
     let viewers = [MediaKind::Audio; 2].map(|kind| world.watch_and_await(&feed, kind));
@@ -40,11 +40,11 @@ async fn sound_that_comes_later_is_sent_in_the_same_session() {
     for viewer in viewers {
         let visitor = &world.visitors[viewer];
         let heard = visitor.of(sdp::MediaKind::Audio);
-        assert_eq!(heard.len(), 50, "all of it");
+        assert_eq!(heard.len(), 50, "all audio packets");
         assert!(is_contiguous(&heard) && is_contiguous(&visitor.video()));
         assert_eq!(times(&heard), (0..50).map(|number| number * 960).collect::<Vec<_>>());
-        assert_eq!(heard[0].at, sound[0].arrived, "the first at once");
-        assert_eq!(times(&visitor.video()), ticks(60), "pictures go on");
+        assert_eq!(heard[0].at, sound[0].arrived, "the first packet at once");
+        assert_eq!(times(&visitor.video()), ticks(60), "the video goes on");
         let stream = visitor.answer.stream(sdp::MediaKind::Audio).unwrap().ssrc.unwrap();
         assert!(visitor.rtcp.iter().any(|compound| reports(compound, stream)));
     }
@@ -52,7 +52,7 @@ async fn sound_that_comes_later_is_sent_in_the_same_session() {
     assert!(world.core.is_empty());
 }
 
-/// Whether a compound holds a sender report of `ssrc`.
+/// Returns whether a compound packet holds a sender report of `ssrc`.
 fn reports(mut compound: &[u8], ssrc: u32) -> bool {
     while let [_, kind, high, low, rest @ ..] = compound {
         if *kind == SENDER_REPORT && rest.starts_with(&ssrc.to_be_bytes()) {
@@ -65,7 +65,7 @@ fn reports(mut compound: &[u8], ssrc: u32) -> bool {
 }
 
 #[tokio::test]
-async fn pictures_that_come_later_begin_with_the_keyframe_that_is_there() {
+async fn video_that_comes_later_begins_with_the_keyframe_that_is_there() {
     let mut world = World::new();
     let (feed, audio, sound) = audio_feed(world.now, 10);
     let viewer = world.watch_and_await(&feed, MediaKind::Video);
@@ -83,7 +83,7 @@ async fn pictures_that_come_later_begin_with_the_keyframe_that_is_there() {
 }
 
 #[tokio::test]
-async fn a_track_that_comes_before_the_viewer_is_connected_begins_when_it_is() {
+async fn a_track_that_comes_before_the_viewer_connects_begins_when_it_connects() {
     let mut world = World::new();
     let (feed, video, frames) = video_feed(world.now, 30);
     let viewer = world.try_watch_and_await(&feed, &[MediaKind::Audio]).unwrap();
@@ -98,7 +98,7 @@ async fn a_track_that_comes_before_the_viewer_is_connected_begins_when_it_is() {
 }
 
 #[tokio::test]
-async fn what_comes_later_and_is_not_sendable_is_converted() {
+async fn a_track_that_comes_later_and_cannot_be_sent_is_converted() {
     let mut world = World::new();
     let deriver = Arc::new(FakeDeriver::default());
     let sound = fixture::repeated(Codec::Opus, world.now, 1);
@@ -116,7 +116,7 @@ async fn what_comes_later_and_is_not_sendable_is_converted() {
 }
 
 #[tokio::test]
-async fn a_track_that_cannot_be_sent_leaves_the_session_as_it_is_until_one_comes_that_can() {
+async fn a_session_goes_on_waiting_after_a_track_that_cannot_be_sent() {
     let mut world = World::new();
     let (feed, audio, sound) = audio_feed(world.now, 20);
     let viewer = world.watch_and_await(&feed, MediaKind::Video);
@@ -135,7 +135,7 @@ async fn a_track_that_cannot_be_sent_leaves_the_session_as_it_is_until_one_comes
 }
 
 #[tokio::test]
-async fn nothing_waits_for_viewers_who_left_or_a_feed_that_ended() {
+async fn the_task_that_waits_ends_with_its_last_viewer_or_with_the_feed() {
     let mut world = World::new();
     let (feed, ..) = video_feed(world.now, 1);
     let viewers = [MediaKind::Audio; 2].map(|kind| world.watch_and_await(&feed, kind));
@@ -143,7 +143,7 @@ async fn nothing_waits_for_viewers_who_left_or_a_feed_that_ended() {
     viewers.iter().for_each(|viewer| assert!(world.close(world.visitors[*viewer].id)));
     let_tasks_run().await;
     assert!(world.core.is_empty());
-    assert_eq!(Arc::strong_count(&feed), 1, "the task has gone with the last of them");
+    assert_eq!(Arc::strong_count(&feed), 1, "the task has ended with the last viewer");
 
     let viewer = world.watch_and_await(&feed, MediaKind::Audio);
     let_tasks_run().await;
@@ -155,7 +155,7 @@ async fn nothing_waits_for_viewers_who_left_or_a_feed_that_ended() {
 }
 
 #[tokio::test]
-async fn a_track_that_comes_as_the_viewer_leaves_is_let_go() {
+async fn a_track_that_comes_as_the_viewer_leaves_is_released() {
     let mut world = World::new();
     let (feed, ..) = video_feed(world.now, 1);
     let viewer = world.watch_and_await(&feed, MediaKind::Audio);

@@ -1,4 +1,4 @@
-//! What a shard does, seen from its clients.
+//! Tests of a shard, as its clients see it.
 
 mod awaited;
 mod world;
@@ -27,7 +27,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const GOODBYE: u8 = 203;
 const SENDER_REPORT: u8 = 200;
 
-/// RTP times of the frames in the order they came, relative to the first.
+/// Returns the RTP times of the frames in the order they came, relative to the first.
 fn times(packets: &[Got]) -> Vec<u32> {
     let mut times: Vec<_> = packets.iter().map(|got| got.timestamp.wrapping_sub(packets[0].timestamp)).collect();
     times.dedup();
@@ -60,7 +60,7 @@ fn a_viewer_gets_the_cached_group_at_once_and_in_order_and_then_live_frames() {
     let steps: Vec<_> = sent.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(steps[..20].iter().all(|step| *step == 600) && steps[24] == 3000, "{steps:?}");
     assert!(is_contiguous(&video) && video.last().unwrap().marker);
-    // It is live: a frame goes out in the moment it comes in.
+    // The viewer is live: a frame goes out in the moment it comes in.
     world.push(&track, &frames[26]);
     let newest = world.visitors[viewer].rtp.last().unwrap().clone();
     assert_eq!((newest.at, newest.timestamp), (frames[26].arrived, video.last().unwrap().timestamp.wrapping_add(3000)));
@@ -79,11 +79,11 @@ fn two_viewers_get_the_same_payloads_under_their_own_streams_and_keys() {
         assert_eq!(one.payload, other.payload);
         assert!(one.ssrc != other.ssrc && one.sealed != other.sealed);
     }
-    assert_ne!(first[0].timestamp, second[0].timestamp, "a random start for each");
+    assert_ne!(first[0].timestamp, second[0].timestamp, "each begins at a random timestamp");
 }
 
 #[test]
-fn sound_is_live_from_the_first_packet() {
+fn audio_begins_with_the_first_packet_after_the_connection() {
     let mut world = World::new();
     let (feed, track, frames) = audio_feed(world.now, 60);
     frames[..50].iter().for_each(|frame| world.push(&track, frame));
@@ -96,7 +96,7 @@ fn sound_is_live_from_the_first_packet() {
 }
 
 #[test]
-fn whichever_way_a_viewer_leaves_nothing_of_it_stays() {
+fn a_viewer_leaves_nothing_behind_however_it_leaves() {
     type Leave = fn(&mut World, usize);
     let ways: [(&str, Leave); 4] = [
         ("DELETE", |world, viewer| assert!(world.close(world.visitors[viewer].id))),
@@ -108,7 +108,7 @@ fn whichever_way_a_viewer_leaves_nothing_of_it_stays() {
         ("consent", |world, viewer| {
             world.visitors[viewer].silent = true;
             world.run_for(28 * SECOND);
-            assert_eq!(world.load(), 1, "not before its time");
+            assert_eq!(world.load(), 1, "the consent has not expired yet");
             world.run_for(5 * SECOND);
         }),
         ("stop", |world, _| {
@@ -130,7 +130,7 @@ fn whichever_way_a_viewer_leaves_nothing_of_it_stays() {
 }
 
 #[test]
-fn a_viewer_that_never_connects_is_given_up() {
+fn a_viewer_that_never_connects_is_removed() {
     let mut world = World::new();
     let (feed, ..) = video_feed(world.now, 1);
     let viewer = world.watch(&feed);
@@ -148,7 +148,7 @@ fn one_of_two_viewers_leaves_and_the_other_goes_on() {
     assert!(world.close(world.visitors[first].id));
     assert_eq!(world.visitors[first].state(), State::Closed(CloseReason::PeerClosed));
     assert!(world.visitors[first].rtcp_types().contains(&GOODBYE));
-    assert!(!world.close(world.visitors[first].id), "it is gone");
+    assert!(!world.close(world.visitors[first].id), "it has gone already");
     frames[30..].iter().for_each(|frame| world.push(&track, frame));
     assert_eq!(times(&world.visitors[second].video()), ticks(60));
 }
@@ -169,11 +169,11 @@ fn a_new_session_from_the_address_of_an_old_one_outlives_it() {
     let now = world.now;
     world.visitors[new].client.close(now);
     world.settle();
-    assert!(world.core.is_empty(), "its close_notify, which names no session, found it");
+    assert!(world.core.is_empty(), "its close_notify, which names no session, reached the new one");
 }
 
 #[test]
-fn what_is_reported_lost_comes_again_in_the_repair_stream() {
+fn a_packet_that_is_reported_lost_is_sent_again_in_the_repair_stream() {
     let mut world = World::new();
     let (feed, track, frames) = video_feed(world.now, 30);
     let viewer = world.watch_connected(&feed);
@@ -196,7 +196,7 @@ fn what_is_reported_lost_comes_again_in_the_repair_stream() {
     assert_eq!(&repaired.payload[2..], packets.iter().next().unwrap().payload);
     let before = world.visitors[viewer].rtp.len();
     world.rtcp(viewer, &compound);
-    assert_eq!(world.visitors[viewer].rtp.len(), before, "it is on its way already");
+    assert_eq!(world.visitors[viewer].rtp.len(), before, "the repair is on its way already");
 }
 
 #[test]
@@ -220,8 +220,8 @@ fn keyframe_requests_of_many_viewers_become_one() {
 }
 
 #[test]
-fn reports_begin_with_the_media_however_a_viewer_started() {
-    // With a cached group, without one, and with sound alone.
+fn sender_reports_begin_with_the_media_however_a_viewer_started() {
+    // The viewer starts with a cached group, without one, or with audio alone.
     for (case, backlog) in [("group", 20), ("no group", 0)] {
         let mut world = World::new();
         let (feed, track, frames) = video_feed(world.now, 100);
@@ -240,7 +240,7 @@ fn reports_begin_with_the_media_however_a_viewer_started() {
 }
 
 #[test]
-fn a_track_that_ends_says_goodbye_to_its_viewers() {
+fn viewers_of_a_track_that_ends_get_a_goodbye() {
     let mut world = World::new();
     let (feed, track, frames) = video_feed(world.now, 5);
     let viewers = [world.watch_connected(&feed), world.watch_connected(&feed)];
@@ -251,13 +251,13 @@ fn a_track_that_ends_says_goodbye_to_its_viewers() {
         let visitor = &world.visitors[viewer];
         assert!(visitor.rtcp_types().contains(&GOODBYE));
         assert_eq!(visitor.state(), State::Closed(CloseReason::PeerClosed));
-        assert_eq!(times(&visitor.video()), ticks(5), "everything was sent before");
+        assert_eq!(times(&visitor.video()), ticks(5), "all frames were sent before");
     }
     assert!(world.core.is_empty() && world.load() == 0);
 }
 
 #[test]
-fn nobody_is_left_waiting_for_a_track_that_ended_before_the_session_began() {
+fn a_viewer_of_a_track_that_ended_before_the_session_began_is_refused() {
     let mut world = World::new();
     let (feed, track, frames) = video_feed(world.now, 5);
     frames.iter().for_each(|frame| world.push(&track, frame));
@@ -267,7 +267,7 @@ fn nobody_is_left_waiting_for_a_track_that_ended_before_the_session_began() {
 }
 
 #[test]
-fn a_restart_of_ice_keeps_the_media() {
+fn an_ice_restart_does_not_interrupt_the_media() {
     let mut world = World::new();
     let (feed, track, frames) = video_feed(world.now, 90);
     let viewer = world.watch_connected(&feed);
@@ -280,11 +280,11 @@ fn a_restart_of_ice_keeps_the_media() {
     let patched = world.patch(id, &etag, &fragment).unwrap();
     let Patched::Restarted { fragment: answer, etag: new } = patched else { panic!("{patched:?}") };
     assert_ne!(new, etag);
-    frames[30..60].iter().for_each(|frame| world.push(&track, frame)); // On the old path until the new one is checked.
+    frames[30..60].iter().for_each(|frame| world.push(&track, frame)); // Until the new path is checked.
 
     let remote = crate::sdp::Fragment::parse(&answer).unwrap().ice.unwrap();
     let (now, old) = (world.now, world.visitors[viewer].address);
-    world.visitors[viewer].address = SocketAddr::from(([198, 51, 100, 7], 999)); // From Wi-Fi to the telephone's network.
+    world.visitors[viewer].address = SocketAddr::from(([198, 51, 100, 7], 999)); // From Wi-Fi to a mobile network.
     world.visitors[viewer].client.restart_ice(now, local, remote);
     world.settle();
     frames[60..].iter().for_each(|frame| world.push(&track, frame));
@@ -293,7 +293,7 @@ fn a_restart_of_ice_keeps_the_media() {
     assert!(is_contiguous(&video));
     assert_ne!(world.visitors[viewer].address, old);
 
-    assert_eq!(world.patch(id, &etag, &fragment), Err(PatchRefused::Outdated(new)), "If-Match of before");
+    assert_eq!(world.patch(id, &etag, &fragment), Err(PatchRefused::Outdated(new)), "the former If-Match");
     assert!(world.close(id) && world.core.is_empty());
 }
 
@@ -310,11 +310,11 @@ fn a_patch_that_fits_no_session_is_refused() {
     assert_eq!(world.patch(id, &etag, candidate), Ok(Patched::Noted));
     let own = world.visitors[viewer].local.clone();
     let same = format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n{candidate}", own.ufrag, own.pwd);
-    assert_eq!(world.patch(id, &etag, &same), Ok(Patched::Noted), "credentials in use are no restart");
+    assert_eq!(world.patch(id, &etag, &same), Ok(Patched::Noted), "the credentials in use do not ask for a restart");
 }
 
 #[test]
-fn strangers_and_noise_change_nothing() {
+fn datagrams_from_strangers_and_noise_change_nothing() {
     let mut world = World::new();
     let (feed, track, frames) = video_feed(world.now, 30);
     let viewer = world.watch_connected(&feed);
@@ -326,7 +326,7 @@ fn strangers_and_noise_change_nothing() {
     for round in 0..3_000 {
         let mut noise: Vec<u8> = (0..random.random_range(0..300)).map(|_| random.random()).collect();
         if let Some(first) = noise.first_mut() {
-            *first = [0, 1, 20, 22, 128, 144, *first][round % 7]; // STUN, DTLS, RTP, anything
+            *first = [0, 1, 20, 22, 128, 144, *first][round % 7]; // STUN, DTLS, RTP, or any other.
         }
         if noise.len() > 8 && round % 7 < 2 {
             noise[4..8].copy_from_slice(&[0x21, 0x12, 0xa4, 0x42]);
@@ -334,13 +334,13 @@ fn strangers_and_noise_change_nothing() {
         world.datagram(if round % 2 == 0 { own } else { stranger }, &noise);
         world.datagram(SERVER, &noise);
     }
-    assert!(world.is_quiet(), "nothing of it is answered");
+    assert!(world.is_quiet(), "none of it is answered");
     frames[10..].iter().for_each(|frame| world.push(&track, frame));
     assert_eq!(times(&world.visitors[viewer].video()), ticks(30));
     assert!(world.close(world.visitors[viewer].id) && world.core.is_empty());
 }
 
-/// The packets a publisher makes of frames.
+/// Returns the packets that a publisher makes of frames: each is a header and a payload.
 fn packets(frames: &[Frame]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut outgoing = Outgoing::new(frames[0].parameters.codec(), Limits::default()).unwrap();
     let config = SenderConfig {
@@ -372,7 +372,7 @@ fn hub(world: &World) -> Arc<Hub> {
 }
 
 #[test]
-fn what_a_publisher_sends_becomes_frames_that_viewers_get() {
+fn packets_of_a_publisher_become_frames_that_viewers_get() {
     let mut world = World::new();
     let hub = hub(&world);
     let publication = hub.publish(&"room".parse().unwrap(), Protocol::Whip, world.now).unwrap();
@@ -394,7 +394,7 @@ fn what_a_publisher_sends_becomes_frames_that_viewers_get() {
     let viewer = world.watch_connected(&feed);
     world.run_for(SECOND);
     assert_eq!(times(&world.visitors[viewer].video()).len(), 20);
-    // The viewer's wish for a keyframe reaches the publisher.
+    // The viewer's request for a keyframe reaches the publisher.
     let stream = world.visitors[viewer].answer.stream(crate::sdp::MediaKind::Video).unwrap();
     let mut compound = Vec::new();
     report::receiver_report(&mut compound, 1, &[]);
@@ -417,7 +417,7 @@ fn a_publisher_that_was_taken_over_is_closed() {
     let publication = hub.publish(&name, Protocol::Whip, world.now).unwrap();
     let publisher = world.publish(publication);
     world.settle();
-    world.run_for(11 * SECOND); // Silent for longer than the grace.
+    world.run_for(11 * SECOND); // The publisher is silent for longer than the grace.
     let _other = hub.publish(&name, Protocol::Rtmp, world.now).unwrap();
     for (header, payload) in packets(&fixture::synthetic(world.now, 1, 30, (600, 900))) {
         world.rtp(publisher, &header, &payload);
@@ -437,7 +437,7 @@ fn a_publisher_that_never_sent_anything_is_closed_when_taken_over() {
     world.settle();
     world.run_for(11 * SECOND);
     let _other = hub.publish(&name, Protocol::Rtmp, world.now).unwrap();
-    world.run_for(5 * SECOND); // Its checks go on, and are all that comes of it.
+    world.run_for(5 * SECOND); // Its checks go on, and it sends nothing else.
     assert_eq!(world.visitors[publisher].state(), State::Closed(CloseReason::PeerClosed));
     assert!(world.core.is_empty() && world.load() == 0);
 }
@@ -459,7 +459,8 @@ fn a_publisher_that_says_goodbye_is_closed() {
     assert!(world.core.is_empty() && world.load() == 0);
 }
 
-/// Frames 30 ms apart of which every third is shown late, from the sixth on.
+/// Delays the presentation of every third frame by 6,000 ticks (two frame intervals), from the
+/// seventh frame on.
 fn reordered(mut frames: Vec<Frame>) -> Vec<Frame> {
     for frame in frames.iter_mut().skip(6).step_by(3) {
         frame.pts += Ticks(2 * 3000);
@@ -479,7 +480,8 @@ async fn viewers_of_a_track_that_turns_out_to_reorder_go_on_with_a_derived_one()
     let (derived, lease) = deriver.made.lock().pop().unwrap();
     assert!(lease.is_wanted());
     let before = viewers.map(|viewer| world.visitors[viewer].video().len());
-    // The encoder takes its time. Nobody waits in a circle meanwhile, nor are old frames sent.
+    // The encoder takes its time. Meanwhile no timer fires again and again, and no old frames are
+    // sent.
     world.run_for(3 * SECOND);
     assert!(derived.take_keyframe_wanted());
     world.push(&track, &frames[9]);
@@ -498,7 +500,7 @@ async fn viewers_of_a_track_that_turns_out_to_reorder_go_on_with_a_derived_one()
 }
 
 #[tokio::test]
-async fn a_replacement_that_comes_after_the_last_viewer_left_is_let_go() {
+async fn a_replacement_that_comes_after_the_last_viewer_left_is_released() {
     let mut world = World::new();
     let deriver = Arc::new(FakeDeriver::default());
     let frames = reordered(fixture::synthetic(world.now, 60, 30, (6_000, 900)));
@@ -512,7 +514,7 @@ async fn a_replacement_that_comes_after_the_last_viewer_left_is_let_go() {
 }
 
 #[tokio::test]
-async fn viewers_that_cannot_go_on_are_closed() {
+async fn viewers_of_reordered_frames_are_closed_if_there_is_no_replacement() {
     let mut world = World::new();
     let frames = reordered(fixture::synthetic(world.now, 60, 30, (6_000, 900)));
     let (feed, track) = feed_of(&frames, None);
@@ -524,7 +526,7 @@ async fn viewers_that_cannot_go_on_are_closed() {
 }
 
 #[test]
-fn a_shard_that_fell_behind_counts_the_frames_that_it_skips_by_their_reason_alone() {
+fn a_shard_that_fell_behind_counts_the_frames_that_it_skips() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, a_shard_that_fell_behind_goes_on_at_the_newest_group);
     let rendered = recorder.handle().render();
@@ -538,16 +540,16 @@ fn a_shard_that_fell_behind_goes_on_at_the_newest_group() {
     let (feed, track, frames) = video_feed(world.now, 150);
     let viewer = world.watch_connected(&feed);
     frames[..10].iter().for_each(|frame| world.push(&track, frame));
-    frames[10..140].iter().for_each(|frame| track.push(frame.clone())); // The thread got no time.
+    frames[10..140].iter().for_each(|frame| track.push(frame.clone())); // The shard's thread does not run meanwhile.
     world.run_until(frames[139].arrived);
     frames[140..].iter().for_each(|frame| world.push(&track, frame));
     let video = world.visitors[viewer].video();
     let numbers: HashSet<_> = times(&video).into_iter().map(|time| time / 3000).collect();
-    assert!(is_contiguous(&video), "no holes that would be asked for");
+    assert!(is_contiguous(&video), "no gaps that the viewer would send a NACK for");
     assert!((120..150).all(|number| numbers.contains(&number)), "{numbers:?}");
 }
 
-/// For what is said at the very end.
+/// Discards the datagrams that are sent at the very end.
 struct Nowhere;
 
 impl super::outbox::Outbox for Nowhere {

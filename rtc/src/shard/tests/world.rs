@@ -1,4 +1,4 @@
-//! A shard's core and clients of it, in virtual time: datagrams arrive at once, and time passes only when told to.
+//! A shard's core and its clients in virtual time: datagrams arrive at once, and time passes only when a test lets it.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ use crate::udp::Batch;
 static IDENTITY: LazyLock<Arc<Identity>> = LazyLock::new(|| Identity::generate().unwrap());
 pub(super) const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8189);
 
-/// What the core sent and nobody has received yet.
+/// The datagrams that the core sent and no client has received yet.
 #[derive(Default)]
 struct Wire(VecDeque<(SocketAddr, Vec<u8>)>);
 
@@ -45,7 +45,7 @@ impl Outbox for Wire {
     }
 }
 
-/// An RTP packet as a viewer got it.
+/// An RTP packet as a viewer received it.
 #[derive(Clone, Debug)]
 pub(super) struct Got {
     pub(super) at: Instant,
@@ -55,11 +55,11 @@ pub(super) struct Got {
     pub(super) timestamp: u32,
     pub(super) marker: bool,
     pub(super) payload: Vec<u8>,
-    /// As it was on the wire.
+    /// The packet as it was on the wire.
     pub(super) sealed: Vec<u8>,
 }
 
-/// One client.
+/// One client and all that it received.
 pub(super) struct Visitor {
     pub(super) id: SessionId,
     pub(super) etag: String,
@@ -69,12 +69,12 @@ pub(super) struct Visitor {
     pub(super) address: SocketAddr,
     pub(super) rtp: Vec<Got>,
     pub(super) rtcp: Vec<Vec<u8>>,
-    /// Why it threw datagrams away.
+    /// The reasons why it dropped datagrams.
     pub(super) dropped: Vec<Dropped>,
     pub(super) connected: Option<Instant>,
-    /// Its datagrams go nowhere: it crashed.
+    /// Whether it has crashed: datagrams to and from it are lost.
     pub(super) silent: bool,
-    /// RTP packets on the way to it that get lost, by sequence number.
+    /// The sequence numbers of RTP packets that get lost on the way to it.
     pub(super) loses: Vec<u16>,
 }
 
@@ -92,7 +92,7 @@ impl Visitor {
         self.client.state()
     }
 
-    /// Packet types of all RTCP that came, compounds taken apart.
+    /// Returns the types of all RTCP packets that came, with compound packets taken apart.
     pub(super) fn rtcp_types(&self) -> Vec<u8> {
         let mut types = Vec::new();
         for compound in &self.rtcp {
@@ -131,12 +131,12 @@ impl World {
         Self { now, clock, core, belfry, commands, _shard: shard, load, wire: Wire::default(), visitors: Vec::new() }
     }
 
-    /// A viewer of `feed` that has its answer and has sent nothing yet; `None` if the core has nothing for it.
+    /// Adds a viewer of `feed` that has its answer and has sent nothing yet. `None` if the core has no track for it.
     pub(super) fn try_watch(&mut self, feed: &Arc<Feed>) -> Option<usize> {
         self.try_watch_and_await(feed, &[])
     }
 
-    /// The same, and what of these kinds the feed gets later. Needs a runtime for those.
+    /// Does the same for a viewer that also waits for tracks of these kinds. Waiting needs a runtime.
     pub(super) fn try_watch_and_await(&mut self, feed: &Arc<Feed>, kinds: &[MediaKind]) -> Option<usize> {
         let local = Credentials::generate();
         let parsed = Offer::parse(&offer(Direction::RecvOnly, &local, IDENTITY.fingerprint())).unwrap();
@@ -161,7 +161,7 @@ impl World {
         self.try_watch(feed).unwrap()
     }
 
-    /// A viewer that is connected.
+    /// Adds a viewer and connects it.
     pub(super) fn watch_connected(&mut self, feed: &Arc<Feed>) -> usize {
         let viewer = self.watch(feed);
         self.settle();
@@ -169,7 +169,7 @@ impl World {
         viewer
     }
 
-    /// A viewer that is connected and waits for a kind that the feed has not got yet.
+    /// Adds a viewer that waits for a kind that the feed does not have yet, and connects it.
     pub(super) fn watch_and_await(&mut self, feed: &Arc<Feed>, kind: MediaKind) -> usize {
         let viewer = self.try_watch_and_await(feed, &[kind]).unwrap();
         self.settle();
@@ -236,7 +236,7 @@ impl World {
         Some(self.visitors.len() - 1)
     }
 
-    /// Everything that can happen without time passing.
+    /// Does everything that can happen without time passing.
     pub(super) fn settle(&mut self) {
         let mut rung = Vec::new();
         loop {
@@ -277,7 +277,7 @@ impl World {
         moved
     }
 
-    /// Lets time pass.
+    /// Lets `duration` pass.
     pub(super) fn run_for(&mut self, duration: Duration) {
         self.run_until(self.now + duration);
     }
@@ -294,24 +294,24 @@ impl World {
         }
     }
 
-    /// Pushes a frame at its time.
+    /// Pushes a frame at its time of arrival.
     pub(super) fn push(&mut self, track: &Track, frame: &Frame) {
         self.run_until(frame.arrived.max(self.now));
         track.push(frame.clone());
         self.settle();
     }
 
-    /// A datagram from anywhere.
+    /// Hands the core a datagram from any address.
     pub(super) fn datagram(&mut self, from: SocketAddr, datagram: &[u8]) {
         self.core.handle_datagram(self.now, from, &mut datagram.to_vec(), &mut self.wire);
     }
 
-    /// Whether the core has anything to say.
+    /// Returns whether the core has nothing to send.
     pub(super) fn is_quiet(&self) -> bool {
         self.wire.0.is_empty()
     }
 
-    /// The visitor sends RTCP.
+    /// Sends RTCP from the visitor.
     pub(super) fn rtcp(&mut self, visitor: usize, compound: &[u8]) {
         let mut sealed = [0; 512];
         let visitor = &mut self.visitors[visitor];
@@ -320,7 +320,7 @@ impl World {
         self.settle();
     }
 
-    /// The visitor sends RTP.
+    /// Sends RTP from the visitor.
     pub(super) fn rtp(&mut self, visitor: usize, header: &[u8], payload: &[u8]) {
         let mut sealed = [0; 2048];
         let visitor = &mut self.visitors[visitor];
@@ -342,12 +342,12 @@ impl World {
         answer.try_recv().unwrap()
     }
 
-    /// Whether a command has come from another thread.
+    /// Returns whether a command has come from another thread.
     pub(super) fn has_command(&self) -> bool {
         !self.commands.is_empty()
     }
 
-    /// Waits for a command that comes from another thread.
+    /// Waits for a command from another thread, and hands it to the core.
     pub(super) async fn command(&mut self) {
         let command = self.commands.recv().await.unwrap();
         self.core.handle_command(self.now, command, &mut self.wire);
@@ -391,14 +391,14 @@ impl Visitor {
     }
 }
 
-/// A feed with an H.264 track, and frames for it from `began` on: a keyframe every 30.
+/// Makes a feed with an H.264 track, and frames for it from `began` on, of which every 30th is a keyframe.
 pub(super) fn video_feed(began: Instant, count: usize) -> (Arc<Feed>, Arc<Track>, Vec<Frame>) {
     let frames = fixture::synthetic(began, count, 30, (6_000, 900));
     let (feed, track) = feed_of(&frames, None);
     (feed, track, frames)
 }
 
-/// The same with Opus.
+/// Makes a feed with an Opus track, and frames for it from `began` on.
 pub(super) fn audio_feed(began: Instant, count: usize) -> (Arc<Feed>, Arc<Track>, Vec<Frame>) {
     let frames = fixture::repeated(Codec::Opus, began, count);
     let (feed, track) = feed_of(&frames, None);
@@ -413,7 +413,7 @@ pub(super) fn feed_of(frames: &[Frame], deriver: Option<Arc<dyn Deriver>>) -> (A
     (feed, track)
 }
 
-/// Answers every recipe with an empty H.264 track, and keeps it.
+/// Answers every recipe with an empty H.264 track, and keeps that track with its lease.
 #[derive(Default)]
 pub(super) struct FakeDeriver {
     pub(super) made: Mutex<Vec<(Arc<Track>, Lease)>>,

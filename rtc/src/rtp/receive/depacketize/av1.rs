@@ -1,4 +1,5 @@
-//! AV1 (RTP Payload Format for AV1, v1.0): elements become OBUs with sizes; temporal delimiters are dropped.
+//! AV1 (RTP Payload Format for AV1, v1.0): elements become OBUs with sizes. Temporal delimiters and tile lists are
+//! dropped.
 
 use bytes::{BufMut, BytesMut};
 
@@ -12,14 +13,14 @@ const HAS_EXTENSION: u8 = 0x04;
 const TEMPORAL_DELIMITER: u8 = 2;
 const TILE_LIST: u8 = 8;
 
-/// Whether a coded video sequence begins here. Frames in between say nothing of where they begin.
+/// Returns whether a coded video sequence begins here. Other frames do not show where they begin.
 pub(super) fn is_start(payload: &[u8]) -> bool {
     payload.first().is_some_and(|header| header & (NEW_SEQUENCE | CONTINUES) == NEW_SEQUENCE)
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Elements {
-    /// The OBU whose other part is in the next packet.
+    /// The OBU that continues in the next packet.
     open: Option<BytesMut>,
 }
 
@@ -66,7 +67,7 @@ impl Elements {
         put_obu(element, frame)
     }
 
-    /// Never has parameters: they are in the frame.
+    /// Ends the frame. Never returns parameters, because they are in the frame.
     pub(super) fn finish(&mut self) -> Result<Option<onmic_media::Parameters>, Unusable> {
         match self.open.take() {
             Some(_) => Err(Unusable::Malformed),
@@ -82,7 +83,7 @@ impl Elements {
 fn put_obu(obu: &[u8], frame: &mut BytesMut) -> Result<(), Unusable> {
     let Some(&first) = obu.first() else { return Ok(()) };
     if first & 0x80 != 0 {
-        return Err(Unusable::Malformed); // The forbidden bit
+        return Err(Unusable::Malformed); // The forbidden bit is set.
     }
     if matches!(first >> 3 & 0xf, TEMPORAL_DELIMITER | TILE_LIST) {
         return Ok(());
@@ -124,9 +125,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_packet_may_have_more_elements_than_a_byte_counts() {
+    fn a_packet_may_have_more_than_255_elements() {
         let mut frame = BytesMut::new();
-        assert_eq!(Elements::default().push(&[0; 1200], &mut frame), Ok(())); // Each of no bytes.
+        assert_eq!(Elements::default().push(&[0; 1200], &mut frame), Ok(())); // Each element is empty.
         assert!(frame.is_empty());
     }
 }

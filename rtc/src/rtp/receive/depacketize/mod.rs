@@ -1,7 +1,7 @@
-//! RTP payloads become frames in canonical form.
+//! Turns RTP payloads into frames in canonical form.
 //!
-//! Takes the packets of one frame in order and without a gap; who calls sees to that, and clears a frame that lost a
-//! packet. Holds one frame, [`FRAME_BYTES_MAX`] at most.
+//! Takes the packets of one frame in order and without a gap. The caller ensures this, and clears a frame that lost a
+//! packet. Holds one frame of at most [`FRAME_BYTES_MAX`].
 
 mod av1;
 mod nal;
@@ -14,38 +14,38 @@ use bytes::{Bytes, BytesMut};
 use onmic_media::codec::{opus, vp8 as vp8_frame, vp9 as vp9_frame};
 use onmic_media::{Codec, Parameters};
 
-/// The largest frame that is put together: a 4K keyframe has 1 to 2 MB.
+/// The largest frame that is assembled, in bytes. A 4K keyframe has 1 to 2 MB.
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
 
-/// Why a packet or a frame is of no use.
+/// Why a packet or a frame cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// The payload breaks the rules of its format.
     #[error("malformed payload")]
     Malformed,
-    /// The frame grew over the cap.
+    /// The frame is larger than the cap.
     #[error("frame too large")]
     TooLarge,
-    /// No codec parameters came before it.
+    /// No codec parameters came before the frame.
     #[error("no codec parameters yet")]
     NoParameters,
-    /// There was nothing in it.
+    /// The frame is empty.
     #[error("empty frame")]
     Empty,
 }
 
-/// A frame put together.
+/// An assembled frame.
 #[derive(Clone, Debug)]
 pub struct Assembled {
-    /// In canonical form.
+    /// The payload in canonical form.
     pub payload: Bytes,
-    /// Decoding can start here.
+    /// Whether decoding can start here.
     pub keyframe: bool,
-    /// The same `Arc` as before unless they changed.
+    /// The codec parameters: the same `Arc` as before unless they changed.
     pub parameters: Arc<Parameters>,
 }
 
-/// Puts the frames of one stream together.
+/// Assembles the frames of one stream.
 #[derive(Debug)]
 pub struct Depacketizer {
     codec: Codec,
@@ -64,7 +64,8 @@ enum Format {
 }
 
 impl Depacketizer {
-    /// For one codec; `None` for AAC. `parameters` are those known beforehand, from the SDP for example.
+    /// Makes a depacketizer for one codec. `None` for AAC and timed metadata. `parameters` are known beforehand, from
+    /// the SDP for example.
     pub fn new(codec: Codec, parameters: Option<Arc<Parameters>>) -> Option<Self> {
         let format = match codec {
             Codec::H264 => Format::Nal(nal::NalUnits::new(nal::NalCodec::H264)),
@@ -80,12 +81,12 @@ impl Depacketizer {
         Some(Self { codec, format, frame: BytesMut::new(), parameters })
     }
 
-    /// What it is for.
+    /// Returns the codec that it is for.
     pub fn codec(&self) -> Codec {
         self.codec
     }
 
-    /// Whether a frame certainly begins with this packet. Needed after a loss only.
+    /// Returns whether a frame certainly begins with this packet. This is needed only after a loss.
     pub fn is_start(&self, payload: &[u8]) -> bool {
         match &self.format {
             Format::Nal(units) => units.is_start(payload),
@@ -96,7 +97,7 @@ impl Depacketizer {
         }
     }
 
-    /// Takes in the next packet of the frame. After an error the frame is lost.
+    /// Takes the next packet of the frame. After an error the frame is lost.
     pub fn push(&mut self, payload: &[u8]) -> Result<(), Unusable> {
         if self.frame.len() + payload.len() > FRAME_BYTES_MAX {
             return Err(Unusable::TooLarge);
@@ -110,7 +111,7 @@ impl Depacketizer {
                 let body = if matches!(self.format, Format::Vp8) { vp8::body } else { vp9::body };
                 let (start, body) = body(payload)?;
                 if is_first && !start {
-                    return Err(Unusable::Malformed); // Its head is missing.
+                    return Err(Unusable::Malformed); // The beginning of the frame is missing.
                 }
                 self.frame.extend_from_slice(body);
             }
@@ -118,7 +119,7 @@ impl Depacketizer {
         Ok(())
     }
 
-    /// The frame is complete. Whatever comes of it, the next packet begins a new one.
+    /// Completes the frame. Whether this succeeds or not, the next packet begins a new one.
     pub fn finish(&mut self) -> Result<Assembled, Unusable> {
         let finished = match &mut self.format {
             Format::Nal(units) => units.finish(self.parameters.as_ref()),
@@ -144,7 +145,7 @@ impl Depacketizer {
         Ok(Assembled { payload, keyframe, parameters })
     }
 
-    /// Gives the frame up.
+    /// Gives up the frame.
     pub fn clear(&mut self) {
         self.frame.clear();
         match &mut self.format {

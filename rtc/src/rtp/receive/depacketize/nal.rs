@@ -1,5 +1,5 @@
-//! H.264 (RFC 6184) and H.265 (RFC 7798): units and fragments become length-prefixed NAL units; parameter sets are
-//! pulled out, delimiters and filler dropped.
+//! H.264 (RFC 6184) and H.265 (RFC 7798): units and fragments become length-prefixed NAL units. Parameter sets are
+//! taken out. Delimiters and filler are dropped.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use onmic_media::codec::{h264, h265};
 use super::Unusable;
 
 const LENGTH_BYTES: usize = 4;
-/// Parameter sets of one kind in one frame; real streams have one to three.
+/// The most parameter sets of one kind in one frame. Real streams have one to three.
 const SETS_MAX: usize = 31;
 const SET_BYTES_MAX: usize = u16::MAX as usize;
 
@@ -20,7 +20,7 @@ pub(super) enum NalCodec {
     H265,
 }
 
-/// What to do with a NAL unit.
+/// The way in which a NAL unit is handled.
 enum Kind {
     Keep,
     Drop,
@@ -71,9 +71,9 @@ impl NalCodec {
 #[derive(Debug)]
 pub(super) struct NalUnits {
     codec: NalCodec,
-    /// Where the length of the unit lies whose fragments are coming in.
+    /// The position of the length of the unit whose fragments are coming in.
     fragment: Option<usize>,
-    /// VPS, SPS and PPS of this frame, and of frames before it that were no keyframes.
+    /// The VPS, SPS and PPS of this frame, and those of earlier frames without which they are not complete.
     sets: [Vec<Bytes>; 3],
 }
 
@@ -118,16 +118,16 @@ impl NalUnits {
 
     fn push_unit(&mut self, nal: &[u8], frame: &mut BytesMut) -> Result<(), Unusable> {
         if self.fragment.is_some() {
-            return Err(Unusable::Malformed); // The fragments before have no end.
+            return Err(Unusable::Malformed); // The fragments before did not end.
         }
         if nal.len() <= self.codec.header_bytes() {
-            return Ok(()); // A header alone says nothing, so it is no picture either.
+            return Ok(()); // A header alone carries no data, so it is not a slice either.
         }
         match self.codec.kind(nal[0]) {
             Kind::Drop => {}
             Kind::Set(kind) => self.keep_set(kind, nal)?,
             Kind::Keep => {
-                frame.put_u32(nal.len() as u32); // A datagram.
+                frame.put_u32(nal.len() as u32); // A unit is smaller than a datagram.
                 frame.put_slice(nal);
             }
             Kind::Aggregation | Kind::Fragment | Kind::Refuse => return Err(Unusable::Malformed),
@@ -187,7 +187,8 @@ impl NalUnits {
         Ok(())
     }
 
-    /// New parameters, if parameter sets came. Kinds that did not come are taken from those in force.
+    /// Returns the new parameters, if parameter sets came. Kinds that did not come are taken from the current
+    /// parameters.
     pub(super) fn finish(&mut self, current: Option<&Arc<Parameters>>) -> Result<Option<Parameters>, Unusable> {
         if self.fragment.take().is_some() {
             self.clear();
@@ -208,7 +209,7 @@ impl NalUnits {
             }
         }
         if [&vps[..], &sps, &pps] == known {
-            return Ok(None); // As before: not parsed again.
+            return Ok(None); // The sets are as before, so they are not parsed again.
         }
         if sps.is_empty() || pps.is_empty() {
             self.sets = [vps, sps, pps]; // The others may follow in a frame of their own.
@@ -231,9 +232,9 @@ impl NalUnits {
 mod tests {
     use super::*;
 
-    /// A parameter set whose frame has nothing else, and then a header alone, in an aggregation or a fragment.
+    /// The frame has a parameter set and then a header alone, in an aggregation or a fragment.
     #[test]
-    fn a_header_without_a_payload_is_no_picture() {
+    fn a_header_without_a_payload_is_not_a_slice() {
         let h264: [&[u8]; 2] = [&[0x78, 0, 2, 0x68, 0xce, 0, 1, 0x65], &[0x7c, 0xc5]];
         let h265: [&[u8]; 2] = [&[0x60, 1, 0, 3, 0x44, 1, 0xce, 0, 2, 0x26, 1], &[0x62, 1, 0xd3]];
         for (codec, packets) in [(NalCodec::H264, h264), (NalCodec::H265, h265)] {

@@ -1,8 +1,8 @@
-//! VP8 (RFC 7741): what is behind the payload descriptor.
+//! VP8 (RFC 7741): the bytes behind the payload descriptor.
 
 use super::Unusable;
 
-/// Whether a frame starts here, and the bytes behind the descriptor.
+/// Returns whether a frame starts here, and the bytes behind the descriptor.
 pub(super) fn body(payload: &[u8]) -> Result<(bool, &[u8]), Unusable> {
     let (&first, mut rest) = payload.split_first().ok_or(Unusable::Malformed)?;
     if first & 0x80 != 0 {

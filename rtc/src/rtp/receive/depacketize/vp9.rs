@@ -1,18 +1,18 @@
-//! VP9 (RFC 9628): what is behind the payload descriptor, in both modes and with layers.
+//! VP9 (RFC 9628): the bytes behind the payload descriptor, in both modes and with layers.
 
 use super::Unusable;
 
-/// Whether a layer frame starts here, and the bytes behind the descriptor.
+/// Returns whether a layer frame starts here, and the bytes behind the descriptor.
 pub(super) fn body(payload: &[u8]) -> Result<(bool, &[u8]), Unusable> {
     let mut reader = Reader { rest: payload };
     let flags = reader.byte()?;
     let has = |flag: u8| flags & flag != 0;
     if has(0x80) && reader.byte()? & 0x80 != 0 {
-        reader.byte()?; // The second half of a long picture id
+        reader.byte()?; // The second half of a long picture id.
     }
     let flexible = has(0x10);
     if has(0x20) {
-        reader.byte()?; // Layer indices
+        reader.byte()?; // Layer indices.
         if !flexible {
             reader.byte()?; // TL0PICIDX
         }
@@ -55,7 +55,7 @@ impl Reader<'_> {
     fn scalability_structure(&mut self) -> Result<(), Unusable> {
         let flags = self.byte()?;
         if flags & 0x10 != 0 {
-            self.skip((usize::from(flags >> 5) + 1) * 4)?; // Width and height of each layer
+            self.skip((usize::from(flags >> 5) + 1) * 4)?; // Width and height of each layer.
         }
         if flags & 0x08 != 0 {
             for _ in 0..self.byte()? {
