@@ -16,7 +16,7 @@ if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
   console.error(`demo-cohost: ${name} is not a valid name. Use letters, digits, dots, dashes and underscores.`);
   process.exit(1);
 }
-// Each name has a colour and a tone of its own.
+// Each name has its own colour and tone.
 const number = [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 997, 7);
 const hue = (number * 47) % 360;
 const hertz = 420 + 60 * (number % 9);

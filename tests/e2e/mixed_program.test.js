@@ -88,7 +88,7 @@ for (const [what, host] of [
       const stillBusyMs = assertUnbrokenTimes(stage, `${round}: two → one`, tap);
       assertUnbrokenWhep(before, after[0], stillBusyMs);
       assertUnbrokenHls(after[1], stillBusyMs);
-      for (const viewer of [near, far]) await viewer.waitFor("the picture of the host alone", ({ frames, lastFrameAgeMs }) => frames > 0 && lastFrameAgeMs < 1000);
+      for (const viewer of [near, far]) await viewer.waitFor("the video of the host alone", ({ frames, lastFrameAgeMs }) => frames > 0 && lastFrameAgeMs < 1000);
     }
     assertQuietLog(gateway);
   }, LONG);
@@ -311,7 +311,7 @@ endToEnd("the_program_goes_on_with_the_co_host_when_the_host_disconnects", async
   const alone = (heard) => heard[700] > 0.02 && heard[300] < 0.005;
   for (const viewer of [near, far]) {
     await hears(viewer, "the co-host alone", alone);
-    await viewer.waitFor("her picture", ({ frames, lastFrameAgeMs }) => frames > 30 && lastFrameAgeMs < 1000);
+    await viewer.waitFor("her video", ({ frames, lastFrameAgeMs }) => frames > 30 && lastFrameAgeMs < 1000);
   }
   const report = await near.report();
   assert.equal(report.state, "connected");
@@ -345,7 +345,7 @@ endToEnd("a_pk_shows_both_hosts_in_both_programs_and_ends_when_one_host_disconne
   await programIs(gateway, "show", "pass-through", { timeoutMs: 15_000 });
   await viewers[0].reset();
   await hears(viewers[0], "its own host alone", (heard) => heard[300] > 0.02 && heard[700] < 0.005);
-  const report = await viewers[0].waitFor("its own host's picture", ({ frames, lastFrameAgeMs }) => frames > 30 && lastFrameAgeMs < 1000);
+  const report = await viewers[0].waitFor("the video of its own host", ({ frames, lastFrameAgeMs }) => frames > 30 && lastFrameAgeMs < 1000);
   assert.equal(report.state, "connected");
   assert.equal(report.times.changes, before.times.changes);
   await waitFor("the PK to be over", async () => (await gateway.room("show")).state.pk === null);

@@ -10,7 +10,7 @@ import { waitFor } from "../lib/wait.js";
 endToEnd("b_frames_play_by_whep_at_the_full_frame_rate", async (stage) => {
   const gateway = await stage.gateway({ set: { "mixer.linger": "1s" } });
   await stage.live(gateway, "obs", LIKE_OBS);
-  const participant = await waitFor("the B-frames to be seen", async () => {
+  const participant = await waitFor("the B-frames to be detected", async () => {
     const [host] = (await gateway.room("obs")).participants;
     return host.video?.b_frames ? host : null;
   });

@@ -154,7 +154,7 @@ export class Gateway {
       throw new Error(`${error.message}: ${this.log.slice(-4000)}`);
     }
     if (this.#exit.code !== 0) {
-      throw new Error(`the gateway left with ${this.#exit.code ?? this.#exit.signal}: ${this.log.slice(-4000)}`);
+      throw new Error(`the gateway exited with ${this.#exit.code ?? this.#exit.signal}: ${this.log.slice(-4000)}`);
     }
     if (/panicked at/.test(this.log)) throw new Error(`the gateway panicked: ${this.log.slice(-4000)}`);
     return performance.now() - asked;

@@ -161,7 +161,7 @@ export const RTMP_ABUSE = [
     },
   },
   {
-    name: "an AMF0 array of 2^32 - 1 entries that are not there",
+    name: "an AMF0 array of 2^32 - 1 entries that do not exist",
     ends: "closed",
     async run(port) {
       const client = await opened(port);
@@ -230,7 +230,7 @@ export const RTMP_ABUSE = [
     },
   },
   {
-    name: "timestamps that leap by 24 days and back",
+    name: "timestamps that jump by 24 days and back",
     ends: "either",
     async run(port, key) {
       const client = await publishing(port, key);

@@ -7,7 +7,7 @@
 import type { ClockOffset } from './clock_offset';
 
 /**
- * Where a latency figure comes from, best first.
+ * Names the source of a latency figure. The best source is first.
  * - `abs-capture-time`: the RTP header extension of the shown frame.
  * - `sender-report`: RTCP sender reports map the RTP timestamp that plays to the node's clock.
  * - `capture-time`: the browser's own estimate of the frame's capture time.

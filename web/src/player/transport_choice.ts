@@ -497,7 +497,7 @@ export class TransportChoice {
     }
   }
 
-  // Both
+  // Both transports
 
   /** Frames stopped. Asks whether the room is live before it closes anything. */
   #hold(transport: 'whep' | 'hls', now: number): void {

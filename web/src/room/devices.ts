@@ -29,7 +29,10 @@ export function constraints({ audio, video }: DeviceChoice): MediaStreamConstrai
   };
 }
 
-/** Rejects with a `RequestError` whose `code` is `not-allowed`, `not-found`, `in-use`, `insecure` or `no-devices`. */
+/**
+ * Opens camera and microphone. Rejects with a `RequestError` whose `code` is `not-allowed`, `not-found`, `in-use`,
+ * `insecure` or `no-devices`.
+ */
 export async function openDevices(choice: DeviceChoice = { audio: true, video: true }): Promise<MediaStream> {
   if (!navigator.mediaDevices?.getUserMedia) {
     throw deviceError('insecure', 'Browsers allow cameras and microphones only on pages served by HTTPS.');

@@ -63,7 +63,7 @@ export class Harness {
 export async function until(condition: () => boolean, what: string, limitMs = 15_000): Promise<void> {
   const end = Date.now() + limitMs;
   while (!condition()) {
-    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
+    if (Date.now() > end) throw new Error(`waited too long for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
