@@ -26,7 +26,7 @@ test("a_painted_code_is_read_back_and_a_damaged_code_is_rejected", () => {
   assert.equal(readCode(() => 0, now), null);
 });
 
-test("generator_and_encoder_take_less_than_100_ms", async (t) => {
+test("generator_and_encoder_take_less_than_100_ms_without_look_ahead", async (t) => {
   const low = await ownLatency({}, 3);
   const obs = await ownLatency(LIKE_OBS, 3);
   t.diagnostic(`bf=0: p50 ${low.p50} p95 ${low.p95} ms; like OBS: p50 ${obs.p50} p95 ${obs.p95} ms`);
