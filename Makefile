@@ -1,7 +1,7 @@
-# make demo   a gateway with a moving picture in it, and the URLs to watch it at; make demo-cohost adds somebody on mic
-# make test   everything the continuous integration runs
+# make demo   starts a gateway with a test picture and prints the URLs to watch it; make demo-cohost adds a co-host
+# make test   runs everything that the continuous integration runs
 #
-# Both install what they need on Debian 12 with Rust (rustup) and Node there. What is done is remembered in stamps, so the
+# Both install what they need on Debian 12 with Rust (rustup) and Node. Stamps record the steps that are done, so the
 # second call is quick.
 
 SHELL := bash
@@ -9,7 +9,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-# The pinned toolchain by the name it is installed under, so that rustup downloads nothing that is there.
+# Selects the pinned toolchain by the name under which it is installed, so that rustup does not download it again.
 ifndef RUSTUP_TOOLCHAIN
 export RUSTUP_TOOLCHAIN := $(shell scripts/toolchain)
 endif
@@ -25,11 +25,11 @@ WEB_SOURCES := $(shell find web -name node_modules -prune -o -path web/dist -pru
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
-	@echo 'make test runs these stages, each of which can be run alone:'
+	@echo 'make test runs these stages. Each can be run alone:'
 	@sed -n 's/^#: /  make /p' Makefile
 	@echo 'also: setup, web, build, measure, soak, bench, fuzz, clean'
 
-# Debian packages, rustfmt and clippy, npm packages.
+# Installs Debian packages, rustfmt and clippy, and npm packages.
 setup: packages $(STAMPS)/web-packages $(STAMPS)/tests-packages
 
 .PHONY: packages
@@ -40,7 +40,7 @@ $(STAMPS)/%-packages: %/package-lock.json %/package.json
 	npm ci --prefix $*
 	@mkdir -p $(STAMPS) && touch $@
 
-# The pages, which the binary embeds. Cargo does not see a file with a new name, but it does see pages.rs.
+# Builds the pages, which the binary embeds. Cargo does not notice a file with a new name, so pages.rs is touched.
 web: $(STAMPS)/web
 $(STAMPS)/web: $(STAMPS)/web-packages $(WEB_SOURCES)
 	npm --prefix web run build
@@ -49,23 +49,23 @@ $(STAMPS)/web: $(STAMPS)/web-packages $(WEB_SOURCES)
 build: setup web
 	cargo build --profile $(PROFILE) --bin onmic
 
-# The dev profile: a picture minutes sooner than with release, and dependencies are optimised in both.
+# Uses the dev profile, which builds minutes faster than release. Dependencies are optimised in both.
 demo: build
 	@ONMIC_BIN=$(abspath $(BINARY)) node scripts/demo.js
 
-# While the demo runs: somebody on mic there. NAME=ben is somebody else.
+# Adds a co-host to a running demo. NAME=ben adds another one.
 demo-cohost:
 	@NAME=$(NAME) node scripts/demo_cohost.js
 NAME ?= anna
 
-# Everything that the continuous integration runs. Checks that only compile or read run beside the web tests, and with less
-# priority, because those wait for a browser. The other tests have the machine for themselves.
+# Runs everything that the continuous integration runs. Checks that only compile or read run beside the web tests, which
+# mostly wait for a browser, and with lower priority. The other tests run alone on the machine.
 test: setup web
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse static test-web
 	@$(MAKE) --no-print-directory test-rust
 	@$(MAKE) --no-print-directory test-e2e
 
-# One after another: cargo lets one at a time into its target folder, and each uses what the one before has compiled.
+# Runs one check after another, because cargo locks its target folder, and each check uses what the one before compiled.
 .PHONY: static
 static:
 	@nice -n 10 $(MAKE) --no-print-directory lint
@@ -73,50 +73,52 @@ static:
 	@nice -n 10 $(MAKE) --no-print-directory fuzz-check
 	@nice -n 10 $(MAKE) --no-print-directory audit
 
-#: lint       format, clippy with warnings denied
+#: lint       checks the format, and runs clippy with warnings denied
 lint: setup web
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	@echo 'lint: passed'
 
-#: test-rust  unit and integration tests, the invariants (tidy), the seeds of the fuzz targets, snapshots
+#: test-rust  runs unit and integration tests, invariants (tidy), seeds of the fuzz targets, snapshots
 test-rust: setup web
 	INSTA_UPDATE=no cargo test --workspace --locked --no-fail-fast
 
-#: test-web   types, lint and tests of the pages and the player
+#: test-web   checks types and style of the pages and the player, and runs their tests
 test-web: setup web
 	npm --prefix web run lint
 	npm --prefix web test
 
-# With the tests, so that dependencies have the features they were built with a moment ago.
-#: test-e2e   the built binary with the real ffmpeg and the real Chromium
+# Builds the tests too, so that dependencies keep the features with which test-rust built them.
+#: test-e2e   tests the built binary with the real ffmpeg and the real Chromium
 test-e2e: setup web
 	cargo build --workspace --bins --tests --locked
 	npm --prefix tests run tools
 	ONMIC_BIN=$(abspath $(TARGET)/debug/onmic) npm --prefix tests run e2e
 
-# The test fails when the document of the API is not the one in the repository; this writes it, and the types of web/ from it.
-#: api-types  control/openapi.json from the routes, and web/src/api/schema.ts from it
+# A test fails if the API document differs from the one in the repository. This target writes the document again, and
+# the types of web/ from it.
+#: api-types  writes control/openapi.json from the routes, and web/src/api/schema.ts from it
 api-types: setup
 	UPDATE_OPENAPI=1 cargo test -p onmic-control --lib openapi
 	npm --prefix web run api-types
 
-# With private items, because no crate is published: its readers work on them. Links to private items lead somewhere then.
-#: doc        the documentation of all crates, with warnings denied
+# Documents private items too, because no crate is published, and its readers work on the crates. So links to private
+# items work.
+#: doc        builds the documentation of all crates, with warnings denied
 doc: setup web
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --workspace --no-deps --document-private-items --locked
 	@echo 'doc: passed'
 
-#: audit      unused dependencies, licences, sources, and advisories where their database can be reached
+#: audit      checks for unused dependencies, licences, sources, and advisories if their database can be reached
 audit: setup
 	@scripts/audit
 
-# The figures of docs/, by real clients against a release build. `make measure ONLY="rtmp_to_whep"`.
+# Measures the figures of docs/ with real clients and a release build. `make measure ONLY="rtmp_to_whep"` measures one.
 measure: setup web
 	cargo build --release --bin onmic
 	ONMIC_BIN=$(abspath $(TARGET)/release/onmic) node tests/measure/run.js $(ONLY)
 
-# Publishers and viewers come and go for MINUTES.
+# Lets publishers and viewers come and go for MINUTES.
 MINUTES ?= 30
 soak: setup web
 	cargo build --release --bin onmic
@@ -125,7 +127,7 @@ soak: setup web
 bench: setup web
 	cargo bench --workspace
 
-# Each parser of outside bytes for FUZZ_SECONDS. The sanitiser needs nightly's flags, not a nightly compiler.
+# Fuzzes each parser of outside bytes for FUZZ_SECONDS. The sanitiser needs nightly's flags, but no nightly compiler.
 FUZZ_TARGETS ?= $$(cargo fuzz list)
 fuzz: setup fuzz/Cargo.lock
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
@@ -135,11 +137,11 @@ fuzz: setup fuzz/Cargo.lock
 	    -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=512; \
 	done
 
-# The versions of the project's workspace, for the fuzzer's.
+# Gives the fuzzer's workspace the same versions as the project's workspace.
 fuzz/Cargo.lock: Cargo.lock
 	cp $< $@
 
-#: fuzz-check compiles the fuzzer's binaries; what they call is tested by test-rust
+#: fuzz-check compiles the fuzzer's binaries; test-rust tests the code that they call
 fuzz-check: setup fuzz/Cargo.lock
 	cargo check --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)
 	@echo 'fuzz-check: passed'

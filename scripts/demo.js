@@ -1,5 +1,5 @@
-// A gateway, a moving test picture with sound sent by the real ffmpeg, and where to watch it. Until Ctrl-C, or for
-// DEMO_SECONDS. Whatever was started is ended by its pid.
+// Starts a gateway, lets the real ffmpeg send it a moving test picture with audio, and prints where to watch it. Runs
+// until Ctrl-C or for DEMO_SECONDS. Ends everything that it started by its pid.
 
 import { spawn } from "node:child_process";
 
@@ -9,7 +9,7 @@ const seconds = Number(process.env.DEMO_SECONDS ?? 0);
 const httpPort = process.env.ONMIC_HTTP_PORT ?? "8080";
 const rtmpPort = process.env.ONMIC_RTMP_PORT ?? "1935";
 const room = process.env.DEMO_ROOM ?? "demo";
-// What the other terminal has to be told.
+// The settings that commands in another terminal need too.
 const changed = [["ONMIC_RTMP_PORT", "1935"], ["DEMO_ROOM", "demo"]].filter(([name, usual]) => (process.env[name] ?? usual) !== usual);
 const ports = changed.map(([name]) => ` ${name}=${process.env[name]}`).join("");
 const http = `http://127.0.0.1:${httpPort}`;
@@ -18,7 +18,7 @@ const STOP_LIMIT_MS = 10_000;
 
 const children = [];
 let stopping = false;
-let ending = null; // { failure }: why it ends; a failure of null is Ctrl-C or the end of DEMO_SECONDS.
+let ending = null; // { failure } says why the demo ends. null means Ctrl-C or the end of DEMO_SECONDS.
 let wake;
 const ended = new Promise((resolve) => {
   wake = resolve;
@@ -30,7 +30,7 @@ function end(failure) {
 }
 
 function start(name, program, argv) {
-  // A group of its own: Ctrl-C comes to this process alone, which ends the picture before the gateway.
+  // The child has its own process group, so Ctrl-C reaches only this process, which ends ffmpeg before the gateway.
   const child = spawn(program, argv, { stdio: ["ignore", "inherit", "inherit"], detached: true });
   const entry = { name, child, ended: null };
   entry.ended = new Promise((resolve) => {
@@ -82,8 +82,8 @@ await until("the test picture", async () => (await (await fetch(`${http}/api/v1/
 
 if (!ending) {
   console.log(`
-  Watch       ${http}/watch/${room}     ask for the mic there
-  Studio      ${http}/studio/${room}    and let them on here
+  Watch       ${http}/watch/${room}     ask for the mic here
+  Studio      ${http}/studio/${room}    let people on mic here
   All rooms   ${http}/
   WHEP        ${http}/whep/${room}
   LL-HLS      ${http}/hls/${room}/index.m3u8
@@ -91,13 +91,13 @@ if (!ending) {
   RTMP        rtmp://127.0.0.1:${rtmpPort}/live/${room}
   API         ${http}/api/v1/rooms
 
-  Somebody else on mic, from another terminal:   make demo-cohost${ports}
-  and another:                                   make demo-cohost NAME=ben${ports}
+  Add a co-host, from another terminal:   make demo-cohost${ports}
+  Add another one:                        make demo-cohost NAME=ben${ports}
 
-  Publish your own: OBS or ffmpeg to rtmp://127.0.0.1:${rtmpPort}/live with stream key "mine",
+  Publish your own stream with OBS or ffmpeg to rtmp://127.0.0.1:${rtmpPort}/live with the stream key "mine",
   then watch ${http}/watch/mine
 
-  ${seconds > 0 ? `Ends by itself in ${seconds} seconds.` : "Ctrl-C ends it."}
+  ${seconds > 0 ? `The demo ends by itself in ${seconds} seconds.` : "Ctrl-C ends the demo."}
 `);
   if (seconds > 0) setTimeout(() => end(null), seconds * 1000).unref();
 }

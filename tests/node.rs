@@ -1,4 +1,4 @@
-//! A whole node through the door that `main` uses: it starts, answers and stops.
+//! Tests a whole node through `Node::start`, which `main` uses too: it starts, answers and stops.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,14 +9,14 @@ use onmic::{Config, Node};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// On loopback, on ports that the system chooses.
+/// Returns a configuration for loopback, with ports that the system chooses.
 fn config() -> Config {
     let mut config = Config::default();
     (config.http.port, config.rtmp.port, config.rtc.port) = (0, 0, 0);
     config
 }
 
-/// Counts for nobody else: the recorder of the process can be installed only once.
+/// Returns the handle of a recorder that is not installed, because a process can install only one.
 fn metrics() -> PrometheusHandle {
     PrometheusBuilder::new().build_recorder().handle()
 }
@@ -51,7 +51,7 @@ async fn two_nodes_run_in_one_process() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_named() {
+async fn a_start_on_a_port_in_use_fails_and_names_the_address() {
     let node = Node::start(&config(), metrics()).unwrap();
     let mut taken = config();
     taken.http.port = node.http().port();

@@ -1,15 +1,15 @@
 // Builds the pages that the gateway embeds and serves: `/` is index.html, `/watch/ROOM` is watch.html,
 // `/studio/ROOM` is studio.html.
-// Assets are absolute (`/assets/…`), because a page is served from paths of different depth.
+// Assets have absolute paths (`/assets/…`), because pages are served from paths of different depth.
 import { defineConfig } from 'vite';
 
 export default defineConfig({
   base: '/',
   build: {
     target: 'es2022',
-    assetsInlineLimit: 0, // A page may then forbid `data:` in its Content-Security-Policy.
+    assetsInlineLimit: 0, // So a page may forbid `data:` in its Content-Security-Policy.
     modulePreload: { polyfill: false },
-    chunkSizeWarningLimit: 700, // hls.js with alternate audio; fetched only by viewers who need it.
+    chunkSizeWarningLimit: 700, // kB. hls.js with alternate audio is large, and only viewers who need it fetch it.
     rolldownOptions: { input: ['index.html', 'watch.html', 'studio.html'] },
   },
   server: {

@@ -1,4 +1,4 @@
-// Builds the SDK as one ES module; hls.js stays a dependency that the user's bundler resolves.
+// Builds the SDK as one ES module. hls.js stays a dependency, which the user's bundler resolves.
 import { defineConfig } from 'vite';
 
 export default defineConfig({

@@ -1,4 +1,4 @@
-// With a secret: tokens say who may publish and who may watch, on every protocol.
+// Tests a gateway with a secret: tokens decide who may publish and who may watch, on every protocol.
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
@@ -48,7 +48,7 @@ endToEnd("with_tokens_a_host_publishes_and_a_viewer_watches", async (stage) => {
   await far.stop();
 });
 
-endToEnd("what_a_token_does_not_allow_is_refused", async (stage) => {
+endToEnd("a_missing_bad_or_insufficient_token_is_refused_on_every_protocol", async (stage) => {
   const gateway = await stage.gateway({ secret: SECRET });
   const publisher = stage.publisher(gateway.rtmpUrl("show", `?token=${host("show")}`), PICTURE);
   const asAdmin = { headers: { Authorization: `Bearer ${token({ room: "*", role: "admin" })}` } };
@@ -57,8 +57,8 @@ endToEnd("what_a_token_does_not_allow_is_refused", async (stage) => {
   for (const [what, bearer, statuses] of [
     ["no token", null, [401]],
     ["nonsense", "nonsense", [401]],
-    ["a token signed by somebody else", token({ room: "show", role: "viewer" }, { secret: "other" }), [401]],
-    ["a token that is over", token({ room: "show", role: "viewer" }, { seconds: -600 }), [401]],
+    ["a token signed with another secret", token({ room: "show", role: "viewer" }, { secret: "other" }), [401]],
+    ["an expired token", token({ room: "show", role: "viewer" }, { seconds: -600 }), [401]],
     ["an unsigned token", token({ room: "show", role: "viewer" }, { algorithm: "none" }), [401]],
     ["a token for another room", viewer("other"), [403]],
   ]) {

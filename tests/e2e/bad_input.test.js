@@ -1,5 +1,5 @@
-// Whatever comes from outside: a clear answer where there is somebody to tell, that one connection closed, memory flat,
-// and a viewer of another stream who notices nothing.
+// Tests hostile and malformed input. A client that can be answered gets a clear answer, only its own connection is
+// closed, memory does not grow, and a viewer of another stream is not affected.
 
 import assert from "node:assert/strict";
 import { withBystander } from "../lib/bystander.js";
@@ -12,9 +12,9 @@ import { RTMP_ABUSE } from "../lib/rtmp_abuse.js";
 import { makeNoise } from "../lib/udp_abuse.js";
 import { pause } from "../lib/wait.js";
 
-endToEnd("hostile_rtmp_clients_hurt_nobody_else", async (stage) => {
+endToEnd("hostile_rtmp_clients_do_not_affect_other_streams", async (stage) => {
   const { gateway, check } = await withBystander(stage, { "rtmp.start_timeout": "3s", "rtmp.idle_timeout": "5s" });
-  // One after the other would wait for each timeout in turn.
+  // They run at the same time, because one after the other would wait for each timeout in turn.
   const outcomes = await Promise.all(
     RTMP_ABUSE.map(async ({ name, ends, run }, index) => {
       await pause(index * 50);
@@ -24,11 +24,11 @@ endToEnd("hostile_rtmp_clients_hurt_nobody_else", async (stage) => {
         if (ends === "closed") await client.waitForClose(15_000);
         if (ends === "alive") {
           await pause(200);
-          assert.equal(client.closed, false, "closed, although it is legal");
+          assert.equal(client.closed, false, "the server closed a legal connection");
         }
         return null;
       } catch (error) {
-        // A client that is hung up on half-way through its abuse got what it deserves.
+        // The server may close the connection of a hostile client in the middle of its abuse.
         if (ends !== "alive" && /closed (during|before)/.test(error.message)) return null;
         return `${name}: ${error.message}`;
       } finally {
@@ -40,12 +40,12 @@ endToEnd("hostile_rtmp_clients_hurt_nobody_else", async (stage) => {
   await check();
 });
 
-endToEnd("noise_on_the_udp_port_hurts_nobody", async (stage) => {
+endToEnd("noise_on_the_udp_port_does_not_affect_other_streams", async (stage) => {
   const { gateway, viewer, check } = await withBystander(stage);
   const ufrag = (await viewer.report()).answer.match(/a=ice-ufrag:(\S+)/)[1];
   const { sent, answers } = await makeNoise(gateway.rtcPort, { ufrag });
   stage.say(`${sent} datagrams, ${answers} answers`);
-  assert.ok(answers < sent / 4, "noise is not answered: that would make the server an amplifier");
+  assert.ok(answers < sent / 4, "noise is not answered, because that would make the server an amplifier");
   await check();
 });
 
@@ -64,7 +64,7 @@ endToEnd("malformed_offers_are_refused_with_a_reason", async (stage) => {
       assert.ok(answer.status >= 400 && answer.status < 500, `${path} with ${what}: ${answer.status} ${answer.text}`);
       assertProblem(answer, [400, 406, 413, 415, 422], `${path} with ${what}`);
     }
-    // And the sane one is taken: the refusals above are not for some other reason.
+    // A valid offer is accepted, so the refusals above do not have another cause.
     const good = await request(gateway.url(path), {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
@@ -80,17 +80,17 @@ endToEnd("malformed_offers_are_refused_with_a_reason", async (stage) => {
     headers: { "Content-Type": "application/sdp" },
     body: offer({ video: [["96", "theora/90000"]], audio: [["0", "PCMU/8000"]] }),
   });
-  const problem = assertProblem(nothingInCommon, [406], "no codec in common");
-  assert.match(JSON.stringify(problem), /h\.?264/i, "the answer lists what there is");
+  const problem = assertProblem(nothingInCommon, [406], "an offer with no codec in common");
+  assert.match(JSON.stringify(problem), /h\.?264/i, "the answer lists the codecs of the room");
   assert.match(JSON.stringify(problem), /opus/i);
   await check();
 });
 
-endToEnd("wrong_http_requests_get_the_status_they_deserve", async (stage) => {
+endToEnd("wrong_http_requests_get_a_fitting_status", async (stage) => {
   const { gateway, check } = await withBystander(stage);
   for (const [what, method, path, headers, body, statuses] of badRequests("bystander")) {
     const answer = await request(gateway.url(path), { method, headers, body }).catch((error) => {
-      // The server may hang up on a body it will not read once it has answered.
+      // Once it has answered, the server may close the connection without reading the rest of the body.
       if (statuses.includes(413)) return { status: 413, hungUp: true };
       throw error;
     });
@@ -100,14 +100,14 @@ endToEnd("wrong_http_requests_get_the_status_they_deserve", async (stage) => {
     ["not HTTP", Buffer.from("\x16\x03\x01\x02\x00hello\r\n\r\n")],
     ["a request line of 100 kB", Buffer.from(`GET /${"x".repeat(100_000)} HTTP/1.1\r\nHost: x\r\n\r\n`)],
     ["1,000 headers", Buffer.from(`GET / HTTP/1.1\r\nHost: x\r\n${"a: b\r\n".repeat(1000)}\r\n`)],
-    ["two lengths", Buffer.from("POST /whep/bystander HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!")],
+    ["two Content-Length headers", Buffer.from("POST /whep/bystander HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!")],
   ]) {
     const { text, closed } = await sendRaw(gateway.httpPort, bytes);
     assert.ok(closed || /^HTTP\/1\.1 4\d\d/.test(text), `${what}: ${text.slice(0, 100)}`);
     assert.ok(text === "" || /^HTTP\/1\.1 4\d\d/.test(text), `${what}: ${text.slice(0, 100)}`);
   }
 
-  // A session of its own, which is asked for wrongly and then deleted.
+  // This session gets wrong PATCH requests and is then deleted.
   const made = await request(gateway.url("/whep/bystander"), {
     method: "POST",
     headers: { "Content-Type": "application/sdp" },
@@ -118,11 +118,11 @@ endToEnd("wrong_http_requests_get_the_status_they_deserve", async (stage) => {
   const patch = (headers, body) => request(resource, { method: "PATCH", headers, body });
   const fragment = "application/trickle-ice-sdpfrag";
   const wrongType = await patch({ "Content-Type": "text/plain" }, "x");
-  assertProblem(wrongType, [415], "PATCH of another type");
+  assertProblem(wrongType, [415], "PATCH with another content type");
   const stale = await patch({ "Content-Type": fragment, "If-Match": '"nothing"' }, "a=ice-ufrag:4ZcD\r\na=ice-pwd:x\r\n");
   assertProblem(stale, [412], "PATCH for another ICE session");
   assert.ok([200, 204].includes((await request(resource, { method: "DELETE" })).status));
   const again = await request(resource, { method: "DELETE" });
-  assertProblem(again, [404], "DELETE of what was deleted");
+  assertProblem(again, [404], "DELETE of a deleted session");
   await check();
 });

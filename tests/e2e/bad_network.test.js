@@ -1,4 +1,4 @@
-// WHEP and WHIP over a network that loses, reorders and goes away.
+// Tests WHEP and WHIP over a network that loses and reorders packets, or fails for seconds.
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
@@ -15,8 +15,8 @@ endToEnd("whep_repairs_loss_by_retransmission", async (stage) => {
   const report = await viewer.watch(8);
   stage.sayFigures("5 % loss, 20-25 ms", report);
   stage.say(`relay ${JSON.stringify(relay.counts.down)}, browser ${JSON.stringify(report.statistics["inbound-rtp-video"])}`);
-  assert.ok(relay.counts.down.lost > 20, "the relay did lose packets");
-  assert.ok(report.statistics["inbound-rtp-video"].retransmittedPacketsReceived > 0, "and they were sent again");
+  assert.ok(relay.counts.down.lost > 20, "the relay has lost packets");
+  assert.ok(report.statistics["inbound-rtp-video"].retransmittedPacketsReceived > 0, "lost packets were sent again");
   assertPlaysWell(report, { sound: false });
   await viewer.stop();
 });
@@ -32,13 +32,13 @@ endToEnd("whip_repairs_loss_by_retransmission", async (stage) => {
   await viewer.waitForFrames(30);
   const report = await viewer.watch(8);
   stage.sayFigures("3 % loss towards the gateway", report);
-  assert.ok((await publisher.report()).statistics["outbound-rtp-video"].nackCount > 0, "lost packets are asked for");
+  assert.ok((await publisher.report()).statistics["outbound-rtp-video"].nackCount > 0, "the gateway asked for lost packets");
   assertPlaysWell(report, { sound: false });
   await viewer.stop();
   await publisher.stop();
 });
 
-endToEnd("whep_comes_back_after_seconds_without_a_network", async (stage) => {
+endToEnd("whep_plays_on_after_3_seconds_without_a_network", async (stage) => {
   const gateway = await stage.gateway();
   await stage.live(gateway, "tunnel", { gopFrames: 60 });
   const relay = await stage.relay(gateway.rtcPort);
@@ -54,7 +54,7 @@ endToEnd("whep_comes_back_after_seconds_without_a_network", async (stage) => {
   await viewer.waitForFrames(15, 10_000);
   await pause(1000);
   const report = await viewer.watch(4);
-  stage.sayFigures("after the tunnel", report);
+  stage.sayFigures("after the network came back", report);
   assertPlaysWell(report);
   await viewer.stop();
 });

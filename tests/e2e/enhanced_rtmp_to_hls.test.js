@@ -1,4 +1,4 @@
-// HEVC and AV1 by enhanced RTMP: announced, and carried to LL-HLS as they are.
+// Tests HEVC and AV1 by enhanced RTMP: the server announces them and carries them to LL-HLS without re-encoding.
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
@@ -18,7 +18,7 @@ for (const [fourCc, codec, inMaster, inFfmpeg] of [
       assert.ok(publisher.announced?.includes(fourCc), `the server announces ${JSON.stringify(publisher.announced)}`);
       const url = gateway.url("/hls/modern/index.m3u8");
       const { master } = await findPlaylists(gateway, "modern");
-      assert.equal(publisher.closed, false, "the server hung up");
+      assert.equal(publisher.closed, false, "the server did not close the connection");
       assert.match(master.variants[0].CODECS, inMaster);
       assert.equal((await gateway.room("modern")).participants[0].video.codec, codec);
       const probe = await run("ffprobe", ["-v", "error", "-show_streams", "-of", "json", url]);

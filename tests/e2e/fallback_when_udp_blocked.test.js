@@ -1,4 +1,4 @@
-// A viewer behind a firewall that lets no UDP through: the page plays by LL-HLS, without being told to.
+// Tests a viewer behind a firewall that blocks UDP: the page falls back to LL-HLS by itself.
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
@@ -16,7 +16,7 @@ endToEnd("the_watch_page_falls_back_to_ll_hls_when_udp_is_blocked", async (stage
   assert.ok(relay.counts.up.lost > 0, "WHEP was tried first");
 });
 
-endToEnd("the_watch_page_falls_back_when_udp_dies_while_it_plays", async (stage) => {
+endToEnd("the_watch_page_falls_back_to_ll_hls_when_udp_fails_during_playback", async (stage) => {
   const gateway = await stage.gateway();
   await stage.live(gateway, "cut");
   const relay = await stage.relay(gateway.rtcPort);

@@ -1,4 +1,5 @@
-// LL-HLS as HTTP: what the specification (rfc8216bis) says of answers, waiting, caching and compression.
+// Tests what the specification (rfc8216bis) says of LL-HLS over HTTP: answers, blocking requests, caching and
+// compression.
 
 import assert from "node:assert/strict";
 import { endToEnd, lasting } from "../lib/end_to_end.js";
@@ -10,7 +11,10 @@ import { pause, waitFor } from "../lib/wait.js";
 
 const PICTURE = { width: 320, height: 180, bitrateKbps: 400, gopFrames: 30 };
 
-/** A gateway with a room that has a few segments, and the URLs of its playlists. Short segments and a long window make history quickly. */
+/**
+ * Starts a gateway with a room that has at least three segments, and returns the URLs of its playlists. With short
+ * segments and a long window the playlist becomes long quickly.
+ */
 const packaged = lasting(async (stage) => {
   const gateway = await stage.gateway({ set: { "hls.segment": "1s", "hls.window": "20s" } });
   await stage.live(gateway, "show", PICTURE);
@@ -23,7 +27,7 @@ const packaged = lasting(async (stage) => {
 
 const maxAge = (answer) => Number(answer.headers["cache-control"]?.match(/max-age=(\d+)/)?.[1]);
 
-endToEnd("playlists_keep_the_rules", async (stage) => {
+endToEnd("playlists_keep_the_rules_of_ll_hls_and_allow_every_origin", async (stage) => {
   const { masterUrl, videoUrl, audioUrl } = await packaged(stage);
   await assertPlaylistRules(masterUrl, "320x180");
   for (const url of [masterUrl, videoUrl, audioUrl]) {
@@ -33,7 +37,7 @@ endToEnd("playlists_keep_the_rules", async (stage) => {
   }
 });
 
-endToEnd("a_blocked_playlist_request_is_answered_by_the_part_it_waits_for", async (stage) => {
+endToEnd("a_blocking_playlist_request_is_answered_when_its_part_exists", async (stage) => {
   const { videoUrl } = await packaged(stage);
   const now = parseMedia((await request(videoUrl)).text);
   let [msn, part] = [now.nextSequence, now.partsOfNext.length];
@@ -48,19 +52,20 @@ endToEnd("a_blocked_playlist_request_is_answered_by_the_part_it_waits_for", asyn
     [msn, part] = [playlist.nextSequence, playlist.partsOfNext.length];
   }
 
-  // Parts past the end of a segment stand for the first part of the next one.
+  // A part number past the end of a segment means the first part of the next segment.
   const past = await request(`${videoUrl}?_HLS_msn=${msn}&_HLS_part=50`);
   assert.equal(past.status, 200, past.text);
   assert.ok(parseMedia(past.text).nextSequence > msn, past.text);
 
-  // A client that asks without a part waits too: answered at once it would spin.
+  // A request without a part number blocks too. If it were answered at once, the client would send request after
+  // request.
   const [current] = [parseMedia((await request(videoUrl)).text)];
   const whole = await request(`${videoUrl}?_HLS_msn=${current.nextSequence + 1}`);
   assert.equal(whole.status, 200);
   assert.ok(whole.tookMs > 5, `answered after ${whole.tookMs} ms`);
 });
 
-endToEnd("parts_and_segments_are_what_the_playlist_says", async (stage) => {
+endToEnd("a_segment_equals_its_parts_and_a_hinted_part_is_sent_when_it_exists", async (stage) => {
   const { videoUrl } = await packaged(stage);
   const playlist = parseMedia((await request(videoUrl)).text);
   const init = await request(new URL(playlist.map.URI, videoUrl));
@@ -77,12 +82,12 @@ endToEnd("parts_and_segments_are_what_the_playlist_says", async (stage) => {
     assert.equal(answer.status, 200, part.uri);
     parts.push(answer.body);
   }
-  assert.ok(Buffer.concat(parts).equals(whole.body), "a segment is its parts, one after the other");
+  assert.ok(Buffer.concat(parts).equals(whole.body), "a segment is the concatenation of its parts");
 
-  // The hinted part does not exist yet: the request waits for it.
+  // The hinted part does not exist yet, so the request waits for it.
   const { preloadHint } = parseMedia((await request(videoUrl)).text);
   const hinted = await request(new URL(preloadHint.URI, videoUrl));
-  assert.equal(hinted.status, 200, "the hinted part is sent when it is there");
+  assert.equal(hinted.status, 200, "the hinted part is sent when it exists");
   assert.ok(hinted.body.length > 0);
 });
 
@@ -93,11 +98,11 @@ endToEnd("wrong_queries_are_refused_with_a_reason", async (stage) => {
     ["_HLS_part=1", "a part without a sequence number"],
     [`_HLS_msn=${nextSequence + 50}`, "a sequence number far ahead"],
     [`_HLS_msn=${nextSequence + 50}&_HLS_part=0`, "a part far ahead"],
-    ["_HLS_msn=abc", "a sequence number that is none"],
+    ["_HLS_msn=abc", "a sequence number that is not a number"],
     ["_HLS_msn=-1", "a negative sequence number"],
     ["_HLS_msn=99999999999999999999999", "a sequence number of 23 digits"],
     [`_HLS_msn=${nextSequence}&_HLS_part=-1`, "a negative part"],
-    [`_HLS_msn=${nextSequence}&_HLS_part=x`, "a part that is none"],
+    [`_HLS_msn=${nextSequence}&_HLS_part=x`, "a part that is not a number"],
   ]) {
     const answer = await request(`${videoUrl}?${query}`);
     assertProblem(answer, [400], what);
@@ -118,11 +123,11 @@ endToEnd("cache_lifetimes_follow_the_specification", async (stage) => {
   const master = await request(masterUrl);
   assert.ok(maxAge(master) >= 0, `multivariant: ${master.headers["cache-control"]}`);
   const missing = await request(new URL("no-such-segment.m4s", videoUrl));
-  assertProblem(missing, [404], "a segment that never was");
+  assertProblem(missing, [404], "a segment that never existed");
   assert.ok(maxAge(missing) >= 1 && maxAge(missing) <= 4, `error: ${missing.headers["cache-control"]}`);
 });
 
-endToEnd("playlists_are_compressed_for_who_can_read_it", async (stage) => {
+endToEnd("playlists_are_compressed_for_clients_that_accept_gzip", async (stage) => {
   const { masterUrl, videoUrl } = await packaged(stage);
   for (const url of [masterUrl, videoUrl]) {
     const small = await request(url, { headers: { "Accept-Encoding": "gzip, deflate, br" } });
@@ -131,12 +136,12 @@ endToEnd("playlists_are_compressed_for_who_can_read_it", async (stage) => {
     assert.ok(small.text.startsWith("#EXTM3U"));
     const plain = await request(url);
     assert.equal(plain.headers["content-encoding"], undefined);
-    assert.match(plain.headers.vary ?? "", /accept-encoding/i, "a cache must keep the two apart");
+    assert.match(plain.headers.vary ?? "", /accept-encoding/i, "Vary tells caches to keep both forms apart");
     assert.ok(small.raw.length < plain.raw.length);
   }
 });
 
-endToEnd("head_and_http2_work", async (stage) => {
+endToEnd("playlists_answer_head_requests_and_http2", async (stage) => {
   const { videoUrl } = await packaged(stage);
   const head = await request(videoUrl, { method: "HEAD" });
   assert.equal(head.status, 200);
@@ -146,7 +151,7 @@ endToEnd("head_and_http2_work", async (stage) => {
   assert.ok(second.text.startsWith("#EXTM3U"));
 });
 
-endToEnd("many_waiting_requests_are_answered_together", async (stage) => {
+endToEnd("300_blocking_requests_are_answered_together_with_the_same_playlist", async (stage) => {
   const { gateway, videoUrl } = await packaged(stage);
   const { nextSequence, partsOfNext } = parseMedia((await request(videoUrl)).text);
   const url = `${videoUrl}?_HLS_msn=${nextSequence}&_HLS_part=${partsOfNext.length + 2}`;
@@ -160,17 +165,18 @@ endToEnd("many_waiting_requests_are_answered_together", async (stage) => {
   const answers = await Promise.all(waiting);
   assert.ok(answers.every(({ status }) => status === 200));
   const bodies = new Set(answers.map(({ text }) => text));
-  assert.ok(bodies.size <= 2, `${bodies.size} different playlists for one question`);
+  assert.ok(bodies.size <= 2, `${bodies.size} different playlists for the same request`);
   stage.say(`300 answers within ${Math.round(Math.max(...ends) - Math.min(...ends))} ms of each other`);
   await pause(500);
-  assert.ok(gateway.resources().descriptors < before.descriptors + 20, "connections are closed");
+  assert.ok(gateway.resources().descriptors < before.descriptors + 20, "the connections are closed");
 });
 
-endToEnd("delta_updates_leave_out_what_the_client_has", async (stage) => {
+endToEnd("delta_updates_leave_out_segments_that_the_client_has", async (stage) => {
   const { videoUrl } = await packaged(stage);
-  // Only what is older than the skip boundary can be left out: that takes six target durations of history.
+  // Only segments older than the skip boundary can be left out, so the playlist must hold more than six target
+  // durations.
   const full = await waitFor(
-    "a long playlist",
+    "a playlist longer than six target durations",
     async () => {
       const playlist = parseMedia((await request(videoUrl)).text);
       return playlist.segments.length >= playlist.targetDuration * 6 + 4 ? playlist : null;
@@ -178,9 +184,9 @@ endToEnd("delta_updates_leave_out_what_the_client_has", async (stage) => {
     { timeoutMs: 30_000, everyMs: 500 },
   );
   const delta = parseMedia((await request(`${videoUrl}?_HLS_skip=YES`)).text);
-  assert.ok(delta.skipped > 0, "EXT-X-SKIP");
+  assert.ok(delta.skipped > 0, "the delta update has EXT-X-SKIP");
   assert.ok(delta.segments.length < full.segments.length);
   assert.ok(delta.nextSequence >= full.nextSequence && delta.nextSequence <= full.nextSequence + 2);
   const known = new Set(full.segments.map(({ uri }) => uri));
-  assert.ok(delta.segments.some(({ uri }) => known.has(uri)), "the delta joins what is known");
+  assert.ok(delta.segments.some(({ uri }) => known.has(uri)), "the delta update overlaps the full playlist");
 });

@@ -1,5 +1,5 @@
-// A viewer of the gateway's own page goes on mic and back: no reload, no break anybody sees or hears, and when something
-// fails they watch on as before.
+// Tests that a viewer of the gateway's own page goes on mic and back without a reload and without a visible or audible
+// break. If the switch fails, the viewer watches on as before.
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
@@ -14,7 +14,7 @@ const LONG = { timeout: 120_000 };
 
 const hostOf = async (stage, gateway, room) => stage.keep(await RoomClient.join(gateway, room, { role: "host", name: "Mia" }));
 
-/** Milliseconds that an idle machine would need for what took `ms` here. */
+/** Converts a time measured on this machine to the time that an idle machine would have needed. */
 const idle = (ms) => ms * capacity();
 
 async function grant(host, person) {
@@ -38,13 +38,14 @@ for (const transport of ["hls", "whep"]) {
       for (let round = 0; round < ROUNDS; round += 1) {
         await page.raiseHand("Anna");
         const person = await page.person();
-        await page.waitForTimeout(700 + 310 * round); // Everything is warm; other places between the keyframes.
+        // The connections get ready, and each round begins at another point between two keyframes.
+        await page.waitForTimeout(700 + 310 * round);
         await page.resetMeter();
         const granted = await grant(host, person);
         const on = await page.change("on");
         const visible = (await other.sees(true, granted)) - granted;
         const first = on.onAt - granted;
-        stage.say(`${transport} to mic: first picture ${first} ms after the grant, in the program after ${visible} ms; ${JSON.stringify(on)}`);
+        stage.say(`${transport} to mic: first frame ${first} ms after the grant, in the program after ${visible} ms; ${JSON.stringify(on)}`);
         firsts.push(first);
         visibles.push(visible);
         breaks.push(on);
@@ -62,7 +63,7 @@ for (const transport of ["hls", "whep"]) {
         await page.plays(transport);
         await page.waitForSelector('.micbar .primary:has-text("Ask for the mic")');
       }
-      assert.ok(idle(median(firsts)) < 1000, `${firsts} ms from the grant to the first picture`);
+      assert.ok(idle(median(firsts)) < 1000, `${firsts} ms from the grant to the first frame`);
       assert.ok(idle(median(visibles)) < 2000, `${visibles} ms from the grant until others see the co-host`);
       assertUnbroken(breaks);
       await page.advances();
@@ -73,8 +74,8 @@ for (const transport of ["hls", "whep"]) {
 }
 
 /**
- * Nothing breaks off: a player that loads again takes longer than this, on any machine. That it is less than 100 ms is
- * measured by measure/mic_switch.js, where nothing else runs.
+ * Asserts that no switch had a long break: a player that reloads takes longer than these limits on any machine.
+ * measure/mic_switch.js, which runs on an idle machine, measures the actual breaks.
  */
 function assertUnbroken(changes) {
   for (const what of ["longestPictureGapMs", "soundGapMs", "soundOverlapMs"]) {
@@ -83,7 +84,7 @@ function assertUnbroken(changes) {
   }
 }
 
-endToEnd("who_cannot_connect_by_udp_watches_on_and_is_back_in_the_queue", async (stage) => {
+endToEnd("a_viewer_who_cannot_connect_by_udp_watches_on_and_returns_to_the_queue", async (stage) => {
   const gateway = await stage.gateway();
   await stage.live(gateway, "walled");
   const host = await hostOf(stage, gateway, "walled");
@@ -94,19 +95,19 @@ endToEnd("who_cannot_connect_by_udp_watches_on_and_is_back_in_the_queue", async 
   const person = await page.person();
   await grant(host, person);
   const failed = await host.event("mic-failed", undefined, { timeoutMs: 20_000 });
-  assert.equal(failed.request.person, person, "back in the queue");
-  assert.ok(failed.request.failed, "with the reason");
+  assert.equal(failed.request.person, person, "the request is back in the queue");
+  assert.ok(failed.request.failed, "the request has the reason of the failure");
   await page.waitForSelector(".told");
   const told = await page.evaluate(() => document.querySelector(".told").innerText);
   assert.ok(told.length > 20, told);
   stage.say(`told: ${told.replaceAll("\n", " ")}`);
   assert.equal(await page.mic(), "off");
-  assert.ok(relay.counts.up.lost > 0, "it was tried");
+  assert.ok(relay.counts.up.lost > 0, "the page has tried to connect by UDP");
   await page.plays("hls");
   await page.advances();
 });
 
-endToEnd("who_is_removed_from_the_mic_is_told_and_watches_on", async (stage) => {
+endToEnd("a_participant_removed_from_the_mic_is_told_and_watches_on", async (stage) => {
   const gateway = await stage.gateway();
   await stage.live(gateway, "strict");
   const host = await hostOf(stage, gateway, "strict");
@@ -124,6 +125,6 @@ endToEnd("who_is_removed_from_the_mic_is_told_and_watches_on", async (stage) => 
   assertUnbroken([off]);
   await page.plays("whep");
   await page.advances();
-  await waitFor("its session to be gone", async () => (await gateway.room("strict")).participants.length === 1);
+  await waitFor("the session of the removed participant to be gone", async () => (await gateway.room("strict")).participants.length === 1);
   assert.deepEqual(page.errors(), []);
 });

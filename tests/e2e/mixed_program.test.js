@@ -1,5 +1,5 @@
-// The program of a room with several participants: mixed while it must be, passed through while it can be, and nobody who
-// watches is interrupted by the change.
+// Tests the program of a room with several participants. It is mixed while it must be and passed through while it can
+// be, and the change between the two does not interrupt viewers.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -33,11 +33,11 @@ async function setUp(stage, options = {}) {
   return gateway;
 }
 
-/** A co-host by RTMP, with a tone of its own and no beeps. */
+/** Starts a co-host by RTMP, with its own tone and without beeps. */
 const joins = (stage, gateway, name, picture = {}) =>
   stage.publisher(gateway.rtmpUrl(`show/${name}`), { gopFrames: 30, beeps: false, humHertz: 700, ...picture });
 
-/** A publisher of a tone and nothing else. */
+/** Starts a publisher that sends only a tone, without video. */
 function soundAlone(stage, url) {
   const argv = ["-hide_banner", "-loglevel", "warning", "-re", "-f", "lavfi", "-i", "sine=700:sample_rate=44100"];
   const publisher = spawn("ffmpeg", [...argv, "-c:a", "aac", "-f", "flv", url], { stdio: "ignore" });
@@ -88,13 +88,13 @@ for (const [what, host] of [
       const stillBusyMs = assertUnbrokenTimes(stage, `${round}: two → one`, tap);
       assertUnbrokenWhep(before, after[0], stillBusyMs);
       assertUnbrokenHls(after[1], stillBusyMs);
-      for (const viewer of [near, far]) await viewer.waitFor("the whole picture", ({ frames, lastFrameAgeMs }) => frames > 0 && lastFrameAgeMs < 1000);
+      for (const viewer of [near, far]) await viewer.waitFor("the video of the host alone", ({ frames, lastFrameAgeMs }) => frames > 0 && lastFrameAgeMs < 1000);
     }
     assertQuietLog(gateway);
   }, LONG);
 }
 
-endToEnd("four_participants_are_readable_in_a_grid", async (stage) => {
+endToEnd("four_participants_are_seen_and_heard_in_a_grid", async (stage) => {
   const gateway = await setUp(stage);
   const guests = ["anna", "ben", "cleo"].map((name, index) =>
     joins(stage, gateway, name, { width: 320, height: 180, bitrateKbps: 500, humHertz: 700 + 400 * index }),
@@ -105,7 +105,7 @@ endToEnd("four_participants_are_readable_in_a_grid", async (stage) => {
   const tones = [300, 700, 1100, 1500];
   const viewer = await browser.play("whep", { url: gateway.url("/whep/show"), tiles: TILES.four, tones });
   const report = await tilesAreReadable(viewer, 4);
-  stage.say(`pictures read of each: ${report.tiles.map(({ frames }) => frames)}`);
+  stage.say(`frames read of each participant: ${report.tiles.map(({ frames }) => frames)}`);
   await hears(viewer, "everybody", (heard) => tones.every((hertz) => heard[hertz] > 0.02));
 
   await command(gateway, "show", "PUT", "/layout", { kind: "custom", places: TILES.corners });
@@ -115,36 +115,36 @@ endToEnd("four_participants_are_readable_in_a_grid", async (stage) => {
   assertQuietLog(gateway);
 }, LONG);
 
-endToEnd("nobody_hears_themselves_in_their_return_and_a_muted_one_is_not_heard", async (stage) => {
+endToEnd("a_return_feed_leaves_out_its_own_participant_and_a_muted_co_host_is_not_heard", async (stage) => {
   const gateway = await setUp(stage, { host: { beeps: false } });
   joins(stage, gateway, "anna");
   const seat = await seatOf(gateway, "show", "anna");
   const browser = await stage.browser();
   const play = (path) => browser.play("whep", { url: gateway.url(`/whep/${path}`), tiles: TILES.two, tones: [300, 700] });
   const [program, hers, his] = [await play("show"), await play("show/anna/return"), await play("show/host/return")];
-  await hears(program, "both in the program", (heard) => heard[300] > 0.02 && heard[700] > 0.02);
-  await hears(hers, "the host in her return", (heard) => heard[300] > 0.02);
-  await hears(his, "her in the host's return", (heard) => heard[700] > 0.02);
+  await hears(program, "both tones in the program", (heard) => heard[300] > 0.02 && heard[700] > 0.02);
+  await hears(hers, "the host's tone in her return feed", (heard) => heard[300] > 0.02);
+  await hears(his, "her tone in the host's return feed", (heard) => heard[700] > 0.02);
   await pause(1000);
   const [all, without, others] = await Promise.all([program, hers, his].map((client) => client.watch(5)));
   const down = decibels(loudness(without, 700) / loudness(all, 700));
   const hostDown = decibels(loudness(others, 300) / loudness(all, 300));
-  stage.say(`her tone in her return ${Math.round(down)} dB, the host's in his ${Math.round(hostDown)} dB of the program's`);
-  assert.ok(down < -40 && hostDown < -40, "mix-minus");
+  stage.say(`level in the own return feed, relative to the program: her tone ${Math.round(down)} dB, the host's tone ${Math.round(hostDown)} dB`);
+  assert.ok(down < -40 && hostDown < -40, "each return feed leaves out its own participant");
   for (const [report, hertz] of [[all, 300], [all, 700], [without, 300], [others, 700]]) {
     const level = loudness(report, hertz);
     assert.ok(level > 0.04 && level < 0.06, `${hertz} Hz at ${level}, sent at 0.05`);
   }
-  assert.ok(without.frames > 30, "the return has the program's pictures");
+  assert.ok(without.frames > 30, "the return feed has the program's video");
 
   await command(gateway, "show", "PATCH", `/seats/${seat}`, { audio: "muted" });
-  await hears(program, "her tone gone", (heard) => heard[700] < 0.0005 && heard[300] > 0.02);
+  await hears(program, "her tone to be gone", (heard) => heard[700] < 0.0005 && heard[300] > 0.02);
   await command(gateway, "show", "PATCH", `/seats/${seat}`, { audio: "unmuted" });
-  await hears(program, "her tone back", (heard) => heard[700] > 0.04);
+  await hears(program, "her tone to be back", (heard) => heard[700] > 0.04);
   assertQuietLog(gateway);
 }, LONG);
 
-endToEnd("an_overlay_starts_the_mixer_for_one_and_playing_goes_on_whatever_is_changed", async (stage) => {
+endToEnd("an_overlay_starts_the_mixer_for_one_participant_and_changes_of_the_scene_do_not_interrupt_viewers", async (stage) => {
   const gateway = await setUp(stage);
   const browser = await stage.browser();
   const viewer = await browser.play("whep", { url: gateway.url("/whep/show"), tiles: TILES.two });
@@ -157,7 +157,7 @@ endToEnd("an_overlay_starts_the_mixer_for_one_and_playing_goes_on_whatever_is_ch
     const report = await viewer.report();
     sayContinuity(stage, what, before, report);
     assertUnbrokenWhep(before, report, assertUnbrokenTimes(stage, what, tap));
-    assert.ok(report.lastFrameAgeMs < 1000, `the newest readable picture is ${report.lastFrameAgeMs} ms old`);
+    assert.ok(report.lastFrameAgeMs < 1000, `the newest readable frame is ${report.lastFrameAgeMs} ms old`);
     await viewer.reset();
     tap.reset();
   };
@@ -188,15 +188,15 @@ endToEnd("an_overlay_starts_the_mixer_for_one_and_playing_goes_on_whatever_is_ch
   assertQuietLog(gateway);
 }, LONG);
 
-// Whatever a co-host is like, everybody else sees and hears the host go on.
+// Whatever a co-host sends, viewers see and hear the host without interruption.
 for (const [what, picture, visible] of [
-  ["sends_no_sound", { channels: 0 }, true],
-  ["sends_five_pictures_a_second", { fps: 5, gopFrames: 5 }, true],
+  ["sends_no_audio", { channels: 0 }, true],
+  ["sends_five_frames_a_second", { fps: 5, gopFrames: 5 }, true],
   ["sends_4k", { width: 3840, height: 2160, fps: 5, gopFrames: 10, bitrateKbps: 3000 }, true],
   ["has_b_frames_and_44100_hz", LIKE_OBS, true],
-  ["sends_pictures_that_are_broken", { brokenByteIn: 300 }, false],
+  ["sends_corrupted_video", { brokenByteIn: 300 }, false],
 ]) {
-  endToEnd(`a_co_host_who_${what}_${visible ? "is_seen_and_" : ""}disturbs_nobody`, async (stage) => {
+  endToEnd(`a_co_host_who_${what}_${visible ? "is_seen_and_" : ""}does_not_interrupt_viewers`, async (stage) => {
     const gateway = await setUp(stage);
     const browser = await stage.browser();
     const viewer = await browser.play("whep", { url: gateway.url("/whep/show"), tiles: TILES.two, tones: [300, 700] });
@@ -211,7 +211,7 @@ for (const [what, picture, visible] of [
     if (visible) await tilesAreReadable(viewer, 2, { frames: 5 });
     if (picture.channels !== 0) await hears(viewer, "the co-host", (heard) => heard[700] > 0.02);
     await pause(2000);
-    // Without a goodbye: the kernel closes her connection.
+    // Her encoder dies without a goodbye, and the kernel closes her connection.
     await guest.kill();
     await programIs(gateway, "show", "pass-through", { timeoutMs: 15_000 });
     await pause(2000);
@@ -223,36 +223,36 @@ for (const [what, picture, visible] of [
   }, LONG);
 }
 
-endToEnd("a_co_host_with_sound_alone_is_heard", async (stage) => {
+endToEnd("a_co_host_with_audio_alone_is_heard", async (stage) => {
   const gateway = await setUp(stage);
   soundAlone(stage, gateway.rtmpUrl("show/anna"));
   const browser = await stage.browser();
   const viewer = await browser.play("whep", { url: gateway.url("/whep/show"), tiles: TILES.two, tones: [300, 700] });
   await seatOf(gateway, "show", "anna");
-  await hears(viewer, "both", (heard) => heard[700] > 0.05 && heard[300] > 0.02);
+  await hears(viewer, "both participants", (heard) => heard[700] > 0.05 && heard[300] > 0.02);
   await viewer.waitFor("the host's tile beside a placeholder", ({ tiles }) => tiles[0].frames > 30);
   assertQuietLog(gateway);
 }, LONG);
 
-endToEnd("a_viewer_of_a_silent_program_hears_a_co_host_who_comes_in_the_same_session", async (stage) => {
+endToEnd("a_viewer_of_a_program_without_audio_hears_a_joining_co_host_in_the_same_session", async (stage) => {
   const gateway = await setUp(stage, { host: { channels: 0 } });
   const browser = await stage.browser();
   const viewer = await browser.play("whep", { url: gateway.url("/whep/show"), tiles: TILES.two, tones: [300, 700] });
   await viewer.waitForFrames(60);
   const silent = await viewer.watch(3);
   assert.equal((await gateway.room("show")).state.program.state, "pass-through");
-  assert.match(silent.answer, /m=audio 9 [\s\S]*a=sendonly[\s\S]*a=ssrc:/, "sound is accepted before there is any");
-  assert.ok(silent.loudness < 0.001, `${silent.loudness} is heard of nobody`);
-  stage.sayFigures("without sound", silent);
+  assert.match(silent.answer, /m=audio 9 [\s\S]*a=sendonly[\s\S]*a=ssrc:/, "the answer accepts audio before the program has audio");
+  assert.ok(silent.loudness < 0.001, `audio of level ${silent.loudness}, although nobody sends audio`);
+  stage.sayFigures("without audio", silent);
 
   const joined = Date.now();
   joins(stage, gateway, "anna");
   await seatOf(gateway, "show", "anna");
   await hears(viewer, "the co-host", (heard) => heard[700] > 0.02);
-  stage.say(`heard ${Date.now() - joined} ms after her encoder was started`);
+  stage.say(`heard ${Date.now() - joined} ms after her encoder started`);
   await tilesAreReadable(viewer, 2);
   const mixed = await viewer.watch(3);
-  stage.sayFigures("with the co-host's sound", mixed);
+  stage.sayFigures("with the co-host's audio", mixed);
   assert.equal(mixed.state, "connected");
   assert.deepEqual([mixed.resource, mixed.times.changes], [silent.resource, silent.times.changes], "the same session");
   assert.equal(mixed.backwards, 0);
@@ -260,7 +260,7 @@ endToEnd("a_viewer_of_a_silent_program_hears_a_co_host_who_comes_in_the_same_ses
   assertQuietLog(gateway);
 }, LONG);
 
-endToEnd("a_viewer_of_sound_alone_sees_a_co_host_who_comes_in_the_same_session", async (stage) => {
+endToEnd("a_viewer_of_a_program_without_video_sees_a_joining_co_host_in_the_same_session", async (stage) => {
   const gateway = await stage.gateway({ set: SMALL });
   soundAlone(stage, gateway.rtmpUrl("show"));
   await stage.isLive(gateway, "show");
@@ -270,14 +270,14 @@ endToEnd("a_viewer_of_sound_alone_sees_a_co_host_who_comes_in_the_same_session",
   const before = await viewer.report();
   joins(stage, gateway, "anna", { humHertz: 300 });
   await tilesAreReadable(viewer, 1);
-  await hears(viewer, "both", (heard) => heard[300] > 0.02 && heard[700] > 0.02);
+  await hears(viewer, "both participants", (heard) => heard[300] > 0.02 && heard[700] > 0.02);
   const mixed = await viewer.report();
   assert.equal(mixed.state, "connected");
   assert.deepEqual([mixed.resource, mixed.times.changes], [before.resource, before.times.changes], "the same session");
   assertQuietLog(gateway);
 }, LONG);
 
-endToEnd("a_co_host_who_changes_size_goes_on_in_the_same_tile", async (stage) => {
+endToEnd("a_co_host_who_returns_with_another_resolution_is_shown_in_the_same_tile", async (stage) => {
   const gateway = await setUp(stage);
   const browser = await stage.browser();
   const viewer = await browser.play("whep", { url: gateway.url("/whep/show"), tiles: TILES.two });
@@ -293,7 +293,7 @@ endToEnd("a_co_host_who_changes_size_goes_on_in_the_same_tile", async (stage) =>
   assertQuietLog(gateway);
 }, LONG);
 
-endToEnd("when_the_host_dies_the_program_goes_on_with_the_co_host", async (stage) => {
+endToEnd("the_program_goes_on_with_the_co_host_when_the_host_disconnects", async (stage) => {
   const gateway = await stage.gateway({ set: { ...SMALL, "ingest.grace": "2s" } });
   const host = await stage.live(gateway, "show", { gopFrames: 30, beeps: false });
   const browser = await stage.browser();
@@ -311,7 +311,7 @@ endToEnd("when_the_host_dies_the_program_goes_on_with_the_co_host", async (stage
   const alone = (heard) => heard[700] > 0.02 && heard[300] < 0.005;
   for (const viewer of [near, far]) {
     await hears(viewer, "the co-host alone", alone);
-    await viewer.waitFor("her picture", ({ frames, lastFrameAgeMs }) => frames > 30 && lastFrameAgeMs < 1000);
+    await viewer.waitFor("her video", ({ frames, lastFrameAgeMs }) => frames > 30 && lastFrameAgeMs < 1000);
   }
   const report = await near.report();
   assert.equal(report.state, "connected");
@@ -321,10 +321,10 @@ endToEnd("when_the_host_dies_the_program_goes_on_with_the_co_host", async (stage
   await stage.live(gateway, "show", { gopFrames: 30, beeps: false });
   await Promise.all([near.reset(), far.reset()]);
   await Promise.all([near, far].map((viewer) => tilesAreReadable(viewer, 2)));
-  await hears(near, "both again", (heard) => heard[700] > 0.02 && heard[300] > 0.02);
+  await hears(near, "both participants again", (heard) => heard[700] > 0.02 && heard[300] > 0.02);
 }, LONG);
 
-endToEnd("a_pk_shows_both_hosts_in_both_programs_and_a_partner_that_dies_ends_it", async (stage) => {
+endToEnd("a_pk_shows_both_hosts_in_both_programs_and_ends_when_one_host_disconnects", async (stage) => {
   const gateway = await setUp(stage, { host: { beeps: false }, set: { "rooms.pk_away_timeout": "2s" } });
   const partner = await stage.live(gateway, "other", { gopFrames: 30, beeps: false, humHertz: 700 });
   const browser = await stage.browser();
@@ -345,7 +345,7 @@ endToEnd("a_pk_shows_both_hosts_in_both_programs_and_a_partner_that_dies_ends_it
   await programIs(gateway, "show", "pass-through", { timeoutMs: 15_000 });
   await viewers[0].reset();
   await hears(viewers[0], "its own host alone", (heard) => heard[300] > 0.02 && heard[700] < 0.005);
-  const report = await viewers[0].waitFor("its own host's picture", ({ frames, lastFrameAgeMs }) => frames > 30 && lastFrameAgeMs < 1000);
+  const report = await viewers[0].waitFor("the video of its own host", ({ frames, lastFrameAgeMs }) => frames > 30 && lastFrameAgeMs < 1000);
   assert.equal(report.state, "connected");
   assert.equal(report.times.changes, before.times.changes);
   await waitFor("the PK to be over", async () => (await gateway.room("show")).state.pk === null);

@@ -1,4 +1,4 @@
-// A publisher dies and returns within the grace period: nobody who watches reconnects.
+// Tests a publisher that dies and returns within the grace period: no viewer has to reconnect.
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
@@ -9,7 +9,7 @@ import { pause, waitFor } from "../lib/wait.js";
 
 const PICTURE = { width: 320, height: 180, bitrateKbps: 400, gopFrames: 30 };
 
-endToEnd("viewers_go_on_when_a_publisher_dies_and_returns", async (stage) => {
+endToEnd("viewers_keep_their_sessions_when_a_publisher_dies_and_returns", async (stage) => {
   const gateway = await stage.gateway({ set: { "ingest.grace": "10s" } });
   const first = await stage.live(gateway, "show", PICTURE);
   const browser = await stage.browser();
@@ -28,21 +28,21 @@ endToEnd("viewers_go_on_when_a_publisher_dies_and_returns", async (stage) => {
   await stage.isLive(gateway, "show");
 
   const returned = Date.now();
-  // The new publisher's frame counter starts again: wait for pictures drawn after the return.
+  // The frame counter of the new publisher starts again, so wait for frames drawn after the return.
   const isNew = ({ samples }) => samples.some(([at, latency]) => at - latency > returned);
-  const nearReport = await near.waitFor("new pictures by WHEP", isNew, 10_000);
-  stage.say(`whep: a new picture ${nearReport.samples.find(([at, latency]) => at - latency > returned)[0] - returned} ms after the return`);
+  const nearReport = await near.waitFor("new frames by WHEP", isNew, 10_000);
+  stage.say(`whep: a new frame ${nearReport.samples.find(([at, latency]) => at - latency > returned)[0] - returned} ms after the return`);
   assert.equal(nearReport.state, "connected");
   assert.equal(nearReport.times.disconnected, undefined, "the connection was never lost");
   assert.equal(nearReport.times.failed, undefined);
 
-  const farReport = await far.waitFor("new pictures by LL-HLS", isNew, 20_000);
-  stage.say(`hls: a new picture ${farReport.samples.find(([at, latency]) => at - latency > returned)[0] - returned} ms after the return`);
+  const farReport = await far.waitFor("new frames by LL-HLS", isNew, 20_000);
+  stage.say(`hls: a new frame ${farReport.samples.find(([at, latency]) => at - latency > returned)[0] - returned} ms after the return`);
   assert.equal(farReport.fatal, false, JSON.stringify(farReport.errors));
 
   const [nearAfter, farAfter] = await Promise.all([near.watch(5), far.watch(5)]);
-  stage.sayFigures("whep after", nearAfter);
-  stage.sayFigures("hls after", farAfter);
+  stage.sayFigures("whep after the return", nearAfter);
+  stage.sayFigures("hls after the return", farAfter);
   assertPlaysWell(nearAfter);
   assertPlaysWell(farAfter, { maxLatencyMs: 15_000 });
   await near.stop();
@@ -50,7 +50,7 @@ endToEnd("viewers_go_on_when_a_publisher_dies_and_returns", async (stage) => {
 });
 
 endToEnd(
-  "sound_and_picture_are_in_step_two_seconds_after_each_return",
+  "audio_and_video_are_in_step_two_seconds_after_each_return",
   async (stage) => {
     const gateway = await stage.gateway({ set: { "ingest.grace": "10s" } });
     let publisher = await stage.live(gateway, "show", PICTURE);
@@ -64,7 +64,7 @@ endToEnd(
       await pause(1500);
       const away = Date.now();
       publisher = await stage.live(gateway, "show", PICTURE);
-      await viewer.waitFor("new pictures", ({ samples }) => samples.some(([at, latency]) => at - latency > away), 10_000);
+      await viewer.waitFor("new frames", ({ samples }) => samples.some(([at, latency]) => at - latency > away), 10_000);
       offsets.push(await soundAfterPicture(viewer));
     }
     stage.say(`three returns: ${offsets.map((offset) => Math.round(offset)).join(", ")} ms`);
@@ -74,7 +74,7 @@ endToEnd(
   { timeout: 120_000 },
 );
 
-endToEnd("a_room_ends_when_its_publisher_stays_away", async (stage) => {
+endToEnd("a_room_ends_when_its_publisher_does_not_return", async (stage) => {
   const gateway = await stage.gateway({ set: { "ingest.grace": "1s", "rooms.empty_timeout": "1s" } });
   const publisher = await stage.live(gateway, "show", PICTURE);
   const browser = await stage.browser();

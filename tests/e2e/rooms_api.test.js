@@ -1,4 +1,5 @@
-// Rooms from outside: a viewer asks, the host grants, a ticket opens one seat; webhooks; every refusal with a sentence.
+// Tests rooms from outside: a viewer asks for the mic, the host grants it, and a ticket opens one seat. Also tests
+// webhooks, and that every refusal has a sentence.
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
@@ -39,7 +40,7 @@ const call = async (gateway, method, path, body = null, bearer = null) => {
   return { ...answer, json: answer.text ? JSON.parse(answer.text) : null };
 };
 
-endToEnd("a_granted_viewer_goes_on_mic_by_its_ticket_and_nobody_else_does", async (stage) => {
+endToEnd("only_the_granted_viewer_goes_on_mic_and_only_with_its_ticket", async (stage) => {
   const gateway = await stage.gateway({ secret: SECRET, set: { "rooms.grant_timeout": "20s", "rooms.cool_down": "30s" } });
   const hostToken = token({ room: "show", role: "host", sub: "mia", name: "Mia" });
   const encoder = stage.publisher(gateway.rtmpUrl("show", `?token=${hostToken}`), PICTURE);
@@ -56,10 +57,10 @@ endToEnd("a_granted_viewer_goes_on_mic_by_its_ticket_and_nobody_else_does", asyn
   assert.equal(granted.seat.state, "reserved");
   const ticket = await viewer.ticket();
   assert.equal(ticket.participant, viewer.person);
-  assert.ok(Math.abs(Date.parse(ticket.program_time) - Date.now()) < 5000, `${ticket.program_time} is about now`);
-  assert.ok(!host.messages.some(({ type }) => type === "ticket"), "the ticket is the viewer's alone");
+  assert.ok(Math.abs(Date.parse(ticket.program_time) - Date.now()) < 5000, `${ticket.program_time} is not near the current time`);
+  assert.ok(!host.messages.some(({ type }) => type === "ticket"), "only the viewer gets the ticket");
 
-  // Another's token, a viewer's, and the ticket for another place.
+  // The tokens of others, a viewer's token, and the ticket used for another place are refused.
   const path = `/whip/show/${viewer.person}`;
   assert.equal(ticket.whip, path);
   for (const [what, bearer, where] of [
@@ -79,7 +80,7 @@ endToEnd("a_granted_viewer_goes_on_mic_by_its_ticket_and_nobody_else_does", asyn
   assert.equal(room.state.seats[1].state, "on-mic");
   assert.deepEqual(room.state.sources.map(({ participant }) => participant).sort(), [viewer.person, "host"].sort());
 
-  // Removed: the publisher is closed, the ticket is void, and asking again has to wait.
+  // After the removal the publisher is disconnected, the ticket is void, and the viewer may not ask again at once.
   const removed = await host.ask({ kind: "remove", person: viewer.person });
   assert.equal(removed.ok, true);
   assert.equal((await viewer.event("mic-left")).reason, "removed");
@@ -91,7 +92,7 @@ endToEnd("a_granted_viewer_goes_on_mic_by_its_ticket_and_nobody_else_does", asyn
   assert.match(early.problem.detail, /Ask again in \d+ s\./);
 });
 
-endToEnd("a_client_that_was_away_goes_on_with_its_number", async (stage) => {
+endToEnd("a_client_that_reconnects_gets_the_events_it_missed", async (stage) => {
   const gateway = await stage.gateway();
   const host = await join(stage, gateway, "show", { role: "host", name: "Mia" });
   const viewer = await join(stage, gateway, "show", { name: "Anna" });
@@ -107,14 +108,14 @@ endToEnd("a_client_that_was_away_goes_on_with_its_number", async (stage) => {
   const missed = back.events.filter(({ event }) => ["chat", "seat-changed"].includes(event.kind));
   assert.deepEqual(missed.map(({ event }) => event.message?.text ?? event.seat.locked), ["two", true]);
   const numbers = [...viewer.events, ...back.events].map(({ number }) => number);
-  assert.deepEqual(numbers, numbers.map((_, index) => numbers[0] + index), "no number is missing or doubled");
+  assert.deepEqual(numbers, numbers.map((_, index) => numbers[0] + index), "no number is missing or repeated");
 
   await gateway.stop();
-  await waitFor("the goodbye", () => host.closed);
+  await waitFor("the server to close the connection", () => host.closed);
   assert.equal(host.closed.code, 1001);
 });
 
-endToEnd("webhooks_are_signed_in_order_and_tried_again", async (stage) => {
+endToEnd("webhooks_are_signed_sent_in_order_and_retried", async (stage) => {
   const posts = [];
   const receiver = createServer((incoming, answer) => {
     const parts = [];
@@ -141,7 +142,7 @@ endToEnd("webhooks_are_signed_in_order_and_tried_again", async (stage) => {
     assert.ok(Math.abs(Number(time) - Date.now() / 1000) < 30);
   }
   const told = posts.map(({ body }) => JSON.parse(body));
-  assert.deepEqual(told[0], told[1], "the first was refused, and came again");
+  assert.deepEqual(told[0], told[1], "the first webhook was refused and sent again");
   const kinds = told.slice(1).map(({ event }) => event.kind);
   assert.deepEqual(kinds, ["room-opened", "host-changed", "seat-changed", "seat-changed", "seat-changed", "room-ended"]);
   assert.deepEqual(told.slice(1).map(({ number }) => number), told.slice(1).map(({ number }) => number).sort((a, b) => a - b));
@@ -152,7 +153,7 @@ endToEnd("webhooks_are_signed_in_order_and_tried_again", async (stage) => {
   assert.equal(await gateway.metric("onmic_webhooks_total", { outcome: "retried" }), 1);
 });
 
-endToEnd("rooms_are_made_changed_and_ended_by_rest", async (stage) => {
+endToEnd("rooms_are_created_changed_and_ended_by_rest", async (stage) => {
   const gateway = await stage.gateway();
   const made = await call(gateway, "POST", "", { room: "shop", title: "Tea", seats: 2, timeouts: { request_ms: 5000 } });
   assert.equal(made.status, 201);
@@ -169,7 +170,7 @@ endToEnd("rooms_are_made_changed_and_ended_by_rest", async (stage) => {
   const person = viewer.person;
   const asked = await call(gateway, "POST", "/shop/requests", { person, seat: 3 });
   assert.deepEqual([asked.status, asked.headers.location], [201, `/api/v1/rooms/shop/requests/${person}`]);
-  assert.equal((await call(gateway, "POST", "/shop/requests", { person })).status, 200, "the request that is there");
+  assert.equal((await call(gateway, "POST", "/shop/requests", { person })).status, 200, "the existing request is returned");
   assert.equal((await call(gateway, "DELETE", `/shop/requests/${person}`)).status, 204);
   const invited = await call(gateway, "POST", "/shop/invitations", { person });
   assert.deepEqual([invited.status, invited.json.invitation.seat], [201, 1]);
@@ -185,7 +186,7 @@ endToEnd("rooms_are_made_changed_and_ended_by_rest", async (stage) => {
   assert.equal((await call(gateway, "POST", "/shop/chat", { text: "Welcome" })).json.message.text, "Welcome");
   assert.deepEqual((await call(gateway, "GET", "/shop/persons")).json.persons, [{ person, name: "Anna", role: "viewer" }]);
 
-  // One pixel, and after its end what makes the message as long as a real picture's.
+  // One pixel, and padding after its end that makes the message as long as that of a real image.
   const pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
   const file = Buffer.concat([Buffer.from(pixel, "base64"), Buffer.alloc(300_000, 7)]);
   const image = `data:image/png;base64,${file.toString("base64")}`;
@@ -197,15 +198,15 @@ endToEnd("rooms_are_made_changed_and_ended_by_rest", async (stage) => {
   assert.equal(shown.json.program.overlays[0].image, address);
   const picture = await request(gateway.url(address));
   assert.deepEqual([picture.headers["content-type"], picture.raw.length], ["image/png", file.length]);
-  assert.equal((await call(gateway, "PUT", "/shop/overlays", { overlays: shown.json.program.overlays })).status, 200, "kept by its address");
+  assert.equal((await call(gateway, "PUT", "/shop/overlays", { overlays: shown.json.program.overlays })).status, 200, "an image is kept by its address");
 
   assert.equal((await call(gateway, "DELETE", "/shop")).status, 204);
-  await waitFor("the goodbye", () => viewer.closed);
+  await waitFor("the server to close the connection", () => viewer.closed);
   assert.equal(viewer.closed.code, 1000);
   assertProblem(await call(gateway, "GET", "/shop"), [404], "a room that ended");
 });
 
-endToEnd("bad_rest_calls_are_problems_with_sentences", async (stage) => {
+endToEnd("bad_rest_calls_are_answered_by_problem_details_with_sentences", async (stage) => {
   const gateway = await stage.gateway();
   await call(gateway, "POST", "", { room: "shop", seats: 2 });
   for (const [method, path, body, status] of [
@@ -245,7 +246,7 @@ endToEnd("bad_rest_calls_are_problems_with_sentences", async (stage) => {
   }
 });
 
-endToEnd("with_tokens_every_command_is_checked", async (stage) => {
+endToEnd("with_tokens_every_command_is_authorised", async (stage) => {
   const gateway = await stage.gateway({ secret: SECRET });
   const as = (claims) => token({ room: "show", ...claims });
   const [admin, mia, anna, ben] = [
@@ -256,10 +257,10 @@ endToEnd("with_tokens_every_command_is_checked", async (stage) => {
   ];
   for (const [what, bearer, status] of [
     ["no token", null, 401],
-    ["another room's", token({ room: "other", role: "host" }), 403],
-    ["a host's", mia, 403],
+    ["the token of another room", token({ room: "other", role: "host" }), 403],
+    ["a host's token", mia, 403],
   ]) {
-    assertProblem(await call(gateway, "POST", "", { room: "show" }, bearer), [status], `to create with ${what}`);
+    assertProblem(await call(gateway, "POST", "", { room: "show" }, bearer), [status], `POST /rooms with ${what}`);
   }
   assert.equal((await call(gateway, "POST", "", { room: "show" }, admin)).status, 201);
   const clients = [];
@@ -270,16 +271,16 @@ endToEnd("with_tokens_every_command_is_checked", async (stage) => {
   assert.equal((await RoomClient.join(gateway, "show", { token: as({ role: "viewer", sub: "two words" }) })).refused, 403);
   assert.equal((await RoomClient.join(gateway, "show", { token: as({ role: "viewer", sub: "host" }) })).refused, 422);
 
-  assert.equal((await call(gateway, "POST", "/show/requests", {}, anna)).status, 201, "a person's token acts for itself");
+  assert.equal((await call(gateway, "POST", "/show/requests", {}, anna)).status, 201, "a command without a person acts for the person of the token");
   for (const [what, answer] of [
-    ["to ask for another", await call(gateway, "POST", "/show/requests", { person: "anna" }, ben)],
-    ["to withdraw another's", await call(gateway, "DELETE", "/show/requests/anna", null, ben)],
-    ["to grant oneself", await call(gateway, "POST", "/show/requests/anna/grant", null, anna)],
-    ["to list persons", await call(gateway, "GET", "/show/persons", null, anna)],
-    ["to end", await call(gateway, "DELETE", "/show", null, anna)],
-    ["to lock", await call(gateway, "PATCH", "/show/seats/1", { locked: true }, anna)],
-    ["to lay out", await call(gateway, "PUT", "/show/layout", { kind: "solo" }, anna)],
-    ["another host's, while there is one", await call(gateway, "PUT", "/show/layout", { kind: "solo" }, as({ role: "host", sub: "eve" }))],
+    ["a request for another person", await call(gateway, "POST", "/show/requests", { person: "anna" }, ben)],
+    ["withdrawal of another person's request", await call(gateway, "DELETE", "/show/requests/anna", null, ben)],
+    ["a grant to oneself", await call(gateway, "POST", "/show/requests/anna/grant", null, anna)],
+    ["the list of persons for a viewer", await call(gateway, "GET", "/show/persons", null, anna)],
+    ["the end of the room by a viewer", await call(gateway, "DELETE", "/show", null, anna)],
+    ["a seat locked by a viewer", await call(gateway, "PATCH", "/show/seats/1", { locked: true }, anna)],
+    ["a layout by a viewer", await call(gateway, "PUT", "/show/layout", { kind: "solo" }, anna)],
+    ["a layout by another host while the room has a host", await call(gateway, "PUT", "/show/layout", { kind: "solo" }, as({ role: "host", sub: "eve" }))],
   ]) {
     assertProblem(answer, [403], what);
   }
@@ -290,7 +291,7 @@ endToEnd("with_tokens_every_command_is_checked", async (stage) => {
   assert.equal((await clients[2].ticket()).whip, "/whip/show");
 });
 
-endToEnd("bad_input_on_the_way_to_the_mic_has_a_defined_end", async (stage) => {
+endToEnd("every_failure_on_the_way_to_the_mic_has_a_defined_end", async (stage) => {
   const gateway = await stage.gateway({
     set: { "rooms.grant_timeout": "1s", "rooms.presence_timeout": "500ms", "rooms.host_away_timeout": "500ms", "rooms.pk_away_timeout": "500ms", "ingest.grace": "1s" },
   });
@@ -305,13 +306,13 @@ endToEnd("bad_input_on_the_way_to_the_mic_has_a_defined_end", async (stage) => {
   assert.deepEqual(once.request, twice.request);
   assert.equal(viewer.events.filter(({ event }) => event.kind === "mic-requested").length, 1);
 
-  // Granted, and nothing is published.
+  // The viewer is granted the mic and publishes nothing.
   await host.ask({ kind: "grant", person });
   const late = await viewer.event("mic-failed");
   assert.equal(late.reason, "Nothing was published in time.");
   assert.equal(late.request.failed, late.reason);
 
-  // Granted, and the connection breaks before a frame.
+  // The viewer is granted the mic, and the connection breaks before the first frame.
   await host.ask({ kind: "grant", person });
   const answer = await publish(gateway, `/whip/show/${person}`);
   assert.equal(answer.status, 201, answer.text);
@@ -319,7 +320,7 @@ endToEnd("bad_input_on_the_way_to_the_mic_has_a_defined_end", async (stage) => {
   await request(gateway.url(answer.headers.location), { method: "DELETE" });
   await viewer.event("mic-failed", ({ reason }) => reason === "The connection broke before the first picture or sound.");
 
-  // Removed, and publishing all the same.
+  // The participant is removed and publishes again.
   await host.ask({ kind: "grant", person });
   const first = stage.publisher(gateway.rtmpUrl(`show/${person}`), PICTURE);
   await host.event("mic-on", undefined, { giveUp: () => first.assertAlive() });
@@ -327,9 +328,9 @@ endToEnd("bad_input_on_the_way_to_the_mic_has_a_defined_end", async (stage) => {
   await first.waitForExit();
   const second = stage.publisher(gateway.rtmpUrl(`show/${person}`), PICTURE);
   await second.waitForExit();
-  assert.equal(host.events.filter(({ event }) => event.kind === "mic-on").length, 1, "it did not get on again");
+  assert.equal(host.events.filter(({ event }) => event.kind === "mic-on").length, 1, "the removed participant is not on mic again");
 
-  // A PK partner that dies.
+  // A PK partner disconnects.
   const encoders = [stage.publisher(gateway.rtmpUrl("show"), PICTURE), stage.publisher(gateway.rtmpUrl("other"), PICTURE)];
   const other = await join(stage, gateway, "other", { role: "host", name: "Kim" });
   for (const [client, encoder] of [[host, encoders[0]], [other, encoders[1]]]) {
@@ -342,7 +343,7 @@ endToEnd("bad_input_on_the_way_to_the_mic_has_a_defined_end", async (stage) => {
   await encoders[1].kill();
   assert.equal((await host.event("pk-ended")).reason, "host-gone");
 
-  // A host who vanishes with a request unanswered: everybody is told, and the room waits.
+  // The host vanishes. The viewer is told, and the room stays open.
   await encoders[0].kill();
   await host.stop();
   await viewer.event("host-away");

@@ -1,4 +1,4 @@
-// One name, one publisher: the second is refused, unless the first has fallen silent.
+// Tests that a name has one publisher: a second one is refused, unless the first has stopped sending.
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
@@ -34,7 +34,7 @@ endToEnd("a_second_publisher_is_refused_and_the_first_goes_on", async (stage) =>
     headers: { "Content-Type": "application/sdp" },
     body: offer({ direction: "sendonly" }),
   });
-  assertProblem(whip, [409], "WHIP to a name that is taken");
+  assertProblem(whip, [409], "WHIP to a name in use");
 
   first.assertAlive();
   const report = await viewer.report();
@@ -42,7 +42,7 @@ endToEnd("a_second_publisher_is_refused_and_the_first_goes_on", async (stage) =>
   await viewer.stop();
 });
 
-endToEnd("a_silent_publisher_loses_its_name_after_the_grace_period", async (stage) => {
+endToEnd("a_stalled_publisher_loses_its_name_after_the_grace_period", async (stage) => {
   const gateway = await stage.gateway({ set: { "ingest.grace": "2s" } });
   const first = await stage.live(gateway, "silent", PICTURE);
   first.stall();
@@ -52,19 +52,19 @@ endToEnd("a_silent_publisher_loses_its_name_after_the_grace_period", async (stag
   const browser = await stage.browser();
   const viewer = await browser.play("whep", { url: gateway.url("/whep/silent") });
   await viewer.waitFor(
-    "pictures of the second publisher",
+    "frames of the second publisher",
     ({ samples }) => samples.some(([at, latency]) => at - latency > since + 500),
     15_000,
   );
   second.assertAlive();
-  first.resume(); // ffmpeg notices only when it writes.
-  await waitFor("the first to be hung up on", () => first.exit);
+  first.resume(); // ffmpeg notices the closed connection only when it writes.
+  await waitFor("the first publisher to be disconnected", () => first.exit);
   assert.notEqual(first.exit.code, 0);
   second.assertAlive();
   await viewer.stop();
 });
 
-endToEnd("a_publisher_that_sends_nothing_is_told_when_its_name_goes", async (stage) => {
+endToEnd("a_publisher_that_sends_nothing_is_disconnected_when_another_takes_its_name", async (stage) => {
   const gateway = await stage.gateway({ set: { "ingest.grace": "1s" } });
   const [first, second] = [await RtmpClient.open(gateway.rtmpPort), await RtmpClient.open(gateway.rtmpPort)];
   stage.keep(first);

@@ -1,4 +1,4 @@
-// SIGTERM: everybody is told, sessions end, and the process is gone in time with exit code 0.
+// Tests SIGTERM: clients are told, sessions end, and the process exits in time with code 0.
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
@@ -23,13 +23,13 @@ endToEnd("sigterm_ends_sessions_and_the_process_in_time", async (stage) => {
   const took = await gateway.stop({ limitMs: 8000 });
   stage.say(`gone ${Math.round(took)} ms after SIGTERM`);
   await publisher.waitForExit(5000);
-  // A goodbye (DTLS close_notify) ends them at once; without one a browser takes tens of seconds to notice.
+  // A goodbye (DTLS close_notify) ends them at once. Without it a browser takes tens of seconds to notice.
   await near.waitFor("the viewer to be told", ({ state }) => state !== "connected", 5000);
   await whip.waitFor("the publisher to be told", ({ state }) => state !== "connected", 5000);
   for (const client of [near, far, whip]) await client.close();
 });
 
-endToEnd("sigterm_answers_blocked_playlist_requests", async (stage) => {
+endToEnd("sigterm_answers_or_closes_blocking_playlist_requests", async (stage) => {
   const gateway = await stage.gateway({ set: { drain: "3s" } });
   await stage.live(gateway, "show", PICTURE);
   const url = new URL((await findPlaylists(gateway, "show")).videoUrl);
@@ -43,11 +43,11 @@ endToEnd("sigterm_answers_blocked_playlist_requests", async (stage) => {
     () => "closed",
   );
   const took = await gateway.stop({ limitMs: 8000 });
-  stage.say(`gone ${Math.round(took)} ms after SIGTERM, the waiting request got ${await waiting}`);
+  stage.say(`gone ${Math.round(took)} ms after SIGTERM, the blocking request got ${await waiting}`);
   assert.ok([200, 404, 410, 503, "closed"].includes(await waiting));
 });
 
-endToEnd("sigterm_with_nobody_there_is_immediate", async (stage) => {
+endToEnd("sigterm_without_clients_ends_the_process_within_3_seconds", async (stage) => {
   const gateway = await stage.gateway();
   const took = await gateway.stop();
   stage.say(`gone ${Math.round(took)} ms after SIGTERM`);

@@ -1,4 +1,5 @@
-// The studio, as a host uses it: goes live from the browser, lets people in, directs the program, and takes them off.
+// Tests the studio as a host uses it: the host goes live from the browser, lets people in, directs the program, and
+// removes people.
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
@@ -21,7 +22,7 @@ const state = async (gateway, room) => (await gateway.room(room)).state;
 const program = async (gateway, room) => (await state(gateway, room)).program;
 
 endToEnd(
-  "the_studio_lets_a_viewer_in_mutes_moves_and_removes_them",
+  "the_studio_lets_a_viewer_in_mutes_and_removes_them",
   async (stage) => {
     const gateway = await stage.gateway();
     await stage.live(gateway, "show");
@@ -35,7 +36,7 @@ endToEnd(
     await guest.plays("mic");
     const person = await guest.person();
     const seat = async () => (await state(gateway, "show")).seats.find((one) => one.person === person);
-    await waitFor("the mix", async () => (await program(gateway, "show")).state === "mixed");
+    await waitFor("the program to be mixed", async () => (await program(gateway, "show")).state === "mixed");
 
     await studio.click('role=button[name="Mute Anna"]');
     await guest.waitForSelector('.micbar:has-text("The host has turned your microphone off.")');
@@ -54,7 +55,7 @@ endToEnd(
     await guest.waitForSelector('.told:has-text("The host has ended your time on mic.")');
     await guest.plays("whep");
     await guest.advances();
-    await waitFor("the host alone to be passed through", async () => (await program(gateway, "show")).state === "pass-through");
+    await waitFor("the host's source to be passed through", async () => (await program(gateway, "show")).state === "pass-through");
     assert.deepEqual([...studio.errors(), ...guest.errors()], []);
   },
   LONG,
@@ -88,9 +89,9 @@ endToEnd(
     await studio.waitForSelector('.row:has-text("Ceramic mug")');
     const logo = { name: "logo.png", mimeType: "image/png", buffer: Buffer.from(PIXEL, "base64") };
     await studio.setInputFiles("input[type=file]", logo);
-    await waitFor("the logo's picture", () => studio.evaluate(() => document.querySelector(".row img.thumb")?.naturalWidth === 1));
+    await waitFor("the thumbnail of the logo", () => studio.evaluate(() => document.querySelector(".row img.thumb")?.naturalWidth === 1));
     await studio.click("text=Name labels");
-    await waitFor("labels", async () => (await program(gateway, "home")).labels);
+    await waitFor("the name labels", async () => (await program(gateway, "home")).labels);
     const directed = await program(gateway, "home");
     assert.equal(directed.layout.kind, "side-by-side");
     assert.deepEqual(directed.overlays.map(({ kind }) => kind), ["text", "image"]);
@@ -99,7 +100,7 @@ endToEnd(
     await guest.plays("whep");
     await studio.click(".own-source .danger");
     await guest.waitForSelector(".notice:not([hidden])");
-    assert.deepEqual(guest.errors().filter((error) => !/404/.test(error)), [], "but for a program that is not there any more");
+    assert.deepEqual(guest.errors().filter((error) => !/404/.test(error)), [], "no errors except 404 for a program that has ended");
   },
   LONG,
 );
@@ -120,14 +121,14 @@ endToEnd(
     await right.click("role=tab[name=PK]");
     await right.click(".pk .primary");
     for (const room of ["left", "right"]) {
-      await waitFor(`the PK of ${room}`, async () => {
+      await waitFor(`${room} to be in the PK`, async () => {
         const { pk, program } = await state(gateway, room);
         return pk?.state === "on" && program.state === "mixed";
       });
     }
     await left.click(".pk .danger");
     for (const room of ["left", "right"]) {
-      await waitFor(`${room} to be by itself`, async () => {
+      await waitFor(`${room} to be passed through without a PK`, async () => {
         const { pk, program } = await state(gateway, room);
         return pk === null && program.state === "pass-through";
       });

@@ -1,4 +1,4 @@
-// With a certificate: HTTPS with HTTP/2 on the HTTP port, and RTMPS beside RTMP.
+// Tests a gateway with a certificate: HTTPS with HTTP/2 on the HTTP port, and RTMPS beside RTMP.
 
 import assert from "node:assert/strict";
 import { request as httpsRequest } from "node:https";

@@ -1,11 +1,11 @@
-// WHIP in, LL-HLS out: Opus becomes AAC; H.264 stays, VP8 becomes H.264.
+// Tests WHIP in and LL-HLS out: Opus becomes AAC, H.264 is kept, and VP8 becomes H.264.
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
 import { assertNeverDry, assertPlaysWell } from "../lib/expect.js";
 
 for (const codec of ["H264", "VP8"]) {
-  endToEnd(`whip_${codec.toLowerCase()}_plays_by_ll_hls_with_sound`, async (stage) => {
+  endToEnd(`whip_${codec.toLowerCase()}_plays_by_ll_hls_with_audio`, async (stage) => {
     const gateway = await stage.gateway();
     const browser = await stage.browser();
     const publisher = await browser.play("whip", { url: gateway.url("/whip/cam"), codec: `video/${codec}` });

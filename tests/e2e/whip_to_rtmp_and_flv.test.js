@@ -1,4 +1,4 @@
-// WHIP in; the real ffprobe and ffmpeg take it out by RTMP and by HTTP-FLV.
+// Tests WHIP in, and RTMP and HTTP-FLV out, with the real ffprobe and ffmpeg.
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
@@ -21,9 +21,9 @@ async function assertPlaysInFfmpeg(stage, url) {
   assert.equal(played.code, 0, played.stderr.slice(-2000));
   const frames = Number(played.stderr.match(/frame=\s*(\d+)(?![\s\S]*frame=)/)?.[1]);
   const loudest = Number(played.stderr.match(/max_volume: (-?[\d.]+) dB/)?.[1]);
-  stage.say(`${url}: ${frames} frames in 4 s, loudest ${loudest} dB`);
+  stage.say(`${url}: ${frames} frames in 4 s, peak level ${loudest} dB`);
   assert.ok(frames > 4 * 30 * 0.8, `${frames} frames in 4 s`);
-  assert.ok(loudest > -20, `the beeps are at -4 dB, heard ${loudest} dB`);
+  assert.ok(loudest > -20, `the beeps are sent at -4 dB, but the peak level is ${loudest} dB`);
 }
 
 endToEnd("whip_plays_in_ffmpeg_by_http_flv_and_by_rtmp", async (stage) => {

@@ -1,4 +1,4 @@
-// WHIP in, WHEP out: every codec a browser sends reaches another browser unchanged.
+// Tests WHIP in and WHEP out: every codec that a browser sends reaches another browser unchanged.
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
@@ -14,7 +14,7 @@ for (const [name, seconds] of [
   endToEnd(`whip_${name.toLowerCase()}_plays_by_whep`, async (stage) => {
     const gateway = await stage.gateway();
     const browser = await stage.browser();
-    // Software VP9 and AV1 encoders share two cores with everything else here.
+    // VP8, VP9 and AV1 are encoded in software, on cores that the rest of the test needs too.
     const size = name === "H264" ? {} : { width: 320, height: 180 };
     const publisher = await browser.play("whip", { url: gateway.url("/whip/cam"), codec: `video/${name}`, ...size });
     const sent = await publisher.waitFor("the publisher to connect", ({ state }) => state === "connected");
@@ -60,7 +60,7 @@ endToEnd("whip_ice_restart_keeps_the_session_and_the_viewers", async (stage) => 
   await publisher.stop();
 });
 
-endToEnd("a_whip_publisher_who_vanishes_frees_the_name_after_the_grace_period", async (stage) => {
+endToEnd("a_whip_publisher_that_vanishes_frees_its_name_after_the_grace_period", async (stage) => {
   const gateway = await stage.gateway({ set: { "ingest.grace": "1s", "rtc.consent_timeout": "5s", "rooms.empty_timeout": "1s" } });
   const browser = await stage.browser();
   const publisher = await browser.play("whip", { url: gateway.url("/whip/gone") });

@@ -1,4 +1,4 @@
-// AMF0 as an RTMP client writes it, and as much of the reading as its answers need.
+// Writes AMF0 as an RTMP client does, and reads the types that a server's answers use.
 
 export const amf0 = {
   number(value) {
@@ -31,7 +31,7 @@ export const amf0 = {
   },
 };
 
-/** All values of a message body. */
+/** Returns all values of a message body. */
 export function readAmf0(body) {
   const reader = { body, at: 0 };
   const values = [];
@@ -66,7 +66,7 @@ function readValue(reader) {
       return Array.from({ length }, () => readValue(reader));
     }
     default:
-      throw new Error(`AMF0 type ${kind} at ${reader.at - 1}`);
+      throw new Error(`unknown AMF0 type ${kind} at byte ${reader.at - 1}`);
   }
 }
 

@@ -1,8 +1,9 @@
-// The machine-readable part of the test picture: when a frame was made, which frame it is, how long ago the beep began.
+// The barcode of the test picture. It states when a frame was drawn, the number of the frame, and how long ago the beep
+// began.
 //
-// The picture is thought of as a grid of 64 x 36 squares. The top twelve rows are 16 x 4 cells of 4 x 3 squares, black or
-// white; a cell is 80 x 60 pixels at 720p, so it outlives any bitrate and any scaling. Knows nothing of files, pipes or
-// pages: Node and the browser load this same file.
+// The picture is a grid of 64 x 36 squares. The top twelve rows hold 16 x 4 cells of 4 x 3 squares. Each cell is black
+// or white. A cell is 80 x 60 pixels at 720p, so it stays readable at any bitrate and any scaling. This file knows
+// nothing of files, pipes or pages: Node and the browser load the same code.
 
 export const GRID_WIDTH = 64;
 export const GRID_HEIGHT = 36;
@@ -14,10 +15,12 @@ const CELL_WIDTH = GRID_WIDTH / COLUMNS;
 const CELL_HEIGHT = CODE_HEIGHT / ROWS;
 const MAGIC = 0b1010;
 
-/** Frames since the beep began are counted up to here and then stay. */
+/** The count of frames since the beep began stops at this number. */
 export const BEEP_AGE_MAX = 15;
 
-/** CRC-8 (polynomial 0x07) over seven bytes: a half-updated or smeared picture must not read as a time. */
+/**
+ * Returns the CRC-8 (polynomial 0x07) of seven bytes, so that a half-updated or smeared frame is not read as a time.
+ */
 function crc8(bytes) {
   let crc = 0x5a;
   for (const byte of bytes) {
@@ -27,7 +30,7 @@ function crc8(bytes) {
   return crc;
 }
 
-/** Eight bytes: magic and beep age, 32 bits of milliseconds, 16 bits of frame counter, CRC. */
+/** Returns eight bytes: magic and beep age, 32 bits of milliseconds, 16 bits of frame counter, CRC. */
 export function encodeCode({ timeMs, counter, beepAge }) {
   const time = timeMs % 2 ** 32;
   const bytes = [
@@ -53,8 +56,8 @@ export function paintCode(code, paint) {
 }
 
 /**
- * Reads the code through `luma(x, y)`, a brightness of 0-255 at a point given in grid squares.
- * Answers null when what is there is not a whole code. `nowMs` gives the bits of the time that the code has not.
+ * Reads the code through `luma(x, y)`, which returns the brightness (0-255) at a point given in grid squares. Returns
+ * null if the frame does not hold a whole code. `nowMs` supplies the high bits of the time, which the code omits.
  */
 export function readCode(luma, nowMs) {
   const bytes = new Array(8).fill(0);

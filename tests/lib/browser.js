@@ -1,6 +1,6 @@
-// Real Chromium, and pages in it that run the bench.
+// Starts the real Chromium and opens pages in it that run the bench.
 //
-// Each page is a window of its own: a background tab is throttled and shows no frames.
+// Each page has its own window, because Chromium throttles a background tab and shows no frames in it.
 
 import { chromium } from "playwright-core";
 import { percentile } from "./numbers.js";
@@ -26,7 +26,7 @@ export class Browser {
   #ownsPages;
   #onWindow = () => {};
 
-  /** Playwright gives it an empty profile under the temporary folder and removes it afterwards. */
+  /** Starts Chromium. Playwright gives it an empty profile under the temporary folder and removes it afterwards. */
   static async start({ pages = null, flags = [] } = {}) {
     const browser = new Browser();
     browser.#ownsPages = pages === null;
@@ -39,7 +39,7 @@ export class Browser {
     return browser;
   }
 
-  /** The same browser for somebody who wants to know of the windows they open. */
+  /** Returns a view of the same browser that calls `onWindow` for each window opened through it. */
   withWindows(onWindow) {
     const view = new Browser();
     view.#browser = this.#browser;
@@ -56,7 +56,7 @@ export class Browser {
     return this.#pages.url;
   }
 
-  /** A window on any URL; `messages` collects its console and its errors. */
+  /** Opens a window on any URL. `messages` of the page collects its console output and its errors. */
   async open(url, { viewport = { width: 1280, height: 800 }, ...options } = {}) {
     const context = await this.#browser.newContext({ viewport, bypassCSP: true, ...options });
     const page = await context.newPage();
@@ -68,7 +68,7 @@ export class Browser {
     return page;
   }
 
-  /** Starts a client of the bench ("whep", "whip", "hls", "loopback", "file") in a window of its own. */
+  /** Starts a client of the bench ("whep", "whip", "hls", "loopback", "file") in its own window. */
   async play(kind, options) {
     const page = await this.open(`${this.#pages.url}/`);
     await page.waitForFunction(() => window.bench);
@@ -88,7 +88,7 @@ export class Browser {
   }
 }
 
-/** One bench client in its window. */
+/** Drives one bench client in its window. */
 export class Client {
   constructor(page, kind) {
     this.page = page;
@@ -129,27 +129,27 @@ export class Client {
     return this.waitFor(`${count} frames by ${this.kind}`, (report) => report.frames >= count, timeoutMs);
   }
 
-  /** Forgets what was, watches for a while, answers what was seen. */
+  /** Discards the samples so far, waits `seconds`, and returns the report of that time. */
   async watch(seconds) {
     await this.reset();
     await this.page.waitForTimeout(seconds * 1000);
     return this.report();
   }
 
-  /** Ends the client politely and closes its window; answers what the client's `stop` said. */
+  /** Ends the client's session and closes its window. Returns the result of the client's `stop`. */
   async stop() {
     const answer = await this.page.evaluate(() => window.bench.stop("client"));
     await this.page.context().close();
     return answer;
   }
 
-  /** Closes the window, as a viewer does who shuts the lid. */
+  /** Closes the window without ending the session first, like a viewer who closes the lid of a laptop. */
   close() {
     return this.page.context().close();
   }
 }
 
-/** The percentiles and rates of a report, for printing. */
+/** Returns the percentiles and rates of a report, for printing. */
 export function figures(report) {
   const latencies = report.samples.map(([, latency]) => latency);
   return {

@@ -1,13 +1,14 @@
-// Somebody who watches another stream while a hostile client is at work, and must notice nothing.
+// A viewer who watches another stream while a hostile client is active. The hostile client must not affect this viewer.
 
 import assert from "node:assert/strict";
 import { assertPlaysWell } from "./expect.js";
 import { waitFor } from "./wait.js";
 
 const PICTURE = { width: 320, height: 180, bitrateKbps: 400 };
-const GROWTH_KB = 60_000; // Allocators keep some; what a hostile client could make it keep is far more.
+// 60 MB: allocators keep some freed memory, but a hostile client that succeeds makes the gateway keep far more.
+const GROWTH_KB = 60_000;
 
-/** A gateway with a room "bystander" that is watched. `check` says whether anything reached its viewer. */
+/** Starts a gateway with a room "bystander" and a viewer of it. `check` asserts that nothing disturbed that viewer. */
 export async function withBystander(stage, set = {}) {
   const gateway = await stage.gateway({ set });
   const publisher = await stage.live(gateway, "bystander", PICTURE);
@@ -30,7 +31,7 @@ export async function withBystander(stage, set = {}) {
       const after = gateway.resources();
       stage.say(`before ${JSON.stringify(before)}, after ${JSON.stringify(after)}`);
       assert.ok(after.rssKb < before.rssKb + GROWTH_KB, `memory grew from ${before.rssKb} to ${after.rssKb} kB`);
-      await waitFor("no connection left behind", () => gateway.resources().descriptors <= before.descriptors + 3);
+      await waitFor("the hostile connections to be closed", () => gateway.resources().descriptors <= before.descriptors + 3);
       assert.ok(after.threads <= before.threads + 4, `threads grew from ${before.threads} to ${after.threads}`);
       await viewer.stop();
     },

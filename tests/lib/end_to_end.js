@@ -1,4 +1,5 @@
-// A test with a gateway: whatever it starts is ended in reverse order, and when it fails the gateway's log is shown.
+// Runs a test with a gateway. The stage ends everything that the test started, in reverse order. A failing test prints
+// the end of the gateway's log.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -34,7 +35,10 @@ export function endToEnd(name, body, { timeout = LIMIT_MS } = {}) {
   });
 }
 
-/** What all tests of a file share, made when first asked for, ended after the last of them. */
+/**
+ * Returns a function that calls `make` once and hands its result to every test of the file. What `make` started is
+ * ended after the last test.
+ */
 export function lasting(make) {
   const stage = new Stage(null);
   let made = null;
@@ -42,7 +46,7 @@ export function lasting(make) {
   return async (asker) => {
     made ??= make(stage);
     const thing = await made;
-    asker?.gateways.push(...stage.gateways); // For their logs, should the test fail.
+    asker?.gateways.push(...stage.gateways); // A failing test prints their logs.
     return thing;
   };
 }
@@ -57,7 +61,7 @@ class Stage {
     this.#t = t;
   }
 
-  /** Figures are said, not asserted: a shared machine is no place for a stop-watch. */
+  /** Prints figures. Tests do not assert them, because timings on a shared machine are not reliable. */
   say(text) {
     this.#t?.diagnostic(text);
   }
@@ -66,13 +70,13 @@ class Stage {
     const { fps, p50, p95, freezes, longestFreeze, lipSync, missing } = figures(report);
     this.say(
       `${what}: ${rounded(fps, 1)} fps, latency p50 ${rounded(p50)} p95 ${rounded(p95)} ms, ` +
-        `first picture ${rounded(report.firstPictureMs)} ms, ${freezes} freezes (${longestFreeze} ms), ` +
-        `${missing} frames missing, sound ${rounded(lipSync)} ms after picture` +
-        (capacity() < 1 ? `; a busy machine: judged at ${rounded(capacity() * 100)} %` : ""),
+        `first frame ${rounded(report.firstPictureMs)} ms, ${freezes} freezes (${longestFreeze} ms), ` +
+        `${missing} frames missing, audio ${rounded(lipSync)} ms after video` +
+        (capacity() < 1 ? `; the machine is busy: limits scaled to ${rounded(capacity() * 100)} %` : ""),
     );
   }
 
-  /** Ends it with the test. */
+  /** Stops `thing` when the test ends. */
   keep(thing) {
     this.#things.push(thing);
     return thing;
@@ -88,7 +92,7 @@ class Stage {
     return this.keep(new Publisher(url, picture));
   }
 
-  /** Publishes and waits until the room is live. */
+  /** Starts a publisher and waits until the room is live. */
   async live(gateway, room, picture) {
     const publisher = this.publisher(gateway.rtmpUrl(room), picture);
     await this.isLive(gateway, room, () => publisher.assertAlive());
@@ -126,5 +130,5 @@ class Stage {
   }
 }
 
-// Chromium takes a second or two to start; the windows of a test are its own and are closed with it.
+// Chromium takes one or two seconds to start, so the tests of a file share it. Each test closes its own windows.
 const chromium = lasting(async (stage) => stage.keep(await Browser.start()));

@@ -1,6 +1,6 @@
-// Publishes HEVC or AV1 by enhanced RTMP (version 1), which ffmpeg can only from version 6.1 on.
+// Publishes HEVC or AV1 by enhanced RTMP (version 1), which ffmpeg supports only from version 6.1 on.
 //
-// A clip of a few seconds is encoded beforehand, without reordering, and sent again and again at its own pace.
+// It encodes a clip of 4 s in advance, without frame reordering, and sends it repeatedly in real time.
 
 import { readFileSync } from "node:fs";
 import { readMatroska } from "./matroska.js";
@@ -21,7 +21,7 @@ export class EnhancedPublisher {
   #client;
   #stopped = false;
 
-  /** Encodes the clip into `folder`, connects and starts sending. */
+  /** Encodes the clip into `folder`, connects and starts to send. */
   static async start(port, key, fourCc, folder) {
     const file = `${folder}/clip.mkv`;
     const source = ["-f", "lavfi", "-i", `testsrc2=size=320x180:rate=30:duration=${CLIP_SECONDS}`];

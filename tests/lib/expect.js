@@ -1,44 +1,49 @@
-// What "plays" means. Generous where a busy machine decides, strict where the gateway does.
+// Defines what "plays" means. The limits are generous where a busy machine decides, and strict where the gateway
+// decides.
 
 import assert from "node:assert/strict";
 import { availableParallelism, loadavg } from "node:os";
 
-/** Up to so many runnable processes for each core, everything here plays in full: encoders and browsers nap a lot. */
+/** Runnable processes per core up to which all frames are expected: encoders and browsers are idle much of the time. */
 const BUSY = 3;
 
 /**
- * How much of the work of an idle machine can be asked for: 1, and less while others compile on it. Squared, because
- * several processes have to get their turn for each frame.
+ * Returns the share of an idle machine's work that a test may expect: 1, or less while other programs compile on it.
+ * The ratio is squared, because several processes have to be scheduled for each frame.
  */
 export function capacity() {
   return Math.min(1, BUSY / (loadavg()[0] / availableParallelism())) ** 2;
 }
 
-/** A report over some seconds: the full frame rate arrives, what is shown is in order, with sound, and nothing broken. */
+/** Asserts that a report shows the full frame rate, frames in order, audio, and no broken frames. */
 export function assertPlaysWell(report, { fps = 30, sound = true, width = null, height = null, maxLatencyMs = 5000 } = {}) {
   const brief = JSON.stringify({ ...report, samples: undefined, answer: undefined });
   const expected = fps * report.seconds * capacity();
   assert.ok(report.delivered > expected * 0.85, `${report.delivered} frames in ${report.seconds} s: ${brief}`);
-  // A page on a busy machine shows fewer than it gets; a stream that is not decodable shows next to none.
+  // A page on a busy machine shows fewer frames than it receives. Of a stream that cannot be decoded it shows almost
+  // none.
   assert.ok(report.frames > expected * 0.3, `${report.frames} frames shown in ${report.seconds} s: ${brief}`);
   assert.equal(report.backwards, 0, `frames out of order: ${brief}`);
-  assert.ok(report.unreadable <= report.frames * 0.02, `unreadable pictures: ${brief}`);
+  assert.ok(report.unreadable <= report.frames * 0.02, `unreadable frames: ${brief}`);
   if (width !== null) assert.deepEqual([report.width, report.height], [width, height]);
   if (sound) assertSound(report);
   const latencies = report.samples.map(([, latency]) => latency).sort((a, b) => a - b);
   assert.ok(latencies[latencies.length >> 1] < maxLatencyMs, `latency ${latencies[latencies.length >> 1]} ms`);
-  assert.ok(latencies[0] > -50, `pictures from the future: ${latencies[0]} ms`);
+  assert.ok(latencies[0] > -50, `frames from the future: ${latencies[0]} ms`);
 }
 
-/** The beeps are heard, once a second, and the hum between them. A short report may hold no beep. */
+/** Asserts that the hum and one beep per second are heard. A report of less than 3 s may hold no beep. */
 export function assertSound(report) {
   const [what, least] = report.seconds >= 3 ? ["beeps", 0.1] : ["hum", 0.02];
-  assert.ok(report.loudness > least, `no sound: the loudest of ${report.seconds} s is ${report.loudness}, the ${what} are louder`);
+  assert.ok(report.loudness > least, `no audio: the loudest level in ${report.seconds} s is ${report.loudness}, the ${what} are louder`);
   assert.ok(report.beeps >= Math.floor(report.seconds) - 2, `${report.beeps} beeps in ${report.seconds} s`);
-  assert.ok(report.beeps <= Math.ceil(report.seconds) + 1, `${report.beeps} beeps in ${report.seconds} s: stuttering sound`);
+  assert.ok(report.beeps <= Math.ceil(report.seconds) + 1, `${report.beeps} beeps in ${report.seconds} s: the audio stutters`);
 }
 
-/** An LL-HLS player that runs dry has seconds of nothing, however busy the machine; a busy page is late by less. */
+/**
+ * Asserts that the buffer of an LL-HLS player never ran empty. A player whose buffer is empty stands still for seconds
+ * on any machine. A busy page is late by less.
+ */
 export function assertNeverDry({ stalls, waiting, freezes }) {
   assert.equal(waiting, false);
   assert.ok(freezes.every(({ ms }) => ms < 2500), JSON.stringify(freezes));
@@ -46,7 +51,7 @@ export function assertNeverDry({ stalls, waiting, freezes }) {
   assert.ok(longest * capacity() < 400, JSON.stringify(stalls));
 }
 
-/** An error answer says what happened in RFC 9457's form. */
+/** Asserts that an error answer describes the problem in the format of RFC 9457, and returns the problem. */
 export function assertProblem(response, statuses, what) {
   const body = response.text ?? response.body;
   assert.ok(statuses.includes(response.status), `${what}: ${response.status}, expected ${statuses}: ${body}`);

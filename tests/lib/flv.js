@@ -1,4 +1,4 @@
-// FLV from a stream of bytes, tag by tag: enough to say when which frame left an encoder or a gateway.
+// Reads FLV tag by tag from a stream of bytes, in enough detail to know when each frame left an encoder or a gateway.
 
 const TAG_HEADER = 11;
 

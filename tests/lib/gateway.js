@@ -1,4 +1,5 @@
-// The gateway under test: one process on free loopback ports, watched from outside and always ended by its pid.
+// Runs the gateway under test: one process on free loopback ports. Observes it from outside and always ends it by its
+// pid.
 
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
@@ -10,7 +11,7 @@ const BINARY = process.env.ONMIC_BIN ?? fileURLToPath(new URL("../../target/debu
 const START_LIMIT_MS = 15_000;
 export const STOP_LIMIT_MS = 12_000;
 
-/** The one place that knows how the gateway's options are spelt: `rtc.port` of the file is `--rtc-port` as a flag. */
+/** Turns option names into flags: `rtc.port` of the configuration file is `--rtc-port` on the command line. */
 function commandLine({ httpPort, rtmpPort, rtcPort, secret, set = {} }) {
   const options = {
     "http.port": httpPort,
@@ -29,8 +30,8 @@ export class Gateway {
   #exit = null;
 
   /**
-   * `set` maps option names of the configuration ("hls.segment") to values; `arguments` replaces the whole command
-   * line; `ready: false` does not wait for /readyz.
+   * Starts the gateway. `set` maps option names of the configuration ("hls.segment") to values. `arguments` replaces
+   * the whole command line. With `ready: false` this does not wait for /readyz.
    */
   static async start({ secret = null, set = {}, environment = {}, ready = true, ...rest } = {}) {
     const gateway = new Gateway();
@@ -105,24 +106,24 @@ export class Gateway {
     return response.json();
   }
 
-  /** What the API says of one room, or null. */
+  /** Returns the API's description of one room, or null. */
   async room(name, options) {
     const response = await fetch(this.url(`/api/v1/rooms/${name}`), options);
     return response.ok ? response.json() : null;
   }
 
-  /** Every sample of /metrics: name with labels, as written there → number. */
+  /** Returns every sample of /metrics. Each key is the name with its labels, as written there. */
   async metrics() {
     const text = await (await fetch(this.url("/metrics"))).text();
     return parseMetrics(text);
   }
 
-  /** The sum of a metric over the samples whose labels contain all of `labels`. */
+  /** Returns the sum of a metric over the samples whose labels contain all of `labels`. */
   async metric(name, labels = {}) {
     return sumOf(await this.metrics(), name, labels);
   }
 
-  /** What the process holds right now, from /proc. */
+  /** Returns the memory, threads, descriptors and CPU time of the process, from /proc. */
   resources() {
     const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
     const number = (field) => Number(status.match(new RegExp(`^${field}:\\s+(\\d+)`, "m"))?.[1]);
@@ -140,9 +141,9 @@ export class Gateway {
     this.#child.kill(name);
   }
 
-  /** SIGTERM, and the exit has to come in time and be a clean one. Answers how long it took. */
+  /** Sends SIGTERM and requires a clean exit within `limitMs`. Returns how many milliseconds that took. */
   async stop({ limitMs = STOP_LIMIT_MS } = {}) {
-    if (!running.delete(this)) return 0; // A test may have stopped it itself.
+    if (!running.delete(this)) return 0; // The test has stopped it already.
     this.assertAlive();
     const asked = performance.now();
     this.signal("SIGTERM");
@@ -153,14 +154,14 @@ export class Gateway {
       throw new Error(`${error.message}: ${this.log.slice(-4000)}`);
     }
     if (this.#exit.code !== 0) {
-      throw new Error(`the gateway left with ${this.#exit.code ?? this.#exit.signal}: ${this.log.slice(-4000)}`);
+      throw new Error(`the gateway exited with ${this.#exit.code ?? this.#exit.signal}: ${this.log.slice(-4000)}`);
     }
     if (/panicked at/.test(this.log)) throw new Error(`the gateway panicked: ${this.log.slice(-4000)}`);
     return performance.now() - asked;
   }
 }
 
-// A test that throws before its gateway is stopped must not leave a process behind.
+// A test that throws before it stops its gateway must not leave a process behind.
 const running = new Set();
 process.on("exit", () => {
   for (const gateway of running) gateway.signal("SIGKILL");

@@ -1,11 +1,11 @@
-// What has to be true of every LL-HLS playlist (rfc8216bis, and Apple's authoring specification).
+// Asserts what must be true of every LL-HLS playlist (rfc8216bis, and Apple's authoring specification).
 
 import assert from "node:assert/strict";
 import { request } from "./http.js";
 import { parseMaster, parseMedia } from "./playlist.js";
 import { waitFor } from "./wait.js";
 
-/** The URLs of a room's playlists, as its multivariant playlist names them. */
+/** Returns the URLs of a room's playlists, as its multivariant playlist names them. */
 export async function findPlaylists(gateway, room) {
   const masterUrl = gateway.url(`/hls/${room}/index.m3u8`);
   const master = await waitFor(
@@ -35,7 +35,7 @@ export async function assertPlaylistRules(masterUrl, resolution) {
   assert.equal(master.media[0].TYPE, "AUDIO");
   for (const uri of [variant.uri, master.media[0].URI]) {
     const url = new URL(uri, masterUrl);
-    assert.equal(url.search, "", "no query in playlist URLs");
+    assert.equal(url.search, "", "playlist URLs have no query");
     assertMediaRules((await request(url)).text);
   }
 }
@@ -49,7 +49,7 @@ function assertMediaRules(text) {
   assert.ok(Number(playlist.serverControl["CAN-SKIP-UNTIL"]) >= playlist.targetDuration * 6, text);
   assert.ok(playlist.map?.URI, text);
   assert.equal(playlist.preloadHint?.TYPE, "PART", text);
-  assert.ok(playlist.dates > 0, "PROGRAM-DATE-TIME");
+  assert.ok(playlist.dates > 0, "the playlist has EXT-X-PROGRAM-DATE-TIME");
   assert.equal(playlist.renditionReports.length, 1, text);
   for (const segment of playlist.segments) {
     assert.ok(Math.round(segment.duration) <= playlist.targetDuration, text);
@@ -66,5 +66,5 @@ function assertMediaRules(text) {
   }
   const said = Date.now() - Date.parse(playlist.segments[0].date);
   const age = playlist.segments.reduce((sum, { duration }) => sum + duration, 0) * 1000;
-  assert.ok(Math.abs(said - age) < 5000, `the first segment is dated ${said} ms ago, what follows lasts ${age} ms`);
+  assert.ok(Math.abs(said - age) < 5000, `the first segment is dated ${said} ms ago, but the segments last ${age} ms together`);
 }

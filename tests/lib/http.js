@@ -1,11 +1,14 @@
-// HTTP as it is on the wire: fetch hides compression, follows what it likes and joins headers.
+// Sends HTTP requests and shows the answers as they are on the wire. `fetch` would hide compression, follow redirects
+// and join headers.
 
 import { request as httpRequest } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { gunzipSync } from "node:zlib";
 
-/** One HTTP/1.1 request on a connection of its own. Answers status, headers, body (Buffer), text, and how long it took. */
+/**
+ * Sends one HTTP/1.1 request on its own connection. Returns status, headers, body (Buffer), text, and how long it took.
+ */
 export function request(url, { method = "GET", headers = {}, body = null, timeoutMs = 20_000, agent = false, ...rest } = {}) {
   const started = performance.now();
   return new Promise((resolve, reject) => {
@@ -32,7 +35,7 @@ export function request(url, { method = "GET", headers = {}, body = null, timeou
   });
 }
 
-/** One HTTP/2 request with prior knowledge (no TLS) or by TLS. */
+/** Sends one HTTP/2 request, with prior knowledge (no TLS) or by TLS. */
 export function requestHttp2(url, { headers = {}, ...options } = {}) {
   const { origin, pathname, search } = new URL(url);
   return new Promise((resolve, reject) => {
@@ -54,7 +57,9 @@ export function requestHttp2(url, { headers = {}, ...options } = {}) {
   });
 }
 
-/** Writes raw bytes to a TCP port and answers what came back until the peer closed or `timeoutMs` passed. */
+/**
+ * Writes raw bytes to a TCP port. Returns what came back until the peer closed the connection or `timeoutMs` passed.
+ */
 export function sendRaw(port, bytes, timeoutMs = 5000) {
   return new Promise((resolve) => {
     const parts = [];

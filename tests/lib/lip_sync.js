@@ -1,4 +1,4 @@
-// Sound against picture, as a viewer has them: judged by what the same browser makes of its own loop-back.
+// Measures lip sync as a viewer experiences it, and compares it with a loop-back in the same browser.
 
 import assert from "node:assert/strict";
 import { availableParallelism, loadavg } from "node:os";
@@ -9,14 +9,14 @@ const APART_MAX_MS = 60;
 const SETTLING_MS = 2000;
 const SECONDS = 5;
 
-/** How much later the sound is than the picture, from two seconds after the first pictures on. */
+/** Returns how many milliseconds the audio is behind the video, measured from two seconds after the first frame on. */
 export async function soundAfterPicture(client) {
   await client.waitForFrames(1);
   await pause(SETTLING_MS);
   return median((await client.watch(SECONDS)).lipSync);
 }
 
-/** Of so many loop-backs of the browser, one after the other: it differs from one connection to the next. */
+/** Returns the median offset of `rounds` loop-backs of the browser. One is not enough, because connections differ. */
 export async function ownSoundAfterPicture(browser, { rounds = 3 } = {}) {
   const offsets = [];
   for (let round = 0; round < rounds; round += 1) {
@@ -27,11 +27,14 @@ export async function ownSoundAfterPicture(browser, { rounds = 3 } = {}) {
   return median(offsets);
 }
 
-/** A browser that does not get its turn enlarges its buffer for sound by whatever it missed: not judged on a busy machine. */
+/**
+ * Asserts that audio and video are in step. A busy machine is not judged: a browser that is not scheduled in time
+ * enlarges its audio buffer by the time it missed.
+ */
 export function assertInStep(stage, what, offset, own) {
-  assert.notEqual(offset, null, `${what}: no flash with its beep`);
+  assert.notEqual(offset, null, `${what}: no flash was seen together with its beep`);
   const isBusy = loadavg()[0] > availableParallelism();
-  const figures = `sound ${rounded(offset)} ms after picture, ${rounded(own)} in the browser's loop-back`;
-  stage.say(`${what}: ${figures}${isBusy ? "; not judged on a busy machine" : ""}`);
+  const figures = `audio ${rounded(offset)} ms after video, ${rounded(own)} ms in the browser's loop-back`;
+  stage.say(`${what}: ${figures}${isBusy ? "; not judged, the machine is busy" : ""}`);
   if (!isBusy) assert.ok(Math.abs(offset - own) <= APART_MAX_MS, `${what}: ${figures}`);
 }

@@ -1,7 +1,8 @@
-// Just enough Matroska to hand raw pictures and raw sound to ffmpeg through one pipe, and to take encoded frames from it.
+// Writes just enough Matroska to hand raw video and raw audio to ffmpeg through one pipe, and reads encoded frames from
+// it.
 //
-// One pipe in, because ffmpeg polls several inputs every 10 ms and blocks on a single one: with one the frame is encoded
-// the moment it is written. Each block is a cluster of its own, so nothing waits for a cluster to fill.
+// There is one input pipe, because ffmpeg polls several inputs every 10 ms but blocks on a single one. With one pipe it
+// encodes a frame the moment it is written. Each block is its own cluster, so no frame waits for a cluster to fill.
 
 const UNKNOWN_SIZE = Buffer.from([0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
 
@@ -30,7 +31,9 @@ function float(id, value) {
 
 const text = (id, value) => element(id, Buffer.from(value, "latin1"));
 
-/** The file's beginning: gray video as track 1, 16-bit little-endian sound as track 2; time in microseconds. */
+/**
+ * Returns the beginning of a file: gray video as track 1, 16-bit little-endian PCM as track 2, time in microseconds.
+ */
 export function matroskaHeader({ width, height, fps, sampleRate, channels }) {
   const ebml = element(
     [0x1a, 0x45, 0xdf, 0xa3],
@@ -72,7 +75,7 @@ export function matroskaHeader({ width, height, fps, sampleRate, channels }) {
   ]);
 }
 
-/** One frame or one run of samples, as a cluster of its own. */
+/** Returns one frame or one run of samples as its own cluster. */
 export function matroskaBlock(track, timeMicroseconds, payload) {
   const head = Buffer.from([0x80 | track, 0, 0, 0x80]);
   return element([0x1f, 0x43, 0xb6, 0x75], number([0xe7], timeMicroseconds), element([0xa3], head, payload));
@@ -85,7 +88,7 @@ const TRACK_ENTRY = 0xae;
 const BLOCK_GROUP = 0xa0;
 const CONTAINERS = new Set([SEGMENT, CLUSTER, TRACKS, TRACK_ENTRY, BLOCK_GROUP]);
 
-/** The only track of a finished file: its codec's private data, and its frames in the order of the file. */
+/** Returns the only track of a finished file: the private data of its codec, and its frames in file order. */
 export function readMatroska(file) {
   const track = { codecPrivate: null, frames: [] };
   let clusterMs = 0;

@@ -1,22 +1,22 @@
-// A viewer on the gateway's own watch page who goes on mic and back, seen and heard from outside the player.
+// Drives the gateway's own watch page as a viewer who goes on mic and back, and measures it from outside the player.
 //
-// What is seen: each picture of the <video> that is on top. What is heard: the sound of each <video>, times its volume,
-// every 5 ms. The hum of the test picture never stops, so silence is a gap.
+// The meter counts each frame of the <video> that is on top. Every 5 ms it reads the audio level of each <video>, times
+// its volume. The hum of the test picture never stops, so silence is a gap.
 
 import { watchPage } from "./watch_page.js";
 import { waitFor } from "./wait.js";
 
-/** Opens it, with the meters in place; `transport` is "whep" or "hls". */
+/** Opens the watch page and installs the meter. `transport` is "whep" or "hls". */
 export async function micPage(browser, gateway, room, { transport = "whep", query = "", ...options } = {}) {
   const address = gateway.url(`/watch/${room}?${transport === "hls" ? "transport=hls" : ""}${query}`);
   const page = await watchPage(browser, address, options);
   await page.plays(transport);
   await page.waitForSelector(".micbar .primary");
   await page.evaluate(installMeter);
-  // As somebody who listens: the browser of the tests wants no gesture.
+  // The test browser lets a page play audio without a user gesture.
   await page.evaluate(() => window.onmicPlayer.unmute());
 
-  /** By the buttons of the page, to where it waits for the host. */
+  /** Asks for the mic with the page's buttons, up to where the page waits for the host. */
   page.raiseHand = async (name) => {
     await page.click(".micbar .primary");
     await page.waitForSelector("dialog .preview video:not([hidden])");
@@ -27,10 +27,10 @@ export async function micPage(browser, gateway, room, { transport = "whep", quer
   page.person = () => page.evaluate(() => window.onmicRoom.you.person);
   page.mic = () => page.evaluate(() => window.onmicPlayer.mic);
   page.resetMeter = () => page.evaluate(() => window.meter.reset());
-  /** The player's own report of the last change, once it is there, beside what was seen and heard from outside. */
+  /** Waits for the player's own report of the change. Returns it together with what the meter measured from outside. */
   page.change = async (direction, timeoutMs = 15_000) => {
     const report = await waitFor(
-      `the player's report of the way ${direction}`,
+      `the player's report of the switch ${direction}`,
       () => page.evaluate((direction) => window.meter.switches.find((one) => one.direction === direction), direction),
       { timeoutMs, everyMs: 50 },
     );
@@ -40,12 +40,12 @@ export async function micPage(browser, gateway, room, { transport = "whep", quer
   return page;
 }
 
-/** Runs in the page. */
+/** Installs `window.meter`. Runs in the page. */
 function installMeter() {
   const SILENT = 0.004;
-  const QUARTER = 0.25; // -12 dB of what it would be alone: softer is not heard beside the other.
-  const PICTURE = 1000 / 30; // Milliseconds.
-  const SLACK = 20; // Milliseconds of silence that belong to the reading.
+  const QUARTER = 0.25; // A volume of -12 dB: a softer element is not heard beside the other one.
+  const PICTURE = 1000 / 30; // Milliseconds per frame.
+  const SLACK = 20; // Milliseconds of silence that the measurement itself adds.
   const player = window.onmicPlayer;
   const context = new AudioContext({ latencyHint: "interactive" });
   const watched = new Map();
@@ -58,7 +58,8 @@ function installMeter() {
     Object.assign(meter, { silentSince: null, doubleSince: null, longestLookMs: 0, lastLook: now, soundLogMs: 0 });
   }
 
-  // What a media source plays is taken from the element, once and for good; what WebRTC plays, from its stream.
+  // Audio of a media source is taken from the element, which can be done only once. WebRTC audio is taken from its
+  // stream.
   function analyserOf(node) {
     const analyser = new AnalyserNode(context, { fftSize: 512 });
     node.connect(analyser);
@@ -104,7 +105,7 @@ function installMeter() {
     watched.set(video, known);
     const next = () =>
       video.requestVideoFrameCallback((now, { presentedFrames }) => {
-        // A page that is busy is called for the last of several pictures that were shown meanwhile, by another thread.
+        // Another thread shows the frames. A busy page gets one callback for several of them, for the last one.
         const unseen = known.presented > 0 ? presentedFrames - known.presented - 1 : 0;
         known.presented = presentedFrames;
         if (!video.hasAttribute("aria-hidden")) {
@@ -139,7 +140,7 @@ function installMeter() {
   setInterval(look, 5);
 }
 
-/** Another viewer, who waits for the green of Chromium's camera in the right half of the program. */
+/** Opens another viewer, which watches for the green of Chromium's fake camera in the right half of the program. */
 export async function colourWatch(browser, gateway, room) {
   const viewer = await browser.play("whep", { url: gateway.url(`/whep/${room}`), sound: false });
   await viewer.waitForFrames(10);
@@ -157,7 +158,7 @@ export async function colourWatch(browser, gateway, room) {
       });
     next();
   });
-  /** When the co-host came into the picture, or left it, after `since` (ms since 1970). */
+  /** Returns when the co-host appeared in the program, or left it, after `since` (ms since 1970). */
   viewer.sees = (is, since, timeoutMs = 10_000) =>
     waitFor(
       `the co-host ${is ? "in" : "out of"} the program`,

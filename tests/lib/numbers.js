@@ -1,4 +1,4 @@
-// Percentiles and the like. `null` stands for "no sample", never 0.
+// Computes percentiles and formats numbers. `null` means that there is no sample. 0 never means that.
 
 export function percentile(values, percent) {
   if (values.length === 0) return null;

@@ -1,4 +1,4 @@
-// SDP offers made by hand: one that every WebRTC server must take, and many that none should.
+// Makes SDP offers by hand: one that every WebRTC server must accept, and many that no server should accept.
 
 const FINGERPRINT = Array.from({ length: 32 }, (_, index) => (index * 7 + 16).toString(16).padStart(2, "0").toUpperCase()).join(":");
 
@@ -35,7 +35,9 @@ export function offer({
   return `${["v=0", "o=- 4611731400430051336 2 IN IP4 127.0.0.1", "s=-", "t=0 0", `a=group:BUNDLE ${mids}`, "a=msid-semantic: WMS", ...sections].join("\r\n")}\r\n`;
 }
 
-/** Bodies that are no offer, or not one that can be served. The answer has to be a 4xx that says why. */
+/**
+ * Bodies that are not offers, or that ask for something that cannot be served. The answer must be a 4xx with a reason.
+ */
 export const BAD_OFFERS = {
   "nothing at all": "",
   "a word": "hello",
@@ -45,14 +47,14 @@ export const BAD_OFFERS = {
   "no ICE credentials": offer({ ufrag: null, password: null }),
   "an ICE password of two letters": offer({ password: "ab" }),
   "no fingerprint": offer({ fingerprint: null }),
-  "a fingerprint that is none": offer({ fingerprint: "sha-256 ZZ:ZZ" }),
+  "a fingerprint that is not hexadecimal": offer({ fingerprint: "sha-256 ZZ:ZZ" }),
   "a fingerprint by MD5": offer({ fingerprint: "md5 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F" }),
   "plain RTP without DTLS": offer().replaceAll("UDP/TLS/RTP/SAVPF", "RTP/AVP"),
   "the first half": offer().slice(0, 300),
   "binary": Buffer.from(Array.from({ length: 2000 }, (_, index) => (index * 31) & 0xff)),
   "invalid UTF-8 in a line": Buffer.concat([Buffer.from(offer()), Buffer.from([0x61, 0x3d, 0xff, 0xfe, 0x0d, 0x0a])]),
   "NUL bytes": offer().replace("s=-", "s=\0\0\0"),
-  "a number where none fits": offer().replace("m=video 9", "m=video 99999999999999999999"),
+  "a port number of 20 digits": offer().replace("m=video 9", "m=video 99999999999999999999"),
   "5,000 media sections": `${offer()}${"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:x\r\n".repeat(5000)}`,
   "one line of 900 kB": `${offer()}a=${"x".repeat(900_000)}\r\n`,
 };

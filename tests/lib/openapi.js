@@ -1,4 +1,5 @@
-// Holds a JSON value against a schema of an OpenAPI 3 document: types, required fields, and no field left undocumented.
+// Compares a JSON value with a schema of an OpenAPI 3 document: its types, its required fields, and undocumented
+// fields.
 
 import assert from "node:assert/strict";
 
@@ -14,7 +15,7 @@ export function assertMatchesSchema(value, schema, document, where) {
         errors.push(error.message);
       }
     }
-    assert.fail(`${where} fits none of ${alternatives.length} schemas: ${errors.join("; ")}`);
+    assert.fail(`${where} matches none of ${alternatives.length} schemas: ${errors.join("; ")}`);
   }
   for (const part of resolved.allOf ?? []) assertMatchesSchema(value, part, document, where);
   const types = [resolved.type ?? []].flat();
@@ -22,8 +23,8 @@ export function assertMatchesSchema(value, schema, document, where) {
     assert.ok(types.includes("null") || resolved.nullable, `${where} is null`);
     return;
   }
-  if (types.length > 0) assert.ok(types.some((type) => isOfType(value, type)), `${where}: ${JSON.stringify(value)} is no ${types}`);
-  if (resolved.enum) assert.ok(resolved.enum.includes(value), `${where}: ${value} is none of ${resolved.enum}`);
+  if (types.length > 0) assert.ok(types.some((type) => isOfType(value, type)), `${where}: ${JSON.stringify(value)} is not of type ${types}`);
+  if (resolved.enum) assert.ok(resolved.enum.includes(value), `${where}: ${value} is not one of ${resolved.enum}`);
   if (Array.isArray(value) && resolved.items) {
     value.forEach((item, index) => assertMatchesSchema(item, resolved.items, document, `${where}[${index}]`));
   }
@@ -39,7 +40,7 @@ export function assertMatchesSchema(value, schema, document, where) {
 function resolve(schema, document) {
   if (!schema.$ref) return schema;
   const found = schema.$ref.slice(2).split("/").reduce((node, name) => node?.[name], document);
-  assert.ok(found, `${schema.$ref} points nowhere`);
+  assert.ok(found, `${schema.$ref} refers to a schema that does not exist`);
   return resolve(found, document);
 }
 

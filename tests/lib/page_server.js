@@ -1,5 +1,5 @@
-// Serves the bench page, and whatever files a test adds, from a free port of its own: another origin than the gateway's,
-// so every request a page makes to the gateway also checks CORS.
+// Serves the bench page, and the files that a test adds, from its own free port. That is another origin than the
+// gateway's, so every request that a page sends to the gateway also checks CORS.
 
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -23,7 +23,7 @@ export class PageServer {
   #server;
   #folder;
 
-  /** `folder` is searched before the pages; it may be null. */
+  /** Starts the server. It looks for a file in `folder` first, unless that is null, and then among the pages. */
   static async start({ folder = null } = {}) {
     const server = new PageServer();
     server.#folder = folder;

@@ -1,4 +1,4 @@
-// A publisher: the test picture through the real ffmpeg to an RTMP URL (or to a pipe, to time the encoder alone).
+// Publishes the test picture through the real ffmpeg to an RTMP URL, or writes it to a pipe to time the encoder alone.
 
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -17,16 +17,16 @@ export const DEFAULT_PICTURE = {
   preset: "ultrafast",
   profile: "baseline",
   bitrateKbps: 1000,
-  detail: 0, // Strength of added noise: what makes an encoder use the bitrate it was given.
+  detail: 0, // The strength of added noise. Noise makes an encoder use the bitrate that it was given.
   channels: 2,
   sampleRate: 48000,
   audioCodec: "aac",
-  humHertz: 300, // What everybody sounds like; another for each, and they can be told apart.
-  beeps: true, // Once a second, loud.
-  brokenByteIn: 0, // One of so many bytes of the coded picture is not what the encoder wrote.
+  humHertz: 300, // A test gives each participant another tone, to tell them apart.
+  beeps: true, // One loud beep per second.
+  brokenByteIn: 0, // If not 0, one byte in this many of the encoded video is corrupted.
 };
 
-/** What OBS sends when nobody has changed anything: B-frames, look-ahead, High profile, 2-second keyframes. */
+/** The default settings of OBS: B-frames, look-ahead, High profile, a keyframe every 2 s. */
 export const LIKE_OBS = {
   bframes: 2,
   lookaheadFrames: 20,
@@ -64,7 +64,7 @@ export class Publisher {
   #latencies = [];
   #ffmpegPid = null;
 
-  /** Starts at once. `url` null measures the encoder: see `ownLatency`. */
+  /** Starts at once. With a `url` of null it measures the encoder, for `ownLatency`. */
   constructor(url, picture = {}) {
     this.picture = { ...DEFAULT_PICTURE, ...picture };
     const description = {
@@ -91,7 +91,7 @@ export class Publisher {
     return this.#ffmpegPid;
   }
 
-  /** null while ffmpeg runs; then its exit code, signal and last words. */
+  /** Is null while ffmpeg runs. Then it holds the exit code, the signal and the end of stderr. */
   get exit() {
     return this.#exit;
   }
@@ -100,7 +100,7 @@ export class Publisher {
     return this.#latencies;
   }
 
-  /** Fails at once, with ffmpeg's words, when ffmpeg has ended. */
+  /** Throws with the end of ffmpeg's stderr if ffmpeg has ended. */
   assertAlive() {
     if (this.#exit) throw new Error(`ffmpeg ended (${this.#exit.code ?? this.#exit.signal}): ${this.#exit.stderr}`);
   }
@@ -109,30 +109,30 @@ export class Publisher {
     return waitFor("ffmpeg's exit", () => this.#exit, { timeoutMs });
   }
 
-  /** Ends the stream politely. */
+  /** Ends the stream properly: ffmpeg flushes it and says goodbye. */
   async stop() {
     if (!this.#exit && this.#child.connected) this.#child.send("stop");
     await this.waitForExit();
   }
 
-  /** As when the power fails: no goodbye, the kernel closes the socket. */
+  /** Kills ffmpeg, as in a power failure: it says no goodbye, and the kernel closes the socket. */
   async kill() {
     if (!this.#exit && this.#child.connected) this.#child.send("kill");
     await this.waitForExit();
   }
 
-  /** The connection stays, frames stop. */
+  /** Stops sending frames and keeps the connection open. */
   stall() {
     this.#child.send("stall");
   }
 
-  /** After a stall: what was missed comes at once, then all goes on. */
+  /** Resumes after a stall: sends the missed frames at once, then goes on in real time. */
   resume() {
     this.#child.send("resume");
   }
 }
 
-/** How long generator, encoder and FLV writer take by themselves: what every glass-to-glass figure contains. */
+/** Measures how long generator, encoder and FLV writer take. Every glass-to-glass figure contains this latency. */
 export async function ownLatency(picture = {}, seconds = 5) {
   const publisher = new Publisher(null, picture);
   const frames = seconds * publisher.picture.fps;
@@ -148,7 +148,7 @@ export async function ownLatency(picture = {}, seconds = 5) {
   return { p50: percentile(steady, 50), p95: percentile(steady, 95), frames: steady.length };
 }
 
-/** The same picture as an MP4 file, for the baseline of players that are fed from files. */
+/** Records the test picture as an MP4 file, for the baseline of players that are fed from files. */
 export async function recordFile(path, seconds, picture = {}) {
   const publisher = new Publisher(path, picture);
   await pause(seconds * 1000);

@@ -1,17 +1,18 @@
-// A process of its own that draws the test picture in real time and feeds it to the real ffmpeg.
+// Draws the test picture in real time and feeds it to the real ffmpeg.
 //
-// Its own process, so that a busy test cannot delay a frame. Frame n is drawn at start + n / fps and carries the time at
-// which it was drawn; its timestamp is exactly n / fps. The picture leaves here as 64 x 36 gray squares which ffmpeg
-// enlarges: 2 KB a frame instead of 1.4 MB keeps the pipe out of the measurement. Sound leads the picture, because
-// ffmpeg's FLV writer holds each picture until sound of that time exists.
+// This is a separate process, so that a busy test cannot delay a frame. Frame n is drawn at start + n / fps and carries
+// the time at which it was drawn. Its timestamp is exactly n / fps. A frame leaves this process as 64 x 36 gray
+// squares, which ffmpeg enlarges: 2 KB a frame instead of 1.4 MB keeps the pipe out of the measurement. Audio is
+// written ahead of the video, because ffmpeg's FLV writer holds each frame until it has audio of the same time.
 //
-// Started by picture.js with a JSON description as its argument; ends with ffmpeg, with its parent, or on "stop".
+// picture.js starts this process with a JSON description as its argument. It ends with ffmpeg, with its parent, or on
+// "stop" and "kill".
 
 import { spawn } from "node:child_process";
 import { BEEP_AGE_MAX, CODE_HEIGHT, encodeCode, GRID_HEIGHT, GRID_WIDTH, paintCode } from "./barcode.js";
 import { matroskaBlock, matroskaHeader } from "./matroska.js";
 
-const AUDIO_LEAD_MS = 160; // Three AAC frames and the encoder's own priming.
+const AUDIO_LEAD_MS = 160; // Covers three AAC frames and the priming of the audio encoder.
 const BEEP_MS = 100;
 const BEEP_HERTZ = 2000;
 const BLACK = 16;
@@ -21,7 +22,7 @@ const options = JSON.parse(process.argv[2]);
 const { fps, sampleRate, channels, humHertz, beeps, ffmpegArguments, reportTimes } = options;
 const frameMicroseconds = 1e6 / fps;
 
-// ffmpeg's stdout is the parent's fd 3: picture.js reads FLV from there when it measures the encoder alone.
+// To measure the encoder alone, ffmpeg writes FLV to its stdout, and this process reads it below.
 const ffmpeg = spawn("ffmpeg", ffmpegArguments, { stdio: ["pipe", reportTimes ? "pipe" : "ignore", "pipe"] });
 process.send({ kind: "ffmpeg", pid: ffmpeg.pid });
 
@@ -29,18 +30,18 @@ let stderrTail = "";
 ffmpeg.stderr.on("data", (chunk) => {
   stderrTail = (stderrTail + chunk).slice(-4000);
 });
-ffmpeg.stdin.on("error", () => {}); // ffmpeg's exit says it better than EPIPE.
+ffmpeg.stdin.on("error", () => {}); // ffmpeg's exit is reported, and says more than EPIPE.
 ffmpeg.on("exit", (code, signal) => {
   process.send({ kind: "exit", code, signal, stderr: stderrTail }, () => process.exit(0));
 });
 
-const written = []; // Wall-clock time of each frame, when the parent measures the encoder.
+const written = []; // The wall-clock time of each frame, kept when the parent measures the encoder.
 if (reportTimes) {
   const { FlvReader } = await import("./flv.js");
   let firstMs = null;
   const reader = new FlvReader((tag) => {
     if (tag.kind !== "video" || tag.isHeader) return;
-    firstMs ??= tag.compositionMs; // The writer shifts everything by the sound encoder's priming.
+    firstMs ??= tag.compositionMs; // The FLV writer shifts all timestamps by the priming of the audio encoder.
     const frame = Math.round(((tag.compositionMs - firstMs) * fps) / 1000);
     if (written[frame] !== undefined) process.send({ kind: "latency", frame, ms: Date.now() - written[frame] });
   });
@@ -54,7 +55,7 @@ function drawFrame(counter) {
       picture.fill(luma, row * GRID_WIDTH + x, row * GRID_WIDTH + x + width);
     }
   };
-  // A gradient that wanders and a square that bounces give the encoder something to do in every frame.
+  // A moving gradient and a bouncing square give the encoder work in every frame.
   for (let y = CODE_HEIGHT; y < GRID_HEIGHT; y += 1) {
     for (let x = 0; x < GRID_WIDTH; x += 1) {
       picture[y * GRID_WIDTH + x] = 60 + ((x * 3 + y * 5 + counter * 2) % 120);
@@ -99,7 +100,8 @@ let timer = null;
 
 function tick() {
   const due = Math.floor(((performance.now() - start) * fps) / 1000);
-  // After a stall the missed frames are drawn too, late and saying so: skipping them would bend the timestamps.
+  // After a stall the missed frames are drawn too, late, and they carry that late time. Skipping them would leave a gap
+  // in the timestamps.
   while (counter <= due) {
     if (channels > 0) {
       ffmpeg.stdin.write(drawSound(Math.round(((counter + 1) / fps + AUDIO_LEAD_MS / 1000) * sampleRate)));
@@ -118,14 +120,14 @@ function stop() {
 }
 process.on("message", (message) => {
   if (message === "stop") stop();
-  if (message === "stall") clearTimeout(timer); // The connection stays up and nothing comes any more.
+  if (message === "stall") clearTimeout(timer); // The connection stays open, but no frames follow.
   if (message === "resume") tick();
   if (message === "kill") {
     clearTimeout(timer);
     ffmpeg.kill("SIGKILL");
   }
 });
-process.on("SIGINT", () => {}); // Ctrl-C reaches the whole group; the parent says when to stop.
+process.on("SIGINT", () => {}); // Ctrl-C reaches the whole process group. The parent decides when to stop.
 process.on("disconnect", () => {
   ffmpeg.kill("SIGKILL");
   process.exit(1);

@@ -1,6 +1,6 @@
-// An HLS playlist as a list of what its lines say, read strictly: an unknown tag or a line out of place is an error.
+// Reads HLS playlists strictly: an unknown tag or a line out of place is an error.
 
-/** `KEY=VALUE,KEY="VALUE"` */
+/** Parses an attribute list: `KEY=VALUE,KEY="VALUE"`. */
 export function attributes(text) {
   const found = {};
   for (const [, key, value] of text.matchAll(/([A-Z0-9-]+)=("[^"]*"|[^,]*)/g)) {
@@ -11,7 +11,7 @@ export function attributes(text) {
 
 export function parseMaster(text) {
   const lines = text.split("\n").filter((line) => line !== "");
-  if (lines.shift() !== "#EXTM3U") throw new Error("no #EXTM3U");
+  if (lines.shift() !== "#EXTM3U") throw new Error("the playlist does not begin with #EXTM3U");
   const master = { media: [], variants: [], version: null, independent: false };
   for (let index = 0; index < lines.length; index += 1) {
     const line = lines[index];
@@ -21,14 +21,14 @@ export function parseMaster(text) {
       master.variants.push({ ...attributes(line), uri: lines[index] });
     } else if (line.startsWith("#EXT-X-VERSION:")) master.version = Number(line.split(":")[1]);
     else if (line === "#EXT-X-INDEPENDENT-SEGMENTS") master.independent = true;
-    else if (!line.startsWith("#")) throw new Error(`a URI out of place: ${line}`);
+    else if (!line.startsWith("#")) throw new Error(`a URI in the wrong place: ${line}`);
   }
   return master;
 }
 
 export function parseMedia(text) {
   const lines = text.split("\n").filter((line) => line !== "");
-  if (lines.shift() !== "#EXTM3U") throw new Error("no #EXTM3U");
+  if (lines.shift() !== "#EXTM3U") throw new Error("the playlist does not begin with #EXTM3U");
   const playlist = {
     segments: [],
     partsOfNext: [],
@@ -109,7 +109,7 @@ export function parseMedia(text) {
         playlist[tag] = true;
         break;
       default:
-        throw new Error(`a tag this reader does not know: ${line}`);
+        throw new Error(`unknown tag: ${line}`);
     }
   }
   playlist.partsOfNext = parts;

@@ -1,4 +1,5 @@
-// Free loopback ports. Another process may take one before it is used; the gateway then says so and the test fails.
+// Finds free loopback ports. Another process may take a port before the gateway uses it. The gateway then reports that,
+// and the test fails.
 
 import { createSocket } from "node:dgram";
 import { createServer } from "node:net";

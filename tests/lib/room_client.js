@@ -1,4 +1,4 @@
-// A client of a room's events: what it was told, in order, and answers to what it asked.
+// Connects to the events of a room. Keeps every message in order, and finds the answers to its commands.
 
 import WebSocket from "ws";
 import { waitFor } from "./wait.js";
@@ -6,14 +6,14 @@ import { waitFor } from "./wait.js";
 export class RoomClient {
   #socket;
   #ids = 0;
-  /** Every message, oldest first. */
+  /** Holds every message, oldest first. */
   messages = [];
-  /** `{ code, reason }` once closed. */
+  /** Holds `{ code, reason }` once the connection is closed. */
   closed = null;
-  /** The HTTP status, if it was refused. */
+  /** Holds the HTTP status if the connection was refused. */
   refused = null;
 
-  /** Answers when the first message is there, or when it was refused. `query` is of docs/ROOMS.md. */
+  /** Connects and waits for the first message or the refusal. docs/ROOMS.md lists the fields of `query`. */
   static async join(gateway, room, query = {}) {
     const client = new RoomClient();
     const url = `${gateway.httpUrl.replace("http", "ws")}/api/v1/rooms/${room}/events?${new URLSearchParams(query)}`;
@@ -39,7 +39,7 @@ export class RoomClient {
     return this.hello.you.person;
   }
 
-  /** Events in order. */
+  /** Returns the events in order. */
   get events() {
     return this.messages.filter(({ type }) => type === "event");
   }
@@ -48,7 +48,7 @@ export class RoomClient {
     return this.events.at(-1)?.number ?? this.hello.number;
   }
 
-  /** What it says of itself to come back, after the last event it has seen. */
+  /** Returns the query with which this person comes back after the last event that this client has seen. */
   get asTheSame() {
     const { you, epoch } = this.hello;
     return { person: you.person, key: you.key, epoch, after: this.lastNumber };
@@ -58,7 +58,7 @@ export class RoomClient {
     this.#socket.send(text);
   }
 
-  /** The answer to a command. */
+  /** Sends a command and returns its answer. */
   async ask(command) {
     const id = ++this.#ids;
     this.send(JSON.stringify({ type: "command", id, command }));
@@ -67,13 +67,13 @@ export class RoomClient {
     });
   }
 
-  /** The first event of `kind` that fits, said already or still to come. */
+  /** Returns the first event of `kind` that fits. Waits for it if it has not come yet. */
   async event(kind, fits = () => true, options = {}) {
     const found = () => this.events.find(({ event }) => event.kind === kind && fits(event))?.event;
     return waitFor(`${kind} (heard: ${this.events.map(({ event }) => event.kind)})`, found, { everyMs: 10, ...options });
   }
 
-  /** The latest ticket, once there are `count`. */
+  /** Waits until `count` tickets have come, and returns the latest. */
   async ticket(count = 1) {
     const tickets = () => this.messages.filter(({ type }) => type === "ticket");
     await waitFor(`ticket ${count}`, () => tickets().length >= count, { everyMs: 5 });

@@ -1,7 +1,7 @@
-// Clients that break RTMP, by mistake or on purpose. Each is one connection.
+// Holds clients that break RTMP, by mistake or on purpose. Each client is one connection.
 //
-// `ends` says what has to become of it: "closed" (the server hangs up), "alive" (it is legal and goes on), or "either"
-// (the specification leaves it open; the server has to survive).
+// `ends` says what must become of the connection: "closed" (the server closes it), "alive" (the client is legal and
+// stays connected), or "either" (the specification does not say; the server must survive).
 
 import { randomBytes } from "node:crypto";
 import { amf0 } from "./amf0.js";
@@ -29,7 +29,7 @@ async function publishing(port, key) {
   return client;
 }
 
-/** Each takes the port and a free stream key, and answers its connection for the asker to watch. */
+/** Each `run` takes the port and a free stream key, and returns its connection for the caller to watch. */
 export const RTMP_ABUSE = [
   {
     name: "random bytes instead of a handshake",
@@ -161,7 +161,7 @@ export const RTMP_ABUSE = [
     },
   },
   {
-    name: "an AMF0 array of 2^32 - 1 entries that are not there",
+    name: "an AMF0 array of 2^32 - 1 entries that do not exist",
     ends: "closed",
     async run(port) {
       const client = await opened(port);
@@ -193,7 +193,7 @@ export const RTMP_ABUSE = [
     },
   },
   {
-    name: "publish under a name that is no name",
+    name: "publish under a name that is not valid",
     ends: "closed",
     async run(port) {
       const client = await RtmpClient.open(port);
@@ -230,7 +230,7 @@ export const RTMP_ABUSE = [
     },
   },
   {
-    name: "timestamps that leap by 24 days and back",
+    name: "timestamps that jump by 24 days and back",
     ends: "either",
     async run(port, key) {
       const client = await publishing(port, key);

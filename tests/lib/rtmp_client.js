@@ -1,4 +1,5 @@
-// An RTMP client of our own: for what ffmpeg cannot send (enhanced RTMP with FFmpeg 5.1) and would not send (abuse).
+// Is an RTMP client of our own. It sends what ffmpeg cannot send (FFmpeg 5.1 has no enhanced RTMP) or would not send
+// (abuse).
 
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -8,7 +9,7 @@ import { waitFor } from "./wait.js";
 
 const DEFAULT_CHUNK = 128;
 
-/** A message cut into chunks of one chunk stream, with a full header on the first. */
+/** Cuts a message into chunks of one chunk stream. The first chunk has a full header. */
 export function chunks(chunkStream, { timestamp = 0, type, stream = 0, body }, chunkSize = DEFAULT_CHUNK) {
   const head = Buffer.alloc(12);
   head[0] = chunkStream;
@@ -31,13 +32,13 @@ export class RtmpClient {
   #chunkIn = DEFAULT_CHUNK;
   #chunkOut = DEFAULT_CHUNK;
   #handshaken = false;
-  /** Every message from the server: { type, timestamp, stream, body }. */
+  /** Holds every message from the server: { type, timestamp, stream, body }. */
   messages = [];
-  /** Commands and data among them, decoded. */
+  /** Holds the commands and data messages among them, decoded. */
   commands = [];
   closed = false;
 
-  /** Opens the TCP connection and no more. */
+  /** Opens the TCP connection. Sends nothing yet. */
   static async open(port) {
     const client = new RtmpClient();
     client.socket = connect(port, "127.0.0.1");
@@ -90,7 +91,7 @@ export class RtmpClient {
     });
   }
 
-  /** Handshake, connect, createStream. `fourCcList` announces enhanced RTMP. */
+  /** Sends the handshake, connect and createStream. `fourCcList` announces enhanced RTMP. */
   async connect({ fourCcList = null, query = "" } = {}) {
     await this.handshake();
     this.command(0, "connect", 1, {
@@ -107,7 +108,7 @@ export class RtmpClient {
     return result;
   }
 
-  /** Answers the onStatus of the publish: { level, code, description }. */
+  /** Publishes and returns the server's onStatus: { level, code, description }. */
   async publish(key) {
     this.command(0, "releaseStream", 3, null, key);
     this.command(0, "FCPublish", 4, null, key);

@@ -1,8 +1,8 @@
-// Other programs: ffmpeg, ffprobe, openssl.
+// Runs other programs: ffmpeg, ffprobe, openssl.
 
 import { spawn } from "node:child_process";
 
-/** Runs a program to its end; answers exit code and what it wrote. */
+/** Runs a program until it exits. Returns its exit code, signal and output. */
 export function run(program, argv, { timeoutMs = 30_000, input = null } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, argv, { stdio: [input === null ? "ignore" : "pipe", "pipe", "pipe"] });

@@ -1,5 +1,5 @@
-// A viewer by HTTP-FLV that looks at nothing but times: when which frame came, and what it says of itself. No busy page is in
-// the way, so what is missing here is missing in the program.
+// Watches a program by HTTP-FLV and records only times: the timestamps of each frame and when it arrived. No busy page
+// is involved, so a frame that is missing here is missing in the program.
 
 import { get } from "node:http";
 import { FlvReader } from "./flv.js";
@@ -27,7 +27,7 @@ export class Tap {
       response.on("close", () => (tap.#ended = true));
     });
     tap.#request.on("error", () => (tap.#ended = true));
-    // How long this process got no turn, although it wanted one: what a busy machine does to everybody on it.
+    // Measures for how long this process was ready but not scheduled. A busy machine delays every process in this way.
     tap.#timer = setInterval(() => {
       const now = performance.now();
       tap.#longestTurnMs = Math.max(tap.#longestTurnMs, now - tap.#turn - TURN_MS);
@@ -50,7 +50,10 @@ export class Tap {
     this.#longestTurnMs = 0;
   }
 
-  /** The longest distances of neighbours, by timestamp and by arrival, of pictures in the order they are shown, and of sound. */
+  /**
+   * Returns the longest gaps between neighbouring frames, by timestamp and by arrival, for video in display order and
+   * for audio.
+   */
   continuity() {
     const of = (wanted) => this.#frames.filter(({ kind }) => kind === wanted);
     const [pictures, sound] = [of("video"), of("audio")];

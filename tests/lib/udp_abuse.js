@@ -1,4 +1,4 @@
-// Noise for a WebRTC port: everything that begins like STUN, DTLS, RTP or RTCP and is not.
+// Makes noise for a WebRTC port: datagrams that begin like STUN, DTLS, RTP or RTCP but are not valid.
 
 import { createHmac, randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
@@ -11,7 +11,7 @@ function attribute(type, value) {
   return Buffer.concat([head, value, Buffer.alloc((4 - (value.length % 4)) % 4)]);
 }
 
-/** A STUN message; `password` signs it (RFC 8489 section 14.5). */
+/** Returns a STUN message. With a `password` it is signed (RFC 8489 section 14.5). */
 export function stun({ type = 0x0001, username = null, password = null, attributes = [], length = null } = {}) {
   const body = [...attributes];
   if (username !== null) body.push(attribute(0x0006, Buffer.from(username)));
@@ -34,15 +34,15 @@ const dtlsRecord = (kind, body, epoch = 0) => {
   return Buffer.concat([head, body]);
 };
 
-/** Named makers of one datagram each. `ufrag` is that of a live session, when there is one to aim at. */
+/** Maps a name to a function that makes one datagram. `ufrag` belongs to a live session, if the test attacks one. */
 export const UDP_NOISE = {
-  "nothing": () => Buffer.alloc(0),
+  "an empty datagram": () => Buffer.alloc(0),
   "one byte": () => randomBytes(1),
   "random bytes": () => randomBytes(1 + Math.floor(Math.random() * 1400)),
   "a datagram of 60 kB": () => randomBytes(60_000),
-  "STUN cut short": () => stun({ username: "a:b" }).subarray(0, 13),
-  "STUN that lies about its length": () => stun({ username: "a:b", length: 0xfffc }),
-  "STUN for nobody": () => stun({ username: "nobody:nothing", password: "wrong" }),
+  "a truncated STUN message": () => stun({ username: "a:b" }).subarray(0, 13),
+  "STUN with a false length": () => stun({ username: "a:b", length: 0xfffc }),
+  "STUN for an unknown user name": () => stun({ username: "nobody:nothing", password: "wrong" }),
   "STUN with a user name of 60 kB": () => stun({ username: "x".repeat(60_000) }),
   "STUN without a user name": () => stun(),
   "STUN full of unknown attributes": () =>
@@ -50,14 +50,14 @@ export const UDP_NOISE = {
   "STUN to a live session with the wrong password": (ufrag) =>
     stun({ username: `${ufrag}:abcd`, password: "wrongwrongwrongwrongwrong" }),
   "STUN to a live session without a signature": (ufrag) => stun({ username: `${ufrag}:abcd` }),
-  "a STUN answer nobody asked for": () => stun({ type: 0x0101 }),
-  "a DTLS record of noise": () => dtlsRecord(22, randomBytes(200)),
-  "a DTLS record that lies about its length": () => {
+  "a STUN answer to no request": () => stun({ type: 0x0101 }),
+  "a DTLS record of random bytes": () => dtlsRecord(22, randomBytes(200)),
+  "a DTLS record with a false length": () => {
     const record = dtlsRecord(22, randomBytes(40));
     record.writeUInt16BE(0xffff, 11);
     return record;
   },
-  "a ClientHello in a thousand bytes of nothing": () =>
+  "a ClientHello of a thousand zero bytes": () =>
     dtlsRecord(22, Buffer.concat([Buffer.from([1, 0, 3, 0xe8, 0, 0, 0, 0, 0, 0, 3, 0xe8, 0xfe, 0xfd]), Buffer.alloc(998)])),
   "a DTLS fragment of a 16 MB handshake": () =>
     dtlsRecord(22, Buffer.concat([Buffer.from([1, 0xff, 0xff, 0xff, 0, 0, 0xff, 0xff, 0, 0, 0, 40]), randomBytes(40)])),
@@ -66,10 +66,12 @@ export const UDP_NOISE = {
   "RTP with a header extension that does not end": () =>
     Buffer.concat([Buffer.from([0x9f, 102]), randomBytes(70), Buffer.from([0xbe, 0xde, 0xff, 0xff])]),
   "RTCP": () => Buffer.concat([Buffer.from([0x81, 206, 0, 2]), randomBytes(24)]),
-  "RTCP that lies about its length": () => Buffer.from([0x9f, 205, 0xff, 0xff, 0, 0, 0, 1]),
+  "RTCP with a false length": () => Buffer.from([0x9f, 205, 0xff, 0xff, 0, 0, 0, 1]),
 };
 
-/** Sends every kind of noise `rounds` times, from many source ports. Answers how many datagrams came back. */
+/**
+ * Sends every kind of noise `rounds` times, from several source ports. Returns how many datagrams it sent and got back.
+ */
 export async function makeNoise(port, { rounds = 50, ufrag = "nobody", sockets = 8 } = {}) {
   let answers = 0;
   const clients = [];

@@ -1,18 +1,20 @@
-// A bad network in user space: stands between clients and one UDP port, and loses, delays, reorders and throttles.
+// Simulates a bad network in user space. The relay stands between clients and one UDP port, and loses, delays, reorders
+// and throttles packets.
 //
-// Put in front by pointing the candidates of an SDP answer here (`redirectCandidates`). Each client address gets a
-// socket of its own towards the server, so the server sees different peers. Everything is drawn from one seed.
+// A test puts the relay in front of the server by pointing the candidates of an SDP answer to it
+// (`redirectCandidates`). Each client address gets its own socket towards the server, so the server sees different
+// peers. All random decisions come from one seed.
 
 import { createSocket } from "node:dgram";
 
 export const PERFECT = {
   lossPercent: 0,
-  /** Mean length of a run of lost packets: 1 is independent loss. */
+  /** The mean length of a run of lost packets. 1 means independent losses. */
   burstPackets: 1,
   delayMs: 0,
-  /** Uniform, on top of the delay; packets overtake each other. */
+  /** A uniformly distributed extra delay. Packets overtake each other. */
   jitterMs: 0,
-  /** 0 is unlimited. */
+  /** 0 means unlimited. */
   rateKbps: 0,
   queueMs: 200,
   blackhole: false,
@@ -23,7 +25,7 @@ export class UdpRelay {
   #target;
   #peers = new Map();
   #random;
-  /** Towards the server and towards the clients; change a field at any time. */
+  /** The rules towards the server (`up`) and towards the clients (`down`). A test may change a field at any time. */
   up = { ...PERFECT };
   down = { ...PERFECT };
   counts = { up: { passed: 0, lost: 0, full: 0 }, down: { passed: 0, lost: 0, full: 0 } };
@@ -52,7 +54,7 @@ export class UdpRelay {
       socket.on("message", (answer) => {
         this.#carry("down", answer, () => this.#front.send(answer, from.port, from.address));
       });
-      socket.on("error", () => {}); // The server's port may be gone: that is the test.
+      socket.on("error", () => {}); // A test may have stopped the server on purpose.
       this.#peers.set(key, socket);
     }
     this.#carry("up", packet, () => socket.send(packet, this.#target, "127.0.0.1"));
@@ -83,7 +85,7 @@ export class UdpRelay {
     else setTimeout(() => this.#peers.size > 0 && send(), wait);
   }
 
-  // Gilbert's model: a bad state loses everything and lasts `burstPackets` on average.
+  // This is Gilbert's model: a bad state loses every packet and lasts `burstPackets` packets on average.
   #isLost(rules, way) {
     if (rules.lossPercent <= 0) return false;
     const leaveBad = 1 / Math.max(1, rules.burstPackets);

@@ -1,12 +1,12 @@
-// Waiting for something to become true, with a limit and a sentence that says what was waited for.
+// Waits for a condition, with a time limit and an error that names what was waited for.
 
 import { setTimeout as pause } from "node:timers/promises";
 
 export { pause };
 
 /**
- * Asks `condition` until its answer is truthy and returns that answer. `giveUp`, asked each time too, may throw when
- * waiting has become pointless.
+ * Calls `condition` until it returns a truthy value, and returns that value. Also calls `giveUp` each time, which
+ * throws when waiting has become pointless.
  */
 export async function waitFor(what, condition, { timeoutMs = 10_000, everyMs = 50, giveUp = () => {} } = {}) {
   const deadline = performance.now() + timeoutMs;

@@ -1,10 +1,13 @@
-// The gateway's own page, with what a test asks of it. The player says its state on its element (`data-onmic`).
+// Opens the gateway's own watch page and adds the functions that tests need. The player publishes its state as data
+// attributes of its element (`data-onmic`).
 
 import assert from "node:assert/strict";
 import { redirectCandidates } from "./pages/session.js";
 import { pause, waitFor } from "./wait.js";
 
-/** Opens it; with `relayPort` every answer it gets, to an offer or to an ICE restart, points there. */
+/**
+ * Opens the page. With `relayPort`, every SDP answer that it gets, to an offer or an ICE restart, points to that port.
+ */
 export async function watchPage(browser, url, { relayPort = null, ...options } = {}) {
   const page = await browser.open("about:blank", options);
   if (relayPort !== null) {
@@ -41,7 +44,7 @@ export async function watchPage(browser, url, { relayPort = null, ...options } =
         throw error;
       });
   };
-  /** The picture moves: some seconds of it pass in as many seconds. */
+  /** Asserts that the video plays: at least 15 new frames per second for `seconds`. */
   page.advances = async (seconds = 3) => {
     const before = await player();
     await pause(seconds * 1000);

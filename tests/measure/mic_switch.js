@@ -1,5 +1,5 @@
-// From the host's grant to the mic and back, again and again: `node measure/mic_switch.js [rounds]`. A table on standard
-// output. Seen and heard from outside the player, as in e2e/mic_switch.test.js.
+// Measures the switch from the host's grant to the mic and back, repeatedly: `node measure/mic_switch.js [rounds]`.
+// Prints a table on standard output. It measures from outside the player, as e2e/mic_switch.test.js does.
 
 import { loadavg } from "node:os";
 import { Browser } from "../lib/browser.js";
@@ -18,7 +18,7 @@ const keep = (thing) => {
   return thing;
 };
 
-// So that whatever was started is ended with this process.
+// `exit` runs the handlers that end the started processes with this one.
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 
 const gateway = keep(await Gateway.start({ set: { "rooms.cool_down": "100ms" } }));
@@ -39,7 +39,7 @@ for (const transport of transports) {
   const page = await micPage(browser, gateway, "show", { transport });
   for (let round = 0; round < rounds; round += 1) {
     await page.raiseHand("Anna");
-    await pause(700 + ((round * 613) % 2000)); // Other places between the keyframes.
+    await pause(700 + ((round * 613) % 2000)); // Each round begins at another point between two keyframes.
     await page.resetMeter();
     const granted = Date.now();
     await host.ask({ kind: "grant", person: await page.person() });
@@ -56,16 +56,16 @@ for (const transport of transports) {
     process.stderr.write(`${transport} ${round + 1}: ${JSON.stringify([on.at(-1), off.at(-1)])}\n`);
   }
   for (const [way, all] of [[`${transport} to mic`, on], [`mic to ${transport}`, off]]) {
-    row(`${way}: first picture`, all.map(({ first }) => first));
+    row(`${way}: first frame`, all.map(({ first }) => first));
     row(`${way}: co-host ${all === on ? "in" : "out of"} another's program`, all.map(({ visible }) => visible));
-    row(`${way}: longest without a new picture`, all.map(({ longestPictureGapMs }) => longestPictureGapMs));
-    row(`${way}: sound gap`, all.map(({ soundGapMs }) => soundGapMs));
-    row(`${way}: both sounds`, all.map(({ soundOverlapMs }) => soundOverlapMs));
-    row(`${way}: jump in the program's time`, all.map(({ own }) => Math.abs(own.programStepMs ?? 0)));
+    row(`${way}: longest time without a new frame`, all.map(({ longestPictureGapMs }) => longestPictureGapMs));
+    row(`${way}: longest time without audio`, all.map(({ soundGapMs }) => soundGapMs));
+    row(`${way}: longest time with both audios`, all.map(({ soundOverlapMs }) => soundOverlapMs));
+    row(`${way}: jump on the program's timeline`, all.map(({ own }) => Math.abs(own.programStepMs ?? 0)));
   }
   await page.context().close();
 }
-console.log(`${rounds} rounds each, a 360p30 host by RTMP mixed to 720p, ms; load at the end ${loadavg().map((load) => load.toFixed(1)).join(" ")}\n`);
-console.log(["| what | p50 | p95 | most |", "| --- | --- | --- | --- |", ...rows].join("\n"));
+console.log(`${rounds} rounds each, a 360p30 host by RTMP mixed to 720p, times in ms; load at the end ${loadavg().map((load) => load.toFixed(1)).join(" ")}\n`);
+console.log(["| what | p50 | p95 | maximum |", "| --- | --- | --- | --- |", ...rows].join("\n"));
 while (things.length > 0) await things.pop().stop();
 process.exit(0);

@@ -1,8 +1,10 @@
-// The figures of the mixer, by the real clients: `node measure/mix.js [seconds] [detail]`. A table on standard output. `detail` is
-// the strength of noise added to the pictures: 8 makes encoders use their 2.5 Mbit/s, and four of them want more than two cores.
+// Measures the mixer with real clients: `node measure/mix.js [seconds] [detail]`. Prints a table on standard output.
+// `detail` is the strength of the noise added to the video. 8 makes the encoders use their 2.5 Mbit/s, and four of them
+// need more than two cores.
 //
-// Latency is from the drawing of each participant's picture to the page that shows it in the program by WHEP: generator,
-// encoder, gateway and browser together. What the mixer adds is the same host's latency less that of its pass-through.
+// Latency is the time from the drawing of a participant's frame to the page that shows it in the program by WHEP. It
+// includes generator, encoder, gateway and browser. The latency that the mixer adds is the host's latency when mixed
+// minus the same host's latency when passed through.
 
 import { cpus, loadavg } from "node:os";
 import { Browser } from "../lib/browser.js";
@@ -26,7 +28,7 @@ function row(what, value) {
 
 const ms = (value) => `${rounded(value)} ms`;
 
-/** Watches for a while; latency of each tile (or of the whole picture), and what the gateway's processor had to do. */
+/** Measures for SECONDS the latency of each tile (or of the whole frame) and the CPU use of the gateway. */
 async function watch(gateway, viewer, what, tiles) {
   await viewer.call("setTiles", tiles);
   await pause(3000);
@@ -41,7 +43,7 @@ async function watch(gateway, viewer, what, tiles) {
     const who = index === 0 ? "the host" : GUESTS[index - 1];
     row(`${what}: ${who} → program by WHEP`, `p50 ${ms(p50)}, p95 ${ms(p95)}`);
   });
-  row(`${what}: pictures per second, CPU of the gateway`, `${rounded(report.delivered / report.seconds, 1)}, ${rounded(busy)} % of a core`);
+  row(`${what}: frames per second, CPU use of the gateway`, `${rounded(report.delivered / report.seconds, 1)}, ${rounded(busy)} % of a core`);
   return latencies[0];
 }
 
@@ -52,9 +54,9 @@ async function splice(viewer, tap, what, change) {
   await pause(2500);
   const [report, times] = [await viewer.report(), tap.continuity()];
   row(
-    `${what}: longest time without a new picture`,
+    `${what}: longest time without a new frame`,
     `${ms(report.longestGapMs)} shown, ${ms(report.longestReceiveGapMs)} received, ${ms(times.pictureMs)} by timestamps; ` +
-      `sound ${ms(report.longestSilenceMs)} silent, ${ms(times.soundMs)} by timestamps; the machine gave no turn for ${ms(times.machineMs)}`,
+      `audio silent for ${ms(report.longestSilenceMs)}, ${ms(times.soundMs)} by timestamps; the machine did not schedule the measuring process for ${ms(times.machineMs)}`,
   );
 }
 

@@ -1,7 +1,9 @@
-// The figures of docs/PERFORMANCE.md, by the real clients: `node measure/run.js [name…]`. A table on standard output.
+// Measures the figures of docs/PERFORMANCE.md with real clients: `node measure/run.js [name…]`. Prints a table on
+// standard output.
 //
-// What a figure contains: generator and encoder of the test picture (measured by itself and printed), the gateway, the
-// network (loopback), and the browser down to its compositor. The browser's own share is the "loop-back" row.
+// A figure includes the generator and encoder of the test picture (their share is also measured alone and printed), the
+// gateway, the network (loopback), and the browser down to its compositor. The "loop-back" row is the browser's own
+// share.
 
 import { Browser, figures } from "../lib/browser.js";
 import { Gateway } from "../lib/gateway.js";
@@ -34,7 +36,7 @@ function glassToGlass(what, report) {
   row(`${what}: freezes in ${rounded(report.seconds)} s`, `${freezes}`, `longer than 150 ms${repeated}`);
 }
 
-/** What everything below is to be compared with. */
+/** Measures the baselines with which all other figures are compared. */
 async function baselines({ browser, pages, folder }) {
   for (const [what, picture] of [
     ["bf=0, 360p", {}],
@@ -44,7 +46,8 @@ async function baselines({ browser, pages, folder }) {
     const own = await ownLatency(picture, 6);
     row(`generator and encoder alone, ${what}`, `p50 ${ms(own.p50)}, p95 ${ms(own.p95)}`);
   }
-  // Where sound and picture stand to each other differs a little from one connection to the next, so three are taken.
+  // The offset between audio and video differs a little from one connection to the next, so the median of three is
+  // taken.
   const syncs = [];
   for (let round = 0; round < 3; round += 1) {
     const loop = await browser.play("loopback", HD);
@@ -55,7 +58,7 @@ async function baselines({ browser, pages, folder }) {
     await loop.stop();
   }
   const sync = median(syncs);
-  row("browser loop-back: sound after picture", ms(sync), `of three: ${syncs.map((value) => rounded(value)).join(", ")} ms`);
+  row("browser loop-back: audio after video", ms(sync), `of three: ${syncs.map((value) => rounded(value)).join(", ")} ms`);
 
   await recordFile(join(folder, "clip.mp4"), 12);
   const fileSyncs = [];
@@ -66,7 +69,7 @@ async function baselines({ browser, pages, folder }) {
     await file.stop();
   }
   const fileSync = median(fileSyncs);
-  row("browser playing a file: sound after picture", ms(fileSync), `of three: ${fileSyncs.map((value) => rounded(value)).join(", ")} ms`);
+  row("browser playing a file: audio after video", ms(fileSync), `of three: ${fileSyncs.map((value) => rounded(value)).join(", ")} ms`);
   return { sync, fileSync };
 }
 
@@ -82,7 +85,7 @@ async function joinTimes(stage, what, url, seconds) {
   const answered = [];
   const extra = [];
   for (let round = 0; round < JOINS; round += 1) {
-    await pause(700 + round * 613); // Other places between the keyframes.
+    await pause(700 + round * 613); // Each round begins at another point between two keyframes.
     const viewer = await stage.browser.play("whep", { url });
     const start = await viewer.waitForFrames(1, 20_000);
     first.push(start.firstPictureMs);
@@ -95,9 +98,9 @@ async function joinTimes(stage, what, url, seconds) {
     extra.push(median(settling) - median(settled));
     await viewer.stop();
   }
-  row(`${what}: first picture (keyframe every ${seconds} s)`, `median ${ms(median(first))}, worst ${ms(percentile(first, 100))}`, "from before the offer is made");
-  row(`${what}: connected after the answer`, `median ${ms(median(connected))}, worst ${ms(percentile(connected, 100))}`, `answer after ${ms(median(answered))}`);
-  row(`${what}: latency 2 s after joining`, `${extra.map((value) => rounded(value)).join(", ")} ms`, "over the same viewer's later latency");
+  row(`${what}: first frame (keyframe every ${seconds} s)`, `median ${ms(median(first))}, worst ${ms(percentile(first, 100))}`, "counted from before the offer is made");
+  row(`${what}: connected, counted from the answer`, `median ${ms(median(connected))}, worst ${ms(percentile(connected, 100))}`, `answer after ${ms(median(answered))}`);
+  row(`${what}: latency 2 s after joining`, `${extra.map((value) => rounded(value)).join(", ")} ms`, "above the same viewer's later latency");
 }
 
 const measurements = {
@@ -112,7 +115,7 @@ const measurements = {
     await viewer.waitForFrames(60);
     const report = await viewer.watch(MINUTE);
     glassToGlass("RTMP (bf=0) → WHEP", report);
-    row("RTMP → WHEP: sound against the loop-back's", ms(median(report.lipSync) - sync), `${report.beeps} beeps, ${report.discontinuities} holes`);
+    row("RTMP → WHEP: audio after video, compared with the loop-back", ms(median(report.lipSync) - sync), `${report.beeps} beeps, ${report.discontinuities} gaps`);
     await viewer.stop();
   },
 
@@ -125,7 +128,7 @@ const measurements = {
     await viewer.waitForFrames(60);
     const report = await viewer.watch(MINUTE);
     glassToGlass("RTMP (bf=2, like OBS) → WHEP", report);
-    row("RTMP (bf=2) → WHEP: sound against the loop-back's", ms(median(report.lipSync) - sync));
+    row("RTMP (bf=2) → WHEP: audio after video, compared with the loop-back", ms(median(report.lipSync) - sync));
     await viewer.stop();
   },
 
@@ -137,8 +140,8 @@ const measurements = {
     const viewer = await stage.browser.play("whep", { url: stage.gateway.url("/whep/cam") });
     await viewer.waitForFrames(60);
     const report = await viewer.watch(MINUTE);
-    glassToGlass("WHIP → WHEP (one browser both)", report);
-    row("WHIP → WHEP: sound against the loop-back's", ms(median(report.lipSync) - sync));
+    glassToGlass("WHIP → WHEP (both in one browser)", report);
+    row("WHIP → WHEP: audio after video, compared with the loop-back", ms(median(report.lipSync) - sync));
     await viewer.stop();
     await publisher.stop();
   },
@@ -171,23 +174,23 @@ const measurements = {
     await stage.publish("again", picture);
     for (const [what, viewer] of [["WHEP", near], ["LL-HLS", far]]) {
       const isNew = ([at, latency]) => at - latency > since;
-      const report = await viewer.waitFor(`new pictures by ${what}`, ({ samples }) => samples.some(isNew), 30_000);
-      row(`publisher gone for 2 s: ${what} shows the new picture`, ms(report.samples.find(isNew)[0] - since), "after ffmpeg is started again");
+      const report = await viewer.waitFor(`new frames by ${what}`, ({ samples }) => samples.some(isNew), 30_000);
+      row(`publisher gone for 2 s: ${what} shows the first new frame`, ms(report.samples.find(isNew)[0] - since), "counted from the restart of ffmpeg");
       await viewer.stop();
     }
   },
 };
 
 async function watchHls(stage, what, room, fileSync) {
-  await pause(6000); // A viewer of a stream that has just begun sees it begin.
+  await pause(6000); // A viewer who joins a stream that has just begun sees it from its beginning.
   const viewer = await stage.browser.play("hls", { url: stage.gateway.url(`/hls/${room}/index.m3u8`) });
   await viewer.waitForFrames(60, 30_000);
   await pause(5000);
   const report = await viewer.watch(2 * MINUTE);
   glassToGlass(what, report);
   row(`${what}: stalls in two minutes`, `${report.stalls.length}`, `${report.errors.length} errors reported by hls.js`);
-  row(`${what}: first picture`, ms(report.firstPictureMs));
-  row(`${what}: sound against a file's`, ms(median(report.lipSync) - fileSync));
+  row(`${what}: first frame`, ms(report.firstPictureMs));
+  row(`${what}: audio after video, compared with a file`, ms(median(report.lipSync) - fileSync));
   await viewer.stop();
 }
 
@@ -206,7 +209,7 @@ try {
   row("machine", `${cpus().length} × ${cpus()[0].model}`, `Chromium ${browser.version}, ffmpeg ${version}, Node ${process.version}`);
   for (const [name, measure] of Object.entries(measurements)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
-    // Each begins with a new gateway, and nothing else runs beside it.
+    // Each measurement gets a new gateway, and no other measurement runs beside it.
     const gateway = await Gateway.start();
     const publishers = [];
     const stage = {

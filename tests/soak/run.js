@@ -1,7 +1,9 @@
-// Publishers and viewers come and go for N minutes: `node soak/run.js [minutes]`. Says at intervals what the process holds.
+// Lets publishers and viewers come and go for N minutes: `node soak/run.js [minutes]`. Prints at intervals what the
+// process holds.
 //
-// Fails when memory, descriptors or threads at the end are above what they were after the first minutes, or when
-// anything is left once everybody has gone.
+// Fails if memory, descriptors or threads in the last fifth of the samples are more than 15 % above those of the first
+// fifth, if more than 40 descriptors or a viewer remain after all clients have left, or if more than 2 % of the
+// attempts failed.
 
 import { Browser } from "../lib/browser.js";
 import { Gateway } from "../lib/gateway.js";
@@ -35,7 +37,7 @@ async function attempt(what, action) {
   }
 }
 
-/** One stays for the whole time, so that there is always something to watch. */
+/** This publisher stays for the whole time, so that there is always a room to watch. */
 const steady = new Publisher(gateway.rtmpUrl("steady"), SMALL);
 await waitFor("the steady room", async () => (await gateway.room("steady"))?.live, { giveUp: () => steady.assertAlive() });
 
@@ -66,7 +68,7 @@ async function browsersComeAndGo() {
   }
 }
 
-/** Many cheap clients: sessions that are made and deleted or simply forgotten, playlists, FLV that is cut off. */
+/** Runs cheap clients: sessions that are deleted or abandoned, playlist requests, and FLV requests that are aborted. */
 async function crowdComesAndGoes() {
   for (let round = 0; running(); round += 1) {
     await attempt("crowd", async () => {
@@ -131,8 +133,8 @@ function verdict(fine, sentence) {
 try {
   await Promise.all([takeSamples(), publishersComeAndGo(), browsersComeAndGo(), crowdComesAndGoes(), noiseComesAndGoes()]);
   await steady.stop();
-  await waitFor("everybody to be gone", async () => (await gateway.json("/api/v1/rooms")).rooms.every(({ participants }) => participants.length === 0), { timeoutMs: 60_000 });
-  await pause(12_000); // Abandoned sessions end by their consent timeout.
+  await waitFor("all participants to be gone", async () => (await gateway.json("/api/v1/rooms")).rooms.every(({ participants }) => participants.length === 0), { timeoutMs: 60_000 });
+  await pause(12_000); // Abandoned sessions end by their consent timeout of 10 s.
   const left = gateway.resources();
   process.stdout.write(`${JSON.stringify(counts)}\nat the end: ${JSON.stringify(left)}\n`);
   const warm = samples.slice(0, Math.max(1, Math.ceil(samples.length * WARM_UP_SHARE)));
@@ -140,10 +142,10 @@ try {
   for (const field of ["rssKb", "descriptors", "threads"]) {
     const early = Math.max(...warm.map((sample) => sample[field]));
     const late = Math.max(...tail.map((sample) => sample[field]));
-    verdict(late <= early * GROWTH_ALLOWED + 4, `${field}: at most ${early} in the first fifth, ${late} in the last`);
+    verdict(late <= early * GROWTH_ALLOWED + 4, `${field}: at most ${early} in the first fifth of the samples, ${late} in the last fifth`);
   }
-  verdict(left.descriptors <= 40, `${left.descriptors} descriptors when everybody has gone`);
-  verdict((await gateway.metric("onmic_viewers")) === 0, "no viewer is counted any more");
+  verdict(left.descriptors <= 40, `${left.descriptors} descriptors after all clients have left`);
+  verdict((await gateway.metric("onmic_viewers")) === 0, "onmic_viewers is 0 after all clients have left");
   verdict(counts.failures <= (counts.publishers + counts.whep + counts.hls + counts.whip) * 0.02, `${counts.failures} failed attempts`);
   await gateway.stop();
 } finally {

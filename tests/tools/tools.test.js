@@ -1,4 +1,4 @@
-// The measuring tools measure right, before they judge anything.
+// Tests that the measuring tools measure correctly, before other tests rely on them.
 
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
@@ -14,7 +14,7 @@ import { parseMedia } from "../lib/playlist.js";
 import { UdpRelay } from "../lib/udp_relay.js";
 import { pause } from "../lib/wait.js";
 
-test("a_painted_code_is_read_back_and_a_damaged_one_is_not", () => {
+test("a_painted_code_is_read_back_and_a_damaged_code_is_rejected", () => {
   const now = Date.now();
   const grid = new Float64Array(GRID_WIDTH * 36);
   paintCode(encodeCode({ timeMs: now - 1234, counter: 4321, beepAge: 2 }), (x, y, width, height, white) => {
@@ -26,7 +26,7 @@ test("a_painted_code_is_read_back_and_a_damaged_one_is_not", () => {
   assert.equal(readCode(() => 0, now), null);
 });
 
-test("generator_and_encoder_add_little_and_it_is_known_how_much", async (t) => {
+test("generator_and_encoder_take_less_than_100_ms_without_look_ahead", async (t) => {
   const low = await ownLatency({}, 3);
   const obs = await ownLatency(LIKE_OBS, 3);
   t.diagnostic(`bf=0: p50 ${low.p50} p95 ${low.p95} ms; like OBS: p50 ${obs.p50} p95 ${obs.p95} ms`);
@@ -41,7 +41,7 @@ test("the_browser_measures_its_own_loop_back", async (t) => {
     await loop.waitForFrames(30);
     const report = await loop.watch(4);
     const { fps, p50, p95, lipSync } = figures(report);
-    t.diagnostic(`${rounded(fps, 1)} fps, p50 ${p50} p95 ${p95} ms, sound ${rounded(lipSync)} ms after picture`);
+    t.diagnostic(`${rounded(fps, 1)} fps, p50 ${p50} p95 ${p95} ms, audio ${rounded(lipSync)} ms after video`);
     assert.ok(report.frames > 60 && report.unreadable === 0, JSON.stringify({ ...report, samples: 0 }));
     assert.ok(report.beeps >= 3 && report.lipSync.length >= 3);
     await loop.stop();
@@ -50,7 +50,7 @@ test("the_browser_measures_its_own_loop_back", async (t) => {
   }
 });
 
-test("the_relay_loses_delays_and_closes_as_told", async () => {
+test("the_relay_loses_packets_and_blocks_the_connection_as_configured", async () => {
   const server = createSocket("udp4");
   await new Promise((resolve) => server.bind(0, "127.0.0.1", resolve));
   server.on("message", (packet, from) => server.send(packet, from.port, from.address));
@@ -78,17 +78,17 @@ test("the_relay_loses_delays_and_closes_as_told", async () => {
   await relay.stop();
 });
 
-test("candidates_of_an_answer_are_redirected", () => {
+test("the_candidates_of_an_answer_are_redirected_to_the_relay", () => {
   const line = "a=candidate:1 1 udp 2130706431 192.0.2.7 8189 typ host\r\n";
   assert.equal(redirectCandidates(line, 4000), "a=candidate:1 1 udp 2130706431 127.0.0.1 4000 typ host\r\n");
 });
 
-test("amf0_is_read_as_written", () => {
+test("amf0_values_are_read_as_they_were_written", () => {
   const value = { level: "status", count: 3, list: ["a", 1], nothing: null };
   assert.deepEqual(readAmf0(Buffer.concat([amf0.string("onStatus"), amf0.value(value)])), ["onStatus", value]);
 });
 
-test("metrics_and_playlists_are_read", () => {
+test("metrics_are_summed_by_label_and_playlists_are_parsed", () => {
   const samples = parseMetrics('# HELP x y\nx{kind="a",b="c"} 2\nx{kind="b"} 3\nxy 9\n');
   assert.equal(sumOf(samples, "x"), 5);
   assert.equal(sumOf(samples, "x", { kind: "b" }), 3);

@@ -1,10 +1,11 @@
-// Finds where a 2 kHz beep begins, to a millisecond, and says how loud it is altogether, how loud each of the tones that
-// were asked for is, and how long a silence was.
+// Finds where a 2 kHz beep begins, to one millisecond. Also reports the overall level, the level of each requested
+// tone, and the length of each silence.
 
 const BEEP_HERTZ = 2000;
-const BLOCK_SECONDS = 0.001; // Two periods of the beep.
+const BLOCK_SECONDS = 0.001; // 1 ms is two periods of the beep.
 const LOUD = 0.12;
-const QUIET_BLOCKS = 300; // A beep is new after so much silence: echoes of the codec are not beeps.
+// A beep counts as new after this many blocks without one (300 ms), so that echoes of the codec do not count.
+const QUIET_BLOCKS = 300;
 const LEVEL_SECONDS = 0.25;
 
 class BeepDetector extends AudioWorkletProcessor {
@@ -45,7 +46,7 @@ class BeepDetector extends AudioWorkletProcessor {
     return true;
   }
 
-  // Through a Hann window, so that one tone does not leak into the place of another.
+  // Applies a Hann window, so that one tone does not leak into the measurement of another.
   measureTones(sample) {
     const weight = 0.5 - 0.5 * Math.cos((2 * Math.PI * this.measured) / this.levelSamples);
     this.window += weight;
@@ -69,7 +70,7 @@ class BeepDetector extends AudioWorkletProcessor {
     this.window = 0;
   }
 
-  // The picture's hum never stops: five milliseconds of nothing at all are a hole in the sound.
+  // The hum of the test picture never stops, so 5 ms of silence are a gap in the audio.
   countSilence(sample) {
     if (Math.abs(sample) > 1e-4) {
       if (this.heard && this.silentRun >= sampleRate * 0.005) {

@@ -1,6 +1,7 @@
-// What a test may ask of a page: start a client under a name, ask for its figures, stop it.
+// Offers a test what it may ask of a page: start a client under a name, report its figures, stop it.
 //
-// Clients are plain scripts written from the specifications, not our SDK: the gateway must serve strangers.
+// The clients are plain scripts written from the specifications. They do not use our SDK, because the gateway must
+// serve clients that it does not know.
 
 import { playHls } from "./hls_client.js";
 import { playFile, startLoopback } from "./loopback.js";
@@ -17,7 +18,7 @@ window.bench = {
     return client.report();
   },
   report: (name) => clients.get(name).report(),
-  /** From here on only new samples count. */
+  /** Discards the samples so far. */
   reset: (name) => clients.get(name).meter.reset(),
   call: (name, method, ...args) => clients.get(name)[method](...args),
   async stop(name) {

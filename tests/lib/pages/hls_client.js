@@ -1,4 +1,4 @@
-// hls.js at its defaults, as a stranger's page would use it.
+// Plays LL-HLS with hls.js at its defaults, as a page that does not know onmic would.
 
 import { Meter } from "./meter.js";
 

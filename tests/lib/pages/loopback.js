@@ -1,4 +1,5 @@
-// What the browser does to a stream without any gateway: the baseline of every figure.
+// Sends a stream from the browser to itself without a gateway, and plays a file. These are the baselines of all
+// figures.
 
 import { Meter } from "./meter.js";
 import { drawScene } from "./scene.js";
@@ -45,7 +46,7 @@ export async function startLoopback({ codec = "video/H264", fps = 30, width, hei
   };
 }
 
-/** A file with the same picture, for the lip sync of an element that plays no WebRTC. */
+/** Plays a file with the same test picture, for the lip sync of an element that does not play WebRTC. */
 export async function playFile({ url, fps = 30 }) {
   const video = document.createElement("video");
   Object.assign(video, { loop: true, crossOrigin: "anonymous", src: url });

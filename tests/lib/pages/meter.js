@@ -1,17 +1,20 @@
-// Reads the test picture and the beeps off one <video> element: latency, frames, freezes, sound, lip sync.
+// Reads the test picture and the beeps from one <video> element: latency, frames, freezes, audio, lip sync.
 //
-// `tiles` says where in a picture of several the test pictures of each are: a rectangle in fractions. Each is read for
-// itself. The figures of the element as a whole are of the first picture found: the whole one, else that of the first tile.
+// `tiles` says where each participant's test picture is in a mixed frame: a rectangle in fractions of the frame. Each
+// tile is read separately. The figures of the element as a whole come from the whole frame if it holds a code, else
+// from the first tile.
 //
-// Latency is Date.now() at the frame's presentation less the time painted into the frame, so it holds everything from
-// the drawing of the picture to the compositor. The figures are samples; percentiles are the asker's business.
+// Latency is Date.now() at the frame's presentation minus the time painted into the frame. So it includes everything
+// from the drawing of the frame to the compositor. The report holds samples, and the caller computes percentiles.
 
 import { GRID_HEIGHT, GRID_WIDTH, readCode } from "./barcode.js";
 
 const FREEZE_FLOOR_MS = 150;
-const LATENCY_MAX_MS = 60_000; // A code that says more is not one: the check of a whole picture taken from parts of several.
-const MISREAD_MS = 500; // So far apart are the time and the number of a code only when it was read off parts of two.
-const PAIRING_MS = 450; // A beep belongs to the flash nearest to it; beeps are a second apart.
+// A code with a higher latency was misread: a code taken from parts of several frames can pass the CRC.
+const LATENCY_MAX_MS = 60_000;
+// The time and the number of a code differ by more than this only if it was read from parts of two frames.
+const MISREAD_MS = 500;
+const PAIRING_MS = 450; // A beep belongs to the nearest flash. Beeps are 1 s apart.
 
 export class Meter {
   #video;
@@ -38,7 +41,7 @@ export class Meter {
     this.#watch();
   }
 
-  /** The wall-clock time of the first frame shown, or null. */
+  /** Returns the wall-clock time of the first frame shown, or null. */
   get firstFrameAt() {
     return this.#firstFrame;
   }
@@ -60,7 +63,7 @@ export class Meter {
     this.tiles = this.#tiles.map(() => []);
   }
 
-  /** From here on the test pictures are looked for there. */
+  /** Looks for the test pictures in these tiles from now on. */
   setTiles(tiles) {
     this.#tiles = tiles;
     this.tiles = tiles.map(() => []);
@@ -88,7 +91,7 @@ export class Meter {
       if (gap > Math.max(FREEZE_FLOOR_MS, 3000 / this.#fps)) this.freezes.push({ at: nowMs, ms: Math.round(gap) });
     }
     this.#lastPresentation = metadata.presentationTime;
-    // When its last packet came, which no busy page delays. Only WebRTC knows.
+    // The arrival time of the frame's last packet, which a busy page does not delay. Only WebRTC provides it.
     if (metadata.receiveTime !== undefined) {
       if (this.#lastReceive !== null) {
         this.longestReceiveGap = Math.max(this.longestReceiveGap, metadata.receiveTime - this.#lastReceive);
@@ -109,7 +112,7 @@ export class Meter {
     const previous = this.frames.at(-1);
     if (previous && code.counter === previous.counter) return;
     this.frames.push({ at: nowMs, latency: nowMs - code.timeMs, counter: code.counter, timeMs: code.timeMs });
-    // Any of the first frames of a flash will do: where it began follows from the age it states.
+    // Any of the first three frames of a flash is good enough, because the code states how long ago the beep began.
     if (code.beepAge <= 2 && (!previous || code.counter - code.beepAge !== this.flashes.at(-1)?.frame)) {
       const began = metadata.expectedDisplayTime - (code.beepAge * 1000) / this.#fps;
       this.flashes.push({ at: began, frame: code.counter - code.beepAge });
@@ -125,7 +128,7 @@ export class Meter {
     return code && Math.abs(nowMs - code.timeMs) < LATENCY_MAX_MS ? code : null;
   }
 
-  /** Listens to a stream (WebRTC) or to the element itself (media source). Ask once. */
+  /** Listens to a stream (WebRTC) or to the element itself (media source). Call it only once. */
   async listen(stream) {
     const audio = new AudioContext({ latencyHint: "interactive" });
     this.#audio = audio;
@@ -163,9 +166,9 @@ export class Meter {
       currentTime: this.#video.currentTime,
       frames: this.frames.length,
       uniqueFrames: counters.size,
-      /** How many the decoder handed over, whether or not a busy page found the time to show them. */
+      /** The number of frames that the decoder delivered, whether or not a busy page had time to show them. */
       delivered: this.#delivered() - this.deliveredBefore,
-      /** How many the source drew between the first and the last one seen here. */
+      /** The number of frames that the source drew between the first and the last one seen here. */
       spannedFrames: spanned,
       backwards: backwards.length,
       backwardsAt: backwards,
@@ -174,12 +177,12 @@ export class Meter {
       firstFrameAt: this.#firstFrame,
       samples: this.frames.map(({ at, latency }) => [at, latency]),
       freezes: this.freezes,
-      /** Sound less picture: positive when the sound is late. */
+      /** The offsets of audio from video in milliseconds. They are positive when the audio is late. */
       lipSync: this.#lipSync(),
       beeps: this.beeps.length,
-      /** Amplitude of each tone, four times a second. */
+      /** The amplitude of each tone, four times a second. */
       tones: this.tones,
-      /** For each tile: how many pictures of it were read, and the latency of each with its time. */
+      /** For each tile, the number of frames read, and the latency of each frame with its time. */
       tiles: this.tiles.map((frames) => ({
         frames: frames.length,
         lastAgeMs: frames.length > 0 ? Date.now() - frames.at(-1).at : null,
@@ -195,7 +198,7 @@ export class Meter {
     };
   }
 
-  /** Pictures that were drawn before the one shown before them. */
+  /** Returns the frames that were drawn earlier than the frame shown before them. */
   #backwards() {
     const steps = this.frames.slice(1).map((frame, index) => {
       const before = this.frames[index];

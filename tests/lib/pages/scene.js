@@ -1,5 +1,5 @@
-// The test picture drawn by the page itself: a canvas on the page's clock, and an oscillator whose beeps are scheduled
-// from where the audio clock stands against it.
+// Draws the test picture in the page: a canvas that follows the page's clock, and an oscillator. The beeps are
+// scheduled by the offset of the audio clock from the page's clock.
 
 import { BEEP_AGE_MAX, CODE_HEIGHT, encodeCode, GRID_HEIGHT, GRID_WIDTH, paintCode } from "./barcode.js";
 
@@ -53,9 +53,10 @@ export async function drawScene({ width = 640, height = 360, fps = 30, humHertz 
     fill(44, 14, 18, 20, beepAge / fps < BEEP_SECONDS ? "#fff" : "#000");
     const code = encodeCode({ timeMs: Date.now(), counter: counter & 0xffff, beepAge });
     paintCode(code, (x, y, w, h, white) => fill(x, y, w, h, white ? "#fff" : "#000"));
-    track.requestFrame(); // At a fixed capture rate the browser drops every frame that comes a little early.
+    // At a fixed capture rate the browser would drop each frame that comes a little early.
+    track.requestFrame();
   }
-  // A timer and not requestAnimationFrame: a page that is not looked at publishes too.
+  // A timer and not requestAnimationFrame, because a page that is not visible must publish too.
   const timer = setInterval(draw, 4);
 
   return {

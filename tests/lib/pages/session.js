@@ -1,6 +1,6 @@
-// What WHIP and WHEP have in common: one POST, one answer, and how long each step took.
+// Holds what WHIP and WHEP have in common: one POST, one answer, and the time that each step took.
 
-/** Points every candidate of an answer at a relay: `{ "PORT": relayPort }` by original port, or one port for all. */
+/** Points every candidate of an SDP answer to the relay's port on loopback. */
 export function redirectCandidates(sdp, relayPort) {
   return sdp.replace(
     /^(a=candidate:\S+ \d+ udp \d+) \S+ \d+ /gim,
@@ -42,13 +42,19 @@ export async function exchange(pc, url, { token, relayPort, waitForCandidates = 
   };
 }
 
-/** The connection's state; "closed" once the other end has said goodbye (DTLS close_notify), which that state leaves out. */
+/**
+ * Returns the state of the connection, or "closed" once the other end has said goodbye (DTLS close_notify), which
+ * `connectionState` does not show.
+ */
 export function stateOf(pc) {
   const ended = pc.getReceivers().some(({ transport }) => transport?.state === "closed");
   return ended ? "closed" : pc.connectionState;
 }
 
-/** RFC 9725 section 4.2: DELETE while the session is there, since closing the connection first ends it, too. */
+/**
+ * Sends DELETE (RFC 9725 section 4.2) and then closes the connection. The other order would end the session before the
+ * DELETE.
+ */
 export async function end(pc, { resource }, headers) {
   const response = await fetch(resource, { method: "DELETE", headers });
   pc.close();
@@ -70,7 +76,7 @@ function withoutH264(sdp) {
     .join("\r\n");
 }
 
-/** The few numbers of getStats that a test asks for. */
+/** Returns the few numbers of getStats that tests use. */
 export async function statistics(pc) {
   const summary = {};
   for (const report of (await pc.getStats()).values()) {

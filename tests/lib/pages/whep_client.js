@@ -1,4 +1,4 @@
-// A WHEP client in as few lines as the protocol allows.
+// Is a WHEP client in as few lines as the protocol allows.
 
 import { Meter } from "./meter.js";
 import { end, exchange, stateOf, statistics } from "./session.js";
@@ -24,7 +24,7 @@ export async function playWhep({ url, fps = 30, sound = true, tiles, tones, ...o
   }
   const audible = stream.getAudioTracks().length > 0;
   if (sound && audible) await meter.listen(new MediaStream(stream.getAudioTracks()));
-  await video.play().catch(() => {}); // A later pause or stop is not a failure.
+  await video.play().catch(() => {}); // `play` rejects if the video is paused or removed later. That is not a failure.
 
   return {
     meter,
@@ -48,7 +48,7 @@ export async function playWhep({ url, fps = 30, sound = true, tiles, tones, ...o
       video.remove();
       return status;
     },
-    /** Leaves without a word: the gateway has to notice by itself. */
+    /** Leaves without DELETE, so the gateway has to notice by itself. */
     vanish() {
       meter.stop();
       pc.close();

@@ -1,4 +1,4 @@
-// A WHIP client: sends the page's own test picture.
+// Is a WHIP client that sends the page's own test picture.
 
 import { drawScene } from "./scene.js";
 import { end, exchange, stateOf, statistics } from "./session.js";
@@ -53,7 +53,7 @@ export async function publishWhip({ url, codec = "video/H264", kbps = 1200, widt
       pc.close();
       scene.stop();
     },
-    /** RFC 9725 section 4.3.3: new credentials by PATCH, same session. */
+    /** Restarts ICE: sends new credentials by PATCH to the same session (RFC 9725 section 4.3.3). */
     async restartIce() {
       pc.restartIce();
       await pc.setLocalDescription();

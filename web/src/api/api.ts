@@ -1,4 +1,4 @@
-// Requests to the node's own API, from a page it served.
+// Sends requests to the API of the node that served this page.
 
 import type { Room, Server } from './room';
 

@@ -1,4 +1,4 @@
-// What a broadcaster types into an encoder to go live in a room of this node.
+// Computes what a broadcaster enters into an encoder to go live in a room of this node.
 
 import type { Server } from './room';
 
@@ -11,7 +11,7 @@ export interface Publishing {
   studio: string;
 }
 
-const TOKEN = 'TOKEN'; // Stands for the broadcaster's own; the viewer's token of this page would not do.
+const TOKEN = 'TOKEN'; // A placeholder for the broadcaster's token. The viewer's token of this page may not publish.
 
 export function publishing(
   page: { protocol: string; host: string; hostname: string },

@@ -1,4 +1,4 @@
-// A room as `/api/v1/rooms` describes it.
+// Defines a room as `/api/v1/rooms` describes it.
 
 import type { components } from './schema';
 
@@ -31,7 +31,7 @@ export function codecName(codec: string): string {
   return CODEC_NAMES[codec.toLowerCase()] ?? codec;
 }
 
-/** `2.5 Mbit/s`, `128 kbit/s`. */
+/** Formats a bit rate: `2.5 Mbit/s`, `128 kbit/s`. */
 export function bitRate(bitsPerSecond: number): string {
   if (bitsPerSecond >= 1e6) return `${(bitsPerSecond / 1e6).toFixed(1)} Mbit/s`;
   return `${Math.round(bitsPerSecond / 1e3)} kbit/s`;

@@ -1,4 +1,4 @@
-// English, and the list of what there is to translate.
+// Holds the English texts. Their keys are the list of texts to translate.
 
 export const en = {
   language: 'English',
@@ -12,10 +12,10 @@ export const en = {
   'home.count.one': '1 room',
   'home.count.many': '{count} rooms',
   'home.empty.title': 'Nobody is live yet',
-  'home.empty.text': 'Start a broadcast with one of the ways below. The room appears here by itself.',
+  'home.empty.text': 'Start a broadcast in one of the ways below. The room appears here by itself.',
   'home.unreachable.title': 'The server does not answer',
   'home.unreachable.text': 'Check that the gateway is running and that this device is online. Trying again…',
-  'home.unauthorized.title': 'This server wants a token',
+  'home.unauthorized.title': 'This server requires a token',
   'home.unauthorized.text': 'Open this page with the link you were given, or add ?token=… to its address.',
   'home.watch': 'Watch {room}',
   'home.go': 'Watch',
@@ -25,11 +25,11 @@ export const en = {
   'card.viewers.one': '1 viewer',
   'card.viewers.many': '{count} viewers',
   'card.uptime': 'Live for {time}',
-  'card.no_video': 'Sound only',
+  'card.no_video': 'Audio only',
   'card.advice': 'Advice for the broadcaster',
   'card.mono': 'mono',
   'card.stereo': 'stereo',
-  'card.b_frames': 'The broadcaster sends B-frames: they are re-encoded for WebRTC, which adds delay.',
+  'card.b_frames': 'The broadcaster sends B-frames. The video is re-encoded for WebRTC, which adds latency.',
 
   'publish.title': 'Go live',
   'publish.text': 'Choose a room name, then point your encoder here.',
@@ -41,11 +41,11 @@ export const en = {
   'publish.url': 'Address',
   'publish.bearer': 'Bearer token',
   'publish.obs.hint':
-    'In OBS: Settings → Stream → Custom. Keyframe interval 2 s; tune “zerolatency” or 0 B-frames gives the lowest delay, but is not needed.',
+    'In OBS: Settings → Stream → Custom. Keyframe interval: 2 s. Tune “zerolatency” or 0 B-frames gives the lowest latency, but is not required.',
   'publish.ffmpeg.hint': 'Sends a file as if it were live. Replace input.mp4 with your own file or capture device.',
   'publish.whip.hint':
-    'In OBS 30 or later: Settings → Stream → Service “WHIP”. Also works from browsers and other WHIP encoders.',
-  'publish.auth': 'This server wants a token: put yours where it says TOKEN.',
+    'In OBS 30 or later: Settings → Stream → Service “WHIP”. Browsers and other WHIP encoders work too.',
+  'publish.auth': 'This server requires a token. Replace TOKEN with your token.',
   'publish.studio': 'Or go live from this browser, and let viewers on mic, in the',
   'publish.studio_link': 'studio',
   'publish.watch': 'Then watch at',
@@ -71,11 +71,10 @@ export const en = {
   'watch.transport': 'Transport',
   'watch.auto': 'Auto',
   'watch.latency': 'Latency, from the gateway to your screen',
-  'watch.badge.whep': 'Plays by WebRTC (WHEP)',
-  'watch.badge.mic': 'You are on mic: plays by WebRTC, without your own sound',
-  'watch.badge.hls': 'Plays by low-latency HLS',
-  'watch.fallback':
-    'WebRTC is not available at the moment, so this plays by LL-HLS. It switches back by itself when it can.',
+  'watch.badge.whep': 'Playing via WebRTC (WHEP)',
+  'watch.badge.mic': 'You are on mic. Playing via WebRTC, without your own audio',
+  'watch.badge.hls': 'Playing via low-latency HLS',
+  'watch.fallback': 'WebRTC is not available at the moment, so the player uses LL-HLS. It switches back by itself.',
 
   'state.connecting': 'Connecting…',
   'state.recovering': 'Reconnecting…',
@@ -84,18 +83,18 @@ export const en = {
   'state.ended.title': 'The broadcast has ended',
   'state.ended.text': 'If “{room}” goes live again, this page starts by itself.',
   'state.interrupted.title': 'The broadcaster lost the connection',
-  'state.interrupted.text': 'It goes on here as soon as they are back.',
+  'state.interrupted.text': 'Playback continues here as soon as they are back.',
   'state.failed.title': 'This cannot be played',
   'error.unauthorized': 'You need a valid link: ask whoever invited you for a new one.',
   'error.no_codec':
-    'This browser plays none of the formats of this broadcast. Choose Auto or LL-HLS, or try another browser.',
+    'This browser supports none of the formats of this broadcast. Choose Auto or LL-HLS, or try another browser.',
   'error.unsupported':
-    'This browser has neither WebRTC nor HLS. Please use a current version of Chrome, Edge, Firefox or Safari.',
+    'This browser supports neither WebRTC nor HLS. Please use a current version of Chrome, Edge, Firefox or Safari.',
   'error.full': 'The server has no room for more viewers at the moment. Trying again…',
   'error.unreachable': 'The server does not answer. Check your connection. Trying again…',
   'error.blocked': 'This network blocks WebRTC. Choose Auto or LL-HLS to watch. Trying again…',
   'error.refused': 'The server refused to play this room. Try again, or reload the page.',
-  'error.stalled': 'The picture stopped. Trying again…',
+  'error.stalled': 'The video stopped. Trying again…',
 
   'stats.transport': 'Transport',
   'stats.latency': 'Latency',
@@ -103,7 +102,7 @@ export const en = {
   'stats.clock': 'Clock',
   'stats.clock.node': 'server, ±{error} ms',
   'stats.clock.browser': 'this device',
-  'stats.picture': 'Picture',
+  'stats.picture': 'Video',
   'stats.bitrate': 'Bit rate',
   'stats.dropped': 'Frames dropped',
   'stats.freezes': 'Freezes',

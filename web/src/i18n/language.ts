@@ -1,4 +1,5 @@
-// Which language the page speaks, and its sentences: `?lang=` first, then what was chosen before, then the browser's.
+// Chooses the page's language and translates its texts. `?lang=` comes first, then the stored choice, then the
+// browser's languages.
 
 import { en, type Key, type Messages } from './en';
 import { zh } from './zh';
@@ -18,7 +19,7 @@ export function chooseLanguage(query: string | null, stored: string | null, brow
   return 'en';
 }
 
-/** The sentence for `key`, with `{name}` filled in. */
+/** Returns the text of `key`, with its `{name}` placeholders filled in. */
 export function translate(language: Language, key: Key, values: Record<string, string | number> = {}): string {
   return filled(LANGUAGES[language][key], values);
 }
@@ -31,7 +32,7 @@ export class Speech {
   readonly language: Language;
   readonly #onChange: () => void;
 
-  /** `onChange` is called after the viewer chose another language; the page then says everything anew. */
+  /** `onChange` is called after the viewer has chosen another language. The page then builds all its texts again. */
   constructor(onChange: () => void) {
     this.#onChange = onChange;
     const query = new URLSearchParams(location.search).get('lang');
@@ -41,7 +42,7 @@ export class Speech {
 
   readonly say = (key: Key, values?: Record<string, string | number>): string => translate(this.language, key, values);
 
-  /** `one` for 1, else `many`, of two keys that differ in their ending. */
+  /** Returns the text of `one` for 1, and else the text of `many` with the count. */
   count(one: Key, many: Key, count: number): string {
     return count === 1 ? this.say(one) : this.say(many, { count: count.toLocaleString(this.language) });
   }
@@ -68,7 +69,7 @@ export class Speech {
     try {
       localStorage.setItem(STORED, language);
     } catch {
-      // Storage is off: the choice lasts as long as the address does.
+      // If storage is off, the choice is kept in the address only.
     }
     const url = new URL(location.href);
     url.searchParams.set('lang', language);
@@ -77,7 +78,7 @@ export class Speech {
   }
 }
 
-/** Accessible name and tooltip in one. */
+/** Sets accessible name and tooltip. */
 export function label(element: HTMLElement, text: string): void {
   element.setAttribute('aria-label', text);
   element.title = text;

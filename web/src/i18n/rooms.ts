@@ -1,4 +1,5 @@
-// The sentences of rooms and the studio: apart from the others, so that a viewer who only watches need not load them.
+// Finds the texts of rooms and the studio. They are apart from the others, so that a viewer who only watches need not
+// load them.
 
 import type { Problem } from '../player';
 import { filled, type Speech } from './language';
@@ -15,7 +16,7 @@ export function roomSay({ language }: Speech): RoomSay {
   return (key, values) => filled(ROOM_LANGUAGES[language][key], values);
 }
 
-/** Why the server refused, in the page's language where its code is known. */
+/** Returns why the server refused, in the page's language if the code is known. */
 export function refusal(say: RoomSay, { code, detail, title }: Problem): string {
   const key = `refused.${code}` as RoomKey;
   if (!(key in roomsEn)) return detail || title;

@@ -1,4 +1,4 @@
-// 简体中文：房间与导播台。
+// Holds the texts of rooms and the studio in simplified Chinese.
 
 import type { RoomKey } from './rooms_en';
 

@@ -1,4 +1,4 @@
-// 简体中文。
+// Holds the texts in simplified Chinese.
 
 import type { Messages } from './en';
 

@@ -1,4 +1,5 @@
-// What the page's address says: room, token, transport; and links to other pages that keep what must be kept.
+// Reads room, token and transport from the page's address, and makes links to other pages that keep what they need of
+// it.
 
 import type { Choice } from '../player';
 
@@ -18,7 +19,7 @@ export function readAddress(url: URL): Address {
   };
 }
 
-/** The query that other pages of this node need as well: token and language. */
+/** Returns the query for other pages of this node: token and language. */
 export function keptQuery(url: URL): string {
   const kept = new URLSearchParams();
   for (const name of ['token', 'lang']) {
@@ -28,7 +29,7 @@ export function keptQuery(url: URL): string {
   return kept.size > 0 ? `?${kept}` : '';
 }
 
-/** For others to open: without the token, which is personal. */
+/** Returns a link for others to open. It leaves out the token, which is personal. */
 export function shareLink(url: URL, room: string): string {
   return `${url.origin}/watch/${room.split('/').map(encodeURIComponent).join('/')}`;
 }

@@ -1,4 +1,4 @@
-// What people say: the list, a line to write, one's own name.
+// Shows the chat: the list of messages, a field to write one, and this person's own name.
 
 import type { Speech } from '../i18n/language';
 import { roomSay } from '../i18n/rooms';
@@ -6,7 +6,7 @@ import type { ChatMessage, Room } from '../player';
 import { h } from './dom';
 import { iconButton, mark, sentence, sign, storeName, toast } from './room_parts';
 
-const NEAR_END_PX = 60; // Who reads further up is not pulled down by every new line.
+const NEAR_END_PX = 60; // A new message does not scroll the list if the reader is further than this from its end.
 
 export function chat(speech: Speech, room: Room): { element: HTMLElement; draw: () => void } {
   const say = roomSay(speech);

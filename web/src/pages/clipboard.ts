@@ -1,4 +1,4 @@
-// Copying text, also where the asynchronous clipboard is missing: pages served over plain HTTP in a local network.
+// Copies text, also on pages without the asynchronous clipboard: those served over plain HTTP in a local network.
 
 import type { Speech } from '../i18n/language';
 import { h, icon } from './dom';
@@ -20,7 +20,7 @@ export async function copyText(text: string): Promise<boolean> {
   }
 }
 
-/** A button that copies what `text` gives at that moment, and says so. */
+/** Makes a button that copies the current result of `text` and confirms it. */
 export function copyButton(speech: Speech, what: string, text: () => string): HTMLButtonElement {
   const word = h('span', {}, speech.say('action.copy'));
   const button = h(
@@ -42,7 +42,7 @@ export function copyButton(speech: Speech, what: string, text: () => string): HT
   return button;
 }
 
-/** Says a short sentence to people who listen to the page. */
+/** Announces a short sentence to people who use a screen reader. */
 export function announce(text: string): void {
   let region = document.querySelector<HTMLElement>('#announcements');
   if (!region) {

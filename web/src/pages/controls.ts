@@ -1,5 +1,5 @@
-// The bar over the picture: sound, picture in picture, full screen. It leaves when nobody moves, and is always there
-// for the keyboard. Keys: m sound, f full screen, p picture in picture.
+// Shows the bar over the video: audio, picture in picture, full screen. It hides when the pointer does not move, and
+// stays reachable by keyboard. Keys: m audio, f full screen, p picture in picture.
 
 import type { Speech } from '../i18n/language';
 import { label } from '../i18n/language';
@@ -9,7 +9,7 @@ import { h, type IconName, icon } from './dom';
 const IDLE_MS = 3000;
 
 interface FullscreenVideo extends HTMLVideoElement {
-  webkitEnterFullscreen?(): void; // iPhones give full screen to the video element only.
+  webkitEnterFullscreen?(): void; // iPhones allow full screen only for the video element.
 }
 
 export function controls(
@@ -58,7 +58,7 @@ export function controls(
 
   const togglePip = async () => {
     if (document.pictureInPictureElement) await document.exitPictureInPicture().catch(() => {});
-    else await player.video.requestPictureInPicture().catch(() => {}); // Refused before the first picture.
+    else await player.video.requestPictureInPicture().catch(() => {}); // Fails before the first frame.
   };
   const toggleFullscreen = async () => {
     if (document.fullscreenElement) await document.exitFullscreen();
@@ -100,7 +100,7 @@ export function controls(
     player.on('state', draw),
     player.on('transport', draw),
     player.on('sound', ({ muted, blocked }) => {
-      // Who turned sound on or off knows where the button is; who was refused it does not.
+      // A viewer who has used the button knows where it is. If the browser refused audio, the viewer may not.
       soundWasChosen = !blocked && (soundWasChosen || !muted);
       draw();
     }),
@@ -118,4 +118,4 @@ export function controls(
   };
 }
 
-let soundWasChosen = false; // Survives a change of language.
+let soundWasChosen = false; // Outside the function, so that it survives a change of language.

@@ -1,6 +1,7 @@
-// Camera and microphone before they are used: a mirror, a level, what to use. Shared by the mic dialogue and the studio.
+// Lets a person choose camera and microphone before they are used, with a preview and a level. The mic dialogue and the
+// studio share it.
 //
-// The stream belongs to the picker until `take` hands it over; `close` stops what was not taken.
+// The picker owns the stream until `take` hands it over. `close` stops a stream that was not taken.
 
 import type { RoomSay } from '../i18n/rooms';
 import { openDevices, openScreen, RequestError, stopTracks } from '../player';
@@ -12,7 +13,9 @@ const LEVEL_MS = 60;
 export interface DevicePicker {
   preview: HTMLElement;
   fields: HTMLElement;
-  /** Asks the browser. Resolves also when it said no: `stream` is then null and the preview says why. */
+  /**
+   * Asks the browser for the devices. If it refuses, this still resolves, `stream` is null and the preview says why.
+   */
   open(): Promise<void>;
   readonly stream: MediaStream | null;
   take(): MediaStream | null;
@@ -106,7 +109,7 @@ export function devicePicker(say: RoomSay, onChange: (stream: MediaStream | null
         const shared = await openScreen();
         const voice =
           chosen.audio === false ? null : await openDevices({ audio: chosen.audio, video: false }).catch(() => null);
-        // The voice is what the audience wants; the screen's own sound only without one.
+        // The microphone is sent. The screen's own audio is sent only without a microphone.
         next = new MediaStream([...shared.getVideoTracks(), ...(voice ?? shared).getAudioTracks()]);
         for (const unused of voice ? shared.getAudioTracks() : []) unused.stop();
       } else if (chosen.audio === false && chosen.video === false) next = new MediaStream();
@@ -160,7 +163,7 @@ export function errorName(code: string | undefined): (typeof ERRORS)[number] {
   return ERRORS.find((one) => one === code) ?? 'no-devices';
 }
 
-/** Loudness of the microphone, 0 to 1, some times a second. */
+/** Reports the level of the microphone, from 0 to 1, several times a second. */
 export function watchLevel(stream: MediaStream, onLevel: (part: number) => void): { stop: () => void } {
   if (stream.getAudioTracks().length === 0) {
     onLevel(0);

@@ -1,9 +1,9 @@
-// Building pages from code. Text goes in as text, never as markup: room names come from outside.
+// Builds pages from code. Text is inserted as text and never as markup, because room names come from outside.
 
 type Child = Node | string | null | undefined | false;
 type Attributes = Record<string, string | number | boolean | ((event: Event) => void)>;
 
-/** `h('button', { class: 'tool', onclick: … }, 'text')`. A boolean attribute is set or left out. */
+/** Makes an element: `h('button', { class: 'tool', onclick: … }, 'text')`. Sets or leaves out a boolean attribute. */
 export function h<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   attributes: Attributes = {},
@@ -45,7 +45,7 @@ export function icon(name: IconName): SVGSVGElement {
   return drawing(ICONS[name]);
 }
 
-/** One path in strokes, on a field of 24 by 24. */
+/** Makes an icon: one stroked path on a field of 24 by 24. */
 export function drawing(path: string): SVGSVGElement {
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   svg.setAttribute('viewBox', '0 0 24 24');

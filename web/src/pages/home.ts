@@ -1,4 +1,4 @@
-// `/`: who is live, and how to go live.
+// The page `/`: it lists the live rooms and says how to go live.
 
 import '../style/home.css';
 import { Api, ApiError } from '../api/api';
@@ -22,7 +22,7 @@ const api = new Api(readAddress(new URL(location.href)).token);
 const choice: PublishChoice = { room: 'demo', way: 'obs' };
 let server: Server | null = null;
 let listing: Listing = { kind: 'loading' };
-let clockOffset = 0; // Node minus browser: uptime is told by the clock that started it.
+let clockOffset = 0; // The node's clock minus the browser's clock. Uptime is counted by the node's clock.
 let speech = new Speech(build);
 let list: HTMLElement;
 
@@ -62,7 +62,7 @@ function drawList(): void {
         ? h('ul', { class: 'rooms' }, ...rooms.map((room) => roomCard(speech, room, now, query)))
         : nobody(listing.kind === 'rooms' ? 'empty' : listing.kind),
   );
-  // A refresh must not take the keyboard's place away.
+  // A refresh must not take away the keyboard focus.
   if (focused) list.querySelector<HTMLElement>(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 

@@ -1,4 +1,4 @@
-// Layouts as small pictures: where the host (filled) and the others (outlined) stand.
+// Draws each layout as a small picture, with the host's place filled and the other places outlined.
 
 import type { Speech } from '../i18n/language';
 import { roomSay } from '../i18n/rooms';

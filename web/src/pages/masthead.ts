@@ -1,4 +1,4 @@
-// The bar at the top of every page: brand, a note, the language switch.
+// Makes the bar at the top of every page: brand, a note, the language switch.
 
 import { LANGUAGES, type Language, type Speech } from '../i18n/language';
 import { h } from './dom';

@@ -1,4 +1,5 @@
-// A viewer's way to the mic: ask, wait, be invited, be on, leave; one card that says what is the case and what can be done.
+// Shows a viewer's way to the mic as one card: ask, wait, be invited, be on mic, leave. The card shows the state and
+// the possible actions.
 
 import type { Speech } from '../i18n/language';
 import { refusal, roomSay } from '../i18n/rooms';
@@ -9,7 +10,7 @@ import { h } from './dom';
 import { micDialog } from './mic_dialog';
 import { attempt, iconButton, sign } from './room_parts';
 
-// What the person was told last; survives a change of language.
+// The last outcome shown to the person. It survives a change of language.
 let outcome: MicChange | null = null;
 
 export function micBar(
@@ -33,7 +34,7 @@ export function micBar(
     if (!chosen) return;
     outcome = null;
     if (room.name !== chosen.name && room.you?.name !== chosen.name) room.rename(chosen.name);
-    // What became of it is told by the events.
+    // The events tell the outcome.
     player
       .goOnMic({ room, stream: chosen.stream, seat: how.seat ?? null, accept: how.accept ?? false })
       .catch(() => {});
@@ -139,7 +140,7 @@ export function micBar(
           ? say('mic.dark_by_host')
           : '';
     const toggle = (kind: 'audio' | 'video', on: boolean) => {
-      // Own devices obey at once, whatever the server thinks of it.
+      // The person's own devices change at once, even if the server refuses the command.
       attempt(say, player.muteMic({ [kind]: on }));
       draw();
     };
@@ -196,7 +197,7 @@ export function micBar(
   const off = player.on('mic', (change) => {
     if (change.state === 'off') outcome = change;
     if (change.state === 'on') {
-      player.unmute(); // Who speaks wants to hear.
+      player.unmute(); // A person on mic needs to hear the others.
       announce(say('mic.on'));
     }
     if (change.reason && change.state === 'off') announce(say(`mic.reason.${change.reason}`));

@@ -1,11 +1,11 @@
-// Before going on mic: how one will be seen and heard, and by what name.
+// Shows a person, before they go on mic, how they will be seen and heard, and lets them choose their name.
 
 import type { RoomSay } from '../i18n/rooms';
 import { devicePicker } from './device_picker';
 import { h } from './dom';
 import { storedName, storeName } from './room_parts';
 
-/** The stream to send and the name to bear; null when the person thought better of it. */
+/** Resolves with the stream to send and the chosen name, or with null if the person cancelled. */
 export function micDialog(
   say: RoomSay,
   purpose: 'ask' | 'accept',

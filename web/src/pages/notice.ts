@@ -1,5 +1,5 @@
-// What lies over the picture when there is none, or when it is not to be trusted: one sentence on what happens,
-// one on what to do.
+// Shows a notice over the video when nothing plays or playback is disturbed: one sentence says what happens, and one
+// says what to do.
 
 import type { Key, Speech } from '../i18n/language';
 import type { Player, PlayerEvents, Reason } from '../player';
@@ -17,7 +17,7 @@ const EXPLAINED: Partial<Record<Reason, Key>> = {
 };
 const PATIENCE_MS = 4000; // A short reconnect needs no explanation.
 
-// Kept between two notices, so that a change of language says the same thing again.
+// Kept after a notice is closed, so that the page shows the same state again after a change of language.
 let last: PlayerEvents['state'] | null = null;
 
 export function notice(speech: Speech, player: Player, room: string): { element: HTMLElement; close: () => void } {

@@ -1,4 +1,4 @@
-// How to go live: OBS, ffmpeg, WHIP, each with what to copy.
+// Shows how to go live with OBS, ffmpeg or WHIP, each with texts to copy.
 
 import { publishing } from '../api/publish';
 import type { Server } from '../api/room';
@@ -9,7 +9,7 @@ import { h } from './dom';
 type Way = 'obs' | 'ffmpeg' | 'whip';
 const WAYS: Record<Way, string> = { obs: 'OBS · RTMP', ffmpeg: 'ffmpeg', whip: 'WHIP' };
 
-/** What the viewer has typed and chosen; survives a change of language. */
+/** Holds what the viewer has typed and chosen. It survives a change of language. */
 export interface PublishChoice {
   room: string;
   way: Way;

@@ -1,4 +1,4 @@
-// One live room on the home page.
+// Makes the card of one live room for the home page.
 
 import { bitRate, codecName, type Participant, type Room, viewerCount } from '../api/room';
 import type { Speech } from '../i18n/language';
@@ -40,7 +40,7 @@ function uptime(speech: Speech, ms: number): HTMLElement {
   return h('span', { title: speech.say('card.uptime', { time }) }, icon('clock'), time);
 }
 
-/** Picture size, rate and codec; or that there is none. */
+/** Returns resolution, frame rate and codec, or says that there is no video. */
 export function videoFacts(speech: Speech, { video }: Participant): string {
   if (!video) return speech.say('card.no_video');
   const codec = [codecName(video.codec), video.profile].filter(Boolean).join(' ');
@@ -48,7 +48,7 @@ export function videoFacts(speech: Speech, { video }: Participant): string {
   return row([`${video.width}×${video.height}`, fps, codec]);
 }
 
-/** Bit rate, sound, and how it comes in. */
+/** Returns bit rate, audio format and the publisher's protocol. */
 export function otherFacts(speech: Speech, { video, audio, protocol }: Participant): string {
   const channels =
     audio?.channels === 1 ? speech.say('card.mono') : audio?.channels === 2 ? speech.say('card.stereo') : '';
@@ -58,7 +58,7 @@ export function otherFacts(speech: Speech, { video, audio, protocol }: Participa
   return row([video?.bitrate_bps ? bitRate(video.bitrate_bps) : '', sound, protocol.toUpperCase()]);
 }
 
-/** Breaks between facts only, never inside one. */
+/** Lets the line break only between facts, never inside one. */
 function row(facts: string[]): string {
   return facts
     .filter(Boolean)
@@ -71,7 +71,7 @@ function advice(speech: Speech, room: Room): HTMLElement | null {
   const bFrames = room.participants.some(({ video }) => video?.b_frames);
   const first = given[0] ?? (bFrames ? { code: 'b_frames', message: '', setting: null } : null);
   if (!first) return null;
-  // The node speaks English; the one advice that nearly every OBS user meets is translated here.
+  // The node's advice is in English. The advice on B-frames, which most OBS users get, is translated here.
   const message = first.code === 'b_frames' ? speech.say('card.b_frames') : first.message;
   const text = h('span', {}, message);
   if (first.setting) text.append(' ', h('code', {}, first.setting));

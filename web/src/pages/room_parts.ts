@@ -1,4 +1,4 @@
-// Small parts that the watch page's room and the studio share: drawings, a person's mark, switches, words for a moment.
+// Holds small parts that the watch page's room and the studio share: icons, a person's mark, switches, short messages.
 
 import { type RoomSay, refusal } from '../i18n/rooms';
 import { RequestError } from '../player';
@@ -40,7 +40,7 @@ export function sign(name: DrawingName): SVGSVGElement {
   return drawing(DRAWINGS[name]);
 }
 
-/** A round field with a person's initials, in a colour of their own. */
+/** Makes a round field with a person's initials, in that person's colour. */
 export function mark(name: string, person: string = name): HTMLElement {
   const element = h('span', { class: 'mark', 'aria-hidden': 'true' }, initials(name));
   element.style.setProperty('--hue', String(hue(person)));
@@ -85,7 +85,7 @@ export function checkbox(text: string, checked: boolean, onChange: (checked: boo
 
 let toasting: ReturnType<typeof setTimeout> | undefined;
 
-/** A sentence for a few seconds, also for people who listen. */
+/** Shows a sentence for a few seconds, and announces it to screen readers. */
 export function toast(text: string): void {
   announce(text);
   document.querySelector('.toast')?.remove();
@@ -95,13 +95,13 @@ export function toast(text: string): void {
   toasting = setTimeout(() => element.remove(), 1500 + text.length * 50);
 }
 
-/** What the server said, or at least that it said something. */
+/** Returns a sentence for an error: the server's reason if it has one. */
 export function sentence(say: RoomSay, error: unknown): string {
   if (error instanceof RequestError) return refusal(say, error.problem);
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Runs a command and says so when it was refused. */
+/** Waits for a command and shows a message if it was refused. */
 export function attempt(say: RoomSay, command: Promise<unknown>): void {
   command.catch((error: unknown) => toast(say('studio.problem', { detail: sentence(say, error) })));
 }
@@ -120,6 +120,6 @@ export function storeName(name: string): void {
   try {
     localStorage.setItem(NAME, name);
   } catch {
-    // Storage is off: the name lasts as long as the page.
+    // If storage is off, the name is kept until the page closes.
   }
 }

@@ -1,4 +1,5 @@
-// The room beside the player: seats, the way to the mic, chat. Loaded after the player, which must not wait for it.
+// Shows the room beside the player: seats, the way to the mic, chat. It is loaded after the player, which must not
+// wait.
 
 import '../style/room.css';
 import type { Speech } from '../i18n/language';
@@ -58,7 +59,7 @@ export function roomSide(
       draw();
     }),
     room.on('ticket', draw),
-    // Pictures again after the end: there is a new room.
+    // If video plays again after the room has ended, there is a new room.
     player.on('transport', ({ transport }) => transport !== 'none' && room.enter()),
     bar.close,
   ];

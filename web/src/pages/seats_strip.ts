@@ -1,4 +1,4 @@
-// Who is on mic, in a row: host first, then the seats.
+// Shows the people on mic in a row: the host first, then the seats.
 
 import type { Speech } from '../i18n/language';
 import { roomSay } from '../i18n/rooms';
@@ -23,7 +23,7 @@ export function seatsStrip(
     drawn = key;
     const focused = document.activeElement?.getAttribute('data-seat');
     const source = sources.find(({ participant }) => participant === 'host');
-    // An encoder alone is a host without a person.
+    // If only an encoder publishes, the host has no person.
     const first =
       host?.person || source?.up
         ? tile(host?.name || say('room.host'), host?.person ?? 'host', {

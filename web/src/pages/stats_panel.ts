@@ -1,4 +1,4 @@
-// The drawer with figures: for support calls, and for people who like figures.
+// Shows the drawer with figures, for support and for curious viewers.
 
 import { bitRate } from '../api/room';
 import type { Key, Speech } from '../i18n/language';
@@ -6,7 +6,7 @@ import type { Player, Stats } from '../player';
 import { h, icon } from './dom';
 import { TRANSPORT_NAMES } from './transport_switch';
 
-let open = false; // Survives a change of language.
+let open = false; // Outside the function, so that it survives a change of language.
 
 export function statsPanel(
   speech: Speech,

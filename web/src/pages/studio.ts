@@ -1,4 +1,4 @@
-// `/studio/ROOM`: the host goes live, sees the program as the audience does, and directs who and what is in it.
+// The page `/studio/ROOM`: the host goes live, sees the program as the audience does, and directs it.
 
 import '../style/watch.css';
 import '../style/room.css';
@@ -52,7 +52,7 @@ const player = new Player({
 const room = new Room({
   url: location.origin,
   room: address.room,
-  name: storedName() || address.room, // In a PK there are two hosts, and each has a label.
+  name: storedName() || address.room, // In a PK each of the two hosts has a label with this name.
   role: 'host',
   ...token,
 });
@@ -220,12 +220,12 @@ function build(): void {
   const off = [
     room.on('state', draw),
     room.on('connection', ({ connection, problem }) => {
-      if (connection === 'open') void room.loadPeople().catch(() => {}); // Then those are listed who come from now on.
+      if (connection === 'open') void room.loadPeople().catch(() => {}); // On failure only later people are listed.
       refusal = problem ? problem.detail || problem.title : '';
       draw();
     }),
     player.on('transport', ({ transport }) => {
-      if (transport !== 'none') room.enter(); // After the end of the last room.
+      if (transport !== 'none') room.enter(); // If the last room has ended, enter the new one.
       draw();
     }),
     player.on('latency', ({ latencyMs }) => {
@@ -253,4 +253,4 @@ function build(): void {
 }
 
 build();
-player.play().catch(() => {}); // The monitor says that nothing is on air.
+player.play().catch(() => {}); // On failure the monitor says that nothing is on air.

@@ -1,4 +1,4 @@
-// What the program looks like beyond its sources: background, labels, borders, and overlays: text cards and logos.
+// Edits the look of the program: background, labels, borders, and overlays, which are text cards and logos.
 
 import type { Speech } from '../i18n/language';
 import { roomSay } from '../i18n/rooms';
@@ -11,7 +11,7 @@ const MARGIN = 0.04;
 const CORNERS = ['bottom-left', 'bottom-right', 'top-left', 'top-right', 'centre'] as const;
 type Corner = (typeof CORNERS)[number];
 
-/** A place of that size in that corner. */
+/** Returns a place of this size in a corner of the canvas. */
 export function placeIn(corner: Corner, width: number, height: number): Place {
   const right = 1 - width - MARGIN;
   const bottom = 1 - height - MARGIN;

@@ -1,4 +1,4 @@
-// Seats with what the host can do about each, and who else is in the room to be invited.
+// Shows the seats with the host's actions for each, and the other people in the room, whom the host can invite.
 
 import type { Speech } from '../i18n/language';
 import { roomSay } from '../i18n/rooms';

@@ -1,4 +1,4 @@
-// Two rooms on one screen: propose, answer, end.
+// Lets the host propose, answer and end a PK, which shows two rooms on one screen.
 
 import type { Speech } from '../i18n/language';
 import { roomSay } from '../i18n/rooms';

@@ -1,4 +1,4 @@
-// Who asks for the mic: names, how long they wait, let in or not.
+// Shows the people who ask for the mic and how long they have waited. The host lets them in or refuses.
 
 import type { Speech } from '../i18n/language';
 import { roomSay } from '../i18n/rooms';

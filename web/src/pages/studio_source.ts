@@ -1,4 +1,5 @@
-// The host's own source: from this browser by WHIP (camera or screen), or what an encoder sends and what to change about it.
+// Shows the host's own source: camera or screen of this browser by WHIP, or the stream of an encoder with advice about
+// it.
 
 import { Api } from '../api/api';
 import { publishing } from '../api/publish';
@@ -15,7 +16,7 @@ import { iconButton, sign } from './room_parts';
 
 const REFRESH_MS = 3000;
 
-/** What goes out of this browser; survives a change of language. */
+/** Holds the broadcast of this browser. It survives a change of language. */
 const broadcast: { session: WhipSession | null; stream: MediaStream | null; connected: boolean; failure: string } = {
   session: null,
   stream: null,
@@ -105,7 +106,7 @@ export function studioSource(speech: Speech, address: Address): { element: HTMLE
       lost: () => stop(say('live.lost')),
     });
     Object.assign(broadcast, { session, stream, connected: false, failure: '' });
-    // A shared screen ends by the browser's own button, too.
+    // The browser's own button can end a shared screen too.
     for (const track of stream.getVideoTracks())
       track.addEventListener('ended', () => broadcast.stream === stream && stop(''));
     void session.open(new Endpoint(location.origin, address.room, address.token ?? undefined));
@@ -113,7 +114,7 @@ export function studioSource(speech: Speech, address: Address): { element: HTMLE
   };
   const stop = (failure: string) => {
     broadcast.session?.close();
-    host = null; // What the node still says of it is this broadcast.
+    host = null; // The node may still list this broadcast, which has ended.
     stopTracks(broadcast.stream);
     Object.assign(broadcast, { session: null, stream: null, connected: false, failure });
     draw();
@@ -198,7 +199,7 @@ export function studioSource(speech: Speech, address: Address): { element: HTMLE
     .catch((): Pick<Server, 'rtmp_port' | 'auth'> => ({ rtmp_port: 1935, auth: address.token !== null }))
     .then((server) => {
       const { rtmpServer, streamKey, whip } = publishing(location, server, address.room);
-      // The director's own token is the one that may publish as host.
+      // This page's own token may publish as host.
       const key = address.token ? streamKey.replace('TOKEN', address.token) : streamKey;
       const field = (name: 'live.server' | 'live.key' | 'live.whip', value: string) =>
         h(

@@ -1,4 +1,4 @@
-// Each source's sound and picture: gain, noise, automatic gain, fit, green screen.
+// Edits each source's audio and video: gain, noise suppression, automatic gain, fit, green screen.
 
 import type { Speech } from '../i18n/language';
 import { roomSay } from '../i18n/rooms';
@@ -26,7 +26,7 @@ export function studioSources(speech: Speech, room: Room): { element: HTMLElemen
       up.map(({ participant }) => nameOf(participant)),
       room.state.program.source_settings,
     ]);
-    // A slider that is being drawn along is not to be replaced under the finger.
+    // A slider must not be replaced while it is dragged.
     if (key === drawn || element.querySelector('input[type="range"]:active')) return;
     drawn = key;
     element.replaceChildren(

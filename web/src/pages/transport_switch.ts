@@ -1,4 +1,5 @@
-// Auto | WebRTC | LL-HLS, kept in the page's address so that a reload and a shared tab mean the same.
+// Shows the switch Auto | WebRTC | LL-HLS. The choice is kept in the page's address, so a reload and a copied tab keep
+// it.
 
 import type { Speech } from '../i18n/language';
 import type { Choice, Player } from '../player';

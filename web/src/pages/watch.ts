@@ -1,4 +1,4 @@
-// `/watch/ROOM`: the player with its controls, what plays and how late, and a few facts about the room.
+// The page `/watch/ROOM`: the player with its controls, transport and latency, and a few facts about the room.
 
 import '../style/watch.css';
 import { Api } from '../api/api';
@@ -17,7 +17,7 @@ import { TRANSPORT_NAMES, transportSwitch } from './transport_switch';
 
 declare global {
   interface Window {
-    /** For tests, and for the curious. */
+    /** The player, for tests and for the browser's console. */
     onmicPlayer?: Player;
     onmicRoom?: LiveRoom;
   }
@@ -28,7 +28,7 @@ const ROOM_AFTER_MS = 800;
 
 const address = readAddress(new URL(location.href));
 const api = new Api(address.token);
-// The player outlives a change of language: only what surrounds it is built anew.
+// The player survives a change of language. Only the elements around it are built again.
 const surface = h('div', { class: 'player' });
 const player = new Player({
   url: location.origin,
@@ -42,7 +42,7 @@ window.onmicPlayer = player;
 let room: Room | null = null;
 let clockOffset = 0;
 let leave: () => void = () => {};
-// The room comes after the picture; `room/participant` is one source of it, watched alone.
+// The room is loaded after the first frame. `room/participant` is one source of a room, which has no room beside it.
 const isRoom = !address.room.includes('/');
 let side: typeof import('./room_side') | null = null;
 let entered: LiveRoom | null = null;
@@ -152,7 +152,7 @@ function shareButton(speech: Speech): HTMLElement {
       class: 'button',
       onclick: async () => {
         const url = shareLink(new URL(location.href), address.room);
-        // The system's sheet where people expect it; on a desktop it only gets in the way.
+        // Phones use the system's share sheet. On a desktop the link is copied.
         if (matchMedia('(pointer: coarse)').matches && navigator.share) {
           await navigator.share({ url, title: document.title }).catch(() => {});
           return;
@@ -178,7 +178,7 @@ api
   .then((server) => {
     clockOffset = Date.parse(server.now) - Date.now();
   })
-  .catch(() => {}); // Uptime is then told by this device's clock.
+  .catch(() => {}); // On failure uptime is counted by this device's clock.
 async function enter(): Promise<void> {
   side = await import('./room_side');
   entered = side.enterRoom(address.room, address.token);
@@ -188,11 +188,11 @@ async function enter(): Promise<void> {
 
 build();
 if (isRoom) {
-  // With the first picture, or soon after when there is none.
+  // Load the room with the first frame, or after ROOM_AFTER_MS.
   const first = new Promise<void>((resolve) => player.on('transport', () => resolve()));
   const soon = new Promise((resolve) => setTimeout(resolve, ROOM_AFTER_MS));
   void Promise.race([first, soon])
     .then(enter)
-    .catch(() => {}); // Without it, the page plays all the same.
+    .catch(() => {}); // If the room cannot be loaded, the page still plays.
 }
-player.play().catch(() => {}); // The notice says why.
+player.play().catch(() => {}); // On failure the notice says why.

@@ -1,19 +1,20 @@
-// How far the browser's clock is from the node's, by Cristian's rule: the reply was made halfway through the
-// round trip, so half of it is the most one sample can be wrong. The sample with the shortest round trip wins.
+// Estimates the offset between the browser's clock and the node's clock by Cristian's algorithm. It assumes that the
+// reply was made halfway through the round trip, so a sample is wrong by at most half of its round trip. The sample
+// with the shortest round trip is used.
 //
-// Pure: times come in as arguments, in milliseconds since 1970 of the clock named.
+// This is pure: times are arguments, in milliseconds since 1970 on the named clock.
 
 export interface ClockSample {
-  /** Browser clock. */
+  /** On the browser's clock. */
   sentAt: number;
-  /** Browser clock. */
+  /** On the browser's clock. */
   receivedAt: number;
-  /** The node's `now`. */
+  /** The node's `now`, on the node's clock. */
   nodeNow: number;
 }
 
 const SAMPLES_KEPT = 16;
-const SAMPLE_LIFE_MS = 10 * 60_000; // Two quartz clocks part by up to 50 ppm: 30 ms in ten minutes.
+const SAMPLE_LIFE_MS = 10 * 60_000; // Two quartz clocks drift apart by up to 50 ppm: 30 ms in 10 minutes.
 
 export class ClockOffset {
   #samples: ClockSample[] = [];
@@ -26,7 +27,7 @@ export class ClockOffset {
     if (this.#samples.length > SAMPLES_KEPT) this.#samples.shift();
   }
 
-  /** Forgets everything: after sleep the browser's clock may have jumped. */
+  /** Discards all samples, because the browser's clock may have jumped while the machine slept. */
   reset(): void {
     this.#samples = [];
   }
@@ -35,19 +36,21 @@ export class ClockOffset {
     return this.#samples.length > 0;
   }
 
-  /** Node clock minus browser clock, 0 while unknown. */
+  /** Returns the node's clock minus the browser's clock, or 0 while it is unknown. */
   get offsetMs(): number {
     const best = this.#best();
     return best ? best.nodeNow - (best.sentAt + best.receivedAt) / 2 : 0;
   }
 
-  /** The most the offset can be wrong: half the best round trip. Infinity while unknown. */
+  /**
+   * Returns the largest possible error of the offset: half of the shortest round trip, or Infinity while it is unknown.
+   */
   get errorMs(): number {
     const best = this.#best();
     return best ? (best.receivedAt - best.sentAt) / 2 : Number.POSITIVE_INFINITY;
   }
 
-  /** A moment of the browser's clock on the node's. */
+  /** Converts a moment on the browser's clock to the node's clock. */
   toNode(browserMs: number): number {
     return browserMs + this.offsetMs;
   }

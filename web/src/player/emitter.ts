@@ -1,4 +1,4 @@
-// A typed event source. A listener that throws does not stop the others, nor the player.
+// Is a typed event source. A listener that throws stops neither the other listeners nor the player.
 
 export type Listener<T> = (event: T) => void;
 

@@ -1,6 +1,7 @@
-// The URLs of one room on one node, and the token that goes with requests to that node only.
+// Holds the URLs of one room on one node, and the token. The token is sent only with requests to that node.
 //
-// The token travels in the Authorization header, never in a URL: playlists must be the same bytes for everybody.
+// The token is sent in the Authorization header and never in a URL, because playlists must be the same bytes for every
+// viewer.
 
 export class Endpoint {
   readonly base: URL;
@@ -11,7 +12,7 @@ export class Endpoint {
   readonly whip: string;
   readonly #token: string | undefined;
 
-  /** `url` is the node (or what stands in front of it); `room` a room name, or `room/participant`. */
+  /** `url` is the URL of the node or of the proxy in front of it. `room` is a room name, or `room/participant`. */
   constructor(url: string, room: string, token?: string) {
     this.base = new URL(url.endsWith('/') ? url : `${url}/`, globalThis.location?.href);
     const path = room.split('/').map(encodeURIComponent).join('/');
@@ -24,13 +25,13 @@ export class Endpoint {
     this.#token = token || undefined;
   }
 
-  /** The same node with the session URL and the token of a ticket. */
+  /** Returns an endpoint for the same node with the session URL and the token of a ticket. */
   ticketed(url: string, kind: 'whip' | 'whep', token: string | undefined): Endpoint {
     const endpoint = new Endpoint(this.base.href, '', token ?? this.#token);
     return Object.assign(endpoint, { [kind]: url });
   }
 
-  /** The Authorization value for a request to `url`; undefined without a token or for a foreign host. */
+  /** Returns the Authorization value for a request to `url`, or undefined without a token or for another origin. */
   authorization(url: string): string | undefined {
     if (this.#token === undefined || new URL(url, this.base).origin !== this.base.origin) return undefined;
     return `Bearer ${this.#token}`;

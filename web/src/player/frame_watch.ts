@@ -1,11 +1,11 @@
-// Are pictures coming? Pure: told of each picture and asked from time to time.
+// Detects whether frames arrive. It is pure: the caller reports each frame and asks from time to time.
 //
-// `picture` answers true once per spell: for the first picture after a start, a stall or an `expect`.
-// `stalled` answers true once per stall; it never does while `pause`d (a hidden page gets no pictures).
+// `picture` returns true for the first frame after a start, a stall or an `expect`, and false for the frames after it.
+// `stalled` returns true once per stall. It never returns true while paused, because a hidden page gets no frames.
 
 export class FrameWatch {
   readonly #limitMs: number;
-  #last: number | null = null; // null: none in this spell yet.
+  #last: number | null = null; // null: no frame since the start, stall or `expect`.
   #paused = false;
 
   constructor(limitMs: number) {
@@ -28,7 +28,7 @@ export class FrameWatch {
     return true;
   }
 
-  /** Treat the next picture as the first of a new spell. */
+  /** Treats the next frame as the first one again. */
   expect(): void {
     this.#last = null;
   }

@@ -1,7 +1,7 @@
-// One LL-HLS session: hls.js where there is a MediaSource (or ManagedMediaSource), else the browser's own player.
-// hls.js is loaded when it is first needed, so a viewer who plays by WebRTC never fetches it.
+// Plays one LL-HLS session: with hls.js where the browser has MediaSource or ManagedMediaSource, else with the
+// browser's own player. hls.js is loaded when it is first needed, so a viewer who plays by WebRTC never fetches it.
 //
-// Decides nothing: what happened goes to the listener, once closed nothing does.
+// The session decides nothing. It reports events to the listener, and none after it is closed.
 
 import type Hls from 'hls.js';
 import type { ErrorData, HlsConfig } from 'hls.js';
@@ -18,9 +18,9 @@ export interface HlsListener {
   failed(reason: 'unsupported' | 'unauthorized' | 'unreachable' | 'refused', detail: string): void;
 }
 
-const MEDIA_RECOVERIES = 2; // More in one session, and the decoder will not come round: open a new one.
-const ALIGNED_WITHIN_S = 0.5; // A few parts: hls.js starts a segment further back when it has to.
-const TOO_FAR_BEHIND_S = 2; // After a pause in the background jump; catching up at 1.1 would take 20 s.
+const MEDIA_RECOVERIES = 2; // If two recoveries did not help, the decoder needs a new session.
+const ALIGNED_WITHIN_S = 0.5; // A few parts. hls.js starts one segment further back if it has to.
+const TOO_FAR_BEHIND_S = 2; // To catch up 2 s at a rate of 1.1 would take 20 s, so playback jumps.
 
 interface NativeVideo extends HTMLVideoElement {
   getStartDate?(): Date;
@@ -55,11 +55,11 @@ export class HlsSession implements Session {
     if (this.#closed) return;
     const signal = this.#life.signal;
     this.video.addEventListener('ended', () => this.#listener.ended(), { signal });
-    // `waiting` also comes once before the first picture; from then on it is a freeze somebody sees.
+    // `waiting` also fires once before the first frame. After the first frame it is a freeze that the viewer sees.
     this.video.addEventListener('waiting', () => this.video.currentTime > 0 && this.#freezes++, { signal });
     if (module.default.isSupported()) this.#openHls(module);
     else if (this.video.canPlayType('application/vnd.apple.mpegurl') !== '') await this.#openNative();
-    else this.#fail('unsupported', 'This browser has neither Media Source Extensions nor HLS.');
+    else this.#fail('unsupported', 'This browser supports neither Media Source Extensions nor HLS.');
   }
 
   async measure(_picture: unknown, clock: ClockOffset) {
@@ -101,7 +101,7 @@ export class HlsSession implements Session {
     return this.#life.signal.aborted;
   }
 
-  /** Program date of the position that plays, ms since 1970. */
+  /** Returns the program date of the playback position, in ms since 1970. */
   #playing(): number | undefined {
     if (this.#hls) return this.#hls.playingDate?.getTime();
     const start = this.video.getStartDate?.().getTime();
@@ -114,7 +114,7 @@ export class HlsSession implements Session {
     this.#hls = hls;
     hls.on(Events.ERROR, (_event, data) => this.#onError(module, data));
     hls.on(Events.LEVEL_LOADED, (_event, { details }) => {
-      // The playlist of a program that is over may stay for a while: it is not to be played again from its last seconds.
+      // The playlist of an ended program may stay for a while. Its last seconds must not be played again.
       if (!details.live && !this.#wasLive) this.#listener.notLive();
       this.#wasLive ||= details.live;
     });
@@ -129,10 +129,11 @@ export class HlsSession implements Session {
     const { manifestLoadPolicy } = Hls.DefaultConfig;
     return {
       lowLatencyMode: true,
-      // The distance to the live edge is the playlist's PART-HOLD-BACK; 1 (the default) would never catch up to it.
+      // The target distance to the live edge is the playlist's PART-HOLD-BACK. With a rate of 1, the default, playback
+      // would never catch up to it.
       maxLiveSyncPlaybackRate: 1.1,
       backBufferLength: 10,
-      // A 404 means "not live": when to ask again is decided elsewhere.
+      // A 404 means "not live". transport_choice.ts decides when to ask again.
       manifestLoadPolicy: { default: { ...manifestLoadPolicy.default, errorRetry: null } },
       xhrSetup: (xhr, url) => {
         const authorization = this.#endpoint.authorization(url);
@@ -159,7 +160,7 @@ export class HlsSession implements Session {
       );
   }
 
-  /** The browser's player says neither status nor cause, so the playlist is asked for first. */
+  /** Fetches the playlist first, because the browser's player reports neither the status nor the cause of a failure. */
   async #openNative(): Promise<void> {
     const url = this.#endpoint.hls;
     const signal = this.#life.signal;

@@ -1,4 +1,4 @@
-// @onmic/player: everything a user of the SDK may rely on.
+// Exports everything of @onmic/player that a user of the SDK may rely on.
 
 export * from '../room/index';
 export { Endpoint } from './endpoint';

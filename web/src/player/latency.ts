@@ -1,17 +1,18 @@
-// Latency: the moment a picture is shown minus the moment it was captured (for pass-through streams: arrived),
-// both on the node's wall clock. Several sources say when it was captured; the best that answers is used, and named.
+// Computes latency: the time when a frame is shown minus the time when it was captured (for pass-through streams: when
+// it arrived at the node), both on the node's wall clock. Several sources give the capture time. The best available
+// source is used, and the result names it.
 //
-// Pure: readings in, milliseconds out. Reading them from the browser is the sessions' work.
+// This is pure: readings in, milliseconds out. The sessions read them from the browser.
 
 import type { ClockOffset } from './clock_offset';
 
 /**
- * Where a latency figure comes from, best first.
- * - `abs-capture-time`: the RTP header extension of the very frame shown.
- * - `sender-report`: RTCP sender reports map the playing RTP timestamp to the node's clock.
+ * Names the source of a latency figure. The best source is first.
+ * - `abs-capture-time`: the RTP header extension of the shown frame.
+ * - `sender-report`: RTCP sender reports map the RTP timestamp that plays to the node's clock.
  * - `capture-time`: the browser's own estimate of the frame's capture time.
- * - `program-date-time`: EXT-X-PROGRAM-DATE-TIME of the position that plays (LL-HLS).
- * - `estimate`: half a round trip plus buffers; the network's share only, no encoder or node.
+ * - `program-date-time`: EXT-X-PROGRAM-DATE-TIME of the playback position (LL-HLS).
+ * - `estimate`: half a round trip plus buffers. It covers only the network, not the encoder or the node.
  */
 export type LatencyMethod = 'abs-capture-time' | 'sender-report' | 'capture-time' | 'program-date-time' | 'estimate';
 
@@ -20,39 +21,44 @@ export interface Latency {
   method: LatencyMethod;
 }
 
-/** What a WHEP session can read about the picture that is shown. Absent values are undefined. */
+/** Holds what a WHEP session can read about the shown frame. Absent values are undefined. */
 export interface WhepReadings {
-  /** Browser clock, ms since 1970: when the newest picture is (to be) shown. */
+  /** When the newest frame is shown or will be shown, on the browser's clock, in ms since 1970. */
   shownAt?: number | undefined;
-  /** RTP timestamp of that picture. */
+  /** The RTP timestamp of that frame. */
   shownRtp?: number | undefined;
-  /** `captureTimestamp` of the newest synchronization source (ms since 1900 or 1970). */
+  /** The `captureTimestamp` of the newest synchronization source, in ms since 1900 or 1970. */
   captureTimestamp?: number | undefined;
-  /** `senderCaptureTimeOffset`: add to come from the capturer's clock to the sender's. */
+  /**
+   * The `senderCaptureTimeOffset`. Added to a time on the capturer's clock, it gives the time on the sender's clock.
+   */
   captureClockOffset?: number | undefined;
-  /** RTP timestamp that belongs to `captureTimestamp`. */
+  /** The RTP timestamp that belongs to `captureTimestamp`. */
   captureRtp?: number | undefined;
-  /** `estimatedPlayoutTimestamp` of inbound-rtp (ms since 1900 or 1970), and the browser's time of the report. */
+  /** The `estimatedPlayoutTimestamp` of inbound-rtp, in ms since 1900 or 1970. */
   playoutTimestamp?: number | undefined;
+  /** When that report was read, on the browser's clock. */
   playoutReadAt?: number | undefined;
-  /** `captureTime` of the frame's metadata, on the browser's clock, ms since 1970. */
+  /** The `captureTime` of the frame's metadata, on the browser's clock, in ms since 1970. */
   captureTime?: number | undefined;
   roundTripMs?: number | undefined;
   jitterBufferMs?: number | undefined;
   decodeMs?: number | undefined;
 }
 
-const NTP_TO_UNIX_MS = 2_208_988_800_000; // 1900 to 1970.
+const NTP_TO_UNIX_MS = 2_208_988_800_000; // The milliseconds from 1900 to 1970.
 const VIDEO_TICKS_PER_MS = 90;
-const BELIEVABLE_MS = 120_000; // Further from now than this is another clock, not latency.
-const CLOCK_SLACK_MS = 250; // A little in the future is clock error, not nonsense.
+const BELIEVABLE_MS = 120_000; // A larger difference comes from another clock and is not latency.
+const CLOCK_SLACK_MS = 250; // A capture time up to 250 ms in the future is a clock error, and counts as latency 0.
 
-/** Browsers give NTP times since 1900, the specification's text allows 1970: tell them apart by size. */
+/**
+ * Converts a timestamp to ms since 1970. Browsers count from 1900, the specification allows 1970; the size tells which.
+ */
 export function unixMs(timestamp: number): number {
   return timestamp > 2.5e12 ? timestamp - NTP_TO_UNIX_MS : timestamp;
 }
 
-/** `later` minus `earlier` in 32-bit RTP arithmetic, in milliseconds of a 90 kHz clock. */
+/** Returns `later` minus `earlier` in 32-bit RTP arithmetic, in milliseconds of a 90 kHz clock. */
 export function rtpDifferenceMs(later: number, earlier: number): number {
   return ((later - earlier) | 0) / VIDEO_TICKS_PER_MS;
 }
@@ -80,7 +86,7 @@ export function whepLatency(readings: WhepReadings, clock: ClockOffset): Latency
   return null;
 }
 
-/** `playing` is the program date of the position that plays, `shownAt` the browser's clock at that moment. */
+/** `playing` is the program date of the playback position. `shownAt` is the browser's clock at that moment. */
 export function hlsLatency(playing: number | undefined, shownAt: number, clock: ClockOffset): Latency | null {
   if (playing === undefined || Number.isNaN(playing)) return null;
   return believable(clock.toNode(shownAt) - playing, 'program-date-time');

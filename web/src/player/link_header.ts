@@ -1,8 +1,8 @@
-// ICE servers out of the `Link` header of a WHEP answer (RFC 9725 §4.6, header syntax RFC 8288).
+// Reads ICE servers from the `Link` header of a WHEP answer (RFC 9725 §4.6, header syntax RFC 8288).
 //
-// Takes only `rel="ice-server"` with a stun or turn URI; anything else in the header is not ours and is passed over.
+// Accepts only `rel="ice-server"` with a stun or turn URI, and ignores all other links.
 
-const MAX_ICE_SERVERS = 8; // Browsers warn about more than five: each costs a round of gathering.
+const MAX_ICE_SERVERS = 8; // Browsers warn about more than five, because each one makes ICE gathering longer.
 
 export function iceServersFromLink(header: string | null): RTCIceServer[] {
   if (!header) return [];

@@ -1,6 +1,8 @@
-// Reads the node's clock over HTTP and feeds the estimator: a burst at the start and after sleep, then one a minute.
+// Reads the node's clock over HTTP and feeds `ClockOffset`: several samples at the start and after sleep, then one a
+// minute.
 //
-// Without an answer the offset stays 0, and `clock.known` says that latencies are against the browser's own clock.
+// Without an answer the offset stays 0 and `offset.known` stays false. Latencies are then measured with the browser's
+// clock.
 
 import { ClockOffset } from './clock_offset';
 import type { Endpoint } from './endpoint';
@@ -8,7 +10,7 @@ import type { Endpoint } from './endpoint';
 const BURST = 5;
 const INTERVAL_MS = 60_000;
 
-/** Milliseconds since 1970 that never step backwards: the page's monotonic clock from its wall-clock origin. */
+/** Returns milliseconds since 1970 that never step back: the page's monotonic clock, from its wall-clock origin. */
 export function browserNow(): number {
   return performance.timeOrigin + performance.now();
 }
@@ -29,7 +31,7 @@ export class NodeClock {
     this.#timer = setInterval(() => void this.#sample(), INTERVAL_MS);
   }
 
-  /** After sleep: earlier samples say nothing any more. */
+  /** Discards all samples and takes new ones, because samples from before a sleep are not valid any more. */
   restart(): void {
     this.offset.reset();
     void this.#burst();
@@ -61,7 +63,7 @@ export class NodeClock {
       this.offset.add({ sentAt, receivedAt, nodeNow: Date.parse(body.now) });
       return true;
     } catch {
-      return false; // Latency is a figure to look at; playing does not depend on it.
+      return false; // Playback does not depend on the latency figure.
     }
   }
 }

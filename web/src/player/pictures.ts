@@ -1,16 +1,16 @@
-// Tells of each picture a video element shows. While the page is hidden, for sound without pictures, and in browsers
-// without requestVideoFrameCallback, progress of the element's clock stands in for pictures.
+// Reports each frame that a video element shows. While the page is hidden, for audio without video, and in browsers
+// without requestVideoFrameCallback, it reports progress of the element's clock instead.
 
 export interface Picture {
-  /** When it is (to be) shown, on the page's clock, ms since 1970. */
+  /** When the frame is shown or will be shown, on the page's clock, in ms since 1970. */
   shownAt: number;
-  /** From WebRTC only. */
+  /** Is present for WebRTC only. */
   rtpTimestamp?: number | undefined;
-  /** The browser's estimate of when it was captured, ms since 1970 on the page's clock. */
+  /** The browser's estimate of the capture time, on the page's clock, in ms since 1970. */
   captureTime?: number | undefined;
 }
 
-/** Calls back until the returned function is called. */
+/** Calls `onPicture` for each frame, until the returned function is called. */
 export function watchPictures(video: HTMLVideoElement, onPicture: (picture: Picture) => void): () => void {
   let handle = 0;
   let closed = false;

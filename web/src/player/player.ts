@@ -1,7 +1,7 @@
-// The player: drives the transport choice, owns the sessions, the stage and every timer.
+// The player drives the transport choice and owns the sessions, the stage and every timer.
 //
-// It selects (what happened, which deadline passed) and applies effects; all decisions are in transport_choice.ts.
-// After `close` nothing is left: no timer, listener, request or peer connection.
+// It passes inputs and deadlines to transport_choice.ts, which makes all decisions, and carries out the effects. After
+// `close` no timer, listener, request or peer connection is left.
 
 import type { Mic, MicChange, MicOptions, SwitchReport } from '../room/mic';
 import { Emitter } from './emitter';
@@ -27,24 +27,24 @@ import {
 import { WhepSession } from './whep_session';
 
 export interface PlayerOptions {
-  /** The node, or the proxy in front of it: `https://host`. */
+  /** The URL of the node, or of the proxy in front of it: `https://host`. */
   url: string;
-  /** Room name, or `room/participant` for one source (by WHEP). */
+  /** The room's name, or `room/participant` for one source (by WHEP only). */
   room: string;
-  /** A container that the player fills, or a video element, which it wraps in one. */
+  /** A container that the player fills, or a video element, which the player wraps in a container. */
   element: HTMLElement;
-  /** `auto` (default): WHEP, with LL-HLS as the way out. `whep`, `hls`: that one only. */
+  /** `auto` (default) plays by WHEP and falls back to LL-HLS. `whep` and `hls` use only that transport. */
   prefer?: Choice;
-  /** Sent as `Authorization: Bearer` to the node; never put in a URL. */
+  /** The player sends the token to the node as `Authorization: Bearer`, and never puts it in a URL. */
   token?: string;
-  /** Default true: browsers start sound only after a gesture; call `unmute` from one. */
+  /** The default is true, because browsers start audio only after a gesture. Call `unmute` from a gesture. */
   muted?: boolean;
 }
 
 export interface PlayerEvents {
-  /** `reason` says why, for every state but `playing`, `idle` and `closed`. */
+  /** The state changed. `reason` says why, for every state except `playing`, `idle` and `closed`. */
   state: { state: State; reason?: Reason; detail?: string };
-  /** What is shown changed. */
+  /** The transport that is shown changed. */
   transport: { transport: Transport };
   latency: {
     latencyMs: number;
@@ -53,24 +53,24 @@ export interface PlayerEvents {
     clock: 'node' | 'browser';
     errorMs: number | null;
   };
-  /** Once a second while something plays. */
+  /** Is sent once a second while something plays. */
   stats: Stats;
-  /** Volume or mute changed; `blocked` when the browser refused sound without a gesture. */
+  /** Volume or mute changed. `blocked` is true if the browser refused to play audio without a gesture. */
   sound: { muted: boolean; volume: number; blocked: boolean };
-  /** On the way to the mic, on it, and back; `reason` and `problem` say why it is over. */
+  /** The state of going on mic changed. `reason` and `problem` say why it ended. */
   mic: MicChange;
-  /** How a change to the return feed, or back, was seen and heard. */
+  /** A switch to the return feed, or back, is complete. The report has its gaps in video and audio. */
   switch: SwitchReport;
-  /** A failed attempt. Only with `fatal` has the player stopped trying. */
+  /** An attempt failed. The player goes on trying unless `fatal` is true. */
   error: { transport: Transport; status: number; reason: Reason; detail: string; fatal: boolean };
 }
 
 const WHEP_STALL_MS = 2000;
-const HLS_STALL_MS = 6000; // hls.js nudges a stall by itself after 1 s, and reloads after a few.
+const HLS_STALL_MS = 6000; // hls.js nudges a stalled element by itself after 1 s, and reloads after a few tries.
 const MEASURE_MS = 500;
-const ASLEEP_MS = 5000; // A timer that is so late has slept with the machine.
+const ASLEEP_MS = 5000; // If a timer is this late, the machine has slept.
 
-/** A session with what watches its pictures. */
+/** A session, together with the watch of its frames. */
 interface Live<S extends Session> {
   session: S;
   watch: FrameWatch;
@@ -108,12 +108,14 @@ export class Player extends Emitter<PlayerEvents> {
     dataset['transport'] = 'none';
   }
 
-  /** The element that holds the pictures, with `data-state`, `data-transport` and `data-latency-ms` for tests. */
+  /**
+   * Returns the element that holds the videos. It has `data-state`, `data-transport` and `data-latency-ms` for tests.
+   */
   get container(): HTMLElement {
     return this.#stage.container;
   }
 
-  /** The video element that is shown at this moment; another one after a change of transport. */
+  /** Returns the video element that is shown now. After a change of transport it is another element. */
   get video(): HTMLVideoElement {
     return this.#stage.top;
   }
@@ -122,7 +124,7 @@ export class Player extends Emitter<PlayerEvents> {
     return this.#choice.state;
   }
 
-  /** What is shown. */
+  /** Returns the transport that is shown. */
   get transport(): Transport {
     return this.#choice.shown;
   }
@@ -143,7 +145,7 @@ export class Player extends Emitter<PlayerEvents> {
     this.#stage.setMuted(muted);
   }
 
-  /** 0 to 1. */
+  /** Returns the volume, from 0 to 1. */
   get volume(): number {
     return this.#stage.volume;
   }
@@ -152,21 +154,21 @@ export class Player extends Emitter<PlayerEvents> {
     this.#stage.setVolume(volume);
   }
 
-  /** Call it from a click or key press: browsers allow sound only then. */
+  /** Turns the audio on. Call it from a click or a key press, because browsers allow audio only then. */
   unmute(): void {
     this.muted = false;
   }
 
   /**
-   * Starts. Resolves with the first picture, which may take as long as the broadcaster keeps people waiting;
-   * rejects when the player fails for good or is closed before.
+   * Starts the player. Resolves with the first frame, which may take until the broadcaster goes live. Rejects if the
+   * player fails for good or is closed before that.
    */
   play(): Promise<void> {
     if (this.state === 'closed') return Promise.reject(new Error('the player is closed'));
     if (this.state === 'playing') return Promise.resolve();
     if (!this.#started) {
       this.#started = promiseWithResolver();
-      this.#started.promise.catch(() => {}); // A caller who does not wait is not told of an unhandled rejection.
+      this.#started.promise.catch(() => {}); // A caller who ignores the promise must not cause an unhandled rejection.
     }
     const { promise } = this.#started;
     if (this.#ticker === undefined) this.#begin();
@@ -174,14 +176,14 @@ export class Player extends Emitter<PlayerEvents> {
     return promise;
   }
 
-  /** Changes the transport while playing, without a break in the picture. */
+  /** Changes the transport during playback, without a break in the video. */
   prefer(choice: Choice): void {
     this.#apply({ kind: 'prefer', choice });
   }
 
   /**
-   * Asks for the mic, warms camera and connections meanwhile, and changes over to the return feed when a seat is
-   * granted. Resolves when this person is on mic; rejects (the program plays on) when that came to nothing.
+   * Asks for the mic, prepares camera and connections meanwhile, and switches to the return feed when a seat is
+   * granted. Resolves when this person is on mic. If that fails, it rejects and the program plays on.
    */
   async goOnMic(options: MicOptions): Promise<SwitchReport> {
     const { Mic } = await import('../room/mic');
@@ -190,27 +192,27 @@ export class Player extends Emitter<PlayerEvents> {
     return this.#mic.go(options);
   }
 
-  /** Back to what was played before; before a seat is granted it takes the request back. */
+  /** Switches back to the transport that played before. Before a seat is granted, it withdraws the request. */
   async leaveMic(): Promise<SwitchReport | null> {
     return this.#mic ? this.#mic.leave() : null;
   }
 
-  /** Own sound or picture off or on while on mic. */
+  /** Mutes or unmutes this person's own audio or video while on mic. */
   async muteMic(muted: { audio?: boolean; video?: boolean }): Promise<void> {
     await this.#mic?.mute(muted);
   }
 
-  /** What goes on with the mic. */
+  /** Returns the state of going on mic. */
   get mic(): MicChange['state'] {
     return this.#mic?.state ?? 'off';
   }
 
-  /** What this person sends. */
+  /** Returns the stream that this person sends, or null. */
   get micStream(): MediaStream | null {
     return this.#mic?.stream ?? null;
   }
 
-  /** Ends everything and restores the page's element. The player cannot be started again. */
+  /** Ends all sessions and restores the page's element. The player cannot be started again. */
   close(): void {
     if (this.state === 'closed') return;
     this.#mic?.close();
@@ -233,7 +235,7 @@ export class Player extends Emitter<PlayerEvents> {
     document.addEventListener('visibilitychange', () => this.#onVisibility(), { signal });
     window.addEventListener('online', () => this.#apply({ kind: 'online' }), { signal });
     window.addEventListener('pageshow', (event) => event.persisted && this.#wake(), { signal });
-    // The node need not find out by timeout that this viewer left.
+    // Tells the node that this viewer leaves, so that it need not wait for a timeout.
     window.addEventListener('pagehide', (event) => !event.persisted && this.close(), { signal });
     this.#onVisibility();
   }
@@ -302,7 +304,8 @@ export class Player extends Emitter<PlayerEvents> {
 
   #openWhep(): void {
     const apply = (input: Input) => {
-      // Between two effects of one list the state is half applied: what happens meanwhile waits its turn.
+      // Between two effects of one list the state is only half applied, so an input waits until all effects are carried
+      // out.
       queueMicrotask(() => live === this.#whep && this.#apply(input));
     };
     const session = new WhepSession(this.#endpoint, this.#freeVideo(), {
@@ -339,7 +342,7 @@ export class Player extends Emitter<PlayerEvents> {
     this.#stage.start(session.video);
   }
 
-  /** A slot that neither is shown nor belongs to a session; whatever it holds is over. */
+  /** Returns a video element that is not shown and belongs to no session, and clears its old stream. */
   #freeVideo(): HTMLVideoElement {
     const { front, back } = this.#stage;
     const frontIsFree = this.transport === 'none' && !this.#inUse(front);
@@ -384,7 +387,7 @@ export class Player extends Emitter<PlayerEvents> {
     const { state, reason, detail } = effect;
     this.container.dataset['state'] = state;
     if (state === 'playing') {
-      // A fresh WHEP session for the same transport: same name, another element.
+      // A new WHEP session of the same transport plays in the other element.
       const live = this.#shownLive(this.transport);
       if (live) this.#stage.swapTo(live.session.video);
     }
@@ -409,7 +412,7 @@ export class Player extends Emitter<PlayerEvents> {
     if (!this.#life.signal.aborted) this.#apply({ kind: 'room', room });
   }
 
-  // The passing of time
+  // Timers
 
   #tick(): void {
     const now = browserNow();
@@ -473,7 +476,7 @@ export class Player extends Emitter<PlayerEvents> {
   #emitStats(live: Pick<Live<Session>, 'session' | 'pictures'>, readings: SessionReadings): void {
     const at = performance.now();
     const last = this.#lastTotals;
-    if (last && at - last.at < 950) return; // Once a second is what people can read.
+    if (last && at - last.at < 950) return; // People cannot read figures that change more than once a second.
     this.#lastTotals = { at, bytes: readings.bytesReceived, pictures: live.pictures };
     const { video } = live.session;
     const perSecond = (amount: number) => (last ? Math.max(0, (amount * 1000) / (at - last.at)) : 0);

@@ -1,17 +1,17 @@
-// What went wrong with a request, from `application/problem+json` (RFC 9457) or from the bare status.
+// Describes why a request failed, from `application/problem+json` (RFC 9457) or from the status alone.
 
 export interface Problem {
-  /** HTTP status, or 0 when no answer came. */
+  /** The HTTP status, or 0 if no answer came. */
   status: number;
   title: string;
   detail: string;
-  /** A name for programs to tell problems of one status apart, when the server gives one. */
+  /** A name by which programs tell problems of the same status apart, if the server gives one. */
   code?: string;
-  /** From `Retry-After`, when the server named a time. */
+  /** The time from `Retry-After`, if the server named one. */
   retryAfterMs?: number;
 }
 
-const DETAIL_LIMIT = 500; // Shown to people; an HTML error page of a proxy is not.
+const DETAIL_LIMIT = 500; // Characters. A detail is shown to people and must be short.
 
 export async function problemFrom(response: Response): Promise<Problem> {
   const problem: Problem = {
@@ -33,7 +33,7 @@ export async function problemFrom(response: Response): Promise<Problem> {
   return problem;
 }
 
-/** A request that failed with an answer (or with none: status 0). */
+/** A request failed, with an answer or without one (status 0). */
 export class RequestError extends Error {
   readonly problem: Problem;
 

@@ -1,4 +1,4 @@
-// Should there be pictures? The room's own word, asked when they stop.
+// Asks the node whether the room is live. The player asks when frames stop.
 
 import type { Endpoint } from './endpoint';
 
@@ -20,7 +20,7 @@ export async function askRoom(endpoint: Endpoint, signal: AbortSignal): Promise<
   }
 }
 
-/** Interrupted when every participant is; gone when there is none. */
+/** Returns `live` if a participant is live, `interrupted` if none is live but one is interrupted, and else `gone`. */
 export function roomState(room: unknown): RoomState {
   if (typeof room !== 'object' || room === null) return 'unknown';
   const { live, participants } = room as { live?: unknown; participants?: unknown };

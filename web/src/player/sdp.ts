@@ -1,17 +1,17 @@
-// The few places where WebRTC leaves us no API and the SDP text itself must be read or changed:
-// asking for stereo Opus (RFC 7587 §7), and the fragments of an ICE restart (RFC 8840).
+// Reads and changes SDP text where WebRTC has no API for it: to ask for stereo Opus (RFC 7587 §7), and for the
+// fragments of an ICE restart (RFC 8840).
 //
-// Line oriented and total: text that is not as expected comes back unchanged, never throws.
+// Works line by line and never throws. Text that is not as expected is returned unchanged.
 
-/** One side's ICE credentials and candidates, as a `trickle-ice-sdpfrag` carries them. */
+/** Holds the ICE credentials and candidates of one side, as a `trickle-ice-sdpfrag` carries them. */
 export interface IceFragment {
   ufrag: string;
   pwd: string;
-  /** `a=candidate:` values without the `a=`; empty when the fragment names none. */
+  /** The `a=candidate:` lines without the `a=`. Empty if the fragment has no candidates. */
   candidates: string[];
 }
 
-/** Adds `stereo=1` to every Opus format: without it browsers decode (and ask for) mono. */
+/** Adds `stereo=1` to every Opus format. Without it browsers ask for mono and decode mono. */
 export function withStereoOpus(sdp: string): string {
   const opus = new Set([...sdp.matchAll(/^a=rtpmap:(\d+) opus\/48000\/2\r?$/gim)].map((match) => match[1]));
   return sdp.replace(/^(a=fmtp:(\d+) )([^\r\n]*)/gm, (line, head: string, payload: string, rest: string) =>
@@ -19,7 +19,7 @@ export function withStereoOpus(sdp: string): string {
   );
 }
 
-/** The body of the PATCH that asks for an ICE restart, from the browser's new local description. */
+/** Makes the body of the PATCH that asks for an ICE restart, from the browser's new local description. */
 export function iceRestartFragment(localSdp: string): string | null {
   const ufrag = value(localSdp, 'ice-ufrag');
   const pwd = value(localSdp, 'ice-pwd');
@@ -29,7 +29,7 @@ export function iceRestartFragment(localSdp: string): string | null {
   return `${lines.join('\r\n')}\r\n`;
 }
 
-/** Reads what the server answered to an ICE restart; null when it holds no credentials. */
+/** Reads the server's answer to an ICE restart. Returns null if it holds no credentials. */
 export function parseIceFragment(fragment: string): IceFragment | null {
   const ufrag = value(fragment, 'ice-ufrag');
   const pwd = value(fragment, 'ice-pwd');
@@ -38,14 +38,14 @@ export function parseIceFragment(fragment: string): IceFragment | null {
   return { ufrag, pwd, candidates };
 }
 
-/** The earlier answer with the ICE credentials (and candidates, if any are given) of a restart. */
+/** Returns the earlier answer with the ICE credentials, and the candidates if there are any, of a restart. */
 export function withIceFragment(answer: string, fragment: IceFragment): string {
   let sdp = answer
     .replace(/^a=ice-ufrag:[^\r\n]*/gm, `a=ice-ufrag:${fragment.ufrag}`)
     .replace(/^a=ice-pwd:[^\r\n]*/gm, `a=ice-pwd:${fragment.pwd}`);
   if (fragment.candidates.length === 0) return sdp;
   sdp = sdp.replace(/^a=(candidate:[^\r\n]*|end-of-candidates)\r?\n/gm, '');
-  // Candidates of a bundle belong to its first media section, right after its credentials.
+  // The candidates of a bundle belong in its first media section, after its connection lines.
   const lines = fragment.candidates.map((candidate) => `a=${candidate}\r\n`).join('');
   const section = sdp.search(/^m=/m);
   const head = sdp.slice(0, section);

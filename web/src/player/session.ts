@@ -1,4 +1,4 @@
-// What the player asks of a playing session, whichever its transport.
+// Defines what the player needs of a playing session of any transport.
 
 import type { ClockOffset } from './clock_offset';
 import type { Latency } from './latency';
@@ -7,20 +7,21 @@ import type { SessionReadings } from './stats';
 
 export interface Session {
   readonly video: HTMLVideoElement;
-  /** False for a program of sound only, for which still pictures are no stall. */
+  /** Is false for a program without video, for which missing frames are not a stall. */
   readonly hasPictures: boolean;
-  /** Both null when there is nothing to read yet. */
+  /** Reads latency and statistics. Both are null if there is nothing to read yet. */
   measure(
     picture: Picture | null,
     clock: ClockOffset,
   ): Promise<{ latency: Latency | null; readings: SessionReadings | null }>;
   /**
-   * True when it plays as close to now as it can, or about as late as `otherwiseMs`. If not it jumps or hurries there, and
-   * a picture to come is from there. `patienceMs` after the first call it is true in any case.
+   * Returns true if the session plays as close to the live edge as it can, or with a latency of about `otherwiseMs`.
+   * Otherwise the session jumps or catches up, and a later frame is from there. `patienceMs` after the first call it
+   * returns true in any case.
    */
   align(picture: Picture | null, clock: ClockOffset, otherwiseMs?: number, patienceMs?: number): boolean;
-  /** The page came back from the background, or the machine from sleep. */
+  /** Is called when the page comes back from the background, or the machine wakes from sleep. */
   wake(): void;
-  /** Ends it for good; nothing is called back afterwards. Leaves the last picture standing. */
+  /** Ends the session for good. It makes no callback afterwards. The last frame stays visible. */
   close(): void;
 }

@@ -1,14 +1,14 @@
-// The HTTP side of a WHIP or WHEP session (RFC 9725): POST an offer, PATCH an ICE restart, DELETE.
+// Handles the HTTP side of a WHIP or WHEP session (RFC 9725): POST with an offer, PATCH for an ICE restart, DELETE.
 //
-// A session that the server made is always deleted, also when the answer comes after `delete`.
+// A session that the server made is always deleted, even if the answer arrives after `delete` was called.
 
 import type { Endpoint } from './endpoint';
 import { iceServersFromLink } from './link_header';
 import { problemFrom, RequestError } from './problem';
 import { type IceFragment, parseIceFragment } from './sdp';
 
-const GOODBYE_MS = 500; // Longer than this no connection outlives its use.
-const ANSWER_LIMIT = 256 * 1024; // Characters; a real answer has a few thousand.
+const GOODBYE_MS = 500; // The connection is closed at the latest this long after DELETE was sent.
+const ANSWER_LIMIT = 256 * 1024; // Characters. A real answer has a few thousand.
 
 export class SessionResource {
   readonly #endpoint: Endpoint;
@@ -19,7 +19,7 @@ export class SessionResource {
     this.#endpoint = endpoint;
   }
 
-  /** The answer to `offer`; null when the session was deleted meanwhile. */
+  /** Sends `offer` and returns the answer, or null if the session was deleted meanwhile. */
   async create(url: string, offer: string): Promise<{ answer: string; iceServers: RTCIceServer[] } | null> {
     const headers = { 'content-type': 'application/sdp' };
     const response = await this.#fetch(url, { method: 'POST', headers, body: offer });
@@ -33,14 +33,14 @@ export class SessionResource {
     return this.#over ? null : { answer, iceServers: iceServersFromLink(response.headers.get('link')) };
   }
 
-  /** The server's credentials for an ICE restart. */
+  /** Asks for an ICE restart and returns the server's new credentials. */
   async restart(fragment: string): Promise<IceFragment> {
     if (!this.#url) throw new Error('no session to restart');
-    // RFC 9725 §4.3.3: a restart matches whatever entity tag there is.
+    // RFC 9725 §4.3.3: a restart matches any entity tag.
     const headers = { 'content-type': 'application/trickle-ice-sdpfrag', 'if-match': '*' };
     const response = await this.#fetch(this.#url, { method: 'PATCH', headers, body: fragment });
     const answered = response.status === 200 ? parseIceFragment(await response.text()) : null;
-    if (!answered) throw new Error(`no ICE restart: HTTP ${response.status}`);
+    if (!answered) throw new Error(`the ICE restart failed: HTTP ${response.status}`);
     return answered;
   }
 
@@ -49,8 +49,9 @@ export class SessionResource {
   }
 
   /**
-   * Ends both sides: the session by name first, because a connection that closes ends it too, and then there would be
-   * nothing to delete. Without `delete` if the node has ended it by itself, as DTLS says.
+   * Ends the session and the connection. It sends DELETE first, because closing the connection also ends the session,
+   * and then there would be nothing to delete. It sends no DELETE if the node has already ended the session, which the
+   * state of DTLS shows.
    */
   closeWith(peer: RTCPeerConnection, transport: RTCDtlsTransport | null | undefined): void {
     if (transport?.state === 'closed') this.#url = null;
@@ -67,7 +68,8 @@ export class SessionResource {
     const url = this.#url;
     this.#url = null;
     if (!url) return;
-    // keepalive: leaves also when the page goes away. Unanswered, the node's ICE timeout does the same later.
+    // With keepalive the request is sent even if the page goes away. If it fails, the node's ICE timeout ends the
+    // session later.
     await this.#fetch(url, { method: 'DELETE', keepalive: true }).catch(() => {});
   }
 

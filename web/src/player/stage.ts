@@ -1,9 +1,9 @@
-// Two video elements, one on top of the other: what is shown, and what gets ready. They are swapped in one turn of the
-// event loop, so there is no moment without a picture, and the sound moves with the picture: never both, never twice.
-// A third one, the cover, is there while somebody goes on mic: it lies under both until it is raised over both, and its
-// sound is mixed with theirs as `mix` says.
+// Stacks two video elements: the front one is shown, and the back one gets ready. They are swapped in one turn of the
+// event loop, so there is always a frame to see. The audio moves with the video, so only one of them is heard. While
+// somebody goes on mic there is a third element, the cover. It lies under the two others until it is raised over them,
+// and `mix` sets the levels of its audio and theirs.
 //
-// Knows nothing of transports. Restores the page on close.
+// The stage knows nothing of transports. It restores the page on close.
 
 export class Stage {
   readonly container: HTMLElement;
@@ -19,7 +19,7 @@ export class Stage {
   #blocked = false;
   #closed = false;
 
-  /** `element` is a container to fill, or a video element, which is then wrapped in one. */
+  /** `element` is a container to fill, or a video element, which is then wrapped in a container. */
   constructor(element: HTMLElement, muted: boolean, onSound: () => void) {
     this.#muted = muted;
     this.#onSound = onSound;
@@ -42,17 +42,17 @@ export class Stage {
     this.#stack();
   }
 
-  /** What people see. */
+  /** Returns the element that people see. */
   get top(): HTMLVideoElement {
     return this.#cover && this.#raised ? this.#cover : this.front;
   }
 
-  /** The element that shows the program. */
+  /** Returns the element that shows the program. */
   get front(): HTMLVideoElement {
     return this.#videos[this.#front];
   }
 
-  /** The element that a new session plays into until it is swapped. */
+  /** Returns the element that a new session plays into until the two are swapped. */
   get back(): HTMLVideoElement {
     return this.#videos[this.#front === 0 ? 1 : 0];
   }
@@ -61,7 +61,7 @@ export class Stage {
     return this.#muted;
   }
 
-  /** True when the browser refused to start with sound: it wants a gesture first. */
+  /** Is true if the browser refused to start with audio, because it requires a gesture first. */
   get blocked(): boolean {
     return this.#blocked;
   }
@@ -84,20 +84,20 @@ export class Stage {
     this.#onSound();
   }
 
-  /** Brings `video` to the front; what was there is emptied. */
+  /** Brings `video` to the front and empties the element that was there. */
   swapTo(video: HTMLVideoElement): void {
     if (video === this.front) return this.#sound();
     this.#front = this.#front === 0 ? 1 : 0;
     this.#stack();
     this.#sound();
-    // Unmuting without a gesture pauses the element in some browsers; this finds out.
+    // Some browsers pause an element that is unmuted without a gesture. `start` detects that.
     if (!this.#muted) this.start(this.front);
-    // Needs no gesture while another element of the page has the small window.
+    // This needs no gesture while another element of the page is in picture-in-picture.
     if (document.pictureInPictureElement === this.back) this.front.requestPictureInPicture().catch(() => {});
     empty(this.back);
   }
 
-  /** An element under the others, for what is to cover them. */
+  /** Adds the cover, a video element under the others. */
   addCover(): HTMLVideoElement {
     this.removeCover();
     const cover = document.createElement('video');
@@ -109,7 +109,7 @@ export class Stage {
     return cover;
   }
 
-  /** Puts the cover over the program, or under it again. */
+  /** Puts the cover over the program, or back under it. */
   raise(raised: boolean): void {
     if (!this.#cover) return;
     const small = document.pictureInPictureElement === this.top;
@@ -118,7 +118,7 @@ export class Stage {
     if (small) this.top.requestPictureInPicture().catch(() => {});
   }
 
-  /** How loud the program and the cover are, 0 to 1 each. */
+  /** Sets the levels of the program and of the cover, each from 0 to 1. */
   mix(program: number, cover: number): void {
     this.#levels = { program, cover };
     this.#sound();
@@ -138,12 +138,12 @@ export class Stage {
     this.#stack();
   }
 
-  /** Takes away all pictures but those of elements to `keep`. */
+  /** Empties all video elements except those to `keep`. */
   clear(keep: (video: HTMLVideoElement) => boolean = () => false): void {
     for (const video of this.#videos) if (!keep(video)) empty(video);
   }
 
-  /** Plays, without sound if the browser does not allow it with. */
+  /** Plays `video`. Mutes it if the browser does not allow it to start with audio. */
   start(video: HTMLVideoElement): void {
     video.play().catch((error: unknown) => {
       if (!(error instanceof DOMException) || error.name !== 'NotAllowedError' || video.muted) return;
@@ -151,7 +151,8 @@ export class Stage {
       this.#blocked = true;
       this.#sound();
       this.#onSound();
-      video.play().catch(() => {}); // Refused even without sound (power saving): a gesture calls setMuted.
+      // If the browser refuses even muted playback (power saving), a gesture calls setMuted.
+      video.play().catch(() => {});
     });
   }
 
@@ -177,13 +178,13 @@ export class Stage {
 
   #play(video: HTMLVideoElement, level: number): void {
     video.volume = this.#volume * level;
-    // iPhones keep the volume to themselves: there the louder of the two is the one that is heard.
+    // On iPhones a page cannot set the volume. There only the louder of the two is heard.
     const fades = level === 1 || level === 0 || Math.abs(video.volume - this.#volume * level) < 0.01;
     video.muted = this.#muted || (fades ? level === 0 : level < Math.SQRT1_2);
   }
 
   #stack(): void {
-    // Underneath, not transparent: a browser may stop drawing what cannot be seen at all.
+    // The element lies underneath and is not transparent, because a browser may stop drawing a transparent element.
     this.front.style.zIndex = '1';
     this.back.style.zIndex = '0';
     if (this.#cover) this.#cover.style.zIndex = this.#raised ? '2' : '0';
@@ -198,7 +199,7 @@ function prepare(video: HTMLVideoElement): void {
   video.muted = true;
   video.autoplay = true;
   video.playsInline = true;
-  video.disableRemotePlayback = true; // ManagedMediaSource refuses to work without.
+  video.disableRemotePlayback = true; // ManagedMediaSource does not work without this.
   Object.assign(video.style, { position: 'absolute', inset: '0', width: '100%', height: '100%', objectFit: 'contain' });
 }
 

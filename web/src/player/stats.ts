@@ -1,30 +1,30 @@
-// What a player can say about how it plays: one flat record, the same for both transports.
+// Defines the statistics of the player: one flat record, the same for both transports.
 
 import type { LatencyMethod } from './latency';
 import type { Transport } from './transport_choice';
 
 export interface Stats {
   transport: Transport;
-  /** Shown minus captured on the node's clock, the median of the last few readings. Null until known. */
+  /** The median of the last 5 latency readings: time shown minus time captured. Null until it is known. */
   latencyMs: number | null;
-  /** Where `latencyMs` comes from. */
+  /** The source of `latencyMs`. */
   method: LatencyMethod | null;
-  /** Whose clock `latencyMs` is against: the browser's, when the node's could not be read. */
+  /** The clock by which `latencyMs` is measured: `browser` if the node's clock could not be read. */
   clock: 'node' | 'browser';
-  /** The most `latencyMs` can be wrong for not knowing the clocks' offset better. */
+  /** The largest possible error of `latencyMs` that comes from the offset of the clocks. */
   clockErrorMs: number | null;
   width: number;
   height: number;
-  /** Pictures shown per second. */
+  /** Frames shown per second. */
   fps: number;
-  /** Bits received per second, sound and pictures. */
+  /** Bits received per second, audio and video together. */
   bitrate: number;
   framesDropped: number;
-  /** Times the picture stood still, since this transport began. */
+  /** The number of times that the video froze since this transport began. */
   freezes: number;
-  /** Round trip of the media path; null for LL-HLS. */
+  /** The round-trip time of the media path, in ms. Null for LL-HLS. */
   rtt: number | null;
-  /** What is decoded, e.g. `H264`; empty until known. */
+  /** The video codec, such as `H264`. Empty until it is known. */
   codec: string;
 }
 
@@ -44,7 +44,7 @@ export const NO_STATS: Readonly<Stats> = {
   codec: '',
 };
 
-/** What a session reads about itself in one go; the player adds the rest. */
+/** Holds what a session reads about itself at one time. The player adds the other statistics. */
 export interface SessionReadings {
   bytesReceived: number;
   framesDropped: number;
@@ -53,7 +53,7 @@ export interface SessionReadings {
   codec: string;
 }
 
-/** The middle of the last few values: one late picture does not move it. */
+/** Computes the median of the last few values, so that one late frame does not change it. */
 export class RunningMedian {
   readonly #kept: number;
   #values: number[] = [];

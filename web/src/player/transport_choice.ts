@@ -1,32 +1,32 @@
-// Which transport plays: a pure state machine. Inputs and `now` (any monotonic milliseconds) go in, effects come out;
-// it never waits, fetches or touches the page. The driver (player.ts) calls `due` when `deadline` has passed.
+// Decides which transport plays, as a pure state machine. Inputs and `now` (any monotonic milliseconds) go in, effects
+// come out. It never waits, fetches or touches the page. The driver (player.ts) calls `due` when `deadline` has passed.
 //
-// Invariants: at most one session is opening at a time, so two video slots are enough: one shown, one getting ready.
-// What is shown is closed only after its successor has shown a picture, or when there is nothing to watch.
-// The driver drops inputs of sessions it has closed, so an input always speaks of the current one.
+// Invariants: at most one session is opening at a time, so two video elements are enough: one is shown, one gets ready.
+// The shown session is closed only after its successor has shown a frame, or when there is nothing to watch. The driver
+// drops inputs of sessions that it has closed, so an input always concerns the current session.
 
 import { type Backoff, backoffMs } from './backoff';
 
-/** `mic`: the return feed of somebody on mic, by WHEP; its sessions are not of this machine. */
+/** `mic` is the return feed of a person on mic, by WHEP. This state machine does not own its sessions. */
 export type Transport = 'whep' | 'hls' | 'mic' | 'none';
 
-/** `auto` is WHEP with LL-HLS as the way out; the others stay with one transport. */
+/** `auto` is WHEP with LL-HLS as the fallback. The others stay with one transport. */
 export type Choice = 'auto' | 'whep' | 'hls';
 
 export type State = 'idle' | 'connecting' | 'waiting' | 'playing' | 'recovering' | 'failed' | 'closed';
 
 export type Reason =
-  | 'not_live' // Nobody publishes in this room (yet).
-  | 'interrupted' // The publisher is gone but expected back: the session is kept.
-  | 'ended' // The program came to its end.
-  | 'unauthorized' // A token is missing, wrong or expired.
-  | 'no_codec' // The browser plays nothing the room has.
-  | 'full' // The node takes no more viewers of this kind.
+  | 'not_live' // Nobody publishes in this room.
+  | 'interrupted' // The publisher lost the connection and is expected back. The session is kept.
+  | 'ended' // The program has ended.
+  | 'unauthorized' // The token is missing, wrong or expired.
+  | 'no_codec' // The browser plays none of the room's codecs.
+  | 'full' // The node accepts no more viewers of this kind.
   | 'refused' // The node answered with another error.
-  | 'unreachable' // No answer at all.
-  | 'blocked' // Signalling works, media does not arrive: UDP is blocked.
-  | 'stalled' // Pictures stopped.
-  | 'unsupported'; // This browser has not got what it takes.
+  | 'unreachable' // No answer came.
+  | 'blocked' // Signalling works, but media does not arrive, because UDP is blocked.
+  | 'stalled' // Frames stopped.
+  | 'unsupported'; // The browser lacks a feature that is needed.
 
 export type Input =
   | { kind: 'play' }
@@ -34,8 +34,8 @@ export type Input =
   | { kind: 'prefer'; choice: Choice }
   | { kind: 'online' }
   | { kind: 'visible'; visible: boolean }
-  | { kind: 'park' } // The return feed is shown: the program's sessions end.
-  | { kind: 'unpark' } // The program again, by what it was before.
+  | { kind: 'park' } // The return feed is shown, so the sessions of the program end.
+  | { kind: 'unpark' } // The program is shown again, by the transport that played before.
   | { kind: 'whep_answered' }
   | { kind: 'whep_connected' }
   | { kind: 'whep_frame' }
@@ -76,33 +76,35 @@ type HlsPhase = 'off' | 'opening' | 'playing' | 'held' | 'resting' | 'given_up';
 
 interface Leg<Phase> {
   phase: Phase;
-  /** When the phase has lasted too long (or, resting, long enough). */
+  /** The time when the phase has lasted too long or, in `resting`, long enough. */
   until: number;
-  /** In a row, without a good spell of playing between them. */
+  /** The number of failures in a row. Playing for `goodSpellMs` resets it. */
   failures: number;
   playingSince: number;
 }
 
 export interface Timing {
-  /** Offer sent to answer received. */
+  /** The longest time from sending the offer to its answer. */
   askMs: number;
-  /** Answer received to ICE and DTLS up. With UDP blocked nothing ever comes, so this is the price of falling back. */
+  /**
+   * The longest time from the answer until ICE and DTLS are connected. If UDP is blocked, falling back takes this long.
+   */
   connectMs: number;
-  /** Connected to first picture; covers the start of a re-encoding for a stream with B-frames. */
+  /** The longest time from connecting to the first frame. It covers the start of re-encoding a stream with B-frames. */
   firstFrameMs: number;
-  /** HLS opened to first picture. */
+  /** The longest time from opening HLS to the first frame. */
   hlsFirstFrameMs: number;
-  /** ICE restart asked to pictures again. */
+  /** The longest time from an ICE restart to the next frame. */
   restartMs: number;
-  /** How long to wait for the room's state, and between two looks at an interrupted room. */
+  /** The time to wait for the room's state, and between two requests for the state of an interrupted room. */
   askRoomMs: number;
-  /** Playing for so long wipes out earlier failures. */
+  /** Playing for this long resets the count of failures. */
   goodSpellMs: number;
-  /** While HLS plays: waits before WHEP is tried again. */
+  /** The waits before WHEP is tried again while HLS plays. */
   probe: Backoff;
-  /** With nothing to show: waits before the next attempt. */
+  /** The waits before the next attempt while nothing is shown. */
   retry: Backoff;
-  /** Room not live: waits before looking again. */
+  /** The waits before the next attempt while the room is not live. */
   notLive: Backoff;
 }
 
@@ -129,8 +131,8 @@ export class TransportChoice {
   #reason: Reason | undefined;
   #shown: Transport = 'none';
   #visible = true;
-  #parked: Transport | null = null; // What was shown before.
-  #reopened = false; // The shown WHEP session was lost and one fresh POST is under way for it.
+  #parked: Transport | null = null; // The transport that was shown before, while parked.
+  #reopened = false; // The shown WHEP session was lost, and one new session is being opened to replace it.
   #notLiveSeen = 0;
   #whep: Leg<WhepPhase> = { phase: 'off', until: NEVER, failures: 0, playingSince: 0 };
   #hls: Leg<HlsPhase> = { phase: 'off', until: NEVER, failures: 0, playingSince: 0 };
@@ -154,7 +156,7 @@ export class TransportChoice {
     return this.#choice;
   }
 
-  /** When `due` wants to be called; null when only an input can change anything. */
+  /** Returns when `due` must be called, or null if only an input can change anything. */
   deadline(): number | null {
     const until = Math.min(this.#whepMayAct() ? this.#whep.until : NEVER, this.#hlsMayAct() ? this.#hls.until : NEVER);
     return until === NEVER ? null : until;
@@ -287,7 +289,7 @@ export class TransportChoice {
     if (this.#state === 'failed') return this.#start(now);
     const wanted = choice === 'hls' ? 'hls' : 'whep';
     if (this.#shown === wanted && (wanted === 'hls' ? this.#hls : this.#whep).phase === 'playing') {
-      // Plays already: only stop trying for the other.
+      // The wanted transport plays already, so only stop the other one.
       if (wanted === 'hls') this.#whepEnters('off', NEVER, true);
       else this.#hlsEnters('off', NEVER, true);
       return;
@@ -303,7 +305,7 @@ export class TransportChoice {
     if (this.#shown === 'none' && this.#state !== 'waiting') this.#tell('connecting');
   }
 
-  /** The network is back: whoever rests may try at once. */
+  /** The network is back, so resting transports may try again at once. */
   #hurry(now: number): void {
     for (const leg of [this.#whep, this.#hls]) {
       if (leg.phase !== 'resting') continue;
@@ -326,7 +328,7 @@ export class TransportChoice {
     this.#reopened = false;
     this.#notLiveSeen = 0;
     if (this.#choice === 'hls' && this.#hls.phase !== 'off') {
-      // Shown only until HLS, which was asked for, has a picture.
+      // WHEP is shown only until HLS, which the viewer chose, has a frame.
       if (this.#shown === 'none') this.#show('whep');
       if (this.#shown === 'whep') this.#tell('playing');
       return;
@@ -346,7 +348,7 @@ export class TransportChoice {
     this.#whepFails(reason, now, detail, refusal.retryAfterMs);
   }
 
-  /** Not before the viewer asks again: the answer would be the same. */
+  /** Does not try WHEP again by itself, because the answer would be the same. */
   #whepGivesUp(reason: Reason, now: number, detail?: string): void {
     this.#whepEnters('given_up', NEVER, true);
     if (this.#choice === 'hls') return;
@@ -361,7 +363,7 @@ export class TransportChoice {
   #whepFails(reason: Reason, now: number, detail?: string, retryAfterMs = 0): void {
     this.#reopened = false;
     if (this.#choice === 'hls') {
-      // It only bridged the time until HLS has a picture.
+      // WHEP only bridged the time until HLS has a frame.
       this.#whepEnters('off', NEVER, true);
       return this.#tell('recovering', reason, detail);
     }
@@ -371,7 +373,7 @@ export class TransportChoice {
     const backoff = fallback ? this.#timing.probe : this.#timing.retry;
     const rest = Math.max(backoffMs(backoff, this.#whep.failures, this.#random()), retryAfterMs);
     this.#whepEnters('resting', now + rest, true);
-    if (this.#hls.phase === 'playing') return; // A probe that failed: nobody sees it.
+    if (this.#hls.phase === 'playing') return; // Only a probe failed, so the viewer sees no change.
     this.#tell(this.#state === 'connecting' && fallback ? 'connecting' : 'recovering', reason, detail);
     if (fallback && this.#hls.phase === 'off') this.#openHls(now);
   }
@@ -382,7 +384,7 @@ export class TransportChoice {
     this.#effects.push({ do: 'restart_whep' });
   }
 
-  /** The node ended the session: its next answer tells whether the room did, too. */
+  /** The node ended the session. Its answer to a new offer tells whether the room has ended too. */
   #whepLost(now: number): void {
     const established = ['playing', 'held', 'restarting'].includes(this.#whep.phase);
     if (!established) {
@@ -393,7 +395,7 @@ export class TransportChoice {
     this.#reopen(now);
   }
 
-  /** The session cannot be mended: a fresh one, once. */
+  /** The session cannot be repaired. Opens a new one, but only once in a row. */
   #reopen(now: number): void {
     if (this.#reopened || this.#hls.phase === 'opening') return this.#whepFails('stalled', now);
     this.#reopened = true;
@@ -459,7 +461,7 @@ export class TransportChoice {
     if (reason === 'unauthorized') return this.#fail(reason, detail);
     const whepPlays = this.#whep.phase === 'playing';
     if (this.#choice === 'whep') {
-      // It only bridged the time until WHEP has a picture.
+      // HLS only bridged the time until WHEP has a frame.
       this.#hlsEnters('off', NEVER, true);
       if (!whepPlays) this.#tell('recovering', reason, detail);
       return;
@@ -473,7 +475,7 @@ export class TransportChoice {
       this.#hlsEnters('resting', now + rest, true);
       if (whepPlays) return;
     }
-    // Nothing plays: WHEP need not wait out a probe's rest.
+    // Nothing plays, so WHEP need not wait as long as between probes.
     if (this.#whep.phase === 'resting') this.#whep.until = Math.min(this.#whep.until, now + this.#timing.retry.firstMs);
     if (this.#state !== 'waiting') this.#tell('recovering', reason, detail);
   }
@@ -495,9 +497,9 @@ export class TransportChoice {
     }
   }
 
-  // Both
+  // Both transports
 
-  /** Pictures stopped: before tearing anything down, ask whether there should be any. */
+  /** Frames stopped. Asks whether the room is live before it closes anything. */
   #hold(transport: 'whep' | 'hls', now: number): void {
     const until = now + this.#timing.askRoomMs;
     if (transport === 'whep') this.#whepEnters('held', until);
@@ -516,7 +518,7 @@ export class TransportChoice {
       leg.until = now + this.#timing.askRoomMs;
       this.#tell('waiting', 'interrupted');
     } else if (this.#reason === 'interrupted') {
-      // The publisher is back: its pictures get a moment to arrive in the session that was kept.
+      // The publisher is back. Its frames get some time to arrive in the session that was kept.
       leg.until = now + this.#timing.askRoomMs;
       this.#tell('recovering', 'stalled');
     } else if (whepHeld) this.#restart(now);
@@ -532,7 +534,7 @@ export class TransportChoice {
       this.#hlsEnters('resting', until, true);
     } else {
       if (this.#whep.phase === 'given_up' && this.#choice === 'whep') return this.#fail('no_codec');
-      this.#whep.failures = 0; // The next program may be one that works.
+      this.#whep.failures = 0; // The next program may work by WHEP.
       this.#whepEnters('resting', until, true);
       this.#hlsEnters('off', NEVER, true);
     }
@@ -575,7 +577,7 @@ export class TransportChoice {
     return ['asking', 'connecting', 'buffering', 'restarting'].includes(this.#whep.phase);
   }
 
-  /** A resting WHEP leg waits while HLS is opening, and does not probe for a page nobody looks at. */
+  /** A resting WHEP leg waits while HLS is opening, and does not probe while the page is hidden and HLS plays. */
   #whepMayAct(): boolean {
     if (this.#whep.phase !== 'resting') return true;
     return this.#hls.phase !== 'opening' && (this.#hls.phase !== 'playing' || this.#visible);

@@ -1,8 +1,9 @@
-// One WHEP session: offer, POST, answer, ICE restart by PATCH, DELETE. The other end is ICE-lite with all its candidates
-// in the answer, so candidates are not trickled: the browser's checks tell the server where it is.
+// Plays one WHEP session: offer, POST, answer, ICE restart by PATCH, DELETE. The server is ICE-lite and has all its
+// candidates in the answer. The browser does not trickle its candidates, because its connectivity checks tell the
+// server its address.
 //
-// Decides nothing: what happened goes to the listener, once closed nothing does. `warm` does beforehand what needs no
-// server, so that `open` is one round trip.
+// The session decides nothing. It reports events to the listener, and none after it is closed. `warm` does in advance
+// what needs no server, so that `open` takes one round trip.
 
 import type { ClockOffset } from './clock_offset';
 import type { Endpoint } from './endpoint';
@@ -20,20 +21,20 @@ export interface WhepListener {
   connected(): void;
   refused(problem: Problem): void;
   down(): void;
-  /** The node ended the session: only a new one helps. */
+  /** The node ended the session, so a new one is needed. */
   lost(): void;
   restartFailed(): void;
   unsupported(): void;
 }
 
 const ALIGNED_WITHIN_MS = 250;
-const SLACK_MS = 100; // Latencies wander by about as much.
-const PICTURES_MS = 1000; // They come before the first sound, or soon after.
+const SLACK_MS = 100; // Latencies vary by about 100 ms.
+const PICTURES_MS = 1000; // Video normally comes before the first audio, or within 1 s after it.
 const LOOK_MS = 200;
-const CATCH_UP_MS = 200; // Longer than this a picture that hurries is better than none.
+const CATCH_UP_MS = 200; // After this time, a frame that plays too fast is shown anyway.
 const ABS_CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
 
-// Newer than TypeScript's DOM library, or not in every browser.
+// These members are missing in TypeScript's DOM library, or in some browsers.
 interface Receiver extends RTCRtpReceiver {
   playoutDelayHint?: number | null;
 }
@@ -73,18 +74,20 @@ export class WhepSession implements Session {
     return accepted && !this.#soundAlone;
   }
 
-  /** False until the first sound plays (or when none ever will). It has come before: a packet unmutes the track. */
+  /**
+   * Is true once audio plays. The first packet unmutes the track, and `receives` is true when audio has been played.
+   */
   get hasSound(): boolean {
     return this.#sound !== null && !this.#sound.track.muted && receives(this.#sound);
   }
 
-  /** Makes the connection and its offer; the server hears nothing of it. */
+  /** Makes the connection and its offer, without contacting the server. */
   warm(): Promise<RTCPeerConnection> {
     this.#warm ??= this.#offer();
     return this.#warm;
   }
 
-  /** `endpoint` is given when it was not known yet at construction. */
+  /** Opens the session. The caller gives `endpoint` here if it was not known at construction. */
   async open(endpoint: Endpoint = this.#endpoint): Promise<void> {
     this.#endpoint = endpoint;
     try {
@@ -97,12 +100,14 @@ export class WhepSession implements Session {
       const problem =
         error instanceof RequestError
           ? error.problem
-          : { status: 500, title: 'The answer does not fit', detail: String(error) };
+          : { status: 500, title: 'The answer is not valid', detail: String(error) };
       this.#listener.refused(problem);
     }
   }
 
-  /** New ICE credentials on both sides, same DTLS and streams: survives a change of network. */
+  /**
+   * Restarts ICE with new credentials on both sides. DTLS and the streams are kept, so it survives a change of network.
+   */
   async restartIce(): Promise<void> {
     const peer = this.#peer;
     try {
@@ -133,7 +138,10 @@ export class WhepSession implements Session {
     return { latency, readings };
   }
 
-  /** A new session begins with what the node has kept since the last keyframe, faster than it was made. */
+  /**
+   * Returns true once the session has caught up. A new session begins with the frames that the node has kept since the
+   * last keyframe, and plays them faster than real time.
+   */
   align(picture: Picture | null, clock: ClockOffset, otherwiseMs = 0, patienceMs = CATCH_UP_MS): boolean {
     const now = performance.now();
     this.#catchingUpSince ??= now;
@@ -142,13 +150,13 @@ export class WhepSession implements Session {
     return latency === null || latency <= Math.max(ALIGNED_WITHIN_MS, otherwiseMs + SLACK_MS);
   }
 
-  /** How late `picture`, the newest, is shown; null if the node does not say when it was captured. */
+  /** Returns the latency of `picture`, the newest frame, or null if the node does not state its capture time. */
   latencyMs({ shownAt, rtpTimestamp: shownRtp }: Picture, clock: ClockOffset): number | null {
     const latency = whepLatency({ shownAt, shownRtp, ...this.#captured() }, clock);
     return latency ? latency.ms : null;
   }
 
-  /** When the newest picture was captured, by its header extension. */
+  /** Returns the capture time of the newest frame, from its header extension. */
   #captured(): WhepReadings {
     const source = this.#transceiver?.receiver.getSynchronizationSources()[0] as Source | undefined;
     if (!source || typeof source.captureTimestamp !== 'number') return {};
@@ -159,7 +167,7 @@ export class WhepSession implements Session {
     };
   }
 
-  wake(): void {} // ICE finds out by itself, and the frame watch asks for a restart.
+  wake(): void {} // ICE detects a broken connection by itself, and the frame watch causes a restart.
 
   close(): void {
     if (this.#closed) return;
@@ -198,7 +206,10 @@ export class WhepSession implements Session {
     return peer;
   }
 
-  /** An element plays no sound before the first picture of its stream: while none comes, it gets the sound alone. */
+  /**
+   * An element plays no audio before the first video frame of its stream. While no frame comes, this gives the element
+   * a stream with the audio alone.
+   */
   #waitForPictures(stream: MediaProvider | null, pictures: RTCRtpReceiver, sound: RTCRtpReceiver): void {
     let heardSince: number | null = null;
     this.#looking = setInterval(() => {
@@ -220,14 +231,14 @@ export class WhepSession implements Session {
     const created = await this.#resource.create(this.#endpoint.whep, offer);
     if (!created) return;
     const { answer, iceServers } = created;
-    // Host candidates suffice to reach a public node; these count from the next ICE restart on.
+    // Host candidates are enough to reach a public node. These servers are used from the next ICE restart on.
     if (iceServers.length > 0) peer.setConfiguration({ ...peer.getConfiguration(), iceServers });
     this.#answer = answer;
     this.#listener.answered();
     await peer.setRemoteDescription({ type: 'answer', sdp: answer });
     if (this.#closed || !this.#transceiver || !this.#sound) return;
     this.#waitForPictures(this.video.srcObject, this.#transceiver.receiver, this.#sound);
-    // DTLS says goodbye (close_notify) when the node ends a session; the connection state goes on as `connected`.
+    // When the node ends a session, DTLS gets close_notify, but the connection state stays `connected`.
     const { transport } = this.#transceiver.receiver;
     if (transport) {
       transport.onstatechange = () => {
@@ -247,7 +258,7 @@ export class WhepSession implements Session {
   }
 }
 
-/** Whether something has come, lately. */
+/** Returns whether the receiver has played something recently. */
 function receives(receiver: RTCRtpReceiver): boolean {
   return receiver.getSynchronizationSources === undefined || receiver.getSynchronizationSources().length > 0;
 }
@@ -259,7 +270,7 @@ function wantCaptureTime(transceiver: Transceiver): void {
     for (const extension of extensions) if (extension.uri === ABS_CAPTURE_TIME) extension.direction = 'sendrecv';
     transceiver.setHeaderExtensionsToNegotiate?.(extensions);
   } catch {
-    // Latency is then read from sender reports.
+    // Without the extension, latency is read from sender reports.
   }
 }
 
@@ -268,7 +279,7 @@ function wantNoDelay(receiver: Receiver): void {
   else if ('playoutDelayHint' in receiver) (receiver as Receiver).playoutDelayHint = 0;
 }
 
-// The members of RTCStatsReport that are read here; browsers leave out what they do not have.
+// The members of RTCStatsReport that are read here. Browsers leave out those that they do not support.
 interface StatsMember {
   type: string;
   kind?: string;

@@ -1,7 +1,8 @@
-// One WHIP session: a camera and a microphone (or a screen) on their way to the node.
+// Publishes a camera and a microphone, or a screen, in one WHIP session.
 //
-// `warm` does beforehand what needs no server: offer and candidates, so that `open` is one round trip. Sends H.264 first,
-// because then nobody's picture is encoded twice. Decides nothing; does not own the tracks. Once closed, no callback.
+// `warm` does in advance what needs no server, the offer and the candidates, so that `open` takes one round trip. The
+// session prefers H.264, because then the node need not encode the video again. It decides nothing, does not own the
+// tracks, and makes no callback after it is closed.
 
 import type { Endpoint } from './endpoint';
 import { type Problem, RequestError } from './problem';
@@ -11,14 +12,15 @@ import { SessionResource } from './session_resource';
 export interface WhipListener {
   connected(): void;
   refused(problem: Problem): void;
-  /** The node ended it, or it cannot be mended. */
+  /** The node ended the session, or it cannot be repaired. */
   lost(): void;
 }
 
-const GATHERING_MS = 1000; // Host candidates take a few milliseconds; a hanging interface must not hold the rest up.
-const VIDEO_BITRATE = 2_500_000; // 720p30 of a talking person.
+// Host candidates take a few milliseconds. A slow network interface must not delay the session longer.
+const GATHERING_MS = 1000;
+const VIDEO_BITRATE = 2_500_000; // Enough for 720p30 of a talking person.
 const AUDIO_BITRATE = 96_000;
-const GRACE_MS = 3000; // `disconnected` often mends itself; longer than this and ICE is restarted.
+const GRACE_MS = 3000; // A `disconnected` state often recovers by itself. After this time ICE is restarted.
 
 export class WhipSession {
   readonly #listener: WhipListener;
@@ -54,12 +56,12 @@ export class WhipSession {
       this.#watchEnd(peer);
     } catch (error) {
       if (this.#closed) return;
-      const ours = { status: 500, title: 'The answer does not fit', detail: String(error) };
+      const ours = { status: 500, title: 'The answer is not valid', detail: String(error) };
       this.#listener.refused(error instanceof RequestError ? error.problem : ours);
     }
   }
 
-  /** Another camera, microphone or screen in the same session; null sends nothing of that kind. */
+  /** Sends another camera, microphone or screen in the same session. With null it sends nothing of that kind. */
   async replace(kind: 'audio' | 'video', track: MediaStreamTrack | null): Promise<void> {
     const senders = this.#peer?.getTransceivers().filter(({ receiver }) => receiver.track.kind === kind) ?? [];
     await senders[0]?.sender.replaceTrack(track);
@@ -69,7 +71,7 @@ export class WhipSession {
     return this.#peer && !this.#closed ? this.#peer.getStats() : null;
   }
 
-  /** `deletes`: not if the node has been told in another way already. */
+  /** Closes the session. `deletes` is false if the node already knows that the session ends. */
   close(deletes = true): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -86,7 +88,7 @@ export class WhipSession {
     this.#peer = peer;
     for (const kind of ['audio', 'video'] as const) {
       const track = this.#stream.getTracks().find((one) => one.kind === kind);
-      // Without a track too, when it may come later: a session cannot grow a medium.
+      // Both kinds are offered even without a track, because a session cannot add a kind later.
       const transceiver = peer.addTransceiver(track ?? kind, { direction: 'sendonly', streams: [this.#stream] });
       if (kind === 'video') preferH264(transceiver);
     }
@@ -106,7 +108,7 @@ export class WhipSession {
     else if (state === 'failed') void this.#restart();
   }
 
-  /** Once; if that does not help either, the session is lost. */
+  /** Restarts ICE once. If the connection fails again before it recovers, the session is lost. */
   async #restart(): Promise<void> {
     const peer = this.#peer;
     if (this.#closed || !peer) return;
@@ -124,7 +126,7 @@ export class WhipSession {
     }
   }
 
-  /** DTLS says goodbye when the node ends a session; the connection state goes on as `connected`. */
+  /** Detects that the node ended the session: DTLS is closed then, but the connection state stays `connected`. */
   #watchEnd(peer: RTCPeerConnection): void {
     const transport = peer.getSenders()[0]?.transport;
     if (!transport) return;
@@ -147,7 +149,7 @@ async function limitRates(peer: RTCPeerConnection): Promise<void> {
     const [encoding] = parameters.encodings ?? [];
     if (!encoding) continue;
     encoding.maxBitrate = sender.track?.kind === 'audio' ? AUDIO_BITRATE : VIDEO_BITRATE;
-    await sender.setParameters(parameters).catch(() => {}); // Then the browser's own limits hold.
+    await sender.setParameters(parameters).catch(() => {}); // If that fails, the browser's own limits apply.
   }
 }
 

@@ -1,14 +1,17 @@
-// Cameras, microphones and screens: asking for them, and saying in words for programs why they were not given.
+// Opens cameras, microphones and screens. If that fails, the error has a `code` that says why.
 
 import { RequestError } from '../player/problem';
 
 export interface DeviceChoice {
-  /** False: none. A string: this device. */
+  /** `false` means none. A string is the id of a device. */
   audio: boolean | string;
   video: boolean | string;
 }
 
-/** The browser's own echo cancellation, noise suppression and gain: others are heard through the loudspeakers. */
+/**
+ * Returns constraints for 720p30 and for the browser's echo cancellation, noise suppression and gain. Echo cancellation
+ * is needed because the others are heard through the loudspeakers.
+ */
 export function constraints({ audio, video }: DeviceChoice): MediaStreamConstraints {
   return {
     audio: audio !== false && {
@@ -26,20 +29,23 @@ export function constraints({ audio, video }: DeviceChoice): MediaStreamConstrai
   };
 }
 
-/** Rejects with a `RequestError` whose `code` is `not-allowed`, `not-found`, `in-use`, `insecure` or `no-devices`. */
+/**
+ * Opens camera and microphone. Rejects with a `RequestError` whose `code` is `not-allowed`, `not-found`, `in-use`,
+ * `insecure` or `no-devices`.
+ */
 export async function openDevices(choice: DeviceChoice = { audio: true, video: true }): Promise<MediaStream> {
   if (!navigator.mediaDevices?.getUserMedia) {
-    throw deviceError('insecure', 'Browsers give cameras and microphones to pages served by HTTPS only.');
+    throw deviceError('insecure', 'Browsers allow cameras and microphones only on pages served by HTTPS.');
   }
   try {
     return await navigator.mediaDevices.getUserMedia(constraints(choice));
   } catch (error) {
     const name = error instanceof DOMException ? error.name : '';
     if (name === 'NotAllowedError' || name === 'SecurityError') {
-      throw deviceError('not-allowed', 'The browser was not allowed to use the camera and the microphone.');
+      throw deviceError('not-allowed', 'The browser does not have permission to use the camera and the microphone.');
     }
     if (name === 'NotFoundError' || name === 'OverconstrainedError') {
-      // One of the two is better than none: people listen to who has no camera.
+      // One of the two is better than none. A person without a camera can still speak.
       if (choice.audio !== false && choice.video !== false) {
         return openDevices({ ...choice, video: false }).catch(() => openDevices({ ...choice, audio: false }));
       }
@@ -50,7 +56,7 @@ export async function openDevices(choice: DeviceChoice = { audio: true, video: t
   }
 }
 
-/** The screen, a window or a tab, with its sound where the browser has it. */
+/** Opens the screen, a window or a tab, with its audio if the browser supports that. */
 export async function openScreen(): Promise<MediaStream> {
   if (!navigator.mediaDevices?.getDisplayMedia) throw deviceError('no-devices', 'This browser cannot share a screen.');
   const video = { frameRate: { ideal: 30, max: 30 }, width: { max: 1920 }, height: { max: 1080 } };

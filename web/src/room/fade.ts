@@ -1,17 +1,21 @@
-// The sound's way from one player to another: never both at full, never a hole. Pure: elapsed time in, levels out.
+// Fades the audio from one player to another: never both at full level, and never a gap. This is pure: elapsed time in,
+// levels out.
 
-export const FADE_MS = 60; // Long enough not to click, too short to hear the echo of two program times.
+export const FADE_MS = 60; // Long enough to avoid a click, and too short to hear the two program times as an echo.
 
-const AUDIBLE = 0.25; // -12 dB: what is softer does not count as heard when gaps and overlaps are measured.
+const AUDIBLE = 0.25; // -12 dB. Softer audio does not count as heard when gaps and overlaps are measured.
 
-/** Levels, 0 to 1. Equal power: the two sound at different program times, so their powers add, not their waves. */
+/**
+ * Returns the levels of both players, from 0 to 1, for a fade of equal power. Both play different program times, so
+ * their powers add and not their amplitudes.
+ */
 export function levels(elapsedMs: number, durationMs = FADE_MS): { from: number; to: number } {
   const part = Math.min(1, Math.max(0, elapsedMs / durationMs));
   if (part === 1) return { from: 0, to: 1 };
   return { from: Math.cos((part * Math.PI) / 2), to: Math.sin((part * Math.PI) / 2) };
 }
 
-/** Longest times in which neither, or both, of two sounds could be heard. Told of every change of the levels. */
+/** Measures the longest time without audio and the longest time with both. The caller reports each change of levels. */
 export class SoundLog {
   gapMs = 0;
   overlapMs = 0;
@@ -30,7 +34,7 @@ export class SoundLog {
   }
 }
 
-/** Longest time without a new picture among those that were on top. */
+/** Measures the longest time without a new frame. The caller reports each frame of the element on top. */
 export class PictureGaps {
   longestMs = 0;
   #last: number;

@@ -1,4 +1,4 @@
-// Rooms, for users of the SDK.
+// Exports what users of the SDK need for rooms.
 
 export type { DeviceChoice } from './devices';
 export { openDevices, openScreen, stopTracks } from './devices';

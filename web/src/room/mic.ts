@@ -1,7 +1,8 @@
-// Drives one player on mic and back: owns the camera, the WHIP session and the return feed; decides nothing
-// (mic_switch.ts does). Loaded by the player when it is first needed.
+// Drives one player on mic and back. It owns the camera, the WHIP session and the return feed. mic_switch.ts makes the
+// decisions. The player loads this module when it is first needed.
 //
-// After `end` nothing is left but the player as it was: sessions deleted, devices stopped, timers and listeners gone.
+// After `end` the player is as it was before: the sessions are deleted, the devices stopped, and the timers and
+// listeners removed.
 
 import type { ClockOffset } from '../player/clock_offset';
 import type { Endpoint } from '../player/endpoint';
@@ -21,27 +22,29 @@ import { personOf } from './room_state';
 
 export interface MicOptions {
   room: Room;
-  /** What to send; stopped when the mic is left. Default: the camera and the microphone, asked for here. */
+  /** The stream to send. It is stopped when this person leaves the mic. By default camera and microphone are opened. */
   stream?: MediaStream;
-  /** A ticket that is there already: nothing is asked for. */
+  /** An existing ticket. With it, no request is sent. */
   ticket?: Ticket;
-  /** The seat to ask for; any by default. */
+  /** The seat to ask for. By default any seat. */
   seat?: number | null;
-  /** Accept the host's invitation instead of asking. */
+  /** Accepts the host's invitation instead of asking. */
   accept?: boolean;
 }
 
-/** How the change went, as seen and heard. */
+/** Reports how a switch was seen and heard. */
 export interface SwitchReport {
   direction: 'on' | 'off';
-  /** From the ticket to the first picture of the return feed; on the way back from `leaveMic` to the program's. */
+  /**
+   * The time from the ticket to the first frame of the return feed, or from `leaveMic` to the program's first frame.
+   */
   grantToFirstFrameMs: number;
   longestPictureGapMs: number;
-  /** Longest time in which neither sound could be heard (softer than -12 dB). */
+  /** The longest time in which neither audio could be heard (both softer than -12 dB). */
   soundGapMs: number;
-  /** Longest time in which both could. */
+  /** The longest time in which both could be heard. */
   soundOverlapMs: number;
-  /** How far the program jumped back in its own time: what the new transport is later than the old. Null if unknown. */
+  /** The latency of the new transport minus that of the old one: how far the program jumped back. Null if unknown. */
   programStepMs: number | null;
 }
 
@@ -51,14 +54,14 @@ export interface MicChange {
   problem?: Problem;
 }
 
-/** What is needed of the player. */
+/** Defines what this module needs of the player. */
 export interface Theatre {
   readonly endpoint: Endpoint;
   readonly stage: Stage;
   readonly clock: ClockOffset;
-  /** The session that shows the program, if one does. */
+  /** Returns the session that shows the program, if there is one. */
   program(): { session: Session; picture: Picture | null } | null;
-  /** How late the program is shown, if that is known. */
+  /** Returns the latency of the shown program, if it is known. */
   latencyMs(): number | null;
   park(): void;
   unpark(): void;
@@ -66,12 +69,14 @@ export interface Theatre {
   switched(report: SwitchReport): void;
 }
 
-const STEP_MS = 8; // Between two levels of a fade: finer than anybody hears.
-const SETTLE_MS = 400; // Pictures after the swap that still count for its report.
+const STEP_MS = 8; // The time between two levels of a fade. Nobody hears steps this short.
+const SETTLE_MS = 400; // Frames count for the report of a switch until this long after it.
 const SOUND_LOOK_MS = 20;
-const STILL_MS = 80; // No new picture for so long, and it stands still.
-const JOINING_MS = 350; // So long the return feed may take: a picture that hurries is better than none.
-const COVERED_MS = 300; // So long the program may take, unseen, to come to where the return feed is.
+const STILL_MS = 80; // Without a new frame for this long, the return feed stands still.
+// The longest wait for the return feed to catch up, before a frame that plays too fast is shown anyway.
+const JOINING_MS = 350;
+// The longest wait for the program, under the cover, to reach the program time of the return feed.
+const COVERED_MS = 300;
 const STALL_LOOK_MS = 1000;
 const STALL_MS = 2500;
 
@@ -107,20 +112,20 @@ export class Mic {
     return this.#switch.state;
   }
 
-  /** What is sent, for a small picture of oneself. */
+  /** Returns the stream that is sent, for a preview. */
   get stream(): MediaStream | null {
     return this.#stream;
   }
 
-  /** The return feed, while it is what is shown. */
+  /** Returns the return feed while it is shown, else null. */
   get live(): { session: Session; picture: Picture | null; pictures: number } | null {
     if (!this.#return || this.#switch.programShown) return null;
     return { session: this.#return, picture: this.#picture, pictures: this.#pictures };
   }
 
-  /** Resolves when this person is seen and heard; rejects with a `RequestError` when that came to nothing. */
+  /** Goes on mic. Resolves when this person is on mic, and rejects with a `RequestError` if that fails. */
   go(options: MicOptions): Promise<SwitchReport> {
-    if (this.state !== 'off') return Promise.reject(mistake('This player is on mic already, or on its way.'));
+    if (this.state !== 'off') return Promise.reject(mistake('This player is already on mic or going on mic.'));
     this.#options = options;
     this.#ticket = options.ticket ?? options.room.ticket;
     this.#requested = this.#seated = false;
@@ -138,7 +143,7 @@ export class Mic {
     return done;
   }
 
-  /** Resolves when the program plays again (null: there was nothing to go back from). */
+  /** Leaves the mic. Resolves when the program plays again, with null if the return feed was not shown. */
   leave(reason: MicReason = 'left'): Promise<SwitchReport | null> {
     if (this.state === 'off') return Promise.resolve(null);
     const done = new Promise<SwitchReport | null>((resolve) => this.#farewells.push(resolve));
@@ -146,7 +151,7 @@ export class Mic {
     return done;
   }
 
-  /** Own microphone and camera on or off: at once here, and told to the room. */
+  /** Turns this person's microphone and camera on or off: at once in this browser, and by a command to the room. */
   async mute(muted: { audio?: boolean; video?: boolean }): Promise<void> {
     for (const track of this.#stream?.getTracks() ?? []) {
       const wanted = muted[track.kind as 'audio' | 'video'];
@@ -157,7 +162,7 @@ export class Mic {
     if (room && you && this.state === 'on') await room.command({ kind: 'mute', person: you.person, ...muted });
   }
 
-  /** Another camera or microphone while on mic. */
+  /** Sends another camera or microphone while on mic. */
   async replace(track: MediaStreamTrack): Promise<void> {
     const kind = track.kind as 'audio' | 'video';
     await this.#whip?.replace(kind, track);
@@ -169,14 +174,14 @@ export class Mic {
     this.#stream?.addTrack(track);
   }
 
-  /** The player showed a picture of the program. */
+  /** Is called when the player shows a frame of the program. */
   programPicture(session: Session): void {
     const now = performance.now();
     if (this.#switch.programShown) this.#measure.gaps.picture(now);
     if (this.state !== 'leaving' || this.#switch.programShown) return;
-    // Beneath the cover: as soon as it plays where the program is now, it may be seen.
+    // The program plays under the cover. It may be shown as soon as it plays at the live edge.
     const picture = this.#theatre.program()?.picture ?? null;
-    // While the return feed plays on, nobody misses it, and it can come to the same program time.
+    // While the return feed plays on, the viewer misses nothing, and the program can reach the same program time.
     const { clock } = this.#theatre;
     const cover = now - this.#picturedAt < STILL_MS ? this.#picture : null;
     const aligned = cover
@@ -185,7 +190,7 @@ export class Mic {
     if (aligned) this.#apply({ kind: 'program' });
   }
 
-  /** The player has nothing to show. */
+  /** Is called when the player has nothing to show. */
   programGone(): void {
     this.#apply({ kind: 'program_gone' });
   }
@@ -223,7 +228,8 @@ export class Mic {
         void this.#ask();
         return;
       case 'withdraw':
-        this.#options?.room.command({ kind: 'withdraw' }).catch(() => {}); // Gone already: that is what was wanted.
+        // An error means that the request is gone already.
+        this.#options?.room.command({ kind: 'withdraw' }).catch(() => {});
         return;
       case 'open':
         this.#measure = this.#freshMeasure(this.#measure.startedAt);
@@ -252,7 +258,7 @@ export class Mic {
       case 'show_program':
         return this.#showProgram();
       case 'mute_at_once':
-        // What is said from here on is not for the audience; the picture stays until the program plays.
+        // The audience must not hear this person any more. The video stays until the program plays.
         for (const track of this.#stream?.getAudioTracks() ?? []) track.enabled = false;
         return;
       case 'end':
@@ -314,7 +320,7 @@ export class Mic {
   #makeReturn(cover: HTMLVideoElement): WhepSession {
     return new WhepSession(this.#theatre.endpoint, cover, {
       answered: () => {
-        cover.play().catch(() => {}); // Without sound, which is always allowed.
+        cover.play().catch(() => {}); // It is muted, and browsers always allow muted playback.
         this.#lookForSound();
       },
       connected: () => {},
@@ -335,12 +341,12 @@ export class Mic {
     }, SOUND_LOOK_MS);
   }
 
-  /** A return feed that stands still may want another way through the network. */
+  /** Restarts ICE when the return feed stands still, because it may need another path through the network. */
   #lookForStalls(): void {
     clearInterval(this.#looking);
     this.#looking = setInterval(() => {
       if (this.state !== 'on' || document.hidden || performance.now() - this.#picturedAt < STALL_MS) return;
-      this.#picturedAt = performance.now() + STALL_MS; // A restart takes its time too.
+      this.#picturedAt = performance.now() + STALL_MS; // The restart gets this time before the next one.
       void this.#return?.restartIce();
     }, STALL_LOOK_MS);
   }
@@ -351,7 +357,8 @@ export class Mic {
     this.#pictures++;
     this.#picturedAt = Math.max(this.#picturedAt, now);
     const { clock } = this.#theatre;
-    // Not before it is as fresh as what is shown now: the program would jump back, and hurry.
+    // Show it only when its latency is as low as that of the shown program. Otherwise the program would jump back and
+    // then play too fast.
     const programMs = this.#theatre.latencyMs() ?? 0;
     if (this.state === 'joining' && this.#return?.align(picture, clock, programMs, JOINING_MS))
       this.#apply({ kind: 'picture' });
@@ -413,16 +420,16 @@ export class Mic {
     clearInterval(this.#fading);
     clearInterval(this.#looking);
     const room = this.#options?.room;
-    // The sessions' end says it too, only later.
+    // The end of the sessions tells the server too, but later.
     if (tellServer === 'left') room?.command({ kind: 'leave-mic' }).catch(() => {});
     if (tellServer === 'failed' && room) {
-      // Refused if this person is on mic already, and only the return feed does not come: then the seat is given up.
+      // The server refuses this if the person is on mic already and only the return feed failed. Then leave the seat.
       room
         .command({ kind: 'connect-failed', reason: why || 'No connection.' })
         .catch(() => room.command({ kind: 'leave-mic' }))
         .catch(() => {});
     }
-    this.#whip?.close(tellServer !== 'left'); // Else the seat's session ends with the seat.
+    this.#whip?.close(tellServer !== 'left'); // After `leave-mic` the server ends the session together with the seat.
     this.#return?.close();
     this.#whip = this.#return = null;
     this.#theatre.stage.removeCover();
@@ -432,7 +439,7 @@ export class Mic {
     for (const stop of this.#off.splice(0)) stop();
   }
 
-  // What the room says
+  // Messages of the room
 
   #onTicket(ticket: Ticket): void {
     if (this.state !== 'asking' && this.state !== 'waiting') return;
@@ -461,7 +468,7 @@ export class Mic {
     }
   }
 
-  /** After a reconnect the request or the seat may be gone without an event that says so. */
+  /** Notices that the request or the seat is gone. After a reconnect there may be no event for it. */
   #onRoom(): void {
     const room = this.#options?.room;
     if (room?.connection !== 'open') return;

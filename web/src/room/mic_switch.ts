@@ -1,25 +1,25 @@
-// From watching to being on mic, and back: a pure state machine. Inputs and `now` (any monotonic milliseconds) go in,
-// effects come out; the driver (mic.ts) calls `due` when `deadline` has passed.
+// Decides how a viewer goes on mic and back, as a pure state machine. Inputs and `now` (any monotonic milliseconds) go
+// in, effects come out. The driver (mic.ts) calls `due` when `deadline` has passed.
 //
-// Invariants: the program plays on until the return feed has shown a picture and its sound has been faded in; the return
-// feed stays until the program plays again. A failure before the first picture changes nothing the viewer sees.
-// Whatever was opened is closed by the `end` that follows, exactly once.
+// Invariants: the program plays on until the return feed has shown a frame and its audio has been faded in. The return
+// feed stays until the program plays again. A failure before the first frame changes nothing that the viewer sees.
+// Everything that was opened is closed exactly once, by the `end` that follows.
 
 import type { Problem } from '../player/problem';
 
-/** As the page sees it. */
+/** The state as the page sees it. */
 export type MicState = 'off' | 'asking' | 'waiting' | 'joining' | 'on' | 'leaving';
 
 export type MicReason =
-  | 'left' // By this person's own wish.
-  | 'removed' // By the host.
-  | 'refused' // The host said no.
+  | 'left' // This person left.
+  | 'removed' // The host removed this person.
+  | 'refused' // The host refused the request.
   | 'expired' // Nobody answered in time.
   | 'timeout' // The server gave up on this person.
   | 'room-ended'
-  | 'devices' // No camera or microphone: `problem` says why.
-  | 'failed' // The connection could not be made: still watching as before.
-  | 'lost'; // The connection broke and could not be mended.
+  | 'devices' // No camera or microphone could be opened. `problem` says why.
+  | 'failed' // The connection could not be made. The viewer watches on as before.
+  | 'lost'; // The connection broke and could not be repaired.
 
 export type MicInput =
   | { kind: 'go'; ticket: boolean }
@@ -44,38 +44,41 @@ export type MicEffect =
   | { do: 'warm' }
   | { do: 'ask' }
   | { do: 'withdraw' }
-  /** POST both sessions. */
+  /** Opens both sessions by POST. */
   | { do: 'open' }
   | { do: 'reopen_return' }
   | { do: 'show_return' }
   | { do: 'fade_to_return' }
-  /** The program's sessions end: nobody watches them. */
+  /** Ends the sessions of the program, because nobody watches them. */
   | { do: 'park' }
   | { do: 'unpark' }
   | { do: 'show_program' }
   | { do: 'fade_to_program' }
   | { do: 'mute_at_once' }
-  /** Sessions are deleted, devices stopped. `tell_server`: it was this person's own wish, or nothing came of a ticket. */
+  /**
+   * Deletes the sessions and stops the devices. `tell_server`: this person left (`left`), or a ticket was of no use
+   * (`failed`).
+   */
   | { do: 'end'; tell_server: 'left' | 'failed' | null }
   | { do: 'state'; state: MicState; reason?: MicReason; problem?: Problem };
 
 type Phase = 'off' | 'asking' | 'waiting' | 'joining' | 'sounding' | 'fading' | 'on' | 'returning' | 'fading_back';
 
 export interface MicTiming {
-  /** Ticket to first picture, and to being published. */
+  /** The longest time from the ticket to the first frame, and to being published. */
   joinMs: number;
-  /** How long the old sound goes on while the new one has not come. */
+  /** The longest time that the program's audio goes on while the return feed has no audio. */
   soundMs: number;
-  /** A return feed that is not there yet is asked for again after this. */
+  /** The wait before asking again for a return feed that does not exist yet. */
   againMs: number;
-  /** How long the last return picture stands while the program starts. */
+  /** The longest time that the return feed is shown while the program starts. */
   returnMs: number;
 }
 
 export const MIC_TIMING: MicTiming = { joinMs: 8000, soundMs: 1000, againMs: 150, returnMs: 10_000 };
 
 const NEVER = Number.POSITIVE_INFINITY;
-// The return feed begins with the participant, whose WHIP session may be a moment behind.
+// The return feed exists only once the participant publishes, and the WHIP session may connect a little later.
 const NOT_YET = [404, 409, 425, 503];
 
 export class MicSwitch {
@@ -109,7 +112,7 @@ export class MicSwitch {
     }
   }
 
-  /** The program is what is on top. */
+  /** Is true while the program is on top. */
   get programShown(): boolean {
     return !['sounding', 'fading', 'on', 'returning'].includes(this.#phase);
   }
@@ -226,7 +229,7 @@ export class MicSwitch {
 
   #leave(reason: MicReason, now: number): void {
     if (this.#phase === 'returning' || this.#phase === 'fading_back') {
-      // The connections may end before the server's word comes why: its word is the better one.
+      // The connections may end before the server's message with the reason comes. That reason is better.
       if (this.#reason === 'lost') this.#reason = reason;
       return;
     }
@@ -240,7 +243,7 @@ export class MicSwitch {
         return this.#finish(reason, reason === 'left');
       case 'sounding':
       case 'fading':
-        // The program still plays underneath.
+        // The program still plays under the cover.
         this.#effects.push({ do: 'mute_at_once' }, { do: 'show_program' }, { do: 'fade_to_program' });
         return this.#enter('fading_back');
       case 'on':
@@ -268,7 +271,7 @@ export class MicSwitch {
     else if (this.#phase === 'returning') this.#cutBack();
   }
 
-  /** There is no program to fade to: the page says why. */
+  /** Switches back without a fade, because there is no program to fade to. The page says why. */
   #cutBack(): void {
     this.#effects.push({ do: 'show_program' });
     this.#finish(this.#reason, true, this.#problem);

@@ -1,7 +1,8 @@
-// One person's connection to a room: a snapshot, then numbered events, and commands with their answers.
+// Connects one person to a room: it receives a snapshot and then numbered events, and sends commands and gets their
+// answers.
 //
-// Comes back by itself with what it missed (`after`, same epoch) or with a fresh snapshot. A command is answered,
-// refused or given up within COMMAND_MS: no promise is left hanging, also not by `close`.
+// It reconnects by itself, and then receives the missed events (`after`, same epoch) or a new snapshot. A command is
+// answered, refused or given up within COMMAND_MS. So every promise is settled, also after `close`.
 
 import { type Backoff, backoffMs } from '../player/backoff';
 import { Emitter } from '../player/emitter';
@@ -10,37 +11,37 @@ import type { Command, Person, Role, RoomEvent, RoomState, Seat, Ticket, You } f
 import { applyEvent, fromSnapshot, NO_ROOM, seatOf } from './room_state';
 
 export interface RoomOptions {
-  /** The node, or the proxy in front of it: `https://host`. */
+  /** The URL of the node, or of the proxy in front of it: `https://host`. */
   url: string;
   room: string;
-  /** What others see. */
+  /** The name that others see. */
   name?: string;
-  /** Wanted by servers with `auth.secret`; it says who this is and what they may do. */
+  /** Servers with `auth.secret` require a token. It says who this person is and what they may do. */
   token?: string;
-  /** Only for servers without: `viewer` (default) or `host`. */
+  /** For servers without `auth.secret` only: `viewer` (the default) or `host`. */
   role?: Role;
-  /** Where the person and its key are kept to come back as the same; `null`: nowhere. */
+  /** The storage that keeps the person and its key, to come back as the same person. `null` keeps nothing. */
   memory?: Pick<Storage, 'getItem' | 'setItem'> | null;
 }
 
-/** `ended`: so is the room; `enter` goes into the next one of that name. */
+/** The state of the connection. `ended` means that the room has ended. `enter` goes into the next room of that name. */
 export type Connection = 'connecting' | 'open' | 'lost' | 'refused' | 'ended' | 'closed';
 
 export interface RoomEvents {
-  /** After a snapshot and after every event. */
+  /** Is sent after a snapshot and after every event. */
   state: RoomState;
-  /** Each event, after it was applied. */
+  /** Is sent for each event, after it was applied. */
   event: { number: number; at: string; event: RoomEvent };
   ticket: Ticket;
-  /** `refused`: the server does not let this person in, and it is not tried again. */
+  /** `refused` means that the server does not let this person in. The room does not try again. */
   connection: { connection: Connection; problem?: Problem };
 }
 
 const RECONNECT: Backoff = { firstMs: 500, limitMs: 8000 };
-const REFUSALS = [401, 403, 422]; // Of who one is; anything else may pass.
+const REFUSALS = [401, 403, 422]; // These refuse the person. Other errors may be temporary.
 const COMMAND_MS = 10_000;
 const COMMANDS_WAITING = 64;
-const SILENCE_OF_A_GOOD_SPELL_MS = 5000; // Open for so long wipes out earlier failures.
+const SILENCE_OF_A_GOOD_SPELL_MS = 5000; // A connection that was open for this long resets the count of failures.
 
 interface Waiting {
   command: Command;
@@ -92,7 +93,7 @@ export class Room extends Emitter<RoomEvents> {
     return this.#state;
   }
 
-  /** Who this is; null before the first snapshot. */
+  /** Returns who this person is, or null before the first snapshot. */
   get you(): You | null {
     return this.#you;
   }
@@ -105,24 +106,24 @@ export class Room extends Emitter<RoomEvents> {
     return this.#name;
   }
 
-  /** The seat this person has, in whatever state. */
+  /** Returns the seat of this person, in any state. */
   get seat(): Seat | undefined {
     return this.#you ? seatOf(this.#state, this.#you.person) : undefined;
   }
 
-  /** The last ticket, while it can be used. */
+  /** Returns the last ticket while it can be used. */
   get ticket(): Ticket | null {
     const ticket = this.#ticket;
     const seat = this.seat;
     return ticket && seat && seat.seat === ticket.seat && seat.state !== 'on-mic' ? ticket : null;
   }
 
-  /** Another name for others to see: connects anew as the same person. */
+  /** Changes the name that others see. Reconnects as the same person. */
   rename(name: string): void {
     if (name === this.#name) return;
     this.#name = name;
     if (['closed', 'refused', 'ended'].includes(this.#connection)) return;
-    this.#number = null; // The answer is a snapshot, so that `you` is told with the new name.
+    this.#number = null; // The answer is then a snapshot, in which `you` has the new name.
     this.#drop();
     this.#connect();
   }
@@ -149,7 +150,7 @@ export class Room extends Emitter<RoomEvents> {
     return this.command({ kind: 'chat', text });
   }
 
-  /** After the end: into the next room of that name, which this may well begin. */
+  /** After the room has ended, enters the next room of that name. This may create that room. */
   enter(): void {
     if (this.#connection !== 'ended') return;
     this.#number = null;
@@ -157,21 +158,21 @@ export class Room extends Emitter<RoomEvents> {
     this.#connect();
   }
 
-  /** Asks the server who is here: from then on `state.people` is complete. For hosts. */
+  /** Asks the server who is in the room. From then on `state.people` is complete. Only hosts may do this. */
   async loadPeople(): Promise<void> {
     const { persons } = (await this.#get('/persons')) as { persons: Person[] };
     this.#state = { ...this.#state, people: persons, persons: persons.length };
     this.emit('state', this.#state);
   }
 
-  /** The URL of something of the room that is fetched without headers, such as an overlay's picture. */
+  /** Returns the URL of a resource of the room that is fetched without headers, such as the image of an overlay. */
   address(path: string): string {
     const url = new URL(path, this.#resource);
     if (this.#token && /^https?:$/.test(url.protocol)) url.searchParams.set('token', this.#token);
     return url.href;
   }
 
-  /** Who else is here, as far as this client knows. */
+  /** Returns the other persons in the room, as far as this client knows them. */
   others(): Person[] {
     return this.#state.people.filter(({ person }) => person !== this.#you?.person);
   }
@@ -231,11 +232,11 @@ export class Room extends Emitter<RoomEvents> {
     this.#failures++;
     this.#become(this.#you ? 'lost' : 'connecting');
     if (this.#state.ended && this.#openedAt > 0) {
-      // To come back at once would begin the next room.
+      // Reconnecting at once would create the next room.
       for (const id of [...this.#waiting.keys()]) this.#give(id, failed('The room has ended'));
       return this.#become('ended');
     }
-    // A browser does not say why a WebSocket was not opened; asked by HTTP, the same address does.
+    // A browser does not say why a WebSocket was refused. An HTTP request to the same address gets the reason.
     if (this.#openedAt === 0 && this.#failures === 1) {
       const problem = await this.#whyRefused();
       if (this.#connection === 'closed' || this.#socket) return;
@@ -244,7 +245,7 @@ export class Room extends Emitter<RoomEvents> {
         return this.#become('refused', problem);
       }
     }
-    // Too slow a reader is told so (1013) and is welcome at once, with what it missed.
+    // The server closes with 1013 if this client reads too slowly. It may come back at once and gets the missed events.
     const wait = code === 1013 ? RECONNECT.firstMs : backoffMs(RECONNECT, this.#failures, Math.random());
     this.#retry = setTimeout(() => this.#connect(), wait);
   }
@@ -278,7 +279,7 @@ export class Room extends Emitter<RoomEvents> {
       socket.close();
     }
     for (const [id, waiting] of this.#waiting) {
-      // Commands have the effect of one however often they come; what was said would be said twice.
+      // A repeated command has no further effect. Only a chat message would appear twice.
       if (waiting.sent && waiting.command.kind === 'chat') this.#give(id, failed('The connection was lost'));
       waiting.sent = false;
     }
@@ -290,14 +291,14 @@ export class Room extends Emitter<RoomEvents> {
     this.emit('connection', { connection, ...(problem ? { problem } : {}) });
   }
 
-  // What comes in
+  // Incoming messages
 
   #take(text: string): void {
     let frame: Frame;
     try {
       frame = JSON.parse(text) as Frame;
     } catch {
-      return; // Not ours to mend: whatever it was, the next snapshot has it.
+      return; // A message that is not JSON is ignored. The next snapshot has the whole state.
     }
     switch (frame.type) {
       case 'snapshot':
@@ -335,9 +336,9 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   #event({ number, at, event }: Frame & { type: 'event' }): void {
-    if (this.#number !== null && number <= this.#number) return; // Told before the connection broke.
+    if (this.#number !== null && number <= this.#number) return; // This event was received before the connection broke.
     if (this.#number !== null && number > this.#number + 1) {
-      // Something is missing: only a snapshot is whole.
+      // An event is missing, so only a new snapshot is complete.
       this.#number = null;
       this.#drop();
       this.#connect();
@@ -349,7 +350,7 @@ export class Room extends Emitter<RoomEvents> {
     this.emit('state', this.#state);
   }
 
-  // What goes out
+  // Outgoing commands
 
   #sendWaiting(): void {
     if (this.#connection !== 'open' || this.#socket?.readyState !== 1) return;
@@ -386,7 +387,7 @@ export class Room extends Emitter<RoomEvents> {
     try {
       this.#memory?.setItem(this.#slot, JSON.stringify({ person, key }));
     } catch {
-      // Storage is full or off: this person is then somebody new after a reload.
+      // If the storage is full or off, this person is a new guest after a reload.
     }
   }
 
@@ -403,6 +404,6 @@ function sessionMemory(): Storage | null {
   try {
     return globalThis.sessionStorage ?? null;
   } catch {
-    return null; // Blocked for this page.
+    return null; // The browser blocks storage for this page.
   }
 }

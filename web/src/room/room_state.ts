@@ -1,12 +1,12 @@
-// The client's copy of a room: a snapshot, and events applied to it one by one.
+// Keeps the client's copy of a room: a snapshot, and events applied to it one by one.
 //
-// Pure: a new state comes back, the old one is left as it was; parts that did not change are the same objects.
-// Total: an event with members missing, or of a kind not known yet, changes what it can and never throws.
-// One person has one seat, one request and one invitation at most, whatever order events come in.
+// This is pure: it returns a new state and leaves the old one unchanged. Parts that did not change are the same
+// objects. It never throws: an event with missing members, or of an unknown kind, changes what it can. One person has
+// at most one seat, one request and one invitation, in whatever order events come.
 
 import type { RoomEvent, RoomState, Seat } from './model';
 
-const CHAT_KEPT = 200; // As much as anybody scrolls back.
+const CHAT_KEPT = 200; // Nobody scrolls back further than 200 messages.
 const PEOPLE_KEPT = 500;
 
 export const NO_ROOM: RoomState = {
@@ -36,7 +36,7 @@ export const NO_ROOM: RoomState = {
   ended: false,
 };
 
-/** What a snapshot says, with what it leaves out at its default. */
+/** Returns the state of a snapshot. Members that it leaves out have their defaults. */
 export function fromSnapshot(room: Partial<RoomState>): RoomState {
   const state = { ...NO_ROOM, ...withoutUndefined(room) };
   return { ...state, people: room.people ?? peopleIn(state), chat: state.chat.slice(-CHAT_KEPT) };
@@ -62,7 +62,7 @@ export function applyEvent(state: RoomState, event: RoomEvent): RoomState {
       return { ...next, live: false, ended: true, seats: next.seats.map(emptied), requests: [], invitations: [] };
     case 'person-joined':
       if (!person) break;
-      // Who is known already has come back, perhaps by another name.
+      // A person who is known already has come back, perhaps with another name.
       if (!next.people.some((one) => one.person === person)) next.persons++;
       next.people = [
         ...without(next.people, person),
@@ -118,13 +118,13 @@ export function applyEvent(state: RoomState, event: RoomEvent): RoomState {
   return next;
 }
 
-/** Whom an event is about, if about somebody. */
+/** Returns the person that an event is about, if there is one. */
 export function personOf(event: RoomEvent): string | undefined {
   const seat = typeof event.seat === 'object' ? event.seat?.person : undefined;
   return event.person ?? event.request?.person ?? event.invitation?.person ?? seat ?? undefined;
 }
 
-/** The seat somebody has, in whatever state. */
+/** Returns the seat of a person, in any state. */
 export function seatOf(state: RoomState, person: string): Seat | undefined {
   return state.seats.find((seat) => seat.person === person && seat.state !== 'empty');
 }
@@ -144,7 +144,7 @@ function withSeat(seats: Seat[], changed: Seat): Seat[] {
   return left.with(at, changed);
 }
 
-/** The event may carry the seat as it is now; if it does not, whoever left sits nowhere. */
+/** Empties the seat of the person who left, in case the event does not carry the changed seat. */
 function leftBy(seats: Seat[], person: string | undefined): Seat[] {
   return seats.map((seat) => (person && seat.person === person ? emptied(seat) : seat));
 }

@@ -1,4 +1,4 @@
-// What the browser tests share: a mock node, a browser, a page that sends, and ways to wait.
+// Holds what the browser tests share: a mock node, a browser, a page that publishes, and functions that wait.
 
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
@@ -11,7 +11,7 @@ declare global {
     onmicPlayer?: Player;
     onmicRoom?: Room;
     send(on: boolean): Promise<unknown>;
-    /** The kind that new sessions are not sent, until `begin`. */
+    /** The kind that the publisher does not send to new sessions before `begin` is called. */
     lacks: 'audio' | 'video' | null;
     begin(kind: 'audio' | 'video'): Promise<unknown>;
     peers: Map<string, RTCPeerConnection>;
@@ -27,7 +27,7 @@ export class Harness {
   publisher!: Page;
   readonly #contexts: BrowserContext[] = [];
 
-  /** Call it once per file: sets up and cleans up around its tests. */
+  /** Registers set-up and clean-up for the tests of a file. Call it once per file. */
   constructor() {
     beforeAll(async () => {
       this.server = new MockServer();
@@ -63,12 +63,12 @@ export class Harness {
 export async function until(condition: () => boolean, what: string, limitMs = 15_000): Promise<void> {
   const end = Date.now() + limitMs;
   while (!condition()) {
-    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
+    if (Date.now() > end) throw new Error(`waited too long for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
-/** Until the player shows this transport in this state. */
+/** Waits until the player shows this transport in this state. */
 export function shows(page: Page, transport: string, state = 'playing'): Promise<unknown> {
   const selector = `[data-onmic=player][data-transport=${transport}][data-state=${state}]`;
   return page.waitForSelector(selector, { timeout: 15_000 });

@@ -1,4 +1,5 @@
-// On mic and back in a real browser against the mock node: what is seen and heard, and what is left behind.
+// Tests going on mic and back in a real browser against the mock node: gaps in video and audio, and what is left
+// behind.
 
 import type { Page } from 'playwright-core';
 import { expect, it } from 'vitest';
@@ -40,13 +41,13 @@ const room = () => node.server.studio.get('demo');
 it.each(['hls', 'whep'] as const)('on_mic_from_%s_and_back_without_a_visible_or_audible_break', async (prefer) => {
   const page = await watch(prefer);
   await asked(page);
-  await page.waitForTimeout(600); // While the host makes up its mind, everything gets warm.
+  await page.waitForTimeout(600); // While the host decides, camera and connections get ready.
   expect(node.server.count('POST', /^\/whip/)).toBe(0);
   room().grant('guest-1', null);
   const on = (await page.evaluate(() => window.going)) as SwitchReport;
   process.stdout.write(`${prefer} to mic: ${JSON.stringify(on)}\n`);
   expect(on).toMatchObject({ direction: 'on', soundGapMs: 0 });
-  expect(on.soundOverlapMs).toBeLessThan(1000); // 45 ms on an idle machine; a busy one must not fail.
+  expect(on.soundOverlapMs).toBeLessThan(1000); // 45 ms on an idle machine. A busy one must not fail.
   expect(on.longestPictureGapMs).toBeLessThan(1000);
   expect(room().seatOf('guest-1').state).toBe('on-mic');
   const shown = await page.evaluate(() => ({
@@ -56,7 +57,7 @@ it.each(['hls', 'whep'] as const)('on_mic_from_%s_and_back_without_a_visible_or_
     audible: [...document.querySelectorAll('video')].filter((video) => !video.muted).length,
   }));
   expect(shown).toEqual({ transport: 'mic', muted: false, volume: 1, audible: 1 });
-  // Nobody loads the program any more, and the ticket's token was used for the ticket's sessions only.
+  // The program is not loaded any more, and the ticket's token was used only for the sessions of the ticket.
   const loads = node.server.count('GET', /^\/hls/);
   await page.waitForTimeout(1200);
   expect(node.server.count('GET', /^\/hls/)).toBe(loads);
@@ -90,7 +91,7 @@ it.each(['hls', 'whep'] as const)('on_mic_from_%s_and_back_without_a_visible_or_
   expect(room().commands.map(({ command }) => command['kind'])).toEqual(['request-mic', 'leave-mic']);
 });
 
-it('removal_by_the_host_goes_back_to_the_program', async () => {
+it('a_viewer_removed_by_the_host_goes_back_to_the_program', async () => {
   const page = await watch('hls');
   await asked(page);
   room().grant('guest-1', null);
@@ -105,7 +106,7 @@ it('removal_by_the_host_goes_back_to_the_program', async () => {
 it.each([
   ['publishing is refused', { whip: 403 }],
   ['the return feed is refused', { back: 500 }],
-])('who_cannot_connect_stays_with_the_program_when_%s', async (_name, more) => {
+])('a_viewer_who_cannot_connect_keeps_the_program_when_%s', async (_name, more) => {
   const page = await watch('hls', more);
   await asked(page);
   room().grant('guest-1', null);
@@ -122,7 +123,7 @@ it.each([
   await page.waitForFunction((before) => window.player.video.currentTime > before + 0.3, before);
 });
 
-it('blocked_udp_is_given_up_after_eight_seconds_and_the_program_plays_on', async () => {
+it('joining_with_blocked_udp_fails_after_eight_seconds_and_the_program_plays_on', async () => {
   const page = await watch('hls', { back: 'blocked' });
   await asked(page);
   room().grant('guest-1', null);
@@ -130,7 +131,7 @@ it('blocked_udp_is_given_up_after_eight_seconds_and_the_program_plays_on', async
   expect(await page.evaluate(() => [window.mics.at(-1), window.player.state])).toEqual(['off: failed', 'playing']);
 });
 
-it('a_request_can_be_taken_back_and_refused', async () => {
+it('a_request_can_be_withdrawn_refused_or_expire', async () => {
   const page = await watch('hls');
   await asked(page);
   await page.evaluate(() => window.player.leaveMic());
@@ -146,6 +147,6 @@ it('a_request_can_be_taken_back_and_refused', async () => {
     window.going = window.player.goOnMic({ room: window.room }).catch((error: Error) => error.message);
   });
   await asked(page);
-  node.server.studio.clear(); // The server starts anew: it knows of no request.
+  node.server.studio.clear(); // The server restarts and knows of no request.
   await page.waitForFunction(() => window.mics.at(-1) === 'off: expired');
 });

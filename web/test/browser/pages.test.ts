@@ -1,4 +1,4 @@
-// The pages in a real browser: what they list, say and offer.
+// Tests the pages in a real browser: their lists, texts and controls.
 
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
@@ -33,7 +33,7 @@ async function open(path: string, locale: string, width = 1280): Promise<Page> {
   return page;
 }
 
-it('home_lists_rooms_as_they_come_and_go', async () => {
+it('the_home_page_lists_rooms_as_they_come_and_go', async () => {
   const page = await open('/', 'en-US');
   await page.waitForSelector('text=Nobody is live yet');
   server.rooms.set('<b>room</b>', { whep: 'peer', hls: true, state: 'live' });
@@ -44,7 +44,7 @@ it('home_lists_rooms_as_they_come_and_go', async () => {
   await page.waitForSelector('text=Nobody is live yet');
 });
 
-it('language_follows_the_browser_and_the_switch', async () => {
+it('the_language_follows_the_browser_and_the_switch', async () => {
   const page = await open('/', 'zh-CN');
   await page.waitForSelector('text=暂时没有直播');
   expect(await page.getAttribute('html', 'lang')).toBe('zh-CN');
@@ -56,7 +56,7 @@ it('language_follows_the_browser_and_the_switch', async () => {
   await page.waitForSelector('text=等待主播开播');
 });
 
-it('publish_panel_follows_the_room_name', async () => {
+it('the_publish_panel_follows_the_room_name', async () => {
   const page = await open('/', 'en-US');
   await page.fill('.publish input', 'my show');
   expect(await page.textContent('.field:nth-child(2) code')).toBe('my%20show');
@@ -65,7 +65,7 @@ it('publish_panel_follows_the_room_name', async () => {
   expect(await page.getAttribute('.publish footer a', 'href')).toBe(`${origin}/watch/my%20show`);
 });
 
-it.each(['/', '/watch/nobody', '/studio/nobody'])('phone_never_scrolls_sideways_on_%s', async (path) => {
+it.each(['/', '/watch/nobody', '/studio/nobody'])('a_phone_does_not_scroll_sideways_on_%s', async (path) => {
   server.rooms.set('a-room-with-quite-a-long-name-that-nobody-would-type-twice', {
     whep: 503,
     hls: false,
@@ -76,7 +76,7 @@ it.each(['/', '/watch/nobody', '/studio/nobody'])('phone_never_scrolls_sideways_
   expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
 });
 
-it('every_control_has_a_name', async () => {
+it('every_control_has_an_accessible_name', async () => {
   for (const path of ['/', '/watch/nobody', '/studio/nobody']) {
     const page = await open(path, 'en-US');
     await page.waitForSelector('button');

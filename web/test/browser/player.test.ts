@@ -1,4 +1,4 @@
-// The player in a real browser against the mock node: interruptions, tokens, sound, and the library by itself.
+// Tests the player in a real browser against the mock node: interruptions, tokens, audio, and the library alone.
 
 import type { Page } from 'playwright-core';
 import { expect, it } from 'vitest';
@@ -9,7 +9,7 @@ import { Harness, shows, until } from './harness';
 
 const node = new Harness();
 
-/** The loudest sample of a moment of what the player's element gets. */
+/** Returns the loudest sample of a short piece of the audio that the player's element gets. */
 function loudness(page: Page): Promise<number> {
   return page.evaluate(async () => {
     const stream = window.onmicPlayer?.video.srcObject as MediaStream;
@@ -25,7 +25,7 @@ function loudness(page: Page): Promise<number> {
   });
 }
 
-it('viewer_who_comes_early_waits_and_sees_the_start', async () => {
+it('a_viewer_who_comes_early_waits_and_sees_the_start', async () => {
   const page = await node.open('/watch/early');
   await shows(page, 'none', 'waiting');
   expect(await page.textContent('.notice')).toContain('Waiting for the broadcaster');
@@ -33,7 +33,7 @@ it('viewer_who_comes_early_waits_and_sees_the_start', async () => {
   await shows(page, 'whep');
 });
 
-it('stall_of_a_live_room_is_mended_by_an_ice_restart', async () => {
+it('a_stall_of_a_live_room_is_repaired_by_an_ice_restart', async () => {
   node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
   const page = await node.open('/watch/demo');
   await shows(page, 'whep');
@@ -44,7 +44,7 @@ it('stall_of_a_live_room_is_mended_by_an_ice_restart', async () => {
   expect([node.server.count('POST', /^\/whep/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 1]);
 });
 
-it('interrupted_publisher_is_waited_for_in_the_same_session', async () => {
+it('the_player_waits_for_an_interrupted_publisher_in_the_same_session', async () => {
   const room = { whep: 'peer' as const, hls: true, state: 'live' as 'live' | 'interrupted' };
   node.server.rooms.set('demo', room);
   const page = await node.open('/watch/demo');
@@ -59,7 +59,7 @@ it('interrupted_publisher_is_waited_for_in_the_same_session', async () => {
   expect([node.server.count('POST', /^\/whep/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 0]);
 });
 
-it('pictures_are_shown_without_waiting_for_sound_that_comes_later_in_the_same_session', async () => {
+it('video_plays_without_waiting_for_audio_that_comes_later_in_the_same_session', async () => {
   node.server.rooms.set('demo', { whep: 'peer', hls: false, state: 'live' });
   await node.publisher.evaluate(() => {
     window.lacks = 'audio';
@@ -77,7 +77,7 @@ it('pictures_are_shown_without_waiting_for_sound_that_comes_later_in_the_same_se
   expect([node.server.count('POST', /^\/whep/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 0]);
 });
 
-it('sound_plays_without_waiting_for_pictures_that_come_later_in_the_same_session', async () => {
+it('audio_plays_without_waiting_for_video_that_comes_later_in_the_same_session', async () => {
   node.server.rooms.set('demo', { whep: 'peer', hls: false, state: 'live' });
   await node.publisher.evaluate(() => {
     window.lacks = 'video';
@@ -85,7 +85,7 @@ it('sound_plays_without_waiting_for_pictures_that_come_later_in_the_same_session
   const page = await node.open('/watch/demo');
   await shows(page, 'whep');
   expect(await page.evaluate(() => window.onmicPlayer?.video.videoWidth)).toBe(0);
-  await page.waitForTimeout(3000); // Pictures that stand still for so long would be a stall.
+  await page.waitForTimeout(3000); // A frozen video would count as a stall after this time.
   await shows(page, 'whep');
   await node.publisher.evaluate(() => window.begin('video'));
   await page.waitForFunction(() => window.onmicPlayer?.video.videoWidth === 640, undefined, { timeout: 5000 });
@@ -93,11 +93,11 @@ it('sound_plays_without_waiting_for_pictures_that_come_later_in_the_same_session
   expect([node.server.count('POST', /^\/whep/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 0]);
 
   await node.publisher.evaluate(() => window.send(false));
-  await until(() => node.server.count('PATCH', /^\/whep/) === 1, 'a stall to count again');
+  await until(() => node.server.count('PATCH', /^\/whep/) === 1, 'a stall to be detected again');
   await node.publisher.evaluate(() => window.send(true));
 });
 
-it('token_travels_in_headers_only', async () => {
+it('the_token_is_sent_in_headers_only', async () => {
   const closed = new MockServer({ auth: 'secret', source: node.server.source });
   const closedOrigin = await closed.listen();
   closed.rooms.set('demo', { whep: 503, hls: true, state: 'live' });
@@ -118,7 +118,7 @@ it('token_travels_in_headers_only', async () => {
   }
 });
 
-it.each(['auto', 'hls'] as const)('library_leaves_nothing_behind_after_close_%s', async (prefer) => {
+it.each(['auto', 'hls'] as const)('the_library_leaves_nothing_behind_after_close_%s', async (prefer) => {
   node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
   const page = await node.open('/mock/blank');
   const left = await page.evaluate(async (prefer) => {
@@ -182,7 +182,7 @@ it.each(['auto', 'hls'] as const)('library_leaves_nothing_behind_after_close_%s'
   expect(left).toEqual({ timers: 0, listeners: 0, open: 0, videos: [2, 0], attributes: [] });
 });
 
-it('library_wraps_a_given_video_element_and_gives_it_back', async () => {
+it('the_library_wraps_a_given_video_element_and_restores_it', async () => {
   node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
   const page = await node.open('/mock/blank');
   const seen = await page.evaluate(async () => {
@@ -207,12 +207,12 @@ it('library_wraps_a_given_video_element_and_gives_it_back', async () => {
   });
 });
 
-it('browser_that_refuses_sound_plays_muted_and_says_so', async () => {
+it('a_browser_that_refuses_audio_plays_muted_and_the_player_reports_it', async () => {
   node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
   const strict = await launchBrowser({ autoplay: false });
   try {
     const page = await strict.newPage();
-    // Nothing is evaluated before the report: that would count as a gesture.
+    // Nothing is evaluated in the page before the report, because that would count as a gesture.
     await page.addInitScript(() => {
       addEventListener('load', async () => {
         const { Player } = await window.load();

@@ -1,4 +1,4 @@
-// Studio and watch page together in a real browser: from the raised hand to the mic and off it, and what people are told.
+// Tests studio and watch page together in a real browser: the way to the mic and back, and the texts that people see.
 
 import type { Page } from 'playwright-core';
 import { expect, it } from 'vitest';
@@ -24,7 +24,7 @@ async function raiseHand(page: Page, name: string): Promise<void> {
   await page.waitForSelector('.micbar .spinner');
 }
 
-it('host_lets_a_viewer_in_mutes_and_removes_them', async () => {
+it('the_host_lets_a_viewer_in_mutes_and_removes_them', async () => {
   const guest = await viewer();
   const studio = await node.open('/studio/demo');
   await raiseHand(guest, 'Anna');
@@ -32,7 +32,7 @@ it('host_lets_a_viewer_in_mutes_and_removes_them', async () => {
   await studio.waitForFunction(() => document.querySelector('#announcements')?.textContent === 'Anna asks for the mic');
   await grant.click();
   await guest.waitForSelector('.micbar.on');
-  await shows(guest, 'mic'); // When the sound has changed over, too.
+  await shows(guest, 'mic'); // The page shows `mic` when the audio has been faded too.
   expect(await guest.evaluate(() => window.onmicPlayer?.muted)).toBe(false);
   await guest.waitForSelector('.tile.on-mic:has-text("You")');
 
@@ -52,7 +52,7 @@ it('host_lets_a_viewer_in_mutes_and_removes_them', async () => {
   await until(() => node.server.publishing.size === 0, 'the WHIP session to be deleted');
 });
 
-it('viewer_takes_the_hand_down_is_invited_and_leaves', async () => {
+it('a_viewer_withdraws_the_request_is_invited_and_leaves', async () => {
   const guest = await viewer();
   const studio = await node.open('/studio/demo');
   await raiseHand(guest, 'Anna');
@@ -67,14 +67,14 @@ it('viewer_takes_the_hand_down_is_invited_and_leaves', async () => {
   expect(kinds()).toEqual(['request-mic', 'withdraw', 'invite', 'accept', 'leave-mic']);
 });
 
-it('what_the_server_refuses_is_told_in_its_words', async () => {
+it('a_refusal_is_shown_with_the_sentence_of_the_server', async () => {
   const guest = await viewer();
   room().seat(2, { locked: true });
   await guest.evaluate(() => window.onmicPlayer?.goOnMic({ room: window.onmicRoom as never, seat: 2 }).catch(() => {}));
   await guest.waitForSelector('.told:has-text("Seat 2 is locked. Ask for another one.")');
 });
 
-it('an_absent_host_and_an_ended_room_are_said_in_words', async () => {
+it('an_absent_host_and_an_ended_room_are_shown_as_text', async () => {
   const guest = await viewer();
   const host = { person: 'mia', name: 'Mia', present: false };
   room().emit({ kind: 'host-away', host });
@@ -86,7 +86,7 @@ it('an_absent_host_and_an_ended_room_are_said_in_words', async () => {
   expect(await guest.isHidden('.micbar')).toBe(true);
 });
 
-it('host_goes_live_from_the_browser_and_ends_it', async () => {
+it('the_host_goes_live_from_the_browser_and_ends_the_broadcast', async () => {
   node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'gone' });
   const studio = await node.open('/studio/demo');
   await studio.click('.own-source .primary');
@@ -100,7 +100,7 @@ it('host_goes_live_from_the_browser_and_ends_it', async () => {
   await until(() => node.server.publishing.size === 0, 'the broadcast to end');
 });
 
-it('scene_sources_and_pk_are_directed', async () => {
+it('the_host_directs_scene_sources_and_pk', async () => {
   node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
   room().published('host');
   const studio = await node.open('/studio/demo');

@@ -1,4 +1,4 @@
-// The player in a real browser against the mock node: from one transport to the other.
+// Tests the player in a real browser against the mock node: the change from one transport to the other.
 
 import { expect, it } from 'vitest';
 import type { Player } from '../../src/player';
@@ -6,7 +6,7 @@ import { Harness, latency, shows, until } from './harness';
 
 const node = new Harness();
 
-it('whep_plays_and_says_how_late', async () => {
+it('whep_plays_and_reports_its_latency', async () => {
   node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
   const page = await node.open('/watch/demo');
   await shows(page, 'whep');
@@ -44,7 +44,7 @@ it('blocked_udp_falls_back_to_hls_and_returns_without_a_visible_break', async ()
 
   await page.click('text=Tap for sound');
   await page.evaluate(() => {
-    // The longest time without a new picture in the element on top, and how often both had sound.
+    // Measures the longest time without a new frame in the element on top, and how often not exactly one was audible.
     window.gaps = { longest: 0, both: 0 };
     let last = performance.now();
     for (const video of document.querySelectorAll('video')) {
@@ -66,8 +66,8 @@ it('blocked_udp_falls_back_to_hls_and_returns_without_a_visible_break', async ()
   await page.waitForTimeout(300);
   const { longest, both } = await page.evaluate(() => window.gaps);
   expect(both).toBe(0);
-  process.stdout.write(`longest time without a picture, HLS to WHEP: ${Math.round(longest)} ms\n`);
-  expect(longest).toBeLessThan(1000); // 67 ms on an idle machine; a busy one must not fail.
+  process.stdout.write(`longest time without a new frame, HLS to WHEP: ${Math.round(longest)} ms\n`);
+  expect(longest).toBeLessThan(1000); // 67 ms on an idle machine. A busy one must not fail.
   const shown = await page.evaluate(() => {
     const player = window.onmicPlayer as Player;
     return { muted: player.video.muted, top: player.video.style.zIndex };
@@ -79,13 +79,13 @@ it('blocked_udp_falls_back_to_hls_and_returns_without_a_visible_break', async ()
   expect(queries.filter((name) => !name.startsWith('_HLS_'))).toEqual([]);
 });
 
-it('full_node_and_unknown_route_fall_back_at_once', async () => {
+it('a_full_node_falls_back_to_hls_at_once', async () => {
   node.server.rooms.set('full', { whep: 503, hls: true, state: 'live' });
   const page = await node.open('/watch/full');
   await shows(page, 'hls');
 });
 
-it('lost_session_is_replaced', async () => {
+it('a_lost_session_is_replaced', async () => {
   node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
   const page = await node.open('/watch/demo');
   await shows(page, 'whep');
@@ -95,11 +95,12 @@ it('lost_session_is_replaced', async () => {
   });
   node.server.sessions.clear();
   await until(() => node.server.count('POST', /^\/whep/) === 2, 'a second session');
-  expect(node.server.count('PATCH', /^\/whep/)).toBe(0); // Closing says goodbye: there is nothing left to restart.
+  // Closing the peer says goodbye, so there is nothing to restart.
+  expect(node.server.count('PATCH', /^\/whep/)).toBe(0);
   await shows(page, 'whep');
 });
 
-it('chosen_transport_is_kept_and_can_be_changed_while_playing', async () => {
+it('the_chosen_transport_is_kept_and_can_be_changed_during_playback', async () => {
   node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
   const page = await node.open('/watch/demo?transport=hls');
   await shows(page, 'hls');
@@ -109,7 +110,7 @@ it('chosen_transport_is_kept_and_can_be_changed_while_playing', async () => {
   expect(new URL(page.url()).search).toBe('?transport=whep');
 });
 
-it('latency_is_told_by_the_clock_of_the_node', async () => {
+it('latency_is_measured_by_the_clock_of_the_node', async () => {
   node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
   node.server.clockAheadMs = 5000;
   try {

@@ -1,8 +1,8 @@
-// Headless Chromium for the tests: the system's, with an empty profile.
+// Starts headless Chromium for the tests: the system's Chromium with an empty profile.
 
 import { chromium } from 'playwright-core';
 
-/** @param {{ autoplay?: boolean }} [options] `autoplay: false`: sound needs a gesture, as for people.
+/** @param {{ autoplay?: boolean }} [options] With `autoplay: false` audio needs a gesture, as for people.
  * @returns {Promise<import('playwright-core').Browser>} */
 export function launchBrowser({ autoplay = true } = {}) {
   return chromium.launch({
@@ -18,7 +18,7 @@ export function launchBrowser({ autoplay = true } = {}) {
       '--disable-sync',
       '--use-fake-device-for-media-stream',
       '--use-fake-ui-for-media-stream',
-      '--disable-features=WebRtcHideLocalIpsWithMdns', // Else the answer names hosts that only mDNS resolves.
+      '--disable-features=WebRtcHideLocalIpsWithMdns', // Otherwise the answer names hosts that only mDNS resolves.
     ].concat(autoplay ? '--autoplay-policy=no-user-gesture-required' : []),
   });
 }

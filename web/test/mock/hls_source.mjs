@@ -1,5 +1,5 @@
-// A small LL-HLS origin for tests: ffmpeg cuts a moving picture with sound into CMAF pieces of a third of a second,
-// which are listed as parts; six of them in a row are a segment. Blocking reload and preload hints included.
+// Is a small LL-HLS origin for tests. ffmpeg cuts moving video with audio into CMAF pieces of a third of a second. Each
+// piece is a part, and six pieces in a row are a segment. It supports blocking reload and preload hints.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -15,7 +15,7 @@ const SEGMENTS_WITH_PARTS = 3;
 export class HlsSource {
   constructor() {
     this.directory = mkdtempSync(join(tmpdir(), 'onmic-mock-hls-'));
-    /** Number of the first piece that is kept, and each piece's duration and date. */
+    /** The number of the first kept piece. `pieces` holds the duration and date of each. */
     this.first = 0;
     /** @type {{ duration: number, date: string }[]} */
     this.pieces = [];
@@ -51,7 +51,7 @@ export class HlsSource {
       ? Array.from({ length: PARTS_PER_SEGMENT }, (_, part) => `p${Number(segment) * PARTS_PER_SEGMENT + part}.m4s`)
       : [name];
     const piece = /^p(\d+)\.m4s$/.exec(name)?.[1];
-    while (piece && Number(piece) === this.next) await this.#more(); // A preload hint may be asked for early.
+    while (piece && Number(piece) === this.next) await this.#more(); // A client may ask for a hinted part early.
     if (!/^[\w.]+$/.test(name)) return null;
     const bodies = await Promise.all(files.map((file) => readFile(join(this.directory, file)))).catch(() => null);
     return bodies && { type: 'video/mp4', body: Buffer.concat(bodies) };
@@ -70,7 +70,7 @@ export class HlsSource {
     try {
       text = readFileSync(join(this.directory, 'ffmpeg.m3u8'), 'utf8');
     } catch {
-      return; // Not written yet.
+      return; // ffmpeg has not written it yet.
     }
     const before = this.next;
     this.first = Number(/#EXT-X-MEDIA-SEQUENCE:(\d+)/.exec(text)?.[1] ?? 0);
@@ -87,7 +87,7 @@ export class HlsSource {
     const msn = Number(query.get('_HLS_msn') ?? -1);
     const wanted = msn * PARTS_PER_SEGMENT + Number(query.get('_HLS_part') ?? 0);
     while (msn >= 0 && this.next <= wanted && this.process.exitCode === null) await this.#more();
-    const last = Math.floor(this.next / PARTS_PER_SEGMENT); // The segment that grows.
+    const last = Math.floor(this.next / PARTS_PER_SEGMENT); // The segment that is being made.
     const start = Math.max(Math.ceil(this.first / PARTS_PER_SEGMENT), last - SEGMENTS_LISTED);
     const lines = [
       '#EXTM3U',

@@ -1,5 +1,5 @@
-// The rooms of the mock node: who is there, who asks, who sits where, over WebSockets as docs/ROOMS.md says. Trusts
-// everybody and has no timeouts: it stands in for the real state machine, it does not test it.
+// Holds the rooms of the mock node: persons, requests and seats, over WebSockets as docs/ROOMS.md says. It trusts every
+// client and has no timeouts. It replaces the real state machine in tests, and does not test it.
 
 import { WebSocketServer } from 'ws';
 
@@ -15,7 +15,7 @@ export class MockRooms {
     this.sockets = new WebSocketServer({ noServer: true });
     /** @type {(token: string | null) => boolean} */
     this.allows = () => true;
-    /** The seat's session ends with the seat. @type {(room: string, participant: string) => void} */
+    /** Ends the session of a seat together with the seat. @type {(room: string, participant: string) => void} */
     this.unseated = () => {};
   }
 
@@ -129,7 +129,10 @@ export class MockRoomState {
     socket.on('close', () => this.#leave(person, socket));
   }
 
-  /** @param {Loose} event @param {import('ws').WebSocket} [but] who has it in its snapshot: told all the same, for the number. */
+  /**
+   * @param {Loose} event @param {import('ws').WebSocket} [but] The client that has the event in its snapshot. It gets
+   * the event too, for its number.
+   */
   emit(event, but) {
     void but;
     const frame = JSON.stringify({ type: 'event', number: ++this.number, at: new Date().toISOString(), event });
@@ -152,7 +155,7 @@ export class MockRoomState {
     return seats[at];
   }
 
-  /** Who is here is not in the snapshot. */
+  /** Returns the snapshot, which leaves out the persons in the room. */
   told() {
     const { people: _, ...room } = this.state;
     return room;
@@ -163,7 +166,7 @@ export class MockRoomState {
     return this.state.seats.find((/** @type {Loose} */ seat) => seat.person === person);
   }
 
-  /** A WHIP session of a participant began. @param {string} participant */
+  /** Is called when a WHIP session of a participant has begun. @param {string} participant */
   published(participant) {
     this.#source(participant, true);
     const seat = this.seatOf(participant);
@@ -281,7 +284,7 @@ export class MockRoomState {
         return this.#empty(command['person'], 'removed');
       case 'mute': {
         const seat = this.seatOf(command['person']);
-        if (!seat) throw new Error('Nobody of that name is on mic.');
+        if (!seat) throw new Error('Nobody with that name is on mic.');
         const by = from.person === command['person'] ? 'self' : 'host';
         const mutedBy = { video: null, audio: null, ...seat.muted_by };
         for (const kind of ['audio', 'video']) if (kind in command) mutedBy[kind] = command[kind] ? by : null;

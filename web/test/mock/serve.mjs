@@ -1,4 +1,5 @@
-// `npm run mock`: the mock node on a port, for working on the pages. Open /mock/publisher in one tab, and / in another.
+// Serves the mock node on a port for work on the pages (`npm run mock`). Open /mock/publisher in one tab and / in
+// another.
 
 import { MockServer } from './server.mjs';
 

@@ -1,5 +1,5 @@
-// A node as the player sees it, for tests and for working on the pages: API, rooms (rooms.mjs), WHEP and WHIP (answered
-// by a page, publisher.html), LL-HLS (hls_source.mjs) and the built pages. Each room says how it behaves.
+// Is a mock node for tests and for work on the pages: API, rooms (rooms.mjs), WHEP and WHIP (answered by a page,
+// publisher.html), LL-HLS (hls_source.mjs) and the built pages. Each room says how it behaves.
 
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -9,13 +9,13 @@ import { HlsSource } from './hls_source.mjs';
 import { MockRooms } from './rooms.mjs';
 
 /**
- * @typedef {object} MockRoom
- * @property {'peer' | 'blocked' | 'hang' | number} whep `blocked`: an answer whose candidates lead nowhere; a number: that status.
+ * @typedef {object} MockRoom @property {'peer' | 'blocked' | 'hang' | number} whep `blocked` answers with candidates
+ * that lead nowhere. A number is the status of the refusal.
  * @property {boolean} hls
  * @property {'peer' | number} [whip]
- * @property {'peer' | 'blocked' | number} [back] The return feed.
+ * @property {'peer' | 'blocked' | number} [back] The behaviour of the return feed.
  * @property {'live' | 'interrupted' | 'gone'} state
- * @property {object} [room] What the API adds to the room.
+ * @property {object} [room] Members that the API adds to the room.
  */
 /** @typedef {{ at: number, method: string, path: string, query: string, authorization: string, body: string }} Seen */
 
@@ -30,7 +30,7 @@ const TYPES = /** @type {Record<string, string>} */ ({
 
 const HLS_JS = join(dist, '../node_modules/hls.js/dist/hls.mjs');
 
-/** A page of somebody else that uses the library. */
+/** A page of another site that uses the library. */
 const BLANK = `<!doctype html><title>blank</title>
 <script type="importmap">{ "imports": { "@onmic/player": "/lib/index.js", "hls.js": "/hls.mjs" } }</script>
 <script type="module">window.load = () => import('@onmic/player');</script>
@@ -46,7 +46,7 @@ export class MockServer {
     this.clockAheadMs = clockAheadMs;
     this.auth = auth;
     this.source = source;
-    /** @type {Map<string, string>} Session → its offer. */
+    /** @type {Map<string, string>} The offer of each session. */
     this.sessions = new Map();
     /** @type {Map<string, (sdp: string) => void>} */
     this.answers = new Map();
@@ -58,7 +58,7 @@ export class MockServer {
       for (const [id, one] of this.publishing) if (one.room === room && one.participant === participant) this.end(id);
     };
     this.studio.allows = (token) => !this.auth || token === this.auth;
-    /** @type {Map<string, { room: string, participant: string }>} WHIP session → who publishes. */
+    /** @type {Map<string, { room: string, participant: string }>} The publisher of each WHIP session. */
     this.publishing = new Map();
     this.server = createServer((request, response) => {
       this.#serve(request, response).catch((error) => {
@@ -171,9 +171,9 @@ export class MockServer {
     if (typeof way === 'number') return problem(response, way, `Refused with ${way} by the test`);
     const id = `s${++this.sessionCount}`;
     this.sessions.set(id, body);
-    // A blocked client cannot be found from the other side either.
+    // The other side must not reach a blocked client either.
     let answer = await this.#ask(id, way === 'blocked' ? body.replace(/^a=candidate:.*\r?\n/gm, '') : body);
-    // Port 9 of an address of the documentation range: nothing comes back, as behind a firewall.
+    // Nothing comes back from port 9 of a documentation address, as behind a firewall.
     if (way === 'blocked') answer = answer.replace(/^(a=candidate:\S+ \d \S+ \d+) \S+ \d+/gm, '$1 192.0.2.1 9');
     response
       .writeHead(201, {
@@ -189,7 +189,7 @@ export class MockServer {
     this.studio.get(name).published(participant);
   }
 
-  /** Ends a session, as the server would. @param {string} session @param {string} [reason] */
+  /** Ends a session as the server does. @param {string} session @param {string} [reason] */
   end(session, reason) {
     this.sessions.delete(session);
     this.#toPublisher({ id: session, close: true });

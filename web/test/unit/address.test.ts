@@ -4,7 +4,7 @@ import { keptQuery, readAddress, shareLink } from '../../src/pages/address';
 import { Endpoint } from '../../src/player/endpoint';
 import { roomState } from '../../src/player/room_state';
 
-it('watch_address_names_room_token_and_transport', () => {
+it('room_token_and_transport_are_read_from_the_watch_address', () => {
   const address = readAddress(new URL('https://n/watch/caf%C3%A9/?token=t&transport=hls'));
   expect(address).toEqual({ room: 'café', token: 't', transport: 'hls' });
   expect(readAddress(new URL('https://n/watch/%E0%A4%A?transport=x'))).toEqual({
@@ -14,12 +14,12 @@ it('watch_address_names_room_token_and_transport', () => {
   });
 });
 
-it('shared_links_hold_no_token', () => {
+it('shared_links_have_no_token', () => {
   expect(shareLink(new URL('https://n:8443/watch/a?token=secret&lang=zh'), 'a b')).toBe('https://n:8443/watch/a%20b');
   expect(keptQuery(new URL('https://n/?token=t&lang=zh&transport=hls'))).toBe('?token=t&lang=zh');
 });
 
-it('token_goes_to_the_node_only_and_never_into_a_url', () => {
+it('the_token_is_sent_to_the_node_only_and_never_in_a_url', () => {
   const endpoint = new Endpoint('https://node/base', 'a b', 'secret');
   expect([endpoint.whep, endpoint.hls]).toEqual([
     'https://node/base/whep/a%20b',
@@ -35,7 +35,7 @@ it('one_source_is_watched_by_whep_under_its_own_name', () => {
   expect([endpoint.whep, endpoint.room]).toEqual(['https://node/whep/room/guest', 'https://node/api/v1/rooms/room']);
 });
 
-it('publish_instructions_name_the_host_the_page_came_from', () => {
+it('publish_instructions_name_the_host_that_served_the_page', () => {
   const page = { protocol: 'https:', host: 'live.example:8443', hostname: 'live.example' };
   const open = publishing(page, { rtmp_port: 1936, auth: false }, 'demo');
   expect([open.rtmpServer, open.streamKey]).toEqual(['rtmp://live.example:1936/live', 'demo']);
@@ -46,7 +46,7 @@ it('publish_instructions_name_the_host_the_page_came_from', () => {
   expect(publishing(page, { rtmp_port: 1935, auth: true }, 'demo').ffmpeg).toContain('/live/demo?token=TOKEN"');
 });
 
-it('room_is_interrupted_only_when_everybody_is', () => {
+it('a_room_is_interrupted_only_if_every_participant_is', () => {
   const room = (...states: string[]) => ({ live: true, participants: states.map((state) => ({ state })) });
   expect(roomState(room('interrupted'))).toBe('interrupted');
   expect(roomState(room('interrupted', 'live'))).toBe('live');

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { ClockOffset } from '../../src/player/clock_offset';
 
-it('unknown_clock_counts_as_the_same_clock', () => {
+it('without_samples_both_clocks_count_as_equal', () => {
   const clock = new ClockOffset();
   expect([clock.known, clock.offsetMs, clock.errorMs, clock.toNode(5)]).toEqual([
     false,
@@ -11,7 +11,7 @@ it('unknown_clock_counts_as_the_same_clock', () => {
   ]);
 });
 
-it('shortest_round_trip_decides', () => {
+it('the_sample_with_the_shortest_round_trip_is_used', () => {
   const clock = new ClockOffset();
   clock.add({ sentAt: 1000, receivedAt: 1400, nodeNow: 6500 });
   clock.add({ sentAt: 2000, receivedAt: 2010, nodeNow: 7005 });
@@ -19,7 +19,7 @@ it('shortest_round_trip_decides', () => {
   expect([clock.offsetMs, clock.errorMs, clock.toNode(100)]).toEqual([5000, 5, 5100]);
 });
 
-it('truth_is_within_the_stated_error_for_any_split_of_the_round_trip', () => {
+it('the_true_offset_is_within_the_stated_error_for_any_split_of_the_round_trip', () => {
   for (let outward = 0; outward <= 80; outward += 10) {
     const clock = new ClockOffset();
     clock.add({ sentAt: 1000, receivedAt: 1080, nodeNow: 1000 + outward - 250 });
@@ -27,7 +27,7 @@ it('truth_is_within_the_stated_error_for_any_split_of_the_round_trip', () => {
   }
 });
 
-it('old_samples_give_way_because_clocks_drift', () => {
+it('samples_older_than_ten_minutes_are_discarded', () => {
   const clock = new ClockOffset();
   clock.add({ sentAt: 0, receivedAt: 2, nodeNow: 1 });
   clock.add({ sentAt: 700_000, receivedAt: 700_100, nodeNow: 700_090 });
@@ -41,7 +41,7 @@ it('impossible_samples_are_dropped', () => {
   expect(clock.known).toBe(false);
 });
 
-it('memory_is_bounded_and_reset_forgets', () => {
+it('only_16_samples_are_kept_and_reset_discards_them', () => {
   const clock = new ClockOffset();
   clock.add({ sentAt: 0, receivedAt: 1, nodeNow: 1000 });
   for (let i = 1; i <= 16; i++) clock.add({ sentAt: i * 100, receivedAt: i * 100 + 20, nodeNow: i * 100 + 10 });

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { FADE_MS, levels, PictureGaps, SoundLog } from '../../src/room/fade';
 
-it('fade_begins_with_one_and_ends_with_the_other', () => {
+it('a_fade_begins_with_the_old_player_and_ends_with_the_new_one', () => {
   expect([levels(-5), levels(0), levels(FADE_MS), levels(9999)]).toEqual([
     { from: 1, to: 0 },
     { from: 1, to: 0 },
@@ -10,7 +10,7 @@ it('fade_begins_with_one_and_ends_with_the_other', () => {
   ]);
 });
 
-it('never_both_at_full_and_always_the_same_power', () => {
+it('a_fade_has_constant_power_and_never_both_players_at_full_level', () => {
   for (let t = 0; t <= FADE_MS; t += 1) {
     const { from, to } = levels(t);
     expect(from ** 2 + to ** 2).toBeCloseTo(1);
@@ -18,7 +18,7 @@ it('never_both_at_full_and_always_the_same_power', () => {
   }
 });
 
-it('a_fade_has_no_gap_and_little_overlap', () => {
+it('a_fade_has_no_gap_and_an_overlap_of_45_ms', () => {
   const log = new SoundLog();
   log.note(-1000, 1, 0);
   for (let t = 0; t <= FADE_MS; t += 5) {
@@ -29,7 +29,7 @@ it('a_fade_has_no_gap_and_little_overlap', () => {
   expect([log.gapMs, log.overlapMs]).toEqual([0, 45]);
 });
 
-it('a_fade_whose_timer_sleeps_is_a_step_not_a_hole', () => {
+it('a_fade_with_a_late_timer_is_a_step_without_a_gap', () => {
   const log = new SoundLog();
   log.note(0, 1, 0);
   log.note(1000, 0, 1);
@@ -37,7 +37,7 @@ it('a_fade_whose_timer_sleeps_is_a_step_not_a_hole', () => {
   expect([log.gapMs, log.overlapMs]).toEqual([0, 0]);
 });
 
-it('a_hole_is_measured', () => {
+it('a_gap_in_the_audio_is_measured', () => {
   const log = new SoundLog();
   log.note(0, 1, 0);
   log.note(100, 0, 0);
@@ -45,7 +45,7 @@ it('a_hole_is_measured', () => {
   expect(log.gapMs).toBe(80);
 });
 
-it('longest_time_without_a_picture', () => {
+it('the_longest_time_without_a_frame_is_measured', () => {
   const gaps = new PictureGaps(0);
   for (const at of [33, 66, 133, 166]) gaps.picture(at);
   expect(gaps.longestMs).toBe(67);

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { iceServersFromLink } from '../../src/player/link_header';
 
-it('stun_and_turn_with_credentials', () => {
+it('stun_and_turn_servers_with_credentials_are_read', () => {
   const header =
     '<stun:stun.example.net>; rel="ice-server", ' +
     '<turn:turn.example.net?transport=udp>; rel="ice-server"; username="a,b;\\"c"; credential="x=y"; credential-type="password"';
@@ -11,18 +11,18 @@ it('stun_and_turn_with_credentials', () => {
   ]);
 });
 
-it('other_relations_and_schemes_are_passed_over', () => {
+it('other_relations_and_schemes_are_ignored', () => {
   const header = '<https://e.net/x>; rel="ice-server", <stun:e.net>; rel="next", <stun:f.net>;REL=ice-server;x';
   expect(iceServersFromLink(header)).toEqual([{ urls: 'stun:f.net' }]);
 });
 
 it.each([null, '', ',,;', '<stun:e.net', 'stun:e.net; rel="ice-server"', '"'.repeat(99)])(
-  'nonsense_%#_gives_nothing',
+  'malformed_header_%#_gives_no_servers',
   (header) => {
     expect(iceServersFromLink(header)).toEqual([]);
   },
 );
 
-it('a_flood_is_cut', () => {
+it('only_8_servers_are_read', () => {
   expect(iceServersFromLink(Array(50).fill('<stun:e.net>; rel="ice-server"').join(','))).toHaveLength(8);
 });

@@ -3,7 +3,7 @@ import { type MicEffect, type MicInput, MicSwitch } from '../../src/room/mic_swi
 
 const problem = (status: number, detail = 'Because.') => ({ status, title: 'No', detail });
 
-/** Steps the switch through time and writes down what it wants. */
+/** Drives the switch in virtual time and collects its effects. */
 class Bench {
   readonly machine = new MicSwitch();
   now = 1000;
@@ -43,8 +43,8 @@ const onMic = () => {
   return bench;
 };
 
-describe('going on', () => {
-  it('everything_is_warm_before_the_ticket_and_the_program_plays_until_the_sound_has_changed_over', () => {
+describe('going on mic', () => {
+  it('everything_is_prepared_before_the_ticket_and_the_program_plays_until_the_audio_is_faded', () => {
     const bench = new Bench().put(go);
     expect(bench.take()).toEqual(['warm', 'ask', 'asking']);
     expect(bench.put('asked', 'warm').take()).toEqual(['waiting']);
@@ -55,24 +55,24 @@ describe('going on', () => {
     expect(bench.machine.deadline()).toBeNull();
   });
 
-  it('a_ticket_before_the_camera_is_ready_waits_for_it', () => {
+  it('a_ticket_that_comes_before_the_camera_is_ready_waits_for_it', () => {
     const bench = new Bench().put(go, 'asked', 'ticket');
     expect(bench.take()).not.toContain('open');
     expect(bench.put('warm').take()).toEqual(['open']);
   });
 
-  it('a_ticket_in_hand_asks_for_nothing', () => {
+  it('with_a_ticket_no_request_is_sent', () => {
     expect(new Bench().put({ kind: 'go', ticket: true }, 'warm').take()).toEqual(['warm', 'joining', 'open']);
   });
 
-  it('a_return_feed_without_sound_does_not_keep_the_old_sound_for_ever', () => {
+  it('the_audio_of_the_program_ends_after_1_s_if_the_return_feed_has_no_audio', () => {
     const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'published', 'picture');
     bench.take();
     expect(bench.run(999).take()).toEqual([]);
     expect(bench.run(1).take()).toEqual(['fade_to_return']);
   });
 
-  it('a_return_feed_that_is_not_there_yet_is_asked_for_again', () => {
+  it('a_return_feed_that_does_not_exist_yet_is_asked_for_again', () => {
     const bench = new Bench().put(go, 'warm', 'ticket');
     bench.take();
     bench.put({ kind: 'return_refused', problem: problem(404) });
@@ -80,7 +80,7 @@ describe('going on', () => {
     expect(bench.put('picture').take()).toContain('show_return');
   });
 
-  it('the_same_ticket_twice_opens_once', () => {
+  it('the_same_ticket_twice_opens_the_sessions_once', () => {
     expect(new Bench().put(go, 'warm', 'ticket', 'ticket', 'published', 'ticket').take()).toEqual([
       'warm',
       'ask',
@@ -91,12 +91,12 @@ describe('going on', () => {
   });
 });
 
-describe('what goes wrong leaves the viewer where they were', () => {
+describe('a failure leaves the viewer in the audience', () => {
   it.each<[string, MicInput]>([
-    ['WHIP refused', { kind: 'publish_refused', problem: problem(403) }],
-    ['return feed refused', { kind: 'return_refused', problem: problem(500) }],
-    ['connection lost', { kind: 'publish_lost' }],
-    ['return feed lost', { kind: 'return_lost' }],
+    ['WHIP is refused', { kind: 'publish_refused', problem: problem(403) }],
+    ['the return feed is refused', { kind: 'return_refused', problem: problem(500) }],
+    ['the WHIP connection is lost', { kind: 'publish_lost' }],
+    ['the return feed is lost', { kind: 'return_lost' }],
   ])('%s', (_name, input) => {
     const bench = new Bench().put(go, 'asked', 'warm', 'ticket');
     bench.take();
@@ -104,20 +104,20 @@ describe('what goes wrong leaves the viewer where they were', () => {
     expect(bench.run(60_000).take()).toEqual([]);
   });
 
-  it('no_picture_within_eight_seconds', () => {
+  it('joining_fails_without_a_frame_within_eight_seconds', () => {
     const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'published');
     bench.take();
     expect(bench.run(7999).take()).toEqual([]);
     expect(bench.run(1).take()).toEqual(['end and tell failed', 'off: failed']);
   });
 
-  it('a_picture_but_never_published_goes_back', () => {
+  it('a_person_who_is_not_published_within_eight_seconds_goes_back', () => {
     const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'sound', 'picture', 'faded');
     bench.take();
     expect(bench.run(8000).take()).toEqual(['mute_at_once', 'unpark', 'leaving: failed']);
   });
 
-  it('refused_withdrawn_expired', () => {
+  it('a_refused_expired_or_withdrawn_request_ends', () => {
     const asked = () => {
       const bench = new Bench().put(go, 'asked');
       bench.take();
@@ -128,19 +128,19 @@ describe('what goes wrong leaves the viewer where they were', () => {
     expect(asked().put(leave).take()).toEqual(['withdraw', 'end', 'off: left']);
   });
 
-  it('no_camera_takes_the_request_back', () => {
+  it('without_a_camera_the_request_is_withdrawn', () => {
     const bench = new Bench().put(go, 'asked');
     bench.take();
     expect(bench.put({ kind: 'warm_failed', problem: problem(0) }).take()).toEqual(['withdraw', 'end', 'off: devices']);
   });
 
-  it('the_servers_sentence_is_told', () => {
+  it('the_sentence_of_the_server_is_reported', () => {
     const bench = new Bench().put(go, { kind: 'ask_refused', problem: problem(409, 'Seat 2 is locked.') });
     expect(bench.effects.at(-1)).toMatchObject({ state: 'off', problem: { detail: 'Seat 2 is locked.' } });
   });
 });
 
-describe('going back', () => {
+describe('going back to the audience', () => {
   it('the_return_feed_stays_until_the_program_plays', () => {
     const bench = onMic().put(leave);
     expect(bench.take()).toEqual(['mute_at_once', 'unpark', 'leaving: left']);
@@ -149,7 +149,7 @@ describe('going back', () => {
     expect(bench.put('faded').take()).toEqual(['end and tell left', 'off: left']);
   });
 
-  it('removal_by_the_host_does_the_same_without_telling_the_server', () => {
+  it('removal_by_the_host_goes_back_without_telling_the_server', () => {
     const bench = onMic().put({ kind: 'leave', reason: 'removed' }, 'return_lost', 'publish_lost', 'program', 'faded');
     expect(bench.take()).toEqual([
       'mute_at_once',
@@ -162,23 +162,23 @@ describe('going back', () => {
     ]);
   });
 
-  it('a_lost_connection_does_the_same', () => {
+  it('a_lost_connection_goes_back', () => {
     expect(onMic().put('return_lost').take()).toEqual(['mute_at_once', 'unpark', 'leaving: lost']);
   });
 
-  it('the_servers_word_for_the_end_counts_when_the_connections_end_first', () => {
+  it('the_reason_of_the_server_is_used_even_if_the_connections_end_first', () => {
     const bench = onMic().put('return_lost', { kind: 'leave', reason: 'removed' }, 'program', 'faded');
     expect(bench.take().slice(-2)).toEqual(['end', 'off: removed']);
   });
 
-  it('leaving_in_the_middle_of_the_fade_turns_round_because_the_program_still_plays', () => {
+  it('leaving_during_the_fade_fades_back_because_the_program_still_plays', () => {
     const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'published', 'sound', 'picture');
     bench.take();
     expect(bench.put(leave).take()).toEqual(['mute_at_once', 'show_program', 'fade_to_program', 'leaving: left']);
     expect(bench.put('faded').take()).toEqual(['end and tell left', 'off: left']);
   });
 
-  it('no_program_to_go_back_to_ends_the_wait', () => {
+  it('without_a_program_the_return_feed_ends_at_once_or_after_ten_seconds', () => {
     const gone = onMic().put(leave);
     gone.take();
     expect(gone.put('program_gone').take()).toEqual(['show_program', 'end and tell left', 'off: left']);

@@ -3,7 +3,7 @@ import type { RequestError } from '../../src/player/problem';
 import type { Ticket } from '../../src/room/model';
 import { Room } from '../../src/room/room';
 
-/** A WebSocket whose other end is the test. */
+/** Is a WebSocket whose other end is the test. */
 class FakeSocket {
   static all: FakeSocket[] = [];
   static get last(): FakeSocket {
@@ -63,7 +63,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-it('says_who_it_is_and_takes_the_snapshot', () => {
+it('a_connection_sends_token_and_name_and_receives_the_snapshot', () => {
   const room = enter({ token: 'jwt' });
   expect(FakeSocket.last.url.href).toBe('wss://node.example/api/v1/rooms/demo/events?token=jwt&name=Anna');
   FakeSocket.last.snapshot();
@@ -72,7 +72,7 @@ it('says_who_it_is_and_takes_the_snapshot', () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
-it('comes_back_as_the_same_person_with_what_it_missed', async () => {
+it('a_reconnect_is_the_same_person_and_gets_the_missed_events', async () => {
   const room = enter();
   FakeSocket.last.snapshot().say({ type: 'event', number: 42, at: '', event: { kind: 'host-away' } });
   await FakeSocket.last.end();
@@ -88,7 +88,7 @@ it('comes_back_as_the_same_person_with_what_it_missed', async () => {
   });
   const you = { person: 'guest-1', name: 'Anna', role: 'viewer' };
   FakeSocket.last.open().say({ type: 'resumed', epoch: 'e1', number: 43, you });
-  FakeSocket.last.say({ type: 'event', number: 42, at: '', event: { kind: 'room-ended' } }); // Known: dropped.
+  FakeSocket.last.say({ type: 'event', number: 42, at: '', event: { kind: 'room-ended' } }); // Known, so dropped.
   FakeSocket.last.say({ type: 'event', number: 43, at: '', event: { kind: 'viewers-changed', viewers: { hls: 9 } } });
   expect([room.state.ended, room.state.viewers.hls, room.you?.key]).toEqual([false, 9, 'secret']);
   room.close();
@@ -104,7 +104,7 @@ it('a_reload_is_the_same_person_too', () => {
   room.close();
 });
 
-it('waits_longer_and_longer_between_attempts_up_to_eight_seconds', async () => {
+it('the_wait_between_attempts_doubles_up_to_eight_seconds', async () => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5);
   const room = enter();
   FakeSocket.last.snapshot();
@@ -119,7 +119,7 @@ it('waits_longer_and_longer_between_attempts_up_to_eight_seconds', async () => {
   room.close();
 });
 
-it('a_hole_in_the_numbers_asks_for_a_snapshot', () => {
+it('a_missing_event_number_asks_for_a_snapshot', () => {
   const room = enter();
   FakeSocket.last.snapshot().say({ type: 'event', number: 44, at: '', event: { kind: 'room-ended' } });
   expect(FakeSocket.all.length).toBe(2);
@@ -143,7 +143,7 @@ it('commands_are_answered_or_refused_with_a_sentence', async () => {
   room.close();
 });
 
-it('commands_survive_a_lost_connection_but_nothing_is_said_twice', async () => {
+it('commands_survive_a_lost_connection_but_a_chat_message_is_not_repeated', async () => {
   const room = enter();
   FakeSocket.last.snapshot();
   const ask = room.requestMic();
@@ -158,7 +158,7 @@ it('commands_survive_a_lost_connection_but_nothing_is_said_twice', async () => {
   room.close();
 });
 
-it('no_command_waits_for_ever', async () => {
+it('every_command_ends_by_timeout_or_close', async () => {
   const room = enter();
   const late = problemOf(room.requestMic());
   await vi.advanceTimersByTimeAsync(10_000);
@@ -169,7 +169,7 @@ it('no_command_waits_for_ever', async () => {
   expect(await problemOf(room.requestMic())).toMatchObject({ detail: 'The room was left' });
 });
 
-it('who_is_not_let_in_is_told_why_and_does_not_knock_again', async () => {
+it('a_refused_person_gets_the_reason_and_does_not_try_again', async () => {
   const body = JSON.stringify({ title: 'No token', detail: 'This room needs a token.' });
   vi.stubGlobal('fetch', () =>
     Promise.resolve(new Response(body, { status: 401, headers: { 'content-type': 'application/problem+json' } })),
@@ -185,7 +185,7 @@ it('who_is_not_let_in_is_told_why_and_does_not_knock_again', async () => {
   expect(FakeSocket.all.length).toBe(1);
 });
 
-it('tickets_are_told_and_kept_while_they_are_good', () => {
+it('tickets_are_reported_and_kept_while_they_are_valid', () => {
   const room = enter();
   const tickets: Ticket[] = [];
   room.on('ticket', (ticket) => tickets.push(ticket));
@@ -198,7 +198,7 @@ it('tickets_are_told_and_kept_while_they_are_good', () => {
   room.close();
 });
 
-it('an_ended_room_is_not_begun_anew_by_those_who_were_in_it', async () => {
+it('a_client_of_an_ended_room_does_not_reconnect_by_itself', async () => {
   const room = enter();
   FakeSocket.last.snapshot().say({ type: 'event', number: 42, at: '', event: { kind: 'room-ended', reason: 'ended' } });
   await FakeSocket.last.end(1000);
@@ -211,7 +211,7 @@ it('an_ended_room_is_not_begun_anew_by_those_who_were_in_it', async () => {
   room.close();
 });
 
-it('who_is_here_can_be_asked', async () => {
+it('the_people_in_the_room_can_be_loaded', async () => {
   const body = JSON.stringify({ persons: [{ person: 'li', name: 'Li', role: 'viewer' }] });
   vi.stubGlobal('fetch', () => Promise.resolve(new Response(body)));
   const room = enter();
@@ -221,7 +221,7 @@ it('who_is_here_can_be_asked', async () => {
   room.close();
 });
 
-it('another_name_is_told_by_coming_back', () => {
+it('a_new_name_is_sent_by_reconnecting', () => {
   const room = enter();
   FakeSocket.last.snapshot();
   room.rename('Anna B');

@@ -8,6 +8,6 @@ it.each([
   ['guest-7f3a', 'G7'],
   ['', '?'],
   ['😀 Anna', '😀A'],
-])('initials_of_%s', (name, expected) => {
+])('initials_of_%s_are_found', (name, expected) => {
   expect(initials(name)).toBe(expected);
 });

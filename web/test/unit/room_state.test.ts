@@ -31,7 +31,7 @@ const anna: MicRequest = {
 };
 const after = (state: RoomState, ...events: RoomEvent[]) => events.reduce(applyEvent, state);
 
-it('a_request_goes_its_way_to_a_seat_and_off_it', () => {
+it('a_request_leads_to_a_seat_and_off_it', () => {
   const asked = after(room(), { kind: 'mic-requested', request: anna });
   expect(asked.requests).toEqual([anna]);
   const reserved = seat(1, { state: 'reserved', person: 'anna', name: 'Anna' });
@@ -43,25 +43,25 @@ it('a_request_goes_its_way_to_a_seat_and_off_it', () => {
   expect(left.seats).toEqual([seat(1), seat(2)]);
 });
 
-it('who_fails_to_connect_is_back_in_the_queue', () => {
+it('a_person_who_fails_to_connect_is_back_in_the_queue', () => {
   const granted = room({ seats: [seat(1, { state: 'reserved', person: 'anna' }), seat(2)] });
   const failed = after(granted, { kind: 'mic-failed', reason: 'timeout', request: anna, seat: seat(1) });
   expect([failed.requests, failed.seats[0]?.state]).toEqual([[anna], 'empty']);
 });
 
-it('the_same_request_twice_is_one', () => {
+it('the_same_request_twice_counts_once', () => {
   expect(
     after(room(), { kind: 'mic-requested', request: anna }, { kind: 'mic-requested', request: anna }).requests,
   ).toEqual([anna]);
 });
 
-it('who_moves_leaves_the_old_seat', () => {
+it('a_person_who_moves_leaves_the_old_seat', () => {
   const before = room({ seats: [seat(1, { state: 'on-mic', person: 'anna' }), seat(2)] });
   const moved = after(before, { kind: 'seat-changed', seat: seat(2, { state: 'on-mic', person: 'anna' }) });
   expect(moved.seats.map(({ state }) => state)).toEqual(['empty', 'on-mic']);
 });
 
-it('people_come_and_go_with_what_they_asked_for', () => {
+it('people_come_and_go_together_with_their_requests', () => {
   const joined = after(room(), { kind: 'person-joined', person: 'li', name: 'Li' });
   expect([joined.persons, joined.people.map(({ name }) => name)]).toEqual([4, ['Mia', 'Li']]);
   const renamed = after(joined, { kind: 'person-joined', person: 'li', name: 'Li Lei' });
@@ -84,7 +84,7 @@ it('speaking_shows_on_the_seat_and_the_source', () => {
   expect([both.seats[0]?.speaking, both.sources[0]?.speaking]).toEqual([true, true]);
 });
 
-it('host_pk_program_and_viewers_follow', () => {
+it('events_change_host_pk_viewers_and_live_state', () => {
   const state = after(
     room(),
     { kind: 'host-away' },
@@ -100,7 +100,7 @@ it('host_pk_program_and_viewers_follow', () => {
   });
 });
 
-it('an_ended_room_is_empty', () => {
+it('an_ended_room_has_no_requests_and_no_people_on_seats', () => {
   const before = room({ requests: [anna], seats: [seat(1, { state: 'on-mic', person: 'bo' })] });
   expect(after(before, { kind: 'room-ended' })).toMatchObject({
     live: false,
@@ -110,7 +110,7 @@ it('an_ended_room_is_empty', () => {
   });
 });
 
-it('chat_is_kept_but_not_for_ever', () => {
+it('the_last_200_chat_messages_are_kept', () => {
   let state = room();
   for (let i = 0; i < 250; i++) {
     state = after(state, { kind: 'chat', message: { person: 'li', name: 'Li', text: `${i}`, at: '' } });
@@ -124,7 +124,7 @@ it('unknown_and_incomplete_events_change_nothing_and_never_throw', () => {
   for (const kind of kinds) expect(after(before, { kind } as RoomEvent), kind).toEqual(before);
 });
 
-it('the_old_state_is_left_as_it_was', () => {
+it('the_old_state_is_not_changed', () => {
   const before = room();
   const copy = structuredClone(before);
   after(before, { kind: 'mic-requested', request: anna }, { kind: 'room-ended' });

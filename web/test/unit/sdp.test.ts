@@ -30,19 +30,19 @@ it('every_opus_format_asks_for_stereo_once', () => {
   expect(withStereoOpus(stereo)).toBe(stereo);
 });
 
-it('sprop_stereo_is_not_taken_for_stereo', () => {
+it('sprop_stereo_is_not_mistaken_for_stereo', () => {
   const sdp = 'a=rtpmap:96 opus/48000/2\r\na=fmtp:96 sprop-stereo=1\r\n';
   expect(withStereoOpus(sdp)).toContain('sprop-stereo=1;stereo=1');
 });
 
-it('restart_fragment_carries_credentials_and_one_media_line', () => {
+it('a_restart_fragment_has_credentials_and_one_media_line', () => {
   expect(iceRestartFragment(ANSWER)).toBe(
     'a=ice-ufrag:old1\r\na=ice-pwd:oldoldoldoldoldoldoldold\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:0\r\n',
   );
   expect(iceRestartFragment('v=0\r\n')).toBeNull();
 });
 
-it('restart_answer_replaces_credentials_everywhere_and_candidates_once', () => {
+it('a_restart_answer_replaces_credentials_everywhere_and_candidates_once', () => {
   const fragment = parseIceFragment(
     'a=ice-ufrag:new1\r\na=ice-pwd:newnewnew\r\nm=video 9 X 0\r\na=mid:0\r\na=candidate:2 1 udp 1 10.0.0.2 8190 typ host\r\n',
   );
@@ -55,12 +55,12 @@ it('restart_answer_replaces_credentials_everywhere_and_candidates_once', () => {
   expect(sdp.match(/candidate:2/g)).toHaveLength(1);
 });
 
-it('restart_answer_without_candidates_keeps_the_old_ones', () => {
+it('a_restart_answer_without_candidates_keeps_the_old_ones', () => {
   const sdp = withIceFragment(ANSWER, { ufrag: 'n', pwd: 'p', candidates: [] });
   expect(sdp).toContain('a=candidate:1 1 udp 2130706431 10.0.0.1 8189 typ host');
 });
 
-it('fragment_without_credentials_is_refused', () => {
+it('a_fragment_without_credentials_is_refused', () => {
   expect([parseIceFragment(''), parseIceFragment('a=ice-ufrag:x\r\n'), parseIceFragment('<html>')]).toEqual([
     null,
     null,

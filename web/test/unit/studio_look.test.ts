@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { cornerOf, placeIn } from '../../src/pages/studio_look';
 
-it.each(['bottom-left', 'bottom-right', 'top-left', 'top-right', 'centre'] as const)('%s_is_found_again', (corner) => {
+it.each(['bottom-left', 'bottom-right', 'top-left', 'top-right', 'centre'] as const)('%s_is_recognised', (corner) => {
   for (const [width, height] of [
     [0.1, 0.1],
     [0.4, 0.2],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Effect, type Input, TIMING, TransportChoice } from '../../src/player/transport_choice';
 
-/** Drives the machine in virtual time: `run` lets deadlines pass, `take` gives the effects' names and empties them. */
+/** Drives the state machine in virtual time. `run` lets deadlines pass. `take` returns the names of the new effects. */
 class Bench {
   now = 0;
   effects: Effect[] = [];
@@ -41,13 +41,13 @@ class Bench {
     return names;
   }
 
-  /** From nothing to WHEP playing. */
+  /** Starts the player and lets WHEP play. */
   whep(): this {
     this.put('play', 'whep_answered', 'whep_connected', 'whep_frame').take();
     return this;
   }
 
-  /** From nothing to HLS playing because UDP is blocked. */
+  /** Starts the player and lets HLS play, because UDP is blocked. */
   fallenBack(): this {
     this.put('play', 'whep_answered').run(TIMING.connectMs).put('hls_frame').take();
     return this;
@@ -63,7 +63,7 @@ describe('transport choice', () => {
     expect(bench.choice.deadline()).toBeNull();
   });
 
-  it('blocked_udp_falls_back_after_three_seconds', () => {
+  it('blocked_udp_falls_back_to_hls_after_three_seconds', () => {
     const bench = new Bench().put('play', 'whep_answered');
     expect(bench.run(2999).take()).toEqual(['connecting', 'open_whep']);
     expect(bench.run(1).take()).toEqual(['close_whep', 'connecting: blocked', 'open_hls']);
@@ -75,7 +75,7 @@ describe('transport choice', () => {
     expect(bench.take()).toContain('open_hls');
   });
 
-  it('no_common_codec_falls_back_and_never_probes', () => {
+  it('without_a_common_codec_it_falls_back_and_never_probes', () => {
     const bench = new Bench().put('play', refused(406), 'hls_frame');
     expect(bench.take()).toEqual([
       'connecting',
@@ -96,7 +96,7 @@ describe('transport choice', () => {
     expect(bench.put('play').take()).toEqual(['connecting', 'open_whep']);
   });
 
-  it('room_that_is_not_live_is_asked_again_without_trying_hls', () => {
+  it('a_room_that_is_not_live_is_tried_again_by_whep_only', () => {
     const bench = new Bench().put('play', refused(404));
     expect(bench.take()).toEqual(['connecting', 'open_whep', 'close_whep', 'waiting: not_live']);
     expect(bench.run(1000).take()).toEqual(['open_whep']);
@@ -106,14 +106,14 @@ describe('transport choice', () => {
     expect(bench.put('whep_answered', 'whep_connected', 'whep_frame').take()).toEqual(['show whep', 'playing']);
   });
 
-  it('waiting_never_asks_more_than_every_few_seconds_nor_less', () => {
+  it('a_room_that_is_not_live_is_tried_at_least_every_four_seconds', () => {
     const bench = new Bench().put('play', refused(404));
     bench.take();
     for (let i = 0; i < 20; i++) bench.run(TIMING.notLive.limitMs).put(refused(404));
     expect(bench.run(TIMING.notLive.limitMs).take()).toContain('open_whep');
   });
 
-  it('probe_returns_to_whep_at_its_first_frame_and_only_then_closes_hls', () => {
+  it('a_probe_returns_to_whep_at_its_first_frame_and_then_closes_hls', () => {
     const bench = new Bench().fallenBack();
     expect(bench.run(5000).take()).toEqual(['open_whep']);
     expect(bench.put('whep_answered', 'whep_connected').take()).toEqual([]);
@@ -123,7 +123,7 @@ describe('transport choice', () => {
     expect(bench.choice.state).toBe('playing');
   });
 
-  it('failing_probes_are_quiet_and_grow_rare', () => {
+  it('failing_probes_are_not_visible_and_become_rare', () => {
     const bench = new Bench().fallenBack();
     const openedAt: number[] = [];
     for (let i = 0; i < 600; i++) {
@@ -137,13 +137,13 @@ describe('transport choice', () => {
     expect(openedAt.length).toBeLessThan(15);
   });
 
-  it('hidden_page_does_not_probe', () => {
+  it('a_hidden_page_does_not_probe', () => {
     const bench = new Bench().fallenBack().put({ kind: 'visible', visible: false });
     expect(bench.run(600_000).take()).toEqual([]);
     expect(bench.put({ kind: 'visible', visible: true }).run(0).take()).toEqual(['open_whep']);
   });
 
-  it('lost_connection_is_restarted_then_reopened_then_replaced_by_hls', () => {
+  it('a_lost_connection_is_restarted_then_reopened_then_replaced_by_hls', () => {
     const bench = new Bench().whep();
     expect(bench.put('whep_down').take()).toEqual(['recovering: stalled', 'restart_whep']);
     expect(bench.put('whep_restart_failed').take()).toEqual(['close_whep', 'open_whep']);
@@ -151,31 +151,31 @@ describe('transport choice', () => {
     expect(bench.put('hls_frame').take()).toEqual(['show hls', 'playing']);
   });
 
-  it('session_that_the_node_ended_is_replaced_without_a_restart', () => {
+  it('a_session_that_the_node_ended_is_replaced_without_a_restart', () => {
     const bench = new Bench().whep();
     expect(bench.put('whep_lost').take()).toEqual(['recovering: stalled', 'close_whep', 'open_whep']);
     expect(bench.put('whep_answered', 'whep_connected', 'whep_frame').take()).toEqual(['playing']);
   });
 
-  it('session_that_ends_before_its_first_picture_falls_back', () => {
+  it('a_session_that_ends_before_its_first_frame_falls_back', () => {
     const bench = new Bench().put('play', 'whep_answered', 'whep_connected', 'whep_lost');
     expect(bench.take()).toEqual(['connecting', 'open_whep', 'close_whep', 'connecting: stalled', 'open_hls']);
   });
 
-  it('successful_restart_keeps_the_session', () => {
+  it('a_successful_restart_keeps_the_session', () => {
     const bench = new Bench().whep().put('whep_down');
     bench.take();
     expect(bench.put('whep_frame').take()).toEqual(['playing']);
     expect(bench.run(60_000).take()).toEqual([]);
   });
 
-  it('restart_that_brings_no_picture_is_reopened_in_time', () => {
+  it('a_restart_without_a_frame_opens_a_new_session_in_time', () => {
     const bench = new Bench().whep().put('whep_down');
     bench.take();
     expect(bench.run(TIMING.restartMs).take()).toEqual(['close_whep', 'open_whep']);
   });
 
-  it('interrupted_publisher_keeps_the_session_however_long', () => {
+  it('a_session_is_kept_while_its_publisher_is_interrupted', () => {
     const bench = new Bench().whep().put('whep_stalled');
     expect(bench.take()).toEqual(['recovering: stalled', 'ask_room']);
     expect(bench.put({ kind: 'room', room: 'interrupted' }).take()).toEqual(['waiting: interrupted']);
@@ -186,25 +186,25 @@ describe('transport choice', () => {
     expect(bench.put('whep_frame').take()).toEqual(['playing']);
   });
 
-  it('stall_of_a_live_room_restarts', () => {
+  it('a_stall_of_a_live_room_restarts_ice', () => {
     const bench = new Bench().whep().put('whep_stalled', { kind: 'room', room: 'live' });
     expect(bench.take()).toEqual(['recovering: stalled', 'ask_room', 'restart_whep']);
   });
 
-  it('stall_restarts_also_when_the_room_does_not_answer', () => {
+  it('a_stall_restarts_ice_even_if_the_room_does_not_answer', () => {
     const bench = new Bench().whep().put('whep_stalled');
     bench.take();
     expect(bench.run(TIMING.askRoomMs).take()).toEqual(['restart_whep']);
   });
 
-  it('program_that_ended_is_waited_for', () => {
+  it('the_player_waits_for_the_next_program_after_one_has_ended', () => {
     const bench = new Bench().whep().put('whep_stalled', { kind: 'room', room: 'gone' });
     expect(bench.take()).toEqual(['recovering: stalled', 'ask_room', 'close_whep', 'show none', 'waiting: ended']);
     expect(bench.run(1000).take()).toEqual(['open_whep']);
     expect(bench.put(refused(404)).take()).toEqual(['close_whep']);
   });
 
-  it('with_both_transports_down_both_are_tried_in_turn_never_at_once', () => {
+  it('if_both_transports_fail_they_are_tried_in_turn_and_never_at_once', () => {
     const bench = new Bench().put('play', refused(0));
     let open = '';
     let opened = 0;
@@ -225,26 +225,26 @@ describe('transport choice', () => {
     expect(bench.choice.state).toBe('recovering');
   });
 
-  it('hls_choice_never_touches_whep', () => {
+  it('the_choice_hls_never_opens_whep', () => {
     const bench = new Bench('hls').put('play', 'hls_not_live');
     expect(bench.take()).toEqual(['connecting', 'open_hls', 'close_hls', 'waiting: not_live']);
     bench.run(1000).put('hls_frame').run(600_000);
     expect(bench.take()).toEqual(['open_hls', 'show hls', 'playing']);
   });
 
-  it('whep_choice_never_touches_hls', () => {
+  it('the_choice_whep_never_opens_hls', () => {
     const bench = new Bench('whep').put('play', 'whep_answered').run(60_000);
     expect(bench.take().filter((name) => name.includes('hls'))).toEqual([]);
     expect(bench.choice.state).toBe('recovering');
   });
 
-  it('whep_choice_with_no_codec_fails_and_auto_saves_it', () => {
+  it('the_choice_whep_fails_without_a_common_codec_and_auto_starts_again', () => {
     const bench = new Bench('whep').put('play', refused(406));
     expect(bench.take()).toEqual(['connecting', 'open_whep', 'close_whep', 'failed: no_codec']);
     expect(bench.put({ kind: 'prefer', choice: 'auto' }).take()).toEqual(['connecting', 'open_whep']);
   });
 
-  it('change_of_choice_keeps_the_picture_until_the_other_has_one', () => {
+  it('after_a_change_of_choice_the_old_transport_is_shown_until_the_new_one_has_a_frame', () => {
     const bench = new Bench().whep().put({ kind: 'prefer', choice: 'hls' });
     expect(bench.take()).toEqual(['open_hls']);
     expect(bench.put('hls_frame').take()).toEqual(['show hls', 'close_whep']);
@@ -252,7 +252,7 @@ describe('transport choice', () => {
     expect(bench.put('whep_answered', 'whep_connected', 'whep_frame').take()).toEqual(['show whep', 'close_hls']);
   });
 
-  it('browser_with_neither_fails', () => {
+  it('a_browser_without_whep_and_hls_fails', () => {
     const bench = new Bench().put('play', 'whep_unsupported', { kind: 'hls_failed', reason: 'unsupported' });
     expect(bench.take()).toEqual([
       'connecting',
@@ -265,13 +265,13 @@ describe('transport choice', () => {
     ]);
   });
 
-  it('network_that_is_back_is_used_at_once', () => {
+  it('a_network_that_is_back_is_used_at_once', () => {
     const bench = new Bench('whep').put('play', refused(0));
     bench.run(100_000).put(refused(0)).take();
     expect(bench.put('online').run(0).take()).toContain('open_whep');
   });
 
-  it('full_node_is_left_alone_for_as_long_as_it_asks', () => {
+  it('a_full_node_is_not_tried_again_before_its_retry_after', () => {
     const bench = new Bench('whep').put('play', { kind: 'whep_refused', status: 503, retryAfterMs: 30_000 });
     bench.take();
     expect(bench.run(29_999).take()).toEqual([]);
@@ -286,7 +286,7 @@ describe('transport choice', () => {
     expect(bench.choice.deadline()).toBeNull();
   });
 
-  it('on_mic_the_programs_sessions_end_and_come_back_as_they_were', () => {
+  it('on_mic_the_sessions_of_the_program_end_and_the_same_transport_returns_afterwards', () => {
     const bench = new Bench().put('play', refused(503), 'hls_frame');
     bench.take();
     expect(bench.put('park').take()).toEqual(['close_hls', 'show mic']);
@@ -296,7 +296,7 @@ describe('transport choice', () => {
     expect(bench.run(6000).take()).toEqual(['open_whep']);
   });
 
-  // Whatever happens in whatever order: one session opens at a time, and what is closed was open.
+  // With any inputs in any order, one session opens at a time, and only an open session is closed.
   it('random_inputs_never_break_the_invariants', () => {
     const inputs: Input[] = [
       ...(
@@ -343,7 +343,7 @@ describe('transport choice', () => {
             expect(open[effect.transport], `seed ${seed}`).toBe(true);
         }
         const input = inputs[next(inputs.length)] as Input;
-        // The driver drops what a closed session says.
+        // The driver drops inputs of a closed session.
         const speaker = input.kind.startsWith('whep') ? 'whep' : input.kind.startsWith('hls') ? 'hls' : null;
         if (speaker === null || open[speaker]) bench.put(input);
         if (next(3) === 0) bench.run(next(5000));
