@@ -256,7 +256,7 @@ async fn the_gate_decides_and_its_sentence_reaches_the_peer() {
 #[tokio::test]
 async fn limits_of_connections_and_waiting_hold() {
     let limits = RtmpLimits { connections: 1, feed_timeout: Duration::from_millis(50), ..RtmpLimits::default() };
-    let server = Server::start(RtmpConfig { limits, tls: None }, Arc::new(OpenGate)).await;
+    let server = Server::start(RtmpConfig { limits, ..RtmpConfig::default() }, Arc::new(OpenGate)).await;
     let mut player = server.tcp().await;
     player.client.play("live", "nobody", &[]);
     let mut extra = server.tcp().await;
@@ -312,7 +312,7 @@ async fn rtmps_is_rtmp_behind_a_certificate() {
         .with_no_client_auth()
         .with_single_cert(vec![certificate.clone()], key.into())
         .unwrap();
-    let config = RtmpConfig { limits: RtmpLimits::default(), tls: Some(Arc::new(tls)) };
+    let config = RtmpConfig { tls: Some(Arc::new(tls)), ..RtmpConfig::default() };
     let server = Server::start(config, Arc::new(OpenGate)).await;
 
     let mut roots = rustls::RootCertStore::empty();

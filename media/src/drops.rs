@@ -35,7 +35,7 @@ metric::label_values! {
 
     /// A frame of a publisher's tag came before the keyframe that it needs.
     TagBeforeKeyframe => "tag_before_keyframe",
-    /// A frame of a publisher's tag came before the sequence header that describes it.
+    /// A frame of a publisher's tag came before the parameters that describe it, in a sequence header or in band.
     TagBeforeSequenceHeader => "tag_before_sequence_header",
     /// A tag holds the order of loudspeakers, which the codec's configuration repeats.
     TagChannelOrder => "tag_channel_order",
@@ -51,10 +51,16 @@ metric::label_values! {
     TagOtherTrack => "tag_other_track",
     /// A tag has a packet type that the specification leaves open.
     TagUnknownPacketType => "tag_unknown_packet_type",
+    /// A tag is of a codec that this server does not carry.
+    TagUnsupportedCodec => "tag_unsupported_codec",
 
+    /// A value of an RTMP message is of a type or an encoding that is not read, or the message is cut off; the rest counts.
+    RtmpAmf => "rtmp_amf",
+    /// An RTMP peer sent a command that means nothing at that moment, such as a second connect.
+    RtmpCommandOrder => "rtmp_command_order",
     /// There are as many RTMP connections as there may be; one more is closed.
     RtmpConnections => "rtmp_connections",
-    /// An RTMP peer's metadata cannot be parsed.
+    /// An RTMP peer's data message has no name.
     RtmpMetadata => "rtmp_metadata",
     /// An RTMP message has a type that means nothing to this server.
     RtmpMessageType => "rtmp_message_type",

@@ -25,7 +25,7 @@ use super::limits::RtmpLimits;
 use super::player::Player;
 use super::publisher::{Dropped, Publisher};
 use super::session::{Event, Session};
-use super::stream_key::StreamKey;
+use super::stream_key::{Applications, StreamKey};
 use super::tally::{Direction, Tally};
 use crate::error::Error;
 
@@ -48,6 +48,7 @@ const GOING_DOWN: &str = "The server is shutting down.";
 /// The parts that all connections share.
 pub(super) struct Shared {
     pub(super) limits: RtmpLimits,
+    pub(super) applications: Arc<Applications>,
     pub(super) hub: Arc<Hub>,
     pub(super) gate: Arc<dyn Gate>,
     pub(super) shutdown: CancellationToken,
@@ -115,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(stream: S, peer: Option<SocketAddr>, shared: Arc<Shared>) -> Self {
         let started = Instant::now();
         let link = Link {
-            session: Session::new(shared.limits.clone(), started),
+            session: Session::new(shared.limits.clone(), started).with_applications(shared.applications.clone()),
             shared,
             tally: Tally::new(),
             peer,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, Connection};
 use super::limits::RtmpLimits;
+use super::stream_key::Applications;
 use crate::error::Error;
 
 /// Out of file descriptors or memory: accepting again at once would only burn the processor.
@@ -21,6 +22,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct RtmpConfig {
     /// Limits and times.
     pub limits: RtmpLimits,
+    /// The applications that are answered to.
+    pub applications: Arc<Applications>,
     /// RTMPS with this certificate; plain RTMP without.
     pub tls: Option<Arc<rustls::ServerConfig>>,
 }
@@ -35,7 +38,8 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let tls = config.tls.map(TlsAcceptor::from);
-    let shared = Arc::new(connection::Shared { limits: config.limits, hub, gate, shutdown });
+    let shared =
+        Arc::new(connection::Shared { limits: config.limits, applications: config.applications, hub, gate, shutdown });
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
