@@ -15,10 +15,10 @@ const TOKEN = 'TOKEN'; // A placeholder for the broadcaster's token. The viewer'
 
 export function publishing(
   page: { protocol: string; host: string; hostname: string },
-  server: Pick<Server, 'rtmp_port' | 'auth'>,
+  server: Pick<Server, 'rtmp_port' | 'auth'> & Partial<Pick<Server, 'rtmp_app'>>,
   room: string,
 ): Publishing {
-  const rtmpServer = `rtmp://${page.hostname}:${server.rtmp_port}/live`;
+  const rtmpServer = `rtmp://${page.hostname}:${server.rtmp_port}/${server.rtmp_app ?? 'live'}`;
   const path = encodeURIComponent(room);
   const streamKey = server.auth ? `${path}?token=${TOKEN}` : path;
   const encode = '-c:v libx264 -preset veryfast -tune zerolatency -g 60 -b:v 2500k -pix_fmt yuv420p -c:a aac -b:a 128k';

@@ -557,11 +557,11 @@ export interface components {
     schemas: {
         /** @description One thing to change. */
         Advice: {
-            /** @description `b_frames`, `keyframe_interval`, or `no_audio`. */
+            /** @description `no_header`, `no_keyframe`, `no_video`, `no_audio`, `unsupported_codec`, `other_tracks`, `b_frames` or `keyframe_interval`. */
             code: string;
             /** @description Why. */
             message: string;
-            /** @description Where to set what, in OBS. */
+            /** @description Where to set what, in OBS or another encoder. */
             setting: string;
         };
         /** @description A seat, or any. */
@@ -1135,6 +1135,8 @@ export interface components {
             auth: boolean;
             /** @description The node's clock now (RFC 3339 with milliseconds), against which players measure latency. */
             now: string;
+            /** @description The application of RTMP URLs, the path between the host and the stream key. */
+            rtmp_app: string;
             /**
              * Format: int32
              * @description Where RTMP is taken.
