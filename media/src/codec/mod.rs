@@ -13,6 +13,7 @@ pub mod av1;
 mod bits;
 pub mod h264;
 pub mod h265;
+pub mod in_band;
 pub mod metadata;
 pub mod nal;
 pub mod opus;
@@ -21,7 +22,7 @@ pub mod vp9;
 
 pub use crate::key::MediaKind;
 use crate::time::ClockRate;
-use bytes::Bytes;
+pub use in_band::InBand;
 
 /// The largest picture side that is believed.
 pub const LARGEST_SIDE: u32 = 16_384;
@@ -73,36 +74,6 @@ impl Codec {
             Self::Vp8 => vp8::is_keyframe(payload),
             Self::Vp9 => vp9::is_keyframe(payload),
             Self::Aac | Self::Opus | Self::Metadata => true,
-        }
-    }
-
-    /// Parameters that a payload brings along, and the payload in canonical form without them: what transports need
-    /// that have no configuration of their own (RTP). Copies nothing where they stand in front. A sequence header of AV1
-    /// and the headers of VP8 and VP9 keyframes are read and stay, being part of the frame.
-    pub fn take_parameters(self, payload: Bytes) -> (Bytes, Option<Parameters>) {
-        match self {
-            Self::H264 => {
-                let (payload, found) = h264::strip_parameter_sets(payload);
-                (payload, found.map(Parameters::H264))
-            }
-            Self::H265 => {
-                let (payload, found) = h265::strip_parameter_sets(payload);
-                (payload, found.map(Parameters::H265))
-            }
-            Self::Av1 => {
-                let payload = av1::strip_temporal_delimiters(payload);
-                let found = av1::Parameters::from_access_unit(&payload);
-                (payload, found.map(Parameters::Av1))
-            }
-            Self::Vp8 => {
-                let found = vp8::Parameters::from_keyframe(&payload).ok();
-                (payload, found.map(Parameters::Vp8))
-            }
-            Self::Vp9 => {
-                let found = vp9::Parameters::from_keyframe(&payload).ok();
-                (payload, found.map(Parameters::Vp9))
-            }
-            Self::Aac | Self::Opus | Self::Metadata => (payload, None),
         }
     }
 }
