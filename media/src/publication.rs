@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::advice::{Advisor, LeftOut};
 use crate::clock::{Corrected, SourceClock};
 use crate::codec::Parameters;
 use crate::codec::metadata::MESSAGE_BYTES_MAX;
@@ -56,6 +57,7 @@ pub struct Publication {
     settled: bool,
     /// Whatever it brings is here: nothing is waited for any more.
     is_complete: bool,
+    advisor: Advisor,
 }
 
 impl Publication {
@@ -71,6 +73,7 @@ impl Publication {
             first_frame: None,
             settled: false,
             is_complete: false,
+            advisor: Advisor::default(),
         }
     }
 
@@ -97,6 +100,7 @@ impl Publication {
         }
         match self.track(arrival.rendition, &arrival.parameters) {
             Some(track) => {
+                self.advisor.passed_on(arrival.parameters.kind());
                 let frame = self.place(arrival, now);
                 self.source.append(&track, frame);
             }
@@ -127,6 +131,28 @@ impl Publication {
         for reason in corrected.reasons() {
             metrics::counter!(metric::TIMESTAMPS_CORRECTED, "reason" => reason).increment(1);
         }
+    }
+
+    /// Metadata or a header speaks of this kind: if no frame of it comes, the publisher is advised.
+    pub fn announced(&mut self, kind: MediaKind, now: Instant) {
+        self.advisor.announced(kind, now);
+    }
+
+    /// The session leaves out a frame that the publisher sent.
+    pub fn left_out(&mut self, kind: MediaKind, cause: LeftOut, now: Instant) {
+        self.advisor.left_out(kind, cause, now);
+    }
+
+    /// Brings the source's advice up to date. Returns what is new in it, as sentences for the publisher.
+    pub fn poll_advice(&mut self, now: Instant) -> Vec<String> {
+        let Some((standing, told)) = self.advisor.poll_news(now) else { return Vec::new() };
+        self.source.advise(self.publisher, standing);
+        told
+    }
+
+    /// The moment to call [`Publication::poll_advice`] at, should nothing come before.
+    pub fn advice_timeout(&self) -> Option<Instant> {
+        self.advisor.poll_timeout()
     }
 
     /// Whether it may still push: nobody took the name over.

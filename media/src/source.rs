@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::advice::Advice;
 use crate::clock::SourceClock;
 use crate::feed::{Feed, Stage};
 use crate::frame::Frame;
@@ -63,6 +64,8 @@ pub struct Source {
     feed: Arc<Feed>,
     /// The program it is passed through to. Held for a push, so that no frame is missed or doubled when it changes.
     outlet: Mutex<Option<Inlet>>,
+    /// What the publisher should change, as the session that takes its frames in finds it.
+    advice: Mutex<Vec<Advice>>,
     /// Counts publishers; a publication of an earlier number was taken over. Changed under the lock of `state`.
     publisher: watch::Sender<u64>,
     state: Mutex<State>,
@@ -97,6 +100,7 @@ impl Source {
             timeline: TimelineId::unique(),
             feed,
             outlet: Mutex::default(),
+            advice: Mutex::default(),
             publisher,
             state: Mutex::new(state),
             generation,
@@ -209,6 +213,19 @@ impl Source {
         self.state.lock().connected
     }
 
+    /// What its publisher should change so that viewers get all that it sends, the most important first.
+    pub fn advice(&self) -> Vec<Advice> {
+        self.advice.lock().clone()
+    }
+
+    /// Replaces the advice to `publisher`, unless that was taken over.
+    pub(crate) fn advise(&self, publisher: u64, advice: Vec<Advice>) {
+        let mut standing = self.advice.lock();
+        if self.is_current(publisher) {
+            *standing = advice;
+        }
+    }
+
     pub(crate) fn may_be_taken(&self, now: Instant, grace: Duration) -> bool {
         let state = self.state.lock();
         !state.connected || now.saturating_duration_since(state.last_heard) > grace
@@ -228,6 +245,7 @@ impl Source {
         state.connected = true;
         state.last_heard = now;
         self.publisher.send_modify(|publisher| *publisher += 1);
+        self.advice.lock().clear(); // What comes after this of the one before is refused.
         *self.publisher.borrow()
     }
 
@@ -255,6 +273,7 @@ impl Source {
         let mut state = self.state.lock();
         if self.is_current(publisher) {
             state.connected = false;
+            self.advice.lock().clear();
         }
         drop(state);
         self.changed();

@@ -96,11 +96,11 @@ pub struct Audio {
 /// One thing to change.
 #[derive(Serialize, ToSchema)]
 pub struct Advice {
-    /// `b_frames`, `keyframe_interval`, or `no_audio`.
+    /// `no_header`, `no_keyframe`, `no_video`, `no_audio`, `unsupported_codec`, `other_tracks`, `b_frames` or `keyframe_interval`.
     code: &'static str,
     /// Why.
     message: String,
-    /// Where to set what, in OBS.
+    /// Where to set what, in OBS or another encoder.
     setting: &'static str,
 }
 
@@ -168,7 +168,7 @@ impl Participant {
             protocol: source.protocol().into(),
             state: if source.is_connected() { Liveness::Live } else { Liveness::Interrupted },
             started_at: source.epoch().to_string(),
-            advice: advice(video.as_ref(), audio.as_ref()),
+            advice: advice(source.advice(), video.as_ref(), audio.as_ref()),
             video,
             audio,
         }
@@ -212,8 +212,12 @@ impl Audio {
 /// Longer than this, and a viewer of LL-HLS waits long for the first picture.
 const KEYFRAME_INTERVAL_ADVISED: Duration = Duration::from_secs(4);
 
-fn advice(video: Option<&Video>, audio: Option<&Audio>) -> Vec<Advice> {
-    let mut advice = Vec::new();
+/// What the session that takes the frames in has found, and what the tracks as they are measured show.
+fn advice(found: Vec<onmic_media::Advice>, video: Option<&Video>, audio: Option<&Audio>) -> Vec<Advice> {
+    let is_told = found.iter().any(|advice| advice.kind() == MediaKind::Audio);
+    let found =
+        found.iter().map(|advice| Advice { code: advice.code(), message: advice.message(), setting: advice.setting() });
+    let mut advice: Vec<_> = found.collect();
     if video.is_some_and(|video| video.b_frames) {
         advice.push(Advice {
             code: "b_frames",
@@ -235,7 +239,7 @@ fn advice(video: Option<&Video>, audio: Option<&Audio>) -> Vec<Advice> {
             setting: "OBS: Settings, Output, Streaming: Keyframe interval 2 s",
         });
     }
-    if video.is_some() && audio.is_none() {
+    if video.is_some() && audio.is_none() && !is_told {
         advice.push(Advice {
             code: "no_audio",
             message: "There is no sound.".into(),
