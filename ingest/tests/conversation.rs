@@ -297,6 +297,18 @@ fn a_stream_that_was_never_created_is_published_on() {
 }
 
 #[test]
+fn missing_and_lower_case_members_are_made_up_for() {
+    let mut pair = Pair::new();
+    let object = Value::object([("tcurl", Value::text("rtmp://h/live?token=T"))]);
+    pair.client.handshake().command(0, "connect", 0.0, &[object]);
+    pair.client.command(0, "createStream", 0.0, &[]); // Without a number for its answer.
+    pair.client.command(1, "publish", 0.0, &[Value::text("demo"), Value::text("live")]);
+    pair.exchange();
+    assert_eq!(pair.events(), "connected  h264,aac\npublish demo/host token \"T\"");
+    assert!(pair.client.transcript().contains("\"_result\" 0 null 1"));
+}
+
+#[test]
 fn applications_are_those_that_the_session_is_told() {
     let several = Applications::new(&["stream".to_owned(), "live".to_owned()]).unwrap();
     for (app, tc_url, expected) in [

@@ -225,7 +225,9 @@ async fn a_publisher_whose_header_never_comes_is_told_what_is_missing_until_it_c
     publisher.client.publish("live", "demo").audio(0, packet.clone());
     publisher.send().await;
     // Nothing else is sent: the server tells by its own clock.
-    publisher.expect("code: \"NetStream.Publish.Advice\", description: \"The audio is AAC without its header").await;
+    publisher
+        .expect("code: \"NetStream.Publish.Advice\", description: \"The audio is AAC without a usable header")
+        .await;
     assert_eq!(server.advice(), ["no_header"]);
     publisher.client.audio(21, flv::write_audio_config(&parameters)).audio(21, packet);
     publisher.client.command(0, "getStreamLength", 9.0, &[Value::Null]);

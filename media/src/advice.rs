@@ -60,7 +60,7 @@ impl Advice {
                 let (name, header) = header_of(*codec);
                 let kind = codec.kind();
                 format!(
-                    "The {kind} is {name} without its header ({header}), so nothing of it can be decoded or passed on."
+                    "The {kind} is {name} without a usable header ({header}), so nothing of it can be decoded or passed on."
                 )
             }
             Self::NoKeyframe => "No keyframe has come yet, so the video is not passed on.".to_owned(),
@@ -134,7 +134,11 @@ mod tests {
     fn advice_names_what_is_missing_and_the_setting_that_helps() {
         let aac = Advice::NoParameters(Codec::Aac);
         assert_eq!((aac.kind(), aac.code()), (MediaKind::Audio, "no_header"));
-        assert!(aac.message().contains("audio is AAC without its header (AudioSpecificConfig)"), "{}", aac.message());
+        assert!(
+            aac.message().contains("audio is AAC without a usable header (AudioSpecificConfig)"),
+            "{}",
+            aac.message()
+        );
         assert!(aac.setting().contains("ADTS"));
         let speex =
             Advice::UnsupportedCodec { kind: MediaKind::Audio, codec: "FLV sound format 11 (Speex)".to_owned() };

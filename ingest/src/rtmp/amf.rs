@@ -128,9 +128,9 @@ impl Value {
         }
     }
 
-    /// The property of this name.
+    /// The property of this name. Peers differ in the case of letters (`tcUrl`, `tcurl`).
     pub fn get(&self, name: &str) -> Option<&Self> {
-        self.properties().iter().find(|property| property.0 == name).map(|property| &property.1)
+        self.properties().iter().find(|property| property.0.eq_ignore_ascii_case(name)).map(|property| &property.1)
     }
 }
 

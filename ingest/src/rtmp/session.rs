@@ -507,7 +507,7 @@ impl Session {
             return self.call_failed(call, &sentence);
         }
         self.streams += 1;
-        self.result(call, Value::Null, Value::Number(self.streams.into()));
+        self.reply("_result", call.transaction, Value::Null, Value::Number(self.streams.into()));
     }
 
     /// Calls that other servers use to prepare: there is nothing to prepare here.
@@ -530,7 +530,8 @@ impl Session {
         }
         self.stage = Stage::Asked(role, call.stream);
         self.setup_deadline = None;
-        let key = call.arguments.get(1).and_then(Value::as_str).unwrap_or_default();
+        // The command object stands in front, and some encoders leave it out.
+        let key = call.arguments.iter().take(2).find_map(Value::as_str).unwrap_or_default();
         match StreamKey::parse(&self.application, key) {
             Ok(key) if role == Role::Publish => self.events.push_back(Event::Publish(key)),
             Ok(key) => self.events.push_back(Event::Play(key)),

@@ -196,7 +196,13 @@ export function studioSource(speech: Speech, address: Address): { element: HTMLE
   void refresh();
   void api
     .server()
-    .catch((): Pick<Server, 'rtmp_port' | 'auth' | 'rtmp_app'> => ({ rtmp_port: 1935, rtmp_app: 'live', auth: address.token !== null }))
+    .catch(
+      (): Pick<Server, 'rtmp_port' | 'auth' | 'rtmp_app'> => ({
+        rtmp_port: 1935,
+        rtmp_app: 'live',
+        auth: address.token !== null,
+      }),
+    )
     .then((server) => {
       const { rtmpServer, streamKey, whip } = publishing(location, server, address.room);
       // This page's own token may publish as host.
