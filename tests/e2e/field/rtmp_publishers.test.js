@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { amf0 } from "../../lib/amf0.js";
 import { endToEnd, lasting } from "../../lib/end_to_end.js";
+import { EnhancedPublisher } from "../../lib/enhanced_publisher.js";
 import { FlvReader } from "../../lib/flv.js";
 import { RtmpClient } from "../../lib/rtmp_client.js";
 import { run } from "../../lib/run.js";
@@ -158,6 +159,22 @@ for (const [what, clip, change] of PLAYS) {
     });
     await watch(gateway, room, ({ video, audio }) => video > 60 && audio > 60);
     assert.equal(client.closed, false);
+  });
+}
+
+for (const [fourCc, codec] of [
+  ["hvc1", "h265"],
+  ["av01", "av1"],
+]) {
+  endToEnd(`${codec}_by_enhanced_rtmp_without_a_sequence_header_plays`, async (stage) => {
+    const { gateway } = await prepared(stage);
+    const publisher = stage.keep(await EnhancedPublisher.start(gateway.rtmpPort, codec, fourCc, stage.folder(), { header: false }));
+    await waitFor("the video", async () => (await host(gateway, codec))?.video?.codec === codec);
+    const { width, height } = (await host(gateway, codec)).video;
+    assert.deepEqual([width, height], [320, 180]);
+    const played = await run("ffmpeg", ["-v", "error", "-xerror", "-i", gateway.url(`/hls/${codec}/index.m3u8`), "-t", "2", "-f", "null", "-"]);
+    assert.equal(played.code, 0, played.stderr);
+    assert.equal(publisher.closed, false);
   });
 }
 
