@@ -252,3 +252,29 @@ fn advice(found: Vec<onmic_media::Advice>, video: Option<&Video>, audio: Option<
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use onmic_media::Codec;
+
+    #[test]
+    fn advice_that_explains_why_there_is_no_audio_stands_for_the_one_that_only_says_so() {
+        let video = Video {
+            codec: "h264",
+            profile: None,
+            width: 640,
+            height: 360,
+            fps: 30.0,
+            bitrate_bps: 1_000_000,
+            keyframe_interval_ms: Some(2_000),
+            b_frames: true,
+            transcoding: false,
+        };
+        let codes = |found| -> Vec<_> { advice(found, Some(&video), None).iter().map(|advice| advice.code).collect() };
+        assert_eq!(codes(Vec::new()), ["b_frames", "no_audio"]);
+        assert_eq!(codes(vec![onmic_media::Advice::NoParameters(Codec::Aac)]), ["no_header", "b_frames"]);
+        let other = onmic_media::Advice::OtherTracks(MediaKind::Video);
+        assert_eq!(codes(vec![other]), ["other_tracks", "b_frames", "no_audio"]);
+    }
+}
