@@ -57,7 +57,7 @@ pub struct Publication {
     settled: bool,
     /// Whatever it brings is here: nothing is waited for any more.
     is_complete: bool,
-    advisor: Advisor,
+    advisor: Box<Advisor>,
 }
 
 impl Publication {
@@ -73,7 +73,7 @@ impl Publication {
             first_frame: None,
             settled: false,
             is_complete: false,
-            advisor: Advisor::default(),
+            advisor: Box::default(),
         }
     }
 
