@@ -27,6 +27,9 @@ pub struct Accept<'a> {
     pub codecs: &'a [Codec],
     /// Whether frames may be shown in another order than they are sent. WebRTC cannot.
     pub reordering: bool,
+    /// Whether it decodes by a library, which takes chroma, depths and channel layouts that browsers do not
+    /// ([`Parameters::is_widely_decoded`](crate::Parameters::is_widely_decoded)).
+    pub any_format: bool,
 }
 
 /// The media that a waiting viewer can take: an [`Accept`] of its own.
@@ -36,15 +39,33 @@ pub struct Accepts {
     pub codecs: Arc<[Codec]>,
     /// Whether frames may be shown in another order than they are sent.
     pub reordering: bool,
+    /// Whether it decodes by a library.
+    pub any_format: bool,
 }
 
-impl Accepts {
-    fn borrow(&self) -> Accept<'_> {
-        Accept { codecs: &self.codecs, reordering: self.reordering }
+impl Accept<'_> {
+    /// Whether the viewer that is served this track can play all of it. The one place that decides between a track as it came
+    /// and a conversion of it.
+    pub(crate) fn plays(&self, track: &Track) -> bool {
+        let parameters = track.parameters();
+        self.codecs.contains(&parameters.codec())
+            && (self.any_format || parameters.is_widely_decoded())
+            && (self.reordering || parameters.kind() != MediaKind::Video || !track.reorders())
+    }
+
+    /// Whether the viewer can start to play it.
+    pub(crate) fn enters(&self, track: &Track) -> bool {
+        self.plays(track) && !track.enters_by_recovery()
     }
 }
 
-/// A conversion of a track.
+impl Accepts {
+    pub(crate) fn borrow(&self) -> Accept<'_> {
+        Accept { codecs: &self.codecs, reordering: self.reordering, any_format: self.any_format }
+    }
+}
+
+/// A conversion of a track. Its output is widely decoded, and its keyframes come as often as viewers need them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recipe {
     /// H.264 without reordered frames, from any video.
@@ -412,11 +433,14 @@ impl Feed {
         let mut branches = self.branches.lock();
         let branch = branches.get_mut(key).ok_or(Unavailable::NoTrack(key))?;
         let codec = branch.original.parameters().codec();
-        let order_fits = accept.reordering || key.kind != MediaKind::Video || !branch.original.reorders();
-        if accept.codecs.contains(&codec) && order_fits {
-            return Ok(Found::Demand(Demand::original(branch.original.clone())));
-        }
-        let recipe = Recipe::for_viewer(key.kind, accept).ok_or(Unavailable::NoRecipe(codec))?;
+        let recipe = Recipe::for_viewer(key.kind, accept).filter(|_| self.deriver.is_some());
+        let recipe = match recipe {
+            // Without a conversion it may wait for a keyframe.
+            None if accept.plays(&branch.original) => None,
+            None => return Err(Unavailable::NoRecipe(codec)),
+            Some(recipe) => Some(recipe).filter(|_| !accept.enters(&branch.original)),
+        };
+        let Some(recipe) = recipe else { return Ok(Found::Demand(Demand::original(branch.original.clone()))) };
         branch.derived.retain(|derived| !derived.track.is_ended());
         Ok(match branch.derived.iter().find(|derived| derived.recipe == recipe) {
             Some(derived) => Found::Demand(Demand::derived(derived.track.clone(), derived.holders.clone())),
@@ -485,10 +509,10 @@ mod tests {
 
     use super::*;
     use crate::key::Rendition;
-    use crate::testing::{audio, video};
+    use crate::testing::{Frames, RECOVERY_POINT, aac_without_a_standard_layout, audio, h264, video};
 
-    const WEBRTC: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Opus], reordering: false };
-    const HLS: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Aac], reordering: true };
+    const WEBRTC: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Opus], reordering: false, any_format: false };
+    const HLS: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Aac], reordering: true, any_format: false };
 
     /// Answers every recipe with an empty Opus track and keeps the leases.
     #[derive(Default)]
@@ -515,6 +539,32 @@ mod tests {
         assert!(!demand.is_derived());
         assert!(recorder.0.lock().is_empty());
         assert_eq!(feed.demand(MediaKind::Video, WEBRTC).unwrap_err(), Unavailable::NoTrack(TrackKey::VIDEO));
+    }
+
+    #[test]
+    fn a_format_that_browsers_do_not_decode_is_converted_for_those_who_need_it() {
+        let (feed, _) = feed();
+        feed.set_original(Arc::new(Track::new(aac_without_a_standard_layout())));
+        assert!(feed.demand(MediaKind::Audio, HLS).unwrap().is_derived());
+        let library = Accept { any_format: true, ..HLS };
+        assert!(!feed.demand(MediaKind::Audio, library).unwrap().is_derived());
+    }
+
+    #[test]
+    fn video_with_recovery_points_in_place_of_keyframes_is_converted_for_new_viewers() {
+        let (converting, _) = feed();
+        let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
+        let is_derived = |feed: &Arc<Feed>| {
+            feed.set_original(track.clone());
+            feed.demand(MediaKind::Video, HLS).unwrap().is_derived()
+        };
+        track.push(frames.frame(true, 100));
+        (0..99).for_each(|_| track.push(frames.frame(false, 100)));
+        track.push(Frame { payload: RECOVERY_POINT.into(), ..frames.frame(false, 0) });
+        assert!(!is_derived(&converting), "keyframes may come every 4 s");
+        track.push(frames.frame(false, 100));
+        assert!(is_derived(&converting));
+        assert!(!is_derived(&Feed::new(None)), "where nothing converts, the original may still bring a keyframe");
     }
 
     #[test]
@@ -559,7 +609,7 @@ mod tests {
         returned.set_original(Arc::new(Track::new(audio())));
         assert_eq!(returned.keys(), [TrackKey::VIDEO, lower.key(), TrackKey::AUDIO]);
         assert_eq!(program.original(lower.key()).unwrap().id(), lower.id());
-        let accept = Accept { codecs: &[Codec::Vp8], reordering: true };
+        let accept = Accept { codecs: &[Codec::Vp8], reordering: true, any_format: false };
         assert_eq!(returned.demand(lower.key(), accept).unwrap().track().id(), lower.id());
 
         program.set_original(Arc::new(Track::with_rendition(Rendition(1), video())));

@@ -40,6 +40,11 @@ impl Frame {
         self.parameters.kind()
     }
 
+    /// The frames until the picture is right, where decoding may start here though it is not a keyframe: a recovery point.
+    pub fn recovery_frames(&self) -> Option<u32> {
+        if self.keyframe { None } else { self.parameters.codec().recovery_frames(&self.payload) }
+    }
+
     /// Its presentation time in µs of its track's timeline.
     pub fn pts_micros(&self) -> i64 {
         self.pts.micros(self.parameters.clock_rate())

@@ -8,6 +8,8 @@ use crate::time::{ClockRate, Ticks};
 
 /// Rates are means over this much of the past.
 const WINDOW: Duration = Duration::from_secs(4);
+/// Keyframes further apart than this keep a new viewer waiting, or make it decode this much of the past first.
+const SPARSE: Duration = Duration::from_secs(4);
 /// Bounds the memory whatever the frame rate: 4 s at 240 fps.
 const SAMPLES_MAX: usize = 960;
 
@@ -34,6 +36,9 @@ pub struct Meter {
     last_keyframe: Option<Ticks>,
     last_pts: Option<Ticks>,
     reordered: bool,
+    /// Whether a recovery point came after the last keyframe.
+    recovered: bool,
+    enters_by_recovery: bool,
     measured: Measured,
 }
 
@@ -46,12 +51,14 @@ impl Meter {
             last_keyframe: None,
             last_pts: None,
             reordered: false,
+            recovered: false,
+            enters_by_recovery: false,
             measured: Measured::default(),
         }
     }
 
-    /// Takes in the next frame in decoding order.
-    pub fn observe(&mut self, frame: &Frame) {
+    /// Takes in the next frame in decoding order. `recovers` says that it is a recovery point.
+    pub fn observe(&mut self, frame: &Frame, recovers: bool) {
         self.measured.frames += 1;
         self.measured.bytes += frame.payload.len() as u64;
         self.samples.push_back((frame.arrived, frame.dts, frame.payload.len()));
@@ -61,6 +68,9 @@ impl Meter {
         {
             self.measured.keyframe_interval = Some((frame.dts - last).duration(self.rate));
         }
+        self.recovered = !frame.keyframe && (self.recovered || recovers);
+        let since_keyframe = self.last_keyframe.map_or(SPARSE, |last| (frame.dts - last).duration(self.rate));
+        self.enters_by_recovery |= self.recovered && since_keyframe >= SPARSE;
         // A constant offset of presentation to decoding is not reordering. A step back is.
         self.reordered |= !frame.keyframe && self.last_pts.is_some_and(|last| frame.pts < last);
         self.last_pts = Some(frame.pts);
@@ -71,12 +81,20 @@ impl Meter {
         self.reordered
     }
 
+    /// Whether the encoder lets decoders in by recovery points and keeps keyframes back for longer than a viewer waits. Once
+    /// seen, it holds until [`Meter::restart`].
+    pub fn enters_by_recovery(&self) -> bool {
+        self.enters_by_recovery
+    }
+
     /// A publisher reconnected, perhaps with other encoder settings.
     pub fn restart(&mut self) {
         self.samples.clear();
         self.last_keyframe = None;
         self.last_pts = None;
         self.reordered = false;
+        self.recovered = false;
+        self.enters_by_recovery = false;
     }
 
     /// The figures as of `now`; the rates of a silent track are zero.

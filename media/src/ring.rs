@@ -45,6 +45,9 @@ impl Retention {
 pub enum Join {
     /// The head of the newest group that is whole, or else the next keyframe.
     Group,
+    /// Where a decoder comes to a picture soonest: [`Join::Group`], or a recovery point where keyframes are further apart than
+    /// those. Of the recovery points the newest whose recovery is over already. The oldest, where there is no keyframe either.
+    Recovery,
     /// The next keyframe that is pushed.
     NextKeyframe,
     /// The oldest frame in the ring whose wall time is this one or later.
@@ -76,11 +79,21 @@ struct State {
     first: u64,
     /// Sequence numbers of the keyframes still kept, oldest first.
     groups: VecDeque<u64>,
+    /// The recovery points since the newest keyframe, oldest first.
+    recoveries: VecDeque<RecoveryPoint>,
     bytes: usize,
     ended: bool,
     readers: u64,
     /// One for each reader that waits: a track may be silent for days while readers come and go.
     wakers: HashMap<u64, Waker>,
+}
+
+/// A frame that is no keyframe and that decoding may start at.
+#[derive(Clone, Copy, Debug)]
+struct RecoveryPoint {
+    number: u64,
+    /// The frame at which the picture is right.
+    recovered: u64,
 }
 
 impl State {
@@ -97,8 +110,24 @@ impl State {
             }
             self.first += 1;
         }
+        while self.recoveries.front().is_some_and(|point| point.number < self.first) {
+            self.recoveries.pop_front();
+        }
         // Only readers that are in the group already can read the rest of a group whose keyframe is gone.
         debug_assert!(self.groups.front().is_none_or(|group| *group >= self.first));
+    }
+
+    /// The frame at which a reader that comes now starts best: the newest keyframe, or a recovery point behind it.
+    fn entry(&self, by_recovery: bool) -> Option<u64> {
+        let is_over = |point: &&RecoveryPoint| point.recovered < self.next();
+        let over = self.recoveries.iter().rev().find(is_over).filter(|_| by_recovery).map(|point| point.number);
+        let group = self.groups.back().copied();
+        let begun = self.recoveries.front().filter(|_| by_recovery).map(|point| point.number);
+        over.or(group).or(begun)
+    }
+
+    fn recovers_at(&self, number: u64) -> bool {
+        self.recoveries.iter().any(|point| point.number == number)
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -122,6 +151,7 @@ impl Ring {
             frames: VecDeque::new(),
             first: 0,
             groups: VecDeque::new(),
+            recoveries: VecDeque::new(),
             bytes: 0,
             ended: false,
             readers: 0,
@@ -132,15 +162,23 @@ impl Ring {
 
     /// Appends `frame`, evicts what is over the bounds and wakes the readers. Ignored after [`Ring::end`].
     pub fn push(&self, frame: Frame) {
+        self.push_recovering(frame, None);
+    }
+
+    /// Like [`Ring::push`]. A frame that is a recovery point comes with the number of frames until the picture is right.
+    pub fn push_recovering(&self, frame: Frame, recovery_frames: Option<u32>) {
         let wakers = {
             let mut state = self.state.lock();
             if state.ended {
                 return;
             }
             let now = frame.arrived;
+            let number = state.next();
             if frame.keyframe {
-                let number = state.next();
                 state.groups.push_back(number);
+                state.recoveries.clear();
+            } else if let Some(frames) = recovery_frames {
+                state.recoveries.push_back(RecoveryPoint { number, recovered: number + u64::from(frames) });
             }
             state.bytes += frame.payload.len();
             state.frames.push_back(Arc::new(frame));
@@ -182,11 +220,10 @@ impl Ring {
         let mut state = self.state.lock();
         state.readers += 1;
         let id = state.readers;
+        let by_recovery = join == Join::Recovery;
+        let entry = state.entry(by_recovery);
         let (next, wants_keyframe) = match join {
-            Join::Group => match state.groups.back() {
-                Some(group) => (*group, false),
-                None => (state.next(), true),
-            },
+            Join::Group | Join::Recovery => (entry.unwrap_or_else(|| state.next()), entry.is_none()),
             Join::NextKeyframe => (state.next(), true),
             Join::At(wall) => {
                 let older = state.frames.partition_point(|frame| frame.wall < wall);
@@ -194,7 +231,7 @@ impl Ring {
             }
         };
         drop(state);
-        Reader { ring: self.clone(), id, next, wants_keyframe, skipped: 0 }
+        Reader { ring: self.clone(), id, next, by_recovery, wants_keyframe, skipped: 0 }
     }
 }
 
@@ -204,6 +241,8 @@ pub struct Reader {
     ring: Ring,
     id: u64,
     next: u64,
+    /// Whether it may start at a recovery point.
+    by_recovery: bool,
     wants_keyframe: bool,
     skipped: u64,
 }
@@ -256,8 +295,9 @@ impl Reader {
 
     fn advance(&mut self, state: &mut State) -> Option<Read> {
         if self.next < state.first {
-            let target = state.groups.back().copied().unwrap_or_else(|| state.next());
-            self.wants_keyframe = state.groups.is_empty();
+            let entry = state.entry(self.by_recovery);
+            let target = entry.unwrap_or_else(|| state.next());
+            self.wants_keyframe = entry.is_none();
             self.skipped += target - self.next;
             self.next = target;
         }
@@ -269,8 +309,9 @@ impl Reader {
             let Some(frame) = state.frames.get(offset) else {
                 return state.ended.then_some(Read::Ended);
             };
+            let is_entry = frame.keyframe || self.by_recovery && state.recovers_at(self.next);
             self.next += 1;
-            if self.wants_keyframe && !frame.keyframe {
+            if self.wants_keyframe && !is_entry {
                 continue;
             }
             self.wants_keyframe = false;
@@ -313,6 +354,38 @@ mod tests {
         assert_eq!(number(reader.try_read()), 3);
         assert_eq!(number(reader.try_read()), 4);
         assert!(reader.try_read().is_none());
+    }
+
+    #[test]
+    fn a_decoder_starts_at_the_newest_recovery_point_that_is_over() {
+        let (ring, mut frames) = filled(&[true, false], SMALL);
+        let mut first = || number(ring.reader(Join::Recovery).try_read());
+        assert_eq!(first(), 0, "without a recovery point the group is the entry");
+        let mut push = |keyframe, recovery| ring.push_recovering(frames.frame(keyframe, 100), recovery);
+        push(false, Some(2));
+        push(false, None);
+        assert_eq!(first(), 0, "the recovery is not over: from the keyframe on the picture is right at once");
+        push(false, None);
+        push(false, Some(2));
+        assert_eq!(first(), 2);
+        push(false, None);
+        push(false, None);
+        assert_eq!(first(), 5);
+        push(true, None);
+        push(false, None);
+        assert_eq!(first(), 8, "a keyframe is the better entry");
+    }
+
+    #[test]
+    fn recovery_points_outlive_the_keyframe_before_them_and_are_evicted_with_their_frames() {
+        let small = Retention { bytes: 450, ..SMALL };
+        let (ring, mut frames) = filled(&[true], small);
+        let mut push = |recovery| ring.push_recovering(frames.frame(false, 100), recovery);
+        [Some(0), None, None, None].into_iter().for_each(&mut push);
+        assert!(ring.newest_keyframe().is_none());
+        assert_eq!(number(ring.reader(Join::Recovery).try_read()), 1);
+        push(None);
+        assert!(ring.reader(Join::Recovery).try_read().is_none(), "it waits for a keyframe");
     }
 
     #[test]

@@ -101,8 +101,14 @@ impl Track {
         live.meter.reordered() || live.parameters.reorders() == Some(true)
     }
 
+    /// Whether decoders get in by recovery points, because keyframes are too far apart. Browsers start at keyframes alone.
+    pub fn enters_by_recovery(&self) -> bool {
+        self.live.lock().meter.enters_by_recovery()
+    }
+
     /// Appends a frame. Decoding times that run backwards are held at the last one.
     pub fn push(&self, mut frame: Frame) {
+        let recovery_frames = frame.recovery_frames();
         {
             let mut live = self.live.lock();
             if live.last_dts.is_some_and(|last| frame.dts < last) {
@@ -114,9 +120,9 @@ impl Track {
             if !Arc::ptr_eq(&live.parameters, &frame.parameters) {
                 live.parameters = frame.parameters.clone();
             }
-            live.meter.observe(&frame);
+            live.meter.observe(&frame, recovery_frames.is_some());
         }
-        self.ring.push(frame);
+        self.ring.push_recovering(frame, recovery_frames);
     }
 
     /// Hands on what frames to come are made of, if anybody taps it.

@@ -63,7 +63,7 @@ fn what_is_derived_of_a_further_rendition_is_that_rendition_in_another_codec() {
     let (feed, main) = feed(&transcoder);
     let further = Arc::new(Track::with_rendition(Rendition(1), main.parameters()));
     feed.set_original(further.clone());
-    let accept = Accept { codecs: &[Codec::Aac], reordering: false };
+    let accept = Accept { codecs: &[Codec::Aac], reordering: false, any_format: false };
     let derived = feed.demand(further.key(), accept).unwrap();
     assert_eq!(derived.track().key(), further.key());
     assert!(feed.derived(main.key()).is_empty());
@@ -96,7 +96,7 @@ fn shutdown_waits_for_every_thread_and_refuses_more() {
     let held = demand(&feed, MediaKind::Audio, Codec::Aac);
     transcoder.shutdown();
     assert!(held.track().is_ended());
-    let accept = Accept { codecs: &[Codec::Aac], reordering: false };
+    let accept = Accept { codecs: &[Codec::Aac], reordering: false, any_format: false };
     let refused = feed.demand(MediaKind::Audio, accept).err();
     assert!(matches!(refused, Some(Unavailable::Failed { codec: Codec::Opus, .. })), "{refused:?}");
 }
@@ -108,7 +108,7 @@ fn what_cannot_be_opened_is_told_in_a_sentence() {
     // Only a configuration record was seen, which does not say the size.
     let vp9 = onmic_media::codec::vp9::Parameters::from_vpcc(&[0, 10, 0x82, 2, 2, 2, 0, 0]).unwrap();
     feed.set_original(Arc::new(Track::new(Arc::new(Parameters::Vp9(vp9)))));
-    let accept = Accept { codecs: &[Codec::H264], reordering: false };
+    let accept = Accept { codecs: &[Codec::H264], reordering: false, any_format: false };
     let Err(Unavailable::Failed { sentence, .. }) = feed.demand(MediaKind::Video, accept) else { panic!("opened") };
     assert!(sentence.contains("keyframe"), "{sentence}");
 }

@@ -30,7 +30,7 @@ impl Player {
     /// Joins `feed` at the present with the tracks that a peer with `capabilities` can take. A feed whose video cannot be
     /// converted is refused; audio that cannot be is left out.
     pub(super) async fn open(feed: Arc<Feed>, capabilities: &Capabilities) -> Result<Self, Unavailable> {
-        let accepts = Accepts { codecs: capabilities.codecs.clone().into(), reordering: true };
+        let accepts = Accepts { codecs: capabilities.codecs.clone().into(), reordering: true, any_format: true };
         let mut playback = Playback::open(feed, Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await?;
         if let Some(refused) = playback.take_refused(TrackKey::VIDEO) {
             return Err(refused);

@@ -28,6 +28,8 @@ pub struct Parameters {
     pub sample_rate: u32,
     /// Channels that come out: 2 with PS.
     pub channels: u8,
+    /// `channelConfiguration`: the layout of the channels, 0 where a program config element in the stream describes it.
+    pub channel_configuration: u8,
     /// Samples per packet at `sample_rate`: 1024 or 960, twice that with SBR doubling the rate.
     pub frame_length: u32,
     /// The AudioSpecificConfig these were read from.
@@ -52,7 +54,8 @@ impl Parameters {
         writer.bits(configuration.into(), 4);
         writer.bits(0, 3); // 1024 samples, no core coder, no extension
         let asc = Bytes::from(writer.finish());
-        Ok(Self { object_type: LC, sample_rate, channels, frame_length: 1024, asc })
+        let channel_configuration = configuration;
+        Ok(Self { object_type: LC, sample_rate, channels, channel_configuration, frame_length: 1024, asc })
     }
 
     /// Parses an AudioSpecificConfig and keeps its bytes.
@@ -63,7 +66,7 @@ impl Parameters {
         let mut reader = BitReader::new(CONFIG, asc);
         let object_type = object_type(&mut reader)?;
         let core_rate = sampling_frequency(&mut reader)?;
-        let configuration = reader.byte(4)?;
+        let channel_configuration = reader.byte(4)?;
         let mut extension_rate = None;
         let mut parametric = object_type == PS;
         let mut core = object_type;
@@ -71,7 +74,7 @@ impl Parameters {
             extension_rate = Some(sampling_frequency(&mut reader)?);
             core = self::object_type(&mut reader)?;
         }
-        let general = General::parse(&mut reader, core, configuration)?;
+        let general = General::parse(&mut reader, core, channel_configuration)?;
         if extension_rate.is_none() {
             // The backward compatible signalling, behind what old decoders read. Its absence is not an error.
             let (rate, ps) = sync_extension(&mut reader).unwrap_or_default();
@@ -81,7 +84,14 @@ impl Parameters {
         let channels = if parametric { 2 } else { general.channels };
         let doubled = sample_rate == core_rate * 2;
         let frame_length = general.frame_length * if doubled { 2 } else { 1 };
-        Ok(Self { object_type, sample_rate, channels, frame_length, asc: Bytes::copy_from_slice(asc) })
+        let asc = Bytes::copy_from_slice(asc);
+        Ok(Self { object_type, sample_rate, channels, channel_configuration, frame_length, asc })
+    }
+
+    /// Whether browsers and phones decode it: AAC-LC or HE-AAC, with up to 5.1 or 7.1 channels in the layout that their
+    /// number stands for. They refuse a program config element.
+    pub fn is_widely_decoded(&self) -> bool {
+        matches!(self.object_type, LC | SBR | PS) && (1..=7).contains(&self.channel_configuration)
     }
 
     /// `LC`, `HE-AAC`, `HE-AAC v2` and the rarer ones.

@@ -16,6 +16,7 @@ pub mod h265;
 pub mod metadata;
 pub mod nal;
 pub mod opus;
+mod sei;
 pub mod vp8;
 pub mod vp9;
 
@@ -73,6 +74,16 @@ impl Codec {
             Self::Vp8 => vp8::is_keyframe(payload),
             Self::Vp9 => vp9::is_keyframe(payload),
             Self::Aac | Self::Opus | Self::Metadata => true,
+        }
+    }
+
+    /// The frames until the picture is right, where decoding may start at this payload though it is not a keyframe: a
+    /// recovery point, as open groups and intra refresh have it. Looks no further than the first slice.
+    pub fn recovery_frames(self, payload: &[u8]) -> Option<u32> {
+        match self {
+            Self::H264 => h264::recovery_frames(payload),
+            Self::H265 => h265::recovery_frames(payload),
+            Self::Vp8 | Self::Vp9 | Self::Av1 | Self::Aac | Self::Opus | Self::Metadata => None,
         }
     }
 
@@ -206,6 +217,19 @@ impl Parameters {
             Self::H264(h264) => h264.max_reorder.map(|frames| frames > 0),
             Self::H265(h265) => Some(h265.max_reorder > 0),
             _ => Some(false),
+        }
+    }
+
+    /// Whether the decoders of browsers and phones take it, and not only libraries: 4:2:0 with 8 bits per sample (H.265, VP9
+    /// and AV1 also with 10), and AAC-LC or HE-AAC in a layout that has a number.
+    pub fn is_widely_decoded(&self) -> bool {
+        match self {
+            Self::H264(h264) => h264.is_widely_decoded(),
+            Self::H265(h265) => h265.chroma_format_idc == 1 && h265.bit_depth_luma.max(h265.bit_depth_chroma) <= 10,
+            Self::Vp9(vp9) => matches!(vp9.profile, 0 | 2) && vp9.bit_depth <= 10,
+            Self::Av1(av1) => av1.profile == 0,
+            Self::Aac(aac) => aac.is_widely_decoded(),
+            Self::Vp8(_) | Self::Opus(_) | Self::Metadata(_) => true,
         }
     }
 

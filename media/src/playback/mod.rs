@@ -65,6 +65,29 @@ pub struct Wants {
     pub start: Start,
 }
 
+impl Wants {
+    /// Whether the player has to get this track converted from now on. A player that has started goes on where a new one could
+    /// not start. A packager has new players all the time.
+    fn has_outgrown(&self, reading: &Reading) -> bool {
+        reading.pending.is_none() && !reading.makes_do && !self.suits(&reading.demand)
+    }
+
+    fn suits(&self, demand: &Demand) -> bool {
+        let (accept, track) = (self.accepts.borrow(), demand.track());
+        demand.is_derived()
+            || match self.start {
+                Start::Present => accept.plays(track),
+                Start::Group => accept.enters(track),
+            }
+    }
+
+    /// The state in which the track of `demand` is read.
+    fn read(&self, demand: Demand, original: Option<TrackId>) -> State {
+        let makes_do = !self.suits(&demand);
+        State::Read(Box::new(Reading::new(demand, original, makes_do)))
+    }
+}
+
 /// The tracks of a feed that a player reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracks {
@@ -167,7 +190,7 @@ impl Playback {
         for key in playback.wanted_keys() {
             let original = playback.feed.original(key).map(|original| original.id());
             let state = match playback.feed.demanded(key, &playback.wants.accepts).await {
-                Ok(demand) => State::read(demand, original),
+                Ok(demand) => playback.wants.read(demand, original),
                 Err(Unavailable::NoTrack(_)) => playback.await_track(key, None),
                 Err(unavailable) => {
                     playback.refused.push((key, unavailable));
@@ -299,6 +322,10 @@ impl Playback {
                 }
                 Poll::Ready(Some((original, demanded))) => Some(self.take_up(index, original, demanded)),
             },
+            State::Read(reading) if self.wants.has_outgrown(reading) => {
+                self.lines[index].state = self.await_track(key, None);
+                Some(Next::Gone(key))
+            }
             State::Read(reading) => {
                 let is_muted = self.paused || line.unwanted;
                 match if is_muted { reading.poll_muted(cx)? } else { reading.poll(cx)? } {
@@ -327,7 +354,7 @@ impl Playback {
         match demanded {
             Ok(demand) => {
                 let parameters = demand.track().parameters();
-                self.lines[index].state = State::read(demand, Some(original));
+                self.lines[index].state = self.wants.read(demand, Some(original));
                 self.join(index);
                 Next::Begun(key, parameters)
             }
@@ -402,12 +429,6 @@ impl Changes {
             }
             stages
         }))
-    }
-}
-
-impl State {
-    fn read(demand: Demand, original: Option<TrackId>) -> Self {
-        Self::Read(Box::new(Reading::new(demand, original)))
     }
 }
 

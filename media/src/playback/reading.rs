@@ -24,6 +24,8 @@ pub(super) struct Reading {
     pub(super) demand: Demand,
     /// The original track that it is, or is derived from.
     pub(super) original: Option<TrackId>,
+    /// Whether the player was given this track though it does not suit it, because nothing else can be had.
+    pub(super) makes_do: bool,
     reader: Reader,
     rate: ClockRate,
     pub(super) pending: Option<Placed>,
@@ -36,9 +38,19 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Reads the track of `demand`, which is the `original` one or is derived from it.
-    pub(super) fn new(demand: Demand, original: Option<TrackId>) -> Self {
+    pub(super) fn new(demand: Demand, original: Option<TrackId>, makes_do: bool) -> Self {
         let (reader, rate) = (demand.track().reader(Join::Group), demand.track().clock_rate());
-        Self { demand, original, reader, rate, pending: None, floor_micros: i64::MIN, last_micros: i64::MIN, frames: 0 }
+        Self {
+            demand,
+            original,
+            makes_do,
+            reader,
+            rate,
+            pending: None,
+            floor_micros: i64::MIN,
+            last_micros: i64::MIN,
+            frames: 0,
+        }
     }
 
     /// Starts at the newest group, or at `from` where that is given. Frames due before `floor_micros` are in the past.

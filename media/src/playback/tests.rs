@@ -3,7 +3,8 @@
 use super::*;
 use crate::codec::Codec;
 use crate::key::Rendition;
-use crate::testing::{Frames, audio, video};
+use crate::feed::{Deriver, Lease, Recipe};
+use crate::testing::{Frames, RECOVERY_POINT, audio, h264, video};
 
 const PLAYER: &[Codec] = &[Codec::Vp8, Codec::Opus];
 
@@ -39,7 +40,7 @@ impl Fixture {
 }
 
 async fn open(feed: &Arc<Feed>, codecs: &[Codec], start: Start) -> Result<Playback, Unavailable> {
-    let accepts = Accepts { codecs: codecs.into(), reordering: true };
+    let accepts = Accepts { codecs: codecs.into(), reordering: true, any_format: false };
     Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::All, start }).await
 }
 
@@ -106,6 +107,40 @@ async fn a_track_that_is_replaced_is_gone_and_the_next_one_begins() {
     fixture.feed.set_original(other.clone());
     other.push(fixture.video.1.frame(true, 1));
     assert_eq!(text(&mut playback), "-video +video v40");
+}
+
+/// Converts nothing: the track that is to hold the conversion stays empty.
+struct Converter;
+
+impl Deriver for Converter {
+    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, String> {
+        Ok(Arc::new(Track::new(h264())))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packager_goes_over_to_the_conversion_when_keyframes_stay_away_and_a_player_goes_on() {
+    for (start, news) in [(Start::Present, None), (Start::Group, Some("-video"))] {
+        let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
+        let feed = Feed::new(Some(Arc::new(Converter)));
+        feed.set_original(track.clone());
+        track.push(frames.frame(true, 100));
+        let mut playback = open(&feed, &[Codec::H264], start).await.unwrap();
+        assert_eq!(text(&mut playback), "v0");
+        let mut recover = || track.push(Frame { payload: RECOVERY_POINT.into(), ..frames.frame(false, 0) });
+        (0..99).for_each(|_| recover());
+        assert!(text(&mut playback).ends_with("v3920 v3960"), "keyframes may come every 4 s");
+        recover();
+        match playback.next().await {
+            Next::Gone(TrackKey::VIDEO) => assert_eq!(news, Some("-video")),
+            Next::Frame(..) => assert_eq!(news, None),
+            other => panic!("{other:?}"),
+        }
+        if news.is_some() {
+            assert!(matches!(playback.next().await, Next::Begun(TrackKey::VIDEO, _)));
+            assert!(playback.track(TrackKey::VIDEO).is_some_and(|derived| derived.id() != track.id()));
+        }
+    }
 }
 
 #[tokio::test]
@@ -221,7 +256,7 @@ async fn a_player_that_wants_all_tracks_reads_a_rendition_that_comes_later() {
     let mut fixture = Fixture::new();
     fixture.push_video(1);
     let mut all = fixture.open(Start::Present).await;
-    let accepts = Accepts { codecs: PLAYER.into(), reordering: true };
+    let accepts = Accepts { codecs: PLAYER.into(), reordering: true, any_format: false };
     let wants = Wants { accepts, tracks: Tracks::Main, start: Start::Present };
     let mut main = Playback::open(fixture.feed.clone(), wants).await.unwrap();
     let low = Arc::new(Track::with_rendition(Rendition(1), video()));

@@ -56,7 +56,7 @@ fn before(frame: &Frame, newest: &Frame) -> Duration {
     newest.arrived.saturating_duration_since(frame.arrived)
 }
 
-/// Begins to read a track at its newest keyframe. Where that is old, another one is asked for: a publisher that takes no
+/// Begins to read a track at its newest keyframe, or at a later recovery point. Where the keyframe is old, another one is asked for: a publisher that takes no
 /// requests loses nothing by it.
 pub(crate) fn join(track: &Track) -> Reader {
     let is_old =
@@ -64,7 +64,7 @@ pub(crate) fn join(track: &Track) -> Reader {
     if track.newest().is_some_and(is_old) {
         track.want_keyframe();
     }
-    track.reader(Join::Group)
+    track.reader(Join::Recovery)
 }
 
 /// Goes on at the newest keyframe if that came after `frame`, which is the shortest way to the present. Returns how many
@@ -182,7 +182,7 @@ impl LiveDecoder {
     pub(crate) fn take(&mut self, frame: &Frame, lag: Lag, out: &mut Vec<DecodedFrame>) {
         self.arrived = Some(frame.arrived);
         self.follow_parameters(frame, out);
-        if self.needs_keyframe && !frame.keyframe {
+        if self.needs_keyframe && !frame.keyframe && frame.recovery_frames().is_none() {
             self.losses.no_keyframe += 1;
             self.ask_again(frame.arrived);
             return;

@@ -24,7 +24,7 @@ pub(crate) struct VideoLine {
     /// The form of the newest picture, and when its frame arrived.
     form: Picture,
     seen_at: Instant,
-    /// The input is H.264 that declares not to reorder.
+    /// Whether the input is what the output has to be: [`passes`].
     passes: bool,
     /// A frame that is passed on has to be a keyframe.
     needs_keyframe: bool,
@@ -48,7 +48,7 @@ impl VideoLine {
         Ok(Self {
             seen_at: keyframe.map_or(now, |frame| frame.arrived),
             form,
-            passes: is_in_order(&parameters),
+            passes: passes(&input, &parameters),
             needs_keyframe: true,
             decoder: LiveDecoder::with(decoder, parameters.clone(), backlog_max),
             decoded: Vec::new(),
@@ -90,6 +90,9 @@ impl VideoLine {
         if !Arc::ptr_eq(&self.parameters, &frame.parameters) {
             self.change(&frame.parameters)?;
         }
+        if self.passes && !passes(&self.input, &self.parameters) {
+            self.passes = false; // Recovery points took the place of keyframes.
+        }
         if self.passes {
             if wanted {
                 self.input.want_keyframe();
@@ -114,7 +117,7 @@ impl VideoLine {
     fn change(&mut self, parameters: &Arc<Parameters>) -> Result<(), Error> {
         if *self.parameters != **parameters {
             self.finish()?;
-            self.passes = is_in_order(parameters);
+            self.passes = passes(&self.input, parameters);
             self.needs_keyframe = true;
             if self.passes {
                 self.decoder.change_track();
@@ -169,8 +172,10 @@ impl VideoLine {
     }
 }
 
-fn is_in_order(parameters: &Parameters) -> bool {
-    parameters.codec() == Codec::H264 && parameters.reorders() == Some(false)
+/// Whether every viewer takes the input as it is: H.264 that is widely decoded, declares not to reorder, and has keyframes.
+fn passes(input: &Track, parameters: &Parameters) -> bool {
+    let is_usual = parameters.codec() == Codec::H264 && parameters.is_widely_decoded();
+    is_usual && parameters.reorders() == Some(false) && !input.enters_by_recovery()
 }
 
 #[cfg(test)]

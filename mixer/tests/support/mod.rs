@@ -175,7 +175,7 @@ pub fn from_h265(stream: &[u8]) -> Recording {
 
 /// Holds a derived track of `kind` in `codec`.
 pub fn demand(feed: &Arc<Feed>, kind: MediaKind, codec: Codec) -> Demand {
-    feed.demand(kind, Accept { codecs: &[codec], reordering: false }).unwrap()
+    feed.demand(kind, Accept { codecs: &[codec], reordering: false, any_format: false }).unwrap()
 }
 
 /// Pushes frames no faster than they are taken out again, and returns what came out.

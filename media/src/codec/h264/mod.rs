@@ -10,12 +10,13 @@ pub use sps::Sps;
 pub(crate) use sps::video_signal_type;
 
 use super::bits::{BitReader, ue_at_top, unescape_start};
-use super::{Colour, Malformed, nal};
+use super::{Colour, Malformed, nal, sei};
 use bytes::{BufMut, Bytes, BytesMut};
 
 const NAL_SLICE: u8 = 1;
 const NAL_PARTITION_A: u8 = 2;
 const NAL_IDR: u8 = 5;
+const NAL_SEI: u8 = 6;
 const NAL_SPS: u8 = 7;
 const NAL_PPS: u8 = 8;
 const NAL_DELIMITER: u8 = 9;
@@ -73,6 +74,15 @@ pub fn slice_type(nal: &[u8]) -> Option<SliceType> {
 /// Whether decoding can start at this access unit: it holds an IDR slice.
 pub fn access_unit_is_keyframe(payload: &[u8]) -> bool {
     nal_units(payload).any(is_idr)
+}
+
+/// The frames until the picture is right again, where decoding may start at this access unit without an IDR: the
+/// `recovery_frame_cnt` of a recovery point (D.2.8), 0 at the head of an open group, the length of the refresh with
+/// periodic intra refresh. `None` without a recovery point. Looks no further than the first slice.
+pub fn recovery_frames(payload: &[u8]) -> Option<u32> {
+    let before_slices = nal_units(payload).take_while(|nal| !(NAL_SLICE..=NAL_IDR).contains(&nal_type(nal)));
+    let mut messages = before_slices.filter(|nal| nal_type(nal) == NAL_SEI);
+    messages.find_map(|nal| sei::payload_of_type(nal.get(1..)?, sei::RECOVERY_POINT, |bits| bits.ue()))
 }
 
 /// Whether an access unit has a slice that predicts from two sides.
@@ -167,6 +177,13 @@ impl Parameters {
             sps,
             pps,
         })
+    }
+
+    /// Whether browsers and phones decode it: a profile without extensions, and neither grey nor more than 4:2:0. Constrained
+    /// flags do not matter.
+    pub fn is_widely_decoded(&self) -> bool {
+        let is_usual = matches!(self.profile_idc, 66 | 77 | 88 | 100); // Baseline, Main, Extended, High
+        is_usual && self.chroma_format_idc == 1 && self.bit_depth_luma.max(self.bit_depth_chroma) == 8
     }
 
     /// Reads the SPS and PPS in an access unit of canonical form. `None` without a usable pair.

@@ -8,7 +8,7 @@ pub use super::nal::{NalRanges, from_annex_b, nal_ranges, nal_units, to_annex_b}
 pub use sps::{ProfileTierLevel, Sps};
 
 use super::bits::BitReader;
-use super::{Colour, Malformed, nal};
+use super::{Colour, Malformed, nal, sei};
 use bytes::{BufMut, Bytes, BytesMut};
 
 const NAL_IRAP: std::ops::RangeInclusive<u8> = 16..=21;
@@ -17,6 +17,8 @@ const NAL_VPS: u8 = 32;
 const NAL_SPS: u8 = 33;
 const NAL_PPS: u8 = 34;
 const NAL_DELIMITER: u8 = 35;
+const NAL_PREFIX_SEI: u8 = 39;
+const NAL_FIRST_OF_NO_SLICE: u8 = 32;
 
 const MOST_VPS: usize = 32;
 const MOST_SPS: usize = 32;
@@ -40,6 +42,17 @@ pub fn is_idr(nal: &[u8]) -> bool {
 /// Whether decoding can start at this access unit.
 pub fn access_unit_is_keyframe(payload: &[u8]) -> bool {
     nal_units(payload).any(is_irap)
+}
+
+/// The frames until the picture is right again, where decoding may start at this access unit without an IRAP picture: the
+/// `recovery_poc_cnt` of a recovery point (D.3.8). `None` without a recovery point. Looks no further than the first slice.
+pub fn recovery_frames(payload: &[u8]) -> Option<u32> {
+    let before_slices = nal_units(payload).take_while(|nal| nal_type(nal) >= NAL_FIRST_OF_NO_SLICE);
+    let mut messages = before_slices.filter(|nal| nal_type(nal) == NAL_PREFIX_SEI);
+    messages.find_map(|nal| {
+        let frames = sei::payload_of_type(nal.get(2..)?, sei::RECOVERY_POINT, |bits| bits.se())?;
+        Some(frames.max(0).cast_unsigned()) // Below zero: pictures that are shown before it are right already.
+    })
 }
 
 /// Takes delimiters and parameter sets out of an access unit. Without any the payload comes back untouched, and those in
