@@ -316,8 +316,8 @@ impl Rendition {
         Ok(())
     }
 
-    /// Notes that the open segment began with a cut at `origin`, and that the one before it, if `continues`, ended
-    /// there.
+    /// Notes that the open segment began with a cut at `origin`. If `continues`, the segment before it ended there, and
+    /// the open one is expected to be as long.
     pub(crate) fn divide_from(&mut self, origin: i64, continues: bool) {
         let length = origin - self.grid.origin;
         if continues && length > 0 && length <= self.rate.ticks(self.settings.longest()).0 {
