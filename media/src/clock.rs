@@ -90,7 +90,7 @@ pub struct Corrected {
 }
 
 impl Corrected {
-    /// The reasons, as `onmic_timestamps_corrected_total` names them.
+    /// Returns the reasons, as `onmic_timestamps_corrected_total` names them.
     pub fn reasons(self) -> impl Iterator<Item = &'static str> {
         let reasons =
             [(self.composition, "composition_time"), (self.order, "decoding_order"), (self.step, "clock_step")];
@@ -176,7 +176,7 @@ impl SourceClock {
         self.tracks.get(key)?.line
     }
 
-    /// The other tracks that have a clock of media.
+    /// Returns the other tracks that have a clock of media.
     fn others(&self, key: TrackKey) -> impl Iterator<Item = &Line> {
         let media = self.tracks.iter().filter(move |(other, _)| *other != key && other.kind != MediaKind::Data);
         media.filter_map(|(_, track)| track.line.as_ref())
@@ -260,7 +260,7 @@ impl SourceClock {
         stood > APART_MICROS || line.arrival.micros_since(since) >= APART_FOR_MICROS
     }
 
-    /// Whether the track stays seconds behind its usual lateness.
+    /// Returns whether the track stays seconds behind its usual lateness.
     fn stands(&self, line: &mut Line) -> bool {
         if line.late - self.lateness.in_force() <= STOOD_MICROS {
             line.behind = None;

@@ -146,7 +146,7 @@ impl Demand {
         Self { track, holders: Some(holders) }
     }
 
-    /// The track that may be read.
+    /// Returns the track that may be read.
     pub fn track(&self) -> &Arc<Track> {
         &self.track
     }
@@ -245,7 +245,7 @@ impl Feed {
         }
     }
 
-    /// The feed that a track of this kind is borrowed from.
+    /// Returns the feed that a track of this kind is borrowed from.
     fn pictures(&self, kind: MediaKind) -> Option<&Arc<Self>> {
         self.pictures.as_ref().filter(|_| kind == MediaKind::Video)
     }
@@ -259,7 +259,7 @@ impl Feed {
         self.branches.lock().get(key).map(|branch| branch.original.clone())
     }
 
-    /// All original tracks in the order of their keys, borrowed ones included.
+    /// Returns all original tracks in the order of their keys, borrowed ones included.
     pub fn originals(&self) -> Vec<Arc<Track>> {
         let borrowed = self.pictures.iter().flat_map(|pictures| pictures.originals());
         let mut tracks: Vec<_> = borrowed.filter(|track| self.pictures(track.kind()).is_some()).collect();
@@ -268,7 +268,7 @@ impl Feed {
         tracks
     }
 
-    /// The keys of all original tracks in order.
+    /// Returns the keys of all original tracks in order.
     pub fn keys(&self) -> Vec<TrackKey> {
         self.originals().iter().map(|track| track.key()).collect()
     }
@@ -278,24 +278,24 @@ impl Feed {
         !self.branches.lock().is_empty()
     }
 
-    /// The clock of its timeline, as its newest frame of any track states it. `None` before the first frame.
+    /// Returns the clock of its timeline, as its newest frame of any track states it. `None` before the first frame.
     pub fn clock(&self) -> Option<ProgramClock> {
         let newest = self.newest().max_by_key(|frame| frame.arrived)?;
         Some(ProgramClock::through(newest.pts_micros(), newest.wall))
     }
 
-    /// The position of its latest frame in decoding order, in µs.
+    /// Returns the position of its latest frame in decoding order, in µs.
     pub(crate) fn end_micros(&self) -> Option<i64> {
         self.newest().map(|frame| frame.dts.micros(frame.parameters.clock_rate())).max()
     }
 
-    /// The newest frame of each of its own tracks.
+    /// Returns the newest frame of each of its own tracks.
     fn newest(&self) -> impl Iterator<Item = Arc<Frame>> {
         let tracks: Vec<_> = self.branches.lock().values().map(|branch| branch.original.clone()).collect();
         tracks.into_iter().filter_map(|track| track.newest())
     }
 
-    /// The tracks derived at this moment, each with its recipe.
+    /// Returns the tracks derived at this moment, each with its recipe.
     pub fn derived(&self, key: impl Into<TrackKey>) -> Vec<(Recipe, Arc<Track>)> {
         let key = key.into();
         if let Some(pictures) = self.pictures(key.kind) {
@@ -454,12 +454,12 @@ impl Feed {
         *self.stage.borrow()
     }
 
-    /// A receiver that wakes at each stage, and at a new track.
+    /// Returns a receiver that wakes at each stage, and at a new track.
     pub fn stages(&self) -> watch::Receiver<Stage> {
         self.stage.subscribe()
     }
 
-    /// The counters of its viewers.
+    /// Returns the counters of its viewers.
     pub fn viewers(&self) -> &Arc<Viewers> {
         &self.viewers
     }

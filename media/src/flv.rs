@@ -46,7 +46,7 @@ const FOUR_CCS: [(Codec, FourCc); 7] = [
     (Codec::Opus, *b"Opus"),
 ];
 
-/// The FourCC of a codec in Enhanced RTMP.
+/// Returns the FourCC of a codec in Enhanced RTMP.
 pub fn four_cc(codec: Codec) -> FourCc {
     FOUR_CCS.iter().find(|(known, _)| *known == codec).map_or([0; 4], |&(_, four_cc)| four_cc)
 }

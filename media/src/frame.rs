@@ -35,7 +35,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The kind of media that it carries.
+    /// Returns the kind of media that it carries.
     pub fn kind(&self) -> MediaKind {
         self.parameters.kind()
     }

@@ -74,12 +74,12 @@ impl TrackKey {
     /// The main timed metadata.
     pub const DATA: Self = Self::main(MediaKind::Data);
 
-    /// The key of one rendition of `kind`.
+    /// Returns the key of one rendition of `kind`.
     pub const fn new(kind: MediaKind, rendition: Rendition) -> Self {
         Self { kind, rendition }
     }
 
-    /// The key of the main track of `kind`.
+    /// Returns the key of the main track of `kind`.
     pub const fn main(kind: MediaKind) -> Self {
         Self::new(kind, Rendition::MAIN)
     }
@@ -141,7 +141,7 @@ impl<T> Keyed<T> {
         Self(Vec::new())
     }
 
-    /// How many keys it holds.
+    /// Returns how many keys it holds.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -151,7 +151,7 @@ impl<T> Keyed<T> {
         self.0.is_empty()
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub fn get(&self, key: TrackKey) -> Option<&T> {
         self.0.iter().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
@@ -161,7 +161,7 @@ impl<T> Keyed<T> {
         self.0.iter_mut().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
 
-    /// Whether it holds a value of this key.
+    /// Returns whether it holds a value of this key.
     pub fn contains(&self, key: TrackKey) -> bool {
         self.get(key).is_some()
     }
@@ -183,7 +183,7 @@ impl<T> Keyed<T> {
         }
     }
 
-    /// The value of a key, made by `make` if it is not there.
+    /// Returns the value of a key, made by `make` if it is not there.
     pub fn get_or_insert_with(&mut self, key: TrackKey, make: impl FnOnce() -> T) -> &mut T {
         let index = self.place(key).unwrap_or_else(|index| {
             self.0.insert(index, (key, make()));
@@ -197,12 +197,12 @@ impl<T> Keyed<T> {
         self.place(key).ok().map(|index| self.0.remove(index).1)
     }
 
-    /// The keys in order.
+    /// Returns the keys in order.
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = TrackKey> + ExactSizeIterator {
         self.0.iter().map(|(key, _)| *key)
     }
 
-    /// The values in the order of their keys.
+    /// Returns the values in the order of their keys.
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator {
         self.0.iter().map(|(_, value)| value)
     }
@@ -227,7 +227,7 @@ impl<T> Keyed<T> {
         self.iter().filter(move |(key, _)| key.kind == kind)
     }
 
-    /// The index of a key (`Ok`), or the index at which it belongs (`Err`).
+    /// Returns the index of a key (`Ok`), or the index at which it belongs (`Err`).
     fn place(&self, key: TrackKey) -> Result<usize, usize> {
         self.0.binary_search_by_key(&key, |(known, _)| *known)
     }

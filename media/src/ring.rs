@@ -161,17 +161,17 @@ impl Ring {
         wakers.into_values().for_each(Waker::wake);
     }
 
-    /// Whether [`Ring::end`] was called.
+    /// Returns whether [`Ring::end`] was called.
     pub fn is_ended(&self) -> bool {
         self.state.lock().ended
     }
 
-    /// The newest frame, if any.
+    /// Returns the newest frame, if any.
     pub fn newest(&self) -> Option<Arc<Frame>> {
         self.state.lock().frames.back().cloned()
     }
 
-    /// The keyframe of the newest whole group, if any.
+    /// Returns the keyframe of the newest whole group, if any.
     pub fn newest_keyframe(&self) -> Option<Arc<Frame>> {
         let state = self.state.lock();
         let group = *state.groups.back()?;

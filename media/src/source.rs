@@ -105,12 +105,12 @@ impl Source {
         })
     }
 
-    /// The name of the source.
+    /// Returns the name of the source.
     pub fn name(&self) -> &SourceName {
         &self.name
     }
 
-    /// The feed with its tracks.
+    /// Returns the feed with its tracks.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
@@ -120,7 +120,7 @@ impl Source {
         self.epoch
     }
 
-    /// The node's clock.
+    /// Returns the node's clock.
     pub fn clock(&self) -> NodeClock {
         self.clock
     }
@@ -141,7 +141,7 @@ impl Source {
         }
     }
 
-    /// The timeline of its frames.
+    /// Returns the timeline of its frames.
     pub fn timeline(&self) -> TimelineId {
         self.timeline
     }
@@ -192,7 +192,7 @@ impl Source {
         self.changed();
     }
 
-    /// Whether the program wants a keyframe of it.
+    /// Returns whether the program wants a keyframe of it.
     pub(crate) fn take_keyframe_wanted(&self) -> bool {
         self.outlet.lock().as_ref().is_some_and(Inlet::take_keyframe_wanted)
     }
@@ -202,7 +202,7 @@ impl Source {
         self.state.lock().last.protocol
     }
 
-    /// The person of the last publisher, if the gate knew one.
+    /// Returns the person of the last publisher, if the gate knew one.
     pub fn person(&self) -> Option<PersonId> {
         self.state.lock().last.person.clone()
     }
@@ -239,7 +239,7 @@ impl Source {
         self.publisher.subscribe()
     }
 
-    /// Whether `publisher` was not taken over.
+    /// Returns whether `publisher` was not taken over.
     pub(crate) fn is_current(&self, publisher: u64) -> bool {
         *self.publisher.borrow() == publisher
     }

@@ -119,7 +119,7 @@ impl WallTime {
         i64::try_from(i128::from(self.0) - i128::from(earlier.0)).unwrap_or(i64::MAX)
     }
 
-    /// The 64-bit NTP timestamp (RFC 3550 §4) of RTCP sender reports and abs-capture-time.
+    /// Returns the 64-bit NTP timestamp (RFC 3550 §4) of RTCP sender reports and abs-capture-time.
     pub const fn ntp(self) -> u64 {
         let seconds = self.0 / 1_000_000 + NTP_UNIX_OFFSET_SECS;
         let fraction = ((self.0 % 1_000_000) << 32) / 1_000_000;
@@ -160,7 +160,7 @@ impl NodeClock {
         Self { instant, wall: WallTime(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)) }
     }
 
-    /// The wall time at `now`.
+    /// Returns the wall time at `now`.
     pub fn wall(&self, now: Instant) -> WallTime {
         let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         match now.checked_duration_since(self.instant) {

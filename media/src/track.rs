@@ -70,17 +70,17 @@ impl Track {
         }
     }
 
-    /// The identity of the track, which no other track has.
+    /// Returns the identity of the track, which no other track has.
     pub fn id(&self) -> TrackId {
         self.id
     }
 
-    /// The key of the track in its feed.
+    /// Returns the key of the track in its feed.
     pub fn key(&self) -> TrackKey {
         self.key
     }
 
-    /// The kind of media that it carries.
+    /// Returns the kind of media that it carries.
     pub fn kind(&self) -> MediaKind {
         self.key.kind
     }
@@ -90,7 +90,7 @@ impl Track {
         self.clock_rate
     }
 
-    /// The parameters in force now.
+    /// Returns the parameters in force now.
     pub fn parameters(&self) -> Arc<Parameters> {
         self.live.lock().parameters.clone()
     }
@@ -156,12 +156,12 @@ impl Track {
         self.ring.reader(join)
     }
 
-    /// The newest frame, if any.
+    /// Returns the newest frame, if any.
     pub fn newest(&self) -> Option<Arc<Frame>> {
         self.ring.newest()
     }
 
-    /// The keyframe that [`Join::Group`] would start on now.
+    /// Returns the keyframe that [`Join::Group`] would start on now.
     pub fn newest_keyframe(&self) -> Option<Arc<Frame>> {
         self.ring.newest_keyframe()
     }

@@ -36,17 +36,17 @@ impl Chain {
         self.length == 0
     }
 
-    /// The pieces in order.
+    /// Returns the pieces in order.
     pub fn pieces(&self) -> &[Bytes] {
         &self.pieces
     }
 
-    /// The pieces in order, owned.
+    /// Returns the pieces in order, owned.
     pub fn into_pieces(self) -> Vec<Bytes> {
         self.pieces
     }
 
-    /// The bytes of `range`, as far as they exist.
+    /// Returns the bytes of `range`, as far as they exist.
     pub fn slice(&self, range: Range<usize>) -> Self {
         let mut slice = Self::default();
         let mut start = 0;

@@ -33,7 +33,7 @@ struct Anchor {
 }
 
 impl Dates {
-    /// The date of the frame that is presented at `micros` and states `wall`.
+    /// Returns the date of the frame that is presented at `micros` and states `wall`.
     pub(crate) fn date(&mut self, micros: i64, wall: WallTime) -> WallTime {
         // This is a new publisher, whose clock is independent of the clock of the one before.
         if self.anchor.as_ref().is_some_and(|anchor| micros.abs_diff(anchor.newest) > BREAK_MICROS) {

@@ -162,7 +162,7 @@ mod tests {
         composition.iter().map(sample).collect()
     }
 
-    /// The decoding and presentation time of each sample.
+    /// Returns the decoding and presentation time of each sample.
     fn times(start: i64, samples: &[Sample]) -> Vec<(i64, i64)> {
         let mut at = start;
         let time = |sample: &Sample| {

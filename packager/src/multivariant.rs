@@ -62,7 +62,7 @@ fn variant(rendition: &Rendition, group: &[&Rendition], directory: &str) -> Vari
     }
 }
 
-/// The audio rendition at one place of the group. The first is played unless the viewer chooses another.
+/// Returns the audio rendition at one place of the group. The first is played unless the viewer chooses another.
 fn alternative(rendition: &Rendition, at: usize, directory: &str) -> AlternativeMedia {
     AlternativeMedia {
         media_type: AlternativeMediaType::Audio,

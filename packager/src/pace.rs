@@ -32,7 +32,7 @@ impl Pace {
         self.last = None;
     }
 
-    /// How long the newest frame will last, as far as can be told.
+    /// Returns how long the newest frame will last, as far as can be told.
     pub(crate) fn expected(&self) -> Option<i64> {
         self.recent.iter().copied().min()
     }
@@ -111,7 +111,7 @@ impl Cadence {
         self.next = None;
     }
 
-    /// The time at which the frame after the last one is due.
+    /// Returns the time at which the frame after the last one is due.
     pub(crate) fn next(&self) -> Option<i64> {
         self.next
     }

@@ -174,7 +174,7 @@ impl Rendition {
         self.open.as_ref()
     }
 
-    /// The part that comes next, which the preload hint names.
+    /// Returns the part that comes next, which the preload hint names.
     pub fn next(&self) -> Edge {
         match &self.open {
             Some(open) => Edge { msn: open.msn, part: open.parts.len() as u32 },
@@ -208,22 +208,22 @@ impl Rendition {
         self.part_target = millis.map(|millis| PartTarget { millis, ticks: millis_to_ticks(millis, self.rate) });
     }
 
-    /// The value of EXT-X-DISCONTINUITY-SEQUENCE.
+    /// Returns the value of EXT-X-DISCONTINUITY-SEQUENCE.
     pub fn discontinuity_sequence(&self) -> u64 {
         self.discontinuity_sequence
     }
 
-    /// Whether every segment so far starts with a keyframe.
+    /// Returns whether every segment so far starts with a keyframe.
     pub fn independent(&self) -> bool {
         self.independent
     }
 
-    /// The initialisation section in force.
+    /// Returns the initialisation section in force.
     pub fn init(&self) -> &Arc<Init> {
         &self.init
     }
 
-    /// The initialisation section of this number, as long as a listed segment needs it.
+    /// Returns the initialisation section of this number, as long as a listed segment needs it.
     pub fn init_numbered(&self, number: u32) -> Option<&Arc<Init>> {
         let listed = self.window.iter().map(|segment| &segment.init);
         listed.chain([&self.init]).find(|init| init.number == number)
@@ -235,7 +235,7 @@ impl Rendition {
         std::mem::take(&mut self.evicted)
     }
 
-    /// The oldest listed segment, once the playlist has lost older ones.
+    /// Returns the oldest listed segment, once the playlist has lost older ones.
     pub(crate) fn slid_to(&self) -> Option<u64> {
         self.window.front().filter(|_| self.has_let_go).map(|oldest| oldest.msn)
     }
@@ -326,7 +326,7 @@ impl Rendition {
         self.grid.origin = origin;
     }
 
-    /// The time at which the next frame is due, if the last one lasts for `expected`.
+    /// Returns the time at which the next frame is due, if the last one lasts for `expected`.
     pub(crate) fn due(&self, expected: i64) -> i64 {
         self.part.as_ref().map_or(self.end, |part| part.last + expected.max(1))
     }
@@ -594,7 +594,7 @@ impl Rendition {
 }
 
 impl Grid {
-    /// Whether the part from `start` ends at `due` rather than a frame of `expected` later.
+    /// Returns whether the part from `start` ends at `due` rather than a frame of `expected` later.
     fn ends_part(self, start: i64, due: i64, expected: i64, target: PartTarget) -> bool {
         let frame = expected.max(1);
         let parts = (self.length.max(1) as u64).div_ceil(target.ticks.max(1) as u64) as i64;

@@ -66,7 +66,7 @@ impl Segment {
         self.parts.iter().map(|part| part.body.len()).sum()
     }
 
-    /// Whether decoding can start at its first frame.
+    /// Returns whether decoding can start at its first frame.
     pub fn independent(&self) -> bool {
         self.gap || self.parts.first().is_some_and(|part| part.independent)
     }

@@ -98,7 +98,7 @@ impl Packaging {
         }
     }
 
-    /// The messages in the parts of a rendition, each shown at the time of its part.
+    /// Returns the messages in the parts of a rendition, each shown at the time of its part.
     fn messages(&self, key: TrackKey) -> Vec<String> {
         let rendition = self.segmenter.rendition(key).unwrap();
         let mut messages = Vec::new();

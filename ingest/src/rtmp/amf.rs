@@ -114,7 +114,7 @@ impl Value {
         }
     }
 
-    /// The items of a list.
+    /// Returns the items of a list.
     pub fn items(&self) -> &[Self] {
         match self {
             Self::StrictArray(items) => items,
@@ -122,7 +122,7 @@ impl Value {
         }
     }
 
-    /// The property of this name.
+    /// Returns the property of this name.
     pub fn get(&self, name: &str) -> Option<&Self> {
         self.properties().iter().find(|property| property.0 == name).map(|property| &property.1)
     }

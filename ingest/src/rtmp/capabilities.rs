@@ -56,7 +56,7 @@ impl Capabilities {
         capabilities
     }
 
-    /// Whether the peer can take this codec.
+    /// Returns whether the peer can take this codec.
     pub fn takes(&self, codec: Codec) -> bool {
         self.codecs.contains(&codec)
     }

@@ -60,7 +60,7 @@ impl RtmpLimits {
         ChunkLimits { message_bytes, partial_bytes: 2 * message_bytes, chunk_streams: self.chunk_streams }
     }
 
-    /// The limits of a publisher.
+    /// Returns the limits of a publisher.
     pub(crate) fn of_publisher(&self) -> ChunkLimits {
         ChunkLimits {
             message_bytes: self.message_bytes,

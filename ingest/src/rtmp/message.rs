@@ -55,7 +55,7 @@ pub fn number(value: u32) -> Bytes {
     Bytes::copy_from_slice(&value.to_be_bytes())
 }
 
-/// The payload of a Set Peer Bandwidth.
+/// Returns the payload of a Set Peer Bandwidth.
 pub fn peer_bandwidth(window: u32, limit_type: u8) -> Bytes {
     let mut payload = BytesMut::with_capacity(5);
     payload.put_u32(window);
@@ -63,7 +63,7 @@ pub fn peer_bandwidth(window: u32, limit_type: u8) -> Bytes {
     payload.freeze()
 }
 
-/// The payload of a user control event with one number.
+/// Returns the payload of a user control event with one number.
 pub fn user_control(event: u16, value: u32) -> Bytes {
     let mut payload = BytesMut::with_capacity(6);
     payload.put_u16(event);

@@ -38,12 +38,12 @@ impl Player {
         Ok(Self { playback, configured: Keyed::new(), origin_micros: None })
     }
 
-    /// The feed it plays.
+    /// Returns the feed it plays.
     pub(super) fn feed(&self) -> &Arc<Feed> {
         self.playback.feed()
     }
 
-    /// The metadata of the tracks as they are now.
+    /// Returns the metadata of the tracks as they are now.
     pub(super) fn metadata(&self) -> Bytes {
         let parameters = |key| self.playback.track(key).map(|track| track.parameters());
         let [video, audio] = [TrackKey::VIDEO, TrackKey::AUDIO].map(parameters);
@@ -65,7 +65,7 @@ impl Player {
         self.playback.poll_next(cx)
     }
 
-    /// The next thing to send, if it is there.
+    /// Returns the next thing to send, if it is there.
     pub(super) fn try_next(&mut self) -> Option<Next> {
         self.playback.try_next()
     }

@@ -194,7 +194,7 @@ impl Session {
         [Some(idle), ping, self.setup_deadline].into_iter().flatten().min()
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }

@@ -58,7 +58,7 @@ impl StreamKey {
 }
 
 impl StreamKey {
-    /// The feed that a player of this key gets.
+    /// Returns the feed that a player of this key gets.
     pub fn feed_name(&self) -> FeedName {
         if self.names_participant {
             FeedName::Source(self.name.clone())

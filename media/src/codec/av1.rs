@@ -94,7 +94,7 @@ pub fn check(temporal_unit: &[u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Whether decoding can start at this temporal unit: its first frame is a key frame that is shown.
+/// Returns whether decoding can start at this temporal unit: its first frame is a key frame that is shown.
 pub fn access_unit_is_keyframe(temporal_unit: &[u8]) -> bool {
     const KEY_FRAME: u8 = 0;
     for obu in obus(temporal_unit) {

@@ -40,7 +40,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// The name in the API, logs and metrics.
+    /// Returns the name in the API, logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::H264 => "h264",
@@ -54,7 +54,7 @@ impl Codec {
         }
     }
 
-    /// The kind of media that it codes.
+    /// Returns the kind of media that it codes.
     pub const fn kind(self) -> MediaKind {
         match self {
             Self::H264 | Self::H265 | Self::Vp8 | Self::Vp9 | Self::Av1 => MediaKind::Video,
@@ -149,7 +149,7 @@ pub enum Parameters {
 }
 
 impl Parameters {
-    /// The codec of these parameters.
+    /// Returns the codec of these parameters.
     pub fn codec(&self) -> Codec {
         match self {
             Self::H264(_) => Codec::H264,
@@ -163,7 +163,7 @@ impl Parameters {
         }
     }
 
-    /// The kind of media that a track of these carries.
+    /// Returns the kind of media that a track of these carries.
     pub fn kind(&self) -> MediaKind {
         self.codec().kind()
     }
@@ -224,7 +224,8 @@ impl Parameters {
         }
     }
 
-    /// The `codecs` parameter of RFC 6381: `avc1.64001f`, `hvc1.1.6.L93.B0`, `av01.0.04M.08`, `mp4a.40.2`, `opus`.
+    /// Returns the `codecs` parameter of RFC 6381: `avc1.64001f`, `hvc1.1.6.L93.B0`, `av01.0.04M.08`, `mp4a.40.2`,
+    /// `opus`.
     pub fn rfc6381(&self) -> String {
         match self {
             Self::H264(h264) => h264.rfc6381(),
@@ -247,7 +248,7 @@ impl Parameters {
         }
     }
 
-    /// The number of audio channels.
+    /// Returns the number of audio channels.
     pub fn channels(&self) -> Option<u8> {
         match self {
             Self::Aac(aac) => Some(aac.channels),

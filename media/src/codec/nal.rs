@@ -11,7 +11,7 @@ use std::ops::Range;
 
 const LENGTH_BYTES: usize = 4;
 
-/// The NAL units of a payload in canonical form, without their lengths.
+/// Returns the NAL units of a payload in canonical form, without their lengths.
 pub fn nal_units(payload: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     nal_ranges(payload).map(|range| &payload[range])
 }

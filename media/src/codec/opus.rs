@@ -92,7 +92,7 @@ impl Parameters {
         Ok(Self { channels, pre_skip, input_sample_rate, output_gain, mapping })
     }
 
-    /// The `OpusHead` identification header.
+    /// Returns the `OpusHead` identification header.
     pub fn opus_head(&self) -> Bytes {
         let mut header = BytesMut::with_capacity(32);
         header.put_slice(b"OpusHead");
@@ -104,7 +104,7 @@ impl Parameters {
         header.freeze()
     }
 
-    /// The body of a `dOps` box.
+    /// Returns the body of a `dOps` box.
     pub fn dops(&self) -> Bytes {
         let mut body = BytesMut::with_capacity(32);
         body.put_slice(&[0, self.channels]);
@@ -159,7 +159,7 @@ pub fn packet_duration(packet: &[u8]) -> Option<u32> {
     (1..=LONGEST_PACKET).contains(&duration).then_some(duration)
 }
 
-/// Whether the packet is coded in stereo.
+/// Returns whether the packet is coded in stereo.
 pub fn packet_is_stereo(packet: &[u8]) -> bool {
     packet.first().is_some_and(|toc| toc & 4 != 0)
 }

@@ -36,7 +36,7 @@ impl Parameters {
     }
 }
 
-/// Whether decoding can start at this frame.
+/// Returns whether decoding can start at this frame.
 pub fn is_keyframe(frame: &[u8]) -> bool {
     frame.len() >= 10 && frame[0] & 1 == 0 && frame[3..6] == [0x9d, 0x01, 0x2a]
 }

@@ -67,7 +67,7 @@ impl Parameters {
         Ok(Self { profile, level, bit_depth, chroma_subsampling, colour, width: 0, height: 0 })
     }
 
-    /// The `VPCodecConfigurationRecord`, without the box's version and flags.
+    /// Returns the `VPCodecConfigurationRecord`, without the box's version and flags.
     pub fn vpcc(&self) -> Bytes {
         let mut record = BytesMut::with_capacity(8);
         record.put_slice(&[self.profile, self.level]);
@@ -83,7 +83,7 @@ impl Parameters {
     }
 }
 
-/// Whether decoding can start at this frame.
+/// Returns whether decoding can start at this frame.
 pub fn is_keyframe(frame: &[u8]) -> bool {
     FrameHeader::parse(&mut BitReader::new(WHAT, frame)).is_ok_and(|header| header.keyframe)
 }

@@ -59,7 +59,7 @@ pub enum Ignored {
 }
 
 impl Ignored {
-    /// The reason that it is counted by.
+    /// Returns the reason that it is counted by.
     pub const fn reason(self) -> DropReason {
         match self {
             Self::Empty => DropReason::TagEmpty,
@@ -105,7 +105,7 @@ impl Reader {
         Self::default()
     }
 
-    /// How many frames and configurations of tracks other than 0 were left out.
+    /// Returns how many frames and configurations of tracks other than 0 were left out.
     pub fn other_tracks(&self) -> u64 {
         self.other_tracks
     }

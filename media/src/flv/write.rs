@@ -46,7 +46,7 @@ pub fn write_video_header(codec: Codec, keyframe: bool, composition_ms: i32) -> 
     }
 }
 
-/// The body of a tag with a video sequence header. It is empty for parameters of an audio codec.
+/// Returns the body of a tag with a video sequence header. It is empty for parameters of an audio codec.
 pub fn write_video_config(parameters: &Parameters) -> Bytes {
     let record = match parameters {
         Parameters::H264(h264) => h264.avcc(),
@@ -65,7 +65,7 @@ pub fn write_video_config(parameters: &Parameters) -> Bytes {
     chain(&header, &record)
 }
 
-/// The body of the tag after the last frame.
+/// Returns the body of the tag after the last frame.
 pub fn video_end_of_sequence(codec: Codec) -> BodyHeader {
     match codec {
         Codec::H264 => BodyHeader::new(&[&[FRAME_KEY << 4 | VIDEO_AVC, SEQUENCE_END, 0, 0, 0]]),
@@ -97,7 +97,7 @@ pub fn write_audio_config(parameters: &Parameters) -> Bytes {
     }
 }
 
-/// The configuration of a track. Timed metadata has no configuration.
+/// Returns the configuration of a track. Timed metadata has no configuration.
 pub fn write_config(parameters: &Parameters) -> Bytes {
     match parameters.kind() {
         MediaKind::Video => write_video_config(parameters),
@@ -106,7 +106,7 @@ pub fn write_config(parameters: &Parameters) -> Bytes {
     }
 }
 
-/// The bytes before the payload of a frame. There are no such bytes for timed metadata. `composition_ms` is the
+/// Returns the bytes before the payload of a frame. There are no such bytes for timed metadata. `composition_ms` is the
 /// presentation time minus the decoding time.
 pub fn write_header(frame: &Frame, composition_ms: i64) -> BodyHeader {
     let codec = frame.parameters.codec();
@@ -121,7 +121,7 @@ pub fn write_header(frame: &Frame, composition_ms: i64) -> BodyHeader {
     }
 }
 
-/// The body of the tag after the last packet. Legacy AAC has no such tag: it is an empty packet there.
+/// Returns the body of the tag after the last packet. Legacy AAC has no such tag: it is an empty packet there.
 pub fn audio_end_of_sequence(codec: Codec) -> BodyHeader {
     match codec {
         Codec::Aac => write_audio_header(codec),
@@ -136,7 +136,7 @@ fn chain(header: &[u8], record: &[u8]) -> Bytes {
     body.freeze()
 }
 
-/// The start of an FLV file or HTTP-FLV response, with the size of the tag before the first, which is 0.
+/// Returns the start of an FLV file or HTTP-FLV response, with the size of the tag before the first, which is 0.
 pub fn file_header(has_audio: bool, has_video: bool) -> [u8; 13] {
     let flags = u8::from(has_audio) << 2 | u8::from(has_video);
     [b'F', b'L', b'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0]
@@ -170,7 +170,7 @@ pub fn tag_header(kind: TagType, timestamp_ms: u32, body_length: usize) -> [u8; 
     [kind as u8, size[0], size[1], size[2], time[0], time[1], time[2], extended, 0, 0, 0]
 }
 
-/// The four bytes after a tag's body.
+/// Returns the four bytes after a tag's body.
 pub fn previous_tag_size(body_length: usize) -> [u8; 4] {
     (body_size(body_length) + 11).to_be_bytes()
 }
@@ -180,7 +180,7 @@ fn body_size(body_length: usize) -> u32 {
     body_length.min((1 << 24) - 1) as u32
 }
 
-/// The body of an `onMetaData` script tag (AMF0), which is also the payload of RTMP's data message.
+/// Returns the body of an `onMetaData` script tag (AMF0), which is also the payload of RTMP's data message.
 pub fn on_meta_data(video: Option<&Parameters>, audio: Option<&Parameters>) -> Bytes {
     let mut properties = Vec::new();
     if let Some(video) = video {

@@ -187,7 +187,7 @@ impl Playback {
         Ok(playback)
     }
 
-    /// The feed that is read.
+    /// Returns the feed that is read.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
@@ -198,12 +198,12 @@ impl Playback {
         Some(self.refused.swap_remove(index).1)
     }
 
-    /// The keys of the tracks that are read now.
+    /// Returns the keys of the tracks that are read now.
     pub fn keys(&self) -> impl Iterator<Item = TrackKey> {
         self.lines.iter().filter(|line| line.reading().is_some()).map(|line| line.key)
     }
 
-    /// The track of this key that is read now.
+    /// Returns the track of this key that is read now.
     pub fn track(&self, key: TrackKey) -> Option<&Arc<Track>> {
         let line = self.lines.iter().find(|line| line.key == key)?;
         line.reading().map(|reading| reading.demand.track())
@@ -244,7 +244,7 @@ impl Playback {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// The next thing to do, if there is one. After `None`, only [`Playback::poll_next`] arranges a wake-up.
+    /// Returns the next thing to do, if there is one. After `None`, only [`Playback::poll_next`] arranges a wake-up.
     pub fn try_next(&mut self) -> Option<Next> {
         match self.poll_next(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(next) => Some(next),
@@ -252,7 +252,7 @@ impl Playback {
         }
     }
 
-    /// The next thing to do. If there is nothing yet, it calls the waker of `cx` once there is.
+    /// Returns the next thing to do. If there is nothing yet, it calls the waker of `cx` once there is.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         self.poll_changes(cx);
         for index in 0..self.lines.len() {
@@ -345,7 +345,7 @@ impl Playback {
         State::Awaited(Box::pin(self.feed.clone().next_demand(key, self.wants.accepts.clone(), known)))
     }
 
-    /// The keys that the player wants and the feed has, the main ones whether it has them or not.
+    /// Returns the keys that the player wants and the feed has, the main ones whether it has them or not.
     fn wanted_keys(&self) -> Vec<TrackKey> {
         let mut keys = vec![TrackKey::VIDEO, TrackKey::AUDIO];
         if self.wants.tracks == Tracks::All {

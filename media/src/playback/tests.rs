@@ -49,7 +49,7 @@ fn letter(key: TrackKey) -> String {
     if key.leads() { letter.to_owned() } else { format!("{letter}{}:", key.rendition.0) }
 }
 
-/// The whole output as text: `v` or `a` with milliseconds for frames, and the news between them.
+/// Returns the whole output as text: `v` or `a` with milliseconds for frames, and the news between them.
 fn text(playback: &mut Playback) -> String {
     let mut text = Vec::new();
     while let Some(next) = playback.try_next() {

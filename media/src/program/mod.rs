@@ -155,7 +155,7 @@ impl Program {
         self.state.lock().line()
     }
 
-    /// The feed that viewers read.
+    /// Returns the feed that viewers read.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
@@ -176,7 +176,7 @@ impl Program {
         state.next = None;
     }
 
-    /// The wall clock of the newest frame.
+    /// Returns the wall clock of the newest frame.
     pub fn newest_wall(&self) -> Option<WallTime> {
         let state = self.state.lock();
         state.lanes.values().filter_map(|lane| lane.last).map(|last| last.wall).max()
@@ -422,8 +422,8 @@ impl State {
         }
     }
 
-    /// The track that the take's main audio goes to, and the take's shift: of the take that is on, and of the one
-    /// before until its audio has filled up to the cut.
+    /// Returns the track that the take's main audio goes to, and the take's shift: of the take that is on, and of the
+    /// one before until its audio has filled up to the cut.
     fn audio_of(&self, take: u64) -> Option<(Arc<Track>, i64)> {
         let lane = self.lanes.get(TrackKey::AUDIO)?;
         let before = self.cut.filter(|_| lane.crossing.is_some()).map(|cut| cut.before);
@@ -431,7 +431,7 @@ impl State {
         Some((lane.track.clone()?, take.shift_micros))
     }
 
-    /// The time that brings `take` onto the program's timeline, as seen at its `frame`.
+    /// Returns the time that brings `take` onto the program's timeline, as seen at its `frame`.
     fn shift(&self, take: &Take, frame: &Frame) -> i64 {
         if let Some(current) = self.current.filter(|current| current.brings.timeline == take.brings.timeline) {
             return current.shift_micros;
@@ -439,7 +439,7 @@ impl State {
         self.line().position(frame.wall) - frame.pts_micros()
     }
 
-    /// The timeline at the newest frame.
+    /// Returns the timeline at the newest frame.
     fn line(&self) -> ProgramClock {
         let last = self.lanes.values().filter_map(|lane| lane.last).max_by_key(|last| last.pts_micros);
         last.map_or(self.clock, |last| ProgramClock::through(last.pts_micros, last.wall))

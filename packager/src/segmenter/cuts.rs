@@ -32,17 +32,17 @@ impl Cuts {
         self.0.iter().map(|cut| cut.msn).max()
     }
 
-    /// The newest cut at or before `micros`.
+    /// Returns the newest cut at or before `micros`.
     pub(super) fn at(&self, micros: i64) -> Option<Cut> {
         self.0.iter().rev().find(|cut| cut.micros <= micros).copied()
     }
 
-    /// The newest cut at or before `micros` that a rendition whose segment is `own` has not made.
+    /// Returns the newest cut at or before `micros` that a rendition whose segment is `own` has not made.
     pub(super) fn due(&self, own: Option<u64>, micros: i64) -> Option<Cut> {
         self.0.iter().rev().find(|cut| own.is_none_or(|own| cut.msn > own) && cut.micros <= micros).copied()
     }
 
-    /// The newest discontinuity that a rendition whose segment is `own` has not made.
+    /// Returns the newest discontinuity that a rendition whose segment is `own` has not made.
     pub(super) fn broken(&self, own: u64) -> Option<Cut> {
         self.0.iter().rev().find(|cut| cut.msn > own && cut.discontinuity).copied()
     }

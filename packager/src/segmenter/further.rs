@@ -66,7 +66,7 @@ impl Further {
         self.pace.expected().or_else(|| declared_interval(self.rendition.as_ref()?))
     }
 
-    /// The next frame that need not wait any longer.
+    /// Returns the next frame that need not wait any longer.
     fn next(&mut self, passed_micros: Option<i64>) -> Option<Arc<Frame>> {
         let is_passed = |frame: &mut Arc<Frame>| {
             let micros = frame.dts.micros(frame.parameters.clock_rate());

@@ -46,7 +46,7 @@ impl Lead {
     }
 }
 
-/// The interval of frames that their parameters declare.
+/// Returns the interval of frames that their parameters declare.
 pub(super) fn declared_interval(rendition: &Rendition) -> Option<i64> {
     let rate = rendition.init().parameters.frame_rate()?;
     Some((f64::from(rendition.rate().hz()) / rate) as i64)

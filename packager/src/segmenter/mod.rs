@@ -64,7 +64,7 @@ pub enum Ignored {
 }
 
 impl Ignored {
-    /// The reason that it is counted by.
+    /// Returns the reason that it is counted by.
     pub const fn reason(self) -> DropReason {
         match self {
             Self::NoKeyframe => DropReason::HlsNoKeyframe,
@@ -121,7 +121,7 @@ impl Segmenter {
         self.release_held()
     }
 
-    /// The durations it was made with.
+    /// Returns the durations it was made with.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -137,7 +137,7 @@ impl Segmenter {
         }
     }
 
-    /// The rendition of a key, to take its evicted segments.
+    /// Returns the rendition of a key, to take its evicted segments.
     pub fn rendition_mut(&mut self, key: impl Into<TrackKey>) -> Option<&mut Rendition> {
         let key = key.into();
         match key.kind {
@@ -148,7 +148,7 @@ impl Segmenter {
         }
     }
 
-    /// All renditions in the order of their keys.
+    /// Returns all renditions in the order of their keys.
     pub fn renditions(&self) -> impl Iterator<Item = &Rendition> {
         let lead = self.lead.iter().map(|lead| &lead.rendition);
         let audio = self.audio.values().map(|audio| &audio.rendition);
@@ -164,7 +164,7 @@ impl Segmenter {
         }
     }
 
-    /// Whether [`Segmenter::finish`] was called.
+    /// Returns whether [`Segmenter::finish`] was called.
     pub fn is_ended(&self) -> bool {
         self.ended
     }
@@ -233,7 +233,7 @@ impl Segmenter {
         }
     }
 
-    /// The number of the next segment, which no rendition has begun.
+    /// Returns the number of the next segment, which no rendition has begun.
     fn next_msn(&self) -> u64 {
         let open = self.renditions().filter_map(|rendition| rendition.open()).map(|open| open.msn).max();
         open.max(self.cuts.largest_msn()).map_or(FIRST_MSN, |last| last + 1)

@@ -18,7 +18,7 @@ pub const EPOCH: WallTime = WallTime(1_795_248_000_000_000);
 /// Where tracks begin on their timeline, as in [`onmic_media::clock`].
 pub const START_MICROS: i64 = 10_000_000;
 
-/// The frames of an FLV file in the order of the file.
+/// Returns the frames of an FLV file in the order of the file.
 pub fn frames_of_flv(file: Bytes) -> Vec<Arc<Frame>> {
     let arrived = Instant::now();
     let mut reader = Reader::new();

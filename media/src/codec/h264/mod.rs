@@ -31,7 +31,7 @@ pub fn nal_type(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header & 0x1f)
 }
 
-/// Whether the NAL unit is a slice of an instantaneous decoding refresh picture.
+/// Returns whether the NAL unit is a slice of an instantaneous decoding refresh picture.
 pub fn is_idr(nal: &[u8]) -> bool {
     nal_type(nal) == NAL_IDR
 }
@@ -70,7 +70,7 @@ pub fn slice_type(nal: &[u8]) -> Option<SliceType> {
     }
 }
 
-/// Whether decoding can start at this access unit: it holds an IDR slice.
+/// Returns whether decoding can start at this access unit: it holds an IDR slice.
 pub fn access_unit_is_keyframe(payload: &[u8]) -> bool {
     nal_units(payload).any(is_idr)
 }
@@ -217,7 +217,7 @@ impl Parameters {
         record.freeze()
     }
 
-    /// The parameter sets as an access unit prefix in canonical form, to be sent in band.
+    /// Returns the parameter sets as an access unit prefix in canonical form, to be sent in band.
     pub fn in_band(&self) -> Bytes {
         nal::join(self.sps.iter().chain(&self.pps).map(|set| &set[..]))
     }
@@ -242,7 +242,7 @@ impl Parameters {
         format!("avc1.{:02x}{:02x}{:02x}", self.profile_idc, self.constraint_flags, self.level_idc)
     }
 
-    /// The profile's name (A.2).
+    /// Returns the profile's name (A.2).
     pub fn profile_name(&self) -> Option<&'static str> {
         let set = |number: u8| self.constraint_flags & 0x80 >> number != 0;
         Some(match self.profile_idc {

@@ -27,17 +27,17 @@ pub fn nal_type(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header >> 1 & 0x3f)
 }
 
-/// Whether the NAL unit is a slice of a picture that decoding can start at: IDR, BLA or CRA.
+/// Returns whether the NAL unit is a slice of a picture that decoding can start at: IDR, BLA or CRA.
 pub fn is_irap(nal: &[u8]) -> bool {
     NAL_IRAP.contains(&nal_type(nal))
 }
 
-/// Whether the NAL unit is a slice of an IDR picture: nothing after it refers to anything before it.
+/// Returns whether the NAL unit is a slice of an IDR picture: nothing after it refers to anything before it.
 pub fn is_idr(nal: &[u8]) -> bool {
     NAL_IDR.contains(&nal_type(nal))
 }
 
-/// Whether decoding can start at this access unit.
+/// Returns whether decoding can start at this access unit.
 pub fn access_unit_is_keyframe(payload: &[u8]) -> bool {
     nal_units(payload).any(is_irap)
 }
@@ -195,7 +195,7 @@ impl Parameters {
         record.freeze()
     }
 
-    /// The parameter sets as an access unit prefix in canonical form, to be sent in band.
+    /// Returns the parameter sets as an access unit prefix in canonical form, to be sent in band.
     pub fn in_band(&self) -> Bytes {
         nal::join(self.vps.iter().chain(&self.sps).chain(&self.pps).map(|set| &set[..]))
     }
@@ -214,7 +214,7 @@ impl Parameters {
         codec
     }
 
-    /// The profile's name (A.3).
+    /// Returns the profile's name (A.3).
     pub fn profile_name(&self) -> Option<&'static str> {
         Some(match self.profile.profile_idc {
             1 => "Main",
