@@ -137,7 +137,7 @@ fn audio_and_video_are_in_sync_after_an_hour_with_clocks_that_differ_by_100_ppm(
     let ticks: Vec<i64> = participants[0].pictures.iter().map(|(wall, _)| *wall).collect();
     for participant in &participants {
         let delay = meters.inputs.iter().find(|level| level.id == participant.id).unwrap().delay;
-        // The stage reckons in the same way: what is shown is up to a frame late because of the camera, and up to a
+        // The stage calculates in the same way: what is shown is up to a frame late because of the camera, and up to a
         // frame because of the host's frame rate.
         let delay = i64::try_from(delay.as_micros()).unwrap();
         let delay = (delay - PICTURE / 2).max(0);

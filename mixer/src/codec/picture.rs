@@ -24,7 +24,7 @@ pub struct Picture {
     pub height: u32,
     /// The ratio of width to height of one sample, or (0, 1) if it is unknown.
     pub aspect: (i32, i32),
-    /// What the samples mean.
+    /// How samples become colours.
     pub colour: Colour,
 }
 

@@ -282,7 +282,8 @@ impl ChunkReader {
         let partial = stream.partial.as_mut().expect("begun with the message");
         let mut left = (stream.length - partial.len()).min(self.chunk_size);
         if let Some(field) = repeated {
-            // A peer that does not repeat it has payload here instead. Too short a rest cannot be told apart.
+            // A peer that does not repeat it has payload here instead. If fewer bytes are left, the two cannot be
+            // distinguished.
             let is_payload = left >= 4 && self.repeats_extended.is_none() && stream.extended != Some(field);
             if left >= 4 && self.repeats_extended.is_none() {
                 self.repeats_extended = Some(!is_payload);

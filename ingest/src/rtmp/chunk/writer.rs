@@ -41,7 +41,7 @@ impl Default for ChunkWriter {
 }
 
 impl ChunkWriter {
-    /// Cuts payloads after this many bytes from now on. The peer must have been told.
+    /// Cuts payloads after this many bytes from now on. The caller must have told the peer.
     pub fn set_chunk_size(&mut self, bytes: usize) {
         assert!(bytes >= DEFAULT_CHUNK_SIZE, "smaller is only overhead");
         self.chunk_size = bytes;
