@@ -1,6 +1,6 @@
-//! What every part of onmic speaks: frames on tracks, tracks in feeds, feeds under names.
+//! The model that all parts of onmic share: frames on tracks, tracks in feeds, feeds under names.
 //!
-//! Knows nothing of sockets, protocols or FFmpeg, and never reads a clock: `now` is an argument.
+//! This crate knows nothing of sockets, protocols or FFmpeg, and never reads a clock: `now` is an argument.
 //!
 //! ```text
 //! Publication ─▶ Source ─ Feed ─┬─ Track (video)  ── Ring ── Reader …

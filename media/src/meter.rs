@@ -1,4 +1,4 @@
-//! What a track is like, as measured from its frames: rate, bitrate, keyframe interval, reordering.
+//! Measures a track from its frames: its frame rate, bitrate, keyframe interval and reordering.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -6,25 +6,25 @@ use std::time::{Duration, Instant};
 use crate::frame::Frame;
 use crate::time::{ClockRate, Ticks};
 
-/// Rates are means over this much of the past.
+/// The time over which rates are means.
 const WINDOW: Duration = Duration::from_secs(4);
 /// Keyframes further apart than this keep a new viewer waiting, or make it decode this much of the past first.
 const SPARSE: Duration = Duration::from_secs(4);
-/// Bounds the memory whatever the frame rate: 4 s at 240 fps.
+/// The most samples: 4 s at 240 fps. It bounds the memory whatever the frame rate.
 const SAMPLES_MAX: usize = 960;
 
-/// A track's figures at one moment.
+/// Holds a track's figures at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Measured {
-    /// Frames per second.
+    /// The frames per second.
     pub frame_rate: f64,
-    /// Payload bits per second.
+    /// The payload bits per second.
     pub bitrate_bps: u64,
     /// The time between the last two keyframes. `None` before the second one.
     pub keyframe_interval: Option<Duration>,
-    /// Frames since the track began.
+    /// The number of frames since the track began.
     pub frames: u64,
-    /// Payload bytes since the track began.
+    /// The number of payload bytes since the track began.
     pub bytes: u64,
 }
 
@@ -43,7 +43,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A meter for a track whose clock runs at `rate`.
+    /// Makes a meter for a track whose clock runs at `rate`.
     pub fn new(rate: ClockRate) -> Self {
         Self {
             rate,
@@ -76,7 +76,7 @@ impl Meter {
         self.last_pts = Some(frame.pts);
     }
 
-    /// Whether a frame was ever to be shown before one that was sent before it.
+    /// Returns whether a frame has ever been shown before a frame that was sent before it.
     pub fn reordered(&self) -> bool {
         self.reordered
     }
@@ -87,7 +87,7 @@ impl Meter {
         self.enters_by_recovery
     }
 
-    /// A publisher reconnected, perhaps with other encoder settings.
+    /// Notes that a publisher reconnected, perhaps with other encoder settings.
     pub fn restart(&mut self) {
         self.samples.clear();
         self.last_keyframe = None;
@@ -97,7 +97,7 @@ impl Meter {
         self.enters_by_recovery = false;
     }
 
-    /// The figures as of `now`; the rates of a silent track are zero.
+    /// Returns the figures as of `now`. The rates of a silent track are zero.
     pub fn measured(&mut self, now: Instant) -> Measured {
         self.forget(now);
         let mut measured = self.measured;

@@ -1,4 +1,4 @@
-//! Frames for this crate's tests.
+//! Makes frames for this crate's tests.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

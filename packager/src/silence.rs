@@ -1,11 +1,11 @@
-//! A frame of silence in AAC-LC (ISO/IEC 14496-3, 4.4.2): an element whose spectrum is empty (`max_sfb` 0).
+//! Writes frames of silence in AAC-LC (ISO/IEC 14496-3, 4.4.2): an element whose spectrum is empty (`max_sfb` 0).
 //!
-//! It fills the holes of audio that was lost or that stopped, because a player stalls when one of two tracks ends.
+//! Silence fills the holes of audio that was lost or that stopped, because a player stalls when one of two tracks ends.
 
 use bytes::Bytes;
 use onmic_media::Parameters;
 
-/// `None` for other object types and for more than two channels, whose silence cannot be written here.
+/// Returns a frame of silence, or `None` for other object types and for more than two channels.
 pub(crate) fn frame(parameters: &Parameters) -> Option<Bytes> {
     let Parameters::Aac(aac) = parameters else { return None };
     match (aac.object_type, aac.channels) {

@@ -1,5 +1,5 @@
-//! The name and the token in a peer's URL: the name is in the stream key, the token in whichever query the client put
-//! it.
+//! Reads the name and the token in a peer's URL. The name is in the stream key. The token may be in the query of the
+//! application or of the key.
 //!
 //! Clients cut one URL differently. Of `rtmp://host/live/ROOM/PARTICIPANT?token=T` one client sends the application
 //! `live` and the key `ROOM/PARTICIPANT?token=T`, another one `live/ROOM` and `PARTICIPANT?token=T`. A person who
@@ -12,7 +12,7 @@ use onmic_media::{FeedName, SourceName};
 /// The application of every URL.
 pub const APPLICATION: &str = "live";
 
-/// The application as the peer named it, taken apart.
+/// Holds the parts of the application that the peer named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Application {
     /// The beginning of the stream key, if the client put it into the application.
@@ -31,12 +31,12 @@ impl Application {
     }
 }
 
-/// A stream key, joined with its application.
+/// Holds a stream key, joined with its application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamKey {
-    /// The name, a room or a participant of one.
+    /// The name of a room, or of a participant in one.
     pub name: SourceName,
-    /// Whether a participant was named; if not, playing means the room's program.
+    /// Whether a participant was named. If not, a play means the room's program.
     pub names_participant: bool,
     /// The token, unchecked.
     pub token: Option<String>,
@@ -58,7 +58,7 @@ impl StreamKey {
 }
 
 impl StreamKey {
-    /// The feed that a player of this key gets.
+    /// Returns the feed that a player of this key gets.
     pub fn feed_name(&self) -> FeedName {
         if self.names_participant {
             FeedName::Source(self.name.clone())
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn one_url_means_one_thing_however_it_is_cut() {
+    fn a_url_has_one_meaning_wherever_the_client_splits_it() {
         let expected = ("demo/anna".to_owned(), true, Some("T.1".to_owned()));
         assert_eq!(parse("live", "rtmp://h/live", "demo/anna?token=T.1"), expected);
         assert_eq!(parse("live/demo", "rtmp://h/live/demo", "anna?x=1&token=T.1"), expected);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_alone_is_its_host_and_the_keys_token_counts_first() {
+    fn a_room_alone_names_its_host_and_the_token_in_the_key_takes_precedence() {
         assert_eq!(parse("live", "", "demo"), ("demo/host".to_owned(), false, None));
         assert_eq!(parse("live?token=a", "", "demo?token=b").2.as_deref(), Some("b"));
         assert_eq!(parse("live?token=a", "", "demo?token=").2.as_deref(), Some("a"));
@@ -113,7 +113,7 @@ mod tests {
         assert!(StreamKey::parse(&application, "../x").is_err());
         assert!(StreamKey::parse(&Application::default(), "").is_err());
         for name in ["a b", "a%2f", "é", ".a", "a/.b"] {
-            assert!(StreamKey::parse(&Application::default(), name).is_err(), "not a name anywhere: {name:?}");
+            assert!(StreamKey::parse(&Application::default(), name).is_err(), "{name:?} is not a name");
         }
     }
 }

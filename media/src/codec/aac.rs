@@ -1,6 +1,6 @@
 //! AAC: AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) and the ADTS header (1.A.2.2).
 //!
-//! Canonical payload: one raw data block per frame, no ADTS.
+//! The canonical payload is one raw data block per frame, without ADTS.
 
 use super::Malformed;
 use super::bits::{BitReader, BitWriter};
@@ -9,7 +9,8 @@ use bytes::Bytes;
 const CONFIG: &str = "AudioSpecificConfig";
 const ADTS: &str = "ADTS header";
 
-/// Real configurations have 2 to 64 bytes (a program config element with its comment is under 300).
+/// The longest configuration in bytes. Real ones have 2 to 64 (a program config element with its comment has under
+/// 300).
 const LONGEST_CONFIG: usize = 1024;
 
 const SAMPLE_RATES: [u32; 13] =
@@ -19,25 +20,26 @@ const LC: u8 = 2;
 const SBR: u8 = 5;
 const PS: u8 = 29;
 
-/// The parameters that a decoder must know.
+/// Holds the parameters that a decoder must know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
     /// The audio object type that comes first: 2 LC, 5 SBR (HE-AAC), 29 PS (HE-AAC v2).
     pub object_type: u8,
-    /// Samples per second that come out: twice the core's with SBR signalled.
+    /// The output's samples per second: twice the core's if SBR is signalled.
     pub sample_rate: u32,
-    /// Channels that come out: 2 with PS.
+    /// The number of output channels, which is 2 with PS.
     pub channels: u8,
     /// `channelConfiguration`: the layout of the channels, 0 where a program config element in the stream describes it.
     pub channel_configuration: u8,
-    /// Samples per packet at `sample_rate`: 1024 or 960, twice that with SBR doubling the rate.
+    /// The samples per packet at `sample_rate`: 1024 or 960, or twice that if SBR doubles the rate.
     pub frame_length: u32,
-    /// The AudioSpecificConfig these were read from.
+    /// The AudioSpecificConfig that these were read from.
     pub asc: Bytes,
 }
 
 impl Parameters {
-    /// AAC-LC with up to eight channels. `Unsupported` for rates and channel counts without a short code.
+    /// Makes parameters of AAC-LC with up to eight channels. Fails with `Unsupported` for rates and channel counts
+    /// without a short code.
     pub fn low_complexity(sample_rate: u32, channels: u8) -> Result<Self, Malformed> {
         let what = CONFIG;
         let Some(index) = SAMPLE_RATES.iter().position(|&rate| rate == sample_rate) else {
@@ -94,7 +96,7 @@ impl Parameters {
         matches!(self.object_type, LC | SBR | PS) && (1..=7).contains(&self.channel_configuration)
     }
 
-    /// `LC`, `HE-AAC`, `HE-AAC v2` and the rarer ones.
+    /// Returns the profile's name: `LC`, `HE-AAC`, `HE-AAC v2` or a rarer one.
     pub fn profile_name(&self) -> Option<&'static str> {
         Some(match self.object_type {
             1 => "Main",
@@ -108,14 +110,15 @@ impl Parameters {
         })
     }
 
-    /// Seven bytes of ADTS for a raw data block of `payload_length` bytes. `Unsupported` where ADTS cannot say it.
+    /// Returns the seven bytes of ADTS for a raw data block of `payload_length` bytes. Fails with `Unsupported` if ADTS
+    /// cannot state the parameters.
     pub fn adts_header(&self, payload_length: usize) -> Result<[u8; 7], Malformed> {
         let unsupported = |field, value| Malformed::Unsupported { what: ADTS, field, value };
         let mut reader = BitReader::new(CONFIG, &self.asc);
         let first = object_type(&mut reader)?;
         let core_rate = sampling_frequency(&mut reader)?;
         let configuration = reader.byte(4)?;
-        // SBR and PS ride inside of an LC stream.
+        // SBR and PS are inside of an LC stream.
         let core = if matches!(first, SBR | PS) { LC } else { first };
         if !(1..=4).contains(&core) {
             return Err(unsupported("object type", core.into()));
@@ -135,23 +138,23 @@ impl Parameters {
     }
 }
 
-/// The fields of an ADTS header.
+/// Holds the fields of an ADTS header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adts {
     /// The object type of the core: 1 Main, 2 LC, 3 SSR, 4 LTP. SBR is never declared here.
     pub object_type: u8,
     /// The sample rate of the core.
     pub sample_rate: u32,
-    /// 1 to 7; 0 leaves it to a program config element in the payload.
+    /// The channel configuration, 1 to 7. 0 means that a program config element in the payload has it.
     pub channel_configuration: u8,
-    /// 7, or 9 with a checksum.
+    /// The length of the header: 7, or 9 with a checksum.
     pub header_length: usize,
-    /// Header and payload.
+    /// The length of header and payload.
     pub frame_length: usize,
 }
 
 impl Adts {
-    /// Reads the header of one frame; does not ask for the whole frame to be there.
+    /// Reads the header of one frame. The payload need not be there.
     pub fn parse(frame: &[u8]) -> Result<Self, Malformed> {
         let mut reader = BitReader::new(ADTS, frame);
         if reader.bits(12)? != 0xfff {
@@ -203,7 +206,7 @@ fn sampling_frequency(reader: &mut BitReader<'_>) -> Result<u32, Malformed> {
     Ok(rate)
 }
 
-/// The fields of GASpecificConfig (4.4.1).
+/// Holds the fields of GASpecificConfig (4.4.1).
 struct General {
     channels: u8,
     frame_length: u32,
@@ -250,14 +253,14 @@ impl General {
     }
 }
 
-/// program_config_element (4.4.1.1): how many channels its elements carry.
+/// Reads a program_config_element (4.4.1.1). Returns how many channels its elements carry.
 fn program_config_channels(reader: &mut BitReader<'_>) -> Result<u8, Malformed> {
     reader.skip(4 + 2 + 4)?; // element_instance_tag, object_type, sampling_frequency_index
     let [front, side, back] = [reader.bits(4)?, reader.bits(4)?, reader.bits(4)?];
     let low_frequency = reader.bits(2)?;
     let [data, coupling] = [reader.bits(3)?, reader.bits(4)?];
     for mixdown_bits in [4, 4, 3] {
-        // Mono, stereo, matrix: each behind its flag.
+        // The mono, stereo and matrix mixdowns follow, each after its flag.
         if reader.flag()? {
             reader.skip(mixdown_bits)?;
         }
@@ -277,7 +280,8 @@ fn program_config_channels(reader: &mut BitReader<'_>) -> Result<u8, Malformed> 
     }
 }
 
-/// The rate that SBR puts out, and whether PS makes it stereo. An error is the end of the bytes: nothing was signalled.
+/// Returns the output rate of SBR, and whether PS makes it stereo. An error means that the bytes ended: nothing was
+/// signalled.
 fn sync_extension(reader: &mut BitReader<'_>) -> Result<(Option<u32>, bool), Malformed> {
     if reader.bits(11)? != 0x2b7 || object_type(reader)? != SBR || !reader.flag()? {
         return Ok((None, false));

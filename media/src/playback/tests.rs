@@ -1,4 +1,4 @@
-//! What a player gets of a feed, as lines of text.
+//! Tests what a player gets from a feed, as lines of text.
 
 use super::*;
 use crate::codec::Codec;
@@ -8,7 +8,7 @@ use crate::testing::{Frames, RECOVERY_POINT, audio, h264, video};
 
 const PLAYER: &[Codec] = &[Codec::Vp8, Codec::Opus];
 
-/// A feed with a track of video and one of audio, and 40 ms frames for both.
+/// Holds a feed with a video and an audio track, and makes frames of 40 ms for both.
 struct Fixture {
     feed: Arc<Feed>,
     video: (Arc<Track>, Frames),
@@ -44,13 +44,13 @@ async fn open(feed: &Arc<Feed>, codecs: &[Codec], start: Start) -> Result<Playba
     Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::All, start }).await
 }
 
-/// `v`, `a`, or `v1` and a colon.
+/// Returns `v`, `a`, or `v1` and a colon.
 fn letter(key: TrackKey) -> String {
     let letter = &key.kind.name()[..1];
     if key.leads() { letter.to_owned() } else { format!("{letter}{}:", key.rendition.0) }
 }
 
-/// The whole output as text: `v` or `a` with milliseconds for frames, and the news between them.
+/// Returns the whole output as text: `v` or `a` with milliseconds for frames, and the news between them.
 fn text(playback: &mut Playback) -> String {
     let mut text = Vec::new();
     while let Some(next) = playback.try_next() {
@@ -77,7 +77,7 @@ async fn the_oldest_frame_goes_first_and_video_at_one_moment() {
     let mut playback = fixture.open(Start::Present).await;
     assert_eq!(text(&mut playback), "v0 a0 v40 a40 v80");
     fixture.push_audio(2);
-    assert_eq!(text(&mut playback), "a80 a120", "nothing waits for the other kind");
+    assert_eq!(text(&mut playback), "a80 a120", "no kind waits for the other");
     fixture.feed.end();
     assert_eq!(text(&mut playback), "ended");
 }
@@ -159,7 +159,7 @@ async fn a_track_that_cannot_be_converted_is_refused_and_the_next_one_may_begin(
 async fn audio_of_long_ago_is_not_sent_as_the_present() {
     let mut fixture = Fixture::new();
     fixture.push_video(2);
-    fixture.push_audio(500); // 20 s, in which the video pauses.
+    fixture.push_audio(500); // These are 20 s in which the video pauses.
     let mut playback = fixture.open(Start::Present).await;
     let text = text(&mut playback);
     assert!(text.starts_with("v17960 v17961 a17960 a18000") || text.starts_with("v17960 a17960 v17961"), "{text}");
@@ -174,7 +174,7 @@ async fn video_of_a_long_group_is_run_through_up_to_the_present() {
     let text = text(&mut playback);
     let times: Vec<i64> = text.split(' ').map(|frame| frame[1..].parse().unwrap()).collect();
     assert_eq!((times[0], times[1], *times.last().unwrap()), (8_000, 8_001, 10_000));
-    assert!(times.is_sorted() && times.len() == 251, "all of the group, which a decoder needs");
+    assert!(times.is_sorted() && times.len() == 251, "a decoder needs the whole group");
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn a_player_without_a_keyframe_to_start_from_asks_for_one() {
 }
 
 #[tokio::test]
-async fn a_player_that_is_too_slow_is_told_what_it_lost() {
+async fn a_player_that_is_too_slow_is_told_how_many_frames_it_lost() {
     let mut fixture = Fixture::new();
     fixture.push_video(2);
     let mut playback = fixture.open(Start::Present).await;
