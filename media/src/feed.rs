@@ -44,7 +44,7 @@ pub struct Accepts {
 }
 
 impl Accept<'_> {
-    /// Whether the viewer that is served this track can play all of it. The one place that decides between a track as it came
+    /// Returns whether the viewer can play the whole track. This is the one place that decides between a track as it came
     /// and a conversion of it.
     pub(crate) fn plays(&self, track: &Track) -> bool {
         let parameters = track.parameters();
@@ -53,7 +53,7 @@ impl Accept<'_> {
             && (self.reordering || parameters.kind() != MediaKind::Video || !track.reorders())
     }
 
-    /// Whether the viewer can start to play it.
+    /// Returns whether the viewer can also start to play it now.
     pub(crate) fn enters(&self, track: &Track) -> bool {
         self.plays(track) && !track.enters_by_recovery()
     }

@@ -40,7 +40,7 @@ impl Frame {
         self.parameters.kind()
     }
 
-    /// The frames until the picture is right, where decoding may start here though it is not a keyframe: a recovery point.
+    /// Returns the number of frames until the picture is right, if this is a recovery point. A keyframe is none.
     pub fn recovery_frames(&self) -> Option<u32> {
         if self.keyframe { None } else { self.parameters.codec().recovery_frames(&self.payload) }
     }

@@ -8,7 +8,7 @@ use crate::time::{ClockRate, Ticks};
 
 /// The time over which rates are means.
 const WINDOW: Duration = Duration::from_secs(4);
-/// Keyframes further apart than this keep a new viewer waiting, or make it decode this much of the past first.
+/// A new viewer of a stream whose keyframes are further apart than this waits too long, or decodes this much of the past.
 const SPARSE: Duration = Duration::from_secs(4);
 /// The most samples: 4 s at 240 fps. It bounds the memory whatever the frame rate.
 const SAMPLES_MAX: usize = 960;
@@ -81,8 +81,8 @@ impl Meter {
         self.reordered
     }
 
-    /// Whether the encoder lets decoders in by recovery points and keeps keyframes back for longer than a viewer waits. Once
-    /// seen, it holds until [`Meter::restart`].
+    /// Returns whether the encoder sends recovery points, and keyframes more than 4 s apart. Once seen, it holds until
+    /// [`Meter::restart`].
     pub fn enters_by_recovery(&self) -> bool {
         self.enters_by_recovery
     }

@@ -46,8 +46,8 @@ impl Retention {
 pub enum Join {
     /// The head of the newest complete group, or else the next keyframe.
     Group,
-    /// Where a decoder comes to a picture soonest: [`Join::Group`], or a recovery point where keyframes are further apart than
-    /// those. Of the recovery points the newest whose recovery is over already. The oldest, where there is no keyframe either.
+    /// The frame from which a decoder comes to a picture soonest: the newest recovery point whose recovery is over, else
+    /// the newest keyframe, else the oldest recovery point.
     Recovery,
     /// The next keyframe that is pushed.
     NextKeyframe,
@@ -89,7 +89,7 @@ struct State {
     wakers: HashMap<u64, Waker>,
 }
 
-/// A frame that is no keyframe and that decoding may start at.
+/// Names a frame that is not a keyframe and that decoding may start at.
 #[derive(Clone, Copy, Debug)]
 struct RecoveryPoint {
     number: u64,
@@ -118,7 +118,7 @@ impl State {
         debug_assert!(self.groups.front().is_none_or(|group| *group >= self.first));
     }
 
-    /// The frame at which a reader that comes now starts best: the newest keyframe, or a recovery point behind it.
+    /// Returns the frame at which a reader that comes now starts: the newest keyframe, or a recovery point behind it.
     fn entry(&self, by_recovery: bool) -> Option<u64> {
         let is_over = |point: &&RecoveryPoint| point.recovered < self.next();
         let over = self.recoveries.iter().rev().find(is_over).filter(|_| by_recovery).map(|point| point.number);
@@ -166,7 +166,7 @@ impl Ring {
         self.push_recovering(frame, None);
     }
 
-    /// Like [`Ring::push`]. A frame that is a recovery point comes with the number of frames until the picture is right.
+    /// Does the same as [`Ring::push`]. A recovery point comes with the number of frames until the picture is right.
     pub fn push_recovering(&self, frame: Frame, recovery_frames: Option<u32>) {
         let wakers = {
             let mut state = self.state.lock();

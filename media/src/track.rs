@@ -101,7 +101,8 @@ impl Track {
         live.meter.reordered() || live.parameters.reorders() == Some(true)
     }
 
-    /// Whether decoders get in by recovery points, because keyframes are too far apart. Browsers start at keyframes alone.
+    /// Returns whether decoders have to start at recovery points, because keyframes are more than 4 s apart. Browsers start at
+    /// keyframes alone.
     pub fn enters_by_recovery(&self) -> bool {
         self.live.lock().meter.enters_by_recovery()
     }

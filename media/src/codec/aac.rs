@@ -29,7 +29,7 @@ pub struct Parameters {
     pub sample_rate: u32,
     /// The number of output channels, which is 2 with PS.
     pub channels: u8,
-    /// `channelConfiguration`: the layout of the channels, 0 where a program config element in the stream describes it.
+    /// The `channelConfiguration`, which is the layout of the channels. It is 0 if a program config element describes it.
     pub channel_configuration: u8,
     /// The samples per packet at `sample_rate`: 1024 or 960, or twice that if SBR doubles the rate.
     pub frame_length: u32,
@@ -90,8 +90,8 @@ impl Parameters {
         Ok(Self { object_type, sample_rate, channels, channel_configuration, frame_length, asc })
     }
 
-    /// Whether browsers and phones decode it: AAC-LC or HE-AAC, with up to 5.1 or 7.1 channels in the layout that their
-    /// number stands for. They refuse a program config element.
+    /// Returns whether browsers and phones decode it: AAC-LC or HE-AAC, in one of the seven first channel configurations.
+    /// They refuse a program config element.
     pub fn is_widely_decoded(&self) -> bool {
         matches!(self.object_type, LC | SBR | PS) && (1..=7).contains(&self.channel_configuration)
     }

@@ -77,8 +77,8 @@ impl Codec {
         }
     }
 
-    /// The frames until the picture is right, where decoding may start at this payload though it is not a keyframe: a
-    /// recovery point, as open groups and intra refresh have it. Looks no further than the first slice.
+    /// Returns the number of frames until the picture is right, if this payload is a recovery point: the head of an open
+    /// group, or the start of an intra refresh. Decoding may start there. It reads no further than the first slice.
     pub fn recovery_frames(self, payload: &[u8]) -> Option<u32> {
         match self {
             Self::H264 => h264::recovery_frames(payload),
@@ -222,8 +222,8 @@ impl Parameters {
         }
     }
 
-    /// Whether the decoders of browsers and phones take it, and not only libraries: 4:2:0 with 8 bits per sample (H.265, VP9
-    /// and AV1 also with 10), and AAC-LC or HE-AAC in a layout that has a number.
+    /// Returns whether the decoders of browsers and phones take it, and not only libraries. They take 4:2:0 with 8 bits per
+    /// sample (H.265, VP9 and AV1 also with 10), and AAC-LC or HE-AAC in a channel layout that has a number.
     pub fn is_widely_decoded(&self) -> bool {
         match self {
             Self::H264(h264) => h264.is_widely_decoded(),

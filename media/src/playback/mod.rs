@@ -67,8 +67,8 @@ pub struct Wants {
 }
 
 impl Wants {
-    /// Whether the player has to get this track converted from now on. A player that has started goes on where a new one could
-    /// not start. A packager has new players all the time.
+    /// Returns whether the player needs a conversion of this track from now on. A player that has started goes on where a
+    /// new one could not start. A packager gets new players all the time.
     fn has_outgrown(&self, reading: &Reading) -> bool {
         reading.pending.is_none() && !reading.makes_do && !self.suits(&reading.demand)
     }
@@ -82,7 +82,7 @@ impl Wants {
             }
     }
 
-    /// The state in which the track of `demand` is read.
+    /// Returns the state in which the track of `demand` is read.
     fn read(&self, demand: Demand, original: Option<TrackId>) -> State {
         let makes_do = !self.suits(&demand);
         State::Read(Box::new(Reading::new(demand, original, makes_do)))

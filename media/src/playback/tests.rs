@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::codec::Codec;
-use crate::key::Rendition;
 use crate::feed::{Deriver, Lease, Recipe};
+use crate::key::Rendition;
 use crate::testing::{Frames, RECOVERY_POINT, audio, h264, video};
 
 const PLAYER: &[Codec] = &[Codec::Vp8, Codec::Opus];

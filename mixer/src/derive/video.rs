@@ -93,7 +93,7 @@ impl VideoLine {
             self.change(&frame.parameters)?;
         }
         if self.passes && !passes(&self.input, &self.parameters) {
-            self.passes = false; // Recovery points took the place of keyframes.
+            self.passes = false; // Recovery points have taken the place of keyframes.
         }
         if self.passes {
             if wanted {
@@ -174,7 +174,8 @@ impl VideoLine {
     }
 }
 
-/// Whether every viewer takes the input as it is: H.264 that is widely decoded, declares not to reorder, and has keyframes.
+/// Returns whether every viewer takes the input as it is: H.264 that is widely decoded, declares that it does not reorder,
+/// and has keyframes.
 fn passes(input: &Track, parameters: &Parameters) -> bool {
     let is_usual = parameters.codec() == Codec::H264 && parameters.is_widely_decoded();
     is_usual && parameters.reorders() == Some(false) && !input.enters_by_recovery()

@@ -76,9 +76,9 @@ pub fn access_unit_is_keyframe(payload: &[u8]) -> bool {
     nal_units(payload).any(is_idr)
 }
 
-/// The frames until the picture is right again, where decoding may start at this access unit without an IDR: the
-/// `recovery_frame_cnt` of a recovery point (D.2.8), 0 at the head of an open group, the length of the refresh with
-/// periodic intra refresh. `None` without a recovery point. Looks no further than the first slice.
+/// Returns the `recovery_frame_cnt` of a recovery point (D.2.8): the number of frames until the picture is right. It is 0 at
+/// the head of an open group, and the length of the refresh with periodic intra refresh. It reads no further than the
+/// first slice.
 pub fn recovery_frames(payload: &[u8]) -> Option<u32> {
     let before_slices = nal_units(payload).take_while(|nal| !(NAL_SLICE..=NAL_IDR).contains(&nal_type(nal)));
     let mut messages = before_slices.filter(|nal| nal_type(nal) == NAL_SEI);
@@ -180,8 +180,8 @@ impl Parameters {
         })
     }
 
-    /// Whether browsers and phones decode it: a profile without extensions, and neither grey nor more than 4:2:0. Constrained
-    /// flags do not matter.
+    /// Returns whether browsers and phones decode it: the profile has no extensions, the chroma format is 4:2:0, and a sample
+    /// has 8 bits.
     pub fn is_widely_decoded(&self) -> bool {
         let is_usual = matches!(self.profile_idc, 66 | 77 | 88 | 100); // Baseline, Main, Extended, High
         is_usual && self.chroma_format_idc == 1 && self.bit_depth_luma.max(self.bit_depth_chroma) == 8

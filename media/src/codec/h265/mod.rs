@@ -44,14 +44,14 @@ pub fn access_unit_is_keyframe(payload: &[u8]) -> bool {
     nal_units(payload).any(is_irap)
 }
 
-/// The frames until the picture is right again, where decoding may start at this access unit without an IRAP picture: the
-/// `recovery_poc_cnt` of a recovery point (D.3.8). `None` without a recovery point. Looks no further than the first slice.
+/// Returns the `recovery_poc_cnt` of a recovery point (D.3.8): the number of frames until the picture is right. It reads no
+/// further than the first slice.
 pub fn recovery_frames(payload: &[u8]) -> Option<u32> {
     let before_slices = nal_units(payload).take_while(|nal| nal_type(nal) >= NAL_FIRST_OF_NO_SLICE);
     let mut messages = before_slices.filter(|nal| nal_type(nal) == NAL_PREFIX_SEI);
     messages.find_map(|nal| {
         let frames = sei::payload_of_type(nal.get(2..)?, sei::RECOVERY_POINT, |bits| bits.se())?;
-        Some(frames.max(0).cast_unsigned()) // Below zero: pictures that are shown before it are right already.
+        Some(frames.max(0).cast_unsigned()) // If it is negative, frames that are shown earlier are right already.
     })
 }
 
