@@ -187,19 +187,23 @@ fn av1() {
 #[test]
 fn audio_that_was_lost_becomes_silence_that_decodes() {
     let scratch = Scratch::new("silence");
-    let frames = frames_of_flv(make_flv(&scratch.path("s.flv"), 6, "30", &[&X264[..], &["-bf", "0"], &AAC].concat()));
-    let lost = |frame: &Arc<Frame>| {
-        let second = frame.pts.micros(frame.parameters.clock_rate()) as f64 / 1e6 - 10.0;
-        frame.parameters.kind() == MediaKind::Audio && (2.0..3.0).contains(&second)
-    };
-    let kept: Vec<_> = frames.iter().filter(|frame| !lost(frame)).cloned().collect();
-    let segmenter = package(&kept);
-    let file = scratch.path("audio.mp4");
-    std::fs::write(&file, whole(segmenter.rendition(MediaKind::Audio).unwrap())).unwrap();
-    let sent = frames.iter().filter(|frame| frame.parameters.kind() == MediaKind::Audio).count();
-    let found = probe(&file, &["-show_entries", "frame=pts_time"]).len();
-    assert!(found.abs_diff(sent) <= 6, "{found} of {sent}");
-    ffmpeg(&["-xerror", "-i", file.to_str().unwrap(), "-f", "null", "-"]);
+    for layout in ["mono", "stereo", "3.0", "4.0", "5.0", "5.1"] {
+        let filter = format!("aformat=channel_layouts={layout}");
+        let settings = [&X264[..], &["-bf", "0"], &AAC, &["-af", &filter]].concat();
+        let frames = frames_of_flv(make_flv(&scratch.path(&format!("{layout}.flv")), 6, "30", &settings));
+        let lost = |frame: &Arc<Frame>| {
+            let second = frame.pts.micros(frame.parameters.clock_rate()) as f64 / 1e6 - 10.0;
+            frame.parameters.kind() == MediaKind::Audio && (2.0..3.0).contains(&second)
+        };
+        let kept: Vec<_> = frames.iter().filter(|frame| !lost(frame)).cloned().collect();
+        let segmenter = package(&kept);
+        let file = scratch.path(&format!("{layout}.mp4"));
+        std::fs::write(&file, whole(segmenter.rendition(MediaKind::Audio).unwrap())).unwrap();
+        let sent = frames.iter().filter(|frame| frame.parameters.kind() == MediaKind::Audio).count();
+        let found = probe(&file, &["-show_entries", "frame=pts_time"]).len();
+        assert!(found.abs_diff(sent) <= 6, "{layout}: {found} of {sent}");
+        ffmpeg(&["-xerror", "-i", file.to_str().unwrap(), "-f", "null", "-"]);
+    }
 }
 
 #[test]
