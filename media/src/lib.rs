@@ -11,6 +11,7 @@
 //! Hub: names → sources, rooms → programs
 //! ```
 
+mod changes;
 pub mod clock;
 pub mod codec;
 pub mod drops;
@@ -37,6 +38,7 @@ pub mod time;
 pub mod track;
 pub mod viewers;
 
+pub use changes::ChangedRooms;
 pub use codec::{Codec, Parameters};
 pub use drops::DropReason;
 pub use feed::{Accept, Accepts, Demand, Feed, Returns, Stage};
