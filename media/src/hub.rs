@@ -5,8 +5,8 @@
 //! viewers notice a pause, not an end. After it, [`Hub::expire`] ends the source.
 //!
 //! Names are kept by room, so a question about one room looks at that room alone. A room has a program from its first
-//! source to the end of its last. The first source is passed through to it at once. After that the host's source is, or the first of those that are there, unless somebody directs the programs
-//! ([`HubLimits::directed`]).
+//! source to the end of its last. The first source is passed through to it at once. After that the host's source is
+//! passed through, or the first one without a host, unless somebody directs the programs ([`HubLimits::directed`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -109,17 +109,19 @@ pub struct Advice {
 pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Result<Json<Rooms>, Problem> {
     let claims = api.gate.claims(token(&headers, &uri))?;
     let now = Instant::now();
-    let mut by_room: BTreeMap<RoomName, (Option<WallTime>, Vec<Arc<Source>>)> = BTreeMap::new();
-    for (room, opened) in api.rooms.names() {
-        by_room.entry(room).or_default().0 = Some(opened);
-    }
-    for source in api.hub.sources() {
-        by_room.entry(source.name().room.clone()).or_default().1.push(source);
-    }
+    let opened = api.rooms.names().into_iter().map(|(room, opened)| (room, Some(opened)));
+    let mut rooms: BTreeMap<RoomName, Option<WallTime>> =
+        api.hub.rooms().into_iter().map(|room| (room, None)).collect();
+    rooms.extend(opened);
     let visible = |room: &RoomName| claims.as_ref().is_none_or(|claims| claims.covers(room));
-    let rooms = by_room.iter().filter(|(room, _)| visible(room));
-    let rooms = rooms.map(|(room, (opened, sources))| Room::new(&api.hub, room, sources, *opened, now)).collect();
-    Ok(Json(Rooms { rooms }))
+    let rooms = rooms.iter().filter(|(room, _)| visible(room));
+    let room = |(room, opened): (&RoomName, &Option<WallTime>)| {
+        let sources = api.hub.sources_of(room);
+        // A room of the hub may have ended since its name was listed.
+        let is_there = opened.is_some() || !sources.is_empty();
+        is_there.then(|| Room::new(&api.hub, room, &sources, *opened, now))
+    };
+    Ok(Json(Rooms { rooms: rooms.filter_map(room).collect() }))
 }
 
 /// One room.
@@ -134,7 +136,7 @@ pub async fn one(
     use onmic_media::gate::{Action, Gate};
     let room: RoomName = room.parse()?;
     api.gate.check(Action::Play(&room), token(&headers, &uri))?;
-    let sources: Vec<_> = api.hub.sources().into_iter().filter(|source| source.name().room == room).collect();
+    let sources = api.hub.sources_of(&room);
     let (state, opened) = api.rooms.room(&room).unzip();
     if sources.is_empty() && state.is_none() {
         return Err(Problem::not_found(format!(
@@ -152,7 +154,7 @@ impl Room {
             name: name.to_string(),
             live: sources.iter().any(|source| source.is_connected()),
             started_at: started.to_string(),
-            viewers: audience::count(hub, name, sources),
+            viewers: audience::count(hub, name),
             participants: sources.iter().map(|source| Participant::new(source, program.as_deref(), now)).collect(),
             state: None,
         }
