@@ -117,7 +117,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The word of the API.
+    /// The word that names the event, here and in the API.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::RoomOpened { .. } => "room-opened",

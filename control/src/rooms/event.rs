@@ -145,7 +145,8 @@ pub struct Presence {
 }
 
 impl RoomEvent {
-    /// An event of the machine. `is_speaking` is the driver's knowledge of participants, `persons` how many are in the room.
+    /// An event of the machine, under the machine's word for it. `is_speaking` is the driver's knowledge of participants,
+    /// `persons` the number of people in the room.
     pub fn of(event: &Event, wire: Wire, is_speaking: impl Fn(&SeatView) -> bool, persons: usize) -> Self {
         let seat = |view: &SeatView| wire.seat(view, is_speaking(view));
         let setup = |settings: &onmic_room::Settings, kept: bool, seats: &[SeatView]| Setup {
@@ -159,7 +160,7 @@ impl RoomEvent {
             let Person { person, name, role } = person(view);
             Presence { person, name, role, persons }
         };
-        match event {
+        let told = match event {
             Event::RoomOpened { settings, kept, seats } => Self::RoomOpened(setup(settings, *kept, seats)),
             Event::RoomConfigured { settings, kept, seats } => Self::RoomConfigured(setup(settings, *kept, seats)),
             Event::RoomEnded { reason } => Self::RoomEnded { reason: (*reason).into() },
@@ -205,53 +206,20 @@ impl RoomEvent {
             Event::PkOn { pk } => Self::PkOn { pk: wire.pk(pk) },
             Event::PkRefused { pk } => Self::PkRefused { pk: wire.pk(pk) },
             Event::PkEnded { pk, reason } => Self::PkEnded { pk: wire.pk(pk), reason: (*reason).into() },
-        }
-    }
-
-    /// The word for it, as in the JSON.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::RoomOpened(_) => "room-opened",
-            Self::RoomConfigured(_) => "room-configured",
-            Self::RoomEnded { .. } => "room-ended",
-            Self::PersonJoined(_) => "person-joined",
-            Self::PersonLeft(_) => "person-left",
-            Self::HostChanged { .. } => "host-changed",
-            Self::HostAway { .. } => "host-away",
-            Self::HostBack { .. } => "host-back",
-            Self::MicRequested { .. } => "mic-requested",
-            Self::MicWithdrawn { .. } => "mic-withdrawn",
-            Self::MicRefused { .. } => "mic-refused",
-            Self::MicExpired { .. } => "mic-expired",
-            Self::MicGranted { .. } => "mic-granted",
-            Self::MicConnecting { .. } => "mic-connecting",
-            Self::MicOn { .. } => "mic-on",
-            Self::MicAway { .. } => "mic-away",
-            Self::MicFailed { .. } => "mic-failed",
-            Self::MicLeft { .. } => "mic-left",
-            Self::Invited { .. } => "invited",
-            Self::InvitationDeclined { .. } => "invitation-declined",
-            Self::InvitationExpired { .. } => "invitation-expired",
-            Self::SeatChanged { .. } => "seat-changed",
-            Self::SourceUp { .. } => "source-up",
-            Self::SourceDown { .. } => "source-down",
-            Self::PkProposed { .. } => "pk-proposed",
-            Self::PkOn { .. } => "pk-on",
-            Self::PkRefused { .. } => "pk-refused",
-            Self::PkEnded { .. } => "pk-ended",
-            Self::Speaking { .. } => "speaking",
-            Self::ProgramChanged { .. } => "program-changed",
-            Self::ViewersChanged { .. } => "viewers-changed",
-            Self::Chat { .. } => "chat",
-        }
+        };
+        debug_assert_eq!(kind(&told.render()), event.kind());
+        told
     }
 
     /// The event as it is sent.
     pub fn render(&self) -> Box<RawValue> {
-        let text = render(self);
-        debug_assert!(text.get().starts_with(&format!(r#"{{"kind":"{}""#, self.kind())), "{text}");
-        text
+        render(self)
     }
+}
+
+/// The word that names an event, read from its JSON, in which serde writes the tag first.
+pub fn kind(event: &RawValue) -> &str {
+    event.get().strip_prefix(r#"{"kind":""#).and_then(|rest| rest.split('"').next()).unwrap_or_default()
 }
 
 /// A message of the server to a client, over the WebSocket.
@@ -348,4 +316,57 @@ pub struct Changed {
 /// `value` as JSON.
 pub fn render(value: &impl Serialize) -> Box<RawValue> {
     serde_json::value::to_raw_value(value).expect("text and numbers are JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use onmic_media::NodeClock;
+    use onmic_room::{Actor, Authority, Command, Effect, Input, Limits, Rooms, Settings};
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_sent_under_the_word_of_the_machine() {
+        let now = Instant::now();
+        let wire = Wire(NodeClock::new(now, SystemTime::UNIX_EPOCH));
+        let mut machine = Rooms::new(Limits::default(), Settings::default()).unwrap();
+        let room = || "demo".parse().unwrap();
+        let join = |id: &str, authority| Input::Join {
+            room: room(),
+            person: id.parse().unwrap(),
+            name: id.to_owned(),
+            authority,
+        };
+        let command = |command| Input::Command { room: room(), by: Actor::admin(), command };
+        let inputs = [
+            join("mia", Authority::Host),
+            join("anna", Authority::Viewer),
+            command(Command::RequestMic { person: "anna".parse().unwrap(), seat: None }),
+            command(Command::Grant { person: "anna".parse().unwrap(), seat: None }),
+            command(Command::LeaveMic { person: "anna".parse().unwrap() }),
+            Input::End { room: room(), by: Actor::admin() },
+        ];
+        let mut words = Vec::new();
+        for effect in inputs.into_iter().flat_map(|input| machine.apply(now, input).unwrap()) {
+            let Effect::Event { event, .. } = effect else { continue };
+            let told = RoomEvent::of(&event, wire, |_| false, 2).render();
+            assert_eq!(kind(&told), event.kind());
+            words.push(kind(&told).to_owned());
+        }
+        let expected = [
+            "room-opened",
+            "person-joined",
+            "host-changed",
+            "person-joined",
+            "mic-requested",
+            "mic-granted",
+            "mic-left",
+            "room-ended",
+        ];
+        assert_eq!(words, expected);
+        let own = RoomEvent::ViewersChanged { viewers: Audience::default(), persons: 2 };
+        assert_eq!(kind(&own.render()), "viewers-changed");
+    }
 }

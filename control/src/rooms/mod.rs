@@ -384,8 +384,8 @@ impl Rooms {
 
     /// Numbers an event and tells everybody in the room; and the webhook, if it is of a room or a seat.
     fn tell_all(&self, live: &mut Live, room: &RoomName, now: Instant, event: &RoomEvent, to_webhook: bool) {
-        counter!(metric::EVENTS, "kind" => event.kind()).increment(1);
         let (at, event) = (self.hub.clock().wall(now), event.render());
+        counter!(metric::EVENTS, "kind" => event::kind(&event).to_owned()).increment(1);
         live.announce(at, &event);
         if to_webhook && let Some(webhooks) = &self.webhooks {
             webhooks.put(room, live.log.epoch(), live.log.number(), at, event.get());

@@ -134,7 +134,7 @@ fn say_down(rooms: &Rooms, name: &SourceName, said: Said) {
         Said::Down(_) => {}
         Said::Connecting(_) if participant.is_host() => {}
         Said::Connecting(_) => {
-            let reason = "The connection broke before the first video or audio arrived.".to_owned();
+            let reason = "The connection broke before the first picture or sound.".to_owned();
             let command = Command::ConnectFailed { who: participant.person().into(), reason };
             tell(rooms, name, Input::Command { room, by: Actor::admin(), command });
         }
