@@ -129,17 +129,29 @@ impl From<scene::Colour> for Colour {
     }
 }
 
-/// An overlay as it is sent and told.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum OverlayBody {
+/// Declares the kinds of overlays. The members that all kinds have stand here alone. They are not a struct that each kind
+/// flattens, because serde does not support `flatten` together with `deny_unknown_fields`.
+macro_rules! overlay_kinds {
+    ($($kind:ident { $($own:tt)* })+) => {
+        /// An overlay as it is sent and told.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+        #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+        pub enum OverlayBody {
+            $($kind {
+                id: String,
+                place: Place,
+                #[serde(default)]
+                z: i16,
+                #[serde(default = "opaque", serialize_with = "as_written")]
+                opacity: f32,
+                $($own)*
+            },)+
+        }
+    };
+}
+
+overlay_kinds! {
     Text {
-        id: String,
-        place: Place,
-        #[serde(default)]
-        z: i16,
-        #[serde(default = "opaque", serialize_with = "as_written")]
-        opacity: f32,
         #[serde(default)]
         title: String,
         #[serde(default)]
@@ -150,17 +162,11 @@ pub enum OverlayBody {
         #[serde(default = "shade")]
         #[schema(value_type = String)]
         background: Colour,
-    },
+    }
     Image {
-        id: String,
-        place: Place,
-        #[serde(default)]
-        z: i16,
-        #[serde(default = "opaque", serialize_with = "as_written")]
-        opacity: f32,
         /// A data URL of at most 512 KiB; or the address that the state gives, to keep the picture it has.
         image: String,
-    },
+    }
 }
 
 /// 0.1 as 0.1, not as the double that is nearest to the float.
