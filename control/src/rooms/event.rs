@@ -1,6 +1,6 @@
-//! What clients of a room and webhooks are told: the events of the room, and the messages that carry them.
+//! The events of a room, for its clients and for webhooks, and the messages that carry them.
 //!
-//! Each event holds the changed part of the room as a complete value. It is rendered once, for everybody.
+//! Each event holds the changed part of the room as a complete value. It is rendered once for everybody.
 
 use onmic_room::{Event, PersonView, SeatView};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use super::wire::{
 use super::words::{EndReason, LeftReason, PkEndReason, Role};
 use crate::ticket::Ticket;
 
-/// What happened in a room.
+/// Something that happened in a room.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum RoomEvent {
@@ -59,7 +59,7 @@ pub enum RoomEvent {
     MicAway {
         seat: Seat,
     },
-    /// The seat is free again; the request, if the person is still there, is at the front of the queue.
+    /// The seat is free again. If the person is still there, their request is at the front of the queue.
     MicFailed {
         seat: Seat,
         person: String,
@@ -108,7 +108,7 @@ pub enum RoomEvent {
         pk: Pk,
         reason: PkEndReason,
     },
-    /// A participant of the program begins or ceases to speak.
+    /// A participant of the program starts or stops speaking.
     Speaking {
         participant: String,
         speaking: bool,
@@ -125,7 +125,7 @@ pub enum RoomEvent {
     },
 }
 
-/// How a room is set up.
+/// The setup of a room.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Setup {
     title: String,
@@ -135,7 +135,7 @@ pub struct Setup {
     seats: Vec<Seat>,
 }
 
-/// Somebody who comes or goes, and how many are in the room after it.
+/// A person who comes or goes, and the number of people in the room after that.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Presence {
     person: String,
@@ -145,7 +145,8 @@ pub struct Presence {
 }
 
 impl RoomEvent {
-    /// An event of the machine, under the machine's word for it. `is_speaking` is the driver's knowledge of participants,
+    /// Returns an event of the machine, under the machine's word for it. `is_speaking` is the driver's knowledge of
+    /// participants,
     /// `persons` the number of people in the room.
     pub fn of(event: &Event, wire: Wire, is_speaking: impl Fn(&SeatView) -> bool, persons: usize) -> Self {
         let seat = |view: &SeatView| wire.seat(view, is_speaking(view));
@@ -211,18 +212,18 @@ impl RoomEvent {
         told
     }
 
-    /// The event as it is sent.
+    /// Returns the event as it is sent.
     pub fn render(&self) -> Box<RawValue> {
         render(self)
     }
 }
 
-/// The word that names an event, read from its JSON, in which serde writes the tag first.
+/// Returns the word that names an event. It is read from the event's JSON, in which serde writes the tag first.
 pub fn kind(event: &RawValue) -> &str {
     event.get().strip_prefix(r#"{"kind":""#).and_then(|rest| rest.split('"').next()).unwrap_or_default()
 }
 
-/// A message of the server to a client, over the WebSocket.
+/// A message of the server to a client over the WebSocket.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum ServerMessage<'a> {
@@ -234,7 +235,7 @@ pub enum ServerMessage<'a> {
         #[schema(value_type = RoomState)]
         room: &'a RawValue,
     },
-    /// The first message to a client that comes back; the events that it missed follow.
+    /// The first message to a client that comes back. The events that it missed follow.
     Resumed { epoch: &'a str, number: u64, you: You },
     Event {
         number: u64,
@@ -242,11 +243,11 @@ pub enum ServerMessage<'a> {
         #[schema(value_type = RoomEvent)]
         event: &'a RawValue,
     },
-    /// The right to publish, for this person alone.
+    /// The right to publish, which only this person is sent.
     Ticket { ticket: &'a Ticket },
-    /// The answer to a command: what it has changed, or why it was refused.
+    /// The answer to a command: the part of the room that it has changed, or the reason why it was refused.
     Answer {
-        /// As sent with the command; null if it had none.
+        /// The id that was sent with the command; null if it had none.
         #[schema(value_type = Option<String>)]
         id: Value,
         ok: bool,
@@ -260,30 +261,30 @@ pub enum ServerMessage<'a> {
 }
 
 impl ServerMessage<'_> {
-    /// As it is sent.
+    /// Returns the message as it is sent.
     pub fn render(&self) -> String {
         serde_json::to_string(self).expect("text and numbers are JSON")
     }
 }
 
-/// Who a client is in the room.
+/// The person that a client is in the room.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct You {
     pub person: String,
-    /// Proves to be the same person when the client comes back.
+    /// The key that proves the person to be the same when the client comes back.
     pub key: String,
     pub name: String,
     pub role: Role,
 }
 
 impl You {
-    /// `person` with the rights of `authority`.
+    /// Returns `person` with the rights of `authority`.
     pub fn new(person: &str, key: String, name: &str, authority: onmic_room::Authority) -> Self {
         Self { person: person.to_owned(), key, name: name.to_owned(), role: authority.into() }
     }
 }
 
-/// What a command has changed: one of these, under the name it has in the room's state.
+/// The part of the room that a command has changed: one of these, under the name that it has in the room's state.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Changed {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -298,7 +299,7 @@ pub struct Changed {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Host, required = false)]
     pub host: Option<Host>,
-    /// Null when the command ended it.
+    /// The PK; null when the command ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Pk>)]
     pub pk: Option<Option<Pk>>,
@@ -313,7 +314,7 @@ pub struct Changed {
     pub ticket: Option<Ticket>,
 }
 
-/// `value` as JSON.
+/// Returns `value` as JSON.
 pub fn render(value: &impl Serialize) -> Box<RawValue> {
     serde_json::value::to_raw_value(value).expect("text and numbers are JSON")
 }
