@@ -587,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_reach_their_option() {
+    fn a_flag_sets_its_option() {
         let config = load(&["--http-port", "9000", "--hls-part", "200ms", "--rtmp-message", "1 MiB"]).unwrap();
         assert_eq!(config.http.port, 9000);
         assert_eq!(config.hls.part, Duration::from_millis(200));

@@ -29,7 +29,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// reads.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The sockets of a node, bound before any part starts: a port in use is found while nothing runs yet.
+/// The sockets of a node. They are bound before any part starts, so a port in use is found while nothing runs yet.
 pub struct Listeners {
     pub http: TcpListener,
     pub rtmp: TcpListener,
@@ -65,7 +65,7 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
         socket.set_reuse_address(true)?; // A restart need not wait until the system forgets the last connections.
         socket.set_nonblocking(true)?;
-        socket.set_tcp_user_timeout(Some(STALL_TIMEOUT))?; // Connections inherit it.
+        socket.set_tcp_user_timeout(Some(STALL_TIMEOUT))?; // The connections inherit it.
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok::<_, std::io::Error>(socket.into())

@@ -1,4 +1,4 @@
-//! One node: everything that runs in a process, started in order and ended in the opposite order.
+//! One node: everything that runs in a process. Its parts start in order, and end in the opposite order.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -49,13 +49,13 @@ struct Delivery {
 /// The events that wait to be sent. Share it behind an `Arc`.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Oldest first.
+    /// The events, oldest first.
     waiting: Mutex<VecDeque<Delivery>>,
     added: Notify,
 }
 
 impl Outbox {
-    /// Adds an event, given as JSON.
+    /// Adds an event, which is given as JSON.
     pub fn put(&self, room: &RoomName, epoch: &str, number: u64, at: WallTime, event: &str) {
         let body = format!(r#"{{"room":"{room}","epoch":"{epoch}","number":{number},"at":"{at}","event":{event}}}"#);
         let mut waiting = self.waiting.lock();

@@ -25,14 +25,14 @@ use crate::publication::Publication;
 use crate::source::{Publisher, Source};
 use crate::time::NodeClock;
 
-/// Limits and times of the hub.
+/// The limits and times of the hub.
 #[derive(Clone, Copy, Debug)]
 pub struct HubLimits {
     /// How long a source outlives its publisher, and how long a publisher may be silent before another may take over.
     pub grace: Duration,
-    /// Sources at once.
+    /// The most sources at once.
     pub sources: usize,
-    /// Whether somebody else selects what a room's program plays once it has begun.
+    /// Whether another part selects what a room's program plays once it has begun.
     pub directed: bool,
 }
 
@@ -60,17 +60,17 @@ impl std::fmt::Display for FeedName {
     }
 }
 
-/// How long a viewer waits until the tracks of a feed that has just begun are known, whatever protocol it asks by: a
-/// publisher's second kind comes within a second of its first, or later than anybody waits.
+/// How long a viewer of any protocol waits until the tracks of a feed that has just begun are known. A publisher's
+/// second kind comes within a second of its first, or later than a viewer would wait.
 pub const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why a name cannot be published now.
+/// The reason why a name cannot be published now.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum PublishRefused {
-    /// Somebody does already.
+    /// Another publisher has the name.
     #[error("{0} is being published already; stop the other publisher or use another name")]
     Busy(SourceName),
-    /// The node is full.
+    /// The node has as many sources as it may have.
     #[error("this server carries {0} sources already, its limit")]
     Full(usize),
 }
@@ -99,7 +99,7 @@ struct Room {
 }
 
 impl Room {
-    /// The feeds of its program and of its sources.
+    /// Returns the feeds of its program and of its sources.
     fn feeds(&self) -> impl Iterator<Item = Arc<Feed>> {
         std::iter::once(self.program.feed()).chain(self.sources.values().map(|source| source.feed())).cloned()
     }
@@ -116,12 +116,12 @@ impl Room {
 }
 
 impl Hub {
-    /// An empty hub. `deriver` converts codecs for its feeds.
+    /// Returns an empty hub. `deriver` converts codecs for its feeds.
     pub fn new(clock: NodeClock, limits: HubLimits, deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
         Arc::new(Self { clock, limits, deriver, names: Mutex::default(), changes: Changes::default() })
     }
 
-    /// The node's clock.
+    /// Returns the node's clock.
     pub fn clock(&self) -> NodeClock {
         self.clock
     }
@@ -155,7 +155,7 @@ impl Hub {
         Ok(publication)
     }
 
-    /// A new source, and with the first one of a room its program, whose timeline starts here.
+    /// Begins a new source. The first one of a room also begins its program, whose timeline starts now.
     fn begin(&self, names: &mut Names, name: &SourceName, now: Instant) -> Arc<Source> {
         let room = names.rooms.entry(name.room.clone()).or_insert_with(|| Room {
             program: Program::new(ProgramClock::starting(self.clock.wall(now)), self.deriver.clone()),
@@ -172,17 +172,17 @@ impl Hub {
         source
     }
 
-    /// The source of this name, while it is up or within its grace.
+    /// Returns the source of this name, while it is up or within its grace.
     pub fn source(&self, name: &SourceName) -> Option<Arc<Source>> {
         self.names.lock().rooms.get(&name.room)?.sources.get(&name.participant).cloned()
     }
 
-    /// The feed that the audience of the room gets.
+    /// Returns the feed that the audience of the room gets.
     pub fn program(&self, room: &RoomName) -> Option<Arc<Feed>> {
         self.names.lock().rooms.get(room).map(|room| room.program.feed().clone())
     }
 
-    /// The feed that `name` stands for now.
+    /// Returns the feed that `name` stands for now.
     pub fn feed(&self, name: &FeedName) -> Option<Arc<Feed>> {
         match name {
             FeedName::Program(room) => self.program(room),
@@ -190,8 +190,8 @@ impl Hub {
         }
     }
 
-    /// Waits until `name` is there and its tracks are known. One that ends meanwhile is waited for again, as is one
-    /// that is not there: how long is the caller's to say.
+    /// Waits until `name` is there and its tracks are known. If it ends meanwhile, the wait begins again. The caller
+    /// bounds the time.
     pub async fn await_feed(&self, name: &FeedName) -> Arc<Feed> {
         let mut generations = self.generations();
         loop {
@@ -201,29 +201,29 @@ impl Hub {
             {
                 return feed;
             }
-            // It cannot fail: the hub, which holds the sender, is borrowed here.
+            // This cannot fail, because the hub, which holds the sender, is borrowed here.
             let _ = generations.changed().await;
         }
     }
 
-    /// The room's program, for the code that directs it.
+    /// Returns the room's program, for the code that directs it.
     pub fn director(&self, room: &RoomName) -> Option<Arc<Program>> {
         self.names.lock().rooms.get(room).map(|room| room.program.clone())
     }
 
-    /// The rooms that have a source, and so a program, by name.
+    /// Returns the rooms that have a source, and so a program, by name.
     pub fn rooms(&self) -> Vec<RoomName> {
         let mut rooms: Vec<_> = self.names.lock().rooms.keys().cloned().collect();
         rooms.sort();
         rooms
     }
 
-    /// The sources of one room, by name.
+    /// Returns the sources of one room, by name.
     pub fn sources_of(&self, room: &RoomName) -> Vec<Arc<Source>> {
         self.names.lock().rooms.get(room).map(|room| room.sources.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// All sources, by name.
+    /// Returns all sources, by name.
     pub fn sources(&self) -> Vec<Arc<Source>> {
         let names = self.names.lock();
         let mut sources: Vec<_> = names.rooms.values().flat_map(|room| room.sources.values().cloned()).collect();
@@ -232,24 +232,24 @@ impl Hub {
         sources
     }
 
-    /// All that can be watched in one room: its program and its sources.
+    /// Returns everything that can be watched in one room: its program and its sources.
     pub fn feeds_of(&self, room: &RoomName) -> Vec<Arc<Feed>> {
         self.names.lock().rooms.get(room).map(|room| room.feeds().collect()).unwrap_or_default()
     }
 
-    /// All that can be watched: sources and programs.
+    /// Returns everything that can be watched: all programs and sources.
     pub fn feeds(&self) -> Vec<Arc<Feed>> {
         self.names.lock().rooms.values().flat_map(Room::feeds).collect()
     }
 
-    /// Counts up whenever a source begins, ends, or gets or loses its publisher or a track. A task that waits on it
-    /// lists the sources again.
+    /// Returns a counter that rises whenever a source begins, ends, or gets or loses its publisher or a track. A task
+    /// that waits on it lists the sources again.
     pub fn generations(&self) -> watch::Receiver<u64> {
         self.changes.generations()
     }
 
-    /// The rooms in which a source begins, ends, or gets or loses its publisher or a track. The first answer names all
-    /// rooms that there are now. A task that waits on it lists the sources of these rooms again.
+    /// Returns a reader of the rooms in which a source begins, ends, or gets or loses its publisher or a track. A task
+    /// that waits on it lists the sources of these rooms again. It begins with all rooms that there are now.
     pub fn changed_rooms(&self) -> ChangedRooms {
         self.changes.rooms(|| self.rooms())
     }
@@ -278,7 +278,7 @@ impl Hub {
         expired.iter().for_each(|source| self.changes.tell(&source.name().room));
     }
 
-    /// Sends the publisher of `name` away and ends its source now. False if there is no such source.
+    /// Sends the publisher of `name` away and ends its source now. Returns whether there was such a source.
     pub fn revoke(&self, name: &SourceName) -> bool {
         let mut names = self.names.lock();
         let Some(room) = names.rooms.get_mut(&name.room) else { return false };
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_its_publishers_and_a_refused_one_leaves_no_trace() {
+    fn the_person_of_a_source_is_that_of_its_last_admitted_publisher() {
         let start = Instant::now();
         let hub = hub(start);
         let person = |id: &str| Admission { person: Some(id.parse().unwrap()) };
@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(who().as_deref(), Some("mia"));
         drop(first);
         let second = hub.publish(&key(), person("ben").by(Protocol::Whip), start).unwrap();
-        assert_eq!(who().as_deref(), Some("ben"), "whoever continues the source is its publisher");
+        assert_eq!(who().as_deref(), Some("ben"), "the person who continues the source is its publisher");
         drop(second);
         let _third = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
         assert_eq!(who(), None);
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_that_never_sent_anything_leaves_nothing() {
+    fn a_source_without_a_frame_ends_with_its_publisher() {
         let start = Instant::now();
         let hub = hub(start);
         drop(hub.publish(&key(), Protocol::Rtmp, start).unwrap());
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_hub_refuses_new_names_only() {
+    fn a_full_hub_refuses_only_new_names() {
         let start = Instant::now();
         let hub = hub(start);
         let held: Vec<_> =
@@ -579,20 +579,20 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_settles_when_all_that_was_announced_is_there() {
+    fn a_feed_settles_when_video_and_audio_are_there() {
         let start = Instant::now();
         let hub = hub(start);
         let mut publication = hub.publish(&key(), Protocol::Whip, start).unwrap();
         publication.push(arrival(0, true), start).unwrap();
         let feed = hub.program(&key().room).unwrap();
         assert_eq!(feed.stage(), Stage::Starting);
-        let sound = Arrival { parameters: audio(), ..arrival(0, true) };
-        publication.push(sound, start).unwrap();
+        let audio = Arrival { parameters: audio(), ..arrival(0, true) };
+        publication.push(audio, start).unwrap();
         assert_eq!(feed.stage(), Stage::Settled);
     }
 
     #[test]
-    fn a_feed_settles_after_a_second_without_what_may_never_come() {
+    fn a_feed_settles_after_a_second_without_audio() {
         let start = Instant::now();
         let hub = hub(start);
         let mut publication = hub.publish(&key(), Protocol::Whip, start).unwrap();

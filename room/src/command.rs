@@ -117,7 +117,7 @@ pub enum Command {
     /// Mutes or unmutes. The host does it for others, and anybody does it for themselves. The two are kept apart, and
     /// both must be lifted before the participant is heard.
     Mute {
-        /// The participant.
+        /// The participant to mute or unmute.
         who: Who,
         /// Whether the audio is muted from now on; `None` leaves it as it is.
         audio: Option<bool>,
@@ -133,7 +133,7 @@ pub enum Command {
     },
     /// The host moves somebody to another seat, which must be free and not locked.
     Move {
-        /// The participant.
+        /// The participant to move.
         who: Who,
         /// The seat to move to.
         seat: SeatNo,

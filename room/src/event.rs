@@ -153,7 +153,7 @@ impl Event {
     }
 }
 
-/// Why a room ended.
+/// The reason why a room ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
     /// Somebody ended it by a command.
@@ -164,7 +164,7 @@ pub enum EndReason {
     HostLeft,
 }
 
-/// Why somebody is no longer on a seat.
+/// The reason why somebody is no longer on a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftReason {
     /// They left by themselves.
@@ -181,7 +181,7 @@ pub enum LeftReason {
     HandedOver,
 }
 
-/// Why a PK, or the proposal of one, is over.
+/// The reason why a PK, or the proposal of one, is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PkEndReason {
     /// One of the hosts ended it.

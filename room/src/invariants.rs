@@ -145,7 +145,7 @@ impl Room {
         Ok(())
     }
 
-    /// On mic is up, and up is on mic or the host.
+    /// The source of everybody on mic is up, and every source that is up is that of somebody on mic or of the host.
     fn check_sources(&self) -> Result<(), String> {
         let name = &self.name;
         for participant in self.sources.keys().filter(|participant| !participant.is_host()) {

@@ -1,4 +1,4 @@
-//! An invitation: a seat reserved for somebody who has not said yes yet.
+//! An invitation: a seat that is reserved for somebody who has not accepted yet.
 
 use crate::command::Actor;
 use crate::effect::Step;

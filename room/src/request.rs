@@ -14,7 +14,8 @@ use crate::settings::Limits;
 use crate::view::RequestView;
 use onmic_names::{PersonId, SeatNo};
 
-const REASON_MAX: usize = 200; // Characters; enough for a sentence.
+/// The longest reason of a failure, in characters, which is enough for a sentence.
+const REASON_MAX: usize = 200;
 /// The most people of one room who may be cooling down. Beyond it the first by name asks again at once.
 const COOL_DOWNS_MAX: usize = 1_000;
 
@@ -49,7 +50,7 @@ impl Room {
         self.requests.iter().any(|request| request.person == *person)
     }
 
-    /// Whether this person may have a seat at all.
+    /// Checks that this person may have a seat at all.
     pub fn check_may_sit(&self, person: &PersonId) -> Result<(), Refused> {
         self.person(person)?;
         if self.is_host(person) {

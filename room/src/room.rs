@@ -178,7 +178,7 @@ impl Room {
         Mix { sources: host.clone().into_iter().chain(partner).chain(seated).collect() }
     }
 
-    /// Without its persons.
+    /// Returns the room as seen from outside, without its persons.
     pub fn outline(&self, pk: Option<crate::PkView>) -> RoomView {
         RoomView {
             room: self.name.clone(),

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_allowed() {
+    fn the_default_settings_are_valid() {
         assert_eq!(Settings::default().check(), Ok(()));
     }
 

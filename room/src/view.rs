@@ -7,7 +7,7 @@ use crate::mix::Mix;
 use crate::settings::Settings;
 use onmic_names::{ParticipantName, PersonId, RoomName, SeatNo};
 
-/// Everything of a room that this crate owns.
+/// The whole state of a room that this crate owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomView {
     /// The name of the room.

@@ -37,7 +37,7 @@ const RETURN_LINGER: Duration = Duration::from_secs(15);
 /// The most return feeds of one room: one for each of its participants.
 const RETURNS_MAX: usize = onmic_names::PARTICIPANTS_MAX;
 
-/// How programs are mixed.
+/// The settings of mixed programs.
 #[derive(Clone, Debug)]
 pub struct StageConfig {
     /// The size of every mixed program.

@@ -1,4 +1,4 @@
-//! The OpenAPI document, generated from the routes and their types.
+//! The OpenAPI document, which is generated from the routes and their types.
 
 use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -126,7 +126,7 @@ mod tests {
 
     /// A reviewer sees a change of the API as a change of this file.
     #[test]
-    fn the_document_is_the_one_in_the_repository() {
+    fn the_document_in_the_repository_is_up_to_date() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
         let document = Document::openapi().to_pretty_json().unwrap() + "\n";
         if std::env::var_os("UPDATE_OPENAPI").is_some() {

@@ -107,7 +107,7 @@ fn set<T>(place: &mut T, value: Option<T>) {
     }
 }
 
-/// A room to create.
+/// A room to create, and its settings.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct NewRoom {
     room: String,
@@ -215,7 +215,7 @@ pub struct AnySeat {
     seat: Option<u8>,
 }
 
-/// Lets somebody who asks on mic.
+/// Grants a request for the mic.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/requests/{person}/grant", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
     request_body = AnySeat, responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub async fn grant(
@@ -227,7 +227,7 @@ pub async fn grant(
     caller.changed(&api, WireCommand::Grant { person, seat }).await
 }
 
-/// Does not let somebody on mic.
+/// Refuses somebody's request for the mic.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/requests/{person}/refuse", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
 pub async fn refuse(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<StatusCode, Problem> {

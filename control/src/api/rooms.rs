@@ -18,7 +18,7 @@ use crate::rooms::audience;
 use crate::rooms::wire::{Audience, RoomState};
 use crate::rooms::words::Protocol;
 
-/// All rooms, live or not.
+/// A list of rooms, live or not.
 #[derive(Serialize, ToSchema)]
 pub struct Rooms {
     rooms: Vec<Room>,

@@ -20,7 +20,7 @@ use crate::ticket::Grant;
 pub enum Order {
     /// A command, on which the machine decides.
     Machine(Command),
-    /// A fresh ticket for a participant's place.
+    /// Asks for a fresh ticket for a participant's place.
     Ticket(Who),
     Layout(Layout),
     Overlays(Vec<OverlayBody>),

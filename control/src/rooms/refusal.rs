@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::live::CONNECTIONS_MAX;
 use super::look::Impossible;
 
-/// The longest message of a chat, in characters.
+/// The longest chat message, in characters.
 pub const TEXT_MAX: usize = 500;
 
 /// An order that is denied. Its Display is a sentence that tells the person what to do.

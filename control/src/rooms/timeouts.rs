@@ -23,7 +23,7 @@ pub struct TimeoutsMs(pub Timeouts);
 pub struct TimeoutsChange(Vec<(&'static str, Duration)>);
 
 impl TimeoutsChange {
-    /// Changes `timeouts`.
+    /// Applies the change to `timeouts`.
     pub fn apply(self, timeouts: &mut Timeouts) {
         for (name, duration) in self.0 {
             if let Some(timeout) = timeouts.get_mut(name) {

@@ -91,7 +91,7 @@ pub enum OverlayKind<I = Image> {
 /// A picture, encoded as it was sent and decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
-    /// `image/png` or `image/jpeg`.
+    /// The media type: `image/png` or `image/jpeg`.
     pub media_type: &'static str,
     pub bytes: Bytes,
     pub picture: scene::Image,
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layouts_of_the_contract_are_read() {
+    fn every_layout_of_the_contract_is_read_and_unknown_members_are_refused() {
         for kind in ["solo", "side-by-side", "grid", "picture-in-picture", "host-and-strip"] {
             let layout: Layout = from_value(json!({"kind": kind})).unwrap();
             assert_eq!(serde_json::to_value(&layout).unwrap(), json!({"kind": kind}));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_overlays_change_nothing() {
+    fn invalid_overlays_are_refused_and_change_nothing() {
         let overlay = |members: serde_json::Value| {
             let mut overlay = json!({"id": "a", "kind": "image", "place": place(), "image": PIXEL});
             overlay.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_a_source_change_one_by_one() {
+    fn a_change_of_a_source_keeps_its_other_settings() {
         let mut look = Look::default();
         let anna: ParticipantName = "anna".parse().unwrap();
         let change = |value| from_value::<SourceChange>(value).unwrap();
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_written_as_they_are_read() {
+    fn a_colour_is_written_as_it_was_read_and_other_texts_are_refused() {
         for text in ["#101014", "#000000b0"] {
             assert_eq!(String::from(Colour::try_from(text.to_owned()).unwrap()), text);
         }
