@@ -8,7 +8,7 @@
 //!                  │            └─ Track (audio)  ── Ring ── Reader …
 //!                  ▼                      └ derived on demand by a Deriver
 //!   mixer ─▶ Inlet of a Program ─ Feed ─ Tracks …
-//! Hub: names → sources, rooms → programs
+//! Hub: rooms → sources by name, and the program
 //! ```
 
 mod changes;

@@ -162,7 +162,7 @@ pub struct RoomProgram {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Audience {
     pub whep: usize,
-    /// The number that is estimated from requests for playlists.
+    /// The viewers of LL-HLS, as estimated from requests for playlists.
     pub hls: usize,
     pub flv: usize,
     pub rtmp: usize,
@@ -188,7 +188,7 @@ pub struct Person {
     pub role: Role,
 }
 
-/// The state of a request. It has only one; events tell what became of a request.
+/// The state of a request, of which there is only one. Events tell what becomes of a request.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RequestState {
