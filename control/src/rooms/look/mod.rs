@@ -75,7 +75,8 @@ fn background() -> Colour {
 pub struct Overlay<I = Image> {
     pub id: String,
     pub place: Place,
-    /// The order among overlays: a higher one is in front. All overlays are in front of the sources.
+    /// The order: a higher overlay is in front. 0 is in front of the sources of every layout but a custom one, whose
+    /// places may be at 100 or above.
     pub z: i16,
     pub opacity: f32,
     pub what: OverlayKind<I>,
@@ -198,7 +199,7 @@ impl From<&Overlay> for scene::Overlay {
             }),
             OverlayKind::Image(image) => scene::Content::Image { image: image.picture.clone() },
         };
-        // Layouts put tiles at 0 and 1, and a custom one at the `z` that the host gives. Overlays begin at 100.
+        // Layouts put tiles at 0 and 1, and a custom one at the `z` that the host gives.
         let z = 100 + i32::from(overlay.z);
         Self { place: overlay.place.into(), z, opacity: overlay.opacity, content }
     }
