@@ -1,4 +1,4 @@
-//! One node: everything that runs in a process, started in order and ended in the opposite order.
+//! One node: everything that runs in a process. Its parts start in order, and end in the opposite order.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,16 +27,16 @@ use crate::config::Config;
 use crate::listen::Listeners;
 use crate::{health, listen, pages, settings, telemetry};
 
-/// How often sources whose publisher is gone are looked for; the grace period is counted in seconds.
+/// How often sources whose publisher is gone are expired. The grace period is some seconds.
 const EXPIRE_EVERY: Duration = Duration::from_millis(500);
 
-/// A node that runs. End it with [`Node::stop`].
+/// A running node. End it with [`Node::stop`].
 pub struct Node {
     drain: Duration,
     http: SocketAddr,
     rtmp: SocketAddr,
     stop: CancellationToken,
-    /// Ends HTTP, which is the last: until then `/readyz` says that the node stops.
+    /// Ends HTTP, which ends last, so that `/readyz` can say that the node is stopping.
     stop_http: CancellationToken,
     parts: Parts,
     /// The thread of the stage.
@@ -44,7 +44,7 @@ pub struct Node {
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
-/// What the routes give access to, and what is ended by a call.
+/// The parts that routes use, and those that end by a call.
 struct Parts {
     hub: Arc<Hub>,
     gate: Arc<TokenGate>,
@@ -62,7 +62,7 @@ impl Node {
         let listeners = Listeners::bind(config)?;
         let (http, rtmp) = listeners.addresses()?;
         let webhooks = settings::webhooks(config)?;
-        onmic_mixer::check().context("FFmpeg lacks what is needed")?;
+        onmic_mixer::check().context("FFmpeg lacks something that the server needs")?;
         let clock = NodeClock::new(Instant::now(), SystemTime::now());
         let tickets = Tickets::new(&config.auth.secret);
         let gate = Arc::new(TokenGate::new(&config.auth.secret, tickets.clone()));
@@ -74,7 +74,7 @@ impl Node {
             .context("the stage cannot be started")?;
         let outbox = webhooks.as_ref().map(|(outbox, _)| outbox.clone());
         let rooms = Rooms::new(settings::rooms(config), hub.clone(), tickets, stage.clone(), outbox, stop.clone())
-            .context("the rooms cannot be as they are configured")?;
+            .context("the rooms cannot be configured like this")?;
         let parts = Parts { hub, gate, transcoder, rtc, hls, stage, rooms };
 
         let Parts { hub, gate, hls, rooms, .. } = &parts;
@@ -99,17 +99,17 @@ impl Node {
         Ok(Self { drain: config.drain, http, rtmp, stop, stop_http, parts, director, tasks })
     }
 
-    /// Where HTTP is served.
+    /// Returns the address at which HTTP is served.
     pub fn http(&self) -> SocketAddr {
         self.http
     }
 
-    /// Where RTMP is served.
+    /// Returns the address at which RTMP is served.
     pub fn rtmp(&self) -> SocketAddr {
         self.rtmp
     }
 
-    /// Completes when a part ends by itself, which none should.
+    /// Completes when a part ends by itself, which no part should do.
     pub async fn ended(&mut self) -> anyhow::Result<()> {
         match self.tasks.join_next().await {
             Some(ended) => ended.context("a part of the server panicked").flatten(),
@@ -126,7 +126,7 @@ impl Node {
         self.stop_http.cancel();
         let drained = tokio::time::timeout(self.drain, async { while self.tasks.join_next().await.is_some() {} }).await;
         if drained.is_err() {
-            tracing::warn!("sessions were cut off: they did not end within {:?}", self.drain);
+            tracing::warn!("some sessions did not end within {:?} and were cut off", self.drain);
             self.tasks.shutdown().await;
         }
         self.parts.stage.stop();

@@ -8,9 +8,10 @@
 //!                  │            └─ Track (audio)  ── Ring ── Reader …
 //!                  ▼                      └ derived on demand by a Deriver
 //!   mixer ─▶ Inlet of a Program ─ Feed ─ Tracks …
-//! Hub: names → sources, rooms → programs
+//! Hub: rooms → sources by name, and the program
 //! ```
 
+mod changes;
 pub mod clock;
 pub mod codec;
 pub mod drops;
@@ -37,6 +38,7 @@ pub mod time;
 pub mod track;
 pub mod viewers;
 
+pub use changes::ChangedRooms;
 pub use codec::{Codec, Parameters};
 pub use drops::DropReason;
 pub use feed::{Accept, Accepts, Demand, Feed, Returns, Stage};

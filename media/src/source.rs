@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::changes::Changes;
 use crate::clock::SourceClock;
 use crate::feed::{Feed, Stage};
 use crate::frame::Frame;
@@ -68,8 +69,8 @@ pub struct Source {
     /// lock of `state`.
     publisher: watch::Sender<u64>,
     state: Mutex<State>,
-    /// The hub's counter of changes. It counts up whenever the public state of one of its sources changes.
-    generation: watch::Sender<u64>,
+    /// Where the source tells that its public state has changed.
+    changes: Changes,
 }
 
 #[derive(Debug)]
@@ -86,7 +87,7 @@ impl Source {
         clock: NodeClock,
         program_clock: ProgramClock,
         feed: Arc<Feed>,
-        generation: watch::Sender<u64>,
+        changes: Changes,
         now: Instant,
     ) -> Arc<Self> {
         let state = State { last: Protocol::Rtmp.into(), connected: false, last_heard: now };
@@ -101,7 +102,7 @@ impl Source {
             outlet: Mutex::default(),
             publisher,
             state: Mutex::new(state),
-            generation,
+            changes,
         })
     }
 
@@ -272,6 +273,6 @@ impl Source {
 
     /// Wakes the tasks that watch the hub.
     pub(crate) fn changed(&self) {
-        self.generation.send_modify(|generation| *generation += 1);
+        self.changes.tell(&self.name.room);
     }
 }

@@ -21,7 +21,7 @@ use onmic_media::Hub;
 use crate::auth::TokenGate;
 use crate::rooms::Rooms;
 
-/// What the routes read.
+/// The parts of the node that the routes use.
 #[derive(Clone)]
 pub struct Api {
     hub: Arc<Hub>,
@@ -31,12 +31,12 @@ pub struct Api {
 }
 
 impl Api {
-    /// An API over `hub`; pages are told to publish to `rtmp_port`.
+    /// Returns an API over these parts. Pages learn from it to publish to `rtmp_port`.
     pub fn new(hub: Arc<Hub>, gate: Arc<TokenGate>, rooms: Arc<Rooms>, rtmp_port: u16) -> Self {
         Self { hub, gate, rooms, rtmp_port }
     }
 
-    /// The routes.
+    /// Returns the routes.
     pub fn router(self) -> Router {
         Router::new()
             .route("/api/v1/rooms", get(rooms::list).post(rest::create))
