@@ -17,6 +17,7 @@ use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
 use humantime_serde::Serde as Humantime;
 use onmic_control::HostLeaves;
+use onmic_http::client::Network;
 use onmic_mixer::EncoderChoice;
 use onmic_mixer::scene::Size;
 use serde::de::Error as _;
@@ -107,6 +108,7 @@ pub struct Log {
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
     pub secret: String,
+    pub audience: Vec<String>,
 }
 
 impl std::fmt::Debug for Auth {
@@ -121,6 +123,7 @@ pub struct Http {
     pub port: u16,
     pub tls_certificate: String,
     pub tls_key: String,
+    pub trusted_proxies: Vec<Network>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -265,7 +268,8 @@ impl Default for Log {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { port: 8080, tls_certificate: String::new(), tls_key: String::new() }
+        let trusted_proxies = Network::LOOPBACK.to_vec();
+        Self { port: 8080, tls_certificate: String::new(), tls_key: String::new(), trusted_proxies }
     }
 }
 

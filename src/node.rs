@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow};
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinSet;
@@ -16,6 +17,7 @@ use onmic_control::{Api, Rooms, Tickets, TokenGate};
 use onmic_edge::flv;
 use onmic_edge::hls::Hls;
 use onmic_http::Problem;
+use onmic_http::door::{self, Door};
 use onmic_ingest::rtmp;
 use onmic_media::{Hub, NodeClock};
 use onmic_mixer::Transcoder;
@@ -65,7 +67,7 @@ impl Node {
         onmic_mixer::check().context("FFmpeg lacks something that the server needs")?;
         let clock = NodeClock::new(Instant::now(), SystemTime::now());
         let tickets = Tickets::new(&config.auth.secret);
-        let gate = Arc::new(TokenGate::new(&config.auth.secret, tickets.clone()));
+        let gate = Arc::new(TokenGate::new(&config.auth.secret, tickets.clone()).for_audiences(&config.auth.audience));
         let transcoder = Transcoder::new(settings::transcoder(config));
         let hub = Hub::new(clock, settings::hub(config), Some(transcoder.clone()));
         let rtc = Rtc::start(&settings::rtc(config, clock)?)?;
@@ -164,6 +166,7 @@ impl Parts {
             .merge(pages::router())
             .method_not_allowed_fallback(Problem::method_not_allowed)
             .fallback(get(pages::asset).fallback(Problem::method_not_allowed))
+            .layer(from_fn_with_state(Door::new(config.http.trusted_proxies.clone(), !gate.is_closed()), door::enter))
     }
 }
 

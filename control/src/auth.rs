@@ -1,7 +1,7 @@
 //! Tokens and the rights that they give. A token is a JWT (RFC 7519) signed with HS256 and the configured secret.
 //!
 //! Its claims are `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`; `nbf` is checked if it is
-//! there.
+//! there. `aud` is checked if the server has audiences. Identity providers write it also for servers that have none.
 //! `sub` is the id of the person, and `name` is the name that others see. `seat` and `jti` mark a ticket for a seat, which
 //! is good only for as long as the person has the seat (see `ticket`). The role says what is allowed:
 //!
@@ -123,6 +123,7 @@ impl Claims {
 /// Checks tokens. Without a secret it lets everybody do everything.
 pub struct TokenGate {
     key: Option<DecodingKey>,
+    validation: Validation,
     tickets: Arc<Tickets>,
 }
 
@@ -130,7 +131,21 @@ impl TokenGate {
     /// Checks tokens that are signed with `secret`; an empty one opens the gate. Tickets for seats are good while
     /// `tickets` says so.
     pub fn new(secret: &str, tickets: Arc<Tickets>) -> Self {
-        Self { key: (!secret.is_empty()).then(|| DecodingKey::from_secret(secret.as_bytes())), tickets }
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_nbf = true;
+        validation.validate_aud = false;
+        let key = (!secret.is_empty()).then(|| DecodingKey::from_secret(secret.as_bytes()));
+        Self { key, validation, tickets }
+    }
+
+    /// Refuses tokens whose `aud` names none of `audiences`. A token without `aud` is for every server, and without audiences
+    /// so is every token.
+    pub fn for_audiences(mut self, audiences: &[String]) -> Self {
+        if !audiences.is_empty() {
+            self.validation.validate_aud = true;
+            self.validation.set_audience(audiences);
+        }
+        self
     }
 
     /// Whether the server asks for tokens.
@@ -142,9 +157,7 @@ impl TokenGate {
     pub fn claims(&self, token: Option<&str>) -> Result<Option<Claims>, Refusal> {
         let Some(key) = &self.key else { return Ok(None) };
         let token = token.ok_or(Refusal::TokenMissing)?;
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.validate_nbf = true;
-        decode::<Claims>(token, key, &validation)
+        decode::<Claims>(token, key, &self.validation)
             .map(|decoded| Some(decoded.claims))
             .map_err(|error| Refusal::TokenInvalid(error.to_string()))
     }
@@ -219,6 +232,30 @@ mod tests {
             assert!(matches!(gate.check(Action::Play(&room), Some(&bad)), Err(Refusal::TokenInvalid(_))));
         }
         assert_eq!(TokenGate::new("", Tickets::new("")).check(Action::Play(&room), None), Ok(Admission::default()));
+    }
+
+    #[test]
+    fn a_token_for_another_audience_is_refused_where_the_server_has_one() {
+        let room: RoomName = "demo".parse().unwrap();
+        let taken = |gate: &TokenGate, aud: Option<serde_json::Value>| {
+            let mut claims = json!({"exp": FAR, "room": "demo", "role": "viewer"});
+            if let Some(aud) = aud {
+                claims["aud"] = aud;
+            }
+            gate.check(Action::Play(&room), Some(&token("secret", claims))).is_ok()
+        };
+        let (any, live) = (gate("secret"), gate("secret").for_audiences(&["live".into(), "test".into()]));
+        for (aud, by_live) in [
+            (None, true),
+            (Some(json!("live")), true),
+            (Some(json!(["other", "test"])), true),
+            (Some(json!("other")), false),
+            (Some(json!([])), false),
+            (Some(json!("")), false),
+        ] {
+            assert!(taken(&any, aud.clone()), "{aud:?}");
+            assert_eq!(taken(&live, aud.clone()), by_live, "{aud:?}");
+        }
     }
 
     #[test]

@@ -431,6 +431,11 @@ impl Link {
         let [[video_in, audio_in, _], [video_out, audio_out, _]] = self.tally.frame_counts;
         let [bytes_in, bytes_out] = self.tally.byte_counts;
         let seconds = self.started.elapsed().as_secs_f32();
+        if bytes_in == 0 {
+            // Health checks and port scans come every few seconds.
+            tracing::debug!(reason, peer = ?self.peer, seconds, error, "RTMP connection closed before its first byte");
+            return;
+        }
         tracing::info!(
             reason,
             kind = self.kind,
