@@ -1,5 +1,6 @@
 //! The control API under `/api/v1`, described by its OpenAPI document.
 
+mod advice;
 mod caller;
 mod commands;
 mod events;
