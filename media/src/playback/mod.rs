@@ -30,6 +30,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -53,7 +54,8 @@ const ONE_MOMENT_MICROS: i64 = 500;
 const MUTED_MICROS: i64 = 2_000_000;
 
 /// The longest time between frames of a still screen. After a longer time the camera is off.
-const STILL_MICROS: i64 = 10_000_000;
+pub const STILL: Duration = Duration::from_secs(10);
+const STILL_MICROS: i64 = STILL.as_micros() as i64;
 
 /// States the tracks and codecs that a player wants.
 #[derive(Clone, Debug)]

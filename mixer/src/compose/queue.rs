@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use onmic_media::playback::STILL;
 use onmic_media::{Ticks, WallTime};
 
 use crate::codec::RawVideo;
@@ -31,9 +32,11 @@ pub(crate) struct Decoded {
 #[derive(Default)]
 pub(crate) struct Queue {
     shown: Option<Decoded>,
-    /// When the shown frame was decoded.
-    since: Option<Instant>,
-    waiting: VecDeque<(Decoded, Instant)>,
+    waiting: VecDeque<Decoded>,
+    /// When the newest frame was decoded.
+    newest: Option<Instant>,
+    /// The time between the newest frames. A still screen is sent every few seconds.
+    pause: Duration,
 }
 
 /// Counts frames that were shown before their time, or not at all.
@@ -48,6 +51,8 @@ pub(crate) struct Dropped {
 impl Queue {
     /// Takes in a frame that was decoded at `now`.
     pub(crate) fn push(&mut self, decoded: Decoded, now: Instant) -> Dropped {
+        let pause = self.newest.replace(now).map_or(Duration::ZERO, |newest| now.saturating_duration_since(newest));
+        self.pause = pause.max(self.pause / 2);
         let mut dropped = Dropped::default();
         let pixels = decoded.picture.width() as usize * decoded.picture.height() as usize;
         if self.waiting.len() >= (PIXELS_MAX / pixels.max(1)).clamp(2, WAITING_MAX)
@@ -56,24 +61,24 @@ impl Queue {
             self.show(oldest);
             dropped.full = 1;
         }
-        self.waiting.push_back((decoded, now));
+        self.waiting.push_back(decoded);
         dropped
     }
 
-    fn show(&mut self, (decoded, at): (Decoded, Instant)) {
-        (self.shown, self.since) = (Some(decoded), Some(at));
+    fn show(&mut self, decoded: Decoded) {
+        self.shown = Some(decoded);
     }
 
     /// Shows the newest frame whose time is not later than `until`.
     pub(crate) fn advance(&mut self, until: WallTime) -> Dropped {
-        let due = self.waiting.iter().take_while(|(decoded, _)| decoded.wall <= until).count();
+        let due = self.waiting.iter().take_while(|decoded| decoded.wall <= until).count();
         self.skip_to(due)
     }
 
     /// Returns the frame that a leading input shows next. Frames with times up to `shown` are skipped if a later one
     /// waits. If more than `behind` frames wait, all but the newest are skipped.
     pub(crate) fn next_to_lead(&self, shown: Option<WallTime>, behind: usize) -> Option<&Decoded> {
-        self.lead_at(shown, behind).map(|at| &self.waiting[at].0)
+        self.lead_at(shown, behind).map(|at| &self.waiting[at])
     }
 
     /// Shows the frame that [`Queue::next_to_lead`] returns.
@@ -84,7 +89,7 @@ impl Queue {
 
     fn lead_at(&self, shown: Option<WallTime>, behind: usize) -> Option<usize> {
         let newest = self.waiting.len().checked_sub(1)?;
-        let later = |(decoded, _): &(Decoded, Instant)| shown.is_none_or(|shown| decoded.wall > shown);
+        let later = |decoded: &Decoded| shown.is_none_or(|shown| decoded.wall > shown);
         let next = if newest >= behind { None } else { self.waiting.iter().position(later) };
         Some(next.unwrap_or(newest))
     }
@@ -99,7 +104,7 @@ impl Queue {
 
     /// Returns the waiting frames that have a higher number.
     pub(crate) fn later_than(&self, number: u64) -> impl Iterator<Item = &Decoded> {
-        self.waiting.iter().map(|(decoded, _)| decoded).filter(move |decoded| decoded.number > number)
+        self.waiting.iter().filter(move |decoded| decoded.number > number)
     }
 
     /// Returns the frame that is shown.
@@ -107,10 +112,11 @@ impl Queue {
         self.shown.as_ref()
     }
 
-    /// Returns the frame that is shown, unless no frame came for `stale_after`.
+    /// Returns the frame that is shown, unless no frame came for `stale_after`. An input whose frames come further apart
+    /// than that has twice as long, up to [`STILL`].
     pub(crate) fn fresh(&self, now: Instant, stale_after: Duration) -> Option<&Decoded> {
-        let newest = self.waiting.back().map(|(_, at)| *at).or(self.since)?;
-        (now.saturating_duration_since(newest) < stale_after).then_some(self.shown.as_ref()?)
+        let patience = (self.pause * 2).min(STILL).max(stale_after);
+        (now.saturating_duration_since(self.newest?) < patience).then_some(self.shown.as_ref()?)
     }
 }
 
@@ -189,5 +195,17 @@ mod tests {
         assert!(queue.fresh(later(3), stale_after).is_none());
         queue.push(decoded(2, 9), later(3));
         assert_eq!(queue.fresh(later(4), stale_after).map(|decoded| decoded.number), Some(1), "the next frame waits");
+    }
+
+    #[test]
+    fn a_still_screen_that_is_sent_every_5_s_stays_and_a_stall_is_forgotten() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        let (stale_after, later) = (Duration::from_secs(3), |seconds| now + Duration::from_secs_f32(seconds));
+        (0..3).for_each(|number| _ = queue.push(decoded(number, 0), later(5.0 * number as f32)));
+        queue.advance(WallTime(0));
+        assert!(queue.fresh(later(19.9), stale_after).is_some());
+        assert!(queue.fresh(later(20.0), stale_after).is_none());
+        (0..10).for_each(|number| _ = queue.push(decoded(3 + number, 0), later(15.0 + number as f32 / 30.0)));
+        assert!(queue.fresh(later(18.4), stale_after).is_none(), "the frames come fast again");
     }
 }
