@@ -1,8 +1,9 @@
-//! The configuration: one struct for file, flags and environment.
+//! The configuration: one struct for the file, the flags and the environment.
 //!
-//! `onmic.toml` at the root of the repository documents every option with its default; it is embedded, its comments
-//! are the help of the flags, and a test holds it equal to `Config::default()`. Sources are merged as a tree of TOML
-//! values before anything is interpreted: flags over environment over file over defaults.
+//! `onmic.toml` at the root of the repository documents every option with its default. It is embedded, its comments are
+//! the help of the flags, and a test keeps it equal to `Config::default()`. All sources are merged as a tree of TOML
+//! values before anything is interpreted. A flag wins over the environment, the environment over the file, and the file
+//! over the defaults.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -16,6 +17,7 @@ use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
 use humantime_serde::Serde as Humantime;
 use onmic_control::HostLeaves;
+use onmic_http::client::Network;
 use onmic_ingest::rtmp::Applications;
 use onmic_ingest::rtmp::stream_key::{APPLICATION, InvalidApplication};
 use onmic_mixer::EncoderChoice;
@@ -25,13 +27,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use toml::{Table, Value};
 
-/// The documented defaults.
+/// The file that documents the defaults.
 pub const DOCUMENT: &str = include_str!("../onmic.toml");
 
-/// Why there is no configuration. Display is a sentence for the person who starts the server.
+/// An error in the configuration. Its Display is a sentence for the person who starts the server.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    /// A canvas that cannot be, or a frame rate.
+    /// The canvas or the frame rate is not valid.
     #[error(
         "mixer.canvas is {0:?}: it is written 1280x720, with even sides from 64 up to 1920x1080; mixer.frame_rate is 1 to 60"
     )]
@@ -58,7 +60,7 @@ pub enum ConfigError {
     RtmpsWithoutCertificate,
     #[error("rtc.shards = {shards} is too many from rtc.port = {port} on: at most {SHARDS_MAX}, and each takes a port")]
     Shards { shards: usize, port: u16 },
-    #[error("[rooms] is not possible: {0}")]
+    #[error("[rooms] is not valid: {0}")]
     Rooms(onmic_room::Refused),
     #[error("webhooks.url = {0:?} is not an address of http: or https:")]
     WebhookUrl(String),
@@ -66,7 +68,7 @@ pub enum ConfigError {
     WebhookWithoutSecret,
 }
 
-/// A session's id has one byte for its shard.
+/// The most shards: a session's id has one byte for its shard.
 const SHARDS_MAX: usize = 256;
 
 /// The configuration of a node; `onmic.toml` says what each option means.
@@ -78,25 +80,25 @@ pub struct Config {
     /// How long sessions have to finish when the node stops.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
-    /// Logs.
+    /// The logs.
     pub log: Log,
-    /// Tokens.
+    /// The tokens.
     pub auth: Auth,
     /// The HTTP listener, and the certificate that it shares with RTMPS.
     pub http: Http,
-    /// Sources, however they come in.
+    /// The sources of all protocols.
     pub ingest: Ingest,
     /// The RTMP listeners.
     pub rtmp: Rtmp,
-    /// WebRTC.
+    /// The sessions of WebRTC.
     pub rtc: Rtc,
-    /// LL-HLS.
+    /// The playlists of LL-HLS.
     pub hls: Hls,
-    /// Derived tracks and mixed programs.
+    /// The derived tracks and mixed programs.
     pub mixer: Mixer,
-    /// Rooms, and the settings of new ones.
+    /// The rooms, and the settings of new ones.
     pub rooms: Rooms,
-    /// Where events are told.
+    /// The receiver of events.
     pub webhooks: Webhooks,
 }
 
@@ -110,6 +112,7 @@ pub struct Log {
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
     pub secret: String,
+    pub audience: Vec<String>,
 }
 
 impl std::fmt::Debug for Auth {
@@ -124,6 +127,7 @@ pub struct Http {
     pub port: u16,
     pub tls_certificate: String,
     pub tls_key: String,
+    pub trusted_proxies: Vec<Network>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -188,7 +192,7 @@ pub struct Mixer {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)] // What is left for the timeouts and is not one of them is refused there.
+#[serde(default)] // `Timeouts` gets the keys that are left, and refuses those that are not timeouts.
 pub struct Rooms {
     pub rooms: usize,
     pub persons: usize,
@@ -201,8 +205,7 @@ pub struct Rooms {
     pub timeouts: Timeouts,
 }
 
-/// How long rooms wait for what. Each is an option `NAME_timeout`, but for the cool-down, which is none that runs out on
-/// somebody.
+/// The timeouts of rooms. Each is an option `NAME_timeout`, except `cool_down`, because nobody fails when that ends.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct Timeouts(onmic_room::Timeouts);
 
@@ -270,7 +273,8 @@ impl Default for Log {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { port: 8080, tls_certificate: String::new(), tls_key: String::new() }
+        let trusted_proxies = Network::LOOPBACK.to_vec();
+        Self { port: 8080, tls_certificate: String::new(), tls_key: String::new(), trusted_proxies }
     }
 }
 
@@ -320,7 +324,7 @@ impl Default for Hls {
 }
 
 impl Mixer {
-    /// The size of mixed programs.
+    /// Returns the size of mixed programs.
     pub fn canvas(&self) -> Result<Size, ConfigError> {
         let wrong = || ConfigError::Canvas(self.canvas.clone());
         let (width, height) = self.canvas.split_once('x').ok_or_else(wrong)?;
@@ -365,7 +369,7 @@ impl Default for Rooms {
 }
 
 impl Rooms {
-    /// The settings of rooms that come to be by themselves.
+    /// Returns the settings of rooms that come to be by themselves.
     pub fn settings(&self) -> onmic_room::Settings {
         onmic_room::Settings {
             title: String::new(),
@@ -377,7 +381,7 @@ impl Rooms {
         }
     }
 
-    /// What limits the node's rooms.
+    /// Returns the limits of the node's rooms.
     pub fn limits(&self) -> onmic_room::Limits {
         onmic_room::Limits { rooms: self.rooms, persons: self.persons, requests: self.requests }
     }
@@ -391,7 +395,7 @@ impl Rtmp {
 }
 
 impl Webhooks {
-    /// Who is told, if anybody.
+    /// Returns the address of the receiver of events, if there is one.
     pub fn receiver(&self) -> Result<Option<Uri>, ConfigError> {
         if self.url.is_empty() {
             return Ok(None);
@@ -404,14 +408,14 @@ impl Webhooks {
 }
 
 impl Config {
-    /// The configuration that `matches` of [`command`], the environment and the named file make together.
+    /// Loads the configuration of `matches` of [`command`], the environment and the file that they name.
     pub fn load(matches: &ArgMatches) -> Result<Self, ConfigError> {
         let mut tree = match matches.get_one::<PathBuf>("config") {
             Some(path) => read(path)?,
             None => Table::new(),
         };
         for option in options() {
-            // clap answers with the flag, or else with the environment variable.
+            // clap returns the flag, or else the environment variable.
             if let Some(text) = matches.get_one::<String>(&option.flag) {
                 let value = option.parse(text).map_err(|sentence| ConfigError::Override {
                     name: format!("--{} (or {})", option.flag, option.variable),
@@ -425,7 +429,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The address all listeners bind.
+    /// Returns the address that all listeners bind.
     pub fn address(&self) -> Result<IpAddr, ConfigError> {
         let is_open = self.auth.secret.is_empty();
         if self.host == "auto" {
@@ -463,7 +467,7 @@ impl Config {
     }
 }
 
-/// The command line: `--config`, and one flag for every option of the document.
+/// Returns the command line: `--config`, `--healthcheck`, and one flag for every option of the document.
 pub fn command() -> Command {
     let mut command = Command::new("onmic")
         .version(env!("CARGO_PKG_VERSION"))
@@ -480,7 +484,7 @@ pub fn command() -> Command {
             Arg::new("healthcheck")
                 .long("healthcheck")
                 .action(clap::ArgAction::SetTrue)
-                .help("Ask the server that runs with this configuration whether it is ready, and exit 0 if so"),
+                .help("Ask the server that runs with this configuration whether it is healthy, and exit 0 if it is"),
         );
     for option in options() {
         let arg = Arg::new(option.flag.clone()).long(option.flag).value_name("VALUE").env(option.variable);
@@ -490,7 +494,7 @@ pub fn command() -> Command {
     command
 }
 
-/// One leaf of the document.
+/// One option of the document.
 struct Opt {
     path: Vec<String>,
     flag: String,
@@ -508,7 +512,7 @@ impl Opt {
         Self { path, flag, variable, help, default }
     }
 
-    /// `text` as a value of the kind the default has. Lists are separated by commas.
+    /// Reads `text` as a value of the default's kind. Commas separate the items of a list.
     fn parse(&self, text: &str) -> Result<Value, String> {
         match &self.default {
             Value::Integer(_) => text.parse().map(Value::Integer).map_err(|_| format!("{text:?} is not a number")),
@@ -576,7 +580,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_states_the_defaults_and_nothing_else() {
+    fn the_document_states_every_default_and_no_other_option() {
         let documented: Table = DOCUMENT.parse().unwrap();
         assert_eq!(documented.clone().try_into::<Config>().unwrap(), Config::default());
         let keys = |table: &Table| {
@@ -594,14 +598,14 @@ mod tests {
     }
 
     #[test]
-    fn every_option_says_what_it_is() {
+    fn every_option_has_a_help_text() {
         for option in options() {
             assert!(!option.help.starts_with(" ["), "{}", option.flag);
         }
     }
 
     #[test]
-    fn flags_reach_their_option() {
+    fn a_flag_sets_its_option() {
         let config = load(&["--http-port", "9000", "--hls-part", "200ms", "--rtmp-message", "1 MiB"]).unwrap();
         assert_eq!(config.http.port, 9000);
         assert_eq!(config.hls.part, Duration::from_millis(200));
@@ -623,7 +627,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_beyond_the_last_port_or_what_an_id_can_name_are_refused() {
+    fn more_shards_than_ports_or_ids_are_refused() {
         assert!(load(&["--rtc-shards", "256"]).is_ok());
         assert!(matches!(load(&["--rtc-shards", "257"]), Err(ConfigError::Shards { .. })));
         assert!(matches!(load(&["--rtc-shards", "2", "--rtc-port", "65535"]), Err(ConfigError::Shards { .. })));
@@ -639,7 +643,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_rooms_and_unsigned_webhooks_are_refused() {
+    fn invalid_rooms_and_unsigned_webhooks_are_refused() {
         assert!(load(&["--rooms-seats", "16", "--rooms-host-leaves", "keep"]).is_ok());
         assert!(matches!(load(&["--rooms-seats", "17"]), Err(ConfigError::Rooms(_))));
         assert!(matches!(load(&["--rooms-away-timeout", "1ms"]), Err(ConfigError::Rooms(_))));
@@ -654,13 +658,13 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_of_rooms_are_the_machines() {
+    fn the_defaults_of_rooms_are_those_of_the_machine() {
         assert_eq!(Rooms::default().settings(), onmic_room::Settings::default());
         assert_eq!(Rooms::default().limits(), onmic_room::Limits::default());
     }
 
     #[test]
-    fn without_a_secret_only_loopback_is_served() {
+    fn without_a_secret_the_server_listens_on_loopback_only() {
         assert_eq!(load(&[]).unwrap().address().unwrap().to_string(), "127.0.0.1");
         assert!(matches!(load(&["--host", "0.0.0.0"]), Err(ConfigError::OpenToOthers(_))));
         let config = load(&["--auth-secret", "s"]).unwrap();

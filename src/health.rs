@@ -1,4 +1,4 @@
-//! `/healthz`: the process runs. `/readyz`: it serves. `onmic --healthcheck` asks, for containers without curl.
+//! `/healthz` says that the process runs, `/readyz` that it serves. `onmic --healthcheck` asks, for containers without curl.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 
+/// How long the connection and each read of a health check may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The routes. They exist only once everything else is up; the node is ready until it begins to stop.
+/// Returns the routes. They exist only once everything else is up, and the node is ready until it begins to stop.
 pub(crate) fn router(stop: CancellationToken) -> Router {
     Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(async move || readiness(&stop)))
 }
@@ -28,7 +29,7 @@ pub fn ask(config: &Config) -> anyhow::Result<()> {
     let server = SocketAddr::new(reachable(config.address()?), config.http.port);
     let mut stream = TcpStream::connect_timeout(&server, ASK_TIMEOUT).context("nobody listens")?;
     if config.has_certificate() {
-        return Ok(()); // Listening is all that can be told without trusting the certificate.
+        return Ok(()); // Without a trusted certificate only listening can be checked.
     }
     stream.set_read_timeout(Some(ASK_TIMEOUT))?;
     write!(stream, "GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
@@ -38,7 +39,8 @@ pub fn ask(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where this machine reaches a listener on `address`. One on `::` takes IPv4 only if the system lets it.
+/// Returns the address at which this machine reaches a listener on `address`. A listener on `::` is asked by IPv6,
+/// because it takes IPv4 only if the system lets it.
 fn reachable(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
@@ -60,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_on_every_address_is_asked_on_the_loopback_of_its_family() {
+    fn a_server_on_all_addresses_is_asked_on_the_loopback_address_of_its_family() {
         for (host, asked) in [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.7", "192.0.2.7"), ("::1", "::1")] {
             assert_eq!(reachable(host.parse().unwrap()), asked.parse::<IpAddr>().unwrap());
         }

@@ -1,7 +1,7 @@
 //! onmic: a live streaming gateway. RTMP and WHIP in, WHEP, LL-HLS, HTTP-FLV and RTMP out.
 //!
-//! [`Node::start`] starts everything that runs in a process; `main.rs` and tests both use it. Here are configuration and
-//! wiring only; what the parts do is in their crates.
+//! [`Node::start`] starts everything that runs in a process. `main.rs` and tests both use it. This crate has the
+//! configuration and the wiring, and other crates have the parts.
 
 mod config;
 pub mod health;

@@ -18,27 +18,28 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Http};
 
-/// Viewers of LL-HLS come in crowds: so many may wait to be accepted.
+/// The most connections that may wait to be accepted. Viewers of LL-HLS come in crowds.
 const BACKLOG: i32 = 4096;
 
-/// From the first byte of a request to the end of its headers, and between pings of an idle HTTP/2 connection.
+/// How long the headers of a request may take, and the pause between pings on an idle HTTP/2 connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What was sent and is not read for so long costs its connection (RFC 5482): an FLV player or an RTMP client that stands
-/// still, an event stream that nobody reads. Holds for a closed window too.
+/// How long bytes that were sent may stay unacknowledged, or the peer's window closed, until the system closes the
+/// connection (RFC 5482). It ends an FLV player or an RTMP client that stands still, and an event stream that nobody
+/// reads.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The sockets of a node, bound before any part starts: a port in use is found while nothing runs yet.
+/// The sockets of a node. They are bound before any part starts, so a port in use is found while nothing runs yet.
 pub struct Listeners {
     pub http: TcpListener,
     pub rtmp: TcpListener,
     pub rtmps: Option<TcpListener>,
-    /// For HTTP and RTMPS.
+    /// The TLS configuration of HTTP and RTMPS.
     pub tls: Option<Arc<ServerConfig>>,
 }
 
 impl Listeners {
-    /// Those of the configuration.
+    /// Binds the listeners of the configuration.
     pub fn bind(config: &Config) -> anyhow::Result<Self> {
         let address = config.address()?;
         let tls = tls(&config.http)?;
@@ -51,20 +52,20 @@ impl Listeners {
         Ok(Self { http, rtmp, rtmps, tls })
     }
 
-    /// Where HTTP and RTMP are served, with the ports that the system chose where the configuration says 0.
+    /// Returns where HTTP and RTMP are served. The system chose the ports for which the configuration says 0.
     pub fn addresses(&self) -> anyhow::Result<(SocketAddr, SocketAddr)> {
         let address = |listener: &TcpListener| listener.local_addr().context("a listener has no address");
         Ok((address(&self.http)?, address(&self.rtmp)?))
     }
 }
 
-/// A listener on `address`, which may be in use by nobody else.
+/// Opens a listener on `address`, which nobody else may be using.
 fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let open = || {
         let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-        socket.set_reuse_address(true)?; // A restart need not wait for the last connections to be forgotten.
+        socket.set_reuse_address(true)?; // A restart need not wait until the system forgets the last connections.
         socket.set_nonblocking(true)?;
-        socket.set_tcp_user_timeout(Some(STALL_TIMEOUT))?; // Connections inherit it.
+        socket.set_tcp_user_timeout(Some(STALL_TIMEOUT))?; // The connections inherit it.
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok::<_, std::io::Error>(socket.into())
@@ -72,7 +73,7 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     open().with_context(|| format!("cannot listen on {address}"))
 }
 
-/// The TLS configuration of the certificate in `http`, if there is one.
+/// Returns the TLS configuration of the certificate in `http`, if there is one.
 fn tls(http: &Http) -> anyhow::Result<Option<Arc<ServerConfig>>> {
     if http.tls_certificate.is_empty() {
         return Ok(None);
@@ -85,12 +86,12 @@ fn tls(http: &Http) -> anyhow::Result<Option<Arc<ServerConfig>>> {
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .context("the certificate and the key do not fit")?;
+        .context("the certificate and the key do not fit together")?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Some(Arc::new(config)))
 }
 
-/// Serves `router` until `stop`; connections then have `drain` to finish.
+/// Serves `router` until `stop`. Connections then have the time `drain` to finish.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
@@ -122,7 +123,7 @@ pub async fn serve(
     served.context("the HTTP server failed")
 }
 
-/// A client that does not finish its request costs itself the connection.
+/// Closes the connection of a client that does not finish its request.
 fn limit(builder: &mut Builder<TokioExecutor>) {
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEADER_TIMEOUT));
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_inherit_the_time_after_which_a_reader_that_stands_still_is_cut_off() {
+    fn connections_inherit_the_stall_timeout_of_their_listener() {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         listener.set_nonblocking(false).unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -25,7 +25,8 @@ fn run() -> anyhow::Result<()> {
     telemetry::start_logs(&config.log.filter)?;
     let metrics = telemetry::start_metrics()?;
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok().context("a TLS provider was set before")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the tokio runtime does not start")?;
     runtime.block_on(async {
         let mut signals = Signals::watch()?;
         let mut node = Node::start(&config, metrics)?;

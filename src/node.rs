@@ -1,4 +1,4 @@
-//! One node: everything that runs in a process, started in order and ended in the opposite order.
+//! One node: everything that runs in a process. Its parts start in order, and end in the opposite order.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow};
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinSet;
@@ -16,6 +17,7 @@ use onmic_control::{Api, Rooms, Tickets, TokenGate};
 use onmic_edge::flv;
 use onmic_edge::hls::Hls;
 use onmic_http::Problem;
+use onmic_http::door::{self, Door};
 use onmic_ingest::rtmp;
 use onmic_media::{Hub, NodeClock};
 use onmic_mixer::Transcoder;
@@ -27,16 +29,16 @@ use crate::config::Config;
 use crate::listen::Listeners;
 use crate::{health, listen, pages, settings, telemetry};
 
-/// How often sources whose publisher is gone are looked for; the grace period is counted in seconds.
+/// How often sources whose publisher is gone are expired. The grace period is some seconds.
 const EXPIRE_EVERY: Duration = Duration::from_millis(500);
 
-/// A node that runs. End it with [`Node::stop`].
+/// A running node. End it with [`Node::stop`].
 pub struct Node {
     drain: Duration,
     http: SocketAddr,
     rtmp: SocketAddr,
     stop: CancellationToken,
-    /// Ends HTTP, which is the last: until then `/readyz` says that the node stops.
+    /// Ends HTTP, which ends last, so that `/readyz` can say that the node is stopping.
     stop_http: CancellationToken,
     parts: Parts,
     /// The thread of the stage.
@@ -44,7 +46,7 @@ pub struct Node {
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
-/// What the routes give access to, and what is ended by a call.
+/// The parts that routes use, and those that end by a call.
 struct Parts {
     hub: Arc<Hub>,
     gate: Arc<TokenGate>,
@@ -62,10 +64,10 @@ impl Node {
         let listeners = Listeners::bind(config)?;
         let (http, rtmp) = listeners.addresses()?;
         let webhooks = settings::webhooks(config)?;
-        onmic_mixer::check().context("FFmpeg lacks what is needed")?;
+        onmic_mixer::check().context("FFmpeg lacks something that the server needs")?;
         let clock = NodeClock::new(Instant::now(), SystemTime::now());
         let tickets = Tickets::new(&config.auth.secret);
-        let gate = Arc::new(TokenGate::new(&config.auth.secret, tickets.clone()));
+        let gate = Arc::new(TokenGate::new(&config.auth.secret, tickets.clone()).for_audiences(&config.auth.audience));
         let transcoder = Transcoder::new(settings::transcoder(config));
         let hub = Hub::new(clock, settings::hub(config), Some(transcoder.clone()));
         let rtc = Rtc::start(&settings::rtc(config, clock)?)?;
@@ -74,7 +76,7 @@ impl Node {
             .context("the stage cannot be started")?;
         let outbox = webhooks.as_ref().map(|(outbox, _)| outbox.clone());
         let rooms = Rooms::new(settings::rooms(config), hub.clone(), tickets, stage.clone(), outbox, stop.clone())
-            .context("the rooms cannot be as they are configured")?;
+            .context("the rooms cannot be configured like this")?;
         let parts = Parts { hub, gate, transcoder, rtc, hls, stage, rooms };
 
         let Parts { hub, gate, hls, rooms, .. } = &parts;
@@ -99,17 +101,17 @@ impl Node {
         Ok(Self { drain: config.drain, http, rtmp, stop, stop_http, parts, director, tasks })
     }
 
-    /// Where HTTP is served.
+    /// Returns the address at which HTTP is served.
     pub fn http(&self) -> SocketAddr {
         self.http
     }
 
-    /// Where RTMP is served.
+    /// Returns the address at which RTMP is served.
     pub fn rtmp(&self) -> SocketAddr {
         self.rtmp
     }
 
-    /// Completes when a part ends by itself, which none should.
+    /// Completes when a part ends by itself, which no part should do.
     pub async fn ended(&mut self) -> anyhow::Result<()> {
         match self.tasks.join_next().await {
             Some(ended) => ended.context("a part of the server panicked").flatten(),
@@ -126,7 +128,7 @@ impl Node {
         self.stop_http.cancel();
         let drained = tokio::time::timeout(self.drain, async { while self.tasks.join_next().await.is_some() {} }).await;
         if drained.is_err() {
-            tracing::warn!("sessions were cut off: they did not end within {:?}", self.drain);
+            tracing::warn!("some sessions did not end within {:?} and were cut off", self.drain);
             self.tasks.shutdown().await;
         }
         self.parts.stage.stop();
@@ -166,6 +168,7 @@ impl Parts {
             .merge(pages::router())
             .method_not_allowed_fallback(Problem::method_not_allowed)
             .fallback(get(pages::asset).fallback(Problem::method_not_allowed))
+            .layer(from_fn_with_state(Door::new(config.http.trusted_proxies.clone(), !gate.is_closed()), door::enter))
     }
 }
 

@@ -13,27 +13,27 @@ use onmic_http::Problem;
 #[allow_missing = true]
 struct Dist;
 
-/// The routes of the pages. What no route takes may be an [`asset`].
+/// Returns the routes of the pages. A path that no route takes may be an [`asset`].
 pub fn router() -> Router {
     Router::new().route("/", get(index)).route("/watch/{room}", get(watch)).route("/studio/{room}", get(studio))
 }
 
-/// `GET /`: live rooms, and how to publish.
+/// `GET /`: shows the live rooms and how to publish.
 async fn index() -> Response {
     page("index.html")
 }
 
-/// `GET /watch/ROOM`: the player.
+/// `GET /watch/ROOM`: shows the player.
 async fn watch() -> Response {
     page("watch.html")
 }
 
-/// `GET /studio/ROOM`: the host's desk.
+/// `GET /studio/ROOM`: shows the host's desk.
 async fn studio() -> Response {
     page("studio.html")
 }
 
-/// `GET /assets/…` and the few files at the root.
+/// `GET /assets/…`: returns a file of the pages, as it does for the few files at the root.
 pub async fn asset(uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
     // Names under assets/ carry a hash of their content, so they never change.

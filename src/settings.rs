@@ -1,4 +1,4 @@
-//! What each part is told of the configuration.
+//! The settings of each part, made of the configuration.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ pub fn stage(config: &Config) -> anyhow::Result<StageConfig> {
     })
 }
 
-/// `defaults` as configured for every encoder of this node.
+/// Returns `defaults` with what is configured for every encoder of this node.
 fn encoder(config: &Config, defaults: VideoSettings) -> VideoSettings {
     VideoSettings { preset: config.mixer.x264_preset.clone(), ..defaults }
 }

@@ -1,4 +1,4 @@
-//! Logs by `tracing`, metrics by `metrics` and Prometheus.
+//! Logs with `tracing`, and metrics with `metrics` and Prometheus.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use tracing_subscriber::EnvFilter;
 
 use onmic_media::{Hub, ViewerKind, metric};
 
-/// Buckets of stage latencies, in seconds: from one shard wake-up to a slow client.
+/// The buckets of latencies, in seconds: from the time of one shard wake-up to that of a slow client.
 const LATENCY_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0];
 
-/// A shard takes some hundred samples a second.
+/// How often samples are summed up. A shard takes some hundred samples a second.
 const SUM_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts logging to standard error. Fails when the filter cannot be read.
@@ -28,7 +28,7 @@ pub fn start_logs(filter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts counting. The handle renders what was counted.
+/// Starts the metrics. The handle renders them.
 pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &LATENCY_BUCKETS)
@@ -38,8 +38,8 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     Ok(handle)
 }
 
-/// Sums up what was counted, until `stop`: samples of histograms are kept one by one until then, whether or not
-/// anybody asks for `/metrics`.
+/// Sums up the samples of histograms until `stop`. Without it they would be kept one by one until somebody asks for
+/// `/metrics`.
 pub async fn sum_up(handle: PrometheusHandle, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(SUM_UP_EVERY);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -47,7 +47,7 @@ pub async fn sum_up(handle: PrometheusHandle, stop: CancellationToken) {
     }
 }
 
-/// `GET /metrics`: the gauges that are read off the hub, then everything that was counted.
+/// Answers `GET /metrics`: sets the gauges of the hub, and renders all metrics.
 pub fn render(handle: &PrometheusHandle, hub: &Hub) -> impl IntoResponse + use<> {
     let (sources, feeds) = (hub.sources(), hub.feeds());
     for kind in ViewerKind::ALL {

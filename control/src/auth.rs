@@ -1,12 +1,13 @@
-//! Who may do what: tokens are JWTs (RFC 7519) signed with HS256 and the configured secret.
+//! Tokens and the rights that they give. A token is a JWT (RFC 7519) signed with HS256 and the configured secret.
 //!
-//! Claims: `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`; `nbf` is minded if it is there. `sub`
-//! is the id of the person, `name` what others see. `seat` and `jti` mark a ticket for a seat, which is good only for as
-//! long as the seat is the person's (see `ticket`). A role says what is allowed:
+//! Its claims are `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`; `nbf` is checked if it is
+//! there. `aud` is checked if the server has audiences. Identity providers write it also for servers that have none.
+//! `sub` is the id of the person, and `name` is the name that others see. `seat` and `jti` mark a ticket for a seat, which
+//! is good only for as long as the person has the seat (see `ticket`). The role says what is allowed:
 //!
 //! | role | publish | play | direct its room |
 //! | --- | --- | --- | --- |
-//! | `host` | as `host` | the program, every source and return feed | while it is the host |
+//! | `host` | as `host` | the program, every source and return feed | while they are the host |
 //! | `co-host` | as its `participant` | the program, every source, its own return feed | no |
 //! | `viewer` | no | the program, its own return feed | no |
 //! | `admin` | as anybody | everything, and the API | yes |
@@ -23,7 +24,7 @@ use onmic_room::{Actor, Authority, PersonId};
 use crate::rooms::words::Role;
 use crate::ticket::Tickets;
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Claims {
     room: String,
@@ -32,10 +33,10 @@ pub struct Claims {
     participant: Option<String>,
     #[serde(default)]
     sub: Option<String>,
-    /// What others see of the person.
+    /// The name that others see.
     #[serde(default)]
     pub name: Option<String>,
-    /// A ticket: the number of the seat, 0 for the host's place.
+    /// The number of a ticket's seat; 0 for the host's place. Other tokens have no seat.
     #[serde(default)]
     seat: Option<u8>,
     #[serde(default)]
@@ -48,7 +49,7 @@ impl Claims {
         self.room == "*" || self.room == room.as_str()
     }
 
-    /// That the token is for this room.
+    /// Checks that the token is for this room.
     pub fn must_cover(&self, room: &RoomName) -> Result<(), Refusal> {
         if self.covers(room) {
             return Ok(());
@@ -56,12 +57,12 @@ impl Claims {
         Err(Refusal::NotAllowed(format!("it is for room {:?}", self.room)))
     }
 
-    /// What the role lets a person do in a room.
+    /// Returns the right that the role gives in a room.
     pub fn authority(&self) -> Authority {
         self.role.into()
     }
 
-    /// Who shows it: `sub`, or a co-host's `participant`; nobody if it is a backend's.
+    /// Returns the person who has the token: its `sub`, or a co-host's `participant`. A backend's token has no person.
     pub fn person(&self) -> Result<Option<PersonId>, Refusal> {
         let participant = self.participant.as_deref().filter(|_| self.role == Role::CoHost);
         let Some(id) = self.sub.as_deref().or(participant) else { return Ok(None) };
@@ -71,7 +72,7 @@ impl Claims {
         Ok(Some(person))
     }
 
-    /// Who asks a room for something.
+    /// Returns the actor who gives commands with this token.
     pub fn actor(&self) -> Result<Actor, Refusal> {
         Ok(Actor { person: self.person()?, authority: self.authority() })
     }
@@ -119,30 +120,44 @@ impl Claims {
     }
 }
 
-/// Checks tokens, or nothing when there is no secret.
+/// Checks tokens. Without a secret it lets everybody do everything.
 pub struct TokenGate {
     key: Option<DecodingKey>,
+    validation: Validation,
     tickets: Arc<Tickets>,
 }
 
 impl TokenGate {
-    /// An empty secret opens the gate. Tickets for seats are good while `tickets` says so.
+    /// Checks tokens that are signed with `secret`; an empty one opens the gate. Tickets for seats are good while
+    /// `tickets` says so.
     pub fn new(secret: &str, tickets: Arc<Tickets>) -> Self {
-        Self { key: (!secret.is_empty()).then(|| DecodingKey::from_secret(secret.as_bytes())), tickets }
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_nbf = true;
+        validation.validate_aud = false;
+        let key = (!secret.is_empty()).then(|| DecodingKey::from_secret(secret.as_bytes()));
+        Self { key, validation, tickets }
     }
 
-    /// Whether tokens are asked for.
+    /// Refuses tokens whose `aud` names none of `audiences`. A token without `aud` is for every server, and without audiences
+    /// so is every token.
+    pub fn for_audiences(mut self, audiences: &[String]) -> Self {
+        if !audiences.is_empty() {
+            self.validation.validate_aud = true;
+            self.validation.set_audience(audiences);
+        }
+        self
+    }
+
+    /// Whether the server asks for tokens.
     pub fn is_closed(&self) -> bool {
         self.key.is_some()
     }
 
-    /// What `token` says; `None` when no tokens are asked for.
+    /// Returns the claims of `token`; `None` when the server asks for no tokens.
     pub fn claims(&self, token: Option<&str>) -> Result<Option<Claims>, Refusal> {
         let Some(key) = &self.key else { return Ok(None) };
         let token = token.ok_or(Refusal::TokenMissing)?;
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.validate_nbf = true;
-        decode::<Claims>(token, key, &validation)
+        decode::<Claims>(token, key, &self.validation)
             .map(|decoded| Some(decoded.claims))
             .map_err(|error| Refusal::TokenInvalid(error.to_string()))
     }
@@ -152,7 +167,8 @@ impl Gate for TokenGate {
     fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal> {
         let Some(claims) = self.claims(token)? else { return Ok(Admission::default()) };
         claims.allow(action, &self.tickets)?;
-        // A sub that cannot be a person's id, as of an encoder's token, names nobody; it may publish all the same.
+        // A sub that is not a valid id, such as that of an encoder's token, names nobody. It does not forbid to
+        // publish.
         Ok(Admission { person: claims.person().ok().flatten() })
     }
 }
@@ -179,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_publishes_its_room_and_no_other() {
+    fn a_host_publishes_only_as_the_host_of_their_own_room() {
         let claims = json!({"exp": FAR, "room": "demo", "role": "host"});
         assert_eq!(check(Action::Publish(&"demo".parse().unwrap()), claims.clone()), Ok(Admission::default()));
         for key in ["other", "demo/anna"] {
@@ -189,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_co_host_publishes_its_seat_only() {
+    fn a_co_host_publishes_only_as_their_own_participant() {
         let claims = json!({"exp": FAR, "room": "demo", "role": "co-host", "participant": "anna"});
         let anna = Admission { person: Some("anna".parse().unwrap()) };
         assert_eq!(check(Action::Publish(&"demo/anna".parse().unwrap()), claims.clone()), Ok(anna));
@@ -197,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_viewer_watches_the_program_only() {
+    fn a_viewer_watches_only_the_program() {
         let claims = json!({"exp": FAR, "room": "demo", "role": "viewer"});
         assert_eq!(check(Action::Play(&"demo".parse().unwrap()), claims.clone()), Ok(Admission::default()));
         assert!(check(Action::PlaySource(&"demo/anna".parse().unwrap()), claims.clone()).is_err());
@@ -205,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_expired_early_and_missing_tokens_are_told_apart_from_weak_ones() {
+    fn missing_tokens_are_refused_otherwise_than_forged_expired_and_early_ones() {
         let gate = gate("secret");
         let room: RoomName = "demo".parse().unwrap();
         let good = json!({"exp": FAR, "room": "*", "role": "admin"});
@@ -219,7 +235,31 @@ mod tests {
     }
 
     #[test]
-    fn a_return_feed_is_for_its_participant_the_host_and_admins() {
+    fn a_token_for_another_audience_is_refused_where_the_server_has_one() {
+        let room: RoomName = "demo".parse().unwrap();
+        let taken = |gate: &TokenGate, aud: Option<serde_json::Value>| {
+            let mut claims = json!({"exp": FAR, "room": "demo", "role": "viewer"});
+            if let Some(aud) = aud {
+                claims["aud"] = aud;
+            }
+            gate.check(Action::Play(&room), Some(&token("secret", claims))).is_ok()
+        };
+        let (any, live) = (gate("secret"), gate("secret").for_audiences(&["live".into(), "test".into()]));
+        for (aud, by_live) in [
+            (None, true),
+            (Some(json!("live")), true),
+            (Some(json!(["other", "test"])), true),
+            (Some(json!("other")), false),
+            (Some(json!([])), false),
+            (Some(json!("")), false),
+        ] {
+            assert!(taken(&any, aud.clone()), "{aud:?}");
+            assert_eq!(taken(&live, aud.clone()), by_live, "{aud:?}");
+        }
+    }
+
+    #[test]
+    fn only_its_participant_the_host_and_admins_may_play_a_return_feed() {
         let anna: SourceName = "demo/anna".parse().unwrap();
         for (claims, allowed) in [
             (json!({"exp": FAR, "room": "demo", "role": "host"}), true),

@@ -1,7 +1,7 @@
-//! The control plane: who may do what, the rooms of this node, and the API by which they are directed.
+//! The control plane: the rooms of this node, the API that directs them, and the tokens that give the right to.
 //!
-//! `api` is everything that knows HTTP routes and stands on `rooms`, never the other way round. `rooms` drives the state
-//! machine of `onmic_room` and carries out its effects. Beside them: tokens, tickets for seats, webhooks, ids.
+//! `api` has everything that knows HTTP routes. It stands on `rooms`, which does not know it. `rooms` drives the state
+//! machine of `onmic_room` and carries out its effects. Beside them are tokens, tickets for seats, webhooks and ids.
 
 mod api;
 mod auth;

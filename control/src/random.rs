@@ -3,7 +3,8 @@
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand;
 
-/// No 0, 1, l, o: ids are read aloud. 32 letters, so that a byte takes each as often.
+/// The letters of ids, without 0, 1, l and o, because people read ids aloud. There are 32, so random bytes give each
+/// equally often.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 fn bytes<const N: usize>() -> [u8; N] {
@@ -12,33 +13,33 @@ fn bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// 64 bits as hexadecimal digits.
+/// Returns 64 random bits as hexadecimal digits.
 pub fn id() -> String {
     hex(&bytes::<8>())
 }
 
-/// `guest-` and six letters.
+/// Returns `guest-` and six random letters.
 pub fn guest() -> String {
     let letters = bytes::<6>().map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()]));
     format!("guest-{}", letters.into_iter().collect::<String>())
 }
 
-/// Bytes as lowercase hexadecimal digits.
+/// Returns bytes as lowercase hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Proves that a person of a room is who it was before, without anything being stored. Of this process and of one life
-/// of the room.
+/// Makes keys by which people prove that they come back to a room, without storing anything. A key is good in this
+/// process and in one life of the room.
 pub struct GuestKeys(hmac::Key);
 
 impl GuestKeys {
-    /// With a secret that nobody knows.
+    /// Makes keys with a new random secret.
     pub fn new() -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes::<32>()))
     }
 
-    /// The key of `person`. Neither names nor epochs hold a slash.
+    /// Returns the key of `person`. The slash separates, because neither names nor epochs hold one.
     pub fn key(&self, room: &str, person: &str, epoch: &str) -> String {
         hex(hmac::sign(&self.0, format!("{room}/{person}/{epoch}").as_bytes()).as_ref())
     }
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_fits_its_person_room_and_epoch_only() {
+    fn a_key_fits_only_its_person_room_and_epoch() {
         let keys = GuestKeys::new();
         let key = keys.key("demo", "guest-abc", "e1");
         assert!(keys.fits(&key, "demo", "guest-abc", "e1"));
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn guests_have_names_of_the_alphabet() {
+    fn the_id_of_a_guest_is_a_valid_name() {
         assert!(guest().parse::<onmic_room::PersonId>().is_ok());
         assert_ne!(guest(), guest());
     }

@@ -1,7 +1,8 @@
-//! Tickets: the right to publish from one seat, and which of them are good now.
+//! Tickets, each of which gives the right to publish from one seat, and the list of those that are good now.
 //!
-//! A ticket's token names its grant (`jti`). It is good until it expires, and only while that grant is: [`Tickets::void`]
-//! ends it at once, whatever the token's `exp` says. The gate asks here; it holds no other lock meanwhile.
+//! A ticket's token names its grant (`jti`). It is good until it expires and only while the grant is good:
+//! [`Tickets::void`] ends it at once, whatever the token's `exp` says. The gate asks here, and holds no other lock
+//! meanwhile.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,38 +18,38 @@ use onmic_room::PersonId;
 
 use crate::random;
 
-/// See the module. One for the node.
+/// The tickets of the node.
 pub struct Tickets {
     key: Option<EncodingKey>,
-    /// The id of the grant that is good now. Bounded by the seats there are.
+    /// The id of the grant that is good now for each source. Bounded by the seats of all rooms.
     grants: Mutex<HashMap<SourceName, String>>,
 }
 
-/// What is sent to the person.
+/// A ticket, as it is sent to the person.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Ticket {
     pub room: String,
     pub person: String,
-    /// Null for a new host.
+    /// The number of the seat; null for a new host.
     #[schema(required)]
     pub seat: Option<u8>,
     pub participant: String,
-    /// Where to publish.
+    /// The path to publish to by WHIP.
     pub whip: String,
-    /// Where the return feed is: the program without one's own sound.
+    /// The path of the return feed, which is the program without the person's own audio.
     pub r#return: String,
-    /// For both. Absent when no tokens are asked for.
+    /// The token for both. It is absent when the server asks for no tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     pub token: Option<String>,
-    /// Until when the token is good to begin with.
+    /// When the token expires.
     pub expires: String,
     /// The wall time of the newest frame of the program.
     #[schema(required)]
     pub program_time: Option<String>,
 }
 
-/// Whom a ticket is for.
+/// The grant that a ticket is issued for.
 pub struct Grant<'a> {
     pub name: &'a SourceName,
     pub person: &'a PersonId,
@@ -68,13 +69,13 @@ struct TicketClaims<'a> {
 }
 
 impl Tickets {
-    /// None yet. Signed with `secret`, unless it is empty.
+    /// Begins without tickets. They are signed with `secret`, unless it is empty.
     pub fn new(secret: &str) -> Arc<Self> {
         let key = (!secret.is_empty()).then(|| EncodingKey::from_secret(secret.as_bytes()));
         Arc::new(Self { key, grants: Mutex::default() })
     }
 
-    /// A ticket for `grant`. One that is good already is repeated under the same id.
+    /// Returns a ticket for `grant`. If the grant is good already, the ticket has the same id as before.
     pub fn issue(&self, grant: &Grant<'_>, now: WallTime, program_time: Option<WallTime>) -> Ticket {
         let jti = self.grants.lock().entry(grant.name.clone()).or_insert_with(random::id).clone();
         let micros = i64::try_from(grant.expires_in.as_micros()).unwrap_or(i64::MAX);
@@ -128,7 +129,7 @@ mod tests {
     use crate::auth::TokenGate;
 
     #[test]
-    fn a_ticket_lets_in_its_participant_until_it_is_void() {
+    fn a_ticket_admits_its_participant_until_it_is_void() {
         let tickets = Tickets::new("secret");
         let gate = TokenGate::new("secret", tickets.clone());
         let anna: SourceName = "demo/anna".parse().unwrap();

@@ -1,7 +1,8 @@
-//! Webhooks: events of rooms and seats, told to a business by HTTP.
+//! Webhooks, which tell the events of rooms and seats to a business by HTTP.
 //!
-//! [`Outbox::put`] never waits. What waits is bounded, the oldest is dropped first; order is kept within a room, and a room
-//! whose event is being tried again holds up no other. Each body is signed: see [`sign`].
+//! [`Outbox::put`] never waits. The number of events that wait is bounded, and the oldest is dropped first. The order
+//! within a room is kept, and a room whose event is tried again holds up no other room. Each body is signed: see
+//! [`sign`].
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -27,31 +28,34 @@ use onmic_room::RoomName;
 
 use crate::random::hex;
 
-/// Events that may wait.
+/// The most events that may wait.
 pub const WAITING_MAX: usize = 1_000;
-/// Requests at once.
+/// The most requests at once.
 const REQUESTS_MAX: usize = 16;
+/// How long the receiver may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest pause between two attempts. The first is 1 s, and each is twice as long as the one before.
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// How long an event is tried before it is given up.
 const GIVE_UP: Duration = Duration::from_secs(600);
 
-/// An event on its way.
+/// An event on its way to the receiver.
 #[derive(Debug)]
 struct Delivery {
     room: RoomName,
     body: Bytes,
 }
 
-/// What waits. Share it behind an `Arc`.
+/// The events that wait to be sent. Share it behind an `Arc`.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Oldest first.
+    /// The events, oldest first.
     waiting: Mutex<VecDeque<Delivery>>,
     added: Notify,
 }
 
 impl Outbox {
-    /// Adds an event, given as JSON.
+    /// Adds an event, which is given as JSON.
     pub fn put(&self, room: &RoomName, epoch: &str, number: u64, at: WallTime, event: &str) {
         let body = format!(r#"{{"room":"{room}","epoch":"{epoch}","number":{number},"at":"{at}","event":{event}}}"#);
         let mut waiting = self.waiting.lock();
@@ -64,14 +68,14 @@ impl Outbox {
         self.added.notify_one();
     }
 
-    /// The oldest event of a room that is not among `busy`.
+    /// Takes out the oldest event of a room that is not among `busy`.
     fn take(&self, busy: &HashSet<RoomName>) -> Option<Delivery> {
         let mut waiting = self.waiting.lock();
         let index = waiting.iter().position(|delivery| !busy.contains(&delivery.room))?;
         waiting.remove(index)
     }
 
-    /// Delivers until `stop`; what waits then is lost.
+    /// Delivers events until `stop`. Those that wait then are lost.
     pub async fn run(self: Arc<Self>, receiver: Receiver, stop: CancellationToken) {
         let receiver = Arc::new(receiver);
         let mut busy = HashSet::new();
@@ -98,7 +102,7 @@ impl Outbox {
     }
 }
 
-/// Who is told.
+/// The receiver of events.
 pub struct Receiver {
     url: Uri,
     key: hmac::Key,
@@ -107,14 +111,15 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// By POST to `url`, signed with `secret`. Certificates are held against those this system trusts.
+    /// Events are posted to `url` and signed with `secret`. The receiver's certificate must be one that this system
+    /// trusts.
     pub fn new(url: Uri, secret: &str) -> std::io::Result<Self> {
         let connector = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
         let connector = match connector {
             Ok(connector) => connector.https_or_http().enable_http1().build(),
-            // Without any root, https: fails at its first event; http: needs none.
+            // A system that trusts no certificate cannot post to https:, but can post to http:.
             Err(error) if url.scheme_str() == Some("http") => {
-                tracing::debug!(%error, "no certificates are trusted");
+                tracing::debug!(%error, "this system trusts no certificates");
                 let config = rustls::ClientConfig::builder()
                     .with_root_certificates(rustls::RootCertStore::empty())
                     .with_no_client_auth();
@@ -144,11 +149,11 @@ impl Receiver {
             };
             if begun.elapsed() + wait > GIVE_UP {
                 counter!(metric::WEBHOOKS, "outcome" => "failed").increment(1);
-                tracing::warn!(room = %delivery.room, failure, "webhook given up");
+                tracing::warn!(room = %delivery.room, failure, "gave up a webhook");
                 return;
             }
             counter!(metric::WEBHOOKS, "outcome" => "retried").increment(1);
-            tracing::info!(room = %delivery.room, failure, ?wait, "webhook failed, trying again");
+            tracing::info!(room = %delivery.room, failure, ?wait, "a webhook failed and will be tried again");
             sleep(wait).await;
             wait = (wait * 2).min(RETRY_MAX);
         }
@@ -171,7 +176,7 @@ impl Receiver {
     }
 }
 
-/// `t=UNIX,v1=HEX`: HMAC-SHA256 of the time, a dot and the body.
+/// Returns `t=UNIX,v1=HEX`, where HEX is the HMAC-SHA256 of the time, a dot and the body.
 fn sign(key: &hmac::Key, now: u64, body: &[u8]) -> String {
     let mut signing = hmac::Context::with_key(key);
     signing.update(format!("{now}.").as_bytes());
@@ -179,6 +184,7 @@ fn sign(key: &hmac::Key, now: u64, body: &[u8]) -> String {
     format!("t={now},v1={}", hex(signing.sign().as_ref()))
 }
 
+/// Returns an error with all its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -199,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_under_way_waits_and_others_do_not() {
+    fn a_room_whose_event_is_on_its_way_waits_and_others_do_not() {
         let outbox = Outbox::default();
         for (room, number) in [("a", 1), ("a", 2), ("b", 3)] {
             put(&outbox, room, number);
@@ -214,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_outbox_drops_its_oldest() {
+    fn a_full_outbox_drops_its_oldest_event() {
         let outbox = Outbox::default();
         for number in 0..=WAITING_MAX as u64 {
             put(&outbox, "a", number);

@@ -99,7 +99,7 @@ impl Named {
 
 impl Live {
     async fn open(feed: &Arc<Feed>) -> Result<Self, EdgeError> {
-        let accepts = Accepts { codecs: CODECS.into(), reordering: true };
+        let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false };
         let playback =
             Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await;
         let playback = playback.map_err(|unavailable| EdgeError::Unavailable(unavailable.to_string()))?;

@@ -1,9 +1,12 @@
-//! The parts that all HTTP routes of onmic share: problem details, tokens, CORS and the reading of small bodies.
+//! The parts that all HTTP routes of onmic share: the door before them, problem details, tokens, CORS and the reading of small
+//! bodies.
 //!
 //! Knows nothing of WebRTC, rooms, playlists or the API's shapes.
 
 pub mod body;
+pub mod client;
 pub mod cors;
+pub mod door;
 pub mod problem;
 pub mod token;
 

@@ -1,4 +1,4 @@
-//! Why a session ended other than by plan. All of it is the peer's or the network's doing.
+//! The reasons why a session ended other than by plan. The peer or the network causes all of them.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::rtmp::chunk::ChunkError;
 
-/// Why a session ended other than by plan.
+/// States why a session ended other than by plan.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The first 3073 bytes were not RTMP.
@@ -23,13 +23,13 @@ pub enum Error {
     /// This server refused the peer, with this sentence.
     #[error("refused: {0}")]
     Refused(String),
-    /// Nobody published or played in time.
+    /// The peer did not publish or play in time.
     #[error("no publish or play within {0:?}")]
     SetupTimeout(Duration),
-    /// Nothing was heard for too long.
+    /// The peer sent nothing for too long.
     #[error("nothing heard for {0:?}")]
     IdleTimeout(Duration),
-    /// Nothing could be sent for too long.
+    /// The peer took nothing for too long.
     #[error("nothing could be sent for {0:?}")]
     WriteTimeout(Duration),
     /// Another publisher continues the stream.
@@ -41,7 +41,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// One word for logs and metrics.
+    /// Returns one word for logs and metrics.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Handshake(_) => "handshake",

@@ -1,4 +1,4 @@
-//! Whole conversations with the session, as text, in virtual time.
+//! Tests whole conversations with the session, as text, in virtual time.
 
 mod client;
 
@@ -12,7 +12,7 @@ use onmic_ingest::rtmp::message;
 use onmic_ingest::rtmp::{Applications, Event, RtmpLimits, Session};
 use onmic_media::MediaKind;
 
-/// A session and a client, and the time both live in.
+/// Holds a session, a client, and the time of both.
 struct Pair {
     client: Client,
     session: Session,
@@ -27,7 +27,7 @@ impl Pair {
         Self { client: Client::default(), session, now, events: Vec::new() }
     }
 
-    /// Carries everything over, and grants what is asked for.
+    /// Exchanges all bytes, and grants all requests.
     fn exchange(&mut self) -> &mut Self {
         let bytes = self.client.take_output();
         let mut input = &bytes[..];
@@ -82,7 +82,7 @@ fn text(values: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn a_publisher_is_greeted_heard_and_let_go() {
+fn a_publisher_connects_publishes_and_ends() {
     let mut pair = Pair::new();
     let client = &mut pair.client;
     client.handshake().chunk_size(60_000).connect("live", &[("tcUrl", Value::text("rtmp://h/live?token=T"))]);
@@ -123,7 +123,7 @@ fn a_publisher_is_greeted_heard_and_let_go() {
 
     pair.client.command(0, "deleteStream", 0.0, &[Value::Null, Value::Number(2.0)]);
     pair.exchange();
-    assert_eq!(pair.events(), "", "another stream is meant");
+    assert_eq!(pair.events(), "", "a request for another stream changes nothing");
     pair.client.command(0, "FCUnpublish", 7.0, &[Value::Null]);
     pair.client.command(0, "deleteStream", 8.0, &[Value::Null, Value::Number(1.0)]);
     pair.client.video(66, vec![0x27; 5]);
@@ -136,7 +136,7 @@ fn a_publisher_is_greeted_heard_and_let_go() {
 }
 
 #[test]
-fn a_player_is_served_paused_and_told_the_end() {
+fn a_player_is_served_and_paused_and_gets_the_end() {
     let mut pair = Pair::new();
     pair.client.play("live", "demo", &[]);
     pair.exchange();
@@ -180,7 +180,7 @@ data@1: \"|RtmpSampleAccess\" true true";
 }
 
 #[test]
-fn enhanced_peers_hear_what_is_carried() {
+fn enhanced_peers_get_the_codecs_that_are_carried() {
     let mut pair = Pair::new();
     let list = Value::StrictArray(text(&["av01", "hvc1"]));
     let map = Value::object([("Opus", Value::Number(1.0))]);
@@ -233,7 +233,7 @@ fn a_refusal_by_the_driver_reaches_the_peer_and_ends_the_session() {
     assert!(transcript.ends_with("{level: \"error\", code: \"NetStream.Publish.Denied\", description: \"No.\"}"));
     pair.client.audio(1, vec![1]);
     pair.exchange();
-    assert_eq!(pair.events(), "", "nothing is read any more");
+    assert_eq!(pair.events(), "", "nothing more is read");
 }
 
 #[test]
@@ -441,7 +441,7 @@ fn the_parts_of_an_aggregate_keep_their_distance() {
     let mut pair = Pair::new();
     pair.client.publish("live", "demo");
     let mut aggregate = aggregate(&[(message::VIDEO, 100, b"pic"), (message::AUDIO, 123, b"so")]);
-    aggregate.extend([message::VIDEO, 0xff, 0xff, 0xff, 0]); // Cut short.
+    aggregate.extend([message::VIDEO, 0xff, 0xff, 0xff, 0]); // This part is cut short.
     pair.client.message(4, message::AGGREGATE, 5000, 1, aggregate);
     pair.exchange();
     assert!(pair.events().ends_with("video 5000 3 bytes\naudio 5023 2 bytes"));
@@ -475,7 +475,7 @@ fn aggregate(parts: &[(u8, u32, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn both_sides_acknowledge_and_a_peer_sets_how_far_we_may_be_ahead() {
+fn both_sides_acknowledge_and_a_peer_limits_unacknowledged_bytes() {
     let mut pair = Pair::new();
     pair.client.publish("live", "demo");
     pair.client.message(2, message::WINDOW_ACKNOWLEDGEMENT_SIZE, 0, 0, message::number(100_000));
@@ -492,7 +492,7 @@ fn both_sides_acknowledge_and_a_peer_sets_how_far_we_may_be_ahead() {
         pair.carry_back();
         acknowledged += pair.client.transcript().matches("acknowledged").count();
     }
-    assert_eq!(acknowledged, sent / 50_000, "at half of the window");
+    assert_eq!(acknowledged, sent / 50_000, "the acknowledgement comes at half of the window");
 
     let mut pair = Pair::new();
     pair.client.play("live", "demo", &[]);
@@ -507,11 +507,11 @@ fn both_sides_acknowledge_and_a_peer_sets_how_far_we_may_be_ahead() {
     assert!(pair.session.window_is_open());
     pair.client.message(2, message::ACKNOWLEDGEMENT, 0, 0, message::number(200_000));
     pair.exchange();
-    assert!(pair.session.window_is_open(), "a peer that counts otherwise is not held back");
+    assert!(pair.session.window_is_open(), "a peer that counts differently is not held back");
 }
 
 #[test]
-fn a_ping_is_answered_and_a_silent_peer_is_pinged_then_left() {
+fn a_ping_is_answered_and_a_silent_peer_is_pinged_and_then_closed() {
     let mut pair = Pair::new();
     pair.client.play("live", "demo", &[]);
     pair.client.message(2, message::USER_CONTROL, 0, 0, message::user_control(message::PING_REQUEST, 77));
@@ -546,7 +546,7 @@ fn one_byte_a_second_does_not_hold_a_connection() {
 }
 
 #[test]
-fn a_connect_without_a_publish_is_told_why_it_ends() {
+fn a_connect_without_a_publish_is_closed_with_a_reason() {
     let mut pair = Pair::new();
     pair.client.handshake().connect("live", &[]);
     pair.exchange();
@@ -593,13 +593,13 @@ fn hostile_commands_are_refused_one_by_one() {
         assert!(events.starts_with(expected), "{events}");
     }
     let mut pair = Pair::new();
-    pair.client.raw(vec![22; 4000]); // TLS, to the wrong port.
+    pair.client.raw(vec![22; 4000]); // A TLS client connected to the wrong port.
     pair.exchange();
     assert_eq!(pair.events(), "closed handshake: the RTMP handshake failed");
 }
 
 #[test]
-fn an_error_says_its_cause_and_a_word_for_metrics() {
+fn an_error_has_its_cause_and_a_word_for_metrics() {
     let error = Error::TakenOver(onmic_media::publication::TakenOver);
     assert_eq!(
         (error.reason(), error.to_string().as_str()),

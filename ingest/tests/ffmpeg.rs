@@ -1,4 +1,4 @@
-//! Real ffmpeg on both sides of a real server on loopback.
+//! Tests a real server on loopback with real ffmpeg on both sides.
 
 #![allow(clippy::unwrap_used)]
 
@@ -68,7 +68,7 @@ impl Server {
     }
 }
 
-/// A child that does not outlive the test.
+/// Is a child process that does not outlive the test.
 struct Ffmpeg(Option<Child>);
 
 impl Ffmpeg {
@@ -96,7 +96,7 @@ impl Drop for Ffmpeg {
     }
 }
 
-/// `seconds` of a test picture at 30 frames per second and a tone, encoded as broadcasters do.
+/// Publishes `seconds` of a test pattern at 30 frames per second and a tone, encoded as broadcasters do.
 fn publish(url: &str, seconds: u32, sample_rate: u32) -> Ffmpeg {
     let mut command = Command::new("/usr/bin/ffmpeg");
     let tone = format!("sine=frequency=440:sample_rate={sample_rate}");
@@ -117,7 +117,7 @@ fn play(url: &str) -> Ffmpeg {
 #[derive(Debug, Default)]
 struct Played {
     codecs: Vec<String>,
-    /// Presentation and decoding times in milliseconds.
+    /// The presentation and decoding times in milliseconds.
     video: Vec<(i64, i64)>,
     audio: Vec<i64>,
     keyframes: usize,
@@ -165,18 +165,18 @@ async fn published_and_played(sample_rate: u32) {
     assert!(played.audio.windows(2).all(|pair| (20..=24).contains(&(pair[1] - pair[0]))), "{}", context());
     // Both began at 0 at the publisher; the encoder's priming is 1024 samples.
     let offset = shown[0] - played.audio[0];
-    assert!(offset.abs() <= 60, "sound is {offset} ms off\n{}", context());
+    assert!(offset.abs() <= 60, "audio is {offset} ms off\n{}", context());
     assert!(played.video[0].1.abs() < 50, "{}", context());
     server.stop().await;
 }
 
 #[tokio::test]
-async fn what_is_published_is_played_with_44100_hz() {
+async fn a_publication_with_44100_hz_is_played() {
     published_and_played(44_100).await;
 }
 
 #[tokio::test]
-async fn what_is_published_is_played_with_48000_hz() {
+async fn a_publication_with_48000_hz_is_played() {
     published_and_played(48_000).await;
 }
 
@@ -215,7 +215,7 @@ async fn a_second_publisher_is_refused_with_a_sentence_and_the_first_goes_on() {
 }
 
 #[tokio::test]
-async fn on_shutdown_everybody_is_told_and_nobody_is_left() {
+async fn on_shutdown_all_peers_are_told_and_all_connections_end() {
     let server = Server::start().await;
     let publisher = publish(&server.url("demo"), 30, 48_000);
     server.until_live("demo").await;

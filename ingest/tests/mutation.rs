@@ -1,4 +1,5 @@
-//! Bytes from nowhere, and good conversations with bad bytes in them: no panic, no memory beyond the limits.
+//! Tests that random bytes, and valid conversations with bad bytes in them, cause no panic and no memory beyond the
+//! limits.
 
 mod client;
 
@@ -10,7 +11,7 @@ use onmic_ingest::rtmp::amf;
 use onmic_ingest::rtmp::chunk::{ChunkLimits, ChunkReader};
 use onmic_ingest::rtmp::{Event, RtmpLimits, Session};
 
-/// xorshift64*: the same bytes for the same seed on every machine.
+/// Is a generator (xorshift64*) with the same bytes for the same seed on every machine.
 struct Random(u64);
 
 impl Random {
@@ -30,7 +31,7 @@ impl Random {
     }
 }
 
-/// Feeds `bytes` in pieces, granting most of what is asked.
+/// Feeds `bytes` in pieces, and grants most requests.
 fn converse(random: &mut Random, mut bytes: &[u8]) {
     let now = Instant::now();
     let mut session = Session::new(RtmpLimits::default(), now);

@@ -1,4 +1,4 @@
-//! The server on loopback, spoken to by a client of our own for what ffmpeg 5 cannot say.
+//! Tests the server on loopback with a client of our own, for what ffmpeg 5 cannot send.
 
 #![allow(clippy::unwrap_used)]
 
@@ -71,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.stream.flush().await.unwrap();
     }
 
-    /// Reads until the lines so far contain `wanted`; false when the server closed before that.
+    /// Reads until the lines so far contain `wanted`. Returns false if the server closed before that.
     async fn read_until(&mut self, lines: &mut String, wanted: &str) -> bool {
         let mut buffer = vec![0; 65_536];
         while !lines.contains(wanted) {
@@ -97,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         assert!(lines.contains(wanted), "no {wanted:?} in\n{lines}");
     }
 
-    /// The next `count` media messages.
+    /// Reads the next `count` media messages.
     async fn media(&mut self, count: usize) -> Vec<(u8, u32, Bytes)> {
         let mut media = Vec::new();
         let mut buffer = vec![0; 65_536];
@@ -135,7 +135,7 @@ fn hevc_frame(payload: &Bytes, composition_ms: i32) -> Bytes {
     [&*flv::write_video_header(Codec::H265, true, composition_ms), payload].concat().into()
 }
 
-/// Publishes `frames` pictures, each a keyframe, 40 ms apart, with a sound at each.
+/// Publishes `frames` keyframes that are 40 ms apart, with an audio packet at each.
 async fn publish_hevc<S: AsyncRead + AsyncWrite + Unpin>(peer: &mut Peer<S>, frames: u32) {
     let ((video, payload), (audio, packet)) = (hevc(), sound());
     peer.client.publish("live", "demo");
@@ -158,7 +158,7 @@ async fn hevc_by_enhanced_rtmp_comes_out_as_it_went_in() {
     let mut publisher = server.tcp().await;
     publish_hevc(&mut publisher, 1).await;
     let mut media = player.media(2).await;
-    // The first picture is shown at 80 ms: the sound of the first is older, and left out.
+    // The first video frame is shown at 80 ms. The first audio packet is older, and left out.
     let ((parameters, payload), (_, packet)) = (hevc(), sound());
     for (frame, messages) in [(1, 3), (2, 2), (3, 2), (4, 2)] {
         publisher.client.video(frame * 40, hevc_frame(&payload, 80)).audio(frame * 40, packet.clone());
@@ -320,7 +320,7 @@ async fn limits_of_connections_and_waiting_hold() {
 }
 
 #[tokio::test]
-async fn a_player_that_stops_reading_holds_nobody_and_goes_on_at_a_keyframe() {
+async fn a_player_that_stops_reading_delays_no_peer_and_goes_on_at_a_keyframe() {
     let server = Server::open().await;
     let mut publisher = server.tcp().await;
     publish_hevc(&mut publisher, 1).await;
@@ -330,7 +330,7 @@ async fn a_player_that_stops_reading_holds_nobody_and_goes_on_at_a_keyframe() {
     player.send().await;
     player.media(2).await;
 
-    // Far more than the sockets hold. The ring keeps two groups, and here each picture is one.
+    // This is far more than the sockets hold. The ring keeps two groups, and here each frame is one.
     let (_, payload) = hevc();
     let filler = nal::join([&payload[4..], &vec![0x26; 500_000]]);
     publisher.client.chunk_size(60_000);

@@ -1,9 +1,9 @@
 //! One clock per source: it places a publisher's timestamps on the program's timeline and on the wall clock.
 //!
-//! A publisher states times on clocks of its own. Here they are bounded, once for all protocols, and nothing behind this file
-//! asks again whether they are true. Every frame is given its place on the program's timeline ([`ProgramClock`]), which is
-//! continuous over a publisher's reconnect and over steps of its clock, and the moment on the node's wall clock at which it
-//! was captured, as well as arrivals tell.
+//! A publisher states times on clocks of its own. Here they are bounded, once for all protocols, and nothing behind
+//! this file asks again whether they are true. Every frame is given its place on the program's timeline
+//! ([`ProgramClock`]), which is continuous over a publisher's reconnect and over steps of its clock, and the moment on
+//! the node's wall clock at which it was captured, as well as arrivals tell.
 //!
 //! Each track has a line: the time that is added to its timestamps. Tracks of one publisher normally share it, so
 //! that frames captured together stay together to the tick. A track leaves the line when its timestamps cannot be
@@ -22,39 +22,40 @@ use crate::order::{Order, REORDERED_MICROS, Stated, Times};
 use crate::program_clock::ProgramClock;
 use crate::time::{ClockRate, Ticks, WallTime};
 
-/// Timestamps that go back by more are a step of the clock; by less, reordered or unsteady ones.
+/// Timestamps that go back by more than this are a step of the clock. A smaller step back comes from reordering or
+/// jitter.
 const BACK_MICROS: i64 = REORDERED_MICROS;
 
-/// Timestamps that advance by more, and arrive earlier than any before by more, are a step of the clock. Less is what a
-/// first frame that was held up, or a lively network, makes of arrivals.
+/// Timestamps that advance by more than this, and whose frames arrive earlier than any before by more, are a step of
+/// the clock. A smaller difference comes from a first frame that was held up, or from network jitter.
 const AHEAD_MICROS: i64 = 500_000;
 
-/// Tracks of one encoder arrive this far apart at most: hardware encoders delay video by up to half a second, and muxers
-/// interleave more finely than that. Tracks further apart are on different clocks.
+/// Tracks of one encoder arrive this far apart at most: hardware encoders delay video by up to half a second, and
+/// muxers interleave more finely than that. Tracks further apart are on different clocks.
 const APART_MICROS: i64 = 700_000;
 
-/// A track that is apart for this long has a clock of its own. An encoder that hesitated has caught up by then.
+/// A track that is apart for this long has a clock of its own. An encoder that paused has caught up by then.
 const APART_FOR_MICROS: i64 = 1_000_000;
 
-/// All tracks are further behind than this, and stay there: their clocks stood still. Networks that stall for less are
-/// common, and catch up.
+/// If all tracks are further behind than this, and stay there, their clocks stood still. Networks that stall for less
+/// are common, and catch up.
 const STOOD_MICROS: i64 = 5_000_000;
 
-/// Whether a publisher catches up is seen in two windows of this length: it has to gain [`GAIN_MICROS`] from one to the next.
+/// Two windows of this length tell whether a publisher catches up: it has to gain [`GAIN_MICROS`] from one to the next.
 const STOOD_WINDOW_MICROS: i64 = 2_000_000;
 const GAIN_MICROS: i64 = 200_000;
 
-/// Another track says how late the network is now if it was heard within this time: five frames at 25 per second.
+/// Another track tells how late the network is now if it sent a frame within this time: five frames at 25 per second.
 const FRESH_MICROS: i64 = 200_000;
 
-/// A track that stepped takes the line of another if that makes it this late at most, or early: uplinks that send in bursts
-/// shake arrivals by a quarter of a second.
+/// A track that stepped takes the line of another one if that makes it late by at most this, or early. Uplinks that
+/// send in bursts have a jitter of a quarter of a second.
 const NEAR_MICROS: i64 = 250_000;
 
 /// A longer time between two frames is a pause and not the track's pace.
 const PAUSE_MICROS: i64 = 500_000;
 
-/// The least lateness is taken over one to two of these.
+/// The least lateness is taken over one to two windows of this length.
 const WINDOW_MICROS: i64 = 10_000_000;
 
 /// How fast the estimate may rise: 500 ppm, several times what crystals differ by, and too slow to see.
@@ -63,7 +64,7 @@ const RISE_PPM: i64 = 500;
 /// Timestamps beyond 35 years are held there, so that sums of them cannot overflow.
 const SOURCE_MICROS_MAX: i64 = 1 << 50;
 
-/// The place of a frame.
+/// States the place of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
     /// Decoding time on the program's timeline. It rises with every frame of a track.
@@ -72,23 +73,24 @@ pub struct Placed {
     pub pts: Ticks,
     /// The node's wall clock at `pts`.
     pub wall: WallTime,
-    /// The statements that were not believed.
+    /// The publisher's times that were corrected.
     pub corrected: Corrected,
 }
 
-/// The publisher's statements about a frame that were not believed.
+/// States which of the publisher's times of a frame were corrected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Corrected {
-    /// Its time from decoding to presentation.
+    /// Whether its time from decoding to presentation was corrected.
     pub composition: bool,
-    /// Its decoding time was not after that of the frame before.
+    /// Whether its decoding time was not after that of the frame before.
     pub order: bool,
-    /// Its clock stepped, stood still or differs from that of the other tracks: it was placed by its arrival.
+    /// Whether its clock stepped, stood still or differs from that of the other tracks, so that it was placed by its
+    /// arrival.
     pub step: bool,
 }
 
 impl Corrected {
-    /// The reasons, as `onmic_timestamps_corrected_total` names them.
+    /// Returns the reasons, as `onmic_timestamps_corrected_total` names them.
     pub fn reasons(self) -> impl Iterator<Item = &'static str> {
         let reasons =
             [(self.composition, "composition_time"), (self.order, "decoding_order"), (self.step, "clock_step")];
@@ -96,7 +98,7 @@ impl Corrected {
     }
 }
 
-/// The clock of one publisher's tracks. See the module.
+/// Is the clock of one publisher's tracks.
 #[derive(Clone, Debug)]
 pub struct SourceClock {
     program: ProgramClock,
@@ -112,24 +114,24 @@ struct Track {
     order: Order,
 }
 
-/// How one track was heard last. Times are in µs.
+/// Holds the times of one track's last frame, in µs.
 #[derive(Clone, Copy, Debug)]
 struct Line {
-    /// Added to a timestamp for its position.
+    /// The time that is added to a timestamp for its position.
     shift: i64,
     /// The timestamp of the last frame.
     source: i64,
     arrival: WallTime,
     /// The delay of the last frame's arrival against its position.
     late: i64,
-    /// The track's pace: the last step between two frames that was no pause.
+    /// The track's pace: the last step between two frames that was not a pause.
     pace: i64,
     /// The moment since which it is later than another track that is on time.
     apart: Option<WallTime>,
     behind: Option<Behind>,
 }
 
-/// A line that is seconds behind: does it catch up?
+/// Measures whether a line that is seconds behind catches up.
 #[derive(Clone, Copy, Debug)]
 struct Behind {
     since: WallTime,
@@ -138,12 +140,12 @@ struct Behind {
 }
 
 impl SourceClock {
-    /// The clock of a new source of a program.
+    /// Makes the clock of a new source of a program.
     pub fn new(program: ProgramClock) -> Self {
         Self::after(program, i64::MIN)
     }
 
-    /// The clock of a publisher that continues a source which has frames up to `floor_micros`.
+    /// Makes the clock of a publisher that continues a source with frames up to `floor_micros`.
     pub fn after(program: ProgramClock, floor_micros: i64) -> Self {
         Self { program, floor: floor_micros, tracks: Keyed::new(), lateness: Lateness::default() }
     }
@@ -156,7 +158,7 @@ impl SourceClock {
         let source = believed.dts.micros(rate).clamp(-SOURCE_MICROS_MAX, SOURCE_MICROS_MAX);
         let (line, step) = self.follow(key, source, arrival);
         track.line = Some(line);
-        // Messages are stamped by applications: nothing is learnt from them.
+        // Applications stamp messages, so their times do not count.
         let lateness = match key.kind {
             MediaKind::Data => self.lateness.in_force(),
             _ => self.lateness.observe(line.late, arrival),
@@ -174,13 +176,13 @@ impl SourceClock {
         self.tracks.get(key)?.line
     }
 
-    /// The other tracks that have a clock of media.
+    /// Returns the other tracks that have a clock of media.
     fn others(&self, key: TrackKey) -> impl Iterator<Item = &Line> {
         let media = self.tracks.iter().filter(move |(other, _)| *other != key && other.kind != MediaKind::Data);
         media.filter_map(|(_, track)| track.line.as_ref())
     }
 
-    /// How the track is heard with this frame, and whether its clock stepped.
+    /// Returns the line of the track with this frame, and whether its clock stepped.
     fn follow(&self, key: TrackKey, source: i64, arrival: WallTime) -> (Line, bool) {
         let here = self.program.position(arrival);
         let expected = self.witness(key, arrival).map_or(self.lateness.in_force(), |witness| witness.late);
@@ -195,7 +197,7 @@ impl SourceClock {
             line.pace = advance;
         }
         let (own, expected) = if self.jumps(&before, &line) {
-            // It goes on at its own pace: one arrival may be off by what the network does just then.
+            // The track goes on at its own pace, because a single arrival may be off by network jitter.
             let passed = arrival.micros_since(before.arrival);
             let passed = if passed > PAUSE_MICROS { passed } else { before.pace };
             let by_pace = before.source + before.shift + passed - source;
@@ -216,7 +218,7 @@ impl SourceClock {
         (line, true)
     }
 
-    /// The shift of a track that begins, and whether its clock is not that of the tracks before.
+    /// Returns the shift of a track that begins, and whether its clock differs from that of the tracks before.
     fn first(&self, key: TrackKey, source: i64, here: i64, expected: i64) -> (i64, bool) {
         if self.others(key).next().is_none() {
             return (here.max(self.floor) - source, false);
@@ -225,7 +227,7 @@ impl SourceClock {
         shared.map_or((here - source - expected, true), |shift| (shift, false))
     }
 
-    /// The shift of another track, if with it this frame is as late as expected.
+    /// Returns the shift of another track, if this frame is as late as expected with that shift.
     fn shared(&self, key: TrackKey, source: i64, here: i64, expected: i64, tolerance: i64) -> Option<i64> {
         let own = self.line(key).map(|line| line.shift);
         let shifts = self.others(key).map(|line| line.shift);
@@ -233,7 +235,7 @@ impl SourceClock {
         shifts.filter(|shift| Some(*shift) != own && off(shift) <= tolerance).min_by_key(off)
     }
 
-    /// Another track that was heard just now: it says how late the network is.
+    /// Returns another track that sent a frame just now, and thus tells how late the network is.
     fn witness(&self, key: TrackKey, arrival: WallTime) -> Option<&Line> {
         let fresh = self.others(key).filter(|line| arrival.micros_since(line.arrival).abs() <= FRESH_MICROS);
         fresh.max_by_key(|line| line.arrival)
@@ -244,8 +246,8 @@ impl SourceClock {
         advance < -BACK_MICROS || (advance > AHEAD_MICROS && line.late < self.lateness.in_force() - AHEAD_MICROS)
     }
 
-    /// Whether the track is behind another one that is on time: at once after a pause that its clock does not know of, else
-    /// when it stays so.
+    /// Returns whether the track is behind another one that is on time. After a pause that its clock did not count,
+    /// this is true at once, and otherwise if it stays behind.
     fn stands_alone(&self, key: TrackKey, before: &Line, line: &mut Line) -> bool {
         let on_time = |witness: &&Line| witness.late < self.lateness.in_force() + APART_MICROS;
         let witness = self.witness(key, line.arrival).filter(on_time);
@@ -258,7 +260,7 @@ impl SourceClock {
         stood > APART_MICROS || line.arrival.micros_since(since) >= APART_FOR_MICROS
     }
 
-    /// Whether the track stays seconds behind its usual lateness.
+    /// Returns whether the track stays seconds behind its usual lateness.
     fn stands(&self, line: &mut Line) -> bool {
         if line.late - self.lateness.in_force() <= STOOD_MICROS {
             line.behind = None;
@@ -275,7 +277,7 @@ impl SourceClock {
     }
 }
 
-/// How much later than its position the source arrives when the network does not delay it.
+/// Estimates how much later than its position the source arrives when the network does not delay it.
 #[derive(Clone, Debug, Default)]
 struct Lateness(Option<Estimate>);
 
@@ -285,7 +287,7 @@ struct Estimate {
     previous_least: i64,
     least: i64,
     window_start: WallTime,
-    /// It falls at once and rises slowly.
+    /// The estimate, which falls at once and rises slowly.
     in_force: i64,
     updated: WallTime,
 }
@@ -334,7 +336,7 @@ mod tests {
         ProgramClock::starting(ORIGIN)
     }
 
-    /// A frame as it was captured and sent, in µs of the true clock, and what became of it.
+    /// Holds when a frame was captured and sent, in µs of the true clock, and where it was placed.
     #[derive(Clone, Copy, Debug)]
     struct Sent {
         kind: MediaKind,
@@ -349,23 +351,23 @@ mod tests {
             self.placed.dts.micros(ClockRate::MICROS)
         }
 
-        /// Its position against that of its capture on the program's clock.
+        /// Returns the difference of its position from that of its capture on the program's clock.
         fn off(&self) -> i64 {
             self.position() - program().position(ORIGIN.offset_micros(self.captured))
         }
 
-        /// The same for its wall clock.
+        /// Returns the difference of its wall time from that of its capture.
         fn wall_off(&self) -> i64 {
             self.placed.wall.micros_since(ORIGIN) - self.captured
         }
     }
 
-    /// A publisher on an ordered connection, as a model. Functions of the true time in µs.
+    /// Models a publisher on an ordered connection, by functions of the true time in µs.
     struct Publisher {
         tracks: Vec<(MediaKind, i64)>,
         /// The time that a track's clock shows; `None` while it sends nothing.
         states: fn(MediaKind, i64) -> Option<i64>,
-        /// How long a frame is on its way, before what the frames before it hold it up.
+        /// How long a frame is on its way, without the delay by the frames before it.
         delay: Box<dyn FnMut(i64) -> i64>,
     }
 
@@ -412,7 +414,7 @@ mod tests {
         sent.iter().filter(|sent| sent.placed.corrected.step).count()
     }
 
-    /// How far a track's frames are from their capture at most, from `from` seconds on: from its least to its most.
+    /// Returns the least and the largest difference of a track's frames from their capture, from `from` seconds on.
     fn range(sent: &[Sent], kind: MediaKind, from: i64, until: i64) -> (i64, i64) {
         let seconds = from * 1_000_000..until * 1_000_000;
         let off = sent.iter().filter(|sent| sent.kind == kind && seconds.contains(&sent.captured)).map(Sent::off);
@@ -428,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_and_drift_correct_nothing_and_steps_stay_what_was_stated() {
+    fn jitter_and_drift_cause_no_correction_and_steps_between_frames_are_kept() {
         let clocks: [fn(MediaKind, i64) -> Option<i64>; 3] =
             [|_, at| Some(at), |_, at| Some(5_000_000 + at + at / 10_000), |_, at| Some(at - at / 10_000)];
         for (seed, states) in (1..13).zip(clocks.into_iter().cycle()) {
@@ -436,7 +438,8 @@ mod tests {
             assert!(sent.iter().all(|sent| sent.placed.corrected == Corrected::default()), "seed {seed}");
             let shift = sent[0].position() - sent[0].stated;
             assert!(sent.iter().all(|sent| sent.position() - sent.stated == shift), "seed {seed}");
-            // Once enough frames were seen, the least delayed of them is less than 30 ms above the least that there is.
+            // Once enough frames have come, the least delayed of them is less than 30 ms above the least delay of the
+            // network.
             let late = sent.iter().skip(1_500).map(|sent| sent.wall_off());
             assert!(late.clone().all(|late| (5_000..40_000).contains(&late)), "seed {seed}: {:?}", late.max());
         }
@@ -519,7 +522,7 @@ mod tests {
 
     #[test]
     fn a_track_whose_clock_stood_still_goes_on_beside_the_other() {
-        // A microphone that was off from 9 to 13 s.
+        // The microphone is off from 9 to 13 s.
         let states = |kind, at| match at {
             9_000_000..13_000_000 if kind == MediaKind::Audio => None,
             13_000_000.. if kind == MediaKind::Audio => Some(at - 4_000_000),
@@ -544,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_stalls_moves_nothing() {
+    fn a_network_that_stalls_shifts_no_frame() {
         for stall in [1_000_000, 4_000_000, 8_000_000, 20_000_000] {
             let delay = move |at: i64| if at < 8_000_000 { 20_000 } else { (8_000_000 + stall - at).max(20_000) };
             let publisher = Publisher { delay: Box::new(delay), ..Publisher::new(|_, at| Some(at)) };
@@ -552,13 +555,13 @@ mod tests {
             assert_eq!(steps(&sent), 0, "{stall}");
             let shift = sent[0].position() - sent[0].stated;
             assert!(sent.iter().all(|sent| sent.position() - sent.stated == shift), "{stall}");
-            assert!(sent.iter().all(|sent| sent.placed.wall <= ORIGIN.offset_micros(sent.arrived)), "no date is ahead");
+            assert!(sent.iter().all(|sent| sent.placed.wall <= ORIGIN.offset_micros(sent.arrived)), "no time is ahead");
         }
     }
 
     #[test]
-    fn an_uplink_that_catches_up_slowly_is_waited_for() {
-        // 12 s behind, and back to the present at one and a half times its speed.
+    fn an_uplink_that_catches_up_slowly_keeps_its_line() {
+        // The uplink is 12 s behind, and returns to the present at one and a half times its speed.
         let delay = |at: i64| if at < 8_000_000 { 20_000 } else { (12_000_000 - (at - 8_000_000) / 3).max(20_000) };
         let publisher = Publisher { delay: Box::new(delay), ..Publisher::new(|_, at| Some(at)) };
         assert_eq!(steps(&publisher.run(&mut SourceClock::new(program()), 60)), 0);
@@ -566,7 +569,7 @@ mod tests {
 
     #[test]
     fn clocks_that_all_stood_still_go_on_where_the_wall_clock_is() {
-        // An encoder that was paused from 8 to 28 s.
+        // The encoder is paused from 8 to 28 s.
         let states = |_, at| match at {
             8_000_000..28_000_000 => None,
             28_000_000.. => Some(at - 20_000_000),
@@ -579,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_placed_where_they_arrive_and_nothing_is_learnt_from_them() {
+    fn messages_are_placed_where_they_arrive_and_do_not_affect_other_tracks() {
         let states: [fn(MediaKind, i64) -> Option<i64>; 3] = [
             |kind, at| Some(if kind == MediaKind::Data { 0 } else { at }),
             |kind, at| Some(if kind == MediaKind::Data { at + 400_000 } else { at }),
@@ -599,7 +602,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reconnect_goes_on_where_the_wall_clock_is_and_never_before_what_there_was() {
+    fn a_reconnect_goes_on_where_the_wall_clock_is_and_never_before_the_last_frame() {
         let mut clock = SourceClock::after(program(), 7);
         assert_eq!(Publisher::new(|_, at| Some(at)).run(&mut clock, 1)[0].off(), 20_000);
         // The publisher before had a fast crystal: its last frame lies 1.5 s ahead.
@@ -611,7 +614,7 @@ mod tests {
     }
 
     #[test]
-    fn time_goes_on_whatever_a_publisher_states() {
+    fn decoding_times_rise_whatever_a_publisher_states() {
         let mut random = 1_u64;
         let mut next = |most: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -1,43 +1,44 @@
-//! Why anything is dropped: every reason has its name in `onmic_drops_total{reason=…}` and its sentence here, and nowhere
-//! else. Nothing is dropped without being counted by one of them.
+//! The reasons for drops. Each reason's name in `onmic_drops_total{reason=…}` and its sentence are declared here and
+//! nowhere else. Every drop is counted under one of them.
 //!
-//! Names begin with the area that drops. A reader that falls behind its ring is `behind_…` everywhere.
+//! A name begins with the area that drops. The reason of a reader that falls behind its ring is `behind_…` everywhere.
 
 use metrics::Counter;
 
 use crate::metric;
 
 metric::label_values! {
-    /// Why something was dropped.
+    /// States why something was dropped.
     #[derive(PartialOrd, Ord, Hash)]
     DropReason:
     /// An HTTP-FLV viewer read more slowly than frames came; frames up to the newest keyframe are skipped.
     BehindFlv => "behind_flv",
-    /// The packager of an LL-HLS stream read more slowly than frames came; frames up to the newest keyframe are skipped.
+    /// The packager of an LL-HLS stream read more slowly than frames came; frames up to the newest keyframe are
+    /// skipped.
     BehindHls => "behind_hls",
-    /// The mixer could not decode an input as fast as it came; frames up to a newer keyframe are passed over.
+    /// The mixer could not decode an input as fast as its frames came; frames up to a newer keyframe are skipped.
     BehindMix => "behind_mix",
     /// A client of a room's events read too slowly; its connection is closed.
     BehindRoomClient => "behind_room_client",
     /// An RTMP player read more slowly than frames came; frames up to the newest keyframe are skipped.
     BehindRtmp => "behind_rtmp",
-    /// A derived track could not be made as fast as frames came; frames are passed over.
+    /// A derived track could not be made as fast as frames came; frames are skipped.
     BehindTranscode => "behind_transcode",
     /// A WebRTC shard read a track more slowly than frames came; frames up to the newest keyframe are skipped.
     BehindWebrtc => "behind_webrtc",
 
     /// A message of timed metadata is larger than allowed.
     MessageTooLarge => "message_too_large",
-    /// Timed metadata was left out where it is not carried yet: in a WebRTC session, and in RTMP both ways.
+    /// Timed metadata was left out where it is not carried yet: in a WebRTC session, and in both directions of RTMP.
     DataNotCarried => "data_not_carried",
-    /// A publication has as many tracks as it may have; a frame of one more is not taken.
+    /// A publication already has the most tracks that it may have; a frame of a further track is refused.
     TooManyTracks => "too_many_tracks",
 
     /// A frame of a publisher's tag came before the keyframe that it needs.
     TagBeforeKeyframe => "tag_before_keyframe",
     /// A frame of a publisher's tag came before the parameters that describe it, in a sequence header or in band.
     TagBeforeSequenceHeader => "tag_before_sequence_header",
-    /// A tag holds the order of loudspeakers, which the codec's configuration repeats.
+    /// A tag holds the order of the audio channels, which the codec's configuration repeats.
     TagChannelOrder => "tag_channel_order",
     /// A tag holds a seek command, or something else that is not a frame.
     TagCommand => "tag_command",
@@ -47,7 +48,7 @@ metric::label_values! {
     TagMalformed => "tag_malformed",
     /// A tag holds colour information for HDR, which the bitstream repeats.
     TagMetadata => "tag_metadata",
-    /// A tag is of a track other than 0.
+    /// A tag belongs to a track other than 0.
     TagOtherTrack => "tag_other_track",
     /// A tag has a packet type that the specification leaves open.
     TagUnknownPacketType => "tag_unknown_packet_type",
@@ -58,11 +59,11 @@ metric::label_values! {
     RtmpAmf => "rtmp_amf",
     /// An RTMP peer sent a command that means nothing at that moment, such as a second connect.
     RtmpCommandOrder => "rtmp_command_order",
-    /// There are as many RTMP connections as there may be; one more is closed.
+    /// The limit of RTMP connections is reached; a new connection is closed.
     RtmpConnections => "rtmp_connections",
     /// An RTMP peer's data message has no name.
     RtmpMetadata => "rtmp_metadata",
-    /// An RTMP message has a type that means nothing to this server.
+    /// An RTMP message has a type that this server does not know.
     RtmpMessageType => "rtmp_message_type",
     /// An RTMP peer sent media while it was not publishing.
     RtmpNotPublishing => "rtmp_not_publishing",
@@ -81,23 +82,23 @@ metric::label_values! {
     AddressNotValidated => "address_not_validated",
     /// A STUN message cannot be parsed, or has no fingerprint.
     StunMalformed => "stun_malformed",
-    /// A STUN message is not a binding request; a server that is ICE-lite asks nothing.
+    /// A STUN message is not a binding request; an ICE-lite server sends none, so it expects no response.
     StunNotRequest => "stun_not_request",
-    /// A STUN message names a user of another session.
+    /// A STUN message has a user name that is not the session's.
     StunUnknownUser => "stun_unknown_user",
     /// A STUN message fails its integrity check.
     StunIntegrity => "stun_integrity",
     /// A DTLS record cannot be parsed, or is larger than allowed.
     DtlsMalformed => "dtls_malformed",
-    /// Media came before its keys.
+    /// Media came before the keys to decrypt it.
     SrtpNotReady => "srtp_not_ready",
     /// A packet is too short for its own headers.
     SrtpMalformed => "srtp_malformed",
     /// A packet's authentication tag is wrong.
     SrtpAuthentication => "srtp_authentication",
-    /// A packet was received before, or is too old to tell.
+    /// A packet was received before, or is too old to know whether it was.
     SrtpReplayed => "srtp_replayed",
-    /// A packet has one more SSRC than a session may have.
+    /// A packet has a new SSRC, but the session already has the most that it may have.
     SrtpTooManySsrcs => "srtp_too_many_ssrcs",
     /// A packet came for a session that has ended.
     SessionClosed => "session_closed",
@@ -114,13 +115,13 @@ metric::label_values! {
     PacketLateOrDuplicate => "packet_late_or_duplicate",
     /// An RTP packet cannot be parsed.
     RtpMalformed => "rtp_malformed",
-    /// An RTP packet is of a stream that was not negotiated.
+    /// An RTP packet belongs to a stream that was not negotiated.
     RtpUnknownStream => "rtp_unknown_stream",
     /// An RTP packet has a payload type that was not negotiated.
     RtpUnknownPayloadType => "rtp_unknown_payload_type",
     /// An RTCP packet cannot be parsed.
     RtcpMalformed => "rtcp_malformed",
-    /// More packets were missing than are asked for again.
+    /// More packets in a row were missing than the receiver asks for again.
     NackOverflow => "nack_overflow",
     /// The payload of an RTP packet cannot be parsed.
     PayloadMalformed => "payload_malformed",
@@ -128,40 +129,40 @@ metric::label_values! {
     FrameTooLarge => "frame_too_large",
     /// A frame of a WHIP publisher came before the parameters that describe it.
     FrameWithoutParameters => "frame_without_parameters",
-    /// A frame of a WHIP publisher misses packets.
+    /// A frame of a WHIP publisher lacks packets.
     FrameIncomplete => "frame_incomplete",
     /// A frame of a WHIP publisher came before the keyframe that it needs.
     FrameWaitingForKeyframe => "frame_waiting_for_keyframe",
-    /// More frames of a WHIP publisher were complete than wait for the driver.
+    /// Too many complete frames of a WHIP publisher waited for the driver; the oldest is dropped.
     FrameNotTaken => "frame_not_taken",
 
     /// A video frame came before the first keyframe of an LL-HLS stream.
     HlsNoKeyframe => "hls_no_keyframe",
-    /// A frame came before the first main video frame of an LL-HLS stream or of its new publisher.
+    /// A frame came before the first main video frame of an LL-HLS stream, or of its new publisher.
     HlsBeforeVideo => "hls_before_video",
-    /// Audio is of a time that an LL-HLS stream has audio for.
+    /// An audio frame has a time for which an LL-HLS stream already has audio.
     HlsOverlap => "hls_overlap",
-    /// A frame has other parameters, with which an LL-HLS stream begins at its next cut.
+    /// A frame has new parameters, which an LL-HLS stream takes over at its next cut.
     HlsParametersChanged => "hls_parameters_changed",
-    /// A frame of a further rendition is of a time at which the main video did not cut in time.
+    /// A frame of a further rendition waited for a cut of the main video that did not come in time.
     HlsUnaligned => "hls_unaligned",
-    /// An LL-HLS stream has as many tracks as it may have; a frame of one more is not taken.
+    /// An LL-HLS stream already has the most tracks that it may have; a frame of a further track is refused.
     HlsTooManyTracks => "hls_too_many_tracks",
-    /// A part of an LL-HLS stream holds as much timed metadata as it may hold.
+    /// A part of an LL-HLS stream already holds the most timed metadata that it may hold.
     HlsTooManyEvents => "hls_too_many_events",
 
     /// Audio came before the first video frame of an HTTP-FLV file that begins with video.
     FlvAudioBeforeVideo => "flv_audio_before_video",
-    /// A frame is of a time before the beginning of an HTTP-FLV file.
+    /// A frame has a time before the beginning of an HTTP-FLV file.
     FlvBeforeStart => "flv_before_start",
 
     /// A frame of a mix's input could not be decoded.
     MixCorrupt => "mix_corrupt",
-    /// An audio frame came when its time had been mixed without it.
+    /// An audio frame came after its time had been mixed without it.
     MixLate => "mix_late",
-    /// An audio frame of an input overlaps those before, or was not played when its timestamps jumped.
+    /// An audio frame of an input overlaps the frames before it, or was not played when its timestamps jumped.
     MixLeftOut => "mix_left_out",
-    /// A block of 10 ms of one input was not there in time.
+    /// A block of 10 ms of one input did not come in time to be mixed.
     MixMissing => "mix_missing",
     /// No decoder could be opened for a frame of an input.
     MixNoDecoder => "mix_no_decoder",
@@ -169,26 +170,26 @@ metric::label_values! {
     MixNoKeyframe => "mix_no_keyframe",
     /// A video frame of an input was not later than the one before.
     MixOrder => "mix_order",
-    /// A block of 10 ms of the program was left out, because the mix came too late.
+    /// A block of 10 ms of the program was left out, because the mixer fell too far behind.
     MixOverrun => "mix_overrun",
-    /// A video frame of an input was shown ahead of its time, because too many waited.
+    /// A video frame of an input was shown before its time, because too many frames waited.
     MixQueueFull => "mix_queue_full",
     /// A video frame of an input was not shown, because a newer one was due as well.
     MixSuperseded => "mix_superseded",
-    /// A video frame could not be brought into its tile.
+    /// A video frame could not be converted to the form of its tile.
     MixUnusable => "mix_unusable",
 
     /// A frame could not be decoded to derive a track.
     TranscodeCorrupt => "transcode_corrupt",
-    /// A block of 10 ms of the mixer's samples was given up; the frames that it is part of bring it.
+    /// A block of 10 ms of the mixer's PCM was given up; the frames that are encoded from it bring the same audio.
     TranscodeEarly => "transcode_early",
-    /// An audio packet was left out at a hole in the input, because it would come when its time is over.
+    /// An audio packet was left out at a hole in the input, because it would come after its time.
     TranscodeHole => "transcode_hole",
     /// A video frame came before the keyframe that a derived track needs.
     TranscodeNoKeyframe => "transcode_no_keyframe",
     /// A video frame was not later than the one before.
     TranscodeOrder => "transcode_order",
-    /// An audio frame's time was taken by those before.
+    /// An audio frame has a time that the frames before it already fill.
     TranscodeOverlap => "transcode_overlap",
 
     /// The queue of webhooks was full; the oldest is dropped.
@@ -196,7 +197,7 @@ metric::label_values! {
 }
 
 impl DropReason {
-    /// The counter of this reason, for places that count often.
+    /// Returns the counter of this reason, for places that count often.
     pub fn counter(self) -> Counter {
         metrics::counter!(metric::DROPS, "reason" => self.name())
     }

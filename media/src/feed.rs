@@ -2,8 +2,8 @@
 //!
 //! A source has a feed, a room's program has one, and a return feed is one. A viewer states the codecs it can take
 //! ([`Accept`]). If an original track fits, the viewer gets it. Otherwise it gets a derived track, which is made for
-//! the first viewer that asks and shared by all. A derived track lives as long as somebody holds a [`Demand`] on it,
-//! and the deriver's linger after that.
+//! the first viewer that asks and shared by all. A derived track lives as long as a [`Demand`] on it is held, and the
+//! deriver's linger after that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,31 +20,52 @@ use crate::program_clock::ProgramClock;
 use crate::track::{Track, TrackId};
 use crate::viewers::Viewers;
 
-/// The media of one kind that a viewer can take.
+/// States the media of one kind that a viewer can take.
 #[derive(Clone, Copy, Debug)]
 pub struct Accept<'a> {
-    /// The codecs it decodes.
+    /// The codecs that it decodes.
     pub codecs: &'a [Codec],
     /// Whether frames may be shown in another order than they are sent. WebRTC cannot.
     pub reordering: bool,
+    /// Whether it decodes by a library, which takes chroma, depths and channel layouts that browsers do not
+    /// ([`Parameters::is_widely_decoded`](crate::Parameters::is_widely_decoded)).
+    pub any_format: bool,
 }
 
-/// The media that a waiting viewer can take: an [`Accept`] of its own.
+/// States the media that a waiting viewer can take. It is an [`Accept`] that owns its codecs.
 #[derive(Clone, Debug)]
 pub struct Accepts {
-    /// The codecs it decodes.
+    /// The codecs that it decodes.
     pub codecs: Arc<[Codec]>,
     /// Whether frames may be shown in another order than they are sent.
     pub reordering: bool,
+    /// Whether it decodes by a library.
+    pub any_format: bool,
 }
 
-impl Accepts {
-    fn borrow(&self) -> Accept<'_> {
-        Accept { codecs: &self.codecs, reordering: self.reordering }
+impl Accept<'_> {
+    /// Returns whether the viewer can play the whole track. This is the one place that decides between a track as it came
+    /// and a conversion of it.
+    pub(crate) fn plays(&self, track: &Track) -> bool {
+        let parameters = track.parameters();
+        self.codecs.contains(&parameters.codec())
+            && (self.any_format || parameters.is_widely_decoded())
+            && (self.reordering || parameters.kind() != MediaKind::Video || !track.reorders())
+    }
+
+    /// Returns whether the viewer can also start to play it now.
+    pub(crate) fn enters(&self, track: &Track) -> bool {
+        self.plays(track) && !track.enters_by_recovery()
     }
 }
 
-/// A conversion of a track.
+impl Accepts {
+    pub(crate) fn borrow(&self) -> Accept<'_> {
+        Accept { codecs: &self.codecs, reordering: self.reordering, any_format: self.any_format }
+    }
+}
+
+/// Names a conversion of a track. Its output is widely decoded, and its keyframes come as often as viewers need them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recipe {
     /// H.264 without reordered frames, from any video.
@@ -56,7 +77,7 @@ pub enum Recipe {
 }
 
 impl Recipe {
-    /// The codec it yields.
+    /// Returns the codec that it yields.
     pub const fn codec(self) -> Codec {
         match self {
             Self::H264 => Codec::H264,
@@ -75,16 +96,16 @@ impl Recipe {
     }
 }
 
-/// Why there is no track for a viewer.
+/// States why there is no track for a viewer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Unavailable {
     /// The feed has no such track (yet).
     #[error("there is no {0} here")]
     NoTrack(TrackKey),
-    /// It has, but the viewer cannot take it and it cannot be converted.
+    /// The viewer cannot take the track, and it cannot be converted.
     #[error("the {} here is {} and cannot be converted to what was asked for", .0.kind().name(), .0.name())]
     NoRecipe(Codec),
-    /// Converting it could not be started.
+    /// The conversion could not be started.
     #[error("the {} here could not be converted: {sentence}", codec.name())]
     Failed {
         /// The codec of the track.
@@ -94,15 +115,15 @@ pub enum Unavailable {
     },
 }
 
-/// Makes derived tracks. Implemented by the mixer.
+/// Makes derived tracks. The mixer implements it.
 pub trait Deriver: Send + Sync + 'static {
-    /// Starts `recipe` on `input` and returns the track it fills. Reads `input` until it ends or
-    /// [`Lease::try_release`] says that nobody is left, then ends the track. May block for as long as a codec
-    /// takes to open. The error is a sentence.
+    /// Starts `recipe` on `input` and returns the track it fills. Reads `input` until it ends or [`Lease::try_release`]
+    /// tells that it is not held any more, then ends the track. It may block as long as a codec takes to open. The
+    /// error is a sentence.
     fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String>;
 }
 
-/// The reason for a derived track to live, as its maker sees it.
+/// Tells the maker of a derived track whether the track is still held.
 #[derive(Debug)]
 pub struct Lease {
     feed: std::sync::Weak<Feed>,
@@ -110,12 +131,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Whether anybody holds the track now.
+    /// Returns whether the track is held now.
     pub fn is_wanted(&self) -> bool {
         self.holders.load(Ordering::Acquire) > 0
     }
 
-    /// Gives the track up unless somebody holds it. After `true` nobody can get it any more and its maker ends it.
+    /// Gives the track up unless it is held. After `true` no viewer can get it any more, and its maker ends it.
     pub fn try_release(&self) -> bool {
         let Some(feed) = self.feed.upgrade() else { return true };
         let mut branches = feed.branches.lock();
@@ -129,7 +150,7 @@ impl Lease {
     }
 }
 
-/// The right to read a track, and the reason for a derived one to go on.
+/// Is the right to read a track. It keeps a derived track alive.
 #[derive(Debug)]
 pub struct Demand {
     track: Arc<Track>,
@@ -146,12 +167,12 @@ impl Demand {
         Self { track, holders: Some(holders) }
     }
 
-    /// The track that may be read.
+    /// Returns the track that may be read.
     pub fn track(&self) -> &Arc<Track> {
         &self.track
     }
 
-    /// Whether it is made from another track here.
+    /// Returns whether the track is derived from another one.
     pub fn is_derived(&self) -> bool {
         self.holders.is_some()
     }
@@ -174,7 +195,7 @@ impl Drop for Demand {
     }
 }
 
-/// How far a feed is in its life.
+/// States how far a feed is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Tracks may still appear.
@@ -185,7 +206,7 @@ pub enum Stage {
     Ended,
 }
 
-/// The tracks that one name stands for. Share it behind an `Arc`.
+/// Holds the tracks that one name stands for. It is shared behind an `Arc`.
 pub struct Feed {
     branches: Mutex<Keyed<Branch>>,
     /// Held while a derived track is being made; taken before `branches`.
@@ -200,8 +221,8 @@ pub struct Feed {
 /// Makes return feeds: the program without a participant's own audio, for that participant. The crate that runs the
 /// mixers implements it.
 pub trait Returns: Send + Sync + 'static {
-    /// The return feed of a participant, who need not publish yet. `None` while the room has no program. It ends when
-    /// nobody has watched it for a while.
+    /// Returns the return feed of a participant, who need not publish yet. `None` while the room has no program. The
+    /// feed ends when it has had no viewer for a while.
     fn return_feed(&self, participant: &SourceName) -> Option<Arc<Feed>>;
 }
 
@@ -216,20 +237,20 @@ struct Derived {
     holders: Arc<AtomicUsize>,
 }
 
-/// The result of a look at the branches.
+/// Is the result of a look at the branches.
 enum Found {
     Demand(Demand),
-    /// Nothing yet; this is how, and from what.
+    /// There is no track yet. It is made by this recipe from this track.
     Recipe(Recipe, Arc<Track>),
 }
 
 impl Feed {
-    /// A feed without tracks. Without a `deriver` it offers only the tracks that it is given.
+    /// Makes a feed without tracks. Without a `deriver` it offers only the tracks that it is given.
     pub fn new(deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
         Arc::new(Self::empty(deriver, None))
     }
 
-    /// A feed with the video of `pictures`, converted once for both, and audio of its own.
+    /// Makes a feed with the video of `pictures`, converted once for both, and audio of its own.
     pub fn with_pictures_of(pictures: Arc<Self>, deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
         Arc::new(Self::empty(deriver, Some(pictures)))
     }
@@ -245,12 +266,12 @@ impl Feed {
         }
     }
 
-    /// The feed that a track of this kind is borrowed from.
+    /// Returns the feed that a track of this kind is borrowed from.
     fn pictures(&self, kind: MediaKind) -> Option<&Arc<Self>> {
         self.pictures.as_ref().filter(|_| kind == MediaKind::Video)
     }
 
-    /// The original track of a key; a kind alone names its main track.
+    /// Returns the original track of a key. A kind alone names its main track.
     pub fn original(&self, key: impl Into<TrackKey>) -> Option<Arc<Track>> {
         let key = key.into();
         if let Some(pictures) = self.pictures(key.kind) {
@@ -259,7 +280,7 @@ impl Feed {
         self.branches.lock().get(key).map(|branch| branch.original.clone())
     }
 
-    /// All original tracks in the order of their keys, borrowed ones included.
+    /// Returns all original tracks in the order of their keys, borrowed ones included.
     pub fn originals(&self) -> Vec<Arc<Track>> {
         let borrowed = self.pictures.iter().flat_map(|pictures| pictures.originals());
         let mut tracks: Vec<_> = borrowed.filter(|track| self.pictures(track.kind()).is_some()).collect();
@@ -268,34 +289,34 @@ impl Feed {
         tracks
     }
 
-    /// The keys of all original tracks in order.
+    /// Returns the keys of all original tracks in order.
     pub fn keys(&self) -> Vec<TrackKey> {
         self.originals().iter().map(|track| track.key()).collect()
     }
 
-    /// Whether anything was published yet.
+    /// Returns whether the feed has any original track.
     pub fn has_tracks(&self) -> bool {
         !self.branches.lock().is_empty()
     }
 
-    /// The clock of its timeline, as its newest frame of any track states it. `None` before the first frame.
+    /// Returns the clock of its timeline, as its newest frame of any track states it. `None` before the first frame.
     pub fn clock(&self) -> Option<ProgramClock> {
         let newest = self.newest().max_by_key(|frame| frame.arrived)?;
         Some(ProgramClock::through(newest.pts_micros(), newest.wall))
     }
 
-    /// The position of its latest frame in decoding order, in µs.
+    /// Returns the position of its latest frame in decoding order, in µs.
     pub(crate) fn end_micros(&self) -> Option<i64> {
         self.newest().map(|frame| frame.dts.micros(frame.parameters.clock_rate())).max()
     }
 
-    /// The newest frame of each of its own tracks.
+    /// Returns the newest frame of each of its own tracks.
     fn newest(&self) -> impl Iterator<Item = Arc<Frame>> {
         let tracks: Vec<_> = self.branches.lock().values().map(|branch| branch.original.clone()).collect();
         tracks.into_iter().filter_map(|track| track.newest())
     }
 
-    /// The tracks derived at this moment, each with its recipe.
+    /// Returns the tracks derived at this moment, each with its recipe.
     pub fn derived(&self, key: impl Into<TrackKey>) -> Vec<(Recipe, Arc<Track>)> {
         let key = key.into();
         if let Some(pictures) = self.pictures(key.kind) {
@@ -322,7 +343,7 @@ impl Feed {
         true
     }
 
-    /// Ends the original track of a key, if there is one: nothing fills it any more.
+    /// Ends the original track of a key, if there is one, because nothing fills it any more.
     pub fn remove_original(&self, key: TrackKey) {
         let before = self.branches.lock().remove(key);
         self.end_branch(before);
@@ -332,7 +353,7 @@ impl Feed {
         if let Some(branch) = branch {
             branch.original.end();
         }
-        self.stage.send_modify(|_| {}); // Those who wait for a track look again.
+        self.stage.send_modify(|_| {}); // Readers that wait for a track look again.
     }
 
     /// Waits for an original track of this key other than the `known` one. `None` once the feed that has it is over.
@@ -352,7 +373,8 @@ impl Feed {
         None
     }
 
-    /// A track that `accept` fits, derived if need be. Blocks while a codec opens: not for an async task.
+    /// Returns a track that `accept` fits. It derives one if that is needed. It blocks while a codec opens, so it is
+    /// not for an async task.
     pub fn demand(self: &Arc<Self>, key: impl Into<TrackKey>, accept: Accept<'_>) -> Result<Demand, Unavailable> {
         let key = key.into();
         if let Some(pictures) = self.pictures(key.kind) {
@@ -361,8 +383,8 @@ impl Feed {
         if let Found::Demand(demand) = self.find(key, accept)? {
             return Ok(demand);
         }
-        // One conversion is opened at a time, and aside: opening a codec takes long, and other callers look at the
-        // branches meanwhile.
+        // One conversion is opened at a time, outside of the lock of the branches: opening a codec takes long, and
+        // other callers look at the branches meanwhile.
         let _making = self.making.lock();
         let (recipe, original) = match self.find(key, accept)? {
             Found::Demand(demand) => return Ok(demand),
@@ -370,7 +392,7 @@ impl Feed {
         };
         let codec = original.parameters().codec();
         let deriver = self.deriver.as_ref().ok_or(Unavailable::NoRecipe(codec))?;
-        let holders = Arc::new(AtomicUsize::new(1)); // Held for the one who asks.
+        let holders = Arc::new(AtomicUsize::new(1)); // The count includes the caller.
         let lease = Lease { feed: Arc::downgrade(self), holders: holders.clone() };
         let track =
             deriver.derive(recipe, &original, lease).map_err(|sentence| Unavailable::Failed { codec, sentence })?;
@@ -378,11 +400,11 @@ impl Feed {
         let mut branches = self.branches.lock();
         if let Some(branch) = branches.get_mut(key).filter(|branch| Arc::ptr_eq(&branch.original, &original)) {
             branch.derived.push(Derived { recipe, track, holders });
-        } // Else the original was replaced meanwhile; what was made of it ends with it.
+        } // Otherwise the original was replaced meanwhile, and the track derived from it ends with it.
         Ok(demand)
     }
 
-    /// [`Feed::demand`] for an async task: a codec is opened on a thread where it may block.
+    /// Does what [`Feed::demand`] does, for an async task: a codec is opened on a thread that may block.
     pub async fn demanded(self: &Arc<Self>, key: TrackKey, accepts: &Accepts) -> Result<Demand, Unavailable> {
         let owner = self.pictures(key.kind).unwrap_or(self);
         if let Found::Demand(demand) = owner.find(key, accepts.borrow())? {
@@ -396,8 +418,8 @@ impl Feed {
         }
     }
 
-    /// Waits for an original track of this key other than the `known` one, and what `accepts` gets of it. `None` once the
-    /// feed is over.
+    /// Waits for an original track of this key other than the `known` one, and returns what `accepts` gets from it.
+    /// `None` once the feed is over.
     pub async fn next_demand(
         self: Arc<Self>,
         key: TrackKey,
@@ -412,11 +434,14 @@ impl Feed {
         let mut branches = self.branches.lock();
         let branch = branches.get_mut(key).ok_or(Unavailable::NoTrack(key))?;
         let codec = branch.original.parameters().codec();
-        let order_fits = accept.reordering || key.kind != MediaKind::Video || !branch.original.reorders();
-        if accept.codecs.contains(&codec) && order_fits {
-            return Ok(Found::Demand(Demand::original(branch.original.clone())));
-        }
-        let recipe = Recipe::for_viewer(key.kind, accept).ok_or(Unavailable::NoRecipe(codec))?;
+        let recipe = Recipe::for_viewer(key.kind, accept).filter(|_| self.deriver.is_some());
+        let recipe = match recipe {
+            // Without a conversion it may wait for a keyframe.
+            None if accept.plays(&branch.original) => None,
+            None => return Err(Unavailable::NoRecipe(codec)),
+            Some(recipe) => Some(recipe).filter(|_| !accept.enters(&branch.original)),
+        };
+        let Some(recipe) = recipe else { return Ok(Found::Demand(Demand::original(branch.original.clone()))) };
         branch.derived.retain(|derived| !derived.track.is_ended());
         Ok(match branch.derived.iter().find(|derived| derived.recipe == recipe) {
             Some(derived) => Found::Demand(Demand::derived(derived.track.clone(), derived.holders.clone())),
@@ -424,41 +449,41 @@ impl Feed {
         })
     }
 
-    /// Says that all tracks are here, so that viewers who wait for the feed may start.
+    /// Notes that all tracks are there, so that viewers that wait for the feed may start.
     pub fn settle(&self) {
         self.advance(Stage::Settled);
     }
 
-    /// Ends the feed and its tracks. Final.
+    /// Ends the feed and its tracks for good.
     pub fn end(&self) {
         self.advance(Stage::Ended);
         let branches = self.branches.lock();
         branches.values().for_each(|branch| branch.original.end());
     }
 
-    /// Waits until its tracks are known. `false` when it ended instead.
+    /// Waits until the feed's tracks are known. Returns `false` if it ended instead.
     pub async fn settled(&self) -> bool {
         let mut stages = self.stages();
         let settled = stages.wait_for(|stage| *stage >= Stage::Settled).await;
         settled.is_ok_and(|stage| *stage == Stage::Settled)
     }
 
-    /// Whether it is over.
+    /// Returns whether the feed is over.
     pub fn is_ended(&self) -> bool {
         self.stage() == Stage::Ended
     }
 
-    /// How far it is.
+    /// Returns the stage of the feed.
     pub fn stage(&self) -> Stage {
         *self.stage.borrow()
     }
 
-    /// A receiver that wakes at each stage, and at a new track.
+    /// Returns a receiver that wakes at each stage, and at a new track.
     pub fn stages(&self) -> watch::Receiver<Stage> {
         self.stage.subscribe()
     }
 
-    /// The counters of its viewers.
+    /// Returns the counters of its viewers.
     pub fn viewers(&self) -> &Arc<Viewers> {
         &self.viewers
     }
@@ -485,10 +510,10 @@ mod tests {
 
     use super::*;
     use crate::key::Rendition;
-    use crate::testing::{audio, video};
+    use crate::testing::{Frames, RECOVERY_POINT, aac_without_a_standard_layout, audio, h264, video};
 
-    const WEBRTC: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Opus], reordering: false };
-    const HLS: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Aac], reordering: true };
+    const WEBRTC: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Opus], reordering: false, any_format: false };
+    const HLS: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Aac], reordering: true, any_format: false };
 
     /// Answers every recipe with an empty Opus track and keeps the leases.
     #[derive(Default)]
@@ -518,7 +543,33 @@ mod tests {
     }
 
     #[test]
-    fn a_derived_track_is_made_once_and_given_up_when_nobody_holds_it() {
+    fn a_format_that_browsers_do_not_decode_is_converted_for_those_who_need_it() {
+        let (feed, _) = feed();
+        feed.set_original(Arc::new(Track::new(aac_without_a_standard_layout())));
+        assert!(feed.demand(MediaKind::Audio, HLS).unwrap().is_derived());
+        let library = Accept { any_format: true, ..HLS };
+        assert!(!feed.demand(MediaKind::Audio, library).unwrap().is_derived());
+    }
+
+    #[test]
+    fn video_with_recovery_points_in_place_of_keyframes_is_converted_for_new_viewers() {
+        let (converting, _) = feed();
+        let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
+        let is_derived = |feed: &Arc<Feed>| {
+            feed.set_original(track.clone());
+            feed.demand(MediaKind::Video, HLS).unwrap().is_derived()
+        };
+        track.push(frames.frame(true, 100));
+        (0..98).for_each(|_| track.push(frames.frame(false, 100)));
+        track.push(Frame { payload: RECOVERY_POINT.into(), ..frames.frame(false, 0) });
+        assert!(!is_derived(&converting), "keyframes may come every 4 s");
+        track.push(frames.frame(false, 100));
+        assert!(is_derived(&converting));
+        assert!(!is_derived(&Feed::new(None)), "where nothing converts, the original may still bring a keyframe");
+    }
+
+    #[test]
+    fn a_derived_track_is_made_once_and_given_up_when_it_is_not_held() {
         let (feed, recorder) = feed();
         let first = feed.demand(MediaKind::Audio, HLS).unwrap();
         let second = feed.demand(MediaKind::Audio, HLS).unwrap();
@@ -527,7 +578,7 @@ mod tests {
 
         let lease = recorder.0.lock().remove(0);
         drop(first);
-        assert!(!lease.try_release(), "one is left");
+        assert!(!lease.try_release(), "one holder is left");
         drop(second);
         assert!(!lease.is_wanted());
         assert!(lease.try_release());
@@ -559,7 +610,7 @@ mod tests {
         returned.set_original(Arc::new(Track::new(audio())));
         assert_eq!(returned.keys(), [TrackKey::VIDEO, lower.key(), TrackKey::AUDIO]);
         assert_eq!(program.original(lower.key()).unwrap().id(), lower.id());
-        let accept = Accept { codecs: &[Codec::Vp8], reordering: true };
+        let accept = Accept { codecs: &[Codec::Vp8], reordering: true, any_format: false };
         assert_eq!(returned.demand(lower.key(), accept).unwrap().track().id(), lower.id());
 
         program.set_original(Arc::new(Track::with_rendition(Rendition(1), video())));
@@ -579,7 +630,7 @@ mod tests {
     }
 
     #[test]
-    fn a_track_of_a_kind_that_is_not_there_is_waited_for() {
+    fn a_viewer_can_wait_for_a_track_of_a_kind_that_is_not_there() {
         let (program, _) = feed();
         let returned = Feed::with_pictures_of(program.clone(), None);
         let mut context = Context::from_waker(Waker::noop());

@@ -1,12 +1,13 @@
-//! The body of FLV tags, which is also what RTMP's audio and video messages carry: legacy, and Enhanced RTMP v2.
+//! The body of FLV tags, which RTMP's audio and video messages also carry: legacy, and Enhanced RTMP v2.
 //!
-//! [`Reader`] goes bytes to tag; it keeps one fact between tags, the NAL unit length size of each configuration record,
-//! so that frames come out in the canonical form. A record may be missing: then lengths have four bytes, or there are start
-//! codes, and what the frames themselves say is for [`crate::codec::InBand`]. Payloads are slices of the body: only a length size other than four
-//! copies. The writing functions make a small header to send before a payload, which they do not touch.
+//! [`Reader`] turns bytes into tags. It keeps one fact between tags, the NAL unit length size of each configuration
+//! record, so that frames come out in the canonical form. A record may be missing: then lengths have four bytes, or there
+//! are start codes, and what the frames themselves say is for [`crate::codec::InBand`]. Payloads are slices of the body:
+//! only a length size other than four copies. The writing functions make a small header to send before a payload, which
+//! they do not touch.
 //!
-//! Timestamps are the container's: a tag here knows its composition offset alone. Of several tracks in one message the
-//! one with id 0 is read, the others are counted.
+//! The container has the timestamps: a tag here knows only its composition offset. Of several tracks in one message the
+//! one with id 0 is read, and the others are counted.
 
 mod read;
 mod write;
@@ -20,18 +21,18 @@ pub use write::{
 
 use crate::codec::{Codec, Malformed};
 
-/// Why a tag cannot be used. The peer is always to blame.
+/// States why a tag cannot be used. The peer always causes it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FlvError {
-    /// The header or a configuration record or the framing of a payload is broken.
+    /// The header, a configuration record, or the framing of a payload is broken.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// A codec that nothing here can carry, as its number or its FourCC.
+    /// The codec cannot be carried. It is named by its number or its FourCC.
     #[error("{0} is not supported; send H.264, H.265, AV1 or VP9 with AAC or Opus")]
     UnsupportedCodec(String),
 }
 
-/// Four characters that name a codec in Enhanced RTMP.
+/// Is the four characters that name a codec in Enhanced RTMP.
 type FourCc = [u8; 4];
 
 const FOUR_CCS: [(Codec, FourCc); 7] = [
@@ -44,7 +45,7 @@ const FOUR_CCS: [(Codec, FourCc); 7] = [
     (Codec::Opus, *b"Opus"),
 ];
 
-/// The FourCC of a codec in Enhanced RTMP.
+/// Returns the FourCC of a codec in Enhanced RTMP.
 pub fn four_cc(codec: Codec) -> FourCc {
     FOUR_CCS.iter().find(|(known, _)| *known == codec).map_or([0; 4], |&(_, four_cc)| four_cc)
 }

@@ -1,4 +1,4 @@
-//! The frame: the one noun between protocols.
+//! The frame: what all protocols exchange.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,23 +9,23 @@ use crate::codec::Parameters;
 use crate::key::MediaKind;
 use crate::time::{Ticks, WallTime};
 
-/// One encoded access unit or audio packet. Immutable; readers share it behind an `Arc`.
+/// Is one encoded access unit or audio packet. It is immutable, and readers share it behind an `Arc`.
 ///
-/// Canonical payloads: H.264 and H.265 are NAL units with 4-byte lengths and without parameter sets; AV1 is the
+/// The canonical payloads: H.264 and H.265 are NAL units with 4-byte lengths and without parameter sets; AV1 is the
 /// temporal unit as OBUs with sizes and without temporal delimiter; VP8, VP9 and Opus are as in RTP after reassembly;
-/// AAC is the raw access unit without ADTS; metadata is one message as its scheme has it.
+/// AAC is the raw access unit without ADTS; metadata is one message in the form of its scheme.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// Decoding time on the track's clock. Never decreases within a track.
+    /// The decoding time on the track's clock. It never decreases within a track.
     pub dts: Ticks,
-    /// Presentation time on the track's clock; differs from `dts` only when frames are reordered.
+    /// The presentation time on the track's clock. It differs from `dts` only if frames are reordered.
     pub pts: Ticks,
-    /// The program clock at `pts`: what PROGRAM-DATE-TIME, sender reports and abs-capture-time say.
+    /// The program clock at `pts`. PROGRAM-DATE-TIME, sender reports and abs-capture-time state it.
     pub wall: WallTime,
     /// The moment at which its last byte reached this process. A derived frame has that of the frames it was made
     /// from.
     pub arrived: Instant,
-    /// Decoding can start here. Always true for audio and data.
+    /// Whether decoding can start here. It is always true for audio and data.
     pub keyframe: bool,
     /// The parameters that a decoder needs for this frame. The same `Arc` as the frame before it unless something
     /// changed.
@@ -35,12 +35,17 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The kind of media that it carries.
+    /// Returns the kind of media that it carries.
     pub fn kind(&self) -> MediaKind {
         self.parameters.kind()
     }
 
-    /// Its presentation time in µs of its track's timeline.
+    /// Returns the number of frames until the picture is right, if this is a recovery point. A keyframe is none.
+    pub fn recovery_frames(&self) -> Option<u32> {
+        if self.keyframe { None } else { self.parameters.codec().recovery_frames(&self.payload) }
+    }
+
+    /// Returns its presentation time in µs of its track's timeline.
     pub fn pts_micros(&self) -> i64 {
         self.pts.micros(self.parameters.clock_rate())
     }

@@ -1,16 +1,16 @@
-//! Who may do what: asked by every way in and out, answered by the binary.
+//! The gate decides which actions a peer may do. Every protocol asks it, and the binary implements it.
 
 use thiserror::Error;
 
 use crate::name::{PersonId, RoomName, SourceName};
 use crate::source::{Protocol, Publisher};
 
-/// An action that somebody asks to do.
+/// Names an action that a peer asks to do.
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
     /// Publish this source.
     Publish(&'a SourceName),
-    /// Watch the room's program.
+    /// Watch the program of this room.
     Play(&'a RoomName),
     /// Watch one source.
     PlaySource(&'a SourceName),
@@ -18,25 +18,25 @@ pub enum Action<'a> {
     PlayReturn(&'a SourceName),
 }
 
-/// Why the gate refuses an action.
+/// States why the gate refuses an action.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
     /// There was no token (401).
     #[error("this server asks for a token: send it as 'Authorization: Bearer' or as '?token='")]
     TokenMissing,
-    /// There was one, and it is forged, expired or not a token (401).
+    /// The token is forged, expired or not a token (401).
     #[error("the token is not valid: {0}")]
     TokenInvalid(String),
-    /// It is good, but for something else (403).
+    /// The token is valid, but not for this action (403).
     #[error("the token does not allow this: {0}")]
     NotAllowed(String),
 }
 
-/// The facts that the gate knows of a person that it lets in. A session that publishes hands them on to
+/// Holds what the gate knows about a person that it lets in. A session that publishes hands it on to
 /// [`crate::Hub::publish`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admission {
-    /// The person of the token. `None` where no tokens are asked for, and for a backend.
+    /// The person of the token. `None` if no tokens are required, and for a backend.
     pub person: Option<PersonId>,
 }
 
@@ -47,9 +47,9 @@ impl Admission {
     }
 }
 
-/// Decides, and changes nothing. Called once per session, on the caller's thread: must not block.
+/// Decides, and changes nothing. It is called once per session, on the caller's thread, and must not block.
 pub trait Gate: Send + Sync + 'static {
-    /// `token` is what the peer showed, unchecked.
+    /// Decides on an action. `token` is the peer's, unchecked.
     fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal>;
 }
 

@@ -4,11 +4,11 @@
 //! standing for the grace period. The next one that publishes the name within it continues the same tracks, and
 //! viewers notice a pause, not an end. After it, [`Hub::expire`] ends the source.
 //!
-//! A room has a program from its first source to the end of its last. The first source is passed through to it at
-//! once. After that the host's source is, or the first of those that are there, unless somebody directs the programs
-//! ([`HubLimits::directed`]).
+//! Names are kept by room, so a question about one room looks at that room alone. A room has a program from its first
+//! source to the end of its last. The first source is passed through to it at once. After that the host's source is
+//! passed through, or the first one without a host, unless somebody directs the programs ([`HubLimits::directed`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,22 +16,23 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::changes::{ChangedRooms, Changes};
 use crate::feed::{Deriver, Feed};
-use crate::name::{RoomName, SourceName};
+use crate::name::{ParticipantName, RoomName, SourceName};
 use crate::program::Program;
 use crate::program_clock::ProgramClock;
 use crate::publication::Publication;
 use crate::source::{Publisher, Source};
 use crate::time::NodeClock;
 
-/// Limits and times of the hub.
+/// The limits and times of the hub.
 #[derive(Clone, Copy, Debug)]
 pub struct HubLimits {
     /// How long a source outlives its publisher, and how long a publisher may be silent before another may take over.
     pub grace: Duration,
-    /// Sources at once.
+    /// The most sources at once.
     pub sources: usize,
-    /// Whether somebody else selects what a room's program plays once it has begun.
+    /// Whether another part selects what a room's program plays once it has begun.
     pub directed: bool,
 }
 
@@ -59,17 +60,17 @@ impl std::fmt::Display for FeedName {
     }
 }
 
-/// How long a viewer waits until the tracks of a feed that has just begun are known, whatever protocol it asks by: a
-/// publisher's second kind comes within a second of its first, or later than anybody waits.
+/// How long a viewer of any protocol waits until the tracks of a feed that has just begun are known. A publisher's
+/// second kind comes within a second of its first, or later than a viewer would wait.
 pub const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why a name cannot be published now.
+/// The reason why a name cannot be published now.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum PublishRefused {
-    /// Somebody does already.
+    /// Another publisher has the name.
     #[error("{0} is being published already; stop the other publisher or use another name")]
     Busy(SourceName),
-    /// The node is full.
+    /// The node has as many sources as it may have.
     #[error("this server carries {0} sources already, its limit")]
     Full(usize),
 }
@@ -80,23 +81,47 @@ pub struct Hub {
     limits: HubLimits,
     deriver: Option<Arc<dyn Deriver>>,
     names: Mutex<Names>,
-    generation: watch::Sender<u64>,
+    changes: Changes,
 }
 
 #[derive(Debug, Default)]
 struct Names {
-    sources: HashMap<SourceName, Arc<Source>>,
-    programs: HashMap<RoomName, Arc<Program>>,
+    rooms: HashMap<RoomName, Room>,
+    /// The number of sources in all rooms.
+    sources: usize,
+}
+
+/// A room, from its first source to the end of its last.
+#[derive(Debug)]
+struct Room {
+    program: Arc<Program>,
+    sources: BTreeMap<ParticipantName, Arc<Source>>,
+}
+
+impl Room {
+    /// Returns the feeds of its program and of its sources.
+    fn feeds(&self) -> impl Iterator<Item = Arc<Feed>> {
+        std::iter::once(self.program.feed()).chain(self.sources.values().map(|source| source.feed())).cloned()
+    }
+
+    /// Lets the host's source, or else the first one, follow `gone` in the program.
+    fn succeed(&self, gone: &Source) {
+        let next = self.sources.values().min_by_key(|left| !left.name().is_host());
+        if gone.is_passed_through()
+            && let Some(next) = next
+        {
+            next.pass_to(&self.program);
+        }
+    }
 }
 
 impl Hub {
-    /// An empty hub. `deriver` converts codecs for its feeds.
+    /// Returns an empty hub. `deriver` converts codecs for its feeds.
     pub fn new(clock: NodeClock, limits: HubLimits, deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
-        let names = Mutex::default();
-        Arc::new(Self { clock, limits, deriver, names, generation: watch::Sender::new(0) })
+        Arc::new(Self { clock, limits, deriver, names: Mutex::default(), changes: Changes::default() })
     }
 
-    /// The node's clock.
+    /// Returns the node's clock.
     pub fn clock(&self) -> NodeClock {
         self.clock
     }
@@ -110,7 +135,7 @@ impl Hub {
         now: Instant,
     ) -> Result<Publication, PublishRefused> {
         let mut names = self.names.lock();
-        let source = match names.sources.get(name) {
+        let source = match names.rooms.get(&name.room).and_then(|room| room.sources.get(&name.participant)) {
             Some(source) => {
                 if !source.may_be_taken(now, self.limits.grace) {
                     return Err(PublishRefused::Busy(name.clone()));
@@ -118,45 +143,46 @@ impl Hub {
                 source.clone()
             }
             None => {
-                if names.sources.len() >= self.limits.sources {
-                    return Err(PublishRefused::Full(names.sources.len()));
+                if names.sources >= self.limits.sources {
+                    return Err(PublishRefused::Full(names.sources));
                 }
                 self.begin(&mut names, name, now)
             }
         };
         let publication = Publication::new(source, publisher.into(), now);
         drop(names);
-        self.changed();
+        self.changes.tell(&name.room);
         Ok(publication)
     }
 
-    /// A new source, and with the first one of a room its program, whose timeline starts here.
+    /// Begins a new source. The first one of a room also begins its program, whose timeline starts now.
     fn begin(&self, names: &mut Names, name: &SourceName, now: Instant) -> Arc<Source> {
-        let first = !names.programs.contains_key(&name.room);
-        let program = names
-            .programs
-            .entry(name.room.clone())
-            .or_insert_with(|| Program::new(ProgramClock::starting(self.clock.wall(now)), self.deriver.clone()));
+        let room = names.rooms.entry(name.room.clone()).or_insert_with(|| Room {
+            program: Program::new(ProgramClock::starting(self.clock.wall(now)), self.deriver.clone()),
+            sources: BTreeMap::new(),
+        });
         let feed = Feed::new(self.deriver.clone());
-        let source = Source::new(name.clone(), self.clock, program.clock(), feed, self.generation.clone(), now);
-        if first || (!self.limits.directed && name.is_host()) {
-            source.pass_to(program);
+        let clock = room.program.clock();
+        let source = Source::new(name.clone(), self.clock, clock, feed, self.changes.clone(), now);
+        if room.sources.is_empty() || (!self.limits.directed && name.is_host()) {
+            source.pass_to(&room.program);
         }
-        names.sources.insert(name.clone(), source.clone());
+        room.sources.insert(name.participant.clone(), source.clone());
+        names.sources += 1;
         source
     }
 
-    /// The source of this name, while it is up or within its grace.
+    /// Returns the source of this name, while it is up or within its grace.
     pub fn source(&self, name: &SourceName) -> Option<Arc<Source>> {
-        self.names.lock().sources.get(name).cloned()
+        self.names.lock().rooms.get(&name.room)?.sources.get(&name.participant).cloned()
     }
 
-    /// The feed that the audience of the room gets.
+    /// Returns the feed that the audience of the room gets.
     pub fn program(&self, room: &RoomName) -> Option<Arc<Feed>> {
-        self.names.lock().programs.get(room).map(|program| program.feed().clone())
+        self.names.lock().rooms.get(room).map(|room| room.program.feed().clone())
     }
 
-    /// The feed that `name` stands for now.
+    /// Returns the feed that `name` stands for now.
     pub fn feed(&self, name: &FeedName) -> Option<Arc<Feed>> {
         match name {
             FeedName::Program(room) => self.program(room),
@@ -164,8 +190,8 @@ impl Hub {
         }
     }
 
-    /// Waits until `name` is there and its tracks are known. One that ends meanwhile is waited for again, as is one
-    /// that is not there: how long is the caller's to say.
+    /// Waits until `name` is there and its tracks are known. If it ends meanwhile, the wait begins again. The caller
+    /// bounds the time.
     pub async fn await_feed(&self, name: &FeedName) -> Arc<Feed> {
         let mut generations = self.generations();
         loop {
@@ -175,102 +201,111 @@ impl Hub {
             {
                 return feed;
             }
-            // It cannot fail: the hub, which holds the sender, is borrowed here.
+            // This cannot fail, because the hub, which holds the sender, is borrowed here.
             let _ = generations.changed().await;
         }
     }
 
-    /// The room's program, for the code that directs it.
+    /// Returns the room's program, for the code that directs it.
     pub fn director(&self, room: &RoomName) -> Option<Arc<Program>> {
-        self.names.lock().programs.get(room).cloned()
+        self.names.lock().rooms.get(room).map(|room| room.program.clone())
     }
 
-    /// Rooms with a program.
+    /// Returns the rooms that have a source, and so a program, by name.
     pub fn rooms(&self) -> Vec<RoomName> {
-        let mut rooms: Vec<_> = self.names.lock().programs.keys().cloned().collect();
+        let mut rooms: Vec<_> = self.names.lock().rooms.keys().cloned().collect();
         rooms.sort();
         rooms
     }
 
-    /// All sources, by name.
+    /// Returns the sources of one room, by name.
+    pub fn sources_of(&self, room: &RoomName) -> Vec<Arc<Source>> {
+        self.names.lock().rooms.get(room).map(|room| room.sources.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Returns all sources, by name.
     pub fn sources(&self) -> Vec<Arc<Source>> {
-        let mut sources: Vec<_> = self.names.lock().sources.values().cloned().collect();
+        let names = self.names.lock();
+        let mut sources: Vec<_> = names.rooms.values().flat_map(|room| room.sources.values().cloned()).collect();
+        drop(names);
         sources.sort_by(|a, b| a.name().cmp(b.name()));
         sources
     }
 
-    /// All that can be watched: sources and programs.
-    pub fn feeds(&self) -> Vec<Arc<Feed>> {
-        let names = self.names.lock();
-        let sources = names.sources.values().map(|source| source.feed().clone());
-        sources.chain(names.programs.values().map(|program| program.feed().clone())).collect()
+    /// Returns everything that can be watched in one room: its program and its sources.
+    pub fn feeds_of(&self, room: &RoomName) -> Vec<Arc<Feed>> {
+        self.names.lock().rooms.get(room).map(|room| room.feeds().collect()).unwrap_or_default()
     }
 
-    /// Counts up whenever a source begins, ends, or gets or loses its publisher or a track. A task that waits on it
-    /// lists the sources again.
+    /// Returns everything that can be watched: all programs and sources.
+    pub fn feeds(&self) -> Vec<Arc<Feed>> {
+        self.names.lock().rooms.values().flat_map(Room::feeds).collect()
+    }
+
+    /// Returns a counter that rises whenever a source begins, ends, or gets or loses its publisher or a track. A task
+    /// that waits on it lists the sources again.
     pub fn generations(&self) -> watch::Receiver<u64> {
-        self.generation.subscribe()
+        self.changes.generations()
+    }
+
+    /// Returns a reader of the rooms in which a source begins, ends, or gets or loses its publisher or a track. A task
+    /// that waits on it lists the sources of these rooms again. It begins with all rooms that there are now.
+    pub fn changed_rooms(&self) -> ChangedRooms {
+        self.changes.rooms(|| self.rooms())
     }
 
     /// Ends the sources whose publisher has been away for longer than the grace period.
     pub fn expire(&self, now: Instant) {
+        let (mut expired, mut over) = (Vec::new(), Vec::new());
         let mut names = self.names.lock();
-        let expired: Vec<_> = {
-            let expired = names.sources.extract_if(|_, source| source.is_abandoned(now, self.limits.grace));
-            expired.map(|(_, source)| source).collect()
-        };
-        let ended: Vec<_> = expired.iter().filter_map(|source| self.leave(&mut names, source)).collect();
+        names.rooms.retain(|_, room| {
+            let first = expired.len();
+            let gone = room.sources.extract_if(.., |_, source| source.is_abandoned(now, self.limits.grace));
+            expired.extend(gone.map(|(_, source)| source));
+            expired[first..].iter().for_each(|source| self.leave(room, source));
+            if room.sources.is_empty() {
+                over.push(room.program.clone());
+            }
+            !room.sources.is_empty()
+        });
+        names.sources -= expired.len();
         drop(names);
         for source in &expired {
             source.feed().end();
             tracing::info!(source = %source.name(), "source ended");
         }
-        ended.iter().for_each(|program| program.feed().end());
-        if !expired.is_empty() {
-            self.changed();
-        }
+        over.iter().for_each(|program| program.feed().end());
+        expired.iter().for_each(|source| self.changes.tell(&source.name().room));
     }
 
-    /// Sends the publisher of `name` away and ends its source now. False if there is no such source.
+    /// Sends the publisher of `name` away and ends its source now. Returns whether there was such a source.
     pub fn revoke(&self, name: &SourceName) -> bool {
         let mut names = self.names.lock();
-        let Some(source) = names.sources.remove(name) else { return false };
+        let Some(room) = names.rooms.get_mut(&name.room) else { return false };
+        let Some(source) = room.sources.remove(&name.participant) else { return false };
         source.revoke();
-        let ended = self.leave(&mut names, &source);
+        self.leave(room, &source);
+        let over = if room.sources.is_empty() { names.rooms.remove(&name.room) } else { None };
+        names.sources -= 1;
         drop(names);
         source.feed().end();
-        ended.iter().for_each(|program| program.feed().end());
-        self.changed();
+        over.iter().for_each(|room| room.program.feed().end());
+        self.changes.tell(&name.room);
         true
     }
 
-    /// Lets the host's source, or else the first one, follow `source` in its room's program. Returns the program if
-    /// it has no source left.
-    fn leave(&self, names: &mut Names, source: &Source) -> Option<Arc<Program>> {
-        let room = &source.name().room;
-        let left = names.sources.values().filter(|left| left.name().room == *room);
-        let Some(next) = left.min_by_key(|left| (!left.name().is_host(), left.name().clone())) else {
-            return names.programs.remove(room);
-        };
-        if !self.limits.directed
-            && source.is_passed_through()
-            && let Some(program) = names.programs.get(room)
-        {
-            next.pass_to(program);
+    /// Replaces `source`, which has left `room`, in the program, unless somebody else directs the programs.
+    fn leave(&self, room: &Room, source: &Source) {
+        if !self.limits.directed {
+            room.succeed(source);
         }
-        None
     }
 
     /// Ends everything: the process is about to stop.
     pub fn end_all(&self) {
-        let Names { sources, programs } = std::mem::take(&mut *self.names.lock());
-        sources.values().for_each(|source| source.feed().end());
-        programs.values().for_each(|program| program.feed().end());
-        self.changed();
-    }
-
-    fn changed(&self) {
-        self.generation.send_modify(|generation| *generation += 1);
+        let Names { rooms, .. } = std::mem::take(&mut *self.names.lock());
+        rooms.values().flat_map(Room::feeds).for_each(|feed| feed.end());
+        rooms.keys().for_each(|room| self.changes.tell(room));
     }
 }
 
@@ -319,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_its_publishers_and_a_refused_one_leaves_no_trace() {
+    fn the_person_of_a_source_is_that_of_its_last_admitted_publisher() {
         let start = Instant::now();
         let hub = hub(start);
         let person = |id: &str| Admission { person: Some(id.parse().unwrap()) };
@@ -329,7 +364,7 @@ mod tests {
         assert_eq!(who().as_deref(), Some("mia"));
         drop(first);
         let second = hub.publish(&key(), person("ben").by(Protocol::Whip), start).unwrap();
-        assert_eq!(who().as_deref(), Some("ben"), "whoever continues the source is its publisher");
+        assert_eq!(who().as_deref(), Some("ben"), "the person who continues the source is its publisher");
         drop(second);
         let _third = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
         assert_eq!(who(), None);
@@ -411,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_that_never_sent_anything_leaves_nothing() {
+    fn a_source_without_a_frame_ends_with_its_publisher() {
         let start = Instant::now();
         let hub = hub(start);
         drop(hub.publish(&key(), Protocol::Rtmp, start).unwrap());
@@ -420,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_hub_refuses_new_names_only() {
+    fn a_full_hub_refuses_only_new_names() {
         let start = Instant::now();
         let hub = hub(start);
         let held: Vec<_> =
@@ -428,6 +463,82 @@ mod tests {
         assert_eq!(hub.publish(&key(), Protocol::Rtmp, start).unwrap_err(), PublishRefused::Full(2));
         drop(held);
         hub.publish(&"a".parse().unwrap(), Protocol::Rtmp, start).unwrap();
+    }
+
+    #[test]
+    fn an_expired_and_a_revoked_source_make_room_for_others() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let publish = |name: &str| hub.publish(&name.parse().unwrap(), Protocol::Rtmp, start);
+        drop((publish("a").unwrap(), publish("b/anna").unwrap()));
+        assert!(hub.revoke(&"b/anna".parse().unwrap()));
+        let held = (publish("b").unwrap(), publish("c").unwrap_err());
+        assert_eq!(held.1, PublishRefused::Full(2));
+        hub.expire(start);
+        publish("c").unwrap();
+        assert_eq!(hub.rooms().len(), 2);
+    }
+
+    #[test]
+    fn a_room_lists_its_own_sources_and_feeds_only() {
+        let start = Instant::now();
+        let hub = Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), HubLimits::default(), None);
+        let names = ["demo/ben", "other/anna", "demo/anna", "demo"];
+        let held = names.map(|name| hub.publish(&name.parse().unwrap(), Protocol::Whip, start).unwrap());
+        let listed =
+            |sources: &[Arc<Source>]| sources.iter().map(|source| source.name().to_string()).collect::<Vec<_>>();
+        let demo = key().room;
+        assert_eq!(listed(&hub.sources_of(&demo)), ["demo/anna", "demo/ben", "demo/host"]);
+        assert_eq!(listed(&hub.sources()), ["demo/anna", "demo/ben", "demo/host", "other/anna"]);
+        assert_eq!((hub.feeds_of(&demo).len(), hub.feeds().len()), (3 + 1, 4 + 2));
+        drop(held);
+        hub.expire(start);
+        assert!(hub.sources_of(&demo).is_empty() && hub.feeds_of(&demo).is_empty());
+    }
+
+    /// The rooms that `changed` returns without waiting.
+    fn read(changed: &mut ChangedRooms) -> Vec<String> {
+        let mut next = std::pin::pin!(changed.next());
+        match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            std::task::Poll::Ready(rooms) => rooms.iter().map(ToString::to_string).collect(),
+            std::task::Poll::Pending => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_reader_is_told_of_the_rooms_in_which_sources_have_changed() {
+        let start = Instant::now();
+        let hub = Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), HubLimits::default(), None);
+        let publish = |name: &str| hub.publish(&name.parse().unwrap(), Protocol::Whip, start).unwrap();
+        let (mut first, _second) = (publish("a"), publish("b"));
+        let mut changed = hub.changed_rooms();
+        assert_eq!(read(&mut changed), ["a", "b"], "those that were there before the reader");
+        assert!(read(&mut changed).is_empty());
+        first.expect([TrackKey::VIDEO]);
+        first.push(arrival(0, true), start).unwrap();
+        assert_eq!(read(&mut changed), ["a"], "all its tracks are known");
+        first.push(arrival(90_000, true), start).unwrap();
+        assert!(read(&mut changed).is_empty(), "a further frame changes nothing");
+        drop((first, publish("c/anna")));
+        assert_eq!(read(&mut changed), ["a", "c"], "two have lost their publisher");
+        hub.expire(start + secs(11));
+        assert_eq!(read(&mut changed), ["a", "c"], "two have ended");
+        hub.revoke(&"b".parse().unwrap());
+        assert_eq!(read(&mut changed), ["b"]);
+        let _again = publish("a");
+        hub.end_all();
+        assert_eq!(read(&mut changed), ["a"]);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_waits_for_changes_is_woken() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let mut changed = hub.changed_rooms();
+        let waiting = tokio::spawn(async move { changed.next().await });
+        tokio::task::yield_now().await;
+        let _publication = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
+        assert_eq!(waiting.await.unwrap(), [key().room].into());
     }
 
     #[test]
@@ -468,20 +579,20 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_settles_when_all_that_was_announced_is_there() {
+    fn a_feed_settles_when_video_and_audio_are_there() {
         let start = Instant::now();
         let hub = hub(start);
         let mut publication = hub.publish(&key(), Protocol::Whip, start).unwrap();
         publication.push(arrival(0, true), start).unwrap();
         let feed = hub.program(&key().room).unwrap();
         assert_eq!(feed.stage(), Stage::Starting);
-        let sound = Arrival { parameters: audio(), ..arrival(0, true) };
-        publication.push(sound, start).unwrap();
+        let audio = Arrival { parameters: audio(), ..arrival(0, true) };
+        publication.push(audio, start).unwrap();
         assert_eq!(feed.stage(), Stage::Settled);
     }
 
     #[test]
-    fn a_feed_settles_after_a_second_without_what_may_never_come() {
+    fn a_feed_settles_after_a_second_without_audio() {
         let start = Instant::now();
         let hub = hub(start);
         let mut publication = hub.publish(&key(), Protocol::Whip, start).unwrap();

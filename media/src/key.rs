@@ -9,14 +9,14 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// Tracks that one feed holds at most. A ladder of six video qualities, a few languages and some metadata fit several
-/// times; a peer that names more keys is refused them. The main video and the main audio always have room.
+/// The most tracks of one feed. A ladder of six video qualities, a few languages and some metadata fit several times. A
+/// peer that names more keys is refused them. The main video and the main audio always have room.
 pub const TRACKS_MAX: usize = 16;
 
-/// Tracks of a feed beside its main video and main audio.
+/// The most tracks of a feed beside its main video and main audio.
 const FURTHER_MAX: usize = TRACKS_MAX - 2;
 
-/// The kind of media that a track carries.
+/// Names the kind of media that a track carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MediaKind {
     /// Video, in frames.
@@ -28,10 +28,10 @@ pub enum MediaKind {
 }
 
 impl MediaKind {
-    /// All kinds, in the order of their keys.
+    /// Lists all kinds, in the order of their keys.
     pub const ALL: [Self; 3] = [Self::Video, Self::Audio, Self::Data];
 
-    /// The word of URLs, logs and metrics.
+    /// Returns the word for URLs, logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Video => "video",
@@ -47,7 +47,7 @@ impl fmt::Display for MediaKind {
     }
 }
 
-/// The number of a track among those of its kind. 0 is the main one, larger numbers are lower qualities or other
+/// Is the number of a track among those of its kind. 0 is the main one. Larger numbers are lower qualities or other
 /// versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rendition(pub u8);
@@ -57,7 +57,7 @@ impl Rendition {
     pub const MAIN: Self = Self(0);
 }
 
-/// The key of a track within its feed. Keys are ordered by kind, then by rendition.
+/// Is the key of a track within its feed. Keys are ordered by kind, then by rendition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TrackKey {
     /// The kind of media that it carries.
@@ -74,17 +74,18 @@ impl TrackKey {
     /// The main timed metadata.
     pub const DATA: Self = Self::main(MediaKind::Data);
 
-    /// The key of one rendition of `kind`.
+    /// Returns the key of one rendition of `kind`.
     pub const fn new(kind: MediaKind, rendition: Rendition) -> Self {
         Self { kind, rendition }
     }
 
-    /// The key of the main track of `kind`.
+    /// Returns the key of the main track of `kind`.
     pub const fn main(kind: MediaKind) -> Self {
         Self::new(kind, Rendition::MAIN)
     }
 
-    /// Whether it is the main video or the main audio: what decides when a feed is there and where a program is cut.
+    /// Returns whether it is the main video or the main audio. They decide when a feed is there and where a program is
+    /// cut.
     pub fn leads(self) -> bool {
         self == Self::VIDEO || self == Self::AUDIO
     }
@@ -108,7 +109,7 @@ impl fmt::Display for TrackKey {
     }
 }
 
-/// The text is not the name of a track.
+/// Is the error for a text that is not the name of a track.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("not a track: write video, video1 to video255, or the same with another kind")]
 pub struct InvalidTrackKey;
@@ -116,7 +117,7 @@ pub struct InvalidTrackKey;
 impl FromStr for TrackKey {
     type Err = InvalidTrackKey;
 
-    /// Each key has one spelling, so that a cache keeps each of its files once.
+    /// Parses the name of a track. Each key has one spelling, so that a cache keeps each of its files once.
     fn from_str(text: &str) -> Result<Self, InvalidTrackKey> {
         let of_kind = |kind: &MediaKind| Some((*kind, text.strip_prefix(kind.name())?));
         let (kind, number) = MediaKind::ALL.iter().find_map(of_kind).ok_or(InvalidTrackKey)?;
@@ -129,44 +130,44 @@ impl FromStr for TrackKey {
     }
 }
 
-/// Values by track: a vector in the order of the keys, searched from its start. A feed has few tracks, and its main ones
-/// stand in front.
+/// Holds values by track, in a vector in the order of the keys that is searched from its start. A feed has few tracks,
+/// and its main ones are in front.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keyed<T>(Vec<(TrackKey, T)>);
 
 impl<T> Keyed<T> {
-    /// An empty map. It does not allocate.
+    /// Makes an empty map. It does not allocate.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// How many keys it holds.
+    /// Returns how many keys it holds.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether it holds nothing.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub fn get(&self, key: TrackKey) -> Option<&T> {
         self.0.iter().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
 
-    /// The value of a key, to change it.
+    /// Returns the value of a key for changes.
     pub fn get_mut(&mut self, key: TrackKey) -> Option<&mut T> {
         self.0.iter_mut().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
 
-    /// Whether it holds a value of this key.
+    /// Returns whether it holds a value of this key.
     pub fn contains(&self, key: TrackKey) -> bool {
         self.get(key).is_some()
     }
 
-    /// Whether a value of this key fits: it is there already, or there are fewer than [`TRACKS_MAX`]. The main video and
-    /// the main audio always do.
+    /// Returns whether a value of this key fits: the key is already there, or there are fewer than [`TRACKS_MAX`]. The
+    /// main video and the main audio always fit.
     pub fn has_room_for(&self, key: TrackKey) -> bool {
         key.leads() || self.contains(key) || self.keys().filter(|known| !known.leads()).count() < FURTHER_MAX
     }
@@ -182,7 +183,7 @@ impl<T> Keyed<T> {
         }
     }
 
-    /// The value of a key, made by `make` if it is not there.
+    /// Returns the value of a key, made by `make` if it is not there.
     pub fn get_or_insert_with(&mut self, key: TrackKey, make: impl FnOnce() -> T) -> &mut T {
         let index = self.place(key).unwrap_or_else(|index| {
             self.0.insert(index, (key, make()));
@@ -196,37 +197,37 @@ impl<T> Keyed<T> {
         self.place(key).ok().map(|index| self.0.remove(index).1)
     }
 
-    /// The keys in order.
+    /// Returns the keys in order.
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = TrackKey> + ExactSizeIterator {
         self.0.iter().map(|(key, _)| *key)
     }
 
-    /// The values in the order of their keys.
+    /// Returns the values in the order of their keys.
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator {
         self.0.iter().map(|(_, value)| value)
     }
 
-    /// The values in the order of their keys, to change them.
+    /// Returns the values in the order of their keys for changes.
     pub fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> + ExactSizeIterator {
         self.0.iter_mut().map(|(_, value)| value)
     }
 
-    /// Keys and values in order.
+    /// Returns the keys and values in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (TrackKey, &T)> + ExactSizeIterator {
         self.0.iter().map(|(key, value)| (*key, value))
     }
 
-    /// Keys and values in order, to change the values.
+    /// Returns the keys and values in order, and allows changes to the values.
     pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (TrackKey, &mut T)> + ExactSizeIterator {
         self.0.iter_mut().map(|(key, value)| (*key, value))
     }
 
-    /// Keys and values of one kind, the main one first.
+    /// Returns the keys and values of one kind, the main one first.
     pub fn of_kind(&self, kind: MediaKind) -> impl DoubleEndedIterator<Item = (TrackKey, &T)> {
         self.iter().filter(move |(key, _)| key.kind == kind)
     }
 
-    /// The index of a key (`Ok`), or the index at which it belongs (`Err`).
+    /// Returns the index of a key (`Ok`), or the index at which it belongs (`Err`).
     fn place(&self, key: TrackKey) -> Result<usize, usize> {
         self.0.binary_search_by_key(&key, |(known, _)| *known)
     }
@@ -314,7 +315,7 @@ mod tests {
             }
         }
         assert_eq!(keyed.len(), FURTHER_MAX);
-        assert!(keyed.has_room_for(video(1)), "it is there already");
+        assert!(keyed.has_room_for(video(1)), "the key is already there");
         for key in [TrackKey::VIDEO, TrackKey::AUDIO] {
             assert!(keyed.has_room_for(key));
             keyed.insert(key, ());

@@ -1,6 +1,6 @@
-//! What every part of onmic speaks: frames on tracks, tracks in feeds, feeds under names.
+//! The model that all parts of onmic share: frames on tracks, tracks in feeds, feeds under names.
 //!
-//! Knows nothing of sockets, protocols or FFmpeg, and never reads a clock: `now` is an argument.
+//! This crate knows nothing of sockets, protocols or FFmpeg, and never reads a clock: `now` is an argument.
 //!
 //! ```text
 //! Publication ─▶ Source ─ Feed ─┬─ Track (video)  ── Ring ── Reader …
@@ -8,10 +8,11 @@
 //!                  │            └─ Track (audio)  ── Ring ── Reader …
 //!                  ▼                      └ derived on demand by a Deriver
 //!   mixer ─▶ Inlet of a Program ─ Feed ─ Tracks …
-//! Hub: names → sources, rooms → programs
+//! Hub: rooms → sources by name, and the program
 //! ```
 
 pub mod advice;
+mod changes;
 pub mod clock;
 pub mod codec;
 pub mod drops;
@@ -39,6 +40,7 @@ pub mod track;
 pub mod viewers;
 
 pub use advice::{Advice, LeftOut};
+pub use changes::ChangedRooms;
 pub use codec::{Codec, Parameters};
 pub use drops::DropReason;
 pub use feed::{Accept, Accepts, Demand, Feed, Returns, Stage};

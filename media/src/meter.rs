@@ -1,4 +1,4 @@
-//! What a track is like, as measured from its frames: rate, bitrate, keyframe interval, reordering.
+//! Measures a track from its frames: its frame rate, bitrate, keyframe interval and reordering.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -6,23 +6,25 @@ use std::time::{Duration, Instant};
 use crate::frame::Frame;
 use crate::time::{ClockRate, Ticks};
 
-/// Rates are means over this much of the past.
+/// The time over which rates are means.
 const WINDOW: Duration = Duration::from_secs(4);
-/// Bounds the memory whatever the frame rate: 4 s at 240 fps.
+/// A new viewer of a stream whose keyframes are further apart than this waits too long, or decodes this much of the past.
+const SPARSE: Duration = Duration::from_secs(4);
+/// The most samples: 4 s at 240 fps. It bounds the memory whatever the frame rate.
 const SAMPLES_MAX: usize = 960;
 
-/// A track's figures at one moment.
+/// Holds a track's figures at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Measured {
-    /// Frames per second.
+    /// The frames per second.
     pub frame_rate: f64,
-    /// Payload bits per second.
+    /// The payload bits per second.
     pub bitrate_bps: u64,
     /// The time between the last two keyframes. `None` before the second one.
     pub keyframe_interval: Option<Duration>,
-    /// Frames since the track began.
+    /// The number of frames since the track began.
     pub frames: u64,
-    /// Payload bytes since the track began.
+    /// The number of payload bytes since the track began.
     pub bytes: u64,
 }
 
@@ -34,11 +36,14 @@ pub struct Meter {
     last_keyframe: Option<Ticks>,
     last_pts: Option<Ticks>,
     reordered: bool,
+    /// Whether a recovery point came after the last keyframe.
+    recovered: bool,
+    enters_by_recovery: bool,
     measured: Measured,
 }
 
 impl Meter {
-    /// A meter for a track whose clock runs at `rate`.
+    /// Makes a meter for a track whose clock runs at `rate`.
     pub fn new(rate: ClockRate) -> Self {
         Self {
             rate,
@@ -46,12 +51,14 @@ impl Meter {
             last_keyframe: None,
             last_pts: None,
             reordered: false,
+            recovered: false,
+            enters_by_recovery: false,
             measured: Measured::default(),
         }
     }
 
-    /// Takes in the next frame in decoding order.
-    pub fn observe(&mut self, frame: &Frame) {
+    /// Takes in the next frame in decoding order. `recovers` says that it is a recovery point.
+    pub fn observe(&mut self, frame: &Frame, recovers: bool) {
         self.measured.frames += 1;
         self.measured.bytes += frame.payload.len() as u64;
         self.samples.push_back((frame.arrived, frame.dts, frame.payload.len()));
@@ -61,25 +68,36 @@ impl Meter {
         {
             self.measured.keyframe_interval = Some((frame.dts - last).duration(self.rate));
         }
+        self.recovered = !frame.keyframe && (self.recovered || recovers);
+        let since_keyframe = self.last_keyframe.map_or(SPARSE, |last| (frame.dts - last).duration(self.rate));
+        self.enters_by_recovery |= self.recovered && since_keyframe >= SPARSE;
         // A constant offset of presentation to decoding is not reordering. A step back is.
         self.reordered |= !frame.keyframe && self.last_pts.is_some_and(|last| frame.pts < last);
         self.last_pts = Some(frame.pts);
     }
 
-    /// Whether a frame was ever to be shown before one that was sent before it.
+    /// Returns whether a frame has ever been shown before a frame that was sent before it.
     pub fn reordered(&self) -> bool {
         self.reordered
     }
 
-    /// A publisher reconnected, perhaps with other encoder settings.
+    /// Returns whether the encoder sends recovery points, and keyframes more than 4 s apart. Once seen, it holds until
+    /// [`Meter::restart`].
+    pub fn enters_by_recovery(&self) -> bool {
+        self.enters_by_recovery
+    }
+
+    /// Notes that a publisher reconnected, perhaps with other encoder settings.
     pub fn restart(&mut self) {
         self.samples.clear();
         self.last_keyframe = None;
         self.last_pts = None;
         self.reordered = false;
+        self.recovered = false;
+        self.enters_by_recovery = false;
     }
 
-    /// The figures as of `now`; the rates of a silent track are zero.
+    /// Returns the figures as of `now`. The rates of a silent track are zero.
     pub fn measured(&mut self, now: Instant) -> Measured {
         self.forget(now);
         let mut measured = self.measured;

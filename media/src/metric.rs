@@ -1,9 +1,10 @@
-//! All metrics: the name, labels, unit and description of each, once. The parts count under these names, and
-//! [`describe`] tells the recorder of the binary what they mean. docs/METRICS.md is written from this list.
+//! All metrics: the name, labels, unit and description of each are declared here and nowhere else. The crates count
+//! under these names, and [`describe`] tells the recorder of the binary what they mean. A test writes docs/METRICS.md
+//! from this list.
 
 use metrics::{Histogram, Unit, describe_counter, describe_gauge, describe_histogram};
 
-/// Declares the values of a label as an enum: for each a sentence, a variant and a name.
+/// Declares the values of a label as an enum. Each value has a sentence, a variant and a name.
 macro_rules! label_values {
     ($(#[$attribute:meta])+ $enum:ident: $($(#[doc = $line:literal])+ $variant:ident => $name:literal,)+) => {
         $(#[$attribute])+
@@ -13,17 +14,17 @@ macro_rules! label_values {
         }
 
         impl $enum {
-            /// All of them.
+            /// Lists all values.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The value of the label.
+            /// Returns the value of the label.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)+
                 }
             }
 
-            /// What it means, as a sentence.
+            /// Returns what the value means, as a sentence.
             pub fn sentence(self) -> &'static str {
                 match self {
                     $(Self::$variant => concat!($($line),+).trim(),)+
@@ -34,19 +35,19 @@ macro_rules! label_values {
 }
 pub(crate) use label_values;
 
-/// How a metric behaves.
+/// States how a metric behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It only grows.
+    /// The value only grows.
     Counter,
-    /// It goes up and down.
+    /// The value goes up and down.
     Gauge,
-    /// It is a distribution.
+    /// The metric is a distribution of values.
     Histogram,
 }
 
 impl Kind {
-    /// Its name in Prometheus' text format.
+    /// Returns the kind's name in Prometheus' text format.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -56,25 +57,25 @@ impl Kind {
     }
 }
 
-/// One metric.
+/// Describes one metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// Its name, in which the unit is last.
+    /// The name. The unit comes last in it.
     pub name: &'static str,
-    /// How it behaves.
+    /// The kind of metric.
     pub kind: Kind,
-    /// The names of its labels.
+    /// The names of the labels.
     pub labels: &'static [&'static str],
-    /// What it counts, as a sentence.
+    /// What the metric counts, as a sentence.
     pub sentence: &'static str,
 }
 
-/// Declares the metrics: a sentence, a constant for the name, the name, the kind, the labels.
+/// Declares the metrics. Each has a sentence, a constant for the name, the name, the kind and the labels.
 macro_rules! metrics_of_onmic {
     ($(#[doc = $line:literal] $constant:ident = $name:literal, $kind:ident, [$($label:literal),*];)+) => {
         $(#[doc = $line] pub const $constant: &str = $name;)+
 
-        /// All metrics.
+        /// Lists all metrics.
         pub const ALL: &[Metric] = &[
             $(Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], sentence: $line },)+
         ];
@@ -86,13 +87,13 @@ metrics_of_onmic! {
     FRAMES = "onmic_frames_total", Counter, ["direction", "protocol", "kind"];
     /// Counts bytes of media that came in or went out.
     BYTES = "onmic_bytes_total", Counter, ["direction", "protocol"];
-    /// Counts packets that went out by WebRTC.
+    /// Counts packets that went out to WebRTC viewers.
     PACKETS = "onmic_packets_total", Counter, ["direction", "protocol"];
     /// Counts what was dropped, by the reasons below.
     DROPS = "onmic_drops_total", Counter, ["reason"];
-    /// Counts frames whose stated times were not believed, by what was wrong with them.
+    /// Counts frames whose timestamps were corrected, by what was wrong with them.
     TIMESTAMPS_CORRECTED = "onmic_timestamps_corrected_total", Counter, ["reason"];
-    /// Says how long a frame took in one of the stages below, in seconds.
+    /// Measures how long a frame took in one of the stages below, in seconds.
     STAGES = "onmic_stage_seconds", Histogram, ["stage"];
     /// Counts viewers; those of LL-HLS are estimated from their requests.
     VIEWERS = "onmic_viewers", Gauge, ["kind"];
@@ -104,11 +105,11 @@ metrics_of_onmic! {
     HLS_REQUESTS = "onmic_hls_requests_total", Counter, ["kind", "status"];
     /// Counts LL-HLS requests that wait for a part.
     HLS_BLOCKED = "onmic_hls_blocked", Gauge, [];
-    /// Counts tracks that are derived at the moment.
+    /// Counts tracks that are being derived now.
     DERIVED_TRACKS = "onmic_derived_tracks", Gauge, ["recipe"];
-    /// Counts audio mixes that run at the moment.
+    /// Counts audio mixes that are running now.
     AUDIO_MIXES = "onmic_audio_mixes", Gauge, [];
-    /// Counts jumps in the audio of mixed inputs, which are heard as such.
+    /// Counts audible jumps in the audio of mixed inputs.
     AUDIO_JUMPS = "onmic_audio_jumps_total", Counter, [];
     /// Counts rooms.
     ROOMS = "onmic_rooms", Gauge, [];
@@ -121,26 +122,26 @@ metrics_of_onmic! {
 }
 
 label_values! {
-    /// What takes time: the values of the label `stage` of [`STAGES`].
+    /// Names what takes time: these are the values of the label `stage` of [`STAGES`].
     Latency:
-    /// From a frame's arrival to the last WHEP viewer's packet in the kernel.
+    /// The time from a frame's arrival until the kernel has the packets of the last WHEP viewer.
     WhepSend => "whep_send",
-    /// From the arrival of a part's last frame to the playlist that lists it.
+    /// The time from the arrival of a part's last frame to the playlist that lists the part.
     HlsPart => "hls_part",
-    /// From the arrival of the lead's video frame to the encoded frame of the mix that shows it.
+    /// The time from the arrival of the lead's video frame to the encoded frame of the mix that shows it.
     MixVideo => "mix_video",
-    /// One turn of an audio mix: reading, mixing and encoding what is due.
+    /// The time of one turn of an audio mix: it reads, mixes and encodes what is due.
     MixAudio => "mix_audio",
-    /// From taking in a video frame to having put out the H.264 that is made of it.
+    /// The time from a video frame's entry into the deriver to the output of its H.264.
     TranscodeH264 => "transcode_h264",
-    /// From taking in an audio frame to having put out the Opus that is made of it.
+    /// The time from an audio frame's entry into the deriver to the output of its Opus.
     TranscodeOpus => "transcode_opus",
-    /// From taking in an audio frame to having put out the AAC that is made of it.
+    /// The time from an audio frame's entry into the deriver to the output of its AAC.
     TranscodeAac => "transcode_aac",
 }
 
 impl Latency {
-    /// The histogram to record seconds in.
+    /// Returns the histogram that records the seconds of this stage.
     pub fn histogram(self) -> Histogram {
         metrics::histogram!(STAGES, "stage" => self.name())
     }

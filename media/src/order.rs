@@ -1,28 +1,28 @@
 //! The order of one track's frames: which decoding and composition times a publisher may state.
 //!
 //! Decoding times rise with every frame, and a frame is shown when it is decoded or later, within the time that a
-//! decoder may reorder. This file corrects a publisher that states anything else, so that no later code has to
-//! believe it.
+//! decoder may reorder. This file corrects a publisher that states anything else, so that later code can rely on these
+//! rules.
 
 use crate::key::{MediaKind, TrackKey};
 use crate::time::{ClockRate, Ticks};
 
-/// The longest time from decoding to presentation: 16 frames, the most that H.264 lets a decoder hold back (A.3.1), at 4
-/// frames per second. A stranger that states more holds the program's next splice up by no more than this.
+/// The longest time from decoding to presentation: 16 frames, the most that H.264 lets a decoder hold back (A.3.1), at
+/// 4 frames per second. A publisher that states more cannot delay the program's next splice by more than this.
 const COMPOSITION_MAX_MICROS: i64 = 4_000_000;
 
 /// Decoding times that go back by no more than this, or lie behind presentation by no more, are presentation times of
 /// reordered frames: 4 frames at 25 per second. By more, the publisher's clock stepped.
 pub(crate) const REORDERED_MICROS: i64 = 160_000;
 
-/// The times of a frame on one clock.
+/// Holds the times of a frame on one clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Times {
     pub(crate) dts: Ticks,
     pub(crate) pts: Ticks,
 }
 
-/// The times that a publisher states of a frame.
+/// Holds the times that a publisher states of a frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Stated {
     /// The track of the frame.
@@ -31,13 +31,13 @@ pub struct Stated {
     pub dts: Ticks,
     /// The presentation time.
     pub pts: Ticks,
-    /// Ticks per second of both.
+    /// The ticks per second of both.
     pub rate: ClockRate,
-    /// Whether the encoder may have reordered frames: it did not say that it does not.
+    /// Whether the encoder may have reordered frames. It is true unless the encoder declares that it does not.
     pub may_reorder: bool,
 }
 
-/// The state of one track. See the module.
+/// Holds the state of one track.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Order {
     /// The time from decoding to presentation of the last frame that stated a legal one.
@@ -51,8 +51,8 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// The times that are believed of a frame, still on the publisher's clock. The second value says whether its composition
-    /// time was corrected.
+    /// Returns the corrected times of a frame, still on the publisher's clock. The second value states whether its
+    /// composition time was corrected.
     pub(crate) fn believe(&mut self, stated: Stated) -> (Times, bool) {
         let Stated { key, dts, pts, rate, may_reorder } = stated;
         if key.kind != MediaKind::Video {
@@ -74,8 +74,8 @@ impl Order {
         (Times { dts, pts: dts + self.composition }, !legal)
     }
 
-    /// Gives out the times of a frame on its track's timeline. The second value says whether its decoding time did
-    /// not rise and was moved to after the last one.
+    /// Returns the times of a frame on its track's timeline. The second value states whether its decoding time did not
+    /// rise and was moved after the last one.
     pub(crate) fn advance(&mut self, placed: Times) -> (Times, bool) {
         let held = self.last.filter(|last| placed.dts <= *last);
         let dts = held.map_or(placed.dts, |last| last + Ticks(1));
@@ -109,12 +109,12 @@ mod tests {
     }
 
     #[test]
-    fn audio_is_heard_when_it_is_decoded() {
+    fn audio_is_presented_when_it_is_decoded() {
         let stated = Stated { key: TrackKey::AUDIO, ..video(40, 90) };
         assert_eq!(Order::default().believe(stated), (Times { dts: stated.dts, pts: stated.dts }, true));
     }
 
-    /// Presentation times in ms, after the first two groups were seen.
+    /// Returns the presentation times in ms, after the first two groups.
     fn shown(stated: impl Iterator<Item = Stated>) -> Vec<i64> {
         let (mut order, mut last, mut shown) = (Order::default(), Ticks(i64::MIN), Vec::new());
         for stated in stated {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 
-/// A waker that unparks the thread which asks for it.
+/// Makes a waker that unparks the calling thread.
 pub fn waker() -> Waker {
     Waker::from(Arc::new(Unpark(thread::current())))
 }

@@ -20,28 +20,28 @@ pub struct ProgramClock {
 }
 
 impl ProgramClock {
-    /// The clock of a timeline that starts at `wall`.
+    /// Returns the clock of a timeline that starts at `wall`.
     pub fn starting(wall: WallTime) -> Self {
         Self::through(START_MICROS, wall)
     }
 
-    /// The clock by which `position_micros` is the moment `wall`.
+    /// Returns the clock by which `position_micros` is the moment `wall`.
     pub fn through(position_micros: i64, wall: WallTime) -> Self {
         let wall = i64::try_from(wall.micros()).unwrap_or(i64::MAX);
         Self { zero_micros: wall.saturating_sub(position_micros) }
     }
 
-    /// The clock whose positions are later than those of this one by `micros` at the same moment.
+    /// Returns the clock whose positions are later than those of this one by `micros` at the same moment.
     pub fn shifted(self, micros: i64) -> Self {
         Self { zero_micros: self.zero_micros.saturating_sub(micros) }
     }
 
-    /// The position of a moment, in µs.
+    /// Returns the position of a moment, in µs.
     pub fn position(&self, wall: WallTime) -> i64 {
         i64::try_from(wall.micros()).unwrap_or(i64::MAX).saturating_sub(self.zero_micros)
     }
 
-    /// The moment of a position, not before the Unix epoch.
+    /// Returns the moment of a position, not before the Unix epoch.
     pub fn wall(&self, position_micros: i64) -> WallTime {
         WallTime(u64::try_from(self.zero_micros.saturating_add(position_micros)).unwrap_or(0))
     }

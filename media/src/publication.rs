@@ -19,27 +19,28 @@ use crate::source::{Publisher, Source};
 use crate::time::Ticks;
 use crate::track::Track;
 
-/// How long a track that was not announced is waited for after the first frame.
+/// How long after the first frame viewers wait for a main track that was not announced.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// A frame as a protocol brought it, with the publisher's own timestamps.
+/// Is a frame as a protocol brought it, with the publisher's own timestamps.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// The number of its track among the publisher's tracks of this kind.
     pub rendition: Rendition,
-    /// Decoding time on the clock of `parameters`. Zero is the same moment for all tracks, as far as the publisher knows.
+    /// The decoding time on the clock of `parameters`. Zero is the same moment for all tracks, as far as the publisher
+    /// knows.
     pub dts: Ticks,
-    /// Presentation time on the same clock.
+    /// The presentation time on the same clock.
     pub pts: Ticks,
-    /// Decoding can start here. Always true for audio and data.
+    /// Whether decoding can start here. It is always true for audio and data.
     pub keyframe: bool,
-    /// The same `Arc` as before unless they changed.
+    /// The parameters. It is the same `Arc` as before unless they changed.
     pub parameters: Arc<Parameters>,
     /// The frame in canonical form.
     pub payload: Bytes,
 }
 
-/// The publisher was replaced by another one, or sent away.
+/// Is the error of a publisher that was replaced by another one, or sent away.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("another publisher took this name over, or the room sent this one away")]
 pub struct TakenOver;
@@ -51,11 +52,11 @@ pub struct Publication {
     publisher: u64,
     clock: SourceClock,
     tracks: Keyed<Arc<Track>>,
-    /// The tracks that were announced; the main video and audio are waited for if nothing was.
+    /// The tracks that were announced. If none was, the publication waits for the main video and audio.
     expected: Option<Vec<TrackKey>>,
     first_frame: Option<Instant>,
     settled: bool,
-    /// Whatever it brings is here: nothing is waited for any more.
+    /// Whether all its tracks are there, so that it waits for none any more.
     is_complete: bool,
     advisor: Box<Advisor>,
 }
@@ -77,7 +78,7 @@ impl Publication {
         }
     }
 
-    /// The source it feeds.
+    /// Returns the source that it feeds.
     pub fn source(&self) -> &Arc<Source> {
         &self.source
     }
@@ -87,9 +88,9 @@ impl Publication {
         self.expected = Some(keys.into_iter().collect());
     }
 
-    /// Puts a frame on its track, on the program's timeline. Times that the publisher cannot mean are corrected and counted
-    /// (see [`crate::clock`]): nothing behind this call asks again whether they are true. A frame of a track that the feed
-    /// has no room for is dropped and counted, and so is a message of timed metadata that is too large.
+    /// Puts a frame on its track, on the program's timeline. Impossible times are corrected and counted (see
+    /// [`crate::clock`]), and later code relies on them. A frame of a track that the feed has no room for is dropped
+    /// and counted, and so is a message of timed metadata that is too large.
     pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), TakenOver> {
         if !self.source.hear(self.publisher, now) {
             return Err(TakenOver);
@@ -126,19 +127,19 @@ impl Publication {
 
     fn count(&self, track: TrackKey, corrected: Corrected) {
         if corrected.step {
-            tracing::debug!(source = %self.source.name(), %track, "a clock of the publisher stepped: its track is placed anew");
+            tracing::debug!(source = %self.source.name(), %track, "a publisher's clock stepped, so its track is placed anew");
         }
         for reason in corrected.reasons() {
             metrics::counter!(metric::TIMESTAMPS_CORRECTED, "reason" => reason).increment(1);
         }
     }
 
-    /// Metadata or a header speaks of this kind: if no frame of it comes, the publisher is advised.
+    /// Notes that metadata or a header speaks of this kind: if no frame of it comes, the publisher is advised.
     pub fn announced(&mut self, kind: MediaKind, now: Instant) {
         self.advisor.announced(kind, now);
     }
 
-    /// The session leaves out a frame that the publisher sent.
+    /// Notes that the session leaves out a frame that the publisher sent.
     pub fn left_out(&mut self, kind: MediaKind, cause: LeftOut, now: Instant) {
         self.advisor.left_out(kind, cause, now);
     }
@@ -150,35 +151,35 @@ impl Publication {
         told
     }
 
-    /// The moment to call [`Publication::poll_advice`] at, should nothing come before.
+    /// Returns the moment to call [`Publication::poll_advice`] at, should nothing come before.
     pub fn advice_timeout(&self) -> Option<Instant> {
         self.advisor.poll_timeout()
     }
 
-    /// Whether it may still push: nobody took the name over.
+    /// Returns whether it may still push, because no other publisher took the name over.
     pub fn is_current(&self) -> bool {
         self.source.is_current(self.publisher)
     }
 
-    /// Waits until another publisher takes the name over, for one that sends nothing and would not notice. May be
-    /// dropped and asked again.
+    /// Waits until another publisher takes the name over, for a publisher that sends nothing and would not notice. The
+    /// future may be dropped and made again.
     pub async fn taken_over(&self) -> TakenOver {
         let mut publishers = self.source.publishers();
-        // It cannot fail: the source, which holds the sender, is held here.
+        // It cannot fail, because the source, which holds the sender, is held here.
         let _ = publishers.wait_for(|publisher| *publisher != self.publisher).await;
         TakenOver
     }
 
-    /// Whether a viewer asked for a keyframe of any video since the last call.
+    /// Returns whether a viewer has asked for a keyframe of any video since the last call.
     pub fn take_keyframe_wanted(&self) -> bool {
         let video = self.tracks.of_kind(MediaKind::Video);
-        // Each wish is taken: a keyframe comes on all renditions at once.
+        // All requests are cleared, because a keyframe comes on all renditions at once.
         let wanted = video.filter(|(_, track)| track.take_keyframe_wanted()).count() > 0;
         self.source.take_keyframe_wanted() || wanted
     }
 
-    /// The track for frames of `parameters`: the one this publisher feeds, the one a predecessor left, or a new one.
-    /// `None` if the feed has no room for another.
+    /// Returns the track for frames of `parameters`: the one that this publisher feeds, the one that a predecessor
+    /// left, or a new one. `None` if the feed has no room for another.
     fn track(&mut self, rendition: Rendition, parameters: &Arc<Parameters>) -> Option<Arc<Track>> {
         let key = TrackKey::new(parameters.kind(), rendition);
         let fits = |track: &Arc<Track>| {
@@ -219,8 +220,8 @@ impl Publication {
         }
     }
 
-    /// Ends the further tracks of a predecessor that this publisher has not brought: their viewers would wait for ever. The
-    /// main ones stay, as they may be away for a while.
+    /// Ends the further tracks of a predecessor that this publisher has not brought, because their viewers would wait
+    /// for ever. The main ones stay, because they may be away for a while.
     fn end_what_is_left(&self) {
         let left = self.source.feed().keys().into_iter().filter(|key| !key.leads() && !self.tracks.contains(*key));
         left.for_each(|key| self.source.end_track(key));

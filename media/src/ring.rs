@@ -1,11 +1,11 @@
-//! The ring from which every stream is read.
+//! The ring of frames from which every track is read.
 //!
 //! One producer appends frames; any number of readers walk them at their own pace. The producer never waits. The ring
 //! evicts frames that are too old. A reader that stood on such a frame skips to the newest group (a keyframe and the
 //! frames after it) and is told how many frames it lost. Frames are shared, so a reader costs a cursor.
 //!
-//! Bounded by [`Retention`]: groups, age and bytes. A group that alone outgrows the bounds loses its head. No reader
-//! can join on it any more, and readers wait for the next keyframe.
+//! [`Retention`] bounds the ring by groups, age and bytes. A group that alone outgrows the bounds loses its head. No
+//! reader can join on it any more, and new readers wait for the next keyframe.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -20,49 +20,53 @@ use crate::frame::Frame;
 use crate::parking;
 use crate::time::WallTime;
 
-/// How much a ring keeps.
+/// States how much a ring keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Groups, the current one included. Audio, where each frame is a group, has no use for it.
+    /// The most groups, including the current one. Audio does not use it, because each frame is a group.
     pub groups: usize,
-    /// Age of the oldest frame against the newest, by arrival.
+    /// The largest age of the oldest frame compared with the newest, by arrival.
     pub age: Duration,
-    /// Sum of the payloads.
+    /// The most bytes of all payloads.
     pub bytes: usize,
 }
 
 impl Retention {
-    /// The current group to join on, and the previous one for readers mid-way through it. 64 MiB is 25 s at 20 Mbit/s.
+    /// Keeps the current group to join on, and the previous one for readers in the middle of it. 64 MiB are 25 s at 20
+    /// Mbit/s.
     pub const VIDEO: Self = Self { groups: 2, age: Duration::from_secs(40), bytes: 64 << 20 };
-    /// Audio is kept as long as a video group may be, so that a reader can join both at one moment.
+    /// Keeps audio as long as a video group may be, so that a reader can join both at one moment.
     pub const AUDIO: Self = Self { groups: usize::MAX, age: Duration::from_secs(40), bytes: 4 << 20 };
-    /// Data is kept as long as the others. 1 MiB holds 16 messages of the largest size.
+    /// Keeps data as long as the others. 1 MiB holds 16 messages of the largest size.
     pub const DATA: Self = Self { groups: usize::MAX, age: Duration::from_secs(40), bytes: 1 << 20 };
 }
 
-/// The place at which a new reader starts.
+/// States where a new reader starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// The head of the newest group that is whole, or else the next keyframe.
+    /// The head of the newest complete group, or else the next keyframe.
     Group,
+    /// The frame from which a decoder comes to a picture soonest: the newest recovery point whose recovery is over, else
+    /// the newest keyframe, else the oldest recovery point.
+    Recovery,
     /// The next keyframe that is pushed.
     NextKeyframe,
     /// The oldest frame in the ring whose wall time is this one or later.
     At(WallTime),
 }
 
-/// The result of a read.
+/// Is the result of a read.
 #[derive(Clone, Debug)]
 pub enum Read {
     /// The next frame.
     Frame(Arc<Frame>),
     /// The reader was too slow: this many frames are gone. The next read starts a group.
     Skipped(u64),
-    /// The producer ended and everything was read. Final.
+    /// The producer ended and everything was read. Nothing follows.
     Ended,
 }
 
-/// The shared ring. Cheap to clone. Every holder may push, so only a track's owner should hold it.
+/// Is the shared ring. It is cheap to clone. Every holder may push, so only a track's owner should hold it.
 #[derive(Clone, Debug)]
 pub struct Ring {
     state: Arc<Mutex<State>>,
@@ -72,15 +76,25 @@ pub struct Ring {
 struct State {
     retention: Retention,
     frames: VecDeque<Arc<Frame>>,
-    /// Sequence number of `frames[0]`; a frame's number is its position since the ring was made.
+    /// The sequence number of `frames[0]`. A frame's number is its position since the ring was made.
     first: u64,
-    /// Sequence numbers of the keyframes still kept, oldest first.
+    /// The sequence numbers of the keyframes that are still kept, the oldest first.
     groups: VecDeque<u64>,
+    /// The recovery points since the newest keyframe, oldest first.
+    recoveries: VecDeque<RecoveryPoint>,
     bytes: usize,
     ended: bool,
     readers: u64,
-    /// One for each reader that waits: a track may be silent for days while readers come and go.
+    /// The wakers of waiting readers, one for each, because a track may be silent for days while readers come and go.
     wakers: HashMap<u64, Waker>,
+}
+
+/// Names a frame that is not a keyframe and that decoding may start at.
+#[derive(Clone, Copy, Debug)]
+struct RecoveryPoint {
+    number: u64,
+    /// The frame at which the picture is right.
+    recovered: u64,
 }
 
 impl State {
@@ -97,8 +111,24 @@ impl State {
             }
             self.first += 1;
         }
-        // Only readers that are in the group already can read the rest of a group whose keyframe is gone.
+        while self.recoveries.front().is_some_and(|point| point.number < self.first) {
+            self.recoveries.pop_front();
+        }
+        // Only readers that are already in a group can read the rest of it after its keyframe is gone.
         debug_assert!(self.groups.front().is_none_or(|group| *group >= self.first));
+    }
+
+    /// Returns the frame at which a reader that comes now starts: the newest keyframe, or a recovery point behind it.
+    fn entry(&self, by_recovery: bool) -> Option<u64> {
+        let is_over = |point: &&RecoveryPoint| point.recovered < self.next();
+        let over = self.recoveries.iter().rev().find(is_over).filter(|_| by_recovery).map(|point| point.number);
+        let group = self.groups.back().copied();
+        let begun = self.recoveries.front().filter(|_| by_recovery).map(|point| point.number);
+        over.or(group).or(begun)
+    }
+
+    fn recovers_at(&self, number: u64) -> bool {
+        self.recoveries.iter().any(|point| point.number == number)
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -115,13 +145,14 @@ impl State {
 }
 
 impl Ring {
-    /// An empty ring.
+    /// Makes an empty ring.
     pub fn new(retention: Retention) -> Self {
         let state = State {
             retention,
             frames: VecDeque::new(),
             first: 0,
             groups: VecDeque::new(),
+            recoveries: VecDeque::new(),
             bytes: 0,
             ended: false,
             readers: 0,
@@ -130,17 +161,25 @@ impl Ring {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Appends `frame`, evicts what is over the bounds and wakes the readers. Ignored after [`Ring::end`].
+    /// Appends `frame`, evicts the frames above the bounds and wakes the readers. It does nothing after [`Ring::end`].
     pub fn push(&self, frame: Frame) {
+        self.push_recovering(frame, None);
+    }
+
+    /// Does the same as [`Ring::push`]. A recovery point comes with the number of frames until the picture is right.
+    pub fn push_recovering(&self, frame: Frame, recovery_frames: Option<u32>) {
         let wakers = {
             let mut state = self.state.lock();
             if state.ended {
                 return;
             }
             let now = frame.arrived;
+            let number = state.next();
             if frame.keyframe {
-                let number = state.next();
                 state.groups.push_back(number);
+                state.recoveries.clear();
+            } else if let Some(frames) = recovery_frames {
+                state.recoveries.push_back(RecoveryPoint { number, recovered: number + u64::from(frames) });
             }
             state.bytes += frame.payload.len();
             state.frames.push_back(Arc::new(frame));
@@ -150,7 +189,7 @@ impl Ring {
         wakers.into_values().for_each(Waker::wake);
     }
 
-    /// No frame will follow: readers get the rest, then [`Read::Ended`].
+    /// Ends the ring: readers get the rest, then [`Read::Ended`].
     pub fn end(&self) {
         let wakers = {
             let mut state = self.state.lock();
@@ -160,33 +199,32 @@ impl Ring {
         wakers.into_values().for_each(Waker::wake);
     }
 
-    /// Whether [`Ring::end`] was called.
+    /// Returns whether [`Ring::end`] was called.
     pub fn is_ended(&self) -> bool {
         self.state.lock().ended
     }
 
-    /// The newest frame, if any.
+    /// Returns the newest frame, if any.
     pub fn newest(&self) -> Option<Arc<Frame>> {
         self.state.lock().frames.back().cloned()
     }
 
-    /// The keyframe of the newest whole group, if any.
+    /// Returns the keyframe of the newest whole group, if any.
     pub fn newest_keyframe(&self) -> Option<Arc<Frame>> {
         let state = self.state.lock();
         let group = *state.groups.back()?;
         state.frames.get(usize::try_from(group - state.first).ok()?).cloned()
     }
 
-    /// A new reader.
+    /// Makes a new reader.
     pub fn reader(&self, join: Join) -> Reader {
         let mut state = self.state.lock();
         state.readers += 1;
         let id = state.readers;
+        let by_recovery = join == Join::Recovery;
+        let entry = state.entry(by_recovery);
         let (next, wants_keyframe) = match join {
-            Join::Group => match state.groups.back() {
-                Some(group) => (*group, false),
-                None => (state.next(), true),
-            },
+            Join::Group | Join::Recovery => (entry.unwrap_or_else(|| state.next()), entry.is_none()),
             Join::NextKeyframe => (state.next(), true),
             Join::At(wall) => {
                 let older = state.frames.partition_point(|frame| frame.wall < wall);
@@ -194,39 +232,42 @@ impl Ring {
             }
         };
         drop(state);
-        Reader { ring: self.clone(), id, next, wants_keyframe, skipped: 0 }
+        Reader { ring: self.clone(), id, next, by_recovery, wants_keyframe, skipped: 0 }
     }
 }
 
-/// A cursor into a [`Ring`].
+/// Is a cursor into a [`Ring`].
 #[derive(Debug)]
 pub struct Reader {
     ring: Ring,
     id: u64,
     next: u64,
+    /// Whether it may start at a recovery point.
+    by_recovery: bool,
     wants_keyframe: bool,
     skipped: u64,
 }
 
 impl Reader {
-    /// The next thing to read, or `None` when the reader has caught up.
+    /// Returns the next thing to read, or `None` if the reader has caught up.
     pub fn try_read(&mut self) -> Option<Read> {
         let ring = self.ring.clone();
         let mut state = ring.state.lock();
         self.advance(&mut state)
     }
 
-    /// The next result. If there is nothing to read, it calls the waker of `cx` once, on the next push or at the end.
+    /// Returns the next result. If there is nothing to read, it calls the waker of `cx` once, on the next push or at
+    /// the end.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         let ring = self.ring.clone();
         let mut state = ring.state.lock();
         if let Some(read) = self.advance(&mut state) {
             return Poll::Ready(read);
         }
-        // The one left before is replaced: a new one comes with every call of `read_timeout`.
+        // The waker from before is replaced, because every call of `read_timeout` brings a new one.
         let before = state.wakers.insert(self.id, cx.waker().clone());
         drop(state);
-        drop(before); // It may be the last of a task, whose drop must not run under the lock.
+        drop(before); // The waker may be the last of a task, whose drop must not run under the lock.
         Poll::Pending
     }
 
@@ -235,7 +276,7 @@ impl Reader {
         poll_fn(|cx| self.poll_read(cx)).await
     }
 
-    /// Blocks this thread for the next thing to read, `timeout` at most; `None` when it passed.
+    /// Blocks this thread until there is something to read, for `timeout` at most. Returns `None` if that passed.
     pub fn read_timeout(&mut self, timeout: Duration) -> Option<Read> {
         let waker = parking::waker();
         let mut cx = Context::from_waker(&waker);
@@ -249,15 +290,16 @@ impl Reader {
         }
     }
 
-    /// Frames between this reader and the newest.
+    /// Returns the number of frames between this reader and the newest.
     pub fn backlog(&self) -> u64 {
         self.ring.state.lock().next().saturating_sub(self.next)
     }
 
     fn advance(&mut self, state: &mut State) -> Option<Read> {
         if self.next < state.first {
-            let target = state.groups.back().copied().unwrap_or_else(|| state.next());
-            self.wants_keyframe = state.groups.is_empty();
+            let entry = state.entry(self.by_recovery);
+            let target = entry.unwrap_or_else(|| state.next());
+            self.wants_keyframe = entry.is_none();
             self.skipped += target - self.next;
             self.next = target;
         }
@@ -269,8 +311,9 @@ impl Reader {
             let Some(frame) = state.frames.get(offset) else {
                 return state.ended.then_some(Read::Ended);
             };
+            let is_entry = frame.keyframe || self.by_recovery && state.recovers_at(self.next);
             self.next += 1;
-            if self.wants_keyframe && !frame.keyframe {
+            if self.wants_keyframe && !is_entry {
                 continue;
             }
             self.wants_keyframe = false;
@@ -316,7 +359,39 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_wants_a_keyframe_passes_over_the_rest_of_the_group() {
+    fn a_decoder_starts_at_the_newest_recovery_point_that_is_over() {
+        let (ring, mut frames) = filled(&[true, false], SMALL);
+        let first = || number(ring.reader(Join::Recovery).try_read());
+        assert_eq!(first(), 0, "without a recovery point the group is the entry");
+        let mut push = |keyframe, recovery| ring.push_recovering(frames.frame(keyframe, 100), recovery);
+        push(false, Some(2));
+        push(false, None);
+        assert_eq!(first(), 0, "the recovery is not over: from the keyframe on the picture is right at once");
+        push(false, None);
+        push(false, Some(2));
+        assert_eq!(first(), 2);
+        push(false, None);
+        push(false, None);
+        assert_eq!(first(), 5);
+        push(true, None);
+        push(false, None);
+        assert_eq!(first(), 8, "a keyframe is the better entry");
+    }
+
+    #[test]
+    fn recovery_points_outlive_the_keyframe_before_them_and_are_evicted_with_their_frames() {
+        let small = Retention { bytes: 450, ..SMALL };
+        let (ring, mut frames) = filled(&[true], small);
+        let mut push = |recovery| ring.push_recovering(frames.frame(false, 100), recovery);
+        [Some(0), None, None, None].into_iter().for_each(&mut push);
+        assert!(ring.newest_keyframe().is_none());
+        assert_eq!(number(ring.reader(Join::Recovery).try_read()), 1);
+        push(None);
+        assert!(ring.reader(Join::Recovery).try_read().is_none(), "it waits for a keyframe");
+    }
+
+    #[test]
+    fn a_reader_that_wants_a_keyframe_skips_the_rest_of_the_group() {
         let (ring, mut frames) = filled(&[true, false], SMALL);
         let mut reader = ring.reader(Join::NextKeyframe);
         ring.push(frames.frame(false, 100));
@@ -365,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_larger_than_the_ring_loses_its_head_and_nobody_joins_on_it() {
+    fn a_group_larger_than_the_ring_loses_its_head_and_no_reader_joins_on_it() {
         let (ring, mut frames) = filled(&[true], SMALL);
         (0..200).for_each(|_| ring.push(frames.frame(false, 100)));
         assert!(ring.state.lock().bytes <= SMALL.bytes);
@@ -377,13 +452,13 @@ mod tests {
     }
 
     #[test]
-    fn old_frames_go_by_age() {
+    fn frames_are_evicted_by_age() {
         let (ring, _) = filled(&[true; 100], Retention { groups: 1000, age: Duration::from_secs(1), bytes: 1 << 20 });
         assert_eq!(number(ring.reader(Join::At(WallTime(0))).try_read()), 99 - 25);
     }
 
     #[test]
-    fn after_the_end_the_rest_is_read_and_then_the_end() {
+    fn after_the_end_readers_get_the_rest_and_then_the_end() {
         let (ring, mut frames) = filled(&[true], SMALL);
         let mut reader = ring.reader(Join::Group);
         ring.end();
@@ -407,8 +482,8 @@ mod tests {
     }
 
     #[test]
-    fn random_pushes_never_show_a_reader_a_torn_group() {
-        // A reader may skip, but what follows a skip is a keyframe, and numbers only grow.
+    fn with_random_pushes_no_reader_gets_a_torn_group() {
+        // A reader may skip, but a keyframe follows a skip, and numbers only grow.
         for seed in 0..200_u64 {
             let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
             let mut next = |bound: u64| {

@@ -1,4 +1,4 @@
-//! A source: what one participant publishes.
+//! A source: the tracks that one participant publishes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::advice::Advice;
+use crate::changes::Changes;
 use crate::clock::SourceClock;
 use crate::feed::{Feed, Stage};
 use crate::frame::Frame;
@@ -17,17 +18,17 @@ use crate::program_clock::ProgramClock;
 use crate::time::{NodeClock, WallTime};
 use crate::track::Track;
 
-/// How a source comes in.
+/// Names the protocol by which a source comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// RTMP or RTMPS.
     Rtmp,
-    /// WebRTC by WHIP.
+    /// WebRTC, by WHIP.
     Whip,
 }
 
 impl Protocol {
-    /// The word of the API and the metrics.
+    /// Returns the word for the API and the metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rtmp => "rtmp",
@@ -36,41 +37,43 @@ impl Protocol {
     }
 }
 
-/// Somebody who publishes a source.
+/// Describes a publisher of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publisher {
-    /// How the source comes in.
+    /// The protocol by which the source comes in.
     pub protocol: Protocol,
-    /// The person, if the gate knows.
+    /// The person, if the gate knows it.
     pub person: Option<PersonId>,
 }
 
 impl From<Protocol> for Publisher {
-    /// A publisher of whom nothing else is known.
+    /// Makes a publisher about whom nothing else is known.
     fn from(protocol: Protocol) -> Self {
         Self { protocol, person: None }
     }
 }
 
-/// A participant's feed and the state of its publisher.
+/// Holds a participant's feed and the state of its publisher.
 #[derive(Debug)]
 pub struct Source {
     name: SourceName,
     clock: NodeClock,
     epoch: WallTime,
-    /// The clock of its room's program, by which it is placed.
+    /// The clock of its room's program, which places it.
     program_clock: ProgramClock,
     timeline: TimelineId,
     feed: Arc<Feed>,
-    /// The program it is passed through to. Held for a push, so that no frame is missed or doubled when it changes.
+    /// The program that it is passed through to. The lock is held for a push, so that no frame is missed or doubled
+    /// when it changes.
     outlet: Mutex<Option<Inlet>>,
     /// What the publisher should change, as the session that takes its frames in finds it.
     advice: Mutex<Vec<Advice>>,
-    /// Counts publishers; a publication of an earlier number was taken over. Changed under the lock of `state`.
+    /// The number of the present publisher. A publication of an earlier number was taken over. It changes under the
+    /// lock of `state`.
     publisher: watch::Sender<u64>,
     state: Mutex<State>,
-    /// The hub's counter of changes, which counts up whenever the public state of one of its sources changes.
-    generation: watch::Sender<u64>,
+    /// Where the source tells that its public state has changed.
+    changes: Changes,
 }
 
 #[derive(Debug)]
@@ -87,7 +90,7 @@ impl Source {
         clock: NodeClock,
         program_clock: ProgramClock,
         feed: Arc<Feed>,
-        generation: watch::Sender<u64>,
+        changes: Changes,
         now: Instant,
     ) -> Arc<Self> {
         let state = State { last: Protocol::Rtmp.into(), connected: false, last_heard: now };
@@ -103,38 +106,39 @@ impl Source {
             advice: Mutex::default(),
             publisher,
             state: Mutex::new(state),
-            generation,
+            changes,
         })
     }
 
-    /// The name of the source.
+    /// Returns the name of the source.
     pub fn name(&self) -> &SourceName {
         &self.name
     }
 
-    /// The feed with its tracks.
+    /// Returns the feed with its tracks.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
 
-    /// The moment at which it began.
+    /// Returns the moment at which it began.
     pub fn epoch(&self) -> WallTime {
         self.epoch
     }
 
-    /// The node's clock.
+    /// Returns the node's clock.
     pub fn clock(&self) -> NodeClock {
         self.clock
     }
 
-    /// The clock of its room's program. Its own frames lie near it, by its publisher's crystal: see [`Feed::clock`].
+    /// Returns the clock of its room's program. Its own frames lie near that clock, by its publisher's crystal (see
+    /// [`Feed::clock`]).
     pub fn program_clock(&self) -> ProgramClock {
         self.program_clock
     }
 
-    /// The clock for a publisher that begins or continues it.
+    /// Makes the clock for a publisher that begins or continues it.
     pub(crate) fn resume_clock(&self) -> SourceClock {
-        /// The resolution of RTMP: the next frame is not at the same time.
+        /// The least distance to the next frame: the resolution of RTMP, so that it is not at the same time.
         const APART_MICROS: i64 = 1_000;
         match self.feed.end_micros() {
             Some(end) => SourceClock::after(self.program_clock, end + APART_MICROS),
@@ -142,7 +146,7 @@ impl Source {
         }
     }
 
-    /// The timeline of its frames.
+    /// Returns the timeline of its frames.
     pub fn timeline(&self) -> TimelineId {
         self.timeline
     }
@@ -154,12 +158,12 @@ impl Source {
         *self.outlet.lock() = Some(inlet);
     }
 
-    /// Whether a program plays it as it is.
+    /// Returns whether a program plays it as it is.
     pub fn is_passed_through(&self) -> bool {
         self.outlet.lock().as_ref().is_some_and(Inlet::is_on)
     }
 
-    /// Whether a program waits for a keyframe of it to play it as it is.
+    /// Returns whether a program waits for a keyframe of it to play it as it is.
     pub fn is_awaited(&self) -> bool {
         self.outlet.lock().as_ref().is_some_and(Inlet::is_awaited)
     }
@@ -176,7 +180,7 @@ impl Source {
         track.push(frame);
     }
 
-    /// Ends a further track, here and in the program: the publisher does not send it any more.
+    /// Ends a further track, here and in the program, because the publisher does not send it any more.
     pub(crate) fn end_track(&self, key: TrackKey) {
         if let Some(inlet) = &*self.outlet.lock() {
             inlet.end_track(key);
@@ -184,7 +188,7 @@ impl Source {
         self.feed.remove_original(key);
     }
 
-    /// All tracks of it are known.
+    /// Notes that all its tracks are known.
     pub(crate) fn settle(&self) {
         self.feed.settle();
         if let Some(inlet) = &*self.outlet.lock() {
@@ -193,22 +197,22 @@ impl Source {
         self.changed();
     }
 
-    /// Whether the program wants a keyframe of it.
+    /// Returns whether the program wants a keyframe of it.
     pub(crate) fn take_keyframe_wanted(&self) -> bool {
         self.outlet.lock().as_ref().is_some_and(Inlet::take_keyframe_wanted)
     }
 
-    /// How the last publisher came in.
+    /// Returns the protocol of the last publisher.
     pub fn protocol(&self) -> Protocol {
         self.state.lock().last.protocol
     }
 
-    /// The person of the last publisher, if the gate knew one.
+    /// Returns the person of the last publisher, if the gate knew one.
     pub fn person(&self) -> Option<PersonId> {
         self.state.lock().last.person.clone()
     }
 
-    /// Whether a publisher is connected now; within the grace period it may not be.
+    /// Returns whether a publisher is connected now. Within the grace period it may not be.
     pub fn is_connected(&self) -> bool {
         self.state.lock().connected
     }
@@ -238,7 +242,7 @@ impl Source {
         !state.connected && (silent || !self.feed.has_tracks())
     }
 
-    /// A new publisher; the number it is known by.
+    /// Takes in a new publisher, and returns its number.
     pub(crate) fn connect(&self, publisher: Publisher, now: Instant) -> u64 {
         let mut state = self.state.lock();
         state.last = publisher;
@@ -249,17 +253,17 @@ impl Source {
         *self.publisher.borrow()
     }
 
-    /// The number of the publisher that may feed it, now and whenever that changes.
+    /// Returns a receiver of the number of the publisher that may feed it, which reports each change.
     pub(crate) fn publishers(&self) -> watch::Receiver<u64> {
         self.publisher.subscribe()
     }
 
-    /// Whether `publisher` was not taken over.
+    /// Returns whether `publisher` was not taken over.
     pub(crate) fn is_current(&self, publisher: u64) -> bool {
         *self.publisher.borrow() == publisher
     }
 
-    /// Notes a frame of `publisher`; false when it was taken over.
+    /// Notes a frame of `publisher`. Returns false if it was taken over.
     pub(crate) fn hear(&self, publisher: u64, now: Instant) -> bool {
         let mut state = self.state.lock();
         let current = self.is_current(publisher);
@@ -279,15 +283,15 @@ impl Source {
         self.changed();
     }
 
-    /// Sends its publisher away: it is as if another one had taken the name over.
+    /// Sends its publisher away, as if another one had taken the name over.
     pub(crate) fn revoke(&self) {
         let mut state = self.state.lock();
         state.connected = false;
         self.publisher.send_modify(|publisher| *publisher += 1);
     }
 
-    /// Wakes those that watch the hub.
+    /// Wakes the tasks that watch the hub.
     pub(crate) fn changed(&self) {
-        self.generation.send_modify(|generation| *generation += 1);
+        self.changes.tell(&self.name.room);
     }
 }

@@ -1,4 +1,4 @@
-//! Time: a track's clock, positions on it, and the node's wall clock. Every conversion between them is here.
+//! Times: a track's clock, positions on it, and the node's wall clock. All conversions between them are here.
 //!
 //! Nothing in this crate reads a clock: a driver takes `Instant::now()` and hands it in.
 
@@ -7,21 +7,21 @@ use std::num::NonZeroU32;
 use std::ops::{Add, AddAssign, Neg, Sub};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Ticks per second of a track's clock.
+/// Is the number of ticks per second of a track's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClockRate(NonZeroU32);
 
 impl ClockRate {
     /// The clock of every video track (RFC 3551): 90 kHz.
     pub const VIDEO: Self = Self::new(90_000).expect("not zero");
-    /// The clock of every Opus track (RFC 7587): 48 kHz, whatever the encoder was fed with.
+    /// The clock of every Opus track (RFC 7587): 48 kHz, whatever rate the encoder took in.
     pub const OPUS: Self = Self::new(48_000).expect("not zero");
     /// Milliseconds, the unit of RTMP.
     pub const MILLIS: Self = Self::new(1_000).expect("not zero");
     /// Microseconds, the unit of the node's clock.
     pub const MICROS: Self = Self::new(1_000_000).expect("not zero");
 
-    /// A clock of `hz` ticks per second; `None` for 0.
+    /// Makes a clock of `hz` ticks per second. `None` for 0.
     pub const fn new(hz: u32) -> Option<Self> {
         match NonZeroU32::new(hz) {
             Some(hz) => Some(Self(hz)),
@@ -29,24 +29,24 @@ impl ClockRate {
         }
     }
 
-    /// Ticks per second.
+    /// Returns the ticks per second.
     pub const fn hz(self) -> u32 {
         self.0.get()
     }
 
-    /// `duration` on this clock, rounded to the nearest tick.
+    /// Converts `duration` to ticks of this clock, rounded to the nearest.
     pub fn ticks(self, duration: Duration) -> Ticks {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Ticks(micros).rescale(Self::MICROS, self)
     }
 }
 
-/// A position or a distance on a track's clock. Which clock is known from the track, not from the value.
+/// Is a position or a distance on a track's clock. The track knows which clock, not the value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticks(pub i64);
 
 impl Ticks {
-    /// The same time on another clock, rounded to the nearest tick.
+    /// Returns the same time on another clock, rounded to the nearest tick.
     pub fn rescale(self, from: ClockRate, to: ClockRate) -> Self {
         if from == to {
             return self;
@@ -94,9 +94,9 @@ impl Neg for Ticks {
     }
 }
 
-/// A moment on the node's wall clock: microseconds since the Unix epoch.
+/// Is a moment on the node's wall clock, in microseconds since the Unix epoch.
 ///
-/// Prints as RFC 3339 with milliseconds, the form of EXT-X-PROGRAM-DATE-TIME.
+/// It is displayed as RFC 3339 with milliseconds, the form of EXT-X-PROGRAM-DATE-TIME.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WallTime(pub u64);
 
@@ -104,35 +104,35 @@ pub struct WallTime(pub u64);
 const NTP_UNIX_OFFSET_SECS: u64 = 2_208_988_800;
 
 impl WallTime {
-    /// Microseconds since the Unix epoch.
+    /// Returns the microseconds since the Unix epoch.
     pub const fn micros(self) -> u64 {
         self.0
     }
 
-    /// This moment shifted by `micros`, backwards when negative.
+    /// Returns this moment shifted by `micros`, backwards if negative.
     pub const fn offset_micros(self, micros: i64) -> Self {
         Self(self.0.saturating_add_signed(micros))
     }
 
-    /// Microseconds from `earlier` to this moment; negative when `earlier` is later.
+    /// Returns the microseconds from `earlier` to this moment. They are negative if `earlier` is later.
     pub fn micros_since(self, earlier: Self) -> i64 {
         i64::try_from(i128::from(self.0) - i128::from(earlier.0)).unwrap_or(i64::MAX)
     }
 
-    /// The 64-bit NTP timestamp (RFC 3550 §4) of RTCP sender reports and abs-capture-time.
+    /// Returns the 64-bit NTP timestamp (RFC 3550 §4) of RTCP sender reports and abs-capture-time.
     pub const fn ntp(self) -> u64 {
         let seconds = self.0 / 1_000_000 + NTP_UNIX_OFFSET_SECS;
         let fraction = ((self.0 % 1_000_000) << 32) / 1_000_000;
         (seconds << 32) | fraction
     }
 
-    /// The moment of a 64-bit NTP timestamp; times before 1970 become the epoch.
+    /// Converts a 64-bit NTP timestamp. Times before 1970 become the epoch.
     pub const fn from_ntp(ntp: u64) -> Self {
         let seconds = (ntp >> 32).saturating_sub(NTP_UNIX_OFFSET_SECS);
         Self(seconds * 1_000_000 + (((ntp & 0xffff_ffff) * 1_000_000) >> 32))
     }
 
-    /// Converts to the standard library's type, for libraries that want it.
+    /// Converts to the standard library's type, for libraries that need it.
     pub fn system_time(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_micros(self.0)
     }
@@ -146,7 +146,7 @@ impl fmt::Display for WallTime {
 
 /// Maps the process's monotonic clock to wall time with one reading taken at start.
 ///
-/// The operating system may step its clock; a program's timeline must not step with it, so it is read once.
+/// The operating system may step its clock. A program's timeline must not step with it, so the clock is read only once.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeClock {
     instant: Instant,
@@ -154,13 +154,13 @@ pub struct NodeClock {
 }
 
 impl NodeClock {
-    /// The clock on which `instant` and `system` were the same moment.
+    /// Makes the clock on which `instant` and `system` are the same moment.
     pub fn new(instant: Instant, system: SystemTime) -> Self {
         let since_epoch = system.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { instant, wall: WallTime(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)) }
     }
 
-    /// The wall time at `now`.
+    /// Returns the wall time at `now`.
     pub fn wall(&self, now: Instant) -> WallTime {
         let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         match now.checked_duration_since(self.instant) {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_node_clock_is_unmoved_by_later_readings() {
+    fn the_node_clock_does_not_follow_steps_of_the_system_clock() {
         let start = Instant::now();
         let clock = NodeClock::new(start, UNIX_EPOCH + Duration::from_secs(10));
         assert_eq!(clock.wall(start + Duration::from_millis(5)), WallTime(10_005_000));

@@ -14,7 +14,7 @@ use crate::pcm::{Pcm, PcmTap};
 use crate::ring::{Join, Reader, Retention, Ring};
 use crate::time::{ClockRate, Ticks};
 
-/// Identifies a track within this process; never used twice.
+/// Identifies a track within this process. No id is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrackId(u64);
 
@@ -25,9 +25,9 @@ impl TrackId {
     }
 }
 
-/// One stream of one kind that can be read by many.
+/// Is one stream of one kind that many readers can read.
 ///
-/// Its clock is fixed when it is made; its parameters may change with any keyframe.
+/// Its clock is fixed when it is made. Its parameters may change with any keyframe.
 pub struct Track {
     id: TrackId,
     key: TrackKey,
@@ -46,12 +46,12 @@ struct Live {
 }
 
 impl Track {
-    /// The main track of its kind, whose first frames have `parameters`.
+    /// Makes the main track of its kind, whose first frames have `parameters`.
     pub fn new(parameters: Arc<Parameters>) -> Self {
         Self::with_rendition(Rendition::MAIN, parameters)
     }
 
-    /// A track of any rendition, whose first frames have `parameters`.
+    /// Makes a track of any rendition, whose first frames have `parameters`.
     pub fn with_rendition(rendition: Rendition, parameters: Arc<Parameters>) -> Self {
         let clock_rate = parameters.clock_rate();
         let retention = match parameters.kind() {
@@ -70,39 +70,46 @@ impl Track {
         }
     }
 
-    /// The identity of the track, which no other track has.
+    /// Returns the identity of the track, which no other track has.
     pub fn id(&self) -> TrackId {
         self.id
     }
 
-    /// The key of the track in its feed.
+    /// Returns the key of the track in its feed.
     pub fn key(&self) -> TrackKey {
         self.key
     }
 
-    /// The kind of media that it carries.
+    /// Returns the kind of media that it carries.
     pub fn kind(&self) -> MediaKind {
         self.key.kind
     }
 
-    /// Ticks per second of `dts` and `pts` of its frames.
+    /// Returns the clock rate of `dts` and `pts` of its frames.
     pub fn clock_rate(&self) -> ClockRate {
         self.clock_rate
     }
 
-    /// The parameters in force now.
+    /// Returns the parameters in force now.
     pub fn parameters(&self) -> Arc<Parameters> {
         self.live.lock().parameters.clone()
     }
 
-    /// Whether frames are shown in another order than sent: seen to be so, or declared by the encoder.
+    /// Returns whether frames are shown in another order than sent, as measured or as the encoder declares.
     pub fn reorders(&self) -> bool {
         let live = self.live.lock();
         live.meter.reordered() || live.parameters.reorders() == Some(true)
     }
 
+    /// Returns whether decoders have to start at recovery points, because keyframes are more than 4 s apart. Browsers start at
+    /// keyframes alone.
+    pub fn enters_by_recovery(&self) -> bool {
+        self.live.lock().meter.enters_by_recovery()
+    }
+
     /// Appends a frame. Decoding times that run backwards are held at the last one.
     pub fn push(&self, mut frame: Frame) {
+        let recovery_frames = frame.recovery_frames();
         {
             let mut live = self.live.lock();
             if live.last_dts.is_some_and(|last| frame.dts < last) {
@@ -114,12 +121,12 @@ impl Track {
             if !Arc::ptr_eq(&live.parameters, &frame.parameters) {
                 live.parameters = frame.parameters.clone();
             }
-            live.meter.observe(&frame);
+            live.meter.observe(&frame, recovery_frames.is_some());
         }
-        self.ring.push(frame);
+        self.ring.push_recovering(frame, recovery_frames);
     }
 
-    /// Hands on what frames to come are made of, if anybody taps it.
+    /// Hands on the PCM from which later frames are encoded, if there is a tap.
     pub fn push_pcm(&self, pcm: Pcm<'_>) {
         let taps: Vec<_> = {
             let mut taps = self.taps.lock();
@@ -129,7 +136,7 @@ impl Track {
         taps.iter().for_each(|tap| tap.take(pcm));
     }
 
-    /// Gives the PCM to `tap` from now on, for as long as the tap lives.
+    /// Gives the PCM to `tap` from now on, as long as the tap lives.
     pub fn tap(&self, tap: Weak<dyn PcmTap>) {
         self.taps.lock().push(tap);
     }
@@ -141,42 +148,42 @@ impl Track {
         live.parameters = parameters;
     }
 
-    /// No frame will follow.
+    /// Ends the track: no frame will follow.
     pub fn end(&self) {
         self.ring.end();
     }
 
-    /// Whether it ended.
+    /// Returns whether the track has ended.
     pub fn is_ended(&self) -> bool {
         self.ring.is_ended()
     }
 
-    /// A new reader.
+    /// Makes a new reader.
     pub fn reader(&self, join: Join) -> Reader {
         self.ring.reader(join)
     }
 
-    /// The newest frame, if any.
+    /// Returns the newest frame, if any.
     pub fn newest(&self) -> Option<Arc<Frame>> {
         self.ring.newest()
     }
 
-    /// The keyframe that [`Join::Group`] would start on now.
+    /// Returns the keyframe that [`Join::Group`] would start on now.
     pub fn newest_keyframe(&self) -> Option<Arc<Frame>> {
         self.ring.newest_keyframe()
     }
 
-    /// Rates and totals.
+    /// Returns the rates and totals.
     pub fn measured(&self, now: Instant) -> Measured {
         self.live.lock().meter.measured(now)
     }
 
-    /// Says that a reader needs a keyframe. The session that feeds the track may or may not be able to ask for one.
+    /// Notes that a reader needs a keyframe. The session that feeds the track may or may not be able to ask for one.
     pub fn want_keyframe(&self) {
         self.keyframe_wanted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a keyframe was wanted since the last call.
+    /// Returns whether a reader has needed a keyframe since the last call.
     pub fn take_keyframe_wanted(&self) -> bool {
         self.keyframe_wanted.swap(false, Ordering::Relaxed)
     }

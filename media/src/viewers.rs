@@ -1,14 +1,14 @@
-//! Who watches a feed, counted by how.
+//! Counts the viewers of a feed, by protocol.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The protocol by which somebody watches.
+/// Names the protocol by which a viewer watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ViewerKind {
     /// A WebRTC viewer.
     Whep,
-    /// LL-HLS; an estimate, because a CDN may stand between.
+    /// An LL-HLS viewer. The count is an estimate, because a CDN may stand between.
     Hls,
     /// An HTTP-FLV viewer.
     Flv,
@@ -17,10 +17,10 @@ pub enum ViewerKind {
 }
 
 impl ViewerKind {
-    /// All kinds, in the order of the API.
+    /// Lists all kinds, in the order of the API.
     pub const ALL: [Self; 4] = [Self::Whep, Self::Hls, Self::Flv, Self::Rtmp];
 
-    /// The word of the API and the metrics.
+    /// Returns the word for the API and the metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Whep => "whep",
@@ -31,7 +31,7 @@ impl ViewerKind {
     }
 }
 
-/// Counters of one feed.
+/// Holds the counters of one feed.
 #[derive(Debug, Default)]
 pub struct Viewers {
     counts: [AtomicUsize; ViewerKind::ALL.len()],
@@ -49,13 +49,13 @@ impl Viewers {
         self.counts[kind as usize].store(count, Ordering::Relaxed);
     }
 
-    /// How many watch in this way.
+    /// Returns how many viewers watch by this protocol.
     pub fn count(&self, kind: ViewerKind) -> usize {
         self.counts[kind as usize].load(Ordering::Relaxed)
     }
 }
 
-/// One viewer, while it lives.
+/// Counts as one viewer while it lives.
 #[derive(Debug)]
 pub struct Viewing {
     viewers: Arc<Viewers>,

@@ -1,5 +1,5 @@
-//! Held against the real ffmpeg: what ffprobe says of fresh streams, and what its decoder and its header tracer make of
-//! rewritten parameter sets.
+//! Compares the parsers with real ffmpeg: with what ffprobe reports about fresh streams, and with how its decoder and
+//! its header tracer read rewritten parameter sets.
 #![allow(clippy::unwrap_used)]
 
 mod fixture;
@@ -10,7 +10,7 @@ use onmic_media::flv::{self, AudioTag, TagType, VideoTag};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Runs a program with `input`, and gives what it printed: standard output, standard error.
+/// Runs a program with `input`. Returns its standard output and its standard error.
 fn run(program: &str, arguments: &str, input: &[u8]) -> (Vec<u8>, String) {
     let mut child = Command::new(program)
         .args(arguments.split_whitespace())
@@ -23,7 +23,7 @@ fn run(program: &str, arguments: &str, input: &[u8]) -> (Vec<u8>, String) {
     let input = input.to_vec();
     let feeding = std::thread::spawn(move || stdin.write_all(&input));
     let output = child.wait_with_output().unwrap();
-    // A broken pipe is fine: the program may have seen enough.
+    // A broken pipe is no error: the program may have read enough.
     let _ = feeding.join().unwrap();
     let messages = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{program} {arguments}: {messages}");
@@ -39,7 +39,7 @@ fn encode(source: &str, encoder: &str, format: &str) -> Vec<u8> {
     .0
 }
 
-/// Width, height, frame rate, and whether pictures are reordered.
+/// Returns the width, the height, the frame rate, and whether frames are reordered.
 fn probe(stream: &[u8], format: &str) -> (u32, u32, f64, bool) {
     let entries = "stream=width,height,has_b_frames,r_frame_rate";
     let (printed, _) = run("ffprobe", &format!("-v error -f {format} -show_entries {entries} -of csv=p=0 -"), stream);
@@ -50,7 +50,7 @@ fn probe(stream: &[u8], format: &str) -> (u32, u32, f64, bool) {
     (fields[0].parse().unwrap(), fields[1].parse().unwrap(), rate, fields[2] != "0")
 }
 
-/// A hash of every decoded picture, in output order.
+/// Returns a hash of every decoded frame, in output order.
 fn decoded(stream: &[u8], format: &str) -> Vec<String> {
     let (printed, _) = run("ffmpeg", &format!("-v error -threads 1 -f {format} -i - -f framemd5 -"), stream);
     let lines = String::from_utf8(printed).unwrap();
@@ -61,7 +61,7 @@ fn decoded(stream: &[u8], format: &str) -> Vec<String> {
         .collect()
 }
 
-/// The fields of the first SPS as ffmpeg names them: bit position, name, value.
+/// Returns the fields of the first SPS as ffmpeg names them: bit position, name, value.
 fn traced_sps(stream: &[u8]) -> Vec<(usize, String, String)> {
     let (_, messages) = run("ffmpeg", "-f h264 -i - -c copy -bsf:v trace_headers -f null -", stream);
     let lines = messages.lines().filter_map(|line| line.split_once("] ").map(|(_, rest)| rest));
@@ -74,7 +74,8 @@ fn traced_sps(stream: &[u8]) -> Vec<(usize, String, String)> {
     .collect()
 }
 
-/// The SPS with the field at a bit position, and all behind it, replaced by a single zero: a flag that says "absent".
+/// Returns the SPS with the field at a bit position, and all fields after it, replaced by a single zero: a flag that
+/// means "absent".
 fn cut_at(sps: &Bytes, position: usize) -> Bytes {
     let mut zeros = 0;
     let rbsp: Vec<u8> = sps
@@ -146,7 +147,7 @@ fn h265_streams_are_read_as_ffprobe_reads_them() {
 }
 
 #[test]
-fn a_rewritten_sps_decodes_to_the_same_pictures() {
+fn a_rewritten_sps_decodes_to_the_same_frames() {
     const HRD: &str = "nal-hrd=cbr:vbv-maxrate=800:vbv-bufsize=400:bitrate=800";
     let cases = [
         "-profile:v baseline -pix_fmt yuv420p".to_owned(),
@@ -222,7 +223,7 @@ fn a_flv_file_that_is_read_and_written_again_plays_the_same() {
     }
     let original = decoded(&fixture::read("h264_aac.flv"), "flv");
     assert_eq!(decoded(&file, "flv"), original);
-    assert!(original.len() > 6, "pictures and sound");
+    assert!(original.len() > 6, "video and audio");
     let (printed, _) = run("ffprobe", "-v error -f flv -show_entries format_tags=encoder -of csv=p=0 -", &file);
-    assert!(printed.starts_with(b"onmic "), "metadata is read");
+    assert!(printed.starts_with(b"onmic "), "the metadata is read");
 }

@@ -1,4 +1,4 @@
-//! FLV tag bodies: what ffmpeg wrote, what we write, and the enhanced forms put together by hand.
+//! Tests FLV tag bodies: those of ffmpeg, our own, and the enhanced forms put together by hand.
 #![allow(clippy::unwrap_used)]
 
 mod fixture;
@@ -15,7 +15,7 @@ fn h264_config() -> Parameters {
     Parameters::H264(fixture::h264("h264_baseline.h264").1)
 }
 
-/// An IDR picture in canonical form.
+/// Returns an IDR picture in canonical form.
 fn h264_frame() -> Bytes {
     h264::strip_parameter_sets(fixture::h264("h264_baseline.h264").0).0
 }
@@ -23,7 +23,7 @@ fn h264_frame() -> Bytes {
 fn frame_of(tag: VideoTag) -> (bool, i32, Bytes) {
     match tag {
         VideoTag::Frame { keyframe, composition_ms, payload, .. } => (keyframe, composition_ms, payload),
-        other => panic!("{other:?} is no frame"),
+        other => panic!("{other:?} is not a frame"),
     }
 }
 
@@ -127,7 +127,7 @@ fn enhanced_h264_and_aac_are_read() {
 }
 
 #[test]
-fn modifiers_are_passed_over() {
+fn modifiers_are_skipped() {
     let frame = h264_frame();
     let mut reader = Reader::new();
     reader.parse_video(flv::write_video_config(&h264_config())).unwrap();
@@ -136,7 +136,7 @@ fn modifiers_are_passed_over() {
     assert_eq!(frame_of(tag), (true, 0, frame.clone()));
     let tag = reader.parse_video(join(&[b"\x97\xff\x01\x2b", &[0; 300], b"\x03avc1", &frame])).unwrap();
     assert_eq!(frame_of(tag), (true, 0, frame));
-    // Modifiers without end.
+    // Endless modifiers are refused.
     let endless = join(&[b"\x97", &[0, 9, 7].repeat(100)]);
     assert!(matches!(reader.parse_video(endless), Err(FlvError::Malformed(_))));
 }
@@ -147,19 +147,19 @@ fn track_zero_is_unwrapped_and_others_are_counted() {
     let mut reader = Reader::new();
     reader.parse_video(flv::write_video_config(&h264_config())).unwrap();
     let size = &(frame.len() as u32).to_be_bytes()[1..];
-    // One track.
+    // The message has one track.
     let tag = reader.parse_video(join(&[b"\x96\x03avc1\x00", &frame])).unwrap();
     assert_eq!(frame_of(tag), (true, 0, frame.clone()));
-    // Many tracks of one codec, the wanted one second.
+    // The message has many tracks of one codec, and the wanted one is the second.
     let tag = reader.parse_video(join(&[b"\x96\x13avc1\x01\x00\x00\x02no\x00", size, &frame])).unwrap();
     assert_eq!(frame_of(tag), (true, 0, frame.clone()));
-    // Many codecs: one that nobody knows on another track is no error.
+    // The message has many codecs. An unknown one on another track is not an error.
     let tag = reader.parse_video(join(&[b"\x96\x23xxxx\x07\x00\x00\x01-avc1\x00", size, &frame])).unwrap();
     assert_eq!(frame_of(tag), (true, 0, frame.clone()));
     assert_eq!(reader.other_tracks(), 2);
     let tag = reader.parse_video(join(&[b"\x96\x03avc1\x05", &frame])).unwrap();
     assert_eq!((tag, reader.other_tracks()), (VideoTag::Ignored(Ignored::OtherTrack), 3));
-    // A size past the end.
+    // A size reaches past the end.
     let broken = reader.parse_video(join(&[b"\x96\x13avc1\x00\x00\xff\xff", &frame]));
     assert_eq!(broken, Err(FlvError::Malformed(Malformed::Truncated { what: "FLV video tag" })));
     let frame = AudioTag::Frame { codec: Codec::Aac, payload: Bytes::from_static(b"\x21\x10") };

@@ -1,5 +1,5 @@
-//! Every parser of outside bytes over streams with bytes and bits changed: errors are fine, panics are not, and what
-//! is accepted can be written and read again.
+//! Runs every parser of outside bytes over streams with changed bytes and bits. Errors are fine, panics are not, and
+//! accepted results can be written and read again.
 #![allow(clippy::unwrap_used)]
 
 mod fixture;
@@ -10,7 +10,7 @@ use onmic_media::flv::{self, AudioTag, Reader, VideoTag};
 
 const ROUNDS: usize = 2_000;
 
-/// xorshift64*: a failure repeats, which a seed of the system's would not.
+/// Is a generator (xorshift64*) with a fixed seed, so that a failure repeats.
 struct Random(u64);
 
 impl Random {
@@ -21,7 +21,7 @@ impl Random {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % bound.max(1)
     }
 
-    /// One to four bits flipped, bytes replaced, runs removed or doubled, or the end cut off.
+    /// Flips one to four bits, replaces bytes, removes or doubles runs, or cuts off the end.
     fn mutate(&mut self, original: &[u8]) -> Bytes {
         let mut bytes = original.to_vec();
         for _ in 0..=self.below(4) {

@@ -1,4 +1,5 @@
-//! Everything in a room is on one timeline, whatever its publishers say of time: in virtual time, through the hub.
+//! Tests that everything in a room is on one timeline, whatever times its publishers state. The tests run through the
+//! hub in virtual time.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +16,7 @@ use onmic_media::{
 
 const KEYFRAME_EVERY: i64 = 30;
 
-/// Where a picture's timestamp lies in milliseconds, for a time in milliseconds.
+/// Is a function from a time to a timestamp, both in milliseconds.
 type States = fn(i64) -> i64;
 
 struct Room {
@@ -28,12 +29,12 @@ struct Room {
     parameters: [Arc<Parameters>; 2],
 }
 
-/// What one participant sends, if anything: timestamps of video and of audio for a time, in milliseconds.
+/// Describes what one participant sends, if anything: the timestamps of video and of audio for a time, in milliseconds.
 struct Sends {
     publication: Publication,
     video: Option<(i64, States)>,
     audio: Option<(i64, States)>,
-    /// From decoding to presentation of picture number n, in milliseconds.
+    /// The time from decoding to presentation of video frame number n, in milliseconds.
     composition: fn(i64) -> i64,
 }
 
@@ -68,7 +69,7 @@ impl Room {
         Arrival { rendition: Rendition::MAIN, dts, pts, keyframe, parameters, payload: Bytes::from_static(b"frame") }
     }
 
-    /// Steps of 20 ms: audio in each, video in every other. What is sent arrives at once.
+    /// Runs in steps of 20 ms, with audio in each and video in every other. Frames arrive at once.
     fn run(&mut self, seconds: i64, participants: &mut [Sends]) {
         for _ in 0..seconds * 50 {
             for sends in participants.iter_mut() {
@@ -103,12 +104,12 @@ impl Room {
         }
     }
 
-    /// By how much each frame of the program lies off the program's clock at its arrival, ms.
+    /// Returns by how much each frame of the program is off the program's clock at its arrival, in ms.
     fn off(&self, kind: MediaKind) -> impl Iterator<Item = i64> {
         let (frames, rate) = match kind {
             MediaKind::Video => (&self.video, ClockRate::VIDEO),
             MediaKind::Audio => (&self.audio, ClockRate::OPUS),
-            MediaKind::Data => panic!("nobody sent data"),
+            MediaKind::Data => panic!("no participant sent data"),
         };
         let (clock, program) = (self.hub.clock(), self.program().clock());
         frames.iter().map(move |frame| (frame.dts.micros(rate) - program.position(clock.wall(frame.arrived))) / 1000)
@@ -181,7 +182,7 @@ fn every_source_of_a_room_is_placed_by_the_programs_clock() {
 }
 
 #[test]
-fn a_publisher_who_comes_back_goes_on_where_the_clock_is() {
+fn a_publisher_that_comes_back_goes_on_where_the_clock_is() {
     let mut room = Room::new();
     let mut host = [room.publish("demo", Some((0, |millis| millis)), Some((0, |millis| millis)))];
     room.run(3, &mut host);
@@ -194,7 +195,7 @@ fn a_publisher_who_comes_back_goes_on_where_the_clock_is() {
 }
 
 #[test]
-fn steps_of_a_publishers_clock_are_not_seen() {
+fn steps_of_a_publishers_clock_do_not_reach_the_program() {
     let steps: [(&str, States); 5] = [
         ("0.3 s back", |millis| if millis < 8_000 { millis } else { millis - 300 }),
         ("2 s back", |millis| if millis < 8_000 { millis } else { millis - 2_000 }),
@@ -213,7 +214,7 @@ fn steps_of_a_publishers_clock_are_not_seen() {
 }
 
 #[test]
-fn a_frame_to_be_shown_in_two_hours_does_not_hold_up_the_program() {
+fn a_frame_with_a_presentation_time_in_two_hours_does_not_delay_the_program() {
     for composition in [(|number| if number == 20 { 7_200_000 } else { 80 }) as fn(i64) -> i64, |number| {
         if number == 20 { -7_200_000 } else { 80 }
     }] {

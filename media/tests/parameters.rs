@@ -1,4 +1,4 @@
-//! Parameters of real streams: what the encoder was told, as ffprobe reports it, is what the parsers say.
+//! Tests that the parsers read from real streams the parameters that the encoder was given, as ffprobe reports them.
 #![allow(clippy::unwrap_used)]
 
 mod fixture;
@@ -9,7 +9,7 @@ use onmic_media::codec::{Codec, InBand, Parameters, aac, av1, h264, h265, nal, o
 const NTSC: f64 = 30_000.0 / 1_001.0;
 
 #[test]
-fn h264_parameters_are_what_the_encoder_was_told() {
+fn h264_parameters_are_those_given_to_the_encoder() {
     let cases = [
         ("baseline", "Constrained Baseline", "avc1.42c00a", (64, 48), 25.0, false, (1, 8)),
         ("main_bframes", "Main", "avc1.4d400a", (64, 48), 30.0, true, (1, 8)),
@@ -40,7 +40,7 @@ fn h264_parameters_are_what_the_encoder_was_told() {
 }
 
 #[test]
-fn h264_slices_tell_their_type() {
+fn h264_slice_types_are_read() {
     let (stream, _) = fixture::h264("h264_main_bframes.h264");
     let types: Vec<_> = nal::nal_units(&stream).filter_map(h264::slice_type).collect();
     assert_eq!(types[0], h264::SliceType::I);
@@ -52,7 +52,7 @@ fn h264_slices_tell_their_type() {
 }
 
 #[test]
-fn h264_parameter_sets_in_band_come_out_without_copying_the_picture() {
+fn h264_parameter_sets_in_band_are_taken_out_without_copying_the_frame() {
     let (stream, parameters) = fixture::h264("h264_baseline.h264");
     let (stripped, found) = h264::strip_parameter_sets(stream.clone());
     assert_eq!(found, Some(parameters.clone()));
@@ -61,7 +61,7 @@ fn h264_parameter_sets_in_band_come_out_without_copying_the_picture() {
     let (again, found) = h264::strip_parameter_sets(stripped.clone());
     assert_eq!((again.as_ptr(), found), (stripped.as_ptr(), None));
 
-    // A lone PPS may differ from the one in force: it stays with its picture. A delimiter goes.
+    // A lone PPS may differ from the one in force, so it stays with its picture. A delimiter is removed.
     let lone = nal::join([&[9, 0xf0][..], &parameters.pps[0], &stripped[4..12]]);
     let (kept, found) = h264::strip_parameter_sets(lone.clone());
     assert_eq!((&kept[..], found), (&lone[6..], None));
@@ -82,7 +82,7 @@ fn h264_rewriting_declares_no_reordering_and_is_idempotent() {
 }
 
 #[test]
-fn h265_parameters_are_what_the_encoder_was_told() {
+fn h265_parameters_are_those_given_to_the_encoder() {
     let cases = [
         ("main", "Main", "hvc1.1.6.L30.90", (64, 64), 30.0, false, (1, 8), 1),
         ("main_bframes", "Main", "hvc1.1.6.L30.90", (98, 66), NTSC, true, (1, 8), 1),
@@ -108,7 +108,7 @@ fn h265_parameters_are_what_the_encoder_was_told() {
 }
 
 #[test]
-fn av1_parameters_are_what_the_encoder_was_told() {
+fn av1_parameters_are_those_given_to_the_encoder() {
     let cases = [
         ("main", "av01.0.00M.08", (98, 66), (true, true)),
         ("main10", "av01.0.00M.10", (64, 64), (true, true)),
@@ -138,7 +138,7 @@ fn av1_parameters_are_what_the_encoder_was_told() {
 }
 
 #[test]
-fn vp8_and_vp9_keyframes_tell_their_size() {
+fn the_size_of_vp8_and_vp9_keyframes_is_read() {
     let frames = fixture::ivf("vp8.ivf");
     let vp8 = vp8::Parameters::from_keyframe(&frames[0]).unwrap();
     assert_eq!((vp8.width, vp8.height, vp8.version), (98, 66, 0));
@@ -183,7 +183,7 @@ fn adts_headers_are_read_and_written() {
 }
 
 #[test]
-fn audio_specific_configs_tell_what_comes_out() {
+fn audio_specific_configs_state_the_decoders_output() {
     // Bits by hand: object type 5, frequency index 4, channels 4, …
     type Case<'a> = (&'a [u8], u8, u32, u8, u32, &'a str);
     let cases: [Case<'_>; 10] = [
@@ -208,8 +208,11 @@ fn audio_specific_configs_tell_what_comes_out() {
     ];
     for (asc, object_type, sample_rate, channels, frame_length, name) in cases {
         let asc = Bytes::copy_from_slice(asc);
-        let expected = aac::Parameters { object_type, sample_rate, channels, frame_length, asc: asc.clone() };
-        assert_eq!(aac::Parameters::from_asc(&asc), Ok(expected), "{name}");
+        let read = aac::Parameters::from_asc(&asc).unwrap();
+        let numbers = (read.object_type, read.sample_rate, read.channels, read.frame_length);
+        assert_eq!(numbers, (object_type, sample_rate, channels, frame_length), "{name}");
+        assert_eq!(read.is_widely_decoded(), !name.contains("program config element"), "{name}");
+        assert_eq!(read.asc, asc, "{name}");
     }
     assert_eq!(aac::Parameters::low_complexity(44_100, 2).unwrap().asc[..], [0x12, 0x10]);
     for (rate, channels) in [(96_000, 8), (48_000, 2), (7_350, 1)] {
@@ -237,7 +240,7 @@ fn opus_headers_and_packets_are_read() {
 }
 
 #[test]
-fn every_video_codec_brings_its_parameters_in_band() {
+fn parameters_in_band_are_read_for_every_video_codec() {
     let cases = [
         (Codec::H264, fixture::h264("h264_high_1080p.h264").0, (1920, 1080)),
         (Codec::H265, fixture::h265("h265_main.hevc").0, (64, 64)),

@@ -1,5 +1,5 @@
-//! What deriving costs: CPU per picture and per second of sound, and the time to the first picture of a stream that is
-//! already running.
+//! Measures what deriving costs: CPU per video frame and per second of audio, and the time to the first frame of a
+//! stream that is already running.
 //!
 //! `cargo run --release -p onmic-mixer --example derive_bench [WIDTHxHEIGHT]` (ffmpeg must be installed)
 
@@ -17,7 +17,7 @@ use support::{Recording, demand, derive, ffmpeg, from_flv, from_ivf, next};
 
 const SECONDS: u32 = 12;
 
-/// User and system time of every thread of this process that is alive or was joined.
+/// Returns the CPU time of the threads of this process that are alive, or of its main thread if that is more.
 fn cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
     let own = stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0);
@@ -39,13 +39,13 @@ fn video(name: &str, recording: &Recording) {
     let held = demand(&feed, MediaKind::Video, Codec::H264);
     let mut reader = held.track().reader(Join::Group);
     let out = support::run(&input, &frames[1..], &mut reader, 12);
-    // The thread still lives here, so its time is counted.
+    // The deriving thread is still alive here, so its time is counted.
     let (spent, wall) = (cpu() - before, started.elapsed());
     let per_frame = spent.as_secs_f64() * 1000.0 / out.len() as f64;
     let bits: usize = out.iter().map(|frame| frame.payload.len() * 8).sum();
     let bits_in: usize = frames.iter().map(|frame| frame.payload.len() * 8).sum();
     println!(
-        "{name:24} {per_frame:6.2} ms CPU per picture = {:.2} core at 30 fps; {} of {} pictures, {} → {} kbit/s, {:.1} × real time",
+        "{name:24} {per_frame:6.2} ms CPU per frame = {:.2} core at 30 fps; {} of {} frames, {} → {} kbit/s, {:.1} × real time",
         per_frame * 0.03,
         out.len(),
         frames.len(),
@@ -58,7 +58,7 @@ fn video(name: &str, recording: &Recording) {
 fn audio(name: &str, recording: &Recording, codec: Codec) -> Recording {
     let feed = Feed::new(Some(Transcoder::new(Config::default())));
     let usage = || {
-        // The thread is gone at the end: only the whole process knows what it used.
+        // The deriving thread has ended by then: only the counters of the whole process include its time.
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) * 10
@@ -69,7 +69,7 @@ fn audio(name: &str, recording: &Recording, codec: Codec) -> Recording {
         out = derive(&feed, recording, codec);
     }
     let spent = (usage() - before) as f64 / 5.0 / f64::from(SECONDS);
-    println!("{name:24} {spent:6.2} ms CPU per second of sound ({} packets)", out.len());
+    println!("{name:24} {spent:6.2} ms CPU per second of audio ({} packets)", out.len());
     Recording { frames: out.iter().map(|frame| (**frame).clone()).collect() }
 }
 
@@ -85,7 +85,7 @@ fn first_picture(recording: &Recording) {
     let first = next(&mut held.track().reader(Join::Group));
     let behind = (group.last().unwrap().pts.0 - first.pts.0) / 90;
     println!(
-        "first picture after {:.0?}, {:.0?} of CPU (codecs opened in {opened:.0?}), {behind} ms old, 3.7 s into a group",
+        "first frame after {:.0?}, {:.0?} of CPU (codecs opened in {opened:.0?}), {behind} ms old, 3.7 s into a group",
         started.elapsed(),
         cpu() - before,
     );
@@ -95,7 +95,7 @@ fn main() {
     let size = std::env::args().nth(1).unwrap_or_else(|| "1280x720".to_owned());
     println!("{}", onmic_mixer::versions());
     let source = format!("-f lavfi -i testsrc2=s={size}:r=30:d={SECONDS} -pix_fmt yuv420p");
-    let noise = "-vf noise=alls=6:allf=t"; // A camera is never as clean as a test picture.
+    let noise = "-vf noise=alls=6:allf=t"; // A camera's video always has noise; a test pattern has none.
     let x264 = "-c:v libx264 -preset veryfast -bf 2 -g 120 -b:v 2500k -maxrate 2500k -bufsize 5000k";
     let obs = from_flv(&ffmpeg(&format!("{source} {noise} {x264}"), "flv")).0.unwrap();
     video("H.264 with B-frames", &obs);

@@ -1,12 +1,13 @@
-//! What mixing 2×2 of 720p30 costs, beside ffmpeg doing the same job: decode four, scale, stack, encode with the same preset.
+//! Measures what mixing 2×2 of 720p30 costs, beside ffmpeg at the same job: decode four streams, scale, stack, and
+//! encode with the same preset.
 //!
-//! `cargo run --release -p onmic-mixer --example mix_bench [SECONDS [TILES]]` (ffmpeg must be installed). With TILES it only
-//! measures a grid of that many participants.
+//! `cargo run --release -p onmic-mixer --example mix_bench [SECONDS [TILES]]` (ffmpeg must be installed). With TILES it
+//! measures only a grid of that many participants.
 //!
-//! Both read the same streams, as fast as they can, in turn and three times: the median counts. The next pictures are published
-//! when the frame of those before is out.
-//! Then ours again in real time, as in service, where threads wait and wake up and find their caches cold. CPU is user and
-//! system time of the whole process.
+//! Both read the same streams as fast as they can, in turn and three times. The median counts. The benchmark publishes
+//! the next frames when the mix has put out the frame made from the ones before. Then our mixer runs again in real
+//! time, as in service, where threads wait, wake up and find their caches cold. CPU is the user and system time of the
+//! whole process.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -37,7 +38,7 @@ impl PictureSink for Sink {
     }
 }
 
-/// User and system time of this process, of threads that ended too.
+/// Returns the user and system time of this process, including threads that have ended.
 fn cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -45,7 +46,7 @@ fn cpu() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// CPU of each thread that lives.
+/// Prints the CPU time per frame of each thread that is alive.
 fn threads(frames: usize) {
     for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
         let read = |name: &str| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
@@ -55,7 +56,7 @@ fn threads(frames: usize) {
     }
 }
 
-/// CPU, frames, and delays of the lead's frames.
+/// Runs our mixer. Returns its CPU time, the number of frames, and the latencies of the lead's frames.
 fn ours(recordings: &[Recording], layout: &Layout, real_time: bool) -> (Duration, usize, Vec<Duration>) {
     let (start, (sender, frames)) = (Instant::now(), channel());
     let clock = NodeClock::new(start, SystemTime::now());
@@ -73,7 +74,7 @@ fn ours(recordings: &[Recording], layout: &Layout, real_time: bool) -> (Duration
     let mixer = PictureMixer::start(settings, clock, origin, &scene, sources.collect(), Sink(sender)).unwrap();
     let (before, mut out) = (cpu(), Vec::new());
     for number in 0..recordings[0].frames.len() {
-        // The others publish before the host's picture, as in life: no two clocks are in phase.
+        // The others publish before the host does. In service, too, no two publishers are in phase.
         for (input, (recording, track)) in recordings.iter().zip(&tracks).enumerate().rev() {
             let Some(frame) = recording.frames.get(number) else { continue };
             let due = start + Duration::from_micros(33_334) * (number as u32 + 1)
@@ -96,12 +97,13 @@ fn ours(recordings: &[Recording], layout: &Layout, real_time: bool) -> (Duration
     }
     drop(mixer);
     out.extend(frames.iter());
-    // Those that the clock added, when the machine was slow, are not counted in our favour.
+    // Frames that the clock added because the machine was slow do not count in our favour.
     let count = out.len().min(recordings[0].frames.len());
     (spent, count, out.into_iter().map(|(_, took)| took).skip(30).collect())
 }
 
-/// CPU of ffmpeg, by its own account, and its frames. `threads` is an option of decoders, filters and encoder.
+/// Runs ffmpeg. Returns the CPU time that it reports, and the number of its frames. `threads` limits the threads of the
+/// decoders, the filters and the encoder.
 fn theirs(files: &[TempFile], scaler: &str, threads: Option<&str>) -> (Duration, usize) {
     let output = TempFile::new("h264");
     let mut command = Command::new("ffmpeg");
@@ -131,7 +133,7 @@ fn theirs(files: &[TempFile], scaler: &str, threads: Option<&str>) -> (Duration,
     (Duration::from_secs_f64(number("utime=") + number("stime=")), number("frame=") as usize)
 }
 
-/// Milliseconds per frame.
+/// Returns milliseconds per frame.
 fn per_frame((cpu, frames): (Duration, usize)) -> f64 {
     cpu.as_secs_f64() * 1000.0 / frames as f64
 }
@@ -180,7 +182,7 @@ fn main() {
         })
         .collect();
     let runs = [
-        ("ffmpeg, as it comes (bicubic)", "", None),
+        ("ffmpeg, default options (bicubic)", "", None),
         ("ffmpeg, one thread each, bicubic", "", Some("1")),
         ("ffmpeg, one thread each, area (as onmic)", ":flags=area", Some("1")),
         ("ffmpeg, one thread each, bilinear", ":flags=bilinear", Some("1")),

@@ -1,7 +1,8 @@
-//! What mixing sound costs: CPU of the mixer's thread per second of program, for so many participants, with and without return
-//! feeds, noise suppression and automatic gain. In real time, since it is what a mixer does.
+//! Measures what mixing audio costs: the CPU time of the mixer's thread per second of program, for several numbers of
+//! participants, with and without return feeds, noise suppression and automatic gain. It runs in real time, as a mixer
+//! in service does.
 //!
-//! `cargo run --release -p onmic-mixer --example sound_bench [SECONDS [CASES]]`, CASES being how many of them
+//! `cargo run --release -p onmic-mixer --example sound_bench [SECONDS [CASES]]`. It measures the first CASES cases.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -16,7 +17,7 @@ use onmic_mixer::sound::{
     InputId, Lead, Processing, SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink, Wanted,
 };
 
-/// Counts, and measures from arrival to here.
+/// Measures the latency of each frame, from its arrival to the sink.
 struct Sink(Vec<Duration>, std::sync::mpsc::Sender<Vec<Duration>>);
 
 impl SoundSink for Sink {
@@ -32,7 +33,7 @@ impl Drop for Sink {
     }
 }
 
-/// A second of a voice-like sound, encoded, to be sent over and over.
+/// Publishes one encoded second of a voice-like signal over and over.
 struct Publisher {
     feed: Arc<Feed>,
     track: Arc<Track>,
@@ -54,7 +55,7 @@ impl Publisher {
         let mut seed = number as u32;
         for packet in 0..rate as usize / block {
             let samples = (0..block * 2).map(|index| {
-                // Breath in it: FFmpeg's fast AAC search takes three times as long for pure tones.
+                // The noise is needed: FFmpeg's fast AAC search takes three times as long for pure tones.
                 seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let breath = (seed >> 8) as f32 / (1 << 23) as f32 - 1.0;
                 let at = (packet * block + index / 2) as f32 / rate as f32;
@@ -72,7 +73,7 @@ impl Publisher {
         Self { feed, track, packets, frame: block as i64, sent: 0 }
     }
 
-    /// Sends what is due, and says when the next is.
+    /// Sends the frames that are due. Returns when the next one is due.
     fn send(&mut self, start: Instant, clock: &NodeClock) -> Instant {
         loop {
             let pts = Ticks(self.sent * self.frame);
@@ -97,7 +98,7 @@ impl Publisher {
     }
 }
 
-/// What the thread of this name used so far.
+/// Returns the CPU time that the thread of this name has used so far.
 fn used(name: &str) -> Duration {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
     let mut named =

@@ -1,4 +1,4 @@
-//! What can fail between coded and uncoded media. Each says which operation; FFmpeg's own words are the source.
+//! The errors of this crate. Each one names the operation that failed. FFmpeg's own error is its source.
 
 use onmic_media::Codec;
 use onmic_media::codec::Malformed;
@@ -6,72 +6,72 @@ use thiserror::Error;
 
 use crate::codec::Cause;
 
-/// An operation on media that failed.
+/// Describes an operation that failed.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// This FFmpeg was built without it.
+    /// This FFmpeg was built without the decoder.
     #[error("this FFmpeg has no decoder for {0}")]
     NoDecoder(Codec),
-    /// This FFmpeg was built without it.
+    /// This FFmpeg was built without the encoder.
     #[error("this FFmpeg has no encoder named {0}: install a build that has it, as Debian's has")]
     NoEncoder(&'static str),
-    /// A name or a value that this FFmpeg does not know. FFmpeg alone would ignore it in silence.
-    #[error("the codec option {name}={value} was not taken")]
+    /// This FFmpeg does not know the name or the value of an option. FFmpeg itself would ignore it without an error.
+    #[error("the codec does not accept the option {name}={value}")]
     Option {
         /// The name of the option.
         name: String,
         /// The value it should have.
         value: String,
-        /// What FFmpeg says.
+        /// FFmpeg's error.
         #[source]
         cause: Cause,
     },
-    /// Opening a codec.
+    /// A codec could not be opened.
     #[error("the {name} codec could not be opened")]
     Open {
         /// The name of the codec.
         name: &'static str,
-        /// What FFmpeg says.
+        /// FFmpeg's error.
         #[source]
         cause: Cause,
     },
-    /// What the decoder was given is not what it can read.
+    /// The decoder could not decode its input.
     #[error("decoding failed")]
     Decode(#[source] Cause),
-    /// Encoding one picture or block of samples.
+    /// A frame or block of samples could not be encoded.
     #[error("encoding failed")]
     Encode(#[source] Cause),
-    /// Converting samples.
+    /// Samples could not be converted.
     #[error("resampling failed")]
     Resample(#[source] Cause),
-    /// Converting a picture.
-    #[error("converting the picture failed")]
+    /// A video frame could not be converted.
+    #[error("converting the video frame failed")]
     Convert(#[source] Cause),
-    /// The encoder described its own stream in a way that cannot be read.
+    /// The encoder's description of its own stream could not be parsed.
     #[error("the encoder's parameters are malformed")]
     Parameters(#[source] Malformed),
-    /// A picture that is not worth, or not possible, to encode.
-    #[error("a picture of {width}x{height} cannot be encoded")]
+    /// The video is too small or too large to encode.
+    #[error("video of {width}x{height} cannot be encoded")]
     PictureSize {
-        /// Pixels.
+        /// The width in pixels.
         width: u32,
-        /// Pixels.
+        /// The height in pixels.
         height: u32,
     },
-    /// There is neither a keyframe nor a declaration to learn the picture's size from.
-    #[error("the size of the picture is not known yet: try again after its first keyframe")]
+    /// The size of the video is unknown: there is no keyframe yet, and the parameters do not state it.
+    #[error("the size of the video is not known yet: try again after its first keyframe")]
     NoPictureYet,
-    /// More than a program has room for. What was shown and heard before goes on.
+    /// A program cannot take this many items. The previous scene or mix goes on.
     #[error("a program has at most {most} {what}, not {count}")]
     TooMany {
-        /// What there is too much of.
+        /// The kind of item.
         what: &'static str,
-        /// How many were wished for.
+        /// How many items were requested.
         count: usize,
-        /// How many there may be.
+        /// The most items that a program may have.
         most: usize,
     },
-    /// The operating system refused a thread.
+    /// The operating system refused to start a thread.
     #[error("no thread could be started")]
     Thread(#[source] std::io::Error),
 }
@@ -81,7 +81,7 @@ impl Error {
         if count <= most { Ok(()) } else { Err(Self::TooMany { what, count, most }) }
     }
 
-    /// The error and its causes in one sentence, for whoever has no use for the chain.
+    /// Returns the error and its causes in one sentence, for callers that do not use the chain of sources.
     pub fn sentence(&self) -> String {
         let mut sentence = self.to_string();
         let mut cause = std::error::Error::source(self);

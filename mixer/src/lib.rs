@@ -1,8 +1,8 @@
-//! Media turned into other media: the only crate with FFmpeg.
+//! Converts and mixes media. This is the only crate that uses FFmpeg.
 //!
-//! [`codec`] decodes and encodes. [`mod@derive`] makes of it tracks that are derived on first demand ([`Transcoder`]). A
-//! program's video and audio are mixed of several inputs: [`scene`] describes the picture, [`compose`] draws it, and
-//! [`sound`] mixes the audio. Knows no protocol and no room.
+//! [`codec`] decodes and encodes. [`mod@derive`] uses it to derive tracks on first demand ([`Transcoder`]). A program's
+//! video and audio are mixed from several inputs: [`scene`] describes what the video shows, [`compose`] draws it, and
+//! [`sound`] mixes the audio. The crate knows nothing of protocols or rooms.
 
 pub mod codec;
 pub mod compose;

@@ -1,24 +1,24 @@
-//! What this crate counts beside drops.
+//! The metrics of this crate, except for drops.
 
 use metrics::{Gauge, Histogram, counter, gauge};
 use onmic_media::feed::Recipe;
 use onmic_media::metric::{AUDIO_JUMPS, AUDIO_MIXES, DERIVED_TRACKS, Latency};
 
-/// The recipe in labels, logs and thread names.
+/// Returns the name of the recipe in labels, logs and thread names.
 pub(crate) fn label(recipe: Recipe) -> &'static str {
     recipe.codec().name()
 }
 
-/// Counts something that runs for as long as it lives.
+/// Counts something as running until it is dropped.
 pub(crate) struct Running(Gauge);
 
 impl Running {
-    /// A derived track.
+    /// Counts a derived track.
     pub(crate) fn derived_track(recipe: Recipe) -> Self {
         Self::count(gauge!(DERIVED_TRACKS, "recipe" => label(recipe)))
     }
 
-    /// The audio mix of a program.
+    /// Counts the audio mix of a program.
     pub(crate) fn audio_mix() -> Self {
         Self::count(gauge!(AUDIO_MIXES))
     }
@@ -35,7 +35,7 @@ impl Drop for Running {
     }
 }
 
-/// Seconds from taking in a frame to having put out what is made of it.
+/// Returns the histogram of the seconds from a frame's entry into the deriver to its output.
 pub(crate) fn transcode_seconds(recipe: Recipe) -> Histogram {
     let latency = match recipe {
         Recipe::H264 => Latency::TranscodeH264,
@@ -45,7 +45,7 @@ pub(crate) fn transcode_seconds(recipe: Recipe) -> Histogram {
     latency.histogram()
 }
 
-/// Counts jumps in the audio of inputs, which are heard as such.
+/// Counts audible jumps in the audio of inputs.
 pub(crate) fn audio_jumps(jumps: u64) {
     counter!(AUDIO_JUMPS).increment(jumps);
 }

@@ -1,4 +1,4 @@
-//! AAC to Opus and back, sample by sample.
+//! Tests conversion from AAC to Opus and back, sample by sample.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +14,7 @@ use onmic_mixer::codec::decode::AudioDecoder;
 use onmic_mixer::{Config, Transcoder};
 use support::{Recording, demand, derive, ffmpeg, from_flv, next, run};
 
-/// A sweep: every moment of it sounds different, so that it can be found again.
+/// Records a sweep. Every moment of it has another frequency, so that its position can be found.
 fn sweep(rate: u32, channels: u32) -> Recording {
     let arguments =
         format!("-f lavfi -i aevalsrc=0.4*sin(2*PI*(200*t+400*t*t)):s={rate}:d=4 -ac {channels} -c:a aac -b:a 128k");
@@ -25,8 +25,8 @@ fn feed() -> Arc<Feed> {
     Feed::new(Some(Transcoder::new(Config::default())))
 }
 
-/// The first channel at 48 kHz, by time: index 0 is where the timeline is 0. Timestamps that are off by less than `rounding`
-/// samples are taken for exact: FLV rounds to milliseconds, which is to be no part of what is compared.
+/// Decodes the first channel at 48 kHz. Index 0 is at 0 of the timeline. Timestamps that are off by less than
+/// `rounding` samples are taken for exact: FLV rounds to milliseconds, which must not affect the comparison.
 fn decoded(frames: &[Arc<Frame>], rounding: f64) -> Vec<f32> {
     let mut decoder = AudioDecoder::open(&frames[0].parameters).unwrap();
     let (mut line, mut expected) = (vec![0.0; 48_000 * 6], f64::MIN);
@@ -40,7 +40,7 @@ fn decoded(frames: &[Arc<Frame>], rounding: f64) -> Vec<f32> {
             let end = at + plane.len() as f64 / step;
             let (first, behind) = (at.ceil().max(0.0) as usize, end.ceil().max(0.0) as usize);
             for (index, sample) in line.iter_mut().enumerate().take(behind).skip(first) {
-                // Linear interpolation does for a comparison below 4 kHz.
+                // Linear interpolation is exact enough for a comparison below 4 kHz.
                 let position = (index as f64 - at) * step;
                 let (low, part) = (position as usize, position.fract() as f32);
                 let next = plane.get(low + 1).unwrap_or(&plane[low]);
@@ -62,7 +62,7 @@ fn first_channel(samples: &RawAudio) -> Vec<f32> {
     bytes.map(|bytes| f32::from_ne_bytes(bytes[..4].try_into().unwrap())).collect()
 }
 
-/// How many samples `later` is behind `earlier` around `at`, and how alike they are (1: the same).
+/// Returns by how many samples `later` is behind `earlier` around `at`, and their correlation (1 if they are the same).
 fn offset(earlier: &[f32], later: &[f32], at: usize) -> (i64, f64) {
     const WINDOW: usize = 4_800;
     let alike = |shift: i64| {
@@ -78,16 +78,16 @@ fn offset(earlier: &[f32], later: &[f32], at: usize) -> (i64, f64) {
 }
 
 #[test]
-fn sound_stays_where_it_was_through_opus_and_back() {
+fn audio_keeps_its_position_through_opus_and_back() {
     for (rate, channels) in [(44_100, 2), (48_000, 1), (22_050, 2)] {
         let recording = sweep(rate, channels);
         let original: Vec<Arc<Frame>> = recording.frames.iter().cloned().map(Arc::new).collect();
         let opus = derive(&feed(), &recording, Codec::Opus);
         assert!(opus.iter().all(|frame| frame.parameters.channels() == Some(channels as u8)));
-        assert!(opus.windows(2).all(|pair| pair[1].pts.0 - pair[0].pts.0 == 960), "an exact grid");
+        assert!(opus.windows(2).all(|pair| pair[1].pts.0 - pair[0].pts.0 == 960), "packets lie on an exact grid");
         let again = Recording { frames: opus.iter().map(|frame| Frame::clone(frame)).collect() };
         let aac = derive(&feed(), &again, Codec::Aac);
-        assert!(aac.windows(2).all(|pair| pair[1].pts.0 - pair[0].pts.0 == 1024), "an exact grid");
+        assert!(aac.windows(2).all(|pair| pair[1].pts.0 - pair[0].pts.0 == 1024), "packets lie on an exact grid");
         let (original, opus, aac) = (decoded(&original, 100.0), decoded(&opus, 100.0), decoded(&aac, 100.0));
         for at in [24_000, 96_000, 168_000] {
             for (name, line) in [("opus", &opus), ("aac", &aac)] {
@@ -121,23 +121,23 @@ fn small_holes_become_silence_and_large_ones_stay() {
     let steps: Vec<i64> =
         opus.windows(2).map(|pair| pair[1].pts.0 - pair[0].pts.0).filter(|step| *step != 960).collect();
     assert_eq!(steps.len(), 1, "{steps:?}");
-    // What the encoder still had from before it is left out.
+    // The samples that the encoder had from before the hole are left out.
     assert!((61_440 - 960..61_440 + 960 * 4).contains(&steps[0]), "{steps:?}");
     for frame in &opus[1..] {
         let later = frame.arrived - opus[1].arrived;
         let late = later.as_micros() as i64 - frame.wall.micros_since(opus[1].wall);
-        assert!(late < 200_000, "{late} µs late: a receiver would delay all sound by that");
+        assert!(late < 200_000, "{late} µs late: a receiver would delay all audio by that");
     }
     let (original, opus) = (decoded(&original, 100.0), decoded(&opus, 100.0));
     for at in [20_000, 70_000, 176_000] {
         let (samples, alike) = offset(&original, &opus, at);
         assert!(samples.abs() <= 96 && alike > 0.97, "{samples} samples off at {at}, {alike:.3} alike");
     }
-    assert!(opus[52_500..56_500].iter().all(|sample| sample.abs() < 0.05), "silence in the hole");
+    assert!(opus[52_500..56_500].iter().all(|sample| sample.abs() < 0.05), "the hole is silent");
 }
 
 #[test]
-fn what_frames_are_made_of_is_taken_before_they_come_and_nobody_hears_where() {
+fn pcm_is_encoded_before_its_frames_come_without_an_audible_switch() {
     const PCM: std::ops::Range<usize> = 47_500..120_220;
     let recording = sweep(48_000, 2).arriving_at_once();
     let original: Vec<Arc<Frame>> = recording.frames.iter().cloned().map(Arc::new).collect();
@@ -148,7 +148,7 @@ fn what_frames_are_made_of_is_taken_before_they_come_and_nobody_hears_where() {
     let mut reader = demand.track().reader(Join::Group);
     let (before, after) = recording.frames.split_at(48);
     let mut opus = run(&track, before, &mut reader, 4);
-    // Samples that are ahead of the frames by more than the line keeps would be left out.
+    // PCM that is further ahead of the frames than the line's limit would be left out.
     while opus.last().unwrap().pts.0 < PCM.start as i64 {
         opus.push(next(&mut reader));
     }
@@ -167,7 +167,7 @@ fn what_frames_are_made_of_is_taken_before_they_come_and_nobody_hears_where() {
         });
     }
     opus.extend(run(&track, after, &mut reader, 90));
-    assert!(opus.windows(2).all(|pair| pair[1].pts.0 - pair[0].pts.0 == 960), "an exact grid");
+    assert!(opus.windows(2).all(|pair| pair[1].pts.0 - pair[0].pts.0 == 960), "packets lie on an exact grid");
     let opus = decoded(&opus, 100.0);
     for at in [24_000, 45_000, 80_000, 118_000, 160_000] {
         let (samples, alike) = offset(&line, &opus, at);
@@ -178,7 +178,7 @@ fn what_frames_are_made_of_is_taken_before_they_come_and_nobody_hears_where() {
 #[test]
 fn a_publisher_whose_clock_drifts_is_followed_without_a_break() {
     let mut recording = sweep(48_000, 2);
-    // 1000 ppm, ten times a bad crystal, so that four seconds are enough: 4 ms at the end.
+    // 1000 ppm is ten times the drift of a bad crystal, so that four seconds are enough: the drift is 4 ms at the end.
     for (number, frame) in recording.frames.iter_mut().enumerate() {
         frame.pts.0 = number as i64 * 1024 * 1001 / 1000;
         frame.dts = frame.pts;
@@ -191,7 +191,7 @@ fn a_publisher_whose_clock_drifts_is_followed_without_a_break() {
 }
 
 #[test]
-fn what_cannot_be_decoded_leaves_a_silent_hole() {
+fn a_frame_that_cannot_be_decoded_leaves_a_silent_hole() {
     let mut recording = sweep(48_000, 2);
     for frame in &mut recording.frames[40..44] {
         frame.payload = bytes::Bytes::from_static(&[0xff; 100]);

@@ -1,5 +1,5 @@
-//! As many as a room lets on mic are all seen and all heard: every tile shows its own publisher, and every publisher's tone
-//! is in the program.
+//! Tests that all participants that a room allows on mic are in the program: every tile shows its own publisher, and
+//! every publisher's tone is heard.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,7 +22,7 @@ use onmic_names::{MIXED_MAX, PARTICIPANTS_MAX};
 const CANVAS: Size = Size { width: 640, height: 360 };
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Sends what a mixer makes to the test.
+/// Sends a mixer's frames to the test.
 struct Sink(Sender<Frame>);
 
 impl PictureSink for Sink {
@@ -37,7 +37,7 @@ impl SoundSink for Sink {
     }
 }
 
-/// A publisher of small pictures in a grey of its own.
+/// Publishes small frames in its own shade of grey.
 struct Camera {
     id: InputId,
     luma: u8,
@@ -73,10 +73,10 @@ impl Camera {
     }
 }
 
-/// The luma of a composed frame in the upper left quarter of each of `tiles`, where nothing lies over it.
+/// Returns the luma of a composed frame in the upper left quarter of each of `tiles`, where nothing lies over the tile.
 fn lumas(decoder: &mut VideoDecoder, frame: &Frame, tiles: &[Rect]) -> Vec<u8> {
     decoder.send(&frame.payload, 0).unwrap();
-    let picture = decoder.receive().unwrap().expect("a picture for every frame");
+    let picture = decoder.receive().unwrap().expect("every frame gives a raw frame");
     let luma = |tile: &Rect| {
         let (x, y) = ((tile.x + tile.width / 4) as usize, (tile.y + tile.height / 4) as usize);
         picture.data(0)[y * picture.stride(0) + x]
@@ -85,7 +85,7 @@ fn lumas(decoder: &mut VideoDecoder, frame: &Frame, tiles: &[Rect]) -> Vec<u8> {
 }
 
 #[test]
-fn a_host_and_a_full_row_of_seats_are_all_seen_in_every_layout() {
+fn a_host_and_all_seats_are_visible_in_every_layout() {
     let mut cameras: Vec<_> = (0..PARTICIPANTS_MAX).map(Camera::new).collect();
     let ids: Vec<_> = cameras.iter().map(|camera| camera.id.clone()).collect();
     let start = Instant::now();
@@ -110,7 +110,7 @@ fn a_host_and_a_full_row_of_seats_are_all_seen_in_every_layout() {
             assert!(from.elapsed() < PATIENCE, "{layout:?} still shows {seen:?}");
             let due = start + Duration::from_micros(33_333) * number;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            // The host last, whose picture is the moment of the frame.
+            // The host publishes last, because its frame triggers the composed frame.
             cameras.iter_mut().rev().for_each(|camera| camera.publish(number, &clock, due));
             number += 1;
             for frame in frames.try_iter() {
@@ -124,12 +124,12 @@ fn a_host_and_a_full_row_of_seats_are_all_seen_in_every_layout() {
     assert!(matches!(refused, Err(Error::TooMany { what: "tiles", .. })), "{refused:?}");
 }
 
-/// The frequency of a publisher's tone: no one is a multiple of another.
+/// Returns the frequency of a publisher's tone. None is a multiple of another.
 fn hz(number: usize) -> f64 {
     307.0 + 139.0 * number as f64
 }
 
-/// A tone as Opus, one frame for every 20 ms.
+/// Encodes a tone as Opus, in frames of 20 ms.
 fn tone(number: usize, seconds: f64) -> (Arc<Parameters>, Vec<Frame>) {
     let mut encoder = AudioEncoder::open(AudioSettings::Opus { bitrate_bps: 48_000, complexity: 0 }, 1).unwrap();
     let (block, mut packets) = (encoder.block(), Vec::new());
@@ -152,8 +152,8 @@ fn tone(number: usize, seconds: f64) -> (Arc<Parameters>, Vec<Frame>) {
     (parameters, frames)
 }
 
-/// The usual amplitude of a frequency in samples at 48 kHz: a jump, when the machine was held up and a delay rises, is not a
-/// matter of this test.
+/// Returns the median amplitude of a frequency in samples at 48 kHz. The median ignores a jump that occurs if the
+/// machine was held up and a delay rose.
 fn usual(samples: &[f32], hz: f64) -> f64 {
     let mut amplitudes: Vec<f64> = samples.chunks_exact(4_800).map(|part| amplitude(part, hz)).collect();
     amplitudes.sort_by(f64::total_cmp);
@@ -173,7 +173,7 @@ fn amplitude(samples: &[f32], hz: f64) -> f64 {
 }
 
 #[test]
-fn a_host_and_a_full_row_of_seats_are_all_heard() {
+fn a_host_and_all_seats_are_heard() {
     let tones: Vec<_> = (0..PARTICIPANTS_MAX).map(|number| tone(number, 2.5)).collect();
     let tracks: Vec<_> = tones.iter().map(|(parameters, _)| Arc::new(Track::new(parameters.clone()))).collect();
     let inputs = tracks.iter().zip(0..).map(|(track, number)| {
@@ -185,7 +185,7 @@ fn a_host_and_a_full_row_of_seats_are_all_heard() {
     let clock = NodeClock::new(start, SystemTime::now());
     let (sender, frames) = channel();
     let parameters = Arc::new(Parameters::Opus(opus::Parameters::new(2)));
-    // The publishers' thread may be held up on a busy machine: what they send is then late for all alike.
+    // The publishers' thread may be held up on a busy machine. Then the frames of all of them are equally late.
     let config = SoundConfig { deadline: Duration::from_millis(500), ..SoundConfig::new(parameters) };
     let mixer = SoundMixer::start(config, clock, Sink(sender)).unwrap();
     let inputs: Vec<_> = inputs.collect();
@@ -216,6 +216,6 @@ fn a_host_and_a_full_row_of_seats_are_all_heard() {
     let heard: Vec<f64> = (0..PARTICIPANTS_MAX).map(|number| usual(part, hz(number))).collect();
     assert!(heard.iter().all(|heard| (0.03..0.05).contains(heard)), "{heard:?}");
     let beside = usual(part, hz(PARTICIPANTS_MAX));
-    assert!(beside < 0.003, "a tone that nobody sends is heard: {beside}");
+    assert!(beside < 0.003, "a tone that no publisher sends is heard: {beside}");
     assert_eq!(meters.inputs.len(), PARTICIPANTS_MAX);
 }

@@ -1,4 +1,4 @@
-//! A derived track lives as long as somebody holds it, and its thread with it.
+//! Tests that a derived track and its thread live as long as the track is held.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,13 +24,13 @@ fn feed(transcoder: &Arc<Transcoder>) -> (Arc<Feed>, Arc<Track>) {
     (feed, input)
 }
 
-/// Until the track ends, ten seconds at most.
+/// Waits until the track ends, for ten seconds at most.
 fn wait_for_the_end(track: &Track) {
     let mut reader = track.reader(Join::NextKeyframe);
     assert!(matches!(reader.read_timeout(Duration::from_secs(10)), Some(Read::Ended)));
 }
 
-/// Threads end a moment after their track does.
+/// Waits until all threads have ended, which is a moment after their tracks end.
 fn wait_for_threads(transcoder: &Transcoder) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while transcoder.running() > 0 {
@@ -40,12 +40,12 @@ fn wait_for_threads(transcoder: &Transcoder) {
 }
 
 #[test]
-fn nobody_left_ends_the_track_and_the_next_gets_a_new_one() {
+fn a_track_ends_with_its_last_holder_and_the_next_holder_gets_a_new_one() {
     let transcoder = transcoder(Duration::from_millis(1));
     let (feed, _input) = feed(&transcoder);
     let first = demand(&feed, MediaKind::Audio, Codec::Aac);
     let same = demand(&feed, MediaKind::Audio, Codec::Aac);
-    assert_eq!(first.track().id(), same.track().id(), "one thread serves all");
+    assert_eq!(first.track().id(), same.track().id(), "one thread serves both");
     assert_eq!((transcoder.running(), feed.derived(MediaKind::Audio).len()), (1, 1));
     let track = first.track().clone();
     drop((first, same));
@@ -58,12 +58,12 @@ fn nobody_left_ends_the_track_and_the_next_gets_a_new_one() {
 }
 
 #[test]
-fn what_is_derived_of_a_further_rendition_is_that_rendition_in_another_codec() {
+fn a_track_derived_from_a_further_rendition_is_that_rendition_in_another_codec() {
     let transcoder = transcoder(Duration::from_secs(3600));
     let (feed, main) = feed(&transcoder);
     let further = Arc::new(Track::with_rendition(Rendition(1), main.parameters()));
     feed.set_original(further.clone());
-    let accept = Accept { codecs: &[Codec::Aac], reordering: false };
+    let accept = Accept { codecs: &[Codec::Aac], reordering: false, any_format: false };
     let derived = feed.demand(further.key(), accept).unwrap();
     assert_eq!(derived.track().key(), further.key());
     assert!(feed.derived(main.key()).is_empty());
@@ -71,7 +71,7 @@ fn what_is_derived_of_a_further_rendition_is_that_rendition_in_another_codec() {
 }
 
 #[test]
-fn who_returns_within_the_linger_finds_the_track() {
+fn a_holder_that_returns_within_the_linger_gets_the_same_track() {
     let transcoder = transcoder(Duration::from_secs(3600));
     let (feed, _input) = feed(&transcoder);
     let track = demand(&feed, MediaKind::Audio, Codec::Aac).track().clone();
@@ -80,7 +80,7 @@ fn who_returns_within_the_linger_finds_the_track() {
 }
 
 #[test]
-fn the_end_of_the_input_is_the_end_of_the_track() {
+fn the_end_of_the_input_ends_the_derived_track() {
     let transcoder = transcoder(Duration::from_secs(3600));
     let (feed, _input) = feed(&transcoder);
     let held = demand(&feed, MediaKind::Audio, Codec::Aac);
@@ -90,25 +90,25 @@ fn the_end_of_the_input_is_the_end_of_the_track() {
 }
 
 #[test]
-fn shutdown_waits_for_every_thread_and_refuses_more() {
+fn shutdown_waits_for_every_thread_and_refuses_new_tracks() {
     let transcoder = transcoder(Duration::from_secs(3600));
     let (feed, _input) = feed(&transcoder);
     let held = demand(&feed, MediaKind::Audio, Codec::Aac);
     transcoder.shutdown();
     assert!(held.track().is_ended());
-    let accept = Accept { codecs: &[Codec::Aac], reordering: false };
+    let accept = Accept { codecs: &[Codec::Aac], reordering: false, any_format: false };
     let refused = feed.demand(MediaKind::Audio, accept).err();
     assert!(matches!(refused, Some(Unavailable::Failed { codec: Codec::Opus, .. })), "{refused:?}");
 }
 
 #[test]
-fn what_cannot_be_opened_is_told_in_a_sentence() {
+fn a_codec_that_cannot_be_opened_is_reported_in_a_sentence() {
     let transcoder = transcoder(Duration::ZERO);
     let feed = Feed::new(Some(transcoder));
-    // Only a configuration record was seen, which does not say the size.
+    // There is only a configuration record, which does not state the size.
     let vp9 = onmic_media::codec::vp9::Parameters::from_vpcc(&[0, 10, 0x82, 2, 2, 2, 0, 0]).unwrap();
     feed.set_original(Arc::new(Track::new(Arc::new(Parameters::Vp9(vp9)))));
-    let accept = Accept { codecs: &[Codec::H264], reordering: false };
+    let accept = Accept { codecs: &[Codec::H264], reordering: false, any_format: false };
     let Err(Unavailable::Failed { sentence, .. }) = feed.demand(MediaKind::Video, accept) else { panic!("opened") };
     assert!(sentence.contains("keyframe"), "{sentence}");
 }

@@ -1,4 +1,4 @@
-//! Real encoded inputs through the picture mixer, every tile read by machine in what comes out.
+//! Runs real encoded inputs through the video mixer, and reads the code in every tile of its output.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,14 +20,14 @@ use onmic_mixer::compose::{Origin, PictureMixer, PictureSink, PictureSource, Set
 use onmic_mixer::scene::{Fit, InputId, Layout, Place, Rect, Scene, Size, Slot};
 
 const CANVAS: Size = Size { width: 640, height: 360 };
-/// Blocks of a picture's code: two for who it is, six for the count.
+/// The number of blocks of a frame's code: two for the camera's number, six for the count.
 const BLOCKS: u32 = 8;
 
 fn id(number: u32) -> InputId {
     InputId::from(&format!("room/{number}").parse().unwrap())
 }
 
-/// A publisher whose pictures say who and which they are, in black and white blocks across the middle.
+/// Publishes frames that show the camera's number and their count, as black and white blocks across the middle.
 struct Camera {
     number: u32,
     encoder: VideoEncoder,
@@ -49,7 +49,7 @@ impl Camera {
         PictureSource { id: id(self.number), feed: self.feed.clone(), delay }
     }
 
-    /// One picture, as published now.
+    /// Publishes one frame now.
     fn publish(&mut self, clock: &NodeClock, start: Instant) {
         self.count += 1;
         let (width, height) = (self.encoder.picture().width, self.encoder.picture().height);
@@ -105,12 +105,12 @@ impl PictureSink for Sink {
     }
 }
 
-/// Cameras that publish at their own rates, a mixer, and what came out of it.
+/// Holds cameras that publish at their own rates, a mixer, and the mixer's output.
 struct Studio {
     clock: NodeClock,
     start: Instant,
     cameras: Vec<Camera>,
-    /// Ticks of 33 ms between two pictures of each camera.
+    /// For each camera, the number of ticks of 33 ms between two frames.
     every: Vec<u32>,
     frames: Receiver<Frame>,
     mixer: PictureMixer,
@@ -149,24 +149,24 @@ impl Studio {
     }
 }
 
-/// The decoded pictures of frames.
+/// Decodes frames.
 fn decode(frames: impl IntoIterator<Item = Frame>) -> Vec<(Frame, RawVideo)> {
     let mut decoder: Option<(VideoDecoder, _)> = None;
     let mut pictures = Vec::new();
     for (number, frame) in frames.into_iter().enumerate() {
         if decoder.as_ref().is_none_or(|(_, parameters)| !Arc::ptr_eq(parameters, &frame.parameters)) {
-            assert!(frame.keyframe, "new parameters come with an IDR");
+            assert!(frame.keyframe, "new parameters must come with an IDR");
             decoder = Some((VideoDecoder::open(&frame.parameters).unwrap(), frame.parameters.clone()));
         }
         let (decoder, _) = decoder.as_mut().unwrap();
         decoder.send(&frame.payload, number as i64).unwrap();
-        let picture = decoder.receive().unwrap().expect("a picture for every frame");
+        let picture = decoder.receive().unwrap().expect("every frame gives a raw frame");
         pictures.push((frame, picture));
     }
     pictures
 }
 
-/// Who and which it is that is seen at `part`, if it can be read.
+/// Returns the camera's number and the count that are shown at `part`, if they are readable.
 fn read(picture: &RawVideo, part: Rect) -> Option<(u32, u32)> {
     let mut code = 0;
     for block in 0..BLOCKS {
@@ -189,7 +189,7 @@ fn parts(layout: &Layout, inputs: usize) -> Vec<Rect> {
 
 #[test]
 fn every_tile_is_readable_and_layouts_change_on_one_frame() {
-    // Of other sizes, shapes near enough to be read, and rates.
+    // The cameras differ in size and rate. Their shapes are similar enough that the code stays readable.
     let sizes = [(640, 360), (426, 240), (1280, 720), (322, 182)];
     let cameras: Vec<_> =
         (0..4).zip(sizes).map(|(number, (width, height))| Camera::new(number, width, height)).collect();
@@ -203,10 +203,10 @@ fn every_tile_is_readable_and_layouts_change_on_one_frame() {
     studio.run(40);
     let frames = std::mem::take(&mut studio.out);
 
-    assert!(frames.len() >= 75, "{} frames of 100", frames.len()); // A busy machine leaves some out.
+    assert!(frames.len() >= 75, "{} frames of 100", frames.len()); // A busy machine leaves out some frames.
     assert!(frames[0].keyframe);
-    // At once, or with the next frame that has the host's picture, on a busy machine.
-    assert!(frames.iter().skip(20).take(12).any(|frame| frame.keyframe), "as the sink asked");
+    // The keyframe comes at once or, on a busy machine, with the next frame that shows the host's frame in time.
+    assert!(frames.iter().skip(20).take(12).any(|frame| frame.keyframe), "a keyframe comes when the sink asks");
     assert!(frames.iter().all(|frame| Arc::ptr_eq(&frame.parameters, &frames[0].parameters) && frame.dts == frame.pts));
     let (grid, other) = (parts(&Layout::Grid, 4), parts(&custom, 4));
     let (mut changed, mut last, mut led) = (None, None, 0);
@@ -215,7 +215,7 @@ fn every_tile_is_readable_and_layouts_change_on_one_frame() {
         last = Some(frame.pts);
         let seen = |parts: &[Rect]| parts.iter().map(|part| read(&picture, *part)).collect::<Vec<_>>();
         if at < 20 {
-            continue; // Not all are there yet.
+            continue; // Not all inputs are there yet.
         }
         if changed.is_none() && matches!(seen(&other)[0], Some((0, _))) {
             changed = Some(at);
@@ -224,11 +224,11 @@ fn every_tile_is_readable_and_layouts_change_on_one_frame() {
         for (number, seen) in seen.iter().enumerate() {
             assert_eq!(seen.map(|seen| seen.0), Some(number as u32), "frame {at}, tile {number}: {seen:?}");
         }
-        // On the host's own timestamps: wall and pts went from the same moment.
+        // The frame has the host's own timestamp: its wall time and pts began at the same moment.
         let since_start = frame.wall.micros_since(studio.clock.wall(studio.start));
         led += usize::from((frame.pts.0 - 1_000_000 - since_start * 9 / 100).abs() <= 9);
     }
-    // The sixtieth, less frames that a busy machine left out at the start.
+    // The layout changes at the sixtieth frame, minus those that a busy machine left out at the start.
     assert!(changed.is_some_and(|at| (45..=70).contains(&at)), "{changed:?}");
     assert!(led >= 60, "{led} frames on the timestamps of the lead");
 }
@@ -239,7 +239,7 @@ fn parts_to_slots(corners: &[(f32, f32)]) -> Vec<Slot> {
 }
 
 #[test]
-fn an_input_that_breaks_changes_or_goes_disturbs_nobody() {
+fn an_input_that_breaks_or_changes_or_ends_does_not_disturb_the_others() {
     let cameras = vec![Camera::new(0, 640, 360), Camera::new(1, 640, 360), Camera::new(2, 320, 180)];
     let layout = Layout::Grid;
     let ids: Vec<_> = (0..3).map(id).collect();
@@ -247,7 +247,7 @@ fn an_input_that_breaks_changes_or_goes_disturbs_nobody() {
         Settings { stale_after: Duration::from_millis(500), bitrate_bps: Some(4_000_000), ..Settings::default() };
     let mut studio = Studio::new(cameras, vec![1, 1, 1], &Scene::new(CANVAS, &layout, &ids), settings);
     studio.run(30);
-    // Noise, then another size.
+    // The guest sends noise, and then frames of another size.
     let parameters = studio.cameras[1].encoder.parameters().clone();
     let newest = studio.cameras[1].track.newest().unwrap();
     for length in [0, 3, 400] {
@@ -259,10 +259,10 @@ fn an_input_that_breaks_changes_or_goes_disturbs_nobody() {
     studio.cameras[1].encoder = encoder(854, 480);
     studio.run(20);
     let before_silence = studio.out.len();
-    studio.every[2] = 0; // This one goes away without a word.
+    studio.every[2] = 0; // This camera stops without ending its track.
     studio.run(40);
     let after_silence = studio.out.len();
-    studio.every = vec![0, 1, 0]; // And then the host.
+    studio.every = vec![0, 1, 0]; // Then the host stops too.
     studio.run(40);
     let frames: Vec<_> = std::mem::take(&mut studio.out).into();
     let longest = frames.windows(2).map(|pair| pair[1].wall.micros_since(pair[0].wall)).max().unwrap();
@@ -274,7 +274,7 @@ fn an_input_that_breaks_changes_or_goes_disturbs_nobody() {
     for at in (15..before_silence).filter(|at| !(28..36).contains(at)) {
         assert_eq!((seen(at, 0), seen(at, 1), seen(at, 2)), (Some(0), Some(1), Some(2)), "frame {at}");
     }
-    // First the last picture, then the name.
+    // First its tile shows the last frame, then its name.
     assert_eq!(seen(before_silence + 5, 2), Some(2));
     assert_ne!(seen(after_silence - 2, 2), Some(2));
     assert_eq!(seen(after_silence - 2, 1), Some(1));
@@ -283,7 +283,7 @@ fn an_input_that_breaks_changes_or_goes_disturbs_nobody() {
 }
 
 #[test]
-fn pictures_keep_the_distance_they_are_told_to_and_an_end_is_an_end() {
+fn an_input_is_shown_with_its_delay_and_dropping_the_mixer_ends_the_frames() {
     let cameras = vec![Camera::new(0, 320, 180), Camera::new(1, 320, 180)];
     let layout = Layout::SideBySide;
     let scene = Scene::new(CANVAS, &layout, &[id(0), id(1)]);
@@ -296,7 +296,7 @@ fn pictures_keep_the_distance_they_are_told_to_and_an_end_is_an_end() {
         .iter()
         .skip(25)
         .map(|(_, picture)| {
-            // Half of each is cut off: what is left are the four blocks in the middle of both counts.
+            // Half of each frame is cropped: the four blocks in the middle of the code are left.
             let middle = |x: u32| {
                 let part = Rect { x, y: 0, width: 320, height: 360 };
                 (0..4).fold(0, |code, block| {
@@ -308,7 +308,7 @@ fn pictures_keep_the_distance_they_are_told_to_and_an_end_is_an_end() {
             (middle(0), middle(320))
         })
         .collect();
-    // Bits 5 to 2 of the count: one per four pictures; 150 ms are four or five.
+    // These are bits 5 to 2 of the count, which change every four frames. 150 ms are four or five frames.
     let behind = counts.iter().filter(|(lead, other)| (lead + 16 - other) % 16 <= 2 && lead != other).count();
     assert!(behind * 10 >= counts.len() * 9, "{counts:?}");
     drop(studio.mixer);
@@ -316,7 +316,7 @@ fn pictures_keep_the_distance_they_are_told_to_and_an_end_is_an_end() {
 }
 
 #[test]
-fn without_a_lead_frames_come_by_the_clock_from_where_the_program_was() {
+fn without_a_lead_frames_are_timed_by_the_clock_on_the_programs_timeline() {
     let scene = Scene { lead: None, ..Scene::new(CANVAS, &Layout::Solo, &[]) };
     let (sender, frames) = channel();
     let start = Instant::now();

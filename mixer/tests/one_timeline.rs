@@ -1,5 +1,6 @@
-//! What the mixers make of a room without video, without audio, or whose second kind comes later lies on the program's one
-//! timeline: the placeholder beside the audio, silence beside the video. In real time, wired as the stage does it.
+//! Tests that mixes of a room without video, without audio, or whose second kind comes later lie on the program's one
+//! timeline: a placeholder beside the audio, silence beside the video. It runs in real time and connects the mixers as
+//! the stage does.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,10 +23,10 @@ use onmic_mixer::sound::{self, Processing, SoundConfig, SoundInput, SoundMixer, 
 
 const CANVAS: Size = Size { width: 320, height: 180 };
 
-/// A room goes to the mixer this long after its first frame: when its publisher's tracks are known.
+/// When a room is mixed, in milliseconds after its first frame. The publisher's tracks are known by then.
 const MIXED_FROM: i64 = 600;
 
-/// The stated times of a kind begin at this, whenever it begins, in milliseconds.
+/// The first timestamps of audio and of video, in milliseconds, whenever they begin.
 const AUDIO_ZERO: i64 = 77_000;
 const VIDEO_ZERO: i64 = 0;
 
@@ -48,7 +49,7 @@ impl SoundSink for ToProgram {
     }
 }
 
-/// A participant who sends audio from `audio_from` on, and video from `video_from` on, in milliseconds.
+/// Is a participant who sends audio from `audio_from` on, and video from `video_from` on, in milliseconds.
 struct Host {
     publication: Publication,
     packets: Vec<AudioPacket>,
@@ -72,7 +73,7 @@ impl Host {
         Self { publication, packets, sound: encoder.parameters().clone(), camera, audio_from, video_from }
     }
 
-    /// Sends what is due at `millis`, a multiple of 20.
+    /// Sends the frames that are due at `millis`, a multiple of 20.
     fn send(&mut self, millis: i64, now: Instant) {
         if let Some(since) = self.audio_from.map(|from| millis - from).filter(|since| *since >= 0) {
             let payload = self.packets[usize::try_from(since / 20).unwrap()].payload.clone();
@@ -94,7 +95,7 @@ impl Host {
     }
 }
 
-/// A mixed take of the program led by the host, as the stage starts it.
+/// Is a mixed take of the program with the host as its lead, as the stage starts it.
 struct Take {
     _pictures: PictureMixer,
     _sound: SoundMixer,
@@ -125,8 +126,8 @@ impl Take {
     }
 }
 
-/// Runs a room for four seconds and looks at all frames of its program. With `passes_from` the host is passed through again
-/// from then on, in milliseconds.
+/// Runs a room for four seconds and checks all frames of its program. From `passes_from` on, in milliseconds, the host
+/// is passed through again.
 fn run(audio_from: Option<i64>, video_from: Option<i64>, passes_from: Option<i64>) {
     let start = Instant::now();
     let clock = NodeClock::new(start, SystemTime::now());
@@ -169,7 +170,7 @@ fn run(audio_from: Option<i64>, video_from: Option<i64>, passes_from: Option<i64
             let off = position - program.clock().position(frame.wall);
             assert!(off.abs() <= 100_000, "{kind:?}: {off} µs off the program's clock");
             let late = clock.wall(frame.arrived).micros_since(frame.wall);
-            assert!((-50_000..500_000).contains(&late), "{kind:?}: shown {late} µs before it came");
+            assert!((-50_000..500_000).contains(&late), "{kind:?}: arrived {late} µs after its wall time");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The sound of a program through real codecs, tracks and the mixer's thread.
+//! Tests the audio of a program with real codecs, tracks and the mixer's thread.
 
 #![allow(clippy::unwrap_used)]
 
@@ -25,7 +25,7 @@ const SILENT: InputId = InputId(3);
 const OPUS: AudioSettings = AudioSettings::Opus { bitrate_bps: 96_000, complexity: 5 };
 const AAC: AudioSettings = AudioSettings::Aac { bitrate_bps: 96_000 };
 
-/// Someone who sends a tone in real time.
+/// Sends a tone in real time.
 struct Publisher {
     track: Arc<Track>,
     frames: Vec<Frame>,
@@ -33,7 +33,7 @@ struct Publisher {
 }
 
 impl Publisher {
-    /// `first` is the timestamp of the tone's beginning. The tone is encoded here, before time counts.
+    /// Encodes the tone, before the test's time starts. `first` is the timestamp of the tone's beginning.
     fn new(settings: AudioSettings, rate: u32, channels: u16, hz: f64, first: i64) -> Self {
         let now = Instant::now();
         let mut encoder = AudioEncoder::open_at(rate, settings, channels).unwrap();
@@ -59,7 +59,7 @@ impl Publisher {
         Self { frames: frames.collect(), track: Arc::new(Track::new(encoder.parameters().clone())), sent: 0 }
     }
 
-    /// Begins to send at `from`, which is when its timestamp was `first`.
+    /// Begins to send at `from`, the moment of the timestamp `first`.
     fn begin(&mut self, clock: &NodeClock, from: Instant, first: i64) {
         let first = Ticks(first);
         for frame in &mut self.frames {
@@ -68,13 +68,13 @@ impl Publisher {
         }
     }
 
-    /// Sends what is due, and says when the next is.
+    /// Sends the frames that are due. Returns when the next one is due.
     fn send(&mut self, now: Instant) -> Option<Instant> {
         while let Some(frame) = self.frames.get(self.sent) {
             if frame.arrived > now {
                 return Some(frame.arrived);
             }
-            self.track.push(frame.clone()); // As if it had come when it was due, however busy the machine is.
+            self.track.push(frame.clone()); // It counts as arrived when it was due, even on a busy machine.
             self.sent += 1;
         }
         None
@@ -99,14 +99,14 @@ impl Drop for Program {
     }
 }
 
-/// Reads without waiting.
+/// Reads all frames that are there, without waiting.
 fn read(reader: &mut Reader, out: &mut Vec<Arc<Frame>>) {
     while let Some(Read::Frame(frame)) = reader.try_read() {
         out.push(frame);
     }
 }
 
-/// The left channel, from the timestamp of the first frame on, which must be followed by the others without a hole.
+/// Decodes the left channel from the first frame on. The frames must have no hole between them.
 fn decoded(frames: &[Arc<Frame>]) -> Vec<f32> {
     let mut decoder = AudioDecoder::open(&frames[0].parameters).unwrap();
     let mut line = Vec::new();
@@ -125,7 +125,7 @@ fn decoded(frames: &[Arc<Frame>]) -> Vec<f32> {
     line
 }
 
-/// Amplitude of a tone, and by how many milliseconds it is behind one that began at sample `zero`.
+/// Returns the amplitude of a tone, and by how many milliseconds it is behind one that began at sample `zero`.
 fn tone(line: &[f32], rate: f64, hz: f64, zero: f64) -> (f64, f64) {
     let (mut sine, mut cosine, mut weight) = (0.0, 0.0, 0.0);
     for (number, sample) in line.iter().enumerate() {
@@ -138,7 +138,8 @@ fn tone(line: &[f32], rate: f64, hz: f64, zero: f64) -> (f64, f64) {
     ((sine * sine + cosine * cosine).sqrt() / weight, -cosine.atan2(sine) / (2.0 * PI * hz) * 1000.0)
 }
 
-/// The usual amplitude of a tone: a jump, when the machine was held up and a delay rises, is no matter of this test.
+/// Returns the median amplitude of a tone. The median ignores a jump that occurs if the machine was held up and a delay
+/// rose.
 fn usual(line: &[f32], rate: f64, hz: f64) -> f64 {
     let mut amplitudes: Vec<f64> = line.chunks_exact(2_000).map(|part| tone(part, rate, hz, 0.0).0).collect();
     amplitudes.sort_by(f64::total_cmp);
@@ -150,7 +151,7 @@ fn aac(rate: u32) -> Arc<Parameters> {
 }
 
 #[test]
-fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_returned_without_themselves() {
+fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_their_returns_lack_their_own_voice() {
     let mut host = Publisher::new(AAC, 44_100, 1, 440.0, 441_000);
     let mut guest = Publisher::new(OPUS, 48_000, 2, 1_250.0, 7_000_000);
     let mut other = Publisher::new(AAC, 48_000, 2, 2_030.0, 7_120_000);
@@ -159,7 +160,7 @@ fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_returned_without_themse
     let clock = NodeClock::new(start, SystemTime::now());
     host.begin(&clock, start, 441_000);
     guest.begin(&clock, start, 7_000_000);
-    // Half way the guest comes anew, in another codec, and one frame of that is broken.
+    // Half way the guest publishes anew in another codec, and one frame of that is broken.
     let change = start + Duration::from_millis(2_500);
     other.begin(&clock, change, 7_120_000);
 
@@ -168,7 +169,7 @@ fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_returned_without_themse
     feeds[1].set_original(guest.track.clone());
     let parameters = aac(44_100);
     let program = Arc::new(Track::new(parameters.clone()));
-    // The publishers' thread may be held up on a busy machine: what they send is then late for both alike.
+    // The publishers' thread may be held up on a busy machine. Then the frames of both are equally late.
     let config = SoundConfig { deadline: Duration::from_millis(500), ..SoundConfig::new(parameters.clone()) };
     let mixer = SoundMixer::start(config, clock, Program(program.clone())).unwrap();
     let input = |id, feed: &Arc<Feed>| SoundInput { id, feed: feed.clone(), processing: Processing::default() };
@@ -192,7 +193,7 @@ fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_returned_without_themse
             changed = true;
             delay = meters.borrow_and_update().inputs[1].delay;
         }
-        // The guest first: the mix asks for their sound as soon as it has the host's.
+        // The guest sends first: the mix asks for the guest's audio as soon as it has the host's.
         let next = if changed { other.send(now) } else { guest.send(now) };
         let next = [next, host.send(now)].into_iter().flatten().min().unwrap_or(now + Duration::from_millis(10));
         if let Some(Read::Frame(frame)) = reader.read_timeout(next.saturating_duration_since(Instant::now())) {
@@ -208,7 +209,7 @@ fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_returned_without_themse
         read(&mut track.reader(Join::At(WallTime(0))), out);
     }
 
-    // The program goes on in the very parameters and on the grid of the host.
+    // The program continues with the host's own parameters and on the host's grid.
     assert!(out[0].iter().all(|frame| Arc::ptr_eq(&frame.parameters, &parameters)));
     assert_eq!((out[0][0].pts.0 - 441_000) % 1_024, 0);
     for frame in &out[0] {
@@ -245,7 +246,7 @@ fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_returned_without_themse
 }
 
 #[test]
-fn without_anybody_who_leads_the_clock_does_and_a_sink_that_has_enough_ends_it() {
+fn without_a_lead_the_clock_drives_the_mix_and_a_sink_can_stop_it() {
     let start = Instant::now();
     let clock = NodeClock::new(start, SystemTime::now());
     let parameters = Arc::new(Parameters::Opus(opus::Parameters::new(2)));
@@ -267,7 +268,7 @@ fn without_anybody_who_leads_the_clock_does_and_a_sink_that_has_enough_ends_it()
     program.end();
     let deadline = Instant::now() + Duration::from_secs(5);
     while mixer.is_running() {
-        assert!(Instant::now() < deadline, "it ends by itself");
+        assert!(Instant::now() < deadline, "the mixer ends by itself");
         std::thread::yield_now();
     }
 }

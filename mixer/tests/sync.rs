@@ -1,7 +1,8 @@
-//! Sound and picture of every participant in step, after an hour with clocks that differ: simulated, in virtual time.
+//! Tests that the audio and video of every participant are in sync after an hour with clocks that differ. It simulates
+//! the hour in virtual time.
 //!
-//! Arrivals go through the clock of their source as they do in the server; the pictures are placed as the composer places
-//! them, the sound is really mixed, for the last seconds of the hour.
+//! Arrivals go through the clock of their source as in the server. Video frames are placed as the composer places them.
+//! Audio is really mixed, for the last seconds of the hour.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,14 +14,15 @@ use onmic_mixer::sound::{BLOCK, InputId, Lead, Mix, MixInput, Processing, RATE, 
 
 const EPOCH: WallTime = WallTime(1_795_000_000_000_000);
 const HOUR: i64 = 3_600_000_000;
-/// Rendered before and after the hour.
+/// How long audio is mixed before and after the end of the hour, in µs.
 const BEFORE: i64 = 8_000_000;
 const AFTER: i64 = 4_000_000;
 const SOUND: i64 = 20_000;
 const PICTURE: i64 = 33_333;
 const BURST_MICROS: i64 = 10_000;
 
-/// Somebody whose clock runs `ppm` too fast, and who claps once a second of it, `clap_at` µs after the full one.
+/// Is a participant whose clock runs `ppm` too fast. They clap once a second by that clock, `clap_at` µs after the full
+/// second.
 struct Participant {
     id: InputId,
     ppm: i64,
@@ -29,7 +31,7 @@ struct Participant {
     next_sound: i64,
     next_picture: i64,
     random: u64,
-    /// Wall times of pictures, and whether a clap is to be seen on it.
+    /// The wall time of each video frame, and whether it shows a clap.
     pictures: Vec<(i64, bool)>,
 }
 
@@ -40,21 +42,21 @@ impl Participant {
         Self { id, ppm, clap_at, clock, next_sound: 0, next_picture: 0, random, pictures: Vec::new() }
     }
 
-    /// True time at which its clock shows `own`, and a network that holds things up by 0 to 15 ms.
+    /// Returns the true time at which the clock shows `own`, plus a network delay of 2 to 17 ms.
     fn arrival(&mut self, own: i64) -> i64 {
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let held_up = i64::try_from(self.random >> 33).unwrap() % 15_000;
         own - own * self.ppm / 1_000_000 + 2_000 + held_up
     }
 
-    /// Where its clock places what it captured at `own` and what arrived at `arrival`.
+    /// Returns where the source's clock places a frame that was captured at `own` and arrived at `arrival`.
     fn place(&mut self, kind: MediaKind, own: i64, arrival: i64) -> Placed {
         let stated =
             Stated { key: kind.into(), dts: Ticks(own), pts: Ticks(own), rate: ClockRate::MICROS, may_reorder: false };
         self.clock.place(stated, EPOCH.offset_micros(arrival))
     }
 
-    /// Everything that has been sent by the true time `now`; sound goes into `mix` if there is one.
+    /// Sends everything that is due by the true time `now`. Audio goes into `mix`, if there is one.
     fn send(&mut self, now: i64, start: Instant, mut mix: Option<&mut Mix>) {
         let shown = |own: i64, ppm: i64| own - own * ppm / 1_000_000;
         while shown(self.next_picture, self.ppm) + 20_000 < now {
@@ -93,9 +95,9 @@ impl Participant {
 }
 
 #[test]
-fn everybody_is_in_step_after_an_hour_with_clocks_that_differ_by_100_ppm() {
+fn audio_and_video_are_in_sync_after_an_hour_with_clocks_that_differ_by_100_ppm() {
     let start = Instant::now();
-    // After an hour 50 ppm are 180 ms: they clap a quarter of a second apart then.
+    // After an hour 50 ppm are 180 ms. The offsets keep the claps of all participants apart then.
     let claps = [(0, -50, 0), (1, 50, 610_000), (2, 0, 680_000)];
     let mut participants = claps.map(|(number, ppm, clap_at)| Participant::new(number, ppm, clap_at));
     let mut now = 0;
@@ -129,24 +131,25 @@ fn everybody_is_in_step_after_an_hour_with_clocks_that_differ_by_100_ppm() {
     }
     let meters = mix.meters();
 
-    // A clap begins where it was silent for a while before.
+    // A clap begins after at least 100 ms of silence.
     let heard: Vec<i64> =
         loud.iter().zip(&loud[1..]).filter(|(before, at)| *at - *before > 100_000).map(|(_, at)| *at).collect();
     let ticks: Vec<i64> = participants[0].pictures.iter().map(|(wall, _)| *wall).collect();
     for participant in &participants {
         let delay = meters.inputs.iter().find(|level| level.id == participant.id).unwrap().delay;
-        // As the stage has it: what is shown is up to a picture late by the camera, and again by the host's rhythm.
+        // The stage calculates in the same way: what is shown is up to a frame late because of the camera, and up to a
+        // frame because of the host's frame rate.
         let delay = i64::try_from(delay.as_micros()).unwrap();
         let delay = (delay - PICTURE / 2).max(0);
         let mut claps = 0;
         for (wall, _) in
             participant.pictures.iter().filter(|(wall, claps)| *claps && *wall > HOUR && *wall < HOUR + 3_000_000)
         {
-            // Shown with the first picture of the host that is not before it.
+            // The frame is shown with the first frame of the host that is not earlier.
             let shown = ticks.iter().find(|tick| **tick >= wall + delay).unwrap();
             let heard = heard.iter().min_by_key(|heard| (**heard - shown).abs()).unwrap();
             let late = heard - shown;
-            assert!(late.abs() < 60_000, "{:?}: sound {late} µs after its picture, delay {delay}", participant.id);
+            assert!(late.abs() < 60_000, "{:?}: audio {late} µs after its video, delay {delay}", participant.id);
             claps += 1;
         }
         assert!(claps >= 2, "{:?}: {claps} claps", participant.id);

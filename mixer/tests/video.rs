@@ -1,4 +1,4 @@
-//! Any video to H.264 without reordering, with real bitstreams.
+//! Tests conversion of any video to H.264 without reordering, with real bitstreams.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use onmic_media::{Codec, Feed, Frame, Join, MediaKind, Parameters, Track};
 use onmic_mixer::{Config, Transcoder};
 use support::{Recording, demand, derive, ffmpeg, from_flv, from_h265, from_ivf, next, picture_types, rest, run};
 
-/// As OBS sends it: B-frames, one of them a reference, and lookahead.
+/// Encodes as OBS does: with B-frames, some of which are references.
 fn with_b_frames(size: &str, seconds: u32, keyframe_every: u32) -> Recording {
     let arguments = format!(
         "-f lavfi -i testsrc2=s={size}:r=30:d={seconds} -pix_fmt yuv420p -c:v libx264 -preset ultrafast -bf 2 -b_strategy 0 \
@@ -39,12 +39,12 @@ fn size(frame: &Frame) -> (u32, u32) {
 }
 
 #[test]
-fn b_frames_are_gone_and_every_picture_is_there() {
+fn b_frames_are_removed_and_every_frame_is_kept() {
     let (_transcoder, feed) = feed(patient());
     let recording = with_b_frames("1280x720", 3, 30);
-    assert!(recording.frames.windows(2).any(|pair| pair[1].pts < pair[0].pts), "no B-frames to begin with");
+    assert!(recording.frames.windows(2).any(|pair| pair[1].pts < pair[0].pts), "the input has no B-frames");
     let out = derive(&feed, &recording, Codec::H264);
-    assert_eq!(pts(&out), recording.pts(), "the same pictures at the same times, in order");
+    assert_eq!(pts(&out), recording.pts(), "the same frames at the same times, in order");
     assert!(out.iter().all(|frame| frame.dts == frame.pts && size(frame) == (1280, 720)));
     let types = picture_types(&out);
     assert_eq!((types.len(), types.contains('B')), (90, false), "{types}");
@@ -59,7 +59,7 @@ fn b_frames_are_gone_and_every_picture_is_there() {
 }
 
 #[test]
-fn every_other_codec_becomes_h264_with_keyframes_it_did_not_have() {
+fn every_other_codec_becomes_h264_with_added_keyframes() {
     let source = "-f lavfi -i testsrc2=s=321x241:r=30:d=3 -pix_fmt yuv420p";
     let even = "-f lavfi -i testsrc2=s=320x240:r=30:d=3 -pix_fmt yuv420p";
     let recordings = [
@@ -79,14 +79,14 @@ fn every_other_codec_becomes_h264_with_keyframes_it_did_not_have() {
         let codec = recording.parameters().codec();
         let out = derive(&feed, &recording, Codec::H264);
         assert_eq!(pts(&out), recording.pts(), "{codec}");
-        assert_eq!(size(&out[0]), (320, 240), "{codec}: odd sides lose one");
+        assert_eq!(size(&out[0]), (320, 240), "{codec}: odd sides are cut by one");
         assert_eq!(picture_types(&out).len(), 90, "{codec}");
         assert_eq!(out.iter().filter(|frame| frame.keyframe).count(), 2, "{codec}: at the start and after two seconds");
     }
 }
 
 #[test]
-fn the_first_picture_is_of_now_although_the_group_is_old() {
+fn the_first_frame_is_of_the_present_even_if_the_group_is_old() {
     let (_transcoder, feed) = feed(Config::default());
     let recording = with_b_frames("1280x720", 4, 120);
     let input = Arc::new(Track::new(recording.parameters()));
@@ -98,7 +98,7 @@ fn the_first_picture_is_of_now_although_the_group_is_old() {
     assert!(first.keyframe);
     let newest = recording.frames[109].pts.0;
     assert!(newest - first.pts.0 <= 4 * 3000, "{} ticks behind", newest - first.pts.0);
-    // From there on every picture comes.
+    // After that every frame comes.
     let rest_of_it = &recording.frames[110..];
     let mut out = run(&input, rest_of_it, &mut reader, 12);
     input.end();
@@ -108,7 +108,7 @@ fn the_first_picture_is_of_now_although_the_group_is_old() {
 }
 
 #[test]
-fn a_new_size_in_mid_stream_comes_with_new_parameters_on_a_keyframe() {
+fn a_new_frame_size_in_mid_stream_comes_with_new_parameters_on_a_keyframe() {
     let (_transcoder, feed) = feed(patient());
     let mut recording = with_b_frames("640x360", 1, 30);
     let second = with_b_frames("480x480", 1, 30).delayed(Duration::from_secs(1));
@@ -122,7 +122,7 @@ fn a_new_size_in_mid_stream_comes_with_new_parameters_on_a_keyframe() {
 }
 
 #[test]
-fn what_needs_nothing_done_to_it_is_passed_on_and_what_follows_is_encoded_again() {
+fn frames_in_order_are_passed_on_and_later_reordered_ones_are_encoded_again() {
     let (_transcoder, feed) = feed(patient());
     let arguments = "-f lavfi -i testsrc2=s=640x360:r=30:d=1 -pix_fmt yuv420p -c:v libx264 -preset ultrafast -tune zerolatency -g 30";
     let in_order = from_flv(&ffmpeg(arguments, "flv")).0.unwrap().delayed(Duration::from_millis(1100));
@@ -135,14 +135,14 @@ fn what_needs_nothing_done_to_it_is_passed_on_and_what_follows_is_encoded_again(
     assert_eq!(pts(&out), recording.pts());
     for frame in &in_order.frames {
         let passed = out.iter().find(|out| out.pts == frame.pts).unwrap();
-        assert_eq!(passed.payload, frame.payload, "as it came");
+        assert_eq!(passed.payload, frame.payload, "the frame is passed on as it came");
     }
     assert_eq!(picture_types(&out).len(), 90);
     assert!(out[60].keyframe && !Arc::ptr_eq(&out[60].parameters, &out[59].parameters));
 }
 
 #[test]
-fn corrupt_frames_are_waited_out_until_the_next_keyframe() {
+fn after_a_corrupt_frame_the_output_resumes_at_the_next_keyframe() {
     let (transcoder, feed) = feed(patient());
     let mut recording = with_b_frames("640x360", 3, 30);
     recording.frames[10].payload = Bytes::from_static(&[0, 0, 0, 9, 0xff, 1, 2]);
@@ -152,14 +152,14 @@ fn corrupt_frames_are_waited_out_until_the_next_keyframe() {
     let out = derive(&feed, &recording, Codec::H264);
     assert_eq!(picture_types(&out).len(), out.len());
     let of_last_group: Vec<i64> = recording.pts().split_off(60);
-    assert!(pts(&out).ends_with(&of_last_group), "all of the last group is there");
-    assert!(out.len() >= 30 + 8 + 8, "{} pictures", out.len());
+    assert!(pts(&out).ends_with(&of_last_group), "the last group is complete");
+    assert!(out.len() >= 30 + 8 + 8, "{} frames", out.len());
     drop(feed);
     transcoder.shutdown();
 }
 
 #[test]
-fn viewers_who_ask_get_one_keyframe_for_all_of_them() {
+fn viewers_that_ask_for_keyframes_share_one() {
     let (_transcoder, feed) = feed(patient());
     let recording = with_b_frames("320x240", 2, 999).arriving_at_once();
     let input = Arc::new(Track::new(recording.parameters()));
@@ -175,7 +175,7 @@ fn viewers_who_ask_get_one_keyframe_for_all_of_them() {
     input.end();
     out.extend(rest(&mut reader));
     let keyframes: Vec<usize> = (0..out.len()).filter(|at| out[*at].keyframe).collect();
-    assert_eq!(keyframes, [0, 15], "half a second after the first, once");
+    assert_eq!(keyframes, [0, 15], "there is one keyframe, half a second after the first");
 }
 
 #[test]
@@ -191,11 +191,11 @@ fn a_machine_that_cannot_keep_up_skips_to_the_present() {
         input.push(frame.clone());
     }
     next(&mut reader);
-    // Three and a half seconds come at once: as if the thread had not run for so long.
+    // Almost four seconds come at once, as if the thread had not run for that time.
     recording.frames[5..].iter().for_each(|frame| input.push(frame.clone()));
     input.end();
     let out = rest(&mut reader);
-    assert!(out.len() < 60, "{} pictures", out.len());
+    assert!(out.len() < 60, "{} frames", out.len());
     let last = recording.pts()[119];
-    assert!(last - out.last().unwrap().pts.0 <= 4 * 3000, "ends at the present");
+    assert!(last - out.last().unwrap().pts.0 <= 4 * 3000, "the output ends at the present");
 }

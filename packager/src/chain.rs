@@ -1,10 +1,10 @@
-//! Bytes in pieces, so that received bytes are sent on without being copied together.
+//! Holds bytes in pieces, so that received bytes are sent on without a copy.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-/// Pieces that are read as one.
+/// Holds pieces that are read as one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
     pieces: Vec<Bytes>,
@@ -20,33 +20,33 @@ impl Chain {
         }
     }
 
-    /// Appends all pieces of another chain; the bytes are shared.
+    /// Appends all pieces of another chain. The bytes are shared.
     pub fn append(&mut self, other: &Self) {
         self.length += other.length;
         self.pieces.extend_from_slice(&other.pieces);
     }
 
-    /// Sum of the pieces.
+    /// Returns the sum of the pieces' lengths.
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// Whether there is nothing in it.
+    /// Returns whether the chain has no bytes.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// The pieces in order.
+    /// Returns the pieces in order.
     pub fn pieces(&self) -> &[Bytes] {
         &self.pieces
     }
 
-    /// The pieces in order, owned.
+    /// Returns the pieces in order, owned.
     pub fn into_pieces(self) -> Vec<Bytes> {
         self.pieces
     }
 
-    /// The bytes of `range`, as far as they exist.
+    /// Returns the bytes of `range`, as far as they exist.
     pub fn slice(&self, range: Range<usize>) -> Self {
         let mut slice = Self::default();
         let mut start = 0;
@@ -61,7 +61,7 @@ impl Chain {
         slice
     }
 
-    /// One copy of everything, for tests and files.
+    /// Returns a copy of all bytes, for tests and files.
     pub fn to_vec(&self) -> Vec<u8> {
         self.pieces.concat()
     }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slice_is_the_slice_of_the_whole() {
+    fn a_slice_of_the_chain_equals_the_slice_of_its_bytes() {
         let mut chain = Chain::default();
         for piece in ["ab", "", "cde", "f"] {
             chain.push(Bytes::from_static(piece.as_bytes()));

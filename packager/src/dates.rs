@@ -1,18 +1,20 @@
-//! What EXT-X-PROGRAM-DATE-TIME says: one mapping of presentation time to the program clock, for all renditions.
+//! The dates of EXT-X-PROGRAM-DATE-TIME: one mapping of presentation time to the program clock, for all renditions.
 //!
-//! Players line renditions up by their dates, so dates must pass as media does (rfc8216bis 4.4.4.6). The program clock
-//! of frames need not: its estimate gets better as frames come, most of all after a late first one. So dates follow it
-//! at once while the first segment is in the making, and drift after it later.
+//! Players align renditions by their dates, so dates must advance exactly as media does (rfc8216bis 4.4.4.6). The
+//! program clock of frames need not: its estimate gets better as frames come, most of all after a late first frame. So
+//! dates follow it at once while the first segment is being made, and follow it slowly later.
 
 use onmic_media::WallTime;
 
-/// A stream's first frames often come late and in a bunch. From then on the estimate is good.
+/// How long dates follow the estimate at once. A stream's first frames often come late and in a bunch, and after this
+/// time the estimate is good.
 const SETTLING_MICROS: i64 = 1_500_000;
 
-/// Per second of media: too little to see, and enough for any drift of clocks.
+/// The largest change of dates per second of media: too small to see, and enough for any drift of clocks.
 const DRIFT_MICROS: i64 = 5_000;
 
-/// Longer than renditions are ever apart, and shorter than a reconnect that could be noticed.
+/// A step of presentation time that is a break: longer than renditions are ever apart, and shorter than a noticeable
+/// reconnect.
 const BREAK_MICROS: u64 = 2_000_000;
 
 /// Decides which dates a playlist states.
@@ -23,7 +25,7 @@ pub(crate) struct Dates {
 
 #[derive(Debug)]
 struct Anchor {
-    /// Program clock less presentation time.
+    /// The program clock minus the presentation time.
     offset: i64,
     first: i64,
     /// The newest presentation time seen.
@@ -31,9 +33,9 @@ struct Anchor {
 }
 
 impl Dates {
-    /// The date of the frame that is presented at `micros` and states `wall`.
+    /// Returns the date of the frame that is presented at `micros` and states `wall`.
     pub(crate) fn date(&mut self, micros: i64, wall: WallTime) -> WallTime {
-        // A new publisher, whose clock has nothing to do with that of the one before.
+        // This is a new publisher, whose clock is independent of the clock of the one before.
         if self.anchor.as_ref().is_some_and(|anchor| micros.abs_diff(anchor.newest) > BREAK_MICROS) {
             self.anchor = None;
         }
@@ -69,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn later_steps_of_the_estimate_are_followed_slowly_and_alike_for_both_renditions() {
+    fn later_steps_of_the_estimate_are_followed_slowly_and_equally_in_both_renditions() {
         let mut dates = Dates::default();
         for frame in 0..50 {
             dates.date(frame * 40_000, wall(frame * 40));
@@ -83,11 +85,11 @@ mod tests {
         for second in 3..70 {
             last = dates.date(second * 1_000_000, wall(second * 1000 - 300));
         }
-        assert_eq!(last, wall(69_000 - 300), "in the end it is there");
+        assert_eq!(last, wall(69_000 - 300), "the date reaches the estimate in the end");
     }
 
     #[test]
-    fn after_a_break_the_date_is_what_the_frame_says() {
+    fn after_a_break_the_date_is_the_frames_own() {
         let mut dates = Dates::default();
         dates.date(0, wall(0));
         dates.date(1_900_000, wall(1900));

@@ -1,12 +1,12 @@
-//! What can fail here: only a stream that CMAF cannot carry.
+//! The errors of this crate. Only a stream that CMAF cannot carry fails.
 
 use onmic_media::Codec;
 use thiserror::Error;
 
-/// Why frames could not be packaged.
+/// States why frames could not be packaged.
 #[derive(Debug, Error)]
 pub enum PackagerError {
-    /// Browsers play no sample entry for it from HLS.
+    /// Browsers cannot play this codec from HLS.
     #[error("{0} cannot be carried in CMAF; send H.264, H.265 or AV1 with AAC or Opus")]
     Codec(Codec),
     /// The configuration record or a box could not be written.

@@ -1,4 +1,5 @@
-//! One CMAF chunk: `prft` (the program clock), `emsg` (timed metadata), `moof`, and an `mdat` whose header is written and whose payloads are chained.
+//! One CMAF chunk: `prft` (the program clock), `emsg` (timed metadata), `moof`, and an `mdat` whose header is written
+//! and whose payloads are chained.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,17 +14,17 @@ use crate::chain::Chain;
 use crate::error::PackagerError;
 use crate::init::TRACK_ID;
 
-/// `sample_depends_on` 2: on no other.
+/// The sample flags of a keyframe: `sample_depends_on` 2, it depends on no other sample.
 const FLAGS_SYNC: u32 = 0x0200_0000;
-/// `sample_depends_on` 1 and `sample_is_non_sync_sample`.
+/// The sample flags of other frames: `sample_depends_on` 1 and `sample_is_non_sync_sample`.
 const FLAGS_OTHER: u32 = 0x0101_0000;
 
-/// ISO/IEC 23009-1, 5.10.3.3.4.
+/// The event duration that means unknown (ISO/IEC 23009-1, 5.10.3.3.4).
 const EVENT_DURATION_UNKNOWN: u32 = u32::MAX;
 
 const MDAT_HEADER: usize = 8;
 
-/// One frame with its place on the file's timeline.
+/// Is one frame with its place on the file's timeline.
 #[derive(Debug)]
 pub(crate) struct Sample {
     pub(crate) duration: u32,
@@ -32,19 +33,20 @@ pub(crate) struct Sample {
     pub(crate) payload: Bytes,
 }
 
-/// A message that belongs to a moment of the file's timeline.
+/// Is a message that belongs to a moment of the file's timeline.
 #[derive(Debug)]
 pub(crate) struct Event {
-    /// Counts up within a rendition: a receiver that gets a message twice knows it by this.
+    /// The number of the message within its rendition. A receiver that gets a message twice recognises it by this
+    /// number.
     pub(crate) id: u32,
-    /// Presentation time on the file's timeline.
+    /// The presentation time on the file's timeline.
     pub(crate) pts: i64,
     pub(crate) parameters: Arc<Parameters>,
     pub(crate) message: Bytes,
 }
 
 impl Event {
-    /// Its box; nothing for parameters of another kind.
+    /// Writes the box of the message. Writes nothing for parameters of another kind.
     fn encode(self, rate: ClockRate, out: &mut Vec<u8>) -> Result<(), PackagerError> {
         let Parameters::Metadata(metadata) = &*self.parameters else { return Ok(()) };
         let emsg = Emsg {
@@ -81,8 +83,8 @@ pub(crate) fn decode_when_shown(times: Range<i64>, samples: &mut [Sample]) -> i6
     start
 }
 
-/// The chunk of `samples`, the first of which is decoded at `start` and was `wall` on the program clock. `events` are on a
-/// clock of the rate beside them.
+/// Returns the chunk of `samples`. The first sample is decoded at `start`, which is `wall` on the program clock.
+/// `events` are on a clock of the rate beside them.
 pub(crate) fn fragment(
     sequence: u32,
     start: u64,
@@ -160,7 +162,7 @@ mod tests {
         composition.iter().map(sample).collect()
     }
 
-    /// The decoding and presentation time of each sample.
+    /// Returns the decoding and presentation time of each sample.
     fn times(start: i64, samples: &[Sample]) -> Vec<(i64, i64)> {
         let mut at = start;
         let time = |sample: &Sample| {
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_frame_is_decoded_when_it_is_shown_and_no_presentation_time_moves() {
+    fn the_first_frame_is_decoded_when_it_is_shown_and_all_presentation_times_stay() {
         let mut reordered = samples(&[6000, 12_000, 3000, 3000, 6000]);
         let before = times(90_000, &reordered);
         let start = decode_when_shown(90_000..105_000, &mut reordered);

@@ -9,7 +9,7 @@ use crate::error::PackagerError;
 /// Every file here has one track.
 pub(crate) const TRACK_ID: u32 = 1;
 
-/// The section for samples with `parameters`, on a clock of `rate`.
+/// Returns the section for samples with `parameters`, on a clock of `rate`.
 pub(crate) fn init_section(parameters: &Parameters, rate: ClockRate) -> Result<Bytes, PackagerError> {
     let four_cc = |name: &[u8; 4]| FourCC::new(name);
     let ftyp = mp4_atom::Ftyp {

@@ -1,7 +1,7 @@
-//! Frames in, CMAF parts, segments and playlists out (ISO/IEC 23000-19, draft-pantos-hls-rfc8216bis).
+//! Packages frames as CMAF parts, segments and playlists (ISO/IEC 23000-19, draft-pantos-hls-rfc8216bis).
 //!
-//! Pure: returns values, never sleeps, reads no clock, and knows nothing of HTTP or sockets. Payloads are chained, never
-//! copied. Everything a viewer can fetch is immutable once it is returned.
+//! The crate is pure: it returns values, never sleeps, reads no clock, and knows nothing of HTTP or sockets. Payloads
+//! are chained, never copied. Everything that a viewer can fetch is immutable once it is returned.
 //!
 //! ```text
 //! Segmenter ─┬─ Rendition (video)  ── Segment … ── Part …      playlist::render → video.m3u8

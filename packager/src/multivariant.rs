@@ -12,7 +12,7 @@ const GROUP: &str = "audio";
 /// The bandwidth of the first parts is a guess at the peak of later segments, so this much is added to it.
 const BANDWIDTH_HEADROOM_PERCENT: u64 = 10;
 
-/// The playlist; `None` until each rendition that will be there has a part. `directory` is put before every name, and
+/// Returns the playlist, or `None` until each expected rendition has a part. `directory` is put before every name, and
 /// ends with a slash unless it is empty.
 pub fn render(segmenter: &Segmenter, directory: &str, expected: &[TrackKey]) -> Option<String> {
     let ready: Vec<_> = segmenter.renditions().filter(|rendition| rendition.newest().is_some()).collect();
@@ -35,7 +35,8 @@ pub fn render(segmenter: &Segmenter, directory: &str, expected: &[TrackKey]) -> 
     String::from_utf8(text).ok()
 }
 
-/// One quality with any audio of `group`, of which a player takes one: BANDWIDTH is for the dearest (4.4.6.2).
+/// Returns the variant of one quality with an audio rendition of `group`. A player takes one of them, and BANDWIDTH is
+/// for the one with the highest bitrate (4.4.6.2).
 fn variant(rendition: &Rendition, group: &[&Rendition], directory: &str) -> VariantStream {
     let (peak, mean) = rendition.bitrates().unwrap_or((0, 0));
     let of_audio = group.iter().filter_map(|audio| audio.bitrates());
@@ -61,7 +62,7 @@ fn variant(rendition: &Rendition, group: &[&Rendition], directory: &str) -> Vari
     }
 }
 
-/// The audio rendition at one place of the group. The first is played unless the viewer chooses another.
+/// Returns the audio rendition at one place of the group. The first is played unless the viewer chooses another.
 fn alternative(rendition: &Rendition, at: usize, directory: &str) -> AlternativeMedia {
     AlternativeMedia {
         media_type: AlternativeMediaType::Audio,
@@ -76,7 +77,7 @@ fn alternative(rendition: &Rendition, at: usize, directory: &str) -> Alternative
     }
 }
 
-/// RFC 6381; Opus in MP4 is spelt with a capital there.
+/// Returns the codec string of RFC 6381, in which Opus in MP4 is spelt with a capital.
 fn codecs_of(rendition: &Rendition) -> String {
     let codecs = rendition.init().parameters.rfc6381();
     if codecs == "opus" { "Opus".to_owned() } else { codecs }

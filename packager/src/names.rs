@@ -4,7 +4,7 @@
 
 use onmic_media::TrackKey;
 
-/// A file of a stream.
+/// Names a file of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum File {
     /// A media playlist: `video.m3u8`, `video1.m3u8`.
@@ -18,7 +18,7 @@ pub enum File {
 }
 
 impl File {
-    /// The file of this name.
+    /// Parses the name of a file.
     pub fn parse(name: &str) -> Option<Self> {
         let (track, rest) = name.split_at_checked(name.find(['-', '.'])?)?;
         let key = track.parse().ok()?;
@@ -37,7 +37,7 @@ impl File {
     }
 }
 
-/// Digits only, and no second spelling of a number: a cache would keep each.
+/// Parses a number of digits only. It refuses a second spelling of a number, because a cache would keep each.
 pub fn decimal(text: &str) -> Option<u64> {
     let canonical = text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));
     if canonical && !text.is_empty() { text.parse().ok() } else { None }

@@ -1,14 +1,14 @@
-//! The distance between frames of one track, and the even timeline of its audio.
+//! Estimates the distance between frames of one track, and lays its audio on an even timeline.
 
 use std::collections::VecDeque;
 
 use onmic_media::{ClockRate, Ticks};
 
-/// The shortest of this many intervals is expected next. The next frame absorbs an estimate that is too short. One
+/// The number of intervals whose shortest is expected next. The next frame absorbs an estimate that is too short. One
 /// that is too long would put a frame's presentation before its decoding.
 const RECENT: usize = 8;
 
-/// Intervals between the decoding times of video frames.
+/// Holds the last intervals between decoding times of video frames.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     last: Option<i64>,
@@ -27,18 +27,18 @@ impl Pace {
         }
     }
 
-    /// The time stands still between two publishers.
+    /// Forgets the last frame, so that the time between two publishers does not count as an interval.
     pub(crate) fn forget_last(&mut self) {
         self.last = None;
     }
 
-    /// How long the newest frame will last, as far as can be told.
+    /// Returns how long the newest frame will last, as far as can be told.
     pub(crate) fn expected(&self) -> Option<i64> {
         self.recent.iter().copied().min()
     }
 }
 
-/// The place of an audio frame.
+/// States the place of an audio frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placed {
     /// It lies here, right after the one before it.
@@ -49,11 +49,12 @@ pub(crate) enum Placed {
     Overlap,
 }
 
-/// Audio that is farther off than this was lost or repeated. Audio that is nearer is off by the publisher's rounding,
-/// or by a drift between its clocks. Hardware encoders are seen 40 ms off.
+/// Audio that is off by more than this was lost or repeated. A smaller offset comes from the publisher's rounding, or
+/// from a drift between its clocks. Hardware encoders have been seen 40 ms off.
 const TOLERANCE_MS: u32 = 60;
 
-/// Nobody notices 5 ms between audio and video. Rounding to milliseconds stays below it.
+/// An offset up to this is not corrected. Viewers do not notice 5 ms between audio and video, and rounding to
+/// milliseconds stays below it.
 const UNTOUCHED_MS: u32 = 5;
 
 /// Lays audio frames end to end, because their length is known. Audio timestamps are rounded on their way (to
@@ -110,7 +111,7 @@ impl Cadence {
         self.next = None;
     }
 
-    /// The time at which the frame after the last one is due.
+    /// Returns the time at which the frame after the last one is due.
     pub(crate) fn next(&self) -> Option<i64> {
         self.next
     }
@@ -123,7 +124,7 @@ mod tests {
     const RATE: ClockRate = ClockRate::OPUS;
 
     #[test]
-    fn rounding_to_milliseconds_leaves_no_trace() {
+    fn rounding_to_milliseconds_is_removed() {
         let mut cadence = Cadence::new(1024, RATE);
         for frame in 0..10_000_i64 {
             let rounded = (frame * 1024 * 1000 / 48_000) * 48;

@@ -1,6 +1,6 @@
-//! The media playlist, whole or as a delta update (rfc8216bis 4.4, 6.2).
+//! Renders the media playlist, whole or as a delta update (rfc8216bis 4.4, 6.2).
 //!
-//! The same text for every client. It is rendered by hand, because it has tags that no library writes.
+//! All clients get the same text. It is rendered by hand, because it has tags that no library writes.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use crate::rendition::Rendition;
 use crate::segment::{Init, Segment};
 use crate::settings::{PART_HOLD_BACK, Settings};
 
-/// Parts are listed for segments this many target durations from the end (rfc8216bis 6.2.2).
+/// Parts are listed for segments within this many target durations of the end (rfc8216bis 6.2.2).
 const PARTS_FOR: u32 = 3;
 
-/// The facts of other renditions that a playlist states beside its own.
+/// Holds what a playlist states beside its own rendition.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
     /// The other renditions of the stream, for EXT-X-RENDITION-REPORT.
     pub others: &'a [&'a Rendition],
-    /// Nothing will follow.
+    /// Whether the stream has ended.
     pub ended: bool,
 }
 
-/// The playlist of `rendition`, or `None` before its first part. With `skip` it leaves out the segments that a client
-/// has had for six target durations. If there is no such segment, it is the whole playlist.
+/// Returns the playlist of `rendition`, or `None` before its first part. With `skip` it leaves out the segments that a
+/// client has had for six target durations. If there is no such segment, it is the whole playlist.
 pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, skip: bool) -> Option<String> {
     let part_target = rendition.part_target()?;
     rendition.newest()?;
@@ -87,7 +87,7 @@ fn header(text: &mut String, rendition: &Rendition, settings: &Settings, part_ta
     }
 }
 
-/// All lines of a segment but its EXTINF and URI: those that must stand before its first part, and its parts.
+/// Writes all lines of a segment but its EXTINF and URI: those that must stand before its first part, and its parts.
 fn segment(text: &mut String, rendition: &Rendition, segment: &Segment, before: Option<&Init>, with_parts: bool) {
     let key = rendition.key();
     if segment.discontinuity {
@@ -111,7 +111,7 @@ fn segment(text: &mut String, rendition: &Rendition, segment: &Segment, before: 
     }
 }
 
-/// The distance from the end of each complete segment to the end of the playlist.
+/// Holds the distance from the end of each complete segment to the end of the playlist.
 struct Ages(Vec<Duration>);
 
 impl Ages {
@@ -139,13 +139,13 @@ struct Seconds(Duration);
 
 impl std::fmt::Display for Seconds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Five decimals: hundreds of segments add up to less than a millisecond of error.
+        // With five decimals, the errors of hundreds of segments add up to less than a millisecond.
         write!(f, "{:.5}", self.0.as_secs_f64())
     }
 }
 
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    // A String takes everything.
+    // Writing to a String cannot fail.
     let _ = text.write_fmt(arguments);
     text.push('\n');
 }

@@ -1,27 +1,29 @@
-//! One rendition: a row of segments of one track, the newest of them still growing part by part.
+//! One rendition: the segments of one track, of which the newest still grows part by part.
 //!
 //! Invariants. Decoding times are continuous within a discontinuity: a part starts where the one before it ended. The
 //! duration of a segment is the sum of its parts. A part is never longer than the part target and at least 85 % of it,
-//! but for the last of a segment and those that hold a keyframe (rfc8216bis 4.4.4.9); the exception is told below.
+//! but for the last of a segment and those that hold a keyframe (rfc8216bis 4.4.4.9). The exception is described below.
 //!
-//! **The last frame of a part.** How long it lasts is known when the next one comes, and waiting for that would hold every
-//! part back for a frame. So its end is estimated, from the shortest of the last intervals, and the next part starts at that
-//! end: its first frame is *decoded* there, and its composition offset takes the difference, so that it is *shown* at
-//! exactly its own time. Errors do not add up, because the second frame of that part has its own time again.
+//! **The last frame of a part.** How long it lasts is known when the next one comes, and waiting for that would hold
+//! every part back for a frame. So its end is estimated, from the shortest of the last intervals, and the next part
+//! starts at that end: its first frame is *decoded* there, and its composition offset takes the difference, so that it
+//! is *shown* at exactly its own time. Errors do not add up, because the second frame of that part has its own time
+//! again.
 //!
-//! **Where parts end.** A segment is divided evenly, on the assumption that it will be as long as the one before it. Filled up
-//! one by one, parts would leave a last one of a frame or two, published right behind the one before it: a player that is
-//! fetching that one then learns of the last part, the end of the segment and the next one at once. hls.js passes over the
-//! last part in this case and asks for no more audio; round-trip times above 40 ms made it stand still within seconds.
+//! **Where parts end.** A segment is divided evenly, on the assumption that it will be as long as the one before it.
+//! Filled up one by one, parts would leave a last one of a frame or two, published right behind the one before it: a
+//! player that is fetching that one then learns of the last part, the end of the segment and the next one at once.
+//! hls.js passes over the last part in this case and asks for no more audio; round-trip times above 40 ms made it stand
+//! still within seconds.
 //!
 //! **After a discontinuity** the first video frame is decoded when it is shown, and the next ones at once, until they
 //! are decoded at their own times again. hls.js places frames after a discontinuity by the first decoding time, and
 //! ends those before it by presentation times. With reordered frames that left a hole as long as they are decoded
 //! ahead. Playlists are not concerned.
 //!
-//! **Frames that come slower than the part target**, after it was chosen: up to [`LAG_MICROS_MAX`] the part ends at its target
-//! and the next one makes up for it. Beyond (a screen shared at one frame a second), the part is as long as its frame: its
-//! duration is then true, which players need more than the limit.
+//! **Frames that come slower than the part target**, after it was chosen: up to [`LAG_MICROS_MAX`] the part ends at its
+//! target and the next one makes up for it. Beyond (a screen shared at one frame a second), the part is as long as its
+//! frame: its duration is then true, which players need more than the limit.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,14 +38,14 @@ use crate::init::init_section;
 use crate::segment::{Init, Part, Segment};
 use crate::settings::{PART_HOLD_BACK, Settings};
 
-/// How far decoding times may trail behind the frames' own before a part is made longer instead.
+/// The most by which decoding times may trail the frames' own before a part is made longer instead.
 const LAG_MICROS_MAX: i64 = 500_000;
 
-/// Bounds the memory of a part whatever its frames claim: four seconds at 240 fps.
+/// The most samples of a part: 4 s at 240 fps. It bounds the memory of a part whatever its frames claim.
 const SAMPLES_MAX: usize = 960;
 
-/// Messages of timed metadata in one part: 16 in a third of a second is more than a person can read, and bounds a part's
-/// overhead to 1 MiB.
+/// The most messages of timed metadata in one part. 16 in a third of a second are more than a person can read, and they
+/// bound a part's overhead to 1 MiB.
 const EVENTS_MAX: usize = 16;
 
 /// The first media sequence number. By rfc8216bis 4.4.3.2 any number would do. Some places of hls.js take a segment
@@ -51,16 +53,16 @@ const EVENTS_MAX: usize = 16;
 /// and the browser then dropped video up to the next keyframe.
 pub(crate) const FIRST_MSN: u64 = 1;
 
-/// A place in a rendition.
+/// States a place in a rendition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Edge {
-    /// Media sequence number.
+    /// The media sequence number.
     pub msn: u64,
-    /// Part within it.
+    /// The part within the segment.
     pub part: u32,
 }
 
-/// A frame as a rendition takes it.
+/// Holds a frame in the form that a rendition takes.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) dts: i64,
@@ -70,7 +72,7 @@ pub(crate) struct Incoming {
     pub(crate) payload: Bytes,
 }
 
-/// The segments of one track, the newest of them still open.
+/// Holds the segments of one track, of which the newest is still open.
 #[derive(Debug)]
 pub struct Rendition {
     key: TrackKey,
@@ -85,7 +87,7 @@ pub struct Rendition {
     part: Option<OpenPart>,
     /// The decoding time at which the next part starts.
     end: i64,
-    /// The decoding time at which it went on after the newest hole.
+    /// The decoding time at which the rendition went on after the newest hole.
     resumed: Option<i64>,
     part_target: Option<PartTarget>,
     sequence: u32,
@@ -105,7 +107,7 @@ struct PartTarget {
     ticks: i64,
 }
 
-/// The places at which the parts of the open segment should end.
+/// Holds the places at which the parts of the open segment should end.
 #[derive(Clone, Copy, Debug)]
 struct Grid {
     /// The cut at which the segment began. Audio begins at the frame nearest to it.
@@ -117,7 +119,7 @@ struct Grid {
 #[derive(Debug)]
 struct OpenPart {
     start: i64,
-    /// Decoding time of the last sample.
+    /// The decoding time of the last sample.
     last: i64,
     wall: WallTime,
     samples: Vec<Sample>,
@@ -152,27 +154,27 @@ impl Rendition {
         })
     }
 
-    /// The track it is made of.
+    /// Returns the key of its track.
     pub fn key(&self) -> TrackKey {
         self.key
     }
 
-    /// Ticks per second of its decoding times.
+    /// Returns the clock rate of its decoding times.
     pub fn rate(&self) -> ClockRate {
         self.rate
     }
 
-    /// Complete segments, oldest first.
+    /// Returns the complete segments, the oldest first.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &Arc<Segment>> + ExactSizeIterator {
         self.window.iter()
     }
 
-    /// The segment that grows, with the parts that are published.
+    /// Returns the open segment, with the parts that are published.
     pub fn open(&self) -> Option<&Segment> {
         self.open.as_ref()
     }
 
-    /// The part that comes next, which the preload hint names.
+    /// Returns the part that comes next, which the preload hint names.
     pub fn next(&self) -> Edge {
         match &self.open {
             Some(open) => Edge { msn: open.msn, part: open.parts.len() as u32 },
@@ -180,22 +182,22 @@ impl Rendition {
         }
     }
 
-    /// The newest part; `None` before the first.
+    /// Returns the newest part, or `None` before the first.
     pub fn newest(&self) -> Option<Edge> {
         let segments = self.open.iter().chain(self.window.iter().rev().map(|segment| &**segment));
         let newest = segments.into_iter().find(|segment| !segment.parts.is_empty())?;
         Some(Edge { msn: newest.msn, part: newest.parts.len() as u32 - 1 })
     }
 
-    /// Whether it holds parts back after a hole, until it has as much as a player keeps its distance by
-    /// (PART-HOLD-BACK). A player whose buffer ran dry jumps over the hole as soon as it sees a part after it. With a
-    /// single part it would run dry again each time.
+    /// Returns whether it holds parts back after a hole, until it has PART-HOLD-BACK of them, the distance that players
+    /// keep. A player whose buffer ran dry jumps over the hole as soon as it sees a part after it. With a single part
+    /// it would run dry again each time.
     pub fn is_gathering(&self) -> bool {
         let (Some(resumed), Some(target)) = (self.resumed, self.part_target) else { return false };
         self.end - resumed < target.ticks * i64::from(PART_HOLD_BACK)
     }
 
-    /// PART-TARGET; `None` until the first frames have shown how far apart they are.
+    /// Returns PART-TARGET, or `None` until the first frames have shown how far apart they are.
     pub fn part_target(&self) -> Option<Duration> {
         self.part_target.map(|target| Duration::from_millis(target.millis.into()))
     }
@@ -206,43 +208,44 @@ impl Rendition {
         self.part_target = millis.map(|millis| PartTarget { millis, ticks: millis_to_ticks(millis, self.rate) });
     }
 
-    /// The value of EXT-X-DISCONTINUITY-SEQUENCE.
+    /// Returns the value of EXT-X-DISCONTINUITY-SEQUENCE.
     pub fn discontinuity_sequence(&self) -> u64 {
         self.discontinuity_sequence
     }
 
-    /// Whether every segment so far starts with a keyframe.
+    /// Returns whether every segment so far starts with a keyframe.
     pub fn independent(&self) -> bool {
         self.independent
     }
 
-    /// The initialisation section in force.
+    /// Returns the initialisation section in force.
     pub fn init(&self) -> &Arc<Init> {
         &self.init
     }
 
-    /// The initialisation section of this number, as long as a listed segment needs it.
+    /// Returns the initialisation section of this number, as long as a listed segment needs it.
     pub fn init_numbered(&self, number: u32) -> Option<&Arc<Init>> {
         let listed = self.window.iter().map(|segment| &segment.init);
         listed.chain([&self.init]).find(|init| init.number == number)
     }
 
-    /// Segments that left the window since the last call. They may still be asked for (rfc8216bis 6.2.2).
+    /// Returns the segments that left the window since the last call. Players may still ask for them (rfc8216bis
+    /// 6.2.2).
     pub fn take_evicted(&mut self) -> Vec<Arc<Segment>> {
         std::mem::take(&mut self.evicted)
     }
 
-    /// The oldest listed segment, once the playlist has lost older ones.
+    /// Returns the oldest listed segment, once the playlist has lost older ones.
     pub(crate) fn slid_to(&self) -> Option<u64> {
         self.window.front().filter(|_| self.has_let_go).map(|oldest| oldest.msn)
     }
 
-    /// Parts that a slow frame made longer than the target.
+    /// Returns the number of parts that a slow frame made longer than the target.
     pub fn long_parts(&self) -> u64 {
         self.long_parts
     }
 
-    /// Peak and mean bits per second, of complete segments or, before the first, of parts.
+    /// Returns the peak and the mean bitrate in bits per second, of complete segments or, before the first, of parts.
     pub fn bitrates(&self) -> Option<(u64, u64)> {
         let rate = |bytes: usize, duration: Duration| bytes as f64 * 8.0 / duration.as_secs_f64();
         let (mut bytes, mut duration, mut peak) = (0, Duration::ZERO, 0.0_f64);
@@ -261,7 +264,7 @@ impl Rendition {
         Some((peak as u64, rate(bytes, duration) as u64))
     }
 
-    /// Frames per second of the last segment, or of the parts so far.
+    /// Returns the frames per second of the last segment, or of the parts so far.
     pub fn frame_rate(&self) -> Option<f64> {
         let whole = self.window.iter().rev().find(|segment| !segment.gap).map(|segment| &**segment);
         let segment = whole.or(self.open.as_ref())?;
@@ -289,13 +292,14 @@ impl Rendition {
         Ok(())
     }
 
-    /// Decoding time at which the open segment starts.
+    /// Returns the decoding time at which the open segment starts.
     pub(crate) fn open_start(&self) -> i64 {
         self.open_start
     }
 
-    /// [`Rendition::cut`] for audio: a part that is not published, and does not begin before the cut at `origin`,
-    /// goes to the segment `msn`. The cut is known when its video frame comes, and the audio may have come first.
+    /// Does what [`Rendition::cut`] does, for audio: a part that is not published, and does not begin before the cut at
+    /// `origin`, goes to the segment `msn`. The cut is known when its video frame comes, and the audio may have come
+    /// first.
     pub(crate) fn cut_back(
         &mut self,
         msn: u64,
@@ -312,7 +316,8 @@ impl Rendition {
         Ok(())
     }
 
-    /// The open segment began with a cut at `origin`, and the one before it, if there is one, ended there.
+    /// Notes that the open segment began with a cut at `origin`. If `continues`, the segment before it ended there, and
+    /// the open one is expected to be as long.
     pub(crate) fn divide_from(&mut self, origin: i64, continues: bool) {
         let length = origin - self.grid.origin;
         if continues && length > 0 && length <= self.rate.ticks(self.settings.longest()).0 {
@@ -321,7 +326,7 @@ impl Rendition {
         self.grid.origin = origin;
     }
 
-    /// The time at which the next frame is due, if the last one lasts for `expected`.
+    /// Returns the time at which the next frame is due, if the last one lasts for `expected`.
     pub(crate) fn due(&self, expected: i64) -> i64 {
         self.part.as_ref().map_or(self.end, |part| part.last + expected.max(1))
     }
@@ -388,7 +393,7 @@ impl Rendition {
         }
     }
 
-    /// A segment with nothing in it.
+    /// Adds an empty segment.
     pub(crate) fn leave_out(
         &mut self,
         msn: u64,
@@ -484,7 +489,7 @@ impl Rendition {
         Ok(())
     }
 
-    /// The end of the open part if its last frame lasts until `wanted`.
+    /// Returns the end of the open part if its last frame lasts until `wanted`.
     fn bounded_end(&self, wanted: i64, expected: i64) -> i64 {
         let Some(part) = &self.part else { return wanted };
         let wanted = wanted.max(part.last + 1);
@@ -502,7 +507,7 @@ impl Rendition {
             last.duration = (end - part.last).try_into().unwrap_or(u32::MAX);
         }
         let target = self.part_target.get_or_insert_with(|| {
-            // Everything ended before a part was full.
+            // The stream ended before a part was full.
             PartTarget::of((end - part.start) as f64, self.rate)
         });
         self.long_parts += u64::from(end - part.start > target.ticks);
@@ -530,7 +535,8 @@ impl Rendition {
 
     fn begin(&mut self, msn: u64, wall: WallTime, discontinuity: bool) {
         if let Some(first) = self.open.as_mut().filter(|_| self.window.is_empty() && !discontinuity) {
-            // Nobody has seen its date: playlists are served from the first whole segment on. It knows better now.
+            // No player has seen its date, because playlists are served from the first complete segment on. The date is
+            // known better now.
             let duration = i64::try_from(first.duration.as_micros()).unwrap_or(i64::MAX);
             first.program_date_time = wall.offset_micros(-duration);
         }
@@ -588,14 +594,15 @@ impl Rendition {
 }
 
 impl Grid {
-    /// Whether the part from `start` ends at `due` rather than a frame of `expected` later.
+    /// Returns whether the part from `start` ends at `due` rather than a frame of `expected` later.
     fn ends_part(self, start: i64, due: i64, expected: i64, target: PartTarget) -> bool {
         let frame = expected.max(1);
         let parts = (self.length.max(1) as u64).div_ceil(target.ticks.max(1) as u64) as i64;
         let step = (self.length / parts).max(1);
         let next = (start - self.origin + step / 2).div_euclid(step) + 1;
         let goal = self.origin + next * self.length / parts;
-        // The nearest frame, as cuts are made; an eighth later, so that rounding does not leave that frame alone.
+        // The part ends at the nearest frame, as cuts do, but an eighth of a frame later, so that rounding does not
+        // leave that frame alone.
         due >= goal - frame / 2 + frame / 8
     }
 }
@@ -617,7 +624,8 @@ impl PartTarget {
         Some(Self::of(whole * mean, rate))
     }
 
-    /// Half a millisecond is left for timestamps that were rounded to milliseconds.
+    /// Makes a part target of `ticks`, with half a millisecond of reserve for timestamps that were rounded to
+    /// milliseconds.
     fn of(ticks: f64, rate: ClockRate) -> Self {
         let millis = (ticks * 1000.0 / f64::from(rate.hz()) + 0.5).ceil().clamp(1.0, 60_000.0) as u32;
         Self { millis, ticks: millis_to_ticks(millis, rate) }
@@ -628,7 +636,7 @@ fn millis_to_ticks(millis: u32, rate: ClockRate) -> i64 {
     i64::from(millis) * i64::from(rate.hz()) / 1000
 }
 
-/// 85 % of the part target (rfc8216bis 4.4.4.9).
+/// Returns 85 % of the part target (rfc8216bis 4.4.4.9).
 fn least(target: i64) -> i64 {
     (target * 85 + 99) / 100
 }

@@ -1,4 +1,4 @@
-//! What viewers fetch: initialisation sections, segments and their parts. Immutable.
+//! The files that viewers fetch: initialisation sections, segments and their parts. All are immutable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,65 +8,65 @@ use onmic_media::{Parameters, WallTime};
 
 use crate::chain::Chain;
 
-/// An initialisation section (`EXT-X-MAP`).
+/// Is an initialisation section (`EXT-X-MAP`).
 #[derive(Debug)]
 pub struct Init {
-    /// Counts up within a rendition.
+    /// The number within its rendition.
     pub number: u32,
-    /// `ftyp` and `moov`.
+    /// The bytes: `ftyp` and `moov`.
     pub body: Bytes,
     /// The parameters that it was made from.
     pub parameters: Arc<Parameters>,
 }
 
-/// One CMAF chunk: `prft`, `moof`, `mdat`.
+/// Is one CMAF chunk: `prft`, `moof`, `mdat`.
 #[derive(Debug)]
 pub struct Part {
     /// The duration of its samples, in decoding time.
     pub duration: Duration,
-    /// It holds a frame at which decoding can start.
+    /// Whether it holds a frame at which decoding can start.
     pub independent: bool,
-    /// Frames in it.
+    /// The number of frames.
     pub samples: usize,
-    /// Decoding time of its first sample.
+    /// The decoding time of its first sample.
     pub start: u64,
     /// The bytes of the file.
     pub body: Chain,
 }
 
-/// A segment: its parts, one after the other.
+/// Is a segment, which consists of its parts.
 #[derive(Clone, Debug)]
 pub struct Segment {
-    /// Media sequence number.
+    /// The media sequence number.
     pub msn: u64,
     /// The program clock at its first frame.
     pub program_date_time: WallTime,
-    /// It does not continue the one before it.
+    /// Whether it does not continue the one before it.
     pub discontinuity: bool,
-    /// There was nothing to put in it; it keeps the numbering of the renditions in step.
+    /// Whether it is empty, and only keeps the numbers of the renditions equal.
     pub gap: bool,
     /// The initialisation segment that its samples need.
     pub init: Arc<Init>,
-    /// Exactly the sum of its parts.
+    /// The exact sum of its parts' durations.
     pub duration: Duration,
-    /// All of them once it is complete.
+    /// The parts. All are there once the segment is complete.
     pub parts: Vec<Arc<Part>>,
 }
 
 impl Segment {
-    /// The bytes of all parts.
+    /// Returns the bytes of all parts.
     pub fn body(&self) -> Chain {
         let mut body = Chain::default();
         self.parts.iter().for_each(|part| body.append(&part.body));
         body
     }
 
-    /// How many they are.
+    /// Returns the number of bytes of all parts.
     pub fn bytes(&self) -> usize {
         self.parts.iter().map(|part| part.body.len()).sum()
     }
 
-    /// Whether decoding can start at its first frame.
+    /// Returns whether decoding can start at its first frame.
     pub fn independent(&self) -> bool {
         self.gap || self.parts.first().is_some_and(|part| part.independent)
     }

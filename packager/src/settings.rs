@@ -1,11 +1,11 @@
-//! How long parts, segments and playlists are.
+//! The durations of parts, segments and playlists.
 
 use std::time::Duration;
 
-/// PART-HOLD-BACK in part targets: the least that rfc8216bis allows.
+/// PART-HOLD-BACK in part targets. It is the least that rfc8216bis allows.
 pub(crate) const PART_HOLD_BACK: u32 = 3;
 
-/// Durations of a stream's packaging; fixed for its life.
+/// Holds the durations of a stream's packaging. They are fixed for its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The target duration of parts. A playlist declares the nearest whole number of frames.
@@ -27,8 +27,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Twice the segment as target duration: with two-second segments, keyframe intervals up to four seconds fit.
-    /// `window` is raised to what delta updates need.
+    /// Makes settings whose target duration is twice the segment: with two-second segments, keyframe intervals up to
+    /// four seconds fit. `window` is raised to what delta updates need.
     pub fn new(part: Duration, segment: Duration, window: Duration) -> Self {
         let segment = segment.max(Duration::from_millis(500));
         let part = part.clamp(Duration::from_millis(50), segment);
@@ -36,17 +36,17 @@ impl Settings {
         Self { part, segment, target, window: window.max(target * 7) }
     }
 
-    /// EXT-X-TARGETDURATION in seconds.
+    /// Returns EXT-X-TARGETDURATION in seconds.
     pub fn target_secs(&self) -> u64 {
         self.target.as_secs()
     }
 
-    /// The longest segment: its duration, rounded to seconds, may not exceed the target.
+    /// Returns the duration of the longest segment. Rounded to seconds, it may not exceed the target.
     pub(crate) fn longest(&self) -> Duration {
         self.target + Duration::from_millis(400)
     }
 
-    /// CAN-SKIP-UNTIL: six target durations, the least allowed.
+    /// Returns CAN-SKIP-UNTIL: six target durations, the least that is allowed.
     pub fn skip_until(&self) -> Duration {
         self.target * 6
     }

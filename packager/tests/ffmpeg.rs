@@ -1,4 +1,5 @@
-//! What real encoders send, packaged, and read again by real ffprobe and ffmpeg: nothing is lost, nothing moves.
+//! Tests that streams of real encoders, packaged and read again by real ffprobe and ffmpeg, lose no frame and shift no
+//! time.
 
 #![allow(clippy::unwrap_used)]
 
@@ -36,7 +37,7 @@ fn micros(seconds: &str) -> i64 {
     (seconds.parse::<f64>().unwrap() * 1e6).round() as i64
 }
 
-/// What ffmpeg finds in the packaged track is what went in: frames, presentation times, pictures.
+/// Checks that ffmpeg finds in the packaged track what went in: the frames, their presentation times and their images.
 fn check(scratch: &Scratch, name: &str, source: &Path, frames: &[Arc<Frame>]) {
     let segmenter = package(frames);
     for kind in [MediaKind::Video, MediaKind::Audio] {
@@ -53,7 +54,7 @@ fn check(scratch: &Scratch, name: &str, source: &Path, frames: &[Arc<Frame>]) {
         assert!(before_video <= if kind == MediaKind::Audio { 6 } else { 0 }, "{name}: {before_video} lost");
         for (frame, shown) in sent[before_video..].iter().zip(&shown) {
             let off = (frame.pts.micros(rate) - shown).abs();
-            // Sound is laid end to end; pictures keep their time to the tick.
+            // Audio is laid end to end. Video keeps its times to the tick.
             assert!(off <= if kind == MediaKind::Audio { 5_500 } else { 12 }, "{name}: {off} µs off at {shown}");
         }
         check_decoding_times(name, rendition);
@@ -61,7 +62,7 @@ fn check(scratch: &Scratch, name: &str, source: &Path, frames: &[Arc<Frame>]) {
     same_pictures(scratch, name, source);
 }
 
-/// Each fragment says when it starts, and that is where the samples of the one before it end.
+/// Checks that each fragment starts where the samples of the one before it end.
 fn check_decoding_times(name: &str, rendition: &Rendition) {
     let mut end = None;
     for part in rendition.segments().flat_map(|segment| &segment.parts) {
@@ -115,7 +116,7 @@ fn a_long_group_of_frames_at_44100_hz() {
     check_flv("long", "25", &[&X264[..], &["-bf", "2", "-g", "250"], &AAC, &["-ar", "44100"]].concat());
 }
 
-/// Raw bitstreams of codecs that this ffmpeg cannot put into FLV, timed as a camera would.
+/// Times the frames of codecs that this ffmpeg cannot put into FLV, as a camera would.
 fn timed(frames: Vec<(bool, bytes::Bytes)>, parameters: onmic_media::Parameters, source: &Path) -> Vec<Arc<Frame>> {
     let order = probe(source, &["-select_streams", "v", "-show_entries", "packet=pts_time,dts_time"]);
     assert_eq!(order.len(), frames.len());
@@ -137,7 +138,7 @@ fn timed(frames: Vec<(bool, bytes::Bytes)>, parameters: onmic_media::Parameters,
     frames.into_iter().zip(&order).map(frame).collect()
 }
 
-/// Length-prefixed samples and the configuration record, by way of an MP4 file of ffmpeg's own.
+/// Returns the configuration record and the length-prefixed samples of an MP4 file of ffmpeg.
 fn samples_of_mp4(path: &Path, record: &[u8; 4]) -> (Vec<u8>, Vec<bytes::Bytes>) {
     let file = bytes::Bytes::from(std::fs::read(path).unwrap());
     let at = file.windows(4).position(|window| window == record).unwrap();
@@ -186,23 +187,27 @@ fn av1() {
 #[test]
 fn audio_that_was_lost_becomes_silence_that_decodes() {
     let scratch = Scratch::new("silence");
-    let frames = frames_of_flv(make_flv(&scratch.path("s.flv"), 6, "30", &[&X264[..], &["-bf", "0"], &AAC].concat()));
-    let lost = |frame: &Arc<Frame>| {
-        let second = frame.pts.micros(frame.parameters.clock_rate()) as f64 / 1e6 - 10.0;
-        frame.parameters.kind() == MediaKind::Audio && (2.0..3.0).contains(&second)
-    };
-    let kept: Vec<_> = frames.iter().filter(|frame| !lost(frame)).cloned().collect();
-    let segmenter = package(&kept);
-    let file = scratch.path("audio.mp4");
-    std::fs::write(&file, whole(segmenter.rendition(MediaKind::Audio).unwrap())).unwrap();
-    let sent = frames.iter().filter(|frame| frame.parameters.kind() == MediaKind::Audio).count();
-    let found = probe(&file, &["-show_entries", "frame=pts_time"]).len();
-    assert!(found.abs_diff(sent) <= 6, "{found} of {sent}");
-    ffmpeg(&["-xerror", "-i", file.to_str().unwrap(), "-f", "null", "-"]);
+    for layout in ["mono", "stereo", "3.0", "4.0", "5.0", "5.1"] {
+        let filter = format!("aformat=channel_layouts={layout}");
+        let settings = [&X264[..], &["-bf", "0"], &AAC, &["-af", &filter]].concat();
+        let frames = frames_of_flv(make_flv(&scratch.path(&format!("{layout}.flv")), 6, "30", &settings));
+        let lost = |frame: &Arc<Frame>| {
+            let second = frame.pts.micros(frame.parameters.clock_rate()) as f64 / 1e6 - 10.0;
+            frame.parameters.kind() == MediaKind::Audio && (2.0..3.0).contains(&second)
+        };
+        let kept: Vec<_> = frames.iter().filter(|frame| !lost(frame)).cloned().collect();
+        let segmenter = package(&kept);
+        let file = scratch.path(&format!("{layout}.mp4"));
+        std::fs::write(&file, whole(segmenter.rendition(MediaKind::Audio).unwrap())).unwrap();
+        let sent = frames.iter().filter(|frame| frame.parameters.kind() == MediaKind::Audio).count();
+        let found = probe(&file, &["-show_entries", "frame=pts_time"]).len();
+        assert!(found.abs_diff(sent) <= 6, "{layout}: {found} of {sent}");
+        ffmpeg(&["-xerror", "-i", file.to_str().unwrap(), "-f", "null", "-"]);
+    }
 }
 
 #[test]
-fn the_multivariant_playlist_says_what_is_there() {
+fn the_multivariant_playlist_states_the_renditions() {
     let scratch = Scratch::new("multivariant");
     let flv = make_flv(&scratch.path("s.flv"), 6, "30", &[&X264[..], &["-bf", "0"], &AAC].concat());
     let segmenter = package(&frames_of_flv(flv));

@@ -1,6 +1,7 @@
-//! The rules of rfc8216bis, held against frames of any timing; and whole playlists, as snapshots.
+//! Tests the rules of rfc8216bis with frames of any timing, and whole playlists as snapshots.
 //!
-//! `INSTA_UPDATE=always cargo test -p onmic-packager` writes the snapshots anew. Read the difference before committing it.
+//! `INSTA_UPDATE=always cargo test -p onmic-packager` writes the snapshots anew. Read the difference before committing
+//! it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +17,7 @@ use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Rendition as Renditio
 use onmic_packager::playlist::{Around, render};
 use onmic_packager::{Ignored, Rendition, Segmenter, Settings};
 
-/// SPS and PPS of a 320 × 180 baseline stream.
+/// Returns the SPS and PPS of a 320 × 180 baseline stream.
 fn video_parameters() -> Arc<Parameters> {
     let sps = [0x67, 0x42, 0xc0, 0x0d, 0xda, 0x05, 0x0c, 0xed, 0xff, 0x01, 0x60, 0x22, 0x00, 0x00, 0x03, 0x00];
     let sps = [&sps[..], &[0x02, 0x00, 0x00, 0x03, 0x00, 0x79, 0x1e, 0x2c, 0x5d, 0xc0]].concat();
@@ -29,7 +30,7 @@ fn audio_parameters() -> Arc<Parameters> {
     Arc::new(Parameters::Aac(aac::Parameters::low_complexity(48_000, 2).unwrap()))
 }
 
-/// A publisher whose frames are made up.
+/// Publishes made-up frames.
 struct Publisher {
     video: Arc<Parameters>,
     audio: Arc<Parameters>,
@@ -68,7 +69,7 @@ fn settings() -> Settings {
     Settings::new(secs(0.333), secs(2.0), secs(36.0))
 }
 
-/// Both tracks over a stretch of time, in the order of decoding.
+/// Plays both tracks from one time to another, in the order of decoding.
 fn play(publisher: &Publisher, segmenter: &mut Segmenter, from: f64, to: f64, fps: f64, gop: usize) {
     let micros = |seconds: f64| (seconds * 1e6).round() as i64;
     let mut frames = Vec::new();
@@ -122,19 +123,19 @@ fn a_playlist_in_the_middle_of_its_second_segment() {
 }
 
 #[test]
-fn a_delta_update_leaves_out_what_is_older_than_six_target_durations() {
+fn a_delta_update_leaves_out_segments_older_than_six_target_durations() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&Publisher::new(), &mut segmenter, 0.0, 32.5, 30.0, 60);
     let whole = text(&segmenter, MediaKind::Video, false);
     let delta = text(&segmenter, MediaKind::Video, true);
     insta::assert_snapshot!("a_delta_update", delta);
     assert!(whole.ends_with(&delta[delta.find("#EXTINF").unwrap()..]));
-    // Parts only near the end.
+    // Parts are listed only near the end.
     assert_eq!(whole.matches("#EXT-X-PART:").count(), 6 * 6 + 1, "{whole}");
 }
 
 #[test]
-fn the_window_slides_and_what_leaves_it_is_handed_on() {
+fn the_window_slides_and_segments_that_leave_it_are_handed_on() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&Publisher::new(), &mut segmenter, 0.0, 60.2, 30.0, 60);
     let rendition = segmenter.rendition_mut(MediaKind::Video).unwrap();
@@ -162,7 +163,7 @@ fn the_audio_playlist_begins_one_segment_after_the_video_playlist_once_they_slid
 }
 
 #[test]
-fn the_end_is_told_and_nothing_is_hinted() {
+fn the_end_is_stated_and_no_part_is_hinted() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&Publisher::new(), &mut segmenter, 0.0, 2.5, 30.0, 60);
     segmenter.finish().unwrap();
@@ -198,21 +199,21 @@ fn parts_after_a_hole_are_gathered_up_to_the_hold_back() {
         (of(MediaKind::Video), of(MediaKind::Audio))
     };
     play(&publisher, &mut segmenter, 0.0, 3.0, 30.0, 60);
-    assert_eq!(gather(&segmenter), (false, false), "the first parts are for everybody");
+    assert_eq!(gather(&segmenter), (false, false), "the first parts are published at once");
     play(&publisher, &mut segmenter, 5.0, 5.9, 30.0, 60);
     assert_eq!(gather(&segmenter), (true, true));
     play(&publisher, &mut segmenter, 5.9, 6.4, 30.0, 60);
     assert_eq!(gather(&segmenter), (false, false));
     play(&publisher, &mut segmenter, 6.45, 7.0, 30.0, 60);
-    assert_eq!(gather(&segmenter), (false, false), "what is shorter than a part is no hole");
+    assert_eq!(gather(&segmenter), (false, false), "a gap shorter than a part is not a hole");
 }
 
 #[test]
-fn other_parameters_are_a_new_map_and_a_discontinuity() {
+fn new_parameters_make_a_new_map_and_a_discontinuity() {
     let mut publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);
     play(&publisher, &mut segmenter, 0.0, 2.0, 30.0, 60);
-    // The same in a new Arc is no change.
+    // The same parameters in a new Arc are not a change.
     publisher.video = video_parameters();
     play(&publisher, &mut segmenter, 2.0, 4.0, 30.0, 60);
     assert!(!text(&segmenter, MediaKind::Video, false).contains("#EXT-X-DISCONTINUITY\n"));
@@ -281,7 +282,7 @@ fn segments_are_divided_evenly_and_leave_no_short_last_part() {
         for kind in [MediaKind::Video, MediaKind::Audio] {
             let rendition = segmenter.rendition(kind).unwrap();
             let target = rendition.part_target().unwrap();
-            // The length of the first tells how to divide the second.
+            // The length of the first segment tells how to divide the second.
             for segment in rendition.segments().skip(1) {
                 let last = segment.parts.last().unwrap().duration;
                 assert!(last >= target * 7 / 10, "{kind:?} at {fps} fps: {last:?} of {target:?} in {}", segment.msn);
@@ -337,12 +338,12 @@ fn audio_goes_on_without_a_video_that_never_has_a_keyframe() {
         segmenter.push(TrackKey::VIDEO, &publisher.video(n * 21_333, false)).unwrap();
         segmenter.push(TrackKey::AUDIO, &publisher.audio(n * 21_333)).unwrap();
         if n == 250 {
-            assert!(segmenter.rendition(MediaKind::Audio).is_none(), "it waits for the video");
+            assert!(segmenter.rendition(MediaKind::Audio).is_none(), "the audio waits for the video");
             segmenter.go_without_video().unwrap();
         }
     }
     let audio = segmenter.rendition(MediaKind::Audio).unwrap();
-    assert_eq!(audio.segments().count(), 5, "also what was held");
+    assert_eq!(audio.segments().count(), 5, "the held audio is packaged too");
     check(&segmenter, 0.321);
 }
 
@@ -362,7 +363,7 @@ fn audio_that_stops_becomes_silence_and_keeps_its_numbers() {
 }
 
 #[test]
-fn video_that_stops_comes_back_behind_gaps() {
+fn video_that_stops_comes_back_after_gap_segments() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);
     play(&publisher, &mut segmenter, 0.0, 4.0, 30.0, 60);
@@ -377,7 +378,7 @@ fn video_that_stops_comes_back_behind_gaps() {
     assert_eq!(audio.msn, segmenter.rendition(MediaKind::Video).unwrap().next().msn);
 }
 
-/// A small generator: the same frames for the same seed.
+/// Is a small generator that gives the same frames for the same seed.
 struct Random(u64);
 
 impl Random {
@@ -467,7 +468,7 @@ fn whatever_the_timing_of_a_further_rendition_the_rules_hold() {
         for (msn, date) in &lower[1..] {
             let of_main = main.iter().find(|(known, _)| known == msn);
             let Some((_, of_main)) = of_main else {
-                assert!(*msn < main[0].0, "seed {seed}: {msn} is only in the lower one");
+                assert!(*msn < main[0].0, "seed {seed}: {msn} is only in the lower rendition");
                 continue;
             };
             let apart = date.micros_since(*of_main);
@@ -482,7 +483,7 @@ fn check(segmenter: &Segmenter, video_target: f64) {
     check_seeded(segmenter, video_target, 0);
 }
 
-/// Invariants of everything that is listed.
+/// Checks the invariants of everything that is listed.
 fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
     for rendition in segmenter.renditions() {
         let key = rendition.key();
@@ -512,7 +513,7 @@ fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
                 let place = format!("seed {seed}: {key} {}.{index} of {:?}", segment.msn, part.duration);
                 let start = Ticks(part.start as i64).duration(rate);
                 if let Some(end) = end {
-                    // A further rendition that was away leaves a hole. Nothing ever overlaps.
+                    // A further rendition that was away leaves a hole. Segments never overlap.
                     let is_hole = !key.leads() && start > end + Duration::from_millis(500);
                     let continues = start.abs_diff(end) < Duration::from_micros(2);
                     assert!(continues || is_hole, "{place}: starts at {start:?}, not {end:?}");

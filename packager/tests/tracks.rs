@@ -1,4 +1,4 @@
-//! Several tracks of one source, from its publication through a splice of the program to the playlists.
+//! Tests several tracks of one source, from its publication through a splice of the program to the playlists.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,7 +17,7 @@ use onmic_packager::{Segmenter, Settings, multivariant};
 
 const LOWER: TrackKey = TrackKey::new(MediaKind::Video, Rendition(1));
 
-/// 640 × 480 and 312 × 192, both baseline.
+/// Returns the parameters of 640 × 480 and of 312 × 192, both baseline.
 fn video_parameters() -> [Arc<Parameters>; 2] {
     let large = [0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
     let small = [0x67, 0x42, 0xc0, 0x0d, 0xda, 0x05, 0x0c, 0xed, 0xff, 0x01, 0x60, 0x22, 0x00, 0x00, 0x03, 0x00];
@@ -29,7 +29,8 @@ fn video_parameters() -> [Arc<Parameters>; 2] {
     })
 }
 
-/// A publisher of two video renditions, audio and a message every second, whose clock began with `offset_ms` at the start of the test.
+/// A publisher of two video renditions, audio and a message every second, whose clock began with `offset_ms` at the
+/// start of the test.
 struct Publisher {
     publication: Publication,
     video: [Arc<Parameters>; 2],
@@ -56,7 +57,7 @@ impl Publisher {
         self.publication.push(arrival, now).unwrap();
     }
 
-    /// What happens in the 40 ms from `at_ms` on. A keyframe comes every 2 s, of the lower rendition first.
+    /// Plays the 40 ms from `at_ms` on. A keyframe comes every 2 s, of the lower rendition first.
     fn play(&mut self, at_ms: i64) {
         let keyframe = at_ms % 2000 == 0;
         if at_ms % 1000 == 0 {
@@ -97,7 +98,7 @@ impl Packaging {
         }
     }
 
-    /// The messages in the parts of a rendition, each shown at the time of its part.
+    /// Returns the messages in the parts of a rendition, each shown at the time of its part.
     fn messages(&self, key: TrackKey) -> Vec<String> {
         let rendition = self.segmenter.rendition(key).unwrap();
         let mut messages = Vec::new();
@@ -178,7 +179,7 @@ fn two_video_renditions_and_data_go_from_their_publications_over_a_splice_into_o
         let value = variant.split_once(":BANDWIDTH=").unwrap().1;
         value.split(',').next().unwrap().parse::<u64>().unwrap()
     };
-    // 5000 and 1000 bytes every 40 ms, and 100 bytes of audio every 20 ms, with some overhead.
+    // The renditions have 5000 and 1000 bytes every 40 ms, and the audio 100 bytes every 20 ms, with some overhead.
     assert!((1_000_000..1_300_000).contains(&bandwidth(variants[0])), "{index}");
     assert!((240_000..400_000).contains(&bandwidth(variants[1])), "{index}");
     assert!(lines.contains(&"d/video.m3u8") && lines.contains(&"d/video1.m3u8"), "{index}");
@@ -190,7 +191,7 @@ fn two_video_renditions_and_data_go_from_their_publications_over_a_splice_into_o
     let expected: Vec<_> = of("demo/guest", 0..6).chain(of("demo/host", 6..14)).collect();
     let messages = packaging.messages(TrackKey::VIDEO);
     assert_eq!(messages[..13], expected[..13]);
-    assert!(packaging.messages(LOWER).is_empty(), "they travel with the main video alone");
+    assert!(packaging.messages(LOWER).is_empty(), "messages travel with the main video alone");
 }
 
 #[test]
@@ -240,7 +241,7 @@ fn a_publisher_that_returns_is_a_discontinuity_in_all_renditions() {
 }
 
 #[test]
-fn a_further_rendition_that_ends_is_listed_no_more() {
+fn a_further_rendition_that_ends_is_not_listed_any_more() {
     let start = Instant::now();
     let hub = Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), Default::default(), None);
     let mut host = Publisher::new(&hub, "demo", start, 0);
@@ -277,5 +278,5 @@ fn data_of_a_program_without_video_travels_with_the_audio_and_is_bounded() {
     let messages = packaging.messages(TrackKey::AUDIO);
     assert!(messages.len() == 16 && messages.iter().all(|message| message == "goal"), "{messages:?}");
     let data = packaging.feed.original(TrackKey::DATA).unwrap();
-    assert_eq!(data.measured(start + Duration::from_secs(2)).frames, 99, "the large one did not come in");
+    assert_eq!(data.measured(start + Duration::from_secs(2)).frames, 99, "the large message was refused");
 }

@@ -1,6 +1,6 @@
 //! Runs the simulation of rooms for many seeds: `cargo run --release -p onmic-room --example simulate -- 10000`.
 //!
-//! `--from SEED` begins elsewhere, `--steps N` sets the length, `--trace` tells every input and effect.
+//! `--from SEED` sets the first seed, `--steps N` the length of a run, and `--trace` prints every input and effect.
 
 use std::time::Instant;
 

@@ -1,10 +1,10 @@
-//! What people ask of a room, and who may.
+//! The commands that people give to a room, and the right to give them.
 //!
-//! Commands about one person name it. A person acts for itself; the host and admins act for anybody.
+//! A command about one person names that person. People act for themselves; the host and admins act for anybody.
 
 use onmic_names::{PersonId, RoomName, SeatNo};
 
-/// What somebody's token says.
+/// The right that somebody's token gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authority {
     /// May become the host.
@@ -13,39 +13,39 @@ pub enum Authority {
     CoHost,
     /// May watch and ask.
     Viewer,
-    /// Everything, in every room.
+    /// May do everything, in every room.
     Admin,
 }
 
-/// Who asks.
+/// Somebody who gives a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// Nobody, if it is a backend with a token of its own.
+    /// The person; `None` for a backend with a token of its own.
     pub person: Option<PersonId>,
-    /// What its token says.
+    /// The right that the token gives.
     pub authority: Authority,
 }
 
 impl Actor {
-    /// The server itself, or a backend.
+    /// Returns the server itself, or a backend.
     pub fn admin() -> Self {
         Self { person: None, authority: Authority::Admin }
     }
 
-    /// A person with what its token says.
+    /// Returns a person with the right that the token gives.
     pub fn new(person: PersonId, authority: Authority) -> Self {
         Self { person: Some(person), authority }
     }
 }
 
-/// A participant, however a command names them. Whoever is on a seat is looked up when the command is carried out.
+/// A participant, as a command names them. The person on a seat is looked up when the command is carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// By their id.
+    /// The person with this id.
     Person(PersonId),
-    /// Whoever is on this seat.
+    /// The person on this seat.
     Seat(SeatNo),
-    /// Whoever hosts the room.
+    /// The host of the room.
     Host,
 }
 
@@ -55,111 +55,111 @@ impl From<PersonId> for Who {
     }
 }
 
-/// See the module. Each twice has the effect of one.
+/// A command. To give one twice has the effect of giving it once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Ask for the mic, on any seat or a certain one. Accepts an invitation that is there.
+    /// Asks for the mic, on any seat or a certain one. Accepts the invitation if there is one.
     RequestMic {
-        /// Who wants it.
+        /// The person who wants the mic.
         person: PersonId,
-        /// Where; anywhere if `None`.
+        /// The seat; any one if `None`.
         seat: Option<SeatNo>,
     },
-    /// Ask no longer.
+    /// Takes the request back.
     Withdraw {
-        /// Whose request.
+        /// The person who asked.
         person: PersonId,
     },
-    /// The host: let somebody who asks on mic.
+    /// The host lets somebody who asks on mic.
     Grant {
-        /// Whose request.
+        /// The person who asked.
         person: PersonId,
-        /// Where; the seat asked for, or the first free one, if `None`.
+        /// The seat; if `None`, the one that was asked for, or else the first free one.
         seat: Option<SeatNo>,
     },
-    /// The host: do not let somebody on mic.
+    /// The host does not let somebody on mic.
     Refuse {
-        /// Whose request.
+        /// The person who asked.
         person: PersonId,
     },
-    /// The host: offer a seat, which is reserved meanwhile. Grants a request that is there.
+    /// The host offers a seat, which is reserved meanwhile. Grants the request if there is one.
     Invite {
-        /// To whom.
+        /// The person who is invited.
         person: PersonId,
-        /// Which; the first free one if `None`.
+        /// The seat; the first free one if `None`.
         seat: Option<SeatNo>,
     },
-    /// Take the seat offered.
+    /// Accepts the seat that was offered.
     Accept {
-        /// Who was invited.
+        /// The person who was invited.
         person: PersonId,
     },
-    /// Do not take it.
+    /// Declines the seat that was offered.
     Decline {
-        /// Who was invited.
+        /// The person who was invited.
         person: PersonId,
     },
-    /// Leave the seat.
+    /// Leaves the seat.
     LeaveMic {
-        /// Who is on it.
+        /// The person on the seat.
         person: PersonId,
     },
-    /// The host: take somebody off their seat; they may ask again after a cool-down.
+    /// The host takes somebody off their seat. They may ask again after a cool-down.
     Remove {
-        /// Who is on it.
+        /// The person on the seat.
         person: PersonId,
     },
-    /// Leave this seat, for its participant; take them off it, for the host. Does nothing if the seat is empty.
+    /// The participant leaves this seat, or the host takes them off it. Does nothing if the seat is empty.
     ClearSeat {
-        /// Which.
+        /// The seat.
         seat: SeatNo,
     },
-    /// Mute or unmute. By the host for others, by anybody for themselves; the two are kept apart, and both must be
-    /// lifted to be heard.
+    /// Mutes or unmutes. The host does it for others, and anybody does it for themselves. The two are kept apart, and
+    /// both must be lifted before the participant is heard.
     Mute {
-        /// The participant.
+        /// The participant to mute or unmute.
         who: Who,
-        /// The sound: muted, not muted, or left as it is.
+        /// Whether the audio is muted from now on; `None` leaves it as it is.
         audio: Option<bool>,
-        /// The picture.
+        /// Whether the video is muted from now on; `None` leaves it as it is.
         video: Option<bool>,
     },
-    /// The host: nobody new comes onto a locked seat; who is on it stays.
+    /// The host locks or unlocks a seat. Nobody new gets onto a locked seat. The person on it stays.
     LockSeat {
-        /// Which.
+        /// The seat.
         seat: SeatNo,
-        /// Lock or unlock.
+        /// Whether the seat is locked from now on.
         locked: bool,
     },
-    /// The host: move somebody to another seat, which must be free and not locked.
+    /// The host moves somebody to another seat, which must be free and not locked.
     Move {
-        /// The participant.
+        /// The participant to move.
         who: Who,
-        /// Where to.
+        /// The seat to move to.
         seat: SeatNo,
     },
-    /// The host: make somebody else the host.
+    /// The host makes somebody else the host.
     HandOver {
-        /// Whom.
+        /// The new host.
         person: PersonId,
     },
-    /// The host: propose a PK to another room's host. Accepts a proposal of that room.
+    /// The host proposes a PK to another room's host. Accepts that room's proposal if there is one.
     ProposePk {
         /// The other room.
         room: RoomName,
     },
-    /// The host: accept the proposal that is there.
+    /// The host accepts the proposal of another room.
     AcceptPk,
-    /// The host: refuse it.
+    /// The host refuses the proposal of another room.
     RefusePk,
-    /// The host: end the PK, or take the proposal back.
+    /// The host ends the PK, or takes the proposal back.
     EndPk,
-    /// The driver, or the participant: publishing from a granted seat did not work. The seat is free again, and the
-    /// person at the front of the queue.
+    /// The driver or the participant says that publishing from a granted seat did not work. The seat is free again, and
+    /// the person is at the front of the queue.
     ConnectFailed {
         /// The participant who could not connect.
         who: Who,
-        /// Why, for the person and the host; cut at 200 characters.
+        /// The reason, as the person and the host read it; cut at 200 characters.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What is to be done: by the driver, in this order.
+//! What the driver has to do after a step, in this order.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -7,45 +7,45 @@ use crate::event::Event;
 use crate::mix::Mix;
 use onmic_names::{ParticipantName, PersonId, RoomName, SeatNo};
 
-/// See the module.
+/// Something for the driver to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Tell everybody in the room. Numbers rise by one.
+    /// Tell everybody in the room what happened.
     Event {
-        /// Where.
+        /// The room.
         room: RoomName,
-        /// Which.
+        /// The number of the event. The events of a room are numbered without a gap.
         number: u64,
-        /// What.
+        /// The event.
         event: Event,
     },
-    /// Tell this person that, and how, it may publish now.
+    /// Tell a person that they may publish now, and how.
     Ticket(Ticket),
     /// Close this publisher if there is one, and void its tickets.
     Revoke {
-        /// Where.
+        /// The room.
         room: RoomName,
-        /// Whose.
+        /// The participant who may no longer publish.
         participant: ParticipantName,
-        /// Why.
+        /// The reason, which the publisher is told.
         reason: RevokeReason,
     },
-    /// The program of this room is made of this from now on. Only when it has changed.
+    /// Make the room's program of these sources from now on. Given only when they have changed.
     Mix {
-        /// Where.
+        /// The room.
         room: RoomName,
-        /// What.
+        /// The sources of its program.
         mix: Mix,
     },
-    /// The room is gone; the last effect that names it.
+    /// Forget the room: it has ended. This is the last effect that names it.
     Ended {
-        /// Which.
+        /// The room.
         room: RoomName,
     },
 }
 
 impl Effect {
-    /// The room that it concerns.
+    /// Returns the room that the effect concerns.
     pub fn room(&self) -> &RoomName {
         match self {
             Self::Event { room, .. } | Self::Revoke { room, .. } | Self::Mix { room, .. } | Self::Ended { room } => {
@@ -59,44 +59,44 @@ impl Effect {
 /// The right to publish as one participant, for a short time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// Where.
+    /// The room.
     pub room: RoomName,
-    /// Who.
+    /// The person who may publish.
     pub person: PersonId,
-    /// On which seat; `None` for a new host.
+    /// The seat; `None` for a new host.
     pub seat: Option<SeatNo>,
-    /// As whom.
+    /// The name to publish under.
     pub participant: ParticipantName,
-    /// From now.
+    /// How long the ticket is good from now.
     pub expires_in: Duration,
 }
 
-/// Why somebody may no longer publish. Display tells them what to do.
+/// The reason why somebody may no longer publish. Its Display tells them what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RevokeReason {
-    /// Has no seat, and seats are only by grant.
+    /// The person has no seat, and the room gives seats by grant only.
     NotSeated,
-    /// Has no seat, and none is free.
+    /// The person has no seat, and no seat is free.
     SeatsFull,
-    /// Has no seat, and the room is locked.
+    /// The person has no seat, and the room is locked.
     RoomLocked,
-    /// Was removed a moment ago.
+    /// The host removed the person a moment ago.
     CoolingDown,
     /// Somebody else is the host.
     NotHost,
-    /// Is the host, who publishes as `host`.
+    /// The person is the host, who publishes as `host`.
     IsHost,
-    /// Too many people in the room.
+    /// The room has as many people as it may have.
     PersonsFull,
-    /// Too many rooms.
+    /// The node has as many rooms as it may have.
     RoomsFull,
-    /// Left the mic.
+    /// The person left the mic.
     Left,
-    /// Removed by the host.
+    /// The host removed the person.
     Removed,
-    /// Did not connect, or come back, in time.
+    /// The publisher did not connect, or did not come back, in time.
     Timeout,
-    /// The seat went back to the queue because connecting failed.
+    /// The publisher could not connect, so the person is back in the queue.
     Failed,
     /// The room was handed over.
     HandedOver,
@@ -107,7 +107,7 @@ pub enum RevokeReason {
 }
 
 impl RevokeReason {
-    /// The sentence's name.
+    /// Returns the code that names the reason.
     pub fn code(self) -> &'static str {
         match self {
             Self::NotSeated => "not-seated",
@@ -151,12 +151,12 @@ impl fmt::Display for RevokeReason {
     }
 }
 
-/// The effects of one step, and which rooms it touched.
+/// The effects of one step, and the rooms that it touched.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub now: Instant,
     pub effects: Vec<Effect>,
-    /// To be settled at the end: their mix, deadlines and what follows from who is there.
+    /// The rooms to settle at the end of the step: their mix, their deadlines, and what follows from who is there.
     pub touched: std::collections::BTreeSet<RoomName>,
 }
 

@@ -1,13 +1,14 @@
-//! What happened, for everybody in the room. Each event holds the changed state as values, so that a client which
-//! applies them all has the room.
+//! What happened, told to everybody in the room. Each event holds the changed state as values, so a client that applies
+//! all of them has the state of the room.
 //!
-//! `mic-granted` and `mic-on` take the person's request and invitation away; `host-changed` those of the new host.
+//! `mic-granted` and `mic-on` take away the request and the invitation of the person on the seat. `host-changed` takes
+//! away those of the new host.
 
 use crate::settings::Settings;
 use crate::view::{HostView, InvitationView, PersonView, PkView, RequestView, SeatView, SourceView};
 use onmic_names::PersonId;
 
-/// See the module.
+/// Something that happened in a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // The views say what they hold.
 pub enum Event {
@@ -63,7 +64,7 @@ pub enum Event {
     MicAway {
         seat: SeatView,
     },
-    /// The seat is free again; the request, if the person is still there, is at the front of the queue.
+    /// The seat is free again. If the person is still there, their request is at the front of the queue.
     MicFailed {
         seat: SeatView,
         person: PersonId,
@@ -71,7 +72,7 @@ pub enum Event {
         request: Option<RequestView>,
         reason: String,
     },
-    /// The seat is as it is now: empty.
+    /// Holds the seat as it is now: empty.
     MicLeft {
         seat: SeatView,
         person: PersonId,
@@ -90,11 +91,11 @@ pub enum Event {
         invitation: InvitationView,
         seat: SeatView,
     },
-    /// A move is two of these: first the seat left, then the seat taken.
+    /// A move gives two of these events: first for the seat that was left, then for the seat that was taken.
     SeatChanged {
         seat: SeatView,
     },
-    /// Also when its tracks have changed.
+    /// Is also given when the tracks of the source have changed.
     SourceUp {
         source: SourceView,
     },
@@ -117,7 +118,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The word of the API.
+    /// The word that names the event, here and in the API.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::RoomOpened { .. } => "room-opened",
@@ -152,38 +153,38 @@ impl Event {
     }
 }
 
-/// Why a room ended.
+/// The reason why a room ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// By command.
+    /// Somebody ended it by a command.
     Ended,
-    /// Nobody was there.
+    /// Nobody was in it.
     Empty,
-    /// Its host stayed away, and it is set to end then.
+    /// Its host stayed away, and the room is set to end then.
     HostLeft,
 }
 
-/// Why somebody is no longer on a seat.
+/// The reason why somebody is no longer on a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftReason {
-    /// By themselves.
+    /// They left by themselves.
     Left,
-    /// By the host.
+    /// The host removed them.
     Removed,
-    /// Did not come, or did not come back, in time.
+    /// Their source did not come back in time.
     Timeout,
     /// The room ended.
     RoomEnded,
     /// The host stayed away.
     HostLeft,
-    /// Became the host.
+    /// They became the host.
     HandedOver,
 }
 
-/// Why a PK, or the proposal of one, is over.
+/// The reason why a PK, or the proposal of one, is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PkEndReason {
-    /// By one of the hosts.
+    /// One of the hosts ended it.
     Ended,
     /// The proposal was not answered in time.
     Expired,

@@ -1,7 +1,8 @@
-//! The host of a room: the one who directs it, and who publishes as `host`.
+//! The host of a room, who directs it and publishes as `host`.
 //!
-//! The host is there while its person is connected or its source is up; so an encoder alone is a host without a person.
-//! There → lost (the grace for a reconnect; nobody is told) → away (everybody is told) → none.
+//! The host is there while the person is connected or the source is up, so an encoder alone is a host without a person.
+//! A host who goes is lost (the grace for a reconnect, of which nobody is told), then away (everybody is told), and
+//! then the room has no host.
 
 use std::time::Instant;
 
@@ -65,7 +66,7 @@ impl Room {
         self.host.person.as_ref() == Some(person)
     }
 
-    /// May direct the room. A token of role `host` alone is not enough while somebody else is the host.
+    /// Whether `by` may direct the room. A token of the role `host` is not enough while somebody else is the host.
     pub fn directs(&self, by: &Actor) -> bool {
         match (by.authority, &by.person) {
             (Authority::Admin, _) | (Authority::Host, None) => true,
@@ -83,7 +84,8 @@ impl Room {
         if by.person.as_ref() == Some(person) || self.directs(by) { Ok(()) } else { Err(Refused::NotYours) }
     }
 
-    /// What the host publishes as now: `host`, or its seat if the room was handed over to it there.
+    /// Returns the name under which the host publishes now: `host`, or that of their seat if they got the room while on
+    /// it.
     pub fn host_source(&self) -> Option<ParticipantName> {
         let host = ParticipantName::host();
         if self.sources.contains_key(&host) {
@@ -98,7 +100,7 @@ impl Room {
         connected || self.host_source().is_some()
     }
 
-    /// No host, an encoder without a person, or a host who is not there.
+    /// Whether `person` may become the host: there is none, only an encoder without a person, or one who is not there.
     pub fn host_is_vacant_for(&self, person: &PersonId) -> bool {
         !self.is_host(person) && (self.host.person.is_none() || !self.host_is_there())
     }
@@ -107,14 +109,14 @@ impl Room {
         self.drop_request(step, person);
         self.drop_invitation(step, person);
         let (name, before) = self.persons.get(person).map(|p| (p.name.clone(), p.muted)).unwrap_or_default();
-        let muted = before.own(); // Nobody mutes the host but the host.
+        let muted = before.own(); // Nobody else mutes the host.
         if let Some(person) = self.persons.get_mut(person) {
             person.muted = muted;
         }
         self.host = Host { person: Some(person.clone()), name, presence: Presence::There, muted };
         let host = self.host_view();
         self.emit(step, Event::HostChanged { host });
-        // Whoever is live on a seat stays there until `host` is up, so that the picture does not stop.
+        // A person who is live on a seat stays there until `host` is up, so that their video does not stop.
         let live = matches!(self.phase_of(person), None | Some((_, Phase::OnMic | Phase::Away { .. })));
         if !live || self.sources.contains_key(&ParticipantName::host()) {
             self.clear_seat(step, person, LeftReason::HandedOver, RevokeReason::HandedOver);
@@ -126,10 +128,11 @@ impl Room {
         }
     }
 
-    /// The former host's publisher ends; who is on a seat stays on it until `host` is up again.
+    /// Makes `person` the host. The former host's publisher is revoked. A new host on a seat stays on it until `host`
+    /// is up.
     pub fn hand_over(&mut self, step: &mut Step, by: &Actor, person: &PersonId) -> Result<(), Refused> {
         if self.is_host(person) {
-            return Ok(()); // Also for the former host, whose answer was lost: it directs no longer.
+            return Ok(()); // The former host, whose answer was lost, asks again although they direct no longer.
         }
         self.must_direct(by)?;
         let heir = self.person(person)?;
@@ -174,7 +177,7 @@ impl Room {
         }
     }
 
-    /// Whether the room is to end.
+    /// Lets a deadline of the host pass. Returns whether the room has to end.
     pub fn expire_host(&mut self, step: &mut Step) -> bool {
         match self.host.presence {
             Presence::Lost { until } if until <= step.now => {

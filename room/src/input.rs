@@ -1,104 +1,106 @@
-//! What comes in: from the API, from connections, from publishers.
+//! The inputs of the machine: from the API, from connections, from publishers.
 //!
-//! The driver delivers what it knows in the order it happened, per person and per participant. Saying something again
-//! changes nothing, so a driver that is not sure states the truth again.
+//! The driver delivers what happened in that order, for each person and each participant. The same input again changes
+//! nothing, so a driver that is not sure states the truth again.
 
 use crate::command::{Actor, Authority, Command};
 use crate::settings::Settings;
 use onmic_names::{ParticipantName, PersonId, RoomName};
 
-/// See the module. Every input names its room.
+/// Something that happened, or that somebody wants. Every input names its room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Create a room. The driver has checked that it is an admin who asks. A room that came to be by itself is kept
-    /// and configured.
+    /// An admin creates a room; the driver has checked the right to. A room that came to be by itself is configured,
+    /// and from now on kept.
     Open {
-        /// Its name.
+        /// The name of the room.
         room: RoomName,
-        /// How it is to be.
+        /// The settings of the room.
         settings: Settings,
-        /// Lives until it is ended; otherwise until nobody has been there for a while.
+        /// Whether the room lives until it is ended; if not, it ends when nobody has been there for a while.
         kept: bool,
     },
-    /// Change its settings, all at once. Timeouts that run already run on.
+    /// Somebody changes all settings of a room at once. Timeouts that run already are not changed.
     Configure {
-        /// Which.
+        /// The room.
         room: RoomName,
-        /// Who asks.
+        /// The person or backend that asks.
         by: Actor,
-        /// How it is to be.
+        /// The new settings.
         settings: Settings,
     },
-    /// End it: all publishers are revoked.
+    /// Somebody ends a room: all its publishers are revoked.
     End {
-        /// Which.
+        /// The room.
         room: RoomName,
-        /// Who asks.
+        /// The person or backend that asks.
         by: Actor,
     },
-    /// Somebody is connected (the first connection of that person, or again). Opens the room if there is none.
+    /// Somebody has connected, for the first time or again. Opens the room if there is none.
     Join {
-        /// Where.
+        /// The room.
         room: RoomName,
-        /// Who.
+        /// The person.
         person: PersonId,
-        /// What others see.
+        /// The name that others see.
         name: String,
-        /// What the token says. With [`Authority::Host`], becomes the host if there is none or it is not there.
+        /// The right that the token gives. With [`Authority::Host`] the person becomes the host if there is none, or if
+        /// the host is not there.
         authority: Authority,
     },
-    /// The last connection of that person is gone. Counts after [`crate::Timeouts::presence`].
+    /// The last connection of a person is gone. The person leaves after [`crate::Timeouts::presence`].
     Leave {
-        /// Where.
+        /// The room.
         room: RoomName,
-        /// Who.
+        /// The person.
         person: PersonId,
     },
-    /// Somebody wants something.
+    /// Somebody gives a command.
     Command {
-        /// Where.
+        /// The room.
         room: RoomName,
-        /// Who asks.
+        /// The person or backend that gives it.
         by: Actor,
-        /// What.
+        /// The command.
         command: Command,
     },
-    /// A publisher has begun to connect (a WHIP offer was answered); no frame yet.
+    /// A publisher has begun to connect (a WHIP offer was answered), but no frame has arrived.
     SourceConnecting {
-        /// Where.
+        /// The room.
         room: RoomName,
-        /// As whom.
+        /// The name it is published under.
         participant: ParticipantName,
     },
     /// A publisher's frames arrive. Opens the room if there is none.
     SourceUp {
-        /// Where.
+        /// The room.
         room: RoomName,
-        /// As whom.
+        /// The name it is published under.
         participant: ParticipantName,
-        /// Who publishes, if the token says: keeps a former host's encoder from coming back as `host`.
+        /// The person who publishes, if the token names one. It keeps a former host's encoder from coming back as
+        /// `host`.
         person: Option<PersonId>,
-        /// Has a picture.
+        /// Whether it has video.
         video: bool,
-        /// Has sound.
+        /// Whether it has audio.
         audio: bool,
     },
     /// The tracks of a source that is up have changed.
     SourceChanged {
-        /// Where.
+        /// The room.
         room: RoomName,
-        /// As whom.
+        /// The name it is published under.
         participant: ParticipantName,
-        /// Has a picture.
+        /// Whether it has video.
         video: bool,
-        /// Has sound.
+        /// Whether it has audio.
         audio: bool,
     },
-    /// The publisher is gone, or silent.
+    /// The publisher is gone, or sends nothing.
     SourceDown {
-        /// Where.
+        /// The room.
         room: RoomName,
-        /// As whom.
+        /// The name it is published under.
         participant: ParticipantName,
     },
 }

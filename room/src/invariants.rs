@@ -1,4 +1,4 @@
-//! What must be true after every step, whatever came in. Checked in debug builds, and by the simulation in any.
+//! The rules that hold after every step, whatever came in. Debug builds check them, and the simulation in any build.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::room::Room;
 use crate::rooms::Rooms;
 use crate::seat::Phase;
 
-/// The sentence says which rule is broken, and where.
+/// Returns an error with this sentence, which says which rule is broken and where, unless the condition holds.
 macro_rules! ensure {
     ($true:expr, $($sentence:tt)+) => {
         if !$true {
@@ -18,7 +18,7 @@ macro_rules! ensure {
 }
 
 impl Rooms {
-    /// Which rule is broken, if any.
+    /// Checks all rules. The error says which one is broken.
     pub fn check_invariants(&self) -> Result<(), String> {
         for (name, room) in &self.rooms {
             ensure!(*name == room.name, "room {name} is kept under another name");
@@ -44,7 +44,7 @@ impl Rooms {
         }
     }
 
-    /// PK is the same from both sides.
+    /// Both rooms of a PK agree on it.
     fn check_pk(&self, room: &Room) -> Result<(), String> {
         let name = &room.name;
         let Some(other) = room.pk.other() else { return Ok(()) };
@@ -62,7 +62,8 @@ impl Rooms {
         Ok(())
     }
 
-    /// Only sources that are up, each once; nothing muted is heard or seen; a seat's sound is that of who is on it.
+    /// A mix has only sources that are up, each of them once. Nothing muted is heard or shown. Each source but a host's
+    /// is that of somebody on mic.
     fn check_mix(&self, room: &Room) -> Result<(), String> {
         let name = &room.name;
         let mut seen = BTreeSet::new();
@@ -79,7 +80,7 @@ impl Rooms {
                 return Err(format!("{who} is in the mix of {name}, but not up"));
             };
             let is_host = home.host_source().as_ref() == Some(&source.participant);
-            ensure!(own || is_host, "{who} is in the mix of {name} as a partner, but no host");
+            ensure!(own || is_host, "{who} is in the mix of {name} as a partner, but not its room's host");
             let muted = if is_host {
                 home.host.muted
             } else {
@@ -88,8 +89,14 @@ impl Rooms {
                 ensure!(on_mic, "{who} is in the mix of {name} without being on mic");
                 home.persons.get(&person).map(|person| person.muted).unwrap_or_default()
             };
-            ensure!(!(source.hear && (muted.audio() || !up.audio)), "{who} is heard in {name} but muted or silent");
-            ensure!(!(source.show && (muted.video() || !up.video)), "{who} is shown in {name} but muted or without");
+            ensure!(
+                !(source.hear && (muted.audio() || !up.audio)),
+                "{who} is heard in {name} but muted or without audio"
+            );
+            ensure!(
+                !(source.show && (muted.video() || !up.video)),
+                "{who} is shown in {name} but muted or without video"
+            );
         }
         let own = room.mix.sources.iter().filter(|source| source.room == *name).count();
         ensure!(own == room.sources.len(), "room {name} has {} sources up and {own} in its mix", room.sources.len());
@@ -98,7 +105,7 @@ impl Rooms {
 }
 
 impl Room {
-    /// One person per seat and one seat per person; nobody seated, asking or invited has left.
+    /// A seat has one person, and a person one seat. Nobody who is seated, asks or is invited has left.
     fn check_people(&self) -> Result<(), String> {
         let name = &self.name;
         ensure!(self.seats.len() == usize::from(self.settings.seats), "room {name} has seats it is not set to have");
@@ -138,7 +145,7 @@ impl Room {
         Ok(())
     }
 
-    /// On mic is up, and up is on mic or the host.
+    /// The source of everybody on mic is up, and every source that is up is that of somebody on mic or of the host.
     fn check_sources(&self) -> Result<(), String> {
         let name = &self.name;
         for participant in self.sources.keys().filter(|participant| !participant.is_host()) {
@@ -153,7 +160,7 @@ impl Room {
         Ok(())
     }
 
-    /// Whatever waits has an end.
+    /// Everything that waits has a deadline.
     fn check_deadlines(&self) -> Result<(), String> {
         let name = &self.name;
         let lonely = !self.kept && self.is_empty();

@@ -1,4 +1,4 @@
-//! An invitation: a seat reserved for somebody who has not said yes yet.
+//! An invitation: a seat that is reserved for somebody who has not accepted yet.
 
 use crate::command::Actor;
 use crate::effect::Step;
@@ -76,7 +76,7 @@ impl Room {
         Some(invitation)
     }
 
-    /// The offer no longer stands: not answered in time, taken back, or the person is gone.
+    /// Takes the offer back if there is one: it was not answered in time, the host took it back, or the person is gone.
     pub fn drop_invitation(&mut self, step: &mut Step, person: &PersonId) {
         if let Some(invitation) = self.take_invitation(person) {
             let seat = self.seat_view(invitation.seat);

@@ -1,9 +1,9 @@
-//! The state machine of rooms: who hosts, who asks for the mic, who is on which seat, which two rooms have a PK.
+//! The state machine of rooms: the host, the requests for the mic, the people on seats, and the PK between two rooms.
 //!
-//! [`Rooms`] is told what happens by [`Rooms::apply`] and when time has passed by [`Rooms::handle_timeout`], and answers with
-//! [`Effect`]s to carry out. It reads no clock, knows no protocol, no media and no token, and depends on nothing but
-//! std and the names. Layouts, overlays and chat are the driver's; it asks [`Rooms::authorize`] who may. What waits for how long, and
-//! what happens when, are the two tables of the README.
+//! The driver tells [`Rooms`] what happens by [`Rooms::apply`], and that time has passed by [`Rooms::handle_timeout`].
+//! It gets [`Effect`]s to carry out. The machine reads no clock, knows no protocol, no media and no token, and depends
+//! on nothing but std and the names. Layouts, overlays and chat are kept by the driver, which asks [`Rooms::authorize`]
+//! who may change them. Two tables in the README say how long each state waits and what happens in each case.
 
 mod command;
 mod effect;

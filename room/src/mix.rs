@@ -1,31 +1,31 @@
-//! What the program of a room is made of.
+//! The sources that the program of a room is made of.
 
 use onmic_names::{ParticipantName, PersonId, RoomName, SeatNo};
 
 /// The sources of a program, in order: the host, the host of the room it has a PK with, then by seat. All are up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mix {
-    /// See the type.
+    /// The sources, in that order.
     pub sources: Vec<MixSource>,
 }
 
 /// One source of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MixSource {
-    /// The room it is published in: another one's for the partner of a PK.
+    /// The room it is published in; for the partner of a PK that is the other room.
     pub room: RoomName,
-    /// As whom.
+    /// The name it is published under.
     pub participant: ParticipantName,
-    /// Who, unless it is an encoder's host.
+    /// The person who publishes it; `None` for a host that is only an encoder.
     pub person: Option<PersonId>,
-    /// For the label and the placeholder.
+    /// The name on the label and the placeholder.
     pub name: String,
-    /// Where; `None` for a host.
+    /// The seat; `None` for a host.
     pub seat: Option<SeatNo>,
-    /// Its picture is there and not muted; otherwise its placeholder is shown.
+    /// Whether it has video that is not muted; otherwise its placeholder is shown.
     pub show: bool,
-    /// Its sound is there and not muted.
+    /// Whether it has audio that is not muted.
     pub hear: bool,
-    /// Its sound is there, but muted. A source that sends none is neither heard nor silenced.
+    /// Whether it has audio that is muted. A source without audio is neither heard nor silenced.
     pub silenced: bool,
 }

@@ -1,7 +1,7 @@
-//! Somebody in a room: connected, gone for a moment, or an encoder that publishes from a seat without a connection.
+//! A person in a room: connected, gone for a moment, or an encoder that publishes from a seat without a connection.
 //!
-//! A person stays while it is connected, for the grace after that, and for as long as it is on a seat. With the person
-//! go its request and its invitation.
+//! People stay while they are connected, for the grace after that, and for as long as they are on a seat. Their request
+//! and their invitation go with them.
 
 use std::time::Instant;
 
@@ -20,9 +20,10 @@ pub(crate) struct Person {
     pub name: String,
     pub authority: Authority,
     pub connected: bool,
-    /// Not connected; counts as there until then.
+    /// When a person who is not connected ceases to count as there.
     pub leaves: Option<Instant>,
-    /// Kept here rather than on the seat, so that coming back by an open seat lifts nothing.
+    /// What is muted. It is kept here rather than on the seat, so that somebody who comes back by an open seat stays
+    /// muted.
     pub muted: Muted,
 }
 
@@ -31,7 +32,7 @@ impl Person {
         Self { name, authority: Authority::CoHost, connected: false, leaves: None, muted: Muted::default() }
     }
 
-    /// Can be told something, or will be in a moment.
+    /// Whether the person is connected, or was a moment ago and may be again.
     pub fn is_present(&self) -> bool {
         self.connected || self.leaves.is_some()
     }
@@ -42,7 +43,7 @@ impl Room {
         self.persons.get(person).ok_or_else(|| Refused::PersonUnknown(person.clone()))
     }
 
-    /// What others see of a person.
+    /// Returns the name that others see.
     pub fn name_of(&self, person: &PersonId) -> String {
         self.persons.get(person).map_or_else(|| person.to_string(), |person| person.name.clone())
     }
@@ -92,7 +93,7 @@ impl Room {
         self.repeat_ticket(step, &person);
     }
 
-    /// A person that comes back to a seat it has not used yet gets the ticket again.
+    /// Repeats the ticket of somebody who comes back and has not published from their seat yet.
     fn repeat_ticket(&self, step: &mut Step, person: &PersonId) {
         let Some(seat) = self.seat_of(person) else { return };
         let Some(occupant) = &self.seats[seat.index()].occupant else { return };
@@ -130,7 +131,7 @@ impl Room {
         }
     }
 
-    /// To be called when a person lost what kept it here.
+    /// Takes a person out of the room if nothing keeps them there. Call it when they have lost something that did.
     pub fn forget_if_gone(&mut self, step: &mut Step, id: &PersonId) {
         let Some(person) = self.persons.get(id) else { return };
         if person.is_present() || self.seat_of(id).is_some() {

@@ -1,7 +1,7 @@
 //! A PK: two rooms whose programs show both hosts.
 //!
-//! Always the same from both sides: proposed here is offered there, and on is on. Whoever changes one side changes the
-//! other in the same step. Each room keeps its seats, and watches its own host's source.
+//! Both rooms agree at any time: what one has proposed the other is offered, and a PK is on in both. A step that
+//! changes one side changes the other as well. Each room keeps its seats, and watches its own host's source.
 
 use std::time::Instant;
 
@@ -28,7 +28,7 @@ pub(crate) enum Pk {
     },
     On {
         with: RoomName,
-        /// This room's host has no source; the PK ends then.
+        /// When the PK ends, while this room's host has no source.
         until: Option<Instant>,
     },
 }
@@ -60,14 +60,14 @@ impl Pk {
         }
     }
 
-    /// Why it is over once its deadline has passed.
+    /// Returns the reason to end it once its deadline has passed.
     pub fn end_reason(&self) -> PkEndReason {
         if let Self::On { .. } = self { PkEndReason::HostGone } else { PkEndReason::Expired }
     }
 }
 
 impl Room {
-    /// Watches the host's source while a PK is on.
+    /// Starts the deadline of a PK when the host's source is down, and stops it when the source is up.
     pub fn settle_pk(&mut self, step: &Step) {
         let host_is_live = self.host_source().is_some();
         let wait = self.settings.timeouts.pk_away;
@@ -91,7 +91,7 @@ impl Rooms {
         }
     }
 
-    /// The room that `by` directs.
+    /// Returns the room if `by` directs it.
     fn directed(&self, name: &RoomName, by: &Actor) -> Result<&Room, Refused> {
         let room = self.get(name)?;
         room.must_direct(by)?;
@@ -169,7 +169,7 @@ impl Rooms {
         Ok(())
     }
 
-    /// Ends whatever there is between this room and another, for both.
+    /// Ends the PK or the proposal between this room and another, for both.
     pub(crate) fn break_pk(&mut self, step: &mut Step, name: &RoomName, reason: PkEndReason) {
         self.dissolve_pk(step, name, |pk| Event::PkEnded { pk, reason });
     }
@@ -177,7 +177,7 @@ impl Rooms {
     fn dissolve_pk(&mut self, step: &mut Step, name: &RoomName, event: impl Fn(PkView) -> Event) {
         let Some(other) = self.rooms.get(name).and_then(|room| room.pk.other().cloned()) else { return };
         for side in [name, &other] {
-            self.emit_pk(step, side, &event); // With the state it had.
+            self.emit_pk(step, side, &event); // The event holds the state that the PK had.
         }
         for side in [name, &other] {
             self.set_pk(step, side, Pk::None);

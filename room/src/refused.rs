@@ -1,108 +1,108 @@
-//! Why something is refused: a code for programs, a sentence that tells a person what to do, a kind for HTTP.
+//! Refusals: each has a code for programs, a sentence that tells a person what to do, and a kind for HTTP.
 
 use std::fmt;
 use std::time::Duration;
 
 use onmic_names::{DISPLAY_NAME_MAX, PersonId, RoomName, SEATS_MAX, SeatNo, TITLE_MAX};
 
-/// What sort of refusal it is.
+/// The kind of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedKind {
-    /// No such thing (404).
+    /// There is no such thing (404).
     NotFound,
-    /// Not by you (403).
+    /// This person may not do it (403).
     NotAllowed,
-    /// Not now (409).
+    /// It cannot be done now (409).
     Conflict,
     /// A limit is reached (429).
     Full,
-    /// Never in this form (422).
+    /// It can never be done in this form (422).
     Malformed,
 }
 
-/// A refusal; nothing has changed. Display is the sentence.
+/// A refusal, after which nothing has changed. Its Display is the sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// No such room.
+    /// There is no such room.
     RoomUnknown(RoomName),
-    /// Nobody of that id in the room.
+    /// Nobody in the room has this id.
     PersonUnknown(PersonId),
-    /// No seat of that number among so many.
+    /// The room has no seat of this number.
     SeatUnknown {
-        /// The one asked for.
+        /// The seat that was asked for.
         seat: SeatNo,
-        /// How many there are.
+        /// The number of seats that the room has.
         seats: u8,
     },
-    /// The host's alone to do.
+    /// Only the host may do it.
     NotHost,
-    /// That person's alone to do.
+    /// Only that person or the host may do it.
     NotYours,
-    /// Muted by the host, so not the participant's to lift.
+    /// The host has muted the participant, who therefore cannot lift it.
     MutedByHost,
     /// The host needs no seat.
     HostNeedsNoSeat,
     /// The seat is locked.
     SeatLocked(SeatNo),
-    /// Somebody is on the seat, or about to be.
+    /// Somebody has the seat.
     SeatTaken(SeatNo),
     /// No seat is free.
     SeatsFull,
     /// The room takes no requests.
     RoomLocked,
-    /// Removed a moment ago.
+    /// The host removed the person a moment ago. Holds how long to wait.
     CoolingDown(Duration),
-    /// No such request.
+    /// The person does not ask for the mic.
     NotRequested(String),
-    /// No such invitation.
+    /// The person is not invited.
     NotInvited,
-    /// Not on a seat.
+    /// The person is not on a seat.
     NotOnMic(String),
     /// Nobody is on this seat.
     SeatEmpty(SeatNo),
     /// The room has no host who could be muted.
     NobodyHosts,
-    /// On another seat than the one named.
+    /// The person has another seat than the one that was named.
     OnAnotherSeat {
-        /// Who, as shown to others.
+        /// The name that others see.
         name: String,
-        /// Where.
+        /// The seat that the person has.
         seat: SeatNo,
     },
-    /// Not connected at the moment.
+    /// The person is not there at the moment.
     PersonAbsent(String),
-    /// An id that only the host may have.
+    /// Only the host may have this id.
     NameReserved,
-    /// A room of that name exists, with other settings.
+    /// A room of this name exists with other settings.
     RoomExists(RoomName),
-    /// Cannot take away a seat somebody is on.
+    /// A seat that would go has somebody on it.
     SeatInUse(SeatNo),
-    /// Too many requests.
+    /// The room has as many requests as it may have.
     RequestsFull(usize),
-    /// Too many rooms.
+    /// The node has as many rooms as it may have.
     RoomsFull(usize),
-    /// Too many persons.
+    /// The room has as many people as it may have.
     PersonsFull(usize),
-    /// With itself.
+    /// The PK would be with the room itself.
     PkWithSelf,
     /// One of the two rooms has another PK or proposal.
     PkBusy(RoomName),
-    /// Nobody hosts that room.
+    /// The host of that room is not there.
     PkWithoutHost(RoomName),
-    /// No such proposal.
+    /// The room has no proposal of a PK to accept.
     PkNotProposed,
-    /// Not a display name.
+    /// The text is not a display name.
     DisplayName,
-    /// Not a title.
+    /// The text is not a title.
     Title,
-    /// Too many seats.
+    /// A room cannot have this many seats.
     Seats(u8),
-    /// A timeout out of bounds.
+    /// The timeout of this name is out of bounds.
     Timeout(&'static str),
 }
 
 impl Refused {
-    /// The sentence's name, for translations.
+    /// Returns the code that names the sentence, for programs and translations.
     pub fn code(&self) -> &'static str {
         match self {
             Self::RoomUnknown(_) => "room-unknown",
@@ -139,7 +139,7 @@ impl Refused {
         }
     }
 
-    /// What sort of refusal it is.
+    /// Returns the kind of the refusal.
     pub fn kind(&self) -> RefusedKind {
         match self {
             Self::RoomUnknown(_)

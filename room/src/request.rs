@@ -1,6 +1,6 @@
-//! A request for the mic: waits in the room's queue for the host's answer, and expires without one.
+//! A request for the mic. It waits in the room's queue for the host's answer, and expires without one.
 //!
-//! Somebody whose granted seat did not work out is put at the front again, with the reason.
+//! A person whose granted seat did not work out goes back to the front of the queue, with the reason.
 
 use std::time::Instant;
 
@@ -14,13 +14,15 @@ use crate::settings::Limits;
 use crate::view::RequestView;
 use onmic_names::{PersonId, SeatNo};
 
-const REASON_MAX: usize = 200; // Characters; enough for a sentence.
+/// The longest reason of a failure, in characters, which is enough for a sentence.
+const REASON_MAX: usize = 200;
+/// The most people of one room who may be cooling down. Beyond it the first by name asks again at once.
 const COOL_DOWNS_MAX: usize = 1_000;
 
 #[derive(Debug)]
 pub(crate) struct Request {
     pub person: PersonId,
-    /// The seat wished for.
+    /// The seat that the person asks for.
     pub seat: Option<SeatNo>,
     pub since: Instant,
     pub until: Instant,
@@ -48,7 +50,7 @@ impl Room {
         self.requests.iter().any(|request| request.person == *person)
     }
 
-    /// Whether this person may have a seat at all.
+    /// Checks that this person may have a seat at all.
     pub fn check_may_sit(&self, person: &PersonId) -> Result<(), Refused> {
         self.person(person)?;
         if self.is_host(person) {
@@ -68,7 +70,7 @@ impl Room {
         self.must_act_for(by, person)?;
         self.check_may_sit(person)?;
         if let Some((_, phase)) = self.phase_of(person) {
-            // Both want it: that is a yes.
+            // The host and the person both want it, so it is granted.
             return if let Phase::Invited { .. } = phase { self.accept(step, by, person) } else { Ok(()) };
         }
         if self.has_request(person) {
@@ -101,7 +103,7 @@ impl Room {
         Ok(())
     }
 
-    /// Withdraws what there is.
+    /// Withdraws the request if there is one.
     pub fn drop_request(&mut self, step: &mut Step, person: &PersonId) {
         if let Some(request) = self.take_request(person) {
             let view = self.request_view(&request);
@@ -131,7 +133,7 @@ impl Room {
         Ok(())
     }
 
-    /// A second grant or invitation is the first one, unless it names another seat.
+    /// Accepts a repeated grant or invitation, unless it names another seat than the person has.
     pub fn check_same_seat(&self, person: &PersonId, at: SeatNo, asked: Option<SeatNo>) -> Result<(), Refused> {
         if asked.is_none_or(|asked| asked == at) {
             return Ok(());
@@ -139,7 +141,7 @@ impl Room {
         Err(Refused::OnAnotherSeat { name: self.name_of(person), seat: at })
     }
 
-    /// The host wants this person on: earlier mutes and the cool-down are over.
+    /// Ends the person's mutes and cool-down, because the host wants them on mic.
     pub fn forgive(&mut self, person: &PersonId) {
         self.cool_downs.remove(person);
         if let Some(person) = self.persons.get_mut(person) {
@@ -172,7 +174,7 @@ impl Room {
         Ok(())
     }
 
-    /// Frees a granted seat and puts the person at the front of the queue, if it is there to be told.
+    /// Frees a granted seat and puts the person at the front of the queue, unless they have gone.
     pub fn back_to_queue(&mut self, step: &mut Step, person: &PersonId, reason: &str, revoke: RevokeReason) {
         let Some(seat) = self.seat_of(person) else { return };
         self.seats[seat.index()].occupant = None;
@@ -185,7 +187,7 @@ impl Room {
             let again =
                 Request { person: person.clone(), seat: None, since: step.now, until, failed: Some(reason.clone()) };
             request = Some(self.request_view(&again));
-            self.requests.push_front(again); // Exceeds the limit by no more than there are seats.
+            self.requests.push_front(again); // The queue exceeds its limit by no more than the number of seats.
         }
         let (view, name) = (self.seat_view(seat), self.name_of(person));
         self.emit(step, Event::MicFailed { seat: view, person: person.clone(), name, request, reason });
@@ -205,7 +207,7 @@ impl Room {
         self.cool_downs.get(person).filter(|until| **until > now).map(|until| until.duration_since(now))
     }
 
-    /// Outlives the person, so that leaving and coming back does not shorten it.
+    /// Starts a cool-down. It outlives the person's presence, so leaving and coming back does not shorten it.
     pub fn cool_down(&mut self, step: &Step, person: &PersonId) {
         self.cool_downs.retain(|_, until| *until > step.now);
         if self.cool_downs.len() >= COOL_DOWNS_MAX {

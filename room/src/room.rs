@@ -1,4 +1,4 @@
-//! One room: everything it holds, and what follows from it. The transitions are in the files of their nouns.
+//! One room: everything it holds, and what follows from that. The transitions are in the files of their nouns.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -23,27 +23,27 @@ pub(crate) struct Room {
     pub name: RoomName,
     pub settings: Settings,
     pub kept: bool,
-    /// Of the last event.
+    /// The number of the last event.
     pub number: u64,
     pub host: Host,
     pub persons: BTreeMap<PersonId, Person>,
-    /// The persons that are not connected, by when they leave.
+    /// The persons who are not connected, by when they leave.
     pub leaving: BTreeSet<(Instant, PersonId)>,
     pub requests: VecDeque<Request>,
     pub seats: Vec<Seat>,
-    /// Those that are up.
+    /// The sources that are up.
     pub sources: BTreeMap<ParticipantName, Source>,
     pub cool_downs: BTreeMap<PersonId, Instant>,
     pub pk: Pk,
-    /// Nobody is here, and nobody asked for the room to be kept: it ends then.
+    /// When the room ends, while nobody is in it and nobody asked for it to be kept.
     pub empty_until: Option<Instant>,
-    /// As last given out.
+    /// The mix that the last effect gave out.
     pub mix: Mix,
-    /// Under which it is in the list of deadlines.
+    /// The deadline under which the list of deadlines has this room.
     pub deadline: Option<Instant>,
 }
 
-/// What a room cannot do about its deadlines alone.
+/// The deadlines that have passed and that a room cannot act on alone.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due {
     pub pk: bool,
@@ -109,7 +109,7 @@ impl Room {
         self.persons.is_empty() && self.sources.is_empty()
     }
 
-    /// What follows from who is there now.
+    /// Brings the host, the PK and the end of an empty room in line with who is there now.
     pub fn settle(&mut self, step: &mut Step) {
         self.settle_host(step);
         self.settle_pk(step);
@@ -141,10 +141,10 @@ impl Room {
         Due { pk, host_left, empty: empty && self.is_empty() }
     }
 
-    /// The host as it is in its program, and in that of a PK's partner.
+    /// Returns the host as a source of its own room's program, and of that of a PK's partner.
     pub fn host_in_mix(&self) -> Option<MixSource> {
         let participant = self.host_source()?;
-        // A host on a seat after a hand-over keeps the seat's place in the numbering, but leads.
+        // A host who got the room while on a seat keeps the seat's number, but leads the program.
         let seat = if participant.is_host() { None } else { self.seat_of(&participant.person()) };
         let (person, name) = (self.host.person.clone(), self.host.name.clone());
         self.in_mix(participant, person, name, seat, self.host.muted)
@@ -164,7 +164,7 @@ impl Room {
         Some(MixSource { room: self.name.clone(), participant, person, name, seat, show, hear, silenced })
     }
 
-    /// The program, given the host of the room this one has a PK with.
+    /// Composes the program. `partner` is the host of the room that this one has a PK with.
     pub fn compose(&self, partner: Option<MixSource>) -> Mix {
         let seated = self.seats.iter().filter_map(|seat| {
             let occupant = seat.occupant.as_ref().filter(|occupant| occupant.phase == Phase::OnMic)?;
@@ -178,7 +178,7 @@ impl Room {
         Mix { sources: host.clone().into_iter().chain(partner).chain(seated).collect() }
     }
 
-    /// Without its persons.
+    /// Returns the room as seen from outside, without its persons.
     pub fn outline(&self, pk: Option<crate::PkView>) -> RoomView {
         RoomView {
             room: self.name.clone(),

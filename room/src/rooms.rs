@@ -1,7 +1,7 @@
-//! All rooms of a node, as one state machine: inputs and the passing of time in, effects out.
+//! All rooms of a node, as one state machine. It takes inputs and the passing of time, and gives effects.
 //!
-//! A step decides one thing, then settles every room it touched: who is there, what the programs are made of, when to
-//! wake up next. A refused input changes nothing.
+//! A step decides one thing. Then it settles every room that it touched: who is there, which sources the programs are
+//! made of, and when to wake up next. A refused input changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -18,27 +18,27 @@ use crate::source::Source;
 use crate::view::{HostView, InvitationView, PersonView, PkView, RequestView, RoomView, SeatView};
 use onmic_names::{ParticipantName, PersonId, RoomName, SeatNo};
 
-/// See the module. Reads no clock: `now` never goes back.
+/// All rooms of a node. It reads no clock: the caller passes `now`, which never goes back.
 #[derive(Debug)]
 pub struct Rooms {
     limits: Limits,
-    /// Of rooms that come to be by themselves.
+    /// The settings of rooms that come to be by themselves.
     defaults: Settings,
     pub(crate) rooms: BTreeMap<RoomName, Room>,
     pub(crate) deadlines: BTreeSet<(Instant, RoomName)>,
-    /// The highest number of an event of a room that has ended: no later room repeats one.
+    /// The highest number of an event of any room that has ended. No later room repeats a number.
     last_number: u64,
 }
 
 impl Rooms {
-    /// No rooms. `defaults` are the settings of those that come to be by somebody joining or publishing.
+    /// Begins without rooms. `defaults` are the settings of rooms that somebody opens by joining or publishing.
     pub fn new(limits: Limits, defaults: Settings) -> Result<Self, Refused> {
         defaults.check()?;
         let (rooms, deadlines) = (BTreeMap::new(), BTreeSet::new());
         Ok(Self { limits, defaults, rooms, deadlines, last_number: 0 })
     }
 
-    /// Takes in what happened. On a refusal nothing has changed.
+    /// Takes an input and returns its effects. A refusal changes nothing.
     pub fn apply(&mut self, now: Instant, input: Input) -> Result<Vec<Effect>, Refused> {
         let mut step = Step::new(now);
         let decided = self.decide(&mut step, input);
@@ -48,16 +48,16 @@ impl Rooms {
         decided.map(|()| step.effects)
     }
 
-    /// When to call [`Rooms::handle_timeout`].
+    /// Returns when to call [`Rooms::handle_timeout`].
     pub fn next_timeout(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Lets everything that has waited long enough come to its end.
+    /// Ends everything whose deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<Effect> {
         let mut step = Step::new(now);
-        // Every timeout is longer than nothing, so a room that was expired is due later. If one were not, the driver
-        // would wake up again at once; it would not wait here for ever.
+        // A timeout is never zero, so the next deadline of a room is later. If it were not, the driver would wake up
+        // again at once, rather than loop here for ever.
         while let Some(first) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now).cloned() {
             self.expire(&mut step, &first.1);
             self.settle(&mut step);
@@ -69,74 +69,74 @@ impl Rooms {
         step.effects
     }
 
-    /// A room as it is now.
+    /// Returns a room as it is now.
     pub fn room(&self, name: &RoomName) -> Option<RoomView> {
         let view = self.outline(name)?;
         Some(RoomView { persons: self.persons(name).ok()?, ..view })
     }
 
-    /// A room as it is now, but for its persons, of whom there may be thousands.
+    /// Returns a room as it is now without its persons, of whom there may be thousands.
     pub fn outline(&self, name: &RoomName) -> Option<RoomView> {
         self.rooms.get(name).map(|room| room.outline(self.pk_view(room)))
     }
 
-    /// The settings of a room.
+    /// Returns the settings of a room.
     pub fn settings(&self, room: &RoomName) -> Result<&Settings, Refused> {
         Ok(&self.get(room)?.settings)
     }
 
-    /// Everybody in a room, by id.
+    /// Returns everybody in a room, by id.
     pub fn persons(&self, room: &RoomName) -> Result<Vec<PersonView>, Refused> {
         let room = self.get(room)?;
         Ok(room.persons.iter().map(|(id, person)| room.person_view(id, person)).collect())
     }
 
-    /// The host of a room.
+    /// Returns the host of a room.
     pub fn host(&self, room: &RoomName) -> Result<HostView, Refused> {
         Ok(self.get(room)?.host_view())
     }
 
-    /// One seat of a room.
+    /// Returns one seat of a room.
     pub fn seat(&self, room: &RoomName, seat: SeatNo) -> Result<SeatView, Refused> {
         let room = self.get(room)?;
         room.check_seat(seat).map(|()| room.seat_view(seat))
     }
 
-    /// The seat of a person, invited or more.
+    /// Returns the seat that a person has, or is invited to.
     pub fn seat_of(&self, room: &RoomName, person: &PersonId) -> Result<Option<SeatView>, Refused> {
         let room = self.get(room)?;
         Ok(room.seat_of(person).map(|seat| room.seat_view(seat)))
     }
 
-    /// The request of a person.
+    /// Returns the request of a person.
     pub fn request_of(&self, room: &RoomName, person: &PersonId) -> Result<Option<RequestView>, Refused> {
         let room = self.get(room)?;
         let request = room.requests.iter().find(|request| request.person == *person);
         Ok(request.map(|request| room.request_view(request)))
     }
 
-    /// The invitation of a person.
+    /// Returns the invitation of a person.
     pub fn invitation_of(&self, room: &RoomName, person: &PersonId) -> Result<Option<InvitationView>, Refused> {
         let invitations = self.get(room)?.invitation_views();
         Ok(invitations.into_iter().find(|invitation| invitation.person == *person))
     }
 
-    /// The PK of a room, or the proposal of one.
+    /// Returns the PK of a room, or the proposal of one.
     pub fn pk(&self, room: &RoomName) -> Result<Option<PkView>, Refused> {
         Ok(self.pk_view(self.get(room)?))
     }
 
-    /// The participant whom a command names.
+    /// Returns the participant whom a command names.
     pub fn resolve(&self, room: &RoomName, who: &Who) -> Result<PersonId, Refused> {
         self.get(room)?.resolve(who)
     }
 
-    /// The names of all rooms, in order.
+    /// Returns the names of all rooms, in order.
     pub fn names(&self) -> impl Iterator<Item = &RoomName> {
         self.rooms.keys()
     }
 
-    /// Whether `by` may direct the program of a room: its layout, overlays and the look of its sources.
+    /// Checks that `by` may direct the program of a room: its layout, its overlays and the look of its sources.
     pub fn authorize(&self, room: &RoomName, by: &Actor) -> Result<(), Refused> {
         self.get(room)?.must_direct(by)
     }
@@ -246,7 +246,7 @@ impl Rooms {
         if room.kept && room.settings != settings {
             return Err(Refused::RoomExists(name));
         }
-        // One that came to be by itself becomes what it is asked to be.
+        // A room that came to be by itself takes the settings that are asked for.
         room.configure(step, &Actor::admin(), settings)?;
         if kept && !room.kept {
             room.kept = true;
@@ -281,7 +281,7 @@ impl Rooms {
         self.get_mut(name)
     }
 
-    /// A publisher opens a room only if it may stay in it.
+    /// Returns the room for a publisher, who opens it only if the publisher may stay in it.
     fn get_or_open_for(
         &mut self,
         step: &mut Step,

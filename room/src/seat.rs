@@ -1,7 +1,8 @@
-//! A seat: a numbered place on mic, and how far whoever has it has come.
+//! A seat: a numbered place on mic, and the phase that the person on it is in.
 //!
-//! Invited → granted → connecting → on mic ⇄ away; each but on mic has a deadline. A seat has one person, and a person
-//! one seat. What happens to somebody on it is here; how they come onto it is in `request` and `invitation`.
+//! The phases are invited → granted → connecting → on mic ⇄ away. Each of them but `on mic` has a deadline. A seat has
+//! one person, and a person one seat. This file says what happens to somebody on a seat. `request` and `invitation` say
+//! how they get onto it.
 
 use std::time::Instant;
 
@@ -55,7 +56,7 @@ impl Phase {
     }
 }
 
-/// The host's mutes and one's own are apart: lifting one does not lift the other.
+/// What is muted of a participant. The host's mutes and their own are kept apart: lifting one does not lift the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Muted {
     pub video_by_host: bool,
@@ -73,7 +74,7 @@ impl Muted {
         self.audio_by_host || self.audio_by_self
     }
 
-    /// Without the host's.
+    /// Returns the mutes without those of the host.
     pub fn own(self) -> Self {
         Self { video_by_host: false, audio_by_host: false, ..self }
     }
@@ -151,12 +152,12 @@ impl Room {
         self.seats[seat.index()].occupant.as_ref().map(|occupant| (seat, occupant.phase))
     }
 
-    /// Everybody who has a seat, invited or more.
+    /// Returns everybody who has a seat or is invited to one.
     pub fn seated(&self) -> Vec<PersonId> {
         self.seats.iter().filter_map(|seat| seat.occupant.as_ref()).map(|occupant| occupant.person.clone()).collect()
     }
 
-    /// The participant whom a command names.
+    /// Returns the participant whom a command names.
     pub fn resolve(&self, who: &Who) -> Result<PersonId, Refused> {
         match who {
             Who::Person(person) => Ok(person.clone()),
@@ -181,7 +182,7 @@ impl Room {
         }
     }
 
-    /// Whether the seat takes somebody new.
+    /// Checks that the seat takes somebody new.
     pub fn check_free(&self, number: SeatNo) -> Result<(), Refused> {
         match self.seats.get(number.index()) {
             None => Err(Refused::SeatUnknown { seat: number, seats: self.settings.seats }),
@@ -191,7 +192,8 @@ impl Room {
         }
     }
 
-    /// `asked` and no other; or else `wished` if it is free; or else the first that is.
+    /// Returns the seat `asked` for and no other. Without one, returns `wished` if it is free, or else the first free
+    /// seat.
     pub fn choose_seat(&self, asked: Option<SeatNo>, wished: Option<SeatNo>) -> Result<SeatNo, Refused> {
         if let Some(asked) = asked {
             return self.check_free(asked).map(|()| asked);
@@ -201,7 +203,7 @@ impl Room {
         wished.filter(free).or_else(first).ok_or(Refused::SeatsFull)
     }
 
-    /// Lets a person on: tells everybody, and sends the ticket.
+    /// Gives a person the seat: tells everybody, and sends the ticket.
     pub fn grant_seat(&mut self, step: &mut Step, person: &PersonId, seat: SeatNo) {
         let wait = self.settings.timeouts.grant;
         let phase = Phase::Granted { until: step.now + wait };
@@ -217,7 +219,7 @@ impl Room {
         }));
     }
 
-    /// Takes a person off its seat, and its source out of the room.
+    /// Takes a person off their seat, and their source out of the room.
     pub fn clear_seat(&mut self, step: &mut Step, person: &PersonId, reason: LeftReason, revoke: RevokeReason) {
         let Some((seat, phase)) = self.phase_of(person) else { return };
         if let Phase::Invited { .. } = phase {

@@ -1,4 +1,4 @@
-//! What can be set: of a room, and of the node's rooms together.
+//! The settings of one room, and the limits of all rooms of the node.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use onmic_names::{SEATS_MAX, TITLE_MAX};
 
 use crate::refused::Refused;
 
-/// Bounds of every timeout: shorter ones only flap, longer ones are no bound.
+/// The bounds of every timeout. A shorter one makes states flap, and a longer one bounds nothing.
 const TIMEOUT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(24 * 3600));
 
-/// What becomes of a room whose host stayed away for [`Timeouts::host_away`].
+/// What happens to a room whose host stayed away for [`Timeouts::host_away`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HostLeaves {
-    /// Everybody leaves the mic; the room waits for a host.
+    /// Everybody leaves the mic, and the room waits for a host.
     #[default]
     EmptySeats,
     /// The room ends.
     End,
-    /// Who is on mic stays on mic; the room waits for a host.
+    /// Everybody on mic stays there, and the room waits for a host.
     Keep,
 }
 
-/// Declares every timeout once: its name, its default in seconds, and what waits so long.
+/// Declares every timeout once: its name, its default in seconds, and what waits for that time.
 macro_rules! timeouts {
     ($($(#[$doc:meta])* $name:ident = $seconds:literal;)+) => {
-        /// How long each waiting state waits.
+        /// The longest that each state may wait.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Timeouts {
             $($(#[$doc])* pub $name: Duration),+
@@ -37,15 +37,15 @@ macro_rules! timeouts {
         }
 
         impl Timeouts {
-            /// The name of each timeout.
+            /// The names of all timeouts.
             pub const NAMES: &[&str] = &[$(stringify!($name)),+];
 
-            /// Each timeout with its name.
+            /// Returns each timeout with its name.
             pub fn each(&self) -> impl Iterator<Item = (&'static str, Duration)> + use<> {
                 [$((stringify!($name), self.$name)),+].into_iter()
             }
 
-            /// The timeout of that name.
+            /// Returns the timeout of that name.
             pub fn get_mut(&mut self, name: &str) -> Option<&mut Duration> {
                 match name {
                     $(stringify!($name) => Some(&mut self.$name),)+
@@ -57,44 +57,44 @@ macro_rules! timeouts {
 }
 
 timeouts! {
-    /// A request, for the host's answer.
+    /// How long a request waits for the host's answer.
     request = 120;
-    /// A granted seat, for the first sign of its publisher.
+    /// How long a granted seat waits for the first sign of its publisher.
     grant = 10;
-    /// A connecting publisher, for its first frame.
+    /// How long a publisher that connects may take until its first frame.
     connect = 10;
-    /// An invitation, for the viewer's answer.
+    /// How long an invitation waits for the viewer's answer.
     invitation = 30;
-    /// A seat whose source is down, for its return.
+    /// How long a seat waits for its source that is down.
     away = 10;
-    /// A person whose connection is gone, for its return.
+    /// How long a person whose connection is gone counts as there.
     presence = 10;
-    /// A room whose host is gone (after `presence`), for the host's return.
+    /// How long a room waits for its host to come back, after `presence`.
     host_away = 60;
-    /// A PK proposal, for the other host's answer.
+    /// How long the proposal of a PK waits for the other host's answer.
     pk_proposal = 30;
-    /// A PK, for the source of a host that is down.
+    /// How long a PK waits for the source of a host that is down.
     pk_away = 10;
-    /// Somebody removed from the mic, before asking again.
+    /// How long somebody who was removed from the mic must wait before they ask again.
     cool_down = 10;
-    /// A room that nobody created and nobody is in, before it ends.
+    /// How long a room that nobody created lives on without anybody in it.
     empty = 60;
 }
 
-/// Of one room.
+/// The settings of one room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What the room is called; may be empty.
+    /// The title that people see, which may be empty.
     pub title: String,
-    /// Seats beside the host's, 0 to [`SEATS_MAX`].
+    /// The number of seats beside the host's place, 0 to [`SEATS_MAX`].
     pub seats: u8,
-    /// A locked room takes no new requests, and nobody on a seat that was not granted.
+    /// Whether the room is locked: it takes no new requests, and nobody gets a seat that was not granted.
     pub locked: bool,
-    /// Somebody who publishes without having been granted a seat is put on the first free one that is not locked.
+    /// Whether somebody who publishes without a granted seat gets the first free one that is not locked.
     pub open_seats: bool,
-    /// What becomes of the room without its host.
+    /// What happens to the room without its host.
     pub host_leaves: HostLeaves,
-    /// How long to wait for what.
+    /// The longest that each state may wait.
     pub timeouts: Timeouts,
 }
 
@@ -102,7 +102,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             title: String::new(),
-            seats: 8, // With the host a grid of 3×3.
+            seats: 8, // With the host they fill a grid of 3×3.
             locked: false,
             open_seats: true,
             host_leaves: HostLeaves::default(),
@@ -127,14 +127,14 @@ impl Settings {
     }
 }
 
-/// Of the node. Each has a refusal that names it.
+/// The limits of a node's rooms. Each has a refusal that names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Rooms at once.
+    /// The most rooms at once.
     pub rooms: usize,
-    /// Persons of one room at once.
+    /// The most persons in one room at once.
     pub persons: usize,
-    /// Requests waiting in one room.
+    /// The most requests that may wait in one room.
     pub requests: usize,
 }
 
@@ -149,12 +149,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_allowed() {
+    fn the_default_settings_are_valid() {
         assert_eq!(Settings::default().check(), Ok(()));
     }
 
     #[test]
-    fn what_is_out_of_bounds_is_named() {
+    fn a_setting_out_of_bounds_is_refused_by_name() {
         assert_eq!(Settings { title: "x".repeat(201), ..Settings::default() }.check(), Err(Refused::Title));
         assert_eq!(Settings { seats: 17, ..Settings::default() }.check(), Err(Refused::Seats(17)));
         let timeouts = Timeouts { away: Duration::ZERO, ..Timeouts::default() };

@@ -1,8 +1,10 @@
-//! A seeded world around [`Rooms`](crate::Rooms): people, publishers and a network that delays, doubles and reorders what they say.
+//! A simulated world around [`Rooms`](crate::Rooms), the same for the same seed: people, publishers, and a network that
+//! delays, doubles and reorders what they send.
 //!
-//! While the faults last, every step is checked against the [invariants](crate::Rooms::check_invariants), a client that knows
-//! the events alone, and what the actor was allowed to change. Then the faults stop, the world says once more what is
-//! true, and everything that waits must come to its end in its time. A failure panics with the seed and how to replay it.
+//! While the network is faulty, every step is checked against the [invariants](crate::Rooms::check_invariants), against
+//! a client that knows the events alone, and against what the actor may change. Then the faults stop, the world states
+//! once more what is true, and everything that waits must end in time. A failure panics, and tells the seed and how to
+//! replay it.
 
 mod random;
 mod replica;
@@ -12,21 +14,21 @@ use std::collections::BTreeMap;
 
 use world::World;
 
-/// What a run has done, to see that it did something.
+/// What happened in a run, to see that it tried everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Inputs given.
+    /// The number of inputs.
     pub inputs: u64,
-    /// How often each kind of event was heard.
+    /// The number of events of each kind.
     pub events: BTreeMap<&'static str, u64>,
-    /// How often each refusal was given.
+    /// The number of refusals of each code.
     pub refusals: BTreeMap<&'static str, u64>,
-    /// How often publishers were revoked for which reason.
+    /// The number of revoked publishers for each reason.
     pub revocations: BTreeMap<&'static str, u64>,
 }
 
 impl Report {
-    /// Both together.
+    /// Returns the sum of two reports.
     pub fn plus(mut self, other: Self) -> Self {
         self.inputs += other.inputs;
         let mine = [&mut self.events, &mut self.refusals, &mut self.revocations];
@@ -39,10 +41,11 @@ impl Report {
     }
 }
 
-/// Runs the world of a seed for so many steps with faults, then until all is quiet. The same every time.
+/// Runs the world of `seed` for `steps` steps with faults, and then until nothing waits. The same seed gives the same
+/// run.
 ///
 /// # Panics
-/// When a rule is broken.
+/// Panics when a rule is broken.
 pub fn run(seed: u64, steps: u32) -> Report {
     let replay = Replay { seed, steps };
     let mut world = World::new(seed);
@@ -54,7 +57,7 @@ pub fn run(seed: u64, steps: u32) -> Report {
     world.report
 }
 
-/// Says how to see it again, if the run panics.
+/// Prints how to replay the run if it panics.
 struct Replay {
     seed: u64,
     steps: u32,
@@ -71,7 +74,7 @@ impl Drop for Replay {
     }
 }
 
-/// [`run`], with every input and effect told to `trace`.
+/// Runs as [`run`] does, and tells `trace` every input and effect.
 pub fn run_traced(seed: u64, steps: u32, trace: fn(&str)) -> Report {
     let replay = Replay { seed, steps };
     let mut world = World::new(seed);

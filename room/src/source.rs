@@ -1,6 +1,6 @@
-//! What participants publish: which sources are up, and what coming and going means for seats.
+//! The sources of participants: which are up, and what their coming and going means for seats.
 //!
-//! Only the host's source and those of people on a seat are kept; any other publisher is revoked at once.
+//! Only the host's source and those of people on a seat are kept. Any other publisher is revoked at once.
 
 use crate::effect::{RevokeReason, Step};
 use crate::event::{Event, LeftReason};
@@ -85,7 +85,7 @@ impl Room {
     ) -> Result<(), RevokeReason> {
         let person = participant.person();
         match self.phase_of(&person) {
-            // Publishing says yes to an invitation.
+            // To publish accepts an invitation.
             Some((seat, phase)) => {
                 if phase != Phase::OnMic {
                     self.set_phase(seat, Phase::OnMic);
@@ -117,7 +117,7 @@ impl Room {
             self.persons.insert(person.clone(), encoder);
             self.emit(step, Event::PersonJoined { person: view });
         }
-        self.requests.retain(|request| request.person != person); // `mic-on` says so.
+        self.requests.retain(|request| request.person != person); // `mic-on` tells everybody.
         self.seats[seat.index()].occupant = Some(Occupant { person, phase: Phase::OnMic });
         Ok(())
     }
@@ -130,7 +130,7 @@ impl Room {
         let view = Self::source_view(participant, Some(&source));
         self.emit(step, Event::SourceUp { source: view });
         if participant.is_host() {
-            // A host to whom the room was handed on a seat has arrived as `host`.
+            // A host who got the room while on a seat now publishes as `host`.
             if let Some(host) = self.host.person.clone() {
                 self.clear_seat(step, &host, LeftReason::HandedOver, RevokeReason::HandedOver);
             }
@@ -158,7 +158,7 @@ impl Room {
         }
     }
 
-    /// Whether it was up.
+    /// Takes a source out of the room. Returns whether it was up.
     pub fn drop_source(&mut self, step: &mut Step, participant: &ParticipantName) -> bool {
         let was_up = self.sources.remove(participant).is_some();
         if was_up {

@@ -1,4 +1,4 @@
-//! A room as seen from outside: complete values, for snapshots and events alike.
+//! A room as seen from outside. Snapshots and events hold the same complete values.
 
 use std::time::Instant;
 
@@ -7,184 +7,184 @@ use crate::mix::Mix;
 use crate::settings::Settings;
 use onmic_names::{ParticipantName, PersonId, RoomName, SeatNo};
 
-/// Everything of a room that this crate owns.
+/// The whole state of a room that this crate owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomView {
-    /// Its name.
+    /// The name of the room.
     pub room: RoomName,
-    /// As configured; `title` and `locked` are in here.
+    /// The settings, which hold `title` and `locked`.
     pub settings: Settings,
-    /// Lives until it is ended.
+    /// Whether the room lives until it is ended.
     pub kept: bool,
-    /// Of the last event; the first one of a room is greater than any of an earlier room of that name.
+    /// The number of the last event. A room begins above all numbers of an earlier room of that name.
     pub number: u64,
     /// Whether any source of this room is up.
     pub live: bool,
-    /// The host.
+    /// The host of the room.
     pub host: HostView,
-    /// By number.
+    /// The seats, by number.
     pub seats: Vec<SeatView>,
-    /// In the order they will be served.
+    /// The requests, in the order of the queue.
     pub requests: Vec<RequestView>,
-    /// By seat.
+    /// The invitations, by seat.
     pub invitations: Vec<InvitationView>,
-    /// Those that are up, by name.
+    /// The sources that are up, by name.
     pub sources: Vec<SourceView>,
     /// The PK, or the proposal of one.
     pub pk: Option<PkView>,
-    /// By id.
+    /// Everybody in the room, by id.
     pub persons: Vec<PersonView>,
-    /// As last given out.
+    /// The mix that the last effect gave out.
     pub mix: Mix,
 }
 
-/// Somebody in a room.
+/// A person in a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonView {
-    /// Id.
+    /// The id of the person.
     pub person: PersonId,
-    /// What others see.
+    /// The name that others see.
     pub name: String,
-    /// What the token says. Who is the host is said by [`HostView`].
+    /// The right that the token gives. Only [`HostView`] says who the host is.
     pub authority: Authority,
 }
 
 /// The host of a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostView {
-    /// Nobody, if there is none, or only an encoder.
+    /// The person; `None` if there is no host, or only an encoder.
     pub person: Option<PersonId>,
-    /// What others see; empty if there is none.
+    /// The name that others see; empty if there is no host.
     pub name: String,
-    /// There, or gone for less than the grace.
+    /// Whether the host is there, or gone for less than the grace.
     pub present: bool,
-    /// Until when it is waited for, while it is away.
+    /// Until when the room waits for a host who is away.
     pub away_until: Option<Instant>,
-    /// What the host has muted of itself.
+    /// What is muted of the host.
     pub muted_by: MutedByView,
 }
 
 /// A seat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeatView {
-    /// Its number.
+    /// The number of the seat.
     pub seat: SeatNo,
-    /// What goes on there.
+    /// The state of the seat.
     pub state: SeatState,
-    /// Takes nobody new.
+    /// Whether the seat takes nobody new.
     pub locked: bool,
-    /// Who is on it.
+    /// The person on the seat.
     pub person: Option<PersonId>,
-    /// What others see; empty if nobody.
+    /// The name that others see; empty if nobody is on the seat.
     pub name: String,
-    /// What they publish as.
+    /// The name that the person publishes under.
     pub participant: Option<ParticipantName>,
-    /// Their source is up and has a picture.
+    /// Whether their source is up and has video.
     pub video: bool,
-    /// Their source is up and has sound.
+    /// Whether their source is up and has audio.
     pub audio: bool,
-    /// What is muted.
+    /// What is muted of the person.
     pub muted_by: MutedByView,
-    /// When the state runs out by itself.
+    /// When the state ends by itself.
     pub until: Option<Instant>,
 }
 
-/// What goes on on a seat.
+/// The state of a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeatState {
-    /// Nothing.
+    /// Nobody has it.
     Empty,
-    /// Granted or offered; nobody publishes yet.
+    /// It is granted or offered, and nobody publishes yet.
     Reserved,
     /// A publisher is connecting.
     Connecting,
-    /// Live.
+    /// The source is up.
     OnMic,
-    /// The source is down, and may come back.
+    /// The source is down and may come back.
     Away,
 }
 
-/// Who muted something.
+/// Somebody who muted a participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MutedBy {
-    /// The host, perhaps the participant too.
+    /// The host, and perhaps the participant as well.
     Host,
     /// The participant alone.
     Myself,
 }
 
-/// What is muted of a participant, and by whom.
+/// What is muted of a participant, and who muted it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MutedByView {
-    /// The picture.
+    /// Who muted the video.
     pub video: Option<MutedBy>,
-    /// The sound.
+    /// Who muted the audio.
     pub audio: Option<MutedBy>,
 }
 
-/// Somebody who asks for the mic.
+/// The request of somebody who asks for the mic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestView {
-    /// Who.
+    /// The person who asks.
     pub person: PersonId,
-    /// What others see.
+    /// The name that others see.
     pub name: String,
-    /// Which seat; any if `None`.
+    /// The seat that they ask for; any seat if `None`.
     pub seat: Option<SeatNo>,
-    /// Since when.
+    /// When they asked.
     pub since: Instant,
-    /// Until when.
+    /// When the request expires.
     pub expires: Instant,
     /// Why the last attempt to go on mic did not work.
     pub failed: Option<String>,
 }
 
-/// Somebody who is offered a seat.
+/// The invitation of somebody who is offered a seat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvitationView {
-    /// Who.
+    /// The person who is invited.
     pub person: PersonId,
-    /// What others see.
+    /// The name that others see.
     pub name: String,
-    /// Which seat.
+    /// The seat that is reserved.
     pub seat: SeatNo,
-    /// Until when.
+    /// When the invitation expires.
     pub expires: Instant,
 }
 
-/// What somebody publishes.
+/// The source that a participant publishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceView {
-    /// As whom.
+    /// The name it is published under.
     pub participant: ParticipantName,
-    /// Frames arrive.
+    /// Whether its frames arrive.
     pub up: bool,
-    /// Has a picture.
+    /// Whether it has video.
     pub video: bool,
-    /// Has sound.
+    /// Whether it has audio.
     pub audio: bool,
 }
 
 /// A PK, or the proposal of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PkView {
-    /// How far it is.
+    /// The state of the PK.
     pub state: PkState,
     /// The other room.
     pub room: RoomName,
-    /// The other host, as shown to others.
+    /// The name of the other host that others see.
     pub name: String,
-    /// When it runs out by itself: a proposal unanswered, or a PK with this room's host gone.
+    /// When it ends by itself: a proposal without an answer, or a PK while this room's host has no source.
     pub until: Option<Instant>,
 }
 
-/// How far a PK is.
+/// The state of a PK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PkState {
     /// This room has proposed it.
     Proposed,
-    /// The other room has.
+    /// The other room has proposed it.
     Offered,
-    /// Both programs show both hosts.
+    /// It is on: both programs show both hosts.
     On,
 }

@@ -1,6 +1,6 @@
-//! What people do wrong, the sentence they get, and what becomes of the room.
+//! What people do wrong: the sentence they get, and what happens to the room.
 
-#![allow(clippy::unwrap_used)] // In helpers of tests too.
+#![allow(clippy::unwrap_used)] // The helpers of tests unwrap as well.
 
 mod stage;
 
@@ -11,7 +11,7 @@ use stage::{
     Stage, events, grant, invite, kinds, mute, participant, person, request, revoked, room, seat, seconds, settings,
 };
 
-/// The command is refused with this sentence, and nothing has changed.
+/// Checks that the command is refused with this sentence, and that nothing has changed.
 fn refused(stage: &mut Stage, by: &str, command: Command, sentence: &str, kind: RefusedKind) {
     let before = stage.view("red");
     let refused = stage.by(by, command).unwrap_err();
@@ -30,7 +30,7 @@ fn a_viewer_who_asks_twice_has_one_request() {
 }
 
 #[test]
-fn a_viewer_who_asks_for_a_locked_seat() {
+fn a_request_for_a_locked_seat_is_refused() {
     let mut stage = Stage::new(settings());
     stage.by("mia", Command::LockSeat { seat: seat(2), locked: true }).unwrap();
     let command = Command::RequestMic { person: person("anna"), seat: Some(seat(2)) };
@@ -38,7 +38,7 @@ fn a_viewer_who_asks_for_a_locked_seat() {
 }
 
 #[test]
-fn a_viewer_who_asks_for_a_taken_or_missing_seat() {
+fn a_request_for_a_taken_or_missing_seat_is_refused() {
     let mut stage = Stage::new(settings());
     stage.on_mic("bo");
     let ask = |number| Command::RequestMic { person: person("anna"), seat: Some(seat(number)) };
@@ -47,14 +47,14 @@ fn a_viewer_who_asks_for_a_taken_or_missing_seat() {
 }
 
 #[test]
-fn a_viewer_in_a_locked_room() {
+fn a_locked_room_takes_no_requests() {
     let mut stage = Stage::new(Settings { locked: true, ..settings() });
     let sentence = "The room takes no requests for the mic now. Wait until the host unlocks it.";
     refused(&mut stage, "anna", request("anna"), sentence, RefusedKind::Conflict);
 }
 
 #[test]
-fn a_viewer_who_was_removed_asks_again_after_a_while() {
+fn a_viewer_who_was_removed_may_ask_again_after_the_cool_down() {
     let mut stage = Stage::new(settings());
     stage.on_mic("anna");
     let removed = stage.by("mia", Command::Remove { person: person("anna") }).unwrap();
@@ -62,7 +62,7 @@ fn a_viewer_who_was_removed_asks_again_after_a_while() {
     stage.pass(seconds(4));
     let sentence = "You were removed from the mic a moment ago. Ask again in 6 s.";
     refused(&mut stage, "anna", request("anna"), sentence, RefusedKind::Conflict);
-    // Leaving and coming back does not help.
+    // To leave and come back does not shorten the cool-down.
     stage.leave("red", "anna");
     stage.join("red", "anna", Authority::Viewer);
     assert!(stage.by("anna", request("anna")).is_err());
@@ -71,7 +71,7 @@ fn a_viewer_who_was_removed_asks_again_after_a_while() {
 }
 
 #[test]
-fn a_viewer_who_was_removed_and_publishes_anyway() {
+fn a_viewer_who_was_removed_and_publishes_anyway_is_revoked() {
     let mut stage = Stage::new(Settings { open_seats: true, ..settings() });
     stage.up("red", "anna");
     stage.by("mia", Command::Remove { person: person("anna") }).unwrap();
@@ -81,19 +81,19 @@ fn a_viewer_who_was_removed_and_publishes_anyway() {
 }
 
 #[test]
-fn a_viewer_who_publishes_without_a_seat() {
+fn a_viewer_who_publishes_without_a_seat_is_revoked() {
     let mut stage = Stage::new(settings());
     let up = stage.up("red", "anna");
     assert_eq!(revoked(&up), [("anna".to_owned(), RevokeReason::NotSeated)]);
     assert_eq!(RevokeReason::NotSeated.to_string(), "You have no seat in this room. Ask for the mic first.");
     assert_eq!(stage.program("red"), "host");
-    // Nor does a publisher open a room it may not stay in.
+    // A publisher does not open a room in which it may not stay.
     assert_eq!(revoked(&stage.up("green", "anna")).len(), 1);
     assert!(stage.rooms.room(&room("green")).is_none());
 }
 
 #[test]
-fn a_viewer_with_anothers_token() {
+fn a_viewer_cannot_act_for_another_viewer() {
     let mut stage = Stage::new(settings());
     stage.by("anna", request("anna")).unwrap();
     stage.by("mia", invite("bo")).unwrap();
@@ -105,7 +105,7 @@ fn a_viewer_with_anothers_token() {
 }
 
 #[test]
-fn a_viewer_who_directs() {
+fn a_viewer_cannot_direct_the_room() {
     let mut stage = Stage::new(settings());
     stage.by("anna", request("anna")).unwrap();
     let sentence = "Only the host of this room may do that. Ask the host, or to be handed the room.";
@@ -129,7 +129,7 @@ fn a_viewer_who_directs() {
     let bo = Actor::new(person("bo"), Authority::Viewer);
     assert!(stage.rooms.authorize(&room("red"), &bo).is_err());
     assert!(stage.rooms.authorize(&room("red"), &Actor::admin()).is_ok());
-    // A token of another room's host is a viewer's here: the driver gives it no authority, and it is not this host.
+    // The host of another room is a viewer here: the driver gives them no authority, and they are not this room's host.
     assert!(stage.rooms.authorize(&room("red"), &Actor::new(person("kim"), Authority::Viewer)).is_err());
     let end = Input::End { room: room("red"), by: bo.clone() };
     assert_eq!(stage.apply(end).unwrap_err().kind(), RefusedKind::NotAllowed);
@@ -138,7 +138,7 @@ fn a_viewer_who_directs() {
 }
 
 #[test]
-fn a_participant_who_lifts_the_hosts_mute() {
+fn a_participant_cannot_lift_the_hosts_mute() {
     let mut stage = Stage::new(settings());
     stage.on_mic("anna");
     stage.by("mia", mute("anna", true)).unwrap();
@@ -147,7 +147,7 @@ fn a_participant_who_lifts_the_hosts_mute() {
 }
 
 #[test]
-fn a_host_who_grants_what_nobody_asked_for() {
+fn a_host_can_grant_only_a_request_and_invite_only_somebody_who_is_there() {
     let mut stage = Stage::new(settings());
     let sentence = "Anna is not asking for the mic. Send an invitation instead.";
     refused(&mut stage, "mia", grant("anna"), sentence, RefusedKind::NotFound);
@@ -156,7 +156,7 @@ fn a_host_who_grants_what_nobody_asked_for() {
 }
 
 #[test]
-fn a_host_with_more_guests_than_seats() {
+fn a_host_cannot_grant_more_seats_than_there_are_or_take_away_a_taken_one() {
     let mut stage = Stage::new(Settings { seats: 1, ..settings() });
     stage.on_mic("bo");
     stage.by("anna", request("anna")).unwrap();
@@ -169,7 +169,7 @@ fn a_host_with_more_guests_than_seats() {
 }
 
 #[test]
-fn a_host_who_moves_somebody_onto_somebody() {
+fn a_host_cannot_give_a_taken_seat_or_a_second_seat() {
     let mut stage = Stage::new(settings());
     stage.on_mic("anna");
     stage.on_mic("bo");
@@ -181,7 +181,7 @@ fn a_host_who_moves_somebody_onto_somebody() {
 }
 
 #[test]
-fn a_host_who_asks_for_a_seat() {
+fn a_host_has_no_seat() {
     let mut stage = Stage::new(Settings { open_seats: true, ..settings() });
     let sentence = "The host is live without a seat. Publish to the room itself.";
     refused(&mut stage, "mia", request("mia"), sentence, RefusedKind::Conflict);
@@ -189,7 +189,7 @@ fn a_host_who_asks_for_a_seat() {
 }
 
 #[test]
-fn a_host_who_hands_the_room_to_nobody() {
+fn a_host_cannot_hand_the_room_to_somebody_who_is_absent() {
     let mut stage = Stage::new(settings());
     stage.leave("red", "bo");
     let sentence = "Bo is not here at the moment. Choose somebody who is.";
@@ -197,7 +197,7 @@ fn a_host_who_hands_the_room_to_nobody() {
 }
 
 #[test]
-fn a_host_who_vanishes_mid_grant() {
+fn a_grant_and_requests_outlive_a_host_who_vanishes() {
     let mut stage = Stage::new(settings());
     stage.by("anna", request("anna")).unwrap();
     stage.by("bo", request("bo")).unwrap();
@@ -209,7 +209,7 @@ fn a_host_who_vanishes_mid_grant() {
     assert_eq!(stage.program("red"), "anna");
     assert!(kinds("red", &stage.pass(seconds(10))).contains(&"host-away"));
     assert_eq!(stage.queue(), ["bo"]);
-    // Without its host for a minute, the room is empty; who asks still waits, but not for ever.
+    // After a minute without the host the seats are emptied. A request still waits, and expires in its own time.
     let over = stage.pass(seconds(60));
     assert_eq!(kinds("red", &over), ["host-changed", "source-down", "mic-left"]);
     assert_eq!(revoked(&over), [("anna".to_owned(), RevokeReason::HostLeft)]);
@@ -218,7 +218,7 @@ fn a_host_who_vanishes_mid_grant() {
 }
 
 #[test]
-fn a_pk_partner_that_dies() {
+fn a_pk_ends_when_the_partners_host_is_gone() {
     let mut stage = Stage::new(settings());
     stage.by("mia", Command::ProposePk { room: room("blue") }).unwrap();
     stage.by_in("blue", "kim", Command::AcceptPk).unwrap();
@@ -232,7 +232,7 @@ fn a_pk_partner_that_dies() {
 }
 
 #[test]
-fn a_pk_with_the_wrong_room() {
+fn a_pk_with_itself_or_with_a_busy_room_is_refused() {
     let mut stage = Stage::new(settings());
     stage.join("green", "zoe", Authority::Host);
     stage.by("mia", Command::ProposePk { room: room("blue") }).unwrap();
@@ -246,7 +246,7 @@ fn a_pk_with_the_wrong_room() {
 }
 
 #[test]
-fn a_track_that_flaps_changes_what_is_seen_and_no_seat() {
+fn a_track_that_flaps_changes_the_program_and_no_seat() {
     let mut stage = Stage::new(settings());
     stage.on_mic("anna");
     for round in 0..100 {
@@ -259,7 +259,7 @@ fn a_track_that_flaps_changes_what_is_seen_and_no_seat() {
 }
 
 #[test]
-fn what_is_late_or_unknown_changes_nothing() {
+fn a_late_or_unknown_input_changes_nothing() {
     let mut stage = Stage::new(settings());
     let before = stage.view("red");
     for id in ["anna", "nobody"] {
@@ -280,7 +280,7 @@ fn what_is_late_or_unknown_changes_nothing() {
 }
 
 #[test]
-fn names_that_cannot_be() {
+fn an_invalid_or_reserved_name_is_refused() {
     let mut stage = Stage::new(settings());
     let mut join = |id: &str, name: &str, authority| {
         let input = Input::Join { room: room("red"), person: person(id), name: name.to_owned(), authority };
@@ -293,7 +293,7 @@ fn names_that_cannot_be() {
 }
 
 #[test]
-fn more_than_there_is_room_for() {
+fn rooms_persons_and_requests_above_their_limits_are_refused() {
     let limits = Limits { rooms: 1, persons: 3, requests: 1 };
     let mut stage = Stage { rooms: Rooms::new(limits, settings()).unwrap(), now: std::time::Instant::now() };
     for id in ["mia", "anna", "bo"] {
@@ -313,7 +313,7 @@ fn more_than_there_is_room_for() {
 }
 
 #[test]
-fn settings_that_cannot_be() {
+fn invalid_settings_are_refused() {
     let mut stage = Stage::new(settings());
     let mut open = |settings| {
         let input = Input::Open { room: room("new"), settings, kept: true };

@@ -1,13 +1,13 @@
-//! Every command twice has the effect of one.
+//! A command that is given twice has the effect of one.
 
-#![allow(clippy::unwrap_used)] // In helpers of tests too.
+#![allow(clippy::unwrap_used)] // The helpers of tests unwrap as well.
 
 mod stage;
 
 use onmic_room::{Command, Input};
 use stage::{Stage, grant, invite, mute, person, request, room, seat, settings};
 
-/// After `before`, the command has an effect once.
+/// Checks that the command, given twice after `before`, has an effect only the first time.
 #[track_caller]
 fn once(before: &[(&str, Command)], by: &str, command: &Command) {
     let mut stage = Stage::new(settings());
@@ -25,7 +25,7 @@ fn once(before: &[(&str, Command)], by: &str, command: &Command) {
 }
 
 #[test]
-fn of_requests() {
+fn commands_about_requests_have_an_effect_once() {
     let asked = [("anna", request("anna"))];
     once(&[], "anna", &request("anna"));
     once(&asked, "anna", &Command::Withdraw { person: person("anna") });
@@ -37,7 +37,7 @@ fn of_requests() {
 }
 
 #[test]
-fn of_invitations() {
+fn commands_about_invitations_have_an_effect_once() {
     let invited = [("mia", invite("anna"))];
     once(&[], "mia", &invite("anna"));
     once(&invited, "anna", &Command::Accept { person: person("anna") });
@@ -45,7 +45,7 @@ fn of_invitations() {
 }
 
 #[test]
-fn of_seats() {
+fn commands_about_seats_have_an_effect_once() {
     let granted = [("anna", request("anna")), ("mia", grant("anna"))];
     once(&granted, "anna", &Command::LeaveMic { person: person("anna") });
     once(&granted, "mia", &Command::Remove { person: person("anna") });
@@ -57,7 +57,7 @@ fn of_seats() {
 }
 
 #[test]
-fn of_pk() {
+fn commands_about_a_pk_have_an_effect_once() {
     let propose = Command::ProposePk { room: room("blue") };
     let proposed = [("mia", propose.clone())];
     once(&[], "mia", &propose);
@@ -67,7 +67,7 @@ fn of_pk() {
 }
 
 #[test]
-fn of_rooms() {
+fn opening_and_configuring_a_room_have_an_effect_once() {
     let mut stage = Stage::new(settings());
     let by = onmic_room::Actor::admin();
     let open = Input::Open { room: room("new"), settings: settings(), kept: true };

@@ -1,4 +1,4 @@
-//! The way onto the mic and off it, and what happens when one side does not go on.
+//! The way onto the mic and off it, and what happens when one side stops on the way.
 
 mod stage;
 
@@ -55,7 +55,7 @@ fn an_unanswered_request_expires() {
 }
 
 #[test]
-fn a_granted_seat_nobody_comes_to_goes_back_to_the_front_of_the_queue() {
+fn a_person_who_does_not_publish_on_a_granted_seat_goes_back_to_the_front_of_the_queue() {
     let mut stage = Stage::new(settings());
     for id in ["anna", "bo"] {
         stage.by(id, request(id)).unwrap();
@@ -69,7 +69,7 @@ fn a_granted_seat_nobody_comes_to_goes_back_to_the_front_of_the_queue() {
 }
 
 #[test]
-fn a_failed_connection_says_why_and_waits_in_front() {
+fn a_person_who_could_not_connect_waits_in_front_with_the_reason() {
     let mut stage = Stage::new(settings());
     for id in ["anna", "bo"] {
         stage.by(id, request(id)).unwrap();
@@ -106,7 +106,7 @@ fn an_invitation_is_accepted_declined_or_expires() {
 }
 
 #[test]
-fn asking_when_invited_and_inviting_who_asks_are_a_yes() {
+fn a_request_of_an_invited_person_and_an_invitation_of_one_who_asks_are_granted() {
     let mut stage = Stage::new(settings());
     stage.by("mia", invite("anna")).unwrap();
     assert_eq!(kinds("red", &stage.by("anna", request("anna")).unwrap()), ["mic-granted"]);
@@ -115,7 +115,7 @@ fn asking_when_invited_and_inviting_who_asks_are_a_yes() {
 }
 
 #[test]
-fn a_flapping_source_keeps_its_seat_within_grace_and_loses_it_after() {
+fn a_source_that_flaps_keeps_its_seat_within_the_grace_and_loses_it_after() {
     let mut stage = Stage::new(settings());
     stage.on_mic("anna");
     assert_eq!(kinds("red", &stage.down("red", "anna")), ["source-down", "mic-away"]);
@@ -130,7 +130,7 @@ fn a_flapping_source_keeps_its_seat_within_grace_and_loses_it_after() {
 }
 
 #[test]
-fn whoever_loses_its_connection_keeps_the_seat_it_publishes_from() {
+fn a_person_who_loses_their_connection_keeps_the_seat_they_publish_from() {
     let mut stage = Stage::new(settings());
     stage.on_mic("anna");
     stage.by("bo", request("bo")).unwrap();
@@ -143,7 +143,7 @@ fn whoever_loses_its_connection_keeps_the_seat_it_publishes_from() {
 }
 
 #[test]
-fn a_reload_within_grace_keeps_the_request_and_repeats_the_ticket() {
+fn a_reload_within_the_grace_keeps_the_request_and_repeats_the_ticket() {
     let mut stage = Stage::new(settings());
     stage.by("anna", request("anna")).unwrap();
     stage.leave("red", "anna");
@@ -158,7 +158,7 @@ fn a_reload_within_grace_keeps_the_request_and_repeats_the_ticket() {
 }
 
 #[test]
-fn the_hosts_mute_and_ones_own_must_both_be_lifted() {
+fn the_hosts_mute_and_the_participants_own_must_both_be_lifted() {
     let mut stage = Stage::new(settings());
     stage.on_mic("anna");
     stage.by("anna", mute("anna", true)).unwrap();
@@ -223,14 +223,14 @@ fn an_encoder_alone_is_a_host_without_a_person() {
     assert_eq!(kinds("green", &up), ["room-opened", "source-up", "host-changed"]);
     let host = stage.view("green").host;
     assert_eq!((host.person, host.present), (None, true));
-    // Whoever comes with the right to host is the host of that source.
+    // A person who joins with the right to host becomes the host of that source.
     stage.join("green", "zoe", Authority::Host);
     assert_eq!(stage.view("green").host.person, Some(person("zoe")));
     assert_eq!(stage.program("green"), "host");
 }
 
 #[test]
-fn a_room_without_anybody_ends_unless_it_is_kept() {
+fn an_empty_room_ends_unless_it_is_kept() {
     let mut stage = Stage::new(settings());
     stage.down("blue", "host");
     stage.leave("blue", "kim");
@@ -246,7 +246,7 @@ fn a_room_without_anybody_ends_unless_it_is_kept() {
 }
 
 #[test]
-fn numbers_go_on_when_a_room_comes_again() {
+fn event_numbers_go_on_in_a_later_room_of_the_same_name() {
     let mut stage = Stage::new(settings());
     let before = stage.view("red").number;
     let by = onmic_room::Actor::admin();
@@ -284,7 +284,7 @@ fn a_room_can_end_or_go_on_without_its_host() {
 }
 
 #[test]
-fn a_command_for_a_seat_is_for_whoever_is_on_it_then() {
+fn a_command_for_a_seat_is_for_the_person_who_is_on_it_then() {
     let mut stage = Stage::new(settings());
     stage.on_mic("anna");
     let mute = |who: Who| Command::Mute { who, audio: Some(true), video: None };

@@ -1,6 +1,6 @@
-//! Handing a room over, and two rooms in one program.
+//! PK, which shows two rooms in one program, and the handing over of a room.
 
-#![allow(clippy::unwrap_used)] // In helpers of tests too.
+#![allow(clippy::unwrap_used)] // The helpers of tests unwrap as well.
 
 mod stage;
 
@@ -46,7 +46,7 @@ fn a_proposal_is_refused_taken_back_or_expires() {
 }
 
 #[test]
-fn proposing_to_each_other_is_a_yes() {
+fn two_rooms_that_propose_to_each_other_have_a_pk() {
     let mut stage = Stage::new(settings());
     stage.by("mia", Command::ProposePk { room: room("blue") }).unwrap();
     let both = stage.by_in("blue", "kim", Command::ProposePk { room: room("red") }).unwrap();
@@ -54,7 +54,7 @@ fn proposing_to_each_other_is_a_yes() {
 }
 
 #[test]
-fn a_partner_whose_source_dies_has_a_grace() {
+fn a_partner_whose_source_goes_down_has_a_grace() {
     let mut stage = Stage::new(settings());
     pk_on(&mut stage);
     stage.down("blue", "host");
@@ -69,7 +69,7 @@ fn a_partner_whose_source_dies_has_a_grace() {
 }
 
 #[test]
-fn a_partner_whose_room_ends_is_gone_at_once() {
+fn a_pk_ends_at_once_with_the_partners_room() {
     let mut stage = Stage::new(settings());
     pk_on(&mut stage);
     let ended = stage.apply(Input::End { room: room("blue"), by: Actor::admin() }).unwrap();
@@ -78,15 +78,15 @@ fn a_partner_whose_room_ends_is_gone_at_once() {
 }
 
 #[test]
-fn a_room_handed_to_somebody_on_mic_never_goes_dark() {
+fn a_room_handed_to_somebody_on_mic_always_has_a_program() {
     let mut stage = Stage::new(settings());
     stage.on_mic("anna");
     let handed = stage.by("mia", Command::HandOver { person: person("anna") }).unwrap();
     assert_eq!(kinds("red", &handed), ["source-down", "host-changed"]);
     assert_eq!(revoked(&handed), [("host".to_owned(), RevokeReason::HandedOver)]);
     assert_eq!(stage.program("red"), "anna");
-    stage.down("red", "host"); // The former host's publisher, closed: says nothing of the new one.
-    // The new host comes as `host`, and its seat is free.
+    stage.down("red", "host"); // The former host's publisher closes, which does not concern the new host.
+    // The new host publishes as `host`, and their seat is free.
     let up = stage.up("red", "host");
     assert_eq!(revoked(&up), [("anna".to_owned(), RevokeReason::HandedOver)]);
     assert_eq!(stage.program("red"), "host");
@@ -107,7 +107,7 @@ fn a_former_hosts_encoder_does_not_come_back_as_the_host() {
 }
 
 #[test]
-fn a_second_host_waits_until_the_first_is_gone() {
+fn a_second_person_with_a_hosts_token_becomes_the_host_once_the_first_is_gone() {
     let mut stage = Stage::new(settings());
     stage.join("red", "zoe", Authority::Host);
     assert_eq!(stage.view("red").host.person, Some(person("mia")));
@@ -118,7 +118,7 @@ fn a_second_host_waits_until_the_first_is_gone() {
 }
 
 #[test]
-fn a_host_who_is_back_in_time_is_still_the_host() {
+fn a_host_who_comes_back_in_time_is_still_the_host() {
     let mut stage = Stage::new(settings());
     stage.down("red", "host");
     stage.leave("red", "mia");

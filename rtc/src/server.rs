@@ -230,7 +230,7 @@ async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefu
     let aside = tokio::task::spawn_blocking(move || {
         let demand = |wish: Wish| {
             let codecs = negotiate::receivable(&offer, wish.section);
-            (wish, feed.demand(wish.key, Accept { codecs: &codecs, reordering: false }))
+            (wish, feed.demand(wish.key, Accept { codecs: &codecs, reordering: false, any_format: false }))
         };
         let tracks: Vec<_> = wishes(&offer, &feed).into_iter().map(demand).collect();
         (offer, feed, tracks)

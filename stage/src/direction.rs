@@ -1,53 +1,53 @@
-//! What a room's program is to be: its sources in order, and how they are shown. A value, and two questions about it.
+//! The direction of a room's program, a value: its sources in order, and how they are shown and heard.
 
 use onmic_media::SourceName;
 use onmic_mixer::scene::{Background, ChromaKey, Colour, Fit, InputId, Layout, Overlay, Scene, Size, Tile};
 
-/// Around the picture of who speaks.
+/// The colour of the border around the video of somebody who speaks.
 const SPEAKING: Colour = Colour::rgb(0x3d, 0xd6, 0x8c);
 
-/// See the module.
+/// What the program of a room should be.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Direction {
-    /// The host first.
+    /// The sources, the host first.
     pub sources: Vec<Directed>,
-    /// Where they go.
+    /// The places of the sources.
     pub layout: Layout,
-    /// Over them.
+    /// The overlays, which lie over the sources.
     pub overlays: Vec<Overlay>,
-    /// Behind them.
+    /// The background, which lies behind the sources.
     pub background: Background,
-    /// Whether names are written on the pictures of a mix.
+    /// Whether a mix shows a name on each source.
     pub labels: bool,
-    /// Whether who speaks is framed in a mix of several.
+    /// Whether a mix of several sources shows a border around those that speak.
     pub borders: bool,
 }
 
 /// One source of a program.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Directed {
-    /// Whose.
+    /// The name of the source.
     pub name: SourceName,
-    /// As people know it.
+    /// The name that people see.
     pub label: String,
-    /// Its picture is shown; else its placeholder.
+    /// Whether its video is shown; if not, its placeholder is.
     pub show: bool,
-    /// Its sound, if it sends any, is heard.
+    /// Whether its audio, if it sends any, is heard.
     pub hear: bool,
-    /// Louder or quieter, dB.
+    /// The gain of its audio, in dB.
     pub gain_db: f32,
-    /// Noise suppression.
+    /// Whether noise is suppressed.
     pub denoise: bool,
-    /// Automatic gain.
+    /// Whether an automatic gain levels its audio.
     pub auto_gain: bool,
-    /// A screen behind it that is seen through.
+    /// The colour of its video that becomes transparent.
     pub chroma_key: Option<ChromaKey>,
-    /// Into its tile.
+    /// How its video fills its tile; the layout decides if `None`.
     pub fit: Option<Fit>,
 }
 
 impl Directed {
-    /// As it comes.
+    /// Returns a source that is shown and heard as it comes.
     pub fn new(name: SourceName, label: String) -> Self {
         Self {
             name,
@@ -68,7 +68,7 @@ impl Directed {
 }
 
 impl Direction {
-    /// The source that is the program as it comes: the only one, with nothing done to it and nothing over it.
+    /// Returns the source that can be the program as it comes: the only one, if nothing is done to it or lies over it.
     pub fn passed_through(&self) -> Option<&SourceName> {
         match &*self.sources {
             [only] if only.is_untouched() && self.overlays.is_empty() => Some(&only.name),
@@ -76,7 +76,7 @@ impl Direction {
         }
     }
 
-    /// What the mixer draws. `speaking` are framed.
+    /// Returns the scene that the mixer draws, with a border around the sources that are `speaking`.
     pub fn scene(&self, canvas: Size, frame_rate_max: f64, speaking: &[SourceName]) -> Scene {
         let inputs: Vec<_> = self.sources.iter().map(|source| InputId::from(&source.name)).collect();
         let tiles = self.layout.tiles(&inputs).into_iter().zip(&self.sources);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn one_source_alone_passes_through_and_anything_more_is_mixed() {
+    fn one_untouched_source_passes_through_and_anything_else_is_mixed() {
         let alone = Direction { sources: vec![directed("demo")], labels: true, ..Direction::default() };
         assert_eq!(alone.passed_through(), Some(&"demo".parse().unwrap()));
         let muted = Directed { hear: false, ..directed("demo") };
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_frames_are_drawn_where_they_are_wanted() {
+    fn labels_and_borders_are_drawn_if_the_direction_wants_them() {
         let sources = vec![directed("demo"), directed("demo/anna")];
         let direction = Direction { sources, labels: true, borders: true, ..Direction::default() };
         let canvas = Size { width: 1280, height: 720 };

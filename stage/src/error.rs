@@ -1,19 +1,19 @@
-//! Why a program is not made as it is to be.
+//! The errors of making a program.
 
 use std::io;
 
 use thiserror::Error;
 
-/// What failed.
+/// An error of the stage.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Starting the stage's thread.
+    /// The stage's thread does not start.
     #[error("the thread of the stage cannot be started")]
     Thread(#[source] io::Error),
-    /// Mixing the audio of a program or of a return feed.
+    /// The audio of a program or of a return feed is not mixed.
     #[error("the audio cannot be mixed")]
     Audio(#[source] onmic_mixer::Error),
-    /// Mixing the video of a program.
+    /// The video of a program is not mixed.
     #[error("the video cannot be mixed")]
     Video(#[source] onmic_mixer::Error),
 }

@@ -1,9 +1,9 @@
-//! The stage: what each room's program is made of, carried out. Decides when a source is passed through and when the mixer
-//! runs, and makes the return feeds.
+//! The stage makes the program of each room. It decides when a source is passed through and when the mixer runs, and
+//! makes the return feeds.
 //!
-//! It owns the mixers, and one thread that directs all of them, because starting and ending them blocks. What a room is to be
-//! is a value, of which the newest wins; there is no queue. Who is to be seen and heard is decided elsewhere (`rooms`), how a
-//! splice is done as well (`onmic_media::program`).
+//! It owns the mixers, and one thread that directs all of them, because starting and ending them blocks. The direction
+//! of a room is a value. The newest one counts, and there is no queue. The control plane decides which sources are seen
+//! and heard, and `onmic_media::program` splices.
 
 mod direction;
 mod error;
@@ -28,40 +28,40 @@ pub use error::Error;
 pub use report::{Report, Reporter, Reports, reports};
 use take::Take;
 
-/// How often meters are looked at: as often as they are written.
+/// How often the stage reads the meters, which is as often as the mixer writes them.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A return feed lives on for so long without anybody, so that a participant can be early or come back.
+/// How long a return feed lives without a viewer, so that a participant can be early or come back.
 const RETURN_LINGER: Duration = Duration::from_secs(15);
 
-/// Most return feeds of one room: one for each of its participants.
+/// The most return feeds of one room: one for each of its participants.
 const RETURNS_MAX: usize = onmic_names::PARTICIPANTS_MAX;
 
-/// How programs are mixed.
+/// The settings of mixed programs.
 #[derive(Clone, Debug)]
 pub struct StageConfig {
-    /// Of every mixed program.
+    /// The size of every mixed program.
     pub canvas: Size,
-    /// Pictures per second of a mix, at most.
+    /// The most video frames per second of a mix.
     pub frame_rate_max: f64,
-    /// Pictures.
+    /// How video is composed and encoded.
     pub pictures: compose::Settings,
-    /// Sound.
+    /// How audio is encoded.
     pub sound: OutputSettings,
 }
 
-/// How a program is made now.
+/// The way in which a program is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgramState {
-    /// Nobody is in it.
+    /// It has no source.
     Off,
-    /// One source as it comes.
+    /// One source passes through as it comes.
     PassThrough,
-    /// By the mixer.
+    /// The mixer makes it.
     Mixed,
 }
 
-/// See the module.
+/// Makes the programs of all rooms. Share it behind an `Arc`.
 pub struct Stage {
     hub: Arc<Hub>,
     deriver: Option<Arc<dyn Deriver>>,
@@ -74,22 +74,22 @@ pub struct Stage {
 #[derive(Default)]
 struct Wishes {
     directions: HashMap<RoomName, Direction>,
-    /// Rooms to look at now.
+    /// The rooms to look at now.
     dirty: HashSet<RoomName>,
     returns: HashMap<RoomName, HashMap<SourceName, Returning>>,
     stop: bool,
 }
 
-/// One room's turn.
+/// One room that the thread looks at.
 struct Due {
     name: RoomName,
     direction: Option<Direction>,
     returns: HashMap<SourceName, Returning>,
-    /// Something was said of it.
+    /// Whether its direction or its return feeds have changed, or a take of it has ended.
     dirty: bool,
 }
 
-/// A return feed.
+/// A return feed, and when somebody last watched it.
 #[derive(Clone)]
 struct Returning {
     program: Arc<Program>,
@@ -97,7 +97,7 @@ struct Returning {
 }
 
 impl Stage {
-    /// Starts the thread, which ends with [`Stage::stop`], and what it reports.
+    /// Starts the thread, which ends with [`Stage::stop`]. Returns the stage, its reports and the thread.
     pub fn start(
         hub: Arc<Hub>,
         deriver: Option<Arc<dyn Deriver>>,
@@ -112,7 +112,8 @@ impl Stage {
         Ok((stage, reports, thread))
     }
 
-    /// What the room's program is to be from now on. An empty one leaves it as it is: a source that is away may come back.
+    /// Directs the room's program from now on. A direction without sources leaves the program as it is, because a
+    /// source that is away may come back.
     pub fn direct(&self, room: &RoomName, direction: Direction) {
         let mut wishes = self.wishes.lock();
         wishes.directions.insert(room.clone(), direction);
@@ -120,7 +121,7 @@ impl Stage {
         self.bell.notify_one();
     }
 
-    /// The room is gone.
+    /// Forgets a room that has ended.
     pub fn forget(&self, room: &RoomName) {
         let mut wishes = self.wishes.lock();
         wishes.directions.remove(room);
@@ -147,8 +148,8 @@ impl Stage {
         }
     }
 
-    /// What is to be looked at: rooms that something was said of, at once; rooms that are mixed, at every tick. `None` when
-    /// all is over.
+    /// Waits for the rooms to look at: dirty ones at once, and those with a take at every tick. Returns `None` once the
+    /// stage stops.
     fn wait(&self, rooms: &HashMap<RoomName, Room>) -> Option<Vec<Due>> {
         let mut wishes = self.wishes.lock();
         if !wishes.stop && wishes.dirty.is_empty() {
@@ -194,7 +195,7 @@ impl Stage {
         self.look_after(name, room, direction);
     }
 
-    /// Brings about what `direction` says.
+    /// Makes the program as `direction` says.
     fn carry_out(
         &self,
         name: &RoomName,
@@ -203,7 +204,8 @@ impl Stage {
         program: &Arc<Program>,
         returns: &HashMap<SourceName, Returning>,
     ) -> Result<(), Error> {
-        // The partner of a PK, whose own room is away, passes through to its own program alone.
+        // A source passes through to the program of its own room only. The partner of a PK is mixed, even if it is
+        // alone.
         let passed = direction.passed_through().filter(|source| source.room == *name);
         let passed = passed.and_then(|source| self.hub.source(source));
         if let Some(source) = &passed {
@@ -221,7 +223,8 @@ impl Stage {
         }
         if !room.take.as_ref().is_some_and(|take| take.can_show(direction, &self.hub)) {
             let next = Take::start(direction, &self.hub, program, &self.config)?;
-            // The one before goes on until the program has spliced; then it finds itself not wanted.
+            // The take before goes on until the program has spliced, and ends when the program does not want it any
+            // more.
             room.before = std::mem::replace(&mut room.take, next).filter(Take::is_on_air);
             room.returns.clear();
         }
@@ -243,7 +246,7 @@ impl Stage {
         Ok(())
     }
 
-    /// What changes by itself: who speaks, how late somebody is, takes that are over.
+    /// Follows what changes by itself: who speaks, how much each source is delayed, and takes that are over.
     fn look_after(&self, name: &RoomName, room: &mut Room, direction: &Direction) {
         if room.before.as_ref().is_some_and(|before| !before.is_on_air()) {
             room.before = None;
@@ -261,7 +264,7 @@ impl Stage {
                     tracing::error!(room = %name, error = &error as &dyn std::error::Error, "the scene could not be changed");
                 }
             }
-            // Over, as it should be or not: what is to follow is looked at again.
+            // The video of the take is over, by plan or by failure, so the room is looked at again.
             if take.clear() {
                 self.wishes.lock().dirty.insert(name.clone());
             }
@@ -285,7 +288,7 @@ impl Stage {
         self.report(name, room, ProgramState::Off);
     }
 
-    /// Nothing is mixed any more that could tell who speaks.
+    /// Reports that nobody speaks, because without a mix nothing measures who does.
     fn nobody_speaks(&self, name: &RoomName, room: &mut Room) {
         if !std::mem::take(&mut room.speaking).is_empty() {
             self.reporter.tell(Report::Speaking(name.clone(), Vec::new()));
@@ -300,7 +303,7 @@ impl Stage {
     }
 }
 
-/// Ends returns that nobody has watched for a while.
+/// Ends return feeds that nobody has watched for [`RETURN_LINGER`].
 fn expire_returns(wishes: &mut Wishes) {
     let now = Instant::now();
     let Wishes { returns, dirty, .. } = wishes;
@@ -330,7 +333,7 @@ impl Returns for Stage {
             return None;
         }
         let returning = returns.entry(participant.clone()).or_insert_with(|| Returning {
-            // On the timeline of the video that it borrows.
+            // It is on the timeline of the video that it borrows.
             program: Program::filling(
                 Feed::with_pictures_of(program.feed().clone(), self.deriver.clone()),
                 program.line(),
@@ -339,7 +342,8 @@ impl Returns for Stage {
         });
         returning.last_watched = Instant::now();
         let feed = returning.program.feed().clone();
-        // Who watches already does not want to see again what the newest group begins with.
+        // A viewer who comes from the program has seen the newest group already. A new keyframe spares them the
+        // repetition.
         if let Some(pictures) = program.feed().original(MediaKind::Video) {
             pictures.want_keyframe();
         }
@@ -349,12 +353,12 @@ impl Returns for Stage {
     }
 }
 
-/// What the thread holds of one room.
+/// The state that the thread keeps of one room.
 #[derive(Default)]
 struct Room {
     program: Option<Arc<Program>>,
     take: Option<Take>,
-    /// The take before, until the program has spliced to the one that follows.
+    /// The take before, until the program has spliced to the present one.
     before: Option<Take>,
     returns: HashMap<SourceName, Arc<Inlet>>,
     speaking: Vec<SourceName>,

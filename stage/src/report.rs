@@ -1,6 +1,7 @@
-//! What the stage tells whoever drives the rooms: the newest of each room, for a reader that comes when it can.
+//! Reports of the stage to the driver of the rooms. The driver reads the newest of each room when it can.
 //!
-//! Telling never waits. What is not read yet is replaced by what is newer, so it is bounded by the rooms there are.
+//! Telling never waits. A report that is not read yet is replaced by a newer one, so the reports are bounded by the
+//! number of rooms.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,12 +12,12 @@ use tokio::sync::Notify;
 
 use crate::ProgramState;
 
-/// What the stage tells.
+/// Something that the stage tells about a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// The program is made in another way now.
+    /// The program is in this state now.
     Program(RoomName, ProgramState),
-    /// These speak now, of those in the room's program.
+    /// These sources of the room's program speak now.
     Speaking(RoomName, Vec<SourceName>),
 }
 
@@ -32,22 +33,22 @@ struct Newest {
     speaking: Option<Vec<SourceName>>,
 }
 
-/// The writing end.
+/// The end that the stage writes to.
 #[derive(Debug)]
 pub struct Reporter(Arc<Shared>);
 
-/// The reading end.
+/// The end that the driver reads from.
 #[derive(Debug)]
 pub struct Reports(Arc<Shared>);
 
-/// Both ends, with nothing told yet.
+/// Returns both ends, without a report.
 pub fn reports() -> (Reporter, Reports) {
     let shared = Arc::<Shared>::default();
     (Reporter(shared.clone()), Reports(shared))
 }
 
 impl Reporter {
-    /// Tells it.
+    /// Replaces the report of the same kind and room.
     pub fn tell(&self, report: Report) {
         let mut newest = self.0.newest.lock();
         match report {
@@ -60,7 +61,7 @@ impl Reporter {
 }
 
 impl Reports {
-    /// What was told since the last call, by room; waits while there is nothing.
+    /// Returns the reports since the last call, by room, and waits while there are none.
     pub async fn next(&mut self) -> Vec<Report> {
         loop {
             let newest = std::mem::take(&mut *self.0.newest.lock());

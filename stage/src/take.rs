@@ -1,7 +1,7 @@
-//! One take of the mixer: its pictures, its sound, and where they enter the program.
+//! One take of the mixer: its video, its audio, and the inlets by which they enter the program.
 //!
-//! A take has one lead, whose timeline it speaks in; when somebody else is to lead, another take follows. Its sound may run
-//! without pictures: a participant hears a return although the program is passed through.
+//! A take has one lead, whose timeline it uses. Another lead means another take. Its audio may run without video: a
+//! participant hears a return feed while the program is passed through.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,27 +19,27 @@ use super::StageConfig;
 use super::direction::Direction;
 use super::error::Error;
 
-/// Of 30 a second. A picture waits for the next one of the host, half of one on the average.
+/// Half a frame interval at 30 fps: how long a guest's video frame waits for the host's next one, on average.
 const HALF_PICTURE: Duration = Duration::from_millis(16);
 
-/// Where a take's sound goes now: nowhere while the program is passed through.
+/// The inlet that a take's audio goes to; `None` while the program is passed through.
 type SoundOutlet = Arc<Mutex<Option<Arc<Inlet>>>>;
 
-/// See the module. Dropping it ends its threads.
+/// A take of the mixer. Dropping it ends its threads.
 pub(super) struct Take {
     lead: SourceName,
     feed: Arc<Feed>,
     sound: SoundMixer,
     outlet: SoundOutlet,
     pictures: Option<Pictures>,
-    /// What sound knows each source by.
+    /// The number by which the audio mixer knows each source.
     numbers: HashMap<SourceName, u64>,
 }
 
 struct Pictures {
     mixer: PictureMixer,
     inlet: Arc<Inlet>,
-    /// As last told to the mixer.
+    /// What the mixer was last told to show.
     shown: Shown,
 }
 
@@ -50,7 +50,7 @@ struct Shown {
 }
 
 impl Take {
-    /// Starts the sound of what `direction` names. `None` while its lead is not there.
+    /// Starts the audio of the sources that `direction` names. Returns `None` while its lead is not there.
     pub(super) fn start(
         direction: &Direction,
         hub: &Hub,
@@ -70,7 +70,7 @@ impl Take {
         Ok(Some(Self { lead, feed, sound, outlet, pictures: None, numbers: HashMap::new() }))
     }
 
-    /// Whether `direction` can be shown by this take: it has the same lead, which is still the same source.
+    /// Whether this take can show `direction`, which has the same lead if that is still the same source.
     pub(super) fn can_show(&self, direction: &Direction, hub: &Hub) -> bool {
         let lead = direction.sources.first().map(|source| &source.name);
         lead == Some(&self.lead)
@@ -78,12 +78,12 @@ impl Take {
             && hub.source(&self.lead).is_some_and(|source| Arc::ptr_eq(source.feed(), &self.feed))
     }
 
-    /// Whether anything of it is, or will be, in the program.
+    /// Whether its video is in the program, or will be.
     pub(super) fn is_on_air(&self) -> bool {
         self.pictures.as_ref().is_some_and(|pictures| pictures.inlet.is_wanted() && pictures.mixer.is_running())
     }
 
-    /// Who is heard from now on.
+    /// Sets the sources that are heard from now on, and the return feeds.
     pub(super) fn set_sound(
         &mut self,
         direction: &Direction,
@@ -110,7 +110,7 @@ impl Take {
         Ok(())
     }
 
-    /// Shows what `direction` says from the next picture on, if it is on air.
+    /// Shows `scene` from the next video frame on, if the take has video.
     pub(super) fn redraw(&mut self, scene: Scene, direction: &Direction, hub: &Hub) -> Result<(), Error> {
         let shown = Shown { scene, delays: self.delays(direction) };
         if let Some(pictures) = &mut self.pictures
@@ -123,7 +123,7 @@ impl Take {
         Ok(())
     }
 
-    /// Brings it into the program, with its pictures and its sound, unless it is there.
+    /// Brings its video and its audio into the program, unless they are there.
     pub(super) fn go_on_air(
         &mut self,
         scene: Scene,
@@ -134,7 +134,7 @@ impl Take {
     ) -> Result<(), Error> {
         if let Some(pictures) = self.pictures.as_ref().filter(|pictures| pictures.mixer.is_running()) {
             if pictures.inlet.is_on() {
-                program.unselect(); // Who was to follow is not to any more.
+                program.unselect(); // The source that was waiting to take over is cancelled.
                 return Ok(());
             }
             if pictures.inlet.is_awaited() {
@@ -160,7 +160,7 @@ impl Take {
         Ok(())
     }
 
-    /// Ends pictures that the program does not want any more. Whether there were some.
+    /// Ends video that the program does not want any more. Returns whether there was some.
     pub(super) fn clear(&mut self) -> bool {
         if self.pictures.is_none() || self.is_on_air() {
             return false;
@@ -170,7 +170,7 @@ impl Take {
         true
     }
 
-    /// Who speaks, by name.
+    /// Returns the sources that speak, by name.
     pub(super) fn speaking(&self) -> Vec<SourceName> {
         let meters = self.meters();
         let speaks = |number: u64| meters.inputs.iter().any(|level| level.id.0 == number && level.speaking);
@@ -180,9 +180,9 @@ impl Take {
         names
     }
 
-    /// Whether pictures are to be shown later or sooner than they are, to stay with their sound.
+    /// Whether the video of a source has to be delayed by more or less than it is, to stay in sync with its audio.
     pub(super) fn is_out_of_step(&self, direction: &Direction) -> bool {
-        /// Less is not seen.
+        /// A smaller difference is not seen.
         const NOTICED: Duration = Duration::from_millis(15);
         let Some(pictures) = &self.pictures else { return false };
         let wanted = self.delays(direction);
@@ -220,7 +220,7 @@ fn sources(direction: &Direction, delays: &[Duration], hub: &Hub) -> Vec<Picture
         .collect()
 }
 
-/// What a program sounds in whose first source is silent.
+/// Returns the audio parameters of a program whose first source has no audio.
 fn stereo_opus() -> Arc<Parameters> {
     let (pre_skip, input_sample_rate) = (312, sound::RATE);
     Arc::new(Parameters::Opus(opus::Parameters {

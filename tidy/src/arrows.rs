@@ -1,10 +1,10 @@
-//! Who may depend on whom: crates of the project on each other, and on libraries that say what they do.
+//! Checks which crates of the project may depend on each other, and on which libraries.
 
 use toml::Table;
 
 use crate::project::Project;
 
-/// What each crate may depend on, in the order of the layers. What is not listed here is not allowed.
+/// The crates that each crate may depend on, in the order of the layers. Other dependencies are not allowed.
 const ALLOWED: [(&str, &[&str]); 13] = [
     ("names", &[]),
     ("room", &["names"]),
@@ -37,7 +37,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ),
 ];
 
-/// Crates that only test the others, so that they may depend on all of them.
+/// Crates that only test the others, and may therefore depend on all of them.
 const TESTERS: [&str; 2] = ["fuzz/targets", "tidy"];
 
 const HTTP: &[&str] = &["axum", "axum-server", "hyper", "hyper-util", "tower-http", "reqwest"];
@@ -48,7 +48,7 @@ const WEBRTC: &[&str] =
 const RTMP: &[&str] = &["rml_rtmp"];
 const FFMPEG: &[&str] = &["ffmpeg-next", "ffmpeg-sys-next"];
 
-/// The column "knows nothing of" of the code map, as libraries.
+/// The libraries that a crate must not depend on. They are the column "knows nothing of" of the code map.
 const UNKNOWN: [(&str, &[&[&str]]); 12] = [
     ("names", &[HTTP, SOCKETS, RUNTIME, WEBRTC, RTMP, FFMPEG]),
     ("room", &[HTTP, SOCKETS, RUNTIME, WEBRTC, RTMP, FFMPEG]),
@@ -64,7 +64,7 @@ const UNKNOWN: [(&str, &[&[&str]]); 12] = [
     ("control", &[WEBRTC, RTMP, FFMPEG]),
 ];
 
-/// Arrows between crates that [`ALLOWED`] does not have. Dependencies of tests may point anywhere.
+/// Finds dependencies between crates that [`ALLOWED`] does not have. Dependencies of tests are not checked.
 pub fn between_crates(project: &Project) -> Vec<String> {
     let mut found = Vec::new();
     for (folder, manifest) in &project.manifests {
@@ -88,7 +88,7 @@ pub fn between_crates(project: &Project) -> Vec<String> {
     found
 }
 
-/// Libraries that a crate depends on although it must know nothing of what they do.
+/// Finds libraries that a crate depends on although [`UNKNOWN`] forbids it.
 pub fn to_libraries(project: &Project) -> Vec<String> {
     let mut found = Vec::new();
     for (folder, manifest) in &project.manifests {
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_arrow_back_up_is_found() {
+    fn a_dependency_on_a_higher_layer_is_found() {
         let manifest = "[dependencies]\nonmic-names.workspace = true\nonmic-edge.workspace = true\n[dev-dependencies]\nonmic-rtc = {}\n";
         let found = between_crates(&Project::of_manifests(&[("media", manifest)]));
         assert_eq!(found.len(), 1, "{found:?}");
@@ -128,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn a_new_crate_has_to_be_placed() {
+    fn a_crate_without_a_line_in_allowed_is_found() {
         let found = between_crates(&Project::of_manifests(&[("cluster", "")]));
         assert!(found[0].starts_with("cluster/ has no line in ALLOWED"), "{found:?}");
     }
 
     #[test]
-    fn allowed_arrows_make_no_circle() {
+    fn allowed_dependencies_have_no_cycle() {
         for (at, (_, targets)) in ALLOWED.iter().enumerate() {
             let is_above = |target: &&str| ALLOWED[..at].iter().any(|(name, _)| name == target);
             assert!(targets.iter().all(is_above), "{:?}", ALLOWED[at]);

@@ -1,4 +1,5 @@
-//! Metrics and reasons for drops: declared once, in `media/src/metric.rs` and `media/src/drops.rs`, and used.
+//! Checks that metrics and reasons for drops are declared once, in `media/src/metric.rs` and `media/src/drops.rs`, and
+//! that they are used.
 
 use crate::project::Project;
 use crate::source::{Source, has_word};
@@ -6,9 +7,9 @@ use crate::source::{Source, has_word};
 const METRICS: &str = "media/src/metric.rs";
 const REASONS: &str = "media/src/drops.rs";
 
-/// Metrics whose name is spelt where they are counted, and drops that are counted past `DropReason`.
+/// Finds metrics whose name is spelt where they are counted, and drops that are counted without `DropReason`.
 pub fn spelt_elsewhere(project: &Project) -> Vec<String> {
-    const MACROS: [&str; 3] = ["counter!(", "gauge!(", "histogram!("]; // Those that describe end the same way.
+    const MACROS: [&str; 3] = ["counter!(", "gauge!(", "histogram!("]; // The macros that describe metrics end alike.
     let others = project.product().filter(|source| ![METRICS, REASONS].contains(&source.path.as_str()));
     let mut found = Vec::new();
     for source in others {
@@ -37,7 +38,7 @@ pub fn spelt_elsewhere(project: &Project) -> Vec<String> {
     found
 }
 
-/// Metrics and reasons that nothing counts.
+/// Finds metrics and reasons that nothing counts.
 pub fn declared_in_vain(project: &Project) -> Vec<String> {
     let file = |path: &str| project.sources.iter().find(|source| source.path == path);
     let metrics = file(METRICS).map(|source| declared(source, " = ")).unwrap_or_default();
@@ -56,7 +57,7 @@ pub fn declared_in_vain(project: &Project) -> Vec<String> {
     metrics.chain(unused_reasons.map(|name| report(REASONS, name))).collect()
 }
 
-/// The names that stand before `sign` and a literal that begins with a small letter.
+/// Returns the names that stand before `sign` and a literal that begins with a small letter.
 fn declared(source: &Source, sign: &str) -> Vec<String> {
     let name = |(_, code, text): (usize, &str, &str)| {
         let (name, behind) = text.trim().split_once(&format!("{sign}\""))?;

@@ -1,14 +1,14 @@
-//! The size of files, and statements that two files make and that must agree.
+//! Checks the size of files, and statements in different files that must agree.
 
 use crate::project::Project;
 
-/// Past this many lines a file holds a second noun (CONTRIBUTING: 50 to 250 are typical).
+/// The most lines of a file. A longer file holds a second noun (CONTRIBUTING: 50 to 250 lines are typical).
 const LINES_MAX: usize = 700;
 
-/// Files that may be longer, each with its reason.
+/// The files that may be longer, each with its reason.
 const LONG: [(&str, &str); 0] = [];
 
-/// Files that are too long, and exceptions that are not needed any more.
+/// Finds files that are too long, and exceptions that are not needed any more.
 pub fn too_long(project: &Project) -> Vec<String> {
     let lines = |path: &str| {
         project.sources.iter().find(|source| source.path == path).map(|source| source.text.lines().count())
@@ -28,7 +28,7 @@ pub fn too_long(project: &Project) -> Vec<String> {
     .collect()
 }
 
-/// Crates without a row in the code map of ARCHITECTURE.md.
+/// Finds crates without a row in the code map of ARCHITECTURE.md.
 pub fn missing_from_code_map(project: &Project) -> Vec<String> {
     let architecture = project.text("ARCHITECTURE.md");
     let folders = project.manifests.iter().map(|(folder, _)| folder.split('/').next().unwrap_or_default());
@@ -36,7 +36,8 @@ pub fn missing_from_code_map(project: &Project) -> Vec<String> {
     missing.map(|folder| format!("{folder}/ is not in ARCHITECTURE.md.\n  To do: add a row to its code map.")).collect()
 }
 
-/// Versions of Rust that disagree: what is pinned, what Cargo.toml asks for, and what the image is built with.
+/// Finds versions of Rust that disagree: the pinned one, the one in Cargo.toml, and the one that the image is built
+/// with.
 pub fn rust_versions(project: &Project) -> Vec<String> {
     let pinned = project.text("rust-toolchain.toml").lines().find_map(|line| line.strip_prefix("channel = \""));
     let pinned = pinned.map(|rest| rest.trim_end_matches('"')).unwrap_or_default();
@@ -66,7 +67,7 @@ mod tests {
         let project =
             Project::of(&[("edge/src/flv.rs", &long), ("edge/tests/flv.rs", &long), ("edge/src/lib.rs", "\n")]);
         let found = too_long(&project);
-        assert_eq!(found.len(), 1 + LONG.len(), "exceptions that are not needed are found too: {found:?}");
+        assert_eq!(found.len(), 1 + LONG.len(), "exceptions that are not needed are also found: {found:?}");
         assert!(found[0].starts_with("edge/src/flv.rs has 701 lines"));
     }
 
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_rust_that_disagree_are_found() {
+    fn rust_versions_that_disagree_are_found() {
         let mut project = Project::of_manifests(&[("", "[workspace.package]\nrust-version = \"1.95\"\n")]);
         let texts = |image: &str| {
             vec![

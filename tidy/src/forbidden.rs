@@ -1,9 +1,10 @@
-//! Words that must not be in some of the code.
+//! Checks that certain words do not occur in certain code.
 
 use crate::project::Project;
 use crate::source::Source;
 
-/// Code that gets the time as an argument, and returns values and deadlines. A path that ends with a slash is a folder.
+/// The pure code: it gets the time as an argument, and returns values and deadlines. A path that ends with a slash is a
+/// folder.
 const PURE: [&str; 27] = [
     "names/src/",
     "room/src/",
@@ -34,7 +35,7 @@ const PURE: [&str; 27] = [
     "mixer/src/sound/output.rs",
 ];
 
-/// What reads a clock, opens a socket, starts something or waits.
+/// The words that read a clock, open a socket, start a task or thread, or wait.
 const IMPURE: [&str; 16] = [
     "Instant::now",
     "SystemTime::now",
@@ -54,14 +55,14 @@ const IMPURE: [&str; 16] = [
     "park_timeout",
 ];
 
-/// Where pure code may do it all the same: file, function, and why.
+/// The exceptions in pure code: file, function and reason.
 const EXCEPTIONS: [(&str, &str, &str); 3] = [
-    ("media/src/feed.rs", "demanded", "opening a codec blocks, so it is done on a thread where that harms nobody"),
+    ("media/src/feed.rs", "demanded", "opening a codec blocks, so it is done on a thread that may block"),
     ("media/src/ring.rs", "read_timeout", "it blocks the thread of a deriver, which has no runtime"),
-    ("room/src/simulation/world.rs", "new", "the simulation starts at any instant and steps it itself"),
+    ("room/src/simulation/world.rs", "new", "the simulation starts at an arbitrary instant and advances it itself"),
 ];
 
-/// Clocks, sockets, tasks and waiting in pure code.
+/// Finds clocks, sockets, tasks and waiting in pure code.
 pub fn in_pure_code(project: &Project) -> Vec<String> {
     let is_pure = |source: &&Source| PURE.iter().any(|pure| is_in(&source.path, pure));
     let mut found = Vec::new();
@@ -81,7 +82,7 @@ pub fn in_pure_code(project: &Project) -> Vec<String> {
     found
 }
 
-/// FFmpeg outside `mixer/src/codec/`, and `unsafe` outside its binding.
+/// Finds FFmpeg outside `mixer/src/codec/`, and `unsafe` outside its binding.
 pub fn outside_the_binding(project: &Project) -> Vec<String> {
     const FOLDER: &str = "mixer/src/codec/";
     const FILE: &str = "mixer/src/codec/ffi.rs";
@@ -90,14 +91,14 @@ pub fn outside_the_binding(project: &Project) -> Vec<String> {
         if !source.path.starts_with(FOLDER) {
             for word in ["ffmpeg_next", "ffmpeg_sys_next"] {
                 found.extend(source.find(word).map(|place| {
-                    let advice = "call what mixer/src/codec/ has, or add it there";
+                    let advice = "call a function of mixer/src/codec/, or add one there";
                     report(source, place, "FFmpeg is named in mixer/src/codec/ alone", advice)
                 }));
             }
         }
         if source.path != FILE {
             found.extend(source.find("unsafe").map(|place| {
-                let advice = "use a safe interface, or put a binding with its proof into that file";
+                let advice = "use a safe interface, or put a binding with its safety comment into that file";
                 report(source, place, "`unsafe` is in mixer/src/codec/ffi.rs alone", advice)
             }));
         }
@@ -105,13 +106,13 @@ pub fn outside_the_binding(project: &Project) -> Vec<String> {
     found
 }
 
-/// Queues without a bound.
+/// Finds queues without a bound.
 pub fn unbounded_queues(project: &Project) -> Vec<String> {
     const WORDS: [&str; 5] =
         ["unbounded_channel", "UnboundedSender", "mpsc::unbounded", "std::sync::mpsc", "crossbeam_channel::unbounded"];
     let find = |source| -> Vec<String> {
         let places = WORDS.iter().flat_map(|word| Source::find(source, word));
-        let advice = "bound it, and say what it does when it is full";
+        let advice = "bound the queue, and state what happens when it is full";
         places
             .filter(|(_, line)| !line.contains("sync_channel"))
             .map(|place| report(source, place, "every queue is bounded", advice))
@@ -120,19 +121,19 @@ pub fn unbounded_queues(project: &Project) -> Vec<String> {
     project.product().flat_map(find).collect()
 }
 
-/// Tasks, channels and locks in what each WebRTC viewer has of its own.
+/// Finds tasks, channels and locks in the code of a single WebRTC viewer.
 pub fn per_viewer(project: &Project) -> Vec<String> {
     const FILES: [&str; 3] = ["rtc/src/shard/viewer.rs", "rtc/src/rtp/sender.rs", "rtc/src/transport/peer.rs"];
     const WORDS: [&str; 8] = ["Mutex", "RwLock", "mpsc", "oneshot", "watch", "broadcast", "spawn", "async"];
     let mut found = Vec::new();
     for file in FILES {
         let Some(source) = project.sources.iter().find(|source| source.path == file) else {
-            found.push(format!("{file} is not there: name the file that has its code in tidy/src/forbidden.rs"));
+            found.push(format!("{file} is not there.\n  To do: name its new place in tidy/src/forbidden.rs."));
             continue;
         };
         found.extend(WORDS.iter().flat_map(|word| source.find(word)).map(|place| {
             let invariant = "there is no task, channel or lock per WebRTC viewer on the media path";
-            report(source, place, invariant, "let the shard call it, with what it needs as arguments")
+            report(source, place, invariant, "let the shard call it and pass what it needs as arguments")
         }));
     }
     found
@@ -146,7 +147,7 @@ fn report(source: &Source, (number, line): (usize, &str), invariant: &str, advic
     format!("{}:{number}: {line}\n  Invariant: {invariant}.\n  To do: {advice}.", source.path)
 }
 
-/// The lines of the function that [`EXCEPTIONS`] names in this file.
+/// Returns the lines of the function that [`EXCEPTIONS`] names in this file.
 fn allowed_lines(source: &Source) -> Vec<usize> {
     let Some((_, function, _)) = EXCEPTIONS.iter().find(|(path, ..)| *path == source.path) else { return Vec::new() };
     let mut depth = None;
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn ffmpeg_and_unsafe_elsewhere_are_found() {
+    fn ffmpeg_and_unsafe_outside_their_files_are_found() {
         let project = Project::of(&[
             ("mixer/src/codec/ffi.rs", "use ffmpeg_next::ffi; fn f() { unsafe {} }"),
             ("mixer/src/codec/decode.rs", "use ffmpeg_next::codec; fn f() { unsafe {} }"),

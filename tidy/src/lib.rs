@@ -1,9 +1,9 @@
-//! Enforces the invariants that ARCHITECTURE.md states: each is a function from the project's files to the places that
-//! break it, and each finding says which invariant and what to do.
+//! Enforces the invariants that ARCHITECTURE.md states. Each check is a function from the project's files to the places
+//! that break the invariant. Each finding states the invariant and what to do.
 //!
 //! The tests run every check twice: on the project, where it must find nothing, and on a few lines that break the
-//! invariant, where it must find them. Knows Rust only as far as comments, literals and `#[cfg(test)]`; the compiler and
-//! clippy check the rest.
+//! invariant, where it must find them. The checks understand only comments, literals and `#[cfg(test)]` of Rust. The
+//! compiler and clippy check the rest.
 
 pub mod arrows;
 pub mod counted;
@@ -17,7 +17,7 @@ mod tests {
     use crate::project::Project;
     use crate::{arrows, counted, files, forbidden};
 
-    /// Panics with all findings, so that one run shows everything there is to mend.
+    /// Panics with all findings, so that one run shows everything that has to be fixed.
     fn nothing(found: Vec<String>) {
         assert!(found.is_empty(), "\n\n{}\n", found.join("\n\n"));
     }
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn crates_do_not_know_what_they_need_not_know() {
+    fn crates_do_not_depend_on_forbidden_libraries() {
         nothing(arrows::to_libraries(&Project::read()));
     }
 
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_one_noun_long() {
+    fn files_are_short_enough() {
         nothing(files::too_long(&Project::read()));
     }
 
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn one_version_of_rust_is_named_everywhere() {
+    fn all_files_name_the_same_rust_version() {
         nothing(files::rust_versions(&Project::read()));
     }
 }

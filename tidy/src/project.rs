@@ -1,4 +1,4 @@
-//! The project's files.
+//! Reads the project's files.
 
 use std::path::{Path, PathBuf};
 
@@ -6,21 +6,21 @@ use toml::Table;
 
 use crate::source::Source;
 
-/// Folders without code of ours in Rust.
+/// The folders that hold no Rust code of the project.
 const SKIPPED: [&str; 6] = [".git", "target", "node_modules", "web", "docs", "tests/node_modules"];
 
-/// What the checks look at.
+/// Holds the files that the checks look at.
 #[derive(Default)]
 pub struct Project {
-    /// All files of Rust.
+    /// All Rust files.
     pub sources: Vec<Source>,
-    /// The manifests of the workspace's members, the root's first, by folder.
+    /// The folders and manifests of the workspace's members. The root is the first.
     pub manifests: Vec<(String, Table)>,
-    /// Other files, by path: those that checks ask for.
+    /// The path and text of each of [`TEXTS`].
     pub texts: Vec<(String, String)>,
 }
 
-/// Other files that checks read.
+/// The other files that checks read.
 pub const TEXTS: [&str; 3] = ["ARCHITECTURE.md", "docker/Dockerfile", "rust-toolchain.toml"];
 
 impl Project {
@@ -39,12 +39,12 @@ impl Project {
         project
     }
 
-    /// A project of these files, for tests of the checks.
+    /// Makes a project of these files, for tests of the checks.
     pub fn of(sources: &[(&str, &str)]) -> Self {
         Self { sources: sources.iter().map(|(path, text)| Source::new(path, text)).collect(), ..Self::default() }
     }
 
-    /// A project of these manifests, for tests of the checks.
+    /// Makes a project of these manifests, for tests of the checks.
     pub fn of_manifests(manifests: &[(&str, &str)]) -> Self {
         let parsed = |text: &str| text.parse().expect("TOML");
         Self {
@@ -53,7 +53,8 @@ impl Project {
         }
     }
 
-    /// The files of Rust that are part of the product: not tests, benchmarks, examples, fuzz targets or these checks.
+    /// Returns the Rust files that are part of the product: no tests, benchmarks, examples, fuzz targets or these
+    /// checks.
     pub fn product(&self) -> impl Iterator<Item = &Source> {
         let tests: Vec<_> = self.sources.iter().flat_map(modules_for_tests).collect();
         self.sources.iter().filter(move |source| {
@@ -65,7 +66,7 @@ impl Project {
         })
     }
 
-    /// One of [`TEXTS`].
+    /// Returns the text of one of [`TEXTS`].
     pub fn text(&self, path: &str) -> &str {
         self.texts.iter().find(|(name, _)| name == path).map_or("", |(_, text)| text)
     }
@@ -87,7 +88,7 @@ impl Project {
     }
 }
 
-/// The paths, without `.rs`, of the modules that `source` declares for tests.
+/// Returns the paths, without `.rs`, of the modules that `source` declares for tests.
 fn modules_for_tests(source: &Source) -> Vec<String> {
     let (folder, file) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
     let parent = match file {

@@ -1,42 +1,44 @@
-//! A Rust file without what checks must not look at: comments, what is in literals, and tests.
+//! A Rust file in which the parts that checks must not look at are blanked: comments, the contents of literals, and
+//! tests.
 
-/// A file of Rust.
+/// Holds a Rust file.
 pub struct Source {
-    /// Its path from the root of the project.
+    /// The path from the root of the project.
     pub path: String,
-    /// All of it.
+    /// The whole text.
     pub text: String,
-    /// As `text`, byte for byte, with spaces for comments, for what is in literals and for items under `#[cfg(test)]`.
+    /// The text, byte for byte, with spaces in place of comments, the contents of literals and items under
+    /// `#[cfg(test)]`.
     pub code: String,
-    /// The modules that it declares for tests alone.
+    /// The modules in files of their own that it declares only for tests.
     pub test_modules: Vec<String>,
 }
 
 impl Source {
-    /// Reads `text`.
+    /// Makes a source from the text of a file.
     pub fn new(path: &str, text: &str) -> Self {
         let (code, test_modules) = without_tests(blanked(text));
         Self { path: path.to_owned(), text: text.to_owned(), code, test_modules }
     }
 
-    /// The lines of `code`, numbered from 1, each beside the same line of `text`.
+    /// Returns the lines of `code`, numbered from 1, each with the same line of `text`.
     pub fn lines(&self) -> impl Iterator<Item = (usize, &str, &str)> {
         self.code.lines().zip(self.text.lines()).zip(1..).map(|((code, text), number)| (number, code, text))
     }
 
-    /// The line that the byte `at` is in, and its number.
+    /// Returns the number and the text of the line that the byte `at` is in.
     pub fn line_at(&self, at: usize) -> (usize, &str) {
         let number = self.text[..at].matches('\n').count() + 1;
         (number, self.text.lines().nth(number - 1).unwrap_or_default().trim())
     }
 
-    /// The lines that have `word` in `code`, as a whole word or as a whole path.
+    /// Returns the lines that have `word` in `code`, as a whole word or a whole path.
     pub fn find<'a>(&'a self, word: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
         self.lines().filter(move |(_, code, _)| has_word(code, word)).map(|(number, _, text)| (number, text.trim()))
     }
 }
 
-/// Whether `line` has `word` with nothing before and behind it that belongs to a longer name.
+/// Returns whether `line` has `word`, and not only as a part of a longer name.
 pub fn has_word(line: &str, word: &str) -> bool {
     let is_name = |character: Option<char>| character.is_some_and(|one| one.is_alphanumeric() || one == '_');
     let goes_on = |behind: &str| word.ends_with(|end| is_name(Some(end))) && is_name(behind.chars().next());
@@ -44,7 +46,7 @@ pub fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| !starts_before(&line[..at]) && !goes_on(&line[at + word.len()..]))
 }
 
-/// `text` with spaces for comments and for what is between the quotes of literals.
+/// Replaces comments and literals in `text` by spaces.
 fn blanked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -69,12 +71,12 @@ fn blanked(text: &str) -> String {
     out
 }
 
-/// Appends spaces for `gone`, and its line ends.
+/// Appends spaces in place of `gone`, and its line ends.
 fn blank(out: &mut String, gone: &str) {
     out.extend(gone.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
 }
 
-/// The length of the comment that `rest` begins with; comments nest.
+/// Returns the length of the comment that `rest` begins with. Comments nest.
 fn block_comment(rest: &str) -> usize {
     let (mut depth, mut at) = (0, 0);
     while at < rest.len() {
@@ -93,7 +95,8 @@ fn block_comment(rest: &str) -> usize {
     rest.len()
 }
 
-/// The length of a string that begins `opening` bytes ago and ends with a quote and `hashes` hashes.
+/// Returns the length of the string that `rest` begins with. Its content begins after `opening` bytes, and it ends with
+/// a quote and `hashes` hashes.
 fn string(rest: &str, opening: usize, hashes: usize) -> usize {
     let (bytes, is_raw) = (rest.as_bytes(), opening > 1);
     let mut at = opening;
@@ -109,13 +112,13 @@ fn string(rest: &str, opening: usize, hashes: usize) -> usize {
     bytes.len()
 }
 
-/// The length of the raw string that `rest` begins with, or 0.
+/// Returns the length of the raw string that `rest` begins with, or 0 if there is none.
 fn raw_string(rest: &str) -> usize {
     let hashes = rest[1..].bytes().take_while(|byte| *byte == b'#').count();
     if rest[1 + hashes..].starts_with('"') { string(rest, 2 + hashes, hashes) } else { 0 }
 }
 
-/// The length of the character literal that `rest` begins with, or 0 for a lifetime.
+/// Returns the length of the character literal that `rest` begins with, or 0 for a lifetime.
 fn character(rest: &str) -> usize {
     let mut characters = rest.char_indices().skip(1);
     match (characters.next(), characters.next()) {
@@ -125,7 +128,8 @@ fn character(rest: &str) -> usize {
     }
 }
 
-/// `code` with spaces for each item under `#[cfg(test)]`, and the names of modules among them that are files.
+/// Replaces each item under `#[cfg(test)]` in `code` by spaces. Returns also the names of the modules among them that
+/// are in files of their own.
 fn without_tests(code: String) -> (String, Vec<String>) {
     const TEST: &str = "#[cfg(test)]";
     let (mut out, mut modules) = (String::with_capacity(code.len()), Vec::new());
@@ -145,7 +149,7 @@ fn without_tests(code: String) -> (String, Vec<String>) {
     (out, modules)
 }
 
-/// Up to the semicolon of the item, or to the brace that closes it.
+/// Returns the length of an item, up to its semicolon or its closing brace.
 fn item_length(item: &str) -> usize {
     let (mut braces, mut others) = (0_usize, 0_usize);
     for (at, character) in item.char_indices() {
@@ -167,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_literals_and_tests_are_blank_and_everything_stays_where_it_is() {
+    fn comments_literals_and_tests_are_blanked_and_the_rest_keeps_its_position() {
         let text = r###"
 let a = b; // spawn
 /* spawn /* nested */ spawn */ let lifetime: &'a str = "spawn \" // spawn";

@@ -1,4 +1,4 @@
-//! What a call of the REST routes brings: who calls, what of the room its address names, and its body.
+//! The parts of a call of the REST routes: the caller, the part of the room that the address names, and the body.
 
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request};
@@ -14,7 +14,7 @@ use super::commands::{WireCommand, malformed};
 use crate::rooms::event::Changed;
 use crate::rooms::order::{Done, Order};
 
-/// Whose call it is, and to which room.
+/// The caller, and the room that they call.
 pub struct Caller {
     pub room: RoomName,
     pub by: Actor,
@@ -40,7 +40,7 @@ impl FromRequestParts<Api> for Caller {
     }
 }
 
-/// What of a room an address names, after the room.
+/// The part of a room that an address names, such as a seat or a person.
 pub struct Of<T>(pub T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Of<T> {
@@ -48,13 +48,13 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Of<T> {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let Path((_, named)) = Path::<(String, T)>::from_request_parts(parts, api).await.map_err(|rejection| {
-            Problem::not_found(format!("This address names nothing of a room: {}.", rejection.body_text()))
+            Problem::not_found(format!("This address names no part of a room: {}.", rejection.body_text()))
         })?;
         Ok(Self(named))
     }
 }
 
-/// A JSON body; an absent one is an empty object.
+/// A JSON body. An absent one counts as an empty object.
 pub struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -68,26 +68,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 }
 
 impl Caller {
-    /// Carries out what the caller wants.
+    /// Carries out an order of the caller.
     pub(super) async fn order(&self, api: &Api, order: Order) -> Result<Done, Problem> {
         Ok(api.rooms.order(&self.room, &self.by, order).await?)
     }
 
-    /// The same for a command as over the WebSocket.
+    /// Carries out a command of the caller, as over the WebSocket.
     pub(super) async fn command(&self, api: &Api, command: WireCommand) -> Result<Done, Problem> {
         self.order(api, command.order(&self.by)?).await
     }
 
-    /// 200 with what has changed.
+    /// Carries out a command. Answers 200 with what has changed.
     pub(super) async fn changed(&self, api: &Api, command: WireCommand) -> Result<Json<Changed>, Problem> {
         Ok(Json(self.command(api, command).await?.changed))
     }
 
-    /// 204.
+    /// Carries out a command. Answers 204.
     pub(super) async fn done(&self, api: &Api, command: WireCommand) -> Result<StatusCode, Problem> {
         self.command(api, command).await.map(|_| StatusCode::NO_CONTENT)
     }
 
+    /// Returns the address of a part of the caller's room.
     pub(super) fn address(&self, rest: &str) -> String {
         format!("/api/v1/rooms/{}{rest}", self.room)
     }

@@ -1,6 +1,6 @@
-//! What a client says, as JSON, and what the machine or the driver is asked for by it.
+//! The commands of clients as JSON, and the orders for the machine or the driver that are made of them.
 //!
-//! Unknown members are refused: a mistyped one must not be taken for a wish that was granted.
+//! Unknown members are refused, because a client that mistypes one would believe that it had an effect.
 
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ use super::problem::unprocessable;
 use crate::rooms::look::{ChromaKey, Fit, Layout, LookChange, OverlayBody, SourceChange};
 use crate::rooms::order::Order;
 
-/// A command, as over the WebSocket. Who asks is meant where `person` is absent.
+/// A command, as over the WebSocket. Where `person` is absent, the command is about the person who gives it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum WireCommand {
@@ -98,7 +98,7 @@ pub enum WireCommand {
 }
 
 impl WireCommand {
-    /// The command as said by `by`.
+    /// Returns the order that `by` gives with this command.
     pub fn order(self, by: &Actor) -> Result<Order, Problem> {
         let or_self = |person: Option<String>| match person {
             Some(person) => id(&person),
@@ -141,28 +141,28 @@ fn seat_or(seat: Option<u8>) -> Result<Option<SeatNo>, Problem> {
     seat.map(seat_no).transpose()
 }
 
-/// A seat's number from outside.
+/// Reads the number of a seat.
 pub fn seat_no(seat: u8) -> Result<SeatNo, Problem> {
     SeatNo::new(seat)
         .map_err(|error| unprocessable(format!("{seat} is not a seat: {error}.")).with_code("seat-unknown"))
 }
 
-/// A person's id from outside.
+/// Reads the id of a person.
 pub fn id(text: &str) -> Result<PersonId, Problem> {
     text.parse().map_err(|error| unprocessable(format!("{text:?} is not the id of a person: {error}.")))
 }
 
-/// A participant's name from outside.
+/// Reads the name of a participant.
 pub fn participant_id(text: &str) -> Result<ParticipantName, Problem> {
     text.parse().map_err(|error| unprocessable(format!("{text:?} is not a participant: {error}.")))
 }
 
-/// A room's name from outside.
+/// Reads the name of a room.
 pub fn room_name(text: &str) -> Result<onmic_room::RoomName, Problem> {
     text.parse().map_err(|error| unprocessable(format!("{text:?} is not the name of a room: {error}.")))
 }
 
-/// The body is not JSON (400), or does not have the expected shape (422).
+/// Returns the problem of a body that is not JSON (400), or does not have the expected shape (422).
 pub fn malformed(error: &serde_json::Error) -> Problem {
     use serde_json::error::Category;
     match error.classify() {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_without_a_person_is_about_who_says_it() {
+    fn a_command_without_a_person_is_about_the_one_who_gives_it() {
         let Ok(Order::Machine(Command::RequestMic { person, seat })) = order(json!({"kind": "request-mic", "seat": 2}))
         else {
             panic!()
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_command_is_refused() {
+    fn json_that_is_not_a_command_is_refused() {
         for command in [
             json!({}),
             json!({"kind": "dance"}),

@@ -1,7 +1,7 @@
-//! A client of a room's events: one WebSocket. A bounded queue out, commands in.
+//! A client of a room's events, over one WebSocket: a bounded queue of messages to it, and commands from it.
 //!
-//! Rights are checked before the upgrade, so whatever is wrong with a token is an HTTP answer. Whoever takes its messages
-//! too slowly, stays silent or sends what is too large is closed, with a code that says which.
+//! Rights are checked before the upgrade, so a client with a bad token gets an HTTP answer. A client that reads too
+//! slowly, stays silent or sends a message that is too large is closed, with a code that tells the reason.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,42 +30,44 @@ use crate::rooms::order::Done;
 use crate::rooms::words::Role;
 use crate::rooms::{Connection, Entry};
 
+/// How often a client is pinged, which is three times in [`SILENCE_MAX`].
 const PING_EVERY: Duration = Duration::from_secs(20);
+/// How long a client may send nothing, not even a pong, before it is closed.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// For the last words to a client.
+/// How long the last messages to a client and its answer to the close may take.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Of a message to the server, in bytes.
+/// The longest message from a client, in bytes.
 const MESSAGE_MAX: usize = 64 * 1024;
-/// Of a host's: overlays with pictures.
+/// The longest message from a host, which may hold overlays with pictures, in bytes.
 const HOST_MESSAGE_MAX: usize = 768 * 1024;
-/// Each way, in bytes. Most clients say little, and there are many of them.
+/// The buffer of a connection for each way, in bytes. Most clients send little, and there are many of them.
 const BUFFER: usize = 4 * 1024;
-/// Refused messages without a good one between them, before a client is taken for broken.
+/// The most messages in a row that may be refused before a client is taken for broken.
 const STRIKES: u32 = 100;
 
-/// What a client says of itself.
+/// The query by which a client says who it is, and what it has seen.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct EventsQuery {
-    /// What others see.
+    /// The name that others see.
     name: Option<String>,
-    /// Only where no tokens are asked for.
+    /// The role, where the server asks for no tokens.
     role: Option<Role>,
-    /// To come back as the same person, with `key`.
+    /// The person to come back as, together with `key`.
     person: Option<String>,
-    /// From the last snapshot.
+    /// The key from the last snapshot.
     key: Option<String>,
-    /// Of the last snapshot, to go on with `after`.
+    /// The epoch of the last snapshot, to go on together with `after`.
     epoch: Option<String>,
     /// The number of the last event seen.
     after: Option<u64>,
 }
 
-/// The events of a room, and commands to it, over a WebSocket. See docs/ROOMS.md for its messages.
+/// Tells the events of a room and takes commands to it, over a WebSocket. docs/ROOMS.md describes the messages.
 #[utoipa::path(get, path = "/api/v1/rooms/{room}/events", tag = "rooms", security((), ("token" = [])),
-    params(("room" = String, Path), EventsQuery, ("token" = Option<String>, Query, description = "A JWT, where tokens are asked for.")),
+    params(("room" = String, Path), EventsQuery, ("token" = Option<String>, Query, description = "A JWT, where the server asks for tokens.")),
     responses((status = 101, description = "Switches to WebSocket."), (status = 401), (status = 403),
-        (status = 422, description = "A name, person or role that cannot be."), (status = 426), (status = 429), (status = 503)))]
+        (status = 422, description = "The name, the person or the role is not valid."), (status = 426), (status = 429), (status = 503)))]
 pub async fn events(
     State(api): State<Api>,
     Path(room): Path<String>,
@@ -134,12 +136,12 @@ struct Client {
     strikes: u32,
 }
 
-/// What comes from a client.
+/// A message from a client.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 enum Said {
     Command {
-        /// Read before; here so that it is not unknown.
+        /// It is read on its own before. It stands here so that it is not an unknown member.
         #[serde(rename = "id")]
         _id: serde::de::IgnoredAny,
         command: WireCommand,
@@ -152,13 +154,13 @@ impl Client {
         let room = self.connection.room.clone();
         let farewell = async {
             if closing == Closing::Ended {
-                // What led to the end is still to be told.
+                // The client is still told the events that led to the end.
                 while let Ok(message) = self.messages.try_recv() {
                     socket.send(text(message)).await?;
                 }
             }
             socket.send(Message::Close(Some(frame(closing)))).await?;
-            // The other side answers, unless it has broken off.
+            // The client answers, unless its connection has broken off.
             while let Some(Ok(_)) = socket.recv().await {}
             Ok::<_, axum::Error>(())
         };
@@ -167,18 +169,19 @@ impl Client {
         tracing::trace!(?told, "farewell");
     }
 
-    /// Until one side ends it; why, if it was this one.
+    /// Talks until one side ends the connection. Returns the reason if it was this side.
     async fn talk(&mut self, socket: &mut WebSocket) -> Option<Closing> {
         let Self { connection, mailbox, messages, heard, strikes } = self;
         let stop = connection.stopping();
         let mut pings = interval(PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.reset();
-        // A command with pictures takes its time. Meanwhile the client is told what happens, and nothing more is read of it.
+        // A command with pictures takes its time. Meanwhile the client is told of events, but nothing more of it is
+        // read.
         let mut obeying: Option<Obeying<'_>> = None;
         loop {
             let message = tokio::select! {
-                biased; // What waits goes first: who asks faster than it reads is not read.
+                biased; // Waiting messages go first, so a client that sends faster than it reads is not read.
                 () = mailbox.closed() => return mailbox.closing(),
                 () = stop.cancelled() => return Some(Closing::Stopping),
                 Some(message) = messages.recv() => text(message),
@@ -227,10 +230,10 @@ impl Client {
     }
 }
 
-/// A command on its way: its id, and what became of it.
+/// A command that is being carried out. Gives its id and its outcome.
 type Obeying<'a> = Pin<Box<dyn Future<Output = (Value, Result<Done, Problem>)> + Send + 'a>>;
 
-/// Waits for the command that is on its way; for ever without one. Dropping the future loses nothing.
+/// Waits for the command that is being carried out, or for ever without one. Dropping the future loses nothing.
 async fn obeyed(obeying: &mut Option<Obeying<'_>>) -> (Value, Result<Done, Problem>) {
     match obeying {
         Some(obeying) => obeying.await,
@@ -238,14 +241,14 @@ async fn obeyed(obeying: &mut Option<Obeying<'_>>) -> (Value, Result<Done, Probl
     }
 }
 
-/// Carries out what a message says.
+/// Carries out the command of a message.
 async fn obey(connection: &Connection, text: Utf8Bytes) -> (Value, Result<Done, Problem>) {
     // The id is read on its own, so that the answer has it even if the command cannot be read.
     let value = match serde_json::from_str::<Value>(&text) {
         Ok(value) => value,
         Err(error) => return (Value::Null, Err(malformed(&error))),
     };
-    // An echo of whatever was sent would be an amplifier.
+    // The answer repeats the id only if it is short, so that a client cannot make the server send much.
     let id = value.get("id").filter(|id| id.is_number() || id.as_str().is_some_and(|id| id.len() <= 64));
     let id = id.cloned().unwrap_or(Value::Null);
     let order = serde_json::from_value::<Said>(value).map_err(|error| malformed(&error)).and_then(|said| {
@@ -258,7 +261,7 @@ async fn obey(connection: &Connection, text: Utf8Bytes) -> (Value, Result<Done, 
     }
 }
 
-/// The answer to a command, rendered.
+/// Returns the rendered answer to a command.
 fn answer(id: Value, done: Result<Done, Problem>) -> Bytes {
     let (changed, problem) = match done {
         Ok(done) => (Some(Box::new(done.changed)), None),
@@ -271,21 +274,21 @@ fn text(message: Bytes) -> Message {
     Message::Text(Utf8Bytes::try_from(message).expect("messages are rendered as text"))
 }
 
-/// The last message of a connection that this side closes.
+/// Returns the last message on a connection that this side closes.
 fn frame(closing: Closing) -> CloseFrame {
     let (code, reason) = match closing {
-        Closing::Slow => (close_code::AGAIN, "Too many messages are waiting. Come back with the last number."),
+        Closing::Slow => (close_code::AGAIN, "Too many messages wait. Connect again with the last number."),
         Closing::Ended => (close_code::NORMAL, "The room has ended."),
-        Closing::Stopping => (close_code::AWAY, "The server stops. Connect again."),
-        Closing::Silent => (close_code::AWAY, "Nothing was heard for a minute."),
+        Closing::Stopping => (close_code::AWAY, "The server is stopping. Connect again."),
+        Closing::Silent => (close_code::AWAY, "Your client sent nothing for a minute."),
         Closing::TooLarge => (close_code::SIZE, "The message is too large."),
-        Closing::Binary => (close_code::UNSUPPORTED, "Messages are text."),
+        Closing::Binary => (close_code::UNSUPPORTED, "Messages must be text."),
         Closing::Nonsense => (close_code::POLICY, "Too many messages were refused."),
     };
     CloseFrame { code, reason: reason.into() }
 }
 
 fn is_too_large(error: &axum::Error) -> bool {
-    // axum hides the WebSocket library's error behind this one; its text is all there is to go by.
+    // axum hides the WebSocket library's error behind its own, so only the text tells.
     error.to_string().contains("too long")
 }

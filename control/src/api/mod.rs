@@ -1,5 +1,6 @@
 //! The control API under `/api/v1`, described by its OpenAPI document.
 
+mod advice;
 mod caller;
 mod commands;
 mod events;
@@ -21,7 +22,7 @@ use onmic_media::Hub;
 use crate::auth::TokenGate;
 use crate::rooms::Rooms;
 
-/// What the routes read.
+/// The parts of the node that the routes use.
 #[derive(Clone)]
 pub struct Api {
     hub: Arc<Hub>,
@@ -31,12 +32,12 @@ pub struct Api {
 }
 
 impl Api {
-    /// An API over `hub`; pages are told to publish to the port and application in `rtmp`.
+    /// Returns an API over these parts. Pages learn from it to publish to the port and application in `rtmp`.
     pub fn new(hub: Arc<Hub>, gate: Arc<TokenGate>, rooms: Arc<Rooms>, rtmp: (u16, String)) -> Self {
         Self { hub, gate, rooms, rtmp }
     }
 
-    /// The routes.
+    /// Returns the routes.
     pub fn router(self) -> Router {
         Router::new()
             .route("/api/v1/rooms", get(rooms::list).post(rest::create))

@@ -1,4 +1,4 @@
-//! The OpenAPI document, generated from the routes and their types.
+//! The OpenAPI document, which is generated from the routes and their types.
 
 use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -26,14 +26,15 @@ use crate::rooms::event::{RoomEvent, ServerMessage};
 )]
 struct Document;
 
-/// Tokens, where they are asked for.
+/// The tokens that a call may carry.
 struct Bearer;
 
 impl Modify for Bearer {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let bearer = Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
-        let bearer =
-            bearer.description(Some("HS256 with auth.secret; also as ?token=. Not asked for without a secret."));
+        let bearer = bearer.description(Some(
+            "A JWT signed by HS256 with auth.secret; also as ?token=. Without a secret the server asks for no tokens.",
+        ));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
     }
@@ -43,45 +44,49 @@ pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(Document::openapi())
 }
 
-/// The addresses of WHIP and WHEP, which other crates serve.
-#[expect(dead_code, reason = "describes routes of crates that know nothing of this document")]
+/// Describes the routes of WHIP and WHEP, which another crate serves.
+#[expect(dead_code, reason = "describes routes of a crate that does not know this document")]
 mod signalling {
     /// Publishes as the host of a room (WHIP, RFC 9725).
     #[utoipa::path(post, path = "/whip/{room}", tag = "media", params(("room" = String, Path)),
         request_body(content = String, content_type = "application/sdp"),
-        responses((status = 201, body = String, content_type = "application/sdp", description = "The answer; Location is the session."),
+        responses((status = 201, body = String, content_type = "application/sdp", description = "The SDP answer. Location is the session."),
             (status = 400), (status = 401), (status = 403), (status = 406), (status = 409, description = "Somebody publishes it already."), (status = 415), (status = 503)))]
     fn publish_host() {}
 
-    /// Publishes as a participant of a room (WHIP, RFC 9725). With the token of a ticket, only while the seat is the person's.
+    /// Publishes as a participant of a room (WHIP, RFC 9725).
+    ///
+    /// The token of a ticket is good only while the person has the seat.
     #[utoipa::path(post, path = "/whip/{room}/{participant}", tag = "media", params(("room" = String, Path), ("participant" = String, Path)),
         request_body(content = String, content_type = "application/sdp"),
-        responses((status = 201, body = String, content_type = "application/sdp", description = "The answer; Location is the session."),
+        responses((status = 201, body = String, content_type = "application/sdp", description = "The SDP answer. Location is the session."),
             (status = 400), (status = 401), (status = 403), (status = 406), (status = 409, description = "Somebody publishes it already."), (status = 415), (status = 503)))]
     fn publish_participant() {}
 
     /// Watches the program of a room (WHEP).
     #[utoipa::path(post, path = "/whep/{room}", tag = "media", params(("room" = String, Path)),
         request_body(content = String, content_type = "application/sdp"),
-        responses((status = 201, body = String, content_type = "application/sdp", description = "The answer; Location is the session."),
-            (status = 400), (status = 401), (status = 403), (status = 404, description = "Not live."), (status = 406), (status = 415), (status = 503)))]
+        responses((status = 201, body = String, content_type = "application/sdp", description = "The SDP answer. Location is the session."),
+            (status = 400), (status = 401), (status = 403), (status = 404, description = "It is not live."), (status = 406), (status = 415), (status = 503)))]
     fn watch_program() {}
 
     /// Watches one source of a room (WHEP).
     #[utoipa::path(post, path = "/whep/{room}/{participant}", tag = "media", params(("room" = String, Path), ("participant" = String, Path)),
         request_body(content = String, content_type = "application/sdp"),
-        responses((status = 201, body = String, content_type = "application/sdp", description = "The answer; Location is the session."),
-            (status = 400), (status = 401), (status = 403), (status = 404, description = "Not live."), (status = 406), (status = 415), (status = 503)))]
+        responses((status = 201, body = String, content_type = "application/sdp", description = "The SDP answer. Location is the session."),
+            (status = 400), (status = 401), (status = 403), (status = 404, description = "It is not live."), (status = 406), (status = 415), (status = 503)))]
     fn watch_source() {}
 
-    /// Watches the return feed of a participant, who may be about to publish: the program without their own sound (WHEP).
+    /// Watches the return feed of a participant, which is the program without their own audio (WHEP).
+    ///
+    /// The participant need not publish yet.
     #[utoipa::path(post, path = "/whep/{room}/{participant}/return", tag = "media", params(("room" = String, Path), ("participant" = String, Path)),
         request_body(content = String, content_type = "application/sdp"),
-        responses((status = 201, body = String, content_type = "application/sdp", description = "The answer; Location is the session."),
-            (status = 400), (status = 401), (status = 403), (status = 404, description = "The room has no program, or too many returns."), (status = 406), (status = 415), (status = 503)))]
+        responses((status = 201, body = String, content_type = "application/sdp", description = "The SDP answer. Location is the session."),
+            (status = 400), (status = 401), (status = 403), (status = 404, description = "The room has no program, or too many return feeds."), (status = 406), (status = 415), (status = 503)))]
     fn watch_return() {}
 
-    /// Candidates or an ICE restart for a session of WHIP or WHEP.
+    /// Adds candidates to a session of WHIP or WHEP, or restarts its ICE.
     #[utoipa::path(patch, path = "/sessions/{id}", tag = "media", params(("id" = String, Path)),
         request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
         responses((status = 204), (status = 200, body = String, content_type = "application/trickle-ice-sdpfrag", description = "ICE was restarted."),
@@ -99,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_route_of_rooms_is_described_and_asks_for_a_bearer() {
+    fn the_routes_of_rooms_and_the_bearer_scheme_are_described() {
         let document = serde_json::to_value(Document::openapi()).unwrap();
         let paths = document["paths"].as_object().unwrap();
         for (path, methods) in [
@@ -119,9 +124,9 @@ mod tests {
         assert!(document["components"]["schemas"]["WireCommand"].is_object());
     }
 
-    /// A change of the API is seen in review as a change of this file.
+    /// A reviewer sees a change of the API as a change of this file.
     #[test]
-    fn the_document_is_the_one_in_the_repository() {
+    fn the_document_in_the_repository_is_up_to_date() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
         let document = Document::openapi().to_pretty_json().unwrap() + "\n";
         if std::env::var_os("UPDATE_OPENAPI").is_some() {

@@ -1,4 +1,4 @@
-//! Refusals as HTTP tells them: a status, a code for programs, and the sentence.
+//! Refusals as HTTP problems: a status, a code for programs, and the sentence.
 
 use axum::http::{HeaderValue, StatusCode, header};
 
@@ -39,7 +39,7 @@ fn status(refused: &Refused) -> StatusCode {
     }
 }
 
-/// 422: a value that can never be.
+/// Returns the problem of a value that is never valid (422).
 pub fn unprocessable(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
 }

@@ -1,7 +1,7 @@
-//! Rooms by REST: the commands of the WebSocket under addresses, and what only a backend does.
+//! Rooms by REST: the commands of the WebSocket under addresses, and those that only a backend gives.
 //!
-//! Each route turns its address and body into a [`WireCommand`] where there is one, so that the two ways in cannot differ.
-//! Without tokens a call counts as an admin's: only this machine can make it.
+//! Each route makes a [`WireCommand`] of its address and body where there is one, so REST and the WebSocket cannot
+//! differ. Without tokens a call counts as an admin's, because only this machine can make it.
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
@@ -27,12 +27,12 @@ use crate::rooms::timeouts::TimeoutsChange;
 use crate::rooms::wire::{self, RoomState};
 use crate::rooms::words::HostLeaves;
 
-/// A command fits a packet or two.
+/// The largest body of a command, in bytes. Most fit into one packet or two.
 const BODY_MAX: usize = 64 * 1024;
-/// All pictures of a room, in base64.
+/// The largest body with overlays, in bytes: all pictures of a room, in base64.
 const OVERLAYS_BODY_MAX: usize = 3 * 1024 * 1024;
 
-/// The routes, but for those that `api` has had before there were rooms.
+/// Returns the routes below `/api/v1/rooms/{room}`.
 pub fn router() -> Router<Api> {
     let room = Router::new()
         .route("/events", get(events::events))
@@ -61,7 +61,7 @@ pub fn router() -> Router<Api> {
     Router::new().nest("/api/v1/rooms/{room}", room).layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
-/// 201 with where it is, or 200 if it was there.
+/// Answers 201 with its address if something was created, or else 200.
 fn created(created: bool, location: &str, body: impl Serialize) -> Response {
     if !created {
         return Json(body).into_response();
@@ -73,14 +73,14 @@ fn created(created: bool, location: &str, body: impl Serialize) -> Response {
     response
 }
 
-/// How a room is to be; what is absent stays, or is as configured.
+/// The settings of a room. Absent members stay as they are; in a new room they are as configured.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoomChange {
     title: Option<String>,
-    /// Beside the host's, at most 16.
+    /// The number of seats beside the host's place, at most 16.
     seats: Option<u8>,
-    /// Takes no requests.
+    /// Whether the room takes no new requests.
     locked: Option<bool>,
     open_seats: Option<bool>,
     host_leaves: Option<HostLeaves>,
@@ -88,7 +88,7 @@ pub struct RoomChange {
 }
 
 impl RoomChange {
-    /// `before` with the change.
+    /// Returns `before` with the change.
     pub fn of(self, mut before: Settings) -> Settings {
         let settings = &mut before;
         set(&mut settings.title, self.title);
@@ -107,19 +107,19 @@ fn set<T>(place: &mut T, value: Option<T>) {
     }
 }
 
-/// A room to create.
+/// A room to create, and its settings.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct NewRoom {
     room: String,
-    /// Read in a second step, so that unknown members are refused.
+    /// The settings, which are read in a second step, so that unknown members are refused.
     #[serde(flatten)]
     #[schema(value_type = RoomChange)]
     settings: serde_json::Map<String, Value>,
 }
 
-/// Creates a room that lives until it is ended. The same call again finds it.
+/// Creates a room that lives until it is ended. The same call again finds the room.
 #[utoipa::path(post, path = "/api/v1/rooms", tag = "rooms", request_body = NewRoom,
-    responses((status = 201, body = RoomState, description = "Created."), (status = 200, body = RoomState, description = "It was there, as asked for."),
+    responses((status = 201, body = RoomState, description = "Created."), (status = 200, body = RoomState, description = "The room was there, with these settings."),
         (status = 400), (status = 401), (status = 403), (status = 409), (status = 422), (status = 429)))]
 pub async fn create(
     State(api): State<Api>,
@@ -132,7 +132,7 @@ pub async fn create(
     if let Some(claims) = api.gate.claims(token(&headers, &uri))? {
         claims.must_cover(&room)?;
         if claims.authority() != Authority::Admin {
-            let detail = "Only an admin creates rooms. A host's room comes to be when the host publishes or joins.";
+            let detail = "Only an admin creates rooms. A host's room begins when the host publishes or joins.";
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
     }
@@ -141,10 +141,10 @@ pub async fn create(
     Ok(created(is_new, &format!("/api/v1/rooms/{room}"), state))
 }
 
-/// Changes how a room is set up; what is absent stays.
+/// Changes the settings of a room. Absent members stay as they are.
 #[utoipa::path(patch, path = "/api/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path)), request_body = RoomChange,
     responses((status = 200, body = RoomState), (status = 400), (status = 401), (status = 403), (status = 404),
-        (status = 409, description = "A seat that would go is taken."), (status = 422)))]
+        (status = 409, description = "Somebody is on a seat that would go."), (status = 422)))]
 pub async fn configure(
     State(api): State<Api>,
     caller: Caller,
@@ -154,7 +154,7 @@ pub async fn configure(
     Ok(Json(api.rooms.room(&caller.room).map(|(state, _)| state)).into_response())
 }
 
-/// Ends a room: everybody on mic is sent away, everybody connected is told.
+/// Ends a room. Everybody on mic is sent away, and everybody connected is told.
 #[utoipa::path(delete, path = "/api/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
 pub async fn end(State(api): State<Api>, Caller { room, by }: Caller) -> Result<StatusCode, Problem> {
@@ -168,7 +168,7 @@ pub struct Persons {
     persons: Vec<wire::Person>,
 }
 
-/// Who is in the room. For its host and admins.
+/// Lists everybody in the room, for its host and admins.
 #[utoipa::path(get, path = "/api/v1/rooms/{room}/persons", tag = "rooms", params(("room" = String, Path)),
     responses((status = 200, body = Persons), (status = 401), (status = 403), (status = 404)))]
 pub async fn persons(State(api): State<Api>, caller: Caller) -> Result<Json<Persons>, Problem> {
@@ -176,19 +176,19 @@ pub async fn persons(State(api): State<Api>, caller: Caller) -> Result<Json<Pers
     Ok(Json(Persons { persons: persons.iter().map(wire::person).collect() }))
 }
 
-/// Whom it is about, and which seat.
+/// A request for the mic.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SeatWish {
-    /// Who asks is meant if it is absent.
+    /// The person who wants the mic; the caller if absent.
     person: Option<String>,
-    /// Any if it is absent.
+    /// The seat; any seat if absent.
     seat: Option<u8>,
 }
 
 /// Asks for the mic.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/requests", tag = "rooms", params(("room" = String, Path)), request_body = SeatWish,
-    responses((status = 201, body = Changed), (status = 200, body = Changed, description = "It was there, or the seat is the person's."),
+    responses((status = 201, body = Changed), (status = 200, body = Changed, description = "The request was there, or the person has a seat."),
         (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 429)))]
 pub async fn request_mic(
     State(api): State<Api>,
@@ -207,14 +207,15 @@ pub async fn withdraw(State(api): State<Api>, caller: Caller, Of(person): Of<Str
     caller.done(&api, WireCommand::Withdraw { person: Some(person) }).await
 }
 
-/// A seat, or any.
+/// The seat to grant.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnySeat {
+    /// The seat; if absent, the one that was asked for, or else the first free one.
     seat: Option<u8>,
 }
 
-/// Lets somebody who asks on mic.
+/// Grants a request for the mic.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/requests/{person}/grant", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
     request_body = AnySeat, responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub async fn grant(
@@ -226,24 +227,25 @@ pub async fn grant(
     caller.changed(&api, WireCommand::Grant { person, seat }).await
 }
 
-/// Does not let somebody on mic.
+/// Refuses somebody's request for the mic.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/requests/{person}/refuse", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
 pub async fn refuse(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<StatusCode, Problem> {
     caller.done(&api, WireCommand::Refuse { person }).await
 }
 
-/// Whom to invite, and where to.
+/// The person to invite, and the seat to offer.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewInvitation {
     person: String,
+    /// The seat; the first free one if absent.
     seat: Option<u8>,
 }
 
 /// Offers somebody a seat.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/invitations", tag = "rooms", params(("room" = String, Path)), request_body = NewInvitation,
-    responses((status = 201, body = Changed), (status = 200, body = Changed, description = "It was there, or the person asked and is granted the seat."),
+    responses((status = 201, body = Changed), (status = 200, body = Changed, description = "The invitation was there, or the person had asked and is granted the seat."),
         (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub async fn invite(
     State(api): State<Api>,
@@ -255,32 +257,32 @@ pub async fn invite(
     Ok(created(done.created, &location, done.changed))
 }
 
-/// Takes the seat offered.
+/// Accepts the seat that was offered.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/invitations/{person}/accept", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
     responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409)))]
 pub async fn accept(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<Json<Changed>, Problem> {
     caller.changed(&api, WireCommand::Accept { person: Some(person) }).await
 }
 
-/// Does not take the seat offered.
+/// Declines the seat that was offered.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/invitations/{person}/decline", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
 pub async fn decline(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<StatusCode, Problem> {
     caller.done(&api, WireCommand::Decline { person: Some(person) }).await
 }
 
-/// One thing to change of a seat: its lock, what is muted of who is on it, or where they are.
+/// One change of a seat: its lock, what is muted of the person on it, or another seat for them.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SeatChange {
     locked: Option<bool>,
     audio: Option<Muting>,
     video: Option<Muting>,
-    /// A seat that is free and not locked.
+    /// The seat to move to, which must be free and not locked.
     move_to: Option<u8>,
 }
 
-/// Whether it reaches the program.
+/// Whether audio or video is kept out of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Muting {
@@ -292,7 +294,7 @@ fn is_muted(muting: Muting) -> bool {
     muting == Muting::Muted
 }
 
-/// Locks or unlocks a seat; mutes, unmutes or moves who is on it. One of the three at a time.
+/// Locks or unlocks a seat, or mutes, unmutes or moves the person on it. A call does one of the three.
 #[utoipa::path(patch, path = "/api/v1/rooms/{room}/seats/{seat}", tag = "rooms", params(("room" = String, Path), ("seat" = u8, Path)),
     request_body = SeatChange, responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub async fn change_seat(
@@ -317,7 +319,7 @@ pub async fn change_seat(
     Ok(Json(caller.order(&api, Order::Machine(command)).await?.changed))
 }
 
-/// Leaves the seat, for who is on it; takes them off it, for the host.
+/// Clears a seat: the person on it leaves it, or the host takes them off it.
 #[utoipa::path(delete, path = "/api/v1/rooms/{room}/seats/{seat}/participant", tag = "rooms", params(("room" = String, Path), ("seat" = u8, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
 pub async fn clear_seat(State(api): State<Api>, caller: Caller, Of(seat): Of<u8>) -> Result<StatusCode, Problem> {
@@ -326,15 +328,15 @@ pub async fn clear_seat(State(api): State<Api>, caller: Caller, Of(seat): Of<u8>
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Why publishing did not work.
+/// The reason why publishing did not work.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// At most 200 characters of it are kept.
+    /// The reason, of which at most 200 characters are kept.
     reason: String,
 }
 
-/// Publishing from the granted seat did not work: the person is back in the queue.
+/// Says that publishing from the granted seat did not work. The person goes back to the queue.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/seats/{seat}/failed", tag = "rooms", params(("room" = String, Path), ("seat" = u8, Path)),
     request_body = Failure, responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub async fn connect_failed(
@@ -348,14 +350,14 @@ pub async fn connect_failed(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A fresh ticket for who has the seat.
+/// Issues a fresh ticket to the person who has the seat.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/seats/{seat}/ticket", tag = "rooms", params(("room" = String, Path), ("seat" = u8, Path)),
     responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409)))]
 pub async fn renew_ticket(State(api): State<Api>, caller: Caller, Of(seat): Of<u8>) -> Result<Json<Changed>, Problem> {
     Ok(Json(caller.order(&api, Order::Ticket(Who::Seat(seat_no(seat)?))).await?.changed))
 }
 
-/// A person by id.
+/// A person, by id.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OnePerson {
@@ -373,7 +375,7 @@ pub async fn hand_over(
     caller.changed(&api, WireCommand::HandOver { person }).await
 }
 
-/// What to mute or unmute.
+/// A change of what is muted.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MuteChange {
@@ -400,7 +402,7 @@ pub struct OtherRoom {
     room: String,
 }
 
-/// Proposes a PK to another room; accepts a proposal of that room.
+/// Proposes a PK to another room, or accepts that room's proposal.
 #[utoipa::path(put, path = "/api/v1/rooms/{room}/pk", tag = "rooms", params(("room" = String, Path)), request_body = OtherRoom,
     responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub async fn propose_pk(
@@ -411,14 +413,14 @@ pub async fn propose_pk(
     caller.changed(&api, WireCommand::ProposePk { room }).await
 }
 
-/// Accepts the proposal that is there.
+/// Accepts the proposal of another room.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/pk/accept", tag = "rooms", params(("room" = String, Path)),
     responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404)))]
 pub async fn accept_pk(State(api): State<Api>, caller: Caller) -> Result<Json<Changed>, Problem> {
     caller.changed(&api, WireCommand::AcceptPk {}).await
 }
 
-/// Refuses the proposal that is there.
+/// Refuses the proposal of another room.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/pk/refuse", tag = "rooms", params(("room" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
 pub async fn refuse_pk(State(api): State<Api>, caller: Caller) -> Result<StatusCode, Problem> {
@@ -432,7 +434,7 @@ pub async fn end_pk(State(api): State<Api>, caller: Caller) -> Result<StatusCode
     caller.done(&api, WireCommand::EndPk {}).await
 }
 
-/// Where the pictures go.
+/// Sets the places of the sources.
 #[utoipa::path(put, path = "/api/v1/rooms/{room}/layout", tag = "rooms", params(("room" = String, Path)), request_body = Layout,
     responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 422)))]
 pub async fn set_layout(
@@ -443,14 +445,14 @@ pub async fn set_layout(
     caller.changed(&api, WireCommand::SetLayout { layout }).await
 }
 
-/// All overlays.
+/// All overlays of a program.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Overlays {
     overlays: Vec<OverlayBody>,
 }
 
-/// What is over the pictures: all of it at once.
+/// Sets all overlays at once.
 #[utoipa::path(put, path = "/api/v1/rooms/{room}/overlays", tag = "rooms", params(("room" = String, Path)), request_body = Overlays,
     responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 413), (status = 422)))]
 pub async fn set_overlays(
@@ -461,7 +463,7 @@ pub async fn set_overlays(
     caller.changed(&api, WireCommand::SetOverlays { overlays }).await
 }
 
-/// The picture of an overlay, as it was sent.
+/// Returns the picture of an overlay as it was sent.
 #[utoipa::path(get, path = "/api/v1/rooms/{room}/overlays/{id}/image", tag = "rooms", params(("room" = String, Path), ("id" = String, Path)),
     responses((status = 200, content_type = "image/*"), (status = 401), (status = 403), (status = 404)))]
 pub async fn overlay_image(State(api): State<Api>, caller: Caller, Of(id): Of<String>) -> Result<Response, Problem> {
@@ -471,12 +473,12 @@ pub async fn overlay_image(State(api): State<Api>, caller: Caller, Of(id): Of<St
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(image.media_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // What a host sent is shown as a picture or not at all.
+    // A browser shows the file of a host as a picture or not at all.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
 }
 
-/// How the canvas looks beside the pictures.
+/// Sets the background, the labels and the borders.
 #[utoipa::path(patch, path = "/api/v1/rooms/{room}/look", tag = "rooms", params(("room" = String, Path)), request_body = LookChange,
     responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 422)))]
 pub async fn set_look(
@@ -487,7 +489,7 @@ pub async fn set_look(
     caller.changed(&api, WireCommand::SetLook(change)).await
 }
 
-/// How one source is taken into the program.
+/// Sets how one source is shown and heard in the program.
 #[utoipa::path(patch, path = "/api/v1/rooms/{room}/sources/{participant}", tag = "rooms", params(("room" = String, Path), ("participant" = String, Path)),
     request_body = SourceChange, responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 422)))]
 pub async fn set_source(
@@ -500,15 +502,15 @@ pub async fn set_source(
     caller.changed(&api, WireCommand::SetSource { participant, gain_db, chroma_key, denoise, auto_gain, fit }).await
 }
 
-/// Something to say.
+/// A message for the chat.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChatBody {
-    /// At most 500 characters.
+    /// The text, of at most 500 characters.
     text: String,
 }
 
-/// Says something to everybody in the room.
+/// Sends a message to everybody in the room.
 #[utoipa::path(post, path = "/api/v1/rooms/{room}/chat", tag = "rooms", params(("room" = String, Path)), request_body = ChatBody,
     responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 422), (status = 429)))]
 pub async fn chat(

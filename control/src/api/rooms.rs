@@ -1,4 +1,4 @@
-//! `GET /api/v1/rooms` and `/api/v1/rooms/ROOM`: who is live, with what, and what would make it better.
+//! `GET /api/v1/rooms` and `/api/v1/rooms/ROOM`: the sources of rooms as they are measured, and advice to publishers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use onmic_http::{Problem, token};
 use onmic_media::{Feed, Hub, MediaKind, RoomName, Source, WallTime};
 
 use super::Api;
+use super::advice::{self, Advice};
 use crate::rooms::audience;
 use crate::rooms::wire::{Audience, RoomState};
 use crate::rooms::words::Protocol;
 
-/// All rooms, live or not.
+/// A list of rooms, live or not.
 #[derive(Serialize, ToSchema)]
 pub struct Rooms {
     rooms: Vec<Room>,
@@ -27,15 +28,15 @@ pub struct Rooms {
 /// One room.
 #[derive(Serialize, ToSchema)]
 pub struct Room {
-    /// Its name, as in URLs.
+    /// The name of the room, as in URLs.
     name: String,
     /// Whether somebody publishes now.
     live: bool,
-    /// When its oldest source began, or the room if there is none (RFC 3339).
+    /// When the oldest source began, or the room if it has no source (RFC 3339).
     started_at: String,
     viewers: Audience,
     participants: Vec<Participant>,
-    /// Who hosts, asks and is on mic. Not in lists.
+    /// The host, the requests and the seats. Lists leave it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = RoomState, required = false)]
     state: Option<RoomState>,
@@ -52,7 +53,7 @@ pub struct Participant {
     video: Option<Video>,
     #[schema(required)]
     audio: Option<Audio>,
-    /// What the publisher should change, most important first.
+    /// What the publisher should change, the most important first.
     advice: Vec<Advice>,
 }
 
@@ -61,14 +62,14 @@ pub struct Participant {
 #[serde(rename_all = "kebab-case")]
 pub enum Liveness {
     Live,
-    /// The publisher is gone and may come back within the grace period.
+    /// The publisher is gone, and may come back within the grace period.
     Interrupted,
 }
 
 /// A video track as measured over the last seconds.
 #[derive(Serialize, ToSchema)]
 pub struct Video {
-    /// `h264`, `h265`, `vp8`, `vp9` or `av1`.
+    /// The codec: `h264`, `h265`, `vp8`, `vp9` or `av1`.
     codec: &'static str,
     #[schema(required)]
     profile: Option<String>,
@@ -79,50 +80,41 @@ pub struct Video {
     #[schema(required)]
     keyframe_interval_ms: Option<u64>,
     b_frames: bool,
-    /// Whether it is being re-encoded now for viewers who cannot take it as it is.
+    /// Whether it is re-encoded now for viewers who cannot play it as it is.
     transcoding: bool,
 }
 
 /// An audio track as measured over the last seconds.
 #[derive(Serialize, ToSchema)]
 pub struct Audio {
-    /// `aac` or `opus`.
+    /// The codec: `aac` or `opus`.
     codec: &'static str,
     sample_rate: u32,
     channels: u8,
     bitrate_bps: u64,
 }
 
-/// One thing to change.
-#[derive(Serialize, ToSchema)]
-pub struct Advice {
-    /// `no_header`, `no_keyframe`, `no_video`, `no_audio`, `unsupported_codec`, `other_tracks`, `b_frames` or `keyframe_interval`.
-    code: &'static str,
-    /// Why.
-    message: String,
-    /// Where to set what, in OBS or another encoder.
-    setting: &'static str,
-}
-
-/// All rooms. With auth on, those the token is for.
+/// Lists all rooms. Where the server asks for tokens, it lists those that the token is for.
 #[utoipa::path(get, path = "/api/v1/rooms", tag = "rooms", responses((status = 200, body = Rooms), (status = 401)))]
 pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Result<Json<Rooms>, Problem> {
     let claims = api.gate.claims(token(&headers, &uri))?;
     let now = Instant::now();
-    let mut by_room: BTreeMap<RoomName, (Option<WallTime>, Vec<Arc<Source>>)> = BTreeMap::new();
-    for (room, opened) in api.rooms.names() {
-        by_room.entry(room).or_default().0 = Some(opened);
-    }
-    for source in api.hub.sources() {
-        by_room.entry(source.name().room.clone()).or_default().1.push(source);
-    }
+    let opened = api.rooms.names().into_iter().map(|(room, opened)| (room, Some(opened)));
+    let mut rooms: BTreeMap<RoomName, Option<WallTime>> =
+        api.hub.rooms().into_iter().map(|room| (room, None)).collect();
+    rooms.extend(opened);
     let visible = |room: &RoomName| claims.as_ref().is_none_or(|claims| claims.covers(room));
-    let rooms = by_room.iter().filter(|(room, _)| visible(room));
-    let rooms = rooms.map(|(room, (opened, sources))| Room::new(&api.hub, room, sources, *opened, now)).collect();
-    Ok(Json(Rooms { rooms }))
+    let rooms = rooms.iter().filter(|(room, _)| visible(room));
+    let room = |(room, opened): (&RoomName, &Option<WallTime>)| {
+        let sources = api.hub.sources_of(room);
+        // A room of the hub may have ended since its name was listed.
+        let is_there = opened.is_some() || !sources.is_empty();
+        is_there.then(|| Room::new(&api.hub, room, &sources, *opened, now))
+    };
+    Ok(Json(Rooms { rooms: rooms.filter_map(room).collect() }))
 }
 
-/// One room.
+/// Shows one room.
 #[utoipa::path(get, path = "/api/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path)),
     responses((status = 200, body = Room), (status = 401), (status = 403), (status = 404)))]
 pub async fn one(
@@ -134,7 +126,7 @@ pub async fn one(
     use onmic_media::gate::{Action, Gate};
     let room: RoomName = room.parse()?;
     api.gate.check(Action::Play(&room), token(&headers, &uri))?;
-    let sources: Vec<_> = api.hub.sources().into_iter().filter(|source| source.name().room == room).collect();
+    let sources = api.hub.sources_of(&room);
     let (state, opened) = api.rooms.room(&room).unzip();
     if sources.is_empty() && state.is_none() {
         return Err(Problem::not_found(format!(
@@ -152,7 +144,7 @@ impl Room {
             name: name.to_string(),
             live: sources.iter().any(|source| source.is_connected()),
             started_at: started.to_string(),
-            viewers: audience::count(hub, name, sources),
+            viewers: audience::count(hub, name),
             participants: sources.iter().map(|source| Participant::new(source, program.as_deref(), now)).collect(),
             state: None,
         }
@@ -168,7 +160,7 @@ impl Participant {
             protocol: source.protocol().into(),
             state: if source.is_connected() { Liveness::Live } else { Liveness::Interrupted },
             started_at: source.epoch().to_string(),
-            advice: advice(source.advice(), video.as_ref(), audio.as_ref()),
+            advice: advice::of(source, now),
             video,
             audio,
         }
@@ -209,72 +201,6 @@ impl Audio {
     }
 }
 
-/// Longer than this, and a viewer of LL-HLS waits long for the first picture.
-const KEYFRAME_INTERVAL_ADVISED: Duration = Duration::from_secs(4);
-
-/// What the session that takes the frames in has found, and what the tracks as they are measured show.
-fn advice(found: Vec<onmic_media::Advice>, video: Option<&Video>, audio: Option<&Audio>) -> Vec<Advice> {
-    let is_told = found.iter().any(|advice| advice.kind() == MediaKind::Audio);
-    let found =
-        found.iter().map(|advice| Advice { code: advice.code(), message: advice.message(), setting: advice.setting() });
-    let mut advice: Vec<_> = found.collect();
-    if video.is_some_and(|video| video.b_frames) {
-        advice.push(Advice {
-            code: "b_frames",
-            message:
-                "The video has B-frames, which WebRTC cannot carry: it is re-encoded for WHEP viewers, at a cost in \
-                      picture quality, processor time and delay."
-                    .into(),
-            setting: "OBS: Settings, Output, Streaming: Tune zerolatency, or x264 options bframes=0",
-        });
-    }
-    let interval = video.and_then(|video| video.keyframe_interval_ms).unwrap_or(0);
-    if interval > millis(KEYFRAME_INTERVAL_ADVISED) {
-        advice.push(Advice {
-            code: "keyframe_interval",
-            message: format!(
-                "A keyframe comes every {:.1} s; segments of LL-HLS can be no shorter.",
-                interval as f64 / 1e3
-            ),
-            setting: "OBS: Settings, Output, Streaming: Keyframe interval 2 s",
-        });
-    }
-    if video.is_some() && audio.is_none() && !is_told {
-        advice.push(Advice {
-            code: "no_audio",
-            message: "There is no sound.".into(),
-            setting: "OBS: Settings, Audio: Desktop audio or Mic",
-        });
-    }
-    advice
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use onmic_media::Codec;
-
-    #[test]
-    fn advice_that_explains_why_there_is_no_audio_stands_for_the_one_that_only_says_so() {
-        let video = Video {
-            codec: "h264",
-            profile: None,
-            width: 640,
-            height: 360,
-            fps: 30.0,
-            bitrate_bps: 1_000_000,
-            keyframe_interval_ms: Some(2_000),
-            b_frames: true,
-            transcoding: false,
-        };
-        let codes = |found| -> Vec<_> { advice(found, Some(&video), None).iter().map(|advice| advice.code).collect() };
-        assert_eq!(codes(Vec::new()), ["b_frames", "no_audio"]);
-        assert_eq!(codes(vec![onmic_media::Advice::NoParameters(Codec::Aac)]), ["no_header", "b_frames"]);
-        let other = onmic_media::Advice::OtherTracks(MediaKind::Video);
-        assert_eq!(codes(vec![other]), ["other_tracks", "b_frames", "no_audio"]);
-    }
 }

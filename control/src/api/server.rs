@@ -1,4 +1,4 @@
-//! `GET /api/v1/server`: what a page must know before it plays.
+//! `GET /api/v1/server`: what a page has to know of the server before it plays.
 
 use std::time::Instant;
 
@@ -9,22 +9,22 @@ use utoipa::ToSchema;
 
 use super::Api;
 
-/// This server.
+/// What a page has to know of the server.
 #[derive(Serialize, ToSchema)]
 pub struct Server {
-    /// Version of onmic.
+    /// The version of onmic.
     version: &'static str,
-    /// Where RTMP is taken.
+    /// The TCP port that takes RTMP.
     rtmp_port: u16,
     /// The application of RTMP URLs, the path between the host and the stream key.
     rtmp_app: String,
     /// The node's clock now (RFC 3339 with milliseconds), against which players measure latency.
     now: String,
-    /// Whether tokens are asked for.
+    /// Whether the server asks for tokens.
     auth: bool,
 }
 
-/// The server's version, clock and ports. Open to everybody.
+/// Shows the server's version, clock and ports. It needs no token.
 #[utoipa::path(get, path = "/api/v1/server", responses((status = 200, body = Server)))]
 pub async fn show(State(api): State<Api>) -> Json<Server> {
     Json(Server {

@@ -1,4 +1,4 @@
-//! Rooms as clients have them: a server on loopback, real WebSockets, publishers straight into the hub.
+//! Rooms as clients see them: a server on loopback and real WebSockets.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::ticket::Tickets;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Notes what it was asked for.
+/// A stage that notes what it was asked for.
 #[derive(Default)]
 struct Noted(Mutex<Vec<(RoomName, Mix, Look)>>);
 
@@ -85,7 +85,7 @@ impl Server {
 
 struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// The snapshot, or `resumed`.
+    /// The first message: the snapshot, or `resumed`.
     hello: Value,
     ids: u64,
 }
@@ -113,7 +113,7 @@ impl Client {
         }
     }
 
-    /// The next message of this event kind; others are passed over.
+    /// Returns the next event of this kind, and skips other messages.
     async fn event(&mut self, kind: &str) -> Value {
         loop {
             let message = self.next().await;
@@ -136,7 +136,7 @@ impl Client {
         self.socket.send(Message::text(text.into())).await.unwrap();
     }
 
-    /// The answer to a command; events before it are passed over.
+    /// Gives a command and returns the answer, and skips messages before it.
     async fn ask(&mut self, command: Value) -> Value {
         self.ids += 1;
         self.say(json!({"type": "command", "id": self.ids, "command": command}).to_string()).await;
@@ -160,7 +160,7 @@ impl Client {
 }
 
 #[tokio::test]
-async fn a_viewer_asks_and_the_host_grants_and_only_the_viewer_gets_the_ticket() {
+async fn a_viewer_who_is_granted_a_seat_gets_a_ticket() {
     let server = Server::start("", |_| {}).await;
     let mut host = server.join("demo", "role=host&name=Mia").await;
     let mut viewer = server.join("demo", "name=Anna%20B").await;
@@ -190,7 +190,7 @@ async fn a_viewer_asks_and_the_host_grants_and_only_the_viewer_gets_the_ticket()
 }
 
 #[tokio::test]
-async fn who_comes_back_goes_on_with_the_number_it_has() {
+async fn a_client_that_comes_back_goes_on_with_the_number_it_has() {
     let server = Server::start("", |_| {}).await;
     let mut host = server.join("demo", "role=host&name=Mia").await;
     let mut viewer = server.join("demo", "name=Anna").await;
@@ -211,13 +211,13 @@ async fn who_comes_back_goes_on_with_the_number_it_has() {
     let ahead = server.join("demo", &format!("{same}&after={}", number + 1000)).await;
     assert_eq!(ahead.hello["type"], "snapshot");
     let forged = server.join("demo", &format!("person={}&key=00ff", viewer.person())).await;
-    assert_ne!(forged.person(), viewer.person(), "somebody new");
+    assert_ne!(forged.person(), viewer.person(), "a new person");
     let other_epoch = server.join("demo", &format!("epoch=0&after={number}")).await;
     assert_eq!(other_epoch.hello["type"], "snapshot");
 }
 
 #[tokio::test]
-async fn bad_messages_are_answered_with_a_sentence() {
+async fn a_bad_message_is_answered_with_a_sentence() {
     let server = Server::start("", |_| {}).await;
     let mut viewer = server.join("demo", "").await;
     for (text, status) in [
@@ -245,7 +245,7 @@ async fn bad_messages_are_answered_with_a_sentence() {
 }
 
 #[tokio::test]
-async fn who_speaks_too_fast_is_told_to_wait() {
+async fn a_person_who_chats_too_fast_is_told_to_wait() {
     let server = Server::start("", |_| {}).await;
     let mut viewer = server.join("demo", "").await;
     let mut problems = Vec::new();
@@ -257,7 +257,7 @@ async fn who_speaks_too_fast_is_told_to_wait() {
 }
 
 #[tokio::test]
-async fn messages_that_are_too_large_or_no_text_end_the_connection() {
+async fn a_message_that_is_too_large_or_not_text_ends_the_connection() {
     let server = Server::start("", |_| {}).await;
     let mut binary = server.join("demo", "").await;
     binary.socket.send(Message::binary(vec![1, 2, 3])).await.unwrap();
@@ -271,7 +271,7 @@ async fn messages_that_are_too_large_or_no_text_end_the_connection() {
 }
 
 #[tokio::test]
-async fn who_reads_too_slowly_is_closed_and_holds_up_nobody() {
+async fn a_client_that_reads_too_slowly_is_closed_and_does_not_delay_others() {
     let server = Server::start("", |_| {}).await;
     let mut host = server.join("demo", "role=host").await;
     let room: RoomName = "demo".parse().unwrap();
@@ -299,7 +299,7 @@ async fn who_reads_too_slowly_is_closed_and_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn there_are_limits_to_connections() {
+async fn connections_above_the_limits_are_refused() {
     let server = Server::start("", |config| config.clients = 9).await;
     let first = server.join("demo", "name=Anna").await;
     let mut held = Vec::new();
@@ -313,7 +313,7 @@ async fn there_are_limits_to_connections() {
 }
 
 #[tokio::test]
-async fn impossible_entries_are_refused_before_the_upgrade() {
+async fn an_invalid_entry_is_refused_before_the_upgrade() {
     let server = Server::start("secret", |_| {}).await;
     assert_eq!(server.connect("demo", "").await.err(), Some(StatusCode::UNAUTHORIZED));
     assert_eq!(server.connect("demo", "token=nonsense").await.err(), Some(StatusCode::UNAUTHORIZED));
@@ -331,7 +331,7 @@ async fn impossible_entries_are_refused_before_the_upgrade() {
 }
 
 #[tokio::test]
-async fn the_stage_hears_of_looks_and_tells_back() {
+async fn the_stage_is_told_of_a_changed_look_and_its_reports_become_events() {
     let server = Server::start("", |_| {}).await;
     let mut host = server.join("demo", "role=host").await;
     let changed = host.ask(json!({"kind": "set-layout", "layout": {"kind": "side-by-side"}})).await;
@@ -355,7 +355,7 @@ async fn the_stage_hears_of_looks_and_tells_back() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_room_and_of_the_node_are_told() {
+async fn clients_are_told_of_the_end_of_a_room_and_of_the_node() {
     let server = Server::start("", |_| {}).await;
     let mut viewer = server.join("demo", "").await;
     let input = onmic_room::Input::End { room: "demo".parse().unwrap(), by: onmic_room::Actor::admin() };
@@ -370,7 +370,7 @@ async fn the_end_of_a_room_and_of_the_node_are_told() {
 }
 
 #[tokio::test]
-async fn deadlines_are_kept() {
+async fn a_request_expires_at_its_deadline() {
     let server = Server::start("", |config| config.defaults.timeouts.request = Duration::from_millis(100)).await;
     let mut viewer = server.join("demo", "").await;
     viewer.ask(json!({"kind": "request-mic"})).await;

@@ -1,18 +1,17 @@
-//! How many watch and are there, told when it has changed, and not more often than a person reads it.
+//! Tells each room how many viewers watch it and how many people are in it, when that has changed.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::{Feed, Hub, RoomName, Source, ViewerKind};
+use onmic_media::{Hub, RoomName, ViewerKind};
 
 use super::Rooms;
 use super::event::RoomEvent;
 use super::wire::Audience;
 
+/// How often the numbers are compared. A person does not read them more often.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Until the node stops.
+/// Counts until the node stops.
 pub async fn run(rooms: &Rooms) {
     let mut ticks = tokio::time::interval(EVERY);
     while rooms.stop.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -20,11 +19,10 @@ pub async fn run(rooms: &Rooms) {
     }
 }
 
-/// Who watches a room: its program and each of its `sources`.
-pub fn count(hub: &Hub, room: &RoomName, sources: &[Arc<Source>]) -> Audience {
-    let program = hub.program(room);
-    let feeds = || sources.iter().map(|source| source.feed()).chain(&program);
-    let count = |kind| feeds().map(|feed: &Arc<Feed>| feed.viewers().count(kind)).sum();
+/// Counts the viewers of a room: of its program and of each of its sources.
+pub fn count(hub: &Hub, room: &RoomName) -> Audience {
+    let feeds = hub.feeds_of(room);
+    let count = |kind| feeds.iter().map(|feed| feed.viewers().count(kind)).sum();
     Audience {
         whep: count(ViewerKind::Whep),
         hls: count(ViewerKind::Hls),
@@ -35,14 +33,10 @@ pub fn count(hub: &Hub, room: &RoomName, sources: &[Arc<Source>]) -> Audience {
 
 impl Rooms {
     fn tell_audience(&self) {
-        let mut by_room: HashMap<RoomName, Vec<Arc<Source>>> = HashMap::new();
-        for source in self.hub.sources() {
-            by_room.entry(source.name().room.clone()).or_default().push(source);
-        }
         for (room, cell) in self.cells() {
+            let viewers = count(&self.hub, &room);
             let mut live = cell.live.lock();
             let Some(live) = &mut *live else { continue };
-            let viewers = count(&self.hub, &room, by_room.get(&room).map_or(&[], Vec::as_slice));
             let persons = live.persons.len();
             if viewers == live.viewers && persons == live.persons_told {
                 continue;

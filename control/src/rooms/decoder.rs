@@ -1,4 +1,5 @@
-//! Decodes the pictures of overlays: on threads that may block, before any room's lock is taken, one after the other.
+//! Decodes the pictures of overlays, one after the other, on threads that may block. No lock of a room is held
+//! meanwhile.
 
 use std::sync::Arc;
 
@@ -7,15 +8,15 @@ use tokio::task::spawn_blocking;
 
 use super::look::{Impossible, Overlays, Sent, Shown};
 
-/// Decodes for one host at a time: what a picture takes while it is decoded is there once, however many are sent, and
-/// whether or not whoever sent them still waits for the answer.
+/// Decodes for one host at a time, so the memory that a picture needs while it is decoded is in use once. That holds
+/// however many pictures are sent, and whether or not their senders still wait for an answer.
 pub struct Decoder {
     turn: Arc<Semaphore>,
-    /// Hosts whose pictures may wait for their turn. Each holds a request of up to 3 MiB meanwhile.
+    /// One permit for each host whose pictures may wait for their turn. Meanwhile each holds a request of up to 3 MiB.
     waiting: Semaphore,
 }
 
-/// Hosts whose pictures wait at most: 16 × 3 MiB, and about 10 s until the last of them has its turn.
+/// The most hosts whose pictures wait. They hold 16 × 3 MiB, and the last of them waits about 10 s for its turn.
 const WAITING_MAX: usize = 16;
 
 impl Default for Decoder {
@@ -25,20 +26,20 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// Keeps every picture waiting, as one that takes long to decode does.
+    /// Keeps all pictures waiting, as a picture does that takes long to decode.
     #[cfg(test)]
     pub async fn occupy(&self) -> tokio::sync::SemaphorePermit<'_> {
         self.turn.acquire().await.unwrap()
     }
 
-    /// Decodes all pictures that were sent, or none.
+    /// Decodes all pictures that were sent, or fails as a whole.
     pub async fn decode(&self, overlays: Overlays<Sent>) -> Result<Overlays<Shown>, Impossible> {
         let failed = || Impossible::new("The pictures could not be decoded. Try again.");
         let busy =
             |_| Impossible::new("The pictures of many other rooms are being decoded. Try again in some seconds.");
         let _waiting = self.waiting.try_acquire().map_err(busy)?;
         let turn = self.turn.clone().acquire_owned().await.map_err(|_| failed())?;
-        // The turn is over when the work is, though nobody may wait for it any more.
+        // The turn ends with the work, even if nobody waits for the result any more.
         let work = move || {
             let _turn = turn;
             overlays.decode()

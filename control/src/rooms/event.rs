@@ -1,6 +1,6 @@
-//! What clients of a room and webhooks are told: the events of the room, and the messages that carry them.
+//! The events of a room, for its clients and for webhooks, and the messages that carry them.
 //!
-//! Each event holds the changed part of the room as a complete value. It is rendered once, for everybody.
+//! Each event holds the changed part of the room as a complete value. It is rendered once for everybody.
 
 use onmic_room::{Event, PersonView, SeatView};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use super::wire::{
 use super::words::{EndReason, LeftReason, PkEndReason, Role};
 use crate::ticket::Ticket;
 
-/// What happened in a room.
+/// Something that happened in a room.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum RoomEvent {
@@ -59,7 +59,7 @@ pub enum RoomEvent {
     MicAway {
         seat: Seat,
     },
-    /// The seat is free again; the request, if the person is still there, is at the front of the queue.
+    /// The seat is free again. If the person is still there, their request is at the front of the queue.
     MicFailed {
         seat: Seat,
         person: String,
@@ -108,7 +108,7 @@ pub enum RoomEvent {
         pk: Pk,
         reason: PkEndReason,
     },
-    /// A participant of the program begins or ceases to speak.
+    /// A participant of the program starts or stops speaking.
     Speaking {
         participant: String,
         speaking: bool,
@@ -125,7 +125,7 @@ pub enum RoomEvent {
     },
 }
 
-/// How a room is set up.
+/// The setup of a room.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Setup {
     title: String,
@@ -135,7 +135,7 @@ pub struct Setup {
     seats: Vec<Seat>,
 }
 
-/// Somebody who comes or goes, and how many are in the room after it.
+/// A person who comes or goes, and the number of people in the room after that.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Presence {
     person: String,
@@ -145,7 +145,9 @@ pub struct Presence {
 }
 
 impl RoomEvent {
-    /// An event of the machine. `is_speaking` is the driver's knowledge of participants, `persons` how many are in the room.
+    /// Returns an event of the machine, under the machine's word for it. `is_speaking` is the driver's knowledge of
+    /// participants,
+    /// `persons` the number of people in the room.
     pub fn of(event: &Event, wire: Wire, is_speaking: impl Fn(&SeatView) -> bool, persons: usize) -> Self {
         let seat = |view: &SeatView| wire.seat(view, is_speaking(view));
         let setup = |settings: &onmic_room::Settings, kept: bool, seats: &[SeatView]| Setup {
@@ -159,7 +161,7 @@ impl RoomEvent {
             let Person { person, name, role } = person(view);
             Presence { person, name, role, persons }
         };
-        match event {
+        let told = match event {
             Event::RoomOpened { settings, kept, seats } => Self::RoomOpened(setup(settings, *kept, seats)),
             Event::RoomConfigured { settings, kept, seats } => Self::RoomConfigured(setup(settings, *kept, seats)),
             Event::RoomEnded { reason } => Self::RoomEnded { reason: (*reason).into() },
@@ -205,56 +207,23 @@ impl RoomEvent {
             Event::PkOn { pk } => Self::PkOn { pk: wire.pk(pk) },
             Event::PkRefused { pk } => Self::PkRefused { pk: wire.pk(pk) },
             Event::PkEnded { pk, reason } => Self::PkEnded { pk: wire.pk(pk), reason: (*reason).into() },
-        }
+        };
+        debug_assert_eq!(kind(&told.render()), event.kind());
+        told
     }
 
-    /// The word for it, as in the JSON.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::RoomOpened(_) => "room-opened",
-            Self::RoomConfigured(_) => "room-configured",
-            Self::RoomEnded { .. } => "room-ended",
-            Self::PersonJoined(_) => "person-joined",
-            Self::PersonLeft(_) => "person-left",
-            Self::HostChanged { .. } => "host-changed",
-            Self::HostAway { .. } => "host-away",
-            Self::HostBack { .. } => "host-back",
-            Self::MicRequested { .. } => "mic-requested",
-            Self::MicWithdrawn { .. } => "mic-withdrawn",
-            Self::MicRefused { .. } => "mic-refused",
-            Self::MicExpired { .. } => "mic-expired",
-            Self::MicGranted { .. } => "mic-granted",
-            Self::MicConnecting { .. } => "mic-connecting",
-            Self::MicOn { .. } => "mic-on",
-            Self::MicAway { .. } => "mic-away",
-            Self::MicFailed { .. } => "mic-failed",
-            Self::MicLeft { .. } => "mic-left",
-            Self::Invited { .. } => "invited",
-            Self::InvitationDeclined { .. } => "invitation-declined",
-            Self::InvitationExpired { .. } => "invitation-expired",
-            Self::SeatChanged { .. } => "seat-changed",
-            Self::SourceUp { .. } => "source-up",
-            Self::SourceDown { .. } => "source-down",
-            Self::PkProposed { .. } => "pk-proposed",
-            Self::PkOn { .. } => "pk-on",
-            Self::PkRefused { .. } => "pk-refused",
-            Self::PkEnded { .. } => "pk-ended",
-            Self::Speaking { .. } => "speaking",
-            Self::ProgramChanged { .. } => "program-changed",
-            Self::ViewersChanged { .. } => "viewers-changed",
-            Self::Chat { .. } => "chat",
-        }
-    }
-
-    /// The event as it is sent.
+    /// Returns the event as it is sent.
     pub fn render(&self) -> Box<RawValue> {
-        let text = render(self);
-        debug_assert!(text.get().starts_with(&format!(r#"{{"kind":"{}""#, self.kind())), "{text}");
-        text
+        render(self)
     }
 }
 
-/// A message of the server to a client, over the WebSocket.
+/// Returns the word that names an event. It is read from the event's JSON, in which serde writes the tag first.
+pub fn kind(event: &RawValue) -> &str {
+    event.get().strip_prefix(r#"{"kind":""#).and_then(|rest| rest.split('"').next()).unwrap_or_default()
+}
+
+/// A message of the server to a client over the WebSocket.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum ServerMessage<'a> {
@@ -266,7 +235,7 @@ pub enum ServerMessage<'a> {
         #[schema(value_type = RoomState)]
         room: &'a RawValue,
     },
-    /// The first message to a client that comes back; the events that it missed follow.
+    /// The first message to a client that comes back. The events that it missed follow.
     Resumed { epoch: &'a str, number: u64, you: You },
     Event {
         number: u64,
@@ -274,11 +243,11 @@ pub enum ServerMessage<'a> {
         #[schema(value_type = RoomEvent)]
         event: &'a RawValue,
     },
-    /// The right to publish, for this person alone.
+    /// The right to publish, which only this person is sent.
     Ticket { ticket: &'a Ticket },
-    /// The answer to a command: what it has changed, or why it was refused.
+    /// The answer to a command: the part of the room that it has changed, or the reason why it was refused.
     Answer {
-        /// As sent with the command; null if it had none.
+        /// The id that was sent with the command; null if it had none.
         #[schema(value_type = Option<String>)]
         id: Value,
         ok: bool,
@@ -292,30 +261,30 @@ pub enum ServerMessage<'a> {
 }
 
 impl ServerMessage<'_> {
-    /// As it is sent.
+    /// Returns the message as it is sent.
     pub fn render(&self) -> String {
         serde_json::to_string(self).expect("text and numbers are JSON")
     }
 }
 
-/// Who a client is in the room.
+/// The person that a client is in the room.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct You {
     pub person: String,
-    /// Proves to be the same person when the client comes back.
+    /// The key that proves the person to be the same when the client comes back.
     pub key: String,
     pub name: String,
     pub role: Role,
 }
 
 impl You {
-    /// `person` with the rights of `authority`.
+    /// Returns `person` with the rights of `authority`.
     pub fn new(person: &str, key: String, name: &str, authority: onmic_room::Authority) -> Self {
         Self { person: person.to_owned(), key, name: name.to_owned(), role: authority.into() }
     }
 }
 
-/// What a command has changed: one of these, under the name it has in the room's state.
+/// The part of the room that a command has changed: one of these, under the name that it has in the room's state.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Changed {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -330,7 +299,7 @@ pub struct Changed {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Host, required = false)]
     pub host: Option<Host>,
-    /// Null when the command ended it.
+    /// The PK; null when the command ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Pk>)]
     pub pk: Option<Option<Pk>>,
@@ -345,7 +314,60 @@ pub struct Changed {
     pub ticket: Option<Ticket>,
 }
 
-/// `value` as JSON.
+/// Returns `value` as JSON.
 pub fn render(value: &impl Serialize) -> Box<RawValue> {
     serde_json::value::to_raw_value(value).expect("text and numbers are JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use onmic_media::NodeClock;
+    use onmic_room::{Actor, Authority, Command, Effect, Input, Limits, Rooms, Settings};
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_sent_under_the_word_of_the_machine() {
+        let now = Instant::now();
+        let wire = Wire(NodeClock::new(now, SystemTime::UNIX_EPOCH));
+        let mut machine = Rooms::new(Limits::default(), Settings::default()).unwrap();
+        let room = || "demo".parse().unwrap();
+        let join = |id: &str, authority| Input::Join {
+            room: room(),
+            person: id.parse().unwrap(),
+            name: id.to_owned(),
+            authority,
+        };
+        let command = |command| Input::Command { room: room(), by: Actor::admin(), command };
+        let inputs = [
+            join("mia", Authority::Host),
+            join("anna", Authority::Viewer),
+            command(Command::RequestMic { person: "anna".parse().unwrap(), seat: None }),
+            command(Command::Grant { person: "anna".parse().unwrap(), seat: None }),
+            command(Command::LeaveMic { person: "anna".parse().unwrap() }),
+            Input::End { room: room(), by: Actor::admin() },
+        ];
+        let mut words = Vec::new();
+        for effect in inputs.into_iter().flat_map(|input| machine.apply(now, input).unwrap()) {
+            let Effect::Event { event, .. } = effect else { continue };
+            let told = RoomEvent::of(&event, wire, |_| false, 2).render();
+            assert_eq!(kind(&told), event.kind());
+            words.push(kind(&told).to_owned());
+        }
+        let expected = [
+            "room-opened",
+            "person-joined",
+            "host-changed",
+            "person-joined",
+            "mic-requested",
+            "mic-granted",
+            "mic-left",
+            "room-ended",
+        ];
+        assert_eq!(words, expected);
+        let own = RoomEvent::ViewersChanged { viewers: Audience::default(), persons: 2 };
+        assert_eq!(kind(&own.render()), "viewers-changed");
+    }
 }

@@ -1,6 +1,6 @@
-//! One room's live state beside the machine's: its log, who is connected, chat, how the program looks.
+//! The live state of one room beside the machine's: its log, its connections, its chat and the look of its program.
 //!
-//! Belongs to one life of the room: it begins with the machine's `room-opened` and ends with its `Ended`.
+//! It belongs to one life of the room, which begins with the machine's `room-opened` and ends with its `Ended`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,35 +18,36 @@ use super::rate::Rates;
 use super::wire::{Audience, Message, RoomProgram};
 use super::words::ProgramState;
 
-/// Connections of one person at once: a few windows, and those that are not known to be gone yet.
+/// The most connections of one person at once: a few windows, and connections that broke off without being noticed yet.
 pub const CONNECTIONS_MAX: usize = 8;
-/// Messages that somebody who comes is shown.
+/// The number of chat messages that are kept for people who come later.
 const CHAT_KEPT: usize = 50;
 
-/// What is remembered of a person while it is in the room.
+/// A person in the room, as the driver knows them.
 pub struct Known {
     pub name: String,
     pub rates: Rates,
 }
 
-/// See the module.
+/// The live state of one room.
 pub struct Live {
     pub log: Log,
     pub opened: WallTime,
-    /// Everybody the machine has in the room, announced or not.
+    /// Everybody whom the machine has in the room, announced to clients or not.
     pub persons: HashMap<PersonId, Known>,
     clients: BTreeMap<u64, Arc<Mailbox>>,
     connections: HashMap<PersonId, Vec<u64>>,
     chat: VecDeque<Message>,
-    /// As last decided.
+    /// The mix that the machine last decided on.
     pub mix: Mix,
     pub look: Look,
     pub program: ProgramState,
     pub speaking: BTreeSet<ParticipantName>,
-    /// As last told.
+    /// The viewers that clients were last told of.
     pub viewers: Audience,
+    /// The number of people that clients were last told of.
     pub persons_told: usize,
-    /// The room's state as JSON, while nothing has changed since.
+    /// The room's state as JSON, until something changes.
     pub rendered: Option<Arc<RawValue>>,
 }
 
@@ -69,7 +70,7 @@ impl Live {
         }
     }
 
-    /// Numbers an event and tells everybody who is connected.
+    /// Numbers an event and tells it to everybody who is connected.
     pub fn announce(&mut self, at: WallTime, event: &RawValue) {
         self.rendered = None;
         let message = self.log.push(at, event);
@@ -78,7 +79,7 @@ impl Live {
         }
     }
 
-    /// Tells one person, wherever it is connected.
+    /// Tells one person, over each of their connections.
     pub fn tell(&self, person: &PersonId, message: &Bytes) {
         let clients = self.connections.get(person).into_iter().flatten();
         for mailbox in clients.filter_map(|client| self.clients.get(client)) {
@@ -90,7 +91,7 @@ impl Live {
         self.speaks(seat.participant.as_ref().map(ParticipantName::as_str))
     }
 
-    /// Whether the participant of that name speaks.
+    /// Whether the participant of this name speaks.
     pub fn speaks(&self, participant: Option<&str>) -> bool {
         self.speaking.iter().any(|speaking| participant == Some(speaking.as_str()))
     }
@@ -104,7 +105,8 @@ impl Live {
         self.connections.entry(person).or_default().push(client);
     }
 
-    /// Whether it was the last connection of that person. False for a client of another life of the room.
+    /// Removes a connection. Returns whether it was the person's last one; false for a client of another life of the
+    /// room.
     pub fn disconnect(&mut self, client: u64, person: &PersonId) -> bool {
         if self.clients.remove(&client).is_none() {
             return false;

@@ -1,6 +1,7 @@
-//! The log of a room: its last events, numbered, so that a client which was away goes on where it was.
+//! The log of a room: its last events with their numbers, so that a client that was away can go on where it stopped.
 //!
-//! Numbers rise by one from 1 and belong to an epoch, one life of the room. An event is rendered once, for everybody.
+//! Numbers rise by one from 1 and belong to an epoch, which is one life of the room. An event is rendered once for
+//! everybody.
 
 use std::collections::VecDeque;
 
@@ -12,35 +13,35 @@ use onmic_media::WallTime;
 use super::event::ServerMessage;
 use crate::random;
 
-/// Some minutes of a lively room.
+/// The number of events that a log keeps, which is some minutes of a lively room.
 pub const KEPT: usize = 512;
 
-/// See the module.
+/// The log of one life of a room.
 #[derive(Debug)]
 pub struct Log {
     epoch: String,
     number: u64,
-    /// The newest has `number`.
+    /// The messages of the last events. The newest has `number`.
     kept: VecDeque<Bytes>,
 }
 
 impl Log {
-    /// Of a new life of a room.
+    /// Begins the log of a new life of a room.
     pub fn new() -> Self {
         Self { epoch: random::id(), number: 0, kept: VecDeque::new() }
     }
 
-    /// Which life of the room it is.
+    /// Returns the id of this life of the room.
     pub fn epoch(&self) -> &str {
         &self.epoch
     }
 
-    /// Of the last event.
+    /// Returns the number of the last event.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// Adds an event. The message for clients.
+    /// Adds an event. Returns the message for clients.
     pub fn push(&mut self, at: WallTime, event: &RawValue) -> Bytes {
         self.number += 1;
         let message = ServerMessage::Event { number: self.number, at: at.to_string(), event };
@@ -52,7 +53,7 @@ impl Log {
         message
     }
 
-    /// The messages after event `number` of `epoch`, if all of them are still there.
+    /// Returns the messages after event `number` of `epoch`, if all of them are still there.
     pub fn after(&self, epoch: &str, number: u64) -> Option<impl Iterator<Item = &Bytes>> {
         let missed = usize::try_from(self.number.checked_sub(number)?).ok()?;
         let start = self.kept.len().checked_sub(missed)?;
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_gets_what_followed() {
+    fn a_client_that_comes_back_gets_the_events_it_missed() {
         let log = filled(3);
         let epoch = log.epoch().to_owned();
         let missed: Vec<_> =
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_ahead_or_of_another_life_needs_a_snapshot() {
+    fn a_number_that_is_too_old_ahead_or_of_another_epoch_gets_no_events() {
         let log = filled(KEPT + 10);
         let epoch = log.epoch().to_owned();
         assert_eq!(log.after(&epoch, 10).unwrap().count(), KEPT);

@@ -1,4 +1,4 @@
-//! Where messages for one client of a room wait: a bounded queue, and why it was closed. Messages are JSON as text.
+//! The mailbox of one client of a room: a bounded queue of messages, which are JSON as text, and why it was closed.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,10 +7,10 @@ use onmic_media::DropReason;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Messages that may wait for a client; some seconds of a lively room.
+/// The most messages that may wait for a client, which is some seconds of a lively room.
 const QUEUE: usize = 256;
 
-/// Why a connection is closed by the server.
+/// The reason why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
     /// More than [`QUEUE`] messages wait.
@@ -19,28 +19,28 @@ pub enum Closing {
     Ended,
     /// The node stops.
     Stopping,
-    /// Nothing was heard for too long.
+    /// The client sent nothing for too long.
     Silent,
     /// A message was too large.
     TooLarge,
-    /// Not text.
+    /// A message was not text.
     Binary,
-    /// Nothing but nonsense came.
+    /// Too many messages in a row were refused.
     Nonsense,
 }
 
-/// Where messages for one client are put. Never waits: a full one is closed.
+/// The end at which messages for one client are put. It never waits: a full mailbox is closed.
 #[derive(Debug)]
 pub struct Mailbox {
     queue: mpsc::Sender<Bytes>,
     closing: OnceLock<Closing>,
     closed: CancellationToken,
-    /// What a client missed, given at once: it may be more than the queue holds.
+    /// The messages that a client missed. They are kept apart, because they may be more than the queue holds.
     missed: parking_lot::Mutex<Vec<Bytes>>,
 }
 
 impl Mailbox {
-    /// An empty one, and where its messages come out.
+    /// Returns an empty mailbox and the end at which its messages come out.
     pub fn new() -> (Arc<Self>, mpsc::Receiver<Bytes>) {
         let (queue, messages) = mpsc::channel(QUEUE);
         let (closing, closed, missed) = (OnceLock::new(), CancellationToken::new(), parking_lot::Mutex::default());
@@ -56,27 +56,27 @@ impl Mailbox {
         }
     }
 
-    /// Adds what comes right after the first message.
+    /// Adds the messages that follow right after the first one.
     pub fn put_all(&self, messages: Vec<Bytes>) {
         *self.missed.lock() = messages;
     }
 
-    /// Takes out what comes right after the first message.
+    /// Takes out the messages that follow right after the first one.
     pub fn take_missed(&self) -> Vec<Bytes> {
         std::mem::take(&mut *self.missed.lock())
     }
 
-    /// Why it is closed, if it is.
+    /// Returns the reason if the mailbox is closed.
     pub fn closing(&self) -> Option<Closing> {
         self.closing.get().copied()
     }
 
-    /// Completes when it is closed.
+    /// Completes when the mailbox is closed.
     pub async fn closed(&self) {
         self.closed.cancelled().await;
     }
 
-    /// Ends the connection; the first reason is told. Whether it was this one.
+    /// Ends the connection. The client is told the first reason. Returns whether it was this one.
     pub fn close(&self, closing: Closing) -> bool {
         let first = self.closing.set(closing).is_ok();
         self.closed.cancel();

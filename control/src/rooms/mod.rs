@@ -1,10 +1,11 @@
-//! The rooms of this node: drives the state machine of `onmic_room` with what happens, and carries out what it decides.
+//! The rooms of this node: tells the state machine of `onmic_room` what happens, and carries out what it decides.
 //!
-//! Two kinds of locks, always taken in this order: one per room, over what is live in it, and one for the desk, over the
-//! machine. The desk is held for a step of the machine or a look at it, and files what the step decided with the rooms that it
-//! concerns. Whoever stepped then carries that out, room by room, with the lock of one room at a time: events are numbered,
-//! rendered and told in the order of the decisions, and no room waits for another one. Nothing waits with a lock held:
-//! clients have bounded queues, the stage and the webhooks only note, pictures are decoded before.
+//! There are two kinds of locks, which are always taken in this order: one for each room, over its live state, and one
+//! for the desk, over the machine. The desk is held for a step of the machine or a look at it. It files the effects of
+//! the step with the rooms that they concern. The caller that took the step then carries them out, with the lock of one
+//! room at a time. So events are numbered, rendered and told in the order of the decisions, and no room waits for
+//! another one. Nothing waits while it holds a lock: clients have bounded queues, the stage and the webhooks only note
+//! what they are told, and pictures are decoded before.
 
 pub mod audience;
 mod decoder;
@@ -60,21 +61,22 @@ use crate::random::{self, GuestKeys};
 use crate::ticket::{Grant, Ticket, Tickets};
 use crate::webhook::Outbox;
 
-/// In rooms of more persons, coming and going is told by number only: to tell everybody of everybody grows with the square.
+/// The most people of a room whose coming and going is told one by one. Beyond it clients are told only the number of
+/// people, because to tell everybody about everybody grows with the square of that number.
 const PERSONS_ANNOUNCED: usize = 200;
 
-/// What limits the node's rooms.
+/// The limits of the node's rooms, and the settings of new ones.
 #[derive(Clone, Debug)]
 pub struct RoomsConfig {
-    /// Connections to events, of all rooms together.
+    /// The most connections to events, of all rooms together.
     pub clients: usize,
-    /// How many rooms, persons and requests there may be.
+    /// The most rooms, persons and requests.
     pub limits: Limits,
-    /// Of rooms that come to be by themselves, and of what a creator leaves out.
+    /// The settings of rooms that come to be by themselves, and those that somebody who creates a room leaves out.
     pub defaults: Settings,
 }
 
-/// See the module. Share it behind an `Arc`.
+/// The rooms of this node. Share it behind an `Arc`.
 pub struct Rooms {
     hub: Arc<Hub>,
     tickets: Arc<Tickets>,
@@ -84,7 +86,7 @@ pub struct Rooms {
     guests: GuestKeys,
     decoder: Decoder,
     desk: Mutex<Desk>,
-    /// The machine's next deadline has changed.
+    /// Is notified when the machine's next deadline has changed.
     due: Notify,
     clients: AtomicUsize,
     next_client: AtomicU64,
@@ -92,47 +94,49 @@ pub struct Rooms {
     connections: TaskTracker,
 }
 
-/// The machine, and where its decisions are filed.
+/// The machine, and the cells of the rooms, with which its decisions are filed.
 struct Desk {
     machine: onmic_room::Rooms,
     cells: HashMap<RoomName, Arc<Cell>>,
 }
 
-/// One room, from its first effect until its last is carried out.
+/// One room, from its first effect until its last one is carried out.
 #[derive(Default)]
 struct Cell {
     /// `None` before the room has opened, and after it has ended.
     live: Mutex<Option<Live>>,
-    /// Decided and not yet carried out. Filed under the lock of the desk, taken out under that of `live`.
+    /// The effects that are decided and not yet carried out. They are filed under the lock of the desk, and taken out
+    /// under that of `live`.
     pending: Mutex<VecDeque<(Instant, Effect)>>,
 }
 
-/// The rooms that a step has decided something for.
+/// The rooms for which a step has decided something.
 type Touched = Vec<(RoomName, Arc<Cell>)>;
 
 /// A step of the machine.
 struct Step<T> {
-    /// What the caller wanted to know, as it was right after the step.
+    /// The answer to the caller's question, as of right after the step.
     answer: T,
     touched: Touched,
 }
 
-/// Who comes, and what it has seen already.
+/// A person who comes to a room, and what they have seen already.
 pub struct Entry {
     pub room: RoomName,
     pub authority: Authority,
-    /// As the token says.
+    /// The person that the token names.
     pub person: Option<PersonId>,
-    /// The person it says it is, and the key that proves it. Without a key it is believed only where no tokens are asked
-    /// for.
+    /// The person whom the client claims to be, and the key that proves it. Without a key the claim is believed only if
+    /// `trusted`.
     pub claimed: Option<(PersonId, Option<String>)>,
+    /// Whether the server asks for no tokens.
     pub trusted: bool,
     pub name: Option<String>,
     pub epoch: Option<String>,
     pub after: Option<u64>,
 }
 
-/// A connection of a person to a room; dropping it takes the person out.
+/// A connection of a person to a room. When their last one is dropped, the person leaves the room.
 pub struct Connection {
     rooms: Arc<Rooms>,
     client: u64,
@@ -141,12 +145,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Carries out what this person wants.
+    /// Carries out an order of this person.
     pub async fn order(&self, order: Order) -> Result<Done, Denied> {
         self.rooms.order(&self.room, &self.by, order).await
     }
 
-    /// Cancelled when the node stops.
+    /// Returns a token that is cancelled when the node stops.
     pub fn stopping(&self) -> CancellationToken {
         self.rooms.stop.clone()
     }
@@ -159,7 +163,7 @@ impl Drop for Connection {
 }
 
 impl Rooms {
-    /// No rooms. Refused if the default settings are impossible.
+    /// Begins without rooms. Refuses default settings that are invalid.
     pub fn new(
         config: RoomsConfig,
         hub: Arc<Hub>,
@@ -186,14 +190,15 @@ impl Rooms {
         }))
     }
 
-    /// Keeps the deadlines, watches sources and viewers and hears the stage, until the node stops and every client is told.
+    /// Keeps the deadlines, watches sources and viewers and reads the reports of the stage. Ends when the node stops
+    /// and every client is told.
     pub async fn run(self: Arc<Self>, reports: Reports) {
         tokio::join!(self.keep_deadlines(), self.hear_all(reports), watch::run(&self), audience::run(&self));
         self.connections.close();
         self.connections.wait().await;
     }
 
-    /// Held by whatever serves a client: [`Rooms::run`] waits for it.
+    /// Returns a token for the task that serves a client. [`Rooms::run`] waits until it is dropped.
     pub fn track(&self) -> TaskTrackerToken {
         self.connections.token()
     }
@@ -228,14 +233,14 @@ impl Rooms {
         }
     }
 
-    /// Tells the machine what has happened, and does what follows.
+    /// Tells the machine what has happened, and carries out what it decides.
     pub fn apply(&self, input: Input) -> Result<(), Denied> {
         let step = self.decide(input, |_, _| ())?;
         self.settle_all(step.touched);
         Ok(())
     }
 
-    /// Opens a room that lives until it is ended. Whether it is new.
+    /// Opens a room that lives until it is ended. Returns whether the room is new.
     pub fn open(&self, room: &RoomName, settings: Settings) -> Result<bool, Denied> {
         let opened = |effect: &Effect| matches!(effect, Effect::Event { room: at, event: Event::RoomOpened { .. }, .. } if at == room);
         let input = Input::Open { room: room.clone(), settings, kept: true };
@@ -244,7 +249,7 @@ impl Rooms {
         Ok(step.answer)
     }
 
-    /// One step of the machine; what follows is filed, not done.
+    /// Lets the machine take a step. Its effects are filed, but not carried out.
     fn decide<T>(
         &self,
         input: Input,
@@ -269,19 +274,19 @@ impl Rooms {
         Ok(Step { answer, touched: desk.file(now, effects) })
     }
 
-    /// The room of that name, if there is one.
+    /// Returns the cell of a room.
     fn cell(&self, room: &RoomName) -> Result<Arc<Cell>, Refused> {
         self.desk.lock().cells.get(room).cloned().ok_or_else(|| Refused::RoomUnknown(room.clone()))
     }
 
-    /// Carries out what is filed with these rooms.
+    /// Carries out the effects that are filed with these rooms.
     fn settle_all(&self, touched: Touched) {
         for (room, cell) in touched {
             self.settle(&room, &cell, &mut cell.live.lock());
         }
     }
 
-    /// Carries out what is filed with a room, whoever decided it, and forgets the room when it is over.
+    /// Carries out the effects that are filed with a room, of whichever step, and forgets the room when it is over.
     fn settle(&self, room: &RoomName, cell: &Cell, live: &mut Option<Live>) {
         self.carry_out_filed(room, cell, live);
         if live.is_none() {
@@ -364,7 +369,7 @@ impl Rooms {
         let person_only = matches!(event, Event::PersonJoined { .. } | Event::PersonLeft { .. });
         if person_only && live.persons.len() > PERSONS_ANNOUNCED {
             live.rendered = None;
-            return; // The audience task tells how many there are.
+            return; // The task in `audience` tells the number of people.
         }
         let told = RoomEvent::of(event, self.wire(), |seat| live.is_speaking(seat), live.persons.len());
         if person_only {
@@ -374,7 +379,7 @@ impl Rooms {
         if let Event::MicAway { seat } = event
             && let (Some(person), Some(participant), Some(until)) = (&seat.person, &seat.participant, seat.until)
         {
-            // The ticket of the grant has expired; this one is for coming back.
+            // The ticket of the grant has expired. With this one the participant can come back.
             let name = SourceName::new(room, participant);
             let expires_in = until.saturating_duration_since(now);
             let grant = Grant { name: &name, person, seat: Some(seat.seat.get()), expires_in };
@@ -382,10 +387,10 @@ impl Rooms {
         }
     }
 
-    /// Numbers an event and tells everybody in the room; and the webhook, if it is of a room or a seat.
+    /// Numbers an event and tells it to everybody in the room, and if `to_webhook` to the webhook.
     fn tell_all(&self, live: &mut Live, room: &RoomName, now: Instant, event: &RoomEvent, to_webhook: bool) {
-        counter!(metric::EVENTS, "kind" => event.kind()).increment(1);
         let (at, event) = (self.hub.clock().wall(now), event.render());
+        counter!(metric::EVENTS, "kind" => event::kind(&event).to_owned()).increment(1);
         live.announce(at, &event);
         if to_webhook && let Some(webhooks) = &self.webhooks {
             webhooks.put(room, live.log.epoch(), live.log.number(), at, event.get());
@@ -401,7 +406,7 @@ impl Rooms {
         ticket
     }
 
-    /// What the stage tells.
+    /// Takes in a report of the stage.
     pub fn hear(&self, report: Report) {
         let now = Instant::now();
         let (Report::Program(room, _) | Report::Speaking(room, _)) = &report;
@@ -433,7 +438,7 @@ impl Rooms {
         }
     }
 
-    /// Takes a person in: what it gets first is in `mailbox` when this returns.
+    /// Lets a person into a room. When this returns, `mailbox` holds the messages that they get first.
     pub fn enter(self: &Arc<Self>, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Denied> {
         if self.stop.is_cancelled() {
             return Err(Denied::Stopping);
@@ -462,7 +467,7 @@ impl Rooms {
             let join = Input::Join { room: room.clone(), person: person.clone(), name: name.clone(), authority };
             let mut desk = self.desk.lock();
             if !desk.cells.get(&room).is_some_and(|current| Arc::ptr_eq(current, &cell)) {
-                continue; // The room ended meanwhile; its next life has another cell.
+                continue; // The room has ended meanwhile. Its next life has another cell.
             }
             let step = match self.step(&mut desk, join, |machine, _| machine.outline(&room)) {
                 Ok(step) => step,
@@ -472,10 +477,11 @@ impl Rooms {
                     return Err(denied);
                 }
             };
-            // Taken out with the desk held: the snapshot is of the moment after exactly these.
+            // They are taken out with the desk held, so the snapshot shows the moment right after exactly these
+            // effects.
             let filed = std::mem::take(&mut *cell.pending.lock());
             drop(desk);
-            // First what all are told, then what this client begins with, then its own tickets.
+            // Everybody is told the events first. Then this client gets its first message, and then its own tickets.
             let (tickets, told): (Vec<_>, Vec<_>) =
                 filed.into_iter().partition(|(_, effect)| matches!(effect, Effect::Ticket(_)));
             told.into_iter().for_each(|(now, effect)| self.carry_out(&room, &mut live, now, effect));
@@ -491,7 +497,7 @@ impl Rooms {
         }
     }
 
-    /// The person who comes, and the name that others see.
+    /// Returns the person who comes, and the name that others see.
     fn recognise(&self, live: Option<&Live>, entry: &Entry) -> Result<(PersonId, String), Denied> {
         let person = self.identify(live, entry);
         if live.is_some_and(|live| live.connections(&person) >= CONNECTIONS_MAX) {
@@ -502,7 +508,7 @@ impl Rooms {
         Ok((person, name))
     }
 
-    /// Who comes: as the token says, as it proves, or somebody new.
+    /// Returns the person whom the token names, or whom the client proves to be, or else a new guest.
     fn identify(&self, live: Option<&Live>, entry: &Entry) -> PersonId {
         if let Some(person) = &entry.person {
             return person.clone();
@@ -536,7 +542,7 @@ impl Rooms {
         let (epoch, number) = (live.log.epoch(), live.log.number());
         let person = by.person.as_ref().map(PersonId::as_str).unwrap_or_default();
         let you = You::new(person, self.guests.key(entry.room.as_str(), person, epoch), name, by.authority);
-        // A key that fits is of this epoch, so an epoch need not be said along with it.
+        // A key that fits belongs to this epoch, so a client need not send an epoch along with it.
         let seen = entry.epoch.as_deref().unwrap_or_else(|| {
             let proven =
                 entry.claimed.as_ref().is_some_and(|(claimed, key)| claimed.as_str() == person && key.is_some());
@@ -564,7 +570,7 @@ impl Rooms {
         drop(live);
         match left {
             Ok(step) => self.settle_all(step.touched),
-            Err(denied) => tracing::debug!(%room, %person, %denied, "left a room that is gone"),
+            Err(denied) => tracing::debug!(%room, %person, %denied, "somebody left a room that is gone"),
         }
     }
 
@@ -582,7 +588,7 @@ impl Rooms {
         self.wire().room(view, |seat| live.is_speaking(seat), program, live.viewers, persons, live.chat())
     }
 
-    /// A room as it is now, and when it began.
+    /// Returns a room as it is now, and when it began.
     pub fn room(&self, room: &RoomName) -> Option<(RoomState, WallTime)> {
         let cell = self.cell(room).ok()?;
         let live = cell.live.lock();
@@ -591,14 +597,14 @@ impl Rooms {
         Some((self.state(live, &view), live.opened))
     }
 
-    /// Everybody in a room, by id. For those who direct it.
+    /// Returns everybody in a room, by id, to somebody who directs it.
     pub fn persons(&self, room: &RoomName, by: &Actor) -> Result<Vec<PersonView>, Denied> {
         let desk = self.desk.lock();
         desk.machine.authorize(room, by)?;
         Ok(desk.machine.persons(room)?)
     }
 
-    /// All rooms, by name, and when they began.
+    /// Returns all rooms by name, and when they began.
     pub fn names(&self) -> Vec<(RoomName, WallTime)> {
         let opened = |(name, cell): (RoomName, Arc<Cell>)| Some((name, cell.live.lock().as_ref()?.opened));
         let mut rooms: Vec<_> = self.cells().into_iter().filter_map(opened).collect();
@@ -610,14 +616,14 @@ impl Rooms {
         self.desk.lock().cells.iter().map(|(name, cell)| (name.clone(), cell.clone())).collect()
     }
 
-    /// The settings of rooms that come to be by themselves.
+    /// Returns the settings of rooms that come to be by themselves.
     pub fn defaults(&self) -> &Settings {
         &self.config.defaults
     }
 }
 
 impl Desk {
-    /// Files what the machine decided with the rooms that it concerns, in that order.
+    /// Files effects with the rooms that they concern, in this order.
     fn file(&mut self, now: Instant, effects: Vec<Effect>) -> Touched {
         let mut touched = Touched::new();
         for effect in effects {

@@ -1,4 +1,4 @@
-//! What somebody wants of a room: asked of the machine, or done by the driver with the machine's leave.
+//! Orders: what somebody wants of a room. The machine decides on it, or the driver does it if the machine allows.
 
 use std::time::Instant;
 
@@ -15,12 +15,12 @@ use super::wire::Message;
 use super::{Cell, Rooms};
 use crate::ticket::Grant;
 
-/// What is to be done.
+/// Something that somebody wants of a room.
 #[derive(Debug)]
 pub enum Order {
-    /// The machine decides.
+    /// A command, on which the machine decides.
     Machine(Command),
-    /// A fresh ticket for a participant's place.
+    /// Asks for a fresh ticket for a participant's place.
     Ticket(Who),
     Layout(Layout),
     Overlays(Vec<OverlayBody>),
@@ -29,11 +29,11 @@ pub enum Order {
     Chat(String),
 }
 
-/// What an order has done.
+/// The outcome of an order that was carried out.
 #[derive(Debug, Default)]
 pub struct Done {
     pub changed: Changed,
-    /// Whether what is shown of the change was not there before.
+    /// Whether the request or the invitation that the answer shows is new.
     pub created: bool,
 }
 
@@ -46,7 +46,7 @@ impl From<Changed> for Done {
 /// The part of a room that an answer shows.
 enum Shown {
     Nothing,
-    /// The request of this person, or the seat.
+    /// The request of this person, or their seat if the request was granted at once.
     Request(PersonId),
     Invitation(PersonId),
     SeatOf(PersonId),
@@ -75,7 +75,7 @@ impl Shown {
 }
 
 impl Rooms {
-    /// Carries out what `by` wants.
+    /// Carries out an order of `by`.
     pub async fn order(&self, room: &RoomName, by: &Actor, order: Order) -> Result<Done, Denied> {
         let cell = self.cell(room)?;
         keep_rate(&mut cell.live.lock(), by, matches!(order, Order::Chat(_)))?;
@@ -92,7 +92,7 @@ impl Rooms {
                 self.change_look(room, &cell, by, |look| look.set_source(participant, change))
             }
             Order::Overlays(bodies) => {
-                // Nothing is decoded for somebody who may not show it, and nothing with the room's lock held.
+                // Pictures are decoded only for somebody who may show them, and without the room's lock held.
                 self.desk.lock().machine.authorize(room, by)?;
                 let overlays = Overlays::check(room, bodies)?;
                 let overlays = self.decoder.decode(overlays).await?;
@@ -181,7 +181,7 @@ impl Rooms {
         let mut live = cell.live.lock();
         self.desk.lock().machine.authorize(room, by)?;
         let live = live.as_mut().ok_or_else(|| Refused::RoomUnknown(room.clone()))?;
-        let mut look = live.look.clone(); // Pictures are shared.
+        let mut look = live.look.clone(); // The pictures are shared, not copied.
         change(&mut look)?;
         let program = || live.told_program(room);
         if look == live.look {
@@ -194,7 +194,7 @@ impl Rooms {
         Ok(Changed { program: Some(program), ..Changed::default() }.into())
     }
 
-    /// A fresh ticket for a place that is the person's already.
+    /// Issues a fresh ticket for a place that the person has already.
     fn renew_ticket(&self, room: &RoomName, cell: &Cell, by: &Actor, who: &Who) -> Result<Done, Denied> {
         let live = cell.live.lock();
         let desk = self.desk.lock();
@@ -218,7 +218,7 @@ impl Rooms {
         Ok(Changed { ticket: Some(ticket), ..Changed::default() }.into())
     }
 
-    /// Changes the settings of a room by what `change` makes of them.
+    /// Replaces the settings of a room by what `change` returns for them.
     pub fn configure(
         &self,
         room: &RoomName,
@@ -235,18 +235,18 @@ impl Rooms {
         Ok(())
     }
 
-    /// The picture of an overlay.
+    /// Returns the picture of an overlay.
     pub fn image(&self, room: &RoomName, id: &str) -> Option<Image> {
         self.cell(room).ok()?.live.lock().as_ref()?.look.image(id).cloned()
     }
 
-    /// That `by` directs the room.
+    /// Checks that `by` directs the room.
     pub fn must_direct(&self, room: &RoomName, by: &Actor) -> Result<(), Denied> {
         Ok(self.desk.lock().machine.authorize(room, by)?)
     }
 }
 
-/// Persons in the room have a rate; backends are trusted to know theirs.
+/// Refuses people in the room who are too fast. Backends are trusted to keep their own rate.
 fn keep_rate(live: &mut Option<Live>, by: &Actor, is_chat: bool) -> Result<(), Denied> {
     let (Some(person), Some(live)) = (&by.person, live) else { return Ok(()) };
     let Some(known) = live.persons.get_mut(person) else { return Ok(()) };
@@ -255,7 +255,7 @@ fn keep_rate(live: &mut Option<Live>, by: &Actor, is_chat: bool) -> Result<(), D
     if is_chat { known.rates.chat.try_take(now).map_err(Denied::TooFast) } else { Ok(()) }
 }
 
-/// Whether this effect made what is shown.
+/// Whether this effect created what the answer shows.
 fn is_new(effect: &Effect, shown: &Shown) -> bool {
     let Effect::Event { event, .. } = effect else { return false };
     match (event, shown) {

@@ -1,4 +1,4 @@
-//! The seam between a room and its program: what the machine and the host decide, as the stage understands it.
+//! The seam between a room and its program: it makes a direction for the stage of what the machine and the host decide.
 
 use onmic_media::SourceName;
 use onmic_mixer::scene;
@@ -7,13 +7,13 @@ use onmic_stage::{Directed, Direction};
 
 use super::look::{Fit, Look};
 
-/// Makes programs. Called in the order of decisions, under the lock of the room: it notes what is wanted and returns at
-/// once, neither blocks nor calls [`super::Rooms`]. What it has to say is read from its [`onmic_stage::Reports`].
+/// Makes programs. It is called in the order of decisions and under the lock of the room. It notes what is wanted and
+/// returns at once: it neither blocks nor calls [`super::Rooms`], which reads its [`onmic_stage::Reports`].
 pub trait Stage: Send + Sync {
-    /// The program of `room` is made of `mix` and looks like `look` from now on.
+    /// Makes the program of `room` of `mix`, with the look of `look`, from now on.
     fn direct(&self, room: &RoomName, mix: &Mix, look: &Look);
 
-    /// The room is gone.
+    /// Forgets a room that has ended.
     fn ended(&self, room: &RoomName);
 }
 
@@ -27,11 +27,11 @@ impl Stage for onmic_stage::Stage {
     }
 }
 
-/// What the machine and the host decided, as one value for the stage.
+/// Returns what the machine and the host decided as one value for the stage.
 fn direction(room: &RoomName, mix: &Mix, look: &Look) -> Direction {
     let sources = mix.sources.iter().map(|source| {
         let name = SourceName::new(&source.room, &source.participant);
-        // Settings are of this room's own participants; the partner of a PK sees to its own.
+        // Settings apply to this room's own participants. The partner of a PK sets its own.
         let set = look.sources.get(&source.participant).filter(|_| source.room == *room).cloned().unwrap_or_default();
         let label = if source.name.is_empty() { name.participant.to_string() } else { source.name.clone() };
         Directed {
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_without_sound_is_nothing_to_be_mixed_and_one_that_is_silenced_is() {
+    fn a_source_without_audio_passes_through_and_a_silenced_one_is_mixed() {
         let room: RoomName = "demo".parse().unwrap();
         let host = |hear: bool, silenced: bool| MixSource {
             room: room.clone(),

@@ -1,8 +1,8 @@
-//! How fast one person may speak to a room: a token bucket, refilled by the passing of time.
+//! The rate at which one person may give commands to a room: a token bucket, which is refilled as time passes.
 
 use std::time::{Duration, Instant};
 
-/// So many at once, and so many more each second.
+/// A bucket that lets through `burst` commands at once, and `each_second` more in each second.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket {
     burst: f64,
@@ -12,12 +12,12 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A full one.
+    /// Returns a full bucket.
     pub fn new(each_second: f64, burst: f64, now: Instant) -> Self {
         Self { burst, each_second, left: burst, filled: now }
     }
 
-    /// Takes one; or how long to wait for one.
+    /// Takes a token out. The error is how long to wait for one.
     pub fn try_take(&mut self, now: Instant) -> Result<(), Duration> {
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
         self.left = (self.left + passed * self.each_second).min(self.burst);
@@ -30,17 +30,17 @@ impl Bucket {
     }
 }
 
-/// What one person may do.
+/// The rates of one person.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
-    /// Commands of any kind.
+    /// The rate of commands of any kind.
     pub commands: Bucket,
-    /// Of them, chat.
+    /// The rate of the commands among them that are chat.
     pub chat: Bucket,
 }
 
 impl Rates {
-    /// Nothing done yet.
+    /// Returns the rates of a person who has done nothing yet.
     pub fn new(now: Instant) -> Self {
         Self { commands: Bucket::new(10.0, 30.0, now), chat: Bucket::new(1.0, 5.0, now) }
     }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_let_through_and_then_as_many_as_are_refilled() {
+    fn a_burst_is_let_through_and_after_it_only_what_is_refilled() {
         let start = Instant::now();
         let mut chat = Rates::new(start).chat;
         for _ in 0..5 {

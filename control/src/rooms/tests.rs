@@ -1,4 +1,4 @@
-//! The driver without a server: what is decided at the same time in several rooms.
+//! The driver without a server: decisions at the same time in one room and in several.
 
 use std::thread;
 
@@ -23,7 +23,7 @@ fn rooms() -> Arc<Rooms> {
     rooms_with(HubLimits::default().grace)
 }
 
-/// Over a hub with this grace.
+/// Returns rooms over a hub with this grace.
 pub fn rooms_with(grace: std::time::Duration) -> Arc<Rooms> {
     let config = RoomsConfig { clients: 100, limits: Limits::default(), defaults: Settings::default() };
     let hub = Hub::new(
@@ -69,7 +69,7 @@ fn logo() -> OverlayBody {
 }
 
 #[test]
-fn a_room_whose_lock_is_held_holds_up_no_other_room() {
+fn a_room_whose_lock_is_held_does_not_delay_other_rooms() {
     let (rooms, runtime) = (rooms(), tokio::runtime::Builder::new_current_thread().build().unwrap());
     let (host, _messages) = enter(&rooms, "red", "mia", Authority::Host);
     let (_other, _others) = enter(&rooms, "blue", "lin", Authority::Host);
@@ -83,7 +83,7 @@ fn a_room_whose_lock_is_held_holds_up_no_other_room() {
 }
 
 #[tokio::test]
-async fn no_room_waits_for_pictures_that_are_decoded() {
+async fn no_room_waits_while_pictures_are_decoded() {
     let rooms = rooms();
     let (host, _messages) = enter(&rooms, "red", "mia", Authority::Host);
     let host = Arc::new(host);
@@ -105,7 +105,7 @@ async fn no_room_waits_for_pictures_that_are_decoded() {
 }
 
 #[tokio::test]
-async fn nothing_is_decoded_for_somebody_who_does_not_direct_the_room() {
+async fn no_picture_is_decoded_for_somebody_who_does_not_direct_the_room() {
     let rooms = rooms();
     let (_host, _messages) = enter(&rooms, "red", "mia", Authority::Host);
     let (guest, _guests) = enter(&rooms, "red", "ben", Authority::Viewer);
@@ -117,7 +117,7 @@ async fn nothing_is_decoded_for_somebody_who_does_not_direct_the_room() {
 }
 
 #[tokio::test]
-async fn of_calls_at_once_one_creates_and_the_others_find() {
+async fn of_equal_calls_at_once_one_creates_and_the_others_find_it_created() {
     let rooms = rooms();
     let open = |_| {
         thread::spawn({
@@ -137,7 +137,7 @@ async fn of_calls_at_once_one_creates_and_the_others_find() {
 }
 
 #[test]
-fn events_are_told_in_the_order_in_which_they_were_decided() {
+fn events_are_told_in_the_order_of_the_decisions() {
     let rooms = rooms();
     let (_host, mut messages) = enter(&rooms, "red", "mia", Authority::Host);
     let seat = onmic_room::SeatNo::new(1).unwrap();
@@ -160,7 +160,7 @@ fn events_are_told_in_the_order_in_which_they_were_decided() {
             assert!(message["number"].as_u64() > Some(number));
             number = message["number"].as_u64().unwrap();
             let told = message["event"]["seat"]["locked"].as_bool();
-            assert_ne!(told, locked, "each change is one from what was told before");
+            assert_ne!(told, locked, "no event repeats the state of the one before");
             locked = told;
         }
     }
@@ -178,7 +178,7 @@ fn two_rooms_that_act_on_each_other_at_once_do_not_wait_for_each_other() {
                 for _ in 0..200 {
                     for command in [Command::ProposePk { room: name(other) }, Command::EndPk] {
                         let input = Input::Command { room: name(own), by: Actor::admin(), command };
-                        drop(rooms.apply(input)); // Refused, where the other thread was first.
+                        drop(rooms.apply(input)); // The machine refuses it if the other thread was first.
                     }
                 }
             }
@@ -203,7 +203,7 @@ async fn a_room_that_ends_leaves_nothing_behind() {
 }
 
 #[test]
-fn rooms_are_counted_while_they_are_open() {
+fn the_metric_of_rooms_counts_those_that_are_open() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, || {
         let rooms = rooms();

@@ -1,6 +1,6 @@
-//! The timeouts of a room as JSON: each under its name and in milliseconds, as `request_ms`.
+//! The timeouts of a room as JSON: each under its name and in milliseconds, for instance `request_ms`.
 //!
-//! Which there are is declared once, by `onmic_room::Timeouts`.
+//! `onmic_room::Timeouts` declares them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,16 +14,16 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// All timeouts.
+/// All timeouts of a room.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeoutsMs(pub Timeouts);
 
-/// Some timeouts, to be changed.
+/// A change of some timeouts.
 #[derive(Clone, Debug, Default)]
 pub struct TimeoutsChange(Vec<(&'static str, Duration)>);
 
 impl TimeoutsChange {
-    /// Changes `timeouts`.
+    /// Applies the change to `timeouts`.
     pub fn apply(self, timeouts: &mut Timeouts) {
         for (name, duration) in self.0 {
             if let Some(timeout) = timeouts.get_mut(name) {
@@ -72,7 +72,7 @@ impl<'de> Visitor<'de> for ChangeVisitor {
                     known.join(", ")
                 )));
             };
-            // Null is as good as absent, as everywhere in a change.
+            // Null means the same as absent, as everywhere in a change.
             if let Some(ms) = map.next_value::<Option<u64>>()? {
                 changes.push((*name, Duration::from_millis(ms)));
             }
@@ -96,7 +96,7 @@ fn object(description: &str, required: bool) -> RefOr<Schema> {
 
 impl PartialSchema for TimeoutsMs {
     fn schema() -> RefOr<Schema> {
-        object("How long each waiting state waits, in milliseconds.", true)
+        object("The longest that each state may wait, in milliseconds.", true)
     }
 }
 
@@ -108,7 +108,7 @@ impl ToSchema for TimeoutsMs {
 
 impl PartialSchema for TimeoutsChange {
     fn schema() -> RefOr<Schema> {
-        object("Timeouts to change, in milliseconds; those that are absent stay.", false)
+        object("The timeouts to change, in milliseconds; those that are absent stay.", false)
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_that_does_not_exist_is_refused_with_those_that_do() {
+    fn an_unknown_timeout_is_refused_with_the_list_of_known_ones() {
         let refused = from_value::<TimeoutsChange>(json!({"requst_ms": 1})).unwrap_err().to_string();
         assert!(refused.contains("request_ms, grant_ms"), "{refused}");
         assert!(from_value::<TimeoutsChange>(json!({"request_ms": -1})).is_err());

@@ -1,26 +1,27 @@
-//! What is published, as the machine is told: a source connects, is up, changes, is down.
+//! Tells the machine what is published: a source connects, is up, changes, is down.
 //!
-//! Looks at all sources whenever the hub's generation has changed. A source is up once a frame of this publisher has arrived
-//! and all its tracks are known; tracks that a former publisher left say nothing.
+//! Looks at the sources of the rooms that the hub says have changed. A source is up once a frame of this publisher has
+//! arrived and all its tracks are known. Tracks that a former publisher left do not count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::{MediaKind, Source, SourceName, Stage, TimelineId};
+use onmic_media::{MediaKind, ParticipantName, RoomName, Source, SourceName, Stage, TimelineId};
 use onmic_room::{Actor, Command, Input, PersonId};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::Rooms;
 
-/// The hub does not tell of each frame, so one that connects is looked at this often.
+/// How often a room is looked at in which a source connects: the hub does not tell of each frame.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// What was last said of a source.
+/// What the machine was last told of a source.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Said {
-    /// It is in its grace. With the arrival of its newest frame.
+    /// The source is in its grace. Holds the arrival of its newest frame.
     Down(Option<Instant>),
-    /// With the arrival of the newest frame of the publisher before.
+    /// A publisher connects. Holds the arrival of the newest frame of the publisher before it.
     Connecting(Option<Instant>),
     Up {
         video: bool,
@@ -30,59 +31,69 @@ enum Said {
 
 struct Known {
     timeline: TimelineId,
-    /// The person of the publisher.
+    /// The person who publishes it.
     person: Option<PersonId>,
     said: Said,
 }
 
-/// Until the node stops.
+/// What is known of the sources of each room that has some.
+type AllKnown = HashMap<RoomName, BTreeMap<ParticipantName, Known>>;
+
+/// Watches the sources of all rooms until the node stops.
 pub async fn run(rooms: &Arc<Rooms>) {
-    let mut generations = rooms.hub.generations();
-    let mut known = BTreeMap::new();
+    let mut changes = rooms.hub.changed_rooms();
+    let mut known = AllKnown::new();
+    // The rooms in which a source connects.
+    let mut waiting = BTreeSet::new();
+    let mut again = interval(LOOK_AGAIN);
+    again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        generations.mark_unchanged();
-        let waiting = look(rooms, &mut known);
-        let again = async {
-            if waiting {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            } else {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
+        let changed = tokio::select! {
             () = rooms.stop.cancelled() => return,
-            changed = generations.changed() => if changed.is_err() { return },
-            () = again => {}
+            changed = changes.next() => changed,
+            _ = again.tick(), if !waiting.is_empty() => std::mem::take(&mut waiting),
+        };
+        for room in changed {
+            waiting.remove(&room);
+            if look(rooms, &room, &mut known) {
+                waiting.insert(room);
+            }
         }
     }
 }
 
-/// Says what has changed; whether a first frame is waited for.
-fn look(rooms: &Rooms, known: &mut BTreeMap<SourceName, Known>) -> bool {
-    let sources: BTreeMap<SourceName, Arc<Source>> =
-        rooms.hub.sources().into_iter().map(|source| (source.name().clone(), source)).collect();
-    let is_same =
-        |name: &SourceName, known: &Known| sources.get(name).is_some_and(|source| source.timeline() == known.timeline);
-    for (name, known) in known.extract_if(.., |name, known| !is_same(name, known)) {
-        say_down(rooms, &name, known.said);
+/// Tells what has changed in `room`. Returns whether one of its sources waits for a first frame.
+fn look(rooms: &Rooms, room: &RoomName, all_known: &mut AllKnown) -> bool {
+    let sources = rooms.hub.sources_of(room);
+    let known = all_known.entry(room.clone()).or_default();
+    let is_same = |participant: &ParticipantName, known: &Known| {
+        let source = sources.iter().find(|source| source.name().participant == *participant);
+        source.is_some_and(|source| source.timeline() == known.timeline)
+    };
+    for (participant, gone) in known.extract_if(.., |participant, known| !is_same(participant, known)) {
+        say_down(rooms, &SourceName::new(room, &participant), gone.said);
     }
     let mut waiting = false;
-    for (name, source) in sources {
-        let before = known.get(&name).map(|known| known.said);
-        let said = judge(&source, before);
+    for source in &sources {
+        let name = source.name();
+        let before = known.get(&name.participant);
+        let (told, person) = (before.map(|known| known.said), source.person());
+        let taken_over = before.is_some_and(|known| known.person != person);
+        let said = judge(source, told);
         waiting |= matches!(said, Said::Connecting(_));
-        let person = source.person();
-        let taken_over = known.get(&name).is_some_and(|known| known.person != person);
-        if before == Some(said) && !taken_over {
+        if told == Some(said) && !taken_over {
             continue;
         }
-        match (before, said) {
-            (Some(before), Said::Down(_)) => say_down(rooms, &name, before),
+        match (told, said) {
+            (Some(told), Said::Down(_)) => say_down(rooms, name, told),
             (_, Said::Down(_)) => {}
-            // Another person may have continued the source; whether it may is asked as of a new one.
-            _ => say(rooms, &source, before.filter(|_| !taken_over), said),
+            // Another person may have continued the source. The machine judges that as it judges a new source.
+            _ => say(rooms, source, told.filter(|_| !taken_over), said),
         }
-        known.insert(name, Known { timeline: source.timeline(), person, said });
+        known.insert(name.participant.clone(), Known { timeline: source.timeline(), person, said });
+    }
+    if known.is_empty() {
+        all_known.remove(room);
     }
     waiting
 }
@@ -131,9 +142,9 @@ fn say_down(rooms: &Rooms, name: &SourceName, said: Said) {
 }
 
 fn tell(rooms: &Rooms, name: &SourceName, input: Input) {
-    // A refusal is no news here: the room or the person is gone, and with it what was to be said.
+    // The machine refuses if the room or the person has gone. Then there is nobody left to tell.
     if let Err(refused) = rooms.apply(input) {
-        tracing::debug!(source = %name, %refused, "the room has no use for this source");
+        tracing::debug!(source = %name, %refused, "the machine refuses what was told of this source");
     }
 }
 
@@ -157,16 +168,47 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_somebody_else_continues_is_judged_anew() {
+    fn a_source_that_another_person_continues_is_judged_as_a_new_one() {
         let rooms = rooms_with(Duration::ZERO);
         let (_host, _messages) = enter(&rooms, "red", "mia", onmic_room::Authority::Host);
         let source = SourceName::host(name("red"));
-        let (mut known, now) = (BTreeMap::new(), Instant::now());
+        let (mut known, now) = (AllKnown::new(), Instant::now());
         let _first = publish(&rooms, &source, "mia", now);
-        look(&rooms, &mut known);
+        look(&rooms, &source.room, &mut known);
         assert!(rooms.hub.source(&source).is_some(), "the host publishes");
         let _second = publish(&rooms, &source, "ben", now + Duration::from_millis(1));
-        look(&rooms, &mut known);
+        look(&rooms, &source.room, &mut known);
         assert!(rooms.hub.source(&source).is_none(), "a person who is not the host is sent away");
+        look(&rooms, &source.room, &mut known);
+        assert!(known.is_empty(), "a room without sources is forgotten");
+    }
+
+    #[tokio::test]
+    async fn sources_of_several_rooms_are_told_each_to_its_own_room() {
+        let rooms = rooms_with(Duration::ZERO);
+        let (_host, mut red) = enter(&rooms, "red", "mia", onmic_room::Authority::Host);
+        let (_other, mut blue) = enter(&rooms, "blue", "lin", onmic_room::Authority::Host);
+        let (names, now) = (["red", "blue"].map(|room| SourceName::host(name(room))), Instant::now());
+        let before = publish(&rooms, &names[0], "mia", now);
+        let watching = tokio::spawn({
+            let rooms = rooms.clone();
+            async move { run(&rooms).await }
+        });
+        let up = async |messages: &mut tokio::sync::mpsc::Receiver<bytes::Bytes>| {
+            loop {
+                let message = messages.recv().await.unwrap();
+                let message: serde_json::Value = serde_json::from_slice(&message).unwrap();
+                if message["event"]["kind"] == "source-up" {
+                    return;
+                }
+            }
+        };
+        up(&mut red).await;
+        let after = publish(&rooms, &names[1], "lin", now);
+        up(&mut blue).await;
+        assert!(red.try_recv().is_err(), "the red room is not told of the blue one");
+        drop((before, after));
+        rooms.stop.cancel();
+        watching.await.unwrap();
     }
 }

@@ -1,6 +1,6 @@
-//! Rooms as JSON: the machine's views and events under the names of the API.
+//! Rooms as JSON: the machine's views under the names of the API.
 //!
-//! Moments of the machine become wall time here, and nowhere else.
+//! Only this file turns the machine's moments into wall time.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -17,53 +17,53 @@ use super::look::{Layout, OverlayBody, SourceLook};
 use super::timeouts::TimeoutsMs;
 use super::words::{HostLeaves, MutedBy, PkState, ProgramState, Role, SeatState};
 
-/// All there is to know of a room.
+/// The state of a room.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RoomState {
     pub room: String,
     pub title: String,
-    /// Whether anybody publishes.
+    /// Whether any source of the room is up.
     pub live: bool,
     pub host: Host,
-    /// Takes no requests.
+    /// Whether the room takes no new requests.
     pub locked: bool,
-    /// Lives until it is ended.
+    /// Whether the room lives until it is ended.
     pub kept: bool,
     pub settings: RoomSettings,
     pub seats: Vec<Seat>,
-    /// In the order they will be served.
+    /// The requests, in the order of the queue.
     pub requests: Vec<Request>,
     pub invitations: Vec<Invitation>,
-    /// Those that are up.
+    /// The sources that are up.
     pub sources: Vec<RoomSource>,
     #[schema(required)]
     pub pk: Option<Pk>,
     pub program: RoomProgram,
     pub viewers: Audience,
-    /// How many are connected or on mic.
+    /// The number of people who are connected or on mic.
     pub persons: usize,
-    /// The last messages, oldest first.
+    /// The last chat messages, oldest first.
     pub chat: Vec<Message>,
 }
 
-/// How a room is set up.
+/// The settings of a room.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RoomSettings {
-    /// Who publishes without a grant is given a free seat.
+    /// Whether somebody who publishes without a granted seat gets the first free one.
     pub open_seats: bool,
     pub host_leaves: HostLeaves,
     pub timeouts: TimeoutsMs,
 }
 
-/// Who directs the room.
+/// The host, who directs the room.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Host {
-    /// Null if there is none, or only an encoder.
+    /// The person; null if there is no host, or only an encoder.
     #[schema(required)]
     pub person: Option<String>,
     pub name: String,
     pub present: bool,
-    /// Until when the host is waited for.
+    /// Until when the room waits for a host who is away.
     #[schema(required)]
     pub away_until: Option<String>,
     pub muted_by: MutedWho,
@@ -84,12 +84,12 @@ pub struct Seat {
     pub audio: bool,
     pub muted_by: MutedWho,
     pub speaking: bool,
-    /// When the state runs out by itself.
+    /// When the state ends by itself.
     #[schema(required)]
     pub until: Option<String>,
 }
 
-/// Who muted what; null for what is not muted.
+/// Who muted video and audio; null for what is not muted.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MutedWho {
     #[schema(required)]
@@ -98,12 +98,12 @@ pub struct MutedWho {
     pub audio: Option<MutedBy>,
 }
 
-/// Somebody who asks for the mic.
+/// The request of somebody who asks for the mic.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Request {
     pub person: String,
     pub name: String,
-    /// The seat asked for.
+    /// The seat that was asked for; null for any seat.
     #[schema(required)]
     pub seat: Option<u8>,
     pub since: String,
@@ -114,7 +114,7 @@ pub struct Request {
     pub failed: Option<String>,
 }
 
-/// Somebody who is offered a seat.
+/// The invitation of somebody who is offered a seat.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Invitation {
     pub person: String,
@@ -123,7 +123,7 @@ pub struct Invitation {
     pub expires: String,
 }
 
-/// What a participant publishes.
+/// The source that a participant publishes.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RoomSource {
     pub participant: String,
@@ -137,41 +137,41 @@ pub struct RoomSource {
 pub struct Pk {
     pub state: PkState,
     pub room: String,
-    /// The other host.
+    /// The name of the other host.
     pub name: String,
     #[schema(required)]
     pub until: Option<String>,
 }
 
-/// What the audience gets, and how it is composed.
+/// The program, which the audience gets, and how it is composed.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct RoomProgram {
     pub state: ProgramState,
     pub layout: Layout,
     pub overlays: Vec<OverlayBody>,
     pub background: String,
-    /// Names on the pictures.
+    /// Whether a mix shows a name on each source.
     pub labels: bool,
-    /// A border for who speaks.
+    /// Whether a mix shows a border around the sources that speak.
     pub borders: bool,
-    /// By participant; those that are not as usual.
+    /// The settings of sources by participant, without those that have the defaults.
     pub source_settings: BTreeMap<String, SourceLook>,
 }
 
-/// Who watches, by how.
+/// The number of viewers, by protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Audience {
     pub whep: usize,
-    /// Estimated from playlist requests.
+    /// The viewers of LL-HLS, as estimated from requests for playlists.
     pub hls: usize,
     pub flv: usize,
     pub rtmp: usize,
 }
 
-/// What somebody said.
+/// A chat message.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Message {
-    /// Null for a backend.
+    /// The person; null for a backend.
     #[schema(required)]
     pub person: Option<String>,
     pub name: String,
@@ -179,23 +179,23 @@ pub struct Message {
     pub at: String,
 }
 
-/// Somebody in a room.
+/// A person in a room.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Person {
     pub person: String,
     pub name: String,
-    /// What the token says.
+    /// The role of the person's token.
     pub role: Role,
 }
 
-/// How far a request is; the others are told by events.
+/// The state of a request, of which there is only one. Events tell what becomes of a request.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RequestState {
     Requested,
 }
 
-/// Turns the machine's moments into wall time.
+/// Makes JSON of the machine's views, with the node's clock, which turns moments into wall time.
 #[derive(Clone, Copy)]
 pub struct Wire(pub NodeClock);
 
@@ -259,7 +259,7 @@ impl Wire {
         Pk { state: pk.state.into(), room: pk.room.to_string(), name: pk.name.clone(), until: self.until(pk.until) }
     }
 
-    /// A room, but for what the driver adds to it.
+    /// Returns the state of a room: what the machine knows, and what the driver adds to it.
     pub fn room(
         self,
         view: &RoomView,

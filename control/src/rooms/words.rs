@@ -1,9 +1,9 @@
-//! The words of the API, one enum for each set of them. What the machine says is translated here.
+//! The words of the API: one enum for each set of words, translated from the enums of other crates.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// An enum of words, made of one of another crate that has the same variants.
+/// Declares an enum of words that has the same variants as an enum of another crate.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident of $of:ty: $($(#[$word:meta])* $variant:ident),+ $(,)?) => {
         $(#[$doc])*
@@ -27,45 +27,45 @@ macro_rules! words {
 }
 
 words! {
-    /// What a token allows.
+    /// The role of a token, which says what it allows.
     Role of onmic_room::Authority: Host, CoHost, Viewer, Admin
 }
 words! {
-    /// What becomes of a room without its host: the seats are emptied, the room ends, or participants stay on mic.
+    /// What happens to a room without its host: the seats are emptied, the room ends, or participants stay on mic.
     HostLeaves of onmic_room::HostLeaves: EmptySeats, End, Keep
 }
 words! {
-    /// What goes on on a seat.
+    /// The state of a seat.
     SeatState of onmic_room::SeatState: Empty, Reserved, Connecting, OnMic, Away
 }
 words! {
-    /// Who muted something.
+    /// The one who muted something.
     MutedBy of onmic_room::MutedBy:
     Host,
     #[serde(rename = "self")]
     Myself
 }
 words! {
-    /// How far a PK is: proposed by this room, offered by the other one, or on.
+    /// The state of a PK: proposed by this room, offered by the other one, or on.
     PkState of onmic_room::PkState: Proposed, Offered, On
 }
 words! {
-    /// How a program is made.
+    /// The way in which a program is made.
     ProgramState of onmic_stage::ProgramState: Off, PassThrough, Mixed
 }
 words! {
-    /// How a source comes in.
+    /// The protocol by which a source comes in.
     Protocol of onmic_media::Protocol: Rtmp, Whip
 }
 words! {
-    /// Why a room ended.
+    /// The reason why a room ended.
     EndReason of onmic_room::EndReason: Ended, Empty, HostLeft
 }
 words! {
-    /// Why somebody is no longer on a seat.
+    /// The reason why somebody is no longer on a seat.
     LeftReason of onmic_room::LeftReason: Left, Removed, Timeout, RoomEnded, HostLeft, HandedOver
 }
 words! {
-    /// Why a PK, or the proposal of one, is over.
+    /// The reason why a PK, or the proposal of one, is over.
     PkEndReason of onmic_room::PkEndReason: Ended, Expired, HostGone, RoomEnded
 }

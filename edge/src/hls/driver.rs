@@ -58,7 +58,7 @@ pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>
         () = stream.stop.cancelled() => return Finish::Stopped,
         () = stream.replaced.cancelled() => return Finish::Ended,
     }
-    let accepts = Accepts { codecs: CODECS.into(), reordering: true };
+    let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false };
     let wants = Wants { accepts, tracks: Tracks::All, start: Start::Group };
     let mut playback = match Playback::open(stream.feed.clone(), wants).await {
         Ok(playback) => playback,

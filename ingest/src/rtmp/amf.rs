@@ -1,4 +1,4 @@
-//! AMF0 values, read with caps and written.
+//! Reads AMF0 values with caps, and writes them.
 //!
 //! Invariant: reading never recurses deeper than [`DEPTH_MAX`], never takes more than [`BYTES_MAX`] and never
 //! believes a length: memory is a small multiple of the bytes that are there. Properties keep their order.
@@ -14,9 +14,9 @@ use thiserror::Error;
 
 use super::amf3;
 
-/// Objects inside of objects. A connect has two levels, metadata of some encoders three.
+/// The most levels of objects inside of objects. A connect has two levels, the metadata of some encoders three.
 pub const DEPTH_MAX: usize = 8;
-/// Bytes of one command or of metadata. A connect has under 1 KiB with all of enhanced RTMP and a token.
+/// The most bytes of one command or of metadata. A connect has under 1 KiB with all of enhanced RTMP and a token.
 pub const BYTES_MAX: usize = 16 << 10;
 
 mod marker {
@@ -40,7 +40,7 @@ mod marker {
     pub(super) const AMF3: u8 = 17;
 }
 
-/// Why reading stopped before the end of the bytes.
+/// States why reading stopped before the end of the bytes.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum AmfError {
@@ -54,7 +54,7 @@ pub enum AmfError {
     Type(u8),
 }
 
-/// A value of AMF0.
+/// Holds a value of AMF0.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A number, always a double.
@@ -65,7 +65,7 @@ pub enum Value {
     String(String),
     /// Named values, in the order written.
     Object(Vec<(String, Value)>),
-    /// Named values with a count in front, which means nothing.
+    /// Named values with a count in front, which is ignored.
     EcmaArray(Vec<(String, Value)>),
     /// A list of values.
     StrictArray(Vec<Value>),
@@ -73,22 +73,22 @@ pub enum Value {
     Date(f64),
     /// The null value.
     Null,
-    /// The undefined value, which AMF0 tells from null.
+    /// The undefined value, which AMF0 distinguishes from null.
     Undefined,
 }
 
 impl Value {
-    /// Text as a value.
+    /// Makes a string value.
     pub fn text(text: &str) -> Self {
         Self::String(text.to_owned())
     }
 
-    /// An object of these properties.
+    /// Makes an object of these properties.
     pub fn object<const N: usize>(properties: [(&str, Self); N]) -> Self {
         Self::Object(properties.map(|(name, value)| (name.to_owned(), value)).into())
     }
 
-    /// The text of a string.
+    /// Returns the text of a string value.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
@@ -96,7 +96,7 @@ impl Value {
         }
     }
 
-    /// The number of a number.
+    /// Returns the number of a number value.
     pub fn as_number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
@@ -104,7 +104,7 @@ impl Value {
         }
     }
 
-    /// The truth of a truth value.
+    /// Returns the content of a truth value.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Boolean(value) => Some(*value),
@@ -112,7 +112,7 @@ impl Value {
         }
     }
 
-    /// The properties of an object or an array with names. Any other value has no properties.
+    /// Returns the properties of an object or of an array with names. Any other value has no properties.
     pub fn properties(&self) -> &[(String, Self)] {
         match self {
             Self::Object(properties) | Self::EcmaArray(properties) => properties,
@@ -120,7 +120,7 @@ impl Value {
         }
     }
 
-    /// The items of a list.
+    /// Returns the items of a list.
     pub fn items(&self) -> &[Self] {
         match self {
             Self::StrictArray(items) => items,
@@ -128,13 +128,13 @@ impl Value {
         }
     }
 
-    /// The property of this name. Peers differ in the case of letters (`tcUrl`, `tcurl`).
+    /// Returns the property of this name. Peers differ in the case of letters (`tcUrl`, `tcurl`).
     pub fn get(&self, name: &str) -> Option<&Self> {
         self.properties().iter().find(|property| property.0.eq_ignore_ascii_case(name)).map(|property| &property.1)
     }
 }
 
-/// What bytes hold, as far as they can be read.
+/// Holds what bytes say, as far as they can be read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
     /// The values. The last one may have lost its end.
@@ -146,7 +146,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Whether everything was read as it was meant.
+    /// Returns whether everything was read as it was meant.
     pub fn is_whole(&self) -> bool {
         self.odd == 0 && self.stopped.is_none()
     }
@@ -282,7 +282,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// `values` one after the other.
+/// Writes `values` one after the other.
 pub fn write(values: &[Value]) -> Bytes {
     let mut out = BytesMut::with_capacity(256);
     values.iter().for_each(|value| put(&mut out, value));

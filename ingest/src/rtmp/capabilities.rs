@@ -1,11 +1,11 @@
-//! What a peer says it can carry beyond classic RTMP, and what we answer (Enhanced RTMP v2, "Enhancing NetConnection
-//! connect Command").
+//! Reads what a peer can carry beyond classic RTMP, and states what this server can (Enhanced RTMP v2, "Enhancing
+//! NetConnection connect Command").
 
 use onmic_media::Codec;
 
 use super::amf::Value;
 
-/// The codes that this server carries, in both directions.
+/// The FourCCs of the codecs that this server carries, in both directions.
 const FOUR_CCS: [(&str, Codec); 6] = [
     ("avc1", Codec::H264),
     ("hvc1", Codec::H265),
@@ -15,16 +15,16 @@ const FOUR_CCS: [(&str, Codec); 6] = [
     ("Opus", Codec::Opus),
 ];
 
-/// FourCcInfoMask: decodes, encodes, forwards.
+/// The bits of FourCcInfoMask: decodes, encodes, forwards.
 const CAN_DECODE: u8 = 1;
 const CAN_FORWARD: u8 = 4;
 
-/// The codecs that a peer can receive.
+/// Holds the codecs that a peer can receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Whether it spoke of enhanced RTMP at all.
+    /// Whether the peer stated any capability of enhanced RTMP.
     pub enhanced: bool,
-    /// The codecs it can take; H.264 and AAC always.
+    /// The codecs that it can take. H.264 and AAC are always among them.
     pub codecs: Vec<Codec>,
 }
 
@@ -56,12 +56,12 @@ impl Capabilities {
         capabilities
     }
 
-    /// Whether the peer can take this codec.
+    /// Returns whether the peer can take this codec.
     pub fn takes(&self, codec: Codec) -> bool {
         self.codecs.contains(&codec)
     }
 
-    /// The members to add to the result of the connect. A classic peer gets none.
+    /// Returns the members to add to the result of the connect. A classic peer gets none.
     pub fn answer(&self) -> Vec<(String, Value)> {
         if !self.enhanced {
             return Vec::new();
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_classic_peer_takes_h264_and_aac_and_hears_nothing_new() {
+    fn a_classic_peer_takes_h264_and_aac_and_gets_no_capabilities() {
         let capabilities = Capabilities::parse(&Value::object([("app", Value::text("live"))]));
         assert_eq!(capabilities, Capabilities::default());
         assert!(capabilities.answer().is_empty());

@@ -1,4 +1,4 @@
-//! One connection: waits for bytes, frames and deadlines, and lets the session decide.
+//! The driver of one connection: it waits for bytes, frames and deadlines, and lets the session decide.
 //!
 //! Publishers never wait for viewers. The connection takes a player's frames from the rings only when everything
 //! before is written. So a slow player falls behind in the ring, its frames are evicted there, and it goes on at a
@@ -29,11 +29,11 @@ use super::stream_key::{Applications, StreamKey};
 use super::tally::{Direction, Tally};
 use crate::error::Error;
 
-/// One read: 5 ms at 25 Mbit/s. Every connection has such a buffer, players too.
+/// The size of a read: 5 ms at 25 Mbit/s. Every connection has such a buffer, a player's too.
 const READ_BYTES: usize = 16 << 10;
 
-/// Frames are collected up to this before they are written: enough for one large write, small against what a
-/// player may fall behind.
+/// How many bytes of frames are collected before they are written. It is enough for one large write, and small against
+/// what a player may fall behind.
 const BATCH_BYTES: usize = 256 << 10;
 
 /// How long a peer has to take in a goodbye before the socket closes.
@@ -45,7 +45,7 @@ const LINGER_BYTES: usize = 4 << 20;
 
 const GOING_DOWN: &str = "The server is shutting down.";
 
-/// The parts that all connections share.
+/// Holds the parts that all connections share.
 pub(super) struct Shared {
     pub(super) limits: RtmpLimits,
     pub(super) applications: Arc<Applications>,
@@ -54,7 +54,7 @@ pub(super) struct Shared {
     pub(super) shutdown: CancellationToken,
 }
 
-/// One connection: its socket, its session, and the role it plays.
+/// Drives one connection: its socket, its session, and its role.
 pub(super) struct Connection<S> {
     stream: S,
     link: Link,
@@ -62,7 +62,7 @@ pub(super) struct Connection<S> {
     buffer: Vec<u8>,
 }
 
-/// Everything but the socket and the role.
+/// Holds everything but the socket and the role.
 struct Link {
     shared: Arc<Shared>,
     session: Session,
@@ -83,10 +83,10 @@ enum Role {
     Playing(Box<Playing>),
 }
 
-/// A player whose feed is not there yet.
+/// Is the future of a player whose feed is not there yet.
 type Waiting = Pin<Box<dyn Future<Output = Found> + Send>>;
 
-/// The player, or the code and the sentence of a refusal.
+/// Is the player, or the code and the sentence of a refusal.
 type Found = Result<Player, (&'static str, String)>;
 
 struct Publishing {
@@ -101,7 +101,7 @@ struct Playing {
     _viewing: Viewing,
 }
 
-/// The reason why the connection woke.
+/// States why the connection woke.
 enum Wake {
     Read(std::io::Result<usize>),
     Deadline,
@@ -111,7 +111,7 @@ enum Wake {
     Shutdown,
 }
 
-/// How a connection ended by plan.
+/// States how a connection ended by plan.
 enum End {
     PeerLeft,
     Closed(&'static str),
@@ -219,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Writes the output. The peer decides how fast. A peer that takes nothing for too long is given up.
+    /// Writes the output as fast as the peer takes it. A peer that takes nothing for too long is given up.
     async fn flush(&mut self) -> Result<(), Error> {
         let Self { stream, link, .. } = self;
         let limit = link.shared.limits.write_timeout;
@@ -466,6 +466,11 @@ impl Link {
         let [[video_in, audio_in, _], [video_out, audio_out, _]] = self.tally.frame_counts;
         let [bytes_in, bytes_out] = self.tally.byte_counts;
         let seconds = self.started.elapsed().as_secs_f32();
+        if bytes_in == 0 {
+            // Health checks and port scans come every few seconds.
+            tracing::debug!(reason, peer = ?self.peer, seconds, error, "RTMP connection closed before its first byte");
+            return;
+        }
         tracing::info!(
             reason,
             kind = self.kind,
@@ -495,7 +500,7 @@ async fn find_player(hub: Arc<Hub>, name: FeedName, capabilities: Capabilities, 
     opened.map_err(|unavailable| ("NetStream.Play.Failed", format!("{unavailable}.")))
 }
 
-/// An error with its causes.
+/// Returns an error with its causes.
 pub(super) fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);

@@ -5,10 +5,10 @@
 use bytes::Bytes;
 use rml_rtmp::handshake::{Handshake as Bytewise, HandshakeError, HandshakeProcessResult, PeerType};
 
-/// C0, C1 and C2.
+/// The bytes of C0, C1 and C2.
 const LENGTH: usize = 1 + 1536 + 1536;
 
-/// A handshake under way.
+/// Is a handshake under way.
 pub(super) struct Handshake {
     inner: Bytewise,
     taken: usize,
@@ -21,7 +21,7 @@ impl Default for Handshake {
 }
 
 impl Handshake {
-    /// Takes from the front of `input`. What to answer, and whether it is done.
+    /// Takes bytes from the front of `input`. Returns the answer, and whether the handshake is done.
     pub(super) fn read(&mut self, input: &mut &[u8]) -> Result<(Bytes, bool), HandshakeError> {
         let (head, rest) = input.split_at(input.len().min(LENGTH - self.taken));
         self.taken += head.len();

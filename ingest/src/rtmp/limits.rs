@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::chunk::ChunkLimits;
 
-/// Limits and times of the RTMP server; the binary fills them from its configuration.
+/// Holds the limits and times of the RTMP server. The binary fills them from its configuration.
 #[derive(Clone, Debug)]
 pub struct RtmpLimits {
-    /// Connections at once, publishing and playing. More are closed as soon as they are accepted.
+    /// The most connections at once, publishing and playing. Further ones are closed as soon as they are accepted.
     pub connections: usize,
     /// How long a connection may take from the accept to a publish or play, handshakes included.
     pub setup_timeout: Duration,
@@ -15,18 +15,18 @@ pub struct RtmpLimits {
     pub idle_timeout: Duration,
     /// How long a peer may send nothing before it is pinged.
     pub ping_interval: Duration,
-    /// How long sending may make no progress.
+    /// How long a write may make no progress.
     pub write_timeout: Duration,
     /// How long a player waits for a stream that is not there yet.
     pub feed_timeout: Duration,
-    /// Payload of one message of a publisher. 8 MiB is a keyframe of 2.6 s at 25 Mbit/s.
+    /// The most payload bytes of one message of a publisher. 8 MiB is a keyframe of 2.6 s at 25 Mbit/s.
     pub message_bytes: usize,
-    /// Announced lengths of all partial messages of a publisher together: a large frame and the messages interleaved
-    /// with it.
+    /// The most bytes of all partial messages of a publisher together, by their announced lengths: a large frame and
+    /// the messages interleaved with it.
     pub partial_bytes: usize,
-    /// Chunk streams per connection. Encoders use four or five.
+    /// The most chunk streams per connection. Encoders use four or five.
     pub chunk_streams: usize,
-    /// The acknowledgement window both sides are told.
+    /// The acknowledgement window that the server states for both directions.
     pub window_bytes: u32,
     /// The size of the chunks that this server sends. It is large, because every frame is ready at once and nothing
     /// waits for it.
@@ -52,14 +52,15 @@ impl Default for RtmpLimits {
 }
 
 impl RtmpLimits {
-    /// The limits of a peer that was allowed nothing yet: commands only, of at most 16 KiB of AMF0 each.
+    /// Returns the limits of a peer before its publish or play is granted: commands only, of at most 16 KiB of AMF0
+    /// each.
     pub(crate) fn before_publish(&self) -> ChunkLimits {
         const COMMAND_BYTES: usize = 64 << 10;
         let message_bytes = self.message_bytes.min(COMMAND_BYTES);
         ChunkLimits { message_bytes, partial_bytes: 2 * message_bytes, chunk_streams: self.chunk_streams }
     }
 
-    /// The limits of a publisher.
+    /// Returns the limits of a publisher.
     pub(crate) fn of_publisher(&self) -> ChunkLimits {
         ChunkLimits {
             message_bytes: self.message_bytes,

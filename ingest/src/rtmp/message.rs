@@ -1,61 +1,61 @@
-//! The numbers of messages (spec 5.4, 6, 7.1) and the small ones that both sides write.
+//! The type numbers of messages (spec 5.4, 6, 7.1), and the small messages that both sides write.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Set Chunk Size.
+/// The type of a Set Chunk Size.
 pub const SET_CHUNK_SIZE: u8 = 1;
 /// The type of an Abort Message.
 pub const ABORT: u8 = 2;
 /// The type of an Acknowledgement.
 pub const ACKNOWLEDGEMENT: u8 = 3;
-/// User Control Message.
+/// The type of a User Control Message.
 pub const USER_CONTROL: u8 = 4;
-/// Window Acknowledgement Size.
+/// The type of a Window Acknowledgement Size.
 pub const WINDOW_ACKNOWLEDGEMENT_SIZE: u8 = 5;
-/// Set Peer Bandwidth.
+/// The type of a Set Peer Bandwidth.
 pub const SET_PEER_BANDWIDTH: u8 = 6;
 /// The type of an audio message.
 pub const AUDIO: u8 = 8;
 /// The type of a video message.
 pub const VIDEO: u8 = 9;
-/// Data in AMF3: one byte that says AMF0, then as [`DATA_AMF0`].
+/// The type of data in AMF3: one byte that announces AMF0, followed by the content of [`DATA_AMF0`].
 pub const DATA_AMF3: u8 = 15;
-/// A command in AMF3: one byte that says AMF0, then as [`COMMAND_AMF0`].
+/// The type of a command in AMF3: one byte that announces AMF0, followed by the content of [`COMMAND_AMF0`].
 pub const COMMAND_AMF3: u8 = 17;
-/// Data in AMF0.
+/// The type of data in AMF0.
 pub const DATA_AMF0: u8 = 18;
-/// A command in AMF0.
+/// The type of a command in AMF0.
 pub const COMMAND_AMF0: u8 = 20;
-/// Several messages in one (spec 7.1.6).
+/// The type of an aggregate: several messages in one (spec 7.1.6).
 pub const AGGREGATE: u8 = 22;
 
-/// User control event: a stream begins to carry media.
+/// The user control event that a stream begins to carry media.
 pub const STREAM_BEGIN: u16 = 0;
-/// User control event: a stream is over.
+/// The user control event that a stream is over.
 pub const STREAM_END: u16 = 1;
-/// User control event: are you there?
+/// The user control event that asks whether the peer is alive.
 pub const PING_REQUEST: u16 = 6;
-/// User control event: yes.
+/// The user control event that answers a ping request.
 pub const PING_RESPONSE: u16 = 7;
 
 /// The limit type of Set Peer Bandwidth that lets the peer choose (spec 5.4.5).
 pub const BANDWIDTH_DYNAMIC: u8 = 2;
 
-/// Chunk stream of protocol control messages (spec 5.4).
+/// The chunk stream of protocol control messages (spec 5.4).
 pub const CONTROL_STREAM: u8 = 2;
-/// Chunk stream on which commands go out.
+/// The chunk stream on which commands go out.
 pub const COMMAND_STREAM: u8 = 3;
 /// The chunk stream of audio and data.
 pub const AUDIO_STREAM: u8 = 4;
 /// The chunk stream of video.
 pub const VIDEO_STREAM: u8 = 6;
 
-/// A payload of one number.
+/// Returns a payload of one number.
 pub fn number(value: u32) -> Bytes {
     Bytes::copy_from_slice(&value.to_be_bytes())
 }
 
-/// The payload of a Set Peer Bandwidth.
+/// Returns the payload of a Set Peer Bandwidth.
 pub fn peer_bandwidth(window: u32, limit_type: u8) -> Bytes {
     let mut payload = BytesMut::with_capacity(5);
     payload.put_u32(window);
@@ -63,7 +63,7 @@ pub fn peer_bandwidth(window: u32, limit_type: u8) -> Bytes {
     payload.freeze()
 }
 
-/// The payload of a user control event with one number.
+/// Returns the payload of a user control event with one number.
 pub fn user_control(event: u16, value: u32) -> Bytes {
     let mut payload = BytesMut::with_capacity(6);
     payload.put_u16(event);
@@ -71,8 +71,8 @@ pub fn user_control(event: u16, value: u32) -> Bytes {
     payload.freeze()
 }
 
-/// The messages inside of an aggregate: type, milliseconds and payload of each, the times relative to the
-/// aggregate's own. Ends at the first that is cut short.
+/// Returns the messages inside of an aggregate, with the type, the milliseconds and the payload of each. Their times
+/// are moved to the aggregate's own. The iterator ends at the first message that is cut short.
 pub fn aggregated(aggregate: &super::chunk::Message) -> impl Iterator<Item = super::chunk::Message> {
     const HEADER: usize = 11;
     const BACK_POINTER: usize = 4;

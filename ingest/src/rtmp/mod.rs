@@ -7,7 +7,7 @@
 //!                            └─ player: Demand ─ frames → FLV tags
 //! ```
 //!
-//! Everything but `server` and the tasks below it is pure: bytes and `now` in, bytes, events and deadlines out.
+//! Everything but `server` and the tasks below it is pure: bytes and `now` go in, bytes, events and deadlines come out.
 
 pub mod amf;
 mod amf3;

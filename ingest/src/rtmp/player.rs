@@ -1,7 +1,7 @@
-//! Frames of a feed out to one RTMP player: what each frame becomes.
+//! Sends the frames of a feed to one RTMP player.
 //!
-//! A [`Playback`] says which frame comes next. Invariants: a kind's configuration goes out before its first frame and
-//! whenever it changes, and metadata whenever a track begins; both kinds are on one timeline that starts near 0.
+//! A [`Playback`] decides which frame comes next. Invariants: a kind's configuration goes out before its first frame
+//! and whenever it changes, and metadata whenever a track begins; both kinds are on one timeline that starts near 0.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -27,10 +27,10 @@ pub(super) struct Player {
 }
 
 impl Player {
-    /// Joins `feed` at the present with the tracks that a peer with `capabilities` can take. A feed whose video cannot be
-    /// converted is refused; audio that cannot be is left out.
+    /// Joins `feed` at the present with the tracks that a peer with `capabilities` can take. A feed whose video cannot
+    /// be converted is refused; audio that cannot be is left out.
     pub(super) async fn open(feed: Arc<Feed>, capabilities: &Capabilities) -> Result<Self, Unavailable> {
-        let accepts = Accepts { codecs: capabilities.codecs.clone().into(), reordering: true };
+        let accepts = Accepts { codecs: capabilities.codecs.clone().into(), reordering: true, any_format: true };
         let mut playback = Playback::open(feed, Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await?;
         if let Some(refused) = playback.take_refused(TrackKey::VIDEO) {
             return Err(refused);
@@ -38,24 +38,24 @@ impl Player {
         Ok(Self { playback, configured: Keyed::new(), origin_micros: None })
     }
 
-    /// The feed it plays.
+    /// Returns the feed it plays.
     pub(super) fn feed(&self) -> &Arc<Feed> {
         self.playback.feed()
     }
 
-    /// The metadata of the tracks as they are now.
+    /// Returns the metadata of the tracks as they are now.
     pub(super) fn metadata(&self) -> Bytes {
         let parameters = |key| self.playback.track(key).map(|track| track.parameters());
         let [video, audio] = [TrackKey::VIDEO, TrackKey::AUDIO].map(parameters);
         flv::on_meta_data(video.as_deref(), audio.as_deref())
     }
 
-    /// Stops, or goes on at the present.
+    /// Pauses the player, or lets it go on at the present.
     pub(super) fn pause(&mut self, paused: bool) {
         self.playback.set_paused(paused);
     }
 
-    /// Whether media of this kind is wanted.
+    /// Sets whether the peer wants media of this kind.
     pub(super) fn receive(&mut self, kind: MediaKind, wanted: bool) {
         self.playback.set_wanted(TrackKey::main(kind), wanted);
     }
@@ -65,12 +65,12 @@ impl Player {
         self.playback.poll_next(cx)
     }
 
-    /// The next thing to send, if it is there.
+    /// Returns the next thing to send, if it is there.
     pub(super) fn try_next(&mut self) -> Option<Next> {
         self.playback.try_next()
     }
 
-    /// Writes a frame as tags, its configuration before it where that is new.
+    /// Writes a frame as a tag. If its configuration is new, a tag with it comes first.
     pub(super) fn send(&mut self, key: TrackKey, placed: &Placed, session: &mut Session) {
         if key.kind == MediaKind::Data {
             DropReason::DataNotCarried.count(1);

@@ -1,4 +1,4 @@
-//! FLV tag bodies with RTMP's timestamps in, arrivals out.
+//! Turns FLV tag bodies with RTMP's timestamps into arrivals.
 //!
 //! Invariants: a frame always carries parameters, the same `Arc` until they change. They come from sequence headers and from
 //! the frames themselves, which [`InBand`] reads: a header may be missing, late, repeated or outdated. A tag that cannot be
@@ -12,20 +12,21 @@ use onmic_media::codec::{InBand, aac, opus};
 use onmic_media::flv::{self, AudioTag, FlvError, VideoTag};
 use onmic_media::{Arrival, ClockRate, Codec, DropReason, LeftOut, MediaKind, Parameters, Rendition, Ticks};
 
-/// Audio whose timestamps are off the sample grid by more than this on average is moved: a gap, or a clock that drifts.
+/// Audio whose timestamps are off the sample grid by more than this on average is moved: there is a gap, or the clock
+/// drifts.
 const RESYNC_MS: i64 = 40;
 
-/// A single timestamp off by more is a gap or a step of the clock, and is followed at once. Encoders that stamp packets when
-/// they leave them shake timestamps by up to 80 ms to either side of the grid.
+/// A single timestamp that is off by more than this is a gap or a step of the clock, and is followed at once. Encoders
+/// that stamp packets at the time of sending have a jitter of up to 80 ms to either side of the grid.
 const SHAKEN_MS: i64 = 160;
 
-/// The average is over about this many packets: 0.7 s of AAC at 48 kHz.
+/// The average is taken over about this many packets: 0.7 s of AAC at 48 kHz.
 const MEAN_PACKETS: i64 = 32;
 
-/// Why a tag yields no frame.
+/// States why a tag yields no frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dropped {
-    /// It cannot be used, for this reason.
+    /// The tag cannot be used, for this reason.
     Tag(DropReason),
     /// No parameters have come for frames of this codec.
     NoParameters(Codec),
@@ -34,7 +35,7 @@ pub enum Dropped {
 }
 
 impl Dropped {
-    /// The reason that it is counted by.
+    /// Returns the reason that it is counted by.
     pub fn reason(&self) -> DropReason {
         match self {
             Self::Tag(reason) => *reason,
@@ -43,7 +44,7 @@ impl Dropped {
         }
     }
 
-    /// What the publisher can do something about.
+    /// Returns what the publisher can do something about.
     pub fn cause(self) -> Option<LeftOut> {
         match self {
             Self::NoParameters(codec) => Some(LeftOut::NoParameters(codec)),
@@ -55,7 +56,7 @@ impl Dropped {
     }
 }
 
-/// What a tag is to the tracks.
+/// States what a tag is to the tracks.
 #[derive(Clone, Debug)]
 pub enum Taken {
     /// A frame. Audio may hold more: see [`Publisher::more`].
@@ -82,7 +83,7 @@ pub struct Publisher {
 #[derive(Debug)]
 struct VideoLine {
     in_band: InBand,
-    /// The last sequence header; a repetition of it changes nothing, even where the bitstream said more since.
+    /// The last sequence header. A repetition of it changes nothing, even if the bitstream has stated more since.
     configured: Option<Parameters>,
     waits_for_keyframe: bool,
 }
@@ -95,7 +96,7 @@ struct AudioLine {
     rate: Option<ClockRate>,
 }
 
-/// The samples of an audio track, counted. RTMP's milliseconds are a rounding of them at best.
+/// Counts the samples of an audio track. RTMP's milliseconds are a rounding of them at best.
 #[derive(Debug, Default)]
 struct SampleGrid {
     /// The position of the next packet.
@@ -105,7 +106,7 @@ struct SampleGrid {
 }
 
 impl SampleGrid {
-    /// The place of a packet of `samples` with this timestamp, both on the clock of `rate`.
+    /// Returns the place of a packet of `samples` with this timestamp, both on the clock of `rate`.
     fn place(&mut self, stated: Ticks, samples: Ticks, rate: ClockRate) -> Ticks {
         let ticks = |millis| Ticks(millis).rescale(ClockRate::MILLIS, rate).0;
         let near = |next: &Ticks| (stated - *next).0.abs() <= ticks(SHAKEN_MS);
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn timestamps_shaken_around_a_true_clock_are_put_back_on_the_grid() {
+    fn timestamps_with_jitter_around_a_true_clock_are_put_back_on_the_grid() {
         let (rate, samples) = (ClockRate::new(48_000).unwrap(), 1024);
         let mut grid = SampleGrid::default();
         let mut places = Vec::new();
@@ -333,7 +334,7 @@ mod tests {
             places.push((packet, grid.place(Ticks(shaken), Ticks(samples), rate).0));
         }
         let odd = places.windows(2).filter(|pair| pair[1].1 - pair[0].1 != samples).count();
-        assert!(odd <= 2, "moved {odd} times, to the middle of what shakes");
+        assert!(odd <= 2, "moved {odd} times, to the middle of the jitter");
         assert!(places.iter().skip(100).all(|(packet, place)| (place - packet * samples).abs() <= 40 * 48));
     }
 
@@ -357,7 +358,7 @@ mod tests {
         let mut clock = WrappingClock::default();
         assert_eq!(clock.unwrap(u32::MAX - 10), i64::from(u32::MAX) - 10);
         assert_eq!(clock.unwrap(12), i64::from(u32::MAX) + 13);
-        assert_eq!(clock.unwrap(u32::MAX - 3), i64::from(u32::MAX) - 3, "the other kind is not over it yet");
+        assert_eq!(clock.unwrap(u32::MAX - 3), i64::from(u32::MAX) - 3, "the other kind has not wrapped yet");
         assert_eq!(clock.unwrap(30), i64::from(u32::MAX) + 31);
     }
 

@@ -1,4 +1,4 @@
-//! Accepts RTMP and RTMPS connections: one task each, all of them awaited.
+//! Accepts RTMP and RTMPS connections. Each has one task, and all tasks are awaited at the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,18 @@ use super::limits::RtmpLimits;
 use super::stream_key::Applications;
 use crate::error::Error;
 
-/// Out of file descriptors or memory: accepting again at once would only burn the processor.
+/// The pause after an accept that failed for lack of file descriptors or memory. Without it the loop would only use
+/// CPU.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How to serve.
+/// Configures the server.
 #[derive(Clone, Debug, Default)]
 pub struct RtmpConfig {
-    /// Limits and times.
+    /// The limits and times.
     pub limits: RtmpLimits,
     /// The applications that are answered to.
     pub applications: Arc<Applications>,
-    /// RTMPS with this certificate; plain RTMP without.
+    /// The TLS configuration of RTMPS. Without it the server speaks plain RTMP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
@@ -53,7 +54,7 @@ pub async fn serve(
         match accepted {
             Ok(_) if connections.len() >= shared.limits.connections => {
                 DropReason::RtmpConnections.count(1);
-                tracing::warn!(limit = shared.limits.connections, "RTMP connection refused: too many");
+                tracing::warn!(limit = shared.limits.connections, "RTMP connection refused: the limit is reached");
             }
             Ok((stream, peer)) => {
                 tracing::debug!(%peer, "RTMP connection accepted");
@@ -74,7 +75,7 @@ pub async fn serve(
 async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, shared: Arc<connection::Shared>) {
     let peer = stream.peer_addr().ok();
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "no TCP_NODELAY");
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let Some(acceptor) = tls else {
         return Connection::new(stream, peer, shared).run().await;
@@ -98,6 +99,6 @@ fn failed(reason: DropReason, error: &Error, peer: Option<std::net::SocketAddr>)
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "an RTMP connection's task died");
+        tracing::error!(%error, "the task of an RTMP connection failed");
     }
 }

@@ -1,9 +1,9 @@
-//! One RTMP connection as a state machine: bytes and `now` in; events, bytes to send and a deadline out.
+//! One RTMP connection as a state machine: bytes and `now` go in; events, bytes to send and a deadline come out.
 //!
 //! Invariants: one publish or play at a time. A peer's request is answered by [`Session::accept`] or
 //! [`Session::refuse`] before anything else is sent on its stream. After an error or a refusal nothing more is read.
 //! A command that is unknown, cut off or out of place is counted, answered where it asks, and costs nothing else: only bytes
-//! that are not chunks end a connection. Knows nothing of FLV, of permissions, and of sockets.
+//! that are not chunks end a connection. The session knows nothing of FLV, of permissions, or of sockets.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,36 +22,37 @@ use super::metadata;
 use super::stream_key::{Application, Applications, StreamKey};
 use crate::error::Error;
 
-/// Message streams that one connection may create. Some clients need a new one for each use.
+/// The most message streams that one connection may create. Some clients need a new one for each use.
 const STREAMS_MAX: u32 = 32;
 
-/// A peer that announces a smaller window gets an acknowledgement per read. More often would be useless.
+/// The smallest acknowledgement window that is used. A peer that announces a smaller one gets an acknowledgement per
+/// read, because more would be useless.
 const WINDOW_MIN: u32 = 16 << 10;
 
-/// The events that the driver acts on.
+/// States an event that the driver has to act on.
 #[derive(Debug)]
 pub enum Event {
     /// The connect was granted.
     Connected {
-        /// The software that the peer says it is.
+        /// The software that the peer states.
         agent: String,
         /// The codecs that it can carry.
         capabilities: Capabilities,
     },
-    /// The peer wants to publish: answer with [`Session::accept`] or [`Session::refuse`].
+    /// The peer wants to publish. The driver answers with [`Session::accept`] or [`Session::refuse`].
     Publish(StreamKey),
-    /// The peer wants to play: answer in the same way.
+    /// The peer wants to play. The driver answers in the same way.
     Play(StreamKey),
-    /// The publisher's metadata speaks of these tracks.
+    /// The publisher's metadata announces these tracks.
     Announced {
         /// Whether they include video.
         video: bool,
         /// Whether they include audio.
         audio: bool,
     },
-    /// An FLV tag body of the publisher. Never empty.
+    /// An FLV tag body of the publisher, which is never empty.
     Media {
-        /// Video or audio.
+        /// The kind of media: video or audio.
         kind: MediaKind,
         /// Milliseconds on the publisher's clock, 32 bits that wrap.
         timestamp: u32,
@@ -62,7 +63,7 @@ pub enum Event {
     Paused(bool),
     /// The player wants media of this kind, or does not want it any more.
     Receive(MediaKind, bool),
-    /// The publish or play is over by the peer's wish; the connection stays.
+    /// The peer ended its publish or play. The connection stays.
     Released,
     /// Something that the peer sent was ignored, for this reason.
     Dropped(DropReason),
@@ -88,16 +89,16 @@ impl Role {
 #[derive(Debug)]
 enum Stage {
     Handshake(Box<Handshake>),
-    /// Shaken hands, not connected.
+    /// The handshake is done, and the peer has not connected.
     Greeted,
     Connected,
-    /// The driver was asked.
+    /// The driver was asked to grant a publish or play.
     Asked(Role, u32),
     Active(Role, u32),
     Closed,
 }
 
-/// The server's side of one connection.
+/// Is the server's side of one connection.
 #[derive(Debug)]
 pub struct Session {
     limits: RtmpLimits,
@@ -116,22 +117,22 @@ pub struct Session {
     flow: Flow,
 }
 
-/// Both directions' byte counts (spec 5.4.3 to 5.4.5); they wrap at 32 bits.
+/// Counts the bytes of both directions (spec 5.4.3 to 5.4.5). The counts wrap at 32 bits.
 #[derive(Debug)]
 struct Flow {
     received: u32,
     acknowledged: u32,
-    /// The peer wants an acknowledgement after this many bytes.
+    /// The number of bytes after which the peer wants an acknowledgement.
     peer_window: u32,
     queued: u32,
     heard_of: u32,
-    /// Bytes that may be unacknowledged, once the peer set a bandwidth.
+    /// The most bytes that may be unacknowledged, once the peer has set a bandwidth.
     send_window: Option<u32>,
     announced_window: u32,
 }
 
 impl Session {
-    /// A session for a connection accepted at `now`.
+    /// Makes a session for a connection that was accepted at `now`.
     pub fn new(limits: RtmpLimits, now: Instant) -> Self {
         let flow = Flow {
             received: 0,
@@ -202,7 +203,7 @@ impl Session {
         }
     }
 
-    /// The moment to call [`Session::handle_timeout`] at. `None` after the end.
+    /// Returns the moment to call [`Session::handle_timeout`]. `None` after the end.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if matches!(self.stage, Stage::Closed) {
             return None;
@@ -212,22 +213,23 @@ impl Session {
         [Some(idle), ping, self.setup_deadline].into_iter().flatten().min()
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// The bytes to send. The driver takes from its front.
+    /// Returns the bytes to send. The driver takes them from the front.
     pub fn output(&mut self) -> &mut Output {
         &mut self.output
     }
 
-    /// Whether there is nothing more to read or to ask.
+    /// Returns whether the session has ended.
     pub fn is_closed(&self) -> bool {
         matches!(self.stage, Stage::Closed)
     }
 
-    /// False while the peer wants nothing more before it has acknowledged more of the output (Set Peer Bandwidth).
+    /// Returns whether more may be sent. The peer may want no more before it has acknowledged more of the output (Set
+    /// Peer Bandwidth).
     pub fn window_is_open(&self) -> bool {
         let unacknowledged = self.flow.queued.wrapping_sub(self.flow.heard_of);
         // Peers differ in whether the handshake counts: a peer that counts more than was sent has acknowledged
@@ -235,7 +237,7 @@ impl Session {
         self.flow.send_window.is_none_or(|window| unacknowledged > i32::MAX as u32 || unacknowledged < window)
     }
 
-    /// Grants the publish or play that was asked for.
+    /// Grants the requested publish or play.
     pub fn accept(&mut self, now: Instant) {
         let Stage::Asked(role, stream) = self.stage else { return };
         self.stage = Stage::Active(role, stream);
@@ -283,7 +285,7 @@ impl Session {
         self.stage = Stage::Closed;
     }
 
-    /// Sends a data message, AMF0 that is written already, to the player.
+    /// Sends a data message to the player. Its payload is AMF0 that was written before.
     pub fn data(&mut self, payload: Bytes) {
         let Stage::Active(_, stream) = self.stage else { return };
         let header =
@@ -405,7 +407,8 @@ impl Session {
         }
     }
 
-    /// Spec 5.4.5: hard sets the window, soft only lowers it, dynamic is hard if the last was.
+    /// Applies a Set Peer Bandwidth (spec 5.4.5): hard sets the window, soft only lowers it, dynamic is hard if the
+    /// last one was.
     fn peer_bandwidth(&mut self, message: &Message) {
         const HARD: u8 = 0;
         const SOFT: u8 = 1;
@@ -455,7 +458,7 @@ impl Session {
                 let sentence = "This stream has one quality; play it without play2.";
                 self.status(call.stream, "error", "NetStream.Play.Failed", sentence);
             }
-            (_, "_result" | "_error" | "onStatus") => {} // We called nothing.
+            (_, "_result" | "_error" | "onStatus") => {} // This server makes no calls.
             (_, name) => self.unknown(name, &call),
         }
     }
@@ -510,7 +513,7 @@ impl Session {
         self.reply("_result", call.transaction, Value::Null, Value::Number(self.streams.into()));
     }
 
-    /// Calls that other servers use to prepare: there is nothing to prepare here.
+    /// Answers the calls by which other servers prepare a publish. There is nothing to prepare here.
     fn prepare(&mut self, name: &str, call: &Call<'_>) {
         self.result(call, Value::Null, Value::Undefined);
         let (answer, code) = match name {
@@ -542,7 +545,7 @@ impl Session {
         }
     }
 
-    /// Ends the publish or play, unless it is another stream that is meant. One on stream 0 has no other.
+    /// Ends the publish or play, unless another stream is meant. One on stream 0 has no other.
     fn release(&mut self, now: Instant, meant: Option<f64>) {
         let (Stage::Active(role, stream) | Stage::Asked(role, stream)) = self.stage else { return };
         if stream != 0 && meant.is_some_and(|meant| meant != f64::from(stream)) {
@@ -671,11 +674,11 @@ impl Session {
 struct Call<'a> {
     transaction: f64,
     stream: u32,
-    /// The values after the transaction: the command object first.
+    /// The values after the transaction. The command object is the first.
     arguments: &'a [Value],
 }
 
-/// The AMF0 of a message. In its AMF3 form a byte of 0 stands before it, which some peers leave out.
+/// Returns the AMF0 of a message. In its AMF3 form a byte of 0 stands before it, which some peers leave out.
 fn amf0_of(message: &Message, wrapped: u8) -> &[u8] {
     let wrapped = message.kind == wrapped;
     message.payload.strip_prefix(&[0]).filter(|_| wrapped).unwrap_or(&message.payload)
@@ -685,7 +688,7 @@ fn status_object(level: &str, code: &str, sentence: &str) -> Value {
     Value::object([("level", Value::text(level)), ("code", Value::text(code)), ("description", Value::text(sentence))])
 }
 
-/// The start of a peer's text, fit for a log line and an answer.
+/// Returns the start of a peer's text, fit for a log line and an answer.
 fn brief(text: &str) -> &str {
     const LONGEST: usize = 64;
     let text = &text[..text.floor_char_boundary(LONGEST)];

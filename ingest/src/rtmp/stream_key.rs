@@ -1,5 +1,5 @@
-//! The name and the token in a peer's URL: the name is in the stream key, the token in whichever query the client put
-//! it.
+//! Reads the name and the token in a peer's URL. The name is in the stream key. The token may be in the query of the
+//! application or of the key.
 //!
 //! Clients cut one URL differently. Of `rtmp://host/live/ROOM/PARTICIPANT?token=T` one client sends the application
 //! `live` and the key `ROOM/PARTICIPANT?token=T`, another one `live/ROOM` and `PARTICIPANT?token=T`. A person who
@@ -12,7 +12,7 @@ use onmic_media::{FeedName, SourceName};
 /// The application that this server answers to unless it is told otherwise.
 pub const APPLICATION: &str = "live";
 
-/// The applications that this server answers to.
+/// States the applications that this server answers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applications {
     /// Whatever the peer calls it: the first part of the path, if there is one.
@@ -21,7 +21,7 @@ pub enum Applications {
     Named(Vec<String>),
 }
 
-/// A name that no application can have.
+/// Is a name that no application can have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not the name of an application: write the path between the host and the stream key, or * for any")]
 pub struct InvalidApplication(String);
@@ -47,7 +47,7 @@ impl Applications {
         }
     }
 
-    /// The application to tell people.
+    /// Returns the application to tell people.
     pub fn name(&self) -> &str {
         match self {
             Self::Any => APPLICATION,
@@ -77,7 +77,7 @@ impl Applications {
     }
 }
 
-/// The application as the peer named it, taken apart.
+/// Holds the parts of the application that the peer named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Application {
     /// The beginning of the stream key, if the client put it into the application.
@@ -85,12 +85,12 @@ pub struct Application {
     token: Option<String>,
 }
 
-/// A stream key, joined with its application.
+/// Holds a stream key, joined with its application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamKey {
-    /// The name, a room or a participant of one.
+    /// The name of a room, or of a participant in one.
     pub name: SourceName,
-    /// Whether a participant was named; if not, playing means the room's program.
+    /// Whether a participant was named. If not, a play means the room's program.
     pub names_participant: bool,
     /// The token, unchecked.
     pub token: Option<String>,
@@ -108,7 +108,7 @@ impl StreamKey {
 }
 
 impl StreamKey {
-    /// The feed that a player of this key gets.
+    /// Returns the feed that a player of this key gets.
     pub fn feed_name(&self) -> FeedName {
         if self.names_participant {
             FeedName::Source(self.name.clone())
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn one_url_means_one_thing_however_it_is_cut() {
+    fn a_url_has_one_meaning_wherever_the_client_splits_it() {
         let expected = ("demo/anna".to_owned(), true, Some("T.1".to_owned()));
         for (app, tc_url, key) in [
             ("live", "rtmp://h/live", "demo/anna?token=T.1"),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_alone_is_its_host_and_the_keys_token_counts_first() {
+    fn a_room_alone_names_its_host_and_the_token_in_the_key_takes_precedence() {
         assert_eq!(parse("live", "", "demo"), ("demo/host".to_owned(), false, None));
         assert_eq!(parse("live?token=a", "", "demo?token=b").2.as_deref(), Some("b"));
         assert_eq!(parse("live?token=a", "", "demo?token=").2.as_deref(), Some("a"));
@@ -190,7 +190,7 @@ mod tests {
         assert!(StreamKey::parse(&application, "../x").is_err());
         assert!(StreamKey::parse(&Application::default(), "").is_err());
         for name in ["a b", "a%2f", "é", ".a", "a/.b"] {
-            assert!(StreamKey::parse(&Application::default(), name).is_err(), "not a name anywhere: {name:?}");
+            assert!(StreamKey::parse(&Application::default(), name).is_err(), "{name:?} is not a name");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What one connection did: metrics as it goes, and the numbers of its last log line.
+//! Counts what one connection does: metrics while it lives, and the numbers of its last log line.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,14 +21,14 @@ impl Direction {
     }
 }
 
-/// Counts for one connection. While it lives the connection is counted in `onmic_connections`.
+/// Counts for one connection. While the tally lives, the connection is counted in `onmic_connections`.
 pub(super) struct Tally {
     connections: Gauge,
     frames: [[Counter; MediaKind::ALL.len()]; 2],
     bytes: [Counter; 2],
-    /// Frames by direction and kind.
+    /// The number of frames, by direction and kind.
     pub(super) frame_counts: [[u64; MediaKind::ALL.len()]; 2],
-    /// Bytes on the wire by direction.
+    /// The number of bytes on the wire, by direction.
     pub(super) byte_counts: [u64; 2],
     drops: BTreeMap<DropReason, u64>,
 }
@@ -69,7 +69,7 @@ impl Tally {
         *self.drops.entry(reason).or_default() += count;
     }
 
-    /// `reason=count` of all drops, for the log.
+    /// Returns all drops as `reason=count`, for the log.
     pub(super) fn drops(&self) -> impl fmt::Display + '_ {
         struct Drops<'a>(&'a BTreeMap<DropReason, u64>);
         impl fmt::Display for Drops<'_> {

@@ -1,5 +1,5 @@
-//! An RTMP client as a state machine of its own, for conversations with the server: what it sends is chosen by the
-//! test, what it receives becomes lines of text.
+//! An RTMP client as a state machine, for conversations with the server. The test chooses what it sends. What it
+//! receives becomes lines of text.
 
 #![allow(dead_code, unreachable_pub)] // Each test file uses its part.
 
@@ -15,7 +15,7 @@ pub struct Client {
     reader: ChunkReader,
     output: Output,
     handshake_left: usize,
-    /// Messages received so far.
+    /// The messages received so far.
     pub received: Vec<Message>,
 }
 
@@ -33,7 +33,7 @@ impl Default for Client {
 }
 
 impl Client {
-    /// C0, C1 and a C2 that nobody checks, all at once.
+    /// Sends C0, C1 and C2 at once. The server does not check C2.
     pub fn handshake(&mut self) -> &mut Self {
         let mut bytes = vec![0; SERVER_HANDSHAKE];
         bytes[0] = 3;
@@ -76,7 +76,7 @@ impl Client {
         self.command(0, "connect", 1.0, &[Value::Object(object)])
     }
 
-    /// As encoders do, from the handshake to the publish.
+    /// Sends what encoders send from the handshake to the publish.
     pub fn publish(&mut self, app: &str, key: &str) -> &mut Self {
         self.handshake().connect(app, &[]);
         self.command(0, "createStream", 2.0, &[Value::Null]);
@@ -97,22 +97,22 @@ impl Client {
         self.message(4, message::AUDIO, timestamp, 1, body)
     }
 
-    /// Everything to send, in one piece.
+    /// Returns all bytes to send, in one piece.
     pub fn take_output(&mut self) -> Bytes {
         drain(&mut self.output)
     }
 
-    /// Takes what the server sent.
+    /// Takes in the bytes that the server sent.
     pub fn handle_bytes(&mut self, mut bytes: &[u8]) {
         let handshake = bytes.len().min(self.handshake_left);
         self.handshake_left -= handshake;
         bytes = &bytes[handshake..];
-        while let Some(message) = self.reader.read(&mut bytes).expect("the server writes well") {
+        while let Some(message) = self.reader.read(&mut bytes).expect("the server writes valid bytes") {
             self.received.push(message);
         }
     }
 
-    /// What came since the last call, a line per message.
+    /// Returns the messages since the last call, one line each.
     pub fn transcript(&mut self) -> String {
         let lines: Vec<_> = self.received.drain(..).map(|message| describe(&message)).collect();
         lines.join("\n")
@@ -134,7 +134,7 @@ fn describe(message: &Message) -> String {
     match message.kind {
         message::COMMAND_AMF0 | message::DATA_AMF0 => {
             let reading = amf::read(&message.payload);
-            assert!(reading.is_whole(), "the server writes well");
+            assert!(reading.is_whole(), "the server writes valid bytes");
             let values: Vec<_> = reading.values.iter().map(Value::to_string).collect();
             format!(
                 "{}@{}: {}",

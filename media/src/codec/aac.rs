@@ -1,6 +1,6 @@
 //! AAC: AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) and the ADTS header (1.A.2.2).
 //!
-//! Canonical payload: one raw data block per frame, no ADTS.
+//! The canonical payload is one raw data block per frame, without ADTS.
 
 use super::Malformed;
 use super::bits::{BitReader, BitWriter};
@@ -9,7 +9,8 @@ use bytes::Bytes;
 const CONFIG: &str = "AudioSpecificConfig";
 const ADTS: &str = "ADTS header";
 
-/// Real configurations have 2 to 64 bytes (a program config element with its comment is under 300).
+/// The longest configuration in bytes. Real ones have 2 to 64 (a program config element with its comment has under
+/// 300).
 const LONGEST_CONFIG: usize = 1024;
 
 const SAMPLE_RATES: [u32; 13] =
@@ -19,23 +20,26 @@ const LC: u8 = 2;
 const SBR: u8 = 5;
 const PS: u8 = 29;
 
-/// The parameters that a decoder must know.
+/// Holds the parameters that a decoder must know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
     /// The audio object type that comes first: 2 LC, 5 SBR (HE-AAC), 29 PS (HE-AAC v2).
     pub object_type: u8,
-    /// Samples per second that come out: twice the core's with SBR signalled.
+    /// The output's samples per second: twice the core's if SBR is signalled.
     pub sample_rate: u32,
-    /// Channels that come out: 2 with PS.
+    /// The number of output channels, which is 2 with PS.
     pub channels: u8,
-    /// Samples per packet at `sample_rate`: 1024 or 960, twice that with SBR doubling the rate.
+    /// The `channelConfiguration`, which is the layout of the channels. It is 0 if a program config element describes it.
+    pub channel_configuration: u8,
+    /// The samples per packet at `sample_rate`: 1024 or 960, or twice that if SBR doubles the rate.
     pub frame_length: u32,
-    /// The AudioSpecificConfig these were read from.
+    /// The AudioSpecificConfig that these were read from.
     pub asc: Bytes,
 }
 
 impl Parameters {
-    /// AAC-LC with up to eight channels. `Unsupported` for rates and channel counts without a short code.
+    /// Makes parameters of AAC-LC with up to eight channels. Fails with `Unsupported` for rates and channel counts
+    /// without a short code.
     pub fn low_complexity(sample_rate: u32, channels: u8) -> Result<Self, Malformed> {
         let what = CONFIG;
         let Some(index) = SAMPLE_RATES.iter().position(|&rate| rate == sample_rate) else {
@@ -52,7 +56,8 @@ impl Parameters {
         writer.bits(configuration.into(), 4);
         writer.bits(0, 3); // 1024 samples, no core coder, no extension
         let asc = Bytes::from(writer.finish());
-        Ok(Self { object_type: LC, sample_rate, channels, frame_length: 1024, asc })
+        let channel_configuration = configuration;
+        Ok(Self { object_type: LC, sample_rate, channels, channel_configuration, frame_length: 1024, asc })
     }
 
     /// Parses an AudioSpecificConfig and keeps its bytes.
@@ -63,7 +68,7 @@ impl Parameters {
         let mut reader = BitReader::new(CONFIG, asc);
         let object_type = object_type(&mut reader)?;
         let core_rate = sampling_frequency(&mut reader)?;
-        let configuration = reader.byte(4)?;
+        let channel_configuration = reader.byte(4)?;
         let mut extension_rate = None;
         let mut parametric = object_type == PS;
         let mut core = object_type;
@@ -71,7 +76,7 @@ impl Parameters {
             extension_rate = Some(sampling_frequency(&mut reader)?);
             core = self::object_type(&mut reader)?;
         }
-        let general = General::parse(&mut reader, core, configuration)?;
+        let general = General::parse(&mut reader, core, channel_configuration)?;
         if extension_rate.is_none() {
             // The backward compatible signalling, behind what old decoders read. Its absence is not an error.
             let (rate, ps) = sync_extension(&mut reader).unwrap_or_default();
@@ -81,10 +86,17 @@ impl Parameters {
         let channels = if parametric { 2 } else { general.channels };
         let doubled = sample_rate == core_rate * 2;
         let frame_length = general.frame_length * if doubled { 2 } else { 1 };
-        Ok(Self { object_type, sample_rate, channels, frame_length, asc: Bytes::copy_from_slice(asc) })
+        let asc = Bytes::copy_from_slice(asc);
+        Ok(Self { object_type, sample_rate, channels, channel_configuration, frame_length, asc })
     }
 
-    /// `LC`, `HE-AAC`, `HE-AAC v2` and the rarer ones.
+    /// Returns whether browsers and phones decode it: AAC-LC or HE-AAC, in one of the seven first channel configurations.
+    /// They refuse a program config element.
+    pub fn is_widely_decoded(&self) -> bool {
+        matches!(self.object_type, LC | SBR | PS) && (1..=7).contains(&self.channel_configuration)
+    }
+
+    /// Returns the profile's name: `LC`, `HE-AAC`, `HE-AAC v2` or a rarer one.
     pub fn profile_name(&self) -> Option<&'static str> {
         Some(match self.object_type {
             1 => "Main",
@@ -98,14 +110,15 @@ impl Parameters {
         })
     }
 
-    /// Seven bytes of ADTS for a raw data block of `payload_length` bytes. `Unsupported` where ADTS cannot say it.
+    /// Returns the seven bytes of ADTS for a raw data block of `payload_length` bytes. Fails with `Unsupported` if ADTS
+    /// cannot state the parameters.
     pub fn adts_header(&self, payload_length: usize) -> Result<[u8; 7], Malformed> {
         let unsupported = |field, value| Malformed::Unsupported { what: ADTS, field, value };
         let mut reader = BitReader::new(CONFIG, &self.asc);
         let first = object_type(&mut reader)?;
         let core_rate = sampling_frequency(&mut reader)?;
         let configuration = reader.byte(4)?;
-        // SBR and PS ride inside of an LC stream.
+        // SBR and PS are inside of an LC stream.
         let core = if matches!(first, SBR | PS) { LC } else { first };
         if !(1..=4).contains(&core) {
             return Err(unsupported("object type", core.into()));
@@ -125,18 +138,18 @@ impl Parameters {
     }
 }
 
-/// The fields of an ADTS header.
+/// Holds the fields of an ADTS header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adts {
     /// The object type of the core: 1 Main, 2 LC, 3 SSR, 4 LTP. SBR is never declared here.
     pub object_type: u8,
     /// The sample rate of the core.
     pub sample_rate: u32,
-    /// 1 to 7; 0 leaves it to a program config element in the payload.
+    /// The channel configuration, 1 to 7. 0 means that a program config element in the payload has it.
     pub channel_configuration: u8,
-    /// 7, or 9 with a checksum.
+    /// The length of the header: 7, or 9 with a checksum.
     pub header_length: usize,
-    /// Header and payload.
+    /// The length of header and payload.
     pub frame_length: usize,
 }
 
@@ -151,12 +164,12 @@ pub fn split_adts(mut payload: Bytes) -> (Bytes, Bytes) {
 }
 
 impl Adts {
-    /// Whether a payload begins with the syncword. A raw data block never does: it would begin with its own end.
+    /// Returns whether a payload begins with the syncword. A raw data block never does: it would begin with its own end.
     pub fn begins(payload: &[u8]) -> bool {
         matches!(payload, [0xff, second, ..] if second & 0xf6 == 0xf0)
     }
 
-    /// The parameters that it tells: those of the core, as SBR is not declared here. `Unsupported` where the payload has them.
+    /// Returns the parameters that it tells: those of the core, as SBR is not declared here. `Unsupported` where the payload has them.
     pub fn parameters(&self) -> Result<Parameters, Malformed> {
         let configuration = self.channel_configuration;
         let Some(index) = SAMPLE_RATES.iter().position(|&rate| rate == self.sample_rate).filter(|_| configuration > 0)
@@ -172,7 +185,7 @@ impl Adts {
         Parameters::from_asc(&writer.finish())
     }
 
-    /// Whether `known` can be what this header speaks of. It may say more.
+    /// Returns whether `known` can be what this header speaks of. It may say more.
     pub fn agrees_with(&self, known: &Parameters) -> bool {
         let expected = known.adts_header(0).and_then(|header| Self::parse(&header));
         expected.is_ok_and(|expected| {
@@ -181,7 +194,7 @@ impl Adts {
         })
     }
 
-    /// Reads the header of one frame; does not ask for the whole frame to be there.
+    /// Reads the header of one frame. The payload need not be there.
     pub fn parse(frame: &[u8]) -> Result<Self, Malformed> {
         let mut reader = BitReader::new(ADTS, frame);
         if reader.bits(12)? != 0xfff {
@@ -237,7 +250,7 @@ fn sampling_frequency(reader: &mut BitReader<'_>) -> Result<u32, Malformed> {
     Ok(rate)
 }
 
-/// The fields of GASpecificConfig (4.4.1).
+/// Holds the fields of GASpecificConfig (4.4.1).
 struct General {
     channels: u8,
     frame_length: u32,
@@ -284,14 +297,14 @@ impl General {
     }
 }
 
-/// program_config_element (4.4.1.1): how many channels its elements carry.
+/// Reads a program_config_element (4.4.1.1). Returns how many channels its elements carry.
 fn program_config_channels(reader: &mut BitReader<'_>) -> Result<u8, Malformed> {
     reader.skip(4 + 2 + 4)?; // element_instance_tag, object_type, sampling_frequency_index
     let [front, side, back] = [reader.bits(4)?, reader.bits(4)?, reader.bits(4)?];
     let low_frequency = reader.bits(2)?;
     let [data, coupling] = [reader.bits(3)?, reader.bits(4)?];
     for mixdown_bits in [4, 4, 3] {
-        // Mono, stereo, matrix: each behind its flag.
+        // The mono, stereo and matrix mixdowns follow, each after its flag.
         if reader.flag()? {
             reader.skip(mixdown_bits)?;
         }
@@ -311,7 +324,8 @@ fn program_config_channels(reader: &mut BitReader<'_>) -> Result<u8, Malformed> 
     }
 }
 
-/// The rate that SBR puts out, and whether PS makes it stereo. An error is the end of the bytes: nothing was signalled.
+/// Returns the output rate of SBR, and whether PS makes it stereo. An error means that the bytes ended: nothing was
+/// signalled.
 fn sync_extension(reader: &mut BitReader<'_>) -> Result<(Option<u32>, bool), Malformed> {
     if reader.bits(11)? != 0x2b7 || object_type(reader)? != SBR || !reader.flag()? {
         return Ok((None, false));

@@ -1,7 +1,7 @@
 //! AV1: open bitstream units (specification 5.3–5.5), the sequence header, and `av1C`.
 //!
-//! Canonical payload: the OBUs of one temporal unit in the low-overhead form, each with its size, without temporal
-//! delimiters.
+//! The canonical payload is the OBUs of one temporal unit in the low-overhead form, each with its size, without
+//! temporal delimiters.
 
 use super::bits::BitReader;
 use super::{Colour, Malformed, frame_rate, picture_side};
@@ -15,24 +15,24 @@ const OBU_FRAME: u8 = 6;
 
 const WHAT: &str = "AV1 sequence header";
 
-/// One open bitstream unit, as ranges into the temporal unit it was found in.
+/// Is one open bitstream unit, as ranges into its temporal unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obu {
     /// `obu_type`: 1 sequence header, 2 temporal delimiter, 3 frame header, 4 tile group, 5 metadata, 6 frame.
     pub kind: u8,
-    /// Header, size and payload.
+    /// The range of header, size and payload.
     pub whole: Range<usize>,
-    /// Where the payload is, without its header.
+    /// The range of the payload without its header.
     pub payload: Range<usize>,
 }
 
-/// The OBUs of a temporal unit. Allocates nothing; ends at the first that is broken. One without a size reaches to the
-/// end.
+/// Returns the OBUs of a temporal unit. The iterator allocates nothing, and ends at the first OBU that is broken. An
+/// OBU without a size reaches to the end.
 pub fn obus(temporal_unit: &[u8]) -> Obus<'_> {
     Obus { data: temporal_unit, position: 0 }
 }
 
-/// The iterator that [`obus`] returns.
+/// Is the iterator that [`obus`] returns.
 #[derive(Clone, Debug)]
 pub struct Obus<'a> {
     data: &'a [u8],
@@ -69,7 +69,8 @@ impl Obu {
     }
 }
 
-/// A little-endian base 128 number of at most eight bytes that fits 32 bits, and how many bytes it took.
+/// Reads a little-endian base 128 number of at most eight bytes that fits 32 bits. Returns how many bytes it took, and
+/// the number.
 fn leb128(data: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0u64;
     for (index, &byte) in data.iter().take(8).enumerate() {
@@ -81,7 +82,7 @@ fn leb128(data: &[u8]) -> Option<(usize, usize)> {
     None
 }
 
-/// Whether the OBUs cover the temporal unit exactly.
+/// Checks that the OBUs cover the temporal unit exactly.
 pub fn check(temporal_unit: &[u8]) -> Result<(), Malformed> {
     let covered = obus(temporal_unit).last().map_or(0, |obu| obu.whole.end);
     if covered != temporal_unit.len() {
@@ -93,12 +94,12 @@ pub fn check(temporal_unit: &[u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Whether decoding can start at this temporal unit: its first frame is a key frame that is shown.
+/// Returns whether decoding can start at this temporal unit: its first frame is a key frame that is shown.
 pub fn access_unit_is_keyframe(temporal_unit: &[u8]) -> bool {
     const KEY_FRAME: u8 = 0;
     for obu in obus(temporal_unit) {
         match (obu.kind, temporal_unit[obu.payload].first()) {
-            // reduced_still_picture_header: every frame is a key frame and says nothing of it.
+            // With reduced_still_picture_header every frame is a key frame without a flag for it.
             (OBU_SEQUENCE_HEADER, Some(&first)) if first & 0x08 != 0 => return true,
             (OBU_FRAME | OBU_FRAME_HEADER, Some(&first)) => {
                 let show_existing_frame = first & 0x80 != 0;
@@ -133,7 +134,7 @@ pub fn strip_temporal_delimiters(temporal_unit: Bytes) -> Bytes {
     kept.freeze()
 }
 
-/// The fields of the sequence header.
+/// Holds the fields of the sequence header.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
     /// `seq_profile`: 0 Main, 1 High, 2 Professional.
@@ -142,19 +143,19 @@ pub struct Parameters {
     pub level: u8,
     /// `seq_tier` of the first operating point.
     pub high_tier: bool,
-    /// 8, 10 or 12.
+    /// The bits per sample: 8, 10 or 12.
     pub bit_depth: u8,
     /// Whether the video is grey.
     pub monochrome: bool,
     /// The values of `subsampling_x` and `subsampling_y`.
     pub subsampling: (bool, bool),
-    /// 0 unknown, 1 vertical, 2 colocated.
+    /// The position of chroma samples: 0 unknown, 1 vertical, 2 colocated.
     pub chroma_sample_position: u8,
     /// The colour, if the colour config describes it.
     pub colour: Option<Colour>,
-    /// Pixels; 0 where only an `av1C` without sequence header was seen.
+    /// The width in pixels. 0 if only an `av1C` without sequence header was seen.
     pub width: u32,
-    /// The height in pixels; 0 where only an `av1C` without sequence header was seen.
+    /// The height in pixels. 0 if only an `av1C` without sequence header was seen.
     pub height: u32,
     /// The frame rate, if the timing info declares frames to be equally far apart.
     pub frame_rate: Option<f64>,
@@ -165,7 +166,7 @@ pub struct Parameters {
 impl Parameters {
     /// Parses the payload of a sequence header OBU.
     pub fn from_sequence_header(payload: &[u8]) -> Result<Self, Malformed> {
-        // The longest (32 operating points) has under 200 bytes.
+        // The longest sequence header (32 operating points) has under 200 bytes.
         let size = payload.len();
         if size > 1024 {
             return Err(Malformed::OutOfRange { what: WHAT, field: "length", value: size as u64 });
@@ -241,13 +242,13 @@ impl Parameters {
         record.freeze()
     }
 
-    /// The codec string of RFC 6381, as `av01.0.04M.08`.
+    /// Returns the codec string of RFC 6381, such as `av01.0.04M.08`.
     pub fn rfc6381(&self) -> String {
         let tier = if self.high_tier { 'H' } else { 'M' };
         format!("av01.{}.{:02}{tier}.{:02}", self.profile, self.level, self.bit_depth)
     }
 
-    /// `Main`, `High` or `Professional`.
+    /// Returns the profile's name: `Main`, `High` or `Professional`.
     pub fn profile_name(&self) -> Option<&'static str> {
         ["Main", "High", "Professional"].get(usize::from(self.profile)).copied()
     }

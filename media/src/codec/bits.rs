@@ -1,11 +1,12 @@
-//! Bits, Exp-Golomb codes and emulation prevention, as H.264 (7.2, 7.4.1, 9.1), H.265 and AV1 headers use them.
+//! Reads and writes bits, Exp-Golomb codes and emulation prevention, as H.264 (7.2, 7.4.1, 9.1), H.265 and AV1 headers
+//! use them.
 //!
-//! A reader never reads past its slice: it says `Malformed::Truncated` with the name it was given. Positions are in
-//! bits from the start, so that a rewriter can copy everything it does not change bit by bit.
+//! A reader never reads past its slice: it fails with `Malformed::Truncated` and the name that it was given. Positions
+//! are in bits from the start, so that a rewriter can copy everything that it does not change bit by bit.
 
 use super::Malformed;
 
-/// Reads most significant bit first.
+/// Reads bits, the most significant first.
 #[derive(Clone, Debug)]
 pub(crate) struct BitReader<'a> {
     what: &'static str,
@@ -30,7 +31,7 @@ impl<'a> BitReader<'a> {
         Malformed::Truncated { what: self.what }
     }
 
-    /// Up to 32 bits as a number.
+    /// Reads up to 32 bits as a number.
     pub(crate) fn bits(&mut self, count: u32) -> Result<u32, Malformed> {
         debug_assert!(count <= 32);
         if self.remaining() < count as usize {
@@ -46,7 +47,7 @@ impl<'a> BitReader<'a> {
         Ok((window >> behind & ((1u64 << count) - 1)) as u32)
     }
 
-    /// Up to 8 bits as a byte.
+    /// Reads up to 8 bits as a byte.
     pub(crate) fn byte(&mut self, count: u32) -> Result<u8, Malformed> {
         debug_assert!(count <= 8);
         self.bits(count).map(|value| value as u8)
@@ -68,7 +69,7 @@ impl<'a> BitReader<'a> {
         self.skip(self.position.wrapping_neg() % 8)
     }
 
-    /// `ue(v)`: at most 32 leading zeros, so the largest value is 2³² − 2.
+    /// Reads an unsigned Exp-Golomb code, `ue(v)`. It has at most 32 leading zeros, so the largest value is 2³² − 2.
     pub(crate) fn ue(&mut self) -> Result<u32, Malformed> {
         let mut zeros = 0;
         while !self.flag()? {
@@ -80,7 +81,7 @@ impl<'a> BitReader<'a> {
         Ok(((1u64 << zeros) - 1 + u64::from(self.bits(zeros)?)) as u32)
     }
 
-    /// `ue(v)` that must not exceed `largest`.
+    /// Reads a `ue(v)` that must not exceed `largest`.
     pub(crate) fn ue_up_to(&mut self, field: &'static str, largest: u32) -> Result<u32, Malformed> {
         let value = self.ue()?;
         if value > largest {
@@ -97,7 +98,7 @@ impl<'a> BitReader<'a> {
     }
 }
 
-/// `ue(v)` at the top of a word: its value, and its length in bits.
+/// Reads a `ue(v)` at the top of a word. Returns its value, and its length in bits.
 pub(crate) fn ue_at_top(word: u64) -> Option<(u32, u32)> {
     let zeros = word.leading_zeros();
     if zeros > 31 {
@@ -107,7 +108,7 @@ pub(crate) fn ue_at_top(word: u64) -> Option<(u32, u32)> {
     Some((((word >> (64 - length)) - 1) as u32, length))
 }
 
-/// Writes most significant bit first.
+/// Writes bits, the most significant first.
 #[derive(Debug, Default)]
 pub(crate) struct BitWriter {
     data: Vec<u8>,
@@ -151,13 +152,13 @@ impl BitWriter {
         }
     }
 
-    /// `rbsp_trailing_bits()`: a one, then zeros to the byte's end.
+    /// Writes `rbsp_trailing_bits()`, a one and then zeros to the byte's end, and returns the bytes.
     pub(crate) fn finish_rbsp(mut self) -> Vec<u8> {
         self.flag(true);
         self.data
     }
 
-    /// The bytes, padded with zeros.
+    /// Returns the bytes, padded with zeros.
     pub(crate) fn finish(self) -> Vec<u8> {
         self.data
     }
@@ -178,12 +179,13 @@ pub(crate) fn unescape(nal: &[u8]) -> Vec<u8> {
     rbsp
 }
 
-/// The same for the first `N` bytes alone, on the stack; gives the buffer and how much of it is filled.
+/// Does the same as [`unescape`] for the first `N` bytes, on the stack. Returns the buffer and how much of it is
+/// filled.
 pub(crate) fn unescape_start<const N: usize>(nal: &[u8]) -> ([u8; N], usize) {
     if let Some(start) = nal.first_chunk::<N>()
         && !start.contains(&0)
     {
-        return (*start, N); // Nearly always: emulation needs two zeros.
+        return (*start, N); // This is the usual case, because emulation needs two zeros.
     }
     let mut start = [0; N];
     let (mut filled, mut zeros) = (0, 0);
@@ -202,7 +204,7 @@ pub(crate) fn unescape_start<const N: usize>(nal: &[u8]) -> ([u8; N], usize) {
     (start, filled)
 }
 
-/// Puts them in: RBSP to NAL unit payload.
+/// Puts `emulation_prevention_three_byte`s in: RBSP to NAL unit payload.
 pub(crate) fn escape(rbsp: &[u8]) -> Vec<u8> {
     let mut nal = Vec::with_capacity(rbsp.len() + rbsp.len() / 64 + 1);
     let mut zeros = 0;
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_past_the_end_is_refused_and_names_what_was_read() {
+    fn a_read_past_the_end_fails_with_the_name_of_the_structure() {
         let mut reader = BitReader::new("test", &[0xff]);
         assert_eq!(reader.bits(9), Err(Malformed::Truncated { what: "test" }));
         assert_eq!(reader.bits(8), Ok(255));

@@ -1,20 +1,20 @@
-//! Timed metadata: messages that belong to a moment of the program and that only an application understands.
+//! Timed metadata: messages that belong to a moment of the program, and that only an application understands.
 //!
-//! Nothing here reads a message. Its scheme says how, as the `emsg` box of ISO/IEC 23009-1 (5.10.3.3) has it.
+//! Nothing here reads a message. Its scheme states how to, as in the `emsg` box of ISO/IEC 23009-1 (5.10.3.3).
 
 use super::Malformed;
 
-/// The most bytes of one message. An `emsg` box travels in front of the media of a part: 64 KiB is what a part of a
-/// third of a second has at 1.6 Mbit/s.
+/// The most bytes of one message. An `emsg` box travels in front of the media of a part. A part of a third of a second
+/// has 64 KiB at 1.6 Mbit/s.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// The most bytes of a scheme and of a value: several times the length of those in use.
 pub const NAME_BYTES_MAX: usize = 256;
 
-/// ID3 version 2 tags in `emsg` boxes (AOM, "Carriage of ID3 Timed Metadata in CMAF").
+/// The scheme of ID3 version 2 tags in `emsg` boxes (AOM, "Carriage of ID3 Timed Metadata in CMAF").
 pub const ID3: &str = "https://aomedia.org/emsg/ID3";
 
-/// The scheme and value that a receiver must know to read the messages of a track.
+/// Holds the scheme and value that a receiver must know to read the messages of a track.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
     scheme: String,
@@ -22,7 +22,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Messages of a scheme, a URI, and of one kind within it, which may be empty.
+    /// Makes parameters of messages of a scheme, a URI, and of one kind within it, which may be empty.
     pub fn new(scheme: &str, value: &str) -> Result<Self, Malformed> {
         const WHAT: &str = "timed metadata";
         if scheme.is_empty() {
@@ -40,12 +40,12 @@ impl Parameters {
         Ok(Self { scheme: scheme.to_owned(), value: value.to_owned() })
     }
 
-    /// How a message is read: a URI.
+    /// Returns the URI of the scheme, which states how to read a message.
     pub fn scheme(&self) -> &str {
         &self.scheme
     }
 
-    /// The kind of message within the scheme. Empty if the scheme does not tell kinds apart.
+    /// Returns the kind of message within the scheme. It is empty if the scheme does not distinguish kinds.
     pub fn value(&self) -> &str {
         &self.value
     }

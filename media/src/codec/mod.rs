@@ -1,5 +1,4 @@
-//! Codecs: the parameters that each stream must tell a decoder first, and the few header fields that the other code
-//! asks for.
+//! Codecs: the parameters that a decoder of a stream must know first, and the few header fields that other code needs.
 //!
 //! Nothing here decodes video or audio, and nothing here knows a transport. Every parser takes bytes from outside. No
 //! parser panics or allocates more than a small multiple of its input. Caps: 31 SPS (H.265: 32, and 32 VPS), 255 PPS,
@@ -17,6 +16,7 @@ pub mod in_band;
 pub mod metadata;
 pub mod nal;
 pub mod opus;
+mod sei;
 pub mod vp8;
 pub mod vp9;
 
@@ -24,10 +24,10 @@ pub use crate::key::MediaKind;
 use crate::time::ClockRate;
 pub use in_band::InBand;
 
-/// The largest picture side that is believed.
+/// The longest side of a picture that is accepted, in pixels.
 pub const LARGEST_SIDE: u32 = 16_384;
 
-/// How a track is encoded.
+/// States how a track is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Codec {
@@ -42,7 +42,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// The name in the API, logs and metrics.
+    /// Returns the name in the API, logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::H264 => "h264",
@@ -56,7 +56,7 @@ impl Codec {
         }
     }
 
-    /// The kind of media that it codes.
+    /// Returns the kind of media that it codes.
     pub const fn kind(self) -> MediaKind {
         match self {
             Self::H264 | Self::H265 | Self::Vp8 | Self::Vp9 | Self::Av1 => MediaKind::Video,
@@ -65,7 +65,8 @@ impl Codec {
         }
     }
 
-    /// Whether decoding can start at this payload, as the bitstream says; true for audio and data. Allocates nothing.
+    /// Returns whether decoding can start at this payload, as the bitstream states. It is true for audio and data.
+    /// Allocates nothing.
     pub fn is_keyframe(self, payload: &[u8]) -> bool {
         match self {
             Self::H264 => h264::access_unit_is_keyframe(payload),
@@ -76,6 +77,16 @@ impl Codec {
             Self::Aac | Self::Opus | Self::Metadata => true,
         }
     }
+
+    /// Returns the number of frames until the picture is right, if this payload is a recovery point: the head of an open
+    /// group, or the start of an intra refresh. Decoding may start there. It reads no further than the first slice.
+    pub fn recovery_frames(self, payload: &[u8]) -> Option<u32> {
+        match self {
+            Self::H264 => h264::recovery_frames(payload),
+            Self::H265 => h265::recovery_frames(payload),
+            Self::Vp8 | Self::Vp9 | Self::Av1 | Self::Aac | Self::Opus | Self::Metadata => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Codec {
@@ -84,7 +95,7 @@ impl std::fmt::Display for Codec {
     }
 }
 
-/// How sample values become colours: code points of ITU-T H.273, 2 where nothing is said.
+/// States how sample values become colours, by code points of ITU-T H.273. 2 means unspecified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Colour {
     /// The value of `colour_primaries`.
@@ -93,18 +104,19 @@ pub struct Colour {
     pub transfer: u8,
     /// The value of `matrix_coeffs`.
     pub matrix: u8,
-    /// 0–255 instead of 16–235.
+    /// Whether samples use 0–255 instead of 16–235.
     pub full_range: bool,
 }
 
 impl Colour {
-    /// Nothing said but the range.
+    /// Makes a colour that specifies only the range.
     pub fn unspecified(full_range: bool) -> Self {
         Self { primaries: 2, transfer: 2, matrix: 2, full_range }
     }
 }
 
-/// The parameters that a decoder must know before the first frame. Every frame carries an `Arc` of those in force.
+/// Holds the parameters that a decoder must know before the first frame. Every frame carries an `Arc` of those in
+/// force.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Parameters {
@@ -119,7 +131,7 @@ pub enum Parameters {
 }
 
 impl Parameters {
-    /// The codec of these parameters.
+    /// Returns the codec of these parameters.
     pub fn codec(&self) -> Codec {
         match self {
             Self::H264(_) => Codec::H264,
@@ -133,12 +145,12 @@ impl Parameters {
         }
     }
 
-    /// The kind of media that a track of these carries.
+    /// Returns the kind of media that a track of these carries.
     pub fn kind(&self) -> MediaKind {
         self.codec().kind()
     }
 
-    /// 90 kHz for video and data, the sample rate for AAC, 48 kHz for Opus.
+    /// Returns the clock rate of timestamps: 90 kHz for video and data, the sample rate for AAC, 48 kHz for Opus.
     pub fn clock_rate(&self) -> ClockRate {
         match self {
             Self::Aac(aac) => ClockRate::new(aac.sample_rate).unwrap_or(ClockRate::OPUS),
@@ -147,7 +159,8 @@ impl Parameters {
         }
     }
 
-    /// Width and height in pixels as shown, where the parameters say so. VP9 from a configuration record alone does not.
+    /// Returns the shown width and height in pixels, if the parameters state them. VP9 from a configuration record
+    /// alone does not.
     pub fn resolution(&self) -> Option<(u32, u32)> {
         let (width, height) = match self {
             Self::H264(h264) => (h264.width, h264.height),
@@ -160,7 +173,7 @@ impl Parameters {
         (width > 0 && height > 0).then_some((width, height))
     }
 
-    /// Frames per second, where the bitstream declares it.
+    /// Returns the frames per second, if the bitstream declares them.
     pub fn frame_rate(&self) -> Option<f64> {
         match self {
             Self::H264(h264) => h264.frame_rate,
@@ -170,8 +183,8 @@ impl Parameters {
         }
     }
 
-    /// Whether frames may be shown in another order than they are decoded in (B-frames): declared, declared impossible,
-    /// or unknown. VP8, VP9 and AV1 hide their reordering inside the bitstream, so it is always `Some(false)` there.
+    /// Returns whether frames may be shown in another order than they are decoded in (B-frames), or `None` if that is
+    /// unknown. VP8, VP9 and AV1 hide their reordering inside the bitstream, so it is always `Some(false)` there.
     pub fn reorders(&self) -> Option<bool> {
         match self {
             Self::H264(h264) => h264.max_reorder.map(|frames| frames > 0),
@@ -180,7 +193,20 @@ impl Parameters {
         }
     }
 
-    /// The profile as people say it, `High` or `Main 10` or `LC`.
+    /// Returns whether the decoders of browsers and phones take it, and not only libraries. They take 4:2:0 with 8 bits per
+    /// sample (H.265, VP9 and AV1 also with 10), and AAC-LC or HE-AAC in a channel layout that has a number.
+    pub fn is_widely_decoded(&self) -> bool {
+        match self {
+            Self::H264(h264) => h264.is_widely_decoded(),
+            Self::H265(h265) => h265.chroma_format_idc == 1 && h265.bit_depth_luma.max(h265.bit_depth_chroma) <= 10,
+            Self::Vp9(vp9) => matches!(vp9.profile, 0 | 2) && vp9.bit_depth <= 10,
+            Self::Av1(av1) => av1.profile == 0,
+            Self::Aac(aac) => aac.is_widely_decoded(),
+            Self::Vp8(_) | Self::Opus(_) | Self::Metadata(_) => true,
+        }
+    }
+
+    /// Returns the usual name of the profile, such as `High`, `Main 10` or `LC`.
     pub fn profile_name(&self) -> Option<String> {
         match self {
             Self::H264(h264) => h264.profile_name().map(str::to_owned),
@@ -193,7 +219,8 @@ impl Parameters {
         }
     }
 
-    /// The `codecs` parameter of RFC 6381: `avc1.64001f`, `hvc1.1.6.L93.B0`, `av01.0.04M.08`, `mp4a.40.2`, `opus`.
+    /// Returns the `codecs` parameter of RFC 6381: `avc1.64001f`, `hvc1.1.6.L93.B0`, `av01.0.04M.08`, `mp4a.40.2`,
+    /// `opus`.
     pub fn rfc6381(&self) -> String {
         match self {
             Self::H264(h264) => h264.rfc6381(),
@@ -203,11 +230,11 @@ impl Parameters {
             Self::Av1(av1) => av1.rfc6381(),
             Self::Aac(aac) => format!("mp4a.40.{}", aac.object_type),
             Self::Opus(_) => "opus".to_owned(),
-            Self::Metadata(_) => "emsg".to_owned(), // Not registered: it is never listed, travelling with another track.
+            Self::Metadata(_) => "emsg".to_owned(), // Not registered, and never listed: it travels with another track.
         }
     }
 
-    /// Samples per second that come out of the decoder.
+    /// Returns the samples per second that the decoder puts out.
     pub fn sample_rate(&self) -> Option<u32> {
         match self {
             Self::Aac(aac) => Some(aac.sample_rate),
@@ -216,7 +243,7 @@ impl Parameters {
         }
     }
 
-    /// The number of audio channels.
+    /// Returns the number of audio channels.
     pub fn channels(&self) -> Option<u8> {
         match self {
             Self::Aac(aac) => Some(aac.channels),
@@ -226,7 +253,7 @@ impl Parameters {
     }
 }
 
-/// The fault in bytes from outside. The peer is always to blame.
+/// States the fault in bytes from outside. The peer always causes it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// The bytes end inside of a field.
@@ -245,7 +272,7 @@ pub enum Malformed {
         /// The value that it held.
         value: u64,
     },
-    /// A valid choice that nothing here can carry.
+    /// A field holds a valid value that this program cannot carry.
     #[error("{what}: {field} {value} is not supported")]
     Unsupported {
         /// The structure that has the field.
@@ -279,6 +306,6 @@ fn frame_rate(ticks_per_second: u32, ticks_per_frame: u64) -> Option<f64> {
         return None;
     }
     let rate = f64::from(ticks_per_second) / ticks_per_frame as f64;
-    // Muxers write a 1 ms or 90 kHz time base into fields meant for the frame rate: no camera runs at those.
+    // Muxers write a time base of 1 ms or 90 kHz into the fields of the frame rate. No camera runs at those rates.
     (0.1..=500.0).contains(&rate).then_some(rate)
 }

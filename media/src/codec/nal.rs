@@ -1,8 +1,8 @@
-//! NAL unit framing, the same for H.264 and H.265: four-byte lengths inside (the canonical form), start codes (Annex B)
-//! and other length sizes outside.
+//! NAL unit framing, which H.264 and H.265 share: four-byte lengths inside this program (the canonical form), start
+//! codes (Annex B) and other length sizes outside.
 //!
-//! Iterating allocates nothing and never fails: it ends at the first length that reaches past the payload. Code that
-//! takes payloads in calls [`check`] or [`canonical`] once. Inside they are trusted to be whole.
+//! Iteration allocates nothing and never fails: it ends at the first length that reaches past the payload. Code that
+//! takes in payloads calls [`check`] or [`canonical`] once. After that they are trusted to be complete.
 
 use super::Malformed;
 use super::bits::BitReader;
@@ -11,17 +11,18 @@ use std::ops::Range;
 
 const LENGTH_BYTES: usize = 4;
 
-/// The NAL units of a payload in canonical form, without their lengths.
+/// Returns the NAL units of a payload in canonical form, without their lengths.
 pub fn nal_units(payload: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     nal_ranges(payload).map(|range| &payload[range])
 }
 
-/// The same as ranges into the payload, for `Bytes::slice`. The length is in the four bytes before a range.
+/// Returns the same units as ranges into the payload, for `Bytes::slice`. The length is in the four bytes before a
+/// range.
 pub fn nal_ranges(payload: &[u8]) -> NalRanges<'_> {
     NalRanges { payload, position: 0 }
 }
 
-/// See [`nal_ranges`]. Empty NAL units are passed over.
+/// Is the iterator that [`nal_ranges`] returns. It skips empty NAL units.
 #[derive(Clone, Debug)]
 pub struct NalRanges<'a> {
     payload: &'a [u8],
@@ -48,7 +49,7 @@ impl Iterator for NalRanges<'_> {
     }
 }
 
-/// Whether lengths of `length_size` bytes cover the payload exactly and there is at least one NAL unit.
+/// Checks that lengths of `length_size` bytes cover the payload exactly, and that there is at least one NAL unit.
 pub fn check(payload: &[u8], length_size: usize) -> Result<(), Malformed> {
     let mut rest = payload;
     let mut units = 0usize;
@@ -70,7 +71,8 @@ fn split_first(rest: &[u8], length_size: usize) -> Result<(&[u8], &[u8]), Malfor
     rest.split_at_checked(length).ok_or(truncated)
 }
 
-/// Other length sizes (1 to 3) to the canonical four bytes: copies. With size 4 the payload comes back as it is.
+/// Converts lengths of 1 to 3 bytes to the canonical four bytes, with a copy. With size 4 it returns the payload as it
+/// is.
 pub fn from_length_size(payload: Bytes, length_size: usize) -> Result<Bytes, Malformed> {
     check(&payload, length_size)?;
     if length_size == LENGTH_BYTES {
@@ -86,7 +88,7 @@ pub fn from_length_size(payload: Bytes, length_size: usize) -> Result<Bytes, Mal
     Ok(canonical.freeze())
 }
 
-/// A payload in the canonical form, whatever form it came in: lengths of the `stated` size, of four bytes, or start codes.
+/// Returns a payload in the canonical form, whatever form it came in: lengths of the `stated` size, of four bytes, or start codes.
 /// The lengths are believed first: they have to cover the payload exactly, which start codes do not do by chance.
 pub fn canonical(payload: Bytes, stated: usize) -> Result<Bytes, Malformed> {
     if stated != LENGTH_BYTES && check(&payload, stated).is_ok() {
@@ -99,19 +101,19 @@ pub fn canonical(payload: Bytes, stated: usize) -> Result<Bytes, Malformed> {
     }
 }
 
-/// Whether bytes begin with a start code of Annex B, of three or four bytes.
+/// Returns whether bytes begin with a start code of Annex B, of three or four bytes.
 pub fn begins_with_start_code(stream: &[u8]) -> bool {
     stream.starts_with(&[0, 0, 1]) || stream.starts_with(&[0, 0, 0, 1])
 }
 
-/// Annex B to the canonical form. Three- and four-byte start codes, leading and trailing zeros.
+/// Converts Annex B to the canonical form. Start codes may have three or four bytes, with leading and trailing zeros.
 pub fn from_annex_b(stream: &[u8]) -> Bytes {
     let mut canonical = BytesMut::with_capacity(stream.len() + 16);
     annex_b_units(stream).for_each(|nal| put(&mut canonical, nal));
     canonical.freeze()
 }
 
-/// The NAL units of an Annex B stream; bytes before the first start code are passed over.
+/// Returns the NAL units of an Annex B stream. Bytes before the first start code are skipped.
 pub fn annex_b_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = after_start_code(stream);
     std::iter::from_fn(move || {
@@ -132,13 +134,13 @@ fn after_start_code(stream: &[u8]) -> Option<&[u8]> {
     start_code(stream).map(|position| &stream[position + 3..])
 }
 
-// The fourth byte of the next start code, or trailing_zero_8bits: a NAL unit itself never ends in a zero.
+// Removes the fourth byte of the next start code, or trailing_zero_8bits. A NAL unit itself never ends in a zero.
 fn without_trailing_zeros(nal: &[u8]) -> &[u8] {
     let end = nal.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     &nal[..end]
 }
 
-/// The canonical form to Annex B with four-byte start codes. Parameter sets are the caller's to put in front.
+/// Converts the canonical form to Annex B with four-byte start codes. The caller puts parameter sets in front.
 pub fn to_annex_b(payload: &[u8]) -> Bytes {
     let mut stream = BytesMut::with_capacity(payload.len());
     for nal in nal_units(payload) {
@@ -148,7 +150,7 @@ pub fn to_annex_b(payload: &[u8]) -> Bytes {
     stream.freeze()
 }
 
-/// NAL units to one payload in canonical form.
+/// Joins NAL units to one payload in canonical form.
 pub fn join<'a>(units: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
     let mut canonical = BytesMut::new();
     units.into_iter().for_each(|nal| put(&mut canonical, nal));
@@ -164,8 +166,8 @@ fn put(canonical: &mut BytesMut, nal: &[u8]) {
     }
 }
 
-/// The payload without the NAL units that `goes` picks. Copies only when one of them sits between two that stay:
-/// parameter sets in front of a picture are cut off by slicing.
+/// Returns the payload without the NAL units that `goes` picks. It copies only if one of them is between two that stay.
+/// Parameter sets in front of a picture are sliced off.
 pub(crate) fn without(payload: Bytes, goes: impl Fn(&[u8]) -> bool) -> Bytes {
     let (mut kept, mut gap) = (None::<Range<usize>>, false);
     let mut removed = false;
@@ -191,11 +193,11 @@ pub(crate) fn without(payload: Bytes, goes: impl Fn(&[u8]) -> bool) -> Bytes {
     }
 }
 
-/// The longest parameter set: `avcC` and `hvcC` count its bytes in 16 bits.
+/// The most bytes of a parameter set: `avcC` and `hvcC` count them in 16 bits.
 const LONGEST_SET: usize = u16::MAX as usize;
 
-/// `count` parameter sets with 16-bit lengths, as `avcC` and `hvcC` hold them, copied out of `record`. Empty ones are
-/// passed over. The reader stands on a byte boundary.
+/// Copies `count` parameter sets with 16-bit lengths, as in `avcC` and `hvcC`, out of `record`. Empty ones are skipped.
+/// The reader must be at a byte boundary.
 pub(crate) fn sets(reader: &mut BitReader<'_>, record: &[u8], count: u32) -> Result<Vec<Bytes>, Malformed> {
     let mut sets = Vec::new();
     for _ in 0..count {
@@ -210,7 +212,7 @@ pub(crate) fn sets(reader: &mut BitReader<'_>, record: &[u8], count: u32) -> Res
 }
 
 pub(crate) fn put_set(record: &mut BytesMut, set: &[u8]) {
-    record.put_u16(set.len() as u16); // check_sets has seen that it fits
+    record.put_u16(set.len() as u16); // check_sets has checked that it fits
     record.put_slice(set);
 }
 
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn leading_units_are_cut_without_copying() {
+    fn leading_units_are_removed_without_copying() {
         let payload = join([&[7, 7][..], &[8], &[5, 5, 5]]);
         let stripped = without(payload.clone(), |nal| nal[0] > 6);
         assert_eq!(stripped.as_ptr(), payload[11..].as_ptr());

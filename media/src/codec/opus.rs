@@ -1,25 +1,25 @@
-//! Opus: the identification header (RFC 7845, 5.1), `dOps`, and how long a packet lasts (RFC 6716, 3.1).
+//! Opus: the identification header (RFC 7845, 5.1), `dOps`, and the duration of a packet (RFC 6716, 3.1).
 
 use super::Malformed;
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// The rate at which a decoder puts samples out, whatever the encoder took in.
+/// The rate at which a decoder puts out samples, whatever rate the encoder took in.
 pub const SAMPLE_RATE: u32 = 48_000;
 
-/// 120 ms (RFC 6716, 3.2.5, requirement R5).
+/// The longest packet in samples: 120 ms (RFC 6716, 3.2.5, requirement R5).
 const LONGEST_PACKET: u32 = 5_760;
 
 const HEAD: &str = "OpusHead";
 const BOX: &str = "dOps";
 
-/// The parameters that a decoder must know.
+/// Holds the parameters that a decoder must know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
     /// The number of output channels.
     pub channels: u8,
-    /// Samples at 48 kHz to drop at the start.
+    /// The number of samples at 48 kHz to drop at the start.
     pub pre_skip: u16,
-    /// The sample rate that the encoder took in, for information; 0 when unknown.
+    /// The sample rate that the encoder took in, for information. It is 0 if it is unknown.
     pub input_sample_rate: u32,
     /// The gain that a decoder applies, in 1/256 dB.
     pub output_gain: i16,
@@ -27,21 +27,21 @@ pub struct Parameters {
     pub mapping: Option<Mapping>,
 }
 
-/// The channel mapping table (RFC 7845, 5.1.1).
+/// Holds the channel mapping table (RFC 7845, 5.1.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// 1 is Vorbis order, 255 undefined.
+    /// The mapping family: 1 is Vorbis order, 255 undefined.
     pub family: u8,
-    /// Opus streams in a packet.
+    /// The number of Opus streams in a packet.
     pub streams: u8,
-    /// How many of them are stereo.
+    /// How many of the streams are stereo.
     pub coupled: u8,
-    /// One entry per output channel.
+    /// The table, with one entry per output channel.
     pub table: Bytes,
 }
 
 impl Parameters {
-    /// Mono or stereo as WebRTC has it: no skip, no gain.
+    /// Makes parameters of mono or stereo as in WebRTC: without pre-skip and gain.
     pub fn new(channels: u8) -> Self {
         let channels = channels.clamp(1, 2);
         Self { channels, pre_skip: 0, input_sample_rate: SAMPLE_RATE, output_gain: 0, mapping: None }
@@ -92,7 +92,7 @@ impl Parameters {
         Ok(Self { channels, pre_skip, input_sample_rate, output_gain, mapping })
     }
 
-    /// The `OpusHead` identification header.
+    /// Returns the `OpusHead` identification header.
     pub fn opus_head(&self) -> Bytes {
         let mut header = BytesMut::with_capacity(32);
         header.put_slice(b"OpusHead");
@@ -104,7 +104,7 @@ impl Parameters {
         header.freeze()
     }
 
-    /// The body of a `dOps` box.
+    /// Returns the body of a `dOps` box.
     pub fn dops(&self) -> Bytes {
         let mut body = BytesMut::with_capacity(32);
         body.put_slice(&[0, self.channels]);
@@ -142,7 +142,7 @@ impl Mapping {
     }
 }
 
-/// Samples at 48 kHz that a packet decodes to; `None` for an empty or impossible one.
+/// Returns the number of samples at 48 kHz that a packet decodes to, or `None` for an empty or impossible packet.
 pub fn packet_duration(packet: &[u8]) -> Option<u32> {
     let (&toc, rest) = packet.split_first()?;
     let frame = match toc >> 3 {
@@ -159,7 +159,7 @@ pub fn packet_duration(packet: &[u8]) -> Option<u32> {
     (1..=LONGEST_PACKET).contains(&duration).then_some(duration)
 }
 
-/// Whether the packet is coded in stereo.
+/// Returns whether the packet is coded in stereo.
 pub fn packet_is_stereo(packet: &[u8]) -> bool {
     packet.first().is_some_and(|toc| toc & 4 != 0)
 }

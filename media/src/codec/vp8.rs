@@ -4,19 +4,19 @@ use super::{Malformed, picture_side};
 
 const WHAT: &str = "VP8 frame";
 
-/// The parameters of a keyframe, for the frames that follow it.
+/// Holds the parameters of a keyframe, for the frames that follow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
-    /// Pixels; 0 while no key frame was seen.
+    /// The width in pixels, or 0 before the first keyframe.
     pub width: u32,
-    /// Pixels; 0 while no key frame was seen.
+    /// The height in pixels, or 0 before the first keyframe.
     pub height: u32,
-    /// The bitstream version, 0 to 3, that picks the filters.
+    /// The bitstream version, 0 to 3, which selects the filters.
     pub version: u8,
 }
 
 impl Parameters {
-    /// Parses a keyframe. `Missing` for any other frame.
+    /// Parses a keyframe. Fails with `Missing` for any other frame.
     pub fn from_keyframe(frame: &[u8]) -> Result<Self, Malformed> {
         let truncated = Malformed::Truncated { what: WHAT };
         let header: &[u8; 10] = frame.first_chunk().ok_or(truncated)?;
@@ -36,7 +36,7 @@ impl Parameters {
     }
 }
 
-/// Whether decoding can start at this frame.
+/// Returns whether decoding can start at this frame.
 pub fn is_keyframe(frame: &[u8]) -> bool {
     frame.len() >= 10 && frame[0] & 1 == 0 && frame[3..6] == [0x9d, 0x01, 0x2a]
 }

@@ -7,28 +7,28 @@ use bytes::{BufMut, Bytes, BytesMut};
 const WHAT: &str = "VP9 frame";
 const RECORD: &str = "vpcC";
 
-/// The parameters of a keyframe or a `vpcC`, for the frames that follow it.
+/// Holds the parameters of a keyframe or a `vpcC`, for the frames that follow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
-    /// 0 to 3.
+    /// The profile, 0 to 3.
     pub profile: u8,
-    /// Ten times the level. From a key frame: the lowest that its size fits in at 30 frames per second.
+    /// Ten times the level. From a keyframe it is the lowest level that fits its size at 30 frames per second.
     pub level: u8,
-    /// 8, 10 or 12.
+    /// The bits per sample: 8, 10 or 12.
     pub bit_depth: u8,
-    /// The number that `vpcC` has for it: 0 4:2:0 vertical, 1 4:2:0 colocated, 2 4:2:2, 3 4:4:4; 4:4:0 has no number
-    /// and is 1.
+    /// The number of the chroma subsampling in `vpcC`: 0 4:2:0 vertical, 1 4:2:0 colocated, 2 4:2:2, 3 4:4:4. 4:4:0 has
+    /// no number, and 1 stands for it.
     pub chroma_subsampling: u8,
-    /// Range and matrix; VP9 frames know no primaries and transfer.
+    /// The range and matrix. VP9 frames do not state primaries and transfer.
     pub colour: Colour,
-    /// Pixels; 0 where only a `vpcC` was seen, which does not say.
+    /// The width in pixels, or 0 if only a `vpcC` was seen, which does not state it.
     pub width: u32,
-    /// Pixels; 0 where only a `vpcC` was seen.
+    /// The height in pixels, or 0 if only a `vpcC` was seen.
     pub height: u32,
 }
 
 impl Parameters {
-    /// Parses a keyframe (of a superframe, its first frame). `Missing` for any other frame.
+    /// Parses a keyframe (of a superframe, its first frame). Fails with `Missing` for any other frame.
     pub fn from_keyframe(frame: &[u8]) -> Result<Self, Malformed> {
         let mut reader = BitReader::new(WHAT, frame);
         let header = FrameHeader::parse(&mut reader)?;
@@ -48,7 +48,7 @@ impl Parameters {
     /// Parses a `VPCodecConfigurationRecord`, with or without the box's version and flags in front. It does not state
     /// the size.
     pub fn from_vpcc(record: &[u8]) -> Result<Self, Malformed> {
-        // A record cannot begin so: its bit depth would be 0.
+        // A record cannot begin with these bytes, because its bit depth would be 0.
         let record = record.strip_prefix(&[1, 0, 0, 0]).unwrap_or(record);
         let mut reader = BitReader::new(RECORD, record);
         let profile = reader.byte(8)?;
@@ -67,7 +67,7 @@ impl Parameters {
         Ok(Self { profile, level, bit_depth, chroma_subsampling, colour, width: 0, height: 0 })
     }
 
-    /// The `VPCodecConfigurationRecord`, without the box's version and flags.
+    /// Returns the `VPCodecConfigurationRecord`, without the box's version and flags.
     pub fn vpcc(&self) -> Bytes {
         let mut record = BytesMut::with_capacity(8);
         record.put_slice(&[self.profile, self.level]);
@@ -77,13 +77,13 @@ impl Parameters {
         record.freeze()
     }
 
-    /// The codec string of RFC 6381, as `vp09.PP.LL.DD`.
+    /// Returns the codec string of RFC 6381, `vp09.PP.LL.DD`.
     pub fn rfc6381(&self) -> String {
         format!("vp09.{:02}.{:02}.{:02}", self.profile, self.level, self.bit_depth)
     }
 }
 
-/// Whether decoding can start at this frame.
+/// Returns whether decoding can start at this frame.
 pub fn is_keyframe(frame: &[u8]) -> bool {
     FrameHeader::parse(&mut BitReader::new(WHAT, frame)).is_ok_and(|header| header.keyframe)
 }
@@ -146,7 +146,8 @@ fn colour_config(reader: &mut BitReader<'_>, profile: u8) -> Result<(u8, u8, Col
     Ok((bit_depth, chroma, colour))
 }
 
-/// Ten times the lowest level (Annex A) whose luma sample rate and picture size hold this size at 30 per second.
+/// Returns ten times the lowest level (Annex A) whose luma sample rate and picture size allow this size at 30 frames
+/// per second.
 fn lowest_level(width: u32, height: u32) -> u8 {
     const LEVELS: [(u8, u64, u64); 14] = [
         (10, 829_440, 36_864),

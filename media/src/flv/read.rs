@@ -1,11 +1,11 @@
-//! Tag bodies to configurations and frames.
+//! Reads tag bodies as configurations and frames.
 
 use super::*;
 use crate::DropReason;
 use crate::codec::{MediaKind, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
 use bytes::Bytes;
 
-/// The content of a video message.
+/// Is the content of a video message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum VideoTag {
     /// The parameters that the decoder must know from here on. They may repeat those in force.
@@ -14,20 +14,20 @@ pub enum VideoTag {
     Frame {
         /// The codec that the tag names.
         codec: Codec,
-        /// Decoding can start here, as the bitstream says (the tag's own claim is wrong for some encoders).
+        /// Whether decoding can start here, as the bitstream states (the flag of the tag is wrong for some encoders).
         keyframe: bool,
-        /// Presentation minus decoding time.
+        /// The presentation time minus the decoding time, in ms.
         composition_ms: i32,
-        /// A slice of the body.
+        /// The payload, a slice of the body.
         payload: Bytes,
     },
-    /// No more frames until the next configuration.
+    /// No frames follow until the next configuration.
     EndOfSequence,
-    /// Nothing for a track.
+    /// The message has no content for a track.
     Ignored(Ignored),
 }
 
-/// The content of an audio message.
+/// Is the content of an audio message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AudioTag {
     /// The parameters that the decoder must know from here on. They may repeat those in force.
@@ -36,34 +36,34 @@ pub enum AudioTag {
     Frame {
         /// The codec that the tag names.
         codec: Codec,
-        /// A slice of the body.
+        /// The payload, a slice of the body.
         payload: Bytes,
     },
-    /// No more packets until the next configuration.
+    /// No packets follow until the next configuration.
     EndOfSequence,
-    /// Nothing for a track.
+    /// The message has no content for a track.
     Ignored(Ignored),
 }
 
-/// Why a tag has nothing for a track.
+/// States why a tag has no content for a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ignored {
-    /// A message or packet without payload.
+    /// The message or packet has no payload.
     Empty,
-    /// Colour information for HDR, which the bitstream repeats.
+    /// It is colour information for HDR, which the bitstream repeats.
     Metadata,
-    /// A seek command, or what else is not a frame.
+    /// It is a seek command, or something else that is not a frame.
     Command,
-    /// A message with tracks other than 0 alone.
+    /// The message has only tracks other than 0.
     OtherTrack,
-    /// The order of loudspeakers, which the codec's configuration repeats.
+    /// It is the order of the audio channels, which the codec's configuration repeats.
     ChannelOrder,
-    /// A packet type that the specification leaves open.
+    /// The specification leaves this packet type open.
     UnknownPacketType(u8),
 }
 
 impl Ignored {
-    /// The reason that it is counted by.
+    /// Returns the reason that it is counted by.
     pub const fn reason(self) -> DropReason {
         match self {
             Self::Empty => DropReason::TagEmpty,
@@ -83,14 +83,14 @@ pub struct Reader {
     other_tracks: u64,
 }
 
-/// The form of frames of the configured codec.
+/// Holds the form of frames of the configured codec.
 #[derive(Clone, Copy, Debug)]
 struct VideoFraming {
     codec: Codec,
     length_size: usize,
 }
 
-/// A packet out of an enhanced header: its type, its codec, and the rest of the body.
+/// Holds a packet of an enhanced message: its type, its codec, and the rest of the body.
 struct Packet {
     kind: u8,
     codec: Codec,
@@ -100,7 +100,7 @@ struct Packet {
 const VIDEO: &str = "FLV video tag";
 const AUDIO: &str = "FLV audio tag";
 
-/// What lengths of NAL units have where no record states their size.
+/// The size that lengths of NAL units have where no record states their size.
 const CANONICAL_LENGTH_SIZE: usize = 4;
 
 /// Codecs of FLV 10.1, E.4.2.1 and E.4.3.1, that this server does not carry.
@@ -121,16 +121,16 @@ const SOUND_NAMES: [(u8, &str); 12] = [
 const VIDEO_NAMES: [(u8, &str); 6] =
     [(1, "JPEG"), (2, "Sorenson H.263"), (3, "Screen Video"), (4, "VP6"), (5, "VP6"), (6, "Screen Video")];
 
-/// A real sender uses one, for nanoseconds.
+/// The most modifiers of a packet. A real sender uses one, for nanoseconds.
 const MOST_MODIFIERS: usize = 8;
 
 impl Reader {
-    /// One that has seen no configuration.
+    /// Makes a reader that has seen no configuration.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many frames and configurations of tracks other than 0 were left out.
+    /// Returns how many frames and configurations of tracks other than 0 were left out.
     pub fn other_tracks(&self) -> u64 {
         self.other_tracks
     }
@@ -214,7 +214,8 @@ impl Reader {
         }
     }
 
-    /// The FourCC and the multitrack layer: the packet of track 0, or `None` when the message has only others.
+    /// Reads the FourCC and the multitrack layer. Returns the packet of track 0, or `None` if the message has only
+    /// other tracks.
     fn packet(
         &mut self,
         what: &'static str,
@@ -297,7 +298,7 @@ impl Reader {
             }
             _ => payload,
         };
-        // A temporal unit can be nothing but its delimiter.
+        // A temporal unit may consist of its delimiter alone.
         if payload.is_empty() {
             return Ok(VideoTag::Ignored(Ignored::Empty));
         }
@@ -342,7 +343,7 @@ fn legacy_name(what: &str, number: u8, names: &[(u8, &str)]) -> String {
     }
 }
 
-/// Passes over ModEx packets (nanosecond offsets and later ones). Returns the packet type after them, and the rest.
+/// Skips ModEx packets (nanosecond offsets and later ones). Returns the packet type after them, and the rest.
 fn modifiers(what: &'static str, mut kind: u8, mut body: Bytes) -> Result<(u8, Bytes), FlvError> {
     for _ in 0..MOST_MODIFIERS {
         if kind != MOD_EX {

@@ -1,4 +1,4 @@
-//! Configurations and frames to tag bodies, tags and files.
+//! Writes configurations and frames as tag bodies, tags and files.
 
 use super::*;
 use crate::codec::{MediaKind, Parameters};
@@ -6,7 +6,7 @@ use crate::frame::Frame;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Deref;
 
-/// The bytes of a tag body before its payload; dereferences to them.
+/// Holds the bytes of a tag body before its payload. It dereferences to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyHeader {
     bytes: [u8; 8],
@@ -32,7 +32,8 @@ impl Deref for BodyHeader {
     }
 }
 
-/// The header of a tag with one frame. H.264 in the legacy form, which every player knows; all others enhanced.
+/// Returns the header of a tag with one frame. H.264 has the legacy form, which every player knows. All other codecs
+/// have the enhanced form.
 pub fn write_video_header(codec: Codec, keyframe: bool, composition_ms: i32) -> BodyHeader {
     let frame = if keyframe { FRAME_KEY } else { FRAME_INTER } << 4;
     let offset = &composition_ms.clamp(-(1 << 23), (1 << 23) - 1).to_be_bytes()[1..];
@@ -45,14 +46,14 @@ pub fn write_video_header(codec: Codec, keyframe: bool, composition_ms: i32) -> 
     }
 }
 
-/// The body of a tag with a video sequence header. It is empty for parameters of an audio codec.
+/// Returns the body of a tag with a video sequence header. It is empty for parameters of an audio codec.
 pub fn write_video_config(parameters: &Parameters) -> Bytes {
     let record = match parameters {
         Parameters::H264(h264) => h264.avcc(),
         Parameters::H265(h265) => h265.hvcc(),
         Parameters::Av1(av1) => av1.av1c(),
         Parameters::Vp9(vp9) => vp9.vpcc(),
-        // A VPCodecConfigurationRecord for VP8: 8 bits, 4:2:0, nothing said of colours.
+        // A VPCodecConfigurationRecord for VP8: 8 bits, 4:2:0, unspecified colours.
         Parameters::Vp8(vp8) => Bytes::copy_from_slice(&[vp8.version, 0, 0x82, 2, 2, 2, 0, 0]),
         Parameters::Aac(_) | Parameters::Opus(_) | Parameters::Metadata(_) => return Bytes::new(),
     };
@@ -64,7 +65,7 @@ pub fn write_video_config(parameters: &Parameters) -> Bytes {
     chain(&header, &record)
 }
 
-/// The body of the tag after the last frame.
+/// Returns the body of the tag after the last frame.
 pub fn video_end_of_sequence(codec: Codec) -> BodyHeader {
     match codec {
         Codec::H264 => BodyHeader::new(&[&[FRAME_KEY << 4 | VIDEO_AVC, SEQUENCE_END, 0, 0, 0]]),
@@ -72,10 +73,11 @@ pub fn video_end_of_sequence(codec: Codec) -> BodyHeader {
     }
 }
 
-/// AAC is always declared as 44.1 kHz, 16 bit, stereo (E.4.2.1); its configuration says what it is.
+/// The legacy header of AAC. It always declares 44.1 kHz, 16 bit, stereo (E.4.2.1). The configuration states the real
+/// values.
 const LEGACY_AAC: u8 = SOUND_AAC << 4 | 0xf;
 
-/// The header of a tag with one packet. AAC in the legacy form, Opus enhanced.
+/// Returns the header of a tag with one packet. AAC has the legacy form, Opus the enhanced form.
 pub fn write_audio_header(codec: Codec) -> BodyHeader {
     match codec {
         Codec::Aac => BodyHeader::new(&[&[LEGACY_AAC, CODED_FRAMES]]),
@@ -83,7 +85,7 @@ pub fn write_audio_header(codec: Codec) -> BodyHeader {
     }
 }
 
-/// The body of a tag with an audio sequence header; empty for parameters of a video codec.
+/// Returns the body of a tag with an audio sequence header. It is empty for parameters of a video codec.
 pub fn write_audio_config(parameters: &Parameters) -> Bytes {
     match parameters {
         Parameters::Aac(aac) => chain(&[LEGACY_AAC, SEQUENCE_START], &aac.asc),
@@ -95,7 +97,7 @@ pub fn write_audio_config(parameters: &Parameters) -> Bytes {
     }
 }
 
-/// The configuration of a track. Timed metadata has no configuration.
+/// Returns the configuration of a track. Timed metadata has no configuration.
 pub fn write_config(parameters: &Parameters) -> Bytes {
     match parameters.kind() {
         MediaKind::Video => write_video_config(parameters),
@@ -104,7 +106,7 @@ pub fn write_config(parameters: &Parameters) -> Bytes {
     }
 }
 
-/// The bytes before the payload of a frame. There are no such bytes for timed metadata. `composition_ms` is the
+/// Returns the bytes before the payload of a frame. There are no such bytes for timed metadata. `composition_ms` is the
 /// presentation time minus the decoding time.
 pub fn write_header(frame: &Frame, composition_ms: i64) -> BodyHeader {
     let codec = frame.parameters.codec();
@@ -119,7 +121,7 @@ pub fn write_header(frame: &Frame, composition_ms: i64) -> BodyHeader {
     }
 }
 
-/// The body of the tag after the last packet. Legacy AAC has no such tag: it is an empty packet there.
+/// Returns the body of the tag after the last packet. Legacy AAC has no such tag: it is an empty packet there.
 pub fn audio_end_of_sequence(codec: Codec) -> BodyHeader {
     match codec {
         Codec::Aac => write_audio_header(codec),
@@ -134,13 +136,13 @@ fn chain(header: &[u8], record: &[u8]) -> Bytes {
     body.freeze()
 }
 
-/// The start of an FLV file or HTTP-FLV response, with the size of the tag before the first, which is 0.
+/// Returns the start of an FLV file or HTTP-FLV response, with the size of the tag before the first, which is 0.
 pub fn file_header(has_audio: bool, has_video: bool) -> [u8; 13] {
     let flags = u8::from(has_audio) << 2 | u8::from(has_video);
     [b'F', b'L', b'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0]
 }
 
-/// The content of a tag. Its number is also the RTMP message type.
+/// Names the content of a tag. Its number is also the RTMP message type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[allow(missing_docs)]
@@ -160,24 +162,25 @@ impl From<MediaKind> for TagType {
     }
 }
 
-/// The eleven bytes before a tag's body. A body above 16 MB cannot be said; the size is cut to what can.
+/// Returns the eleven bytes before a tag's body. The size of a body above 16 MB cannot be stated, and is cut to the
+/// largest that can.
 pub fn tag_header(kind: TagType, timestamp_ms: u32, body_length: usize) -> [u8; 11] {
     let [_, size @ ..] = body_size(body_length).to_be_bytes();
     let [extended, time @ ..] = timestamp_ms.to_be_bytes();
     [kind as u8, size[0], size[1], size[2], time[0], time[1], time[2], extended, 0, 0, 0]
 }
 
-/// The four bytes after a tag's body.
+/// Returns the four bytes after a tag's body.
 pub fn previous_tag_size(body_length: usize) -> [u8; 4] {
     (body_size(body_length) + 11).to_be_bytes()
 }
 
 fn body_size(body_length: usize) -> u32 {
-    debug_assert!(body_length < 1 << 24, "a frame this large does not come in: messages are capped");
+    debug_assert!(body_length < 1 << 24, "messages are capped, so no frame is this large");
     body_length.min((1 << 24) - 1) as u32
 }
 
-/// The body of an `onMetaData` script tag (AMF0), which is also the payload of RTMP's data message.
+/// Returns the body of an `onMetaData` script tag (AMF0), which is also the payload of RTMP's data message.
 pub fn on_meta_data(video: Option<&Parameters>, audio: Option<&Parameters>) -> Bytes {
     let mut properties = Vec::new();
     if let Some(video) = video {
@@ -210,7 +213,8 @@ pub fn on_meta_data(video: Option<&Parameters>, audio: Option<&Parameters>) -> B
     body.freeze()
 }
 
-/// The number of `videocodecid` and `audiocodecid`: legacy, or the FourCC as Enhanced RTMP wants it.
+/// Returns the number of `videocodecid` and `audiocodecid`: the legacy number, or the FourCC as Enhanced RTMP requires
+/// it.
 fn legacy_codec_id(codec: Codec) -> f64 {
     match codec {
         Codec::H264 => VIDEO_AVC.into(),

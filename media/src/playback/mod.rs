@@ -1,4 +1,4 @@
-//! One way to read a feed: its tracks for one player, the oldest frame first, whatever comes and goes meanwhile.
+//! Reads the tracks of a feed for one player, the oldest frame first, while tracks come and go.
 //!
 //! FLV, RTMP and LL-HLS read a feed through a [`Playback`]; a WebRTC shard, which reads a track once for all its
 //! viewers, waits for tracks by the same [`Feed::next_demand`].
@@ -11,15 +11,16 @@
 //!            └─┘ cannot be converted: Refused; the next original of this key is awaited
 //! ```
 //!
-//! Every track goes through these states by itself, and nothing waits for another: of the frames that are there
-//! the oldest goes first, video before audio at one moment.
+//! Every track goes through these states by itself, and does not wait for another: of the frames that are there the
+//! oldest goes first, and video before audio at the same moment.
 //!
-//! **Where a player joins** ([`Start`]). A player of the present gets no more than [`PRE_ROLL_MICROS`] of the past. Audio
-//! older than that is not sent. Video has to start at a keyframe, however old it is: its frames before that moment are stamped
-//! a millisecond apart, so that a decoder runs through them and shows the present. A packager gets what
-//! the rings hold, with the times it has.
+//! **Where a player joins** ([`Start`]). A player of the present gets no more than [`PRE_ROLL_MICROS`] of the past.
+//! Audio older than that is not sent. Video has to start at a keyframe, however old it is: its frames before that
+//! moment are stamped a millisecond apart, so that a decoder runs through them and shows the present. A packager gets
+//! what the rings hold, with the times it has.
 //!
-//! Bounded by one pending frame per track; the ring keeps the rest, and a reader that it evicts is told so.
+//! A playback holds at most one pending frame per track. The ring keeps the rest, and tells a reader that was too slow
+//! how much it lost.
 
 mod reading;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -40,24 +42,25 @@ use crate::key::{MediaKind, TrackKey};
 use crate::ring::Read;
 use crate::track::{Track, TrackId};
 
-/// Most of the past that a player of the present is served, in µs: a usual keyframe interval, and less than what anybody
-/// takes for live.
+/// The most of the past that a player of the present gets, in µs: a usual keyframe interval, and less than viewers
+/// notice as not live.
 pub const PRE_ROLL_MICROS: i64 = 2_000_000;
 
-/// Frames that are this close belong to one moment, at which video goes first: the clocks of the two kinds round to their
-/// own ticks, and RTMP to milliseconds.
+/// Frames that are at most this far apart belong to the same moment, and video goes first. The clocks of the two kinds
+/// round to their own ticks, and RTMP to milliseconds.
 const ONE_MOMENT_MICROS: i64 = 500;
 
-/// Audio is a steady flow: a track whose newest frame is this much older than the feed's newest is muted.
+/// Audio comes steadily: a track whose newest frame is older than the feed's newest by this is muted.
 const MUTED_MICROS: i64 = 2_000_000;
 
-/// Video may be a still screen that is sent this rarely. After a longer time the camera is off.
-const STILL_MICROS: i64 = 10_000_000;
+/// The longest time between frames of a still screen. After a longer time the camera is off.
+pub const STILL: Duration = Duration::from_secs(10);
+const STILL_MICROS: i64 = STILL.as_micros() as i64;
 
-/// The tracks and codecs that a player wants.
+/// States the tracks and codecs that a player wants.
 #[derive(Clone, Debug)]
 pub struct Wants {
-    /// The codecs it decodes, of all kinds.
+    /// The codecs that it decodes, of all kinds.
     pub accepts: Accepts,
     /// The tracks that it reads.
     pub tracks: Tracks,
@@ -65,16 +68,39 @@ pub struct Wants {
     pub start: Start,
 }
 
-/// The tracks of a feed that a player reads.
+impl Wants {
+    /// Returns whether the player needs a conversion of this track from now on. A player that has started goes on where a
+    /// new one could not start. A packager gets new players all the time.
+    fn has_outgrown(&self, reading: &Reading) -> bool {
+        reading.pending.is_none() && !reading.makes_do && !self.suits(&reading.demand)
+    }
+
+    fn suits(&self, demand: &Demand) -> bool {
+        let (accept, track) = (self.accepts.borrow(), demand.track());
+        demand.is_derived()
+            || match self.start {
+                Start::Present => accept.plays(track),
+                Start::Group => accept.enters(track),
+            }
+    }
+
+    /// Returns the state in which the track of `demand` is read.
+    fn read(&self, demand: Demand, original: Option<TrackId>) -> State {
+        let makes_do = !self.suits(&demand);
+        State::Read(Box::new(Reading::new(demand, original, makes_do)))
+    }
+}
+
+/// States the tracks of a feed that a player reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracks {
     /// The main video and the main audio.
     Main,
-    /// Every track, also those that the feed gets later.
+    /// Every track, including those that the feed gets later.
     All,
 }
 
-/// The place at which a player starts to read.
+/// States where a player starts to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// The present, with at most [`PRE_ROLL_MICROS`] of the past.
@@ -83,7 +109,7 @@ pub enum Start {
     Group,
 }
 
-/// The next thing that a player has to do.
+/// States the next thing that a player has to do.
 #[derive(Clone, Debug)]
 pub enum Next {
     /// A track begins, or begins again as another one. Its frames follow.
@@ -94,30 +120,30 @@ pub enum Next {
     Skipped(TrackKey, u64),
     /// The track ended while the feed lives. Another one may begin.
     Gone(TrackKey),
-    /// There is such a track, and it cannot be converted for this player.
+    /// There is a track of this key, but it cannot be converted for this player.
     Refused(TrackKey, Unavailable),
-    /// The feed is over and everything was read. Final.
+    /// The feed is over and everything was read. Nothing follows.
     Ended,
 }
 
-/// A frame and when it is due, in µs on the feed's timeline.
+/// Holds a frame and when it is due, in µs on the feed's timeline.
 #[derive(Clone, Debug)]
 pub struct Placed {
     /// The frame that all readers share.
     pub frame: Arc<Frame>,
-    /// Decoding time. Increases within a track.
+    /// The decoding time, which increases within a track.
     pub dts_micros: i64,
     /// The presentation time.
     pub pts_micros: i64,
 }
 
 impl Placed {
-    /// Decoding time in ms after `origin_micros`, rounded, as FLV and RTMP count; `None` before it.
+    /// Returns the decoding time in ms after `origin_micros`, rounded, as FLV and RTMP count. `None` before it.
     pub fn millis_since(&self, origin_micros: i64) -> Option<u64> {
         u64::try_from((self.dts_micros - origin_micros + ONE_MOMENT_MICROS).div_euclid(1000)).ok()
     }
 
-    /// Presentation minus decoding time, in ms.
+    /// Returns the presentation time minus the decoding time, in ms.
     pub fn composition_millis(&self) -> i64 {
         (self.pts_micros - self.dts_micros + ONE_MOMENT_MICROS).div_euclid(1000)
     }
@@ -131,13 +157,13 @@ pub struct Playback {
     /// The tracks in the order of their keys.
     lines: Vec<Line>,
     paused: bool,
-    /// Tracks that could not be converted when it was opened; told by [`Playback::take_refused`].
+    /// The tracks that could not be converted when it was opened. [`Playback::take_refused`] returns them.
     refused: Vec<(TrackKey, Unavailable)>,
     /// Wakes when the feed may have another track, for [`Tracks::All`].
     changes: Option<Changes>,
 }
 
-/// One track on its way to the player.
+/// Is one track on its way to the player.
 #[derive(Debug)]
 struct Line {
     key: TrackKey,
@@ -146,7 +172,8 @@ struct Line {
     unwanted: bool,
 }
 
-/// The next original track of a key by its id, and what the player gets of it; `None` once the feed is over.
+/// Is the future of the next original track of a key, by its id, and of what the player gets from it. It yields `None`
+/// once the feed is over.
 type Awaited = Pin<Box<dyn Future<Output = Option<(TrackId, Result<Demand, Unavailable>)>> + Send>>;
 
 /// Resolves, when the feed has changed, to the receiver that it waited on.
@@ -160,14 +187,15 @@ enum State {
 
 impl Playback {
     /// Opens the tracks that `feed` has now; those that come later are announced by [`Next::Begun`]. Call it when the
-    /// feed has settled ([`Feed::settled`]). An error when the feed has tracks and none of them can be converted, or has none.
+    /// feed has settled ([`Feed::settled`]). Fails if none of the feed's tracks can be converted, or the feed has no
+    /// tracks.
     pub async fn open(feed: Arc<Feed>, wants: Wants) -> Result<Self, Unavailable> {
         let changes = (wants.tracks == Tracks::All).then(|| Changes::of(feed.stages()));
         let mut playback = Self { feed, wants, lines: Vec::new(), paused: false, refused: Vec::new(), changes };
         for key in playback.wanted_keys() {
             let original = playback.feed.original(key).map(|original| original.id());
             let state = match playback.feed.demanded(key, &playback.wants.accepts).await {
-                Ok(demand) => State::read(demand, original),
+                Ok(demand) => playback.wants.read(demand, original),
                 Err(Unavailable::NoTrack(_)) => playback.await_track(key, None),
                 Err(unavailable) => {
                     playback.refused.push((key, unavailable));
@@ -184,30 +212,30 @@ impl Playback {
         Ok(playback)
     }
 
-    /// The feed that is read.
+    /// Returns the feed that is read.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
 
-    /// Why a track that was there from the start is left out. Tells it once.
+    /// Returns why a track that was there from the start is left out. It returns that only once.
     pub fn take_refused(&mut self, key: TrackKey) -> Option<Unavailable> {
         let index = self.refused.iter().position(|(refused, _)| *refused == key)?;
         Some(self.refused.swap_remove(index).1)
     }
 
-    /// The keys of the tracks that are read now.
+    /// Returns the keys of the tracks that are read now.
     pub fn keys(&self) -> impl Iterator<Item = TrackKey> {
         self.lines.iter().filter(|line| line.reading().is_some()).map(|line| line.key)
     }
 
-    /// The track of this key that is read now.
+    /// Returns the track of this key that is read now.
     pub fn track(&self, key: TrackKey) -> Option<&Arc<Track>> {
         let line = self.lines.iter().find(|line| line.key == key)?;
         line.reading().map(|reading| reading.demand.track())
     }
 
-    /// Whether a track of this key is there and flows, as far as its newest frame tells. A player that was told of muted
-    /// audio would wait for it; video of a still screen may come every few seconds.
+    /// Returns whether a track of this key is there and sends frames, as far as its newest frame tells. A player would
+    /// wait for muted audio if it were announced. Video of a still screen may come every few seconds.
     pub fn flows(&self, key: TrackKey) -> bool {
         let patience = match key.kind {
             MediaKind::Video => STILL_MICROS,
@@ -219,7 +247,7 @@ impl Playback {
             && newest().is_none_or(|newest| self.newest_micros().saturating_sub(newest) < patience)
     }
 
-    /// Stops, or goes on at the newest group.
+    /// Pauses, or goes on at the newest group.
     pub fn set_paused(&mut self, paused: bool) {
         if self.paused && !paused {
             (0..self.lines.len()).for_each(|index| self.join(index));
@@ -241,7 +269,7 @@ impl Playback {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// The next thing to do, if there is one. After `None`, only [`Playback::poll_next`] arranges a wake-up.
+    /// Returns the next thing to do, if there is one. After `None`, only [`Playback::poll_next`] arranges a wake-up.
     pub fn try_next(&mut self) -> Option<Next> {
         match self.poll_next(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(next) => Some(next),
@@ -249,7 +277,7 @@ impl Playback {
         }
     }
 
-    /// The next thing to do. If there is nothing yet, it calls the waker of `cx` once there is.
+    /// Returns the next thing to do. If there is nothing yet, it calls the waker of `cx` once there is.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         self.poll_changes(cx);
         for index in 0..self.lines.len() {
@@ -299,10 +327,14 @@ impl Playback {
                 }
                 Poll::Ready(Some((original, demanded))) => Some(self.take_up(index, original, demanded)),
             },
+            State::Read(reading) if self.wants.has_outgrown(reading) => {
+                self.lines[index].state = self.await_track(key, None);
+                Some(Next::Gone(key))
+            }
             State::Read(reading) => {
                 let is_muted = self.paused || line.unwanted;
                 match if is_muted { reading.poll_muted(cx)? } else { reading.poll(cx)? } {
-                    Read::Frame(_) => None, // It is pending.
+                    Read::Frame(_) => None, // The frame is pending.
                     Read::Skipped(frames) => {
                         reading.want_keyframe_to_start();
                         Some(Next::Skipped(key, frames))
@@ -321,13 +353,13 @@ impl Playback {
         }
     }
 
-    /// The awaited track is there: it begins, or the next one is awaited.
+    /// Takes up an awaited track that is there. It begins, or if it is refused the next one is awaited.
     fn take_up(&mut self, index: usize, original: TrackId, demanded: Result<Demand, Unavailable>) -> Next {
         let key = self.lines[index].key;
         match demanded {
             Ok(demand) => {
                 let parameters = demand.track().parameters();
-                self.lines[index].state = State::read(demand, Some(original));
+                self.lines[index].state = self.wants.read(demand, Some(original));
                 self.join(index);
                 Next::Begun(key, parameters)
             }
@@ -342,7 +374,7 @@ impl Playback {
         State::Awaited(Box::pin(self.feed.clone().next_demand(key, self.wants.accepts.clone(), known)))
     }
 
-    /// The keys that the player wants and the feed has, the main ones whether it has them or not.
+    /// Returns the keys that the player wants and the feed has, the main ones whether it has them or not.
     fn wanted_keys(&self) -> Vec<TrackKey> {
         let mut keys = vec![TrackKey::VIDEO, TrackKey::AUDIO];
         if self.wants.tracks == Tracks::All {
@@ -353,7 +385,7 @@ impl Playback {
         keys
     }
 
-    /// A line starts where a player that comes now starts.
+    /// Lets a line start where a player that comes now starts.
     fn join(&mut self, index: usize) {
         let keyframe = self.track(TrackKey::VIDEO).and_then(|video| video.newest_keyframe());
         let floor_micros = match self.wants.start {
@@ -367,7 +399,8 @@ impl Playback {
         reading.join(from, floor_micros);
     }
 
-    /// How far the feed is, in µs of its timeline. Originals tell: a conversion has just begun, or is a little behind.
+    /// Returns how far the feed is, in µs of its timeline. Only originals count, because a conversion may have just
+    /// begun, or is slightly behind.
     fn newest_micros(&self) -> i64 {
         let originals = [TrackKey::VIDEO, TrackKey::AUDIO].into_iter().filter_map(|key| self.feed.original(key));
         originals.filter_map(|original| newest_micros(&original)).max().unwrap_or(i64::MIN)
@@ -398,16 +431,10 @@ impl Changes {
     fn of(mut stages: watch::Receiver<Stage>) -> Self {
         Self(Box::pin(async move {
             if stages.changed().await.is_err() {
-                std::future::pending::<()>().await; // The feed is gone, and whoever reads it holds it.
+                std::future::pending::<()>().await; // The feed is gone. Its reader holds it, so this never happens.
             }
             stages
         }))
-    }
-}
-
-impl State {
-    fn read(demand: Demand, original: Option<TrackId>) -> Self {
-        Self::Read(Box::new(Reading::new(demand, original)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! One track as one player reads it: where it starts, and when each frame is due for that player.
+//! Reads one track for one player: it decides where the player starts, and when each frame is due.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,19 +11,22 @@ use crate::ring::{Join, Read, Reader};
 use crate::time::{ClockRate, WallTime};
 use crate::track::TrackId;
 
-/// Decoding times of frames that are older than the pre-roll are this far apart, in µs: the smallest step of FLV and RTMP.
+/// The distance between the decoding times of frames that are older than the pre-roll, in µs: the smallest step of FLV
+/// and RTMP.
 const CATCH_UP_STEP_MICROS: i64 = 1_000;
 
-/// A conversion that ended by itself after fewer frames than this, about a second, failed and would fail again.
+/// A conversion that ended by itself after fewer frames than this (about a second) failed, and would fail again.
 const LIVED_FRAMES: u32 = 30;
 
-/// The cursor of one player in one track.
+/// Is the cursor of one player in one track.
 #[derive(Debug)]
 pub(super) struct Reading {
     /// Keeps a derived track alive.
     pub(super) demand: Demand,
     /// The original track that it is, or is derived from.
     pub(super) original: Option<TrackId>,
+    /// Whether the player was given this track though it does not suit it, because nothing else can be had.
+    pub(super) makes_do: bool,
     reader: Reader,
     rate: ClockRate,
     pub(super) pending: Option<Placed>,
@@ -36,9 +39,19 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Reads the track of `demand`, which is the `original` one or is derived from it.
-    pub(super) fn new(demand: Demand, original: Option<TrackId>) -> Self {
+    pub(super) fn new(demand: Demand, original: Option<TrackId>, makes_do: bool) -> Self {
         let (reader, rate) = (demand.track().reader(Join::Group), demand.track().clock_rate());
-        Self { demand, original, reader, rate, pending: None, floor_micros: i64::MIN, last_micros: i64::MIN, frames: 0 }
+        Self {
+            demand,
+            original,
+            makes_do,
+            reader,
+            rate,
+            pending: None,
+            floor_micros: i64::MIN,
+            last_micros: i64::MIN,
+            frames: 0,
+        }
     }
 
     /// Starts at the newest group, or at `from` where that is given. Frames due before `floor_micros` are in the past.
@@ -49,13 +62,14 @@ impl Reading {
         self.want_keyframe_to_start();
     }
 
-    /// Whether a track that ended may be asked for again: a conversion may end by itself and be made anew, but one that failed
-    /// at once would fail again.
+    /// Returns whether a track that ended may be asked for again. A conversion may end by itself and be made anew, but
+    /// one that failed at once would fail again.
     pub(super) fn may_begin_anew(&self) -> bool {
         self.demand.is_derived() && self.frames >= LIVED_FRAMES
     }
 
-    /// Sees to it that a frame is pending if there is one. `None` when there is nothing to read, or one is pending.
+    /// Makes the next frame pending, if there is one. Returns `None` if there is nothing to read, or a frame is
+    /// pending.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Read> {
         while self.pending.is_none() {
             let Poll::Ready(read) = self.reader.poll_read(cx) else { return None };
@@ -66,7 +80,8 @@ impl Reading {
         None
     }
 
-    /// Reads like [`Reading::poll`] while the player does not want this track: it leaves frames out, and notices the end.
+    /// Reads like [`Reading::poll`] while the player does not want this track: it leaves frames out, and notices the
+    /// end.
     pub(super) fn poll_muted(&mut self, cx: &mut Context<'_>) -> Option<Read> {
         self.pending = None;
         loop {
@@ -103,7 +118,7 @@ impl Reading {
         Some(placed)
     }
 
-    /// `wall`, or the wall time at `floor_micros` where that is later, as the track's newest frame tells it.
+    /// Returns `wall`, or the wall time at `floor_micros` if that is later, by the track's newest frame.
     fn not_before(&self, wall: WallTime, floor_micros: i64) -> WallTime {
         let Some(newest) = self.demand.track().newest() else { return wall };
         let since_newest = floor_micros.checked_sub(newest.pts.micros(self.rate));

@@ -1,13 +1,14 @@
-//! What a player gets of a feed, as lines of text.
+//! Tests what a player gets from a feed, as lines of text.
 
 use super::*;
 use crate::codec::Codec;
+use crate::feed::{Deriver, Lease, Recipe};
 use crate::key::Rendition;
-use crate::testing::{Frames, audio, video};
+use crate::testing::{Frames, RECOVERY_POINT, audio, h264, video};
 
 const PLAYER: &[Codec] = &[Codec::Vp8, Codec::Opus];
 
-/// A feed with a track of video and one of audio, and 40 ms frames for both.
+/// Holds a feed with a video and an audio track, and makes frames of 40 ms for both.
 struct Fixture {
     feed: Arc<Feed>,
     video: (Arc<Track>, Frames),
@@ -39,17 +40,17 @@ impl Fixture {
 }
 
 async fn open(feed: &Arc<Feed>, codecs: &[Codec], start: Start) -> Result<Playback, Unavailable> {
-    let accepts = Accepts { codecs: codecs.into(), reordering: true };
+    let accepts = Accepts { codecs: codecs.into(), reordering: true, any_format: false };
     Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::All, start }).await
 }
 
-/// `v`, `a`, or `v1` and a colon.
+/// Returns `v`, `a`, or `v1` and a colon.
 fn letter(key: TrackKey) -> String {
     let letter = &key.kind.name()[..1];
     if key.leads() { letter.to_owned() } else { format!("{letter}{}:", key.rendition.0) }
 }
 
-/// The whole output as text: `v` or `a` with milliseconds for frames, and the news between them.
+/// Returns the whole output as text: `v` or `a` with milliseconds for frames, and the news between them.
 fn text(playback: &mut Playback) -> String {
     let mut text = Vec::new();
     while let Some(next) = playback.try_next() {
@@ -76,7 +77,7 @@ async fn the_oldest_frame_goes_first_and_video_at_one_moment() {
     let mut playback = fixture.open(Start::Present).await;
     assert_eq!(text(&mut playback), "v0 a0 v40 a40 v80");
     fixture.push_audio(2);
-    assert_eq!(text(&mut playback), "a80 a120", "nothing waits for the other kind");
+    assert_eq!(text(&mut playback), "a80 a120", "no kind waits for the other");
     fixture.feed.end();
     assert_eq!(text(&mut playback), "ended");
 }
@@ -108,6 +109,40 @@ async fn a_track_that_is_replaced_is_gone_and_the_next_one_begins() {
     assert_eq!(text(&mut playback), "-video +video v40");
 }
 
+/// Converts nothing: the track that is to hold the conversion stays empty.
+struct Converter;
+
+impl Deriver for Converter {
+    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, String> {
+        Ok(Arc::new(Track::new(h264())))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packager_goes_over_to_the_conversion_when_keyframes_stay_away_and_a_player_goes_on() {
+    for (start, news) in [(Start::Present, None), (Start::Group, Some("-video"))] {
+        let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
+        let feed = Feed::new(Some(Arc::new(Converter)));
+        feed.set_original(track.clone());
+        track.push(frames.frame(true, 100));
+        let mut playback = open(&feed, &[Codec::H264], start).await.unwrap();
+        assert_eq!(text(&mut playback), "v0");
+        let mut recover = || track.push(Frame { payload: RECOVERY_POINT.into(), ..frames.frame(false, 0) });
+        (0..99).for_each(|_| recover());
+        assert!(text(&mut playback).ends_with("v3920 v3960"), "keyframes may come every 4 s");
+        recover();
+        match playback.next().await {
+            Next::Gone(TrackKey::VIDEO) => assert_eq!(news, Some("-video")),
+            Next::Frame(..) => assert_eq!(news, None),
+            other => panic!("{other:?}"),
+        }
+        if news.is_some() {
+            assert!(matches!(playback.next().await, Next::Begun(TrackKey::VIDEO, _)));
+            assert!(playback.track(TrackKey::VIDEO).is_some_and(|derived| derived.id() != track.id()));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_track_that_cannot_be_converted_is_refused_and_the_next_one_may_begin() {
     let mut fixture = Fixture::new();
@@ -124,7 +159,7 @@ async fn a_track_that_cannot_be_converted_is_refused_and_the_next_one_may_begin(
 async fn audio_of_long_ago_is_not_sent_as_the_present() {
     let mut fixture = Fixture::new();
     fixture.push_video(2);
-    fixture.push_audio(500); // 20 s, in which the video pauses.
+    fixture.push_audio(500); // These are 20 s in which the video pauses.
     let mut playback = fixture.open(Start::Present).await;
     let text = text(&mut playback);
     assert!(text.starts_with("v17960 v17961 a17960 a18000") || text.starts_with("v17960 a17960 v17961"), "{text}");
@@ -139,7 +174,7 @@ async fn video_of_a_long_group_is_run_through_up_to_the_present() {
     let text = text(&mut playback);
     let times: Vec<i64> = text.split(' ').map(|frame| frame[1..].parse().unwrap()).collect();
     assert_eq!((times[0], times[1], *times.last().unwrap()), (8_000, 8_001, 10_000));
-    assert!(times.is_sorted() && times.len() == 251, "all of the group, which a decoder needs");
+    assert!(times.is_sorted() && times.len() == 251, "a decoder needs the whole group");
 }
 
 #[tokio::test]
@@ -208,7 +243,7 @@ async fn a_player_without_a_keyframe_to_start_from_asks_for_one() {
 }
 
 #[tokio::test]
-async fn a_player_that_is_too_slow_is_told_what_it_lost() {
+async fn a_player_that_is_too_slow_is_told_how_many_frames_it_lost() {
     let mut fixture = Fixture::new();
     fixture.push_video(2);
     let mut playback = fixture.open(Start::Present).await;
@@ -221,7 +256,7 @@ async fn a_player_that_wants_all_tracks_reads_a_rendition_that_comes_later() {
     let mut fixture = Fixture::new();
     fixture.push_video(1);
     let mut all = fixture.open(Start::Present).await;
-    let accepts = Accepts { codecs: PLAYER.into(), reordering: true };
+    let accepts = Accepts { codecs: PLAYER.into(), reordering: true, any_format: false };
     let wants = Wants { accepts, tracks: Tracks::Main, start: Start::Present };
     let mut main = Playback::open(fixture.feed.clone(), wants).await.unwrap();
     let low = Arc::new(Track::with_rendition(Rendition(1), video()));

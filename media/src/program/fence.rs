@@ -1,33 +1,34 @@
 //! The fence: it holds back the video of the take that is on while the awaited take, which runs behind it, catches up.
 //!
-//! Without it a mix could never begin: its keyframes carry times that the program has already from the source that leads it.
+//! Without it a mix could never begin, because its keyframes carry times that the program already has from the source
+//! that leads it.
 
 use std::collections::VecDeque;
 
 use crate::frame::Frame;
 use crate::key::{Keyed, TrackKey};
 
-/// Video frames of one rendition that are held at most. 40 frames are 1.3 s at 30 fps: by then the awaited take has passed
-/// them, if it ever does.
+/// The most video frames of one rendition that are held. 40 frames are 1.3 s at 30 fps: by then the awaited take has
+/// passed them, if it ever does.
 const HELD_MAX: usize = 40;
 
 /// The number of video frames of the awaited take for which the fence stays down after it was lifted in vain: 1 s at
 /// 30 fps.
 const REST: u32 = 30;
 
-/// A fence of one awaited take. It is down at first.
+/// Is the fence of one awaited take. It is down at first.
 #[derive(Debug, Default)]
 pub(super) struct Fence {
     /// The frames that it holds back, while it is up.
     held: Option<Keyed<VecDeque<Frame>>>,
-    /// Main video frames of the awaited take so far.
+    /// The number of main video frames of the awaited take so far.
     waited: u32,
-    /// It is not raised before this many of them.
+    /// The number of those frames before which the fence is not raised.
     not_before: u32,
 }
 
 impl Fence {
-    /// Counts a main video frame of the awaited take.
+    /// Counts a main video frame of the awaited take, and returns the count.
     pub(super) fn note_awaited(&mut self) -> u32 {
         self.waited += 1;
         self.waited
@@ -40,12 +41,12 @@ impl Fence {
         }
     }
 
-    /// Whether it holds frames back.
+    /// Returns whether it holds frames back.
     pub(super) fn is_up(&self) -> bool {
         self.held.is_some()
     }
 
-    /// Holds a frame back. False once it holds more than it may, and must be lifted.
+    /// Holds a frame back. Returns false once it holds more than it may, and must be lifted.
     pub(super) fn hold(&mut self, key: TrackKey, frame: Frame) -> bool {
         let Some(held) = &mut self.held else { return false };
         let frames = held.get_or_insert_with(key, VecDeque::new);

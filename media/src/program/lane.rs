@@ -1,4 +1,5 @@
-//! One track of a program, which takes fill one after the other, and how it goes over from one take to the next.
+//! One track of a program. Takes fill it one after the other, and it decides when it goes over from one take to the
+//! next.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,37 +12,37 @@ use crate::key::{MediaKind, TrackKey};
 use crate::time::{ClockRate, Ticks, WallTime};
 use crate::track::Track;
 
-/// A take before that is further from the cut is not waited for: it died.
+/// If the take before is further from the cut than this, it has died, and the lane does not wait for it.
 const NEAR_MICROS: i64 = 300_000;
 
-/// Video frames that wait at most for the take before to reach the cut: 10 frames are a third of a second at 30 fps.
+/// The most video frames that wait for the take before to reach the cut: 10 frames are a third of a second at 30 fps.
 const VIDEO_HELD_MAX: usize = 10;
 
-/// A track of a program.
+/// Is a track of a program.
 #[derive(Debug)]
 pub(super) struct Lane {
     key: TrackKey,
     pub(super) track: Option<Arc<Track>>,
     pub(super) last: Option<Last>,
-    /// The most that decoding ran ahead of presentation at a keyframe; kept over splices, so that decoding times go on evenly:
-    /// a keyframe is preceded by all that is shown before it.
+    /// The most by which decoding ran ahead of presentation at a keyframe. It is kept over splices, so that decoding
+    /// times go on evenly: a keyframe is preceded by all frames that are shown before it.
     reorder: Ticks,
-    /// While it goes over from the take before to the one that is on.
+    /// The state while the lane goes over from the take before to the one that is on.
     pub(super) crossing: Option<Crossing>,
-    /// The take that is on follows another take and has not appended anything yet.
+    /// Whether the take that is on follows another take and has not appended a frame yet.
     joins: bool,
-    /// The take that is on has brought a frame for it.
+    /// Whether the take that is on has brought a frame for the lane.
     brought: bool,
 }
 
-/// The take before fills the lane up to the cut, and the one that is on waits.
+/// Holds the state in which the take before fills the lane up to the cut, and the one that is on waits.
 #[derive(Debug)]
 pub(super) struct Crossing {
     pub(super) at_micros: i64,
     held: VecDeque<Frame>,
 }
 
-/// The end of the frames that a lane has.
+/// Describes the end of the frames that a lane has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Last {
     dts: Ticks,
@@ -53,12 +54,12 @@ pub(super) struct Last {
 }
 
 impl Lane {
-    /// A lane that nothing filled yet.
+    /// Makes a lane that no take has filled yet.
     pub(super) fn new(key: TrackKey) -> Self {
         Self { key, track: None, last: None, reorder: Ticks(0), crossing: None, joins: false, brought: false }
     }
 
-    /// The take that fills it ends at `at_micros`. `held` has the frames of the next one so far.
+    /// Ends the take that fills the lane at `at_micros`. `held` has the frames of the next one so far.
     pub(super) fn cut(&mut self, at_micros: i64, held: VecDeque<Frame>) {
         // A take begins with its main video, so that goes over at once unless the take before may still fill a gap.
         let crosses = self.key != TrackKey::VIDEO || self.is_near(at_micros);
@@ -66,43 +67,44 @@ impl Lane {
         (self.joins, self.brought) = (true, false);
     }
 
-    /// Whether there is something up to `micros`, give or take half a packet.
+    /// Returns whether the lane has frames up to `micros`, within half a packet.
     pub(super) fn reaches(&self, micros: i64) -> bool {
         self.last.is_none_or(|last| last.pts_micros + last.step_micros * 3 / 2 > micros)
     }
 
-    /// Whether so little is missing up to `micros` that it is worth waiting for.
+    /// Returns whether the lane is near enough to `micros` to wait for the missing frames.
     fn is_near(&self, micros: i64) -> bool {
         let near = |last: Last| last.step_micros > 0 && micros - last.pts_micros < NEAR_MICROS;
         self.last.is_some_and(near) && !self.reaches(micros)
     }
 
-    /// Whether the take that is on has brought nothing for it.
+    /// Returns whether the take that is on has brought no frame for the lane.
     pub(super) fn is_left(&self) -> bool {
         self.joins && !self.brought
     }
 
-    /// Takes in a frame of the take that is on, unless the lane crosses: gives it back to wait for the cut, if it is not
-    /// from before.
+    /// Takes in a frame of the take that is on while the lane crosses: the frame waits for the cut, if it is not from
+    /// before it. Gives the frame back if the lane does not cross.
     pub(super) fn hold(&mut self, frame: Frame, take: Take) -> Option<Frame> {
         self.brought = true;
         let Some(crossing) = &mut self.crossing else { return Some(frame) };
         if frame.pts_micros() + take.shift_micros >= crossing.at_micros {
             crossing.held.push_back(frame);
-        } // Else the take before brings that time.
+        } // Otherwise the take before brings that time.
         None
     }
 
-    /// Whether it crosses and need not wait any longer. `is_last`: nothing of the take before will follow.
+    /// Returns whether the lane crosses and need not wait any longer. `is_last` states that no frame of the take before
+    /// will follow.
     pub(super) fn may_go_over(&self, is_last: bool) -> bool {
         let Some(crossing) = &self.crossing else { return false };
         let most = if self.key.kind == MediaKind::Video { VIDEO_HELD_MAX } else { AUDIO_MAX };
-        // Messages do not follow each other closely: they wait until nothing of the take before will come.
+        // Messages do not follow each other closely, so they wait until no message of the take before can come.
         let filled = is_last || (self.key.kind != MediaKind::Data && self.reaches(crossing.at_micros));
         !crossing.held.is_empty() && (filled || crossing.held.len() > most)
     }
 
-    /// It has gone over to `take`: what waited follows.
+    /// Goes over to `take`, and appends the frames that waited.
     pub(super) fn go_over(&mut self, take: Take, feed: &Arc<Feed>) {
         let held = self.crossing.take().map(|crossing| crossing.held);
         held.into_iter().flatten().for_each(|frame| self.push(frame, take, feed));
@@ -145,7 +147,7 @@ impl Lane {
         self.track.as_ref().expect("made above").push(frame);
     }
 
-    /// Decoding times that do not run backwards over a splice, and presentation times as they are.
+    /// Sets a decoding time that does not run backwards over a splice, and leaves the presentation time as it is.
     fn order(&mut self, frame: &mut Frame, in_order: bool) {
         if in_order {
             frame.dts = frame.pts - self.reorder;

@@ -1,10 +1,10 @@
 //! The program of a room: one feed, filled by one take after the other and spliced at keyframes.
 //!
 //! A **take** fills the program: a source passed through undecoded, or the mixer. Each has an [`Inlet`]. A take that is
-//! selected is awaited until it brings a keyframe of its main video that is shown after everything the program already has.
-//! That presentation time is the **cut**: all tracks of the take before end there, and all tracks of the new one go on from
-//! there. So viewers read the same tracks and see a splice, never a new stream. The very first take begins with whatever it
-//! brings. A take without video begins with its audio.
+//! selected is awaited until it brings a keyframe of its main video that is shown after everything the program already
+//! has. That presentation time is the **cut**: all tracks of the take before end there, and all tracks of the new one
+//! go on from there. So viewers read the same tracks and see a splice, never a new stream. The very first take begins
+//! with whatever it brings. A take without video begins with its audio.
 //!
 //! ```text
 //!   selected      its keyframe is later          another take        its tracks reach
@@ -16,19 +16,19 @@
 //!                         at a fence (fence.rs)  the new take waits (lane.rs)
 //! ```
 //!
-//! The main video and the main audio decide when a take is over. Further renditions go over on their own: a video rendition
-//! with its first keyframe at or after the cut, so that two takes are never interleaved in it. A further track that the new
-//! take does not bring ends.
+//! The main video and the main audio decide when a take is over. Further renditions go over on their own: a video
+//! rendition with its first keyframe at or after the cut, so that two takes are never interleaved in it. A further
+//! track that the new take does not bring ends.
 //!
-//! A mix runs behind the source that leads it, so its keyframes carry times that the program has already shown. Once the mix
-//! has brought a keyframe, the fence holds the source's video back until the mix begins.
+//! A mix runs behind the source that leads it, so its keyframes carry times that the program has already shown. Once
+//! the mix has brought a keyframe, the fence holds the source's video back until the mix begins.
 //!
-//! The program has its own timeline, which starts where its [`ProgramClock`] says. A take's timestamps are shifted onto it,
-//! all its tracks by the same time: takes of one source's timeline (its pass-through, and a mix led by it) share the shift,
-//! so a splice between them moves nothing; any other is placed by the wall clock.
+//! The program has its own timeline, which starts where its [`ProgramClock`] says. A take's timestamps are shifted onto
+//! it, all its tracks by the same time: takes of one source's timeline (its pass-through, and a mix led by it) share
+//! the shift, so a splice between them moves nothing; any other is placed by the wall clock.
 //!
-//! Push is called by the publisher's or the mixer's thread. There is no thread and no queue here but the pre-roll, the fence
-//! and what waits for the cut, each bounded per track.
+//! The publisher's or the mixer's thread calls push. There is no thread here, and no queue but the pre-roll, the fence
+//! and the frames that wait for the cut, each bounded per track.
 
 mod fence;
 mod lane;
@@ -52,49 +52,49 @@ use crate::program_clock::ProgramClock;
 use crate::time::{ClockRate, Ticks, WallTime};
 use crate::track::Track;
 
-/// An awaited take that is further behind than this has yet to catch up, and is not fenced for. With B-frames and a busy
-/// machine a mix may be late by this, and a pause of it is better than a take that never begins.
+/// If an awaited take is further behind than this, it has to catch up first, and the fence stays down. With B-frames
+/// and a busy machine a mix may be late by this, and a pause of that length is better than a take that never begins.
 const BEHIND_MICROS: i64 = 1_000_000;
 
-/// How long after the cut the take before is waited for, and a further track of the new one: longer than tracks are ever
-/// apart.
+/// How long after the cut the program waits for the take before, and for a further track of the new one. It is longer
+/// than tracks are ever apart.
 const CROSSING_MICROS_MAX: i64 = 2_000_000;
 
-/// A timeline of timestamps. A mix led by a source speaks in the source's.
+/// Identifies a timeline of timestamps. A mix led by a source uses the source's timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimelineId(u64);
 
 impl TimelineId {
-    /// A timeline that no other caller has.
+    /// Makes a timeline that no other caller has.
     pub fn unique() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// The form of a take.
+/// States the form of a take.
 #[derive(Clone, Copy, Debug)]
 pub struct Brings {
-    /// The timeline it speaks in.
+    /// The timeline of its timestamps.
     pub timeline: TimelineId,
-    /// Whether it begins with a keyframe; else with its first audio packet.
+    /// Whether it begins with a keyframe. Otherwise it begins with its first audio packet.
     pub video: bool,
-    /// Its video is shown in the order it is sent in, and its decoding times say nothing.
+    /// Whether its video is shown in the order in which it is sent, so that its decoding times are not needed.
     pub in_order: bool,
 }
 
-/// The fate of a frame that was offered.
+/// States what happened to a frame that was offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offered {
-    /// The program has it, had its time already, or holds as many tracks as it may.
+    /// The program took the frame, already had its time, or holds the most tracks that it may.
     Taken,
-    /// The take has not begun: it does with the next keyframe that is shown late enough.
+    /// The take has not begun. It begins with the next keyframe that is shown late enough.
     Waiting,
-    /// Another take follows: nothing of this one will be taken any more.
+    /// Another take follows, so no more frames of this one are taken.
     Over,
 }
 
-/// The feed of a room's audience and the takes that fill it.
+/// Holds the feed of a room's audience and the takes that fill it.
 #[derive(Debug)]
 pub struct Program {
     feed: Arc<Feed>,
@@ -124,7 +124,7 @@ struct Take {
     shift_micros: i64,
 }
 
-/// The change from the take `before` to the take that is on, until both main tracks have made it.
+/// Holds the change from the take `before` to the take that is on, until both main tracks have made it.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     at_micros: i64,
@@ -132,7 +132,7 @@ struct Cut {
 }
 
 impl Program {
-    /// A program without anything in it, whose timeline starts as `clock` says. `deriver` converts codecs for its viewers.
+    /// Makes an empty program whose timeline starts by `clock`. `deriver` converts codecs for its viewers.
     pub fn new(clock: ProgramClock, deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
         Self::filling(Feed::new(deriver), clock)
     }
@@ -144,17 +144,18 @@ impl Program {
         Arc::new(Self { feed, clock, state: Mutex::new(state) })
     }
 
-    /// The clock at which its timeline started. It places the sources of the room.
+    /// Returns the clock at which its timeline started. It places the sources of the room.
     pub fn clock(&self) -> ProgramClock {
         self.clock
     }
 
-    /// The clock of its timeline now: that of its newest frame, whose source follows the crystal of its publisher.
+    /// Returns the present clock of its timeline: that of its newest frame, whose source follows the crystal of its
+    /// publisher.
     pub fn line(&self) -> ProgramClock {
         self.state.lock().line()
     }
 
-    /// The feed that viewers read.
+    /// Returns the feed that viewers read.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
@@ -175,14 +176,14 @@ impl Program {
         state.next = None;
     }
 
-    /// The wall clock of the newest frame.
+    /// Returns the wall clock of the newest frame.
     pub fn newest_wall(&self) -> Option<WallTime> {
         let state = self.state.lock();
         state.lanes.values().filter_map(|lane| lane.last).map(|last| last.wall).max()
     }
 }
 
-/// The way of one take into the program.
+/// Takes the frames of one take into the program.
 #[derive(Debug)]
 pub struct Inlet {
     program: Arc<Program>,
@@ -209,26 +210,26 @@ impl Inlet {
         }
     }
 
-    /// Offers audio of the take before it is encoded, with the take's own timestamps. It is used while the take fills the
-    /// program's main audio; [`Inlet::push`] brings the same as frames.
+    /// Offers audio of the take before it is encoded, with the take's own timestamps. It is used while the take fills
+    /// the program's main audio. [`Inlet::push`] brings the same audio as frames.
     pub fn push_pcm(&self, mut pcm: Pcm<'_>) {
         let Some((track, shift_micros)) = self.program.state.lock().audio_of(self.take) else { return };
         pcm.pts += Ticks(shift_micros).rescale(ClockRate::MICROS, ClockRate::OPUS);
         track.push_pcm(pcm);
     }
 
-    /// Whether the program plays it.
+    /// Returns whether the program plays this take.
     pub fn is_on(&self) -> bool {
         self.program.state.lock().current.is_some_and(|take| take.number == self.take)
     }
 
-    /// Whether it was selected and has not begun.
+    /// Returns whether this take was selected and has not begun.
     pub fn is_awaited(&self) -> bool {
         let state = self.program.state.lock();
         state.next.as_ref().is_some_and(|next| next.take.number == self.take)
     }
 
-    /// Whether the program plays it, will play it, or still takes its frames up to a cut.
+    /// Returns whether the program plays this take, will play it, or still takes its frames up to a cut.
     pub fn is_wanted(&self) -> bool {
         let state = self.program.state.lock();
         let next = state.next.as_ref().map(|next| next.take.number);
@@ -236,7 +237,7 @@ impl Inlet {
         [state.current.map(|take| take.number), next, before].contains(&Some(self.take))
     }
 
-    /// Whether a keyframe of it is wanted, by a viewer or to begin with. Each wish is told once.
+    /// Returns whether a keyframe of this take is wanted, by a viewer or to begin with. Each request is reported once.
     pub fn take_keyframe_wanted(&self) -> bool {
         let mut state = self.program.state.lock();
         if let Some(next) = state.next.as_mut().filter(|next| next.take.number == self.take) {
@@ -244,11 +245,12 @@ impl Inlet {
         }
         let on = state.current.is_some_and(|take| take.number == self.take);
         let video = state.lanes.of_kind(MediaKind::Video).filter_map(|(_, lane)| lane.track.as_ref());
-        // Each wish is taken: a keyframe comes on all renditions at once.
+        // All requests are cleared, because a keyframe comes on all renditions at once.
         on && video.filter(|track| track.take_keyframe_wanted()).count() > 0
     }
 
-    /// Nothing more will come of a further track of the take. The program's track ends with it, unless another take fills it.
+    /// Notes that a further track of the take has ended. The program's track ends with it, unless another take fills
+    /// it.
     pub fn end_track(&self, key: TrackKey) {
         let mut state = self.program.state.lock();
         let on = state.current.is_some_and(|take| take.number == self.take);
@@ -257,7 +259,7 @@ impl Inlet {
         }
     }
 
-    /// Says that all its tracks are known, so that viewers who wait for them may start.
+    /// Notes that all its tracks are known, so that viewers that wait for them may start.
     pub fn settle(&self) {
         if self.is_on() {
             self.program.feed.settle();
@@ -266,7 +268,7 @@ impl Inlet {
 }
 
 impl State {
-    /// A frame of the awaited take: it begins here, or waits.
+    /// Takes in a frame of the awaited take, which begins with it, or goes on waiting.
     fn begin(&mut self, key: TrackKey, frame: Frame, feed: &Arc<Feed>) -> Offered {
         let Some(mut next) = self.next.take() else { return Offered::Over };
         next.take.shift_micros = self.shift(&next.take, &frame);
@@ -282,7 +284,7 @@ impl State {
             self.next = Some(next);
             return Offered::Waiting;
         }
-        self.release_all(feed); // A splice so soon after another: what waits for that cut goes first.
+        self.release_all(feed); // Frames that still wait for the cut of an earlier splice go first.
         let before = self.current.replace(next.take);
         if let Some(before) = before {
             self.cut_at(at_micros, before, next, feed);
@@ -290,7 +292,7 @@ impl State {
         self.current.map_or(Offered::Over, |take| self.go_on(take, key, frame, feed))
     }
 
-    /// The take `before` ends at the cut in every lane, and `next` begins.
+    /// Ends the take `before` at the cut in every lane, and begins `next`.
     fn cut_at(&mut self, at_micros: i64, before: Take, mut next: Next, feed: &Arc<Feed>) {
         for (key, held) in next.fence.lift() {
             // The take replaces the frames that are shown after the cut.
@@ -310,7 +312,7 @@ impl State {
         self.finish_cut(feed);
     }
 
-    /// A frame of the take that is on.
+    /// Takes in a frame of the take that is on.
     fn go_on(&mut self, take: Take, key: TrackKey, frame: Frame, feed: &Arc<Feed>) -> Offered {
         let at_micros = frame.pts_micros() + take.shift_micros;
         if key.leads() {
@@ -345,7 +347,7 @@ impl State {
         Offered::Taken
     }
 
-    /// A frame of the take before: it is taken up to the cut.
+    /// Takes in a frame of the take before, if it is from before the cut.
     fn fill_up(&mut self, take: u64, key: TrackKey, frame: Frame, feed: &Arc<Feed>) -> Offered {
         let Some(Cut { at_micros, before }) = self.cut.filter(|cut| cut.before.number == take) else {
             return Offered::Over;
@@ -357,7 +359,7 @@ impl State {
             } else if key.kind == MediaKind::Video
                 && let Some(current) = current
             {
-                // There may be fewer video frames than before, and then none is as near to the cut.
+                // The frame rate may be lower than before, and then no frame comes as near to the cut.
                 lane.go_over(current, feed);
                 self.finish_cut(feed);
             }
@@ -369,7 +371,7 @@ impl State {
         if is_missing { Offered::Taken } else { Offered::Over }
     }
 
-    /// Releases the video of the take that is on, so that it waits no longer for the awaited take.
+    /// Releases the video of the take that is on, so that it does not wait for the awaited take any longer.
     fn lift_fence(&mut self, feed: &Arc<Feed>) {
         let (Some(next), Some(current)) = (&mut self.next, self.current) else { return };
         for (key, held) in next.fence.lift() {
@@ -386,7 +388,7 @@ impl State {
         }
     }
 
-    /// The take before is over once both main tracks have gone over, and whatever waits for it goes on.
+    /// Ends the take before once both main tracks have gone over, and lets the frames that wait for it go on.
     fn finish_cut(&mut self, feed: &Arc<Feed>) {
         let crosses = |key| self.lanes.get(key).is_some_and(|lane| lane.crossing.is_some());
         if self.cut.is_none() || crosses(TrackKey::VIDEO) || crosses(TrackKey::AUDIO) {
@@ -405,7 +407,8 @@ impl State {
         self.lanes.values_mut().for_each(|lane| lane.go_over(take, feed));
     }
 
-    /// Long enough after the cut, the take before is dead, and the further tracks that only it brought end.
+    /// Ends the take before, and the further tracks that only it brought, once [`CROSSING_MICROS_MAX`] has passed since
+    /// the cut.
     fn end_what_is_left(&mut self, at_micros: i64, feed: &Arc<Feed>) {
         if self.began_micros.is_none_or(|began| at_micros <= began + CROSSING_MICROS_MAX) {
             return;
@@ -419,8 +422,8 @@ impl State {
         }
     }
 
-    /// The track that the take's main audio goes to, and the take's shift: of the take that is on, and of the one before
-    /// until its audio has filled up to the cut.
+    /// Returns the track that the take's main audio goes to, and the take's shift: of the take that is on, and of the
+    /// one before until its audio has filled up to the cut.
     fn audio_of(&self, take: u64) -> Option<(Arc<Track>, i64)> {
         let lane = self.lanes.get(TrackKey::AUDIO)?;
         let before = self.cut.filter(|_| lane.crossing.is_some()).map(|cut| cut.before);
@@ -428,7 +431,7 @@ impl State {
         Some((lane.track.clone()?, take.shift_micros))
     }
 
-    /// The time that brings `take` onto the program's timeline, as seen at its `frame`.
+    /// Returns the time that brings `take` onto the program's timeline, as seen at its `frame`.
     fn shift(&self, take: &Take, frame: &Frame) -> i64 {
         if let Some(current) = self.current.filter(|current| current.brings.timeline == take.brings.timeline) {
             return current.shift_micros;
@@ -436,7 +439,7 @@ impl State {
         self.line().position(frame.wall) - frame.pts_micros()
     }
 
-    /// The timeline at the newest frame.
+    /// Returns the timeline at the newest frame.
     fn line(&self) -> ProgramClock {
         let last = self.lanes.values().filter_map(|lane| lane.last).max_by_key(|last| last.pts_micros);
         last.map_or(self.clock, |last| ProgramClock::through(last.pts_micros, last.wall))

@@ -7,22 +7,23 @@ use super::{Brings, Take};
 use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, TrackKey};
 
-/// Audio packets or messages of the pre-roll, by track. Audio may be ahead of its video: 20 packets are 0.4 s.
+/// The most audio packets or messages of the pre-roll, for each track. Audio may be ahead of its video: 20 packets are
+/// 0.4 s.
 pub(super) const AUDIO_MAX: usize = 20;
 
-/// Frames of a further video rendition in the pre-roll: those since its keyframe, which may come before the main one's.
-/// 30 frames are 1 s at 30 fps; a rendition that is further ahead begins with its next keyframe.
+/// The most frames of a further video rendition in the pre-roll. They are those since its keyframe, which may come
+/// before the main one's. 30 frames are 1 s at 30 fps. A rendition that is further ahead begins with its next keyframe.
 const VIDEO_MAX: usize = 30;
 
-/// Video frames of the awaited take after which its source is asked for a keyframe again: 1 s at 30 fps.
+/// The number of video frames of the awaited take after which its source is asked for a keyframe again: 1 s at 30 fps.
 pub(super) const ASK_AGAIN: u32 = 30;
 
-/// An awaited take.
+/// Is an awaited take.
 #[derive(Debug)]
 pub(super) struct Next {
     pub(super) take: Take,
     pub(super) keyframe_wanted: bool,
-    /// Holds back the video of the take that is on.
+    /// The fence that holds back the video of the take that is on.
     pub(super) fence: Fence,
     pub(super) pre_roll: Keyed<VecDeque<Frame>>,
 }
@@ -33,7 +34,7 @@ impl Next {
         Self { take, keyframe_wanted: true, fence: Fence::default(), pre_roll: Keyed::new() }
     }
 
-    /// Whether the take may begin with this frame, its time aside.
+    /// Returns whether the take may begin with this frame, apart from its time.
     pub(super) fn may_begin_with(&self, key: TrackKey, frame: &Frame) -> bool {
         match key {
             TrackKey::VIDEO => frame.keyframe,
@@ -42,10 +43,10 @@ impl Next {
         }
     }
 
-    /// The take does not begin with this frame.
+    /// Takes in a frame that the take does not begin with.
     pub(super) fn wait(&mut self, key: TrackKey, frame: Frame) {
         if key == TrackKey::VIDEO {
-            // The take begins with another one.
+            // The take may begin with a later keyframe.
             if self.fence.note_awaited().is_multiple_of(ASK_AGAIN) {
                 self.keyframe_wanted = true;
             }

@@ -1,4 +1,4 @@
-//! Splices as text: which take's frame stands at which millisecond of the program.
+//! Tests splices as text: which take's frame is at which millisecond of the program.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use crate::testing::{audio, metadata, video};
 
 const WALL: u64 = 1_000_000_000;
 
-/// One take's frames: video every 40 ms, audio every 20 ms, on a timeline that began `offset_ms` after the wall's.
+/// Makes one take's frames: video every 40 ms, audio every 20 ms, on a timeline that began `offset_ms` after the
+/// wall's.
 struct Feeder {
     inlet: Inlet,
     start: Instant,
@@ -43,7 +44,7 @@ impl Feeder {
         self.inlet.push(self.frame(&self.video, at_ms, keyframe, mark))
     }
 
-    /// A frame of the second video rendition.
+    /// Offers a frame of the second video rendition.
     fn lower(&self, at_ms: i64, keyframe: bool, mark: &'static [u8]) -> Offered {
         self.inlet.push_on(Rendition(1), self.frame(&self.video, at_ms, keyframe, mark))
     }
@@ -57,7 +58,7 @@ fn program_without_frames() -> Arc<Program> {
     Program::new(ProgramClock::through(0, WallTime(WALL)), None)
 }
 
-/// The track as text: which take's frame stands at which millisecond.
+/// Returns the track as text: which take's frame is at which millisecond.
 fn text(program: &Program, key: impl Into<TrackKey>) -> String {
     let track = program.feed().original(key).unwrap();
     let mut reader = track.reader(Join::At(WallTime(0)));
@@ -81,9 +82,9 @@ fn a_take_begins_with_a_keyframe_on_the_same_track_and_audio_is_cut_there() {
     let b = Feeder::new(&program, TimelineId::unique(), 1000);
     assert_eq!(b.picture(40, false, b"b"), Offered::Waiting);
     a.picture(40, false, b"a");
-    assert_eq!(b.sound(80, b"b"), Offered::Waiting, "ahead of its picture");
+    assert_eq!(b.sound(80, b"b"), Offered::Waiting, "the audio is ahead of its video");
     assert_eq!(b.picture(80, true, b"b"), Offered::Taken);
-    assert_eq!(a.picture(80, false, b"a"), Offered::Taken, "its sound is still wanted");
+    assert_eq!(a.picture(80, false, b"a"), Offered::Taken, "its audio is still wanted");
     b.sound(100, b"b");
     a.sound(40, b"a");
     assert_eq!(a.sound(60, b"a"), Offered::Over);
@@ -137,7 +138,7 @@ fn video_does_not_wait_for_a_mix_that_never_comes() {
     assert!(text(&program, MediaKind::Video).ends_with("a1600 a1640 a1680 a1720"));
     mix.picture(1720, true, b"m");
     a.picture(1760, false, b"a");
-    assert!(text(&program, MediaKind::Video).ends_with("a1720 a1760"), "not again at once");
+    assert!(text(&program, MediaKind::Video).ends_with("a1720 a1760"), "the fence is not raised again at once");
     let mix = Feeder::new(&program, timeline, 0);
     mix.picture(1760, true, b"m");
     a.picture(1800, false, b"a");
@@ -147,7 +148,7 @@ fn video_does_not_wait_for_a_mix_that_never_comes() {
 }
 
 #[test]
-fn a_source_that_is_ahead_of_its_mix_waits_for_the_last_of_it() {
+fn a_source_that_is_ahead_of_its_mix_waits_for_the_mixs_last_frames() {
     let program = program_without_frames();
     let timeline = TimelineId::unique();
     let mix = Feeder::new(&program, timeline, 0);
@@ -157,13 +158,13 @@ fn a_source_that_is_ahead_of_its_mix_waits_for_the_last_of_it() {
     assert_eq!(mix.picture(120, false, b"m"), Offered::Taken);
     a.picture(240, false, b"a");
     assert_eq!(text(&program, MediaKind::Video), "m0 m40 m80 m120");
-    assert_eq!(mix.picture(160, false, b"m"), Offered::Over, "that was all");
+    assert_eq!(mix.picture(160, false, b"m"), Offered::Over, "no frame follows");
     a.picture(280, false, b"a");
     assert_eq!(text(&program, MediaKind::Video), "m0 m40 m80 m120 m160 a200 a240 a280");
 }
 
 #[test]
-fn a_take_of_the_same_timeline_is_not_moved_whatever_the_wall_says() {
+fn a_take_of_the_same_timeline_is_not_shifted_whatever_its_wall_times() {
     let program = program_without_frames();
     let timeline = TimelineId::unique();
     let a = Feeder::new(&program, timeline, 0);
@@ -215,12 +216,12 @@ fn decoding_times_never_run_backwards_over_a_splice_and_presentation_stays() {
     while let Some(Read::Frame(frame)) = reader.try_read() {
         times.push((frame.dts.0 / 90, frame.pts.0 / 90));
     }
-    // At the keyframe decoding ran 80 ms ahead.
+    // At the keyframe decoding ran 80 ms ahead of presentation.
     assert_eq!(times, [(0, 80), (40, 200), (80, 120), (120, 160), (160, 240), (200, 280), (240, 320)]);
 }
 
 #[test]
-fn the_first_take_lies_where_the_programs_timeline_starts_whatever_its_own_says() {
+fn the_first_take_lies_where_the_programs_timeline_starts_whatever_its_own_timestamps() {
     let program = program_without_frames();
     let a = Feeder::new(&program, TimelineId::unique(), 7_000);
     a.sound(40, b"a");
@@ -271,8 +272,8 @@ fn a_further_rendition_goes_over_with_its_own_keyframe_at_or_after_the_cut() {
     let b = Feeder::new(&program, TimelineId::unique(), 0);
     b.lower(80, true, b"b");
     assert_eq!(b.picture(120, true, b"b"), Offered::Taken);
-    assert_eq!(b.lower(120, false, b"b"), Offered::Taken, "it refers to a keyframe before the cut");
-    assert_eq!(a.lower(80, false, b"a"), Offered::Taken, "it fills up to the cut");
+    assert_eq!(b.lower(120, false, b"b"), Offered::Taken, "the frame refers to a keyframe before the cut");
+    assert_eq!(a.lower(80, false, b"a"), Offered::Taken, "the frame fills the lane up to the cut");
     a.lower(120, false, b"a");
     b.picture(160, false, b"b");
     b.lower(160, true, b"b");
@@ -330,7 +331,7 @@ fn a_further_rendition_that_the_new_take_does_not_bring_ends() {
     let lower = program.feed().original(LOWER).unwrap();
     let b = Feeder::new(&program, TimelineId::unique(), 0);
     (1..=51).for_each(|n| assert_eq!(b.picture(n * 40, n == 1, b"b"), Offered::Taken));
-    assert!(!lower.is_ended(), "it may still come");
+    assert!(!lower.is_ended(), "the rendition may still come");
     b.picture(52 * 40, false, b"b");
     assert!(lower.is_ended());
     assert_eq!(program.feed().keys(), [TrackKey::VIDEO]);
@@ -373,7 +374,7 @@ fn messages_are_cut_where_the_video_is_and_none_is_lost() {
     a.sound(20, b"a");
     b(&a, 10, b"a");
     let next = Feeder::new(&program, TimelineId::unique(), 0);
-    assert_eq!(b(&next, 90, b"b"), Offered::Waiting, "ahead of its video");
+    assert_eq!(b(&next, 90, b"b"), Offered::Waiting, "the message is ahead of its video");
     next.picture(80, true, b"b");
     b(&next, 100, b"b");
     b(&a, 70, b"a");

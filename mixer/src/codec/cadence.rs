@@ -1,10 +1,11 @@
-//! When a re-encoded stream has a keyframe: where its input has one, when a viewer needs one, and at least every so often.
+//! Decides when a re-encoded stream has a keyframe: where its input has one, when a viewer needs one, and at a maximum
+//! interval.
 
 use std::time::Duration;
 
 use onmic_media::time::{ClockRate, Ticks};
 
-/// Decides where the keyframes of one encoder are. All times are presentation times on the video clock.
+/// Decides where one encoder places its keyframes. All times are presentation times on the video clock.
 #[derive(Clone, Debug)]
 pub(crate) struct Cadence {
     interval: Ticks,
@@ -14,19 +15,20 @@ pub(crate) struct Cadence {
 }
 
 impl Cadence {
-    /// At least every `interval`; those that viewers ask for at least `spacing` apart.
+    /// Places a keyframe at least every `interval`. Keyframes that viewers ask for are at least `spacing` apart.
     pub(crate) fn new(interval: Duration, spacing: Duration) -> Self {
         let ticks = |duration| ClockRate::VIDEO.ticks(duration);
         Self { interval: ticks(interval), spacing: ticks(spacing), last: None, wanted: false }
     }
 
-    /// Notes that a viewer needs a keyframe, until there is one.
+    /// Notes that a viewer needs a keyframe. The note holds until a keyframe is made.
     pub(crate) fn want(&mut self) {
         self.wanted = true;
     }
 
-    /// Whether the picture at `pts` should be one. `input_interval` is what the input has been seen to keep: one that is
-    /// only a little slower than ours sets the rhythm, because its keyframes come anyway.
+    /// Returns whether the frame at `pts` should be a keyframe. `input_interval` is the measured keyframe interval of
+    /// the input. If it is up to one and a half times ours it takes the place of ours, because the input's keyframes
+    /// come anyway.
     pub(crate) fn is_due(&self, pts: Ticks, input_keyframe: bool, input_interval: Option<Duration>) -> bool {
         let Some(last) = self.last else { return true };
         let since = pts - last;
@@ -58,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_are_coalesced_and_not_forgotten() {
+    fn keyframe_requests_are_coalesced_and_delayed_but_not_lost() {
         let mut cadence = cadence();
         cadence.want();
         assert!(!cadence.is_due(at(499), false, None));
@@ -68,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn keyframes_of_the_input_are_kept_and_missing_ones_added() {
+    fn keyframes_of_the_input_are_kept_and_missing_ones_are_added() {
         let cadence = cadence();
         assert!(cadence.is_due(at(33), true, None));
         assert!(!cadence.is_due(at(2000), false, None));
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_is_a_little_slower_sets_the_rhythm() {
+    fn an_input_with_a_slightly_longer_keyframe_interval_sets_the_interval() {
         let cadence = cadence();
         let input = Some(Duration::from_millis(2500));
         assert!(!cadence.is_due(at(2400), false, input));

@@ -1,7 +1,8 @@
-//! Decoding: canonical payloads in, pictures and samples out.
+//! Decoding: canonical payloads go in, raw video frames and audio samples come out.
 //!
-//! One thread per decoder: frame threads would add a frame of delay each. Pictures come out in presentation order; which
-//! frame each was made from is told by the ordinal it was sent with, because timestamps need not be unique.
+//! Each decoder has one thread, because each frame thread would add a frame of latency. Raw frames come out in
+//! presentation order. The ordinal that a coded frame was sent with tells which raw frame came from it, because
+//! timestamps need not be unique.
 
 use ffmpeg_next::codec::decoder::Opened;
 use ffmpeg_next::codec::discard::Discard;
@@ -26,8 +27,8 @@ pub(crate) fn id(codec: Codec) -> Id {
     }
 }
 
-/// Decoders taken before FFmpeg's own choice: its AV1 decoder needs hardware, and its Opus decoder holds samples back where
-/// the coding mode changes, which would shift what follows.
+/// Returns the decoders that are preferred to FFmpeg's own choice. FFmpeg's AV1 decoder needs hardware. Its Opus
+/// decoder holds samples back where the coding mode changes, which would shift the samples that follow.
 pub(crate) fn preferred(codec: Codec) -> &'static [&'static str] {
     match codec {
         Codec::Av1 => &["libdav1d", "libaom-av1"],
@@ -47,7 +48,7 @@ fn open(parameters: &Parameters) -> Result<Opened, Error> {
         Parameters::H265(h265) => h265.hvcc(),
         Parameters::Av1(av1) => av1.av1c(),
         Parameters::Aac(aac) => aac.asc.clone(),
-        // What a packet decodes to belongs at its timestamp: nothing is to be skipped at the start.
+        // The samples of a packet belong at its timestamp, so the decoder must not skip any at the start.
         Parameters::Opus(opus) => onmic_media::codec::opus::Parameters { pre_skip: 0, ..opus.clone() }.opus_head(),
         Parameters::Vp8(_) | Parameters::Vp9(_) | Parameters::Metadata(_) => bytes::Bytes::new(),
     };
@@ -58,7 +59,7 @@ fn open(parameters: &Parameters) -> Result<Opened, Error> {
     let most_pixels = picture::MOST_PIXELS.to_string();
     let mut options = vec![("threads", "1")];
     if codec.kind() == MediaKind::Video {
-        options.push(("max_pixels", &most_pixels)); // Refused before anything is allocated for it.
+        options.push(("max_pixels", &most_pixels)); // FFmpeg refuses a larger frame before it allocates memory for it.
     }
     match codec {
         Codec::Av1 => options.push(("flags", "+low_delay")),
@@ -83,7 +84,7 @@ fn send(decoder: &mut Opened, payload: &[u8], ordinal: i64) -> Result<(), Error>
     decoder.send_packet(&packet).map_err(Error::Decode)
 }
 
-/// `None` when it wants more, or has no more.
+/// Returns `false` if the decoder needs more input, or has ended.
 fn receive(decoder: &mut Opened, frame: &mut frame::Frame) -> Result<bool, Error> {
     match decoder.receive_frame(frame) {
         Ok(()) => Ok(true),
@@ -96,38 +97,38 @@ fn receive(decoder: &mut Opened, frame: &mut frame::Frame) -> Result<bool, Error
 pub struct VideoDecoder(Opened);
 
 impl VideoDecoder {
-    /// For frames with these parameters.
+    /// Opens a decoder for frames with these parameters.
     pub fn open(parameters: &Parameters) -> Result<Self, Error> {
         open(parameters).map(Self)
     }
 
-    /// Takes in one frame. All pictures must be received before the next one.
+    /// Takes in one coded frame. All raw frames must be received before the next call.
     pub fn send(&mut self, payload: &[u8], ordinal: i64) -> Result<(), Error> {
         send(&mut self.0, payload, ordinal)
     }
 
-    /// The next picture in presentation order, with the ordinal of its frame as `pts`.
+    /// Returns the next raw frame in presentation order. Its `pts` is the ordinal that its coded frame was sent with.
     pub fn receive(&mut self) -> Result<Option<frame::Video>, Error> {
         let mut frame = frame::Video::empty();
         Ok(receive(&mut self.0, &mut frame)?.then_some(frame))
     }
 
-    /// No frame will follow: what is held back for reordering comes out.
+    /// Ends the stream: the frames that the decoder holds back for reordering come out.
     pub fn finish(&mut self) {
-        self.0.send_eof().ok(); // Fails only when it was said before.
+        self.0.send_eof().ok(); // Fails only if the stream was ended before.
     }
 
-    /// Forgets everything: the next frame must be a keyframe.
+    /// Resets the decoder. The next frame must be a keyframe.
     pub fn flush(&mut self) {
         self.0.flush();
     }
 
-    /// Whether pictures that no other needs are left out, for those who are in a hurry.
+    /// Sets whether the decoder skips frames that no other frame refers to. A caller that has to catch up skips them.
     pub fn skip_unreferenced(&mut self, skip: bool) {
         self.0.skip_frame(if skip { Discard::NonReference } else { Discard::Default });
     }
 
-    /// The picture of one keyframe, found out aside from the stream: the decoder is flushed after it.
+    /// Decodes one keyframe apart from the stream. The decoder is flushed after it.
     pub fn probe(&mut self, keyframe: &[u8]) -> Result<Option<frame::Video>, Error> {
         self.send(keyframe, 0)?;
         self.finish();
@@ -141,23 +142,23 @@ impl VideoDecoder {
 pub struct AudioDecoder(Opened);
 
 impl AudioDecoder {
-    /// For frames with these parameters.
+    /// Opens a decoder for frames with these parameters.
     pub fn open(parameters: &Parameters) -> Result<Self, Error> {
         open(parameters).map(Self)
     }
 
-    /// Takes in one frame. All samples must be received before the next one.
+    /// Takes in one frame. All samples must be received before the next call.
     pub fn send(&mut self, payload: &[u8]) -> Result<(), Error> {
         send(&mut self.0, payload, 0)
     }
 
-    /// The next block of samples.
+    /// Returns the next block of samples.
     pub fn receive(&mut self) -> Result<Option<frame::Audio>, Error> {
         let mut frame = frame::Audio::empty();
         Ok(receive(&mut self.0, &mut frame)?.then_some(frame))
     }
 
-    /// Forgets everything.
+    /// Resets the decoder.
     pub fn flush(&mut self) {
         self.0.flush();
     }

@@ -1,6 +1,7 @@
-//! The only file with `unsafe` and raw FFmpeg: what `ffmpeg-next` does not offer, or not safely.
+//! The only file with `unsafe` and raw FFmpeg calls. It holds what `ffmpeg-next` does not offer, or does not offer
+//! safely.
 //!
-//! Everything here differs between FFmpeg majors; everything else in the crate does not. Nothing here decides anything.
+//! Only this file depends on the major version of FFmpeg. Nothing here makes decisions.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_int};
@@ -12,8 +13,8 @@ use ffmpeg_next::software::scaling;
 use ffmpeg_next::{Error as Cause, codec, ffi, frame};
 use onmic_media::codec::Colour;
 
-/// Sets an option of a codec that is not open yet, or one that may change while it is. The name must exist, and a number
-/// must read back as it was written.
+/// Sets an option of a codec that is not open yet, or an option that may change while the codec is open. Fails if the
+/// name does not exist, or if a number does not read back as it was written.
 pub(crate) fn set_option(context: &mut codec::Context, name: &str, value: &str) -> Result<(), Cause> {
     let (Ok(c_name), Ok(c_value)) = (CString::new(name), CString::new(value)) else { return Err(Cause::InvalidData) };
     // SAFETY: the pointer is valid as long as the context is borrowed, an AVCodecContext begins with its AVClass as the
@@ -26,7 +27,7 @@ pub(crate) fn set_option(context: &mut codec::Context, name: &str, value: &str) 
         return Err(Cause::from(set));
     }
     let mut text: *mut u8 = ptr::null_mut();
-    // SAFETY: as above; `text` receives a string of av_malloc that is freed below.
+    // SAFETY: as above; `text` receives a string allocated by av_malloc, which is freed below.
     let got = unsafe {
         let object = context.as_mut_ptr().cast();
         ffi::av_opt_get(object, c_name.as_ptr(), ffi::AV_OPT_SEARCH_CHILDREN, &raw mut text)
@@ -34,7 +35,8 @@ pub(crate) fn set_option(context: &mut codec::Context, name: &str, value: &str) 
     if got < 0 || text.is_null() {
         return Err(Cause::OptionNotFound);
     }
-    // SAFETY: av_opt_get succeeded, so `text` is a NUL-terminated string of our own, freed once and not used after.
+    // SAFETY: av_opt_get succeeded, so `text` is a NUL-terminated string that we own, free once and do not use after
+    // that.
     let read_back = unsafe {
         let read_back = CStr::from_ptr(text.cast()).to_string_lossy().into_owned();
         ffi::av_free(text.cast());
@@ -46,11 +48,11 @@ pub(crate) fn set_option(context: &mut codec::Context, name: &str, value: &str) 
     }
 }
 
-/// Gives a decoder its out-of-band configuration. Before it is opened.
+/// Gives a decoder its out-of-band configuration. The decoder must not be open yet.
 pub(crate) fn set_extradata(context: &mut codec::Context, data: &[u8]) -> Result<(), Cause> {
     let length = c_int::try_from(data.len()).map_err(|_| Cause::InvalidData)?;
-    // SAFETY: the buffer is of av_malloc, zeroed, and has the padding the decoder may read over; `data` fits in it. The
-    // context owns it from here on and frees it with itself; an earlier one is freed first.
+    // SAFETY: the buffer is allocated by av_mallocz, zeroed, and has the padding that the decoder may read; `data` fits
+    // in it. The context owns the buffer from here on and frees it with itself; an earlier buffer is freed first.
     unsafe {
         let buffer = ffi::av_mallocz(data.len() + ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize).cast::<u8>();
         if buffer.is_null() {
@@ -65,7 +67,7 @@ pub(crate) fn set_extradata(context: &mut codec::Context, data: &[u8]) -> Result
     Ok(())
 }
 
-/// What an opened encoder says a decoder must know.
+/// Returns the out-of-band configuration that an opened encoder gives for decoders.
 pub(crate) fn extradata(context: &codec::Context) -> Bytes {
     // SAFETY: extradata is null or points to extradata_size bytes that live as long as the context.
     unsafe {
@@ -78,13 +80,13 @@ pub(crate) fn extradata(context: &codec::Context) -> Bytes {
     }
 }
 
-/// Samples an opened encoder puts before the first it is given.
+/// Returns the number of samples that an opened encoder puts before the first sample it is given.
 pub(crate) fn initial_padding(context: &codec::Context) -> i64 {
-    // SAFETY: a field of a context that is borrowed.
+    // SAFETY: the context is borrowed, so its field may be read.
     i64::from(unsafe { (*context.as_ptr()).initial_padding })
 }
 
-/// How the samples of a picture become colours.
+/// Returns how the samples of a frame become colours.
 pub(crate) fn colour(frame: &frame::Video) -> Colour {
     // SAFETY: the frame outlives the call; the enumerations are those of H.273, read as the integers they are in C.
     unsafe {
@@ -99,15 +101,17 @@ pub(crate) fn colour(frame: &frame::Video) -> Colour {
     }
 }
 
-/// A part of a picture that shares its samples. Chroma lies on whole samples when the sides are even.
+/// Returns a part of a frame that shares the frame's samples. Chroma lies on whole samples if the position and sides
+/// are even.
 pub(crate) fn part(frame: &frame::Video, x: u32, y: u32, width: u32, height: u32) -> Result<frame::Video, Cause> {
     let inside = |from: u32, length: u32, side: u32| from.checked_add(length).is_some_and(|end| end <= side);
     if width == 0 || height == 0 || !inside(x, width, frame.width()) || !inside(y, height, frame.height()) {
         return Err(Cause::InvalidData);
     }
     let mut part = frame::Video::empty();
-    // SAFETY: both frames are valid; after av_frame_ref the new one counts as a user of the samples. What is cut off was
-    // checked to leave a part, and FFmpeg moves the pointers of each plane as its format asks.
+    // SAFETY: both frames are valid; after av_frame_ref the new one holds a reference to the samples. The part was
+    // checked to lie inside the frame and not to be empty, and FFmpeg moves the pointers of each plane as its format
+    // requires.
     let cut = unsafe {
         let to = part.as_mut_ptr();
         let shared = ffi::av_frame_ref(to, frame.as_ptr());
@@ -123,27 +127,28 @@ pub(crate) fn part(frame: &frame::Video, x: u32, y: u32, width: u32, height: u32
     if cut < 0 { Err(Cause::from(cut)) } else { Ok(part) }
 }
 
-/// Makes sure that nobody else reads the samples of a picture that is to be drawn on: copies them if somebody does.
+/// Copies the samples of a frame if they are shared, so that the frame can be drawn on.
 pub(crate) fn make_writable(frame: &mut frame::Video) -> Result<(), Cause> {
     // SAFETY: the frame is valid and owns references to its samples.
     let made = unsafe { ffi::av_frame_make_writable(frame.as_mut_ptr()) };
     if made < 0 { Err(Cause::from(made)) } else { Ok(()) }
 }
 
-/// FFmpeg's scaler, prepared for one pair of forms.
+/// Wraps FFmpeg's scaler, prepared for one pair of forms.
 pub(crate) struct ScalingContext(pub(crate) scaling::Context);
 
-// SAFETY: an SwsContext is plain memory without ties to a thread; it is only used through `&mut`.
+// SAFETY: an SwsContext is plain memory that is not tied to a thread; it is only used through `&mut`.
 unsafe impl Send for ScalingContext {}
 
-/// Pictures in the memory of a GPU that encodes by VAAPI.
+/// Holds frames in the memory of a GPU that encodes by VAAPI.
 pub(crate) struct Surfaces(NonNull<ffi::AVBufferRef>);
 
-// SAFETY: a reference to FFmpeg's frames context, whose reference count is atomic and which locks its pool.
+// SAFETY: it is a reference to FFmpeg's frames context, whose reference count is atomic and which locks its pool.
 unsafe impl Send for Surfaces {}
 
 impl Surfaces {
-    /// For an encoder that is not open yet, which takes surfaces of this size from then on. On the first GPU there is.
+    /// Opens the first GPU and gives its frames context to an encoder that is not open yet. The encoder then takes
+    /// surfaces of this size.
     pub(crate) fn open(encoder: &mut codec::Context, width: u32, height: u32) -> Result<Self, Cause> {
         const POOL: c_int = 8; // The encoder holds one or two.
         let (Ok(width), Ok(height)) = (c_int::try_from(width), c_int::try_from(height)) else {
@@ -162,8 +167,8 @@ impl Surfaces {
             ffi::av_buffer_unref(&raw mut device);
             Self(NonNull::new(frames).ok_or(Cause::Unknown)?)
         };
-        // SAFETY: the data of such a reference is an AVHWFramesContext, which is ours alone until it is initialised; the
-        // encoder gets a reference of its own, which it frees with itself.
+        // SAFETY: the data of such a reference is an AVHWFramesContext, which nothing else uses until it is
+        // initialised; the encoder gets its own reference, which it frees with itself.
         let made = unsafe {
             let parameters = (*frames.0.as_ptr()).data.cast::<ffi::AVHWFramesContext>();
             (*parameters).format = ffi::AVPixelFormat::AV_PIX_FMT_VAAPI;
@@ -180,10 +185,11 @@ impl Surfaces {
         if made < 0 { Err(Cause::from(made)) } else { Ok(frames) }
     }
 
-    /// Copies a picture in NV12 to the GPU, with its time and type.
+    /// Copies a frame in NV12 to the GPU, with its timestamp and type.
     pub(crate) fn upload(&self, from: &frame::Video) -> Result<frame::Video, Cause> {
         let mut surface = frame::Video::empty();
-        // SAFETY: both frames are valid, the context is initialised, and the surface belongs to `surface` once it is got.
+        // SAFETY: both frames are valid, the context is initialised, and `surface` owns the GPU's surface once it has
+        // it.
         let made = unsafe {
             let to = surface.as_mut_ptr();
             let mut made = ffi::av_hwframe_get_buffer(self.0.as_ptr(), to, 0);
@@ -202,14 +208,14 @@ impl Surfaces {
 impl Drop for Surfaces {
     fn drop(&mut self) {
         let mut frames = self.0.as_ptr();
-        // SAFETY: a reference of our own, given up once.
+        // SAFETY: this is our own reference, given up once.
         unsafe { ffi::av_buffer_unref(&raw mut frames) };
     }
 }
 
-/// Converts samples of any rate, layout and format to interleaved `f32` of one rate and channel count.
+/// Converts samples of any rate, layout and format to interleaved `f32` samples of one rate and channel count.
 ///
-/// Always resamples, even between equal rates, so that the length can be corrected without a break.
+/// It always resamples, even between equal rates, so that the length can be corrected without a break.
 pub(crate) struct Resampler {
     context: NonNull<ffi::SwrContext>,
     input: Input,
@@ -241,16 +247,16 @@ impl Input {
     }
 }
 
-// SAFETY: an SwrContext is plain memory without ties to a thread; it is only used through `&mut`.
+// SAFETY: an SwrContext is plain memory that is not tied to a thread; it is only used through `&mut`.
 unsafe impl Send for Resampler {}
 
 impl Resampler {
-    /// From samples like those of `frame`.
+    /// Opens a resampler for samples like those of `frame`.
     pub(crate) fn open(frame: &frame::Audio, rate: u32, channels: u16) -> Result<Self, Cause> {
         let input = Input::of(frame);
         let mut context: *mut ffi::SwrContext = ptr::null_mut();
-        // SAFETY: layouts are zeroed before FFmpeg fills them and native ones own no memory; the frame's format is one
-        // that a decoder set, so it is a value of the enumeration; on any error the context is freed and not used.
+        // SAFETY: the layouts are zeroed before FFmpeg fills them, and native layouts own no memory; a decoder set the
+        // frame's format, so it is a value of the enumeration; on any error the context is freed and not used.
         unsafe {
             let mut to: ffi::AVChannelLayout = std::mem::zeroed();
             ffi::av_channel_layout_default(&raw mut to, c_int::from(channels));
@@ -286,12 +292,12 @@ impl Resampler {
         Ok(Self { context, input, rate, channels })
     }
 
-    /// Whether `frame` is of the kind it was opened for.
+    /// Returns whether `frame` has the form that the resampler was opened for.
     pub(crate) fn fits(&self, frame: &frame::Audio) -> bool {
         self.input == Input::of(frame)
     }
 
-    /// Appends what `frame` makes, without its first `skip` samples, to `out`.
+    /// Converts `frame` without its first `skip` samples, and appends the result to `out`.
     pub(crate) fn convert(&mut self, frame: &frame::Audio, skip: usize, out: &mut Vec<f32>) -> Result<(), Cause> {
         let count = frame.samples().saturating_sub(skip);
         let planes = frame.planes();
@@ -299,8 +305,8 @@ impl Resampler {
         if planes > inputs.len() || !self.fits(frame) {
             return Err(Cause::InputChanged);
         }
-        // SAFETY: `skip` is at most the frame's samples, so each pointer stays inside its plane; a packed plane holds all
-        // channels of a sample side by side.
+        // SAFETY: `skip` is at most the frame's samples, so each pointer stays inside its plane; a packed plane holds
+        // all channels of a sample side by side.
         unsafe {
             let format = std::mem::transmute::<c_int, ffi::AVSampleFormat>(self.input.format);
             let channels = if frame.is_planar() { 1 } else { self.input.channels as usize };
@@ -312,46 +318,46 @@ impl Resampler {
         self.run(inputs.as_mut_ptr(), count, out)
     }
 
-    /// Appends what is still inside to `out`; the next conversion starts afresh.
+    /// Appends the samples that are still inside to `out`. The next conversion starts afresh.
     pub(crate) fn flush(&mut self, out: &mut Vec<f32>) -> Result<(), Cause> {
         self.run(ptr::null_mut(), 0, out)?;
-        // SAFETY: the context is valid; initialising again is how libswresample empties itself.
+        // SAFETY: the context is valid; initialising it again is how libswresample resets itself.
         let made = unsafe { ffi::swr_init(self.context.as_ptr()) };
         if made < 0 { Err(Cause::from(made)) } else { Ok(()) }
     }
 
-    /// Feeds silence of `samples` at the input rate; it comes out with the next conversion.
+    /// Feeds `samples` of silence at the input rate. They come out with the next conversion.
     pub(crate) fn silence(&mut self, samples: u32) -> Result<(), Cause> {
         // SAFETY: the context is valid and initialised.
         let fed = unsafe { ffi::swr_inject_silence(self.context.as_ptr(), samples as c_int) };
         if fed < 0 { Err(Cause::from(fed)) } else { Ok(()) }
     }
 
-    /// Samples at the output rate that went in and did not come out yet.
+    /// Returns the number of samples that went in and have not come out yet, at the output rate.
     pub(crate) fn delay(&self) -> i64 {
         // SAFETY: the context is valid and initialised.
         unsafe { ffi::swr_get_delay(self.context.as_ptr(), i64::from(self.rate)) }
     }
 
-    /// Makes `samples` more (fewer, when negative) over the next `distance` output samples.
+    /// Makes `samples` more samples over the next `distance` output samples, or fewer if it is negative.
     pub(crate) fn stretch(&mut self, samples: i32, distance: i32) -> Result<(), Cause> {
         // SAFETY: the context is valid and initialised.
         let set = unsafe { ffi::swr_set_compensation(self.context.as_ptr(), samples, distance) };
         if set < 0 { Err(Cause::from(set)) } else { Ok(()) }
     }
 
-    /// Samples per second that go in.
+    /// Returns the number of samples per second that go in.
     pub(crate) fn input_rate(&self) -> u32 {
         self.input.rate
     }
 
-    /// `inputs` is null to flush, or one pointer per plane to `count` samples.
+    /// Converts `count` samples. `inputs` has one pointer per plane to them, or is null to flush.
     fn run(&mut self, inputs: *mut *const u8, count: usize, out: &mut Vec<f32>) -> Result<(), Cause> {
         let count = c_int::try_from(count).map_err(|_| Cause::InvalidData)?;
         let channels = usize::from(self.channels);
         let before = out.len();
-        // SAFETY: `inputs` is as said above; `out` is grown to what libswresample says it may write (bounded by the samples
-        // that go in), and cut to what it wrote.
+        // SAFETY: `inputs` is as stated above; `out` is grown to the most that libswresample says it may write (bounded
+        // by the samples that go in), and cut to what it wrote.
         let made = unsafe {
             let room = ffi::swr_get_out_samples(self.context.as_ptr(), count).max(0);
             out.resize(before + room as usize * channels, 0.0);
@@ -366,21 +372,22 @@ impl Resampler {
 impl Drop for Resampler {
     fn drop(&mut self) {
         let mut context = self.context.as_ptr();
-        // SAFETY: made by swr_alloc_set_opts2, freed once.
+        // SAFETY: the context was made by swr_alloc_set_opts2, and is freed once.
         unsafe { ffi::swr_free(&raw mut context) };
     }
 }
 
-/// Sends what FFmpeg has to say to `tracing`, at debug: its warnings are about media from outside, not about us.
+/// Sends FFmpeg's log to `tracing`, at debug level: its warnings are about the media of publishers, not about this
+/// program.
 pub(crate) fn log_to_tracing() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // SAFETY: the callback keeps nothing of what it is given, and may be called from any thread.
+        // SAFETY: the callback keeps none of its arguments, and may be called from any thread.
         #[cfg(target_arch = "x86_64")]
         unsafe {
             ffi::av_log_set_callback(Some(log_line));
         }
-        // The type of a C argument list differs per architecture.
+        // The type of a C argument list differs between architectures.
         #[cfg(not(target_arch = "x86_64"))]
         ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
     });
@@ -398,7 +405,7 @@ unsafe extern "C" fn log_line(
     }
     let mut line = [0; 512];
     let mut print_prefix = 1;
-    // SAFETY: the arguments are those FFmpeg called us with; the line is written within its length and ends in NUL.
+    // SAFETY: the arguments are those that FFmpeg passed; the line is written within its length and ends in NUL.
     let line = unsafe {
         let room = line.len() as c_int;
         let into = line.as_mut_ptr();
@@ -408,13 +415,13 @@ unsafe extern "C" fn log_line(
     tracing::debug!(target: "ffmpeg", "{}", line.to_string_lossy().trim_end());
 }
 
-/// The release that the libraries come from, as it names itself.
+/// Returns the release of FFmpeg that the libraries come from.
 pub(crate) fn release() -> String {
-    // SAFETY: a static string.
+    // SAFETY: the function returns a static string.
     unsafe { CStr::from_ptr(ffi::av_version_info()) }.to_string_lossy().into_owned()
 }
 
-/// Name and version number of each library in use.
+/// Returns the name and version number of each library in use.
 pub(crate) fn libraries() -> [(&'static str, u32); 4] {
     // SAFETY: these functions take nothing and return a constant.
     unsafe {

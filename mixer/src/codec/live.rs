@@ -1,13 +1,14 @@
-//! One live video track decoded, with a way back to the present.
+//! Decodes one live video track, and catches up when it is behind.
 //!
-//! A decoder falls behind for two reasons. Whoever asks for a track first finds its newest group mostly over: with a
-//! keyframe every 4 s, up to 120 frames have to be decoded before the picture of now can be. And a machine may be too slow
-//! for a while. In both cases the decoder **catches up**: it only decodes, leaves out the frames that no other refers to
-//! (half to two thirds of a stream with B-frames), and gives out one picture, the newest, when it is at the present again.
-//! Using the old pictures too would cost two to three times the CPU and reach the present two to three times later; with
-//! 1080p on a busy machine it would never reach it. Nothing ever queues here.
+//! A decoder falls behind for two reasons. A reader that joins a track begins at the newest keyframe, which may be old:
+//! with a keyframe every 4 s, up to 120 frames have to be decoded before the newest one can be. And a machine may be
+//! too slow for a while. In both cases the decoder **catches up**: it only decodes, skips the frames that no other
+//! frame refers to (half to two thirds of a stream with B-frames), and gives out one raw frame, the newest, when it has
+//! reached the present. To use the old frames too would cost two to three times the CPU and reach the present two to
+//! three times later; with 1080p on a busy machine it would never reach it. Nothing queues here.
 //!
-//! Knows no thread and no clock: how far a frame is behind is an argument ([`Lag`]), and so is the frame's arrival.
+//! This module starts no thread and reads no clock. How far a frame is behind is an argument ([`Lag`]), and so is the
+//! frame's arrival.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,33 +21,33 @@ use super::RawVideo;
 use super::decode::VideoDecoder;
 use crate::error::Error;
 
-/// Frames that are remembered until their picture comes. H.264 and H.265 hold back 16 pictures at most; the rest is room
-/// for frames that never become a picture of their own: second fields, and those left out to catch up.
+/// The most frames that are remembered until their raw frame comes out. Decoders of H.264 and H.265 hold back 16 frames
+/// at most. The rest is room for frames that never come out: second fields, and frames skipped to catch up.
 const IN_DECODER: usize = 64;
 
-/// Before the first picture, a backlog of less than this is decoded and given out like the rest.
+/// The largest lag that is not caught up before the first raw frame. Frames up to this lag are given out like the rest.
 const START_BEHIND_MAX: Duration = Duration::from_millis(300);
 
-/// This close to the newest frame every picture is decoded again, because one of them is to be shown.
+/// The lag, in frames, from which every frame is decoded again, because the newest of them is shown.
 const NEAR_FRAMES: u64 = 4;
 
-/// A group that began longer ago than this takes noticeable time to get through.
+/// The age of a group's keyframe from which decoding the group takes noticeably long.
 const OLD_GROUP: Duration = Duration::from_secs(1);
 
-/// Keyframes are asked for this far apart: a publisher needs a round trip and an encoder's turn to bring one.
+/// The least time between keyframe requests. A publisher needs a round trip and the time to encode to send one.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
-/// How far a frame is from the newest one of its track.
+/// States how far a frame is behind the newest one of its track.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lag {
-    /// Frames that came after it.
+    /// The number of frames that came after it.
     pub(crate) frames: u64,
-    /// How long before the newest it arrived.
+    /// How long before the newest frame it arrived.
     pub(crate) time: Duration,
 }
 
 impl Lag {
-    /// The lag of the frame that `reader` gave last.
+    /// Returns the lag of the frame that `reader` gave last.
     pub(crate) fn of(frame: &Frame, track: &Track, reader: &Reader) -> Self {
         Self { frames: reader.backlog(), time: track.newest().map_or(Duration::ZERO, |newest| before(frame, &newest)) }
     }
@@ -56,19 +57,19 @@ fn before(frame: &Frame, newest: &Frame) -> Duration {
     newest.arrived.saturating_duration_since(frame.arrived)
 }
 
-/// Begins to read a track at its newest keyframe. Where that is old, another one is asked for: a publisher that takes no
-/// requests loses nothing by it.
+/// Begins to read a track at its newest keyframe, or at a later recovery point. If the keyframe is old, it asks for another
+/// one. A publisher that does not take requests ignores it.
 pub(crate) fn join(track: &Track) -> Reader {
     let is_old =
         |newest: Arc<Frame>| track.newest_keyframe().is_none_or(|keyframe| before(&keyframe, &newest) > OLD_GROUP);
     if track.newest().is_some_and(is_old) {
         track.want_keyframe();
     }
-    track.reader(Join::Group)
+    track.reader(Join::Recovery)
 }
 
-/// Goes on at the newest keyframe if that came after `frame`, which is the shortest way to the present. Returns how many
-/// frames are left out by it.
+/// Moves the reader to the newest keyframe if that came after `frame`, which is the shortest way to the present.
+/// Returns how many frames that skips.
 pub(crate) fn skip_to_newest_keyframe(frame: &Frame, track: &Track, reader: &mut Reader) -> Option<u64> {
     track.newest_keyframe().filter(|keyframe| keyframe.dts > frame.dts)?;
     let before = reader.backlog();
@@ -76,7 +77,7 @@ pub(crate) fn skip_to_newest_keyframe(frame: &Frame, track: &Track, reader: &mut
     Some(before.saturating_sub(reader.backlog()))
 }
 
-/// What is known of the frame that a picture was decoded from.
+/// Describes the coded frame that a raw frame was decoded from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrameInfo {
     pub(crate) pts: Ticks,
@@ -85,52 +86,52 @@ pub(crate) struct FrameInfo {
     pub(crate) keyframe: bool,
 }
 
-/// A decoded picture, and the frame it is from.
+/// Holds a raw frame, and describes the coded frame that it is from.
 pub(crate) struct DecodedFrame {
     pub(crate) picture: RawVideo,
     pub(crate) info: FrameInfo,
 }
 
-/// Frames that became no picture.
+/// Counts frames that were not given out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Losses {
     /// They could not be decoded.
     pub(crate) corrupt: u64,
-    /// They came while a keyframe was waited for.
+    /// They came while the decoder waited for a keyframe.
     pub(crate) no_keyframe: u64,
-    /// They were passed over to catch up, after there had been a picture. Before the first picture that is the way to the
-    /// present and not a loss.
+    /// They were skipped to catch up, after the first raw frame was given out. Before it a skip does not count as a
+    /// loss, because it is the way to the present.
     pub(crate) overload: u64,
 }
 
-/// The newest picture decoded while catching up.
+/// Holds the newest raw frame decoded while catching up.
 #[derive(Default)]
 struct CatchUp {
     newest: Option<DecodedFrame>,
     frames: u64,
 }
 
-/// Decodes one video track. Pictures come out in presentation order.
+/// Decodes one video track. Raw frames come out in presentation order.
 pub(crate) struct LiveDecoder {
-    /// The decoder, and what it was opened for.
+    /// The decoder, and the parameters that it was opened for.
     decoder: Option<(VideoDecoder, Arc<Parameters>)>,
     behind_max: Duration,
     needs_keyframe: bool,
-    /// What is in the decoder, by the ordinals it was sent with.
+    /// The frames in the decoder, with the ordinals that they were sent with.
     sent: VecDeque<(i64, FrameInfo)>,
     ordinal: i64,
     catching_up: Option<CatchUp>,
     has_begun: bool,
     wants_keyframe: bool,
-    /// When a keyframe was asked for last, and when the newest frame arrived.
+    /// When the last keyframe was asked for.
     asked: Option<Instant>,
     arrived: Option<Instant>,
     losses: Losses,
 }
 
 impl LiveDecoder {
-    /// Catches up where frames are further behind than `behind_max`, or than [`START_BEHIND_MAX`] before the first picture.
-    /// The decoder is opened with the first keyframe.
+    /// Makes a decoder that catches up when frames are further behind than `behind_max`, or than [`START_BEHIND_MAX`]
+    /// before the first raw frame. It opens the codec with the first keyframe.
     pub(crate) fn new(behind_max: Duration) -> Self {
         Self {
             decoder: None,
@@ -147,27 +148,28 @@ impl LiveDecoder {
         }
     }
 
-    /// Takes over a decoder that is open for `parameters` already, and empty.
+    /// Takes over a decoder that is already open for `parameters`, and empty.
     pub(crate) fn with(decoder: VideoDecoder, parameters: Arc<Parameters>, behind_max: Duration) -> Self {
         Self { decoder: Some((decoder, parameters)), ..Self::new(behind_max) }
     }
 
-    /// Pictures of this track were shown without this decoder: what is passed over from here on is a loss.
+    /// Notes that frames of this track were shown without this decoder. Frames that are skipped from now on count as
+    /// losses.
     pub(crate) fn begin(&mut self) {
         self.has_begun = true;
     }
 
-    /// Whether it only decodes to get to the present.
+    /// Returns whether the decoder is catching up.
     pub(crate) fn is_catching_up(&self) -> bool {
         self.catching_up.is_some()
     }
 
-    /// Whether the track should bring a keyframe. Asked once per wish.
+    /// Returns whether the track should send a keyframe, and clears the request.
     pub(crate) fn take_keyframe_wanted(&mut self) -> bool {
         std::mem::take(&mut self.wants_keyframe)
     }
 
-    /// What was lost since the last call.
+    /// Returns what was lost since the last call.
     pub(crate) fn take_losses(&mut self) -> Losses {
         std::mem::take(&mut self.losses)
     }
@@ -177,12 +179,12 @@ impl LiveDecoder {
         self.ordinal
     }
 
-    /// Takes in one frame and appends the pictures that are ready to `out`. A frame that cannot be decoded is counted, and
-    /// waited out until the next keyframe.
+    /// Takes in one frame and appends the raw frames that are ready to `out`. If a frame cannot be decoded it is
+    /// counted, and so are the frames after it until the next keyframe.
     pub(crate) fn take(&mut self, frame: &Frame, lag: Lag, out: &mut Vec<DecodedFrame>) {
         self.arrived = Some(frame.arrived);
         self.follow_parameters(frame, out);
-        if self.needs_keyframe && !frame.keyframe {
+        if self.needs_keyframe && !frame.keyframe && frame.recovery_frames().is_none() {
             self.losses.no_keyframe += 1;
             self.ask_again(frame.arrived);
             return;
@@ -212,7 +214,7 @@ impl LiveDecoder {
         }
     }
 
-    /// `frames` of the track were left out before the next frame, which is a keyframe.
+    /// Notes that `frames` of the track were skipped before the next frame, which is a keyframe.
     pub(crate) fn skipped(&mut self, frames: u64) {
         if self.has_begun {
             self.losses.overload += frames;
@@ -220,7 +222,7 @@ impl LiveDecoder {
         self.restart();
     }
 
-    /// The frames of another track follow: what is inside is forgotten.
+    /// Notes that the frames of another track follow. The frames inside are discarded.
     pub(crate) fn change_track(&mut self) {
         self.catching_up = None;
         self.restart();
@@ -234,7 +236,7 @@ impl LiveDecoder {
         self.needs_keyframe = true;
     }
 
-    /// No frame of this kind follows: appends what the decoder holds back to `out`.
+    /// Ends the stream, and appends the frames that the decoder holds back to `out`.
     pub(crate) fn finish(&mut self, out: &mut Vec<DecodedFrame>) {
         if let Some((decoder, _)) = &mut self.decoder {
             decoder.finish();
@@ -243,7 +245,8 @@ impl LiveDecoder {
         self.restart();
     }
 
-    /// The picture or its frame turned out to be unusable: what refers to it is worthless, so a keyframe is asked for.
+    /// Notes that a frame could not be decoded or used. The frames that refer to it are useless, so it asks for a
+    /// keyframe.
     pub(crate) fn broken(&mut self, error: &Error) {
         tracing::debug!(error = error as &dyn std::error::Error, "a video frame could not be decoded");
         self.losses.corrupt += 1;
@@ -251,7 +254,7 @@ impl LiveDecoder {
         (self.wants_keyframe, self.asked) = (true, self.arrived);
     }
 
-    /// Ends what was decoded by other parameters than those of `frame`.
+    /// Ends the stream inside if it has other parameters than `frame`.
     fn follow_parameters(&mut self, frame: &Frame, out: &mut Vec<DecodedFrame>) {
         let Some((_, parameters)) = &mut self.decoder else { return };
         if Arc::ptr_eq(parameters, &frame.parameters) {
@@ -265,7 +268,7 @@ impl LiveDecoder {
         }
     }
 
-    /// Whether there is a decoder for `frame`, a keyframe where there was none before.
+    /// Opens a decoder for `frame` if there is none. Returns whether there is one now.
     fn open(&mut self, frame: &Frame) -> bool {
         if self.decoder.is_none() {
             match VideoDecoder::open(&frame.parameters) {
@@ -285,11 +288,11 @@ impl LiveDecoder {
     fn watch_lag(&mut self, lag: Lag) {
         let most = if self.has_begun { self.behind_max } else { START_BEHIND_MAX };
         if self.catching_up.is_none() && lag.time > most {
-            tracing::debug!(behind = ?lag.time, frames = lag.frames, begun = self.has_begun, "decoding only, to catch up");
+            tracing::debug!(behind = ?lag.time, frames = lag.frames, begun = self.has_begun, "a decoder catches up");
             self.catching_up = Some(CatchUp::default());
         }
         if let Some(catching_up) = &mut self.catching_up {
-            // The last of these frames gives the picture that is shown.
+            // One of these frames is given out, so one fewer is counted.
             if self.has_begun && catching_up.frames > 0 {
                 self.losses.overload += 1;
             }
@@ -330,7 +333,7 @@ mod tests {
     const PRESENT: Lag = Lag { frames: 0, time: Duration::ZERO };
     const BEHIND_MAX: Duration = Duration::from_secs(1);
 
-    /// The lag of each of `frames` when all of them are there at once.
+    /// Returns each of `frames` with its lag when all of them are there at once.
     fn backlog(frames: &[Frame]) -> impl Iterator<Item = (&Frame, Lag)> {
         let newest = frames.last().unwrap().arrived;
         frames.iter().enumerate().map(move |(at, frame)| {
@@ -339,7 +342,7 @@ mod tests {
         })
     }
 
-    /// The numbers of pictures, by what is seen, which must agree with the frame that each is said to be from.
+    /// Returns the numbers that the raw frames show. Each must agree with the timestamp of its coded frame.
     fn numbers(out: &mut Vec<DecodedFrame>) -> Vec<u8> {
         let number = |decoded: DecodedFrame| {
             let number = number_of(&decoded.picture);
@@ -350,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_present_every_frame_becomes_a_picture() {
+    fn without_lag_every_frame_is_given_out() {
         let (mut decoder, mut out) = (LiveDecoder::new(BEHIND_MAX), Vec::new());
         Camera::new(64).frames(10).iter().for_each(|frame| decoder.take(frame, PRESENT, &mut out));
         assert_eq!(numbers(&mut out), (0..10).collect::<Vec<_>>());
@@ -358,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_group_at_the_start_becomes_its_newest_picture_and_is_not_a_loss() {
+    fn of_an_old_group_at_the_start_only_the_newest_frame_is_given_out_and_none_is_a_loss() {
         let (mut decoder, mut out) = (LiveDecoder::new(BEHIND_MAX), Vec::new());
         let mut camera = Camera::new(64);
         let frames = camera.frames(40);
@@ -373,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_backlog_at_the_start_is_given_out_whole() {
+    fn a_short_backlog_at_the_start_is_given_out_completely() {
         let (mut decoder, mut out) = (LiveDecoder::new(BEHIND_MAX), Vec::new());
         let frames = Camera::new(64).frames(9);
         backlog(&frames).for_each(|(frame, lag)| decoder.take(frame, lag, &mut out));
@@ -381,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn falling_behind_later_passes_over_frames_and_counts_all_but_the_one_that_is_shown() {
+    fn a_decoder_that_falls_behind_later_skips_frames_and_counts_all_but_the_newest() {
         let (mut decoder, mut out) = (LiveDecoder::new(BEHIND_MAX), Vec::new());
         let frames = Camera::new(64).frames(60);
         frames[..20].iter().for_each(|frame| decoder.take(frame, PRESENT, &mut out));
@@ -392,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_the_reader_skipped_count_once_there_was_a_picture() {
+    fn frames_that_the_reader_skipped_are_losses_only_after_the_first_frame() {
         let (mut decoder, mut out) = (LiveDecoder::new(BEHIND_MAX), Vec::new());
         decoder.skipped(100);
         let mut camera = Camera::new(64);
@@ -400,12 +403,12 @@ mod tests {
         decoder.skipped(7);
         decoder.take(&camera.frame(false), PRESENT, &mut out);
         decoder.take(&camera.frame(true), PRESENT, &mut out);
-        assert_eq!(numbers(&mut out), [0, 1, 2, 4], "what follows a hole waits for a keyframe");
+        assert_eq!(numbers(&mut out), [0, 1, 2, 4], "after a hole the decoder waits for a keyframe");
         assert_eq!(decoder.take_losses(), Losses { overload: 7, no_keyframe: 1, corrupt: 0 });
     }
 
     #[test]
-    fn a_broken_frame_is_counted_and_a_keyframe_asked_for_until_it_comes() {
+    fn after_a_broken_frame_a_keyframe_is_asked_for_until_it_comes() {
         let (mut decoder, mut out) = (LiveDecoder::new(BEHIND_MAX), Vec::new());
         let mut camera = Camera::new(64);
         let mut frames = camera.frames(30);
@@ -415,14 +418,14 @@ mod tests {
             decoder.take(frame, PRESENT, &mut out);
             asked.extend(decoder.take_keyframe_wanted().then_some(number));
         }
-        assert_eq!(asked, [3, 19], "at once, and half a second later again");
+        assert_eq!(asked, [3, 19], "at once, and again half a second later");
         decoder.take(&camera.frame(true), PRESENT, &mut out);
         assert_eq!(numbers(&mut out), [0, 1, 2, 30]);
         assert_eq!(decoder.take_losses(), Losses { corrupt: 1, no_keyframe: 26, overload: 0 });
     }
 
     #[test]
-    fn what_was_decoded_of_a_track_to_catch_up_is_not_shown_when_another_one_follows() {
+    fn frames_decoded_to_catch_up_are_discarded_when_the_track_changes() {
         let (mut decoder, mut out) = (LiveDecoder::new(BEHIND_MAX), Vec::new());
         backlog(&Camera::new(64).frames(40)).take(20).for_each(|(frame, lag)| decoder.take(frame, lag, &mut out));
         assert!(decoder.is_catching_up());
@@ -432,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn another_size_is_decoded_from_its_keyframe_on() {
+    fn a_new_frame_size_is_decoded_from_its_keyframe_on() {
         let (mut decoder, mut out) = (LiveDecoder::new(BEHIND_MAX), Vec::new());
         let (mut first, mut second) = (Camera::new(64), Camera::new(96).from(5));
         let frames = first.frames(5).into_iter().chain(second.frames(5));

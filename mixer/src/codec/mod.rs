@@ -1,8 +1,8 @@
-//! Coded media to uncoded media and back. FFmpeg is named in this folder alone, and `unsafe` is in its file `ffi.rs` alone.
+//! Turns coded media into raw media and back. Only this folder names FFmpeg, and only its file `ffi.rs` has `unsafe`.
 //!
-//! Decoding ([`decode`]) and encoding ([`encode`]) know nothing of each other. Between them are pictures and blocks of
-//! samples as FFmpeg keeps them ([`RawVideo`], [`RawAudio`]) and what brings them into the form an encoder takes
-//! ([`picture`], [`Resampler`]).
+//! Decoding ([`decode`]) and encoding ([`encode`]) know nothing of each other. Between them are raw frames and blocks
+//! of samples as FFmpeg keeps them ([`RawVideo`], [`RawAudio`]), and the code that brings them into the form that an
+//! encoder takes ([`picture`], [`Resampler`]).
 
 pub(crate) mod cadence;
 pub mod decode;
@@ -16,11 +16,11 @@ mod scaler;
 #[cfg(test)]
 pub(crate) mod testing;
 
-/// What FFmpeg says of an operation that failed.
+/// Is FFmpeg's error for an operation that failed.
 pub use ffmpeg_next::Error as Cause;
-/// One block of uncoded samples.
+/// Holds one block of raw audio samples.
 pub use ffmpeg_next::frame::Audio as RawAudio;
-/// One uncoded picture.
+/// Holds one raw video frame.
 pub use ffmpeg_next::frame::Video as RawVideo;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What an encoder must know of the pictures it will get, and how any picture is brought into the one form it takes:
+//! Describes the raw frames that an encoder will get, and converts any raw frame to the one form that encoders take:
 //! 8-bit 4:2:0 with even sides.
 
 use ffmpeg_next::format::Pixel;
@@ -8,27 +8,28 @@ use onmic_media::codec::Colour;
 use super::{RawVideo, Scaler, ffi};
 use crate::error::Error;
 
-/// Below this, encoders and browsers have limits of their own.
+/// The shortest side, in pixels. Encoders and browsers have limits of their own below it.
 const SMALLEST_SIDE: u32 = 16;
 
-/// Above this one picture takes longer to encode than it lasts, and memory by the hundred megabytes.
+/// The most pixels of a frame. A larger frame takes longer to encode than it lasts, and hundreds of megabytes of
+/// memory.
 pub(crate) const MOST_PIXELS: u32 = 4096 * 2304;
 
-/// Size, shape and colours of pictures.
+/// Describes the size, sample aspect ratio and colour of frames.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Picture {
-    /// Pixels; even.
+    /// The width in pixels, which is even.
     pub width: u32,
-    /// Pixels; even.
+    /// The height in pixels, which is even.
     pub height: u32,
-    /// Width to height of one sample; (0, 1) when unknown.
+    /// The ratio of width to height of one sample, or (0, 1) if it is unknown.
     pub aspect: (i32, i32),
-    /// What the samples mean.
+    /// How samples become colours.
     pub colour: Colour,
 }
 
 impl Picture {
-    /// The form of this picture, without an odd last column or row.
+    /// Returns the form of this frame, without an odd last column or row.
     pub fn of(frame: &RawVideo) -> Result<Self, Error> {
         let aspect = frame.aspect_ratio();
         let mut colour = ffi::colour(frame);
@@ -36,7 +37,7 @@ impl Picture {
         Self::even(frame.width(), frame.height(), (aspect.numerator(), aspect.denominator()), colour)
     }
 
-    /// The form that the bitstream declares, for when there is no picture yet.
+    /// Returns the form that the bitstream declares, for use before there is a frame.
     pub fn declared(parameters: &Parameters) -> Result<Self, Error> {
         let (width, height) = parameters.resolution().ok_or(Error::NoPictureYet)?;
         let colour = match parameters {
@@ -55,32 +56,33 @@ impl Picture {
         Ok(Self { width: width & !1, height: height & !1, aspect, colour })
     }
 
-    /// How many pixels.
+    /// Returns the number of pixels.
     pub fn pixels(&self) -> u32 {
         self.width * self.height
     }
 }
 
-/// An 8-bit 4:2:0 picture of undefined content.
+/// Returns an 8-bit 4:2:0 frame with undefined content.
 pub fn blank(width: u32, height: u32) -> RawVideo {
     RawVideo::new(Pixel::YUV420P, width, height)
 }
 
-/// Brings pictures into the form that encoders take. Most are there already and cost nothing.
+/// Converts frames to the form that encoders take. Most frames have it already and cost nothing.
 #[derive(Default)]
 pub struct Converter {
     scaler: Scaler,
 }
 
 impl Converter {
-    /// `frame` in the form of `picture`, which was made of it. Shares its samples where they are in that form already.
+    /// Returns `frame` in the form of `picture`, which was made from it. The result shares its samples if they already
+    /// have that form.
     pub fn convert(&mut self, frame: &RawVideo, picture: &Picture) -> Result<RawVideo, Error> {
-        // An odd side is cut by one: the planes stay, the last column or row is just not looked at.
+        // An odd side is cut by one. The planes stay as they are, and the last column or row is ignored.
         let mut frame = ffi::part(frame, 0, 0, picture.width, picture.height).map_err(Error::Convert)?;
         match frame.format() {
             Pixel::YUV420P => return Ok(frame),
             Pixel::YUVJ420P => {
-                frame.set_format(Pixel::YUV420P); // The same samples; the range is in the picture's colour.
+                frame.set_format(Pixel::YUV420P); // The samples are the same, and `picture.colour` states their range.
                 return Ok(frame);
             }
             _ => {}
@@ -96,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn odd_sides_lose_one_and_tiny_or_giant_pictures_are_refused() {
+    fn odd_sides_are_cut_by_one_and_tiny_or_giant_frames_are_refused() {
         let frame = RawVideo::new(Pixel::YUV420P, 321, 241);
         let picture = Picture::of(&frame).unwrap();
         assert_eq!((picture.width, picture.height), (320, 240));
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_and_dense_pictures_become_plain_ones() {
+    fn other_bit_depths_and_chroma_formats_become_8_bit_4_2_0() {
         let mut converter = Converter::default();
         for format in [Pixel::YUV422P10LE, Pixel::YUV444P, Pixel::YUVJ420P, Pixel::GBRP] {
             let frame = RawVideo::new(format, 65, 49);

@@ -1,11 +1,12 @@
-//! Samples in the forms that encoders and resamplers take.
+//! Brings samples into the forms that encoders and resamplers take.
 
 use ffmpeg_next::ChannelLayout;
 use ffmpeg_next::format::{Sample, sample};
 
 use super::RawAudio;
 
-/// Appends the samples of both channels as an encoder of `channels` takes them: one channel is the mean of both.
+/// Appends the samples of both channels in the form that an encoder with `channels` takes. One channel is the mean of
+/// both.
 pub(crate) fn interleave(left: &[f32], right: &[f32], channels: u16, out: &mut Vec<f32>) {
     let pairs = left.iter().zip(right);
     match channels {
@@ -14,7 +15,7 @@ pub(crate) fn interleave(left: &[f32], right: &[f32], channels: u16, out: &mut V
     }
 }
 
-/// A block of interleaved samples as FFmpeg takes it.
+/// Returns a block of interleaved samples in the form that FFmpeg takes.
 pub(crate) fn packed(interleaved: &[f32], sample_rate: u32, channels: u16) -> RawAudio {
     let layout = ChannelLayout::default(i32::from(channels));
     let count = interleaved.len() / usize::from(channels.max(1));

@@ -1,4 +1,4 @@
-//! Pictures of any format and size scaled to the form of the canvas and of encoders, 8-bit 4:2:0.
+//! Scales frames of any format and size to the form of the canvas and of encoders, 8-bit 4:2:0.
 
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::software::scaling::context::Definition;
@@ -8,12 +8,12 @@ use super::ffi::ScalingContext;
 use super::{Cause, RawVideo};
 use crate::error::Error;
 
-/// Keeps what FFmpeg prepares for one pair of forms for as long as both stay the same.
+/// Keeps the scaler that FFmpeg prepares for one pair of forms as long as both stay the same.
 #[derive(Default)]
 pub(crate) struct Scaler(Option<ScalingContext>);
 
 impl Scaler {
-    /// Scales all of `from` to `width` by `height` and writes it to `to`, which has that size already or is empty.
+    /// Scales all of `from` to `width` by `height` and writes it to `to`, which already has that size or is empty.
     pub(crate) fn scale(&mut self, from: &RawVideo, width: u32, height: u32, to: &mut RawVideo) -> Result<(), Error> {
         let input = Definition { format: from.format(), width: from.width(), height: from.height() };
         let output = Definition { format: Pixel::YUV420P, width, height };

@@ -1,4 +1,4 @@
-//! Real frames without a file or another process, for tests of this crate.
+//! Makes real frames without a file or another process, for the tests of this crate.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::RawVideo;
 use super::encode::{VideoEncoder, VideoSettings};
 use super::picture::{self, Picture};
 
-/// A camera with 30 pictures per second. Picture number n is grey with a luma of 20 + 2n.
+/// Is a camera with 30 frames per second. Frame number n is grey with a luma of 20 + 2n.
 pub(crate) struct Camera {
     encoder: VideoEncoder,
     parameters: Arc<Parameters>,
@@ -20,7 +20,7 @@ pub(crate) struct Camera {
 }
 
 impl Camera {
-    /// Pictures of `side` by `side` pixels in H.264 that declares not to reorder.
+    /// Makes frames of `side` by `side` pixels in H.264 that declares that nothing is reordered.
     pub(crate) fn new(side: u32) -> Self {
         let colour = Colour::unspecified(false);
         let form = Picture { width: side, height: side, aspect: (1, 1), colour };
@@ -29,7 +29,7 @@ impl Camera {
         Self { encoder, parameters, start: Instant::now(), number: 0 }
     }
 
-    /// The same in H.264 that does not say whether it reorders.
+    /// Makes the same frames in H.264 that does not say whether frames are reordered.
     pub(crate) fn undeclared(side: u32) -> Self {
         let mut camera = Self::new(side);
         let Parameters::H264(h264) = &*camera.parameters else { panic!("not H.264") };
@@ -38,7 +38,7 @@ impl Camera {
         camera
     }
 
-    /// Goes on with picture number `number`.
+    /// Continues with frame number `number`.
     pub(crate) fn from(self, number: u8) -> Self {
         Self { number, ..self }
     }
@@ -67,13 +67,13 @@ impl Camera {
         }
     }
 
-    /// A group of frames.
+    /// Makes a group of frames.
     pub(crate) fn frames(&mut self, count: usize) -> Vec<Frame> {
         (0..count).map(|number| self.frame(number == 0)).collect()
     }
 }
 
-/// The number of a camera's picture, by what is seen.
+/// Returns the number of a camera's frame, read from its luma.
 pub(crate) fn number_of(picture: &RawVideo) -> u8 {
     (picture.data(0)[0] - 19) / 2
 }

@@ -1,10 +1,10 @@
-//! What the composer sleeps on.
+//! The signal that wakes the composer.
 
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-/// Wakes the composer.
+/// Lets the composer sleep until another thread wakes it.
 #[derive(Default)]
 pub(crate) struct Bell {
     rung: Mutex<bool>,
@@ -17,7 +17,7 @@ impl Bell {
         self.condition.notify_one();
     }
 
-    /// Returns when it was rung since the last return, or at `deadline`.
+    /// Returns as soon as the bell has been rung since the last return, or at `deadline`.
     pub(crate) fn wait_until(&self, deadline: Instant) {
         let mut rung = self.rung.lock();
         if !*rung {

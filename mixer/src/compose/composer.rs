@@ -1,6 +1,6 @@
-//! The thread that composes and encodes: it waits, asks [`Tick`], draws, encodes and hands the frame on.
+//! The thread that composes and encodes. It waits, asks [`Tick`], draws, encodes and hands the frame on.
 //!
-//! It owns canvas and encoder. Scenes come to it drawn ahead; the newest wins and holds from the next frame on.
+//! It owns the canvas and the encoder. Scenes reach it drawn ahead. The newest one applies from the next frame on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,17 +27,19 @@ use crate::codec::picture::Picture;
 use crate::error::Error;
 use crate::scene::{InputId, Size};
 
-/// The lead's pictures are shown one by one until more wait: a stutter of 100 ms is made up for, a longer one cut.
+/// The most frames of the lead that may wait and still be shown one by one. Three are 100 ms at 30 fps: a stutter of up
+/// to that is made up for, and after a longer one frames are skipped.
 const LEAD_BEHIND: usize = 3;
 
-/// The program may be spliced at a keyframe, where a lead's picture that comes after its time would repeat what viewers have
-/// seen. Such a frame is not made a keyframe, unless more than this many come in a row.
+/// The most composed frames in a row that may not be keyframes because they lack the lead's frame of their time. The
+/// program may be spliced at a keyframe. There a lead's frame that comes after its time would repeat what viewers have
+/// seen.
 const MISSED_MAX: u32 = 10;
 
-/// Bits per pixel when no bitrate is set: 2.5 Mbit/s for 720p30.
+/// The bits per pixel if no bitrate is set: 2.5 Mbit/s for 720p30.
 const BITS_PER_PIXEL: f64 = 0.09;
 
-/// A scene on its way to the composer.
+/// Holds a scene on its way to the composer.
 pub(super) struct Next {
     pub(super) plan: Arc<Plan>,
     pub(super) slots: HashMap<InputId, Channel>,
@@ -49,7 +51,7 @@ pub(super) struct Channel {
     pub(super) delay: Duration,
 }
 
-/// What the handle and the thread share.
+/// Holds the state that the handle and the thread share.
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) next: Mutex<Option<Next>>,
@@ -57,7 +59,7 @@ pub(super) struct Shared {
     pub(super) bell: Arc<Bell>,
 }
 
-/// The encoder for one canvas.
+/// Encodes one canvas.
 struct Encoder(VideoEncoder);
 
 impl Encoder {
@@ -87,16 +89,16 @@ pub(super) struct Composer {
     cadence: Cadence,
     slots: HashMap<InputId, Channel>,
     lead: Option<InputId>,
-    /// The number of the lead's newest picture that the tick knows.
+    /// The number of the lead's newest frame that the tick knows.
     lead_number: u64,
-    /// Frames since the last that showed the lead's picture of its time.
+    /// The number of composed frames since the last one that showed the lead's frame of its time.
     missed: u32,
     last_arrived: Option<Instant>,
     seconds: metrics::Histogram,
 }
 
 impl Composer {
-    /// Ready to make the first frame of `next`.
+    /// Makes a composer that is ready to compose the first frame of `next`.
     pub(super) fn open(
         settings: Settings,
         shared: Arc<Shared>,
@@ -144,10 +146,10 @@ impl Composer {
                 Wanted::Stop => break "not_wanted",
             }
         };
-        tracing::debug!(reason, frames, lived = ?started.elapsed(), "picture mixer ended");
+        tracing::debug!(reason, frames, lived = ?started.elapsed(), "video mixer ended");
     }
 
-    /// Waits for one cause and acts on it.
+    /// Composes a frame if one is due. Otherwise waits for the next cause to compose one, and returns `None`.
     fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
         let next = self.shared.next.lock().take();
         if let Some(next) = next {
@@ -197,7 +199,7 @@ impl Composer {
         Ok(())
     }
 
-    /// The time of the picture that the lead would show next.
+    /// Returns the time of the lead's frame that would be shown next.
     fn lead_wall(&mut self, shown: Option<WallTime>) -> Option<WallTime> {
         let channel = self.slots.get(self.lead.as_ref()?)?;
         let queue = channel.slot.queue.lock();
@@ -241,7 +243,7 @@ impl Composer {
                 tracing::warn!(
                     encoder = self.settings.backend.name(),
                     error = &error as &dyn std::error::Error,
-                    "the GPU's encoder failed: going on by the processor's"
+                    "the GPU's encoder failed: x264 takes over"
                 );
                 self.settings.backend = Backend::X264;
                 let Plan { canvas: size, frame_rate_max, .. } = **self.compositor.plan();
@@ -256,7 +258,7 @@ impl Composer {
         if let Some(arrived) = lead_arrived {
             self.seconds.record(arrived.elapsed().as_secs_f64());
         }
-        // A ring's age must not run backwards.
+        // Arrivals in a ring must not decrease.
         let arrived = lead_arrived.unwrap_or(now);
         let arrived = self.last_arrived.map_or(arrived, |last| last.max(arrived));
         self.last_arrived = Some(arrived);

@@ -1,4 +1,5 @@
-//! Draws the canvas: what changed since the last frame, and what that shows through or is hidden by.
+//! Draws the canvas: the items that changed since the last frame, and the items that those show through or are hidden
+//! by.
 
 use std::sync::Arc;
 
@@ -10,26 +11,26 @@ use crate::error::Error;
 use crate::scene::{InputId, Rect};
 use onmic_media::DropReason;
 
-/// What an input shows now.
+/// States what an input shows now.
 #[derive(Clone, Copy)]
 pub enum Shown<'a> {
-    /// Nothing (any more): its name.
+    /// The input has no current video. Its tile shows its name.
     Placeholder,
-    /// A picture, and a number that no other picture of this input has.
+    /// The input shows a frame. The number is unique among the frames of this input.
     Picture(&'a RawVideo, u64),
 }
 
-/// Draws frames of one plan after the other. One canvas is drawn on again and again; nobody else may write to it.
+/// Draws one frame after the other on the same canvas. Nothing else may write to the canvas.
 pub struct Compositor {
     plan: Arc<Plan>,
     canvas: RawVideo,
     tiles: Vec<TileState>,
-    /// By item: whether it is to be drawn on this frame.
+    /// For each item, whether this frame has to draw it.
     dirty: Vec<bool>,
     everything: bool,
 }
 
-/// What is on the canvas where an item is.
+/// Describes what a tile shows on the canvas.
 struct TileState {
     fitted: Fitted,
     seen: Seen,
@@ -43,7 +44,7 @@ enum Seen {
 }
 
 impl Compositor {
-    /// With nothing drawn yet.
+    /// Makes a compositor that has not drawn anything.
     pub fn new(plan: Arc<Plan>) -> Self {
         let mut compositor = Self {
             canvas: plane::blank(plan.canvas),
@@ -56,7 +57,7 @@ impl Compositor {
         compositor
     }
 
-    /// The next frame is the first of `plan`.
+    /// Draws `plan` from the next frame on.
     pub fn set_plan(&mut self, plan: Arc<Plan>) {
         if plane::size(&self.canvas) != plan.canvas {
             self.canvas = plane::blank(plan.canvas);
@@ -73,12 +74,12 @@ impl Compositor {
         self.everything = true;
     }
 
-    /// The plan that is drawn.
+    /// Returns the plan that is drawn.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
 
-    /// What was drawn last.
+    /// Returns the canvas as it was drawn last.
     pub fn canvas(&mut self) -> &mut RawVideo {
         &mut self.canvas
     }
@@ -95,7 +96,7 @@ impl Compositor {
             spread(&mut self.dirty, &bounds);
             for at in (0..bounds.len()).filter(|at| self.dirty[*at]) {
                 let (rect, opaque) = bounds[at];
-                // What is drawn below may hide the background anyway.
+                // The background need not be drawn where an opaque item below is drawn again.
                 let hidden =
                     || (0..at).any(|below| self.dirty[below] && bounds[below].1 && bounds[below].0.covers(rect));
                 if !opaque && !hidden() {
@@ -120,7 +121,7 @@ impl Compositor {
         Ok(&mut self.canvas)
     }
 
-    /// Brings new pictures to their tiles, and notes which tiles differ from what is on the canvas.
+    /// Fits new frames to their tiles, and notes which tiles differ from the canvas.
     fn take_in<'a>(&mut self, show: impl Fn(&InputId) -> Shown<'a>) {
         let mut tiles = self.tiles.iter_mut();
         self.dirty.clear();
@@ -134,7 +135,11 @@ impl Compositor {
                     Shown::Picture(picture, number) => match state.fitted.fit(picture) {
                         Ok(()) => Seen::Picture(number),
                         Err(error) => {
-                            tracing::debug!(input = %tile.input, error = &error as &dyn std::error::Error, "not shown");
+                            tracing::debug!(
+                                input = %tile.input,
+                                error = &error as &dyn std::error::Error,
+                                "a frame could not be fitted to its tile"
+                            );
                             DropReason::MixUnusable.count(1);
                             if state.seen == Seen::Nothing { Seen::Placeholder } else { state.seen }
                         }
@@ -169,7 +174,8 @@ fn draw_tile(canvas: &mut RawVideo, rect: Rect, tile: &TilePlan, state: &TileSta
     }
 }
 
-/// What is near a changed item and meets it has to be drawn over it again; and what it lets through, below it.
+/// Marks the items that have to be drawn again because they meet a changed item: those in front of it, and those behind
+/// it if it is not opaque.
 fn spread(dirty: &mut [bool], items: &[(Rect, bool)]) {
     loop {
         let mut more = false;
@@ -226,12 +232,12 @@ mod tests {
         [at(canvas, 0, x, y), at(canvas, 1, x / 2, y / 2), at(canvas, 2, x / 2, y / 2)]
     }
 
-    /// The number at the end of an input's name.
+    /// Returns the number at the end of an input's name.
     fn number(id: &InputId) -> usize {
         id.as_str().rsplit('/').next().unwrap().parse().unwrap()
     }
 
-    /// Everything on the canvas, to compare with.
+    /// Returns all samples of the canvas, for comparison.
     fn samples(canvas: &RawVideo) -> Vec<u8> {
         let all = plane::size(canvas).rect();
         (0..3)
@@ -253,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_without_a_picture_is_its_name() {
+    fn an_input_without_video_shows_its_name() {
         let scene = scene(Layout::SideBySide, 2);
         let mut compositor = Compositor::new(Arc::new(Plan::new(&scene, None).unwrap()));
         let picture = plain(colour_of(0));
@@ -266,7 +272,7 @@ mod tests {
         assert!(bright > 30, "{bright} pixels of letters");
     }
 
-    /// A scene with all there is: what is drawn piece by piece is what is drawn at once.
+    /// The scene has every feature. A canvas drawn piece by piece must equal one drawn at once.
     #[test]
     fn drawing_only_what_changed_gives_the_same_canvas() {
         let mut scene = scene(Layout::PictureInPicture { corner: Corner::BottomRight }, 4);
@@ -313,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_plan_is_seen_on_the_next_frame_and_redraws_no_letters() {
+    fn a_new_plan_applies_to_the_next_frame_and_keeps_unchanged_labels() {
         let picture = plain(colour_of(2));
         let mut first = scene(Layout::SideBySide, 2);
         first.tiles[0].label = Some("Anna".to_owned());
@@ -333,18 +339,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_covered_is_not_even_decoded() {
+    fn an_input_whose_tile_is_covered_is_not_decoded_unless_it_leads() {
         let mut scene = scene(Layout::SideBySide, 2);
         scene.tiles.push(Tile { z: 3, ..Tile::new(ids(3)[2].clone(), Place::ALL) });
         let plan = Plan::new(&scene, None).unwrap();
         let inputs: Vec<&str> = plan.inputs().map(InputId::as_str).collect();
-        assert_eq!(inputs, ["room/2", "room/0"], "the one in front, and the one that leads");
+        assert_eq!(inputs, ["room/2", "room/0"], "the input in front, and the input that leads");
         scene.tiles[2].fit = Fit::Contain;
         assert_eq!(Plan::new(&scene, None).unwrap().inputs().count(), 4);
     }
 
     #[test]
-    fn the_screen_behind_a_person_is_the_background() {
+    fn the_keyed_screen_shows_the_background() {
         let mut scene = scene(Layout::Solo, 1);
         scene.background = Background::Image { image: Image::of(RgbaImage::from_pixel(4, 9, Rgba([0, 0, 255, 255]))) };
         scene.tiles[0].chroma_key = Some(ChromaKey::default());

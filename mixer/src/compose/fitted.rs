@@ -1,4 +1,5 @@
-//! One input's picture brought to its tile: cut, scaled, turned, its colours those of the canvas, its key taken off.
+//! Brings the frames of one input to the form of its tile. It crops, scales and turns them, converts their colours to
+//! those of the canvas, and applies the chroma key.
 
 use onmic_media::codec::Colour;
 
@@ -9,22 +10,23 @@ use crate::codec::{self, Pixel, RawVideo, Scaler};
 use crate::error::Error;
 use crate::scene::{ChromaKey, Fit, Rect, Rotation, Size};
 
-/// Shapes that differ by less are taken for the same: nobody sees a hundredth, and nothing is cut for it.
+/// Aspect ratios that differ by less than this are taken for the same: viewers do not see a hundredth, so nothing is
+/// cropped for it.
 const SAME_SHAPE: f64 = 0.01;
 
-/// What part of a picture goes where in a tile.
+/// States which part of a frame goes where in a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Geometry {
-    /// The part of the picture that is seen.
+    /// The part of the frame that is shown.
     part: Rect,
-    /// Its size in the tile, before it is turned.
+    /// The size of the part in the tile, before it is turned.
     scaled: Size,
-    /// Where it lies, from the tile's corner.
+    /// Where the part lies, from the tile's corner.
     inner: Rect,
 }
 
 impl Geometry {
-    /// `aspect` is width to height of one sample.
+    /// Computes the geometry. `aspect` is the ratio of width to height of one sample.
     fn of(picture: Size, aspect: f64, tile: Size, fit: Fit, rotation: Rotation) -> Self {
         let turn = |size: Size| match rotation.turns_sides() {
             true => Size { width: size.height, height: size.width },
@@ -63,7 +65,7 @@ impl Geometry {
     }
 }
 
-/// Keeps the last picture of one tile in its final form.
+/// Keeps the last frame of one tile in its final form.
 pub(crate) struct Fitted {
     tile: Size,
     fit: Fit,
@@ -71,7 +73,7 @@ pub(crate) struct Fitted {
     key: Option<Key>,
     geometry: Option<Geometry>,
     scaler: Scaler,
-    /// The part in half its size, in a quarter, and so on, where it is much larger than the tile.
+    /// The part at half its size, at a quarter, and so on, if it is much larger than the tile.
     halves: Vec<RawVideo>,
     picture: RawVideo,
     alphas: Option<Alphas>,
@@ -93,7 +95,7 @@ impl Fitted {
         }
     }
 
-    /// Takes in another picture.
+    /// Takes in a new frame.
     pub(crate) fn fit(&mut self, picture: &RawVideo) -> Result<(), Error> {
         let size = plane::size(picture);
         if size.width < 2 || size.height < 2 {
@@ -122,7 +124,8 @@ impl Fitted {
         Ok(())
     }
 
-    /// To `self.picture`; which may share samples with the decoder's when `alone`, because nobody will write to it.
+    /// Scales `from` to `self.picture`. If `alone`, nothing will write to the result, so it may share its samples with
+    /// the decoder's frame.
     fn scale(&mut self, from: &RawVideo, format: Pixel, to: &Geometry, alone: bool) -> Result<(), Error> {
         let Rect { x, y, width, height } = to.part;
         let planar = format == Pixel::YUV420P;
@@ -130,7 +133,7 @@ impl Fitted {
             self.picture = codec::part(from, x, y, width, height).map_err(Error::Convert)?;
             return Ok(());
         }
-        // One that was shared with a decoder is not drawn on.
+        // A frame that shares its samples with the decoder's must not be drawn on.
         if plane::size(&self.picture) != to.scaled || codec::make_writable(&mut self.picture).is_err() {
             self.picture = plane::blank(to.scaled);
         }
@@ -144,7 +147,7 @@ impl Fitted {
         }
         let mut part = codec::part(from, x, y, width, height).map_err(Error::Convert)?;
         part.set_format(format);
-        // What is much too large is halved first: the mean of four costs a tenth of the scaler.
+        // A part that is much too large is halved first: the mean of four samples costs a tenth of the scaler.
         let mut level = 0;
         while planar && worth_halving(plane::size(&part), to.scaled) {
             let whole = plane::size(&part);
@@ -164,7 +167,7 @@ impl Fitted {
         self.scaler.scale(&part, to.scaled.width, to.scaled.height, &mut self.picture)
     }
 
-    /// Onto the canvas at the tile whose corner is at (x, y). Returns where it is.
+    /// Draws the frame on the canvas, in the tile whose corner is at (x, y). Returns the area that it covers.
     pub(crate) fn draw(&self, canvas: &mut RawVideo, x: u32, y: u32) -> Option<Rect> {
         let inner = self.geometry?.inner;
         let place = Rect { x: x + inner.x, y: y + inner.y, ..inner };
@@ -187,20 +190,21 @@ impl Fitted {
     }
 }
 
-/// Whether half of a picture is still large enough, and has whole chroma samples.
+/// Returns whether half of a frame is still large enough, and has whole chroma samples.
 fn worth_halving(picture: Size, wanted: Size) -> bool {
     let large = picture.width >= 2 * wanted.width && picture.height >= 2 * wanted.height;
     large && picture.width.is_multiple_of(4) && picture.height.is_multiple_of(4)
 }
 
-/// The format without what older names say of the range, and what the samples mean once they are YUV.
+/// Returns the pixel format without the range that older format names state, and the colour of the samples once they
+/// are YUV.
 fn meaning(picture: &RawVideo) -> (Pixel, Colour) {
     let mut colour = codec::colour(picture);
     let format = match picture.format() {
         Pixel::YUVJ420P => Pixel::YUV420P,
         Pixel::YUVJ422P => Pixel::YUV422P,
         Pixel::YUVJ444P => Pixel::YUV444P,
-        // The scaler makes BT.601 in the limited range of it.
+        // The scaler converts RGB to BT.601 in the limited range.
         Pixel::GBRP | Pixel::GBRP10LE | Pixel::GBRP12LE | Pixel::RGB24 | Pixel::RGBA => {
             return (picture.format(), Colour { matrix: 6, full_range: false, ..colour });
         }
@@ -210,7 +214,7 @@ fn meaning(picture: &RawVideo) -> (Pixel, Colour) {
     (format, colour)
 }
 
-/// Clockwise.
+/// Turns a frame clockwise.
 fn turned(picture: &RawVideo, rotation: Rotation) -> RawVideo {
     let size = plane::size(picture);
     let turned = if rotation.turns_sides() { Size { width: size.height, height: size.width } } else { size };
@@ -249,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_cut_or_bordered_to_the_shape_of_their_tile() {
+    fn frames_are_cropped_or_contained_in_the_shape_of_their_tile() {
         use Rotation::{None, Quarter};
         let size = |width, height| Size { width, height };
         let cases = [
@@ -299,7 +303,7 @@ mod tests {
         canvas
     }
 
-    /// Luma in the middle of each quadrant, row by row.
+    /// Returns the luma in the middle of each quadrant, row by row.
     fn lumas(canvas: &RawVideo, tile: Size) -> [u8; 4] {
         let (width, height) = (tile.width / 4, tile.height / 4);
         [(1, 1), (3, 1), (1, 3), (3, 3)].map(|(x, y)| at(canvas, 0, 4 + x * width, 4 + y * height))
@@ -308,7 +312,7 @@ mod tests {
     #[test]
     fn every_way_of_scaling_puts_quadrants_where_they_belong() {
         let tile = Size { width: 64, height: 48 };
-        // The same size, half, quarter, larger, smaller by odd factors, another shape.
+        // The cases are the same size, twice and four times the size, a smaller one, odd factors, and another shape.
         for (width, height) in [(64, 48), (128, 96), (256, 192), (32, 24), (210, 158), (300, 220), (128, 48)] {
             let mut fitted = Fitted::new(tile, Fit::Crop, Rotation::None, None);
             fitted.fit(&ffmpeg_hd(quadrants(width, height))).unwrap();
@@ -336,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn other_formats_and_odd_sizes_are_taken() {
+    fn other_formats_and_odd_sizes_are_accepted() {
         let tile = Size { width: 64, height: 48 };
         for format in [Pixel::YUV422P10LE, Pixel::YUV444P, Pixel::YUVJ420P, Pixel::NV12, Pixel::GBRP, Pixel::YUVJ422P] {
             for (width, height) in [(129, 97), (65, 49), (3, 2)] {
@@ -350,14 +354,14 @@ mod tests {
         assert!(fitted.fit(&RawVideo::new(Pixel::YUV420P, 1, 9)).is_err());
     }
 
-    /// Says that it is BT.709, so that values stay as they are.
+    /// Marks the frame as BT.709, so that its values stay as they are.
     fn ffmpeg_hd(mut picture: RawVideo) -> RawVideo {
         picture.set_color_space(Space::BT709);
         picture
     }
 
     #[test]
-    fn a_picture_that_is_shared_is_never_drawn_on() {
+    fn a_frame_that_is_shared_is_never_drawn_on() {
         let tile = Size { width: 64, height: 48 };
         let mut fitted = Fitted::new(tile, Fit::Crop, Rotation::None, None);
         let first = ffmpeg_hd(quadrants(64, 48));

@@ -1,22 +1,24 @@
-//! What samples mean: from any matrix and range to that of the canvas, BT.709 in the limited range.
+//! Converts samples from any colour matrix and range to those of the canvas, BT.709 in the limited range.
 //!
-//! Grey stays grey in every matrix, so chroma comes of chroma alone. Primaries and transfer are left as they are.
+//! Grey is grey in every matrix, so the new chroma depends on the old chroma alone. Primaries and transfer stay as they
+//! are.
 
 use onmic_media::codec::Colour;
 
 use super::plane::{self, Plane};
 use crate::codec::RawVideo;
 
-/// Below this height a picture that does not say what it means is taken for BT.601, as browsers do.
+/// The height from which a frame that does not state its matrix is taken for BT.709. A lower one is taken for BT.601,
+/// as in browsers.
 const HD_HEIGHT: u32 = 720;
 
-/// Fractional bits of fixed-point numbers.
+/// The number of fractional bits of fixed-point numbers.
 const BITS: u32 = 14;
 
-/// The canvas's code points (H.273): BT.709.
+/// The code point of BT.709 (H.273), which the canvas has.
 const BT709: u8 = 1;
 
-/// A linear map of Y, Cb and Cr.
+/// Is a linear map of Y, Cb and Cr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Map {
     luma: [i32; 3],
@@ -24,7 +26,7 @@ pub(crate) struct Map {
     chroma: [[i32; 2]; 2],
 }
 
-/// Red's and blue's share of luma (H.273, table 4).
+/// Returns the shares of red and blue in luma (H.273, table 4).
 fn shares(matrix: u8, height: u32) -> (f64, f64) {
     match matrix {
         BT709 => (0.2126, 0.0722),
@@ -37,13 +39,14 @@ fn shares(matrix: u8, height: u32) -> (f64, f64) {
 }
 
 impl Map {
-    /// For pictures of `height` rows that say `colour`; `None` when they are as the canvas is.
+    /// Makes the map for frames of `height` rows that state `colour`. Returns `None` if they already have the canvas's
+    /// matrix and range.
     pub(crate) fn of(colour: &Colour, height: u32) -> Option<Self> {
         let (from, to) = (shares(colour.matrix, height), shares(BT709, height));
         if from == to && !colour.full_range {
             return None;
         }
-        // Where R, G and B of a unit of Y, Cb or Cr go.
+        // Converts Y, Cb and Cr in the frame's matrix to R, G and B.
         let rgb = |luma: f64, blue: f64, red: f64| {
             let (r, b) = (luma + 2.0 * (1.0 - from.0) * red, luma + 2.0 * (1.0 - from.1) * blue);
             (r, (luma - from.0 * r - from.1 * b) / (1.0 - from.0 - from.1), b)
@@ -64,7 +67,7 @@ impl Map {
         })
     }
 
-    /// In place.
+    /// Converts a frame in place.
     pub(crate) fn apply(&self, picture: &mut RawVideo) {
         let all = plane::size(picture).rect();
         let chroma = |index| -> Vec<u8> { Plane::of(picture, index, all).rows().flatten().copied().collect() };
@@ -103,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_bt_709_already_is_left_alone() {
+    fn frames_in_bt_709_are_left_as_they_are() {
         let hd = Colour { matrix: 1, ..Colour::unspecified(false) };
         assert_eq!(Map::of(&hd, 480), None);
         assert_eq!(Map::of(&Colour::unspecified(false), 720), None);
@@ -111,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_of_bt_601_and_of_the_full_range_are_the_same_colours_after() {
+    fn colours_of_bt_601_and_of_the_full_range_keep_their_appearance() {
         let sd = Colour { matrix: 6, ..Colour::unspecified(false) };
         assert_eq!(mapped(sd, [81, 90, 240]), [62, 102, 240]); // red, rounded once more
         assert_eq!(mapped(sd, [145, 54, 34]), [173, 42, 26]); // green

@@ -1,8 +1,8 @@
-//! One input: a thread that decodes what its feed brings and leaves the pictures where the composer finds them.
+//! One input: a thread that decodes the video of its feed and puts the raw frames in a queue for the composer.
 //!
-//! Nothing that comes from outside ends it: what cannot be decoded is counted and waited out, a keyframe is asked for, and
-//! the last picture stays. It reads the feed's ring like any viewer, so that nobody waits for it, and catches up as
-//! [`LiveDecoder`] does.
+//! Nothing that a publisher sends ends the thread. If a frame cannot be decoded, it is counted, a keyframe is asked
+//! for, and the last frame stays until the keyframe comes. The thread reads the feed's ring like any viewer, so nothing
+//! waits for it, and it catches up as [`LiveDecoder`] does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,20 +18,20 @@ use crate::codec::live::{self, Lag, LiveDecoder};
 use crate::error::Error;
 use crate::scene::InputId;
 
-/// How long the thread waits for frames before it looks whether it is still wanted.
+/// How long the thread waits for frames before it checks whether it has to stop.
 const POLL: Duration = Duration::from_millis(100);
-/// Behind by more than this an input only decodes, until it is at the present again.
+/// The lag above which an input catches up.
 const BEHIND_MAX: Duration = Duration::from_millis(300);
 
-/// Where an input's pictures are.
+/// Holds the raw frames of an input for the composer.
 pub(crate) struct Slot {
     pub(crate) queue: Mutex<Queue>,
-    /// Whether the composer waits for these.
+    /// Whether the input leads, so that a new frame wakes the composer.
     pub(crate) leads: AtomicBool,
     bell: Arc<Bell>,
 }
 
-/// A running input.
+/// Is the handle of a running input.
 pub(crate) struct Input {
     pub(crate) slot: Arc<Slot>,
     pub(crate) feed: Arc<Feed>,
@@ -58,7 +58,7 @@ impl Input {
         Ok(Self { slot, feed, stop, thread })
     }
 
-    /// Tells the thread to end; it does within a moment.
+    /// Tells the thread to end. It ends within [`POLL`].
     pub(crate) fn stop(self) -> JoinHandle<()> {
         self.stop.store(true, Ordering::Release);
         self.thread.thread().unpark();
@@ -97,7 +97,7 @@ impl Decoding {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Decodes a track until it ends.
+    /// Decodes a track until the track ends.
     fn follow(&mut self, track: &Track) {
         self.decoder.change_track();
         let mut reader = live::join(track);
@@ -124,7 +124,7 @@ impl Decoding {
         }
     }
 
-    /// Reports what the decoder lost, and asks the publisher for what it needs.
+    /// Counts the frames that the decoder lost, and asks the publisher for a keyframe if the decoder needs one.
     fn tell(&mut self, track: &Track) {
         let losses = self.decoder.take_losses();
         DropReason::MixCorrupt.count(losses.corrupt);
@@ -138,12 +138,13 @@ impl Decoding {
     fn put_decoded(&mut self, track: &Track) {
         let mut decoded = std::mem::take(&mut self.decoded);
         decoded.drain(..).for_each(|decoded| self.put(decoded, track));
-        self.decoded = decoded; // Its memory is kept for the next frame.
+        self.decoded = decoded; // The vector's memory is kept for the next frame.
     }
 
     fn put(&mut self, decoded: live::DecodedFrame, track: &Track) {
         let live::DecodedFrame { picture, info: live::FrameInfo { pts, wall, arrived, .. } } = decoded;
-        // A stream that reorders deeper than it declares, or repeats a time.
+        // The stream reorders more deeply than it declares, or repeats a time. After a step back of 1 s or more it has
+        // a new timeline.
         if self.last_wall.is_some_and(|last| wall <= last && last.micros_since(wall) < 1_000_000) {
             DropReason::MixOrder.count(1);
             return;
@@ -159,7 +160,7 @@ impl Decoding {
     }
 }
 
-/// Counts pictures that nobody saw.
+/// Counts frames that were shown before their time, or not at all.
 pub(crate) fn count(lost: Dropped) {
     DropReason::MixQueueFull.count(lost.full);
     DropReason::MixSuperseded.count(lost.superseded);

@@ -1,15 +1,15 @@
-//! Chroma key: how much of each colour is seen, and what is left of it without the screen's shine.
+//! Chroma key: computes the alpha of each colour, and the colour without the screen's spill.
 //!
-//! Decided per pair of chroma values, so one table of them is all the arithmetic there is.
+//! Both depend on the pair of chroma values alone, so one table holds all results.
 
 use super::plane::{self, Plane, scale_255};
 use crate::codec::RawVideo;
 use crate::scene::ChromaKey;
 
-/// Alpha, Cb and Cr for each Cb and Cr.
+/// Holds alpha and the new Cb and Cr for each pair of Cb and Cr.
 pub(crate) struct Key(Box<[[u8; 3]]>);
 
-/// How much of a picture is seen: of luma and of chroma.
+/// Holds the alphas of a frame, for its luma and for its chroma samples.
 #[derive(Default)]
 pub(crate) struct Alphas {
     pub(crate) luma: Vec<u8>,
@@ -26,7 +26,7 @@ impl Key {
             let (blue, red) = ((chroma >> 8) as f32 - 128.0, (chroma & 0xff) as f32 - 128.0);
             let distance = (blue - key_blue).hypot(red - key_red) / (255.0 * std::f32::consts::SQRT_2);
             let seen = ((distance - similarity) / smoothness.max(1e-4)).clamp(0.0, 1.0);
-            // The part of the colour that points where the screen's does.
+            // The spill is the part of the colour that points in the direction of the screen's colour.
             let shine = ((blue * key_blue + red * key_red) / length).max(0.0) * spill / length;
             let sample = |value: f32| (value + 128.0).round().clamp(0.0, 255.0) as u8;
             [(seen * 255.0).round() as u8, sample(blue - shine * key_blue), sample(red - shine * key_red)]
@@ -34,7 +34,7 @@ impl Key {
         Self(table.collect())
     }
 
-    /// Takes the key off a picture, which is multiplied by its alpha after it.
+    /// Applies the key to a frame. Afterwards the frame is multiplied by its alpha.
     pub(crate) fn apply(&self, picture: &mut RawVideo, alphas: &mut Alphas) {
         let all = plane::size(picture).rect();
         let width = all.width as usize;
@@ -42,7 +42,8 @@ impl Key {
         alphas.luma.clear();
         let half: Vec<&[u8]> = Plane::tight(&alphas.chroma, width / 2).rows().collect();
         for (y, row) in plane::rows_mut(picture, 0, all).enumerate() {
-            // Between chroma rows and columns it is three quarters of the nearer and one of the farther.
+            // Alpha is interpolated between chroma rows and columns: three quarters of the nearer and one quarter of
+            // the farther.
             let near = half[y / 2];
             let far = half[if y % 2 == 0 { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(half.len() - 1) }];
             let column = |x: usize| 3 * u16::from(near[x]) + u16::from(far[x]);
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_screen_is_gone_in_light_and_shade_and_people_stay() {
+    fn the_screen_is_transparent_in_light_and_shade_and_people_are_opaque() {
         for screen in [Colour::rgb(0, 0xd0, 0x20), Colour::rgb(20, 190, 50), Colour::rgb(0, 150, 20)] {
             let (picture, alphas) = keyed(screen);
             assert_eq!((alphas.luma[9], at(&picture, 0, 3, 3), at(&picture, 1, 1, 1)), (0, 0, 0), "{screen:?}");
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_are_soft_and_the_shine_is_taken_off() {
+    fn edges_are_soft_and_spill_is_removed() {
         let pale = Colour::rgb(205, 225, 208);
         let (picture, alphas) = keyed(pale);
         assert_eq!(alphas.luma[0], 255);

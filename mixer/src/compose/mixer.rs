@@ -1,6 +1,6 @@
-//! A running picture mixer as its owner holds it: scenes and sources in, frames to a sink.
+//! The handle of a running video mixer. It takes scenes and sources, and sends composed frames to a sink.
 //!
-//! One thread composes and encodes ([`Composer`]), and one per input decodes for it.
+//! One thread composes and encodes ([`Composer`]). One thread per input decodes for it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use super::sink::PictureSink;
 use crate::error::Error;
 use crate::scene::{InputId, Scene};
 
-/// Where an input comes from.
+/// Describes where an input comes from.
 #[derive(Clone, Debug)]
 pub struct PictureSource {
-    /// The name that tiles know it by.
+    /// The name by which tiles refer to the input.
     pub id: InputId,
-    /// Its feed, which may have video now or later.
+    /// The input's feed, which may have video now or later.
     pub feed: Arc<Feed>,
-    /// How much later than the lead's its pictures are shown, so that they stay with its audio. The lead's own delay is not
-    /// looked at.
+    /// How much later than the lead's frames the input's frames are shown, so that they stay in sync with its audio.
+    /// The delay of the lead itself is ignored.
     pub delay: Duration,
 }
 
-/// What only callers touch.
+/// Holds the state that only callers use.
 #[derive(Default)]
 struct Inputs {
     running: HashMap<InputId, Input>,
@@ -40,7 +40,7 @@ struct Inputs {
     plan: Option<Arc<Plan>>,
 }
 
-/// A running picture mixer. Ends when it is dropped.
+/// Is a running video mixer. It ends when it is dropped.
 pub struct PictureMixer {
     shared: Arc<Shared>,
     inputs: Mutex<Inputs>,
@@ -48,7 +48,8 @@ pub struct PictureMixer {
 }
 
 impl PictureMixer {
-    /// Starts to show `scene` on the timeline of `origin`. The first frame is an IDR and comes with the lead's next picture.
+    /// Starts to show `scene` on the timeline of `origin`. The first frame is an IDR and comes with the lead's next
+    /// frame.
     pub fn start(
         settings: Settings,
         clock: NodeClock,
@@ -67,7 +68,8 @@ impl PictureMixer {
         Ok(mixer)
     }
 
-    /// From the next frame on; of several the newest. A scene that is refused changes nothing. Draws letters and images here, on the caller's thread: milliseconds.
+    /// Shows `scene` from the next frame on. Of several scenes set before that frame the newest is shown. A scene that
+    /// is refused changes nothing. Text and images are drawn on the caller's thread, which takes milliseconds.
     pub fn set_scene(&self, scene: &Scene, sources: Vec<PictureSource>) -> Result<(), Error> {
         let next = self.prepare(scene, sources)?;
         *self.shared.next.lock() = Some(next);
@@ -75,12 +77,12 @@ impl PictureMixer {
         Ok(())
     }
 
-    /// Whether frames still come.
+    /// Returns whether the mixer still composes frames.
     pub fn is_running(&self) -> bool {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Draws what can be drawn ahead, and starts and stops inputs.
+    /// Draws everything that can be drawn ahead, and starts and stops inputs.
     fn prepare(&self, scene: &Scene, sources: Vec<PictureSource>) -> Result<Next, Error> {
         let mut inputs = self.inputs.lock();
         let inputs = &mut *inputs;
@@ -118,13 +120,14 @@ impl Drop for PictureMixer {
         self.thread.take().into_iter().for_each(join);
         let inputs = self.inputs.get_mut();
         let running = std::mem::take(&mut inputs.running).into_values().map(Input::stop);
-        // All are told before the first is waited for.
+        // All threads are told to stop before the first one is joined.
         let all: Vec<_> = running.chain(inputs.ending.drain(..)).collect();
         all.into_iter().for_each(join);
     }
 }
 
-/// A sink may be the last to hold the mixer: its thread cannot wait for itself.
+/// Joins a thread, unless it is the current one: a sink may be the last to hold the mixer, and its thread cannot join
+/// itself.
 fn join(thread: JoinHandle<()>) {
     if thread.thread().id() != thread::current().id() && thread.join().is_err() {
         tracing::error!("a thread of a mixer panicked");

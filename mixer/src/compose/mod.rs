@@ -1,8 +1,8 @@
-//! Several pictures made into one, and encoded: the picture half of the program mixer.
+//! Composes the video of several inputs to one and encodes it: the video half of the program mixer.
 //!
-//! The core neither waits nor reads a clock: [`Plan`] is a scene with all that can be drawn ahead drawn, [`Compositor`] puts
-//! pictures into it, [`Tick`] says when. Around it are one decoding thread per input and one that composes and encodes
-//! ([`PictureMixer`]).
+//! The core neither waits nor reads a clock. [`Plan`] is a scene in which everything that can be drawn ahead is drawn,
+//! [`Compositor`] draws the inputs into it, and [`Tick`] decides when. Around the core there are one decoding thread
+//! per input and one thread that composes and encodes ([`PictureMixer`]).
 
 mod bell;
 mod composer;

@@ -1,4 +1,5 @@
-//! A small picture with transparency, in the form of the canvas: drawn once, blended on every frame that needs it.
+//! A small image with transparency, in the form of the canvas. It is drawn once and blended on every frame that needs
+//! it.
 
 use image::RgbaImage;
 
@@ -6,7 +7,7 @@ use super::plane::{self, PLANES, Plane};
 use crate::codec::RawVideo;
 use crate::scene::Rect;
 
-/// Y, Cb and Cr multiplied by alpha, with the alpha of luma and of chroma.
+/// Holds Y, Cb and Cr multiplied by alpha, and the alphas of the luma and chroma samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Patch {
     width: u32,
@@ -15,7 +16,7 @@ pub(crate) struct Patch {
 }
 
 impl Patch {
-    /// From RGB multiplied by alpha. Even sides; an odd last row or column is left out.
+    /// Makes a patch from RGB multiplied by alpha. Its sides are even: an odd last row or column is left out.
     pub(crate) fn of(image: &RgbaImage, opacity: f32) -> Self {
         let (width, height) = (image.width() & !1, image.height() & !1);
         let opacity = if opacity.is_finite() { opacity.clamp(0.0, 1.0) } else { 1.0 };
@@ -54,11 +55,12 @@ impl Patch {
         self.samples[0].len() as u32 / self.width.max(1)
     }
 
-    /// Onto the canvas, its left upper corner at (x, y), which are even; it must lie within.
+    /// Blends the patch on the canvas with its upper left corner at (x, y), which must be even. The patch must lie
+    /// within the canvas.
     pub(crate) fn blend(&self, canvas: &mut RawVideo, x: u32, y: u32) {
         let part = Rect { x, y, width: self.width, height: self.height() };
         if !plane::size(canvas).rect().covers(part) {
-            return; // A plan puts nothing there.
+            return; // A plan never places a patch outside the canvas.
         }
         for index in 0..PLANES {
             let width = self.width as usize / if index == 0 { 1 } else { 2 };
@@ -70,7 +72,7 @@ impl Patch {
     }
 }
 
-/// BT.709 in the limited range, of RGB that is multiplied by alpha: offsets are, too.
+/// Converts RGB that is multiplied by alpha to BT.709 in the limited range. The offsets are multiplied by alpha too.
 fn yuva([red, green, blue, alpha]: [f32; 4]) -> [u8; 4] {
     let luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
     let opaque = alpha / 255.0;
@@ -89,7 +91,7 @@ mod tests {
     use crate::scene::{Colour, Size};
 
     #[test]
-    fn an_opaque_patch_is_its_colour_and_a_clear_one_is_nothing() {
+    fn an_opaque_patch_replaces_the_canvas_and_a_transparent_one_changes_nothing() {
         let yuv = Colour::rgb(200, 30, 90).yuv();
         let mut canvas = drawn(Size { width: 16, height: 8 }, |_, _, _| 77);
         let opaque = Patch::of(&RgbaImage::from_pixel(5, 4, Rgba([200, 30, 90, 255])), 1.0);
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_white_patch_is_half_way_to_white() {
+    fn a_white_patch_of_half_opacity_is_half_way_to_white() {
         let mut canvas = drawn(Size { width: 4, height: 4 }, |index, _, _| [35, 128, 128][index]);
         Patch::of(&RgbaImage::from_pixel(4, 4, Rgba([255; 4])), 0.5).blend(&mut canvas, 0, 0);
         let seen = [0, 1, 2].map(|index| at(&canvas, index, 1, 1));

@@ -1,7 +1,7 @@
-//! A scene with everything drawn that can be drawn ahead: letters, cards, logos, the background.
+//! A scene in which everything that can be drawn ahead is drawn: text, cards, logos, the background.
 //!
-//! Made where a scene is set, not where frames are: the composer only exchanges one plan for the next. What did not change
-//! since the plan before is taken over from it.
+//! The thread that sets a scene makes the plan, not the thread that composes: the composer only exchanges one plan for
+//! the next. Items that did not change are taken over from the previous plan.
 
 use std::sync::Arc;
 
@@ -18,28 +18,28 @@ use crate::scene::{
     Background, ChromaKey, Content, Fit, Image, InputId, OVERLAYS_MAX, Overlay, Rect, Rotation, Scene, Size, Tile,
 };
 
-/// A scene that is ready to be drawn.
+/// Is a scene that is ready to be drawn.
 pub struct Plan {
     pub(crate) canvas: Size,
     pub(crate) frame_rate_max: f64,
     pub(crate) lead: Option<InputId>,
     pub(crate) background: Ground,
-    /// The farthest first.
+    /// The items on the canvas, the farthest first.
     pub(crate) items: Vec<Item>,
 }
 
-/// The background, and what it was made of.
+/// Holds the drawn background, and its description.
 #[derive(Clone)]
 pub(crate) struct Ground {
     of: Background,
     pub(crate) picture: Arc<RawVideo>,
 }
 
-/// Something on the canvas.
+/// Is one item on the canvas.
 pub(crate) struct Item {
     z: i32,
     pub(crate) rect: Rect,
-    /// Nothing behind it is ever seen.
+    /// Whether it always hides everything behind it.
     pub(crate) opaque: bool,
     pub(crate) drawn: Drawn,
 }
@@ -54,7 +54,7 @@ pub(crate) struct TilePlan {
     pub(crate) fit: Fit,
     pub(crate) rotation: Rotation,
     pub(crate) key: Option<ChromaKey>,
-    /// Thickness and colour.
+    /// The thickness in pixels and the colour.
     pub(crate) border: Option<(u32, [u8; 3])>,
     name: Option<String>,
     pub(crate) label: Option<Arc<Patch>>,
@@ -62,8 +62,9 @@ pub(crate) struct TilePlan {
 }
 
 impl Plan {
-    /// Takes milliseconds where there is much to draw. `previous` is the plan it follows. A scene with more than
-    /// [`MIXED_MAX`] tiles or [`OVERLAYS_MAX`] overlays is refused: nobody is left out in silence.
+    /// Draws a scene, which takes milliseconds if there is much to draw. `previous` is the plan that this one replaces.
+    /// A scene with more than [`MIXED_MAX`] tiles or [`OVERLAYS_MAX`] overlays is refused, so that no item is left out
+    /// without an error.
     pub fn new(scene: &Scene, previous: Option<&Self>) -> Result<Self, Error> {
         Error::unless_within("tiles", scene.tiles.len(), MIXED_MAX)?;
         Error::unless_within("overlays", scene.overlays.len(), OVERLAYS_MAX)?;
@@ -76,7 +77,7 @@ impl Plan {
         let tiles = scene.tiles.iter().map(|tile| tile_item(tile, canvas, previous));
         let overlays = scene.overlays.iter().map(|overlay| overlay_item(overlay, canvas, previous));
         let mut items: Vec<Item> = tiles.chain(overlays).collect();
-        items.sort_by_key(|item| item.z); // Stable: of equals the later is nearer.
+        items.sort_by_key(|item| item.z); // The sort is stable, so of items with equal `z` the later one is nearer.
         let hidden = |at: usize| items[at + 1..].iter().any(|item| item.opaque && item.rect.covers(items[at].rect));
         let seen: Vec<bool> = (0..items.len()).map(|at| !hidden(at)).collect();
         let mut seen = seen.into_iter();
@@ -86,7 +87,7 @@ impl Plan {
         Ok(Self { canvas, frame_rate_max, lead: scene.lead.clone(), background, items })
     }
 
-    /// The inputs that are seen or lead: those worth decoding.
+    /// Returns the inputs that have to be decoded: those that are visible, and the lead.
     pub fn inputs(&self) -> impl Iterator<Item = &InputId> {
         let tiles = self.items.iter().filter_map(|item| match &item.drawn {
             Drawn::Tile(tile) => Some(&tile.input),
@@ -155,7 +156,8 @@ fn overlay_item(overlay: &Overlay, canvas: Size, previous: Option<&Plan>) -> Ite
     Item { z: overlay.z, rect, opaque: false, drawn: Drawn::Overlay { of: overlay.clone(), patch } }
 }
 
-/// All of it in the middle of `size`, multiplied by its alpha so that scaling draws no edges of what cannot be seen.
+/// Scales the whole image into the middle of `size`. It is multiplied by its alpha first, so that the colour of
+/// transparent pixels does not show at edges.
 fn logo(image: &Image, size: Size) -> RgbaImage {
     let mut pixels = image.pixels().clone();
     for pixel in pixels.pixels_mut() {

@@ -1,52 +1,58 @@
-//! The decoded pictures of one input, and which of them is shown when.
+//! Holds the raw frames of one input, and decides which of them is shown when.
 //!
-//! Bounded: an input that runs ahead of the program shows what would have been dropped, instead of nothing.
+//! The queue is bounded. If an input runs ahead of the program, the oldest frame is shown before its time instead of
+//! being dropped.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use onmic_media::playback::STILL;
 use onmic_media::{Ticks, WallTime};
 
 use crate::codec::RawVideo;
 
-/// The most pictures that wait: a quarter of a second at 30 per second.
+/// The most frames that wait: a quarter of a second at 30 fps.
 const WAITING_MAX: usize = 8;
-/// And the most pixels: seven pictures of 1080p, two of 4K.
+/// The most pixels that wait: seven frames of 1080p, or two of 4K.
 const PIXELS_MAX: usize = 16_000_000;
 
-/// A decoded picture.
+/// Holds one raw frame.
 pub(crate) struct Decoded {
     pub(crate) picture: Arc<RawVideo>,
-    /// Its timestamp on the video clock.
+    /// The timestamp at the video clock rate.
     pub(crate) pts: Ticks,
     pub(crate) wall: WallTime,
     pub(crate) arrived: Instant,
-    /// Counts up; another for each picture of an input.
+    /// The number of the frame. It increases from each frame of an input to the next.
     pub(crate) number: u64,
 }
 
-/// The pictures of one input.
+/// Holds the raw frames of one input.
 #[derive(Default)]
 pub(crate) struct Queue {
     shown: Option<Decoded>,
-    /// When the one that is shown was decoded.
-    since: Option<Instant>,
-    waiting: VecDeque<(Decoded, Instant)>,
+    waiting: VecDeque<Decoded>,
+    /// When the newest frame was decoded.
+    newest: Option<Instant>,
+    /// The time between the newest frames. A still screen is sent every few seconds.
+    pause: Duration,
 }
 
-/// Pictures that nobody saw.
+/// Counts frames that were shown before their time, or not at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dropped {
-    /// There was no room.
+    /// Frames shown before their time, because the queue was full.
     pub(crate) full: u64,
-    /// A newer one was due as well.
+    /// Frames not shown, because a newer one was due as well.
     pub(crate) superseded: u64,
 }
 
 impl Queue {
-    /// Takes in what was decoded at `now`.
+    /// Takes in a frame that was decoded at `now`.
     pub(crate) fn push(&mut self, decoded: Decoded, now: Instant) -> Dropped {
+        let pause = self.newest.replace(now).map_or(Duration::ZERO, |newest| now.saturating_duration_since(newest));
+        self.pause = pause.max(self.pause / 2);
         let mut dropped = Dropped::default();
         let pixels = decoded.picture.width() as usize * decoded.picture.height() as usize;
         if self.waiting.len() >= (PIXELS_MAX / pixels.max(1)).clamp(2, WAITING_MAX)
@@ -55,27 +61,27 @@ impl Queue {
             self.show(oldest);
             dropped.full = 1;
         }
-        self.waiting.push_back((decoded, now));
+        self.waiting.push_back(decoded);
         dropped
     }
 
-    fn show(&mut self, (decoded, at): (Decoded, Instant)) {
-        (self.shown, self.since) = (Some(decoded), Some(at));
+    fn show(&mut self, decoded: Decoded) {
+        self.shown = Some(decoded);
     }
 
-    /// The newest of the times that are not later than `until` becomes the one shown.
+    /// Shows the newest frame whose time is not later than `until`.
     pub(crate) fn advance(&mut self, until: WallTime) -> Dropped {
-        let due = self.waiting.iter().take_while(|(decoded, _)| decoded.wall <= until).count();
+        let due = self.waiting.iter().take_while(|decoded| decoded.wall <= until).count();
         self.skip_to(due)
     }
 
-    /// The next picture of an input that leads. Pictures of times up to `shown` have been missed, and so have all but the
-    /// newest when there are more than `behind`.
+    /// Returns the frame that a leading input shows next. Frames with times up to `shown` are skipped if a later one
+    /// waits. If more than `behind` frames wait, all but the newest are skipped.
     pub(crate) fn next_to_lead(&self, shown: Option<WallTime>, behind: usize) -> Option<&Decoded> {
-        self.lead_at(shown, behind).map(|at| &self.waiting[at].0)
+        self.lead_at(shown, behind).map(|at| &self.waiting[at])
     }
 
-    /// Shows what [`Queue::next_to_lead`] gives.
+    /// Shows the frame that [`Queue::next_to_lead`] returns.
     pub(crate) fn lead(&mut self, shown: Option<WallTime>, behind: usize) -> Dropped {
         let due = self.lead_at(shown, behind).map_or(0, |at| at + 1);
         self.skip_to(due)
@@ -83,7 +89,7 @@ impl Queue {
 
     fn lead_at(&self, shown: Option<WallTime>, behind: usize) -> Option<usize> {
         let newest = self.waiting.len().checked_sub(1)?;
-        let later = |(decoded, _): &(Decoded, Instant)| shown.is_none_or(|shown| decoded.wall > shown);
+        let later = |decoded: &Decoded| shown.is_none_or(|shown| decoded.wall > shown);
         let next = if newest >= behind { None } else { self.waiting.iter().position(later) };
         Some(next.unwrap_or(newest))
     }
@@ -96,20 +102,21 @@ impl Queue {
         Dropped { full: 0, superseded: (due as u64).saturating_sub(1) }
     }
 
-    /// The times of the pictures that wait and have a higher number.
+    /// Returns the waiting frames that have a higher number.
     pub(crate) fn later_than(&self, number: u64) -> impl Iterator<Item = &Decoded> {
-        self.waiting.iter().map(|(decoded, _)| decoded).filter(move |decoded| decoded.number > number)
+        self.waiting.iter().filter(move |decoded| decoded.number > number)
     }
 
-    /// The one that is shown.
+    /// Returns the frame that is shown.
     pub(crate) fn shown(&self) -> Option<&Decoded> {
         self.shown.as_ref()
     }
 
-    /// The one that is shown, unless nothing came for `stale_after`.
+    /// Returns the frame that is shown, unless no frame came for `stale_after`. An input whose frames come further apart
+    /// than that has twice as long, up to [`STILL`].
     pub(crate) fn fresh(&self, now: Instant, stale_after: Duration) -> Option<&Decoded> {
-        let newest = self.waiting.back().map(|(_, at)| *at).or(self.since)?;
-        (now.saturating_duration_since(newest) < stale_after).then_some(self.shown.as_ref()?)
+        let patience = (self.pause * 2).min(STILL).max(stale_after);
+        (now.saturating_duration_since(self.newest?) < patience).then_some(self.shown.as_ref()?)
     }
 }
 
@@ -132,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_picture_that_is_due_is_shown_and_the_others_are_counted() {
+    fn the_newest_frame_that_is_due_is_shown_and_the_skipped_ones_are_counted() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         for number in 1..=4 {
             queue.push(decoded(number, number * 40), now);
@@ -146,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_is_ahead_of_time_is_seen_all_the_same() {
+    fn frames_of_an_input_that_runs_ahead_are_shown_before_their_time() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         let full: u64 = (1..=10).map(|number| queue.push(decoded(number, 1_000_000), now).full).sum();
         queue.advance(WallTime(0));
@@ -154,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lead_is_shown_picture_by_picture_until_it_is_too_far_behind() {
+    fn the_lead_is_shown_frame_by_frame_until_it_is_too_far_behind() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         (1..=2).for_each(|number| _ = queue.push(decoded(number, 40 * number), now));
         assert_eq!(queue.next_to_lead(None, 3).map(|next| next.number), Some(1));
@@ -167,18 +174,18 @@ mod tests {
     }
 
     #[test]
-    fn pictures_of_a_lead_that_have_been_missed_are_left_for_the_one_on_time() {
+    fn a_late_frame_of_the_lead_is_skipped_if_a_later_one_waits() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         (1..=2).for_each(|number| _ = queue.push(decoded(number, 40 * number), now));
         assert_eq!(queue.lead(Some(WallTime(60_000)), 3), Dropped { full: 0, superseded: 1 });
         assert_eq!(shown(&queue), Some(2));
         queue.push(decoded(3, 100), now);
         queue.lead(Some(WallTime(500_000)), 3);
-        assert_eq!(shown(&queue), Some(3), "behind for good, it is still what is newest");
+        assert_eq!(shown(&queue), Some(3), "if all frames are late, the newest is shown");
     }
 
     #[test]
-    fn a_picture_grows_stale_when_nothing_follows_it() {
+    fn a_frame_becomes_stale_if_none_follows_it() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         let (stale_after, later) = (Duration::from_secs(3), |seconds| now + Duration::from_secs(seconds));
         assert!(queue.fresh(now, stale_after).is_none());
@@ -187,6 +194,18 @@ mod tests {
         assert!(queue.fresh(later(2), stale_after).is_some());
         assert!(queue.fresh(later(3), stale_after).is_none());
         queue.push(decoded(2, 9), later(3));
-        assert_eq!(queue.fresh(later(4), stale_after).map(|decoded| decoded.number), Some(1), "the next one comes");
+        assert_eq!(queue.fresh(later(4), stale_after).map(|decoded| decoded.number), Some(1), "the next frame waits");
+    }
+
+    #[test]
+    fn a_still_screen_that_is_sent_every_5_s_stays_and_a_stall_is_forgotten() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        let (stale_after, later) = (Duration::from_secs(3), |seconds| now + Duration::from_secs_f32(seconds));
+        (0..3).for_each(|number| _ = queue.push(decoded(number, 0), later(5.0 * number as f32)));
+        queue.advance(WallTime(0));
+        assert!(queue.fresh(later(19.9), stale_after).is_some());
+        assert!(queue.fresh(later(20.0), stale_after).is_none());
+        (0..10).for_each(|number| _ = queue.push(decoded(3 + number, 0), later(15.0 + number as f32 / 30.0)));
+        assert!(queue.fresh(later(18.4), stale_after).is_none(), "the frames come fast again");
     }
 }

@@ -1,21 +1,21 @@
-//! How the program's video is encoded.
+//! Holds the settings of the program's video.
 
 use std::time::Duration;
 
 use crate::codec::encode::{Backend, VideoSettings};
 
-/// How the program's video is made.
+/// Holds the settings of the program's video.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What encodes, as [`Backend::choose`] found it.
+    /// The encoder that [`Backend::choose`] found.
     pub backend: Backend,
     /// The encoder's settings.
     pub encoder: VideoSettings,
-    /// Bits per second; without it the size and frame rate decide.
+    /// The bitrate in bits per second. If it is `None`, the size and frame rate decide.
     pub bitrate_bps: Option<u64>,
-    /// A keyframe at least this often.
+    /// The longest time between keyframes.
     pub keyframe_interval: Duration,
-    /// An input whose picture has not changed for this long is shown as a placeholder.
+    /// The time without a new frame after which an input is shown as a placeholder.
     pub stale_after: Duration,
 }
 

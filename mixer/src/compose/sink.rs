@@ -1,20 +1,20 @@
-//! Where composed frames go.
+//! The destination of composed frames.
 
 use onmic_media::Frame;
 
-/// What the taker of frames wants next.
+/// States what a sink wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// The next frame.
+    /// It wants the next frame.
     Go,
-    /// The next frame, and it must be an IDR.
+    /// It wants the next frame, and a keyframe as soon as possible.
     Keyframe,
-    /// Nothing more.
+    /// It wants no more frames.
     Stop,
 }
 
-/// Takes composed frames. Dropped when no more come, for whatever reason.
+/// Takes composed frames. It is dropped when no more come, for any reason.
 pub trait PictureSink: Send + 'static {
-    /// Takes one; on the composer's thread.
+    /// Takes one frame, on the composer's thread.
     fn push(&mut self, frame: Frame) -> Wanted;
 }

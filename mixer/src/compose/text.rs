@@ -1,6 +1,7 @@
-//! Letters: names on pictures, cards over them. Drawn when a scene changes, never per frame.
+//! Draws text: names on tiles, and cards. Text is drawn when a scene changes, never per frame.
 //!
-//! Fonts are the system's, found once per process. Without any, pictures have no letters, and one warning says so.
+//! The fonts are the system's, which are searched once per process. If there are none, no text is drawn, and one
+//! warning says so.
 
 use std::sync::OnceLock;
 
@@ -14,15 +15,15 @@ use parking_lot::Mutex;
 use super::plane::scale_255;
 use crate::scene::{Colour, Size, Text};
 
-/// From one baseline to the next, in heights of letters.
+/// The distance from one baseline to the next, in font heights.
 const LINE: f32 = 1.25;
-/// The height of a card's title against that of its lines.
+/// The ratio of the height of a card's title to that of its lines.
 const TITLE: f32 = 1.4;
-/// Letters that nobody can read are not worth their pixels.
+/// The smallest font height in pixels. Viewers cannot read smaller text.
 const SMALLEST: f32 = 8.0;
-/// The shade behind a name.
+/// The colour behind a name.
 const SHADE: Colour = Colour::rgb(0, 0, 0).with_alpha(0x90);
-/// The ground where a picture is missing.
+/// The colour of a tile whose input has no video.
 const DARK: Colour = Colour::rgb(0x20, 0x24, 0x2c);
 
 struct Letters {
@@ -35,13 +36,13 @@ fn letters() -> &'static Mutex<Letters> {
     LETTERS.get_or_init(|| {
         let fonts = FontSystem::new();
         if fonts.db().is_empty() {
-            tracing::warn!("there are no fonts: pictures have no letters (install fonts-dejavu-core, fonts-noto-cjk)");
+            tracing::warn!("no fonts found, so video has no text (install fonts-dejavu-core, fonts-noto-cjk)");
         }
         Mutex::new(Letters { fonts, glyphs: SwashCache::new() })
     })
 }
 
-/// One line as it will be set.
+/// Is one line of text with its font.
 struct Line<'a> {
     text: &'a str,
     height: f32,
@@ -66,7 +67,7 @@ impl Letters {
         self.set(line, None, Align::Left).layout_runs().map(|run| run.line_w).fold(0.0, f32::max)
     }
 
-    /// Draws into `image` at (x, y), in at most `room` pixels of a row.
+    /// Draws into `image` at (x, y), at most `room` pixels wide.
     fn draw(
         &mut self,
         image: &mut RgbaImage,
@@ -89,7 +90,7 @@ impl Letters {
     }
 }
 
-/// A straight colour onto a pixel that is multiplied by its alpha, if there is one.
+/// Blends a colour with straight alpha on a pixel that is multiplied by its alpha. Does nothing outside the image.
 fn over(image: &mut RgbaImage, x: i32, y: i32, [red, green, blue, alpha]: [u8; 4]) {
     let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else { return };
     let Some(pixel) = image.get_pixel_mut_checked(x, y) else { return };
@@ -104,7 +105,7 @@ fn filled(size: Size, colour: Colour) -> RgbaImage {
     RgbaImage::from_pixel(size.width.max(2), size.height.max(2), Rgba(parts))
 }
 
-/// A name on a dark ground, as wide as it needs to be in a tile.
+/// Draws a name on a dark background, as wide as the name and at most as wide as the tile.
 pub(crate) fn label(name: &str, tile: Size) -> Option<RgbaImage> {
     let height = (tile.height as f32 * 0.06).clamp(12.0, 32.0);
     let padding = (height * 0.5).round();
@@ -124,7 +125,7 @@ pub(crate) fn label(name: &str, tile: Size) -> Option<RgbaImage> {
     Some(image)
 }
 
-/// A dark tile with a name in its middle.
+/// Draws a dark tile with a name in its middle.
 pub(crate) fn placeholder(name: &str, tile: Size) -> RgbaImage {
     let mut image = filled(tile, DARK);
     let height = (tile.height as f32 * 0.1).clamp(12.0, 48.0);
@@ -135,7 +136,7 @@ pub(crate) fn placeholder(name: &str, tile: Size) -> RgbaImage {
     image
 }
 
-/// Title and lines, as large as they fit.
+/// Draws a title and lines in the largest font that fits.
 pub(crate) fn card(text: &Text, size: Size) -> RgbaImage {
     let mut image = filled(size, text.background);
     let units = if text.title.is_some() { TITLE } else { 0.0 } + text.lines.len() as f32;
@@ -167,7 +168,7 @@ mod tests {
 
     const TILE: Size = Size { width: 320, height: 180 };
 
-    /// How many pixels are brighter than the ground; the tests need the fonts that `make setup` installs.
+    /// Returns how many pixels are brighter than the background. The tests need the fonts that `make setup` installs.
     fn bright(image: &RgbaImage) -> usize {
         image.pixels().filter(|pixel| pixel.0[0] > 0x80).count()
     }
@@ -184,12 +185,12 @@ mod tests {
             assert!(bright(&placeholder(name, TILE)) > 50, "{name}");
         }
         assert_eq!(label("", TILE), None);
-        // A box for a missing letter would be the same for both.
+        // The box for a missing glyph would look the same for both.
         assert_ne!(placeholder("李", TILE), placeholder("龙", TILE));
     }
 
     #[test]
-    fn long_names_and_tiny_tiles_stay_within() {
+    fn text_stays_within_the_tile_for_long_names_and_tiny_tiles() {
         let long = "a name that is much longer than the tile is wide ".repeat(4);
         assert!(label(&long, TILE).expect("a label").width() <= TILE.width);
         let tiny = Size { width: 2, height: 2 };
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_has_its_ground_and_its_letters() {
+    fn a_card_has_its_background_and_its_text() {
         let text = Text { title: Some("Tea".to_owned()), lines: vec!["¥ 99".to_owned()], ..Text::default() };
         let card = card(&text, TILE);
         assert_eq!(card.get_pixel(0, 0).0, [0, 0, 0, 0xb0]);

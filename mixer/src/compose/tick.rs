@@ -1,34 +1,38 @@
-//! When a frame is composed, and what time it shows. Pure: `now` is an argument.
+//! Decides when a frame is composed, and what time it shows. It is pure: `now` is an argument.
 //!
-//! The lead's picture waits for nobody: it is a frame as soon as it is decoded. When it is late, a frame is made without it
-//! one and a half periods after the last; when it stays away, every period. Frames are limited on the timeline and not in
-//! real time, so that pictures which the network bunched do not stay late for ever.
+//! The lead's frame waits for no other input: a frame is composed as soon as it is decoded. If it is late, a frame is
+//! composed without it one and a half periods after the last one, and from then on every period until it comes. The
+//! frame rate is limited on the timeline and not in real time. Otherwise frames that the network bunched would stay
+//! late for ever.
 
 use std::time::{Duration, Instant};
 
 use onmic_media::WallTime;
 
-/// How much earlier than its turn a picture may be without being held back: what capturing and networks shake.
+/// How much before its turn a frame of the lead is accepted, in shortest periods. Capture times and networks have this
+/// much jitter.
 const EARLY: f64 = 0.3;
-/// A frame without the lead comes this many periods after one with it.
+/// The number of periods after a frame with the lead at which a frame without the lead is composed.
 const PATIENCE: f64 = 1.5;
-/// A lead slower than this many shortest periods does not slow the program down.
+/// The longest mean period of a lead that sets the frame rate, in shortest periods. A slower lead does not slow the
+/// program down.
 const SLOWEST_LEAD: f64 = 2.2;
-/// The least distance of frames on the timeline, in shortest periods: how a lead that is behind it is caught.
+/// The least step between composed frames on the timeline, in shortest periods. While the lead is behind the timeline,
+/// the timeline advances by this step, so that the lead catches up.
 const LEAST_STEP: f64 = 0.25;
-/// Behind by more, the lead is on another timeline.
+/// A lead that is further behind than this is on another timeline.
 const LOST: Duration = Duration::from_secs(2);
-/// How long a lead may take to its first picture.
+/// How long the first composed frame waits for the lead's first frame.
 const START: Duration = Duration::from_millis(500);
-/// The mean is over about so many pictures.
+/// The mean period is taken over about this many frames of the lead.
 const MEAN_PICTURES: f64 = 16.0;
 
-/// A frame that is to be made now.
+/// Describes a frame that has to be composed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// What it shows, on the lead's clock.
+    /// The time that it shows, on the lead's clock.
     pub wall: WallTime,
-    /// Whether the lead has a new picture for it.
+    /// Whether the lead has a new frame for it.
     pub led: bool,
 }
 
@@ -36,39 +40,39 @@ pub struct Moment {
 struct Last {
     at: Instant,
     moment: Moment,
-    /// When the next one has its turn, on the timeline.
+    /// When the next frame has its turn, on the timeline.
     due: WallTime,
 }
 
-/// The rhythm of composed frames.
+/// Times composed frames.
 #[derive(Clone, Debug)]
 pub struct Tick {
     period: Duration,
     started: Instant,
-    /// The lead's last picture, and the mean microseconds between its pictures.
+    /// The time of the lead's last frame, and the mean microseconds between its frames.
     lead: Option<(WallTime, Option<f64>)>,
     last: Option<Last>,
 }
 
 impl Tick {
-    /// At most `frame_rate_max` frames per second, and as many without a lead.
+    /// Composes at most `frame_rate_max` frames per second, and exactly as many without a lead.
     pub fn new(frame_rate_max: f64, now: Instant) -> Self {
         let mut tick = Self { period: Duration::ZERO, started: now, lead: None, last: None };
         tick.set_frame_rate_max(frame_rate_max);
         tick
     }
 
-    /// From the next frame on.
+    /// Sets the maximum frame rate from the next frame on.
     pub fn set_frame_rate_max(&mut self, frame_rate_max: f64) {
         self.period = Duration::from_secs_f64(1.0 / frame_rate_max.clamp(1.0, 240.0));
     }
 
-    /// Another input leads: what was measured of the one before is forgotten.
+    /// Notes that another input leads. The measurements of the previous lead are discarded.
     pub fn set_lead(&mut self) {
         self.lead = None;
     }
 
-    /// The lead has a picture of `wall`. In the order of their times.
+    /// Notes that the lead has a frame of time `wall`. Frames are noted in the order of their times.
     pub fn lead_decoded(&mut self, wall: WallTime) {
         let most = 10.0 * self.period.as_secs_f64() * 1e6;
         let mean = self.lead.map(|(last, mean)| {
@@ -78,12 +82,12 @@ impl Tick {
         self.lead = Some((wall, mean));
     }
 
-    /// The time on the last frame: a picture of the lead that is older has been missed.
+    /// Returns the time that the last composed frame shows. An older frame of the lead was too late.
     pub fn shown(&self) -> Option<WallTime> {
         self.last.map(|last| last.moment.wall)
     }
 
-    /// What the lead keeps, as far as it sets the rhythm.
+    /// Returns the period of composed frames: the lead's mean period, if the lead sets it.
     fn rhythm(&self) -> Duration {
         let shortest = self.period.as_secs_f64();
         match self.lead {
@@ -94,14 +98,15 @@ impl Tick {
         }
     }
 
-    /// When to ask again though nothing was decoded. `lead` as for [`Tick::poll`]; `has_lead` is whether one may come.
+    /// Returns when to poll again even if no frame of the lead is decoded. `lead` is as for [`Tick::poll`]. `has_lead`
+    /// states whether a frame of a lead may come.
     pub fn deadline(&self, lead: Option<WallTime>, has_lead: bool) -> Instant {
         let Some(last) = self.last else {
             return if has_lead && lead.is_none() { self.started + START } else { self.started };
         };
         match lead {
             Some(wall) if self.has_its_turn(&last, wall) => last.at,
-            // Held back, or behind: with the next turn.
+            // The lead's frame is early and is held back until the next turn.
             Some(_) => last.at + self.period,
             None if last.moment.led => last.at + self.rhythm().mul_f64(PATIENCE),
             None => last.at + self.rhythm(),
@@ -112,8 +117,8 @@ impl Tick {
         last.due.micros_since(wall) as f64 <= EARLY * self.period.as_secs_f64() * 1e6
     }
 
-    /// Whether to make a frame. `lead` is the time of the lead's next picture that was not shown yet, if it has one; `clock`
-    /// the node's wall clock, for when there never was anything else.
+    /// Returns the frame to compose, if one is due. `lead` is the time of the lead's next frame that was not shown yet,
+    /// if it has one. `clock` is the node's wall clock, which the first frame shows if the lead has no frame.
     pub fn poll(&mut self, now: Instant, lead: Option<WallTime>, has_lead: bool, clock: WallTime) -> Option<Moment> {
         if now < self.deadline(lead, has_lead) {
             return None;
@@ -148,7 +153,8 @@ mod tests {
 
     const WALL: WallTime = WallTime(1_795_000_000_000_000);
 
-    /// Steps virtual time: pictures of the lead as (arrives, shows) in milliseconds; frames as (made, shows, led).
+    /// Steps virtual time. Takes frames of the lead as (arrives, shows) in milliseconds, and returns composed frames as
+    /// (made, shows, led).
     fn run(frame_rate_max: f64, pictures: &[(u64, i64)], until: u64) -> Vec<(u64, i64, bool)> {
         let start = Instant::now();
         let at = |millis: u64| start + Duration::from_millis(millis);
@@ -179,23 +185,23 @@ mod tests {
     }
 
     #[test]
-    fn every_picture_of_the_lead_is_a_frame_at_once() {
+    fn every_frame_of_the_lead_is_composed_at_once() {
         for period in [34, 40, 50, 66] {
             let pictures = steady(period, 30);
             let mut frames = run(30.0, &pictures, 30 * period);
-            frames.retain(|(made, ..)| *made >= 2 * period); // It has to be seen before it is known.
+            frames.retain(|(made, ..)| *made >= 2 * period); // The period has to be measured first.
             let wanted = pictures[2..].iter().map(|(arrives, shows)| (*arrives, *shows, true));
             assert_eq!(frames, wanted.collect::<Vec<_>>(), "every {period} ms");
         }
     }
 
     #[test]
-    fn a_late_picture_is_not_waited_for_and_the_one_after_is_on_time() {
+    fn a_late_frame_of_the_lead_is_not_waited_for_and_the_next_one_is_on_time() {
         let mut pictures = steady(40, 20);
         pictures[10].0 = 435;
         let frames = run(30.0, &pictures, 20 * 40);
         let around: Vec<_> = frames.iter().copied().filter(|(made, ..)| (320..520).contains(made)).collect();
-        // The late one shows a time that has passed and is left for the one that follows it.
+        // The late frame shows a time that has passed, so it is skipped for the one that follows it.
         assert_eq!(around, [(320, 320, true), (360, 360, true), (420, 420, false), (440, 440, true), (480, 480, true)]);
     }
 
@@ -209,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn never_more_frames_than_allowed() {
+    fn there_are_never_more_frames_than_the_maximum_rate() {
         for period in [4, 8, 16, 20, 22, 25, 28] {
             let frames = run(30.0, &steady(period, 10_000 / period), 10_000);
             assert!((240..=306).contains(&frames.len()), "{period} ms: {}", frames.len());
@@ -219,14 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_lead_does_not_slow_the_others() {
+    fn a_slow_lead_does_not_slow_the_program() {
         let frames = run(30.0, &steady(200, 50), 10_000);
         assert!((270..=302).contains(&frames.len()), "{}", frames.len());
         assert!(frames.windows(2).all(|pair| pair[1].1 > pair[0].1));
     }
 
     #[test]
-    fn a_lead_that_got_slower_on_its_way_is_caught_without_a_pause() {
+    fn when_the_leads_latency_rises_the_program_follows_without_a_pause() {
         let mut pictures = steady(40, 100);
         pictures[40..].iter_mut().for_each(|(arrives, _)| *arrives += 150);
         let frames = run(30.0, &pictures, 4000);
@@ -237,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_delays_nothing() {
+    fn jitter_of_the_lead_delays_no_frame() {
         let mut seed = 7_u64;
         let mut pictures = steady(40, 250);
         for (arrives, _) in &mut pictures {
@@ -250,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn without_any_lead_the_clock_begins_at_once_and_with_one_it_waits_a_little() {
+    fn without_a_lead_the_first_frame_comes_at_once_and_with_one_it_waits_500_ms() {
         let start = Instant::now();
         let mut tick = Tick::new(30.0, start);
         assert_eq!(tick.poll(start, None, false, WALL), Some(Moment { wall: WALL, led: false }));

@@ -1,11 +1,11 @@
-//! One audio track turned into another codec: decode, bring to 48 kHz, cut into blocks, encode.
+//! Converts one audio track to another codec: it decodes, resamples to 48 kHz, cuts into blocks and encodes.
 //!
 //! Output time is input time: block boundaries lie on an exact grid, and [`Placement`] keeps the grid on the input's
-//! timestamps. Knows no thread and no clock.
+//! timestamps. This module starts no thread and reads no clock.
 //!
-//! While a mixer makes the input, the line gets the samples themselves as well, before they are frames. It goes over to them
-//! as soon as it has come to where they begin, and back to frames where they end; on the same grid, sample by sample, and
-//! with the same encoder, so that nobody hears it.
+//! While a mixer makes the input, the line also gets the PCM itself, before it is encoded to frames. The line switches
+//! to PCM at the sample where its frames reach the PCM, and back to frames where the PCM ends. It keeps the same grid
+//! and the same encoder, so listeners do not hear the switch.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use crate::codec::samples::interleave;
 use crate::codec::{RawAudio, Resampler};
 use crate::error::Error;
 
-/// No encoder puts more in front: AAC's 1024.
+/// The largest encoder delay in samples: AAC's 1024.
 const PRIMING_MAX: i64 = 1024;
 
-/// Blocks of 10 ms that may wait for the frames that lead up to them: a codec's delay, ten times over.
+/// The most blocks of 10 ms that may wait until the frames reach them: 500 ms, ten times a codec's delay.
 const EARLY_MAX: usize = 50;
 
-/// One audio track on its way to another codec.
+/// Converts one audio track to another codec.
 pub(crate) struct AudioLine {
     parameters: Arc<Parameters>,
     clock_rate: ClockRate,
@@ -35,18 +35,19 @@ pub(crate) struct AudioLine {
     resampler: Option<Resampler>,
     encoder: AudioEncoder,
     placement: Placement,
-    /// Interleaved samples that no block was made of yet; the first belongs at `head`. `None` before the first.
+    /// Interleaved samples that are not encoded yet.
     pending: Vec<f32>,
+    /// Where the first pending sample belongs. `None` before the first input.
     head: Option<i64>,
-    /// Where it started or jumped to last, less what an encoder puts in front.
+    /// Where the output started or last jumped to, minus [`PRIMING_MAX`]. Packets from before are left out.
     begin: i64,
     packets: Vec<AudioPacket>,
     early: VecDeque<Early>,
-    /// What was taken in last was PCM.
+    /// Whether the newest input was PCM.
     is_early: bool,
 }
 
-/// A moment of the input, and when it happened and came.
+/// Holds a position of the input, when it was captured and when it arrived.
 #[derive(Clone, Copy, Debug)]
 struct Stamp {
     position: i64,
@@ -54,7 +55,7 @@ struct Stamp {
     arrived: Instant,
 }
 
-/// PCM that is ahead of the frames, interleaved as the encoder takes it.
+/// Holds PCM that is ahead of the frames, interleaved as the encoder takes it.
 #[derive(Debug)]
 struct Early {
     stamp: Stamp,
@@ -62,7 +63,7 @@ struct Early {
 }
 
 impl AudioLine {
-    /// For frames of a track with `parameters` and `clock_rate`.
+    /// Opens a line for frames of a track with `parameters` and `clock_rate`.
     pub(crate) fn open(
         parameters: Arc<Parameters>,
         clock_rate: ClockRate,
@@ -86,13 +87,13 @@ impl AudioLine {
         })
     }
 
-    /// The parameters of what comes out.
+    /// Returns the parameters of the output.
     pub(crate) fn output_parameters(&self) -> &Arc<Parameters> {
         self.encoder.parameters()
     }
 
-    /// Takes in one frame and appends what it completes to `out`. What cannot be decoded is counted and left out: the hole
-    /// is filled like any other. An error is the encoder's and final.
+    /// Takes in one frame and appends the packets that it completes to `out`. A frame that cannot be decoded is counted
+    /// and left out. The hole is filled like any other. An error comes from the encoder and is final.
     pub(crate) fn take(&mut self, frame: &Frame, out: &mut Vec<Frame>) -> Result<(), Error> {
         if !Arc::ptr_eq(&self.parameters, &frame.parameters) {
             self.change(&frame.parameters);
@@ -113,7 +114,7 @@ impl AudioLine {
             };
             let length = samples.samples() as i64 * i64::from(SAMPLE_RATE) / i64::from(samples.rate().max(1));
             match self.place(&samples, pts, length) {
-                // Samples of a kind that cannot be converted are the publisher's doing, and may be gone with the next frame.
+                // The publisher may send samples of a form that cannot be converted. The next frame may be good again.
                 Err(error @ Error::Resample(_)) => {
                     self.resampler = None;
                     broken(&error);
@@ -127,7 +128,8 @@ impl AudioLine {
         self.take_early(out)
     }
 
-    /// Takes in a block of what frames to come are made of, and appends what it completes to `out`. An error is final.
+    /// Takes in a block of PCM from which later frames are encoded, and appends the packets that it completes to `out`.
+    /// An error is final.
     pub(crate) fn take_pcm(&mut self, pcm: Pcm<'_>, out: &mut Vec<Frame>) -> Result<(), Error> {
         let [left, right] = pcm.channels;
         let mut samples = Vec::new();
@@ -135,13 +137,13 @@ impl AudioLine {
         let stamp = Stamp { position: pcm.pts.0, wall: pcm.wall, arrived: pcm.arrived };
         self.early.push_back(Early { stamp, samples });
         if self.early.len() > EARLY_MAX {
-            self.early.pop_front(); // Its frames will bring it.
+            self.early.pop_front(); // The frames will bring the same audio.
             DropReason::TranscodeEarly.count(1);
         }
         self.take_early(out)
     }
 
-    /// Takes in the blocks up to which there is sound.
+    /// Takes in the waiting blocks that the line has reached.
     fn take_early(&mut self, out: &mut Vec<Frame>) -> Result<(), Error> {
         let channels = usize::from(self.encoder.channels());
         while let Some(early) = self.early.pop_front() {
@@ -178,7 +180,7 @@ impl AudioLine {
         self.parameters = parameters.clone();
     }
 
-    /// Where the next sample that is taken in would come out.
+    /// Returns where the next sample that is taken in would come out.
     fn expected(&self) -> Option<i64> {
         let taken = self.pending.len() / usize::from(self.encoder.channels());
         let inside = self.resampler.as_ref().map_or(0, Resampler::delay);
@@ -213,13 +215,13 @@ impl AudioLine {
             return Ok(());
         }
         if let Some(correction) = expected.and_then(|expected| self.placement.correction(expected)) {
-            tracing::debug!(samples = correction, "sound stretched to follow its timestamps");
+            tracing::debug!(samples = correction, "audio stretched to follow its timestamps");
             resampler.stretch(correction as i32, CORRECTION_DISTANCE as i32).map_err(Error::Resample)?;
         }
         resampler.convert(samples, cut, &mut self.pending).map_err(Error::Resample)
     }
 
-    /// The samples' rate, layout or format may change with any frame.
+    /// Opens a new resampler if the rate, layout or format of the samples has changed, which may happen with any frame.
     fn fit_resampler(&mut self, samples: &RawAudio) -> Result<(), Error> {
         if self.resampler.as_ref().is_some_and(|resampler| resampler.fits(samples)) {
             return Ok(());
@@ -232,9 +234,9 @@ impl AudioLine {
         Ok(())
     }
 
-    /// Starts anew at `pts`. What the encoder has from before the hole is left out, the block that was begun and the one it
-    /// held: they would come when the hole is over, and a WebRTC receiver that gets a packet seconds late prepares for more
-    /// of them by delaying all sound as long.
+    /// Continues at `pts` after a hole. The samples that the encoder has from before the hole are left out: the block
+    /// that was begun and the one that the encoder holds. Their packets would come after the hole, and a WebRTC
+    /// receiver that gets a packet seconds late delays all audio by that time, in case more such packets come.
     fn jump(&mut self, pts: i64) -> Result<(), Error> {
         if let Some(resampler) = &mut self.resampler
             && self.head.is_some()
@@ -279,6 +281,6 @@ impl AudioLine {
 }
 
 fn broken(error: &Error) {
-    tracing::debug!(error = error as &dyn std::error::Error, "a frame of sound could not be decoded");
+    tracing::debug!(error = error as &dyn std::error::Error, "an audio frame could not be decoded");
     DropReason::TranscodeCorrupt.count(1);
 }

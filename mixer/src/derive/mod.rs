@@ -1,8 +1,8 @@
-//! Tracks derived on first demand: Opus from AAC, AAC from Opus, H.264 without reordering from any video.
+//! Derives tracks on first demand: Opus from AAC, AAC from Opus, and H.264 without reordering from any video.
 //!
-//! One thread per derived track, from the first viewer that asks until nobody has held it for the linger. It reads the input's
-//! ring like any viewer, so the input never waits for it, and it holds no frame it has not just read: what it cannot
-//! do in time is skipped and counted.
+//! Each derived track has one thread. It runs from the first viewer that asks until the track has not been held for
+//! [`Config::linger`]. It reads the input's ring like any viewer, so the input never waits for it, and it keeps no
+//! queue of frames: frames that it cannot convert in time are skipped and counted.
 //!
 //! ```text
 //! input Track ── Reader ──▶ VideoLine | AudioLine ──▶ output Track      one thread
@@ -35,28 +35,29 @@ use crate::codec::live::{self, Lag};
 use crate::error::Error;
 use crate::metric::{self, Running, label};
 
-/// How long a thread waits for input before it looks whether it is still wanted.
+/// How long a thread waits for input before it checks whether it is still needed.
 const POLL: Duration = Duration::from_millis(100);
 
-/// How tracks are derived.
+/// Configures how tracks are derived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// A track that nobody holds lives on for this long: a reload of the page must not cost a new start.
+    /// How long a track that has no holder lives on. A viewer that reloads its page must not cause a new start.
     pub linger: Duration,
-    /// An input that is further ahead than this is skipped to its present.
+    /// The lag behind the input above which the deriver skips to the present.
     pub backlog_max: Duration,
-    /// How video is encoded.
+    /// The settings for video.
     pub video: VideoPolicy,
-    /// Bits per second of one channel of Opus.
+    /// The bitrate of one channel of Opus, in bits per second.
     pub opus_bitrate_bps: u32,
-    /// 0 to 10. 5 costs two thirds of 10 and is hardly told apart.
+    /// The effort of the Opus encoder, from 0 to 10. 5 costs two thirds of the CPU of 10, and the difference is hardly
+    /// audible.
     pub opus_complexity: u8,
-    /// Bits per second of one channel of AAC.
+    /// The bitrate of one channel of AAC, in bits per second.
     pub aac_bitrate_bps: u32,
-    /// How far back AAC begins when a track starts: what a player may buffer. Opus begins at the present, because its
-    /// viewers play all they get: the past would delay their sound by its length.
+    /// How far in the past AAC begins when a track starts. Players may buffer it. Opus begins at the present, because
+    /// its viewers play everything that they get: audio from the past would delay all later audio.
     pub audio_history: Duration,
-    /// Holes in the audio up to this length become silence; longer ones stay holes.
+    /// The longest hole in the audio that becomes silence. Longer ones stay holes.
     pub audio_fill_max: Duration,
 }
 
@@ -75,7 +76,7 @@ impl Default for Config {
     }
 }
 
-/// Makes derived tracks, and owns their threads.
+/// Derives tracks, and owns their threads.
 #[derive(Debug)]
 pub struct Transcoder {
     config: Config,
@@ -84,18 +85,19 @@ pub struct Transcoder {
 }
 
 impl Transcoder {
-    /// Opens nothing before it is asked to. See [`crate::check`] for what it will need.
+    /// Makes a transcoder that opens no codec before a track is asked for. [`crate::check`] tells whether the codecs
+    /// are there.
     pub fn new(config: Config) -> Arc<Self> {
         Arc::new(Self { config, stop: Arc::default(), threads: Mutex::default() })
     }
 
-    /// How many tracks are being derived.
+    /// Returns how many tracks are being derived.
     pub fn running(&self) -> usize {
         let threads = self.threads.lock();
         threads.iter().filter(|thread| !thread.is_finished()).count()
     }
 
-    /// Ends every derived track and waits for its thread. Nothing can be derived any more.
+    /// Ends every derived track and joins its thread. After that no track can be derived.
     pub fn shutdown(&self) {
         self.stop.store(true, Ordering::Release);
         let threads = std::mem::take(&mut *self.threads.lock());
@@ -105,7 +107,7 @@ impl Transcoder {
         }
     }
 
-    /// Where reading starts: with pictures at the newest keyframe, with sound now or a little before.
+    /// Starts to read the input: video at the newest keyframe, audio at the present or a little before.
     fn join(&self, recipe: Recipe, input: &Track) -> Reader {
         match (input.kind(), input.newest()) {
             (MediaKind::Audio, Some(newest)) => {
@@ -179,7 +181,7 @@ impl Deriver for Transcoder {
             return Err("the server is shutting down".to_owned());
         }
         self.start(recipe, input, lease).map_err(|error| {
-            tracing::warn!(recipe = label(recipe), error = &error as &dyn std::error::Error, "no track derived");
+            tracing::warn!(recipe = label(recipe), error = &error as &dyn std::error::Error, "no track was derived");
             error.sentence()
         })
     }
@@ -191,7 +193,8 @@ impl Drop for Transcoder {
     }
 }
 
-/// A worker may be the last to hold the feed, and through it the transcoder: it cannot wait for itself.
+/// Joins a thread, unless it is the current one: a worker may be the last to hold the feed and thereby the transcoder,
+/// and it cannot join itself.
 fn join(thread: JoinHandle<()>) {
     if thread.thread().id() != thread::current().id() && thread.join().is_err() {
         tracing::error!("a transcoding thread panicked");
@@ -212,7 +215,7 @@ impl Line {
     }
 }
 
-/// Ends the output however its thread ends.
+/// Ends the output track when the thread ends, for any reason.
 struct Ends(Arc<Track>);
 
 impl Drop for Ends {
@@ -300,7 +303,7 @@ impl Worker {
     fn skipped(&mut self, frames: u64) {
         match &mut self.line {
             Line::Video(_, line) => line.skipped(frames),
-            Line::Audio(_) => DropReason::BehindTranscode.count(frames), // A hole like any other.
+            Line::Audio(_) => DropReason::BehindTranscode.count(frames), // The line handles the hole like any other.
         }
     }
 

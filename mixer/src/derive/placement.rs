@@ -1,33 +1,36 @@
-//! Where incoming samples belong on an output without holes: the pure core of the audio line. All in samples at 48 kHz.
+//! Places incoming samples on an output without holes: the pure core of the audio line. All numbers are samples at 48
+//! kHz.
 //!
-//! Timestamps are the truth and counting samples is not: publishers round to milliseconds, lose packets, reconnect, and
-//! have clocks that drift. What is off by a little is stretched away unheard, so that output never drifts; small holes
-//! are filled, large ones stay holes, overlaps are cut.
+//! Timestamps decide, not counted samples: publishers round to milliseconds, lose packets, reconnect, and have clocks
+//! that drift. A small offset is removed by a stretch that listeners do not hear, so the output never drifts. Small
+//! holes are filled, large ones stay holes, and overlaps are cut.
 
 use std::time::Duration;
 
-/// Off by less is rounding and drift; by more, something is missing. The shortest packet commonly lost is 10 ms.
+/// An offset below this (10 ms) is rounding or drift. From it on samples are missing or overlap. The shortest packet
+/// that is commonly lost has 10 ms.
 const TOLERANCE: i64 = 480;
 
-/// Mean deviation that is worth a correction: 2 ms, a fraction of what anybody can see or hear as out of step.
+/// The mean offset that is corrected: 2 ms, a fraction of the audio/video offset that viewers notice.
 const WORTH_CORRECTING: f64 = 96.0;
 
-/// The mean is over about this many frames: half a second.
+/// The mean is taken over about this many frames: half a second.
 const MEAN_FRAMES: f64 = 25.0;
 
-/// A correction is spread over a second: 2 ms of it change the pitch by a thirtieth of a semitone.
+/// A correction is spread over this many samples, one second. A correction of 2 ms changes the pitch by a thirtieth of
+/// a semitone.
 pub(crate) const CORRECTION_DISTANCE: i64 = 48_000;
 
-/// What to do with samples before they are taken in.
+/// States what to do with samples before they are taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// They follow what was there.
+    /// They follow the samples before them.
     Follow,
     /// This many samples of silence come first.
     Fill(i64),
-    /// This many are already there: leave them out.
+    /// This many of them are already there and are left out.
     Cut(i64),
-    /// The output ends here and starts again at their time.
+    /// The output ends here and continues at their time.
     Jump,
 }
 
@@ -40,12 +43,13 @@ pub(crate) struct Placement {
 }
 
 impl Placement {
-    /// Holes up to `fill_up_to` become silence.
+    /// Makes a placement that fills holes up to `fill_up_to` with silence.
     pub(crate) fn new(fill_up_to: Duration) -> Self {
         Self { fill_up_to: i64::try_from(fill_up_to.as_millis()).unwrap_or(0) * 48, mean: 0.0, correcting_until: None }
     }
 
-    /// Places samples that begin at `pts` where `expected` is the end of what was taken in; `None` for nothing yet.
+    /// Places samples that begin at `pts`. `expected` is the end of the samples taken in before, or `None` if there are
+    /// none.
     pub(crate) fn place(&mut self, pts: i64, expected: Option<i64>) -> Place {
         let Some(expected) = expected else { return Place::Jump };
         let off = pts - expected;
@@ -64,14 +68,15 @@ impl Placement {
         }
     }
 
-    /// How many samples to make more (or fewer) over the next [`CORRECTION_DISTANCE`], if any. `expected` as above.
+    /// Returns how many samples more (or fewer, if negative) to make over the next [`CORRECTION_DISTANCE`], if a
+    /// correction is due. `expected` is as for [`Placement::place`].
     pub(crate) fn correction(&mut self, expected: i64) -> Option<i64> {
         if self.correcting_until.is_some_and(|until| expected < until) || self.mean.abs() < WORTH_CORRECTING {
             return None;
         }
         let correction = self.mean.round() as i64;
         self.mean = 0.0;
-        // The mean has to see the result before it may ask again.
+        // The mean has to include the result before the next correction.
         self.correcting_until = Some(expected + CORRECTION_DISTANCE * 3 / 2);
         Some(correction)
     }
@@ -97,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn rounding_to_milliseconds_is_never_corrected() {
+    fn rounding_to_milliseconds_causes_no_correction() {
         let mut placement = placement();
         for frame in 0..10_000_i64 {
             let exact = frame * 1024;
@@ -108,11 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn drift_is_corrected_before_it_is_worth_a_gap() {
+    fn drift_is_corrected_before_it_counts_as_a_hole() {
         let (mut placement, mut corrected, mut worst) = (placement(), 0, 0);
         for frame in 0..180_000_i64 {
             let counted = frame * 960;
-            let pts = counted + counted * 200 / 1_000_000; // 200 ppm for an hour: 720 ms if nothing were done
+            let pts = counted + counted * 200 / 1_000_000; // 200 ppm for an hour would be 720 ms without correction.
             let expected = counted + corrected;
             assert_eq!(placement.place(pts, Some(expected)), Place::Follow);
             corrected += placement.correction(expected).unwrap_or(0);

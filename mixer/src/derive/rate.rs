@@ -1,25 +1,25 @@
-//! How many bits a re-encoded picture stream may have: what the input has, and more where its codec does more with a bit.
+//! Decides the bitrate of a re-encoded video track: that of the input, and more if the input's codec is more efficient.
 
 use onmic_media::Codec;
 use onmic_media::meter::Measured;
 
-/// Bits per pixel when nothing was measured yet: 2.5 Mbit/s for 720p30.
+/// The bits per pixel if the input was not measured yet: 2.5 Mbit/s for 720p30.
 const UNKNOWN: f64 = 0.09;
-/// Below this superfast x264 falls apart: 0.5 Mbit/s for 720p30.
+/// The fewest bits per pixel: 0.5 Mbit/s for 720p30. With fewer, x264 with preset superfast shows heavy artefacts.
 const FEWEST: f64 = 0.018;
-/// Above this nothing is gained: 8.3 Mbit/s for 720p30.
+/// The most bits per pixel: 8.3 Mbit/s for 720p30. More bits do not improve the quality.
 const MOST: f64 = 0.3;
 
-/// Means over less than this say more about one keyframe than about the stream.
+/// The fewest frames for a usable mean. Over fewer frames one keyframe dominates the mean.
 const FRAMES_TO_TRUST: u64 = 15;
 
-/// A change by less is not worth telling the encoder.
+/// The smallest relative change that is passed on to the encoder.
 const HYSTERESIS: f64 = 0.2;
 
-/// The bitrate that keeps what can be seen in the input, at most `most_bps`.
+/// Returns the bitrate that keeps the visible quality of the input, at most `most_bps`.
 ///
-/// x264 without a clock of its own spends per picture, reckoning with `encoder_frame_rate`: what is given here is scaled so
-/// that it comes out right at the frame rate measured.
+/// x264 gets no real timestamps, so it spends bits per frame and assumes `encoder_frame_rate`. The result is scaled so
+/// that the bitrate is right at the measured frame rate.
 pub(crate) fn wanted_bps(
     codec: Codec,
     measured: &Measured,
@@ -35,13 +35,13 @@ pub(crate) fn wanted_bps(
     (bps * (encoder_frame_rate / frame_rate).clamp(0.25, 4.0)).round() as u64
 }
 
-/// Whether going from one to the other is worth it.
+/// Returns whether the bitrate should change to the wanted one.
 pub(crate) fn differs(now_bps: u64, wanted_bps: u64) -> bool {
     (wanted_bps as f64 - now_bps as f64).abs() > now_bps as f64 * HYSTERESIS
 }
 
-/// How many times the bits our encoder needs for the same picture: superfast without B-frames against a usual live
-/// encoder of each codec.
+/// Returns how many times the input's bits our encoder needs for the same quality: x264 with preset superfast and
+/// without B-frames, compared with a usual live encoder of each codec.
 fn handicap(codec: Codec) -> f64 {
     match codec {
         Codec::H265 | Codec::Vp9 => 1.8,
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_follow_the_input_within_reason() {
+    fn the_bitrate_follows_the_input_within_limits() {
         let of = |bps| wanted_bps(Codec::H264, &measured(30.0, bps), HD, 30.0, 12_000_000);
         assert_eq!(of(2_000_000), 2_600_000);
         assert_eq!(of(10_000), 497_664);
@@ -71,13 +71,13 @@ mod tests {
     }
 
     #[test]
-    fn before_anything_is_measured_the_size_decides() {
+    fn before_the_input_is_measured_the_frame_size_decides() {
         assert_eq!(wanted_bps(Codec::Vp8, &Measured::default(), HD, 30.0, 12_000_000), 2_488_320);
     }
 
     #[test]
-    fn a_frame_rate_the_encoder_was_not_told_of_is_made_up_for() {
+    fn the_bitrate_is_scaled_if_the_frame_rate_differs_from_the_encoders() {
         let half = wanted_bps(Codec::Vp8, &measured(15.0, 1_000_000), HD, 30.0, 12_000_000);
-        assert_eq!(half, 2_200_000); // 1.1 Mbit/s when only every other picture comes.
+        assert_eq!(half, 2_200_000); // 1.1 Mbit/s if only every other frame comes.
     }
 }

@@ -1,6 +1,8 @@
-//! One encoding of decoded pictures: brought into form, encoded at once as H.264 without reordering, put out on a track.
+//! One encoding of raw frames. It converts them, encodes them at once as H.264 without reordering, and puts them out on
+//! a track.
 //!
-//! Every picture keeps its presentation time, and its decoding time becomes the same. Knows no thread and no clock.
+//! Every frame keeps its presentation time, and its decoding time becomes the same. This module starts no thread and
+//! reads no clock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,17 +19,17 @@ use crate::codec::live::FrameInfo;
 use crate::codec::picture::{Converter, Picture};
 use crate::error::Error;
 
-/// The bitrate is looked at this often, in video ticks: a second.
+/// How often the bitrate is checked, in video ticks: every second.
 const RATE_INTERVAL: Ticks = Ticks(90_000);
 
-/// How video is re-encoded.
+/// Configures how video is re-encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoPolicy {
-    /// A keyframe at least this often.
+    /// The longest time between keyframes.
     pub keyframe_interval: Duration,
-    /// Keyframes that viewers ask for are at least this far apart.
+    /// The least time between keyframes that viewers ask for.
     pub keyframe_spacing: Duration,
-    /// No derived track gets more bits per second.
+    /// The highest bitrate of a derived track, in bits per second.
     pub bitrate_max_bps: u64,
     /// The encoder's settings.
     pub encoder: VideoSettings,
@@ -44,7 +46,7 @@ impl Default for VideoPolicy {
     }
 }
 
-/// What is known of the input that pictures are decoded from.
+/// Describes the input that raw frames are decoded from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'a> {
     pub(crate) codec: Codec,
@@ -52,7 +54,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) measured: &'a Measured,
 }
 
-/// An encoder, its output track, and what decides about its keyframes and bitrate.
+/// Holds an encoder, its output track, and the state that decides its keyframes and bitrate.
 pub(crate) struct Rung {
     policy: VideoPolicy,
     output: Arc<Track>,
@@ -65,7 +67,7 @@ pub(crate) struct Rung {
 }
 
 impl Rung {
-    /// For pictures of this form. Where the input does not say its frame rate it is `frame_rate`.
+    /// Opens an encoder for frames of this form. Its rate control assumes `frame_rate`.
     pub(crate) fn open(form: Picture, frame_rate: f64, seen: Seen<'_>, policy: VideoPolicy) -> Result<Self, Error> {
         let bps = rate::wanted_bps(seen.codec, seen.measured, form.pixels(), frame_rate, policy.bitrate_max_bps);
         let encoder = VideoEncoder::open(form, frame_rate, bps, &policy.encoder)?;
@@ -81,12 +83,12 @@ impl Rung {
         })
     }
 
-    /// The track it fills.
+    /// Returns the track that it fills.
     pub(crate) fn output(&self) -> &Arc<Track> {
         &self.output
     }
 
-    /// Notes whether viewers of the track need a keyframe, and returns it.
+    /// Notes whether viewers of the track need a keyframe. Returns whether they do.
     pub(crate) fn hear_viewers(&mut self) -> bool {
         let wanted = self.output.take_keyframe_wanted();
         if wanted {
@@ -95,7 +97,7 @@ impl Rung {
         wanted
     }
 
-    /// Puts out a frame that needs nothing done to it.
+    /// Puts out a coded frame as it is.
     pub(crate) fn pass(&mut self, frame: &Frame) {
         if !self.follows(frame.pts) {
             return;
@@ -107,8 +109,8 @@ impl Rung {
         self.output.push(Frame { dts: frame.pts, arrived, ..frame.clone() });
     }
 
-    /// Encodes a picture of this form and puts it out. [`Error::Convert`] is the picture's fault; any other error is the
-    /// encoder's and final.
+    /// Encodes a raw frame of this form and puts it out. [`Error::Convert`] means that this frame is unusable. Any
+    /// other error comes from the encoder and is final.
     pub(crate) fn encode(
         &mut self,
         picture: &RawVideo,
@@ -122,7 +124,7 @@ impl Rung {
         if form != self.encoder.picture() {
             let (frame_rate, bps) = (self.encoder.frame_rate(), self.wanted_bps(form, seen));
             self.encoder = VideoEncoder::open(*form, frame_rate, bps, &self.policy.encoder)?;
-            tracing::debug!(width = form.width, height = form.height, "encoder opened again for another picture");
+            tracing::debug!(width = form.width, height = form.height, "encoder reopened for frames of another form");
         }
         self.follow_rate(info.pts, seen)?;
         let idr = self.cadence.is_due(info.pts, info.keyframe, seen.measured.keyframe_interval);
@@ -144,8 +146,8 @@ impl Rung {
         Ok(())
     }
 
-    /// Whether a picture is later than all before. One that is not is of a stream that reorders deeper than it declares, or
-    /// that repeats a time.
+    /// Returns whether a frame is later than all before. If it is not, the stream reorders more deeply than it
+    /// declares, or repeats a time.
     fn follows(&self, pts: Ticks) -> bool {
         let follows = self.last_pts.is_none_or(|last| pts > last);
         if !follows {
@@ -154,8 +156,8 @@ impl Rung {
         follows
     }
 
-    /// Notes what goes out, and returns its arrival: B-frames arrived after the pictures they are shown before, and a ring's
-    /// age must not run backwards for it.
+    /// Notes that a frame goes out, and returns the arrival to state for it. A B-frame arrives after frames that are
+    /// shown later, but arrivals in a ring must not decrease.
     fn put(&mut self, pts: Ticks, arrived: Instant) -> Instant {
         let arrived = self.last_arrived.map_or(arrived, |last| last.max(arrived));
         (self.last_pts, self.last_arrived) = (Some(pts), Some(arrived));

@@ -1,5 +1,6 @@
-//! An audio line that two threads bring input to: its own, which reads the frames, and the mixer's with what the frames are
-//! made of. Whoever completes a packet puts it out; both wait for each other for no longer than encoding takes.
+//! An audio line that gets input from two threads: its own thread, which reads frames, and the mixer's thread, which
+//! has the PCM of those frames. The thread that completes a packet puts it out. Each waits for the other at most as
+//! long as encoding takes.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 use super::audio::AudioLine;
 use crate::error::Error;
 
-/// An audio line with its output track, for two threads.
+/// Is an audio line with its output track, shared by two threads.
 pub(crate) struct TappedLine {
     output: Arc<Track>,
     state: Mutex<State>,
@@ -18,18 +19,18 @@ pub(crate) struct TappedLine {
 struct State {
     line: AudioLine,
     made: Vec<Frame>,
-    /// The encoder's error on the mixer's thread, kept for the line's own thread, which ends by it.
+    /// The encoder's error on the mixer's thread. It is kept for the line's own thread, which then ends with it.
     failed: Option<Error>,
 }
 
 impl TappedLine {
-    /// A line and a new track of this rendition for what comes out of it.
+    /// Makes the output track of this rendition for a line.
     pub(crate) fn new(line: AudioLine, rendition: Rendition) -> Self {
         let output = Arc::new(Track::with_rendition(rendition, line.output_parameters().clone()));
         Self { output, state: Mutex::new(State { line, made: Vec::new(), failed: None }) }
     }
 
-    /// The track it fills.
+    /// Returns the track that it fills.
     pub(crate) fn output(&self) -> &Arc<Track> {
         &self.output
     }

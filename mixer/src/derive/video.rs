@@ -1,10 +1,10 @@
-//! One video track turned into H.264 without reordering: decoded once, encoded by any number of encoders.
+//! Converts one video track to H.264 without reordering. It is decoded once, and encoded by any number of encoders.
 //!
-//! [`LiveDecoder`] decodes, and catches up where it is behind; each [`Rung`] encodes every picture that comes out, and has an
-//! output track of its own. Knows no thread and no clock.
+//! [`LiveDecoder`] decodes, and catches up when it is behind. Each [`Rung`] encodes every raw frame that comes out, and
+//! has its own output track. This module starts no thread and reads no clock.
 //!
-//! **Passing on.** A program changes between a source with reordered frames and a mix without: while the input is what the
-//! output has to be, its frames are handed on as they are.
+//! **Passing on.** A program changes between a source that reorders frames and a mix that does not. While the input
+//! already has the form of the output, its frames are passed on as they are.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,16 +17,17 @@ use crate::codec::live::{DecodedFrame, Lag, LiveDecoder};
 use crate::codec::picture::Picture;
 use crate::error::Error;
 
-/// A decoder and the encoders it feeds.
+/// Holds a decoder and the encoders that it feeds.
 pub(crate) struct VideoLine {
     input: Arc<Track>,
     parameters: Arc<Parameters>,
-    /// The form of the newest picture, and when its frame arrived.
+    /// The form of the newest raw frame.
     form: Picture,
+    /// When the frame of `form` arrived.
     seen_at: Instant,
-    /// The input is H.264 that declares not to reorder.
+    /// Whether the input is what the output has to be, see [`passes`].
     passes: bool,
-    /// A frame that is passed on has to be a keyframe.
+    /// Whether the next frame that is passed on has to be a keyframe.
     needs_keyframe: bool,
     decoder: LiveDecoder,
     decoded: Vec<DecodedFrame>,
@@ -34,7 +35,8 @@ pub(crate) struct VideoLine {
 }
 
 impl VideoLine {
-    /// Opens the decoder for the frames of `input`. Learns the picture from the newest keyframe, or from what is declared.
+    /// Opens the decoder for the frames of `input`. Takes the form from the newest keyframe, or from the declared
+    /// parameters.
     pub(crate) fn open(input: Arc<Track>, backlog_max: Duration, now: Instant) -> Result<Self, Error> {
         let keyframe = input.newest_keyframe();
         let parameters = keyframe.as_ref().map_or_else(|| input.parameters(), |frame| frame.parameters.clone());
@@ -48,7 +50,7 @@ impl VideoLine {
         Ok(Self {
             seen_at: keyframe.map_or(now, |frame| frame.arrived),
             form,
-            passes: is_in_order(&parameters),
+            passes: passes(&input, &parameters),
             needs_keyframe: true,
             decoder: LiveDecoder::with(decoder, parameters.clone(), backlog_max),
             decoded: Vec::new(),
@@ -58,7 +60,7 @@ impl VideoLine {
         })
     }
 
-    /// Adds an encoder, and returns the track it fills from the next picture on.
+    /// Adds an encoder, and returns the track that it fills from the next frame on.
     pub(crate) fn add(&mut self, policy: VideoPolicy) -> Result<Arc<Track>, Error> {
         let measured = self.input.measured(self.seen_at);
         let measured_rate = (measured.frame_rate > 1.0).then_some(measured.frame_rate);
@@ -70,25 +72,28 @@ impl VideoLine {
         Ok(output)
     }
 
-    /// Whether it only decodes to get to the present.
+    /// Returns whether the decoder is catching up.
     pub(crate) fn is_catching_up(&self) -> bool {
         self.decoder.is_catching_up()
     }
 
-    /// `frames` of the input were left out; the next one is a keyframe.
+    /// Notes that `frames` of the input were skipped. The next one is a keyframe.
     pub(crate) fn skipped(&mut self, frames: u64) {
         self.decoder.skipped(frames);
         self.needs_keyframe = true;
         self.tell();
     }
 
-    /// Takes in one frame and puts out the pictures that are ready. An error is an encoder's and final; what comes from
-    /// outside is counted and waited out.
+    /// Takes in one frame and puts out the frames that are ready. An error comes from an encoder and is final. A frame
+    /// that cannot be decoded is only counted.
     pub(crate) fn take(&mut self, frame: &Frame, lag: Lag) -> Result<(), Error> {
         let mut wanted = false;
         self.rungs.iter_mut().for_each(|rung| wanted |= rung.hear_viewers());
         if !Arc::ptr_eq(&self.parameters, &frame.parameters) {
             self.change(&frame.parameters)?;
+        }
+        if self.passes && !passes(&self.input, &self.parameters) {
+            self.passes = false; // Recovery points have taken the place of keyframes.
         }
         if self.passes {
             if wanted {
@@ -103,7 +108,7 @@ impl VideoLine {
         Ok(())
     }
 
-    /// The input ended: what is still held back comes out.
+    /// Notes that the input ended, and puts out the frames that the decoder holds back.
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
         self.decoder.finish(&mut self.decoded);
         let encoded = self.encode();
@@ -114,7 +119,7 @@ impl VideoLine {
     fn change(&mut self, parameters: &Arc<Parameters>) -> Result<(), Error> {
         if *self.parameters != **parameters {
             self.finish()?;
-            self.passes = is_in_order(parameters);
+            self.passes = passes(&self.input, parameters);
             self.needs_keyframe = true;
             if self.passes {
                 self.decoder.change_track();
@@ -157,7 +162,7 @@ impl VideoLine {
         Ok(())
     }
 
-    /// Reports what the decoder lost, and asks the publisher for what it needs.
+    /// Counts the frames that the decoder lost, and asks the publisher for a keyframe if the decoder needs one.
     fn tell(&mut self) {
         let losses = self.decoder.take_losses();
         DropReason::TranscodeCorrupt.count(losses.corrupt);
@@ -169,8 +174,11 @@ impl VideoLine {
     }
 }
 
-fn is_in_order(parameters: &Parameters) -> bool {
-    parameters.codec() == Codec::H264 && parameters.reorders() == Some(false)
+/// Returns whether every viewer takes the input as it is: H.264 that is widely decoded, declares that it does not reorder,
+/// and has keyframes.
+fn passes(input: &Track, parameters: &Parameters) -> bool {
+    let is_usual = parameters.codec() == Codec::H264 && parameters.is_widely_decoded();
+    is_usual && parameters.reorders() == Some(false) && !input.enters_by_recovery()
 }
 
 #[cfg(test)]
@@ -188,7 +196,7 @@ mod tests {
         VideoLine::open(input, Duration::from_secs(1), Instant::now()).unwrap()
     }
 
-    /// Everything that is on a track.
+    /// Returns all frames of a track.
     fn all(track: &Track) -> Vec<Arc<Frame>> {
         let mut reader = track.reader(Join::At(onmic_media::WallTime(0)));
         std::iter::from_fn(|| reader.try_read())
@@ -213,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn one_decode_feeds_two_encoders_with_settings_and_keyframes_of_their_own() {
+    fn one_decoder_feeds_two_encoders_that_differ_in_settings_and_keyframes() {
         let mut camera = Camera::undeclared(64);
         let mut line = line(&camera);
         let high = line.add(VideoPolicy::default()).unwrap();
@@ -240,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoder_that_is_added_later_begins_with_a_keyframe_at_the_next_picture() {
+    fn an_encoder_that_is_added_later_begins_with_a_keyframe_at_the_next_frame() {
         let mut camera = Camera::undeclared(64);
         let mut line = line(&camera);
         let first = line.add(VideoPolicy::default()).unwrap();
@@ -266,7 +274,7 @@ mod tests {
         line.take(&camera.frame(false), PRESENT).unwrap();
         for output in outputs {
             let out = all(&output);
-            assert_eq!(out.len(), 4, "what follows a hole waits for a keyframe");
+            assert_eq!(out.len(), 4, "after a hole the output waits for a keyframe");
             assert!(out.iter().zip(&frames).all(|(out, frame)| out.payload == frame.payload));
         }
     }

@@ -1,33 +1,33 @@
-//! A colour as people name it, and as the canvas has it.
+//! A colour in sRGB, and its form on the canvas.
 
-/// sRGB with straight alpha.
+/// Is a colour in sRGB with straight alpha.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Colour {
-    /// 0 to 255.
+    /// The red part, from 0 to 255.
     pub red: u8,
-    /// 0 to 255.
+    /// The green part, from 0 to 255.
     pub green: u8,
-    /// 0 to 255.
+    /// The blue part, from 0 to 255.
     pub blue: u8,
-    /// 255 hides what is behind.
+    /// The opacity, from 0 to 255. 255 hides everything behind.
     pub alpha: u8,
 }
 
 impl Colour {
-    /// White.
+    /// Is opaque white.
     pub const WHITE: Self = Self::rgb(255, 255, 255);
 
-    /// Without transparency.
+    /// Makes an opaque colour.
     pub const fn rgb(red: u8, green: u8, blue: u8) -> Self {
         Self { red, green, blue, alpha: 255 }
     }
 
-    /// With another alpha.
+    /// Returns the colour with another alpha.
     pub const fn with_alpha(self, alpha: u8) -> Self {
         Self { alpha, ..self }
     }
 
-    /// Y, Cb and Cr of BT.709 in the limited range; alpha plays no part.
+    /// Returns Y, Cb and Cr of BT.709 in the limited range. Ignores alpha.
     pub fn yuv(self) -> [u8; 3] {
         let [red, green, blue] = [self.red, self.green, self.blue].map(|part| f32::from(part) / 255.0);
         let luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_corners_of_the_cube_are_those_of_bt_709() {
+    fn black_white_and_the_primaries_have_the_values_of_bt_709() {
         assert_eq!(Colour::rgb(0, 0, 0).yuv(), [16, 128, 128]);
         assert_eq!(Colour::WHITE.yuv(), [235, 128, 128]);
         assert_eq!(Colour::rgb(255, 0, 0).yuv(), [63, 102, 240]);

@@ -1,4 +1,5 @@
-//! A still picture from outside: a PNG or JPEG file, decoded once, with limits before anything is allocated for it.
+//! A still image from outside: a PNG or JPEG file. It is decoded once. Limits are checked before memory is allocated
+//! for it.
 
 use std::fmt;
 use std::io::Cursor;
@@ -10,39 +11,39 @@ use thiserror::Error;
 
 use super::place::Size;
 
-/// The largest file: a full-screen PNG of a designer.
+/// The largest file in bytes: enough for a designer's full-screen PNG.
 const MOST_BYTES: usize = 2 * 1024 * 1024;
-/// The longest side in pixels.
+/// The longest side of an image, in pixels.
 const LONGEST_SIDE: u32 = 4096;
 
-/// A decoded picture. Cheap to clone, and equal to another one of the same file.
+/// Is a decoded image. It is cheap to clone, and equal to another image of the same file.
 #[derive(Clone)]
 pub struct Image {
     file: Bytes,
     pixels: Arc<RgbaImage>,
 }
 
-/// Why bytes are not a picture that can be shown.
+/// States why a file is not an image that can be shown.
 #[derive(Debug, Error)]
 pub enum InvalidImage {
-    /// Too many bytes.
-    #[error("an image file has at most {MOST_BYTES} bytes, this one {0}")]
+    /// The file has too many bytes.
+    #[error("an image file may have at most {MOST_BYTES} bytes, but this one has {0}")]
     Size(usize),
-    /// Neither PNG nor JPEG.
-    #[error("an image is a PNG or JPEG file")]
+    /// The file is neither PNG nor JPEG.
+    #[error("an image must be a PNG or JPEG file")]
     Format,
-    /// Broken, or too large.
-    #[error("the image cannot be decoded (at most {LONGEST_SIDE} pixels a side): {0}")]
+    /// The file is broken, or the image is too large.
+    #[error("the image cannot be decoded (a side may have at most {LONGEST_SIDE} pixels): {0}")]
     Decode(#[source] image::ImageError),
 }
 
 impl Image {
-    /// The width and height that a file states, from its header alone.
+    /// Returns the width and height that the header of a file states.
     pub fn measure(file: &Bytes) -> Result<(u32, u32), InvalidImage> {
         reader(file)?.into_dimensions().map_err(InvalidImage::Decode)
     }
 
-    /// From the bytes of a file.
+    /// Decodes a file.
     pub fn decode(file: Bytes) -> Result<Self, InvalidImage> {
         let mut reader = reader(&file)?;
         let mut limits = Limits::default();
@@ -54,7 +55,7 @@ impl Image {
         Ok(Self { file, pixels: Arc::new(pixels) })
     }
 
-    /// Scaled down to fit `size`, if it does not.
+    /// Scales the image down if it does not fit `size`.
     pub fn fitted(self, size: Size) -> Self {
         let (width, height) = self.pixels.dimensions();
         let fitted = fitted((width, height), size);
@@ -65,7 +66,7 @@ impl Image {
         Self { pixels: Arc::new(pixels), ..self }
     }
 
-    /// How many bytes its pixels take.
+    /// Returns how many bytes the pixels take.
     pub fn pixel_bytes(&self) -> usize {
         self.pixels.as_raw().len()
     }
@@ -82,7 +83,7 @@ impl Image {
     }
 }
 
-/// The width and height of a picture that is scaled down to fit `size`, if it does not.
+/// Returns the width and height of an image after it is scaled down to fit `size`. An image that fits keeps its size.
 pub fn fitted((width, height): (u32, u32), size: Size) -> (u32, u32) {
     if width <= size.width && height <= size.height {
         return (width, height);
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_or_too_large_a_one_is_refused_with_a_reason() {
+    fn a_file_that_is_not_an_image_or_is_too_large_is_refused_with_a_reason() {
         let refused = |file: &'static [u8]| Image::decode(Bytes::from_static(file)).unwrap_err().to_string();
         assert!(refused(b"GIF89a...").contains("PNG or JPEG"));
         assert!(refused(b"\x89PNG\r\n\x1a\n and then nothing").contains("cannot be decoded"));
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_picture_is_measured_by_its_header_and_scaled_to_the_canvas() {
+    fn a_large_image_is_measured_by_its_header_and_scaled_to_the_canvas() {
         let large = Image::of(RgbaImage::from_pixel(400, 100, Rgba([9, 8, 7, 255])));
         assert_eq!(Image::measure(&large.file).unwrap(), (400, 100));
         assert_eq!(large.pixel_bytes(), 400 * 100 * 4);
@@ -150,7 +151,7 @@ mod tests {
         let small = large.fitted(size);
         assert_eq!(small.pixels().dimensions(), (100, 25));
         assert_eq!(small.pixels().get_pixel(50, 12), &Rgba([9, 8, 7, 255]));
-        assert_eq!(fitted((10, 5000), size), (1, 100), "no side is empty");
-        assert_eq!(fitted((30, 20), size), (30, 20), "never larger");
+        assert_eq!(fitted((10, 5000), size), (1, 100), "a side has at least one pixel");
+        assert_eq!(fitted((30, 20), size), (30, 20), "an image is never scaled up");
     }
 }

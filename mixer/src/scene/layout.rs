@@ -1,62 +1,63 @@
-//! Layouts: where each of several inputs goes, the host first.
+//! Layouts decide where each of several inputs goes. The host is the first input.
 
 use super::{Fit, InputId, Place, Tile};
 
-/// The gap beside small pictures, in fractions of the canvas.
+/// The gap beside small tiles, as a fraction of the canvas.
 const MARGIN: f32 = 0.02;
 
-/// Where a tile goes.
+/// States where a tile goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slot {
-    /// Where on the canvas.
+    /// The tile's place on the canvas.
     pub place: Place,
-    /// Higher is nearer.
+    /// The order of tiles. A higher one is nearer.
     pub z: i32,
-    /// How a picture fits the place.
+    /// How the video fits the place.
     pub fit: Fit,
 }
 
-/// A corner of the canvas.
+/// Selects a corner of the canvas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Corner {
-    /// Top left.
+    /// The top left corner.
     TopLeft,
-    /// Top right.
+    /// The top right corner.
     TopRight,
-    /// Bottom left.
+    /// The bottom left corner.
     BottomLeft,
-    /// Bottom right.
+    /// The bottom right corner.
     #[default]
     BottomRight,
 }
 
-/// How inputs share the canvas. Every one of them has a place in it, up to [`onmic_names::MIXED_MAX`] of them and more, but
-/// in [`Layout::Solo`] and where a [`Layout::Custom`] names fewer places: what is not shown there is left out on purpose.
+/// States how inputs share the canvas. Every layout has a place for each input, for [`onmic_names::MIXED_MAX`] inputs
+/// and more. The exceptions are [`Layout::Solo`], and a [`Layout::Custom`] with fewer slots than inputs: they leave
+/// inputs out on purpose.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Layout {
-    /// The host alone.
+    /// Shows the host alone.
     Solo,
-    /// Columns of the canvas's height, four at most; more make a grid.
+    /// Shows up to four inputs in columns of the canvas's height. More inputs make a grid.
     SideBySide,
-    /// Cells of the canvas's shape, the last row in the middle.
+    /// Shows inputs in cells of the canvas's shape, with the last row centred.
     #[default]
     Grid,
-    /// The host everywhere, the others small from a corner upwards (from an upper one downwards).
+    /// Shows the host on the whole canvas. The others are small, in columns that begin at a corner.
     PictureInPicture {
-        /// The corner where they begin.
+        /// The corner where the columns begin.
         corner: Corner,
     },
-    /// The host large on the left, the others in a strip on the right.
+    /// Shows the host large on the left, and the others in a strip on the right.
     HostAndStrip,
-    /// As given, in the order of the inputs.
+    /// Shows the inputs in the given slots, in their order.
     Custom {
-        /// A slot for each input.
+        /// The slot of each input.
         slots: Vec<Slot>,
     },
 }
 
 impl Layout {
-    /// Where each of `inputs` goes.
+    /// Returns where each of `inputs` goes.
     pub fn slots(&self, inputs: usize) -> Vec<Slot> {
         match self {
             _ if inputs == 0 => Vec::new(),
@@ -76,7 +77,7 @@ impl Layout {
         }
     }
 
-    /// The tiles of `inputs`, the host's first.
+    /// Returns the tiles of `inputs`, the host's first.
     pub fn tiles(&self, inputs: &[InputId]) -> Vec<Tile> {
         let tile =
             |(slot, input): (Slot, &InputId)| Tile { z: slot.z, fit: slot.fit, ..Tile::new(input.clone(), slot.place) };
@@ -97,7 +98,7 @@ fn flat(places: impl IntoIterator<Item = Place>) -> Vec<Slot> {
 fn grid(inputs: usize) -> impl Iterator<Item = Place> {
     let columns = (1..).find(|columns| columns * columns >= inputs).unwrap_or(1);
     let rows = inputs.div_ceil(columns);
-    let cell = 1.0 / columns as f32; // Of the canvas's shape: the same fraction both ways.
+    let cell = 1.0 / columns as f32; // A cell has the canvas's shape, so its width and height are the same fraction.
     let top = (1.0 - rows as f32 * cell) / 2.0;
     (0..inputs).map(move |number| {
         let (row, column) = (number / columns, number % columns);
@@ -107,9 +108,10 @@ fn grid(inputs: usize) -> impl Iterator<Item = Place> {
     })
 }
 
-/// Cells of the canvas's shape for the others, in as many columns as are needed, and the host in what is left.
+/// Places the others in cells of the canvas's shape, in as many columns as they need. The host gets the rest.
 fn host_and_strip(others: usize) -> impl Iterator<Item = Place> {
-    // At 720p cells are 320x180, 213x120, 142x80: fewer rows would leave a host of 17 others less than half of the canvas.
+    // At 720p cells are 320x180, 213x120 or 142x80. With fewer rows a host with 17 others would get less than half of
+    // the canvas.
     let rows = match others {
         ..=4 => 4,
         5..=12 => 6,
@@ -129,7 +131,7 @@ fn host_and_strip(others: usize) -> impl Iterator<Item = Place> {
 }
 
 fn small(count: usize, corner: Corner) -> impl Iterator<Item = Place> {
-    // With its margin, a column of them has the canvas's height at most, and 17 leave three quarters of the host's picture.
+    // With margins, a column has at most the canvas's height, and 17 others leave three quarters of the host visible.
     let (side, in_column) = match count {
         ..=3 => (0.25, 3),
         4..=8 => (0.18, 4),
@@ -157,7 +159,7 @@ mod tests {
     use super::super::{Rect, Size};
     use super::*;
 
-    /// One line per tile: `x,y widthxheight`, with `+z` where it is not 0.
+    /// Describes each tile as `x,y widthxheight`, with `+z` if z is not 0.
     fn table(layout: &Layout, inputs: usize, canvas: Size) -> String {
         let line = |slot: &Slot| {
             let Rect { x, y, width, height } = slot.place.on(canvas);
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_up_to_the_most_is_seen_in_every_layout_on_every_canvas() {
+    fn every_layout_shows_all_inputs_up_to_the_maximum_on_every_canvas() {
         let pip = |corner| Layout::PictureInPicture { corner };
         let corners = [Corner::TopLeft, Corner::TopRight, Corner::BottomLeft, Corner::BottomRight].map(pip);
         let layouts = [Layout::SideBySide, Layout::Grid, Layout::HostAndStrip].into_iter().chain(corners);
@@ -222,11 +224,11 @@ mod tests {
                     let which = format!("{layout:?} on {width}x{height}, {number} of {inputs}: {tile:?}");
                     assert!(canvas.rect().covers(*tile), "{which}");
                     assert!([tile.x, tile.y, tile.width, tile.height].iter().all(|side| side % 2 == 0), "{which}");
-                    // Of a canvas of 720p that is 128x72.
+                    // A tenth of a canvas of 720p is 128x72.
                     assert!(tile.width * 10 >= width - 19 && tile.height * 10 >= height - 19, "{which}");
                     let over = tiles.iter().enumerate().filter(|(other, (_, above))| *other != number && above >= z);
                     let hidden: u32 = over.map(|(_, (over, _))| overlap(*tile, *over)).sum();
-                    // The host lies below the small pictures; nobody else below anything.
+                    // The host may lie behind small tiles. No other tile may lie behind one.
                     let most = if number == 0 { tile.width * tile.height * 3 / 10 } else { 0 };
                     assert!(hidden <= most, "{which} is hidden by {hidden} pixels");
                 }
@@ -234,14 +236,14 @@ mod tests {
         }
     }
 
-    /// Pixels that two rectangles share.
+    /// Returns the number of pixels that two rectangles share.
     fn overlap(one: Rect, other: Rect) -> u32 {
         let width = one.right().min(other.right()).saturating_sub(one.x.max(other.x));
         width * one.bottom().min(other.bottom()).saturating_sub(one.y.max(other.y))
     }
 
     #[test]
-    fn a_layout_that_leaves_somebody_out_was_chosen_to() {
+    fn only_solo_and_custom_layouts_leave_inputs_out() {
         let slot = Slot::at(Place::of(0.5, 0.5, 0.5, 0.5));
         assert_eq!(Layout::Solo.slots(MIXED_MAX), [Slot::at(Place::ALL)]);
         assert_eq!(Layout::Custom { slots: vec![slot; 2] }.slots(MIXED_MAX), [slot; 2]);

@@ -1,7 +1,8 @@
-//! What the program's picture shows: a canvas, inputs on tiles, overlays. Values only: nothing here draws or waits.
+//! Describes what the program's video shows: a canvas, inputs on tiles, and overlays. It holds only values: nothing
+//! here draws or waits.
 //!
-//! Places are fractions of the canvas where people write them and even pixels where they are drawn, so that chroma lies on
-//! whole samples. A scene has no form on the wire: whoever offers one converts it.
+//! Places are given as fractions of the canvas and drawn at even pixels, so that chroma lies on whole samples. A scene
+//! has no form on the wire: an API that offers one converts it.
 
 mod colour;
 mod image;
@@ -20,12 +21,12 @@ pub use layout::{Corner, Layout, Slot};
 pub use overlay::{Content, OVERLAYS_MAX, Overlay, Text};
 pub use place::{InvalidPlace, Place, Rect, Size};
 
-/// Names one input of the mixer: the source it comes from.
+/// Names one input of the mixer by the source that it comes from.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InputId(Arc<str>);
 
 impl InputId {
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -49,25 +50,25 @@ impl fmt::Debug for InputId {
     }
 }
 
-/// Everything that the program shows.
+/// Describes everything that the program shows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
     /// The size of the program's video.
     pub canvas: Size,
-    /// Most frames per second; without a lead it is this rate.
+    /// The most frames per second. Without a lead it is the frame rate.
     pub frame_rate_max: f64,
-    /// The input whose pictures set the rhythm and the timeline: the host.
+    /// The input whose frames set the frame rate and the timeline: the host.
     pub lead: Option<InputId>,
-    /// What is behind everything.
+    /// The background behind all items.
     pub background: Background,
     /// The inputs that are shown.
     pub tiles: Vec<Tile>,
-    /// What lies over them.
+    /// The overlays in front of or between the tiles.
     pub overlays: Vec<Overlay>,
 }
 
 impl Scene {
-    /// Inputs in a layout, the first of them leading, labelled by nothing.
+    /// Makes a scene of inputs in a layout. The first input leads. The tiles have no labels.
     pub fn new(canvas: Size, layout: &Layout, inputs: &[InputId]) -> Self {
         Self {
             canvas,
@@ -80,17 +81,17 @@ impl Scene {
     }
 }
 
-/// What is seen where nothing else is.
+/// States what is shown where no item is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Background {
-    /// One colour; its alpha means nothing.
+    /// Shows one colour, without its alpha.
     Colour {
         /// The colour.
         colour: Colour,
     },
-    /// Covers the canvas, its middle if the shapes differ.
+    /// Shows an image that covers the canvas. If the shapes differ, its middle is shown.
     Image {
-        /// The picture.
+        /// The image.
         image: Image,
     },
 }
@@ -101,80 +102,81 @@ impl Default for Background {
     }
 }
 
-/// How a picture fits a place of another shape.
+/// States how video fits a place of another shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fit {
-    /// Fills it; what is over is cut off on both sides.
+    /// The video fills the place. It is cropped on two opposite sides.
     #[default]
     Crop,
-    /// All of it is seen; the background is seen beside it.
+    /// All of the video is shown, with the background beside it.
     Contain,
 }
 
-/// Clockwise, before it is fitted.
+/// States how video is turned clockwise, before it is fitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rotation {
-    /// As it comes.
+    /// The video is not turned.
     #[default]
     None,
-    /// A quarter.
+    /// By 90°.
     Quarter,
-    /// Upside down.
+    /// By 180°.
     Half,
-    /// A quarter to the left.
+    /// By 270°.
     ThreeQuarters,
 }
 
 impl Rotation {
-    /// Whether width becomes height.
+    /// Returns whether the width becomes the height.
     pub fn turns_sides(self) -> bool {
         matches!(self, Self::Quarter | Self::ThreeQuarters)
     }
 }
 
-/// A colour that is seen through.
+/// Makes the colour of a screen transparent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ChromaKey {
-    /// The colour of the screen behind the person.
+    /// The colour of the screen behind a person.
     pub colour: Colour,
-    /// 0 to 1: how far from the colour is still screen.
+    /// The distance from the colour within which a colour is transparent, from 0 to 1.
     pub similarity: f32,
-    /// 0 to 1: over what distance beyond that it fades in.
+    /// The further distance over which it becomes opaque, from 0 to 1.
     pub smoothness: f32,
-    /// 0 to 1: how much of the colour's shine is taken off what is left.
+    /// How much of the screen's spill is removed from opaque colours, from 0 to 1.
     pub spill: f32,
 }
 
 impl Default for ChromaKey {
-    /// A green screen in usual light.
+    /// Returns the values for a green screen in usual light.
     fn default() -> Self {
         Self { colour: Colour::rgb(0, 0xd0, 0x20), similarity: 0.16, smoothness: 0.08, spill: 0.6 }
     }
 }
 
-/// One input on the canvas.
+/// Describes one input on the canvas.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tile {
     /// The input that is shown.
     pub input: InputId,
-    /// Where it lies.
+    /// The tile's place on the canvas.
     pub place: Place,
-    /// Higher is nearer. Of equals the later one, and an overlay before a tile.
+    /// The order of items. A higher one is nearer. Of equals the later one is nearer, and an overlay is nearer than a
+    /// tile.
     pub z: i32,
-    /// How its picture fits the place.
+    /// How its video fits the place.
     pub fit: Fit,
-    /// How its picture is turned before that.
+    /// How its video is turned before that.
     pub rotation: Rotation,
-    /// A name on the picture, and on its placeholder.
+    /// The name on the video, and on its placeholder.
     pub label: Option<String>,
-    /// The colour of a frame around the picture, for an input that speaks.
+    /// The colour of the border around the video, for an input that speaks.
     pub border: Option<Colour>,
-    /// The colour of it that is seen through.
+    /// The chroma key that is applied to the video.
     pub chroma_key: Option<ChromaKey>,
 }
 
 impl Tile {
-    /// A tile with nothing done to it.
+    /// Makes a tile without label, border, chroma key or rotation.
     pub fn new(input: InputId, place: Place) -> Self {
         let (fit, rotation) = (Fit::default(), Rotation::default());
         Self { input, place, z: 0, fit, rotation, label: None, border: None, chroma_key: None }

@@ -1,50 +1,50 @@
-//! What lies over the pictures: a product card, a score board, a logo.
+//! Overlays lie over the tiles: a product card, a score board, a logo.
 
 use super::{Colour, Image, Place};
 
-/// The most overlays of a scene.
+/// The most overlays that a scene may have.
 pub const OVERLAYS_MAX: usize = 16;
 
-/// Something on the canvas that is not an input.
+/// Describes an item on the canvas that is not an input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Overlay {
-    /// Where it lies.
+    /// The overlay's place on the canvas.
     pub place: Place,
-    /// Higher is nearer; tiles of most layouts are at 0 and 1.
+    /// The order of items. A higher one is nearer. The tiles of most layouts are at 0 and 1.
     pub z: i32,
-    /// 0 to 1.
+    /// The opacity, from 0 to 1.
     pub opacity: f32,
-    /// What it shows.
+    /// The content of the overlay.
     pub content: Content,
 }
 
-/// What an overlay shows.
+/// States what an overlay shows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// Letters on a card.
+    /// Shows text on a card.
     Text(Text),
-    /// All of a picture, in the middle of the place.
+    /// Shows the whole image in the middle of the place.
     Image {
-        /// The picture, scaled to fit.
+        /// The image, which is scaled to fit.
         image: Image,
     },
 }
 
-/// A card with a title and lines, as large as the place allows.
+/// Describes a card with a title and lines. The text is as large as the place allows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text {
-    /// The first line, in larger letters.
+    /// The first line, in a larger font.
     pub title: Option<String>,
     /// The lines below it.
     pub lines: Vec<String>,
-    /// The colour of the letters.
+    /// The colour of the text.
     pub colour: Colour,
-    /// The colour of the card; its alpha counts.
+    /// The colour of the card, with its alpha.
     pub background: Colour,
 }
 
 impl Default for Text {
-    /// White letters on a dark shade that is seen through.
+    /// Returns a card with white text on a dark, translucent background.
     fn default() -> Self {
         let background = Colour::rgb(0, 0, 0).with_alpha(0xb0);
         Self { title: None, lines: Vec::new(), colour: Colour::WHITE, background }

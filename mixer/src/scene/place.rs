@@ -1,24 +1,25 @@
-//! Where something is: fractions of the canvas in, even pixels out.
+//! Places on the canvas: fractions of the canvas go in, even pixels come out.
 
 use thiserror::Error;
 
-/// Width and height of a canvas.
+/// Is the size of a canvas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Size {
-    /// Pixels; even.
+    /// The width in pixels, which is even.
     pub width: u32,
-    /// Pixels; even.
+    /// The height in pixels, which is even.
     pub height: u32,
 }
 
 impl Size {
-    /// The canvas most programs have.
+    /// Is the canvas of most programs.
     pub const HD: Self = Self { width: 1280, height: 720 };
-    /// The largest one.
+    /// Is the largest canvas.
     pub const FULL_HD: Self = Self { width: 1920, height: 1080 };
     const SMALLEST_SIDE: u32 = 64;
 
-    /// A canvas as large as wanted but within bounds: even, at least 64 a side, at most `most` pixels a side either way up.
+    /// Returns a canvas of the wanted size within bounds: its sides are even, have at least 64 pixels, and at most
+    /// those of `most` in landscape or portrait.
     pub fn canvas(width: u32, height: u32, most: Self) -> Self {
         let (long, short) = (most.width.max(most.height), most.width.min(most.height));
         let (most_width, most_height) = if width >= height { (long, short) } else { (short, long) };
@@ -26,47 +27,48 @@ impl Size {
         Self { width: even(width, most_width), height: even(height, most_height) }
     }
 
-    /// All of it.
+    /// Returns the rectangle of the whole canvas.
     pub fn rect(self) -> Rect {
         Rect { x: 0, y: 0, width: self.width, height: self.height }
     }
 }
 
-/// Pixels, all even.
+/// Is a rectangle of pixels. All its numbers are even.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rect {
-    /// From the left.
+    /// The distance from the left edge.
     pub x: u32,
-    /// From the top.
+    /// The distance from the top edge.
     pub y: u32,
-    /// To the right.
+    /// The width.
     pub width: u32,
-    /// Down.
+    /// The height.
     pub height: u32,
 }
 
 impl Rect {
-    /// The first column that is not in it.
+    /// Returns the first column to the right of the rectangle.
     pub fn right(self) -> u32 {
         self.x + self.width
     }
 
-    /// The first row that is not in it.
+    /// Returns the first row below the rectangle.
     pub fn bottom(self) -> u32 {
         self.y + self.height
     }
 
-    /// Whether they share a pixel.
+    /// Returns whether the rectangles share a pixel.
     pub fn meets(self, other: Self) -> bool {
         self.x < other.right() && other.x < self.right() && self.y < other.bottom() && other.y < self.bottom()
     }
 
-    /// Whether all of `other` is in it.
+    /// Returns whether all of `other` lies in this rectangle.
     pub fn covers(self, other: Self) -> bool {
         self.x <= other.x && self.y <= other.y && self.right() >= other.right() && self.bottom() >= other.bottom()
     }
 
-    /// One of `width` by `height`, cut to even and to what there is, in its middle.
+    /// Returns a rectangle of `width` by `height` in the middle of this one. Both are rounded down to even numbers, and
+    /// limited to this rectangle.
     pub fn middle(self, width: u32, height: u32) -> Self {
         let (width, height) = (width.clamp(2, self.width) & !1, height.clamp(2, self.height) & !1);
         let (left, top) = ((self.width - width) / 2, (self.height - height) / 2);
@@ -78,7 +80,7 @@ impl Rect {
     }
 }
 
-/// Fractions of the canvas.
+/// Is a rectangle in fractions of the canvas.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place {
     x: f32,
@@ -87,29 +89,29 @@ pub struct Place {
     height: f32,
 }
 
-/// Why numbers are not a place.
+/// Is the error for numbers that are not a place on the canvas.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("a place is given in fractions of the canvas, from 0 to 1, and lies within it")]
+#[error("a place must be given in fractions of the canvas, from 0 to 1, and lie within the canvas")]
 pub struct InvalidPlace;
 
 impl Place {
-    /// Everything.
+    /// Is the whole canvas.
     pub const ALL: Self = Self { x: 0.0, y: 0.0, width: 1.0, height: 1.0 };
-    /// What rounding in somebody's browser may be over by.
+    /// How far a place may exceed the canvas because a client rounded its numbers.
     const SLACK: f32 = 1e-3;
 
-    /// Within the canvas.
+    /// Makes a place. Fails unless it lies within the canvas.
     pub fn new(x: f32, y: f32, width: f32, height: f32) -> Result<Self, InvalidPlace> {
         let within = |from: f32, length: f32| from >= 0.0 && length > 0.0 && from + length <= 1.0 + Self::SLACK;
         if within(x, width) && within(y, height) { Ok(Self { x, y, width, height }) } else { Err(InvalidPlace) }
     }
 
-    /// For layouts, which know what they do.
+    /// Makes a place without a check, for layouts.
     pub(super) const fn of(x: f32, y: f32, width: f32, height: f32) -> Self {
         Self { x, y, width, height }
     }
 
-    /// Its pixels. Places that touch in fractions touch in pixels.
+    /// Returns the pixels of the place. Places that touch in fractions touch in pixels.
     pub fn on(self, canvas: Size) -> Rect {
         let edges = |from: f32, length: f32, side: u32| {
             let even = |at: f32| ((at * side as f32 / 2.0).round().max(0.0) as u32 * 2).min(side);
@@ -127,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_outside_the_canvas_and_numbers_that_are_none_are_refused() {
+    fn places_outside_the_canvas_and_nan_are_refused() {
         assert!(Place::new(0.5, 0.0, 0.5, 1.0).is_ok());
         let nan = f32::NAN;
         for (x, y, width, height) in [
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canvas_is_brought_within_bounds() {
+    fn a_canvas_is_limited_to_even_sides_within_bounds() {
         let canvas = |width, height| Size::canvas(width, height, Size::FULL_HD);
         assert_eq!(canvas(1281, 721), Size { width: 1280, height: 720 });
         assert_eq!(canvas(2160, 3840), Size { width: 1080, height: 1920 });

@@ -1,26 +1,28 @@
-//! Where in its samples an input is read, block by block: the control loop that holds it on its target.
+//! Decides where in its samples an input is read, block by block. It is the control loop that keeps the read position
+//! on its target.
 //!
-//! Clocks differ by tens of parts per million, so the target moves against the samples, and timestamps shake by half a
-//! millisecond. Small errors are left alone, larger ones slewed away by a change of speed that nobody hears; only what
-//! would take too long is jumped over.
+//! Clocks differ by tens of parts per million, so the target moves against the samples. Timestamps have a jitter of
+//! half a millisecond. Small errors are ignored. Larger ones are slewed away by an inaudible change of speed. Only an
+//! error that would take too long to slew is jumped over.
 
 use super::BLOCK;
 
-/// Below this (0.5 ms, the rounding of RTMP's timestamps) an error is noise: speed is exactly 1.
+/// An error below this is noise, and the speed is exactly 1. It is 0.5 ms, the rounding of RTMP's timestamps.
 const DEAD: f64 = 24.0;
-/// An error is slewed away in about so long: 2 s.
+/// The time constant of slewing, in samples: 2 s.
 const SLEW: f64 = 96_000.0;
-/// A speed of 1 ± this is a fourteenth of a semitone, and is asked for only after a disturbance.
+/// The largest deviation of the speed from 1. It is a twelfth of a semitone, and occurs only after a disturbance.
 const FASTEST: f64 = 0.005;
-/// The speed itself changes over so many blocks: 200 ms.
+/// The number of blocks over which the speed changes: 200 ms.
 const SMOOTHING: f64 = 20.0;
-/// A larger error is jumped over: 100 ms, which would take 20 s to slew.
+/// A larger error than this is jumped over. It is 100 ms, which would take 20 s to slew.
 const JUMP: f64 = 4_800.0;
-/// In its first seconds an input's place is an estimate, and rather jumps than stays visibly out of step: 20 ms.
+/// The same limit for a young input: 20 ms. In its first 3 s the target is an estimate, and a jump is better than audio
+/// that is visibly out of sync.
 const YOUNG_JUMP: f64 = 960.0;
 const YOUNG_BLOCKS: u32 = 300;
 
-/// The place in an input's samples that is read next, and the speed it moves at.
+/// Holds the position in an input's samples that is read next, and the speed at which it moves.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor {
     position: f64,
@@ -28,29 +30,29 @@ pub(crate) struct Cursor {
     age: u32,
 }
 
-/// What to read for a block.
+/// States what to read for a block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Motion {
     /// Where the first sample is read.
     pub(crate) from: f64,
-    /// How far each sample is from the one before.
+    /// The distance from each sample to the next.
     pub(crate) step: f64,
-    /// It does not follow the block before.
+    /// Whether the block does not continue the one before.
     pub(crate) jumped: bool,
 }
 
 impl Cursor {
-    /// Standing at a whole sample, so that nothing is resampled unless it must be.
+    /// Starts at a whole sample, so that nothing is resampled unless it has to be.
     pub(crate) fn at(target: f64) -> Self {
         Self { position: target.round(), speed: 0.0, age: 0 }
     }
 
-    /// Where the next block begins.
+    /// Returns where the next block begins.
     pub(crate) fn position(&self) -> f64 {
         self.position
     }
 
-    /// The next block, which should begin at `target`. `jump` for being there at once.
+    /// Returns what to read for the next block, which should begin at `target`. `jump` allows it to get there at once.
     pub(crate) fn advance(&mut self, target: f64, jump: bool) -> Motion {
         let error = target - self.position;
         let limit = if self.age < YOUNG_BLOCKS { YOUNG_JUMP } else { JUMP };
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn rounding_of_timestamps_changes_no_speed() {
+    fn rounding_of_timestamps_does_not_change_the_speed() {
         let mut cursor = Cursor::at(1_000.0);
         for block in 0..1_000_i64 {
             let noise = [0.0, 15.0, -20.0][(block % 3) as usize];
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disturbance_is_slewed_and_a_large_one_jumped() {
+    fn a_small_error_is_slewed_and_a_large_one_is_jumped_over() {
         let mut cursor = Cursor::at(0.0);
         let mut at = 0.0;
         for _ in 0..YOUNG_BLOCKS {

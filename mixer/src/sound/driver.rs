@@ -1,7 +1,7 @@
-//! The thread that mixes a program's audio: reads tracks, asks the mix, encodes, hands on.
+//! The thread that mixes a program's audio. It reads tracks, asks the mix for blocks, encodes them and hands them on.
 //!
-//! One thread for all of a program's inputs: decoding costs 0.4 ms per second of each. It wakes with the lead's frames, or
-//! at the mix's deadline. What it is to do is one state that the newest wish replaces; there is no queue.
+//! One thread serves all inputs of a program: decoding costs 0.4 ms of CPU per second of each input. It wakes with the
+//! lead's frames, or at the mix's deadline. Its task is one state that the newest request replaces. There is no queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,71 +27,73 @@ use super::strip::Processing;
 use crate::error::Error;
 use crate::metric::{self, Running};
 
-/// The longest sleep: a feed may get its track, or another one, at any time.
+/// The longest sleep. A feed may get its track, or another one, at any time.
 const POLL: Duration = Duration::from_millis(50);
 
-/// How long the lead's first frame is waited for before the clock leads.
+/// How long the mix waits for the lead's first frame before the clock leads.
 const LEAD_START: Duration = Duration::from_millis(500);
 
-/// Between two reports of levels.
+/// The time between two reports of levels.
 const METERS_EVERY: Duration = Duration::from_millis(100);
 
-/// How a program's audio is made.
+/// Configures how a program's audio is mixed.
 #[derive(Clone, Debug)]
 pub struct SoundConfig {
     /// The parameters of the track that the program's audio continues.
     pub parameters: Arc<Parameters>,
-    /// The program's clock, which places the mix until the lead has sent a frame. Without it a timeline starts with the mix.
+    /// The program's clock, which places the mix until the lead has sent a frame. If it is `None`, the timeline starts
+    /// with the mix.
     pub program_clock: Option<ProgramClock>,
-    /// How long the lead's samples are waited for, from when they happened.
+    /// How long after their capture the mix waits for the lead's samples.
     pub deadline: Duration,
-    /// How it is encoded.
+    /// The settings of the encoder.
     pub output: OutputSettings,
 }
 
 impl SoundConfig {
-    /// The defaults, for a program track with these parameters.
+    /// Returns the defaults for a program track with these parameters.
     pub fn new(parameters: Arc<Parameters>) -> Self {
         let (program_clock, deadline) = (None, Duration::from_millis(80));
         Self { parameters, program_clock, deadline, output: OutputSettings::default() }
     }
 }
 
-/// One participant.
+/// Describes one participant.
 #[derive(Clone, Debug)]
 pub struct SoundInput {
-    /// The name of this input in the mix.
+    /// The name of the input in the mix.
     pub id: InputId,
-    /// The publisher's feed. It need not have audio.
+    /// The publisher's feed, which need not have audio.
     pub feed: Arc<Feed>,
-    /// What is done to its audio.
+    /// The processing of its audio.
     pub processing: Processing,
 }
 
-/// One return feed that is held.
+/// Describes one return feed that is wanted.
 #[derive(Clone, Debug)]
 pub struct SoundReturn {
-    /// The input that is left out. It need not be in the mix: then every input is heard.
+    /// The input that is left out. If it is not in the mix, the return feed has all inputs.
     pub id: InputId,
-    /// The inlet that takes it, as stereo Opus.
+    /// The inlet that takes the return feed, as stereo Opus.
     pub inlet: Arc<Inlet>,
 }
 
-/// Whether a sink takes more.
+/// States whether a sink takes more frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Go on.
+    /// It takes more frames.
     Go,
-    /// That was the last: the thread ends.
+    /// It takes no more frames, so the thread ends.
     Stop,
 }
 
-/// Takes the program's audio. Called on the mixer's thread, must not block. Dropped when the thread ends.
+/// Takes the program's audio. It is called on the mixer's thread and must not block. It is dropped when the thread
+/// ends.
 pub trait SoundSink: Send + 'static {
-    /// The next frame, in order.
+    /// Takes the next frame, in order.
     fn push(&mut self, frame: Frame) -> Wanted;
 
-    /// The next block, on the timeline of the frames that it will be part of.
+    /// Takes the next block of PCM, on the timeline of the frames that are encoded from it.
     fn push_pcm(&mut self, _pcm: Pcm<'_>) {}
 }
 
@@ -101,7 +103,7 @@ struct Wish {
     returns: Option<Vec<SoundReturn>>,
 }
 
-/// A running audio mixer. Dropping it ends the thread and waits for it.
+/// Is a running audio mixer. Dropping it ends its thread and joins it.
 #[derive(Debug)]
 pub struct SoundMixer {
     wish: Arc<Mutex<Wish>>,
@@ -111,7 +113,7 @@ pub struct SoundMixer {
 }
 
 impl SoundMixer {
-    /// Opens the program's encoder and starts. Blocks for as long as that takes (some milliseconds).
+    /// Opens the program's encoder and starts the thread. This blocks for some milliseconds.
     pub fn start(config: SoundConfig, clock: NodeClock, sink: impl SoundSink) -> Result<Self, Error> {
         let output = Output::like(&config.parameters, config.output)?;
         let (wish, stop) = (Arc::<Mutex<Wish>>::default(), Arc::<AtomicBool>::default());
@@ -135,8 +137,8 @@ impl SoundMixer {
         Ok(Self { wish, stop, meters, thread: Some(spawned.map_err(Error::Thread)?) })
     }
 
-    /// Says who is in the program from now on, and whose timeline it is on. Replaces what was said before. More than
-    /// [`MIXED_MAX`] are refused, and then nothing changes.
+    /// Sets the inputs of the program, and the lead that has its timeline, in place of the previous ones. More than
+    /// [`MIXED_MAX`] inputs are refused, and then nothing changes.
     pub fn set_inputs(&self, inputs: Vec<SoundInput>, lead: Option<Lead>) -> Result<(), Error> {
         Error::unless_within("inputs", inputs.len(), MIXED_MAX)?;
         self.wish.lock().inputs = Some((inputs, lead));
@@ -144,7 +146,7 @@ impl SoundMixer {
         Ok(())
     }
 
-    /// Says which returns are made from now on. Replaces what was said before; tracks are not ended. More than
+    /// Sets the return feeds that are mixed, in place of the previous ones. It does not end their tracks. More than
     /// [`MIXED_MAX`] are refused, and then nothing changes.
     pub fn set_returns(&self, returns: Vec<SoundReturn>) -> Result<(), Error> {
         Error::unless_within("returns", returns.len(), MIXED_MAX)?;
@@ -153,12 +155,12 @@ impl SoundMixer {
         Ok(())
     }
 
-    /// Levels, delays and who speaks, ten times a second.
+    /// Returns a channel that reports levels, delays and the speaking inputs ten times a second.
     pub fn meters(&self) -> watch::Receiver<Meters> {
         self.meters.clone()
     }
 
-    /// Whether it still mixes: its sink wants more and its encoder works.
+    /// Returns whether the mixer still runs: its sink takes more frames and its encoder works.
     pub fn is_running(&self) -> bool {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
@@ -174,17 +176,18 @@ impl Drop for SoundMixer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         self.wake();
-        // A sink may be the last to hold what holds the mixer: its thread cannot wait for itself.
+        // A sink may be the last to hold the mixer's owner, and then this is the mixer's thread, which cannot join
+        // itself.
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != thread::current().id()
             && thread.join().is_err()
         {
-            tracing::error!("the thread that mixes sound panicked");
+            tracing::error!("the thread of an audio mixer panicked");
         }
     }
 }
 
-/// What was reported so far.
+/// Holds what was reported so far.
 #[derive(Default)]
 struct Told {
     counts: Counts,
@@ -212,12 +215,12 @@ impl<S: SoundSink> Worker<S> {
     fn run(mut self) {
         let (_running, started) = (Running::audio_mix(), Instant::now());
         let reason = self.work(started).unwrap_or_else(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "mixing sound failed");
+            tracing::error!(error = &error as &dyn std::error::Error, "mixing audio failed");
             "failed"
         });
         self.tell(Instant::now());
         let Counts { missing, late, jumps, left_out } = self.told.counts;
-        tracing::info!(reason, lived = ?started.elapsed(), missing, late, jumps, left_out, "sound mix ended");
+        tracing::info!(reason, lived = ?started.elapsed(), missing, late, jumps, left_out, "audio mixer ended");
     }
 
     fn work(&mut self, started: Instant) -> Result<&'static str, Error> {
@@ -247,7 +250,7 @@ impl<S: SoundSink> Worker<S> {
         }
     }
 
-    /// Carries out what was wished for since the last turn.
+    /// Applies the requests since the last turn.
     fn apply(&mut self) -> Result<(), Error> {
         let Wish { inputs, returns } = std::mem::take(&mut *self.wish.lock());
         if let Some((inputs, lead)) = inputs {
@@ -289,12 +292,12 @@ impl<S: SoundSink> Worker<S> {
         Ok(())
     }
 
-    /// A return that cannot be encoded is silent; the program goes on.
+    /// Opens an encoder for a return feed. If that fails, the return feed is silent and the program goes on.
     fn open(&self) -> Option<Output> {
         let opened = Output::stereo_opus(self.config.output);
         opened
             .inspect_err(|error| {
-                tracing::error!(error = error as &dyn std::error::Error, "no encoder for a return feed");
+                tracing::error!(error = error as &dyn std::error::Error, "a return feed's encoder could not be opened");
             })
             .ok()
     }
@@ -305,14 +308,15 @@ impl<S: SoundSink> Worker<S> {
             source.attach();
             let leads = lead == Some(source.id);
             source.read(&self.clock, leads.then_some(waker), &mut self.mix);
-            // Its video tells as well as its audio, and goes on when it is muted.
+            // Any frame of the lead states its line: video also comes while the audio is muted at the source.
             if leads && let Some(line) = source.feed.clock() {
                 self.mix.follow(line);
             }
         }
     }
 
-    /// The first packet lies on the lead's newest frame, so that those before can be its own; or where the clock is.
+    /// Begins the mix. The first packet lies on the lead's newest frame, so that the packets before it can be the
+    /// lead's own. Without a frame of the lead it lies at the present.
     fn begin(&mut self, now: Instant, waited: Duration) {
         let lead = self.lead.and_then(|lead| {
             let source = self.sources.iter().find(|source| source.id == lead.id)?;
@@ -321,7 +325,7 @@ impl<S: SoundSink> Worker<S> {
             Some(pts.rescale(rate, self.output.clock_rate()) + shift)
         });
         if !self.mix.wall_clock().is_known() {
-            // Nothing can be mixed before somebody is there, and a lead is given time to be.
+            // The mix begins when there is an input. A lead gets some time to send its first frame.
             if self.sources.is_empty() || (self.lead.is_some() && waited < LEAD_START) {
                 return;
             }
@@ -336,7 +340,7 @@ impl<S: SoundSink> Worker<S> {
         }
     }
 
-    /// Mixes and hands on what is due.
+    /// Mixes the blocks that are due and hands them on.
     fn mix(&mut self, turn: Instant) -> Result<Wanted, Error> {
         while !self.stop.load(Ordering::Acquire) {
             let now = self.clock.wall(Instant::now());

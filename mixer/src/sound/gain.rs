@@ -1,19 +1,19 @@
-//! Loudness: a gain that moves without clicks, and one that finds its own value.
+//! Gains: one that changes without clicks, and an automatic one.
 
 use super::{BLOCK, Block};
 use crate::sound::level::{self, SILENCE_DB};
 
-/// A gain that goes from one value to the next within a block (10 ms).
+/// Applies a gain that changes from one value to the next over one block (10 ms).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ramp(f32);
 
 impl Ramp {
-    /// Begins at nothing: what comes into the mix fades in.
+    /// Starts at 0, so that a new input fades in.
     pub(crate) fn from_silence() -> Self {
         Self(0.0)
     }
 
-    /// Applies the gain, moving to `target`.
+    /// Applies the gain to a block, in which it changes to `target`.
     pub(crate) fn apply(&mut self, block: &mut Block, target: f32) {
         let (from, to) = (self.0, target);
         self.0 = to;
@@ -27,35 +27,36 @@ impl Ramp {
         }
     }
 
-    /// Whether it has come down to nothing.
+    /// Returns whether the gain is 0.
     pub(crate) fn is_silent(self) -> bool {
         self.0 == 0.0
     }
 }
 
-/// As a factor. Bounded, whatever is asked for: −60 dB to +20 dB.
+/// Converts decibels to a factor. The gain is limited to −60 to +20 dB, and NaN counts as 0 dB.
 pub(crate) fn factor(db: f32) -> f32 {
     let db = if db.is_nan() { 0.0 } else { db };
     10.0_f32.powf(db.clamp(-60.0, 20.0) / 20.0)
 }
 
-/// The loudness voices are brought to, as RMS of both channels.
+/// The loudness that voices are brought to, as the RMS of both channels.
 const TARGET_DB: f32 = -20.0;
-/// Below this loudness nobody speaks.
+/// A block below this loudness is not speech.
 const GATE_DB: f32 = -50.0;
-/// Nor is it speech where it is not clearly louder than the noise floor.
+/// A block is speech only if it is louder than the noise floor by this.
 const OVER_NOISE_DB: f32 = 8.0;
-/// How fast the noise floor is believed to rise, dB per block: 1 dB/s.
+/// The fastest rise of the estimated noise floor, in dB per block: 1 dB/s.
 const NOISE_RISE_DB: f32 = 0.01;
-/// The loudness is a mean over this many blocks of speech: 1.5 s.
+/// The number of blocks of speech over which the mean loudness is taken: 1.5 s.
 const SMOOTHING: f32 = 150.0;
+/// The highest and the lowest automatic gain.
 const MOST_DB: f32 = 18.0;
 const LEAST_DB: f32 = -12.0;
-/// dB per block: 3 dB/s louder, 8 dB/s quieter.
+/// The fastest rise and fall of the automatic gain, in dB per block: 3 dB/s and 8 dB/s.
 const RISE_DB: f32 = 0.03;
 const FALL_DB: f32 = 0.08;
 
-/// Brings a voice to a usual loudness, slowly, and leaves silence alone.
+/// Brings a voice slowly to [`TARGET_DB`]. It does not raise silence.
 #[derive(Clone, Debug)]
 pub(crate) struct AutoGain {
     loudness: Option<f32>,
@@ -70,7 +71,7 @@ impl Default for AutoGain {
 }
 
 impl AutoGain {
-    /// The gain for a block, in dB.
+    /// Returns the gain for a block, in dB.
     pub(crate) fn follow(&mut self, block: &Block) -> f32 {
         let now = level::rms_db(block);
         if now <= SILENCE_DB {
@@ -79,7 +80,8 @@ impl AutoGain {
         self.noise = now.min(self.noise + NOISE_RISE_DB);
         if now > GATE_DB && now > self.noise + OVER_NOISE_DB {
             let loudness = self.loudness.get_or_insert(now);
-            // The mean of powers is what is heard, and a pause within a word is not taken for a quiet voice.
+            // A rise counts twice: perceived loudness is a mean of power, and a pause within a word must not count as a
+            // quiet voice.
             let weight = if now > *loudness { 2.0 } else { 1.0 } / SMOOTHING;
             *loudness += (now - *loudness) * weight;
         }
@@ -111,9 +113,9 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_voice_is_raised_and_the_silence_after_it_is_not() {
+    fn a_quiet_voice_is_raised_and_the_gain_stays_in_the_silence_after_it() {
         let mut auto = AutoGain::default();
-        // Syllables: 300 ms of tone at -35 dBFS RMS, 200 ms of room noise at -65.
+        // Each syllable is 300 ms of a tone at −35 dBFS RMS, followed by 200 ms of room noise at −65 dBFS.
         let loud = |number: i64| if number % 50 < 30 { 0.0251 } else { 0.0008 };
         let gains: Vec<f32> = (0..2_000).map(|number| auto.follow(&block(300.0, loud(number), number * 480))).collect();
         assert!((12.0..=16.0).contains(&gains[1_999]), "{}", gains[1_999]);
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_gains_are_bounded() {
+    fn invalid_and_extreme_gains_are_limited() {
         assert_eq!(factor(f32::NAN), 1.0);
         assert_eq!(factor(f32::INFINITY), 10.0);
         assert_eq!(factor(-1e9), 0.001);

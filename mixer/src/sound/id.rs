@@ -1,5 +1,5 @@
-//! The name of an input within one program's audio.
+//! Names of the inputs of one program's audio.
 
-/// Names an input of a program; whoever wires it chooses the numbers.
+/// Names an input of a program. The owner of the mixer chooses the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InputId(pub u64);

@@ -1,11 +1,12 @@
-//! The jitter buffer of one input: decoded samples in, blocks at the program's pace out.
+//! The jitter buffer of one input: decoded samples go in, blocks at the program's pace come out.
 //!
-//! Samples are counted and timestamps observed: where a count stands in time is the mean of what the frames say, so that
-//! rounding does not count as jitter, nor drift as a gap. Where samples are missing (a hole in the timestamps, or a packet not there in
-//! time), and at a jump, the last 5 ms are played backwards fading out and what follows fades in: no click, no repeat
-//! that is heard. A late packet is kept: after the rise of delay that it causes, it is what is played next.
+//! Samples are counted, and timestamps are only observed: the time of a count is the mean of what the frames state.
+//! Thus rounding does not count as jitter, nor drift as a gap. Where samples are missing (a hole in the timestamps, or
+//! a packet that is not there in time), and at a jump, the last 5 ms are played backwards and fade out while the next
+//! samples fade in. That causes neither a click nor an audible repeat. A late packet is kept: it makes the delay rise,
+//! and is then played next.
 //!
-//! Holds at most 350 ms behind what is played and 500 ms ahead.
+//! The buffer holds at most 350 ms behind the read position and 500 ms ahead of it.
 
 use std::collections::VecDeque;
 use std::f32::consts::FRAC_PI_2;
@@ -19,56 +20,58 @@ use super::interpolation::{self, REACH};
 use super::lateness::Lateness;
 use super::{BLOCK, Block, micros, samples};
 
-/// 5 ms, for a fade.
+/// The length of a fade: 5 ms.
 const FADE: usize = 240;
-/// What the delay may rise by must still be there.
+/// The samples kept behind the read position: 350 ms. When the delay rises, older samples are played.
 const BEHIND: i64 = 16_800;
+/// The samples kept ahead of the read position: 500 ms.
 const AHEAD: i64 = 24_000;
-/// Removed from the front at once, so that the rest is not moved for every frame.
+/// The least number of samples that are removed from the front at once. The rest is then not moved for every frame.
 const SLACK: i64 = 4_800;
-/// Timestamps off by less are rounding or drift; by more, something is missing. The shortest packet commonly lost is 10 ms.
+/// An offset of timestamps below this (10 ms) is rounding or drift. From it on samples are missing or overlap. The
+/// shortest packet that is commonly lost has 10 ms.
 const TOLERANCE: f64 = 480.0;
-/// A longer hole, or overlap, is a new beginning.
+/// After a longer hole or overlap (500 ms) the buffer starts anew.
 const LONGEST_HOLE: f64 = 24_000.0;
-/// A step of the mapping by more (20 ms) is no noise: the mean starts anew.
+/// A larger step (20 ms) is not noise, so the mean starts anew.
 const STEP: f64 = 960.0;
-/// The mean is over so many frames.
+/// The number of frames over which the mean is taken.
 const MEAN_FRAMES: f64 = 25.0;
-/// An input that was silent for so long (2 s) is not missed any more.
+/// The number of blocks after which a silent input is not counted as missing any more: 2 s.
 const MISSED_FOR: u64 = 200;
 
-/// What is known of the first of some samples.
+/// States the times of the first sample of a frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {
-    /// Its place on the input's own timeline, in samples at 48 kHz.
+    /// The position on the input's own timeline, in samples at 48 kHz.
     pub pts: f64,
-    /// When it happened.
+    /// When the sample was captured.
     pub wall: WallTime,
-    /// When it came.
+    /// When the frame arrived, by the wall clock.
     pub arrived_wall: WallTime,
-    /// The same moment.
+    /// When the frame arrived.
     pub arrived: Instant,
 }
 
-/// Which samples are wanted.
+/// States which samples are wanted.
 #[derive(Clone, Copy, Debug)]
 pub enum Aim {
-    /// Those from this place on the input's own timeline: for the lead.
+    /// The samples from this position on the input's own timeline. It is for the lead.
     Pts(i64),
-    /// Those from this moment, less the input's delay.
+    /// The samples captured at this moment minus the input's delay.
     Wall(WallTime),
 }
 
-/// What went wrong, since the input began.
+/// Counts what went wrong since the input began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Blocks of 10 ms that were, at least in part, not there in time.
+    /// Blocks of 10 ms that were not completely there in time.
     pub missing: u64,
-    /// Frames of which all samples came after their time.
+    /// Frames whose samples all came after their time.
     pub late: u64,
-    /// Jumps in what is played: timestamps that jumped, or a delay that rose.
+    /// Audible jumps: the timestamps jumped, or the delay rose.
     pub jumps: u64,
-    /// Frames left out because they overlap those before, or were not played when timestamps jumped.
+    /// Frames that overlap the frames before them, or were not played when the timestamps jumped.
     pub left_out: u64,
 }
 
@@ -81,7 +84,7 @@ impl Counts {
     }
 }
 
-/// The mean of a quantity with noise and drift that may step.
+/// Takes the mean of a quantity that has noise, drifts and may step.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mean {
     value: f64,
@@ -99,16 +102,16 @@ impl Mean {
     }
 }
 
-/// The jitter buffer of one input.
+/// Is the jitter buffer of one input.
 #[derive(Clone, Debug, Default)]
 pub struct Input {
     samples: [Vec<f32>; 2],
-    /// The count of the first sample held.
+    /// The count of the first sample in the buffer.
     begin: i64,
     holes: VecDeque<Range<i64>>,
-    /// Where each frame held ends, and when it came.
+    /// The end of each frame in the buffer, and when the frame arrived.
     arrivals: VecDeque<(i64, Instant)>,
-    /// Walls are counted from here.
+    /// The moment from which wall times are counted.
     base: Option<WallTime>,
     pts: Mean,
     wall: Mean,
@@ -124,12 +127,12 @@ pub struct Input {
 }
 
 impl Input {
-    /// The count of the sample that comes next.
+    /// Returns the count of the sample that comes next.
     fn end(&self) -> i64 {
         self.begin + self.samples[0].len() as i64
     }
 
-    /// Takes in the samples of one frame, both channels of one length.
+    /// Takes in the samples of one frame. Both channels have the same length.
     pub fn push(&mut self, stamp: Stamp, left: &[f32], right: &[f32]) {
         let late = stamp.arrived_wall.micros_since(stamp.wall);
         self.lateness.arrived(late, stamp.arrived_wall);
@@ -179,7 +182,7 @@ impl Input {
 
     fn evict(&mut self) {
         let played = self.cursor.as_ref().map_or(i64::MIN, |cursor| cursor.position() as i64 - BEHIND);
-        let most = self.end() - AHEAD - BEHIND; // Whatever is played, there is never more.
+        let most = self.end() - AHEAD - BEHIND; // This bounds the buffer even if nothing is played.
         let keep = played.max(most).min(self.end());
         let count = keep.saturating_sub(self.begin);
         if count < SLACK {
@@ -195,7 +198,7 @@ impl Input {
         }
     }
 
-    /// Where the samples aimed at stand.
+    /// Returns the count of the first wanted sample.
     fn target(&self, aim: Aim) -> Option<f64> {
         let base = self.base.filter(|_| self.pts.count > 0.0)?;
         Some(match aim {
@@ -207,18 +210,18 @@ impl Input {
         })
     }
 
-    /// Whether a block from there on, and `ahead` samples more, could be read whole.
+    /// Returns whether a complete block at `aim`, and `ahead` more samples, could be read.
     pub fn covers(&self, aim: Aim, ahead: usize) -> bool {
         let Some(target) = self.target(aim) else { return false };
         let (from, reach) = match &self.cursor {
             Some(cursor) if self.reach(cursor.position(), self.step) == 0 => (cursor.position(), 0),
-            Some(cursor) => (cursor.position(), REACH + 4), // By so much may a block be longer when slewed.
+            Some(cursor) => (cursor.position(), REACH + 4), // A slewed block may need this many more.
             None => (target, 0),
         };
         from.round() as i64 + (BLOCK + ahead + reach) as i64 <= self.end()
     }
 
-    /// The block from there on. `ahead` samples more will be peeked at, which is what the delay has to make room for.
+    /// Reads the block at `aim`. The caller will peek at `ahead` more samples, and the delay grows by them.
     pub fn read(&mut self, aim: Aim, ahead: usize, now: WallTime) -> Block {
         if let Aim::Wall(wall) = aim {
             self.lateness.asked(wall.micros_since(now) + micros(BLOCK as i64), now);
@@ -231,7 +234,7 @@ impl Input {
             self.splice.cut();
         }
         let silent = self.splice.is_silent();
-        let jump = std::mem::take(&mut self.rose) || silent; // Nobody hears a jump in silence.
+        let jump = std::mem::take(&mut self.rose) || silent; // A jump in silence is inaudible.
         let motion = self.cursor.get_or_insert_with(|| Cursor::at(target)).advance(target, jump);
         self.step = motion.step;
         self.counts.jumps += u64::from(motion.jumped && !silent);
@@ -249,34 +252,34 @@ impl Input {
         self.splice.block((!whole).then_some(&there), &rendered)
     }
 
-    /// The 10 ms after the block last read, as far as they are there.
+    /// Returns the 10 ms after the last block that was read, as far as they are there.
     pub fn peek(&self) -> Block {
         self.cursor.as_ref().map_or(Block::SILENCE, |cursor| self.render(cursor.position(), self.step))
     }
 
-    /// When the newest frame came of which something was read by now.
+    /// Returns the arrival of the newest frame that was read from.
     pub fn arrived(&self) -> Option<Instant> {
         let read = self.cursor.as_ref()?.position() as i64;
         let next = self.arrivals.partition_point(|(end, _)| *end <= read);
         self.arrivals.get(next).or(self.arrivals.back()).map(|(_, arrived)| *arrived)
     }
 
-    /// By how much later than it happened it is heard, and so is to be seen, in microseconds.
+    /// Returns how much later than its capture the input is played, in microseconds. Its video has to be shown as late.
     pub fn delay_micros(&self) -> i64 {
         self.lateness.delay_micros()
     }
 
-    /// By how much its frames come late, at the worst of the last seconds.
+    /// Returns the largest lateness of a frame in the last seconds, in microseconds.
     pub fn late_micros(&self) -> Option<i64> {
         self.lateness.late_micros()
     }
 
-    /// Place and time of the newest frame's first sample.
+    /// Returns the position and the wall time of the newest frame's first sample.
     pub fn newest(&self) -> Option<(f64, WallTime)> {
         self.newest
     }
 
-    /// What went wrong so far.
+    /// Returns what went wrong so far.
     pub fn counts(&self) -> Counts {
         self.counts
     }
@@ -289,12 +292,12 @@ impl Input {
         block
     }
 
-    /// How many samples on either side one is made of.
+    /// Returns how many samples on either side an output sample is interpolated from.
     fn reach(&self, from: f64, step: f64) -> i64 {
         if step == 1.0 && from.fract() == 0.0 { 0 } else { REACH as i64 }
     }
 
-    /// Which samples of a block are made of samples that came.
+    /// Returns which samples of a block come from samples that arrived.
     fn there(&self, from: f64, step: f64) -> [bool; BLOCK] {
         let reach = self.reach(from, step);
         let (begin, end) = (self.begin + reach, self.end() - reach);
@@ -311,15 +314,17 @@ impl Input {
     }
 }
 
-/// Joins what does not follow on another: mirrors the end of the one, fading out, over the fading in of the other.
+/// Joins samples that do not follow each other. The end of the first part is mirrored and fades out while the second
+/// part fades in.
 #[derive(Clone, Debug)]
 struct Splice {
-    /// The block put out last.
+    /// The last block that was put out.
     before: Block,
-    /// Samples since the mirroring began, and where in the last two blocks (of 2 × [`BLOCK`]) its source ends.
+    /// The number of samples since the mirroring began, and where in the last two blocks (of 2 × [`BLOCK`]) its source
+    /// ends.
     mirrored: usize,
     mirror_end: usize,
-    /// Samples since the fading in began; `None` while there is nothing.
+    /// The number of samples since the fade-in began. `None` while there are no samples.
     faded: Option<usize>,
     cut: bool,
 }
@@ -335,12 +340,13 @@ impl Splice {
         self.faded.is_none() && self.mirrored >= FADE
     }
 
-    /// The next block does not follow.
+    /// Notes that the next block does not continue the one before.
     fn cut(&mut self) {
         self.cut = true;
     }
 
-    /// `there` says which samples of `next` are; `None` for all of them, but where `next` is silence for want of any.
+    /// Returns the next block, spliced where it does not continue. `there` states which samples of `next` arrived, and
+    /// is `None` if all did.
     fn block(&mut self, there: Option<&[bool; BLOCK]>, next: &Block) -> Block {
         let steady = self.faded.is_some_and(|faded| faded >= FADE) && self.mirrored >= FADE && !self.cut;
         if there.is_none() && steady {
@@ -379,7 +385,7 @@ impl Splice {
     }
 }
 
-/// From 0 to 1 without a corner.
+/// Returns the gain of a fade-in, a smooth curve from 0 to 1.
 fn fade(number: usize) -> f32 {
     if number >= FADE { 1.0 } else { (FRAC_PI_2 * (number as f32 + 0.5) / FADE as f32).sin().powi(2) }
 }
@@ -389,7 +395,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_that_were_not_played_when_timestamps_jump_are_counted() {
+    fn frames_that_were_not_played_before_a_jump_of_timestamps_are_counted() {
         let (mut input, now) = (Input::default(), Instant::now());
         let wall = |samples: i64| WallTime(1_795_000_000_000_000).offset_micros(samples * 125 / 6);
         let push = |input: &mut Input, pts: i64| {

@@ -1,7 +1,7 @@
-//! The frames of one track become samples at 48 kHz: decoded, brought to one rate, and stamped.
+//! Turns the frames of one track into samples at 48 kHz: it decodes, resamples and stamps them.
 //!
-//! Codec, rate and channels may change with any frame. What cannot be decoded is counted; the hole it leaves is heard as
-//! one of the jitter buffer's. Mono is put on both channels as it is.
+//! The codec, rate and channels may change with any frame. A frame that cannot be decoded is counted, and the jitter
+//! buffer handles the hole. Mono is copied to both channels.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// Decodes a frame of a track with this clock, and hands what comes of it to `push`.
+    /// Decodes a frame of a track with this clock rate, and hands the samples to `push`.
     pub(crate) fn take(
         &mut self,
         frame: &Frame,
@@ -35,7 +35,7 @@ impl Intake {
         push: impl FnMut(Stamp, &[f32], &[f32]),
     ) {
         if let Err(error) = self.decode(frame, rate, clock, push) {
-            tracing::debug!(error = &error as &dyn std::error::Error, "a frame of sound could not be mixed");
+            tracing::debug!(error = &error as &dyn std::error::Error, "an audio frame could not be decoded for a mix");
             DropReason::MixCorrupt.count(1);
         }
     }
@@ -49,7 +49,7 @@ impl Intake {
     ) -> Result<(), Error> {
         self.fit_decoder(&frame.parameters)?;
         let Some(decoder) = &mut self.decoder else {
-            DropReason::MixNoDecoder.count(1); // What was wrong with it was said when it could not be opened.
+            DropReason::MixNoDecoder.count(1); // The reason was logged when the decoder could not be opened.
             return Ok(());
         };
         decoder.send(&frame.payload)?;
@@ -91,7 +91,8 @@ impl Intake {
     }
 }
 
-/// Puts the samples in the place of `interleaved`. By how many they begin before the input does: those are of the one before.
+/// Writes the resampled samples to `interleaved`. Returns by how many samples they begin before the input: those belong
+/// to the input before.
 fn convert(
     resampler: &mut Option<(Resampler, usize)>,
     samples: &RawAudio,

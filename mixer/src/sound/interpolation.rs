@@ -1,19 +1,20 @@
-//! Samples between samples, by a windowed sinc.
+//! Interpolates between samples with a windowed sinc.
 //!
-//! For ratios within a percent of 1, where nothing can alias. It reads at any position of a slice and keeps nothing in
-//! between: which sample came from when stays exact, and a jump needs no second resampler. That is why no
-//! crate does this: those that are kept well are streams with a delay and a phase of their own.
+//! It is for ratios within one percent of 1, where aliasing is negligible. It reads at any position of a slice and
+//! keeps no state. Thus the time of each sample stays exact, and a jump needs no second resampler. That is why no crate
+//! is used: the well-maintained resamplers are streams with a delay and a phase of their own.
 
 use std::f64::consts::PI;
 use std::sync::OnceLock;
 
-/// Samples that one output sample is made of.
+/// The number of samples that one output sample is computed from.
 const TAPS: usize = 32;
-/// So many must stand before (that at the position included) and behind a position.
+/// The number of samples needed on each side of a position. The sample at the position counts as before it.
 pub(crate) const REACH: usize = TAPS / 2;
-/// Between two neighbours the weights are interpolated linearly: with so many it is 100 dB below the sample.
+/// The number of fractions for which weights are tabulated. Between them weights are interpolated linearly, whose error
+/// is 100 dB below the signal.
 const PHASES: usize = 512;
-/// The shape of the Kaiser window: 80 dB of attenuation, flat up to 20 kHz.
+/// The shape of the Kaiser window. It has 80 dB of attenuation and is flat up to 20 kHz.
 const BETA: f64 = 8.0;
 
 type Weights = [f32; TAPS];
@@ -23,7 +24,7 @@ fn table() -> &'static [Weights] {
     TABLE.get_or_init(|| (0..=PHASES).map(|phase| weights(phase as f64 / PHASES as f64)).collect())
 }
 
-/// For a position `fraction` behind the sample with `REACH - 1` before it.
+/// Returns the weights for a position that is `fraction` after the sample with `REACH - 1` samples before it.
 fn weights(fraction: f64) -> Weights {
     let weight = |tap: usize| {
         let x = tap as f64 - (REACH as f64 - 1.0) - fraction;
@@ -33,11 +34,11 @@ fn weights(fraction: f64) -> Weights {
         window * sinc
     };
     let raw: [f64; TAPS] = std::array::from_fn(weight);
-    let sum: f64 = raw.iter().sum(); // So that a constant stays one at every phase.
+    let sum: f64 = raw.iter().sum(); // Normalised, so that a constant signal keeps its value.
     raw.map(|weight| (weight / sum) as f32)
 }
 
-/// The modified Bessel function of the first kind and order 0.
+/// Computes the modified Bessel function of the first kind and order 0.
 fn bessel(x: f64) -> f64 {
     let (mut sum, mut term) = (1.0, 1.0);
     for k in 1..40 {
@@ -47,8 +48,8 @@ fn bessel(x: f64) -> f64 {
     sum
 }
 
-/// Fills `out[channel]` with the samples at `position`, `position + step`, … of `channels`, both of one length. Positions
-/// are those of the slices; with less than [`REACH`] samples on either side what is missing counts as silence.
+/// Fills `out[channel]` with the samples at `position`, `position + step`, … of `channels`, which have the same length.
+/// Positions are indices of the slices. Samples outside the slices count as silence.
 pub(crate) fn read(channels: [&[f32]; 2], position: f64, step: f64, out: [&mut [f32]; 2]) {
     let [left, right] = out;
     if step == 1.0 && position.fract() == 0.0 && position >= 0.0 {
@@ -81,7 +82,7 @@ fn between(phase: usize, part: f32) -> Weights {
 
 fn convolve(samples: &[f32], first: i64, weights: &Weights) -> f32 {
     if let Some(window) = usize::try_from(first).ok().and_then(|first| samples.get(first..first + TAPS)) {
-        // Eight sums side by side are what the compiler makes vector instructions of.
+        // The compiler vectorises eight sums side by side.
         let mut sums = [0.0_f32; 8];
         for (samples, weights) in window.chunks_exact(8).zip(weights.chunks_exact(8)) {
             for lane in 0..8 {
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
     use crate::sound::testing::sine;
 
-    /// Decibels by which the error of a resampled sine is below it.
+    /// Returns by how many decibels the error of a resampled sine is below the sine.
     fn clean_db(hz: f64, step: f64) -> f64 {
         let source = sine(hz, 1.0, 6_000);
         let (mut left, mut right) = (vec![0.0; 4_800], vec![0.0; 4_800]);
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_heard_is_resampled_clean() {
+    fn audible_frequencies_are_resampled_with_little_error() {
         for (hz, least) in [(100.0, 80.0), (1_000.0, 80.0), (10_000.0, 80.0), (16_000.0, 75.0), (19_000.0, 60.0)] {
             for step in [1.0001, 0.995] {
                 let clean = clean_db(hz, step);

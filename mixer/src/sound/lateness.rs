@@ -1,30 +1,30 @@
-//! How much later than it happened an input can be heard, so that its packets are in time: the depth of a jitter buffer
-//! that follows the network.
+//! Decides how much later than its capture an input is played, so that its packets come in time: the depth of a jitter
+//! buffer that follows the network.
 //!
-//! Two things decide: by how much packets come late, and how early the mix asks for them (it runs with the lead's frames,
-//! which may be early). Both at their worst of the last seconds. It rises at once, for the next late packet would be
-//! missed too, and falls so slowly that the fall can be slewed.
+//! Two things decide: how late packets come, and how early the mix asks for them (it runs with the lead's frames, which
+//! may be early). Each counts with its largest value of the last seconds. The delay rises at once, because the next
+//! late packet would be missed too. It falls slowly enough to be slewed.
 
 use onmic_media::WallTime;
 
-/// A participant's delay is never outside of these: 20 to 300 ms.
+/// The limits of a participant's delay: 20 to 300 ms.
 pub(crate) const LEAST_MICROS: i64 = 20_000;
 pub(crate) const MOST_MICROS: i64 = 300_000;
 
-/// The worst is kept for four seconds, in parts of half a second.
+/// The largest values are kept for 4 s, in parts of 0.5 s.
 const PART_MICROS: i64 = 500_000;
 const PARTS: usize = 8;
 
-/// Kept in hand: the reach of the resamplers and the wake-up of a thread.
+/// The reserve for the reach of the resamplers and the wake-up of a thread.
 const MARGIN_MICROS: i64 = 5_000;
-/// Added when it has to rise, so that it need not again for the next millisecond.
+/// Is added when the delay has to rise, so that it does not rise again at once by another millisecond.
 const RISE_MICROS: i64 = 10_000;
-/// Not worth a fall.
+/// The delay falls only if it is higher than needed by more than this.
 const SPARE_MICROS: i64 = 20_000;
-/// Three fifths of what can be slewed, so that drift can be followed meanwhile.
+/// How fast the delay falls: three fifths of the fastest slew, so that drift can be followed at the same time.
 const FALL_PPM: i64 = 3_000;
 
-/// The largest value of the last seconds.
+/// Keeps the largest values of the last seconds.
 #[derive(Clone, Debug, Default)]
 struct Worst {
     parts: [Option<i64>; PARTS],
@@ -48,19 +48,20 @@ impl Worst {
         self.parts.iter().flatten().copied().max()
     }
 
-    /// The most in the part where it was least: what is always so, whatever single packets do.
+    /// Returns the smallest of the largest values of the parts. Single packets do not raise it.
     fn least(&self) -> Option<i64> {
         self.parts.iter().flatten().copied().min()
     }
 }
 
-/// The delay of one input.
+/// Computes the delay of one input.
 #[derive(Clone, Debug)]
 pub(crate) struct Lateness {
     late: Worst,
     early: Worst,
     delay: i64,
-    /// Beyond the most that is a delay: what always comes later is heard later than it is seen.
+    /// How much later than the delay the input is played. It is above 0 only if packets always come later than
+    /// [`MOST_MICROS`] allows. Such an input is heard later than it is seen.
     slip: i64,
     updated: Option<WallTime>,
 }
@@ -72,37 +73,38 @@ impl Default for Lateness {
 }
 
 impl Lateness {
-    /// A packet whose first sample happened `late_micros` ago arrived at `now`.
+    /// Notes that a packet whose first sample was captured `late_micros` ago arrived at `now`.
     pub(crate) fn arrived(&mut self, late_micros: i64, now: WallTime) {
         self.late.observe(late_micros, now);
     }
 
-    /// At `now` the mix asked for samples that, without any delay, would be `early_micros` in the future.
+    /// Notes that at `now` the mix asked for samples that, without any delay, would be `early_micros` in the future.
     pub(crate) fn asked(&mut self, early_micros: i64, now: WallTime) {
         self.early.observe(early_micros, now);
     }
 
-    /// By how much packets come late at worst.
+    /// Returns the largest lateness of a packet.
     pub(crate) fn late_micros(&self) -> Option<i64> {
         self.late.most()
     }
 
-    /// The delay in force.
+    /// Returns the delay in force.
     pub(crate) fn delay_micros(&self) -> i64 {
         self.delay
     }
 
-    /// How much later still than the delay it is to be heard.
+    /// Returns how much later than the delay the input is played.
     pub(crate) fn slip_micros(&self) -> i64 {
         self.slip
     }
 
-    /// Brings the delay up to date, with `extra_micros` for what needs samples ahead. Whether it rose.
+    /// Updates the delay. `extra_micros` is the reserve for processing that needs samples ahead. Returns whether the
+    /// delay rose.
     pub(crate) fn update(&mut self, extra_micros: i64, now: WallTime) -> bool {
         let since = now.micros_since(self.updated.unwrap_or(now)).max(0);
         let (Some(late), Some(always)) = (self.late.most(), self.late.least()) else { return false };
         let ahead = self.early.most().unwrap_or(0) + extra_micros + MARGIN_MICROS;
-        // A packet that no delay could have saved says nothing about those that can be.
+        // A packet that is too late for any allowed delay does not raise the delay.
         let late = if late + ahead > MOST_MICROS { always.max(self.saved(MOST_MICROS - ahead)) } else { late };
         let need = late + ahead;
         let slip = (need - MOST_MICROS).max(0);
@@ -125,7 +127,7 @@ impl Lateness {
         false
     }
 
-    /// The worst lateness that is not above `most`.
+    /// Returns the largest lateness that is not above `most`.
     fn saved(&self, most: i64) -> i64 {
         self.late.parts.iter().flatten().copied().filter(|late| *late <= most).max().unwrap_or(i64::MIN)
     }
@@ -135,7 +137,8 @@ impl Lateness {
 mod tests {
     use super::*;
 
-    /// Packets every 20 ms with the lateness (ms) that `late` says, for `seconds`; the delay after each second, ms.
+    /// Sends packets every 20 ms for `seconds`. `late` gives their lateness in ms. Returns the delay after each second,
+    /// in ms.
     fn run(lateness: &mut Lateness, from: u64, seconds: u64, late: impl Fn(u64) -> i64) -> Vec<i64> {
         let mut delays = Vec::new();
         for packet in 0..seconds * 50 {
@@ -151,25 +154,25 @@ mod tests {
     }
 
     #[test]
-    fn it_rises_at_once_and_falls_slowly() {
+    fn the_delay_rises_at_once_and_falls_slowly() {
         let mut lateness = Lateness::default();
-        assert_eq!(run(&mut lateness, 0, 3, |_| 10), [40, 40, 40], "10 late, 15 early, 5 margin, 10 to rise");
+        assert_eq!(run(&mut lateness, 0, 3, |_| 10), [40, 40, 40], "10 ms late, 15 early, 5 margin, 10 to rise");
         assert_eq!(run(&mut lateness, 3, 1, |packet| if packet == 30 { 90 } else { 10 }), [120]);
         let fallen = run(&mut lateness, 4, 40, |_| 10);
-        assert_eq!(fallen[2], 120, "held while the late packet is remembered");
+        assert_eq!(fallen[2], 120, "the delay is held while the late packet is remembered");
         assert!(fallen.windows(2).all(|pair| (0..=4).contains(&(pair[0] - pair[1]))), "{fallen:?}");
         assert!((48..=52).contains(fallen.last().unwrap()), "{fallen:?}");
     }
 
     #[test]
-    fn a_packet_that_cannot_be_saved_costs_nobody_delay() {
+    fn a_packet_that_is_too_late_for_any_delay_does_not_raise_the_delay() {
         let mut lateness = Lateness::default();
         let delays = run(&mut lateness, 0, 3, |packet| if packet == 75 { 2_000 } else { 10 });
         assert!(delays.iter().all(|delay| *delay <= 50), "{delays:?}");
     }
 
     #[test]
-    fn what_always_comes_later_than_the_most_is_heard_later() {
+    fn an_input_that_is_always_later_than_the_maximum_delay_is_played_later() {
         let mut lateness = Lateness::default();
         run(&mut lateness, 0, 6, |packet| if packet < 50 { 10 } else { 700 });
         assert_eq!(lateness.delay_micros(), MOST_MICROS);

@@ -1,40 +1,41 @@
-//! How loud something is, and what is told of it to those who draw meters.
+//! Measures levels, and reports them for meters.
 
 use std::time::Duration;
 
 use super::id::InputId;
 use super::{BLOCK, Block};
 
-/// What silence counts as.
+/// The level of silence.
 pub(crate) const SILENCE_DB: f32 = -100.0;
 
-/// One input's share in the program, after gain and mute.
+/// Describes one input's share of the program, after gain and mute.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
-    /// The name of this input in the mix.
+    /// The name of the input in the mix.
     pub id: InputId,
-    /// RMS of the loudest 10 ms since the last report, dBFS; −100 for silence.
+    /// The RMS of the loudest 10 ms since the last report, in dBFS. Silence has −100.
     pub rms_db: f32,
-    /// The highest sample since the last report, dBFS.
+    /// The highest sample since the last report, in dBFS.
     pub peak_db: f32,
-    /// Whether this one speaks.
+    /// Whether the input speaks.
     pub speaking: bool,
-    /// How much later than it was captured it is heard. Its video has to be shown as much later.
+    /// How much later than its capture the input is heard. Its video has to be shown as late.
     pub delay: Duration,
 }
 
-/// A report, at most ten times a second.
+/// Is a report of all levels. There are at most ten a second.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Meters {
-    /// The input that speaks or spoke last, for a layout that follows the voice.
+    /// The input that speaks or spoke last, for a layout that follows the speaker.
     pub primary: Option<InputId>,
-    /// Added to the lead's timestamps for the program's: as was wished, but for a lead that could not be followed so.
+    /// The shift from the lead's timestamps to the program's. It is the requested one, unless the lead's timeline did
+    /// not continue the program's.
     pub shift_micros: i64,
-    /// In the order the inputs were given.
+    /// The levels of all inputs, in the order of the mix.
     pub inputs: Vec<Level>,
 }
 
-/// The largest since the last report.
+/// Holds the highest levels since the last report.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Held {
     power: f32,
@@ -50,7 +51,7 @@ impl Held {
         power_db(power)
     }
 
-    /// RMS and peak in dBFS, and begins anew.
+    /// Returns the RMS and the peak in dBFS, and resets them.
     pub(crate) fn take(&mut self) -> (f32, f32) {
         let Self { power, peak } = std::mem::take(self);
         (power_db(power), power_db(peak * peak))
@@ -66,7 +67,7 @@ fn power_db(power: f32) -> f32 {
     (10.0 * power.max(1e-10).log10()).max(SILENCE_DB)
 }
 
-/// RMS of both channels in dBFS (a full square wave is 0).
+/// Returns the RMS of both channels in dBFS. A square wave at full scale has 0.
 pub(crate) fn rms_db(block: &Block) -> f32 {
     power_db(power(block))
 }
@@ -77,7 +78,7 @@ mod tests {
     use crate::sound::testing::block;
 
     #[test]
-    fn a_full_sine_is_three_decibels_below_full_scale() {
+    fn the_rms_of_a_full_scale_sine_is_three_decibels_below_full_scale() {
         let mut held = Held::default();
         assert!((held.observe(&block(1_000.0, 1.0, 0)) + 3.01).abs() < 0.01);
         held.observe(&Block::SILENCE);

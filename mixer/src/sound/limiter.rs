@@ -1,31 +1,33 @@
-//! A look-ahead limiter: nothing above −1 dBFS, 5 ms later, and no click on the way there.
+//! A look-ahead limiter. Its output does not exceed −1 dBFS, has no clicks, and is 5 ms behind its input.
 //!
-//! The gain a peak needs is held over the look-ahead and then averaged over it, so that it has come down just when the peak
-//! comes out; after it the gain goes back over 100 ms. Both channels share it, or the picture of the room would sway.
+//! The gain that a peak needs is held over the look-ahead and then averaged over it, so that it is reached exactly when
+//! the peak comes out. After the peak the gain recovers over 100 ms. Both channels share the gain. Otherwise the stereo
+//! image would move.
 
 use std::collections::VecDeque;
 
 use super::{BLOCK, Block};
 
-/// Samples by which the output is behind the input: 5 ms.
+/// The number of samples by which the output is behind the input: 5 ms.
 pub const LOOK_AHEAD: usize = 240;
 
-/// −1 dBFS: what a lossy codec adds to a peak has room above it.
+/// The highest output: −1 dBFS. It leaves headroom for what a lossy codec adds to a peak.
 pub const CEILING: f32 = 0.891_250_9;
 
-/// Per sample: 63 % of the way back in 100 ms.
+/// The recovery per sample: 63 % in 100 ms.
 const RELEASE: f64 = 1.0 / 4_800.0;
 
 /// Keeps a stream of blocks below [`CEILING`].
 #[derive(Clone, Debug)]
 pub struct Limiter {
-    /// Samples not put out yet: [`LOOK_AHEAD`] of them between two calls.
+    /// The samples that are not put out yet. Between two calls there are [`LOOK_AHEAD`].
     delayed: [VecDeque<f32>; 2],
-    /// Falling gains with the number of the sample that needs each: the first is the least of the window.
+    /// The needed gains of the window that are below all later ones, with the number of the sample that needs each. The
+    /// first is the lowest.
     needed: VecDeque<(u64, f64)>,
     number: u64,
     held: f64,
-    /// The held gains of the look-ahead, and their sum.
+    /// The held gains of the look-ahead.
     window: VecDeque<f64>,
     sum: f64,
     least: f64,
@@ -46,7 +48,7 @@ impl Default for Limiter {
 }
 
 impl Limiter {
-    /// Takes in a block and puts out the one [`LOOK_AHEAD`] samples before it, in its place.
+    /// Replaces a block by the limited samples that are [`LOOK_AHEAD`] before it.
     pub fn process(&mut self, block: &mut Block) {
         self.least = 1.0;
         for number in 0..BLOCK {
@@ -60,12 +62,12 @@ impl Limiter {
         }
     }
 
-    /// The least gain within the last block: 1 where nothing was limited.
+    /// Returns the lowest gain within the last block. It is 1 if nothing was limited.
     pub fn least_gain(&self) -> f32 {
         self.least as f32
     }
 
-    /// For the sample that comes out when one with this peak goes in.
+    /// Takes in the peak of a sample, and returns the gain for the sample that comes out.
     fn gain(&mut self, peak: f32) -> f32 {
         let need = if peak > CEILING { f64::from(CEILING / peak) } else { 1.0 };
         while self.needed.back().is_some_and(|(_, gain)| *gain >= need) {
@@ -83,12 +85,12 @@ impl Limiter {
         self.sum += self.held - self.window.pop_front().unwrap_or(1.0);
         let gain = (self.sum / (LOOK_AHEAD + 1) as f64).min(1.0);
         self.least = self.least.min(gain);
-        // What is left of rounding after a peak is nobody's wish.
+        // The gain must not stay below 1 after a peak because of rounding.
         if gain > 0.999_999_9 { 1.0 } else { gain as f32 }
     }
 }
 
-/// A decoder's NaN would stay in the sums for ever.
+/// Replaces NaN and infinity, which would otherwise stay in the sums for ever, and bounds all other values.
 fn finite(sample: f32) -> f32 {
     if sample.is_finite() { sample.clamp(-64.0, 64.0) } else { 0.0 }
 }
@@ -110,14 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn quiet_sound_passes_untouched_five_milliseconds_later() {
+    fn quiet_audio_passes_unchanged_five_milliseconds_later() {
         let line = run((0..10).map(|number| block(440.0, 0.8, number * 480)));
         let wanted: Vec<f32> = (0..9).flat_map(|number| block(440.0, 0.8, number * 480).0[0]).collect();
         assert_eq!(line[LOOK_AHEAD..LOOK_AHEAD + wanted.len()], wanted);
     }
 
     #[test]
-    fn nothing_is_over_whatever_comes() {
+    fn the_output_never_exceeds_the_ceiling() {
         let mut seed = 7_u32;
         let mut noise = || {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -132,20 +134,21 @@ mod tests {
     }
 
     #[test]
-    fn a_loud_tone_comes_out_as_a_tone_and_a_burst_makes_no_click() {
+    fn a_loud_tone_is_not_distorted_and_a_burst_makes_no_click() {
         let line = run((0..100).map(|number| block(440.0, 3.0, number * 480)));
         let settled = &line[24_000..43_200];
         let (tone, third) = (amplitude(settled, 440.0), amplitude(settled, 1_320.0));
         assert!(tone > 0.85 && db(third / tone) < -50.0, "{tone} {}", db(third / tone));
         let burst = |number: i64| if (30..40).contains(&number) { 2.0 } else { 0.3 };
         let line = run((0..100).map(|number| block(200.0, burst(number), number * 480)));
-        // The burst itself steps where it begins; limited, nothing steps more than the loud tone does.
+        // The burst itself steps where it begins. Before it no step is larger than the quiet tone's, and after it the
+        // gain recovers.
         assert!(largest_step(&line[..30 * 480]) < 0.3 * 0.03);
         assert!(line[60 * 480..].iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs())) > 0.29);
     }
 
     #[test]
-    fn what_is_no_number_does_not_stay() {
+    fn nan_and_infinity_do_not_stay() {
         let mut limiter = Limiter::default();
         let mut bad = Block::SILENCE;
         bad.0[0][3] = f32::NAN;

@@ -1,10 +1,11 @@
-//! The mix: the shares of all inputs summed, 10 ms at a time, on the lead's timeline.
+//! The mix: it sums the shares of all inputs, 10 ms at a time, on the lead's timeline.
 //!
-//! A block is mixed as soon as the lead's samples for it are there, so that the host's audio waits for nobody; when they
-//! are not there in time, or nobody leads, by the clock. Each return is the sum less one share, limited by itself: a
-//! limiter that all shared would let a participant hear their own voice move the others'.
+//! A block is mixed as soon as the lead's samples for it are there, so the host's audio waits for no other input. If
+//! they do not come in time, or there is no lead, the clock decides. Each return is the sum minus one share, and has
+//! its own limiter. With a shared limiter a participant would hear their own voice change the volume of the others.
 //!
-//! Pure: `now` is an argument. What comes out is [`LOOK_AHEAD`] samples behind what goes in, and its position says so.
+//! It is pure: `now` is an argument. The output is [`LOOK_AHEAD`] samples behind the input, and its position accounts
+//! for that.
 
 use std::time::{Duration, Instant};
 
@@ -22,21 +23,22 @@ use super::wall_clock::WallClock;
 use super::{BLOCK, Block, micros, samples};
 use crate::error::Error;
 
-/// Further behind (a machine that slept), what was missed is left out.
+/// If the mix is further behind than this (after a machine slept), it leaves out the blocks that it missed.
 const MOST_BEHIND_MICROS: i64 = 1_000_000;
 
-/// The line of a new lead is off by less when it is on the program's timeline; by more, it is on another one.
+/// The largest difference between the line of a new lead and the program's timeline at which the lead is on that
+/// timeline.
 const STRAY_MICROS: i64 = 1_000_000;
 
-/// On top of the lead's worst lateness, before its samples are given up.
+/// How much longer than the lead's largest lateness the mix waits for the lead's samples.
 const LEAD_MARGIN_MICROS: i64 = 10_000;
 
-/// The input whose timeline is the program's.
+/// Names the input whose timeline is the program's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lead {
-    /// One of the inputs.
+    /// The lead's name, which is that of an input.
     pub id: InputId,
-    /// Added to the lead's timestamps for the program's: 0 but after the program changed hands.
+    /// The shift from the lead's timestamps to the program's. It is 0 until the lead changes.
     pub shift_micros: i64,
 }
 
@@ -46,12 +48,12 @@ impl From<InputId> for Lead {
     }
 }
 
-/// One participant.
+/// Describes one participant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MixInput {
-    /// Its name in the mix.
+    /// The name of the input in the mix.
     pub id: InputId,
-    /// What is done to it.
+    /// The processing of its audio.
     pub processing: Processing,
 }
 
@@ -62,26 +64,26 @@ struct Entry {
     leaving: bool,
 }
 
-/// What was mixed for one return feed.
+/// Holds the mix for one return feed.
 #[derive(Debug)]
 pub struct ReturnMix {
     /// The input that is left out.
     pub id: InputId,
-    /// The samples, limited.
+    /// The limited samples.
     pub block: Block,
     limiter: Limiter,
 }
 
-/// One block.
+/// Holds one block of the mix.
 #[derive(Debug)]
 pub struct Mixed<'a> {
-    /// The position of its first sample.
+    /// The position of the first sample.
     pub position: i64,
-    /// The sum of all inputs, limited.
+    /// The limited sum of all inputs.
     pub program: &'a Block,
-    /// In the order they were set.
+    /// The return feeds, in the order in which they were set.
     pub returns: &'a [ReturnMix],
-    /// Arrival of the newest frame that contributed to this block.
+    /// The arrival of the newest frame that contributed to this block.
     pub arrived: Option<Instant>,
 }
 
@@ -91,9 +93,9 @@ pub struct Mix {
     deadline_micros: i64,
     wall_clock: WallClock,
     lead: Option<Lead>,
-    /// It has not said yet where its timeline lies.
+    /// Whether the lead has not stated its line yet.
     lead_is_new: bool,
-    /// Where the block to be mixed next begins.
+    /// Where the next block begins.
     position: Option<i64>,
     entries: Vec<Entry>,
     sum: Block,
@@ -106,7 +108,7 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// Waits for the lead's samples until `deadline` after they happened.
+    /// Makes a mix that waits for the lead's samples until `deadline` after their capture.
     pub fn new(deadline: Duration) -> Self {
         Self {
             deadline_micros: i64::try_from(deadline.as_micros()).unwrap_or(i64::MAX).min(MOST_BEHIND_MICROS / 2),
@@ -125,7 +127,7 @@ impl Mix {
         }
     }
 
-    /// Says who is in it from the next block on. A new input fades in, one that is gone fades out. More than
+    /// Sets the inputs from the next block on. A new input fades in, and a removed one fades out. More than
     /// [`MIXED_MAX`] are refused, and then nothing changes.
     pub fn set(&mut self, inputs: &[MixInput], lead: Option<Lead>) -> Result<(), Error> {
         Error::unless_within("inputs", inputs.len(), MIXED_MAX)?;
@@ -144,15 +146,15 @@ impl Mix {
             }
         }
         self.forget_leaving();
-        // Their clocks are as different as their names: what is known of the new one counts at once.
+        // A new lead has a clock of its own, so its newest known line applies at once.
         if let Some((pts, wall)) = self.lead_entry().and_then(|entry| entry.strip.input().newest()) {
             self.follow(ProgramClock::through(micros(pts.round() as i64), wall));
         }
         Ok(())
     }
 
-    /// Those that leave are gone with the next block. When others come and go faster than that, the first to leave are
-    /// cut off without a fade, so that what is kept stays bounded.
+    /// Bounds the number of leaving inputs. They fade out with the next block. If inputs come and go faster than blocks
+    /// are mixed, the first ones to leave are cut off without a fade.
     fn forget_leaving(&mut self) {
         let mut surplus = self.entries.iter().filter(|entry| entry.leaving).count().saturating_sub(MIXED_MAX);
         let gone = &mut self.gone;
@@ -166,8 +168,8 @@ impl Mix {
         });
     }
 
-    /// Says whose returns are made from the next block on, and in which order. An id that is no input gets everything. More
-    /// than [`MIXED_MAX`] are refused, and then nothing changes.
+    /// Sets the return feeds that are mixed from the next block on, and their order. An id that is not an input gets
+    /// all inputs. More than [`MIXED_MAX`] are refused, and then nothing changes.
     pub fn set_returns(&mut self, ids: &[InputId]) -> Result<(), Error> {
         Error::unless_within("returns", ids.len(), MIXED_MAX)?;
         let mut before = std::mem::take(&mut self.returns);
@@ -188,8 +190,8 @@ impl Mix {
         }
     }
 
-    /// The newest word on where the lead's timeline lies, from its audio or its video; with no lead, on the program's. What a
-    /// lead says of itself is followed exactly, so that its samples keep their timestamps.
+    /// Takes in the newest line of the lead, from its audio or video, or of the program if there is no lead. The mix
+    /// follows the lead's line exactly, so that the lead's samples keep their timestamps.
     pub fn follow(&mut self, line: ProgramClock) {
         let shift = self.lead.map_or(0, |lead| lead.shift_micros);
         let before = self.wall_clock;
@@ -200,7 +202,8 @@ impl Mix {
         let off = self
             .position
             .and_then(|position| Some(self.wall_clock.wall(position)?.micros_since(before.wall(position)?)));
-        // A new lead that goes on somewhere else than the program did: what goes out must go on.
+        // The new lead is on another timeline than the program. The program's timeline must continue, so the lead is
+        // shifted.
         if let (Some(off), Some(lead)) = (off.filter(|off| off.abs() > STRAY_MICROS), &mut self.lead) {
             tracing::warn!(micros = off, "the lead's timeline does not continue the program's, and is shifted");
             lead.shift_micros += off;
@@ -208,28 +211,29 @@ impl Mix {
         }
     }
 
-    /// Where its positions lie on the wall clock.
+    /// Returns the clock that relates positions to wall time.
     pub fn wall_clock(&self) -> &WallClock {
         &self.wall_clock
     }
 
-    /// From here on it mixes.
+    /// Begins to mix at `position`.
     pub fn begin(&mut self, position: i64) {
         self.position = Some(position);
     }
 
-    /// Whether it was begun.
+    /// Returns whether the mix has begun.
     pub fn has_begun(&self) -> bool {
         self.position.is_some()
     }
 
-    /// When the next block is mixed whatever is there.
+    /// Returns when the next block is mixed at the latest.
     pub fn deadline(&self) -> Option<WallTime> {
         let end = self.wall_clock.wall(self.position? + BLOCK as i64)?;
         Some(end.offset_micros(self.wait_micros()))
     }
 
-    /// The lead is waited for longer when it is always later; it would have gaps in its own program otherwise.
+    /// Returns how long the mix waits for the lead. It waits longer for a lead that is always late. Otherwise that lead
+    /// would have gaps in its own program.
     fn wait_micros(&self) -> i64 {
         let late = self.lead_entry().and_then(|entry| entry.strip.input().late_micros());
         let wait = late.map_or(0, |late| (late + LEAD_MARGIN_MICROS).min(MOST_MICROS));
@@ -245,7 +249,7 @@ impl Mix {
         Aim::Pts(position - samples(lead.shift_micros).round() as i64)
     }
 
-    /// The next block, if it is time for it.
+    /// Mixes the next block if it is due.
     pub fn poll(&mut self, now: WallTime) -> Option<Mixed<'_>> {
         let deadline = self.deadline()?;
         let behind = now.micros_since(deadline);
@@ -254,7 +258,7 @@ impl Mix {
             entry.strip.input().covers(Self::lead_aim(lead, position), entry.strip.ahead())
         });
         if behind < 0 && !(covered && behind > -MOST_BEHIND_MICROS) {
-            return None; // A lead's frames from the future do not draw the program there.
+            return None; // The program does not follow a lead's frames that are far in the future.
         }
         let position = if behind > MOST_BEHIND_MICROS { self.overtake(position, behind) } else { position };
         self.mix(position, now);
@@ -264,7 +268,7 @@ impl Mix {
         Some(Mixed { position, program: &self.program, returns: &self.returns, arrived })
     }
 
-    /// Leaves out what cannot be made up for. Where it goes on.
+    /// Leaves out the blocks that were missed. Returns the position where the mix continues.
     fn overtake(&mut self, position: i64, behind_micros: i64) -> i64 {
         let blocks = samples(behind_micros) as i64 / BLOCK as i64;
         self.overrun += u64::try_from(blocks).unwrap_or(0);
@@ -303,7 +307,7 @@ impl Mix {
         self.primary.choose(voices.map(|entry| (entry.id, &mut entry.strip.voice)));
     }
 
-    /// Levels since the last call, and who speaks.
+    /// Returns the levels since the last call, and the speaking inputs.
     pub fn meters(&mut self) -> Meters {
         let lead = self.lead.map(|lead| lead.id);
         let entries = self.entries.iter_mut().filter(|entry| !entry.leaving);
@@ -322,14 +326,14 @@ impl Mix {
         Meters { primary: self.primary.id(), shift_micros: self.lead.map_or(0, |lead| lead.shift_micros), inputs }
     }
 
-    /// What went wrong with all inputs together since it was made. Never falls.
+    /// Returns what went wrong with all inputs, past and present. The counts never decrease.
     pub fn counts(&self) -> Counts {
         let mut counts = self.gone;
         self.entries.iter().for_each(|entry| counts.add(entry.strip.input().counts()));
         counts
     }
 
-    /// Blocks that were left out because the mix came too late.
+    /// Returns the number of blocks that were left out because the mix fell too far behind.
     pub fn overrun(&self) -> u64 {
         self.overrun
     }
@@ -344,8 +348,8 @@ mod tests {
     const HOST: InputId = InputId(1);
 
     #[test]
-    fn a_return_has_everybody_but_its_own_even_when_the_limiter_works() {
-        // Together 2.1: the limiter of the program and of every return has to work.
+    fn a_return_has_all_inputs_but_its_own_even_while_the_limiter_works() {
+        // The amplitudes sum to 2.1, so the limiters of the program and of every return have to work.
         let publishers =
             [Publisher::new(1, 437.0, 0.7), Publisher::new(2, 1_103.0, 0.7), Publisher::new(3, 2_711.0, 0.7)];
         let mut studio = Studio::new(&publishers, Some(HOST));
@@ -358,12 +362,12 @@ mod tests {
                 let below = db(own_amplitude / amplitude(line, other.hz));
                 assert!(below < -80.0, "{} Hz is only {below:.1} dB below {} Hz", own.hz, other.hz);
             }
-            assert!(db(amplitude(studio.last(1.0), own.hz)) > -16.0, "everybody is in the program");
+            assert!(db(amplitude(studio.last(1.0), own.hz)) > -16.0, "every input is in the program");
         }
     }
 
     #[test]
-    fn the_lead_is_exactly_where_its_timestamps_say_and_waits_for_nobody() {
+    fn the_lead_lies_exactly_at_its_timestamps_and_waits_for_no_other_input() {
         let mut host = Publisher::new(1, 437.0, 0.5);
         host.frame = 1_024;
         host.pts = 480_000.0;
@@ -376,13 +380,13 @@ mod tests {
             let wanted = tone(437.0, 0.5, (first + number as i64 - 480_000) as f64);
             assert!((sample - wanted).abs() < 1e-6, "{sample} {wanted} at {number}");
         }
-        // A block is out when the lead's samples for it and 5 ms more are in.
+        // A block comes out when the lead's samples for it and for 5 ms more have come in.
         assert!(studio.waits[100..].iter().all(|wait| *wait < 20.0), "{:?}", &studio.waits[100..200]);
         assert_eq!(studio.mix.counts().missing, 0);
     }
 
     #[test]
-    fn drift_between_clocks_makes_neither_gap_nor_jump_nor_a_change_of_pitch() {
+    fn drift_between_clocks_causes_no_gap_no_jump_and_no_change_of_pitch() {
         for ppm in [100.0, -100.0] {
             let mut guest = Publisher::new(2, 1_000.0, 0.5);
             guest.ppm = ppm;
@@ -398,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn muting_makes_no_click_and_leaves_nothing() {
+    fn muting_makes_no_click_and_leaves_silence() {
         let mut studio = Studio::new(&[Publisher::new(1, 100.0, 0.0), Publisher::new(2, 440.0, 0.6)], Some(HOST));
         studio.run(2.0);
         studio.set(|number, processing| processing.muted = number == 1, Some(HOST));
@@ -420,12 +424,12 @@ mod tests {
         assert!((120..180).contains(&delay.as_millis()), "{delay:?}");
         assert!(before.missing <= 12 && before.jumps <= 2, "{before:?}");
         studio.run(5.0);
-        assert_eq!(studio.mix.counts(), before, "nothing is missed any more");
+        assert_eq!(studio.mix.counts(), before, "no block is missing any more");
         assert!((amplitude(studio.last(4.0), 440.0) - 0.5).abs() < 0.005);
     }
 
     #[test]
-    fn a_lost_packet_is_a_soft_hole_and_the_rest_stays_in_place() {
+    fn a_lost_packet_leaves_a_faded_hole_and_the_rest_stays_in_place() {
         let mut guest = Publisher::new(2, 440.0, 0.5);
         guest.lost = |number| number == 100;
         let mut studio = Studio::new(&[Publisher::new(1, 100.0, 0.0), guest], Some(HOST));
@@ -434,11 +438,11 @@ mod tests {
         let counts = studio.mix.counts();
         assert!((2..=3).contains(&counts.missing) && counts.jumps == 0, "{counts:?}");
         let quiet = studio.program.chunks_exact(240).skip(240).filter(|part| part.iter().all(|s| s.abs() < 1e-3));
-        assert!((1..=4).contains(&quiet.count()), "20 ms less two fades");
+        assert!((1..=4).contains(&quiet.count()), "20 ms minus two fades");
     }
 
     #[test]
-    fn without_the_leads_sound_the_clock_goes_on() {
+    fn without_the_leads_audio_the_clock_drives_the_mix() {
         let mut host = Publisher::new(1, 300.0, 0.4);
         host.lost = |number| (150..250).contains(&number);
         let mut studio = Studio::new(&[host, Publisher::new(2, 1_000.0, 0.4)], Some(HOST));
@@ -453,18 +457,18 @@ mod tests {
     }
 
     #[test]
-    fn nobody_needs_to_lead() {
+    fn a_mix_needs_no_lead() {
         let mut studio = Studio::new(&[Publisher::new(1, 300.0, 0.4), Publisher::new(2, 1_000.0, 0.4)], None);
         studio.run(3.0);
         for hz in [300.0, 1_000.0] {
             assert!((amplitude(studio.last(1.0), hz) - 0.4).abs() < 0.01);
         }
         assert!(studio.waits.iter().all(|wait| (80.0..100.0).contains(wait)), "{:?}", studio.waits);
-        assert_eq!(studio.mix.meters().inputs[0].delay, Duration::from_millis(20), "the deadline leaves time enough");
+        assert_eq!(studio.mix.meters().inputs[0].delay, Duration::from_millis(20), "the deadline leaves enough time");
     }
 
     #[test]
-    fn who_speaks_is_told_with_levels() {
+    fn meters_report_levels_and_the_speaking_input() {
         let mut guest = Publisher::new(2, 440.0, 0.5);
         guest.from = 48_000.0;
         let mut studio = Studio::new(&[Publisher::new(1, 100.0, 0.001), guest], Some(HOST));
@@ -479,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_suppressed_in_its_place_and_without_a_click() {
+    fn noise_suppression_shifts_nothing_and_makes_no_click() {
         let rms =
             |samples: &[f32]| (samples.iter().map(|s| f64::from(s * s)).sum::<f64>() / samples.len() as f64).sqrt();
         let mut guest = Publisher::new(2, 0.0, 0.1);
@@ -493,7 +497,8 @@ mod tests {
         studio.run(1.0);
         assert!(db(rms(studio.last(0.5)) / noise).abs() < 0.5);
 
-        // What the network takes for a voice passes: its place and the ways in and out can be heard.
+        // The network takes this tone for a voice and lets it pass, so a shift or a click at either end would be
+        // audible.
         guest = Publisher::new(2, 220.0, 0.3);
         let mut studio = Studio::new(&[Publisher::new(1, 100.0, 0.0), guest], Some(HOST));
         studio.run(1.0);
@@ -506,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_slept_goes_on_at_the_present() {
+    fn after_a_machine_slept_the_mix_continues_at_the_present() {
         let mut studio = Studio::new(&[Publisher::new(1, 300.0, 0.4)], Some(HOST));
         studio.run(1.0);
         let later = EPOCH.offset_micros(11_000_000);
@@ -517,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lead_from_elsewhere_is_shifted_to_where_the_program_is() {
+    fn a_new_lead_on_another_timeline_is_shifted_to_the_programs() {
         let mut other = Publisher::new(2, 1_000.0, 0.4);
         other.pts = 99_000_000.0;
         let mut studio = Studio::new(&[Publisher::new(1, 300.0, 0.4), other], Some(HOST));
@@ -537,7 +542,7 @@ mod tests {
         mix.set(&[MixInput { id: HOST, processing: Processing::default() }], Some(HOST.into())).unwrap();
         mix.follow(ProgramClock::through(10_000_000, EPOCH));
         mix.begin(480_000);
-        // What was sent two seconds ago arrives now, and what is sent now as well.
+        // Frames that were sent two seconds ago arrive at the same time as the newest ones.
         mix.follow(ProgramClock::through(12_000_000, EPOCH));
         assert_eq!(mix.wall_clock().position(EPOCH), Some(576_000));
         assert_eq!(mix.meters().shift_micros, 0);
@@ -552,14 +557,14 @@ mod tests {
     }
 
     #[test]
-    fn as_many_as_a_program_has_are_taken_and_more_are_refused_in_a_sentence() {
+    fn the_maximum_number_of_inputs_is_accepted_and_more_are_refused_with_a_reason() {
         let mut mix = Mix::new(Duration::from_millis(80));
         let most = MIXED_MAX as u64;
         mix.set(&inputs(0..most), None).unwrap();
         assert_eq!(heard(&mut mix), (0..most).collect::<Vec<_>>());
         let refused = mix.set(&inputs(100..101 + most), None).unwrap_err();
         assert_eq!(refused.to_string(), format!("a program has at most {most} inputs, not {}", most + 1));
-        assert_eq!(heard(&mut mix).len(), MIXED_MAX, "what was before goes on");
+        assert_eq!(heard(&mut mix).len(), MIXED_MAX, "the inputs before stay");
         let ids: Vec<_> = (0..=most).map(InputId).collect();
         assert!(mix.set_returns(&ids[1..]).is_ok() && mix.set_returns(&ids).is_err());
         mix.set(&inputs(0..1), None).unwrap();
@@ -567,7 +572,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_last_is_heard_however_often_everybody_was_exchanged_before_the_next_block() {
+    fn the_newest_inputs_are_mixed_however_often_all_were_exchanged_before_the_next_block() {
         let mut mix = Mix::new(Duration::from_millis(80));
         let most = MIXED_MAX as u64;
         for round in 0..4 {

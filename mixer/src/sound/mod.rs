@@ -1,9 +1,9 @@
-//! The sound of a program: every participant's samples on one timeline, mixed, limited and encoded; and for each
-//! participant a return feed without their own voice.
+//! The audio of a program: all participants' samples are brought to one timeline, mixed, limited and encoded. Each
+//! participant may get a return feed without their own voice.
 //!
-//! Inside it is 48 kHz stereo in blocks of 10 ms. A *position* counts its samples on the program's timeline, which is the
-//! lead's (the host's) media timeline: position 0 is its timestamp 0. Everybody else is placed by wall time, later by their
-//! own delay. What differs by drift is resampled away; nothing here is ever repeated or left out for it.
+//! Audio is mixed as 48 kHz stereo in blocks of 10 ms. A *position* counts samples on the program's timeline, which is
+//! the lead's (the host's) media timeline: position 0 is its timestamp 0. All other inputs are placed by wall time plus
+//! their own delay. Drift is resampled away, so no samples are repeated or left out for it.
 //!
 //! ```text
 //! Feed ── Intake ──▶ Input ── Strip ──┐                    ┌─ Limiter ─ Output ──▶ SoundSink (program)
@@ -12,7 +12,7 @@
 //! Feed ── Intake ──▶ Input ── Strip ──┘
 //! ```
 //!
-//! All but [`SoundMixer`] is pure: no thread, and the time is an argument.
+//! Everything except [`SoundMixer`] is pure: it starts no thread, and the time is an argument.
 
 mod drift;
 mod driver;
@@ -45,18 +45,18 @@ pub use output::{Output, OutputSettings};
 pub use strip::{Processing, Strip};
 pub use wall_clock::WallClock;
 
-/// Samples in a second.
+/// The number of samples per second.
 pub const RATE: u32 = 48_000;
 
-/// Samples in a block: 10 ms, which is what noise suppression works on.
+/// The number of samples in a block: 10 ms, the block length of the noise suppression.
 pub const BLOCK: usize = 480;
 
-/// Both channels of 10 ms.
+/// Holds 10 ms of both channels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block(pub [[f32; BLOCK]; 2]);
 
 impl Block {
-    /// Nothing to hear.
+    /// Is a silent block.
     pub const SILENCE: Self = Self([[0.0; BLOCK]; 2]);
 
     fn add(&mut self, other: &Self) {
@@ -74,12 +74,12 @@ impl Block {
     }
 }
 
-/// Samples in so many microseconds.
+/// Converts microseconds to samples.
 fn samples(micros: i64) -> f64 {
     micros as f64 * f64::from(RATE) / 1e6
 }
 
-/// Microseconds of so many samples, rounded down.
+/// Converts samples to microseconds, rounded down.
 fn micros(samples: i64) -> i64 {
     let micros = i128::from(samples) * 1_000_000;
     i64::try_from(micros.div_euclid(i128::from(RATE))).unwrap_or(if samples < 0 { i64::MIN } else { i64::MAX })

@@ -1,7 +1,7 @@
-//! Mixed blocks as encoded frames, in a form that fits a track that is already there: its codec, sample rate and channels.
+//! Encodes mixed blocks to frames that fit an existing track: they have its codec, sample rate and channels.
 //!
-//! Timestamps are positions: frame k lies k frame lengths after the first, whatever the wall clock does, until the
-//! positions themselves jump. What an encoder puts in front is accounted for.
+//! Timestamps follow positions: frame k lies k frame lengths after the first, whatever the wall clock does, until the
+//! positions themselves jump. They account for the encoder delay.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,14 +17,14 @@ use crate::codec::encode::{AudioEncoder, AudioPacket, AudioSettings};
 use crate::codec::samples::{interleave, packed};
 use crate::error::Error;
 
-/// How audio is encoded.
+/// Holds the settings of audio encoders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputSettings {
-    /// Bits per second of one channel of Opus.
+    /// The bitrate of one channel of Opus, in bits per second.
     pub opus_bitrate_bps: u32,
-    /// 0 to 10.
+    /// The effort of the Opus encoder, from 0 to 10.
     pub opus_complexity: u8,
-    /// Bits per second of one channel of AAC.
+    /// The bitrate of one channel of AAC, in bits per second.
     pub aac_bitrate_bps: u32,
 }
 
@@ -37,22 +37,25 @@ impl Default for OutputSettings {
 /// Encodes the blocks of one mix for one track.
 pub struct Output {
     encoder: AudioEncoder,
-    /// `None` at 48 kHz.
+    /// Resamples to the encoder's rate. `None` at 48 kHz.
     resampler: Option<Resampler>,
     parameters: Arc<Parameters>,
     clock_rate: ClockRate,
-    /// The position and the timestamp of the first packet, until it was made. Blocks before it are left out.
+    /// The position and the timestamp of the first packet, until the first block is taken in. Blocks before it are left
+    /// out.
     start: Option<(i64, i64)>,
-    /// The position that follows what was taken in.
+    /// The position that follows the last block.
     expected: Option<i64>,
-    /// Interleaved samples at the encoder's rate that no packet was made of yet; the first belongs at `head`.
+    /// Interleaved samples at the encoder's rate that are not encoded yet.
     pending: Vec<f32>,
+    /// Where the first pending sample belongs.
     head: i64,
     packets: Vec<AudioPacket>,
 }
 
 impl Output {
-    /// For a track with these parameters. Its frames carry the very same ones if a decoder for them will do.
+    /// Opens an output for a track with these parameters. Its frames carry the same `Arc` if a decoder for them can
+    /// decode the frames.
     pub fn like(parameters: &Arc<Parameters>, settings: OutputSettings) -> Result<Self, Error> {
         let channels = u16::from(parameters.channels().unwrap_or(2).clamp(1, 2));
         let mut output = match &**parameters {
@@ -65,7 +68,7 @@ impl Output {
         Ok(output)
     }
 
-    /// Stereo Opus, for a return feed.
+    /// Opens an output of stereo Opus, for a return feed.
     pub fn stereo_opus(settings: OutputSettings) -> Result<Self, Error> {
         Self::open(RATE, Self::opus(settings, 2), 2)
     }
@@ -95,18 +98,18 @@ impl Output {
         })
     }
 
-    /// The parameters that its frames carry.
+    /// Returns the parameters that the frames carry.
     pub fn parameters(&self) -> &Arc<Parameters> {
         &self.parameters
     }
 
-    /// Ticks per second of its timestamps.
+    /// Returns the clock rate of the timestamps.
     pub fn clock_rate(&self) -> ClockRate {
         self.clock_rate
     }
 
-    /// Has the first packet lie at `first` (ticks of its own clock), so that frames continue the grid of those before.
-    /// The position the mix is to begin at for that.
+    /// Sets the timestamp of the first packet to `first` (in ticks of the output's clock rate), so that frames continue
+    /// the grid of the frames before. Returns the position at which the mix has to begin for that.
     pub fn begin(&mut self, first: Ticks) -> i64 {
         let ticks = first.0 + self.encoder.priming();
         let position = Ticks(ticks).rescale(self.clock_rate, ClockRate::OPUS).0;
@@ -114,8 +117,8 @@ impl Output {
         position
     }
 
-    /// Takes in a block that begins at `position`, and appends what it completes to `out`. An error is the encoder's and
-    /// final.
+    /// Takes in a block that begins at `position`, and appends the frames that it completes to `out`. An error comes
+    /// from the encoder and is final.
     pub fn take(
         &mut self,
         position: i64,
@@ -133,7 +136,7 @@ impl Output {
             cut = early;
             self.start = None;
             self.expected = Some(position);
-            // Begun later than was said, it lies where it is.
+            // A mix that begins later than `start` gets the timestamp of its real position.
             let late = Ticks((position - start).max(0)).rescale(ClockRate::OPUS, self.clock_rate);
             self.head = ticks + late.0;
         }
@@ -153,7 +156,7 @@ impl Output {
         Ok(())
     }
 
-    /// Fills up the packet that was begun and goes on at `position`.
+    /// Fills the incomplete packet with silence and continues at `position`.
     fn jump(&mut self, position: i64) -> Result<(), Error> {
         if let Some(resampler) = &mut self.resampler {
             resampler.flush(&mut self.pending).map_err(Error::Resample)?;
@@ -164,7 +167,7 @@ impl Output {
             self.encode()?;
         }
         let head = Ticks(position).rescale(ClockRate::OPUS, self.clock_rate).0;
-        self.head = head.max(self.head); // The encoder refuses to go back.
+        self.head = head.max(self.head); // The encoder does not accept decreasing timestamps.
         Ok(())
     }
 
@@ -205,16 +208,16 @@ impl std::fmt::Debug for Output {
     }
 }
 
-/// Whether a decoder opened with `theirs` reads what `ours` says.
+/// Returns whether a decoder opened with `theirs` can decode a stream with `ours`.
 fn decodes(theirs: &Parameters, ours: &Parameters) -> bool {
     match (theirs, ours) {
         (Parameters::Aac(theirs), Parameters::Aac(ours)) => {
-            // Of plain LC these say everything; how the configuration is written does not matter.
+            // These state everything about plain AAC-LC. How the configuration is written does not matter.
             let plain = theirs.object_type == 2 && theirs.frame_length == 1024;
             plain && (theirs.sample_rate, theirs.channels) == (ours.sample_rate, ours.channels)
         }
         (Parameters::Opus(theirs), Parameters::Opus(ours)) => {
-            // The rest is for information, or about a beginning that is not one.
+            // The other fields are informative, or concern the start of a stream, and this is not the start.
             let like = |own: &opus::Parameters| (own.channels, own.output_gain, own.mapping.clone());
             like(theirs) == like(ours)
         }
@@ -241,7 +244,7 @@ mod tests {
         Arc::new(Parameters::Opus(opus::Parameters { pre_skip: 312, ..opus::Parameters::new(channels) }))
     }
 
-    /// A tone in these positions, encoded.
+    /// Encodes a tone at these positions.
     fn run(output: &mut Output, positions: impl Iterator<Item = i64>) -> Vec<Frame> {
         let mut wall_clock = WallClock::default();
         wall_clock.follow(ProgramClock::through(0, EPOCH));
@@ -279,7 +282,7 @@ mod tests {
                     line.extend(bytes.map(|bytes| f32::from_ne_bytes(bytes[..4].try_into().unwrap())));
                 }
             }
-            // The tone's phase tells where it is: 0.5 ms would turn it over.
+            // The tone's phase tells its position: an offset of 0.5 ms would invert it.
             let (mut product, mut square) = (0.0, 0.0);
             for (number, sample) in line.iter().enumerate().skip(24_000).take(9_600) {
                 let seconds = (first + number as i64) as f64 / rate;
@@ -291,17 +294,17 @@ mod tests {
     }
 
     #[test]
-    fn what_no_decoder_of_the_track_reads_says_so() {
+    fn frames_that_the_tracks_decoder_cannot_decode_carry_their_own_parameters() {
         let mut he = aac::Parameters::low_complexity(48_000, 2).unwrap();
         (he.object_type, he.frame_length) = (5, 2_048);
         let he = Arc::new(Parameters::Aac(he));
         let output = Output::like(&he, OutputSettings::default()).unwrap();
         assert!(!Arc::ptr_eq(output.parameters(), &he));
-        assert_eq!(output.clock_rate(), he.clock_rate(), "the track's clock stays");
+        assert_eq!(output.clock_rate(), he.clock_rate(), "the track's clock rate stays");
     }
 
     #[test]
-    fn a_jump_of_positions_is_a_hole_and_never_goes_back() {
+    fn a_jump_of_positions_leaves_a_hole_and_timestamps_never_decrease() {
         for parameters in [aac(44_100, 2), opus(2)] {
             let mut output = Output::like(&parameters, OutputSettings::default()).unwrap();
             let positions = (0..50).chain(150..200).chain(100..120).map(|number| 480_000 + number * 480);

@@ -1,4 +1,4 @@
-//! One input's feed being read: frames of the audio track it has now, decoded into the mix.
+//! Reads one input's feed: it decodes the frames of the present audio track into the mix.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -10,13 +10,14 @@ use super::id::InputId;
 use super::intake::Intake;
 use super::mix::Mix;
 
-/// How far back an input is read when it joins: what its delay may ask for.
+/// How far in the past reading begins when an input joins. Its delay may need samples from there.
 const HISTORY_MICROS: i64 = 500_000;
 
-/// An input further behind (two seconds of the shortest usual frames) is read from the present again.
+/// The largest backlog in frames. An input that is further behind continues at the present. The shortest usual frames
+/// have 10 ms, so it is at least 2 s.
 const MOST_BACKLOG: u64 = 200;
 
-/// An input's feed being read.
+/// Reads one input's feed.
 pub(crate) struct Source {
     pub(crate) id: InputId,
     pub(crate) feed: Arc<Feed>,
@@ -25,12 +26,12 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Reads nothing yet.
+    /// Makes a source that reads no track yet.
     pub(crate) fn new(id: InputId, feed: Arc<Feed>) -> Self {
         Self { id, feed, reading: None, intake: Intake::default() }
     }
 
-    /// Follows the feed to the audio track it has now.
+    /// Follows the feed to its present audio track.
     pub(crate) fn attach(&mut self) {
         let track = self.feed.original(MediaKind::Audio);
         let same = match (&track, &self.reading) {
@@ -46,7 +47,7 @@ impl Source {
         }
     }
 
-    /// Reads all there is, and is woken by the next with `waker`, if there is one.
+    /// Reads all frames that are there. The next frame wakes `waker`, if it is given.
     pub(crate) fn read(&mut self, clock: &NodeClock, waker: Option<&Waker>, mix: &mut Mix) {
         let Some((track, reader)) = &mut self.reading else { return };
         let backlog = reader.backlog();
@@ -76,14 +77,14 @@ impl Source {
         }
     }
 
-    /// The timestamp of the newest frame of sound, with its clock.
+    /// Returns the timestamp of the newest audio frame, with its clock rate.
     pub(crate) fn newest(&self) -> Option<(Ticks, ClockRate)> {
         let (track, _) = self.reading.as_ref()?;
         Some((track.newest()?.pts, track.clock_rate()))
     }
 }
 
-/// A reader a little before now.
+/// Makes a reader that begins a little before the present.
 fn present(track: &Track) -> Reader {
     match track.newest() {
         Some(newest) => track.reader(Join::At(newest.wall.offset_micros(-HISTORY_MICROS))),

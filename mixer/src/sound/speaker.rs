@@ -1,29 +1,30 @@
-//! Who speaks: each input's voice by level with hysteresis, and one of them whom the layout may follow.
+//! Detects which inputs speak, by level with hysteresis, and chooses one of them as the primary speaker that a layout
+//! may follow.
 
 use super::id::InputId;
 
-/// Louder, and somebody begins to speak; dBFS of 10 ms.
+/// The level of 10 ms, in dBFS, above which an input begins to speak.
 const BEGIN_DB: f32 = -40.0;
-/// Louder, and somebody who speaks goes on.
+/// The level above which an input that speaks goes on.
 const GO_ON_DB: f32 = -46.0;
-/// Loud blocks, of those of the last 250 ms, that are a voice and no knock on the table.
+/// The number of loud blocks in the last 250 ms that make a voice. A knock on the table has fewer.
 const BEGIN_BLOCKS: u32 = 10;
 const BEGIN_WINDOW: u32 = 25;
-/// Quiet blocks that end it: a breath is shorter than 800 ms.
+/// The number of quiet blocks that end speech: 800 ms. A breath is shorter.
 const END_BLOCKS: u32 = 80;
-/// One who speaks over another becomes the primary after being louder for so long: 1 s.
+/// The number of blocks for which an input must be louder than a primary that speaks to replace it: 1 s.
 const TAKE_OVER_BLOCKS: u32 = 100;
-/// By how much, for those blocks.
+/// How much louder it must be in those blocks.
 const TAKE_OVER_DB: f32 = 6.0;
 
-/// Whether one input speaks.
+/// Detects whether one input speaks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Voice {
-    /// One bit for each of the last blocks, the newest lowest.
+    /// One bit for each of the last blocks. The lowest bit is the newest block.
     loud: u32,
     quiet: u32,
     speaking: bool,
-    /// Smoothed level above [`GO_ON_DB`].
+    /// The smoothed level above [`GO_ON_DB`].
     strength: f32,
     over: u32,
 }
@@ -44,7 +45,7 @@ impl Voice {
     }
 }
 
-/// Chooses one of those who speak, and stays.
+/// Chooses one of the speaking inputs as the primary, and keeps it as long as possible.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Primary(Option<InputId>);
 
@@ -53,7 +54,8 @@ impl Primary {
         self.0
     }
 
-    /// Decides anew, once per block. One who is gone is no primary; one who is only silent stays until another speaks.
+    /// Chooses the primary, once per block. A removed input is not the primary any more. A silent one stays the primary
+    /// until another input speaks.
     pub(crate) fn choose<'a>(&mut self, voices: impl Iterator<Item = (InputId, &'a mut Voice)>) {
         let mut voices: Vec<_> = voices.collect();
         let current =
@@ -88,7 +90,7 @@ mod tests {
     }
 
     impl Room {
-        /// So many blocks with these levels; what was seen after each: who speaks, and the primary.
+        /// Runs this many blocks with these levels. Returns for each block which inputs speak, and the primary.
         fn run(&mut self, blocks: usize, levels: &[f32]) -> Vec<(Vec<bool>, Option<u64>)> {
             self.voices.resize_with(levels.len(), Voice::default);
             let mut seen = Vec::new();
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn speech_is_seen_within_200_ms_and_forgotten_after_800() {
+    fn speech_is_detected_within_200_ms_and_ends_after_800() {
         let mut room = Room::default();
         let seen = room.run(30, &[-25.0, -70.0]);
         let on = seen.iter().position(|(speaking, _)| speaking[0]).unwrap();
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_knock_is_no_voice_and_a_breath_no_end() {
+    fn a_knock_does_not_begin_speech_and_a_breath_does_not_end_it() {
         let mut room = Room::default();
         assert!(room.run(8, &[-10.0]).iter().all(|(speaking, _)| !speaking[0]));
         assert!(room.run(100, &[-80.0]).iter().all(|(speaking, _)| !speaking[0]));
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_primary_stays_while_both_speak_and_changes_when_the_other_goes_on() {
+    fn the_primary_stays_while_both_speak_and_changes_when_the_other_is_louder_for_a_second() {
         let mut room = Room::default();
         room.run(50, &[-25.0, -80.0]);
         assert!(room.run(300, &[-25.0, -24.0]).iter().all(|(_, primary)| *primary == Some(0)));

@@ -1,4 +1,4 @@
-//! What is done to one input between its jitter buffer and the sum: noise suppression, automatic gain, gain and mute.
+//! Processes one input between its jitter buffer and the sum: noise suppression, automatic gain, gain and mute.
 
 use std::fmt;
 use std::time::Instant;
@@ -12,26 +12,26 @@ use super::level::Held;
 use super::speaker::Voice;
 use super::{BLOCK, Block};
 
-/// Noise suppression puts out what went in 10 ms ago.
+/// The delay of the noise suppression, in samples: its output is its input of 10 ms ago.
 pub(crate) const DENOISE_AHEAD: usize = BLOCK;
 
-/// The library works on the range of 16-bit samples.
+/// The range of samples in the library, which is that of 16-bit samples.
 const FULL_SCALE: f32 = 32_768.0;
 
-/// What is wished for an input.
+/// Holds the requested processing of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Processing {
-    /// Held within −60 and +20 dB.
+    /// The gain in dB. It is limited to −60 to +20 dB.
     pub gain_db: f32,
-    /// Adds nothing to the program.
+    /// Whether the input is muted.
     pub muted: bool,
-    /// Noise suppression, for voices: what comes out is mono.
+    /// Whether noise is suppressed. This is for voices, and its output is mono.
     pub denoise: bool,
-    /// Brings the voice slowly to −20 dBFS.
+    /// Whether an automatic gain brings the voice slowly to −20 dBFS.
     pub auto_gain: bool,
 }
 
-/// One input's way from its jitter buffer to its share of the mix.
+/// Processes one input from its jitter buffer to its share of the mix.
 #[derive(Debug)]
 pub struct Strip {
     input: Input,
@@ -45,7 +45,7 @@ pub struct Strip {
 }
 
 impl Strip {
-    /// Begins silent and fades in.
+    /// Makes a strip that begins silent and fades in.
     pub fn new(processing: Processing) -> Self {
         Self {
             input: Input::default(),
@@ -59,27 +59,27 @@ impl Strip {
         }
     }
 
-    /// Its jitter buffer.
+    /// Returns the jitter buffer.
     pub fn input(&self) -> &Input {
         &self.input
     }
 
-    /// Its jitter buffer, to push to.
+    /// Returns the jitter buffer, to push to.
     pub fn input_mut(&mut self) -> &mut Input {
         &mut self.input
     }
 
-    /// From the next block on.
+    /// Sets the processing from the next block on.
     pub fn set(&mut self, processing: Processing) {
         self.processing = processing;
     }
 
-    /// Samples it needs beyond the block it makes.
+    /// Returns the number of samples that it needs beyond the block that it makes.
     pub fn ahead(&self) -> usize {
         if self.processing.denoise { DENOISE_AHEAD } else { 0 }
     }
 
-    /// Makes the block that is its share of the program. `leaving` fades it out.
+    /// Makes the next block of its share of the program. `leaving` fades it out.
     pub fn process(&mut self, aim: Aim, leaving: bool, now: WallTime) -> &Block {
         let mut block = self.input.read(aim, self.ahead(), now);
         if self.processing.denoise || self.denoise.is_some() {
@@ -98,22 +98,23 @@ impl Strip {
         &self.block
     }
 
-    /// The share made last.
+    /// Returns the last block of its share.
     pub fn block(&self) -> &Block {
         &self.block
     }
 
-    /// Whether it adds nothing any more, for one that leaves.
+    /// Returns whether the share has faded out.
     pub(crate) fn is_silent(&self) -> bool {
         self.ramp.is_silent()
     }
 
-    /// When the newest frame arrived that is in the block made last.
+    /// Returns the arrival of the newest frame in the last block.
     pub(crate) fn arrived(&self) -> Option<Instant> {
         self.input.arrived()
     }
 
-    /// Puts the suppressed sound in the place of `block`, going over within it where that begins or ends.
+    /// Replaces `block` by the audio without noise. Where the suppression begins or ends, it is cross-faded over the
+    /// block.
     fn suppress(&mut self, block: &mut Block) {
         let begins = self.denoise.is_none();
         let denoise = self.denoise.get_or_insert_with(|| Denoise::primed(block));
@@ -138,20 +139,20 @@ impl Strip {
     }
 }
 
-/// Noise suppression of the middle of both channels.
+/// Suppresses noise in the mean of both channels.
 struct Denoise {
     state: Box<DenoiseState<'static>>,
 }
 
 impl Denoise {
-    /// Knows `block` already: what comes out next is that block.
+    /// Makes a suppressor that has taken in `block`, so that its next output is that block.
     fn primed(block: &Block) -> Self {
         let mut denoise = Self { state: DenoiseState::new() };
         denoise.next(block);
         denoise
     }
 
-    /// Takes in the next block and gives the one before it.
+    /// Takes in the next block and returns the one before it.
     fn next(&mut self, block: &Block) -> [f32; BLOCK] {
         let middle: [f32; BLOCK] =
             std::array::from_fn(|number| (block.0[0][number] + block.0[1][number]) * (FULL_SCALE / 2.0));

@@ -1,4 +1,4 @@
-//! Publishers of tones and the mix they come to, in virtual time, for this module's tests.
+//! Publishers of tones and the mix that they feed, in virtual time, for this module's tests.
 
 use std::time::{Duration, Instant};
 
@@ -12,26 +12,27 @@ use super::mix::{Lead, Mix, MixInput};
 use super::strip::Processing;
 use super::testing::tone;
 
-/// When virtual time begins.
+/// The start of virtual time.
 pub(crate) const EPOCH: WallTime = WallTime(1_795_000_000_000_000);
 
-/// A publisher of a tone.
+/// Publishes a tone.
 #[derive(Clone)]
 pub(crate) struct Publisher {
     pub(crate) id: InputId,
     pub(crate) hz: f64,
     pub(crate) amplitude: f64,
-    /// The drift of its clock against ours.
+    /// The drift of the publisher's clock against ours.
     pub(crate) ppm: f64,
-    /// When its timeline begins, and with which timestamp, in samples.
+    /// When the publisher's timeline begins, in samples.
     pub(crate) from: f64,
+    /// The timestamp of the first frame, in samples.
     pub(crate) pts: f64,
-    /// Samples in a frame.
+    /// The number of samples in a frame.
     pub(crate) frame: usize,
     pub(crate) sent: usize,
-    /// How many milliseconds frame number n comes late.
+    /// By how many milliseconds frame number n is late.
     pub(crate) late: fn(usize) -> i64,
-    /// Frames that never come.
+    /// Whether frame number n is lost.
     pub(crate) lost: fn(usize) -> bool,
 }
 
@@ -55,8 +56,8 @@ impl Publisher {
         self.from + (number * self.frame) as f64 * (1.0 + self.ppm / 1e6)
     }
 
-    /// Where there is no frequency, of a fan: white noise through a moving mean. (White noise itself is none that the
-    /// network has learnt; it takes off 1 to 6 dB.)
+    /// Returns a sample of the tone. Without a frequency it is the noise of a fan: white noise through a moving mean.
+    /// (The network has not learnt plain white noise, and suppresses it by only 1 to 6 dB.)
     pub(crate) fn sample(&self, number: usize) -> f32 {
         if self.hz > 0.0 {
             return tone(self.hz, self.amplitude, number as f64);
@@ -70,7 +71,7 @@ impl Publisher {
         ((number..number + 24).map(white).sum::<f64>() / 24.0 * self.amplitude) as f32
     }
 
-    /// Pushes what arrived by `now` (samples since the epoch).
+    /// Pushes the frames that have arrived by `now` (in samples since the epoch).
     pub(crate) fn push(&mut self, now: f64, start: Instant, mix: &mut Mix) {
         while self.wall(self.sent) + (self.late)(self.sent) as f64 * 48.0 <= now {
             let number = self.sent;
@@ -128,7 +129,7 @@ impl Studio {
         self.mix.set(&inputs.collect::<Vec<_>>(), lead.map(Lead::from)).unwrap();
     }
 
-    /// Goes on for so many seconds, in steps of a millisecond.
+    /// Advances virtual time by `seconds`, in steps of a millisecond.
     pub(crate) fn run(&mut self, seconds: f64) {
         let end = self.now + seconds * 48_000.0;
         while self.now < end {
@@ -139,7 +140,7 @@ impl Studio {
             let now = EPOCH.offset_micros((self.now / 0.048) as i64);
             if !self.mix.has_begun() {
                 if !self.mix.wall_clock().is_known() {
-                    self.mix.follow(ProgramClock::starting(EPOCH)); // Nobody leads.
+                    self.mix.follow(ProgramClock::starting(EPOCH)); // There is no lead.
                 }
                 let position = self.mix.wall_clock().position(now).unwrap();
                 self.mix.begin(position);
@@ -147,7 +148,7 @@ impl Studio {
             while let Some(mixed) = self.mix.poll(now) {
                 assert!(mixed.program.0.iter().flatten().all(|sample| sample.abs() <= CEILING));
                 let first = *self.first.get_or_insert(mixed.position);
-                assert_eq!(mixed.position, first + self.program.len() as i64, "a timeline without holes");
+                assert_eq!(mixed.position, first + self.program.len() as i64, "the timeline has no holes");
                 self.program.extend_from_slice(&mixed.program.0[0]);
                 for (line, made) in self.returns.iter_mut().zip(mixed.returns) {
                     line.extend_from_slice(&made.block.0[0]);

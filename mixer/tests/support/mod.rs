@@ -1,5 +1,5 @@
-//! Real bitstreams from /usr/bin/ffmpeg as frames, and what comes out back into ffmpeg.
-#![allow(dead_code, unreachable_pub)] // Each test file uses a part of it.
+//! Turns real bitstreams from the ffmpeg command into frames, and checks output frames with ffmpeg's tools.
+#![allow(dead_code, unreachable_pub)] // Each test file uses a part of this module.
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use onmic_media::{Codec, Demand, Feed, Frame, Join, MediaKind, Parameters, Read,
 
 pub const WALL: WallTime = WallTime(1_795_000_000_000_000);
 
-/// A file that is gone when it is dropped.
+/// Is a file that is removed when it is dropped.
 pub struct TempFile(pub PathBuf);
 
 impl TempFile {
@@ -33,7 +33,7 @@ impl Drop for TempFile {
     }
 }
 
-/// What ffmpeg writes with these arguments to a file with this extension.
+/// Returns the file with this extension that ffmpeg writes with these arguments.
 pub fn ffmpeg(arguments: &str, extension: &str) -> Vec<u8> {
     let file = TempFile::new(extension);
     let mut command = Command::new("ffmpeg");
@@ -43,7 +43,7 @@ pub fn ffmpeg(arguments: &str, extension: &str) -> Vec<u8> {
     std::fs::read(&file.0).unwrap()
 }
 
-/// Frames of one track as a publisher would bring them.
+/// Holds the frames of one track as a publisher would send them.
 #[derive(Clone)]
 pub struct Recording {
     pub frames: Vec<Frame>,
@@ -73,14 +73,14 @@ impl Recording {
         self.frames[0].parameters.clone()
     }
 
-    /// All at once, for tests that are not about the passage of time.
+    /// Makes all frames arrive at once, for tests that do not depend on arrival times.
     pub fn arriving_at_once(mut self) -> Self {
         let now = Instant::now();
         self.frames.iter_mut().for_each(|frame| frame.arrived = now);
         self
     }
 
-    /// Moved on the timeline.
+    /// Moves all frames on the timeline.
     pub fn delayed(mut self, by: Duration) -> Self {
         for frame in &mut self.frames {
             let ticks = frame.parameters.clock_rate().ticks(by);
@@ -98,7 +98,7 @@ impl Recording {
     }
 }
 
-/// The video and audio of an FLV file.
+/// Reads the video and audio of an FLV file.
 pub fn from_flv(flv: &[u8]) -> (Option<Recording>, Option<Recording>) {
     let (mut video, mut audio) = (Vec::new(), Vec::new());
     let (mut avc, mut asc) = (None, None);
@@ -126,7 +126,7 @@ pub fn from_flv(flv: &[u8]) -> (Option<Recording>, Option<Recording>) {
     (video, audio)
 }
 
-/// The video of an IVF file at 30 frames per second.
+/// Reads the video of an IVF file at 30 frames per second.
 pub fn from_ivf(ivf: &[u8]) -> Recording {
     let codec = &ivf[8..12];
     let (mut packets, mut parameters) = (Vec::new(), None);
@@ -153,7 +153,7 @@ pub fn from_ivf(ivf: &[u8]) -> Recording {
     Recording::new(Arc::new(parameters.unwrap()), packets, 30)
 }
 
-/// H.265 in Annex B with delimiters and without reordering, at 30 frames per second.
+/// Reads H.265 in Annex B form with delimiters and without reordering, at 30 frames per second.
 pub fn from_h265(stream: &[u8]) -> Recording {
     const DELIMITER: u8 = 35;
     let mut units: Vec<Vec<&[u8]>> = Vec::new();
@@ -175,12 +175,12 @@ pub fn from_h265(stream: &[u8]) -> Recording {
 
 /// Holds a derived track of `kind` in `codec`.
 pub fn demand(feed: &Arc<Feed>, kind: MediaKind, codec: Codec) -> Demand {
-    feed.demand(kind, Accept { codecs: &[codec], reordering: false }).unwrap()
+    feed.demand(kind, Accept { codecs: &[codec], reordering: false, any_format: false }).unwrap()
 }
 
 /// Pushes frames no faster than they are taken out again, and returns what came out.
 ///
-/// `slack` is how many frames may be inside; those that never come out are given up after a while.
+/// At most `slack` frames may be inside. Frames that do not come out are given up after 300 ms.
 pub fn run(input: &Track, frames: &[Frame], reader: &mut Reader, mut slack: usize) -> Vec<Arc<Frame>> {
     let mut out = Vec::new();
     for (number, frame) in frames.iter().enumerate() {
@@ -216,7 +216,7 @@ pub fn rest(reader: &mut Reader) -> Vec<Arc<Frame>> {
     }
 }
 
-/// The next frame within ten seconds.
+/// Returns the next frame. Panics if none comes within ten seconds.
 pub fn next(reader: &mut Reader) -> Arc<Frame> {
     match reader.read_timeout(Duration::from_secs(10)) {
         Some(Read::Frame(frame)) => frame,
@@ -224,7 +224,7 @@ pub fn next(reader: &mut Reader) -> Arc<Frame> {
     }
 }
 
-/// A whole recording through a recipe.
+/// Derives a track from a whole recording.
 pub fn derive(feed: &Arc<Feed>, recording: &Recording, codec: Codec) -> Vec<Arc<Frame>> {
     let recording = recording.clone().arriving_at_once();
     let kind = recording.parameters().kind();
@@ -239,7 +239,8 @@ pub fn derive(feed: &Arc<Feed>, recording: &Recording, codec: Codec) -> Vec<Arc<
     out
 }
 
-/// One letter per picture in presentation order, as ffprobe decodes them; anything it complains about fails the test.
+/// Returns the picture type of each frame in presentation order, one letter each, as ffprobe decodes them. Panics if
+/// ffprobe prints a warning.
 pub fn picture_types(frames: &[Arc<Frame>]) -> String {
     let file = TempFile::new("h264");
     let mut stream = Vec::new();

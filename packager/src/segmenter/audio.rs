@@ -12,11 +12,11 @@ use crate::pace::{Cadence, Placed};
 use crate::rendition::{FIRST_MSN, Incoming, Rendition};
 use crate::silence;
 
-/// Audio that is further behind the video than this is missing, not late.
+/// Audio that is further behind the video than this counts as missing and not as late.
 const AUDIO_PATIENCE_MICROS: i64 = 2_000_000;
-/// Silence fills missing audio up to this far behind the video.
+/// How far behind the video silence fills missing audio.
 const AUDIO_BEHIND_MICROS: i64 = 500_000;
-/// Longer holes in audio are not filled.
+/// The longest hole in audio that is filled.
 const SILENCE_MICROS_MAX: i64 = 10_000_000;
 
 #[derive(Debug)]
@@ -24,11 +24,12 @@ pub(super) struct Audio {
     pub(super) rendition: Rendition,
     pub(super) cadence: Cadence,
     silence: Option<bytes::Bytes>,
-    /// The last packet's place and wall time: silence is dated by them.
+    /// The place and wall time of the last packet, which date silence.
     last: (i64, WallTime),
-    /// Filled by silence since the last packet.
+    /// Whether silence has been filled in since the last packet.
     missing: bool,
-    /// Its parameters changed: they wait for a discontinuity, which the main video makes at its next keyframe.
+    /// Whether its parameters changed. The new ones wait for a discontinuity, which the main video makes at its next
+    /// keyframe.
     pub(super) changed: bool,
 }
 
@@ -53,7 +54,8 @@ impl Segmenter {
         self.take_audio(key, frame, true)
     }
 
-    /// `may_wait`: a hole may turn out to be the publisher's absence, once the next video frame comes.
+    /// Takes in a packet. If `may_wait`, a packet after a hole waits, because the next video frame tells whether the
+    /// publisher was away.
     fn take_audio(
         &mut self,
         key: TrackKey,
@@ -111,7 +113,7 @@ impl Segmenter {
     }
 
     fn begin_audio(&mut self, key: TrackKey, frame: &Frame, micros: i64) -> Result<bool, PackagerError> {
-        let half = 10_000; // About half a packet: video and audio are rarely on the same tick.
+        let half = 10_000; // This is about half a packet: video and audio are rarely on the same tick.
         let cut = match self.cuts.at(micros + half) {
             Some(cut) => cut,
             None if self.waits_for_video || self.lead.is_some() => return Ok(false),
@@ -309,7 +311,7 @@ impl Segmenter {
     }
 }
 
-/// All packets have the length of the first.
+/// Makes the cadence of a track whose packets all have the length of the first.
 fn cadence(parameters: &Parameters, first: &[u8]) -> Cadence {
     let length = match parameters {
         Parameters::Aac(aac) => aac.frame_length,

@@ -1,20 +1,20 @@
-//! The ledger of cuts: where each segment begins, for all renditions to follow.
+//! The cuts that all renditions follow: where each segment begins.
 
 use std::collections::VecDeque;
 
-/// Cuts that some rendition has not come to. Ten minutes of two-second segments.
+/// The most cuts that are kept for a rendition that has not come to them: ten minutes of two-second segments.
 const CUTS_MAX: usize = 300;
 
-/// The beginning of a segment.
+/// Is the beginning of a segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     pub(super) msn: u64,
-    /// Presentation time in µs.
+    /// The presentation time in µs.
     pub(super) micros: i64,
     pub(super) discontinuity: bool,
 }
 
-/// Cuts in the order in which they were made.
+/// Holds cuts in the order in which they were made.
 #[derive(Debug, Default)]
 pub(super) struct Cuts(VecDeque<Cut>);
 
@@ -26,27 +26,29 @@ impl Cuts {
         self.0.push_back(cut);
     }
 
-    /// The largest number. Audio that is alone for long notes cuts of its own, so it need not be that of the last one.
+    /// Returns the largest number of a cut. It need not be that of the last cut, because audio that is alone for long
+    /// makes cuts of its own.
     pub(super) fn largest_msn(&self) -> Option<u64> {
         self.0.iter().map(|cut| cut.msn).max()
     }
 
-    /// The newest cut at or before `micros`.
+    /// Returns the newest cut at or before `micros`.
     pub(super) fn at(&self, micros: i64) -> Option<Cut> {
         self.0.iter().rev().find(|cut| cut.micros <= micros).copied()
     }
 
-    /// The newest cut at or before `micros` that a rendition whose segment is `own` has not made.
+    /// Returns the newest cut at or before `micros` that a rendition whose segment is `own` has not made.
     pub(super) fn due(&self, own: Option<u64>, micros: i64) -> Option<Cut> {
         self.0.iter().rev().find(|cut| own.is_none_or(|own| cut.msn > own) && cut.micros <= micros).copied()
     }
 
-    /// The newest discontinuity that a rendition whose segment is `own` has not made.
+    /// Returns the newest discontinuity that a rendition whose segment is `own` has not made.
     pub(super) fn broken(&self, own: u64) -> Option<Cut> {
         self.0.iter().rev().find(|cut| cut.msn > own && cut.discontinuity).copied()
     }
 
-    /// Forgets the cuts that all have passed. The newest stays: it tells a rendition that begins late where it is.
+    /// Forgets the cuts that all renditions have passed. The newest one stays: it tells a rendition that begins late
+    /// where it is.
     pub(super) fn forget_before(&mut self, msn: u64) {
         while self.0.len() > 1 && self.0.front().is_some_and(|first| first.msn < msn) {
             self.0.pop_front();

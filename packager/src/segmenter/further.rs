@@ -1,8 +1,9 @@
-//! Further video renditions: they are cut where the main video is, so that a player changes between them at any segment.
+//! Further video renditions: they are cut where the main video is, so that a player changes between them at any
+//! segment.
 //!
-//! A frame waits until the main video has passed its decoding time, because only then it is known whether a segment begins
-//! with it. An encoder that makes several renditions has their keyframes at the same times; where it has not, a segment begins
-//! without one and is not listed as independent.
+//! A frame waits until the main video has passed its decoding time, because only then it is known whether a segment
+//! begins with it. An encoder that makes several renditions has their keyframes at the same times; where it has not, a
+//! segment begins without one and is not listed as independent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,13 +19,13 @@ use crate::pace::Pace;
 use crate::rendition::Rendition;
 use crate::settings::Settings;
 
-/// Frames that wait for the main video: 4 s at 30 fps. Then the oldest goes on without it.
+/// The most frames that wait for the main video: 4 s at 30 fps. With more, the oldest goes on without it.
 const WAITING_MAX: usize = 120;
 
-/// Encoders round the times of renditions apart from each other: this much is still the same moment.
+/// Times that differ by up to this are the same moment, because encoders round the times of each rendition separately.
 const SAME_MICROS: i64 = 2_000;
 
-/// The state of the main video that a further rendition follows.
+/// Holds the state of the main video that a further rendition follows.
 #[derive(Clone, Copy)]
 struct Main<'a> {
     cuts: &'a Cuts,
@@ -38,7 +39,8 @@ pub(super) struct Further {
     rendition: Option<Rendition>,
     pace: Pace,
     waiting: VecDeque<Arc<Frame>>,
-    /// Its parameters changed: they wait for a discontinuity, which the main video makes at its next keyframe.
+    /// Whether its parameters changed. The new ones wait for a discontinuity, which the main video makes at its next
+    /// keyframe.
     pub(super) changed: bool,
 }
 
@@ -64,7 +66,7 @@ impl Further {
         self.pace.expected().or_else(|| declared_interval(self.rendition.as_ref()?))
     }
 
-    /// The next frame that need not wait any longer.
+    /// Returns the next frame that need not wait any longer.
     fn next(&mut self, passed_micros: Option<i64>) -> Option<Arc<Frame>> {
         let is_passed = |frame: &mut Arc<Frame>| {
             let micros = frame.dts.micros(frame.parameters.clock_rate());
@@ -97,7 +99,7 @@ impl Further {
         let parameters_differ = *rendition.init().parameters != *frame.parameters;
         let due = cuts.due(Some(own), micros);
         if let Some(broken) = cuts.broken(own).filter(|broken| due.is_some_and(|due| due.msn >= broken.msn)) {
-            // Nothing of the time before is left to wait for, and a decoder can only go on at a keyframe.
+            // No frame from before is left to wait for, and a decoder can only go on at a keyframe.
             if !frame.keyframe {
                 return Ok(Some(Ignored::NoKeyframe));
             }
@@ -111,7 +113,7 @@ impl Further {
         let late = Ticks(frame.dts.0 - rendition.due(expected)).micros(rendition.rate());
         if let Some(cut) = due {
             if late > GAP_MICROS {
-                rendition.jump(frame.dts.0, expected)?; // The last frame before the hole must not fill it.
+                rendition.jump(frame.dts.0, expected)?; // The last frame before the hole must not fill the hole.
             }
             for missing in own + 1..cut.msn {
                 rendition.leave_out(missing, frame.wall, settings.segment, expected)?;
@@ -126,14 +128,14 @@ impl Further {
         Ok(None)
     }
 
-    /// Begins in the segment of its time, with a keyframe.
+    /// Begins the rendition with a keyframe, in the segment of the keyframe's time.
     fn begin(&mut self, frame: &Frame, micros: i64, main: Main<'_>) -> Result<Option<Ignored>, PackagerError> {
         let Some(cut) = main.cuts.at(micros) else { return Ok(Some(Ignored::BeforeVideo)) };
         if !frame.keyframe {
             return Ok(Some(Ignored::NoKeyframe));
         }
         let mut rendition = Rendition::new(self.key, *main.settings, &frame.parameters)?;
-        // The rest of its first segment may be too short to tell.
+        // The rest of its first segment may be too short to show the distance of frames.
         rendition.declare_part_target(main.part_target);
         rendition.break_off(cut.msn, frame.dts.0, frame.wall, 0)?;
         rendition.divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, rendition.rate()).0, false);
@@ -184,7 +186,7 @@ impl Segmenter {
         own.release(Some(lead.newest_micros), main)
     }
 
-    /// The main video has come up to `passed_micros`, or ends.
+    /// Notes that the main video has come up to `passed_micros`, or has ended.
     pub(super) fn release_further(&mut self, passed_micros: Option<i64>) -> Result<(), PackagerError> {
         let part_target = self.lead.as_ref().and_then(|lead| lead.rendition.part_target());
         let main = Main { cuts: &self.cuts, settings: &self.settings, part_target };

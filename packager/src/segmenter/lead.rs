@@ -10,8 +10,8 @@ use crate::error::PackagerError;
 use crate::pace::Pace;
 use crate::rendition::Rendition;
 
-/// A keyframe that is late by [`GAP_MICROS`] starts a new timeline if it is also late by this many usual intervals: a screen
-/// is shared at one frame a second.
+/// A keyframe that is late by [`GAP_MICROS`] starts a new timeline if it is also late by this many usual intervals: a
+/// screen is shared at one frame a second.
 const GAP_INTERVALS: i64 = 3;
 
 #[derive(Debug)]
@@ -20,11 +20,11 @@ pub(super) struct Lead {
     pace: Pace,
     group: Option<i64>,
     last_keyframe: Option<i64>,
-    /// The segment began without a keyframe.
+    /// Whether the segment began without a keyframe.
     headless: bool,
-    /// The source was asked for a keyframe for the next segment.
+    /// Whether the source was asked for a keyframe for the next segment.
     keyframe_asked: bool,
-    /// Decoding time of the newest frame in µs: all cuts up to it are made.
+    /// The decoding time of the newest frame in µs. All cuts up to it are made.
     pub(super) newest_micros: i64,
 }
 
@@ -46,13 +46,13 @@ impl Lead {
     }
 }
 
-/// The interval of frames that their parameters declare.
+/// Returns the interval of frames that their parameters declare.
 pub(super) fn declared_interval(rendition: &Rendition) -> Option<i64> {
     let rate = rendition.init().parameters.frame_rate()?;
     Some((f64::from(rendition.rate().hz()) / rate) as i64)
 }
 
-/// How the lead goes on with a frame.
+/// States how the lead goes on with a frame.
 enum Step {
     GoOn,
     Cut,
@@ -92,7 +92,7 @@ impl Segmenter {
         Ok(None)
     }
 
-    /// Whether the segment goes on with `frame`.
+    /// Decides how the lead goes on with `frame`.
     fn decide(&mut self, frame: &Frame) -> Result<Step, PackagerError> {
         let changes = self.audio.values().any(|audio| audio.changed) || self.further.values().any(|own| own.changed);
         let Some(lead) = &self.lead else {
@@ -110,14 +110,14 @@ impl Segmenter {
             if changed || away || changes {
                 return Ok(Step::Restart);
             }
-            // Nine tenths, so that a keyframe that is a little early is not waited past.
+            // Nine tenths are enough, so that a keyframe that is slightly early is used.
             if lead.headless || elapsed * 10 >= ticks(self.settings.segment) * 9 {
                 return Ok(Step::Cut);
             }
         }
         let limit = ticks(self.settings.longest());
         let longest = match lead.group {
-            // Even pieces of a group that is known to be too long.
+            // A group that is known to be too long is cut in even pieces.
             Some(group) if group > limit => group / (group as u64).div_ceil(limit as u64) as i64,
             _ => limit,
         };

@@ -1,11 +1,12 @@
-//! Frames of any number of tracks in, renditions in step out.
+//! Turns the frames of any number of tracks into renditions whose segments correspond.
 //!
-//! The main video leads: it cuts at keyframes, and each cut is a media sequence number and a time that all other renditions
-//! follow at their next frame. So they have the same numbers for the same time, and the same discontinuities. A cut without a
-//! keyframe is made only when the group of pictures outgrows the target duration, which may never change.
+//! The main video leads: it cuts at keyframes, and each cut is a media sequence number and a time that all other
+//! renditions follow at their next frame. So they have the same numbers for the same time, and the same
+//! discontinuities. A cut without a keyframe is made only when the group of pictures outgrows the target duration,
+//! which may never change.
 //!
-//! When one of the tracks stops, the others go on. Audio that is missing becomes silence where that is known how to be
-//! written; a main video that is missing leaves the audio to cut by itself, and comes back behind gap segments.
+//! When one of the tracks stops, the others go on. Missing audio becomes silence if this crate can write silence for
+//! its codec. Without the main video the audio cuts by itself, and the video comes back after gap segments.
 //!
 //! Timed metadata is not a rendition: it travels in the parts of the main one.
 //!
@@ -35,34 +36,35 @@ use crate::error::PackagerError;
 use crate::rendition::{FIRST_MSN, Rendition};
 use crate::settings::Settings;
 
-/// A frame this far behind its time starts a new timeline: the publisher was away.
+/// A frame that comes this much later than due starts a new timeline: the publisher was away.
 const GAP_MICROS: i64 = 500_000;
-/// A frame so near to when it is due continues the timeline.
+/// A frame within this time of when it is due continues the timeline.
 const DUE_MICROS: i64 = 200_000;
-/// Audio packets of one track that wait for the video to say whether the publisher was away: ten seconds.
+/// The most audio packets of one track that wait until the video tells whether the publisher was away: ten seconds.
 const HELD_MAX: usize = 512;
 
-/// Why a frame was left out.
+/// States why a frame was left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
-    /// Video before the first keyframe.
+    /// It is video before the first keyframe.
     NoKeyframe,
-    /// Audio, data or a further rendition before the first main video, or before the first main video of a new publisher.
+    /// It is audio, data or a further rendition before the first main video, or before the first main video of a new
+    /// publisher.
     BeforeVideo,
-    /// Audio for a time that has audio already.
+    /// It is audio for a time that already has audio.
     Overlap,
-    /// A frame with other parameters; they begin at the next cut.
+    /// It has new parameters, which apply from the next cut on.
     ParametersChanged,
-    /// A frame of a further rendition for a time at which the main video did not cut in time.
+    /// It belongs to a further rendition, and waited for a cut of the main video that did not come in time.
     Unaligned,
-    /// The track of the frame is one too many.
+    /// The stream already has the most tracks that it may have.
     TooManyTracks,
-    /// A part has as much timed metadata as it may hold.
+    /// The part already has the most timed metadata that it may hold.
     TooManyEvents,
 }
 
 impl Ignored {
-    /// The reason that it is counted by.
+    /// Returns the reason that it is counted by.
     pub const fn reason(self) -> DropReason {
         match self {
             Self::NoKeyframe => DropReason::HlsNoKeyframe,
@@ -76,7 +78,7 @@ impl Ignored {
     }
 }
 
-/// The renditions of one stream and the cuts that they have in common.
+/// Holds the renditions of one stream and their common cuts.
 #[derive(Debug)]
 pub struct Segmenter {
     settings: Settings,
@@ -93,7 +95,8 @@ pub struct Segmenter {
 }
 
 impl Segmenter {
-    /// One without segments. With `waits_for_video`, everything begins with the first keyframe of the main video.
+    /// Makes a segmenter without segments. With `waits_for_video`, everything begins with the first keyframe of the
+    /// main video.
     pub fn new(settings: Settings, waits_for_video: bool) -> Self {
         Self {
             settings,
@@ -109,8 +112,8 @@ impl Segmenter {
         }
     }
 
-    /// Begins without the main video, of which no keyframe has come: what waited for it is packaged. It may still come
-    /// later, as to a stream that had none.
+    /// Begins without the main video, of which no keyframe has come. The frames that waited for it are packaged. The
+    /// video may still come later, as in a stream that had none.
     pub fn go_without_video(&mut self) -> Result<(), PackagerError> {
         if self.lead.is_some() || !std::mem::take(&mut self.waits_for_video) {
             return Ok(());
@@ -118,12 +121,12 @@ impl Segmenter {
         self.release_held()
     }
 
-    /// The durations it was made with.
+    /// Returns the durations it was made with.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The rendition of a track, once its first frame came. A kind alone names the main one.
+    /// Returns the rendition of a track, once its first frame came. A kind alone names the main one.
     pub fn rendition(&self, key: impl Into<TrackKey>) -> Option<&Rendition> {
         let key = key.into();
         match key.kind {
@@ -134,7 +137,7 @@ impl Segmenter {
         }
     }
 
-    /// The rendition of a key, to take its evicted segments.
+    /// Returns the rendition of a key, to take its evicted segments.
     pub fn rendition_mut(&mut self, key: impl Into<TrackKey>) -> Option<&mut Rendition> {
         let key = key.into();
         match key.kind {
@@ -145,7 +148,7 @@ impl Segmenter {
         }
     }
 
-    /// All renditions in the order of their keys.
+    /// Returns all renditions in the order of their keys.
     pub fn renditions(&self) -> impl Iterator<Item = &Rendition> {
         let lead = self.lead.iter().map(|lead| &lead.rendition);
         let audio = self.audio.values().map(|audio| &audio.rendition);
@@ -161,12 +164,13 @@ impl Segmenter {
         }
     }
 
-    /// Whether [`Segmenter::finish`] was called.
+    /// Returns whether [`Segmenter::finish`] was called.
     pub fn is_ended(&self) -> bool {
         self.ended
     }
 
-    /// Whether a segment is due and waits for a keyframe, since the last call. Asked for once per segment.
+    /// Returns whether a segment has become due since the last call and waits for a keyframe. It is true once per
+    /// segment.
     pub fn take_keyframe_wanted(&mut self) -> bool {
         std::mem::take(&mut self.keyframe_wanted)
     }
@@ -189,8 +193,8 @@ impl Segmenter {
         ignored
     }
 
-    /// Timed metadata is not a rendition: it travels in the parts of the main video, or of the main audio where there
-    /// is no video.
+    /// Takes in timed metadata. It has no rendition of its own: it travels in the parts of the main video, or of the
+    /// main audio if there is no video.
     fn push_data(&mut self, frame: &Frame) -> Option<Ignored> {
         let key = if self.lead.is_some() || self.waits_for_video { TrackKey::VIDEO } else { TrackKey::AUDIO };
         match self.rendition_mut(key) {
@@ -199,7 +203,7 @@ impl Segmenter {
         }
     }
 
-    /// No frame will follow: everything is complete.
+    /// Ends the stream: all open parts and segments are completed.
     pub fn finish(&mut self) -> Result<(), PackagerError> {
         self.release_held()?;
         self.release_further(None)?;
@@ -229,7 +233,7 @@ impl Segmenter {
         }
     }
 
-    /// The number of the next segment, which no rendition has begun.
+    /// Returns the number of the next segment, which no rendition has begun.
     fn next_msn(&self) -> u64 {
         let open = self.renditions().filter_map(|rendition| rendition.open()).map(|open| open.msn).max();
         open.max(self.cuts.largest_msn()).map_or(FIRST_MSN, |last| last + 1)
@@ -246,14 +250,14 @@ impl Segmenter {
     }
 }
 
-/// Whether a frame goes on in the timeline of a rendition, whatever its parameters: takes of a program do, and a new
-/// publisher does not.
+/// Returns whether a frame continues the timeline of a rendition, whatever its parameters. Takes of a program do, and a
+/// new publisher does not.
 fn frame_is_due(rendition: &Rendition, frame: &Frame, expected: i64) -> bool {
     let late = Ticks(frame.dts.0 - rendition.due(expected)).micros(rendition.rate());
     late.abs() <= DUE_MICROS && rendition.rate() == frame.parameters.clock_rate()
 }
 
-/// A frame as a rendition takes it.
+/// Converts a frame to the form that a rendition takes.
 fn incoming(frame: &Frame) -> crate::rendition::Incoming {
     crate::rendition::Incoming {
         dts: frame.dts.0,

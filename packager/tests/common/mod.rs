@@ -1,6 +1,6 @@
-//! Frames from FLV files, as a publisher would bring them.
+//! Reads frames from FLV files, as a publisher would send them.
 
-// Each test and example uses a part of it.
+// Each test and example uses a part of this module.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use bytes::Bytes;
 use onmic_media::flv::{AudioTag, Reader, VideoTag};
 use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks, WallTime};
 
-/// 2026-11-21T08:00:00Z.
+/// The wall clock at the start of the tests: 2026-11-21T08:00:00Z.
 pub const EPOCH: WallTime = WallTime(1_795_248_000_000_000);
 
 /// Where tracks begin on their timeline, as in [`onmic_media::clock`].
 pub const START_MICROS: i64 = 10_000_000;
 
-/// The frames of an FLV file in the order of the file.
+/// Returns the frames of an FLV file in the order of the file.
 pub fn frames_of_flv(file: Bytes) -> Vec<Arc<Frame>> {
     let arrived = Instant::now();
     let mut reader = Reader::new();
@@ -60,7 +60,7 @@ pub fn frames_of_flv(file: Bytes) -> Vec<Arc<Frame>> {
     frames
 }
 
-/// A directory that is removed at the end.
+/// Is a directory that is removed at the end.
 pub struct Scratch(pub PathBuf);
 
 impl Scratch {
@@ -88,7 +88,7 @@ pub fn ffmpeg(arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A column of `ffprobe -show_entries`, one value per frame or packet.
+/// Returns a column of `ffprobe -show_entries`, one value per frame or packet.
 pub fn probe(file: &Path, arguments: &[&str]) -> Vec<String> {
     let output = Command::new("ffprobe").args(["-v", "error", "-of", "csv=p=0"]).args(arguments).arg(file).output();
     let output = output.unwrap();
@@ -98,7 +98,7 @@ pub fn probe(file: &Path, arguments: &[&str]) -> Vec<String> {
     lines.lines().map(|line| line.trim_end_matches(',').to_owned()).filter(|line| !line.is_empty()).collect()
 }
 
-/// The moving test picture with a tone, encoded by `arguments` into FLV.
+/// Encodes the moving test pattern with a tone into FLV, by `arguments`.
 pub fn make_flv(path: &Path, seconds: u32, rate: &str, arguments: &[&str]) -> Bytes {
     let video = format!("testsrc2=size=320x180:rate={rate}:duration={seconds}");
     let audio = format!("sine=frequency=440:sample_rate=48000:duration={seconds}");

@@ -1,4 +1,5 @@
-//! Random numbers that are the same for the same seed, everywhere (SplitMix64: one word of state, passes BigCrush).
+//! Random numbers that are the same for the same seed on every machine (SplitMix64: one word of state, passes
+//! BigCrush).
 
 use std::time::Duration;
 
@@ -18,12 +19,12 @@ impl Random {
         word ^ (word >> 31)
     }
 
-    /// From 0 to `end`, without it.
+    /// Returns a number from 0 up to, but not including, `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
 
-    /// True in so many of a hundred cases.
+    /// Returns true in `chance` of a hundred cases.
     pub fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
     }
@@ -32,7 +33,7 @@ impl Random {
         Duration::from_millis(self.below(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// `None` for an empty list.
+    /// Returns an element of `list`; `None` if the list is empty.
     pub fn choose<'a, T>(&mut self, list: &'a [T]) -> Option<&'a T> {
         let index = usize::try_from(self.below(list.len() as u64)).unwrap_or(0);
         list.get(index)

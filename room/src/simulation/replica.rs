@@ -1,4 +1,4 @@
-//! A client that joined when the room opened and knows nothing but the events. It must always have the room.
+//! A client that joined when the room opened and knows nothing but the events. It must always have the room's state.
 
 use crate::{
     Event, HostView, InvitationView, PersonId, PersonView, PkView, RequestView, RoomView, SeatView, Settings,
@@ -20,7 +20,7 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    /// Of a room whose first event had this number.
+    /// Begins with the first event of a room, which had this number.
     pub fn new(number: u64, settings: &Settings, kept: bool, seats: &[SeatView]) -> Self {
         Self {
             number,
@@ -99,7 +99,7 @@ impl Replica {
 
     fn set_seat(&mut self, view: SeatView) {
         let seat = self.seats.iter_mut().find(|seat| seat.seat == view.seat).expect("events name seats that exist");
-        // A move: the invitation goes along.
+        // When somebody who is invited is moved, the invitation goes with them.
         let moved = self.invitations.iter_mut().find(|open| Some(&open.person) == view.person.as_ref());
         if let Some(invitation) = moved {
             invitation.seat = view.seat;
@@ -112,7 +112,7 @@ impl Replica {
         self.invitations.retain(|open| open.person != *person);
     }
 
-    /// Somebody new, or an old one under a new name.
+    /// Adds a new person, or gives a person a new name everywhere.
     fn person_joined(&mut self, view: PersonView) {
         let id = Some(&view.person);
         self.seats
@@ -125,7 +125,7 @@ impl Replica {
         self.persons.push(view);
     }
 
-    /// What the client has is what the server has.
+    /// Checks that the client has the same state as the server.
     pub fn compare(&mut self, room: &RoomView) {
         self.sources.sort_by(|a, b| a.participant.cmp(&b.participant));
         self.persons.sort_by(|a, b| a.person.cmp(&b.person));
@@ -139,7 +139,7 @@ impl Replica {
         assert_eq!(self.invitations, room.invitations);
         assert_eq!(self.sources, room.sources);
         assert_eq!(self.persons, room.persons);
-        // Its deadline and the partner's name change without an event.
+        // The deadline of a PK and the partner's name change without an event.
         let pk = |pk: &Option<PkView>| pk.as_ref().map(|pk| (pk.state, pk.room.clone()));
         assert_eq!(pk(&self.pk), pk(&room.pk));
     }

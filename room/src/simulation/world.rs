@@ -1,4 +1,4 @@
-//! People and publishers, what is true of them, and the network between them and the rooms.
+//! People and publishers, the truth about them, and the network between them and the rooms.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -12,9 +12,9 @@ use crate::{
 };
 
 const ROOMS: [&str; 3] = ["red", "green", "blue"];
-/// One of them has the id that no seat can have.
+/// The ids of the people. Nobody with the id `host` can have a seat.
 const PERSONS: [&str; 8] = ["mia", "anna", "bo", "li", "kim", "zoe", "max", "host"];
-const LATE: Duration = Duration::from_millis(500); // How late the driver's timer may be.
+const LATE: Duration = Duration::from_millis(500); // The most that the driver's timer may be late.
 
 pub(super) struct World {
     random: Random,
@@ -22,16 +22,17 @@ pub(super) struct World {
     rooms: Rooms,
     room_names: Vec<RoomName>,
     persons: Vec<PersonId>,
-    /// What is true.
+    /// The people who are connected in truth.
     connected: BTreeSet<(RoomName, PersonId)>,
+    /// The participants who publish in truth, with whether they send video and audio.
     publishing: BTreeMap<(RoomName, ParticipantName), (bool, bool)>,
-    /// Not delivered yet, by when they will be.
+    /// The inputs that are not delivered yet, by when they will be.
     network: BTreeMap<(Instant, u64), Input>,
     sent: u64,
     faulty: bool,
     replicas: BTreeMap<RoomName, Replica>,
     mixes: BTreeMap<RoomName, Mix>,
-    /// The number after which the next room of any name must begin.
+    /// The number above which the next room of any name must begin.
     last_number: u64,
     pub report: Report,
     pub trace: Option<fn(&str)>,
@@ -41,10 +42,10 @@ impl World {
     pub fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let settings = random_settings(&mut random);
-        // Small, so that the limits are met.
+        // The limits are small, so that runs reach them.
         let limits = Limits { rooms: 2 + usize::from(random.percent(80)), persons: 7, requests: 3 };
         Self {
-            now: Instant::now(), // Nothing depends on which instant it is.
+            now: Instant::now(), // No rule depends on which instant this is.
             rooms: Rooms::new(limits, settings).expect("the settings are within bounds"),
             room_names: ROOMS.iter().map(|name| name.parse().expect("a name")).collect(),
             persons: PERSONS.iter().map(|name| name.parse().expect("a name")).collect(),
@@ -62,7 +63,7 @@ impl World {
         }
     }
 
-    /// Somebody does something, and time passes.
+    /// Lets somebody do something, and lets time pass.
     pub fn step(&mut self) {
         self.somebody_acts();
         let pause = if self.random.percent(3) { Duration::from_secs(70) } else { Duration::from_millis(700) };
@@ -70,7 +71,7 @@ impl World {
         self.pass_time(until);
     }
 
-    /// Delivers and expires what is due, in order, until then.
+    /// Delivers and expires what is due, in order, until this moment.
     fn pass_time(&mut self, until: Instant) {
         loop {
             let message = self.network.first_key_value().map(|((at, _), _)| *at);
@@ -116,7 +117,7 @@ impl World {
         }
         let effects = result.unwrap_or_default();
         self.carry_out(effects);
-        // What is done at once a second time has been done.
+        // A command that is given again at once changes nothing.
         if let Input::Command { .. } = input {
             let again = self.rooms.apply(self.now, input.clone()).unwrap_or_default();
             assert!(again.is_empty(), "{input:?} has an effect the second time: {again:?}");
@@ -169,7 +170,7 @@ impl World {
         self.replicas.get_mut(&room).expect("only a room that opened has events").apply(number, event);
     }
 
-    /// What must be true at any time.
+    /// Checks what must be true at any time.
     fn check(&mut self) {
         if let Err(broken) = self.rooms.check_invariants() {
             panic!("invariant broken: {broken}");
@@ -178,7 +179,7 @@ impl World {
             self.replicas.get_mut(&view.room).expect("every room has opened").compare(&view);
             assert_eq!(self.mixes.get(&view.room).cloned().unwrap_or_default(), view.mix, "the mix was not told");
             self.check_mix(&view);
-            // Nothing waits for longer than it should, but for the timer's delay.
+            // Nothing waits past its deadline by more than the timer is late.
             let seats = view.seats.iter().filter_map(|seat| seat.until);
             let requests = view.requests.iter().map(|request| request.expires);
             let pk = view.pk.iter().filter_map(|pk| pk.until);
@@ -192,13 +193,13 @@ impl World {
         }
     }
 
-    /// From outside: what is heard and seen is up, there, and not muted.
+    /// Checks from outside that everything heard and shown is up and not muted.
     fn check_mix(&self, view: &RoomView) {
         for source in &view.mix.sources {
             let home = self.rooms.room(&source.room).expect("the room of a source is there");
             let up = home.sources.iter().find(|up| up.participant == source.participant).expect("only what is up");
-            assert!(up.video || !source.show, "shown without a picture");
-            assert!(up.audio || !source.hear, "heard without sound");
+            assert!(up.video || !source.show, "shown without video");
+            assert!(up.audio || !source.hear, "heard without audio");
             let seat = home.seats.iter().find(|seat| seat.participant.as_ref() == Some(&source.participant));
             let muted = match seat {
                 Some(seat) => seat.muted_by,
@@ -209,7 +210,7 @@ impl World {
         }
     }
 
-    /// Most people publish when they may; some are slow, some fail, some change their mind.
+    /// Most people publish when they get a ticket. Some do nothing, some fail, and some connect and never send.
     fn use_ticket(&mut self, ticket: &Ticket) {
         let (room, person) = (ticket.room.clone(), ticket.person.clone());
         if !self.faulty || self.random.percent(15) {
@@ -232,7 +233,7 @@ impl World {
         self.send(Input::SourceUp { room, participant, person, video, audio });
     }
 
-    /// Through the network: late, twice, and before what was sent earlier.
+    /// Sends an input through the network, which may deliver it late, twice, or before what was sent earlier.
     fn send(&mut self, input: Input) {
         let copies = if self.faulty && self.random.percent(10) { 2 } else { 1 };
         for _ in 0..copies {
@@ -249,7 +250,7 @@ impl World {
     }
 
     fn a_room(&mut self) -> RoomName {
-        // The first is the busiest.
+        // The first room is the busiest.
         let among = if self.random.percent(50) { 1 } else { self.room_names.len() };
         self.random.choose(&self.room_names[..among]).expect("there are rooms").clone()
     }
@@ -267,7 +268,7 @@ impl World {
         SeatNo::new(number).expect("one of the first five")
     }
 
-    /// Mostly somebody who may: otherwise nothing would happen.
+    /// Returns mostly somebody who may direct the room, because otherwise nothing would happen.
     fn an_actor(&mut self, room: &RoomName) -> Actor {
         let host = self.rooms.room(room).and_then(|room| room.host.person);
         match (self.random.below(10), host) {
@@ -371,7 +372,7 @@ impl World {
 
     fn commands(&mut self, room: RoomName) {
         let (person, other, seat) = (self.a_person(), self.a_room(), self.a_seat());
-        // Now and then somebody speaks for somebody else.
+        // Now and then somebody gives a command for somebody else.
         let speaker = if self.random.percent(15) { self.a_person() } else { person.clone() };
         let own = Actor::new(speaker, self.an_authority());
         let host = self.an_actor(&room);
@@ -404,10 +405,10 @@ impl World {
         self.send(Input::Command { room, by, command });
     }
 
-    /// The faults stop and the truth is told: everything that waits comes to its end. Then everybody goes.
+    /// Stops the faults and states the truth, after which everything that waits must end. Then everybody goes.
     pub fn quieten(&mut self) {
         self.faulty = false;
-        self.pass_time(self.now + Duration::from_secs(20)); // What is still under way arrives.
+        self.pass_time(self.now + Duration::from_secs(20)); // The inputs that are still under way arrive.
         self.tell_the_truth();
         self.pass_time(self.now + Duration::from_secs(900));
         for view in self.views() {
@@ -417,7 +418,7 @@ impl World {
                 assert!(matches!(seat.state, SeatState::Empty | SeatState::OnMic), "a seat waits: {seat:?}");
             }
             assert!(view.pk.as_ref().is_none_or(|pk| pk.state == PkState::On), "a PK waits: {view:?}");
-            assert!(view.host.away_until.is_none(), "a host is awaited: {view:?}");
+            assert!(view.host.away_until.is_none(), "a room waits for its host: {view:?}");
         }
         assert_eq!(self.rooms.next_timeout(), None, "something still waits");
 
@@ -436,7 +437,7 @@ impl World {
     fn tell_the_truth(&mut self) {
         for room in self.room_names.clone() {
             for person in self.persons.clone() {
-                let participant = person.participant(); // One of them is `host`.
+                let participant = person.participant(); // One of the people has the id `host`.
                 if !self.connected.contains(&(room.clone(), person.clone())) {
                     self.deliver(Input::Leave { room: room.clone(), person: person.clone() });
                 }
@@ -452,7 +453,7 @@ impl World {
     }
 }
 
-/// Somebody who does not direct a room changes nothing there but what is their own, and nothing in any other room.
+/// Checks that somebody who does not direct the room changed nothing in it but what is their own.
 fn check_authority(before: &[RoomView], after: &[RoomView], input: &Input) {
     let (Input::Command { room, by, .. } | Input::Configure { room, by, .. } | Input::End { room, by }) = input else {
         return;
@@ -483,7 +484,7 @@ fn check_authority(before: &[RoomView], after: &[RoomView], input: &Input) {
         (locks, view)
     };
     assert_eq!(others(&before), others(&after), "{input:?} changed what is not theirs");
-    // What the host muted stays muted as long as they are on that seat.
+    // What the host muted stays muted as long as the person is on that seat.
     let hosts = |view: &RoomView| {
         let seat = view.seats.iter().find(|seat| seat.person.is_some() && seat.person.as_ref() == person).cloned();
         seat.map(|seat| (seat.seat, seat.muted_by))
@@ -492,7 +493,7 @@ fn check_authority(before: &[RoomView], after: &[RoomView], input: &Input) {
         assert_eq!(seat, still, "{input:?} moved its own seat");
         for (muted, now) in [(muted.audio, now.audio), (muted.video, now.video)] {
             let by_host = |muted: Option<crate::MutedBy>| muted == Some(crate::MutedBy::Host);
-            assert_eq!(by_host(muted), by_host(now), "{input:?} touched a mute of the host's");
+            assert_eq!(by_host(muted), by_host(now), "{input:?} changed what the host has muted");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Two rooms on a stage with virtual time: `red`, hosted by mia, where anna and bo watch; `blue`, hosted by kim.
+//! Two rooms with virtual time: `red`, which mia hosts and anna and bo watch, and `blue`, which kim hosts.
 
-#![allow(dead_code)] // Each test file uses its part.
-#![allow(clippy::unwrap_used)] // A stage is only in tests.
+#![allow(dead_code)] // Each test file uses some of it.
+#![allow(clippy::unwrap_used)] // Only tests use it.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ pub fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Short for a command about one person.
+/// Returns a request of this person for any seat.
 pub fn request(id: &str) -> Command {
     Command::RequestMic { person: person(id), seat: None }
 }
@@ -81,7 +81,7 @@ impl Stage {
         self.apply(Input::Leave { room: room(name), person: person(id) }).unwrap();
     }
 
-    /// In the red room, by somebody with a viewer's token; the host is who the room says.
+    /// Gives a command in the red room as this person, whose token is a viewer's. The room knows who its host is.
     pub fn by(&mut self, id: &str, command: Command) -> Result<Vec<Effect>, Refused> {
         self.by_in("red", id, command)
     }
@@ -104,7 +104,7 @@ impl Stage {
         self.apply(Input::SourceDown { room: room(name), participant: participant(id) }).unwrap()
     }
 
-    /// Somebody asks, is granted, and publishes.
+    /// Lets somebody ask, be granted a seat, and publish.
     pub fn on_mic(&mut self, id: &str) {
         self.by(id, request(id)).unwrap();
         self.by("mia", grant(id)).unwrap();
@@ -131,7 +131,7 @@ impl Stage {
         self.view("red").seats.iter().find(|seat| seat.person == Some(person(id))).map(|seat| seat.state)
     }
 
-    /// The program as `participant` or `room/participant`, in order, with `-` for what is muted or missing.
+    /// Returns the program as `participant` or `room/participant`, in order, with `-` before what is muted or missing.
     pub fn program(&self, name: &str) -> String {
         let Mix { sources } = self.view(name).mix;
         let one = |source: onmic_room::MixSource| {
@@ -147,7 +147,7 @@ impl Stage {
     }
 }
 
-/// The kinds of the events of a room among these effects.
+/// Returns the kinds of the events of a room among these effects.
 pub fn kinds(name: &str, effects: &[Effect]) -> Vec<&'static str> {
     let of_room = effects.iter().filter_map(|effect| match effect {
         Effect::Event { room: at, event, .. } if *at == room(name) => Some(event.kind()),

@@ -444,7 +444,7 @@ impl Core {
         // Opening an encoder takes milliseconds that viewers should not wait for. The task ends by itself. Its result
         // comes back as a command.
         tokio::spawn(async move {
-            let accepts = Accepts { codecs: [Codec::H264].into(), reordering: false };
+            let accepts = Accepts { codecs: [Codec::H264].into(), reordering: false, any_format: false };
             let demand = feed.demanded(key, &accepts).await.ok();
             if let Some(commands) = commands.upgrade() {
                 // An error means that the shard has ended.

@@ -28,6 +28,7 @@ interface NativeVideo extends HTMLVideoElement {
 
 export class HlsSession implements Session {
   readonly video: NativeVideo;
+  readonly receives = true; // The clock of an element with a media source runs only over media that it has.
   readonly hasPictures = true;
   readonly #endpoint: Endpoint;
   readonly #listener: HlsListener;

@@ -1,5 +1,6 @@
 // Reports each frame that a video element shows. While the page is hidden, for audio without video, and in browsers
-// without requestVideoFrameCallback, it reports progress of the element's clock instead.
+// without requestVideoFrameCallback, it reports progress of the element's clock instead. The clock alone proves nothing:
+// in Firefox it runs as soon as an element has a stream with tracks, before the first packet.
 
 export interface Picture {
   /** When the frame is shown or will be shown, on the page's clock, in ms since 1970. */
@@ -10,8 +11,15 @@ export interface Picture {
   captureTime?: number | undefined;
 }
 
-/** Calls `onPicture` for each frame, until the returned function is called. */
-export function watchPictures(video: HTMLVideoElement, onPicture: (picture: Picture) => void): () => void {
+/**
+ * Calls `onPicture` for each frame, until the returned function is called. `receives` says whether the element's source
+ * has brought any media.
+ */
+export function watchPictures(
+  video: HTMLVideoElement,
+  receives: () => boolean,
+  onPicture: (picture: Picture) => void,
+): () => void {
   let handle = 0;
   let closed = false;
   const framed = 'requestVideoFrameCallback' in video;
@@ -29,7 +37,8 @@ export function watchPictures(video: HTMLVideoElement, onPicture: (picture: Pict
   };
   const onProgress = () => {
     const pictureless = !framed || document.hidden || video.videoWidth === 0;
-    if (!closed && pictureless && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && !video.paused) {
+    const progresses = video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && !video.paused;
+    if (!closed && pictureless && progresses && receives()) {
       onPicture({ shownAt: performance.timeOrigin + performance.now() });
     }
   };

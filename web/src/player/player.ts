@@ -359,12 +359,13 @@ export class Player extends Emitter<PlayerEvents> {
     const watch = new FrameWatch(stallMs);
     if (document.hidden) watch.pause();
     const live: Live<S> = { session, watch, picture: null, pictures: 0, unwatch: () => {} };
-    live.unwatch = watchPictures(session.video, (picture) => {
+    const onPicture = (picture: Picture) => {
       live.picture = picture;
       live.pictures++;
       if (watch.picture(performance.now())) onFirst();
       if (live === this.#shownLive(this.transport)) this.#mic?.programPicture(session);
-    });
+    };
+    live.unwatch = watchPictures(session.video, () => session.receives, onPicture);
     return live;
   }
 

@@ -7,6 +7,8 @@ import type { SessionReadings } from './stats';
 
 export interface Session {
   readonly video: HTMLVideoElement;
+  /** Is true once audio or video has arrived. */
+  readonly receives: boolean;
   /** Is false for a program without video, for which missing frames are not a stall. */
   readonly hasPictures: boolean;
   /** Reads latency and statistics. Both are null if there is nothing to read yet. */

@@ -68,6 +68,11 @@ export class WhepSession implements Session {
     this.#listener = listener;
   }
 
+  get receives(): boolean {
+    const receivers = [this.#transceiver?.receiver, this.#sound];
+    return this.#peer?.connectionState === 'connected' && receivers.some((each) => each && receives(each));
+  }
+
   get hasPictures(): boolean {
     const direction = this.#transceiver?.currentDirection;
     const accepted = direction === undefined || direction === null || direction === 'recvonly';

@@ -281,7 +281,7 @@ export class Mic {
       });
       const cover = this.#theatre.stage.addCover();
       this.#return = this.#makeReturn(cover);
-      this.#off.push(watchPictures(cover, (picture) => this.#onPicture(picture)));
+      this.#off.push(watchPictures(cover, () => this.#return?.receives ?? false, (picture) => this.#onPicture(picture)));
       await Promise.all([this.#whip.warm(), this.#return.warm()]);
       if (this.#options === options) this.#apply({ kind: 'warm' });
     } catch (error) {

@@ -1,4 +1,5 @@
-//! How a room's program looks and sounds, as its host sets it: checked here, carried out by the stage.
+//! The look and the sound of a room's program, as its host sets them. They are checked here, and the stage carries them
+//! out.
 
 mod pictures;
 mod wire;
@@ -17,13 +18,13 @@ pub use wire::{ChromaKey, Colour, Fit, Layout, LookChange, OverlayBody, Place, S
 use pictures::fit;
 use wire::image_address;
 
-/// Why something cannot be shown. Display is a sentence.
+/// The reason why something cannot be shown. Its Display is a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Impossible(String);
 
 impl Impossible {
-    /// `sentence` says what is wrong and what would be right.
+    /// Takes a sentence that says what is wrong and what would be right.
     pub fn new(sentence: impl Into<String>) -> Self {
         Self(sentence.into())
     }
@@ -33,18 +34,18 @@ fn unless(holds: bool, sentence: impl FnOnce() -> String) -> Result<(), Impossib
     if holds { Ok(()) } else { Err(Impossible(sentence())) }
 }
 
-/// Everything of the program that is set rather than follows from who is on mic.
+/// Everything about the program that the host sets, rather than what follows from who is on mic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Look {
     pub layout: Layout,
-    /// By `z`, then in the order given.
+    /// The overlays by `z`, and within it in the order given.
     pub overlays: Vec<Overlay>,
     pub background: Colour,
-    /// Names on the pictures.
+    /// Whether a mix shows a name on each source.
     pub labels: bool,
-    /// A border for who speaks.
+    /// Whether a mix shows a border around the sources that speak.
     pub borders: bool,
-    /// Those that are not as usual.
+    /// The settings of sources, without those that have the defaults.
     pub sources: BTreeMap<ParticipantName, SourceLook>,
 }
 
@@ -61,7 +62,7 @@ impl Default for Look {
     }
 }
 
-/// The one of the mixer.
+/// Returns the default background of the mixer.
 fn background() -> Colour {
     match scene::Background::default() {
         scene::Background::Colour { colour } => colour.into(),
@@ -69,28 +70,29 @@ fn background() -> Colour {
     }
 }
 
-/// Something over the pictures.
+/// An overlay, which lies over the sources.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Overlay<I = Image> {
     pub id: String,
     pub place: Place,
-    /// Higher is in front; pictures of sources are at their place's `z`, 0 if the layout has none.
+    /// The order: a higher overlay is in front. 0 is in front of the sources of every layout but a custom one, whose
+    /// places may be at 100 or above.
     pub z: i16,
     pub opacity: f32,
     pub what: OverlayKind<I>,
 }
 
-/// What it shows.
+/// The content of an overlay.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OverlayKind<I = Image> {
     Text { title: String, lines: Vec<String>, colour: Colour, background: Colour },
     Image(I),
 }
 
-/// An encoded picture, and what it shows.
+/// A picture, encoded as it was sent and decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
-    /// `image/png` or `image/jpeg`.
+    /// The media type: `image/png` or `image/jpeg`.
     pub media_type: &'static str,
     pub bytes: Bytes,
     pub picture: scene::Image,
@@ -129,7 +131,7 @@ impl Look {
         Ok(())
     }
 
-    /// All overlays at once. Pictures that are kept are looked up by the ids of their overlays.
+    /// Sets all overlays at once. Pictures that are kept are looked up by the ids of their overlays.
     pub fn set_overlays(&mut self, overlays: Overlays<Shown>) -> Result<(), Impossible> {
         let mut after: Vec<Overlay> = Vec::with_capacity(overlays.0.len());
         for Overlay { id, place, z, opacity, what } in overlays.0 {
@@ -153,12 +155,12 @@ impl Look {
         Ok(())
     }
 
-    /// The picture of an overlay.
+    /// Returns the picture of an overlay.
     pub fn image(&self, id: &str) -> Option<&Image> {
         self.overlays.iter().find(|overlay| overlay.id == id).and_then(Overlay::image)
     }
 
-    /// The overlays as clients are told.
+    /// Returns the overlays as clients are told of them.
     pub fn told_overlays(&self, room: &RoomName) -> Vec<OverlayBody> {
         self.overlays.iter().map(|overlay| overlay.told(room)).collect()
     }
@@ -197,7 +199,7 @@ impl From<&Overlay> for scene::Overlay {
             }),
             OverlayKind::Image(image) => scene::Content::Image { image: image.picture.clone() },
         };
-        // Tiles are at 0 and 1 and above in most layouts; what lies over pictures is nearer than all of them.
+        // Layouts put tiles at 0 and 1, and a custom one at the `z` that the host gives.
         let z = 100 + i32::from(overlay.z);
         Self { place: overlay.place.into(), z, opacity: overlay.opacity, content }
     }
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layouts_of_the_contract_are_read() {
+    fn every_layout_of_the_contract_is_read_and_unknown_members_are_refused() {
         for kind in ["solo", "side-by-side", "grid", "picture-in-picture", "host-and-strip"] {
             let layout: Layout = from_value(json!({"kind": kind})).unwrap();
             assert_eq!(serde_json::to_value(&layout).unwrap(), json!({"kind": kind}));
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_the_canvas_is_refused_with_a_sentence() {
+    fn a_place_outside_the_canvas_is_refused_with_a_sentence() {
         for (x, width) in [(-0.1, 0.5), (0.6, 0.5), (0.0, 0.0), (f32::NAN, 0.5), (0.0, f32::INFINITY)] {
             let places = vec![Place { x, y: 0.0, width, height: 1.0, z: 0 }];
             let refused = Look::default().set_layout(Layout::Custom { places }).unwrap_err();
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_told_by_its_address_and_kept_by_it() {
+    fn a_picture_is_told_by_its_address_and_can_be_kept_by_it() {
         let mut look = Look::default();
         let sent = json!([{"id": "logo", "kind": "image", "place": place(), "z": 3, "image": PIXEL},
             {"id": "card", "kind": "text", "place": place(), "title": "Tea", "lines": ["12 €"]}]);
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_overlays_change_nothing() {
+    fn invalid_overlays_are_refused_and_change_nothing() {
         let overlay = |members: serde_json::Value| {
             let mut overlay = json!({"id": "a", "kind": "image", "place": place(), "image": PIXEL});
             overlay.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
@@ -294,7 +296,7 @@ mod tests {
         }
     }
 
-    /// A picture of one colour, which is small as a file whatever its size.
+    /// Returns a picture of one colour, whose file is small whatever its size.
     fn plain(width: u32, height: u32) -> String {
         let mut file = std::io::Cursor::new(Vec::new());
         let pixels = image::RgbaImage::from_pixel(width, height, image::Rgba([200, 30, 30, 255]));
@@ -303,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_room_keeps_of_pictures_is_bounded_by_their_pixels() {
+    fn the_pictures_that_a_room_keeps_are_bounded_by_their_pixels() {
         let image =
             |id: usize, image: &str| json!({"id": id.to_string(), "kind": "image", "place": place(), "image": image});
         let screen = plain(3840, 2160);
@@ -326,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_a_source_change_one_by_one() {
+    fn a_change_of_a_source_keeps_its_other_settings() {
         let mut look = Look::default();
         let anna: ParticipantName = "anna".parse().unwrap();
         let change = |value| from_value::<SourceChange>(value).unwrap();
@@ -340,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_written_as_they_are_read() {
+    fn a_colour_is_written_as_it_was_read_and_other_texts_are_refused() {
         for text in ["#101014", "#000000b0"] {
             assert_eq!(String::from(Colour::try_from(text.to_owned()).unwrap()), text);
         }

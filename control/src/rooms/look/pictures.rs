@@ -1,6 +1,7 @@
-//! The pictures of overlays, on their way from data URLs to what a room keeps: checked, measured, decoded.
+//! The pictures of overlays, which are checked, measured and decoded on their way from data URLs to what a room keeps.
 //!
-//! The first refuses what it can without looking into a picture, the second blocks and belongs on a thread that may.
+//! [`Overlays::check`] refuses what it can without looking into a picture. [`Overlays::decode`] blocks, and belongs on
+//! a thread that may.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,41 +13,43 @@ use onmic_room::RoomName;
 use super::wire::{OverlayBody, image_address};
 use super::{Image, Impossible, Overlay, OverlayKind, unless};
 
-/// Longest data URL of one picture, in bytes.
+/// The longest data URL of one picture, in bytes.
 pub(super) const IMAGE_MAX: usize = 512 * 1024;
-/// Most bytes of all pictures of a room, as files.
+/// The most bytes of all pictures of a room, as files.
 const FILES_MAX: usize = 2 * 1024 * 1024;
-/// Most pixels of one picture before it is fitted to the canvas: those of a 4K screen, 33 MB while it is decoded.
+/// The most pixels of one picture before it is fitted to the canvas: those of a 4K screen, which take 33 MB decoded.
 const PIXELS_MAX: u64 = 3840 * 2160;
-/// Most bytes of all pictures of a room, decoded and fitted to the canvas: three that fill it, 25 MB.
+/// The most bytes of all pictures of a room, decoded and fitted to the canvas: three that fill it, 25 MB.
 pub(super) const DECODED_MAX: usize = 3 * 1920 * 1080 * 4;
+/// The most lines of a text overlay below its title.
 const LINES_MAX: usize = 12;
-const LINE_MAX: usize = 200; // Characters.
+/// The longest line of a text overlay, in characters.
+const LINE_MAX: usize = 200;
 
 /// All overlays of a room, whose pictures are of type `I`.
 #[derive(Debug)]
 pub struct Overlays<I>(pub(super) Vec<Overlay<I>>);
 
-/// A picture as it was sent.
+/// A picture as a client sends it.
 #[derive(Debug)]
 pub enum Sent {
-    /// The one that the overlay has.
+    /// The picture that the overlay has already.
     Kept,
-    /// A data URL.
+    /// A picture in a data URL.
     DataUrl(String),
 }
 
 /// A picture as it will be shown.
 #[derive(Debug)]
 pub enum Shown {
-    /// The one that the overlay has.
+    /// The picture that the overlay has already.
     Kept,
     Decoded(Image),
 }
 
 impl Overlays<Sent> {
-    /// Checks everything that can be checked without looking into a picture; `room` tells which address a picture has
-    /// already.
+    /// Checks everything that can be checked without looking into a picture. `room` is part of the address by which a
+    /// client keeps a picture.
     pub fn check(room: &RoomName, bodies: Vec<OverlayBody>) -> Result<Self, Impossible> {
         unless(bodies.len() <= OVERLAYS_MAX, || format!("A room has at most {OVERLAYS_MAX} overlays."))?;
         let mut overlays: Vec<Overlay<Sent>> = Vec::with_capacity(bodies.len());
@@ -60,7 +63,7 @@ impl Overlays<Sent> {
         Ok(Self(overlays))
     }
 
-    /// Decodes the pictures that were sent. Blocks. All of them are measured before the first is decoded.
+    /// Decodes the pictures that were sent. Blocks. All of them are measured before the first one is decoded.
     pub fn decode(self) -> Result<Overlays<Shown>, Impossible> {
         let mut measured = Vec::with_capacity(self.0.len());
         let (mut bytes, mut pixels) = (0, 0);
@@ -113,7 +116,7 @@ impl Overlay<Sent> {
                 (id, place, z, opacity, OverlayKind::Image(sent))
             }
         };
-        // The id is part of an address.
+        // The id has the alphabet of names, because it is part of an address.
         unless(id.parse::<onmic_room::PersonId>().is_ok(), || {
             "An overlay's id has 1 to 64 letters, digits, '-', '_' and '.', and does not start with '.'.".into()
         })?;
@@ -138,7 +141,7 @@ impl File {
         Ok(Self { media_type: known, bytes: BASE64_STANDARD.decode(data).map_err(|_| refused())?.into() })
     }
 
-    /// What its pixels will take once they are decoded and fitted to the canvas.
+    /// Returns the bytes that its pixels take once they are decoded and fitted to the canvas.
     fn pixel_bytes(&self) -> Result<usize, Impossible> {
         let (width, height) = scene::Image::measure(&self.bytes).map_err(|error| not_shown(&error))?;
         let pixels = u64::from(width) * u64::from(height);
@@ -157,7 +160,7 @@ fn not_shown(error: &scene::InvalidImage) -> Impossible {
     Impossible(format!("The picture cannot be shown: {error}."))
 }
 
-/// Whether pictures of so many bytes, as files and decoded, are what one room may keep.
+/// Checks that a room may keep pictures of this many bytes, as files and decoded.
 pub(super) fn fit(files: usize, decoded: usize) -> Result<(), Impossible> {
     unless(files <= FILES_MAX, || {
         format!("The pictures of a room have at most {FILES_MAX} bytes together, as files.")

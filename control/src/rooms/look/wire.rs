@@ -1,6 +1,7 @@
-//! How clients write what is seen and heard, and what the mixer calls it. Nothing is kept here and nothing is drawn.
+//! The look and the sound of a program in the JSON of clients, translated to the mixer's types. Nothing is kept or
+//! drawn here.
 //!
-//! Places are parts of the canvas, 0 to 1. A picture is told by where to get it, not by its bytes.
+//! Places are parts of the canvas, 0 to 1. Clients are told the address of a picture, not its bytes.
 
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
@@ -11,17 +12,17 @@ use onmic_room::RoomName;
 
 use super::{Impossible, unless};
 
-/// Where the pictures go: the host first, then by seat.
+/// The places of the sources, the host first and then by seat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Layout {
-    /// The host alone; everybody is heard.
+    /// Shows the host alone. Everybody is heard.
     Solo {},
     SideBySide {},
     Grid {},
     PictureInPicture {},
     HostAndStrip {},
-    /// One place for each, in this order.
+    /// Gives each source the place at its position in the list.
     Custom {
         places: Vec<Place>,
     },
@@ -57,7 +58,7 @@ impl From<&Layout> for scene::Layout {
     }
 }
 
-/// A rectangle, in parts of the canvas.
+/// A rectangle of the canvas, in parts of its width and height.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
@@ -69,7 +70,7 @@ pub struct Place {
     pub width: f32,
     #[serde(serialize_with = "as_written")]
     pub height: f32,
-    /// Higher is in front.
+    /// The order: a higher place is in front.
     #[serde(default)]
     pub z: i16,
 }
@@ -85,13 +86,13 @@ impl Place {
 }
 
 impl From<Place> for scene::Place {
-    /// Everything, for a place that was not checked.
+    /// Returns the whole canvas for a place that was not checked.
     fn from(place: Place) -> Self {
         Self::new(place.x, place.y, place.width, place.height).unwrap_or(Self::ALL)
     }
 }
 
-/// `#rrggbb` or `#rrggbbaa`.
+/// A colour, written as `#rrggbb` or `#rrggbbaa`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Colour(pub [u8; 4]);
@@ -129,17 +130,29 @@ impl From<scene::Colour> for Colour {
     }
 }
 
-/// An overlay as it is sent and told.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum OverlayBody {
+/// Declares the kinds of overlays. The members that all kinds have stand here alone. They are not a struct that each
+/// kind flattens, because serde does not support `flatten` together with `deny_unknown_fields`.
+macro_rules! overlay_kinds {
+    ($($kind:ident { $($own:tt)* })+) => {
+        /// An overlay as it is sent and told.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+        #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+        pub enum OverlayBody {
+            $($kind {
+                id: String,
+                place: Place,
+                #[serde(default)]
+                z: i16,
+                #[serde(default = "opaque", serialize_with = "as_written")]
+                opacity: f32,
+                $($own)*
+            },)+
+        }
+    };
+}
+
+overlay_kinds! {
     Text {
-        id: String,
-        place: Place,
-        #[serde(default)]
-        z: i16,
-        #[serde(default = "opaque", serialize_with = "as_written")]
-        opacity: f32,
         #[serde(default)]
         title: String,
         #[serde(default)]
@@ -150,20 +163,14 @@ pub enum OverlayBody {
         #[serde(default = "shade")]
         #[schema(value_type = String)]
         background: Colour,
-    },
+    }
     Image {
-        id: String,
-        place: Place,
-        #[serde(default)]
-        z: i16,
-        #[serde(default = "opaque", serialize_with = "as_written")]
-        opacity: f32,
-        /// A data URL of at most 512 KiB; or the address that the state gives, to keep the picture it has.
+        /// A data URL of at most 512 KiB, or the address that the state gives, to keep the picture.
         image: String,
-    },
+    }
 }
 
-/// 0.1 as 0.1, not as the double that is nearest to the float.
+/// Writes 0.1 as 0.1, not as the double that is nearest to the float.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn as_written<S: Serializer>(number: &f32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((f64::from(*number) * 1e6).round() / 1e6)
@@ -181,11 +188,11 @@ fn shade() -> Colour {
     scene::Text::default().background.into()
 }
 
-/// How one source is taken into the program.
+/// The settings of one source in the program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceLook {
-    /// -60 to 12.
+    /// The gain in dB, from -60 to 12.
     #[serde(serialize_with = "as_written")]
     pub gain_db: f32,
     pub chroma_key: Option<ChromaKey>,
@@ -210,12 +217,12 @@ impl SourceLook {
     }
 }
 
-/// What changes of a source; what is absent stays.
+/// A change of the settings of a source. Absent members stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceChange {
     pub gain_db: Option<f32>,
-    /// Null turns it off.
+    /// The colour that becomes transparent; null turns the key off.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<ChromaKey>)]
     pub chroma_key: Option<Option<ChromaKey>>,
@@ -224,7 +231,7 @@ pub struct SourceChange {
     pub fit: Option<Fit>,
 }
 
-/// Tells null from absent.
+/// Reads a member that is there, so that null is told from absent.
 pub fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -253,21 +260,21 @@ fn blend() -> f32 {
     0.1
 }
 
-/// How a picture of another shape fills its place.
+/// How video of another shape fills its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fit {
-    /// Fills it; what is too much is cut off.
+    /// The video fills the place, and is cut off on two sides.
     Crop,
-    /// All of it is seen.
+    /// All of the video is seen.
     Contain,
 }
 
-/// A change of the background, the labels or the borders; what is absent stays.
+/// A change of the background, the labels or the borders. Absent members stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookChange {
-    /// `#rrggbb`.
+    /// The colour, written as `#rrggbb`.
     #[schema(value_type = Option<String>)]
     pub background: Option<Colour>,
     pub labels: Option<bool>,
@@ -280,7 +287,7 @@ impl From<ChromaKey> for scene::ChromaKey {
     }
 }
 
-/// Where the picture of an overlay is.
+/// Returns the address of the picture of an overlay.
 pub fn image_address(room: &RoomName, id: &str) -> String {
     format!("/api/v1/rooms/{room}/overlays/{id}/image")
 }

@@ -1,6 +1,6 @@
-//! The RTMP chunk layer (spec 5.3): bytes in, whole messages out, and back.
+//! The RTMP chunk layer (spec 5.3): it turns bytes into whole messages, and messages into bytes.
 //!
-//! Knows nothing of AMF, FLV or sockets. Copies a payload once when reading, never when writing.
+//! It knows nothing of AMF, FLV or sockets. It copies a payload once when reading, and never when writing.
 
 mod output;
 mod reader;
@@ -18,14 +18,14 @@ pub const DEFAULT_CHUNK_SIZE: usize = 128;
 /// A timestamp field of all ones says that the real one follows in four bytes (spec 5.3.1.3).
 const EXTENDED: u32 = 0xff_ffff;
 
-/// One message (spec 6).
+/// Is one message (spec 6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Message type id; see [`super::message`].
+    /// The message type id (see [`super::message`]).
     pub kind: u8,
-    /// Milliseconds on the sender's clock, 32 bits that wrap.
+    /// The timestamp in milliseconds on the sender's clock. Its 32 bits wrap.
     pub timestamp: u32,
-    /// Message stream id.
+    /// The message stream id.
     pub stream: u32,
     /// The payload, in one piece.
     pub payload: Bytes,

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-/// Pieces of outgoing bytes, in order. A [`Buf`], so `write_buf` sends many of them in one vectored write.
+/// Holds pieces of outgoing bytes, in order. It is a [`Buf`], so `write_buf` sends many of them in one vectored write.
 #[derive(Debug, Default)]
 pub struct Output {
     pieces: VecDeque<Bytes>,
@@ -13,7 +13,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Appends `piece`; an empty one is nothing.
+    /// Appends `piece`, unless it is empty.
     pub fn push(&mut self, piece: Bytes) {
         if !piece.is_empty() {
             self.remaining += piece.len();

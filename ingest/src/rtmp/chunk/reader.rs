@@ -1,4 +1,4 @@
-//! Chunks in, messages out.
+//! Reads chunks, and returns messages.
 //!
 //! Invariants: at most one partial message per chunk stream; a message above the limits closes the connection before
 //! a byte of it is stored; the memory reserved for partial messages never exceeds `partial_bytes`, whatever the peer
@@ -10,28 +10,30 @@ use thiserror::Error;
 use super::{DEFAULT_CHUNK_SIZE, EXTENDED, Message};
 use crate::rtmp::message::{ABORT, SET_CHUNK_SIZE};
 
-/// A chunk larger than the largest message (24 bits of length) means nothing, so a larger size is a mistake or an
-/// attack. Up to there the size is free: memory follows the announced message, not the chunk.
+/// The largest chunk size that is accepted. A chunk larger than the largest message (24 bits of length) has no use, so
+/// a larger size is a mistake or an attack. Any smaller size is harmless: memory follows the announced message, not the
+/// chunk.
 const CHUNK_SIZE_MAX: u32 = 0xff_ffff;
 
-/// The longest header: basic header of three bytes, message header of eleven, extended timestamp.
+/// The length of the longest header: a basic header of three bytes, a message header of eleven, and an extended
+/// timestamp.
 const HEADER_MAX: usize = 3 + 11 + 4;
 
-/// Bytes of the message header by its type (spec 5.3.1.2).
+/// The lengths of the message headers, by type (spec 5.3.1.2).
 const MESSAGE_HEADER: [usize; 4] = [11, 7, 3, 0];
 
-/// The most that a peer may make this side hold.
+/// Limits what a peer can make this side hold.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkLimits {
-    /// Payload of one message.
+    /// The most payload bytes of one message.
     pub message_bytes: usize,
-    /// Announced lengths of all partial messages together.
+    /// The most bytes of all partial messages together, by their announced lengths.
     pub partial_bytes: usize,
-    /// Chunk streams in use over the life of the connection.
+    /// The most chunk streams over the life of the connection.
     pub chunk_streams: usize,
 }
 
-/// How a peer broke the chunk protocol.
+/// States how a peer broke the chunk protocol.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum ChunkError {
@@ -66,7 +68,7 @@ pub struct ChunkReader {
     repeats_extended: Option<bool>,
 }
 
-/// The state of one chunk stream: the values that later headers refer back to, and the partial message.
+/// Holds the state of one chunk stream: the values that later headers refer back to, and the partial message.
 #[derive(Debug)]
 struct ChunkStream {
     id: u32,
@@ -80,7 +82,7 @@ struct ChunkStream {
 }
 
 impl ChunkReader {
-    /// A reader for a fresh connection.
+    /// Makes a reader for a new connection.
     pub fn new(limits: ChunkLimits) -> Self {
         Self {
             limits,
@@ -94,12 +96,12 @@ impl ChunkReader {
         }
     }
 
-    /// Applies to messages that begin after this.
+    /// Sets the limits of messages that begin after this call.
     pub fn set_limits(&mut self, limits: ChunkLimits) {
         self.limits = limits;
     }
 
-    /// Bytes reserved for partial messages now.
+    /// Returns the bytes that are reserved for partial messages now.
     pub fn partial_bytes(&self) -> usize {
         self.partial_bytes
     }
@@ -125,7 +127,7 @@ impl ChunkReader {
         }
     }
 
-    /// True when a header is complete and `payload` set.
+    /// Reads a header. Returns whether it is complete and `payload` is set.
     fn read_header(&mut self, input: &mut &[u8]) -> Result<bool, ChunkError> {
         loop {
             let needed = self.header_needed();
@@ -144,7 +146,7 @@ impl ChunkReader {
         }
     }
 
-    /// How long the header is, as far as the bytes so far tell.
+    /// Returns the length of the header, as far as the bytes so far tell.
     fn header_needed(&self) -> usize {
         if self.header_length == 0 {
             return 1;
@@ -273,13 +275,15 @@ impl ChunkReader {
         Ok(())
     }
 
-    /// `repeated` are the four bytes after a type 3 header where an extended timestamp may be.
+    /// Begins the payload of a chunk. `repeated` are the four bytes after a type 3 header that may be an extended
+    /// timestamp.
     fn begin_payload(&mut self, index: usize, repeated: Option<u32>) {
         let stream = &mut self.streams[index];
         let partial = stream.partial.as_mut().expect("begun with the message");
         let mut left = (stream.length - partial.len()).min(self.chunk_size);
         if let Some(field) = repeated {
-            // A peer that does not repeat it has payload here instead. Too short a rest cannot be told apart.
+            // A peer that does not repeat it has payload here instead. If fewer bytes are left, the two cannot be
+            // distinguished.
             let is_payload = left >= 4 && self.repeats_extended.is_none() && stream.extended != Some(field);
             if left >= 4 && self.repeats_extended.is_none() {
                 self.repeats_extended = Some(!is_payload);

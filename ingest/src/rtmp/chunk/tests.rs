@@ -1,4 +1,4 @@
-//! Chunks written by hand, byte by byte as the specification draws them.
+//! Tests with chunks written by hand, byte by byte as the specification draws them.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -7,7 +7,7 @@ use crate::rtmp::chunk::{ChunkWriter, MessageHeader, Output};
 
 const LIMITS: ChunkLimits = ChunkLimits { message_bytes: 1000, partial_bytes: 1500, chunk_streams: 4 };
 
-/// A header of `format`; fields that it does not have are ignored.
+/// Writes a header of `format`. Fields that it does not have are ignored.
 fn header(format: u8, chunk_stream: u32, time: u32, length: u32, kind: u8, stream: u32) -> Vec<u8> {
     let mut out = basic(format, chunk_stream);
     if format < 3 {
@@ -44,7 +44,7 @@ fn read_all(reader: &mut ChunkReader, bytes: &[u8]) -> Result<Vec<Message>, Chun
     Ok(messages)
 }
 
-/// Reads whole, then byte by byte: both must agree.
+/// Reads all bytes at once, and then byte by byte. Both results must agree.
 fn read(bytes: &[u8]) -> Result<Vec<Message>, ChunkError> {
     let whole = read_all(&mut ChunkReader::new(LIMITS), bytes);
     let mut reader = ChunkReader::new(LIMITS);
@@ -82,7 +82,7 @@ fn a_type_3_message_after_a_full_header_adds_its_timestamp() {
 }
 
 #[test]
-fn all_forms_of_the_chunk_stream_id_are_told_apart() {
+fn all_forms_of_the_chunk_stream_id_are_distinguished() {
     let ids = [3, 63, 64, 319];
     let bytes: Vec<u8> = ids.iter().flat_map(|id| [header(0, *id, *id, 1, 8, *id), vec![*id as u8]].concat()).collect();
     assert_eq!(times(&read(&bytes).unwrap()), ids);
@@ -154,7 +154,7 @@ fn the_chunk_size_changes_between_messages() {
 }
 
 #[test]
-fn an_aborted_message_is_forgotten_and_its_bytes_with_it() {
+fn an_aborted_message_is_discarded_with_its_bytes() {
     let bytes = [
         header(0, 6, 0, 300, 9, 1),
         vec![1; 128],

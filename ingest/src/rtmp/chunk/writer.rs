@@ -1,28 +1,28 @@
-//! Messages out as chunks.
+//! Writes messages as chunks.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{DEFAULT_CHUNK_SIZE, EXTENDED, Output};
 
-/// Headers are cut from blocks of this size, so that one costs no allocation.
+/// The size of the blocks that headers are cut from, so that a header needs no allocation of its own.
 const HEADER_BLOCK: usize = 4096;
 
-/// Basic header, message header and extended timestamp.
+/// The length of the longest header: basic header, message header and extended timestamp.
 const HEADER_MAX: usize = 1 + 11 + 4;
 
-/// The longest head: an FLV tag body's own header has eight bytes at most.
+/// The most bytes of `head`. The own header of an FLV tag body has at most eight.
 const HEAD_MAX: usize = 16;
 
-/// The header of a message.
+/// Holds the header of a message.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageHeader {
-    /// 2 to 63.
+    /// The chunk stream id, from 2 to 63.
     pub chunk_stream: u8,
-    /// Message type id.
+    /// The message type id.
     pub kind: u8,
     /// The timestamp in milliseconds.
     pub timestamp: u32,
-    /// Message stream id.
+    /// The message stream id.
     pub stream: u32,
 }
 
@@ -41,7 +41,7 @@ impl Default for ChunkWriter {
 }
 
 impl ChunkWriter {
-    /// Cuts payloads after this many bytes from now on. The peer must have been told.
+    /// Cuts payloads after this many bytes from now on. The caller must have told the peer.
     pub fn set_chunk_size(&mut self, bytes: usize) {
         assert!(bytes >= DEFAULT_CHUNK_SIZE, "smaller is only overhead");
         self.chunk_size = bytes;

@@ -1,7 +1,7 @@
 //! H.264: NAL unit types, parameter sets and `avcC` (ISO/IEC 14496-10, 14496-15).
 //!
-//! Canonical payload: four-byte length-prefixed NAL units of one access unit, parameter sets outside of it.
-//! Slices are looked at for their type alone; nothing is decoded.
+//! The canonical payload is the NAL units of one access unit with four-byte lengths. Parameter sets are outside of it.
+//! Only the type of slices is read. Nothing is decoded.
 
 mod sps;
 
@@ -10,12 +10,13 @@ pub use sps::Sps;
 pub(crate) use sps::video_signal_type;
 
 use super::bits::{BitReader, ue_at_top, unescape_start};
-use super::{Colour, Malformed, nal};
+use super::{Colour, Malformed, nal, sei};
 use bytes::{BufMut, Bytes, BytesMut};
 
 const NAL_SLICE: u8 = 1;
 const NAL_PARTITION_A: u8 = 2;
 const NAL_IDR: u8 = 5;
+const NAL_SEI: u8 = 6;
 const NAL_SPS: u8 = 7;
 const NAL_PPS: u8 = 8;
 const NAL_DELIMITER: u8 = 9;
@@ -26,17 +27,17 @@ const NAL_SPS_EXTENSION: u8 = 13;
 const MOST_SPS: usize = 31;
 const MOST_PPS: usize = 255;
 
-/// `nal_unit_type`; 0 for an empty NAL unit.
+/// Returns the `nal_unit_type`, or 0 for an empty NAL unit.
 pub fn nal_type(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header & 0x1f)
 }
 
-/// Whether the NAL unit is a slice of an instantaneous decoding refresh picture.
+/// Returns whether the NAL unit is a slice of an instantaneous decoding refresh picture.
 pub fn is_idr(nal: &[u8]) -> bool {
     nal_type(nal) == NAL_IDR
 }
 
-/// How a slice predicts.
+/// States how a slice predicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum SliceType {
@@ -47,7 +48,7 @@ pub enum SliceType {
     Si,
 }
 
-/// The type of a slice (7.3.3), `None` for every other NAL unit. Allocates nothing.
+/// Returns the type of a slice (7.3.3), or `None` for every other NAL unit. Allocates nothing.
 pub fn slice_type(nal: &[u8]) -> Option<SliceType> {
     if !matches!(nal_type(nal), NAL_SLICE | NAL_PARTITION_A | NAL_IDR) {
         return None;
@@ -70,21 +71,30 @@ pub fn slice_type(nal: &[u8]) -> Option<SliceType> {
     }
 }
 
-/// Whether decoding can start at this access unit: it holds an IDR slice.
+/// Returns whether decoding can start at this access unit: it holds an IDR slice.
 pub fn access_unit_is_keyframe(payload: &[u8]) -> bool {
     nal_units(payload).any(is_idr)
 }
 
-/// Whether an access unit has a slice that predicts from two sides.
+/// Returns the `recovery_frame_cnt` of a recovery point (D.2.8): the number of frames until the picture is right. It is 0 at
+/// the head of an open group, and the length of the refresh with periodic intra refresh. It reads no further than the
+/// first slice.
+pub fn recovery_frames(payload: &[u8]) -> Option<u32> {
+    let before_slices = nal_units(payload).take_while(|nal| !(NAL_SLICE..=NAL_IDR).contains(&nal_type(nal)));
+    let mut messages = before_slices.filter(|nal| nal_type(nal) == NAL_SEI);
+    messages.find_map(|nal| sei::payload_of_type(nal.get(1..)?, sei::RECOVERY_POINT, |bits| bits.ue()))
+}
+
+/// Returns whether an access unit has a slice that predicts from two sides.
 pub fn access_unit_has_b_slice(payload: &[u8]) -> bool {
     nal_units(payload).any(|nal| slice_type(nal) == Some(SliceType::B))
 }
 
-/// Takes delimiters and parameter sets out of an access unit. Without any the payload comes back untouched, and those in
-/// front of the picture are cut off without copying.
+/// Takes delimiters and parameter sets out of an access unit. Without any the payload comes back untouched, and those
+/// in front of the picture are cut off without copying.
 ///
-/// Parameter sets come out only as a usable whole, an SPS and a PPS; a lone one stays where it is, which every container
-/// of the canonical form allows, so that nothing a decoder needs is lost.
+/// Parameter sets come out only as a usable whole, an SPS and a PPS; a lone one stays where it is, which every
+/// container of the canonical form allows, so that nothing a decoder needs is lost.
 pub fn strip_parameter_sets(payload: Bytes) -> (Bytes, Option<Parameters>) {
     let (mut sps, mut pps, mut others) = (0, 0, 0);
     for nal in nal_units(&payload) {
@@ -107,32 +117,33 @@ pub fn strip_parameter_sets(payload: Bytes) -> (Bytes, Option<Parameters>) {
     (stripped, parameters)
 }
 
-/// The parameter sets of a stream, and the fields of the first SPS.
+/// Holds the parameter sets of a stream, and the fields of the first SPS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
-    /// Sequence parameter sets, NAL units without start code; at least one, at most 31.
+    /// The sequence parameter sets, as NAL units without start code. There are 1 to 31.
     pub sps: Vec<Bytes>,
-    /// Picture parameter sets in the same form; at least one, at most 255.
+    /// The picture parameter sets in the same form. There are 1 to 255.
     pub pps: Vec<Bytes>,
     /// The value of `profile_idc`.
     pub profile_idc: u8,
     /// The byte after it: `constraint_set0_flag` is its highest bit.
     pub constraint_flags: u8,
-    /// `level_idc`, ten times the level.
+    /// The value of `level_idc`, ten times the level.
     pub level_idc: u8,
-    /// Pixels, after cropping.
+    /// The width in pixels, after cropping.
     pub width: u32,
-    /// Pixels, after cropping.
+    /// The height in pixels, after cropping.
     pub height: u32,
     /// The frame rate, if the VUI's timing states it.
     pub frame_rate: Option<f64>,
-    /// Frames of reordering: declared by the VUI, or 0 where profile or picture order count rule it out.
+    /// The number of frames of reordering, if the VUI declares it, or 0 if the profile or picture order count rules it
+    /// out.
     pub max_reorder: Option<u8>,
     /// The value of `max_num_ref_frames`.
     pub max_num_ref_frames: u8,
-    /// Fields are possible.
+    /// Whether fields are possible.
     pub interlaced: bool,
-    /// 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
+    /// The chroma format: 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
     pub chroma_format_idc: u8,
     /// Bits per luma sample.
     pub bit_depth_luma: u8,
@@ -169,11 +180,19 @@ impl Parameters {
         })
     }
 
+    /// Returns whether browsers and phones decode it: the profile has no extensions, the chroma format is 4:2:0, and a sample
+    /// has 8 bits.
+    pub fn is_widely_decoded(&self) -> bool {
+        let is_usual = matches!(self.profile_idc, 66 | 77 | 88 | 100); // Baseline, Main, Extended, High
+        is_usual && self.chroma_format_idc == 1 && self.bit_depth_luma.max(self.bit_depth_chroma) == 8
+    }
+
     /// Reads the SPS and PPS in an access unit of canonical form. `None` without a usable pair.
     pub fn from_access_unit(payload: &Bytes) -> Option<Self> {
         let of_type = |wanted, most| -> Vec<Bytes> {
             let ranges = nal_ranges(payload).filter(|range| nal_type(&payload[range.clone()]) == wanted);
-            // Copied: a slice would keep the whole keyframe alive for as long as the parameters are in force.
+            // The sets are copied, because a slice would keep the whole keyframe alive as long as the parameters are in
+            // force.
             ranges.take(most).map(|range| Bytes::copy_from_slice(&payload[range])).collect()
         };
         Self::from_parameter_sets(of_type(NAL_SPS, MOST_SPS), of_type(NAL_PPS, MOST_PPS)).ok()
@@ -198,7 +217,7 @@ impl Parameters {
         Ok((Self::from_parameter_sets(sps, pps)?, length_size))
     }
 
-    /// The `AVCDecoderConfigurationRecord` of the canonical form: lengths of four bytes.
+    /// Returns the `AVCDecoderConfigurationRecord` of the canonical form, whose lengths have four bytes.
     pub fn avcc(&self) -> Bytes {
         let mut record = BytesMut::new();
         record.put_slice(&[1, self.profile_idc, self.constraint_flags, self.level_idc, 0xff]);
@@ -215,32 +234,32 @@ impl Parameters {
         record.freeze()
     }
 
-    /// The parameter sets as an access unit prefix in canonical form, to be sent in band.
+    /// Returns the parameter sets as an access unit prefix in canonical form, to be sent in band.
     pub fn in_band(&self) -> Bytes {
         nal::join(self.sps.iter().chain(&self.pps).map(|set| &set[..]))
     }
 
-    /// The same parameters, with each SPS declaring that no frame is reordered, and everything else bit-exact. Right
-    /// only for streams without B-frames. An SPS that cannot be read stays as it is.
+    /// Returns the same parameters, in which each SPS declares that no frame is reordered, and everything else is
+    /// bit-exact. They are right only for streams without B-frames. An SPS that cannot be read stays as it is.
     pub fn without_reordering(&self) -> Self {
         let rewrite = |set: &Bytes| sps::without_reordering(set).map_or_else(|_| set.clone(), Bytes::from);
         let sps = self.sps.iter().map(rewrite).collect();
         Self::from_parameter_sets(sps, self.pps.clone()).unwrap_or_else(|_| self.clone())
     }
 
-    /// Whether the SPS declares already that decoders need not wait, so that rewriting it gains nothing.
+    /// Returns whether the SPS already declares that decoders need not wait, so that a rewrite has no effect.
     pub fn declares_no_reordering(&self) -> bool {
         self.sps.iter().all(|set| {
             Sps::parse(set).is_ok_and(|sps| sps.max_dec_frame_buffering.is_some() && sps.max_reorder == Some(0))
         })
     }
 
-    /// `avc1.PPCCLL`, lower case.
+    /// Returns the codec string of RFC 6381, `avc1.PPCCLL` in lower case.
     pub fn rfc6381(&self) -> String {
         format!("avc1.{:02x}{:02x}{:02x}", self.profile_idc, self.constraint_flags, self.level_idc)
     }
 
-    /// The profile's name (A.2).
+    /// Returns the profile's name (A.2).
     pub fn profile_name(&self) -> Option<&'static str> {
         let set = |number: u8| self.constraint_flags & 0x80 >> number != 0;
         Some(match self.profile_idc {

@@ -1,41 +1,41 @@
-//! The H.264 sequence parameter set (7.3.2.1.1, E.1.1): its fields, and where the fields of reordering sit in it.
+//! The H.264 sequence parameter set (7.3.2.1.1, E.1.1): its fields, and the positions of the fields of reordering.
 
 use crate::codec::bits::{BitReader, BitWriter, escape, unescape};
 use crate::codec::{Colour, Malformed, frame_rate, picture_side};
 
 const WHAT: &str = "H.264 SPS";
 
-/// Profiles whose SPS carries chroma format, bit depths and scaling lists.
+/// The profiles whose SPS has a chroma format, bit depths and scaling lists.
 pub(super) const HIGH_PROFILES: [u8; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
 
-/// The fields of a sequence parameter set that other code asks for.
+/// Holds the fields of a sequence parameter set that other code needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sps {
     /// The value of `profile_idc`.
     pub profile_idc: u8,
     /// The byte after `profile_idc`: `constraint_set0_flag` is its highest bit.
     pub constraint_flags: u8,
-    /// `level_idc`, ten times the level.
+    /// The value of `level_idc`, ten times the level.
     pub level_idc: u8,
-    /// `seq_parameter_set_id`, below 32.
+    /// The value of `seq_parameter_set_id`, below 32.
     pub id: u8,
-    /// 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
+    /// The chroma format: 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
     pub chroma_format_idc: u8,
     /// Bits per luma sample.
     pub bit_depth_luma: u8,
     /// Bits per chroma sample.
     pub bit_depth_chroma: u8,
-    /// `log2_max_frame_num_minus4 + 4`.
+    /// The value of `log2_max_frame_num_minus4 + 4`.
     pub frame_num_bits: u8,
     /// The value of `pic_order_cnt_type`.
     pub picture_order_count_type: u8,
     /// The value of `max_num_ref_frames`.
     pub max_num_ref_frames: u8,
-    /// Fields or macroblock-adaptive frames are possible.
+    /// Whether fields or macroblock-adaptive frames are possible.
     pub interlaced: bool,
-    /// Pixels, after cropping.
+    /// The width in pixels, after cropping.
     pub width: u32,
-    /// Pixels, after cropping.
+    /// The height in pixels, after cropping.
     pub height: u32,
     /// The frame rate, if the VUI's timing states it: two ticks are a frame.
     pub frame_rate: Option<f64>,
@@ -43,12 +43,12 @@ pub struct Sps {
     pub colour: Option<Colour>,
     /// How many frames may precede a frame in decoding order and follow it in output order.
     pub max_reorder: Option<u8>,
-    /// `max_dec_frame_buffering`, where declared.
+    /// The value of `max_dec_frame_buffering`, if it is declared.
     pub max_dec_frame_buffering: Option<u8>,
     positions: Positions,
 }
 
-/// Bit positions in the RBSP, for the rewriter.
+/// Holds bit positions in the RBSP, for the rewriter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Positions {
     /// The bit at which `vui_parameters_present_flag` is.
@@ -115,10 +115,10 @@ impl Sps {
     }
 }
 
-/// The NAL unit with `max_num_reorder_frames` 0 declared and everything else as it was, bit by bit.
+/// Returns the NAL unit with `max_num_reorder_frames` 0 declared. Everything else stays as it was, bit by bit.
 ///
 /// A decoder then shows each frame as soon as it is decoded. Otherwise it holds back as many frames as the level
-/// allows. Right only for streams without B-frames.
+/// allows. This is right only for streams without B-frames.
 pub(super) fn without_reordering(nal: &[u8]) -> Result<Vec<u8>, Malformed> {
     let sps = Sps::parse(nal)?;
     let rbsp = unescape(&nal[1..]);
@@ -132,7 +132,8 @@ pub(super) fn without_reordering(nal: &[u8]) -> Result<Vec<u8>, Malformed> {
         Positions { vui, .. } => {
             writer.copy(&rbsp, 0, vui);
             writer.flag(true);
-            // Aspect ratio, overscan, video signal type, chroma location, timing, NAL HRD, VCL HRD, pic_struct: absent.
+            // Aspect ratio, overscan, video signal type, chroma location, timing, NAL HRD, VCL HRD and pic_struct are
+            // absent.
             writer.bits(0, 8);
             write_restriction(&mut writer);
         }
@@ -144,8 +145,8 @@ pub(super) fn without_reordering(nal: &[u8]) -> Result<Vec<u8>, Malformed> {
     Ok(rewritten)
 }
 
-/// `bitstream_restriction_flag` and the fields before the reordering ones, with the values that their absence means
-/// (E.2.1).
+/// Writes `bitstream_restriction_flag` and the fields before the reordering ones, with the values that their absence
+/// means (E.2.1).
 fn write_restriction(writer: &mut BitWriter) {
     writer.flag(true);
     writer.flag(true); // motion_vectors_over_pic_boundaries_flag
@@ -158,7 +159,8 @@ fn out_of_range(field: &'static str, value: u8) -> Malformed {
     Malformed::OutOfRange { what: WHAT, field, value: u64::from(value) }
 }
 
-/// Baseline, profiles constrained to no B slices, and intra-only profiles (A.2): output order is decoding order.
+/// Returns whether the profile rules out B slices: baseline, profiles constrained to no B slices, and intra-only
+/// profiles (A.2). Their output order is the decoding order.
 fn no_b_slices(profile_idc: u8, constraint_flags: u8) -> bool {
     let set3 = constraint_flags & 0x10 != 0;
     let set5 = constraint_flags & 0x04 != 0;
@@ -324,7 +326,7 @@ impl Vui {
     }
 }
 
-/// `video_full_range_flag` and the colour description; the same fields in H.265.
+/// Reads `video_full_range_flag` and the colour description. H.265 has the same fields.
 pub(crate) fn video_signal_type(reader: &mut BitReader<'_>) -> Result<Colour, Malformed> {
     reader.bits(3)?; // video_format
     let mut colour = Colour::unspecified(reader.flag()?);

@@ -1,6 +1,6 @@
 //! H.265: NAL unit types, parameter sets and `hvcC` (ISO/IEC 23008-2, 14496-15).
 //!
-//! Canonical payload: four-byte length-prefixed NAL units of one access unit, parameter sets outside of it.
+//! The canonical payload is the NAL units of one access unit with four-byte lengths. Parameter sets are outside of it.
 
 mod sps;
 
@@ -8,7 +8,7 @@ pub use super::nal::{NalRanges, from_annex_b, nal_ranges, nal_units, to_annex_b}
 pub use sps::{ProfileTierLevel, Sps};
 
 use super::bits::BitReader;
-use super::{Colour, Malformed, nal};
+use super::{Colour, Malformed, nal, sei};
 use bytes::{BufMut, Bytes, BytesMut};
 
 const NAL_IRAP: std::ops::RangeInclusive<u8> = 16..=21;
@@ -17,34 +17,47 @@ const NAL_VPS: u8 = 32;
 const NAL_SPS: u8 = 33;
 const NAL_PPS: u8 = 34;
 const NAL_DELIMITER: u8 = 35;
+const NAL_PREFIX_SEI: u8 = 39;
+const NAL_FIRST_OF_NO_SLICE: u8 = 32;
 
 const MOST_VPS: usize = 32;
 const MOST_SPS: usize = 32;
 const MOST_PPS: usize = 255;
 
-/// The `nal_unit_type`. It is 0 (a trailing picture that is not a reference) for an empty NAL unit.
+/// Returns the `nal_unit_type`. It is 0 (a trailing picture that is not a reference) for an empty NAL unit.
 pub fn nal_type(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header >> 1 & 0x3f)
 }
 
-/// Whether the NAL unit is a slice of a picture that decoding can start at: IDR, BLA or CRA.
+/// Returns whether the NAL unit is a slice of a picture that decoding can start at: IDR, BLA or CRA.
 pub fn is_irap(nal: &[u8]) -> bool {
     NAL_IRAP.contains(&nal_type(nal))
 }
 
-/// Whether the NAL unit is a slice of an IDR picture: nothing after it refers to anything before it.
+/// Returns whether the NAL unit is a slice of an IDR picture: nothing after it refers to anything before it.
 pub fn is_idr(nal: &[u8]) -> bool {
     NAL_IDR.contains(&nal_type(nal))
 }
 
-/// Whether decoding can start at this access unit.
+/// Returns whether decoding can start at this access unit.
 pub fn access_unit_is_keyframe(payload: &[u8]) -> bool {
     nal_units(payload).any(is_irap)
 }
 
-/// Takes delimiters and parameter sets out of an access unit. Without any the payload comes back untouched, and those in
-/// front of the picture are cut off without copying. Parameter sets come out only as a usable whole (VPS, SPS and PPS);
-/// otherwise they stay.
+/// Returns the `recovery_poc_cnt` of a recovery point (D.3.8): the number of frames until the picture is right. It reads no
+/// further than the first slice.
+pub fn recovery_frames(payload: &[u8]) -> Option<u32> {
+    let before_slices = nal_units(payload).take_while(|nal| nal_type(nal) >= NAL_FIRST_OF_NO_SLICE);
+    let mut messages = before_slices.filter(|nal| nal_type(nal) == NAL_PREFIX_SEI);
+    messages.find_map(|nal| {
+        let frames = sei::payload_of_type(nal.get(2..)?, sei::RECOVERY_POINT, |bits| bits.se())?;
+        Some(frames.max(0).cast_unsigned()) // If it is negative, frames that are shown earlier are right already.
+    })
+}
+
+/// Takes delimiters and parameter sets out of an access unit. Without any the payload comes back untouched, and those
+/// in front of the picture are cut off without copying. Parameter sets come out only as a usable whole (VPS, SPS and
+/// PPS); otherwise they stay.
 pub fn strip_parameter_sets(payload: Bytes) -> (Bytes, Option<Parameters>) {
     let mut counts = [0usize; 4]; // VPS, SPS, PPS, delimiter
     for nal in nal_units(&payload) {
@@ -64,34 +77,34 @@ pub fn strip_parameter_sets(payload: Bytes) -> (Bytes, Option<Parameters>) {
     (stripped, parameters)
 }
 
-/// The parameter sets of a stream, and the fields of the first SPS.
+/// Holds the parameter sets of a stream, and the fields of the first SPS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
-    /// Video parameter sets, NAL units without start code; at least one, at most 32.
+    /// The video parameter sets, as NAL units without start code. There are 1 to 32.
     pub vps: Vec<Bytes>,
-    /// Sequence parameter sets in the same form.
+    /// The sequence parameter sets in the same form.
     pub sps: Vec<Bytes>,
-    /// Picture parameter sets; at least one, at most 255.
+    /// The picture parameter sets. There are 1 to 255.
     pub pps: Vec<Bytes>,
-    /// Profile, tier and level.
+    /// The profile, tier and level.
     pub profile: ProfileTierLevel,
     /// The number of temporal sub-layers.
     pub temporal_layers: u8,
     /// The value of `sps_temporal_id_nesting_flag`.
     pub temporal_id_nested: bool,
-    /// 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
+    /// The chroma format: 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
     pub chroma_format_idc: u8,
     /// Bits per luma sample.
     pub bit_depth_luma: u8,
     /// Bits per chroma sample.
     pub bit_depth_chroma: u8,
-    /// Pixels, inside the conformance window.
+    /// The width in pixels, inside the conformance window.
     pub width: u32,
-    /// Pixels, inside the conformance window.
+    /// The height in pixels, inside the conformance window.
     pub height: u32,
     /// The frame rate, if the VUI's timing states it.
     pub frame_rate: Option<f64>,
-    /// `sps_max_num_reorder_pics`: frames of reordering.
+    /// The value of `sps_max_num_reorder_pics`: the number of frames of reordering.
     pub max_reorder: u8,
     /// The colour, if the VUI describes it.
     pub colour: Option<Colour>,
@@ -132,7 +145,8 @@ impl Parameters {
     pub fn from_access_unit(payload: &Bytes) -> Option<Self> {
         let of_type = |wanted, most| -> Vec<Bytes> {
             let ranges = nal_ranges(payload).filter(|range| nal_type(&payload[range.clone()]) == wanted);
-            // Copied: a slice would keep the whole keyframe alive for as long as the parameters are in force.
+            // The sets are copied, because a slice would keep the whole keyframe alive as long as the parameters are in
+            // force.
             ranges.take(most).map(|range| Bytes::copy_from_slice(&payload[range])).collect()
         };
         let (vps, sps) = (of_type(NAL_VPS, MOST_VPS), of_type(NAL_SPS, MOST_SPS));
@@ -168,7 +182,8 @@ impl Parameters {
         Ok((Self::from_parameter_sets(vps, sps, pps)?, length_size))
     }
 
-    /// The `HEVCDecoderConfigurationRecord` of the canonical form: lengths of four bytes, sets complete (`hvc1`).
+    /// Returns the `HEVCDecoderConfigurationRecord` of the canonical form. Lengths have four bytes, and the sets are
+    /// complete (`hvc1`).
     pub fn hvcc(&self) -> Bytes {
         let mut record = BytesMut::new();
         let profile = &self.profile;
@@ -193,12 +208,12 @@ impl Parameters {
         record.freeze()
     }
 
-    /// The parameter sets as an access unit prefix in canonical form, to be sent in band.
+    /// Returns the parameter sets as an access unit prefix in canonical form, to be sent in band.
     pub fn in_band(&self) -> Bytes {
         nal::join(self.vps.iter().chain(&self.sps).chain(&self.pps).map(|set| &set[..]))
     }
 
-    /// `hvc1.1.6.L93.B0` (ISO/IEC 14496-15, E.3).
+    /// Returns the codec string, such as `hvc1.1.6.L93.B0` (ISO/IEC 14496-15, E.3).
     pub fn rfc6381(&self) -> String {
         let profile = &self.profile;
         let space = ["", "A", "B", "C"][usize::from(profile.profile_space & 3)];
@@ -212,7 +227,7 @@ impl Parameters {
         codec
     }
 
-    /// The profile's name (A.3).
+    /// Returns the profile's name (A.3).
     pub fn profile_name(&self) -> Option<&'static str> {
         Some(match self.profile.profile_idc {
             1 => "Main",

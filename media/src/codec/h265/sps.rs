@@ -6,7 +6,7 @@ use crate::codec::{Colour, Malformed, frame_rate, picture_side};
 
 const WHAT: &str = "H.265 SPS";
 
-/// `profile_tier_level()` without the sub-layers.
+/// Holds `profile_tier_level()` without the sub-layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProfileTierLevel {
     /// The value of `general_profile_space`.
@@ -15,11 +15,11 @@ pub struct ProfileTierLevel {
     pub high_tier: bool,
     /// The value of `general_profile_idc`.
     pub profile_idc: u8,
-    /// `general_profile_compatibility_flag[0]` is the highest bit.
+    /// The compatibility flags. `general_profile_compatibility_flag[0]` is the highest bit.
     pub compatibility_flags: u32,
     /// The 48 bits from `general_progressive_source_flag` on.
     pub constraint_flags: [u8; 6],
-    /// `general_level_idc`, thirty times the level.
+    /// The value of `general_level_idc`, thirty times the level.
     pub level_idc: u8,
 }
 
@@ -38,26 +38,26 @@ impl ProfileTierLevel {
     }
 }
 
-/// The fields of a sequence parameter set that other code asks for.
+/// Holds the fields of a sequence parameter set that other code needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sps {
-    /// Profile, tier and level.
+    /// The profile, tier and level.
     pub profile: ProfileTierLevel,
-    /// `sps_max_sub_layers_minus1 + 1`.
+    /// The value of `sps_max_sub_layers_minus1 + 1`.
     pub temporal_layers: u8,
     /// The value of `sps_temporal_id_nesting_flag`.
     pub temporal_id_nested: bool,
-    /// 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
+    /// The chroma format: 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
     pub chroma_format_idc: u8,
     /// Bits per luma sample.
     pub bit_depth_luma: u8,
     /// Bits per chroma sample.
     pub bit_depth_chroma: u8,
-    /// Pixels, inside the conformance window.
+    /// The width in pixels, inside the conformance window.
     pub width: u32,
-    /// Pixels, inside the conformance window.
+    /// The height in pixels, inside the conformance window.
     pub height: u32,
-    /// `sps_max_num_reorder_pics` of the highest sub-layer.
+    /// The value of `sps_max_num_reorder_pics` of the highest sub-layer.
     pub max_reorder: u8,
     /// The frame rate, if the VUI's timing states it.
     pub frame_rate: Option<f64>,
@@ -172,7 +172,7 @@ fn skip_coding_tools(reader: &mut BitReader<'_>) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// scaling_list_data() (7.3.4). The chroma lists of 32 × 32 blocks are never coded here, not even for 4:4:4.
+/// Skips scaling_list_data() (7.3.4). The chroma lists of 32 × 32 blocks are never coded here, not even for 4:4:4.
 fn skip_scaling_lists(reader: &mut BitReader<'_>) -> Result<(), Malformed> {
     for size in 0..4u32 {
         for _ in (0..6).step_by(if size == 3 { 3 } else { 1 }) {
@@ -247,7 +247,7 @@ struct Vui {
 }
 
 impl Vui {
-    /// Ends after the timing, because no caller asks for the fields after it.
+    /// Parses the VUI up to the timing, because no caller needs the fields after it.
     fn parse(reader: &mut BitReader<'_>) -> Result<Self, Malformed> {
         let mut vui = Self::default();
         // aspect_ratio_idc 255 is EXTENDED_SAR: width and height follow.
@@ -287,8 +287,9 @@ mod tests {
     use super::*;
     use crate::codec::bits::{BitWriter, escape};
 
-    /// What no encoder at hand writes: sub-layers with profiles, scaling lists, PCM, predicted short-term sets, long-term
-    /// pictures, a default display window. The frame rate at the end is right only if all before it was passed exactly.
+    /// Returns an SPS with what no encoder at hand writes: sub-layers with profiles, scaling lists, PCM, predicted
+    /// short-term sets, long-term pictures, a default display window. The frame rate at the end is right only if
+    /// everything before it was skipped exactly.
     fn unusual_sps(field_sequence: bool) -> Vec<u8> {
         let mut writer = BitWriter::new();
         writer.bits(0, 4);
@@ -383,7 +384,8 @@ mod tests {
             writer.ue(0);
             writer.flag(true);
         }
-        // Shifted by one from −1, −2, 1: four flags. The first lands on 0 and drops out; −1 and 1 remain, so then three.
+        // Shifted by one from −1, −2, 1: four flags. The first lands on 0 and drops out; −1 and 1 remain, so then
+        // three.
         for flags in [&[1, 1, 0, 0, 0, 1][..], &[0, 0, 1, 1]] {
             writer.flag(true);
             writer.flag(false);
@@ -393,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_before_the_timing_is_passed_exactly() {
+    fn everything_before_the_timing_is_skipped_exactly() {
         let sps = Sps::parse(&unusual_sps(false)).unwrap();
         assert_eq!((sps.width, sps.height, sps.temporal_layers, sps.max_reorder), (408, 240, 3, 3));
         assert_eq!((sps.bit_depth_luma, sps.profile.level_idc, sps.frame_rate), (10, 93, Some(50.0)));
@@ -401,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_early_anywhere_without_a_panic() {
+    fn an_sps_that_ends_early_anywhere_causes_no_panic() {
         let sps = unusual_sps(false);
         let short = (0..sps.len() - 2).filter(|&end| Sps::parse(&sps[..end]).is_ok()).count();
         assert_eq!(short, 0);

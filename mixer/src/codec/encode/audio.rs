@@ -1,4 +1,4 @@
-//! Opus and AAC at the timestamps where the first decoded sample belongs.
+//! Encodes Opus and AAC. The timestamp of a packet is where its first decoded sample belongs.
 
 use std::sync::Arc;
 
@@ -14,36 +14,36 @@ use crate::codec::ffi;
 use crate::codec::samples::packed;
 use crate::error::Error;
 
-/// The sample rate that every audio encoder here takes.
+/// The sample rate of every audio encoder in service. Tests and benchmarks may encode AAC at others.
 pub const SAMPLE_RATE: u32 = 48_000;
 
-/// What audio is encoded to.
+/// Selects the codec that audio is encoded to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AudioSettings {
-    /// 20 ms packets with in-band error correction.
+    /// Opus in 20 ms packets with in-band forward error correction.
     Opus {
-        /// Bits per second of all channels together.
+        /// The bitrate of all channels together, in bits per second.
         bitrate_bps: u32,
-        /// 0 to 10: CPU for quality.
+        /// The effort of the encoder, from 0 to 10. More effort costs more CPU and gives a better quality.
         complexity: u8,
     },
-    /// AAC-LC by FFmpeg's encoder and its fast search.
+    /// AAC-LC, encoded by FFmpeg's encoder with its fast search.
     Aac {
-        /// Bits per second of all channels together.
+        /// The bitrate of all channels together, in bits per second.
         bitrate_bps: u32,
     },
 }
 
-/// One packet of audio.
+/// Holds one packet of audio.
 #[derive(Clone, Debug)]
 pub struct AudioPacket {
-    /// In samples: where its first decoded sample belongs.
+    /// Where the first decoded sample of the packet belongs, in samples.
     pub pts: i64,
-    /// Canonical.
+    /// The payload in canonical form.
     pub payload: Bytes,
 }
 
-/// An audio encoder.
+/// Encodes audio.
 pub struct AudioEncoder {
     encoder: encoder::audio::Encoder,
     sample_rate: u32,
@@ -53,12 +53,12 @@ pub struct AudioEncoder {
 }
 
 impl AudioEncoder {
-    /// For one or two channels at 48 kHz.
+    /// Opens an encoder for one or two channels at 48 kHz.
     pub fn open(settings: AudioSettings, channels: u16) -> Result<Self, Error> {
         Self::open_at(SAMPLE_RATE, settings, channels)
     }
 
-    /// For one or two channels at `sample_rate`, which with Opus is 48 kHz.
+    /// Opens an encoder for one or two channels at `sample_rate`, which must be 48 kHz for Opus.
     pub fn open_at(sample_rate: u32, settings: AudioSettings, channels: u16) -> Result<Self, Error> {
         ffi::log_to_tracing();
         let channels = channels.clamp(1, 2);
@@ -70,7 +70,7 @@ impl AudioEncoder {
                     ("frame_duration", "20".to_owned()),
                     ("compression_level", complexity.to_string()),
                     ("fec", "1".to_owned()),
-                    ("packet_loss", "5".to_owned()), // Without an expected loss libopus spends nothing on correction.
+                    ("packet_loss", "5".to_owned()), // If no loss is expected, libopus spends no bits on correction.
                 ];
                 ("libopus", options)
             }
@@ -101,33 +101,34 @@ impl AudioEncoder {
         Ok(Self { encoder, sample_rate, channels, planar, parameters: Arc::new(parameters) })
     }
 
-    /// Samples per channel in a block.
+    /// Returns the number of samples per channel in a block.
     pub fn block(&self) -> usize {
         self.encoder.frame_size() as usize
     }
 
-    /// Samples by which the first packet begins before the first sample that is encoded.
+    /// Returns the encoder delay: the number of samples by which the first packet begins before the first encoded
+    /// sample.
     pub fn priming(&self) -> i64 {
         ffi::initial_padding(&self.encoder)
     }
 
-    /// Samples per second it was opened for.
+    /// Returns the number of samples per second that it was opened for.
     pub fn sample_rate(&self) -> u32 {
         self.sample_rate
     }
 
-    /// Channels it was opened for.
+    /// Returns the number of channels that it was opened for.
     pub fn channels(&self) -> u16 {
         self.channels
     }
 
-    /// What decoders must know.
+    /// Returns the parameters that decoders need.
     pub fn parameters(&self) -> &Arc<Parameters> {
         &self.parameters
     }
 
-    /// Encodes one block of interleaved samples whose first belongs at `pts`, which never decreases. What is ready goes to
-    /// `out`: with AAC the block before.
+    /// Encodes one block of interleaved samples whose first sample belongs at `pts`, which never decreases. Appends the
+    /// packets that are ready to `out`: AAC's is that of the block before.
     pub fn encode(&mut self, interleaved: &[f32], pts: i64, out: &mut Vec<AudioPacket>) -> Result<(), Error> {
         let channels = usize::from(self.channels);
         let mut frame = if self.planar {
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timestamps_account_for_what_encoders_put_in_front() {
+    fn timestamps_account_for_the_encoder_delay() {
         let opus = AudioSettings::Opus { bitrate_bps: 64_000, complexity: 5 };
         for (settings, first, second) in [(opus, -312, 648), (AudioSettings::Aac { bitrate_bps: 64_000 }, -1024, 0)] {
             let mut encoder = AudioEncoder::open(settings, 2).unwrap();

@@ -1,14 +1,15 @@
-//! What encodes H.264, and by which options.
+//! The encoders of H.264 and their options.
 
-/// Above this many pixels one thread may not be in time on a slow core; below, threads cost more than they bring.
+/// The most pixels that one thread encodes. With more pixels one thread may be too slow for real time on a slow core.
+/// With fewer, a second thread costs more than it gains.
 const ONE_THREAD_PIXELS: u32 = 1280 * 720;
 
-/// How H.264 is encoded.
+/// Holds the settings of an H.264 encoder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoSettings {
-    /// x264's trade of time for size.
+    /// The preset of x264, which trades CPU time for size.
     pub preset: String,
-    /// `baseline`, `main` or `high`. Browsers offer baseline and main.
+    /// The profile: `baseline`, `main` or `high`. Browsers offer baseline and main.
     pub profile: String,
 }
 
@@ -18,20 +19,20 @@ impl Default for VideoSettings {
     }
 }
 
-/// What encodes H.264.
+/// Selects what encodes H.264.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// On the processor.
+    /// x264, on the CPU.
     #[default]
     X264,
-    /// On an NVIDIA GPU.
+    /// NVENC, on an NVIDIA GPU.
     Nvenc,
-    /// On an Intel or AMD GPU.
+    /// VAAPI, on an Intel or AMD GPU.
     Vaapi,
 }
 
 impl Backend {
-    /// FFmpeg's name for it.
+    /// Returns FFmpeg's name of the encoder.
     pub fn name(self) -> &'static str {
         match self {
             Self::X264 => "libx264",
@@ -41,7 +42,7 @@ impl Backend {
     }
 
     pub(super) fn options(self, settings: &VideoSettings, pixels: u32) -> Vec<(&'static str, String)> {
-        // An IDR comes when it is asked for, and only then.
+        // The encoder must make an IDR only when it is asked for one.
         const NEVER: i32 = 1 << 24;
         match self {
             Self::X264 => {
@@ -50,15 +51,15 @@ impl Backend {
                     ("preset", settings.preset.clone()),
                     ("tune", "zerolatency".to_owned()),
                     ("profile", settings.profile.clone()),
-                    ("threads", threads.to_string()), // Slices of one picture under zerolatency: they add no delay.
+                    ("threads", threads.to_string()), // With zerolatency they encode slices, without latency.
                     ("bf", "0".to_owned()),
                     ("g", NEVER.to_string()),
-                    ("forced-idr", "1".to_owned()), // It is then an IDR and no mere I picture,
-                    ("sc_threshold", "0".to_owned()), // and x264 adds none of its own.
+                    ("forced-idr", "1".to_owned()), // A keyframe that is asked for is an IDR, not just an I frame.
+                    ("sc_threshold", "0".to_owned()), // x264 adds no keyframes at scene cuts.
                 ]
             }
             Self::Nvenc => {
-                // Its presets are p1 to p7; those of x264 say nothing to it.
+                // NVENC's presets are p1 to p7. It does not know those of x264.
                 let own = settings.preset.strip_prefix('p').is_some_and(|number| number.parse::<u8>().is_ok());
                 let preset = if own { settings.preset.as_str() } else { "p2" };
                 vec![
@@ -81,7 +82,7 @@ impl Backend {
                     ("rc_mode", "CBR".to_owned()),
                     ("async_depth", "1".to_owned()),
                     ("bf", "0".to_owned()),
-                    ("g", (1 << 16).to_string()), // As many as its syntax element can count.
+                    ("g", (1 << 16).to_string()), // The most frames that its syntax element can count.
                 ]
             }
         }

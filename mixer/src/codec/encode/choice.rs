@@ -1,4 +1,4 @@
-//! Which of the encoders that may be there is used: found out by encoding a picture.
+//! Chooses which of the available encoders is used. It tries each one out on a frame.
 
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::{Error as Cause, frame};
@@ -10,27 +10,27 @@ use super::video::VideoEncoder;
 use crate::codec::picture::Picture;
 use crate::error::Error;
 
-/// Which encoder is wanted, by the name FFmpeg gives it.
+/// States which encoder is wanted, by FFmpeg's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EncoderChoice {
-    /// A GPU's if one opens, else the processor's.
+    /// A GPU's encoder if one opens, or else x264 on the CPU.
     #[serde(rename = "auto")]
     Auto,
-    /// See [`Backend::X264`].
+    /// Only [`Backend::X264`].
     #[default]
     #[serde(rename = "libx264")]
     X264,
-    /// See [`Backend::Nvenc`].
+    /// Only [`Backend::Nvenc`].
     #[serde(rename = "h264_nvenc")]
     Nvenc,
-    /// See [`Backend::Vaapi`].
+    /// Only [`Backend::Vaapi`].
     #[serde(rename = "h264_vaapi")]
     Vaapi,
 }
 
 impl Backend {
-    /// The first that opens and encodes a picture at once, of what `choice` allows. To be asked once, at start: takes as
-    /// long as a GPU needs to answer. What was found is logged, with why others were not taken.
+    /// Returns the first backend allowed by `choice` that opens and encodes a frame at once. Call it once, at start: it
+    /// takes as long as a GPU needs to answer. It logs which encoder was chosen, and why others were not.
     pub fn choose(choice: EncoderChoice, settings: &VideoSettings) -> Result<Self, Error> {
         let candidates: &[Self] = match choice {
             EncoderChoice::Auto => &[Self::Nvenc, Self::Vaapi, Self::X264],
@@ -49,7 +49,7 @@ impl Backend {
                     tracing::info!(
                         encoder = backend.name(),
                         reason = error.sentence(),
-                        "H.264 encoder not usable here"
+                        "H.264 encoder cannot be used here"
                     );
                     refused = Err(error);
                 }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_option_of_every_backend_is_one_that_this_ffmpeg_knows() {
+    fn this_ffmpeg_knows_every_option_of_every_backend() {
         let settings = VideoSettings::default();
         for backend in [Backend::X264, Backend::Nvenc, Backend::Vaapi] {
             let Some(codec) = encoder::find_by_name(backend.name()) else { continue };
@@ -88,10 +88,10 @@ mod tests {
     }
 
     #[test]
-    fn the_encoder_chosen_is_one_that_encodes() {
+    fn the_chosen_encoder_can_encode() {
         let settings = VideoSettings::default();
         assert_eq!(Backend::choose(EncoderChoice::X264, &settings).unwrap(), Backend::X264);
-        // Whatever this machine has, something is found.
+        // Every machine has at least x264.
         let found = Backend::choose(EncoderChoice::Auto, &settings).unwrap();
         assert!(found.try_out(&settings).is_ok(), "{found:?}");
         let misspelt = VideoSettings { preset: "warp".to_owned(), ..settings };

@@ -1,8 +1,10 @@
-//! Encoding: pictures and samples in, canonical payloads out, with the parameters that belong to them.
+//! Encoding: raw video frames and audio samples go in, canonical payloads come out, with the parameters that belong to
+//! them.
 //!
-//! Video is H.264 by x264 without any delay: each picture in is one access unit out, in the same order, and an IDR is only
-//! where one was asked for. Audio is Opus or AAC at 48 kHz; the timestamps that come out already account for what the
-//! encoder puts in front (312 samples with Opus, 1024 with AAC): they are where the first decoded sample belongs.
+//! Video becomes H.264 without encoder delay: each raw frame becomes one access unit, in the same order, and the
+//! encoder makes an IDR only where one was asked for. Audio becomes Opus or AAC at 48 kHz. The timestamps that come out
+//! account for the encoder delay (312 samples with Opus, 1024 with AAC): they are where the first decoded sample
+//! belongs.
 
 mod audio;
 mod backend;

@@ -1,4 +1,4 @@
-//! H.264 without any delay: each picture in is one access unit out.
+//! Encodes H.264 without encoder delay: each raw frame becomes one access unit at once.
 
 use std::sync::Arc;
 
@@ -15,24 +15,24 @@ use crate::codec::ffi::{self, Surfaces};
 use crate::codec::picture::Picture;
 use crate::error::Error;
 
-/// The peak against the mean, over the length of the buffer.
+/// The peak bitrate in percent of the mean bitrate, over the length of the buffer.
 const PEAK_PERCENT: u64 = 120;
-/// The rate control's buffer: the largest keyframe is about so much of a second.
+/// The length of the rate control's buffer. The largest keyframe takes about the bits of this time.
 const BUFFER_MILLIS: u64 = 750;
 
-/// One access unit.
+/// Holds one encoded access unit.
 #[derive(Clone, Debug)]
 pub struct AccessUnit {
-    /// Canonical, without parameter sets.
+    /// The payload in canonical form, without parameter sets.
     pub payload: Bytes,
-    /// An IDR.
+    /// Whether the access unit is an IDR.
     pub keyframe: bool,
 }
 
-/// An H.264 encoder for pictures of one size.
+/// Encodes frames of one size to H.264.
 pub struct VideoEncoder {
     encoder: encoder::video::Encoder,
-    /// Where pictures go that a GPU encodes from its own memory.
+    /// The GPU memory that frames are copied to, if the encoder reads them from there.
     upload: Option<Surfaces>,
     picture: Picture,
     frame_rate: f64,
@@ -42,12 +42,12 @@ pub struct VideoEncoder {
 }
 
 impl VideoEncoder {
-    /// `frame_rate` is what the rate control reckons with; timestamps are not its business.
+    /// Opens an x264 encoder. The rate control assumes `frame_rate`. It does not look at timestamps.
     pub fn open(picture: Picture, frame_rate: f64, bitrate_bps: u64, settings: &VideoSettings) -> Result<Self, Error> {
         Self::open_with(Backend::X264, picture, frame_rate, bitrate_bps, settings)
     }
 
-    /// As [`VideoEncoder::open`], by a backend of choice.
+    /// Does the same as [`VideoEncoder::open`] with the given backend.
     pub fn open_with(
         backend: Backend,
         picture: Picture,
@@ -88,10 +88,10 @@ impl VideoEncoder {
         Ok(Self { encoder, upload, picture, frame_rate, bitrate_bps, ordinal: 0, parameters })
     }
 
-    /// Encodes a picture that [`Converter`](crate::codec::picture::Converter) brought into form.
+    /// Encodes a frame that [`Converter`](crate::codec::picture::Converter) brought into form.
     pub fn encode(&mut self, frame: &mut frame::Video, idr: bool) -> Result<AccessUnit, Error> {
         frame.set_pts(Some(self.ordinal));
-        // A decoder left its own picture type there, which would be taken for a wish.
+        // The decoder left its own picture type in the frame, and the encoder would take it for a request.
         frame.set_kind(if idr { picture::Type::I } else { picture::Type::None });
         self.ordinal += 1;
         match &self.upload {
@@ -108,34 +108,34 @@ impl VideoEncoder {
         Ok(AccessUnit { payload, keyframe: packet.is_key() })
     }
 
-    /// What decoders must know; the same `Arc` for the encoder's life.
+    /// Returns the parameters that decoders need. It is the same `Arc` for the encoder's life.
     pub fn parameters(&self) -> &Arc<Parameters> {
         &self.parameters
     }
 
-    /// What it was opened for.
+    /// Returns the form of the frames that it was opened for.
     pub fn picture(&self) -> &Picture {
         &self.picture
     }
 
-    /// What it was opened for.
+    /// Returns the frame rate that it was opened for.
     pub fn frame_rate(&self) -> f64 {
         self.frame_rate
     }
 
-    /// In force now.
+    /// Returns the bitrate that is in force.
     pub fn bitrate_bps(&self) -> u64 {
         self.bitrate_bps
     }
 
-    /// From the next picture on.
+    /// Sets the bitrate from the next frame on.
     pub fn set_bitrate(&mut self, bitrate_bps: u64) -> Result<(), Error> {
         self.bitrate_bps = bitrate_bps;
         set_options(&mut self.encoder, &rate_options(bitrate_bps))
     }
 }
 
-/// The same picture in the form that GPUs keep: NV12.
+/// Returns the same image in NV12, the form that GPUs take.
 fn interleaved_chroma(from: &frame::Video) -> frame::Video {
     let mut to = frame::Video::new(Pixel::NV12, from.width(), from.height());
     to.set_pts(from.pts());
@@ -163,7 +163,8 @@ fn rate_options(bitrate_bps: u64) -> [(&'static str, String); 3] {
     ]
 }
 
-/// From the header x264 writes once, with an SPS that tells decoders not to wait for reordering.
+/// Reads the parameters from the header that the encoder writes once. Makes the SPS tell decoders not to wait for
+/// reordering, if it does not.
 fn parameters(extradata: &[u8]) -> Result<h264::Parameters, Malformed> {
     let of_type = |wanted| -> Vec<Bytes> {
         let units = nal::annex_b_units(extradata).filter(|nal| h264::nal_type(nal) == wanted);
@@ -192,12 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn every_picture_is_an_access_unit_and_idrs_come_only_when_asked() {
+    fn every_frame_becomes_one_access_unit_and_idrs_come_only_when_asked_for() {
         for (width, height) in [(320, 240), (1920, 1080)] {
             let picture = picture(width, height);
             let mut encoder = VideoEncoder::open(picture, 30.0, 1_000_000, &VideoSettings::default()).unwrap();
             for number in 0..12_u8 {
-                // Each picture is a scene cut, which must not bring an IDR.
+                // Each frame is a scene cut, which must not make an IDR.
                 let unit = encoder.encode(&mut grey(&picture, number * 20), number == 5).unwrap();
                 assert_eq!(unit.keyframe, number == 0 || number == 5, "{number}");
                 assert_eq!(unit.keyframe, h264::access_unit_is_keyframe(&unit.payload));
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parameters_say_what_was_opened_and_that_nothing_is_reordered() {
+    fn the_parameters_state_the_size_and_profile_and_that_nothing_is_reordered() {
         let encoder = VideoEncoder::open(picture(640, 360), 25.0, 500_000, &VideoSettings::default()).unwrap();
         let Parameters::H264(h264) = &**encoder.parameters() else { panic!("not H.264") };
         assert_eq!((h264.width, h264.height, h264.profile_idc, h264.max_reorder), (640, 360, 77, Some(0)));
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_preset_is_refused_with_a_name() {
+    fn the_error_for_an_unknown_preset_names_the_encoder() {
         let settings = VideoSettings { preset: "warp".to_owned(), ..VideoSettings::default() };
         let error = VideoEncoder::open(picture(320, 240), 30.0, 500_000, &settings).err().unwrap();
         assert!(error.sentence().contains("libx264"), "{}", error.sentence());

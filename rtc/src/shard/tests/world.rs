@@ -143,7 +143,9 @@ impl World {
         let mut sending = Vec::new();
         for (section, key) in [TrackKey::VIDEO, TrackKey::AUDIO].into_iter().enumerate() {
             let codecs = negotiate::receivable(&parsed, section);
-            let Ok(demand) = feed.demand(key, Accept { codecs: &codecs, reordering: false }) else { continue };
+            let Ok(demand) = feed.demand(key, Accept { codecs: &codecs, reordering: false, any_format: false }) else {
+                continue;
+            };
             let codec = demand.track().parameters().codec();
             sending.push((negotiate::send(&parsed, section, (key, codec), None, "cname").unwrap(), demand));
         }
