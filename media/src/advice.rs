@@ -11,7 +11,7 @@ pub use advisor::{Advisor, LeftOut};
 use crate::codec::Codec;
 use crate::key::MediaKind;
 
-/// One thing that a publisher should change.
+/// Is one thing that a publisher should change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advice {
     /// Frames of this codec come, and the parameters that describe them do not.
@@ -32,7 +32,7 @@ pub enum Advice {
 }
 
 impl Advice {
-    /// The kind of media that it is about.
+    /// Returns the kind of media that it is about.
     pub fn kind(&self) -> MediaKind {
         match self {
             Self::NoParameters(codec) => codec.kind(),
@@ -41,7 +41,7 @@ impl Advice {
         }
     }
 
-    /// The code in the API.
+    /// Returns the code in the API.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoParameters(_) => "no_header",
@@ -53,7 +53,7 @@ impl Advice {
         }
     }
 
-    /// What is wrong, and what viewers miss.
+    /// Says what is wrong, and what viewers miss.
     pub fn message(&self) -> String {
         match self {
             Self::NoParameters(codec) => {
@@ -77,7 +77,7 @@ impl Advice {
         }
     }
 
-    /// What to set, in OBS and elsewhere.
+    /// Says what to set, in OBS and elsewhere.
     pub fn setting(&self) -> &'static str {
         match self {
             Self::NoParameters(Codec::Aac) => {
@@ -104,7 +104,7 @@ impl Advice {
     }
 }
 
-/// The name of a codec, and of the header that describes its frames.
+/// Returns the name of a codec, and of the header that describes its frames.
 fn header_of(codec: Codec) -> (&'static str, &'static str) {
     match codec {
         Codec::H264 => ("H.264", "AVCDecoderConfigurationRecord, or SPS and PPS"),

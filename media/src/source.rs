@@ -217,7 +217,7 @@ impl Source {
         self.state.lock().connected
     }
 
-    /// What its publisher should change so that viewers get all that it sends, the most important first.
+    /// Returns what its publisher should change so that viewers get all that it sends, the most important first.
     pub fn advice(&self) -> Vec<Advice> {
         self.advice.lock().clone()
     }

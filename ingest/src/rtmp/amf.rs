@@ -204,7 +204,7 @@ impl<'a> Cursor<'a> {
         self.text(length as usize)
     }
 
-    /// The next value, or as much of it as there is. `None` if nothing is.
+    /// Reads the next value, or as much of it as there is. `None` if nothing is.
     fn value(&mut self, depth: usize) -> Option<Value> {
         let [kind] = self.take()?;
         Some(match kind {

@@ -35,7 +35,7 @@ struct Class {
 pub(super) struct Traits(Vec<Class>);
 
 impl Traits {
-    /// What follows the value at the front of `bytes`, which stands `depth` deep.
+    /// Returns what follows the value at the front of `bytes`, which stands `depth` deep.
     pub(super) fn skip<'a>(&mut self, bytes: &'a [u8], depth: usize) -> Result<&'a [u8], AmfError> {
         let mut cursor = Cursor { bytes, traits: self };
         cursor.value(depth)?;
@@ -60,7 +60,7 @@ impl Cursor<'_, '_> {
         Ok(byte)
     }
 
-    /// A number of 29 bits in one to four bytes (1.3.1).
+    /// Reads a number of 29 bits in one to four bytes (1.3.1).
     fn number(&mut self) -> Result<usize, AmfError> {
         let mut value = 0;
         for _ in 0..3 {
@@ -73,13 +73,13 @@ impl Cursor<'_, '_> {
         Ok(value << 8 | usize::from(self.byte()?))
     }
 
-    /// The number in front of what may be a reference. `None` if it is one, as a reference ends there.
+    /// Reads the number in front of what may be a reference. `None` if it is one, as a reference ends there.
     fn inline(&mut self) -> Result<Option<usize>, AmfError> {
         let number = self.number()?;
         Ok((number & 1 == 1).then_some(number >> 1))
     }
 
-    /// A text; false if it is empty. A reference never means the empty text.
+    /// Passes over a text, and returns false if it is empty. A reference never means the empty text.
     fn text(&mut self) -> Result<bool, AmfError> {
         match self.inline()? {
             Some(length) => self.pass(length).map(|()| length > 0),
@@ -158,7 +158,7 @@ impl Cursor<'_, '_> {
         Ok(())
     }
 
-    /// Named values up to the empty name.
+    /// Passes over named values up to the empty name.
     fn named(&mut self, depth: usize) -> Result<(), AmfError> {
         while self.text()? {
             self.value(depth)?;

@@ -2,7 +2,7 @@
 
 use super::amf::Value;
 
-/// Whether the values of a data message speak of video, and of audio.
+/// Returns whether the values of a data message speak of video, and of audio.
 pub fn announced(values: &[Value]) -> (bool, bool) {
     let says = |names: &[&str]| {
         let properties = values.iter().flat_map(Value::properties);

@@ -145,13 +145,13 @@ impl Publisher {
         taken
     }
 
-    /// The next audio frame of the tag that was taken last, if it held several.
+    /// Returns the next audio frame of the tag that was taken last, if it held several.
     pub fn more(&mut self) -> Option<Result<Arrival, Dropped>> {
         let payload = std::mem::take(&mut self.rest);
         (!payload.is_empty()).then(|| self.audio_frame(self.last_millis, Codec::Aac, payload))
     }
 
-    /// How many frames and configurations of further tracks stood in tags beside those that were taken, since the last call.
+    /// Returns how many frames and configurations of further tracks stood in tags beside those that were taken, since the last call.
     pub fn take_other_tracks(&mut self) -> u64 {
         std::mem::take(&mut self.other_tracks)
     }

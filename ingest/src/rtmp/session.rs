@@ -161,7 +161,7 @@ impl Session {
         }
     }
 
-    /// The same session for other applications than the usual one.
+    /// Returns the same session for other applications than the usual one.
     pub fn with_applications(self, applications: Arc<Applications>) -> Self {
         Self { applications, ..self }
     }
@@ -388,7 +388,7 @@ impl Session {
         }
     }
 
-    /// The AMF0 values of a message, and a count if any of them is odd.
+    /// Reads the AMF0 values of a message, and a count if any of them is odd.
     fn values(&mut self, message: &Message, wrapped: u8) -> Vec<Value> {
         let reading = amf::read(amf0_of(message, wrapped));
         if !reading.is_whole() {

@@ -118,7 +118,7 @@ impl StreamKey {
     }
 }
 
-/// The parts of a path. Slashes too many, in front, behind or between, mean nothing.
+/// Returns the parts of a path. Slashes too many, in front, behind or between, mean nothing.
 fn parts(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|part| !part.is_empty())
 }

@@ -10,7 +10,7 @@ use super::Advice;
 use crate::codec::Codec;
 use crate::key::MediaKind;
 
-/// Why a frame of a publisher is left out, as far as the publisher can do something about it.
+/// States why a frame of a publisher is left out, as far as the publisher can do something about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeftOut {
     /// The parameters of this codec have not come.
@@ -43,7 +43,7 @@ pub struct Advisor {
     due: Option<Instant>,
 }
 
-/// One kind of media.
+/// Is what is known of one kind of media.
 #[derive(Debug, Default)]
 struct Watched {
     /// Metadata or a header spoke of it first then.
@@ -65,7 +65,7 @@ enum Lack {
 }
 
 impl Advisor {
-    /// Metadata or a header speaks of this kind.
+    /// Notes that metadata or a header speaks of this kind.
     pub fn announced(&mut self, kind: MediaKind, now: Instant) {
         if let Some(watched) = self.watched(kind)
             && watched.announced.is_none()
@@ -75,7 +75,7 @@ impl Advisor {
         }
     }
 
-    /// A frame of this kind was passed on.
+    /// Notes that a frame of this kind was passed on.
     pub fn passed_on(&mut self, kind: MediaKind) {
         if let Some(watched) = self.watched(kind)
             && (!watched.came || watched.lacks.is_some())
@@ -85,7 +85,7 @@ impl Advisor {
         }
     }
 
-    /// A frame of this kind was left out.
+    /// Notes that a frame of this kind was left out.
     pub fn left_out(&mut self, kind: MediaKind, cause: LeftOut, now: Instant) {
         let Some(watched) = self.watched(kind) else { return };
         self.changed |= match cause {
@@ -106,13 +106,13 @@ impl Advisor {
         };
     }
 
-    /// The moment to ask for news at, should nothing happen before.
+    /// Returns the moment to ask for news at, should nothing happen before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.due
     }
 
-    /// All advice that stands now, the most important first, if it is not what stood at the last call; and how many of it
-    /// are new, as sentences for the publisher.
+    /// Returns all advice that stands now, the most important first, if it is not what stood at the last call; and what is new
+    /// in it, as sentences for the publisher.
     pub fn poll_news(&mut self, now: Instant) -> Option<(Vec<Advice>, Vec<String>)> {
         if !self.changed && self.due.is_none_or(|due| now < due) {
             return None;
@@ -149,7 +149,7 @@ impl Watched {
         is_new
     }
 
-    /// The moments at which advice begins or ends without anything happening.
+    /// Returns the moments at which advice begins or ends without anything happening.
     fn deadlines(&self) -> impl Iterator<Item = Instant> {
         let announced = self.announced.filter(|_| !self.came).map(|since| since + PATIENCE);
         let lacks = self.lacks.map(|(_, since)| since + PATIENCE);

@@ -153,7 +153,7 @@ pub struct Adts {
     pub frame_length: usize,
 }
 
-/// The first frame of a payload that is ADTS, its header included, and what follows it. Encoders put one or several frames
+/// Returns the first frame of a payload that is ADTS, its header included, and what follows it. Encoders put one or several frames
 /// into one message. A payload that is not ADTS, or broken, is one frame.
 pub fn split_adts(mut payload: Bytes) -> (Bytes, Bytes) {
     let length = if Adts::begins(&payload) { Adts::parse(&payload).ok().map(|adts| adts.frame_length) } else { None };

@@ -25,7 +25,7 @@ pub struct InBand {
     pending: [Vec<Bytes>; KINDS],
 }
 
-/// What a NAL unit is to the canonical form.
+/// States what a NAL unit is to the canonical form.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Frame,
@@ -36,7 +36,7 @@ enum Role {
 }
 
 impl InBand {
-    /// A stream of `codec` of which `known` is known beforehand. Opus describes itself: mono or stereo is assumed, which
+    /// Begins a stream of `codec` of which `known` is known beforehand. Opus describes itself: mono or stereo is assumed, which
     /// every decoder of it can tell apart.
     pub fn new(codec: Codec, known: Option<Arc<Parameters>>) -> Self {
         let opus = || (codec == Codec::Opus).then(|| Arc::new(Parameters::Opus(opus::Parameters::new(2))));
@@ -44,12 +44,12 @@ impl InBand {
         Self { codec, parameters, pending: Default::default() }
     }
 
-    /// The codec of the stream.
+    /// Returns the codec of the stream.
     pub fn codec(&self) -> Codec {
         self.codec
     }
 
-    /// The parameters in force: the same `Arc` until they change. `None` while too little has come.
+    /// Returns the parameters in force: the same `Arc` until they change. `None` while too little has come.
     pub fn parameters(&self) -> Option<&Arc<Parameters>> {
         self.parameters.as_ref()
     }
@@ -100,7 +100,8 @@ impl InBand {
         })
     }
 
-    /// Takes the parameter sets of one access unit. Kinds that did not come are those in force. False if they are unusable.
+    /// Takes the parameter sets of one access unit, and returns whether they are usable. Kinds that did not come are those in
+    /// force.
     fn learn(&mut self, came: &[Vec<&[u8]>; KINDS]) -> bool {
         if came.iter().all(Vec::is_empty) {
             return true;
@@ -142,7 +143,7 @@ impl InBand {
         usable
     }
 
-    /// A frame of ADTS. A configuration that is known stays if the header does not contradict it: it says more (SBR, the
+    /// Takes a frame of ADTS. A configuration that is known stays if the header does not contradict it: it says more (SBR, the
     /// order of channels).
     fn take_adts(&mut self, frame: &Bytes) -> Result<Bytes, Malformed> {
         let header = aac::Adts::parse(frame)?;
@@ -193,7 +194,7 @@ mod tests {
     const H264: &[u8] = include_bytes!("../../tests/fixtures/h264_baseline.h264");
     const H265: &[u8] = include_bytes!("../../tests/fixtures/h265_main.hevc");
 
-    /// The access unit of a fixture, the units of which each is one, and what comes out in the usual order.
+    /// Returns the access unit of a fixture, the units of which each is one, and what comes out in the usual order.
     fn fixture(codec: Codec) -> (Bytes, Vec<Bytes>, Bytes, Parameters) {
         let whole = nal::from_annex_b(if codec == Codec::H264 { H264 } else { H265 });
         let units = nal::nal_units(&whole).map(|unit| nal::join([unit])).collect();

@@ -307,7 +307,7 @@ impl Reader {
     }
 }
 
-/// A configuration that is parameter sets behind start codes instead of a record.
+/// Reads a configuration that is parameter sets behind start codes instead of a record.
 fn start_codes(codec: Codec, stream: &[u8]) -> Result<(Parameters, usize), Malformed> {
     let units = nal::from_annex_b(stream);
     let parameters = match codec {
@@ -335,7 +335,7 @@ fn audio_frame(codec: Codec, payload: Bytes) -> AudioTag {
     if payload.is_empty() { AudioTag::Ignored(Ignored::Empty) } else { AudioTag::Frame { codec, payload } }
 }
 
-/// A codec by its number and, where it has one, its name.
+/// Names a codec by its number and, where it has one, its name.
 fn legacy_name(what: &str, number: u8, names: &[(u8, &str)]) -> String {
     match names.iter().find(|(known, _)| *known == number) {
         Some((_, name)) => format!("{what} {number} ({name})"),
