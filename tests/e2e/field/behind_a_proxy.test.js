@@ -2,6 +2,7 @@
 // path, with TLS, with a cache. What an answer states leads back through the proxy.
 
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { endToEnd } from "../../lib/end_to_end.js";
@@ -16,9 +17,16 @@ import { run } from "../../lib/run.js";
 import { waitFor } from "../../lib/wait.js";
 import { watchPage } from "../../lib/watch_page.js";
 
+const SECRET = "a secret of the tests, thirty-two bytes long";
 const PICTURE = { width: 320, height: 180, bitrateKbps: 400 };
 const SDP = { "Content-Type": "application/sdp" };
 const JSON_TYPE = { "Content-Type": "application/json" };
+
+function token(claims) {
+  const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const text = `${encode({ alg: "HS256", typ: "JWT" })}.${encode({ exp: Math.floor(Date.now() / 1000) + 600, ...claims })}`;
+  return `${text}.${createHmac("sha256", SECRET).update(text).digest("base64url")}`;
+}
 
 /** Starts a gateway with a live room `show`. `set` has options of the configuration. */
 async function live(stage, set = {}) {
@@ -194,6 +202,30 @@ endToEnd("a_cache_asks_once_for_what_many_viewers_want", async (stage) => {
     playlist = parseMedia(reloaded.text);
   }
   const viewer = await (await stage.browser()).play("hls", { url: masterUrl });
+  await viewer.waitForFrames(60, 20_000);
+  await viewer.stop();
+});
+
+endToEnd("a_cache_asks_whether_a_viewer_may_watch", async (stage) => {
+  const gateway = await stage.gateway({ secret: SECRET });
+  const publisher = stage.publisher(gateway.rtmpUrl("show", `?token=${token({ room: "show", role: "host" })}`), PICTURE);
+  const cdn = await nginx(stage, gateway, "onmic_cdn.conf");
+  const url = `${cdn.url}/hls/show/index.m3u8`;
+  const by = (bearer) => request(url, { headers: bearer ? { Authorization: `Bearer ${bearer}` } : {} });
+  const viewers = [1, 2].map((id) => token({ room: "show", role: "viewer", sub: `viewer-${id}` }));
+  await waitFor("the playlist", async () => (await by(viewers[0])).status === 200, { giveUp: () => publisher.assertAlive() });
+  const playlists = await Promise.all(viewers.map(by));
+  assert.deepEqual(playlists.map(({ status }) => status), [200, 200]);
+  assert.equal((await request(`${url}?token=${viewers[1]}`)).status, 200);
+  const refused = await by(null);
+  assert.deepEqual([refused.status, refused.headers["access-control-allow-origin"]], [401, "*"]);
+  assert.equal((await by("nonsense")).status, 401);
+  assert.equal((await request(`${url}?token=nonsense`)).status, 401);
+  assert.equal((await by(token({ room: "other", role: "viewer" }))).status, 403);
+  const absent = `${cdn.url}/hls/other/index.m3u8`;
+  const bearer = { Authorization: `Bearer ${token({ room: "other", role: "viewer" })}` };
+  assert.equal((await request(absent, { headers: bearer })).status, 404, "a room that is not there is not an error of the cache");
+  const viewer = await (await stage.browser()).play("hls", { url, token: viewers[0] });
   await viewer.waitForFrames(60, 20_000);
   await viewer.stop();
 });
