@@ -37,18 +37,19 @@ async function live(stage, set = {}) {
 
 /** Asserts that sessions, playlists and page files are found under `base`. It has no slash at its end. */
 async function assertFoundUnder(base) {
-  const created = await request(`${base}/whep/show`, { method: "POST", headers: SDP, body: offer() });
-  assert.equal(created.status, 201, created.text);
-  const session = new URL(created.headers.location, `${base}/whep/show`).href;
-  assert.ok(session.startsWith(`${base}/sessions/`), created.headers.location);
-  assert.equal((await request(session, { method: "DELETE" })).status, 200);
+  for (const endpoint of [`${base}/whep/show`, `${base}/whep/show/`]) {
+    const created = await request(endpoint, { method: "POST", headers: SDP, body: offer() });
+    assert.equal(created.status, 201, created.text);
+    const session = new URL(created.headers.location, endpoint).href;
+    assert.ok(session.startsWith(`${base}/sessions/`), created.headers.location);
+    assert.equal((await request(session, { method: "DELETE" })).status, 200);
+  }
 
-  await findPlaylists({ url: (path) => base + path }, "show").then(async ({ videoUrl, audioUrl }) => {
-    for (const url of [videoUrl, audioUrl]) {
-      assert.ok(url.startsWith(`${base}/hls/`), url);
-      assert.equal((await request(url)).status, 200, url);
-    }
-  });
+  const { videoUrl, audioUrl } = await findPlaylists({ url: (path) => base + path }, "show");
+  for (const url of [videoUrl, audioUrl]) {
+    assert.ok(url.startsWith(`${base}/hls/`), url);
+    assert.equal((await request(url)).status, 200, url);
+  }
 
   for (const page of ["/", "/watch/show", "/watch/show/", "/watch/show/host", "/watch/?room=show", "/studio/show"]) {
     const answer = await request(base + page);
