@@ -560,7 +560,7 @@ mod tests {
             feed.demand(MediaKind::Video, HLS).unwrap().is_derived()
         };
         track.push(frames.frame(true, 100));
-        (0..99).for_each(|_| track.push(frames.frame(false, 100)));
+        (0..98).for_each(|_| track.push(frames.frame(false, 100)));
         track.push(Frame { payload: RECOVERY_POINT.into(), ..frames.frame(false, 0) });
         assert!(!is_derived(&converting), "keyframes may come every 4 s");
         track.push(frames.frame(false, 100));

@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn a_decoder_starts_at_the_newest_recovery_point_that_is_over() {
         let (ring, mut frames) = filled(&[true, false], SMALL);
-        let mut first = || number(ring.reader(Join::Recovery).try_read());
+        let first = || number(ring.reader(Join::Recovery).try_read());
         assert_eq!(first(), 0, "without a recovery point the group is the entry");
         let mut push = |keyframe, recovery| ring.push_recovering(frames.frame(keyframe, 100), recovery);
         push(false, Some(2));

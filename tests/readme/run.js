@@ -117,16 +117,16 @@ class Film {
 
 mkdirSync(folder, { recursive: true });
 const gateway = keep(await Gateway.start({ set: { "rooms.cool_down": "100ms" } }));
+await gateway.json("/api/v1/rooms", {
+  method: "POST",
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify({ room: ROOM, title: "The evening show", seats: 4 }),
+});
 writeCameraFile();
 process.chdir(scratch); // Chromium takes the camera's file from here.
 const browser = keep(await Browser.start({ flags: [`--use-file-for-fake-video-capture=${CAMERA}`] }));
 keep(new Host(gateway.rtmpUrl(ROOM)));
 await waitFor("the room to be live", async () => (await gateway.room(ROOM))?.live);
-await gateway.json(`/api/v1/rooms/${ROOM}`, {
-  method: "PATCH",
-  headers: { "content-type": "application/json" },
-  body: JSON.stringify({ title: "The evening show", seats: 4 }),
-});
 const host = keep(await RoomClient.join(gateway, ROOM, { role: "host", name: "Mia" }));
 
 const page = await watchPage(browser, gateway.url(`/watch/${ROOM}?transport=hls`), { viewport: VIEWPORT, locale: "en-GB" });

@@ -1,6 +1,7 @@
 //! The control API under `/api/v1`, described by its OpenAPI document.
 
 mod addresses;
+mod advice;
 mod caller;
 mod commands;
 mod events;

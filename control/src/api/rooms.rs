@@ -14,6 +14,7 @@ use onmic_http::{Problem, token};
 use onmic_media::{Feed, Hub, MediaKind, RoomName, Source, WallTime};
 
 use super::Api;
+use super::advice::{self, Advice};
 use crate::rooms::audience;
 use crate::rooms::wire::{Audience, RoomState};
 use crate::rooms::words::Protocol;
@@ -93,17 +94,6 @@ pub struct Audio {
     bitrate_bps: u64,
 }
 
-/// One thing that a publisher should change.
-#[derive(Serialize, ToSchema)]
-pub struct Advice {
-    /// The code: `b_frames`, `keyframe_interval` or `no_audio`.
-    code: &'static str,
-    /// The reason.
-    message: String,
-    /// The setting in OBS.
-    setting: &'static str,
-}
-
 /// Lists all rooms. Where the server asks for tokens, it lists those that the token is for.
 #[utoipa::path(get, path = "/api/v1/rooms", tag = "rooms", responses((status = 200, body = Rooms), (status = 401)))]
 pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Result<Json<Rooms>, Problem> {
@@ -170,7 +160,7 @@ impl Participant {
             protocol: source.protocol().into(),
             state: if source.is_connected() { Liveness::Live } else { Liveness::Interrupted },
             started_at: source.epoch().to_string(),
-            advice: advice(video.as_ref(), audio.as_ref()),
+            advice: advice::of(source, now),
             video,
             audio,
         }
@@ -209,42 +199,6 @@ impl Audio {
             bitrate_bps: track.measured(now).bitrate_bps,
         })
     }
-}
-
-/// The longest advised interval. With a longer one a viewer of LL-HLS waits long for the first frame.
-const KEYFRAME_INTERVAL_ADVISED: Duration = Duration::from_secs(4);
-
-fn advice(video: Option<&Video>, audio: Option<&Audio>) -> Vec<Advice> {
-    let mut advice = Vec::new();
-    if video.is_some_and(|video| video.b_frames) {
-        advice.push(Advice {
-            code: "b_frames",
-            message:
-                "The video has B-frames, which WebRTC cannot carry: it is re-encoded for WHEP viewers, at a cost in \
-                      picture quality, processor time and delay."
-                    .into(),
-            setting: "OBS: Settings, Output, Streaming: Tune zerolatency, or x264 options bframes=0",
-        });
-    }
-    let interval = video.and_then(|video| video.keyframe_interval_ms).unwrap_or(0);
-    if interval > millis(KEYFRAME_INTERVAL_ADVISED) {
-        advice.push(Advice {
-            code: "keyframe_interval",
-            message: format!(
-                "A keyframe comes every {:.1} s; segments of LL-HLS can be no shorter.",
-                interval as f64 / 1e3
-            ),
-            setting: "OBS: Settings, Output, Streaming: Keyframe interval 2 s",
-        });
-    }
-    if video.is_some() && audio.is_none() {
-        advice.push(Advice {
-            code: "no_audio",
-            message: "The source has no audio.".into(),
-            setting: "OBS: Settings, Audio: Desktop audio or Mic",
-        });
-    }
-    advice
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     fn recovery(message: &[u8]) -> Option<u32> {
-        payload_of_type(message, RECOVERY_POINT, BitReader::ue)
+        payload_of_type(message, RECOVERY_POINT, |bits| bits.ue())
     }
 
     #[test]
