@@ -17,6 +17,7 @@ use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
 use humantime_serde::Serde as Humantime;
 use onmic_control::HostLeaves;
+use onmic_http::BasePath;
 use onmic_http::client::Network;
 use onmic_mixer::EncoderChoice;
 use onmic_mixer::scene::Size;
@@ -124,6 +125,7 @@ pub struct Http {
     pub tls_certificate: String,
     pub tls_key: String,
     pub trusted_proxies: Vec<Network>,
+    pub base_path: BasePath,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -268,8 +270,13 @@ impl Default for Log {
 
 impl Default for Http {
     fn default() -> Self {
-        let trusted_proxies = Network::LOOPBACK.to_vec();
-        Self { port: 8080, tls_certificate: String::new(), tls_key: String::new(), trusted_proxies }
+        Self {
+            port: 8080,
+            tls_certificate: String::new(),
+            tls_key: String::new(),
+            trusted_proxies: Network::LOOPBACK.to_vec(),
+            base_path: BasePath::default(),
+        }
     }
 }
 
@@ -609,6 +616,15 @@ mod tests {
             "[rtmp]\nmesage = \"1 MiB\"",
         ] {
             assert!(text.parse::<Table>().unwrap().try_into::<Config>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_base_path_is_a_plain_path() {
+        assert_eq!(load(&["--http-base-path", "/live/"]).unwrap().http.base_path.to_string(), "/live");
+        for wrong in ["live", "https://example.org/live", "//example.org", "/a/../b"] {
+            let refused = load(&["--http-base-path", wrong]).unwrap_err().to_string();
+            assert!(refused.contains("is not a path such as /live"), "{refused}");
         }
     }
 
