@@ -12,7 +12,7 @@ use rtc_sdp::description::session::{Origin, SessionDescription, TimeDescription}
 
 use super::codec::Chosen;
 use super::extension::TRANSPORT_CC;
-use super::offer::{Direction, MediaSection, Offer};
+use super::offer::{Direction, MediaKind, MediaSection, Offer, OfferedCodec};
 use crate::transport::{Credentials, Fingerprint, Role};
 
 /// The feedback that this server acts on, as offers name it.
@@ -134,6 +134,12 @@ impl<'a> Answer<'a> {
             let mut attributes = name_of(offered);
             attributes.push(flag("inactive"));
             attributes.extend(self.transport());
+            // Some clients look for these in every section of audio or video before they see that it is rejected.
+            if offered.kind != MediaKind::Other {
+                attributes.push(flag("rtcp-mux"));
+                let first = offered.codecs.iter().find(|codec| codec.payload_type.to_string() == offered.format);
+                attributes.extend(first.map(rtp_map));
+            }
             return media_line(offered, 0, vec![offered.format.clone()], attributes);
         };
         let mut attributes = name_of(offered);
@@ -216,11 +222,15 @@ fn extensions(offered: &MediaSection, accept: &Accept, attributes: &mut Vec<Attr
     }
 }
 
+fn rtp_map(codec: &OfferedCodec) -> Attribute {
+    let channels = if codec.channels > 0 { format!("/{}", codec.channels) } else { String::new() };
+    value("rtpmap", format!("{} {}/{}{channels}", codec.payload_type, codec.name, codec.clock_rate))
+}
+
 fn codec(chosen: &Chosen, accept: &Accept, attributes: &mut Vec<Attribute>) {
     let codec = &chosen.codec;
     let number = codec.payload_type;
-    let channels = if codec.channels > 0 { format!("/{}", codec.channels) } else { String::new() };
-    attributes.push(value("rtpmap", format!("{number} {}/{}{channels}", codec.name, codec.clock_rate)));
+    attributes.push(rtp_map(codec));
     let fmtp = accept.fmtp.as_deref().unwrap_or(&codec.fmtp);
     if !fmtp.is_empty() {
         attributes.push(value("fmtp", format!("{number} {fmtp}")));

@@ -267,7 +267,8 @@ fn a_rejected_section_states_the_transport_as_well() {
     let offer = Offer::parse(&CHROMIUM_WHEP.replace("H264/90000", "X/90000")).unwrap();
     let text = answer(&offer, Flow::Send, &h264());
     let rejected = text.split("m=").find(|section| section.starts_with("video 0 ")).unwrap();
-    for line in ["a=ice-ufrag:ourFragment1", "a=ice-pwd:", "a=fingerprint:sha-256 ", "a=setup:passive", "a=inactive"] {
+    let transport = ["a=ice-ufrag:ourFragment1", "a=ice-pwd:", "a=fingerprint:sha-256 ", "a=setup:passive"];
+    for line in transport.into_iter().chain(["a=inactive", "a=rtcp-mux", "a=rtpmap:96 VP8/90000"]) {
         assert!(rejected.contains(line), "{line} in {rejected}");
     }
     assert!(text.contains("a=group:BUNDLE 1\r\n") || text.contains("a=group:BUNDLE 0\r\n"), "{text}");
