@@ -241,10 +241,10 @@ async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefu
         (offer, feed, tracks)
     });
     let (offer, feed, tracks) = aside.await.map_err(|_| OfferRefused::Stopping)?;
-    if let Some(refused) = without_video(&offer, &feed, &tracks) {
-        return Err(refused);
-    }
     if tracks.iter().any(|(_, track)| track.is_ok()) {
+        if let Some(refused) = without_video(&offer, &feed, &tracks) {
+            return Err(refused);
+        }
         let mut found = Found { demands: Vec::new(), lacking: Vec::new() };
         count_data_left_out(&feed);
         for (wish, track) in tracks {
