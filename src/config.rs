@@ -57,6 +57,8 @@ pub enum ConfigError {
     RtmpsWithoutCertificate,
     #[error("rtc.shards = {shards} is too many from rtc.port = {port} on: at most {SHARDS_MAX}, and each takes a port")]
     Shards { shards: usize, port: u16 },
+    #[error("rtc.announce is not valid: {0}")]
+    Announce(onmic_rtc::announce::InvalidAnnounced),
     #[error("[rooms] is not valid: {0}")]
     Rooms(onmic_room::Refused),
     #[error("webhooks.url = {0:?} is not an address of http: or https:")]
@@ -154,7 +156,7 @@ pub struct Rtmp {
 pub struct Rtc {
     pub port: u16,
     pub shards: usize,
-    pub announce: Vec<IpAddr>,
+    pub announce: Vec<String>,
     pub ice_servers: Vec<String>,
     pub sessions: usize,
     #[serde(with = "humantime_serde")]
@@ -312,6 +314,13 @@ impl Default for Rtc {
     }
 }
 
+impl Rtc {
+    /// The addresses that candidates announce.
+    pub fn announced(&self) -> Result<Vec<onmic_rtc::Announced>, ConfigError> {
+        self.announce.iter().map(|text| text.parse().map_err(ConfigError::Announce)).collect()
+    }
+}
+
 impl Default for Hls {
     fn default() -> Self {
         Self {
@@ -452,6 +461,7 @@ impl Config {
         onmic_room::Rooms::new(self.rooms.limits(), self.rooms.settings()).map_err(ConfigError::Rooms)?;
         self.webhooks.receiver()?;
         self.mixer.canvas()?;
+        self.rtc.announced()?;
         let Rtc { shards, port, .. } = self.rtc;
         if shards > SHARDS_MAX || usize::from(port) + shards.saturating_sub(1) > usize::from(u16::MAX) {
             return Err(ConfigError::Shards { shards, port });
@@ -633,6 +643,14 @@ mod tests {
         assert!(load(&["--rtc-shards", "256"]).is_ok());
         assert!(matches!(load(&["--rtc-shards", "257"]), Err(ConfigError::Shards { .. })));
         assert!(matches!(load(&["--rtc-shards", "2", "--rtc-port", "65535"]), Err(ConfigError::Shards { .. })));
+    }
+
+    #[test]
+    fn announced_addresses_may_have_ports_and_be_names() {
+        let config = load(&["--rtc-announce", "203.0.113.7:18189, live.example.org"]).unwrap();
+        assert_eq!(config.rtc.announced().unwrap().len(), 2);
+        let refused = load(&["--rtc-announce", "203.0.113"]).unwrap_err();
+        assert!(refused.to_string().contains("host name"), "{refused}");
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub fn rtc(config: &Config, clock: NodeClock) -> anyhow::Result<onmic_rtc::Confi
         address: config.address()?,
         port: config.rtc.port,
         shards: config.rtc.shards,
-        announce: config.rtc.announce.clone(),
+        announce: config.rtc.announced()?,
         sessions: config.rtc.sessions,
         consent: config.rtc.consent_timeout,
         clock,

@@ -55,7 +55,7 @@ fn instant_start_plays_the_cached_group_at_five_times_real_time() {
     let mut outgoing = filled(cached);
     let mut sender = Sender::new(config(repair()), &outgoing);
     let start = cached[111].arrived + 5 * MILLI;
-    assert_eq!(sender.start(&outgoing, start), Start::Group { frames: 112 });
+    assert_eq!(sender.start(&outgoing, start), Start::OldGroup { frames: 112 });
 
     let mut live = live[..8].iter().peekable(); // Up to before the next keyframe.
     let (mut sent, mut backlog_done, mut live_at) = (Vec::new(), None, None);
@@ -83,6 +83,65 @@ fn instant_start_plays_the_cached_group_at_five_times_real_time() {
     assert!((735..=745).contains(&backlog_done.unwrap()), "{backlog_done:?}");
     assert!((790..=800).contains(&live_at.unwrap()), "{live_at:?}");
     assert_eq!(sender.poll_timeout(&outgoing), None);
+}
+
+/// Returns VP8 frames at 30 per second that begin with the only keyframe.
+fn one_group(began: Instant, count: usize) -> Vec<Frame> {
+    let mut frames = fixture::repeated(Codec::Vp8, began, count);
+    frames.iter_mut().skip(1).for_each(|frame| frame.keyframe = false);
+    frames
+}
+
+#[test]
+fn a_viewer_of_an_old_group_waits_for_the_keyframe_that_it_causes() {
+    let began = Instant::now();
+    let mut frames = one_group(began, 780);
+    frames[756].keyframe = true; // 200 ms after the viewer came.
+    let mut outgoing = filled(&frames[..750]); // 25 s.
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    let start = frames[749].arrived + 5 * MILLI;
+    assert_eq!(sender.start(&outgoing, start), Start::NextKeyframe);
+    assert!(outgoing.want_keyframe(start));
+    let mut sent = Vec::new();
+    for frame in &frames[750..] {
+        outgoing.push(frame);
+        sent.extend(sender.poll_frame(&outgoing, frame.arrived).map(|frame| frame.number));
+    }
+    assert_eq!(sent, (756..780).collect::<Vec<_>>());
+    assert!(sender.is_live() && outgoing.answers());
+}
+
+#[test]
+fn a_viewer_whose_source_answers_no_request_starts_with_the_old_group() {
+    let began = Instant::now();
+    let frames = one_group(began, 900);
+    let mut outgoing = filled(&frames[..750]);
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    let start = frames[749].arrived;
+    assert_eq!(sender.start(&outgoing, start), Start::NextKeyframe);
+    assert!(outgoing.want_keyframe(start));
+    let until = start + 600 * MILLI;
+    assert_eq!(sender.poll_timeout(&outgoing), Some(until));
+    let (before, after) = frames[750..].split_at(17);
+    for frame in before {
+        outgoing.push(frame);
+        assert!(sender.poll_frame(&outgoing, frame.arrived).is_none());
+    }
+    assert_eq!(sender.poll_frame(&outgoing, until).unwrap().number, 0);
+    // The next viewer does not wait in vain. It asks all the same.
+    for frame in &after[..9] {
+        outgoing.push(frame);
+    }
+    let mut next = Sender::new(config(repair()), &outgoing);
+    assert_eq!(next.start(&outgoing, after[8].arrived), Start::OldGroup { frames: 776 });
+}
+
+#[test]
+fn a_group_of_two_seconds_is_not_old() {
+    let began = Instant::now();
+    let outgoing = filled(&one_group(began, 61));
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    assert_eq!(sender.start(&outgoing, began + 2 * MILLI), Start::Group { frames: 61 });
 }
 
 #[test]
