@@ -11,6 +11,7 @@
 
 pub mod chain;
 mod dates;
+mod division;
 mod error;
 mod fragment;
 mod init;
