@@ -41,8 +41,9 @@ pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, sk
             segment(&mut text, rendition, listed, init, with_parts);
             line(&mut text, format_args!("#EXTINF:{},", Seconds(listed.duration)));
             line(&mut text, format_args!("{}", File::Segment(rendition.key(), listed.msn)));
+            // The MAP is repeated after EXT-X-SKIP: shaka 5 does not look it up in the playlist that it had before.
+            init = Some(&listed.init);
         }
-        init = Some(&listed.init);
     }
     if let Some(open) = rendition.open().filter(|open| !open.parts.is_empty()) {
         segment(&mut text, rendition, open, init, true);
