@@ -5,6 +5,7 @@
 #[path = "../../packager/tests/common/mod.rs"]
 mod common;
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -204,7 +205,7 @@ async fn a_segment_is_its_parts_and_a_range_is_a_piece_of_it() {
     assert_eq!(segment.len(), length);
     let mut parts = Vec::new();
     for part in 0..6 {
-        parts.extend(bytes(node.get(&format!("{directory}/video-1.{part}.m4s")).await).await);
+        parts.extend(bytes(node.get(&format!("{directory}/video-part-{part}.m4s")).await).await);
     }
     assert!(segment == parts);
     let ranged = Request::get(format!("{directory}/video-1.m4s")).header(header::RANGE, "bytes=700-1299");
@@ -222,24 +223,47 @@ async fn a_segment_is_its_parts_and_a_range_is_a_piece_of_it() {
 async fn a_reload_waits_for_its_part_and_a_hinted_part_for_itself() {
     let mut node = Node::open().await;
     let directory = node.directory().await;
-    listed(&node, &directory, "_HLS_msn=2&_HLS_part=3", "video-2.3.m4s").await;
+    listed(&node, &directory, "_HLS_msn=2&_HLS_part=3", "video-part-9.m4s").await;
     let ask = |name: &str| {
         let router = node.router.clone();
         let request = Request::get(format!("{directory}/{name}")).body(Body::empty()).unwrap();
         tokio::spawn(async move { router.oneshot(request).await.unwrap() })
     };
     let mut reload = ask("video.m3u8?_HLS_msn=2&_HLS_part=5");
-    let mut hinted = ask("video-2.5.m4s");
+    let mut hinted = ask("video-part-11.m4s");
     assert!(timeout(NOW, &mut reload).await.is_err());
     // Not hinted: refused at once, not waited for.
     assert_eq!(hinted.await.unwrap().status(), StatusCode::NOT_FOUND);
-    hinted = ask("video-2.4.m4s");
+    hinted = ask("video-part-10.m4s");
     assert!(timeout(NOW, &mut hinted).await.is_err());
     node.publish(20).await;
     let response = timeout(SOON, hinted).await.unwrap().unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let response = timeout(SOON, reload).await.unwrap().unwrap();
-    assert!(text(response).await.contains("video-2.5.m4s"));
+    assert!(text(response).await.contains("video-part-11.m4s"));
+}
+
+#[tokio::test]
+async fn each_hint_is_followed_by_the_part_that_it_names_also_at_the_end_of_a_segment() {
+    let mut node = Node::open().await;
+    let directory = node.directory().await;
+    listed(&node, &directory, "_HLS_msn=2&_HLS_part=3", "").await;
+    for kind in ["video", "audio"] {
+        let mut hints = HashSet::new();
+        // A segment has 60 frames and six parts: 30 steps of 11 frames meet each phase of five segments.
+        for step in 0..30 {
+            let playlist = text(node.get(&format!("{directory}/{kind}.m3u8")).await).await;
+            let (_, hint) = playlist.split_once("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"").unwrap();
+            let hint = hint.split('"').next().unwrap().to_owned();
+            let request = Request::get(format!("{directory}/{hint}")).body(Body::empty()).unwrap();
+            let hinted = tokio::spawn(node.router.clone().oneshot(request));
+            node.publish(11).await;
+            let response = timeout(SOON, hinted).await.unwrap().unwrap().unwrap();
+            assert_eq!(response.status(), StatusCode::OK, "step {step}: {hint} after\n{playlist}");
+            hints.insert(hint);
+        }
+        assert!(hints.len() > 25, "{hints:?}");
+    }
 }
 
 #[tokio::test]
@@ -259,7 +283,7 @@ async fn wrong_queries_are_refused_with_a_sentence() {
 async fn a_missing_file_or_room_is_not_found() {
     let node = Node::open().await;
     let directory = node.directory().await;
-    let absent = ["video-8.m4s", "video-1.9.m4s", "video-10.0.m4s", "video-init-5.mp4", "text.m3u8", "video-00.m4s"];
+    let absent = ["video-8.m4s", "video-1.0.m4s", "video-part-99.m4s", "video-init-5.mp4", "text.m3u8", "video-00.m4s"];
     for name in absent.map(|name| format!("{directory}/{name}")) {
         assert_eq!(node.get(&name).await.status(), StatusCode::NOT_FOUND, "{name}");
     }
@@ -277,7 +301,7 @@ async fn playlists_are_compressed_and_known_ones_are_not_sent_again() {
     let node = Node::open().await;
     let directory = node.directory().await;
     let path = format!("{directory}/video.m3u8");
-    listed(&node, &directory, "_HLS_msn=2&_HLS_part=2", "video-2.2.m4s").await;
+    listed(&node, &directory, "_HLS_msn=2&_HLS_part=2", "video-part-8.m4s").await;
     let plain = node.get(&path).await;
     assert_eq!(cache(&plain), "max-age=2");
     let tag = plain.headers()[header::ETAG].clone();
@@ -399,8 +423,8 @@ async fn on_demand_nothing_is_packaged_until_somebody_asks() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let directory = node.directory().await;
     // From the newest group on.
-    listed(&node, &directory, "_HLS_msn=1&_HLS_part=2", "video-1.2.m4s").await;
-    assert_eq!(node.get(&format!("{directory}/video-2.0.m4s")).await.status(), StatusCode::NOT_FOUND);
+    listed(&node, &directory, "_HLS_msn=1&_HLS_part=2", "video-part-2.m4s").await;
+    assert_eq!(node.get(&format!("{directory}/video-part-9.m4s")).await.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -436,8 +460,8 @@ async fn a_second_video_rendition_that_comes_later_is_a_variant_of_its_own() {
     let index = text(node.get("/hls/demo/index.m3u8").await).await;
     assert_eq!(index.matches("#EXT-X-STREAM-INF").count(), 2, "{index}");
     let playlist = text(node.get(&lower("video1.m3u8")).await).await;
-    assert!(playlist.contains("video1-3.0.m4s") && playlist.contains("URI=\"video.m3u8\""), "{playlist}");
-    for file in ["video1-init-0.mp4", "video1-3.0.m4s"] {
+    assert!(playlist.contains("video1-part-0.m4s") && playlist.contains("URI=\"video.m3u8\""), "{playlist}");
+    for file in ["video1-init-0.mp4", "video1-part-0.m4s"] {
         assert_eq!(node.get(&lower(file)).await.status(), StatusCode::OK, "{file}");
     }
     assert_eq!(node.get(&lower("data.m3u8")).await.status(), StatusCode::NOT_FOUND);

@@ -52,8 +52,7 @@ pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, sk
         text.push_str("#EXT-X-ENDLIST\n");
         return Some(text);
     }
-    let hint = rendition.next();
-    let hint = File::Part(rendition.key(), hint.msn, hint.part);
+    let hint = File::Part(rendition.key(), rendition.next_part());
     line(&mut text, format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{hint}\""));
     for other in around.others {
         let Some(newest) = other.newest() else { continue };
@@ -104,8 +103,8 @@ fn segment(text: &mut String, rendition: &Rendition, segment: &Segment, before: 
     if !with_parts {
         return;
     }
-    for (index, part) in segment.parts.iter().enumerate() {
-        let uri = File::Part(key, segment.msn, index as u32);
+    for (number, part) in (segment.first_part..).zip(&segment.parts) {
+        let uri = File::Part(key, number);
         let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
         let duration = Seconds(part.duration);
         line(text, format_args!("#EXT-X-PART:DURATION={duration},URI=\"{uri}\"{independent}"));

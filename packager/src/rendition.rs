@@ -90,6 +90,7 @@ pub struct Rendition {
     resumed: Option<i64>,
     part_target: Option<PartTarget>,
     sequence: u32,
+    next_part: u64,
     discontinuity_sequence: u64,
     independent: bool,
     /// Timed metadata for the next part.
@@ -97,7 +98,6 @@ pub struct Rendition {
     next_event: u32,
     evicted: Vec<Arc<Segment>>,
     has_let_go: bool,
-    long_parts: u64,
 }
 
 #[derive(Debug)]
@@ -128,13 +128,13 @@ impl Rendition {
             resumed: None,
             part_target: None,
             sequence: 0,
+            next_part: 0,
             discontinuity_sequence: 0,
             independent: true,
             events: Vec::new(),
             next_event: 0,
             evicted: Vec::new(),
             has_let_go: false,
-            long_parts: 0,
         })
     }
 
@@ -158,12 +158,17 @@ impl Rendition {
         self.open.as_ref()
     }
 
-    /// The part that comes next, which the preload hint names.
+    /// The place of the part that comes next, if its segment goes on.
     pub fn next(&self) -> Edge {
         match &self.open {
             Some(open) => Edge { msn: open.msn, part: open.parts.len() as u32 },
             None => Edge { msn: self.window.back().map_or(FIRST_MSN, |last| last.msn + 1), part: 0 },
         }
+    }
+
+    /// The number of the part that comes next, which the preload hint names. It holds whichever segment that is in.
+    pub fn next_part(&self) -> u64 {
+        self.next_part
     }
 
     /// The newest part; `None` before the first.
@@ -221,11 +226,6 @@ impl Rendition {
     /// The oldest listed segment, once the playlist has lost older ones.
     pub(crate) fn slid_to(&self) -> Option<u64> {
         self.window.front().filter(|_| self.has_let_go).map(|oldest| oldest.msn)
-    }
-
-    /// Parts that a slow frame made longer than the target.
-    pub fn long_parts(&self) -> u64 {
-        self.long_parts
     }
 
     /// Peak and mean bits per second, of complete segments or, before the first, of parts.
@@ -390,6 +390,7 @@ impl Rendition {
             gap: true,
             init: self.init.clone(),
             duration,
+            first_part: self.next_part,
             parts: Vec::new(),
         };
         self.list(gap);
@@ -491,7 +492,6 @@ impl Rendition {
             // Everything ended before a part was full.
             PartTarget::of((end - part.start) as f64, self.rate)
         });
-        self.long_parts += u64::from(end - part.start > target.ticks);
         let duration = Ticks(end).duration(self.rate).saturating_sub(Ticks(part.start).duration(self.rate));
         let (samples, independent) = (part.samples.len(), part.samples.iter().any(|sample| sample.keyframe));
         let start = u64::try_from(part.start).unwrap_or(0);
@@ -507,6 +507,7 @@ impl Rendition {
         if let Some(open) = &mut self.open {
             open.duration += duration;
             open.parts.push(Arc::new(Part { duration, independent, samples, start, body }));
+            self.next_part += 1;
             if open.parts.len() == 1 {
                 self.independent &= independent;
             }
@@ -529,6 +530,7 @@ impl Rendition {
             gap: false,
             init: self.init.clone(),
             duration: Duration::ZERO,
+            first_part: self.next_part,
             parts: Vec::new(),
         });
     }

@@ -49,6 +49,8 @@ pub struct Segment {
     pub init: Arc<Init>,
     /// Exactly the sum of its parts.
     pub duration: Duration,
+    /// The number of its first part, or of the next part if it has none.
+    pub first_part: u64,
     /// All of them once it is complete.
     pub parts: Vec<Arc<Part>>,
 }
@@ -59,6 +61,11 @@ impl Segment {
         let mut body = Chain::default();
         self.parts.iter().for_each(|part| body.append(&part.body));
         body
+    }
+
+    /// The part of this number.
+    pub fn part(&self, number: u64) -> Option<&Arc<Part>> {
+        self.parts.get(usize::try_from(number.checked_sub(self.first_part)?).ok()?)
     }
 
     /// How many they are.

@@ -104,18 +104,18 @@ fn a_playlist_in_the_middle_of_its_second_segment() {
     #EXT-X-INDEPENDENT-SEGMENTS
     #EXT-X-MAP:URI="video-init-0.mp4"
     #EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:00.000Z
-    #EXT-X-PART:DURATION=0.33333,URI="video-1.0.m4s",INDEPENDENT=YES
-    #EXT-X-PART:DURATION=0.33333,URI="video-1.1.m4s"
-    #EXT-X-PART:DURATION=0.33333,URI="video-1.2.m4s"
-    #EXT-X-PART:DURATION=0.33333,URI="video-1.3.m4s"
-    #EXT-X-PART:DURATION=0.33333,URI="video-1.4.m4s"
-    #EXT-X-PART:DURATION=0.33333,URI="video-1.5.m4s"
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-0.m4s",INDEPENDENT=YES
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-1.m4s"
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-2.m4s"
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-3.m4s"
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-4.m4s"
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-5.m4s"
     #EXTINF:2.00000,
     video-1.m4s
     #EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:02.000Z
-    #EXT-X-PART:DURATION=0.33333,URI="video-2.0.m4s",INDEPENDENT=YES
-    #EXT-X-PART:DURATION=0.33333,URI="video-2.1.m4s"
-    #EXT-X-PRELOAD-HINT:TYPE=PART,URI="video-2.2.m4s"
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-6.m4s",INDEPENDENT=YES
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-7.m4s"
+    #EXT-X-PRELOAD-HINT:TYPE=PART,URI="video-part-8.m4s"
     #EXT-X-RENDITION-REPORT:URI="audio.m3u8",LAST-MSN=2,LAST-PART=1
     "#);
     insta::assert_snapshot!("audio_in_the_middle_of_its_second_segment", text(&segmenter, MediaKind::Audio, false));
@@ -493,10 +493,13 @@ fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
         let rate = rendition.rate();
         let mut expected_msn = rendition.segments().next().map(|segment| segment.msn);
         let mut end: Option<Duration> = None;
+        let mut number = rendition.segments().next().map(|segment| segment.first_part);
         let segments = rendition.segments().map(|segment| (true, &**segment));
         for (complete, segment) in segments.chain(rendition.open().map(|open| (false, open))) {
             assert_eq!(Some(segment.msn), expected_msn.or(Some(segment.msn)), "seed {seed}: {key}");
             expected_msn = Some(segment.msn + 1);
+            assert_eq!(segment.first_part, number.unwrap_or(segment.first_part), "seed {seed}: {key} {}", segment.msn);
+            number = Some(segment.first_part + segment.parts.len() as u64);
             if segment.gap {
                 end = None;
                 continue;
@@ -528,5 +531,6 @@ fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
                 assert!(!part.body.is_empty() && part.samples > 0, "{place}");
             }
         }
+        assert_eq!(number.unwrap_or(0), rendition.next_part(), "seed {seed}: the hint of {key}");
     }
 }

@@ -32,7 +32,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use onmic_media::{Action, Feed, Gate, Hub, MediaKind, RoomName, Stage, TrackKey, metric};
 use onmic_packager::names::File;
-use onmic_packager::{Chain, Edge, Settings};
+use onmic_packager::{Chain, Settings};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -347,7 +347,7 @@ async fn file(
         }
         File::Init(key, number) => answer_init(&stream, key, number, &headers),
         File::Segment(key, msn) => answer_segment(&shared, &stream, key, msn, &headers),
-        File::Part(key, msn, part) => answer_part(&shared, &stream, key, Edge { msn, part }, &headers).await,
+        File::Part(key, number) => answer_part(&shared, &stream, key, number, &headers).await,
     };
     shared.requests.finish(kind, answer)
 }
@@ -395,21 +395,16 @@ async fn answer_part(
     shared: &Shared,
     stream: &Stream,
     key: TrackKey,
-    wanted: Edge,
+    number: u64,
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
-    let asked_at = stream.view(key).ok_or(EdgeError::NoSuchFile)?.published.next;
+    let hinted = stream.view(key).ok_or(EdgeError::NoSuchFile)?.next_part;
     // Only the part that the preload hint names is waited for.
     let view = wait(stream, key, &shared.requests.blocked, |view| {
-        let published = &view.published;
-        (wanted != asked_at || published.next != wanted || published.ended).then_some(Ok(()))
+        (number != hinted || view.next_part != number || view.published.ended).then_some(Ok(()))
     })
     .await?;
-    if let Some(part) = view.part(wanted.msn, wanted.part) {
-        return Ok(answer_media(stream, key, part.body.clone(), headers));
-    }
-    let segment = shared.cache.get(&stream.id, key, wanted.msn).ok_or(EdgeError::NoSuchFile)?;
-    let part = segment.parts.get(wanted.part as usize).ok_or(EdgeError::NoSuchFile)?;
+    let part = view.part(number).ok_or(EdgeError::NoSuchFile)?;
     Ok(answer_media(stream, key, part.body.clone(), headers))
 }
 

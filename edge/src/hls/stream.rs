@@ -255,9 +255,9 @@ mod tests {
         }
         assert_eq!(progress.iter().filter(|key| **key == LOWER).count(), progress.len() / 2);
         let view = stream.view(LOWER).unwrap();
-        assert!(view.part(1, 0).is_some() && view.init(0).is_some());
+        assert!(view.part(0).is_some() && view.init(0).is_some());
         let text = String::from_utf8(view.playlist.as_ref().unwrap().text().to_vec()).unwrap();
-        assert!(text.contains("video1-1.0.m4s") && text.contains("RENDITION-REPORT:URI=\"video.m3u8\""), "{text}");
+        assert!(text.contains("video1-part-0.m4s") && text.contains("RENDITION-REPORT:URI=\"video.m3u8\""), "{text}");
         let Index::Ready(index) = stream.index().borrow().clone() else { panic!("no index") };
         let index = String::from_utf8(index.text().to_vec()).unwrap();
         assert_eq!(index.matches("#EXT-X-STREAM-INF").count(), 2, "{index}");

@@ -11,6 +11,8 @@ use super::document::Document;
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) published: Published,
+    /// The number of the part that comes next, which the preload hint names.
+    pub(crate) next_part: u64,
     pub(crate) playlist: Option<Arc<Document>>,
     /// The same playlist without the segments that a client has had for long. `None` when no segment can be left out.
     pub(crate) delta: Option<Arc<Document>>,
@@ -26,6 +28,7 @@ impl View {
     pub(crate) fn empty() -> Self {
         Self {
             published: Published::default(),
+            next_part: 0,
             playlist: None,
             delta: None,
             segments: Vec::new(),
@@ -49,13 +52,15 @@ impl View {
             ended,
         };
         let open = rendition.open().cloned();
-        Self { published, playlist, delta, segments, open, init: Some(rendition.init().clone()), stalls: 0 }
+        let (next_part, init) = (rendition.next_part(), Some(rendition.init().clone()));
+        Self { published, next_part, playlist, delta, segments, open, init, stalls: 0 }
     }
 
     /// Returns the same view with one more stall.
     pub(crate) fn stalled(&self) -> Self {
         Self {
             published: self.published.clone(),
+            next_part: self.next_part,
             playlist: self.playlist.clone(),
             delta: self.delta.clone(),
             segments: self.segments.clone(),
@@ -69,9 +74,13 @@ impl View {
         self.segments.get(usize::try_from(msn.checked_sub(self.published.first)?).ok()?)
     }
 
-    pub(crate) fn part(&self, msn: u64, part: u32) -> Option<&Arc<Part>> {
-        let open = self.open.as_ref().filter(|open| open.msn == msn);
-        open.or_else(|| self.segment(msn).map(|segment| &**segment))?.parts.get(part as usize)
+    /// Returns a part by its number. Segments list their parts for a few target durations and are kept for longer, so a
+    /// part need not be looked for among the segments that have left the playlist.
+    pub(crate) fn part(&self, number: u64) -> Option<&Arc<Part>> {
+        let open = || self.open.as_ref()?.part(number);
+        let begun = self.segments.partition_point(|segment| segment.first_part <= number);
+        let complete = begun.checked_sub(1).and_then(|index| self.segments.get(index));
+        complete.and_then(|segment| segment.part(number)).or_else(open)
     }
 
     pub(crate) fn init(&self, number: u32) -> Option<&Arc<Init>> {
