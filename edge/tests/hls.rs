@@ -267,6 +267,31 @@ async fn each_hint_is_followed_by_the_part_that_it_names_also_at_the_end_of_a_se
 }
 
 #[tokio::test]
+async fn a_preflight_allows_each_header_that_it_asks_for_and_caches_keep_one_form_for_all() {
+    let node = Node::open().await;
+    let directory = node.directory().await;
+    let router = node.router.clone().layer(onmic_http::cors::layer());
+    let paths = ["/hls/demo/index.m3u8".to_owned(), format!("{directory}/video-1.m4s"), "/flv/demo.flv".to_owned()];
+    for path in paths {
+        for asked in ["cmcd-request,cmcd-session", "traceparent", "authorization,cache-control,x-requested-with"] {
+            let request = Request::options(&path).header(header::ORIGIN, "https://a.example");
+            let request = request.header(header::ACCESS_CONTROL_REQUEST_METHOD, "GET");
+            let request = request.header(header::ACCESS_CONTROL_REQUEST_HEADERS, asked).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK, "{path}");
+            assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS], asked, "{path}");
+            assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        }
+        let request = Request::head(&path).header(header::ORIGIN, "https://a.example").body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "HEAD {path}");
+        let vary: Vec<_> = response.headers().get_all(header::VARY).iter().collect();
+        assert!(vary.iter().all(|value| **value == "Accept-Encoding"), "{path}: {vary:?}");
+        assert!(bytes(response).await.is_empty(), "HEAD {path}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_queries_are_refused_with_a_sentence() {
     let node = Node::open().await;
     let directory = node.directory().await;
