@@ -38,7 +38,7 @@ impl Drop for Running {
 /// Seconds from taking in a frame to having put out what is made of it.
 pub(crate) fn transcode_seconds(recipe: Recipe) -> Histogram {
     let latency = match recipe {
-        Recipe::H264 => Latency::TranscodeH264,
+        Recipe::H264 | Recipe::H264Entries => Latency::TranscodeH264,
         Recipe::Opus => Latency::TranscodeOpus,
         Recipe::Aac => Latency::TranscodeAac,
     };

@@ -1,4 +1,5 @@
-//! Tracks derived on first demand: Opus from AAC, AAC from Opus, H.264 without reordering from any video.
+//! Tracks derived on first demand: Opus from AAC, AAC from Opus, H.264 without reordering (and with frequent keyframes) from
+//! any video.
 //!
 //! One thread per derived track, from the first viewer that asks until nobody has held it for the linger. It reads the input's
 //! ring like any viewer, so the input never waits for it, and it holds no frame it has not just read: what it cannot
@@ -126,8 +127,11 @@ impl Transcoder {
             line.map(|line| Line::Audio(Arc::new(TappedLine::new(line, rendition))))
         };
         match recipe {
-            Recipe::H264 => {
+            Recipe::H264 | Recipe::H264Entries => {
                 let mut line = VideoLine::open(input.clone(), config.backlog_max, now)?;
+                if recipe == Recipe::H264Entries {
+                    line.encode_all();
+                }
                 let output = line.add(config.video.clone())?;
                 Ok(Line::Video(output, Box::new(line)))
             }

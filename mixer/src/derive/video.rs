@@ -26,6 +26,8 @@ pub(crate) struct VideoLine {
     seen_at: Instant,
     /// The input is H.264 that declares not to reorder.
     passes: bool,
+    /// Frames may be passed on.
+    may_pass: bool,
     /// A frame that is passed on has to be a keyframe.
     needs_keyframe: bool,
     decoder: LiveDecoder,
@@ -49,6 +51,7 @@ impl VideoLine {
             seen_at: keyframe.map_or(now, |frame| frame.arrived),
             form,
             passes: is_in_order(&parameters),
+            may_pass: true,
             needs_keyframe: true,
             decoder: LiveDecoder::with(decoder, parameters.clone(), backlog_max),
             decoded: Vec::new(),
@@ -68,6 +71,11 @@ impl VideoLine {
         let output = rung.output().clone();
         self.rungs.push(rung);
         Ok(output)
+    }
+
+    /// Passes no frame on, because the input has too few keyframes.
+    pub(crate) fn encode_all(&mut self) {
+        (self.passes, self.may_pass) = (false, false);
     }
 
     /// Whether it only decodes to get to the present.
@@ -114,7 +122,7 @@ impl VideoLine {
     fn change(&mut self, parameters: &Arc<Parameters>) -> Result<(), Error> {
         if *self.parameters != **parameters {
             self.finish()?;
-            self.passes = is_in_order(parameters);
+            self.passes = self.may_pass && is_in_order(parameters);
             self.needs_keyframe = true;
             if self.passes {
                 self.decoder.change_track();
