@@ -39,6 +39,9 @@ impl PartTarget {
         let count = (settings.segment.as_secs_f64() / settings.part.as_secs_f64()).round().max(1.0);
         let wished = rate.ticks(settings.segment).0 as f64 / count;
         let mean = filled as f64 / frames as f64;
+        if mean * 20.0 > rate.ticks(settings.segment).0 as f64 * 11.0 {
+            return Some(Self::configured(settings, rate));
+        }
         if filled as f64 + 2.0 * mean <= wished {
             return None;
         }
@@ -48,6 +51,12 @@ impl PartTarget {
         let uneven = wished / mean - below > 0.1;
         let whole = if uneven && below >= 0.85 * (below + 1.0) { below + 1.0 } else { below };
         Some(Self::of(whole * mean, rate))
+    }
+
+    /// The target for frames that come too slowly to choose one by: slower than about two in a segment. The frame rate
+    /// may rise later, and the target may not change.
+    pub(crate) fn configured(settings: &Settings, rate: ClockRate) -> Self {
+        Self::of(rate.ticks(settings.part).0 as f64, rate)
     }
 
     /// Half a millisecond is left for timestamps that were rounded to milliseconds.

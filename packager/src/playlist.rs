@@ -22,11 +22,12 @@ pub struct Around<'a> {
     pub ended: bool,
 }
 
-/// The playlist of `rendition`, or `None` before its first part. With `skip` it leaves out the segments that a client
+/// The playlist of `rendition`, or `None` before its first segment: players need one, and it tells the target duration,
+/// which may not change. With `skip` it leaves out the segments that a client
 /// has had for six target durations. If there is no such segment, it is the whole playlist.
 pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, skip: bool) -> Option<String> {
     let part_target = rendition.part_target()?;
-    rendition.newest()?;
+    rendition.segments().next().filter(|_| rendition.newest().is_some())?;
     let mut text = String::with_capacity(8192);
     header(&mut text, rendition, settings, part_target);
     let ages = Ages::of(rendition);
@@ -45,7 +46,7 @@ pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, sk
             init = Some(&listed.init);
         }
     }
-    if let Some(open) = rendition.open().filter(|open| !open.parts.is_empty()) {
+    if let Some(open) = rendition.open().filter(|open| !open.listed().is_empty()) {
         segment(&mut text, rendition, open, init, true);
     }
     if around.ended {
@@ -103,7 +104,7 @@ fn segment(text: &mut String, rendition: &Rendition, segment: &Segment, before: 
     if !with_parts {
         return;
     }
-    for (number, part) in (segment.first_part..).zip(&segment.parts) {
+    for (number, part) in (segment.first_part..).zip(segment.listed()) {
         let uri = File::Part(key, number);
         let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
         let duration = Seconds(part.duration);
@@ -116,7 +117,8 @@ struct Ages(Vec<Duration>);
 
 impl Ages {
     fn of(rendition: &Rendition) -> Self {
-        let mut age = rendition.open().map_or(Duration::ZERO, |open| open.duration);
+        let open = rendition.open().filter(|open| !open.whole);
+        let mut age = open.map_or(Duration::ZERO, |open| open.duration);
         let mut ages: Vec<_> = rendition
             .segments()
             .rev()

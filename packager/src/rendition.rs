@@ -19,9 +19,12 @@
 //! ends those before it by presentation times. With reordered frames that left a hole as long as they are decoded
 //! ahead. Playlists are not concerned.
 //!
-//! **Frames that come slower than the part target**, after it was chosen: up to [`LAG_MICROS_MAX`] the part ends at its target
-//! and the next one makes up for it. Beyond (a screen shared at one frame a second), the part is as long as its frame: its
-//! duration is then true, which players need more than the limit.
+//! **Frames that come slower than the part target.** A part is never longer than the target, and the target never changes:
+//! Apple's player gives up for good when PART-HOLD-BACK does. Up to [`LAG_MICROS_MAX`] a part ends at its target and the
+//! next one makes up for it. Beyond (a screen shared at one frame a second), no part can hold such a frame. Its segment
+//! is then a **whole** one: listed when it is complete, without parts. A segment is never longer than the target duration
+//! either. In both cases the last frame before the limit lasts in the media for as long as it is shown, so that players
+//! have no hole, and the playlist has the next segment at its own date.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,7 +40,7 @@ use crate::init::init_section;
 use crate::segment::{Init, Part, Segment};
 use crate::settings::{PART_HOLD_BACK, Settings};
 
-/// How far decoding times may trail behind the frames' own before a part is made longer instead.
+/// How far decoding times may trail behind the frames' own, for parts to make up for it.
 const LAG_MICROS_MAX: i64 = 500_000;
 
 /// Bounds the memory of a part whatever its frames claim: four seconds at 240 fps.
@@ -161,7 +164,7 @@ impl Rendition {
     /// The place of the part that comes next, if its segment goes on.
     pub fn next(&self) -> Edge {
         match &self.open {
-            Some(open) => Edge { msn: open.msn, part: open.parts.len() as u32 },
+            Some(open) => Edge { msn: open.msn, part: open.listed().len() as u32 },
             None => Edge { msn: self.window.back().map_or(FIRST_MSN, |last| last.msn + 1), part: 0 },
         }
     }
@@ -171,11 +174,64 @@ impl Rendition {
         self.next_part
     }
 
-    /// The newest part; `None` before the first.
+    /// The newest part, where a whole segment counts as one; `None` before the first.
     pub fn newest(&self) -> Option<Edge> {
-        let segments = self.open.iter().chain(self.window.iter().rev().map(|segment| &**segment));
+        let open = self.open.iter().filter(|open| !open.whole);
+        let segments = open.chain(self.window.iter().rev().map(|segment| &**segment));
         let newest = segments.into_iter().find(|segment| !segment.parts.is_empty())?;
-        Some(Edge { msn: newest.msn, part: newest.parts.len() as u32 - 1 })
+        Some(Edge { msn: newest.msn, part: newest.listed().len().saturating_sub(1) as u32 })
+    }
+
+    /// Whether frames come too slowly for the open segment to have parts.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.whole)
+    }
+
+    /// Lists the open segment without parts, if none of them is listed. Returns whether that is so.
+    pub(crate) fn make_whole(&mut self) -> bool {
+        let Some(open) = self.open.as_mut().filter(|open| open.parts.is_empty()) else { return self.is_whole() };
+        open.whole = true;
+        true
+    }
+
+    /// Whether no part can hold a frame that lasts for `interval`.
+    pub(crate) fn is_slow(&self, interval: Option<i64>, expected: i64) -> bool {
+        let lag = |target: PartTarget| interval.map_or(0, |interval| interval - target.ticks);
+        self.part_target.is_some_and(|target| self.is_left_behind(lag(target), expected))
+    }
+
+    /// Whether the open part, or the next one, would have to be longer than its target if the newest frame lasted
+    /// until `dts`.
+    pub(crate) fn overruns(&mut self, dts: i64, expected: i64) -> bool {
+        if self.open.as_ref().is_none_or(|open| open.whole) {
+            return false;
+        }
+        if let Some(part) = self.part.as_ref().filter(|_| self.part_target.is_none()) {
+            self.part_target =
+                PartTarget::choose(&self.settings, dts - part.start, part.samples.len() as i64, self.rate)
+                    .filter(|_| dts - part.last > self.rate.ticks(self.settings.segment).0 / 2);
+        }
+        let Some(target) = self.part_target else { return false };
+        let start = self.part.as_ref().map_or(self.end, |part| part.start);
+        self.is_left_behind(dts - start - target.ticks, expected)
+    }
+
+    /// Whether the parts that follow cannot make up for a part that ends `lag` too early. An eighth more than the target
+    /// is made up for from time to time, because publishers round times and drift.
+    fn is_left_behind(&self, lag: i64, expected: i64) -> bool {
+        let slower = self.part_target.is_some_and(|target| expected > target.ticks + target.ticks / 8);
+        lag > 0 && (slower || Ticks(lag).micros(self.rate) > LAG_MICROS_MAX)
+    }
+
+    /// How far the listed duration of the open segment falls behind `dts`, now that its last part has ended.
+    pub(crate) fn unlisted_before(&self, dts: i64) -> Duration {
+        let listed = self.open.as_ref().map_or(Duration::ZERO, |open| open.duration);
+        Ticks(dts - self.open_start).duration(self.rate).saturating_sub(listed)
+    }
+
+    /// Sets the target duration, before any playlist has stated one.
+    pub(crate) fn narrow(&mut self, settings: Settings) {
+        self.settings = settings;
     }
 
     /// Whether it holds parts back after a hole, until it has as much as a player keeps its distance by
@@ -314,10 +370,7 @@ impl Rendition {
 
     /// Ends the open part and segment before a frame at `dts`, and starts the segment `msn` there.
     pub(crate) fn cut(&mut self, msn: u64, dts: i64, wall: WallTime, expected: i64) -> Result<(), PackagerError> {
-        if self.part.is_some() {
-            let end = self.bounded_end(dts, expected);
-            self.close_part(end)?;
-        }
+        self.end_part(dts, expected)?;
         self.begin(msn, wall, false);
         Ok(())
     }
@@ -345,10 +398,7 @@ impl Rendition {
         wall: WallTime,
         expected: i64,
     ) -> Result<(), PackagerError> {
-        if self.part.is_some() {
-            let end = self.bounded_end(dts, expected);
-            self.close_part(end)?;
-        }
+        self.end_part(dts, expected)?;
         self.list_open();
         if *self.init.parameters != **parameters {
             self.adopt(parameters)?;
@@ -359,22 +409,20 @@ impl Rendition {
 
     /// Leaves a hole: the next frames are decoded from `dts` on. The open part ends where it is due.
     pub(crate) fn jump(&mut self, dts: i64, expected: i64) -> Result<(), PackagerError> {
-        if self.part.is_some() {
-            self.close_part(self.due(expected))?;
-        }
+        self.end_part_when_due(expected)?;
         self.note_hole(dts);
         self.end = self.end.max(dts);
         Ok(())
     }
 
     /// Remembers a hole that is longer than a part, because no player can play across it.
-    fn note_hole(&mut self, dts: i64) {
+    pub(crate) fn note_hole(&mut self, dts: i64) {
         if self.part_target.is_some_and(|target| dts - self.end > target.ticks) {
             self.resumed = Some(dts);
         }
     }
 
-    /// A segment with nothing in it.
+    /// A segment with nothing in it. No segment is listed as longer than the target duration allows.
     pub(crate) fn leave_out(
         &mut self,
         msn: u64,
@@ -388,8 +436,9 @@ impl Rendition {
             program_date_time: wall,
             discontinuity: false,
             gap: true,
+            whole: false,
             init: self.init.clone(),
-            duration,
+            duration: duration.clamp(Duration::from_millis(1), self.settings.longest()),
             first_part: self.next_part,
             parts: Vec::new(),
         };
@@ -399,9 +448,7 @@ impl Rendition {
 
     /// Ends the open part and segment.
     pub(crate) fn close_segment(&mut self, expected: i64) -> Result<(), PackagerError> {
-        if self.part.is_some() {
-            self.close_part(self.due(expected))?;
-        }
+        self.end_part_when_due(expected)?;
         self.list_open();
         Ok(())
     }
@@ -415,17 +462,17 @@ impl Rendition {
             Some(part) => dts.max(part.last + 1),
             None => self.end,
         };
+        let is_whole = self.is_whole();
         let part = self.part.get_or_insert_with(|| OpenPart { start: at, last: at, wall, samples: Vec::new() });
         part.last = at;
         part.samples.push(Sample { duration: 0, composition: pts - at, keyframe, payload });
-        if let (Some(target), Some(expected)) = (self.part_target, expected) {
+        if let (Some(target), Some(expected), false) = (self.part_target, expected, is_whole) {
             let due = (dts + expected).max(at + 1);
             let filled = due - part.start;
             let next_fits =
                 filled + expected <= target.ticks && !self.grid.ends_part(part.start, due, expected, target);
             if !next_fits && (filled >= least(target.ticks) || filled >= target.ticks) {
-                let end = self.bounded_end(due, expected);
-                self.close_part(end)?;
+                self.close_part(self.bounded_end(due))?;
             }
         }
         Ok(())
@@ -454,6 +501,9 @@ impl Rendition {
         if let Some(last) = part.samples.last_mut() {
             last.duration = (at - part.last).try_into().unwrap_or(u32::MAX);
         }
+        if self.open.as_ref().is_some_and(|open| open.whole) {
+            return if full { self.end_part(at, expected.unwrap_or(1)) } else { Ok(()) };
+        }
         let target = match self.part_target {
             Some(target) => target,
             None => match PartTarget::choose(&self.settings, filled, count, self.rate) {
@@ -465,39 +515,61 @@ impl Rendition {
         let enough = filled >= least(target.ticks);
         let fits = filled + expected <= target.ticks && !self.grid.ends_part(part.start, at, expected, target);
         if filled >= target.ticks || full || (enough && (keyframe || !fits)) {
-            let end = self.bounded_end(at, expected);
-            self.close_part(end)?;
+            self.end_part(at, expected)?;
         }
         Ok(())
     }
 
-    /// The end of the open part if its last frame lasts until `wanted`.
-    fn bounded_end(&self, wanted: i64, expected: i64) -> i64 {
+    /// Ends the open part when its last frame is over, if that lasts for `expected`.
+    pub(crate) fn end_part_when_due(&mut self, expected: i64) -> Result<(), PackagerError> {
+        self.close_part(self.bounded_end(self.due(expected)))
+    }
+
+    /// Ends the open part before a frame at `dts`. Where the part ends too early for the next ones to make up for it, its
+    /// last frame is shown until `dts` all the same, and the next part begins there.
+    pub(crate) fn end_part(&mut self, dts: i64, expected: i64) -> Result<(), PackagerError> {
+        if self.part.is_none() {
+            return Ok(()); // The next frame is decoded where the part before it ended, and shown in time.
+        }
+        let end = self.bounded_end(dts);
+        if !self.is_left_behind(dts - end, expected) {
+            return self.close_part(end);
+        }
+        self.close_part_shown_until(end, dts)?;
+        self.end = dts;
+        Ok(())
+    }
+
+    /// The end of the open part if its last frame lasts until `wanted`: neither the part nor the segment is too long.
+    fn bounded_end(&self, wanted: i64) -> i64 {
         let Some(part) = &self.part else { return wanted };
-        let wanted = wanted.max(part.last + 1);
-        let Some(target) = self.part_target else { return wanted };
-        let limit = part.start + target.ticks;
-        let lag = wanted - limit;
-        let caught_up_later = expected <= target.ticks && Ticks(lag).micros(self.rate) <= LAG_MICROS_MAX;
-        if lag > 0 && caught_up_later && limit > part.last { limit } else { wanted }
+        let mut end = wanted.min(self.open_start + self.rate.ticks(self.settings.longest()).0);
+        if let Some(target) = self.part_target.filter(|_| !self.is_whole()) {
+            end = end.min(part.start + target.ticks);
+        }
+        end.max(part.last + 1)
     }
 
     fn close_part(&mut self, end: i64) -> Result<(), PackagerError> {
+        self.close_part_shown_until(end, end)
+    }
+
+    /// Ends the open part at `end`, with a last frame that lasts until `shown_until`.
+    fn close_part_shown_until(&mut self, end: i64, shown_until: i64) -> Result<(), PackagerError> {
         let Some(mut part) = self.part.take() else { return Ok(()) };
         let end = end.max(part.last + 1);
         if let Some(last) = part.samples.last_mut() {
-            last.duration = (end - part.last).try_into().unwrap_or(u32::MAX);
+            last.duration = (shown_until.max(end) - part.last).try_into().unwrap_or(u32::MAX);
         }
-        let target = self.part_target.get_or_insert_with(|| {
-            // Everything ended before a part was full.
-            PartTarget::of((end - part.start) as f64, self.rate)
-        });
+        // Everything ended before a part was full.
+        self.part_target.get_or_insert_with(|| PartTarget::of((end - part.start) as f64, self.rate));
         let duration = Ticks(end).duration(self.rate).saturating_sub(Ticks(part.start).duration(self.rate));
-        let (samples, independent) = (part.samples.len(), part.samples.iter().any(|sample| sample.keyframe));
+        // A part that has its keyframe in the middle is not called independent: players would pass over what is before.
+        let (samples, independent) = (part.samples.len(), part.samples.first().is_some_and(|first| first.keyframe));
         let start = u64::try_from(part.start).unwrap_or(0);
         let mut decoded = part.start;
         if self.open.as_ref().is_some_and(|open| open.discontinuity && open.parts.is_empty()) {
-            decoded = decode_when_shown(part.start..end, &mut part.samples);
+            decoded = decode_when_shown(part.start..shown_until.max(end), &mut part.samples);
         }
         let decoded = u64::try_from(decoded).unwrap_or(0);
         self.sequence = self.sequence.wrapping_add(1);
@@ -507,7 +579,7 @@ impl Rendition {
         if let Some(open) = &mut self.open {
             open.duration += duration;
             open.parts.push(Arc::new(Part { duration, independent, samples, start, body }));
-            self.next_part += 1;
+            self.next_part += u64::from(!open.whole);
             if open.parts.len() == 1 {
                 self.independent &= independent;
             }
@@ -518,8 +590,8 @@ impl Rendition {
     fn begin(&mut self, msn: u64, wall: WallTime, discontinuity: bool) {
         if let Some(first) = self.open.as_mut().filter(|_| self.window.is_empty() && !discontinuity) {
             // Nobody has seen its date: playlists are served from the first whole segment on. It knows better now.
-            let duration = i64::try_from(first.duration.as_micros()).unwrap_or(i64::MAX);
-            first.program_date_time = wall.offset_micros(-duration);
+            let micros = Ticks(self.end - self.open_start).micros(self.rate);
+            first.program_date_time = wall.offset_micros(-micros);
         }
         self.list_open();
         self.open_start = self.end;
@@ -528,6 +600,7 @@ impl Rendition {
             program_date_time: wall,
             discontinuity,
             gap: false,
+            whole: false,
             init: self.init.clone(),
             duration: Duration::ZERO,
             first_part: self.next_part,

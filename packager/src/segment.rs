@@ -24,7 +24,7 @@ pub struct Init {
 pub struct Part {
     /// The duration of its samples, in decoding time.
     pub duration: Duration,
-    /// It holds a frame at which decoding can start.
+    /// Decoding can start at its first frame.
     pub independent: bool,
     /// Frames in it.
     pub samples: usize,
@@ -45,13 +45,15 @@ pub struct Segment {
     pub discontinuity: bool,
     /// There was nothing to put in it; it keeps the numbering of the renditions in step.
     pub gap: bool,
+    /// Its frames come too slowly for parts: it is listed once it is complete, without parts.
+    pub whole: bool,
     /// The initialisation segment that its samples need.
     pub init: Arc<Init>,
     /// Exactly the sum of its parts.
     pub duration: Duration,
     /// The number of its first part, or of the next part if it has none.
     pub first_part: u64,
-    /// All of them once it is complete.
+    /// The pieces that it is made of. A playlist names those that [`Segment::listed`] gives.
     pub parts: Vec<Arc<Part>>,
 }
 
@@ -63,9 +65,14 @@ impl Segment {
         body
     }
 
-    /// The part of this number.
+    /// The parts that a playlist names.
+    pub fn listed(&self) -> &[Arc<Part>] {
+        if self.whole { &[] } else { &self.parts }
+    }
+
+    /// The listed part of this number.
     pub fn part(&self, number: u64) -> Option<&Arc<Part>> {
-        self.parts.get(usize::try_from(number.checked_sub(self.first_part)?).ok()?)
+        self.listed().get(usize::try_from(number.checked_sub(self.first_part)?).ok()?)
     }
 
     /// How many they are.

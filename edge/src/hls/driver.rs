@@ -10,7 +10,7 @@ use onmic_media::feed::Unavailable;
 use onmic_media::metric::Latency;
 use onmic_media::{Accepts, Codec, DropReason, Frame, MediaKind, Next, Playback, Start, TrackKey, Tracks, Wants};
 use onmic_packager::{Rendition, Segmenter};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep_until;
 
 use super::cache::Cache;
 use super::stream::Stream;
@@ -99,16 +99,16 @@ pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>
 
 impl Driver<'_> {
     async fn run(&mut self, idle: Option<Duration>) -> Finish {
-        let mut ticks = interval(self.stream.patience() / 2);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks.tick().await; // The first tick comes at once.
+        // The first segment may lower the patience.
+        let mut tick = tokio::time::Instant::now() + self.stream.patience() / 2;
         loop {
             let next = tokio::select! {
                 biased;
                 () = self.stream.stop.cancelled() => return Finish::Stopped,
                 () = self.stream.replaced.cancelled() => return Finish::Ended,
                 next = self.playback.next() => next,
-                _ = ticks.tick() => {
+                () = sleep_until(tick) => {
+                    tick = tokio::time::Instant::now() + self.stream.patience() / 2;
                     if idle.is_some_and(|idle| self.stream.idle(Instant::now()) > idle) {
                         return Finish::Idle;
                     }

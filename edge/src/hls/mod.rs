@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{EdgeError, admit};
 use cache::Cache;
 use stream::{Index, Stream};
-use view::View;
+use view::{Lifetimes, View};
 
 pub use directives::{Directives, Published, Verdict};
 
@@ -368,14 +368,15 @@ async fn answer_playlist(
     .await?;
     let whole = view.playlist.as_ref().ok_or(EdgeError::NoSuchFile)?;
     let document = view.delta.as_ref().filter(|_| directives.skip).unwrap_or(whole);
-    let keep = if directives.is_blocking() { &stream.keep_long } else { &stream.keep_short };
+    let Lifetimes { long, short } = &view.lifetimes;
+    let keep = if directives.is_blocking() { long } else { short };
     Ok(answer::playlist(document, keep, headers))
 }
 
 fn answer_init(stream: &Stream, key: TrackKey, number: u32, headers: &HeaderMap) -> Result<Response, EdgeError> {
     let view = stream.view(key).ok_or(EdgeError::NoSuchFile)?;
     let init = view.init(number).ok_or(EdgeError::NoSuchFile)?;
-    Ok(answer_media(stream, key, Chain::from(init.body.clone()), headers))
+    Ok(answer_media(&view, key, Chain::from(init.body.clone()), headers))
 }
 
 fn answer_segment(
@@ -385,10 +386,10 @@ fn answer_segment(
     msn: u64,
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
-    let segment =
-        stream.view(key).and_then(|view| view.segment(msn).cloned()).or_else(|| shared.cache.get(&stream.id, key, msn));
+    let view = stream.view(key).ok_or(EdgeError::NoSuchFile)?;
+    let segment = view.segment(msn).cloned().or_else(|| shared.cache.get(&stream.id, key, msn));
     let segment = segment.filter(|segment| !segment.gap).ok_or(EdgeError::NoSuchFile)?;
-    Ok(answer_media(stream, key, segment.body(), headers))
+    Ok(answer_media(&view, key, segment.body(), headers))
 }
 
 async fn answer_part(
@@ -405,11 +406,11 @@ async fn answer_part(
     })
     .await?;
     let part = view.part(number).ok_or(EdgeError::NoSuchFile)?;
-    Ok(answer_media(stream, key, part.body.clone(), headers))
+    Ok(answer_media(&view, key, part.body.clone(), headers))
 }
 
-fn answer_media(stream: &Stream, key: TrackKey, body: Chain, headers: &HeaderMap) -> Response {
-    answer::media(body, key.kind == MediaKind::Audio, &stream.keep_long, headers)
+fn answer_media(view: &View, key: TrackKey, body: Chain, headers: &HeaderMap) -> Response {
+    answer::media(body, key.kind == MediaKind::Audio, &view.lifetimes.long, headers)
 }
 
 /// Waits until `judge` reaches a verdict on the published state. It ends by the driver's clock, not by a timer of its

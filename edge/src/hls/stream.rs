@@ -1,9 +1,9 @@
 //! One packaged feed, as requests see it. Its driver alone writes it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::http::HeaderValue;
 use onmic_media::{Feed, Keyed, Stage, TrackKey, ViewerKind, WallTime};
 use onmic_packager::{Rendition, Segmenter, Settings, multivariant, playlist};
 use parking_lot::{Mutex, RwLock};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::audience::Audience;
 use super::cache::Cache;
 use super::document::Document;
-use super::view::View;
+use super::view::{Lifetimes, View};
 
 /// One program as LL-HLS: the state that its driver publishes and requests read.
 #[derive(Debug)]
@@ -28,10 +28,8 @@ pub(crate) struct Stream {
     pub(crate) stop: CancellationToken,
     /// Cancelled when the room has another program. The stream is brought to its end.
     pub(crate) replaced: CancellationToken,
-    /// The time for which caches may keep media, and a playlist that was asked for by its part.
-    pub(crate) keep_long: HeaderValue,
-    /// The time for which caches may keep a playlist that was asked for as it is now.
-    pub(crate) keep_short: HeaderValue,
+    /// The target duration in seconds, which the first segment may lower.
+    target_secs: AtomicU64,
     /// The published state by track. The main tracks are there from the start, so that requests can wait on them.
     views: RwLock<Keyed<watch::Sender<Arc<View>>>>,
     index: watch::Sender<Index>,
@@ -61,8 +59,7 @@ impl Stream {
             audience: Audience::default(),
             stop,
             replaced: CancellationToken::new(),
-            keep_long: cache_for(settings.target * 6),
-            keep_short: cache_for(settings.target / 2),
+            target_secs: AtomicU64::new(settings.target_secs()),
             views: RwLock::new(
                 [TrackKey::VIDEO, TrackKey::AUDIO].map(|key| (key, unpublished())).into_iter().collect(),
             ),
@@ -87,7 +84,7 @@ impl Stream {
 
     /// Returns the longest time that a request may wait.
     pub(crate) fn patience(&self) -> Duration {
-        self.settings.target * 3
+        Duration::from_secs(self.target_secs.load(Ordering::Relaxed)) * 3
     }
 
     pub(crate) fn touch(&self, now: Instant) {
@@ -137,11 +134,7 @@ impl Stream {
             cache.insert(&self.id, key, segment);
         }
         let next = rendition.next();
-        if let Some(before) = before
-            && before.playlist.is_some()
-            && before.published.next == next
-            && before.published.ended == ended
-        {
+        if before.is_some_and(|before| before.shows(rendition, ended)) {
             return false;
         }
         let Some(rendition) = segmenter.rendition(key).filter(|rendition| ended || !rendition.is_gathering()) else {
@@ -149,14 +142,20 @@ impl Stream {
         };
         let others: Vec<_> = segmenter.renditions().filter(|other| other.key() != key).collect();
         let around = playlist::Around { others: &others, ended };
+        let settings = segmenter.settings();
         let render = |skip: bool| {
-            let text = playlist::render(rendition, &self.settings, around, skip)?;
+            let text = playlist::render(rendition, settings, around, skip)?;
             let version = format!("{}-{}.{}{}", self.id, next.msn, next.part, if skip { "d" } else { "" });
             Some(Arc::new(Document::new(text, &version)))
         };
-        let Some(whole) = render(false) else { return false };
-        let delta = render(true).filter(|delta| delta.text().len() < whole.text().len());
-        let view = Arc::new(View::of(rendition, Some(whole), delta, ended));
+        if rendition.newest().is_none() {
+            return false;
+        }
+        let whole = render(false);
+        let delta = render(true).zip(whole.as_ref());
+        let delta = delta.and_then(|(delta, whole)| (delta.text().len() < whole.text().len()).then_some(delta));
+        let view = Arc::new(View::of(rendition, whole, delta, Lifetimes::of(settings.target), ended));
+        self.target_secs.store(settings.target_secs(), Ordering::Relaxed);
         self.views.write().get_or_insert_with(key, unpublished).send_replace(view);
         true
     }
@@ -191,11 +190,6 @@ impl Stream {
 /// Makes the channel of a rendition that has no part yet.
 fn unpublished() -> watch::Sender<Arc<View>> {
     watch::Sender::new(Arc::new(View::empty()))
-}
-
-fn cache_for(lifetime: Duration) -> HeaderValue {
-    // There is no "public", so that answers to an Authorization header stay out of shared caches (RFC 9111, 3.5).
-    HeaderValue::try_from(format!("max-age={}", lifetime.as_secs())).unwrap_or(HeaderValue::from_static("no-cache"))
 }
 
 /// Hashes a text for its entity tag (FNV-1a). The hash need not resist an attacker.
@@ -242,11 +236,11 @@ mod tests {
         assert!(stream.view(TrackKey::VIDEO).is_some() && stream.view(LOWER).is_none());
         let parameters = parameters();
         let mut progress = Vec::new();
-        for number in 0..50 {
+        for number in 0..60 {
             let pts = Ticks(number * 40).rescale(ClockRate::MILLIS, ClockRate::VIDEO);
             let (wall, parameters) = (clock.wall(now + Duration::from_millis(40 * number as u64)), parameters.clone());
             let payload = Bytes::from_static(&[0, 0, 0, 1, 0x65]);
-            let keyframe = number == 0;
+            let keyframe = number % 50 == 0;
             let frame = Arc::new(Frame { dts: pts, pts, wall, arrived: now, keyframe, parameters, payload });
             for key in [TrackKey::VIDEO, LOWER] {
                 segmenter.push(key, &frame).unwrap();

@@ -2,11 +2,33 @@
 //! each part.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::http::HeaderValue;
 use onmic_packager::{Init, Part, Rendition, Segment};
 
 use super::directives::Published;
 use super::document::Document;
+
+/// How long caches may keep files: by the target duration, as rfc8216bis says.
+#[derive(Clone, Debug)]
+pub(crate) struct Lifetimes {
+    /// For media, and a playlist that was asked for by its part.
+    pub(crate) long: HeaderValue,
+    /// For a playlist that was asked for as it is now.
+    pub(crate) short: HeaderValue,
+}
+
+impl Lifetimes {
+    pub(crate) fn of(target: Duration) -> Self {
+        Self { long: cache_for(target * 6), short: cache_for(target / 2) }
+    }
+}
+
+fn cache_for(lifetime: Duration) -> HeaderValue {
+    // There is no "public", so that answers to an Authorization header stay out of shared caches (RFC 9111, 3.5).
+    HeaderValue::try_from(format!("max-age={}", lifetime.as_secs())).unwrap_or(HeaderValue::from_static("no-cache"))
+}
 
 #[derive(Debug)]
 pub(crate) struct View {
@@ -16,6 +38,8 @@ pub(crate) struct View {
     pub(crate) playlist: Option<Arc<Document>>,
     /// The same playlist without the segments that a client has had for long. `None` when no segment can be left out.
     pub(crate) delta: Option<Arc<Document>>,
+    /// How long caches may keep what was taken from this view.
+    pub(crate) lifetimes: Lifetimes,
     segments: Vec<Arc<Segment>>,
     open: Option<Segment>,
     init: Option<Arc<Init>>,
@@ -31,6 +55,7 @@ impl View {
             next_part: 0,
             playlist: None,
             delta: None,
+            lifetimes: Lifetimes::of(Duration::from_secs(1)),
             segments: Vec::new(),
             open: None,
             init: None,
@@ -42,18 +67,24 @@ impl View {
         rendition: &Rendition,
         playlist: Option<Arc<Document>>,
         delta: Option<Arc<Document>>,
+        lifetimes: Lifetimes,
         ended: bool,
     ) -> Self {
         let segments: Vec<_> = rendition.segments().cloned().collect();
         let published = Published {
-            parts: segments.iter().map(|segment| segment.parts.len() as u32).collect(),
+            parts: segments.iter().map(|segment| segment.listed().len() as u32).collect(),
             first: segments.first().map_or(rendition.next().msn, |first| first.msn),
             next: rendition.next(),
             ended,
         };
         let open = rendition.open().cloned();
         let (next_part, init) = (rendition.next_part(), Some(rendition.init().clone()));
-        Self { published, next_part, playlist, delta, segments, open, init, stalls: 0 }
+        Self { published, next_part, playlist, delta, lifetimes, segments, open, init, stalls: 0 }
+    }
+
+    /// Returns whether this is the state of `rendition`.
+    pub(crate) fn shows(&self, rendition: &Rendition, ended: bool) -> bool {
+        self.init.is_some() && self.published.next == rendition.next() && self.published.ended == ended
     }
 
     /// Returns the same view with one more stall.
@@ -63,6 +94,7 @@ impl View {
             next_part: self.next_part,
             playlist: self.playlist.clone(),
             delta: self.delta.clone(),
+            lifetimes: self.lifetimes.clone(),
             segments: self.segments.clone(),
             open: self.open.clone(),
             init: self.init.clone(),
