@@ -185,7 +185,8 @@ impl Driver<'_> {
         {
             tracing::warn!(stream = self.stream.id, %error, "audio that waited for video is left out");
         }
-        let progress = self.stream.publish(&mut self.segmenter, &self.expected, self.cache);
+        let gone: &[_] = if self.video_is_gone() { &[TrackKey::VIDEO] } else { &[] };
+        let progress = self.stream.publish(&mut self.segmenter, &self.expected, gone, self.cache);
         if !progress.is_empty() {
             // This is the time from the frame that completed the part to the part in every viewer's reach.
             self.packaging.record(Instant::now().saturating_duration_since(self.arrived));
@@ -195,6 +196,13 @@ impl Driver<'_> {
                 self.progress.push(key);
             }
         }
+    }
+
+    /// Whether the audio goes on without the video. A player that joins would wait for video that the playlist names. Audio
+    /// that is missing is silence, which does come.
+    fn video_is_gone(&self) -> bool {
+        let has_both = [TrackKey::VIDEO, TrackKey::AUDIO].iter().all(|key| self.segmenter.rendition(*key).is_some());
+        has_both && self.playback.flows(TrackKey::AUDIO) && !self.playback.flows(TrackKey::VIDEO)
     }
 
     fn tick(&mut self) {

@@ -98,12 +98,19 @@ impl Stream {
     /// Publishes the changes since the last call, but nothing of a rendition that gathers parts after a hole. It
     /// wakes the requests that wait for a rendition for that rendition's own parts only. Returns the tracks that made
     /// progress.
-    pub(crate) fn publish(&self, segmenter: &mut Segmenter, expected: &[TrackKey], cache: &Cache) -> Vec<TrackKey> {
+    /// `gone` are the tracks that the multivariant playlist leaves out, because nothing comes of them.
+    pub(crate) fn publish(
+        &self,
+        segmenter: &mut Segmenter,
+        expected: &[TrackKey],
+        gone: &[TrackKey],
+        cache: &Cache,
+    ) -> Vec<TrackKey> {
         let mut progress: Vec<_> = segmenter.renditions().map(Rendition::key).collect();
         progress.retain(|key| self.publish_rendition(segmenter, *key, cache));
         self.forget_removed(segmenter);
         if !progress.is_empty()
-            && let Some(text) = multivariant::render(segmenter, &format!("{}/", self.id), expected)
+            && let Some(text) = multivariant::render(segmenter, &format!("{}/", self.id), expected, gone)
         {
             let changed = match &*self.index.borrow() {
                 Index::Ready(document) => document.text() != text.as_bytes(),
@@ -245,7 +252,7 @@ mod tests {
             for key in [TrackKey::VIDEO, LOWER] {
                 segmenter.push(key, &frame).unwrap();
             }
-            progress.extend(stream.publish(&mut segmenter, &[TrackKey::VIDEO, LOWER], &cache));
+            progress.extend(stream.publish(&mut segmenter, &[TrackKey::VIDEO, LOWER], &[], &cache));
         }
         assert_eq!(progress.iter().filter(|key| **key == LOWER).count(), progress.len() / 2);
         let view = stream.view(LOWER).unwrap();
@@ -257,7 +264,7 @@ mod tests {
         assert_eq!(index.matches("#EXT-X-STREAM-INF").count(), 2, "{index}");
 
         segmenter.remove(LOWER);
-        stream.publish(&mut segmenter, &[], &cache);
+        stream.publish(&mut segmenter, &[], &[], &cache);
         assert!(stream.view(LOWER).is_none() && stream.view(TrackKey::VIDEO).is_some());
     }
 }
