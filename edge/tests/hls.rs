@@ -415,7 +415,8 @@ impl Gate for Sesame {
 async fn every_request_is_checked_and_no_playlist_repeats_a_token() {
     let mut node = Node::start(Arc::new(Sesame), HlsConfig::default()).await;
     node.publish(40).await;
-    let index = text(node.get("/hls/demo/index.m3u8?token=sesame").await).await;
+    let request = Request::get("/hls/demo/index.m3u8").header(header::AUTHORIZATION, "Bearer sesame");
+    let index = text(node.ask(request.body(Body::empty()).unwrap()).await).await;
     node.publish(60).await; // The first playlist waits for a whole segment.
     assert!(!index.contains("sesame"));
     let name = index.lines().last().unwrap().to_owned();
@@ -425,6 +426,50 @@ async fn every_request_is_checked_and_no_playlist_repeats_a_token() {
         let request = Request::get(path).header(header::AUTHORIZATION, "Bearer sesame").body(Body::empty()).unwrap();
         assert_eq!(node.ask(request).await.status(), StatusCode::OK, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_native_player_takes_its_token_from_one_address_to_the_next() {
+    let mut node = Node::start(Arc::new(Sesame), HlsConfig::default()).await;
+    node.publish(40).await;
+    // As a player does: the parameter of the playlist that it has replaces the variable.
+    let follow = |name: &str| name.replace("{$token}", "sesame");
+    let index = text(node.get("/hls/demo/index.m3u8?token=sesame").await).await;
+    assert!(index.starts_with("#EXTM3U\n#EXT-X-VERSION:11\n#EXT-X-DEFINE:QUERYPARAM=\"token\"\n"), "{index}");
+    let name = follow(index.lines().last().unwrap());
+    node.publish(60).await;
+    let media = text(node.get(&format!("/hls/demo/{name}&_HLS_msn=1&_HLS_part=5")).await).await;
+    assert!(media.contains("#EXT-X-DEFINE:QUERYPARAM=\"token\"") && !media.contains("sesame"), "{media}");
+    let directory = name.split('/').next().unwrap();
+    let segment = follow(media.lines().find(|line| !line.starts_with('#')).unwrap());
+    assert_eq!(segment, "video-1.m4s?token=sesame");
+    assert_eq!(node.get(&format!("/hls/demo/{directory}/{segment}")).await.status(), StatusCode::OK);
+    let request = Request::get("/hls/demo/index.m3u8").header(header::AUTHORIZATION, "Bearer sesame");
+    let plain = text(node.ask(request.body(Body::empty()).unwrap()).await).await;
+    assert!(!plain.contains("DEFINE") && !plain.contains("token"), "{plain}");
+}
+
+#[tokio::test]
+async fn video_that_is_gone_is_not_named_to_players_that_join() {
+    let mut node = Node::open().await;
+    let directory = node.directory().await;
+    listed(&node, &directory, "_HLS_msn=2&_HLS_part=3", "").await;
+    for _ in 0..(13 * 47) {
+        node.push(node.audio.clone(), Ticks(node.sounds * 1024), true, Bytes::from_static(&[9; 50]));
+        node.sounds += 1;
+        tokio::task::yield_now().await;
+    }
+    let named = |node: &Node| {
+        let router = node.router.clone();
+        async move {
+            let request = Request::get("/hls/demo/index.m3u8").body(Body::empty()).unwrap();
+            text(router.oneshot(request).await.unwrap()).await.contains("avc1")
+        }
+    };
+    assert!(!named(&node).await, "nothing came of it for 13 s");
+    node.pictures = node.sounds * 1024 * 90 / 48 / 3000 / 60 * 60 + 60;
+    node.publish(60).await;
+    assert!(named(&node).await);
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@
 //! URLs are the same for all viewers and carry no token, so that any cache can stand in front. `/hls/ROOM/index.m3u8`
 //! names the directory of the stream, `/hls/ROOM/ID/`, where ID is the time at which packaging began. So a cached file
 //! of an earlier stream is never taken for one of this stream. With authentication on, every request is checked by its
-//! own `Authorization` header or `token` parameter. Playlists never repeat a token in the names they list.
+//! own `Authorization` header or `token` parameter. Playlists never repeat a token. Where the playlist's own address has one,
+//! they tell the player to take it over ([`onmic_packager::query`]).
 
 mod answer;
 mod audience;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{EdgeError, admit};
 use cache::Cache;
+use document::Document;
 use stream::{Index, Stream};
 use view::{Lifetimes, View};
 
@@ -309,7 +311,7 @@ async fn answer_index(
         () = stream.stop.cancelled() => return Err(EdgeError::Stopping),
     };
     match ready {
-        Index::Ready(document) => Ok(answer::playlist(&document, &KEEP_INDEX, headers)),
+        Index::Ready(document) => Ok(answer::playlist(form(&document, uri.query()), &KEEP_INDEX, headers)),
         Index::Unavailable(sentence) => Err(EdgeError::Unavailable(sentence)),
         Index::Waiting => Err(EdgeError::TimedOut),
     }
@@ -370,7 +372,14 @@ async fn answer_playlist(
     let document = view.delta.as_ref().filter(|_| directives.skip).unwrap_or(whole);
     let Lifetimes { long, short } = &view.lifetimes;
     let keep = if directives.is_blocking() { long } else { short };
-    Ok(answer::playlist(document, keep, headers))
+    Ok(answer::playlist(form(document, query), keep, headers))
+}
+
+/// Returns the form of a playlist for a client that did or did not put a token into the address. Native players cannot add a
+/// header, and only a client that has the parameter can parse the form that hands it on.
+fn form<'a>(document: &'a Document, query: Option<&str>) -> &'a Document {
+    let has_token = query.unwrap_or("").split('&').any(|pair| pair.starts_with("token="));
+    if has_token { document.with_token() } else { document }
 }
 
 fn answer_init(stream: &Stream, key: TrackKey, number: u32, headers: &HeaderMap) -> Result<Response, EdgeError> {
