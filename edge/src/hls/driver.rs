@@ -1,12 +1,15 @@
 //! The loop that reads one feed into its segmenter and publishes the parts that come out. One task per feed.
 //!
+//! A player can join at keyframes only. Where the publisher can be asked for them, a keyframe is asked for at the end of each
+//! segment. Where they stay away all the same, the main video goes over to a form of it that is encoded anew.
+//!
 //! It reads every track that the feed has, also those that come later. Each video and audio track becomes a rendition,
 //! and timed metadata travels with the main one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::feed::Unavailable;
+use onmic_media::feed::{Recipe, Unavailable};
 use onmic_media::metric::Latency;
 use onmic_media::{Accepts, Codec, DropReason, Frame, MediaKind, Next, Playback, Start, TrackKey, Tracks, Wants};
 use onmic_packager::{Rendition, Segmenter};
@@ -47,10 +50,17 @@ struct Driver<'a> {
     packaging: metrics::Histogram,
     /// The tracks of which a part came since the last tick.
     progress: Vec<TrackKey>,
+    converts_long_groups: bool,
 }
 
-/// Packages the feed of `stream` until it ends, fails, is stopped, or had no request for `idle`.
-pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>) -> Finish {
+/// Packages the feed of `stream` until it ends, fails, is stopped, or had no request for `idle`. With
+/// `converts_long_groups`, video whose keyframes are too far apart is encoded anew.
+pub(crate) async fn drive(
+    stream: &Stream,
+    cache: &Cache,
+    idle: Option<Duration>,
+    converts_long_groups: bool,
+) -> Finish {
     tokio::select! {
         settled = stream.feed.settled() => if !settled {
             return Finish::Ended;
@@ -86,6 +96,7 @@ pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>
         arrived: Instant::now(),
         packaging: Latency::HlsPart.histogram(),
         progress: vec![TrackKey::VIDEO, TrackKey::AUDIO],
+        converts_long_groups,
     };
     let finish = driver.run(idle).await;
     if matches!(finish, Finish::Ended | Finish::Idle | Finish::Failed) {
@@ -170,6 +181,9 @@ impl Driver<'_> {
             && let Some(video) = self.playback.track(TrackKey::VIDEO)
         {
             video.want_keyframe();
+        }
+        if self.segmenter.take_group_is_long() && self.converts_long_groups {
+            self.playback.convert(TrackKey::VIDEO, Recipe::H264Entries);
         }
         None
     }

@@ -63,6 +63,8 @@ pub struct HlsConfig {
     pub on_demand: bool,
     /// The time for which packaging goes on without a request, with `on_demand`.
     pub idle: Duration,
+    /// Whether main video whose keyframes are too far apart for players that join is encoded anew.
+    pub converts_long_groups: bool,
     /// The most bytes of segments that are kept beyond those in playlists, for the whole node.
     pub cache_bytes: u64,
     /// The longest wait of the first request for a room for its first part.
@@ -75,6 +77,7 @@ impl Default for HlsConfig {
             settings: Settings::default(),
             on_demand: false,
             idle: Duration::from_secs(30),
+            converts_long_groups: true,
             cache_bytes: 256 << 20,
             start: Duration::from_secs(10),
         }
@@ -193,7 +196,7 @@ impl Shared {
             let shared = self.clone();
             drivers.spawn(async move {
                 let idle = shared.config.on_demand.then_some(shared.config.idle);
-                let finish = driver::drive(&stream, &shared.cache, idle).await;
+                let finish = driver::drive(&stream, &shared.cache, idle, shared.config.converts_long_groups).await;
                 tracing::info!(%room, stream = stream.id, reason = ?finish, "packaging ended");
                 if finish == driver::Finish::Failed {
                     stream.feed_end().await;
