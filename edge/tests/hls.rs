@@ -385,6 +385,39 @@ async fn a_stalled_stream_answers_the_requests_that_wait() {
     assert!(asked.elapsed() <= Duration::from_secs(13), "{:?}", asked.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_hinted_part_does_not_wait_for_ever_while_frames_are_too_slow_for_parts() {
+    let mut node = Node::open().await;
+    let directory = node.directory().await;
+    let slow = async |node: &mut Node, seconds: std::ops::Range<i64>| {
+        for second in seconds {
+            let payload = Bytes::from([&[0, 0, 1, 240, 0x41][..], &[7; 495]].concat());
+            node.push(node.video.clone(), Ticks(second * 90_000), false, payload);
+            for packet in second * 47..(second + 1) * 47 {
+                node.push(node.audio.clone(), Ticks(packet * 1024), true, Bytes::from_static(&[9; 50]));
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    slow(&mut node, 4..12).await;
+    let playlist = text(node.get(&format!("{directory}/video.m3u8")).await).await;
+    let (_, hint) = playlist.split_once("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"").unwrap();
+    let hint = format!("{directory}/{}", hint.split('"').next().unwrap());
+    let hinted = tokio::spawn(node.router.clone().oneshot(Request::get(hint).body(Body::empty()).unwrap()));
+    let msn: usize = playlist.lines().filter(|line| !line.starts_with('#')).count() + 1;
+    let reload = Request::get(format!("{directory}/video.m3u8?_HLS_msn={msn}&_HLS_part=0"));
+    let reload = tokio::spawn(node.router.clone().oneshot(reload.body(Body::empty()).unwrap()));
+    slow(&mut node, 12..26).await;
+    assert!(hinted.is_finished() && reload.is_finished());
+    let hinted = hinted.await.unwrap().unwrap();
+    assert_eq!(
+        (hinted.status(), &hinted.headers()[header::RETRY_AFTER]),
+        (StatusCode::SERVICE_UNAVAILABLE, &"1".parse().unwrap())
+    );
+    let reload = text(reload.await.unwrap().unwrap()).await;
+    assert!(reload.contains(&format!("#EXTINF:1.00000,\nvideo-{msn}.m4s")), "{reload}");
+}
+
 #[tokio::test]
 async fn a_restart_has_a_directory_of_its_own() {
     let mut node = Node::open().await;

@@ -96,8 +96,8 @@ impl Stream {
     }
 
     /// Publishes the changes since the last call, but nothing of a rendition that gathers parts after a hole. It
-    /// wakes the requests that wait for a rendition for that rendition's own parts only. Returns the tracks that made
-    /// progress.
+    /// wakes the requests that wait for a rendition for that rendition's own parts only. Returns the tracks of which a
+    /// part came.
     /// `gone` are the tracks that the multivariant playlist leaves out, because nothing comes of them.
     pub(crate) fn publish(
         &self,
@@ -106,10 +106,11 @@ impl Stream {
         gone: &[TrackKey],
         cache: &Cache,
     ) -> Vec<TrackKey> {
-        let mut progress: Vec<_> = segmenter.renditions().map(Rendition::key).collect();
-        progress.retain(|key| self.publish_rendition(segmenter, *key, cache));
+        let keys: Vec<_> = segmenter.renditions().map(Rendition::key).collect();
+        let published = keys.into_iter().filter_map(|key| Some((key, self.publish_rendition(segmenter, key, cache)?)));
+        let published: Vec<_> = published.collect();
         self.forget_removed(segmenter);
-        if !progress.is_empty()
+        if !published.is_empty()
             && let Some(text) = multivariant::render(segmenter, &format!("{}/", self.id), expected, gone)
         {
             let changed = match &*self.index.borrow() {
@@ -121,7 +122,7 @@ impl Stream {
                 self.index.send_replace(Index::Ready(Arc::new(Document::new(text, &version))));
             }
         }
-        progress
+        published.into_iter().filter(|(_, has_part)| *has_part).map(|(key, _)| key).collect()
     }
 
     /// Removes further renditions that are not made any more.
@@ -133,20 +134,19 @@ impl Stream {
         }
     }
 
-    fn publish_rendition(&self, segmenter: &mut Segmenter, key: TrackKey, cache: &Cache) -> bool {
+    /// Publishes what is new of a rendition, if anything is. Returns whether that is a part.
+    fn publish_rendition(&self, segmenter: &mut Segmenter, key: TrackKey, cache: &Cache) -> Option<bool> {
         let ended = segmenter.is_ended();
         let before = self.view(key);
-        let Some(rendition) = segmenter.rendition_mut(key) else { return false };
+        let rendition = segmenter.rendition_mut(key)?;
         for segment in rendition.take_evicted() {
             cache.insert(&self.id, key, segment);
         }
         let next = rendition.next();
-        if before.is_some_and(|before| before.shows(rendition, ended)) {
-            return false;
+        if before.as_ref().is_some_and(|before| before.shows(rendition, ended)) {
+            return None;
         }
-        let Some(rendition) = segmenter.rendition(key).filter(|rendition| ended || !rendition.is_gathering()) else {
-            return false;
-        };
+        let rendition = segmenter.rendition(key).filter(|rendition| ended || !rendition.is_gathering())?;
         let others: Vec<_> = segmenter.renditions().filter(|other| other.key() != key).collect();
         let around = playlist::Around { others: &others, ended };
         let settings = segmenter.settings();
@@ -155,16 +155,17 @@ impl Stream {
             let version = format!("{}-{}.{}{}", self.id, next.msn, next.part, if skip { "d" } else { "" });
             Some(Arc::new(Document::new(text, &version)))
         };
-        if rendition.newest().is_none() {
-            return false;
-        }
+        rendition.newest()?;
         let whole = render(false);
         let delta = render(true).zip(whole.as_ref());
         let delta = delta.and_then(|(delta, whole)| (delta.text().len() < whole.text().len()).then_some(delta));
-        let view = Arc::new(View::of(rendition, whole, delta, Lifetimes::of(settings.target), ended));
+        let mut view = View::of(rendition, whole, delta, Lifetimes::of(settings.target), ended);
+        // While segments are listed whole, the part that is hinted does not come, and requests for it end.
+        let waited = before.filter(|before| before.next_part == view.next_part);
+        view.stalls = waited.as_ref().map_or(0, |before| before.stalls);
         self.target_secs.store(settings.target_secs(), Ordering::Relaxed);
-        self.views.write().get_or_insert_with(key, unpublished).send_replace(view);
-        true
+        self.views.write().get_or_insert_with(key, unpublished).send_replace(Arc::new(view));
+        Some(waited.is_none())
     }
 
     /// Publishes the reason why there is nothing to play.
