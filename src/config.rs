@@ -172,8 +172,20 @@ pub struct Hls {
     pub segment: Duration,
     #[serde(with = "humantime_serde")]
     pub window: Duration,
+    pub profile: LatencyProfile,
     pub on_demand: bool,
+    pub convert_long_groups: bool,
     pub cache: ByteSize,
+}
+
+/// How near to the present LL-HLS players are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LatencyProfile {
+    /// Parts as `hls.part` says.
+    Default,
+    /// Parts of 200 ms at most.
+    Close,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -327,8 +339,22 @@ impl Default for Hls {
             part: Duration::from_millis(333),
             segment: Duration::from_secs(2),
             window: Duration::from_secs(36),
+            profile: LatencyProfile::Default,
             on_demand: false,
+            convert_long_groups: true,
             cache: ByteSize::mib(512),
+        }
+    }
+}
+
+impl Hls {
+    /// The target duration of parts in the profile.
+    pub fn part_of_profile(&self) -> Duration {
+        /// A player keeps three parts of distance: 0.6 s. Shorter parts come to less than a round trip on mobile networks.
+        const CLOSE: Duration = Duration::from_millis(200);
+        match self.profile {
+            LatencyProfile::Default => self.part,
+            LatencyProfile::Close => self.part.min(CLOSE),
         }
     }
 }
@@ -612,6 +638,9 @@ mod tests {
         let config = load(&["--http-port", "9000", "--hls-part", "200ms", "--rtmp-message", "1 MiB"]).unwrap();
         assert_eq!(config.http.port, 9000);
         assert_eq!(config.hls.part, Duration::from_millis(200));
+        let close = load(&["--hls-profile", "close"]).unwrap().hls;
+        assert_eq!((close.part, close.part_of_profile()), (Duration::from_millis(333), Duration::from_millis(200)));
+        assert!(load(&["--hls-profile", "far"]).unwrap_err().to_string().contains("close"));
         assert_eq!(config.rtmp.message, ByteSize::mib(1));
         assert!(load(&["--hls-on-demand", "yes"]).unwrap_err().to_string().contains("true or false"));
     }
