@@ -465,14 +465,17 @@ impl Feed {
         let mut branches = self.branches.lock();
         let branch = branches.get_mut(key).ok_or(Unavailable::NoTrack(key))?;
         let codec = branch.original.parameters().codec();
-        let original = &branch.original;
-        let recipe = match (accept.enters(original), accept.plays(original)) {
+        let original = branch.original.clone();
+        let recipe = match (accept.enters(&original), accept.plays(&original)) {
             (true, _) => None,
             (false, true) => Recipe::with_entries(key.kind, accept).filter(|_| self.deriver.is_some()),
             (false, false) => Some(Recipe::for_viewer(key.kind, accept).ok_or(Unavailable::NoRecipe(codec))?),
         };
         // Without a conversion a viewer waits for a keyframe.
-        Ok(recipe.map_or_else(|| Found::Demand(Demand::original(original.clone())), |recipe| branch.converted(recipe)))
+        Ok(match recipe {
+            Some(recipe) => branch.converted(recipe),
+            None => Found::Demand(Demand::original(original)),
+        })
     }
 
     fn find_converted(&self, key: TrackKey, recipe: Recipe) -> Result<Found, Unavailable> {

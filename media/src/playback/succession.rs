@@ -70,7 +70,7 @@ impl Successor {
                 Poll::Pending => return Turn::GoOn,
                 Poll::Ready(Err(unavailable)) => return Turn::Failed(Some(unavailable)),
                 Poll::Ready(Ok(demand)) => {
-                    let mut reading = Box::new(Reading::new(demand, line.original));
+                    let mut reading = Box::new(Reading::new(demand, line.original, false));
                     reading.join(None, i64::MIN);
                     self.0 = State::Aside { reading, since: None, waits: false, asked: false };
                 }

@@ -3,7 +3,6 @@
 use super::*;
 use crate::codec::{Codec, aac};
 use crate::feed::{Deriver, Lease};
-use crate::feed::{Deriver, Lease, Recipe};
 use crate::key::Rendition;
 use crate::testing::{Frames, aac_without_a_standard_layout, audio, video};
 
