@@ -18,7 +18,10 @@ const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A source that can be asked has its keyframe here this long after the request: a round trip across an ocean, and some
 /// frames.
-pub(super) const KEYFRAME_ANSWER: Duration = Duration::from_millis(600);
+const KEYFRAME_ANSWER: Duration = Duration::from_millis(600);
+/// The wait for a keyframe of a source that has not been asked before: a round trip of 100 ms, and some frames. Most of
+/// these sources come by RTMP and do not answer, so their viewers should not wait for long.
+const KEYFRAME_ANSWER_UNKNOWN: Duration = Duration::from_millis(250);
 
 /// The longest delay of video that waits for its audio: two frames at 25 per second (80 ms), and some more.
 const HOLD_MAX: Duration = Duration::from_millis(100);
@@ -360,10 +363,15 @@ impl Outgoing {
         (newest.pts - keyframe.pts).duration(self.clock_rate())
     }
 
-    /// Returns whether the source is expected to send a keyframe when it is asked. Until a request has shown it, sources
-    /// of the codecs that come by WebRTC are, and sources of those that come by RTMP are not.
-    pub fn answers(&self) -> bool {
-        self.answers.unwrap_or(matches!(self.codec(), Codec::Vp8 | Codec::Vp9 | Codec::Av1))
+    /// Returns how long the keyframe of a request is worth waiting for. Until a request has shown it, sources of the
+    /// codecs that come by WebRTC are expected to answer.
+    pub fn answer_patience(&self) -> Duration {
+        let by_webrtc = || matches!(self.codec(), Codec::Vp8 | Codec::Vp9 | Codec::Av1).then_some(true);
+        match self.answers.or_else(by_webrtc) {
+            Some(true) => KEYFRAME_ANSWER,
+            Some(false) => Duration::ZERO,
+            None => KEYFRAME_ANSWER_UNKNOWN,
+        }
     }
 
     /// Returns the number of payload bytes that are kept.

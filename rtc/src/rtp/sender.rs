@@ -13,9 +13,9 @@
 //! and both are in sync after a quarter of the backlog's duration. Until then the video has no sender report: with one,
 //! the receiver would delay the live audio to match the late video.
 //!
-//! A viewer should not see the past for long. If the group is older than [`PAST_MAX`], the source is asked for a
-//! keyframe. If it has answered such a request before, the viewer waits for it, at most [`KEYFRAME_ANSWER`], and else it
-//! starts with the group and goes over to the keyframe if one comes.
+//! A viewer should not see the past. If the group is older than [`PAST_MAX`], the source is asked for a keyframe, and the
+//! viewer waits for it as long as sources of this kind take ([`Outgoing::answer_patience`]). If none comes, the viewer
+//! starts with the group and goes over to the keyframe once there is one.
 //!
 //! **How a viewer goes on when the publisher was away.** All frames that an encoder took in while it connected come at
 //! once. Played from the first packet, audio would be late by their duration for many seconds, and video frames would
@@ -30,7 +30,7 @@ use onmic_media::{ClockRate, MediaKind, Ticks, WallTime};
 
 use self::repair::Repairs;
 use super::feedback::ReceptionBlock;
-use super::outgoing::{KEYFRAME_ANSWER, Outgoing, Packet, Packets};
+use super::outgoing::{Outgoing, Packet, Packets};
 use super::packet::{ExtensionIds, HeaderWriter, Mid};
 use super::report;
 
@@ -288,9 +288,10 @@ impl Sender {
             self.phase = Phase::Live;
             return Start::Live;
         }
-        if outgoing.past() > PAST_MAX && outgoing.answers() {
+        let patience = outgoing.answer_patience();
+        if outgoing.past() > PAST_MAX && !patience.is_zero() {
             self.starting = None;
-            self.phase = Phase::Asking { until: now + KEYFRAME_ANSWER };
+            self.phase = Phase::Asking { until: now + patience };
             return Start::NextKeyframe;
         }
         self.start_with_group(outgoing, now)

@@ -195,6 +195,18 @@ fn a_stream_under_a_new_ssrc_takes_the_place_of_the_old_one_with_its_first_keyfr
 }
 
 #[test]
+fn any_number_of_streams_may_follow_each_other() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    for index in 0..180_u32 {
+        let (ssrc, frame) = (10 + index / 15, (index % 15) as u16);
+        incoming.handle_rtp(&sized(ssrc, frame, (640, 360), frame == 0), began + 100 * MILLI * index);
+    }
+    assert_eq!(widths(&mut incoming).len(), 180);
+    assert_eq!(incoming.counters().unknown_stream, 0);
+}
+
+#[test]
 fn a_smaller_stream_takes_the_place_of_one_that_said_goodbye_at_once() {
     let began = Instant::now();
     let mut incoming = incoming(began);
