@@ -21,13 +21,13 @@ BINARY := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/onmic
 FUZZ_SECONDS ?= 60
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -path web/dist -prune -o -path web/dist-lib -prune -o -path web/test/out -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help setup web build demo demo-cohost test lint test-rust test-web test-e2e api-types doc audit measure soak bench fuzz fuzz-check clean
+.PHONY: help setup web build demo demo-cohost test lint test-rust test-web test-e2e api-types doc audit measure pictures soak bench fuzz fuzz-check clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make test runs these stages. Each can be run alone:'
 	@sed -n 's/^#: /  make /p' Makefile
-	@echo 'also: setup, web, build, measure, soak, bench, fuzz, clean'
+	@echo 'also: setup, web, build, measure, pictures, soak, bench, fuzz, clean'
 
 # Installs Debian packages, rustfmt and clippy, and npm packages.
 setup: packages $(STAMPS)/web-packages $(STAMPS)/tests-packages
@@ -112,6 +112,11 @@ doc: setup web
 #: audit      checks for unused dependencies, licences, sources, and advisories if their database can be reached
 audit: setup
 	@scripts/audit
+
+# Takes the pictures of the README from the running product, on a machine with nothing else to do.
+pictures: setup web
+	cargo build --release --bin onmic
+	ONMIC_BIN=$(abspath $(TARGET)/release/onmic) node tests/readme/run.js
 
 # Measures the figures of docs/ with real clients and a release build. `make measure ONLY="rtmp_to_whep"` measures one.
 measure: setup web

@@ -17,6 +17,7 @@ use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
 use humantime_serde::Serde as Humantime;
 use onmic_control::HostLeaves;
+use onmic_http::BasePath;
 use onmic_http::client::Network;
 use onmic_ingest::rtmp::Applications;
 use onmic_ingest::rtmp::stream_key::{APPLICATION, InvalidApplication};
@@ -60,6 +61,8 @@ pub enum ConfigError {
     RtmpsWithoutCertificate,
     #[error("rtc.shards = {shards} is too many from rtc.port = {port} on: at most {SHARDS_MAX}, and each takes a port")]
     Shards { shards: usize, port: u16 },
+    #[error("rtc.announce is not valid: {0}")]
+    Announce(onmic_rtc::announce::InvalidAnnounced),
     #[error("[rooms] is not valid: {0}")]
     Rooms(onmic_room::Refused),
     #[error("webhooks.url = {0:?} is not an address of http: or https:")]
@@ -128,6 +131,7 @@ pub struct Http {
     pub tls_certificate: String,
     pub tls_key: String,
     pub trusted_proxies: Vec<Network>,
+    pub base_path: BasePath,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,7 +161,7 @@ pub struct Rtmp {
 pub struct Rtc {
     pub port: u16,
     pub shards: usize,
-    pub announce: Vec<IpAddr>,
+    pub announce: Vec<String>,
     pub ice_servers: Vec<String>,
     pub sessions: usize,
     #[serde(with = "humantime_serde")]
@@ -173,8 +177,20 @@ pub struct Hls {
     pub segment: Duration,
     #[serde(with = "humantime_serde")]
     pub window: Duration,
+    pub profile: LatencyProfile,
     pub on_demand: bool,
+    pub convert_long_groups: bool,
     pub cache: ByteSize,
+}
+
+/// How near to the present LL-HLS players are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LatencyProfile {
+    /// Parts as `hls.part` says.
+    Default,
+    /// Parts of 200 ms at most.
+    Close,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -273,8 +289,13 @@ impl Default for Log {
 
 impl Default for Http {
     fn default() -> Self {
-        let trusted_proxies = Network::LOOPBACK.to_vec();
-        Self { port: 8080, tls_certificate: String::new(), tls_key: String::new(), trusted_proxies }
+        Self {
+            port: 8080,
+            tls_certificate: String::new(),
+            tls_key: String::new(),
+            trusted_proxies: Network::LOOPBACK.to_vec(),
+            base_path: BasePath::default(),
+        }
     }
 }
 
@@ -311,14 +332,35 @@ impl Default for Rtc {
     }
 }
 
+impl Rtc {
+    /// The addresses that candidates announce.
+    pub fn announced(&self) -> Result<Vec<onmic_rtc::Announced>, ConfigError> {
+        self.announce.iter().map(|text| text.parse().map_err(ConfigError::Announce)).collect()
+    }
+}
+
 impl Default for Hls {
     fn default() -> Self {
         Self {
             part: Duration::from_millis(333),
             segment: Duration::from_secs(2),
             window: Duration::from_secs(36),
+            profile: LatencyProfile::Default,
             on_demand: false,
+            convert_long_groups: true,
             cache: ByteSize::mib(512),
+        }
+    }
+}
+
+impl Hls {
+    /// The target duration of parts in the profile.
+    pub fn part_of_profile(&self) -> Duration {
+        /// A player keeps three parts of distance: 0.6 s. Shorter parts come to less than a round trip on mobile networks.
+        const CLOSE: Duration = Duration::from_millis(200);
+        match self.profile {
+            LatencyProfile::Default => self.part,
+            LatencyProfile::Close => self.part.min(CLOSE),
         }
     }
 }
@@ -459,6 +501,7 @@ impl Config {
         onmic_room::Rooms::new(self.rooms.limits(), self.rooms.settings()).map_err(ConfigError::Rooms)?;
         self.webhooks.receiver()?;
         self.mixer.canvas()?;
+        self.rtc.announced()?;
         let Rtc { shards, port, .. } = self.rtc;
         if shards > SHARDS_MAX || usize::from(port) + shards.saturating_sub(1) > usize::from(u16::MAX) {
             return Err(ConfigError::Shards { shards, port });
@@ -609,6 +652,9 @@ mod tests {
         let config = load(&["--http-port", "9000", "--hls-part", "200ms", "--rtmp-message", "1 MiB"]).unwrap();
         assert_eq!(config.http.port, 9000);
         assert_eq!(config.hls.part, Duration::from_millis(200));
+        let close = load(&["--hls-profile", "close"]).unwrap().hls;
+        assert_eq!((close.part, close.part_of_profile()), (Duration::from_millis(333), Duration::from_millis(200)));
+        assert!(load(&["--hls-profile", "far"]).unwrap_err().to_string().contains("close"));
         assert_eq!(config.rtmp.message, ByteSize::mib(1));
         assert!(load(&["--hls-on-demand", "yes"]).unwrap_err().to_string().contains("true or false"));
     }
@@ -627,6 +673,15 @@ mod tests {
     }
 
     #[test]
+    fn a_base_path_is_a_plain_path() {
+        assert_eq!(load(&["--http-base-path", "/live/"]).unwrap().http.base_path.to_string(), "/live");
+        for wrong in ["live", "https://example.org/live", "//example.org", "/a/../b"] {
+            let refused = load(&["--http-base-path", wrong]).unwrap_err().to_string();
+            assert!(refused.contains("is not a path such as /live"), "{refused}");
+        }
+    }
+
+    #[test]
     fn more_shards_than_ports_or_ids_are_refused() {
         assert!(load(&["--rtc-shards", "256"]).is_ok());
         assert!(matches!(load(&["--rtc-shards", "257"]), Err(ConfigError::Shards { .. })));
@@ -640,6 +695,14 @@ mod tests {
         assert_eq!(app(&load(&["--rtmp-app", "stream, live"]).unwrap()).name(), "stream");
         assert_eq!(app(&load(&["--rtmp-app", "*"]).unwrap()), Applications::Any);
         assert!(matches!(load(&["--rtmp-app", ","]), Err(ConfigError::RtmpApp(_))));
+    }
+
+    #[test]
+    fn announced_addresses_may_have_ports_and_be_names() {
+        let config = load(&["--rtc-announce", "203.0.113.7:18189, live.example.org"]).unwrap();
+        assert_eq!(config.rtc.announced().unwrap().len(), 2);
+        let refused = load(&["--rtc-announce", "203.0.113"]).unwrap_err();
+        assert!(refused.to_string().contains("host name"), "{refused}");
     }
 
     #[test]

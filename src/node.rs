@@ -161,14 +161,17 @@ impl Parts {
             .merge(Api::new(hub.clone(), gate.clone(), rooms.clone(), rtmp).router())
             .method_not_allowed_fallback(Problem::method_not_allowed)
             .layer(onmic_http::cors::layer());
-        Router::new()
+        let routes = Router::new()
             .merge(media)
             .merge(health::router(stop.clone()))
             .route("/metrics", get(move || async move { telemetry::render(&metrics, &observed) }))
             .merge(pages::router())
             .method_not_allowed_fallback(Problem::method_not_allowed)
-            .fallback(get(pages::asset).fallback(Problem::method_not_allowed))
-            .layer(from_fn_with_state(Door::new(config.http.trusted_proxies.clone(), !gate.is_closed()), door::enter))
+            .fallback(get(pages::asset).fallback(Problem::method_not_allowed));
+        let http = &config.http;
+        let door = Door::new(http.trusted_proxies.clone(), !gate.is_closed(), http.base_path.clone());
+        // The door stands before a router without routes, because it changes paths before they are routed.
+        Router::new().fallback_service(routes).layer(from_fn_with_state(door, door::enter))
     }
 }
 

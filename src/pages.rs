@@ -1,6 +1,13 @@
 //! The pages and scripts of `web/`, embedded in the binary.
+//!
+//! All addresses in them are relative, because a proxy may show this server under any path. A page is written for its folder
+//! in `web/`, and is served under paths of other depths too.
+
+use std::convert::Infallible;
 
 use axum::Router;
+use axum::extract::{FromRequestParts, OriginalUri};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -15,22 +22,46 @@ struct Dist;
 
 /// Returns the routes of the pages. A path that no route takes may be an [`asset`].
 pub fn router() -> Router {
-    Router::new().route("/", get(index)).route("/watch/{room}", get(watch)).route("/studio/{room}", get(studio))
+    Router::new()
+        .route("/", get(index))
+        .route("/watch", get(watch))
+        .route("/watch/{room}", get(watch))
+        .route("/watch/{room}/{participant}", get(watch))
+        .route("/studio/{room}", get(studio))
 }
 
 /// `GET /`: shows the live rooms and how to publish.
 async fn index() -> Response {
-    page("index.html")
+    page("index.html").map_or_else(IntoResponse::into_response, |file| answer(file, "no-cache"))
 }
 
 /// `GET /watch/ROOM`: shows the player.
-async fn watch() -> Response {
-    page("watch.html")
+async fn watch(depth: Depth) -> Response {
+    inner("watch/index.html", depth)
 }
 
 /// `GET /studio/ROOM`: shows the host's desk.
-async fn studio() -> Response {
-    page("studio.html")
+async fn studio(depth: Depth) -> Response {
+    inner("studio/index.html", depth)
+}
+
+/// How many folders a page is below the root, as a browser counts them: by the slashes of the address that it asked for.
+struct Depth(usize);
+
+impl<S: Sync> FromRequestParts<S> for Depth {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let asked = parts.extensions.get().map_or(&parts.uri, |OriginalUri(asked)| asked);
+        Ok(Self::of(parts.uri.path(), asked.path()))
+    }
+}
+
+impl Depth {
+    /// Counts for a page whose route is `path`, which has neither a base path nor a slash at its end as `asked` may have.
+    fn of(path: &str, asked: &str) -> Self {
+        Self(path.matches('/').count() - 1 + usize::from(asked.ends_with('/')))
+    }
 }
 
 /// `GET /assets/…`: returns a file of the pages, as it does for the few files at the root.
@@ -44,14 +75,27 @@ pub async fn asset(uri: Uri) -> Response {
     }
 }
 
-fn page(name: &str) -> Response {
-    match Dist::get(name) {
-        Some(file) => answer(file, "no-cache"),
-        None => {
-            let detail = "the pages were not built into this binary: run `make web` and build again";
-            Problem::new(StatusCode::NOT_FOUND, detail).into_response()
-        }
+fn page(name: &str) -> Result<EmbeddedFile, Problem> {
+    let detail = "the pages were not built into this binary: run `make web` and build again";
+    Dist::get(name).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, detail))
+}
+
+/// Answers with a page that was written for a folder below the root, at another depth.
+fn inner(name: &str, depth: Depth) -> Response {
+    let mut file = match page(name) {
+        Ok(file) => file,
+        Err(problem) => return problem.into_response(),
+    };
+    if let Ok(text) = std::str::from_utf8(&file.data) {
+        file.data = at_depth(text, depth).into_bytes().into();
     }
+    answer(file, "no-cache")
+}
+
+/// Returns a page that is written for depth 1 as it has to be at another one.
+fn at_depth(page: &str, Depth(depth): Depth) -> String {
+    let root = if depth == 0 { "./".to_owned() } else { "../".repeat(depth) };
+    page.replace("=\"../", &format!("=\"{root}"))
 }
 
 fn answer(file: EmbeddedFile, cache: &'static str) -> Response {
@@ -61,4 +105,26 @@ fn answer(file: EmbeddedFile, cache: &'static str) -> Response {
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_leads_to_its_files_from_any_depth() {
+        let page = r#"<link href="../favicon.svg"><script src="../assets/watch.js">"#;
+        for (path, asked, root) in [
+            ("/watch", "/watch?room=demo", "./"),
+            ("/watch", "/watch/", "../"),
+            ("/watch/demo", "/watch/demo", "../"),
+            ("/watch/demo", "/live/watch/demo", "../"),
+            ("/watch/demo", "/live/watch/demo/", "../../"),
+            ("/watch/demo/anna", "/watch/demo/anna", "../../"),
+        ] {
+            let asked: Uri = asked.parse().unwrap();
+            let expected = format!(r#"<link href="{root}favicon.svg"><script src="{root}assets/watch.js">"#);
+            assert_eq!(at_depth(page, Depth::of(path, asked.path())), expected, "{asked}");
+        }
+    }
 }

@@ -68,7 +68,7 @@ pub fn rtc(config: &Config, clock: NodeClock) -> anyhow::Result<onmic_rtc::Confi
         address: config.address()?,
         port: config.rtc.port,
         shards: config.rtc.shards,
-        announce: config.rtc.announce.clone(),
+        announce: config.rtc.announced()?,
         sessions: config.rtc.sessions,
         consent: config.rtc.consent_timeout,
         clock,
@@ -77,8 +77,9 @@ pub fn rtc(config: &Config, clock: NodeClock) -> anyhow::Result<onmic_rtc::Confi
 
 pub fn hls(config: &Config) -> HlsConfig {
     HlsConfig {
-        settings: Settings::new(config.hls.part, config.hls.segment, config.hls.window),
+        settings: Settings::new(config.hls.part_of_profile(), config.hls.segment, config.hls.window),
         on_demand: config.hls.on_demand,
+        converts_long_groups: config.hls.convert_long_groups,
         cache_bytes: config.hls.cache.as_u64(),
         ..HlsConfig::default()
     }

@@ -204,13 +204,20 @@ async fn reload(address: SocketAddr, source: Ipv4Addr, directory: &str, answers:
         if answers.send(Answer { part, came: epoch_micros(), status }).is_err() {
             return;
         }
-        // The preload hint names the part that is to come.
-        let hint = body.lines().rev().find_map(|line| line.strip_prefix("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"video-"));
-        let hint = hint.and_then(|hint| hint.strip_suffix(".m4s\"")?.split_once('.'));
-        let Some((msn, index)) = hint else { return };
-        part = (msn.parse().unwrap_or(0), index.parse().unwrap_or(0));
+        let Some((msn, index)) = next_place(&body) else { return };
+        part = (msn, index);
         next = format!("video.m3u8?_HLS_msn={msn}&_HLS_part={index}");
     }
+}
+
+/// Returns the media sequence number and the index of the part that comes after the last one of a playlist.
+fn next_place(playlist: &str) -> Option<(u64, u32)> {
+    let first: u64 = playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"))?.parse().ok()?;
+    let is_segment = |line: &&str| !line.starts_with('#');
+    let segments = playlist.lines().filter(is_segment).count() as u64;
+    let open = playlist.lines().rev().take_while(|line| !is_segment(line));
+    let parts = open.filter(|line| line.starts_with("#EXT-X-PART:")).count() as u32;
+    Some((first + segments, parts))
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {

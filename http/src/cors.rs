@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use axum::http::{HeaderName, Method, header};
-use tower_http::cors::{Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
-/// Lets any origin read, publish and watch. Rights come from tokens that a page has to be given, never from cookies.
+/// Lets any origin read, publish and watch, with whatever headers it adds. Rights come from tokens that a page has to be given, never from cookies.
 pub fn layer() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
@@ -18,14 +18,10 @@ pub fn layer() -> CorsLayer {
             Method::DELETE,
             Method::OPTIONS,
         ])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            header::IF_MATCH,
-            header::IF_NONE_MATCH,
-            header::RANGE,
-            header::ACCEPT,
-        ])
+        // Players and tracing add headers of their own (CMCD-Request, traceparent), and `*` would not name Authorization.
+        .allow_headers(AllowHeaders::mirror_request())
+        // Shared caches do not keep answers to OPTIONS, and no other answer depends on the headers of a preflight.
+        .vary(Vec::new())
         .expose_headers([
             header::LOCATION,
             header::ETAG,

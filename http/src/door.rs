@@ -1,6 +1,8 @@
-//! The door before all routes: where a request comes from, and whether it may come in at all.
+//! The door before all routes: where a request comes from, where it goes, and whether it may come in at all.
 //!
-//! It puts the client's address in the place of a trusted proxy's, so that no route has to know of proxies. A server without
+//! It puts the client's address in the place of a trusted proxy's. It takes the base path off the path of a request, and puts
+//! it before the path in a `Location`. So no route has to know of proxies, and only bodies that state absolute paths ask for
+//! the [`BasePath`] of their request. A slash at the end of a path means nothing to routes. A server without
 //! a secret obeys everybody on its machine. There it also turns away what a page of another site makes a browser on that
 //! machine send: by its `Origin`, or under a host name that the site has bound to a loopback address (DNS rebinding).
 //! Media by `GET` is what such a page may have, because players live on other sites.
@@ -9,24 +11,49 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::Problem;
+use crate::base_path::with_path;
 use crate::client::{self, Network};
+use crate::{BasePath, Problem};
 
 /// Decides about requests before any route does.
 #[derive(Clone, Debug)]
 pub struct Door {
     trusted: Arc<[Network]>,
     guarded: bool,
+    base_path: BasePath,
 }
 
 impl Door {
     /// Believes the proxies in the `trusted` networks. A `guarded` server asks for no tokens, and listens on loopback alone.
-    pub fn new(trusted: Vec<Network>, guarded: bool) -> Self {
-        Self { trusted: trusted.into(), guarded }
+    /// Proxies show it under `base_path`, unless they state another one.
+    pub fn new(trusted: Vec<Network>, guarded: bool, base_path: BasePath) -> Self {
+        Self { trusted: trusted.into(), guarded, base_path }
+    }
+
+    /// Returns the base path of a request that came from `peer`.
+    fn base_path(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> BasePath {
+        let is_trusted = peer.is_some_and(|peer| self.trusted.iter().any(|network| network.contains(peer)));
+        let stated = is_trusted.then(|| BasePath::forwarded(headers)).flatten();
+        stated.unwrap_or_else(|| self.base_path.clone())
+    }
+
+    /// Returns where a request for `uri` goes: without the configured base path, which some proxies leave on it, and without
+    /// slashes at the end.
+    fn route(&self, uri: &Uri) -> Route {
+        let path = match self.base_path.strip(uri.path()) {
+            Some("") => return Route::ToBase,
+            rest => rest.unwrap_or(uri.path()),
+        };
+        let trimmed = match path.trim_end_matches('/') {
+            "" => "/",
+            trimmed => trimmed,
+        };
+        let rewritten = (trimmed != uri.path()).then(|| with_path(uri, trimmed)).flatten();
+        Route::To(rewritten.unwrap_or_else(|| uri.clone()))
     }
 
     /// Returns whether a request may come in.
@@ -53,18 +80,50 @@ impl Door {
     }
 }
 
-/// Lets a request in, with the address of its client, or answers 403.
+/// Where a request goes.
+#[derive(Debug, PartialEq, Eq)]
+enum Route {
+    /// To the route of this address.
+    To(Uri),
+    /// To the base path without the slash at its end, from which the relative addresses in pages would lead elsewhere.
+    ToBase,
+}
+
+/// Lets a request in, with the address of its client and by the path of its route, or answers 403.
 pub async fn enter(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let base_path = door.base_path(peer, request.headers());
+    match door.route(request.uri()) {
+        Route::To(uri) => *request.uri_mut() = uri,
+        Route::ToBase => {
+            let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+            return led(StatusCode::PERMANENT_REDIRECT.into_response(), &format!("{}/{query}", door.base_path));
+        }
+    }
     if let Err(refused) = door.admits(request.method(), request.uri(), request.headers()) {
         return refused.into_response();
     }
-    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() {
-        let client = client::address(peer.ip(), request.headers(), &door.trusted);
-        if client != peer.ip() {
+    if let Some(peer) = peer {
+        let client = client::address(peer, request.headers(), &door.trusted);
+        if client != peer {
             request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, 0)));
         }
     }
-    next.run(request).await
+    request.extensions_mut().insert(base_path.clone());
+    let response = next.run(request).await;
+    let stated = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    match stated.filter(|location| location.starts_with('/')).map(|location| base_path.join(location)) {
+        Some(location) => led(response, &location),
+        None => response,
+    }
+}
+
+/// Returns an answer that leads to `location`.
+fn led(mut response: Response, location: &str) -> Response {
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
 }
 
 /// Returns whether this is a host with or without port that names this machine alone.
@@ -98,7 +157,7 @@ mod tests {
 
     #[test]
     fn without_a_secret_a_page_of_another_site_gets_media_alone() {
-        let door = Door::new(Vec::new(), true);
+        let door = Door::new(Vec::new(), true, BasePath::default());
         let evil = [(header::ORIGIN, "https://evil.example"), (header::HOST, "127.0.0.1:8080")];
         let (get, post, options) = (Method::GET, Method::POST, Method::OPTIONS);
         for (method, path) in
@@ -117,7 +176,7 @@ mod tests {
 
     #[test]
     fn without_a_secret_only_loopback_names_are_answered() {
-        let door = Door::new(Vec::new(), true);
+        let door = Door::new(Vec::new(), true, BasePath::default());
         for (host, refused) in [
             ("127.0.0.1:8080", None),
             ("localhost:8080", None),
@@ -140,8 +199,64 @@ mod tests {
 
     #[test]
     fn with_a_secret_tokens_decide() {
-        let door = Door::new(Vec::new(), false);
+        let door = Door::new(Vec::new(), false, BasePath::default());
         let evil = [(header::ORIGIN, "https://evil.example"), (header::HOST, "live.example")];
         assert_eq!(status(&door, &Method::POST, "/api/v1/rooms", &evil), None);
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_states_the_base_path() {
+        let door = Door::new(Network::LOOPBACK.to_vec(), false, "/set".parse().unwrap());
+        let found = |peer: &str, prefix: &str| {
+            let headers = [("x-forwarded-prefix".parse().unwrap(), prefix.parse().unwrap())].into_iter().collect();
+            door.base_path(peer.parse().ok(), &headers).to_string()
+        };
+        assert_eq!(found("127.0.0.1", "/live"), "/live");
+        assert_eq!(found("127.0.0.1", "//evil.example"), "/set");
+        assert_eq!(found("203.0.113.1", "/live"), "/set");
+    }
+
+    #[test]
+    fn a_path_leads_to_its_route_with_and_without_base_path_and_slash() {
+        let door = Door::new(Vec::new(), false, "/live".parse().unwrap());
+        for (asked, route) in [
+            ("/live/watch/demo?lang=zh", "/watch/demo?lang=zh"),
+            ("/watch/demo", "/watch/demo"),
+            ("/live/", "/"),
+            ("/", "/"),
+            ("/live/whip/demo/", "/whip/demo"),
+            ("/whep/demo//?token=x", "/whep/demo?token=x"),
+            ("/lively/demo", "/lively/demo"),
+        ] {
+            assert_eq!(door.route(&asked.parse().unwrap()), Route::To(route.parse().unwrap()), "{asked}");
+        }
+        assert_eq!(door.route(&"/live?lang=zh".parse().unwrap()), Route::ToBase);
+    }
+
+    #[tokio::test]
+    async fn the_base_path_stands_before_the_path_in_a_location() {
+        use axum::Router;
+        use axum::body::Body;
+        use axum::routing::get;
+        use tower::ServiceExt;
+
+        let at = |location: &'static str| get(move || async move { [(header::LOCATION, location)] });
+        let routes = Router::new()
+            .route("/session", at("/sessions/1"))
+            .route("/relative", at("../sessions/1"))
+            .route("/elsewhere", at("https://other.example/"));
+        let door = Door::new(Vec::new(), false, "/live".parse().unwrap());
+        let layer = axum::middleware::from_fn_with_state(door, enter);
+        let router = Router::new().fallback_service(routes).layer(layer);
+        for (path, location) in [
+            ("/session", "/live/sessions/1"),
+            ("/live/session", "/live/sessions/1"),
+            ("/live?lang=zh", "/live/?lang=zh"),
+            ("/relative", "../sessions/1"),
+            ("/elsewhere", "https://other.example/"),
+        ] {
+            let answer = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.headers()[header::LOCATION], location, "{path}");
+        }
     }
 }

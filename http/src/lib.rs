@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of WebRTC, rooms, playlists or the API's shapes.
 
+pub mod base_path;
 pub mod body;
 pub mod client;
 pub mod cors;
@@ -10,5 +11,6 @@ pub mod door;
 pub mod problem;
 pub mod token;
 
+pub use base_path::BasePath;
 pub use problem::Problem;
 pub use token::token;

@@ -70,6 +70,9 @@ impl Accepts {
 pub enum Recipe {
     /// H.264 without reordered frames, from any video.
     H264,
+    /// The same with a keyframe at least every two seconds, from video whose keyframes are too far apart for viewers that
+    /// join. It is encoded anew in any case.
+    H264Entries,
     /// Opus, from any audio.
     Opus,
     /// AAC, from any audio.
@@ -80,10 +83,16 @@ impl Recipe {
     /// Returns the codec that it yields.
     pub const fn codec(self) -> Codec {
         match self {
-            Self::H264 => Codec::H264,
+            Self::H264 | Self::H264Entries => Codec::H264,
             Self::Opus => Codec::Opus,
             Self::Aac => Codec::Aac,
         }
+    }
+
+    /// Returns the conversion for a viewer that takes the track itself, and cannot start for want of keyframes.
+    fn with_entries(kind: MediaKind, accept: Accept<'_>) -> Option<Self> {
+        let recipe = Self::H264Entries;
+        (kind == MediaKind::Video && accept.codecs.contains(&recipe.codec())).then_some(recipe)
     }
 
     fn for_viewer(kind: MediaKind, accept: Accept<'_>) -> Option<Self> {
@@ -229,6 +238,17 @@ pub trait Returns: Send + Sync + 'static {
 struct Branch {
     original: Arc<Track>,
     derived: Vec<Derived>,
+}
+
+impl Branch {
+    /// What a recipe makes of the original, if that is being made.
+    fn converted(&mut self, recipe: Recipe) -> Found {
+        self.derived.retain(|derived| !derived.track.is_ended());
+        match self.derived.iter().find(|derived| derived.recipe == recipe) {
+            Some(derived) => Found::Demand(Demand::derived(derived.track.clone(), derived.holders.clone())),
+            None => Found::Recipe(recipe, self.original.clone()),
+        }
+    }
 }
 
 struct Derived {
@@ -380,13 +400,22 @@ impl Feed {
         if let Some(pictures) = self.pictures(key.kind) {
             return pictures.demand(key, accept);
         }
-        if let Found::Demand(demand) = self.find(key, accept)? {
+        self.found_or_made(key, |feed| feed.find(key, accept))
+    }
+
+    /// What `find` finds, or what is made of it.
+    fn found_or_made(
+        self: &Arc<Self>,
+        key: TrackKey,
+        find: impl Fn(&Self) -> Result<Found, Unavailable>,
+    ) -> Result<Demand, Unavailable> {
+        if let Found::Demand(demand) = find(self)? {
             return Ok(demand);
         }
         // One conversion is opened at a time, outside of the lock of the branches: opening a codec takes long, and
         // other callers look at the branches meanwhile.
         let _making = self.making.lock();
-        let (recipe, original) = match self.find(key, accept)? {
+        let (recipe, original) = match find(self)? {
             Found::Demand(demand) => return Ok(demand),
             Found::Recipe(recipe, original) => (recipe, original),
         };
@@ -411,11 +440,13 @@ impl Feed {
             return Ok(demand);
         }
         let (owned, accepts) = (owner.clone(), accepts.clone());
-        match tokio::task::spawn_blocking(move || owned.demand(key, accepts.borrow())).await {
-            Ok(demanded) => demanded,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(Unavailable::NoTrack(key)), // The runtime is being shut down.
-        }
+        opened(key, move || owned.demand(key, accepts.borrow())).await
+    }
+
+    /// What `recipe` makes of the original track of a key, whatever that is.
+    pub async fn converted(self: &Arc<Self>, key: TrackKey, recipe: Recipe) -> Result<Demand, Unavailable> {
+        let owned = self.pictures(key.kind).unwrap_or(self).clone();
+        opened(key, move || owned.found_or_made(key, |feed| feed.find_converted(key, recipe))).await
     }
 
     /// Waits for an original track of this key other than the `known` one, and returns what `accepts` gets from it.
@@ -434,19 +465,22 @@ impl Feed {
         let mut branches = self.branches.lock();
         let branch = branches.get_mut(key).ok_or(Unavailable::NoTrack(key))?;
         let codec = branch.original.parameters().codec();
-        let recipe = Recipe::for_viewer(key.kind, accept).filter(|_| self.deriver.is_some());
-        let recipe = match recipe {
-            // Without a conversion it may wait for a keyframe.
-            None if accept.plays(&branch.original) => None,
-            None => return Err(Unavailable::NoRecipe(codec)),
-            Some(recipe) => Some(recipe).filter(|_| !accept.enters(&branch.original)),
+        let original = branch.original.clone();
+        let recipe = match (accept.enters(&original), accept.plays(&original)) {
+            (true, _) => None,
+            (false, true) => Recipe::with_entries(key.kind, accept).filter(|_| self.deriver.is_some()),
+            (false, false) => Some(Recipe::for_viewer(key.kind, accept).ok_or(Unavailable::NoRecipe(codec))?),
         };
-        let Some(recipe) = recipe else { return Ok(Found::Demand(Demand::original(branch.original.clone()))) };
-        branch.derived.retain(|derived| !derived.track.is_ended());
-        Ok(match branch.derived.iter().find(|derived| derived.recipe == recipe) {
-            Some(derived) => Found::Demand(Demand::derived(derived.track.clone(), derived.holders.clone())),
-            None => Found::Recipe(recipe, branch.original.clone()),
+        // Without a conversion a viewer waits for a keyframe.
+        Ok(match recipe {
+            Some(recipe) => branch.converted(recipe),
+            None => Found::Demand(Demand::original(original)),
         })
+    }
+
+    fn find_converted(&self, key: TrackKey, recipe: Recipe) -> Result<Found, Unavailable> {
+        let mut branches = self.branches.lock();
+        branches.get_mut(key).map(|branch| branch.converted(recipe)).ok_or(Unavailable::NoTrack(key))
     }
 
     /// Notes that all tracks are there, so that viewers that wait for the feed may start.
@@ -494,6 +528,17 @@ impl Feed {
             *now = stage.max(*now);
             later
         });
+    }
+}
+
+type Demanded = Result<Demand, Unavailable>;
+
+/// Opens a codec on a thread where it may block.
+async fn opened(key: TrackKey, demand: impl FnOnce() -> Demanded + Send + 'static) -> Demanded {
+    match tokio::task::spawn_blocking(demand).await {
+        Ok(demanded) => demanded,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(Unavailable::NoTrack(key)), // The runtime is being shut down.
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Owns every source. A name has one publisher at a time. A publisher that goes silent or away leaves its source
 //! standing for the grace period. The next one that publishes the name within it continues the same tracks, and
-//! viewers notice a pause, not an end. After it, [`Hub::expire`] ends the source.
+//! viewers notice a pause, not an end. After it, [`Hub::expire`] ends the source. A WHIP offer has its name from the
+//! answer on, but as long as its publisher has not connected, it gives way: to RTMP at once, to another offer soon.
 //!
 //! Names are kept by room, so a question about one room looks at that room alone. A room has a program from its first
 //! source to the end of its last. The first source is passed through to it at once. After that the host's source is
@@ -134,10 +135,11 @@ impl Hub {
         publisher: impl Into<Publisher>,
         now: Instant,
     ) -> Result<Publication, PublishRefused> {
+        let publisher = publisher.into();
         let mut names = self.names.lock();
         let source = match names.rooms.get(&name.room).and_then(|room| room.sources.get(&name.participant)) {
             Some(source) => {
-                if !source.may_be_taken(now, self.limits.grace) {
+                if !source.may_be_taken(publisher.protocol, now, self.limits.grace) {
                     return Err(PublishRefused::Busy(name.clone()));
                 }
                 source.clone()
@@ -149,7 +151,7 @@ impl Hub {
                 self.begin(&mut names, name, now)
             }
         };
-        let publication = Publication::new(source, publisher.into(), now);
+        let publication = Publication::new(source, publisher, now);
         drop(names);
         self.changes.tell(&name.room);
         Ok(publication)
@@ -380,6 +382,28 @@ mod tests {
         assert_eq!(refused, PublishRefused::Busy(key()));
         hub.publish(&key(), Protocol::Whip, start + secs(16)).unwrap();
         assert_eq!(first.push(arrival(90_000, true), start + secs(17)), Err(TakenOver));
+    }
+
+    #[test]
+    fn an_offer_whose_publisher_has_not_connected_gives_way_to_one_that_is_there_and_soon_to_another_offer() {
+        let start = Instant::now();
+        let hub = hub(start);
+        let milli = |millis| start + Duration::from_millis(millis);
+        let first = hub.publish(&key(), Protocol::Whip, start).unwrap();
+        hub.publish(&key(), Protocol::Whip, milli(2_500)).unwrap_err();
+        let second = hub.publish(&key(), Protocol::Whip, milli(2_501)).unwrap();
+        assert!(!first.is_current());
+        let third = hub.publish(&key(), Protocol::Rtmp, milli(2_502)).unwrap();
+        assert!(!second.is_current());
+        hub.publish(&key(), Protocol::Whip, milli(9_000)).unwrap_err(); // An RTMP publisher is there from the beginning.
+        drop(third);
+        let mut fourth = hub.publish(&key(), Protocol::Whip, milli(9_000)).unwrap();
+        fourth.arrived(milli(9_100));
+        for other in [Protocol::Rtmp, Protocol::Whip] {
+            hub.publish(&key(), other, milli(19_000)).unwrap_err(); // One that has connected has the grace period.
+        }
+        fourth.push(arrival(0, true), milli(19_001)).unwrap();
+        hub.publish(&key(), Protocol::Rtmp, milli(29_000)).unwrap_err();
     }
 
     #[test]

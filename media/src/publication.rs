@@ -83,6 +83,11 @@ impl Publication {
         &self.source
     }
 
+    /// Notes that the publisher itself is connected, which its offer alone did not show.
+    pub fn arrived(&mut self, now: Instant) {
+        self.source.hear(self.publisher, now);
+    }
+
     /// States the tracks that the publisher has announced, so that no viewer waits for one that never comes.
     pub fn expect(&mut self, keys: impl IntoIterator<Item = TrackKey>) {
         self.expected = Some(keys.into_iter().collect());

@@ -11,6 +11,7 @@
 
 pub mod chain;
 mod dates;
+mod division;
 mod error;
 mod fragment;
 mod init;
@@ -18,6 +19,7 @@ pub mod multivariant;
 pub mod names;
 mod pace;
 pub mod playlist;
+pub mod query;
 pub mod rendition;
 pub mod segment;
 mod segmenter;

@@ -12,10 +12,11 @@ const GROUP: &str = "audio";
 /// The bandwidth of the first parts is a guess at the peak of later segments, so this much is added to it.
 const BANDWIDTH_HEADROOM_PERCENT: u64 = 10;
 
-/// Returns the playlist, or `None` until each expected rendition has a part. `directory` is put before every name, and
-/// ends with a slash unless it is empty.
-pub fn render(segmenter: &Segmenter, directory: &str, expected: &[TrackKey]) -> Option<String> {
-    let ready: Vec<_> = segmenter.renditions().filter(|rendition| rendition.newest().is_some()).collect();
+/// The playlist; `None` until each rendition that will be there has a part. It does not name those of the tracks that are
+/// `gone`. `directory` is put before every name, and ends with a slash unless it is empty.
+pub fn render(segmenter: &Segmenter, directory: &str, expected: &[TrackKey], gone: &[TrackKey]) -> Option<String> {
+    let is_named = |rendition: &&Rendition| rendition.newest().is_some() && !gone.contains(&rendition.key());
+    let ready: Vec<_> = segmenter.renditions().filter(is_named).collect();
     if expected.iter().any(|key| ready.iter().all(|rendition| rendition.key() != *key)) {
         return None;
     }

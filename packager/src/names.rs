@@ -1,6 +1,10 @@
 //! Names of the files that a playlist refers to. All are relative to the playlist, so that any directory will do. The
 //! server makes the directory unique to the stream, because a cache may still hold the files of an earlier stream
 //! under these names.
+//!
+//! A part has a number of its own, not one within its segment. The preload hint names the part that comes next before it
+//! is known whether the segment goes on or the next one begins with it. So a hint is never wrong, and no part waits
+//! for the frame behind it.
 
 use onmic_media::TrackKey;
 
@@ -13,8 +17,8 @@ pub enum File {
     Init(TrackKey, u32),
     /// A segment: `video-12.m4s`.
     Segment(TrackKey, u64),
-    /// A part: `video-12.3.m4s`.
-    Part(TrackKey, u64, u32),
+    /// A part by its number within the rendition: `video-part-75.m4s`.
+    Part(TrackKey, u64),
 }
 
 impl File {
@@ -29,10 +33,10 @@ impl File {
         if let Some(number) = rest.strip_prefix("init-") {
             return Some(Self::Init(key, decimal(number.strip_suffix(".mp4")?)?.try_into().ok()?));
         }
-        let numbers = rest.strip_suffix(".m4s")?;
-        match numbers.split_once('.') {
-            None => Some(Self::Segment(key, decimal(numbers)?)),
-            Some((segment, part)) => Some(Self::Part(key, decimal(segment)?, decimal(part)?.try_into().ok()?)),
+        let media = rest.strip_suffix(".m4s")?;
+        match media.strip_prefix("part-") {
+            None => Some(Self::Segment(key, decimal(media)?)),
+            Some(number) => Some(Self::Part(key, decimal(number)?)),
         }
     }
 }
@@ -49,7 +53,7 @@ impl std::fmt::Display for File {
             Self::Playlist(key) => write!(f, "{key}.m3u8"),
             Self::Init(key, number) => write!(f, "{key}-init-{number}.mp4"),
             Self::Segment(key, msn) => write!(f, "{key}-{msn}.m4s"),
-            Self::Part(key, msn, part) => write!(f, "{key}-{msn}.{part}.m4s"),
+            Self::Part(key, number) => write!(f, "{key}-part-{number}.m4s"),
         }
     }
 }
@@ -68,9 +72,9 @@ mod tests {
             File::Playlist(video),
             File::Init(audio, 3),
             File::Segment(video, 0),
-            File::Part(audio, 12, 7),
+            File::Part(audio, 127),
             File::Playlist(lower),
-            File::Part(lower, 1, 0),
+            File::Part(lower, 0),
         ] {
             assert_eq!(File::parse(&file.to_string()), Some(file));
         }
@@ -85,7 +89,9 @@ mod tests {
             "video-.m4s",
             "video-01.m4s",
             "video-+1.m4s",
-            "video-1.2.3.m4s",
+            "video-1.2.m4s",
+            "video-part-01.m4s",
+            "video-part-.m4s",
             "audio-init-x.mp4",
             "video0-1.m4s",
             "video01.m3u8",

@@ -8,6 +8,9 @@ use onmic_media::{ClockRate, Ticks};
 /// that is too long would put a frame's presentation before its decoding.
 const RECENT: usize = 8;
 
+/// An interval this many times longer than the shortest one is another pace. Reordering and lost frames leave two or three.
+const SLOWER: i64 = 4;
+
 /// Holds the last intervals between decoding times of video frames.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
@@ -34,7 +37,30 @@ impl Pace {
 
     /// Returns how long the newest frame will last, as far as can be told.
     pub(crate) fn expected(&self) -> Option<i64> {
-        self.recent.iter().copied().min()
+        Self::usual(self.recent.iter().copied())
+    }
+
+    /// The same once a frame at `dts` has come.
+    pub(crate) fn expected_from(&self, dts: i64) -> Option<i64> {
+        let oldest = usize::from(self.recent.len() == RECENT);
+        Self::usual(
+            self.recent.iter().copied().skip(oldest).chain(self.interval_to(dts).filter(|interval| *interval > 0)),
+        )
+    }
+
+    /// The shortest of the intervals. Two long ones at the end are a slower pace.
+    fn usual(intervals: impl DoubleEndedIterator<Item = i64> + Clone) -> Option<i64> {
+        let shortest = intervals.clone().min()?;
+        let mut newest = intervals.rev();
+        Some(match (newest.next(), newest.next()) {
+            (Some(last), Some(before)) if last.min(before) > shortest * SLOWER => last.min(before),
+            _ => shortest,
+        })
+    }
+
+    /// The interval between the newest frame and one at `dts`.
+    pub(crate) fn interval_to(&self, dts: i64) -> Option<i64> {
+        self.last.map(|last| dts - last)
     }
 }
 
@@ -158,5 +184,17 @@ mod tests {
         assert_eq!(pace.expected(), Some(2940));
         (1..=8).for_each(|frame| pace.observe(Ticks(9000 + frame * 9000)));
         assert_eq!(pace.expected(), Some(9000));
+    }
+
+    #[test]
+    fn two_intervals_of_a_slower_pace_are_believed() {
+        let mut pace = Pace::default();
+        (0..20).for_each(|frame| pace.observe(Ticks(frame * 3000)));
+        pace.observe(Ticks(57_000 + 90_000));
+        assert_eq!(pace.expected(), Some(3000), "one may be a hole");
+        pace.observe(Ticks(57_000 + 180_000));
+        assert_eq!(pace.expected(), Some(90_000));
+        pace.observe(Ticks(57_000 + 183_000));
+        assert_eq!(pace.expected(), Some(3000));
     }
 }

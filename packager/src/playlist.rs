@@ -22,11 +22,12 @@ pub struct Around<'a> {
     pub ended: bool,
 }
 
-/// Returns the playlist of `rendition`, or `None` before its first part. With `skip` it leaves out the segments that a
-/// client has had for six target durations. If there is no such segment, it is the whole playlist.
+/// The playlist of `rendition`, or `None` before its first segment: players need one, and it tells the target duration,
+/// which may not change. With `skip` it leaves out the segments that a client
+/// has had for six target durations. If there is no such segment, it is the whole playlist.
 pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, skip: bool) -> Option<String> {
     let part_target = rendition.part_target()?;
-    rendition.newest()?;
+    rendition.segments().next().filter(|_| rendition.newest().is_some())?;
     let mut text = String::with_capacity(8192);
     header(&mut text, rendition, settings, part_target);
     let ages = Ages::of(rendition);
@@ -41,18 +42,18 @@ pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, sk
             segment(&mut text, rendition, listed, init, with_parts);
             line(&mut text, format_args!("#EXTINF:{},", Seconds(listed.duration)));
             line(&mut text, format_args!("{}", File::Segment(rendition.key(), listed.msn)));
+            // The MAP is repeated after EXT-X-SKIP: shaka 5 does not look it up in the playlist that it had before.
+            init = Some(&listed.init);
         }
-        init = Some(&listed.init);
     }
-    if let Some(open) = rendition.open().filter(|open| !open.parts.is_empty()) {
+    if let Some(open) = rendition.open().filter(|open| !open.listed().is_empty()) {
         segment(&mut text, rendition, open, init, true);
     }
     if around.ended {
         text.push_str("#EXT-X-ENDLIST\n");
         return Some(text);
     }
-    let hint = rendition.next();
-    let hint = File::Part(rendition.key(), hint.msn, hint.part);
+    let hint = File::Part(rendition.key(), rendition.next_part());
     line(&mut text, format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{hint}\""));
     for other in around.others {
         let Some(newest) = other.newest() else { continue };
@@ -103,8 +104,8 @@ fn segment(text: &mut String, rendition: &Rendition, segment: &Segment, before: 
     if !with_parts {
         return;
     }
-    for (index, part) in segment.parts.iter().enumerate() {
-        let uri = File::Part(key, segment.msn, index as u32);
+    for (number, part) in (segment.first_part..).zip(segment.listed()) {
+        let uri = File::Part(key, number);
         let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
         let duration = Seconds(part.duration);
         line(text, format_args!("#EXT-X-PART:DURATION={duration},URI=\"{uri}\"{independent}"));
@@ -116,7 +117,8 @@ struct Ages(Vec<Duration>);
 
 impl Ages {
     fn of(rendition: &Rendition) -> Self {
-        let mut age = rendition.open().map_or(Duration::ZERO, |open| open.duration);
+        let open = rendition.open().filter(|open| !open.whole);
+        let mut age = open.map_or(Duration::ZERO, |open| open.duration);
         let mut ages: Vec<_> = rendition
             .segments()
             .rev()

@@ -21,9 +21,12 @@
 //! ends those before it by presentation times. With reordered frames that left a hole as long as they are decoded
 //! ahead. Playlists are not concerned.
 //!
-//! **Frames that come slower than the part target**, after it was chosen: up to [`LAG_MICROS_MAX`] the part ends at its
-//! target and the next one makes up for it. Beyond (a screen shared at one frame a second), the part is as long as its
-//! frame: its duration is then true, which players need more than the limit.
+//! **Frames that come slower than the part target.** A part is never longer than the target, and the target never changes:
+//! Apple's player gives up for good when PART-HOLD-BACK does. Up to [`LAG_MICROS_MAX`] a part ends at its target and the
+//! next one makes up for it. Beyond (a screen shared at one frame a second), no part can hold such a frame. Its segment
+//! is then a **whole** one: listed when it is complete, without parts. A segment is never longer than the target duration
+//! either. In both cases the last frame before the limit lasts in the media for as long as it is shown, so that players
+//! have no hole, and the playlist has the next segment at its own date.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,13 +35,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks, TrackKey, WallTime};
 
+use crate::division::{Grid, PartTarget, least, millis_to_ticks};
 use crate::error::PackagerError;
 use crate::fragment::{Event, Sample, decode_when_shown, fragment};
 use crate::init::init_section;
 use crate::segment::{Init, Part, Segment};
 use crate::settings::{PART_HOLD_BACK, Settings};
 
-/// The most by which decoding times may trail the frames' own before a part is made longer instead.
+/// How far decoding times may trail behind the frames' own, for parts to make up for it.
 const LAG_MICROS_MAX: i64 = 500_000;
 
 /// The most samples of a part: 4 s at 240 fps. It bounds the memory of a part whatever its frames claim.
@@ -91,6 +95,7 @@ pub struct Rendition {
     resumed: Option<i64>,
     part_target: Option<PartTarget>,
     sequence: u32,
+    next_part: u64,
     discontinuity_sequence: u64,
     independent: bool,
     /// Timed metadata for the next part.
@@ -98,22 +103,6 @@ pub struct Rendition {
     next_event: u32,
     evicted: Vec<Arc<Segment>>,
     has_let_go: bool,
-    long_parts: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct PartTarget {
-    millis: u32,
-    ticks: i64,
-}
-
-/// Holds the places at which the parts of the open segment should end.
-#[derive(Clone, Copy, Debug)]
-struct Grid {
-    /// The cut at which the segment began. Audio begins at the frame nearest to it.
-    origin: i64,
-    /// How long the segment is expected to be.
-    length: i64,
 }
 
 #[derive(Debug)]
@@ -144,13 +133,13 @@ impl Rendition {
             resumed: None,
             part_target: None,
             sequence: 0,
+            next_part: 0,
             discontinuity_sequence: 0,
             independent: true,
             events: Vec::new(),
             next_event: 0,
             evicted: Vec::new(),
             has_let_go: false,
-            long_parts: 0,
         })
     }
 
@@ -174,19 +163,77 @@ impl Rendition {
         self.open.as_ref()
     }
 
-    /// Returns the part that comes next, which the preload hint names.
+    /// The place of the part that comes next, if its segment goes on.
     pub fn next(&self) -> Edge {
         match &self.open {
-            Some(open) => Edge { msn: open.msn, part: open.parts.len() as u32 },
+            Some(open) => Edge { msn: open.msn, part: open.listed().len() as u32 },
             None => Edge { msn: self.window.back().map_or(FIRST_MSN, |last| last.msn + 1), part: 0 },
         }
     }
 
-    /// Returns the newest part, or `None` before the first.
+    /// The number of the part that comes next, which the preload hint names. It holds whichever segment that is in.
+    pub fn next_part(&self) -> u64 {
+        self.next_part
+    }
+
+    /// The newest part, where a whole segment counts as one; `None` before the first.
     pub fn newest(&self) -> Option<Edge> {
-        let segments = self.open.iter().chain(self.window.iter().rev().map(|segment| &**segment));
+        let open = self.open.iter().filter(|open| !open.whole);
+        let segments = open.chain(self.window.iter().rev().map(|segment| &**segment));
         let newest = segments.into_iter().find(|segment| !segment.parts.is_empty())?;
-        Some(Edge { msn: newest.msn, part: newest.parts.len() as u32 - 1 })
+        Some(Edge { msn: newest.msn, part: newest.listed().len().saturating_sub(1) as u32 })
+    }
+
+    /// Whether frames come too slowly for the open segment to have parts.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.whole)
+    }
+
+    /// Lists the open segment without parts, if none of them is listed. Returns whether that is so.
+    pub(crate) fn make_whole(&mut self) -> bool {
+        let Some(open) = self.open.as_mut().filter(|open| open.parts.is_empty()) else { return self.is_whole() };
+        open.whole = true;
+        true
+    }
+
+    /// Whether no part can hold a frame that lasts for `interval`.
+    pub(crate) fn is_slow(&self, interval: Option<i64>, expected: i64) -> bool {
+        let lag = |target: PartTarget| interval.map_or(0, |interval| interval - target.ticks);
+        self.part_target.is_some_and(|target| self.is_left_behind(lag(target), expected))
+    }
+
+    /// Whether the open part, or the next one, would have to be longer than its target if the newest frame lasted
+    /// until `dts`.
+    pub(crate) fn overruns(&mut self, dts: i64, expected: i64) -> bool {
+        if self.open.as_ref().is_none_or(|open| open.whole) {
+            return false;
+        }
+        if let Some(part) = self.part.as_ref().filter(|_| self.part_target.is_none()) {
+            self.part_target =
+                PartTarget::choose(&self.settings, dts - part.start, part.samples.len() as i64, self.rate)
+                    .filter(|_| dts - part.last > self.rate.ticks(self.settings.segment).0 / 2);
+        }
+        let Some(target) = self.part_target else { return false };
+        let start = self.part.as_ref().map_or(self.end, |part| part.start);
+        self.is_left_behind(dts - start - target.ticks, expected)
+    }
+
+    /// Whether the parts that follow cannot make up for a part that ends `lag` too early. An eighth more than the target
+    /// is made up for from time to time, because publishers round times and drift.
+    fn is_left_behind(&self, lag: i64, expected: i64) -> bool {
+        let slower = self.part_target.is_some_and(|target| expected > target.ticks + target.ticks / 8);
+        lag > 0 && (slower || Ticks(lag).micros(self.rate) > LAG_MICROS_MAX)
+    }
+
+    /// How far the listed duration of the open segment falls behind `dts`, now that its last part has ended.
+    pub(crate) fn unlisted_before(&self, dts: i64) -> Duration {
+        let listed = self.open.as_ref().map_or(Duration::ZERO, |open| open.duration);
+        Ticks(dts - self.open_start).duration(self.rate).saturating_sub(listed)
+    }
+
+    /// Sets the target duration, before any playlist has stated one.
+    pub(crate) fn narrow(&mut self, settings: Settings) {
+        self.settings = settings;
     }
 
     /// Returns whether it holds parts back after a hole, until it has PART-HOLD-BACK of them, the distance that players
@@ -240,12 +287,7 @@ impl Rendition {
         self.window.front().filter(|_| self.has_let_go).map(|oldest| oldest.msn)
     }
 
-    /// Returns the number of parts that a slow frame made longer than the target.
-    pub fn long_parts(&self) -> u64 {
-        self.long_parts
-    }
-
-    /// Returns the peak and the mean bitrate in bits per second, of complete segments or, before the first, of parts.
+    /// Peak and mean bits per second, of complete segments or, before the first, of parts.
     pub fn bitrates(&self) -> Option<(u64, u64)> {
         let rate = |bytes: usize, duration: Duration| bytes as f64 * 8.0 / duration.as_secs_f64();
         let (mut bytes, mut duration, mut peak) = (0, Duration::ZERO, 0.0_f64);
@@ -333,10 +375,7 @@ impl Rendition {
 
     /// Ends the open part and segment before a frame at `dts`, and starts the segment `msn` there.
     pub(crate) fn cut(&mut self, msn: u64, dts: i64, wall: WallTime, expected: i64) -> Result<(), PackagerError> {
-        if self.part.is_some() {
-            let end = self.bounded_end(dts, expected);
-            self.close_part(end)?;
-        }
+        self.end_part(dts, expected)?;
         self.begin(msn, wall, false);
         Ok(())
     }
@@ -364,10 +403,7 @@ impl Rendition {
         wall: WallTime,
         expected: i64,
     ) -> Result<(), PackagerError> {
-        if self.part.is_some() {
-            let end = self.bounded_end(dts, expected);
-            self.close_part(end)?;
-        }
+        self.end_part(dts, expected)?;
         self.list_open();
         if *self.init.parameters != **parameters {
             self.adopt(parameters)?;
@@ -378,22 +414,20 @@ impl Rendition {
 
     /// Leaves a hole: the next frames are decoded from `dts` on. The open part ends where it is due.
     pub(crate) fn jump(&mut self, dts: i64, expected: i64) -> Result<(), PackagerError> {
-        if self.part.is_some() {
-            self.close_part(self.due(expected))?;
-        }
+        self.end_part_when_due(expected)?;
         self.note_hole(dts);
         self.end = self.end.max(dts);
         Ok(())
     }
 
     /// Remembers a hole that is longer than a part, because no player can play across it.
-    fn note_hole(&mut self, dts: i64) {
+    pub(crate) fn note_hole(&mut self, dts: i64) {
         if self.part_target.is_some_and(|target| dts - self.end > target.ticks) {
             self.resumed = Some(dts);
         }
     }
 
-    /// Adds an empty segment.
+    /// A segment with nothing in it. No segment is listed as longer than the target duration allows.
     pub(crate) fn leave_out(
         &mut self,
         msn: u64,
@@ -407,8 +441,10 @@ impl Rendition {
             program_date_time: wall,
             discontinuity: false,
             gap: true,
+            whole: false,
             init: self.init.clone(),
-            duration,
+            duration: duration.clamp(Duration::from_millis(1), self.settings.longest()),
+            first_part: self.next_part,
             parts: Vec::new(),
         };
         self.list(gap);
@@ -417,9 +453,7 @@ impl Rendition {
 
     /// Ends the open part and segment.
     pub(crate) fn close_segment(&mut self, expected: i64) -> Result<(), PackagerError> {
-        if self.part.is_some() {
-            self.close_part(self.due(expected))?;
-        }
+        self.end_part_when_due(expected)?;
         self.list_open();
         Ok(())
     }
@@ -433,17 +467,17 @@ impl Rendition {
             Some(part) => dts.max(part.last + 1),
             None => self.end,
         };
+        let is_whole = self.is_whole();
         let part = self.part.get_or_insert_with(|| OpenPart { start: at, last: at, wall, samples: Vec::new() });
         part.last = at;
         part.samples.push(Sample { duration: 0, composition: pts - at, keyframe, payload });
-        if let (Some(target), Some(expected)) = (self.part_target, expected) {
+        if let (Some(target), Some(expected), false) = (self.part_target, expected, is_whole) {
             let due = (dts + expected).max(at + 1);
             let filled = due - part.start;
             let next_fits =
                 filled + expected <= target.ticks && !self.grid.ends_part(part.start, due, expected, target);
             if !next_fits && (filled >= least(target.ticks) || filled >= target.ticks) {
-                let end = self.bounded_end(due, expected);
-                self.close_part(end)?;
+                self.close_part(self.bounded_end(due))?;
             }
         }
         Ok(())
@@ -472,6 +506,9 @@ impl Rendition {
         if let Some(last) = part.samples.last_mut() {
             last.duration = (at - part.last).try_into().unwrap_or(u32::MAX);
         }
+        if self.open.as_ref().is_some_and(|open| open.whole) {
+            return if full { self.end_part(at, expected.unwrap_or(1)) } else { Ok(()) };
+        }
         let target = match self.part_target {
             Some(target) => target,
             None => match PartTarget::choose(&self.settings, filled, count, self.rate) {
@@ -483,40 +520,61 @@ impl Rendition {
         let enough = filled >= least(target.ticks);
         let fits = filled + expected <= target.ticks && !self.grid.ends_part(part.start, at, expected, target);
         if filled >= target.ticks || full || (enough && (keyframe || !fits)) {
-            let end = self.bounded_end(at, expected);
-            self.close_part(end)?;
+            self.end_part(at, expected)?;
         }
         Ok(())
     }
 
-    /// Returns the end of the open part if its last frame lasts until `wanted`.
-    fn bounded_end(&self, wanted: i64, expected: i64) -> i64 {
+    /// Ends the open part when its last frame is over, if that lasts for `expected`.
+    pub(crate) fn end_part_when_due(&mut self, expected: i64) -> Result<(), PackagerError> {
+        self.close_part(self.bounded_end(self.due(expected)))
+    }
+
+    /// Ends the open part before a frame at `dts`. Where the part ends too early for the next ones to make up for it, its
+    /// last frame is shown until `dts` all the same, and the next part begins there.
+    pub(crate) fn end_part(&mut self, dts: i64, expected: i64) -> Result<(), PackagerError> {
+        if self.part.is_none() {
+            return Ok(()); // The next frame is decoded where the part before it ended, and shown in time.
+        }
+        let end = self.bounded_end(dts);
+        if !self.is_left_behind(dts - end, expected) {
+            return self.close_part(end);
+        }
+        self.close_part_shown_until(end, dts)?;
+        self.end = dts;
+        Ok(())
+    }
+
+    /// The end of the open part if its last frame lasts until `wanted`: neither the part nor the segment is too long.
+    fn bounded_end(&self, wanted: i64) -> i64 {
         let Some(part) = &self.part else { return wanted };
-        let wanted = wanted.max(part.last + 1);
-        let Some(target) = self.part_target else { return wanted };
-        let limit = part.start + target.ticks;
-        let lag = wanted - limit;
-        let caught_up_later = expected <= target.ticks && Ticks(lag).micros(self.rate) <= LAG_MICROS_MAX;
-        if lag > 0 && caught_up_later && limit > part.last { limit } else { wanted }
+        let mut end = wanted.min(self.open_start + self.rate.ticks(self.settings.longest()).0);
+        if let Some(target) = self.part_target.filter(|_| !self.is_whole()) {
+            end = end.min(part.start + target.ticks);
+        }
+        end.max(part.last + 1)
     }
 
     fn close_part(&mut self, end: i64) -> Result<(), PackagerError> {
+        self.close_part_shown_until(end, end)
+    }
+
+    /// Ends the open part at `end`, with a last frame that lasts until `shown_until`.
+    fn close_part_shown_until(&mut self, end: i64, shown_until: i64) -> Result<(), PackagerError> {
         let Some(mut part) = self.part.take() else { return Ok(()) };
         let end = end.max(part.last + 1);
         if let Some(last) = part.samples.last_mut() {
-            last.duration = (end - part.last).try_into().unwrap_or(u32::MAX);
+            last.duration = (shown_until.max(end) - part.last).try_into().unwrap_or(u32::MAX);
         }
-        let target = self.part_target.get_or_insert_with(|| {
-            // The stream ended before a part was full.
-            PartTarget::of((end - part.start) as f64, self.rate)
-        });
-        self.long_parts += u64::from(end - part.start > target.ticks);
+        // Everything ended before a part was full.
+        self.part_target.get_or_insert_with(|| PartTarget::of((end - part.start) as f64, self.rate));
         let duration = Ticks(end).duration(self.rate).saturating_sub(Ticks(part.start).duration(self.rate));
-        let (samples, independent) = (part.samples.len(), part.samples.iter().any(|sample| sample.keyframe));
+        // A part that has its keyframe in the middle is not called independent: players would pass over what is before.
+        let (samples, independent) = (part.samples.len(), part.samples.first().is_some_and(|first| first.keyframe));
         let start = u64::try_from(part.start).unwrap_or(0);
         let mut decoded = part.start;
         if self.open.as_ref().is_some_and(|open| open.discontinuity && open.parts.is_empty()) {
-            decoded = decode_when_shown(part.start..end, &mut part.samples);
+            decoded = decode_when_shown(part.start..shown_until.max(end), &mut part.samples);
         }
         let decoded = u64::try_from(decoded).unwrap_or(0);
         self.sequence = self.sequence.wrapping_add(1);
@@ -526,6 +584,7 @@ impl Rendition {
         if let Some(open) = &mut self.open {
             open.duration += duration;
             open.parts.push(Arc::new(Part { duration, independent, samples, start, body }));
+            self.next_part += u64::from(!open.whole);
             if open.parts.len() == 1 {
                 self.independent &= independent;
             }
@@ -535,10 +594,9 @@ impl Rendition {
 
     fn begin(&mut self, msn: u64, wall: WallTime, discontinuity: bool) {
         if let Some(first) = self.open.as_mut().filter(|_| self.window.is_empty() && !discontinuity) {
-            // No player has seen its date, because playlists are served from the first complete segment on. The date is
-            // known better now.
-            let duration = i64::try_from(first.duration.as_micros()).unwrap_or(i64::MAX);
-            first.program_date_time = wall.offset_micros(-duration);
+            // Nobody has seen its date: playlists are served from the first whole segment on. It knows better now.
+            let micros = Ticks(self.end - self.open_start).micros(self.rate);
+            first.program_date_time = wall.offset_micros(-micros);
         }
         self.list_open();
         self.open_start = self.end;
@@ -547,8 +605,10 @@ impl Rendition {
             program_date_time: wall,
             discontinuity,
             gap: false,
+            whole: false,
             init: self.init.clone(),
             duration: Duration::ZERO,
+            first_part: self.next_part,
             parts: Vec::new(),
         });
     }
@@ -591,52 +651,4 @@ impl Rendition {
             self.evicted.push(oldest);
         }
     }
-}
-
-impl Grid {
-    /// Returns whether the part from `start` ends at `due` rather than a frame of `expected` later.
-    fn ends_part(self, start: i64, due: i64, expected: i64, target: PartTarget) -> bool {
-        let frame = expected.max(1);
-        let parts = (self.length.max(1) as u64).div_ceil(target.ticks.max(1) as u64) as i64;
-        let step = (self.length / parts).max(1);
-        let next = (start - self.origin + step / 2).div_euclid(step) + 1;
-        let goal = self.origin + next * self.length / parts;
-        // The part ends at the nearest frame, as cuts do, but an eighth of a frame later, so that rounding does not
-        // leave that frame alone.
-        due >= goal - frame / 2 + frame / 8
-    }
-}
-
-impl PartTarget {
-    /// Chooses the number of frames that an evenly divided segment needs, once enough of them have come.
-    fn choose(settings: &Settings, filled: i64, frames: i64, rate: ClockRate) -> Option<Self> {
-        let count = (settings.segment.as_secs_f64() / settings.part.as_secs_f64()).round().max(1.0);
-        let wished = rate.ticks(settings.segment).0 as f64 / count;
-        let mean = filled as f64 / frames as f64;
-        if filled as f64 + 2.0 * mean <= wished {
-            return None;
-        }
-        // A tenth of a frame of grace: ten frames at 30 fps last 333.3 ms.
-        let below = (wished / mean + 0.1).floor().max(1.0);
-        // Parts of one frame more or less, to come out even, unless one less is below the 85 %.
-        let uneven = wished / mean - below > 0.1;
-        let whole = if uneven && below >= 0.85 * (below + 1.0) { below + 1.0 } else { below };
-        Some(Self::of(whole * mean, rate))
-    }
-
-    /// Makes a part target of `ticks`, with half a millisecond of reserve for timestamps that were rounded to
-    /// milliseconds.
-    fn of(ticks: f64, rate: ClockRate) -> Self {
-        let millis = (ticks * 1000.0 / f64::from(rate.hz()) + 0.5).ceil().clamp(1.0, 60_000.0) as u32;
-        Self { millis, ticks: millis_to_ticks(millis, rate) }
-    }
-}
-
-fn millis_to_ticks(millis: u32, rate: ClockRate) -> i64 {
-    i64::from(millis) * i64::from(rate.hz()) / 1000
-}
-
-/// Returns 85 % of the part target (rfc8216bis 4.4.4.9).
-fn least(target: i64) -> i64 {
-    (target * 85 + 99) / 100
 }

@@ -24,7 +24,7 @@ pub struct Init {
 pub struct Part {
     /// The duration of its samples, in decoding time.
     pub duration: Duration,
-    /// Whether it holds a frame at which decoding can start.
+    /// Decoding can start at its first frame.
     pub independent: bool,
     /// The number of frames.
     pub samples: usize,
@@ -45,11 +45,15 @@ pub struct Segment {
     pub discontinuity: bool,
     /// Whether it is empty, and only keeps the numbers of the renditions equal.
     pub gap: bool,
+    /// Its frames come too slowly for parts: it is listed once it is complete, without parts.
+    pub whole: bool,
     /// The initialisation segment that its samples need.
     pub init: Arc<Init>,
     /// The exact sum of its parts' durations.
     pub duration: Duration,
-    /// The parts. All are there once the segment is complete.
+    /// The number of its first part, or of the next part if it has none.
+    pub first_part: u64,
+    /// The pieces that it is made of. A playlist names those that [`Segment::listed`] gives.
     pub parts: Vec<Arc<Part>>,
 }
 
@@ -59,6 +63,16 @@ impl Segment {
         let mut body = Chain::default();
         self.parts.iter().for_each(|part| body.append(&part.body));
         body
+    }
+
+    /// The parts that a playlist names.
+    pub fn listed(&self) -> &[Arc<Part>] {
+        if self.whole { &[] } else { &self.parts }
+    }
+
+    /// The listed part of this number.
+    pub fn part(&self, number: u64) -> Option<&Arc<Part>> {
+        self.listed().get(usize::try_from(number.checked_sub(self.first_part)?).ok()?)
     }
 
     /// Returns the number of bytes of all parts.

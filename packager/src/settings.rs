@@ -12,9 +12,9 @@ pub struct Settings {
     pub part: Duration,
     /// The shortest segment, cut at the first keyframe from here on.
     pub segment: Duration,
-    /// EXT-X-TARGETDURATION: the longest segment. It may never change (rfc8216bis 6.2.1), and the publisher's
-    /// keyframe interval is not known when it is chosen, so it has headroom. A longer group of frames is cut in the
-    /// middle.
+    /// EXT-X-TARGETDURATION: the longest segment. It may never change (rfc8216bis 6.2.1) once a playlist has stated it.
+    /// Until the first segment has shown the publisher's keyframe interval, it has headroom. A longer group of frames
+    /// is cut in the middle.
     pub target: Duration,
     /// How much of the past a playlist lists.
     pub window: Duration,
@@ -36,6 +36,15 @@ impl Settings {
         Self { part, segment, target, window: window.max(target * 7) }
     }
 
+    /// The same with the target duration that a first segment of `first` suggests. HOLD-BACK is three times that, and
+    /// players without low latency keep this distance.
+    pub(crate) fn narrowed_to(self, first: Duration) -> Self {
+        // Rounding allows 0.5 s more than the target; half of that is left for keyframes that come late.
+        let whole =
+            |duration: Duration| Duration::from_secs((duration.as_millis() as u64).saturating_sub(250).div_ceil(1000));
+        Self { target: whole(first).max(whole(self.segment)).clamp(Duration::from_secs(1), self.target), ..self }
+    }
+
     /// Returns EXT-X-TARGETDURATION in seconds.
     pub fn target_secs(&self) -> u64 {
         self.target.as_secs()
@@ -44,6 +53,11 @@ impl Settings {
     /// Returns the duration of the longest segment. Rounded to seconds, it may not exceed the target.
     pub(crate) fn longest(&self) -> Duration {
         self.target + Duration::from_millis(400)
+    }
+
+    /// The longest time between keyframes with which players still start well: two segments, and what rounding allows.
+    pub(crate) fn group_max(&self) -> Duration {
+        self.segment * 2 + Duration::from_millis(400)
     }
 
     /// Returns CAN-SKIP-UNTIL: six target durations, the least that is allowed.

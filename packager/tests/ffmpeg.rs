@@ -211,7 +211,7 @@ fn the_multivariant_playlist_states_the_renditions() {
     let scratch = Scratch::new("multivariant");
     let flv = make_flv(&scratch.path("s.flv"), 6, "30", &[&X264[..], &["-bf", "0"], &AAC].concat());
     let segmenter = package(&frames_of_flv(flv));
-    let text = multivariant::render(&segmenter, "dir/", &[TrackKey::VIDEO, TrackKey::AUDIO]).unwrap();
+    let text = multivariant::render(&segmenter, "dir/", &[TrackKey::VIDEO, TrackKey::AUDIO], &[]).unwrap();
     let (_, playlist) = m3u8_rs::parse_master_playlist(text.as_bytes()).unwrap();
     let variant = &playlist.variants[0];
     assert_eq!(variant.uri, "dir/video.m3u8");

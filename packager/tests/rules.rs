@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{EPOCH, START_MICROS, secs};
+use mp4_atom::{Decode, Moof, Prft};
 use onmic_media::codec::{aac, h264};
 use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Rendition as RenditionNumber, Ticks, TrackKey};
 use onmic_packager::playlist::{Around, render};
@@ -97,26 +98,26 @@ fn a_playlist_in_the_middle_of_its_second_segment() {
     insta::assert_snapshot!(text(&segmenter, MediaKind::Video, false), @r#"
     #EXTM3U
     #EXT-X-VERSION:9
-    #EXT-X-TARGETDURATION:4
-    #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=24.0,PART-HOLD-BACK=1.002,HOLD-BACK=12.0
+    #EXT-X-TARGETDURATION:2
+    #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12.0,PART-HOLD-BACK=1.002,HOLD-BACK=6.0
     #EXT-X-PART-INF:PART-TARGET=0.334
     #EXT-X-MEDIA-SEQUENCE:1
     #EXT-X-DISCONTINUITY-SEQUENCE:0
     #EXT-X-INDEPENDENT-SEGMENTS
     #EXT-X-MAP:URI="video-init-0.mp4"
     #EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:00.000Z
-    #EXT-X-PART:DURATION=0.33333,URI="video-1.0.m4s",INDEPENDENT=YES
-    #EXT-X-PART:DURATION=0.33333,URI="video-1.1.m4s"
-    #EXT-X-PART:DURATION=0.33333,URI="video-1.2.m4s"
-    #EXT-X-PART:DURATION=0.33333,URI="video-1.3.m4s"
-    #EXT-X-PART:DURATION=0.33333,URI="video-1.4.m4s"
-    #EXT-X-PART:DURATION=0.33333,URI="video-1.5.m4s"
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-0.m4s",INDEPENDENT=YES
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-1.m4s"
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-2.m4s"
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-3.m4s"
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-4.m4s"
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-5.m4s"
     #EXTINF:2.00000,
     video-1.m4s
     #EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:02.000Z
-    #EXT-X-PART:DURATION=0.33333,URI="video-2.0.m4s",INDEPENDENT=YES
-    #EXT-X-PART:DURATION=0.33333,URI="video-2.1.m4s"
-    #EXT-X-PRELOAD-HINT:TYPE=PART,URI="video-2.2.m4s"
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-6.m4s",INDEPENDENT=YES
+    #EXT-X-PART:DURATION=0.33333,URI="video-part-7.m4s"
+    #EXT-X-PRELOAD-HINT:TYPE=PART,URI="video-part-8.m4s"
     #EXT-X-RENDITION-REPORT:URI="audio.m3u8",LAST-MSN=2,LAST-PART=1
     "#);
     insta::assert_snapshot!("audio_in_the_middle_of_its_second_segment", text(&segmenter, MediaKind::Audio, false));
@@ -130,8 +131,8 @@ fn a_delta_update_leaves_out_segments_older_than_six_target_durations() {
     let delta = text(&segmenter, MediaKind::Video, true);
     insta::assert_snapshot!("a_delta_update", delta);
     assert!(whole.ends_with(&delta[delta.find("#EXTINF").unwrap()..]));
-    // Parts are listed only near the end.
-    assert_eq!(whole.matches("#EXT-X-PART:").count(), 6 * 6 + 1, "{whole}");
+    // Parts only near the end: three segments of the last six seconds, and the open one.
+    assert_eq!(whole.matches("#EXT-X-PART:").count(), 3 * 6 + 1, "{whole}");
 }
 
 #[test]
@@ -370,12 +371,172 @@ fn video_that_stops_comes_back_after_gap_segments() {
     for n in 188..800 {
         segmenter.push(TrackKey::AUDIO, &publisher.audio(n * 21_333)).unwrap();
     }
-    assert_eq!(segmenter.rendition(MediaKind::Audio).unwrap().next().msn, 5);
+    assert_eq!(segmenter.rendition(MediaKind::Audio).unwrap().next().msn, 8);
     play(&publisher, &mut segmenter, 17.1, 19.5, 30.0, 60);
     let video = text(&segmenter, MediaKind::Video, false);
     insta::assert_snapshot!("gaps_behind_an_absence", video);
     let audio = segmenter.rendition(MediaKind::Audio).unwrap().next();
     assert_eq!(audio.msn, segmenter.rendition(MediaKind::Video).unwrap().next().msn);
+}
+
+/// The limits that a playlist states, and that what it lists keeps. They may never change.
+fn limits(segmenter: &Segmenter, kind: MediaKind, place: &str) -> Option<Vec<String>> {
+    let others: Vec<_> = segmenter.renditions().filter(|other| other.key() != kind.into()).collect();
+    let around = Around { others: &others, ended: false };
+    let text = render(segmenter.rendition(kind)?, segmenter.settings(), around, false)?;
+    let stated = ["#EXT-X-TARGETDURATION:", "#EXT-X-SERVER-CONTROL:", "#EXT-X-PART-INF:PART-TARGET="];
+    let stated = stated.map(|tag| text.lines().find_map(|line| line.strip_prefix(tag)).unwrap().to_owned());
+    let (target, part_target): (f64, f64) = (stated[0].parse().unwrap(), stated[2].parse().unwrap());
+    for line in text.lines() {
+        let seconds = |rest: &str| rest.split(',').next().unwrap().parse::<f64>().unwrap();
+        if let Some(rest) = line.strip_prefix("#EXT-X-PART:DURATION=") {
+            assert!(seconds(rest) <= part_target, "{place}: {line} of {part_target}");
+        } else if let Some(rest) = line.strip_prefix("#EXTINF:") {
+            assert!(seconds(rest).round() <= target, "{place}: {line} of {target}");
+        }
+    }
+    assert_eq!(text.matches("#EXT-X-PRELOAD-HINT:").count(), 1, "{place}");
+    Some(stated.to_vec())
+}
+
+/// Where the chunks of a rendition begin and end in the media.
+fn chunks(rendition: &Rendition) -> Vec<(u64, u64)> {
+    let segments = rendition.segments().map(|segment| &**segment).chain(rendition.open());
+    let span = |part: &Arc<onmic_packager::Part>| {
+        let bytes = part.body.to_vec();
+        let mut rest = &bytes[..];
+        Prft::decode(&mut rest).unwrap();
+        let traf = Moof::decode(&mut rest).unwrap().traf.remove(0);
+        let start = traf.tfdt.unwrap().base_media_decode_time;
+        let durations = traf.trun[0].samples.iter().map(|sample| u64::from(sample.duration.unwrap()));
+        (start, start + durations.sum::<u64>())
+    };
+    segments.flat_map(|segment| &segment.parts).map(span).collect()
+}
+
+#[test]
+fn no_frame_rate_breaks_a_limit_or_leaves_a_hole_in_the_media() {
+    // Frames of 33 ms, then slow ones, then fast ones again; a keyframe every 2 s, or with each slow frame, or never again.
+    for (slow_ms, slow_keyframes) in [100, 350, 400, 500, 900, 1000, 1700, 2500, 5000, 13_000]
+        .into_iter()
+        .flat_map(|ms| [1, 3, 1000].map(|every| (ms, every)))
+    {
+        for with_audio in [true, false] {
+            let place = format!("a frame every {slow_ms} ms, each {slow_keyframes} a keyframe, audio {with_audio}");
+            let publisher = Publisher::new();
+            let mut segmenter = Segmenter::new(settings(), true);
+            let mut frames: Vec<_> = (0..300).map(|n| publisher.video(n * 100_000 / 3, n % 60 == 0)).collect();
+            let slow = 20_000 / slow_ms + 2;
+            let at = |n: i64| 10_000_000 + n * slow_ms * 1000;
+            frames.extend((0..slow).map(|n| publisher.video(at(n), n % slow_keyframes == 0)));
+            frames.extend((0..300).map(|n| publisher.video(at(slow) + n * 100_000 / 3, n % 60 == 0)));
+            let end = at(slow) + 10_000_000;
+            let audio = if with_audio { end * 3 / 64_000 } else { 0 };
+            frames.extend((0..audio).map(|n| publisher.audio(n * 64_000 / 3)));
+            frames.sort_by_key(|frame| frame.dts.micros(frame.parameters.clock_rate()));
+            let mut stated: [Option<Vec<String>>; 2] = [None, None];
+            for frame in &frames {
+                segmenter.push(frame.kind().into(), frame).unwrap();
+                for kind in [MediaKind::Video, MediaKind::Audio] {
+                    let known = &mut stated[kind as usize];
+                    let now = limits(&segmenter, kind, &place);
+                    assert!(known.is_none() || *known == now, "{place}: {known:?} becomes {now:?}");
+                    *known = now;
+                }
+            }
+            check_named(&segmenter, 0.334, &place);
+            let video = segmenter.rendition(MediaKind::Video).unwrap();
+            // A player goes on decoding while a frame begins within twice the duration of the one before it.
+            for pair in chunks(video).windows(2) {
+                // A keyframe that late, and nothing else meanwhile, is of a publisher that was away: a discontinuity.
+                let may_be_away = slow_keyframes < 1000 && slow_ms >= if with_audio { 10_000 } else { 500 };
+                assert!(pair[1].0 == pair[0].1 || may_be_away, "{place}: {pair:?}");
+            }
+            let breaks = video.segments().filter(|segment| segment.discontinuity).count();
+            assert!(breaks <= 2, "{place}: {breaks} discontinuities");
+            assert!(!video.open().unwrap().whole, "{place}: fast frames are in parts again");
+            let is_slow = |ms| ms > 334 + 500 || ms > 334 * 9 / 8;
+            let whole = video.segments().filter(|segment| segment.whole).count();
+            assert_eq!(whole > 0, is_slow(slow_ms), "{place}: {whole} whole segments");
+        }
+    }
+}
+
+#[test]
+fn a_still_picture_from_the_start_is_in_whole_segments() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    let mut frames: Vec<_> = (0..8).map(|n| publisher.video(n * 5_000_000, true)).collect();
+    frames.extend((0..1800).map(|n| publisher.audio(n * 64_000 / 3)));
+    frames.sort_by_key(|frame| frame.dts.micros(frame.parameters.clock_rate()));
+    for frame in &frames {
+        segmenter.push(frame.kind().into(), frame).unwrap();
+        limits(&segmenter, MediaKind::Video, "a still picture");
+        limits(&segmenter, MediaKind::Audio, "its audio");
+    }
+    let video = segmenter.rendition(MediaKind::Video).unwrap();
+    assert_eq!(video.part_target(), Some(secs(0.334)), "the frame rate may rise");
+    let segments: Vec<_> = video.segments().map(|own| (own.msn, own.whole, own.gap, own.duration)).collect();
+    assert!(segments.len() >= 7 && video.segments().all(|own| own.whole || own.gap), "{segments:?}");
+    check(&segmenter, 0.334);
+}
+
+#[test]
+fn a_group_of_any_length_leaves_no_short_segment_before_its_keyframe() {
+    for gop in [121, 125, 132, 133, 134, 145, 200, 250, 264, 265, 300, 600, 1000] {
+        for first_group in [gop, 60] {
+            let publisher = Publisher::new();
+            let mut segmenter = Segmenter::new(settings(), true);
+            let keyframe = |n: i64| n == 0 || n >= first_group && (n - first_group) % gop == 0;
+            for n in 0..4000 {
+                // Milliseconds, as RTMP has them.
+                segmenter.push(TrackKey::VIDEO, &publisher.video(n * 100 / 3 * 1000, keyframe(n))).unwrap();
+                limits(&segmenter, MediaKind::Video, &format!("a group of {gop}"));
+            }
+            for segment in segmenter.rendition(MediaKind::Video).unwrap().segments() {
+                assert!(segment.duration >= secs(1.1), "a group of {gop}: {:?} in {}", segment.duration, segment.msn);
+            }
+            check(&segmenter, 0.334);
+        }
+    }
+}
+
+#[test]
+fn the_target_duration_is_that_of_the_first_segment() {
+    // The group of frames, and the target duration: half a second more is still rounded to it.
+    for (gop, target) in [(15, 2), (60, 2), (67, 2), (69, 3), (90, 3), (120, 4), (300, 4)] {
+        let mut segmenter = Segmenter::new(settings(), true);
+        play(&Publisher::new(), &mut segmenter, 0.0, 12.0, 30.0, gop);
+        let video = text(&segmenter, MediaKind::Video, false);
+        assert!(video.contains(&format!("#EXT-X-TARGETDURATION:{target}\n")), "{gop}: {video}");
+        assert!(video.contains(&format!(",HOLD-BACK={}.0\n", target * 3)), "{gop}: {video}");
+        let audio = text(&segmenter, MediaKind::Audio, false);
+        assert!(audio.contains(&format!("#EXT-X-TARGETDURATION:{target}\n")), "{gop}: {audio}");
+        check(&segmenter, 0.334);
+    }
+}
+
+#[test]
+fn no_playlist_is_there_before_the_target_duration_is_known() {
+    let mut segmenter = Segmenter::new(settings(), true);
+    let publisher = Publisher::new();
+    play(&publisher, &mut segmenter, 0.0, 1.5, 30.0, 60);
+    let video = segmenter.rendition(MediaKind::Video).unwrap();
+    assert!(
+        video.newest().is_some()
+            && render(video, segmenter.settings(), Around { others: &[], ended: false }, false).is_none()
+    );
+}
+
+#[test]
+fn a_part_with_a_keyframe_in_its_middle_is_not_independent() {
+    let mut segmenter = Segmenter::new(settings(), true);
+    play(&Publisher::new(), &mut segmenter, 0.0, 10.0, 30.0, 15);
+    for segment in segmenter.rendition(MediaKind::Video).unwrap().segments() {
+        // Keyframes at frames 0, 15, 30 and 45, parts of ten frames.
+        let independent: Vec<_> = segment.parts.iter().map(|part| part.independent).collect();
+        assert_eq!(independent, [true, false, false, true, false, false]);
+    }
 }
 
 /// Is a small generator that gives the same frames for the same seed.
@@ -483,21 +644,29 @@ fn check(segmenter: &Segmenter, video_target: f64) {
     check_seeded(segmenter, video_target, 0);
 }
 
-/// Checks the invariants of everything that is listed.
 fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
+    check_named(segmenter, video_target, &format!("seed {seed}"));
+}
+
+/// Invariants of everything that is listed.
+fn check_named(segmenter: &Segmenter, video_target: f64, seed: &str) {
     for rendition in segmenter.renditions() {
         let key = rendition.key();
         let Some(target) = rendition.part_target() else { continue };
         if key == TrackKey::VIDEO {
-            assert!(target <= secs(video_target), "seed {seed}");
+            assert!(target <= secs(video_target), "{seed}");
         }
         let rate = rendition.rate();
         let mut expected_msn = rendition.segments().next().map(|segment| segment.msn);
         let mut end: Option<Duration> = None;
+        let mut number = rendition.segments().next().map(|segment| segment.first_part);
+        let mut after_whole = false;
         let segments = rendition.segments().map(|segment| (true, &**segment));
         for (complete, segment) in segments.chain(rendition.open().map(|open| (false, open))) {
-            assert_eq!(Some(segment.msn), expected_msn.or(Some(segment.msn)), "seed {seed}: {key}");
+            assert_eq!(Some(segment.msn), expected_msn.or(Some(segment.msn)), "{seed}: {key}");
             expected_msn = Some(segment.msn + 1);
+            assert_eq!(segment.first_part, number.unwrap_or(segment.first_part), "{seed}: {key} {}", segment.msn);
+            number = Some(segment.first_part + segment.listed().len() as u64);
             if segment.gap {
                 end = None;
                 continue;
@@ -506,19 +675,24 @@ fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
                 end = None;
             }
             let sum: Duration = segment.parts.iter().map(|part| part.duration).sum();
-            assert_eq!(segment.duration, sum, "seed {seed}: {key} {}", segment.msn);
+            assert_eq!(segment.duration, sum, "{seed}: {key} {}", segment.msn);
             let rounded = segment.duration.as_secs_f64().round() as u64;
-            assert!(rounded <= segmenter.settings().target_secs(), "seed {seed}: {key} {:?}", segment.duration);
+            assert!(rounded <= segmenter.settings().target_secs(), "{seed}: {key} {:?}", segment.duration);
             for (index, part) in segment.parts.iter().enumerate() {
-                let place = format!("seed {seed}: {key} {}.{index} of {:?}", segment.msn, part.duration);
+                let place = format!("{seed}: {key} {}.{index} of {:?}", segment.msn, part.duration);
                 let start = Ticks(part.start as i64).duration(rate);
-                if let Some(end) = end {
-                    // A further rendition that was away leaves a hole. Segments never overlap.
+                // Slow frames last longer in the media than a playlist may say.
+                let was_slow = std::mem::replace(&mut after_whole, segment.whole) || segment.whole;
+                if let Some(end) = end.filter(|end| !was_slow || start < *end) {
+                    // A further rendition that was away leaves a hole. Nothing ever overlaps.
                     let is_hole = !key.leads() && start > end + Duration::from_millis(500);
                     let continues = start.abs_diff(end) < Duration::from_micros(2);
                     assert!(continues || is_hole, "{place}: starts at {start:?}, not {end:?}");
                 }
                 end = Some(start + part.duration);
+                if segment.whole {
+                    continue;
+                }
                 assert!(part.duration <= target, "{place}: longer than {target:?}");
                 let before_hole = segment.parts.get(index + 1).is_some_and(|next| {
                     !key.leads() && Ticks(next.start as i64).duration(rate) > start + part.duration * 2
@@ -529,5 +703,6 @@ fn check_seeded(segmenter: &Segmenter, video_target: f64, seed: u64) {
                 assert!(!part.body.is_empty() && part.samples > 0, "{place}");
             }
         }
+        assert_eq!(number.unwrap_or(0), rendition.next_part(), "{seed}: the hint of {key}");
     }
 }

@@ -159,7 +159,8 @@ fn two_video_renditions_and_data_go_from_their_publications_over_a_splice_into_o
     assert!(host.publication.source().is_passed_through());
     assert!(packaging.feed.originals().iter().map(|track| track.id()).eq(tracks), "the same tracks");
 
-    let index = multivariant::render(&packaging.segmenter, "d/", &[TrackKey::VIDEO, LOWER, TrackKey::AUDIO]).unwrap();
+    let index =
+        multivariant::render(&packaging.segmenter, "d/", &[TrackKey::VIDEO, LOWER, TrackKey::AUDIO], &[]).unwrap();
     let lines: Vec<_> = index.lines().filter(|line| !line.starts_with("#EXTM3U") && !line.is_empty()).collect();
     let variants: Vec<_> = lines.iter().filter(|line| line.starts_with("#EXT-X-STREAM-INF")).collect();
     assert_eq!(variants.len(), 2, "{index}");
@@ -252,9 +253,26 @@ fn a_further_rendition_that_ends_is_not_listed_any_more() {
     }
     packaging.segmenter.remove(LOWER);
     packaging.segmenter.remove(TrackKey::AUDIO);
-    let index = multivariant::render(&packaging.segmenter, "", &[]).unwrap();
+    let index = multivariant::render(&packaging.segmenter, "", &[], &[]).unwrap();
     assert!(!index.contains("video1") && index.contains("audio.m3u8"), "{index}");
     assert!(!packaging.playlist(TrackKey::VIDEO).contains("video1"));
+}
+
+#[test]
+fn video_that_is_gone_is_named_again_when_it_is_back() {
+    let start = Instant::now();
+    let hub = Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), Default::default(), None);
+    let mut host = Publisher::new(&hub, "demo", start, 0);
+    let mut packaging = Packaging::new(hub.program(&"demo".parse().unwrap()).unwrap());
+    for at_ms in (0..3000).step_by(40) {
+        host.play(at_ms);
+        packaging.run();
+    }
+    let index = |gone: &[TrackKey]| multivariant::render(&packaging.segmenter, "", &[], gone).unwrap();
+    let alone = index(&[TrackKey::VIDEO, LOWER]);
+    assert!(alone.contains("\naudio.m3u8") && !alone.contains("video") && !alone.contains("avc1"), "{alone}");
+    let both = index(&[]);
+    assert!(both.contains("avc1") && both.contains("\nvideo1.m3u8"), "{both}");
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use onmic_media::NodeClock;
 
+use crate::announce::Announced;
+
 /// The settings of the server.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -16,7 +18,7 @@ pub struct Config {
     pub shards: usize,
     /// The addresses that candidates announce. If it is empty, the server announces this machine's
     /// own addresses.
-    pub announce: Vec<IpAddr>,
+    pub announce: Vec<Announced>,
     /// The most sessions of one shard.
     pub sessions: usize,
     /// A session ends after this long without a valid connectivity check (RFC 7675).

@@ -26,6 +26,23 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A host name that is to be announced does not resolve.
+    #[error("cannot resolve the host name {name} of rtc.announce")]
+    Name {
+        /// The name.
+        name: String,
+        /// The error of the resolver.
+        #[source]
+        source: io::Error,
+    },
+    /// An announced port is too close to the last one.
+    #[error("rtc.announce has the port {port}, which leaves no port for the last of {shards} shards")]
+    AnnouncedPort {
+        /// The announced port of the first shard.
+        port: u16,
+        /// The number of shards.
+        shards: usize,
+    },
     /// The thread of a shard could not be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod announce;
 pub mod config;
 pub mod error;
 mod negotiate;
@@ -17,6 +18,7 @@ mod shard;
 pub mod transport;
 pub mod udp;
 
+pub use announce::Announced;
 pub use config::Config;
 pub use error::Error;
 pub use server::{OfferRefused, PublishPlan, Rtc};

@@ -4,15 +4,22 @@
 //! preference is the server's, not the browser's.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use onmic_media::{Codec, MediaKind, TrackKey};
+use base64::Engine;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use onmic_media::codec::{h264, h265};
+use onmic_media::{Codec, MediaKind, Parameters, TrackKey};
 use thiserror::Error;
 
-use crate::rtp::packet::{ExtensionIds, Mid};
+use crate::rtp::packet::{ExtensionIds, LayerIds, Mid};
+use crate::rtp::receive::LAYERS_MAX;
 use crate::rtp::sender::{Resend, SenderConfig};
 use crate::sdp::{
-    self, Accept, Answer, CodecCapability, CodecName, Direction, Flow, MediaSection, Offer, OfferError, Source,
-    extension,
+    self, Accept, Answer, CodecCapability, CodecName, Direction, Flow, MediaSection, Offer, OfferError, OfferedCodec,
+    Source, extension,
 };
 use crate::transport::{Credentials, Fingerprint};
 
@@ -29,11 +36,21 @@ const VIDEO_FROM_PUBLISHER: [CodecName; 5] =
 /// ms per viewer.
 const SENT: [&str; 2] = [extension::PLAYOUT_DELAY, extension::ABS_CAPTURE_TIME];
 
-/// The header extensions that publishers may use. Their `mid` names streams whose SSRC is not in the offer.
-const RECEIVED: [&str; 3] = [extension::MID, extension::TRANSPORT_CC, extension::ABS_CAPTURE_TIME];
+/// The header extensions that publishers may use. Their `mid` names streams whose SSRC is not in the offer, and with
+/// simulcast the others say which repairs belong to which layer.
+const RECEIVED: [&str; 5] =
+    [extension::MID, extension::TRANSPORT_CC, extension::ABS_CAPTURE_TIME, extension::RID, extension::REPAIRED_RID];
 
 /// The Opus parameters that publishers are asked for: both channels, and in later packets a copy of the lost ones.
 const OPUS_FROM_PUBLISHER: &str = "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1";
+
+/// Base64 as `a=fmtp` has it. Some clients leave out the padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+/// The `nal_unit_type` of a sequence parameter set of H.264.
+const H264_SPS: u8 = 7;
 
 /// Why an offer cannot be answered with media.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -48,6 +65,11 @@ pub(crate) enum Mismatch {
     OnlyData(&'static str),
     #[error("the offer has no codec in common with this server; offer one of {}", .0.join(", "))]
     NoCodec(Vec<String>),
+    #[error(
+        "the offer takes none of the video codecs in which this can be watched; offer {}, or no video, or watch by LL-HLS",
+        .0.join(" or ")
+    )]
+    NoVideo(Vec<String>),
 }
 
 /// Returns the sections of an offer that media of a kind can be sent in. The n-th is for the n-th rendition of the
@@ -55,6 +77,11 @@ pub(crate) enum Mismatch {
 pub(crate) fn sections(offer: &Offer, kind: MediaKind) -> Vec<usize> {
     let sections = offer.sections(section_kind(kind), Flow::Send);
     sections.filter(|section| !receivable(offer, *section).is_empty()).collect()
+}
+
+/// Returns whether an offer has a section that receives media of a kind, in whatever codecs.
+pub(crate) fn asks_for(offer: &Offer, kind: MediaKind) -> bool {
+    offer.sections(section_kind(kind), Flow::Send).next().is_some()
 }
 
 /// Returns the codecs that one section of an offer can receive.
@@ -116,8 +143,15 @@ pub(crate) fn send(
         stream: cname.to_owned(),
         track: key.to_string(),
     };
-    let accept =
-        Accept { chosen, direction: Direction::SendOnly, extensions: SENT.to_vec(), source: Some(source), fmtp: None };
+    let accept = Accept {
+        chosen,
+        also: Vec::new(),
+        layers: Vec::new(),
+        direction: Direction::SendOnly,
+        extensions: SENT.to_vec(),
+        source: Some(source),
+        fmtp: None,
+    };
     Some(Sending { key, codec, config, accept })
 }
 
@@ -132,25 +166,37 @@ pub(crate) fn send_later(offer: &Offer, section: usize, key: TrackKey, cname: &s
 #[derive(Clone, Debug)]
 pub(crate) struct Receiving {
     pub(crate) key: TrackKey,
-    pub(crate) codec: Codec,
-    pub(crate) payload_type: u8,
-    pub(crate) rtx_payload_type: Option<u8>,
+    /// The payload types that the peer may use, the preferred first.
+    pub(crate) formats: Vec<Format>,
     /// The SSRC that the offer announces. A peer may leave it out and state the mid in its packets.
     pub(crate) ssrc: Option<u32>,
     pub(crate) rtx_ssrc: Option<u32>,
     pub(crate) mid: String,
     pub(crate) extensions: ExtensionIds,
+    pub(crate) layers: LayerIds,
     pub(crate) nack: bool,
     pub(crate) transport_cc: bool,
     accept: Accept,
 }
 
-/// Plans to receive one video and one audio track. A second section of a kind may be another camera, not another
+/// One payload type that a publisher may use.
+#[derive(Clone, Debug)]
+pub(crate) struct Format {
+    pub(crate) payload_type: u8,
+    pub(crate) codec: Codec,
+    /// The payload type of its repairs.
+    pub(crate) rtx: Option<u8>,
+    /// The parameter sets that its `a=fmtp` states (`sprop-parameter-sets`), if any.
+    pub(crate) parameters: Option<Arc<Parameters>>,
+}
+
+/// Plans to receive one video and one audio track, in whatever payload type arrives. All that the section offers and this
+/// server takes are answered, because not every publisher can send the one that is preferred. A second section of a kind may be another camera, not another
 /// rendition of the same video, so it is not accepted.
 pub(crate) fn receive(offer: &Offer) -> Result<Vec<Receiving>, Mismatch> {
     let choose = |kind| offer.choose(section_kind(kind), Flow::Receive, &from_publisher(kind));
-    let chosen = [MediaKind::Video, MediaKind::Audio].into_iter().filter_map(choose);
-    let receiving: Vec<_> = chosen.map(|chosen| receiving(offer, chosen)).collect();
+    let kinds = [MediaKind::Video, MediaKind::Audio].into_iter();
+    let receiving: Vec<_> = kinds.filter_map(|kind| Some(receiving(offer, kind, choose(kind)?))).collect();
     if !receiving.is_empty() {
         return Ok(receiving);
     }
@@ -192,33 +238,71 @@ impl Receiving {
     }
 }
 
-fn receiving(offer: &Offer, chosen: sdp::Chosen) -> Receiving {
+fn receiving(offer: &Offer, kind: MediaKind, chosen: sdp::Chosen) -> Receiving {
     let section = &offer.media[chosen.section];
+    let mut all = offer.choose_all(chosen.section, &from_publisher(kind));
+    let formats = all.iter().map(format).collect();
+    all.retain(|other| other.codec.payload_type != chosen.codec.payload_type);
     let is_repair = |ssrc: &u32| section.repairs.iter().any(|(_, repair)| repair == ssrc);
     let ssrc = section.ssrcs.iter().copied().find(|ssrc| !is_repair(ssrc));
     let rtx_ssrc = section.repairs.iter().find(|(original, _)| Some(*original) == ssrc).map(|(_, repair)| *repair);
-    let codec = codec_of(chosen.name);
-    let key = TrackKey::main(codec.kind());
+    let layers: Vec<_> = section.layers.iter().take(LAYERS_MAX).cloned().collect();
     let says = |feedback: &str| chosen.codec.feedback.iter().any(|offered| offered == feedback);
     Receiving {
-        key,
-        codec,
-        payload_type: chosen.codec.payload_type,
-        rtx_payload_type: chosen.rtx,
+        key: TrackKey::main(kind),
+        formats,
         ssrc,
         rtx_ssrc,
         mid: section.mid.clone(),
         extensions: extension_ids(section, &RECEIVED),
+        layers: layer_ids(section),
         nack: says("nack"),
         transport_cc: says("transport-cc"),
         accept: Accept {
             chosen,
+            also: all,
+            layers,
             direction: Direction::RecvOnly,
             extensions: RECEIVED.to_vec(),
             source: None,
-            fmtp: (codec == Codec::Opus).then(|| OPUS_FROM_PUBLISHER.to_owned()),
+            fmtp: (kind == MediaKind::Audio).then(|| OPUS_FROM_PUBLISHER.to_owned()),
         },
     }
+}
+
+fn format(chosen: &sdp::Chosen) -> Format {
+    let codec = codec_of(chosen.name);
+    Format {
+        payload_type: chosen.codec.payload_type,
+        codec,
+        rtx: chosen.rtx,
+        parameters: stated_parameters(codec, &chosen.codec).map(Arc::new),
+    }
+}
+
+/// Reads the parameter sets that a payload type states (RFC 6184 8.1, RFC 7798 7.1). `None` if they are not there, or are
+/// not usable: those of the stream count then.
+fn stated_parameters(codec: Codec, offered: &OfferedCodec) -> Option<Parameters> {
+    let sets = |name| -> Option<Vec<Bytes>> {
+        let list = offered.parameter(name)?.split(',').map(str::trim).filter(|set| !set.is_empty());
+        list.map(|set| Some(BASE64.decode(set).ok()?.into())).collect()
+    };
+    match codec {
+        Codec::H264 => {
+            let (sps, pps) = sets("sprop-parameter-sets")?.into_iter().partition(|set| h264::nal_type(set) == H264_SPS);
+            h264::Parameters::from_parameter_sets(sps, pps).ok().map(Parameters::H264)
+        }
+        Codec::H265 => {
+            let (vps, sps, pps) = (sets("sprop-vps")?, sets("sprop-sps")?, sets("sprop-pps")?);
+            h265::Parameters::from_parameter_sets(vps, sps, pps).ok().map(Parameters::H265)
+        }
+        _ => None,
+    }
+}
+
+fn layer_ids(section: &MediaSection) -> LayerIds {
+    let id = |uri: &str| section.extension_id(uri).unwrap_or(0);
+    LayerIds { rid: id(extension::RID), repaired_rid: id(extension::REPAIRED_RID) }
 }
 
 fn extension_ids(section: &MediaSection, known: &[&str]) -> ExtensionIds {
@@ -343,6 +427,79 @@ mod tests {
         assert_eq!(answered.streams.iter().map(|stream| stream.ssrc).collect::<Vec<_>>(), ssrcs);
         assert!(text.contains("a=msid:cname video\r\n") && text.contains("a=msid:cname video1\r\n"), "{text}");
         assert!(text.contains("m=application 0 ") && text.contains("a=group:BUNDLE 1 3\r\n"), "{text}");
+    }
+
+    fn publishing(change: impl Fn(String) -> String) -> Vec<Receiving> {
+        let fingerprint = Identity::generate().unwrap().fingerprint();
+        let text = offer(Direction::SendOnly, &Credentials::generate(), fingerprint);
+        receive(&Offer::parse(&change(text)).unwrap()).unwrap()
+    }
+
+    fn answered_to(receiving: &[Receiving], offer: &Offer) -> String {
+        let (ice, identity) = (Credentials::generate(), Identity::generate().unwrap());
+        let accepts = receiving.iter().map(Receiving::accept);
+        answer(offer, (1, &ice, identity.fingerprint()), &[([127, 0, 0, 1], 1).into()], accepts)
+    }
+
+    #[test]
+    fn a_publisher_may_send_any_codec_that_it_offers_and_this_server_takes() {
+        let others = "a=rtpmap:98 VP8/90000\r\na=rtpmap:99 VP9/90000\r\na=fmtp:99 profile-id=2\r\na=rtpmap:100 VP9/90000\r\n\
+            a=rtpmap:101 rtx/90000\r\na=fmtp:101 apt=98\r\na=rtpmap:102 ulpfec/90000\r\na=rtpmap:96";
+        let change =
+            |text: String| text.replace("SAVPF 96 97", "SAVPF 98 99 96 97 100 101 102").replace("a=rtpmap:96", others);
+        let receiving = publishing(change);
+        let formats: Vec<_> = receiving[0].formats.iter().map(|format| (format.payload_type, format.codec)).collect();
+        assert_eq!(formats, [(96, Codec::H264), (98, Codec::Vp8), (100, Codec::Vp9)], "ours first");
+        assert_eq!(receiving[0].formats[1].rtx, Some(101));
+        let fingerprint = Identity::generate().unwrap().fingerprint();
+        let offer = Offer::parse(&change(offer(Direction::SendOnly, &Credentials::generate(), fingerprint))).unwrap();
+        let text = answered_to(&receiving, &offer);
+        assert!(text.contains("m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 101 100\r\n"), "{text}");
+        for line in ["a=rtpmap:98 VP8/90000\r\n", "a=fmtp:101 apt=98\r\n", "a=rtpmap:100 VP9/90000\r\n"] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(!text.contains("a=simulcast") && !text.contains("ulpfec"), "{text}");
+    }
+
+    #[test]
+    fn simulcast_is_answered_layer_by_layer_up_to_the_cap() {
+        let simulcast = |count: usize| {
+            let names: Vec<_> = (0..count).map(|name| name.to_string()).collect();
+            let rids: String = names.iter().map(|name| format!("a=rid:{name} send\r\n")).collect();
+            format!("{rids}a=simulcast:send {}\r\na=mid:0\r\n", names.join(";"))
+        };
+        for (offered, answer) in [(3, "a=simulcast:recv 0;1;2\r\n"), (9, "a=simulcast:recv 0;1;2;3\r\n")] {
+            let fingerprint = Identity::generate().unwrap().fingerprint();
+            let text = offer(Direction::SendOnly, &Credentials::generate(), fingerprint);
+            let rid = format!("a=extmap:6 {}\r\n", extension::RID);
+            let text = text.replacen("a=mid:0\r\n", &format!("{rid}{}", simulcast(offered)), 1);
+            let parsed = Offer::parse(&text).unwrap();
+            let receiving = receive(&parsed).unwrap();
+            assert_eq!(receiving[0].layers.rid, 6);
+            let text = answered_to(&receiving, &parsed);
+            assert!(text.contains(answer) && text.contains("a=rid:0 recv\r\n") && text.contains(&rid), "{text}");
+            assert!(!text.contains("a=rid:4 recv"), "{text}");
+        }
+    }
+
+    #[test]
+    fn parameter_sets_of_the_offer_are_known_before_the_stream() {
+        let sprop = "sprop-parameter-sets=Z0LAH4yNQFAe0A8IhGo=,aM48gA==";
+        let with = |sets: &str| {
+            publishing(|text| text.replace("profile-level-id=42e01f", &format!("profile-level-id=42e01f;{sets}")))
+        };
+        let known = with(sprop)[0].formats[0].parameters.clone().unwrap();
+        let Parameters::H264(known) = &*known else { panic!("{known:?}") };
+        assert_eq!((known.sps.len(), known.pps.len(), known.sps[0][0]), (1, 1, 0x67));
+        assert!(
+            with(&sprop.replace("==", "").replace("Go=", "Go"))[0].formats[0].parameters.is_some(),
+            "without padding"
+        );
+        for unusable in
+            ["sprop-parameter-sets=", "sprop-parameter-sets=Z0LAH4yNQFAe0A8IhGo=", "sprop-parameter-sets=%%,%%"]
+        {
+            assert!(with(unusable)[0].formats[0].parameters.is_none(), "{unusable}");
+        }
     }
 
     #[test]

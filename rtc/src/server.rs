@@ -3,9 +3,9 @@
 //! It holds no session state. A session's id names its shard, so everything after the answer is a message to that one
 //! thread. Each shard has a limit of sessions. The least loaded shard takes the next session.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use onmic_media::feed::{Accept, Unavailable};
 use onmic_media::{Codec, Demand, DropReason, Feed, MediaKind, Parameters, Publication, TrackKey};
 
+use crate::announce::Announce;
 use crate::config::Config;
 use crate::error::Error;
 use crate::negotiate::{self, Mismatch, Receiving, Sending};
@@ -61,10 +62,11 @@ pub struct PublishPlan {
 pub struct Rtc {
     shards: Arc<[Shard]>,
     identity: Arc<Identity>,
+    announce: Arc<Announce>,
 }
 
 impl Rtc {
-    /// Opens the sockets and starts the shards' threads, at most 256.
+    /// Opens the sockets and starts the shards' threads, at most 256. Blocks while names are resolved.
     pub fn start(config: &Config) -> Result<Self, Error> {
         let count = match config.shards {
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1)),
@@ -72,15 +74,17 @@ impl Rtc {
         };
         let count = count.min(SHARDS_MAX);
         let identity = Identity::generate()?;
-        let announce =
-            if config.announce.is_empty() { local_addresses(config.address) } else { config.announce.clone() };
+        let announce = Announce::new(&config.announce, config.address, Instant::now())?;
+        if let Some(port) = announce.port_that_is_too_high(count) {
+            return Err(Error::AnnouncedPort { port, shards: count });
+        }
         let shards = (0..count).map(|index| {
             // A shard past the last port gets the last port again, and fails to bind it.
             let after = u16::try_from(index).unwrap_or(u16::MAX);
             let port = if config.port == 0 { 0 } else { config.port.saturating_add(after) };
             Shard::start(index, SocketAddr::new(config.address, port), &announce, config, identity.clone())
         });
-        Ok(Self { shards: shards.collect::<Result<_, _>>()?, identity })
+        Ok(Self { shards: shards.collect::<Result<_, _>>()?, identity, announce })
     }
 
     /// Returns the address of each shard's socket.
@@ -162,11 +166,12 @@ impl Rtc {
         let id = SessionId::random(index);
         let local = Credentials::generate();
         let identity = (rand::random::<u64>() >> 1, &local, self.identity.fingerprint());
-        let sdp = negotiate::answer(offer, identity, shard.candidates(), accepts);
+        self.announce.refresh(Instant::now()).await;
+        let sdp = negotiate::answer(offer, identity, &shard.candidates(), accepts);
         let etag = local.ufrag.clone();
         let (ready, opened) = oneshot::channel();
-        let opening =
-            Opening { id, slot, local, remote: offer.ice.clone(), fingerprint: offer.fingerprint, mid, ready };
+        let (remote, fingerprint, role) = (offer.ice.clone(), offer.fingerprint, offer.role);
+        let opening = Opening { id, slot, local, remote, fingerprint, role, mid, ready };
         shard.send(command(opening)).await.map_err(|_| OfferRefused::Stopping)?;
         // The answer leaves only once the shard knows the session, because the client's first check may come at once.
         if !opened.await.map_err(|_| OfferRefused::Stopping)? {
@@ -183,7 +188,7 @@ fn parse(offer: &str) -> Result<Offer, OfferRefused> {
 fn refusal(mismatch: Mismatch) -> OfferRefused {
     let sentence = mismatch.to_string();
     match mismatch {
-        Mismatch::NoCodec(have) => OfferRefused::NothingInCommon { sentence, have },
+        Mismatch::NoCodec(have) | Mismatch::NoVideo(have) => OfferRefused::NothingInCommon { sentence, have },
         Mismatch::NoSection(_) | Mismatch::OnlyData(_) | Mismatch::Offer(_) => OfferRefused::Malformed(sentence),
     }
 }
@@ -237,6 +242,9 @@ async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefu
     });
     let (offer, feed, tracks) = aside.await.map_err(|_| OfferRefused::Stopping)?;
     if tracks.iter().any(|(_, track)| track.is_ok()) {
+        if let Some(refused) = without_video(&offer, &feed, &tracks) {
+            return Err(refused);
+        }
         let mut found = Found { demands: Vec::new(), lacking: Vec::new() };
         count_data_left_out(&feed);
         for (wish, track) in tracks {
@@ -251,9 +259,30 @@ async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefu
     if !offer.media.iter().any(|section| !section.rejected && section.direction.receives()) {
         return Err(refusal(negotiate::nothing(&offer, "receives")));
     }
-    let have = [MediaKind::Video, MediaKind::Audio]
-        .into_iter()
-        .filter_map(|kind| feed.original(kind))
+    Err(refusal(Mismatch::NoCodec(codecs_of(&feed, &[MediaKind::Video, MediaKind::Audio]))))
+}
+
+/// Refuses a viewer that asks for video and would get none, though the feed has it: audio alone would look like a broken
+/// stream, and the player may have another way to the video.
+fn without_video(offer: &Offer, feed: &Feed, tracks: &[(Wish, Result<Demand, Unavailable>)]) -> Option<OfferRefused> {
+    let asks = negotiate::asks_for(offer, MediaKind::Video);
+    if !asks || feed.original(MediaKind::Video).is_none() {
+        return None;
+    }
+    let mut video = tracks.iter().filter(|(wish, _)| wish.key.kind == MediaKind::Video).map(|(_, track)| track);
+    if video.clone().any(|track| matches!(track, Ok(_) | Err(Unavailable::NoTrack(_)))) {
+        return None;
+    }
+    let failed = video.find_map(|track| track.as_ref().err().filter(|why| matches!(why, Unavailable::Failed { .. })));
+    let no_codec = || refusal(Mismatch::NoVideo(codecs_of(feed, &[MediaKind::Video])));
+    Some(failed.cloned().map_or_else(no_codec, OfferRefused::Unavailable))
+}
+
+/// Returns the codecs in which viewers can get the tracks of these kinds.
+fn codecs_of(feed: &Feed, kinds: &[MediaKind]) -> Vec<String> {
+    let have = kinds
+        .iter()
+        .filter_map(|kind| feed.original(*kind))
         .flat_map(|track| {
             let codec = track.parameters().codec();
             let converted = if codec.kind() == MediaKind::Video { Codec::H264 } else { Codec::Opus };
@@ -263,44 +292,12 @@ async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefu
         .map(|codec| codec.name().to_owned());
     let mut have: Vec<_> = have.collect();
     have.dedup();
-    Err(refusal(Mismatch::NoCodec(have)))
+    have
 }
 
 fn profile_level_id(parameters: &Parameters) -> Option<[u8; 3]> {
     match parameters {
         Parameters::H264(h264) => h264.sps.first()?.get(1..4)?.try_into().ok(),
         _ => None,
-    }
-}
-
-/// Returns the addresses by which peers can reach a socket bound to `address`.
-fn local_addresses(address: IpAddr) -> Vec<IpAddr> {
-    if !address.is_unspecified() {
-        return vec![address];
-    }
-    // Nothing is sent: 192.0.2.0/24 (RFC 5737) and 2001:db8::/32 (RFC 3849) belong to nobody. A socket on :: takes both
-    // families, but each has to be announced in its own form, because peers cannot use ::ffff:a.b.c.d.
-    let v4 = routed(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into());
-    let v6 = || routed(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into());
-    let v6 = address.is_ipv6().then(v6).flatten();
-    v4.into_iter().chain(v6).chain([Ipv4Addr::LOCALHOST.into()]).collect()
-}
-
-/// Returns the address of this machine that the system would send to `far` from.
-fn routed(any: IpAddr, far: IpAddr) -> Option<IpAddr> {
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect((far, 9)).ok()?;
-    Some(socket.local_addr().ok()?.ip())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_socket_of_both_families_announces_no_mapped_address() {
-        let addresses = local_addresses(Ipv6Addr::UNSPECIFIED.into());
-        assert!(addresses.iter().all(|address| address.to_canonical() == *address), "{addresses:?}");
-        assert_eq!(addresses.last(), Some(&Ipv4Addr::LOCALHOST.into()));
     }
 }

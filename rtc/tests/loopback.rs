@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,24 +17,27 @@ use onmic_rtc::sdp::{self, Direction, Fragment};
 use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
 use onmic_rtc::transport::client::ClientConfig;
 use onmic_rtc::transport::{Client, Credentials, Identity, Input, Profile, State};
-use onmic_rtc::{Config, OfferRefused, Rtc};
+use onmic_rtc::{Config, Error, OfferRefused, Rtc};
 use tokio::net::UdpSocket;
 use tokio::time::{sleep_until, timeout};
 
 const LONG: Duration = Duration::from_secs(20);
 
-fn server(sessions: usize) -> (Rtc, NodeClock) {
-    let clock = NodeClock::new(Instant::now(), SystemTime::now());
-    let config = Config {
+fn config(sessions: usize) -> Config {
+    Config {
         address: IpAddr::from([127, 0, 0, 1]),
         port: 0,
         shards: 2,
         announce: Vec::new(),
         sessions,
         consent: Duration::from_secs(30),
-        clock,
-    };
-    (Rtc::start(&config).unwrap(), clock)
+        clock: NodeClock::new(Instant::now(), SystemTime::now()),
+    }
+}
+
+fn server(sessions: usize) -> (Rtc, NodeClock) {
+    let config = config(sessions);
+    (Rtc::start(&config).unwrap(), config.clock)
 }
 
 /// A client with its socket.
@@ -64,6 +67,7 @@ impl Visitor {
             remote: answer.credentials,
             fingerprint: answer.fingerprint,
             server: answer.candidates[0],
+            role: answer.role,
             profiles: vec![Profile::AeadAes128Gcm, Profile::Aes128CmSha1],
         };
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -96,6 +100,35 @@ impl Visitor {
         }
     }
 
+    /// Publishes three frames, after the end of the handshake.
+    async fn send(&mut self, parameters: &Arc<Parameters>, clock: NodeClock) {
+        while let Some(transmit) = self.client.poll_transmit() {
+            self.socket.send(&transmit.bytes).await.unwrap();
+        }
+        let mut outgoing = Outgoing::new(parameters.codec(), Limits::default()).unwrap();
+        let config = SenderConfig {
+            ssrc: VIDEO_SSRC,
+            payload_type: H264,
+            extensions: ExtensionIds::default(),
+            mid: Mid::default(),
+            resend: Resend::Never,
+            sequence: 1,
+            timestamp: 1,
+        };
+        let mut sender = Sender::new(config, &outgoing);
+        sender.start(&outgoing, Instant::now());
+        for number in 0..3 {
+            outgoing.push(&frame(parameters, clock, number));
+            let packets = sender.poll_frame(&outgoing, Instant::now()).unwrap();
+            for packet in packets.iter() {
+                let (mut header, mut sealed) = ([0; HEADER_MAX], [0; 2048]);
+                let header = sender.header(&packet, &mut 0, &mut header);
+                let length = self.client.seal_rtp(header, packet.payload, &mut sealed).unwrap();
+                self.socket.send(&sealed[..length]).await.unwrap();
+            }
+        }
+    }
+
     async fn until_sent_by(&mut self, ssrc: u32) {
         while self.until_rtp().await[8..12] != ssrc.to_be_bytes() {}
     }
@@ -123,6 +156,16 @@ fn frame(parameters: &Arc<Parameters>, clock: NodeClock, number: i64) -> Frame {
     let pts = Ticks(number * 3000);
     let (wall, parameters, payload) = (clock.wall(now), parameters.clone(), nal::join([&unit[..]]));
     Frame { dts: pts, pts, wall, arrived: now, keyframe, parameters, payload }
+}
+
+/// Waits until the feed has video.
+async fn arrives(feed: &Feed) {
+    let arrives = async {
+        while feed.original(MediaKind::Video).is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LONG, arrives).await.unwrap();
 }
 
 fn feed() -> (Arc<Feed>, Arc<Track>) {
@@ -171,6 +214,69 @@ async fn a_viewer_watches_restarts_ice_and_gets_a_goodbye() {
 }
 
 #[tokio::test]
+async fn a_port_in_use_is_an_error_that_names_it() {
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let refused = Rtc::start(&Config { port: address.port(), shards: 1, ..config(1) }).unwrap_err();
+    assert!(matches!(&refused, Error::Socket { address: named, .. } if *named == address), "{refused}");
+    assert!(refused.to_string().contains(&address.to_string()), "{refused}");
+}
+
+#[tokio::test]
+async fn announced_ports_are_in_the_answer_and_a_name_that_does_not_resolve_is_refused() {
+    let announce = vec!["203.0.113.7:18189".parse().unwrap(), "localhost".parse().unwrap()];
+    let rtc = Rtc::start(&Config { announce, shards: 1, ..config(1) }).unwrap();
+    let (feed, _track) = feed();
+    let (offer, ..) = Visitor::offer(Direction::RecvOnly);
+    let answer = rtc.watch(&offer, feed).await.unwrap();
+    let candidates = Answered::parse(&answer.sdp).unwrap().candidates;
+    assert_eq!(candidates[0], SocketAddr::from(([203, 0, 113, 7], 18_189)));
+    assert_eq!(candidates[1].ip(), IpAddr::from([127, 0, 0, 1]));
+    let announce = vec!["nowhere.invalid".parse().unwrap()];
+    let refused = Rtc::start(&Config { announce, ..config(1) }).unwrap_err();
+    assert!(matches!(refused, Error::Name { .. }), "{refused}");
+    let announce = vec!["203.0.113.7:65535".parse().unwrap()];
+    let refused = Rtc::start(&Config { announce, ..config(1) }).unwrap_err();
+    assert!(matches!(refused, Error::AnnouncedPort { port: 65_535, shards: 2 }), "{refused}");
+    rtc.shutdown(LONG).await;
+}
+
+/// Has the offer say that its sender waits for the ClientHello, as ffmpeg's WHIP muxer does.
+fn passive(offer: &str) -> String {
+    offer.replace("a=setup:actpass", "a=setup:passive")
+}
+
+#[tokio::test]
+async fn a_passive_viewer_is_connected_by_the_server() {
+    let (rtc, clock) = server(10);
+    let (feed, track) = feed();
+    track.push(frame(&track.parameters(), clock, 0));
+    let (offer, local, identity) = Visitor::offer(Direction::RecvOnly);
+    let answer = rtc.watch(&passive(&offer), feed).await.unwrap();
+    assert!(answer.sdp.contains("a=setup:active") && !answer.sdp.contains("a=setup:passive"), "{}", answer.sdp);
+    let mut viewer = Visitor::new(&answer, local, identity).await;
+    assert_eq!(viewer.next().await, Event::Connected);
+    viewer.until_rtp().await;
+    rtc.shutdown(LONG).await;
+    while viewer.next().await != Event::Closed {}
+}
+
+#[tokio::test]
+async fn a_passive_publisher_is_connected_by_the_server() {
+    let (rtc, clock) = server(10);
+    let hub = Hub::new(clock, HubLimits::default(), None);
+    let publication = hub.publish(&"room".parse().unwrap(), Protocol::Whip, Instant::now()).unwrap();
+    let feed = publication.source().feed().clone();
+    let (offer, local, identity) = Visitor::offer(Direction::SendOnly);
+    let answer = rtc.publish(rtc.plan_publish(&passive(&offer)).unwrap(), publication).await.unwrap();
+    let mut publisher = Visitor::new(&answer, local, identity).await;
+    assert_eq!(publisher.next().await, Event::Connected);
+    publisher.send(&parameters(), clock).await;
+    arrives(&feed).await;
+    rtc.shutdown(LONG).await;
+}
+
+#[tokio::test]
 async fn audio_that_comes_after_its_viewer_is_sent_in_the_same_session() {
     let (rtc, clock) = server(10);
     let (feed, video) = feed();
@@ -211,35 +317,8 @@ async fn a_published_source_can_be_watched() {
     let mut publisher = Visitor::new(&answer, local, identity).await;
     assert_eq!(publisher.next().await, Event::Connected);
 
-    let parameters = parameters();
-    let mut outgoing = Outgoing::new(parameters.codec(), Limits::default()).unwrap();
-    let config = SenderConfig {
-        ssrc: VIDEO_SSRC,
-        payload_type: H264,
-        extensions: ExtensionIds::default(),
-        mid: Mid::default(),
-        resend: Resend::Never,
-        sequence: 1,
-        timestamp: 1,
-    };
-    let mut sender = Sender::new(config, &outgoing);
-    sender.start(&outgoing, Instant::now());
-    for number in 0..3 {
-        outgoing.push(&frame(&parameters, clock, number));
-        let packets = sender.poll_frame(&outgoing, Instant::now()).unwrap();
-        for packet in packets.iter() {
-            let (mut header, mut sealed) = ([0; HEADER_MAX], [0; 2048]);
-            let header = sender.header(&packet, &mut 0, &mut header);
-            let length = publisher.client.seal_rtp(header, packet.payload, &mut sealed).unwrap();
-            publisher.socket.send(&sealed[..length]).await.unwrap();
-        }
-    }
-    let arrives = async {
-        while feed.original(MediaKind::Video).is_none() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(LONG, arrives).await.unwrap();
+    publisher.send(&parameters(), clock).await;
+    arrives(&feed).await;
 
     let (offer, local, identity) = Visitor::offer(Direction::RecvOnly);
     let answer = rtc.watch(&offer, feed).await.unwrap();
@@ -272,6 +351,15 @@ async fn a_refused_offer_is_told_what_to_offer() {
     let vp8 = offer.replace("H264/90000", "VP8/90000");
     let refused = rtc.watch(&vp8, feed.clone()).await.unwrap_err();
     assert!(matches!(&refused, OfferRefused::NothingInCommon { have, .. } if have == &["h264"]), "{refused:?}");
+    // Audio that could be sent does not make up for the missing video.
+    let audio = Arc::new(Track::new(Arc::new(Parameters::Opus(opus::Parameters::new(2)))));
+    feed.set_original(audio);
+    let refused = rtc.watch(&vp8, feed.clone()).await.unwrap_err();
+    assert!(matches!(&refused, OfferRefused::NothingInCommon { have, .. } if have == &["h264"]), "{refused:?}");
+    assert!(refused.to_string().contains("video"), "{refused}");
+    let (local, identity) = (Credentials::generate(), Identity::generate().unwrap());
+    let audio_alone = offer_of(&[sdp::MediaKind::Audio], Direction::RecvOnly, &local, identity.fingerprint());
+    rtc.watch(&audio_alone, feed.clone()).await.unwrap();
     let sending = offer.replace("a=recvonly", "a=sendonly");
     assert!(matches!(rtc.watch(&sending, feed.clone()).await, Err(OfferRefused::Malformed(_))));
     assert!(matches!(rtc.watch("nonsense", feed).await, Err(OfferRefused::Malformed(_))));

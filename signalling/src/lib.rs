@@ -12,7 +12,8 @@ mod whip;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
 
 use onmic_http::{Problem, token};
 use onmic_media::{Action, Admission, Gate, Hub, ParticipantName, Returns, RoomName, SourceName};
@@ -43,6 +44,16 @@ impl Signalling {
     fn admit(&self, action: Action<'_>, headers: &HeaderMap, uri: &Uri) -> Result<Admission, Problem> {
         Ok(self.gate.check(action, token(headers, uri))?)
     }
+}
+
+/// Answers a `HEAD` of an endpoint: it takes offers.
+fn accepts_offers() -> Response {
+    const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+    let headers = [
+        (ACCEPT_POST, HeaderValue::from_static(body::SDP)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (StatusCode::OK, headers).into_response()
 }
 
 fn source_name((room, participant): (String, String)) -> Result<SourceName, Problem> {

@@ -2,40 +2,56 @@
 //!
 //! `/whep/ROOM/PARTICIPANT` is one source alone. `/whep/ROOM/PARTICIPANT/return` is the return feed of that
 //! participant.
+//!
+//! Where nobody publishes, the answer is 409 with `Retry-After`: the endpoint exists for every name, and what it needs
+//! is not there yet. `HEAD` asks for the same without an offer, and changes nothing.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::post;
 use tokio::time::timeout;
 
 use onmic_http::Problem;
+use onmic_media::feed::Unavailable;
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::{Action, Feed, RoomName};
+use onmic_rtc::OfferRefused;
 
 use crate::body::Offer;
-use crate::{Signalling, session, source_name};
+use crate::{Signalling, accepts_offers, session, source_name};
 
 pub(crate) fn router() -> Router<Signalling> {
     Router::new()
-        .route("/whep/{room}", post(watch_program))
-        .route("/whep/{room}/{participant}", post(watch_source))
-        .route("/whep/{room}/{participant}/return", post(watch_return))
+        .route("/whep/{room}", post(watch_program).head(probe_program))
+        .route("/whep/{room}/{participant}", post(watch_source).head(probe_source))
+        .route("/whep/{room}/{participant}/return", post(watch_return).head(probe_return))
+}
+
+/// The time after which a client should ask again for what nobody publishes, in seconds: publishers take a few to begin.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+
+/// Answers 409: nobody publishes what was asked for.
+fn not_live(what: &str) -> Problem {
+    let detail = format!("{what} is not live; try again once it is");
+    Problem::new(StatusCode::CONFLICT, detail).with_header(header::RETRY_AFTER, RETRY_AFTER)
 }
 
 impl Signalling {
     async fn watch(&self, feed: Option<Arc<Feed>>, what: &str, offer: &str) -> Result<Response, Problem> {
-        let not_live = || Problem::not_found(format!("{what} is not live; try again once it is"));
-        let feed = feed.ok_or_else(not_live)?;
+        let feed = feed.ok_or_else(|| not_live(what))?;
         // The feed settles first, so that its first viewers get both video and audio.
         if timeout(SETTLE_PATIENCE, feed.settled()).await != Ok(true) {
-            return Err(not_live());
+            return Err(not_live(what));
         }
-        let answer = self.rtc.watch(offer, feed).await.map_err(session::refused)?;
-        Ok(session::created(answer, &self.ice_servers))
+        match self.rtc.watch(offer, feed).await {
+            Ok(answer) => Ok(session::created(answer, &self.ice_servers)),
+            Err(OfferRefused::Unavailable(Unavailable::NoTrack(_))) => Err(not_live(what)), // It has just ended.
+            Err(refused) => Err(session::refused(refused)),
+        }
     }
 }
 
@@ -74,4 +90,38 @@ async fn watch_return(
     let name = source_name(name)?;
     signalling.admit(Action::PlayReturn(&name), &headers, &uri)?;
     signalling.watch(signalling.returns.return_feed(&name), name.room.as_str(), &offer).await
+}
+
+async fn probe_program(
+    State(signalling): State<Signalling>,
+    Path(room): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let room: RoomName = room.parse()?;
+    signalling.admit(Action::Play(&room), &headers, &uri)?;
+    signalling.hub.program(&room).map(|_| accepts_offers()).ok_or_else(|| not_live(room.as_str()))
+}
+
+async fn probe_source(
+    State(signalling): State<Signalling>,
+    Path(name): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let name = source_name(name)?;
+    signalling.admit(Action::PlaySource(&name), &headers, &uri)?;
+    signalling.hub.source(&name).map(|_| accepts_offers()).ok_or_else(|| not_live(&name.to_string()))
+}
+
+async fn probe_return(
+    State(signalling): State<Signalling>,
+    Path(name): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let name = source_name(name)?;
+    signalling.admit(Action::PlayReturn(&name), &headers, &uri)?;
+    // The feed itself is made for viewers alone.
+    signalling.hub.source(&name).map(|_| accepts_offers()).ok_or_else(|| not_live(&name.to_string()))
 }

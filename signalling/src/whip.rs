@@ -1,4 +1,5 @@
-//! WHIP (RFC 9725): `POST /whip/ROOM` or `/whip/ROOM/PARTICIPANT` with an offer starts to publish.
+//! WHIP (RFC 9725): `POST /whip/ROOM` or `/whip/ROOM/PARTICIPANT` with an offer starts to publish. `HEAD` tells whether an
+//! offer would be read, and changes nothing.
 
 use std::time::Instant;
 
@@ -12,12 +13,12 @@ use onmic_http::Problem;
 use onmic_media::{Action, Protocol, SourceName};
 
 use crate::body::Offer;
-use crate::{Signalling, session, source_name};
+use crate::{Signalling, accepts_offers, session, source_name};
 
 pub(crate) fn router() -> Router<Signalling> {
     Router::new()
-        .route("/whip/{room}", post(publish_host))
-        .route("/whip/{room}/{participant}", post(publish_participant))
+        .route("/whip/{room}", post(publish_host).head(probe_host))
+        .route("/whip/{room}/{participant}", post(publish_participant).head(probe_participant))
 }
 
 impl Signalling {
@@ -57,4 +58,24 @@ async fn publish_participant(
     Offer(offer): Offer,
 ) -> Result<Response, Problem> {
     signalling.publish(&source_name(name)?, &headers, &uri, &offer).await
+}
+
+async fn probe_host(
+    State(signalling): State<Signalling>,
+    Path(room): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    signalling.admit(Action::Publish(&SourceName::host(room.parse()?)), &headers, &uri)?;
+    Ok(accepts_offers())
+}
+
+async fn probe_participant(
+    State(signalling): State<Signalling>,
+    Path(name): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    signalling.admit(Action::Publish(&source_name(name)?), &headers, &uri)?;
+    Ok(accepts_offers())
 }

@@ -8,7 +8,7 @@ const sdp = { "Content-Type": "application/sdp" };
 export function badRequests(live) {
   const hls = `/hls/${live}/index.m3u8`;
   return [
-    ["WHEP of a room that is not live", "POST", "/whep/nobody-is-here", sdp, offer(), [404]],
+    ["WHEP of a room that is not live", "POST", "/whep/nobody-is-here", sdp, offer(), [409]],
     ["WHEP of a room whose name is not valid", "POST", "/whep/%2e%2e%2fetc", sdp, offer(), [400, 404]],
     ["WHEP with JSON", "POST", `/whep/${live}`, { "Content-Type": "application/json" }, "{}", [415]],
     ["WHEP without a content type", "POST", `/whep/${live}`, {}, offer(), [415]],

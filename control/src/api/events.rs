@@ -19,10 +19,11 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use onmic_http::{Problem, token};
+use onmic_http::{BasePath, Problem, token};
 use onmic_room::Authority;
 
 use super::Api;
+use super::addresses::under;
 use super::commands::{WireCommand, id, malformed};
 use crate::rooms::event::ServerMessage;
 use crate::rooms::mailbox::{Closing, Mailbox};
@@ -74,6 +75,7 @@ pub async fn events(
     query: Result<Query<EventsQuery>, QueryRejection>,
     headers: HeaderMap,
     uri: Uri,
+    base_path: BasePath,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let entry = entry(&api, &room, query, &headers, &uri)?;
@@ -89,7 +91,7 @@ pub async fn events(
     };
     let (mailbox, messages) = Mailbox::new();
     let connection = api.rooms.enter(entry, &mailbox)?;
-    let client = Client { connection, mailbox, messages, heard: Instant::now(), strikes: 0 };
+    let client = Client { connection, mailbox, messages, base_path, heard: Instant::now(), strikes: 0 };
     let tracked = api.rooms.track();
     let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
     let upgrade = upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER);
@@ -132,6 +134,7 @@ struct Client {
     connection: Connection,
     mailbox: Arc<Mailbox>,
     messages: mpsc::Receiver<Bytes>,
+    base_path: BasePath,
     heard: Instant,
     strikes: u32,
 }
@@ -156,7 +159,7 @@ impl Client {
             if closing == Closing::Ended {
                 // The client is still told the events that led to the end.
                 while let Ok(message) = self.messages.try_recv() {
-                    socket.send(text(message)).await?;
+                    socket.send(text(under(&self.base_path, message))).await?;
                 }
             }
             socket.send(Message::Close(Some(frame(closing)))).await?;
@@ -171,7 +174,8 @@ impl Client {
 
     /// Talks until one side ends the connection. Returns the reason if it was this side.
     async fn talk(&mut self, socket: &mut WebSocket) -> Option<Closing> {
-        let Self { connection, mailbox, messages, heard, strikes } = self;
+        let Self { connection, mailbox, messages, base_path, heard, strikes } = self;
+        let text = |message| text(under(base_path, message));
         let stop = connection.stopping();
         let mut pings = interval(PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -214,7 +218,7 @@ impl Client {
                 }
             };
             let missed = mailbox.take_missed();
-            let messages = std::iter::once(message).chain(missed.into_iter().map(text));
+            let messages = std::iter::once(message).chain(missed.into_iter().map(&text));
             for message in messages {
                 let sent = tokio::select! {
                     biased;

@@ -1,5 +1,6 @@
 //! The control API under `/api/v1`, described by its OpenAPI document.
 
+mod addresses;
 mod advice;
 mod caller;
 mod commands;
@@ -15,6 +16,7 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::routing::get;
 
 use onmic_media::Hub;
@@ -45,6 +47,7 @@ impl Api {
             .merge(rest::router())
             .route("/api/v1/server", get(server::show))
             .route("/api/v1/openapi.json", get(openapi::document))
+            .layer(from_fn(addresses::answer))
             .with_state(self)
     }
 }

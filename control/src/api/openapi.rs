@@ -1,8 +1,11 @@
 //! The OpenAPI document, which is generated from the routes and their types.
 
 use axum::Json;
+use utoipa::openapi::Server;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
+
+use onmic_http::BasePath;
 
 use super::{commands, events, rest, rooms, server};
 use crate::rooms::event::{RoomEvent, ServerMessage};
@@ -40,8 +43,12 @@ impl Modify for Bearer {
     }
 }
 
-pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
-    Json(Document::openapi())
+pub(super) async fn document(base_path: BasePath) -> Json<utoipa::openapi::OpenApi> {
+    let mut document = Document::openapi();
+    if !base_path.is_root() {
+        document.servers = Some(vec![Server::new(base_path.to_string())]);
+    }
+    Json(document)
 }
 
 /// Describes the routes of WHIP and WHEP, which another crate serves.

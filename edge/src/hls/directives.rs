@@ -18,7 +18,8 @@ pub struct Directives {
 /// The state of a rendition: the parts that are published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
-    /// The number of parts of each complete segment that is listed, by media sequence number from `first`.
+    /// The number of listed parts of each complete segment, by media sequence number from `first`. Gaps and segments of slow
+    /// frames have none.
     pub parts: Vec<u32>,
     /// The media sequence number of the first of these segments.
     pub first: u64,
@@ -65,20 +66,21 @@ impl Directives {
         if published.ended {
             return Ok(Verdict::Ready);
         }
-        let Some(msn) = self.msn else {
-            // Players give up on a playlist without a whole segment, so the first ones wait for it.
-            return Ok(if published.parts.is_empty() { Verdict::Wait } else { Verdict::Ready });
-        };
         // The last complete segment is the one before `next.msn`. Two segments beyond it is one beyond the growing one.
-        if msn > published.next.msn + 1 {
+        if self.msn.is_some_and(|msn| msn > published.next.msn + 1) {
             return Err(EdgeError::BadQuery("_HLS_msn is more than two segments ahead of the playlist"));
         }
+        // Players give up on a playlist without a whole segment, so the first ones wait for it.
+        if published.parts.is_empty() {
+            return Ok(Verdict::Wait);
+        }
+        let Some(msn) = self.msn else { return Ok(Verdict::Ready) };
         // A client that names only the segment waits for its first part: answered earlier it would spin, and answered
         // after the whole segment it would fall behind.
         let mut wanted = Edge { msn, part: self.part.unwrap_or(0) };
         let complete =
             msn.checked_sub(published.first).and_then(|index| published.parts.get(usize::try_from(index).ok()?));
-        if complete.is_some_and(|parts| wanted.part >= *parts) {
+        if complete.is_some_and(|parts| *parts > 0 && wanted.part >= *parts) {
             wanted = Edge { msn: msn + 1, part: 0 };
         }
         Ok(if wanted < published.next { Verdict::Ready } else { Verdict::Wait })
@@ -115,6 +117,8 @@ mod tests {
     fn the_first_playlist_waits_for_a_whole_segment() {
         let young = Published { parts: Vec::new(), first: 0, next: Edge { msn: 0, part: 3 }, ended: false };
         assert_eq!(Directives::default().judge(&young), Ok(Verdict::Wait));
+        let of_part = Directives { msn: Some(0), part: Some(1), skip: false };
+        assert_eq!(of_part.judge(&young), Ok(Verdict::Wait), "the target duration is not known yet");
         assert_eq!(Directives::default().judge(&Published { ended: true, ..young }), Ok(Verdict::Ready));
     }
 
@@ -163,6 +167,14 @@ mod tests {
         assert_eq!(judge("_HLS_msn=12"), Ok(Verdict::Ready));
         let fresh = Published { next: Edge { msn: 12, part: 0 }, ..published() };
         assert_eq!(Directives { msn: Some(12), ..Default::default() }.judge(&fresh), Ok(Verdict::Wait));
+    }
+
+    #[test]
+    fn a_segment_without_parts_is_answered_when_it_is_complete() {
+        let slow = Published { parts: vec![6, 0], next: Edge { msn: 12, part: 0 }, ..published() };
+        let judge = |query| Directives::parse(Some(query)).unwrap().judge(&slow);
+        assert_eq!(judge("_HLS_msn=11&_HLS_part=0"), Ok(Verdict::Ready));
+        assert_eq!(judge("_HLS_msn=12&_HLS_part=0"), Ok(Verdict::Wait));
     }
 
     #[test]

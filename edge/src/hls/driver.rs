@@ -1,16 +1,19 @@
 //! The loop that reads one feed into its segmenter and publishes the parts that come out. One task per feed.
 //!
+//! A player can join at keyframes only. Where the publisher can be asked for them, a keyframe is asked for at the end of each
+//! segment. Where they stay away all the same, the main video goes over to a form of it that is encoded anew.
+//!
 //! It reads every track that the feed has, also those that come later. Each video and audio track becomes a rendition,
 //! and timed metadata travels with the main one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::feed::Unavailable;
+use onmic_media::feed::{Recipe, Unavailable};
 use onmic_media::metric::Latency;
 use onmic_media::{Accepts, Codec, DropReason, Frame, MediaKind, Next, Playback, Start, TrackKey, Tracks, Wants};
 use onmic_packager::{Rendition, Segmenter};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep_until;
 
 use super::cache::Cache;
 use super::stream::Stream;
@@ -47,10 +50,17 @@ struct Driver<'a> {
     packaging: metrics::Histogram,
     /// The tracks of which a part came since the last tick.
     progress: Vec<TrackKey>,
+    converts_long_groups: bool,
 }
 
-/// Packages the feed of `stream` until it ends, fails, is stopped, or had no request for `idle`.
-pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>) -> Finish {
+/// Packages the feed of `stream` until it ends, fails, is stopped, or had no request for `idle`. With
+/// `converts_long_groups`, video whose keyframes are too far apart is encoded anew.
+pub(crate) async fn drive(
+    stream: &Stream,
+    cache: &Cache,
+    idle: Option<Duration>,
+    converts_long_groups: bool,
+) -> Finish {
     tokio::select! {
         settled = stream.feed.settled() => if !settled {
             return Finish::Ended;
@@ -86,6 +96,7 @@ pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>
         arrived: Instant::now(),
         packaging: Latency::HlsPart.histogram(),
         progress: vec![TrackKey::VIDEO, TrackKey::AUDIO],
+        converts_long_groups,
     };
     let finish = driver.run(idle).await;
     if matches!(finish, Finish::Ended | Finish::Idle | Finish::Failed) {
@@ -99,16 +110,16 @@ pub(crate) async fn drive(stream: &Stream, cache: &Cache, idle: Option<Duration>
 
 impl Driver<'_> {
     async fn run(&mut self, idle: Option<Duration>) -> Finish {
-        let mut ticks = interval(self.stream.patience() / 2);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks.tick().await; // The first tick comes at once.
+        // The first segment may lower the patience.
+        let mut tick = tokio::time::Instant::now() + self.stream.patience() / 2;
         loop {
             let next = tokio::select! {
                 biased;
                 () = self.stream.stop.cancelled() => return Finish::Stopped,
                 () = self.stream.replaced.cancelled() => return Finish::Ended,
                 next = self.playback.next() => next,
-                _ = ticks.tick() => {
+                () = sleep_until(tick) => {
+                    tick = tokio::time::Instant::now() + self.stream.patience() / 2;
                     if idle.is_some_and(|idle| self.stream.idle(Instant::now()) > idle) {
                         return Finish::Idle;
                     }
@@ -171,6 +182,9 @@ impl Driver<'_> {
         {
             video.want_keyframe();
         }
+        if self.segmenter.take_group_is_long() && self.converts_long_groups {
+            self.playback.convert(TrackKey::VIDEO, Recipe::H264Entries);
+        }
         None
     }
 
@@ -185,7 +199,8 @@ impl Driver<'_> {
         {
             tracing::warn!(stream = self.stream.id, %error, "audio that waited for video is left out");
         }
-        let progress = self.stream.publish(&mut self.segmenter, &self.expected, self.cache);
+        let gone: &[_] = if self.video_is_gone() { &[TrackKey::VIDEO] } else { &[] };
+        let progress = self.stream.publish(&mut self.segmenter, &self.expected, gone, self.cache);
         if !progress.is_empty() {
             // This is the time from the frame that completed the part to the part in every viewer's reach.
             self.packaging.record(Instant::now().saturating_duration_since(self.arrived));
@@ -195,6 +210,13 @@ impl Driver<'_> {
                 self.progress.push(key);
             }
         }
+    }
+
+    /// Whether the audio goes on without the video. A player that joins would wait for video that the playlist names. Audio
+    /// that is missing is silence, which does come.
+    fn video_is_gone(&self) -> bool {
+        let has_both = [TrackKey::VIDEO, TrackKey::AUDIO].iter().all(|key| self.segmenter.rendition(*key).is_some());
+        has_both && self.playback.flows(TrackKey::AUDIO) && !self.playback.flows(TrackKey::VIDEO)
     }
 
     fn tick(&mut self) {

@@ -7,7 +7,8 @@
 //! URLs are the same for all viewers and carry no token, so that any cache can stand in front. `/hls/ROOM/index.m3u8`
 //! names the directory of the stream, `/hls/ROOM/ID/`, where ID is the time at which packaging began. So a cached file
 //! of an earlier stream is never taken for one of this stream. With authentication on, every request is checked by its
-//! own `Authorization` header or `token` parameter. Playlists never repeat a token in the names they list.
+//! own `Authorization` header or `token` parameter. Playlists never repeat a token. Where the playlist's own address has one,
+//! they tell the player to take it over ([`onmic_packager::query`]).
 
 mod answer;
 mod audience;
@@ -32,7 +33,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use onmic_media::{Action, Feed, Gate, Hub, MediaKind, RoomName, Stage, TrackKey, metric};
 use onmic_packager::names::File;
-use onmic_packager::{Chain, Edge, Settings};
+use onmic_packager::{Chain, Settings};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -41,8 +42,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{EdgeError, admit};
 use cache::Cache;
+use document::Document;
 use stream::{Index, Stream};
-use view::View;
+use view::{Lifetimes, View};
 
 pub use directives::{Directives, Published, Verdict};
 
@@ -61,6 +63,8 @@ pub struct HlsConfig {
     pub on_demand: bool,
     /// The time for which packaging goes on without a request, with `on_demand`.
     pub idle: Duration,
+    /// Whether main video whose keyframes are too far apart for players that join is encoded anew.
+    pub converts_long_groups: bool,
     /// The most bytes of segments that are kept beyond those in playlists, for the whole node.
     pub cache_bytes: u64,
     /// The longest wait of the first request for a room for its first part.
@@ -73,6 +77,7 @@ impl Default for HlsConfig {
             settings: Settings::default(),
             on_demand: false,
             idle: Duration::from_secs(30),
+            converts_long_groups: true,
             cache_bytes: 256 << 20,
             start: Duration::from_secs(10),
         }
@@ -191,7 +196,7 @@ impl Shared {
             let shared = self.clone();
             drivers.spawn(async move {
                 let idle = shared.config.on_demand.then_some(shared.config.idle);
-                let finish = driver::drive(&stream, &shared.cache, idle).await;
+                let finish = driver::drive(&stream, &shared.cache, idle, shared.config.converts_long_groups).await;
                 tracing::info!(%room, stream = stream.id, reason = ?finish, "packaging ended");
                 if finish == driver::Finish::Failed {
                     stream.feed_end().await;
@@ -309,7 +314,7 @@ async fn answer_index(
         () = stream.stop.cancelled() => return Err(EdgeError::Stopping),
     };
     match ready {
-        Index::Ready(document) => Ok(answer::playlist(&document, &KEEP_INDEX, headers)),
+        Index::Ready(document) => Ok(answer::playlist(form(&document, uri.query()), &KEEP_INDEX, headers)),
         Index::Unavailable(sentence) => Err(EdgeError::Unavailable(sentence)),
         Index::Waiting => Err(EdgeError::TimedOut),
     }
@@ -347,7 +352,7 @@ async fn file(
         }
         File::Init(key, number) => answer_init(&stream, key, number, &headers),
         File::Segment(key, msn) => answer_segment(&shared, &stream, key, msn, &headers),
-        File::Part(key, msn, part) => answer_part(&shared, &stream, key, Edge { msn, part }, &headers).await,
+        File::Part(key, number) => answer_part(&shared, &stream, key, number, &headers).await,
     };
     shared.requests.finish(kind, answer)
 }
@@ -368,14 +373,22 @@ async fn answer_playlist(
     .await?;
     let whole = view.playlist.as_ref().ok_or(EdgeError::NoSuchFile)?;
     let document = view.delta.as_ref().filter(|_| directives.skip).unwrap_or(whole);
-    let keep = if directives.is_blocking() { &stream.keep_long } else { &stream.keep_short };
-    Ok(answer::playlist(document, keep, headers))
+    let Lifetimes { long, short } = &view.lifetimes;
+    let keep = if directives.is_blocking() { long } else { short };
+    Ok(answer::playlist(form(document, query), keep, headers))
+}
+
+/// Returns the form of a playlist for a client that did or did not put a token into the address. Native players cannot add a
+/// header, and only a client that has the parameter can parse the form that hands it on.
+fn form<'a>(document: &'a Document, query: Option<&str>) -> &'a Document {
+    let has_token = query.unwrap_or("").split('&').any(|pair| pair.starts_with("token="));
+    if has_token { document.with_token() } else { document }
 }
 
 fn answer_init(stream: &Stream, key: TrackKey, number: u32, headers: &HeaderMap) -> Result<Response, EdgeError> {
     let view = stream.view(key).ok_or(EdgeError::NoSuchFile)?;
     let init = view.init(number).ok_or(EdgeError::NoSuchFile)?;
-    Ok(answer_media(stream, key, Chain::from(init.body.clone()), headers))
+    Ok(answer_media(&view, key, Chain::from(init.body.clone()), headers))
 }
 
 fn answer_segment(
@@ -385,36 +398,31 @@ fn answer_segment(
     msn: u64,
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
-    let segment =
-        stream.view(key).and_then(|view| view.segment(msn).cloned()).or_else(|| shared.cache.get(&stream.id, key, msn));
+    let view = stream.view(key).ok_or(EdgeError::NoSuchFile)?;
+    let segment = view.segment(msn).cloned().or_else(|| shared.cache.get(&stream.id, key, msn));
     let segment = segment.filter(|segment| !segment.gap).ok_or(EdgeError::NoSuchFile)?;
-    Ok(answer_media(stream, key, segment.body(), headers))
+    Ok(answer_media(&view, key, segment.body(), headers))
 }
 
 async fn answer_part(
     shared: &Shared,
     stream: &Stream,
     key: TrackKey,
-    wanted: Edge,
+    number: u64,
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
-    let asked_at = stream.view(key).ok_or(EdgeError::NoSuchFile)?.published.next;
+    let hinted = stream.view(key).ok_or(EdgeError::NoSuchFile)?.next_part;
     // Only the part that the preload hint names is waited for.
     let view = wait(stream, key, &shared.requests.blocked, |view| {
-        let published = &view.published;
-        (wanted != asked_at || published.next != wanted || published.ended).then_some(Ok(()))
+        (number != hinted || view.next_part != number || view.published.ended).then_some(Ok(()))
     })
     .await?;
-    if let Some(part) = view.part(wanted.msn, wanted.part) {
-        return Ok(answer_media(stream, key, part.body.clone(), headers));
-    }
-    let segment = shared.cache.get(&stream.id, key, wanted.msn).ok_or(EdgeError::NoSuchFile)?;
-    let part = segment.parts.get(wanted.part as usize).ok_or(EdgeError::NoSuchFile)?;
-    Ok(answer_media(stream, key, part.body.clone(), headers))
+    let part = view.part(number).ok_or(EdgeError::NoSuchFile)?;
+    Ok(answer_media(&view, key, part.body.clone(), headers))
 }
 
-fn answer_media(stream: &Stream, key: TrackKey, body: Chain, headers: &HeaderMap) -> Response {
-    answer::media(body, key.kind == MediaKind::Audio, &stream.keep_long, headers)
+fn answer_media(view: &View, key: TrackKey, body: Chain, headers: &HeaderMap) -> Response {
+    answer::media(body, key.kind == MediaKind::Audio, &view.lifetimes.long, headers)
 }
 
 /// Waits until `judge` reaches a verdict on the published state. It ends by the driver's clock, not by a timer of its

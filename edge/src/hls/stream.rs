@@ -1,9 +1,9 @@
 //! One packaged feed, as requests see it. Its driver alone writes it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::http::HeaderValue;
 use onmic_media::{Feed, Keyed, Stage, TrackKey, ViewerKind, WallTime};
 use onmic_packager::{Rendition, Segmenter, Settings, multivariant, playlist};
 use parking_lot::{Mutex, RwLock};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::audience::Audience;
 use super::cache::Cache;
 use super::document::Document;
-use super::view::View;
+use super::view::{Lifetimes, View};
 
 /// One program as LL-HLS: the state that its driver publishes and requests read.
 #[derive(Debug)]
@@ -28,10 +28,8 @@ pub(crate) struct Stream {
     pub(crate) stop: CancellationToken,
     /// Cancelled when the room has another program. The stream is brought to its end.
     pub(crate) replaced: CancellationToken,
-    /// The time for which caches may keep media, and a playlist that was asked for by its part.
-    pub(crate) keep_long: HeaderValue,
-    /// The time for which caches may keep a playlist that was asked for as it is now.
-    pub(crate) keep_short: HeaderValue,
+    /// The target duration in seconds, which the first segment may lower.
+    target_secs: AtomicU64,
     /// The published state by track. The main tracks are there from the start, so that requests can wait on them.
     views: RwLock<Keyed<watch::Sender<Arc<View>>>>,
     index: watch::Sender<Index>,
@@ -61,8 +59,7 @@ impl Stream {
             audience: Audience::default(),
             stop,
             replaced: CancellationToken::new(),
-            keep_long: cache_for(settings.target * 6),
-            keep_short: cache_for(settings.target / 2),
+            target_secs: AtomicU64::new(settings.target_secs()),
             views: RwLock::new(
                 [TrackKey::VIDEO, TrackKey::AUDIO].map(|key| (key, unpublished())).into_iter().collect(),
             ),
@@ -87,7 +84,7 @@ impl Stream {
 
     /// Returns the longest time that a request may wait.
     pub(crate) fn patience(&self) -> Duration {
-        self.settings.target * 3
+        Duration::from_secs(self.target_secs.load(Ordering::Relaxed)) * 3
     }
 
     pub(crate) fn touch(&self, now: Instant) {
@@ -99,14 +96,22 @@ impl Stream {
     }
 
     /// Publishes the changes since the last call, but nothing of a rendition that gathers parts after a hole. It
-    /// wakes the requests that wait for a rendition for that rendition's own parts only. Returns the tracks that made
-    /// progress.
-    pub(crate) fn publish(&self, segmenter: &mut Segmenter, expected: &[TrackKey], cache: &Cache) -> Vec<TrackKey> {
-        let mut progress: Vec<_> = segmenter.renditions().map(Rendition::key).collect();
-        progress.retain(|key| self.publish_rendition(segmenter, *key, cache));
+    /// wakes the requests that wait for a rendition for that rendition's own parts only. Returns the tracks of which a
+    /// part came.
+    /// `gone` are the tracks that the multivariant playlist leaves out, because nothing comes of them.
+    pub(crate) fn publish(
+        &self,
+        segmenter: &mut Segmenter,
+        expected: &[TrackKey],
+        gone: &[TrackKey],
+        cache: &Cache,
+    ) -> Vec<TrackKey> {
+        let keys: Vec<_> = segmenter.renditions().map(Rendition::key).collect();
+        let published = keys.into_iter().filter_map(|key| Some((key, self.publish_rendition(segmenter, key, cache)?)));
+        let published: Vec<_> = published.collect();
         self.forget_removed(segmenter);
-        if !progress.is_empty()
-            && let Some(text) = multivariant::render(segmenter, &format!("{}/", self.id), expected)
+        if !published.is_empty()
+            && let Some(text) = multivariant::render(segmenter, &format!("{}/", self.id), expected, gone)
         {
             let changed = match &*self.index.borrow() {
                 Index::Ready(document) => document.text() != text.as_bytes(),
@@ -117,7 +122,7 @@ impl Stream {
                 self.index.send_replace(Index::Ready(Arc::new(Document::new(text, &version))));
             }
         }
-        progress
+        published.into_iter().filter(|(_, has_part)| *has_part).map(|(key, _)| key).collect()
     }
 
     /// Removes further renditions that are not made any more.
@@ -129,36 +134,38 @@ impl Stream {
         }
     }
 
-    fn publish_rendition(&self, segmenter: &mut Segmenter, key: TrackKey, cache: &Cache) -> bool {
+    /// Publishes what is new of a rendition, if anything is. Returns whether that is a part.
+    fn publish_rendition(&self, segmenter: &mut Segmenter, key: TrackKey, cache: &Cache) -> Option<bool> {
         let ended = segmenter.is_ended();
         let before = self.view(key);
-        let Some(rendition) = segmenter.rendition_mut(key) else { return false };
+        let rendition = segmenter.rendition_mut(key)?;
         for segment in rendition.take_evicted() {
             cache.insert(&self.id, key, segment);
         }
         let next = rendition.next();
-        if let Some(before) = before
-            && before.playlist.is_some()
-            && before.published.next == next
-            && before.published.ended == ended
-        {
-            return false;
+        if before.as_ref().is_some_and(|before| before.shows(rendition, ended)) {
+            return None;
         }
-        let Some(rendition) = segmenter.rendition(key).filter(|rendition| ended || !rendition.is_gathering()) else {
-            return false;
-        };
+        let rendition = segmenter.rendition(key).filter(|rendition| ended || !rendition.is_gathering())?;
         let others: Vec<_> = segmenter.renditions().filter(|other| other.key() != key).collect();
         let around = playlist::Around { others: &others, ended };
+        let settings = segmenter.settings();
         let render = |skip: bool| {
-            let text = playlist::render(rendition, &self.settings, around, skip)?;
+            let text = playlist::render(rendition, settings, around, skip)?;
             let version = format!("{}-{}.{}{}", self.id, next.msn, next.part, if skip { "d" } else { "" });
             Some(Arc::new(Document::new(text, &version)))
         };
-        let Some(whole) = render(false) else { return false };
-        let delta = render(true).filter(|delta| delta.text().len() < whole.text().len());
-        let view = Arc::new(View::of(rendition, Some(whole), delta, ended));
-        self.views.write().get_or_insert_with(key, unpublished).send_replace(view);
-        true
+        rendition.newest()?;
+        let whole = render(false);
+        let delta = render(true).zip(whole.as_ref());
+        let delta = delta.and_then(|(delta, whole)| (delta.text().len() < whole.text().len()).then_some(delta));
+        let mut view = View::of(rendition, whole, delta, Lifetimes::of(settings.target), ended);
+        // While segments are listed whole, the part that is hinted does not come, and requests for it end.
+        let waited = before.filter(|before| before.next_part == view.next_part);
+        view.stalls = waited.as_ref().map_or(0, |before| before.stalls);
+        self.target_secs.store(settings.target_secs(), Ordering::Relaxed);
+        self.views.write().get_or_insert_with(key, unpublished).send_replace(Arc::new(view));
+        Some(waited.is_none())
     }
 
     /// Publishes the reason why there is nothing to play.
@@ -191,11 +198,6 @@ impl Stream {
 /// Makes the channel of a rendition that has no part yet.
 fn unpublished() -> watch::Sender<Arc<View>> {
     watch::Sender::new(Arc::new(View::empty()))
-}
-
-fn cache_for(lifetime: Duration) -> HeaderValue {
-    // There is no "public", so that answers to an Authorization header stay out of shared caches (RFC 9111, 3.5).
-    HeaderValue::try_from(format!("max-age={}", lifetime.as_secs())).unwrap_or(HeaderValue::from_static("no-cache"))
 }
 
 /// Hashes a text for its entity tag (FNV-1a). The hash need not resist an attacker.
@@ -242,28 +244,28 @@ mod tests {
         assert!(stream.view(TrackKey::VIDEO).is_some() && stream.view(LOWER).is_none());
         let parameters = parameters();
         let mut progress = Vec::new();
-        for number in 0..50 {
+        for number in 0..60 {
             let pts = Ticks(number * 40).rescale(ClockRate::MILLIS, ClockRate::VIDEO);
             let (wall, parameters) = (clock.wall(now + Duration::from_millis(40 * number as u64)), parameters.clone());
             let payload = Bytes::from_static(&[0, 0, 0, 1, 0x65]);
-            let keyframe = number == 0;
+            let keyframe = number % 50 == 0;
             let frame = Arc::new(Frame { dts: pts, pts, wall, arrived: now, keyframe, parameters, payload });
             for key in [TrackKey::VIDEO, LOWER] {
                 segmenter.push(key, &frame).unwrap();
             }
-            progress.extend(stream.publish(&mut segmenter, &[TrackKey::VIDEO, LOWER], &cache));
+            progress.extend(stream.publish(&mut segmenter, &[TrackKey::VIDEO, LOWER], &[], &cache));
         }
         assert_eq!(progress.iter().filter(|key| **key == LOWER).count(), progress.len() / 2);
         let view = stream.view(LOWER).unwrap();
-        assert!(view.part(1, 0).is_some() && view.init(0).is_some());
+        assert!(view.part(0).is_some() && view.init(0).is_some());
         let text = String::from_utf8(view.playlist.as_ref().unwrap().text().to_vec()).unwrap();
-        assert!(text.contains("video1-1.0.m4s") && text.contains("RENDITION-REPORT:URI=\"video.m3u8\""), "{text}");
+        assert!(text.contains("video1-part-0.m4s") && text.contains("RENDITION-REPORT:URI=\"video.m3u8\""), "{text}");
         let Index::Ready(index) = stream.index().borrow().clone() else { panic!("no index") };
         let index = String::from_utf8(index.text().to_vec()).unwrap();
         assert_eq!(index.matches("#EXT-X-STREAM-INF").count(), 2, "{index}");
 
         segmenter.remove(LOWER);
-        stream.publish(&mut segmenter, &[], &cache);
+        stream.publish(&mut segmenter, &[], &[], &cache);
         assert!(stream.view(LOWER).is_none() && stream.view(TrackKey::VIDEO).is_some());
     }
 }

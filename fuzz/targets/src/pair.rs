@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use onmic_rtc::transport::client::ClientConfig;
-use onmic_rtc::transport::{Client, Credentials, Identity, Input, Peer, PeerConfig, Profile, State, classify};
+use onmic_rtc::transport::{Client, Credentials, Identity, Input, Peer, PeerConfig, Profile, Role, State, classify};
 
 static IDENTITIES: LazyLock<[Arc<Identity>; 2]> =
     LazyLock::new(|| [(), ()].map(|()| Identity::generate().expect("a key")));
@@ -44,12 +44,14 @@ impl Pair {
         let now = Instant::now();
         let [ours, theirs] = &*IDENTITIES;
         let fingerprint = theirs.fingerprint();
-        let server = Peer::new(PeerConfig::default(), ours.clone(), local(), remote(), fingerprint, now);
+        let server =
+            Peer::new(PeerConfig::default(), (ours.clone(), Role::Server), local(), remote(), fingerprint, now);
         let config = ClientConfig {
             local: remote(),
             remote: local(),
             fingerprint: ours.fingerprint(),
             server: SocketAddr::from(([192, 0, 2, 2], 8189)),
+            role: Role::Client,
             profiles: profiles.to_vec(),
         };
         let client = Client::new(config, theirs.clone(), now);

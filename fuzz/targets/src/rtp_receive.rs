@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use crate::{Input, Sink};
 use onmic_media::{Arrival, Codec, Frame, WallTime};
 use onmic_rtc::rtp::receive::depacketize::{Depacketizer, FRAME_BYTES_MAX, Unusable};
-use onmic_rtc::rtp::{ExtensionIds, Incoming, IncomingConfig, MAX_PAYLOAD, Mid, Packetizer, StreamConfig, feedback};
+use onmic_rtc::rtp::{
+    ExtensionIds, Incoming, IncomingConfig, LayerIds, MAX_PAYLOAD, Mid, Packetizer, StreamConfig, feedback,
+};
 
 const CODECS: [Codec; 6] = [Codec::H264, Codec::H265, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::Opus];
 const SSRC: u32 = 7;
@@ -82,12 +84,13 @@ fn config(codec: Codec, flags: u8) -> IncomingConfig {
         ssrc: (flags & 8 != 0).then_some(SSRC),
         repair_ssrc: None,
         nack: flags & 16 != 0,
-        parameters: None,
+        parameters: Vec::new(),
     };
     IncomingConfig {
         ssrc: 1,
         cname: "us".to_owned(),
         extensions: ExtensionIds { mid: 1, transport_cc: 2, playout_delay: 3, abs_capture_time: 4 },
+        layers: LayerIds { rid: 5, repaired_rid: 6 },
         reduced_size: flags & 32 != 0,
         streams: vec![stream],
     }

@@ -34,7 +34,11 @@ fn answer(offer: &Offer, flow: Flow) -> String {
             track: "track".into(),
         };
         let source = (flow == Flow::Send).then_some(source);
-        answer.accept(Accept { chosen, direction, extensions: EXTENSIONS.to_vec(), source, fmtp: None });
+        let section = chosen.section;
+        let also = offer.choose_all(section, &VIDEO.map(Into::into));
+        let layers = offer.media[section].layers.clone();
+        let extensions = EXTENSIONS.to_vec();
+        answer.accept(Accept { chosen, also, layers, direction, extensions, source, fmtp: None });
     }
     answer.render()
 }

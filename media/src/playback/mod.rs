@@ -19,10 +19,13 @@
 //! moment are stamped a millisecond apart, so that a decoder runs through them and shows the present. A packager gets
 //! what the rings hold, with the times it has.
 //!
-//! A playback holds at most one pending frame per track. The ring keeps the rest, and tells a reader that was too slow
-//! how much it lost.
+//! **Another form of a track** ([`Playback::convert`]) is read beside the one that the player has, until it has come to the
+//! present. It takes over at one of its keyframes, before which the player has had all and after which it gets all.
+//!
+//! Bounded by one pending frame per track and form; the ring keeps the rest, and a reader that it evicts is told so.
 
 mod reading;
+mod succession;
 #[cfg(test)]
 mod tests;
 
@@ -35,8 +38,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::reading::Reading;
+use self::succession::{Successor, Turn};
 use crate::codec::Parameters;
-use crate::feed::{Accepts, Demand, Feed, Stage, Unavailable};
+use crate::feed::{Accepts, Demand, Feed, Recipe, Stage, Unavailable};
 use crate::frame::Frame;
 use crate::key::{MediaKind, TrackKey};
 use crate::ring::Read;
@@ -69,19 +73,13 @@ pub struct Wants {
 }
 
 impl Wants {
-    /// Returns whether the player needs a conversion of this track from now on. A player that has started goes on where a
-    /// new one could not start. A packager gets new players all the time.
+    /// Returns whether the player needs a conversion of this track from now on. A player that has started needs no keyframes.
     fn has_outgrown(&self, reading: &Reading) -> bool {
         reading.pending.is_none() && !reading.makes_do && !self.suits(&reading.demand)
     }
 
     fn suits(&self, demand: &Demand) -> bool {
-        let (accept, track) = (self.accepts.borrow(), demand.track());
-        demand.is_derived()
-            || match self.start {
-                Start::Present => accept.plays(track),
-                Start::Group => accept.enters(track),
-            }
+        demand.is_derived() || self.accepts.borrow().plays(demand.track())
     }
 
     /// Returns the state in which the track of `demand` is read.
@@ -170,6 +168,8 @@ struct Line {
     state: State,
     /// Whether the player asked for this track to be left out.
     unwanted: bool,
+    /// The form of the track that the player goes over to.
+    successor: Option<Successor>,
 }
 
 /// Is the future of the next original track of a key, by its id, and of what the player gets from it. It yields `None`
@@ -202,7 +202,7 @@ impl Playback {
                     playback.await_track(key, original)
                 }
             };
-            playback.lines.push(Line { key, state, unwanted: false });
+            playback.lines.push(Line { key, state, unwanted: false, successor: None });
         }
         if playback.lines.iter().all(|line| line.reading().is_none()) {
             let refused = playback.refused.into_iter().next().map(|(_, unavailable)| unavailable);
@@ -264,6 +264,17 @@ impl Playback {
         }
     }
 
+    /// Goes over to what `recipe` makes of an original track that is read now, from a keyframe on. [`Next::Begun`] tells when.
+    /// If it cannot be made, [`Next::Refused`] tells so, and the original is read on.
+    pub fn convert(&mut self, key: TrackKey, recipe: Recipe) {
+        let feed = self.feed.clone();
+        let Some(line) = self.lines.iter_mut().find(|line| line.key == key) else { return };
+        let is_original = line.reading().is_some_and(|reading| !reading.demand.is_derived());
+        if is_original && line.successor.is_none() {
+            line.successor = Some(Successor::new(Box::pin(async move { feed.converted(key, recipe).await })));
+        }
+    }
+
     /// Waits for the next thing to do. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Next {
         poll_fn(|cx| self.poll_next(cx)).await
@@ -307,7 +318,7 @@ impl Playback {
             for key in self.wanted_keys() {
                 if let Err(index) = self.lines.binary_search_by_key(&key, |line| line.key) {
                     let state = self.await_track(key, None);
-                    self.lines.insert(index, Line { key, state, unwanted: false });
+                    self.lines.insert(index, Line { key, state, unwanted: false, successor: None });
                 }
             }
         }
@@ -333,6 +344,16 @@ impl Playback {
             }
             State::Read(reading) => {
                 let is_muted = self.paused || line.unwanted;
+                let successor = line.successor.as_mut().filter(|_| !is_muted && reading.pending.is_none());
+                match successor.map_or(Turn::GoOn, |successor| successor.poll(reading, cx)) {
+                    Turn::GoOn => {}
+                    Turn::Wait => return None,
+                    Turn::Until(micros) => return self.go_over(index, micros, cx),
+                    Turn::Failed(unavailable) => {
+                        line.successor = None;
+                        return unavailable.map(|unavailable| Next::Refused(key, unavailable));
+                    }
+                }
                 match if is_muted { reading.poll_muted(cx)? } else { reading.poll(cx)? } {
                     Read::Frame(_) => None, // The frame is pending.
                     Read::Skipped(frames) => {
@@ -346,11 +367,29 @@ impl Playback {
                     Read::Ended => {
                         let known = reading.original.filter(|_| !reading.may_begin_anew());
                         self.lines[index].state = self.await_track(key, known);
+                        self.lines[index].successor = None;
                         Some(Next::Gone(key))
                     }
                 }
             }
         }
+    }
+
+    /// Reads a line up to `micros`, where its successor takes over.
+    fn go_over(&mut self, index: usize, micros: i64, cx: &mut Context<'_>) -> Option<Next> {
+        let line = &mut self.lines[index];
+        let key = line.key;
+        let State::Read(reading) = &mut line.state else { return None };
+        match reading.poll(cx) {
+            Some(Read::Skipped(frames)) => return Some(Next::Skipped(key, frames)),
+            Some(Read::Ended | Read::Frame(_)) => {}
+            None if reading.pending.as_ref().is_none_or(|pending| pending.dts_micros < micros) => return None,
+            None => {}
+        }
+        let next = line.successor.take().and_then(Successor::into_reading)?;
+        let parameters = next.demand.track().parameters();
+        line.state = State::Read(next);
+        Some(Next::Begun(key, parameters))
     }
 
     /// Takes up an awaited track that is there. It begins, or if it is refused the next one is awaited.

@@ -62,6 +62,17 @@ impl Reading {
         self.want_keyframe_to_start();
     }
 
+    /// The decoding time of the last frame that it gave out, as the player has it.
+    pub(super) fn last_micros(&self) -> i64 {
+        self.last_micros
+    }
+
+    /// How much newer the newest frame of the track is than the last one that was read.
+    pub(super) fn behind_micros(&self) -> i64 {
+        let newest = self.demand.track().newest().map(|newest| newest.dts.micros(self.rate));
+        newest.map_or(0, |newest| newest.saturating_sub(self.last_micros))
+    }
+
     /// Returns whether a track that ended may be asked for again. A conversion may end by itself and be made anew, but
     /// one that failed at once would fail again.
     pub(super) fn may_begin_anew(&self) -> bool {

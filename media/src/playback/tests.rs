@@ -1,10 +1,10 @@
 //! Tests what a player gets from a feed, as lines of text.
 
 use super::*;
-use crate::codec::Codec;
-use crate::feed::{Deriver, Lease, Recipe};
+use crate::codec::{Codec, aac};
+use crate::feed::{Deriver, Lease};
 use crate::key::Rendition;
-use crate::testing::{Frames, RECOVERY_POINT, audio, h264, video};
+use crate::testing::{Frames, aac_without_a_standard_layout, audio, video};
 
 const PLAYER: &[Codec] = &[Codec::Vp8, Codec::Opus];
 
@@ -17,9 +17,13 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
+        Self::with(None)
+    }
+
+    fn with(deriver: Option<Arc<dyn Deriver>>) -> Self {
         let pair = |parameters: Arc<Parameters>| (Arc::new(Track::new(parameters.clone())), Frames::new(parameters));
         let (video, audio) = (pair(video()), pair(audio()));
-        let feed = Feed::new(None);
+        let feed = Feed::new(deriver);
         feed.set_original(video.0.clone());
         feed.set_original(audio.0.clone());
         Self { feed, video, audio }
@@ -113,34 +117,25 @@ async fn a_track_that_is_replaced_is_gone_and_the_next_one_begins() {
 struct Converter;
 
 impl Deriver for Converter {
-    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, String> {
-        Ok(Arc::new(Track::new(h264())))
+    fn derive(&self, _: Recipe, input: &Arc<Track>, _: Lease) -> Result<Arc<Track>, String> {
+        Ok(Arc::new(Track::new(input.parameters())))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_packager_goes_over_to_the_conversion_when_keyframes_stay_away_and_a_player_goes_on() {
-    for (start, news) in [(Start::Present, None), (Start::Group, Some("-video"))] {
-        let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
-        let feed = Feed::new(Some(Arc::new(Converter)));
-        feed.set_original(track.clone());
-        track.push(frames.frame(true, 100));
-        let mut playback = open(&feed, &[Codec::H264], start).await.unwrap();
-        assert_eq!(text(&mut playback), "v0");
-        let mut recover = || track.push(Frame { payload: RECOVERY_POINT.into(), ..frames.frame(false, 0) });
-        (0..99).for_each(|_| recover());
-        assert!(text(&mut playback).ends_with("v3920 v3960"), "keyframes may come every 4 s");
-        recover();
-        match playback.next().await {
-            Next::Gone(TrackKey::VIDEO) => assert_eq!(news, Some("-video")),
-            Next::Frame(..) => assert_eq!(news, None),
-            other => panic!("{other:?}"),
-        }
-        if news.is_some() {
-            assert!(matches!(playback.next().await, Next::Begun(TrackKey::VIDEO, _)));
-            assert!(playback.track(TrackKey::VIDEO).is_some_and(|derived| derived.id() != track.id()));
-        }
-    }
+async fn a_player_goes_over_to_a_conversion_when_the_format_becomes_one_that_browsers_do_not_decode() {
+    let usual = Arc::new(Parameters::Aac(aac::Parameters::low_complexity(48_000, 2).unwrap()));
+    let (track, mut frames) = (Arc::new(Track::new(usual.clone())), Frames::new(usual));
+    let feed = Feed::new(Some(Arc::new(Converter)));
+    feed.set_original(track.clone());
+    track.push(frames.frame(true, 100));
+    let mut playback = open(&feed, &[Codec::Aac], Start::Present).await.unwrap();
+    assert_eq!(text(&mut playback), "a0");
+    frames.parameters = aac_without_a_standard_layout();
+    track.push(frames.frame(true, 100));
+    assert!(matches!(playback.next().await, Next::Gone(TrackKey::AUDIO)));
+    assert!(matches!(playback.next().await, Next::Begun(TrackKey::AUDIO, _)));
+    assert!(playback.track(TrackKey::AUDIO).is_some_and(|derived| derived.id() != track.id()));
 }
 
 #[tokio::test]
@@ -264,4 +259,79 @@ async fn a_player_that_wants_all_tracks_reads_a_rendition_that_comes_later() {
     low.push(Frames::new(video()).frame(true, 1));
     assert_eq!(text(&mut all), "+video1 v0 v1:0");
     assert_eq!(text(&mut main), "v0");
+}
+
+/// Makes one track of whatever it is asked for.
+struct Maker(Arc<Track>);
+
+impl Deriver for Maker {
+    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, String> {
+        Ok(self.0.clone())
+    }
+}
+
+/// An encoder that is two frames behind its input, and has a keyframe where one is asked for.
+struct Encoder {
+    track: Arc<Track>,
+    frames: Frames,
+    last_keyframe: i64,
+    made: i64,
+}
+
+impl Encoder {
+    fn make(&mut self) {
+        let is_first = self.made == 0;
+        let asked = self.made - self.last_keyframe > 12 && self.track.take_keyframe_wanted();
+        if is_first || asked {
+            self.last_keyframe = self.made;
+        }
+        self.made += 1;
+        self.track.push(self.frames.frame(is_first || asked, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_converted_form_takes_over_at_a_keyframe_and_no_frame_is_missing_or_comes_twice() {
+    let track = Arc::new(Track::new(video()));
+    let mut encoder = Encoder { track: track.clone(), frames: Frames::new(video()), last_keyframe: 0, made: 0 };
+    let mut fixture = Fixture::with(Some(Arc::new(Maker(track))));
+    fixture.push_video(20);
+    (0..18).for_each(|_| drop(encoder.frames.frame(false, 1)));
+    let mut playback = fixture.open(Start::Group).await;
+    playback.convert(TrackKey::VIDEO, Recipe::H264Entries);
+    playback.convert(TrackKey::VIDEO, Recipe::H264Entries); // Asked for again, it is still made once.
+    let (mut begun, mut frames) = (None, Vec::new());
+    while begun.is_none_or(|begun| frames.len() < begun + 10) {
+        while let Some(next) = playback.try_next() {
+            match next {
+                Next::Frame(_, placed) => frames.push(placed),
+                Next::Begun(key, _) => begun = begun.or(Some(frames.len())).filter(|_| key == TrackKey::VIDEO),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(frames.len() < 10_000, "the other form never takes over");
+        fixture.video.0.push(fixture.video.1.frame(false, 1));
+        encoder.make();
+        tokio::task::spawn_blocking(|| ()).await.unwrap(); // The form is opened on such a thread.
+    }
+    let times: Vec<_> = frames.iter().map(|placed| placed.dts_micros / 40_000).collect();
+    assert_eq!(times, (0..times.len() as i64).collect::<Vec<_>>());
+    let begun = begun.unwrap();
+    let is_made = |placed: &Placed| Arc::ptr_eq(&placed.frame.parameters, &encoder.frames.parameters);
+    assert!(frames[begun].frame.keyframe);
+    assert_eq!(frames.iter().position(is_made), Some(begun), "from its keyframe on");
+    assert!(frames[begun..].iter().all(is_made));
+    assert!(playback.track(TrackKey::VIDEO).unwrap().id() == encoder.track.id());
+}
+
+#[tokio::test]
+async fn a_form_that_cannot_be_made_is_refused_and_the_original_is_read_on() {
+    let mut fixture = Fixture::new();
+    fixture.push_video(2);
+    let mut playback = fixture.open(Start::Group).await;
+    assert_eq!(text(&mut playback), "v0 v40");
+    playback.convert(TrackKey::VIDEO, Recipe::H264Entries);
+    assert!(matches!(playback.next().await, Next::Refused(TrackKey::VIDEO, Unavailable::NoRecipe(_))));
+    fixture.video.0.push(fixture.video.1.frame(false, 1));
+    assert_eq!(text(&mut playback), "v80");
 }

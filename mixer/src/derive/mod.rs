@@ -1,4 +1,5 @@
-//! Derives tracks on first demand: Opus from AAC, AAC from Opus, and H.264 without reordering from any video.
+//! Tracks derived on first demand: Opus from AAC, AAC from Opus, H.264 without reordering (and with frequent keyframes) from
+//! any video.
 //!
 //! Each derived track has one thread. It runs from the first viewer that asks until the track has not been held for
 //! [`Config::linger`]. It reads the input's ring like any viewer, so the input never waits for it, and it keeps no
@@ -128,8 +129,11 @@ impl Transcoder {
             line.map(|line| Line::Audio(Arc::new(TappedLine::new(line, rendition))))
         };
         match recipe {
-            Recipe::H264 => {
+            Recipe::H264 | Recipe::H264Entries => {
                 let mut line = VideoLine::open(input.clone(), config.backlog_max, now)?;
+                if recipe == Recipe::H264Entries {
+                    line.encode_all();
+                }
                 let output = line.add(config.video.clone())?;
                 Ok(Line::Video(output, Box::new(line)))
             }

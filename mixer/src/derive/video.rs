@@ -27,6 +27,8 @@ pub(crate) struct VideoLine {
     seen_at: Instant,
     /// Whether the input is what the output has to be, see [`passes`].
     passes: bool,
+    /// Frames may be passed on.
+    may_pass: bool,
     /// Whether the next frame that is passed on has to be a keyframe.
     needs_keyframe: bool,
     decoder: LiveDecoder,
@@ -51,6 +53,7 @@ impl VideoLine {
             seen_at: keyframe.map_or(now, |frame| frame.arrived),
             form,
             passes: passes(&input, &parameters),
+            may_pass: true,
             needs_keyframe: true,
             decoder: LiveDecoder::with(decoder, parameters.clone(), backlog_max),
             decoded: Vec::new(),
@@ -70,6 +73,11 @@ impl VideoLine {
         let output = rung.output().clone();
         self.rungs.push(rung);
         Ok(output)
+    }
+
+    /// Passes no frame on, because the input has too few keyframes.
+    pub(crate) fn encode_all(&mut self) {
+        (self.passes, self.may_pass) = (false, false);
     }
 
     /// Returns whether the decoder is catching up.
@@ -119,7 +127,7 @@ impl VideoLine {
     fn change(&mut self, parameters: &Arc<Parameters>) -> Result<(), Error> {
         if *self.parameters != **parameters {
             self.finish()?;
-            self.passes = passes(&self.input, parameters);
+            self.passes = self.may_pass && passes(&self.input, parameters);
             self.needs_keyframe = true;
             if self.passes {
                 self.decoder.change_track();

@@ -33,6 +33,13 @@ pub(super) struct Audio {
     pub(super) changed: bool,
 }
 
+impl Audio {
+    /// The time at which its newest packet ends, silence not counted.
+    pub(super) fn newest_micros(&self) -> Option<i64> {
+        (!self.missing).then_some(Ticks(self.cadence.next()?).micros(self.rendition.rate()))
+    }
+}
+
 impl Segmenter {
     pub(super) fn push_audio(&mut self, key: TrackKey, frame: &Arc<Frame>) -> Result<Option<Ignored>, PackagerError> {
         if !self.audio.has_room_for(key) || !self.held.has_room_for(key) {

@@ -111,6 +111,7 @@ impl Further {
             return Ok(Some(Ignored::ParametersChanged));
         }
         let late = Ticks(frame.dts.0 - rendition.due(expected)).micros(rendition.rate());
+        let interval = self.pace.interval_to(frame.dts.0);
         if let Some(cut) = due {
             if late > GAP_MICROS {
                 rendition.jump(frame.dts.0, expected)?; // The last frame before the hole must not fill the hole.
@@ -120,10 +121,15 @@ impl Further {
             }
             rendition.cut(cut.msn, frame.dts.0, frame.wall, expected)?;
             rendition.divide_from(rendition.open_start(), own + 1 == cut.msn);
+            if rendition.is_slow(interval, expected) {
+                rendition.make_whole();
+            }
         } else if frame.dts.0 + expected - rendition.open_start() > rendition.rate().ticks(settings.longest()).0 {
             return Ok(Some(Ignored::Unaligned));
         } else if late > GAP_MICROS {
             rendition.jump(frame.dts.0, expected)?;
+        } else if rendition.overruns(frame.dts.0, expected) {
+            rendition.make_whole(); // If it has listed no part yet. Else its parts end too early until the next cut.
         }
         Ok(None)
     }

@@ -1,5 +1,11 @@
 //! The main video: it decides where segments begin.
+//!
+//! A segment begins with a keyframe, but for two cases. A group of frames that is longer than the target duration is cut
+//! into even pieces, at places that are counted from its keyframe: a place that is near the next keyframe would leave a
+//! segment of a frame or two. Frames that come too slowly for parts are in segments of their own, which are listed whole
+//! ([`Rendition::make_whole`]).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use onmic_media::{Frame, Ticks, TrackKey};
@@ -14,12 +20,17 @@ use crate::rendition::Rendition;
 /// screen is shared at one frame a second.
 const GAP_INTERVALS: i64 = 3;
 
+/// Video of a screen that stands still may come this rarely while the audio goes on.
+const STILL_MICROS: i64 = 10_000_000;
+
 #[derive(Debug)]
 pub(super) struct Lead {
     pub(super) rendition: Rendition,
     pace: Pace,
     group: Option<i64>,
     last_keyframe: Option<i64>,
+    /// How late the newest frame was, if the publisher seemed to have been away before it.
+    was_away: Option<i64>,
     /// Whether the segment began without a keyframe.
     headless: bool,
     /// Whether the source was asked for a keyframe for the next segment.
@@ -35,14 +46,45 @@ impl Lead {
             pace: Pace::default(),
             group: None,
             last_keyframe: None,
+            was_away: None,
             headless: false,
             keyframe_asked: false,
             newest_micros: i64::MIN,
         }
     }
 
+    /// Whether the open segment began without a keyframe.
+    pub(super) fn is_headless(&self) -> bool {
+        self.headless
+    }
+
     pub(super) fn expected(&self) -> Option<i64> {
         self.pace.expected().or_else(|| declared_interval(&self.rendition))
+    }
+
+    /// Whether a frame at `dts` begins one of the even pieces of a group that is known to be longer than `limit`. None
+    /// begins at the end of the group, because the next keyframe is due there.
+    fn is_at_piece(&self, dts: i64, expected: i64, limit: i64) -> bool {
+        let (Some(group), Some(keyframe)) = (self.group.filter(|group| *group > limit), self.last_keyframe) else {
+            return false;
+        };
+        let pieces = (group as u64).div_ceil(limit.max(1) as u64) as i64;
+        let place = |index: i64| keyframe + index * group / pieces - expected / 2; // The nearest frame.
+        let reached = (1..pieces).rev().find(|index| dts >= place(*index));
+        reached.is_some_and(|index| self.rendition.open_start() < place(index))
+    }
+}
+
+impl Lead {
+    /// Lists the segments that the audio has cut while no video came. They fill the time before `frame`.
+    fn leave_out(&mut self, missing: Range<u64>, frame: &Frame, expected: i64) -> Result<(), PackagerError> {
+        let hole = self.rendition.unlisted_before(frame.dts.0);
+        let count = u32::try_from(missing.end - missing.start).unwrap_or(u32::MAX);
+        for (msn, left) in missing.zip((1..=count).rev()) {
+            let micros = i64::try_from((hole / count * left).as_micros()).unwrap_or(0);
+            self.rendition.leave_out(msn, frame.wall.offset_micros(-micros), hole / count, expected)?;
+        }
+        Ok(())
     }
 }
 
@@ -56,7 +98,7 @@ pub(super) fn declared_interval(rendition: &Rendition) -> Option<i64> {
 enum Step {
     GoOn,
     Cut,
-    /// A cut after a hole in decoding time.
+    /// A cut after a hole that no player can play across.
     Jump,
     /// A cut with a discontinuity, or the first.
     Restart,
@@ -81,10 +123,13 @@ impl Segmenter {
         let expected = lead.expected();
         lead.rendition.append(incoming(frame), expected)?;
         let elapsed = Ticks(frame.dts.0 - lead.rendition.open_start()).duration(lead.rendition.rate());
-        if !lead.keyframe_asked && elapsed >= self.settings.segment {
+        // A cut is made at a keyframe from here on, and a publisher needs a round trip to send one.
+        if !lead.keyframe_asked && elapsed * 10 >= self.settings.segment * 9 {
             lead.keyframe_asked = true;
             self.keyframe_wanted = true;
         }
+        let group = lead.last_keyframe.map_or(0, |keyframe| frame.dts.0 - keyframe);
+        self.group_is_long |= group > lead.rendition.rate().ticks(self.settings.group_max()).0;
         let passed_micros = lead.newest_micros;
         self.release_held()?;
         self.release_further(Some(passed_micros))?;
@@ -95,7 +140,8 @@ impl Segmenter {
     /// Decides how the lead goes on with `frame`.
     fn decide(&mut self, frame: &Frame) -> Result<Step, PackagerError> {
         let changes = self.audio.values().any(|audio| audio.changed) || self.further.values().any(|own| own.changed);
-        let Some(lead) = &self.lead else {
+        let audio_flows = self.audio_has_come_to(frame.pts_micros());
+        let Some(lead) = &mut self.lead else {
             self.lead = Some(Lead::new(Rendition::new(TrackKey::VIDEO, self.settings, &frame.parameters)?));
             return Ok(Step::Restart);
         };
@@ -103,31 +149,38 @@ impl Segmenter {
         let expected = lead.expected().unwrap_or(0);
         let late = frame.dts.0 - lead.rendition.due(expected);
         let elapsed = frame.dts.0 - lead.rendition.open_start();
-        let ticks = |duration| rate.ticks(duration).0;
+        // What a frame at this time tells of the pace. A slow frame from the start decides about parts, even at a keyframe.
+        let pace = lead.pace.expected_from(frame.dts.0).unwrap_or(expected);
+        let overruns = lead.rendition.overruns(frame.dts.0, pace);
+        let (segment, limit) = (rate.ticks(self.settings.segment).0, rate.ticks(self.settings.longest()).0);
+        let before = lead.was_away.take();
         if frame.keyframe {
             let changed = *lead.rendition.init().parameters != *frame.parameters;
-            let away = Ticks(late).micros(rate) > GAP_MICROS && late > GAP_INTERVALS * expected;
+            // The publisher is there: its audio is, or its frames come that slowly.
+            let slow = audio_flows && Ticks(late).micros(rate) <= STILL_MICROS
+                || before.is_some_and(|before| late <= before * 2);
+            let away = Ticks(late).micros(rate) > GAP_MICROS && late > GAP_INTERVALS * expected && !slow;
+            lead.was_away = Some(late).filter(|_| away);
             if changed || away || changes {
                 return Ok(Step::Restart);
             }
-            // Nine tenths are enough, so that a keyframe that is slightly early is used.
-            if lead.headless || elapsed * 10 >= ticks(self.settings.segment) * 9 {
-                return Ok(Step::Cut);
-            }
         }
-        let limit = ticks(self.settings.longest());
-        let longest = match lead.group {
-            // A group that is known to be too long is cut in even pieces.
-            Some(group) if group > limit => group / (group as u64).div_ceil(limit as u64) as i64,
-            _ => limit,
-        };
-        Ok(if elapsed + expected <= longest {
-            Step::GoOn
-        } else if elapsed > limit && late > ticks(self.settings.segment) {
+        if overruns && !lead.rendition.make_whole() {
+            return Ok(Step::Cut);
+        }
+        // Nine tenths, so that a keyframe that is a little early is not waited past. A segment that has just begun without a
+        // keyframe may have one a little later: a segment of its own would be too short for players.
+        if frame.keyframe && (elapsed * 10 >= segment * 9 || (lead.headless && elapsed * 4 >= segment)) {
+            return Ok(Step::Cut);
+        }
+        let slow_is_due = lead.rendition.is_whole() && elapsed * 2 >= segment;
+        Ok(if elapsed > limit && late > segment && !audio_flows {
             // Nothing has come for longer than the target duration, even if the last frame lasted until now.
             Step::Jump
-        } else {
+        } else if elapsed + expected > limit || slow_is_due || lead.is_at_piece(frame.dts.0, expected, limit) {
             Step::Cut
+        } else {
+            Step::GoOn
         })
     }
 
@@ -138,15 +191,19 @@ impl Segmenter {
         let next_msn = self.next_msn();
         let Some(lead) = &mut self.lead else { return Ok(()) };
         let expected = lead.expected().unwrap_or(1);
+        let interval = lead.pace.interval_to(frame.dts.0);
+        let pace = lead.pace.expected_from(frame.dts.0).unwrap_or(expected);
         let own = lead.rendition.open().map(|open| open.msn);
         let restart = matches!(step, Step::Restart);
         // A cut that the audio made while it was ahead, or alone.
         let ahead = self.cuts.due(own, micros + GAP_MICROS).filter(|_| !restart || own.is_none());
         let (msn, adopted) = ahead.map_or((next_msn, false), |cut| (cut.msn, true));
-        if let Some(own) = own {
-            for missing in own + 1..msn {
-                lead.rendition.leave_out(missing, frame.wall, self.settings.segment, expected)?;
+        if let Some(own) = own.filter(|own| own + 1 < msn) {
+            match restart {
+                true => lead.rendition.end_part_when_due(expected)?,
+                false => lead.rendition.end_part(frame.dts.0, expected)?,
             }
+            lead.leave_out(own + 1..msn, frame, expected)?;
         }
         match step {
             Step::Restart if own.is_some() && frame_is_due(&lead.rendition, frame, expected) => {
@@ -162,10 +219,15 @@ impl Segmenter {
                 lead.rendition.break_off(msn, frame.dts.0, frame.wall, expected)?;
             }
             Step::Jump => {
-                lead.rendition.jump(frame.dts.0, expected)?;
+                lead.rendition.note_hole(frame.dts.0);
                 lead.rendition.cut(msn, frame.dts.0, frame.wall, expected)?;
             }
-            Step::Cut | Step::GoOn => lead.rendition.cut(msn, frame.dts.0, frame.wall, expected)?,
+            Step::Cut | Step::GoOn => {
+                lead.rendition.cut(msn, frame.dts.0, frame.wall, expected)?;
+                if lead.rendition.is_slow(interval, pace) {
+                    lead.rendition.make_whole();
+                }
+            }
         }
         let continues = matches!(step, Step::Cut) && own.is_some_and(|own| own + 1 == msn);
         lead.rendition.divide_from(lead.rendition.open_start(), continues);

@@ -91,6 +91,9 @@ pub struct Segmenter {
     /// Audio that waits for the main video.
     held: Keyed<VecDeque<Arc<Frame>>>,
     keyframe_wanted: bool,
+    group_is_long: bool,
+    /// A playlist may have stated the target duration.
+    target_is_stated: bool,
     ended: bool,
 }
 
@@ -108,6 +111,8 @@ impl Segmenter {
             cuts: Cuts::default(),
             held: Keyed::new(),
             keyframe_wanted: false,
+            group_is_long: false,
+            target_is_stated: false,
             ended: false,
         }
     }
@@ -118,10 +123,12 @@ impl Segmenter {
         if self.lead.is_some() || !std::mem::take(&mut self.waits_for_video) {
             return Ok(());
         }
-        self.release_held()
+        self.release_held()?;
+        self.state_target();
+        Ok(())
     }
 
-    /// Returns the durations it was made with.
+    /// The durations it was made with, and the target duration that its first segment showed.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -175,6 +182,11 @@ impl Segmenter {
         std::mem::take(&mut self.keyframe_wanted)
     }
 
+    /// Whether the main video had no keyframe for longer than a player that joins should wait, since the last call.
+    pub fn take_group_is_long(&mut self) -> bool {
+        std::mem::take(&mut self.group_is_long)
+    }
+
     /// Takes in the next frame of the track `key`. Frames of one track come in decoding order.
     pub fn push(&mut self, key: TrackKey, frame: &Arc<Frame>) -> Result<Option<Ignored>, PackagerError> {
         if self.ended {
@@ -188,9 +200,36 @@ impl Segmenter {
             MediaKind::Audio => self.push_audio(key, &frame),
             MediaKind::Data => Ok(self.push_data(&frame)),
         };
+        self.state_target();
         self.shorten_audio();
         self.forget_cuts();
         ignored
+    }
+
+    /// Settles the target duration when the first segment is complete, which is when playlists begin. Only a segment that
+    /// ended where the publisher's keyframes are tells how long the others will be.
+    fn state_target(&mut self) {
+        if self.target_is_stated || self.renditions().all(|rendition| rendition.segments().len() == 0) {
+            return;
+        }
+        self.target_is_stated = true;
+        let first = match &self.lead {
+            Some(lead) if lead.is_headless() => None,
+            Some(lead) => lead.rendition.segments().next(),
+            None => self.renditions().find_map(|rendition| rendition.segments().next()),
+        };
+        let first = first.map(|first| first.duration).filter(|first| *first * 10 >= self.settings.segment * 9);
+        let Some(first) = first else { return };
+        self.settings = self.settings.narrowed_to(first);
+        let lead = self.lead.iter_mut().map(|lead| &mut lead.rendition);
+        let further = self.further.values_mut().filter_map(Further::rendition_mut);
+        let all = lead.chain(further).chain(self.audio.values_mut().map(|audio| &mut audio.rendition));
+        all.for_each(|rendition| rendition.narrow(self.settings));
+    }
+
+    /// Whether audio is there up to shortly before `micros`: the publisher was not away.
+    fn audio_has_come_to(&self, micros: i64) -> bool {
+        self.audio.values().any(|audio| audio.newest_micros().is_some_and(|newest| micros - newest < GAP_MICROS))
     }
 
     /// Takes in timed metadata. It has no rendition of its own: it travels in the parts of the main video, or of the
@@ -219,6 +258,7 @@ impl Segmenter {
             let expected = audio.cadence.length();
             audio.rendition.close_segment(expected)?;
         }
+        self.state_target();
         Ok(())
     }
 

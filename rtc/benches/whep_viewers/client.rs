@@ -207,6 +207,7 @@ impl Viewer {
             remote: answer.credentials,
             fingerprint: answer.fingerprint,
             server,
+            role: answer.role,
             profiles: vec![Profile::AeadAes128Gcm],
         };
         let socket = bind().await?;

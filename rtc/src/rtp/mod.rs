@@ -21,7 +21,7 @@ pub mod sequence;
 pub use feedback::{Feedback, Nack, ReceptionBlock, SenderInformation};
 pub use lateness::Lateness;
 pub use outgoing::{Outgoing, Packet, Packets};
-pub use packet::{ExtensionIds, Mid};
+pub use packet::{ExtensionIds, LayerIds, Mid};
 pub use packetize::{MAX_PAYLOAD, Packetizer};
 pub use receive::{Incoming, IncomingConfig, StreamConfig};
 pub use sender::{HEADER_MAX, Repaired, Resend, Sender, SenderConfig, Start};

@@ -16,6 +16,13 @@ const CAPTURE_TIME_INTERVAL_MICROS: i64 = 1_000_000;
 /// All viewers together cause at most one keyframe request in this time.
 const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 
+/// A source that can be asked has its keyframe here this long after the request: a round trip across an ocean, and some
+/// frames.
+const KEYFRAME_ANSWER: Duration = Duration::from_millis(600);
+/// The wait for a keyframe of a source that has not been asked before: a round trip of 100 ms, and some frames. Most of
+/// these sources come by RTMP and do not answer, so their viewers should not wait for long.
+const KEYFRAME_ANSWER_UNKNOWN: Duration = Duration::from_millis(250);
+
 /// The longest delay of video that waits for its audio: two frames at 25 per second (80 ms), and some more.
 const HOLD_MAX: Duration = Duration::from_millis(100);
 /// The delay changes only if it is off by more than this, because each change bends the receiver's time a little.
@@ -191,6 +198,10 @@ pub struct Outgoing {
     held_for: Duration,
     playout_delay_stated: PlayoutDelay,
     keyframe_requested: Option<Instant>,
+    /// Whether the last request for a keyframe was answered in time. `None` before that is known.
+    answers: Option<bool>,
+    /// Whether the last request still waits for its answer.
+    awaits_answer: bool,
     /// Whether frames were skipped since the newest one. Then a gap before the next frame is not the publisher's.
     has_skipped: bool,
     counters: OutgoingCounters,
@@ -217,6 +228,8 @@ impl Outgoing {
             held_for: Duration::ZERO,
             playout_delay_stated: PlayoutDelay::default(),
             keyframe_requested: None,
+            answers: None,
+            awaits_answer: false,
             has_skipped: false,
             counters: OutgoingCounters::default(),
         })
@@ -273,6 +286,7 @@ impl Outgoing {
         self.counters.frames += 1;
         self.counters.packets += packets.len() as u64;
         if is_video {
+            self.note_answer(&packets);
             self.follow_group(&packets);
         }
         self.frames.push_back(packets);
@@ -337,8 +351,27 @@ impl Outgoing {
             return false;
         }
         self.keyframe_requested = Some(now);
+        self.awaits_answer = true;
         self.counters.keyframe_requests += 1;
         true
+    }
+
+    /// Returns how far the current group reaches into the past: from its keyframe to the newest frame.
+    pub fn past(&self) -> Duration {
+        let keyframe = self.group().and_then(|group| self.frame(group));
+        let (Some(keyframe), Some(newest)) = (keyframe, self.newest()) else { return Duration::ZERO };
+        (newest.pts - keyframe.pts).duration(self.clock_rate())
+    }
+
+    /// Returns how long the keyframe of a request is worth waiting for. Until a request has shown it, sources of the
+    /// codecs that come by WebRTC are expected to answer.
+    pub fn answer_patience(&self) -> Duration {
+        let by_webrtc = || matches!(self.codec(), Codec::Vp8 | Codec::Vp9 | Codec::Av1).then_some(true);
+        match self.answers.or_else(by_webrtc) {
+            Some(true) => KEYFRAME_ANSWER,
+            Some(false) => Duration::ZERO,
+            None => KEYFRAME_ANSWER_UNKNOWN,
+        }
     }
 
     /// Returns the number of payload bytes that are kept.
@@ -358,6 +391,15 @@ impl Outgoing {
             self.capture_stated = Some(frame.wall);
         }
         states
+    }
+
+    fn note_answer(&mut self, packets: &Packets) {
+        let Some(requested) = self.keyframe_requested.filter(|_| self.awaits_answer) else { return };
+        let in_time = packets.arrived.saturating_duration_since(requested) <= KEYFRAME_ANSWER;
+        if packets.keyframe || !in_time {
+            self.answers = Some(packets.keyframe && in_time);
+            self.awaits_answer = false;
+        }
     }
 
     fn follow_group(&mut self, packets: &Packets) {

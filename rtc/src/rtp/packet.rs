@@ -19,9 +19,14 @@ pub struct Mid {
 impl Mid {
     /// Copies `mid`. `None` if it is longer than [`MID_MAX`] bytes.
     pub fn new(mid: &str) -> Option<Self> {
+        Self::from_bytes(mid.as_bytes())
+    }
+
+    /// Copies the bytes of a `mid`, or of the name of a simulcast layer. `None` if they are more than [`MID_MAX`].
+    pub fn from_bytes(name: &[u8]) -> Option<Self> {
         let mut bytes = [0; MID_MAX];
-        bytes.get_mut(..mid.len())?.copy_from_slice(mid.as_bytes());
-        Some(Self { bytes, length: mid.len() as u8 })
+        bytes.get_mut(..name.len())?.copy_from_slice(name);
+        Some(Self { bytes, length: name.len() as u8 })
     }
 
     /// Returns the bytes.
@@ -54,6 +59,16 @@ impl ExtensionIds {
             abs_capture_time: fits(self.abs_capture_time),
         }
     }
+}
+
+/// The negotiated ids of the header extensions that name simulcast layers: 1 to 14, or 0 if not negotiated. They matter
+/// for the first packets of a stream alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayerIds {
+    /// The id of `urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id`.
+    pub rid: u8,
+    /// The id of `urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id`.
+    pub repaired_rid: u8,
 }
 
 /// The values of one packet's extensions.
@@ -134,6 +149,18 @@ impl<'a> Incoming<'a> {
             }
         }
         found
+    }
+
+    /// Returns the name of the simulcast layer that the packet belongs to, or that it repairs.
+    pub fn layer(&self, ids: &LayerIds) -> Option<&'a [u8]> {
+        let mut rest = self.extension;
+        while let Some((id, value, after)) = self.next_extension(rest) {
+            rest = after;
+            if id != 0 && (id == ids.rid || id == ids.repaired_rid) {
+                return Some(value);
+            }
+        }
+        None
     }
 
     /// Splits the next element off an extension block: its id and value, and the rest. An id of 0 is padding.

@@ -13,6 +13,10 @@
 //! and both are in sync after a quarter of the backlog's duration. Until then the video has no sender report: with one,
 //! the receiver would delay the live audio to match the late video.
 //!
+//! A viewer should not see the past. If the group is older than [`PAST_MAX`], the source is asked for a keyframe, and the
+//! viewer waits for it as long as sources of this kind take ([`Outgoing::answer_patience`]). If none comes, the viewer
+//! starts with the group and goes over to the keyframe once there is one.
+//!
 //! **How a viewer goes on when the publisher was away.** All frames that an encoder took in while it connected come at
 //! once. Played from the first packet, audio would be late by their duration for many seconds, and video frames would
 //! come faster than their timestamps say. So the viewer waits for the frames of the first [`COLLECT`], and then starts
@@ -54,6 +58,9 @@ const STARTS_AGAIN: u8 = 5;
 /// The number of spans of sequence numbers that are remembered for repairs. A new span begins where a viewer skipped
 /// frames.
 const SPANS: usize = 3;
+
+/// A group that reaches further into the past is the second choice to start with.
+pub const PAST_MAX: Duration = Duration::from_secs(2);
 
 /// After this long, all frames that waited in an encoder and on its way have arrived.
 pub const COLLECT: Duration = Duration::from_millis(100);
@@ -106,6 +113,11 @@ pub enum Start {
         /// The number of frames in the group so far.
         frames: u64,
     },
+    /// The keyframe of the cached group, which is old: a newer one should be asked for.
+    OldGroup {
+        /// The number of frames in the group so far.
+        frames: u64,
+    },
     /// The next keyframe, which should be asked for.
     NextKeyframe,
 }
@@ -118,6 +130,10 @@ enum Phase {
         origin: Ticks,
     },
     Live,
+    /// The source was asked for a keyframe. If none comes until this time, the old group is the start.
+    Asking {
+        until: Instant,
+    },
     /// The publisher is back. The first frames are collected until this time.
     Collecting {
         until: Instant,
@@ -272,22 +288,27 @@ impl Sender {
             self.phase = Phase::Live;
             return Start::Live;
         }
-        match outgoing.group().and_then(|group| outgoing.frame(group)) {
-            Some(keyframe) => {
-                self.phase = Phase::CatchingUp { began: now, origin: keyframe.pts };
-                let frames = self.next_frame - keyframe.number;
-                let present =
-                    outgoing.newest().map_or(keyframe.pts, |newest| newest.pts) - ClockRate::VIDEO.ticks(LEVEL);
-                self.starting = Some(CatchUp { origin: keyframe.pts, backlog: present - keyframe.pts });
-                self.next_frame = keyframe.number;
-                Start::Group { frames }
-            }
-            None => {
-                self.starting = None;
-                self.phase = Phase::WaitingForKeyframe;
-                Start::NextKeyframe
-            }
+        let patience = outgoing.answer_patience();
+        if outgoing.past() > PAST_MAX && !patience.is_zero() {
+            self.starting = None;
+            self.phase = Phase::Asking { until: now + patience };
+            return Start::NextKeyframe;
         }
+        self.start_with_group(outgoing, now)
+    }
+
+    fn start_with_group(&mut self, outgoing: &Outgoing, now: Instant) -> Start {
+        let Some(keyframe) = outgoing.group().and_then(|group| outgoing.frame(group)) else {
+            self.starting = None;
+            self.phase = Phase::WaitingForKeyframe;
+            return Start::NextKeyframe;
+        };
+        self.phase = Phase::CatchingUp { began: now, origin: keyframe.pts };
+        let frames = outgoing.next_number() - keyframe.number;
+        let present = outgoing.newest().map_or(keyframe.pts, |newest| newest.pts) - ClockRate::VIDEO.ticks(LEVEL);
+        self.starting = Some(CatchUp { origin: keyframe.pts, backlog: present - keyframe.pts });
+        self.next_frame = keyframe.number;
+        if outgoing.past() > PAST_MAX { Start::OldGroup { frames } } else { Start::Group { frames } }
     }
 
     /// Handles the peer's request for a keyframe. In its first seconds the peer may have lost the keyframe that it was
@@ -331,18 +352,20 @@ impl Sender {
     pub fn poll_frame<'o>(&mut self, outgoing: &'o Outgoing, now: Instant) -> Option<&'o Packets> {
         self.follow(outgoing);
         let frame = loop {
-            if let Phase::Collecting { until } = self.phase {
-                if now < until {
-                    return None;
+            match self.phase {
+                Phase::Collecting { until } if now < until => return None,
+                Phase::Collecting { .. } => self.resume(outgoing, now),
+                Phase::Asking { until } if now >= until => {
+                    self.start_with_group(outgoing, now);
                 }
-                self.resume(outgoing, now);
+                _ => {}
             }
             let frame = outgoing.frame(self.next_frame)?;
             if frame.resumes && self.is_live() {
                 self.phase = Phase::Collecting { until: now + COLLECT };
                 continue;
             }
-            if !matches!(self.phase, Phase::WaitingForKeyframe) || frame.keyframe {
+            if !self.waits_for_keyframe() || frame.keyframe {
                 break frame;
             }
             self.next_frame += 1;
@@ -353,7 +376,7 @@ impl Sender {
         }
         self.next_frame = frame.number + 1;
         let is_newest = self.next_frame == outgoing.next_number();
-        if is_newest || matches!(self.phase, Phase::WaitingForKeyframe) {
+        if is_newest || self.waits_for_keyframe() {
             self.phase = Phase::Live;
         }
         self.continue_at(frame);
@@ -364,7 +387,7 @@ impl Sender {
     /// or collects.
     pub fn poll_timeout(&self, outgoing: &Outgoing) -> Option<Instant> {
         match self.phase {
-            Phase::Collecting { until } => Some(until),
+            Phase::Collecting { until } | Phase::Asking { until } => Some(until),
             _ => self.due(outgoing.frame(self.next_frame)?),
         }
     }
@@ -376,7 +399,7 @@ impl Sender {
 
     /// Returns whether it can send nothing before a keyframe, which should be asked for.
     pub fn waits_for_keyframe(&self) -> bool {
-        matches!(self.phase, Phase::WaitingForKeyframe)
+        matches!(self.phase, Phase::WaitingForKeyframe | Phase::Asking { .. })
     }
 
     /// Writes the header of a packet of the frame polled last, and counts the packet as sent. `transport_sequence`

@@ -1,7 +1,8 @@
 //! An answer: the choice for each m-line of an offer, printed.
 //!
-//! Sections keep the offer's order and names. Those that are not accepted get port 0. The server is
-//! ICE-lite and passive, so all candidates are in the answer.
+//! Sections keep the offer's order and names. Those that are not accepted get port 0, and the
+//! transport's attributes as well, because some clients read them from the first section whether it is
+//! accepted or not. The server is ICE-lite, so all candidates are in the answer.
 
 use std::net::SocketAddr;
 
@@ -11,8 +12,8 @@ use rtc_sdp::description::session::{Origin, SessionDescription, TimeDescription}
 
 use super::codec::Chosen;
 use super::extension::TRANSPORT_CC;
-use super::offer::{Direction, MediaSection, Offer};
-use crate::transport::{Credentials, Fingerprint};
+use super::offer::{Direction, MediaKind, MediaSection, Offer, OfferedCodec};
+use crate::transport::{Credentials, Fingerprint, Role};
 
 /// The feedback that this server acts on, as offers name it.
 const FEEDBACK: [&str; 4] = ["transport-cc", "ccm fir", "nack", "nack pli"];
@@ -38,6 +39,10 @@ pub struct Source {
 pub struct Accept {
     /// The section and its payload type.
     pub chosen: Chosen,
+    /// Further payload types of the section that the peer may send instead, at any time.
+    pub also: Vec<Chosen>,
+    /// The simulcast layers that the peer may send (RFC 8853). Empty without simulcast.
+    pub layers: Vec<String>,
     /// The direction, as seen by the server.
     pub direction: Direction,
     /// The URIs of the header extensions that the server knows. Those that are offered too are
@@ -96,7 +101,7 @@ impl<'a> Answer<'a> {
             ..SessionDescription::default()
         };
         session.attributes.push(flag("ice-lite"));
-        let mids: Vec<&str> = self.accepted_in_order().map(|(mid, _)| mid).collect();
+        let mids: Vec<&str> = self.accepted_in_order().map(|(mid, _)| mid).filter(|mid| !mid.is_empty()).collect();
         if !mids.is_empty() {
             session.attributes.push(value("group", format!("BUNDLE {}", mids.join(" "))));
         }
@@ -126,34 +131,64 @@ impl<'a> Answer<'a> {
     fn section(&self, at: usize, with_candidates: bool) -> MediaDescription {
         let offered = &self.offer.media[at];
         let Some(accept) = self.accept_of(at) else {
-            let attributes = vec![value("mid", offered.mid.clone()), flag("inactive")];
+            let mut attributes = name_of(offered);
+            attributes.push(flag("inactive"));
+            attributes.extend(self.transport());
+            // Some clients look for these in every section of audio or video before they see that it is rejected.
+            if offered.kind != MediaKind::Other {
+                attributes.push(flag("rtcp-mux"));
+                let first = offered.codecs.iter().find(|codec| codec.payload_type.to_string() == offered.format);
+                attributes.extend(first.map(rtp_map));
+            }
             return media_line(offered, 0, vec![offered.format.clone()], attributes);
         };
-        let mut attributes =
-            vec![value("mid", offered.mid.clone()), flag(accept.direction.attribute()), flag("rtcp-mux")];
+        let mut attributes = name_of(offered);
+        attributes.extend([flag(accept.direction.attribute()), flag("rtcp-mux")]);
         if offered.rsize {
             attributes.push(flag("rtcp-rsize"));
         }
-        attributes.extend([
-            value("ice-ufrag", self.ice.ufrag.clone()),
-            value("ice-pwd", self.ice.pwd.clone()),
-            value("fingerprint", format!("sha-256 {}", self.fingerprint)),
-            value("setup", "passive".to_owned()),
-        ]);
+        attributes.extend(self.transport());
         extensions(offered, accept, &mut attributes);
-        codecs(accept, &mut attributes);
+        for chosen in accept.all() {
+            codec(chosen, accept, &mut attributes);
+        }
+        layers(&accept.layers, &mut attributes);
         if let Some(source) = &accept.source {
             sources(source, &mut attributes);
         }
         if with_candidates {
             attributes.extend(candidate_attributes(self.candidates));
         }
-        let formats = std::iter::once(accept.chosen.codec.payload_type)
-            .chain(accept.chosen.rtx)
-            .map(|payload_type| payload_type.to_string())
-            .collect();
-        media_line(offered, 9, formats, attributes)
+        let formats = accept.all().flat_map(|chosen| std::iter::once(chosen.codec.payload_type).chain(chosen.rtx));
+        media_line(offered, 9, formats.map(|number| number.to_string()).collect(), attributes)
     }
+
+    /// Returns the attributes of the transport, which all sections share.
+    fn transport(&self) -> [Attribute; 4] {
+        let setup = match self.offer.role {
+            Role::Server => "passive",
+            Role::Client => "active",
+        };
+        [
+            value("ice-ufrag", self.ice.ufrag.clone()),
+            value("ice-pwd", self.ice.pwd.clone()),
+            value("fingerprint", format!("sha-256 {}", self.fingerprint)),
+            value("setup", setup.to_owned()),
+        ]
+    }
+}
+
+impl Accept {
+    /// Returns the payload types that the peer may use, the preferred first.
+    fn all(&self) -> impl Iterator<Item = &Chosen> {
+        std::iter::once(&self.chosen).chain(&self.also)
+    }
+}
+
+/// Returns the `a=mid` of a section that has a name.
+fn name_of(offered: &MediaSection) -> Vec<Attribute> {
+    let named = !offered.mid.is_empty();
+    named.then(|| value("mid", offered.mid.clone())).into_iter().collect()
 }
 
 fn media_line(
@@ -187,11 +222,15 @@ fn extensions(offered: &MediaSection, accept: &Accept, attributes: &mut Vec<Attr
     }
 }
 
-fn codecs(accept: &Accept, attributes: &mut Vec<Attribute>) {
-    let codec = &accept.chosen.codec;
-    let number = codec.payload_type;
+fn rtp_map(codec: &OfferedCodec) -> Attribute {
     let channels = if codec.channels > 0 { format!("/{}", codec.channels) } else { String::new() };
-    attributes.push(value("rtpmap", format!("{number} {}/{}{channels}", codec.name, codec.clock_rate)));
+    value("rtpmap", format!("{} {}/{}{channels}", codec.payload_type, codec.name, codec.clock_rate))
+}
+
+fn codec(chosen: &Chosen, accept: &Accept, attributes: &mut Vec<Attribute>) {
+    let codec = &chosen.codec;
+    let number = codec.payload_type;
+    attributes.push(rtp_map(codec));
     let fmtp = accept.fmtp.as_deref().unwrap_or(&codec.fmtp);
     if !fmtp.is_empty() {
         attributes.push(value("fmtp", format!("{number} {fmtp}")));
@@ -203,9 +242,16 @@ fn codecs(accept: &Accept, attributes: &mut Vec<Attribute>) {
             attributes.push(value("rtcp-fb", format!("{number} {feedback}")));
         }
     }
-    if let Some(rtx) = accept.chosen.rtx {
+    if let Some(rtx) = chosen.rtx {
         attributes.push(value("rtpmap", format!("{rtx} rtx/{}", codec.clock_rate)));
         attributes.push(value("fmtp", format!("{rtx} apt={number}")));
+    }
+}
+
+fn layers(layers: &[String], attributes: &mut Vec<Attribute>) {
+    attributes.extend(layers.iter().map(|rid| value("rid", format!("{rid} recv"))));
+    if !layers.is_empty() {
+        attributes.push(value("simulcast", format!("recv {}", layers.join(";"))));
     }
 }
 

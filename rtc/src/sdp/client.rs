@@ -11,7 +11,7 @@ use rtc_sdp::description::session::SessionDescription;
 
 use super::extension::{ABS_CAPTURE_TIME, MID, PLAYOUT_DELAY, TRANSPORT_CC};
 use super::offer::{Attributes, Direction, MediaKind, credentials};
-use crate::transport::{Credentials, Fingerprint};
+use crate::transport::{Credentials, Fingerprint, Role};
 
 /// The payload type of H.264 in offers.
 pub const H264: u8 = 96;
@@ -106,6 +106,8 @@ pub struct Answered {
     pub credentials: Credentials,
     /// The fingerprint of the server's certificate.
     pub fingerprint: Fingerprint,
+    /// The side that is left to the sender of the offer in the DTLS handshake.
+    pub role: Role,
     /// The addresses of the server, the best first.
     pub candidates: Vec<SocketAddr>,
     /// The sections that were not refused.
@@ -151,6 +153,7 @@ impl Answered {
         Some(Self {
             credentials: credentials(first.value("ice-ufrag")?, first.value("ice-pwd")?)?,
             fingerprint: digest.parse().ok()?,
+            role: if first.value("setup") == Some("active") { Role::Server } else { Role::Client },
             candidates: first.values("candidate").filter_map(candidate).collect(),
             streams: streams.collect(),
         })

@@ -1,4 +1,4 @@
-//! Chooses a payload type: the server's order of codecs decides, then its rating of the peer's
+//! Chooses payload types: the server's order of codecs decides, then its rating of the peer's
 //! payload types.
 //!
 //! The peer's order of codecs does not count, because browsers list VP8 first and decode H.264 as
@@ -96,6 +96,26 @@ impl Offer {
         wanted.iter().find_map(|want| choose_in(section, self.media.get(section)?, want))
     }
 
+    /// Returns every payload type of one section that is one of `wanted`: in the order of `wanted`,
+    /// and the best of each codec first.
+    pub fn choose_all(&self, section: usize, wanted: &[CodecCapability]) -> Vec<Chosen> {
+        let Some(media) = self.media.get(section) else { return Vec::new() };
+        let of_codec = |want: &CodecCapability| {
+            let scored = media.codecs.iter().filter_map(|codec| Some((score(codec, want)?, codec)));
+            let mut scored: Vec<_> = scored.collect();
+            scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score)); // Equals keep the peer's order.
+            let name = want.name;
+            scored.into_iter().map(move |(_, codec)| Chosen::new(section, name, codec, media))
+        };
+        let mut chosen: Vec<Chosen> = Vec::new();
+        for next in wanted.iter().flat_map(of_codec) {
+            if chosen.iter().all(|known| known.codec.payload_type != next.codec.payload_type) {
+                chosen.push(next);
+            }
+        }
+        chosen
+    }
+
     /// Returns the best payload type for the first of `wanted` that a section of this kind and flow
     /// has.
     pub fn choose(&self, kind: MediaKind, flow: Flow, wanted: &[CodecCapability]) -> Option<Chosen> {
@@ -110,9 +130,14 @@ fn choose_in(at: usize, section: &MediaSection, want: &CodecCapability) -> Optio
         .enumerate()
         .filter_map(|(order, codec)| Some((score(codec, want)?, std::cmp::Reverse(order), codec)))
         .max_by_key(|(score, order, _)| (*score, *order))
-        .map(|(_, _, codec)| codec.clone())?;
-    let rtx = section.rtx_of(codec.payload_type);
-    Some(Chosen { section: at, name: want.name, codec, rtx })
+        .map(|(_, _, codec)| codec)?;
+    Some(Chosen::new(at, want.name, codec, section))
+}
+
+impl Chosen {
+    fn new(section: usize, name: CodecName, codec: &OfferedCodec, media: &MediaSection) -> Self {
+        Self { section, name, codec: codec.clone(), rtx: media.rtx_of(codec.payload_type) }
+    }
 }
 
 // Rates a payload type, higher is better. None if it is not that codec in a form this server
@@ -121,27 +146,34 @@ fn score(codec: &OfferedCodec, want: &CodecCapability) -> Option<u32> {
     if !codec.name.eq_ignore_ascii_case(want.name.as_str()) {
         return None;
     }
-    let is = |name, default| codec.parameter(name).unwrap_or(default) == default;
+    let is = |name, default| codec.parameter(name).is_none() || codec.number(name) == Some(default);
+    let single = || codec.parameter("tx-mode").is_none_or(|mode| mode.eq_ignore_ascii_case("SRST"));
     let usable = match want.name {
-        CodecName::Opus => codec.clock_rate == 48_000 && codec.channels == 2,
+        // Opus is always written with two channels (RFC 7587 7). A decoder takes any number of them from any packet,
+        // whatever a client writes.
+        CodecName::Opus => codec.clock_rate == 48_000 && codec.channels <= 2,
         CodecName::Vp8 | CodecName::H264 => codec.clock_rate == 90_000,
-        CodecName::Vp9 => codec.clock_rate == 90_000 && is("profile-id", "0"),
-        CodecName::Av1 => codec.clock_rate == 90_000 && is("profile", "0"),
+        CodecName::Vp9 => codec.clock_rate == 90_000 && is("profile-id", 0),
+        CodecName::Av1 => codec.clock_rate == 90_000 && is("profile", 0),
         // This server speaks main profile in a single RTP stream.
-        CodecName::H265 => codec.clock_rate == 90_000 && is("profile-id", "1") && is("tx-mode", "SRST"),
+        CodecName::H265 => codec.clock_rate == 90_000 && is("profile-id", 1) && single(),
     };
     if !usable {
         return None;
     }
-    Some(if want.name == CodecName::H264 { h264_score(codec, want)? } else { 0 })
+    Some(match want.name {
+        CodecName::H264 => h264_score(codec, want)?,
+        CodecName::Opus => u32::from(codec.channels == 2),
+        _ => 0,
+    })
 }
 
 // Fragmentation (mode 1) counts most, because without it a NAL unit must fit a packet. Next comes
 // the profile of the stream, then constrained baseline, which every decoder takes for anything.
 fn h264_score(codec: &OfferedCodec, want: &CodecCapability) -> Option<u32> {
-    let mode = match codec.parameter("packetization-mode").unwrap_or("0") {
-        "1" => 10,
-        "0" => 0,
+    let mode = match codec.parameter("packetization-mode").map(str::parse::<u8>) {
+        Some(Ok(1)) => 10,
+        None | Some(Ok(0)) => 0,
         _ => return None,
     };
     let offered = codec.parameter("profile-level-id").and_then(parse_profile_level_id);

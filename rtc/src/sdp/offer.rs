@@ -1,8 +1,12 @@
 //! An offer (RFC 8866, RFC 8829): parsed within caps, checked, and turned into values.
 //!
 //! An offer must have all that the transport of this server needs: BUNDLE, rtcp-mux, ICE
-//! credentials, a SHA-256 fingerprint and a DTLS role that leaves `passive` to the server. If
-//! something is missing, the text of the error tells the sender what to change.
+//! credentials, a SHA-256 fingerprint and a DTLS role. If something is missing, the text of the
+//! error tells the sender what to change.
+//!
+//! Form is read loosely: the case of names, spaces, and numbers with zeros in front do not matter,
+//! and a codec, a header extension, a stream or a layer whose line cannot be read is as if it were
+//! not offered. One odd line costs itself, never the session.
 
 use std::io::Cursor;
 
@@ -11,7 +15,7 @@ use rtc_sdp::description::media::MediaDescription;
 use rtc_sdp::description::session::SessionDescription;
 
 use super::DESCRIPTION_BYTES;
-use crate::transport::{Credentials, Fingerprint};
+use crate::transport::{Credentials, Fingerprint, Role};
 
 const SECTIONS: usize = 16;
 const CODECS: usize = 64; // Chromium lists 42 payload types for video.
@@ -19,6 +23,8 @@ const EXTENSIONS: usize = 32;
 const SSRCS: usize = 32;
 const CANDIDATES: usize = 64;
 const FEEDBACK: usize = 16;
+/// The name of a simulcast layer goes into a header extension, which has 16 bytes.
+const RID_CHARS: std::ops::RangeInclusive<usize> = 1..=16;
 /// RFC 8839 5.4 allows 4 to 256 characters for a user fragment, and 22 to 256 for a password.
 const UFRAG_CHARS: std::ops::RangeInclusive<usize> = 4..=256;
 const PWD_CHARS: std::ops::RangeInclusive<usize> = 22..=256;
@@ -48,14 +54,6 @@ pub enum OfferError {
         /// The cap.
         most: usize,
     },
-    /// An attribute does not parse.
-    #[error("Media section {section} has a bad a={attribute} line; check its syntax.")]
-    BadAttribute {
-        /// The index of the m-line.
-        section: usize,
-        /// The name of the attribute.
-        attribute: &'static str,
-    },
     /// A section has no `a=mid`, or the `a=mid` of another section.
     #[error("Media section {0} has no a=mid of its own; give each section a different one.")]
     NoMid(usize),
@@ -75,8 +73,8 @@ pub enum OfferError {
     /// The offer has no SHA-256 fingerprint.
     #[error("The offer has no a=fingerprint:sha-256; use a certificate with a SHA-256 fingerprint.")]
     NoFingerprint,
-    /// The peer's DTLS role is neither `actpass` nor `active`.
-    #[error("The offer says a=setup:{0}; use actpass or active, because the server is passive.")]
+    /// The peer's DTLS role is none of those that an offer may have (RFC 8842 5.2).
+    #[error("The offer says a=setup:{0}; use actpass, active or passive.")]
     Setup(String),
 }
 
@@ -153,8 +151,13 @@ impl OfferedCodec {
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.fmtp.split(';').find_map(|parameter| {
             let (key, value) = parameter.trim().split_once('=')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim())
+            key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
         })
+    }
+
+    /// Returns a parameter of `a=fmtp` that is a number. `None` if it is absent or not a number.
+    pub fn number(&self, name: &str) -> Option<u32> {
+        self.parameter(name)?.parse().ok()
     }
 }
 
@@ -184,8 +187,9 @@ pub struct MediaSection {
     pub ssrcs: Vec<u32>,
     /// The pairs of a stream and its repair stream (`a=ssrc-group:FID`).
     pub repairs: Vec<(u32, u32)>,
-    /// The simulcast layers the peer would send (`a=rid … send`).
-    pub rids: Vec<String>,
+    /// The simulcast layers that the peer would send, in its order (RFC 8853). Empty without
+    /// simulcast.
+    pub layers: Vec<String>,
     /// The stream and the track of `a=msid`.
     pub msid: Option<(String, String)>,
     /// Whether the section is not used: the peer gave it port 0, or this server does not speak its
@@ -200,11 +204,10 @@ pub struct MediaSection {
 impl MediaSection {
     /// Returns the payload type that repairs `payload_type` (RFC 4588).
     pub fn rtx_of(&self, payload_type: u8) -> Option<u8> {
-        let apt = payload_type.to_string();
-        self.codecs
-            .iter()
-            .find(|codec| codec.name.eq_ignore_ascii_case("rtx") && codec.parameter("apt") == Some(&apt))
-            .map(|codec| codec.payload_type)
+        let repairs = |codec: &OfferedCodec| {
+            codec.name.eq_ignore_ascii_case("rtx") && codec.number("apt") == Some(payload_type.into())
+        };
+        self.codecs.iter().find(|codec| repairs(codec)).map(|codec| codec.payload_type)
     }
 
     /// Returns the id that the peer gave to a header extension.
@@ -222,6 +225,9 @@ pub struct Offer {
     pub ice: Credentials,
     /// The fingerprint of the peer's certificate.
     pub fingerprint: Fingerprint,
+    /// The side that is left to this server in the DTLS handshake: the server's, where the peer
+    /// leaves the choice, because that connects one round trip sooner.
+    pub role: Role,
     /// Whether one- and two-byte header extensions may be mixed.
     pub extmap_allow_mixed: bool,
 }
@@ -264,6 +270,7 @@ impl Offer {
         Ok(Self {
             ice: parse_credentials(tagged, session).ok_or(OfferError::NoIce)?,
             fingerprint: parse_fingerprint(tagged, session).ok_or(OfferError::NoFingerprint)?,
+            role: parse_role(tagged, session)?,
             extmap_allow_mixed: session.has("extmap-allow-mixed") || tagged.has("extmap-allow-mixed"),
             media,
         })
@@ -310,7 +317,8 @@ fn parse_fingerprint(section: Attributes<'_>, session: Attributes<'_>) -> Option
 fn check_mids(media: &[MediaSection]) -> Result<(), OfferError> {
     for (at, section) in media.iter().enumerate() {
         let taken = media[..at].iter().any(|earlier| earlier.mid == section.mid);
-        if section.mid.is_empty() || taken {
+        // A section alone is not told from others, so it may go without a name.
+        if taken || (section.mid.is_empty() && media.len() > 1) {
             return Err(OfferError::NoMid(at));
         }
     }
@@ -333,24 +341,22 @@ fn parse_section(at: usize, section: &MediaDescription, session: Attributes<'_>)
     let attributes = Attributes(&section.attributes);
     let name = &section.media_name;
     let protocol = name.protos.join("/");
-    let is_ours = matches!(protocol.as_str(), "UDP/TLS/RTP/SAVPF" | "UDP/TLS/RTP/SAVP");
+    // Older clients leave out what runs below RTP (RFC 8829 5.1.2).
+    let ours = ["UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVPF", "RTP/SAVP"];
+    let is_ours = ours.iter().any(|ours| protocol.eq_ignore_ascii_case(ours));
     let kind = match name.media.as_str() {
         "audio" if is_ours => MediaKind::Audio,
         "video" if is_ours => MediaKind::Video,
         _ => MediaKind::Other,
     };
-    let mid = attributes.value("mid").unwrap_or_default().to_owned();
+    let mid = attributes.value("mid").unwrap_or_default().trim().to_owned();
     let off = name.port.value == 0 && !attributes.has("bundle-only");
     let rejected = off || kind == MediaKind::Other;
     if !rejected {
         if !attributes.has("rtcp-mux") {
             return Err(OfferError::NoRtcpMux(mid));
         }
-        let setup = attributes.value("setup").or_else(|| session.value("setup"));
-        match setup.unwrap_or("actpass") {
-            "actpass" | "active" => {}
-            other => return Err(OfferError::Setup(other.chars().take(16).collect())),
-        }
+        parse_role(attributes, session)?;
     }
     if attributes.values("candidate").count() > CANDIDATES {
         return Err(OfferError::TooMany { section: at, what: "candidates", most: CANDIDATES });
@@ -365,7 +371,7 @@ fn parse_section(at: usize, section: &MediaDescription, session: Attributes<'_>)
         extensions: parse_extensions(at, attributes)?,
         ssrcs: parse_ssrcs(at, attributes)?,
         repairs: attributes.values("ssrc-group").filter_map(parse_repair).take(SSRCS).collect(),
-        rids: attributes.values("rid").filter_map(parse_send_rid).take(SSRCS).collect(),
+        layers: parse_layers(attributes),
         msid: attributes.value("msid").map(parse_msid),
         rsize: attributes.has("rtcp-rsize"),
         mid,
@@ -379,66 +385,72 @@ fn parse_section(at: usize, section: &MediaDescription, session: Attributes<'_>)
 }
 
 fn parse_codecs(at: usize, formats: &[String], attributes: Attributes<'_>) -> Result<Vec<OfferedCodec>, OfferError> {
-    let bad = |attribute| OfferError::BadAttribute { section: at, attribute };
     if formats.len() > CODECS {
         return Err(OfferError::TooMany { section: at, what: "payload types", most: CODECS });
     }
-    let mut codecs = Vec::with_capacity(formats.len());
-    for format in formats {
-        let payload_type = format.parse().ok().filter(|&number: &u8| number < 128);
-        let payload_type = payload_type.ok_or_else(|| bad("rtpmap"))?;
-        // Static payload types may go without a=rtpmap. This server uses none of them.
-        let Some(map) = value_for(attributes, "rtpmap", format) else {
-            continue;
-        };
-        let mut parts = map.trim().split('/');
-        codecs.push(OfferedCodec {
-            payload_type,
-            name: parts.next().unwrap_or_default().to_owned(),
-            clock_rate: parts.next().and_then(|rate| rate.parse().ok()).ok_or_else(|| bad("rtpmap"))?,
-            channels: parts.next().map_or(Ok(0), str::parse).map_err(|_| bad("rtpmap"))?,
-            fmtp: value_for(attributes, "fmtp", format).unwrap_or_default().trim().to_owned(),
-            feedback: attributes
-                .values("rtcp-fb")
-                .filter_map(|value| value.split_once(' '))
-                .filter(|(target, _)| target == format || *target == "*")
-                .map(|(_, feedback)| feedback.trim().to_owned())
-                .take(FEEDBACK)
-                .collect(),
-        });
-    }
-    Ok(codecs)
+    // Static payload types may go without a=rtpmap. This server uses none of them.
+    let numbers = formats.iter().filter_map(|format| payload_type(format));
+    Ok(numbers.filter_map(|number| parse_codec(number, attributes)).collect())
 }
 
-fn value_for<'a>(attributes: Attributes<'a>, key: &'a str, format: &str) -> Option<&'a str> {
+fn payload_type(text: &str) -> Option<u8> {
+    text.parse().ok().filter(|&number: &u8| number < 128)
+}
+
+fn parse_codec(payload_type: u8, attributes: Attributes<'_>) -> Option<OfferedCodec> {
+    let mut parts = value_for(attributes, "rtpmap", payload_type)?.split('/').map(str::trim);
+    Some(OfferedCodec {
+        payload_type,
+        name: parts.next().filter(|name| !name.is_empty())?.to_owned(),
+        clock_rate: parts.next()?.parse().ok()?,
+        channels: parts.next().filter(|channels| !channels.is_empty()).map_or(Ok(0), str::parse).ok()?,
+        fmtp: value_for(attributes, "fmtp", payload_type).unwrap_or_default().to_owned(),
+        feedback: attributes
+            .values("rtcp-fb")
+            .filter_map(split_word)
+            .filter(|(target, _)| *target == "*" || self::payload_type(target) == Some(payload_type))
+            .map(|(_, feedback)| words(feedback))
+            .take(FEEDBACK)
+            .collect(),
+    })
+}
+
+/// Splits the first word off an attribute's value. The rest has no spaces around it.
+fn split_word(value: &str) -> Option<(&str, &str)> {
+    let (word, rest) = value.trim_start().split_once(|letter: char| letter.is_ascii_whitespace())?;
+    Some((word, rest.trim()))
+}
+
+/// Returns the words of a value in lower case, with one space between them.
+fn words(value: &str) -> String {
+    let words: Vec<_> = value.split_ascii_whitespace().map(str::to_ascii_lowercase).collect();
+    words.join(" ")
+}
+
+fn value_for<'a>(attributes: Attributes<'a>, key: &'a str, number: u8) -> Option<&'a str> {
     attributes
         .values(key)
-        .filter_map(|value| value.split_once(' '))
-        .find_map(|(target, value)| (target == format).then_some(value))
+        .filter_map(split_word)
+        .find_map(|(target, value)| (payload_type(target) == Some(number)).then_some(value))
 }
 
 fn parse_extensions(at: usize, attributes: Attributes<'_>) -> Result<Vec<Extension>, OfferError> {
-    let bad = OfferError::BadAttribute { section: at, attribute: "extmap" };
-    let mut extensions = Vec::new();
-    for value in attributes.values("extmap") {
-        if extensions.len() == EXTENSIONS {
-            let what = "header extensions";
-            return Err(OfferError::TooMany { section: at, what, most: EXTENSIONS });
-        }
-        let (id, rest) = value.split_once(' ').ok_or_else(|| bad.clone())?;
-        let id = id.split('/').next().unwrap_or_default(); // A direction may follow the id.
-        let id = id.parse().ok().filter(|&id: &u8| id > 0).ok_or_else(|| bad.clone())?;
-        let uri = rest.split_ascii_whitespace().next().ok_or_else(|| bad.clone())?;
-        extensions.push(Extension { id, uri: uri.to_owned() });
+    let parse = |value: &str| {
+        let (id, rest) = split_word(value)?;
+        let id = id.split('/').next()?; // A direction may follow the id.
+        let id = id.parse().ok().filter(|&id: &u8| id > 0)?;
+        Some(Extension { id, uri: rest.split_ascii_whitespace().next()?.to_owned() })
+    };
+    let extensions: Vec<_> = attributes.values("extmap").filter_map(parse).take(EXTENSIONS + 1).collect();
+    if extensions.len() > EXTENSIONS {
+        return Err(OfferError::TooMany { section: at, what: "header extensions", most: EXTENSIONS });
     }
     Ok(extensions)
 }
 
 fn parse_ssrcs(at: usize, attributes: Attributes<'_>) -> Result<Vec<u32>, OfferError> {
     let mut ssrcs = Vec::new();
-    for value in attributes.values("ssrc") {
-        let ssrc = value.split(' ').next().and_then(|ssrc| ssrc.parse().ok());
-        let ssrc: u32 = ssrc.ok_or(OfferError::BadAttribute { section: at, attribute: "ssrc" })?;
+    for ssrc in attributes.values("ssrc").filter_map(|value| value.split_ascii_whitespace().next()?.parse().ok()) {
         if ssrcs.contains(&ssrc) {
             continue;
         }
@@ -456,10 +468,37 @@ fn parse_repair(value: &str) -> Option<(u32, u32)> {
     Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
 
-fn parse_send_rid(value: &str) -> Option<String> {
-    let mut words = value.split_ascii_whitespace();
-    let rid = words.next()?;
-    (words.next()? == "send").then(|| rid.to_owned())
+/// Returns the layers of `a=simulcast:send`, of each the first form that an `a=rid` line describes. A layer that
+/// begins paused (`~`) is asked for like any other.
+fn parse_layers(attributes: Attributes<'_>) -> Vec<String> {
+    let described = |rid: &&str| {
+        let is_name = rid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        let sends = |value: &str| {
+            let mut words = value.split_ascii_whitespace();
+            words.next() == Some(*rid) && words.next().is_some_and(|word| word.eq_ignore_ascii_case("send"))
+        };
+        is_name && RID_CHARS.contains(&rid.len()) && attributes.values("rid").any(sends)
+    };
+    let mut words = attributes.value("simulcast").unwrap_or_default().split_ascii_whitespace();
+    let sent = words.find(|word| word.eq_ignore_ascii_case("send")).and_then(|_| words.next()).unwrap_or_default();
+    let forms =
+        |layer: &'_ str| layer.split(',').map(|form| form.trim_start_matches('~')).find(described).map(str::to_owned);
+    let mut layers: Vec<String> = Vec::new();
+    for layer in sent.trim_start_matches("rid=").split(';').take(SSRCS).filter_map(forms) {
+        if !layers.contains(&layer) {
+            layers.push(layer);
+        }
+    }
+    layers
+}
+
+fn parse_role(section: Attributes<'_>, session: Attributes<'_>) -> Result<Role, OfferError> {
+    let setup = section.value("setup").or_else(|| session.value("setup")).unwrap_or("actpass").trim();
+    match setup.to_ascii_lowercase().as_str() {
+        "actpass" | "active" => Ok(Role::Server),
+        "passive" => Ok(Role::Client),
+        _ => Err(OfferError::Setup(setup.chars().take(16).collect())),
+    }
 }
 
 fn parse_msid(value: &str) -> (String, String) {

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 
 use super::extension::*;
 use super::*;
-use crate::transport::{Credentials, Fingerprint};
+use crate::transport::{Credentials, Fingerprint, Role};
 
 const CHROMIUM_WHEP: &str = include_str!("golden/chromium-whep.offer.sdp");
 const CHROMIUM_WHIP: &str = include_str!("golden/chromium-whip.offer.sdp");
@@ -41,14 +41,22 @@ fn answer(offer: &Offer, flow: Flow, video: &[CodecCapability]) -> String {
     if let Some(chosen) = offer.choose(MediaKind::Video, flow, video) {
         let source = source(100, chosen.rtx.is_some(), "video");
         let extensions = VIDEO.to_vec();
-        answer.accept(Accept { chosen, direction, extensions, source, fmtp: None });
+        answer.accept(Accept {
+            chosen,
+            also: Vec::new(),
+            layers: Vec::new(),
+            direction,
+            extensions,
+            source,
+            fmtp: None,
+        });
     }
     let opus = [CodecName::Opus.into()];
     if let Some(chosen) = offer.choose(MediaKind::Audio, flow, &opus) {
         let source = source(200, false, "audio");
         let fmtp = (flow == Flow::Receive).then(|| "minptime=10;useinbandfec=1;stereo=1".into());
         let extensions = vec![MID, TRANSPORT_CC];
-        answer.accept(Accept { chosen, direction, extensions, source, fmtp });
+        answer.accept(Accept { chosen, also: Vec::new(), layers: Vec::new(), direction, extensions, source, fmtp });
     }
     answer.render()
 }
@@ -171,15 +179,131 @@ fn offers_that_lack_something_say_what_to_change() {
     assert_eq!(error("a=ice-ufrag:Xhna", "a=ice-ufrag:X:na"), OfferError::NoIce);
     assert_eq!(error("a=fingerprint:sha-256", "a=fingerprint:sha-1"), OfferError::NoFingerprint);
     assert_eq!(error("sha-256 AA:", "sha-256 XX:"), OfferError::NoFingerprint);
-    assert_eq!(error("setup:actpass", "setup:passive"), OfferError::Setup("passive".into()));
+    assert_eq!(error("setup:actpass", "setup:holdconn"), OfferError::Setup("holdconn".into()));
     assert_eq!(error("t=0 0\n", "t=0 0\na=ice-lite\n"), OfferError::IceLite);
     assert_eq!(error("a=mid:1", "a=mid:0"), OfferError::NoMid(1));
-    let bad = |attribute| OfferError::BadAttribute { section: 0, attribute };
-    assert_eq!(error("VP8/90000", "VP8"), bad("rtpmap"));
-    assert_eq!(error("a=extmap:1 ", "a=extmap:0 "), bad("extmap"));
     assert!(matches!(error("v=0\n", ""), OfferError::NotSdp(_)));
     assert!(matches!(Offer::parse(""), Err(OfferError::NotSdp(_))));
     assert_eq!(Offer::parse("v=0\no=- 1 1 IN IP4 0.0.0.0\ns=-\nt=0 0\n"), Err(OfferError::NoMedia));
+}
+
+#[test]
+fn the_server_is_the_dtls_client_of_a_passive_peer_alone() {
+    for (setup, role, ours) in [
+        ("actpass", Role::Server, "passive"),
+        ("active", Role::Server, "passive"),
+        ("passive", Role::Client, "active"),
+        ("PASSIVE", Role::Client, "active"),
+    ] {
+        let offer = Offer::parse(&CHROMIUM_WHIP.replace("setup:actpass", &format!("setup:{setup}"))).unwrap();
+        assert_eq!(offer.role, role, "{setup}");
+        let text = answer(&offer, Flow::Receive, &h264());
+        assert_eq!(text.matches(&format!("a=setup:{ours}\r\n")).count(), 2, "{text}");
+    }
+    // The attribute may stand at session level.
+    let at_session = CHROMIUM_WHEP.replace("a=setup:actpass\n", "").replace("t=0 0\n", "t=0 0\na=setup:passive\n");
+    assert_eq!(Offer::parse(&at_session).unwrap().role, Role::Client);
+}
+
+#[test]
+fn a_line_that_cannot_be_read_costs_its_codec_or_extension_alone() {
+    for (from, to) in [
+        ("VP8/90000", "VP8"),
+        ("VP8/90000", "/90000"),
+        ("VP8/90000", "VP8/x"),
+        ("a=extmap:1 ", "a=extmap:0 "),
+        ("a=extmap:1 ", "a=extmap:4096 "),
+        ("SAVPF 96 ", "SAVPF x "),
+    ] {
+        let text = CHROMIUM_WHEP.replace(from, to);
+        assert!(text != CHROMIUM_WHEP, "{from}");
+        assert_eq!(chosen(&text, CodecName::H264, None), Some(108), "{to}");
+        assert_eq!(chosen(&text, CodecName::Vp8, None).is_some(), from.starts_with("a="), "{to}");
+    }
+}
+
+#[test]
+fn codecs_are_found_however_they_are_written() {
+    for opus in ["OPUS/48000/2", "opus/48000", "OPUS/48000", "Opus/48000/1", " opus / 48000 /2 ", "opus/48000/"] {
+        let text = CHROMIUM_WHEP.replace("opus/48000/2", opus);
+        assert_eq!(chosen(&text, CodecName::Opus, None), Some(111), "{opus}");
+    }
+    for not_opus in ["opus/48000/6", "opus/16000/2", "opus", "PCMU/8000"] {
+        assert_eq!(chosen(&CHROMIUM_WHEP.replace("opus/48000/2", not_opus), CodecName::Opus, None), None, "{not_opus}");
+    }
+    let video = |from: &str, to: &str, name| {
+        let text = CHROMIUM_WHEP.replace(from, to);
+        assert!(text != CHROMIUM_WHEP, "{from}");
+        chosen(&text, name, None)
+    };
+    assert_eq!(video("H264/90000", "h264/90000", CodecName::H264), Some(108));
+    assert_eq!(video("a=rtpmap:108 ", "a=rtpmap:108  ", CodecName::H264), Some(108));
+    assert_eq!(video("packetization-mode=1", "Packetization-Mode=01", CodecName::H264), Some(108));
+    assert_eq!(video("profile-level-id=42e01f", "profile-level-id=42E01F", CodecName::H264), Some(108));
+    assert_eq!(video("profile-id=0", "profile-id= 0", CodecName::Vp9), Some(98));
+    let spaced = CHROMIUM_WHEP.replace("rtcp-fb:108 nack pli", "rtcp-fb:108 NACK  PLI").replace("apt=108", "apt=0108");
+    let offer = Offer::parse(&spaced).unwrap();
+    let chosen = offer.choose(MediaKind::Video, Flow::Send, &h264()).unwrap();
+    assert!(chosen.rtx.is_some() && chosen.codec.feedback.contains(&"nack pli".to_owned()));
+    let older = Offer::parse(&CHROMIUM_WHEP.replace("UDP/TLS/RTP/SAVPF", "RTP/SAVPF")).unwrap();
+    assert!(answer(&older, Flow::Send, &h264()).contains("m=video 9 RTP/SAVPF 108 "));
+}
+
+#[test]
+fn a_section_alone_may_go_without_a_name() {
+    let (session, rest) = OBS_WHIP.split_once("m=").unwrap();
+    let first = rest.split("m=").next().unwrap();
+    let without = |text: &str, start: &str| {
+        text.lines().filter(|line| !line.starts_with(start)).map(|line| format!("{line}\r\n")).collect::<String>()
+    };
+    let alone = format!("{}m={}", without(session, "a=group"), without(first, "a=mid"));
+    let offer = Offer::parse(&alone).unwrap();
+    let text = answer(&offer, Flow::Receive, &h264());
+    assert!(!text.contains("a=mid") && !text.contains("a=group") && text.contains("a=recvonly"), "{text}");
+}
+
+#[test]
+fn a_rejected_section_states_the_transport_as_well() {
+    let offer = Offer::parse(&CHROMIUM_WHEP.replace("H264/90000", "X/90000")).unwrap();
+    let text = answer(&offer, Flow::Send, &h264());
+    let rejected = text.split("m=").find(|section| section.starts_with("video 0 ")).unwrap();
+    let transport = ["a=ice-ufrag:ourFragment1", "a=ice-pwd:", "a=fingerprint:sha-256 ", "a=setup:passive"];
+    for line in transport.into_iter().chain(["a=inactive", "a=rtcp-mux", "a=rtpmap:96 VP8/90000"]) {
+        assert!(rejected.contains(line), "{line} in {rejected}");
+    }
+    assert!(text.contains("a=group:BUNDLE 1\r\n") || text.contains("a=group:BUNDLE 0\r\n"), "{text}");
+}
+
+fn layers(lines: &str) -> Vec<String> {
+    let text = CHROMIUM_WHIP.replacen("a=mid:1\n", &format!("a=mid:1\n{lines}"), 1);
+    assert!(text != CHROMIUM_WHIP);
+    Offer::parse(&text).unwrap().media[1].layers.clone()
+}
+
+#[test]
+fn simulcast_layers_are_read_in_the_order_of_the_offer() {
+    let rids = "a=rid:l send\na=rid:m send pt=108\na=rid:h send\na=rid:x recv\n";
+    let none: [&str; 0] = [];
+    assert_eq!(layers(&format!("{rids}a=simulcast:send l;m;h\n")), ["l", "m", "h"]);
+    assert_eq!(layers(&format!("{rids}a=simulcast:recv x send h;~l\n")), ["h", "l"]);
+    assert_eq!(layers(&format!("{rids}a=simulcast:send q,m;l;l\n")), ["m", "l"], "the first form that is described");
+    assert_eq!(layers(&format!("{rids}a=simulcast:send x;zz\n")), none);
+    assert_eq!(layers(rids), none, "names alone are not simulcast");
+    assert_eq!(layers("a=rid:a b send\na=rid:a*b send\na=simulcast:send a*b;\n"), none);
+}
+
+#[test]
+fn all_payload_types_of_the_wanted_codecs_are_found_best_first() {
+    let offer = Offer::parse(CHROMIUM_WHIP).unwrap();
+    let wanted = [CodecName::H264, CodecName::Vp8].map(CodecCapability::from);
+    let all = offer.choose_all(1, &wanted);
+    let best = offer.choose(MediaKind::Video, Flow::Receive, &wanted).unwrap();
+    assert_eq!(all.first(), Some(&best));
+    assert_eq!(all.last().map(|chosen| chosen.name), Some(CodecName::Vp8));
+    let offered = offer.media[1].codecs.iter().filter(|codec| codec.name == "H264" || codec.name == "VP8").count();
+    assert_eq!(all.len(), offered);
+    assert!(all.iter().all(|chosen| chosen.rtx == offer.media[1].rtx_of(chosen.codec.payload_type)));
+    assert!(offer.choose_all(9, &wanted).is_empty());
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::publisher::Publisher;
 use super::session::{Role, Session};
 use super::track::{Progress, SharedTrack};
 use super::viewer::{Scratch, Viewer, ViewerTrack};
-use super::{Command, Opening, Watching};
+use super::{Candidates, Command, Opening, Watching};
 use crate::sdp::{Fragment, render_fragment};
 use crate::session::{PatchRefused, Patched, SessionId};
 use crate::transport::{
@@ -34,7 +34,7 @@ pub(super) struct Setup {
     pub(super) peer_config: PeerConfig,
     pub(super) identity: Arc<Identity>,
     pub(super) clock: NodeClock,
-    pub(super) candidates: Vec<SocketAddr>,
+    pub(super) candidates: Candidates,
 }
 
 /// The state of a shard and its decisions.
@@ -222,10 +222,10 @@ impl Core {
             if let Role::Publisher(publisher) = &mut session.role {
                 taken_over = publisher.handle_timeout(now).is_err();
                 publisher.send_feedback(&mut session.peer, now, &mut self.scratch, out);
-                if publisher.is_ended() {
-                    self.close(now, key, "goodbye", out);
-                    continue;
-                }
+            }
+            if session.leaves_at().is_some_and(|at| at <= now) {
+                self.close(now, key, "goodbye", out);
+                continue;
             }
             if taken_over {
                 self.close(now, key, "taken_over", out);
@@ -325,9 +325,9 @@ impl Core {
     }
 
     fn open(&mut self, now: Instant, opening: Opening, role: Role) -> usize {
-        let Opening { id, slot, local, remote, fingerprint, mid, ready } = opening;
+        let Opening { id, slot, local, remote, fingerprint, role: dtls, mid, ready } = opening;
         let etag = local.ufrag.clone();
-        let identity = self.setup.identity.clone();
+        let identity = (self.setup.identity.clone(), dtls);
         let peer = Peer::new(self.setup.peer_config, identity, local, remote.clone(), fingerprint, now);
         let key = self.sessions.insert(Session {
             id,
@@ -364,7 +364,7 @@ impl Core {
         let local = Credentials::generate();
         session.etag = local.ufrag.clone();
         session.remote = remote.clone();
-        let answer = render_fragment(&local, &session.mid, &self.setup.candidates);
+        let answer = render_fragment(&local, &session.mid, &self.setup.candidates.list());
         session.peer.restart_ice(local, remote);
         tracing::debug!(session = ?id, "ICE restart");
         // Removes the user fragments that are no longer accepted.
@@ -385,7 +385,10 @@ impl Core {
         self.transmit(key, out);
         let session = &mut self.sessions[key];
         session.connected = Some(now);
-        let Role::Viewer(viewer) = &mut session.role else { return };
+        let viewer = match &mut session.role {
+            Role::Viewer(viewer) => viewer,
+            Role::Publisher(publisher) => return publisher.connected(now),
+        };
         let ids: Vec<_> = viewer.tracks.iter().map(|own| own.id).collect();
         for id in ids {
             let Some(track) = self.tracks.get_mut(&id) else { continue };
@@ -510,7 +513,7 @@ impl Core {
             }
             Role::Viewer(_) => None,
         };
-        let deadline = session.peer.poll_timeout().into_iter().chain(role).min();
+        let deadline = session.peer.poll_timeout().into_iter().chain(role).chain(session.leaves_at()).min();
         if deadline == session.deadline {
             return;
         }

@@ -18,7 +18,8 @@ mod tests;
 mod track;
 mod viewer;
 
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -31,11 +32,12 @@ use tokio::time::sleep_until;
 
 use self::bell::Belfry;
 use self::core::Core;
+use crate::announce::Announce;
 use crate::config::Config;
 use crate::error::Error;
 use crate::negotiate::{Receiving, Sending};
 use crate::session::{PatchRefused, Patched, SessionId};
-use crate::transport::{Credentials, Fingerprint, Identity, PeerConfig};
+use crate::transport::{Credentials, Fingerprint, Identity, PeerConfig, Role};
 use crate::udp::{Received, Socket};
 
 const COMMANDS: usize = 256;
@@ -83,6 +85,8 @@ pub(crate) struct Opening {
     pub(crate) local: Credentials,
     pub(crate) remote: Credentials,
     pub(crate) fingerprint: Fingerprint,
+    /// The side of this server in the DTLS handshake.
+    pub(crate) role: Role,
     /// The `mid` of the first accepted section. The answer to an ICE restart names it.
     pub(crate) mid: String,
     /// Gets true once the session can be found, and false if all its tracks have ended.
@@ -108,11 +112,25 @@ impl Drop for Slot {
     }
 }
 
+/// The addresses of one shard, as answers state them.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidates {
+    announce: Arc<Announce>,
+    shard: usize,
+    port: u16,
+}
+
+impl Candidates {
+    fn list(&self) -> Vec<SocketAddr> {
+        self.announce.candidates(self.shard, self.port)
+    }
+}
+
 /// A running shard, as signalling sees it.
 #[derive(Debug)]
 pub(crate) struct Shard {
     address: SocketAddr,
-    candidates: Vec<SocketAddr>,
+    candidates: Candidates,
     commands: mpsc::Sender<Command>,
     load: Arc<AtomicUsize>,
     limit: usize,
@@ -120,37 +138,45 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Opens the socket and starts the thread.
+    /// Opens the socket, starts the thread, and waits until it can receive.
     pub(crate) fn start(
         index: usize,
         address: SocketAddr,
-        announce: &[IpAddr],
+        announce: &Arc<Announce>,
         config: &Config,
         identity: Arc<Identity>,
     ) -> Result<Self, Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
         let socket = Socket::open(address)?;
         let address = socket.local_addr()?;
         let (commands, queue) = mpsc::channel(COMMANDS);
         let peer_config = PeerConfig { consent: config.consent, ..PeerConfig::default() };
-        let candidates: Vec<_> = announce.iter().map(|ip| SocketAddr::new(*ip, address.port())).collect();
+        let candidates = Candidates { announce: announce.clone(), shard: index, port: address.port() };
         let belfry = Arc::new(Belfry::default());
         let core = Core::new(
             core::Setup { peer_config, identity, clock: config.clock, candidates: candidates.clone() },
             belfry.clone(),
             commands.downgrade(),
         );
-        let thread = std::thread::Builder::new()
-            .name(format!("rtc-{index}"))
-            .spawn(move || {
-                runtime.block_on(async {
-                    match socket.register() {
-                        Ok(socket) => drive(core, socket, queue, belfry).await,
-                        Err(error) => tracing::error!(%error, "a shard cannot watch its socket"),
-                    }
-                });
-            })
-            .map_err(Error::Thread)?;
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        // The runtime is made and dropped on this thread alone, because the caller may be inside another runtime.
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(Error::Thread(error)))),
+            };
+            runtime.block_on(async {
+                let socket = match socket.register() {
+                    Ok(socket) => socket,
+                    Err(error) => return drop(ready.send(Err(error))),
+                };
+                let _ = ready.send(Ok(())); // The caller waits for it.
+                drive(core, socket, queue, belfry).await;
+            });
+        };
+        let thread = std::thread::Builder::new().name(format!("rtc-{index}")).spawn(run).map_err(Error::Thread)?;
+        let ended = |_| Err(Error::Thread(io::Error::other("the thread has ended")));
+        started.recv().unwrap_or_else(ended)?;
         let load = Arc::default();
         let thread = Mutex::new(Some(thread));
         Ok(Self { address, candidates, commands, load, limit: config.sessions, thread })
@@ -160,8 +186,8 @@ impl Shard {
         self.address
     }
 
-    pub(crate) fn candidates(&self) -> &[SocketAddr] {
-        &self.candidates
+    pub(crate) fn candidates(&self) -> Vec<SocketAddr> {
+        self.candidates.list()
     }
 
     pub(crate) fn load(&self) -> usize {

@@ -10,7 +10,7 @@ use super::outbox::Outbox;
 use super::viewer::{Scratch, send_rtcp};
 use crate::negotiate::Receiving;
 use crate::rtp::receive::{Incoming, IncomingConfig, IncomingCounters, StreamConfig};
-use crate::rtp::{ExtensionIds, Mid};
+use crate::rtp::{ExtensionIds, LayerIds, Mid};
 use crate::transport::Peer;
 
 /// Reads one of the counters of incoming media.
@@ -37,6 +37,11 @@ impl Publisher {
             drops: drops(),
             passed_on: IncomingCounters::default(),
         }
+    }
+
+    /// Notes that the peer is connected.
+    pub(super) fn connected(&mut self, now: Instant) {
+        self.publication.arrived(now);
     }
 
     /// Returns the name of the source that is published.
@@ -99,9 +104,9 @@ impl Publisher {
         self.publication.is_current()
     }
 
-    /// Returns whether the publisher said goodbye.
-    pub(super) fn is_ended(&self) -> bool {
-        self.incoming.is_ended()
+    /// Returns the time since when the publisher has said goodbye to all that it sends, if it has.
+    pub(super) fn goodbye(&self) -> Option<Instant> {
+        self.incoming.goodbye()
     }
 
     fn publish(&mut self, now: Instant) -> Result<(), TakenOver> {
@@ -126,7 +131,7 @@ impl Publisher {
 }
 
 fn drops() -> Vec<(Counter, Count)> {
-    let reasons: [(DropReason, Count); 12] = [
+    let reasons: [(DropReason, Count); 13] = [
         (DropReason::PacketLost, |counters| counters.lost),
         (DropReason::PacketLateOrDuplicate, |counters| counters.late_or_duplicate),
         (DropReason::RtpMalformed, |counters| counters.malformed),
@@ -139,6 +144,7 @@ fn drops() -> Vec<(Counter, Count)> {
         (DropReason::FrameWaitingForKeyframe, |counters| counters.dropped_waiting),
         (DropReason::NackOverflow, |counters| counters.nack_overflow),
         (DropReason::FrameNotTaken, |counters| counters.not_taken),
+        (DropReason::FrameOfOtherLayer, |counters| counters.other_layer),
     ];
     reasons.map(|(reason, value)| (reason.counter(), value)).into()
 }
@@ -151,20 +157,25 @@ fn config(receiving: Vec<Receiving>) -> IncomingConfig {
         playout_delay: 0,
         abs_capture_time: ids.abs_capture_time.max(section.extensions.abs_capture_time),
     });
+    let layers = receiving.iter().fold(LayerIds::default(), |ids, section| LayerIds {
+        rid: ids.rid.max(section.layers.rid),
+        repaired_rid: ids.repaired_rid.max(section.layers.repaired_rid),
+    });
     let streams = receiving.into_iter().map(|section| StreamConfig {
         key: section.key,
         mid: Mid::new(&section.mid).unwrap_or_default(),
-        formats: vec![(section.payload_type, section.codec)],
-        repairs: section.rtx_payload_type.map(|rtx| (rtx, section.payload_type)).into_iter().collect(),
+        formats: section.formats.iter().map(|format| (format.payload_type, format.codec)).collect(),
+        repairs: section.formats.iter().filter_map(|format| Some((format.rtx?, format.payload_type))).collect(),
         ssrc: section.ssrc,
         repair_ssrc: section.rtx_ssrc,
         nack: section.nack,
-        parameters: None,
+        parameters: section.formats.into_iter().filter_map(|format| format.parameters).collect(),
     });
     IncomingConfig {
         ssrc: rand::random_range(1..=u32::MAX),
         cname: format!("{:016x}", rand::random::<u64>()),
         extensions,
+        layers,
         reduced_size: false,
         streams: streams.collect(),
     }

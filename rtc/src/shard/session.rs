@@ -1,7 +1,7 @@
 //! One session of a shard: a peer, and its role as viewer or publisher.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Slot;
 use super::publisher::Publisher;
@@ -12,6 +12,11 @@ use crate::transport::{Credentials, Peer};
 /// The most addresses that a session is known under. A peer's network changes now and then, and a hostile peer may
 /// change its address at will.
 const ADDRESSES: usize = 8;
+
+/// A publisher that has said goodbye to all that it sends has left once its checks have been missing for this long. The
+/// goodbye alone may be a pause, such as a muted track or late packets around `replaceTrack`. Checks come every 5 s
+/// (RFC 7675 5.1), at most 6 s with their jitter.
+const GOODBYE: Duration = Duration::from_secs(10);
 
 /// A session: its peer, its role, and the keys that the shard finds it by.
 pub(super) struct Session {
@@ -44,6 +49,12 @@ impl Session {
     /// under.
     pub(super) fn note_address(&mut self, address: SocketAddr) -> Option<SocketAddr> {
         note(&mut self.addresses, address, self.peer.remote_addr())
+    }
+
+    /// Returns the time at which a publisher that said goodbye counts as gone, unless something of it is heard before.
+    pub(super) fn leaves_at(&self) -> Option<Instant> {
+        let Role::Publisher(publisher) = &self.role else { return None };
+        Some(publisher.goodbye()?.max(self.peer.last_checked()) + GOODBYE)
     }
 
     /// Logs the end of the session in one line.

@@ -102,10 +102,10 @@ impl Viewer {
         frames
     }
 
-    /// Begins to send on one track. If the track has no keyframe to begin with, it asks for one.
+    /// Begins to send on one track. If the track has no keyframe to begin with, or an old one, it asks for one.
     pub(super) fn start(&mut self, id: TrackId, track: &mut SharedTrack, now: Instant) {
         let Some(own) = self.tracks.iter_mut().find(|own| own.id == id) else { return };
-        if own.sender.start(&track.outgoing, now) == Start::NextKeyframe {
+        if matches!(own.sender.start(&track.outgoing, now), Start::NextKeyframe | Start::OldGroup { .. }) {
             track.want_keyframe(now);
         }
     }

@@ -1,4 +1,4 @@
-//! The client side of a session, for tests and load generators: ICE controlling, DTLS client.
+//! The client side of a session, for tests and load generators: ICE controlling, either side of DTLS.
 //!
 //! It knows one address and the credentials of the server, nominates at once, and keeps consent
 //! alive. It gathers no candidates and restarts nothing by itself, so it stands in for a browser
@@ -16,7 +16,7 @@ use rtc_stun::message::{BINDING_REQUEST, BINDING_SUCCESS, Message, Setter, Trans
 use rtc_stun::textattrs::TextAttribute;
 
 use super::Dropped;
-use super::dtls::{Dtls, Event, Failure, Fingerprint, Identity};
+use super::dtls::{Dtls, Event, Failure, Fingerprint, Identity, Role};
 use super::ice::{CRYPTO, Credentials, DatagramKind, classify, parse};
 use super::open::Opener;
 use super::peer::{CloseReason, Input, State, Transmit};
@@ -38,7 +38,9 @@ pub struct ClientConfig {
     pub fingerprint: Fingerprint,
     /// The server's candidate, from the answer.
     pub server: SocketAddr,
-    /// The SRTP profiles to offer, in this order.
+    /// The client's side in the DTLS handshake: the server's if its offer said `a=setup:passive`.
+    pub role: Role,
+    /// The SRTP profiles to offer as the DTLS client, in this order.
     pub profiles: Vec<Profile>,
 }
 
@@ -58,10 +60,12 @@ pub struct Client {
 impl Client {
     /// Makes a client that starts its checks at `now`.
     pub fn new(config: ClientConfig, identity: Arc<Identity>, now: Instant) -> Self {
+        let waits = config.role == Role::Server;
+        let dtls = waits.then(|| Dtls::new(identity.clone(), Role::Server, config.fingerprint));
         Self {
             config,
             identity,
-            dtls: None,
+            dtls,
             keys: None,
             closed: None,
             transaction: None,
@@ -207,13 +211,11 @@ impl Client {
         MessageIntegrity::check(&mut answer, pwd, CRYPTO.crypto()).map_err(|_| Dropped::StunIntegrity)?;
         self.last_answer = now;
         if self.dtls.is_none() {
-            let dtls = Dtls::client(now, self.identity.clone(), self.config.fingerprint, &self.config.profiles);
-            match dtls {
-                Ok(dtls) => self.dtls = Some(dtls),
-                Err(_) => {
-                    self.end(now, CloseReason::DtlsFailed);
-                    return Ok(Input::Closed);
-                }
+            let dtls = Dtls::client_with(self.identity.clone(), self.config.fingerprint, &self.config.profiles);
+            self.dtls = dtls.ok();
+            if self.dtls.as_mut().is_none_or(|dtls| dtls.start(now).is_err()) {
+                self.end(now, CloseReason::DtlsFailed);
+                return Ok(Input::Closed);
             }
             self.send_dtls();
         }

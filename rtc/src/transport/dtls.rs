@@ -1,5 +1,9 @@
 //! DTLS 1.2 of one session over `rtc-dtls`, in either role, up to the exported SRTP keys.
 //!
+//! The role is the offer's choice (RFC 8842 5.3): the server of a peer that may be the client, and the client of a
+//! peer that says `a=setup:passive`, as ffmpeg's WHIP muxer does. As the client it sends nothing before
+//! [`Dtls::start`].
+//!
 //! The endpoint of `rtc-dtls` computes. This file decides which messages it gets and which flights
 //! are sent again:
 //! - The endpoint gets each handshake message once, whole and in order (see `record.rs`). A
@@ -109,6 +113,7 @@ pub struct Identity {
     certificate: Certificate,
     gcm: Arc<HandshakeConfig>,
     sha1: Arc<HandshakeConfig>,
+    client: Arc<HandshakeConfig>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -136,12 +141,15 @@ impl Identity {
         let server = |profile| handshake(&certificate, &[profile], false);
         let gcm = server(SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm)?;
         let sha1 = server(SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80)?;
+        // The server of the handshake chooses, and is told which profile costs less.
+        let client = handshake(&certificate, &[Profile::AeadAes128Gcm, Profile::Aes128CmSha1].map(offered), true)?;
         Ok(Arc::new(Self {
             fingerprint,
             #[cfg(any(test, feature = "client"))]
             certificate,
             gcm,
             sha1,
+            client,
         }))
     }
 
@@ -152,13 +160,12 @@ impl Identity {
 
     /// Configures a client's handshake that offers `profiles` in this order.
     #[cfg(any(test, feature = "client"))]
-    pub(super) fn client(&self, profiles: &[Profile]) -> Result<Arc<HandshakeConfig>, Error> {
+    pub(super) fn client_with(&self, profiles: &[Profile]) -> Result<Arc<HandshakeConfig>, Error> {
         let profiles: Vec<_> = profiles.iter().map(|&profile| offered(profile)).collect();
         handshake(&self.certificate, &profiles, true)
     }
 }
 
-#[cfg(any(test, feature = "client"))]
 fn offered(profile: Profile) -> SrtpProtectionProfile {
     match profile {
         Profile::AeadAes128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
@@ -205,10 +212,12 @@ pub(super) enum Failure {
     Fingerprint,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
+/// The side that one end of an association takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The side that waits for a ClientHello: `a=setup:passive`.
     Server,
-    #[cfg(any(test, feature = "client"))]
+    /// The side that sends it: `a=setup:active`.
     Client,
 }
 
@@ -222,6 +231,8 @@ enum Phase {
 pub(super) struct Dtls {
     identity: Arc<Identity>,
     role: Role,
+    /// The configuration of a client that has not sent its ClientHello yet.
+    hello: Option<Arc<HandshakeConfig>>,
     expected: Fingerprint,
     phase: Phase,
     outgoing: VecDeque<Vec<u8>>,
@@ -234,36 +245,57 @@ pub(super) struct Dtls {
 }
 
 impl Dtls {
-    /// Makes an association that waits for a ClientHello.
-    pub(super) fn server(identity: Arc<Identity>, expected: Fingerprint) -> Self {
-        let config = identity.gcm.clone();
-        Self::new(identity, Role::Server, expected, endpoint(Some(config)))
+    /// Makes an association that waits for a ClientHello, or sends one when it is started.
+    pub(super) fn new(identity: Arc<Identity>, role: Role, expected: Fingerprint) -> Self {
+        match role {
+            Role::Server => {
+                let config = identity.gcm.clone();
+                Self::with(identity, role, expected, (Some(config), None))
+            }
+            Role::Client => {
+                let config = identity.client.clone();
+                Self::with(identity, role, expected, (None, Some(config)))
+            }
+        }
     }
 
-    /// Makes an association that sends a ClientHello, which offers `profiles` in this order.
+    /// Makes an association that, when it is started, sends a ClientHello, which offers `profiles` in this order.
     #[cfg(any(test, feature = "client"))]
-    pub(super) fn client(
-        now: Instant,
+    pub(super) fn client_with(
         identity: Arc<Identity>,
         expected: Fingerprint,
         profiles: &[Profile],
     ) -> Result<Self, Error> {
-        let config = identity.client(profiles)?;
-        let mut dtls = Self::new(identity, Role::Client, expected, endpoint(None));
-        if let Phase::Handshaking { endpoint, .. } = &mut dtls.phase {
-            endpoint.connect(now, PEER, config, None).map_err(|error| Error::Handshake(error.to_string()))?;
-        }
-        dtls.collect_flight(now);
-        Ok(dtls)
+        let config = identity.client_with(profiles)?;
+        Ok(Self::with(identity, Role::Client, expected, (None, Some(config))))
     }
 
-    fn new(identity: Arc<Identity>, role: Role, expected: Fingerprint, endpoint: Endpoint) -> Self {
+    /// Sends the ClientHello of a client that has not sent it. Does nothing otherwise.
+    pub(super) fn start(&mut self, now: Instant) -> Result<(), Failure> {
+        let (Some(config), Phase::Handshaking { endpoint, .. }) = (self.hello.take(), &mut self.phase) else {
+            return Ok(());
+        };
+        endpoint.connect(now, PEER, config, None).map_err(|error| {
+            tracing::debug!(%error, "the DTLS handshake cannot begin");
+            Failure::Handshake
+        })?;
+        self.collect_flight(now);
+        Ok(())
+    }
+
+    fn with(
+        identity: Arc<Identity>,
+        role: Role,
+        expected: Fingerprint,
+        (server, hello): (Option<Arc<HandshakeConfig>>, Option<Arc<HandshakeConfig>>),
+    ) -> Self {
         Self {
             identity,
             role,
+            hello,
             expected,
             phase: Phase::Handshaking {
-                endpoint: Box::new(endpoint),
+                endpoint: Box::new(endpoint(server)),
                 joiner: Joiner::default(),
                 fed: 0,
                 offered: Profile::AeadAes128Gcm,
@@ -476,7 +508,6 @@ impl Dtls {
         let (client, server) = MasterKey::pair(profile, material.as_ref())?;
         let (ours, theirs) = match self.role {
             Role::Server => (server, client),
-            #[cfg(any(test, feature = "client"))]
             Role::Client => (client, server),
         };
         Some(Keys { profile, sealer: Sealer::new(profile, &ours)?, opener: Opener::new(profile, &theirs)? })

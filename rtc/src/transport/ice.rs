@@ -187,6 +187,11 @@ impl IceLite {
         self.valid.contains(&address)
     }
 
+    /// Returns the time of the last valid check, or of the beginning before the first.
+    pub fn last_valid(&self) -> Instant {
+        self.last_valid
+    }
+
     /// Returns the time when consent expires.
     pub fn deadline(&self) -> Instant {
         self.last_valid + self.consent

@@ -77,6 +77,8 @@ struct Setup {
     profiles: &'static [Profile],
     announced_to_server: Fingerprint,
     announced_to_client: Fingerprint,
+    /// The server's side in the DTLS handshake.
+    role: Role,
 }
 
 impl Default for Setup {
@@ -87,6 +89,7 @@ impl Default for Setup {
             profiles: GCM_ONLY,
             announced_to_server: CLIENT.fingerprint(),
             announced_to_client: SERVER.fingerprint(),
+            role: Role::Server,
         }
     }
 }
@@ -97,7 +100,7 @@ impl World {
         let (local, remote) = (Credentials::generate(), Credentials::generate());
         let server = Peer::new(
             PeerConfig::default(),
-            SERVER.clone(),
+            (SERVER.clone(), setup.role),
             local.clone(),
             remote.clone(),
             setup.announced_to_server,
@@ -108,6 +111,7 @@ impl World {
             remote: local,
             fingerprint: setup.announced_to_client,
             server: address(1),
+            role: if setup.role == Role::Server { Role::Client } else { Role::Server },
             profiles: setup.profiles.to_vec(),
         };
         Self {
@@ -247,6 +251,64 @@ fn connects_within_three_seconds_at_35_percent_loss() {
         world.run(Duration::from_secs(3), World::both_connected);
         assert!(world.both_connected(), "seed {seed}");
     }
+}
+
+const AS_CLIENT: Role = Role::Client;
+
+#[test]
+fn a_passive_peer_gets_the_client_hello_with_the_answer_to_its_first_check() {
+    let mut world = World::new(Setup { role: AS_CLIENT, ..Setup::default() });
+    assert_eq!(world.server.poll_transmit(), None);
+    assert_eq!(world.server.poll_timeout(), Some(world.start + PeerConfig::default().consent));
+    world.run(Duration::from_secs(3), World::both_connected);
+    assert!(world.both_connected());
+    // Half a round trip of 20 ms for the check, and three for the hello, the cookie, and flights 4 to 6.
+    assert_eq!(world.now - world.start, Duration::from_millis(70));
+    assert_eq!(world.server.profile(), Some(Profile::AeadAes128Gcm));
+    assert_eq!(world.dropped, []);
+    world.server_sends(1, b"picture");
+    let mut out = [0; 200];
+    let length = world.client.seal_rtp(&rtp_header(9, 1), b"voice", &mut out).unwrap();
+    world.send(true, out[..length].to_vec());
+    world.run_for(Duration::from_millis(50));
+    assert_eq!((&world.client_got[0][12..], &world.server_got[0][12..]), (&b"picture"[..], &b"voice"[..]));
+}
+
+#[test]
+fn a_passive_peer_connects_within_three_seconds_at_35_percent_loss() {
+    for seed in 0..100 {
+        let pipe = Pipe { loss: 0.35, jitter: Duration::from_millis(15), ..Pipe::default() };
+        let mut world = World::new(Setup { seed, pipe, role: AS_CLIENT, ..Setup::default() });
+        world.run(Duration::from_secs(3), World::both_connected);
+        assert!(world.both_connected(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_passive_peer_with_another_certificate_or_without_dtls_is_closed() {
+    let announced_to_server = Fingerprint::of(b"another certificate");
+    let mut world = World::new(Setup { announced_to_server, role: AS_CLIENT, ..Setup::default() });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.server.state(), State::Closed(CloseReason::FingerprintMismatch));
+
+    let lose = |datagram: &[u8]| classify(datagram) == Some(DatagramKind::Dtls);
+    let pipe = Pipe { lose, ..Pipe::default() };
+    let mut world = World::new(Setup { pipe, role: AS_CLIENT, ..Setup::default() });
+    world.run_for(Duration::from_secs(16));
+    assert_eq!(world.server.state(), State::Closed(CloseReason::DtlsTimeout));
+}
+
+#[test]
+fn a_goodbye_closes_a_session_whose_peer_was_passive() {
+    let mut world = World::connected(Setup { role: AS_CLIENT, ..Setup::default() });
+    world.server.close(world.now);
+    world.run_for(Duration::from_millis(50));
+    assert_eq!(world.client.state(), State::Closed(CloseReason::PeerClosed));
+
+    let mut world = World::connected(Setup { role: AS_CLIENT, ..Setup::default() });
+    world.client.close(world.now);
+    world.run_for(Duration::from_millis(50));
+    assert_eq!(world.server.state(), State::Closed(CloseReason::PeerClosed));
 }
 
 #[test]

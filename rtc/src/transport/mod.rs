@@ -24,7 +24,7 @@ use onmic_media::DropReason;
 
 #[cfg(any(test, feature = "client"))]
 pub use client::Client;
-pub use dtls::{Fingerprint, Identity};
+pub use dtls::{Fingerprint, Identity, Role};
 pub use ice::{Credentials, DatagramKind, classify, stun_local_ufrag};
 pub use open::{OpenError, Opener};
 pub use peer::{CloseReason, Input, Peer, PeerConfig, State, Transmit};

@@ -12,9 +12,10 @@ use super::srtp::{
     gcm_nonce, rtp_header_len, rtp_sequence_number, sha1_tag,
 };
 
-/// The most SSRCs that a peer may send from: two tracks, three layers, their repairs, and some that
-/// changed.
-const STREAMS: usize = 16;
+/// The most SSRCs that a peer may send from: two tracks, three layers, their repairs, and those that
+/// changed. A restreamer changes them with every source that it switches to. None is forgotten,
+/// because its packets could then be replayed.
+pub(super) const STREAMS: usize = 64;
 const WINDOW: u64 = 128; // RFC 3711 3.3.2 asks for 64 at least.
 
 /// Why a packet was not opened.

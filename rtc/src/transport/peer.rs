@@ -1,5 +1,8 @@
 //! The server side of one session: ICE-lite, then DTLS, then SRTP, as one state machine.
 //!
+//! In the DTLS handshake it is either side, as the peer's offer has it. The client's first flight goes out with the
+//! answer to the first valid check, because before that no address is known to want it.
+//!
 //! A peer never sends to an address that has not passed a connectivity check, and never opens or
 //! seals media before the peer's certificate was found to be the announced one.
 
@@ -9,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Dropped;
-use super::dtls::{Dtls, Event, Failure, Fingerprint, Identity};
+use super::dtls::{Dtls, Event, Failure, Fingerprint, Identity, Role};
 use super::ice::{Credentials, DatagramKind, IceLite, classify};
 use super::open::Opener;
 use super::seal::{SealError, Sealer};
@@ -117,11 +120,11 @@ struct Media {
 }
 
 impl Peer {
-    /// Makes a session that waits for a peer. `remote` and `fingerprint` come from the peer's
-    /// description. Its checks may come from any address.
+    /// Makes a session that waits for a peer. `role` is this side's in the DTLS handshake. `remote` and
+    /// `fingerprint` come from the peer's description. Its checks may come from any address.
     pub fn new(
         config: PeerConfig,
-        identity: Arc<Identity>,
+        (identity, role): (Arc<Identity>, Role),
         local: Credentials,
         remote: Credentials,
         fingerprint: Fingerprint,
@@ -130,7 +133,7 @@ impl Peer {
         Self {
             config,
             ice: IceLite::new(local, remote, config.consent, now),
-            dtls: Dtls::server(identity, fingerprint),
+            dtls: Dtls::new(identity, role, fingerprint),
             media: None,
             closed: None,
             handshake_deadline: None,
@@ -217,6 +220,11 @@ impl Peer {
         self.ice.remote_addr()
     }
 
+    /// Returns the time of the peer's last valid check, or of the beginning before the first.
+    pub fn last_checked(&self) -> Instant {
+        self.ice.last_valid()
+    }
+
     /// Returns the user fragments by which a new address may name this session: one, or two between
     /// an ICE restart and the first check of the new generation, which ends the old one.
     pub fn local_ufrags(&self) -> impl Iterator<Item = &str> {
@@ -265,6 +273,11 @@ impl Peer {
         self.transmit(from, answered.answer);
         if answered.valid && self.media.is_none() && self.handshake_deadline.is_none() {
             self.handshake_deadline = Some(now + self.config.handshake);
+            if self.dtls.start(now).is_err() {
+                self.end(now, CloseReason::DtlsFailed);
+                return Ok(Input::Closed);
+            }
+            self.send_dtls(Some(from));
         }
         Ok(Input::Nothing)
     }

@@ -4,12 +4,14 @@ import { drawScene } from "./scene.js";
 import { end, exchange, stateOf, statistics } from "./session.js";
 import { authorization } from "./whep_client.js";
 
-export async function publishWhip({ url, codec = "video/H264", kbps = 1200, width, height, fps = 30, humHertz, beeps, ...options }) {
+/** Publishes. `layers` are the encodings of simulcast, each with its `rid` and `scaleResolutionDownBy`. */
+export async function publishWhip({ url, codec = "video/H264", kbps = 1200, width, height, fps = 30, humHertz, beeps, layers, ...options }) {
   const scene = await drawScene({ width, height, fps, humHertz, beeps });
   const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   const [videoTrack] = scene.stream.getVideoTracks();
   const [audioTrack] = scene.stream.getAudioTracks();
-  const video = pc.addTransceiver(videoTrack, { direction: "sendonly", streams: [scene.stream] });
+  const simulcast = layers ? { sendEncodings: layers } : {};
+  const video = pc.addTransceiver(videoTrack, { direction: "sendonly", streams: [scene.stream], ...simulcast });
   pc.addTransceiver(audioTrack, { direction: "sendonly", streams: [scene.stream] });
   if (codec) {
     const { codecs } = RTCRtpSender.getCapabilities("video");

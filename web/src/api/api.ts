@@ -1,5 +1,6 @@
 // Sends requests to the API of the node that served this page.
 
+import { NODE } from './node';
 import type { Room, Server } from './room';
 
 export class ApiError extends Error {
@@ -19,20 +20,21 @@ export class Api {
   }
 
   async rooms(): Promise<Room[]> {
-    return (await this.#get<{ rooms: Room[] }>('/api/v1/rooms')).rooms;
+    return (await this.#get<{ rooms: Room[] }>('api/v1/rooms')).rooms;
   }
 
   room(name: string): Promise<Room> {
-    return this.#get(`/api/v1/rooms/${encodeURIComponent(name)}`);
+    return this.#get(`api/v1/rooms/${encodeURIComponent(name)}`);
   }
 
   server(): Promise<Server> {
-    return this.#get('/api/v1/server');
+    return this.#get('api/v1/server');
   }
 
   async #get<T>(path: string): Promise<T> {
     const headers: Record<string, string> = this.#token ? { authorization: `Bearer ${this.#token}` } : {};
-    const response = await fetch(path, { headers, cache: 'no-store', signal: AbortSignal.timeout(5000) });
+    const signal = AbortSignal.timeout(5000);
+    const response = await fetch(new URL(path, NODE), { headers, cache: 'no-store', signal });
     if (!response.ok) throw new ApiError(response.status);
     return response.json() as Promise<T>;
   }

@@ -1,6 +1,7 @@
 // Reads room, token and transport from the page's address, and makes links to other pages that keep what they need of
 // it.
 
+import { NODE } from '../api/node';
 import type { Choice } from '../player';
 
 export interface Address {
@@ -9,8 +10,10 @@ export interface Address {
   transport: Choice;
 }
 
-export function readAddress(url: URL): Address {
-  const inPath = /^\/(?:watch|studio)\/(.+?)\/?$/.exec(url.pathname)?.[1];
+/** Reads the address `url` of a page of `node`. */
+export function readAddress(url: URL, node = NODE): Address {
+  const path = url.pathname.slice(node.pathname.length);
+  const inPath = /^(?:watch|studio)\/(.+?)\/?$/.exec(path)?.[1];
   const transport = url.searchParams.get('transport');
   return {
     room: inPath ? decode(inPath) : (url.searchParams.get('room') ?? ''),
@@ -27,11 +30,6 @@ export function keptQuery(url: URL): string {
     if (value) kept.set(name, value);
   }
   return kept.size > 0 ? `?${kept}` : '';
-}
-
-/** Returns a link for others to open. It leaves out the token, which is personal. */
-export function shareLink(url: URL, room: string): string {
-  return `${url.origin}/watch/${room.split('/').map(encodeURIComponent).join('/')}`;
 }
 
 function decode(text: string): string {

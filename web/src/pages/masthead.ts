@@ -1,5 +1,6 @@
 // Makes the bar at the top of every page: brand, a note, the language switch.
 
+import { NODE } from '../api/node';
 import { LANGUAGES, type Language, type Speech } from '../i18n/language';
 import { h } from './dom';
 
@@ -23,7 +24,12 @@ export function masthead(speech: Speech, note: string, search: string): HTMLElem
     h(
       'div',
       { class: 'wide' },
-      h('a', { class: 'brand', href: `/${search}` }, h('img', { src: '/favicon.svg', alt: '' }), 'onmic'),
+      h(
+        'a',
+        { class: 'brand', href: `${NODE.href}${search}` },
+        h('img', { src: new URL('favicon.svg', NODE).href, alt: '' }),
+        'onmic',
+      ),
       h('span', { class: 'note' }, note),
       h('div', { class: 'segments end', role: 'group', 'aria-label': speech.say('nav.language') }, ...languages),
     ),

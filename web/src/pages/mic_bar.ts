@@ -1,6 +1,7 @@
 // Shows a viewer's way to the mic as one card: ask, wait, be invited, be on mic, leave. The card shows the state and
 // the possible actions.
 
+import { pageOf } from '../api/node';
 import type { Speech } from '../i18n/language';
 import { refusal, roomSay } from '../i18n/rooms';
 import type { MicChange, Player, Room } from '../player';
@@ -101,7 +102,7 @@ export function micBar(
     ),
   ];
   const hosting = () => {
-    const href = `/studio/${encodeURIComponent(room.room)}${keptQuery(new URL(location.href))}`;
+    const href = pageOf('studio', room.room, keptQuery(new URL(location.href)));
     const link = h('a', { class: 'button primary', href }, say('mic.open_studio'));
     return [h('div', { class: 'row' }, words(say('mic.host_now'), say('mic.host_text')), link)];
   };

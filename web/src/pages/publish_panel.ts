@@ -1,5 +1,6 @@
 // Shows how to go live with OBS, ffmpeg or WHIP, each with texts to copy.
 
+import { NODE } from '../api/node';
 import { publishing } from '../api/publish';
 import type { Server } from '../api/room';
 import type { Key, Speech } from '../i18n/language';
@@ -66,7 +67,7 @@ export function publishPanel(
     );
 
   const draw = () => {
-    const { rtmpServer, streamKey, ffmpeg, whip, watch, studio } = publishing(location, server, choice.room);
+    const { rtmpServer, streamKey, ffmpeg, whip, watch, studio } = publishing(NODE, server, choice.room);
     const fields: Record<Way, HTMLElement[]> = {
       obs: [field('publish.server', rtmpServer), field('publish.key', streamKey)],
       ffmpeg: [field('publish.command', ffmpeg)],

@@ -1,5 +1,6 @@
 // Makes the card of one live room for the home page.
 
+import { pageOf } from '../api/node';
 import { bitRate, codecName, type Participant, type Room, viewerCount } from '../api/room';
 import type { Speech } from '../i18n/language';
 import { h, icon } from './dom';
@@ -8,7 +9,7 @@ export function roomCard(speech: Speech, room: Room, now: number, query: string)
   const { say } = speech;
   const interrupted = room.participants.length > 0 && room.participants.every(({ state }) => state === 'interrupted');
   const host = room.participants[0];
-  const watch = `/watch/${encodeURIComponent(room.name)}${query}`;
+  const watch = pageOf('watch', room.name, query);
   return h(
     'li',
     { class: 'room' },

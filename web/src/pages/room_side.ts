@@ -2,6 +2,7 @@
 // wait.
 
 import '../style/room.css';
+import { NODE } from '../api/node';
 import type { Speech } from '../i18n/language';
 import { roomSay } from '../i18n/rooms';
 import { type Player, Room } from '../player';
@@ -12,7 +13,7 @@ import { storedName } from './room_parts';
 import { seatsStrip } from './seats_strip';
 
 export function enterRoom(name: string, token: string | null): Room {
-  return new Room({ url: location.origin, room: name, name: storedName(), ...(token ? { token } : {}) });
+  return new Room({ url: NODE.href, room: name, name: storedName(), ...(token ? { token } : {}) });
 }
 
 export function roomSide(

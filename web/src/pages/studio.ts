@@ -3,10 +3,11 @@
 import '../style/watch.css';
 import '../style/room.css';
 import '../style/studio.css';
+import { NODE, pageOf } from '../api/node';
 import { label, Speech } from '../i18n/language';
 import { type RoomKey, roomSay } from '../i18n/rooms';
 import { Player, Room } from '../player';
-import { keptQuery, readAddress, shareLink } from './address';
+import { keptQuery, readAddress } from './address';
 import { chat } from './chat';
 import { copyText } from './clipboard';
 import { controls } from './controls';
@@ -43,14 +44,14 @@ address.room = address.room.split('/')[0] ?? '';
 const token = address.token ? { token: address.token } : {};
 const surface = h('div', { class: 'player' });
 const player = new Player({
-  url: location.origin,
+  url: NODE.href,
   room: address.room,
   element: surface,
   prefer: address.transport,
   ...token,
 });
 const room = new Room({
-  url: location.origin,
+  url: NODE.href,
   room: address.room,
   name: storedName() || address.room, // In a PK each of the two hosts has a label with this name.
   role: 'host',
@@ -82,7 +83,7 @@ function build(): void {
       type: 'button',
       class: 'button slim',
       onclick: async () => {
-        const copied = await copyText(shareLink(new URL(location.href), address.room));
+        const copied = await copyText(pageOf('watch', address.room)); // Without the token, which is personal.
         toast(speech.say(copied ? 'action.share_copied' : 'action.copy_failed'));
       },
     },
@@ -94,7 +95,7 @@ function build(): void {
     'a',
     {
       class: 'button slim',
-      href: `/watch/${encodeURIComponent(address.room)}${query}`,
+      href: pageOf('watch', address.room, query),
       target: '_blank',
       rel: 'noopener',
     },

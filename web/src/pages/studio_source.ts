@@ -2,6 +2,7 @@
 // it.
 
 import { Api } from '../api/api';
+import { NODE } from '../api/node';
 import { publishing } from '../api/publish';
 import type { Room as ApiRoom, Participant, Server } from '../api/room';
 import type { Speech } from '../i18n/language';
@@ -109,7 +110,7 @@ export function studioSource(speech: Speech, address: Address): { element: HTMLE
     // The browser's own button can end a shared screen too.
     for (const track of stream.getVideoTracks())
       track.addEventListener('ended', () => broadcast.stream === stream && stop(''));
-    void session.open(new Endpoint(location.origin, address.room, address.token ?? undefined));
+    void session.open(new Endpoint(NODE.href, address.room, address.token ?? undefined));
     draw();
   };
   const stop = (failure: string) => {
@@ -204,7 +205,7 @@ export function studioSource(speech: Speech, address: Address): { element: HTMLE
       }),
     )
     .then((server) => {
-      const { rtmpServer, streamKey, whip } = publishing(location, server, address.room);
+      const { rtmpServer, streamKey, whip } = publishing(NODE, server, address.room);
       // This page's own token may publish as host.
       const key = address.token ? streamKey.replace('TOKEN', address.token) : streamKey;
       const field = (name: 'live.server' | 'live.key' | 'live.whip', value: string) =>

@@ -2,10 +2,11 @@
 
 import '../style/watch.css';
 import { Api } from '../api/api';
+import { NODE, pageOf } from '../api/node';
 import { type Room, viewerCount } from '../api/room';
 import { Speech } from '../i18n/language';
 import { type Room as LiveRoom, Player } from '../player';
-import { keptQuery, readAddress, shareLink } from './address';
+import { keptQuery, readAddress } from './address';
 import { announce, copyText } from './clipboard';
 import { controls } from './controls';
 import { h, icon } from './dom';
@@ -31,7 +32,7 @@ const api = new Api(address.token);
 // The player survives a change of language. Only the elements around it are built again.
 const surface = h('div', { class: 'player' });
 const player = new Player({
-  url: location.origin,
+  url: NODE.href,
   room: address.room,
   element: surface,
   prefer: address.transport,
@@ -151,7 +152,7 @@ function shareButton(speech: Speech): HTMLElement {
       type: 'button',
       class: 'button',
       onclick: async () => {
-        const url = shareLink(new URL(location.href), address.room);
+        const url = pageOf('watch', address.room); // Without the token, which is personal.
         // Phones use the system's share sheet. On a desktop the link is copied.
         if (matchMedia('(pointer: coarse)').matches && navigator.share) {
           await navigator.share({ url, title: document.title }).catch(() => {});

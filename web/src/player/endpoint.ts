@@ -3,6 +3,15 @@
 // The token is sent in the Authorization header and never in a URL, because playlists must be the same bytes for every
 // viewer.
 
+/**
+ * Returns the URL of an address that the node at `base` stated. A node states absolute paths. If it does not know that a
+ * proxy shows it under another path, they lack the path of `base`.
+ */
+export function statedUrl(address: string, base: URL): string {
+  const below = address.startsWith('/') && !address.startsWith('//') && !address.startsWith(base.pathname);
+  return new URL(below ? `.${address}` : address, base).href;
+}
+
 export class Endpoint {
   readonly base: URL;
   readonly whep: string;
@@ -23,6 +32,11 @@ export class Endpoint {
     this.room = new URL(`api/v1/rooms/${roomOnly}`, this.base).href;
     this.server = new URL('api/v1/server', this.base).href;
     this.#token = token || undefined;
+  }
+
+  /** Returns the URL of an address that the node stated, see `statedUrl`. */
+  stated(address: string): string {
+    return statedUrl(address, this.base);
   }
 
   /** Returns an endpoint for the same node with the session URL and the token of a ticket. */

@@ -316,7 +316,7 @@ export class Player extends Emitter<PlayerEvents> {
       restartFailed: () => apply({ kind: 'whep_restart_failed' }),
       unsupported: () => apply({ kind: 'whep_unsupported' }),
       refused: ({ status, title, detail, retryAfterMs }) => {
-        if (live === this.#whep && status !== 404) this.#emitError('whep', status, detail || title);
+        if (live === this.#whep && status !== 404 && status !== 409) this.#emitError('whep', status, detail || title);
         apply({ kind: 'whep_refused', status, detail, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
       },
     });

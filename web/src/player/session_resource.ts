@@ -24,13 +24,19 @@ export class SessionResource {
     const headers = { 'content-type': 'application/sdp' };
     const response = await this.#fetch(url, { method: 'POST', headers, body: offer });
     const location = response.headers.get('location');
-    if (response.status === 201 && location) this.#url = new URL(location, response.url || url).href;
+    if (response.status === 201 && location) this.#url = this.#located(location, response.url || url);
     if (this.#over) this.delete();
     if (this.#over) return null;
     if (response.status !== 201) throw new RequestError(await problemFrom(response));
     const answer = await response.text();
     if (answer.length > ANSWER_LIMIT) throw new Error('the answer is too long');
     return this.#over ? null : { answer, iceServers: iceServersFromLink(response.headers.get('link')) };
+  }
+
+  /** Returns the URL of the session that the node at `asked` stated. A redirect may have led to another node. */
+  #located(location: string, asked: string): string {
+    const isNode = new URL(asked, this.#endpoint.base).origin === this.#endpoint.base.origin;
+    return isNode && location.startsWith('/') ? this.#endpoint.stated(location) : new URL(location, asked).href;
   }
 
   /** Asks for an ICE restart and returns the server's new credentials. */

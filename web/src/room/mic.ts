@@ -281,7 +281,13 @@ export class Mic {
       });
       const cover = this.#theatre.stage.addCover();
       this.#return = this.#makeReturn(cover);
-      this.#off.push(watchPictures(cover, () => this.#return?.receives ?? false, (picture) => this.#onPicture(picture)));
+      this.#off.push(
+        watchPictures(
+          cover,
+          () => this.#return?.receives ?? false,
+          (picture) => this.#onPicture(picture),
+        ),
+      );
       await Promise.all([this.#whip.warm(), this.#return.warm()]);
       if (this.#options === options) this.#apply({ kind: 'warm' });
     } catch (error) {
@@ -314,7 +320,7 @@ export class Mic {
 
   #ticketed(path: string, kind: 'whip' | 'whep'): Endpoint {
     const { endpoint } = this.#theatre;
-    return endpoint.ticketed(new URL(path, endpoint.base).href, kind, this.#ticket?.token);
+    return endpoint.ticketed(endpoint.stated(path), kind, this.#ticket?.token);
   }
 
   #makeReturn(cover: HTMLVideoElement): WhepSession {

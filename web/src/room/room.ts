@@ -6,6 +6,7 @@
 
 import { type Backoff, backoffMs } from '../player/backoff';
 import { Emitter } from '../player/emitter';
+import { statedUrl } from '../player/endpoint';
 import { type Problem, problemFrom, RequestError } from '../player/problem';
 import type { Command, Person, Role, RoomEvent, RoomState, Seat, Ticket, You } from './model';
 import { applyEvent, fromSnapshot, NO_ROOM, seatOf } from './room_state';
@@ -167,7 +168,7 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Returns the URL of a resource of the room that is fetched without headers, such as the image of an overlay. */
   address(path: string): string {
-    const url = new URL(path, this.#resource);
+    const url = new URL(statedUrl(path, this.#base));
     if (this.#token && /^https?:$/.test(url.protocol)) url.searchParams.set('token', this.#token);
     return url.href;
   }
@@ -222,8 +223,11 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   get #resource(): string {
-    const base = new URL(this.url.endsWith('/') ? this.url : `${this.url}/`, globalThis.location?.href);
-    return new URL(`api/v1/rooms/${encodeURIComponent(this.room)}`, base).href;
+    return new URL(`api/v1/rooms/${encodeURIComponent(this.room)}`, this.#base).href;
+  }
+
+  get #base(): URL {
+    return new URL(this.url.endsWith('/') ? this.url : `${this.url}/`, globalThis.location?.href);
   }
 
   async #lost(code: number): Promise<void> {

@@ -22,15 +22,16 @@ declare global {
 
 export class Harness {
   server!: MockServer;
+  /** The URL of the server, with its prefix and without a slash at the end. */
   origin!: string;
   browser!: Browser;
   publisher!: Page;
   readonly #contexts: BrowserContext[] = [];
 
   /** Registers set-up and clean-up for the tests of a file. Call it once per file. */
-  constructor() {
+  constructor(options: ConstructorParameters<typeof MockServer>[0] = {}) {
     beforeAll(async () => {
-      this.server = new MockServer();
+      this.server = new MockServer(options);
       this.origin = await this.server.listen();
       this.browser = await launchBrowser();
       this.publisher = await this.browser.newPage();

@@ -37,8 +37,13 @@ const BLANK = `<!doctype html><title>blank</title>
 <div id="here" style="width: 640px; height: 360px"></div>`;
 
 export class MockServer {
-  /** @param {{ clockAheadMs?: number, auth?: string, source?: HlsSource | null }} [options] */
-  constructor({ clockAheadMs = 0, auth = '', source = new HlsSource() } = {}) {
+  /**
+   * `prefix` is a path under which a proxy shows this server. The server itself does not know it, so the absolute paths
+   * that it states lack it.
+   * @param {{ clockAheadMs?: number, auth?: string, source?: HlsSource | null, prefix?: string }} [options]
+   */
+  constructor({ clockAheadMs = 0, auth = '', source = new HlsSource(), prefix = '' } = {}) {
+    this.prefix = prefix;
     /** @type {Map<string, MockRoom>} */
     this.rooms = new Map();
     /** @type {Seen[]} */
@@ -66,15 +71,18 @@ export class MockServer {
         response.end(String(error));
       });
     });
-    this.server.on('upgrade', (request, socket, head) => this.studio.upgrade(request, socket, head));
+    this.server.on('upgrade', (request, socket, head) => {
+      request.url = this.#behind(request.url ?? '/');
+      this.studio.upgrade(request, socket, head);
+    });
   }
 
-  /** @param {number} port @returns {Promise<string>} the origin */
+  /** @param {number} port @returns {Promise<string>} the URL without a slash at the end */
   listen(port = 0) {
     return new Promise((resolve) => {
       this.server.listen(port, '127.0.0.1', () => {
         const address = /** @type {import('node:net').AddressInfo} */ (this.server.address());
-        resolve(`http://127.0.0.1:${address.port}`);
+        resolve(`http://127.0.0.1:${address.port}${this.prefix}`);
       });
     });
   }
@@ -86,6 +94,11 @@ export class MockServer {
     this.server.close();
   }
 
+  /** Takes the prefix off as a proxy does, which knows nothing outside it. @param {string} url */
+  #behind(url) {
+    return url.startsWith(`${this.prefix}/`) ? url.slice(this.prefix.length) : '/not/found';
+  }
+
   /** @param {string} method @param {RegExp} path */
   count(method, path) {
     return this.seen.filter((request) => request.method === method && path.test(request.path)).length;
@@ -93,7 +106,7 @@ export class MockServer {
 
   /** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
   async #serve(request, response) {
-    const url = new URL(request.url ?? '/', 'http://mock');
+    const url = new URL(this.#behind(request.url ?? '/'), 'http://mock');
     const path = decodeURIComponent(url.pathname);
     const method = request.method ?? 'GET';
     const body = await text(request);
@@ -114,7 +127,8 @@ export class MockServer {
     if (library && !name.includes('..')) {
       return response.writeHead(200, { 'content-type': 'text/javascript' }).end(await readFile(library));
     }
-    const file = path === '/' ? 'index.html' : area === 'watch' || area === 'studio' ? `${area}.html` : path.slice(1);
+    const file =
+      path === '/' ? 'index.html' : area === 'watch' || area === 'studio' ? `${area}/index.html` : path.slice(1);
     const content = file.includes('..') ? null : await readFile(join(dist, file)).catch(() => null);
     if (!content) return problem(response, 404, 'No such page');
     response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' }).end(content);

@@ -1,21 +1,48 @@
 import { expect, it } from 'vitest';
+import { pageOf } from '../../src/api/node';
 import { publishing } from '../../src/api/publish';
-import { keptQuery, readAddress, shareLink } from '../../src/pages/address';
-import { Endpoint } from '../../src/player/endpoint';
+import { keptQuery, readAddress } from '../../src/pages/address';
+import { Endpoint, statedUrl } from '../../src/player/endpoint';
 import { roomState } from '../../src/player/room_state';
 
+const ROOT = new URL('https://n/');
+
 it('room_token_and_transport_are_read_from_the_watch_address', () => {
-  const address = readAddress(new URL('https://n/watch/caf%C3%A9/?token=t&transport=hls'));
+  const address = readAddress(new URL('https://n/watch/caf%C3%A9/?token=t&transport=hls'), ROOT);
   expect(address).toEqual({ room: 'café', token: 't', transport: 'hls' });
-  expect(readAddress(new URL('https://n/watch/%E0%A4%A?transport=x'))).toEqual({
+  expect(readAddress(new URL('https://n/watch/%E0%A4%A?transport=x'), ROOT)).toEqual({
     room: '%E0%A4%A',
     token: null,
     transport: 'auto',
   });
 });
 
-it('shared_links_have_no_token', () => {
-  expect(shareLink(new URL('https://n:8443/watch/a?token=secret&lang=zh'), 'a b')).toBe('https://n:8443/watch/a%20b');
+it('pages_and_rooms_are_found_under_a_path', () => {
+  const node = new URL('https://n:8443/watch/live/');
+  expect(pageOf('watch', 'a b', '', node)).toBe('https://n:8443/watch/live/watch/a%20b');
+  expect(pageOf('studio', 'room/anna', '?lang=zh', node)).toBe('https://n:8443/watch/live/studio/room/anna?lang=zh');
+  expect(readAddress(new URL('studio/demo', node), node).room).toBe('demo');
+  expect(readAddress(new URL('watch/?room=demo', node), node).room).toBe('demo');
+  expect(readAddress(new URL('watch/room/anna', node), node).room).toBe('room/anna');
+});
+
+it('an_absolute_path_that_the_node_states_is_resolved_under_the_path_of_the_node', () => {
+  const base = new URL('https://n/live/');
+  for (const [stated, url] of [
+    ['/sessions/1', 'https://n/live/sessions/1'],
+    ['/live/sessions/1', 'https://n/live/sessions/1'],
+    ['/lively/1', 'https://n/live/lively/1'],
+    ['/x:y', 'https://n/live/x:y'],
+    ['sessions/1', 'https://n/live/sessions/1'],
+    ['https://other/sessions/1', 'https://other/sessions/1'],
+    ['data:image/png;base64,AA', 'data:image/png;base64,AA'],
+  ] as const) {
+    expect(statedUrl(stated, base)).toBe(url);
+  }
+  expect(statedUrl('/sessions/1', new URL('https://n/'))).toBe('https://n/sessions/1');
+});
+
+it('links_to_other_pages_keep_token_and_language', () => {
   expect(keptQuery(new URL('https://n/?token=t&lang=zh&transport=hls'))).toBe('?token=t&lang=zh');
 });
 
@@ -36,7 +63,7 @@ it('one_source_is_watched_by_whep_under_its_own_name', () => {
 });
 
 it('publish_instructions_name_the_host_that_served_the_page', () => {
-  const page = { protocol: 'https:', host: 'live.example:8443', hostname: 'live.example' };
+  const page = new URL('https://live.example:8443/');
   const open = publishing(page, { rtmp_port: 1936, auth: false }, 'demo');
   expect([open.rtmpServer, open.streamKey]).toEqual(['rtmp://live.example:1936/live', 'demo']);
   expect([open.whip, open.watch]).toEqual([

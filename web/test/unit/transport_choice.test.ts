@@ -96,11 +96,11 @@ describe('transport choice', () => {
     expect(bench.put('play').take()).toEqual(['connecting', 'open_whep']);
   });
 
-  it('a_room_that_is_not_live_is_tried_again_by_whep_only', () => {
-    const bench = new Bench().put('play', refused(404));
+  it.each([404, 409])('a_room_that_is_not_live_%i_is_tried_again_by_whep_only', (status) => {
+    const bench = new Bench().put('play', refused(status));
     expect(bench.take()).toEqual(['connecting', 'open_whep', 'close_whep', 'waiting: not_live']);
     expect(bench.run(1000).take()).toEqual(['open_whep']);
-    expect(bench.put(refused(404)).take()).toEqual(['close_whep']);
+    expect(bench.put(refused(status)).take()).toEqual(['close_whep']);
     expect(bench.run(1999).take()).toEqual([]);
     expect(bench.run(1).take()).toEqual(['open_whep']);
     expect(bench.put('whep_answered', 'whep_connected', 'whep_frame').take()).toEqual(['show whep', 'playing']);

@@ -266,6 +266,10 @@ mod tests {
         let before = look.clone();
         set(&mut look, told).unwrap();
         assert_eq!(look, before);
+        let mut behind_a_proxy = json;
+        behind_a_proxy[1]["image"] = json!("/live/api/v1/rooms/demo/overlays/logo/image");
+        set(&mut look, overlays(behind_a_proxy)).unwrap();
+        assert_eq!(look, before);
         assert_eq!(look.image("logo").unwrap().media_type, "image/png");
     }
 

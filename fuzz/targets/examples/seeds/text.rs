@@ -17,7 +17,7 @@ pub fn write() -> Result<(), Failure> {
     save("names", "room", b"demo-room_1.x")?;
     save("names", "source", b"demo/anna")?;
     save("names", "key", b"live/demo?x=1&token=T\nanna?token=U\nrtmp://localhost/live?token=V")?;
-    for (name, file) in [("init", "video-init-0.mp4"), ("segment", "audio-12.m4s"), ("part", "video-12.3.m4s")] {
+    for (name, file) in [("init", "video-init-0.mp4"), ("segment", "audio-12.m4s"), ("part", "video-part-75.m4s")] {
         save("names", name, file.as_bytes())?;
     }
     save("hls_query", "part", b"\x02\x03_HLS_msn=10&_HLS_part=2&_HLS_skip=YES")?;

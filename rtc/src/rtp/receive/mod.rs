@@ -1,13 +1,14 @@
 //! Media of a publisher: the RTP of one stream for each track becomes frames, and RTCP goes back.
 //!
 //! A stream is known by the SSRC that its offer names, or else by the `mid` extension, or else by a payload type that
-//! only one media section has. Simulcast is not accepted: a second SSRC in a media section counts once the first is
-//! silent.
+//! only one media section has. Of several streams of a section one is published ([`section`]). Its codec is that of the
+//! payload type that arrives, which may change with every frame.
 
 pub mod depacketize;
 mod loss;
 mod reception;
 mod reorder;
+mod section;
 mod stream;
 mod timeline;
 mod transport_cc;
@@ -20,15 +21,15 @@ use onmic_media::{Arrival, Codec, Parameters, TrackKey, WallTime};
 
 use self::depacketize::Unusable;
 use self::reception::Reception;
+pub use self::section::LAYERS_MAX;
+use self::section::{Section, Verdict};
 use self::stream::{Arrived, Stream};
 use self::timeline::Timeline;
 use self::transport_cc::TransportRecorder;
 use super::feedback::{self, Feedback};
-use super::packet::{ExtensionIds, Incoming as Packet, Mid};
+use super::packet::{ExtensionIds, Incoming as Packet, LayerIds, Mid};
 use super::report;
 
-/// After this long without a packet, another SSRC may take over a stream.
-const SILENCE: Duration = Duration::from_secs(1);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The most frames that wait to be taken. The driver takes them after every packet.
 const ARRIVALS_MAX: usize = 4096;
@@ -42,6 +43,8 @@ pub struct IncomingConfig {
     pub cname: String,
     /// The ids of the header extensions.
     pub extensions: ExtensionIds,
+    /// The ids of the header extensions that name simulcast layers.
+    pub layers: LayerIds,
     /// Whether feedback may go without a report in front (`a=rtcp-rsize`).
     pub reduced_size: bool,
     /// The streams, one for each track.
@@ -65,8 +68,8 @@ pub struct StreamConfig {
     pub repair_ssrc: Option<u32>,
     /// Whether lost packets may be asked for.
     pub nack: bool,
-    /// The codec parameters that are known beforehand (`sprop-parameter-sets`), if any.
-    pub parameters: Option<Arc<Parameters>>,
+    /// The codec parameters that are known beforehand (`sprop-parameter-sets`). The first of a codec count.
+    pub parameters: Vec<Arc<Parameters>>,
 }
 
 impl StreamConfig {
@@ -119,6 +122,8 @@ pub struct IncomingCounters {
     pub nack_overflow: u64,
     /// Frames that the driver did not take.
     pub not_taken: u64,
+    /// Frames of streams that are not published, because another of their section is.
+    pub other_layer: u64,
     /// Packets that were asked for.
     pub nacked: u64,
     /// Keyframes that were asked for.
@@ -140,27 +145,30 @@ impl IncomingCounters {
 #[derive(Debug)]
 pub struct Incoming {
     config: IncomingConfig,
-    streams: Vec<Stream>,
+    sections: Vec<Section>,
     timeline: Timeline,
     transport: TransportRecorder,
     arrivals: VecDeque<Arrival>,
+    /// The frames that one packet completed. Empty between calls, and kept for its capacity.
+    completed: Vec<Arrived>,
     next_report: Instant,
     nacks: Vec<u16>,
     counters: IncomingCounters,
 }
 
 impl Incoming {
-    /// Makes the streams. If several are for one track, only the first is kept.
+    /// Makes the sections. If several are for one track, only the first is kept.
     pub fn new(mut config: IncomingConfig, now: Instant) -> Self {
-        let mut streams: Vec<Stream> = Vec::new();
+        let mut sections: Vec<Section> = Vec::new();
         for stream in std::mem::take(&mut config.streams) {
-            if streams.iter().all(|known| known.config.key != stream.key) {
-                streams.push(Stream::new(stream));
+            if sections.iter().all(|known| known.config.key != stream.key) {
+                sections.push(Section::new(stream));
             }
         }
         Self {
             config,
-            streams,
+            sections,
+            completed: Vec::new(),
             timeline: Timeline::new(now),
             transport: TransportRecorder::new(now),
             arrivals: VecDeque::new(),
@@ -180,14 +188,12 @@ impl Incoming {
         if let Some(sequence) = extensions.transport_sequence {
             self.transport.packet(sequence, now);
         }
-        let Some(index) = self.attribute(&packet, extensions.mid, now) else {
-            self.counters.unknown_stream += 1;
-            return;
-        };
+        let Some((at, index)) = self.attribute(&packet, extensions.mid, now) else { return };
         self.counters.packets += 1;
-        let Self { streams, timeline, arrivals, counters, .. } = self;
-        let stream = &mut streams[index];
-        match stream.config.repaired(packet.payload_type) {
+        let Self { sections, completed, counters, .. } = self;
+        let section = &mut sections[at];
+        let stream = &mut section.streams[index];
+        match section.config.repaired(packet.payload_type) {
             Some(repaired) => {
                 let Some((original, payload)) = packet.payload.split_first_chunk::<2>() else { return };
                 packet.sequence = u16::from_be_bytes(*original);
@@ -196,37 +202,46 @@ impl Incoming {
                 counters.repaired += 1;
             }
             None => {
+                stream.ended = None;
                 let rate = timeline::clock_rate(stream.kind());
                 let reception = stream.reception.get_or_insert_with(|| Reception::new(packet.ssrc, rate, now));
                 reception.packet(packet.sequence, packet.timestamp, now);
             }
         }
-        let key = stream.config.key;
-        stream.handle(&packet, now, counters, |arrived| keep(arrivals, timeline, key, arrived, now));
-        if let Some(captured) = extensions.captured {
-            timeline.captured(key, packet.timestamp, captured);
+        stream.handle(&packet, now, counters, |arrived| completed.push(arrived));
+        self.deliver((at, index), now);
+        let section = &self.sections[at];
+        if let Some(captured) = extensions.captured
+            && section.is_leader(index)
+        {
+            self.timeline.captured(section.config.key, packet.timestamp, captured);
         }
-        let dropped = arrivals.len().saturating_sub(ARRIVALS_MAX);
-        counters.not_taken += dropped as u64;
-        arrivals.drain(..dropped);
     }
 
     /// Takes one opened RTCP datagram.
     pub fn handle_rtcp(&mut self, datagram: &[u8], now: Instant) {
-        let Self { streams, timeline, counters, .. } = self;
+        let Self { sections, timeline, counters, .. } = self;
         let read = feedback::read(datagram, |statement| match statement {
             Feedback::Sender(information) => {
-                let Some(stream) = streams.iter_mut().find(|stream| stream.ssrc == Some(information.ssrc)) else {
-                    return;
-                };
+                let known =
+                    |section: &Section| section.streams.iter().position(|stream| stream.ssrc == information.ssrc);
+                let found = sections.iter_mut().find_map(|section| Some((known(section)?, section)));
+                let Some((index, section)) = found else { return };
                 let wall = WallTime::from_ntp(information.ntp);
-                timeline.sender_report(stream.config.key, information.timestamp, wall);
+                if section.is_leader(index) {
+                    timeline.sender_report(section.config.key, information.timestamp, wall);
+                }
+                let stream = &mut section.streams[index];
+                stream.report = Some((wall, information.timestamp));
                 if let Some(reception) = &mut stream.reception {
                     reception.sender_report(&information, now);
                 }
             }
             Feedback::Goodbye { ssrc } => {
-                streams.iter_mut().filter(|stream| stream.ssrc == Some(ssrc)).for_each(|stream| stream.ended = true);
+                let streams = sections.iter_mut().flat_map(|section| &mut section.streams);
+                streams.filter(|stream| stream.ssrc == ssrc).for_each(|stream| {
+                    stream.ended.get_or_insert(now);
+                });
             }
             _ => {}
         });
@@ -235,10 +250,12 @@ impl Incoming {
 
     /// Gives up packets that are too late. Call it at [`Incoming::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
-        let Self { streams, timeline, arrivals, counters, .. } = self;
-        for stream in streams {
-            let key = stream.config.key;
-            stream.handle_timeout(now, counters, |arrived| keep(arrivals, timeline, key, arrived, now));
+        for at in 0..self.sections.len() {
+            for index in 0..self.sections[at].streams.len() {
+                let Self { sections, completed, counters, .. } = self;
+                sections[at].streams[index].handle_timeout(now, counters, |arrived| completed.push(arrived));
+                self.deliver((at, index), now);
+            }
         }
     }
 
@@ -251,20 +268,23 @@ impl Incoming {
     /// until false.
     pub fn poll_rtcp(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         let ssrc = self.config.ssrc;
-        if now >= self.next_report && self.streams.iter().any(|stream| stream.reception.is_some()) {
+        if now >= self.next_report && self.streams().any(|stream| stream.reception.is_some()) {
             self.next_report = now + REPORT_INTERVAL;
-            let receptions = self.streams.iter_mut().filter_map(|stream| stream.reception.as_mut());
+            let streams = self.sections.iter_mut().flat_map(|section| &mut section.streams);
+            let receptions = streams.filter_map(|stream| stream.reception.as_mut());
             let blocks: Vec<_> = receptions.filter_map(|reception| reception.block(now)).collect();
             report::receiver_report(out, ssrc, &blocks);
             report::source_description(out, ssrc, &self.config.cname);
             return true;
         }
-        for index in 0..self.streams.len() {
-            if self.poll_stream_rtcp(index, now, out) {
-                return true;
+        for at in 0..self.sections.len() {
+            for index in 0..self.sections[at].streams.len() {
+                if self.poll_stream_rtcp((at, index), now, out) {
+                    return true;
+                }
             }
         }
-        let media = self.streams.iter().find_map(|stream| stream.ssrc).unwrap_or(0);
+        let media = self.streams().next().map_or(0, |stream| stream.ssrc);
         let start = out.len();
         self.begin_feedback(out);
         if self.transport.poll(now, ssrc, media, out) {
@@ -276,20 +296,21 @@ impl Incoming {
 
     /// Returns the time at which [`Incoming::handle_timeout`] and [`Incoming::poll_rtcp`] have work.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let report = self.streams.iter().any(|stream| stream.reception.is_some()).then_some(self.next_report);
-        let streams = self.streams.iter().filter_map(Stream::poll_timeout);
+        let report = self.streams().any(|stream| stream.reception.is_some()).then_some(self.next_report);
+        let streams = self.streams().filter_map(Stream::poll_timeout);
         streams.chain(report).chain(self.transport.timeout()).min()
     }
 
     /// Asks for a keyframe of the video for a viewer: at once, but at most every 500 ms.
     pub fn request_keyframe(&mut self) {
-        self.streams.iter_mut().for_each(Stream::want_keyframe);
+        self.sections.iter_mut().for_each(Section::want_keyframe);
     }
 
-    /// Returns whether the publisher said goodbye to every stream that it sent.
-    pub fn is_ended(&self) -> bool {
-        let mut heard = self.streams.iter().filter(|stream| stream.reception.is_some()).peekable();
-        heard.peek().is_some() && heard.all(|stream| stream.ended)
+    /// Returns the time since when the publisher has said goodbye to every stream that is published. `None` while one
+    /// goes on, and before the first.
+    pub fn goodbye(&self) -> Option<Instant> {
+        let ended = self.sections.iter().filter_map(Section::leader).map(|stream| stream.ended);
+        ended.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
     /// Returns the counters.
@@ -303,10 +324,40 @@ impl Incoming {
         }
     }
 
-    fn poll_stream_rtcp(&mut self, index: usize, now: Instant, out: &mut Vec<u8>) -> bool {
+    fn streams(&self) -> impl Iterator<Item = &Stream> {
+        self.sections.iter().flat_map(|section| &section.streams)
+    }
+
+    /// Publishes the frames that a stream has completed, if it leads its section or takes the lead.
+    fn deliver(&mut self, (at, index): (usize, usize), now: Instant) {
+        let Self { sections, timeline, arrivals, completed, counters, .. } = self;
+        let section = &mut sections[at];
+        let key = section.config.key;
+        for arrived in completed.drain(..) {
+            let verdict = section.judge(index, &arrived, now);
+            if verdict == Verdict::LeftOut {
+                counters.other_layer += 1;
+                continue;
+            }
+            if verdict == Verdict::TakesLead {
+                timeline.restart(key);
+            }
+            counters.frames += 1;
+            arrivals.push_back(place(timeline, key, arrived, now));
+            if let (Verdict::TakesLead, Some((wall, timestamp))) = (verdict, section.streams[index].report) {
+                timeline.sender_report(key, timestamp, wall);
+            }
+        }
+        section.rest(index, now);
+        let dropped = arrivals.len().saturating_sub(ARRIVALS_MAX);
+        counters.not_taken += dropped as u64;
+        arrivals.drain(..dropped);
+    }
+
+    fn poll_stream_rtcp(&mut self, (at, index): (usize, usize), now: Instant, out: &mut Vec<u8>) -> bool {
         let ssrc = self.config.ssrc;
-        let stream = &mut self.streams[index];
-        let Some(media) = stream.ssrc else { return false };
+        let stream = &mut self.sections[at].streams[index];
+        let media = stream.ssrc;
         if stream.poll_picture_loss(now) {
             self.counters.picture_losses += 1;
             self.begin_feedback(out);
@@ -324,49 +375,44 @@ impl Incoming {
         true
     }
 
-    /// Returns the index of the stream that a packet belongs to.
-    fn attribute(&mut self, packet: &Packet<'_>, mid: Option<&[u8]>, now: Instant) -> Option<usize> {
-        let ssrc = Some(packet.ssrc);
-        if let Some(index) = self.streams.iter().position(|stream| stream.ssrc == ssrc || stream.repair_ssrc == ssrc) {
-            return Some(index);
+    /// Returns the section and the stream that a packet belongs to. Counts a packet that belongs to none.
+    fn attribute(&mut self, packet: &Packet<'_>, mid: Option<&[u8]>, now: Instant) -> Option<(usize, usize)> {
+        let mut sections = self.sections.iter().enumerate();
+        let known = sections.find_map(|(at, section)| Some((at, section.stream_of(packet.ssrc)?)));
+        if known.is_some() {
+            return known;
         }
-        let index = match mid {
-            Some(mid) => self.streams.iter().position(|stream| stream.config.mid.as_bytes() == mid)?,
-            None => {
-                let mut having = (0..self.streams.len()).filter(|i| self.streams[*i].config.has(packet.payload_type));
-                let index = having.next()?;
-                if having.next().is_some() {
-                    return None; // Two sections have this payload type, so it does not tell them apart.
-                }
-                index
-            }
+        let having = |section: &&Section| section.config.has(packet.payload_type);
+        let at = match mid {
+            Some(mid) => self.sections.iter().position(|section| section.config.mid.as_bytes() == mid),
+            // A payload type that two sections have does not tell them apart.
+            None if self.sections.iter().filter(having).count() > 1 => None,
+            None => self.sections.iter().position(|section| having(&section)),
         };
-        let stream = &mut self.streams[index];
-        if stream.config.repaired(packet.payload_type).is_some() {
-            stream.repair_ssrc = ssrc;
-        } else if stream.config.codec(packet.payload_type).is_some() {
-            if let Some(reception) = &stream.reception {
-                if now.saturating_duration_since(reception.heard()) < SILENCE {
-                    return None;
-                }
-                stream.restart(packet.ssrc);
-                self.timeline.restart(stream.config.key);
-            }
-            stream.ssrc = ssrc;
+        let layer = packet.layer(&self.config.layers);
+        let Some(section) = at.and_then(|at| self.sections.get_mut(at)) else {
+            self.counters.unknown_stream += 1;
+            return None;
+        };
+        if !section.config.has(packet.payload_type) {
+            self.counters.unknown_payload_type += 1;
+            return None;
         }
-        Some(index)
+        let adopted = section.adopt(packet, layer, now);
+        self.counters.unknown_stream += u64::from(adopted.is_none());
+        Some((at?, adopted?))
     }
 }
 
-fn keep(arrivals: &mut VecDeque<Arrival>, timeline: &mut Timeline, key: TrackKey, arrived: Arrived, now: Instant) {
+fn place(timeline: &mut Timeline, key: TrackKey, arrived: Arrived, now: Instant) -> Arrival {
     let place = timeline.place(key, arrived.timestamp, now);
     let assembled = arrived.assembled;
-    arrivals.push_back(Arrival {
+    Arrival {
         rendition: key.rendition,
         dts: place,
         pts: place,
         keyframe: assembled.keyframe,
         parameters: assembled.parameters,
         payload: assembled.payload,
-    });
+    }
 }

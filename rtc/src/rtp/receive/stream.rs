@@ -4,17 +4,18 @@
 //! for and waited for, at most [`Stream::wait`]. After that the stream goes on behind the gap, and video pauses until a
 //! keyframe, which is asked for. No reader gets a frame that refers to a lost one.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use onmic_media::{Codec, MediaKind};
+use onmic_media::{Codec, MediaKind, WallTime};
 
 use super::depacketize::{Assembled, Depacketizer, Unusable};
 use super::loss::Losses;
 use super::reception::Reception;
 use super::reorder::{Held, Place, Reorder};
 use super::{IncomingCounters, StreamConfig};
-use crate::rtp::packet::Incoming as Packet;
+use crate::rtp::packet::{Incoming as Packet, Mid};
 use crate::rtp::sequence::Unwrap16;
 
 /// The longest wait for a packet that may be repaired.
@@ -28,6 +29,7 @@ const PICTURE_LOSS_INTERVAL: Duration = Duration::from_millis(500);
 const RESTART_AFTER: u8 = 3;
 
 /// A frame with its timestamp on the wire.
+#[derive(Debug)]
 pub(super) struct Arrived {
     pub(super) assembled: Assembled,
     pub(super) timestamp: u32,
@@ -35,11 +37,22 @@ pub(super) struct Arrived {
 
 #[derive(Debug)]
 pub(super) struct Stream {
-    pub(super) config: StreamConfig,
-    pub(super) ssrc: Option<u32>,
+    config: Arc<StreamConfig>,
+    pub(super) ssrc: u32,
     pub(super) repair_ssrc: Option<u32>,
+    /// The name of its simulcast layer. Empty if it has none.
+    pub(super) layer: Mid,
     pub(super) reception: Option<Reception>,
-    pub(super) ended: bool,
+    /// The time of the goodbye that no packet has followed.
+    pub(super) ended: Option<Instant>,
+    /// The last sender report: a moment on the publisher's wall clock, and the same on the stream's.
+    pub(super) report: Option<(WallTime, u32)>,
+    /// The size of its pictures, 0 before the first and for audio.
+    pub(super) pixels: u64,
+    /// Whether it has had a keyframe, with which a new stream may take the lead of its section.
+    pub(super) has_tried: bool,
+    /// The number of its frames since the last one of its section that was published.
+    pub(super) alone: u8,
     sequence: Unwrap16,
     highest: Option<i64>,
     reorder: Reorder,
@@ -57,13 +70,18 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(config: StreamConfig) -> Self {
+    pub(super) fn new(config: Arc<StreamConfig>, ssrc: u32, repair_ssrc: Option<u32>, layer: Mid) -> Self {
         Self {
-            ssrc: config.ssrc,
-            repair_ssrc: config.repair_ssrc,
             config,
+            ssrc,
+            repair_ssrc,
+            layer,
             reception: None,
-            ended: false,
+            ended: None,
+            report: None,
+            pixels: 0,
+            has_tried: false,
+            alone: 0,
             sequence: Unwrap16::default(),
             highest: None,
             reorder: Reorder::default(),
@@ -82,11 +100,20 @@ impl Stream {
         self.config.key.kind
     }
 
-    /// Begins anew for another source that took over. Nothing of the source before counts.
-    pub(super) fn restart(&mut self, ssrc: u32) {
-        let parameters = self.config.parameters.take();
-        *self = Self::new(StreamConfig { parameters, ..self.config.clone() });
-        self.ssrc = Some(ssrc);
+    /// Returns the time of its last packet, if one has come.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        self.reception.as_ref().map(Reception::heard)
+    }
+
+    /// Returns whether it goes on: a packet came within `silence`, and no goodbye after it.
+    pub(super) fn is_heard(&self, now: Instant, silence: Duration) -> bool {
+        self.ended.is_none() && self.heard().is_some_and(|heard| now.saturating_duration_since(heard) < silence)
+    }
+
+    /// Asks for nothing more until something is missing again.
+    pub(super) fn rest(&mut self) {
+        self.keyframe_wanted = false;
+        self.losses.clear();
     }
 
     /// Takes a packet of this stream, or one unwrapped from its repairs.
@@ -172,7 +199,7 @@ impl Stream {
 
     /// Returns whether to ask for a keyframe now.
     pub(super) fn poll_picture_loss(&mut self, now: Instant) -> bool {
-        let due = self.ssrc.is_some() && self.picture_loss_due().is_some_and(|due| due <= now);
+        let due = self.picture_loss_due().is_some_and(|due| due <= now);
         if due {
             self.picture_loss_sent = Some(now);
         }
@@ -292,7 +319,8 @@ impl Stream {
 
     fn depacketizer(&mut self, codec: Codec) -> Option<&mut Depacketizer> {
         if self.depacketizer.as_ref().is_none_or(|depacketizer| depacketizer.codec() != codec) {
-            self.depacketizer = Depacketizer::new(codec, self.config.parameters.clone());
+            let stated = self.config.parameters.iter().find(|parameters| parameters.codec() == codec);
+            self.depacketizer = Depacketizer::new(codec, stated.cloned());
             self.whole = false;
         }
         self.depacketizer.as_mut()
@@ -318,7 +346,6 @@ impl Stream {
             self.whole = true;
             self.keyframe_wanted = false;
         }
-        counters.frames += 1;
         emit(Arrived { assembled, timestamp });
     }
 }

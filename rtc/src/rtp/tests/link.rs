@@ -14,6 +14,7 @@ use crate::rtp::sender::RepairScratch;
 use crate::rtp::*;
 
 pub(super) const IDS: ExtensionIds = ExtensionIds { mid: 1, transport_cc: 2, playout_delay: 3, abs_capture_time: 4 };
+pub(super) const LAYERS: LayerIds = LayerIds { rid: 5, repaired_rid: 6 };
 const PAYLOAD_TYPE: u8 = 96;
 const REPAIR_PAYLOAD_TYPE: u8 = 97;
 
@@ -71,12 +72,13 @@ impl Link {
             ssrc: None,
             repair_ssrc: None,
             nack: resend != Resend::Never,
-            parameters: None,
+            parameters: Vec::new(),
         };
         let config_in = IncomingConfig {
             ssrc: 7,
             cname: "receiver".into(),
             extensions: IDS,
+            layers: LAYERS,
             reduced_size: false,
             streams: vec![stream],
         };

@@ -7,7 +7,7 @@ use rtc_rtcp::receiver_report::ReceiverReport;
 use rtc_rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, SymbolTypeTcc, TransportLayerCc};
 
 use super::fixture::{self, WALL};
-use super::link::IDS;
+use super::link::{IDS, LAYERS};
 use crate::rtp::packet::HeaderWriter;
 use crate::rtp::*;
 
@@ -22,14 +22,17 @@ fn stream(kind: MediaKind, mid: &str, formats: &[(u8, Codec)]) -> StreamConfig {
         ssrc: None,
         repair_ssrc: None,
         nack: kind == MediaKind::Video,
-        parameters: None,
+        parameters: Vec::new(),
     }
 }
 
 fn incoming(now: Instant) -> Incoming {
     let streams =
         vec![stream(MediaKind::Video, "v", &[(96, Codec::Vp8)]), stream(MediaKind::Audio, "a", &[(111, Codec::Opus)])];
-    Incoming::new(IncomingConfig { ssrc: 1, cname: "us".into(), extensions: IDS, reduced_size: true, streams }, now)
+    Incoming::new(
+        IncomingConfig { ssrc: 1, cname: "us".into(), extensions: IDS, layers: LAYERS, reduced_size: true, streams },
+        now,
+    )
 }
 
 struct Header<'a> {
@@ -77,13 +80,235 @@ fn packets_find_their_stream_by_mid_or_payload_type() {
     incoming.handle_rtp(&packet(header, &[0xfc]), now); // The stream is now known by its SSRC.
     let header = Header { mid: "x", ssrc: 30, payload_type: 96, sequence: 2, timestamp: 960, transport: 2 };
     incoming.handle_rtp(&packet(header, &[0xfc]), now);
-    incoming.handle_rtp(&video(900, 3000, 11), now); // A second layer, while the first is not silent.
     let kinds: Vec<_> =
         std::iter::from_fn(|| incoming.poll_arrival()).map(|arrival| arrival.parameters.kind()).collect();
     assert_eq!(kinds, [MediaKind::Video, MediaKind::Audio, MediaKind::Audio]);
-    assert_eq!(incoming.counters().unknown_stream, 2);
-    incoming.handle_rtp(&video(900, 3000, 11), now + Duration::from_secs(2)); // The second layer takes over.
-    assert!(incoming.poll_arrival().is_some());
+    assert_eq!(incoming.counters().unknown_stream, 1);
+}
+
+/// Returns the packets of VP8 frame `index` of a stream, a keyframe or another. The first bytes of a keyframe state its
+/// size (RFC 6386 9.1).
+fn sized(ssrc: u32, index: u16, (width, height): (u16, u16), keyframe: bool) -> Vec<u8> {
+    let [w, h] = [width, height].map(u16::to_le_bytes);
+    let frame: &[u8] =
+        if keyframe { &[0x10, 2, 0, 0x9d, 1, 0x2a, w[0], w[1], h[0], h[1], 9, 9] } else { &[0x11, 2, 0, 9] };
+    let payload = [&[0x10], frame].concat();
+    let timestamp = u32::from(index) * 3000 + ssrc * 77_777; // The clocks of streams are not related.
+    packet(Header { mid: "v", ssrc, payload_type: 96, sequence: index, timestamp, transport: index }, &payload)
+}
+
+fn widths(incoming: &mut Incoming) -> Vec<u32> {
+    let arrivals = std::iter::from_fn(|| incoming.poll_arrival());
+    arrivals.map(|arrival| arrival.parameters.resolution().unwrap().0).collect()
+}
+
+/// Returns the SSRCs that `incoming` asks for a keyframe now.
+fn asked(incoming: &mut Incoming, now: Instant) -> Vec<u32> {
+    let (mut out, mut asked) = (Vec::new(), Vec::new());
+    while incoming.poll_rtcp(now, &mut out) {
+        feedback::read(&out, |statement| {
+            if let Feedback::KeyframeWanted { ssrc } = statement {
+                asked.push(ssrc);
+            }
+        })
+        .unwrap();
+        out.clear();
+    }
+    asked
+}
+
+#[test]
+fn of_simulcast_layers_the_largest_that_arrives_is_published() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    let sizes = [(10, (160, 90)), (11, (320, 180)), (12, (640, 360))];
+    let at = |index: u16| began + Duration::from_micros(u64::from(index) * 100_000 / 3);
+    for (ssrc, size) in sizes {
+        incoming.handle_rtp(&sized(ssrc, 0, size, true), at(0));
+    }
+    for index in 1..30 {
+        for (ssrc, size) in sizes {
+            incoming.handle_rtp(&sized(ssrc, index, size, false), at(index));
+        }
+    }
+    let got = widths(&mut incoming);
+    assert_eq!((&got[..3], got[3..].len()), (&[160, 320, 640][..], 29));
+    assert!(got[3..].iter().all(|width| *width == 640), "{got:?}");
+    assert_eq!(incoming.counters().other_layer, 2 * 29);
+    incoming.request_keyframe();
+    assert_eq!(asked(&mut incoming, at(30)), [12], "layers that are not used are asked for nothing");
+
+    // The largest pauses, as when the uplink is narrow. The next one is asked for a keyframe and leads with it.
+    for index in 30..80 {
+        let ready = index == 70;
+        for (ssrc, size) in &sizes[..2] {
+            incoming.handle_rtp(&sized(*ssrc, index, *size, ready && *ssrc == 11), at(index));
+        }
+        if index == 69 {
+            assert!(asked(&mut incoming, at(index)).contains(&11));
+        }
+    }
+    assert_eq!(widths(&mut incoming), [320; 10]);
+    // It comes back with a keyframe.
+    incoming.handle_rtp(&sized(12, 30, (640, 360), true), at(90));
+    assert_eq!(widths(&mut incoming), [640]);
+}
+
+#[test]
+fn a_lost_packet_of_a_layer_that_is_not_used_causes_no_request() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    for (ssrc, size) in [(12, (640, 360)), (10, (160, 90))] {
+        incoming.handle_rtp(&sized(ssrc, 0, size, true), began);
+    }
+    for index in 1..60_u16 {
+        let now = began + 33 * MILLI * u32::from(index);
+        incoming.handle_rtp(&sized(12, index, (640, 360), false), now);
+        if index != 5 {
+            incoming.handle_rtp(&sized(10, index, (160, 90), false), now);
+        }
+        incoming.handle_timeout(now);
+        assert_eq!(asked(&mut incoming, now), [0_u32; 0]);
+        assert!(incoming.poll_timeout().is_none_or(|due| due > now), "no timer fires again and again");
+    }
+    assert_eq!(incoming.counters().nacked, 0);
+}
+
+#[test]
+fn a_stream_under_a_new_ssrc_takes_the_place_of_the_old_one_with_its_first_keyframe() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    let at = |index: u16| began + Duration::from_micros(u64::from(index) * 100_000 / 3);
+    for index in 0..30 {
+        incoming.handle_rtp(&sized(10, index, (640, 360), index == 0), at(index));
+    }
+    for index in 30..60 {
+        incoming.handle_rtp(&sized(11, index, (640, 360), index == 30), at(index));
+    }
+    let places: Vec<_> = std::iter::from_fn(|| incoming.poll_arrival()).map(|arrival| arrival.pts.0).collect();
+    let steps: Vec<_> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(steps.len(), 59, "no frame is lost");
+    assert!(steps.iter().all(|step| (2900..3100).contains(step)), "its time goes on: {steps:?}");
+    // Late packets of the old one do not take the place back.
+    incoming.handle_rtp(&sized(10, 30, (640, 360), true), at(60));
+    assert_eq!(widths(&mut incoming), [0_u32; 0]);
+}
+
+#[test]
+fn any_number_of_streams_may_follow_each_other() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    for index in 0..180_u32 {
+        let (ssrc, frame) = (10 + index / 15, (index % 15) as u16);
+        incoming.handle_rtp(&sized(ssrc, frame, (640, 360), frame == 0), began + 100 * MILLI * index);
+    }
+    assert_eq!(widths(&mut incoming).len(), 180);
+    assert_eq!(incoming.counters().unknown_stream, 0);
+}
+
+#[test]
+fn a_smaller_stream_takes_the_place_of_one_that_said_goodbye_at_once() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    incoming.handle_rtp(&sized(10, 0, (640, 360), true), began);
+    incoming.handle_rtp(&sized(11, 0, (320, 180), true), began + MILLI);
+    assert_eq!(widths(&mut incoming), [640], "while the larger one goes on, it is published");
+    let mut goodbye = Vec::new();
+    report::receiver_report(&mut goodbye, 10, &[]);
+    report::goodbye(&mut goodbye, &[10]);
+    incoming.handle_rtcp(&goodbye, began + 2 * MILLI);
+    assert_eq!(incoming.goodbye(), Some(began + 2 * MILLI));
+    incoming.handle_rtp(&sized(11, 1, (320, 180), false), began + 33 * MILLI);
+    assert_eq!(asked(&mut incoming, began + 34 * MILLI), [11]);
+    incoming.handle_rtp(&sized(11, 2, (320, 180), true), began + 66 * MILLI);
+    assert_eq!((widths(&mut incoming), incoming.goodbye()), (vec![320], None));
+}
+
+#[test]
+fn a_goodbye_is_taken_back_by_the_next_packet() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    incoming.handle_rtp(&video(1, 0, 10), began);
+    let mut goodbye = Vec::new();
+    report::receiver_report(&mut goodbye, 10, &[]);
+    report::goodbye(&mut goodbye, &[10]);
+    for at in [MILLI, 2 * MILLI] {
+        incoming.handle_rtcp(&goodbye, began + at);
+        assert_eq!(incoming.goodbye(), Some(began + MILLI), "a repeated goodbye says nothing new");
+    }
+    incoming.handle_rtp(&video(2, 3000, 10), began + 3 * MILLI);
+    assert_eq!(incoming.goodbye(), None);
+    assert_eq!(widths(&mut incoming).len(), 2);
+}
+
+#[test]
+fn repairs_find_the_layer_that_they_name() {
+    let began = Instant::now();
+    let mut streams = stream(MediaKind::Video, "v", &[(96, Codec::Vp8)]);
+    streams.repairs = vec![(97, 96)];
+    let streams = vec![streams];
+    let config =
+        IncomingConfig { ssrc: 1, cname: "us".into(), extensions: IDS, layers: LAYERS, reduced_size: true, streams };
+    let mut incoming = Incoming::new(config, began);
+    let named = |ssrc: u32, payload_type: u8, sequence: u16, (id, layer): (u8, &str), payload: &[u8]| {
+        let mut buffer = [0; HEADER_MAX];
+        let mut writer = HeaderWriter::new(&mut buffer, (true, payload_type), sequence, ssrc, ssrc);
+        writer.extension(IDS.mid, b"v");
+        writer.extension(id, layer.as_bytes());
+        [writer.finish(), payload].concat()
+    };
+    let keyframe = sized(0, 0, (640, 360), true).split_off(24);
+    for (ssrc, layer) in [(10, "l"), (12, "h")] {
+        incoming.handle_rtp(&named(ssrc, 96, 1, (LAYERS.rid, layer), &keyframe), began);
+    }
+    let mut repair = vec![0, 3]; // The original sequence number.
+    repair.extend_from_slice(&keyframe);
+    for (ssrc, layer) in [(20, "l"), (22, "h"), (24, "unheard")] {
+        incoming.handle_rtp(&named(ssrc, 97, 1, (LAYERS.repaired_rid, layer), &repair), began);
+    }
+    assert_eq!(incoming.counters().repaired, 2);
+    assert_eq!(incoming.counters().unknown_stream, 1);
+}
+
+#[test]
+fn frames_are_taken_in_whatever_negotiated_codec_arrives() {
+    let began = Instant::now();
+    let formats = [(102, Codec::H264), (96, Codec::Vp8)];
+    let streams = vec![stream(MediaKind::Video, "v", &formats)];
+    let config =
+        IncomingConfig { ssrc: 1, cname: "us".into(), extensions: IDS, layers: LAYERS, reduced_size: true, streams };
+    let mut incoming = Incoming::new(config, began);
+    incoming.handle_rtp(&video(1, 0, 10), began);
+    let header = Header { mid: "v", ssrc: 10, payload_type: 99, sequence: 2, timestamp: 3000, transport: 2 };
+    incoming.handle_rtp(&packet(header, &[0x10, 0]), began);
+    let codecs: Vec<_> =
+        std::iter::from_fn(|| incoming.poll_arrival()).map(|arrival| arrival.parameters.codec()).collect();
+    assert_eq!((codecs, incoming.counters().unknown_payload_type), (vec![Codec::Vp8], 1));
+}
+
+#[test]
+fn parameter_sets_of_the_offer_describe_a_stream_that_never_states_them() {
+    let began = Instant::now();
+    let frame = fixture::frames(Codec::H264, began)[0].clone();
+    let nal: Vec<u8> = [&[0x65][..], &[0x55; 40]].concat();
+    let mut known = stream(MediaKind::Video, "v", &[(96, Codec::H264)]);
+    for parameters in [vec![], vec![frame.parameters.clone()]] {
+        known.parameters = parameters;
+        let streams = vec![known.clone()];
+        let config = IncomingConfig {
+            ssrc: 1,
+            cname: "us".into(),
+            extensions: IDS,
+            layers: LAYERS,
+            reduced_size: true,
+            streams,
+        };
+        let mut incoming = Incoming::new(config, began);
+        let header = Header { mid: "v", ssrc: 10, payload_type: 96, sequence: 1, timestamp: 0, transport: 1 };
+        incoming.handle_rtp(&packet(header, &nal), began);
+        let arrived = incoming.poll_arrival().map(|arrival| arrival.parameters);
+        assert_eq!(arrived, known.parameters.first().cloned());
+    }
 }
 
 #[test]
@@ -94,7 +319,8 @@ fn two_video_sections_become_two_renditions() {
     let second = StreamConfig { key: lower, ..stream(MediaKind::Video, "w", &formats) };
     let again = StreamConfig { mid: Mid::new("x").unwrap(), ..second.clone() };
     let streams = vec![stream(MediaKind::Video, "v", &formats), second, again];
-    let config = IncomingConfig { ssrc: 1, cname: "us".into(), extensions: IDS, reduced_size: true, streams };
+    let config =
+        IncomingConfig { ssrc: 1, cname: "us".into(), extensions: IDS, layers: LAYERS, reduced_size: true, streams };
     let mut incoming = Incoming::new(config, now);
     for (mid, ssrc) in [("v", 10), ("w", 11), ("x", 12)] {
         let mut payload = vec![0x10];

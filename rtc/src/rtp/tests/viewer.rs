@@ -28,6 +28,17 @@ fn filled(frames: &[Frame]) -> Outgoing {
     outgoing
 }
 
+/// Does the same for a source that was asked for a keyframe after 40 frames and sent none.
+fn filled_without_answer(frames: &[Frame]) -> Outgoing {
+    let mut outgoing = filled(&frames[..40]);
+    assert!(outgoing.want_keyframe(frames[39].arrived));
+    frames[40..].iter().for_each(|frame| {
+        outgoing.push(frame);
+    });
+    assert!(outgoing.answer_patience().is_zero());
+    outgoing
+}
+
 /// Sends the frames that are due, and returns the sequence numbers on the wire.
 fn send(sender: &mut Sender, outgoing: &Outgoing, now: Instant) -> Vec<u16> {
     let mut sequences = Vec::new();
@@ -52,10 +63,10 @@ fn instant_start_plays_the_cached_group_at_five_times_real_time() {
     let began = Instant::now();
     let all = fixture::synthetic(began, 240, 120, (60_000, 9_000)); // Groups of 4 s at 2.2 Mbit/s.
     let (cached, live) = all.split_at(112); // 3.7 s.
-    let mut outgoing = filled(cached);
+    let mut outgoing = filled_without_answer(cached);
     let mut sender = Sender::new(config(repair()), &outgoing);
     let start = cached[111].arrived + 5 * MILLI;
-    assert_eq!(sender.start(&outgoing, start), Start::Group { frames: 112 });
+    assert_eq!(sender.start(&outgoing, start), Start::OldGroup { frames: 112 });
 
     let mut live = live[..8].iter().peekable(); // Up to before the next keyframe.
     let (mut sent, mut backlog_done, mut live_at) = (Vec::new(), None, None);
@@ -83,6 +94,78 @@ fn instant_start_plays_the_cached_group_at_five_times_real_time() {
     assert!((735..=745).contains(&backlog_done.unwrap()), "{backlog_done:?}");
     assert!((790..=800).contains(&live_at.unwrap()), "{live_at:?}");
     assert_eq!(sender.poll_timeout(&outgoing), None);
+}
+
+/// Returns VP8 frames at 30 per second that begin with the only keyframe.
+fn one_group(began: Instant, count: usize) -> Vec<Frame> {
+    let mut frames = fixture::repeated(Codec::Vp8, began, count);
+    frames.iter_mut().skip(1).for_each(|frame| frame.keyframe = false);
+    frames
+}
+
+#[test]
+fn a_viewer_of_an_old_group_waits_for_the_keyframe_that_it_causes() {
+    let began = Instant::now();
+    let mut frames = one_group(began, 780);
+    frames[756].keyframe = true; // 200 ms after the viewer came.
+    let mut outgoing = filled(&frames[..750]); // 25 s.
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    let start = frames[749].arrived + 5 * MILLI;
+    assert_eq!(sender.start(&outgoing, start), Start::NextKeyframe);
+    assert!(outgoing.want_keyframe(start));
+    let mut sent = Vec::new();
+    for frame in &frames[750..] {
+        outgoing.push(frame);
+        sent.extend(sender.poll_frame(&outgoing, frame.arrived).map(|frame| frame.number));
+    }
+    assert_eq!(sent, (756..780).collect::<Vec<_>>());
+    assert!(sender.is_live());
+    assert_eq!(outgoing.answer_patience(), 600 * MILLI);
+}
+
+#[test]
+fn a_viewer_whose_source_answers_no_request_starts_with_the_old_group() {
+    let began = Instant::now();
+    let frames = one_group(began, 900);
+    let mut outgoing = filled(&frames[..750]);
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    let start = frames[749].arrived;
+    assert_eq!(sender.start(&outgoing, start), Start::NextKeyframe);
+    assert!(outgoing.want_keyframe(start));
+    let until = start + 600 * MILLI;
+    assert_eq!(sender.poll_timeout(&outgoing), Some(until));
+    let (before, after) = frames[750..].split_at(17);
+    for frame in before {
+        outgoing.push(frame);
+        assert!(sender.poll_frame(&outgoing, frame.arrived).is_none());
+    }
+    assert_eq!(sender.poll_frame(&outgoing, until).unwrap().number, 0);
+    // The next viewer does not wait in vain. It asks all the same.
+    for frame in &after[..9] {
+        outgoing.push(frame);
+    }
+    let mut next = Sender::new(config(repair()), &outgoing);
+    assert_eq!(next.start(&outgoing, after[8].arrived), Start::OldGroup { frames: 776 });
+}
+
+#[test]
+fn the_first_request_to_a_source_that_may_come_by_rtmp_is_waited_for_briefly() {
+    let began = Instant::now();
+    let frames = fixture::synthetic(began, 100, 300, (6_000, 900));
+    let outgoing = filled(&frames);
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    let start = frames[99].arrived;
+    assert_eq!(sender.start(&outgoing, start), Start::NextKeyframe);
+    assert_eq!(sender.poll_timeout(&outgoing), Some(start + 250 * MILLI));
+    assert_eq!(sender.poll_frame(&outgoing, start + 250 * MILLI).unwrap().number, 0);
+}
+
+#[test]
+fn a_group_of_two_seconds_is_not_old() {
+    let began = Instant::now();
+    let outgoing = filled(&one_group(began, 61));
+    let mut sender = Sender::new(config(repair()), &outgoing);
+    assert_eq!(sender.start(&outgoing, began + 2 * MILLI), Start::Group { frames: 61 });
 }
 
 #[test]
@@ -119,7 +202,7 @@ fn a_viewer_that_lost_its_first_group_is_started_again_a_few_times() {
 fn a_new_group_ends_the_catching_up() {
     let began = Instant::now();
     let all = fixture::synthetic(began, 130, 120, (6_000, 900));
-    let mut outgoing = filled(&all[..118]);
+    let mut outgoing = filled_without_answer(&all[..118]);
     let mut sender = Sender::new(config(repair()), &outgoing);
     let start = all[117].arrived;
     sender.start(&outgoing, start);
@@ -445,7 +528,7 @@ fn timestamps_of_the_backlog_follow_the_time_of_sending() {
     let began = Instant::now();
     let all = fixture::synthetic(began, 150, 300, (900, 900));
     let (cached, live) = all.split_at(90);
-    let mut outgoing = filled(cached);
+    let mut outgoing = filled_without_answer(cached);
     let mut sender = Sender::new(config(Resend::AsSent), &outgoing);
     let start = cached[89].arrived;
     sender.start(&outgoing, start);

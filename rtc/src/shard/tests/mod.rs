@@ -96,6 +96,22 @@ fn audio_begins_with_the_first_packet_after_the_connection() {
 }
 
 #[test]
+fn a_viewer_that_joins_late_in_a_group_asks_for_a_keyframe_and_goes_over_to_it() {
+    for (pushed, asks) in [(50, false), (90, true)] {
+        let mut world = World::new();
+        let mut frames = fixture::synthetic(world.now, 100, 300, (6_000, 900));
+        frames[95].keyframe = true;
+        let (feed, track) = feed_of(&frames, None);
+        frames[..pushed].iter().for_each(|frame| world.push(&track, frame));
+        let viewer = world.watch_connected(&feed);
+        assert_eq!(track.take_keyframe_wanted(), asks, "{pushed}");
+        frames[pushed..].iter().for_each(|frame| world.push(&track, frame));
+        let last = world.visitors[viewer].video().last().cloned().unwrap();
+        assert_eq!(last.at, frames[99].arrived, "it is live after the keyframe");
+    }
+}
+
+#[test]
 fn a_viewer_leaves_nothing_behind_however_it_leaves() {
     type Leave = fn(&mut World, usize);
     let ways: [(&str, Leave); 4] = [
@@ -442,21 +458,46 @@ fn a_publisher_that_never_sent_anything_is_closed_when_taken_over() {
     assert!(world.core.is_empty() && world.load() == 0);
 }
 
-#[test]
-fn a_publisher_that_says_goodbye_is_closed() {
-    let mut world = World::new();
-    let publication = hub(&world).publish(&"room".parse().unwrap(), Protocol::Whip, world.now).unwrap();
+/// Publishes `frames`, says goodbye to the video, and returns the world and the publisher.
+fn said_goodbye(frames: &[Frame], world: &mut World) -> usize {
+    let publication = hub(world).publish(&"room".parse().unwrap(), Protocol::Whip, world.now).unwrap();
     let publisher = world.publish(publication);
     world.settle();
-    for (header, payload) in packets(&fixture::synthetic(world.now, 1, 30, (600, 900))) {
+    for (header, payload) in packets(frames) {
         world.rtp(publisher, &header, &payload);
     }
     let mut compound = Vec::new();
     report::receiver_report(&mut compound, VIDEO_SSRC, &[]);
     report::goodbye(&mut compound, &[VIDEO_SSRC]);
     world.rtcp(publisher, &compound);
+    publisher
+}
+
+#[test]
+fn a_publisher_that_says_goodbye_and_is_silent_is_closed() {
+    let mut world = World::new();
+    let publisher = said_goodbye(&fixture::synthetic(world.now, 1, 30, (600, 900)), &mut world);
+    world.visitors[publisher].silent = true;
+    world.run_for(8 * SECOND);
+    assert_eq!(world.load(), 1, "its checks may be late");
     world.run_for(5 * SECOND);
     assert!(world.core.is_empty() && world.load() == 0);
+}
+
+#[test]
+fn a_publisher_that_goes_on_after_a_goodbye_stays() {
+    let mut world = World::new();
+    let frames = fixture::synthetic(world.now, 40, 30, (600, 900));
+    let publisher = said_goodbye(&frames[..20], &mut world);
+    world.run_for(60 * SECOND); // It is muted for a minute. Its checks go on.
+    assert_eq!(world.visitors[publisher].state(), State::Connected);
+    let before = packets(&frames[..20]).len();
+    for (header, payload) in packets(&frames).into_iter().skip(before) {
+        world.rtp(publisher, &header, &payload);
+    }
+    world.visitors[publisher].silent = true;
+    world.run_for(20 * SECOND);
+    assert_eq!(world.load(), 1, "the goodbye does not count any more");
 }
 
 /// Delays the presentation of every third frame by 6,000 ticks (two frame intervals), from the

@@ -14,7 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::bell::Belfry;
 use super::super::core::{Core, Setup};
 use super::super::outbox::Outbox;
-use super::super::{Command, Opening, Slot, Watching};
+use super::super::{Candidates, Command, Opening, Slot, Watching};
+use crate::announce::Announce;
 use crate::negotiate::{self, Receiving, Sending};
 use crate::rtp::packet::Incoming;
 use crate::rtp::tests::fixture;
@@ -124,8 +125,9 @@ impl World {
         let clock = NodeClock::new(now, UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         let (shard, commands) = mpsc::channel(16);
         let belfry = Arc::new(Belfry::default());
-        let setup =
-            Setup { peer_config: PeerConfig::default(), identity: IDENTITY.clone(), clock, candidates: vec![SERVER] };
+        let announce = Announce::new(&[], SERVER.ip(), now).unwrap();
+        let candidates = Candidates { announce, shard: 0, port: SERVER.port() };
+        let setup = Setup { peer_config: PeerConfig::default(), identity: IDENTITY.clone(), clock, candidates };
         let core = Core::new(setup, belfry.clone(), shard.downgrade());
         let load = Arc::default();
         Self { now, clock, core, belfry, commands, _shard: shard, load, wire: Wire::default(), visitors: Vec::new() }
@@ -206,6 +208,7 @@ impl World {
             local: ours,
             remote: local.clone(),
             fingerprint: offer.fingerprint,
+            role: offer.role,
             mid: "0".into(),
             ready,
         };
@@ -218,6 +221,7 @@ impl World {
             remote: answer.credentials.clone(),
             fingerprint: answer.fingerprint,
             server: answer.candidates[0],
+            role: answer.role,
             profiles: vec![Profile::AeadAes128Gcm],
         };
         let address = SocketAddr::from(([192, 0, 2, 1], 40_000 + self.visitors.len() as u16));

@@ -1,0 +1,35 @@
+// Tests that a player that joins by LL-HLS starts at once, however far apart the encoder's keyframes are.
+
+import assert from "node:assert/strict";
+import { Encoder } from "../../lib/encoder.js";
+import { endToEnd } from "../../lib/end_to_end.js";
+import { findPlaylists } from "../../lib/hls_rules.js";
+import { request } from "../../lib/http.js";
+import { parseMedia } from "../../lib/playlist.js";
+import { waitFor } from "../../lib/wait.js";
+
+const START_LIMIT_MS = 6000; // One of two segments of 2 s, and a browser on a busy machine.
+
+for (const { name, settings } of [
+  { name: "a_keyframe_every_20_s", settings: ["-g", "600", "-keyint_min", "600"] },
+  { name: "one_keyframe_and_intra_refresh", settings: ["-x264-params", "intra-refresh=1:keyint=60"] },
+]) {
+  endToEnd(`${name}_does_not_delay_a_player_that_joins`, async (stage) => {
+    const gateway = await stage.gateway();
+    const encoder = stage.keep(new Encoder(gateway.rtmpUrl("show"), settings));
+    await stage.isLive(gateway, "show", () => encoder.assertAlive());
+    const { videoUrl } = await findPlaylists(gateway, "show");
+    // The first group is longer than two segments. From then on each segment begins with a keyframe.
+    const newest = async () => parseMedia((await request(videoUrl)).text).segments.slice(3);
+    await waitFor("segments after the first group", async () => (await newest()).length >= 2, { timeoutMs: 25_000 });
+    const independent = (await newest()).map(({ parts }) => parts[0]?.independent);
+    assert.deepEqual(independent, independent.map(() => true));
+    const browser = await stage.browser();
+    const viewer = await browser.play("hls", { url: gateway.url("/hls/show/index.m3u8") });
+    await waitFor("two seconds of video", async () => (await viewer.report()).delivered >= 60, { timeoutMs: START_LIMIT_MS });
+    const report = await viewer.report();
+    stage.say(`the first picture after ${report.firstPictureMs} ms`);
+    assert.equal(report.fatal, false, JSON.stringify(report.errors));
+    await viewer.stop();
+  });
+}

@@ -1,0 +1,64 @@
+// Tests WHIP publishers as browsers are when nobody tunes them: simulcast in any order, and one keyframe for minutes.
+
+import assert from "node:assert/strict";
+import { endToEnd } from "../../lib/end_to_end.js";
+import { waitFor } from "../../lib/wait.js";
+
+// Chromium sends two layers of 360 lines, however many are offered.
+const LAYERS = {
+  low: { rid: "low", scaleResolutionDownBy: 2 },
+  high: { rid: "high", scaleResolutionDownBy: 1 },
+};
+
+for (const order of [
+  ["low", "high"],
+  ["high", "low"],
+]) {
+  endToEnd(`of_simulcast_layers_in_the_order_${order.join("_")}_the_largest_is_published`, async (stage) => {
+    const gateway = await stage.gateway();
+    const browser = await stage.browser();
+    const publisher = await browser.play("whip", {
+      url: gateway.url("/whip/layers"),
+      codec: "video/VP8",
+      width: 640,
+      height: 360,
+      layers: order.map((rid) => LAYERS[rid]),
+    });
+    const sent = await publisher.waitFor("the publisher to connect", ({ state }) => state === "connected");
+    assert.match(sent.answer, new RegExp(`^a=simulcast:recv ${order.join(";")}\\r$`, "m"));
+    // Chromium begins with the smallest layer and adds the others as its estimate of the uplink grows.
+    const video = async () => (await gateway.room("layers"))?.participants[0]?.video;
+    await waitFor("the largest layer to be the room's video", async () => (await video())?.width === 640, { timeoutMs: 45_000 });
+    const viewer = await browser.play("whep", { url: gateway.url("/whep/layers") });
+    await viewer.waitForFrames(30);
+    assert.equal((await video()).width, 640);
+    const left = () => gateway.metric("onmic_drops_total", { reason: "frame_of_other_layer" });
+    await waitFor("frames of the other layer to be counted", async () => (await left()) > 0, { timeoutMs: 30_000 });
+    assert.equal((await video()).width, 640);
+    await viewer.stop();
+    await publisher.stop();
+  }, { timeout: 120_000 });
+}
+
+// A browser sends no keyframe until it is asked. LL-HLS asks for some, if it is made all the time and from this codec.
+for (const [codec, set] of [
+  ["VP8", {}],
+  ["H264", { "hls.on_demand": true }],
+]) {
+  endToEnd(`a_viewer_who_joins_a_publisher_of_${codec.toLowerCase()}_late_is_not_shown_the_past`, async (stage) => {
+    const gateway = await stage.gateway({ set });
+    const browser = await stage.browser();
+    const url = gateway.url("/whip/old");
+    const publisher = await browser.play("whip", { url, codec: `video/${codec}`, width: 320, height: 180 });
+    await stage.isLive(gateway, "old");
+    await publisher.waitFor("ten seconds of frames", ({ framesDrawn }) => framesDrawn > 300, 20_000);
+    const viewer = await browser.play("whep", { url: gateway.url("/whep/old") });
+    await viewer.waitForFrames(30);
+    const { samples } = await viewer.report();
+    const oldest = Math.max(...samples.map(([, latency]) => latency));
+    stage.say(`the oldest frame shown was ${Math.round(oldest)} ms old`);
+    assert.ok(oldest < 2500, "at most 2 s of the past, and what the machine takes");
+    await viewer.stop();
+    await publisher.stop();
+  });
+}
