@@ -19,6 +19,8 @@ use humantime_serde::Serde as Humantime;
 use onmic_control::HostLeaves;
 use onmic_http::BasePath;
 use onmic_http::client::Network;
+use onmic_ingest::rtmp::Applications;
+use onmic_ingest::rtmp::stream_key::{APPLICATION, InvalidApplication};
 use onmic_mixer::EncoderChoice;
 use onmic_mixer::scene::Size;
 use serde::de::Error as _;
@@ -53,6 +55,8 @@ pub enum ConfigError {
     Host(String),
     #[error("http.tls_certificate and http.tls_key go together: set both or none")]
     HalfCertificate,
+    #[error("rtmp.app: {0}")]
+    RtmpApp(InvalidApplication),
     #[error("rtmp.tls_port needs http.tls_certificate and http.tls_key")]
     RtmpsWithoutCertificate,
     #[error("rtc.shards = {shards} is too many from rtc.port = {port} on: at most {SHARDS_MAX}, and each takes a port")]
@@ -143,6 +147,7 @@ pub struct Ingest {
 pub struct Rtmp {
     pub port: u16,
     pub tls_port: u16,
+    pub app: Vec<String>,
     pub connections: usize,
     #[serde(with = "humantime_serde")]
     pub start_timeout: Duration,
@@ -305,6 +310,7 @@ impl Default for Rtmp {
         Self {
             port: 1935,
             tls_port: 0,
+            app: vec![APPLICATION.to_owned()],
             connections: 1000,
             start_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
@@ -423,6 +429,13 @@ impl Rooms {
     }
 }
 
+impl Rtmp {
+    /// The applications that publishers and players may name.
+    pub fn applications(&self) -> Result<Applications, ConfigError> {
+        Applications::new(&self.app).map_err(ConfigError::RtmpApp)
+    }
+}
+
 impl Webhooks {
     /// Returns the address of the receiver of events, if there is one.
     pub fn receiver(&self) -> Result<Option<Uri>, ConfigError> {
@@ -484,6 +497,7 @@ impl Config {
         if self.rtmp.tls_port != 0 && !self.has_certificate() {
             return Err(ConfigError::RtmpsWithoutCertificate);
         }
+        self.rtmp.applications()?;
         onmic_room::Rooms::new(self.rooms.limits(), self.rooms.settings()).map_err(ConfigError::Rooms)?;
         self.webhooks.receiver()?;
         self.mixer.canvas()?;
@@ -680,6 +694,15 @@ mod tests {
         assert_eq!(config.rtc.announced().unwrap().len(), 2);
         let refused = load(&["--rtc-announce", "203.0.113"]).unwrap_err();
         assert!(refused.to_string().contains("host name"), "{refused}");
+    }
+
+    #[test]
+    fn applications_of_rtmp_are_named_or_any() {
+        let app = |config: &Config| config.rtmp.applications().unwrap();
+        assert_eq!(app(&load(&[]).unwrap()).name(), "live");
+        assert_eq!(app(&load(&["--rtmp-app", "stream, live"]).unwrap()).name(), "stream");
+        assert_eq!(app(&load(&["--rtmp-app", "*"]).unwrap()), Applications::Any);
+        assert!(matches!(load(&["--rtmp-app", ","]), Err(ConfigError::RtmpApp(_))));
     }
 
     #[test]

@@ -152,11 +152,13 @@ impl Parts {
             ice_servers: config.rtc.ice_servers.clone().into(),
         };
         let observed = hub.clone();
+        let applications = config.rtmp.applications().unwrap_or_default(); // Loading has checked them.
+        let rtmp = (rtmp_port, applications.name().to_owned());
         let media = Router::new()
             .merge(signalling.router())
             .merge(hls.router())
             .merge(flv::router(hub.clone(), gate.clone()))
-            .merge(Api::new(hub.clone(), gate.clone(), rooms.clone(), rtmp_port).router())
+            .merge(Api::new(hub.clone(), gate.clone(), rooms.clone(), rtmp).router())
             .method_not_allowed_fallback(Problem::method_not_allowed)
             .layer(onmic_http::cors::layer());
         let routes = Router::new()

@@ -95,5 +95,6 @@ pub fn rtmp(config: &Config, tls: Option<Arc<ServerConfig>>) -> RtmpConfig {
         partial_bytes: message_bytes.saturating_add(message_bytes / 2),
         ..RtmpLimits::default()
     };
-    RtmpConfig { limits, tls }
+    let applications = Arc::new(config.rtmp.applications().unwrap_or_default()); // Loading has checked them.
+    RtmpConfig { limits, applications, tls }
 }

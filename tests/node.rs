@@ -35,7 +35,7 @@ async fn a_node_answers_until_it_is_stopped() {
     let (http, rtmp) = (node.http(), node.rtmp());
     assert!(get(http, "/healthz").await.contains(" 200 "));
     let server = get(http, "/api/v1/server").await;
-    assert!(server.contains(&format!("\"rtmp_port\":{}", rtmp.port())), "{server}");
+    assert!(server.contains(&format!("\"rtmp_port\":{},\"rtmp_app\":\"live\"", rtmp.port())), "{server}");
     node.stop().await.unwrap();
     assert!(TcpStream::connect(http).await.is_err());
     assert!(TcpStream::connect(rtmp).await.is_err());

@@ -6,7 +6,6 @@ use std::time::Duration;
 use rml_rtmp::handshake::HandshakeError;
 use thiserror::Error;
 
-use crate::rtmp::amf::AmfError;
 use crate::rtmp::chunk::ChunkError;
 
 /// States why a session ended other than by plan.
@@ -21,12 +20,6 @@ pub enum Error {
     /// A chunk header or control message is wrong, or above a limit.
     #[error("malformed chunks")]
     Chunk(#[from] ChunkError),
-    /// A command cannot be read.
-    #[error("malformed command")]
-    Command(#[source] AmfError),
-    /// The peer sent something that is not allowed now.
-    #[error("unexpected {0}")]
-    Unexpected(&'static str),
     /// This server refused the peer, with this sentence.
     #[error("refused: {0}")]
     Refused(String),
@@ -54,8 +47,6 @@ impl Error {
             Self::Handshake(_) => "handshake",
             Self::Tls(_) => "tls",
             Self::Chunk(_) => "chunk",
-            Self::Command(_) => "command",
-            Self::Unexpected(_) => "unexpected",
             Self::Refused(_) => "refused",
             Self::SetupTimeout(_) => "setup_timeout",
             Self::IdleTimeout(_) => "idle_timeout",

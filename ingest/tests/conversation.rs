@@ -2,13 +2,14 @@
 
 mod client;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use client::{Client, drain};
 use onmic_ingest::Error;
 use onmic_ingest::rtmp::amf::{self, Value};
 use onmic_ingest::rtmp::message;
-use onmic_ingest::rtmp::{Event, RtmpLimits, Session};
+use onmic_ingest::rtmp::{Applications, Event, RtmpLimits, Session};
 use onmic_media::MediaKind;
 
 /// Holds a session, a client, and the time of both.
@@ -236,35 +237,176 @@ fn a_refusal_by_the_driver_reaches_the_peer_and_ends_the_session() {
 }
 
 #[test]
-fn a_command_out_of_order_ends_the_session() {
-    let order = |steps: fn(&mut Client)| {
+fn a_command_out_of_order_is_answered_and_costs_nothing_else() {
+    let mut pair = Pair::new();
+    pair.client.handshake().command(0, "createStream", 1.0, &[]).command(0, "FCPublish", 0.0, &[]);
+    pair.exchange();
+    assert_eq!(pair.events(), "Dropped(RtmpCommandOrder)\nDropped(RtmpCommandOrder)");
+    let transcript = pair.client.transcript();
+    assert_eq!(transcript.lines().count(), 1, "what asks for an answer gets one: {transcript}");
+    assert!(transcript.starts_with("command@0: \"_error\" 1 null") && transcript.contains("Call connect first."));
+
+    pair.client.connect("live", &[]).connect("live", &[]);
+    pair.client.command(0, "createStream", 2.0, &[]).video(0, vec![1, 2]);
+    pair.client.command(1, "publish", 3.0, &[Value::Null, Value::text("demo")]);
+    pair.client.command(1, "publish", 4.0, &[Value::Null, Value::text("demo")]);
+    pair.client.command(1, "play", 5.0, &[Value::Null, Value::text("demo")]).video(0, vec![1, 2]);
+    pair.exchange();
+    assert_eq!(
+        pair.events(),
+        "connected test/1 h264,aac\n\
+         Dropped(RtmpCommandOrder)\n\
+         Dropped(RtmpNotPublishing)\n\
+         publish demo/host token \"none\"\n\
+         Dropped(RtmpCommandOrder)\n\
+         Dropped(RtmpCommandOrder)\n\
+         video 0 2 bytes"
+    );
+    let transcript = pair.client.transcript();
+    let answers = [
+        "This connection is connected already.",
+        "code: \"NetStream.Publish.Start\"",
+        "code: \"NetStream.Publish.BadName\", description: \"This connection publishes or plays already",
+        "code: \"NetStream.Play.Failed\", description: \"This connection publishes or plays already",
+    ];
+    let mut rest = &transcript[..];
+    for answer in answers {
+        rest = rest.split_once(answer).unwrap_or_else(|| panic!("no {answer} in\n{transcript}")).1;
+    }
+}
+
+#[test]
+fn a_stream_that_was_never_created_is_published_on() {
+    for stream in [0, 1, 7] {
         let mut pair = Pair::new();
-        steps(pair.client.handshake());
+        pair.client.handshake().connect("live", &[]);
+        pair.client.command(stream, "publish", 0.0, &[Value::Null, Value::text("demo")]);
+        pair.client.message(6, message::VIDEO, 0, stream, vec![1, 2]);
         pair.exchange();
-        pair.events().lines().last().unwrap_or_default().to_owned()
-    };
-    let before = order(|client| {
-        client.command(0, "createStream", 1.0, &[]);
-    });
-    assert_eq!(before, "closed unexpected: unexpected command before connect");
-    let twice = order(|client| {
-        client.connect("live", &[]).connect("live", &[]);
-    });
-    assert_eq!(twice, "closed unexpected: unexpected second connect");
-    let unmade = order(|client| {
-        client.connect("live", &[]).command(1, "publish", 0.0, &[Value::Null, Value::text("demo")]);
-    });
-    assert!(unmade.contains("not created"), "{unmade}");
-    let both = order(|client| {
-        client.connect("live", &[]).command(0, "createStream", 2.0, &[]);
-        client.command(1, "publish", 3.0, &[Value::Null, Value::text("demo")]);
-        client.command(1, "play", 4.0, &[Value::Null, Value::text("demo")]);
-    });
-    assert!(both.contains("second publish or play"), "{both}");
-    let media = order(|client| {
-        client.connect("live", &[]).video(0, vec![1, 2]);
-    });
-    assert_eq!(media, "Dropped(RtmpNotPublishing)");
+        assert_eq!(
+            pair.events(),
+            "connected test/1 h264,aac\npublish demo/host token \"none\"\nvideo 0 2 bytes",
+            "{stream}"
+        );
+        assert!(pair.client.transcript().contains(&format!("command@{stream}: \"onStatus\"")), "{stream}");
+        let meant = f64::from(stream.max(1));
+        pair.client.command(0, "deleteStream", 0.0, &[Value::Null, Value::Number(meant)]);
+        pair.exchange();
+        assert_eq!(pair.events(), "Released", "{stream}");
+    }
+}
+
+#[test]
+fn missing_and_lower_case_members_are_made_up_for() {
+    let mut pair = Pair::new();
+    let object = Value::object([("tcurl", Value::text("rtmp://h/live?token=T"))]);
+    pair.client.handshake().command(0, "connect", 0.0, &[object]);
+    pair.client.command(0, "createStream", 0.0, &[]); // Without a number for its answer.
+    pair.client.command(1, "publish", 0.0, &[Value::text("demo"), Value::text("live")]);
+    pair.exchange();
+    assert_eq!(pair.events(), "connected  h264,aac\npublish demo/host token \"T\"");
+    assert!(pair.client.transcript().contains("\"_result\" 0 null 1"));
+}
+
+#[test]
+fn applications_are_those_that_the_session_is_told() {
+    let several = Applications::new(&["stream".to_owned(), "live".to_owned()]).unwrap();
+    for (app, tc_url, expected) in [
+        ("stream/?token=T", "rtmp://h/stream/?token=T", Some("publish demo/host token \"T\"")),
+        ("live/", "rtmp://h/live/", Some("publish demo/host token \"none\"")),
+        ("", "rtmp://h:1935/live?token=T", Some("publish demo/host token \"T\"")),
+        ("vod", "rtmp://h/vod", None),
+    ] {
+        let mut pair = Pair::new();
+        pair.session = Session::new(RtmpLimits::default(), pair.now).with_applications(Arc::new(several.clone()));
+        pair.client.handshake().connect(app, &[("tcUrl", Value::text(tc_url))]);
+        pair.client.command(0, "createStream", 2.0, &[Value::Null]);
+        pair.client.command(1, "publish", 3.0, &[Value::Null, Value::text("/demo/"), Value::text("live")]);
+        pair.exchange();
+        let events = pair.events();
+        match expected {
+            Some(expected) => assert!(events.ends_with(expected), "{app}: {events}"),
+            None => assert!(events.ends_with("use rtmp://HOST/stream."), "{events}"),
+        }
+    }
+}
+
+#[test]
+fn odd_values_in_connect_and_in_commands_cost_themselves() {
+    let odd: [&[u8]; 8] = [
+        &[0x11, 0x0a, 0x0b, 1, 1],
+        &[0x11, 1],
+        &[7, 0, 0],
+        &[15, 0, 0, 0, 3, b'<', b'a', b'>'],
+        &[4],
+        &[2, 0, 4, 0xc4, 0xe3, 0xba, 0xc3],
+        &[2, 0, 4, b'c', b'a', b'f', 0xe9],
+        &[3, 0xff],
+    ];
+    let text = |text: &str| amf::write(&[Value::text(text)]).to_vec();
+    for value in odd {
+        let head = [text("connect"), amf::write(&[Value::Number(1.0)]).to_vec()].concat();
+        let named = |name: &str, value: &[u8]| [&[0, name.len() as u8][..], name.as_bytes(), value].concat();
+        let object = [&[3][..], &named("app", &text("live")), &named("odd", value), &[0, 0, 9]].concat();
+        let mut pair = Pair::new();
+        pair.client.handshake().message(3, message::COMMAND_AMF0, 0, 0, [head, object].concat());
+        let command = [text("sing"), amf::write(&[Value::Number(9.0), Value::Null]).to_vec(), value.to_vec()].concat();
+        pair.client.message(3, message::COMMAND_AMF0, 0, 0, command);
+        pair.client.message(4, message::DATA_AMF0, 0, 0, [text("onMetaData"), value.to_vec()].concat());
+        pair.client.command(0, "createStream", 2.0, &[Value::Null]);
+        pair.client.command(1, "publish", 3.0, &[Value::Null, Value::text("demo"), Value::text("live")]);
+        pair.exchange();
+        assert_eq!(
+            pair.events(),
+            "Dropped(RtmpAmf)\n\
+             connected  h264,aac\n\
+             Dropped(RtmpAmf)\n\
+             Dropped(RtmpUnknownCommand)\n\
+             Dropped(RtmpAmf)\n\
+             publish demo/host token \"none\"",
+            "{value:x?}"
+        );
+        let transcript = pair.client.transcript();
+        assert!(transcript.contains("\"_error\" 9 null") && transcript.contains("NetStream.Publish.Start"));
+    }
+}
+
+#[test]
+fn data_messages_that_nothing_uses_are_counted() {
+    let mut pair = Pair::new();
+    pair.client.publish("live", "demo");
+    let time_code = [Value::text("@setDataFrame"), Value::text("onFI"), Value::object([("st", Value::text("10:00"))])];
+    pair.client.message(4, message::DATA_AMF0, 0, 1, amf::write(&time_code));
+    pair.client.message(4, message::DATA_AMF3, 0, 1, [&[0][..], &amf::write(&time_code[1..])].concat());
+    pair.client.message(4, message::DATA_AMF3, 0, 1, amf::write(&time_code)); // Without the byte in front.
+    pair.client.message(4, message::DATA_AMF0, 0, 1, amf::write(&[Value::text("@clearDataFrame")]));
+    pair.client.message(4, message::DATA_AMF0, 0, 1, vec![5]);
+    pair.client.message(4, 19, 0, 1, vec![5]); // A shared object.
+    pair.exchange();
+    let events = pair.events();
+    let dropped: Vec<_> = events.lines().skip(2).collect();
+    let unused = "Dropped(DataNotCarried)";
+    assert_eq!(dropped, [unused, unused, unused, "Dropped(RtmpMetadata)", "Dropped(RtmpMessageType)"]);
+}
+
+#[test]
+fn advice_reaches_a_publisher_and_no_other_peer() {
+    let mut pair = Pair::new();
+    pair.client.publish("live", "demo");
+    pair.exchange();
+    pair.client.transcript();
+    pair.session.advise("Send a header.");
+    pair.carry_back();
+    assert_eq!(
+        pair.client.transcript(),
+        "command@1: \"onStatus\" 0 null {level: \"warning\", code: \"NetStream.Publish.Advice\", description: \"Send a header.\"}"
+    );
+    let mut pair = Pair::new();
+    pair.client.play("live", "demo", &[]);
+    pair.exchange();
+    pair.client.transcript();
+    pair.session.advise("Send a header.");
+    assert_eq!(pair.carry_back().client.transcript(), "");
 }
 
 #[test]
@@ -290,7 +432,8 @@ fn commands_and_data_in_their_amf3_wrapping_are_the_same() {
     pair.client.message(3, message::COMMAND_AMF3, 0, 0, wrap(&connect));
     pair.client.message(3, message::COMMAND_AMF3, 0, 0, vec![1, 2, 3]);
     pair.exchange();
-    assert_eq!(pair.events(), "connected  h264,aac\nclosed command: malformed command");
+    let expected = "connected  h264,aac\nDropped(RtmpAmf)\nDropped(RtmpUnknownCommand)";
+    assert_eq!(pair.events(), expected);
 }
 
 #[test]
@@ -437,11 +580,17 @@ fn hostile_commands_are_refused_one_by_one() {
     let deep = [&[2, 0, 7][..], b"connect", &[0; 9], &[&[3, 0, 1, b'a'][..]; 1000].concat()].concat();
     let lying = [2, 0xff, 0xff, b'c'].to_vec();
     let nameless = amf::write(&[Value::Number(1.0)]).to_vec();
-    for (body, reason) in [(nested, "chunk"), (deep, "command"), (lying, "command"), (nameless, "unexpected")] {
+    for (body, expected) in [
+        (nested, "closed chunk"),
+        (deep, "Dropped(RtmpAmf)\nclosed refused"),
+        (lying, "Dropped(RtmpAmf)\nDropped(RtmpUnknownCommand)"),
+        (nameless, "Dropped(RtmpUnknownCommand)"),
+    ] {
         let mut pair = Pair::new();
         pair.client.handshake().message(3, message::COMMAND_AMF0, 0, 0, body);
         pair.exchange();
-        assert!(pair.events().starts_with(&format!("closed {reason}")));
+        let events = pair.events();
+        assert!(events.starts_with(expected), "{events}");
     }
     let mut pair = Pair::new();
     pair.client.raw(vec![22; 4000]); // A TLS client connected to the wrong port.

@@ -15,7 +15,7 @@ use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits, serve};
 use onmic_media::codec::{Parameters, aac, h265, nal};
 use onmic_media::gate::{Admission, OpenGate, Refusal};
 use onmic_media::hub::HubLimits;
-use onmic_media::{Action, Codec, Gate, Hub, MediaKind, NodeClock, flv};
+use onmic_media::{Action, Advice, Codec, Gate, Hub, MediaKind, NodeClock, flv};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -191,13 +191,64 @@ async fn a_classic_player_is_told_that_hevc_cannot_be_converted() {
     server.stop().await;
 }
 
+impl Server {
+    fn advice(&self) -> Vec<&'static str> {
+        let source = self.hub.source(&"demo".parse().unwrap()).unwrap();
+        source.advice().iter().map(Advice::code).collect()
+    }
+}
+
 #[tokio::test]
-async fn a_publisher_whose_codec_we_cannot_carry_is_told_which_we_can() {
+async fn a_codec_that_we_cannot_carry_costs_itself_and_its_publisher_is_told_which_we_can() {
     let server = Server::open().await;
     let mut publisher = server.tcp().await;
-    publisher.client.publish("live", "demo").audio(0, vec![0x2f, 1, 2]);
+    publish_hevc(&mut publisher, 1).await;
+    assert_eq!(server.advice(), [""; 0]);
+    publisher.client.audio(40, vec![0x2f, 1, 2]).video(40, hevc_frame(&hevc().1, 0));
     publisher.send().await;
-    publisher.expect_close("send H.264, H.265, AV1 or VP9 with AAC or Opus").await;
+    publisher.expect("Audio in FLV sound format 2 (MP3) is not supported").await;
+    publisher.client.command(0, "getStreamLength", 9.0, &[Value::Null]);
+    publisher.send().await;
+    publisher.expect("\"_result\" 9").await;
+    assert_eq!(server.advice(), ["unsupported_codec"]);
+    let source = server.hub.source(&"demo".parse().unwrap()).unwrap();
+    let measured = source.feed().original(MediaKind::Video).unwrap().measured(Instant::now());
+    assert_eq!(measured.frames, 2);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_publisher_whose_header_never_comes_is_told_what_is_missing_until_it_comes() {
+    let server = Server::open().await;
+    let mut publisher = server.tcp().await;
+    let (parameters, packet) = sound();
+    publisher.client.publish("live", "demo").audio(0, packet.clone());
+    publisher.send().await;
+    // Nothing else is sent: the server tells by its own clock.
+    publisher
+        .expect("code: \"NetStream.Publish.Advice\", description: \"The audio is AAC without a usable header")
+        .await;
+    assert_eq!(server.advice(), ["no_header"]);
+    publisher.client.audio(21, flv::write_audio_config(&parameters)).audio(21, packet);
+    publisher.client.command(0, "getStreamLength", 9.0, &[Value::Null]);
+    publisher.send().await;
+    publisher.expect("\"_result\" 9").await;
+    assert_eq!(server.advice(), [""; 0]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_publisher_of_a_name_begins_without_the_advice_of_the_one_before() {
+    let limits = HubLimits { grace: Duration::ZERO, ..HubLimits::default() };
+    let server = Server::with_hub(RtmpConfig::default(), Arc::new(OpenGate), limits).await;
+    let mut first = server.tcp().await;
+    publish_hevc(&mut first, 1).await;
+    first.client.audio(40, vec![0x2f, 1, 2]);
+    first.send().await;
+    first.expect("NetStream.Publish.Advice").await;
+    let mut second = server.tcp().await;
+    publish_hevc(&mut second, 1).await;
+    assert_eq!(server.advice(), [""; 0]);
     server.stop().await;
 }
 
@@ -256,7 +307,7 @@ async fn the_gate_decides_and_its_sentence_reaches_the_peer() {
 #[tokio::test]
 async fn limits_of_connections_and_waiting_hold() {
     let limits = RtmpLimits { connections: 1, feed_timeout: Duration::from_millis(50), ..RtmpLimits::default() };
-    let server = Server::start(RtmpConfig { limits, tls: None }, Arc::new(OpenGate)).await;
+    let server = Server::start(RtmpConfig { limits, ..RtmpConfig::default() }, Arc::new(OpenGate)).await;
     let mut player = server.tcp().await;
     player.client.play("live", "nobody", &[]);
     let mut extra = server.tcp().await;
@@ -312,7 +363,7 @@ async fn rtmps_is_rtmp_behind_a_certificate() {
         .with_no_client_auth()
         .with_single_cert(vec![certificate.clone()], key.into())
         .unwrap();
-    let config = RtmpConfig { limits: RtmpLimits::default(), tls: Some(Arc::new(tls)) };
+    let config = RtmpConfig { tls: Some(Arc::new(tls)), ..RtmpConfig::default() };
     let server = Server::start(config, Arc::new(OpenGate)).await;
 
     let mut roots = rustls::RootCertStore::empty();

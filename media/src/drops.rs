@@ -36,7 +36,7 @@ metric::label_values! {
 
     /// A frame of a publisher's tag came before the keyframe that it needs.
     TagBeforeKeyframe => "tag_before_keyframe",
-    /// A frame of a publisher's tag came before the sequence header that describes it.
+    /// A frame of a publisher's tag came before the parameters that describe it, in a sequence header or in band.
     TagBeforeSequenceHeader => "tag_before_sequence_header",
     /// A tag holds the order of the audio channels, which the codec's configuration repeats.
     TagChannelOrder => "tag_channel_order",
@@ -52,10 +52,16 @@ metric::label_values! {
     TagOtherTrack => "tag_other_track",
     /// A tag has a packet type that the specification leaves open.
     TagUnknownPacketType => "tag_unknown_packet_type",
+    /// A tag is of a codec that this server does not carry.
+    TagUnsupportedCodec => "tag_unsupported_codec",
 
+    /// A value of an RTMP message is of a type or an encoding that is not read, or the message is cut off; the rest counts.
+    RtmpAmf => "rtmp_amf",
+    /// An RTMP peer sent a command that means nothing at that moment, such as a second connect.
+    RtmpCommandOrder => "rtmp_command_order",
     /// The limit of RTMP connections is reached; a new connection is closed.
     RtmpConnections => "rtmp_connections",
-    /// An RTMP peer's metadata cannot be parsed.
+    /// An RTMP peer's data message has no name.
     RtmpMetadata => "rtmp_metadata",
     /// An RTMP message has a type that this server does not know.
     RtmpMessageType => "rtmp_message_type",

@@ -1,8 +1,10 @@
 //! The body of FLV tags, which RTMP's audio and video messages also carry: legacy, and Enhanced RTMP v2.
 //!
 //! [`Reader`] turns bytes into tags. It keeps one fact between tags, the NAL unit length size of each configuration
-//! record, so that frames come out in the canonical form. Payloads are slices of the body: only a length size other
-//! than four copies. The writing functions make a small header to send before a payload, which they do not touch.
+//! record, so that frames come out in the canonical form. A record may be missing: then lengths have four bytes, or there
+//! are start codes, and what the frames themselves say is for [`crate::codec::InBand`]. Payloads are slices of the body:
+//! only a length size other than four copies. The writing functions make a small header to send before a payload, which
+//! they do not touch.
 //!
 //! The container has the timestamps: a tag here knows only its composition offset. Of several tracks in one message the
 //! one with id 0 is read, and the others are counted.
@@ -28,9 +30,6 @@ pub enum FlvError {
     /// The codec cannot be carried. It is named by its number or its FourCC.
     #[error("{0} is not supported; send H.264, H.265, AV1 or VP9 with AAC or Opus")]
     UnsupportedCodec(String),
-    /// A frame came in a codec whose configuration has not come yet, or in another codec than was configured.
-    #[error("a {0} frame came before its sequence header")]
-    NoConfiguration(Codec),
 }
 
 /// Is the four characters that name a codec in Enhanced RTMP.
@@ -51,8 +50,11 @@ pub fn four_cc(codec: Codec) -> FourCc {
     FOUR_CCS.iter().find(|(known, _)| *known == codec).map_or([0; 4], |&(_, four_cc)| four_cc)
 }
 
+/// The names of the sample entries whose parameter sets are in band. Enhanced RTMP does not list them, encoders send them.
+const IN_BAND: [(Codec, FourCc); 2] = [(Codec::H264, *b"avc3"), (Codec::H265, *b"hev1")];
+
 fn codec_of(four_cc: FourCc) -> Result<Codec, FlvError> {
-    let known = FOUR_CCS.iter().find(|(_, known)| *known == four_cc);
+    let known = FOUR_CCS.iter().chain(&IN_BAND).find(|(_, known)| *known == four_cc);
     known.map(|&(codec, _)| codec).ok_or_else(|| FlvError::UnsupportedCodec(four_cc.escape_ascii().to_string()))
 }
 

@@ -11,6 +11,7 @@
 //! Hub: rooms → sources by name, and the program
 //! ```
 
+pub mod advice;
 mod changes;
 pub mod clock;
 pub mod codec;
@@ -38,6 +39,7 @@ pub mod time;
 pub mod track;
 pub mod viewers;
 
+pub use advice::{Advice, LeftOut};
 pub use changes::ChangedRooms;
 pub use codec::{Codec, Parameters};
 pub use drops::DropReason;

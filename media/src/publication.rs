@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::advice::{Advisor, LeftOut};
 use crate::clock::{Corrected, SourceClock};
 use crate::codec::Parameters;
 use crate::codec::metadata::MESSAGE_BYTES_MAX;
@@ -57,6 +58,7 @@ pub struct Publication {
     settled: bool,
     /// Whether all its tracks are there, so that it waits for none any more.
     is_complete: bool,
+    advisor: Box<Advisor>,
 }
 
 impl Publication {
@@ -72,6 +74,7 @@ impl Publication {
             first_frame: None,
             settled: false,
             is_complete: false,
+            advisor: Box::default(),
         }
     }
 
@@ -103,6 +106,7 @@ impl Publication {
         }
         match self.track(arrival.rendition, &arrival.parameters) {
             Some(track) => {
+                self.advisor.passed_on(arrival.parameters.kind());
                 let frame = self.place(arrival, now);
                 self.source.append(&track, frame);
             }
@@ -133,6 +137,28 @@ impl Publication {
         for reason in corrected.reasons() {
             metrics::counter!(metric::TIMESTAMPS_CORRECTED, "reason" => reason).increment(1);
         }
+    }
+
+    /// Notes that metadata or a header speaks of this kind: if no frame of it comes, the publisher is advised.
+    pub fn announced(&mut self, kind: MediaKind, now: Instant) {
+        self.advisor.announced(kind, now);
+    }
+
+    /// Notes that the session leaves out a frame that the publisher sent.
+    pub fn left_out(&mut self, kind: MediaKind, cause: LeftOut, now: Instant) {
+        self.advisor.left_out(kind, cause, now);
+    }
+
+    /// Brings the source's advice up to date. Returns what is new in it, as sentences for the publisher.
+    pub fn poll_advice(&mut self, now: Instant) -> Vec<String> {
+        let Some((standing, told)) = self.advisor.poll_news(now) else { return Vec::new() };
+        self.source.advise(self.publisher, standing);
+        told
+    }
+
+    /// Returns the moment to call [`Publication::poll_advice`] at, should nothing come before.
+    pub fn advice_timeout(&self) -> Option<Instant> {
+        self.advisor.poll_timeout()
     }
 
     /// Returns whether it may still push, because no other publisher took the name over.

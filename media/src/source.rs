@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::advice::Advice;
 use crate::changes::Changes;
 use crate::clock::SourceClock;
 use crate::feed::{Feed, Stage};
@@ -74,6 +75,8 @@ pub struct Source {
     /// The program that it is passed through to. The lock is held for a push, so that no frame is missed or doubled
     /// when it changes.
     outlet: Mutex<Option<Inlet>>,
+    /// What the publisher should change, as the session that takes its frames in finds it.
+    advice: Mutex<Vec<Advice>>,
     /// The number of the present publisher. A publication of an earlier number was taken over. It changes under the
     /// lock of `state`.
     publisher: watch::Sender<u64>,
@@ -111,6 +114,7 @@ impl Source {
             timeline: TimelineId::unique(),
             feed,
             outlet: Mutex::default(),
+            advice: Mutex::default(),
             publisher,
             state: Mutex::new(state),
             changes,
@@ -224,6 +228,19 @@ impl Source {
         self.state.lock().connected
     }
 
+    /// Returns what its publisher should change so that viewers get all that it sends, the most important first.
+    pub fn advice(&self) -> Vec<Advice> {
+        self.advice.lock().clone()
+    }
+
+    /// Replaces the advice to `publisher`, unless that was taken over.
+    pub(crate) fn advise(&self, publisher: u64, advice: Vec<Advice>) {
+        let mut standing = self.advice.lock();
+        if self.is_current(publisher) {
+            *standing = advice;
+        }
+    }
+
     /// Whether a publisher that comes in by `by` may have the name now.
     pub(crate) fn may_be_taken(&self, by: Protocol, now: Instant, grace: Duration) -> bool {
         let state = self.state.lock();
@@ -247,6 +264,7 @@ impl Source {
         state.connected = true;
         state.last_heard = now;
         self.publisher.send_modify(|publisher| *publisher += 1);
+        self.advice.lock().clear(); // What comes after this of the one before is refused.
         *self.publisher.borrow()
     }
 
@@ -275,6 +293,7 @@ impl Source {
         let mut state = self.state.lock();
         if self.is_current(publisher) {
             state.connected = false;
+            self.advice.lock().clear();
         }
         drop(state);
         self.changed();

@@ -198,7 +198,7 @@ fn a_flv_file_that_is_read_and_written_again_plays_the_same() {
         let written = match kind {
             9 => match reader.parse_video(body).unwrap() {
                 VideoTag::Config(parameters) => flv::write_video_config(video.insert(parameters)),
-                VideoTag::Frame { keyframe, composition_ms, payload } => {
+                VideoTag::Frame { keyframe, composition_ms, payload, .. } => {
                     let header = flv::write_video_header(Codec::H264, keyframe, composition_ms);
                     [&header[..], &payload].concat().into()
                 }
@@ -207,7 +207,7 @@ fn a_flv_file_that_is_read_and_written_again_plays_the_same() {
             },
             8 => match reader.parse_audio(body).unwrap() {
                 AudioTag::Config(parameters) => flv::write_audio_config(audio.insert(parameters)),
-                AudioTag::Frame { payload } => [&flv::write_audio_header(Codec::Aac)[..], &payload].concat().into(),
+                AudioTag::Frame { payload, .. } => [&flv::write_audio_header(Codec::Aac)[..], &payload].concat().into(),
                 other => panic!("{other:?}"),
             },
             _ => continue,

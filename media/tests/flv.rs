@@ -22,7 +22,7 @@ fn h264_frame() -> Bytes {
 
 fn frame_of(tag: VideoTag) -> (bool, i32, Bytes) {
     match tag {
-        VideoTag::Frame { keyframe, composition_ms, payload } => (keyframe, composition_ms, payload),
+        VideoTag::Frame { keyframe, composition_ms, payload, .. } => (keyframe, composition_ms, payload),
         other => panic!("{other:?} is not a frame"),
     }
 }
@@ -36,7 +36,7 @@ fn a_file_of_ffmpeg_is_read() {
         match kind {
             9 => match reader.parse_video(body.clone()).unwrap() {
                 VideoTag::Config(parameters) => video = Some(parameters),
-                VideoTag::Frame { keyframe, composition_ms, payload } => {
+                VideoTag::Frame { keyframe, composition_ms, payload, .. } => {
                     assert!(body.as_ptr_range().contains(&payload.as_ptr()), "copied");
                     keyframes.push(keyframe);
                     offsets.push(composition_ms);
@@ -92,7 +92,7 @@ fn what_is_written_is_read() {
         assert_eq!(config, AudioTag::Config(parameters));
         let body = join(&[&flv::write_audio_header(codec), b"\xfc\xff\xfe"]);
         let payload = Bytes::from_static(b"\xfc\xff\xfe");
-        assert_eq!(reader.parse_audio(body), Ok(AudioTag::Frame { payload }));
+        assert_eq!(reader.parse_audio(body), Ok(AudioTag::Frame { codec, payload }));
     }
     let end = Bytes::copy_from_slice(&flv::audio_end_of_sequence(Codec::Opus));
     assert_eq!(Reader::new().parse_audio(end), Ok(AudioTag::EndOfSequence));
@@ -122,8 +122,8 @@ fn enhanced_h264_and_aac_are_read() {
 
     let config = reader.parse_audio(join(&[b"\x90mp4a", &[0x12, 0x10]])).unwrap();
     assert_eq!(config, AudioTag::Config(Parameters::Aac(aac::Parameters::low_complexity(44_100, 2).unwrap())));
-    let payload = Bytes::from_static(b"\x21\x10");
-    assert_eq!(reader.parse_audio(Bytes::from_static(b"\x91mp4a\x21\x10")), Ok(AudioTag::Frame { payload }));
+    let frame = AudioTag::Frame { codec: Codec::Aac, payload: Bytes::from_static(b"\x21\x10") };
+    assert_eq!(reader.parse_audio(Bytes::from_static(b"\x91mp4a\x21\x10")), Ok(frame));
 }
 
 #[test]
@@ -162,8 +162,8 @@ fn track_zero_is_unwrapped_and_others_are_counted() {
     // A size reaches past the end.
     let broken = reader.parse_video(join(&[b"\x96\x13avc1\x00\x00\xff\xff", &frame]));
     assert_eq!(broken, Err(FlvError::Malformed(Malformed::Truncated { what: "FLV video tag" })));
-    let payload = Bytes::from_static(b"\x21\x10");
-    assert_eq!(reader.parse_audio(Bytes::from_static(b"\x95\x01mp4a\x00\x21\x10")), Ok(AudioTag::Frame { payload }));
+    let frame = AudioTag::Frame { codec: Codec::Aac, payload: Bytes::from_static(b"\x21\x10") };
+    assert_eq!(reader.parse_audio(Bytes::from_static(b"\x95\x01mp4a\x00\x21\x10")), Ok(frame));
 }
 
 #[test]
@@ -191,7 +191,8 @@ fn a_tag_that_is_not_a_frame_is_ignored_with_its_reason() {
 fn a_codec_without_support_is_refused_by_name() {
     let mut reader = Reader::new();
     for (body, name) in [
-        (&b"\x22\x00"[..], "FLV video codec 2"),
+        (&b"\x22\x00"[..], "FLV video codec 2 (Sorenson H.263)"),
+        (b"\x2f\x00", "FLV video codec 15"),
         (b"\x90vvc1", "vvc1"),
         (b"\x90Opus", "opus as video"),
         (b"\x90\xffa\"\n", "\\xffa\\\"\\n"),
@@ -200,10 +201,34 @@ fn a_codec_without_support_is_refused_by_name() {
         assert_eq!(refused, Err(FlvError::UnsupportedCodec(name.to_owned())));
     }
     let refused = reader.parse_audio(Bytes::from_static(b"\x2f\x00"));
-    assert_eq!(refused, Err(FlvError::UnsupportedCodec("FLV sound format 2".to_owned())));
-    // A frame before its configuration has no known length size.
-    let early = reader.parse_video(join(&[b"\x17\x01\x00\x00\x00", &h264_frame()]));
-    assert_eq!(early, Err(FlvError::NoConfiguration(Codec::H264)));
+    assert_eq!(refused, Err(FlvError::UnsupportedCodec("FLV sound format 2 (MP3)".to_owned())));
+}
+
+#[test]
+fn frames_without_a_record_and_frames_in_start_codes_are_read() {
+    let (h264, h265) = (fixture::h264("h264_baseline.h264").0, fixture::h265("h265_main.hevc").0);
+    let cases: [(&[u8], &[u8], &Bytes); 4] = [
+        (b"\x17\x00\0\0\0", b"\x17\x01\0\0\0", &h264),
+        (b"\x1c\x00\0\0\0", b"\x1c\x01\0\0\0", &h265),
+        (b"\x90avc3", b"\x93avc3", &h264),
+        (b"\x90hev1", b"\x93hev1", &h265),
+    ];
+    for (empty_record, head, frame) in cases {
+        for payload in [frame.clone(), nal::to_annex_b(frame)] {
+            let tag = Reader::new().parse_video(join(&[head, &payload])).unwrap();
+            assert_eq!(frame_of(tag), (true, 0, frame.clone()));
+        }
+        let mut reader = Reader::new();
+        assert_eq!(reader.parse_video(join(&[empty_record])), Ok(VideoTag::Ignored(Ignored::Empty)));
+        assert!(matches!(reader.parse_video(join(&[empty_record, &[1, 2]])), Err(FlvError::Malformed(_))));
+        let in_start_codes = reader.parse_video(join(&[empty_record, &nal::to_annex_b(frame)]));
+        assert!(matches!(in_start_codes, Ok(VideoTag::Config(_))), "{in_start_codes:?}");
+        assert_eq!(frame_of(reader.parse_video(join(&[head, frame])).unwrap()), (true, 0, frame.clone()));
+    }
+    // The header of ADTS stands for the configuration.
+    let aac = aac::Parameters::low_complexity(44_100, 2).unwrap();
+    let config = Reader::new().parse_audio(join(&[&[0xaf, 0], &aac.adts_header(0).unwrap()]));
+    assert_eq!(config, Ok(AudioTag::Config(Parameters::Aac(aac))));
 }
 
 #[test]

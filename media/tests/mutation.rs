@@ -178,7 +178,7 @@ fn flv_survives() {
         }
         match reader.parse_audio(body) {
             Ok(AudioTag::Config(parameters)) => assert!(!flv::write_audio_config(&parameters).is_empty()),
-            Ok(AudioTag::Frame { payload }) => assert!(!payload.is_empty()),
+            Ok(AudioTag::Frame { payload, .. }) => assert!(!payload.is_empty()),
             _ => {}
         }
     });

@@ -4,7 +4,7 @@
 mod fixture;
 
 use bytes::Bytes;
-use onmic_media::codec::{Codec, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
+use onmic_media::codec::{Codec, InBand, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
 
 const NTSC: f64 = 30_000.0 / 1_001.0;
 
@@ -250,11 +250,31 @@ fn parameters_in_band_are_read_for_every_video_codec() {
     ];
     for (codec, payload, resolution) in cases {
         assert!(codec.is_keyframe(&payload), "{codec}");
-        let (rest, found) = codec.take_parameters(payload);
-        let found = found.unwrap();
+        let mut in_band = InBand::new(codec, None);
+        let rest = in_band.take(payload).unwrap();
+        let found = in_band.parameters().unwrap();
         assert_eq!((found.codec(), found.resolution()), (codec, Some(resolution)));
         assert!(codec.is_keyframe(&rest), "{codec}");
     }
     let packet = Bytes::from_static(&[0xfc]);
-    assert_eq!(Codec::Opus.take_parameters(packet.clone()), (packet, None));
+    assert_eq!(InBand::new(Codec::Opus, None).take(packet.clone()), Ok(packet));
+}
+
+#[test]
+fn adts_frames_are_split_and_tell_their_parameters() {
+    for (name, channels) in [("aac_44100_mono.adts", 1), ("aac_48000_5.1.adts", 6)] {
+        let (mut frames, mut rest) = (0, fixture::read(name).into());
+        let mut in_band = InBand::new(Codec::Aac, None);
+        while !Bytes::is_empty(&rest) {
+            let (frame, after) = aac::split_adts(rest);
+            assert!(!aac::Adts::begins(&in_band.take(frame).unwrap()));
+            (frames, rest) = (frames + 1, after);
+        }
+        assert!(frames > 1, "{name}");
+        assert_eq!(in_band.parameters().unwrap().channels(), Some(channels), "{name}");
+    }
+    let raw = Bytes::from_static(&[0x21, 0x10, 0xff, 0xf1]);
+    assert_eq!(aac::split_adts(raw.clone()), (raw, Bytes::new()));
+    let cut = Bytes::copy_from_slice(&fixture::read("aac_44100_mono.adts")[..20]);
+    assert!(InBand::new(Codec::Aac, None).take(cut).is_err());
 }

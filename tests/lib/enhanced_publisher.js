@@ -13,7 +13,10 @@ const CODED_FRAMES_X = 3;
 const CLIP_SECONDS = 4;
 
 const ENCODERS = {
-  hvc1: ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "bframes=0:keyint=30:min-keyint=30:scenecut=0:log-level=error"],
+  hvc1: [
+    ...["-c:v", "libx265", "-preset", "ultrafast", "-x265-params"],
+    "bframes=0:keyint=30:min-keyint=30:scenecut=0:repeat-headers=1:log-level=error",
+  ],
   av01: ["-c:v", "libaom-av1", "-cpu-used", "8", "-usage", "realtime", "-lag-in-frames", "0", "-g", "30"],
 };
 
@@ -21,8 +24,8 @@ export class EnhancedPublisher {
   #client;
   #stopped = false;
 
-  /** Encodes the clip into `folder`, connects and starts to send. */
-  static async start(port, key, fourCc, folder) {
+  /** Encodes the clip into `folder`, connects and starts to send, with `header: false` without the sequence header. */
+  static async start(port, key, fourCc, folder, { header = true } = {}) {
     const file = `${folder}/clip.mkv`;
     const source = ["-f", "lavfi", "-i", `testsrc2=size=320x180:rate=30:duration=${CLIP_SECONDS}`];
     const encoded = await run("ffmpeg", ["-v", "error", "-y", ...source, "-pix_fmt", "yuv420p", ...ENCODERS[fourCc], file]);
@@ -33,13 +36,13 @@ export class EnhancedPublisher {
     publisher.announced = information.fourCcList ?? null;
     publisher.status = await publisher.#client.publish(key);
     publisher.#client.setChunkSize(4096);
-    publisher.#send(fourCc, readMatroska(readFileSync(file)));
+    publisher.#send(fourCc, header, readMatroska(readFileSync(file)));
     return publisher;
   }
 
-  async #send(fourCc, { codecPrivate, frames }) {
+  async #send(fourCc, header, { codecPrivate, frames }) {
     const head = (kind, isKeyframe) => Buffer.concat([Buffer.from([0x80 | ((isKeyframe ? 1 : 2) << 4) | kind]), Buffer.from(fourCc)]);
-    this.#client.video(0, Buffer.concat([head(SEQUENCE_START, true), codecPrivate]));
+    if (header) this.#client.video(0, Buffer.concat([head(SEQUENCE_START, true), codecPrivate]));
     const start = performance.now();
     for (let index = 0; ; index += 1) {
       const { timeMs, isKeyframe, data } = frames[index % frames.length];

@@ -91,17 +91,19 @@ export class RtmpClient {
     });
   }
 
-  /** Sends the handshake, connect and createStream. `fourCcList` announces enhanced RTMP. */
-  async connect({ fourCcList = null, query = "" } = {}) {
+  /** Sends the handshake, connect and createStream. `fourCcList` announces enhanced RTMP, `more` has further properties. */
+  async connect({ fourCcList = null, query = "", app = "live", more = {} } = {}) {
     await this.handshake();
     this.command(0, "connect", 1, {
-      app: "live",
+      app,
       type: "nonprivate",
       flashVer: "FMLE/3.0 (compatible; onmic tests)",
-      tcUrl: `rtmp://127.0.0.1:${this.socket.remotePort}/live${query}`,
+      tcUrl: `rtmp://127.0.0.1:${this.socket.remotePort}/${app}${query}`,
       ...(fourCcList ? { fourCcList } : {}),
+      ...more,
     });
     const result = await this.waitForCommand("connect's answer", (c) => /^_(result|error)$/.test(c[0]) && c[1] === 1);
+    if (result[0] === "_error") return result;
     this.command(0, "createStream", 2, null);
     const created = await this.waitForCommand("createStream's answer", (c) => c[0] === "_result" && c[1] === 2);
     this.stream = created[3];

@@ -1,4 +1,5 @@
-//! What a publisher should change, as its tracks show it. Each piece of advice names the setting in OBS.
+//! What a publisher should change, as the session that takes its frames in has found it, and as its tracks show it. Each
+//! piece of advice names the setting in OBS.
 
 use std::time::{Duration, Instant};
 
@@ -10,27 +11,37 @@ use onmic_media::{MediaKind, Source, Track};
 /// One thing that a publisher should change.
 #[derive(Serialize, ToSchema)]
 pub struct Advice {
-    /// The code: `b_frames`, `keyframe_interval`, `video_format`, `audio_format` or `no_audio`.
+    /// The code: `no_header`, `no_keyframe`, `no_video`, `no_audio`, `unsupported_codec`, `other_tracks`, `b_frames`, `keyframe_interval`, `video_format` or `audio_format`.
     code: &'static str,
     /// The reason.
     message: String,
-    /// The setting in OBS.
+    /// The setting in OBS or another encoder.
     setting: &'static str,
+}
+
+impl From<&onmic_media::Advice> for Advice {
+    fn from(found: &onmic_media::Advice) -> Self {
+        Self { code: found.code(), message: found.message(), setting: found.setting() }
+    }
 }
 
 /// The longest advised interval. With a longer one a viewer of LL-HLS waits long for the first frame.
 const KEYFRAME_INTERVAL_ADVISED: Duration = Duration::from_secs(4);
 
-/// Returns the advice for a source.
+/// Returns the advice for a source, the most important first. What explains why a kind is missing stands for the advice that
+/// only says so.
 pub(super) fn of(source: &Source, now: Instant) -> Vec<Advice> {
+    let found = source.advice();
+    let is_explained = found.iter().any(|advice| advice.kind() == MediaKind::Audio);
     let track = |kind: MediaKind| source.feed().original(kind);
     let (video, audio) = (track(MediaKind::Video), track(MediaKind::Audio));
     let about_video = video.as_deref().map(|video| [reordering(video), keyframes(video, now), video_format(video)]);
     let about_audio = match audio.as_deref() {
         Some(audio) => audio_format(audio),
-        None => video.as_ref().map(|_| no_audio()),
+        None => video.as_ref().filter(|_| !is_explained).map(|_| no_audio()),
     };
-    about_video.into_iter().flatten().chain([about_audio]).flatten().collect()
+    let measured = about_video.into_iter().flatten().chain([about_audio]).flatten();
+    found.iter().map(Advice::from).chain(measured).collect()
 }
 
 fn reordering(video: &Track) -> Option<Advice> {
@@ -83,5 +94,34 @@ fn no_audio() -> Advice {
         code: "no_audio",
         message: "The source has no audio.".into(),
         setting: "OBS: Settings, Audio: Desktop audio or Mic",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use onmic_media::codec::vp8;
+    use onmic_media::hub::HubLimits;
+    use onmic_media::{Arrival, Hub, LeftOut, NodeClock, Parameters, Protocol, Rendition, Ticks};
+
+    use super::*;
+
+    #[test]
+    fn advice_that_explains_why_there_is_no_audio_stands_for_the_one_that_only_says_so() {
+        let now = Instant::now();
+        let hub = Hub::new(NodeClock::new(now, SystemTime::now()), HubLimits::default(), None);
+        let mut publication = hub.publish(&"demo".parse().unwrap(), Protocol::Rtmp, now).unwrap();
+        let source = publication.source().clone();
+        let codes = || -> Vec<_> { of(&source, now).iter().map(|advice| advice.code).collect() };
+        assert_eq!(codes(), [""; 0]);
+        let parameters = Arc::new(Parameters::Vp8(vp8::Parameters { width: 64, height: 48, version: 0 }));
+        let (rendition, dts, payload) = (Rendition::MAIN, Ticks(0), (&[0; 10][..]).into());
+        publication.push(Arrival { rendition, dts, pts: dts, keyframe: true, parameters, payload }, now).unwrap();
+        assert_eq!(codes(), ["no_audio"]);
+        publication.left_out(MediaKind::Audio, LeftOut::UnsupportedCodec("FLV sound format 2 (MP3)".to_owned()), now);
+        publication.poll_advice(now);
+        assert_eq!(codes(), ["unsupported_codec"]);
     }
 }

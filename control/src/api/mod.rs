@@ -30,13 +30,13 @@ pub struct Api {
     hub: Arc<Hub>,
     gate: Arc<TokenGate>,
     rooms: Arc<Rooms>,
-    rtmp_port: u16,
+    rtmp: (u16, String),
 }
 
 impl Api {
-    /// Returns an API over these parts. Pages learn from it to publish to `rtmp_port`.
-    pub fn new(hub: Arc<Hub>, gate: Arc<TokenGate>, rooms: Arc<Rooms>, rtmp_port: u16) -> Self {
-        Self { hub, gate, rooms, rtmp_port }
+    /// Returns an API over these parts. Pages learn from it to publish to the port and application in `rtmp`.
+    pub fn new(hub: Arc<Hub>, gate: Arc<TokenGate>, rooms: Arc<Rooms>, rtmp: (u16, String)) -> Self {
+        Self { hub, gate, rooms, rtmp }
     }
 
     /// Returns the routes.

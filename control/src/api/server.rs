@@ -16,6 +16,8 @@ pub struct Server {
     version: &'static str,
     /// The TCP port that takes RTMP.
     rtmp_port: u16,
+    /// The application of RTMP URLs, the path between the host and the stream key.
+    rtmp_app: String,
     /// The node's clock now (RFC 3339 with milliseconds), against which players measure latency.
     now: String,
     /// Whether the server asks for tokens.
@@ -27,7 +29,8 @@ pub struct Server {
 pub async fn show(State(api): State<Api>) -> Json<Server> {
     Json(Server {
         version: env!("CARGO_PKG_VERSION"),
-        rtmp_port: api.rtmp_port,
+        rtmp_port: api.rtmp.0,
+        rtmp_app: api.rtmp.1,
         now: api.hub.clock().wall(Instant::now()).to_string(),
         auth: api.gate.is_closed(),
     })

@@ -60,7 +60,7 @@ impl Server {
         let (stage, stop) = (Arc::new(Noted::default()), CancellationToken::new());
         let rooms = Rooms::new(config, hub.clone(), tickets, stage.clone(), None, stop.clone()).unwrap();
         tokio::spawn(rooms.clone().run(onmic_stage::reports().1));
-        let router = Api::new(hub, gate, rooms.clone(), 1935).router();
+        let router = Api::new(hub, gate, rooms.clone(), (1935, "live".to_owned())).router();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });

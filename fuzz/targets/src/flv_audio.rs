@@ -13,7 +13,7 @@ pub fn run(data: &[u8]) {
         rest = body.slice(length..);
         match reader.parse_audio(body.slice(..length)) {
             Ok(AudioTag::Config(parameters)) => assert!(!write_audio_config(&parameters).is_empty()),
-            Ok(AudioTag::Frame { payload }) => assert!(!payload.is_empty()),
+            Ok(AudioTag::Frame { payload, .. }) => assert!(!payload.is_empty()),
             _ => {}
         }
     }

@@ -10,7 +10,7 @@ use crate::{Input, Sink};
 use bytes::{Buf, Bytes};
 use onmic_ingest::rtmp::amf::{self, Value};
 use onmic_ingest::rtmp::chunk::{ChunkLimits, ChunkReader, ChunkWriter, MessageHeader, Output};
-use onmic_ingest::rtmp::publisher::Publisher;
+use onmic_ingest::rtmp::publisher::{Publisher, Taken};
 use onmic_ingest::rtmp::{Event, RtmpLimits, Session, message};
 use onmic_media::MediaKind;
 
@@ -119,8 +119,13 @@ impl Driver {
                 self.session.media(MediaKind::Video, 40, &[0x17, 1, 0, 0, 0], Bytes::from_static(&[0, 0, 0, 1, 0x65]));
             }
             Event::Media { kind, timestamp, payload } => {
-                if let Ok(Some(arrival)) = self.publisher.take(kind, timestamp, payload) {
+                if let Ok(Taken::Frame(arrival)) = self.publisher.take(kind, timestamp, payload) {
                     self.sink.push(arrival, self.now);
+                }
+                while let Some(more) = self.publisher.more() {
+                    if let Ok(arrival) = more {
+                        self.sink.push(arrival, self.now);
+                    }
                 }
             }
             Event::Released => self.publisher = Publisher::default(),

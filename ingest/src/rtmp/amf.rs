@@ -2,12 +2,17 @@
 //!
 //! Invariant: reading never recurses deeper than [`DEPTH_MAX`], never takes more than [`BYTES_MAX`] and never
 //! believes a length: memory is a small multiple of the bytes that are there. Properties keep their order.
-//! References, AMF3 values and the types that only Flash could make are refused.
+//!
+//! One odd value costs itself. AMF3, references and the types that only Flash could make are passed over, and text that is
+//! not UTF-8 keeps the characters that are. Only where nobody can tell how long a value is, or where the bytes end, does
+//! reading stop: the values before it stand. [`Reading`] says which of this happened.
 
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
+
+use super::amf3;
 
 /// The most levels of objects inside of objects. A connect has two levels, the metadata of some encoders three.
 pub const DEPTH_MAX: usize = 8;
@@ -19,18 +24,23 @@ mod marker {
     pub(super) const BOOLEAN: u8 = 1;
     pub(super) const STRING: u8 = 2;
     pub(super) const OBJECT: u8 = 3;
+    pub(super) const MOVIE_CLIP: u8 = 4;
     pub(super) const NULL: u8 = 5;
     pub(super) const UNDEFINED: u8 = 6;
+    pub(super) const REFERENCE: u8 = 7;
     pub(super) const ECMA_ARRAY: u8 = 8;
     pub(super) const OBJECT_END: u8 = 9;
     pub(super) const STRICT_ARRAY: u8 = 10;
     pub(super) const DATE: u8 = 11;
     pub(super) const LONG_STRING: u8 = 12;
     pub(super) const UNSUPPORTED: u8 = 13;
+    pub(super) const RECORD_SET: u8 = 14;
+    pub(super) const XML: u8 = 15;
     pub(super) const TYPED_OBJECT: u8 = 16;
+    pub(super) const AMF3: u8 = 17;
 }
 
-/// States why bytes cannot be read as AMF0.
+/// States why reading stopped before the end of the bytes.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum AmfError {
@@ -40,12 +50,8 @@ pub enum AmfError {
     TooDeep,
     #[error("AMF0 ends inside of a value")]
     Truncated,
-    #[error("AMF0 type {0} is not supported")]
+    #[error("AMF type {0} has no known length")]
     Type(u8),
-    #[error("an AMF0 string is not UTF-8")]
-    Text,
-    #[error("an AMF0 object does not end")]
-    NoEnd,
 }
 
 /// Holds a value of AMF0.
@@ -122,72 +128,106 @@ impl Value {
         }
     }
 
-    /// Returns the property of this name.
+    /// Returns the property of this name. Peers differ in the case of letters (`tcUrl`, `tcurl`).
     pub fn get(&self, name: &str) -> Option<&Self> {
-        self.properties().iter().find(|property| property.0 == name).map(|property| &property.1)
+        self.properties().iter().find(|property| property.0.eq_ignore_ascii_case(name)).map(|property| &property.1)
     }
 }
 
-/// Reads all values in `bytes`.
-pub fn read(bytes: &[u8]) -> Result<Vec<Value>, AmfError> {
-    if bytes.len() > BYTES_MAX {
-        return Err(AmfError::TooLong(bytes.len()));
+/// Holds what bytes say, as far as they can be read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// The values. The last one may have lost its end.
+    pub values: Vec<Value>,
+    /// Values that were passed over ([`Value::Undefined`] stands for them), and texts that were not UTF-8.
+    pub odd: usize,
+    /// Why there is nothing behind the last value.
+    pub stopped: Option<AmfError>,
+}
+
+impl Reading {
+    /// Returns whether everything was read as it was meant.
+    pub fn is_whole(&self) -> bool {
+        self.odd == 0 && self.stopped.is_none()
     }
-    let mut cursor = Cursor { bytes };
+}
+
+/// Reads the values in `bytes`.
+pub fn read(bytes: &[u8]) -> Reading {
+    let (bytes, too_long) = match bytes.split_at_checked(BYTES_MAX) {
+        Some((head, rest)) if !rest.is_empty() => (head, Some(AmfError::TooLong(bytes.len()))),
+        _ => (bytes, None),
+    };
+    let mut cursor = Cursor { bytes, odd: 0, stopped: None, amf3: amf3::Traits::default() };
     let mut values = Vec::new();
-    while !cursor.bytes.is_empty() {
-        values.push(cursor.value(0)?);
+    while !cursor.bytes.is_empty() && cursor.stopped.is_none() {
+        values.extend(cursor.value(0));
     }
-    Ok(values)
+    Reading { values, odd: cursor.odd, stopped: too_long.or(cursor.stopped) }
 }
 
 struct Cursor<'a> {
     bytes: &'a [u8],
+    odd: usize,
+    /// Once this is set, nothing more is read, and every value that is open ends.
+    stopped: Option<AmfError>,
+    amf3: amf3::Traits,
 }
 
 impl<'a> Cursor<'a> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], AmfError> {
-        let (head, rest) = self.bytes.split_first_chunk::<N>().ok_or(AmfError::Truncated)?;
-        self.bytes = rest;
-        Ok(*head)
+    fn stop<T>(&mut self, error: AmfError) -> Option<T> {
+        self.stopped.get_or_insert(error);
+        None
     }
 
-    fn text(&mut self, length: usize) -> Result<&'a str, AmfError> {
-        let (head, rest) = self.bytes.split_at_checked(length).ok_or(AmfError::Truncated)?;
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let Some((head, rest)) = self.bytes.split_first_chunk::<N>() else { return self.stop(AmfError::Truncated) };
         self.bytes = rest;
-        std::str::from_utf8(head).map_err(|_| AmfError::Text)
+        Some(*head)
     }
 
-    fn short_text(&mut self) -> Result<&'a str, AmfError> {
+    fn text(&mut self, length: usize) -> Option<String> {
+        let Some((head, rest)) = self.bytes.split_at_checked(length) else { return self.stop(AmfError::Truncated) };
+        self.bytes = rest;
+        let text = String::from_utf8_lossy(head);
+        self.odd += usize::from(matches!(text, std::borrow::Cow::Owned(_)));
+        Some(text.into_owned())
+    }
+
+    fn short_text(&mut self) -> Option<String> {
         let length = u16::from_be_bytes(self.take()?);
         self.text(length.into())
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value, AmfError> {
+    fn long_text(&mut self) -> Option<String> {
+        let length = u32::from_be_bytes(self.take()?);
+        self.text(length as usize)
+    }
+
+    /// Reads the next value, or as much of it as there is. `None` if nothing is.
+    fn value(&mut self, depth: usize) -> Option<Value> {
         let [kind] = self.take()?;
-        let deeper = || if depth < DEPTH_MAX { Ok(depth + 1) } else { Err(AmfError::TooDeep) };
-        Ok(match kind {
+        Some(match kind {
             marker::NUMBER => Value::Number(f64::from_be_bytes(self.take()?)),
             marker::BOOLEAN => Value::Boolean(self.take::<1>()? != [0]),
-            marker::STRING => Value::text(self.short_text()?),
-            marker::LONG_STRING => {
-                let length = u32::from_be_bytes(self.take()?);
-                Value::text(self.text(length as usize)?)
-            }
-            marker::OBJECT => Value::Object(self.named(deeper()?)?),
+            marker::STRING => Value::String(self.short_text()?),
+            marker::LONG_STRING => Value::String(self.long_text()?),
+            marker::OBJECT => Value::Object(self.named(depth)?),
             marker::TYPED_OBJECT => {
                 self.short_text()?; // The name of a Flash class.
-                Value::Object(self.named(deeper()?)?)
+                Value::Object(self.named(depth)?)
             }
             marker::ECMA_ARRAY => {
                 self.take::<4>()?;
-                Value::EcmaArray(self.named(deeper()?)?)
+                Value::EcmaArray(self.named(depth)?)
             }
             marker::STRICT_ARRAY => {
-                let (count, depth) = (u32::from_be_bytes(self.take()?), deeper()?);
+                let count = u32::from_be_bytes(self.take()?);
+                let depth = self.deeper(depth)?;
                 let mut items = Vec::new();
                 for _ in 0..count {
-                    items.push(self.value(depth)?);
+                    let Some(item) = self.value(depth) else { break };
+                    items.push(item);
                 }
                 Value::StrictArray(items)
             }
@@ -198,23 +238,47 @@ impl<'a> Cursor<'a> {
             }
             marker::NULL => Value::Null,
             marker::UNDEFINED | marker::UNSUPPORTED => Value::Undefined,
-            other => return Err(AmfError::Type(other)),
+            marker::MOVIE_CLIP | marker::RECORD_SET => self.passed_over(),
+            marker::REFERENCE => {
+                self.take::<2>()?;
+                self.passed_over()
+            }
+            marker::XML => {
+                self.long_text()?;
+                self.passed_over()
+            }
+            marker::AMF3 => match self.amf3.skip(self.bytes, depth) {
+                Ok(rest) => {
+                    self.bytes = rest;
+                    self.passed_over()
+                }
+                Err(error) => return self.stop(error),
+            },
+            other => return self.stop(AmfError::Type(other)),
         })
     }
 
-    fn named(&mut self, depth: usize) -> Result<Vec<(String, Value)>, AmfError> {
+    fn passed_over(&mut self) -> Value {
+        self.odd += 1;
+        Value::Undefined
+    }
+
+    fn deeper(&mut self, depth: usize) -> Option<usize> {
+        if depth < DEPTH_MAX { Some(depth + 1) } else { self.stop(AmfError::TooDeep) }
+    }
+
+    fn named(&mut self, depth: usize) -> Option<Vec<(String, Value)>> {
+        let depth = self.deeper(depth)?;
         let mut properties = Vec::new();
-        loop {
-            if self.bytes.is_empty() {
-                return Err(AmfError::NoEnd);
-            }
-            let name = self.short_text()?;
+        while let Some(name) = self.short_text() {
             if name.is_empty() && self.bytes.first() == Some(&marker::OBJECT_END) {
                 self.take::<1>()?;
-                return Ok(properties);
+                break;
             }
-            properties.push((name.to_owned(), self.value(depth)?));
+            let Some(value) = self.value(depth) else { break };
+            properties.push((name, value));
         }
+        Some(properties)
     }
 }
 
@@ -324,18 +388,50 @@ mod tests {
     fn what_is_written_is_read() {
         let mut values = connect();
         values.push(Value::EcmaArray(vec![("duration".into(), Value::Number(0.0))]));
-        assert_eq!(read(&write(&values)).unwrap(), values);
+        assert_eq!(read(&write(&values)), Reading { values, ..Reading::default() });
     }
 
     #[test]
-    fn every_cut_is_refused_or_a_shorter_list() {
+    fn of_a_message_that_is_cut_off_the_values_before_the_cut_stand() {
         let bytes = write(&connect());
         for cut in 0..bytes.len() {
-            match read(&bytes[..cut]) {
-                Ok(values) => assert!(values.len() < connect().len()),
-                Err(error) => assert!(matches!(error, AmfError::Truncated | AmfError::NoEnd), "{error}"),
-            }
+            let Reading { values, odd, stopped } = read(&bytes[..cut]);
+            assert!(values.len() <= connect().len() && odd == 0, "{cut}");
+            assert!(stopped.is_none_or(|stopped| stopped == AmfError::Truncated), "{cut}");
+            assert!(values.iter().zip(connect()).all(|(read, sent)| *read == sent || stopped.is_some()), "{cut}");
         }
+        let inside_the_list = bytes.windows(4).position(|window| window == b"av01").unwrap();
+        let cut = read(&bytes[..inside_the_list]);
+        assert_eq!(cut.stopped, Some(AmfError::Truncated));
+        assert_eq!(cut.values[2].get("app"), Some(&Value::text("live")));
+        assert_eq!(cut.values[2].get("fourCcList").unwrap().items(), [Value::text("hvc1")]);
+    }
+
+    #[test]
+    fn one_odd_value_costs_itself() {
+        let utf16 = [marker::STRING, 0, 4, 0xff, 0xfe, b'a', 0];
+        let odd: [&[u8]; 9] = [
+            &[marker::AMF3, 0x0a, 0x0b, 1, 1],
+            &[marker::AMF3, 1],
+            &[marker::REFERENCE, 0, 0],
+            &[marker::XML, 0, 0, 0, 3, b'<', b'a', b'>'],
+            &[marker::MOVIE_CLIP],
+            &[marker::RECORD_SET],
+            &[marker::STRING, 0, 4, 0xc4, 0xe3, 0xba, 0xc3], // GBK
+            &[marker::STRING, 0, 4, b'c', b'a', b'f', 0xe9], // Latin-1
+            &utf16,
+        ];
+        for value in odd {
+            let object = [&[marker::OBJECT, 0, 1, b'x'], value, &[0, 1, b'y', marker::BOOLEAN, 1, 0, 0, 9]].concat();
+            let reading = read(&[&object[..], &[marker::NULL]].concat());
+            assert_eq!((reading.odd, reading.stopped, reading.values.len()), (1, None, 2), "{value:x?}");
+            assert!(!reading.is_whole());
+            assert_eq!(reading.values[0].get("y"), Some(&Value::Boolean(true)), "{value:x?}");
+        }
+        let latin = read(&[marker::STRING, 0, 4, b'c', b'a', b'f', 0xe9]);
+        assert_eq!(latin.values, [Value::text("caf\u{fffd}")]);
+        let unknown = read(&[marker::NULL, 18, 1, 2, 3]);
+        assert_eq!((unknown.values, unknown.stopped), (vec![Value::Null], Some(AmfError::Type(18))));
     }
 
     #[test]
@@ -343,20 +439,27 @@ mod tests {
         let object = [&[marker::OBJECT, 0, 1, b'a'][..]; 3000].concat();
         let array = [&[marker::STRICT_ARRAY, 0, 0, 0, 1][..]; 3000].concat();
         let ecma = [&[marker::ECMA_ARRAY, 0, 0, 0, 1, 0, 1, b'a'][..]; 1000].concat();
-        for bytes in [object, array, ecma] {
-            assert_eq!(read(&bytes), Err(AmfError::TooDeep));
+        let amf3 = [&[marker::AMF3][..], &[9, 3, 1].repeat(4000)].concat();
+        for bytes in [object, array, ecma, amf3] {
+            assert_eq!(read(&bytes).stopped, Some(AmfError::TooDeep));
         }
-        assert_eq!(read(&[&[marker::OBJECT, 0, 1, b'a'][..]; 25_600].concat()), Err(AmfError::TooLong(102_400)));
+        let long = read(&[&[marker::NULL][..], &[marker::BOOLEAN, 1].repeat(25_600)].concat());
+        assert_eq!(long.stopped, Some(AmfError::TooLong(51_201)));
+        assert_eq!(long.values.len(), BYTES_MAX / 2, "what fits is read");
     }
 
     #[test]
-    fn lengths_that_lie_are_refused_without_allocating() {
-        assert_eq!(read(&[marker::STRING, 0xff, 0xff, b'a']), Err(AmfError::Truncated));
-        assert_eq!(read(&[marker::LONG_STRING, 0xff, 0xff, 0xff, 0xff]), Err(AmfError::Truncated));
-        assert_eq!(read(&[marker::STRICT_ARRAY, 0xff, 0xff, 0xff, 0xff, marker::NULL]), Err(AmfError::Truncated));
-        assert_eq!(read(&[marker::OBJECT, 0xff, 0xff]), Err(AmfError::Truncated));
-        assert_eq!(read(&[marker::OBJECT]), Err(AmfError::NoEnd));
-        assert_eq!(read(&[marker::STRING, 0, 1, 0xff]), Err(AmfError::Text));
-        assert_eq!(read(&[17]), Err(AmfError::Type(17)));
+    fn lengths_that_lie_end_the_reading_without_allocating() {
+        let lies: [&[u8]; 6] = [
+            &[marker::STRING, 0xff, 0xff, b'a'],
+            &[marker::LONG_STRING, 0xff, 0xff, 0xff, 0xff],
+            &[marker::STRICT_ARRAY, 0xff, 0xff, 0xff, 0xff, marker::NULL],
+            &[marker::OBJECT, 0xff, 0xff],
+            &[marker::OBJECT],
+            &[marker::AMF3, 0x0c, 0xff, 0xff, 0xff, 0xff],
+        ];
+        for bytes in lies {
+            assert_eq!(read(bytes).stopped, Some(AmfError::Truncated), "{bytes:x?}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use onmic_media::hub::PublishRefused;
 use onmic_media::publication::TakenOver;
 use onmic_media::viewers::Viewing;
 use onmic_media::{
-    Action, DropReason, FeedName, Gate, Hub, MediaKind, Next, Protocol, Publication, TrackKey, ViewerKind,
+    Action, DropReason, FeedName, Gate, Hub, LeftOut, MediaKind, Next, Protocol, Publication, TrackKey, ViewerKind,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use super::capabilities::Capabilities;
 use super::limits::RtmpLimits;
 use super::player::Player;
-use super::publisher::{Dropped, Publisher};
+use super::publisher::{Publisher, Taken};
 use super::session::{Event, Session};
-use super::stream_key::StreamKey;
+use super::stream_key::{Applications, StreamKey};
 use super::tally::{Direction, Tally};
 use crate::error::Error;
 
@@ -48,6 +48,7 @@ const GOING_DOWN: &str = "The server is shutting down.";
 /// Holds the parts that all connections share.
 pub(super) struct Shared {
     pub(super) limits: RtmpLimits,
+    pub(super) applications: Arc<Applications>,
     pub(super) hub: Arc<Hub>,
     pub(super) gate: Arc<dyn Gate>,
     pub(super) shutdown: CancellationToken,
@@ -77,7 +78,7 @@ struct Link {
 
 enum Role {
     Idle,
-    Publishing { publication: Publication, publisher: Box<Publisher> },
+    Publishing(Box<Publishing>),
     Waiting(Waiting),
     Playing(Box<Playing>),
 }
@@ -87,6 +88,11 @@ type Waiting = Pin<Box<dyn Future<Output = Found> + Send>>;
 
 /// Is the player, or the code and the sentence of a refusal.
 type Found = Result<Player, (&'static str, String)>;
+
+struct Publishing {
+    publication: Publication,
+    publisher: Publisher,
+}
 
 struct Playing {
     player: Player,
@@ -115,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(stream: S, peer: Option<SocketAddr>, shared: Arc<Shared>) -> Self {
         let started = Instant::now();
         let link = Link {
-            session: Session::new(shared.limits.clone(), started),
+            session: Session::new(shared.limits.clone(), started).with_applications(shared.applications.clone()),
             shared,
             tally: Tally::new(),
             peer,
@@ -152,6 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Wake::Deadline => {
                     self.link.session.handle_timeout(now);
                     self.check_acknowledgements(now)?;
+                    self.advise(now);
                 }
                 Wake::Found(found) => self.begin_playing(found, now),
                 Wake::Next(next) => {
@@ -193,15 +200,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if link.shared.shutdown.is_cancelled() {
             return Wake::Shutdown;
         }
-        let blocked = match role {
+        let due = match role {
             Role::Playing(playing) => {
                 let open = link.session.window_is_open();
                 playing.blocked = if open { None } else { playing.blocked.or_else(|| Some(Instant::now())) };
                 playing.blocked.map(|since| since + link.shared.limits.write_timeout)
             }
+            Role::Publishing(publishing) => publishing.publication.advice_timeout(),
             _ => None,
         };
-        let deadline = [link.session.poll_timeout(), blocked].into_iter().flatten().min();
+        let deadline = [link.session.poll_timeout(), due].into_iter().flatten().min();
         let deadline = deadline.unwrap_or_else(Instant::now);
         tokio::select! {
             () = link.shared.shutdown.cancelled() => Wake::Shutdown,
@@ -266,9 +274,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Event::Publish(key) => self.begin_publishing(&key, now),
             Event::Play(key) => self.begin_waiting(key),
             Event::Announced { video, audio } => {
-                if let Role::Publishing { publication, .. } = &mut self.role {
+                if let Role::Publishing(publishing) = &mut self.role {
                     let announced = [video.then_some(TrackKey::VIDEO), audio.then_some(TrackKey::AUDIO)];
-                    publication.expect(announced.into_iter().flatten());
+                    announced.iter().flatten().for_each(|key| publishing.publication.announced(key.kind, now));
+                    publishing.publication.expect(announced.into_iter().flatten());
                 }
             }
             Event::Media { kind, timestamp, payload } => return self.publish(kind, timestamp, payload, now),
@@ -303,7 +312,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match link.shared.hub.publish(&key.name, admission.by(Protocol::Rtmp), now) {
             Ok(publication) => {
                 tracing::info!(source = %key.name, peer = ?link.peer, agent = link.agent, "publishing by RTMP");
-                self.role = Role::Publishing { publication, publisher: Box::default() };
+                let publisher = Publisher::default();
+                self.role = Role::Publishing(Box::new(Publishing { publication, publisher }));
                 link.session.accept(now);
             }
             Err(refused) => {
@@ -317,19 +327,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn publish(&mut self, kind: MediaKind, timestamp: u32, payload: Bytes, now: Instant) -> Result<(), Error> {
-        let Role::Publishing { publication, publisher } = &mut self.role else { return Ok(()) };
-        match publisher.take(kind, timestamp, payload) {
-            Ok(Some(arrival)) => {
-                if let Err(taken_over) = publication.push(arrival, now) {
-                    return Err(self.lose_name(taken_over));
+        let Role::Publishing(publishing) = &mut self.role else { return Ok(()) };
+        let Publishing { publication, publisher } = &mut **publishing;
+        let mut taken = Some(publisher.take(kind, timestamp, payload));
+        while let Some(what) = taken.take() {
+            match what {
+                Ok(Taken::Frame(arrival)) => {
+                    if let Err(taken_over) = publication.push(arrival, now) {
+                        return Err(self.lose_name(taken_over));
+                    }
+                    self.link.tally.frame(Direction::In, kind);
                 }
-                self.link.tally.frame(Direction::In, kind);
+                Ok(Taken::Configuration) => publication.announced(kind, now),
+                Ok(Taken::End) => {}
+                Err(dropped) => {
+                    self.link.tally.drop(dropped.reason(), 1);
+                    if let Some(cause) = dropped.cause() {
+                        publication.left_out(kind, cause, now);
+                    }
+                }
             }
-            Ok(None) => {}
-            Err(Dropped::Tag(reason)) => self.link.tally.drop(reason, 1),
-            Err(Dropped::Codec(sentence)) => self.link.session.refuse("NetStream.Publish.Rejected", &sentence),
+            taken = publisher.more().map(|more| more.map(Taken::Frame));
         }
+        let others = publisher.take_other_tracks();
+        if others > 0 {
+            self.link.tally.drop(DropReason::TagOtherTrack, others);
+            publication.left_out(kind, LeftOut::OtherTrack, now);
+        }
+        self.advise(now);
         Ok(())
+    }
+
+    /// Tells the publisher what it should change, where that is news.
+    fn advise(&mut self, now: Instant) {
+        let Role::Publishing(publishing) = &mut self.role else { return };
+        for sentence in publishing.publication.poll_advice(now) {
+            tracing::info!(source = self.link.subject, sentence, "a publisher is advised");
+            self.link.session.advise(&sentence);
+        }
     }
 
     /// Tells the publisher that another one has its name now.
@@ -411,7 +446,7 @@ impl Role {
     /// Waits for the event that this role awaits besides the peer. Dropping the future loses nothing.
     async fn wake(&mut self) -> Wake {
         match self {
-            Self::Publishing { publication, .. } => Wake::TakenOver(publication.taken_over().await),
+            Self::Publishing(publishing) => Wake::TakenOver(publishing.publication.taken_over().await),
             Self::Waiting(waiting) => Wake::Found(waiting.await),
             Self::Playing(playing) if playing.blocked.is_none() => {
                 Wake::Next(poll_fn(|cx| playing.player.poll_next(cx)).await)

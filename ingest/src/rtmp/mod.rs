@@ -10,12 +10,14 @@
 //! Everything but `server` and the tasks below it is pure: bytes and `now` go in, bytes, events and deadlines come out.
 
 pub mod amf;
+mod amf3;
 pub mod capabilities;
 pub mod chunk;
 mod connection;
 mod handshake;
 pub mod limits;
 pub mod message;
+mod metadata;
 mod player;
 pub mod publisher;
 pub mod server;
@@ -26,3 +28,4 @@ mod tally;
 pub use limits::RtmpLimits;
 pub use server::{RtmpConfig, serve};
 pub use session::{Event, Session};
+pub use stream_key::Applications;

@@ -1,14 +1,16 @@
 //! Turns FLV tag bodies with RTMP's timestamps into arrivals.
 //!
-//! Invariants: a frame always carries parameters, the same `Arc` until they change. A video track begins with a
-//! keyframe. Audio lies on the sample grid, because the milliseconds of RTMP are a rounding of it.
+//! Invariants: a frame always carries parameters, the same `Arc` until they change. They come from sequence headers and from
+//! the frames themselves, which [`InBand`] reads: a header may be missing, late, repeated or outdated. A tag that cannot be
+//! used costs itself. A video track begins with a keyframe. Audio lies on the sample grid, because the milliseconds of RTMP
+//! are a rounding of it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use onmic_media::codec::{av1, h264, h265, opus, vp9};
+use onmic_media::codec::{InBand, aac, opus};
 use onmic_media::flv::{self, AudioTag, FlvError, VideoTag};
-use onmic_media::{Arrival, ClockRate, Codec, DropReason, MediaKind, Parameters, Rendition, Ticks};
+use onmic_media::{Arrival, ClockRate, Codec, DropReason, LeftOut, MediaKind, Parameters, Rendition, Ticks};
 
 /// Audio whose timestamps are off the sample grid by more than this on average is moved: there is a gap, or the clock
 /// drifts.
@@ -26,8 +28,43 @@ const MEAN_PACKETS: i64 = 32;
 pub enum Dropped {
     /// The tag cannot be used, for this reason.
     Tag(DropReason),
-    /// The tag has a codec that this server cannot carry. The sentence is for the publisher.
-    Codec(String),
+    /// No parameters have come for frames of this codec.
+    NoParameters(Codec),
+    /// It is of a codec that this server does not carry, by its number or FourCC.
+    UnsupportedCodec(String),
+}
+
+impl Dropped {
+    /// Returns the reason that it is counted by.
+    pub fn reason(&self) -> DropReason {
+        match self {
+            Self::Tag(reason) => *reason,
+            Self::NoParameters(_) => DropReason::TagBeforeSequenceHeader,
+            Self::UnsupportedCodec(_) => DropReason::TagUnsupportedCodec,
+        }
+    }
+
+    /// Returns what the publisher can do something about.
+    pub fn cause(self) -> Option<LeftOut> {
+        match self {
+            Self::NoParameters(codec) => Some(LeftOut::NoParameters(codec)),
+            Self::UnsupportedCodec(codec) => Some(LeftOut::UnsupportedCodec(codec)),
+            Self::Tag(DropReason::TagBeforeKeyframe) => Some(LeftOut::NoKeyframe),
+            Self::Tag(DropReason::TagOtherTrack) => Some(LeftOut::OtherTrack),
+            Self::Tag(_) => None,
+        }
+    }
+}
+
+/// States what a tag is to the tracks.
+#[derive(Clone, Debug)]
+pub enum Taken {
+    /// A frame. Audio may hold more: see [`Publisher::more`].
+    Frame(Arrival),
+    /// A configuration, or parameter sets alone.
+    Configuration,
+    /// The end of a sequence.
+    End,
 }
 
 /// Turns the tags of one publisher into arrivals.
@@ -37,11 +74,15 @@ pub struct Publisher {
     clock: WrappingClock,
     video: Option<VideoLine>,
     audio: Option<AudioLine>,
+    /// ADTS frames that came in one tag with the last one.
+    rest: Bytes,
+    last_millis: i64,
+    other_tracks: u64,
 }
 
 #[derive(Debug)]
 struct VideoLine {
-    parameters: Arc<Parameters>,
+    in_band: InBand,
     /// The last sequence header. A repetition of it changes nothing, even if the bitstream has stated more since.
     configured: Option<Parameters>,
     waits_for_keyframe: bool,
@@ -49,8 +90,10 @@ struct VideoLine {
 
 #[derive(Debug)]
 struct AudioLine {
-    parameters: Arc<Parameters>,
+    in_band: InBand,
     grid: SampleGrid,
+    /// The clock that the grid counts on.
+    rate: Option<ClockRate>,
 }
 
 /// Counts the samples of an audio track. RTMP's milliseconds are a rounding of them at best.
@@ -86,42 +129,61 @@ impl SampleGrid {
 }
 
 impl Publisher {
-    /// Takes the next tag body. A configuration yields `Ok(None)`.
-    pub fn take(&mut self, kind: MediaKind, timestamp: u32, body: Bytes) -> Result<Option<Arrival>, Dropped> {
+    /// Takes the next tag body. Afterwards [`Publisher::more`] may have further frames of it.
+    pub fn take(&mut self, kind: MediaKind, timestamp: u32, body: Bytes) -> Result<Taken, Dropped> {
         let millis = self.clock.unwrap(timestamp);
-        match kind {
+        self.rest = Bytes::new();
+        self.last_millis = millis;
+        let before = self.tags.other_tracks();
+        let taken = match kind {
             MediaKind::Video => self.video(millis, body),
             MediaKind::Audio => self.audio(millis, body),
             MediaKind::Data => Err(Dropped::Tag(DropReason::DataNotCarried)),
-        }
+        };
+        let told = taken.as_ref().is_err_and(|dropped| dropped.reason() == DropReason::TagOtherTrack);
+        self.other_tracks += (self.tags.other_tracks() - before).saturating_sub(u64::from(told));
+        taken
     }
 
-    fn video(&mut self, millis: i64, body: Bytes) -> Result<Option<Arrival>, Dropped> {
-        let (keyframe, composition_ms, payload) = match self.tags.parse_video(body).map_err(dropped)? {
+    /// Returns the next audio frame of the tag that was taken last, if it held several.
+    pub fn more(&mut self) -> Option<Result<Arrival, Dropped>> {
+        let payload = std::mem::take(&mut self.rest);
+        (!payload.is_empty()).then(|| self.audio_frame(self.last_millis, Codec::Aac, payload))
+    }
+
+    /// Returns how many frames and configurations of further tracks stood in tags beside those that were taken, since the last call.
+    pub fn take_other_tracks(&mut self) -> u64 {
+        std::mem::take(&mut self.other_tracks)
+    }
+
+    fn video(&mut self, millis: i64, body: Bytes) -> Result<Taken, Dropped> {
+        let (codec, keyframe, composition_ms, payload) = match self.tags.parse_video(body).map_err(dropped)? {
             VideoTag::Config(parameters) => {
                 self.configure_video(parameters);
-                return Ok(None);
+                return Ok(Taken::Configuration);
             }
-            VideoTag::Frame { keyframe, composition_ms, payload } => (keyframe, composition_ms, payload),
-            VideoTag::EndOfSequence => return Ok(None),
+            VideoTag::Frame { codec, keyframe, composition_ms, payload } => (codec, keyframe, composition_ms, payload),
+            VideoTag::EndOfSequence => return Ok(Taken::End),
             VideoTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.reason())),
         };
-        let line = self.video.as_mut().ok_or(Dropped::Tag(DropReason::TagBeforeSequenceHeader))?;
-        let payload = if keyframe { line.lift_parameters(payload) } else { payload };
+        let line = match &mut self.video {
+            Some(line) if line.in_band.codec() == codec => line,
+            // One odd frame does not end a track: another codec begins with its header.
+            Some(line) if !line.waits_for_keyframe => return Err(Dropped::NoParameters(codec)),
+            line => line.insert(VideoLine::new(codec, None, None)),
+        };
+        let payload = line.in_band.take(payload).map_err(|_| Dropped::Tag(DropReason::TagMalformed))?;
+        if payload.is_empty() {
+            return Ok(Taken::Configuration);
+        }
+        let parameters = line.in_band.parameters().ok_or(Dropped::NoParameters(codec))?.clone();
         if line.waits_for_keyframe && !keyframe {
             return Err(Dropped::Tag(DropReason::TagBeforeKeyframe));
         }
         line.waits_for_keyframe = false;
         let ticks = |millis: i64| Ticks(millis).rescale(ClockRate::MILLIS, ClockRate::VIDEO);
         let (dts, pts) = (ticks(millis), ticks(millis + i64::from(composition_ms)));
-        Ok(Some(Arrival {
-            rendition: Rendition::MAIN,
-            dts,
-            pts,
-            keyframe,
-            parameters: line.parameters.clone(),
-            payload,
-        }))
+        Ok(Taken::Frame(Arrival { rendition: Rendition::MAIN, dts, pts, keyframe, parameters, payload }))
     }
 
     fn configure_video(&mut self, parameters: Parameters) {
@@ -133,70 +195,74 @@ impl Publisher {
             return;
         }
         // Frames that continue the old stream cannot be decoded with new parameters.
-        let same = before.filter(|line| *line.parameters == parameters);
-        let waits_for_keyframe = same.as_ref().is_none_or(|line| line.waits_for_keyframe);
-        let kept = same.map_or_else(|| Arc::new(parameters.clone()), |line| line.parameters);
-        self.video = Some(VideoLine { parameters: kept, configured: Some(parameters), waits_for_keyframe });
+        let same = before.filter(|line| line.in_band.parameters().is_some_and(|known| **known == parameters));
+        self.video = Some(match same {
+            Some(line) => VideoLine { configured: Some(parameters), ..line },
+            None => {
+                let known = Arc::new(parameters.clone());
+                VideoLine::new(parameters.codec(), Some(known), Some(parameters))
+            }
+        });
     }
 
-    fn audio(&mut self, millis: i64, body: Bytes) -> Result<Option<Arrival>, Dropped> {
-        let payload = match self.tags.parse_audio(body).map_err(dropped)? {
+    fn audio(&mut self, millis: i64, body: Bytes) -> Result<Taken, Dropped> {
+        let (codec, payload) = match self.tags.parse_audio(body).map_err(dropped)? {
             AudioTag::Config(parameters) => {
-                if self.audio.as_ref().is_none_or(|line| *line.parameters != parameters) {
-                    self.audio = Some(AudioLine { parameters: Arc::new(parameters), grid: SampleGrid::default() });
+                let is_known = |line: &AudioLine| line.in_band.parameters().is_some_and(|known| **known == parameters);
+                if !self.audio.as_ref().is_some_and(is_known) {
+                    self.audio = Some(AudioLine::new(parameters.codec(), Some(Arc::new(parameters))));
                 }
-                return Ok(None);
+                return Ok(Taken::Configuration);
             }
-            AudioTag::Frame { payload } => payload,
-            AudioTag::EndOfSequence => return Ok(None),
+            AudioTag::Frame { codec, payload } => (codec, payload),
+            AudioTag::EndOfSequence => return Ok(Taken::End),
             AudioTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.reason())),
         };
-        let line = self.audio.as_mut().ok_or(Dropped::Tag(DropReason::TagBeforeSequenceHeader))?;
-        let samples = match &*line.parameters {
-            Parameters::Aac(aac) => aac.frame_length,
-            _ => opus::packet_duration(&payload).ok_or(Dropped::Tag(DropReason::TagMalformed))?,
+        self.audio_frame(millis, codec, payload).map(Taken::Frame)
+    }
+
+    fn audio_frame(&mut self, millis: i64, codec: Codec, payload: Bytes) -> Result<Arrival, Dropped> {
+        let line = match &mut self.audio {
+            Some(line) if line.in_band.codec() == codec => line,
+            Some(line) if line.grid.next.is_some() => return Err(Dropped::NoParameters(codec)),
+            line => line.insert(AudioLine::new(codec, None)),
         };
-        let rate = line.parameters.clock_rate();
+        let payload = match codec {
+            Codec::Aac => {
+                let (first, rest) = aac::split_adts(payload);
+                self.rest = rest;
+                first
+            }
+            _ => payload,
+        };
+        let malformed = Dropped::Tag(DropReason::TagMalformed);
+        let payload = line.in_band.take(payload).map_err(|_| malformed.clone())?;
+        if payload.is_empty() {
+            return Err(Dropped::Tag(DropReason::TagEmpty)); // A header of ADTS alone.
+        }
+        let parameters = line.in_band.parameters().ok_or(Dropped::NoParameters(codec))?.clone();
+        let samples = match &*parameters {
+            Parameters::Aac(aac) => aac.frame_length,
+            _ => opus::packet_duration(&payload).ok_or(malformed)?,
+        };
+        let rate = parameters.clock_rate();
+        if line.rate.replace(rate).is_some_and(|before| before != rate) {
+            line.grid = SampleGrid::default();
+        }
         let dts = line.grid.place(Ticks(millis).rescale(ClockRate::MILLIS, rate), Ticks(samples.into()), rate);
-        Ok(Some(Arrival {
-            rendition: Rendition::MAIN,
-            dts,
-            pts: dts,
-            keyframe: true,
-            parameters: line.parameters.clone(),
-            payload,
-        }))
+        Ok(Arrival { rendition: Rendition::MAIN, dts, pts: dts, keyframe: true, parameters, payload })
     }
 }
 
 impl VideoLine {
-    /// Prefers the parameters in a keyframe to the sequence header, which may be outdated.
-    fn lift_parameters(&mut self, payload: Bytes) -> Bytes {
-        let (payload, lifted) = match self.parameters.codec() {
-            Codec::H264 => {
-                let (payload, lifted) = h264::strip_parameter_sets(payload);
-                (payload, lifted.map(Parameters::H264))
-            }
-            Codec::H265 => {
-                let (payload, lifted) = h265::strip_parameter_sets(payload);
-                (payload, lifted.map(Parameters::H265))
-            }
-            Codec::Av1 => {
-                let lifted = av1::Parameters::from_access_unit(&payload).map(Parameters::Av1);
-                (payload, lifted)
-            }
-            Codec::Vp9 => {
-                let lifted = vp9::Parameters::from_keyframe(&payload).ok().map(Parameters::Vp9);
-                (payload, lifted)
-            }
-            _ => (payload, None),
-        };
-        if let Some(lifted) = lifted
-            && lifted != *self.parameters
-        {
-            self.parameters = Arc::new(lifted);
-        }
-        payload
+    fn new(codec: Codec, known: Option<Arc<Parameters>>, configured: Option<Parameters>) -> Self {
+        Self { in_band: InBand::new(codec, known), configured, waits_for_keyframe: true }
+    }
+}
+
+impl AudioLine {
+    fn new(codec: Codec, known: Option<Arc<Parameters>>) -> Self {
+        Self { in_band: InBand::new(codec, known), grid: SampleGrid::default(), rate: None }
     }
 }
 
@@ -217,15 +283,24 @@ impl WrappingClock {
 fn dropped(error: FlvError) -> Dropped {
     match error {
         FlvError::Malformed(_) => Dropped::Tag(DropReason::TagMalformed),
-        FlvError::NoConfiguration(_) => Dropped::Tag(DropReason::TagBeforeSequenceHeader),
-        FlvError::UnsupportedCodec(_) => Dropped::Codec(error.to_string()),
+        FlvError::UnsupportedCodec(codec) => Dropped::UnsupportedCodec(codec),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use onmic_media::codec::aac;
+    use onmic_media::codec::nal;
+
+    const H264: &[u8] = include_bytes!("../../../media/tests/fixtures/h264_baseline.h264");
+    const H265: &[u8] = include_bytes!("../../../media/tests/fixtures/h265_main.hevc");
+
+    fn frame(taken: Result<Taken, Dropped>) -> Arrival {
+        match taken {
+            Ok(Taken::Frame(arrival)) => arrival,
+            other => panic!("{other:?} is not a frame"),
+        }
+    }
 
     fn audio_config(rate: u32) -> Bytes {
         flv::write_audio_config(&Parameters::Aac(aac::Parameters::low_complexity(rate, 2).unwrap()))
@@ -238,9 +313,8 @@ mod tests {
     #[test]
     fn audio_is_put_back_on_the_sample_grid_and_gaps_are_kept() {
         let mut publisher = Publisher::default();
-        assert!(publisher.take(MediaKind::Audio, 0, audio_config(44_100)).unwrap().is_none());
-        let mut take =
-            |millis: u32| publisher.take(MediaKind::Audio, millis, audio_frame()).unwrap().expect("a frame").dts.0;
+        assert!(matches!(publisher.take(MediaKind::Audio, 0, audio_config(44_100)), Ok(Taken::Configuration)));
+        let mut take = |millis: u32| frame(publisher.take(MediaKind::Audio, millis, audio_frame())).dts.0;
         for packet in 0..1000_i64 {
             let rounded = (packet * 1024 * 1000 + 22_050) / 44_100;
             assert_eq!(take(u32::try_from(rounded).unwrap()), packet * 1024);
@@ -292,21 +366,153 @@ mod tests {
     fn a_repeated_configuration_changes_nothing_and_a_frame_without_one_is_dropped() {
         let mut publisher = Publisher::default();
         let early = publisher.take(MediaKind::Audio, 0, audio_frame());
-        assert_eq!(early.unwrap_err(), Dropped::Tag(DropReason::TagBeforeSequenceHeader));
+        assert_eq!(early.unwrap_err(), Dropped::NoParameters(Codec::Aac));
         publisher.take(MediaKind::Audio, 0, audio_config(48_000)).unwrap();
-        let first = publisher.take(MediaKind::Audio, 0, audio_frame()).unwrap().unwrap();
+        let first = frame(publisher.take(MediaKind::Audio, 0, audio_frame()));
         publisher.take(MediaKind::Audio, 21, audio_config(48_000)).unwrap();
-        let second = publisher.take(MediaKind::Audio, 21, audio_frame()).unwrap().unwrap();
+        let second = frame(publisher.take(MediaKind::Audio, 21, audio_frame()));
         assert!(Arc::ptr_eq(&first.parameters, &second.parameters));
         assert_eq!(second.dts.0, 1024);
         publisher.take(MediaKind::Audio, 42, audio_config(44_100)).unwrap();
-        let third = publisher.take(MediaKind::Audio, 42, audio_frame()).unwrap().unwrap();
+        let third = frame(publisher.take(MediaKind::Audio, 42, audio_frame()));
         assert_eq!(third.parameters.clock_rate().hz(), 44_100);
     }
 
     #[test]
-    fn a_codec_that_cannot_be_carried_is_named() {
-        let sound = Publisher::default().take(MediaKind::Audio, 0, Bytes::from_static(&[0x2f, 1, 2]));
-        assert!(matches!(sound, Err(Dropped::Codec(sentence)) if sentence.contains("AAC")));
+    fn a_codec_that_cannot_be_carried_is_named_and_costs_itself() {
+        let mut publisher = Publisher::default();
+        publisher.take(MediaKind::Audio, 0, audio_config(48_000)).unwrap();
+        frame(publisher.take(MediaKind::Audio, 0, audio_frame()));
+        for (kind, odd) in [
+            (MediaKind::Audio, &b"\xf0\0"[..]),
+            (MediaKind::Audio, b"\x70\0"),
+            (MediaKind::Audio, b"\x2f\0"),
+            (MediaKind::Audio, b"\xbf\0"),
+            (MediaKind::Audio, b"\x81\0\0\0"),
+            (MediaKind::Audio, b"\x91fLaC\0"),
+            (MediaKind::Video, b"\x22\0"),
+            (MediaKind::Video, b"\x91vvc1\0"),
+        ] {
+            let dropped = publisher.take(kind, 10, Bytes::from_static(odd)).unwrap_err();
+            assert!(matches!(&dropped, Dropped::UnsupportedCodec(name) if !name.is_empty()), "{odd:x?}");
+            assert_eq!(dropped.reason(), DropReason::TagUnsupportedCodec);
+        }
+        assert_eq!(frame(publisher.take(MediaKind::Audio, 21, audio_frame())).dts.0, 1024);
+    }
+
+    #[test]
+    fn video_without_a_usable_sequence_header_is_described_by_its_keyframes() {
+        for (codec, stream, head) in
+            [(Codec::H264, H264, &b"\x17\x01\0\0\0"[..]), (Codec::H265, H265, b"\x91hvc1\0\0\0")]
+        {
+            let whole = nal::from_annex_b(stream);
+            let empty: &[u8] = if codec == Codec::H264 { b"\x17\0\0\0\0" } else { b"\x90hvc1" };
+            let broken = [empty, &[1, 2, 3]].concat();
+            let bodies = [whole.clone(), nal::to_annex_b(&whole)].map(|payload| Bytes::from([head, &payload].concat()));
+            for header in [None, Some(empty.to_vec()), Some(broken)] {
+                for body in &bodies {
+                    let mut publisher = Publisher::default();
+                    if let Some(header) = header.clone() {
+                        assert!(publisher.take(MediaKind::Video, 0, header.into()).is_err());
+                    }
+                    let first = frame(publisher.take(MediaKind::Video, 0, body.clone()));
+                    assert_eq!((first.parameters.codec(), first.keyframe), (codec, true));
+                    assert!(first.payload.len() < whole.len(), "parameter sets stand outside of frames");
+                    let second = frame(publisher.take(MediaKind::Video, 40, body.clone()));
+                    assert!(Arc::ptr_eq(&first.parameters, &second.parameters));
+                    let late = publisher.take(MediaKind::Video, 80, flv::write_video_config(&first.parameters));
+                    assert!(matches!(late, Ok(Taken::Configuration)));
+                    let third = frame(publisher.take(MediaKind::Video, 80, body.clone()));
+                    assert!(Arc::ptr_eq(&first.parameters, &third.parameters), "the header says nothing new");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn parameter_sets_in_tags_of_their_own_are_a_configuration() {
+        let whole = nal::from_annex_b(H264);
+        let mut publisher = Publisher::default();
+        let mut frames = 0;
+        for unit in nal::nal_units(&whole) {
+            let body = [&b"\x27\x01\0\0\0"[..], &nal::join([unit])].concat();
+            match publisher.take(MediaKind::Video, 0, body.into()) {
+                Ok(Taken::Frame(arrival)) => {
+                    assert!(arrival.keyframe || frames > 0);
+                    assert_eq!(arrival.parameters.resolution(), Some((64, 48)));
+                    frames += 1;
+                }
+                Ok(Taken::Configuration) => {}
+                // Information that stands before the picture.
+                other => assert_eq!(other.unwrap_err(), Dropped::Tag(DropReason::TagBeforeKeyframe)),
+            }
+        }
+        assert!(frames > 0);
+    }
+
+    #[test]
+    fn one_frame_in_another_codec_does_not_end_a_track() {
+        let whole = nal::from_annex_b(H264);
+        let good = Bytes::from([&b"\x17\x01\0\0\0"[..], &whole].concat());
+        let odd = Bytes::from([&b"\x91hvc1\0\0\0"[..], &nal::from_annex_b(H265)].concat());
+        let mut publisher = Publisher::default();
+        let first = frame(publisher.take(MediaKind::Video, 0, good.clone()));
+        assert_eq!(publisher.take(MediaKind::Video, 20, odd).unwrap_err(), Dropped::NoParameters(Codec::H265));
+        let next = frame(publisher.take(MediaKind::Video, 40, good));
+        assert!(Arc::ptr_eq(&first.parameters, &next.parameters));
+
+        publisher.take(MediaKind::Audio, 0, audio_config(48_000)).unwrap();
+        frame(publisher.take(MediaKind::Audio, 0, audio_frame()));
+        let opus = publisher.take(MediaKind::Audio, 10, Bytes::from_static(b"\x91Opus\xfc\xff\xfe"));
+        assert_eq!(opus.unwrap_err(), Dropped::NoParameters(Codec::Opus));
+        assert_eq!(frame(publisher.take(MediaKind::Audio, 21, audio_frame())).dts.0, 1024);
+    }
+
+    #[test]
+    fn aac_in_adts_needs_no_header_and_several_frames_of_one_tag_are_taken() {
+        let aac = aac::Parameters::low_complexity(48_000, 2).unwrap();
+        let adts = [&aac.adts_header(5).unwrap()[..], b"sound"].concat();
+        let body = |frames: usize| Bytes::from([&*flv::write_audio_header(Codec::Aac), &adts.repeat(frames)].concat());
+        let mut publisher = Publisher::default();
+        let first = frame(publisher.take(MediaKind::Audio, 0, body(1)));
+        assert_eq!((&first.payload[..], &*first.parameters), (&b"sound"[..], &Parameters::Aac(aac.clone())));
+        assert!(publisher.more().is_none());
+        let mut places = vec![frame(publisher.take(MediaKind::Audio, 21, body(3))).dts.0];
+        while let Some(more) = publisher.more() {
+            places.push(more.unwrap().dts.0);
+        }
+        assert_eq!(places, [1024, 2048, 3072]);
+
+        // With a header that is right it is the same, and one that is wrong is not believed.
+        for (rate, expected) in [(48_000, 48_000), (44_100, 48_000)] {
+            let mut publisher = Publisher::default();
+            publisher.take(MediaKind::Audio, 0, audio_config(rate)).unwrap();
+            let first = frame(publisher.take(MediaKind::Audio, 0, body(1)));
+            assert_eq!((&first.payload[..], first.parameters.sample_rate()), (&b"sound"[..], Some(expected)));
+        }
+    }
+
+    #[test]
+    fn opus_av1_and_vp9_without_a_header_describe_themselves() {
+        let opus = frame(Publisher::default().take(MediaKind::Audio, 0, Bytes::from_static(b"\x91Opus\xfc\xff\xfe")));
+        assert_eq!(opus.parameters.channels(), Some(2));
+        let av1: &[u8] = include_bytes!("../../../media/tests/fixtures/av1_main.obu");
+        let vp9: &[u8] = include_bytes!("../../../media/tests/fixtures/vp9_profile0.ivf");
+        let vp9_length = u32::from_le_bytes(vp9[32..36].try_into().unwrap()) as usize;
+        for (head, payload) in [(b"\x91av01", av1), (b"\x91vp09", &vp9[44..44 + vp9_length])] {
+            let taken = frame(Publisher::default().take(MediaKind::Video, 0, [&head[..], payload].concat().into()));
+            assert!(taken.keyframe && taken.parameters.resolution() == Some((98, 66)), "{head:x?}");
+        }
+    }
+
+    #[test]
+    fn tracks_beside_the_first_are_counted() {
+        let mut publisher = Publisher::default();
+        let two = Bytes::from_static(b"\x95\x11Opus\0\0\0\x03\xfc\xff\xfe\x01\0\0\x03\xfc\xff\xfe");
+        frame(publisher.take(MediaKind::Audio, 0, two));
+        assert_eq!((publisher.take_other_tracks(), publisher.take_other_tracks()), (1, 0));
+        let other = publisher.take(MediaKind::Audio, 20, Bytes::from_static(b"\x95\x01Opus\x01\xfc\xff\xfe"));
+        assert_eq!(other.unwrap_err(), Dropped::Tag(DropReason::TagOtherTrack));
+        assert_eq!(publisher.take_other_tracks(), 0, "the tag itself is counted");
     }
 }

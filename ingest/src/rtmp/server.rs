@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, Connection};
 use super::limits::RtmpLimits;
+use super::stream_key::Applications;
 use crate::error::Error;
 
 /// The pause after an accept that failed for lack of file descriptors or memory. Without it the loop would only use
@@ -22,6 +23,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct RtmpConfig {
     /// The limits and times.
     pub limits: RtmpLimits,
+    /// The applications that are answered to.
+    pub applications: Arc<Applications>,
     /// The TLS configuration of RTMPS. Without it the server speaks plain RTMP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
 }
@@ -36,7 +39,8 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let tls = config.tls.map(TlsAcceptor::from);
-    let shared = Arc::new(connection::Shared { limits: config.limits, hub, gate, shutdown });
+    let shared =
+        Arc::new(connection::Shared { limits: config.limits, applications: config.applications, hub, gate, shutdown });
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {

@@ -2,9 +2,11 @@
 //!
 //! Invariants: one publish or play at a time. A peer's request is answered by [`Session::accept`] or
 //! [`Session::refuse`] before anything else is sent on its stream. After an error or a refusal nothing more is read.
-//! The session knows nothing of FLV, of permissions, or of sockets.
+//! A command that is unknown, cut off or out of place is counted, answered where it asks, and costs nothing else: only bytes
+//! that are not chunks end a connection. The session knows nothing of FLV, of permissions, or of sockets.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
@@ -16,7 +18,8 @@ use super::chunk::{ChunkReader, ChunkWriter, Message, MessageHeader, Output};
 use super::handshake::Handshake;
 use super::limits::RtmpLimits;
 use super::message;
-use super::stream_key::{APPLICATION, Application, StreamKey};
+use super::metadata;
+use super::stream_key::{Application, Applications, StreamKey};
 use crate::error::Error;
 
 /// The most message streams that one connection may create. Some clients need a new one for each use.
@@ -74,6 +77,15 @@ enum Role {
     Play,
 }
 
+impl Role {
+    const fn failed(self) -> &'static str {
+        match self {
+            Self::Publish => "NetStream.Publish.BadName",
+            Self::Play => "NetStream.Play.Failed",
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Stage {
     Handshake(Box<Handshake>),
@@ -91,6 +103,7 @@ enum Stage {
 pub struct Session {
     limits: RtmpLimits,
     stage: Stage,
+    applications: Arc<Applications>,
     application: Application,
     reader: ChunkReader,
     writer: ChunkWriter,
@@ -132,6 +145,7 @@ impl Session {
         };
         Self {
             stage: Stage::Handshake(Box::default()),
+            applications: Arc::default(),
             application: Application::default(),
             reader: ChunkReader::new(limits.before_publish()),
             writer: ChunkWriter::default(),
@@ -145,6 +159,11 @@ impl Session {
             flow,
             limits,
         }
+    }
+
+    /// Returns the same session for other applications than the usual one.
+    pub fn with_applications(self, applications: Arc<Applications>) -> Self {
+        Self { applications, ..self }
     }
 
     /// Takes the peer's bytes from the front of `input`. Afterwards there may be events and output. It stops after a
@@ -248,6 +267,13 @@ impl Session {
         self.fail(Error::Refused(sentence.to_owned()));
     }
 
+    /// Tells a publisher what its stream lacks. The stream goes on: a level of `error` would make some encoders stop.
+    pub fn advise(&mut self, sentence: &str) {
+        if let Stage::Active(Role::Publish, stream) = self.stage {
+            self.status(stream, "warning", "NetStream.Publish.Advice", sentence);
+        }
+    }
+
     /// Says goodbye with this sentence and ends the session, because its stream or the server ends.
     pub fn close(&mut self, sentence: &str) {
         if let Stage::Active(role, stream) | Stage::Asked(role, stream) = self.stage {
@@ -295,11 +321,11 @@ impl Session {
                 while !self.is_closed()
                     && let Some(part) = parts.next()
                 {
-                    self.message(now, part)?;
+                    self.message(now, part);
                 }
             } else {
                 let had_asked = self.wants_to_publish();
-                self.message(now, message)?;
+                self.message(now, message);
                 if self.wants_to_publish() && !had_asked {
                     break;
                 }
@@ -312,12 +338,12 @@ impl Session {
         matches!(self.stage, Stage::Asked(Role::Publish, _))
     }
 
-    fn message(&mut self, now: Instant, message: Message) -> Result<(), Error> {
+    fn message(&mut self, now: Instant, message: Message) {
         match message.kind {
             message::AUDIO => self.tag(MediaKind::Audio, message),
             message::VIDEO => self.tag(MediaKind::Video, message),
-            message::COMMAND_AMF0 | message::COMMAND_AMF3 => self.command(now, &message)?,
-            message::DATA_AMF0 | message::DATA_AMF3 => self.metadata(&message),
+            message::COMMAND_AMF0 | message::COMMAND_AMF3 => self.command(now, &message),
+            message::DATA_AMF0 | message::DATA_AMF3 => self.data_message(&message),
             message::USER_CONTROL => self.user_control(&message),
             message::ACKNOWLEDGEMENT => {
                 if let Some(count) = message.payload.first_chunk::<4>() {
@@ -330,42 +356,45 @@ impl Session {
                 }
             }
             message::SET_PEER_BANDWIDTH => self.peer_bandwidth(&message),
-            _ => self.events.push_back(Event::Dropped(DropReason::RtmpMessageType)),
+            _ => self.dropped(DropReason::RtmpMessageType),
         }
-        Ok(())
+    }
+
+    fn dropped(&mut self, reason: DropReason) {
+        self.events.push_back(Event::Dropped(reason));
     }
 
     fn tag(&mut self, kind: MediaKind, message: Message) {
         let publishing = matches!(self.stage, Stage::Asked(Role::Publish, _) | Stage::Active(Role::Publish, _));
         if !publishing {
-            self.events.push_back(Event::Dropped(DropReason::RtmpNotPublishing));
+            self.dropped(DropReason::RtmpNotPublishing);
         } else if !message.payload.is_empty() {
             self.events.push_back(Event::Media { kind, timestamp: message.timestamp, payload: message.payload });
         }
     }
 
-    fn metadata(&mut self, message: &Message) {
-        let Ok(values) = amf0_of(message, message::DATA_AMF3).map(amf::read).unwrap_or(Err(amf::AmfError::Type(17)))
-        else {
-            self.events.push_back(Event::Dropped(DropReason::RtmpMetadata));
-            return;
-        };
-        if !values.iter().take(2).any(|value| value.as_str() == Some("onMetaData")) {
-            return; // Cue points, captions and time codes are not used.
+    fn data_message(&mut self, message: &Message) {
+        let values = self.values(message, message::DATA_AMF3);
+        match values.first().and_then(Value::as_str) {
+            Some(_) if values.iter().take(2).any(|value| value.as_str() == Some("onMetaData")) => {}
+            Some("@clearDataFrame") => return, // Nothing of it is kept.
+            // Cue points, captions, time codes.
+            Some(_) => return self.dropped(DropReason::DataNotCarried),
+            None => return self.dropped(DropReason::RtmpMetadata),
         }
-        let says = |names: &[&str]| {
-            let properties = values.iter().flat_map(Value::properties);
-            properties.filter(|property| names.contains(&property.0.as_str())).any(|property| match &property.1 {
-                Value::Number(number) => *number != 0.0,
-                Value::String(text) => !text.is_empty(),
-                _ => false,
-            })
-        };
-        let video = says(&["videocodecid", "width", "videodatarate"]);
-        let audio = says(&["audiocodecid", "audiosamplerate", "audiodatarate"]);
+        let (video, audio) = metadata::announced(&values);
         if video || audio {
             self.events.push_back(Event::Announced { video, audio });
         }
+    }
+
+    /// Reads the AMF0 values of a message, and a count if any of them is odd.
+    fn values(&mut self, message: &Message, wrapped: u8) -> Vec<Value> {
+        let reading = amf::read(amf0_of(message, wrapped));
+        if !reading.is_whole() {
+            self.dropped(DropReason::RtmpAmf);
+        }
+        reading.values
     }
 
     fn user_control(&mut self, message: &Message) {
@@ -396,11 +425,10 @@ impl Session {
         }
     }
 
-    fn command(&mut self, now: Instant, message: &Message) -> Result<(), Error> {
-        let bytes = amf0_of(message, message::COMMAND_AMF3).ok_or(Error::Command(amf::AmfError::Type(17)))?;
-        let values = amf::read(bytes).map_err(Error::Command)?;
+    fn command(&mut self, now: Instant, message: &Message) {
+        let values = self.values(message, message::COMMAND_AMF3);
         let Some(name) = values.first().and_then(Value::as_str) else {
-            return Err(Error::Unexpected("command without a name"));
+            return self.dropped(DropReason::RtmpUnknownCommand);
         };
         let call = Call {
             transaction: values.get(1).and_then(Value::as_number).unwrap_or(0.0),
@@ -409,15 +437,15 @@ impl Session {
         };
         match (&self.stage, name) {
             (Stage::Greeted, "connect") => self.connect(&call),
-            (Stage::Greeted, _) => return Err(Error::Unexpected("command before connect")),
-            (_, "connect") => return Err(Error::Unexpected("second connect")),
+            (Stage::Greeted, _) => self.out_of_order(&call, "Call connect first."),
+            (_, "connect") => self.out_of_order(&call, "This connection is connected already."),
             (_, "createStream") => self.create_stream(&call),
             (_, "releaseStream" | "FCPublish" | "FCSubscribe" | "_checkbw" | "setPeerInfo") => {
                 self.prepare(name, &call);
             }
             (_, "getStreamLength") => self.result(&call, Value::Null, Value::Number(0.0)),
-            (_, "publish") => self.ask(Role::Publish, &call)?,
-            (_, "play") => self.ask(Role::Play, &call)?,
+            (_, "publish") => self.ask(Role::Publish, &call),
+            (_, "play") => self.ask(Role::Play, &call),
             (_, "deleteStream") => self.release(now, call.arguments.get(1).and_then(Value::as_number)),
             (_, "closeStream" | "FCUnpublish" | "FCUnsubscribe") => self.release(now, None),
             (_, "pause" | "pauseRaw") => self.pause(&call),
@@ -433,15 +461,15 @@ impl Session {
             (_, "_result" | "_error" | "onStatus") => {} // This server makes no calls.
             (_, name) => self.unknown(name, &call),
         }
-        Ok(())
     }
 
     fn connect(&mut self, call: &Call<'_>) {
         let object = call.arguments.first().unwrap_or(&Value::Null);
         let text = |name| object.get(name).and_then(Value::as_str);
         let app = text("app").unwrap_or_default();
-        let Some(application) = Application::parse(app, text("tcUrl")) else {
-            let sentence = format!("There is no application '{}' here; use rtmp://HOST/{APPLICATION}.", brief(app));
+        let Some(application) = self.applications.find(app, text("tcUrl")) else {
+            let named = self.applications.name();
+            let sentence = format!("There is no application '{}' here; use rtmp://HOST/{named}.", brief(app));
             let info = status_object("error", "NetConnection.Connect.Rejected", &sentence);
             self.reply("_error", call.transaction, Value::Null, info);
             self.fail(Error::Refused(sentence));
@@ -479,12 +507,10 @@ impl Session {
     fn create_stream(&mut self, call: &Call<'_>) {
         if self.streams >= STREAMS_MAX {
             let sentence = format!("No more than {STREAMS_MAX} streams per connection; connect again.");
-            let info = status_object("error", "NetConnection.Call.Failed", &sentence);
-            self.reply("_error", call.transaction, Value::Null, info);
-            return;
+            return self.call_failed(call, &sentence);
         }
         self.streams += 1;
-        self.result(call, Value::Null, Value::Number(self.streams.into()));
+        self.reply("_result", call.transaction, Value::Null, Value::Number(self.streams.into()));
     }
 
     /// Answers the calls by which other servers prepare a publish. There is nothing to prepare here.
@@ -498,32 +524,31 @@ impl Session {
         self.reply(answer, 0.0, Value::Null, status_object("status", code, "Go on."));
     }
 
-    fn ask(&mut self, role: Role, call: &Call<'_>) -> Result<(), Error> {
+    /// Asks the driver. Some encoders publish on stream 0, or on one that they never created: it is theirs all the same.
+    fn ask(&mut self, role: Role, call: &Call<'_>) {
         if !matches!(self.stage, Stage::Connected) {
-            return Err(Error::Unexpected("second publish or play"));
-        }
-        if call.stream == 0 || call.stream > self.streams {
-            return Err(Error::Unexpected("publish or play on a stream that was not created"));
+            self.dropped(DropReason::RtmpCommandOrder);
+            let sentence = "This connection publishes or plays already; stop that first, or connect again.";
+            return self.status(call.stream, "error", role.failed(), sentence);
         }
         self.stage = Stage::Asked(role, call.stream);
         self.setup_deadline = None;
-        let key = call.arguments.get(1).and_then(Value::as_str).unwrap_or_default();
+        // The command object stands in front, and some encoders leave it out.
+        let key = call.arguments.iter().take(2).find_map(Value::as_str).unwrap_or_default();
         match StreamKey::parse(&self.application, key) {
             Ok(key) if role == Role::Publish => self.events.push_back(Event::Publish(key)),
             Ok(key) => self.events.push_back(Event::Play(key)),
             Err(invalid) => {
-                let code = if role == Role::Publish { "NetStream.Publish.BadName" } else { "NetStream.Play.Failed" };
                 let sentence = format!("The stream key must be ROOM or ROOM/PARTICIPANT: {invalid}.");
-                self.refuse(code, &sentence);
+                self.refuse(role.failed(), &sentence);
             }
         }
-        Ok(())
     }
 
-    /// Ends the publish or play, unless another stream is meant.
+    /// Ends the publish or play, unless another stream is meant. One on stream 0 has no other.
     fn release(&mut self, now: Instant, meant: Option<f64>) {
         let (Stage::Active(role, stream) | Stage::Asked(role, stream)) = self.stage else { return };
-        if meant.is_some_and(|meant| meant != f64::from(stream)) {
+        if stream != 0 && meant.is_some_and(|meant| meant != f64::from(stream)) {
             return;
         }
         self.end_stream(role, stream, "Stopped.");
@@ -546,10 +571,19 @@ impl Session {
     }
 
     fn unknown(&mut self, name: &str, call: &Call<'_>) {
-        self.events.push_back(Event::Dropped(DropReason::RtmpUnknownCommand));
+        self.dropped(DropReason::RtmpUnknownCommand);
+        self.call_failed(call, &format!("This server does not know the command '{}'.", brief(name)));
+    }
+
+    fn out_of_order(&mut self, call: &Call<'_>, sentence: &str) {
+        self.dropped(DropReason::RtmpCommandOrder);
+        self.call_failed(call, sentence);
+    }
+
+    /// Answers a call that asks for an answer.
+    fn call_failed(&mut self, call: &Call<'_>, sentence: &str) {
         if call.transaction != 0.0 {
-            let sentence = format!("This server does not know the command '{}'.", brief(name));
-            let info = status_object("error", "NetConnection.Call.Failed", &sentence);
+            let info = status_object("error", "NetConnection.Call.Failed", sentence);
             self.reply("_error", call.transaction, Value::Null, info);
         }
     }
@@ -644,12 +678,10 @@ struct Call<'a> {
     arguments: &'a [Value],
 }
 
-/// Returns the AMF0 of a message. In the AMF3 form of the message a byte of 0 stands before it.
-fn amf0_of(message: &Message, wrapped: u8) -> Option<&[u8]> {
-    if message.kind != wrapped {
-        return Some(&message.payload);
-    }
-    message.payload.split_first().filter(|(first, _)| **first == 0).map(|(_, rest)| rest)
+/// Returns the AMF0 of a message. In its AMF3 form a byte of 0 stands before it, which some peers leave out.
+fn amf0_of(message: &Message, wrapped: u8) -> &[u8] {
+    let wrapped = message.kind == wrapped;
+    message.payload.strip_prefix(&[0]).filter(|_| wrapped).unwrap_or(&message.payload)
 }
 
 fn status_object(level: &str, code: &str, sentence: &str) -> Value {

@@ -9,8 +9,73 @@
 use onmic_media::name::InvalidName;
 use onmic_media::{FeedName, SourceName};
 
-/// The application of every URL.
+/// The application that this server answers to unless it is told otherwise.
 pub const APPLICATION: &str = "live";
+
+/// States the applications that this server answers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applications {
+    /// Whatever the peer calls it: the first part of the path, if there is one.
+    Any,
+    /// One of these names, each a path without slashes around it. There is at least one.
+    Named(Vec<String>),
+}
+
+/// Is a name that no application can have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not the name of an application: write the path between the host and the stream key, or * for any")]
+pub struct InvalidApplication(String);
+
+impl Default for Applications {
+    fn default() -> Self {
+        Self::Named(vec![APPLICATION.to_owned()])
+    }
+}
+
+impl Applications {
+    /// Takes the names of a configuration, of which `*` means any.
+    pub fn new(names: &[String]) -> Result<Self, InvalidApplication> {
+        if names.iter().any(|name| name == "*") {
+            return Ok(Self::Any);
+        }
+        let names: Vec<_> = names.iter().map(|name| join(parts(name))).collect();
+        let is_plain = |name: &String| !name.is_empty() && !name.contains(['?', '*', '#', ' ']);
+        match names.iter().find(|name| !is_plain(name)) {
+            Some(name) => Err(InvalidApplication(name.clone())),
+            None if names.is_empty() => Err(InvalidApplication(String::new())),
+            None => Ok(Self::Named(names)),
+        }
+    }
+
+    /// Returns the application to tell people.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Any => APPLICATION,
+            Self::Named(names) => names.first().map_or(APPLICATION, String::as_str),
+        }
+    }
+
+    /// Parses `app` and `tcUrl` of a connect. `None` when this is not an application of this server.
+    pub fn find(&self, app: &str, tc_url: Option<&str>) -> Option<Application> {
+        let (path, query) = split_query(app);
+        let (url, url_query) = split_query(tc_url.unwrap_or_default());
+        let path: Vec<_> = match parts(path).next() {
+            Some(_) => parts(path).collect(),
+            None => parts(url.split_once("://").map_or("", |(_, rest)| rest)).skip(1).collect(), // After the host.
+        };
+        let length = match self {
+            Self::Any => path.len().min(1),
+            // The longest, where one is the beginning of another.
+            Self::Named(names) => {
+                let found = names.iter().filter(|name| parts(name).zip(&path).all(|(name, part)| name == *part));
+                found.map(|name| parts(name).count()).filter(|&length| length <= path.len()).max()?
+            }
+        };
+        let key_prefix = Some(join(path.into_iter().skip(length))).filter(|prefix| !prefix.is_empty());
+        let token = token(query).or_else(|| token(url_query)).map(str::to_owned);
+        Some(Application { key_prefix, token })
+    }
+}
 
 /// Holds the parts of the application that the peer named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,17 +83,6 @@ pub struct Application {
     /// The beginning of the stream key, if the client put it into the application.
     key_prefix: Option<String>,
     token: Option<String>,
-}
-
-impl Application {
-    /// Parses `app` and `tcUrl` of a connect. `None` when the application is not [`APPLICATION`].
-    pub fn parse(app: &str, tc_url: Option<&str>) -> Option<Self> {
-        let (path, query) = split_query(app);
-        let path = path.trim_matches('/');
-        let (name, prefix) = path.split_once('/').map_or((path, None), |(name, prefix)| (name, Some(prefix)));
-        let token = token(query).or_else(|| tc_url.and_then(|url| token(split_query(url).1)));
-        (name == APPLICATION).then(|| Self { key_prefix: prefix.map(str::to_owned), token: token.map(str::to_owned) })
-    }
 }
 
 /// Holds a stream key, joined with its application.
@@ -46,12 +100,8 @@ impl StreamKey {
     /// Parses the name of a publish or play.
     pub fn parse(application: &Application, key: &str) -> Result<Self, InvalidName> {
         let (path, query) = split_query(key);
-        let path = path.trim_matches('/');
-        let joined = match application.key_prefix.as_deref() {
-            Some(prefix) if path.is_empty() => prefix.to_owned(),
-            Some(prefix) => format!("{prefix}/{path}"),
-            None => path.to_owned(),
-        };
+        let prefix = application.key_prefix.as_deref().unwrap_or_default();
+        let joined = join(parts(prefix).chain(parts(path)));
         let token = token(query).map(str::to_owned).or_else(|| application.token.clone());
         Ok(Self { name: joined.parse()?, names_participant: joined.contains('/'), token })
     }
@@ -68,6 +118,15 @@ impl StreamKey {
     }
 }
 
+/// Returns the parts of a path. Slashes too many, in front, behind or between, mean nothing.
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|part| !part.is_empty())
+}
+
+fn join<'a>(parts: impl Iterator<Item = &'a str>) -> String {
+    parts.collect::<Vec<_>>().join("/")
+}
+
 fn split_query(text: &str) -> (&str, &str) {
     text.split_once('?').unwrap_or((text, ""))
 }
@@ -80,21 +139,37 @@ fn token(query: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn parse(app: &str, tc_url: &str, key: &str) -> (String, bool, Option<String>) {
-        let application = Application::parse(app, Some(tc_url)).unwrap();
+    fn parse_for(names: &Applications, app: &str, tc_url: &str, key: &str) -> (String, bool, Option<String>) {
+        let application = names.find(app, Some(tc_url)).unwrap();
         let key = StreamKey::parse(&application, key).unwrap();
         (key.name.to_string(), key.names_participant, key.token)
+    }
+
+    fn parse(app: &str, tc_url: &str, key: &str) -> (String, bool, Option<String>) {
+        parse_for(&Applications::default(), app, tc_url, key)
+    }
+
+    fn named(names: &[&str]) -> Applications {
+        Applications::new(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
     }
 
     #[test]
     fn a_url_has_one_meaning_wherever_the_client_splits_it() {
         let expected = ("demo/anna".to_owned(), true, Some("T.1".to_owned()));
-        assert_eq!(parse("live", "rtmp://h/live", "demo/anna?token=T.1"), expected);
-        assert_eq!(parse("live/demo", "rtmp://h/live/demo", "anna?x=1&token=T.1"), expected);
-        assert_eq!(parse("live/demo/", "", "/anna?token=T.1"), expected);
-        assert_eq!(parse("live?token=T.1", "", "demo/anna"), expected);
-        assert_eq!(parse("live", "rtmp://h/live?token=T.1", "demo/anna"), expected);
-        assert_eq!(parse("live/demo/anna?token=T.1", "", ""), expected);
+        for (app, tc_url, key) in [
+            ("live", "rtmp://h/live", "demo/anna?token=T.1"),
+            ("live/", "rtmp://h/live/", "/demo//anna/?token=T.1"),
+            ("/live/demo", "rtmp://h/live/demo", "anna?x=1&token=T.1"),
+            ("live/demo/", "", "/anna?token=T.1"),
+            ("live?token=T.1", "", "demo/anna"),
+            ("live/?token=T.1", "rtmp://h/live/?token=T.1", "demo/anna"),
+            ("live", "rtmp://h/live?token=T.1", "demo/anna"),
+            ("live/demo/anna?token=T.1", "", ""),
+            ("", "rtmp://h:1935/live?token=T.1", "demo/anna"),
+            ("", "rtmp://h:1935/live/demo/?token=T.1", "anna"),
+        ] {
+            assert_eq!(parse(app, tc_url, key), expected, "{app} {tc_url} {key}");
+        }
     }
 
     #[test]
@@ -106,14 +181,35 @@ mod tests {
 
     #[test]
     fn other_applications_and_names_are_refused() {
-        assert_eq!(Application::parse("vod", None), None);
-        assert_eq!(Application::parse("livestream", None), None);
-        let application = Application::parse("live/demo", None).unwrap();
+        let usual = Applications::default();
+        assert_eq!(usual.find("vod", None), None);
+        assert_eq!(usual.find("livestream", None), None);
+        assert_eq!(usual.find("", None), None);
+        let application = usual.find("live/demo", None).unwrap();
         assert!(StreamKey::parse(&application, "a/b").is_err());
         assert!(StreamKey::parse(&application, "../x").is_err());
         assert!(StreamKey::parse(&Application::default(), "").is_err());
         for name in ["a b", "a%2f", "é", ".a", "a/.b"] {
             assert!(StreamKey::parse(&Application::default(), name).is_err(), "{name:?} is not a name");
+        }
+    }
+
+    #[test]
+    fn applications_are_those_of_the_configuration() {
+        let several = named(&["live", "/stream/", "live/hd"]);
+        assert_eq!(several.name(), "live");
+        let demo = ("demo/host".to_owned(), false, None);
+        for app in ["live", "stream", "stream/", "live/hd"] {
+            assert_eq!(parse_for(&several, app, "", "demo"), demo, "{app}");
+        }
+        assert_eq!(parse_for(&several, "stream/demo", "", "anna").0, "demo/anna");
+        assert_eq!(several.find("app", None), None);
+        for app in ["anything", "live", "", "x/"] {
+            assert_eq!(parse_for(&named(&["*"]), app, "", "demo"), demo, "{app}");
+        }
+        assert_eq!(parse_for(&Applications::Any, "anything/demo", "", "anna").0, "demo/anna");
+        for names in [&[][..], &["".to_owned()], &["a?b".to_owned()], &["live".to_owned(), "/".to_owned()]] {
+            assert!(Applications::new(names).is_err(), "{names:?}");
         }
     }
 }

@@ -133,8 +133,9 @@ fn describe(message: &Message) -> String {
     let number = || message.payload.first_chunk::<4>().map_or(0, |value| u32::from_be_bytes(*value));
     match message.kind {
         message::COMMAND_AMF0 | message::DATA_AMF0 => {
-            let values = amf::read(&message.payload).expect("the server writes valid bytes");
-            let values: Vec<_> = values.iter().map(Value::to_string).collect();
+            let reading = amf::read(&message.payload);
+            assert!(reading.is_whole(), "the server writes valid bytes");
+            let values: Vec<_> = reading.values.iter().map(Value::to_string).collect();
             format!(
                 "{}@{}: {}",
                 if message.kind == message::DATA_AMF0 { "data" } else { "command" },

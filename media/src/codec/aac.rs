@@ -153,7 +153,47 @@ pub struct Adts {
     pub frame_length: usize,
 }
 
+/// Returns the first frame of a payload that is ADTS, its header included, and what follows it. Encoders put one or several frames
+/// into one message. A payload that is not ADTS, or broken, is one frame.
+pub fn split_adts(mut payload: Bytes) -> (Bytes, Bytes) {
+    let length = if Adts::begins(&payload) { Adts::parse(&payload).ok().map(|adts| adts.frame_length) } else { None };
+    match length.filter(|&length| length < payload.len() && Adts::begins(&payload[length..])) {
+        Some(length) => (payload.split_to(length), payload),
+        None => (payload, Bytes::new()),
+    }
+}
+
 impl Adts {
+    /// Returns whether a payload begins with the syncword. A raw data block never does: it would begin with its own end.
+    pub fn begins(payload: &[u8]) -> bool {
+        matches!(payload, [0xff, second, ..] if second & 0xf6 == 0xf0)
+    }
+
+    /// Returns the parameters that it tells: those of the core, as SBR is not declared here. `Unsupported` where the payload has them.
+    pub fn parameters(&self) -> Result<Parameters, Malformed> {
+        let configuration = self.channel_configuration;
+        let Some(index) = SAMPLE_RATES.iter().position(|&rate| rate == self.sample_rate).filter(|_| configuration > 0)
+        else {
+            let field = "channel configuration";
+            return Err(Malformed::Unsupported { what: ADTS, field, value: configuration.into() });
+        };
+        let mut writer = BitWriter::new();
+        writer.bits(self.object_type.into(), 5);
+        writer.bits(index as u32, 4);
+        writer.bits(configuration.into(), 4);
+        writer.bits(0, 3); // 1024 samples, no core coder, no extension
+        Parameters::from_asc(&writer.finish())
+    }
+
+    /// Returns whether `known` can be what this header speaks of. It may say more.
+    pub fn agrees_with(&self, known: &Parameters) -> bool {
+        let expected = known.adts_header(0).and_then(|header| Self::parse(&header));
+        expected.is_ok_and(|expected| {
+            let of = |adts: &Self| (adts.object_type, adts.sample_rate, adts.channel_configuration);
+            of(&expected) == of(self)
+        })
+    }
+
     /// Reads the header of one frame. The payload need not be there.
     pub fn parse(frame: &[u8]) -> Result<Self, Malformed> {
         let mut reader = BitReader::new(ADTS, frame);
@@ -175,7 +215,11 @@ impl Adts {
         let channel_configuration = reader.byte(3)?;
         reader.skip(4)?; // original_copy, home, two copyright bits
         let frame_length = reader.bits(13)? as usize;
-        reader.skip(13)?; // buffer fullness, further data blocks
+        reader.skip(11)?; // buffer fullness
+        let further = reader.bits(2)?;
+        if further > 0 {
+            return Err(Malformed::Unsupported { what: ADTS, field: "data blocks", value: u64::from(further) + 1 });
+        }
         if frame_length < header_length {
             return Err(Malformed::OutOfRange { what: ADTS, field: "frame length", value: frame_length as u64 });
         }

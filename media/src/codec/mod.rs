@@ -12,6 +12,7 @@ pub mod av1;
 mod bits;
 pub mod h264;
 pub mod h265;
+pub mod in_band;
 pub mod metadata;
 pub mod nal;
 pub mod opus;
@@ -21,7 +22,7 @@ pub mod vp9;
 
 pub use crate::key::MediaKind;
 use crate::time::ClockRate;
-use bytes::Bytes;
+pub use in_band::InBand;
 
 /// The longest side of a picture that is accepted, in pixels.
 pub const LARGEST_SIDE: u32 = 16_384;
@@ -84,36 +85,6 @@ impl Codec {
             Self::H264 => h264::recovery_frames(payload),
             Self::H265 => h265::recovery_frames(payload),
             Self::Vp8 | Self::Vp9 | Self::Av1 | Self::Aac | Self::Opus | Self::Metadata => None,
-        }
-    }
-
-    /// Returns the payload in canonical form without the parameters in it, and those parameters. Transports without a
-    /// configuration of their own (RTP) need this. It copies nothing if the parameters are in front. A sequence header
-    /// of AV1 and the headers of VP8 and VP9 keyframes are read and stay, because they are part of the frame.
-    pub fn take_parameters(self, payload: Bytes) -> (Bytes, Option<Parameters>) {
-        match self {
-            Self::H264 => {
-                let (payload, found) = h264::strip_parameter_sets(payload);
-                (payload, found.map(Parameters::H264))
-            }
-            Self::H265 => {
-                let (payload, found) = h265::strip_parameter_sets(payload);
-                (payload, found.map(Parameters::H265))
-            }
-            Self::Av1 => {
-                let payload = av1::strip_temporal_delimiters(payload);
-                let found = av1::Parameters::from_access_unit(&payload);
-                (payload, found.map(Parameters::Av1))
-            }
-            Self::Vp8 => {
-                let found = vp8::Parameters::from_keyframe(&payload).ok();
-                (payload, found.map(Parameters::Vp8))
-            }
-            Self::Vp9 => {
-                let found = vp9::Parameters::from_keyframe(&payload).ok();
-                (payload, found.map(Parameters::Vp9))
-            }
-            Self::Aac | Self::Opus | Self::Metadata => (payload, None),
         }
     }
 }

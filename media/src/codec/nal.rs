@@ -2,7 +2,7 @@
 //! codes (Annex B) and other length sizes outside.
 //!
 //! Iteration allocates nothing and never fails: it ends at the first length that reaches past the payload. Code that
-//! takes in payloads calls [`check`] once. After that they are trusted to be complete.
+//! takes in payloads calls [`check`] or [`canonical`] once. After that they are trusted to be complete.
 
 use super::Malformed;
 use super::bits::BitReader;
@@ -86,6 +86,24 @@ pub fn from_length_size(payload: Bytes, length_size: usize) -> Result<Bytes, Mal
         rest = after;
     }
     Ok(canonical.freeze())
+}
+
+/// Returns a payload in the canonical form, whatever form it came in: lengths of the `stated` size, of four bytes, or start codes.
+/// The lengths are believed first: they have to cover the payload exactly, which start codes do not do by chance.
+pub fn canonical(payload: Bytes, stated: usize) -> Result<Bytes, Malformed> {
+    if stated != LENGTH_BYTES && check(&payload, stated).is_ok() {
+        return from_length_size(payload, stated);
+    }
+    match check(&payload, LENGTH_BYTES) {
+        Ok(()) => Ok(payload),
+        Err(error) if !begins_with_start_code(&payload) => Err(error),
+        Err(error) => Some(from_annex_b(&payload)).filter(|canonical| !canonical.is_empty()).ok_or(error),
+    }
+}
+
+/// Returns whether bytes begin with a start code of Annex B, of three or four bytes.
+pub fn begins_with_start_code(stream: &[u8]) -> bool {
+    stream.starts_with(&[0, 0, 1]) || stream.starts_with(&[0, 0, 0, 1])
 }
 
 /// Converts Annex B to the canonical form. Start codes may have three or four bytes, with leading and trailing zeros.
@@ -239,6 +257,24 @@ mod tests {
             let canonical = from_length_size(payload.freeze(), size).unwrap();
             assert_eq!(canonical[..], [0, 0, 0, 3, 0x41, 1, 2, 0, 0, 0, 2, 0x41, 3]);
         }
+    }
+
+    #[test]
+    fn a_payload_is_read_in_the_form_that_it_has_whatever_was_stated() {
+        let units = [&[0x67, 1, 2][..], &[0x65, 9, 0, 0, 3, 9]];
+        let lengths = join(units);
+        let long = to_annex_b(&lengths);
+        let short = Bytes::from([&[0, 0, 1][..], units[0], &[0, 0, 1], units[1]].concat());
+        let two = Bytes::from(units.map(|unit| [&[0, unit.len() as u8][..], unit].concat()).concat());
+        for stated in 1..=4 {
+            for payload in [&lengths, &long, &short] {
+                assert_eq!(canonical(payload.clone(), stated).as_ref(), Ok(&lengths), "{stated} {payload:x?}");
+            }
+        }
+        assert_eq!(canonical(two.clone(), 2).as_ref(), Ok(&lengths));
+        assert!(canonical(two, 4).is_err());
+        assert!(canonical(Bytes::from_static(&[0, 0, 0, 1]), 4).is_err());
+        assert!(canonical(Bytes::new(), 4).is_err());
     }
 
     #[test]

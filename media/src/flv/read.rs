@@ -10,8 +10,10 @@ use bytes::Bytes;
 pub enum VideoTag {
     /// The parameters that the decoder must know from here on. They may repeat those in force.
     Config(Parameters),
-    /// One access unit in canonical form.
+    /// One access unit in canonical form, with whatever parameter sets it brings.
     Frame {
+        /// The codec that the tag names.
+        codec: Codec,
         /// Whether decoding can start here, as the bitstream states (the flag of the tag is wrong for some encoders).
         keyframe: bool,
         /// The presentation time minus the decoding time, in ms.
@@ -30,8 +32,10 @@ pub enum VideoTag {
 pub enum AudioTag {
     /// The parameters that the decoder must know from here on. They may repeat those in force.
     Config(Parameters),
-    /// One packet of audio.
+    /// One message of audio: a packet, or ADTS.
     Frame {
+        /// The codec that the tag names.
+        codec: Codec,
         /// The payload, a slice of the body.
         payload: Bytes,
     },
@@ -96,6 +100,27 @@ struct Packet {
 const VIDEO: &str = "FLV video tag";
 const AUDIO: &str = "FLV audio tag";
 
+/// The size that lengths of NAL units have where no record states their size.
+const CANONICAL_LENGTH_SIZE: usize = 4;
+
+/// Codecs of FLV 10.1, E.4.2.1 and E.4.3.1, that this server does not carry.
+const SOUND_NAMES: [(u8, &str); 12] = [
+    (0, "PCM"),
+    (1, "ADPCM"),
+    (2, "MP3"),
+    (3, "PCM"),
+    (4, "Nellymoser"),
+    (5, "Nellymoser"),
+    (6, "Nellymoser"),
+    (7, "G.711 A-law"),
+    (8, "G.711 mu-law"),
+    (11, "Speex"),
+    (14, "MP3"),
+    (15, "device-specific"),
+];
+const VIDEO_NAMES: [(u8, &str); 6] =
+    [(1, "JPEG"), (2, "Sorenson H.263"), (3, "Screen Video"), (4, "VP6"), (5, "VP6"), (6, "Screen Video")];
+
 /// The most modifiers of a packet. A real sender uses one, for nanoseconds.
 const MOST_MODIFIERS: usize = 8;
 
@@ -122,7 +147,7 @@ impl Reader {
         let codec = match first & 0xf {
             VIDEO_AVC => Codec::H264,
             VIDEO_H265 => Codec::H265,
-            other => return Err(FlvError::UnsupportedCodec(format!("FLV video codec {other}"))),
+            other => return Err(FlvError::UnsupportedCodec(legacy_name("FLV video codec", other, &VIDEO_NAMES))),
         };
         let header: &[u8; 5] = body.first_chunk().ok_or(Malformed::Truncated { what: VIDEO })?;
         let (kind, composition_ms) = (header[1], signed_24([header[2], header[3], header[4]]));
@@ -145,11 +170,11 @@ impl Reader {
                 let payload = body.slice(2..);
                 match kind {
                     SEQUENCE_START => audio_config(Codec::Aac, &payload),
-                    CODED_FRAMES => Ok(audio_frame(payload)),
+                    CODED_FRAMES => Ok(audio_frame(Codec::Aac, payload)),
                     other => Ok(AudioTag::Ignored(Ignored::UnknownPacketType(other))),
                 }
             }
-            other => Err(FlvError::UnsupportedCodec(format!("FLV sound format {other}"))),
+            other => Err(FlvError::UnsupportedCodec(legacy_name("FLV sound format", other, &SOUND_NAMES))),
         }
     }
 
@@ -182,7 +207,7 @@ impl Reader {
         };
         match packet.kind {
             SEQUENCE_START => audio_config(packet.codec, &packet.body),
-            CODED_FRAMES => Ok(audio_frame(packet.body)),
+            CODED_FRAMES => Ok(audio_frame(packet.codec, packet.body)),
             SEQUENCE_END => Ok(AudioTag::EndOfSequence),
             MULTICHANNEL_CONFIG => Ok(AudioTag::Ignored(Ignored::ChannelOrder)),
             other => Ok(AudioTag::Ignored(Ignored::UnknownPacketType(other))),
@@ -244,6 +269,7 @@ impl Reader {
             return Ok(VideoTag::Ignored(Ignored::Empty));
         }
         let (parameters, length_size) = match codec {
+            Codec::H264 | Codec::H265 if nal::begins_with_start_code(record) => start_codes(codec, record),
             Codec::H264 => h264::Parameters::from_avcc(record).map(|(read, size)| (Parameters::H264(read), size)),
             Codec::H265 => h265::Parameters::from_hvcc(record).map(|(read, size)| (Parameters::H265(read), size)),
             Codec::Av1 => av1::Parameters::from_av1c(record).map(|read| (Parameters::Av1(read), 0)),
@@ -261,11 +287,12 @@ impl Reader {
         if payload.is_empty() {
             return Ok(VideoTag::Ignored(Ignored::Empty));
         }
-        let framing = self.video.filter(|framing| framing.codec == codec);
-        let payload = match (codec, framing) {
-            (Codec::H264 | Codec::H265, Some(framing)) => nal::from_length_size(payload, framing.length_size)?,
-            (Codec::H264 | Codec::H265, None) => return Err(FlvError::NoConfiguration(codec)),
-            (Codec::Av1, _) => {
+        let payload = match codec {
+            Codec::H264 | Codec::H265 => {
+                let framing = self.video.filter(|framing| framing.codec == codec);
+                nal::canonical(payload, framing.map_or(CANONICAL_LENGTH_SIZE, |framing| framing.length_size))?
+            }
+            Codec::Av1 => {
                 av1::check(&payload)?;
                 av1::strip_temporal_delimiters(payload)
             }
@@ -276,8 +303,19 @@ impl Reader {
             return Ok(VideoTag::Ignored(Ignored::Empty));
         }
         let keyframe = codec.is_keyframe(&payload);
-        Ok(VideoTag::Frame { keyframe, composition_ms, payload })
+        Ok(VideoTag::Frame { codec, keyframe, composition_ms, payload })
     }
+}
+
+/// Reads a configuration that is parameter sets behind start codes instead of a record.
+fn start_codes(codec: Codec, stream: &[u8]) -> Result<(Parameters, usize), Malformed> {
+    let units = nal::from_annex_b(stream);
+    let parameters = match codec {
+        Codec::H264 => h264::Parameters::from_access_unit(&units).map(Parameters::H264),
+        _ => h265::Parameters::from_access_unit(&units).map(Parameters::H265),
+    };
+    let missing = Malformed::Missing { what: "sequence header", field: "usable parameter sets" };
+    parameters.map(|parameters| (parameters, CANONICAL_LENGTH_SIZE)).ok_or(missing)
 }
 
 fn audio_config(codec: Codec, record: &[u8]) -> Result<AudioTag, FlvError> {
@@ -285,14 +323,24 @@ fn audio_config(codec: Codec, record: &[u8]) -> Result<AudioTag, FlvError> {
         return Ok(AudioTag::Ignored(Ignored::Empty));
     }
     let parameters = match codec {
+        // Some encoders put the header of ADTS where the configuration belongs.
+        Codec::Aac if aac::Adts::begins(record) => Parameters::Aac(aac::Adts::parse(record)?.parameters()?),
         Codec::Aac => Parameters::Aac(aac::Parameters::from_asc(record)?),
         _ => Parameters::Opus(opus::Parameters::from_opus_head(record)?),
     };
     Ok(AudioTag::Config(parameters))
 }
 
-fn audio_frame(payload: Bytes) -> AudioTag {
-    if payload.is_empty() { AudioTag::Ignored(Ignored::Empty) } else { AudioTag::Frame { payload } }
+fn audio_frame(codec: Codec, payload: Bytes) -> AudioTag {
+    if payload.is_empty() { AudioTag::Ignored(Ignored::Empty) } else { AudioTag::Frame { codec, payload } }
+}
+
+/// Names a codec by its number and, where it has one, its name.
+fn legacy_name(what: &str, number: u8, names: &[(u8, &str)]) -> String {
+    match names.iter().find(|(known, _)| *known == number) {
+        Some((_, name)) => format!("{what} {number} ({name})"),
+        None => format!("{what} {number}"),
+    }
 }
 
 /// Skips ModEx packets (nanosecond offsets and later ones). Returns the packet type after them, and the rest.

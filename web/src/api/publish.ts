@@ -14,8 +14,12 @@ export interface Publishing {
 
 const TOKEN = 'TOKEN'; // A placeholder for the broadcaster's token. The viewer's token of this page may not publish.
 
-export function publishing(node: URL, server: Pick<Server, 'rtmp_port' | 'auth'>, room: string): Publishing {
-  const rtmpServer = `rtmp://${node.hostname}:${server.rtmp_port}/live`;
+export function publishing(
+  node: URL,
+  server: Pick<Server, 'rtmp_port' | 'auth'> & Partial<Pick<Server, 'rtmp_app'>>,
+  room: string,
+): Publishing {
+  const rtmpServer = `rtmp://${node.hostname}:${server.rtmp_port}/${server.rtmp_app ?? 'live'}`;
   const path = encodeURIComponent(room);
   const streamKey = server.auth ? `${path}?token=${TOKEN}` : path;
   const encode = '-c:v libx264 -preset veryfast -tune zerolatency -g 60 -b:v 2500k -pix_fmt yuv420p -c:a aac -b:a 128k';

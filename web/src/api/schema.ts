@@ -563,11 +563,11 @@ export interface components {
     schemas: {
         /** @description One thing that a publisher should change. */
         Advice: {
-            /** @description The code: `b_frames`, `keyframe_interval`, `video_format`, `audio_format` or `no_audio`. */
+            /** @description The code: `no_header`, `no_keyframe`, `no_video`, `no_audio`, `unsupported_codec`, `other_tracks`, `b_frames`, `keyframe_interval`, `video_format` or `audio_format`. */
             code: string;
             /** @description The reason. */
             message: string;
-            /** @description The setting in OBS. */
+            /** @description The setting in OBS or another encoder. */
             setting: string;
         };
         /** @description The seat to grant. */
@@ -1147,6 +1147,8 @@ export interface components {
             auth: boolean;
             /** @description The node's clock now (RFC 3339 with milliseconds), against which players measure latency. */
             now: string;
+            /** @description The application of RTMP URLs, the path between the host and the stream key. */
+            rtmp_app: string;
             /**
              * Format: int32
              * @description The TCP port that takes RTMP.

@@ -18,7 +18,7 @@ export interface PublishChoice {
 
 export function publishPanel(
   speech: Speech,
-  server: Pick<Server, 'rtmp_port' | 'auth'>,
+  server: Pick<Server, 'rtmp_port' | 'auth'> & Partial<Pick<Server, 'rtmp_app'>>,
   choice: PublishChoice,
   query: string,
 ): HTMLElement {

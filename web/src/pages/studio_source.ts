@@ -197,7 +197,13 @@ export function studioSource(speech: Speech, address: Address): { element: HTMLE
   void refresh();
   void api
     .server()
-    .catch((): Pick<Server, 'rtmp_port' | 'auth'> => ({ rtmp_port: 1935, auth: address.token !== null }))
+    .catch(
+      (): Pick<Server, 'rtmp_port' | 'auth' | 'rtmp_app'> => ({
+        rtmp_port: 1935,
+        rtmp_app: 'live',
+        auth: address.token !== null,
+      }),
+    )
     .then((server) => {
       const { rtmpServer, streamKey, whip } = publishing(NODE, server, address.room);
       // This page's own token may publish as host.

@@ -138,7 +138,7 @@ export class MockServer {
   #api(response, path) {
     if (path === '/api/v1/server') {
       const now = new Date(Date.now() + this.clockAheadMs).toISOString();
-      return json(response, { version: '0.1.0', rtmp_port: 1935, now, auth: this.auth !== '' });
+      return json(response, { version: '0.1.0', rtmp_port: 1935, rtmp_app: 'live', now, auth: this.auth !== '' });
     }
     if (path === '/api/v1/rooms') {
       const rooms = [...this.rooms]

@@ -70,6 +70,7 @@ it('publish_instructions_name_the_host_that_served_the_page', () => {
     'https://live.example:8443/whip/demo',
     'https://live.example:8443/watch/demo',
   ]);
+  expect(publishing(page, { rtmp_port: 1935, rtmp_app: 'in', auth: false }, 'demo').rtmpServer).toMatch(/:1935\/in$/);
   expect(publishing(page, { rtmp_port: 1935, auth: true }, 'demo').ffmpeg).toContain('/live/demo?token=TOKEN"');
 });
 

@@ -29,6 +29,7 @@ pub fn write() -> Result<(), Failure> {
     session("play", after::CONNECT, &play())?;
     session("media", after::PUBLISH, &media()?)?;
     session("media_in_time", after::PUBLISH | after::WITH_TIME, &media()?)?;
+    session("media_without_headers", after::PUBLISH, &media_without_headers()?)?;
     session("more_after_a_refusal", after::HANDSHAKE, &more_after_a_refusal())?;
     session("control", after::PUBLISH, &control())?;
 
@@ -56,6 +57,10 @@ pub fn write() -> Result<(), Failure> {
     ]);
     save("amf", "values", &amf::write(&[Value::text("onMetaData"), values]))?;
     save("amf", "long_string_and_typed_object", b"\x0c\0\0\0\x01a\x10\0\x01C\0\x01a\x05\0\0\x09")?;
+    // AMF3: an array, an object with traits, a reference to them, a dictionary. Then a reference, XML, Latin-1, a movie clip.
+    let amf3 = b"\x11\x09\x05\x03k\x02\x01\x0a\x1b\x03C\x03m\x04\x05\x03d\x03\x01\x0a\x01\x05\0\0\0\0\0\0\0\0\x01\x11\x11\x03\0\x04\x01\x03";
+    let odd = b"\x07\0\0\x0f\0\0\0\x03<a>\x02\0\x04caf\xe9\x04";
+    save("amf", "odd", &[&amf3[..], odd].concat())?;
     save("amf", "capabilities", &amf::write(&[connect_object()]))
 }
 
@@ -100,6 +105,19 @@ fn media() -> Result<Bytes, Failure> {
     peer.message(4, message::AUDIO, 21, [&flv::write_audio_header(Codec::Aac)[..], b"\x21\x10"].concat());
     peer.message(6, message::VIDEO, 0xffff_fff0, frame.clone()).message(6, message::VIDEO, 30, frame);
     peer.message(6, message::AGGREGATE, 60, b"\x08\0\0\x04\0\0\x09\0\0\0\0\xaf\x01\x21\x10\0\0\0\x0f".to_vec());
+    Ok(peer.done())
+}
+
+/// Writes video in start codes with its parameter sets in band, two frames of ADTS in one tag, and a codec nobody carries.
+fn media_without_headers() -> Result<Bytes, Failure> {
+    let stream = std::fs::read(format!("{FUZZ}/../media/tests/fixtures/h264_baseline.h264"))?;
+    let aac = aac::Parameters::low_complexity(44_100, 2)?;
+    let adts = [&aac.adts_header(2)?[..], b"\x21\x10"].concat();
+    let mut peer = Peer::default();
+    peer.message(6, message::VIDEO, 0, b"\x17\0\0\0\0".to_vec());
+    peer.message(6, message::VIDEO, 0, [&b"\x17\x01\0\0\0"[..], &stream].concat());
+    peer.message(4, message::AUDIO, 0, [&flv::write_audio_header(Codec::Aac)[..], &adts, &adts].concat());
+    peer.message(4, message::AUDIO, 30, b"\x70\0".to_vec()).message(6, message::VIDEO, 33, b"\x91vvc1\0".to_vec());
     Ok(peer.done())
 }
 

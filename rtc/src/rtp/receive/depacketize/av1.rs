@@ -67,12 +67,9 @@ impl Elements {
         put_obu(element, frame)
     }
 
-    /// Ends the frame. Never returns parameters, because they are in the frame.
-    pub(super) fn finish(&mut self) -> Result<Option<onmic_media::Parameters>, Unusable> {
-        match self.open.take() {
-            Some(_) => Err(Unusable::Malformed),
-            None => Ok(None),
-        }
+    /// Ends the frame, which must not end inside of an OBU.
+    pub(super) fn finish(&mut self) -> Result<(), Unusable> {
+        if self.open.take().is_some() { Err(Unusable::Malformed) } else { Ok(()) }
     }
 
     pub(super) fn clear(&mut self) {

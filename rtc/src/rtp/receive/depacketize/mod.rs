@@ -11,7 +11,7 @@ mod vp9;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use onmic_media::codec::{opus, vp8 as vp8_frame, vp9 as vp9_frame};
+use onmic_media::codec::InBand;
 use onmic_media::{Codec, Parameters};
 
 /// The largest frame that is assembled, in bytes. A 4K keyframe has 1 to 2 MB.
@@ -48,10 +48,9 @@ pub struct Assembled {
 /// Assembles the frames of one stream.
 #[derive(Debug)]
 pub struct Depacketizer {
-    codec: Codec,
     format: Format,
     frame: BytesMut,
-    parameters: Option<Arc<Parameters>>,
+    in_band: InBand,
 }
 
 #[derive(Debug)]
@@ -76,14 +75,12 @@ impl Depacketizer {
             Codec::Opus => Format::Opus,
             Codec::Aac | Codec::Metadata => return None,
         };
-        let opus = || (codec == Codec::Opus).then(|| Arc::new(Parameters::Opus(opus::Parameters::new(2))));
-        let parameters = parameters.filter(|known| known.codec() == codec).or_else(opus);
-        Some(Self { codec, format, frame: BytesMut::new(), parameters })
+        Some(Self { format, frame: BytesMut::new(), in_band: InBand::new(codec, parameters) })
     }
 
     /// Returns the codec that it is for.
     pub fn codec(&self) -> Codec {
-        self.codec
+        self.in_band.codec()
     }
 
     /// Returns whether a frame certainly begins with this packet. This is needed only after a loss.
@@ -122,26 +119,18 @@ impl Depacketizer {
     /// Completes the frame. Whether this succeeds or not, the next packet begins a new one.
     pub fn finish(&mut self) -> Result<Assembled, Unusable> {
         let finished = match &mut self.format {
-            Format::Nal(units) => units.finish(self.parameters.as_ref()),
+            Format::Nal(units) => units.finish(),
             Format::Av1(elements) => elements.finish(),
-            _ => Ok(None),
+            _ => Ok(()),
         };
         let payload = self.frame.split().freeze();
-        let parameters = finished?;
+        finished?;
+        let payload = self.in_band.take(payload).map_err(|_| Unusable::Malformed)?;
         if payload.is_empty() {
-            self.adopt(parameters);
             return Err(Unusable::Empty);
         }
-        let keyframe = self.is_keyframe(&payload);
-        let in_frame = |payload: &[u8]| match self.codec {
-            Codec::Vp8 => vp8_frame::Parameters::from_keyframe(payload).ok().map(Parameters::Vp8),
-            Codec::Vp9 => vp9_frame::Parameters::from_keyframe(payload).ok().map(Parameters::Vp9),
-            Codec::Av1 => onmic_media::codec::av1::Parameters::from_access_unit(payload).map(Parameters::Av1),
-            _ => None,
-        };
-        let found = if keyframe { in_frame(&payload) } else { None };
-        self.adopt(parameters.or(found));
-        let parameters = self.parameters.clone().ok_or(Unusable::NoParameters)?;
+        let keyframe = self.codec().is_keyframe(&payload);
+        let parameters = self.in_band.parameters().cloned().ok_or(Unusable::NoParameters)?;
         Ok(Assembled { payload, keyframe, parameters })
     }
 
@@ -152,25 +141,6 @@ impl Depacketizer {
             Format::Nal(units) => units.clear(),
             Format::Av1(elements) => elements.clear(),
             _ => {}
-        }
-    }
-
-    fn adopt(&mut self, found: Option<Parameters>) {
-        if let Some(found) = found
-            && self.parameters.as_deref() != Some(&found)
-        {
-            self.parameters = Some(Arc::new(found));
-        }
-    }
-
-    fn is_keyframe(&self, payload: &[u8]) -> bool {
-        match self.codec {
-            Codec::H264 => onmic_media::codec::h264::access_unit_is_keyframe(payload),
-            Codec::H265 => onmic_media::codec::h265::access_unit_is_keyframe(payload),
-            Codec::Vp8 => vp8_frame::is_keyframe(payload),
-            Codec::Vp9 => vp9_frame::is_keyframe(payload),
-            Codec::Av1 => onmic_media::codec::av1::access_unit_is_keyframe(payload),
-            Codec::Aac | Codec::Opus | Codec::Metadata => true,
         }
     }
 }

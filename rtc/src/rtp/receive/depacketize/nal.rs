@@ -1,18 +1,11 @@
-//! H.264 (RFC 6184) and H.265 (RFC 7798): units and fragments become length-prefixed NAL units. Parameter sets are
-//! taken out. Delimiters and filler are dropped.
+//! H.264 (RFC 6184) and H.265 (RFC 7798): units and fragments become length-prefixed NAL units. Delimiters and filler are
+//! dropped. Parameter sets stay: [`onmic_media::codec::InBand`] learns from them and takes them out.
 
-use std::sync::Arc;
-
-use bytes::{BufMut, Bytes, BytesMut};
-use onmic_media::Parameters;
-use onmic_media::codec::{h264, h265};
+use bytes::{BufMut, BytesMut};
 
 use super::Unusable;
 
 const LENGTH_BYTES: usize = 4;
-/// The most parameter sets of one kind in one frame. Real streams have one to three.
-const SETS_MAX: usize = 31;
-const SET_BYTES_MAX: usize = u16::MAX as usize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NalCodec {
@@ -24,7 +17,6 @@ pub(super) enum NalCodec {
 enum Kind {
     Keep,
     Drop,
-    Set(usize),
     Aggregation,
     Fragment,
     Refuse,
@@ -41,8 +33,6 @@ impl NalCodec {
     fn kind(self, first: u8) -> Kind {
         match self {
             Self::H264 => match first & 0x1f {
-                7 => Kind::Set(1),
-                8 => Kind::Set(2),
                 9 | 12 => Kind::Drop,
                 24 => Kind::Aggregation,
                 28 => Kind::Fragment,
@@ -50,7 +40,6 @@ impl NalCodec {
                 _ => Kind::Keep,
             },
             Self::H265 => match first >> 1 & 0x3f {
-                kind @ 32..=34 => Kind::Set(usize::from(kind) - 32),
                 35 | 38 => Kind::Drop,
                 48 => Kind::Aggregation,
                 49 => Kind::Fragment,
@@ -73,13 +62,11 @@ pub(super) struct NalUnits {
     codec: NalCodec,
     /// The position of the length of the unit whose fragments are coming in.
     fragment: Option<usize>,
-    /// The VPS, SPS and PPS of this frame, and those of earlier frames without which they are not complete.
-    sets: [Vec<Bytes>; 3],
 }
 
 impl NalUnits {
     pub(super) fn new(codec: NalCodec) -> Self {
-        Self { codec, fragment: None, sets: Default::default() }
+        Self { codec, fragment: None }
     }
 
     pub(super) fn is_start(&self, payload: &[u8]) -> bool {
@@ -89,10 +76,6 @@ impl NalUnits {
             _ => first,
         };
         self.codec.begins_frame(first)
-    }
-
-    fn has_sets(&self) -> bool {
-        self.sets.iter().any(|sets| !sets.is_empty())
     }
 
     pub(super) fn push(&mut self, payload: &[u8], frame: &mut BytesMut) -> Result<(), Unusable> {
@@ -125,7 +108,6 @@ impl NalUnits {
         }
         match self.codec.kind(nal[0]) {
             Kind::Drop => {}
-            Kind::Set(kind) => self.keep_set(kind, nal)?,
             Kind::Keep => {
                 frame.put_u32(nal.len() as u32); // A unit is smaller than a datagram.
                 frame.put_slice(nal);
@@ -166,65 +148,18 @@ impl NalUnits {
             _ if length <= self.codec.header_bytes() => frame.truncate(length_at),
             Kind::Keep => frame[length_at..nal].copy_from_slice(&(length as u32).to_be_bytes()),
             Kind::Drop => frame.truncate(length_at),
-            Kind::Set(kind) => {
-                let set = frame.split_off(length_at);
-                self.keep_set(kind, &set[LENGTH_BYTES..])?;
-            }
             Kind::Aggregation | Kind::Fragment | Kind::Refuse => return Err(Unusable::Malformed),
         }
         Ok(())
     }
 
-    fn keep_set(&mut self, kind: usize, nal: &[u8]) -> Result<(), Unusable> {
-        let sets = &mut self.sets[kind];
-        if sets.iter().any(|set| set == nal) {
-            return Ok(());
-        }
-        if sets.len() == SETS_MAX || nal.len() > SET_BYTES_MAX {
-            return Err(Unusable::TooLarge);
-        }
-        sets.push(Bytes::copy_from_slice(nal));
-        Ok(())
-    }
-
-    /// Returns the new parameters, if parameter sets came. Kinds that did not come are taken from the current
-    /// parameters.
-    pub(super) fn finish(&mut self, current: Option<&Arc<Parameters>>) -> Result<Option<Parameters>, Unusable> {
-        if self.fragment.take().is_some() {
-            self.clear();
-            return Err(Unusable::Malformed);
-        }
-        if !self.has_sets() {
-            return Ok(None);
-        }
-        let [mut vps, mut sps, mut pps] = std::mem::take(&mut self.sets);
-        let known: [&[Bytes]; 3] = match current.map(|current| &**current) {
-            Some(Parameters::H264(known)) => [&[], &known.sps, &known.pps],
-            Some(Parameters::H265(known)) => [&known.vps, &known.sps, &known.pps],
-            _ => [&[]; 3],
-        };
-        for (came, known) in [&mut vps, &mut sps, &mut pps].into_iter().zip(known) {
-            if came.is_empty() {
-                came.extend_from_slice(known);
-            }
-        }
-        if [&vps[..], &sps, &pps] == known {
-            return Ok(None); // The sets are as before, so they are not parsed again.
-        }
-        if sps.is_empty() || pps.is_empty() {
-            self.sets = [vps, sps, pps]; // The others may follow in a frame of their own.
-            return Ok(None);
-        }
-        let parsed = match self.codec {
-            NalCodec::H264 => h264::Parameters::from_parameter_sets(sps, pps).map(Parameters::H264),
-            NalCodec::H265 => h265::Parameters::from_parameter_sets(vps, sps, pps).map(Parameters::H265),
-        };
-        parsed.map(Some).map_err(|_| Unusable::Malformed)
+    /// Ends the frame, which must not end inside of a fragmented unit.
+    pub(super) fn finish(&mut self) -> Result<(), Unusable> {
+        if self.fragment.take().is_some() { Err(Unusable::Malformed) } else { Ok(()) }
     }
 
     pub(super) fn clear(&mut self) {
         self.fragment = None;
-        self.sets.iter_mut().for_each(Vec::clear);
     }
 }
 
@@ -232,7 +167,7 @@ impl NalUnits {
 mod tests {
     use super::*;
 
-    /// The frame has a parameter set and then a header alone, in an aggregation or a fragment.
+    /// The frame has a parameter set and then a header alone, in an aggregation or a fragment: the set is all that stays.
     #[test]
     fn a_header_without_a_payload_is_not_a_slice() {
         let h264: [&[u8]; 2] = [&[0x78, 0, 2, 0x68, 0xce, 0, 1, 0x65], &[0x7c, 0xc5]];
@@ -242,7 +177,8 @@ mod tests {
             for packet in packets {
                 assert_eq!(units.push(packet, &mut frame), Ok(()), "{codec:?}");
             }
-            assert!(frame.is_empty() && units.has_sets(), "{codec:?}");
+            let set: &[u8] = if codec == NalCodec::H264 { &[0x68, 0xce] } else { &[0x44, 1, 0xce] };
+            assert_eq!(frame, [&(set.len() as u32).to_be_bytes()[..], set].concat(), "{codec:?}");
         }
     }
 }

@@ -1,0 +1,291 @@
+//! Parameters that a stream's own frames bring: parameter sets, sequence headers, keyframe headers, ADTS.
+//!
+//! Invariant: this is the one place that learns parameters from a bitstream, for every protocol by which frames come in. A
+//! configuration that a protocol carries apart from the frames (RTMP's sequence header, `sprop-parameter-sets` in SDP) is a
+//! hint: it is what [`InBand`] knows first, and it may be missing. Parameter sets are taken wherever they stand: in front of
+//! a picture, in an access unit of their own, or one kind at a time. Unusable ones change nothing and stay in their frame.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Codec, Malformed, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
+
+/// Parameter sets that wait for those without which they are not complete, in bytes. Real ones have under 1 KiB.
+const PENDING_BYTES_MAX: usize = u16::MAX as usize;
+
+const KINDS: usize = 3;
+
+/// Learns the parameters of one stream from its frames.
+#[derive(Debug)]
+pub struct InBand {
+    codec: Codec,
+    parameters: Option<Arc<Parameters>>,
+    /// VPS, SPS and PPS that came without the others.
+    pending: [Vec<Bytes>; KINDS],
+}
+
+/// States what a NAL unit is to the canonical form.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Frame,
+    /// A parameter set of this kind.
+    Set(usize),
+    /// A delimiter, filler, or a unit that is nothing but its header.
+    Nothing,
+}
+
+impl InBand {
+    /// Begins a stream of `codec` of which `known` is known beforehand. Opus describes itself: mono or stereo is assumed, which
+    /// every decoder of it can tell apart.
+    pub fn new(codec: Codec, known: Option<Arc<Parameters>>) -> Self {
+        let opus = || (codec == Codec::Opus).then(|| Arc::new(Parameters::Opus(opus::Parameters::new(2))));
+        let parameters = known.filter(|known| known.codec() == codec).or_else(opus);
+        Self { codec, parameters, pending: Default::default() }
+    }
+
+    /// Returns the codec of the stream.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Returns the parameters in force: the same `Arc` until they change. `None` while too little has come.
+    pub fn parameters(&self) -> Option<&Arc<Parameters>> {
+        self.parameters.as_ref()
+    }
+
+    /// Learns from the next frame, and returns it in canonical form: without parameter sets, delimiters, filler or ADTS.
+    /// It is empty when the payload held nothing else. Nothing is copied where those stand in front.
+    pub fn take(&mut self, payload: Bytes) -> Result<Bytes, Malformed> {
+        match self.codec {
+            Codec::H264 | Codec::H265 => Ok(self.take_nal_units(payload)),
+            Codec::Av1 => {
+                let payload = av1::strip_temporal_delimiters(payload);
+                self.adopt(av1::Parameters::from_access_unit(&payload).map(Parameters::Av1));
+                Ok(payload)
+            }
+            Codec::Vp8 => {
+                self.adopt(vp8::Parameters::from_keyframe(&payload).ok().map(Parameters::Vp8));
+                Ok(payload)
+            }
+            Codec::Vp9 => {
+                self.adopt(vp9::Parameters::from_keyframe(&payload).ok().map(Parameters::Vp9));
+                Ok(payload)
+            }
+            Codec::Aac if aac::Adts::begins(&payload) => self.take_adts(&payload),
+            Codec::Aac | Codec::Opus | Codec::Metadata => Ok(payload),
+        }
+    }
+
+    fn take_nal_units(&mut self, payload: Bytes) -> Bytes {
+        let codec = self.codec;
+        let mut came: [Vec<&[u8]>; KINDS] = Default::default();
+        let mut plain = true;
+        for unit in nal::nal_units(&payload) {
+            match role(codec, unit) {
+                Role::Frame => continue,
+                Role::Set(kind) if !came[kind].contains(&unit) => came[kind].push(unit),
+                Role::Set(_) | Role::Nothing => {}
+            }
+            plain = false;
+        }
+        if plain {
+            return payload;
+        }
+        let learnt = self.learn(&came);
+        nal::without(payload, |unit| match role(codec, unit) {
+            Role::Frame => false,
+            Role::Set(_) => learnt,
+            Role::Nothing => true,
+        })
+    }
+
+    /// Takes the parameter sets of one access unit, and returns whether they are usable. Kinds that did not come are those in
+    /// force.
+    fn learn(&mut self, came: &[Vec<&[u8]>; KINDS]) -> bool {
+        if came.iter().all(Vec::is_empty) {
+            return true;
+        }
+        let known: [&[Bytes]; KINDS] = match self.parameters.as_deref() {
+            Some(Parameters::H264(known)) => [&[], &known.sps, &known.pps],
+            Some(Parameters::H265(known)) => [&known.vps, &known.sps, &known.pps],
+            _ => [&[]; KINDS],
+        };
+        let is_known = |kind: usize| came[kind].is_empty() || came[kind].iter().eq(known[kind].iter());
+        if self.parameters.is_some() && (0..KINDS).all(is_known) {
+            return true; // As before, so they are not parsed again.
+        }
+        let mut sets = std::mem::take(&mut self.pending);
+        for ((sets, came), known) in sets.iter_mut().zip(came).zip(known) {
+            if !came.is_empty() {
+                // Copied: a slice would keep the whole keyframe alive for as long as the parameters are in force.
+                *sets = came.iter().map(|set| Bytes::copy_from_slice(set)).collect();
+            } else if sets.is_empty() {
+                *sets = known.to_vec();
+            }
+        }
+        let [vps, sps, pps] = &sets;
+        let complete = !sps.is_empty() && !pps.is_empty() && (self.codec == Codec::H264 || !vps.is_empty());
+        if !complete {
+            let fits = sets.iter().flatten().map(Bytes::len).sum::<usize>() <= PENDING_BYTES_MAX;
+            if fits {
+                self.pending = sets;
+            }
+            return fits;
+        }
+        let [vps, sps, pps] = sets;
+        let parsed = match self.codec {
+            Codec::H264 => h264::Parameters::from_parameter_sets(sps, pps).map(Parameters::H264),
+            _ => h265::Parameters::from_parameter_sets(vps, sps, pps).map(Parameters::H265),
+        };
+        let usable = parsed.is_ok();
+        self.adopt(parsed.ok());
+        usable
+    }
+
+    /// Takes a frame of ADTS. A configuration that is known stays if the header does not contradict it: it says more (SBR, the
+    /// order of channels).
+    fn take_adts(&mut self, frame: &Bytes) -> Result<Bytes, Malformed> {
+        let header = aac::Adts::parse(frame)?;
+        if header.frame_length > frame.len() {
+            return Err(Malformed::Truncated { what: "ADTS frame" });
+        }
+        let agrees = match self.parameters.as_deref() {
+            Some(Parameters::Aac(known)) => header.agrees_with(known),
+            _ => false,
+        };
+        if !agrees {
+            self.adopt(header.parameters().ok().map(Parameters::Aac));
+        }
+        Ok(frame.slice(header.header_length..header.frame_length))
+    }
+
+    fn adopt(&mut self, found: Option<Parameters>) {
+        if let Some(found) = found
+            && self.parameters.as_deref() != Some(&found)
+        {
+            self.parameters = Some(Arc::new(found));
+        }
+    }
+}
+
+fn role(codec: Codec, unit: &[u8]) -> Role {
+    match codec {
+        Codec::H264 if unit.len() <= 1 => Role::Nothing,
+        Codec::H264 => match h264::nal_type(unit) {
+            7 => Role::Set(1),
+            8 => Role::Set(2),
+            9 | 12 | 13 => Role::Nothing, // Delimiter, filler, the extension of an SPS for auxiliary pictures.
+            _ => Role::Frame,
+        },
+        _ if unit.len() <= 2 => Role::Nothing,
+        _ => match h265::nal_type(unit) {
+            kind @ 32..=34 => Role::Set(usize::from(kind) - 32),
+            35 | 38 => Role::Nothing,
+            _ => Role::Frame,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const H264: &[u8] = include_bytes!("../../tests/fixtures/h264_baseline.h264");
+    const H265: &[u8] = include_bytes!("../../tests/fixtures/h265_main.hevc");
+
+    /// Returns the access unit of a fixture, the units of which each is one, and what comes out in the usual order.
+    fn fixture(codec: Codec) -> (Bytes, Vec<Bytes>, Bytes, Parameters) {
+        let whole = nal::from_annex_b(if codec == Codec::H264 { H264 } else { H265 });
+        let units = nal::nal_units(&whole).map(|unit| nal::join([unit])).collect();
+        let mut usual = InBand::new(codec, None);
+        let frame = usual.take(whole.clone()).unwrap();
+        let parameters = Parameters::clone(usual.parameters().unwrap());
+        (whole, units, frame, parameters)
+    }
+
+    #[test]
+    fn parameter_sets_are_learnt_in_whatever_pieces_and_order_they_come() {
+        for codec in [Codec::H264, Codec::H265] {
+            let (whole, units, frame, parameters) = fixture(codec);
+            assert!(!frame.is_empty() && frame.len() < whole.len());
+            for backwards in [false, true] {
+                let mut in_band = InBand::new(codec, None);
+                let is_set = |unit: &&Bytes| matches!(role(codec, &unit[4..]), Role::Set(_));
+                let mut sets: Vec<_> = units.iter().filter(is_set).collect();
+                if backwards {
+                    sets.reverse();
+                }
+                for set in sets {
+                    assert!(in_band.parameters().is_none(), "{codec}");
+                    assert!(in_band.take(set.clone()).unwrap().is_empty(), "{codec}");
+                }
+                assert_eq!(**in_band.parameters().unwrap(), parameters, "{codec} backwards: {backwards}");
+            }
+        }
+    }
+
+    #[test]
+    fn repeated_sets_keep_the_parameters_and_unusable_ones_change_nothing() {
+        for codec in [Codec::H264, Codec::H265] {
+            let (whole, units, frame, parameters) = fixture(codec);
+            let mut in_band = InBand::new(codec, Some(Arc::new(parameters)));
+            let before = in_band.parameters().unwrap().clone();
+            assert_eq!(in_band.take(whole).unwrap(), frame);
+            let sps = units.iter().find(|unit| role(codec, &unit[4..]) == Role::Set(1)).unwrap();
+            assert!(in_band.take(sps.clone()).unwrap().is_empty(), "a lone set that is known");
+            let broken = nal::join([&sps[4..7], &frame[4..]]);
+            assert_eq!(in_band.take(broken.clone()).unwrap(), broken, "a decoder may make more of it");
+            assert!(Arc::ptr_eq(&before, in_band.parameters().unwrap()), "{codec}");
+        }
+    }
+
+    #[test]
+    fn a_lone_picture_parameter_set_joins_the_sequence_parameter_set_in_force() {
+        let (_, _, _, parameters) = fixture(Codec::H264);
+        let Parameters::H264(known) = parameters.clone() else { unreachable!() };
+        let other = [&known.pps[0][..], &[0x80]].concat();
+        let mut in_band = InBand::new(Codec::H264, Some(Arc::new(parameters)));
+        assert!(in_band.take(nal::join([&other[..]])).unwrap().is_empty());
+        let Parameters::H264(joined) = &**in_band.parameters().unwrap() else { unreachable!() };
+        assert_eq!((&joined.sps, &joined.pps[0][..]), (&known.sps, &other[..]));
+    }
+
+    #[test]
+    fn sets_that_never_become_complete_are_bounded() {
+        let mut in_band = InBand::new(Codec::H264, None);
+        let huge = nal::join([&[&[0x67][..], &vec![1; PENDING_BYTES_MAX]].concat()[..]]);
+        assert_eq!(in_band.take(huge.clone()).unwrap(), huge);
+        assert!(in_band.pending.iter().all(Vec::is_empty));
+    }
+
+    #[test]
+    fn aac_is_described_by_its_adts_headers_and_a_configuration_that_says_more_stays() {
+        let raw = Bytes::from_static(&[0x21, 0x10, 5, 6]);
+        let adts = |parameters: &aac::Parameters| {
+            Bytes::from([&parameters.adts_header(raw.len()).unwrap()[..], &raw].concat())
+        };
+        let plain = aac::Parameters::low_complexity(48_000, 2).unwrap();
+        let mut in_band = InBand::new(Codec::Aac, None);
+        assert_eq!(in_band.take(raw.clone()).unwrap(), raw);
+        assert!(in_band.parameters().is_none(), "raw frames do not describe themselves");
+        assert_eq!(in_band.take(adts(&plain)).unwrap(), raw);
+        assert_eq!(**in_band.parameters().unwrap(), Parameters::Aac(plain.clone()));
+
+        // HE-AAC, 24 kHz in the core and 48 kHz out: its ADTS header speaks of the core alone.
+        let efficient = aac::Parameters::from_asc(&[0x2b, 0x11, 0x88, 0x00]).unwrap();
+        assert_eq!(efficient.sample_rate, 48_000);
+        let mut in_band = InBand::new(Codec::Aac, Some(Arc::new(Parameters::Aac(efficient.clone()))));
+        assert_eq!(in_band.take(adts(&efficient)).unwrap(), raw);
+        assert_eq!(**in_band.parameters().unwrap(), Parameters::Aac(efficient));
+        assert_eq!(in_band.take(adts(&plain)).unwrap(), raw);
+        assert_eq!(**in_band.parameters().unwrap(), Parameters::Aac(plain), "the header contradicts what was known");
+    }
+
+    #[test]
+    fn opus_needs_no_header_and_a_hint_of_another_codec_is_none() {
+        let aac = Parameters::Aac(aac::Parameters::low_complexity(48_000, 2).unwrap());
+        let in_band = InBand::new(Codec::Opus, Some(Arc::new(aac)));
+        assert_eq!(in_band.parameters().unwrap().channels(), Some(2));
+    }
+}
