@@ -689,20 +689,20 @@ mod tests {
     }
 
     #[test]
+    fn announced_addresses_may_have_ports_and_be_names() {
+        let config = load(&["--rtc-announce", "203.0.113.7:18189, live.example.org"]).unwrap();
+        assert_eq!(config.rtc.announced().unwrap().len(), 2);
+        let refused = load(&["--rtc-announce", "203.0.113"]).unwrap_err();
+        assert!(refused.to_string().contains("host name"), "{refused}");
+    }
+
+    #[test]
     fn applications_of_rtmp_are_named_or_any() {
         let app = |config: &Config| config.rtmp.applications().unwrap();
         assert_eq!(app(&load(&[]).unwrap()).name(), "live");
         assert_eq!(app(&load(&["--rtmp-app", "stream, live"]).unwrap()).name(), "stream");
         assert_eq!(app(&load(&["--rtmp-app", "*"]).unwrap()), Applications::Any);
         assert!(matches!(load(&["--rtmp-app", ","]), Err(ConfigError::RtmpApp(_))));
-    }
-
-    #[test]
-    fn announced_addresses_may_have_ports_and_be_names() {
-        let config = load(&["--rtc-announce", "203.0.113.7:18189, live.example.org"]).unwrap();
-        assert_eq!(config.rtc.announced().unwrap().len(), 2);
-        let refused = load(&["--rtc-announce", "203.0.113"]).unwrap_err();
-        assert!(refused.to_string().contains("host name"), "{refused}");
     }
 
     #[test]

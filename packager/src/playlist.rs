@@ -35,10 +35,12 @@ pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, sk
     if skipped > 0 {
         line(&mut text, format_args!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}"));
     }
+    // Players that see parts take the last one for the end of the playlist, so none is listed before a whole segment.
+    let parted = rendition.segments().rposition(|segment| segment.whole).map_or(0, |whole| whole + 1);
     let mut init: Option<&Init> = None;
     for (index, listed) in rendition.segments().enumerate() {
         if index >= skipped {
-            let with_parts = ages.0[index] <= settings.target * PARTS_FOR;
+            let with_parts = index >= parted && ages.0[index] <= settings.target * PARTS_FOR;
             segment(&mut text, rendition, listed, init, with_parts);
             line(&mut text, format_args!("#EXTINF:{},", Seconds(listed.duration)));
             line(&mut text, format_args!("{}", File::Segment(rendition.key(), listed.msn)));

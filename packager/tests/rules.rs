@@ -396,6 +396,15 @@ fn limits(segmenter: &Segmenter, kind: MediaKind, place: &str) -> Option<Vec<Str
         }
     }
     assert_eq!(text.matches("#EXT-X-PRELOAD-HINT:").count(), 1, "{place}");
+    // Players that see parts take the last one for the end of the playlist.
+    let (mut seen, mut has_parts) = (false, false);
+    for line in text.lines() {
+        has_parts |= line.starts_with("#EXT-X-PART:");
+        if !line.starts_with('#') {
+            assert!(has_parts || !seen, "{place}: {line} has no parts, and one before it has\n{text}");
+            (seen, has_parts) = (seen || has_parts, false);
+        }
+    }
     Some(stated.to_vec())
 }
 

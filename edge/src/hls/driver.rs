@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use onmic_media::feed::{Recipe, Unavailable};
 use onmic_media::metric::Latency;
-use onmic_media::{Accepts, Codec, DropReason, Frame, MediaKind, Next, Playback, Start, TrackKey, Tracks, Wants};
+use onmic_media::{
+    Accepts, Codec, DropReason, Frame, MediaKind, Next, Playback, Start, TrackId, TrackKey, Tracks, Wants,
+};
 use onmic_packager::{Rendition, Segmenter};
 use tokio::time::sleep_until;
 
@@ -51,6 +53,8 @@ struct Driver<'a> {
     /// The tracks of which a part came since the last tick.
     progress: Vec<TrackKey>,
     converts_long_groups: bool,
+    /// The original of the main video for which a converted form was asked.
+    converted: Option<TrackId>,
 }
 
 /// Packages the feed of `stream` until it ends, fails, is stopped, or had no request for `idle`. With
@@ -97,6 +101,7 @@ pub(crate) async fn drive(
         packaging: Latency::HlsPart.histogram(),
         progress: vec![TrackKey::VIDEO, TrackKey::AUDIO],
         converts_long_groups,
+        converted: None,
     };
     let finish = driver.run(idle).await;
     if matches!(finish, Finish::Ended | Finish::Idle | Finish::Failed) {
@@ -183,9 +188,17 @@ impl Driver<'_> {
             video.want_keyframe();
         }
         if self.segmenter.take_group_is_long() && self.converts_long_groups {
-            self.playback.convert(TrackKey::VIDEO, Recipe::H264Entries);
+            self.convert();
         }
         None
+    }
+
+    /// Goes over to a converted form of the main video. Asks once for each track: what failed would fail again.
+    fn convert(&mut self) {
+        let original = self.stream.feed.original(TrackKey::VIDEO).map(|original| original.id());
+        if std::mem::replace(&mut self.converted, original) != original {
+            self.playback.convert(TrackKey::VIDEO, Recipe::H264Entries);
+        }
     }
 
     fn publish(&mut self) {

@@ -286,4 +286,21 @@ mod tests {
             assert!(out.iter().zip(&frames).all(|(out, frame)| out.payload == frame.payload));
         }
     }
+
+    #[test]
+    fn frames_whose_keyframes_are_too_far_apart_are_encoded_although_they_are_in_order() {
+        let mut camera = Camera::new(64);
+        let mut line = line(&camera);
+        line.encode_all();
+        let output = line.add(VideoPolicy::default()).unwrap();
+        for (number, frame) in camera.frames(40).iter().enumerate() {
+            if number == 30 {
+                output.want_keyframe();
+            }
+            line.take(frame, PRESENT).unwrap();
+        }
+        assert!(!line.input.take_keyframe_wanted(), "the publisher is not asked");
+        let out = all(&output);
+        assert_eq!((numbers(&out), keyframes(&out)), ((0..40).collect(), vec![0, 30]));
+    }
 }

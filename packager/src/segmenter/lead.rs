@@ -209,6 +209,9 @@ impl Segmenter {
             Step::Restart if own.is_some() && frame_is_due(&lead.rendition, frame, expected) => {
                 lead.pace.forget_last();
                 lead.rendition.go_over(&frame.parameters, msn, frame.dts.0, frame.wall, expected)?;
+                if lead.rendition.is_slow(interval, pace) {
+                    lead.rendition.make_whole();
+                }
             }
             Step::Restart => {
                 if *lead.rendition.init().parameters != *frame.parameters {
