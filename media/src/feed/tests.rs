@@ -1,0 +1,154 @@
+//! Tests which track a viewer of a feed gets, and when one is derived.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+use crate::key::Rendition;
+use crate::testing::{Frames, RECOVERY_POINT, aac_without_a_standard_layout, audio, h264, video};
+
+const WEBRTC: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Opus], reordering: false, any_format: false };
+const HLS: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Aac], reordering: true, any_format: false };
+
+/// Answers every recipe with an empty Opus track and keeps the leases.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<Lease>>);
+
+impl Deriver for Recorder {
+    fn derive(&self, _: Recipe, _: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String> {
+        self.0.lock().push(lease);
+        Ok(Arc::new(Track::new(audio())))
+    }
+}
+
+fn feed() -> (Arc<Feed>, Arc<Recorder>) {
+    let recorder = Arc::new(Recorder::default());
+    let feed = Feed::new(Some(recorder.clone()));
+    feed.set_original(Arc::new(Track::new(audio())));
+    (feed, recorder)
+}
+
+#[test]
+fn a_viewer_that_takes_the_original_gets_it() {
+    let (feed, recorder) = feed();
+    let demand = feed.demand(MediaKind::Audio, WEBRTC).unwrap();
+    assert!(!demand.is_derived());
+    assert!(recorder.0.lock().is_empty());
+    assert_eq!(feed.demand(MediaKind::Video, WEBRTC).unwrap_err(), Unavailable::NoTrack(TrackKey::VIDEO));
+}
+
+#[test]
+fn a_format_that_browsers_do_not_decode_is_converted_for_those_who_need_it() {
+    let (feed, _) = feed();
+    feed.set_original(Arc::new(Track::new(aac_without_a_standard_layout())));
+    assert!(feed.demand(MediaKind::Audio, HLS).unwrap().is_derived());
+    let library = Accept { any_format: true, ..HLS };
+    assert!(!feed.demand(MediaKind::Audio, library).unwrap().is_derived());
+}
+
+#[test]
+fn video_with_recovery_points_in_place_of_keyframes_is_converted_for_new_viewers() {
+    let (converting, _) = feed();
+    let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
+    let is_derived = |feed: &Arc<Feed>| {
+        feed.set_original(track.clone());
+        feed.demand(MediaKind::Video, HLS).unwrap().is_derived()
+    };
+    track.push(frames.frame(true, 100));
+    (0..98).for_each(|_| track.push(frames.frame(false, 100)));
+    track.push(Frame { payload: RECOVERY_POINT.into(), ..frames.frame(false, 0) });
+    assert!(!is_derived(&converting), "keyframes may come every 4 s");
+    track.push(frames.frame(false, 100));
+    assert!(is_derived(&converting));
+    assert!(!is_derived(&Feed::new(None)), "where nothing converts, the original may still bring a keyframe");
+}
+
+#[test]
+fn a_derived_track_is_made_once_and_given_up_when_it_is_not_held() {
+    let (feed, recorder) = feed();
+    let first = feed.demand(MediaKind::Audio, HLS).unwrap();
+    let second = feed.demand(MediaKind::Audio, HLS).unwrap();
+    assert_eq!(first.track().id(), second.track().id());
+    assert_eq!(recorder.0.lock().len(), 1);
+
+    let lease = recorder.0.lock().remove(0);
+    drop(first);
+    assert!(!lease.try_release(), "one holder is left");
+    drop(second);
+    assert!(!lease.is_wanted());
+    assert!(lease.try_release());
+    assert!(feed.derived(MediaKind::Audio).is_empty());
+    feed.demand(MediaKind::Audio, HLS).unwrap();
+    assert_eq!(recorder.0.lock().len(), 1, "made anew");
+}
+
+#[test]
+fn video_of_another_feed_is_shown_and_converted_there() {
+    let program = Feed::new(None);
+    program.set_original(Arc::new(Track::new(video())));
+    let returned = Feed::with_pictures_of(program.clone(), None);
+    returned.set_original(Arc::new(Track::new(audio())));
+    let shown = returned.original(MediaKind::Video).unwrap();
+    assert_eq!(shown.id(), program.original(MediaKind::Video).unwrap().id());
+    assert!(program.original(MediaKind::Audio).is_none());
+    returned.end();
+    assert!(!shown.is_ended() && returned.original(MediaKind::Audio).unwrap().is_ended());
+}
+
+#[test]
+fn tracks_are_found_and_replaced_by_their_keys() {
+    let program = Feed::new(None);
+    let [main, lower] = [0, 1].map(|number| Arc::new(Track::with_rendition(Rendition(number), video())));
+    program.set_original(lower.clone());
+    program.set_original(main.clone());
+    let returned = Feed::with_pictures_of(program.clone(), None);
+    returned.set_original(Arc::new(Track::new(audio())));
+    assert_eq!(returned.keys(), [TrackKey::VIDEO, lower.key(), TrackKey::AUDIO]);
+    assert_eq!(program.original(lower.key()).unwrap().id(), lower.id());
+    let accept = Accept { codecs: &[Codec::Vp8], reordering: true, any_format: false };
+    assert_eq!(returned.demand(lower.key(), accept).unwrap().track().id(), lower.id());
+
+    program.set_original(Arc::new(Track::with_rendition(Rendition(1), video())));
+    assert!(lower.is_ended() && !main.is_ended());
+    program.remove_original(lower.key());
+    assert_eq!(program.keys(), [TrackKey::VIDEO]);
+    assert_eq!(program.demand(lower.key(), accept).unwrap_err().to_string(), "there is no video1 here");
+}
+
+#[test]
+fn a_track_that_cannot_be_converted_is_refused_with_its_codec() {
+    let feed = Feed::new(None);
+    feed.set_original(Arc::new(Track::new(video())));
+    let refused = feed.demand(MediaKind::Video, HLS).unwrap_err();
+    assert_eq!(refused, Unavailable::NoRecipe(Codec::Vp8));
+    assert!(refused.to_string().contains("vp8"));
+}
+
+#[test]
+fn a_viewer_can_wait_for_a_track_of_a_kind_that_is_not_there() {
+    let (program, _) = feed();
+    let returned = Feed::with_pictures_of(program.clone(), None);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut pictures = pin!(returned.next_original(MediaKind::Video, None));
+    assert!(pictures.as_mut().poll(&mut context).is_pending());
+    program.set_original(Arc::new(Track::new(audio())));
+    assert!(pictures.as_mut().poll(&mut context).is_pending(), "another kind");
+    let track = Arc::new(Track::new(video()));
+    program.set_original(track.clone());
+    let Poll::Ready(Some(found)) = pictures.as_mut().poll(&mut context) else { panic!("it is here") };
+    assert_eq!(found.id(), track.id());
+
+    let mut other = pin!(returned.next_original(MediaKind::Video, Some(track.id())));
+    assert!(other.as_mut().poll(&mut context).is_pending());
+    program.end();
+    assert!(matches!(other.as_mut().poll(&mut context), Poll::Ready(None)));
+}
+
+#[test]
+fn a_feed_never_goes_back_to_an_earlier_stage() {
+    let (feed, _) = feed();
+    feed.end();
+    feed.settle();
+    assert_eq!(feed.stage(), Stage::Ended);
+    assert!(feed.original(MediaKind::Audio).unwrap().is_ended());
+}
