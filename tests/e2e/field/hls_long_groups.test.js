@@ -19,8 +19,8 @@ for (const { name, settings } of [
     const encoder = stage.keep(new Encoder(gateway.rtmpUrl("show"), settings));
     await stage.isLive(gateway, "show", () => encoder.assertAlive());
     const { videoUrl } = await findPlaylists(gateway, "show");
-    // The first group is longer than two segments. From then on each segment begins with a keyframe.
-    const newest = async () => parseMedia((await request(videoUrl)).text).segments.slice(3);
+    // After 9 s without a keyframe the video is converted. From then on each segment begins with a keyframe.
+    const newest = async () => parseMedia((await request(videoUrl)).text).segments.slice(6);
     await waitFor("segments after the first group", async () => (await newest()).length >= 2, { timeoutMs: 25_000 });
     const independent = (await newest()).map(({ parts }) => parts[0]?.independent);
     assert.deepEqual(independent, independent.map(() => true));
