@@ -51,7 +51,7 @@ function scene({ colours: [from, to], name, size, seconds = null }) {
 
 function writeCameraFile() {
   const path = join(scratch, CAMERA);
-  const picture = scene({ colours: ["0x7a2d4b", "0xd4763b"], name: "Anna", size: "1280x720", seconds: CAMERA_SECONDS });
+  const picture = scene({ colours: ["0x7a2d4b", "0xd4763b"], name: "Anna", size: "640x360", seconds: CAMERA_SECONDS });
   ffmpeg([...picture.flat(), "-c:v", "mjpeg", "-q:v", "4", path]);
 }
 
@@ -60,13 +60,13 @@ class Host {
   #child;
 
   constructor(url) {
-    const [video, filter] = scene({ colours: ["0x14324f", "0x2a7f86"], name: "Mia", size: "1280x720" });
+    const [video, filter] = scene({ colours: ["0x14324f", "0x2a7f86"], name: "Mia", size: "640x360" });
     const argv = [
       ["-hide_banner", "-loglevel", "error", "-nostdin", "-re"],
       video,
       ["-f", "lavfi", "-i", "sine=frequency=300:sample_rate=48000"],
       filter,
-      ["-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-g", "30", "-b:v", "2500k", "-maxrate", "2500k", "-bufsize", "2500k"],
+      ["-c:v", "libx264", "-preset", "superfast", "-tune", "zerolatency", "-g", "30", "-b:v", "1500k", "-maxrate", "1500k", "-bufsize", "1500k"],
       ["-af", "volume=0.1,aformat=channel_layouts=stereo", "-c:a", "aac", "-b:a", "128k"],
       ["-f", "flv", url],
     ];
@@ -91,7 +91,7 @@ class Film {
       film.#frames.push({ at: metadata.timestamp, data });
       film.#session.send("Page.screencastFrameAck", { sessionId }).catch(() => {});
     });
-    await film.#session.send("Page.startScreencast", { format: "jpeg", quality: 92 });
+    await film.#session.send("Page.startScreencast", { format: "jpeg", quality: 92, everyNthFrame: 4 });
     return film;
   }
 
