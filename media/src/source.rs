@@ -165,7 +165,7 @@ impl Source {
     /// Selects it for `program`, undecoded.
     pub fn pass_to(&self, program: &Arc<Program>) {
         let video = self.feed.original(TrackKey::VIDEO).is_some();
-        let inlet = program.select(Brings { timeline: self.timeline, video, in_order: false });
+        let inlet = program.select(Brings { timeline: self.timeline, video, in_order: false, answers: false });
         *self.outlet.lock() = Some(inlet);
     }
 

@@ -81,6 +81,9 @@ pub struct Brings {
     pub video: bool,
     /// Whether its video is shown in the order in which it is sent, so that its decoding times are not needed.
     pub in_order: bool,
+    /// Whether a keyframe follows within some frames of the request for one, as a mix makes it. Only such a take is worth
+    /// holding the program's video back for: the next keyframe of a publisher may be seconds away.
+    pub answers: bool,
 }
 
 /// States what happened to a frame that was offered.
@@ -277,7 +280,8 @@ impl State {
         let last = self.lanes.get(key).and_then(|lane| lane.last);
         let behind_micros = last.map_or(-1, |last| last.pts_micros - at_micros);
         if self.current.is_some() && !(starts && behind_micros < 0) {
-            if starts && key == TrackKey::VIDEO && behind_micros < BEHIND_MICROS {
+            let is_near = behind_micros < BEHIND_MICROS;
+            if starts && key == TrackKey::VIDEO && is_near && next.take.brings.answers {
                 next.fence.raise();
             }
             next.wait(key, frame);
