@@ -13,7 +13,7 @@ use crate::feed::{Feed, Stage};
 use crate::frame::Frame;
 use crate::key::TrackKey;
 use crate::name::{PersonId, SourceName};
-use crate::program::{Brings, Inlet, Program, TimelineId};
+use crate::program::{Brings, FENCE_MAX, Inlet, Program, TimelineId};
 use crate::program_clock::ProgramClock;
 use crate::time::{NodeClock, WallTime};
 use crate::track::Track;
@@ -164,8 +164,12 @@ impl Source {
 
     /// Selects it for `program`, undecoded.
     pub fn pass_to(&self, program: &Arc<Program>) {
-        let video = self.feed.original(TrackKey::VIDEO).is_some();
-        let inlet = program.select(Brings { timeline: self.timeline, video, in_order: false, answers: false });
+        let track = self.feed.original(TrackKey::VIDEO);
+        let measured = track.as_ref().and_then(|track| Some(track.measured(track.newest()?.arrived)));
+        let interval = measured.and_then(|measured| measured.keyframe_interval);
+        let keyframes_soon = interval.is_none_or(|interval| interval <= FENCE_MAX);
+        let video = track.is_some();
+        let inlet = program.select(Brings { timeline: self.timeline, video, in_order: false, keyframes_soon });
         *self.outlet.lock() = Some(inlet);
     }
 

@@ -119,7 +119,7 @@ fn run(seconds: u64, participants: usize, returns: usize, processing: Processing
     let inputs =
         inputs.map(|(number, publisher)| SoundInput { id: id(number), feed: publisher.feed.clone(), processing });
     mixer.set_inputs(inputs.collect(), Some(Lead::from(id(0)))).unwrap();
-    let brings = Brings { timeline: TimelineId::unique(), video: false, in_order: true, answers: true };
+    let brings = Brings { timeline: TimelineId::unique(), video: false, in_order: true, keyframes_soon: true };
     let inlet = || Arc::new(Program::new(ProgramClock::starting(clock.wall(start)), None).select(brings));
     mixer.set_returns((0..returns).map(|number| SoundReturn { id: id(number), inlet: inlet() }).collect()).unwrap();
     let (warm, end) = (start + Duration::from_secs(1), start + Duration::from_secs(1 + seconds));

@@ -104,7 +104,7 @@ struct Take {
 impl Take {
     fn start(host: &Host, program: &Arc<Program>, clock: NodeClock) -> Self {
         let source = host.publication.source();
-        let brings = Brings { timeline: source.timeline(), video: true, in_order: true, answers: true };
+        let brings = Brings { timeline: source.timeline(), video: true, in_order: true, keyframes_soon: true };
         let inlet = Arc::new(program.select(brings));
         let parameters = Arc::new(Parameters::Opus(opus::Parameters { pre_skip: 312, ..opus::Parameters::new(2) }));
         let config = SoundConfig { program_clock: Some(source.program_clock()), ..SoundConfig::new(parameters) };

@@ -232,7 +232,8 @@ impl Stage {
         room.returns.retain(|name, _| returns.contains_key(name));
         for (name, returning) in returns {
             room.returns.entry(name.clone()).or_insert_with(|| {
-                let brings = Brings { timeline: TimelineId::unique(), video: false, in_order: true, answers: true };
+                let brings =
+                    Brings { timeline: TimelineId::unique(), video: false, in_order: true, keyframes_soon: true };
                 Arc::new(returning.program.select(brings))
             });
         }

@@ -143,7 +143,7 @@ impl Take {
         }
         let Some(lead) = hub.source(&self.lead) else { return Ok(()) };
         self.pictures = None; // Its threads end before the next ones begin.
-        let brings = Brings { timeline: lead.timeline(), video: true, in_order: true, answers: true };
+        let brings = Brings { timeline: lead.timeline(), video: true, in_order: true, keyframes_soon: true };
         let inlet = Arc::new(program.select(brings));
         *self.outlet.lock() = Some(inlet.clone());
         let shown = Shown { scene, delays: self.delays(direction) };

@@ -10,7 +10,7 @@ use crate::key::{Keyed, TrackKey};
 
 /// The most video frames of one rendition that are held. 40 frames are 1.3 s at 30 fps: by then the awaited take has
 /// passed them, if it ever does.
-const HELD_MAX: usize = 40;
+pub(super) const HELD_MAX: usize = 40;
 
 /// The number of video frames of the awaited take for which the fence stays down after it was lifted in vain: 1 s at
 /// 30 fps.

@@ -39,6 +39,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use lane::Lane;
 use next::Next;
@@ -55,6 +56,9 @@ use crate::track::Track;
 /// If an awaited take is further behind than this, it has to catch up first, and the fence stays down. With B-frames
 /// and a busy machine a mix may be late by this, and a pause of that length is better than a take that never begins.
 const BEHIND_MICROS: i64 = 1_000_000;
+
+/// How long the video of the take that is on is held back at most, at 30 fps.
+pub(crate) const FENCE_MAX: Duration = Duration::from_millis(fence::HELD_MAX as u64 * 1000 / 30);
 
 /// How long after the cut the program waits for the take before, and for a further track of the new one. It is longer
 /// than tracks are ever apart.
@@ -81,9 +85,9 @@ pub struct Brings {
     pub video: bool,
     /// Whether its video is shown in the order in which it is sent, so that its decoding times are not needed.
     pub in_order: bool,
-    /// Whether a keyframe follows within some frames of the request for one, as a mix makes it. Only such a take is worth
-    /// holding the program's video back for: the next keyframe of a publisher may be seconds away.
-    pub answers: bool,
+    /// Whether its next keyframe comes within [`FENCE_MAX`], as far as is known: a mix makes one when it is asked to. Only for
+    /// such a take is the program's video held back.
+    pub keyframes_soon: bool,
 }
 
 /// States what happened to a frame that was offered.
@@ -281,7 +285,7 @@ impl State {
         let behind_micros = last.map_or(-1, |last| last.pts_micros - at_micros);
         if self.current.is_some() && !(starts && behind_micros < 0) {
             let is_near = behind_micros < BEHIND_MICROS;
-            if starts && key == TrackKey::VIDEO && is_near && next.take.brings.answers {
+            if starts && key == TrackKey::VIDEO && is_near && next.take.brings.keyframes_soon {
                 next.fence.raise();
             }
             next.wait(key, frame);
