@@ -343,7 +343,8 @@ export class TransportChoice {
     const { status, detail } = refusal;
     if (status === 401 || status === 403) return this.#fail('unauthorized', detail);
     if (status === 406 || status === 415) return this.#whepGivesUp('no_codec', now, detail);
-    if ((status === 404 || status === 409) && this.#hls.phase !== 'playing') return this.#nothingToWatch('not_live', now);
+    if ((status === 404 || status === 409) && this.#hls.phase !== 'playing')
+      return this.#nothingToWatch('not_live', now);
     const reason = status === 0 ? 'unreachable' : status === 503 ? 'full' : 'refused';
     this.#whepFails(reason, now, detail, refusal.retryAfterMs);
   }
