@@ -5,7 +5,7 @@
 //! the [`BasePath`] of their request. A slash at the end of a path means nothing to routes. A server without
 //! a secret obeys everybody on its machine. There it also turns away what a page of another site makes a browser on that
 //! machine send: by its `Origin`, or under a host name that the site has bound to a loopback address (DNS rebinding).
-//! Media by `GET` is what such a page may have, because players live on other sites.
+//! Such a page may watch, by LL-HLS, HTTP-FLV and WHEP, because players live on other sites.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -70,10 +70,10 @@ impl Door {
             ));
         }
         let origin = stated(header::ORIGIN).map(|origin| origin.split_once("://").map_or("", |(_, host)| host));
-        if !origin.is_none_or(is_loopback) && !is_media(method, uri, stated(header::ACCESS_CONTROL_REQUEST_METHOD)) {
+        if !origin.is_none_or(is_loopback) && !is_watching(method, uri, stated(header::ACCESS_CONTROL_REQUEST_METHOD)) {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
-                "this server has no auth.secret, so pages of other sites may fetch its media and nothing else",
+                "this server has no auth.secret, so pages of other sites may watch and nothing else",
             ));
         }
         Ok(())
@@ -138,11 +138,16 @@ fn is_loopback(host: &str) -> bool {
         || bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// Returns whether this fetches media, or asks beforehand whether it may.
-fn is_media(method: &Method, uri: &Uri, preflight_for: Option<&str>) -> bool {
+/// Returns whether this belongs to watching, or asks beforehand whether it may.
+fn is_watching(method: &Method, uri: &Uri, preflight_for: Option<&str>) -> bool {
     let method = if method == Method::OPTIONS { preflight_for.unwrap_or_default() } else { method.as_str() };
-    let under_media = ["/hls/", "/flv/"].iter().any(|prefix| uri.path().starts_with(prefix));
-    under_media && matches!(method, "GET" | "HEAD")
+    let under = |prefixes: &[&str]| prefixes.iter().any(|prefix| uri.path().starts_with(prefix));
+    match method {
+        "GET" | "HEAD" => under(&["/hls/", "/flv/", "/whep/"]),
+        "POST" => under(&["/whep/"]),
+        "PATCH" | "DELETE" => under(&["/sessions/"]), // Only the answer to an offer names a session.
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -171,6 +176,10 @@ mod tests {
         assert_eq!(status(&door, &options, "/hls/demo/index.m3u8", &asks("GET")), None);
         assert_eq!(status(&door, &options, "/hls/demo/index.m3u8", &asks("DELETE")), Some(403));
         assert_eq!(status(&door, &options, "/api/v1/rooms/demo", &asks("GET")), Some(403));
+        assert_eq!(status(&door, &options, "/whep/demo", &asks("POST")), None);
+        assert_eq!(status(&door, &post, "/whep/demo", &evil), None);
+        assert_eq!(status(&door, &Method::DELETE, "/sessions/1", &evil), None);
+        assert_eq!(status(&door, &options, "/whip/demo", &asks("POST")), Some(403));
         assert_eq!(status(&door, &get, "/api/v1/rooms", &[(header::ORIGIN, "null")]), Some(403));
     }
 
