@@ -165,7 +165,7 @@ endToEnd("pages_of_other_sites_are_refused_behind_a_proxy_too", async (stage) =>
   const room = { method: "POST", body: JSON.stringify({ room: "taken" }) };
   assertProblem(await request(`${base}/api/v1/rooms`, { ...room, headers: { ...JSON_TYPE, ...foreign } }), [403], "a foreign page");
   assertProblem(
-    await request(`${base}/whep/show`, { method: "POST", headers: { ...SDP, ...foreign }, body: offer() }),
+    await request(`${base}/whip/show/anna`, { method: "POST", headers: { ...SDP, ...foreign }, body: offer() }),
     [403],
     "a foreign page",
   );
