@@ -52,7 +52,7 @@ impl VideoLine {
         Ok(Self {
             seen_at: keyframe.map_or(now, |frame| frame.arrived),
             form,
-            passes: passes(&input, &parameters),
+            passes: passes(&parameters),
             may_pass: true,
             needs_keyframe: true,
             decoder: LiveDecoder::with(decoder, parameters.clone(), backlog_max),
@@ -100,9 +100,6 @@ impl VideoLine {
         if !Arc::ptr_eq(&self.parameters, &frame.parameters) {
             self.change(&frame.parameters)?;
         }
-        if self.passes && !passes(&self.input, &self.parameters) {
-            self.passes = false; // Recovery points have taken the place of keyframes.
-        }
         if self.passes {
             if wanted {
                 self.input.want_keyframe();
@@ -127,7 +124,7 @@ impl VideoLine {
     fn change(&mut self, parameters: &Arc<Parameters>) -> Result<(), Error> {
         if *self.parameters != **parameters {
             self.finish()?;
-            self.passes = self.may_pass && passes(&self.input, parameters);
+            self.passes = self.may_pass && passes(parameters);
             self.needs_keyframe = true;
             if self.passes {
                 self.decoder.change_track();
@@ -182,11 +179,9 @@ impl VideoLine {
     }
 }
 
-/// Returns whether every viewer takes the input as it is: H.264 that is widely decoded, declares that it does not reorder,
-/// and has keyframes.
-fn passes(input: &Track, parameters: &Parameters) -> bool {
-    let is_usual = parameters.codec() == Codec::H264 && parameters.is_widely_decoded();
-    is_usual && parameters.reorders() == Some(false) && !input.enters_by_recovery()
+/// Returns whether every viewer takes the input as it is: H.264 that is widely decoded and declares that it does not reorder.
+fn passes(parameters: &Parameters) -> bool {
+    parameters.codec() == Codec::H264 && parameters.is_widely_decoded() && parameters.reorders() == Some(false)
 }
 
 #[cfg(test)]
