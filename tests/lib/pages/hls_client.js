@@ -67,6 +67,7 @@ export async function playHls({ url, fps = 30, tiles, tones, token, configuratio
         partTarget: details?.partTarget,
         mediaSequence: details?.startSN,
         readyState: video.readyState,
+        loading: loading(hls, details),
       };
     },
     stop() {
@@ -74,5 +75,22 @@ export async function playHls({ url, fps = 30, tiles, tones, token, configuratio
       hls.destroy();
       video.remove();
     },
+  };
+}
+
+/** Returns what tells why a player waits: what it has, what the newest playlist has, and how old that playlist is. */
+function loading(hls, details) {
+  const newest = details?.partList?.at(-1);
+  const ranges = (track) => {
+    const { buffered } = track?.buffer ?? {};
+    return Array.from(buffered ?? [], (_, index) => [buffered.start(index), buffered.end(index)]);
+  };
+  const tracks = hls.bufferController?.tracks ?? {};
+  return {
+    state: [hls.streamController?.state, hls.audioStreamController?.state],
+    playlistAgeSeconds: details?.age,
+    playlistEnd: details?.edge,
+    newestPart: newest && { segment: newest.fragment.sn, index: newest.index, independent: newest.independent },
+    buffered: Object.fromEntries(Object.entries(tracks).map(([name, track]) => [name, ranges(track)])),
   };
 }

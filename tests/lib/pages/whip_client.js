@@ -4,7 +4,10 @@ import { drawScene } from "./scene.js";
 import { end, exchange, stateOf, statistics } from "./session.js";
 import { authorization } from "./whep_client.js";
 
-/** Publishes. `layers` are the encodings of simulcast, each with its `rid` and `scaleResolutionDownBy`. */
+/**
+ * Publishes. `layers` are the encodings of simulcast, each with its `rid`, `scaleResolutionDownBy` and, if it may not
+ * have all of `kbps`, `maxBitrate`.
+ */
 export async function publishWhip({ url, codec = "video/H264", kbps = 1200, width, height, fps = 30, humHertz, beeps, layers, ...options }) {
   const scene = await drawScene({ width, height, fps, humHertz, beeps });
   const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
@@ -28,7 +31,7 @@ export async function publishWhip({ url, codec = "video/H264", kbps = 1200, widt
     throw error;
   }
   const parameters = video.sender.getParameters();
-  for (const encoding of parameters.encodings) encoding.maxBitrate = kbps * 1000;
+  for (const encoding of parameters.encodings) encoding.maxBitrate ??= kbps * 1000;
   parameters.degradationPreference = "maintain-resolution";
   await video.sender.setParameters(parameters);
 
