@@ -81,6 +81,7 @@ export function sayContinuity(stage, what, before, report) {
       `longest silence ${rounded(report.longestSilenceMs)} ms, ${rounded(concealed)} ms of audio concealed, ` +
       `${report.discontinuities} gaps, ${report.unreadable} unreadable of ${report.frames + report.unreadable}; limits scaled to ${rounded(capacity() * 100)} %`,
   );
+  if (report.waiting) stage.say(`${what}: the player waits: ${JSON.stringify(report.loading)} at ${report.currentTime}`);
 }
 
 function concealedMs(before, report) {

@@ -23,6 +23,8 @@ pub(super) struct Publisher {
     frames: [Counter; MediaKind::ALL.len()],
     bytes: Counter,
     drops: Vec<(Counter, Count)>,
+    /// The kinds of the media sections that the answer accepts.
+    announced: Vec<MediaKind>,
     passed_on: IncomingCounters,
 }
 
@@ -31,6 +33,7 @@ impl Publisher {
         let frames = |kind: MediaKind| counter!(metric::FRAMES, "direction" => "in", "protocol" => "whip", "kind" => kind.name());
         Self {
             publication,
+            announced: receiving.iter().map(|section| section.key.kind).collect(),
             incoming: Incoming::new(config(receiving), now),
             frames: MediaKind::ALL.map(frames),
             bytes: counter!(metric::BYTES, "direction" => "in", "protocol" => "whip"),
@@ -42,6 +45,9 @@ impl Publisher {
     /// Notes that the peer is connected.
     pub(super) fn connected(&mut self, now: Instant) {
         self.publication.arrived(now);
+        for kind in self.announced.drain(..) {
+            self.publication.announced(kind, now);
+        }
     }
 
     /// Returns the name of the source that is published.
@@ -96,7 +102,7 @@ impl Publisher {
     /// Returns the time at which [`Publisher::handle_timeout`] or [`Publisher::send_feedback`] has
     /// work.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.incoming.poll_timeout()
+        self.incoming.poll_timeout().into_iter().chain(self.publication.advice_timeout()).min()
     }
 
     /// Returns whether the publication is still its own, and no other publisher took it over.
@@ -115,13 +121,26 @@ impl Publisher {
             self.bytes.increment(arrival.payload.len() as u64);
             self.publication.push(arrival, now)?;
         }
-        self.count();
+        self.count(now);
+        self.advise(now);
         Ok(())
     }
 
-    fn count(&mut self) {
+    /// Brings the advice up to date. WHIP has no message that could carry it, so the log, the API and the pages tell it.
+    fn advise(&mut self, now: Instant) {
+        for sentence in self.publication.poll_advice(now) {
+            tracing::info!(source = %self.publication.source().name(), sentence, "a publisher is advised");
+        }
+    }
+
+    fn count(&mut self, now: Instant) {
         let counters = self.incoming.counters();
         if counters != self.passed_on {
+            if counters.left_out() != self.passed_on.left_out() {
+                for (kind, cause) in self.incoming.left_out() {
+                    self.publication.left_out(kind, cause.clone(), now);
+                }
+            }
             for (counter, value) in &self.drops {
                 counter.increment(value(&counters) - value(&self.passed_on));
             }

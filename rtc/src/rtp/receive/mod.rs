@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::{Arrival, Codec, Parameters, TrackKey, WallTime};
+use onmic_media::{Arrival, Codec, LeftOut, MediaKind, Parameters, TrackKey, WallTime};
 
 use self::depacketize::Unusable;
 use self::reception::Reception;
@@ -131,6 +131,11 @@ pub struct IncomingCounters {
 }
 
 impl IncomingCounters {
+    /// Returns the number of frames and packets that [`Incoming::left_out`] tells of.
+    pub fn left_out(&self) -> u64 {
+        self.no_parameters + self.dropped_waiting + self.unknown_payload_type
+    }
+
     fn count(&mut self, reason: Unusable) {
         match reason {
             Unusable::Malformed => self.malformed_payload += 1,
@@ -311,6 +316,14 @@ impl Incoming {
     pub fn goodbye(&self) -> Option<Instant> {
         let ended = self.sections.iter().filter_map(Section::leader).map(|stream| stream.ended);
         ended.collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    /// Returns what the newest frames of each kind lack, so that they are left out.
+    pub fn left_out(&self) -> impl Iterator<Item = (MediaKind, &LeftOut)> {
+        self.sections.iter().filter_map(|section| {
+            let stream = section.leader().or_else(|| section.streams.first())?;
+            Some((stream.kind(), stream.lacks.as_ref()?))
+        })
     }
 
     /// Returns the counters.

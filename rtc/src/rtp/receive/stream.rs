@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use onmic_media::{Codec, MediaKind, WallTime};
+use onmic_media::{Codec, LeftOut, MediaKind, WallTime};
 
 use super::depacketize::{Assembled, Depacketizer, Unusable};
 use super::loss::Losses;
@@ -67,6 +67,8 @@ pub(super) struct Stream {
     keyframe_wanted: bool,
     picture_loss_sent: Option<Instant>,
     behind: u8,
+    /// What the frames since the last whole one lack, for the publisher's advice.
+    pub(super) lacks: Option<LeftOut>,
 }
 
 impl Stream {
@@ -93,6 +95,7 @@ impl Stream {
             keyframe_wanted: false,
             picture_loss_sent: None,
             behind: 0,
+            lacks: None,
         }
     }
 
@@ -294,6 +297,7 @@ impl Stream {
         }
         let Some(codec) = self.config.codec(payload_type) else {
             counters.unknown_payload_type += 1;
+            self.lacks = Some(LeftOut::UnsupportedCodec(format!("RTP payload type {payload_type}")));
             return;
         };
         if self.open.is_some_and(|open| open != timestamp) {
@@ -307,7 +311,7 @@ impl Stream {
         self.open = Some(timestamp);
         let Some(depacketizer) = self.depacketizer(codec) else { return };
         if let Err(reason) = depacketizer.push(payload) {
-            counters.count(reason);
+            self.note_unusable(reason, codec, counters);
             self.break_off();
             self.discarding = Some(timestamp);
             return;
@@ -333,12 +337,14 @@ impl Stream {
             Ok(assembled) => assembled,
             Err(Unusable::Empty) => return,
             Err(reason) => {
-                counters.count(reason);
+                let codec = depacketizer.codec();
+                self.note_unusable(reason, codec, counters);
                 return self.break_off();
             }
         };
         if is_video && !self.whole && !assembled.keyframe {
             counters.dropped_waiting += 1;
+            self.lacks = Some(LeftOut::NoKeyframe);
             self.keyframe_wanted = true;
             return;
         }
@@ -346,6 +352,16 @@ impl Stream {
             self.whole = true;
             self.keyframe_wanted = false;
         }
+        self.lacks = None;
         emit(Arrived { assembled, timestamp });
+    }
+
+    fn note_unusable(&mut self, reason: Unusable, codec: Codec, counters: &mut IncomingCounters) {
+        counters.count(reason);
+        if reason == Unusable::NoParameters {
+            // By RTP a keyframe of VP8 or VP9 is its own header (RFC 7741, RFC 9628).
+            let is_own_header = matches!(codec, Codec::Vp8 | Codec::Vp9);
+            self.lacks = Some(if is_own_header { LeftOut::NoKeyframe } else { LeftOut::NoParameters(codec) });
+        }
     }
 }

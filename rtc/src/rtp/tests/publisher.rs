@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, MediaKind, Rendition, TrackKey, WallTime};
+use onmic_media::{Codec, LeftOut, MediaKind, Rendition, TrackKey, WallTime};
 use rtc_rtcp::receiver_report::ReceiverReport;
 use rtc_rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, SymbolTypeTcc, TransportLayerCc};
 
@@ -309,6 +309,31 @@ fn parameter_sets_of_the_offer_describe_a_stream_that_never_states_them() {
         let arrived = incoming.poll_arrival().map(|arrival| arrival.parameters);
         assert_eq!(arrived, known.parameters.first().cloned());
     }
+}
+
+#[test]
+fn what_the_newest_frames_lack_is_told_until_a_frame_is_whole() {
+    let now = Instant::now();
+    let mut incoming = incoming(now);
+    let lacks = |incoming: &Incoming| incoming.left_out().map(|(kind, lack)| (kind, lack.clone())).collect::<Vec<_>>();
+    incoming.handle_rtp(&audio(1, 0), now);
+    incoming.handle_rtp(&sized(10, 1, (64, 64), false), now);
+    assert_eq!(lacks(&incoming), [(MediaKind::Video, LeftOut::NoKeyframe)], "audio lacks nothing");
+    assert_eq!(incoming.counters().left_out(), 1);
+    incoming.handle_rtp(&sized(10, 2, (64, 64), true), now);
+    assert_eq!(lacks(&incoming), []);
+
+    let header = Header { mid: "v", ssrc: 10, payload_type: 99, sequence: 3, timestamp: 0, transport: 3 };
+    incoming.handle_rtp(&packet(header, &[1, 2, 3]), now);
+    assert_eq!(lacks(&incoming), [(MediaKind::Video, LeftOut::UnsupportedCodec("RTP payload type 99".to_owned()))]);
+
+    let h264 = StreamConfig { ssrc: Some(10), ..stream(MediaKind::Video, "v", &[(102, Codec::H264)]) };
+    let mut incoming = Incoming::new(IncomingConfig { streams: vec![h264], ..IncomingConfig::default() }, now);
+    let header = Header { mid: "v", ssrc: 10, payload_type: 102, sequence: 1, timestamp: 0, transport: 1 };
+    incoming.handle_rtp(&packet(header, &[0x65, 0x88, 0x80]), now); // An IDR slice, for which no parameter sets came.
+    let header = Header { mid: "v", ssrc: 10, payload_type: 102, sequence: 2, timestamp: 3000, transport: 2 };
+    incoming.handle_rtp(&packet(header, &[0x65, 0x88, 0x80]), now);
+    assert_eq!(lacks(&incoming), [(MediaKind::Video, LeftOut::NoParameters(Codec::H264))]);
 }
 
 #[test]
