@@ -132,11 +132,6 @@ impl Cadence {
         self.next = Some(next);
     }
 
-    /// Places the next frame by its own timestamp.
-    pub(crate) fn restart(&mut self) {
-        self.next = None;
-    }
-
     /// Returns the time at which the frame after the last one is due.
     pub(crate) fn next(&self) -> Option<i64> {
         self.next

@@ -412,6 +412,23 @@ impl Rendition {
         Ok(())
     }
 
+    /// Begins the open segment again with other parameters, without the frames that it has. Returns the decoding time at
+    /// which it begins. `None` if it does not begin with a discontinuity, or a part of it is published.
+    pub(crate) fn begin_again(&mut self, parameters: &Arc<Parameters>) -> Result<Option<i64>, PackagerError> {
+        if self.open.as_ref().is_none_or(|open| !open.discontinuity || !open.parts.is_empty()) {
+            return Ok(None);
+        }
+        self.part = None;
+        self.end = self.open_start;
+        self.grid.origin = Ticks(self.grid.origin).rescale(self.rate, parameters.clock_rate()).0;
+        self.adopt(parameters)?;
+        self.open_start = self.end;
+        if let Some(open) = &mut self.open {
+            open.init = self.init.clone();
+        }
+        Ok(Some(self.end))
+    }
+
     /// Leaves a hole: the next frames are decoded from `dts` on. The open part ends where it is due.
     pub(crate) fn jump(&mut self, dts: i64, expected: i64) -> Result<(), PackagerError> {
         self.end_part_when_due(expected)?;

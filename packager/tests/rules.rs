@@ -229,6 +229,64 @@ fn new_parameters_make_a_new_map_and_a_discontinuity() {
 }
 
 #[test]
+fn audio_of_another_take_leaves_no_hole_wherever_it_begins() {
+    let other_sets = || {
+        let Parameters::H264(mut sets) = (*video_parameters()).clone() else { panic!() };
+        sets.pps.push(Bytes::from_static(&[0x68, 0x4b, 0xcf, 0x20]));
+        Arc::new(Parameters::H264(sets))
+    };
+    let rates = [48_000, 44_100].map(|hz| Arc::new(Parameters::Aac(aac::Parameters::low_complexity(hz, 1).unwrap())));
+    // The audio ends and begins this many milliseconds after the video, which has no gap.
+    for (parameters, end, begin) in [Some(&rates[0]), Some(&rates[1]), None]
+        .into_iter()
+        .flat_map(|parameters| [-40, 0, 40].map(|end| (parameters, end)))
+        .flat_map(|(parameters, end)| [-40, -20, 0, 20, 45, 90, 300, 1500].map(|begin| (parameters, end, begin)))
+    {
+        let place = format!("{parameters:?}, ends at {end} ms, begins at {begin} ms");
+        let mut publisher = Publisher::new();
+        let mut segmenter = Segmenter::new(settings(), true);
+        let packet = |rate: i64, n: i64| n * 1_024_000_000 / rate;
+        let mut frames: Vec<_> = (0..120).map(|n| publisher.video(n * 100_000 / 3, n % 60 == 0)).collect();
+        let cut = 4_000_000;
+        let ends = cut + end * 1000;
+        frames.extend(
+            (0..).map(|n| packet(48_000, n)).take_while(|at| at + 21_333 <= ends).map(|at| publisher.audio(at)),
+        );
+        publisher.video = other_sets();
+        let rate = parameters.map_or(48_000, |parameters| i64::from(parameters.clock_rate().hz()));
+        publisher.audio = parameters.cloned().unwrap_or(publisher.audio);
+        frames.extend((0..180).map(|n| publisher.video(cut + n * 100_000 / 3, n % 60 == 0)));
+        let begins = cut + begin.max(end) * 1000;
+        let at = (0..).map(|n| begins + packet(rate, n)).take_while(|at| *at < cut + 6_000_000);
+        frames.extend(at.map(|at| publisher.audio(at)));
+        frames.sort_by_key(|frame| frame.dts.micros(frame.parameters.clock_rate()));
+        for frame in &frames {
+            segmenter.push(frame.kind().into(), frame).unwrap();
+        }
+        let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(|kind| segmenter.rendition(kind).unwrap());
+        let seconds = |(start, end): (u64, u64), rate: i64| (start as f64 / rate as f64, end as f64 / rate as f64);
+        let mut known: Option<(f64, f64)> = None;
+        for segment in audio.segments().map(|segment| &**segment).chain(audio.open()) {
+            let rate = i64::from(segment.init.parameters.clock_rate().hz());
+            for part in &segment.parts {
+                let span = seconds(chunk(part), rate);
+                let gap = known.map_or(0.0, |known| span.0 - known.1);
+                assert!(gap.abs() < 0.001, "{place}: a gap of {gap} s before {}", span.0);
+                known = Some(span);
+            }
+        }
+        let length =
+            |rendition: &Rendition| rendition.segments().map(|segment| segment.duration.as_secs_f64()).sum::<f64>();
+        assert!((length(video) - length(audio)).abs() < 0.1, "{place}: {} and {}", length(video), length(audio));
+        let breaks = [video, audio].map(|one| one.segments().filter(|segment| segment.discontinuity).count());
+        assert_eq!(breaks, [1, 1], "{place}");
+        if rate == 48_000 {
+            check_named(&segmenter, 0.334, &place); // It reads all parts by one clock.
+        }
+    }
+}
+
+#[test]
 fn a_group_above_the_target_duration_is_cut_in_even_pieces() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&Publisher::new(), &mut segmenter, 0.0, 31.0, 30.0, 300);
@@ -411,16 +469,18 @@ fn limits(segmenter: &Segmenter, kind: MediaKind, place: &str) -> Option<Vec<Str
 /// Where the chunks of a rendition begin and end in the media.
 fn chunks(rendition: &Rendition) -> Vec<(u64, u64)> {
     let segments = rendition.segments().map(|segment| &**segment).chain(rendition.open());
-    let span = |part: &Arc<onmic_packager::Part>| {
-        let bytes = part.body.to_vec();
-        let mut rest = &bytes[..];
-        Prft::decode(&mut rest).unwrap();
-        let traf = Moof::decode(&mut rest).unwrap().traf.remove(0);
-        let start = traf.tfdt.unwrap().base_media_decode_time;
-        let durations = traf.trun[0].samples.iter().map(|sample| u64::from(sample.duration.unwrap()));
-        (start, start + durations.sum::<u64>())
-    };
-    segments.flat_map(|segment| &segment.parts).map(span).collect()
+    segments.flat_map(|segment| &segment.parts).map(|part| chunk(part)).collect()
+}
+
+/// Where a part begins and ends in the media.
+fn chunk(part: &onmic_packager::Part) -> (u64, u64) {
+    let bytes = part.body.to_vec();
+    let mut rest = &bytes[..];
+    Prft::decode(&mut rest).unwrap();
+    let traf = Moof::decode(&mut rest).unwrap().traf.remove(0);
+    let start = traf.tfdt.unwrap().base_media_decode_time;
+    let durations = traf.trun[0].samples.iter().map(|sample| u64::from(sample.duration.unwrap()));
+    (start, start + durations.sum::<u64>())
 }
 
 #[test]

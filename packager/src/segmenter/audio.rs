@@ -6,7 +6,7 @@ use std::sync::Arc;
 use onmic_media::{ClockRate, Frame, Parameters, Ticks, TrackKey, WallTime};
 
 use super::cuts::Cut;
-use super::{GAP_MICROS, HELD_MAX, Ignored, Segmenter, frame_is_due};
+use super::{DUE_MICROS, GAP_MICROS, HELD_MAX, Ignored, Segmenter, frame_is_due};
 use crate::error::PackagerError;
 use crate::pace::{Cadence, Placed};
 use crate::rendition::{FIRST_MSN, Incoming, Rendition};
@@ -34,6 +34,13 @@ pub(super) struct Audio {
 }
 
 impl Audio {
+    /// Goes on with the parameters of `frame`.
+    fn adopt(&mut self, frame: &Frame) {
+        self.cadence = cadence(&frame.parameters, &frame.payload);
+        self.silence = silence::frame(&frame.parameters);
+        self.last = (frame.dts.0, frame.wall);
+    }
+
     /// The time at which its newest packet ends, silence not counted.
     pub(super) fn newest_micros(&self) -> Option<i64> {
         (!self.missing).then_some(Ticks(self.cadence.next()?).micros(self.rendition.rate()))
@@ -81,17 +88,18 @@ impl Segmenter {
         let changed = audio.rendition.init().parameters.as_ref() != frame.parameters.as_ref();
         if let Some(cut) = broken {
             let rest = audio.cadence.next().map_or(0, |next| micros - Ticks(next).micros(audio.rendition.rate()));
-            if micros + half >= cut.micros {
+            // The audio of another take begins a few packets before or after its video.
+            let is_near = changed && cut.micros - micros <= DUE_MICROS && rest <= GAP_MICROS;
+            if micros + half >= cut.micros || is_near {
                 self.restart_audio(key, cut, frame)?;
             } else if changed || rest > GAP_MICROS {
                 return Ok(Some(Ignored::BeforeVideo));
             }
         } else if changed {
             if self.lead.is_some() {
-                audio.changed = true;
-                return Ok(Some(Ignored::ParametersChanged));
+                return self.change_audio(key, frame, may_wait);
             }
-            let cut = Cut { msn: self.next_msn(), micros, discontinuity: true };
+            let cut = Cut { msn: self.next_msn(), micros, ended: micros, discontinuity: true };
             self.cuts.note(cut);
             self.restart_audio(key, cut, frame)?;
         }
@@ -119,13 +127,35 @@ impl Segmenter {
         Ok(None)
     }
 
+    /// Takes in a packet with other parameters, for which the main video has made no discontinuity. The video may make one
+    /// with its next frame, or may have made it a few packets ago. Otherwise it makes one at its next keyframe.
+    fn change_audio(
+        &mut self,
+        key: TrackKey,
+        frame: &Arc<Frame>,
+        may_wait: bool,
+    ) -> Result<Option<Ignored>, PackagerError> {
+        if may_wait {
+            self.hold(key, frame)?;
+            return Ok(None);
+        }
+        let Some(audio) = self.audio.get_mut(key) else { return Ok(None) };
+        let Some(start) = audio.rendition.begin_again(&frame.parameters)? else {
+            audio.changed = true;
+            return Ok(Some(Ignored::ParametersChanged));
+        };
+        audio.adopt(frame);
+        audio.cadence.return_to(start);
+        self.take_audio(key, frame, false)
+    }
+
     fn begin_audio(&mut self, key: TrackKey, frame: &Frame, micros: i64) -> Result<bool, PackagerError> {
         let half = 10_000; // This is about half a packet: video and audio are rarely on the same tick.
         let cut = match self.cuts.at(micros + half) {
             Some(cut) => cut,
             None if self.waits_for_video || self.lead.is_some() => return Ok(false),
             None => {
-                let first = Cut { msn: FIRST_MSN, micros, discontinuity: false };
+                let first = Cut { msn: FIRST_MSN, micros, ended: micros, discontinuity: false };
                 self.cuts.note(first);
                 first
             }
@@ -145,8 +175,11 @@ impl Segmenter {
         Ok(true)
     }
 
-    /// Follows the video over a discontinuity.
+    /// Follows the video over a discontinuity. The media goes on where it ended, or at the video's cut if the publisher
+    /// was away: what comes later is silence up to there ([`Segmenter::fill_hole`]), because a player that waits for
+    /// audio shows no video.
     fn restart_audio(&mut self, key: TrackKey, cut: Cut, frame: &Frame) -> Result<(), PackagerError> {
+        self.fill_up(key, cut)?;
         let Some(audio) = self.audio.get_mut(key) else { return Ok(()) };
         let expected = audio.cadence.length();
         let own = audio.rendition.open().map_or(cut.msn, |open| open.msn);
@@ -154,8 +187,9 @@ impl Segmenter {
             audio.rendition.leave_out(missing, frame.wall, self.settings.segment, expected)?;
         }
         let changed = audio.rendition.init().parameters.as_ref() != frame.parameters.as_ref();
-        let same_rate = audio.rendition.rate() == frame.parameters.clock_rate();
-        let due = audio.cadence.next().filter(|_| same_rate && frame_is_due(&audio.rendition, frame, expected));
+        let (before, rate) = (audio.rendition.rate(), frame.parameters.clock_rate());
+        let end = audio.cadence.next().map(|next| Ticks(next).rescale(before, rate).0);
+        let due = audio.cadence.next().filter(|_| before == rate && frame_is_due(&audio.rendition, frame, expected));
         if let Some(due) = due {
             audio.rendition.go_over(&frame.parameters, cut.msn, due, frame.wall, expected)?;
         } else if changed {
@@ -163,20 +197,44 @@ impl Segmenter {
             audio.rendition.adopt(&frame.parameters)?;
         }
         if changed {
-            audio.cadence = cadence(&frame.parameters, &frame.payload);
-            audio.silence = silence::frame(&frame.parameters);
+            audio.adopt(frame);
         }
         audio.changed = false;
+        audio.last = (frame.dts.0, frame.wall);
+        let origin = Ticks(cut.micros).rescale(ClockRate::MICROS, rate).0;
         if let Some(due) = due {
             audio.cadence.return_to(due);
         } else {
-            audio.cadence.restart();
-            audio.rendition.break_off(cut.msn, frame.dts.0, frame.wall, expected)?;
+            let first = frame.dts.0;
+            let went_on = end.filter(|end| Ticks(origin.min(first) - end).micros(rate).abs() <= GAP_MICROS);
+            let start = went_on.unwrap_or(origin.min(first));
+            let is_short = Ticks(first - start).micros(rate) <= SILENCE_MICROS_MAX;
+            let start = if audio.silence.is_some() && is_short { start } else { first };
+            let wall = frame.wall.offset_micros(Ticks(start - first).micros(rate));
+            audio.rendition.break_off(cut.msn, start, wall, expected)?;
+            audio.cadence.return_to(start);
         }
-        audio
-            .rendition
-            .divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, frame.parameters.clock_rate()).0, false);
+        audio.rendition.divide_from(origin, false);
         Ok(())
+    }
+
+    /// Fills the end of the segment before a discontinuity with silence, up to where the video ended. The segments of all
+    /// renditions have the same lengths, because players place them by their sums.
+    fn fill_up(&mut self, key: TrackKey, cut: Cut) -> Result<(), PackagerError> {
+        let Some(audio) = self.audio.get(key) else { return Ok(()) };
+        let is_next = audio.rendition.open().is_some_and(|open| open.msn + 1 == cut.msn);
+        let ended = Ticks(cut.ended.min(cut.micros)).rescale(ClockRate::MICROS, audio.rendition.rate()).0;
+        match audio.cadence.next() {
+            Some(next) if is_next && audio.silence.is_some() && next < ended => {
+                self.fill_hole(key, next, ended)?;
+                if let Some(audio) = self.audio.get_mut(key) {
+                    let filled = (ended - next) / audio.cadence.length() * audio.cadence.length();
+                    audio.cadence.return_to(next + filled);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Adds a packet at its place, after the cuts that are due before it.
@@ -211,7 +269,7 @@ impl Segmenter {
                     return Ok(());
                 }
                 // No other rendition cuts: there is no video, or it is late.
-                let cut = Cut { msn: own + 1, micros, discontinuity: false };
+                let cut = Cut { msn: own + 1, micros, ended: micros, discontinuity: false };
                 self.cuts.note(cut);
                 cut
             }

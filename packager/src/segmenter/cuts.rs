@@ -11,6 +11,8 @@ pub(super) struct Cut {
     pub(super) msn: u64,
     /// The presentation time in µs.
     pub(super) micros: i64,
+    /// The time in µs at which the segment before it ended, which is earlier if the publisher was away.
+    pub(super) ended: i64,
     pub(super) discontinuity: bool,
 }
 

@@ -195,6 +195,7 @@ impl Segmenter {
         let pace = lead.pace.expected_from(frame.dts.0).unwrap_or(expected);
         let own = lead.rendition.open().map(|open| open.msn);
         let restart = matches!(step, Step::Restart);
+        let mut ended = micros;
         // A cut that the audio made while it was ahead, or alone.
         let ahead = self.cuts.due(own, micros + GAP_MICROS).filter(|_| !restart || own.is_none());
         let (msn, adopted) = ahead.map_or((next_msn, false), |cut| (cut.msn, true));
@@ -219,6 +220,7 @@ impl Segmenter {
                     lead.rendition.adopt(&frame.parameters)?;
                 }
                 lead.pace.forget_last();
+                ended = Ticks(lead.rendition.due(expected)).micros(lead.rendition.rate()).min(micros);
                 lead.rendition.break_off(msn, frame.dts.0, frame.wall, expected)?;
             }
             Step::Jump => {
@@ -238,7 +240,7 @@ impl Segmenter {
         lead.keyframe_asked = false;
         if !adopted {
             let discontinuity = lead.rendition.open().is_some_and(|open| open.discontinuity);
-            self.cuts.note(Cut { msn, micros, discontinuity });
+            self.cuts.note(Cut { msn, micros, ended, discontinuity });
         }
         Ok(())
     }
