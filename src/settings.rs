@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 
 use onmic_control::{Outbox, Receiver, RoomsConfig};
 use onmic_edge::hls::HlsConfig;
-use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits};
+use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits, TrustedProxies};
 use onmic_media::NodeClock;
 use onmic_media::hub::HubLimits;
 use onmic_mixer::sound::OutputSettings;
@@ -96,5 +96,7 @@ pub fn rtmp(config: &Config, tls: Option<Arc<ServerConfig>>) -> RtmpConfig {
         ..RtmpLimits::default()
     };
     let applications = Arc::new(config.rtmp.applications().unwrap_or_default()); // Loading has checked them.
-    RtmpConfig { limits, applications, tls }
+    let trusted = config.http.trusted_proxies.clone();
+    let proxies = TrustedProxies::new(move |peer| trusted.iter().any(|network| network.contains(peer)));
+    RtmpConfig { limits, applications, tls, proxies }
 }

@@ -14,6 +14,9 @@ pub enum Error {
     /// The first 3073 bytes were not RTMP.
     #[error("the RTMP handshake failed")]
     Handshake(#[source] HandshakeError),
+    /// What a proxy wrote in front of the connection is no header of the PROXY protocol.
+    #[error("the header of the PROXY protocol is malformed")]
+    Proxy(#[source] io::Error),
     /// The TLS handshake failed.
     #[error("the TLS handshake failed")]
     Tls(#[source] io::Error),
@@ -45,6 +48,7 @@ impl Error {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Handshake(_) => "handshake",
+            Self::Proxy(_) => "proxy_header",
             Self::Tls(_) => "tls",
             Self::Chunk(_) => "chunk",
             Self::Refused(_) => "refused",

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use client::Client;
 use onmic_ingest::rtmp::amf::Value;
 use onmic_ingest::rtmp::message;
-use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits, serve};
+use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits, TrustedProxies, serve};
 use onmic_media::codec::{Parameters, aac, h265, nal};
 use onmic_media::gate::{Admission, OpenGate, Refusal};
 use onmic_media::hub::HubLimits;
@@ -348,6 +348,28 @@ async fn a_player_that_stops_reading_delays_no_peer_and_goes_on_at_a_keyframe() 
     }
     assert!(times.len() < 199, "nothing was skipped");
     assert!(times.is_sorted(), "{times:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_may_name_the_client_and_a_stranger_may_not() {
+    let header = b"PROXY TCP4 203.0.113.7 10.0.0.1 56245 1935\r\n";
+    for header in [&header[..], b""] {
+        let config = RtmpConfig { proxies: TrustedProxies::new(|peer| peer.is_loopback()), ..RtmpConfig::default() };
+        let server = Server::start(config, Arc::new(OpenGate)).await;
+        let mut publisher = server.tcp().await;
+        publisher.stream.write_all(header).await.unwrap();
+        publish_hevc(&mut publisher, 1).await;
+        server.stop().await;
+    }
+
+    let server = Server::open().await;
+    let mut stranger = server.tcp().await;
+    stranger.stream.write_all(header).await.unwrap();
+    stranger.client.publish("live", "demo");
+    stranger.send().await;
+    let mut lines = String::new();
+    assert!(!stranger.read_until(&mut lines, "NetStream.Publish.Start").await, "{lines}");
     server.stop().await;
 }
 

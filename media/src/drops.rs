@@ -67,7 +67,9 @@ metric::label_values! {
     RtmpMessageType => "rtmp_message_type",
     /// An RTMP peer sent media while it was not publishing.
     RtmpNotPublishing => "rtmp_not_publishing",
-    /// An RTMP connection did not finish its TLS handshake in time.
+    /// A trusted proxy began an RTMP connection with a malformed header of the PROXY protocol.
+    RtmpProxyHeader => "rtmp_proxy_header",
+    /// An RTMP connection did not finish its PROXY header or its TLS handshake in time.
     RtmpSetupTimeout => "rtmp_setup_timeout",
     /// An RTMP connection's TLS handshake failed.
     RtmpTls => "rtmp_tls",

@@ -67,7 +67,7 @@ struct Link {
     shared: Arc<Shared>,
     session: Session,
     tally: Tally,
-    peer: Option<SocketAddr>,
+    peer: SocketAddr,
     started: Instant,
     agent: String,
     capabilities: Capabilities,
@@ -118,7 +118,7 @@ enum End {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn new(stream: S, peer: Option<SocketAddr>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(stream: S, peer: SocketAddr, shared: Arc<Shared>) -> Self {
         let started = Instant::now();
         let link = Link {
             session: Session::new(shared.limits.clone(), started).with_applications(shared.applications.clone()),
@@ -311,7 +311,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         match link.shared.hub.publish(&key.name, admission.by(Protocol::Rtmp), now) {
             Ok(publication) => {
-                tracing::info!(source = %key.name, peer = ?link.peer, agent = link.agent, "publishing by RTMP");
+                tracing::info!(source = %key.name, peer = %link.peer, agent = link.agent, "publishing by RTMP");
                 let publisher = Publisher::default();
                 self.role = Role::Publishing(Box::new(Publishing { publication, publisher }));
                 link.session.accept(now);
@@ -395,7 +395,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(player) => player,
             Err((code, sentence)) => return session.refuse(code, &sentence),
         };
-        tracing::info!(stream = self.link.subject, peer = ?self.link.peer, agent = self.link.agent, "playing by RTMP");
+        tracing::info!(stream = self.link.subject, peer = %self.link.peer, agent = self.link.agent, "playing by RTMP");
         session.accept(now);
         session.data(player.metadata());
         let viewing = player.feed().viewers().join(ViewerKind::Rtmp);
@@ -468,14 +468,14 @@ impl Link {
         let seconds = self.started.elapsed().as_secs_f32();
         if bytes_in == 0 {
             // Health checks and port scans come every few seconds.
-            tracing::debug!(reason, peer = ?self.peer, seconds, error, "RTMP connection closed before its first byte");
+            tracing::debug!(reason, peer = %self.peer, seconds, error, "RTMP connection closed before its first byte");
             return;
         }
         tracing::info!(
             reason,
             kind = self.kind,
             stream = self.subject,
-            peer = ?self.peer,
+            peer = %self.peer,
             agent = self.agent,
             seconds,
             video_in,

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod message;
 mod metadata;
 mod player;
+mod proxy;
 pub mod publisher;
 pub mod server;
 pub mod session;
@@ -26,6 +27,7 @@ pub mod stream_key;
 mod tally;
 
 pub use limits::RtmpLimits;
+pub use proxy::TrustedProxies;
 pub use server::{RtmpConfig, serve};
 pub use session::{Event, Session};
 pub use stream_key::Applications;

@@ -1,5 +1,6 @@
 //! Accepts RTMP and RTMPS connections. Each has one task, and all tasks are awaited at the end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, Connection};
 use super::limits::RtmpLimits;
+use super::proxy::{self, TrustedProxies};
 use super::stream_key::Applications;
 use crate::error::Error;
 
@@ -27,6 +29,8 @@ pub struct RtmpConfig {
     pub applications: Arc<Applications>,
     /// The TLS configuration of RTMPS. Without it the server speaks plain RTMP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// The proxies that may name the client's address by the PROXY protocol.
+    pub proxies: TrustedProxies,
 }
 
 /// Serves `listener` until `shutdown`, then says goodbye to every peer and returns when the last has gone. Call it
@@ -39,6 +43,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let tls = config.tls.map(TlsAcceptor::from);
+    let proxies = config.proxies;
     let shared =
         Arc::new(connection::Shared { limits: config.limits, applications: config.applications, hub, gate, shutdown });
     let mut connections = JoinSet::new();
@@ -58,7 +63,7 @@ pub async fn serve(
             }
             Ok((stream, peer)) => {
                 tracing::debug!(%peer, "RTMP connection accepted");
-                connections.spawn(connect(stream, tls.clone(), shared.clone()));
+                connections.spawn(connect(stream, peer, (tls.clone(), proxies.clone()), shared.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "RTMP accept failed");
@@ -72,15 +77,31 @@ pub async fn serve(
     }
 }
 
-async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, shared: Arc<connection::Shared>) {
-    let peer = stream.peer_addr().ok();
+async fn connect(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    (tls, proxies): (Option<TlsAcceptor>, TrustedProxies),
+    shared: Arc<connection::Shared>,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    let setup_timeout = shared.limits.setup_timeout;
+    let mut peer = peer;
+    if proxies.contain(peer.ip()) {
+        let header = tokio::select! {
+            () = shared.shutdown.cancelled() => return,
+            header = tokio::time::timeout(setup_timeout, proxy::read_client(&mut stream)) => header,
+        };
+        match header {
+            Ok(Ok(client)) => peer = client.unwrap_or(peer),
+            Ok(Err(error)) => return failed(DropReason::RtmpProxyHeader, &Error::Proxy(error), peer),
+            Err(_) => return failed(DropReason::RtmpSetupTimeout, &Error::SetupTimeout(setup_timeout), peer),
+        }
     }
     let Some(acceptor) = tls else {
         return Connection::new(stream, peer, shared).run().await;
     };
-    let setup_timeout = shared.limits.setup_timeout;
     let handshake = tokio::select! {
         () = shared.shutdown.cancelled() => return,
         handshake = tokio::time::timeout(setup_timeout, acceptor.accept(stream)) => handshake,
@@ -92,9 +113,9 @@ async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, shared: Arc<connec
     }
 }
 
-fn failed(reason: DropReason, error: &Error, peer: Option<std::net::SocketAddr>) {
+fn failed(reason: DropReason, error: &Error, peer: SocketAddr) {
     reason.count(1);
-    tracing::debug!(?peer, error = connection::chain(error), "RTMPS handshake failed");
+    tracing::debug!(%peer, error = connection::chain(error), "RTMP connection closed before its handshake");
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
