@@ -40,6 +40,7 @@ use crate::error::PackagerError;
 use crate::fragment::{Event, Sample, decode_when_shown, fragment};
 use crate::init::init_section;
 use crate::segment::{Init, Part, Segment};
+use crate::segmenter::Missed;
 use crate::settings::{PART_HOLD_BACK, Settings};
 
 /// How far decoding times may trail behind the frames' own, for parts to make up for it.
@@ -444,23 +445,17 @@ impl Rendition {
         }
     }
 
-    /// A segment with nothing in it. No segment is listed as longer than the target duration allows.
-    pub(crate) fn leave_out(
-        &mut self,
-        msn: u64,
-        wall: WallTime,
-        duration: Duration,
-        expected: i64,
-    ) -> Result<(), PackagerError> {
+    /// Lists a segment with nothing in it. No segment is listed as longer than the target duration allows.
+    pub(crate) fn leave_out(&mut self, missed: Missed, expected: i64) -> Result<(), PackagerError> {
         self.close_segment(expected)?;
         let gap = Segment {
-            msn,
-            program_date_time: wall,
-            discontinuity: false,
+            msn: missed.msn,
+            program_date_time: missed.wall,
+            discontinuity: missed.discontinuity,
             gap: true,
             whole: false,
             init: self.init.clone(),
-            duration: duration.clamp(Duration::from_millis(1), self.settings.longest()),
+            duration: missed.duration.clamp(Duration::from_millis(1), self.settings.longest()),
             first_part: self.next_part,
             parts: Vec::new(),
         };

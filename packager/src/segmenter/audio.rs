@@ -183,8 +183,8 @@ impl Segmenter {
         let Some(audio) = self.audio.get_mut(key) else { return Ok(()) };
         let expected = audio.cadence.length();
         let own = audio.rendition.open().map_or(cut.msn, |open| open.msn);
-        for missing in own + 1..cut.msn {
-            audio.rendition.leave_out(missing, frame.wall, self.settings.segment, expected)?;
+        for missed in self.cuts.missed(own + 1..cut.msn, cut, (frame.pts_micros(), frame.wall), self.settings.segment) {
+            audio.rendition.leave_out(missed, expected)?;
         }
         let changed = audio.rendition.init().parameters.as_ref() != frame.parameters.as_ref();
         let (before, rate) = (audio.rendition.rate(), frame.parameters.clock_rate());
@@ -218,14 +218,12 @@ impl Segmenter {
         Ok(())
     }
 
-    /// Fills the end of the segment before a discontinuity with silence, up to where the video ended. The segments of all
-    /// renditions have the same lengths, because players place them by their sums.
+    /// Fills the end of the segment before a discontinuity with silence, up to where the video ended.
     fn fill_up(&mut self, key: TrackKey, cut: Cut) -> Result<(), PackagerError> {
         let Some(audio) = self.audio.get(key) else { return Ok(()) };
-        let is_next = audio.rendition.open().is_some_and(|open| open.msn + 1 == cut.msn);
         let ended = Ticks(cut.ended.min(cut.micros)).rescale(ClockRate::MICROS, audio.rendition.rate()).0;
         match audio.cadence.next() {
-            Some(next) if is_next && audio.silence.is_some() && next < ended => {
+            Some(next) if audio.silence.is_some() && next < ended => {
                 self.fill_hole(key, next, ended)?;
                 if let Some(audio) = self.audio.get_mut(key) {
                     let filled = (ended - next) / audio.cadence.length() * audio.cadence.length();
@@ -275,8 +273,8 @@ impl Segmenter {
             }
         };
         let Some(audio) = self.audio.get_mut(key) else { return Ok(()) };
-        for missing in own + 1..cut.msn {
-            audio.rendition.leave_out(missing, wall, self.settings.segment, length)?;
+        for missed in self.cuts.missed(own + 1..cut.msn, cut, (micros, wall), self.settings.segment) {
+            audio.rendition.leave_out(missed, length)?;
         }
         let origin = Ticks(cut.micros).rescale(ClockRate::MICROS, rate).0;
         if cut.discontinuity {

@@ -1,6 +1,10 @@
 //! The cuts that all renditions follow: where each segment begins.
 
 use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
+use onmic_media::WallTime;
 
 /// The most cuts that are kept for a rendition that has not come to them: ten minutes of two-second segments.
 const CUTS_MAX: usize = 300;
@@ -14,6 +18,15 @@ pub(super) struct Cut {
     /// The time in µs at which the segment before it ended, which is earlier if the publisher was away.
     pub(super) ended: i64,
     pub(super) discontinuity: bool,
+}
+
+/// Is a segment that a rendition has nothing for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Missed {
+    pub(crate) msn: u64,
+    pub(crate) wall: WallTime,
+    pub(crate) duration: Duration,
+    pub(crate) discontinuity: bool,
 }
 
 /// Holds cuts in the order in which they were made.
@@ -47,6 +60,29 @@ impl Cuts {
     /// Returns the newest discontinuity that a rendition whose segment is `own` has not made.
     pub(super) fn broken(&self, own: u64) -> Option<Cut> {
         self.0.iter().rev().find(|cut| cut.msn > own && cut.discontinuity).copied()
+    }
+
+    /// Returns the segments `missed` of a rendition that goes on at `to`, where a frame at `micros` has the date `wall`. They
+    /// are as long as in the other renditions, because players place segments by the sums of their lengths. A segment of
+    /// which no cut is known is taken to be `usual`.
+    pub(super) fn missed(
+        &self,
+        missed: Range<u64>,
+        to: Cut,
+        (micros, wall): (i64, WallTime),
+        usual: Duration,
+    ) -> impl Iterator<Item = Missed> {
+        let mut next = to.micros;
+        let backwards = missed.rev().map(move |msn| {
+            let known = self.0.iter().rev().find(|cut| cut.msn == msn);
+            let usual = i64::try_from(usual.as_micros()).unwrap_or(0);
+            let start = known.map_or(next - usual, |cut| cut.micros.min(next));
+            let duration = Duration::from_micros(u64::try_from(next - start).unwrap_or(0));
+            next = start;
+            let discontinuity = known.is_some_and(|cut| cut.discontinuity);
+            Missed { msn, wall: wall.offset_micros(start - micros), duration, discontinuity }
+        });
+        backwards.collect::<Vec<_>>().into_iter().rev()
     }
 
     /// Forgets the cuts that all renditions have passed. The newest one stays: it tells a rendition that begins late

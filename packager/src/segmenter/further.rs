@@ -104,7 +104,7 @@ impl Further {
                 return Ok(Some(Ignored::NoKeyframe));
             }
             let cut = due.unwrap_or(broken);
-            return self.restart(cut, frame, settings).map(|()| None);
+            return self.restart(cut, frame, main).map(|()| None);
         }
         if parameters_differ {
             self.changed = true;
@@ -116,8 +116,8 @@ impl Further {
             if late > GAP_MICROS {
                 rendition.jump(frame.dts.0, expected)?; // The last frame before the hole must not fill the hole.
             }
-            for missing in own + 1..cut.msn {
-                rendition.leave_out(missing, frame.wall, settings.segment, expected)?;
+            for missed in cuts.missed(own + 1..cut.msn, cut, (micros, frame.wall), settings.segment) {
+                rendition.leave_out(missed, expected)?;
             }
             rendition.cut(cut.msn, frame.dts.0, frame.wall, expected)?;
             rendition.divide_from(rendition.open_start(), own + 1 == cut.msn);
@@ -150,12 +150,12 @@ impl Further {
     }
 
     /// Follows the main video over a discontinuity.
-    fn restart(&mut self, cut: Cut, frame: &Frame, settings: &Settings) -> Result<(), PackagerError> {
+    fn restart(&mut self, cut: Cut, frame: &Frame, main: Main<'_>) -> Result<(), PackagerError> {
         let expected = self.expected().unwrap_or(1);
         let Some(rendition) = &mut self.rendition else { return Ok(()) };
         let own = rendition.open().map_or(cut.msn, |open| open.msn);
-        for missing in own + 1..cut.msn {
-            rendition.leave_out(missing, frame.wall, settings.segment, expected)?;
+        for missed in main.cuts.missed(own + 1..cut.msn, cut, (frame.pts_micros(), frame.wall), main.settings.segment) {
+            rendition.leave_out(missed, expected)?;
         }
         self.pace.forget_last();
         self.changed = false;

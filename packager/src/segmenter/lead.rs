@@ -11,7 +11,7 @@ use std::sync::Arc;
 use onmic_media::{Frame, Ticks, TrackKey};
 
 use super::cuts::Cut;
-use super::{GAP_MICROS, Ignored, Segmenter, frame_is_due, incoming};
+use super::{GAP_MICROS, Ignored, Missed, Segmenter, frame_is_due, incoming};
 use crate::error::PackagerError;
 use crate::pace::Pace;
 use crate::rendition::Rendition;
@@ -82,7 +82,8 @@ impl Lead {
         let count = u32::try_from(missing.end - missing.start).unwrap_or(u32::MAX);
         for (msn, left) in missing.zip((1..=count).rev()) {
             let micros = i64::try_from((hole / count * left).as_micros()).unwrap_or(0);
-            self.rendition.leave_out(msn, frame.wall.offset_micros(-micros), hole / count, expected)?;
+            let wall = frame.wall.offset_micros(-micros);
+            self.rendition.leave_out(Missed { msn, wall, duration: hole / count, discontinuity: false }, expected)?;
         }
         Ok(())
     }

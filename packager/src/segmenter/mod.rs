@@ -29,6 +29,7 @@ use onmic_media::{DropReason, Frame, Keyed, MediaKind, Ticks, TrackKey};
 
 use self::audio::Audio;
 use self::cuts::Cuts;
+pub(crate) use self::cuts::Missed;
 use self::further::Further;
 use self::lead::Lead;
 use crate::dates::Dates;
