@@ -1,6 +1,8 @@
 //! The multivariant playlist: one variant per video rendition, and the audio in a group of its own (rfc8216bis 4.4.6).
 
-use m3u8_rs::{AlternativeMedia, AlternativeMediaType, MasterPlaylist, Resolution, VariantStream};
+use m3u8_rs::{
+    AlternativeMedia, AlternativeMediaType, ClosedCaptionGroupId, MasterPlaylist, Resolution, VariantStream,
+};
 use onmic_media::{MediaKind, TrackKey};
 
 use crate::names::File;
@@ -25,9 +27,12 @@ pub fn render(segmenter: &Segmenter, directory: &str, expected: &[TrackKey], gon
     if main.is_empty() {
         return None;
     }
+    // If one variant states that there are none, all have to (4.4.6.2). Otherwise shaka looks for captions in the segments of a
+    // young stream before it plays, and up to 5.2.12 fails on the open one.
+    let without_captions = main.iter().all(|rendition| rendition.is_without_captions());
     let playlist = MasterPlaylist {
         version: Some(9),
-        variants: main.iter().map(|rendition| variant(rendition, &group, directory)).collect(),
+        variants: main.iter().map(|rendition| variant(rendition, &group, directory, without_captions)).collect(),
         alternatives: group.iter().enumerate().map(|(at, rendition)| alternative(rendition, at, directory)).collect(),
         ..Default::default()
     };
@@ -38,7 +43,7 @@ pub fn render(segmenter: &Segmenter, directory: &str, expected: &[TrackKey], gon
 
 /// Returns the variant of one quality with an audio rendition of `group`. A player takes one of them, and BANDWIDTH is
 /// for the one with the highest bitrate (4.4.6.2).
-fn variant(rendition: &Rendition, group: &[&Rendition], directory: &str) -> VariantStream {
+fn variant(rendition: &Rendition, group: &[&Rendition], directory: &str, without_captions: bool) -> VariantStream {
     let (peak, mean) = rendition.bitrates().unwrap_or((0, 0));
     let of_audio = group.iter().filter_map(|audio| audio.bitrates());
     let (audio_peak, audio_mean) = of_audio.fold((0, 0), |most, own| (most.0.max(own.0), most.1.max(own.1)));
@@ -59,6 +64,7 @@ fn variant(rendition: &Rendition, group: &[&Rendition], directory: &str) -> Vari
         resolution: resolution.map(|(width, height)| Resolution { width: width.into(), height: height.into() }),
         frame_rate: rendition.frame_rate().filter(|_| is_video).map(|rate| (rate * 1000.0).round() / 1000.0),
         audio: (!group.is_empty()).then(|| GROUP.to_owned()),
+        closed_captions: without_captions.then_some(ClosedCaptionGroupId::None),
         ..Default::default()
     }
 }

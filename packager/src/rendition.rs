@@ -99,11 +99,21 @@ pub struct Rendition {
     next_part: u64,
     discontinuity_sequence: u64,
     independent: bool,
+    captions: Captions,
     /// Timed metadata for the next part.
     events: Vec<Event>,
     next_event: u32,
     evicted: Vec<Arc<Segment>>,
     has_let_go: bool,
+}
+
+/// States whether the video has closed captions. An encoder that has some sends them with every frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Captions {
+    #[default]
+    Unknown,
+    None,
+    Seen,
 }
 
 #[derive(Debug)]
@@ -137,6 +147,7 @@ impl Rendition {
             next_part: 0,
             discontinuity_sequence: 0,
             independent: true,
+            captions: Captions::default(),
             events: Vec::new(),
             next_event: 0,
             evicted: Vec::new(),
@@ -254,6 +265,11 @@ impl Rendition {
     pub(crate) fn declare_part_target(&mut self, target: Option<Duration>) {
         let millis = target.and_then(|target| u32::try_from(target.as_millis()).ok());
         self.part_target = millis.map(|millis| PartTarget { millis, ticks: millis_to_ticks(millis, self.rate) });
+    }
+
+    /// Returns whether the video has no closed captions, as far as its frames have shown.
+    pub fn is_without_captions(&self) -> bool {
+        self.captions == Captions::None
     }
 
     /// Returns the value of EXT-X-DISCONTINUITY-SEQUENCE.
@@ -479,6 +495,13 @@ impl Rendition {
             Some(part) => dts.max(part.last + 1),
             None => self.end,
         };
+        if self.key.kind == MediaKind::Video && keyframe && self.captions != Captions::Seen {
+            self.captions = match self.init.parameters.codec().has_captions(&payload) {
+                Some(true) => Captions::Seen,
+                Some(false) => Captions::None,
+                None => Captions::Unknown,
+            };
+        }
         let is_whole = self.is_whole();
         let part = self.part.get_or_insert_with(|| OpenPart { start: at, last: at, wall, samples: Vec::new() });
         part.last = at;

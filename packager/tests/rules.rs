@@ -372,6 +372,25 @@ fn audio_alone_is_cut_by_itself() {
 }
 
 #[test]
+fn captions_are_denied_unless_a_keyframe_has_some() {
+    let publisher = Publisher::new();
+    for with_captions in [false, true] {
+        let mut segmenter = Segmenter::new(settings(), true);
+        for n in 0..90 {
+            let mut frame = (*publisher.video(n * 100_000 / 3, n % 60 == 0)).clone();
+            if with_captions {
+                // A SEI of registered user data (ATSC A/53) in front of the slice, each behind its length.
+                let sei = [0x06, 4, 9, 0xb5, 0x00, 0x31, b'G', b'A', b'9', b'4', 3, 0xff, 0x80];
+                frame.payload = [&[0, 0, 0, 13][..], &sei, &frame.payload].concat().into();
+            }
+            segmenter.push(TrackKey::VIDEO, &Arc::new(frame)).unwrap();
+        }
+        let text = onmic_packager::multivariant::render(&segmenter, "", &[], &[]).unwrap();
+        assert_eq!(text.contains("CLOSED-CAPTIONS=NONE"), !with_captions, "{text}");
+    }
+}
+
+#[test]
 fn video_alone_needs_no_audio() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);

@@ -87,6 +87,15 @@ impl Codec {
             Self::Vp8 | Self::Vp9 | Self::Av1 | Self::Aac | Self::Opus | Self::Metadata => None,
         }
     }
+
+    /// Returns whether this payload has closed captions. `None` if they are not looked for in this codec.
+    pub fn has_captions(self, payload: &[u8]) -> Option<bool> {
+        match self {
+            Self::H264 => Some(h264::has_captions(payload)),
+            Self::H265 => Some(h265::has_captions(payload)),
+            Self::Vp8 | Self::Vp9 | Self::Av1 | Self::Aac | Self::Opus | Self::Metadata => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Codec {

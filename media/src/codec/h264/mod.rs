@@ -80,9 +80,17 @@ pub fn access_unit_is_keyframe(payload: &[u8]) -> bool {
 /// the head of an open group, and the length of the refresh with periodic intra refresh. It reads no further than the
 /// first slice.
 pub fn recovery_frames(payload: &[u8]) -> Option<u32> {
+    sei_before_slices(payload).find_map(|sei| sei::payload_of_type(sei, sei::RECOVERY_POINT, |bits| bits.ue()))
+}
+
+/// Returns whether an access unit has closed captions. It reads no further than the first slice.
+pub fn has_captions(payload: &[u8]) -> bool {
+    sei_before_slices(payload).any(sei::has_captions)
+}
+
+fn sei_before_slices(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     let before_slices = nal_units(payload).take_while(|nal| !(NAL_SLICE..=NAL_IDR).contains(&nal_type(nal)));
-    let mut messages = before_slices.filter(|nal| nal_type(nal) == NAL_SEI);
-    messages.find_map(|nal| sei::payload_of_type(nal.get(1..)?, sei::RECOVERY_POINT, |bits| bits.ue()))
+    before_slices.filter(|nal| nal_type(nal) == NAL_SEI).filter_map(|nal| nal.get(1..))
 }
 
 /// Returns whether an access unit has a slice that predicts from two sides.

@@ -47,12 +47,19 @@ pub fn access_unit_is_keyframe(payload: &[u8]) -> bool {
 /// Returns the `recovery_poc_cnt` of a recovery point (D.3.8): the number of frames until the picture is right. It reads no
 /// further than the first slice.
 pub fn recovery_frames(payload: &[u8]) -> Option<u32> {
+    let frames =
+        sei_before_slices(payload).find_map(|sei| sei::payload_of_type(sei, sei::RECOVERY_POINT, |bits| bits.se()))?;
+    Some(frames.max(0).cast_unsigned()) // If it is negative, frames that are shown earlier are right already.
+}
+
+/// Returns whether an access unit has closed captions. It reads no further than the first slice.
+pub fn has_captions(payload: &[u8]) -> bool {
+    sei_before_slices(payload).any(sei::has_captions)
+}
+
+fn sei_before_slices(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     let before_slices = nal_units(payload).take_while(|nal| nal_type(nal) >= NAL_FIRST_OF_NO_SLICE);
-    let mut messages = before_slices.filter(|nal| nal_type(nal) == NAL_PREFIX_SEI);
-    messages.find_map(|nal| {
-        let frames = sei::payload_of_type(nal.get(2..)?, sei::RECOVERY_POINT, |bits| bits.se())?;
-        Some(frames.max(0).cast_unsigned()) // If it is negative, frames that are shown earlier are right already.
-    })
+    before_slices.filter(|nal| nal_type(nal) == NAL_PREFIX_SEI).filter_map(|nal| nal.get(2..))
 }
 
 /// Takes delimiters and parameter sets out of an access unit. Without any the payload comes back untouched, and those
