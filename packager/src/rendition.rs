@@ -256,6 +256,16 @@ impl Rendition {
         self.end - resumed < target.ticks * i64::from(PART_HOLD_BACK)
     }
 
+    /// Returns whether the newest part is a short one at the end of a segment. It is published with the part behind it: a
+    /// player is still loading the part before. hls.js 1.7.4 then takes the segment for loaded, and stands still until the
+    /// playlist lists its parts no longer, which is six seconds.
+    pub fn ends_shortly(&self) -> bool {
+        let begins = self.open.as_ref().is_some_and(|open| open.parts.is_empty() && !open.whole);
+        let (Some(target), Some(last)) = (self.part_target, self.window.back()) else { return false };
+        let length = last.listed().last().filter(|_| last.parts.len() > 1).map(|part| part.duration);
+        begins && length.is_some_and(|length| length * 2 < Duration::from_millis(target.millis.into()))
+    }
+
     /// Returns PART-TARGET, or `None` until the first frames have shown how far apart they are.
     pub fn part_target(&self) -> Option<Duration> {
         self.part_target.map(|target| Duration::from_millis(target.millis.into()))

@@ -359,6 +359,25 @@ fn segments_are_divided_evenly_and_leave_no_short_last_part() {
 }
 
 #[test]
+fn a_short_part_at_the_end_of_a_segment_waits_for_the_next_one() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    let mut short = 0;
+    // Every other group is a frame longer than the one before it, so the division does not foresee its end.
+    for n in 0..600 {
+        segmenter.push(TrackKey::VIDEO, &publisher.video(n * 100_000 / 3, matches!(n % 121, 0 | 60))).unwrap();
+        let video = segmenter.rendition(MediaKind::Video).unwrap();
+        let open = video.open().unwrap();
+        let last = open.parts.last().or_else(|| video.segments().next_back()?.parts.last());
+        let length = last.map_or(1.0, |part| part.duration.as_secs_f64());
+        let is_short = open.parts.is_empty() && length < 0.167;
+        assert_eq!(video.ends_shortly(), is_short, "frame {n}: {length} s");
+        short += usize::from(is_short);
+    }
+    assert!(short > 0, "a segment ended with a short part");
+}
+
+#[test]
 fn audio_alone_is_cut_by_itself() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), false);

@@ -95,8 +95,8 @@ impl Stream {
         now.saturating_duration_since(*self.last_request.lock())
     }
 
-    /// Publishes the changes since the last call, but nothing of a rendition that gathers parts after a hole. It
-    /// wakes the requests that wait for a rendition for that rendition's own parts only. Returns the tracks of which a
+    /// Publishes the changes since the last call, but nothing of a rendition that gathers parts after a hole or whose segment
+    /// ends with a short part. It wakes the requests that wait for a rendition for that rendition's own parts only. Returns the tracks of which a
     /// part came.
     /// `gone` are the tracks that the multivariant playlist leaves out, because nothing comes of them.
     pub(crate) fn publish(
@@ -146,7 +146,8 @@ impl Stream {
         if before.as_ref().is_some_and(|before| before.shows(rendition, ended)) {
             return None;
         }
-        let rendition = segmenter.rendition(key).filter(|rendition| ended || !rendition.is_gathering())?;
+        let waits = |rendition: &Rendition| rendition.is_gathering() || rendition.ends_shortly();
+        let rendition = segmenter.rendition(key).filter(|rendition| ended || !waits(rendition))?;
         let others: Vec<_> = segmenter.renditions().filter(|other| other.key() != key).collect();
         let around = playlist::Around { others: &others, ended };
         let settings = segmenter.settings();
