@@ -25,7 +25,8 @@ use crate::viewers::Viewers;
 pub struct Accept<'a> {
     /// The codecs that it decodes.
     pub codecs: &'a [Codec],
-    /// Whether frames may be shown in another order than they are sent. WebRTC cannot.
+    /// Whether frames may be shown in another order than they are sent. WebRTC cannot. It shows each frame when it comes, so it
+    /// would also show the past that stands between an old keyframe and the present.
     pub reordering: bool,
     /// Whether it decodes by a library, which takes chroma, depths and channel layouts that browsers do not
     /// ([`Parameters::is_widely_decoded`](crate::Parameters::is_widely_decoded)).
@@ -55,7 +56,7 @@ impl Accept<'_> {
 
     /// Returns whether the viewer can also start to play it now.
     pub(crate) fn enters(&self, track: &Track) -> bool {
-        self.plays(track) && !track.enters_by_recovery()
+        self.plays(track) && !track.enters_by_recovery() && (self.reordering || !track.starts_in_the_past())
     }
 }
 
@@ -400,7 +401,10 @@ impl Feed {
         if let Some(pictures) = self.pictures(key.kind) {
             return pictures.demand(key, accept);
         }
-        self.found_or_made(key, |feed| feed.find(key, accept))
+        let demand = self.found_or_made(key, |feed| feed.find(key, accept));
+        // A viewer that plays the track rather starts in the past than not at all.
+        let original = || self.original(key).filter(|original| accept.plays(original));
+        demand.or_else(|refused| original().map(Demand::original).ok_or(refused))
     }
 
     /// What `find` finds, or what is made of it.

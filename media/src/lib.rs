@@ -53,7 +53,7 @@ pub use onmic_names::{ParticipantName, RoomName, SourceName};
 pub use order::Stated;
 pub use pcm::{Pcm, PcmTap};
 pub use playback::{Next, Placed, Playback, Start, Tracks, Wants};
-pub use program::{Brings, Inlet, Offered, Program, TimelineId};
+pub use program::{Brings, Inlet, Keyframes, Offered, Program, TimelineId};
 pub use program_clock::ProgramClock;
 pub use publication::{Arrival, Publication};
 pub use ring::{Join, Read, Reader};

@@ -13,7 +13,7 @@ use crate::feed::{Feed, Stage};
 use crate::frame::Frame;
 use crate::key::TrackKey;
 use crate::name::{PersonId, SourceName};
-use crate::program::{Brings, FENCE_MAX, Inlet, Program, TimelineId};
+use crate::program::{Brings, FENCE_MAX, Inlet, Keyframes, Program, TimelineId};
 use crate::program_clock::ProgramClock;
 use crate::time::{NodeClock, WallTime};
 use crate::track::Track;
@@ -167,9 +167,13 @@ impl Source {
         let track = self.feed.original(TrackKey::VIDEO);
         let measured = track.as_ref().and_then(|track| Some(track.measured(track.newest()?.arrived)));
         let interval = measured.and_then(|measured| measured.keyframe_interval);
-        let keyframes_soon = interval.is_none_or(|interval| interval <= FENCE_MAX);
+        let keyframes = match self.protocol() {
+            Protocol::Whip => Keyframes::OnRequest,
+            Protocol::Rtmp if interval.is_none_or(|interval| interval <= FENCE_MAX) => Keyframes::Often,
+            Protocol::Rtmp => Keyframes::Seldom,
+        };
         let video = track.is_some();
-        let inlet = program.select(Brings { timeline: self.timeline, video, in_order: false, keyframes_soon });
+        let inlet = program.select(Brings { timeline: self.timeline, video, in_order: false, keyframes });
         *self.outlet.lock() = Some(inlet);
     }
 

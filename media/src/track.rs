@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -25,6 +25,9 @@ impl TrackId {
     }
 }
 
+/// The most of the past that a viewer is shown: a usual keyframe interval of 2 s, and what its jitter adds.
+pub const PAST_MAX: Duration = Duration::from_millis(2500);
+
 /// Is one stream of one kind that many readers can read.
 ///
 /// Its clock is fixed when it is made. Its parameters may change with any keyframe.
@@ -35,6 +38,8 @@ pub struct Track {
     ring: Ring,
     live: Mutex<Live>,
     keyframe_wanted: AtomicBool,
+    /// Whether a keyframe comes when one is asked for.
+    answers_requests: AtomicBool,
     taps: Mutex<Vec<Weak<dyn PcmTap>>>,
 }
 
@@ -66,6 +71,7 @@ impl Track {
             ring: Ring::new(retention),
             live: Mutex::new(Live { parameters, last_dts: None, meter: Meter::new(clock_rate) }),
             keyframe_wanted: AtomicBool::new(false),
+            answers_requests: AtomicBool::new(true),
             taps: Mutex::default(),
         }
     }
@@ -176,6 +182,23 @@ impl Track {
     /// Returns the rates and totals.
     pub fn measured(&self, now: Instant) -> Measured {
         self.live.lock().meter.measured(now)
+    }
+
+    /// States whether a keyframe comes when one is asked for. RTMP has no such request.
+    pub fn set_answers_requests(&self, answers: bool) {
+        self.answers_requests.store(answers, Ordering::Relaxed);
+    }
+
+    /// Returns whether a reader that starts now has to start with more than [`PAST_MAX`] of the past: the newest keyframe is that
+    /// old, and another cannot be asked for.
+    pub fn starts_in_the_past(&self) -> bool {
+        if self.answers_requests.load(Ordering::Relaxed) {
+            return false;
+        }
+        let (newest, keyframe) = (self.newest(), self.newest_keyframe());
+        newest
+            .zip(keyframe)
+            .is_some_and(|(newest, keyframe)| newest.arrived.duration_since(keyframe.arrived) > PAST_MAX)
     }
 
     /// Notes that a reader needs a keyframe. The session that feeds the track may or may not be able to ask for one.

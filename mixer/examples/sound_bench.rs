@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use onmic_media::time::{NodeClock, Ticks};
-use onmic_media::{Brings, Feed, Frame, Program, ProgramClock, TimelineId, Track};
+use onmic_media::{Brings, Feed, Frame, Keyframes, Program, ProgramClock, TimelineId, Track};
 use onmic_mixer::codec::encode::{AudioEncoder, AudioSettings};
 use onmic_mixer::sound::{
     InputId, Lead, Processing, SoundConfig, SoundInput, SoundMixer, SoundReturn, SoundSink, Wanted,
@@ -119,7 +119,8 @@ fn run(seconds: u64, participants: usize, returns: usize, processing: Processing
     let inputs =
         inputs.map(|(number, publisher)| SoundInput { id: id(number), feed: publisher.feed.clone(), processing });
     mixer.set_inputs(inputs.collect(), Some(Lead::from(id(0)))).unwrap();
-    let brings = Brings { timeline: TimelineId::unique(), video: false, in_order: true, keyframes_soon: true };
+    let brings =
+        Brings { timeline: TimelineId::unique(), video: false, in_order: true, keyframes: Keyframes::OnRequest };
     let inlet = || Arc::new(Program::new(ProgramClock::starting(clock.wall(start)), None).select(brings));
     mixer.set_returns((0..returns).map(|number| SoundReturn { id: id(number), inlet: inlet() }).collect()).unwrap();
     let (warm, end) = (start + Duration::from_secs(1), start + Duration::from_secs(1 + seconds));

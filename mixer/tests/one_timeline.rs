@@ -11,8 +11,8 @@ use bytes::Bytes;
 use onmic_media::codec::{Colour, opus};
 use onmic_media::hub::HubLimits;
 use onmic_media::{
-    Arrival, Brings, ClockRate, Frame, Hub, Inlet, Join, MediaKind, NodeClock, Offered, Parameters, Program, Protocol,
-    Publication, Read, Reader, Rendition, Ticks,
+    Arrival, Brings, ClockRate, Frame, Hub, Inlet, Join, Keyframes, MediaKind, NodeClock, Offered, Parameters, Program,
+    Protocol, Publication, Read, Reader, Rendition, Ticks,
 };
 use onmic_mixer::VideoSettings;
 use onmic_mixer::codec::encode::{AudioEncoder, AudioPacket, AudioSettings, VideoEncoder};
@@ -104,7 +104,8 @@ struct Take {
 impl Take {
     fn start(host: &Host, program: &Arc<Program>, clock: NodeClock) -> Self {
         let source = host.publication.source();
-        let brings = Brings { timeline: source.timeline(), video: true, in_order: true, keyframes_soon: true };
+        let brings =
+            Brings { timeline: source.timeline(), video: true, in_order: true, keyframes: Keyframes::OnRequest };
         let inlet = Arc::new(program.select(brings));
         let parameters = Arc::new(Parameters::Opus(opus::Parameters { pre_skip: 312, ..opus::Parameters::new(2) }));
         let config = SoundConfig { program_clock: Some(source.program_clock()), ..SoundConfig::new(parameters) };

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use onmic_media::codec::{aac, opus};
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
 use onmic_media::{
-    Brings, Feed, Frame, Join, MediaKind, Parameters, ProgramClock, Read, Reader, TimelineId, Track, WallTime,
+    Brings, Feed, Frame, Join, Keyframes, MediaKind, Parameters, ProgramClock, Read, Reader, TimelineId, Track,
+    WallTime,
 };
 use onmic_mixer::codec::decode::AudioDecoder;
 use onmic_mixer::codec::encode::{AudioEncoder, AudioSettings};
@@ -176,7 +177,8 @@ fn a_host_and_a_guest_are_mixed_into_the_hosts_track_and_their_returns_lack_thei
     let inputs = vec![input(HOST, &feeds[0]), input(GUEST, &feeds[1]), input(SILENT, &feeds[2])];
     mixer.set_inputs(inputs, Some(Lead::from(HOST))).unwrap();
     let returns = [(); 2].map(|()| onmic_media::Program::new(ProgramClock::starting(clock.wall(start)), None));
-    let brings = Brings { timeline: TimelineId::unique(), video: false, in_order: true, keyframes_soon: true };
+    let brings =
+        Brings { timeline: TimelineId::unique(), video: false, in_order: true, keyframes: Keyframes::OnRequest };
     let returned =
         |id, program: &Arc<onmic_media::Program>| SoundReturn { id, inlet: Arc::new(program.select(brings)) };
     mixer.set_returns(vec![returned(HOST, &returns[0]), returned(GUEST, &returns[1])]).unwrap();

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::Deriver;
-use onmic_media::program::{Brings, TimelineId};
+use onmic_media::program::{Brings, Keyframes, TimelineId};
 use onmic_media::{Feed, Hub, Inlet, MediaKind, Program, Returns, RoomName, SourceName, ViewerKind};
 use onmic_mixer::compose;
 use onmic_mixer::scene::Size;
@@ -232,8 +232,12 @@ impl Stage {
         room.returns.retain(|name, _| returns.contains_key(name));
         for (name, returning) in returns {
             room.returns.entry(name.clone()).or_insert_with(|| {
-                let brings =
-                    Brings { timeline: TimelineId::unique(), video: false, in_order: true, keyframes_soon: true };
+                let brings = Brings {
+                    timeline: TimelineId::unique(),
+                    video: false,
+                    in_order: true,
+                    keyframes: Keyframes::OnRequest,
+                };
                 Arc::new(returning.program.select(brings))
             });
         }

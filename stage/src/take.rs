@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onmic_media::codec::opus;
-use onmic_media::program::Brings;
+use onmic_media::program::{Brings, Keyframes};
 use onmic_media::{Feed, Frame, Hub, Inlet, MediaKind, Offered, Parameters, Pcm, Program, SourceName};
 use onmic_mixer::compose::{self, Origin, PictureMixer, PictureSink, PictureSource};
 use onmic_mixer::scene::{InputId, Scene};
@@ -143,7 +143,7 @@ impl Take {
         }
         let Some(lead) = hub.source(&self.lead) else { return Ok(()) };
         self.pictures = None; // Its threads end before the next ones begin.
-        let brings = Brings { timeline: lead.timeline(), video: true, in_order: true, keyframes_soon: true };
+        let brings = Brings { timeline: lead.timeline(), video: true, in_order: true, keyframes: Keyframes::OnRequest };
         let inlet = Arc::new(program.select(brings));
         *self.outlet.lock() = Some(inlet.clone());
         let shown = Shown { scene, delays: self.delays(direction) };

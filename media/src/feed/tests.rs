@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::key::Rendition;
@@ -44,6 +45,45 @@ fn a_format_that_browsers_do_not_decode_is_converted_for_those_who_need_it() {
     assert!(feed.demand(MediaKind::Audio, HLS).unwrap().is_derived());
     let library = Accept { any_format: true, ..HLS };
     assert!(!feed.demand(MediaKind::Audio, library).unwrap().is_derived());
+}
+
+#[test]
+fn video_whose_newest_keyframe_is_old_is_converted_for_viewers_of_the_present() {
+    let (feed, _) = feed();
+    let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
+    feed.set_original(track.clone());
+    let began = Instant::now();
+    let mut push = |keyframe, millis| {
+        let arrived = began + Duration::from_millis(millis);
+        track.push(Frame { arrived, ..frames.frame(keyframe, 100) });
+    };
+    push(true, 0);
+    push(false, 3000);
+    assert!(!feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived(), "a keyframe can be asked for");
+    track.set_answers_requests(false);
+    assert!(feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived());
+    assert!(!feed.demand(MediaKind::Video, HLS).unwrap().is_derived(), "a player runs through what is past");
+    push(true, 4000);
+    push(false, 6000);
+    assert!(!feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived(), "two seconds are a usual group");
+}
+
+#[test]
+fn a_viewer_starts_in_the_past_if_the_conversion_fails() {
+    struct Broken;
+    impl Deriver for Broken {
+        fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, String> {
+            Err("no encoder".to_owned())
+        }
+    }
+    let feed = Feed::new(Some(Arc::new(Broken)));
+    let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
+    feed.set_original(track.clone());
+    track.set_answers_requests(false);
+    let began = Instant::now();
+    track.push(Frame { arrived: began, ..frames.frame(true, 100) });
+    track.push(Frame { arrived: began + Duration::from_secs(9), ..frames.frame(false, 100) });
+    assert!(!feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived());
 }
 
 #[test]

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Take;
 use super::next::AUDIO_MAX;
+use super::{Keyframes, Take};
 use crate::feed::Feed;
 use crate::frame::Frame;
 use crate::key::{MediaKind, TrackKey};
@@ -144,7 +144,9 @@ impl Lane {
         let pts_micros = frame.pts.micros(rate);
         self.order(&mut frame, take.brings.in_order);
         self.note(&frame, pts_micros);
-        self.track.as_ref().expect("made above").push(frame);
+        let track = self.track.as_ref().expect("made above");
+        track.set_answers_requests(take.brings.keyframes == Keyframes::OnRequest);
+        track.push(frame);
     }
 
     /// Sets a decoding time that does not run backwards over a splice, and leaves the presentation time as it is.

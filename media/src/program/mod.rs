@@ -85,9 +85,19 @@ pub struct Brings {
     pub video: bool,
     /// Whether its video is shown in the order in which it is sent, so that its decoding times are not needed.
     pub in_order: bool,
-    /// Whether its next keyframe comes within [`FENCE_MAX`], as far as is known: a mix makes one when it is asked to. Only for
-    /// such a take is the program's video held back.
-    pub keyframes_soon: bool,
+    /// When its keyframes come. The program's video is held back only for a take whose next one comes soon.
+    pub keyframes: Keyframes,
+}
+
+/// States when the keyframes of a take come, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keyframes {
+    /// When one is asked for: of a mix, or of a WHIP publisher.
+    OnRequest,
+    /// At least every [`FENCE_MAX`].
+    Often,
+    /// Less often.
+    Seldom,
 }
 
 /// States what happened to a frame that was offered.
@@ -285,7 +295,7 @@ impl State {
         let behind_micros = last.map_or(-1, |last| last.pts_micros - at_micros);
         if self.current.is_some() && !(starts && behind_micros < 0) {
             let is_near = behind_micros < BEHIND_MICROS;
-            if starts && key == TrackKey::VIDEO && is_near && next.take.brings.keyframes_soon {
+            if starts && key == TrackKey::VIDEO && is_near && next.take.brings.keyframes != Keyframes::Seldom {
                 next.fence.raise();
             }
             next.wait(key, frame);

@@ -23,7 +23,7 @@ struct Feeder {
 
 impl Feeder {
     fn new(program: &Arc<Program>, timeline: TimelineId, offset_ms: i64) -> Self {
-        let inlet = program.select(Brings { timeline, video: true, in_order: false, keyframes_soon: true });
+        let inlet = program.select(Brings { timeline, video: true, in_order: false, keyframes: Keyframes::OnRequest });
         Self { inlet, start: Instant::now(), offset_ms, video: video(), audio: audio() }
     }
 
@@ -132,7 +132,7 @@ fn a_source_whose_keyframe_comes_late_does_not_hold_the_mix_back() {
     let timeline = TimelineId::unique();
     let mix = Feeder::new(&program, timeline, 0);
     (0..4).for_each(|n| assert_eq!(mix.picture(n * 40, n == 0, b"m"), Offered::Taken));
-    let inlet = program.select(Brings { timeline, video: true, in_order: false, keyframes_soon: false });
+    let inlet = program.select(Brings { timeline, video: true, in_order: false, keyframes: Keyframes::Seldom });
     let source = Feeder { inlet, ..Feeder::new(&program_without_frames(), timeline, 0) };
     assert_eq!(source.picture(120, true, b"a"), Offered::Waiting, "the mix has gone on while the source stood still");
     mix.picture(160, false, b"m");
@@ -216,7 +216,7 @@ fn decoding_times_never_run_backwards_over_a_splice_and_presentation_stays() {
     }
     let track = program.feed().original(MediaKind::Video).unwrap();
     let mut reader = track.reader(Join::Group);
-    let inlet = program.select(Brings { timeline, video: true, in_order: true, keyframes_soon: true });
+    let inlet = program.select(Brings { timeline, video: true, in_order: true, keyframes: Keyframes::OnRequest });
     let mix = Feeder { inlet, ..Feeder::new(&program_without_frames(), timeline, 0) };
     assert_eq!(mix.picture(200, true, b"m"), Offered::Waiting);
     mix.picture(240, true, b"m");

@@ -15,7 +15,8 @@
 //!
 //! A viewer should not see the past. If the group is older than [`PAST_MAX`], the source is asked for a keyframe, and the
 //! viewer waits for it as long as sources of this kind take ([`Outgoing::answer_patience`]). If none comes, the viewer
-//! starts with the group and goes over to the keyframe once there is one.
+//! starts with the group and goes over to the keyframe once there is one. Of a source that cannot be asked, a viewer gets a
+//! conversion with newer keyframes where one is possible ([`onmic_media::Track::starts_in_the_past`]).
 //!
 //! **How a viewer goes on when the publisher was away.** All frames that an encoder took in while it connected come at
 //! once. Played from the first packet, audio would be late by their duration for many seconds, and video frames would
