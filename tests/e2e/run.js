@@ -27,7 +27,7 @@ if (first.failed.length <= AGAIN_MAX) {
   for (const { file, name } of first.failed) {
     const isFile = resolve(name) === file; // The file did not get as far as its tests.
     console.log(`\nsecond attempt: ${relative(FOLDER, file)}: ${name}`);
-    again.push({ name, ...(await attempt([file], isFile ? values.only : `^${escaped(name)}$`)) });
+    again.push({ name, ...(await attempt([file], isFile ? values.only : `${escaped(name)}$`)) });
   }
 }
 const rescued = again.filter(({ passed, failed }) => passed > 0 && failed.length === 0);
@@ -45,11 +45,11 @@ function testsIn(folder) {
 async function attempt(files, only) {
   const outcome = { passed: 0, failed: [] };
   const tests = run({ files, concurrency: 1, testNamePatterns: only });
-  tests.on("test:pass", ({ nesting, skip }) => {
-    if (nesting === 0 && skip === undefined) outcome.passed += 1;
+  tests.on("test:pass", ({ details, skip }) => {
+    if (details.type !== "suite" && skip === undefined) outcome.passed += 1;
   });
-  tests.on("test:fail", ({ nesting, file, name }) => {
-    if (nesting === 0) outcome.failed.push({ file, name });
+  tests.on("test:fail", ({ details, file, name }) => {
+    if (details.type !== "suite") outcome.failed.push({ file, name });
   });
   const report = tests.compose(spec);
   report.pipe(process.stdout, { end: false });

@@ -2,6 +2,7 @@
 // an encoder.
 
 import assert from "node:assert/strict";
+import { describe } from "node:test";
 import { Encoder } from "../../lib/encoder.js";
 import { endToEnd } from "../../lib/end_to_end.js";
 import { findPlaylists } from "../../lib/hls_rules.js";
@@ -22,16 +23,19 @@ const ROWS = [
 
 const SECONDS = 14;
 
-for (const { name, settings, target, video = true, audio = true } of ROWS) {
-  endToEnd(`${name}_breaks_no_limit_and_no_hint`, async (stage) => {
-    const gateway = await stage.gateway();
-    const encoder = stage.keep(new Encoder(gateway.rtmpUrl("show"), settings, { video, audio }));
-    await stage.isLive(gateway, "show", () => encoder.assertAlive());
-    const { videoUrl, audioUrl } = await findPlaylists(gateway, "show");
-    const urls = [videoUrl, audioUrl].filter((url) => url !== null);
-    await Promise.all(urls.flatMap((url) => [limitsAreKept(url, target), hintsAreFollowed(url)]));
-  });
-}
+// Each row mostly waits, and its encoder is small.
+describe("LL-HLS", { concurrency: 4 }, () => {
+  for (const { name, settings, target, video = true, audio = true } of ROWS) {
+    endToEnd(`${name}_breaks_no_limit_and_no_hint`, async (stage) => {
+      const gateway = await stage.gateway();
+      const encoder = stage.keep(new Encoder(gateway.rtmpUrl("show"), settings, { video, audio }));
+      await stage.isLive(gateway, "show", () => encoder.assertAlive());
+      const { videoUrl, audioUrl } = await findPlaylists(gateway, "show");
+      const urls = [videoUrl, audioUrl].filter((url) => url !== null);
+      await Promise.all(urls.flatMap((url) => [limitsAreKept(url, target), hintsAreFollowed(url)]));
+    });
+  }
+});
 
 async function limitsAreKept(url, target) {
   const until = Date.now() + SECONDS * 1000;
