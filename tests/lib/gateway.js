@@ -35,6 +35,7 @@ export class Gateway {
    */
   static async start({ secret = null, set = {}, environment = {}, ready = true, ...rest } = {}) {
     const gateway = new Gateway();
+    gateway.address = set.host === "::1" ? "[::1]" : "127.0.0.1";
     gateway.httpPort = await freeTcpPort();
     gateway.rtmpPort = await freeTcpPort();
     gateway.rtcPort = await freeUdpPort();
@@ -77,7 +78,7 @@ export class Gateway {
   }
 
   get httpUrl() {
-    return `http://127.0.0.1:${this.httpPort}`;
+    return `http://${this.address}:${this.httpPort}`;
   }
 
   url(path) {
@@ -85,7 +86,7 @@ export class Gateway {
   }
 
   rtmpUrl(key, query = "") {
-    return `rtmp://127.0.0.1:${this.rtmpPort}/live/${key}${query}`;
+    return `rtmp://${this.address}:${this.rtmpPort}/live/${key}${query}`;
   }
 
   assertAlive() {
