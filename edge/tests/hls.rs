@@ -8,6 +8,7 @@ mod common;
 use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
@@ -17,10 +18,11 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use onmic_edge::flv;
 use onmic_edge::hls::{Hls, HlsConfig};
-use onmic_media::codec::{aac, h264};
+use onmic_media::codec::{aac, h264, vp8};
+use onmic_media::feed::{Deriver, Lease, Recipe};
 use onmic_media::gate::{Action, Admission, Gate, OpenGate, Refusal};
 use onmic_media::hub::HubLimits;
-use onmic_media::{Arrival, Hub, NodeClock, Parameters, Protocol, Publication, Rendition, TrackKey, ViewerKind};
+use onmic_media::{Arrival, Hub, NodeClock, Parameters, Protocol, Publication, Rendition, Track, TrackKey, ViewerKind};
 use onmic_media::{ClockRate, Ticks};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +47,11 @@ struct Node {
 
 impl Node {
     async fn start(gate: Arc<dyn Gate>, config: HlsConfig) -> Self {
-        let hub = Hub::new(NodeClock::new(Instant::now(), SystemTime::now()), HubLimits::default(), None);
+        Self::with_deriver(gate, config, None).await
+    }
+
+    async fn with_deriver(gate: Arc<dyn Gate>, config: HlsConfig, deriver: Option<Arc<dyn Deriver>>) -> Self {
+        let hub = Hub::new(NodeClock::new(Instant::now(), SystemTime::now()), HubLimits::default(), deriver);
         let shutdown = CancellationToken::new();
         let hls = Hls::new(hub.clone(), gate.clone(), config, shutdown.clone());
         let router = hls.router().merge(flv::router(hub.clone(), gate));
@@ -516,6 +522,29 @@ async fn the_first_playlist_waits_for_a_whole_segment() {
     node.publish(30).await;
     let response = timeout(SOON, waiting).await.unwrap().unwrap().unwrap();
     assert!(text(response).await.contains("\nvideo-1.m4s\n"));
+}
+
+/// Counts the conversions that it is asked for, and makes none.
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Deriver for Counter {
+    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, String> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Err("this test converts nothing".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn video_is_not_converted_until_somebody_asks() {
+    let counter = Arc::new(Counter::default());
+    let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(counter.clone())).await;
+    node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+    node.publish(90).await;
+    tokio::time::sleep(NOW).await;
+    assert_eq!(counter.0.load(Ordering::Relaxed), 0);
+    node.get("/hls/demo/index.m3u8").await;
+    assert_eq!(counter.0.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -394,6 +394,11 @@ impl Feed {
         None
     }
 
+    /// Returns whether a viewer gets this track only by a conversion of it.
+    pub fn converts(&self, key: TrackKey, accepts: &Accepts) -> bool {
+        self.original(key).is_some_and(|original| !accepts.borrow().plays(&original))
+    }
+
     /// Returns a track that `accept` fits. It derives one if that is needed. It blocks while a codec opens, so it is
     /// not for an async task.
     pub fn demand(self: &Arc<Self>, key: impl Into<TrackKey>, accept: Accept<'_>) -> Result<Demand, Unavailable> {

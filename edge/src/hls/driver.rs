@@ -3,6 +3,9 @@
 //! A player can join at keyframes only. Where the publisher can be asked for them, a keyframe is asked for at the end of each
 //! segment. Where they stay away all the same, the main video goes over to a form of it that is encoded anew.
 //!
+//! A conversion of the main video takes a core or so. It waits for the first request, and ends the packaging when no request has
+//! come for long; the next request begins it again.
+//!
 //! It reads every track that the feed has, also those that come later. Each video and audio track becomes a rendition,
 //! and timed metadata travels with the main one.
 
@@ -12,7 +15,7 @@ use std::time::{Duration, Instant};
 use onmic_media::feed::{Recipe, Unavailable};
 use onmic_media::metric::Latency;
 use onmic_media::{
-    Accepts, Codec, DropReason, Frame, MediaKind, Next, Playback, Start, TrackId, TrackKey, Tracks, Wants,
+    Accepts, Codec, DropReason, Frame, MediaKind, Next, Playback, Stage, Start, TrackId, TrackKey, Tracks, Wants,
 };
 use onmic_packager::{Rendition, Segmenter};
 use tokio::time::sleep_until;
@@ -57,12 +60,12 @@ struct Driver<'a> {
     converted: Option<TrackId>,
 }
 
-/// Packages the feed of `stream` until it ends, fails, is stopped, or had no request for `idle`. With
-/// `converts_long_groups`, video whose keyframes are too far apart is encoded anew.
+/// Packages the feed of `stream` until it ends, fails or is stopped. On demand, and while video is converted, packaging also
+/// ends after `idle` without a request. With `converts_long_groups`, video whose keyframes are too far apart is encoded anew.
 pub(crate) async fn drive(
     stream: &Stream,
     cache: &Cache,
-    idle: Option<Duration>,
+    (on_demand, idle): (bool, Duration),
     converts_long_groups: bool,
 ) -> Finish {
     tokio::select! {
@@ -73,6 +76,16 @@ pub(crate) async fn drive(
         () = stream.replaced.cancelled() => return Finish::Ended,
     }
     let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false };
+    if stream.feed.converts(TrackKey::VIDEO, &accepts) {
+        // Nobody has asked for what would cost a decoder and an encoder.
+        let mut stages = stream.feed.stages();
+        tokio::select! {
+            () = stream.asked() => {}
+            _ = stages.wait_for(|stage| *stage == Stage::Ended) => return Finish::Ended,
+            () = stream.stop.cancelled() => return Finish::Stopped,
+            () = stream.replaced.cancelled() => return Finish::Ended,
+        }
+    }
     let wants = Wants { accepts, tracks: Tracks::All, start: Start::Group };
     let mut playback = match Playback::open(stream.feed.clone(), wants).await {
         Ok(playback) => playback,
@@ -103,7 +116,7 @@ pub(crate) async fn drive(
         converts_long_groups,
         converted: None,
     };
-    let finish = driver.run(idle).await;
+    let finish = driver.run((on_demand, idle)).await;
     if matches!(finish, Finish::Ended | Finish::Idle | Finish::Failed) {
         if let Err(error) = driver.segmenter.finish() {
             tracing::warn!(stream = stream.id, %error, "the last part could not be written");
@@ -114,7 +127,7 @@ pub(crate) async fn drive(
 }
 
 impl Driver<'_> {
-    async fn run(&mut self, idle: Option<Duration>) -> Finish {
+    async fn run(&mut self, (on_demand, idle): (bool, Duration)) -> Finish {
         // The first segment may lower the patience.
         let mut tick = tokio::time::Instant::now() + self.stream.patience() / 2;
         loop {
@@ -125,7 +138,7 @@ impl Driver<'_> {
                 next = self.playback.next() => next,
                 () = sleep_until(tick) => {
                     tick = tokio::time::Instant::now() + self.stream.patience() / 2;
-                    if idle.is_some_and(|idle| self.stream.idle(Instant::now()) > idle) {
+                    if (on_demand || self.converts_video()) && self.stream.idle(Instant::now()) > idle {
                         return Finish::Idle;
                     }
                     self.tick();
@@ -199,6 +212,12 @@ impl Driver<'_> {
         if std::mem::replace(&mut self.converted, original) != original {
             self.playback.convert(TrackKey::VIDEO, Recipe::H264Entries);
         }
+    }
+
+    /// Whether the main video is a conversion, which nobody may need any more.
+    fn converts_video(&self) -> bool {
+        let Some(read) = self.playback.track(TrackKey::VIDEO) else { return false };
+        self.stream.feed.original(TrackKey::VIDEO).is_some_and(|original| original.id() != read.id())
     }
 
     fn publish(&mut self) {

@@ -61,7 +61,7 @@ pub struct HlsConfig {
     pub settings: Settings,
     /// Whether to package only while clients watch, instead of for as long as a source is up.
     pub on_demand: bool,
-    /// The time for which packaging goes on without a request, with `on_demand`.
+    /// The time for which packaging goes on without a request, with `on_demand` and while video is converted.
     pub idle: Duration,
     /// Whether main video whose keyframes are too far apart for players that join is encoded anew.
     pub converts_long_groups: bool,
@@ -195,8 +195,8 @@ impl Shared {
             self.changes.send_modify(|changes| *changes += 1);
             let shared = self.clone();
             drivers.spawn(async move {
-                let idle = shared.config.on_demand.then_some(shared.config.idle);
-                let finish = driver::drive(&stream, &shared.cache, idle, shared.config.converts_long_groups).await;
+                let demand = (shared.config.on_demand, shared.config.idle);
+                let finish = driver::drive(&stream, &shared.cache, demand, shared.config.converts_long_groups).await;
                 tracing::info!(%room, stream = stream.id, reason = ?finish, "packaging ended");
                 if finish == driver::Finish::Failed {
                     stream.feed_end().await;

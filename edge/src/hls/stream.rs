@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use onmic_media::{Feed, Keyed, Stage, TrackKey, ViewerKind, WallTime};
 use onmic_packager::{Rendition, Segmenter, Settings, multivariant, playlist};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::audience::Audience;
@@ -34,6 +34,8 @@ pub(crate) struct Stream {
     views: RwLock<Keyed<watch::Sender<Arc<View>>>>,
     index: watch::Sender<Index>,
     last_request: Mutex<Instant>,
+    /// Rings with each request.
+    asked: Notify,
 }
 
 /// The multivariant playlist, or the reason for its absence.
@@ -65,6 +67,7 @@ impl Stream {
             ),
             index: watch::Sender::new(Index::Waiting),
             last_request: Mutex::new(now),
+            asked: Notify::new(),
         }
     }
 
@@ -89,6 +92,12 @@ impl Stream {
 
     pub(crate) fn touch(&self, now: Instant) {
         *self.last_request.lock() = now;
+        self.asked.notify_one();
+    }
+
+    /// Waits for the next request, unless one has come before.
+    pub(crate) async fn asked(&self) {
+        self.asked.notified().await;
     }
 
     pub(crate) fn idle(&self, now: Instant) -> Duration {
