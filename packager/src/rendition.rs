@@ -1,7 +1,7 @@
 //! One rendition: the segments of one track, of which the newest still grows part by part.
 //!
 //! Invariants. Decoding times are continuous within a discontinuity: a part starts where the one before it ended. The
-//! duration of a segment is the sum of its parts. A part is never longer than the part target and at least 85 % of it,
+//! duration of a segment is the sum of its parts. All its segments are dated by one offset until a discontinuity. A part is never longer than the part target and at least 85 % of it,
 //! but for the last of a segment and those that hold a keyframe (rfc8216bis 4.4.4.9). The exception is described below.
 //!
 //! **The last frame of a part.** How long it lasts is known when the next one comes, and waiting for that would hold
@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks, TrackKey, WallTime};
+use onmic_media::{ClockRate, DateOffset, Frame, MediaKind, Parameters, Ticks, TrackKey, WallTime};
 
 use crate::division::{Grid, PartTarget, least, millis_to_ticks};
 use crate::error::PackagerError;
@@ -97,6 +97,9 @@ pub struct Rendition {
     sequence: u32,
     next_part: u64,
     discontinuity_sequence: u64,
+    /// What its segments are dated by, and what they are dated by from the next discontinuity on.
+    dates: DateOffset,
+    next_dates: DateOffset,
     independent: bool,
     /// Timed metadata for the next part.
     events: Vec<Event>,
@@ -135,6 +138,8 @@ impl Rendition {
             sequence: 0,
             next_part: 0,
             discontinuity_sequence: 0,
+            dates: DateOffset::default(),
+            next_dates: DateOffset::default(),
             independent: true,
             events: Vec::new(),
             next_event: 0,
@@ -334,6 +339,11 @@ impl Rendition {
         Ok(())
     }
 
+    /// Sets what its segments are dated by, from the next discontinuity on.
+    pub(crate) fn redate(&mut self, dates: DateOffset) {
+        self.next_dates = dates;
+    }
+
     /// Returns the decoding time at which the open segment starts.
     pub(crate) fn open_start(&self) -> i64 {
         self.open_start
@@ -427,19 +437,21 @@ impl Rendition {
         }
     }
 
-    /// A segment with nothing in it. No segment is listed as longer than the target duration allows.
+    /// A segment with nothing in it. No segment is listed as longer than the target duration allows. If it is `broken`, it
+    /// keeps the number of discontinuities equal to that of the renditions that have something there.
     pub(crate) fn leave_out(
         &mut self,
         msn: u64,
         wall: WallTime,
-        duration: Duration,
-        expected: i64,
+        (duration, expected): (Duration, i64),
+        broken: Option<DateOffset>,
     ) -> Result<(), PackagerError> {
         self.close_segment(expected)?;
+        self.dates = broken.unwrap_or(self.dates);
         let gap = Segment {
             msn,
-            program_date_time: wall,
-            discontinuity: false,
+            program_date_time: self.dates.date(wall),
+            discontinuity: broken.is_some(),
             gap: true,
             whole: false,
             init: self.init.clone(),
@@ -579,7 +591,7 @@ impl Rendition {
         let decoded = u64::try_from(decoded).unwrap_or(0);
         self.sequence = self.sequence.wrapping_add(1);
         let events = (std::mem::take(&mut self.events), self.rate);
-        let body = fragment(self.sequence, decoded, part.wall, events, part.samples)?;
+        let body = fragment(self.sequence, decoded, self.dates.date(part.wall), events, part.samples)?;
         self.end = end;
         if let Some(open) = &mut self.open {
             open.duration += duration;
@@ -596,13 +608,16 @@ impl Rendition {
         if let Some(first) = self.open.as_mut().filter(|_| self.window.is_empty() && !discontinuity) {
             // Nobody has seen its date: playlists are served from the first whole segment on. It knows better now.
             let micros = Ticks(self.end - self.open_start).micros(self.rate);
-            first.program_date_time = wall.offset_micros(-micros);
+            first.program_date_time = self.dates.date(wall.offset_micros(-micros));
         }
         self.list_open();
+        if discontinuity || self.window.is_empty() {
+            self.dates = self.next_dates;
+        }
         self.open_start = self.end;
         self.open = Some(Segment {
             msn,
-            program_date_time: wall,
+            program_date_time: self.dates.date(wall),
             discontinuity,
             gap: false,
             whole: false,

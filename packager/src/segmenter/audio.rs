@@ -91,7 +91,7 @@ impl Segmenter {
                 audio.changed = true;
                 return Ok(Some(Ignored::ParametersChanged));
             }
-            let cut = Cut { msn: self.next_msn(), micros, discontinuity: true };
+            let cut = Cut { msn: self.next_msn(), micros, discontinuity: true, dates: self.dates.step() };
             self.cuts.note(cut);
             self.restart_audio(key, cut, frame)?;
         }
@@ -125,12 +125,13 @@ impl Segmenter {
             Some(cut) => cut,
             None if self.waits_for_video || self.lead.is_some() => return Ok(false),
             None => {
-                let first = Cut { msn: FIRST_MSN, micros, discontinuity: false };
+                let first = Cut { msn: FIRST_MSN, micros, discontinuity: false, dates: self.dates.step() };
                 self.cuts.note(first);
                 first
             }
         };
         let mut rendition = Rendition::new(key, self.settings, &frame.parameters)?;
+        rendition.redate(cut.dates);
         rendition.break_off(cut.msn, frame.dts.0, frame.wall, 0)?;
         rendition.divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, rendition.rate()).0, false);
         let audio = Audio {
@@ -151,8 +152,10 @@ impl Segmenter {
         let expected = audio.cadence.length();
         let own = audio.rendition.open().map_or(cut.msn, |open| open.msn);
         for missing in own + 1..cut.msn {
-            audio.rendition.leave_out(missing, frame.wall, self.settings.segment, expected)?;
+            let broken = self.cuts.broken_at(missing);
+            audio.rendition.leave_out(missing, frame.wall, (self.settings.segment, expected), broken)?;
         }
+        audio.rendition.redate(cut.dates);
         let changed = audio.rendition.init().parameters.as_ref() != frame.parameters.as_ref();
         let same_rate = audio.rendition.rate() == frame.parameters.clock_rate();
         let due = audio.cadence.next().filter(|_| same_rate && frame_is_due(&audio.rendition, frame, expected));
@@ -211,15 +214,18 @@ impl Segmenter {
                     return Ok(());
                 }
                 // No other rendition cuts: there is no video, or it is late.
-                let cut = Cut { msn: own + 1, micros, discontinuity: false };
+                let discontinuity = self.dates.step_is_due();
+                let cut = Cut { msn: own + 1, micros, discontinuity, dates: self.dates.step() };
                 self.cuts.note(cut);
                 cut
             }
         };
         let Some(audio) = self.audio.get_mut(key) else { return Ok(()) };
         for missing in own + 1..cut.msn {
-            audio.rendition.leave_out(missing, wall, self.settings.segment, length)?;
+            let broken = self.cuts.broken_at(missing);
+            audio.rendition.leave_out(missing, wall, (self.settings.segment, length), broken)?;
         }
+        audio.rendition.redate(cut.dates);
         let origin = Ticks(cut.micros).rescale(ClockRate::MICROS, rate).0;
         if cut.discontinuity {
             audio.rendition.break_off(cut.msn, at, wall, length)?;

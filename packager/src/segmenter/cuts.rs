@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use onmic_media::DateOffset;
+
 /// The most cuts that are kept for a rendition that has not come to them: ten minutes of two-second segments.
 const CUTS_MAX: usize = 300;
 
@@ -12,6 +14,8 @@ pub(super) struct Cut {
     /// The presentation time in µs.
     pub(super) micros: i64,
     pub(super) discontinuity: bool,
+    /// What the segment is dated by. It differs from that of the segment before only at a discontinuity.
+    pub(super) dates: DateOffset,
 }
 
 /// Holds cuts in the order in which they were made.
@@ -45,6 +49,11 @@ impl Cuts {
     /// Returns the newest discontinuity that a rendition whose segment is `own` has not made.
     pub(super) fn broken(&self, own: u64) -> Option<Cut> {
         self.0.iter().rev().find(|cut| cut.msn > own && cut.discontinuity).copied()
+    }
+
+    /// Returns what dates the segment `msn`, if a discontinuity begins it.
+    pub(super) fn broken_at(&self, msn: u64) -> Option<DateOffset> {
+        self.0.iter().find(|cut| cut.msn == msn && cut.discontinuity).map(|cut| cut.dates)
     }
 
     /// Forgets the cuts that all renditions have passed. The newest one stays: it tells a rendition that begins late

@@ -104,7 +104,7 @@ impl Further {
                 return Ok(Some(Ignored::NoKeyframe));
             }
             let cut = due.unwrap_or(broken);
-            return self.restart(cut, frame, settings).map(|()| None);
+            return self.restart(cut, frame, main).map(|()| None);
         }
         if parameters_differ {
             self.changed = true;
@@ -117,7 +117,7 @@ impl Further {
                 rendition.jump(frame.dts.0, expected)?; // The last frame before the hole must not fill the hole.
             }
             for missing in own + 1..cut.msn {
-                rendition.leave_out(missing, frame.wall, settings.segment, expected)?;
+                rendition.leave_out(missing, frame.wall, (settings.segment, expected), cuts.broken_at(missing))?;
             }
             rendition.cut(cut.msn, frame.dts.0, frame.wall, expected)?;
             rendition.divide_from(rendition.open_start(), own + 1 == cut.msn);
@@ -143,6 +143,7 @@ impl Further {
         let mut rendition = Rendition::new(self.key, *main.settings, &frame.parameters)?;
         // The rest of its first segment may be too short to show the distance of frames.
         rendition.declare_part_target(main.part_target);
+        rendition.redate(cut.dates);
         rendition.break_off(cut.msn, frame.dts.0, frame.wall, 0)?;
         rendition.divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, rendition.rate()).0, false);
         self.rendition = Some(rendition);
@@ -150,13 +151,15 @@ impl Further {
     }
 
     /// Follows the main video over a discontinuity.
-    fn restart(&mut self, cut: Cut, frame: &Frame, settings: &Settings) -> Result<(), PackagerError> {
+    fn restart(&mut self, cut: Cut, frame: &Frame, main: Main<'_>) -> Result<(), PackagerError> {
+        let Main { cuts, settings, .. } = main;
         let expected = self.expected().unwrap_or(1);
         let Some(rendition) = &mut self.rendition else { return Ok(()) };
         let own = rendition.open().map_or(cut.msn, |open| open.msn);
         for missing in own + 1..cut.msn {
-            rendition.leave_out(missing, frame.wall, settings.segment, expected)?;
+            rendition.leave_out(missing, frame.wall, (settings.segment, expected), cuts.broken_at(missing))?;
         }
+        rendition.redate(cut.dates);
         self.pace.forget_last();
         self.changed = false;
         if frame_is_due(rendition, frame, expected) {
