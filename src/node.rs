@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use onmic_control::{Api, Rooms, Tickets, TokenGate};
 use onmic_edge::flv;
 use onmic_edge::hls::Hls;
-use onmic_http::Problem;
 use onmic_http::door::{self, Door};
+use onmic_http::{Problem, date};
 use onmic_ingest::rtmp;
 use onmic_media::{Calendar, Hub, NodeClock, metric};
 use onmic_mixer::Transcoder;
@@ -176,7 +176,8 @@ impl Parts {
         let http = &config.http;
         let door = Door::new(http.trusted_proxies.clone(), !gate.is_closed(), http.base_path.clone());
         // The door stands before a router without routes, because it changes paths before they are routed.
-        Router::new().fallback_service(routes).layer(from_fn_with_state(door, door::enter))
+        let dated = from_fn_with_state(hub.calendar().clone(), date::state);
+        Router::new().fallback_service(routes).layer(from_fn_with_state(door, door::enter)).layer(dated)
     }
 }
 

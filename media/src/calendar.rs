@@ -25,7 +25,7 @@ const STEP_MICROS: i64 = 250_000;
 /// Readings that differ by less are equal. A thread that is not interrupted takes both within some microseconds.
 const NOISE_MICROS: i64 = 5_000;
 
-/// The last date that RFC 3339 can write: the end of the year 9999.
+/// The last date that RFC 3339 and HTTP can write: the end of the year 9999.
 const LAST_MICROS: u64 = 253_402_300_799_999_999;
 
 /// Is a moment as the system clock calls it, in microseconds since the Unix epoch.
@@ -50,6 +50,11 @@ impl Date {
         WallTime(self.0).micros_since(WallTime(earlier.0))
     }
 
+    /// Converts to the standard library's type, for libraries that need it.
+    pub fn system_time(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_micros(self.0.min(LAST_MICROS))
+    }
+
     /// Returns the 64-bit NTP timestamp (RFC 3550 §4) of RTCP sender reports and abs-capture-time.
     pub const fn ntp(self) -> u64 {
         let seconds = self.0 / 1_000_000 + NTP_UNIX_OFFSET_SECS;
@@ -60,7 +65,7 @@ impl Date {
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_micros(self.0.min(LAST_MICROS))).fmt(f)
+        humantime::format_rfc3339_millis(self.system_time()).fmt(f)
     }
 }
 
