@@ -9,6 +9,7 @@ import { parseMedia } from "../../lib/playlist.js";
 import { SystemClock } from "../../lib/system_clock.js";
 import { SECRET, token } from "../../lib/token.js";
 import { waitFor } from "../../lib/wait.js";
+import { watchPage } from "../../lib/watch_page.js";
 
 const HOUR_MS = 3_600_000;
 
@@ -123,3 +124,31 @@ endToEnd("a_token_is_good_by_the_clock_of_today", async (stage) => {
   clock.set(0);
   assert.equal(await status(), 200);
 });
+
+for (const [transport, method] of [["whep", "abs-capture-time"], ["hls", "program-date-time"]]) {
+  for (const { name, before, after } of ROWS.slice(0, 2)) {
+    endToEnd(`the_page_goes_on_to_measure_latency_by_${transport}_when_the_clock_is_${name}`, async (stage) => {
+      const clock = await SystemClock.make(stage, before);
+      const gateway = await stage.gateway({ environment: clock.environment });
+      await stage.live(gateway, "show", { gopFrames: 60 });
+      const page = await watchPage(await stage.browser(), gateway.url(`/watch/show?transport=${transport}`));
+      await page.plays(transport, 20_000);
+      await page.until(`latency by ${method}`, async () => (await page.player()).latencyMethod === method);
+      clock.set(after);
+      await apiTells(gateway, clock);
+      // A player by WHEP reads the node's clock once a minute, and when its page is shown again.
+      if (transport === "whep") await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+      const nodeNow = () => page.evaluate(() => window.onmicPlayer.nodeNow());
+      await page.until("the player to know the node's new time", async () => Math.abs((await nodeNow()) - clock.now()) < HOUR_MS / 2, 30_000);
+      // An implausible latency is not told, and a worse method takes its place.
+      const told = await page.evaluate(
+        () => new Promise((resolve) => {
+          const heard = [];
+          window.onmicPlayer.on("latency", (latency) => heard.push(latency) === 8 && resolve(heard));
+        }),
+      );
+      stage.say(`latency by ${transport}: ${told.map(({ latencyMs }) => latencyMs).join(" ")} ms`);
+      for (const latency of told) assert.deepEqual([latency.method, latency.clock], [method, "node"], JSON.stringify(told));
+    }, { timeout: 90_000 });
+  }
+}
