@@ -417,7 +417,8 @@ async fn dates_and_tickets_follow_a_system_clock_that_is_put_right_later() {
         viewer.ask(json!({"kind": "request-mic"})).await;
         let calendar = server.hub.calendar();
         let read = || calendar.read(Instant::now(), SystemTime::now());
-        assert!(read().or_else(read).is_some());
+        // A reading between whose clocks this thread is interrupted does not count.
+        assert!(std::iter::repeat_with(read).take(1000).any(|step| step.is_some()));
 
         assert_is_now(&server.get("/api/v1/server").await["now"]);
         let room = server.get(&format!("/api/v1/rooms/demo?{}", query("viewer", "ben"))).await;

@@ -1,6 +1,7 @@
 // Tests what follows when the system clock is set while the gateway runs, and what goes on undisturbed. Each row is a clock.
 
 import assert from "node:assert/strict";
+import { Encoder } from "../../lib/encoder.js";
 import { endToEnd } from "../../lib/end_to_end.js";
 import { assertNeverDry, assertPlaysWell } from "../../lib/expect.js";
 import { findPlaylists } from "../../lib/hls_rules.js";
@@ -99,6 +100,16 @@ async function datesStep(urls, byMs) {
     assert.ok(Math.abs(found[0] - byMs) < TOLERANCE_MS, `${url} steps by ${found[0]} ms, not ${byMs}`);
   }
 }
+
+endToEnd("the_dates_of_audio_alone_follow_where_it_cuts", async (stage) => {
+  const clock = await SystemClock.make(stage, -HOUR_MS);
+  const gateway = await stage.gateway({ environment: clock.environment });
+  const encoder = stage.keep(new Encoder(gateway.rtmpUrl("show"), [], { video: false }));
+  await stage.isLive(gateway, "show", () => encoder.assertAlive());
+  const { videoUrl, audioUrl } = await findPlaylists(gateway, "show");
+  clock.set(0);
+  await datesStep([audioUrl ?? videoUrl], HOUR_MS); // Audio alone is the only variant.
+});
 
 endToEnd("a_program_that_begins_after_the_clock_was_put_right_has_its_dates_and_no_discontinuity", async (stage) => {
   const clock = await SystemClock.make(stage, -HOUR_MS);

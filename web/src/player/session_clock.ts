@@ -8,14 +8,14 @@
 
 import type { ClockOffset } from './clock_offset';
 
-const REPORTS_KEPT = 8; // One comes each second.
-const APART_MS = 200; // The least delayed of 8 reports is delayed by less on its way. The API is more exact than that.
+const REPORTS_KEPT = 60; // One comes each second, and drift is 3 ms in a minute.
+const APART_MS = 200; // A smaller difference, and one of a round trip, may come from delays. The API is more exact then.
 
 /** Converts moments on the browser's clock. */
 export type Dates = Pick<ClockOffset, 'toNode'>;
 
 export class SessionClock {
-  #offsets: number[] = [];
+  #reports: { offset: number; roundTripMs: number }[] = [];
   #newest: number | undefined;
 
   /** Takes in a sender report: when it was written, on the session's clock, and when it arrived, on the browser's. */
@@ -23,15 +23,16 @@ export class SessionClock {
     const offset = writtenAt + roundTripMs / 2 - arrivedAt;
     if (writtenAt === this.#newest || !Number.isFinite(offset)) return;
     this.#newest = writtenAt;
-    this.#offsets.push(offset);
-    if (this.#offsets.length > REPORTS_KEPT) this.#offsets.shift();
+    this.#reports.push({ offset, roundTripMs });
+    if (this.#reports.length > REPORTS_KEPT) this.#reports.shift();
   }
 
   /** Returns the session's clock: the node's of today, unless the reports say that it is another one. */
   dates(node: ClockOffset): Dates {
-    if (this.#offsets.length === 0) return node;
-    const own = Math.max(...this.#offsets); // The report with the least delay.
-    if (node.known && Math.abs(own - node.offsetMs) < APART_MS) return node;
-    return { toNode: (browserMs) => browserMs + own };
+    const [first, ...others] = this.#reports;
+    if (!first) return node;
+    const own = others.reduce((best, report) => (report.offset > best.offset ? report : best), first); // The least delayed.
+    if (node.known && Math.abs(own.offset - node.offsetMs) < APART_MS + own.roundTripMs) return node;
+    return { toNode: (browserMs) => browserMs + own.offset };
   }
 }
