@@ -11,15 +11,16 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use onmic_control::{Api, Rooms, Tickets, TokenGate};
 use onmic_edge::flv;
 use onmic_edge::hls::Hls;
-use onmic_http::Problem;
 use onmic_http::door::{self, Door};
+use onmic_http::{Problem, date};
 use onmic_ingest::rtmp;
-use onmic_media::{Hub, NodeClock};
+use onmic_media::{Calendar, Hub, NodeClock, metric};
 use onmic_mixer::Transcoder;
 use onmic_rtc::Rtc;
 use onmic_signalling::Signalling;
@@ -31,6 +32,9 @@ use crate::{health, listen, pages, settings, telemetry};
 
 /// How often sources whose publisher is gone are expired. The grace period is some seconds.
 const EXPIRE_EVERY: Duration = Duration::from_millis(500);
+
+/// How often the system clock is read, to find out that it was set. Dates follow with the second reading.
+const READ_CLOCK_EVERY: Duration = Duration::from_millis(500);
 
 /// A running node. End it with [`Node::stop`].
 pub struct Node {
@@ -70,7 +74,7 @@ impl Node {
         let gate = Arc::new(TokenGate::new(&config.auth.secret, tickets.clone()).for_audiences(&config.auth.audience));
         let transcoder = Transcoder::new(settings::transcoder(config));
         let hub = Hub::new(clock, settings::hub(config), Some(transcoder.clone()));
-        let rtc = Rtc::start(&settings::rtc(config, clock)?)?;
+        let rtc = Rtc::start(&settings::rtc(config, hub.calendar().clone())?)?;
         let hls = Hls::new(hub.clone(), gate.clone(), settings::hls(config), stop.clone());
         let (stage, reports, director) = Stage::start(hub.clone(), Some(transcoder.clone()), settings::stage(config)?)
             .context("the stage cannot be started")?;
@@ -96,6 +100,7 @@ impl Node {
             endless(&mut tasks, outbox.run(receiver, stop.clone()));
         }
         endless(&mut tasks, expire(hub.clone(), stop.clone()));
+        endless(&mut tasks, follow_system_clock(hub.calendar().clone(), stop.clone()));
         endless(&mut tasks, telemetry::sum_up(metrics, stop.clone()));
         tracing::info!(%http, %rtmp, rtc = config.rtc.port, "ready");
         Ok(Self { drain: config.drain, http, rtmp, stop, stop_http, parts, director, tasks })
@@ -171,7 +176,8 @@ impl Parts {
         let http = &config.http;
         let door = Door::new(http.trusted_proxies.clone(), !gate.is_closed(), http.base_path.clone());
         // The door stands before a router without routes, because it changes paths before they are routed.
-        Router::new().fallback_service(routes).layer(from_fn_with_state(door, door::enter))
+        let dated = from_fn_with_state(hub.calendar().clone(), date::state);
+        Router::new().fallback_service(routes).layer(from_fn_with_state(door, door::enter)).layer(dated)
     }
 }
 
@@ -187,5 +193,20 @@ async fn expire(hub: Arc<Hub>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EXPIRE_EVERY);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         hub.expire(Instant::now());
+    }
+}
+
+/// Lets dates follow the system clock, which is set late on a machine without a battery, and after a sleep.
+async fn follow_system_clock(calendar: Arc<Calendar>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(READ_CLOCK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay); // Two readings at once would tell no more than one.
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let Some(step) = calendar.read(Instant::now(), SystemTime::now()) else { continue };
+        metrics::counter!(metric::CLOCK_STEPS, "direction" => step.direction()).increment(1);
+        tracing::warn!(
+            step = ?step.size(),
+            direction = step.direction(),
+            "the system clock was set; dates follow it, and media goes on without a step"
+        );
     }
 }

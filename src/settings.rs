@@ -8,7 +8,7 @@ use rustls::ServerConfig;
 use onmic_control::{Outbox, Receiver, RoomsConfig};
 use onmic_edge::hls::HlsConfig;
 use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits, TrustedProxies};
-use onmic_media::NodeClock;
+use onmic_media::Calendar;
 use onmic_media::hub::HubLimits;
 use onmic_mixer::sound::OutputSettings;
 use onmic_mixer::{Backend, VideoPolicy, VideoSettings, compose};
@@ -63,7 +63,7 @@ fn encoder(config: &Config, defaults: VideoSettings) -> VideoSettings {
     VideoSettings { preset: config.mixer.x264_preset.clone(), ..defaults }
 }
 
-pub fn rtc(config: &Config, clock: NodeClock) -> anyhow::Result<onmic_rtc::Config> {
+pub fn rtc(config: &Config, calendar: Arc<Calendar>) -> anyhow::Result<onmic_rtc::Config> {
     Ok(onmic_rtc::Config {
         address: config.address()?,
         port: config.rtc.port,
@@ -71,7 +71,7 @@ pub fn rtc(config: &Config, clock: NodeClock) -> anyhow::Result<onmic_rtc::Confi
         announce: config.rtc.announced()?,
         sessions: config.rtc.sessions,
         consent: config.rtc.consent_timeout,
-        clock,
+        calendar,
     })
 }
 

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use onmic_media::{RoomName, SourceName, WallTime};
+use onmic_media::{Date, RoomName, SourceName};
 use onmic_room::PersonId;
 
 use crate::random;
@@ -76,7 +76,7 @@ impl Tickets {
     }
 
     /// Returns a ticket for `grant`. If the grant is good already, the ticket has the same id as before.
-    pub fn issue(&self, grant: &Grant<'_>, now: WallTime, program_time: Option<WallTime>) -> Ticket {
+    pub fn issue(&self, grant: &Grant<'_>, now: Date, program_time: Option<Date>) -> Ticket {
         let jti = self.grants.lock().entry(grant.name.clone()).or_insert_with(random::id).clone();
         let micros = i64::try_from(grant.expires_in.as_micros()).unwrap_or(i64::MAX);
         let expires = now.offset_micros(micros);
@@ -136,7 +136,7 @@ mod tests {
         let ben: SourceName = "demo/ben".parse().unwrap();
         let person: PersonId = "anna".parse().unwrap();
         let grant = Grant { name: &anna, person: &person, seat: Some(2), expires_in: Duration::from_secs(10) };
-        let now = WallTime(4_000_000_000_000_000); // `exp` is checked against the system's clock.
+        let now = Date(4_000_000_000_000_000); // `exp` is checked against the system's clock.
         let token = tickets.issue(&grant, now, None).token.unwrap();
         let admitted = Ok(Admission { person: Some(person.clone()) });
         assert_eq!(gate.check(Action::Publish(&anna), Some(&token)), admitted);
@@ -160,7 +160,7 @@ mod tests {
         let anna: SourceName = "demo/anna".parse().unwrap();
         let person = "anna".parse().unwrap();
         let grant = Grant { name: &anna, person: &person, seat: Some(2), expires_in: Duration::from_secs(10) };
-        let ticket = Tickets::new("").issue(&grant, WallTime(0), Some(WallTime(1_000_000)));
+        let ticket = Tickets::new("").issue(&grant, Date(0), Some(Date(1_000_000)));
         assert_eq!((ticket.token, ticket.whip.as_str()), (None, "/whip/demo/anna"));
         assert_eq!(ticket.r#return, "/whep/demo/anna/return");
         assert_eq!(ticket.expires, "1970-01-01T00:00:10.000Z");

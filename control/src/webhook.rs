@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use onmic_media::{DropReason, WallTime, metric};
+use onmic_media::{Date, DropReason, metric};
 use onmic_room::RoomName;
 
 use crate::random::hex;
@@ -56,7 +56,7 @@ pub struct Outbox {
 
 impl Outbox {
     /// Adds an event, which is given as JSON.
-    pub fn put(&self, room: &RoomName, epoch: &str, number: u64, at: WallTime, event: &str) {
+    pub fn put(&self, room: &RoomName, epoch: &str, number: u64, at: Date, event: &str) {
         let body = format!(r#"{{"room":"{room}","epoch":"{epoch}","number":{number},"at":"{at}","event":{event}}}"#);
         let mut waiting = self.waiting.lock();
         if waiting.len() >= WAITING_MAX {
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     fn put(outbox: &Outbox, room: &str, number: u64) {
-        outbox.put(&room.parse().unwrap(), "e", number, WallTime(0), "{}");
+        outbox.put(&room.parse().unwrap(), "e", number, Date(0), "{}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The parts that all HTTP routes of onmic share: the door before them, problem details, tokens, CORS and the reading of small
-//! bodies.
+//! The parts that all HTTP routes of onmic share: the door before them, the date of answers, problem details, tokens, CORS
+//! and the reading of small bodies.
 //!
 //! Knows nothing of WebRTC, rooms, playlists or the API's shapes.
 
@@ -7,6 +7,7 @@ pub mod base_path;
 pub mod body;
 pub mod client;
 pub mod cors;
+pub mod date;
 pub mod door;
 pub mod problem;
 pub mod token;

@@ -1,9 +1,9 @@
-//! One clock per source: it places a publisher's timestamps on the program's timeline and on the wall clock.
+//! One clock per source: it places a publisher's timestamps on the program's timeline and on the node's clock.
 //!
 //! A publisher states times on clocks of its own. Here they are bounded, once for all protocols, and nothing behind
 //! this file asks again whether they are true. Every frame is given its place on the program's timeline
 //! ([`ProgramClock`]), which is continuous over a publisher's reconnect and over steps of its clock, and the moment on
-//! the node's wall clock at which it was captured, as well as arrivals tell.
+//! the node's clock at which it was captured, as well as arrivals tell.
 //!
 //! Each track has a line: the time that is added to its timestamps. Tracks of one publisher normally share it, so
 //! that frames captured together stay together to the tick. A track leaves the line when its timestamps cannot be
@@ -71,7 +71,7 @@ pub struct Placed {
     pub dts: Ticks,
     /// Presentation time on the program's timeline.
     pub pts: Ticks,
-    /// The node's wall clock at `pts`.
+    /// The moment of the node's clock at `pts`.
     pub wall: WallTime,
     /// The publisher's times that were corrected.
     pub corrected: Corrected,

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::calendar::Calendar;
 use crate::changes::{ChangedRooms, Changes};
 use crate::feed::{Deriver, Feed};
 use crate::name::{ParticipantName, RoomName, SourceName};
@@ -78,7 +79,7 @@ pub enum PublishRefused {
 
 /// All sources and programs of a node, by name. Share it behind an `Arc`.
 pub struct Hub {
-    clock: NodeClock,
+    calendar: Arc<Calendar>,
     limits: HubLimits,
     deriver: Option<Arc<dyn Deriver>>,
     names: Mutex<Names>,
@@ -119,12 +120,18 @@ impl Room {
 impl Hub {
     /// Returns an empty hub. `deriver` converts codecs for its feeds.
     pub fn new(clock: NodeClock, limits: HubLimits, deriver: Option<Arc<dyn Deriver>>) -> Arc<Self> {
-        Arc::new(Self { clock, limits, deriver, names: Mutex::default(), changes: Changes::default() })
+        let calendar = Arc::new(Calendar::new(clock));
+        Arc::new(Self { calendar, limits, deriver, names: Mutex::default(), changes: Changes::default() })
     }
 
-    /// Returns the node's clock.
+    /// Returns the node's clock, on whose line all media lies.
     pub fn clock(&self) -> NodeClock {
-        self.clock
+        self.calendar.clock()
+    }
+
+    /// Returns the node's calendar, which gives moments of that line their dates.
+    pub fn calendar(&self) -> &Arc<Calendar> {
+        &self.calendar
     }
 
     /// Begins or continues to publish `name`. The source remembers its publisher. A refused publisher leaves no
@@ -160,12 +167,12 @@ impl Hub {
     /// Begins a new source. The first one of a room also begins its program, whose timeline starts now.
     fn begin(&self, names: &mut Names, name: &SourceName, now: Instant) -> Arc<Source> {
         let room = names.rooms.entry(name.room.clone()).or_insert_with(|| Room {
-            program: Program::new(ProgramClock::starting(self.clock.wall(now)), self.deriver.clone()),
+            program: Program::new(ProgramClock::starting(self.clock().wall(now)), self.deriver.clone()),
             sources: BTreeMap::new(),
         });
         let feed = Feed::new(self.deriver.clone());
         let clock = room.program.clock();
-        let source = Source::new(name.clone(), self.clock, clock, feed, self.changes.clone(), now);
+        let source = Source::new(name.clone(), self.clock(), clock, feed, self.changes.clone(), now);
         if room.sources.is_empty() || (!self.limits.directed && name.is_host()) {
             source.pass_to(&room.program);
         }

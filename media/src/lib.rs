@@ -12,6 +12,7 @@
 //! ```
 
 pub mod advice;
+pub mod calendar;
 mod changes;
 pub mod clock;
 pub mod codec;
@@ -40,6 +41,7 @@ pub mod track;
 pub mod viewers;
 
 pub use advice::{Advice, LeftOut};
+pub use calendar::{Calendar, Date, DateOffset};
 pub use changes::ChangedRooms;
 pub use codec::{Codec, Parameters};
 pub use drops::DropReason;

@@ -93,6 +93,8 @@ metrics_of_onmic! {
     DROPS = "onmic_drops_total", Counter, ["reason"];
     /// Counts frames whose timestamps were corrected, by what was wrong with them.
     TIMESTAMPS_CORRECTED = "onmic_timestamps_corrected_total", Counter, ["reason"];
+    /// Counts how often dates stepped because the system clock was set, by the direction: forward, back.
+    CLOCK_STEPS = "onmic_clock_steps_total", Counter, ["direction"];
     /// Measures how long a frame took in one of the stages below, in seconds.
     STAGES = "onmic_stage_seconds", Histogram, ["stage"];
     /// Counts viewers; those of LL-HLS are estimated from their requests.

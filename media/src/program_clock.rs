@@ -1,4 +1,4 @@
-//! The clock of a program: it relates positions on the program's timeline to the node's wall clock.
+//! The clock of a program: it relates positions on the program's timeline to moments of the node's clock.
 //!
 //! A room has one such clock. The hub makes it when the room's first source begins. It places everything in the room:
 //! sources ([`crate::clock::SourceClock`]), composed video, mixed audio and return feeds. Nothing else has an origin.
@@ -12,7 +12,7 @@ use crate::time::WallTime;
 /// video frame has a place.
 const START_MICROS: i64 = 10_000_000;
 
-/// A straight line: positions on a timeline (µs) and moments of the node's wall clock run at the same pace.
+/// A straight line: positions on a timeline (µs) and moments of the node's clock run at the same pace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProgramClock {
     /// Microseconds from the Unix epoch to position 0.

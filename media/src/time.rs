@@ -1,8 +1,8 @@
-//! Times: a track's clock, positions on it, and the node's wall clock. All conversions between them are here.
+//! Times: a track's clock, positions on it, and the node's line of time. All conversions between them are here. How a
+//! moment of the line is called by the wall clock of today, its date, is in [`crate::calendar`].
 //!
 //! Nothing in this crate reads a clock: a driver takes `Instant::now()` and hands it in.
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::{Add, AddAssign, Neg, Sub};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -94,14 +94,15 @@ impl Neg for Ticks {
     }
 }
 
-/// Is a moment on the node's wall clock, in microseconds since the Unix epoch.
+/// Is a moment on the node's line, in microseconds since the Unix epoch as the system clock told it when the node started.
+/// The same type holds moments of a publisher's wall clock, which are compared with each other alone.
 ///
-/// It is displayed as RFC 3339 with milliseconds, the form of EXT-X-PROGRAM-DATE-TIME.
+/// It has no text and no NTP timestamp, because only a [`Date`](crate::calendar::Date) is stated to others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WallTime(pub u64);
 
 /// Seconds from the NTP era (1900) to the Unix epoch (RFC 5905).
-const NTP_UNIX_OFFSET_SECS: u64 = 2_208_988_800;
+pub(crate) const NTP_UNIX_OFFSET_SECS: u64 = 2_208_988_800;
 
 impl WallTime {
     /// Returns the microseconds since the Unix epoch.
@@ -119,17 +120,16 @@ impl WallTime {
         i64::try_from(i128::from(self.0) - i128::from(earlier.0)).unwrap_or(i64::MAX)
     }
 
-    /// Returns the 64-bit NTP timestamp (RFC 3550 §4) of RTCP sender reports and abs-capture-time.
-    pub const fn ntp(self) -> u64 {
-        let seconds = self.0 / 1_000_000 + NTP_UNIX_OFFSET_SECS;
-        let fraction = ((self.0 % 1_000_000) << 32) / 1_000_000;
-        (seconds << 32) | fraction
-    }
-
-    /// Converts a 64-bit NTP timestamp. Times before 1970 become the epoch.
+    /// Converts a 64-bit NTP timestamp, which a publisher states. Times before 1970 become the epoch.
     pub const fn from_ntp(ntp: u64) -> Self {
         let seconds = (ntp >> 32).saturating_sub(NTP_UNIX_OFFSET_SECS);
         Self(seconds * 1_000_000 + (((ntp & 0xffff_ffff) * 1_000_000) >> 32))
+    }
+
+    /// Converts a reading of the system clock. Times before 1970 become the epoch.
+    pub fn of_system(system: SystemTime) -> Self {
+        let since_epoch = system.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
     }
 
     /// Converts to the standard library's type, for libraries that need it.
@@ -138,15 +138,10 @@ impl WallTime {
     }
 }
 
-impl fmt::Display for WallTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_rfc3339_millis(self.system_time()).fmt(f)
-    }
-}
-
-/// Maps the process's monotonic clock to wall time with one reading taken at start.
+/// Is the node's line: the process's monotonic clock, counted from one reading of the system clock at start.
 ///
-/// The operating system may step its clock. A program's timeline must not step with it, so the clock is read only once.
+/// The system clock may be set while the node runs. A program's timeline must not step with it, so the clock is read only
+/// once. [`crate::calendar::Calendar`] follows it for dates.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeClock {
     instant: Instant,
@@ -156,11 +151,10 @@ pub struct NodeClock {
 impl NodeClock {
     /// Makes the clock on which `instant` and `system` are the same moment.
     pub fn new(instant: Instant, system: SystemTime) -> Self {
-        let since_epoch = system.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { instant, wall: WallTime(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)) }
+        Self { instant, wall: WallTime::of_system(system) }
     }
 
-    /// Returns the wall time at `now`.
+    /// Returns the moment of the line at `now`.
     pub fn wall(&self, now: Instant) -> WallTime {
         let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         match now.checked_duration_since(self.instant) {
@@ -189,19 +183,6 @@ mod tests {
             let micros = Ticks(ticks).micros(ClockRate::VIDEO);
             assert_eq!(Ticks(micros).rescale(ClockRate::MICROS, ClockRate::VIDEO), Ticks(ticks));
         }
-    }
-
-    #[test]
-    fn ntp_round_trips_within_a_microsecond() {
-        let wall = WallTime(1_795_000_000_123_456);
-        let back = WallTime::from_ntp(wall.ntp());
-        assert!(back.micros_since(wall).abs() <= 1, "{back:?}");
-        assert_eq!(WallTime::from_ntp(0), WallTime(0));
-    }
-
-    #[test]
-    fn wall_time_prints_as_program_date_time() {
-        assert_eq!(WallTime(1_795_000_000_123_999).to_string(), "2026-11-18T11:06:40.123Z");
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! The dates of EXT-X-PROGRAM-DATE-TIME: one mapping of presentation time to the program clock, for all renditions.
+//! The dates of EXT-X-PROGRAM-DATE-TIME: one mapping of presentation time to dates, for all renditions.
 //!
 //! Players align renditions by their dates, so dates must advance exactly as media does (rfc8216bis 4.4.4.6). The
 //! program clock of frames need not: its estimate gets better as frames come, most of all after a late first frame. So
 //! dates follow it at once while the first segment is being made, and follow it slowly later.
+//!
+//! The node's calendar need not either, because the system clock may be set. A small change is followed as slowly. A step
+//! is due until a segment begins with a discontinuity, and that segment and all later ones are dated by the new offset.
 
-use onmic_media::WallTime;
+use onmic_media::{DateOffset, WallTime};
 
 /// How long dates follow the estimate at once. A stream's first frames often come late and in a bunch, and after this
 /// time the estimate is good.
@@ -21,6 +24,10 @@ const BREAK_MICROS: u64 = 2_000_000;
 #[derive(Debug, Default)]
 pub(crate) struct Dates {
     anchor: Option<Anchor>,
+    /// The offset that new segments are dated by. It changes in steps alone.
+    in_force: DateOffset,
+    /// The calendar's offset now.
+    newest: DateOffset,
 }
 
 #[derive(Debug)]
@@ -33,13 +40,42 @@ struct Anchor {
 }
 
 impl Dates {
-    /// Returns the date of the frame that is presented at `micros` and states `wall`.
-    pub(crate) fn date(&mut self, micros: i64, wall: WallTime) -> WallTime {
+    /// Dates the first segment by `offset`.
+    pub(crate) fn begin(&mut self, offset: DateOffset) {
+        (self.in_force, self.newest) = (offset, offset);
+    }
+
+    /// Takes in the calendar's offset. Returns whether a step has become due.
+    pub(crate) fn follow(&mut self, offset: DateOffset) -> bool {
+        std::mem::replace(&mut self.newest, offset) != offset && self.step_is_due()
+    }
+
+    /// Returns whether the next segment needs a discontinuity, because dates step.
+    pub(crate) fn step_is_due(&self) -> bool {
+        self.newest.is_step_from(self.in_force)
+    }
+
+    /// Takes the step that is due, if there is one. Returns what a segment that begins with a discontinuity is dated by.
+    pub(crate) fn step(&mut self) -> DateOffset {
+        if self.step_is_due() {
+            self.in_force = self.newest;
+        }
+        self.in_force
+    }
+
+    /// Returns what a segment that begins without a discontinuity is dated by.
+    pub(crate) fn in_force(&self) -> DateOffset {
+        self.in_force
+    }
+
+    /// Returns the moment of the frame that is presented at `micros` and states `wall`. With the offset in force it is a date.
+    pub(crate) fn moment(&mut self, micros: i64, wall: WallTime) -> WallTime {
         // This is a new publisher, whose clock is independent of the clock of the one before.
         if self.anchor.as_ref().is_some_and(|anchor| micros.abs_diff(anchor.newest) > BREAK_MICROS) {
             self.anchor = None;
         }
-        let said = wall.micros_since(WallTime(0)).saturating_sub(micros);
+        let drift = if self.step_is_due() { 0 } else { self.newest.micros_from(self.in_force) };
+        let said = wall.micros_since(WallTime(0)).saturating_add(drift).saturating_sub(micros);
         let anchor = self.anchor.get_or_insert(Anchor { offset: said, first: micros, newest: micros });
         if micros.saturating_sub(anchor.first) < SETTLING_MICROS {
             anchor.offset = said;
@@ -66,33 +102,75 @@ mod tests {
     #[test]
     fn the_first_frames_correct_a_late_first_one_at_once() {
         let mut dates = Dates::default();
-        assert_eq!(dates.date(0, wall(700)), wall(700));
-        assert_eq!(dates.date(40_000, wall(40)), wall(40));
+        assert_eq!(dates.moment(0, wall(700)), wall(700));
+        assert_eq!(dates.moment(40_000, wall(40)), wall(40));
     }
 
     #[test]
     fn later_steps_of_the_estimate_are_followed_slowly_and_equally_in_both_renditions() {
         let mut dates = Dates::default();
         for frame in 0..50 {
-            dates.date(frame * 40_000, wall(frame * 40));
+            dates.moment(frame * 40_000, wall(frame * 40));
         }
-        let before = dates.date(2_000_000, wall(2000));
-        let picture = dates.date(2_040_000, wall(2040 - 300));
-        let sound = dates.date(2_040_000, wall(2040 - 300));
+        let before = dates.moment(2_000_000, wall(2000));
+        let picture = dates.moment(2_040_000, wall(2040 - 300));
+        let sound = dates.moment(2_040_000, wall(2040 - 300));
         assert_eq!(picture, sound);
         assert!((picture.micros_since(before) - 40_000).abs() <= 200);
         let mut last = picture;
         for second in 3..70 {
-            last = dates.date(second * 1_000_000, wall(second * 1000 - 300));
+            last = dates.moment(second * 1_000_000, wall(second * 1000 - 300));
         }
-        assert_eq!(last, wall(69_000 - 300), "the date reaches the estimate in the end");
+        assert_eq!(last, wall(69_000 - 300), "the moment reaches the estimate in the end");
     }
 
     #[test]
     fn after_a_break_the_date_is_the_frames_own() {
         let mut dates = Dates::default();
-        dates.date(0, wall(0));
-        dates.date(1_900_000, wall(1900));
-        assert_eq!(dates.date(5_000_000, wall(5400)), wall(5400));
+        dates.moment(0, wall(0));
+        dates.moment(1_900_000, wall(1900));
+        assert_eq!(dates.moment(5_000_000, wall(5400)), wall(5400));
+    }
+
+    #[test]
+    fn a_step_of_the_calendar_waits_for_a_discontinuity() {
+        const HOUR: i64 = 3_600_000_000;
+        for micros in [HOUR, -HOUR, 400_000, -400_000] {
+            let mut dates = Dates::default();
+            let offset = DateOffset::from_micros(micros);
+            let moments: Vec<_> = (0..100).map(|frame| dates.moment(frame * 40_000, wall(frame * 40))).collect();
+            assert!(!dates.follow(DateOffset::default()) && !dates.step_is_due());
+            assert!(dates.follow(offset) && dates.step_is_due());
+            assert!(!dates.follow(offset), "it has become due once");
+            assert_eq!(dates.in_force(), DateOffset::default());
+            assert_eq!(dates.moment(4_000_000, wall(4000)).micros_since(moments[99]), 40_000);
+            assert_eq!(dates.step(), offset);
+            assert_eq!((dates.in_force(), dates.step_is_due()), (offset, false));
+            assert_eq!(dates.moment(4_040_000, wall(4040)), wall(4040), "only the offset steps");
+        }
+    }
+
+    #[test]
+    fn a_step_that_the_clock_takes_back_is_not_due_any_more() {
+        let mut dates = Dates::default();
+        assert!(dates.follow(DateOffset::from_micros(5_000_000)));
+        assert!(!dates.follow(DateOffset::default()));
+        assert_eq!(dates.step(), DateOffset::default());
+    }
+
+    #[test]
+    fn a_small_change_of_the_calendar_is_followed_slowly() {
+        let mut dates = Dates::default();
+        for frame in 0..50 {
+            dates.moment(frame * 40_000, wall(frame * 40));
+        }
+        assert!(!dates.follow(DateOffset::from_micros(100_000)));
+        let mut before = dates.moment(2_000_000, wall(2000));
+        for frame in 51..1_000 {
+            let moment = dates.moment(frame * 40_000, wall(frame * 40));
+            assert!((40_000..=40_200).contains(&moment.micros_since(before)), "{frame}");
+            before = moment;
+        }
+        assert_eq!(before, wall(999 * 40 + 100));
     }
 }

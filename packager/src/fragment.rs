@@ -1,4 +1,4 @@
-//! One CMAF chunk: `prft` (the program clock), `emsg` (timed metadata), `moof`, and an `mdat` whose header is written
+//! One CMAF chunk: `prft` (the date of its first sample), `emsg` (timed metadata), `moof`, and an `mdat` whose header is written
 //! and whose payloads are chained.
 
 use std::ops::Range;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use mp4_atom::{
     Emsg, EmsgTimestamp, Encode, Moof, Prft, ReferenceTime, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples,
 };
-use onmic_media::{ClockRate, Parameters, WallTime};
+use onmic_media::{ClockRate, Date, Parameters};
 
 use crate::chain::Chain;
 use crate::error::PackagerError;
@@ -83,19 +83,19 @@ pub(crate) fn decode_when_shown(times: Range<i64>, samples: &mut [Sample]) -> i6
     start
 }
 
-/// Returns the chunk of `samples`. The first sample is decoded at `start`, which is `wall` on the program clock.
+/// Returns the chunk of `samples`. The first sample is decoded at `start`, which is shown on `date`.
 /// `events` are on a clock of the rate beside them.
 pub(crate) fn fragment(
     sequence: u32,
     start: u64,
-    wall: WallTime,
+    date: Date,
     (events, rate): (Vec<Event>, ClockRate),
     samples: Vec<Sample>,
 ) -> Result<Chain, PackagerError> {
     let first_composition = samples.first().map_or(0, |sample| sample.composition);
     let prft = Prft {
         reference_track_id: TRACK_ID,
-        ntp_timestamp: wall.ntp(),
+        ntp_timestamp: date.ntp(),
         media_time: start.saturating_add_signed(first_composition),
         utc_time_semantics: ReferenceTime::RealTime,
     };

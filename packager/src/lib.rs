@@ -25,6 +25,7 @@ pub mod segment;
 mod segmenter;
 mod settings;
 mod silence;
+mod window;
 
 pub use chain::Chain;
 pub use error::PackagerError;

@@ -1,7 +1,7 @@
 //! One rendition: the segments of one track, of which the newest still grows part by part.
 //!
 //! Invariants. Decoding times are continuous within a discontinuity: a part starts where the one before it ended. The
-//! duration of a segment is the sum of its parts. A part is never longer than the part target and at least 85 % of it,
+//! duration of a segment is the sum of its parts. All its segments are dated by one offset until a discontinuity. A part is never longer than the part target and at least 85 % of it,
 //! but for the last of a segment and those that hold a keyframe (rfc8216bis 4.4.4.9). The exception is described below.
 //!
 //! **The last frame of a part.** How long it lasts is known when the next one comes, and waiting for that would hold
@@ -28,12 +28,11 @@
 //! either. In both cases the last frame before the limit lasts in the media for as long as it is shown, so that players
 //! have no hole, and the playlist has the next segment at its own date.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use onmic_media::{ClockRate, Frame, MediaKind, Parameters, Ticks, TrackKey, WallTime};
+use onmic_media::{ClockRate, DateOffset, Frame, MediaKind, Parameters, Ticks, TrackKey, WallTime};
 
 use crate::division::{Grid, PartTarget, least, millis_to_ticks};
 use crate::error::PackagerError;
@@ -42,6 +41,7 @@ use crate::init::init_section;
 use crate::segment::{Init, Part, Segment};
 use crate::segmenter::Missed;
 use crate::settings::{PART_HOLD_BACK, Settings};
+use crate::window::Window;
 
 /// How far decoding times may trail behind the frames' own, for parts to make up for it.
 const LAG_MICROS_MAX: i64 = 500_000;
@@ -85,7 +85,7 @@ pub struct Rendition {
     rate: ClockRate,
     init: Arc<Init>,
     inits: u32,
-    window: VecDeque<Arc<Segment>>,
+    window: Window,
     open: Option<Segment>,
     open_start: i64,
     grid: Grid,
@@ -97,14 +97,14 @@ pub struct Rendition {
     part_target: Option<PartTarget>,
     sequence: u32,
     next_part: u64,
-    discontinuity_sequence: u64,
+    /// What its segments are dated by, and what they are dated by from the next discontinuity on.
+    dates: DateOffset,
+    next_dates: DateOffset,
     independent: bool,
     captions: Captions,
     /// Timed metadata for the next part.
     events: Vec<Event>,
     next_event: u32,
-    evicted: Vec<Arc<Segment>>,
-    has_let_go: bool,
 }
 
 /// States whether the video has closed captions. An encoder that has some sends them with every frame.
@@ -135,7 +135,7 @@ impl Rendition {
             rate,
             init: Arc::new(Init { number: 0, body, parameters: parameters.clone() }),
             inits: 1,
-            window: VecDeque::new(),
+            window: Window::default(),
             open: None,
             open_start: 0,
             grid: Grid { origin: 0, length: rate.ticks(settings.segment).0 },
@@ -145,13 +145,12 @@ impl Rendition {
             part_target: None,
             sequence: 0,
             next_part: 0,
-            discontinuity_sequence: 0,
+            dates: DateOffset::default(),
+            next_dates: DateOffset::default(),
             independent: true,
             captions: Captions::default(),
             events: Vec::new(),
             next_event: 0,
-            evicted: Vec::new(),
-            has_let_go: false,
         })
     }
 
@@ -179,7 +178,7 @@ impl Rendition {
     pub fn next(&self) -> Edge {
         match &self.open {
             Some(open) => Edge { msn: open.msn, part: open.listed().len() as u32 },
-            None => Edge { msn: self.window.back().map_or(FIRST_MSN, |last| last.msn + 1), part: 0 },
+            None => Edge { msn: self.window.newest().map_or(FIRST_MSN, |last| last.msn + 1), part: 0 },
         }
     }
 
@@ -261,7 +260,7 @@ impl Rendition {
     /// playlist lists its parts no longer, which is six seconds.
     pub fn ends_shortly(&self) -> bool {
         let begins = self.open.as_ref().is_some_and(|open| open.parts.is_empty() && !open.whole);
-        let (Some(target), Some(last)) = (self.part_target, self.window.back()) else { return false };
+        let (Some(target), Some(last)) = (self.part_target, self.window.newest()) else { return false };
         let length = last.listed().last().filter(|_| last.parts.len() > 1).map(|part| part.duration);
         begins && length.is_some_and(|length| length * 2 < Duration::from_millis(target.millis.into()))
     }
@@ -284,7 +283,7 @@ impl Rendition {
 
     /// Returns the value of EXT-X-DISCONTINUITY-SEQUENCE.
     pub fn discontinuity_sequence(&self) -> u64 {
-        self.discontinuity_sequence
+        self.window.discontinuity_sequence()
     }
 
     /// Returns whether every segment so far starts with a keyframe.
@@ -306,12 +305,12 @@ impl Rendition {
     /// Returns the segments that left the window since the last call. Players may still ask for them (rfc8216bis
     /// 6.2.2).
     pub fn take_evicted(&mut self) -> Vec<Arc<Segment>> {
-        std::mem::take(&mut self.evicted)
+        self.window.take_evicted()
     }
 
     /// Returns the oldest listed segment, once the playlist has lost older ones.
     pub(crate) fn slid_to(&self) -> Option<u64> {
-        self.window.front().filter(|_| self.has_let_go).map(|oldest| oldest.msn)
+        self.window.slid_to()
     }
 
     /// Peak and mean bits per second, of complete segments or, before the first, of parts.
@@ -359,6 +358,11 @@ impl Rendition {
         self.init = Arc::new(Init { number: self.inits, body, parameters: parameters.clone() });
         self.inits += 1;
         Ok(())
+    }
+
+    /// Sets what its segments are dated by, from the next discontinuity on.
+    pub(crate) fn redate(&mut self, dates: DateOffset) {
+        self.next_dates = dates;
     }
 
     /// Returns the decoding time at which the open segment starts.
@@ -474,10 +478,11 @@ impl Rendition {
     /// Lists a segment with nothing in it. No segment is listed as longer than the target duration allows.
     pub(crate) fn leave_out(&mut self, missed: Missed, expected: i64) -> Result<(), PackagerError> {
         self.close_segment(expected)?;
+        self.dates = missed.broken.unwrap_or(self.dates);
         let gap = Segment {
             msn: missed.msn,
-            program_date_time: missed.wall,
-            discontinuity: missed.discontinuity,
+            program_date_time: self.dates.date(missed.wall),
+            discontinuity: missed.broken.is_some(),
             gap: true,
             whole: false,
             init: self.init.clone(),
@@ -624,7 +629,7 @@ impl Rendition {
         let decoded = u64::try_from(decoded).unwrap_or(0);
         self.sequence = self.sequence.wrapping_add(1);
         let events = (std::mem::take(&mut self.events), self.rate);
-        let body = fragment(self.sequence, decoded, part.wall, events, part.samples)?;
+        let body = fragment(self.sequence, decoded, self.dates.date(part.wall), events, part.samples)?;
         self.end = end;
         if let Some(open) = &mut self.open {
             open.duration += duration;
@@ -641,13 +646,16 @@ impl Rendition {
         if let Some(first) = self.open.as_mut().filter(|_| self.window.is_empty() && !discontinuity) {
             // Nobody has seen its date: playlists are served from the first whole segment on. It knows better now.
             let micros = Ticks(self.end - self.open_start).micros(self.rate);
-            first.program_date_time = wall.offset_micros(-micros);
+            first.program_date_time = self.dates.date(wall.offset_micros(-micros));
         }
         self.list_open();
+        if discontinuity || self.window.is_empty() {
+            self.dates = self.next_dates;
+        }
         self.open_start = self.end;
         self.open = Some(Segment {
             msn,
-            program_date_time: wall,
+            program_date_time: self.dates.date(wall),
             discontinuity,
             gap: false,
             whole: false,
@@ -669,31 +677,11 @@ impl Rendition {
     }
 
     fn list(&mut self, segment: Segment) {
-        self.window.push_back(Arc::new(segment));
-        let mut listed: Duration = self.window.iter().map(|segment| segment.duration).sum();
-        while let Some(oldest) = self.window.front().filter(|oldest| listed - oldest.duration >= self.settings.window) {
-            listed -= oldest.duration;
-            self.let_go_oldest();
-        }
+        self.window.list(segment, &self.settings);
     }
 
     /// Removes segments older than the segment `msn`, as far as delta updates allow.
     pub(crate) fn let_go_before(&mut self, msn: u64) {
-        let mut listed: Duration = self.window.iter().map(|segment| segment.duration).sum();
-        while let Some(oldest) = self.window.front().filter(|oldest| oldest.msn < msn) {
-            listed = listed.saturating_sub(oldest.duration);
-            if listed < self.settings.skip_until() {
-                return;
-            }
-            self.let_go_oldest();
-        }
-    }
-
-    fn let_go_oldest(&mut self) {
-        if let Some(oldest) = self.window.pop_front() {
-            self.discontinuity_sequence += u64::from(oldest.discontinuity);
-            self.has_let_go = true;
-            self.evicted.push(oldest);
-        }
+        self.window.let_go_before(msn, &self.settings);
     }
 }

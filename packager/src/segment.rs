@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use onmic_media::{Parameters, WallTime};
+use onmic_media::{Date, Parameters};
 
 use crate::chain::Chain;
 
@@ -39,8 +39,8 @@ pub struct Part {
 pub struct Segment {
     /// The media sequence number.
     pub msn: u64,
-    /// The program clock at its first frame.
-    pub program_date_time: WallTime,
+    /// The date of its first frame.
+    pub program_date_time: Date,
     /// Whether it does not continue the one before it.
     pub discontinuity: bool,
     /// Whether it is empty, and only keeps the numbers of the renditions equal.

@@ -1,9 +1,10 @@
 //! The settings of the server: the addresses that its shards listen on, and their limits.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use onmic_media::NodeClock;
+use onmic_media::Calendar;
 
 use crate::announce::Announced;
 
@@ -23,6 +24,6 @@ pub struct Config {
     pub sessions: usize,
     /// A session ends after this long without a valid connectivity check (RFC 7675).
     pub consent: Duration,
-    /// The node's clock, which gives sender reports their wall time.
-    pub clock: NodeClock,
+    /// The node's calendar, which gives sender reports their dates.
+    pub calendar: Arc<Calendar>,
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use onmic_media::codec::{h264, nal, opus};
 use onmic_media::hub::HubLimits;
-use onmic_media::{Feed, Frame, Hub, MediaKind, NodeClock, Parameters, Protocol, Rendition, Ticks, Track};
+use onmic_media::{Calendar, Feed, Frame, Hub, MediaKind, NodeClock, Parameters, Protocol, Rendition, Ticks, Track};
 use onmic_rtc::rtp::outgoing::Limits;
 use onmic_rtc::rtp::{ExtensionIds, HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig};
 use onmic_rtc::sdp::client::{Answered, H264, VIDEO_SSRC, offer, offer_of};
@@ -31,13 +31,13 @@ fn config(sessions: usize) -> Config {
         announce: Vec::new(),
         sessions,
         consent: Duration::from_secs(30),
-        clock: NodeClock::new(Instant::now(), SystemTime::now()),
+        calendar: Arc::new(Calendar::new(NodeClock::new(Instant::now(), SystemTime::now()))),
     }
 }
 
 fn server(sessions: usize) -> (Rtc, NodeClock) {
     let config = config(sessions);
-    (Rtc::start(&config).unwrap(), config.clock)
+    (Rtc::start(&config).unwrap(), config.calendar.clock())
 }
 
 /// A client with its socket.

@@ -1,24 +1,15 @@
 // Tests a gateway with a secret: tokens decide who may publish and who may watch, on every protocol.
 
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
 import { endToEnd } from "../lib/end_to_end.js";
 import { assertPlaysWell, assertProblem } from "../lib/expect.js";
 import { request } from "../lib/http.js";
 import { offer } from "../lib/offer.js";
 import { RtmpClient } from "../lib/rtmp_client.js";
+import { SECRET, token } from "../lib/token.js";
 import { waitFor } from "../lib/wait.js";
 
-const SECRET = "a secret of the tests, thirty-two bytes long";
 const PICTURE = { width: 320, height: 180, bitrateKbps: 400 };
-
-function token(claims, { secret = SECRET, algorithm = "HS256", seconds = 600 } = {}) {
-  const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const head = encode({ alg: algorithm, typ: "JWT" });
-  const body = encode({ exp: Math.floor(Date.now() / 1000) + seconds, ...claims });
-  const signature = algorithm === "none" ? "" : createHmac("sha256", secret).update(`${head}.${body}`).digest("base64url");
-  return `${head}.${body}.${signature}`;
-}
 
 const host = (room) => token({ room, role: "host" });
 const viewer = (room) => token({ room, role: "viewer" });

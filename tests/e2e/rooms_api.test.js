@@ -9,18 +9,11 @@ import { assertProblem } from "../lib/expect.js";
 import { request } from "../lib/http.js";
 import { offer } from "../lib/offer.js";
 import { RoomClient } from "../lib/room_client.js";
+import { SECRET, token } from "../lib/token.js";
 import { pause, waitFor } from "../lib/wait.js";
 
-const SECRET = "a secret of the tests, thirty-two bytes long";
 const HOOK_SECRET = "a secret of the webhooks";
 const PICTURE = { width: 320, height: 180, bitrateKbps: 400 };
-
-function token(claims, seconds = 600) {
-  const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const head = encode({ alg: "HS256", typ: "JWT" });
-  const body = encode({ exp: Math.floor(Date.now() / 1000) + seconds, ...claims });
-  return `${head}.${body}.${createHmac("sha256", SECRET).update(`${head}.${body}`).digest("base64url")}`;
-}
 
 const join = async (stage, gateway, room, query) => stage.keep(await RoomClient.join(gateway, room, query));
 

@@ -143,23 +143,23 @@ impl Room {
         Self {
             name: name.to_string(),
             live: sources.iter().any(|source| source.is_connected()),
-            started_at: started.to_string(),
+            started_at: hub.calendar().date(started).to_string(),
             viewers: audience::count(hub, name),
-            participants: sources.iter().map(|source| Participant::new(source, program.as_deref(), now)).collect(),
+            participants: sources.iter().map(|source| Participant::new(hub, source, program.as_deref(), now)).collect(),
             state: None,
         }
     }
 }
 
 impl Participant {
-    fn new(source: &Source, program: Option<&Feed>, now: Instant) -> Self {
+    fn new(hub: &Hub, source: &Source, program: Option<&Feed>, now: Instant) -> Self {
         let video = Video::of(source, program, now);
         let audio = Audio::of(source, now);
         Self {
             name: source.name().participant.to_string(),
             protocol: source.protocol().into(),
             state: if source.is_connected() { Liveness::Live } else { Liveness::Interrupted },
-            started_at: source.epoch().to_string(),
+            started_at: hub.calendar().date(source.epoch()).to_string(),
             advice: advice::of(source, now),
             video,
             audio,

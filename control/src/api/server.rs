@@ -31,7 +31,7 @@ pub async fn show(State(api): State<Api>) -> Json<Server> {
         version: env!("CARGO_PKG_VERSION"),
         rtmp_port: api.rtmp.0,
         rtmp_app: api.rtmp.1,
-        now: api.hub.clock().wall(Instant::now()).to_string(),
+        now: api.hub.calendar().at(Instant::now()).to_string(),
         auth: api.gate.is_closed(),
     })
 }

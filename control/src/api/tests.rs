@@ -6,8 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::StatusCode;
 use futures::{SinkExt, StreamExt};
+use jsonwebtoken::{EncodingKey, Header, encode};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -16,7 +18,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
 use onmic_media::hub::HubLimits;
-use onmic_media::{Hub, NodeClock};
+use onmic_media::{Action, Date, Gate, Hub, NodeClock, WallTime};
 use onmic_room::{Authority, Limits, Mix, RoomName, Settings};
 use onmic_stage::{ProgramState, Report};
 
@@ -44,6 +46,8 @@ impl Stage for Noted {
 
 struct Server {
     address: SocketAddr,
+    hub: Arc<Hub>,
+    gate: Arc<TokenGate>,
     rooms: Arc<Rooms>,
     stage: Arc<Noted>,
     stop: CancellationToken,
@@ -51,20 +55,33 @@ struct Server {
 
 impl Server {
     async fn start(secret: &str, change: impl FnOnce(&mut RoomsConfig)) -> Self {
+        Self::start_at(SystemTime::now(), secret, change).await
+    }
+
+    /// Starts a server whose system clock tells `system`.
+    async fn start_at(system: SystemTime, secret: &str, change: impl FnOnce(&mut RoomsConfig)) -> Self {
         let mut config = RoomsConfig { clients: 100, limits: Limits::default(), defaults: Settings::default() };
         change(&mut config);
-        let clock = NodeClock::new(Instant::now(), SystemTime::now());
-        let hub = Hub::new(clock, HubLimits::default(), None);
+        let hub = Hub::new(NodeClock::new(Instant::now(), system), HubLimits::default(), None);
         let tickets = Tickets::new(secret);
         let gate = Arc::new(TokenGate::new(secret, tickets.clone()));
         let (stage, stop) = (Arc::new(Noted::default()), CancellationToken::new());
         let rooms = Rooms::new(config, hub.clone(), tickets, stage.clone(), None, stop.clone()).unwrap();
         tokio::spawn(rooms.clone().run(onmic_stage::reports().1));
-        let router = Api::new(hub, gate, rooms.clone(), (1935, "live".to_owned())).router();
+        let router = Api::new(hub.clone(), gate.clone(), rooms.clone(), (1935, "live".to_owned())).router();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, rooms, stage, stop }
+        Self { address, hub, gate, rooms, stage, stop }
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let mut connection = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
     }
 
     async fn join(&self, room: &str, query: &str) -> Client {
@@ -375,4 +392,44 @@ async fn a_request_expires_at_its_deadline() {
     let mut viewer = server.join("demo", "").await;
     viewer.ask(json!({"kind": "request-mic"})).await;
     assert_eq!(viewer.event("mic-expired").await["request"]["person"], viewer.person());
+}
+
+/// Asserts that `date` is the present. The clocks of these tests are an hour off, so half an hour tells them apart.
+fn assert_is_now(date: &Value) {
+    let now = WallTime::of_system(SystemTime::now()).micros();
+    let [before, after] = [-1_800_000_000, 1_800_000_000].map(|off| Date(now).offset_micros(off).to_string());
+    let date = date.as_str().unwrap();
+    assert!(*before < *date && *date < *after, "{date} is not between {before} and {after}");
+}
+
+#[tokio::test]
+async fn dates_and_tickets_follow_a_system_clock_that_is_put_right_later() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for started in [SystemTime::now() - HOUR, SystemTime::now() + HOUR] {
+        let server = Server::start_at(started, "secret", |_| {}).await;
+        let query = |role: &str, person: &str| {
+            let claims = json!({"exp": 4_000_000_000_u64, "room": "demo", "role": role, "sub": person});
+            let key = EncodingKey::from_secret(b"secret");
+            format!("token={}", encode(&Header::default(), &claims, &key).unwrap())
+        };
+        let mut host = server.join("demo", &query("host", "mia")).await;
+        let mut viewer = server.join("demo", &query("viewer", "anna")).await;
+        viewer.ask(json!({"kind": "request-mic"})).await;
+        let calendar = server.hub.calendar();
+        let read = || calendar.read(Instant::now(), SystemTime::now());
+        // A reading between whose clocks this thread is interrupted does not count.
+        assert!(std::iter::repeat_with(read).take(1000).any(|step| step.is_some()));
+
+        assert_is_now(&server.get("/api/v1/server").await["now"]);
+        let room = server.get(&format!("/api/v1/rooms/demo?{}", query("viewer", "ben"))).await;
+        assert_is_now(&room["started_at"]);
+        // The state of the room was rendered with other dates before.
+        let late = server.join("demo", &query("viewer", "ben")).await;
+        assert_is_now(&late.hello["room"]["requests"][0]["since"]);
+        assert_eq!(host.ask(json!({"kind": "grant", "person": "anna"})).await["ok"], true);
+        let ticket = viewer.ticket().await;
+        assert_is_now(&ticket["expires"]);
+        let seat = "demo/anna".parse().unwrap();
+        assert!(server.gate.check(Action::Publish(&seat), ticket["token"].as_str()).is_ok());
+    }
 }

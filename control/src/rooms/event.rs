@@ -323,7 +323,7 @@ pub fn render(value: &impl Serialize) -> Box<RawValue> {
 mod tests {
     use std::time::{Instant, SystemTime};
 
-    use onmic_media::NodeClock;
+    use onmic_media::{Calendar, NodeClock};
     use onmic_room::{Actor, Authority, Command, Effect, Input, Limits, Rooms, Settings};
 
     use super::*;
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn an_event_is_sent_under_the_word_of_the_machine() {
         let now = Instant::now();
-        let wire = Wire(NodeClock::new(now, SystemTime::UNIX_EPOCH));
+        let wire = Wire::new(&Calendar::new(NodeClock::new(now, SystemTime::UNIX_EPOCH)));
         let mut machine = Rooms::new(Limits::default(), Settings::default()).unwrap();
         let room = || "demo".parse().unwrap();
         let join = |id: &str, authority| Input::Join {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use onmic_media::WallTime;
+use onmic_media::{Date, DateOffset, WallTime};
 use onmic_room::{Mix, ParticipantName, PersonId, RoomName, SeatView};
 
 use super::log::Log;
@@ -47,8 +47,8 @@ pub struct Live {
     pub viewers: Audience,
     /// The number of people that clients were last told of.
     pub persons_told: usize,
-    /// The room's state as JSON, until something changes.
-    pub rendered: Option<Arc<RawValue>>,
+    /// The room's state as JSON, until something changes, and the offset of the dates in it.
+    pub rendered: Option<(DateOffset, Arc<RawValue>)>,
 }
 
 impl Live {
@@ -71,7 +71,7 @@ impl Live {
     }
 
     /// Numbers an event and tells it to everybody who is connected.
-    pub fn announce(&mut self, at: WallTime, event: &RawValue) {
+    pub fn announce(&mut self, at: Date, event: &RawValue) {
         self.rendered = None;
         let message = self.log.push(at, event);
         for mailbox in self.clients.values() {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use onmic_media::WallTime;
+use onmic_media::Date;
 
 use super::event::ServerMessage;
 use crate::random;
@@ -42,7 +42,7 @@ impl Log {
     }
 
     /// Adds an event. Returns the message for clients.
-    pub fn push(&mut self, at: WallTime, event: &RawValue) -> Bytes {
+    pub fn push(&mut self, at: Date, event: &RawValue) -> Bytes {
         self.number += 1;
         let message = ServerMessage::Event { number: self.number, at: at.to_string(), event };
         let message: Bytes = message.render().into();
@@ -69,7 +69,7 @@ mod tests {
         let mut log = Log::new();
         for index in 0..count {
             let event = RawValue::from_string(format!(r#"{{"kind":"{index}"}}"#)).unwrap();
-            log.push(WallTime(0), &event);
+            log.push(Date(0), &event);
         }
         log
     }

@@ -344,7 +344,7 @@ impl Rooms {
     }
 
     fn wire(&self) -> Wire {
-        Wire(self.hub.clock())
+        Wire::new(self.hub.calendar())
     }
 
     fn announce(&self, room: &RoomName, live: &mut Option<Live>, now: Instant, event: &Event) {
@@ -389,7 +389,7 @@ impl Rooms {
 
     /// Numbers an event and tells it to everybody in the room, and if `to_webhook` to the webhook.
     fn tell_all(&self, live: &mut Live, room: &RoomName, now: Instant, event: &RoomEvent, to_webhook: bool) {
-        let (at, event) = (self.hub.clock().wall(now), event.render());
+        let (at, event) = (self.hub.calendar().at(now), event.render());
         counter!(metric::EVENTS, "kind" => event::kind(&event).to_owned()).increment(1);
         live.announce(at, &event);
         if to_webhook && let Some(webhooks) = &self.webhooks {
@@ -398,8 +398,10 @@ impl Rooms {
     }
 
     fn send_ticket(&self, live: Option<&Live>, now: Instant, grant: &Grant<'_>) -> Ticket {
-        let program_time = self.hub.director(&grant.name.room).and_then(|program| program.newest_wall());
-        let ticket = self.tickets.issue(grant, self.hub.clock().wall(now), program_time);
+        let calendar = self.hub.calendar();
+        let newest = self.hub.director(&grant.name.room).and_then(|program| program.newest_wall());
+        let program_time = newest.map(|newest| calendar.date(newest));
+        let ticket = self.tickets.issue(grant, calendar.at(now), program_time);
         if let Some(live) = live {
             live.tell(grant.person, &ServerMessage::Ticket { ticket: &ticket }.render().into());
         }
@@ -575,11 +577,14 @@ impl Rooms {
     }
 
     fn rendered(&self, live: &mut Live, view: &RoomView) -> Option<Arc<RawValue>> {
-        if live.rendered.is_none() {
-            let rendered: Box<RawValue> = event::render(&self.state(live, view));
-            live.rendered = Some(rendered.into());
+        let dates = self.hub.calendar().offset();
+        if let Some((_, rendered)) = live.rendered.as_ref().filter(|(before, _)| *before == dates) {
+            return Some(rendered.clone());
         }
-        live.rendered.clone()
+        let rendered: Box<RawValue> = event::render(&self.state(live, view));
+        let rendered: Arc<RawValue> = rendered.into();
+        live.rendered = Some((dates, rendered.clone()));
+        Some(rendered)
     }
 
     fn state(&self, live: &Live, view: &RoomView) -> RoomState {

@@ -164,7 +164,7 @@ impl Rooms {
             },
         };
         let person = by.person.as_ref().map(ToString::to_string);
-        let at = self.hub.clock().wall(now).to_string();
+        let at = self.hub.calendar().at(now).to_string();
         let message = Message { person, name, text: text.to_owned(), at };
         live.say(message.clone());
         self.tell_all(live, room, now, &RoomEvent::Chat { message: message.clone() }, false);

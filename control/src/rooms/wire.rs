@@ -1,6 +1,6 @@
 //! Rooms as JSON: the machine's views under the names of the API.
 //!
-//! Only this file turns the machine's moments into wall time.
+//! Only this file turns the machine's moments into dates.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use onmic_media::NodeClock;
+use onmic_media::{Calendar, DateOffset, NodeClock};
 use onmic_room::{
     HostView, InvitationView, MutedByView, PersonView, PkView, RequestView, RoomView, SeatView, Settings, SourceView,
 };
@@ -195,13 +195,21 @@ pub enum RequestState {
     Requested,
 }
 
-/// Makes JSON of the machine's views, with the node's clock, which turns moments into wall time.
+/// Makes JSON of the machine's views, and gives their moments the dates that they have when it is made.
 #[derive(Clone, Copy)]
-pub struct Wire(pub NodeClock);
+pub struct Wire {
+    clock: NodeClock,
+    dates: DateOffset,
+}
 
 impl Wire {
+    /// States moments by the dates that `calendar` gives them now.
+    pub fn new(calendar: &Calendar) -> Self {
+        Self { clock: calendar.clock(), dates: calendar.offset() }
+    }
+
     fn at(self, moment: Instant) -> String {
-        self.0.wall(moment).to_string()
+        self.dates.date(self.clock.wall(moment)).to_string()
     }
 
     fn until(self, moment: Option<Instant>) -> Option<String> {

@@ -179,6 +179,7 @@ impl Driver<'_> {
 
     fn push(&mut self, key: TrackKey, frame: &Arc<Frame>) -> Option<Finish> {
         self.arrived = frame.arrived;
+        self.segmenter.date_by(self.stream.calendar.offset());
         match self.segmenter.push(key, frame) {
             Ok(None) => {}
             Ok(Some(ignored)) => {

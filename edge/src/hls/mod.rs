@@ -207,8 +207,8 @@ impl Shared {
     }
 
     fn new_stream(&self, feed: Arc<Feed>, now: Instant) -> Stream {
-        let began = self.hub.clock().wall(now);
-        Stream::new(feed, self.config.settings, began, self.shutdown.child_token(), now)
+        let calendar = self.hub.calendar().clone();
+        Stream::new(feed, self.config.settings, calendar, self.shutdown.child_token(), now)
     }
 
     /// Keeps a stream that ended, so that players can fetch its end.

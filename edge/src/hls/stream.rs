@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use onmic_media::{Feed, Keyed, Stage, TrackKey, ViewerKind, WallTime};
+use onmic_media::{Calendar, Feed, Keyed, Stage, TrackKey, ViewerKind};
 use onmic_packager::{Rendition, Segmenter, Settings, multivariant, playlist};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
@@ -19,10 +19,12 @@ use super::view::{Lifetimes, View};
 #[derive(Debug)]
 pub(crate) struct Stream {
     /// The directory of its files. It is new each time that packaging begins, because caches may still hold the files
-    /// of the last time.
+    /// of the last time. It counts on the node's line, which does not come back to a moment, as a system clock may.
     pub(crate) id: String,
     pub(crate) feed: Arc<Feed>,
     pub(crate) settings: Settings,
+    /// Gives its segments their dates.
+    pub(crate) calendar: Arc<Calendar>,
     pub(crate) audience: Audience,
     /// Cancelled when the process stops. The stream is left as it is, so that players can go on with it elsewhere.
     pub(crate) stop: CancellationToken,
@@ -50,14 +52,15 @@ impl Stream {
     pub(crate) fn new(
         feed: Arc<Feed>,
         settings: Settings,
-        began: WallTime,
+        calendar: Arc<Calendar>,
         stop: CancellationToken,
         now: Instant,
     ) -> Self {
         Self {
-            id: base36(began.micros() / 1000),
+            id: base36(calendar.clock().wall(now).micros() / 1000),
             feed,
             settings,
+            calendar,
             audience: Audience::default(),
             stop,
             replaced: CancellationToken::new(),
@@ -248,7 +251,8 @@ mod tests {
         let now = Instant::now();
         let clock = NodeClock::new(now, SystemTime::UNIX_EPOCH);
         let settings = Settings::default();
-        let stream = Stream::new(Feed::new(None), settings, clock.wall(now), CancellationToken::new(), now);
+        let calendar = Arc::new(Calendar::new(clock));
+        let stream = Stream::new(Feed::new(None), settings, calendar, CancellationToken::new(), now);
         let cache = Cache::new(1 << 20, Duration::from_secs(60));
         let mut segmenter = Segmenter::new(settings, true);
         assert!(stream.view(TrackKey::VIDEO).is_some() && stream.view(LOWER).is_none());

@@ -99,7 +99,8 @@ impl Segmenter {
             if self.lead.is_some() {
                 return self.change_audio(key, frame, may_wait);
             }
-            let cut = Cut { msn: self.next_msn(), micros, ended: micros, discontinuity: true };
+            let dates = self.dates.step();
+            let cut = Cut { msn: self.next_msn(), micros, ended: micros, discontinuity: true, dates };
             self.cuts.note(cut);
             self.restart_audio(key, cut, frame)?;
         }
@@ -155,12 +156,14 @@ impl Segmenter {
             Some(cut) => cut,
             None if self.waits_for_video || self.lead.is_some() => return Ok(false),
             None => {
-                let first = Cut { msn: FIRST_MSN, micros, ended: micros, discontinuity: false };
+                let dates = self.dates.step();
+                let first = Cut { msn: FIRST_MSN, micros, ended: micros, discontinuity: false, dates };
                 self.cuts.note(first);
                 first
             }
         };
         let mut rendition = Rendition::new(key, self.settings, &frame.parameters)?;
+        rendition.redate(cut.dates);
         rendition.break_off(cut.msn, frame.dts.0, frame.wall, 0)?;
         rendition.divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, rendition.rate()).0, false);
         let audio = Audio {
@@ -186,6 +189,7 @@ impl Segmenter {
         for missed in self.cuts.missed(own + 1..cut.msn, cut, (frame.pts_micros(), frame.wall), self.settings.segment) {
             audio.rendition.leave_out(missed, expected)?;
         }
+        audio.rendition.redate(cut.dates);
         let changed = audio.rendition.init().parameters.as_ref() != frame.parameters.as_ref();
         let (before, rate) = (audio.rendition.rate(), frame.parameters.clock_rate());
         let end = audio.cadence.next().map(|next| Ticks(next).rescale(before, rate).0);
@@ -267,7 +271,8 @@ impl Segmenter {
                     return Ok(());
                 }
                 // No other rendition cuts: there is no video, or it is late.
-                let cut = Cut { msn: own + 1, micros, ended: micros, discontinuity: false };
+                let (discontinuity, dates) = (self.dates.step_is_due(), self.dates.step());
+                let cut = Cut { msn: own + 1, micros, ended: micros, discontinuity, dates };
                 self.cuts.note(cut);
                 cut
             }
@@ -276,6 +281,7 @@ impl Segmenter {
         for missed in self.cuts.missed(own + 1..cut.msn, cut, (micros, wall), self.settings.segment) {
             audio.rendition.leave_out(missed, length)?;
         }
+        audio.rendition.redate(cut.dates);
         let origin = Ticks(cut.micros).rescale(ClockRate::MICROS, rate).0;
         if cut.discontinuity {
             audio.rendition.break_off(cut.msn, at, wall, length)?;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-use onmic_media::WallTime;
+use onmic_media::{DateOffset, WallTime};
 
 /// The most cuts that are kept for a rendition that has not come to them: ten minutes of two-second segments.
 const CUTS_MAX: usize = 300;
@@ -18,6 +18,8 @@ pub(super) struct Cut {
     /// The time in µs at which the segment before it ended, which is earlier if the publisher was away.
     pub(super) ended: i64,
     pub(super) discontinuity: bool,
+    /// What the segment is dated by. It differs from that of the segment before only at a discontinuity.
+    pub(super) dates: DateOffset,
 }
 
 /// Is a segment that a rendition has nothing for.
@@ -26,7 +28,8 @@ pub(crate) struct Missed {
     pub(crate) msn: u64,
     pub(crate) wall: WallTime,
     pub(crate) duration: Duration,
-    pub(crate) discontinuity: bool,
+    /// What dates it, if a discontinuity begins it. All renditions have the same number of discontinuities.
+    pub(crate) broken: Option<DateOffset>,
 }
 
 /// Holds cuts in the order in which they were made.
@@ -79,10 +82,15 @@ impl Cuts {
             let start = known.map_or(next - usual, |cut| cut.micros.min(next));
             let duration = Duration::from_micros(u64::try_from(next - start).unwrap_or(0));
             next = start;
-            let discontinuity = known.is_some_and(|cut| cut.discontinuity);
-            Missed { msn, wall: wall.offset_micros(start - micros), duration, discontinuity }
+            let broken = known.filter(|cut| cut.discontinuity).map(|cut| cut.dates);
+            Missed { msn, wall: wall.offset_micros(start - micros), duration, broken }
         });
         backwards.collect::<Vec<_>>().into_iter().rev()
+    }
+
+    /// Returns what dates the segment `msn`, if a discontinuity begins it.
+    pub(super) fn broken_at(&self, msn: u64) -> Option<DateOffset> {
+        self.0.iter().find(|cut| cut.msn == msn && cut.discontinuity).map(|cut| cut.dates)
     }
 
     /// Forgets the cuts that all renditions have passed. The newest one stays: it tells a rendition that begins late

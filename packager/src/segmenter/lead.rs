@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use onmic_media::{Frame, Ticks, TrackKey};
 
-use super::cuts::Cut;
+use super::cuts::{Cut, Cuts};
 use super::{GAP_MICROS, Ignored, Missed, Segmenter, frame_is_due, incoming};
 use crate::error::PackagerError;
 use crate::pace::Pace;
@@ -77,13 +77,19 @@ impl Lead {
 
 impl Lead {
     /// Lists the segments that the audio has cut while no video came. They fill the time before `frame`.
-    fn leave_out(&mut self, missing: Range<u64>, frame: &Frame, expected: i64) -> Result<(), PackagerError> {
+    fn leave_out(
+        &mut self,
+        missing: Range<u64>,
+        cuts: &Cuts,
+        frame: &Frame,
+        expected: i64,
+    ) -> Result<(), PackagerError> {
         let hole = self.rendition.unlisted_before(frame.dts.0);
         let count = u32::try_from(missing.end - missing.start).unwrap_or(u32::MAX);
         for (msn, left) in missing.zip((1..=count).rev()) {
             let micros = i64::try_from((hole / count * left).as_micros()).unwrap_or(0);
-            let wall = frame.wall.offset_micros(-micros);
-            self.rendition.leave_out(Missed { msn, wall, duration: hole / count, discontinuity: false }, expected)?;
+            let (wall, broken) = (frame.wall.offset_micros(-micros), cuts.broken_at(msn));
+            self.rendition.leave_out(Missed { msn, wall, duration: hole / count, broken }, expected)?;
         }
         Ok(())
     }
@@ -140,7 +146,9 @@ impl Segmenter {
 
     /// Decides how the lead goes on with `frame`.
     fn decide(&mut self, frame: &Frame) -> Result<Step, PackagerError> {
-        let changes = self.audio.values().any(|audio| audio.changed) || self.further.values().any(|own| own.changed);
+        let changes = self.audio.values().any(|audio| audio.changed)
+            || self.further.values().any(|own| own.changed)
+            || self.dates.step_is_due();
         let audio_flows = self.audio_has_come_to(frame.pts_micros());
         let Some(lead) = &mut self.lead else {
             self.lead = Some(Lead::new(Rendition::new(TrackKey::VIDEO, self.settings, &frame.parameters)?));
@@ -190,32 +198,35 @@ impl Segmenter {
             return Ok(());
         }
         let next_msn = self.next_msn();
+        let restart = matches!(step, Step::Restart);
+        let dates = if restart { self.dates.step() } else { self.dates.in_force() };
         let Some(lead) = &mut self.lead else { return Ok(()) };
         let expected = lead.expected().unwrap_or(1);
         let interval = lead.pace.interval_to(frame.dts.0);
         let pace = lead.pace.expected_from(frame.dts.0).unwrap_or(expected);
         let own = lead.rendition.open().map(|open| open.msn);
-        let restart = matches!(step, Step::Restart);
         let mut ended = micros;
         // A cut that the audio made while it was ahead, or alone.
         let ahead = self.cuts.due(own, micros + GAP_MICROS).filter(|_| !restart || own.is_none());
-        let (msn, adopted) = ahead.map_or((next_msn, false), |cut| (cut.msn, true));
+        let cut = ahead.unwrap_or(Cut { msn: next_msn, micros, ended, discontinuity: restart, dates });
+        let (msn, restart) = (cut.msn, restart || cut.discontinuity);
         if let Some(own) = own.filter(|own| own + 1 < msn) {
             match restart {
                 true => lead.rendition.end_part_when_due(expected)?,
                 false => lead.rendition.end_part(frame.dts.0, expected)?,
             }
-            lead.leave_out(own + 1..msn, frame, expected)?;
+            lead.leave_out(own + 1..msn, &self.cuts, frame, expected)?;
         }
+        lead.rendition.redate(cut.dates);
         match step {
-            Step::Restart if own.is_some() && frame_is_due(&lead.rendition, frame, expected) => {
+            _ if restart && own.is_some() && frame_is_due(&lead.rendition, frame, expected) => {
                 lead.pace.forget_last();
                 lead.rendition.go_over(&frame.parameters, msn, frame.dts.0, frame.wall, expected)?;
                 if lead.rendition.is_slow(interval, pace) {
                     lead.rendition.make_whole();
                 }
             }
-            Step::Restart => {
+            _ if restart => {
                 if *lead.rendition.init().parameters != *frame.parameters {
                     lead.rendition.close_segment(expected)?;
                     lead.rendition.adopt(&frame.parameters)?;
@@ -228,20 +239,20 @@ impl Segmenter {
                 lead.rendition.note_hole(frame.dts.0);
                 lead.rendition.cut(msn, frame.dts.0, frame.wall, expected)?;
             }
-            Step::Cut | Step::GoOn => {
+            _ => {
                 lead.rendition.cut(msn, frame.dts.0, frame.wall, expected)?;
                 if lead.rendition.is_slow(interval, pace) {
                     lead.rendition.make_whole();
                 }
             }
         }
-        let continues = matches!(step, Step::Cut) && own.is_some_and(|own| own + 1 == msn);
+        let continues = matches!(step, Step::Cut) && !restart && own.is_some_and(|own| own + 1 == msn);
         lead.rendition.divide_from(lead.rendition.open_start(), continues);
         lead.headless = !frame.keyframe;
         lead.keyframe_asked = false;
-        if !adopted {
+        if ahead.is_none() {
             let discontinuity = lead.rendition.open().is_some_and(|open| open.discontinuity);
-            self.cuts.note(Cut { msn, micros, ended, discontinuity });
+            self.cuts.note(Cut { discontinuity, ended, ..cut });
         }
         Ok(())
     }

@@ -5,6 +5,9 @@
 //! discontinuities. A cut without a keyframe is made only when the group of pictures outgrows the target duration,
 //! which may never change.
 //!
+//! The calendar's dates may step. The segment that is dated anew begins with a discontinuity, and the timestamps in it go
+//! on as before.
+//!
 //! When one of the tracks stops, the others go on. Missing audio becomes silence if this crate can write silence for
 //! its codec. Without the main video the audio cuts by itself, and the video comes back after gap segments.
 //!
@@ -25,7 +28,7 @@ mod lead;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use onmic_media::{DropReason, Frame, Keyed, MediaKind, Ticks, TrackKey};
+use onmic_media::{DateOffset, DropReason, Frame, Keyed, MediaKind, Ticks, TrackKey};
 
 use self::audio::Audio;
 use self::cuts::Cuts;
@@ -129,6 +132,16 @@ impl Segmenter {
         Ok(())
     }
 
+    /// Dates what comes by `offset` from now on. Dates that step need a discontinuity, which the main video makes at its next
+    /// keyframe, and audio without video where it cuts.
+    pub fn date_by(&mut self, offset: DateOffset) {
+        if self.renditions().next().is_none() {
+            self.dates.begin(offset);
+        } else if self.dates.follow(offset) {
+            self.keyframe_wanted |= self.lead.is_some();
+        }
+    }
+
     /// The durations it was made with, and the target duration that its first segment showed.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -193,7 +206,7 @@ impl Segmenter {
         if self.ended {
             return Ok(None);
         }
-        let wall = self.dates.date(frame.pts_micros(), frame.wall);
+        let wall = self.dates.moment(frame.pts_micros(), frame.wall);
         let frame = Arc::new(Frame { wall, ..Frame::clone(frame) });
         let ignored = match key.kind {
             _ if key == TrackKey::VIDEO => self.push_lead(&frame),

@@ -3,6 +3,8 @@
 // Each test and example uses a part of this module.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod made_up;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use onmic_media::{Feed, NodeClock, Track};
+use onmic_media::{Calendar, Feed, NodeClock, Track};
 use onmic_rtc::{Config, Rtc};
 
 use crate::source::Source;
@@ -96,7 +96,7 @@ fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure
         announce: Vec::new(),
         sessions: options.viewers,
         consent: Duration::from_secs(30),
-        clock,
+        calendar: Arc::new(Calendar::new(clock)),
     })?;
     let publisher = Publisher::start(clock)?;
     std::thread::sleep(Duration::from_secs(3)); // A whole group is in the ring now.

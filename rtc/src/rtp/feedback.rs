@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use onmic_media::WallTime;
+use onmic_media::Date;
 
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
@@ -82,12 +82,12 @@ pub struct ReceptionBlock {
 }
 
 impl ReceptionBlock {
-    /// Returns the round trip, if the block answers a sender report. `wall` is the clock that reports are written with.
-    pub fn round_trip(&self, wall: WallTime) -> Option<Duration> {
+    /// Returns the round trip, if the block answers a sender report. `now` is dated as the report was.
+    pub fn round_trip(&self, now: Date) -> Option<Duration> {
         if self.last_sender_report == 0 {
             return None;
         }
-        let now = (wall.ntp() >> 16) as u32;
+        let now = (now.ntp() >> 16) as u32;
         let units = now.wrapping_sub(self.last_sender_report).wrapping_sub(self.delay);
         let rtt = Duration::from_micros((u64::from(units) * 1_000_000) >> 16);
         // More than 30 s, or less than zero and thus near 2³², comes from a wrong clock or a hostile peer.

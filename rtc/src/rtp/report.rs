@@ -1,6 +1,6 @@
 //! Outgoing RTCP, appended to a buffer (RFC 3550 6, RFC 4585 6).
 
-use onmic_media::WallTime;
+use onmic_media::Date;
 
 use super::feedback::ReceptionBlock;
 
@@ -9,11 +9,11 @@ const CNAME_MAX: usize = 255;
 /// The most blocks in one receiver report, and the most streams in one goodbye.
 const BLOCKS_MAX: usize = 31;
 
-/// Writes a sender report without report blocks. `sent` has the numbers of packets and payload bytes.
-pub fn sender_report(out: &mut Vec<u8>, ssrc: u32, wall: WallTime, timestamp: u32, sent: (u32, u32)) {
+/// Writes a sender report without report blocks. `date` and `timestamp` are the same moment. `sent` has the numbers of packets and payload bytes.
+pub fn sender_report(out: &mut Vec<u8>, ssrc: u32, date: Date, timestamp: u32, sent: (u32, u32)) {
     header(out, 0, 200, 6);
     put(out, ssrc);
-    out.extend_from_slice(&wall.ntp().to_be_bytes());
+    out.extend_from_slice(&date.ntp().to_be_bytes());
     [timestamp, sent.0, sent.1].into_iter().for_each(|word| put(out, word));
 }
 

@@ -18,6 +18,10 @@
 //! starts with the group and goes over to the keyframe once there is one. Of a source that cannot be asked, a viewer gets a
 //! conversion with newer keyframes where one is possible ([`onmic_media::Track::starts_in_the_past`]).
 //!
+//! **What a viewer is told of dates.** Sender reports and abs-capture-time tell the receiver how timestamps run, so all
+//! tracks of a session are dated by the offset that was in force when it began. If the system clock is set, a receiver
+//! that was told would move its media. A session that begins afterwards has today's dates.
+//!
 //! **How a viewer goes on when the publisher was away.** All frames that an encoder took in while it connected come at
 //! once. Played from the first packet, audio would be late by their duration for many seconds, and video frames would
 //! come faster than their timestamps say. So the viewer waits for the frames of the first [`COLLECT`], and then starts
@@ -27,7 +31,7 @@ mod repair;
 
 use std::time::{Duration, Instant};
 
-use onmic_media::{ClockRate, MediaKind, Ticks, WallTime};
+use onmic_media::{ClockRate, DateOffset, MediaKind, Ticks, WallTime};
 
 use self::repair::Repairs;
 use super::feedback::ReceptionBlock;
@@ -219,6 +223,7 @@ pub struct Sender {
     packets: u32,
     octets: u32,
     last: Option<(WallTime, u32)>,
+    dates: DateOffset,
     next_report: Option<Instant>,
     rtt_micros: Option<u32>,
     repairs: Option<Box<Repairs>>,
@@ -274,11 +279,17 @@ impl Sender {
             packets: 0,
             octets: 0,
             last: None,
+            dates: DateOffset::default(),
             next_report: None,
             rtt_micros: None,
             repairs: Repairs::new(config.resend),
             counters: SenderCounters::default(),
         }
+    }
+
+    /// States dates by `offset`, in reports and in abs-capture-time. Without this call it states the node's line.
+    pub fn dated_by(self, offset: DateOffset) -> Self {
+        Self { dates: offset, ..self }
     }
 
     /// Begins to send. Call it once the peer is connected.
@@ -464,7 +475,7 @@ impl Sender {
             return;
         }
         self.fraction_lost = block.fraction_lost;
-        if let Some(rtt) = block.round_trip(wall) {
+        if let Some(rtt) = block.round_trip(self.dates.date(wall)) {
             // The round trip is smoothed as in TCP, so that one report delayed on its way does not stop repairs.
             let rtt = rtt.as_micros() as u32; // A round trip is less than 30 s.
             self.rtt_micros = Some(self.rtt_micros.map_or(rtt, |before| before - before / 8 + rtt / 8));
@@ -484,7 +495,7 @@ impl Sender {
         self.next_report = Some(now + REPORT_INTERVAL);
         let elapsed = Ticks(wall.micros_since(last_wall)).rescale(ClockRate::MICROS, self.clock_rate());
         let timestamp = last_timestamp.wrapping_add(elapsed.0 as u32).wrapping_add(self.timestamp_offset);
-        report::sender_report(out, self.ssrc, wall, timestamp, (self.packets, self.octets));
+        report::sender_report(out, self.ssrc, self.dates.date(wall), timestamp, (self.packets, self.octets));
         report::source_description(out, self.ssrc, cname);
         true
     }
@@ -632,7 +643,7 @@ impl Sender {
             writer.extension(ids.playout_delay, &frame.playout_delay.bytes());
         }
         if frame.states_capture {
-            writer.extension(ids.abs_capture_time, &frame.wall.ntp().to_be_bytes());
+            writer.extension(ids.abs_capture_time, &self.dates.date(frame.wall).ntp().to_be_bytes());
         }
         writer.finish()
     }

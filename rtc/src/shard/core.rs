@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use onmic_media::{Accepts, Codec, Demand, Feed, MediaKind, NodeClock, TrackId, TrackKey};
+use onmic_media::{Accepts, Calendar, Codec, Demand, Feed, MediaKind, TrackId, TrackKey};
 use slab::Slab;
 use tokio::sync::mpsc;
 
@@ -33,7 +33,7 @@ use crate::udp::Socket;
 pub(super) struct Setup {
     pub(super) peer_config: PeerConfig,
     pub(super) identity: Arc<Identity>,
-    pub(super) clock: NodeClock,
+    pub(super) calendar: Arc<Calendar>,
     pub(super) candidates: Candidates,
 }
 
@@ -144,7 +144,7 @@ impl Core {
                     Role::Publisher(publisher) => publisher.handle_rtcp(rtcp, now),
                     Role::Viewer(viewer) => {
                         let shared = (&mut *scratch, &*metrics);
-                        viewer.handle_rtcp(rtcp, &mut session.peer, (now, setup.clock), tracks, shared, out);
+                        viewer.handle_rtcp(rtcp, &mut session.peer, (now, setup.calendar.clock()), tracks, shared, out);
                     }
                 }
                 None
@@ -175,7 +175,7 @@ impl Core {
         let sound = self.tracks.get(&id).and_then(|track| self.tracks.get(&track.sound?)).map(SharedTrack::lateness);
         loop {
             let Some(track) = self.tracks.get_mut(&id) else { return };
-            match track.advance((now, self.setup.clock.wall(now))) {
+            match track.advance((now, self.setup.calendar.clock().wall(now))) {
                 Progress::Frame { arrived } => {
                     if let Some(sound) = sound {
                         track.keep_in_step_with(sound);
@@ -254,13 +254,14 @@ impl Core {
 
     fn watch(&mut self, now: Instant, opening: Opening, watching: Watching, out: &mut impl Outbox) {
         let Watching { feed, cname, sending, awaited } = watching;
+        let dates = self.setup.calendar.offset();
         let mut own_tracks = Vec::new();
         for (planned, demand) in sending {
             let id = demand.track().id();
             if !self.share(id, demand, now, out) {
                 continue;
             }
-            own_tracks.push(ViewerTrack::new(&planned, id, &self.tracks[&id].outgoing));
+            own_tracks.push(ViewerTrack::new(&planned, dates, id, &self.tracks[&id].outgoing));
         }
         if own_tracks.is_empty() {
             let _ = opening.ready.send(false); // All its tracks have ended meanwhile.
@@ -270,7 +271,7 @@ impl Core {
         tracing::debug!(kind = "whep", session = ?opening.id, tracks, awaits, "session opened");
         let ids: Vec<_> = own_tracks.iter().map(|own| own.id).collect();
         let wanted: Vec<_> = awaited.iter().map(|planned| (planned.key, planned.codec)).collect();
-        let viewer = Viewer::new(feed.clone(), cname, own_tracks, awaited);
+        let viewer = Viewer::new(feed.clone(), (cname, dates), own_tracks, awaited);
         let key = self.open(now, opening, Role::Viewer(viewer));
         for id in ids {
             self.tracks.get_mut(&id).expect("the track is shared").viewers.push(key);
@@ -408,7 +409,7 @@ impl Core {
         for index in 0..viewer.tracks.len() {
             let id = viewer.tracks[index].id;
             let Some(track) = tracks.get(&id) else { continue };
-            viewer.pump((&mut session.peer, track), id, (now, setup.clock), (&mut *scratch, metrics), out);
+            viewer.pump((&mut session.peer, track), id, (now, setup.calendar.clock()), (&mut *scratch, metrics), out);
         }
     }
 
@@ -423,7 +424,7 @@ impl Core {
                 && let Role::Viewer(viewer) = &mut session.role
             {
                 let shared = (&mut *scratch, &*metrics);
-                frames += viewer.pump((&mut session.peer, track), id, (now, setup.clock), shared, out);
+                frames += viewer.pump((&mut session.peer, track), id, (now, setup.calendar.clock()), shared, out);
                 if !viewer.is_live(id) {
                     behind.push(*key);
                 }

@@ -153,7 +153,7 @@ impl Shard {
         let candidates = Candidates { announce: announce.clone(), shard: index, port: address.port() };
         let belfry = Arc::new(Belfry::default());
         let core = Core::new(
-            core::Setup { peer_config, identity, clock: config.clock, candidates: candidates.clone() },
+            core::Setup { peer_config, identity, calendar: config.calendar.clone(), candidates: candidates.clone() },
             belfry.clone(),
             commands.downgrade(),
         );

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use onmic_media::{Codec, Feed, NodeClock, TrackId, TrackKey, ViewerKind, Viewing};
+use onmic_media::{Codec, DateOffset, Feed, NodeClock, TrackId, TrackKey, ViewerKind, Viewing};
 
 use super::metric::Metrics;
 use super::outbox::Outbox;
@@ -38,6 +38,8 @@ pub(super) struct Viewer {
     /// The plans for tracks that the feed does not have yet.
     pub(super) awaited: Vec<Sending>,
     cname: String,
+    /// What its reports are dated by. All its tracks keep this for the whole session (see [`Sender`]).
+    dates: DateOffset,
     transport_sequence: u16,
     _viewing: Viewing,
 }
@@ -50,16 +52,21 @@ pub(super) struct ViewerTrack {
 }
 
 impl ViewerTrack {
-    pub(super) fn new(planned: &Sending, id: TrackId, outgoing: &Outgoing) -> Self {
-        Self { id, key: planned.key, sender: Sender::new(planned.config, outgoing) }
+    pub(super) fn new(planned: &Sending, dates: DateOffset, id: TrackId, outgoing: &Outgoing) -> Self {
+        Self { id, key: planned.key, sender: Sender::new(planned.config, outgoing).dated_by(dates) }
     }
 }
 
 impl Viewer {
-    pub(super) fn new(feed: Arc<Feed>, cname: String, mut tracks: Vec<ViewerTrack>, awaited: Vec<Sending>) -> Self {
+    pub(super) fn new(
+        feed: Arc<Feed>,
+        (cname, dates): (String, DateOffset),
+        mut tracks: Vec<ViewerTrack>,
+        awaited: Vec<Sending>,
+    ) -> Self {
         tracks.sort_by_key(|own| own.key);
         let viewing = feed.viewers().join(ViewerKind::Whep);
-        Self { feed, tracks, awaited, cname, transport_sequence: 0, _viewing: viewing }
+        Self { feed, tracks, awaited, cname, dates, transport_sequence: 0, _viewing: viewing }
     }
 
     /// Returns the id of the track that it watches under a key.
@@ -70,7 +77,7 @@ impl Viewer {
     /// Begins to watch the track `key` in `codec`, which it waited for.
     pub(super) fn attach(&mut self, (key, codec): (TrackKey, Codec), id: TrackId, outgoing: &Outgoing) {
         if let Some(index) = self.awaited.iter().position(|planned| (planned.key, planned.codec) == (key, codec)) {
-            self.tracks.push(ViewerTrack::new(&self.awaited.swap_remove(index), id, outgoing));
+            self.tracks.push(ViewerTrack::new(&self.awaited.swap_remove(index), self.dates, id, outgoing));
             self.tracks.sort_by_key(|own| own.key);
         }
     }

@@ -2,7 +2,6 @@
 // path, with TLS, with a cache. What an answer states leads back through the proxy.
 
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { endToEnd } from "../../lib/end_to_end.js";
@@ -14,19 +13,13 @@ import { parseMedia } from "../../lib/playlist.js";
 import { caddy, deployFile, nginx } from "../../lib/proxies.js";
 import { RoomClient } from "../../lib/room_client.js";
 import { run } from "../../lib/run.js";
+import { SECRET, token } from "../../lib/token.js";
 import { waitFor } from "../../lib/wait.js";
 import { watchPage } from "../../lib/watch_page.js";
 
-const SECRET = "a secret of the tests, thirty-two bytes long";
 const PICTURE = { width: 320, height: 180, bitrateKbps: 400 };
 const SDP = { "Content-Type": "application/sdp" };
 const JSON_TYPE = { "Content-Type": "application/json" };
-
-function token(claims) {
-  const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const text = `${encode({ alg: "HS256", typ: "JWT" })}.${encode({ exp: Math.floor(Date.now() / 1000) + 600, ...claims })}`;
-  return `${text}.${createHmac("sha256", SECRET).update(text).digest("base64url")}`;
-}
 
 /** Starts a gateway with a live room `show`. `set` has options of the configuration. */
 async function live(stage, set = {}) {

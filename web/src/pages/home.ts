@@ -11,6 +11,7 @@ import { type PublishChoice, publishPanel } from './publish_panel';
 import { roomCard } from './room_card';
 
 const REFRESH_MS = 3000;
+const CLOCK_MS = 60_000; // The node's clock may be set meanwhile.
 
 type Listing =
   | { kind: 'loading' }
@@ -21,6 +22,7 @@ type Listing =
 const api = new Api(readAddress(new URL(location.href)).token);
 const choice: PublishChoice = { room: 'demo', way: 'obs' };
 let server: Server | null = null;
+let askedAt = 0; // By the page's monotonic clock.
 let listing: Listing = { kind: 'loading' };
 let clockOffset = 0; // The node's clock minus the browser's clock. Uptime is counted by the node's clock.
 let speech = new Speech(build);
@@ -79,10 +81,12 @@ function nobody(why: 'empty' | 'unreachable' | 'unauthorized'): HTMLElement {
 
 async function refresh(): Promise<void> {
   try {
-    if (!server) {
+    if (!server || performance.now() - askedAt > CLOCK_MS) {
+      const isFirst = !server;
       server = await api.server();
+      askedAt = performance.now();
       clockOffset = Date.parse(server.now) - Date.now();
-      build();
+      if (isFirst) build();
     }
     listing = { kind: 'rooms', rooms: await api.rooms() };
   } catch (error) {

@@ -41,7 +41,6 @@ const player = new Player({
 window.onmicPlayer = player;
 
 let room: Room | null = null;
-let clockOffset = 0;
 let leave: () => void = () => {};
 // The room is loaded after the first frame. `room/participant` is one source of a room, which has no room beside it.
 const isRoom = !address.room.includes('/');
@@ -83,7 +82,7 @@ function build(): void {
     const facts: string[] = [];
     if (room) facts.push(speech.count('card.viewers.one', 'card.viewers.many', viewerCount(room)));
     if (room?.started_at) {
-      const age = Date.now() + clockOffset - Date.parse(room.started_at);
+      const age = player.nodeNow() - Date.parse(room.started_at);
       facts.push(say('card.uptime', { time: speech.duration(age) }));
     }
     if (host) facts.push(videoFacts(speech, host), otherFacts(speech, host));
@@ -174,12 +173,6 @@ function toast(text: string): void {
   setTimeout(() => element.remove(), 1800);
 }
 
-api
-  .server()
-  .then((server) => {
-    clockOffset = Date.parse(server.now) - Date.now();
-  })
-  .catch(() => {}); // On failure uptime is counted by this device's clock.
 async function enter(): Promise<void> {
   side = await import('./room_side');
   entered = side.enterRoom(address.room, address.token);

@@ -1,6 +1,7 @@
 // Estimates the offset between the browser's clock and the node's clock by Cristian's algorithm. It assumes that the
 // reply was made halfway through the round trip, so a sample is wrong by at most half of its round trip. The sample
-// with the shortest round trip is used.
+// with the shortest round trip is used. A sample that contradicts older ones shows that one of the clocks was set, and
+// the older ones are discarded.
 //
 // This is pure: times are arguments, in milliseconds since 1970 on the named clock.
 
@@ -15,6 +16,7 @@ export interface ClockSample {
 
 const SAMPLES_KEPT = 16;
 const SAMPLE_LIFE_MS = 10 * 60_000; // Two quartz clocks drift apart by up to 50 ppm: 30 ms in 10 minutes.
+const DRIFT_MS = 100; // The most by which samples within that time differ, beyond their own errors.
 
 export class ClockOffset {
   #samples: ClockSample[] = [];
@@ -22,7 +24,10 @@ export class ClockOffset {
   add(sample: ClockSample): void {
     const roundTrip = sample.receivedAt - sample.sentAt;
     if (!Number.isFinite(sample.nodeNow) || !(roundTrip >= 0)) return;
-    this.#samples = this.#samples.filter((kept) => sample.receivedAt - kept.receivedAt < SAMPLE_LIFE_MS);
+    const fits = (kept: ClockSample) =>
+      sample.receivedAt - kept.receivedAt < SAMPLE_LIFE_MS &&
+      Math.abs(offset(sample) - offset(kept)) <= roundTrip / 2 + (kept.receivedAt - kept.sentAt) / 2 + DRIFT_MS;
+    this.#samples = this.#samples.filter(fits);
     this.#samples.push(sample);
     if (this.#samples.length > SAMPLES_KEPT) this.#samples.shift();
   }
@@ -39,7 +44,7 @@ export class ClockOffset {
   /** Returns the node's clock minus the browser's clock, or 0 while it is unknown. */
   get offsetMs(): number {
     const best = this.#best();
-    return best ? best.nodeNow - (best.sentAt + best.receivedAt) / 2 : 0;
+    return best ? offset(best) : 0;
   }
 
   /**
@@ -62,4 +67,8 @@ export class ClockOffset {
     }
     return best;
   }
+}
+
+function offset({ sentAt, receivedAt, nodeNow }: ClockSample): number {
+  return nodeNow - (sentAt + receivedAt) / 2;
 }

@@ -15,11 +15,14 @@ import type { SessionReadings } from './stats';
 export interface HlsListener {
   notLive(): void;
   ended(): void;
+  /** The dates of what is played step: the node's clock was set. */
+  datesStepped(): void;
   failed(reason: 'unsupported' | 'unauthorized' | 'unreachable' | 'refused', detail: string): void;
 }
 
 const MEDIA_RECOVERIES = 2; // If two recoveries did not help, the decoder needs a new session.
 const ALIGNED_WITHIN_S = 0.5; // A few parts. hls.js starts one segment further back if it has to.
+const DATES_STEP_MS = 200; // Dates are drawn to better estimates by 5 ms a second.
 const TOO_FAR_BEHIND_S = 2; // To catch up 2 s at a rate of 1.1 would take 20 s, so playback jumps.
 
 interface NativeVideo extends HTMLVideoElement {
@@ -39,6 +42,8 @@ export class HlsSession implements Session {
   #bytesReceived = 0;
   #freezes = 0;
   #jumped = false;
+  /** The date of position 0. */
+  #zero: number | undefined;
 
   constructor(endpoint: Endpoint, video: HTMLVideoElement, listener: HlsListener) {
     this.#endpoint = endpoint;
@@ -71,7 +76,15 @@ export class HlsSession implements Session {
       rtt: null,
       codec: this.#hls?.levels[Math.max(this.#hls.currentLevel, 0)]?.videoCodec ?? '',
     };
-    return { latency: hlsLatency(this.#playing(), browserNow(), clock), readings };
+    const playing = this.#playing();
+    if (playing !== undefined) this.#lookAtDates(playing - this.video.currentTime * 1000);
+    return { latency: hlsLatency(playing, browserNow(), clock), readings };
+  }
+
+  #lookAtDates(zero: number): void {
+    const steps = this.#zero !== undefined && Math.abs(zero - this.#zero) > DATES_STEP_MS;
+    if (steps && !this.#closed) this.#listener.datesStepped();
+    this.#zero = zero;
   }
 
   align(): boolean {

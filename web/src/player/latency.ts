@@ -5,6 +5,7 @@
 // This is pure: readings in, milliseconds out. The sessions read them from the browser.
 
 import type { ClockOffset } from './clock_offset';
+import type { Dates } from './session_clock';
 
 /**
  * Names the source of a latency figure. The best source is first.
@@ -63,16 +64,17 @@ export function rtpDifferenceMs(later: number, earlier: number): number {
   return ((later - earlier) | 0) / VIDEO_TICKS_PER_MS;
 }
 
-export function whepLatency(readings: WhepReadings, clock: ClockOffset): Latency | null {
+/** `dates` is the clock of the session. */
+export function whepLatency(readings: WhepReadings, dates: Dates): Latency | null {
   const { shownAt, shownRtp, captureTimestamp, captureRtp, playoutTimestamp, playoutReadAt, captureTime } = readings;
   if (shownAt !== undefined && captureTimestamp !== undefined) {
     const step = shownRtp !== undefined && captureRtp !== undefined ? rtpDifferenceMs(shownRtp, captureRtp) : 0;
     const captured = unixMs(captureTimestamp) + (readings.captureClockOffset ?? 0) + step;
-    const latency = believable(clock.toNode(shownAt) - captured, 'abs-capture-time');
+    const latency = believable(dates.toNode(shownAt) - captured, 'abs-capture-time');
     if (latency) return latency;
   }
   if (playoutTimestamp !== undefined && playoutReadAt !== undefined) {
-    const latency = believable(clock.toNode(playoutReadAt) - unixMs(playoutTimestamp), 'sender-report');
+    const latency = believable(dates.toNode(playoutReadAt) - unixMs(playoutTimestamp), 'sender-report');
     if (latency) return latency;
   }
   if (shownAt !== undefined && captureTime !== undefined) {

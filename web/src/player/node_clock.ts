@@ -1,5 +1,5 @@
 // Reads the node's clock over HTTP and feeds `ClockOffset`: several samples at the start and after sleep, then one a
-// minute.
+// minute, and one when a playlist shows that the node's clock was set.
 //
 // Without an answer the offset stays 0 and `offset.known` stays false. Latencies are then measured with the browser's
 // clock.
@@ -9,6 +9,7 @@ import type { Endpoint } from './endpoint';
 
 const BURST = 5;
 const INTERVAL_MS = 60_000;
+const SPREAD_MS = 5000; // All viewers of a node learn at the same time that its clock was set.
 
 /** Returns milliseconds since 1970 that never step back: the page's monotonic clock, from its wall-clock origin. */
 export function browserNow(): number {
@@ -20,6 +21,7 @@ export class NodeClock {
   readonly #endpoint: Endpoint;
   readonly #life = new AbortController();
   #timer: ReturnType<typeof setInterval> | undefined;
+  #soon: ReturnType<typeof setTimeout> | undefined;
 
   constructor(endpoint: Endpoint) {
     this.#endpoint = endpoint;
@@ -37,8 +39,17 @@ export class NodeClock {
     void this.#burst();
   }
 
+  /** Takes a sample within 5 s. */
+  sampleSoon(): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      void this.#sample();
+    }, Math.random() * SPREAD_MS);
+  }
+
   close(): void {
     clearInterval(this.#timer);
+    clearTimeout(this.#soon);
     this.#life.abort();
   }
 

@@ -137,6 +137,11 @@ export class Player extends Emitter<PlayerEvents> {
     return { ...this.#stats };
   }
 
+  /** Returns the node's time in ms since 1970, by which it dates rooms and people. It is the browser's until it is known. */
+  nodeNow(): number {
+    return this.#clock.offset.toNode(browserNow());
+  }
+
   get muted(): boolean {
     return this.#stage.muted;
   }
@@ -331,6 +336,7 @@ export class Player extends Emitter<PlayerEvents> {
     const session = new HlsSession(this.#endpoint, this.#freeVideo(), {
       notLive: () => apply({ kind: 'hls_not_live' }),
       ended: () => apply({ kind: 'hls_ended' }),
+      datesStepped: () => this.#clock.sampleSoon(),
       failed: (reason, detail) => {
         if (live === this.#hls) this.#emitError('hls', 0, detail);
         apply({ kind: 'hls_failed', reason, detail });

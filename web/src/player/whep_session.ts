@@ -7,12 +7,13 @@
 
 import type { ClockOffset } from './clock_offset';
 import type { Endpoint } from './endpoint';
-import { type Latency, type WhepReadings, whepLatency } from './latency';
+import { type Latency, unixMs, type WhepReadings, whepLatency } from './latency';
 import { browserNow } from './node_clock';
 import type { Picture } from './pictures';
 import { type Problem, RequestError } from './problem';
 import { iceRestartFragment, withIceFragment, withStereoOpus } from './sdp';
 import type { Session } from './session';
+import { SessionClock } from './session_clock';
 import { SessionResource } from './session_resource';
 import type { SessionReadings } from './stats';
 
@@ -60,6 +61,7 @@ export class WhepSession implements Session {
   #warm: Promise<RTCPeerConnection> | null = null;
   #answer = '';
   #catchingUpSince: number | null = null;
+  readonly #clock = new SessionClock();
   #closed = false;
 
   constructor(endpoint: Endpoint, video: HTMLVideoElement, listener: WhepListener) {
@@ -133,13 +135,13 @@ export class WhepSession implements Session {
   async measure(picture: Picture | null, clock: ClockOffset) {
     if (!this.#peer || this.#closed) return { latency: null, readings: null };
     const report = await this.#peer.getStats();
-    const { values, readings } = read(report);
+    const { values, readings } = read(report, this.#clock);
     if (picture) {
       values.shownAt = picture.shownAt;
       values.shownRtp = picture.rtpTimestamp;
       values.captureTime = picture.captureTime;
     }
-    const latency: Latency | null = whepLatency({ ...values, ...this.#captured() }, clock);
+    const latency: Latency | null = whepLatency({ ...values, ...this.#captured() }, this.#clock.dates(clock));
     return { latency, readings };
   }
 
@@ -157,7 +159,7 @@ export class WhepSession implements Session {
 
   /** Returns the latency of `picture`, the newest frame, or null if the node does not state its capture time. */
   latencyMs({ shownAt, rtpTimestamp: shownRtp }: Picture, clock: ClockOffset): number | null {
-    const latency = whepLatency({ shownAt, shownRtp, ...this.#captured() }, clock);
+    const latency = whepLatency({ shownAt, shownRtp, ...this.#captured() }, this.#clock.dates(clock));
     return latency ? latency.ms : null;
   }
 
@@ -289,6 +291,8 @@ interface StatsMember {
   type: string;
   kind?: string;
   timestamp: number;
+  remoteTimestamp?: number;
+  remoteId?: string;
   bytesReceived?: number;
   framesDropped?: number;
   freezeCount?: number;
@@ -303,8 +307,10 @@ interface StatsMember {
   currentRoundTripTime?: number;
 }
 
-function read(report: RTCStatsReport): { values: WhepReadings; readings: SessionReadings } {
+/** Also takes in the newest sender report, for `clock`. */
+function read(report: RTCStatsReport, clock: SessionClock): { values: WhepReadings; readings: SessionReadings } {
   const values: WhepReadings = {};
+  let remote: StatsMember | undefined;
   const readings: SessionReadings = { bytesReceived: 0, framesDropped: 0, freezes: 0, rtt: null, codec: '' };
   for (const member of report.values() as Iterable<StatsMember>) {
     if (member.type === 'candidate-pair' && member.nominated && member.currentRoundTripTime !== undefined) {
@@ -320,10 +326,16 @@ function read(report: RTCStatsReport): { values: WhepReadings; readings: Session
     readings.codec = codec?.mimeType?.replace(/^video\//, '') ?? '';
     values.playoutTimestamp = member.estimatedPlayoutTimestamp;
     values.playoutReadAt = browserNow();
+    remote = member;
     if (member.jitterBufferEmittedCount) {
       values.jitterBufferMs = ((member.jitterBufferDelay ?? 0) / member.jitterBufferEmittedCount) * 1000;
     }
     if (member.framesDecoded) values.decodeMs = ((member.totalDecodeTime ?? 0) / member.framesDecoded) * 1000;
+  }
+  const sender = remote ? (report.get(remote.remoteId ?? '') as StatsMember | undefined) : undefined;
+  if (remote && sender?.remoteTimestamp !== undefined && values.playoutReadAt !== undefined) {
+    const age = remote.timestamp - sender.timestamp; // Both are on the clock of the statistics, whichever that is.
+    clock.add(unixMs(sender.remoteTimestamp), values.playoutReadAt - age, values.roundTripMs ?? 0);
   }
   return { values, readings };
 }

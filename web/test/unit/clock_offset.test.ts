@@ -49,3 +49,19 @@ it('only_16_samples_are_kept_and_reset_discards_them', () => {
   clock.reset();
   expect(clock.known).toBe(false);
 });
+
+it('a_sample_that_contradicts_older_ones_replaces_them_because_a_clock_was_set', () => {
+  for (const step of [3_600_000, -3_600_000, 400, -400]) {
+    const clock = new ClockOffset();
+    for (let i = 0; i < 5; i++) clock.add({ sentAt: i * 10, receivedAt: i * 10 + 2, nodeNow: i * 10 + 1 });
+    clock.add({ sentAt: 60_000, receivedAt: 60_080, nodeNow: 60_040 + step });
+    expect([clock.offsetMs, clock.errorMs]).toEqual([step, 40]);
+  }
+});
+
+it('a_sample_that_was_delayed_on_its_way_replaces_nothing', () => {
+  const clock = new ClockOffset();
+  clock.add({ sentAt: 0, receivedAt: 2, nodeNow: 1 });
+  clock.add({ sentAt: 60_000, receivedAt: 61_500, nodeNow: 61_450 });
+  expect([clock.offsetMs, clock.errorMs]).toEqual([0, 1]);
+});

@@ -6,13 +6,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use onmic_fuzz_targets::pair::Pair;
 use onmic_media::codec::{av1, h264, h265, nal, opus, vp8, vp9};
-use onmic_media::{Frame, Parameters, Ticks, WallTime};
+use onmic_media::{Date, Frame, Parameters, Ticks, WallTime};
 use onmic_rtc::rtp::{Packetizer, ReceptionBlock, report};
 use onmic_rtc::transport::Profile;
 
 use crate::{FUZZ, Failure, piece, save};
 
 const WALL: WallTime = WallTime(1_795_000_000_000_000);
+const DATE: Date = Date(WALL.micros());
 /// Enough of a frame for its headers, and for fragments.
 const FRAME_BYTES: usize = 300;
 const PAYLOAD_BYTES: usize = 100;
@@ -71,7 +72,7 @@ fn feedback() -> Result<(), Failure> {
         cumulative_lost: -3,
         highest_sequence: 32_739,
         jitter: 7,
-        last_sender_report: (WALL.ntp() >> 16) as u32,
+        last_sender_report: (DATE.ntp() >> 16) as u32,
         delay: 100,
     };
     let mut reports = Vec::new();
@@ -85,7 +86,7 @@ fn feedback() -> Result<(), Failure> {
     let bitrate =
         [&[0x8f, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0][..], b"REMB", &[1, 0x0b, 0xff, 0xff, 0x11, 0x11, 0x11, 0x11]];
     let mut clocks = Vec::new();
-    report::sender_report(&mut clocks, 7, WALL, 3000, (1, 1));
+    report::sender_report(&mut clocks, 7, DATE, 3000, (1, 1));
     for resend in 0..3 {
         save(
             "rtcp",
@@ -134,9 +135,9 @@ fn received() -> Result<(), Failure> {
         save("rtp_receive", &format!("{name}_with_losses"), &gappy)?;
     }
     let mut raw = vec![0x90, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0xbe, 0xde, 0, 4, 0x10, b'0', 0x21, 0, 1, 0x47];
-    raw.extend([&WALL.ntp().to_be_bytes()[..], &[0, 0], &[0xfc, 0xff]].concat());
+    raw.extend([&DATE.ntp().to_be_bytes()[..], &[0, 0], &[0xfc, 0xff]].concat());
     let mut clocks = Vec::new();
-    report::sender_report(&mut clocks, 7, WALL, 0, (1, 1));
+    report::sender_report(&mut clocks, 7, DATE, 0, (1, 1));
     save(
         "rtp_receive",
         "extensions",

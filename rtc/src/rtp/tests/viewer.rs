@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, Frame, Ticks};
+use onmic_media::{Codec, DateOffset, Frame, Ticks};
 use rtc_rtcp::receiver_report::ReceiverReport;
 use rtc_rtcp::sender_report::SenderReport;
 use rtc_rtcp::source_description::SourceDescription;
@@ -423,11 +423,12 @@ fn keyframes_are_asked_for_twice_a_second_at_most() {
 }
 
 #[test]
-fn reports_state_the_program_clock_once_a_second_when_live() {
+fn reports_state_the_date_of_the_program_clock_once_a_second_when_live() {
+    const DATES: DateOffset = DateOffset::from_micros(-3_600_000_000);
     let began = Instant::now();
     let all = fixture::synthetic(began, 90, 90, (6_000, 900));
     let mut outgoing = filled(&all[..60]);
-    let mut sender = Sender::new(config(repair()), &outgoing);
+    let mut sender = Sender::new(config(repair()), &outgoing).dated_by(DATES);
     sender.start(&outgoing, all[59].arrived);
     send(&mut sender, &outgoing, all[59].arrived);
     let mut out = Vec::new();
@@ -444,14 +445,15 @@ fn reports_state_the_program_clock_once_a_second_when_live() {
 
     let packets = rtc_rtcp::packet::unmarshal(&mut &out[..]).unwrap();
     let report = packets[0].as_any().downcast_ref::<SenderReport>().unwrap();
-    assert_eq!((report.ssrc, report.ntp_time), (0xabcd, wall.ntp()));
+    let date = DATES.date(wall);
+    assert_eq!((report.ssrc, report.ntp_time), (0xabcd, date.ntp()));
     assert_eq!(report.rtp_time, (all[89].pts.0 + 900) as u32);
     assert_eq!((report.packet_count, report.octet_count), sender.sent());
     let description = packets[1].as_any().downcast_ref::<SourceDescription>().unwrap();
     assert_eq!(&description.chunks[0].items[0].text[..], b"room");
 
     // The answer comes 80 ms later. It was written 30 ms after the report came in.
-    let answer = block(0xabcd, (wall.ntp() >> 16) as u32, 65_536 * 30 / 1000);
+    let answer = block(0xabcd, (date.ntp() >> 16) as u32, 65_536 * 30 / 1000);
     sender.handle_reception(&answer, wall.offset_micros(80_000));
     assert!(sender.round_trip().unwrap().abs_diff(50 * MILLI) < MILLI);
 }

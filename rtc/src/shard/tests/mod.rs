@@ -256,6 +256,31 @@ fn sender_reports_begin_with_the_media_however_a_viewer_started() {
 }
 
 #[test]
+fn a_session_keeps_the_dates_that_were_in_force_when_it_began() {
+    for hours in [-1, 1] {
+        let mut world = World::new();
+        let (feed, track, frames) = video_feed(world.now, 200);
+        let old = world.watch_connected(&feed);
+        frames[..60].iter().for_each(|frame| world.push(&track, frame));
+        let system = world.clock.wall(world.now).offset_micros(hours * 3_600_000_000).system_time();
+        let read = || world.calendar.read(world.now, system);
+        assert!(read().or_else(read).is_some());
+        let new = world.watch_connected(&feed);
+        frames[60..].iter().for_each(|frame| world.push(&track, frame));
+        // The NTP time of a compound packet that begins with a sender report, in whole seconds.
+        let seconds = |compound: &Vec<u8>| i64::from(u32::from_be_bytes(compound[8..12].try_into().unwrap()));
+        let reports = |viewer: usize| {
+            let compounds = world.visitors[viewer].rtcp.iter().filter(|compound| compound[1] == SENDER_REPORT);
+            compounds.map(seconds).collect::<Vec<_>>()
+        };
+        let (old, new) = (reports(old), reports(new));
+        assert!(old.len() >= 6 && old.windows(2).all(|pair| (1..=2).contains(&(pair[1] - pair[0]))), "{old:?}");
+        let apart = new.last().unwrap() - old.last().unwrap();
+        assert!((apart - hours * 3600).abs() <= 1, "{apart}");
+    }
+}
+
+#[test]
 fn viewers_of_a_track_that_ends_get_a_goodbye() {
     let mut world = World::new();
     let (feed, track, frames) = video_feed(world.now, 5);

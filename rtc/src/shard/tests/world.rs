@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use onmic_media::feed::{Deriver, Lease, Recipe};
-use onmic_media::{Accept, Codec, Feed, Frame, MediaKind, NodeClock, Publication, Track, TrackKey};
+use onmic_media::{Accept, Calendar, Codec, Feed, Frame, MediaKind, NodeClock, Publication, Track, TrackKey};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
@@ -110,6 +110,7 @@ impl Visitor {
 pub(super) struct World {
     pub(super) now: Instant,
     pub(super) clock: NodeClock,
+    pub(super) calendar: Arc<Calendar>,
     pub(super) core: Core,
     belfry: Arc<Belfry>,
     commands: mpsc::Receiver<Command>,
@@ -127,10 +128,13 @@ impl World {
         let belfry = Arc::new(Belfry::default());
         let announce = Announce::new(&[], SERVER.ip(), now).unwrap();
         let candidates = Candidates { announce, shard: 0, port: SERVER.port() };
-        let setup = Setup { peer_config: PeerConfig::default(), identity: IDENTITY.clone(), clock, candidates };
+        let calendar = Arc::new(Calendar::new(clock));
+        let (peer_config, identity) = (PeerConfig::default(), IDENTITY.clone());
+        let setup = Setup { peer_config, identity, calendar: calendar.clone(), candidates };
         let core = Core::new(setup, belfry.clone(), shard.downgrade());
         let load = Arc::default();
-        Self { now, clock, core, belfry, commands, _shard: shard, load, wire: Wire::default(), visitors: Vec::new() }
+        let (wire, visitors) = (Wire::default(), Vec::new());
+        Self { now, clock, calendar, core, belfry, commands, _shard: shard, load, wire, visitors }
     }
 
     /// Adds a viewer of `feed` that has its answer and has sent nothing yet. `None` if the core has no track for it.
