@@ -16,7 +16,7 @@
 //!
 //! It then takes over the line of another track that fits, and gets one of its own only when no other fits. What is too
 //! little to be seen in a single frame shows after some seconds, because tracks do not stay together
-//! ([`together`]). Frames whose times are equal, or go back a little, are placed at the pace of their track
+//! ([`together`]), unless the protocol aligns them by sender reports. Frames whose times are equal, or go back a little, are placed at the pace of their track
 //! ([`Order`]). So no more than two frames have one time, and audio and video stay within 150 ms of each other.
 //!
 //! A network that delays or bunches frames moves nothing: the least delayed arrivals of the last 10 to 20 s state the
@@ -51,6 +51,14 @@ const APART_FOR_MICROS: i64 = 1_000_000;
 /// If all tracks are further behind than this, and stay there, their clocks stood still. Less does not put a date
 /// more than 0.5 s off.
 const STOOD_MICROS: i64 = 400_000;
+
+/// The same for a publisher that has not paused: it may be slow from a moment on, and a step would be seen.
+const STOOD_LONG_MICROS: i64 = 5_000_000;
+
+/// A frame that comes later by this than its timestamp says is a pause, of the network or of the clock. It counts for the
+/// time that [`STOOD_WINDOW_MICROS`] take.
+const PAUSED_MICROS: i64 = 300_000;
+const PAUSED_FOR_MICROS: i64 = 10_000_000;
 
 /// Two windows of this length tell whether a publisher stays behind: from one to the next it must neither catch up nor
 /// fall back by more than [`STAYS_MICROS`]. A network whose queue grows is not a clock that stood still.
@@ -136,6 +144,8 @@ struct Line {
     /// network is. A frame that is decoded after a later one does not, nor one of a clock that stands or steps.
     told: i64,
     told_at: WallTime,
+    /// The last moment at which a frame came much later than its timestamp says, by the frame before.
+    paused: Option<WallTime>,
     /// The moment at which the track was placed anew.
     placed: Option<WallTime>,
     /// Whether no other track's line fitted.
@@ -168,6 +178,13 @@ impl SourceClock {
             together: Together::default(),
             lateness: Lateness::default(),
         }
+    }
+
+    /// Leaves the tracks where they are beside each other, because the protocol aligns them by what the publisher reports.
+    #[must_use]
+    pub fn with_aligned_tracks(mut self) -> Self {
+        self.together.turn_off();
+        self
     }
 
     /// Places the next frame of a track, which arrived at `arrival`.
@@ -247,9 +264,10 @@ impl SourceClock {
             let (shift, is_own) = self.first(key, source, here, expected);
             let late = here - source - shift;
             let (told, told_at) = (late, arrival);
-            let placed = None;
+            let (placed, paused) = (None, None);
             let line = Line {
                 placed,
+                paused,
                 shift,
                 source,
                 position: 0,
@@ -264,6 +282,9 @@ impl SourceClock {
             return (line, is_own);
         };
         let mut line = Line { source, arrival, late: here - source - before.shift, ..before };
+        if arrival.micros_since(before.arrival) - (source - before.source) > PAUSED_MICROS {
+            line.paused = Some(arrival);
+        }
         let by_arrival = here - source - expected;
         let (own, expected) = if self.jumps(key, &before, &line, seen) {
             // The track goes on at its own pace, because a single arrival may be off by network jitter.
@@ -357,7 +378,9 @@ impl SourceClock {
 
     /// Returns whether the track stays behind its usual lateness.
     fn stands(&self, key: TrackKey, line: &mut Line) -> bool {
-        if line.late - self.usual(key) <= STOOD_MICROS {
+        let has_paused = line.paused.is_some_and(|paused| line.arrival.micros_since(paused) <= PAUSED_FOR_MICROS);
+        let late = line.late - self.usual(key);
+        if late <= STOOD_MICROS || (late <= STOOD_LONG_MICROS && !has_paused) {
             line.behind = None;
             return false;
         }

@@ -26,6 +26,9 @@ const APART_MICROS: i64 = 100_000;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Together {
+    /// Whether differences between tracks tell nothing. Where the publisher states by sender reports how its tracks lie
+    /// beside each other, the session follows that, and the differences change for a reason.
+    is_off: bool,
     since: Option<WallTime>,
     tracks: Keyed<Watched>,
 }
@@ -64,6 +67,11 @@ impl Default for Watched {
 }
 
 impl Together {
+    /// Does not compare tracks any more.
+    pub(super) fn turn_off(&mut self) {
+        *self = Self { is_off: true, ..Self::default() };
+    }
+
     /// Takes in the lateness of a frame. `is_alone` states that its track has a clock of its own: what its encoder
     /// delays cannot be told from the difference of the clocks, so the track is expected beside the others.
     pub(super) fn observe(&mut self, key: TrackKey, late: i64, is_alone: bool, arrival: WallTime) {
@@ -119,13 +127,13 @@ impl Together {
         for track in self.tracks.values_mut() {
             let Watched { least, frames, .. } = *track;
             (track.least, track.frames) = (i64::MAX, 0);
+            track.recent = (frames >= FRAMES_MIN).then_some(least);
             let Some((usual, together)) = track.usual.zip(together).filter(|_| frames >= FRAMES_MIN) else {
-                (track.recent, track.behind) = (None, 0);
+                track.behind = 0;
                 continue;
             };
             let behind = least - usual - together;
             let before = std::mem::replace(&mut track.behind, behind);
-            track.recent = Some(least);
             if behind.min(before) > APART_MICROS {
                 track.to_move = Some(behind.min(before));
                 track.behind = 0;
@@ -135,6 +143,9 @@ impl Together {
 
     /// Learns from the window how late new tracks usually are.
     fn learn(&mut self) {
+        if self.is_off {
+            return;
+        }
         let tracks = self.tracks.values();
         let known = tracks.filter(|track| track.frames >= FRAMES_MIN && track.learnt >= LEARNING_WINDOWS);
         let together = known.filter_map(|track| Some(track.least - track.usual?)).min().unwrap_or(0);

@@ -18,6 +18,9 @@ const LIP_SYNC: i64 = 150 * MILLI;
 /// Dates are no further from the truth, where the delay from capture to arrival counts as the present.
 const DATES: i64 = 500 * MILLI;
 
+/// By how much the estimate of the least delay may be off before it is corrected.
+const ESTIMATED: i64 = 50 * MILLI;
+
 /// The longest hole that a step of a clock may leave.
 const HOLE: i64 = 500 * MILLI;
 
@@ -88,7 +91,8 @@ pub(crate) fn check(publisher: &Publisher, shown: &[Shown]) -> Vec<String> {
         }
         let (least, most) = publisher.usual_delay();
         let late = shown.wall - captured;
-        if is_settled(publisher, captured) && !(least - DATES..=most + DATES).contains(&late) {
+        let off = DATES + ESTIMATED;
+        if is_settled(publisher, captured) && !(least - off..=most + off).contains(&late) {
             note("dates are within 0.5 s of the present", captured, late);
         }
     }
@@ -98,7 +102,7 @@ pub(crate) fn check(publisher: &Publisher, shown: &[Shown]) -> Vec<String> {
     let unknown = if publisher.has_one_clock() { 0 } else { most - least };
     for audio in shown.iter().filter(|shown| shown.sent.kind == MediaKind::Audio) {
         let moment = audio.sent.captured;
-        if !is_settled(publisher, moment) {
+        if !is_settled(publisher, moment) || publisher.is_realigned(moment) {
             continue;
         }
         while video.get(at + 1).is_some_and(|next| next.sent.captured <= moment) {

@@ -182,6 +182,12 @@ impl Publisher {
         }
     }
 
+    /// Whether sender reports tell from then on how tracks lie beside each other, and not their timestamps. They are
+    /// followed by the session, which this model has not.
+    pub(crate) fn is_realigned(&self, at: i64) -> bool {
+        self.protocol == Protocol::Whip && self.faults.iter().any(|fault| !fault.is_of_network() && fault.from <= at)
+    }
+
     pub(crate) fn states_only_presentation(&self) -> bool {
         self.protocol == Protocol::Whip && self.video.b_frames > 0
     }
