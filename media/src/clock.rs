@@ -307,11 +307,12 @@ impl SourceClock {
         } else {
             return (line, false);
         };
-        // No line leads back to a time that is taken.
-        let rises = |shift: &i64| source + shift > before.position + pace / 2;
-        let shared = self.shared(key, source, here, expected, NEAR_MICROS).filter(rises);
+        // A shared line may lead back by as much as is worked off. One of a clock that stands would lead back for ever.
+        let due = before.position + pace - source;
+        let back = if is_held { pace / 2 } else { NEAR_MICROS.min(seen.back_max - pace) };
+        let shared = self.shared(key, source, here, expected, NEAR_MICROS).filter(|shift| due - shift < back);
         line.is_own = shared.is_none();
-        line.shift = shared.unwrap_or(own).max(before.position + 1 - source);
+        line.shift = shared.unwrap_or(own.max(before.position + 1 - source));
         (line.late, line.apart, line.behind) = (here - source - line.shift, None, None);
         (line, true)
     }

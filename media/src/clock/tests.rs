@@ -259,6 +259,21 @@ fn tracks_that_the_session_aligns_are_left_where_they_are_beside_each_other() {
 }
 
 #[test]
+fn a_paused_track_that_a_report_moves_back_lies_on_the_line_of_the_other() {
+    // The microphone is off from 9 to 13 s. Its clock stood, and the first sender report after it tells the session.
+    let states: fn(MediaKind, i64) -> Option<i64> = |kind, at| match at {
+        9_000_000..13_000_000 if kind == MediaKind::Audio => None,
+        13_000_000..13_200_000 if kind == MediaKind::Audio => Some(at - 4_000_000),
+        _ => Some(at),
+    };
+    for seed in 1..50 {
+        let mut clock = SourceClock::new(program()).with_aligned_tracks();
+        let sent = Publisher::new(states).jitter(seed, 100_000).run(&mut clock, 30);
+        assert_eq!(range(&sent, MediaKind::Audio, 15, 30), range(&sent, MediaKind::Video, 15, 30), "seed {seed}");
+    }
+}
+
+#[test]
 fn frames_without_times_of_their_own_lie_at_the_pace_of_their_track() {
     let clocks: [fn(MediaKind, i64) -> Option<i64>; 4] = [
         |_, _| Some(0),
