@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow};
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinSet;
@@ -165,7 +165,8 @@ impl Parts {
             .merge(flv::router(hub.clone(), gate.clone()))
             .merge(Api::new(hub.clone(), gate.clone(), rooms.clone(), rtmp).router())
             .method_not_allowed_fallback(Problem::method_not_allowed)
-            .layer(onmic_http::cors::layer());
+            .layer(onmic_http::cors::layer())
+            .layer(from_fn(onmic_signalling::name_offers));
         let routes = Router::new()
             .merge(media)
             .merge(health::router(stop.clone()))

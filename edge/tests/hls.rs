@@ -4,168 +4,26 @@
 
 #[path = "../../packager/tests/common/mod.rs"]
 mod common;
+mod node;
 
 use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{Request, StatusCode, header};
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use onmic_edge::flv;
-use onmic_edge::hls::{Hls, HlsConfig};
-use onmic_media::codec::{aac, h264, vp8};
+use onmic_edge::hls::HlsConfig;
+use onmic_media::codec::vp8;
 use onmic_media::feed::{Deriver, Lease, Recipe};
 use onmic_media::gate::{Action, Admission, Gate, OpenGate, Refusal};
-use onmic_media::hub::HubLimits;
-use onmic_media::{Arrival, Hub, NodeClock, Parameters, Protocol, Publication, Rendition, Track, TrackKey, ViewerKind};
-use onmic_media::{ClockRate, Ticks};
+use onmic_media::{ClockRate, Parameters, Protocol, Rendition, Ticks, Track, TrackKey, ViewerKind};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-const SOON: Duration = Duration::from_secs(20);
-/// Long enough for an answer that is not held back, short against what it would be held back for.
-const NOW: Duration = Duration::from_millis(300);
-
-/// A node with one room that the test publishes to by hand.
-struct Node {
-    hub: Arc<Hub>,
-    router: Router,
-    publication: Publication,
-    video: Arc<Parameters>,
-    audio: Arc<Parameters>,
-    pictures: i64,
-    sounds: i64,
-    began: Instant,
-    shutdown: CancellationToken,
-}
-
-impl Node {
-    async fn start(gate: Arc<dyn Gate>, config: HlsConfig) -> Self {
-        Self::with_deriver(gate, config, None).await
-    }
-
-    async fn with_deriver(gate: Arc<dyn Gate>, config: HlsConfig, deriver: Option<Arc<dyn Deriver>>) -> Self {
-        let hub = Hub::new(NodeClock::new(Instant::now(), SystemTime::now()), HubLimits::default(), deriver);
-        let shutdown = CancellationToken::new();
-        let hls = Hls::new(hub.clone(), gate.clone(), config, shutdown.clone());
-        let router = hls.router().merge(flv::router(hub.clone(), gate));
-        tokio::spawn(async move { hls.run().await });
-        let mut publication = hub.publish(&"demo".parse().unwrap(), Protocol::Rtmp, Instant::now()).unwrap();
-        publication.expect([TrackKey::VIDEO, TrackKey::AUDIO]);
-        let sps = [0x67, 0x42, 0xc0, 0x0d, 0xda, 0x05, 0x0c, 0xed, 0xff, 0x01, 0x60, 0x22, 0x00, 0x00, 0x03, 0x00];
-        let sps = [&sps[..], &[0x02, 0x00, 0x00, 0x03, 0x00, 0x79, 0x1e, 0x2c, 0x5d, 0xc0]].concat();
-        let pps = Bytes::from_static(&[0x68, 0xce, 0x0f, 0xc8]);
-        let sets = h264::Parameters::from_parameter_sets(vec![sps.into()], vec![pps]).unwrap();
-        let video = Arc::new(Parameters::H264(sets));
-        let audio = Arc::new(Parameters::Aac(aac::Parameters::low_complexity(48_000, 2).unwrap()));
-        Self { hub, router, publication, video, audio, pictures: 0, sounds: 0, began: Instant::now(), shutdown }
-    }
-
-    async fn open() -> Self {
-        let mut node = Self::start(Arc::new(OpenGate), HlsConfig::default()).await;
-        node.publish(40).await;
-        node.directory().await; // Packaging has begun, with the first group.
-        node.publish(60).await; // Six parts of segment 0, four parts of segment 1.
-        node
-    }
-
-    /// So many pictures of a 30th of a second, a keyframe every 60, and the sound of their time.
-    async fn publish(&mut self, pictures: i64) {
-        for _ in 0..pictures {
-            let at = Ticks(self.pictures * 3000);
-            let keyframe = self.pictures % 60 == 0;
-            let mut payload = vec![7; 500];
-            payload[..5].copy_from_slice(&[0, 0, 1, 240, if keyframe { 0x65 } else { 0x41 }]);
-            self.push(self.video.clone(), at, keyframe, payload.into());
-            self.pictures += 1;
-            while self.sounds * 1024 * 90 < self.pictures * 3000 * 48 {
-                self.push(self.audio.clone(), Ticks(self.sounds * 1024), true, Bytes::from_static(&[9; 50]));
-                self.sounds += 1;
-            }
-            // The packager reads along: a ring keeps two groups.
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// A keyframe every five seconds, and the audio of these seconds.
-    async fn show_still_picture(&mut self, seconds: std::ops::Range<i64>) {
-        for second in seconds {
-            if second % 5 == 0 {
-                let payload = Bytes::from([&[0, 0, 1, 240, 0x65][..], &[7; 495]].concat());
-                self.push(self.video.clone(), Ticks(second * 90_000), true, payload);
-            }
-            for packet in second * 47..(second + 1) * 47 {
-                self.push(self.audio.clone(), Ticks(packet * 1024), true, Bytes::from_static(&[9; 50]));
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
-    fn push(&mut self, parameters: Arc<Parameters>, at: Ticks, keyframe: bool, payload: Bytes) {
-        self.push_on(Rendition::MAIN, parameters, at, keyframe, payload);
-    }
-
-    fn push_on(
-        &mut self,
-        rendition: Rendition,
-        parameters: Arc<Parameters>,
-        at: Ticks,
-        keyframe: bool,
-        payload: Bytes,
-    ) {
-        let arrival = Arrival { rendition, dts: at, pts: at, keyframe, parameters, payload };
-        // As if it came in real time.
-        let now = self.began + at.duration(arrival.parameters.clock_rate());
-        self.publication.push(arrival, now).unwrap();
-    }
-
-    async fn get(&self, path: &str) -> Response<Body> {
-        self.ask(Request::get(path).body(Body::empty()).unwrap()).await
-    }
-
-    async fn ask(&self, request: Request<Body>) -> Response<Body> {
-        timeout(SOON, self.router.clone().oneshot(request)).await.expect("an answer").unwrap()
-    }
-
-    /// The directory of the stream, once its first parts are out.
-    async fn directory(&self) -> String {
-        let response = self.get("/hls/demo/index.m3u8").await;
-        assert_eq!(response.status(), StatusCode::OK);
-        let text = text(response).await;
-        let name = text.lines().last().unwrap().split('/').next().unwrap().to_owned();
-        format!("/hls/demo/{name}")
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
-}
-
-async fn bytes(response: Response<Body>) -> Bytes {
-    response.into_body().collect().await.unwrap().to_bytes()
-}
-
-async fn text(response: Response<Body>) -> String {
-    String::from_utf8(bytes(response).await.to_vec()).unwrap()
-}
-
-fn cache(response: &Response<Body>) -> &str {
-    response.headers()[header::CACHE_CONTROL].to_str().unwrap()
-}
-
-/// Waits until the playlist of `directory` lists `line`.
-async fn listed(node: &Node, directory: &str, query: &str, line: &str) {
-    let text = text(node.get(&format!("{directory}/video.m3u8?{query}")).await).await;
-    assert!(text.contains(line), "{line} is not in {text}");
-}
+use node::{NOW, Node, SOON, bytes, cache, listed, text};
 
 #[tokio::test]
 async fn everything_that_a_playlist_names_is_there() {

@@ -30,6 +30,7 @@ pub fn layer() -> CorsLayer {
             header::CONTENT_RANGE,
             header::CONTENT_LENGTH,
             HeaderName::from_static("accept-patch"),
+            HeaderName::from_static("accept-post"),
         ])
         .max_age(Duration::from_secs(86_400))
 }

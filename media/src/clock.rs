@@ -10,25 +10,36 @@
 //! true:
 //!
 //! - they go back, or ahead of the time that has passed: the publisher's clock stepped;
+//! - they stand still while frames come;
 //! - they fall behind while another track is on time: the track's own clock stood still;
-//! - all stay seconds behind, and do not catch up as they do after a stalled network: all clocks stood still.
+//! - all stay behind, and do not catch up as they do after a stalled network: all clocks stood still.
 //!
-//! It then takes over the line of another track that fits, and gets one of its own only when no other fits. A network
-//! that delays or bunches frames moves nothing: the least delayed arrivals of the last 10 to 20 s state the wall
-//! clock, and follow the drift between the publisher's crystal and ours.
+//! It then takes over the line of another track that fits, and gets one of its own only when no other fits. What is too
+//! little to be seen in a single frame shows after some seconds, because tracks do not stay together
+//! ([`together`]), unless the protocol aligns them by sender reports. Frames whose times are equal, or go back a little, are placed at the pace of their track
+//! ([`Order`]). So no more than two frames have one time, and audio and video stay within 150 ms of each other.
+//!
+//! A network that delays or bunches frames moves nothing: the least delayed arrivals of the last 10 to 20 s state the
+//! wall clock ([`lateness`]), and follow the drift between the publisher's crystal and ours.
 
+mod lateness;
+#[cfg(test)]
+mod tests;
+mod together;
+
+use self::lateness::Lateness;
+use self::together::Together;
 use crate::key::{Keyed, MediaKind, TrackKey};
-use crate::order::{Order, REORDERED_MICROS, Stated, Times};
+use crate::order::{Order, PAUSE_MICROS, Stated, Times};
 use crate::program_clock::ProgramClock;
 use crate::time::{ClockRate, Ticks, WallTime};
 
-/// Timestamps that go back by more than this are a step of the clock. A smaller step back comes from reordering or
-/// jitter.
-const BACK_MICROS: i64 = REORDERED_MICROS;
+/// Timestamps that advance by more than the pace and this, and whose frames arrive earlier than before by more, are a
+/// step of the clock. A smaller difference comes from network jitter, or is worked off by [`together`].
+const AHEAD_MICROS: i64 = 150_000;
 
-/// Timestamps that advance by more than this, and whose frames arrive earlier than any before by more, are a step of
-/// the clock. A smaller difference comes from a first frame that was held up, or from network jitter.
-const AHEAD_MICROS: i64 = 500_000;
+/// The same while the track is too new to tell how early its frames arrive: its first frame may have been held up.
+const AHEAD_AT_FIRST_MICROS: i64 = 500_000;
 
 /// Tracks of one encoder arrive this far apart at most: hardware encoders delay video by up to half a second, and
 /// muxers interleave more finely than that. Tracks further apart are on different clocks.
@@ -37,13 +48,22 @@ const APART_MICROS: i64 = 700_000;
 /// A track that is apart for this long has a clock of its own. An encoder that paused has caught up by then.
 const APART_FOR_MICROS: i64 = 1_000_000;
 
-/// If all tracks are further behind than this, and stay there, their clocks stood still. Networks that stall for less
-/// are common, and catch up.
-const STOOD_MICROS: i64 = 5_000_000;
+/// If all tracks are further behind than this, and stay there, their clocks stood still. Less does not put a date
+/// more than 0.5 s off.
+const STOOD_MICROS: i64 = 400_000;
 
-/// Two windows of this length tell whether a publisher catches up: it has to gain [`GAIN_MICROS`] from one to the next.
+/// The same for a publisher that has not paused: it may be slow from a moment on, and a step would be seen.
+const STOOD_LONG_MICROS: i64 = 5_000_000;
+
+/// A frame that comes later by this than its timestamp says is a pause, of the network or of the clock. It counts for the
+/// time that [`STOOD_WINDOW_MICROS`] take.
+const PAUSED_MICROS: i64 = 300_000;
+const PAUSED_FOR_MICROS: i64 = 10_000_000;
+
+/// Two windows of this length tell whether a publisher stays behind: from one to the next it must neither catch up nor
+/// fall back by more than [`STAYS_MICROS`]. A network whose queue grows is not a clock that stood still.
 const STOOD_WINDOW_MICROS: i64 = 2_000_000;
-const GAIN_MICROS: i64 = 200_000;
+const STAYS_MICROS: i64 = 100_000;
 
 /// Another track tells how late the network is now if it sent a frame within this time: five frames at 25 per second.
 const FRESH_MICROS: i64 = 200_000;
@@ -52,14 +72,8 @@ const FRESH_MICROS: i64 = 200_000;
 /// send in bursts have a jitter of a quarter of a second.
 const NEAR_MICROS: i64 = 250_000;
 
-/// A longer time between two frames is a pause and not the track's pace.
-const PAUSE_MICROS: i64 = 500_000;
-
-/// The least lateness is taken over one to two windows of this length.
-const WINDOW_MICROS: i64 = 10_000_000;
-
-/// How fast the estimate may rise: 500 ppm, several times what crystals differ by, and too slow to see.
-const RISE_PPM: i64 = 500;
+/// How long a track has to run without a step before it tells how late the network is.
+const PROVEN_MICROS: i64 = 500_000;
 
 /// Timestamps beyond 35 years are held there, so that sums of them cannot overflow.
 const SOURCE_MICROS_MAX: i64 = 1 << 50;
@@ -105,6 +119,7 @@ pub struct SourceClock {
     /// The first frame is placed no earlier than this, in µs.
     floor: i64,
     tracks: Keyed<Track>,
+    together: Together,
     lateness: Lateness,
 }
 
@@ -119,13 +134,22 @@ struct Track {
 struct Line {
     /// The time that is added to a timestamp for its position.
     shift: i64,
-    /// The timestamp of the last frame.
+    /// The timestamp of the last frame, and the position that it was given.
     source: i64,
+    position: i64,
     arrival: WallTime,
     /// The delay of the last frame's arrival against its position.
     late: i64,
-    /// The track's pace: the last step between two frames that was not a pause.
-    pace: i64,
+    /// The delay of the last frame that stated a later time than all before, and its arrival. It tells how late the
+    /// network is. A frame that is decoded after a later one does not, nor one of a clock that stands or steps.
+    told: i64,
+    told_at: WallTime,
+    /// The last moment at which a frame came much later than its timestamp says, by the frame before.
+    paused: Option<WallTime>,
+    /// The moment at which the track was placed anew.
+    placed: Option<WallTime>,
+    /// Whether no other track's line fitted.
+    is_own: bool,
     /// The moment since which it is later than another track that is on time.
     apart: Option<WallTime>,
     behind: Option<Behind>,
@@ -147,29 +171,78 @@ impl SourceClock {
 
     /// Makes the clock of a publisher that continues a source with frames up to `floor_micros`.
     pub fn after(program: ProgramClock, floor_micros: i64) -> Self {
-        Self { program, floor: floor_micros, tracks: Keyed::new(), lateness: Lateness::default() }
+        Self {
+            program,
+            floor: floor_micros,
+            tracks: Keyed::new(),
+            together: Together::default(),
+            lateness: Lateness::default(),
+        }
+    }
+
+    /// Leaves the tracks where they are beside each other, because the protocol aligns them by what the publisher reports.
+    #[must_use]
+    pub fn with_aligned_tracks(mut self) -> Self {
+        self.together.turn_off();
+        self
     }
 
     /// Places the next frame of a track, which arrived at `arrival`.
     pub fn place(&mut self, stated: Stated, arrival: WallTime) -> Placed {
         let Stated { key, rate, .. } = stated;
         let mut track = self.tracks.get(key).copied().unwrap_or_default();
+        let pace = track.order.pace_micros(key, rate);
         let (believed, composition) = track.order.believe(stated);
-        let source = believed.dts.micros(rate).clamp(-SOURCE_MICROS_MAX, SOURCE_MICROS_MAX);
-        let (line, step) = self.follow(key, source, arrival);
-        track.line = Some(line);
-        // Applications stamp messages, so their times do not count.
-        let lateness = match key.kind {
-            MediaKind::Data => self.lateness.in_force(),
-            _ => self.lateness.observe(line.late, arrival),
+        // A line is that of presentation where decoding times are not stated, so that it stays when more is learnt of
+        // how frames are reordered.
+        let reorder = track.order.reorder();
+        let source = (believed.dts + reorder).micros(rate).clamp(-SOURCE_MICROS_MAX, SOURCE_MICROS_MAX);
+        let behind = self.together.take_move(key);
+        let seen = Seen {
+            source,
+            arrival,
+            pace,
+            back_max: track.order.back_max(stated.may_reorder, rate),
+            is_held: track.order.is_held(),
+            behind,
         };
+        let due = self.program.position(arrival) - self.expected(key, arrival);
+        let (mut line, step) = self.follow(key, seen);
+        if step {
+            line.placed = Some(arrival);
+        }
+        if track.order.is_latest() && line.is_proven(arrival) {
+            (line.told, line.told_at) = (line.late, arrival);
+        }
+        let lateness = self.observe(key, &line, step, arrival);
         // The timestamp survives the way through microseconds. Only the shift is rounded, and it stays.
         let shift = Ticks(line.shift).rescale(ClockRate::MICROS, rate);
-        let dts = Ticks(source).rescale(ClockRate::MICROS, rate) + shift;
-        let (Times { dts, pts }, order) = track.order.advance(Times { dts, pts: dts + (believed.pts - believed.dts) });
+        let dts = Ticks(source).rescale(ClockRate::MICROS, rate) + shift - reorder;
+        let times = Times { dts, pts: dts + (believed.pts - believed.dts) };
+        let due = Ticks(due).rescale(ClockRate::MICROS, rate) - reorder;
+        let (Times { dts, pts }, order) = track.order.advance(times, stated, due);
+        line.position = (dts + reorder).micros(rate);
+        track.line = Some(line);
         self.tracks.insert(key, track);
         let wall = self.program.wall(pts.micros(rate).saturating_add(lateness));
         Placed { dts, pts, wall, corrected: Corrected { composition, order, step } }
+    }
+
+    /// Takes in how late a frame is. Returns the lateness in force.
+    fn observe(&mut self, key: TrackKey, line: &Line, step: bool, arrival: WallTime) -> i64 {
+        if key.kind == MediaKind::Data {
+            return self.lateness.in_force(); // Applications stamp messages, so their times do not count.
+        }
+        if step {
+            self.together.restart(key);
+            return self.lateness.in_force();
+        }
+        // What a frame was given for its time tells nothing.
+        if line.told_at != arrival {
+            return self.lateness.in_force();
+        }
+        self.together.observe(key, line.late, line.is_own, arrival);
+        self.lateness.observe(line.late, arrival)
     }
 
     fn line(&self, key: TrackKey) -> Option<Line> {
@@ -177,43 +250,69 @@ impl SourceClock {
     }
 
     /// Returns the other tracks that have a clock of media.
-    fn others(&self, key: TrackKey) -> impl Iterator<Item = &Line> {
+    fn others(&self, key: TrackKey) -> impl Iterator<Item = (TrackKey, &Line)> {
         let media = self.tracks.iter().filter(move |(other, _)| *other != key && other.kind != MediaKind::Data);
-        media.filter_map(|(_, track)| track.line.as_ref())
+        media.filter_map(|(other, track)| Some((other, track.line.as_ref()?)))
     }
 
     /// Returns the line of the track with this frame, and whether its clock stepped.
-    fn follow(&self, key: TrackKey, source: i64, arrival: WallTime) -> (Line, bool) {
+    fn follow(&self, key: TrackKey, seen: Seen) -> (Line, bool) {
+        let Seen { source, arrival, pace, is_held, .. } = seen;
         let here = self.program.position(arrival);
-        let expected = self.witness(key, arrival).map_or(self.lateness.in_force(), |witness| witness.late);
+        let expected = self.expected(key, arrival);
         let Some(before) = self.line(key) else {
-            let (shift, step) = self.first(key, source, here, expected);
+            let (shift, is_own) = self.first(key, source, here, expected);
             let late = here - source - shift;
-            return (Line { shift, source, arrival, late, pace: 0, apart: None, behind: None }, step);
+            let (told, told_at) = (late, arrival);
+            let (placed, paused) = (None, None);
+            let line = Line {
+                placed,
+                paused,
+                shift,
+                source,
+                position: 0,
+                arrival,
+                late,
+                told,
+                told_at,
+                is_own,
+                apart: None,
+                behind: None,
+            };
+            return (line, is_own);
         };
         let mut line = Line { source, arrival, late: here - source - before.shift, ..before };
-        let advance = source - before.source;
-        if (1..=PAUSE_MICROS).contains(&advance) {
-            line.pace = advance;
+        if arrival.micros_since(before.arrival) - (source - before.source) > PAUSED_MICROS {
+            line.paused = Some(arrival);
         }
-        let (own, expected) = if self.jumps(&before, &line) {
+        let by_arrival = here - source - expected;
+        let (own, expected) = if self.jumps(key, &before, &line, seen) {
             // The track goes on at its own pace, because a single arrival may be off by network jitter.
             let passed = arrival.micros_since(before.arrival);
-            let passed = if passed > PAUSE_MICROS { passed } else { before.pace };
-            let by_pace = before.source + before.shift + passed - source;
-            let by_arrival = here - source - expected;
+            let by_pace = before.position + if passed > PAUSE_MICROS { passed } else { pace } - source;
             (if (by_pace - by_arrival).abs() <= NEAR_MICROS { by_pace } else { by_arrival }, expected)
+        } else if is_held && line.is_left(seen) {
+            (line.beside(by_arrival, seen), expected)
         } else if self.stands_alone(key, &before, &mut line) {
-            (here - source - expected, expected)
-        } else if self.stands(&mut line) {
+            (by_arrival, expected)
+        } else if self.stands(key, &mut line) {
             // The others are as late as this one.
-            let usual = self.lateness.in_force();
+            let usual = self.usual(key);
             (here - source - usual, usual)
+        } else if let Some(behind) = seen.behind {
+            let behind = behind.min(APART_MICROS); // What is further apart is found above.
+            line.shift += behind;
+            line.late -= behind;
+            return (line, true);
         } else {
             return (line, false);
         };
-        let shift = self.shared(key, source, here, expected, NEAR_MICROS).unwrap_or(own);
-        line.shift = shift.max(before.source + before.shift + 1 - source);
+        // A shared line may lead back by as much as is worked off. One of a clock that stands would lead back for ever.
+        let due = before.position + pace - source;
+        let back = if is_held { pace / 2 } else { NEAR_MICROS.min(seen.back_max - pace) };
+        let shared = self.shared(key, source, here, expected, NEAR_MICROS).filter(|shift| due - shift < back);
+        line.is_own = shared.is_none();
+        line.shift = shared.unwrap_or(own.max(before.position + 1 - source));
         (line.late, line.apart, line.behind) = (here - source - line.shift, None, None);
         (line, true)
     }
@@ -227,31 +326,49 @@ impl SourceClock {
         shared.map_or((here - source - expected, true), |shift| (shift, false))
     }
 
+    /// Returns how late a frame of the track is that arrives now, if its timestamp is true.
+    fn expected(&self, key: TrackKey, arrival: WallTime) -> i64 {
+        let witness = self.witness(key, arrival);
+        witness.map_or(self.usual(key), |(other, witness)| witness.told + self.together.between(key, other))
+    }
+
+    /// Returns how late frames of the track are that the network does not hold up.
+    fn usual(&self, key: TrackKey) -> i64 {
+        self.lateness.in_force() + self.together.over(key)
+    }
+
     /// Returns the shift of another track, if this frame is as late as expected with that shift.
     fn shared(&self, key: TrackKey, source: i64, here: i64, expected: i64, tolerance: i64) -> Option<i64> {
         let own = self.line(key).map(|line| line.shift);
-        let shifts = self.others(key).map(|line| line.shift);
+        let shifts = self.others(key).map(|(_, line)| line.shift);
         let off = |shift: &i64| (here - source - shift - expected).abs();
         shifts.filter(|shift| Some(*shift) != own && off(shift) <= tolerance).min_by_key(off)
     }
 
     /// Returns another track that sent a frame just now, and thus tells how late the network is.
-    fn witness(&self, key: TrackKey, arrival: WallTime) -> Option<&Line> {
-        let fresh = self.others(key).filter(|line| arrival.micros_since(line.arrival).abs() <= FRESH_MICROS);
-        fresh.max_by_key(|line| line.arrival)
+    fn witness(&self, key: TrackKey, arrival: WallTime) -> Option<(TrackKey, &Line)> {
+        let fresh = self.others(key).filter(|(_, line)| arrival.micros_since(line.told_at).abs() <= FRESH_MICROS);
+        fresh.max_by_key(|(_, line)| line.told_at)
     }
 
-    fn jumps(&self, before: &Line, line: &Line) -> bool {
+    /// Returns whether the timestamp goes back, or ahead of the time that has passed.
+    fn jumps(&self, key: TrackKey, before: &Line, line: &Line, seen: Seen) -> bool {
         let advance = line.source - before.source;
-        advance < -BACK_MICROS || (advance > AHEAD_MICROS && line.late < self.lateness.in_force() - AHEAD_MICROS)
+        let (usual, earliest, ahead) = match self.together.recent(key) {
+            Some(earliest) => (seen.pace * 2, earliest, AHEAD_MICROS),
+            None => (0, self.lateness.in_force(), AHEAD_AT_FIRST_MICROS),
+        };
+        let jumps = advance > (usual + ahead).min(AHEAD_AT_FIRST_MICROS);
+        advance < -seen.back_max || (jumps && line.late < earliest - ahead)
     }
 
     /// Returns whether the track is behind another one that is on time. After a pause that its clock did not count,
     /// this is true at once, and otherwise if it stays behind.
     fn stands_alone(&self, key: TrackKey, before: &Line, line: &mut Line) -> bool {
-        let on_time = |witness: &&Line| witness.late < self.lateness.in_force() + APART_MICROS;
+        let on_time = |(other, witness): &(TrackKey, &Line)| witness.told < self.usual(*other) + APART_MICROS;
         let witness = self.witness(key, line.arrival).filter(on_time);
-        if witness.is_none_or(|witness| line.late - witness.late <= APART_MICROS) {
+        let behind = witness.map(|(other, witness)| line.late - witness.told - self.together.between(key, other));
+        if behind.is_none_or(|behind| behind <= APART_MICROS) {
             line.apart = None;
             return false;
         }
@@ -260,9 +377,11 @@ impl SourceClock {
         stood > APART_MICROS || line.arrival.micros_since(since) >= APART_FOR_MICROS
     }
 
-    /// Returns whether the track stays seconds behind its usual lateness.
-    fn stands(&self, line: &mut Line) -> bool {
-        if line.late - self.lateness.in_force() <= STOOD_MICROS {
+    /// Returns whether the track stays behind its usual lateness.
+    fn stands(&self, key: TrackKey, line: &mut Line) -> bool {
+        let has_paused = line.paused.is_some_and(|paused| line.arrival.micros_since(paused) <= PAUSED_FOR_MICROS);
+        let late = line.late - self.usual(key);
+        if late <= STOOD_MICROS || (late <= STOOD_LONG_MICROS && !has_paused) {
             line.behind = None;
             return false;
         }
@@ -271,370 +390,43 @@ impl SourceClock {
         if line.arrival.micros_since(behind.since) < STOOD_WINDOW_MICROS {
             return false;
         }
-        let stands = behind.before.is_some_and(|before| behind.least > before - GAIN_MICROS);
+        let stays = behind.before.is_some_and(|before| (behind.least - before).abs() <= STAYS_MICROS);
         *behind = Behind { since: line.arrival, least: line.late, before: Some(behind.least) };
-        stands
+        stays
     }
 }
 
-/// Estimates how much later than its position the source arrives when the network does not delay it.
-#[derive(Clone, Debug, Default)]
-struct Lateness(Option<Estimate>);
-
-#[derive(Clone, Debug)]
-struct Estimate {
-    /// The least lateness in the window before this one, and in this one.
-    previous_least: i64,
-    least: i64,
-    window_start: WallTime,
-    /// The estimate, which falls at once and rises slowly.
-    in_force: i64,
-    updated: WallTime,
+/// Holds what a frame tells about its track's clock, in µs.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    source: i64,
+    arrival: WallTime,
+    /// The usual time between two frames of the track.
+    pace: i64,
+    /// By how much timestamps may go back without a step.
+    back_max: i64,
+    /// Whether the frames before went back or stood for longer than reordering explains.
+    is_held: bool,
+    /// By how much the track is behind the others.
+    behind: Option<i64>,
 }
 
-impl Lateness {
-    fn in_force(&self) -> i64 {
-        self.0.as_ref().map_or(0, |estimate| estimate.in_force)
+impl Line {
+    /// Returns whether it runs without a step for so long that its times are the publisher's again. Otherwise the place
+    /// that one frame was given would be believed of the next, and with many steps the track would run away.
+    fn is_proven(&self, arrival: WallTime) -> bool {
+        self.placed.is_none_or(|placed| arrival.micros_since(placed) >= PROVEN_MICROS)
     }
 
-    /// Takes in a frame's lateness and returns the lateness in force.
-    fn observe(&mut self, late: i64, arrival: WallTime) -> i64 {
-        let estimate = self.0.get_or_insert(Estimate {
-            previous_least: i64::MAX,
-            least: i64::MAX,
-            window_start: arrival,
-            in_force: late,
-            updated: arrival,
-        });
-        if arrival.micros_since(estimate.window_start) > WINDOW_MICROS {
-            estimate.previous_least = std::mem::replace(&mut estimate.least, i64::MAX);
-            estimate.window_start = arrival;
-        }
-        estimate.least = estimate.least.min(late);
-        let target = estimate.least.min(estimate.previous_least);
-        let rise = arrival.micros_since(estimate.updated).max(0) * RISE_PPM / 1_000_000;
-        if target < estimate.in_force {
-            estimate.in_force = target;
-            estimate.updated = arrival;
-        } else if rise > 0 {
-            estimate.in_force = target.min(estimate.in_force + rise);
-            estimate.updated = arrival;
-        }
-        estimate.in_force
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ORIGIN: WallTime = WallTime(1_795_000_000_000_000);
-    const VIDEO: (MediaKind, i64) = (MediaKind::Video, 33_333);
-    const AUDIO: (MediaKind, i64) = (MediaKind::Audio, 21_333);
-
-    fn program() -> ProgramClock {
-        ProgramClock::starting(ORIGIN)
+    /// Returns the shift of a clock that stands: as frames arrive, and at the track's pace if they come faster.
+    fn beside(&self, by_arrival: i64, seen: Seen) -> i64 {
+        let (next, by_pace) = (self.position - seen.source, self.position + seen.pace - seen.source);
+        let is_behind = by_arrival > by_pace + NEAR_MICROS;
+        if is_behind { by_arrival } else { by_arrival.clamp(next + seen.pace / 8, by_pace) }
     }
 
-    /// Holds when a frame was captured and sent, in µs of the true clock, and where it was placed.
-    #[derive(Clone, Copy, Debug)]
-    struct Sent {
-        kind: MediaKind,
-        captured: i64,
-        arrived: i64,
-        stated: i64,
-        placed: Placed,
-    }
-
-    impl Sent {
-        fn position(&self) -> i64 {
-            self.placed.dts.micros(ClockRate::MICROS)
-        }
-
-        /// Returns the difference of its position from that of its capture on the program's clock.
-        fn off(&self) -> i64 {
-            self.position() - program().position(ORIGIN.offset_micros(self.captured))
-        }
-
-        /// Returns the difference of its wall time from that of its capture.
-        fn wall_off(&self) -> i64 {
-            self.placed.wall.micros_since(ORIGIN) - self.captured
-        }
-    }
-
-    /// Models a publisher on an ordered connection, by functions of the true time in µs.
-    struct Publisher {
-        tracks: Vec<(MediaKind, i64)>,
-        /// The time that a track's clock shows; `None` while it sends nothing.
-        states: fn(MediaKind, i64) -> Option<i64>,
-        /// How long a frame is on its way, without the delay by the frames before it.
-        delay: Box<dyn FnMut(i64) -> i64>,
-    }
-
-    impl Publisher {
-        fn new(states: fn(MediaKind, i64) -> Option<i64>) -> Self {
-            Self { tracks: vec![VIDEO, AUDIO], states, delay: Box::new(|_| 20_000) }
-        }
-
-        fn jitter(self, seed: u64, most: i64) -> Self {
-            let mut random = seed;
-            let delay = move |_| {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                10_000 + i64::try_from(random >> 33).unwrap() % most
-            };
-            Self { delay: Box::new(delay), ..self }
-        }
-
-        fn run(mut self, clock: &mut SourceClock, seconds: i64) -> Vec<Sent> {
-            let mut due: Vec<_> = self
-                .tracks
-                .iter()
-                .flat_map(|(kind, pace)| (0..seconds * 1_000_000 / pace).map(move |number| (number * pace, *kind)))
-                .collect();
-            due.sort_by_key(|(at, kind)| (*at, *kind as usize));
-            let (mut sent, mut arrived) = (Vec::new(), i64::MIN);
-            for (captured, kind) in due {
-                let Some(stated) = (self.states)(kind, captured) else { continue };
-                arrived = arrived.max(captured + (self.delay)(captured));
-                let (dts, rate) = (Ticks(stated), ClockRate::MICROS);
-                let stated = Stated { key: kind.into(), dts, pts: dts, rate, may_reorder: false };
-                let placed = clock.place(stated, ORIGIN.offset_micros(arrived));
-                sent.push(Sent { kind, captured, arrived, stated: dts.0, placed });
-            }
-            for kind in [MediaKind::Video, MediaKind::Audio] {
-                let mut track = sent.iter().filter(|sent| sent.kind == kind);
-                assert!(track.clone().zip(track.clone().skip(1)).all(|(a, b)| a.placed.dts < b.placed.dts));
-                assert!(track.all(|sent| sent.placed.pts >= sent.placed.dts));
-            }
-            sent
-        }
-    }
-
-    fn steps(sent: &[Sent]) -> usize {
-        sent.iter().filter(|sent| sent.placed.corrected.step).count()
-    }
-
-    /// Returns the least and the largest difference of a track's frames from their capture, from `from` seconds on.
-    fn range(sent: &[Sent], kind: MediaKind, from: i64, until: i64) -> (i64, i64) {
-        let seconds = from * 1_000_000..until * 1_000_000;
-        let off = sent.iter().filter(|sent| sent.kind == kind && seconds.contains(&sent.captured)).map(Sent::off);
-        (off.clone().min().unwrap(), off.max().unwrap())
-    }
-
-    #[test]
-    fn the_first_frame_lies_on_the_programs_clock() {
-        let mut clock = SourceClock::new(program());
-        let sent = Publisher::new(|_, at| Some(77_000_000 + at)).run(&mut clock, 1);
-        assert_eq!(sent[0].position(), program().position(ORIGIN.offset_micros(20_000)));
-        assert_eq!(sent[0].placed.wall, ORIGIN.offset_micros(20_000));
-    }
-
-    #[test]
-    fn jitter_and_drift_cause_no_correction_and_steps_between_frames_are_kept() {
-        let clocks: [fn(MediaKind, i64) -> Option<i64>; 3] =
-            [|_, at| Some(at), |_, at| Some(5_000_000 + at + at / 10_000), |_, at| Some(at - at / 10_000)];
-        for (seed, states) in (1..13).zip(clocks.into_iter().cycle()) {
-            let sent = Publisher::new(states).jitter(seed, 120_000).run(&mut SourceClock::new(program()), 600);
-            assert!(sent.iter().all(|sent| sent.placed.corrected == Corrected::default()), "seed {seed}");
-            let shift = sent[0].position() - sent[0].stated;
-            assert!(sent.iter().all(|sent| sent.position() - sent.stated == shift), "seed {seed}");
-            // Once enough frames have come, the least delayed of them is less than 30 ms above the least delay of the
-            // network.
-            let late = sent.iter().skip(1_500).map(|sent| sent.wall_off());
-            assert!(late.clone().all(|late| (5_000..40_000).contains(&late)), "seed {seed}: {:?}", late.max());
-        }
-    }
-
-    #[test]
-    fn a_late_first_frame_is_corrected_by_those_that_follow() {
-        let mut clock = SourceClock::new(program());
-        let publisher = Publisher {
-            delay: Box::new(|at| if at == 0 { 300_000 } else { 20_000 }),
-            ..Publisher::new(|_, at| Some(at))
-        };
-        let sent = publisher.run(&mut clock, 2);
-        assert_eq!(steps(&sent), 0);
-        assert_eq!(sent.last().unwrap().wall_off(), 20_000);
-    }
-
-    #[test]
-    fn clocks_that_step_together_keep_audio_and_video_together() {
-        let steps_by: [fn(MediaKind, i64) -> Option<i64>; 6] = [
-            |_, at| Some(if at < 8_000_000 { at } else { at - 300_000 }),
-            |_, at| Some(if at < 8_000_000 { at } else { at - 2_000_000 }),
-            |_, at| Some(if at < 8_000_000 { at } else { at - 4_900_000 }),
-            |_, at| Some(if at < 8_000_000 { at } else { at - 8_000_000 }),
-            |_, at| Some(if at < 8_000_000 { at } else { at + 900_000 }),
-            |_, at| Some(if at < 8_000_000 { at } else { at + 4_294_967_295_000 }),
-        ];
-        for (number, states) in steps_by.into_iter().enumerate() {
-            for seed in 1..20 {
-                let sent = Publisher::new(states).jitter(seed, 100_000).run(&mut SourceClock::new(program()), 20);
-                assert_eq!(steps(&sent), 2, "clock {number}, seed {seed}: once for each track");
-                for kind in [MediaKind::Video, MediaKind::Audio] {
-                    let (before, after) = (range(&sent, kind, 4, 8), range(&sent, kind, 9, 20));
-                    assert_eq!((before.0, after.0), (before.1, after.1), "one line each");
-                    assert!((after.0 - before.0).abs() <= 50_000, "clock {number}, seed {seed}: {before:?} {after:?}");
-                }
-                assert_eq!(range(&sent, MediaKind::Video, 9, 20), range(&sent, MediaKind::Audio, 9, 20));
-            }
-        }
-    }
-
-    #[test]
-    fn tracks_on_different_clocks_are_placed_where_they_arrive() {
-        for seed in 1..20 {
-            let states = |kind, at| Some(if kind == MediaKind::Video { at + 1_814_400_000_000 } else { at });
-            let bursts = |at: i64| 300_000 - at % 300_000;
-            let publisher = Publisher { delay: Box::new(bursts), ..Publisher::new(states) };
-            let sent = publisher.run(&mut SourceClock::new(program()), 30);
-            assert_eq!(steps(&sent), 1, "bursts");
-            let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(|kind| range(&sent, kind, 0, 30).0);
-            assert!((video - audio).abs() <= 50_000, "{video} {audio}");
-            let sent = Publisher::new(states).jitter(seed, 100_000).run(&mut SourceClock::new(program()), 30);
-            let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(|kind| range(&sent, kind, 0, 30).0);
-            assert!(steps(&sent) == 1 && (video - audio).abs() <= 120_000, "seed {seed}: {video} {audio}");
-        }
-    }
-
-    #[test]
-    fn a_track_that_begins_later_lies_beside_the_first_whether_its_clock_began_with_it_or_not() {
-        type Late = fn(MediaKind, i64) -> Option<i64>;
-        let late: [(i64, Late); 8] = [
-            (1, |kind, at| (kind == MediaKind::Audio || at >= 1_000_000).then_some(at)),
-            (3, |kind, at| (kind == MediaKind::Audio || at >= 3_000_000).then_some(at)),
-            (6, |kind, at| (kind == MediaKind::Audio || at >= 6_000_000).then_some(at)),
-            (6, |kind, at| (kind == MediaKind::Video || at >= 6_000_000).then_some(at)),
-            (1, |kind, at| if kind == MediaKind::Audio { Some(at) } else { (at >= 1_000_000).then(|| at - 1_000_000) }),
-            (3, |kind, at| if kind == MediaKind::Audio { Some(at) } else { (at >= 3_000_000).then(|| at - 3_000_000) }),
-            (6, |kind, at| if kind == MediaKind::Audio { Some(at) } else { (at >= 6_000_000).then(|| at - 6_000_000) }),
-            (6, |kind, at| if kind == MediaKind::Video { Some(at) } else { (at >= 6_000_000).then(|| at - 6_000_000) }),
-        ];
-        for (number, (from, states)) in late.into_iter().enumerate() {
-            for seed in 1..20 {
-                let sent = Publisher::new(states).jitter(seed, 100_000).run(&mut SourceClock::new(program()), 12);
-                let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(|kind| range(&sent, kind, from, 12).0);
-                assert!((video - audio).abs() <= 110_000, "{number}, seed {seed}: {video} {audio}");
-                assert!(number >= 4 || video == audio, "on one clock they stay together to the tick");
-            }
-        }
-    }
-
-    #[test]
-    fn a_track_whose_clock_stood_still_goes_on_beside_the_other() {
-        // The microphone is off from 9 to 13 s.
-        let states = |kind, at| match at {
-            9_000_000..13_000_000 if kind == MediaKind::Audio => None,
-            13_000_000.. if kind == MediaKind::Audio => Some(at - 4_000_000),
-            _ => Some(at),
-        };
-        for seed in 1..20 {
-            let sent = Publisher::new(states).jitter(seed, 100_000).run(&mut SourceClock::new(program()), 30);
-            assert_eq!(steps(&sent), 1, "seed {seed}");
-            assert_eq!(range(&sent, MediaKind::Video, 0, 9), range(&sent, MediaKind::Video, 13, 30));
-            let off = range(&sent, MediaKind::Audio, 14, 30).0 - range(&sent, MediaKind::Audio, 0, 9).0;
-            assert!(off.abs() <= 100_000, "seed {seed}: {off}");
-        }
-    }
-
-    #[test]
-    fn short_pauses_of_one_tracks_clock_do_not_add_up() {
-        // The microphone loses 100 ms in every second.
-        let states = |kind, at: i64| Some(if kind == MediaKind::Audio { at - at / 1_000_000 * 100_000 } else { at });
-        let sent = Publisher::new(states).jitter(3, 50_000).run(&mut SourceClock::new(program()), 60);
-        let (least, most) = range(&sent, MediaKind::Audio, 0, 60);
-        assert!(least - range(&sent, MediaKind::Video, 0, 60).0 > -1_200_000 && most < 200_000, "{least} {most}");
-    }
-
-    #[test]
-    fn a_network_that_stalls_shifts_no_frame() {
-        for stall in [1_000_000, 4_000_000, 8_000_000, 20_000_000] {
-            let delay = move |at: i64| if at < 8_000_000 { 20_000 } else { (8_000_000 + stall - at).max(20_000) };
-            let publisher = Publisher { delay: Box::new(delay), ..Publisher::new(|_, at| Some(at)) };
-            let sent = publisher.run(&mut SourceClock::new(program()), 40);
-            assert_eq!(steps(&sent), 0, "{stall}");
-            let shift = sent[0].position() - sent[0].stated;
-            assert!(sent.iter().all(|sent| sent.position() - sent.stated == shift), "{stall}");
-            assert!(sent.iter().all(|sent| sent.placed.wall <= ORIGIN.offset_micros(sent.arrived)), "no time is ahead");
-        }
-    }
-
-    #[test]
-    fn an_uplink_that_catches_up_slowly_keeps_its_line() {
-        // The uplink is 12 s behind, and returns to the present at one and a half times its speed.
-        let delay = |at: i64| if at < 8_000_000 { 20_000 } else { (12_000_000 - (at - 8_000_000) / 3).max(20_000) };
-        let publisher = Publisher { delay: Box::new(delay), ..Publisher::new(|_, at| Some(at)) };
-        assert_eq!(steps(&publisher.run(&mut SourceClock::new(program()), 60)), 0);
-    }
-
-    #[test]
-    fn clocks_that_all_stood_still_go_on_where_the_wall_clock_is() {
-        // The encoder is paused from 8 to 28 s.
-        let states = |_, at| match at {
-            8_000_000..28_000_000 => None,
-            28_000_000.. => Some(at - 20_000_000),
-            _ => Some(at),
-        };
-        let sent = Publisher::new(states).run(&mut SourceClock::new(program()), 60);
-        assert_eq!(steps(&sent), 2);
-        let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(|kind| range(&sent, kind, 33, 60));
-        assert!(video == audio && video.0 == video.1 && (video.0 - 20_000).abs() <= 50_000, "{video:?} {audio:?}");
-    }
-
-    #[test]
-    fn messages_are_placed_where_they_arrive_and_do_not_affect_other_tracks() {
-        let states: [fn(MediaKind, i64) -> Option<i64>; 3] = [
-            |kind, at| Some(if kind == MediaKind::Data { 0 } else { at }),
-            |kind, at| Some(if kind == MediaKind::Data { at + 400_000 } else { at }),
-            |kind, at| Some(if kind == MediaKind::Data { at - 90_000_000 } else { at }),
-        ];
-        for states in states {
-            let mut publisher = Publisher::new(states).jitter(5, 50_000);
-            publisher.tracks.insert(0, (MediaKind::Data, 1_500_000));
-            let sent = publisher.run(&mut SourceClock::new(program()), 30);
-            for sent in &sent {
-                let late = sent.arrived - sent.captured - sent.off();
-                assert!(sent.kind != MediaKind::Data || (-450_000..750_000).contains(&late), "{sent:?}");
-                assert!(sent.kind == MediaKind::Data || sent.placed.corrected == Corrected::default(), "{sent:?}");
-            }
-            assert_eq!(range(&sent, MediaKind::Video, 0, 30), range(&sent, MediaKind::Audio, 0, 30));
-        }
-    }
-
-    #[test]
-    fn a_reconnect_goes_on_where_the_wall_clock_is_and_never_before_the_last_frame() {
-        let mut clock = SourceClock::after(program(), 7);
-        assert_eq!(Publisher::new(|_, at| Some(at)).run(&mut clock, 1)[0].off(), 20_000);
-        // The publisher before had a fast crystal: its last frame lies 1.5 s ahead.
-        let floor = program().position(ORIGIN.offset_micros(1_500_000));
-        let mut clock = SourceClock::after(program(), floor);
-        let sent = Publisher::new(|_, at| Some(at)).run(&mut clock, 5);
-        assert_eq!(sent[0].position(), floor);
-        assert!(sent.iter().all(|sent| sent.wall_off() == 20_000 && sent.placed.corrected == Corrected::default()));
-    }
-
-    #[test]
-    fn decoding_times_rise_whatever_a_publisher_states() {
-        let mut random = 1_u64;
-        let mut next = |most: u64| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (random >> 33) % most
-        };
-        let mut clock = SourceClock::new(program());
-        let (mut last, mut arrival) = ([None, None], ORIGIN);
-        for _ in 0..100_000 {
-            let extremes = [i64::MIN, i64::MAX, 0, -1, 1 << 40, -(1 << 40)];
-            let mut time = || Ticks(extremes[next(6) as usize].saturating_add(next(1 << 30) as i64));
-            let (dts, pts) = (time(), time());
-            let (kind, rate) =
-                [(MediaKind::Video, ClockRate::VIDEO), (MediaKind::Audio, ClockRate::OPUS)][next(2) as usize];
-            arrival = arrival.offset_micros(next(20_000) as i64);
-            let placed = clock.place(Stated { key: kind.into(), dts, pts, rate, may_reorder: next(2) == 0 }, arrival);
-            assert!(last[kind as usize].replace(placed.dts).is_none_or(|last| placed.dts > last));
-            let composition = (placed.pts - placed.dts).micros(rate);
-            assert!((0..=4_000_000).contains(&composition), "{composition}");
-            let ahead = placed.dts.micros(rate) - program().position(arrival);
-            assert!(ahead < 1_000_000, "{ahead} µs ahead of now");
-        }
+    /// Returns whether timestamps have fallen behind the positions that were given out, by more than is worked off.
+    fn is_left(&self, seen: Seen) -> bool {
+        self.position + seen.pace - (seen.source + self.shift) > seen.back_max
     }
 }

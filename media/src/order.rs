@@ -1,8 +1,8 @@
 //! The order of one track's frames: which decoding and composition times a publisher may state.
 //!
-//! Decoding times rise with every frame, and a frame is shown when it is decoded or later, within the time that a
-//! decoder may reorder. This file corrects a publisher that states anything else, so that later code can rely on these
-//! rules.
+//! Decoding times rise with every frame, by a part of a frame at least, and a frame is shown when it is decoded or
+//! later, within the time that a decoder may reorder. This file corrects a publisher that states anything else, so that
+//! later code can rely on these rules.
 
 use crate::key::{MediaKind, TrackKey};
 use crate::time::{ClockRate, Ticks};
@@ -14,6 +14,30 @@ const COMPOSITION_MAX_MICROS: i64 = 4_000_000;
 /// Decoding times that go back by no more than this, or lie behind presentation by no more, are presentation times of
 /// reordered frames: 4 frames at 25 per second. By more, the publisher's clock stepped.
 pub(crate) const REORDERED_MICROS: i64 = 160_000;
+
+/// The same for an encoder of few frames per second, in its frames: two B-frames between two others, and half a frame of
+/// jitter.
+const REORDERED_HALF_FRAMES: i64 = 7;
+
+/// Frames that are reordered by more than this are not reordered: the publisher's clock stepped.
+const REORDERED_MAX_MICROS: i64 = 500_000;
+
+/// A longer time between two frames is a pause and not the track's pace.
+pub(crate) const PAUSE_MICROS: i64 = 500_000;
+
+/// The pace follows the last interval by one part in this.
+const PACE_PARTS: i64 = 4;
+
+/// The pace of a track before two of its frames have told it: Opus, and 30 frames per second.
+const AUDIO_MICROS: i64 = 20_000;
+const VIDEO_MICROS: i64 = 33_333;
+
+/// A frame whose time is taken is placed no further after the one before than this, at however slow a pace.
+const HELD_MAX_MICROS: i64 = 100_000;
+
+/// Frames in a row that are decoded after a later one, as B-frames are whose decoding times are not stated. More of them
+/// have a clock that went back or stands.
+const BEFORE_LATER: i64 = 3;
 
 /// Holds the times of a frame on one clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +68,20 @@ pub(crate) struct Order {
     composition: Ticks,
     /// The latest decoding time that was stated.
     latest: Option<Ticks>,
+    /// The last decoding time that was stated, and its distance from the one before.
+    previous: Option<Ticks>,
+    advance: i64,
     /// The time by which decoding is moved ahead of its statement, because presentation was seen before it.
     reorder: Ticks,
+    /// Whether a frame was stated to be shown at another time than it is decoded. Then decoding times are stated, and not
+    /// presentation times alone.
+    states_both: bool,
     /// The last decoding time that was given out.
     last: Option<Ticks>,
+    /// The usual time between two frames, in ticks; 0 until it is known.
+    pace: i64,
+    /// The number of frames since the one that stated the latest decoding time.
+    since_latest: i64,
 }
 
 impl Order {
@@ -55,16 +89,18 @@ impl Order {
     /// composition time was corrected.
     pub(crate) fn believe(&mut self, stated: Stated) -> (Times, bool) {
         let Stated { key, dts, pts, rate, may_reorder } = stated;
+        self.states_both |= pts != dts;
+        let may_reorder = may_reorder && !self.states_both;
+        let latest = self.latest.unwrap_or(dts);
+        let reordered_max = self.reordered_max(may_reorder, rate);
+        self.note(dts, reordered_max, rate);
         if key.kind != MediaKind::Video {
             return (Times { dts, pts: dts }, pts != dts);
         }
-        let latest = self.latest.unwrap_or(dts);
         let early = if may_reorder && pts == dts { latest - dts } else { dts - pts };
-        let reordered = early.micros(rate) <= REORDERED_MICROS;
-        if reordered {
+        if early.micros(rate) <= reordered_max {
             self.reorder = self.reorder.max(early);
         }
-        self.latest = Some(if (latest - dts).micros(rate) <= REORDERED_MICROS { latest.max(dts) } else { dts });
         let dts = dts - self.reorder;
         let composition = pts - dts;
         let legal = (0..=COMPOSITION_MAX_MICROS).contains(&composition.micros(rate));
@@ -75,12 +111,96 @@ impl Order {
     }
 
     /// Returns the times of a frame on its track's timeline. The second value states whether its decoding time did not
-    /// rise and was moved after the last one.
-    pub(crate) fn advance(&mut self, placed: Times) -> (Times, bool) {
-        let held = self.last.filter(|last| placed.dts <= *last);
-        let dts = held.map_or(placed.dts, |last| last + Ticks(1));
-        self.last = Some(dts);
-        (Times { dts, pts: placed.pts.max(dts) }, held.is_some())
+    /// rise, or by less than an eighth of a frame. Such a frame is placed at the track's pace after the one before.
+    /// While the stated times rise, it is placed a little earlier than that, so that the track comes back to its line.
+    /// It is not placed later than `due`, the time by its arrival, because the pace may be wrong.
+    pub(crate) fn advance(&mut self, placed: Times, stated: Stated, due: Ticks) -> (Times, bool) {
+        let pace = self.pace_micros(stated.key, stated.rate).min(HELD_MAX_MICROS);
+        let ticks = |micros: i64| Ticks(micros).rescale(ClockRate::MICROS, stated.rate).max(Ticks(1));
+        let apart = match stated.key.kind {
+            MediaKind::Data => Ticks(1), // Messages may come together.
+            _ => ticks(pace.min(VIDEO_MICROS) / 8),
+        };
+        let Some(last) = self.last.filter(|last| placed.dts < *last + apart) else {
+            self.last = Some(placed.dts);
+            return (Times { dts: placed.dts, pts: placed.pts.max(placed.dts) }, false);
+        };
+        let least = last + Ticks(1);
+        let by_pace = match stated.key.kind {
+            MediaKind::Data => least,
+            _ if self.advance >= apart.0 => last + ticks(pace * 7 / 8),
+            _ => last + ticks(pace),
+        };
+        let even = by_pace.min(due.max(last + apart));
+        let is_guessed = !self.states_both || self.reorder > Ticks(0);
+        let is_reordered =
+            is_guessed && placed.pts > placed.dts && self.advance != 0 && self.since_latest <= BEFORE_LATER;
+        let times = if is_reordered {
+            let dts = even.min(placed.pts).max(least);
+            Times { dts, pts: placed.pts.max(dts) }
+        } else {
+            let dts = even.max(least);
+            Times { dts, pts: placed.pts + (dts - placed.dts) }
+        };
+        self.last = Some(times.dts);
+        (times, true)
+    }
+
+    /// Returns the usual time between two frames in µs.
+    pub(crate) fn pace_micros(&self, key: TrackKey, rate: ClockRate) -> i64 {
+        match key.kind {
+            _ if self.pace > 0 => Ticks(self.pace).micros(rate),
+            MediaKind::Video => VIDEO_MICROS,
+            MediaKind::Audio | MediaKind::Data => AUDIO_MICROS,
+        }
+    }
+
+    /// Returns by how much decoding times may go back without a step of the clock, in µs.
+    pub(crate) fn back_max(&self, may_reorder: bool, rate: ClockRate) -> i64 {
+        self.reordered_max(may_reorder, rate).max(self.reorder.micros(rate) * 2)
+    }
+
+    /// Returns whether no frame before stated as late a time as the last one.
+    pub(crate) fn is_latest(&self) -> bool {
+        self.since_latest == 0
+    }
+
+    /// Returns by how much decoding is moved ahead of its statement.
+    pub(crate) fn reorder(&self) -> Ticks {
+        self.reorder
+    }
+
+    /// Returns whether the stated times have gone back or stood for longer than reordering explains.
+    pub(crate) fn is_held(&self) -> bool {
+        self.since_latest > BEFORE_LATER
+    }
+
+    fn reordered_max(&self, may_reorder: bool, rate: ClockRate) -> i64 {
+        let frames = if may_reorder { Ticks(self.pace * REORDERED_HALF_FRAMES / 2).micros(rate) } else { 0 };
+        frames.clamp(REORDERED_MICROS, REORDERED_MAX_MICROS)
+    }
+
+    /// Follows the latest decoding time that was stated, and the pace.
+    fn note(&mut self, dts: Ticks, reordered_max: i64, rate: ClockRate) {
+        self.advance = self.previous.replace(dts).map_or(0, |previous| (dts - previous).0);
+        let latest = self.latest.unwrap_or(dts);
+        if dts > latest {
+            let each = (dts - latest).0 / (self.since_latest + 1);
+            let is_pause = Ticks(each).micros(rate) > PAUSE_MICROS || self.since_latest > BEFORE_LATER;
+            self.pace = match self.pace {
+                pace if is_pause => pace,
+                0 => each,
+                pace => pace + (each - pace) / PACE_PARTS,
+            };
+            self.since_latest = 0;
+        } else if (latest - dts).micros(rate) > reordered_max {
+            self.since_latest = 0;
+        } else {
+            self.since_latest += i64::from(self.latest.is_some());
+            self.latest = Some(latest);
+            return;
+        }
+        self.latest = Some(dts);
     }
 }
 
@@ -119,7 +239,7 @@ mod tests {
         let (mut order, mut last, mut shown) = (Order::default(), Ticks(i64::MIN), Vec::new());
         for stated in stated {
             let (times, corrected) = order.believe(stated);
-            let (Times { dts, pts }, _) = order.advance(times);
+            let (Times { dts, pts }, _) = order.advance(times, stated, times.dts + Ticks(90 * 1000));
             assert!(!corrected && dts > last && pts >= dts, "{stated:?}: {dts:?} {pts:?}");
             last = dts;
             shown.push(pts.0 / 90);
@@ -155,12 +275,33 @@ mod tests {
     fn decoding_times_always_rise() {
         let mut order = Order::default();
         let mut advance = |dts: i64, pts: i64| {
-            let (Times { dts, pts }, held) = order.advance(Times { dts: Ticks(dts), pts: Ticks(pts) });
-            (dts.0, pts.0, held)
+            let stated = video(dts, pts);
+            let (times, _) = order.believe(stated);
+            let (Times { dts, pts }, held) = order.advance(times, stated, times.dts + Ticks(90 * 1000));
+            (dts.0 / 90, pts.0 / 90, held)
         };
         assert_eq!(advance(100, 100), (100, 100, false));
-        assert_eq!(advance(100, 100), (101, 101, true));
-        assert_eq!(advance(50, 190), (102, 190, true));
-        assert_eq!(advance(103, 103), (103, 103, false));
+        assert_eq!(advance(140, 140), (140, 140, false));
+        assert_eq!(advance(140, 140), (180, 180, true), "after the one before, at the pace of the track");
+        assert_eq!(advance(180, 180), (210, 210, true), "a little earlier, to come back to what is stated");
+        assert_eq!(advance(220, 220), (220, 220, false));
+        assert_eq!(advance(220, 280), (256, 316, true), "shown as much later as it is decoded");
+    }
+
+    #[test]
+    fn a_clock_that_stands_is_left_behind_at_the_pace_of_the_track() {
+        let mut order = Order::default();
+        let mut placed = Vec::new();
+        for dts in [0, 40, 80, 120, 120, 120, 120, 120, 120, 120] {
+            // With B-frames, whose composition time bounds nothing here.
+            let stated = video(dts, dts + 40);
+            let (times, _) = order.believe(stated);
+            let (Times { dts, pts }, _) = order.advance(times, stated, times.dts + Ticks(90 * 1000));
+            placed.push((dts.0 / 90, pts.0 / 90));
+        }
+        assert_eq!(placed[..4], [(0, 40), (40, 80), (80, 120), (120, 160)]);
+        assert!(placed[4..].windows(2).all(|pair| pair[1].0 > pair[0].0 && pair[1].1 >= pair[0].1), "{placed:?}");
+        assert!(order.is_held());
+        assert_eq!(placed[9].0 - placed[8].0, 40);
     }
 }

@@ -40,6 +40,11 @@ impl Protocol {
         }
     }
 
+    /// Whether the publisher reports how its tracks lie beside each other (RTCP sender reports), and the session follows.
+    const fn aligns_tracks(self) -> bool {
+        matches!(self, Self::Whip)
+    }
+
     /// Whether a publisher that asks for a name is there: an RTMP connection is, and a WHIP offer is a letter.
     const fn arrives_with_its_request(self) -> bool {
         matches!(self, Self::Rtmp)
@@ -151,10 +156,11 @@ impl Source {
     pub(crate) fn resume_clock(&self) -> SourceClock {
         /// The least distance to the next frame: the resolution of RTMP, so that it is not at the same time.
         const APART_MICROS: i64 = 1_000;
-        match self.feed.end_micros() {
+        let clock = match self.feed.end_micros() {
             Some(end) => SourceClock::after(self.program_clock, end + APART_MICROS),
             None => SourceClock::new(self.program_clock),
-        }
+        };
+        if self.protocol().aligns_tracks() { clock.with_aligned_tracks() } else { clock }
     }
 
     /// Returns the timeline of its frames.

@@ -16,6 +16,13 @@ const SETTLING_MICROS: i64 = 1_500_000;
 /// The largest change of dates per second of media: too small to see, and enough for any drift of clocks.
 const DRIFT_MICROS: i64 = 5_000;
 
+/// Dates that are off by more than this are followed faster: the frames before came earlier or later than they ever
+/// should, as when a publisher's clock stood still. Players must not see the future for minutes.
+const FAR_MICROS: i64 = 300_000;
+
+/// The largest change of such dates per second of media.
+const RETURN_MICROS: i64 = 100_000;
+
 /// A step of presentation time that is a break: longer than renditions are ever apart, and shorter than a noticeable
 /// reconnect.
 const BREAK_MICROS: u64 = 2_000_000;
@@ -81,7 +88,8 @@ impl Dates {
             anchor.offset = said;
         } else {
             let passed = micros.saturating_sub(anchor.newest).clamp(0, 1_000_000);
-            let step = passed * DRIFT_MICROS / 1_000_000;
+            let is_far = (said - anchor.offset).abs() > FAR_MICROS;
+            let step = passed * if is_far { RETURN_MICROS } else { DRIFT_MICROS } / 1_000_000;
             anchor.offset += (said - anchor.offset).clamp(-step, step);
         }
         anchor.newest = anchor.newest.max(micros);
@@ -104,6 +112,21 @@ mod tests {
         let mut dates = Dates::default();
         assert_eq!(dates.moment(0, wall(700)), wall(700));
         assert_eq!(dates.moment(40_000, wall(40)), wall(40));
+    }
+
+    #[test]
+    fn a_date_that_is_far_off_is_near_within_seconds() {
+        let mut dates = Dates::default();
+        for frame in 0..50 {
+            dates.date(frame * 40_000, wall(frame * 40));
+        }
+        let (mut before, mut off) = (dates.date(2_000_000, wall(2000)), i64::MAX);
+        for frame in 51..300 {
+            let date = dates.date(frame * 40_000, wall(frame * 40 - 1000));
+            assert!((36_000..=40_000).contains(&date.micros_since(before)), "dates never go back");
+            (before, off) = (date, date.micros_since(wall(frame * 40 - 1000)));
+        }
+        assert!(off <= FAR_MICROS, "{off}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! another type, 413 above the limit, 408 for a body that does not arrive, 400 for bytes that are not UTF-8.
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use onmic_http::Problem;
 
@@ -12,6 +12,9 @@ use onmic_http::Problem;
 pub const SDP: &str = "application/sdp";
 /// The media type of the body of a PATCH.
 pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
+pub(crate) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+pub(crate) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 /// The most bytes of a body. Offers have a few kilobytes, and Chromium's largest fewer than 10.
 const BYTES_MAX: usize = 64 * 1024;
@@ -28,7 +31,7 @@ impl<S: Send + Sync> FromRequest<S> for Offer {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        text(request, SDP).await.map(Self)
+        text(request, SDP, ACCEPT_POST).await.map(Self)
     }
 }
 
@@ -36,12 +39,12 @@ impl<S: Send + Sync> FromRequest<S> for Fragment {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        text(request, FRAGMENT).await.map(Self)
+        text(request, FRAGMENT, ACCEPT_PATCH).await.map(Self)
     }
 }
 
-async fn text(mut request: Request, expected: &str) -> Result<String, Problem> {
-    require_type(request.headers(), expected)?;
+async fn text(mut request: Request, expected: &'static str, accepts: HeaderName) -> Result<String, Problem> {
+    require_type(request.headers(), expected, accepts)?;
     DefaultBodyLimit::max(BYTES_MAX).apply(&mut request);
     let bytes = onmic_http::body::read(request, &()).await?;
     // NUL is valid UTF-8, but no line of SDP may have it (RFC 8866 section 9).
@@ -49,14 +52,16 @@ async fn text(mut request: Request, expected: &str) -> Result<String, Problem> {
     text.ok_or_else(|| Problem::bad_request("the body has to be text in UTF-8"))
 }
 
-fn require_type(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
+/// Requires the media type. A refusal names it in the header `accepts` too (RFC 9110 15.5.16, RFC 5789 2.2).
+fn require_type(headers: &HeaderMap, expected: &'static str, accepts: HeaderName) -> Result<(), Problem> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case(expected) {
         return Ok(());
     }
     let detail = format!("send the body with Content-Type: {expected}");
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+        .with_header(accepts, HeaderValue::from_static(expected)))
 }
 
 #[cfg(test)]

@@ -12,12 +12,16 @@ mod whip;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use onmic_http::{Problem, token};
 use onmic_media::{Action, Admission, Gate, Hub, ParticipantName, Returns, RoomName, SourceName};
 use onmic_rtc::Rtc;
+
+use body::ACCEPT_POST;
 
 /// The routes of WHIP and WHEP, with everything that they need.
 #[derive(Clone)]
@@ -46,14 +50,31 @@ impl Signalling {
     }
 }
 
+/// Names the media type of offers in answers to `OPTIONS` of an endpoint (RFC 9725 4.2), which a layer for cross-origin
+/// access gives before a route sees the request. So this has to stand before that layer.
+pub async fn name_offers(request: Request, next: Next) -> Response {
+    let is_endpoint = ["/whip/", "/whep/"].iter().any(|endpoints| request.uri().path().starts_with(endpoints));
+    let is_asked = is_endpoint && request.method() == Method::OPTIONS;
+    let mut response = next.run(request).await;
+    if is_asked {
+        response.headers_mut().insert(ACCEPT_POST, HeaderValue::from_static(body::SDP));
+    }
+    response
+}
+
 /// Answers a `HEAD` of an endpoint: it takes offers.
 fn accepts_offers() -> Response {
-    const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
-    let headers = [
-        (ACCEPT_POST, HeaderValue::from_static(body::SDP)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    (StatusCode::OK, headers).into_response()
+    (StatusCode::OK, about_offers()).into_response()
+}
+
+/// Answers a `GET` of an endpoint, which has no representation (RFC 9725 4.1).
+async fn no_representation() -> Response {
+    (StatusCode::NO_CONTENT, about_offers()).into_response()
+}
+
+fn about_offers() -> [(HeaderName, HeaderValue); 2] {
+    let no_store = HeaderValue::from_static("no-store");
+    [(ACCEPT_POST, HeaderValue::from_static(body::SDP)), (header::CACHE_CONTROL, no_store)]
 }
 
 fn source_name((room, participant): (String, String)) -> Result<SourceName, Problem> {

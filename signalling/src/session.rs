@@ -1,6 +1,8 @@
 //! The resource of an RTC session: the part that WHIP (RFC 9725) and WHEP share once the offer was answered.
 //!
-//! `Location: /sessions/ID`. PATCH carries trickled candidates and ICE restarts. DELETE ends the session.
+//! `Location: /sessions/ID`. PATCH carries trickled candidates and ICE restarts. DELETE ends the session. A PATCH without
+//! `If-Match` is taken, though RFC 9725 4.3.1 would refuse it with 428: many clients trickle without it, and nothing that
+//! they send can harm a later ICE session.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -12,11 +14,11 @@ use onmic_http::Problem;
 use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
 use onmic_rtc::{OfferRefused, Rtc};
 
-use crate::body::{FRAGMENT, Fragment, SDP};
+use crate::body::{ACCEPT_PATCH, FRAGMENT, Fragment, SDP};
 
 /// Makes the routes of the resource.
 pub fn router(rtc: Rtc) -> Router {
-    Router::new().route("/sessions/{id}", patch(change).delete(end)).with_state(rtc)
+    Router::new().route("/sessions/{id}", patch(change).delete(end).get(look)).with_state(rtc)
 }
 
 /// Answers 201 with the SDP answer, its resource, and the ICE servers to use.
@@ -25,7 +27,7 @@ pub fn created(answer: Answer, ice_servers: &[String]) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(HeaderName::from_static("accept-patch"), HeaderValue::from_static(FRAGMENT));
+    headers.insert(ACCEPT_PATCH, HeaderValue::from_static(FRAGMENT));
     insert(headers, header::LOCATION, &format!("/sessions/{}", answer.session));
     insert(headers, header::ETAG, &quoted(&answer.etag));
     for server in ice_servers {
@@ -73,6 +75,13 @@ async fn change(
 async fn end(State(rtc): State<Rtc>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     let id: SessionId = id.parse().map_err(|_| no_session())?;
     if rtc.close(id).await { Ok(StatusCode::OK) } else { Err(no_session()) }
+}
+
+/// Answers a `GET`: a session has no representation (RFC 9725 4.1).
+async fn look(State(rtc): State<Rtc>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    let id: SessionId = id.parse().map_err(|_| no_session())?;
+    // A fragment without a line changes nothing.
+    rtc.patch(id, None, "").await.map(|_| StatusCode::NO_CONTENT).map_err(|refused| patch_problem(&refused))
 }
 
 fn patch_problem(refused: &PatchRefused) -> Problem {

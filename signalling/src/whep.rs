@@ -22,13 +22,13 @@ use onmic_media::{Action, Feed, RoomName};
 use onmic_rtc::OfferRefused;
 
 use crate::body::Offer;
-use crate::{Signalling, accepts_offers, session, source_name};
+use crate::{Signalling, accepts_offers, no_representation, session, source_name};
 
 pub(crate) fn router() -> Router<Signalling> {
     Router::new()
-        .route("/whep/{room}", post(watch_program).head(probe_program))
-        .route("/whep/{room}/{participant}", post(watch_source).head(probe_source))
-        .route("/whep/{room}/{participant}/return", post(watch_return).head(probe_return))
+        .route("/whep/{room}", post(watch_program).head(probe_program).get(no_representation))
+        .route("/whep/{room}/{participant}", post(watch_source).head(probe_source).get(no_representation))
+        .route("/whep/{room}/{participant}/return", post(watch_return).head(probe_return).get(no_representation))
 }
 
 /// The time after which a client should ask again for what nobody publishes, in seconds: publishers take a few to begin.

@@ -13,12 +13,12 @@ use onmic_http::Problem;
 use onmic_media::{Action, Protocol, SourceName};
 
 use crate::body::Offer;
-use crate::{Signalling, accepts_offers, session, source_name};
+use crate::{Signalling, accepts_offers, no_representation, session, source_name};
 
 pub(crate) fn router() -> Router<Signalling> {
     Router::new()
-        .route("/whip/{room}", post(publish_host).head(probe_host))
-        .route("/whip/{room}/{participant}", post(publish_participant).head(probe_participant))
+        .route("/whip/{room}", post(publish_host).head(probe_host).get(no_representation))
+        .route("/whip/{room}/{participant}", post(publish_participant).head(probe_participant).get(no_representation))
 }
 
 impl Signalling {

@@ -53,7 +53,8 @@ endToEnd("a_blocking_playlist_request_is_answered_when_its_part_exists", async (
   }
 
   // A part number past the end of a segment means the first part of the next segment.
-  const past = await request(`${videoUrl}?_HLS_msn=${msn}&_HLS_part=50`);
+  // A segment has three or four parts, and nine more than there are may be asked for.
+  const past = await request(`${videoUrl}?_HLS_msn=${msn}&_HLS_part=${part + 5}`);
   assert.equal(past.status, 200, past.text);
   assert.ok(parseMedia(past.text).nextSequence > msn, past.text);
 
@@ -102,6 +103,7 @@ endToEnd("wrong_queries_are_refused_with_a_reason", async (stage) => {
     ["_HLS_msn=-1", "a negative sequence number"],
     ["_HLS_msn=99999999999999999999999", "a sequence number of 23 digits"],
     [`_HLS_msn=${nextSequence}&_HLS_part=-1`, "a negative part"],
+    [`_HLS_msn=${nextSequence + 1}&_HLS_part=50`, "a part more than three seconds ahead"],
     [`_HLS_msn=${nextSequence}&_HLS_part=x`, "a part that is not a number"],
   ]) {
     const answer = await request(`${videoUrl}?${query}`);

@@ -1,5 +1,7 @@
 //! Delivery directives (rfc8216bis 6.2.5): the part that a playlist request waits for, and the rules of the answer.
 
+use std::time::Duration;
+
 use onmic_packager::Edge;
 
 use crate::error::EdgeError;
@@ -25,8 +27,27 @@ pub struct Published {
     pub first: u64,
     /// The part that comes next.
     pub next: Edge,
+    /// How many parts beyond the last one a client may ask for (the Advance Part Limit, 6.2.5.2); `None` before the part
+    /// target is known.
+    pub parts_ahead: Option<u32>,
     /// Whether the rendition has ended, so that no part will follow.
     pub ended: bool,
+}
+
+impl Published {
+    /// Returns the Advance Part Limit: three seconds of parts, or three parts that are longer than a second.
+    pub fn parts_ahead(part_target: Duration) -> u32 {
+        let parts = 3_000_u128.div_ceil(part_target.as_millis().clamp(1, 1_000));
+        u32::try_from(parts).unwrap_or(u32::MAX)
+    }
+
+    /// Returns whether a part is further beyond the last one than a client may ask for.
+    fn is_far(&self, wanted: Edge) -> bool {
+        // The parts of the open segment that are out count as well, and those of the segment after it are yet to come.
+        let out = if wanted.msn == self.next.msn { self.next.part } else { 0 };
+        let ahead = wanted.part.saturating_add(1).saturating_sub(out);
+        wanted.msn >= self.next.msn && self.parts_ahead.is_some_and(|most| ahead > most)
+    }
 }
 
 /// The way in which a request is answered now.
@@ -70,6 +91,11 @@ impl Directives {
         if self.msn.is_some_and(|msn| msn > published.next.msn + 1) {
             return Err(EdgeError::BadQuery("_HLS_msn is more than two segments ahead of the playlist"));
         }
+        if let Some((msn, part)) = self.msn.zip(self.part)
+            && published.is_far(Edge { msn, part })
+        {
+            return Err(EdgeError::BadQuery("_HLS_part is more than three seconds ahead of the playlist"));
+        }
         // Players give up on a playlist without a whole segment, so the first ones wait for it.
         if published.parts.is_empty() {
             return Ok(Verdict::Wait);
@@ -100,7 +126,8 @@ mod tests {
 
     /// Segments 10 (6 parts) and 11 (5 parts) are complete, and two parts of 12 are out.
     fn published() -> Published {
-        Published { parts: vec![6, 5], first: 10, next: Edge { msn: 12, part: 2 }, ended: false }
+        let parts_ahead = Some(10);
+        Published { parts: vec![6, 5], first: 10, next: Edge { msn: 12, part: 2 }, parts_ahead, ended: false }
     }
 
     fn judge(query: &str) -> Result<Verdict, EdgeError> {
@@ -115,7 +142,8 @@ mod tests {
 
     #[test]
     fn the_first_playlist_waits_for_a_whole_segment() {
-        let young = Published { parts: Vec::new(), first: 0, next: Edge { msn: 0, part: 3 }, ended: false };
+        let next = Edge { msn: 0, part: 3 };
+        let young = Published { parts: Vec::new(), first: 0, next, parts_ahead: None, ended: false };
         assert_eq!(Directives::default().judge(&young), Ok(Verdict::Wait));
         let of_part = Directives { msn: Some(0), part: Some(1), skip: false };
         assert_eq!(of_part.judge(&young), Ok(Verdict::Wait), "the target duration is not known yet");
@@ -160,6 +188,19 @@ mod tests {
     fn a_request_more_than_two_segments_ahead_is_refused() {
         assert_eq!(judge("_HLS_msn=13"), Ok(Verdict::Wait));
         assert!(matches!(judge("_HLS_msn=14"), Err(EdgeError::BadQuery(_))));
+    }
+
+    #[test]
+    fn a_part_beyond_the_advance_part_limit_is_refused() {
+        assert_eq!(judge("_HLS_msn=12&_HLS_part=11"), Ok(Verdict::Wait));
+        assert!(matches!(judge("_HLS_msn=12&_HLS_part=12"), Err(EdgeError::BadQuery(_))));
+        assert_eq!(judge("_HLS_msn=13&_HLS_part=9"), Ok(Verdict::Wait));
+        assert!(matches!(judge("_HLS_msn=13&_HLS_part=10"), Err(EdgeError::BadQuery(_))));
+        assert_eq!(judge("_HLS_msn=11&_HLS_part=4000"), Ok(Verdict::Ready), "the first of the next segment");
+        assert!(judge("_HLS_msn=12&_HLS_part=4294967295").is_err());
+        for (millis, parts) in [(333, 10), (200, 15), (1_000, 3), (4_000, 3)] {
+            assert_eq!(Published::parts_ahead(Duration::from_millis(millis)), parts, "{millis} ms");
+        }
     }
 
     #[test]

@@ -75,6 +75,7 @@ impl View {
             parts: segments.iter().map(|segment| segment.listed().len() as u32).collect(),
             first: segments.first().map_or(rendition.next().msn, |first| first.msn),
             next: rendition.next(),
+            parts_ahead: rendition.part_target().map(Published::parts_ahead),
             ended,
         };
         let open = rendition.open().cloned();

@@ -15,7 +15,8 @@ pub fn run(data: &[u8]) {
     let Ok(directives) = Directives::parse(Some(query)) else { return };
     let first = 7;
     let next = Edge { msn: first + u64::from(complete), part: u32::from(part) };
-    let mut published = Published { parts: vec![4; usize::from(complete)], first, next, ended: false };
+    let mut published =
+        Published { parts: vec![4; usize::from(complete)], first, next, parts_ahead: Some(10), ended: false };
     let verdict = directives.judge(&published);
     assert!(directives.is_blocking() || complete == 0 || verdict == Ok(Verdict::Ready));
     if verdict == Ok(Verdict::Wait) {
