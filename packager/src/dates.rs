@@ -118,11 +118,11 @@ mod tests {
     fn a_date_that_is_far_off_is_near_within_seconds() {
         let mut dates = Dates::default();
         for frame in 0..50 {
-            dates.date(frame * 40_000, wall(frame * 40));
+            dates.moment(frame * 40_000, wall(frame * 40));
         }
-        let (mut before, mut off) = (dates.date(2_000_000, wall(2000)), i64::MAX);
+        let (mut before, mut off) = (dates.moment(2_000_000, wall(2000)), i64::MAX);
         for frame in 51..300 {
-            let date = dates.date(frame * 40_000, wall(frame * 40 - 1000));
+            let date = dates.moment(frame * 40_000, wall(frame * 40 - 1000));
             assert!((36_000..=40_000).contains(&date.micros_since(before)), "dates never go back");
             (before, off) = (date, date.micros_since(wall(frame * 40 - 1000)));
         }
