@@ -26,6 +26,7 @@ const LONG: Duration = Duration::from_secs(20);
 fn config(sessions: usize) -> Config {
     Config {
         address: IpAddr::from([127, 0, 0, 1]),
+        only_this_machine: false,
         port: 0,
         shards: 2,
         announce: Vec::new(),

@@ -151,7 +151,7 @@ endToEnd("a_udp_port_in_use_ends_the_start_with_one_sentence", async (stage) => 
   await waitFor("the gateway to end", () => gateway.exit);
   assert.notEqual(gateway.exit.code, 0);
   assert.doesNotMatch(gateway.log, /panicked/);
-  assert.ok(gateway.log.includes(`127.0.0.1:${port}`), gateway.log);
+  assert.ok(gateway.log.includes(`:${port}`), gateway.log);
 });
 
 for (const [announce, candidate] of [
