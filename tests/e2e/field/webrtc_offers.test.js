@@ -100,6 +100,7 @@ endToEnd("a_viewer_without_our_video_codecs_is_told_what_there_is", async (stage
   const gateway = await live(stage);
   const refused = await post(gateway, "/whep/field", offer({ video: [["96", "VP9/90000"]] }));
   assert.deepEqual(assertProblem(refused, [406], "VP9 alone").have, ["h264", "vp8"]);
+  assert.ok((await gateway.metric("onmic_whep_given_up_total", { reason: "no_codec" })) >= 1);
   const listener = await ask(gateway, "/whep/field", offer({ video: null }));
   assert.equal(listener.status, 201, "an offer without a video section asks for audio alone");
 });
