@@ -77,8 +77,26 @@ it('video_plays_without_waiting_for_audio_that_comes_later_in_the_same_session',
   expect([node.server.count('POST', /^\/whep/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 0]);
 });
 
+const AUDIO_ONLY = { participants: [{ name: 'host', protocol: 'whip', state: 'live', video: null, advice: [] }] };
+
+it('audio_alone_in_a_room_with_video_is_replaced_by_hls_and_the_reason_is_told', async () => {
+  node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
+  await node.publisher.evaluate(() => {
+    window.lacks = 'video';
+  });
+  const page = await node.open('/watch/demo');
+  await shows(page, 'hls');
+  expect(await page.evaluate(() => window.onmicPlayer?.stats.whepGivenUp)).toEqual({ audio_only: 1 });
+  const ended = () => node.server.seen.filter(({ method, path }) => method === 'DELETE' && path.startsWith('/whep'));
+  await until(() => ended().length > 0, 'the session to be deleted');
+  expect(ended()[0]?.query).toBe('?reason=audio_only');
+  await node.publisher.evaluate(() => window.begin('video'));
+  await shows(page, 'whep');
+  expect(await page.evaluate(() => window.onmicPlayer?.video.videoWidth)).toBe(640);
+});
+
 it('audio_plays_without_waiting_for_video_that_comes_later_in_the_same_session', async () => {
-  node.server.rooms.set('demo', { whep: 'peer', hls: false, state: 'live' });
+  node.server.rooms.set('demo', { whep: 'peer', hls: false, state: 'live', room: AUDIO_ONLY });
   await node.publisher.evaluate(() => {
     window.lacks = 'video';
   });
