@@ -95,6 +95,21 @@ it('audio_alone_in_a_room_with_video_is_replaced_by_hls_and_the_reason_is_told',
   expect(await page.evaluate(() => window.onmicPlayer?.video.videoWidth)).toBe(640);
 });
 
+it('the_watch_page_shows_the_title_of_the_room', async () => {
+  node.server.rooms.set('demo', {
+    whep: 'peer',
+    hls: false,
+    state: 'live',
+    room: { state: { title: 'Ceramics <live>' } },
+  });
+  const page = await node.open('/watch/demo');
+  await page.waitForSelector('h1:has-text("Ceramics <live>")');
+  expect(await page.title()).toContain('Ceramics <live>');
+  node.server.rooms.set('plain', { whep: 'peer', hls: false, state: 'live' });
+  const plain = await node.open('/watch/plain');
+  await plain.waitForSelector('h1:has-text("plain")');
+});
+
 it('audio_plays_without_waiting_for_video_that_comes_later_in_the_same_session', async () => {
   node.server.rooms.set('demo', { whep: 'peer', hls: false, state: 'live', room: AUDIO_ONLY });
   await node.publisher.evaluate(() => {
