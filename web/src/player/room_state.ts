@@ -41,11 +41,15 @@ export function roomState(room: unknown): RoomState {
   return states.includes('interrupted') ? 'interrupted' : 'gone';
 }
 
-/** Returns whether this participant sends video, or any participant if none is named. */
+/**
+ * Returns whether this participant sends video now, or any participant if none is named. A camera that is paused has a
+ * frame rate of 0.
+ */
 export function hasVideo(room: unknown, participant?: string): boolean | undefined {
   if (typeof room !== 'object' || room === null) return undefined;
   const { participants } = room as { participants?: unknown };
   if (!Array.isArray(participants)) return undefined;
   const asked = (one: { name?: unknown }) => participant === undefined || one?.name === participant;
-  return participants.filter(asked).some((one: { video?: unknown }) => Boolean(one?.video));
+  const sends = (one: { video?: { fps?: unknown } | null }) => Boolean(one?.video) && one.video?.fps !== 0;
+  return participants.filter(asked).some(sends);
 }

@@ -146,10 +146,15 @@ export class TransportChoice {
   #reopened = false; // The shown WHEP session was lost, and one new session is being opened to replace it.
   #notLiveSeen = 0;
   #received = { audio: false, video: false };
-  /** Whether the WHEP session plays audio alone. `asked` means that the room's answer decides. */
-  #alone: 'no' | 'asked' | 'plays' = 'no';
+  /**
+   * Whether the WHEP session plays audio alone. `asked` means that the room's answer decides. `still` means that nobody
+   * sends video at the moment, as with a paused camera, so the last frame stays. The node may send it again.
+   */
+  #alone: 'no' | 'asked' | 'plays' | 'still' = 'no';
   /** When the room was first seen to have video that the session, which plays audio alone, does not bring. */
   #videoMissedSince = NEVER;
+  /** Whether a frame has come since the last stall. Only the state `still` looks at it. */
+  #flows = true;
   #whep: Leg<WhepPhase> = { phase: 'off', until: NEVER, failures: 0, playingSince: 0 };
   #hls: Leg<HlsPhase> = { phase: 'off', until: NEVER, failures: 0, playingSince: 0 };
   #effects: Effect[] = [];
@@ -218,7 +223,7 @@ export class TransportChoice {
         return;
       case 'room':
         this.#heardOfVideo(input.video, now);
-        this.#roomSeen(input.room, now);
+        this.#roomSeen(input.room, input.video, now);
         return;
       case 'whep_answered':
         if (this.#whep.phase === 'asking') this.#whepEnters('connecting', now + this.#timing.connectMs);
@@ -255,7 +260,8 @@ export class TransportChoice {
         this.#whepLost(now);
         return;
       case 'whep_stalled':
-        if (this.#whep.phase === 'playing') this.#hold('whep', now);
+        this.#flows = false;
+        if (this.#whep.phase === 'playing' && this.#alone !== 'still') this.#hold('whep', now);
         return;
       case 'whep_restart_failed':
         if (this.#whep.phase === 'restarting') this.#reopen(now);
@@ -354,6 +360,8 @@ export class TransportChoice {
 
   #whepPlays(now: number): void {
     if (this.#whep.phase === 'off' || this.#whep.phase === 'resting' || this.#whep.phase === 'given_up') return;
+    this.#flows = true;
+    if (this.#alone === 'still' && this.#whep.phase === 'playing') return;
     if (this.#whep.phase !== 'playing') this.#whep.playingSince = now;
     this.#whepEnters('playing', this.#alone === 'plays' ? now + this.#timing.aloneMs : NEVER);
     this.#reopened = false;
@@ -416,6 +424,7 @@ export class TransportChoice {
   }
 
   #restart(now: number): void {
+    this.#alone = 'no';
     this.#whepEnters('restarting', now + this.#timing.restartMs);
     if (this.#shown === 'whep') this.#tell('recovering', 'stalled');
     this.#effects.push({ do: 'restart_whep' });
@@ -448,7 +457,7 @@ export class TransportChoice {
         return this.#whepFails('blocked', now);
       case 'buffering':
         return this.#whepFails(this.#whyNoFrame(), now);
-      case 'playing': // Audio alone.
+      case 'playing': // Audio alone, or a still picture.
         this.#whep.until = now + this.#timing.aloneMs;
         this.#effects.push({ do: 'ask_room' });
         return;
@@ -480,11 +489,23 @@ export class TransportChoice {
       if (!video) this.#effects.push({ do: 'play_audio' });
       return;
     }
-    if (this.#alone !== 'plays') return;
-    if (!video) this.#videoMissedSince = NEVER;
+    if (this.#alone === 'no' || this.#whep.phase !== 'playing') return;
+    if (video && this.#alone === 'still' && this.#flows) {
+      this.#alone = 'no';
+      this.#whep.until = NEVER;
+    } else if (!video) this.#videoMissedSince = NEVER;
     else if (this.#videoMissedSince === NEVER) this.#videoMissedSince = now;
-    else if (this.#whep.phase === 'playing' && now - this.#videoMissedSince >= this.#timing.firstFrameMs)
-      this.#whepFails(this.#whyNoFrame(), now);
+    else if (now - this.#videoMissedSince < this.#timing.firstFrameMs) return;
+    else if (this.#alone === 'still') this.#restart(now);
+    else this.#whepFails(this.#whyNoFrame(), now);
+  }
+
+  /** Frames stopped because nobody sends any. The session goes on with its audio and its last frame. */
+  #stands(now: number): void {
+    this.#alone = 'still';
+    this.#videoMissedSince = NEVER;
+    this.#whepEnters('playing', now + this.#timing.aloneMs);
+    if (this.#shown === 'whep') this.#tell('playing');
   }
 
   // HLS
@@ -571,11 +592,12 @@ export class TransportChoice {
     this.#effects.push({ do: 'ask_room' });
   }
 
-  #roomSeen(room: 'live' | 'interrupted' | 'gone' | 'unknown', now: number): void {
+  #roomSeen(room: 'live' | 'interrupted' | 'gone' | 'unknown', video: boolean | undefined, now: number): void {
     const whepHeld = this.#whep.phase === 'held';
     const hlsHeld = this.#hls.phase === 'held';
     if (!whepHeld && !hlsHeld) return;
     if (room === 'gone') return this.#nothingToWatch('ended', now);
+    if (whepHeld && room === 'live' && video === false) return this.#stands(now);
     const leg = whepHeld ? this.#whep : this.#hls;
     if (room === 'interrupted') {
       leg.until = now + this.#timing.askRoomMs;

@@ -111,7 +111,8 @@ it('the_watch_page_shows_the_title_of_the_room', async () => {
 });
 
 it('audio_plays_without_waiting_for_video_that_comes_later_in_the_same_session', async () => {
-  node.server.rooms.set('demo', { whep: 'peer', hls: false, state: 'live', room: AUDIO_ONLY });
+  const room = { whep: 'peer' as const, hls: false, state: 'live' as const, room: AUDIO_ONLY as object };
+  node.server.rooms.set('demo', room);
   await node.publisher.evaluate(() => {
     window.lacks = 'video';
   });
@@ -121,6 +122,7 @@ it('audio_plays_without_waiting_for_video_that_comes_later_in_the_same_session',
   await page.waitForTimeout(3000); // A frozen video would count as a stall after this time.
   await shows(page, 'whep');
   await node.publisher.evaluate(() => window.begin('video'));
+  room.room = {};
   await page.waitForFunction(() => window.onmicPlayer?.video.videoWidth === 640, undefined, { timeout: 5000 });
   await shows(page, 'whep');
   expect([node.server.count('POST', /^\/whep/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 0]);

@@ -16,6 +16,7 @@ describe('the room as the player sees it', () => {
     expect(hasVideo(room, 'ben')).toBe(true);
     expect(hasVideo(room, 'host')).toBe(false);
     expect(hasVideo({ live: true, participants: [] })).toBe(false);
+    expect(hasVideo({ live: true, participants: [{ name: 'host', video: { codec: 'h264', fps: 0 } }] })).toBe(false);
   });
 
   it.each([null, 7, 'room', {}, { participants: 3 }])('does_not_say_so_in_%j', (room) => {

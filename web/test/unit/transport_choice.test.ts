@@ -148,6 +148,25 @@ describe('transport choice', () => {
     expect(dark.take()).toEqual(['close_whep', 'recovering: audio_only', 'open_hls']);
   });
 
+  it('a_paused_camera_is_not_a_stall', () => {
+    const bench = new Bench().whep();
+    const room = (video: boolean): Input => ({ kind: 'room', room: 'live', video });
+    expect(bench.put('whep_stalled', room(false)).take()).toEqual(['recovering: stalled', 'ask_room', 'playing']);
+    for (let look = 0; look < 5; look++) {
+      expect(bench.run(TIMING.aloneMs).take()).toEqual(['ask_room']);
+      bench.put(room(false));
+    }
+    // The node sends its last frame again.
+    expect(bench.put('whep_frame', 'whep_stalled', room(false)).take()).toEqual([]);
+    // The camera sends again.
+    expect(bench.put('whep_frame').run(TIMING.aloneMs).put(room(true)).take()).toEqual(['ask_room']);
+    expect(bench.choice.deadline()).toBeNull();
+    // If its frames do not come, the session is repaired.
+    bench.put('whep_stalled', room(false)).take();
+    for (let look = 0; look < 2; look++) bench.run(TIMING.aloneMs).put(room(true));
+    expect(bench.take()).toEqual(['ask_room', 'ask_room', 'recovering: stalled', 'restart_whep']);
+  });
+
   it.each([401, 403])('refusal_with_%i_is_final', (status) => {
     const bench = new Bench().put('play', refused(status));
     expect(bench.take()).toEqual(['connecting', 'open_whep', 'close_whep', 'failed: unauthorized']);
