@@ -89,7 +89,7 @@ test-web: setup web
 	npm --prefix web test
 
 # Builds the tests too, so that dependencies keep the features with which test-rust built them.
-#: test-e2e   tests the built binary with the real ffmpeg and the real Chromium
+#: test-e2e   tests the built binary with the real ffmpeg, Chromium and Firefox
 test-e2e: setup web
 	cargo build --workspace --bins --tests --locked
 	npm --prefix tests run tools

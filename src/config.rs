@@ -471,7 +471,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns the address that all listeners bind.
+    /// Returns the address that all listeners bind. Where it is loopback, WebRTC has the other addresses of this machine too.
     pub fn address(&self) -> Result<IpAddr, ConfigError> {
         let is_open = self.auth.secret.is_empty();
         if self.host == "auto" {

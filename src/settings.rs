@@ -1,5 +1,6 @@
 //! The settings of each part, made of the configuration.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -64,8 +65,15 @@ fn encoder(config: &Config, defaults: VideoSettings) -> VideoSettings {
 }
 
 pub fn rtc(config: &Config, calendar: Arc<Calendar>) -> anyhow::Result<onmic_rtc::Config> {
+    let address = config.address()?;
+    // WebRTC needs the other addresses of this machine too, because Firefox pairs no loopback candidate.
+    let any = match address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
     Ok(onmic_rtc::Config {
-        address: config.address()?,
+        address: if address.is_loopback() { any } else { address },
+        only_this_machine: address.is_loopback(),
         port: config.rtc.port,
         shards: config.rtc.shards,
         announce: config.rtc.announced()?,

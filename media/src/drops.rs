@@ -80,6 +80,8 @@ metric::label_values! {
     Unclassified => "unclassified",
     /// A datagram belongs to no session.
     UnknownAddress => "unknown_address",
+    /// A datagram came from another machine, and the server listens on loopback.
+    OtherMachine => "other_machine",
     /// DTLS, RTP or RTCP came from an address that has not passed a connectivity check.
     AddressNotValidated => "address_not_validated",
     /// A STUN message cannot be parsed, or has no fingerprint.

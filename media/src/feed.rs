@@ -74,6 +74,8 @@ pub enum Recipe {
     /// The same with a keyframe at least every two seconds, from video whose keyframes are too far apart for viewers that
     /// join. It is encoded anew in any case.
     H264Entries,
+    /// VP8, from any video, for browsers without H.264: Firefox has it only once it has fetched OpenH264.
+    Vp8,
     /// Opus, from any audio.
     Opus,
     /// AAC, from any audio.
@@ -85,6 +87,7 @@ impl Recipe {
     pub const fn codec(self) -> Codec {
         match self {
             Self::H264 | Self::H264Entries => Codec::H264,
+            Self::Vp8 => Codec::Vp8,
             Self::Opus => Codec::Opus,
             Self::Aac => Codec::Aac,
         }
@@ -98,7 +101,7 @@ impl Recipe {
 
     fn for_viewer(kind: MediaKind, accept: Accept<'_>) -> Option<Self> {
         let recipes: &[Self] = match kind {
-            MediaKind::Video => &[Self::H264],
+            MediaKind::Video => &[Self::H264, Self::Vp8],
             MediaKind::Audio => &[Self::Opus, Self::Aac],
             MediaKind::Data => &[],
         };

@@ -107,6 +107,8 @@ metrics_of_onmic! {
     HLS_REQUESTS = "onmic_hls_requests_total", Counter, ["kind", "status"];
     /// Counts LL-HLS requests that wait for a part.
     HLS_BLOCKED = "onmic_hls_blocked", Gauge, [];
+    /// Counts WHEP sessions that players gave up, and offers without a usable codec, by the reasons below.
+    WHEP_GIVEN_UP = "onmic_whep_given_up_total", Counter, ["reason"];
     /// Counts tracks that are being derived now.
     DERIVED_TRACKS = "onmic_derived_tracks", Gauge, ["recipe"];
     /// Counts audio mixes that are running now.
@@ -136,10 +138,39 @@ label_values! {
     MixAudio => "mix_audio",
     /// The time from a video frame's entry into the deriver to the output of its H.264.
     TranscodeH264 => "transcode_h264",
+    /// The time from a video frame's entry into the deriver to the output of its VP8.
+    TranscodeVp8 => "transcode_vp8",
     /// The time from an audio frame's entry into the deriver to the output of its Opus.
     TranscodeOpus => "transcode_opus",
     /// The time from an audio frame's entry into the deriver to the output of its AAC.
     TranscodeAac => "transcode_aac",
+}
+
+label_values! {
+    /// Names why a player gave WHEP up: these are the values of the label `reason` of [`WHEP_GIVEN_UP`]. All but the first
+    /// are what the player says when it deletes its session (`DELETE /sessions/ID?reason=blocked`).
+    GivenUp:
+    /// The offer has no codec in which the room can be watched, so it was refused (406).
+    NoCodec => "no_codec",
+    /// The connection was not made: UDP is blocked, or no announced address is reached.
+    Blocked => "blocked",
+    /// The connection was made, and no media came.
+    NoPacket => "no_packet",
+    /// Video came, and the browser showed no frame of it.
+    NoPicture => "no_picture",
+    /// Only audio came, and the room has video.
+    AudioOnly => "audio_only",
+    /// Frames stopped during playback, and a new connection did not help.
+    Stalled => "stalled",
+    /// The player stated another reason.
+    Other => "other",
+}
+
+impl GivenUp {
+    /// Returns the reason of this name.
+    pub fn named(name: &str) -> Self {
+        Self::ALL.iter().copied().find(|reason| reason.name() == name).unwrap_or(Self::Other)
+    }
 }
 
 impl Latency {
@@ -190,11 +221,16 @@ mod tests {
     fn every_name_is_declared_once_and_every_sentence_ends() {
         let names = ALL.iter().map(|metric| metric.name).chain(DropReason::ALL.iter().map(|reason| reason.name()));
         let count = ALL.len() + DropReason::ALL.len();
+        assert!(GivenUp::ALL.iter().all(|reason| GivenUp::named(reason.name()) == *reason));
+        assert_eq!(GivenUp::named("a reason of tomorrow"), GivenUp::Other);
         assert_eq!(names.collect::<BTreeSet<_>>().len(), count);
         let of_metrics = ALL.iter().map(|metric| metric.sentence);
         let sentences = of_metrics.chain(DropReason::ALL.iter().map(|reason| reason.sentence()));
         assert!(
-            sentences.chain(Latency::ALL.iter().map(|stage| stage.sentence())).all(|sentence| sentence.ends_with('.'))
+            sentences
+                .chain(Latency::ALL.iter().map(|stage| stage.sentence()))
+                .chain(GivenUp::ALL.iter().map(|reason| reason.sentence()))
+                .all(|sentence| sentence.ends_with('.'))
         );
     }
 
@@ -210,6 +246,10 @@ mod tests {
         out.push_str("\n## Stages\n\n| `stage` | |\n| --- | --- |\n");
         for stage in Latency::ALL {
             writeln!(out, "| `{}` | {} |", stage.name(), stage.sentence()).unwrap();
+        }
+        out.push_str("\n## Reasons to give WHEP up\n\n| `reason` | |\n| --- | --- |\n");
+        for reason in GivenUp::ALL {
+            writeln!(out, "| `{}` | {} |", reason.name(), reason.sentence()).unwrap();
         }
         out.push_str(
             "\n## Reasons for drops\n\nA reader that fell behind is `behind_…` everywhere: \

@@ -39,6 +39,7 @@ impl Drop for Running {
 pub(crate) fn transcode_seconds(recipe: Recipe) -> Histogram {
     let latency = match recipe {
         Recipe::H264 | Recipe::H264Entries => Latency::TranscodeH264,
+        Recipe::Vp8 => Latency::TranscodeVp8,
         Recipe::Opus => Latency::TranscodeOpus,
         Recipe::Aac => Latency::TranscodeAac,
     };

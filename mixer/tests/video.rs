@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use onmic_media::codec::vp8;
 use onmic_media::{Codec, Feed, Frame, Join, MediaKind, Parameters, Track};
 use onmic_mixer::{Config, Transcoder};
 use support::{Recording, demand, derive, ffmpeg, from_flv, from_h265, from_ivf, next, picture_types, rest, run};
@@ -83,6 +84,22 @@ fn every_other_codec_becomes_h264_with_added_keyframes() {
         assert_eq!(picture_types(&out).len(), 90, "{codec}");
         assert_eq!(out.iter().filter(|frame| frame.keyframe).count(), 2, "{codec}: at the start and after two seconds");
     }
+}
+
+#[test]
+fn video_becomes_vp8_for_viewers_without_h264_until_the_input_is_vp8() {
+    let (_transcoder, feed) = feed(patient());
+    let mut recording = with_b_frames("640x360", 3, 999);
+    let source = "-f lavfi -i testsrc2=s=320x240:r=30:d=1 -pix_fmt yuv420p -c:v libvpx -deadline realtime -g 999";
+    let later = from_ivf(&ffmpeg(source, "ivf")).delayed(Duration::from_millis(3100));
+    recording.frames.extend(later.frames.clone());
+    let out = derive(&feed, &recording, Codec::Vp8);
+    assert_eq!(pts(&out), recording.pts(), "the same frames at the same times, in order");
+    assert!(out.iter().all(|frame| frame.dts == frame.pts && frame.keyframe == vp8::is_keyframe(&frame.payload)));
+    let (encoded, passed) = out.split_at(90);
+    assert!(encoded.iter().all(|frame| size(frame) == (640, 360)));
+    assert_eq!(encoded.iter().filter(|frame| frame.keyframe).count(), 2, "at the start and after two seconds");
+    assert!(passed.iter().zip(&later.frames).all(|(out, frame)| out.payload == frame.payload));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use onmic_media::hub::HubLimits;
-use onmic_media::{Hub, Join, NodeClock, Read, Reader, TrackKey, WallTime};
+use onmic_media::{Date, Hub, Join, NodeClock, Read, Reader, TrackKey, WallTime};
 use onmic_packager::{Rendition, Segmenter, Settings};
 
 use self::model::{Fault, Publisher};
@@ -127,7 +127,7 @@ fn check_date(
     let Some(last) = open.or(rendition.segments().next_back().map(|last| &**last)).filter(|last| !last.gap) else {
         return;
     };
-    let end = last.program_date_time.micros_since(EPOCH) + i64::try_from(listed(last).as_micros()).unwrap();
+    let end = last.program_date_time.micros_since(Date(EPOCH.0)) + i64::try_from(listed(last).as_micros()).unwrap();
     let late = now - end;
     // The open part, and for frames that come slowly the open segment, are not listed yet.
     let unlisted = match rendition.open().filter(|open| open.whole) {

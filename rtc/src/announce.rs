@@ -4,6 +4,9 @@
 //! Names have to resolve at the start. Later, names and this machine's own addresses are looked up again when an answer
 //! is made, at most once in [`LOOK_UP_INTERVAL`]: dynamic DNS changes, and an interface may come up after this process.
 //! A later look-up that fails changes nothing.
+//!
+//! A server for this machine alone ([`Config::only_this_machine`]) announces loopback first and then the other addresses,
+//! and admits datagrams from its own addresses. Linux drops a datagram that comes from outside with one of these.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -14,6 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use thiserror::Error;
 
+use crate::config::Config;
 use crate::error::Error;
 
 /// The least time between two look-ups.
@@ -89,6 +93,7 @@ pub(crate) struct Announce {
     configured: Vec<Announced>,
     /// The address that the sockets are bound to.
     bound: IpAddr,
+    only_this_machine: bool,
     resolve: Resolve,
     known: Mutex<Known>,
 }
@@ -97,25 +102,48 @@ pub(crate) struct Announce {
 struct Known {
     /// The addresses, best first, each with its port for shard 0 if that is not the socket's.
     addresses: Vec<(IpAddr, Option<u16>)>,
+    /// The addresses of this machine's interfaces, if datagrams are admitted from these alone.
+    own: Vec<IpAddr>,
     looked_up: Instant,
 }
 
 impl Announce {
-    /// Looks all addresses up for sockets bound to `bound`. Blocks.
-    pub(crate) fn new(configured: &[Announced], bound: IpAddr, now: Instant) -> Result<Arc<Self>, Error> {
-        Self::with(configured, bound, now, look_up).map(Arc::new)
+    /// Looks all addresses up. Blocks.
+    pub(crate) fn new(config: &Config, now: Instant) -> Result<Arc<Self>, Error> {
+        let place = (config.address, config.only_this_machine);
+        Self::with(&config.announce, place, now, look_up).map(Arc::new)
     }
 
-    fn with(configured: &[Announced], bound: IpAddr, now: Instant, resolve: Resolve) -> Result<Self, Error> {
-        let addresses = addresses(configured, bound, resolve)?;
-        if !bound.is_loopback() && addresses.iter().all(|(address, _)| address.is_loopback()) {
+    /// Announces the address that the sockets are bound to, and no other.
+    #[cfg(test)]
+    pub(crate) fn at(bound: IpAddr, only_this_machine: bool, now: Instant) -> Arc<Self> {
+        Arc::new(Self::with(&[], (bound, only_this_machine), now, look_up).unwrap())
+    }
+
+    fn with(
+        configured: &[Announced],
+        (bound, only_this_machine): (IpAddr, bool),
+        now: Instant,
+        resolve: Resolve,
+    ) -> Result<Self, Error> {
+        let mut addresses = addresses(configured, bound, resolve)?;
+        let own = if only_this_machine { interfaces() } else { Vec::new() };
+        if only_this_machine {
+            loopback_first(&mut addresses);
+        } else if !bound.is_loopback() && addresses.iter().all(|(address, _)| address.is_loopback()) {
             tracing::warn!(
                 %bound,
                 "only a loopback address is announced, so WebRTC connects on this machine alone: set rtc.announce to the address at which browsers reach this server"
             );
         }
-        let known = Mutex::new(Known { addresses, looked_up: now });
-        Ok(Self { configured: configured.to_vec(), bound, resolve, known })
+        let known = Mutex::new(Known { addresses, own, looked_up: now });
+        Ok(Self { configured: configured.to_vec(), bound, only_this_machine, resolve, known })
+    }
+
+    /// Returns whether datagrams from this address are taken.
+    pub(crate) fn admits(&self, from: IpAddr) -> bool {
+        let from = from.to_canonical();
+        !self.only_this_machine || from.is_loopback() || self.known.lock().own.contains(&from)
     }
 
     /// Returns the candidates of a shard whose socket has `port`.
@@ -147,6 +175,7 @@ impl Announce {
     /// Returns whether a look-up is due, and notes that it begins.
     fn is_due(&self, now: Instant) -> bool {
         let may_change = match &self.configured[..] {
+            _ if self.only_this_machine => true,
             [] => self.bound.is_unspecified(),
             configured => configured.iter().any(|announced| matches!(announced.host, Host::Name(_))),
         };
@@ -159,9 +188,14 @@ impl Announce {
     }
 
     fn look_up_again(&self) {
+        let own = if self.only_this_machine { interfaces() } else { Vec::new() };
         match addresses(&self.configured, self.bound, self.resolve) {
-            Ok(addresses) => {
+            Ok(mut addresses) => {
+                if self.only_this_machine {
+                    loopback_first(&mut addresses);
+                }
                 let mut known = self.known.lock();
+                known.own = own;
                 if known.addresses != addresses {
                     tracing::info!(?addresses, "the announced addresses have changed");
                     known.addresses = addresses;
@@ -170,6 +204,17 @@ impl Announce {
             Err(error) => tracing::warn!(%error, "the announced addresses stay as they were"),
         }
     }
+}
+
+/// Moves loopback before the other addresses, which keep their order.
+fn loopback_first(addresses: &mut [(IpAddr, Option<u16>)]) {
+    addresses.sort_by_key(|(address, _)| !address.is_loopback());
+}
+
+/// Returns the addresses of all interfaces.
+fn interfaces() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    interfaces.into_iter().map(|interface| interface.ip().to_canonical()).collect()
 }
 
 fn addresses(configured: &[Announced], bound: IpAddr, resolve: Resolve) -> Result<Vec<(IpAddr, Option<u16>)>, Error> {
@@ -219,8 +264,7 @@ fn local_addresses(bound: IpAddr) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = v4.into_iter().chain(v6).collect();
     if addresses.iter().all(IpAddr::is_loopback) {
         // There is no way out of this network: peers are on it.
-        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-        addresses = of_interfaces(interfaces.into_iter().map(|interface| interface.ip()), bound);
+        addresses = of_interfaces(interfaces().into_iter(), bound);
     }
     addresses.push(Ipv4Addr::LOCALHOST.into());
     addresses
@@ -264,7 +308,7 @@ mod tests {
     }
 
     fn candidates(texts: &[&str], bound: IpAddr) -> Vec<String> {
-        let announce = Announce::with(&announced(texts), bound, Instant::now(), book).unwrap();
+        let announce = Announce::with(&announced(texts), (bound, false), Instant::now(), book).unwrap();
         announce.candidates(1, 8190).iter().map(SocketAddr::to_string).collect()
     }
 
@@ -285,7 +329,8 @@ mod tests {
 
     #[test]
     fn a_name_that_does_not_resolve_is_an_error_at_the_start_that_says_so() {
-        let refused = Announce::with(&announced(&["203.0.113.7", "nowhere.invalid"]), ANY, Instant::now(), book);
+        let refused =
+            Announce::with(&announced(&["203.0.113.7", "nowhere.invalid"]), (ANY, false), Instant::now(), book);
         let sentence = refused.unwrap_err().to_string();
         assert!(sentence.contains("host name nowhere.invalid"), "{sentence}");
     }
@@ -311,7 +356,7 @@ mod tests {
     #[test]
     fn names_are_looked_up_again_and_a_failure_changes_nothing() {
         let start = Instant::now();
-        let mut announce = Announce::with(&announced(&["live.example.org"]), ANY, start, book).unwrap();
+        let mut announce = Announce::with(&announced(&["live.example.org"]), (ANY, false), start, book).unwrap();
         assert!(!announce.is_due(start + LOOK_UP_INTERVAL - Duration::from_millis(1)));
         assert!(announce.is_due(start + LOOK_UP_INTERVAL) && !announce.is_due(start + LOOK_UP_INTERVAL));
         announce.resolve = |_| Ok(vec!["203.0.113.99".parse().unwrap()]);
@@ -321,14 +366,32 @@ mod tests {
         announce.look_up_again();
         assert_eq!(announce.candidates(0, 9), [SocketAddr::from(([203, 0, 113, 99], 9))]);
         // What cannot change is not looked up.
-        let fixed = Announce::with(&announced(&["203.0.113.7"]), ANY, start, book).unwrap();
+        let fixed = Announce::with(&announced(&["203.0.113.7"]), (ANY, false), start, book).unwrap();
         assert!(!fixed.is_due(start + 2 * LOOK_UP_INTERVAL));
     }
 
     #[test]
     fn an_announced_port_leaves_one_for_every_shard() {
-        let announce = Announce::with(&announced(&["203.0.113.7:65534"]), ANY, Instant::now(), book).unwrap();
+        let announce = Announce::with(&announced(&["203.0.113.7:65534"]), (ANY, false), Instant::now(), book).unwrap();
         assert_eq!((announce.port_that_is_too_high(2), announce.port_that_is_too_high(3)), (None, Some(65_534)));
+    }
+
+    #[test]
+    fn a_server_for_this_machine_announces_loopback_first_and_admits_its_own_addresses_alone() {
+        let start = Instant::now();
+        let announce = Announce::with(&[], (ANY, true), start, book).unwrap();
+        let candidates = announce.candidates(0, 8189);
+        assert_eq!(candidates[0], SocketAddr::from(([127, 0, 0, 1], 8189)));
+        assert!(candidates.iter().all(|candidate| announce.admits(candidate.ip())), "{candidates:?}");
+        for own in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert!(announce.admits(own.parse().unwrap()), "{own}");
+        }
+        let far: IpAddr = "203.0.113.99".parse().unwrap();
+        assert!(!announce.admits(far) && announce.is_due(start + LOOK_UP_INTERVAL));
+        // An announced address that is not this machine's does not open the server.
+        let behind = Announce::with(&announced(&["203.0.113.99"]), (ANY, true), start, book).unwrap();
+        assert!(!behind.admits(far));
+        assert!(Announce::with(&[], (ANY, false), start, book).unwrap().admits(far));
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Rtc {
         };
         let count = count.min(SHARDS_MAX);
         let identity = Identity::generate()?;
-        let announce = Announce::new(&config.announce, config.address, Instant::now())?;
+        let announce = Announce::new(config, Instant::now())?;
         if let Some(port) = announce.port_that_is_too_high(count) {
             return Err(Error::AnnouncedPort { port, shards: count });
         }
@@ -285,8 +285,9 @@ fn codecs_of(feed: &Feed, kinds: &[MediaKind]) -> Vec<String> {
         .filter_map(|kind| feed.original(*kind))
         .flat_map(|track| {
             let codec = track.parameters().codec();
-            let converted = if codec.kind() == MediaKind::Video { Codec::H264 } else { Codec::Opus };
-            [codec, converted]
+            let converted: &[Codec] =
+                if codec.kind() == MediaKind::Video { &[Codec::H264, Codec::Vp8] } else { &[Codec::Opus] };
+            std::iter::once(codec).chain(converted.iter().copied().filter(move |converted| *converted != codec))
         })
         .filter(|codec| *codec != Codec::Aac)
         .map(|codec| codec.name().to_owned());

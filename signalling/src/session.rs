@@ -1,16 +1,18 @@
 //! The resource of an RTC session: the part that WHIP (RFC 9725) and WHEP share once the offer was answered.
 //!
-//! `Location: /sessions/ID`. PATCH carries trickled candidates and ICE restarts. DELETE ends the session. A PATCH without
-//! `If-Match` is taken, though RFC 9725 4.3.1 would refuse it with 428: many clients trickle without it, and nothing that
-//! they send can harm a later ICE session.
+//! `Location: /sessions/ID`. PATCH carries trickled candidates and ICE restarts. DELETE ends the session. A player that
+//! gives WHEP up states why in `?reason=`, which is counted. A PATCH without `If-Match` is taken, though RFC 9725 4.3.1 would
+//! refuse it with 428: many clients trickle without it, and nothing that they send can harm a later ICE session.
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::patch;
+use metrics::counter;
 
 use onmic_http::Problem;
+use onmic_media::metric::{GivenUp, WHEP_GIVEN_UP};
 use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
 use onmic_rtc::{OfferRefused, Rtc};
 
@@ -36,6 +38,11 @@ pub fn created(answer: Answer, ice_servers: &[String]) -> Response {
         }
     }
     response
+}
+
+/// Counts a player that has to do without WHEP.
+pub fn given_up(reason: GivenUp) {
+    counter!(WHEP_GIVEN_UP, "reason" => reason.name()).increment(1);
 }
 
 /// Answers an offer that was refused.
@@ -72,9 +79,16 @@ async fn change(
     }
 }
 
-async fn end(State(rtc): State<Rtc>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+async fn end(State(rtc): State<Rtc>, Path(id): Path<String>, uri: Uri) -> Result<StatusCode, Problem> {
     let id: SessionId = id.parse().map_err(|_| no_session())?;
-    if rtc.close(id).await { Ok(StatusCode::OK) } else { Err(no_session()) }
+    if !rtc.close(id).await {
+        return Err(no_session());
+    }
+    let mut members = uri.query().unwrap_or_default().split('&');
+    if let Some(reason) = members.find_map(|member| member.strip_prefix("reason=")) {
+        given_up(GivenUp::named(reason));
+    }
+    Ok(StatusCode::OK)
 }
 
 /// Answers a `GET`: a session has no representation (RFC 9725 4.1).

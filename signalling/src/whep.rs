@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use onmic_http::Problem;
 use onmic_media::feed::Unavailable;
 use onmic_media::hub::SETTLE_PATIENCE;
+use onmic_media::metric::GivenUp;
 use onmic_media::{Action, Feed, RoomName};
 use onmic_rtc::OfferRefused;
 
@@ -50,7 +51,12 @@ impl Signalling {
         match self.rtc.watch(offer, feed).await {
             Ok(answer) => Ok(session::created(answer, &self.ice_servers)),
             Err(OfferRefused::Unavailable(Unavailable::NoTrack(_))) => Err(not_live(what)), // It has just ended.
-            Err(refused) => Err(session::refused(refused)),
+            Err(refused) => {
+                if matches!(refused, OfferRefused::NothingInCommon { .. }) {
+                    session::given_up(GivenUp::NoCodec);
+                }
+                Err(session::refused(refused))
+            }
         }
     }
 }

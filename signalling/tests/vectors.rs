@@ -297,6 +297,7 @@ fn node() -> (Router, Rtc, onmic_media::Publication) {
     let hub = Hub::new(clock, HubLimits::default(), None);
     let rtc = Rtc::start(&Config {
         address: IpAddr::from([127, 0, 0, 1]),
+        only_this_machine: false,
         port: 0,
         shards: 1,
         announce: Vec::new(),

@@ -90,7 +90,7 @@ endToEnd("a_viewer_who_cannot_connect_by_udp_watches_on_and_returns_to_the_queue
   const host = await hostOf(stage, gateway, "walled");
   const relay = await stage.relay(gateway.rtcPort, { up: { blackhole: true }, down: { blackhole: true } });
   const browser = await stage.browser();
-  const page = await micPage(browser, gateway, "walled", { transport: "hls", relayPort: relay.port });
+  const page = await micPage(browser, gateway, "walled", { transport: "hls", relay });
   await page.raiseHand("Anna");
   const person = await page.person();
   await grant(host, person);

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { Browser, figures } from "./browser.js";
 import { capacity } from "./expect.js";
+import { Firefox } from "./firefox.js";
 import { Gateway } from "./gateway.js";
 import { rounded } from "./numbers.js";
 import { Publisher } from "./picture.js";
@@ -16,8 +17,8 @@ import { waitFor } from "./wait.js";
 const LIMIT_MS = 60_000;
 const LOG_SHOWN = 6000;
 
-export function endToEnd(name, body, { timeout = LIMIT_MS } = {}) {
-  test(name, { timeout }, async (t) => {
+export function endToEnd(name, body, { timeout = LIMIT_MS, skip = false } = {}) {
+  test(name, { timeout, skip }, async (t) => {
     const stage = new Stage(t);
     // The runner's own limit would end the test without ending what it started.
     const limit = setTimeout(() => stage.close().catch(() => {}), timeout - 5000);
@@ -103,8 +104,9 @@ class Stage {
     return waitFor(`${room} to be live`, async () => (await gateway.room(room))?.live, { giveUp });
   }
 
-  async browser() {
-    const browser = await chromium();
+  /** Returns Chromium, or Firefox if that is asked for. */
+  async browser(start = chromium) {
+    const browser = await start();
     return browser.withWindows((page) => {
       this.pages.push(page);
       this.keep({ stop: () => page.context().close() });
@@ -130,5 +132,6 @@ class Stage {
   }
 }
 
-// Chromium takes one or two seconds to start, so the tests of a file share it. Each test closes its own windows.
+// A browser takes seconds to start, so the tests of a file share it. Each test closes its own windows.
 const chromium = lasting(async (stage) => stage.keep(await Browser.start()));
+export const firefox = lasting(async (stage) => stage.keep(await Firefox.start()));

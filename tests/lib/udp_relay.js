@@ -18,6 +18,8 @@ export const PERFECT = {
   rateKbps: 0,
   queueMs: 200,
   blackhole: false,
+  /** Returns whether this packet is lost. */
+  loses: () => false,
 };
 
 export class UdpRelay {
@@ -31,15 +33,20 @@ export class UdpRelay {
   counts = { up: { passed: 0, lost: 0, full: 0 }, down: { passed: 0, lost: 0, full: 0 } };
   #ways = { up: { bad: false, freeAt: 0 }, down: { bad: false, freeAt: 0 } };
 
-  static async start(targetPort, { up = {}, down = {}, seed = 1 } = {}) {
+  /** `address` is where clients reach the relay. Firefox does not connect to a loopback address. */
+  static async start(targetPort, { up = {}, down = {}, seed = 1, address = "127.0.0.1" } = {}) {
     const relay = new UdpRelay();
     relay.#target = targetPort;
     relay.#random = mulberry32(seed);
     Object.assign(relay.up, up);
     Object.assign(relay.down, down);
     relay.#front.on("message", (packet, from) => relay.#fromClient(packet, from));
-    await new Promise((resolve) => relay.#front.bind(0, "127.0.0.1", resolve));
+    await new Promise((resolve) => relay.#front.bind(0, address, resolve));
     return relay;
+  }
+
+  get address() {
+    return this.#front.address().address;
   }
 
   get port() {
@@ -55,16 +62,17 @@ export class UdpRelay {
         this.#carry("down", answer, () => this.#front.send(answer, from.port, from.address));
       });
       socket.on("error", () => {}); // A test may have stopped the server on purpose.
+      socket.bind(0, this.address); // The server tells the client this address, and Firefox takes none of loopback.
       this.#peers.set(key, socket);
     }
-    this.#carry("up", packet, () => socket.send(packet, this.#target, "127.0.0.1"));
+    this.#carry("up", packet, () => socket.send(packet, this.#target, this.address));
   }
 
   #carry(direction, packet, send) {
     const rules = this[direction];
     const way = this.#ways[direction];
     const counts = this.counts[direction];
-    if (rules.blackhole || this.#isLost(rules, way)) {
+    if (rules.blackhole || rules.loses(packet) || this.#isLost(rules, way)) {
       counts.lost += 1;
       return;
     }

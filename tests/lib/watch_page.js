@@ -2,20 +2,18 @@
 // attributes of its element (`data-onmic`).
 
 import assert from "node:assert/strict";
-import { redirectCandidates } from "./pages/session.js";
+import { CANDIDATE } from "./pages/session.js";
 import { pause, waitFor } from "./wait.js";
 
 /**
- * Opens the page. With `relayPort`, every SDP answer that it gets, to an offer or an ICE restart, points to that port.
+ * Opens the page in a `Browser` or a `Firefox`. With `relay`, every SDP answer that it gets, to an offer or an ICE
+ * restart, points to that relay. The page offers no codec of those in `lacks`.
  */
-export async function watchPage(browser, url, { relayPort = null, ...options } = {}) {
+export async function watchPage(browser, url, { relay = null, lacks = [], ...options } = {}) {
   const page = await browser.open("about:blank", options);
-  if (relayPort !== null) {
-    await page.route(/\/(whip|whep|sessions)\//, async (route) => {
-      if (!["POST", "PATCH"].includes(route.request().method())) return route.continue();
-      const response = await route.fetch();
-      await route.fulfill({ response, body: redirectCandidates(await response.text(), relayPort) });
-    });
+  if (relay !== null || lacks.length > 0) {
+    const target = relay && `${relay.address} ${relay.port}`;
+    await page.addInitScript(changeSdp, { candidate: CANDIDATE.source, target, lacks });
   }
   await page.goto(url);
   const player = () =>
@@ -25,14 +23,15 @@ export async function watchPage(browser, url, { relayPort = null, ...options } =
       return {
         ...element?.dataset,
         currentTime: video?.currentTime ?? 0,
-        frames: video?.getVideoPlaybackQuality().totalVideoFrames ?? 0,
+        // Firefox leaves the video of WebRTC out of the first number.
+        frames: Math.max(video?.getVideoPlaybackQuality().totalVideoFrames ?? 0, video?.mozPaintedFrames ?? 0),
         width: video?.videoWidth ?? 0,
       };
     });
 
   page.until = (what, condition, timeoutMs = 15_000) => waitFor(what, condition, { timeoutMs, everyMs: 100 });
   page.player = player;
-  page.plays = async (transport, timeoutMs = 15_000) => {
+  page.plays = async (transport, timeoutMs = page.patienceMs ?? 15_000) => {
     let last;
     await page
       .until(`the page to play by ${transport}`, async () => {
@@ -51,8 +50,40 @@ export async function watchPage(browser, url, { relayPort = null, ...options } =
     const after = await player();
     assert.ok(after.frames - before.frames > seconds * 15, `${JSON.stringify(before)} then ${JSON.stringify(after)}`);
   };
+  /** Waits for this many new frames, also over a change of the element. */
+  page.shows = async (frames, timeoutMs = 20_000) => {
+    let last = await player();
+    let count = 0;
+    const look = async () => {
+      const now = await player();
+      count += now.frames >= last.frames ? now.frames - last.frames : now.frames;
+      last = now;
+      return count >= frames;
+    };
+    await page.until(`${frames} new frames`, look, timeoutMs).catch((error) => {
+      error.message += ` ${count} frames; ${JSON.stringify(last)}`;
+      throw error;
+    });
+  };
   page.badge = (name) => page.evaluate((name) => document.querySelector(`[data-badge="${name}"]`)?.textContent ?? "", name);
   page.text = () => page.evaluate(() => document.body.innerText);
   page.errors = () => page.messages.filter((message) => message.startsWith("error"));
   return page;
+}
+
+/** Changes the offers and answers of WHIP and WHEP on their way. Runs in the page, before its own scripts. */
+function changeSdp({ candidate, target, lacks }) {
+  const { fetch } = window;
+  window.fetch = async (resource, init = {}) => {
+    const path = new URL(resource?.url ?? resource, location.href).pathname;
+    if (!/^\/(whip|whep|sessions)\//.test(path) || !["POST", "PATCH"].includes(init.method)) return fetch(resource, init);
+    const without = (sdp) => lacks.reduce((text, codec) => text.replaceAll(` ${codec}/90000`, ` no-${codec}/90000`), sdp);
+    const response = await fetch(resource, { ...init, body: without(init.body) });
+    const { status, statusText, headers, url } = response;
+    let text = await response.text();
+    if (target) text = text.replace(new RegExp(candidate, "gim"), `$1 ${target} `);
+    const changed = new Response(status === 204 ? null : text, { status, statusText, headers });
+    Object.defineProperty(changed, "url", { value: url });
+    return changed;
+  };
 }

@@ -8,7 +8,7 @@ use super::ffi;
 use crate::error::Error;
 
 /// The encoders that are needed. Debian's FFmpeg has all of them.
-const ENCODERS: [&str; 3] = ["libx264", "libopus", "aac"];
+const ENCODERS: [&str; 4] = ["libx264", "libvpx", "libopus", "aac"];
 
 const CODECS: [Codec; 7] = [Codec::H264, Codec::H265, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::Aac, Codec::Opus];
 

@@ -1,5 +1,5 @@
-//! Tracks derived on first demand: Opus from AAC, AAC from Opus, H.264 without reordering (and with frequent keyframes) from
-//! any video.
+//! Tracks derived on first demand: Opus from AAC, AAC from Opus, and from any video H.264 without reordering (and with
+//! frequent keyframes) or VP8.
 //!
 //! Each derived track has one thread. It runs from the first viewer that asks until the track has not been held for
 //! [`Config::linger`]. It reads the input's ring like any viewer, so the input never waits for it, and it keeps no
@@ -31,7 +31,7 @@ pub use self::rung::VideoPolicy;
 use self::audio::AudioLine;
 use self::tapped::TappedLine;
 use self::video::VideoLine;
-use crate::codec::encode::AudioSettings;
+use crate::codec::encode::{AudioSettings, Backend};
 use crate::codec::live::{self, Lag};
 use crate::error::Error;
 use crate::metric::{self, Running, label};
@@ -128,15 +128,15 @@ impl Transcoder {
             let line = AudioLine::open(input.parameters(), input.clock_rate(), settings, config.audio_fill_max);
             line.map(|line| Line::Audio(Arc::new(TappedLine::new(line, rendition))))
         };
+        let video = |backend| VideoLine::open(input.clone(), backend, config.backlog_max, now);
         match recipe {
-            Recipe::H264 | Recipe::H264Entries => {
-                let mut line = VideoLine::open(input.clone(), config.backlog_max, now)?;
-                if recipe == Recipe::H264Entries {
-                    line.encode_all();
-                }
-                let output = line.add(config.video.clone())?;
-                Ok(Line::Video(output, Box::new(line)))
+            Recipe::H264 => Line::video(video(Backend::X264)?, config.video.clone()),
+            Recipe::H264Entries => {
+                let mut line = video(Backend::X264)?;
+                line.encode_all();
+                Line::video(line, config.video.clone())
             }
+            Recipe::Vp8 => Line::video(video(Backend::Vpx)?, config.video.clone()),
             Recipe::Opus => audio(AudioSettings::Opus {
                 bitrate_bps: config.opus_bitrate_bps * channels,
                 complexity: config.opus_complexity,
@@ -211,6 +211,11 @@ enum Line {
 }
 
 impl Line {
+    fn video(mut line: VideoLine, policy: VideoPolicy) -> Result<Self, Error> {
+        let output = line.add(policy)?;
+        Ok(Self::Video(output, Box::new(line)))
+    }
+
     fn output(&self) -> &Arc<Track> {
         match self {
             Self::Video(output, _) => output,

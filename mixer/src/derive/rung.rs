@@ -1,5 +1,4 @@
-//! One encoding of raw frames. It converts them, encodes them at once as H.264 without reordering, and puts them out on
-//! a track.
+//! One encoding of raw frames. It converts them, encodes them at once without reordering, and puts them out on a track.
 //!
 //! Every frame keeps its presentation time, and its decoding time becomes the same. This module starts no thread and
 //! reads no clock.
@@ -14,7 +13,7 @@ use onmic_media::{Codec, DropReason, Frame, Rendition, Track};
 use super::rate;
 use crate::codec::RawVideo;
 use crate::codec::cadence::Cadence;
-use crate::codec::encode::{VideoEncoder, VideoSettings};
+use crate::codec::encode::{Backend, VideoEncoder, VideoSettings};
 use crate::codec::live::FrameInfo;
 use crate::codec::picture::{Converter, Picture};
 use crate::error::Error;
@@ -56,6 +55,7 @@ pub(crate) struct Seen<'a> {
 
 /// Holds an encoder, its output track, and the state that decides its keyframes and bitrate.
 pub(crate) struct Rung {
+    backend: Backend,
     policy: VideoPolicy,
     output: Arc<Track>,
     converter: Converter,
@@ -68,10 +68,16 @@ pub(crate) struct Rung {
 
 impl Rung {
     /// Opens an encoder for frames of this form. Its rate control assumes `frame_rate`.
-    pub(crate) fn open(form: Picture, frame_rate: f64, seen: Seen<'_>, policy: VideoPolicy) -> Result<Self, Error> {
+    pub(crate) fn open(
+        form: Picture,
+        frame_rate: f64,
+        seen: Seen<'_>,
+        (backend, policy): (Backend, VideoPolicy),
+    ) -> Result<Self, Error> {
         let bps = rate::wanted_bps(seen.codec, seen.measured, form.pixels(), frame_rate, policy.bitrate_max_bps);
-        let encoder = VideoEncoder::open(form, frame_rate, bps, &policy.encoder)?;
+        let encoder = VideoEncoder::open_with(backend, form, frame_rate, bps, &policy.encoder)?;
         Ok(Self {
+            backend,
             cadence: Cadence::new(policy.keyframe_interval, policy.keyframe_spacing),
             policy,
             output: Arc::new(Track::with_rendition(seen.rendition, encoder.parameters().clone())),
@@ -122,12 +128,11 @@ impl Rung {
             return Ok(());
         }
         if form != self.encoder.picture() {
-            let (frame_rate, bps) = (self.encoder.frame_rate(), self.wanted_bps(form, seen));
-            self.encoder = VideoEncoder::open(*form, frame_rate, bps, &self.policy.encoder)?;
+            self.reopen(form, self.wanted_bps(form, seen))?;
             tracing::debug!(width = form.width, height = form.height, "encoder reopened for frames of another form");
         }
-        self.follow_rate(info.pts, seen)?;
         let idr = self.cadence.is_due(info.pts, info.keyframe, seen.measured.keyframe_interval);
+        self.follow_rate(info.pts, idr, seen)?;
         let mut picture = self.converter.convert(picture, form)?;
         let unit = self.encoder.encode(&mut picture, idr)?;
         if unit.keyframe {
@@ -169,15 +174,24 @@ impl Rung {
         rate::wanted_bps(seen.codec, seen.measured, form.pixels(), frame_rate, self.policy.bitrate_max_bps)
     }
 
-    fn follow_rate(&mut self, pts: Ticks, seen: Seen<'_>) -> Result<(), Error> {
-        if self.next_rate.is_some_and(|next| pts < next) {
+    fn reopen(&mut self, form: &Picture, bps: u64) -> Result<(), Error> {
+        let (frame_rate, settings) = (self.encoder.frame_rate(), &self.policy.encoder);
+        self.encoder = VideoEncoder::open_with(self.backend, *form, frame_rate, bps, settings)?;
+        Ok(())
+    }
+
+    /// Follows the bitrate of the input. An encoder whose bitrate is fixed when it is opened does so at keyframes alone.
+    fn follow_rate(&mut self, pts: Ticks, idr: bool, seen: Seen<'_>) -> Result<(), Error> {
+        let fixed = self.backend.has_fixed_bitrate();
+        if self.next_rate.is_some_and(|next| pts < next) || (fixed && !idr) {
             return Ok(());
         }
         self.next_rate = Some(pts + RATE_INTERVAL);
         let wanted = self.wanted_bps(self.encoder.picture(), seen);
-        if rate::differs(self.encoder.bitrate_bps(), wanted) {
-            self.encoder.set_bitrate(wanted)?;
+        match rate::differs(self.encoder.bitrate_bps(), wanted) {
+            true if fixed => self.reopen(&self.encoder.picture().clone(), wanted),
+            true => self.encoder.set_bitrate(wanted),
+            false => Ok(()),
         }
-        Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! Converts one video track to H.264 without reordering. It is decoded once, and encoded by any number of encoders.
+//! Converts one video track to H.264 without reordering, or to VP8. It is decoded once, and encoded by any number of
+//! encoders of one codec.
 //!
 //! [`LiveDecoder`] decodes, and catches up when it is behind. Each [`Rung`] encodes every raw frame that comes out, and
 //! has its own output track. This module starts no thread and reads no clock.
@@ -13,6 +14,7 @@ use onmic_media::{Codec, DropReason, Frame, Parameters, Track};
 
 use super::rung::{Rung, Seen, VideoPolicy};
 use crate::codec::decode::VideoDecoder;
+use crate::codec::encode::Backend;
 use crate::codec::live::{DecodedFrame, Lag, LiveDecoder};
 use crate::codec::picture::Picture;
 use crate::error::Error;
@@ -20,12 +22,13 @@ use crate::error::Error;
 /// Holds a decoder and the encoders that it feeds.
 pub(crate) struct VideoLine {
     input: Arc<Track>,
+    backend: Backend,
     parameters: Arc<Parameters>,
     /// The form of the newest raw frame.
     form: Picture,
     /// When the frame of `form` arrived.
     seen_at: Instant,
-    /// Whether the input is what the output has to be, see [`passes`].
+    /// Whether the input is what the output has to be, see [`passes_as`].
     passes: bool,
     /// Frames may be passed on.
     may_pass: bool,
@@ -39,7 +42,12 @@ pub(crate) struct VideoLine {
 impl VideoLine {
     /// Opens the decoder for the frames of `input`. Takes the form from the newest keyframe, or from the declared
     /// parameters.
-    pub(crate) fn open(input: Arc<Track>, backlog_max: Duration, now: Instant) -> Result<Self, Error> {
+    pub(crate) fn open(
+        input: Arc<Track>,
+        backend: Backend,
+        backlog_max: Duration,
+        now: Instant,
+    ) -> Result<Self, Error> {
         let keyframe = input.newest_keyframe();
         let parameters = keyframe.as_ref().map_or_else(|| input.parameters(), |frame| frame.parameters.clone());
         let mut decoder = VideoDecoder::open(&parameters)?;
@@ -52,13 +60,14 @@ impl VideoLine {
         Ok(Self {
             seen_at: keyframe.map_or(now, |frame| frame.arrived),
             form,
-            passes: passes(&parameters),
+            passes: passes_as(backend.codec(), &parameters),
             may_pass: true,
             needs_keyframe: true,
             decoder: LiveDecoder::with(decoder, parameters.clone(), backlog_max),
             decoded: Vec::new(),
             rungs: Vec::new(),
             parameters,
+            backend,
             input,
         })
     }
@@ -69,7 +78,7 @@ impl VideoLine {
         let measured_rate = (measured.frame_rate > 1.0).then_some(measured.frame_rate);
         let frame_rate = self.parameters.frame_rate().or(measured_rate).unwrap_or(30.0).clamp(1.0, 240.0);
         let seen = Seen { codec: self.parameters.codec(), rendition: self.input.key().rendition, measured: &measured };
-        let rung = Rung::open(self.form, frame_rate, seen, policy)?;
+        let rung = Rung::open(self.form, frame_rate, seen, (self.backend, policy))?;
         let output = rung.output().clone();
         self.rungs.push(rung);
         Ok(output)
@@ -124,7 +133,7 @@ impl VideoLine {
     fn change(&mut self, parameters: &Arc<Parameters>) -> Result<(), Error> {
         if *self.parameters != **parameters {
             self.finish()?;
-            self.passes = self.may_pass && passes(parameters);
+            self.passes = self.may_pass && passes_as(self.backend.codec(), parameters);
             self.needs_keyframe = true;
             if self.passes {
                 self.decoder.change_track();
@@ -179,9 +188,11 @@ impl VideoLine {
     }
 }
 
-/// Returns whether every viewer takes the input as it is: H.264 that is widely decoded and declares that it does not reorder.
-fn passes(parameters: &Parameters) -> bool {
-    parameters.codec() == Codec::H264 && parameters.is_widely_decoded() && parameters.reorders() == Some(false)
+/// Returns whether every viewer of `codec` takes the input as it is: it is widely decoded and does not reorder. H.264 has to
+/// declare that. VP8 never reorders.
+fn passes_as(codec: Codec, parameters: &Parameters) -> bool {
+    let in_order = codec == Codec::Vp8 || parameters.reorders() == Some(false);
+    parameters.codec() == codec && parameters.is_widely_decoded() && in_order
 }
 
 #[cfg(test)]
@@ -196,7 +207,7 @@ mod tests {
 
     fn line(camera: &Camera) -> VideoLine {
         let input = Arc::new(Track::new(camera.parameters().clone()));
-        VideoLine::open(input, Duration::from_secs(1), Instant::now()).unwrap()
+        VideoLine::open(input, Backend::X264, Duration::from_secs(1), Instant::now()).unwrap()
     }
 
     /// Returns all frames of a track.

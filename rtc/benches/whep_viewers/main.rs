@@ -91,6 +91,7 @@ fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure
 
     let rtc = Rtc::start(&Config {
         address: IpAddr::from([127, 0, 0, 1]),
+        only_this_machine: false,
         port: 0,
         shards: 1,
         announce: Vec::new(),

@@ -116,6 +116,10 @@ impl Core {
         datagram: &mut [u8],
         out: &mut impl Outbox,
     ) {
+        if !self.by_address.contains_key(&from) && !self.setup.candidates.admits(from) {
+            self.metrics.foreign.increment(1);
+            return;
+        }
         let is_stun = classify(datagram) == Some(DatagramKind::Stun);
         // A check names its session, whichever session used the address before.
         let named = is_stun.then(|| stun_local_ufrag(datagram)).flatten().and_then(|ufrag| self.by_ufrag.get(ufrag));

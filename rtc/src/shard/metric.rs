@@ -16,6 +16,8 @@ pub(super) struct Metrics {
     dropped: [Counter; Dropped::ALL.len()],
     /// Datagrams that belong to no session.
     pub(super) unknown: Counter,
+    /// Datagrams of other machines, where they are not taken.
+    pub(super) foreign: Counter,
     /// Frames that a track evicted before the shard read them.
     pub(super) skipped: Counter,
     /// RTCP packets that could not be parsed.
@@ -39,6 +41,7 @@ impl Metrics {
         Self {
             dropped: Dropped::ALL.map(|reason| reason.reason().counter()),
             unknown: DropReason::UnknownAddress.counter(),
+            foreign: DropReason::OtherMachine.counter(),
             skipped: DropReason::BehindWebrtc.counter(),
             rtcp_malformed: DropReason::RtcpMalformed.counter(),
             unsealed: DropReason::NotSealed.counter(),

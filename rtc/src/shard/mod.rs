@@ -124,6 +124,11 @@ impl Candidates {
     fn list(&self) -> Vec<SocketAddr> {
         self.announce.candidates(self.shard, self.port)
     }
+
+    /// Returns whether a datagram from this address may begin anything.
+    fn admits(&self, from: SocketAddr) -> bool {
+        self.announce.admits(from.ip())
+    }
 }
 
 /// A running shard, as signalling sees it.

@@ -1,11 +1,11 @@
 // Holds what WHIP and WHEP have in common: one POST, one answer, and the time that each step took.
 
+/** Matches the beginning of a candidate. Its address and port come after the first group. */
+export const CANDIDATE = /^(a=candidate:\S+ \d+ udp \d+) \S+ \d+ /gim;
+
 /** Points every candidate of an SDP answer to the relay's port on loopback. */
 export function redirectCandidates(sdp, relayPort) {
-  return sdp.replace(
-    /^(a=candidate:\S+ \d+ udp \d+) \S+ \d+ /gim,
-    (_, head) => `${head} 127.0.0.1 ${relayPort} `,
-  );
+  return sdp.replace(CANDIDATE, (_, head) => `${head} 127.0.0.1 ${relayPort} `);
 }
 
 export async function exchange(pc, url, { token, relayPort, waitForCandidates = false, editOffer } = {}) {

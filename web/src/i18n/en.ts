@@ -94,6 +94,7 @@ export const en = {
   'error.unreachable': 'The server does not answer. Check your connection. Trying again…',
   'error.blocked': 'This network blocks WebRTC. Choose Auto or LL-HLS to watch. Trying again…',
   'error.refused': 'The server refused to play this room. Try again, or reload the page.',
+  'error.no_picture': 'No video arrives by WebRTC. Choose Auto or LL-HLS to watch. Trying again…',
   'error.stalled': 'The video stopped. Trying again…',
 
   'stats.transport': 'Transport',
@@ -108,6 +109,7 @@ export const en = {
   'stats.freezes': 'Freezes',
   'stats.rtt': 'Round trip',
   'stats.codec': 'Codec',
+  'stats.given_up': 'WebRTC given up',
   'stats.none': '–',
   'method.abs-capture-time': 'frame capture time',
   'method.sender-report': 'RTCP sender reports',

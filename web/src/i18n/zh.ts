@@ -92,6 +92,7 @@ export const zh: Messages = {
   'error.unreachable': '服务器没有响应，请检查网络。正在重试…',
   'error.blocked': '当前网络屏蔽了 WebRTC。请选择“自动”或 LL-HLS 观看。正在重试…',
   'error.refused': '服务器拒绝播放此房间。请重试或刷新页面。',
+  'error.no_picture': '通过 WebRTC 收不到画面。请选择“自动”或 LL-HLS 观看。正在重试…',
   'error.stalled': '画面停止了。正在重试…',
 
   'stats.transport': '传输方式',
@@ -106,6 +107,7 @@ export const zh: Messages = {
   'stats.freezes': '卡顿',
   'stats.rtt': '往返时间',
   'stats.codec': '编码',
+  'stats.given_up': '放弃 WebRTC',
   'stats.none': '–',
   'method.abs-capture-time': '每帧的采集时间',
   'method.sender-report': 'RTCP 发送者报告',

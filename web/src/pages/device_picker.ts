@@ -182,10 +182,13 @@ export function watchLevel(stream: MediaStream, onLevel: (part: number) => void)
     const decibels = 20 * Math.log10(Math.sqrt(sum / samples.length) + 1e-6);
     onLevel(Math.min(1, Math.max(0, (decibels + 60) / 60)));
   }, LEVEL_MS);
+  let stopped = false;
   return {
     stop: () => {
+      if (stopped) return;
+      stopped = true;
       clearInterval(timer);
-      if (context.state !== 'closed') void context.close();
+      void context.close();
     },
   };
 }

@@ -13,6 +13,9 @@ const EXPLAINED: Partial<Record<Reason, Key>> = {
   unreachable: 'error.unreachable',
   blocked: 'error.blocked',
   refused: 'error.refused',
+  no_packet: 'error.blocked',
+  no_picture: 'error.no_picture',
+  audio_only: 'error.no_picture',
   stalled: 'error.stalled',
 };
 const PATIENCE_MS = 4000; // A short reconnect needs no explanation.

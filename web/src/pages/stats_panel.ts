@@ -58,6 +58,13 @@ const ROWS: [Key, (stats: Stats, speech: Speech) => string][] = [
   ['stats.bitrate', ({ bitrate }) => (bitrate ? bitRate(bitrate) : '')],
   ['stats.dropped', ({ framesDropped }) => String(framesDropped)],
   ['stats.freezes', ({ freezes }) => String(freezes)],
+  [
+    'stats.given_up',
+    ({ whepGivenUp }) =>
+      Object.entries(whepGivenUp)
+        .map(([why, count]) => `${why} ${count}`)
+        .join(', '),
+  ],
   ['stats.rtt', ({ rtt }) => (rtt === null ? '' : `${rtt} ms`)],
 ];
 

@@ -51,11 +51,10 @@ function build(): void {
   leave();
   const speech = new Speech(build);
   const { say } = speech;
-  document.title = say('watch.title', { room: address.room });
-
   const live = h('span', { class: 'chip live', hidden: true }, say('card.live'));
   const transport = h('span', { class: 'chip', hidden: true, 'data-badge': 'transport' });
   const latency = h('span', { class: 'chip', hidden: true, 'data-badge': 'latency', title: say('watch.latency') });
+  const heading = h('h1', {});
   const subtitle = h('p', { class: 'sub' });
   const hint = h('p', { class: 'hint', hidden: true }, say('watch.fallback'));
   const panel = statsPanel(speech, player);
@@ -78,6 +77,10 @@ function build(): void {
     hint.hidden = !(playing && shown === 'hls' && player.preferred === 'auto');
   };
   const drawRoom = () => {
+    const title = (isRoom && (entered?.state.title || room?.state?.title)) || address.room;
+    heading.textContent = title;
+    heading.title = address.room;
+    document.title = say('watch.title', { room: title });
     const host = room?.participants[0];
     const facts: string[] = [];
     if (room) facts.push(speech.count('card.viewers.one', 'card.viewers.many', viewerCount(room)));
@@ -99,6 +102,7 @@ function build(): void {
     message.close,
     bar.close,
     panel.close,
+    entered?.on('state', drawRoom) ?? (() => {}),
   ];
   const refresh = async () => {
     room = await api.room(address.room.split('/')[0] ?? '').catch(() => null);
@@ -130,7 +134,7 @@ function build(): void {
           h(
             'div',
             { class: 'top' },
-            h('div', { class: 'name' }, h('h1', {}, address.room), subtitle),
+            h('div', { class: 'name' }, heading, subtitle),
             transportSwitch(speech, player),
             h('div', { class: 'actions' }, panel.toggle, shareButton(speech)),
           ),

@@ -19,6 +19,8 @@ export class Endpoint {
   readonly room: string;
   readonly server: string;
   readonly whip: string;
+  /** The participant, if the endpoint is one source of a room. */
+  readonly participant: string | undefined;
   readonly #token: string | undefined;
 
   /** `url` is the URL of the node or of the proxy in front of it. `room` is a room name, or `room/participant`. */
@@ -31,6 +33,7 @@ export class Endpoint {
     this.hls = new URL(`hls/${roomOnly}/index.m3u8`, this.base).href;
     this.room = new URL(`api/v1/rooms/${roomOnly}`, this.base).href;
     this.server = new URL('api/v1/server', this.base).href;
+    this.participant = room.split('/')[1] || undefined;
     this.#token = token || undefined;
   }
 

@@ -32,7 +32,7 @@ interface NativeVideo extends HTMLVideoElement {
 export class HlsSession implements Session {
   readonly video: NativeVideo;
   readonly receives = true; // The clock of an element with a media source runs only over media that it has.
-  readonly hasPictures = true;
+  readonly mayLackPictures = true; // The media source has exactly the kinds that the playlists name.
   readonly #endpoint: Endpoint;
   readonly #listener: HlsListener;
   readonly #life = new AbortController();

@@ -1,8 +1,18 @@
 // Reports each frame that a video element shows. While the page is hidden, for audio without video, and in browsers
 // without requestVideoFrameCallback, it reports progress of the element's clock instead. The clock alone proves nothing:
-// in Firefox it runs as soon as an element has a stream with tracks, before the first packet.
+// in Firefox it runs as soon as an element has a stream with tracks, before the first packet, and it runs with audio
+// while no video can be decoded. So audio counts only for a source that may lack pictures.
+
+/** Defines what is asked of the source of the element. */
+export interface Source {
+  /** Is true once audio or video has arrived. */
+  readonly receives: boolean;
+  readonly mayLackPictures: boolean;
+}
 
 export interface Picture {
+  /** Is true if this is progress of audio, and there is no video. */
+  audioAlone?: boolean;
   /** When the frame is shown or will be shown, on the page's clock, in ms since 1970. */
   shownAt: number;
   /** Is present for WebRTC only. */
@@ -11,13 +21,10 @@ export interface Picture {
   captureTime?: number | undefined;
 }
 
-/**
- * Calls `onPicture` for each frame, until the returned function is called. `receives` says whether the element's source
- * has brought any media.
- */
+/** Calls `onPicture` for each frame, until the returned function is called. */
 export function watchPictures(
   video: HTMLVideoElement,
-  receives: () => boolean,
+  source: Source,
   onPicture: (picture: Picture) => void,
 ): () => void {
   let handle = 0;
@@ -36,10 +43,11 @@ export function watchPictures(
     });
   };
   const onProgress = () => {
-    const pictureless = !framed || document.hidden || video.videoWidth === 0;
+    const audioAlone = video.videoWidth === 0;
+    const pictureless = audioAlone ? source.mayLackPictures : !framed || document.hidden;
     const progresses = video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && !video.paused;
-    if (!closed && pictureless && progresses && receives()) {
-      onPicture({ shownAt: performance.timeOrigin + performance.now() });
+    if (!closed && pictureless && progresses && source.receives) {
+      onPicture({ shownAt: performance.timeOrigin + performance.now(), audioAlone });
     }
   };
   if (framed) next();

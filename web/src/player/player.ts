@@ -93,6 +93,7 @@ export class Player extends Emitter<PlayerEvents> {
   #tickedAt = 0;
   #lastTotals: { at: number; bytes: number; pictures: number } | null = null;
   #stats: Stats = { ...NO_STATS };
+  readonly #whepGivenUp: Partial<Record<Reason, number>> = {};
   #started: PromiseWithResolver | null = null;
   #mic: Mic | null = null;
 
@@ -134,7 +135,7 @@ export class Player extends Emitter<PlayerEvents> {
   }
 
   get stats(): Stats {
-    return { ...this.#stats };
+    return { ...this.#stats, whepGivenUp: { ...this.#whepGivenUp } };
   }
 
   /** Returns the node's time in ms since 1970, by which it dates rooms and people. It is the browser's until it is known. */
@@ -290,7 +291,13 @@ export class Player extends Emitter<PlayerEvents> {
         void this.#whep?.session.restartIce();
         return;
       case 'close_whep':
-        this.#whep = end(this.#whep);
+        this.#whep?.unwatch();
+        this.#whep?.session.close(effect.reason);
+        this.#whep = null;
+        if (effect.reason) this.#gaveWhepUp(effect.reason);
+        return;
+      case 'play_audio':
+        this.#whep?.session.playAudioAlone();
         return;
       case 'open_hls':
         return this.#openHls();
@@ -316,6 +323,8 @@ export class Player extends Emitter<PlayerEvents> {
     const session = new WhepSession(this.#endpoint, this.#freeVideo(), {
       answered: () => apply({ kind: 'whep_answered' }),
       connected: () => apply({ kind: 'whep_connected' }),
+      received: (media) => apply({ kind: 'whep_received', media }),
+      audioAlone: () => apply({ kind: 'whep_audio' }),
       down: () => apply({ kind: 'whep_down' }),
       lost: () => apply({ kind: 'whep_lost' }),
       restartFailed: () => apply({ kind: 'whep_restart_failed' }),
@@ -325,7 +334,12 @@ export class Player extends Emitter<PlayerEvents> {
         apply({ kind: 'whep_refused', status, detail, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
       },
     });
-    const live = this.#watch(session, WHEP_STALL_MS, () => apply({ kind: 'whep_frame' }));
+    const live = this.#watch(
+      session,
+      WHEP_STALL_MS,
+      () => apply({ kind: 'whep_frame' }),
+      () => apply({ kind: 'whep_pictures' }),
+    );
     this.#whep = live;
     void session.open();
     this.#stage.start(session.video);
@@ -361,17 +375,25 @@ export class Player extends Emitter<PlayerEvents> {
     return this.#whep?.session.video === video || this.#hls?.session.video === video;
   }
 
-  #watch<S extends Session>(session: S, stallMs: number, onFirst: () => void): Live<S> {
+  /**
+   * Calls `onFirst` for the first frame, also after a stall. Calls `onVideo` for the first frame that is not audio alone.
+   */
+  #watch<S extends Session>(session: S, stallMs: number, onFirst: () => void, onVideo = () => {}): Live<S> {
+    let isSeen = false;
     const watch = new FrameWatch(stallMs);
     if (document.hidden) watch.pause();
     const live: Live<S> = { session, watch, picture: null, pictures: 0, unwatch: () => {} };
     const onPicture = (picture: Picture) => {
       live.picture = picture;
       live.pictures++;
+      if (!isSeen && !picture.audioAlone) {
+        isSeen = true;
+        onVideo();
+      }
       if (watch.picture(performance.now())) onFirst();
       if (live === this.#shownLive(this.transport)) this.#mic?.programPicture(session);
     };
-    live.unwatch = watchPictures(session.video, () => session.receives, onPicture);
+    live.unwatch = watchPictures(session.video, session, onPicture);
     return live;
   }
 
@@ -415,8 +437,8 @@ export class Player extends Emitter<PlayerEvents> {
   }
 
   async #askRoom(): Promise<void> {
-    const room = await askRoom(this.#endpoint, this.#life.signal);
-    if (!this.#life.signal.aborted) this.#apply({ kind: 'room', room });
+    const seen = await askRoom(this.#endpoint, this.#life.signal);
+    if (!this.#life.signal.aborted) this.#apply({ kind: 'room', ...seen });
   }
 
   // Timers
@@ -426,7 +448,7 @@ export class Player extends Emitter<PlayerEvents> {
     const slept = now - this.#tickedAt > ASLEEP_MS && !document.hidden;
     this.#tickedAt = now;
     if (slept) this.#wake();
-    if (this.#whep?.session.hasPictures && this.#whep.watch.stalled(performance.now()))
+    if (this.#whep && !this.#whep.session.mayLackPictures && this.#whep.watch.stalled(performance.now()))
       this.#apply({ kind: 'whep_stalled' });
     if (this.#hls?.watch.stalled(performance.now())) this.#apply({ kind: 'hls_stalled' });
     void this.#measure();
@@ -506,11 +528,19 @@ export class Player extends Emitter<PlayerEvents> {
     this.emit('sound', { muted, volume, blocked });
   }
 
+  #gaveWhepUp(reason: Reason): void {
+    this.#whepGivenUp[reason] = (this.#whepGivenUp[reason] ?? 0) + 1;
+    // The listener of the session has reported a refusal already, with its status.
+    if (MEDIA_REASONS.includes(reason))
+      this.emit('error', { transport: 'whep', status: 0, reason, detail: '', fatal: false });
+  }
+
   #emitError(transport: Transport, status: number, detail: string): void {
     this.emit('error', { transport, status, reason: status === 0 ? 'unreachable' : 'refused', detail, fatal: false });
   }
 }
 
+const MEDIA_REASONS: Reason[] = ['blocked', 'no_packet', 'no_picture', 'audio_only', 'stalled'];
 const NOTHING_READ = { latency: null, readings: null };
 
 function end<S extends Session>(live: Live<S> | null): null {

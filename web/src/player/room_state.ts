@@ -1,4 +1,4 @@
-// Asks the node whether the room is live. The player asks when frames stop.
+// Asks the node whether the room is live and has video. The player asks when frames stop or do not come.
 
 import type { Endpoint } from './endpoint';
 
@@ -6,17 +6,27 @@ export type RoomState = 'live' | 'interrupted' | 'gone' | 'unknown';
 
 const ANSWER_WITHIN_MS = 1500;
 
-export async function askRoom(endpoint: Endpoint, signal: AbortSignal): Promise<RoomState> {
+export interface RoomSeen {
+  room: RoomState;
+  /** Whether somebody sends video. Is absent if the node did not say. */
+  video?: boolean;
+}
+
+export async function askRoom(endpoint: Endpoint, signal?: AbortSignal): Promise<RoomSeen> {
+  const limit = AbortSignal.timeout(ANSWER_WITHIN_MS);
   try {
     const response = await fetch(endpoint.room, {
       headers: endpoint.headers(endpoint.room),
       cache: 'no-store',
-      signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]),
+      signal: signal ? AbortSignal.any([signal, limit]) : limit,
     });
-    if (response.status === 404) return 'gone';
-    return response.ok ? roomState(await response.json()) : 'unknown';
+    if (response.status === 404) return { room: 'gone' };
+    if (!response.ok) return { room: 'unknown' };
+    const room: unknown = await response.json();
+    const video = hasVideo(room, endpoint.participant);
+    return { room: roomState(room), ...(video === undefined ? {} : { video }) };
   } catch {
-    return 'unknown';
+    return { room: 'unknown' };
   }
 }
 
@@ -29,4 +39,17 @@ export function roomState(room: unknown): RoomState {
   const states = participants.map((participant: { state?: unknown }) => participant?.state);
   if (states.includes('live')) return 'live';
   return states.includes('interrupted') ? 'interrupted' : 'gone';
+}
+
+/**
+ * Returns whether this participant sends video now, or any participant if none is named. A camera that is paused has a
+ * frame rate of 0.
+ */
+export function hasVideo(room: unknown, participant?: string): boolean | undefined {
+  if (typeof room !== 'object' || room === null) return undefined;
+  const { participants } = room as { participants?: unknown };
+  if (!Array.isArray(participants)) return undefined;
+  const asked = (one: { name?: unknown }) => participant === undefined || one?.name === participant;
+  const sends = (one: { video?: { fps?: unknown } | null }) => Boolean(one?.video) && one.video?.fps !== 0;
+  return participants.filter(asked).some(sends);
 }

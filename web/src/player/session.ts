@@ -9,8 +9,8 @@ export interface Session {
   readonly video: HTMLVideoElement;
   /** Is true once audio or video has arrived. */
   readonly receives: boolean;
-  /** Is false for a program without video, for which missing frames are not a stall. */
-  readonly hasPictures: boolean;
+  /** Is true if audio without a frame counts as playing. Then missing frames are not a stall either. */
+  readonly mayLackPictures: boolean;
   /** Reads latency and statistics. Both are null if there is nothing to read yet. */
   measure(
     picture: Picture | null,

@@ -57,26 +57,27 @@ export class SessionResource {
   /**
    * Ends the session and the connection. It sends DELETE first, because closing the connection also ends the session,
    * and then there would be nothing to delete. It sends no DELETE if the node has already ended the session, which the
-   * state of DTLS shows.
+   * state of DTLS shows. The node counts the `reason` to give the session up, if there is one.
    */
-  closeWith(peer: RTCPeerConnection, transport: RTCDtlsTransport | null | undefined): void {
+  closeWith(peer: RTCPeerConnection, transport: RTCDtlsTransport | null | undefined, reason?: string): void {
     if (transport?.state === 'closed') this.#url = null;
     if (transport) transport.onstatechange = null;
     const limit = setTimeout(() => peer.close(), GOODBYE_MS);
-    void this.#delete().then(() => {
+    void this.#delete(reason).then(() => {
       clearTimeout(limit);
       peer.close();
     });
   }
 
-  async #delete(): Promise<void> {
+  async #delete(reason?: string): Promise<void> {
     this.#over = true;
-    const url = this.#url;
+    if (!this.#url) return;
+    const url = new URL(this.#url);
     this.#url = null;
-    if (!url) return;
+    if (reason) url.searchParams.set('reason', reason);
     // With keepalive the request is sent even if the page goes away. If it fails, the node's ICE timeout ends the
     // session later.
-    await this.#fetch(url, { method: 'DELETE', keepalive: true }).catch(() => {});
+    await this.#fetch(url.href, { method: 'DELETE', keepalive: true }).catch(() => {});
   }
 
   #fetch(url: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {

@@ -1,7 +1,7 @@
 // Defines the statistics of the player: one flat record, the same for both transports.
 
 import type { LatencyMethod } from './latency';
-import type { Transport } from './transport_choice';
+import type { Reason, Transport } from './transport_choice';
 
 export interface Stats {
   transport: Transport;
@@ -26,6 +26,8 @@ export interface Stats {
   rtt: number | null;
   /** The video codec, such as `H264`. Empty until it is known. */
   codec: string;
+  /** How often the player gave WHEP up since it started, by reason. Failed attempts beside LL-HLS count too. */
+  whepGivenUp: Partial<Record<Reason, number>>;
 }
 
 export const NO_STATS: Readonly<Stats> = {
@@ -42,6 +44,7 @@ export const NO_STATS: Readonly<Stats> = {
   freezes: 0,
   rtt: null,
   codec: '',
+  whepGivenUp: {},
 };
 
 /** Holds what a session reads about itself at one time. The player adds the other statistics. */

@@ -3,7 +3,8 @@
 //
 // Invariants: at most one session is opening at a time, so two video elements are enough: one is shown, one gets ready.
 // The shown session is closed only after its successor has shown a frame, or when there is nothing to watch. The driver
-// drops inputs of sessions that it has closed, so an input always concerns the current session.
+// drops inputs of sessions that it has closed, so an input always concerns the current session. A session plays audio
+// alone only in a room without video, so the viewer never stays before a black picture.
 
 import { type Backoff, backoffMs } from './backoff';
 
@@ -24,7 +25,10 @@ export type Reason =
   | 'full' // The node accepts no more viewers of this kind.
   | 'refused' // The node answered with another error.
   | 'unreachable' // No answer came.
-  | 'blocked' // Signalling works, but media does not arrive, because UDP is blocked.
+  | 'blocked' // Signalling works, but the connection is not made, because UDP is blocked.
+  | 'no_packet' // The connection was made, and no media came.
+  | 'no_picture' // Video came, and the browser showed no frame of it.
+  | 'audio_only' // Only audio came, and the room has video.
   | 'stalled' // Frames stopped.
   | 'unsupported'; // The browser lacks a feature that is needed.
 
@@ -38,7 +42,10 @@ export type Input =
   | { kind: 'unpark' } // The program is shown again, by the transport that played before.
   | { kind: 'whep_answered' }
   | { kind: 'whep_connected' }
+  | { kind: 'whep_received'; media: 'audio' | 'video' } // The first packets of this kind came.
+  | { kind: 'whep_audio' } // Audio has come, and no frame for a while.
   | { kind: 'whep_frame' }
+  | { kind: 'whep_pictures' } // A frame was shown, perhaps after audio alone.
   | { kind: 'whep_refused'; status: number; detail?: string; retryAfterMs?: number }
   | { kind: 'whep_unsupported' }
   | { kind: 'whep_down' }
@@ -50,12 +57,13 @@ export type Input =
   | { kind: 'hls_ended' }
   | { kind: 'hls_stalled' }
   | { kind: 'hls_failed'; reason: 'unsupported' | 'unauthorized' | 'unreachable' | 'refused'; detail?: string }
-  | { kind: 'room'; room: 'live' | 'interrupted' | 'gone' | 'unknown' };
+  | { kind: 'room'; room: 'live' | 'interrupted' | 'gone' | 'unknown'; video?: boolean };
 
 export type Effect =
   | { do: 'open_whep' }
   | { do: 'restart_whep' }
-  | { do: 'close_whep' }
+  | { do: 'close_whep'; reason?: Reason } // With a reason, WHEP is given up for now.
+  | { do: 'play_audio' } // Plays the audio of the WHEP session without waiting for frames.
   | { do: 'open_hls' }
   | { do: 'close_hls' }
   | { do: 'show'; transport: Transport }
@@ -92,6 +100,8 @@ export interface Timing {
   connectMs: number;
   /** The longest time from connecting to the first frame. It covers the start of re-encoding a stream with B-frames. */
   firstFrameMs: number;
+  /** While audio plays alone, the room is asked this often whether it has video. */
+  aloneMs: number;
   /** The longest time from opening HLS to the first frame. */
   hlsFirstFrameMs: number;
   /** The longest time from an ICE restart to the next frame. */
@@ -111,7 +121,8 @@ export interface Timing {
 export const TIMING: Timing = {
   askMs: 6000,
   connectMs: 3000,
-  firstFrameMs: 4000,
+  firstFrameMs: 3000,
+  aloneMs: 5000,
   hlsFirstFrameMs: 15_000,
   restartMs: 2500,
   askRoomMs: 2000,
@@ -134,6 +145,16 @@ export class TransportChoice {
   #parked: Transport | null = null; // The transport that was shown before, while parked.
   #reopened = false; // The shown WHEP session was lost, and one new session is being opened to replace it.
   #notLiveSeen = 0;
+  #received = { audio: false, video: false };
+  /**
+   * Whether the WHEP session plays audio alone. `asked` means that the room's answer decides. `still` means that nobody
+   * sends video at the moment, as with a paused camera, so the last frame stays. The node may send it again.
+   */
+  #alone: 'no' | 'asked' | 'plays' | 'still' = 'no';
+  /** When the room was first seen to have video that the session, which plays audio alone, does not bring. */
+  #videoMissedSince = NEVER;
+  /** Whether a frame has come since the last stall. Only the state `still` looks at it. */
+  #flows = true;
   #whep: Leg<WhepPhase> = { phase: 'off', until: NEVER, failures: 0, playingSince: 0 };
   #hls: Leg<HlsPhase> = { phase: 'off', until: NEVER, failures: 0, playingSince: 0 };
   #effects: Effect[] = [];
@@ -201,13 +222,26 @@ export class TransportChoice {
         this.#visible = input.visible;
         return;
       case 'room':
-        this.#roomSeen(input.room, now);
+        this.#heardOfVideo(input.video, now);
+        this.#roomSeen(input.room, input.video, now);
         return;
       case 'whep_answered':
         if (this.#whep.phase === 'asking') this.#whepEnters('connecting', now + this.#timing.connectMs);
         return;
       case 'whep_connected':
         if (this.#whep.phase === 'connecting') this.#whepEnters('buffering', now + this.#timing.firstFrameMs);
+        return;
+      case 'whep_received':
+        this.#received[input.media] = true;
+        return;
+      case 'whep_audio':
+        if (!this.#whepOpen() || this.#alone !== 'no') return;
+        this.#alone = 'asked';
+        this.#effects.push({ do: 'ask_room' });
+        return;
+      case 'whep_pictures':
+        this.#alone = 'no';
+        if (this.#whep.phase === 'playing') this.#whep.until = NEVER;
         return;
       case 'whep_frame':
         this.#whepPlays(now);
@@ -226,7 +260,8 @@ export class TransportChoice {
         this.#whepLost(now);
         return;
       case 'whep_stalled':
-        if (this.#whep.phase === 'playing') this.#hold('whep', now);
+        this.#flows = false;
+        if (this.#whep.phase === 'playing' && this.#alone !== 'still') this.#hold('whep', now);
         return;
       case 'whep_restart_failed':
         if (this.#whep.phase === 'restarting') this.#reopen(now);
@@ -317,14 +352,18 @@ export class TransportChoice {
   // WHEP
 
   #openWhep(now: number): void {
+    this.#received = { audio: false, video: false };
+    this.#alone = 'no';
     this.#whepEnters('asking', now + this.#timing.askMs);
     this.#effects.push({ do: 'open_whep' });
   }
 
   #whepPlays(now: number): void {
     if (this.#whep.phase === 'off' || this.#whep.phase === 'resting' || this.#whep.phase === 'given_up') return;
+    this.#flows = true;
+    if (this.#alone === 'still' && this.#whep.phase === 'playing') return;
     if (this.#whep.phase !== 'playing') this.#whep.playingSince = now;
-    this.#whepEnters('playing', NEVER);
+    this.#whepEnters('playing', this.#alone === 'plays' ? now + this.#timing.aloneMs : NEVER);
     this.#reopened = false;
     this.#notLiveSeen = 0;
     if (this.#choice === 'hls' && this.#hls.phase !== 'off') {
@@ -349,9 +388,14 @@ export class TransportChoice {
     this.#whepFails(reason, now, detail, refusal.retryAfterMs);
   }
 
-  /** Does not try WHEP again by itself, because the answer would be the same. */
+  /**
+   * Does not try WHEP again by itself, because the answer would be the same. For want of a codec it tries again, rarely:
+   * another program may have one.
+   */
   #whepGivesUp(reason: Reason, now: number, detail?: string): void {
-    this.#whepEnters('given_up', NEVER, true);
+    const again = reason === 'no_codec' && this.#choice === 'auto' && this.#hls.phase !== 'given_up';
+    if (again) this.#whepEnters('resting', now + this.#timing.probe.limitMs, reason);
+    else this.#whepEnters('given_up', NEVER, reason);
     if (this.#choice === 'hls') return;
     if (this.#choice === 'whep' || this.#hls.phase === 'given_up') {
       if (this.#shown !== 'hls') this.#fail(reason, detail);
@@ -365,7 +409,7 @@ export class TransportChoice {
     this.#reopened = false;
     if (this.#choice === 'hls') {
       // WHEP only bridged the time until HLS has a frame.
-      this.#whepEnters('off', NEVER, true);
+      this.#whepEnters('off', NEVER, reason);
       return this.#tell('recovering', reason, detail);
     }
     if (now - this.#whep.playingSince > this.#timing.goodSpellMs && this.#shown === 'whep') this.#whep.failures = 0;
@@ -373,13 +417,14 @@ export class TransportChoice {
     const fallback = this.#choice === 'auto' && this.#hls.phase !== 'given_up';
     const backoff = fallback ? this.#timing.probe : this.#timing.retry;
     const rest = Math.max(backoffMs(backoff, this.#whep.failures, this.#random()), retryAfterMs);
-    this.#whepEnters('resting', now + rest, true);
+    this.#whepEnters('resting', now + rest, reason);
     if (this.#hls.phase === 'playing') return; // Only a probe failed, so the viewer sees no change.
     this.#tell(this.#state === 'connecting' && fallback ? 'connecting' : 'recovering', reason, detail);
     if (fallback && this.#hls.phase === 'off') this.#openHls(now);
   }
 
   #restart(now: number): void {
+    this.#alone = 'no';
     this.#whepEnters('restarting', now + this.#timing.restartMs);
     if (this.#shown === 'whep') this.#tell('recovering', 'stalled');
     this.#effects.push({ do: 'restart_whep' });
@@ -411,7 +456,11 @@ export class TransportChoice {
       case 'connecting':
         return this.#whepFails('blocked', now);
       case 'buffering':
-        return this.#whepFails('stalled', now);
+        return this.#whepFails(this.#whyNoFrame(), now);
+      case 'playing': // Audio alone, or a still picture.
+        this.#whep.until = now + this.#timing.aloneMs;
+        this.#effects.push({ do: 'ask_room' });
+        return;
       case 'restarting':
         return this.#reopen(now);
       case 'held':
@@ -423,6 +472,40 @@ export class TransportChoice {
         this.#openWhep(now);
         return;
     }
+  }
+
+  #whyNoFrame(): Reason {
+    if (this.#received.video) return 'no_picture';
+    return this.#received.audio ? 'audio_only' : 'no_packet';
+  }
+
+  /** The room has said whether it has video. `undefined` means that it did not say. */
+  #heardOfVideo(video: boolean | undefined, now: number): void {
+    if (!this.#whepOpen()) return;
+    if (this.#alone === 'asked') {
+      // With video in the room, the frames are waited for up to the deadline, and then played by LL-HLS.
+      this.#alone = video ? 'no' : 'plays';
+      this.#videoMissedSince = NEVER;
+      if (!video) this.#effects.push({ do: 'play_audio' });
+      return;
+    }
+    if (this.#alone === 'no' || this.#whep.phase !== 'playing') return;
+    if (video && this.#alone === 'still' && this.#flows) {
+      this.#alone = 'no';
+      this.#whep.until = NEVER;
+    } else if (!video) this.#videoMissedSince = NEVER;
+    else if (this.#videoMissedSince === NEVER) this.#videoMissedSince = now;
+    else if (now - this.#videoMissedSince < this.#timing.firstFrameMs) return;
+    else if (this.#alone === 'still') this.#restart(now);
+    else this.#whepFails(this.#whyNoFrame(), now);
+  }
+
+  /** Frames stopped because nobody sends any. The session goes on with its audio and its last frame. */
+  #stands(now: number): void {
+    this.#alone = 'still';
+    this.#videoMissedSince = NEVER;
+    this.#whepEnters('playing', now + this.#timing.aloneMs);
+    if (this.#shown === 'whep') this.#tell('playing');
   }
 
   // HLS
@@ -509,11 +592,12 @@ export class TransportChoice {
     this.#effects.push({ do: 'ask_room' });
   }
 
-  #roomSeen(room: 'live' | 'interrupted' | 'gone' | 'unknown', now: number): void {
+  #roomSeen(room: 'live' | 'interrupted' | 'gone' | 'unknown', video: boolean | undefined, now: number): void {
     const whepHeld = this.#whep.phase === 'held';
     const hlsHeld = this.#hls.phase === 'held';
     if (!whepHeld && !hlsHeld) return;
     if (room === 'gone') return this.#nothingToWatch('ended', now);
+    if (whepHeld && room === 'live' && video === false) return this.#stands(now);
     const leg = whepHeld ? this.#whep : this.#hls;
     if (room === 'interrupted') {
       leg.until = now + this.#timing.askRoomMs;
@@ -554,8 +638,10 @@ export class TransportChoice {
     this.#show('none');
   }
 
-  #whepEnters(phase: WhepPhase, until: number, close = false): void {
-    if (close && this.#whepOpen()) this.#effects.push({ do: 'close_whep' });
+  /** `close` closes the session. If it is a reason, WHEP is given up for it. */
+  #whepEnters(phase: WhepPhase, until: number, close: boolean | Reason = false): void {
+    if (close !== false && this.#whepOpen())
+      this.#effects.push({ do: 'close_whep', ...(close === true ? {} : { reason: close }) });
     this.#whep.phase = phase;
     this.#whep.until = until;
   }

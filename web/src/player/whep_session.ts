@@ -20,6 +20,10 @@ import type { SessionReadings } from './stats';
 export interface WhepListener {
   answered(): void;
   connected(): void;
+  /** The first packets of this kind have come. */
+  received(media: 'audio' | 'video'): void;
+  /** Audio has come, and no video for `PICTURES_MS`, or the node has none. It plays after `playAudioAlone`. */
+  audioAlone(): void;
   refused(problem: Problem): void;
   down(): void;
   /** The node ended the session, so a new one is needed. */
@@ -57,6 +61,7 @@ export class WhepSession implements Session {
   #transceiver: RTCRtpTransceiver | null = null;
   #sound: RTCRtpReceiver | null = null;
   #soundAlone = false;
+  readonly #received = new Set<'audio' | 'video'>();
   #looking: ReturnType<typeof setInterval> | undefined;
   #warm: Promise<RTCPeerConnection> | null = null;
   #answer = '';
@@ -75,10 +80,8 @@ export class WhepSession implements Session {
     return this.#peer?.connectionState === 'connected' && receivers.some((each) => each && receives(each));
   }
 
-  get hasPictures(): boolean {
-    const direction = this.#transceiver?.currentDirection;
-    const accepted = direction === undefined || direction === null || direction === 'recvonly';
-    return accepted && !this.#soundAlone;
+  get mayLackPictures(): boolean {
+    return this.#soundAlone;
   }
 
   /**
@@ -176,11 +179,22 @@ export class WhepSession implements Session {
 
   wake(): void {} // ICE detects a broken connection by itself, and the frame watch causes a restart.
 
-  close(): void {
+  /**
+   * Plays the audio without waiting for video: an element plays no audio before the first video frame of its stream. The
+   * video is shown as soon as it comes.
+   */
+  playAudioAlone(): void {
+    if (this.#closed || !this.#sound || this.#soundAlone) return;
+    this.#soundAlone = true;
+    this.video.srcObject = new MediaStream([this.#sound.track]);
+  }
+
+  /** The node counts the `reason`, if there is one. */
+  close(reason?: string): void {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#looking);
-    this.#closePeer();
+    this.#closePeer(reason);
   }
 
   async #offer(): Promise<RTCPeerConnection> {
@@ -213,24 +227,36 @@ export class WhepSession implements Session {
     return peer;
   }
 
-  /**
-   * An element plays no audio before the first video frame of its stream. While no frame comes, this gives the element
-   * a stream with the audio alone.
-   */
-  #waitForPictures(stream: MediaProvider | null, pictures: RTCRtpReceiver, sound: RTCRtpReceiver): void {
+  /** Looks for the first audio and video, and reports audio that comes alone. */
+  #waitForPictures(peer: RTCPeerConnection, pictures: RTCRtpTransceiver): void {
+    const stream = this.video.srcObject;
     let heardSince: number | null = null;
+    let told = false;
     this.#looking = setInterval(() => {
-      if (receives(pictures)) {
-        clearInterval(this.#looking);
+      if (this.#received.size < 2) void this.#lookForPackets(peer);
+      if (receives(pictures.receiver)) {
+        if (this.#received.has('video')) clearInterval(this.#looking);
         if (this.#soundAlone) this.video.srcObject = stream;
         this.#soundAlone = false;
-      } else if (this.hasSound && this.hasPictures) {
+      } else if (this.hasSound && !told) {
         heardSince ??= performance.now();
-        if (performance.now() - heardSince < PICTURES_MS) return;
-        this.#soundAlone = true;
-        this.video.srcObject = new MediaStream([sound.track]);
+        const rejected = pictures.currentDirection !== 'recvonly';
+        if (!rejected && performance.now() - heardSince < PICTURES_MS) return;
+        told = true;
+        this.#listener.audioAlone();
       }
     }, LOOK_MS);
+  }
+
+  async #lookForPackets(peer: RTCPeerConnection): Promise<void> {
+    const report = await peer.getStats();
+    // Packets that only probe the bandwidth have no bytes of media.
+    for (const { type, kind, bytesReceived } of report.values() as Iterable<StatsMember>) {
+      if (type !== 'inbound-rtp' || !bytesReceived || (kind !== 'audio' && kind !== 'video')) continue;
+      if (this.#closed || this.#received.has(kind)) continue;
+      this.#received.add(kind);
+      this.#listener.received(kind);
+    }
   }
 
   async #exchange(peer: RTCPeerConnection, offer: string): Promise<void> {
@@ -244,7 +270,7 @@ export class WhepSession implements Session {
     this.#listener.answered();
     await peer.setRemoteDescription({ type: 'answer', sdp: answer });
     if (this.#closed || !this.#transceiver || !this.#sound) return;
-    this.#waitForPictures(this.video.srcObject, this.#transceiver.receiver, this.#sound);
+    this.#waitForPictures(peer, this.#transceiver);
     // When the node ends a session, DTLS gets close_notify, but the connection state stays `connected`.
     const { transport } = this.#transceiver.receiver;
     if (transport) {
@@ -254,12 +280,12 @@ export class WhepSession implements Session {
     }
   }
 
-  #closePeer(): void {
+  #closePeer(reason?: string): void {
     const peer = this.#peer;
     if (!peer) return;
     peer.ontrack = null;
     peer.onconnectionstatechange = null;
-    if (this.#resource) this.#resource.closeWith(peer, this.#transceiver?.receiver.transport);
+    if (this.#resource) this.#resource.closeWith(peer, this.#transceiver?.receiver.transport, reason);
     else peer.close();
     this.#peer = null;
   }

@@ -9,6 +9,7 @@ import type { Endpoint } from '../player/endpoint';
 import type { Latency } from '../player/latency';
 import { type Picture, watchPictures } from '../player/pictures';
 import { type Problem, RequestError } from '../player/problem';
+import { askRoom } from '../player/room_state';
 import type { Session } from '../player/session';
 import type { Stage } from '../player/stage';
 import { WhepSession } from '../player/whep_session';
@@ -280,15 +281,10 @@ export class Mic {
         lost: () => this.#apply({ kind: 'publish_lost' }),
       });
       const cover = this.#theatre.stage.addCover();
-      this.#return = this.#makeReturn(cover);
-      this.#off.push(
-        watchPictures(
-          cover,
-          () => this.#return?.receives ?? false,
-          (picture) => this.#onPicture(picture),
-        ),
-      );
-      await Promise.all([this.#whip.warm(), this.#return.warm()]);
+      const back = this.#makeReturn(cover);
+      this.#return = back;
+      this.#off.push(watchPictures(cover, back, (picture) => this.#onPicture(picture)));
+      await Promise.all([this.#whip.warm(), back.warm()]);
       if (this.#options === options) this.#apply({ kind: 'warm' });
     } catch (error) {
       if (this.#options !== options) return;
@@ -330,12 +326,20 @@ export class Mic {
         this.#lookForSound();
       },
       connected: () => {},
+      received: () => {},
+      audioAlone: () => void this.#playAudioAlone(),
       refused: (problem) => this.#apply({ kind: 'return_refused', problem }),
       down: () => void this.#return?.restartIce(),
       lost: () => this.#apply({ kind: 'return_lost' }),
       restartFailed: () => this.#apply({ kind: 'return_lost' }),
       unsupported: () => this.#apply({ kind: 'return_lost' }),
     });
+  }
+
+  /** A return feed with audio alone is shown only if nobody sends video. */
+  async #playAudioAlone(): Promise<void> {
+    const { video } = await askRoom(this.#theatre.endpoint);
+    if (!video) this.#return?.playAudioAlone();
   }
 
   #lookForSound(): void {

@@ -77,8 +77,42 @@ it('video_plays_without_waiting_for_audio_that_comes_later_in_the_same_session',
   expect([node.server.count('POST', /^\/whep/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 0]);
 });
 
+const AUDIO_ONLY = { participants: [{ name: 'host', protocol: 'whip', state: 'live', video: null, advice: [] }] };
+
+it('audio_alone_in_a_room_with_video_is_replaced_by_hls_and_the_reason_is_told', async () => {
+  node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
+  await node.publisher.evaluate(() => {
+    window.lacks = 'video';
+  });
+  const page = await node.open('/watch/demo');
+  await shows(page, 'hls');
+  expect(await page.evaluate(() => window.onmicPlayer?.stats.whepGivenUp)).toEqual({ audio_only: 1 });
+  const ended = () => node.server.seen.filter(({ method, path }) => method === 'DELETE' && path.startsWith('/whep'));
+  await until(() => ended().length > 0, 'the session to be deleted');
+  expect(ended()[0]?.query).toBe('?reason=audio_only');
+  await node.publisher.evaluate(() => window.begin('video'));
+  await shows(page, 'whep');
+  expect(await page.evaluate(() => window.onmicPlayer?.video.videoWidth)).toBe(640);
+});
+
+it('the_watch_page_shows_the_title_of_the_room', async () => {
+  node.server.rooms.set('demo', {
+    whep: 'peer',
+    hls: false,
+    state: 'live',
+    room: { state: { title: 'Ceramics <live>' } },
+  });
+  const page = await node.open('/watch/demo');
+  await page.waitForSelector('h1:has-text("Ceramics <live>")');
+  expect(await page.title()).toContain('Ceramics <live>');
+  node.server.rooms.set('plain', { whep: 'peer', hls: false, state: 'live' });
+  const plain = await node.open('/watch/plain');
+  await plain.waitForSelector('h1:has-text("plain")');
+});
+
 it('audio_plays_without_waiting_for_video_that_comes_later_in_the_same_session', async () => {
-  node.server.rooms.set('demo', { whep: 'peer', hls: false, state: 'live' });
+  const room = { whep: 'peer' as const, hls: false, state: 'live' as const, room: AUDIO_ONLY as object };
+  node.server.rooms.set('demo', room);
   await node.publisher.evaluate(() => {
     window.lacks = 'video';
   });
@@ -88,6 +122,7 @@ it('audio_plays_without_waiting_for_video_that_comes_later_in_the_same_session',
   await page.waitForTimeout(3000); // A frozen video would count as a stall after this time.
   await shows(page, 'whep');
   await node.publisher.evaluate(() => window.begin('video'));
+  room.room = {};
   await page.waitForFunction(() => window.onmicPlayer?.video.videoWidth === 640, undefined, { timeout: 5000 });
   await shows(page, 'whep');
   expect([node.server.count('POST', /^\/whep/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 0]);

@@ -75,7 +75,7 @@ describe('transport choice', () => {
     expect(bench.take()).toContain('open_hls');
   });
 
-  it('without_a_common_codec_it_falls_back_and_never_probes', () => {
+  it('without_a_common_codec_it_falls_back_and_probes_once_a_minute', () => {
     const bench = new Bench().put('play', refused(406), 'hls_frame');
     expect(bench.take()).toEqual([
       'connecting',
@@ -86,7 +86,85 @@ describe('transport choice', () => {
       'show hls',
       'playing',
     ]);
+    expect(bench.run(TIMING.probe.limitMs - 1).take()).toEqual([]);
+    expect(bench.run(1).take()).toEqual(['open_whep']);
+    expect(bench.put(refused(406)).run(TIMING.probe.limitMs).take()).toEqual(['close_whep', 'open_whep']);
+    expect(bench.put('whep_answered', 'whep_connected', 'whep_frame').take()).toEqual(['show whep', 'close_hls']);
+  });
+
+  it.each<[('audio' | 'video')[], string]>([
+    [[], 'no_packet'],
+    [['audio'], 'audio_only'],
+    [['video'], 'no_picture'],
+    [['audio', 'video'], 'no_picture'],
+  ])('three_seconds_without_a_frame_after_%j_are_a_reason_to_fall_back: %s', (media, reason) => {
+    const bench = new Bench().put('play', 'whep_answered', 'whep_connected');
+    for (const one of media) bench.put({ kind: 'whep_received', media: one });
+    expect(bench.run(2999).take()).toEqual(['connecting', 'open_whep']);
+    bench.run(1);
+    expect(bench.effects[0]).toEqual({ do: 'close_whep', reason });
+    expect(bench.take()).toEqual(['close_whep', `connecting: ${reason}`, 'open_hls']);
+    expect(bench.put('hls_frame').take()).toEqual(['show hls', 'playing']);
+    expect(bench.run(TIMING.probe.firstMs).take()).toContain('open_whep');
+    // The next session begins without what this one received.
+    bench.put('whep_answered', 'whep_connected').run(TIMING.firstFrameMs);
+    expect(bench.effects.find((effect) => effect.do === 'close_whep')).toEqual({
+      do: 'close_whep',
+      reason: 'no_packet',
+    });
+  });
+
+  it('audio_alone_plays_in_a_room_without_video_only', () => {
+    const heard: Input[] = [{ kind: 'whep_received', media: 'audio' }, { kind: 'whep_audio' }];
+    const open = () => new Bench().put('play', 'whep_answered', 'whep_connected', ...heard);
+    expect(open().take()).toEqual(['connecting', 'open_whep', 'ask_room']);
+    const room = (video: boolean): Input => ({ kind: 'room', room: 'live', video });
+    const quiet = open().put(room(false), 'whep_frame');
+    expect(quiet.take()).toEqual(['connecting', 'open_whep', 'ask_room', 'play_audio', 'show whep', 'playing']);
+    const unknown = open().put({ kind: 'room', room: 'unknown' });
+    expect(unknown.take()).toContain('play_audio');
+    const dark = open().put(room(true));
+    expect(dark.take()).not.toContain('play_audio');
+    expect(dark.run(TIMING.firstFrameMs).take()).toEqual(['close_whep', 'connecting: audio_only', 'open_hls']);
+  });
+
+  it('while_audio_plays_alone_the_room_is_asked_until_there_are_frames', () => {
+    const open = () =>
+      new Bench()
+        .put('play', 'whep_answered', 'whep_connected', { kind: 'whep_received', media: 'audio' }, 'whep_audio')
+        .put({ kind: 'room', room: 'live', video: false }, 'whep_frame');
+    const bench = open();
+    bench.take();
+    expect(bench.run(TIMING.aloneMs).take()).toEqual(['ask_room']);
+    expect(bench.put({ kind: 'room', room: 'live', video: true }, 'whep_pictures').take()).toEqual([]);
     expect(bench.run(3_600_000).take()).toEqual([]);
+
+    const dark = open();
+    dark.take();
+    for (let look = 0; look < 2; look++) {
+      expect(dark.run(TIMING.aloneMs).take()).toEqual(['ask_room']);
+      dark.put({ kind: 'room', room: 'live', video: true });
+    }
+    expect(dark.take()).toEqual(['close_whep', 'recovering: audio_only', 'open_hls']);
+  });
+
+  it('a_paused_camera_is_not_a_stall', () => {
+    const bench = new Bench().whep();
+    const room = (video: boolean): Input => ({ kind: 'room', room: 'live', video });
+    expect(bench.put('whep_stalled', room(false)).take()).toEqual(['recovering: stalled', 'ask_room', 'playing']);
+    for (let look = 0; look < 5; look++) {
+      expect(bench.run(TIMING.aloneMs).take()).toEqual(['ask_room']);
+      bench.put(room(false));
+    }
+    // The node sends its last frame again.
+    expect(bench.put('whep_frame', 'whep_stalled', room(false)).take()).toEqual([]);
+    // The camera sends again.
+    expect(bench.put('whep_frame').run(TIMING.aloneMs).put(room(true)).take()).toEqual(['ask_room']);
+    expect(bench.choice.deadline()).toBeNull();
+    // If its frames do not come, the session is repaired.
+    bench.put('whep_stalled', room(false)).take();
+    for (let look = 0; look < 2; look++) bench.run(TIMING.aloneMs).put(room(true));
+    expect(bench.take()).toEqual(['ask_room', 'ask_room', 'recovering: stalled', 'restart_whep']);
   });
 
   it.each([401, 403])('refusal_with_%i_is_final', (status) => {
@@ -308,6 +386,10 @@ describe('transport choice', () => {
       ...[0, 401, 404, 406, 500, 503].map(refused),
       ...(['auto', 'whep', 'hls'] as const).map((choice) => ({ kind: 'prefer', choice }) as Input),
       ...(['live', 'interrupted', 'gone', 'unknown'] as const).map((room) => ({ kind: 'room', room }) as Input),
+      ...([true, false] as const).map((video) => ({ kind: 'room', room: 'live', video }) as Input),
+      ...(['audio', 'video'] as const).map((media) => ({ kind: 'whep_received', media }) as Input),
+      { kind: 'whep_audio' },
+      { kind: 'whep_pictures' },
       ...(['unsupported', 'unreachable', 'refused'] as const).map(
         (reason) => ({ kind: 'hls_failed', reason }) as Input,
       ),
@@ -338,7 +420,8 @@ describe('transport choice', () => {
             const transport = effect.do === 'close_whep' ? 'whep' : 'hls';
             expect(open[transport], `seed ${seed}: closed but not open`).toBe(true);
             open[transport] = false;
-          } else if (effect.do === 'restart_whep') expect(open.whep, `seed ${seed}`).toBe(true);
+          } else if (effect.do === 'restart_whep' || effect.do === 'play_audio')
+            expect(open.whep, `seed ${seed}`).toBe(true);
           else if (effect.do === 'show' && effect.transport !== 'none' && effect.transport !== 'mic')
             expect(open[effect.transport], `seed ${seed}`).toBe(true);
         }

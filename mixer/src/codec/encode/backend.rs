@@ -1,10 +1,16 @@
-//! The encoders of H.264 and their options.
+//! The encoders of video and their options.
+
+use onmic_media::Codec;
 
 /// The most pixels that one thread encodes. With more pixels one thread may be too slow for real time on a slow core.
 /// With fewer, a second thread costs more than it gains.
 const ONE_THREAD_PIXELS: u32 = 1280 * 720;
+/// The peak bitrate in percent of the mean bitrate, over the length of the buffer.
+const PEAK_PERCENT: u64 = 120;
+/// The length of the rate control's buffer. The largest keyframe takes about the bits of this time.
+const BUFFER_MILLIS: u64 = 750;
 
-/// Holds the settings of an H.264 encoder.
+/// Holds the settings of an H.264 encoder. That of VP8 has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoSettings {
     /// The preset of x264, which trades CPU time for size.
@@ -19,7 +25,7 @@ impl Default for VideoSettings {
     }
 }
 
-/// Selects what encodes H.264.
+/// Selects what encodes video. All but the last encode H.264.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
     /// x264, on the CPU.
@@ -29,24 +35,54 @@ pub enum Backend {
     Nvenc,
     /// VAAPI, on an Intel or AMD GPU.
     Vaapi,
+    /// libvpx, on the CPU. It encodes VP8.
+    Vpx,
 }
 
 impl Backend {
+    /// Returns the codec that it encodes.
+    pub fn codec(self) -> Codec {
+        match self {
+            Self::X264 | Self::Nvenc | Self::Vaapi => Codec::H264,
+            Self::Vpx => Codec::Vp8,
+        }
+    }
+
+    /// Returns whether an open encoder ignores a new bitrate. FFmpeg sets that of libvpx once.
+    pub fn has_fixed_bitrate(self) -> bool {
+        self == Self::Vpx
+    }
+
     /// Returns FFmpeg's name of the encoder.
     pub fn name(self) -> &'static str {
         match self {
             Self::X264 => "libx264",
             Self::Nvenc => "h264_nvenc",
             Self::Vaapi => "h264_vaapi",
+            Self::Vpx => "libvpx",
         }
+    }
+
+    /// Returns the options of the rate control: a peak over the mean, or for libvpx the same rate in each second.
+    pub(super) fn rate_options(self, bitrate_bps: u64) -> Vec<(&'static str, String)> {
+        let peak = if self == Self::Vpx { bitrate_bps } else { bitrate_bps * PEAK_PERCENT / 100 };
+        let mut options = vec![
+            ("b", bitrate_bps.to_string()),
+            ("maxrate", peak.to_string()),
+            ("bufsize", (peak * BUFFER_MILLIS / 1000).to_string()),
+        ];
+        if self == Self::Vpx {
+            options.push(("minrate", bitrate_bps.to_string()));
+        }
+        options
     }
 
     pub(super) fn options(self, settings: &VideoSettings, pixels: u32) -> Vec<(&'static str, String)> {
         // The encoder must make an IDR only when it is asked for one.
         const NEVER: i32 = 1 << 24;
+        let threads = if pixels > ONE_THREAD_PIXELS { 2 } else { 1 };
         match self {
             Self::X264 => {
-                let threads = if pixels > ONE_THREAD_PIXELS { 2 } else { 1 };
                 vec![
                     ("preset", settings.preset.clone()),
                     ("tune", "zerolatency".to_owned()),
@@ -85,6 +121,15 @@ impl Backend {
                     ("g", (1 << 16).to_string()), // The most frames that its syntax element can count.
                 ]
             }
+            Self::Vpx => vec![
+                ("deadline", "realtime".to_owned()),
+                ("cpu-used", "8".to_owned()),
+                ("lag-in-frames", "0".to_owned()),
+                ("auto-alt-ref", "0".to_owned()), // Such frames are not shown, and each frame here has one time.
+                ("threads", threads.to_string()),
+                ("g", NEVER.to_string()),
+                ("keyint_min", NEVER.to_string()), // The same number as `g`: libvpx adds no keyframes at scene cuts.
+            ],
         }
     }
 }

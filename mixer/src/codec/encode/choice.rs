@@ -80,10 +80,11 @@ mod tests {
     #[test]
     fn this_ffmpeg_knows_every_option_of_every_backend() {
         let settings = VideoSettings::default();
-        for backend in [Backend::X264, Backend::Nvenc, Backend::Vaapi] {
+        for backend in [Backend::X264, Backend::Nvenc, Backend::Vaapi, Backend::Vpx] {
             let Some(codec) = encoder::find_by_name(backend.name()) else { continue };
             let mut context = Context::new_with_codec(codec);
             set_options(&mut context, &backend.options(&settings, 100)).unwrap();
+            set_options(&mut context, &backend.rate_options(1_000_000)).unwrap();
         }
     }
 

@@ -1,8 +1,8 @@
 //! Encoding: raw video frames and audio samples go in, canonical payloads come out, with the parameters that belong to
 //! them.
 //!
-//! Video becomes H.264 without encoder delay: each raw frame becomes one access unit, in the same order, and the
-//! encoder makes an IDR only where one was asked for. Audio becomes Opus or AAC at 48 kHz. The timestamps that come out
+//! Video becomes H.264 or VP8 without encoder delay: each raw frame becomes one access unit, in the same order, and the
+//! encoder makes a keyframe only where one was asked for. Audio becomes Opus or AAC at 48 kHz. The timestamps that come out
 //! account for the encoder delay (312 samples with Opus, 1024 with AAC): they are where the first decoded sample
 //! belongs.
 

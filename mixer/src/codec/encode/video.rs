@@ -1,4 +1,4 @@
-//! Encodes H.264 without encoder delay: each raw frame becomes one access unit at once.
+//! Encodes H.264 or VP8 without encoder delay: each raw frame becomes one access unit at once.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use bytes::Bytes;
 use ffmpeg_next::codec::{Context, Flags};
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::{Packet, Rational, encoder, frame, picture};
-use onmic_media::Parameters;
-use onmic_media::codec::{Malformed, h264, nal};
+use onmic_media::codec::{Malformed, h264, nal, vp8};
+use onmic_media::{Codec, Parameters};
 
 use super::backend::{Backend, VideoSettings};
 use super::set_options;
@@ -15,25 +15,21 @@ use crate::codec::ffi::{self, Surfaces};
 use crate::codec::picture::Picture;
 use crate::error::Error;
 
-/// The peak bitrate in percent of the mean bitrate, over the length of the buffer.
-const PEAK_PERCENT: u64 = 120;
-/// The length of the rate control's buffer. The largest keyframe takes about the bits of this time.
-const BUFFER_MILLIS: u64 = 750;
-
 /// Holds one encoded access unit.
 #[derive(Clone, Debug)]
 pub struct AccessUnit {
     /// The payload in canonical form, without parameter sets.
     pub payload: Bytes,
-    /// Whether the access unit is an IDR.
+    /// Whether the access unit is a keyframe, of H.264 an IDR.
     pub keyframe: bool,
 }
 
-/// Encodes frames of one size to H.264.
+/// Encodes frames of one size.
 pub struct VideoEncoder {
     encoder: encoder::video::Encoder,
     /// The GPU memory that frames are copied to, if the encoder reads them from there.
     upload: Option<Surfaces>,
+    backend: Backend,
     picture: Picture,
     frame_rate: f64,
     bitrate_bps: u64,
@@ -69,14 +65,14 @@ impl VideoEncoder {
             ("color_range", if colour.full_range { "pc" } else { "tv" }.to_owned()),
         ];
         set_options(&mut context, &options)?;
-        set_options(&mut context, &rate_options(bitrate_bps))?;
+        set_options(&mut context, &backend.rate_options(bitrate_bps))?;
         let failed = |cause| Error::Open { name, cause };
         let mut video = context.encoder().video().map_err(failed)?;
         video.set_width(picture.width);
         video.set_height(picture.height);
         let upload = match backend {
             Backend::Vaapi => Some(Surfaces::open(&mut video, picture.width, picture.height).map_err(failed)?),
-            Backend::X264 | Backend::Nvenc => None,
+            Backend::X264 | Backend::Nvenc | Backend::Vpx => None,
         };
         video.set_format(if upload.is_some() { Pixel::VAAPI } else { Pixel::YUV420P });
         video.set_aspect_ratio(Rational::new(picture.aspect.0, picture.aspect.1.max(1)));
@@ -84,8 +80,12 @@ impl VideoEncoder {
         video.set_frame_rate(Some(Rational::new(thousandths, 1000)));
         video.set_time_base(Rational::new(1000, thousandths));
         let encoder = video.open_as(codec).map_err(failed)?;
-        let parameters = Arc::new(Parameters::H264(parameters(&ffi::extradata(&encoder)).map_err(Error::Parameters)?));
-        Ok(Self { encoder, upload, picture, frame_rate, bitrate_bps, ordinal: 0, parameters })
+        let parameters = Arc::new(match backend.codec() {
+            // Each keyframe repeats this. FFmpeg leaves libvpx at version 0.
+            Codec::Vp8 => Parameters::Vp8(vp8::Parameters { width: picture.width, height: picture.height, version: 0 }),
+            _ => Parameters::H264(parameters(&ffi::extradata(&encoder)).map_err(Error::Parameters)?),
+        });
+        Ok(Self { encoder, upload, backend, picture, frame_rate, bitrate_bps, ordinal: 0, parameters })
     }
 
     /// Encodes a frame that [`Converter`](crate::codec::picture::Converter) brought into form.
@@ -103,8 +103,11 @@ impl VideoEncoder {
         }
         let mut packet = Packet::empty();
         self.encoder.receive_packet(&mut packet).map_err(Error::Encode)?;
-        let canonical = nal::from_annex_b(packet.data().unwrap_or_default());
-        let (payload, _) = h264::strip_parameter_sets(canonical);
+        let coded = packet.data().unwrap_or_default();
+        let payload = match self.backend.codec() {
+            Codec::H264 => h264::strip_parameter_sets(nal::from_annex_b(coded)).0,
+            _ => Bytes::copy_from_slice(coded),
+        };
         Ok(AccessUnit { payload, keyframe: packet.is_key() })
     }
 
@@ -131,7 +134,7 @@ impl VideoEncoder {
     /// Sets the bitrate from the next frame on.
     pub fn set_bitrate(&mut self, bitrate_bps: u64) -> Result<(), Error> {
         self.bitrate_bps = bitrate_bps;
-        set_options(&mut self.encoder, &rate_options(bitrate_bps))
+        set_options(&mut self.encoder, &self.backend.rate_options(bitrate_bps))
     }
 }
 
@@ -152,15 +155,6 @@ fn interleaved_chroma(from: &frame::Video) -> frame::Video {
         }
     }
     to
-}
-
-fn rate_options(bitrate_bps: u64) -> [(&'static str, String); 3] {
-    let peak = bitrate_bps * PEAK_PERCENT / 100;
-    [
-        ("b", bitrate_bps.to_string()),
-        ("maxrate", peak.to_string()),
-        ("bufsize", (peak * BUFFER_MILLIS / 1000).to_string()),
-    ]
 }
 
 /// Reads the parameters from the header that the encoder writes once. Makes the SPS tell decoders not to wait for
@@ -202,6 +196,24 @@ mod tests {
                 let unit = encoder.encode(&mut grey(&picture, number * 20), number == 5).unwrap();
                 assert_eq!(unit.keyframe, number == 0 || number == 5, "{number}");
                 assert_eq!(unit.keyframe, h264::access_unit_is_keyframe(&unit.payload));
+            }
+        }
+    }
+
+    #[test]
+    fn vp8_has_one_frame_for_each_raw_frame_and_keyframes_only_when_asked_for() {
+        for (width, height) in [(320, 240), (1280, 722)] {
+            let picture = picture(width, height);
+            let settings = VideoSettings::default();
+            let mut encoder = VideoEncoder::open_with(Backend::Vpx, picture, 30.0, 1_000_000, &settings).unwrap();
+            for number in 0..12_u8 {
+                let unit = encoder.encode(&mut grey(&picture, number * 20), number == 5).unwrap();
+                assert_eq!(unit.keyframe, number == 0 || number == 5, "{number}");
+                assert_eq!(unit.keyframe, vp8::is_keyframe(&unit.payload));
+                if unit.keyframe {
+                    let stated = vp8::Parameters::from_keyframe(&unit.payload).unwrap();
+                    assert_eq!(**encoder.parameters(), Parameters::Vp8(stated));
+                }
             }
         }
     }

@@ -381,6 +381,15 @@ fn datagrams_from_strangers_and_noise_change_nothing() {
     assert!(world.close(world.visitors[viewer].id) && world.core.is_empty());
 }
 
+#[test]
+fn a_server_for_this_machine_answers_no_check_of_another_one() {
+    let mut world = World::only_this_machine();
+    let (feed, _, _) = video_feed(world.now, 1);
+    let viewer = world.watch(&feed);
+    world.settle();
+    assert!(world.visitors[viewer].connected.is_none() && world.is_quiet());
+}
+
 /// Returns the packets that a publisher makes of frames: each is a header and a payload.
 fn packets(frames: &[Frame]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut outgoing = Outgoing::new(frames[0].parameters.codec(), Limits::default()).unwrap();

@@ -122,11 +122,20 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// Makes a world whose server takes datagrams of its own machine alone. No visitor is on it.
+    pub(super) fn only_this_machine() -> Self {
+        Self::with(true)
+    }
+
+    fn with(only_this_machine: bool) -> Self {
         let now = Instant::now();
         let clock = NodeClock::new(now, UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         let (shard, commands) = mpsc::channel(16);
         let belfry = Arc::new(Belfry::default());
-        let announce = Announce::new(&[], SERVER.ip(), now).unwrap();
+        let announce = Announce::at(SERVER.ip(), only_this_machine, now);
         let candidates = Candidates { announce, shard: 0, port: SERVER.port() };
         let calendar = Arc::new(Calendar::new(clock));
         let (peer_config, identity) = (PeerConfig::default(), IDENTITY.clone());
