@@ -39,6 +39,8 @@ pub enum ConfigError {
         "mixer.canvas is {0:?}: it is written 1280x720, with even sides from 64 up to 1920x1080; mixer.frame_rate is 1 to 60"
     )]
     Canvas(String),
+    #[error("mixer.opus_packet is {0:?}: it is 10ms or 20ms")]
+    OpusPacket(Duration),
     #[error("cannot read the configuration file {path}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("the configuration file {path} is not valid TOML")]
@@ -199,6 +201,8 @@ pub struct Mixer {
     #[serde(with = "humantime_serde")]
     pub linger: Duration,
     pub opus_bitrate: u32,
+    #[serde(with = "humantime_serde")]
+    pub opus_packet: Duration,
     pub aac_bitrate: u32,
     pub x264_preset: String,
     pub canvas: String,
@@ -385,6 +389,7 @@ impl Default for Mixer {
         Self {
             linger: Duration::from_secs(5),
             opus_bitrate: 56_000,
+            opus_packet: Duration::from_millis(10),
             aac_bitrate: 64_000,
             x264_preset: "superfast".into(),
             canvas: "1280x720".into(),
@@ -501,6 +506,9 @@ impl Config {
         onmic_room::Rooms::new(self.rooms.limits(), self.rooms.settings()).map_err(ConfigError::Rooms)?;
         self.webhooks.receiver()?;
         self.mixer.canvas()?;
+        if ![10, 20].map(Duration::from_millis).contains(&self.mixer.opus_packet) {
+            return Err(ConfigError::OpusPacket(self.mixer.opus_packet));
+        }
         self.rtc.announced()?;
         let Rtc { shards, port, .. } = self.rtc;
         if shards > SHARDS_MAX || usize::from(port) + shards.saturating_sub(1) > usize::from(u16::MAX) {
