@@ -16,7 +16,7 @@ use axum::http::Uri;
 use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
 use humantime_serde::Serde as Humantime;
-use onmic_control::HostLeaves;
+use onmic_control::{AvSync, HostLeaves};
 use onmic_http::BasePath;
 use onmic_http::client::Network;
 use onmic_ingest::rtmp::Applications;
@@ -221,6 +221,7 @@ pub struct Rooms {
     pub seats: u8,
     pub open_seats: bool,
     pub host_leaves: HostLeaves,
+    pub sync: AvSync,
     #[serde(flatten)]
     pub timeouts: Timeouts,
 }
@@ -410,6 +411,7 @@ impl Default for Rooms {
             seats: 8,
             open_seats: true,
             host_leaves: HostLeaves::EmptySeats,
+            sync: AvSync::LipSync,
             timeouts: Timeouts::default(),
         }
     }
@@ -424,6 +426,7 @@ impl Rooms {
             locked: false,
             open_seats: self.open_seats,
             host_leaves: self.host_leaves.into(),
+            sync: self.sync.into(),
             timeouts: self.timeouts.0,
         }
     }

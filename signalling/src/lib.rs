@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use onmic_http::{Problem, token};
-use onmic_media::{Action, Admission, Gate, Hub, ParticipantName, Returns, RoomName, SourceName};
+use onmic_media::{Action, Admission, AvSync, Gate, Hub, ParticipantName, Returns, RoomName, SourceName};
 use onmic_rtc::Rtc;
 
 /// The routes of WHIP and WHEP, with everything that they need.
@@ -30,6 +30,8 @@ pub struct Signalling {
     pub gate: Arc<dyn Gate>,
     /// The WebRTC server, which runs the sessions.
     pub rtc: Rtc,
+    /// Returns how audio and video reach the viewers of a room who do not choose for themselves.
+    pub sync: Arc<dyn Fn(&RoomName) -> AvSync + Send + Sync>,
     /// The ICE servers that clients get in `Link` headers.
     pub ice_servers: Arc<[String]>,
 }

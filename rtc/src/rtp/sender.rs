@@ -26,11 +26,11 @@ mod repair;
 
 use std::time::{Duration, Instant};
 
-use onmic_media::{ClockRate, MediaKind, Ticks, WallTime};
+use onmic_media::{AvSync, ClockRate, MediaKind, Ticks, WallTime};
 
 use self::repair::Repairs;
 use super::feedback::ReceptionBlock;
-use super::outgoing::{Outgoing, Packet, Packets};
+use super::outgoing::{Outgoing, Packet, Packets, PlayoutDelay};
 use super::packet::{ExtensionIds, HeaderWriter, Mid};
 use super::report;
 
@@ -101,6 +101,8 @@ pub struct SenderConfig {
     pub sequence: u16,
     /// The random offset that is added to every timestamp.
     pub timestamp: u32,
+    /// Whether video waits for audio that comes later.
+    pub sync: AvSync,
 }
 
 /// The frame that [`Sender::start`] begins with.
@@ -199,6 +201,7 @@ pub struct Sender {
     mid: Mid,
     payload_type: u8,
     fraction_lost: u8,
+    sync: AvSync,
     is_video: bool,
     phase: Phase,
     started: Option<Instant>,
@@ -260,6 +263,7 @@ impl Sender {
             mid: config.mid,
             payload_type: config.payload_type & 0x7f,
             fraction_lost: 0,
+            sync: config.sync,
             is_video: outgoing.codec().kind() == MediaKind::Video,
             phase: Phase::WaitingForKeyframe,
             started: None,
@@ -628,7 +632,11 @@ impl Sender {
             *transport_sequence = transport_sequence.wrapping_add(1);
         }
         if frame.number < self.playout_delay_until || frame.states_playout_delay {
-            writer.extension(ids.playout_delay, &frame.playout_delay.bytes());
+            let delay = match self.sync {
+                AvSync::LipSync => frame.playout_delay,
+                AvSync::PictureFirst => PlayoutDelay::default(),
+            };
+            writer.extension(ids.playout_delay, &delay.bytes());
         }
         if frame.states_capture {
             writer.extension(ids.abs_capture_time, &frame.wall.ntp().to_be_bytes());
