@@ -16,7 +16,7 @@ use axum::http::Uri;
 use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
 use humantime_serde::Serde as Humantime;
-use onmic_control::HostLeaves;
+use onmic_control::{AvSync, HostLeaves};
 use onmic_http::BasePath;
 use onmic_http::client::Network;
 use onmic_ingest::rtmp::Applications;
@@ -39,6 +39,8 @@ pub enum ConfigError {
         "mixer.canvas is {0:?}: it is written 1280x720, with even sides from 64 up to 1920x1080; mixer.frame_rate is 1 to 60"
     )]
     Canvas(String),
+    #[error("mixer.opus_packet is {0:?}: it is 10ms or 20ms")]
+    OpusPacket(Duration),
     #[error("cannot read the configuration file {path}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("the configuration file {path} is not valid TOML")]
@@ -199,6 +201,8 @@ pub struct Mixer {
     #[serde(with = "humantime_serde")]
     pub linger: Duration,
     pub opus_bitrate: u32,
+    #[serde(with = "humantime_serde")]
+    pub opus_packet: Duration,
     pub aac_bitrate: u32,
     pub x264_preset: String,
     pub canvas: String,
@@ -217,6 +221,7 @@ pub struct Rooms {
     pub seats: u8,
     pub open_seats: bool,
     pub host_leaves: HostLeaves,
+    pub sync: AvSync,
     #[serde(flatten)]
     pub timeouts: Timeouts,
 }
@@ -385,6 +390,7 @@ impl Default for Mixer {
         Self {
             linger: Duration::from_secs(5),
             opus_bitrate: 56_000,
+            opus_packet: Duration::from_millis(10),
             aac_bitrate: 64_000,
             x264_preset: "superfast".into(),
             canvas: "1280x720".into(),
@@ -405,6 +411,7 @@ impl Default for Rooms {
             seats: 8,
             open_seats: true,
             host_leaves: HostLeaves::EmptySeats,
+            sync: AvSync::LipSync,
             timeouts: Timeouts::default(),
         }
     }
@@ -419,6 +426,7 @@ impl Rooms {
             locked: false,
             open_seats: self.open_seats,
             host_leaves: self.host_leaves.into(),
+            sync: self.sync.into(),
             timeouts: self.timeouts.0,
         }
     }
@@ -501,6 +509,9 @@ impl Config {
         onmic_room::Rooms::new(self.rooms.limits(), self.rooms.settings()).map_err(ConfigError::Rooms)?;
         self.webhooks.receiver()?;
         self.mixer.canvas()?;
+        if ![10, 20].map(Duration::from_millis).contains(&self.mixer.opus_packet) {
+            return Err(ConfigError::OpusPacket(self.mixer.opus_packet));
+        }
         self.rtc.announced()?;
         let Rtc { shards, port, .. } = self.rtc;
         if shards > SHARDS_MAX || usize::from(port) + shards.saturating_sub(1) > usize::from(u16::MAX) {

@@ -149,11 +149,13 @@ impl Node {
 impl Parts {
     fn router(&self, config: &Config, rtmp_port: u16, metrics: PrometheusHandle, stop: &CancellationToken) -> Router {
         let Self { hub, gate, rtc, hls, stage, rooms, .. } = self;
+        let directed = rooms.clone();
         let signalling = Signalling {
             hub: hub.clone(),
             returns: stage.clone(),
             gate: gate.clone(),
             rtc: rtc.clone(),
+            sync: Arc::new(move |room| directed.sync(room)),
             ice_servers: config.rtc.ice_servers.clone().into(),
         };
         let observed = hub.clone();

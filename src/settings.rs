@@ -40,6 +40,7 @@ pub fn transcoder(config: &Config) -> onmic_mixer::Config {
         linger: config.mixer.linger,
         video: VideoPolicy { encoder, ..defaults.video },
         opus_bitrate_bps: config.mixer.opus_bitrate,
+        opus_packet: config.mixer.opus_packet,
         aac_bitrate_bps: config.mixer.aac_bitrate,
         ..defaults
     }

@@ -12,7 +12,7 @@ mod webhook;
 
 pub use api::Api;
 pub use auth::TokenGate;
-pub use rooms::words::HostLeaves;
+pub use rooms::words::{AvSync, HostLeaves};
 pub use rooms::{Rooms, RoomsConfig};
 pub use ticket::Tickets;
 pub use webhook::{Outbox, Receiver};

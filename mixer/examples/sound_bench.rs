@@ -48,7 +48,7 @@ impl Publisher {
         let (rate, settings) = if aac {
             (44_100, AudioSettings::Aac { bitrate_bps: 128_000 })
         } else {
-            (48_000, AudioSettings::Opus { bitrate_bps: 64_000, complexity: 5 })
+            (48_000, AudioSettings::Opus { bitrate_bps: 64_000, complexity: 5, packet: Duration::from_millis(20) })
         };
         let mut encoder = AudioEncoder::open_at(rate, settings, 2).unwrap();
         let (mut packets, block) = (Vec::new(), encoder.block());

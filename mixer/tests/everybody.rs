@@ -131,7 +131,11 @@ fn hz(number: usize) -> f64 {
 
 /// Encodes a tone as Opus, in frames of 20 ms.
 fn tone(number: usize, seconds: f64) -> (Arc<Parameters>, Vec<Frame>) {
-    let mut encoder = AudioEncoder::open(AudioSettings::Opus { bitrate_bps: 48_000, complexity: 0 }, 1).unwrap();
+    let mut encoder = AudioEncoder::open(
+        AudioSettings::Opus { bitrate_bps: 48_000, complexity: 0, packet: Duration::from_millis(20) },
+        1,
+    )
+    .unwrap();
     let (block, mut packets) = (encoder.block(), Vec::new());
     for first in (0..(seconds * 48_000.0) as usize).step_by(block) {
         let sample = |at: usize| (0.04 * (2.0 * PI * hz(number) * at as f64 / 48_000.0).sin()) as f32;

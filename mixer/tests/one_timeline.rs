@@ -61,8 +61,12 @@ struct Host {
 
 impl Host {
     fn new(publication: Publication, audio_from: Option<i64>, video_from: Option<i64>) -> Self {
-        let mut encoder =
-            AudioEncoder::open_at(48_000, AudioSettings::Opus { bitrate_bps: 64_000, complexity: 0 }, 2).unwrap();
+        let mut encoder = AudioEncoder::open_at(
+            48_000,
+            AudioSettings::Opus { bitrate_bps: 64_000, complexity: 0, packet: Duration::from_millis(20) },
+            2,
+        )
+        .unwrap();
         let mut packets = Vec::new();
         for number in 0..300 {
             encoder.encode(&vec![0.1; 2 * encoder.block()], number * encoder.block() as i64, &mut packets).unwrap();

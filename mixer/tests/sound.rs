@@ -23,7 +23,8 @@ const HOST: InputId = InputId(1);
 const GUEST: InputId = InputId(2);
 const SILENT: InputId = InputId(3);
 
-const OPUS: AudioSettings = AudioSettings::Opus { bitrate_bps: 96_000, complexity: 5 };
+const OPUS: AudioSettings =
+    AudioSettings::Opus { bitrate_bps: 96_000, complexity: 5, packet: Duration::from_millis(20) };
 const AAC: AudioSettings = AudioSettings::Aac { bitrate_bps: 96_000 };
 
 /// Sends a tone in real time.

@@ -1,4 +1,4 @@
-//! The names and limits that several crates must agree on, each declared once.
+//! The names, words and limits that several crates must agree on, each declared once.
 //!
 //! It depends on nothing but std. A name is checked where it enters, and is a type from then on. A limit that follows
 //! from another one is computed from it. Relations that cannot be computed are asserted at compile time.
@@ -6,6 +6,7 @@
 pub mod limits;
 mod name;
 mod seat;
+mod sync;
 
 pub use limits::{MIXED_MAX, PARTICIPANTS_MAX, SEATS_MAX};
 pub use name::{
@@ -13,3 +14,4 @@ pub use name::{
     TITLE_MAX, is_display_name,
 };
 pub use seat::{InvalidSeat, SeatNo};
+pub use sync::{AvSync, InvalidAvSync};

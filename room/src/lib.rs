@@ -30,7 +30,7 @@ pub use effect::{Effect, RevokeReason, Ticket};
 pub use event::{EndReason, Event, LeftReason, PkEndReason};
 pub use input::Input;
 pub use mix::{Mix, MixSource};
-pub use onmic_names::{InvalidSeat, ParticipantName, PersonId, RoomName, SEATS_MAX, SeatNo};
+pub use onmic_names::{AvSync, InvalidSeat, ParticipantName, PersonId, RoomName, SEATS_MAX, SeatNo};
 pub use refused::{Refused, RefusedKind};
 pub use rooms::Rooms;
 pub use settings::{HostLeaves, Limits, Settings, Timeouts};

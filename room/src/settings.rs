@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onmic_names::{SEATS_MAX, TITLE_MAX};
+use onmic_names::{AvSync, SEATS_MAX, TITLE_MAX};
 
 use crate::refused::Refused;
 
@@ -94,6 +94,8 @@ pub struct Settings {
     pub open_seats: bool,
     /// What happens to the room without its host.
     pub host_leaves: HostLeaves,
+    /// How audio and video reach WebRTC viewers of the room who do not choose for themselves.
+    pub sync: AvSync,
     /// The longest that each state may wait.
     pub timeouts: Timeouts,
 }
@@ -106,6 +108,7 @@ impl Default for Settings {
             locked: false,
             open_seats: true,
             host_leaves: HostLeaves::default(),
+            sync: AvSync::default(),
             timeouts: Timeouts::default(),
         }
     }

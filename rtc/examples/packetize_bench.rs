@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use onmic_media::codec::{nal, vp8};
-use onmic_media::{Codec, Frame, Parameters, Ticks, WallTime};
+use onmic_media::{AvSync, Codec, Frame, Parameters, Ticks, WallTime};
 use onmic_rtc::rtp::outgoing::Limits;
 use onmic_rtc::rtp::{ExtensionIds, HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig};
 
@@ -30,7 +30,8 @@ fn main() {
         .map(|viewer| {
             let resend = Resend::Repair { ssrc: 1000 + viewer as u32, payload_type: 97, sequence: 0 };
             let ssrc = viewer as u32;
-            let config = SenderConfig { ssrc, payload_type: 96, extensions, mid, resend, sequence: 0, timestamp: 0 };
+            let (sequence, timestamp, sync) = (0, 0, AvSync::LipSync);
+            let config = SenderConfig { ssrc, payload_type: 96, extensions, mid, resend, sequence, timestamp, sync };
             Sender::new(config, &outgoing)
         })
         .collect();

@@ -15,6 +15,7 @@ pub mod sdp;
 pub mod server;
 pub mod session;
 mod shard;
+mod streams;
 pub mod transport;
 pub mod udp;
 

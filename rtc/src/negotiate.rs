@@ -21,6 +21,7 @@ use crate::sdp::{
     self, Accept, Answer, CodecCapability, CodecName, Direction, Flow, MediaSection, Offer, OfferError, OfferedCodec,
     Source, extension,
 };
+use crate::streams::Streams;
 use crate::transport::{Credentials, Fingerprint};
 
 /// The video codecs that a viewer may get, best first.
@@ -114,7 +115,7 @@ pub(crate) fn send(
     section: usize,
     (key, codec): (TrackKey, Codec),
     profile_level_id: Option<[u8; 3]>,
-    cname: &str,
+    streams: &Streams,
 ) -> Option<Sending> {
     let wanted = CodecCapability { name: name_of(codec)?, profile_level_id };
     let chosen = offer.choose_in(section, &[wanted])?;
@@ -135,12 +136,13 @@ pub(crate) fn send(
         resend,
         sequence: rand::random(),
         timestamp: rand::random(),
+        sync: streams.sync(),
     };
     let source = Source {
         ssrc,
         rtx_ssrc: rtx.map(|(ssrc, _)| ssrc),
-        cname: cname.to_owned(),
-        stream: cname.to_owned(),
+        cname: streams.cname(key.kind).to_owned(),
+        stream: streams.media_stream().to_owned(),
         track: key.to_string(),
     };
     let accept = Accept {
@@ -157,9 +159,9 @@ pub(crate) fn send(
 
 /// Plans to send a track that the feed does not have yet. `None` if the section takes no codec that the track could be
 /// in.
-pub(crate) fn send_later(offer: &Offer, section: usize, key: TrackKey, cname: &str) -> Option<Sending> {
+pub(crate) fn send_later(offer: &Offer, section: usize, key: TrackKey, streams: &Streams) -> Option<Sending> {
     let chosen = offer.choose_in(section, &from_publisher(key.kind))?;
-    send(offer, section, (key, codec_of(chosen.name)), None, cname)
+    send(offer, section, (key, codec_of(chosen.name)), None, streams)
 }
 
 /// The plan to receive one section in one session.
@@ -362,7 +364,7 @@ fn random_ssrc() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use onmic_media::Rendition;
+    use onmic_media::{AvSync, Rendition};
 
     use crate::sdp::client::{Answered, OPUS, offer, offer_of};
     use crate::transport::Identity;
@@ -370,6 +372,10 @@ mod tests {
     fn offered(change: impl Fn(String) -> String) -> Offer {
         let fingerprint = Identity::generate().unwrap().fingerprint();
         Offer::parse(&change(offer(Direction::RecvOnly, &Credentials::generate(), fingerprint))).unwrap()
+    }
+
+    fn streams() -> Streams {
+        Streams::named("cname", AvSync::LipSync)
     }
 
     fn answered(offer: &Offer, sending: &[Option<Sending>]) -> String {
@@ -381,8 +387,8 @@ mod tests {
     #[test]
     fn a_kind_that_the_feed_may_get_later_is_accepted_with_its_stream() {
         let offer = offered(|offer| offer);
-        let pictures = send(&offer, 0, (TrackKey::VIDEO, Codec::H264), None, "cname");
-        let sound = send_later(&offer, 1, TrackKey::AUDIO, "cname");
+        let pictures = send(&offer, 0, (TrackKey::VIDEO, Codec::H264), None, &streams());
+        let sound = send_later(&offer, 1, TrackKey::AUDIO, &streams());
         let ssrc = sound.as_ref().unwrap().config.ssrc;
         let text = answered(&offer, &[pictures, sound]);
         let stream = Answered::parse(&text).unwrap().stream(sdp::MediaKind::Audio).unwrap();
@@ -392,8 +398,23 @@ mod tests {
     }
 
     #[test]
+    fn audio_is_named_as_video_unless_the_viewer_wants_video_first() {
+        let offer = offered(|offer| offer);
+        for (sync, audio) in [(AvSync::LipSync, "cname"), (AvSync::PictureFirst, "cname-audio")] {
+            let streams = Streams::named("cname", sync);
+            let video = send(&offer, 0, (TrackKey::VIDEO, Codec::H264), None, &streams);
+            let sound = send_later(&offer, 1, TrackKey::AUDIO, &streams);
+            let ssrc = sound.as_ref().unwrap().config.ssrc;
+            let text = answered(&offer, &[video, sound]);
+            assert!(text.contains(&format!("a=ssrc:{ssrc} cname:{audio}\r\n")), "{text}");
+            assert_eq!(text.matches(" cname:cname\r\n").count(), if audio == "cname" { 3 } else { 2 }, "{text}");
+            assert!(text.contains("a=msid:cname video\r\n") && text.contains("a=msid:cname audio\r\n"), "{text}");
+        }
+    }
+
+    #[test]
     fn video_that_comes_later_is_planned_in_h264_or_else_in_the_likeliest_codec() {
-        let later = |offer: &Offer| send_later(offer, 0, TrackKey::VIDEO, "cname").map(|planned| planned.codec);
+        let later = |offer: &Offer| send_later(offer, 0, TrackKey::VIDEO, &streams()).map(|planned| planned.codec);
         assert_eq!(later(&offered(|offer| offer)), Some(Codec::H264));
         let others = |offer: String| offer.replace("H264/90000", "VP9/90000").replace("rtx/90000", "VP8/90000");
         assert_eq!(later(&offered(others)), Some(Codec::Vp8));
@@ -403,8 +424,8 @@ mod tests {
     fn a_kind_that_could_never_be_sent_is_rejected() {
         let offer = offered(|offer| offer.replace("opus/48000/2", "PCMU/8000"));
         assert!(sections(&offer, MediaKind::Audio).is_empty());
-        assert!(send_later(&offer, 1, TrackKey::AUDIO, "cname").is_none());
-        let text = answered(&offer, &[send(&offer, 0, (TrackKey::VIDEO, Codec::H264), None, "cname"), None]);
+        assert!(send_later(&offer, 1, TrackKey::AUDIO, &streams()).is_none());
+        let text = answered(&offer, &[send(&offer, 0, (TrackKey::VIDEO, Codec::H264), None, &streams()), None]);
         assert!(text.contains("m=audio 0 ") && text.contains("a=inactive"), "{text}");
         let one_way = offered(|offer| offer.replace("a=recvonly", "a=sendonly"));
         assert!(sections(&one_way, MediaKind::Audio).is_empty());
@@ -420,7 +441,7 @@ mod tests {
         assert_eq!((sections(&offer, MediaKind::Video), sections(&offer, MediaKind::Audio)), (vec![1, 3, 4], vec![0]));
         let key = |rendition| TrackKey::new(MediaKind::Video, Rendition(rendition));
         let video = [(1, key(0)), (3, key(1))];
-        let sending = video.map(|(section, key)| send(&offer, section, (key, Codec::H264), None, "cname"));
+        let sending = video.map(|(section, key)| send(&offer, section, (key, Codec::H264), None, &streams()));
         let ssrcs = sending.each_ref().map(|sending| sending.as_ref().map(|sending| sending.config.ssrc));
         let text = answered(&offer, &sending);
         let answered = Answered::parse(&text).unwrap();

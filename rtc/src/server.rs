@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use onmic_media::feed::{Accept, Unavailable};
-use onmic_media::{Codec, Demand, DropReason, Feed, MediaKind, Parameters, Publication, TrackKey};
+use onmic_media::{AvSync, Codec, Demand, DropReason, Feed, MediaKind, Parameters, Publication, TrackKey};
 
 use crate::announce::Announce;
 use crate::config::Config;
@@ -20,6 +20,7 @@ use crate::negotiate::{self, Mismatch, Receiving, Sending};
 use crate::sdp::Offer;
 use crate::session::{Answer, PatchRefused, Patched, SessionId};
 use crate::shard::{Command, Opening, Shard, Watching};
+use crate::streams::Streams;
 use crate::transport::{Credentials, Identity};
 
 /// A session's id names its shard in eight bits.
@@ -108,23 +109,23 @@ impl Rtc {
         self.open(&offer, accepts, mid, |opening| Command::Publish { opening, publication, receiving }).await
     }
 
-    /// Begins a viewer's session on `feed`.
-    pub async fn watch(&self, offer: &str, feed: Arc<Feed>) -> Result<Answer, OfferRefused> {
+    /// Begins a viewer's session on `feed`. `sync` says how its audio and video are timed.
+    pub async fn watch(&self, offer: &str, feed: Arc<Feed>, sync: AvSync) -> Result<Answer, OfferRefused> {
         let offer = parse(offer)?;
         let (offer, found) = find(offer, feed.clone()).await?;
-        let cname = format!("{:016x}", rand::random::<u64>());
+        let streams = Streams::random(sync);
         let mut sending = Vec::new();
         for (Wish { section, key }, demand) in found.demands {
             let parameters = demand.track().parameters();
             let profile = profile_level_id(&parameters);
-            let planned = negotiate::send(&offer, section, (key, parameters.codec()), profile, &cname);
+            let planned = negotiate::send(&offer, section, (key, parameters.codec()), profile, &streams);
             sending.extend(planned.map(|planned| (planned, demand)));
         }
-        let later = |wish: Wish| negotiate::send_later(&offer, wish.section, wish.key, &cname);
+        let later = |wish: Wish| negotiate::send_later(&offer, wish.section, wish.key, &streams);
         let awaited: Vec<_> = found.lacking.into_iter().filter_map(later).collect();
         let accepts: Vec<_> = sending.iter().map(|(planned, _)| planned).chain(&awaited).map(Sending::accept).collect();
         let mid = accepts.first().map(|accept| offer.media[accept.chosen.section].mid.clone()).unwrap_or_default();
-        let watching = Watching { feed, cname, sending, awaited };
+        let watching = Watching { feed, streams, sending, awaited };
         self.open(&offer, accepts, mid, |opening| Command::Watch { opening, watching }).await
     }
 

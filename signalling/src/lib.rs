@@ -18,7 +18,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use onmic_http::{Problem, token};
-use onmic_media::{Action, Admission, Gate, Hub, ParticipantName, Returns, RoomName, SourceName};
+use onmic_media::{Action, Admission, AvSync, Gate, Hub, ParticipantName, Returns, RoomName, SourceName};
 use onmic_rtc::Rtc;
 
 use body::ACCEPT_POST;
@@ -34,6 +34,8 @@ pub struct Signalling {
     pub gate: Arc<dyn Gate>,
     /// The WebRTC server, which runs the sessions.
     pub rtc: Rtc,
+    /// Returns how audio and video reach the viewers of a room who do not choose for themselves.
+    pub sync: Arc<dyn Fn(&RoomName) -> AvSync + Send + Sync>,
     /// The ICE servers that clients get in `Link` headers.
     pub ice_servers: Arc<[String]>,
 }

@@ -3,6 +3,9 @@
 //! `/whep/ROOM/PARTICIPANT` is one source alone. `/whep/ROOM/PARTICIPANT/return` is the return feed of that
 //! participant.
 //!
+//! `?sync=lip-sync` or `?sync=picture-first` chooses how audio and video are timed for this viewer. Without it the room's
+//! setting counts.
+//!
 //! Where nobody publishes, the answer is 409 with `Retry-After`: the endpoint exists for every name, and what it needs
 //! is not there yet. `HEAD` asks for the same without an offer, and changes nothing.
 
@@ -19,7 +22,8 @@ use onmic_http::Problem;
 use onmic_media::feed::Unavailable;
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::metric::GivenUp;
-use onmic_media::{Action, Feed, RoomName};
+use onmic_media::name::InvalidAvSync;
+use onmic_media::{Action, AvSync, Feed, RoomName};
 use onmic_rtc::OfferRefused;
 
 use crate::body::Offer;
@@ -42,13 +46,13 @@ fn not_live(what: &str) -> Problem {
 }
 
 impl Signalling {
-    async fn watch(&self, feed: Option<Arc<Feed>>, what: &str, offer: &str) -> Result<Response, Problem> {
+    async fn watch(&self, feed: Option<Arc<Feed>>, what: &str, sync: AvSync, offer: &str) -> Result<Response, Problem> {
         let feed = feed.ok_or_else(|| not_live(what))?;
         // The feed settles first, so that its first viewers get both video and audio.
         if timeout(SETTLE_PATIENCE, feed.settled()).await != Ok(true) {
             return Err(not_live(what));
         }
-        match self.rtc.watch(offer, feed).await {
+        match self.rtc.watch(offer, feed, sync).await {
             Ok(answer) => Ok(session::created(answer, &self.ice_servers)),
             Err(OfferRefused::Unavailable(Unavailable::NoTrack(_))) => Err(not_live(what)), // It has just ended.
             Err(refused) => {
@@ -58,6 +62,13 @@ impl Signalling {
                 Err(session::refused(refused))
             }
         }
+    }
+
+    /// Returns how audio and video are timed for a viewer of `room`: as it asks in its address, or else as the room is set.
+    fn sync_of(&self, room: &RoomName, uri: &Uri) -> Result<AvSync, Problem> {
+        let asked = uri.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("sync=")));
+        let Some(asked) = asked else { return Ok((self.sync)(room)) };
+        asked.parse().map_err(|invalid: InvalidAvSync| Problem::bad_request(invalid.to_string()))
     }
 }
 
@@ -70,7 +81,8 @@ async fn watch_program(
 ) -> Result<Response, Problem> {
     let room: RoomName = room.parse()?;
     signalling.admit(Action::Play(&room), &headers, &uri)?;
-    signalling.watch(signalling.hub.program(&room), room.as_str(), &offer).await
+    let sync = signalling.sync_of(&room, &uri)?;
+    signalling.watch(signalling.hub.program(&room), room.as_str(), sync, &offer).await
 }
 
 async fn watch_source(
@@ -82,8 +94,9 @@ async fn watch_source(
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
     signalling.admit(Action::PlaySource(&name), &headers, &uri)?;
+    let sync = signalling.sync_of(&name.room, &uri)?;
     let feed = signalling.hub.source(&name).map(|source| source.feed().clone());
-    signalling.watch(feed, &name.to_string(), &offer).await
+    signalling.watch(feed, &name.to_string(), sync, &offer).await
 }
 
 async fn watch_return(
@@ -95,7 +108,8 @@ async fn watch_return(
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
     signalling.admit(Action::PlayReturn(&name), &headers, &uri)?;
-    signalling.watch(signalling.returns.return_feed(&name), name.room.as_str(), &offer).await
+    let sync = signalling.sync_of(&name.room, &uri)?;
+    signalling.watch(signalling.returns.return_feed(&name), name.room.as_str(), sync, &offer).await
 }
 
 async fn probe_program(

@@ -327,6 +327,7 @@ fn node() -> (Router, Rtc, onmic_media::Publication) {
         gate: Arc::new(OpenGate),
         rtc: rtc.clone(),
         ice_servers: Arc::new(ice_servers),
+        sync: Arc::new(|_| onmic_media::AvSync::LipSync),
     };
     let router = signalling
         .router()

@@ -45,6 +45,12 @@ fn a_flag_sets_its_option() {
 }
 
 #[test]
+fn a_packet_of_opus_has_10_or_20_ms() {
+    assert_eq!(load(&["--mixer-opus-packet", "20ms"]).unwrap().mixer.opus_packet, Duration::from_millis(20));
+    assert!(load(&["--mixer-opus-packet", "40ms"]).unwrap_err().to_string().contains("10ms or 20ms"));
+}
+
+#[test]
 fn unknown_keys_and_bare_numbers_are_refused() {
     for text in [
         "colour = 1",

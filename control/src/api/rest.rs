@@ -25,7 +25,7 @@ use crate::rooms::look::{Layout, LookChange, OverlayBody, SourceChange};
 use crate::rooms::order::Order;
 use crate::rooms::timeouts::TimeoutsChange;
 use crate::rooms::wire::{self, RoomState};
-use crate::rooms::words::HostLeaves;
+use crate::rooms::words::{AvSync, HostLeaves};
 
 /// The largest body of a command, in bytes. Most fit into one packet or two.
 const BODY_MAX: usize = 64 * 1024;
@@ -84,6 +84,8 @@ pub struct RoomChange {
     locked: Option<bool>,
     open_seats: Option<bool>,
     host_leaves: Option<HostLeaves>,
+    /// How audio and video reach WebRTC viewers who begin to watch from now on and do not choose for themselves.
+    sync: Option<AvSync>,
     timeouts: Option<TimeoutsChange>,
 }
 
@@ -96,6 +98,7 @@ impl RoomChange {
         set(&mut settings.locked, self.locked);
         set(&mut settings.open_seats, self.open_seats);
         set(&mut settings.host_leaves, self.host_leaves.map(Into::into));
+        set(&mut settings.sync, self.sync.map(Into::into));
         self.timeouts.unwrap_or_default().apply(&mut settings.timeouts);
         before
     }

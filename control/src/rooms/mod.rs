@@ -41,8 +41,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use onmic_media::{Hub, SourceName, WallTime, metric};
 use onmic_room::{
-    Actor, Authority, Effect, Event, Input, Limits, ParticipantName, PersonId, PersonView, Refused, RoomName, RoomView,
-    Settings,
+    Actor, Authority, AvSync, Effect, Event, Input, Limits, ParticipantName, PersonId, PersonView, Refused, RoomName,
+    RoomView, Settings,
 };
 use onmic_stage::{Report, Reports};
 
@@ -619,6 +619,12 @@ impl Rooms {
 
     fn cells(&self) -> Touched {
         self.desk.lock().cells.iter().map(|(name, cell)| (name.clone(), cell.clone())).collect()
+    }
+
+    /// Returns how audio and video reach the WebRTC viewers of a room who do not choose for themselves.
+    pub fn sync(&self, room: &RoomName) -> AvSync {
+        let desk = self.desk.lock();
+        desk.machine.settings(room).map_or(self.config.defaults.sync, |settings| settings.sync)
     }
 
     /// Returns the settings of rooms that come to be by themselves.

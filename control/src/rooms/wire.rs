@@ -15,7 +15,7 @@ use onmic_room::{
 
 use super::look::{Layout, OverlayBody, SourceLook};
 use super::timeouts::TimeoutsMs;
-use super::words::{HostLeaves, MutedBy, PkState, ProgramState, Role, SeatState};
+use super::words::{AvSync, HostLeaves, MutedBy, PkState, ProgramState, Role, SeatState};
 
 /// The state of a room.
 #[derive(Debug, Serialize, ToSchema)]
@@ -52,6 +52,8 @@ pub struct RoomSettings {
     /// Whether somebody who publishes without a granted seat gets the first free one.
     pub open_seats: bool,
     pub host_leaves: HostLeaves,
+    /// How audio and video reach WebRTC viewers who do not choose for themselves.
+    pub sync: AvSync,
     pub timeouts: TimeoutsMs,
 }
 
@@ -315,6 +317,7 @@ pub fn room_settings(settings: &Settings) -> RoomSettings {
     RoomSettings {
         open_seats: settings.open_seats,
         host_leaves: settings.host_leaves.into(),
+        sync: settings.sync.into(),
         timeouts: TimeoutsMs(settings.timeouts),
     }
 }

@@ -35,6 +35,10 @@ words! {
     HostLeaves of onmic_room::HostLeaves: EmptySeats, End, Keep
 }
 words! {
+    /// How audio and video reach WebRTC viewers: in step, or video at once and audio when it is ready.
+    AvSync of onmic_room::AvSync: LipSync, PictureFirst
+}
+words! {
     /// The state of a seat.
     SeatState of onmic_room::SeatState: Empty, Reserved, Connecting, OnMic, Away
 }

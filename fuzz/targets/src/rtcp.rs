@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::Input;
 use bytes::Bytes;
 use onmic_media::codec::opus;
-use onmic_media::{Codec, Frame, Parameters, Ticks, WallTime};
+use onmic_media::{AvSync, Codec, Frame, Parameters, Ticks, WallTime};
 use onmic_rtc::rtp::outgoing::Limits;
 use onmic_rtc::rtp::sender::RepairScratch;
 use onmic_rtc::rtp::{
@@ -66,6 +66,7 @@ fn sender(resend: Resend, track: &Outgoing) -> Sender {
         resend,
         sequence: 32_700,
         timestamp: u32::MAX,
+        sync: AvSync::LipSync,
     };
     Sender::new(config, track)
 }

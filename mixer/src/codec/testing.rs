@@ -8,7 +8,7 @@ use onmic_media::time::{Ticks, WallTime};
 use onmic_media::{Frame, Parameters};
 
 use super::RawVideo;
-use super::encode::{VideoEncoder, VideoSettings};
+use super::encode::{AudioEncoder, AudioPacket, AudioSettings, VideoEncoder, VideoSettings};
 use super::picture::{self, Picture};
 
 /// Is a camera with 30 frames per second. Frame number n is grey with a luma of 20 + 2n.
@@ -71,6 +71,32 @@ impl Camera {
     pub(crate) fn frames(&mut self, count: usize) -> Vec<Frame> {
         (0..count).map(|number| self.frame(number == 0)).collect()
     }
+}
+
+/// Makes `count` frames of a tone in AAC, in stereo at `rate`.
+pub(crate) fn aac(rate: u32, count: usize) -> Vec<Frame> {
+    let mut encoder = AudioEncoder::open_at(rate, AudioSettings::Aac { bitrate_bps: 128_000 }, 2).unwrap();
+    let (mut packets, start) = (Vec::new(), Instant::now());
+    for number in 0..=count {
+        let first = number * encoder.block();
+        let tone = |sample: usize| (sample as f32 * 440.0 * std::f32::consts::TAU / rate as f32).sin() / 4.0;
+        let block: Vec<f32> = (first..first + encoder.block()).flat_map(|sample| [tone(sample); 2]).collect();
+        encoder.encode(&block, first as i64, &mut packets).unwrap();
+    }
+    let parameters = encoder.parameters().clone();
+    let frame = |packet: AudioPacket| {
+        let after = Duration::from_micros((packet.pts + encoder.priming()) as u64 * 1_000_000 / u64::from(rate));
+        Frame {
+            dts: Ticks(packet.pts),
+            pts: Ticks(packet.pts),
+            wall: WallTime(1_795_000_000_000_000).offset_micros(after.as_micros() as i64),
+            arrived: start + after,
+            keyframe: true,
+            parameters: parameters.clone(),
+            payload: packet.payload,
+        }
+    };
+    packets.into_iter().take(count).map(frame).collect()
 }
 
 /// Returns the number of a camera's frame, read from its luma.

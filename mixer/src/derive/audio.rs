@@ -284,3 +284,34 @@ fn broken(error: &Error) {
     tracing::debug!(error = error as &dyn std::error::Error, "an audio frame could not be decoded");
     DropReason::TranscodeCorrupt.count(1);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::testing;
+
+    const OPUS: AudioSettings =
+        AudioSettings::Opus { bitrate_bps: 112_000, complexity: 5, packet: Duration::from_millis(10) };
+
+    /// AAC frames are decoded as they come, so the line holds back a packet of Opus that is not complete, the 2.5 ms that
+    /// the encoder looks ahead, and less than 1 ms in the resampler.
+    #[test]
+    fn a_line_from_aac_to_opus_holds_back_less_than_a_packet_and_the_look_ahead() {
+        for rate in [48_000, 44_100] {
+            let frames = testing::aac(rate, 100);
+            let clock_rate = frames[0].parameters.clock_rate();
+            let parameters = frames[0].parameters.clone();
+            let mut line = AudioLine::open(parameters, clock_rate, OPUS, Duration::from_millis(200)).unwrap();
+            let (mut made, mut longest) = (Vec::new(), 0);
+            for (number, frame) in frames.iter().enumerate() {
+                line.take(frame, &mut made).unwrap();
+                let taken = Ticks(frame.pts.0 + 1024).rescale(clock_rate, ClockRate::OPUS).0;
+                let given = made.last().map_or(i64::MIN, |packet| packet.pts.0 + 480);
+                if number > 2 {
+                    longest = longest.max(taken - given);
+                }
+            }
+            assert!((480..480 + 120 + 48).contains(&longest), "{longest} samples at {rate} Hz");
+        }
+    }
+}

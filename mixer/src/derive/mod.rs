@@ -50,6 +50,8 @@ pub struct Config {
     pub video: VideoPolicy,
     /// The bitrate of one channel of Opus, in bits per second.
     pub opus_bitrate_bps: u32,
+    /// The duration of a packet of Opus, 10 or 20 ms.
+    pub opus_packet: Duration,
     /// The effort of the Opus encoder, from 0 to 10. 5 costs two thirds of the CPU of 10, and the difference is hardly
     /// audible.
     pub opus_complexity: u8,
@@ -69,6 +71,8 @@ impl Default for Config {
             backlog_max: Duration::from_secs(1),
             video: VideoPolicy::default(),
             opus_bitrate_bps: 56_000,
+            // 20 ms would cost half as many packets per viewer, and play everything 10 ms later.
+            opus_packet: Duration::from_millis(10),
             opus_complexity: 5,
             aac_bitrate_bps: 64_000,
             audio_history: Duration::from_millis(200),
@@ -140,6 +144,7 @@ impl Transcoder {
             Recipe::Opus => audio(AudioSettings::Opus {
                 bitrate_bps: config.opus_bitrate_bps * channels,
                 complexity: config.opus_complexity,
+                packet: config.opus_packet,
             }),
             Recipe::Aac => audio(AudioSettings::Aac { bitrate_bps: config.aac_bitrate_bps * channels }),
         }

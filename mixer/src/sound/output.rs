@@ -4,7 +4,7 @@
 //! positions themselves jump. They account for the encoder delay.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use onmic_media::codec::opus;
 use onmic_media::time::{ClockRate, Ticks};
@@ -16,6 +16,9 @@ use crate::codec::Resampler;
 use crate::codec::encode::{AudioEncoder, AudioPacket, AudioSettings};
 use crate::codec::samples::{interleave, packed};
 use crate::error::Error;
+
+/// The duration of a packet of Opus, as publishers by WebRTC send it: a mix continues their tracks.
+const OPUS_PACKET: Duration = Duration::from_millis(20);
 
 /// Holds the settings of audio encoders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +78,7 @@ impl Output {
 
     fn opus(settings: OutputSettings, channels: u16) -> AudioSettings {
         let bitrate_bps = settings.opus_bitrate_bps * u32::from(channels);
-        AudioSettings::Opus { bitrate_bps, complexity: settings.opus_complexity }
+        AudioSettings::Opus { bitrate_bps, complexity: settings.opus_complexity, packet: OPUS_PACKET }
     }
 
     fn aac(settings: OutputSettings, channels: u16) -> AudioSettings {

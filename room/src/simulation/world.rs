@@ -7,8 +7,8 @@ use super::Report;
 use super::random::Random;
 use super::replica::Replica;
 use crate::{
-    Actor, Authority, Command, Effect, Event, HostLeaves, Input, Limits, Mix, ParticipantName, PersonId, PkState,
-    RoomName, RoomView, Rooms, SeatNo, SeatState, Settings, Ticket, Timeouts,
+    Actor, Authority, AvSync, Command, Effect, Event, HostLeaves, Input, Limits, Mix, ParticipantName, PersonId,
+    PkState, RoomName, RoomView, Rooms, SeatNo, SeatState, Settings, Ticket, Timeouts,
 };
 
 const ROOMS: [&str; 3] = ["red", "green", "blue"];
@@ -510,6 +510,7 @@ fn random_settings(random: &mut Random) -> Settings {
         locked: random.percent(10),
         open_seats: random.percent(50),
         host_leaves,
+        sync: AvSync::ALL[usize::from(random.percent(50))],
         timeouts: Timeouts::default(),
     }
 }

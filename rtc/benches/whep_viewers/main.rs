@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use onmic_media::{Calendar, Feed, NodeClock, Track};
+use onmic_media::{AvSync, Calendar, Feed, NodeClock, Track};
 use onmic_rtc::{Config, Rtc};
 
 use crate::source::Source;
@@ -104,7 +104,7 @@ fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure
     let resident_before = machine::resident();
     for _ in 0..options.viewers {
         let offer = viewers.ask(wire::JOIN, "")?;
-        let answer = runtime.block_on(rtc.watch(&offer, publisher.feed.clone()))?;
+        let answer = runtime.block_on(rtc.watch(&offer, publisher.feed.clone(), AvSync::LipSync))?;
         viewers.tell(wire::ANSWER, &answer.sdp)?;
         std::thread::sleep(BETWEEN_OFFERS);
     }

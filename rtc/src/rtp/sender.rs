@@ -31,11 +31,11 @@ mod repair;
 
 use std::time::{Duration, Instant};
 
-use onmic_media::{ClockRate, DateOffset, MediaKind, Ticks, WallTime};
+use onmic_media::{AvSync, ClockRate, DateOffset, MediaKind, Ticks, WallTime};
 
 use self::repair::Repairs;
 use super::feedback::ReceptionBlock;
-use super::outgoing::{Outgoing, Packet, Packets};
+use super::outgoing::{Outgoing, Packet, Packets, PlayoutDelay};
 use super::packet::{ExtensionIds, HeaderWriter, Mid};
 use super::report;
 
@@ -106,6 +106,8 @@ pub struct SenderConfig {
     pub sequence: u16,
     /// The random offset that is added to every timestamp.
     pub timestamp: u32,
+    /// Whether video waits for audio that comes later.
+    pub sync: AvSync,
 }
 
 /// The frame that [`Sender::start`] begins with.
@@ -204,6 +206,7 @@ pub struct Sender {
     mid: Mid,
     payload_type: u8,
     fraction_lost: u8,
+    sync: AvSync,
     is_video: bool,
     phase: Phase,
     started: Option<Instant>,
@@ -266,6 +269,7 @@ impl Sender {
             mid: config.mid,
             payload_type: config.payload_type & 0x7f,
             fraction_lost: 0,
+            sync: config.sync,
             is_video: outgoing.codec().kind() == MediaKind::Video,
             phase: Phase::WaitingForKeyframe,
             started: None,
@@ -640,7 +644,11 @@ impl Sender {
             *transport_sequence = transport_sequence.wrapping_add(1);
         }
         if frame.number < self.playout_delay_until || frame.states_playout_delay {
-            writer.extension(ids.playout_delay, &frame.playout_delay.bytes());
+            let delay = match self.sync {
+                AvSync::LipSync => frame.playout_delay,
+                AvSync::PictureFirst => PlayoutDelay::default(),
+            };
+            writer.extension(ids.playout_delay, &delay.bytes());
         }
         if frame.states_capture {
             writer.extension(ids.abs_capture_time, &self.dates.date(frame.wall).ntp().to_be_bytes());

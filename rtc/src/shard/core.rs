@@ -257,7 +257,7 @@ impl Core {
     }
 
     fn watch(&mut self, now: Instant, opening: Opening, watching: Watching, out: &mut impl Outbox) {
-        let Watching { feed, cname, sending, awaited } = watching;
+        let Watching { feed, streams, sending, awaited } = watching;
         let dates = self.setup.calendar.offset();
         let mut own_tracks = Vec::new();
         for (planned, demand) in sending {
@@ -275,7 +275,7 @@ impl Core {
         tracing::debug!(kind = "whep", session = ?opening.id, tracks, awaits, "session opened");
         let ids: Vec<_> = own_tracks.iter().map(|own| own.id).collect();
         let wanted: Vec<_> = awaited.iter().map(|planned| (planned.key, planned.codec)).collect();
-        let viewer = Viewer::new(feed.clone(), (cname, dates), own_tracks, awaited);
+        let viewer = Viewer::new(feed.clone(), (streams, dates), own_tracks, awaited);
         let key = self.open(now, opening, Role::Viewer(viewer));
         for id in ids {
             self.tracks.get_mut(&id).expect("the track is shared").viewers.push(key);

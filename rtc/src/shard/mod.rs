@@ -37,6 +37,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::negotiate::{Receiving, Sending};
 use crate::session::{PatchRefused, Patched, SessionId};
+use crate::streams::Streams;
 use crate::transport::{Credentials, Fingerprint, Identity, PeerConfig, Role};
 use crate::udp::{Received, Socket};
 
@@ -96,7 +97,7 @@ pub(crate) struct Opening {
 /// The values that a viewer's session begins with.
 pub(crate) struct Watching {
     pub(crate) feed: Arc<Feed>,
-    pub(crate) cname: String,
+    pub(crate) streams: Streams,
     pub(crate) sending: Vec<(Sending, Demand)>,
     /// The plans for kinds that the feed has no track of yet.
     pub(crate) awaited: Vec<Sending>,

@@ -13,6 +13,7 @@ use crate::negotiate::Sending;
 use crate::rtp::feedback::{self, Feedback};
 use crate::rtp::sender::RepairScratch;
 use crate::rtp::{HEADER_MAX, Outgoing, Packets, Repaired, Sender, Start, report};
+use crate::streams::Streams;
 use crate::transport::{Peer, SealError};
 use crate::udp::Batch;
 
@@ -37,7 +38,7 @@ pub(super) struct Viewer {
     pub(super) tracks: Vec<ViewerTrack>,
     /// The plans for tracks that the feed does not have yet.
     pub(super) awaited: Vec<Sending>,
-    cname: String,
+    streams: Streams,
     /// What its reports are dated by. All its tracks keep this for the whole session (see [`Sender`]).
     dates: DateOffset,
     transport_sequence: u16,
@@ -60,13 +61,13 @@ impl ViewerTrack {
 impl Viewer {
     pub(super) fn new(
         feed: Arc<Feed>,
-        (cname, dates): (String, DateOffset),
+        (streams, dates): (Streams, DateOffset),
         mut tracks: Vec<ViewerTrack>,
         awaited: Vec<Sending>,
     ) -> Self {
         tracks.sort_by_key(|own| own.key);
         let viewing = feed.viewers().join(ViewerKind::Whep);
-        Self { feed, tracks, awaited, cname, dates, transport_sequence: 0, _viewing: viewing }
+        Self { feed, tracks, awaited, streams, dates, transport_sequence: 0, _viewing: viewing }
     }
 
     /// Returns the id of the track that it watches under a key.
@@ -179,7 +180,8 @@ impl Viewer {
     ) {
         scratch.rtcp.clear();
         for own in &mut self.tracks {
-            own.sender.poll_report(now, clock.wall(now), &self.cname, &mut scratch.rtcp);
+            let cname = self.streams.cname(own.key.kind);
+            own.sender.poll_report(now, clock.wall(now), cname, &mut scratch.rtcp);
         }
         send_rtcp(peer, scratch, out);
     }

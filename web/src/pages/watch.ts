@@ -37,6 +37,7 @@ const player = new Player({
   element: surface,
   prefer: address.transport,
   ...(address.token ? { token: address.token } : {}),
+  ...(address.sync ? { sync: address.sync } : {}),
 });
 window.onmicPlayer = player;
 

@@ -3,6 +3,8 @@
 // The token is sent in the Authorization header and never in a URL, because playlists must be the same bytes for every
 // viewer.
 
+import type { components } from '../api/schema';
+
 /**
  * Returns the URL of an address that the node at `base` stated. A node states absolute paths. If it does not know that a
  * proxy shows it under another path, they lack the path of `base`.
@@ -11,6 +13,9 @@ export function statedUrl(address: string, base: URL): string {
   const below = address.startsWith('/') && !address.startsWith('//') && !address.startsWith(base.pathname);
   return new URL(below ? `.${address}` : address, base).href;
 }
+
+/** How audio and video are timed by WHEP: in step, or video at once and audio when it is ready. */
+export type AvSync = components['schemas']['AvSync'];
 
 export class Endpoint {
   readonly base: URL;
@@ -22,13 +27,18 @@ export class Endpoint {
   /** The participant, if the endpoint is one source of a room. */
   readonly participant: string | undefined;
   readonly #token: string | undefined;
+  readonly #sync: AvSync | undefined;
 
-  /** `url` is the URL of the node or of the proxy in front of it. `room` is a room name, or `room/participant`. */
-  constructor(url: string, room: string, token?: string) {
+  /**
+   * `url` is the URL of the node or of the proxy in front of it. `room` is a room name, or `room/participant`. Without
+   * `sync` the room's setting counts.
+   */
+  constructor(url: string, room: string, token?: string, sync?: AvSync) {
     this.base = new URL(url.endsWith('/') ? url : `${url}/`, globalThis.location?.href);
     const path = room.split('/').map(encodeURIComponent).join('/');
     const roomOnly = encodeURIComponent(room.split('/')[0] ?? '');
-    this.whep = new URL(`whep/${path}`, this.base).href;
+    this.#sync = sync;
+    this.whep = this.#synced(new URL(`whep/${path}`, this.base).href);
     this.whip = new URL(`whip/${path}`, this.base).href;
     this.hls = new URL(`hls/${roomOnly}/index.m3u8`, this.base).href;
     this.room = new URL(`api/v1/rooms/${roomOnly}`, this.base).href;
@@ -44,8 +54,14 @@ export class Endpoint {
 
   /** Returns an endpoint for the same node with the session URL and the token of a ticket. */
   ticketed(url: string, kind: 'whip' | 'whep', token: string | undefined): Endpoint {
-    const endpoint = new Endpoint(this.base.href, '', token ?? this.#token);
-    return Object.assign(endpoint, { [kind]: url });
+    const endpoint = new Endpoint(this.base.href, '', token ?? this.#token, this.#sync);
+    return Object.assign(endpoint, { [kind]: kind === 'whep' ? this.#synced(url) : url });
+  }
+
+  #synced(whep: string): string {
+    const url = new URL(whep, this.base);
+    if (this.#sync) url.searchParams.set('sync', this.#sync);
+    return url.href;
   }
 
   /** Returns the Authorization value for a request to `url`, or undefined without a token or for another origin. */

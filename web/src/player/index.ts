@@ -1,7 +1,7 @@
 // Exports everything of @onmic/player that a user of the SDK may rely on.
 
 export * from '../room/index';
-export { Endpoint } from './endpoint';
+export { type AvSync, Endpoint } from './endpoint';
 export type { LatencyMethod } from './latency';
 export { Player, type PlayerEvents, type PlayerOptions } from './player';
 export { type Problem, RequestError } from './problem';

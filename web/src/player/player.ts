@@ -5,7 +5,7 @@
 
 import type { Mic, MicChange, MicOptions, SwitchReport } from '../room/mic';
 import { Emitter } from './emitter';
-import { Endpoint } from './endpoint';
+import { type AvSync, Endpoint } from './endpoint';
 import { FrameWatch } from './frame_watch';
 import { HlsSession } from './hls_session';
 import type { Latency, LatencyMethod } from './latency';
@@ -37,6 +37,11 @@ export interface PlayerOptions {
   prefer?: Choice;
   /** The player sends the token to the node as `Authorization: Bearer`, and never puts it in a URL. */
   token?: string;
+  /**
+   * How WHEP times audio and video: `lip-sync` plays them in step, `picture-first` shows video at once. The default is
+   * the room's setting. LL-HLS is always in step.
+   */
+  sync?: AvSync;
   /** The default is true, because browsers start audio only after a gesture. Call `unmute` from a gesture. */
   muted?: boolean;
 }
@@ -99,7 +104,7 @@ export class Player extends Emitter<PlayerEvents> {
 
   constructor(options: PlayerOptions) {
     super();
-    this.#endpoint = new Endpoint(options.url, options.room, options.token);
+    this.#endpoint = new Endpoint(options.url, options.room, options.token, options.sync);
     this.#choice = new TransportChoice(options.prefer ?? 'auto', Math.random);
     this.#clock = new NodeClock(this.#endpoint);
     this.#stage = new Stage(options.element, options.muted ?? true, () => this.#emitSound());

@@ -7,13 +7,14 @@ import { roomState } from '../../src/player/room_state';
 
 const ROOT = new URL('https://n/');
 
-it('room_token_and_transport_are_read_from_the_watch_address', () => {
-  const address = readAddress(new URL('https://n/watch/caf%C3%A9/?token=t&transport=hls'), ROOT);
-  expect(address).toEqual({ room: 'café', token: 't', transport: 'hls' });
-  expect(readAddress(new URL('https://n/watch/%E0%A4%A?transport=x'), ROOT)).toEqual({
+it('room_token_transport_and_sync_are_read_from_the_watch_address', () => {
+  const address = readAddress(new URL('https://n/watch/caf%C3%A9/?token=t&transport=hls&sync=picture-first'), ROOT);
+  expect(address).toEqual({ room: 'café', token: 't', transport: 'hls', sync: 'picture-first' });
+  expect(readAddress(new URL('https://n/watch/%E0%A4%A?transport=x&sync=x'), ROOT)).toEqual({
     room: '%E0%A4%A',
     token: null,
     transport: 'auto',
+    sync: null,
   });
 });
 
@@ -60,6 +61,15 @@ it('the_token_is_sent_to_the_node_only_and_never_in_a_url', () => {
 it('one_source_is_watched_by_whep_under_its_own_name', () => {
   const endpoint = new Endpoint('https://node', 'room/guest');
   expect([endpoint.whep, endpoint.room]).toEqual(['https://node/whep/room/guest', 'https://node/api/v1/rooms/room']);
+});
+
+it('the_choice_of_sync_is_sent_with_every_whep_request_and_no_other', () => {
+  const endpoint = new Endpoint('https://node/base', 'demo', 'secret', 'picture-first');
+  expect(endpoint.whep).toBe('https://node/base/whep/demo?sync=picture-first');
+  expect(endpoint.hls + endpoint.whip).not.toContain('sync');
+  const back = endpoint.ticketed(endpoint.stated('/whep/demo/anna/return'), 'whep', 'ticket');
+  expect(back.whep).toBe('https://node/base/whep/demo/anna/return?sync=picture-first');
+  expect(endpoint.ticketed(endpoint.stated('/whip/demo/anna'), 'whip', 'ticket').whip).not.toContain('sync');
 });
 
 it('publish_instructions_name_the_host_that_served_the_page', () => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use onmic_media::{Arrival, Codec, Frame};
+use onmic_media::{Arrival, AvSync, Codec, Frame};
 
 use super::fixture::{self, ALL, Random, WALL};
 use crate::rtp::feedback::{self, Feedback};
@@ -62,6 +62,7 @@ impl Link {
             resend,
             sequence: 32_700,
             timestamp: u32::MAX - 4000, // It wraps within a few frames.
+            sync: AvSync::LipSync,
         };
         let now = Instant::now();
         let stream = StreamConfig {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, DateOffset, Frame, Ticks};
+use onmic_media::{AvSync, Codec, DateOffset, Frame, Ticks};
 use rtc_rtcp::receiver_report::ReceiverReport;
 use rtc_rtcp::sender_report::SenderReport;
 use rtc_rtcp::source_description::SourceDescription;
@@ -17,7 +17,8 @@ const MILLI: Duration = Duration::from_millis(1);
 
 fn config(resend: Resend) -> SenderConfig {
     let mid = Mid::new("0").unwrap();
-    SenderConfig { ssrc: 0xabcd, payload_type: 102, extensions: IDS, mid, resend, sequence: 100, timestamp: 0 }
+    let sync = AvSync::LipSync;
+    SenderConfig { ssrc: 0xabcd, payload_type: 102, extensions: IDS, mid, resend, sequence: 100, timestamp: 0, sync }
 }
 
 fn filled(frames: &[Frame]) -> Outgoing {
@@ -632,5 +633,33 @@ fn video_is_delayed_for_audio_that_comes_later_and_each_change_is_stated() {
         outgoing.hold_for_sound(late * MILLI);
         outgoing.push(&frames[frame]);
         assert_eq!(stated(&outgoing), expected, "{late}");
+    }
+}
+
+#[test]
+fn a_viewer_who_wants_video_first_is_never_told_to_delay_it() {
+    let began = Instant::now();
+    let frames = fixture::synthetic(began, 30, 300, (900, 900));
+    for (sync, expected) in [(AvSync::LipSync, [0x00, 0x90, 0x0e]), (AvSync::PictureFirst, [0, 0, 0])] {
+        let mut outgoing = filled(&frames[..10]);
+        let mut sender = Sender::new(SenderConfig { sync, ..config(Resend::Never) }, &outgoing);
+        sender.start(&outgoing, frames[9].arrived);
+        outgoing.hold_for_sound(53 * MILLI);
+        let (mut stated, mut transport) = (Vec::new(), 0);
+        for frame in &frames[10..] {
+            outgoing.push(frame);
+            while let Some(packets) = sender.poll_frame(&outgoing, frame.arrived) {
+                for packet in packets.iter() {
+                    let mut buffer = [0; HEADER_MAX];
+                    let header = sender.header(&packet, &mut transport, &mut buffer);
+                    let element = IDS.playout_delay << 4 | 2;
+                    let at = header[16..].iter().position(|byte| *byte == element).expect("the header has the delay");
+                    stated.push(header[16 + at + 1..16 + at + 4].to_vec());
+                }
+            }
+        }
+        assert_eq!(stated.len(), 30);
+        assert_eq!(stated[29], expected, "{sync:?}");
+        assert!(sync == AvSync::LipSync || stated.iter().all(|stated| stated == &expected));
     }
 }

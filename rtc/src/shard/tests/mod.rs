@@ -1,6 +1,7 @@
 //! Tests of a shard, as its clients see it.
 
 mod awaited;
+mod sync;
 mod world;
 
 use std::collections::HashSet;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onmic_media::hub::HubLimits;
-use onmic_media::{Frame, Hub, Join, MediaKind, Protocol, Read, Ticks, ViewerKind};
+use onmic_media::{AvSync, Frame, Hub, Join, MediaKind, Protocol, Read, Ticks, ViewerKind};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -401,6 +402,7 @@ fn packets(frames: &[Frame]) -> Vec<(Vec<u8>, Vec<u8>)> {
         resend: Resend::Never,
         sequence: 9,
         timestamp: 99,
+        sync: AvSync::LipSync,
     };
     let mut sender = Sender::new(config, &outgoing);
     sender.start(&outgoing, frames[0].arrived);

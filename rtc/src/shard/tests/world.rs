@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use onmic_media::feed::{Deriver, Lease, Recipe};
-use onmic_media::{Accept, Calendar, Codec, Feed, Frame, MediaKind, NodeClock, Publication, Track, TrackKey};
+use onmic_media::{Accept, AvSync, Calendar, Codec, Feed, Frame, MediaKind, NodeClock, Publication, Track, TrackKey};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,6 +22,7 @@ use crate::rtp::tests::fixture;
 use crate::sdp::client::{Answered, offer};
 use crate::sdp::{Direction, Offer};
 use crate::session::{PatchRefused, Patched, SessionId};
+use crate::streams::Streams;
 use crate::transport::client::ClientConfig;
 use crate::transport::{Client, Credentials, Dropped, Identity, Input, PeerConfig, Profile, State};
 use crate::udp::Batch;
@@ -117,6 +118,8 @@ pub(super) struct World {
     _shard: mpsc::Sender<Command>,
     load: Arc<AtomicUsize>,
     wire: Wire,
+    /// How audio and video of the viewers who come next are timed.
+    pub(super) sync: AvSync,
     pub(super) visitors: Vec<Visitor>,
 }
 
@@ -142,8 +145,8 @@ impl World {
         let setup = Setup { peer_config, identity, calendar: calendar.clone(), candidates };
         let core = Core::new(setup, belfry.clone(), shard.downgrade());
         let load = Arc::default();
-        let (wire, visitors) = (Wire::default(), Vec::new());
-        Self { now, clock, calendar, core, belfry, commands, _shard: shard, load, wire, visitors }
+        let (wire, visitors, sync) = (Wire::default(), Vec::new(), AvSync::LipSync);
+        Self { now, clock, calendar, core, belfry, commands, _shard: shard, load, wire, sync, visitors }
     }
 
     /// Adds a viewer of `feed` that has its answer and has sent nothing yet. `None` if the core has no track for it.
@@ -155,22 +158,22 @@ impl World {
     pub(super) fn try_watch_and_await(&mut self, feed: &Arc<Feed>, kinds: &[MediaKind]) -> Option<usize> {
         let local = Credentials::generate();
         let parsed = Offer::parse(&offer(Direction::RecvOnly, &local, IDENTITY.fingerprint())).unwrap();
-        let mut sending = Vec::new();
+        let (streams, mut sending) = (Streams::named("cname", self.sync), Vec::new());
         for (section, key) in [TrackKey::VIDEO, TrackKey::AUDIO].into_iter().enumerate() {
             let codecs = negotiate::receivable(&parsed, section);
             let Ok(demand) = feed.demand(key, Accept { codecs: &codecs, reordering: false, any_format: false }) else {
                 continue;
             };
             let codec = demand.track().parameters().codec();
-            sending.push((negotiate::send(&parsed, section, (key, codec), None, "cname").unwrap(), demand));
+            sending.push((negotiate::send(&parsed, section, (key, codec), None, &streams).unwrap(), demand));
         }
         let later = |kind: &MediaKind| {
             let section = negotiate::sections(&parsed, *kind)[0];
-            negotiate::send_later(&parsed, section, TrackKey::main(*kind), "cname").unwrap()
+            negotiate::send_later(&parsed, section, TrackKey::main(*kind), &streams).unwrap()
         };
         let awaited: Vec<_> = kinds.iter().map(later).collect();
         let accepts = sending.iter().map(|(planned, _)| planned).chain(&awaited).map(Sending::accept).collect();
-        let watching = Watching { feed: feed.clone(), cname: "cname".into(), sending, awaited };
+        let watching = Watching { feed: feed.clone(), streams: streams.clone(), sending, awaited };
         self.open(&parsed, accepts, local, |opening| Command::Watch { opening, watching })
     }
 

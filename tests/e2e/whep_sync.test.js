@@ -1,0 +1,87 @@
+// Tests the two ways to time audio and video by WHEP: in step, and video first. The room chooses, or the viewer does.
+
+import assert from "node:assert/strict";
+import { availableParallelism, loadavg } from "node:os";
+import { endToEnd } from "../lib/end_to_end.js";
+import { assertPlaysWell, assertProblem } from "../lib/expect.js";
+import { request } from "../lib/http.js";
+import { median, percentile, rounded } from "../lib/numbers.js";
+import { offer } from "../lib/offer.js";
+import { pause, waitFor } from "../lib/wait.js";
+
+const ROOMS = "/api/v1/rooms";
+const OFFER = offer({ audio: [["111", "opus/48000/2"]], video: [["103", "H264/90000"]] });
+
+function post(gateway, path) {
+  return request(gateway.url(path), { method: "POST", headers: { "Content-Type": "application/sdp" }, body: OFFER });
+}
+
+/** Returns the way that an answer to a viewer stands for: streams of one canonical name are played in step. */
+async function syncOf(gateway, path) {
+  const answer = await post(gateway, path);
+  assert.equal(answer.status, 201, answer.text);
+  await request(gateway.url(answer.headers.location), { method: "DELETE" });
+  const names = new Set([...answer.text.matchAll(/^a=ssrc:\d+ cname:(\S+)\r?$/gm)].map((match) => match[1]));
+  const streams = new Set([...answer.text.matchAll(/^a=msid:(\S+) /gm)].map((match) => match[1]));
+  assert.equal(streams.size, 1, "players find both tracks in one stream");
+  return names.size === 1 ? "lip-sync" : "picture-first";
+}
+
+async function setSync(gateway, room, sync) {
+  await waitFor("the room to be open", async () => (await gateway.room(room))?.state);
+  const body = JSON.stringify({ sync });
+  const answer = await request(gateway.url(`${ROOMS}/${room}`), { method: "PATCH", headers: { "Content-Type": "application/json" }, body });
+  assert.equal(answer.status, 200, answer.text);
+  assert.equal((await gateway.room(room)).state.settings.sync, sync);
+}
+
+endToEnd("the_node_the_room_and_the_viewer_choose_how_audio_and_video_are_timed", async (stage) => {
+  const gateway = await stage.gateway();
+  await stage.live(gateway, "show", { width: 320, height: 180, bitrateKbps: 400 });
+  for (const path of ["/whep/show", "/whep/show/host", "/whep/show/anna/return"]) {
+    await setSync(gateway, "show", "lip-sync");
+    assert.equal(await syncOf(gateway, path), "lip-sync", `${path}: the default`);
+    assert.equal(await syncOf(gateway, `${path}?sync=picture-first`), "picture-first", `${path}: the viewer chooses`);
+    await setSync(gateway, "show", "picture-first");
+    assert.equal(await syncOf(gateway, path), "picture-first", `${path}: the room chooses`);
+    assert.equal(await syncOf(gateway, `${path}?a=1&sync=lip-sync`), "lip-sync", `${path}: the viewer chooses otherwise`);
+    const refused = assertProblem(await post(gateway, `${path}?sync=sound-first`), [400], path);
+    assert.match(refused.detail, /lip-sync or picture-first/);
+  }
+
+  const other = await stage.gateway({ set: { "rooms.sync": "picture-first" } });
+  await stage.live(other, "show", { width: 320, height: 180, bitrateKbps: 400 });
+  assert.equal(await syncOf(other, "/whep/show"), "picture-first", "the node chooses");
+  await waitFor("the setting of the room", async () => (await other.room("show"))?.state?.settings.sync === "picture-first");
+});
+
+// The audio of an RTMP source comes later than its video, because it is interleaved with it and encoded anew.
+endToEnd(
+  "video_first_shows_video_earlier_and_leaves_audio_behind",
+  async (stage) => {
+    const gateway = await stage.gateway();
+    await stage.live(gateway, "show", { gopFrames: 60 });
+    const browser = await stage.browser();
+    const ways = ["lip-sync", "picture-first"];
+    // Both watch at the same time, so that a busy machine is as busy for both.
+    const viewers = [];
+    for (const sync of ways) viewers.push(await browser.play("whep", { url: gateway.url(`/whep/show?sync=${sync}`) }));
+    for (const viewer of viewers) await viewer.waitForFrames(30);
+    await pause(3000);
+    for (const viewer of viewers) await viewer.reset();
+    await pause(6000);
+    const [inStep, first] = await Promise.all(viewers.map((viewer) => viewer.report()));
+    ways.forEach((sync, index) => stage.sayFigures(sync, [inStep, first][index]));
+    for (const viewer of viewers) await viewer.stop();
+
+    for (const report of [inStep, first]) assertPlaysWell(report);
+    // A browser that is not scheduled in time enlarges its buffers, each viewer's by another amount, and a server that is
+    // not finds video as late as audio.
+    if (loadavg()[0] > availableParallelism()) return stage.say("the machine is busy: which is later is not judged");
+    const latency = (report) => percentile(report.samples.map(([, ms]) => ms), 50);
+    assert.ok(latency(first) < latency(inStep), `video after ${rounded(latency(first))} and ${rounded(latency(inStep))} ms`);
+    const behind = [first, inStep].map((report) => median(report.lipSync));
+    assert.ok(behind[0] > behind[1], `audio ${behind.map((ms) => rounded(ms)).join(" and ")} ms after video`);
+  },
+  { timeout: 90_000 },
+);
