@@ -48,8 +48,8 @@ const APART_MICROS: i64 = 700_000;
 /// A track that is apart for this long has a clock of its own. An encoder that paused has caught up by then.
 const APART_FOR_MICROS: i64 = 1_000_000;
 
-/// If all tracks are further behind than this, and stay there, their clocks stood still. Less does not put a date
-/// more than 0.5 s off.
+/// If all tracks are further behind than this after a pause, and stay there, their clocks stood still. Less does not put
+/// a date more than 0.5 s off.
 const STOOD_MICROS: i64 = 400_000;
 
 /// The same for a publisher that has not paused: it may be slow from a moment on, and a step would be seen.
@@ -377,11 +377,13 @@ impl SourceClock {
         stood > APART_MICROS || line.arrival.micros_since(since) >= APART_FOR_MICROS
     }
 
-    /// Returns whether the track stays behind its usual lateness.
+    /// Returns whether the track stays behind its usual lateness, as all do.
     fn stands(&self, key: TrackKey, line: &mut Line) -> bool {
         let has_paused = line.paused.is_some_and(|paused| line.arrival.micros_since(paused) <= PAUSED_FOR_MICROS);
+        let is_on_time = |(other, line): (TrackKey, &Line)| line.told - self.usual(other) <= STOOD_MICROS;
+        let is_alone = self.witness(key, line.arrival).is_some_and(is_on_time);
         let late = line.late - self.usual(key);
-        if late <= STOOD_MICROS || (late <= STOOD_LONG_MICROS && !has_paused) {
+        if late <= STOOD_MICROS || (late <= STOOD_LONG_MICROS && (is_alone || !has_paused)) {
             line.behind = None;
             return false;
         }

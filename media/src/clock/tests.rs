@@ -274,6 +274,15 @@ fn a_paused_track_that_a_report_moves_back_lies_on_the_line_of_the_other() {
 }
 
 #[test]
+fn a_track_that_its_encoder_delays_is_not_behind_after_a_stall() {
+    let states: fn(MediaKind, i64) -> Option<i64> =
+        |kind, at| Some(if kind == MediaKind::Video { at - 450_000 } else { at });
+    let delay = |at: i64| if at < 8_000_000 { 20_000 } else { (9_000_000 - at).max(20_000) };
+    let publisher = Publisher { delay: Box::new(delay), ..Publisher::new(states) };
+    assert_eq!(steps(&publisher.run(&mut SourceClock::new(program()).with_aligned_tracks(), 30)), 0);
+}
+
+#[test]
 fn frames_without_times_of_their_own_lie_at_the_pace_of_their_track() {
     let clocks: [fn(MediaKind, i64) -> Option<i64>; 4] = [
         |_, _| Some(0),
