@@ -12,7 +12,7 @@ export function badRequests(live) {
     ["WHEP of a room whose name is not valid", "POST", "/whep/%2e%2e%2fetc", sdp, offer(), [400, 404]],
     ["WHEP with JSON", "POST", `/whep/${live}`, { "Content-Type": "application/json" }, "{}", [415]],
     ["WHEP without a content type", "POST", `/whep/${live}`, {}, offer(), [415]],
-    ["WHEP by GET", "GET", `/whep/${live}`, {}, null, [405]],
+    ["WHEP by PUT", "PUT", `/whep/${live}`, sdp, offer({ direction: "recvonly" }), [405]],
     ["WHEP with 5 MB", "POST", `/whep/${live}`, sdp, Buffer.alloc(5_000_000, 97), [413]],
     ["WHIP by PUT", "PUT", "/whip/other", sdp, offer({ direction: "sendonly" }), [405]],
     ["WHIP with 5 MB", "POST", "/whip/other", sdp, Buffer.alloc(5_000_000, 97), [413]],
