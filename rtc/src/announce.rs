@@ -266,6 +266,7 @@ fn local_addresses(bound: IpAddr) -> Vec<IpAddr> {
         // There is no way out of this network: peers are on it.
         addresses = of_interfaces(interfaces().into_iter(), bound);
     }
+    addresses.extend(bound.is_ipv6().then_some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
     addresses.push(Ipv4Addr::LOCALHOST.into());
     addresses
 }
@@ -406,6 +407,6 @@ mod tests {
     fn a_socket_of_both_families_announces_no_mapped_address() {
         let addresses = local_addresses(ANY_V6);
         assert!(addresses.iter().all(|address| address.to_canonical() == *address), "{addresses:?}");
-        assert_eq!(addresses.last(), Some(&Ipv4Addr::LOCALHOST.into()));
+        assert!(addresses.ends_with(&[Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]), "{addresses:?}");
     }
 }
