@@ -25,8 +25,12 @@ impl TrackId {
     }
 }
 
-/// The most of the past that a viewer is shown: a usual keyframe interval of 2 s, and what its jitter adds.
-pub const PAST_MAX: Duration = Duration::from_millis(2500);
+/// The most of the past that a viewer gets: a usual keyframe interval, and less than viewers notice as not live. For all
+/// protocols.
+pub const PAST_MAX: Duration = Duration::from_secs(2);
+
+/// A usual group is longer than [`PAST_MAX`] by up to this much, because frames jitter.
+const JITTER: Duration = Duration::from_millis(500);
 
 /// Is one stream of one kind that many readers can read.
 ///
@@ -189,7 +193,7 @@ impl Track {
         self.answers_requests.store(answers, Ordering::Relaxed);
     }
 
-    /// Returns whether a reader that starts now has to start with more than [`PAST_MAX`] of the past: the newest keyframe is that
+    /// Returns whether a reader that starts now has to start with much more than [`PAST_MAX`] of the past: the newest keyframe is that
     /// old, and another cannot be asked for.
     pub fn starts_in_the_past(&self) -> bool {
         if self.answers_requests.load(Ordering::Relaxed) {
@@ -198,7 +202,7 @@ impl Track {
         let (newest, keyframe) = (self.newest(), self.newest_keyframe());
         newest
             .zip(keyframe)
-            .is_some_and(|(newest, keyframe)| newest.arrived.duration_since(keyframe.arrived) > PAST_MAX)
+            .is_some_and(|(newest, keyframe)| newest.arrived.duration_since(keyframe.arrived) > PAST_MAX + JITTER)
     }
 
     /// Notes that a reader needs a keyframe. The session that feeds the track may or may not be able to ask for one.

@@ -44,11 +44,10 @@ use crate::feed::{Accepts, Demand, Feed, Recipe, Stage, Unavailable};
 use crate::frame::Frame;
 use crate::key::{MediaKind, TrackKey};
 use crate::ring::Read;
-use crate::track::{Track, TrackId};
+use crate::track::{PAST_MAX, Track, TrackId};
 
-/// The most of the past that a player of the present gets, in µs: a usual keyframe interval, and less than viewers
-/// notice as not live.
-pub const PRE_ROLL_MICROS: i64 = 2_000_000;
+/// The most of the past that a player of the present gets, in µs.
+pub const PRE_ROLL_MICROS: i64 = PAST_MAX.as_micros() as i64;
 
 /// Frames that are at most this far apart belong to the same moment, and video goes first. The clocks of the two kinds
 /// round to their own ticks, and RTMP to milliseconds.

@@ -82,8 +82,7 @@ impl Cuts {
             let start = known.map_or(next - usual, |cut| cut.micros.min(next));
             let duration = Duration::from_micros(u64::try_from(next - start).unwrap_or(0));
             next = start;
-            let broken = known.filter(|cut| cut.discontinuity).map(|cut| cut.dates);
-            Missed { msn, wall: wall.offset_micros(start - micros), duration, broken }
+            Missed { msn, wall: wall.offset_micros(start - micros), duration, broken: self.broken_at(msn) }
         });
         backwards.collect::<Vec<_>>().into_iter().rev()
     }

@@ -31,6 +31,7 @@ mod repair;
 
 use std::time::{Duration, Instant};
 
+use onmic_media::track::PAST_MAX;
 use onmic_media::{AvSync, ClockRate, DateOffset, MediaKind, Ticks, WallTime};
 
 use self::repair::Repairs;
@@ -63,9 +64,6 @@ const STARTS_AGAIN: u8 = 5;
 /// The number of spans of sequence numbers that are remembered for repairs. A new span begins where a viewer skipped
 /// frames.
 const SPANS: usize = 3;
-
-/// A group that reaches further into the past is the second choice to start with.
-pub const PAST_MAX: Duration = Duration::from_secs(2);
 
 /// After this long, all frames that waited in an encoder and on its way have arrived.
 pub const COLLECT: Duration = Duration::from_millis(100);
