@@ -142,6 +142,7 @@ pub struct Ingest {
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
     pub sources: usize,
+    pub bitrate: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -306,7 +307,7 @@ impl Default for Http {
 
 impl Default for Ingest {
     fn default() -> Self {
-        Self { grace: Duration::from_secs(10), sources: 10_000 }
+        Self { grace: Duration::from_secs(10), sources: 10_000, bitrate: 100_000_000 }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use axum::Router;
@@ -11,17 +11,27 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use onmic_rtc::Rtc;
 
 /// How long the connection and each read of a health check may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A thread of WebRTC that takes no turn for this long is stuck. It takes one each second.
+const STUCK: Duration = Duration::from_secs(3);
+
 /// Returns the routes. They exist only once everything else is up, and the node is ready until it begins to stop.
-pub(crate) fn router(stop: CancellationToken) -> Router {
-    Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(async move || readiness(&stop)))
+pub(crate) fn router(rtc: Rtc, stop: CancellationToken) -> Router {
+    let ready = async move || readiness(stop.is_cancelled(), rtc.silence(Instant::now()));
+    Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready))
 }
 
-fn readiness(stop: &CancellationToken) -> (StatusCode, &'static str) {
-    if stop.is_cancelled() { (StatusCode::SERVICE_UNAVAILABLE, "stopping\n") } else { (StatusCode::OK, "ready\n") }
+/// Returns whether a node is ready that stops or does not, and whose WebRTC threads have been silent for so long.
+fn readiness(stops: bool, silence: Duration) -> (StatusCode, &'static str) {
+    match (stops, silence) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        (false, silence) if silence > STUCK => (StatusCode::SERVICE_UNAVAILABLE, "a thread of WebRTC is stuck\n"),
+        (false, _) => (StatusCode::OK, "ready\n"),
+    }
 }
 
 /// Asks the server of this configuration whether it is healthy.
@@ -55,10 +65,13 @@ mod tests {
 
     #[test]
     fn a_node_that_stops_is_not_ready() {
-        let stop = CancellationToken::new();
-        assert_eq!(readiness(&stop).0, StatusCode::OK);
-        stop.cancel();
-        assert_eq!(readiness(&stop).0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(readiness(false, Duration::from_secs(1)).0, StatusCode::OK);
+        assert_eq!(readiness(true, Duration::ZERO).0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[test]
+    fn a_node_with_a_thread_that_is_stuck_is_not_ready() {
+        assert_eq!(readiness(false, Duration::from_secs(4)).0, StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[test]

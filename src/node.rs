@@ -99,6 +99,8 @@ impl Node {
         if let Some((outbox, receiver)) = webhooks {
             endless(&mut tasks, outbox.run(receiver, stop.clone()));
         }
+        let rtc = parts.rtc.clone();
+        tasks.spawn(async move { Err(anyhow!("the thread {} died twice within a minute", rtc.failed().await)) });
         endless(&mut tasks, expire(hub.clone(), stop.clone()));
         endless(&mut tasks, follow_system_clock(hub.calendar().clone(), stop.clone()));
         endless(&mut tasks, telemetry::sum_up(metrics, stop.clone()));
@@ -158,7 +160,7 @@ impl Parts {
             sync: Arc::new(move |room| directed.sync(room)),
             ice_servers: config.rtc.ice_servers.clone().into(),
         };
-        let observed = hub.clone();
+        let (observed, turning) = (hub.clone(), rtc.clone());
         let applications = config.rtmp.applications().unwrap_or_default(); // Loading has checked them.
         let rtmp = (rtmp_port, applications.name().to_owned());
         let media = Router::new()
@@ -171,8 +173,8 @@ impl Parts {
             .layer(from_fn(onmic_signalling::name_offers));
         let routes = Router::new()
             .merge(media)
-            .merge(health::router(stop.clone()))
-            .route("/metrics", get(move || async move { telemetry::render(&metrics, &observed) }))
+            .merge(health::router(rtc.clone(), stop.clone()))
+            .route("/metrics", get(move || async move { telemetry::render(&metrics, &observed, &turning) }))
             .merge(pages::router())
             .method_not_allowed_fallback(Problem::method_not_allowed)
             .fallback(get(pages::asset).fallback(Problem::method_not_allowed));

@@ -19,7 +19,12 @@ use onmic_stage::StageConfig;
 use crate::config::Config;
 
 pub fn hub(config: &Config) -> HubLimits {
-    HubLimits { grace: config.ingest.grace, sources: config.ingest.sources, directed: true }
+    HubLimits {
+        grace: config.ingest.grace,
+        sources: config.ingest.sources,
+        bitrate: config.ingest.bitrate,
+        directed: true,
+    }
 }
 
 pub fn rooms(config: &Config) -> RoomsConfig {

@@ -1,7 +1,7 @@
 //! Logs with `tracing`, and metrics with `metrics` and Prometheus.
 
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use axum::http::header;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use onmic_media::{Hub, ViewerKind, metric};
+use onmic_rtc::Rtc;
 
 /// The buckets of latencies, in seconds: from the time of one shard wake-up to that of a slow client.
 const LATENCY_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0];
@@ -47,8 +48,8 @@ pub async fn sum_up(handle: PrometheusHandle, stop: CancellationToken) {
     }
 }
 
-/// Answers `GET /metrics`: sets the gauges of the hub, and renders all metrics.
-pub fn render(handle: &PrometheusHandle, hub: &Hub) -> impl IntoResponse + use<> {
+/// Answers `GET /metrics`: sets the gauges of the hub and of WebRTC, and renders all metrics.
+pub fn render(handle: &PrometheusHandle, hub: &Hub, rtc: &Rtc) -> impl IntoResponse + use<> {
     let (sources, feeds) = (hub.sources(), hub.feeds());
     for kind in ViewerKind::ALL {
         let viewers: usize = feeds.iter().map(|feed| feed.viewers().count(kind)).sum();
@@ -58,5 +59,6 @@ pub fn render(handle: &PrometheusHandle, hub: &Hub) -> impl IntoResponse + use<>
         let count = sources.iter().filter(|source| source.protocol() == protocol).count();
         gauge!(metric::SOURCES, "protocol" => protocol.name()).set(count as f64);
     }
+    gauge!(metric::RTC_TURN).set(rtc.silence(Instant::now()).as_secs_f64());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
 }

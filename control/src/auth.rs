@@ -18,11 +18,16 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde::Deserialize;
 
 use onmic_media::gate::{Action, Admission, Gate, Refusal};
-use onmic_media::name::{RoomName, SourceName};
+use onmic_media::name::{Principal, RoomName, SourceName};
 use onmic_room::{Actor, Authority, PersonId};
 
 use crate::rooms::words::Role;
 use crate::ticket::Tickets;
+
+/// How far the clocks of those who sign tokens may be off, in seconds.
+const LEEWAY: u64 = 5;
+/// The participant that the host's source has.
+const HOST: &str = "host";
 
 /// The claims of a token.
 #[derive(Clone, Debug, Deserialize)]
@@ -72,9 +77,33 @@ impl Claims {
         Ok(Some(person))
     }
 
-    /// Returns the actor who gives commands with this token.
+    /// Refuses the id that the host's source has, for everybody who is not the host: it would publish as the host.
+    fn must_not_name_the_host(&self) -> Result<(), Refusal> {
+        let names_the_host = match self.role {
+            Role::CoHost => self.participant.as_deref() == Some(HOST) || self.sub.as_deref() == Some(HOST),
+            Role::Viewer => self.sub.as_deref() == Some(HOST),
+            Role::Host | Role::Admin => false,
+        };
+        if names_the_host {
+            return Err(Refusal::NotAllowed(format!("{HOST:?} is reserved for the host of a room")));
+        }
+        Ok(())
+    }
+
+    /// Returns the owner of the token: its `jti`, or else its `sub`. `None` if it has neither.
+    pub fn owner(&self) -> Option<Principal> {
+        self.jti.as_deref().or(self.sub.as_deref()).map(|id| Principal::Token(id.into()))
+    }
+
+    /// Returns the actor who gives commands with this token. A viewer needs a name, because others see who acts, and
+    /// because only a backend acts for nobody.
     pub fn actor(&self) -> Result<Actor, Refusal> {
-        Ok(Actor { person: self.person()?, authority: self.authority() })
+        let (person, authority) = (self.person()?, self.authority());
+        if person.is_none() && authority == Authority::Viewer {
+            let sentence = "it names nobody: a viewer's token needs a sub to act in a room";
+            return Err(Refusal::NotAllowed(sentence.into()));
+        }
+        Ok(Actor { person, authority })
     }
 
     fn allow(&self, action: Action<'_>, tickets: &Tickets) -> Result<(), Refusal> {
@@ -88,7 +117,7 @@ impl Claims {
             Action::PlaySource(_) => self.role != Role::Viewer,
             Action::Publish(name) => match self.role {
                 Role::Admin => true,
-                Role::Host => name.participant.as_str() == "host",
+                Role::Host => name.participant.is_host(),
                 Role::CoHost => self.is_participant(name),
                 Role::Viewer => false,
             },
@@ -133,6 +162,7 @@ impl TokenGate {
     pub fn new(secret: &str, tickets: Arc<Tickets>) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_nbf = true;
+        validation.leeway = LEEWAY;
         validation.validate_aud = false;
         let key = (!secret.is_empty()).then(|| DecodingKey::from_secret(secret.as_bytes()));
         Self { key, validation, tickets }
@@ -157,9 +187,11 @@ impl TokenGate {
     pub fn claims(&self, token: Option<&str>) -> Result<Option<Claims>, Refusal> {
         let Some(key) = &self.key else { return Ok(None) };
         let token = token.ok_or(Refusal::TokenMissing)?;
-        decode::<Claims>(token, key, &self.validation)
-            .map(|decoded| Some(decoded.claims))
-            .map_err(|error| Refusal::TokenInvalid(error.to_string()))
+        let claims = decode::<Claims>(token, key, &self.validation)
+            .map_err(|error| Refusal::TokenInvalid(error.to_string()))?
+            .claims;
+        claims.must_not_name_the_host()?;
+        Ok(Some(claims))
     }
 }
 
@@ -169,7 +201,7 @@ impl Gate for TokenGate {
         claims.allow(action, &self.tickets)?;
         // A sub that is not a valid id, such as that of an encoder's token, names nobody. It does not forbid to
         // publish.
-        Ok(Admission { person: claims.person().ok().flatten() })
+        Ok(Admission { person: claims.person().ok().flatten(), owner: claims.owner() })
     }
 }
 
@@ -207,7 +239,7 @@ mod tests {
     #[test]
     fn a_co_host_publishes_only_as_their_own_participant() {
         let claims = json!({"exp": FAR, "room": "demo", "role": "co-host", "participant": "anna"});
-        let anna = Admission { person: Some("anna".parse().unwrap()) };
+        let anna = Admission { person: Some("anna".parse().unwrap()), owner: None };
         assert_eq!(check(Action::Publish(&"demo/anna".parse().unwrap()), claims.clone()), Ok(anna));
         assert!(check(Action::Publish(&"demo".parse().unwrap()), claims).is_err());
     }
@@ -272,6 +304,42 @@ mod tests {
         ] {
             assert_eq!(check(Action::PlayReturn(&anna), claims.clone()).is_ok(), allowed, "{claims}");
         }
+    }
+
+    #[test]
+    fn a_token_ends_with_its_exp() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let demo: RoomName = "demo".parse().unwrap();
+        for (ago, allowed) in [(0, true), (20, false)] {
+            let claims = json!({"exp": now - ago, "room": "demo", "role": "viewer"});
+            assert_eq!(check(Action::Play(&demo), claims).is_ok(), allowed, "{ago} s");
+        }
+    }
+
+    #[test]
+    fn only_the_host_has_the_id_of_the_host() {
+        let host: SourceName = "demo/host".parse().unwrap();
+        for (claims, allowed) in [
+            (json!({"exp": FAR, "room": "demo", "role": "co-host", "participant": "host"}), false),
+            (json!({"exp": FAR, "room": "demo", "role": "co-host", "participant": "anna", "sub": "host"}), false),
+            (json!({"exp": FAR, "room": "demo", "role": "viewer", "sub": "host"}), false),
+            (json!({"exp": FAR, "room": "demo", "role": "host", "sub": "host"}), true),
+        ] {
+            assert_eq!(check(Action::Play(&host.room), claims.clone()).is_ok(), allowed, "{claims}");
+        }
+    }
+
+    #[test]
+    fn the_owner_of_a_token_is_its_jti_or_else_its_sub_and_a_viewer_without_a_name_commands_nothing() {
+        let claims = |claims| gate("secret").claims(Some(&token("secret", claims))).unwrap().unwrap();
+        let named = claims(json!({"exp": FAR, "room": "demo", "role": "viewer", "sub": "vera"}));
+        assert_eq!(named.owner(), Some(Principal::Token("vera".into())));
+        let ticket = claims(json!({"exp": FAR, "room": "demo", "role": "viewer", "sub": "vera", "jti": "t1"}));
+        assert_eq!(ticket.owner(), Some(Principal::Token("t1".into())));
+        let nameless = claims(json!({"exp": FAR, "room": "demo", "role": "viewer"}));
+        assert_eq!(nameless.owner(), None);
+        assert!(named.actor().is_ok() && nameless.actor().is_err());
+        assert!(claims(json!({"exp": FAR, "room": "demo", "role": "host"})).actor().is_ok(), "a backend");
     }
 
     #[test]

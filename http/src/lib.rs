@@ -14,4 +14,4 @@ pub mod token;
 
 pub use base_path::BasePath;
 pub use problem::Problem;
-pub use token::token;
+pub use token::{Sender, token};

@@ -1,6 +1,33 @@
-//! The token of a request: `Authorization: Bearer` (RFC 6750), or `?token=` for clients that can set no header.
+//! Who a request comes from: the token that it shows, and the network that it came from.
+//!
+//! The token is in `Authorization: Bearer` (RFC 6750), or in `?token=` for clients that can set no header.
 
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
+use onmic_media::name::Principal;
+
+/// The sender of a request, as far as the request shows it.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// The token, unchecked.
+    pub token: Option<Box<str>>,
+    /// The network that the request came from. A request that came by no connection, as in a test, is this machine's.
+    pub network: Principal,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Sender {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        let network = Principal::at(peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        Ok(Self { token: token(&parts.headers, &parts.uri).map(Into::into), network })
+    }
+}
 
 /// Returns the token of a request, if it has one. The header wins over the query.
 pub fn token<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {

@@ -35,9 +35,9 @@ pub enum Error {
     /// The peer took nothing for too long.
     #[error("nothing could be sent for {0:?}")]
     WriteTimeout(Duration),
-    /// Another publisher continues the stream.
+    /// Another publisher continues the stream, or this one sends too much.
     #[error(transparent)]
-    TakenOver(#[from] onmic_media::publication::TakenOver),
+    Ended(#[from] onmic_media::publication::Ended),
     /// The socket failed.
     #[error("the connection broke")]
     Io(#[from] io::Error),
@@ -55,7 +55,7 @@ impl Error {
             Self::SetupTimeout(_) => "setup_timeout",
             Self::IdleTimeout(_) => "idle_timeout",
             Self::WriteTimeout(_) => "write_timeout",
-            Self::TakenOver(_) => "taken_over",
+            Self::Ended(ended) => ended.reason(),
             Self::Io(_) => "io",
         }
     }

@@ -272,7 +272,7 @@ impl Gate for TokenGate {
     fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal> {
         match (action, token) {
             (Action::Publish(name), Some("T")) if name.to_string() == "demo/host" => {
-                Ok(Admission { person: Some("mia".parse().unwrap()) })
+                Ok(Admission { person: Some("mia".parse().unwrap()), owner: None })
             }
             (_, None) => Err(Refusal::TokenMissing),
             _ => Err(Refusal::NotAllowed("it is for another room".to_owned())),
@@ -320,8 +320,26 @@ async fn limits_of_connections_and_waiting_hold() {
 }
 
 #[tokio::test]
+async fn a_publisher_that_sends_too_much_is_told_and_closed() {
+    let limits = HubLimits { bitrate: 8_000_000, ..HubLimits::default() };
+    let server = Server::with_hub(RtmpConfig::default(), Arc::new(OpenGate), limits).await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 1).await;
+    let (_, payload) = hevc();
+    let filler = nal::join([&payload[4..], &vec![0x26; 500_000]]);
+    publisher.client.chunk_size(60_000);
+    for frame in 1..10 {
+        publisher.client.video(frame * 40, hevc_frame(&filler, 0)); // 4.5 MB, and four seconds of a megabyte are taken.
+    }
+    publisher.send().await;
+    publisher.expect_close("more than 8 Mbit/s").await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_player_that_stops_reading_delays_no_peer_and_goes_on_at_a_keyframe() {
-    let server = Server::open().await;
+    let limits = HubLimits { bitrate: 10_000_000_000, ..HubLimits::default() };
+    let server = Server::with_hub(RtmpConfig::default(), Arc::new(OpenGate), limits).await;
     let mut publisher = server.tcp().await;
     publish_hevc(&mut publisher, 1).await;
     let mut player = server.tcp().await;

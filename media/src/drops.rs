@@ -86,7 +86,9 @@ metric::label_values! {
     AddressNotValidated => "address_not_validated",
     /// A STUN message cannot be parsed, or has no fingerprint.
     StunMalformed => "stun_malformed",
-    /// A STUN message is not a binding request; an ICE-lite server sends none, so it expects no response.
+    /// A frame came from a publisher that sends more than `ingest.bitrate`.
+    BitrateTooHigh => "bitrate_too_high",
+    /// A STUN message is neither a binding request nor the answer to one of ours.
     StunNotRequest => "stun_not_request",
     /// A STUN message has a user name that is not the session's.
     StunUnknownUser => "stun_unknown_user",

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::name::{PersonId, RoomName, SourceName};
+use crate::name::{PersonId, Principal, RoomName, SourceName};
 use crate::source::{Protocol, Publisher};
 
 /// Names an action that a peer asks to do.
@@ -38,9 +38,16 @@ pub enum Refusal {
 pub struct Admission {
     /// The person of the token. `None` if no tokens are required, and for a backend.
     pub person: Option<PersonId>,
+    /// The owner of the token. `None` if no tokens are required, or if the token names none.
+    pub owner: Option<Principal>,
 }
 
 impl Admission {
+    /// Returns the one who answers for what is admitted: the owner of the token, or else whoever is at `network`.
+    pub fn principal(&self, network: Principal) -> Principal {
+        self.owner.clone().unwrap_or(network)
+    }
+
     /// Makes a publisher by `protocol` of this admission.
     pub fn by(self, protocol: Protocol) -> Publisher {
         Publisher { protocol, person: self.person }

@@ -34,13 +34,15 @@ pub struct HubLimits {
     pub grace: Duration,
     /// The most sources at once.
     pub sources: usize,
+    /// The most that one publisher may send, in bits per second.
+    pub bitrate: u64,
     /// Whether another part selects what a room's program plays once it has begun.
     pub directed: bool,
 }
 
 impl Default for HubLimits {
     fn default() -> Self {
-        Self { grace: Duration::from_secs(10), sources: 10_000, directed: false }
+        Self { grace: Duration::from_secs(10), sources: 10_000, bitrate: 100_000_000, directed: false }
     }
 }
 
@@ -158,7 +160,7 @@ impl Hub {
                 self.begin(&mut names, name, now)
             }
         };
-        let publication = Publication::new(source, publisher, now);
+        let publication = Publication::new(source, publisher, self.limits.bitrate, now);
         drop(names);
         self.changes.tell(&name.room);
         Ok(publication)
@@ -366,7 +368,7 @@ mod tests {
     fn the_person_of_a_source_is_that_of_its_last_admitted_publisher() {
         let start = Instant::now();
         let hub = hub(start);
-        let person = |id: &str| Admission { person: Some(id.parse().unwrap()) };
+        let person = |id: &str| Admission { person: Some(id.parse().unwrap()), owner: None };
         let who = || hub.source(&key()).unwrap().person().map(|person| person.to_string());
         let first = hub.publish(&key(), person("mia").by(Protocol::Rtmp), start).unwrap();
         hub.publish(&key(), person("ben").by(Protocol::Whip), start).unwrap_err();
@@ -388,7 +390,7 @@ mod tests {
         let refused = hub.publish(&key(), Protocol::Whip, start + secs(15)).unwrap_err();
         assert_eq!(refused, PublishRefused::Busy(key()));
         hub.publish(&key(), Protocol::Whip, start + secs(16)).unwrap();
-        assert_eq!(first.push(arrival(90_000, true), start + secs(17)), Err(TakenOver));
+        assert_eq!(first.push(arrival(90_000, true), start + secs(17)), Err(TakenOver.into()));
     }
 
     #[test]
@@ -421,7 +423,7 @@ mod tests {
         first.push(arrival(0, true), start).unwrap();
         let program = hub.program(&key().room).unwrap();
         assert!(hub.revoke(&key()) && !hub.revoke(&key()));
-        assert_eq!(first.push(arrival(90_000, true), start), Err(TakenOver));
+        assert_eq!(first.push(arrival(90_000, true), start), Err(TakenOver.into()));
         assert_eq!(program.stage(), Stage::Ended);
         let second = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
         drop(first);

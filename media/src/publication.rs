@@ -7,6 +7,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::advice::{Advisor, LeftOut};
+use crate::budget::ByteBudget;
 use crate::clock::{Corrected, SourceClock};
 use crate::codec::Parameters;
 use crate::codec::metadata::MESSAGE_BYTES_MAX;
@@ -18,6 +19,7 @@ use crate::order::Stated;
 use crate::source::{Protocol, Publisher, Source};
 use crate::time::Ticks;
 use crate::track::Track;
+use crate::turned_away::TurnedAway;
 
 /// How long after the first frame viewers wait for a main track that was not announced.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -45,6 +47,30 @@ pub struct Arrival {
 #[error("another publisher took this name over, or the room sent this one away")]
 pub struct TakenOver;
 
+/// Why a publisher may push no more. Display is a sentence for it.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Ended {
+    /// Another publisher has the name.
+    #[error(transparent)]
+    TakenOver(#[from] TakenOver),
+    /// It sends more than one publisher may, in bits per second.
+    #[error(
+        "this stream has more than {} Mbit/s, the most that this server takes from one publisher (ingest.bitrate): lower \
+         the bitrate, or send a file at its own speed (ffmpeg -re)", .0 / 1_000_000
+    )]
+    TooMuch(u64),
+}
+
+impl Ended {
+    /// Returns one word for logs.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::TakenOver(_) => "taken_over",
+            Self::TooMuch(_) => "too_much",
+        }
+    }
+}
+
 /// Feeds one source. Dropping it starts the source's grace period.
 #[derive(Debug)]
 pub struct Publication {
@@ -59,10 +85,13 @@ pub struct Publication {
     /// Whether all its tracks are there, so that it waits for none any more.
     is_complete: bool,
     advisor: Box<Advisor>,
+    bitrate: u64,
+    budget: ByteBudget,
 }
 
 impl Publication {
-    pub(crate) fn new(source: Arc<Source>, publisher: Publisher, now: Instant) -> Self {
+    /// `bitrate` is the most that it may send, in bits per second.
+    pub(crate) fn new(source: Arc<Source>, publisher: Publisher, bitrate: u64, now: Instant) -> Self {
         let publisher = source.connect(publisher, now);
         let clock = source.resume_clock();
         Self {
@@ -75,6 +104,8 @@ impl Publication {
             settled: false,
             is_complete: false,
             advisor: Box::default(),
+            bitrate,
+            budget: ByteBudget::new(bitrate, now),
         }
     }
 
@@ -96,9 +127,16 @@ impl Publication {
     /// Puts a frame on its track, on the program's timeline. Impossible times are corrected and counted (see
     /// [`crate::clock`]), and later code relies on them. A frame of a track that the feed has no room for is dropped
     /// and counted, and so is a message of timed metadata that is too large.
-    pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), TakenOver> {
+    ///
+    /// A publisher that sends more than `ingest.bitrate` is ended: whatever else it cost would be another's.
+    pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), Ended> {
         if !self.source.hear(self.publisher, now) {
-            return Err(TakenOver);
+            return Err(TakenOver.into());
+        }
+        if !self.budget.take(arrival.payload.len(), now) {
+            DropReason::BitrateTooHigh.count(1);
+            TurnedAway::Bitrate.count();
+            return Err(Ended::TooMuch(self.bitrate));
         }
         if arrival.parameters.kind() == MediaKind::Data && arrival.payload.len() > MESSAGE_BYTES_MAX {
             DropReason::MessageTooLarge.count(1);

@@ -5,6 +5,7 @@
 
 pub mod limits;
 mod name;
+mod principal;
 mod seat;
 mod sync;
 
@@ -13,5 +14,6 @@ pub use name::{
     DISPLAY_NAME_MAX, InvalidName, NAME_MAX, ParticipantName, PersonId, RoomName, SOURCE_NAME_MAX, SourceName,
     TITLE_MAX, is_display_name,
 };
+pub use principal::Principal;
 pub use seat::{InvalidSeat, SeatNo};
 pub use sync::{AvSync, InvalidAvSync};

@@ -11,15 +11,17 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use onmic_media::feed::{Accept, Unavailable};
-use onmic_media::{AvSync, Codec, Demand, DropReason, Feed, MediaKind, Parameters, Publication, TrackKey};
+use onmic_media::name::Principal;
+use onmic_media::{AvSync, Codec, Demand, DropReason, Feed, MediaKind, Parameters, Publication, TrackKey, TurnedAway};
 
 use crate::announce::Announce;
 use crate::config::Config;
 use crate::error::Error;
 use crate::negotiate::{self, Mismatch, Receiving, Sending};
+use crate::places::{NoPlace, Places, Purpose, Taken};
 use crate::sdp::Offer;
 use crate::session::{Answer, PatchRefused, Patched, SessionId};
-use crate::shard::{Command, Opening, Shard, Watching};
+use crate::shard::{Command, Lives, Opening, Shard, Watching};
 use crate::streams::Streams;
 use crate::transport::{Credentials, Identity};
 
@@ -40,9 +42,9 @@ pub enum OfferRefused {
         /// The codecs that this server could use.
         have: Vec<String>,
     },
-    /// All shards are at their limit.
-    #[error("this server has reached its limit of WebRTC sessions; try again later, or watch by LL-HLS")]
-    Full,
+    /// There is no place for another session.
+    #[error("{0}")]
+    NoPlace(#[from] NoPlace),
     /// The feed has no track for this viewer.
     #[error("{0}")]
     Unavailable(#[from] Unavailable),
@@ -62,6 +64,8 @@ pub struct PublishPlan {
 #[derive(Clone, Debug)]
 pub struct Rtc {
     shards: Arc<[Shard]>,
+    places: Places,
+    lives: Lives,
     identity: Arc<Identity>,
     announce: Arc<Announce>,
 }
@@ -76,6 +80,7 @@ impl Rtc {
         let count = count.min(SHARDS_MAX);
         let identity = Identity::generate()?;
         let announce = Announce::new(config, Instant::now())?;
+        let lives = Lives::new();
         if let Some(port) = announce.port_that_is_too_high(count) {
             return Err(Error::AnnouncedPort { port, shards: count });
         }
@@ -83,14 +88,26 @@ impl Rtc {
             // A shard past the last port gets the last port again, and fails to bind it.
             let after = u16::try_from(index).unwrap_or(u16::MAX);
             let port = if config.port == 0 { 0 } else { config.port.saturating_add(after) };
-            Shard::start(index, SocketAddr::new(config.address, port), &announce, config, identity.clone())
+            Shard::start(index, SocketAddr::new(config.address, port), &announce, config, (identity.clone(), &lives))
         });
-        Ok(Self { shards: shards.collect::<Result<_, _>>()?, identity, announce })
+        let places = Places::new(count, config.sessions);
+        Ok(Self { shards: shards.collect::<Result<_, _>>()?, places, lives, identity, announce })
     }
 
     /// Returns the address of each shard's socket.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.shards.iter().map(Shard::address)
+    }
+
+    /// Completes when a shard's thread has died twice within a minute, with its name. It is not replaced then.
+    pub async fn failed(&self) -> String {
+        self.lives.failed().await
+    }
+
+    /// Returns the longest time since a shard's last turn, which they take at least each second. A longer one means a
+    /// thread that is stuck.
+    pub fn silence(&self, now: Instant) -> Duration {
+        self.shards.iter().map(|shard| shard.silence(now)).max().unwrap_or_default()
     }
 
     /// Checks an offer to publish, before the name of its source is taken.
@@ -100,17 +117,29 @@ impl Rtc {
         Ok(PublishPlan { offer, receiving })
     }
 
-    /// Begins a publisher's session that feeds `publication`.
-    pub async fn publish(&self, plan: PublishPlan, mut publication: Publication) -> Result<Answer, OfferRefused> {
+    /// Begins a publisher's session that feeds `publication`, for `who`.
+    pub async fn publish(
+        &self,
+        plan: PublishPlan,
+        mut publication: Publication,
+        who: Principal,
+    ) -> Result<Answer, OfferRefused> {
         let PublishPlan { offer, receiving } = plan;
         publication.expect(receiving.iter().map(|receiving| receiving.key));
         let accepts: Vec<_> = receiving.iter().map(Receiving::accept).collect();
         let mid = receiving.first().map(|receiving| receiving.mid.clone()).unwrap_or_default();
-        self.open(&offer, accepts, mid, |opening| Command::Publish { opening, publication, receiving }).await
+        let publish = |opening| Command::Publish { opening, publication, receiving };
+        self.open((Purpose::Publish, who), &offer, accepts, mid, publish).await
     }
 
-    /// Begins a viewer's session on `feed`. `sync` says how its audio and video are timed.
-    pub async fn watch(&self, offer: &str, feed: Arc<Feed>, sync: AvSync) -> Result<Answer, OfferRefused> {
+    /// Begins a viewer's session on `feed`, for `who`. `sync` says how its audio and video are timed.
+    pub async fn watch(
+        &self,
+        offer: &str,
+        feed: Arc<Feed>,
+        sync: AvSync,
+        who: Principal,
+    ) -> Result<Answer, OfferRefused> {
         let offer = parse(offer)?;
         let (offer, found) = find(offer, feed.clone()).await?;
         let streams = Streams::random(sync);
@@ -126,7 +155,8 @@ impl Rtc {
         let accepts: Vec<_> = sending.iter().map(|(planned, _)| planned).chain(&awaited).map(Sending::accept).collect();
         let mid = accepts.first().map(|accept| offer.media[accept.chosen.section].mid.clone()).unwrap_or_default();
         let watching = Watching { feed, streams, sending, awaited };
-        self.open(&offer, accepts, mid, |opening| Command::Watch { opening, watching }).await
+        let watch = |opening| Command::Watch { opening, watching };
+        self.open((Purpose::Watch, who), &offer, accepts, mid, watch).await
     }
 
     /// Applies a trickle fragment or an ICE restart to a session. `expected` is the client's `If-Match`.
@@ -156,15 +186,18 @@ impl Rtc {
 
     async fn open(
         &self,
+        (purpose, who): (Purpose, Principal),
         offer: &Offer,
         accepts: Vec<crate::sdp::Accept>,
         mid: String,
         command: impl FnOnce(Opening) -> Command,
     ) -> Result<Answer, OfferRefused> {
-        let (index, shard) =
-            self.shards.iter().enumerate().min_by_key(|(_, shard)| shard.load()).ok_or(OfferRefused::Stopping)?;
-        let slot = shard.reserve().ok_or(OfferRefused::Full)?;
-        let id = SessionId::random(index);
+        let Taken { id, place, gives_way } = self.places.take(purpose, who).inspect_err(count_refusal)?;
+        if let Some(id) = gives_way {
+            TurnedAway::RtcGaveWay.count();
+            let _ = self.shards[id.shard()].send(Command::GiveWay { id }).await; // A shard that has ended has no sessions.
+        }
+        let shard = &self.shards[id.shard()];
         let local = Credentials::generate();
         let identity = (rand::random::<u64>() >> 1, &local, self.identity.fingerprint());
         self.announce.refresh(Instant::now()).await;
@@ -172,13 +205,20 @@ impl Rtc {
         let etag = local.ufrag.clone();
         let (ready, opened) = oneshot::channel();
         let (remote, fingerprint, role) = (offer.ice.clone(), offer.fingerprint, offer.role);
-        let opening = Opening { id, slot, local, remote, fingerprint, role, mid, ready };
+        let opening = Opening { id, place, local, remote, fingerprint, role, mid, ready };
         shard.send(command(opening)).await.map_err(|_| OfferRefused::Stopping)?;
         // The answer leaves only once the shard knows the session, because the client's first check may come at once.
         if !opened.await.map_err(|_| OfferRefused::Stopping)? {
             return Err(Unavailable::NoTrack(TrackKey::VIDEO).into());
         }
         Ok(Answer { session: id, sdp, etag })
+    }
+}
+
+fn count_refusal(why: &NoPlace) {
+    match why {
+        NoPlace::Full => TurnedAway::RtcFull.count(),
+        NoPlace::Share(_) => TurnedAway::RtcShare.count(),
     }
 }
 
@@ -301,5 +341,38 @@ fn profile_level_id(parameters: &Parameters) -> Option<[u8; 3]> {
     match parameters {
         Parameters::H264(h264) => h264.sps.first()?.get(1..4)?.try_into().ok(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::SystemTime;
+
+    use onmic_media::{Calendar, NodeClock};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_dies_is_replaced_and_a_second_death_at_once_is_told() {
+        let rtc = Rtc::start(&Config {
+            address: IpAddr::from([127, 0, 0, 1]),
+            only_this_machine: false,
+            port: 0,
+            shards: 1,
+            announce: Vec::new(),
+            sessions: 1,
+            consent: Duration::from_secs(30),
+            calendar: Arc::new(Calendar::new(NodeClock::new(Instant::now(), SystemTime::now()))),
+        });
+        let rtc = rtc.unwrap();
+        let shard = &rtc.shards[0];
+        shard.send(Command::Panic).await.unwrap();
+        let (reply, answer) = oneshot::channel();
+        shard.send(Command::Close { id: SessionId::random(0), reply }).await.unwrap();
+        assert_eq!(answer.await, Ok(false), "what was queued is answered by the new thread");
+        shard.send(Command::Panic).await.unwrap();
+        assert_eq!(rtc.failed().await, "rtc-0");
+        rtc.shutdown(Duration::from_secs(20)).await;
     }
 }

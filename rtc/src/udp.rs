@@ -123,10 +123,10 @@ impl Bound {
         self.0.local_addr().map_err(Error::SocketIo)
     }
 
-    /// Gives the socket to the current runtime.
-    pub fn register(self) -> Result<Socket, Error> {
+    /// Gives the socket to the current runtime. When that has ended, it can be given to another.
+    pub fn register(&self) -> Result<Socket, Error> {
         let register = || {
-            let io = tokio::net::UdpSocket::from_std(self.0)?;
+            let io = tokio::net::UdpSocket::from_std(self.0.try_clone()?)?;
             let state = UdpSocketState::new((&io).into())?;
             Ok(Socket { io, state, counters: Counters::default() })
         };

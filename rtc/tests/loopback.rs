@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use onmic_media::codec::{h264, nal, opus};
 use onmic_media::hub::HubLimits;
+use onmic_media::name::Principal;
 use onmic_media::{
     AvSync, Calendar, Feed, Frame, Hub, MediaKind, NodeClock, Parameters, Protocol, Rendition, Ticks, Track,
 };
@@ -19,9 +20,13 @@ use onmic_rtc::sdp::{self, Direction, Fragment};
 use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
 use onmic_rtc::transport::client::ClientConfig;
 use onmic_rtc::transport::{Client, Credentials, Identity, Input, Profile, State};
-use onmic_rtc::{Config, Error, OfferRefused, Rtc};
+use onmic_rtc::{Config, Error, NoPlace, OfferRefused, Rtc};
 use tokio::net::UdpSocket;
 use tokio::time::{sleep_until, timeout};
+
+fn somebody() -> Principal {
+    Principal::at(IpAddr::from([127, 0, 0, 1]))
+}
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -186,7 +191,7 @@ async fn a_viewer_watches_restarts_ice_and_gets_a_goodbye() {
     let (feed, track) = feed();
     track.push(frame(&track.parameters(), clock, 0));
     let (offer, local, identity) = Visitor::offer(Direction::RecvOnly);
-    let answer = rtc.watch(&offer, feed.clone(), AvSync::LipSync).await.unwrap();
+    let answer = rtc.watch(&offer, feed.clone(), AvSync::LipSync, somebody()).await.unwrap();
     let mut viewer = Visitor::new(&answer, local, identity).await;
     assert_eq!(viewer.next().await, Event::Connected);
     viewer.until_rtp().await; // The cached keyframe.
@@ -213,7 +218,7 @@ async fn a_viewer_watches_restarts_ice_and_gets_a_goodbye() {
     rtc.shutdown(LONG).await;
     while viewer.next().await != Event::Closed {}
     assert!(matches!(viewer.client.state(), State::Closed(_)));
-    let stopping = rtc.watch(&offer, feed, AvSync::LipSync).await.unwrap_err();
+    let stopping = rtc.watch(&offer, feed, AvSync::LipSync, somebody()).await.unwrap_err();
     assert!(matches!(stopping, OfferRefused::Stopping));
 }
 
@@ -232,7 +237,7 @@ async fn announced_ports_are_in_the_answer_and_a_name_that_does_not_resolve_is_r
     let rtc = Rtc::start(&Config { announce, shards: 1, ..config(1) }).unwrap();
     let (feed, _track) = feed();
     let (offer, ..) = Visitor::offer(Direction::RecvOnly);
-    let answer = rtc.watch(&offer, feed, AvSync::LipSync).await.unwrap();
+    let answer = rtc.watch(&offer, feed, AvSync::LipSync, somebody()).await.unwrap();
     let candidates = Answered::parse(&answer.sdp).unwrap().candidates;
     assert_eq!(candidates[0], SocketAddr::from(([203, 0, 113, 7], 18_189)));
     assert_eq!(candidates[1].ip(), IpAddr::from([127, 0, 0, 1]));
@@ -256,7 +261,7 @@ async fn a_passive_viewer_is_connected_by_the_server() {
     let (feed, track) = feed();
     track.push(frame(&track.parameters(), clock, 0));
     let (offer, local, identity) = Visitor::offer(Direction::RecvOnly);
-    let answer = rtc.watch(&passive(&offer), feed, AvSync::LipSync).await.unwrap();
+    let answer = rtc.watch(&passive(&offer), feed, AvSync::LipSync, somebody()).await.unwrap();
     assert!(answer.sdp.contains("a=setup:active") && !answer.sdp.contains("a=setup:passive"), "{}", answer.sdp);
     let mut viewer = Visitor::new(&answer, local, identity).await;
     assert_eq!(viewer.next().await, Event::Connected);
@@ -272,7 +277,7 @@ async fn a_passive_publisher_is_connected_by_the_server() {
     let publication = hub.publish(&"room".parse().unwrap(), Protocol::Whip, Instant::now()).unwrap();
     let feed = publication.source().feed().clone();
     let (offer, local, identity) = Visitor::offer(Direction::SendOnly);
-    let answer = rtc.publish(rtc.plan_publish(&passive(&offer)).unwrap(), publication).await.unwrap();
+    let answer = rtc.publish(rtc.plan_publish(&passive(&offer)).unwrap(), publication, somebody()).await.unwrap();
     let mut publisher = Visitor::new(&answer, local, identity).await;
     assert_eq!(publisher.next().await, Event::Connected);
     publisher.send(&parameters(), clock).await;
@@ -286,7 +291,7 @@ async fn audio_that_comes_after_its_viewer_is_sent_in_the_same_session() {
     let (feed, video) = feed();
     video.push(frame(&video.parameters(), clock, 0));
     let (offer, local, identity) = Visitor::offer(Direction::RecvOnly);
-    let answer = rtc.watch(&offer, feed.clone(), AvSync::LipSync).await.unwrap();
+    let answer = rtc.watch(&offer, feed.clone(), AvSync::LipSync, somebody()).await.unwrap();
     let sound = Answered::parse(&answer.sdp).unwrap().stream(sdp::MediaKind::Audio).unwrap().ssrc.unwrap();
     let mut viewer = Visitor::new(&answer, local, identity).await;
     assert_eq!(viewer.next().await, Event::Connected);
@@ -317,7 +322,7 @@ async fn a_published_source_can_be_watched() {
     let feed = publication.source().feed().clone();
     let (offer, local, identity) = Visitor::offer(Direction::SendOnly);
     let plan = rtc.plan_publish(&offer).unwrap();
-    let answer = rtc.publish(plan, publication).await.unwrap();
+    let answer = rtc.publish(plan, publication, somebody()).await.unwrap();
     let mut publisher = Visitor::new(&answer, local, identity).await;
     assert_eq!(publisher.next().await, Event::Connected);
 
@@ -325,7 +330,7 @@ async fn a_published_source_can_be_watched() {
     arrives(&feed).await;
 
     let (offer, local, identity) = Visitor::offer(Direction::RecvOnly);
-    let answer = rtc.watch(&offer, feed, AvSync::LipSync).await.unwrap();
+    let answer = rtc.watch(&offer, feed, AvSync::LipSync, somebody()).await.unwrap();
     let mut viewer = Visitor::new(&answer, local, identity).await;
     assert_eq!(viewer.next().await, Event::Connected);
     viewer.until_rtp().await;
@@ -337,13 +342,35 @@ async fn a_published_source_can_be_watched() {
 async fn a_full_server_refuses_viewers_until_one_leaves() {
     let (rtc, _) = server(1); // Each of the two shards takes one session.
     let (feed, _track) = feed();
+    let mut viewers = Vec::new();
+    for owner in ["anna", "ben"] {
+        let (offer, local, identity) = Visitor::offer(Direction::RecvOnly);
+        let who = Principal::Token(owner.into());
+        let answer = rtc.watch(&offer, feed.clone(), AvSync::LipSync, who).await.unwrap();
+        let mut viewer = Visitor::new(&answer, local, identity).await;
+        assert_eq!(viewer.next().await, Event::Connected);
+        viewers.push((viewer, answer.session));
+    }
+    assert_ne!(viewers[0].1.to_string()[30..], viewers[1].1.to_string()[30..], "the least loaded takes the next");
     let (offer, ..) = Visitor::offer(Direction::RecvOnly);
-    let first = rtc.watch(&offer, feed.clone(), AvSync::LipSync).await.unwrap();
-    let second = rtc.watch(&offer, feed.clone(), AvSync::LipSync).await.unwrap();
-    assert_ne!(first.session.to_string()[30..], second.session.to_string()[30..], "the least loaded takes the next");
-    assert!(matches!(rtc.watch(&offer, feed.clone(), AvSync::LipSync).await, Err(OfferRefused::Full)));
-    assert!(rtc.close(first.session).await);
-    rtc.watch(&offer, feed, AvSync::LipSync).await.unwrap();
+    let full = rtc.watch(&offer, feed.clone(), AvSync::LipSync, somebody()).await;
+    assert!(matches!(full, Err(OfferRefused::NoPlace(NoPlace::Full))));
+    assert!(rtc.close(viewers[0].1).await);
+    rtc.watch(&offer, feed, AvSync::LipSync, somebody()).await.unwrap();
+    rtc.shutdown(LONG).await;
+}
+
+#[tokio::test]
+async fn an_offer_that_never_connects_gives_its_place_to_the_next() {
+    let (rtc, _) = server(1);
+    let (feed, _track) = feed();
+    let (offer, ..) = Visitor::offer(Direction::RecvOnly);
+    let mut sessions = Vec::new();
+    for _ in 0..5 {
+        sessions.push(rtc.watch(&offer, feed.clone(), AvSync::LipSync, somebody()).await.unwrap().session);
+    }
+    assert!(!rtc.close(sessions[0]).await, "it gave way");
+    assert!(rtc.close(sessions[4]).await);
     rtc.shutdown(LONG).await;
 }
 
@@ -353,20 +380,23 @@ async fn a_refused_offer_is_told_what_to_offer() {
     let (feed, _track) = feed();
     let (offer, ..) = Visitor::offer(Direction::RecvOnly);
     let vp8 = offer.replace("H264/90000", "VP8/90000");
-    let refused = rtc.watch(&vp8, feed.clone(), AvSync::LipSync).await.unwrap_err();
+    let refused = rtc.watch(&vp8, feed.clone(), AvSync::LipSync, somebody()).await.unwrap_err();
     assert!(matches!(&refused, OfferRefused::NothingInCommon { have, .. } if have == &["h264", "vp8"]), "{refused:?}");
     // Audio that could be sent does not make up for the missing video.
     let audio = Arc::new(Track::new(Arc::new(Parameters::Opus(opus::Parameters::new(2)))));
     feed.set_original(audio);
-    let refused = rtc.watch(&vp8, feed.clone(), AvSync::LipSync).await.unwrap_err();
+    let refused = rtc.watch(&vp8, feed.clone(), AvSync::LipSync, somebody()).await.unwrap_err();
     assert!(matches!(&refused, OfferRefused::NothingInCommon { have, .. } if have == &["h264", "vp8"]), "{refused:?}");
     assert!(refused.to_string().contains("video"), "{refused}");
     let (local, identity) = (Credentials::generate(), Identity::generate().unwrap());
     let audio_alone = offer_of(&[sdp::MediaKind::Audio], Direction::RecvOnly, &local, identity.fingerprint());
-    rtc.watch(&audio_alone, feed.clone(), AvSync::LipSync).await.unwrap();
+    rtc.watch(&audio_alone, feed.clone(), AvSync::LipSync, somebody()).await.unwrap();
     let sending = offer.replace("a=recvonly", "a=sendonly");
-    assert!(matches!(rtc.watch(&sending, feed.clone(), AvSync::LipSync).await, Err(OfferRefused::Malformed(_))));
-    assert!(matches!(rtc.watch("nonsense", feed, AvSync::LipSync).await, Err(OfferRefused::Malformed(_))));
+    assert!(matches!(
+        rtc.watch(&sending, feed.clone(), AvSync::LipSync, somebody()).await,
+        Err(OfferRefused::Malformed(_))
+    ));
+    assert!(matches!(rtc.watch("nonsense", feed, AvSync::LipSync, somebody()).await, Err(OfferRefused::Malformed(_))));
     assert!(matches!(rtc.plan_publish(&offer), Err(OfferRefused::Malformed(_))));
     rtc.shutdown(LONG).await;
 }
@@ -384,7 +414,7 @@ async fn each_video_section_gets_a_rendition_and_sections_past_the_last_are_reje
     let (local, identity) = (Credentials::generate(), Identity::generate().unwrap());
     let kinds = [Audio, Video, Other, Video, Video];
     let offer = offer_of(&kinds, Direction::RecvOnly, &local, identity.fingerprint());
-    let answer = rtc.watch(&offer, feed.clone(), AvSync::LipSync).await.unwrap();
+    let answer = rtc.watch(&offer, feed.clone(), AvSync::LipSync, somebody()).await.unwrap();
     let sections: Vec<_> = answer.sdp.lines().filter(|line| line.starts_with("m=")).collect();
     let accepted: Vec<_> = sections.iter().map(|section| section.split(' ').nth(1) == Some("9")).collect();
     assert_eq!(accepted, [true, true, false, true, false], "{}", answer.sdp);

@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use onmic_http::{Problem, token};
+use onmic_http::{Problem, Sender};
 use onmic_media::{Action, Admission, AvSync, Gate, Hub, ParticipantName, Returns, RoomName, SourceName};
 use onmic_rtc::Rtc;
 
@@ -47,8 +47,8 @@ impl Signalling {
         whip::router().merge(whep::router()).with_state(self).merge(session::router(rtc))
     }
 
-    fn admit(&self, action: Action<'_>, headers: &HeaderMap, uri: &Uri) -> Result<Admission, Problem> {
-        Ok(self.gate.check(action, token(headers, uri))?)
+    fn admit(&self, action: Action<'_>, sender: &Sender) -> Result<Admission, Problem> {
+        Ok(self.gate.check(action, sender.token.as_deref())?)
     }
 }
 

@@ -14,7 +14,7 @@ use metrics::counter;
 use onmic_http::Problem;
 use onmic_media::metric::{GivenUp, WHEP_GIVEN_UP};
 use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
-use onmic_rtc::{OfferRefused, Rtc};
+use onmic_rtc::{NoPlace, OfferRefused, Rtc};
 
 use crate::body::{ACCEPT_PATCH, FRAGMENT, Fragment, SDP};
 
@@ -51,8 +51,13 @@ pub fn refused(refused: OfferRefused) -> Problem {
     match refused {
         OfferRefused::Malformed(_) => Problem::bad_request(detail),
         OfferRefused::NothingInCommon { have, .. } => Problem::new(StatusCode::NOT_ACCEPTABLE, detail).with_have(have),
-        OfferRefused::Full => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-            .with_header(header::RETRY_AFTER, HeaderValue::from_static("5")),
+        OfferRefused::NoPlace(why) => {
+            let status = match why {
+                NoPlace::Full => StatusCode::SERVICE_UNAVAILABLE,
+                NoPlace::Share(_) => StatusCode::TOO_MANY_REQUESTS,
+            };
+            Problem::new(status, detail).with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+        }
         OfferRefused::Unavailable(unavailable) => unavailable.into(),
         OfferRefused::Stopping => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail),
     }

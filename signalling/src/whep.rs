@@ -13,16 +13,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::post;
 use tokio::time::timeout;
 
-use onmic_http::Problem;
+use onmic_http::{Problem, Sender};
 use onmic_media::feed::Unavailable;
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::metric::GivenUp;
-use onmic_media::name::InvalidAvSync;
+use onmic_media::name::{InvalidAvSync, Principal};
 use onmic_media::{Action, AvSync, Feed, RoomName};
 use onmic_rtc::OfferRefused;
 
@@ -46,13 +46,19 @@ fn not_live(what: &str) -> Problem {
 }
 
 impl Signalling {
-    async fn watch(&self, feed: Option<Arc<Feed>>, what: &str, sync: AvSync, offer: &str) -> Result<Response, Problem> {
+    async fn watch(
+        &self,
+        feed: Option<Arc<Feed>>,
+        what: &str,
+        (sync, who): (AvSync, Principal),
+        offer: &str,
+    ) -> Result<Response, Problem> {
         let feed = feed.ok_or_else(|| not_live(what))?;
         // The feed settles first, so that its first viewers get both video and audio.
         if timeout(SETTLE_PATIENCE, feed.settled()).await != Ok(true) {
             return Err(not_live(what));
         }
-        match self.rtc.watch(offer, feed, sync).await {
+        match self.rtc.watch(offer, feed, sync, who).await {
             Ok(answer) => Ok(session::created(answer, &self.ice_servers)),
             Err(OfferRefused::Unavailable(Unavailable::NoTrack(_))) => Err(not_live(what)), // It has just ended.
             Err(refused) => {
@@ -76,72 +82,69 @@ async fn watch_program(
     State(signalling): State<Signalling>,
     Path(room): Path<String>,
     uri: Uri,
-    headers: HeaderMap,
+    sender: Sender,
     Offer(offer): Offer,
 ) -> Result<Response, Problem> {
     let room: RoomName = room.parse()?;
-    signalling.admit(Action::Play(&room), &headers, &uri)?;
+    let who = signalling.admit(Action::Play(&room), &sender)?.principal(sender.network);
     let sync = signalling.sync_of(&room, &uri)?;
-    signalling.watch(signalling.hub.program(&room), room.as_str(), sync, &offer).await
+    signalling.watch(signalling.hub.program(&room), room.as_str(), (sync, who), &offer).await
 }
 
 async fn watch_source(
     State(signalling): State<Signalling>,
     Path(name): Path<(String, String)>,
     uri: Uri,
-    headers: HeaderMap,
+    sender: Sender,
     Offer(offer): Offer,
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
-    signalling.admit(Action::PlaySource(&name), &headers, &uri)?;
+    let who = signalling.admit(Action::PlaySource(&name), &sender)?.principal(sender.network);
     let sync = signalling.sync_of(&name.room, &uri)?;
     let feed = signalling.hub.source(&name).map(|source| source.feed().clone());
-    signalling.watch(feed, &name.to_string(), sync, &offer).await
+    signalling.watch(feed, &name.to_string(), (sync, who), &offer).await
 }
 
 async fn watch_return(
     State(signalling): State<Signalling>,
     Path(name): Path<(String, String)>,
     uri: Uri,
-    headers: HeaderMap,
+    sender: Sender,
     Offer(offer): Offer,
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
-    signalling.admit(Action::PlayReturn(&name), &headers, &uri)?;
+    let who = signalling.admit(Action::PlayReturn(&name), &sender)?.principal(sender.network);
     let sync = signalling.sync_of(&name.room, &uri)?;
-    signalling.watch(signalling.returns.return_feed(&name), name.room.as_str(), sync, &offer).await
+    signalling.watch(signalling.returns.return_feed(&name), name.room.as_str(), (sync, who), &offer).await
 }
 
 async fn probe_program(
     State(signalling): State<Signalling>,
     Path(room): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
+    sender: Sender,
 ) -> Result<Response, Problem> {
     let room: RoomName = room.parse()?;
-    signalling.admit(Action::Play(&room), &headers, &uri)?;
+    signalling.admit(Action::Play(&room), &sender)?;
     signalling.hub.program(&room).map(|_| accepts_offers()).ok_or_else(|| not_live(room.as_str()))
 }
 
 async fn probe_source(
     State(signalling): State<Signalling>,
     Path(name): Path<(String, String)>,
-    uri: Uri,
-    headers: HeaderMap,
+    sender: Sender,
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
-    signalling.admit(Action::PlaySource(&name), &headers, &uri)?;
+    signalling.admit(Action::PlaySource(&name), &sender)?;
     signalling.hub.source(&name).map(|_| accepts_offers()).ok_or_else(|| not_live(&name.to_string()))
 }
 
 async fn probe_return(
     State(signalling): State<Signalling>,
     Path(name): Path<(String, String)>,
-    uri: Uri,
-    headers: HeaderMap,
+    sender: Sender,
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
-    signalling.admit(Action::PlayReturn(&name), &headers, &uri)?;
+    signalling.admit(Action::PlayReturn(&name), &sender)?;
     // The feed itself is made for viewers alone.
     signalling.hub.source(&name).map(|_| accepts_offers()).ok_or_else(|| not_live(&name.to_string()))
 }

@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use axum::routing::post;
 
-use onmic_http::Problem;
+use onmic_http::{Problem, Sender};
 use onmic_media::{Action, Protocol, SourceName};
 
 use crate::body::Offer;
@@ -22,19 +21,14 @@ pub(crate) fn router() -> Router<Signalling> {
 }
 
 impl Signalling {
-    async fn publish(
-        &self,
-        name: &SourceName,
-        headers: &HeaderMap,
-        uri: &Uri,
-        offer: &str,
-    ) -> Result<Response, Problem> {
-        let admission = self.admit(Action::Publish(name), headers, uri)?;
+    async fn publish(&self, name: &SourceName, sender: Sender, offer: &str) -> Result<Response, Problem> {
+        let admission = self.admit(Action::Publish(name), &sender)?;
+        let who = admission.principal(sender.network);
         // The offer is checked before the name is taken, so that a bad offer does not leave a
         // source behind.
         let plan = self.rtc.plan_publish(offer).map_err(session::refused)?;
         let publication = self.hub.publish(name, admission.by(Protocol::Whip), Instant::now())?;
-        let answer = self.rtc.publish(plan, publication).await.map_err(session::refused)?;
+        let answer = self.rtc.publish(plan, publication, who).await.map_err(session::refused)?;
         Ok(session::created(answer, &self.ice_servers))
     }
 }
@@ -42,40 +36,36 @@ impl Signalling {
 async fn publish_host(
     State(signalling): State<Signalling>,
     Path(room): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
+    sender: Sender,
     Offer(offer): Offer,
 ) -> Result<Response, Problem> {
     let name = SourceName::host(room.parse()?);
-    signalling.publish(&name, &headers, &uri, &offer).await
+    signalling.publish(&name, sender, &offer).await
 }
 
 async fn publish_participant(
     State(signalling): State<Signalling>,
     Path(name): Path<(String, String)>,
-    uri: Uri,
-    headers: HeaderMap,
+    sender: Sender,
     Offer(offer): Offer,
 ) -> Result<Response, Problem> {
-    signalling.publish(&source_name(name)?, &headers, &uri, &offer).await
+    signalling.publish(&source_name(name)?, sender, &offer).await
 }
 
 async fn probe_host(
     State(signalling): State<Signalling>,
     Path(room): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
+    sender: Sender,
 ) -> Result<Response, Problem> {
-    signalling.admit(Action::Publish(&SourceName::host(room.parse()?)), &headers, &uri)?;
+    signalling.admit(Action::Publish(&SourceName::host(room.parse()?)), &sender)?;
     Ok(accepts_offers())
 }
 
 async fn probe_participant(
     State(signalling): State<Signalling>,
     Path(name): Path<(String, String)>,
-    uri: Uri,
-    headers: HeaderMap,
+    sender: Sender,
 ) -> Result<Response, Problem> {
-    signalling.admit(Action::Publish(&source_name(name)?), &headers, &uri)?;
+    signalling.admit(Action::Publish(&source_name(name)?), &sender)?;
     Ok(accepts_offers())
 }

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     fn publish(rooms: &Rooms, source: &SourceName, person: &str, now: Instant) -> Publication {
-        let admission = Admission { person: Some(person.parse().unwrap()) };
+        let admission = Admission { person: Some(person.parse().unwrap()), owner: None };
         let mut publication = rooms.hub.publish(source, admission.by(Protocol::Rtmp), now).unwrap();
         publication.expect([TrackKey::VIDEO]);
         let parameters = Arc::new(Parameters::Vp8(vp8::Parameters { width: 640, height: 360, version: 0 }));

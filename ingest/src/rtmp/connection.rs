@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use onmic_media::hub::PublishRefused;
-use onmic_media::publication::TakenOver;
+use onmic_media::publication::{Ended, TakenOver};
 use onmic_media::viewers::Viewing;
 use onmic_media::{
     Action, DropReason, FeedName, Gate, Hub, LeftOut, MediaKind, Next, Protocol, Publication, TrackKey, ViewerKind,
@@ -166,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         return Ok(end);
                     }
                 }
-                Wake::TakenOver(taken_over) => return Err(self.lose_name(taken_over)),
+                Wake::TakenOver(taken_over) => return Err(self.end_publishing(taken_over.into())),
                 Wake::Shutdown => {
                     self.link.session.close(GOING_DOWN);
                     return Ok(End::Closed("shutdown"));
@@ -333,8 +333,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         while let Some(what) = taken.take() {
             match what {
                 Ok(Taken::Frame(arrival)) => {
-                    if let Err(taken_over) = publication.push(arrival, now) {
-                        return Err(self.lose_name(taken_over));
+                    if let Err(ended) = publication.push(arrival, now) {
+                        return Err(self.end_publishing(ended));
                     }
                     self.link.tally.frame(Direction::In, kind);
                 }
@@ -367,10 +367,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Tells the publisher that another one has its name now.
-    fn lose_name(&mut self, taken_over: TakenOver) -> Error {
-        self.link.session.close(&taken_over.to_string());
-        taken_over.into()
+    /// Tells the publisher why it may send no more.
+    fn end_publishing(&mut self, ended: Ended) -> Error {
+        self.link.session.close(&ended.to_string());
+        ended.into()
     }
 
     fn begin_waiting(&mut self, key: StreamKey) {

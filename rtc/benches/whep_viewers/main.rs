@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use onmic_media::name::Principal;
 use onmic_media::{AvSync, Calendar, Feed, NodeClock, Track};
 use onmic_rtc::{Config, Rtc};
 
@@ -95,7 +96,7 @@ fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure
         port: 0,
         shards: 1,
         announce: Vec::new(),
-        sessions: options.viewers,
+        sessions: 4 * options.viewers, // One principal has at most half of the places.
         consent: Duration::from_secs(30),
         calendar: Arc::new(Calendar::new(clock)),
     })?;
@@ -104,7 +105,12 @@ fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure
     let resident_before = machine::resident();
     for _ in 0..options.viewers {
         let offer = viewers.ask(wire::JOIN, "")?;
-        let answer = runtime.block_on(rtc.watch(&offer, publisher.feed.clone(), AvSync::LipSync))?;
+        let answer = runtime.block_on(rtc.watch(
+            &offer,
+            publisher.feed.clone(),
+            AvSync::LipSync,
+            Principal::at([127, 0, 0, 1].into()),
+        ))?;
         viewers.tell(wire::ANSWER, &answer.sdp)?;
         std::thread::sleep(BETWEEN_OFFERS);
     }

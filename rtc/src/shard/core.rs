@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use onmic_media::publication::{Ended, TakenOver};
 use onmic_media::{Accepts, Calendar, Codec, Demand, Feed, MediaKind, TrackId, TrackKey};
 use slab::Slab;
 use tokio::sync::mpsc;
@@ -30,6 +31,7 @@ use crate::transport::{
 use crate::udp::Socket;
 
 /// The values that all sessions of a shard share.
+#[derive(Clone)]
 pub(super) struct Setup {
     pub(super) peer_config: PeerConfig,
     pub(super) identity: Arc<Identity>,
@@ -43,6 +45,8 @@ pub(super) struct Core {
     sessions: Slab<Session>,
     by_id: HashMap<SessionId, usize>,
     by_address: HashMap<SocketAddr, usize>,
+    /// The sessions that claim an address which belongs to another one, until they have proved that they are there.
+    claims: HashMap<SocketAddr, usize>,
     by_ufrag: HashMap<String, usize>,
     tracks: HashMap<TrackId, SharedTrack>,
     awaited: Awaited,
@@ -62,6 +66,7 @@ impl Core {
             sessions: Slab::new(),
             by_id: HashMap::new(),
             by_address: HashMap::new(),
+            claims: HashMap::new(),
             by_ufrag: HashMap::new(),
             tracks: HashMap::new(),
             awaited: Awaited::new(commands.clone()),
@@ -103,9 +108,16 @@ impl Core {
                 }
                 let _ = reply.send(found.is_some());
             }
+            Command::GiveWay { id } => {
+                if let Some(key) = self.by_id.get(&id).copied() {
+                    self.close(now, key, "gave_way", out);
+                }
+            }
             Command::Replace { track, demand } => self.replace(now, track, demand, out),
             Command::Attach { feed, demand } => self.attach(now, &feed, demand, out),
             Command::Stop => self.close_all(now, out),
+            #[cfg(test)]
+            Command::Panic => panic!("a test asked for it"),
         }
     }
 
@@ -121,24 +133,27 @@ impl Core {
             return;
         }
         let is_stun = classify(datagram) == Some(DatagramKind::Stun);
-        // A check names its session, whichever session used the address before.
+        // A check names its session, whichever session used the address before. An answer is to the one that claims the
+        // address: the one that has it was answered before.
         let named = is_stun.then(|| stun_local_ufrag(datagram)).flatten().and_then(|ufrag| self.by_ufrag.get(ufrag));
-        let Some(key) = named.or_else(|| self.by_address.get(&from)).copied() else {
+        let claiming = || self.claims.get(&from).filter(|_| is_stun);
+        let Some(key) = named.or_else(claiming).or_else(|| self.by_address.get(&from)).copied() else {
             self.metrics.unknown.increment(1);
             return;
         };
         let Self { sessions, scratch, metrics, tracks, setup, .. } = self;
         let session = &mut sessions[key];
-        let mut taken_over = false;
+        let mut ended = None;
         let outcome = match session.peer.handle_datagram(now, from, datagram) {
             Ok(Input::Nothing) => {
                 // A publisher that never sent a frame has no timer that would notice this. Its checks keep coming.
-                taken_over = matches!(&session.role, Role::Publisher(publisher) if !publisher.is_current());
+                let is_replaced = matches!(&session.role, Role::Publisher(publisher) if !publisher.is_current());
+                ended = is_replaced.then(|| TakenOver.into());
                 None
             }
             Ok(Input::Rtp(packet)) => {
                 if let Role::Publisher(publisher) = &mut session.role {
-                    taken_over = publisher.handle_rtp(packet, now).is_err();
+                    ended = publisher.handle_rtp(packet, now).err();
                     publisher.send_feedback(&mut session.peer, now, scratch, out);
                 }
                 None
@@ -160,18 +175,47 @@ impl Core {
                 return;
             }
         };
-        // If two sessions claim an address, the session with the newest valid check gets it.
-        if is_stun && self.by_address.insert(from, key) != Some(key) {
-            let forgotten = session.note_address(from).filter(|forgotten| self.by_address.get(forgotten) == Some(&key));
-            forgotten.map(|forgotten| self.by_address.remove(&forgotten));
+        if is_stun {
+            self.claim(now, from, key);
         }
-        match outcome {
-            Some(true) => self.connected(now, key, out),
-            Some(false) => return self.ended(now, key, out),
-            None if taken_over => return self.close(now, key, "taken_over", out),
-            None => {}
+        match (outcome, ended) {
+            (Some(true), _) => self.connected(now, key, out),
+            (Some(false), _) => return self.ended(now, key, out),
+            (None, Some(ended)) => return self.end_publisher(now, key, ended, out),
+            (None, None) => {}
         }
         self.settle(now, key, out);
+    }
+
+    /// Finds this session by an address from now on. If another session has proved that it is there and is heard, this one
+    /// has to prove it first: the source of its check may be forged, to cut the other one off.
+    fn claim(&mut self, now: Instant, from: SocketAddr, key: usize) {
+        let owner = self.by_address.get(&from).copied();
+        if owner == Some(key) {
+            return;
+        }
+        let is_kept = owner.is_some_and(|owner| self.sessions[owner].is_heard_at(from, now));
+        let session = &mut self.sessions[key];
+        let forgotten = session.note_address(from);
+        if is_kept && !session.peer.is_proven(from) {
+            session.peer.ask(now, from);
+            self.claims.insert(from, key);
+        } else {
+            self.claims.remove(&from);
+            self.by_address.insert(from, key);
+        }
+        if let Some(forgotten) = forgotten {
+            self.forget(forgotten, key);
+        }
+    }
+
+    /// Finds this session no longer by an address.
+    fn forget(&mut self, address: SocketAddr, key: usize) {
+        for map in [&mut self.by_address, &mut self.claims] {
+            if map.get(&address) == Some(&key) {
+                map.remove(&address);
+            }
+        }
     }
 
     /// Reads the new frames of a track and sends them to its viewers.
@@ -222,17 +266,17 @@ impl Core {
                 self.ended(now, key, out);
                 continue;
             }
-            let mut taken_over = false;
+            let mut ended = None;
             if let Role::Publisher(publisher) = &mut session.role {
-                taken_over = publisher.handle_timeout(now).is_err();
+                ended = publisher.handle_timeout(now).err();
                 publisher.send_feedback(&mut session.peer, now, &mut self.scratch, out);
             }
             if session.leaves_at().is_some_and(|at| at <= now) {
                 self.close(now, key, "goodbye", out);
                 continue;
             }
-            if taken_over {
-                self.close(now, key, "taken_over", out);
+            if let Some(ended) = ended {
+                self.end_publisher(now, key, ended, out);
                 continue;
             }
             self.pump_viewer(now, key, out);
@@ -244,8 +288,9 @@ impl Core {
     /// Returns whether no session has left anything behind.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        let maps = [self.by_id.len(), self.by_address.len(), self.by_ufrag.len(), self.tracks.len()];
-        self.sessions.is_empty() && self.deadlines.is_empty() && self.awaited.is_empty() && maps == [0; 4]
+        let maps = [&self.by_address, &self.claims].map(HashMap::len).into_iter();
+        let maps = maps.chain([self.by_id.len(), self.by_ufrag.len(), self.tracks.len()]);
+        self.sessions.is_empty() && self.deadlines.is_empty() && self.awaited.is_empty() && maps.sum::<usize>() == 0
     }
 
     /// Ends all sessions with a goodbye.
@@ -330,7 +375,7 @@ impl Core {
     }
 
     fn open(&mut self, now: Instant, opening: Opening, role: Role) -> usize {
-        let Opening { id, slot, local, remote, fingerprint, role: dtls, mid, ready } = opening;
+        let Opening { id, place, local, remote, fingerprint, role: dtls, mid, ready } = opening;
         let etag = local.ufrag.clone();
         let identity = (self.setup.identity.clone(), dtls);
         let peer = Peer::new(self.setup.peer_config, identity, local, remote.clone(), fingerprint, now);
@@ -346,7 +391,7 @@ impl Core {
             deadline: None,
             opened: now,
             connected: None,
-            _slot: slot,
+            place,
         });
         self.by_id.insert(id, key);
         self.by_ufrag.insert(etag, key);
@@ -390,6 +435,7 @@ impl Core {
         self.transmit(key, out);
         let session = &mut self.sessions[key];
         session.connected = Some(now);
+        session.place.connected();
         let viewer = match &mut session.role {
             Role::Viewer(viewer) => viewer,
             Role::Publisher(publisher) => return publisher.connected(now),
@@ -529,6 +575,12 @@ impl Core {
         self.deadlines.extend(deadline.map(|deadline| (deadline, key)));
     }
 
+    /// Ends a publisher that may send no more. WHIP has no message that could carry the reason, so the log tells it.
+    fn end_publisher(&mut self, now: Instant, key: usize, ended: Ended, out: &mut impl Outbox) {
+        tracing::info!(session = ?self.sessions[key].id, %ended, "a publisher is sent away");
+        self.close(now, key, ended.reason(), out);
+    }
+
     /// Ends a session from the server's side.
     fn close(&mut self, now: Instant, key: usize, reason: &'static str, out: &mut impl Outbox) {
         let session = &mut self.sessions[key];
@@ -558,10 +610,8 @@ impl Core {
         for ufrag in &session.ufrags {
             self.by_ufrag.remove(ufrag);
         }
-        for address in &session.addresses {
-            if self.by_address.get(address) == Some(&key) {
-                self.by_address.remove(address);
-            }
+        for address in std::mem::take(&mut session.addresses) {
+            self.forget(address, key);
         }
         if let Some(deadline) = session.deadline {
             self.deadlines.remove(&(deadline, key));

@@ -3,12 +3,15 @@
 //! The driver waits for four things: commands, datagrams, rung bells, and the next deadline. It hands each to the
 //! [`Core`] and waits again. The core decides, and sends by plain calls. Nothing else touches a session.
 //!
+//! The thread is replaced when it panics (see [`life`]).
+//!
 //! Commands are few, because they come from signalling. Up to [`COMMANDS`] are queued. A full queue makes signalling
 //! wait, never media.
 
 mod awaited;
 mod bell;
 mod core;
+mod life;
 mod metric;
 mod outbox;
 mod publisher;
@@ -21,7 +24,6 @@ mod viewer;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -32,10 +34,13 @@ use tokio::time::sleep_until;
 
 use self::bell::Belfry;
 use self::core::Core;
+pub(crate) use self::life::Lives;
+use self::life::{Life, Pulse, TURN_EVERY};
 use crate::announce::Announce;
 use crate::config::Config;
 use crate::error::Error;
 use crate::negotiate::{Receiving, Sending};
+use crate::places::Place;
 use crate::session::{PatchRefused, Patched, SessionId};
 use crate::streams::Streams;
 use crate::transport::{Credentials, Fingerprint, Identity, PeerConfig, Role};
@@ -66,6 +71,10 @@ pub(crate) enum Command {
         id: SessionId,
         reply: oneshot::Sender<bool>,
     },
+    /// This session ends, because another needs its place and it has not connected.
+    GiveWay {
+        id: SessionId,
+    },
     /// Viewers of this track go on with another, because they cannot take the first. `None` if there is no other.
     Replace {
         track: TrackId,
@@ -77,12 +86,15 @@ pub(crate) enum Command {
         demand: Demand,
     },
     Stop,
+    /// The thread panics.
+    #[cfg(test)]
+    Panic,
 }
 
 /// The values that every new session begins with.
 pub(crate) struct Opening {
     pub(crate) id: SessionId,
-    pub(crate) slot: Slot,
+    pub(crate) place: Place,
     pub(crate) local: Credentials,
     pub(crate) remote: Credentials,
     pub(crate) fingerprint: Fingerprint,
@@ -101,16 +113,6 @@ pub(crate) struct Watching {
     pub(crate) sending: Vec<(Sending, Demand)>,
     /// The plans for kinds that the feed has no track of yet.
     pub(crate) awaited: Vec<Sending>,
-}
-
-/// A session's place in its shard. Dropping it frees the place.
-#[derive(Debug)]
-pub(crate) struct Slot(Arc<AtomicUsize>);
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// The addresses of one shard, as answers state them.
@@ -138,9 +140,8 @@ pub(crate) struct Shard {
     address: SocketAddr,
     candidates: Candidates,
     commands: mpsc::Sender<Command>,
-    load: Arc<AtomicUsize>,
-    limit: usize,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    pulse: Arc<Pulse>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Shard {
@@ -150,42 +151,32 @@ impl Shard {
         address: SocketAddr,
         announce: &Arc<Announce>,
         config: &Config,
-        identity: Arc<Identity>,
+        (identity, lives): (Arc<Identity>, &Lives),
     ) -> Result<Self, Error> {
         let socket = Socket::open(address)?;
         let address = socket.local_addr()?;
         let (commands, queue) = mpsc::channel(COMMANDS);
         let peer_config = PeerConfig { consent: config.consent, ..PeerConfig::default() };
         let candidates = Candidates { announce: announce.clone(), shard: index, port: address.port() };
-        let belfry = Arc::new(Belfry::default());
-        let core = Core::new(
-            core::Setup { peer_config, identity, calendar: config.calendar.clone(), candidates: candidates.clone() },
-            belfry.clone(),
-            commands.downgrade(),
-        );
-        let (ready, started) = std::sync::mpsc::sync_channel(1);
-        // The runtime is made and dropped on this thread alone, because the caller may be inside another runtime.
-        let run = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = match runtime {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(ready.send(Err(Error::Thread(error)))),
-            };
-            runtime.block_on(async {
-                let socket = match socket.register() {
-                    Ok(socket) => socket,
-                    Err(error) => return drop(ready.send(Err(error))),
-                };
-                let _ = ready.send(Ok(())); // The caller waits for it.
-                drive(core, socket, queue, belfry).await;
-            });
+        let setup =
+            core::Setup { peer_config, identity, calendar: config.calendar.clone(), candidates: candidates.clone() };
+        let own = commands.downgrade();
+        let (pulse, thread) = (Arc::new(Pulse::new()), Arc::default());
+        let life = Life {
+            name: format!("rtc-{index}"),
+            socket,
+            commands: queue,
+            pulse: pulse.clone(),
+            lives: lives.clone(),
+            core: Box::new(move |belfry| Core::new(setup.clone(), belfry, own.clone())),
+            thread: Arc::clone(&thread),
+            died: None,
         };
-        let thread = std::thread::Builder::new().name(format!("rtc-{index}")).spawn(run).map_err(Error::Thread)?;
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        life.spawn(Box::new(move |outcome| drop(ready.send(outcome))))?; // The caller waits for it.
         let ended = |_| Err(Error::Thread(io::Error::other("the thread has ended")));
         started.recv().unwrap_or_else(ended)?;
-        let load = Arc::default();
-        let thread = Mutex::new(Some(thread));
-        Ok(Self { address, candidates, commands, load, limit: config.sessions, thread })
+        Ok(Self { address, candidates, commands, pulse, thread })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -196,14 +187,9 @@ impl Shard {
         self.candidates.list()
     }
 
-    pub(crate) fn load(&self) -> usize {
-        self.load.load(Ordering::Relaxed)
-    }
-
-    /// Takes a place for one more session. `None` if the shard is full.
-    pub(crate) fn reserve(&self) -> Option<Slot> {
-        let slot = Slot(self.load.clone()); // Its drop takes back the 1 that the next line adds.
-        (self.load.fetch_add(1, Ordering::Relaxed) < self.limit).then_some(slot)
+    /// Returns the time since the thread's last turn.
+    pub(crate) fn silence(&self, now: Instant) -> Duration {
+        self.pulse.silence(now)
     }
 
     /// Queues a command. An error means that the thread has ended.
@@ -224,11 +210,20 @@ impl Shard {
     }
 }
 
-async fn drive(mut core: Core, mut socket: Socket, mut commands: mpsc::Receiver<Command>, belfry: Arc<Belfry>) {
+async fn drive(
+    mut core: Core,
+    mut socket: Socket,
+    commands: &mut mpsc::Receiver<Command>,
+    belfry: &Belfry,
+    pulse: &Pulse,
+) {
     let mut received = Received::new();
     let mut rung = Vec::new();
     loop {
-        let deadline = core.poll_timeout();
+        let now = Instant::now();
+        pulse.beat(now);
+        let turn = now + TURN_EVERY;
+        let deadline = core.poll_timeout().map_or(turn, |deadline| deadline.min(turn));
         tokio::select! {
             command = commands.recv() => match command {
                 Some(Command::Stop) | None => break,
@@ -242,7 +237,7 @@ async fn drive(mut core: Core, mut socket: Socket, mut commands: mpsc::Receiver<
                 receive(&mut core, &mut socket, &mut received);
             }
             () = belfry.rung() => {}
-            () = until(deadline) => core.handle_timeout(Instant::now(), &mut socket),
+            () = sleep_until(deadline.into()) => core.handle_timeout(Instant::now(), &mut socket),
         }
         belfry.take(&mut rung);
         for track in rung.drain(..) {
@@ -266,12 +261,5 @@ fn receive(core: &mut Core, socket: &mut Socket, received: &mut Received) {
             // ICMP errors about sent datagrams appear here. They say nothing about the socket.
             Err(error) => tracing::debug!(%error, "receiving failed"),
         }
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use metrics::{Counter, counter};
-use onmic_media::publication::TakenOver;
+use onmic_media::publication::{Ended, TakenOver};
 use onmic_media::{DropReason, MediaKind, Publication, metric};
 
 use super::outbox::Outbox;
@@ -61,7 +61,7 @@ impl Publisher {
     }
 
     /// Takes one RTP packet, and publishes the frames that it completes.
-    pub(super) fn handle_rtp(&mut self, packet: &[u8], now: Instant) -> Result<(), TakenOver> {
+    pub(super) fn handle_rtp(&mut self, packet: &[u8], now: Instant) -> Result<(), Ended> {
         self.incoming.handle_rtp(packet, now);
         self.publish(now)
     }
@@ -72,11 +72,11 @@ impl Publisher {
     }
 
     /// Gives up packets that will not come any more, and publishes the frames that this releases.
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), TakenOver> {
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), Ended> {
         self.incoming.handle_timeout(now);
         // A publisher that sends nothing would not learn this by pushing.
         if !self.is_current() {
-            return Err(TakenOver);
+            return Err(TakenOver.into());
         }
         self.publish(now)
     }
@@ -115,7 +115,7 @@ impl Publisher {
         self.incoming.goodbye()
     }
 
-    fn publish(&mut self, now: Instant) -> Result<(), TakenOver> {
+    fn publish(&mut self, now: Instant) -> Result<(), Ended> {
         while let Some(arrival) = self.incoming.poll_arrival() {
             self.frames[arrival.parameters.kind() as usize].increment(1);
             self.bytes.increment(arrival.payload.len() as u64);

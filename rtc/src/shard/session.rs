@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::Slot;
 use super::publisher::Publisher;
 use super::viewer::Viewer;
+use crate::places::Place;
 use crate::session::SessionId;
 use crate::transport::{Credentials, Peer};
 
@@ -17,6 +17,9 @@ const ADDRESSES: usize = 8;
 /// goodbye alone may be a pause, such as a muted track or late packets around `replaceTrack`. Checks come every 5 s
 /// (RFC 7675 5.1), at most 6 s with their jitter.
 const GOODBYE: Duration = Duration::from_secs(10);
+
+/// A peer that has checked within this time is there. Checks come at least every 6 s (RFC 7675 5.1).
+const HEARD: Duration = Duration::from_secs(7);
 
 /// A session: its peer, its role, and the keys that the shard finds it by.
 pub(super) struct Session {
@@ -35,7 +38,7 @@ pub(super) struct Session {
     pub(super) deadline: Option<Instant>,
     pub(super) opened: Instant,
     pub(super) connected: Option<Instant>,
-    pub(super) _slot: Slot,
+    pub(super) place: Place,
 }
 
 /// The role of a session.
@@ -49,6 +52,11 @@ impl Session {
     /// under.
     pub(super) fn note_address(&mut self, address: SocketAddr) -> Option<SocketAddr> {
         note(&mut self.addresses, address, self.peer.remote_addr())
+    }
+
+    /// Returns whether the peer has proved that it is at this address, and is still heard.
+    pub(super) fn is_heard_at(&self, address: SocketAddr, now: Instant) -> bool {
+        self.peer.is_proven(address) && now.saturating_duration_since(self.peer.last_checked()) < HEARD
     }
 
     /// Returns the time at which a publisher that said goodbye counts as gone, unless something of it is heard before.

@@ -17,7 +17,7 @@ use rtc_stun::textattrs::TextAttribute;
 
 use super::Dropped;
 use super::dtls::{Dtls, Event, Failure, Fingerprint, Identity, Role};
-use super::ice::{CRYPTO, Credentials, DatagramKind, classify, parse};
+use super::ice::{CRYPTO, Credentials, DatagramKind, classify, parse, sealed};
 use super::open::Opener;
 use super::peer::{CloseReason, Input, State, Transmit};
 use super::seal::{SealError, Sealer};
@@ -204,6 +204,9 @@ impl Client {
 
     fn handle_stun<'d>(&mut self, now: Instant, datagram: &[u8]) -> Result<Input<'d>, Dropped> {
         let mut answer = parse(datagram)?;
+        if answer.typ == BINDING_REQUEST {
+            return self.answer(answer);
+        }
         if answer.typ != BINDING_SUCCESS || self.transaction != Some(answer.transaction_id) {
             return Err(Dropped::StunNotRequest);
         }
@@ -219,6 +222,20 @@ impl Client {
             }
             self.send_dtls();
         }
+        Ok(Input::Nothing)
+    }
+
+    /// Answers a question of the server's.
+    fn answer<'d>(&mut self, mut question: Message) -> Result<Input<'d>, Dropped> {
+        let ClientConfig { local, remote, server, .. } = &self.config;
+        let username = question.get(ATTR_USERNAME).map_err(|_| Dropped::StunUnknownUser)?;
+        if username != format!("{}:{}", local.ufrag, remote.ufrag).as_bytes() {
+            return Err(Dropped::StunUnknownUser);
+        }
+        MessageIntegrity::check(&mut question, local.pwd.as_bytes(), CRYPTO.crypto())
+            .map_err(|_| Dropped::StunIntegrity)?;
+        let bytes = sealed(question.transaction_id, &local.pwd, vec![Box::new(BINDING_SUCCESS)])?;
+        self.transmits.push_back(Transmit { to: *server, bytes });
         Ok(Input::Nothing)
     }
 

@@ -1,8 +1,11 @@
-//! The ICE-lite side of a session (RFC 8445): it answers connectivity checks and sends none itself.
+//! The ICE-lite side of a session (RFC 8445): it answers connectivity checks, and asks only whether
+//! the peer is where media is to go.
 //!
 //! A check is valid only with our user fragment, a right MESSAGE-INTEGRITY and a FINGERPRINT. The
 //! last check with USE-CANDIDATE selects the pair. Until one comes, the last valid address is the
 //! way back. A valid check renews consent (RFC 7675), and silence ends the session.
+//!
+//! Once the session is connected, media goes there only if the address has proved itself (see [`super::path`]).
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -12,24 +15,28 @@ use rand::Rng;
 use rtc_crypto::RTCCryptoProvider;
 use rtc_stun::attributes::{
     ATTR_ICE_CONTROLLED, ATTR_ICE_CONTROLLING, ATTR_MESSAGE_INTEGRITY, ATTR_PRIORITY, ATTR_USE_CANDIDATE,
-    ATTR_USERNAME, AttrType,
+    ATTR_USERNAME, AttrType, RawAttribute,
 };
 use rtc_stun::error_code::{CODE_ROLE_CONFLICT, CODE_UNKNOWN_ATTRIBUTE};
 use rtc_stun::fingerprint::FINGERPRINT;
 use rtc_stun::integrity::MessageIntegrity;
 use rtc_stun::message::{
-    BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, MAGIC_COOKIE, MESSAGE_HEADER_SIZE, Message, Setter,
+    BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, MAGIC_COOKIE, MESSAGE_HEADER_SIZE, Message, Setter, TransactionId,
 };
+use rtc_stun::textattrs::TextAttribute;
 use rtc_stun::uattrs::UnknownAttributes;
 use rtc_stun::xoraddr::XorMappedAddress;
 
 use super::Dropped;
+use super::path::Path;
 
 /// The most bytes of a STUN message. A check has fewer than 150, and no ICE attribute comes near
 /// this.
 const MESSAGE_BYTES: usize = 1280;
 /// The most addresses that count as checked: a host has a few interfaces, times two IP families.
 const ADDRESSES: usize = 8;
+/// The priority of a peer-reflexive candidate (RFC 8445 5.1.2), which our questions state.
+const PRIORITY: u32 = 0x6e00_01ff;
 const UFRAG_CHARS: usize = 12; // RFC 8445 5.3 asks for 24 bits. These 72 bits are also a unique map key in a shard.
 const PWD_CHARS: usize = 24; // RFC 8445 5.3 asks for 128 bits. These are 144.
 
@@ -148,6 +155,9 @@ pub struct IceLite {
     restarting: Option<Generation>,
     selected: Option<SocketAddr>,
     valid: Vec<SocketAddr>, // The most recent is the last.
+    path: Path,
+    /// Breaks a tie of roles. A lite agent never gives in, so it says nothing here.
+    tie_breaker: [u8; 8],
     last_valid: Instant,
     consent: Duration,
 }
@@ -160,6 +170,8 @@ impl IceLite {
             restarting: None,
             selected: None,
             valid: Vec::new(),
+            path: Path::default(),
+            tie_breaker: rand::random(),
             last_valid: now,
             consent,
         }
@@ -176,10 +188,69 @@ impl IceLite {
         std::iter::once(&self.current).chain(self.restarting.as_ref()).map(|generation| generation.local.ufrag.as_str())
     }
 
-    /// Returns the address to send to: the nominated one, or before a nomination the last valid
-    /// one.
+    /// Returns the address to send to. Before the session is connected, that is the one that the peer wants it at: the
+    /// nominated one, or before a nomination the last valid one. From then on it is the last of these that has proved
+    /// itself.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.path.media().or_else(|| self.wanted())
+    }
+
+    fn wanted(&self) -> Option<SocketAddr> {
         self.selected.or_else(|| self.valid.last().copied())
+    }
+
+    /// Notes that the handshake has finished with this address. Afterwards drain [`IceLite::poll_question`].
+    pub fn connected(&mut self, now: Instant, with: SocketAddr) {
+        self.path.begin(with);
+        self.follow(now);
+    }
+
+    /// Asks an address to prove itself. Afterwards drain [`IceLite::poll_question`].
+    pub fn ask(&mut self, now: Instant, to: SocketAddr) {
+        self.path.ask(to, now);
+    }
+
+    /// Returns whether the peer has proved that it is at this address.
+    pub fn is_proven(&self, address: SocketAddr) -> bool {
+        self.path.is_proven(address)
+    }
+
+    /// Returns the next question to send, and its address.
+    pub fn poll_question(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
+        let (to, transaction) = self.path.poll_question(now)?;
+        let Generation { local, remote } = &self.current;
+        let attribute = |typ, value: &[u8]| RawAttribute { typ, length: value.len() as u16, value: value.to_vec() };
+        let body: Vec<Box<dyn Setter>> = vec![
+            Box::new(BINDING_REQUEST),
+            Box::new(TextAttribute::new(ATTR_USERNAME, format!("{}:{}", remote.ufrag, local.ufrag))),
+            Box::new(attribute(ATTR_PRIORITY, &PRIORITY.to_be_bytes())),
+            Box::new(attribute(ATTR_ICE_CONTROLLED, &self.tie_breaker)),
+        ];
+        Some((to, sealed(transaction, &remote.pwd, body).ok()?))
+    }
+
+    /// Returns the time at which to call [`IceLite::poll_question`].
+    pub fn question_at(&self) -> Option<Instant> {
+        self.path.poll_timeout()
+    }
+
+    /// Takes the answer to a question. Afterwards drain [`IceLite::poll_question`].
+    pub fn handle_answer(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<(), Dropped> {
+        let mut answer = parse(datagram)?;
+        if answer.typ != BINDING_SUCCESS || !self.path.is_answer(from, answer.transaction_id) {
+            return Err(Dropped::StunNotRequest);
+        }
+        let pwd = self.current.remote.pwd.as_bytes();
+        MessageIntegrity::check(&mut answer, pwd, CRYPTO.crypto()).map_err(|_| Dropped::StunIntegrity)?;
+        self.path.answered(from);
+        self.follow(now);
+        Ok(())
+    }
+
+    fn follow(&mut self, now: Instant) {
+        if let Some(wanted) = self.wanted() {
+            self.path.follow(wanted, now);
+        }
     }
 
     /// Returns whether an address has passed a check.
@@ -228,6 +299,7 @@ impl IceLite {
         if request.contains(ATTR_USE_CANDIDATE) {
             self.selected = Some(from);
         }
+        self.follow(now);
         // A dual-stack socket shows IPv4 peers as mapped IPv6. The answer must state their own
         // address.
         let mapped = XorMappedAddress { ip: from.ip().to_canonical(), port: from.port() };
@@ -241,8 +313,9 @@ impl IceLite {
         }
         self.valid.retain(|&known| known != address);
         if self.valid.len() == ADDRESSES {
-            // The selected address stays, because media flows there.
-            let oldest = usize::from(self.valid.first().copied() == self.selected);
+            // The address of media stays, and the one that media moves to.
+            let in_use = [self.selected, self.path.media()];
+            let oldest = self.valid.iter().position(|known| !in_use.contains(&Some(*known))).unwrap_or(0);
             self.valid.remove(oldest);
         }
         self.valid.push(address);
@@ -288,8 +361,22 @@ fn is_understood(kind: AttrType) -> bool {
     [ATTR_USERNAME, ATTR_MESSAGE_INTEGRITY, ATTR_PRIORITY, ATTR_USE_CANDIDATE, ATTR_ICE_CONTROLLING].contains(&kind)
 }
 
-fn respond(request: &Message, pwd: &str, mut body: Vec<Box<dyn Setter>>) -> Result<Vec<u8>, Dropped> {
-    body.insert(1, Box::new(request.transaction_id));
+/// Returns whether a STUN datagram is the answer to a request.
+pub(super) fn is_answer(datagram: &[u8]) -> bool {
+    datagram.starts_with(&BINDING_SUCCESS.value().to_be_bytes())
+}
+
+fn respond(request: &Message, pwd: &str, body: Vec<Box<dyn Setter>>) -> Result<Vec<u8>, Dropped> {
+    sealed(request.transaction_id, pwd, body)
+}
+
+/// Returns a message of this transaction with its MESSAGE-INTEGRITY and FINGERPRINT. `body` begins with the type.
+pub(super) fn sealed(
+    transaction: TransactionId,
+    pwd: &str,
+    mut body: Vec<Box<dyn Setter>>,
+) -> Result<Vec<u8>, Dropped> {
+    body.insert(1, Box::new(transaction));
     let crypto = CRYPTO.crypto();
     let integrity = MessageIntegrity::new_short_term_integrity_with_provider(pwd.to_owned(), crypto);
     let mut setters: Vec<Box<dyn Setter + '_>> = body;

@@ -8,6 +8,7 @@
 pub mod dtls;
 pub mod ice;
 pub mod open;
+mod path;
 pub mod peer;
 pub mod seal;
 pub mod srtp;
@@ -38,8 +39,7 @@ pub enum Dropped {
     Unclassified,
     /// A STUN message does not parse, or has no fingerprint.
     StunMalformed,
-    /// A STUN message is not a binding request. A server that is ICE-lite asks nothing, so no
-    /// answer can be due.
+    /// A STUN message is neither a binding request nor the answer to one of ours.
     StunNotRequest,
     /// The user name of a check is not of this session.
     StunUnknownUser,

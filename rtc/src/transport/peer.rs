@@ -3,8 +3,8 @@
 //! In the DTLS handshake it is either side, as the peer's offer has it. The client's first flight goes out with the
 //! answer to the first valid check, because before that no address is known to want it.
 //!
-//! A peer never sends to an address that has not passed a connectivity check, and never opens or
-//! seals media before the peer's certificate was found to be the announced one.
+//! A peer never sends to an address that has not passed a connectivity check, never sends media to an address that has
+//! not proved itself, and never opens or seals media before the peer's certificate was found to be the announced one.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::Dropped;
 use super::dtls::{Dtls, Event, Failure, Fingerprint, Identity, Role};
-use super::ice::{Credentials, DatagramKind, IceLite, classify};
+use super::ice::{Credentials, DatagramKind, IceLite, classify, is_answer};
 use super::open::Opener;
 use super::seal::{SealError, Sealer};
 use super::srtp::{Profile, RTP_OVERHEAD};
@@ -181,7 +181,9 @@ impl Peer {
         if self.closed.is_some() {
             return None;
         }
-        [Some(self.ice.deadline()), self.dtls.poll_timeout(), self.handshake_deadline].into_iter().flatten().min()
+        let times =
+            [Some(self.ice.deadline()), self.ice.question_at(), self.dtls.poll_timeout(), self.handshake_deadline];
+        times.into_iter().flatten().min()
     }
 
     /// Sends a flight again or ends the session, if that is due. Afterwards drain
@@ -197,6 +199,7 @@ impl Peer {
         } else {
             self.dtls.handle_timeout(now);
             self.send_dtls(None);
+            self.send_questions(now);
         }
     }
 
@@ -214,10 +217,23 @@ impl Peer {
         self.media.as_ref().map(|media| media.profile)
     }
 
-    /// Returns the address that media goes to: the nominated one, or before a nomination the last
-    /// that passed a check.
+    /// Returns the address that media goes to. See [`IceLite::remote_addr`].
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.ice.remote_addr()
+    }
+
+    /// Returns whether the peer has proved that it is at this address.
+    pub fn is_proven(&self, address: SocketAddr) -> bool {
+        self.ice.is_proven(address)
+    }
+
+    /// Asks an address to prove itself. Afterwards drain [`poll_transmit`](Self::poll_transmit). The question goes out
+    /// before everything else, so that the answer comes before what the peer sends next.
+    pub fn ask(&mut self, now: Instant, to: SocketAddr) {
+        self.ice.ask(now, to);
+        if let Some((to, bytes)) = self.ice.poll_question(now) {
+            self.transmits.push_front(Transmit { to, bytes });
+        }
     }
 
     /// Returns the time of the peer's last valid check, or of the beginning before the first.
@@ -269,8 +285,14 @@ impl Peer {
     }
 
     fn handle_stun<'d>(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Input<'d>, Dropped> {
+        if is_answer(datagram) {
+            self.ice.handle_answer(now, from, datagram)?;
+            self.send_questions(now);
+            return Ok(Input::Nothing);
+        }
         let answered = self.ice.handle(now, from, datagram)?;
         self.transmit(from, answered.answer);
+        self.send_questions(now);
         if answered.valid && self.media.is_none() && self.handshake_deadline.is_none() {
             self.handshake_deadline = Some(now + self.config.handshake);
             if self.dtls.start(now).is_err() {
@@ -289,6 +311,8 @@ impl Peer {
             Ok(Event::Nothing) => Input::Nothing,
             Ok(Event::Connected(keys)) => {
                 self.handshake_deadline = None;
+                self.ice.connected(now, from);
+                self.send_questions(now);
                 self.media = Some(Box::new(Media { profile: keys.profile, sealer: keys.sealer, opener: keys.opener }));
                 Input::Connected
             }
@@ -322,6 +346,12 @@ impl Peer {
             if let Some(to) = to.or_else(|| self.ice.remote_addr()) {
                 self.transmit(to, bytes);
             }
+        }
+    }
+
+    fn send_questions(&mut self, now: Instant) {
+        while let Some((to, question)) = self.ice.poll_question(now) {
+            self.transmit(to, question);
         }
     }
 

@@ -190,6 +190,26 @@ fn a_new_session_from_the_address_of_an_old_one_outlives_it() {
 }
 
 #[test]
+fn a_check_with_a_forged_source_cuts_nobody_off_and_draws_no_media() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 60);
+    let victim = world.watch_connected(&feed);
+    let mallory = world.watch_connected(&feed);
+    frames[..20].iter().for_each(|frame| world.push(&track, frame));
+    // The check of Mallory's session says that it comes from the victim.
+    world.check_from(mallory, world.visitors[victim].address);
+    frames[20..].iter().for_each(|frame| world.push(&track, frame));
+    for (name, viewer) in [("victim", victim), ("mallory", mallory)] {
+        assert_eq!(times(&world.visitors[viewer].video()), ticks(60), "{name}");
+        assert!(is_contiguous(&world.visitors[viewer].video()), "{name}");
+    }
+    let now = world.now;
+    world.visitors[victim].client.close(now);
+    world.settle();
+    assert_eq!(world.load(), 1, "what the victim sends is still the victim's");
+}
+
+#[test]
 fn a_packet_that_is_reported_lost_is_sent_again_in_the_repair_stream() {
     let mut world = World::new();
     let (feed, track, frames) = video_feed(world.now, 30);

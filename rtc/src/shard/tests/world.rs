@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use onmic_media::feed::{Deriver, Lease, Recipe};
+use onmic_media::name::Principal;
 use onmic_media::{Accept, AvSync, Calendar, Codec, Feed, Frame, MediaKind, NodeClock, Publication, Track, TrackKey};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -14,9 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::bell::Belfry;
 use super::super::core::{Core, Setup};
 use super::super::outbox::Outbox;
-use super::super::{Candidates, Command, Opening, Slot, Watching};
+use super::super::{Candidates, Command, Opening, Watching};
 use crate::announce::Announce;
 use crate::negotiate::{self, Receiving, Sending};
+use crate::places::{Places, Purpose, Taken};
 use crate::rtp::packet::Incoming;
 use crate::rtp::tests::fixture;
 use crate::sdp::client::{Answered, offer};
@@ -116,7 +117,7 @@ pub(super) struct World {
     belfry: Arc<Belfry>,
     commands: mpsc::Receiver<Command>,
     _shard: mpsc::Sender<Command>,
-    load: Arc<AtomicUsize>,
+    places: Places,
     wire: Wire,
     /// How audio and video of the viewers who come next are timed.
     pub(super) sync: AvSync,
@@ -144,9 +145,9 @@ impl World {
         let (peer_config, identity) = (PeerConfig::default(), IDENTITY.clone());
         let setup = Setup { peer_config, identity, calendar: calendar.clone(), candidates };
         let core = Core::new(setup, belfry.clone(), shard.downgrade());
-        let load = Arc::default();
+        let places = Places::new(1, 1000);
         let (wire, visitors, sync) = (Wire::default(), Vec::new(), AvSync::LipSync);
-        Self { now, clock, calendar, core, belfry, commands, _shard: shard, load, wire, sync, visitors }
+        Self { now, clock, calendar, core, belfry, commands, _shard: shard, places, wire, sync, visitors }
     }
 
     /// Adds a viewer of `feed` that has its answer and has sent nothing yet. `None` if the core has no track for it.
@@ -212,15 +213,16 @@ impl World {
         local: Credentials,
         command: impl FnOnce(Opening) -> Command,
     ) -> Option<usize> {
-        self.load.fetch_add(1, Ordering::Relaxed);
-        let (id, ours, slot) = (SessionId::random(0), Credentials::generate(), Slot(self.load.clone()));
+        let who = Principal::at(SERVER.ip());
+        let Taken { id, place, .. } = self.places.take(Purpose::Publish, who).unwrap();
+        let ours = Credentials::generate();
         let answer = negotiate::answer(offer, (7, &ours, IDENTITY.fingerprint()), &[SERVER], accepts);
         let answer = Answered::parse(&answer).unwrap();
         let (ready, mut opened) = oneshot::channel();
         let etag = ours.ufrag.clone();
         let opening = Opening {
             id,
-            slot,
+            place,
             local: ours,
             remote: local.clone(),
             fingerprint: offer.fingerprint,
@@ -350,6 +352,15 @@ impl World {
         self.core.handle_datagram(self.now, visitor.address, &mut sealed[..length], &mut self.wire);
     }
 
+    /// Sends the next check of a visitor, as if from another address.
+    pub(super) fn check_from(&mut self, visitor: usize, from: SocketAddr) {
+        let client = &mut self.visitors[visitor].client;
+        client.handle_timeout(client.poll_timeout().unwrap());
+        let mut check = client.poll_transmit().unwrap().bytes;
+        self.core.handle_datagram(self.now, from, &mut check, &mut self.wire);
+        self.settle();
+    }
+
     pub(super) fn patch(&mut self, id: SessionId, expected: &str, fragment: &str) -> Result<Patched, PatchRefused> {
         let (reply, mut answer) = oneshot::channel();
         let (expected, fragment) = (Some(expected.to_owned()), fragment.to_owned());
@@ -377,7 +388,7 @@ impl World {
     }
 
     pub(super) fn load(&self) -> usize {
-        self.load.load(Ordering::Relaxed)
+        self.places.taken()
     }
 }
 

@@ -1,0 +1,157 @@
+//! The life of a shard: its thread is replaced when it dies, on the same socket and with the same queue of commands.
+//!
+//! The sessions of a thread that panics end without a goodbye, and their places are free. Their peers notice that no
+//! check is answered, and come again. A second death within [`AGAIN`] has a cause that a new thread would meet too, so
+//! nobody replaces it then: [`Lives::failed`] tells, and the process ends for its supervisor to start it again.
+//!
+//! A thread that is stuck cannot be replaced. It shows by the time since its last turn.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use onmic_media::metric::THREADS_DIED;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+
+use super::bell::Belfry;
+use super::core::Core;
+use super::{Command, drive};
+use crate::error::Error;
+use crate::udp::Bound;
+
+/// A thread that dies again within this time is not replaced.
+const AGAIN: Duration = Duration::from_secs(60);
+/// How often a thread with nothing to do takes a turn, so that it is seen to live.
+pub(super) const TURN_EVERY: Duration = Duration::from_secs(1);
+
+/// Is told once whether the thread can receive.
+pub(super) type Ready = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+/// What all shards tell of their lives.
+#[derive(Clone, Debug)]
+pub(crate) struct Lives(watch::Sender<Option<String>>);
+
+impl Lives {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(None))
+    }
+
+    /// Completes when a thread has died and is not replaced, with its name.
+    pub(crate) async fn failed(&self) -> String {
+        let mut failed = self.0.subscribe();
+        let named = failed.wait_for(Option::is_some).await;
+        named.ok().and_then(|name| name.clone()).unwrap_or_default() // The sender is here, so the wait does not fail.
+    }
+}
+
+/// The time of a thread's last turn.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    start: Instant,
+    /// In milliseconds since the start.
+    turned: AtomicU64,
+}
+
+impl Pulse {
+    pub(super) fn new() -> Self {
+        Self { start: Instant::now(), turned: AtomicU64::new(0) }
+    }
+
+    /// Notes a turn at `now`.
+    pub(super) fn beat(&self, now: Instant) {
+        let passed = now.saturating_duration_since(self.start).as_millis();
+        self.turned.store(u64::try_from(passed).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Returns the time since the last turn.
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        let turned = Duration::from_millis(self.turned.load(Ordering::Relaxed));
+        now.saturating_duration_since(self.start).saturating_sub(turned)
+    }
+}
+
+/// All that the next thread needs when one dies.
+pub(super) struct Life {
+    pub(super) name: String,
+    pub(super) socket: Bound,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) lives: Lives,
+    /// Makes a core without sessions.
+    pub(super) core: Box<dyn Fn(Arc<Belfry>) -> Core + Send>,
+    /// The thread that runs now.
+    pub(super) thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    pub(super) died: Option<Instant>,
+}
+
+impl Life {
+    /// Starts a thread. It tells `ready` when it can receive.
+    pub(super) fn spawn(self, ready: Ready) -> Result<(), Error> {
+        let (name, thread) = (self.name.clone(), self.thread.clone());
+        let mut current = thread.lock(); // The new thread waits here before it could replace itself.
+        let spawned = std::thread::Builder::new().name(name).spawn(move || self.run(ready));
+        *current = Some(spawned.map_err(Error::Thread)?);
+        Ok(())
+    }
+
+    fn run(mut self, ready: Ready) {
+        if catch_unwind(AssertUnwindSafe(|| self.live(ready))).is_ok() {
+            return;
+        }
+        metrics::counter!(THREADS_DIED, "thread" => self.name.clone()).increment(1);
+        let now = Instant::now();
+        let is_first = self.died.replace(now).is_none_or(|before| now.saturating_duration_since(before) >= AGAIN);
+        let (name, lives) = (self.name.clone(), self.lives.clone());
+        if is_first {
+            tracing::error!(
+                thread = name,
+                "a thread of WebRTC died; its sessions are lost, and another takes its place"
+            );
+        }
+        let replaced = is_first
+            && self.spawn(Box::new(log_failure)).inspect_err(|error| tracing::error!(%error, "no new thread")).is_ok();
+        if !replaced {
+            lives.0.send_replace(Some(name));
+        }
+    }
+
+    fn live(&mut self, ready: Ready) {
+        // The runtime is made and dropped on this thread alone, because the caller may be inside another runtime.
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return ready(Err(Error::Thread(error))),
+        };
+        runtime.block_on(async {
+            let socket = match self.socket.register() {
+                Ok(socket) => socket,
+                Err(error) => return ready(Err(error)),
+            };
+            ready(Ok(()));
+            let belfry = Arc::new(Belfry::default());
+            drive((self.core)(belfry.clone()), socket, &mut self.commands, &belfry, &self.pulse).await;
+        });
+    }
+}
+
+fn log_failure(outcome: Result<(), Error>) {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "a thread of WebRTC cannot take the place of one that died");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_thread_shows_by_the_time_since_its_last_turn() {
+        let pulse = Pulse::new();
+        let now = pulse.start + Duration::from_secs(9);
+        assert_eq!(pulse.silence(now), Duration::from_secs(9));
+        pulse.beat(now);
+        assert_eq!(pulse.silence(now + Duration::from_secs(2)), Duration::from_secs(2));
+    }
+}
