@@ -200,6 +200,11 @@ metric::label_values! {
 
     /// The queue of webhooks was full; the oldest is dropped.
     WebhookQueue => "webhook_queue",
+
+    /// A line of the log found its queue full, because standard error is not read; the line is dropped.
+    LogQueueFull => "log_queue_full",
+    /// A line of the log could not be written to standard error.
+    LogNotWritten => "log_not_written",
 }
 
 impl DropReason {
