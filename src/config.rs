@@ -134,6 +134,10 @@ pub struct Http {
     pub tls_key: String,
     pub trusted_proxies: Vec<Network>,
     pub base_path: BasePath,
+    pub connections: usize,
+    pub connections_per_address: usize,
+    #[serde(with = "humantime_serde")]
+    pub header_timeout: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -151,6 +155,7 @@ pub struct Rtmp {
     pub tls_port: u16,
     pub app: Vec<String>,
     pub connections: usize,
+    pub connections_per_address: usize,
     #[serde(with = "humantime_serde")]
     pub start_timeout: Duration,
     #[serde(with = "humantime_serde")]
@@ -300,6 +305,9 @@ impl Default for Http {
             tls_key: String::new(),
             trusted_proxies: Network::LOOPBACK.to_vec(),
             base_path: BasePath::default(),
+            connections: 20_000,
+            connections_per_address: 2000,
+            header_timeout: Duration::from_secs(15),
         }
     }
 }
@@ -317,6 +325,7 @@ impl Default for Rtmp {
             tls_port: 0,
             app: vec![APPLICATION.to_owned()],
             connections: 1000,
+            connections_per_address: 250,
             start_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             message: ByteSize::mib(8),

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::routing::get;
+use onmic_http::Problem;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -18,6 +19,16 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Returns the routes. They exist only once everything else is up, and the node is ready until it begins to stop.
 pub(crate) fn router(stop: CancellationToken) -> Router {
     Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(async move || readiness(&stop)))
+}
+
+/// Returns the routes of a connection that finds no place: whether the node is well, and a refusal of everything else.
+pub(crate) fn router_when_full(stop: CancellationToken) -> Router {
+    router(stop).fallback(|| async {
+        let sentence = "this server has the most HTTP connections that it takes, in all or from your address \
+                        (http.connections, http.connections_per_address); try again soon";
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, sentence);
+        problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+    })
 }
 
 fn readiness(stop: &CancellationToken) -> (StatusCode, &'static str) {
