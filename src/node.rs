@@ -29,7 +29,8 @@ use onmic_stage::Stage;
 
 use crate::config::Config;
 use crate::listen::Listeners;
-use crate::{health, listen, pages, settings, telemetry};
+use crate::telemetry::MetricsPage;
+use crate::{health, pages, settings, telemetry};
 
 /// How often sources whose publisher is gone are expired. The grace period is some seconds.
 const EXPIRE_EVERY: Duration = Duration::from_millis(500);
@@ -162,7 +163,7 @@ impl Parts {
             sync: Arc::new(move |room| directed.sync(room)),
             ice_servers: config.rtc.ice_servers.clone().into(),
         };
-        let observed = hub.clone();
+        let metrics = MetricsPage::new(metrics, hub.clone());
         let applications = config.rtmp.applications().unwrap_or_default(); // Loading has checked them.
         let rtmp = (rtmp_port, applications.name().to_owned());
         let media = Router::new()
@@ -176,7 +177,7 @@ impl Parts {
         let routes = Router::new()
             .merge(media)
             .merge(health::router(stop.clone()))
-            .route("/metrics", get(move || async move { telemetry::render(&metrics, &observed) }))
+            .route("/metrics", get(move || metrics.clone().answer()))
             .merge(pages::router())
             .method_not_allowed_fallback(Problem::method_not_allowed)
             .fallback(get(pages::asset).fallback(Problem::method_not_allowed));

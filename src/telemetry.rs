@@ -1,5 +1,6 @@
 //! Metrics with `metrics` and Prometheus.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
+use onmic_http::{OneAtATime, Problem};
 use onmic_media::{Hub, ViewerKind, metric};
 
 use crate::logs;
@@ -39,17 +41,38 @@ pub async fn sum_up(handle: PrometheusHandle, stop: CancellationToken) {
     }
 }
 
-/// Answers `GET /metrics`: sets the gauges of the hub, and renders all metrics.
-pub fn render(handle: &PrometheusHandle, hub: &Hub) -> impl IntoResponse + use<> {
-    let (sources, feeds) = (hub.sources(), hub.feeds());
-    for kind in ViewerKind::ALL {
-        let viewers: usize = feeds.iter().map(|feed| feed.viewers().count(kind)).sum();
-        gauge!(metric::VIEWERS, "kind" => kind.name()).set(viewers as f64);
+/// Renders the metrics of a node for everybody who asks.
+#[derive(Clone)]
+pub struct MetricsPage {
+    handle: PrometheusHandle,
+    hub: Arc<Hub>,
+    rendered: Arc<OneAtATime>,
+}
+
+impl MetricsPage {
+    /// Renders the metrics of `handle`, and the gauges of `hub`.
+    pub fn new(handle: PrometheusHandle, hub: Arc<Hub>) -> Self {
+        Self { handle, hub, rendered: Arc::default() }
     }
-    for protocol in [onmic_media::Protocol::Rtmp, onmic_media::Protocol::Whip] {
-        let count = sources.iter().filter(|source| source.protocol() == protocol).count();
-        gauge!(metric::SOURCES, "protocol" => protocol.name()).set(count as f64);
+
+    /// Answers `GET /metrics`.
+    pub async fn answer(self) -> Result<impl IntoResponse, Problem> {
+        let rendered = self.rendered.clone();
+        let text = rendered.get(move || self.render().into()).await?;
+        Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
     }
-    logs::count_lost();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
+
+    fn render(&self) -> String {
+        let (sources, feeds) = (self.hub.sources(), self.hub.feeds());
+        for kind in ViewerKind::ALL {
+            let viewers: usize = feeds.iter().map(|feed| feed.viewers().count(kind)).sum();
+            gauge!(metric::VIEWERS, "kind" => kind.name()).set(viewers as f64);
+        }
+        for protocol in [onmic_media::Protocol::Rtmp, onmic_media::Protocol::Whip] {
+            let count = sources.iter().filter(|source| source.protocol() == protocol).count();
+            gauge!(metric::SOURCES, "protocol" => protocol.name()).set(count as f64);
+        }
+        logs::count_lost();
+        self.handle.render()
+    }
 }

@@ -9,10 +9,13 @@ pub mod client;
 pub mod cors;
 pub mod date;
 pub mod door;
+pub mod etag;
+pub mod one_at_a_time;
 pub mod problem;
 pub mod serve;
 pub mod token;
 
 pub use base_path::BasePath;
+pub use one_at_a_time::OneAtATime;
 pub use problem::Problem;
 pub use token::token;
