@@ -33,6 +33,9 @@ fn prepare() -> anyhow::Result<Option<(Config, Logs)>> {
         return Ok(None);
     }
     let logs = Logs::start(&config.log.filter)?;
+    for name in Config::ignored_variables()? {
+        tracing::warn!(name, "an environment variable begins like an option and is not one; it is ignored");
+    }
     Ok(Some((config, logs)))
 }
 
