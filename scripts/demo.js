@@ -3,7 +3,7 @@
 
 import { spawn } from "node:child_process";
 
-const binary = process.env.ONMIC_BIN ?? "target/debug/onmic";
+const { ONMIC_BIN: binary = "target/debug/onmic", ...environment } = process.env;
 const seconds = Number(process.env.DEMO_SECONDS ?? 0);
 // The gateway reads the same variables.
 const httpPort = process.env.ONMIC_HTTP_PORT ?? "8080";
@@ -31,7 +31,7 @@ function end(failure) {
 
 function start(name, program, argv) {
   // The child has its own process group, so Ctrl-C reaches only this process, which ends ffmpeg before the gateway.
-  const child = spawn(program, argv, { stdio: ["ignore", "inherit", "inherit"], detached: true });
+  const child = spawn(program, argv, { stdio: ["ignore", "inherit", "inherit"], detached: true, env: environment });
   const entry = { name, child, ended: null };
   entry.ended = new Promise((resolve) => {
     child.on("error", (error) => resolve(`${name} did not start: ${error.message}`));

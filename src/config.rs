@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -27,6 +28,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use toml::{Table, Value};
+
+mod limits;
+mod variables;
 
 /// The file that documents the defaults.
 pub const DOCUMENT: &str = include_str!("../onmic.toml");
@@ -49,6 +53,19 @@ pub enum ConfigError {
     Invalid(Box<toml::de::Error>),
     #[error("{name} is not valid: {sentence}")]
     Override { name: String, sentence: String },
+    #[error("the environment variable {name} is no option of onmic: did you mean {nearest}?")]
+    UnknownVariable { name: String, nearest: String },
+    #[error("{option} {verb} {value}: it {verb} {range}")]
+    OutOfRange { option: &'static str, verb: &'static str, value: String, range: String },
+    #[error("{option} is too short, {bytes} of at least {SECRET_BYTES} bytes: `openssl rand -hex 32` makes a good one")]
+    ShortSecret { option: &'static str, bytes: usize },
+    #[error("hls.part is {part:?}, and hls.segment {segment:?}: a part is not longer than a segment")]
+    PartsAboveSegment { part: Duration, segment: Duration },
+    /// RFC 8216 6.2.2 has a playlist of three target durations or more.
+    #[error("hls.window is {window:?}, and hls.segment {segment:?}: a window has at least three segments")]
+    ShortWindow { window: Duration, segment: Duration },
+    #[error("rtc.ice_servers has {0:?}: a server is written stun:HOST, stun:HOST:PORT, turn:HOST or turns:HOST")]
+    IceServer(String),
     #[error(
         "host = \"{0}\" can be reached by others, but auth.secret is empty, so anybody could publish: set auth.secret, or leave host at \"auto\""
     )]
@@ -61,7 +78,7 @@ pub enum ConfigError {
     RtmpApp(InvalidApplication),
     #[error("rtmp.tls_port needs http.tls_certificate and http.tls_key")]
     RtmpsWithoutCertificate,
-    #[error("rtc.shards = {shards} is too many from rtc.port = {port} on: at most {SHARDS_MAX}, and each takes a port")]
+    #[error("rtc.shards = {shards} is too many from rtc.port = {port} on: each takes a port")]
     Shards { shards: usize, port: u16 },
     #[error("rtc.announce is not valid: {0}")]
     Announce(onmic_rtc::announce::InvalidAnnounced),
@@ -73,8 +90,8 @@ pub enum ConfigError {
     WebhookWithoutSecret,
 }
 
-/// The most shards: a session's id has one byte for its shard.
-const SHARDS_MAX: usize = 256;
+/// The least bytes of a secret: as many as the hash that it keys has (RFC 7518 3.2).
+const SECRET_BYTES: usize = 32;
 
 /// The configuration of a node; `onmic.toml` says what each option means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,6 +151,10 @@ pub struct Http {
     pub tls_key: String,
     pub trusted_proxies: Vec<Network>,
     pub base_path: BasePath,
+    pub connections: usize,
+    pub connections_per_address: usize,
+    #[serde(with = "humantime_serde")]
+    pub header_timeout: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -152,6 +173,7 @@ pub struct Rtmp {
     pub tls_port: u16,
     pub app: Vec<String>,
     pub connections: usize,
+    pub connections_per_address: usize,
     #[serde(with = "humantime_serde")]
     pub start_timeout: Duration,
     #[serde(with = "humantime_serde")]
@@ -301,6 +323,9 @@ impl Default for Http {
             tls_key: String::new(),
             trusted_proxies: Network::LOOPBACK.to_vec(),
             base_path: BasePath::default(),
+            connections: 20_000,
+            connections_per_address: 2000,
+            header_timeout: Duration::from_secs(15),
         }
     }
 }
@@ -318,6 +343,7 @@ impl Default for Rtmp {
             tls_port: 0,
             app: vec![APPLICATION.to_owned()],
             connections: 1000,
+            connections_per_address: 250,
             start_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             message: ByteSize::mib(8),
@@ -342,6 +368,17 @@ impl Rtc {
     /// The addresses that candidates announce.
     pub fn announced(&self) -> Result<Vec<onmic_rtc::Announced>, ConfigError> {
         self.announce.iter().map(|text| text.parse().map_err(ConfigError::Announce)).collect()
+    }
+
+    /// Checks the form of the addresses of ICE servers (RFC 7064, RFC 7065), which stand in a header of answers.
+    fn check_ice_servers(&self) -> Result<(), ConfigError> {
+        let is_server = |text: &str| {
+            let rest = ["stun:", "stuns:", "turn:", "turns:"].iter().find_map(|scheme| text.strip_prefix(scheme));
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]?=%".contains(&byte);
+            rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
+        };
+        let wrong = self.ice_servers.iter().find(|text| !is_server(text));
+        wrong.map_or(Ok(()), |wrong| Err(ConfigError::IceServer(wrong.clone())))
     }
 }
 
@@ -459,8 +496,15 @@ impl Webhooks {
 }
 
 impl Config {
+    /// Returns the environment variables that begin like an option, and are nobody's mistake.
+    pub fn ignored_variables() -> Result<Vec<String>, ConfigError> {
+        let text = |text: OsString| text.to_string_lossy().into_owned();
+        variables::ignored(&options(), env::vars_os().map(|(name, value)| (text(name), text(value))))
+    }
+
     /// Loads the configuration of `matches` of [`command`], the environment and the file that they name.
     pub fn load(matches: &ArgMatches) -> Result<Self, ConfigError> {
+        Self::ignored_variables()?;
         let mut tree = match matches.get_one::<PathBuf>("config") {
             Some(path) => read(path)?,
             None => Table::new(),
@@ -499,6 +543,12 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        limits::check(self)?;
+        for (option, secret) in [("auth.secret", &self.auth.secret), ("webhooks.secret", &self.webhooks.secret)] {
+            if (1..SECRET_BYTES).contains(&secret.len()) {
+                return Err(ConfigError::ShortSecret { option, bytes: secret.len() });
+            }
+        }
         self.address()?;
         if self.http.tls_certificate.is_empty() != self.http.tls_key.is_empty() {
             return Err(ConfigError::HalfCertificate);
@@ -513,9 +563,17 @@ impl Config {
         if ![10, 20].map(Duration::from_millis).contains(&self.mixer.opus_packet) {
             return Err(ConfigError::OpusPacket(self.mixer.opus_packet));
         }
+        let Hls { part, segment, window, .. } = self.hls;
+        if part > segment {
+            return Err(ConfigError::PartsAboveSegment { part, segment });
+        }
+        if window < segment * 3 {
+            return Err(ConfigError::ShortWindow { window, segment });
+        }
         self.rtc.announced()?;
+        self.rtc.check_ice_servers()?;
         let Rtc { shards, port, .. } = self.rtc;
-        if shards > SHARDS_MAX || usize::from(port) + shards.saturating_sub(1) > usize::from(u16::MAX) {
+        if usize::from(port) + shards.saturating_sub(1) > usize::from(u16::MAX) {
             return Err(ConfigError::Shards { shards, port });
         }
         Ok(())
@@ -571,6 +629,7 @@ impl Opt {
     fn parse(&self, text: &str) -> Result<Value, String> {
         match &self.default {
             Value::Integer(_) => text.parse().map(Value::Integer).map_err(|_| format!("{text:?} is not a number")),
+            Value::Float(_) => text.parse().map(Value::Float).map_err(|_| format!("{text:?} is not a number")),
             Value::Boolean(_) => text.parse().map(Value::Boolean).map_err(|_| format!("{text:?} is not true or false")),
             Value::Array(_) => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::routing::get;
+use onmic_http::Problem;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -23,6 +24,16 @@ const STUCK: Duration = Duration::from_secs(3);
 pub(crate) fn router(rtc: Rtc, stop: CancellationToken) -> Router {
     let ready = async move || readiness(stop.is_cancelled(), rtc.silence(Instant::now()));
     Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready))
+}
+
+/// Returns the routes of a connection that finds no place: whether the node is well, and a refusal of everything else.
+pub(crate) fn router_when_full(rtc: Rtc, stop: CancellationToken) -> Router {
+    router(rtc, stop).fallback(|| async {
+        let sentence = "this server has the most HTTP connections that it takes, in all or from your address \
+                        (http.connections, http.connections_per_address); try again soon";
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, sentence);
+        problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+    })
 }
 
 /// Returns whether a node is ready that stops or does not, and whose WebRTC threads have been silent for so long.

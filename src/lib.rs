@@ -6,10 +6,12 @@
 mod config;
 pub mod health;
 mod listen;
+pub mod logs;
 mod node;
 mod pages;
 mod settings;
 pub mod telemetry;
 
 pub use config::{Config, command};
+pub use logs::Logs;
 pub use node::Node;

@@ -1,28 +1,21 @@
-//! The HTTP listener: HTTP/1.1 and HTTP/2, plain or TLS.
+//! The TCP listeners of a node, and how many connections each may have.
 
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::Context;
-use axum::Router;
-use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use anyhow::{Context, ensure};
+use onmic_listen::descriptors::{self, Connections};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Http};
 
 /// The most connections that may wait to be accepted. Viewers of LL-HLS come in crowds.
 const BACKLOG: i32 = 4096;
-
-/// How long the headers of a request may take, and the pause between pings on an idle HTTP/2 connection.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long bytes that were sent may stay unacknowledged, or the peer's window closed, until the system closes the
 /// connection (RFC 5482). It ends an FLV player or an RTMP client that stands still, and an event stream that nobody
@@ -36,6 +29,57 @@ pub struct Listeners {
     pub rtmps: Option<TcpListener>,
     /// The TLS configuration of HTTP and RTMPS.
     pub tls: Option<Arc<ServerConfig>>,
+    /// The most connections of each, which the descriptors of this process allow.
+    pub capacity: Capacity,
+}
+
+/// The most connections of each listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// The most of HTTP.
+    pub http: usize,
+    /// The most of HTTP that find no place and get one answer.
+    pub http_lane: usize,
+    /// The most of RTMP, and of RTMPS.
+    pub rtmp: usize,
+}
+
+impl Capacity {
+    /// The most connections in the lane. They are short, and health checks are among them.
+    const LANE: usize = 32;
+
+    /// The least with which a node is of use.
+    const LEAST: Self = Self { http: 8, http_lane: 2, rtmp: 2 };
+
+    /// Lowers the limits of the configuration to what `allowed` descriptors are enough for, of which `open` are open.
+    fn within(config: &Config, allowed: usize, open: usize) -> anyhow::Result<Self> {
+        let http_lane = (allowed / 16).min(Self::LANE);
+        let shards = match config.rtc.shards {
+            0 => thread::available_parallelism().map_or(1, NonZero::get),
+            shards => shards,
+        };
+        let left = descriptors::left_for_connections(allowed, open + shards + http_lane);
+        let listeners = 1 + usize::from(config.rtmp.tls_port != 0);
+        let wanted = Connections { http: config.http.connections, rtmp: config.rtmp.connections * listeners };
+        let Connections { http, rtmp } = wanted.within(left);
+        let capacity = Self { http, http_lane, rtmp: rtmp / listeners };
+        let least = Self::LEAST;
+        ensure!(
+            http >= least.http.min(wanted.http) && capacity.rtmp >= least.rtmp.min(config.rtmp.connections),
+            "this process may open {allowed} files, and {open} are open; that is not enough to serve: raise the limit \
+             (ulimit -n, LimitNOFILE= of systemd, --ulimit nofile of docker)"
+        );
+        if (http, rtmp) != (wanted.http, wanted.rtmp) {
+            tracing::warn!(
+                files = allowed,
+                http,
+                rtmp = capacity.rtmp,
+                "fewer connections than configured, because this process may open too few files: raise the limit \
+                 (LimitNOFILE= of systemd, --ulimit nofile of docker), or lower http.connections and rtmp.connections"
+            );
+        }
+        Ok(capacity)
+    }
 }
 
 impl Listeners {
@@ -49,7 +93,8 @@ impl Listeners {
             0 => None,
             port => Some(bind(SocketAddr::new(address, port))?),
         };
-        Ok(Self { http, rtmp, rtmps, tls })
+        let capacity = Capacity::within(config, descriptors::raise(), descriptors::open())?;
+        Ok(Self { http, rtmp, rtmps, tls, capacity })
     }
 
     /// Returns where HTTP and RTMP are served. The system chose the ports for which the configuration says 0.
@@ -91,49 +136,26 @@ fn tls(http: &Http) -> anyhow::Result<Option<Arc<ServerConfig>>> {
     Ok(Some(Arc::new(config)))
 }
 
-/// Serves `router` until `stop`. Connections then have the time `drain` to finish.
-pub async fn serve(
-    listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
-    router: Router,
-    drain: Duration,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let handle = Handle::new();
-    let ending = handle.clone();
-    let watch = tokio::spawn(async move {
-        stop.cancelled().await;
-        ending.graceful_shutdown(Some(drain));
-    });
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let served = match tls {
-        Some(tls) => {
-            let tls = RustlsAcceptor::new(RustlsConfig::from_config(tls)).acceptor(NoDelayAcceptor);
-            let mut server = axum_server::from_tcp(listener)?.acceptor(tls).handle(handle);
-            limit(server.http_builder());
-            server.serve(service).await
-        }
-        None => {
-            let mut server = axum_server::from_tcp(listener)?.acceptor(NoDelayAcceptor).handle(handle);
-            limit(server.http_builder());
-            server.serve(service).await
-        }
-    };
-    watch.abort();
-    served.context("the HTTP server failed")
-}
-
-/// Closes the connection of a client that does not finish its request.
-fn limit(builder: &mut Builder<TokioExecutor>) {
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEADER_TIMEOUT));
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream;
 
     use super::*;
+
+    #[test]
+    fn connections_fit_into_the_descriptors_of_the_process() {
+        let mut config = Config::default();
+        let capacity =
+            |config: &Config, allowed| Capacity::within(config, allowed, 20).map_err(|error| error.to_string());
+        let plenty = Capacity { http: config.http.connections, http_lane: 32, rtmp: config.rtmp.connections };
+        assert_eq!(capacity(&config, 1 << 20), Ok(plenty));
+        let few = capacity(&config, 128).unwrap();
+        assert!(few.http + few.http_lane + few.rtmp + 20 < 128, "{few:?}");
+        assert!(few.http >= 40 && few.rtmp >= 16, "{few:?}");
+        config.rtmp.tls_port = 1936;
+        assert_eq!(capacity(&config, 128).unwrap().rtmp, few.rtmp / 2, "RTMP and RTMPS share");
+        assert!(capacity(&config, 40).unwrap_err().contains("raise the limit"));
+    }
 
     #[test]
     fn connections_inherit_the_stall_timeout_of_their_listener() {

@@ -18,6 +18,7 @@ use onmic_control::{Api, Rooms, Tickets, TokenGate};
 use onmic_edge::flv;
 use onmic_edge::hls::Hls;
 use onmic_http::door::{self, Door};
+use onmic_http::serve::{self, Routes};
 use onmic_http::{Problem, date};
 use onmic_ingest::rtmp;
 use onmic_media::{Calendar, Hub, NodeClock, metric};
@@ -28,7 +29,8 @@ use onmic_stage::Stage;
 
 use crate::config::Config;
 use crate::listen::Listeners;
-use crate::{health, listen, pages, settings, telemetry};
+use crate::telemetry::MetricsPage;
+use crate::{health, pages, settings, telemetry};
 
 /// How often sources whose publisher is gone are expired. The grace period is some seconds.
 const EXPIRE_EVERY: Duration = Duration::from_millis(500);
@@ -85,12 +87,15 @@ impl Node {
 
         let Parts { hub, gate, hls, rooms, .. } = &parts;
         let mut tasks = JoinSet::new();
-        let router = parts.router(config, rtmp.port(), metrics.clone(), &stop);
-        tasks.spawn(listen::serve(listeners.http, listeners.tls.clone(), router, config.drain, stop_http.clone()));
+        let routes = parts.routes(config, rtmp.port(), metrics.clone(), &stop);
+        let (proxies, limits) = (settings::proxies(config), settings::http(config, listeners.capacity));
+        let listener = tokio::net::TcpListener::from_std(listeners.http).context("a listener cannot be watched")?;
+        let tls = listeners.tls.clone();
+        endless(&mut tasks, serve::serve(listener, tls, limits, proxies, routes, stop_http.clone()));
         for (listener, tls) in [(Some(listeners.rtmp), None), (listeners.rtmps, listeners.tls)] {
             let Some(listener) = listener else { continue };
             let listener = tokio::net::TcpListener::from_std(listener).context("a listener cannot be watched")?;
-            let settings = settings::rtmp(config, tls);
+            let settings = settings::rtmp(config, listeners.capacity, tls);
             endless(&mut tasks, rtmp::serve(listener, settings, hub.clone(), gate.clone(), stop.clone()));
         }
         let streams = hls.clone();
@@ -149,7 +154,7 @@ impl Node {
 }
 
 impl Parts {
-    fn router(&self, config: &Config, rtmp_port: u16, metrics: PrometheusHandle, stop: &CancellationToken) -> Router {
+    fn routes(&self, config: &Config, rtmp_port: u16, metrics: PrometheusHandle, stop: &CancellationToken) -> Routes {
         let Self { hub, gate, rtc, hls, stage, rooms, .. } = self;
         let directed = rooms.clone();
         let signalling = Signalling {
@@ -160,7 +165,7 @@ impl Parts {
             sync: Arc::new(move |room| directed.sync(room)),
             ice_servers: config.rtc.ice_servers.clone().into(),
         };
-        let (observed, turning) = (hub.clone(), rtc.clone());
+        let metrics = MetricsPage::new(metrics, hub.clone(), rtc.clone());
         let applications = config.rtmp.applications().unwrap_or_default(); // Loading has checked them.
         let rtmp = (rtmp_port, applications.name().to_owned());
         let media = Router::new()
@@ -174,7 +179,7 @@ impl Parts {
         let routes = Router::new()
             .merge(media)
             .merge(health::router(rtc.clone(), stop.clone()))
-            .route("/metrics", get(move || async move { telemetry::render(&metrics, &observed, &turning) }))
+            .route("/metrics", get(move || metrics.clone().answer()))
             .merge(pages::router())
             .method_not_allowed_fallback(Problem::method_not_allowed)
             .fallback(get(pages::asset).fallback(Problem::method_not_allowed));
@@ -182,7 +187,11 @@ impl Parts {
         let door = Door::new(http.trusted_proxies.clone(), !gate.is_closed(), http.base_path.clone());
         // The door stands before a router without routes, because it changes paths before they are routed.
         let dated = from_fn_with_state(hub.calendar().clone(), date::state);
-        Router::new().fallback_service(routes).layer(from_fn_with_state(door, door::enter)).layer(dated)
+        let behind_the_door = |routes: Router| {
+            let door = from_fn_with_state(door.clone(), door::enter);
+            Router::new().fallback_service(routes).layer(door).layer(dated.clone())
+        };
+        Routes { all: behind_the_door(routes), when_full: behind_the_door(health::router_when_full(rtc.clone(), stop.clone())) }
     }
 }
 

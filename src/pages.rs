@@ -3,17 +3,20 @@
 //! All addresses in them are relative, because a proxy may show this server under any path. A page is written for its folder
 //! in `web/`, and is served under paths of other depths too.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use onmic_http::Problem;
+use onmic_http::etag::Document;
 
 #[derive(RustEmbed)]
 #[folder = "web/dist"]
@@ -31,21 +34,22 @@ pub fn router() -> Router {
 }
 
 /// `GET /`: shows the live rooms and how to publish.
-async fn index() -> Response {
-    page("index.html").map_or_else(IntoResponse::into_response, |file| answer(file, "no-cache"))
+async fn index(request: HeaderMap) -> Response {
+    page("index.html").map_or_else(IntoResponse::into_response, |file| answer(file, None, "no-cache", &request))
 }
 
 /// `GET /watch/ROOM`: shows the player.
-async fn watch(depth: Depth) -> Response {
-    inner("watch/index.html", depth)
+async fn watch(depth: Depth, request: HeaderMap) -> Response {
+    inner("watch/index.html", depth, &request)
 }
 
 /// `GET /studio/ROOM`: shows the host's desk.
-async fn studio(depth: Depth) -> Response {
-    inner("studio/index.html", depth)
+async fn studio(depth: Depth, request: HeaderMap) -> Response {
+    inner("studio/index.html", depth, &request)
 }
 
 /// How many folders a page is below the root, as a browser counts them: by the slashes of the address that it asked for.
+#[derive(Clone, Copy)]
 struct Depth(usize);
 
 impl<S: Sync> FromRequestParts<S> for Depth {
@@ -65,12 +69,12 @@ impl Depth {
 }
 
 /// `GET /assets/…`: returns a file of the pages, as it does for the few files at the root.
-pub async fn asset(uri: Uri) -> Response {
+pub async fn asset(uri: Uri, request: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
     // Names under assets/ carry a hash of their content, so they never change.
     let cache = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     match Dist::get(path) {
-        Some(file) => answer(file, cache),
+        Some(file) => answer(file, None, cache, &request),
         None => Problem::not_found("there is no such page").into_response(),
     }
 }
@@ -81,7 +85,7 @@ fn page(name: &str) -> Result<EmbeddedFile, Problem> {
 }
 
 /// Answers with a page that was written for a folder below the root, at another depth.
-fn inner(name: &str, depth: Depth) -> Response {
+fn inner(name: &str, depth: Depth, request: &HeaderMap) -> Response {
     let mut file = match page(name) {
         Ok(file) => file,
         Err(problem) => return problem.into_response(),
@@ -89,7 +93,7 @@ fn inner(name: &str, depth: Depth) -> Response {
     if let Ok(text) = std::str::from_utf8(&file.data) {
         file.data = at_depth(text, depth).into_bytes().into();
     }
-    answer(file, "no-cache")
+    answer(file, Some(depth), "no-cache", request)
 }
 
 /// Returns a page that is written for depth 1 as it has to be at another one.
@@ -98,13 +102,17 @@ fn at_depth(page: &str, Depth(depth): Depth) -> String {
     page.replace("=\"../", &format!("=\"{root}"))
 }
 
-fn answer(file: EmbeddedFile, cache: &'static str) -> Response {
+/// Answers with a file, which differs by the depth of its page.
+fn answer(file: EmbeddedFile, depth: Option<Depth>, cache: &'static str, request: &HeaderMap) -> Response {
     let kind = HeaderValue::from_str(file.metadata.mimetype());
     let kind = kind.unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    let mut response = file.data.into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    response
+    let hash = u128::from_be_bytes(file.metadata.sha256_hash().first_chunk().copied().unwrap_or_default());
+    let version = depth.map_or_else(|| format!("{hash:032x}"), |Depth(depth)| format!("{hash:032x}-{depth}"));
+    let data = match file.data {
+        Cow::Borrowed(data) => Bytes::from_static(data),
+        Cow::Owned(data) => data.into(),
+    };
+    Document::new(data, kind, cache, &version).answer(request)
 }
 
 #[cfg(test)]

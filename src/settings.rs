@@ -8,7 +8,9 @@ use rustls::ServerConfig;
 
 use onmic_control::{Outbox, Receiver, RoomsConfig};
 use onmic_edge::hls::HlsConfig;
-use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits, TrustedProxies};
+use onmic_http::serve::HttpLimits;
+use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits};
+use onmic_listen::{Limits, TrustedProxies};
 use onmic_media::Calendar;
 use onmic_media::hub::HubLimits;
 use onmic_mixer::sound::OutputSettings;
@@ -17,6 +19,7 @@ use onmic_packager::Settings;
 use onmic_stage::StageConfig;
 
 use crate::config::Config;
+use crate::listen::Capacity;
 
 pub fn hub(config: &Config) -> HubLimits {
     HubLimits {
@@ -99,10 +102,31 @@ pub fn hls(config: &Config) -> HlsConfig {
     }
 }
 
-pub fn rtmp(config: &Config, tls: Option<Arc<ServerConfig>>) -> RtmpConfig {
+pub fn proxies(config: &Config) -> TrustedProxies {
+    let trusted = config.http.trusted_proxies.clone();
+    TrustedProxies::new(move |peer| trusted.iter().any(|network| network.contains(peer)))
+}
+
+pub fn http(config: &Config, capacity: Capacity) -> HttpLimits {
+    HttpLimits {
+        connections: limits(capacity.http, config.http.connections_per_address),
+        lane: capacity.http_lane,
+        header_timeout: config.http.header_timeout,
+        drain: config.drain,
+    }
+}
+
+/// Returns the limits of a listener that may have `all` connections. One address never gets more than half of them.
+fn limits(all: usize, per_address: usize) -> Limits {
+    Limits { all, per_address: per_address.min(all.div_ceil(2)) }
+}
+
+pub fn rtmp(config: &Config, capacity: Capacity, tls: Option<Arc<ServerConfig>>) -> RtmpConfig {
+    let connections = limits(capacity.rtmp, config.rtmp.connections_per_address);
     let message_bytes = usize::try_from(config.rtmp.message.as_u64()).unwrap_or(usize::MAX);
     let limits = RtmpLimits {
-        connections: config.rtmp.connections,
+        connections: connections.all,
+        connections_per_address: connections.per_address,
         setup_timeout: config.rtmp.start_timeout,
         idle_timeout: config.rtmp.idle_timeout,
         message_bytes,
@@ -110,7 +134,5 @@ pub fn rtmp(config: &Config, tls: Option<Arc<ServerConfig>>) -> RtmpConfig {
         ..RtmpLimits::default()
     };
     let applications = Arc::new(config.rtmp.applications().unwrap_or_default()); // Loading has checked them.
-    let trusted = config.http.trusted_proxies.clone();
-    let proxies = TrustedProxies::new(move |peer| trusted.iter().any(|network| network.contains(peer)));
-    RtmpConfig { limits, applications, tls, proxies }
+    RtmpConfig { limits, applications, tls, proxies: proxies(config) }
 }

@@ -1,6 +1,6 @@
-//! Logs with `tracing`, and metrics with `metrics` and Prometheus.
+//! Metrics with `metrics` and Prometheus.
 
-use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -9,25 +9,18 @@ use axum::response::IntoResponse;
 use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
+use onmic_http::{OneAtATime, Problem};
 use onmic_media::{Hub, ViewerKind, metric};
 use onmic_rtc::Rtc;
+
+use crate::logs;
 
 /// The buckets of latencies, in seconds: from the time of one shard wake-up to that of a slow client.
 const LATENCY_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0];
 
 /// How often samples are summed up. A shard takes some hundred samples a second.
 const SUM_UP_EVERY: Duration = Duration::from_secs(5);
-
-/// Starts logging to standard error. Fails when the filter cannot be read.
-pub fn start_logs(filter: &str) -> anyhow::Result<()> {
-    // `rtc_dtls` warns of every extension of a ClientHello that it does not know; browsers send several.
-    let filter = EnvFilter::try_new(format!("rtc_dtls=error,{filter}")).context("log.filter is not a filter")?;
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
-    Ok(())
-}
 
 /// Starts the metrics. The handle renders them.
 pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
@@ -44,21 +37,45 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
 pub async fn sum_up(handle: PrometheusHandle, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(SUM_UP_EVERY);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        logs::count_lost();
         handle.run_upkeep();
     }
 }
 
-/// Answers `GET /metrics`: sets the gauges of the hub and of WebRTC, and renders all metrics.
-pub fn render(handle: &PrometheusHandle, hub: &Hub, rtc: &Rtc) -> impl IntoResponse + use<> {
-    let (sources, feeds) = (hub.sources(), hub.feeds());
-    for kind in ViewerKind::ALL {
-        let viewers: usize = feeds.iter().map(|feed| feed.viewers().count(kind)).sum();
-        gauge!(metric::VIEWERS, "kind" => kind.name()).set(viewers as f64);
+/// Renders the metrics of a node for everybody who asks.
+#[derive(Clone)]
+pub struct MetricsPage {
+    handle: PrometheusHandle,
+    hub: Arc<Hub>,
+    rtc: Rtc,
+    rendered: Arc<OneAtATime>,
+}
+
+impl MetricsPage {
+    /// Renders the metrics of `handle`, and the gauges of `hub` and `rtc`.
+    pub fn new(handle: PrometheusHandle, hub: Arc<Hub>, rtc: Rtc) -> Self {
+        Self { handle, hub, rtc, rendered: Arc::default() }
     }
-    for protocol in [onmic_media::Protocol::Rtmp, onmic_media::Protocol::Whip] {
-        let count = sources.iter().filter(|source| source.protocol() == protocol).count();
-        gauge!(metric::SOURCES, "protocol" => protocol.name()).set(count as f64);
+
+    /// Answers `GET /metrics`.
+    pub async fn answer(self) -> Result<impl IntoResponse, Problem> {
+        let rendered = self.rendered.clone();
+        let text = rendered.get(move || self.render().into()).await?;
+        Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
     }
-    gauge!(metric::RTC_TURN).set(rtc.silence(Instant::now()).as_secs_f64());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
+
+    fn render(&self) -> String {
+        let (sources, feeds) = (self.hub.sources(), self.hub.feeds());
+        for kind in ViewerKind::ALL {
+            let viewers: usize = feeds.iter().map(|feed| feed.viewers().count(kind)).sum();
+            gauge!(metric::VIEWERS, "kind" => kind.name()).set(viewers as f64);
+        }
+        for protocol in [onmic_media::Protocol::Rtmp, onmic_media::Protocol::Whip] {
+            let count = sources.iter().filter(|source| source.protocol() == protocol).count();
+            gauge!(metric::SOURCES, "protocol" => protocol.name()).set(count as f64);
+        }
+        gauge!(metric::RTC_TURN).set(self.rtc.silence(Instant::now()).as_secs_f64());
+        logs::count_lost();
+        self.handle.render()
+    }
 }

@@ -51,7 +51,17 @@ pub struct Claims {
 impl Claims {
     /// Whether the token is for this room.
     pub fn covers(&self, room: &RoomName) -> bool {
-        self.room == "*" || self.room == room.as_str()
+        self.covers_all() || self.room == room.as_str()
+    }
+
+    /// Whether the token is for all rooms.
+    pub fn covers_all(&self) -> bool {
+        self.room == "*"
+    }
+
+    /// Returns the one room that the token is for, if its name is one of a room.
+    pub fn only_room(&self) -> Option<RoomName> {
+        self.room.parse().ok()
     }
 
     /// Checks that the token is for this room.

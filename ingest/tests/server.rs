@@ -305,15 +305,11 @@ async fn the_gate_decides_and_its_sentence_reaches_the_peer() {
 }
 
 #[tokio::test]
-async fn limits_of_connections_and_waiting_hold() {
-    let limits = RtmpLimits { connections: 1, feed_timeout: Duration::from_millis(50), ..RtmpLimits::default() };
+async fn a_player_waits_for_a_stream_for_a_limited_time() {
+    let limits = RtmpLimits { feed_timeout: Duration::from_millis(50), ..RtmpLimits::default() };
     let server = Server::start(RtmpConfig { limits, ..RtmpConfig::default() }, Arc::new(OpenGate)).await;
     let mut player = server.tcp().await;
     player.client.play("live", "nobody", &[]);
-    let mut extra = server.tcp().await;
-    let mut byte = [0];
-    let closed = tokio::time::timeout(PATIENCE, extra.stream.read(&mut byte)).await.unwrap();
-    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
     player.send().await;
     player.expect_close("NetStream.Play.StreamNotFound").await;
     server.stop().await;
@@ -333,6 +329,61 @@ async fn a_publisher_that_sends_too_much_is_told_and_closed() {
     }
     publisher.send().await;
     publisher.expect_close("more than 8 Mbit/s").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn above_a_limit_silent_connections_give_way_and_those_with_a_stream_do_not() {
+    for (connections, connections_per_address) in [(2, 10), (10, 2)] {
+        let limits = RtmpLimits { connections, connections_per_address, ..RtmpLimits::default() };
+        let server = Server::start(RtmpConfig { limits, ..RtmpConfig::default() }, Arc::new(OpenGate)).await;
+        let mut publisher = server.tcp().await;
+        publish_hevc(&mut publisher, 1).await;
+        let mut silent = server.tcp().await;
+        let mut player = server.tcp().await; // It takes the place of the silent one.
+        silent.expect_close("").await;
+        let list = Value::StrictArray(vec![Value::text("hvc1")]);
+        player.client.play("live", "demo", &[("fourCcList", list)]);
+        player.send().await;
+        player.media(1).await;
+        server.tcp().await.expect_close("").await; // Both places belong to streams now.
+        publisher.client.command(0, "getStreamLength", 9.0, &[Value::Null]);
+        publisher.send().await;
+        publisher.expect("\"_result\" 9").await;
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_clients_of_a_proxy_have_the_limit_of_their_own_address() {
+    let limits = RtmpLimits { connections_per_address: 1, ..RtmpLimits::default() };
+    let proxies = TrustedProxies::new(|peer| peer.is_loopback());
+    let server = Server::start(RtmpConfig { limits, proxies, ..RtmpConfig::default() }, Arc::new(OpenGate)).await;
+    let mut publishers = Vec::new();
+    for (client, name) in [("203.0.113.7", "first"), ("203.0.113.8", "second")] {
+        let mut publisher = server.tcp().await;
+        publisher.stream.write_all(format!("PROXY TCP4 {client} 10.0.0.1 56245 1935\r\n").as_bytes()).await.unwrap();
+        publisher.client.publish("live", name);
+        publisher.send().await;
+        publisher.expect("NetStream.Publish.Start").await;
+        publishers.push(publisher);
+    }
+    let mut third = server.tcp().await;
+    third.stream.write_all(b"PROXY TCP4 203.0.113.7 10.0.0.1 56246 1935\r\n").await.unwrap();
+    third.expect_close("").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_its_time_for_every_step_has_one_deadline() {
+    let limits = RtmpLimits { setup_timeout: Duration::from_millis(300), ..RtmpLimits::default() };
+    let proxies = TrustedProxies::new(|peer| peer.is_loopback());
+    let server = Server::start(RtmpConfig { limits, proxies, ..RtmpConfig::default() }, Arc::new(OpenGate)).await;
+    for said in [&b""[..], b"P", b"PROXY TCP4 203.0.113.7 10.0.0.1 56245 1935\r\n", b"\x03"] {
+        let mut silent = server.tcp().await;
+        silent.stream.write_all(said).await.unwrap();
+        silent.expect_close("").await;
+    }
     server.stop().await;
 }
 

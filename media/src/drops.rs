@@ -61,6 +61,10 @@ metric::label_values! {
     RtmpCommandOrder => "rtmp_command_order",
     /// The limit of RTMP connections is reached; a new connection is closed.
     RtmpConnections => "rtmp_connections",
+    /// An address has the most RTMP connections that it may have; a new connection is closed.
+    RtmpConnectionsOfAddress => "rtmp_connections_of_address",
+    /// An RTMP connection without a stream gave its place to a new one where a limit was reached.
+    RtmpGaveWay => "rtmp_gave_way",
     /// An RTMP peer's data message has no name.
     RtmpMetadata => "rtmp_metadata",
     /// An RTMP message has a type that this server does not know.
@@ -75,6 +79,19 @@ metric::label_values! {
     RtmpTls => "rtmp_tls",
     /// An RTMP peer sent a command that this server does not know.
     RtmpUnknownCommand => "rtmp_unknown_command",
+
+    /// The limit of HTTP connections is reached; a new connection gets 503 to its first request, or is closed.
+    HttpConnections => "http_connections",
+    /// An address has the most HTTP connections that it may have; a new connection gets 503, or is closed.
+    HttpConnectionsOfAddress => "http_connections_of_address",
+    /// An idle HTTP connection gave its place to a new one where a limit was reached.
+    HttpGaveWay => "http_gave_way",
+    /// An HTTP connection did not bring the headers of its first request in time.
+    HttpHeaderTimeout => "http_header_timeout",
+    /// An HTTP connection's TLS handshake failed.
+    HttpTls => "http_tls",
+    /// The process may open no more files; a TCP connection is accepted and closed.
+    NoDescriptor => "no_descriptor",
 
     /// A datagram is neither STUN, DTLS, RTP nor RTCP (RFC 7983).
     Unclassified => "unclassified",
@@ -202,6 +219,11 @@ metric::label_values! {
 
     /// The queue of webhooks was full; the oldest is dropped.
     WebhookQueue => "webhook_queue",
+
+    /// A line of the log found its queue full, because standard error is not read; the line is dropped.
+    LogQueueFull => "log_queue_full",
+    /// A line of the log could not be written to standard error.
+    LogNotWritten => "log_not_written",
 }
 
 impl DropReason {

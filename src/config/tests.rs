@@ -2,6 +2,8 @@
 
 use super::*;
 
+const SECRET: &str = "a secret of the tests, thirty-two bytes long";
+
 fn load(arguments: &[&str]) -> Result<Config, ConfigError> {
     let arguments = ["onmic"].iter().chain(arguments);
     Config::load(&command().try_get_matches_from(arguments).unwrap())
@@ -47,7 +49,8 @@ fn a_flag_sets_its_option() {
 #[test]
 fn a_packet_of_opus_has_10_or_20_ms() {
     assert_eq!(load(&["--mixer-opus-packet", "20ms"]).unwrap().mixer.opus_packet, Duration::from_millis(20));
-    assert!(load(&["--mixer-opus-packet", "40ms"]).unwrap_err().to_string().contains("10ms or 20ms"));
+    assert!(load(&["--mixer-opus-packet", "15ms"]).unwrap_err().to_string().contains("10ms or 20ms"));
+    assert!(load(&["--mixer-opus-packet", "40ms"]).unwrap_err().to_string().contains("10ms to 20ms"));
 }
 
 #[test]
@@ -75,7 +78,7 @@ fn a_base_path_is_a_plain_path() {
 #[test]
 fn more_shards_than_ports_or_ids_are_refused() {
     assert!(load(&["--rtc-shards", "256"]).is_ok());
-    assert!(matches!(load(&["--rtc-shards", "257"]), Err(ConfigError::Shards { .. })));
+    assert!(load(&["--rtc-shards", "257"]).unwrap_err().to_string().contains("rtc.shards is 257: it is 0 to 256"));
     assert!(matches!(load(&["--rtc-shards", "2", "--rtc-port", "65535"]), Err(ConfigError::Shards { .. })));
 }
 
@@ -93,20 +96,20 @@ fn applications_of_rtmp_are_named_or_any() {
     assert_eq!(app(&load(&[]).unwrap()).name(), "live");
     assert_eq!(app(&load(&["--rtmp-app", "stream, live"]).unwrap()).name(), "stream");
     assert_eq!(app(&load(&["--rtmp-app", "*"]).unwrap()), Applications::Any);
-    assert!(matches!(load(&["--rtmp-app", ","]), Err(ConfigError::RtmpApp(_))));
+    assert!(matches!(load(&["--rtmp-app", "a?b"]), Err(ConfigError::RtmpApp(_))));
+    assert!(load(&["--rtmp-app", ","]).unwrap_err().to_string().contains("rtmp.app has 0 entries"));
 }
 
 #[test]
 fn invalid_rooms_and_unsigned_webhooks_are_refused() {
     assert!(load(&["--rooms-seats", "16", "--rooms-host-leaves", "keep"]).is_ok());
-    assert!(matches!(load(&["--rooms-seats", "17"]), Err(ConfigError::Rooms(_))));
-    assert!(matches!(load(&["--rooms-away-timeout", "1ms"]), Err(ConfigError::Rooms(_))));
+    assert!(load(&["--rooms-seats", "17"]).unwrap_err().to_string().contains("rooms.seats is 17"));
     assert!(load(&["--rooms-host-leaves", "dance"]).is_err());
-    assert!(load(&["--webhooks-url", "https://example.org/hook", "--webhooks-secret", "s"]).is_ok());
+    assert!(load(&["--webhooks-url", "https://example.org/hook", "--webhooks-secret", SECRET]).is_ok());
     let unsigned = load(&["--webhooks-url", "https://example.org/hook"]);
     assert!(matches!(unsigned, Err(ConfigError::WebhookWithoutSecret)));
     for url in ["example.org/hook", "ftp://example.org", "http://", "http:///x"] {
-        let refused = load(&["--webhooks-url", url, "--webhooks-secret", "s"]);
+        let refused = load(&["--webhooks-url", url, "--webhooks-secret", SECRET]);
         assert!(matches!(refused, Err(ConfigError::WebhookUrl(_))), "{url}");
     }
 }
@@ -121,7 +124,109 @@ fn the_defaults_of_rooms_are_those_of_the_machine() {
 fn without_a_secret_the_server_listens_on_loopback_only() {
     assert_eq!(load(&[]).unwrap().address().unwrap().to_string(), "127.0.0.1");
     assert!(matches!(load(&["--host", "0.0.0.0"]), Err(ConfigError::OpenToOthers(_))));
-    let config = load(&["--auth-secret", "s"]).unwrap();
+    let config = load(&["--auth-secret", SECRET]).unwrap();
     assert_eq!(config.address().unwrap().to_string(), "0.0.0.0");
-    assert!(!format!("{config:?}").contains("\"s\""));
+    assert!(!format!("{config:?}").contains(SECRET));
+}
+
+/// Returns whether the default of an option is a number, a time, a size or a list.
+fn has_a_range(option: &Opt) -> bool {
+    match &option.default {
+        Value::Integer(_) | Value::Float(_) | Value::Array(_) => true,
+        Value::String(text) => {
+            let humantime = humantime_serde::re::humantime::parse_duration(text);
+            humantime.is_ok() || text.parse::<ByteSize>().is_ok()
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn every_option_that_is_an_amount_has_one_range() {
+    let is_port = |name: &str| name.ends_with(".port") || name.ends_with("_port"); // Their type has their range.
+    let amounts: Vec<String> =
+        options().iter().filter(|option| has_a_range(option)).map(|option| option.path.join(".")).collect();
+    let ranged: Vec<&str> = limits::LIMITS.iter().map(|limit| limit.option).collect();
+    for amount in amounts.iter().filter(|name| !is_port(name)) {
+        assert_eq!(ranged.iter().filter(|name| *name == amount).count(), 1, "{amount} has one row in LIMITS");
+    }
+    assert!(ranged.iter().all(|name| amounts.iter().any(|amount| amount == name)), "{ranged:?}");
+}
+
+#[test]
+fn values_that_cannot_work_are_refused_and_the_sentence_names_the_option() {
+    for (arguments, option) in [
+        (&["--hls-part", "0s"][..], "hls.part"),
+        (&["--hls-part", "1ns"], "hls.part"),
+        (&["--hls-part", "4s", "--hls-segment", "1s"], "hls.part"),
+        (&["--hls-window", "2s"], "hls.window"),
+        (&["--hls-segment", "15s"], "hls.window"),
+        (&["--hls-segment", "1h"], "hls.segment"),
+        (&["--mixer-opus-bitrate", "1"], "mixer.opus_bitrate"),
+        (&["--mixer-aac-bitrate", "4000000"], "mixer.aac_bitrate"),
+        (&["--mixer-bitrate", "1000"], "mixer.bitrate"),
+        (&["--mixer-frame-rate", "NaN"], "mixer.frame_rate"),
+        (&["--rtmp-message", "100 GiB"], "rtmp.message"),
+        (&["--rtmp-message", "1 KiB"], "rtmp.message"),
+        (&["--rtmp-start-timeout", "0s"], "rtmp.start_timeout"),
+        (&["--rtmp-connections", "0"], "rtmp.connections"),
+        (&["--http-connections", "1"], "http.connections"),
+        (&["--http-connections-per-address", "0"], "http.connections_per_address"),
+        (&["--http-header-timeout", "10ms"], "http.header_timeout"),
+        (&["--http-port", "70000"], "http.port"),
+        (&["--rtc-sessions", "0"], "rtc.sessions"),
+        (&["--rtc-sessions=-1"], "rtc.sessions"),
+        (&["--rtc-consent-timeout", "0s"], "rtc.consent_timeout"),
+        (&["--rtc-ice-servers", "stun.example.org"], "rtc.ice_servers"),
+        (&["--rtc-ice-servers", "stun:a>;x"], "rtc.ice_servers"),
+        (&["--ingest-sources", "0"], "ingest.sources"),
+        (&["--drain", "1 day"], "drain"),
+        (&["--rooms-away-timeout", "1ms"], "rooms.away_timeout"),
+        (&["--rooms-empty-timeout", "2 days"], "rooms.empty_timeout"),
+        (&["--auth-secret", "x"], "auth.secret"),
+        (&["--auth-secret", &"thirty-one bytes are one too few"[1..]], "auth.secret"),
+        (&["--webhooks-url", "https://example.org/", "--webhooks-secret", "sesame"], "webhooks.secret"),
+    ] {
+        let refused = load(arguments).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains(option), "{arguments:?}: {refused:?}");
+        assert!(!refused.contains("sesame") && !refused.contains("hirty-one"), "a secret is not shown: {refused}");
+    }
+}
+
+#[test]
+fn values_at_the_ends_of_their_ranges_work() {
+    for arguments in [
+        &["--mixer-bitrate", "0"][..],
+        &["--rtc-ice-servers", "stun:stun.example.org:3478,turn:[2001:db8::1]:3478?transport=tcp"],
+        &["--rtmp-message", "16 MiB", "--hls-cache", "0"],
+        &["--hls-part", "500ms", "--hls-segment", "500ms", "--hls-window", "2s"],
+        &["--rooms-away-timeout", "100ms", "--rooms-empty-timeout", "1day"],
+        &["--auth-secret", "thirty-two bytes, and not a one!"],
+        &["--drain", "0s", "--ingest-grace", "0s"],
+    ] {
+        assert!(load(arguments).is_ok(), "{arguments:?}: {:?}", load(arguments).err());
+    }
+}
+
+const SECURITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/SECURITY.md");
+
+/// `UPDATE_DOCS=1 cargo test -p onmic documented` writes the table anew.
+#[test]
+fn the_limits_are_documented_with_their_defaults() {
+    const MARKS: [&str; 2] = ["<!-- limits: written by a test -->\n", "<!-- end of limits -->"];
+    let mut table = String::from("\n| option | default | range | where it is reached |\n| --- | --- | --- | --- |\n");
+    for limit in limits::LIMITS {
+        let default = (limit.value)(&Config::default());
+        let row = format!("| `{}` | {default} | {} | {} |\n", limit.option, limit.range(), limit.consequence);
+        table.push_str(&row);
+    }
+    table.push('\n');
+    let text = fs::read_to_string(SECURITY).unwrap();
+    let (before, rest) = text.split_once(MARKS[0]).unwrap();
+    let (_, after) = rest.split_once(MARKS[1]).unwrap();
+    let written = [before, MARKS[0], &table, MARKS[1], after].concat();
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(SECURITY, &written).unwrap();
+    }
+    assert_eq!(fs::read_to_string(SECURITY).unwrap(), written, "UPDATE_DOCS=1 cargo test -p onmic documented");
 }

@@ -12,7 +12,7 @@ import { RoomClient } from "../lib/room_client.js";
 import { SECRET, token } from "../lib/token.js";
 import { pause, waitFor } from "../lib/wait.js";
 
-const HOOK_SECRET = "a secret of the webhooks";
+const HOOK_SECRET = "a secret of the webhooks, thirty-two bytes";
 const PICTURE = { width: 320, height: 180, bitrateKbps: 400 };
 
 const join = async (stage, gateway, room, query) => stage.keep(await RoomClient.join(gateway, room, query));

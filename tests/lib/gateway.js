@@ -24,6 +24,11 @@ function commandLine({ httpPort, rtmpPort, rtcPort, secret, set = {} }) {
   return Object.entries(options).flatMap(([name, value]) => [`--${name.replaceAll(/[._]/g, "-")}`, String(value)]);
 }
 
+/** Returns the environment without what sets up the tests, or would set an option of the gateway. */
+function surroundings() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("ONMIC_")));
+}
+
 export class Gateway {
   #child;
   #log = [];
@@ -31,20 +36,22 @@ export class Gateway {
 
   /**
    * Starts the gateway. `set` maps option names of the configuration ("hls.segment") to values. `arguments` replaces
-   * the whole command line. With `ready: false` this does not wait for /readyz.
+   * the whole command line. With `ready: false` this does not wait for /readyz. `wrap` is a command that runs the gateway,
+   * and `output` a descriptor that takes what it prints.
    */
-  static async start({ secret = null, set = {}, environment = {}, ready = true, ...rest } = {}) {
+  static async start({ secret = null, set = {}, environment = {}, ready = true, wrap = [], output = "pipe", ...rest } = {}) {
     const gateway = new Gateway();
     gateway.address = set.host === "::1" ? "[::1]" : "127.0.0.1";
     gateway.httpPort = await freeTcpPort();
     gateway.rtmpPort = await freeTcpPort();
     gateway.rtcPort = await freeUdpPort();
     const options = rest.arguments ?? commandLine({ ...gateway, secret, set });
-    gateway.#child = spawn(BINARY, options, {
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NO_COLOR: "1", ...environment },
+    const [program, ...words] = [...wrap, BINARY, ...options];
+    gateway.#child = spawn(program, words, {
+      stdio: ["ignore", output, output],
+      env: { ...surroundings(), NO_COLOR: "1", ...environment },
     });
-    for (const stream of [gateway.#child.stdout, gateway.#child.stderr]) {
+    for (const stream of [gateway.#child.stdout, gateway.#child.stderr].filter(Boolean)) {
       stream.setEncoding("utf8");
       stream.on("data", (text) => gateway.#log.push(text));
     }

@@ -106,6 +106,20 @@ pub fn outside_the_binding(project: &Project) -> Vec<String> {
     found
 }
 
+/// Finds output that does not go through the log.
+pub fn outside_the_log(project: &Project) -> Vec<String> {
+    const FILES: [&str; 2] = ["src/logs.rs", "room/src/simulation.rs"]; // The simulation is a tool, not the server.
+    const WORDS: [&str; 6] = ["println", "eprintln", "print!", "eprint!", "stdout", "stderr"];
+    let mut found = Vec::new();
+    for source in project.product().filter(|source| !FILES.contains(&source.path.as_str())) {
+        found.extend(WORDS.iter().flat_map(|word| source.find(word)).map(|place| {
+            let invariant = "no thread but that of the log waits for the reader of standard output or standard error";
+            report(source, place, invariant, "log it by `tracing`")
+        }));
+    }
+    found
+}
+
 /// Finds queues without a bound.
 pub fn unbounded_queues(project: &Project) -> Vec<String> {
     const WORDS: [&str; 5] =
@@ -206,6 +220,19 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].starts_with("mixer/src/codec/decode.rs:1") && found[0].contains("`unsafe` is in"));
         assert!(found[1].starts_with("mixer/src/derive/video.rs:1") && found[1].contains("FFmpeg is named in"));
+    }
+
+    #[test]
+    fn output_beside_the_log_is_found() {
+        let project = Project::of(&[
+            ("src/logs.rs", "fn f() { io::stderr() }"),
+            ("src/main.rs", "fn f() { eprintln!(\"ended\") }"),
+            ("edge/src/a.rs", "fn f() { std::io::stdout() } // println"),
+            ("edge/tests/a.rs", "fn f() { println!() }"),
+        ]);
+        let found = outside_the_log(&project);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("src/main.rs:1") || found[1].starts_with("src/main.rs:1"), "{found:?}");
     }
 
     #[test]

@@ -33,6 +33,11 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_printed_beside_the_log() {
+        nothing(forbidden::outside_the_log(&Project::read()));
+    }
+
+    #[test]
     fn queues_are_bounded() {
         nothing(forbidden::unbounded_queues(&Project::read()));
     }

@@ -19,6 +19,7 @@ use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::get;
 
+use onmic_http::OneAtATime;
 use onmic_media::Hub;
 
 use crate::auth::TokenGate;
@@ -31,12 +32,14 @@ pub struct Api {
     gate: Arc<TokenGate>,
     rooms: Arc<Rooms>,
     rtmp: (u16, String),
+    /// The list of all rooms. Of 10,000 rooms it takes tens of milliseconds to render.
+    list: Arc<OneAtATime>,
 }
 
 impl Api {
     /// Returns an API over these parts. Pages learn from it to publish to the port and application in `rtmp`.
     pub fn new(hub: Arc<Hub>, gate: Arc<TokenGate>, rooms: Arc<Rooms>, rtmp: (u16, String)) -> Self {
-        Self { hub, gate, rooms, rtmp }
+        Self { hub, gate, rooms, rtmp, list: Arc::default() }
     }
 
     /// Returns the routes.
@@ -46,8 +49,8 @@ impl Api {
             .route("/api/v1/rooms/{room}", get(rooms::one).patch(rest::configure).delete(rest::end))
             .merge(rest::router())
             .route("/api/v1/server", get(server::show))
-            .route("/api/v1/openapi.json", get(openapi::document))
             .layer(from_fn(addresses::answer))
+            .route("/api/v1/openapi.json", get(openapi::document)) // It states no address of a ticket or an overlay.
             .with_state(self)
     }
 }

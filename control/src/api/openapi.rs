@@ -1,11 +1,15 @@
-//! The OpenAPI document, which is generated from the routes and their types.
+//! The OpenAPI document, which is generated from the routes and their types. It is rendered once.
 
-use axum::Json;
+use std::sync::LazyLock;
+
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
 use utoipa::openapi::Server;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use onmic_http::BasePath;
+use onmic_http::etag::{self, Document as Kept};
 
 use super::{commands, events, rest, rooms, server};
 use crate::rooms::event::{RoomEvent, ServerMessage};
@@ -43,12 +47,42 @@ impl Modify for Bearer {
     }
 }
 
-pub(super) async fn document(base_path: BasePath) -> Json<utoipa::openapi::OpenApi> {
+/// `GET /api/v1/openapi.json`: returns the document, in which a base path is named as the server's address.
+pub(super) async fn document(base_path: BasePath, request: HeaderMap) -> Response {
+    if base_path.is_root() { AT_ROOT.answer(&request) } else { under(&base_path).answer(&request) }
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Caches ask whether the document is still the same: another version of the server has another one.
+const CACHE: &str = "no-cache";
+
+static AT_ROOT: LazyLock<Kept> = LazyLock::new(|| {
+    let document = rendered(&Document::openapi());
+    let version = etag::version_of(document.as_bytes());
+    Kept::new(document, JSON, CACHE, &version)
+});
+
+/// The document before and after the path of the server's address, and the version of both.
+static AROUND_PATH: LazyLock<(String, String, String)> = LazyLock::new(|| {
+    const PATH: &str = "/the-path-of-the-server";
     let mut document = Document::openapi();
-    if !base_path.is_root() {
-        document.servers = Some(vec![Server::new(base_path.to_string())]);
-    }
-    Json(document)
+    document.servers = Some(vec![Server::new(PATH)]);
+    let document = rendered(&document);
+    let (before, after) = document.split_once(PATH).expect("the server's address is in the document");
+    (before.to_owned(), after.to_owned(), etag::version_of(document.as_bytes()))
+});
+
+fn rendered(document: &utoipa::openapi::OpenApi) -> String {
+    document.to_json().expect("the document has string keys alone")
+}
+
+/// Returns the document under a base path. Its characters need no escape in JSON, nor do its parts in an entity tag.
+fn under(base_path: &BasePath) -> Kept {
+    let (before, after, version) = &*AROUND_PATH;
+    let path = base_path.to_string();
+    let version = format!("{version}-{}", etag::version_of(path.as_bytes()));
+    Kept::new(format!("{before}{path}{after}"), JSON, CACHE, &version)
 }
 
 /// Describes the routes of WHIP and WHEP, which another crate serves.
@@ -129,6 +163,25 @@ mod tests {
         }
         assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
         assert!(document["components"]["schemas"]["WireCommand"].is_object());
+    }
+
+    #[tokio::test]
+    async fn a_base_path_is_the_address_of_the_server_and_changes_nothing_else() {
+        let at = async |path: &str| {
+            let answer = document(path.parse().unwrap(), HeaderMap::new()).await;
+            let etag = answer.headers()["etag"].clone();
+            let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+            (etag, serde_json::from_slice::<serde_json::Value>(&body).unwrap())
+        };
+        let (root_etag, root) = at("").await;
+        let (live_etag, mut live) = at("/live").await;
+        assert_eq!(live["servers"], serde_json::json!([{"url": "/live"}]));
+        live.as_object_mut().unwrap().remove("servers");
+        assert_eq!(live, root);
+        let (other_etag, _) = at("/media/live").await;
+        assert!(root_etag != live_etag && live_etag != other_etag && root_etag != other_etag);
+        let known = [(axum::http::header::IF_NONE_MATCH, live_etag)].into_iter().collect();
+        assert_eq!(document("/live".parse().unwrap(), known).await.status(), 304);
     }
 
     /// A reviewer sees a change of the API as a change of this file.

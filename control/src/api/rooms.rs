@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -96,22 +97,28 @@ pub struct Audio {
 
 /// Lists all rooms. Where the server asks for tokens, it lists those that the token is for.
 #[utoipa::path(get, path = "/api/v1/rooms", tag = "rooms", responses((status = 200, body = Rooms), (status = 401)))]
-pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Result<Json<Rooms>, Problem> {
+pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     let claims = api.gate.claims(token(&headers, &uri))?;
-    let now = Instant::now();
-    let opened = api.rooms.names().into_iter().map(|(room, opened)| (room, Some(opened)));
-    let mut rooms: BTreeMap<RoomName, Option<WallTime>> =
-        api.hub.rooms().into_iter().map(|room| (room, None)).collect();
-    rooms.extend(opened);
-    let visible = |room: &RoomName| claims.as_ref().is_none_or(|claims| claims.covers(room));
-    let rooms = rooms.iter().filter(|(room, _)| visible(room));
-    let room = |(room, opened): (&RoomName, &Option<WallTime>)| {
-        let sources = api.hub.sources_of(room);
-        // A room of the hub may have ended since its name was listed.
-        let is_there = opened.is_some() || !sources.is_empty();
-        is_there.then(|| Room::new(&api.hub, room, &sources, *opened, now))
-    };
-    Ok(Json(Rooms { rooms: rooms.filter_map(room).collect() }))
+    if let Some(claims) = claims.filter(|claims| !claims.covers_all()) {
+        let opened = |room: &RoomName| api.rooms.room(room).map(|(_, opened)| opened);
+        let listed = |room: RoomName| Room::listed(&api.hub, &room, opened(&room), Instant::now());
+        let rooms = claims.only_room().and_then(listed).into_iter().collect();
+        return Ok(Json(Rooms { rooms }).into_response());
+    }
+    let rendered = api.list.clone();
+    let all = rendered.get(move || serde_json::to_vec(&Rooms::all(&api)).unwrap_or_default().into()).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], all).into_response())
+}
+
+impl Rooms {
+    fn all(api: &Api) -> Self {
+        let now = Instant::now();
+        let opened = api.rooms.names().into_iter().map(|(room, opened)| (room, Some(opened)));
+        let mut rooms: BTreeMap<RoomName, Option<WallTime>> =
+            api.hub.rooms().into_iter().map(|room| (room, None)).collect();
+        rooms.extend(opened);
+        Self { rooms: rooms.iter().filter_map(|(room, opened)| Room::listed(&api.hub, room, *opened, now)).collect() }
+    }
 }
 
 /// Shows one room.
@@ -137,6 +144,13 @@ pub async fn one(
 }
 
 impl Room {
+    /// Returns the entry of a room in the list. A room of the hub may have ended since its name was listed.
+    fn listed(hub: &Hub, room: &RoomName, opened: Option<WallTime>, now: Instant) -> Option<Self> {
+        let sources = hub.sources_of(room);
+        let is_there = opened.is_some() || !sources.is_empty();
+        is_there.then(|| Self::new(hub, room, &sources, opened, now))
+    }
+
     fn new(hub: &Hub, name: &RoomName, sources: &[Arc<Source>], opened: Option<WallTime>, now: Instant) -> Self {
         let started = sources.iter().map(|source| source.epoch()).min().or(opened).unwrap_or_default();
         let program = hub.program(name);

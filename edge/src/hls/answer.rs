@@ -5,6 +5,7 @@ use std::ops::Range;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use onmic_http::etag::is_known;
 use onmic_packager::Chain;
 
 use super::body::ChainBody;
@@ -57,11 +58,6 @@ pub(crate) fn media(body: Chain, sound: bool, keep: &HeaderValue, request: &Head
         headers.insert(header::CONTENT_RANGE, content_range);
     }
     response
-}
-
-fn is_known(request: &HeaderMap, etag: &HeaderValue) -> bool {
-    let known = request.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    known.is_some_and(|known| known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == *etag))
 }
 
 fn accepts_gzip(request: &HeaderMap) -> bool {

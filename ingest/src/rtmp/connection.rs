@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
+use onmic_listen::Pass;
 use onmic_media::hub::PublishRefused;
 use onmic_media::publication::{Ended, TakenOver};
 use onmic_media::viewers::Viewing;
@@ -55,8 +56,9 @@ pub(super) struct Shared {
 }
 
 /// Drives one connection: its socket, its session, and its role.
-pub(super) struct Connection<S> {
+pub(super) struct Connection<'a, S> {
     stream: S,
+    pass: &'a Pass,
     link: Link,
     role: Role,
     buffer: Vec<u8>,
@@ -117,9 +119,9 @@ enum End {
     Closed(&'static str),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn new(stream: S, peer: SocketAddr, shared: Arc<Shared>) -> Self {
-        let started = Instant::now();
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
+    /// Makes the driver of a connection that was accepted at `started` and has its place by `pass`.
+    pub(super) fn new(stream: S, peer: SocketAddr, pass: &'a Pass, started: Instant, shared: Arc<Shared>) -> Self {
         let link = Link {
             session: Session::new(shared.limits.clone(), started).with_applications(shared.applications.clone()),
             shared,
@@ -131,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             subject: None,
             kind: "none",
         };
-        Self { stream, link, role: Role::Idle, buffer: vec![0; READ_BYTES] }
+        Self { stream, pass, link, role: Role::Idle, buffer: vec![0; READ_BYTES] }
     }
 
     pub(super) async fn run(mut self) {
@@ -196,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn wait(&mut self) -> Wake {
-        let Self { stream, link, role, buffer } = self;
+        let Self { stream, link, role, buffer, .. } = self;
         if link.shared.shutdown.is_cancelled() {
             return Wake::Shutdown;
         }
@@ -291,7 +293,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     playing.player.receive(kind, wanted);
                 }
             }
-            Event::Released => self.role = Role::Idle,
+            Event::Released => {
+                self.role = Role::Idle;
+                self.pass.offer();
+            }
             Event::Dropped(reason) => self.link.tally.drop(reason, 1),
             Event::Closed(error) => return Err(error),
         }
@@ -314,6 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 tracing::info!(source = %key.name, peer = %link.peer, agent = link.agent, "publishing by RTMP");
                 let publisher = Publisher::default();
                 self.role = Role::Publishing(Box::new(Publishing { publication, publisher }));
+                self.pass.keep();
                 link.session.accept(now);
             }
             Err(refused) => {
@@ -396,6 +402,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Err((code, sentence)) => return session.refuse(code, &sentence),
         };
         tracing::info!(stream = self.link.subject, peer = %self.link.peer, agent = self.link.agent, "playing by RTMP");
+        self.pass.keep();
         session.accept(now);
         session.data(player.metadata());
         let viewing = player.feed().viewers().join(ViewerKind::Rtmp);

@@ -7,8 +7,11 @@ use super::chunk::ChunkLimits;
 /// Holds the limits and times of the RTMP server. The binary fills them from its configuration.
 #[derive(Clone, Debug)]
 pub struct RtmpLimits {
-    /// The most connections at once, publishing and playing. Further ones are closed as soon as they are accepted.
+    /// The most connections at once, publishing and playing. Where the limit is reached, a connection that does neither gives
+    /// way to a new one, and without such a connection the new one is closed.
     pub connections: usize,
+    /// The most connections at once of one address, with the same rule.
+    pub connections_per_address: usize,
     /// How long a connection may take from the accept to a publish or play, handshakes included.
     pub setup_timeout: Duration,
     /// How long a peer may send nothing. Players answer pings, so they are never silent for long.
@@ -37,6 +40,7 @@ impl Default for RtmpLimits {
     fn default() -> Self {
         Self {
             connections: 1000,
+            connections_per_address: 250,
             setup_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(10),

@@ -27,7 +27,7 @@ pub mod stream_key;
 mod tally;
 
 pub use limits::RtmpLimits;
-pub use proxy::TrustedProxies;
+pub use onmic_listen::TrustedProxies;
 pub use server::{RtmpConfig, serve};
 pub use session::{Event, Session};
 pub use stream_key::Applications;

@@ -4,8 +4,7 @@
 //! of one. A proxy's check of its own names no client ([`ppp::v2::Command::Local`]).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 
 use ppp::{HeaderResult, v1, v2};
 use tokio::io::AsyncReadExt;
@@ -19,33 +18,6 @@ const LINE_MAX: usize = 107;
 const V2_FIXED: usize = 16;
 /// The longest header of version 2 that is read. Addresses and what load balancers add take a few hundred bytes.
 const V2_MAX: usize = 4096;
-
-/// Decides which peers are proxies that are believed.
-#[derive(Clone)]
-pub struct TrustedProxies(Arc<dyn Fn(IpAddr) -> bool + Send + Sync>);
-
-impl TrustedProxies {
-    /// Trusts the peers for which `is_trusted` is true.
-    pub fn new(is_trusted: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(is_trusted))
-    }
-
-    pub(super) fn contain(&self, peer: IpAddr) -> bool {
-        (self.0)(peer)
-    }
-}
-
-impl Default for TrustedProxies {
-    fn default() -> Self {
-        Self::new(|_| false)
-    }
-}
-
-impl std::fmt::Debug for TrustedProxies {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TrustedProxies(..)")
-    }
-}
 
 /// Reads the header, if the stream begins with one, and nothing behind it. Returns the client's address, unless the
 /// header leaves it out.

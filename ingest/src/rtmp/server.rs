@@ -1,24 +1,25 @@
 //! Accepts RTMP and RTMPS connections. Each has one task, and all tasks are awaited at the end.
+//!
+//! One deadline counts from the accept to the publish or play: for the header of a proxy, the TLS handshake, the RTMP
+//! handshake and the commands together. What is published or played keeps its place ([`onmic_listen`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
+use onmic_listen::{Admission, Full, Limits, Listener, Pass, Sparing, TrustedProxies};
 use onmic_media::{DropReason, Gate, Hub};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, Connection};
 use super::limits::RtmpLimits;
-use super::proxy::{self, TrustedProxies};
+use super::proxy;
 use super::stream_key::Applications;
 use crate::error::Error;
-
-/// The pause after an accept that failed for lack of file descriptors or memory. Without it the loop would only use
-/// CPU.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Configures the server.
 #[derive(Clone, Debug, Default)]
@@ -42,13 +43,17 @@ pub async fn serve(
     gate: Arc<dyn Gate>,
     shutdown: CancellationToken,
 ) {
+    let mut listener = Listener::new(listener, "rtmp");
     let tls = config.tls.map(TlsAcceptor::from);
     let proxies = config.proxies;
+    let limits = Limits { all: config.limits.connections, per_address: config.limits.connections_per_address };
+    let admission = Admission::new(limits, proxies.clone());
+    let complaints = Sparing::default();
     let shared =
         Arc::new(connection::Shared { limits: config.limits, applications: config.applications, hub, gate, shutdown });
     let mut connections = JoinSet::new();
     loop {
-        let accepted = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = shared.shutdown.cancelled() => break,
             Some(ended) = connections.join_next() => {
                 report(ended);
@@ -56,20 +61,20 @@ pub async fn serve(
             }
             accepted = listener.accept() => accepted,
         };
-        match accepted {
-            Ok(_) if connections.len() >= shared.limits.connections => {
-                DropReason::RtmpConnections.count(1);
-                tracing::warn!(limit = shared.limits.connections, "RTMP connection refused: the limit is reached");
-            }
-            Ok((stream, peer)) => {
+        match admission.admit(peer.ip()) {
+            Ok(pass) => {
                 tracing::debug!(%peer, "RTMP connection accepted");
-                connections.spawn(connect(stream, peer, (tls.clone(), proxies.clone()), shared.clone()));
+                connections.spawn(connect(stream, peer, pass, (tls.clone(), proxies.clone()), shared.clone()));
             }
-            Err(error) => {
-                tracing::warn!(%error, "RTMP accept failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+            Err(full) => {
+                let reason = reason(full);
+                reason.count(1);
+                if let Some(before) = complaints.due(Instant::now()) {
+                    tracing::warn!(%peer, reason = reason.name(), ?limits, before, "RTMP connections are closed at once");
+                }
             }
         }
+        admission.settled().await;
     }
     drop(listener);
     while let Some(ended) = connections.join_next().await {
@@ -77,37 +82,68 @@ pub async fn serve(
     }
 }
 
+fn reason(full: Full) -> DropReason {
+    match full {
+        Full::All => DropReason::RtmpConnections,
+        Full::Address => DropReason::RtmpConnectionsOfAddress,
+    }
+}
+
+/// Serves one connection, unless another one takes its place while it has no stream.
 async fn connect(
+    stream: TcpStream,
+    peer: SocketAddr,
+    pass: Pass,
+    layers: (Option<TlsAcceptor>, TrustedProxies),
+    shared: Arc<connection::Shared>,
+) {
+    tokio::select! {
+        () = pass.gave_way() => {
+            DropReason::RtmpGaveWay.count(1);
+            tracing::debug!(%peer, "RTMP connection closed: it had no stream, and its place was needed");
+        }
+        () = converse(stream, peer, &pass, layers, shared) => {}
+    }
+}
+
+async fn converse(
     mut stream: TcpStream,
     peer: SocketAddr,
+    pass: &Pass,
     (tls, proxies): (Option<TlsAcceptor>, TrustedProxies),
     shared: Arc<connection::Shared>,
 ) {
+    let accepted = Instant::now();
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let setup_timeout = shared.limits.setup_timeout;
+    let deadline = (accepted + setup_timeout).into();
     let mut peer = peer;
     if proxies.contain(peer.ip()) {
         let header = tokio::select! {
             () = shared.shutdown.cancelled() => return,
-            header = tokio::time::timeout(setup_timeout, proxy::read_client(&mut stream)) => header,
+            header = timeout_at(deadline, proxy::read_client(&mut stream)) => header,
         };
         match header {
             Ok(Ok(client)) => peer = client.unwrap_or(peer),
             Ok(Err(error)) => return failed(DropReason::RtmpProxyHeader, &Error::Proxy(error), peer),
             Err(_) => return failed(DropReason::RtmpSetupTimeout, &Error::SetupTimeout(setup_timeout), peer),
         }
+        if let Err(full) = pass.count_for(peer.ip()) {
+            let sentence = format!("{} has the most connections", peer.ip());
+            return failed(reason(full), &Error::Refused(sentence), peer);
+        }
     }
     let Some(acceptor) = tls else {
-        return Connection::new(stream, peer, shared).run().await;
+        return Connection::new(stream, peer, pass, accepted, shared).run().await;
     };
     let handshake = tokio::select! {
         () = shared.shutdown.cancelled() => return,
-        handshake = tokio::time::timeout(setup_timeout, acceptor.accept(stream)) => handshake,
+        handshake = timeout_at(deadline, acceptor.accept(stream)) => handshake,
     };
     match handshake {
-        Ok(Ok(stream)) => Connection::new(stream, peer, shared).run().await,
+        Ok(Ok(stream)) => Connection::new(stream, peer, pass, accepted, shared).run().await,
         Ok(Err(error)) => failed(DropReason::RtmpTls, &Error::Tls(error), peer),
         Err(_) => failed(DropReason::RtmpSetupTimeout, &Error::SetupTimeout(setup_timeout), peer),
     }

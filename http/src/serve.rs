@@ -1,0 +1,438 @@
+//! The HTTP server: HTTP/1.1 and HTTP/2, plain or TLS, on one listener.
+//!
+//! A connection has a deadline from its accept to the end of its first request's headers, whatever it has said until then,
+//! TLS included. It keeps its place while it has a request that is not answered to the end, or has become a WebSocket. Where no
+//! place is free, and no idle connection gives way, a connection gets into a small **lane** beside all others: one request is
+//! answered there by other routes, which know how this node is and refuse everything else.
+//!
+//! Requests that a client sends in a row on one connection of HTTP/1.1 are answered one in each turn of its task, so that
+//! all other tasks come in between.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{ConnectInfo, Request};
+use axum::http::{StatusCode, Version};
+use axum::response::Response;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use metrics::{Gauge, gauge};
+use onmic_listen::{Admission, Full, Limits, Listener, Pass, Sparing, TrustedProxies};
+use onmic_media::{DropReason, metric};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::{sleep_until, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// How long an idle connection that gives way has to take in that it ends.
+const GOODBYE: Duration = Duration::from_millis(100);
+
+/// The most connections of one address in the lane.
+const LANE_PER_ADDRESS: usize = 4;
+
+/// The limits of the server. The binary fills them from its configuration.
+#[derive(Clone, Debug)]
+pub struct HttpLimits {
+    /// The most connections at once.
+    pub connections: Limits,
+    /// The most connections at once in the lane for those that find no place.
+    pub lane: usize,
+    /// How long a connection may take from its accept to the end of its first request's headers, and from one request to the
+    /// end of the next one's headers. Also the pause between pings on an idle HTTP/2 connection.
+    pub header_timeout: Duration,
+    /// How long connections have to finish when the server stops.
+    pub drain: Duration,
+}
+
+/// Answers requests.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    /// The routes of a connection that has a place.
+    pub all: Router,
+    /// The routes of a connection in the lane.
+    pub when_full: Router,
+}
+
+/// Serves `listener` until `stop`. Connections then have the drain time to finish.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    limits: HttpLimits,
+    proxies: TrustedProxies,
+    routes: Routes,
+    stop: CancellationToken,
+) {
+    let mut listener = Listener::new(listener, "http");
+    let server = Arc::new(Server::new(tls, limits, proxies, routes, stop));
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, peer) = tokio::select! {
+            () = server.stop.cancelled() => break,
+            Some(ended) = connections.join_next() => {
+                report(ended);
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match server.admit(peer.ip()) {
+            Some((pass, place)) => {
+                connections.spawn(server.clone().converse(stream, peer, pass, place));
+            }
+            None => drop(stream),
+        }
+        server.all.settled().await;
+        server.lane.settled().await;
+    }
+    drop(listener);
+    let drained = timeout(server.limits.drain, async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    });
+    if drained.await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "the task of an HTTP connection failed");
+    }
+}
+
+/// Where a connection has its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    AmongAll,
+    InLane,
+}
+
+struct Server {
+    tls: Option<TlsAcceptor>,
+    limits: HttpLimits,
+    routes: Routes,
+    stop: CancellationToken,
+    all: Arc<Admission>,
+    lane: Arc<Admission>,
+    builder: Builder<TokioExecutor>,
+    lane_builder: Builder<TokioExecutor>,
+    connections: Gauge,
+    complaints: Sparing,
+}
+
+impl Server {
+    fn new(
+        tls: Option<Arc<rustls::ServerConfig>>,
+        limits: HttpLimits,
+        proxies: TrustedProxies,
+        routes: Routes,
+        stop: CancellationToken,
+    ) -> Self {
+        let lane = Limits { all: limits.lane, per_address: LANE_PER_ADDRESS };
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
+        builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(limits.header_timeout));
+        let mut lane_builder = builder.clone();
+        lane_builder.http1().keep_alive(false);
+        lane_builder.http2().max_concurrent_streams(1);
+        Self {
+            tls: tls.map(TlsAcceptor::from),
+            all: Admission::new(limits.connections, proxies),
+            lane: Admission::new(lane, TrustedProxies::default()),
+            limits,
+            routes,
+            stop,
+            builder,
+            lane_builder,
+            connections: gauge!(metric::CONNECTIONS, "protocol" => "http"),
+            complaints: Sparing::default(),
+        }
+    }
+
+    /// Finds a place for a connection of `peer`. `None` means that the connection closes at once.
+    fn admit(&self, peer: IpAddr) -> Option<(Pass, Place)> {
+        let full = match self.all.admit(peer) {
+            Ok(pass) => return Some((pass, Place::AmongAll)),
+            Err(full) => full,
+        };
+        let (reason, limit) = match full {
+            Full::All => (DropReason::HttpConnections, self.limits.connections.all),
+            Full::Address => (DropReason::HttpConnectionsOfAddress, self.limits.connections.per_address),
+        };
+        reason.count(1);
+        if let Some(before) = self.complaints.due(Instant::now()) {
+            tracing::warn!(%peer, reason = reason.name(), limit, before, "HTTP connections are refused with 503");
+        }
+        self.lane.admit(peer).ok().map(|pass| (pass, Place::InLane))
+    }
+
+    async fn converse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, pass: Pass, place: Place) {
+        let deadline = tokio::time::Instant::now() + self.limits.header_timeout;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let conversation = Arc::new(Conversation::new(pass));
+        let stream = Kept { stream, _kept: Counted::new(self.connections.clone(), conversation.clone()) };
+        let ended = match &self.tls {
+            None => self.answer(stream, peer, place, &conversation, deadline).await,
+            Some(tls) => {
+                let handshake = tokio::select! {
+                    handshake = timeout_at(deadline, tls.accept(stream)) => handshake,
+                    () = conversation.pass.gave_way() => return DropReason::HttpGaveWay.count(1),
+                };
+                match handshake {
+                    Ok(Ok(stream)) => self.answer(stream, peer, place, &conversation, deadline).await,
+                    Ok(Err(error)) => {
+                        tracing::debug!(%peer, %error, "TLS handshake failed");
+                        Err(DropReason::HttpTls)
+                    }
+                    Err(_) => Err(DropReason::HttpHeaderTimeout),
+                }
+            }
+        };
+        if let Err(reason) = ended {
+            reason.count(1);
+            tracing::debug!(%peer, reason = reason.name(), "HTTP connection closed");
+        }
+    }
+
+    /// Answers the requests of one connection.
+    async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+        peer: SocketAddr,
+        place: Place,
+        conversation: &Arc<Conversation>,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), DropReason> {
+        let (builder, router) = match place {
+            Place::AmongAll => (&self.builder, &self.routes.all),
+            Place::InLane => (&self.lane_builder, &self.routes.when_full),
+        };
+        let asked = Asked { router: router.clone(), peer, conversation: conversation.clone() };
+        let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), asked));
+        let (mut is_watched, mut is_stopping) = (true, false);
+        loop {
+            let turn = poll_fn(|context| {
+                conversation.turn.begin();
+                connection.as_mut().poll(context)
+            });
+            tokio::select! {
+                ended = turn => {
+                    if let Err(error) = ended {
+                        tracing::trace!(%peer, %error, "HTTP connection ended");
+                    }
+                    return Ok(());
+                }
+                () = sleep_until(deadline), if is_watched => {
+                    if !conversation.has_asked.load(Ordering::Relaxed) {
+                        return Err(DropReason::HttpHeaderTimeout);
+                    }
+                    is_watched = false;
+                }
+                () = conversation.pass.gave_way() => {
+                    if conversation.has_asked.load(Ordering::Relaxed) {
+                        connection.as_mut().graceful_shutdown();
+                        let _ = timeout(GOODBYE, connection.as_mut()).await;
+                    }
+                    return Err(DropReason::HttpGaveWay);
+                }
+                () = self.stop.cancelled(), if !is_stopping => {
+                    is_stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+/// What a connection's task, its requests and its socket share.
+struct Conversation {
+    pass: Pass,
+    has_asked: AtomicBool,
+    /// The requests that are not answered to the end. The lock keeps the place and this number in step.
+    open: Mutex<usize>,
+    turn: Turn,
+}
+
+impl Conversation {
+    fn new(pass: Pass) -> Self {
+        Self { pass, has_asked: AtomicBool::new(false), open: Mutex::new(0), turn: Turn::default() }
+    }
+}
+
+/// A request that is not answered to the end. Meanwhile its connection keeps its place.
+struct Open(Arc<Conversation>);
+
+impl Open {
+    fn begin(conversation: Arc<Conversation>) -> Self {
+        conversation.has_asked.store(true, Ordering::Relaxed);
+        let mut open = conversation.open.lock();
+        *open += 1;
+        if *open == 1 {
+            conversation.pass.keep();
+        }
+        drop(open);
+        Self(conversation)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut open = self.0.open.lock();
+        *open -= 1;
+        if *open == 0 {
+            self.0.pass.offer();
+        }
+    }
+}
+
+/// The body of an answer, with its request.
+struct Answer {
+    body: Body,
+    _open: Open,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Says whether a request was begun since the connection's task was polled last.
+#[derive(Default)]
+struct Turn(AtomicBool);
+
+impl Turn {
+    fn begin(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes the turn, unless another request has it.
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// Leads the requests of one connection to their routes.
+#[derive(Clone)]
+struct Asked {
+    router: Router,
+    peer: SocketAddr,
+    conversation: Arc<Conversation>,
+}
+
+impl hyper::service::Service<hyper::Request<Incoming>> for Asked {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        let Self { router, peer, conversation } = self.clone();
+        let open = Open::begin(conversation.clone());
+        let mut request: Request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        // Requests of HTTP/2 have tasks of their own, which are not polled with the connection.
+        let takes_turns = request.version() < Version::HTTP_2;
+        Box::pin(async move {
+            while takes_turns && !conversation.turn.take() {
+                yield_now().await;
+            }
+            let answer = router.oneshot(request).await?;
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                // The connection is a WebSocket now. It keeps its place for as long as its socket lives.
+                *conversation.open.lock() += 1;
+            }
+            Ok(answer.map(|body| Body::new(Answer { body, _open: open })))
+        })
+    }
+}
+
+/// Counts a connection for as long as its socket lives, which is longer than its task if it became a WebSocket. So long
+/// it also keeps its place.
+struct Counted {
+    connections: Gauge,
+    _conversation: Arc<Conversation>,
+}
+
+impl Counted {
+    fn new(connections: Gauge, conversation: Arc<Conversation>) -> Self {
+        connections.increment(1.0);
+        Self { connections, _conversation: conversation }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.connections.decrement(1.0);
+    }
+}
+
+/// A stream that keeps something while it lives.
+struct Kept<S> {
+    stream: S,
+    _kept: Counted,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Kept<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Kept<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests;

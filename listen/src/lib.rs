@@ -1,0 +1,19 @@
+//! What all TCP listeners share: how many connections one address and all addresses may have, which of them give way, and
+//! what happens when the process has no file descriptor left.
+//!
+//! A connection is **idle** while nothing goes on for its peer: it has not asked for anything yet, or has got what it asked
+//! for. An idle connection costs a descriptor and nothing else, and its peer may never say anything. So a connection has a
+//! deadline for its first request that starts with the accept, and where a limit is reached, an idle connection gives its place
+//! to a new one: the oldest that has never asked for anything, or else the one that has been idle for longest. A connection that
+//! is busy never gives way.
+//!
+//! This crate knows nothing of what is said on a connection.
+
+pub mod admission;
+pub mod descriptors;
+pub mod listener;
+pub mod sparing;
+
+pub use admission::{Admission, Full, Limits, Pass, TrustedProxies};
+pub use listener::Listener;
+pub use sparing::Sparing;

@@ -1,0 +1,135 @@
+// Tests what strangers, faults of the machine and clumsy operators do at the door: connections that say nothing, too many
+// of them, a log that nobody reads, too few files, values that cannot work. Everybody else is served meanwhile.
+
+import assert from "node:assert/strict";
+import { endToEnd } from "../../lib/end_to_end.js";
+import { assertProblem } from "../../lib/expect.js";
+import { Gateway } from "../../lib/gateway.js";
+import { request } from "../../lib/http.js";
+import { abandonedPipe, dial, fullPipe, SAID, STRANGER } from "../../lib/strangers.js";
+import { pause, waitFor } from "../../lib/wait.js";
+
+const PICTURE = { width: 320, height: 180, bitrateKbps: 400 };
+const FEW_FILES = ["bash", "-c", 'ulimit -n 128; exec "$@"', "-"];
+
+/** Asserts that `room` can be published and watched. */
+async function isServed(stage, gateway, room) {
+  await stage.live(gateway, room, PICTURE);
+  const playlist = () => request(gateway.url(`/hls/${room}/index.m3u8`)).catch(() => null);
+  await waitFor(`the playlist of ${room}`, async () => (await playlist())?.status === 200);
+}
+
+endToEnd("a_log_that_nobody_reads_stops_nothing", async (stage) => {
+  const pipe = fullPipe(stage.folder());
+  stage.keep({ stop: async () => pipe.close() });
+  const gateway = await stage.gateway({ output: pipe.writing, set: { "log.filter": "debug" } });
+  await isServed(stage, gateway, "unread");
+  const lost = () => gateway.metric("onmic_drops_total", { reason: "log_queue_full" });
+  const visited = async () => {
+    // Each connection leaves lines of the log.
+    const visits = Array.from({ length: 200 }, () => dial(gateway.rtmpPort, "G"));
+    await pause(100);
+    visits.forEach(({ end }) => end());
+    return (await lost()) > 0;
+  };
+  await waitFor("the queue of the log to be full", visited, { timeoutMs: 40_000 });
+  await isServed(stage, gateway, "still-unread");
+  // It ends by itself although the last lines find no reader.
+  await gateway.stop();
+});
+
+endToEnd("a_reader_of_the_log_may_go_away", async (stage) => {
+  const pipe = abandonedPipe(stage.folder());
+  stage.keep({ stop: async () => pipe.close() });
+  const gateway = await stage.gateway({ output: pipe.writing });
+  pipe.leave();
+  await isServed(stage, gateway, "unheard");
+  await waitFor("the lost lines to be counted", () => gateway.metric("onmic_drops_total", { reason: "log_not_written" }));
+});
+
+endToEnd("a_connection_that_asks_for_nothing_is_closed_whatever_it_says", async (stage) => {
+  const gateway = await stage.gateway({ set: { "http.header_timeout": "2s", "rtmp.start_timeout": "2s" } });
+  const silent = Object.entries(SAID).flatMap(([what, said]) => [
+    { what: `HTTP: ${what}`, of: dial(gateway.httpPort, said) },
+    { what: `RTMP: ${what}`, of: dial(gateway.rtmpPort, said) },
+  ]);
+  const open = () => silent.filter(({ of }) => !of.closed).map(({ what }) => what);
+  await waitFor("all of them to be closed", () => open().length === 0).catch((error) => {
+    throw new Error(`${error.message}; open: ${open().join(", ")}`);
+  });
+  const timeouts = await gateway.metric("onmic_drops_total", { reason: "http_header_timeout" });
+  assert.ok(timeouts > 0, "the deadline is counted");
+});
+
+for (const [protocol, port] of [
+  ["HTTP", "httpPort"],
+  ["RTMP", "rtmpPort"],
+]) {
+  endToEnd(`silent_connections_to_${protocol}_take_the_last_file_from_nobody`, async (stage) => {
+    const gateway = await stage.gateway({ wrap: FEW_FILES });
+    await isServed(stage, gateway, "before");
+    const silent = Array.from({ length: 300 }, () => dial(gateway[port]));
+    stage.keep({ stop: async () => silent.forEach(({ end }) => end()) });
+    await isServed(stage, gateway, "meanwhile");
+    const reason = protocol === "HTTP" ? "http_gave_way" : "rtmp_gave_way";
+    await waitFor("connections to give way", () => gateway.metric("onmic_drops_total", { reason }));
+    assert.ok((await gateway.room("before")).live, "who was there before is not affected");
+    gateway.assertAlive();
+  });
+}
+
+/** Opens connections that watch the room "held", which are busy for as long as they stay. Returns how many found a place. */
+async function watch(stage, gateway, count, localAddress) {
+  const asked = "GET /flv/held.flv HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  const viewers = Array.from({ length: count }, () => dial(gateway.httpPort, asked, localAddress));
+  stage.keep({ stop: async () => viewers.forEach(({ end }) => end()) });
+  await waitFor("the viewers to be answered", () => viewers.every(({ heard, closed }) => heard.includes("FLV\x01") || closed));
+  return viewers.filter(({ heard }) => heard.includes("FLV\x01")).length;
+}
+
+endToEnd("where_all_places_are_busy_health_is_answered_and_the_rest_refused", async (stage) => {
+  const gateway = await stage.gateway({ set: { "http.connections": 8 } });
+  await isServed(stage, gateway, "held");
+  assert.equal(await watch(stage, gateway, 8, "127.0.0.1"), 8, "idle connections give way");
+  const refused = await request(gateway.url("/api/v1/server"));
+  assertProblem(refused, [503], "a request without a place");
+  assert.ok(Number(refused.headers["retry-after"]) > 0);
+  assert.equal((await request(gateway.url("/healthz"))).status, 200);
+  assert.equal((await request(gateway.url("/readyz"))).status, 200);
+});
+
+endToEnd("an_address_has_its_limit_of_connections_and_a_trusted_proxy_has_none", async (stage) => {
+  const set = { "http.connections_per_address": 3, "http.trusted_proxies": "127.0.0.1" };
+  const gateway = await stage.gateway({ set });
+  await isServed(stage, gateway, "held");
+  assert.equal(await watch(stage, gateway, 3, STRANGER), 3);
+  const refused = await request(gateway.url("/api/v1/server"), { localAddress: STRANGER });
+  assertProblem(refused, [503], "a fourth connection of a stranger");
+  assert.equal(await watch(stage, gateway, 6, "127.0.0.1"), 6);
+  assert.equal((await request(gateway.url("/api/v1/server"))).status, 200);
+});
+
+endToEnd("requests_in_a_row_for_the_api_document_are_all_answered", async (stage) => {
+  const gateway = await stage.gateway();
+  const first = await request(gateway.url("/api/v1/openapi.json"));
+  const known = await request(gateway.url("/api/v1/openapi.json"), { headers: { "If-None-Match": first.headers.etag } });
+  assert.deepEqual([first.status, known.status, known.text], [200, 304, ""]);
+  const asked = "GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20);
+  const connections = Array.from({ length: 20 }, () => dial(gateway.httpPort, asked));
+  stage.keep({ stop: async () => connections.forEach(({ end }) => end()) });
+  const answers = ({ heard }) => heard.split("HTTP/1.1 200").length - 1;
+  await waitFor("all answers", () => connections.every((connection) => answers(connection) === 20));
+});
+
+endToEnd("options_that_cannot_work_end_the_start_with_a_sentence", async () => {
+  for (const [what, options, sentence] of [
+    ["a secret of one letter", { secret: "x" }, /auth\.secret is too short/],
+    ["parts of no length", { set: { "hls.part": "0s" } }, /hls\.part is 0s/],
+    ["a variable that is nearly an option", { environment: { ONMIC_HTTP_PROT: "1" } }, /ONMIC_HTTP_PORT/],
+  ]) {
+    const gateway = await Gateway.start({ ...options, ready: false });
+    await waitFor(`the end of a start with ${what}`, () => gateway.exit);
+    assert.notEqual(gateway.exit.code, 0, what);
+    assert.match(gateway.log, sentence, what);
+  }
+});
