@@ -1,5 +1,7 @@
 //! One CMAF chunk: `prft` (the date of its first sample), `emsg` (timed metadata), `moof`, and an `mdat` whose header is written
 //! and whose payloads are chained.
+//!
+//! **The timeline of the files** is the program's, moved by [`ORIGIN_SECONDS`].
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,7 +26,20 @@ const EVENT_DURATION_UNKNOWN: u32 = u32::MAX;
 
 const MDAT_HEADER: usize = 8;
 
-/// Is one frame with its place on the file's timeline.
+/// Where the zero of the program's timeline is in the files. shaka 5 shifts frames to a timeline of its own, which begins
+/// near zero when it joins. It adds 1 ms to a negative shift, and shifts anew with a part if the shift in force differs by
+/// 1 ms or more from the intended one. The frames after that are lost up to the next keyframe. The rounding of a double
+/// decides whether it differs by 1 ms. That depends on the greatest power of two below the shift: it does not from 2^24 to
+/// 2^25 s, which is 194 days. The hour is for what the player's timeline has before the join. Without this, shaka showed a
+/// third of the frames if it joined in the 3rd and 4th minute of a program, or between the 35th minute and the 9th hour.
+pub const ORIGIN_SECONDS: u64 = (1 << 24) + 3600;
+
+/// Places a time of the program's timeline on that of the files.
+fn in_file(time: i64, rate: ClockRate) -> u64 {
+    (ORIGIN_SECONDS * u64::from(rate.hz())).saturating_add_signed(time)
+}
+
+/// Is one frame with its place after the one before.
 #[derive(Debug)]
 pub(crate) struct Sample {
     pub(crate) duration: u32,
@@ -33,13 +48,13 @@ pub(crate) struct Sample {
     pub(crate) payload: Bytes,
 }
 
-/// Is a message that belongs to a moment of the file's timeline.
+/// Is a message that belongs to a moment of the program's timeline.
 #[derive(Debug)]
 pub(crate) struct Event {
     /// The number of the message within its rendition. A receiver that gets a message twice recognises it by this
     /// number.
     pub(crate) id: u32,
-    /// The presentation time on the file's timeline.
+    /// The presentation time on the program's timeline.
     pub(crate) pts: i64,
     pub(crate) parameters: Arc<Parameters>,
     pub(crate) message: Bytes,
@@ -51,7 +66,7 @@ impl Event {
         let Parameters::Metadata(metadata) = &*self.parameters else { return Ok(()) };
         let emsg = Emsg {
             timescale: rate.hz(),
-            presentation_time: EmsgTimestamp::Absolute(u64::try_from(self.pts).unwrap_or(0)),
+            presentation_time: EmsgTimestamp::Absolute(in_file(self.pts, rate)),
             event_duration: EVENT_DURATION_UNKNOWN,
             id: self.id,
             scheme_id_uri: metadata.scheme().to_owned(),
@@ -84,14 +99,15 @@ pub(crate) fn decode_when_shown(times: Range<i64>, samples: &mut [Sample]) -> i6
 }
 
 /// Returns the chunk of `samples`. The first sample is decoded at `start`, which is shown on `date`.
-/// `events` are on a clock of the rate beside them.
+/// `start` and the times of `events` are of the program's timeline, on a clock of `rate`.
 pub(crate) fn fragment(
     sequence: u32,
-    start: u64,
+    start: i64,
     date: Date,
     (events, rate): (Vec<Event>, ClockRate),
     samples: Vec<Sample>,
 ) -> Result<Chain, PackagerError> {
+    let start = in_file(start, rate);
     let first_composition = samples.first().map_or(0, |sample| sample.composition);
     let prft = Prft {
         reference_track_id: TRACK_ID,
@@ -151,6 +167,18 @@ fn moof(sequence: u32, start: u64, samples: &[Sample]) -> Moof {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What shaka computes with doubles, for the first part of a join and for the one after it.
+    #[test]
+    fn shaka_keeps_the_shift_of_its_first_part() {
+        let rate = ClockRate::new(90_000).unwrap();
+        for minutes in [0, 1, 20, 34, 60, 546, 100_000, 279_000] {
+            let decoded = in_file(90_000 * 60 * minutes + 7, rate) as f64 / 90_000.0;
+            let intended = 36.0 - decoded;
+            let in_force = intended + 0.001;
+            assert!((in_force - intended).abs() < 0.001, "after {minutes} min");
+        }
+    }
 
     fn samples(composition: &[i64]) -> Vec<Sample> {
         let sample = |composition: &i64| Sample {

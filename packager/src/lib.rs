@@ -29,6 +29,7 @@ mod window;
 
 pub use chain::Chain;
 pub use error::PackagerError;
+pub use fragment::ORIGIN_SECONDS;
 pub use rendition::{Edge, Rendition};
 pub use segment::{Init, Part, Segment};
 pub use segmenter::{Ignored, Segmenter};

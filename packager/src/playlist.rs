@@ -1,6 +1,12 @@
 //! Renders the media playlist, whole or as a delta update (rfc8216bis 4.4, 6.2).
 //!
 //! All clients get the same text. It is rendered by hand, because it has tags that no library writes.
+//!
+//! **The end of a segment** is listed together with the first part of the next one. Until then its parts are listed as those
+//! of an open segment, and a client that asks for one more waits for that part. So the last lines of a playlist are never
+//! a whole segment and a hint, which video.js 8 mistakes: it takes the parts that it had seen for parts of the hinted
+//! segment, and asks again for the part that it has, which a cache answers with the same playlist for six target durations.
+//! The first segment is listed at once, because players wait for it, and so is one whose successor has no parts.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -37,13 +43,18 @@ pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, sk
     }
     // Players that see parts take the last one for the end of the playlist, so none is listed before a whole segment.
     let parted = rendition.segments().rposition(|segment| segment.whole).map_or(0, |whole| whole + 1);
+    let begun = rendition.open().is_some_and(|open| open.whole || !open.listed().is_empty());
+    let last = rendition.segments().len() - 1;
     let mut init: Option<&Init> = None;
     for (index, listed) in rendition.segments().enumerate() {
         if index >= skipped {
             let with_parts = index >= parted && ages.0[index] <= settings.target * PARTS_FOR;
             segment(&mut text, rendition, listed, init, with_parts);
-            line(&mut text, format_args!("#EXTINF:{},", Seconds(listed.duration)));
-            line(&mut text, format_args!("{}", File::Segment(rendition.key(), listed.msn)));
+            let has_parts = with_parts && !listed.listed().is_empty();
+            if index < last || index == 0 || begun || around.ended || !has_parts {
+                line(&mut text, format_args!("#EXTINF:{},", Seconds(listed.duration)));
+                line(&mut text, format_args!("{}", File::Segment(rendition.key(), listed.msn)));
+            }
             // The MAP is repeated after EXT-X-SKIP: shaka 5 does not look it up in the playlist that it had before.
             init = Some(&listed.init);
         }

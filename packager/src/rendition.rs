@@ -626,7 +626,6 @@ impl Rendition {
         if self.open.as_ref().is_some_and(|open| open.discontinuity && open.parts.is_empty()) {
             decoded = decode_when_shown(part.start..shown_until.max(end), &mut part.samples);
         }
-        let decoded = u64::try_from(decoded).unwrap_or(0);
         self.sequence = self.sequence.wrapping_add(1);
         let events = (std::mem::take(&mut self.events), self.rate);
         let body = fragment(self.sequence, decoded, self.dates.date(part.wall), events, part.samples)?;

@@ -28,7 +28,7 @@ pub struct Part {
     pub independent: bool,
     /// The number of frames.
     pub samples: usize,
-    /// The decoding time of its first sample.
+    /// The decoding time of its first sample, on the timeline of the program.
     pub start: u64,
     /// The bytes of the file.
     pub body: Chain,

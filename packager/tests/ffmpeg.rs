@@ -12,7 +12,7 @@ use std::sync::Arc;
 use common::{Scratch, ffmpeg, frames_of_flv, make_flv, probe, secs};
 use mp4_atom::{Decode, Moof, Prft};
 use onmic_media::{ClockRate, Frame, MediaKind, Ticks, TrackKey};
-use onmic_packager::{Rendition, Segmenter, Settings, multivariant};
+use onmic_packager::{ORIGIN_SECONDS, Rendition, Segmenter, Settings, multivariant};
 
 const X264: [&str; 8] = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "60", "-pix_fmt", "yuv420p"];
 const AAC: [&str; 4] = ["-c:a", "aac", "-b:a", "96k"];
@@ -49,7 +49,8 @@ fn check(scratch: &Scratch, name: &str, source: &Path, frames: &[Arc<Frame>]) {
         let rate = sent[0].parameters.clock_rate();
         sent.sort_by_key(|frame| frame.pts);
         let entries = ["-select_streams", stream, "-show_entries", "frame=pts_time"];
-        let shown: Vec<_> = probe(&file, &entries).iter().map(|time| micros(time)).collect();
+        let origin = (ORIGIN_SECONDS * 1_000_000) as i64;
+        let shown: Vec<_> = probe(&file, &entries).iter().map(|time| micros(time) - origin).collect();
         let before_video = sent.len() - shown.len();
         assert!(before_video <= if kind == MediaKind::Audio { 6 } else { 0 }, "{name}: {before_video} lost");
         for (frame, shown) in sent[before_video..].iter().zip(&shown) {

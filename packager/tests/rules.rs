@@ -51,6 +51,22 @@ fn a_playlist_in_the_middle_of_its_second_segment() {
 }
 
 #[test]
+fn the_end_of_a_segment_is_listed_with_the_first_part_of_the_next() {
+    let end = |seconds: f64| {
+        let mut segmenter = Segmenter::new(settings(), true);
+        play(&Publisher::new(), &mut segmenter, 0.0, seconds, 30.0, 60);
+        let lines = text(&segmenter, MediaKind::Video, false);
+        lines[lines.rfind("video-part-11").unwrap()..].lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let open = end(4.1);
+    assert!(open[1].starts_with("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"video-part-12.m4s\""), "{open:#?}");
+    assert!(open[2].ends_with("LAST-MSN=2,LAST-PART=5"), "{open:#?}");
+    let begun = end(4.4);
+    assert_eq!(begun[1..3], ["#EXTINF:2.00000,", "video-2.m4s"]);
+    assert!(begun[4].contains("video-part-12.m4s"), "{begun:#?}");
+}
+
+#[test]
 fn a_delta_update_leaves_out_segments_older_than_six_target_durations() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&Publisher::new(), &mut segmenter, 0.0, 32.5, 30.0, 60);

@@ -13,7 +13,7 @@ use onmic_media::{
     Rendition, Ticks, TrackKey, WallTime,
 };
 use onmic_packager::playlist::{Around, render};
-use onmic_packager::{Segmenter, Settings, multivariant};
+use onmic_packager::{ORIGIN_SECONDS, Segmenter, Settings, multivariant};
 
 const LOWER: TrackKey = TrackKey::new(MediaKind::Video, Rendition(1));
 
@@ -116,7 +116,8 @@ impl Packaging {
                     assert_eq!(emsg.timescale, rendition.rate().hz());
                     let EmsgTimestamp::Absolute(shown) = emsg.presentation_time else { panic!("{emsg:?}") };
                     let start = Ticks(part.start as i64).duration(rendition.rate());
-                    let shown = Ticks(shown as i64).duration(rendition.rate());
+                    let in_file = Ticks(shown as i64).duration(rendition.rate());
+                    let shown = in_file - Duration::from_secs(ORIGIN_SECONDS);
                     assert!(shown >= start && shown < start + part.duration, "{shown:?} in {start:?}");
                     assert_eq!(emsg.id as usize, messages.len());
                     messages.push(String::from_utf8(emsg.message_data).unwrap());

@@ -11,7 +11,7 @@ use common::made_up::{Publisher, Random, check, check_seeded, settings, text};
 use common::{EPOCH, START_MICROS};
 use mp4_atom::{Decode, Prft};
 use onmic_media::{Date, DateOffset, Frame, MediaKind, Rendition, Ticks, TrackKey, WallTime};
-use onmic_packager::{Segment, Segmenter};
+use onmic_packager::{ORIGIN_SECONDS, Segment, Segmenter};
 
 const LOWER: TrackKey = TrackKey::new(MediaKind::Video, Rendition(1));
 const HOUR: i64 = 3_600_000_000;
@@ -55,7 +55,8 @@ fn segments(segmenter: &Segmenter, key: TrackKey) -> Vec<Segment> {
 fn ahead(segmenter: &Segmenter, key: TrackKey, segment: &Segment) -> Option<i64> {
     let rate = segmenter.rendition(key).unwrap().rate();
     let prft = Prft::decode(&mut &segment.parts.first()?.body.to_vec()[..]).unwrap();
-    let shown = Ticks(i64::try_from(prft.media_time).unwrap()).micros(rate) - START_MICROS;
+    let in_file = Ticks(i64::try_from(prft.media_time).unwrap()).micros(rate);
+    let shown = in_file - (ORIGIN_SECONDS * 1_000_000) as i64 - START_MICROS;
     let line = Date(EPOCH.micros()).offset_micros(shown);
     let stated = Date(WallTime::from_ntp(prft.ntp_timestamp).micros());
     assert!(stated.micros_since(segment.program_date_time).abs() < 60_000, "{key} {}: {stated}", segment.msn);

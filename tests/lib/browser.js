@@ -68,7 +68,7 @@ export class Browser {
     return page;
   }
 
-  /** Starts a client of the bench ("whep", "whip", "hls", "loopback", "file") in its own window. */
+  /** Starts a client of the bench ("whep", "whip", "hls", "library", "loopback", "file") in its own window. */
   async play(kind, options) {
     const page = await this.open(`${this.#pages.url}/`);
     await page.waitForFunction(() => window.bench);

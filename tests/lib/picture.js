@@ -16,6 +16,7 @@ export const DEFAULT_PICTURE = {
   lookaheadFrames: 0,
   preset: "ultrafast",
   profile: "baseline",
+  pixelFormat: "yuv420p",
   bitrateKbps: 1000,
   detail: 0, // The strength of added noise. Noise makes an encoder use the bitrate that it was given.
   channels: 2,
@@ -35,10 +36,16 @@ export const LIKE_OBS = {
   sampleRate: 44100,
 };
 
+/** The default settings of x264enc of GStreamer, which takes the best format that its source has. */
+export const LIKE_X264ENC = {
+  ...{ bframes: 2, lookaheadFrames: 40, preset: "medium", profile: "high444", pixelFormat: "yuv444p10le" },
+  ...{ gopFrames: 250, bitrateKbps: 2048 },
+};
+
 function ffmpegArguments(picture, output) {
   const filters = [`scale=${picture.width}:${picture.height}:flags=neighbor`];
   if (picture.detail > 0) filters.push(`noise=alls=${picture.detail}:allf=t`);
-  filters.push("format=yuv420p");
+  filters.push(`format=${picture.pixelFormat}`);
   const zeroLatency = picture.bframes === 0 && picture.lookaheadFrames === 0;
   const rate = `${picture.bitrateKbps}k`;
   return [

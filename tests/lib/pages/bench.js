@@ -4,12 +4,13 @@
 // serve clients that it does not know.
 
 import { playHls } from "./hls_client.js";
+import { playLibrary } from "./library_client.js";
 import { playFile, startLoopback } from "./loopback.js";
 import { playWhep } from "./whep_client.js";
 import { publishWhip } from "./whip_client.js";
 
 const clients = new Map();
-const starters = { whep: playWhep, whip: publishWhip, hls: playHls, loopback: startLoopback, file: playFile };
+const starters = { whep: playWhep, whip: publishWhip, hls: playHls, library: playLibrary, loopback: startLoopback, file: playFile };
 
 window.bench = {
   async start(kind, name, options) {
