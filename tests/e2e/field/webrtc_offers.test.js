@@ -67,6 +67,23 @@ for (const [setup, answered] of [
   });
 }
 
+for (const [what, videos, accepted] of [
+  ["that_the_room_has_last", [[["98", "VP9/90000", "profile-id=0"]], [["45", "AV1/90000"]], [H264]], 2],
+  ["that_the_room_has_first", [[H264], [["96", "VP8/90000"]]], 0],
+  ["that_it_can_convert_to", [[["45", "AV1/90000"]], [["96", "VP8/90000"]]], 1],
+]) {
+  endToEnd(`a_viewer_with_a_section_for_each_codec_gets_the_one_${what}`, async (stage) => {
+    const gateway = await live(stage);
+    const answer = await ask(gateway, "/whep/field", offer({ videos }));
+    assert.equal(answer.status, 201, answer.text);
+    const sections = answer.text.split(/^m=/m).slice(1);
+    const ports = sections.map((text) => text.split(" ")[1] !== "0");
+    assert.deepEqual(ports, [...videos.map((_, at) => at === accepted), true], answer.text);
+    for (const [at, text] of sections.entries()) assert.match(text, new RegExp(`^a=mid:${at}\r$`, "m"));
+    assert.match(answer.text, new RegExp(`^a=group:BUNDLE ${accepted} ${videos.length}\r$`, "m"));
+  });
+}
+
 endToEnd("all_video_codecs_that_a_publisher_offers_are_answered_ours_first", async (stage) => {
   const gateway = await live(stage);
   const video = [["96", "VP8/90000"], ["98", "VP9/90000", "profile-id=0"], H264, ["45", "AV1/90000"]];
