@@ -166,6 +166,23 @@ endToEnd("a_whip_session_that_never_connects_gives_its_name_away", async (stage)
   assert.equal(statuses[0], 409, "at once the name is taken");
 });
 
+endToEnd("a_whip_offer_that_never_connects_makes_nothing_live", async (stage) => {
+  const gateway = await live(stage);
+  assert.equal((await post(gateway, "/whip/letter", offer({ direction: "sendonly" }))).status, 201);
+  const { live: isLive, participants } = await gateway.room("letter");
+  assert.deepEqual([isLive, participants.map(({ state }) => state)], [false, ["connecting"]]);
+  const { rooms } = await gateway.json("/api/v1/rooms");
+  assert.equal(rooms.find(({ name }) => name === "letter").live, false);
+  assert.equal((await request(gateway.url("/whep/letter"), { method: "HEAD" })).status, 409);
+  // Viewers wait for a publisher who may be about to connect, and are told that there is none.
+  const [whep, hls, flv] = await Promise.all([
+    post(gateway, "/whep/letter", offer()),
+    request(gateway.url("/hls/letter/index.m3u8")),
+    request(gateway.url("/flv/letter.flv")),
+  ]);
+  assert.deepEqual([whep.status, hls.status, flv.status], [409, 404, 404]);
+});
+
 endToEnd("a_udp_port_in_use_ends_the_start_with_one_sentence", async (stage) => {
   const socket = createSocket("udp4").bind(0, "127.0.0.1");
   stage.keep({ stop: async () => socket.close() });
