@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use onmic_http::{Problem, token};
 use onmic_media::gate::Refusal;
-use onmic_media::{Action, Gate};
+use onmic_media::{Action, Feed, Gate};
 use thiserror::Error;
 
 /// Why a viewer does not get what it asked for.
@@ -34,6 +34,11 @@ pub enum EdgeError {
 }
 
 impl EdgeError {
+    /// Returns the refusal of a viewer who has waited in vain. Where no frame has ever come, nobody publishes.
+    pub(crate) fn late(feed: Option<&Feed>) -> Self {
+        if feed.is_some_and(Feed::has_tracks) { Self::TimedOut } else { Self::NoSuchRoom }
+    }
+
     /// Returns the HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {

@@ -60,7 +60,8 @@ async fn answer(shared: &Shared, file: &str, uri: &Uri, headers: &HeaderMap) -> 
     admit(&*shared.gate, Action::Play(&room), headers, uri)?;
     let name = FeedName::Program(room);
     shared.hub.feed(&name).ok_or(EdgeError::NoSuchRoom)?;
-    let feed = timeout(SETTLE_PATIENCE, shared.hub.await_feed(&name)).await.map_err(|_| EdgeError::TimedOut)?;
+    let feed = timeout(SETTLE_PATIENCE, shared.hub.await_feed(&name)).await;
+    let feed = feed.map_err(|_| EdgeError::late(shared.hub.feed(&name).as_deref()))?;
     let body = Live::open(&feed).await?;
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();

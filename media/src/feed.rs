@@ -99,13 +99,14 @@ impl Recipe {
         (kind == MediaKind::Video && accept.codecs.contains(&recipe.codec())).then_some(recipe)
     }
 
-    fn for_viewer(kind: MediaKind, accept: Accept<'_>) -> Option<Self> {
+    /// Returns the conversions of a kind that a viewer can take, the best first.
+    fn for_viewer(kind: MediaKind, accept: Accept<'_>) -> impl Iterator<Item = Self> {
         let recipes: &[Self] = match kind {
             MediaKind::Video => &[Self::H264, Self::Vp8],
             MediaKind::Audio => &[Self::Opus, Self::Aac],
             MediaKind::Data => &[],
         };
-        recipes.iter().copied().find(|recipe| accept.codecs.contains(&recipe.codec()))
+        recipes.iter().copied().filter(move |recipe| accept.codecs.contains(&recipe.codec()))
     }
 }
 
@@ -318,7 +319,7 @@ impl Feed {
         self.originals().iter().map(|track| track.key()).collect()
     }
 
-    /// Returns whether the feed has any original track.
+    /// Returns whether the feed has any original track. One without a track cannot be watched yet: nobody has sent a frame.
     pub fn has_tracks(&self) -> bool {
         !self.branches.lock().is_empty()
     }
@@ -402,6 +403,15 @@ impl Feed {
         self.original(key).is_some_and(|original| !accepts.borrow().plays(&original))
     }
 
+    /// Returns the codecs of `accept` in which a viewer can get the track of a key, the best first: its own if it needs no
+    /// conversion, then those that it can be converted to. A track that has yet to come can be had in the latter.
+    pub fn codecs(&self, key: TrackKey, accept: Accept<'_>) -> Vec<Codec> {
+        let own = self.original(key).filter(|original| accept.plays(original));
+        let own = own.map(|original| original.parameters().codec());
+        let converted = Recipe::for_viewer(key.kind, accept).map(Recipe::codec).filter(|codec| Some(*codec) != own);
+        own.into_iter().chain(converted).collect()
+    }
+
     /// Returns a track that `accept` fits. It derives one if that is needed. It blocks while a codec opens, so it is
     /// not for an async task.
     pub fn demand(self: &Arc<Self>, key: impl Into<TrackKey>, accept: Accept<'_>) -> Result<Demand, Unavailable> {
@@ -481,7 +491,7 @@ impl Feed {
         let recipe = match (accept.enters(&original), accept.plays(&original)) {
             (true, _) => None,
             (false, true) => Recipe::with_entries(key.kind, accept).filter(|_| self.deriver.is_some()),
-            (false, false) => Some(Recipe::for_viewer(key.kind, accept).ok_or(Unavailable::NoRecipe(codec))?),
+            (false, false) => Some(Recipe::for_viewer(key.kind, accept).next().ok_or(Unavailable::NoRecipe(codec))?),
         };
         // Without a conversion a viewer waits for a keyframe.
         Ok(match recipe {

@@ -1,13 +1,13 @@
 //! The body of FLV tags, which RTMP's audio and video messages also carry: legacy, and Enhanced RTMP v2.
 //!
-//! [`Reader`] turns bytes into tags. It keeps one fact between tags, the NAL unit length size of each configuration
-//! record, so that frames come out in the canonical form. A record may be missing: then lengths have four bytes, or there
+//! [`Reader`] turns bytes into tags. It keeps two facts between tags: the NAL unit length size of each configuration
+//! record, so that frames come out in the canonical form, and which track of each kind is taken. A record may be missing: then lengths have four bytes, or there
 //! are start codes, and what the frames themselves say is for [`crate::codec::InBand`]. Payloads are slices of the body:
 //! only a length size other than four copies. The writing functions make a small header to send before a payload, which
 //! they do not touch.
 //!
-//! The container has the timestamps: a tag here knows only its composition offset. Of several tracks in one message the
-//! one with id 0 is read, and the others are counted.
+//! The container has the timestamps: a tag here knows only its composition offset. Of several tracks of a kind one is taken,
+//! whatever its number: the first that comes, until a lower one brings its sequence header. The others are counted.
 
 mod read;
 mod write;

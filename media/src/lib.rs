@@ -61,7 +61,7 @@ pub use program::{Brings, Inlet, Keyframes, Offered, Program, TimelineId};
 pub use program_clock::ProgramClock;
 pub use publication::{Arrival, Publication};
 pub use ring::{Join, Read, Reader};
-pub use source::{Protocol, Publisher, Source};
+pub use source::{Presence, Protocol, Publisher, Source};
 pub use time::{ClockRate, NodeClock, Ticks, WallTime};
 pub use track::{Track, TrackId};
 pub use turned_away::TurnedAway;

@@ -51,6 +51,18 @@ impl Protocol {
     }
 }
 
+/// States whether the publisher of a source is there. It is the one fact behind whatever says that a source or its room is
+/// live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It has the name, and no frame of it has come: a WHIP offer that has not connected, or an encoder that sends nothing.
+    Connecting,
+    /// It is connected, and frames have come.
+    Live,
+    /// Frames have come, and it is gone, or an offer that has not connected has its place. The source is in its grace.
+    Interrupted,
+}
+
 /// Describes a publisher of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publisher {
@@ -237,9 +249,19 @@ impl Source {
         self.state.lock().last.person.clone()
     }
 
-    /// Returns whether a publisher is connected now. Within the grace period it may not be.
+    /// Returns whether a publisher has its name now. Within the grace period none may have it.
     pub fn is_connected(&self) -> bool {
         self.state.lock().connected
+    }
+
+    /// Returns whether its publisher is there.
+    pub fn presence(&self) -> Presence {
+        let State { connected, arrived, .. } = *self.state.lock();
+        match self.feed.has_tracks() {
+            false => Presence::Connecting,
+            true if connected && arrived => Presence::Live,
+            true => Presence::Interrupted,
+        }
     }
 
     /// Returns what its publisher should change so that viewers get all that it sends, the most important first.

@@ -167,6 +167,36 @@ fn track_zero_is_unwrapped_and_others_are_counted() {
 }
 
 #[test]
+fn a_lone_track_of_any_number_is_taken_and_a_lower_one_takes_its_place_with_its_header() {
+    let (config, frame) = (h264_config(), h264_frame());
+    let Parameters::H264(h264) = &config else { unreachable!() };
+    let header = |track: u8| join(&[b"\x96\x00avc1", &[track], &h264.avcc()]);
+    let coded = |track: u8| join(&[b"\x96\x03avc1", &[track], &frame]);
+    let other = VideoTag::Ignored(Ignored::OtherTrack);
+    let mut reader = Reader::new();
+    assert_eq!(reader.parse_video(header(2)).unwrap(), VideoTag::Config(config.clone()));
+    assert_eq!(frame_of(reader.parse_video(coded(2)).unwrap()), (true, 0, frame.clone()));
+    for left_out in [header(3), coded(3), coded(1), join(&[b"\x93avc1", &frame])] {
+        assert_eq!(reader.parse_video(left_out).unwrap(), other);
+    }
+    assert_eq!(reader.other_tracks(), 4);
+    assert_eq!(reader.parse_video(header(1)).unwrap(), VideoTag::Config(config.clone()), "a lower one");
+    assert_eq!(reader.parse_video(coded(2)).unwrap(), other);
+    assert_eq!(frame_of(reader.parse_video(coded(1)).unwrap()), (true, 0, frame.clone()));
+    let legacy = reader.parse_video(flv::write_video_config(&config)).unwrap();
+    assert_eq!(legacy, VideoTag::Config(config), "without the multitrack layer it is track 0");
+    assert_eq!(reader.parse_video(coded(1)).unwrap(), other);
+    // Audio has a choice of its own: the lowest of the first message, whose codec is carried.
+    let two = b"\x95\x21xxxx\x01\0\0\x01-Opus\x03\0\0\x03\xfc\xff\xfeOpus\x02\0\0\x03\xfc\xff\xfd";
+    let packet = |last: u8| AudioTag::Frame { codec: Codec::Opus, payload: join(&[&[0xfc, 0xff, last]]) };
+    let before = reader.other_tracks();
+    assert_eq!(reader.parse_audio(Bytes::from_static(two)), Ok(packet(0xfd)));
+    assert_eq!(reader.other_tracks() - before, 2);
+    let unknown = reader.parse_audio(Bytes::from_static(b"\x95\x01xxxx\x05-"));
+    assert_eq!(unknown, Ok(AudioTag::Ignored(Ignored::OtherTrack)), "the codec of another track does not matter");
+}
+
+#[test]
 fn a_tag_that_is_not_a_frame_is_ignored_with_its_reason() {
     let mut reader = Reader::new();
     let cases: [(&'static [u8], Ignored); 8] = [

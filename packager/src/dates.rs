@@ -13,8 +13,15 @@ use onmic_media::{DateOffset, WallTime};
 /// time the estimate is good.
 const SETTLING_MICROS: i64 = 1_500_000;
 
-/// The largest change of dates per second of media: too small to see, and enough for any drift of clocks.
+/// The largest change of dates per second of media: too small to see, and ten times what crystals differ by.
 const DRIFT_MICROS: i64 = 5_000;
+
+/// Dates that are off by more than this belong to a publisher whose clock is fast or slow by more than a crystal is.
+const FAST_MICROS: i64 = 100_000;
+
+/// The largest change of such dates per second of media: 2 %, by which the program clock follows such a publisher, and twice
+/// what the worst clocks gain or lose.
+const FOLLOW_MICROS: i64 = 20_000;
 
 /// Dates that are off by more than this are followed faster: the frames before came earlier or later than they ever
 /// should, as when a publisher's clock stood still. Players must not see the future for minutes.
@@ -88,9 +95,14 @@ impl Dates {
             anchor.offset = said;
         } else {
             let passed = micros.saturating_sub(anchor.newest).clamp(0, 1_000_000);
-            let is_far = (said - anchor.offset).abs() > FAR_MICROS;
-            let step = passed * if is_far { RETURN_MICROS } else { DRIFT_MICROS } / 1_000_000;
-            anchor.offset += (said - anchor.offset).clamp(-step, step);
+            let off = said - anchor.offset;
+            let per_second = match off.abs() {
+                off if off > FAR_MICROS => RETURN_MICROS,
+                off if off > FAST_MICROS => FOLLOW_MICROS,
+                _ => DRIFT_MICROS,
+            };
+            let step = passed * per_second / 1_000_000;
+            anchor.offset += off.clamp(-step, step);
         }
         anchor.newest = anchor.newest.max(micros);
         WallTime(0).offset_micros(micros.saturating_add(anchor.offset))
@@ -115,6 +127,18 @@ mod tests {
     }
 
     #[test]
+    fn dates_follow_a_publisher_whose_clock_is_off_by_a_hundredth() {
+        for fast in [-10, 10] {
+            let mut dates = Dates::default();
+            for second in 0..600 {
+                let date = dates.moment(second * 1_000_000, wall(second * (1000 + fast)));
+                let off = date.micros_since(wall(second * (1000 + fast)));
+                assert!(off.abs() <= FAST_MICROS + 20_000, "{off} µs after {second} s");
+            }
+        }
+    }
+
+    #[test]
     fn a_date_that_is_far_off_is_near_within_seconds() {
         let mut dates = Dates::default();
         for frame in 0..50 {
@@ -131,20 +155,22 @@ mod tests {
 
     #[test]
     fn later_steps_of_the_estimate_are_followed_slowly_and_equally_in_both_renditions() {
-        let mut dates = Dates::default();
-        for frame in 0..50 {
-            dates.moment(frame * 40_000, wall(frame * 40));
+        for (step, most) in [(100, 200), (300, 800)] {
+            let mut dates = Dates::default();
+            for frame in 0..50 {
+                dates.moment(frame * 40_000, wall(frame * 40));
+            }
+            let before = dates.moment(2_000_000, wall(2000));
+            let picture = dates.moment(2_040_000, wall(2040 - step));
+            let sound = dates.moment(2_040_000, wall(2040 - step));
+            assert_eq!(picture, sound);
+            assert!((picture.micros_since(before) - 40_000).abs() <= most, "{step} ms");
+            let mut last = picture;
+            for second in 3..70 {
+                last = dates.moment(second * 1_000_000, wall(second * 1000 - step));
+            }
+            assert_eq!(last, wall(69_000 - step), "the moment reaches the estimate in the end");
         }
-        let before = dates.moment(2_000_000, wall(2000));
-        let picture = dates.moment(2_040_000, wall(2040 - 300));
-        let sound = dates.moment(2_040_000, wall(2040 - 300));
-        assert_eq!(picture, sound);
-        assert!((picture.micros_since(before) - 40_000).abs() <= 200);
-        let mut last = picture;
-        for second in 3..70 {
-            last = dates.moment(second * 1_000_000, wall(second * 1000 - 300));
-        }
-        assert_eq!(last, wall(69_000 - 300), "the moment reaches the estimate in the end");
     }
 
     #[test]

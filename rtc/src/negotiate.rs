@@ -73,11 +73,29 @@ pub(crate) enum Mismatch {
     NoVideo(Vec<String>),
 }
 
-/// Returns the sections of an offer that media of a kind can be sent in. The n-th is for the n-th rendition of the
-/// feed, so the first is for the main one.
-pub(crate) fn sections(offer: &Offer, kind: MediaKind) -> Vec<usize> {
+/// Returns the sections of an offer that media of a kind is sent in. The n-th is for the n-th rendition of the feed, so the
+/// first is for the main one. `codecs` are those in which the main one can be had, the best first.
+///
+/// Some clients offer a section for each codec, and want one of them. So the main rendition gets the first section that takes
+/// the best codec, and sections that do not take the same codec are other forms of that one.
+pub(crate) fn sections(offer: &Offer, kind: MediaKind, codecs: &[Codec]) -> Vec<usize> {
     let sections = offer.sections(section_kind(kind), Flow::Send);
-    sections.filter(|section| !receivable(offer, *section).is_empty()).collect()
+    let mut sections: Vec<_> = sections.map(|section| (section, receivable(offer, section))).collect();
+    let best = |codec: &&Codec| sections.iter().any(|(_, takes)| takes.contains(codec));
+    match codecs.iter().find(best) {
+        Some(best) => sections.retain(|(_, takes)| takes.contains(best)),
+        None => sections.retain(|(_, takes)| !takes.is_empty()),
+    }
+    sections.into_iter().map(|(section, _)| section).collect()
+}
+
+/// Returns the codecs in which media of a kind can be sent, best first.
+pub(crate) fn sendable(kind: MediaKind) -> &'static [Codec] {
+    match kind {
+        MediaKind::Video => &VIDEO_CODECS,
+        MediaKind::Audio => &[Codec::Opus],
+        MediaKind::Data => &[],
+    }
 }
 
 /// Returns whether an offer has a section that receives media of a kind, in whatever codecs.
@@ -87,9 +105,9 @@ pub(crate) fn asks_for(offer: &Offer, kind: MediaKind) -> bool {
 
 /// Returns the codecs that one section of an offer can receive.
 pub(crate) fn receivable(offer: &Offer, section: usize) -> Vec<Codec> {
-    let candidates: &[Codec] = match offer.media.get(section).map(|section| section.kind) {
-        Some(sdp::MediaKind::Video) => &VIDEO_CODECS,
-        Some(sdp::MediaKind::Audio) => &[Codec::Opus],
+    let candidates = match offer.media.get(section).map(|section| section.kind) {
+        Some(sdp::MediaKind::Video) => sendable(MediaKind::Video),
+        Some(sdp::MediaKind::Audio) => sendable(MediaKind::Audio),
         Some(sdp::MediaKind::Other) | None => &[],
     };
     let can = |codec: &Codec| {
@@ -423,12 +441,12 @@ mod tests {
     #[test]
     fn a_kind_that_could_never_be_sent_is_rejected() {
         let offer = offered(|offer| offer.replace("opus/48000/2", "PCMU/8000"));
-        assert!(sections(&offer, MediaKind::Audio).is_empty());
+        assert!(sections(&offer, MediaKind::Audio, &[Codec::Opus]).is_empty());
         assert!(send_later(&offer, 1, TrackKey::AUDIO, &streams()).is_none());
         let text = answered(&offer, &[send(&offer, 0, (TrackKey::VIDEO, Codec::H264), None, &streams()), None]);
         assert!(text.contains("m=audio 0 ") && text.contains("a=inactive"), "{text}");
         let one_way = offered(|offer| offer.replace("a=recvonly", "a=sendonly"));
-        assert!(sections(&one_way, MediaKind::Audio).is_empty());
+        assert!(sections(&one_way, MediaKind::Audio, &[Codec::Opus]).is_empty());
     }
 
     #[test]
@@ -438,7 +456,8 @@ mod tests {
         let (direction, ice) = (Direction::RecvOnly, Credentials::generate());
         let kinds = [Audio, Video, Other, Video, Video];
         let offer = Offer::parse(&offer_of(&kinds, direction, &ice, fingerprint)).unwrap();
-        assert_eq!((sections(&offer, MediaKind::Video), sections(&offer, MediaKind::Audio)), (vec![1, 3, 4], vec![0]));
+        let of = |kind, codec| sections(&offer, kind, &[codec]);
+        assert_eq!((of(MediaKind::Video, Codec::H264), of(MediaKind::Audio, Codec::Opus)), (vec![1, 3, 4], vec![0]));
         let key = |rendition| TrackKey::new(MediaKind::Video, Rendition(rendition));
         let video = [(1, key(0)), (3, key(1))];
         let sending = video.map(|(section, key)| send(&offer, section, (key, Codec::H264), None, &streams()));
@@ -448,6 +467,27 @@ mod tests {
         assert_eq!(answered.streams.iter().map(|stream| stream.ssrc).collect::<Vec<_>>(), ssrcs);
         assert!(text.contains("a=msid:cname video\r\n") && text.contains("a=msid:cname video1\r\n"), "{text}");
         assert!(text.contains("m=application 0 ") && text.contains("a=group:BUNDLE 1 3\r\n"), "{text}");
+    }
+
+    #[test]
+    fn of_a_section_for_each_codec_the_one_of_the_best_codec_is_used() {
+        use sdp::MediaKind::{Audio, Video};
+        let fingerprint = Identity::generate().unwrap().fingerprint();
+        let text = offer_of(&[Video, Video, Video, Audio], Direction::RecvOnly, &Credentials::generate(), fingerprint);
+        let text = ["VP9/90000", "VP8/90000"].iter().fold(text, |text, codec| text.replacen("H264/90000", codec, 1));
+        let offer = Offer::parse(&text).unwrap();
+        let of = |codecs: &[Codec]| sections(&offer, MediaKind::Video, codecs);
+        assert_eq!(of(&[Codec::Vp9, Codec::H264, Codec::Vp8]), [0], "the codec of the track");
+        assert_eq!(of(&[Codec::Av1, Codec::H264, Codec::Vp8]), [2], "the first that it is converted to");
+        assert_eq!(of(&[Codec::Vp8]), [1]);
+        assert_eq!(of(&[Codec::Av1]), [0, 1, 2], "none of them: the reason is told of the first");
+        let text = answered(&offer, &[send(&offer, 2, (TrackKey::VIDEO, Codec::H264), None, &streams())]);
+        let rejected: Vec<_> = text.split("m=").filter(|section| section.starts_with("video 0 ")).collect();
+        assert_eq!(rejected.len(), 2, "{text}");
+        for (at, section) in rejected.into_iter().enumerate() {
+            assert!(section.contains(&format!("a=mid:{at}\r\n")) && section.contains("a=inactive\r\n"), "{text}");
+        }
+        assert!(text.contains("a=group:BUNDLE 2\r\n"), "{text}");
     }
 
     fn publishing(change: impl Fn(String) -> String) -> Vec<Receiving> {

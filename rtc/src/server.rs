@@ -249,17 +249,23 @@ struct Found {
     lacking: Vec<Wish>,
 }
 
+/// Returns what a viewer by WebRTC can take of `codecs`.
+fn takes(codecs: &[Codec]) -> Accept<'_> {
+    Accept { codecs, reordering: false, any_format: false }
+}
+
 /// Returns the track that each section is for: the n-th section of a kind gets the n-th rendition of `feed`. The first
-/// gets the main rendition, which may come later. Sections past the last rendition are rejected.
+/// gets the main rendition, which may come later. Sections past the last rendition, and those that are other forms of the main
+/// one, are rejected.
 fn wishes(offer: &Offer, feed: &Feed) -> Vec<Wish> {
     let keys = feed.keys();
     let mut wishes = Vec::new();
     for kind in [MediaKind::Video, MediaKind::Audio] {
+        let codecs = feed.codecs(TrackKey::main(kind), takes(negotiate::sendable(kind)));
+        let sections = negotiate::sections(offer, kind, &codecs);
         let further = keys.iter().copied().filter(|key| key.kind == kind && !key.leads());
         let wanted = std::iter::once(TrackKey::main(kind)).chain(further);
-        wishes.extend(
-            negotiate::sections(offer, kind).into_iter().zip(wanted).map(|(section, key)| Wish { section, key }),
-        );
+        wishes.extend(sections.into_iter().zip(wanted).map(|(section, key)| Wish { section, key }));
     }
     wishes
 }
@@ -276,7 +282,7 @@ async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefu
     let aside = tokio::task::spawn_blocking(move || {
         let demand = |wish: Wish| {
             let codecs = negotiate::receivable(&offer, wish.section);
-            (wish, feed.demand(wish.key, Accept { codecs: &codecs, reordering: false, any_format: false }))
+            (wish, feed.demand(wish.key, takes(&codecs)))
         };
         let tracks: Vec<_> = wishes(&offer, &feed).into_iter().map(demand).collect();
         (offer, feed, tracks)
@@ -321,20 +327,9 @@ fn without_video(offer: &Offer, feed: &Feed, tracks: &[(Wish, Result<Demand, Una
 
 /// Returns the codecs in which viewers can get the tracks of these kinds.
 fn codecs_of(feed: &Feed, kinds: &[MediaKind]) -> Vec<String> {
-    let have = kinds
-        .iter()
-        .filter_map(|kind| feed.original(*kind))
-        .flat_map(|track| {
-            let codec = track.parameters().codec();
-            let converted: &[Codec] =
-                if codec.kind() == MediaKind::Video { &[Codec::H264, Codec::Vp8] } else { &[Codec::Opus] };
-            std::iter::once(codec).chain(converted.iter().copied().filter(move |converted| *converted != codec))
-        })
-        .filter(|codec| *codec != Codec::Aac)
-        .map(|codec| codec.name().to_owned());
-    let mut have: Vec<_> = have.collect();
-    have.dedup();
-    have
+    let have = kinds.iter().filter(|kind| feed.original(**kind).is_some());
+    let codecs = have.flat_map(|kind| feed.codecs(TrackKey::main(*kind), takes(negotiate::sendable(*kind))));
+    codecs.map(|codec| codec.name().to_owned()).collect()
 }
 
 fn profile_level_id(parameters: &Parameters) -> Option<[u8; 3]> {

@@ -39,6 +39,11 @@ pub(crate) fn router() -> Router<Signalling> {
 /// The time after which a client should ask again for what nobody publishes, in seconds: publishers take a few to begin.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
+/// Answers a probe: an offer is taken once a frame of the feed has come. An offer itself may wait for the first frame.
+fn probed(feed: Option<Arc<Feed>>, what: &str) -> Result<Response, Problem> {
+    feed.filter(|feed| feed.has_tracks()).map(|_| accepts_offers()).ok_or_else(|| not_live(what))
+}
+
 /// Answers 409: nobody publishes what was asked for.
 fn not_live(what: &str) -> Problem {
     let detail = format!("{what} is not live; try again once it is");
@@ -125,7 +130,7 @@ async fn probe_program(
 ) -> Result<Response, Problem> {
     let room: RoomName = room.parse()?;
     signalling.admit(Action::Play(&room), &sender)?;
-    signalling.hub.program(&room).map(|_| accepts_offers()).ok_or_else(|| not_live(room.as_str()))
+    probed(signalling.hub.program(&room), room.as_str())
 }
 
 async fn probe_source(
@@ -135,7 +140,7 @@ async fn probe_source(
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
     signalling.admit(Action::PlaySource(&name), &sender)?;
-    signalling.hub.source(&name).map(|_| accepts_offers()).ok_or_else(|| not_live(&name.to_string()))
+    probed(signalling.hub.source(&name).map(|source| source.feed().clone()), &name.to_string())
 }
 
 async fn probe_return(

@@ -4,7 +4,9 @@ const FINGERPRINT = Array.from({ length: 32 }, (_, index) => (index * 7 + 16).to
 
 export function offer({
   direction = "recvonly",
+  // `videos` has a list of codecs for each video section.
   video = [["102", "H264/90000", "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"]],
+  videos = video ? [video] : [],
   audio = [["111", "opus/48000/2", "minptime=10;useinbandfec=1"]],
   ufrag = "4ZcD",
   password = "2/1muCWoOi3uLifh0NuRHlZb",
@@ -30,8 +32,10 @@ export function offer({
     ]),
     ...extra,
   ];
-  const sections = [...(video ? section("video", 0, video) : []), ...(audio ? section("audio", 1, audio) : [])];
-  const mids = [...(video ? ["0"] : []), ...(audio ? ["1"] : [])].join(" ");
+  const kinds = [...videos.map((codecs) => ["video", codecs]), ...(audio ? [["audio", audio]] : [])];
+  const firstMid = videos.length > 0 ? 0 : 1; // Audio alone is 1 as well.
+  const sections = kinds.flatMap(([kind, codecs], at) => section(kind, firstMid + at, codecs));
+  const mids = kinds.map((_, at) => firstMid + at).join(" ");
   return `${["v=0", "o=- 4611731400430051336 2 IN IP4 127.0.0.1", "s=-", "t=0 0", `a=group:BUNDLE ${mids}`, "a=msid-semantic: WMS", ...sections].join("\r\n")}\r\n`;
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use onmic_http::{Problem, token};
-use onmic_media::{Feed, Hub, MediaKind, RoomName, Source, WallTime};
+use onmic_media::{Feed, Hub, MediaKind, Presence, RoomName, Source, WallTime};
 
 use super::Api;
 use super::advice::{self, Advice};
@@ -31,7 +31,7 @@ pub struct Rooms {
 pub struct Room {
     /// The name of the room, as in URLs.
     name: String,
-    /// Whether somebody publishes now.
+    /// Whether somebody sends audio or video now.
     live: bool,
     /// When the oldest source began, or the room if it has no source (RFC 3339).
     started_at: String,
@@ -58,13 +58,25 @@ pub struct Participant {
     advice: Vec<Advice>,
 }
 
-/// Whether the publisher of a source is connected.
+/// Whether the publisher of a source is there.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Liveness {
+    /// The publisher has the name, and nothing has come yet.
+    Connecting,
     Live,
     /// The publisher is gone, and may come back within the grace period.
     Interrupted,
+}
+
+impl From<Presence> for Liveness {
+    fn from(presence: Presence) -> Self {
+        match presence {
+            Presence::Connecting => Self::Connecting,
+            Presence::Live => Self::Live,
+            Presence::Interrupted => Self::Interrupted,
+        }
+    }
 }
 
 /// A video track as measured over the last seconds.
@@ -156,7 +168,7 @@ impl Room {
         let program = hub.program(name);
         Self {
             name: name.to_string(),
-            live: sources.iter().any(|source| source.is_connected()),
+            live: sources.iter().any(|source| source.presence() == Presence::Live),
             started_at: hub.calendar().date(started).to_string(),
             viewers: audience::count(hub, name),
             participants: sources.iter().map(|source| Participant::new(hub, source, program.as_deref(), now)).collect(),
@@ -172,7 +184,7 @@ impl Participant {
         Self {
             name: source.name().participant.to_string(),
             protocol: source.protocol().into(),
-            state: if source.is_connected() { Liveness::Live } else { Liveness::Interrupted },
+            state: source.presence().into(),
             started_at: hub.calendar().date(source.epoch()).to_string(),
             advice: advice::of(source, now),
             video,

@@ -17,8 +17,11 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
+use onmic_media::codec::vp8;
 use onmic_media::hub::HubLimits;
-use onmic_media::{Action, Date, Gate, Hub, NodeClock, WallTime};
+use onmic_media::{
+    Action, Arrival, Date, Gate, Hub, NodeClock, Parameters, Protocol, Rendition, SourceName, Ticks, WallTime,
+};
 use onmic_room::{Authority, Limits, Mix, RoomName, Settings};
 use onmic_stage::{ProgramState, Report};
 
@@ -432,4 +435,32 @@ async fn dates_and_tickets_follow_a_system_clock_that_is_put_right_later() {
         let seat = "demo/anna".parse().unwrap();
         assert!(server.gate.check(Action::Publish(&seat), ticket["token"].as_str()).is_ok());
     }
+}
+
+#[tokio::test]
+async fn a_room_is_live_once_media_has_come_and_its_publisher_is_there() {
+    let server = Server::start("", |_| {}).await;
+    let (name, now) = ("demo".parse::<SourceName>().unwrap(), Instant::now());
+    let publish = || server.hub.publish(&name, Protocol::Whip, now).unwrap();
+    let seen = async || {
+        let room = server.get("/api/v1/rooms/demo").await;
+        let listed = server.get("/api/v1/rooms").await["rooms"][0]["live"].clone();
+        assert_eq!(room["live"], listed);
+        (room["live"].as_bool().unwrap(), room["participants"][0]["state"].as_str().unwrap().to_owned())
+    };
+    let is = |live: bool, state: &str| (live, state.to_owned());
+    let mut publication = publish();
+    assert_eq!(seen().await, is(false, "connecting"), "an offer");
+    publication.arrived(now);
+    assert_eq!(seen().await, is(false, "connecting"), "nothing has come");
+    let parameters = Arc::new(Parameters::Vp8(vp8::Parameters { width: 64, height: 48, version: 0 }));
+    let (rendition, dts, payload) = (Rendition::MAIN, Ticks(0), (&[0; 10][..]).into());
+    publication.push(Arrival { rendition, dts, pts: dts, keyframe: true, parameters, payload }, now).unwrap();
+    assert_eq!(seen().await, is(true, "live"));
+    drop(publication);
+    assert_eq!(seen().await, is(false, "interrupted"));
+    let mut again = publish();
+    assert_eq!(seen().await, is(false, "interrupted"), "an offer alone is not the publisher");
+    again.arrived(now);
+    assert_eq!(seen().await, is(true, "live"));
 }

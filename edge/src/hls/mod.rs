@@ -309,7 +309,7 @@ async fn answer_index(
     let deadline = tokio::time::Instant::now() + shared.config.start;
     let ready = tokio::select! {
         ready = timeout_at(deadline, index.wait_for(|index| !matches!(index, Index::Waiting))) => {
-            ready.map_err(|_| EdgeError::TimedOut)?.map_err(|_| EdgeError::Stopping)?.clone()
+            ready.map_err(|_| EdgeError::late(Some(&*stream.feed)))?.map_err(|_| EdgeError::Stopping)?.clone()
         }
         () = stream.stop.cancelled() => return Err(EdgeError::Stopping),
     };

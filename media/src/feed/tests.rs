@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::codec::{Parameters, h264};
 use crate::key::Rendition;
 use crate::testing::{Frames, RECOVERY_POINT, aac_without_a_standard_layout, audio, h264, video};
 
@@ -45,6 +46,21 @@ fn a_format_that_browsers_do_not_decode_is_converted_for_those_who_need_it() {
     assert!(feed.demand(MediaKind::Audio, HLS).unwrap().is_derived());
     let library = Accept { any_format: true, ..HLS };
     assert!(!feed.demand(MediaKind::Audio, library).unwrap().is_derived());
+}
+
+#[test]
+fn the_codecs_of_a_track_are_its_own_if_it_needs_no_conversion_and_those_of_conversions() {
+    const ALL: Accept<'_> = Accept { codecs: &[Codec::Vp8, Codec::Vp9, Codec::H264], ..WEBRTC };
+    let (feed, _) = feed();
+    assert_eq!(feed.codecs(TrackKey::VIDEO, ALL), [Codec::H264, Codec::Vp8], "of a track that has yet to come");
+    feed.set_original(Arc::new(Track::new(video())));
+    assert_eq!(feed.codecs(TrackKey::VIDEO, ALL), [Codec::Vp8, Codec::H264]);
+    let Parameters::H264(plain) = &*h264() else { unreachable!() };
+    let reordered = h264::Parameters { max_reorder: Some(2), ..plain.clone() };
+    feed.set_original(Arc::new(Track::new(Arc::new(Parameters::H264(reordered)))));
+    assert_eq!(feed.codecs(TrackKey::VIDEO, Accept { codecs: &[Codec::H264], ..WEBRTC }), [Codec::H264]);
+    assert_eq!(feed.codecs(TrackKey::AUDIO, WEBRTC), [Codec::Opus]);
+    assert_eq!(feed.codecs(TrackKey::AUDIO, HLS), [Codec::Aac]);
 }
 
 #[test]
@@ -166,7 +182,7 @@ fn a_track_that_cannot_be_converted_is_refused_with_its_codec() {
 
 #[test]
 fn a_viewer_gets_h264_if_it_takes_that_and_else_vp8() {
-    let recipe = |codecs| Recipe::for_viewer(MediaKind::Video, Accept { codecs, reordering: false, any_format: false });
+    let recipe = |codecs| Recipe::for_viewer(MediaKind::Video, Accept { codecs, ..WEBRTC }).next();
     assert_eq!(recipe(&[Codec::Vp8, Codec::Vp9, Codec::H264]), Some(Recipe::H264));
     assert_eq!(recipe(&[Codec::Av1, Codec::Vp9, Codec::Vp8]), Some(Recipe::Vp8));
     assert_eq!(recipe(&[Codec::Av1, Codec::Vp9]), None);

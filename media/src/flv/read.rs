@@ -54,7 +54,7 @@ pub enum Ignored {
     Metadata,
     /// It is a seek command, or something else that is not a frame.
     Command,
-    /// The message has only tracks other than 0.
+    /// The message has only tracks other than the one that is taken.
     OtherTrack,
     /// It is the order of the audio channels, which the codec's configuration repeats.
     ChannelOrder,
@@ -80,6 +80,8 @@ impl Ignored {
 #[derive(Clone, Debug, Default)]
 pub struct Reader {
     video: Option<VideoFraming>,
+    /// The tracks that are taken, of video and of audio. A message without the multitrack layer is of track 0.
+    taken: [Option<u8>; 2],
     other_tracks: u64,
 }
 
@@ -121,6 +123,9 @@ const SOUND_NAMES: [(u8, &str); 12] = [
 const VIDEO_NAMES: [(u8, &str); 6] =
     [(1, "JPEG"), (2, "Sorenson H.263"), (3, "Screen Video"), (4, "VP6"), (5, "VP6"), (6, "Screen Video")];
 
+/// The most tracks of one message that are looked at. OBS sends up to six qualities of video, and six tracks of audio.
+const TRACKS_READ: usize = 16;
+
 /// The most modifiers of a packet. A real sender uses one, for nanoseconds.
 const MOST_MODIFIERS: usize = 8;
 
@@ -130,7 +135,7 @@ impl Reader {
         Self::default()
     }
 
-    /// Returns how many frames and configurations of tracks other than 0 were left out.
+    /// Returns how many frames and configurations of tracks other than those that are taken were left out.
     pub fn other_tracks(&self) -> u64 {
         self.other_tracks
     }
@@ -152,6 +157,10 @@ impl Reader {
         let header: &[u8; 5] = body.first_chunk().ok_or(Malformed::Truncated { what: VIDEO })?;
         let (kind, composition_ms) = (header[1], signed_24([header[2], header[3], header[4]]));
         let payload = body.slice(5..);
+        if !self.takes(MediaKind::Video, kind, 0) {
+            return Ok(VideoTag::Ignored(Ignored::OtherTrack));
+        }
+        self.take_track(MediaKind::Video, kind, 0);
         match kind {
             SEQUENCE_START => self.video_config(codec, &payload),
             CODED_FRAMES => self.video_frame(codec, composition_ms, payload),
@@ -168,6 +177,10 @@ impl Reader {
             SOUND_AAC => {
                 let &kind = body.get(1).ok_or(Malformed::Truncated { what: AUDIO })?;
                 let payload = body.slice(2..);
+                if !self.takes(MediaKind::Audio, kind, 0) {
+                    return Ok(AudioTag::Ignored(Ignored::OtherTrack));
+                }
+                self.take_track(MediaKind::Audio, kind, 0);
                 match kind {
                     SEQUENCE_START => audio_config(Codec::Aac, &payload),
                     CODED_FRAMES => Ok(audio_frame(Codec::Aac, payload)),
@@ -214,8 +227,28 @@ impl Reader {
         }
     }
 
-    /// Reads the FourCC and the multitrack layer. Returns the packet of track 0, or `None` if the message has only
-    /// other tracks.
+    /// Returns whether a packet of track `id` is for the track that is taken. That is the first one that comes. A lower one
+    /// takes its place with its sequence header, because encoders number the main track 0. All else is counted.
+    fn takes(&mut self, media: MediaKind, kind: u8, id: u8) -> bool {
+        let is_lower = |taken: u8| id < taken && kind == SEQUENCE_START;
+        let takes = self.taken(media).is_none_or(|taken| taken == id || is_lower(taken));
+        self.other_tracks += u64::from(!takes);
+        takes
+    }
+
+    /// Notes that a packet of track `id` is taken. Metadata and the end of a sequence bring no track.
+    fn take_track(&mut self, media: MediaKind, kind: u8, id: u8) {
+        if matches!(kind, SEQUENCE_START | CODED_FRAMES | VIDEO_CODED_FRAMES_X) {
+            *self.taken(media) = Some(id);
+        }
+    }
+
+    fn taken(&mut self, media: MediaKind) -> &mut Option<u8> {
+        &mut self.taken[usize::from(media == MediaKind::Audio)]
+    }
+
+    /// Reads the FourCC and the multitrack layer. Returns the packet of the track that is taken, or `None` if the message
+    /// has only other tracks.
     fn packet(
         &mut self,
         what: &'static str,
@@ -230,6 +263,10 @@ impl Reader {
         };
         if kind != multitrack {
             let codec = codec_of_kind(&mut body)?;
+            if !self.takes(media, kind, 0) {
+                return Ok(None);
+            }
+            self.take_track(media, kind, 0);
             return Ok(Some(Packet { kind, codec, body }));
         }
         let [types] = take(what, &mut body)?;
@@ -238,11 +275,18 @@ impl Reader {
             let field = "multitrack type";
             return Err(Malformed::OutOfRange { what, field, value: types.into() }.into());
         }
-        let shared = if layout == MANY_TRACKS_MANY_CODECS { None } else { Some(codec_of_kind(&mut body)?) };
-        let mut found = None;
+        // A codec that is not carried matters only if its track is taken.
+        let shared = match layout {
+            MANY_TRACKS_MANY_CODECS => None,
+            _ => match codec_of_kind(&mut body) {
+                Err(malformed @ FlvError::Malformed(_)) => return Err(malformed),
+                codec => Some(codec),
+            },
+        };
+        let mut tracks: Vec<(u8, Result<Codec, FlvError>, Bytes)> = Vec::new();
         // Each turn takes at least one byte.
         while !body.is_empty() {
-            let codec = shared.map_or_else(|| codec_of_kind(&mut body), Ok);
+            let codec = shared.clone().unwrap_or_else(|| codec_of_kind(&mut body));
             let [track] = take(what, &mut body)?;
             let track_body = match layout {
                 ONE_TRACK => std::mem::take(&mut body),
@@ -255,13 +299,30 @@ impl Reader {
                     body.split_to(size)
                 }
             };
-            if track != 0 || found.is_some() {
+            // A message repeats no track. If it does, the first counts.
+            if tracks.len() < TRACKS_READ && tracks.iter().all(|(known, ..)| *known != track) {
+                tracks.push((track, codec, track_body));
+            } else {
                 self.other_tracks += 1;
+            }
+        }
+        // The lowest comes first, so that it is the one that is taken where none was.
+        tracks.sort_unstable_by_key(|(track, ..)| *track);
+        let mut refused = None;
+        for (at, (track, codec, body)) in tracks.iter().enumerate() {
+            if !self.takes(media, kind, *track) {
                 continue;
             }
-            found = Some(Packet { kind, codec: codec?, body: track_body });
+            match codec {
+                Ok(codec) => {
+                    self.take_track(media, kind, *track);
+                    self.other_tracks += (tracks.len() - at - 1) as u64 + u64::from(refused.is_some());
+                    return Ok(Some(Packet { kind, codec: *codec, body: body.clone() }));
+                }
+                Err(error) => refused = refused.or_else(|| Some(error.clone())),
+            }
         }
-        Ok(found)
+        refused.map_or(Ok(None), Err)
     }
 
     fn video_config(&mut self, codec: Codec, record: &[u8]) -> Result<VideoTag, FlvError> {

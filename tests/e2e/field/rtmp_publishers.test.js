@@ -121,6 +121,14 @@ const odd = (kind, hex) => () => {
   };
 };
 
+/** Returns a legacy tag as one of a track of Enhanced RTMP. */
+function asTrack(tag, track) {
+  const [first, kind] = tag.body;
+  const [codec, head, rest] = tag.kind === "video" ? ["avc1", 0x80 | (first & 0x70) | 6, kind === 0 ? 5 : 2] : ["mp4a", 0x95, 2];
+  const body = [Buffer.from([head, kind]), Buffer.from(codec), Buffer.from([track]), tag.body.subarray(rest)];
+  return { kind: tag.kind, body: Buffer.concat(body) };
+}
+
 const PLAYS = [
   ["without_a_sequence_header", "aac", ofVideo([], inBand)],
   ["with_an_empty_sequence_header", "aac", ofVideo([emptyHeader], inBand)],
@@ -141,6 +149,8 @@ const PLAYS = [
     },
   ],
   ["with_adts", "aac", () => (tag) => (tag.kind !== "audio" ? [tag] : tag.isHeader ? [] : [adts(tag)])],
+  ["whose_only_tracks_have_the_number_1", "aac", () => (tag) => [asTrack(tag, 1)]],
+  ["whose_second_tracks_come_first", "aac", () => (tag) => [asTrack(tag, 2), asTrack(tag, 1)]],
   ["with_a_tag_of_a_device_specific_format", "aac", odd("audio", "f000")],
   ["with_a_tag_of_g711", "aac", odd("audio", "81000000")],
   ["with_a_tag_of_speex", "aac", odd("audio", "b200")],
@@ -187,8 +197,7 @@ const ADVISED = [
 
 /** Sends each audio frame a second time as track 1 of Enhanced RTMP. */
 function secondTrack() {
-  const other = (tag) => ({ kind: "audio", body: Buffer.concat([Buffer.from([0x95, tag.isHeader ? 0 : 1]), Buffer.from("mp4a"), Buffer.from([1]), tag.body.subarray(2)]) });
-  return (tag) => (tag.kind === "audio" ? [tag, other(tag)] : [tag]);
+  return (tag) => (tag.kind === "audio" ? [tag, asTrack(tag, 1)] : [tag]);
 }
 
 for (const [what, clip, change, code, words] of ADVISED) {

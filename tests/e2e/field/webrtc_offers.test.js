@@ -67,6 +67,23 @@ for (const [setup, answered] of [
   });
 }
 
+for (const [what, videos, accepted] of [
+  ["that_the_room_has_last", [[["98", "VP9/90000", "profile-id=0"]], [["45", "AV1/90000"]], [H264]], 2],
+  ["that_the_room_has_first", [[H264], [["96", "VP8/90000"]]], 0],
+  ["that_it_can_convert_to", [[["45", "AV1/90000"]], [["96", "VP8/90000"]]], 1],
+]) {
+  endToEnd(`a_viewer_with_a_section_for_each_codec_gets_the_one_${what}`, async (stage) => {
+    const gateway = await live(stage);
+    const answer = await ask(gateway, "/whep/field", offer({ videos }));
+    assert.equal(answer.status, 201, answer.text);
+    const sections = answer.text.split(/^m=/m).slice(1);
+    const ports = sections.map((text) => text.split(" ")[1] !== "0");
+    assert.deepEqual(ports, [...videos.map((_, at) => at === accepted), true], answer.text);
+    for (const [at, text] of sections.entries()) assert.match(text, new RegExp(`^a=mid:${at}\r$`, "m"));
+    assert.match(answer.text, new RegExp(`^a=group:BUNDLE ${accepted} ${videos.length}\r$`, "m"));
+  });
+}
+
 endToEnd("all_video_codecs_that_a_publisher_offers_are_answered_ours_first", async (stage) => {
   const gateway = await live(stage);
   const video = [["96", "VP8/90000"], ["98", "VP9/90000", "profile-id=0"], H264, ["45", "AV1/90000"]];
@@ -147,6 +164,23 @@ endToEnd("a_whip_session_that_never_connects_gives_its_name_away", async (stage)
     return statuses.at(-1) === 201;
   });
   assert.equal(statuses[0], 409, "at once the name is taken");
+});
+
+endToEnd("a_whip_offer_that_never_connects_makes_nothing_live", async (stage) => {
+  const gateway = await live(stage);
+  assert.equal((await post(gateway, "/whip/letter", offer({ direction: "sendonly" }))).status, 201);
+  const { live: isLive, participants } = await gateway.room("letter");
+  assert.deepEqual([isLive, participants.map(({ state }) => state)], [false, ["connecting"]]);
+  const { rooms } = await gateway.json("/api/v1/rooms");
+  assert.equal(rooms.find(({ name }) => name === "letter").live, false);
+  assert.equal((await request(gateway.url("/whep/letter"), { method: "HEAD" })).status, 409);
+  // Viewers wait for a publisher who may be about to connect, and are told that there is none.
+  const [whep, hls, flv] = await Promise.all([
+    post(gateway, "/whep/letter", offer()),
+    request(gateway.url("/hls/letter/index.m3u8")),
+    request(gateway.url("/flv/letter.flv")),
+  ]);
+  assert.deepEqual([whep.status, hls.status, flv.status], [409, 404, 404]);
 });
 
 endToEnd("a_udp_port_in_use_ends_the_start_with_one_sentence", async (stage) => {

@@ -50,8 +50,9 @@ function build(): void {
 
 function drawList(): void {
   const { say } = speech;
-  const rooms =
-    listing.kind === 'rooms' ? listing.rooms.filter((room) => room.live || room.participants.length > 0) : [];
+  // A room in which somebody only connects has nothing to watch yet.
+  const isThere = (room: Room) => room.live || room.participants.some(({ state }) => state === 'interrupted');
+  const rooms = listing.kind === 'rooms' ? listing.rooms.filter(isThere) : [];
   const count = rooms.length > 0 ? speech.count('home.count.one', 'home.count.many', rooms.length) : '';
   const query = keptQuery(new URL(location.href));
   const now = Date.now() + clockOffset;

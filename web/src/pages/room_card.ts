@@ -7,7 +7,7 @@ import { h, icon } from './dom';
 
 export function roomCard(speech: Speech, room: Room, now: number, query: string): HTMLElement {
   const { say } = speech;
-  const interrupted = room.participants.length > 0 && room.participants.every(({ state }) => state === 'interrupted');
+  const interrupted = !room.live && room.participants.length > 0;
   const host = room.participants[0];
   const watch = pageOf('watch', room.name, query);
   return h(

@@ -162,17 +162,17 @@ export function studioSource(speech: Speech, address: Address): { element: HTMLE
   };
   const external = () => {
     if (!host) return [];
-    const interrupted = host.state === 'interrupted';
     const protocol = host.protocol.toUpperCase();
+    const shown = {
+      connecting: { chip: 'chip', text: say('live.starting') },
+      live: { chip: 'chip live', text: say('live.external', { protocol }) },
+      interrupted: { chip: 'chip interrupted', text: say('live.interrupted') },
+    }[host.state];
     return [
       h(
         'div',
         { class: 'facts' },
-        h(
-          'span',
-          { class: interrupted ? 'chip interrupted' : 'chip live' },
-          interrupted ? say('live.interrupted') : say('live.external', { protocol }),
-        ),
+        h('span', { class: shown.chip }, shown.text),
         h('strong', {}, videoFacts(speech, host)),
         h('span', { class: 'soft' }, otherFacts(speech, host)),
       ),

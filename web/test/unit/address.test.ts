@@ -89,5 +89,6 @@ it('a_room_is_interrupted_only_if_every_participant_is', () => {
   expect(roomState(room('interrupted'))).toBe('interrupted');
   expect(roomState(room('interrupted', 'live'))).toBe('live');
   expect(roomState({ live: false, participants: [] })).toBe('gone');
+  expect(roomState({ live: false, participants: [{ state: 'connecting' }] })).toBe('gone');
   expect(roomState('nonsense')).toBe('unknown');
 });

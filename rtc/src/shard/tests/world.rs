@@ -169,7 +169,7 @@ impl World {
             sending.push((negotiate::send(&parsed, section, (key, codec), None, &streams).unwrap(), demand));
         }
         let later = |kind: &MediaKind| {
-            let section = negotiate::sections(&parsed, *kind)[0];
+            let section = negotiate::sections(&parsed, *kind, negotiate::sendable(*kind))[0];
             negotiate::send_later(&parsed, section, TrackKey::main(*kind), &streams).unwrap()
         };
         let awaited: Vec<_> = kinds.iter().map(later).collect();
