@@ -199,7 +199,7 @@ export class Mic {
   close(): void {
     clearTimeout(this.#deadline);
     clearTimeout(this.#settling);
-    this.#end(['joining', 'on', 'leaving'].includes(this.state) ? 'left' : null);
+    this.#end(['joining', 'on'].includes(this.state) ? 'left' : null);
     this.#wish?.reject(mistake('The player was closed.'));
     this.#wish = null;
     for (const told of this.#farewells.splice(0)) told(null);
@@ -258,10 +258,8 @@ export class Mic {
         return this.#theatre.unpark();
       case 'show_program':
         return this.#showProgram();
-      case 'mute_at_once':
-        // The audience must not hear this person any more. The video stays until the program plays.
-        for (const track of this.#stream?.getAudioTracks() ?? []) track.enabled = false;
-        return;
+      case 'stop_sending':
+        return this.#stopSending(effect.tell_server);
       case 'end':
         return this.#end(effect.tell_server, effects.find((one) => one.do === 'state')?.problem?.detail);
       case 'state':
@@ -430,8 +428,6 @@ export class Mic {
     clearInterval(this.#fading);
     clearInterval(this.#looking);
     const room = this.#options?.room;
-    // The end of the sessions tells the server too, but later.
-    if (tellServer === 'left') room?.command({ kind: 'leave-mic' }).catch(() => {});
     if (tellServer === 'failed' && room) {
       // The server refuses this if the person is on mic already and only the return feed failed. Then leave the seat.
       room
@@ -439,14 +435,21 @@ export class Mic {
         .catch(() => room.command({ kind: 'leave-mic' }))
         .catch(() => {});
     }
-    this.#whip?.close(tellServer !== 'left'); // After `leave-mic` the server ends the session together with the seat.
+    this.#stopSending(tellServer === 'left');
     this.#return?.close();
-    this.#whip = this.#return = null;
+    this.#return = null;
     this.#theatre.stage.removeCover();
-    stopTracks(this.#stream);
-    this.#stream = null;
     this.#options = this.#ticket = null;
     for (const stop of this.#off.splice(0)) stop();
+  }
+
+  #stopSending(tellServer: boolean): void {
+    // The end of the session tells the server too, but later.
+    if (tellServer) this.#options?.room.command({ kind: 'leave-mic' }).catch(() => {});
+    this.#whip?.close(!tellServer); // After `leave-mic` the server ends the session together with the seat.
+    this.#whip = null;
+    stopTracks(this.#stream);
+    this.#stream = null;
   }
 
   // Messages of the room
