@@ -100,6 +100,7 @@ impl Rooms {
         }
         let own = room.mix.sources.iter().filter(|source| source.room == *name).count();
         ensure!(own == room.sources.len(), "room {name} has {} sources up and {own} in its mix", room.sources.len());
+        ensure!(room.mix.expects == room.expects(), "the mix of {name} expects someone: {}", room.mix.expects);
         Ok(())
     }
 }

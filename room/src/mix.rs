@@ -7,6 +7,8 @@ use onmic_names::{ParticipantName, PersonId, RoomName, SeatNo};
 pub struct Mix {
     /// The sources, in that order.
     pub sources: Vec<MixSource>,
+    /// Whether somebody was granted a seat and is not up yet, so that another source comes within the time of a grant.
+    pub expects: bool,
 }
 
 /// One source of a program.

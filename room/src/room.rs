@@ -175,7 +175,13 @@ impl Room {
         let host = self.host_in_mix();
         let leads = host.as_ref().map(|host| host.participant.clone());
         let seated = seated.filter(|source| Some(&source.participant) != leads.as_ref());
-        Mix { sources: host.clone().into_iter().chain(partner).chain(seated).collect() }
+        Mix { sources: host.clone().into_iter().chain(partner).chain(seated).collect(), expects: self.expects() }
+    }
+
+    /// Returns whether a person is on the way to a seat: they have the ticket, or publish already.
+    pub fn expects(&self) -> bool {
+        let on_the_way = |phase| matches!(phase, Phase::Granted { .. } | Phase::Connecting { .. });
+        self.seats.iter().any(|seat| seat.occupant.as_ref().is_some_and(|occupant| on_the_way(occupant.phase)))
     }
 
     /// Returns the room as seen from outside, without its persons.

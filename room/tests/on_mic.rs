@@ -33,6 +33,29 @@ fn a_viewer_asks_is_granted_and_is_in_the_program() {
 }
 
 #[test]
+fn the_program_expects_a_person_from_the_grant_until_they_are_up_or_have_failed() {
+    let mut stage = Stage::new(settings());
+    let expects = |stage: &Stage| stage.view("red").mix.expects;
+    stage.by("anna", request("anna")).unwrap();
+    stage.by("mia", invite("bo")).unwrap();
+    assert!(!expects(&stage), "a request or an invitation is not a grant");
+    let granted = stage.by("mia", grant("anna")).unwrap();
+    assert!(matches!(granted.last(), Some(Effect::Mix { mix, .. }) if mix.expects), "{granted:?}");
+    let input = onmic_room::Input::SourceConnecting { room: room("red"), participant: participant("anna") };
+    stage.apply(input).unwrap();
+    assert!(expects(&stage));
+    stage.up("red", "anna");
+    assert!(!expects(&stage));
+    stage.down("red", "anna");
+    assert!(!expects(&stage), "a person who is away may not come back");
+
+    stage.by("bo", Command::Accept { person: person("bo") }).unwrap();
+    assert!(expects(&stage));
+    stage.pass(seconds(10));
+    assert!(!expects(&stage));
+}
+
+#[test]
 fn every_event_is_numbered_without_a_gap() {
     let mut stage = Stage::new(settings());
     let mut last = stage.view("red").number;

@@ -21,6 +21,10 @@ pub struct Direction {
     pub labels: bool,
     /// Whether a mix of several sources shows a border around those that speak.
     pub borders: bool,
+    /// Whether another source comes soon. Then the mixer starts before it is there, for two reasons: the source is seen
+    /// as soon as it comes, and its publisher's return feed has a keyframe of this moment to begin with, which an
+    /// RTMP source that is passed through may lack for seconds.
+    pub expects: bool,
 }
 
 /// One source of a program.
@@ -68,10 +72,11 @@ impl Directed {
 }
 
 impl Direction {
-    /// Returns the source that can be the program as it comes: the only one, if nothing is done to it or lies over it.
+    /// Returns the source that can be the program as it comes: the only one, if nothing is done to it or lies over it,
+    /// and no other is expected.
     pub fn passed_through(&self) -> Option<&SourceName> {
         match &*self.sources {
-            [only] if only.is_untouched() && self.overlays.is_empty() => Some(&only.name),
+            [only] if only.is_untouched() && self.overlays.is_empty() && !self.expects => Some(&only.name),
             _ => None,
         }
     }
@@ -117,6 +122,7 @@ mod tests {
         for sources in [vec![], vec![directed("demo"), directed("demo/anna")], vec![muted], vec![louder]] {
             assert_eq!(Direction { sources, ..alone.clone() }.passed_through(), None);
         }
+        assert_eq!(Direction { expects: true, ..alone }.passed_through(), None);
     }
 
     #[test]

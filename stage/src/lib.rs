@@ -204,6 +204,9 @@ impl Stage {
         program: &Arc<Program>,
         returns: &HashMap<SourceName, Returning>,
     ) -> Result<(), Error> {
+        if room.leaves(direction) {
+            want_keyframe(program);
+        }
         // A source passes through to the program of its own room only. The partner of a PK is mixed, even if it is
         // alone.
         let passed = direction.passed_through().filter(|source| source.room == *name);
@@ -308,6 +311,14 @@ impl Stage {
     }
 }
 
+/// Asks for a keyframe of the program, for somebody who begins to watch it or a return feed. They come from the other of
+/// the two and have seen the newest group already. A new keyframe spares them the repetition.
+fn want_keyframe(program: &Program) {
+    if let Some(pictures) = program.feed().original(MediaKind::Video) {
+        pictures.want_keyframe();
+    }
+}
+
 /// Ends return feeds that nobody has watched for [`RETURN_LINGER`].
 fn expire_returns(wishes: &mut Wishes) {
     let now = Instant::now();
@@ -347,11 +358,7 @@ impl Returns for Stage {
         });
         returning.last_watched = Instant::now();
         let feed = returning.program.feed().clone();
-        // A viewer who comes from the program has seen the newest group already. A new keyframe spares them the
-        // repetition.
-        if let Some(pictures) = program.feed().original(MediaKind::Video) {
-            pictures.want_keyframe();
-        }
+        want_keyframe(&program);
         wishes.dirty.insert(participant.room.clone());
         self.bell.notify_one();
         Some(feed)
@@ -367,11 +374,39 @@ struct Room {
     before: Option<Take>,
     returns: HashMap<SourceName, Arc<Inlet>>,
     speaking: Vec<SourceName>,
+    /// The sources of the direction that was carried out last.
+    sources: Vec<SourceName>,
     state: Option<ProgramState>,
 }
 
 impl Room {
+    /// Notes the sources of `direction`. Returns whether one of those before is not among them.
+    fn leaves(&mut self, direction: &Direction) -> bool {
+        let sources = direction.sources.iter().map(|source| source.name.clone()).collect();
+        let before = std::mem::replace(&mut self.sources, sources);
+        before.iter().any(|name| !self.sources.contains(name))
+    }
+
     fn is_idle(&self) -> bool {
         self.take.is_none() && self.before.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_leaves_is_noticed_once() {
+        let direction = |names: &[&str]| {
+            let directed = |name: &&str| Directed::new(name.parse().unwrap(), String::new());
+            Direction { sources: names.iter().map(directed).collect(), ..Direction::default() }
+        };
+        let mut room = Room::default();
+        assert!(!room.leaves(&direction(&["demo"])));
+        assert!(!room.leaves(&direction(&["demo", "demo/anna"])));
+        assert!(!room.leaves(&direction(&["demo/anna", "demo"])), "the order does not matter");
+        assert!(room.leaves(&direction(&["demo"])));
+        assert!(!room.leaves(&direction(&["demo"])));
     }
 }

@@ -1,5 +1,6 @@
-// Measures the switch from the host's grant to the mic and back, repeatedly: `node measure/mic_switch.js [rounds]`.
-// Prints a table on standard output. It measures from outside the player, as e2e/mic_switch.test.js does.
+// Measures the switch from the host's grant to the mic and back, repeatedly:
+// `node measure/mic_switch.js [rounds] [hls|whep|both] [default|close]`, where the last is the LL-HLS profile. Prints a table
+// on standard output. It measures from outside the player, as e2e/mic_switch.test.js does.
 
 import { loadavg } from "node:os";
 import { Browser } from "../lib/browser.js";
@@ -11,7 +12,8 @@ import { RoomClient } from "../lib/room_client.js";
 import { pause, waitFor } from "../lib/wait.js";
 
 const rounds = Number(process.argv[2] ?? 20);
-const transports = process.argv[3] ? [process.argv[3]] : ["hls", "whep"];
+const transports = ["hls", "whep"].filter((transport) => [undefined, "both", transport].includes(process.argv[3]));
+const profile = process.argv[4] ?? "default";
 const things = [];
 const keep = (thing) => {
   things.push(thing);
@@ -21,7 +23,7 @@ const keep = (thing) => {
 // `exit` runs the handlers that end the started processes with this one.
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 
-const gateway = keep(await Gateway.start({ set: { "rooms.cool_down": "100ms" } }));
+const gateway = keep(await Gateway.start({ set: { "rooms.cool_down": "100ms", "hls.profile": profile } }));
 const browser = keep(await Browser.start());
 const publisher = keep(new Publisher(gateway.rtmpUrl("show"), {}));
 await waitFor("the room to be live", async () => (await gateway.room("show"))?.live, { giveUp: () => publisher.assertAlive() });
@@ -65,7 +67,7 @@ for (const transport of transports) {
   }
   await page.context().close();
 }
-console.log(`${rounds} rounds each, a 360p30 host by RTMP mixed to 720p, times in ms; load at the end ${loadavg().map((load) => load.toFixed(1)).join(" ")}\n`);
+console.log(`${rounds} rounds each, a 360p30 host by RTMP mixed to 720p, LL-HLS profile ${profile}, times in ms; load at the end ${loadavg().map((load) => load.toFixed(1)).join(" ")}\n`);
 console.log(["| what | p50 | p95 | maximum |", "| --- | --- | --- | --- |", ...rows].join("\n"));
 while (things.length > 0) await things.pop().stop();
 process.exit(0);

@@ -52,6 +52,7 @@ fn direction(room: &RoomName, mix: &Mix, look: &Look) -> Direction {
         background: scene::Background::Colour { colour: look.background.into() },
         labels: look.labels,
         borders: look.borders,
+        expects: mix.expects,
     }
 }
 
@@ -74,10 +75,13 @@ mod tests {
             hear,
             silenced,
         };
-        let passes =
-            |source| direction(&room, &Mix { sources: vec![source] }, &Look::default()).passed_through().is_some();
-        assert!(passes(host(true, false)));
-        assert!(passes(host(false, false)));
-        assert!(!passes(host(false, true)));
+        let passes = |source, expects| {
+            let mix = Mix { sources: vec![source], expects };
+            direction(&room, &mix, &Look::default()).passed_through().is_some()
+        };
+        assert!(passes(host(true, false), false));
+        assert!(passes(host(false, false), false));
+        assert!(!passes(host(false, true), false));
+        assert!(!passes(host(true, false), true), "the mixer starts for somebody who is on the way");
     }
 }

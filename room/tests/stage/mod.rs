@@ -133,7 +133,7 @@ impl Stage {
 
     /// Returns the program as `participant` or `room/participant`, in order, with `-` before what is muted or missing.
     pub fn program(&self, name: &str) -> String {
-        let Mix { sources } = self.view(name).mix;
+        let Mix { sources, .. } = self.view(name).mix;
         let one = |source: onmic_room::MixSource| {
             let away = if source.room == room(name) { String::new() } else { format!("{}/", source.room) };
             let (show, hear) = (if source.show { "" } else { " -video" }, if source.hear { "" } else { " -audio" });

@@ -8,7 +8,9 @@ import type { ErrorData, HlsConfig } from 'hls.js';
 import type { ClockOffset } from './clock_offset';
 import type { Endpoint } from './endpoint';
 import { hlsLatency } from './latency';
+import { type Buffer, easingRate, isWhole, NEAR_S, nearestStart } from './near_edge';
 import { browserNow } from './node_clock';
+import type { Picture } from './pictures';
 import type { Session } from './session';
 import type { SessionReadings } from './stats';
 
@@ -24,6 +26,9 @@ const MEDIA_RECOVERIES = 2; // If two recoveries did not help, the decoder needs
 const ALIGNED_WITHIN_S = 0.5; // A few parts. hls.js starts one segment further back if it has to.
 const DATES_STEP_MS = 200; // Dates are drawn to better estimates by 5 ms a second.
 const TOO_FAR_BEHIND_S = 2; // To catch up 2 s at a rate of 1.1 would take 20 s, so playback jumps.
+// The target distance to the live edge is the playlist's PART-HOLD-BACK. With a rate of 1, hls.js's default, playback
+// would never catch up to it.
+const CATCH_UP_RATE = 1.1;
 
 interface NativeVideo extends HTMLVideoElement {
   getStartDate?(): Date;
@@ -42,10 +47,15 @@ export class HlsSession implements Session {
   #bytesReceived = 0;
   #freezes = 0;
   #jumped = false;
+  #aligningSince: number | null = null;
+  #grewAt = 0;
+  readonly #near: boolean;
   /** The date of position 0. */
   #zero: number | undefined;
 
-  constructor(endpoint: Endpoint, video: HTMLVideoElement, listener: HlsListener) {
+  /** `near`: the viewer comes from a closer transport, so playback starts nearer to the live edge. */
+  constructor(endpoint: Endpoint, video: HTMLVideoElement, listener: HlsListener, near = false) {
+    this.#near = near;
     this.#endpoint = endpoint;
     this.video = video;
     this.#listener = listener;
@@ -87,14 +97,54 @@ export class HlsSession implements Session {
     this.#zero = zero;
   }
 
-  align(): boolean {
+  align(_picture: Picture | null, _clock: ClockOffset, _otherwiseMs?: number, patienceMs = 0): boolean {
     const hls = this.#hls;
+    this.#aligningSince ??= performance.now();
     if (this.video.seeking) return false;
-    const behind = hls ? hls.latency - (hls.targetLatency ?? hls.latency) : 0;
-    if (!hls?.liveSyncPosition || behind < ALIGNED_WITHIN_S || this.#jumped) return true;
+    if (!hls?.liveSyncPosition || this.#jumped) return true;
+    let start: number | null;
+    if (this.#near) {
+      const buffer = this.#buffer(hls);
+      const patient = performance.now() - this.#aligningSince < patienceMs;
+      if (buffer && !isWhole(buffer) && patient) return false;
+      start = buffer && nearestStart(buffer);
+    } else {
+      const behind = hls.latency - (hls.targetLatency ?? hls.latency);
+      start = behind < ALIGNED_WITHIN_S ? null : hls.liveSyncPosition;
+    }
+    if (start === null) return true;
     this.#jumped = true;
-    this.video.currentTime = hls.liveSyncPosition;
+    this.video.currentTime = start;
     return false;
+  }
+
+  #buffer(hls: Hls): Buffer | null {
+    const { buffered, currentTime: position } = this.video;
+    const details = hls.latestLevelDetails;
+    if (!details?.partTarget || buffered.length === 0) return null;
+    const [end, ageS] = [buffered.end(buffered.length - 1), (performance.now() - this.#grewAt) / 1000];
+    return { position, end, edge: details.partEnd, partTarget: details.partTarget, ageS };
+  }
+
+  /** Starts near the live edge, and plays a little slower until the latency is what the playlist asks for. */
+  #startNear(hls: Hls): void {
+    hls.targetLatency = NEAR_S;
+    hls.config.maxLiveSyncPlaybackRate = 1; // hls.js leaves the rate alone.
+    const { signal } = this.#life;
+    const ease = () => {
+      const { partHoldBack, holdBack } = hls.latestLevelDetails ?? {};
+      const target = partHoldBack || holdBack;
+      if (!target) return;
+      this.video.playbackRate = easingRate(hls.latency, target);
+      if (this.video.playbackRate < 1) return;
+      this.video.removeEventListener('timeupdate', ease);
+      hls.targetLatency = target;
+      hls.config.maxLiveSyncPlaybackRate = CATCH_UP_RATE;
+    };
+    this.video.addEventListener('playing', () => this.video.addEventListener('timeupdate', ease, { signal }), {
+      once: true,
+      signal,
+    });
   }
 
   wake(): void {
@@ -135,6 +185,10 @@ export class HlsSession implements Session {
     hls.on(Events.FRAG_LOADED, (_event, data) => {
       this.#bytesReceived += data.part?.stats.loaded ?? data.frag.stats.loaded;
     });
+    hls.on(Events.BUFFER_APPENDED, () => {
+      this.#grewAt = performance.now();
+    });
+    if (this.#near) this.#startNear(hls);
     hls.attachMedia(this.video);
     hls.loadSource(this.#endpoint.hls);
   }
@@ -143,9 +197,7 @@ export class HlsSession implements Session {
     const { manifestLoadPolicy } = Hls.DefaultConfig;
     return {
       lowLatencyMode: true,
-      // The target distance to the live edge is the playlist's PART-HOLD-BACK. With a rate of 1, the default, playback
-      // would never catch up to it.
-      maxLiveSyncPlaybackRate: 1.1,
+      maxLiveSyncPlaybackRate: CATCH_UP_RATE,
       backBufferLength: 10,
       // A 404 means "not live". transport_choice.ts decides when to ask again.
       manifestLoadPolicy: { default: { ...manifestLoadPolicy.default, errorRetry: null } },

@@ -7,7 +7,7 @@ import type { Mic, MicChange, MicOptions, SwitchReport } from '../room/mic';
 import { Emitter } from './emitter';
 import { type AvSync, Endpoint } from './endpoint';
 import { FrameWatch } from './frame_watch';
-import { HlsSession } from './hls_session';
+import { type HlsListener, HlsSession } from './hls_session';
 import type { Latency, LatencyMethod } from './latency';
 import { browserNow, NodeClock } from './node_clock';
 import { type Picture, watchPictures } from './pictures';
@@ -352,7 +352,7 @@ export class Player extends Emitter<PlayerEvents> {
 
   #openHls(): void {
     const apply = (input: Input) => queueMicrotask(() => live === this.#hls && this.#apply(input));
-    const session = new HlsSession(this.#endpoint, this.#freeVideo(), {
+    const listener: HlsListener = {
       notLive: () => apply({ kind: 'hls_not_live' }),
       ended: () => apply({ kind: 'hls_ended' }),
       datesStepped: () => this.#clock.sampleSoon(),
@@ -360,7 +360,9 @@ export class Player extends Emitter<PlayerEvents> {
         if (live === this.#hls) this.#emitError('hls', 0, detail);
         apply({ kind: 'hls_failed', reason, detail });
       },
-    });
+    };
+    // After going on mic the viewer comes from a return feed.
+    const session = new HlsSession(this.#endpoint, this.#freeVideo(), listener, this.transport === 'mic');
     const live = this.#watch(session, HLS_STALL_MS, () => apply({ kind: 'hls_frame' }));
     this.#hls = live;
     void session.open();

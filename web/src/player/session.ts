@@ -19,7 +19,7 @@ export interface Session {
   /**
    * Returns true if the session plays as close to the live edge as it can, or with a latency of about `otherwiseMs`.
    * Otherwise the session jumps or catches up, and a later frame is from there. `patienceMs` after the first call it
-   * returns true in any case.
+   * does not wait to come nearer.
    */
   align(picture: Picture | null, clock: ClockOffset, otherwiseMs?: number, patienceMs?: number): boolean;
   /** Is called when the page comes back from the background, or the machine wakes from sleep. */

@@ -18,6 +18,7 @@ import { openDevices, stopTracks } from './devices';
 import { FADE_MS, levels, PictureGaps, SoundLog } from './fade';
 import { type MicEffect, type MicInput, type MicReason, type MicState, MicSwitch } from './mic_switch';
 import type { RoomEvent, Ticket } from './model';
+import { Pace } from './pace';
 import type { Room } from './room';
 import { personOf } from './room_state';
 
@@ -76,8 +77,10 @@ const SOUND_LOOK_MS = 20;
 const STILL_MS = 80; // Without a new frame for this long, the return feed stands still.
 // The longest wait for the return feed to catch up, before a frame that plays too fast is shown anyway.
 const JOINING_MS = 350;
-// The longest wait for the program, under the cover, to reach the program time of the return feed.
-const COVERED_MS = 300;
+// The longest wait for the program, under the cover, to play as near to the program time of the return feed as it can.
+const COVERED_MS = 500;
+// The longest wait after that for frames at an even pace.
+const UNEVEN_MS = 400;
 const STALL_LOOK_MS = 1000;
 const STALL_MS = 2500;
 
@@ -93,6 +96,9 @@ export class Mic {
   #picture: Picture | null = null;
   #pictures = 0;
   #picturedAt = 0;
+  /** The pace of the program under the cover, and since when it plays where it should. */
+  #pace = new Pace();
+  #alignedAt: number | null = null;
   #requested = false;
   #seated = false;
   #deadline: ReturnType<typeof setTimeout> | undefined;
@@ -185,10 +191,14 @@ export class Mic {
     // While the return feed plays on, the viewer misses nothing, and the program can reach the same program time.
     const { clock } = this.#theatre;
     const cover = now - this.#picturedAt < STILL_MS ? this.#picture : null;
-    const aligned = cover
-      ? session.align(picture, clock, this.#return?.latencyMs(cover, clock) ?? 0, COVERED_MS)
-      : session.align(picture, clock);
-    if (aligned) this.#apply({ kind: 'program' });
+    const even = this.#pace.picture(picture?.shownAt ?? now);
+    if (!cover) {
+      if (session.align(picture, clock)) this.#apply({ kind: 'program' });
+      return;
+    }
+    if (!session.align(picture, clock, this.#return?.latencyMs(cover, clock) ?? 0, COVERED_MS)) return;
+    this.#alignedAt ??= now;
+    if (even || now - this.#alignedAt > UNEVEN_MS) this.#apply({ kind: 'program' });
   }
 
   /** Is called when the player has nothing to show. */
@@ -199,7 +209,7 @@ export class Mic {
   close(): void {
     clearTimeout(this.#deadline);
     clearTimeout(this.#settling);
-    this.#end(['joining', 'on', 'leaving'].includes(this.state) ? 'left' : null);
+    this.#end(['joining', 'on'].includes(this.state) ? 'left' : null);
     this.#wish?.reject(mistake('The player was closed.'));
     this.#wish = null;
     for (const told of this.#farewells.splice(0)) told(null);
@@ -255,13 +265,12 @@ export class Mic {
         return this.#theatre.park();
       case 'unpark':
         this.#measure = this.#freshMeasure();
+        [this.#pace, this.#alignedAt] = [new Pace(), null];
         return this.#theatre.unpark();
       case 'show_program':
         return this.#showProgram();
-      case 'mute_at_once':
-        // The audience must not hear this person any more. The video stays until the program plays.
-        for (const track of this.#stream?.getAudioTracks() ?? []) track.enabled = false;
-        return;
+      case 'stop_sending':
+        return this.#stopSending(effect.tell_server);
       case 'end':
         return this.#end(effect.tell_server, effects.find((one) => one.do === 'state')?.problem?.detail);
       case 'state':
@@ -430,8 +439,6 @@ export class Mic {
     clearInterval(this.#fading);
     clearInterval(this.#looking);
     const room = this.#options?.room;
-    // The end of the sessions tells the server too, but later.
-    if (tellServer === 'left') room?.command({ kind: 'leave-mic' }).catch(() => {});
     if (tellServer === 'failed' && room) {
       // The server refuses this if the person is on mic already and only the return feed failed. Then leave the seat.
       room
@@ -439,14 +446,21 @@ export class Mic {
         .catch(() => room.command({ kind: 'leave-mic' }))
         .catch(() => {});
     }
-    this.#whip?.close(tellServer !== 'left'); // After `leave-mic` the server ends the session together with the seat.
+    this.#stopSending(tellServer === 'left');
     this.#return?.close();
-    this.#whip = this.#return = null;
+    this.#return = null;
     this.#theatre.stage.removeCover();
-    stopTracks(this.#stream);
-    this.#stream = null;
     this.#options = this.#ticket = null;
     for (const stop of this.#off.splice(0)) stop();
+  }
+
+  #stopSending(tellServer: boolean): void {
+    // The end of the session tells the server too, but later.
+    if (tellServer) this.#options?.room.command({ kind: 'leave-mic' }).catch(() => {});
+    this.#whip?.close(!tellServer); // After `leave-mic` the server ends the session together with the seat.
+    this.#whip = null;
+    stopTracks(this.#stream);
+    this.#stream = null;
   }
 
   // Messages of the room

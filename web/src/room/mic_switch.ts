@@ -3,7 +3,8 @@
 //
 // Invariants: the program plays on until the return feed has shown a frame and its audio has been faded in. The return
 // feed stays until the program plays again. A failure before the first frame changes nothing that the viewer sees.
-// Everything that was opened is closed exactly once, by the `end` that follows.
+// A person who leaves is not heard or seen by others from then on, although their own player still shows the return feed.
+// Everything that was opened is closed exactly once: what sends by `stop_sending` or `end`, the rest by `end`.
 
 import type { Problem } from '../player/problem';
 
@@ -54,10 +55,11 @@ export type MicEffect =
   | { do: 'unpark' }
   | { do: 'show_program' }
   | { do: 'fade_to_program' }
-  | { do: 'mute_at_once' }
+  /** Ends the WHIP session and stops the devices. `tell_server`: this person left, which ends the seat too. */
+  | { do: 'stop_sending'; tell_server: boolean }
   /**
-   * Deletes the sessions and stops the devices. `tell_server`: this person left (`left`), or a ticket was of no use
-   * (`failed`).
+   * Deletes the sessions and stops the devices, unless that is done. `tell_server`: this person left while joining
+   * (`left`), or a ticket was of no use (`failed`).
    */
   | { do: 'end'; tell_server: 'left' | 'failed' | null }
   | { do: 'state'; state: MicState; reason?: MicReason; problem?: Problem };
@@ -186,7 +188,7 @@ export class MicSwitch {
         if (this.#phase === 'fading') {
           this.#effects.push({ do: 'park' });
           this.#enter('on');
-        } else if (this.#phase === 'fading_back') this.#finish(this.#reason, true, this.#problem);
+        } else if (this.#phase === 'fading_back') this.#finish(this.#reason, false, this.#problem);
         return;
       case 'leave':
         return this.#leave(input.reason, now);
@@ -244,10 +246,10 @@ export class MicSwitch {
       case 'sounding':
       case 'fading':
         // The program still plays under the cover.
-        this.#effects.push({ do: 'mute_at_once' }, { do: 'show_program' }, { do: 'fade_to_program' });
+        this.#effects.push(stopSending(reason), { do: 'show_program' }, { do: 'fade_to_program' });
         return this.#enter('fading_back');
       case 'on':
-        this.#effects.push({ do: 'mute_at_once' }, { do: 'unpark' });
+        this.#effects.push(stopSending(reason), { do: 'unpark' });
         return this.#enter('returning', now + this.#timing.returnMs);
     }
   }
@@ -274,13 +276,14 @@ export class MicSwitch {
   /** Switches back without a fade, because there is no program to fade to. The page says why. */
   #cutBack(): void {
     this.#effects.push({ do: 'show_program' });
-    this.#finish(this.#reason, true, this.#problem);
+    this.#finish(this.#reason, false, this.#problem);
   }
 
-  #finish(reason: MicReason, seated: boolean, problem?: Problem): void {
+  /** `left`: this person left, and the server has to be told. */
+  #finish(reason: MicReason, left: boolean, problem?: Problem): void {
     this.#reason = reason;
     const failed = this.#phase === 'joining' && (reason === 'failed' || reason === 'devices');
-    this.#effects.push({ do: 'end', tell_server: seated && reason === 'left' ? 'left' : failed ? 'failed' : null });
+    this.#effects.push({ do: 'end', tell_server: left ? 'left' : failed ? 'failed' : null });
     this.#enter('off', NEVER, problem);
   }
 
@@ -298,6 +301,10 @@ export class MicSwitch {
       ...(problem ? { problem } : {}),
     });
   }
+}
+
+function stopSending(reason: MicReason): MicEffect {
+  return { do: 'stop_sending', tell_server: reason === 'left' };
 }
 
 const LATE: Problem = { status: 0, title: 'No connection', detail: 'The connection could not be made in time.' };

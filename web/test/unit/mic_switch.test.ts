@@ -30,6 +30,7 @@ class Bench {
   take(): string[] {
     return this.effects.splice(0).map((effect) => {
       if (effect.do === 'state') return effect.reason ? `${effect.state}: ${effect.reason}` : effect.state;
+      if (effect.do === 'stop_sending') return effect.tell_server ? 'stop_sending and tell' : 'stop_sending';
       return effect.do === 'end' && effect.tell_server ? `end and tell ${effect.tell_server}` : effect.do;
     });
   }
@@ -114,7 +115,7 @@ describe('a failure leaves the viewer in the audience', () => {
   it('a_person_who_is_not_published_within_eight_seconds_goes_back', () => {
     const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'sound', 'picture', 'faded');
     bench.take();
-    expect(bench.run(8000).take()).toEqual(['mute_at_once', 'unpark', 'leaving: failed']);
+    expect(bench.run(8000).take()).toEqual(['stop_sending', 'unpark', 'leaving: failed']);
   });
 
   it('a_refused_expired_or_withdrawn_request_ends', () => {
@@ -141,18 +142,18 @@ describe('a failure leaves the viewer in the audience', () => {
 });
 
 describe('going back to the audience', () => {
-  it('the_return_feed_stays_until_the_program_plays', () => {
+  it('sending_ends_at_once_and_the_return_feed_stays_until_the_program_plays', () => {
     const bench = onMic().put(leave);
-    expect(bench.take()).toEqual(['mute_at_once', 'unpark', 'leaving: left']);
+    expect(bench.take()).toEqual(['stop_sending and tell', 'unpark', 'leaving: left']);
     expect(bench.run(1500).take()).toEqual([]);
     expect(bench.put('program').take()).toEqual(['show_program', 'fade_to_program']);
-    expect(bench.put('faded').take()).toEqual(['end and tell left', 'off: left']);
+    expect(bench.put('faded').take()).toEqual(['end', 'off: left']);
   });
 
   it('removal_by_the_host_goes_back_without_telling_the_server', () => {
     const bench = onMic().put({ kind: 'leave', reason: 'removed' }, 'return_lost', 'publish_lost', 'program', 'faded');
     expect(bench.take()).toEqual([
-      'mute_at_once',
+      'stop_sending',
       'unpark',
       'leaving: removed',
       'show_program',
@@ -162,8 +163,14 @@ describe('going back to the audience', () => {
     ]);
   });
 
+  it('leaving_while_joining_tells_the_server', () => {
+    const bench = new Bench().put(go, 'asked', 'warm', 'ticket');
+    bench.take();
+    expect(bench.put(leave).take()).toEqual(['end and tell left', 'off: left']);
+  });
+
   it('a_lost_connection_goes_back', () => {
-    expect(onMic().put('return_lost').take()).toEqual(['mute_at_once', 'unpark', 'leaving: lost']);
+    expect(onMic().put('return_lost').take()).toEqual(['stop_sending', 'unpark', 'leaving: lost']);
   });
 
   it('the_reason_of_the_server_is_used_even_if_the_connections_end_first', () => {
@@ -174,17 +181,22 @@ describe('going back to the audience', () => {
   it('leaving_during_the_fade_fades_back_because_the_program_still_plays', () => {
     const bench = new Bench().put(go, 'asked', 'warm', 'ticket', 'published', 'sound', 'picture');
     bench.take();
-    expect(bench.put(leave).take()).toEqual(['mute_at_once', 'show_program', 'fade_to_program', 'leaving: left']);
-    expect(bench.put('faded').take()).toEqual(['end and tell left', 'off: left']);
+    expect(bench.put(leave).take()).toEqual([
+      'stop_sending and tell',
+      'show_program',
+      'fade_to_program',
+      'leaving: left',
+    ]);
+    expect(bench.put('faded').take()).toEqual(['end', 'off: left']);
   });
 
   it('without_a_program_the_return_feed_ends_at_once_or_after_ten_seconds', () => {
     const gone = onMic().put(leave);
     gone.take();
-    expect(gone.put('program_gone').take()).toEqual(['show_program', 'end and tell left', 'off: left']);
+    expect(gone.put('program_gone').take()).toEqual(['show_program', 'end', 'off: left']);
     const late = onMic().put(leave);
     late.take();
-    expect(late.run(10_000).take()).toEqual(['show_program', 'end and tell left', 'off: left']);
+    expect(late.run(10_000).take()).toEqual(['show_program', 'end', 'off: left']);
   });
 });
 
@@ -212,6 +224,7 @@ it('random_inputs_never_break_the_invariants', () => {
     let open = false;
     let parked = false;
     let returnOnTop = false;
+    let sending = false;
     for (let step = 0; step < 80; step++) {
       bench.put(inputs[next(inputs.length)] as MicInput);
       if (next(4) === 0) bench.run(next(4000));
@@ -222,22 +235,25 @@ it('random_inputs_never_break_the_invariants', () => {
           begun = true;
         } else if (effect.do === 'open') {
           expect([begun, open], name).toEqual([true, false]);
-          open = true;
+          open = sending = true;
         } else if (effect.do === 'show_return') {
           expect([open, parked], name).toEqual([true, false]);
           returnOnTop = true;
         } else if (effect.do === 'park') {
           expect([returnOnTop, parked], name).toEqual([true, false]);
           parked = true;
+        } else if (effect.do === 'stop_sending') {
+          expect(sending, name).toBe(true);
+          sending = false;
         } else if (effect.do === 'unpark') {
-          expect(parked, name).toBe(true);
+          expect([parked, sending], name).toEqual([true, false]);
           parked = false;
         } else if (effect.do === 'show_program') {
-          expect([returnOnTop, parked], name).toEqual([true, false]);
+          expect([returnOnTop, parked, sending], name).toEqual([true, false, false]);
           returnOnTop = false;
         } else if (effect.do === 'end') {
           expect([begun, returnOnTop, parked], name).toEqual([true, false, false]);
-          begun = open = false;
+          begun = open = sending = false;
         }
       }
     }
