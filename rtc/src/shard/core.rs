@@ -47,6 +47,8 @@ pub(super) struct Core {
     tracks: HashMap<TrackId, SharedTrack>,
     awaited: Awaited,
     deadlines: BTreeSet<(Instant, usize)>,
+    /// The tracks that hold a packet, by the time at which it is due.
+    held: BTreeSet<(Instant, TrackId)>,
     /// The sessions whose deadline has passed. Empty between calls, and kept for its capacity.
     due: Vec<usize>,
     belfry: Arc<Belfry>,
@@ -66,6 +68,7 @@ impl Core {
             tracks: HashMap::new(),
             awaited: Awaited::new(commands.clone()),
             deadlines: BTreeSet::new(),
+            held: BTreeSet::new(),
             due: Vec::new(),
             belfry,
             commands,
@@ -76,7 +79,8 @@ impl Core {
 
     /// Returns the time at which to call [`Core::handle_timeout`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let session = self.deadlines.first().map(|(deadline, _)| *deadline);
+        session.into_iter().chain(self.held.first().map(|(due, _)| *due)).min()
     }
 
     /// Passes the socket's counters on to the metrics.
@@ -176,11 +180,12 @@ impl Core {
 
     /// Reads the new frames of a track and sends them to its viewers.
     pub(super) fn handle_frames(&mut self, now: Instant, id: TrackId, out: &mut impl Outbox) {
-        let sound = self.tracks.get(&id).and_then(|track| self.tracks.get(&track.sound?)).map(SharedTrack::lateness);
+        let sound =
+            self.tracks.get(&id).and_then(|track| self.tracks.get(&track.sound?)).and_then(SharedTrack::leaves_after);
         loop {
             let Some(track) = self.tracks.get_mut(&id) else { return };
             match track.advance((now, self.setup.calendar.clock().wall(now))) {
-                Progress::Frame { arrived } => {
+                Progress::Frame { since } => {
                     if let Some(sound) = sound {
                         track.keep_in_step_with(sound);
                     }
@@ -190,24 +195,48 @@ impl Core {
                     // The cached group that a first viewer finds is old, and no viewer gets it here, so it is not
                     // measured.
                     if self.pump_track(now, id, out) > 0 {
-                        self.metrics.sending.record(Instant::now().saturating_duration_since(arrived));
+                        self.metrics.sending.record(Instant::now().saturating_duration_since(since));
                     }
                 }
                 Progress::Skipped(frames) => self.metrics.skipped.increment(frames),
-                Progress::CaughtUp => return,
+                Progress::CaughtUp => return self.note_held(id),
                 Progress::Ended => {
                     let viewers = self.tracks.get(&id).map(|track| track.viewers.clone()).unwrap_or_default();
                     for key in viewers {
                         self.close(now, key, "track_ended", out);
                     }
-                    self.tracks.remove(&id);
+                    self.forget(id);
                     return;
                 }
             }
         }
     }
 
+    /// Notes when a track holds a packet that is due next.
+    fn note_held(&mut self, id: TrackId) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        let due = track.poll_timeout();
+        if let Some(before) = std::mem::replace(&mut track.deadline, due) {
+            self.held.remove(&(before, id));
+        }
+        self.held.extend(due.map(|due| (due, id)));
+    }
+
+    /// Reads a track no more.
+    fn forget(&mut self, id: TrackId) -> Option<SharedTrack> {
+        let track = self.tracks.remove(&id)?;
+        if let Some(due) = track.deadline {
+            self.held.remove(&(due, id));
+        }
+        Some(track)
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut impl Outbox) {
+        while let Some((_, id)) = self.held.first().copied().filter(|(due, _)| *due <= now) {
+            self.held.pop_first();
+            self.tracks.get_mut(&id).expect("a track that holds a packet is read").deadline = None;
+            self.handle_frames(now, id, out); // What the track holds after that is not due yet.
+        }
         // Each session is due at most once, so that one that cannot do its work does not hold up the others.
         let mut due = std::mem::take(&mut self.due);
         while let Some((_, key)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
@@ -245,7 +274,11 @@ impl Core {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         let maps = [self.by_id.len(), self.by_address.len(), self.by_ufrag.len(), self.tracks.len()];
-        self.sessions.is_empty() && self.deadlines.is_empty() && self.awaited.is_empty() && maps == [0; 4]
+        self.sessions.is_empty()
+            && self.deadlines.is_empty()
+            && self.held.is_empty()
+            && self.awaited.is_empty()
+            && maps == [0; 4]
     }
 
     /// Ends all sessions with a goodbye.
@@ -462,7 +495,7 @@ impl Core {
     }
 
     fn replace(&mut self, now: Instant, old: TrackId, demand: Option<Demand>, out: &mut impl Outbox) {
-        let Some(before) = self.tracks.remove(&old) else { return };
+        let Some(before) = self.forget(old) else { return };
         if before.viewers.is_empty() {
             return; // The viewers have left meanwhile.
         }
@@ -574,7 +607,7 @@ impl Core {
                 let Some(track) = self.tracks.get_mut(&own.id) else { continue };
                 track.viewers.retain(|viewer| *viewer != key);
                 if track.viewers.is_empty() && !track.replacing {
-                    self.tracks.remove(&own.id);
+                    self.forget(own.id);
                 }
             }
         }
