@@ -191,7 +191,10 @@ impl Parts {
             let door = from_fn_with_state(door.clone(), door::enter);
             Router::new().fallback_service(routes).layer(door).layer(dated.clone())
         };
-        Routes { all: behind_the_door(routes), when_full: behind_the_door(health::router_when_full(rtc.clone(), stop.clone())) }
+        Routes {
+            all: behind_the_door(routes),
+            when_full: behind_the_door(health::router_when_full(rtc.clone(), stop.clone())),
+        }
     }
 }
 

@@ -134,7 +134,8 @@ metrics_of_onmic! {
 label_values! {
     /// Names what takes time: these are the values of the label `stage` of [`STAGES`].
     Latency:
-    /// The time from a frame's arrival until the kernel has the packets of the last WHEP viewer.
+    /// The time from a frame's arrival, or from the turn of an audio packet that was held, until the kernel has the packets
+    /// of the last WHEP viewer.
     WhepSend => "whep_send",
     /// The time from the arrival of a part's last frame to the playlist that lists the part.
     HlsPart => "hls_part",

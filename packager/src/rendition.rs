@@ -360,6 +360,12 @@ impl Rendition {
         Ok(())
     }
 
+    /// Begins after this many discontinuities of the stream, which it has not made itself. Players match segments of
+    /// renditions by the number of discontinuities before them (rfc8216bis 6.2.4).
+    pub(crate) fn begin_after(&mut self, discontinuities: u64) {
+        self.window.begin_after(discontinuities);
+    }
+
     /// Sets what its segments are dated by, from the next discontinuity on.
     pub(crate) fn redate(&mut self, dates: DateOffset) {
         self.next_dates = dates;

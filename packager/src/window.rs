@@ -11,7 +11,7 @@ use crate::settings::Settings;
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     listed: VecDeque<Arc<Segment>>,
-    /// The number of discontinuities that have left the list (EXT-X-DISCONTINUITY-SEQUENCE).
+    /// The number of discontinuities that have left the list, or were before it (EXT-X-DISCONTINUITY-SEQUENCE).
     discontinuity_sequence: u64,
     evicted: Vec<Arc<Segment>>,
     has_let_go: bool,
@@ -34,6 +34,11 @@ impl Window {
 
     pub(crate) fn discontinuity_sequence(&self) -> u64 {
         self.discontinuity_sequence
+    }
+
+    /// Begins after this many discontinuities.
+    pub(crate) fn begin_after(&mut self, discontinuities: u64) {
+        self.discontinuity_sequence = discontinuities;
     }
 
     /// Returns the segments that left the list since the last call.

@@ -27,6 +27,9 @@ export const DEFAULT_PICTURE = {
   brokenByteIn: 0, // If not 0, one byte in this many of the encoded video is corrupted.
 };
 
+/** A picture in 720p that uses all of its bitrate, as measurements publish it. */
+export const HD = { width: 1280, height: 720, bitrateKbps: 2500, detail: 8 };
+
 /** The default settings of OBS: B-frames, look-ahead, High profile, a keyframe every 2 s. */
 export const LIKE_OBS = {
   bframes: 2,

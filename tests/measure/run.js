@@ -9,14 +9,13 @@ import { Browser, figures } from "../lib/browser.js";
 import { Gateway } from "../lib/gateway.js";
 import { median, percentile, rounded } from "../lib/numbers.js";
 import { PageServer } from "../lib/page_server.js";
-import { LIKE_OBS, ownLatency, Publisher, recordFile } from "../lib/picture.js";
+import { HD, LIKE_OBS, ownLatency, Publisher, recordFile } from "../lib/picture.js";
 import { run } from "../lib/run.js";
 import { pause, waitFor } from "../lib/wait.js";
 import { cpus, tmpdir } from "node:os";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
-const HD = { width: 1280, height: 720, bitrateKbps: 2500, detail: 8 };
 const JOINS = 5;
 const MINUTE = 60;
 

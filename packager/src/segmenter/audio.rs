@@ -100,8 +100,9 @@ impl Segmenter {
                 return self.change_audio(key, frame, may_wait);
             }
             let dates = self.dates.step();
-            let cut = Cut { msn: self.next_msn(), micros, ended: micros, discontinuity: true, dates };
-            self.cuts.note(cut);
+            let cut =
+                Cut { msn: self.next_msn(), micros, ended: micros, discontinuity: true, discontinuities: 0, dates };
+            let cut = self.cuts.note(cut);
             self.restart_audio(key, cut, frame)?;
         }
         let Some(audio) = self.audio.get_mut(key) else { return Ok(None) };
@@ -157,12 +158,12 @@ impl Segmenter {
             None if self.waits_for_video || self.lead.is_some() => return Ok(false),
             None => {
                 let dates = self.dates.step();
-                let first = Cut { msn: FIRST_MSN, micros, ended: micros, discontinuity: false, dates };
-                self.cuts.note(first);
-                first
+                let (discontinuity, discontinuities) = (false, 0);
+                self.cuts.note(Cut { msn: FIRST_MSN, micros, ended: micros, discontinuity, discontinuities, dates })
             }
         };
         let mut rendition = Rendition::new(key, self.settings, &frame.parameters)?;
+        rendition.begin_after(cut.discontinuities);
         rendition.redate(cut.dates);
         rendition.break_off(cut.msn, frame.dts.0, frame.wall, 0)?;
         rendition.divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, rendition.rate()).0, false);
@@ -272,9 +273,7 @@ impl Segmenter {
                 }
                 // No other rendition cuts: there is no video, or it is late.
                 let (discontinuity, dates) = (self.dates.step_is_due(), self.dates.step());
-                let cut = Cut { msn: own + 1, micros, ended: micros, discontinuity, dates };
-                self.cuts.note(cut);
-                cut
+                self.cuts.note(Cut { msn: own + 1, micros, ended: micros, discontinuity, discontinuities: 0, dates })
             }
         };
         let Some(audio) = self.audio.get_mut(key) else { return Ok(()) };

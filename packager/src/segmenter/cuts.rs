@@ -18,6 +18,8 @@ pub(super) struct Cut {
     /// The time in µs at which the segment before it ended, which is earlier if the publisher was away.
     pub(super) ended: i64,
     pub(super) discontinuity: bool,
+    /// The number of discontinuities up to this cut and with it, once it is noted.
+    pub(super) discontinuities: u64,
     /// What the segment is dated by. It differs from that of the segment before only at a discontinuity.
     pub(super) dates: DateOffset,
 }
@@ -34,35 +36,47 @@ pub(crate) struct Missed {
 
 /// Holds cuts in the order in which they were made.
 #[derive(Debug, Default)]
-pub(super) struct Cuts(VecDeque<Cut>);
+pub(super) struct Cuts {
+    kept: VecDeque<Cut>,
+    discontinuities: u64,
+}
 
 impl Cuts {
-    pub(super) fn note(&mut self, cut: Cut) {
-        if self.0.len() == CUTS_MAX {
-            self.0.pop_front();
+    /// Keeps a cut, and returns it with the number of discontinuities up to it.
+    pub(super) fn note(&mut self, cut: Cut) -> Cut {
+        if self.kept.len() == CUTS_MAX {
+            self.kept.pop_front();
         }
-        self.0.push_back(cut);
+        self.discontinuities += u64::from(cut.discontinuity);
+        let cut = Cut { discontinuities: self.discontinuities, ..cut };
+        self.kept.push_back(cut);
+        cut
+    }
+
+    /// Returns the number of discontinuities so far.
+    pub(super) fn discontinuities(&self) -> u64 {
+        self.discontinuities
     }
 
     /// Returns the largest number of a cut. It need not be that of the last cut, because audio that is alone for long
     /// makes cuts of its own.
     pub(super) fn largest_msn(&self) -> Option<u64> {
-        self.0.iter().map(|cut| cut.msn).max()
+        self.kept.iter().map(|cut| cut.msn).max()
     }
 
     /// Returns the newest cut at or before `micros`.
     pub(super) fn at(&self, micros: i64) -> Option<Cut> {
-        self.0.iter().rev().find(|cut| cut.micros <= micros).copied()
+        self.kept.iter().rev().find(|cut| cut.micros <= micros).copied()
     }
 
     /// Returns the newest cut at or before `micros` that a rendition whose segment is `own` has not made.
     pub(super) fn due(&self, own: Option<u64>, micros: i64) -> Option<Cut> {
-        self.0.iter().rev().find(|cut| own.is_none_or(|own| cut.msn > own) && cut.micros <= micros).copied()
+        self.kept.iter().rev().find(|cut| own.is_none_or(|own| cut.msn > own) && cut.micros <= micros).copied()
     }
 
     /// Returns the newest discontinuity that a rendition whose segment is `own` has not made.
     pub(super) fn broken(&self, own: u64) -> Option<Cut> {
-        self.0.iter().rev().find(|cut| cut.msn > own && cut.discontinuity).copied()
+        self.kept.iter().rev().find(|cut| cut.msn > own && cut.discontinuity).copied()
     }
 
     /// Returns the segments `missed` of a rendition that goes on at `to`, where a frame at `micros` has the date `wall`. They
@@ -77,7 +91,7 @@ impl Cuts {
     ) -> impl Iterator<Item = Missed> {
         let mut next = to.micros;
         let backwards = missed.rev().map(move |msn| {
-            let known = self.0.iter().rev().find(|cut| cut.msn == msn);
+            let known = self.kept.iter().rev().find(|cut| cut.msn == msn);
             let usual = i64::try_from(usual.as_micros()).unwrap_or(0);
             let start = known.map_or(next - usual, |cut| cut.micros.min(next));
             let duration = Duration::from_micros(u64::try_from(next - start).unwrap_or(0));
@@ -89,14 +103,14 @@ impl Cuts {
 
     /// Returns what dates the segment `msn`, if a discontinuity begins it.
     pub(super) fn broken_at(&self, msn: u64) -> Option<DateOffset> {
-        self.0.iter().find(|cut| cut.msn == msn && cut.discontinuity).map(|cut| cut.dates)
+        self.kept.iter().find(|cut| cut.msn == msn && cut.discontinuity).map(|cut| cut.dates)
     }
 
     /// Forgets the cuts that all renditions have passed. The newest one stays: it tells a rendition that begins late
     /// where it is.
     pub(super) fn forget_before(&mut self, msn: u64) {
-        while self.0.len() > 1 && self.0.front().is_some_and(|first| first.msn < msn) {
-            self.0.pop_front();
+        while self.kept.len() > 1 && self.kept.front().is_some_and(|first| first.msn < msn) {
+            self.kept.pop_front();
         }
     }
 }

@@ -143,6 +143,7 @@ impl Further {
         let mut rendition = Rendition::new(self.key, *main.settings, &frame.parameters)?;
         // The rest of its first segment may be too short to show the distance of frames.
         rendition.declare_part_target(main.part_target);
+        rendition.begin_after(cut.discontinuities);
         rendition.redate(cut.dates);
         rendition.break_off(cut.msn, frame.dts.0, frame.wall, 0)?;
         rendition.divide_from(Ticks(cut.micros).rescale(ClockRate::MICROS, rendition.rate()).0, false);

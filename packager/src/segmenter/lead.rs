@@ -208,7 +208,12 @@ impl Segmenter {
         let mut ended = micros;
         // A cut that the audio made while it was ahead, or alone.
         let ahead = self.cuts.due(own, micros + GAP_MICROS).filter(|_| !restart || own.is_none());
-        let cut = ahead.unwrap_or(Cut { msn: next_msn, micros, ended, discontinuity: restart, dates });
+        let discontinuities = self.cuts.discontinuities();
+        let cut = Cut { msn: next_msn, micros, ended, discontinuity: restart, discontinuities, dates };
+        let cut = ahead.unwrap_or(cut);
+        if own.is_none() {
+            lead.rendition.begin_after(cut.discontinuities);
+        }
         let (msn, restart) = (cut.msn, restart || cut.discontinuity);
         if let Some(own) = own.filter(|own| own + 1 < msn) {
             match restart {

@@ -4,13 +4,14 @@
 //! knows a peer.
 //!
 //! ```text
-//! Frame ─→ Outgoing (packetised once, kept) ─→ Sender (a viewer: header, repairs, reports) ─→ seal
+//! Frame ─→ Pace (audio) ─→ Outgoing (packetised once, kept) ─→ Sender (a viewer: header, repairs, reports) ─→ seal
 //! open ─→ Incoming ─→ Stream (reorder, NACK) ─→ Depacketizer ─→ Arrival
 //! ```
 
 pub mod feedback;
 pub mod lateness;
 pub mod outgoing;
+pub mod pace;
 pub mod packet;
 pub mod packetize;
 pub mod receive;
@@ -21,6 +22,7 @@ pub mod sequence;
 pub use feedback::{Feedback, Nack, ReceptionBlock, SenderInformation};
 pub use lateness::Lateness;
 pub use outgoing::{Outgoing, Packet, Packets};
+pub use pace::Pace;
 pub use packet::{ExtensionIds, LayerIds, Mid};
 pub use packetize::{MAX_PAYLOAD, Packetizer};
 pub use receive::{Incoming, IncomingConfig, StreamConfig};

@@ -24,16 +24,19 @@ const KEYFRAME_ANSWER: Duration = Duration::from_millis(600);
 const KEYFRAME_ANSWER_UNKNOWN: Duration = Duration::from_millis(250);
 
 /// The longest delay of video that waits for its audio: two frames at 25 per second (80 ms), and some more.
-const HOLD_MAX: Duration = Duration::from_millis(100);
-/// The delay changes only if it is off by more than this, because each change bends the receiver's time a little.
-const HOLD_TOLERANCE: Duration = Duration::from_millis(15);
+pub(super) const HOLD_MAX: Duration = Duration::from_millis(100);
+/// The delay changes only if it is off by more than this, because each change bends the receiver's time a little. The
+/// extension states steps of 10 ms.
+const HOLD_TOLERANCE: Duration = Duration::from_millis(8);
 /// Video does not wait for audio that is later by less than this. Low latency counts more, and a microphone's packets
 /// of 20 ms are this much later than its video.
 const IN_STEP: Duration = Duration::from_millis(25);
-/// A receiver plays audio this long after the latest of its packets, and shows video at once. Measured with Chromium.
+/// A receiver plays audio this long after its packets, which leave at even intervals ([`super::Pace`]), and shows video at
+/// once. Measured with Chromium (docs/PERFORMANCE.md, "From RTMP's audio to a WHEP viewer").
 const SOUND_BUFFER: Duration = Duration::from_millis(40);
-/// The delay that a receiver may add by itself to keep audio and video in sync, if its audio buffer is longer.
-const HOLD_ADJUSTMENT: Duration = Duration::from_millis(50);
+/// The delay that a receiver may add by itself to keep audio and video in sync, if its audio buffer is longer. The buffer
+/// is long when a session begins, and becomes shorter within seconds. Chromium keeps the delay that it added for minutes.
+const HOLD_ADJUSTMENT: Duration = Duration::from_millis(20);
 /// A step of the timestamps by more than this means that the publisher was away.
 const AWAY: Duration = Duration::from_millis(500);
 

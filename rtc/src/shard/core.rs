@@ -51,6 +51,8 @@ pub(super) struct Core {
     tracks: HashMap<TrackId, SharedTrack>,
     awaited: Awaited,
     deadlines: BTreeSet<(Instant, usize)>,
+    /// The tracks that hold a packet, by the time at which it is due.
+    held: BTreeSet<(Instant, TrackId)>,
     /// The sessions whose deadline has passed. Empty between calls, and kept for its capacity.
     due: Vec<usize>,
     belfry: Arc<Belfry>,
@@ -71,6 +73,7 @@ impl Core {
             tracks: HashMap::new(),
             awaited: Awaited::new(commands.clone()),
             deadlines: BTreeSet::new(),
+            held: BTreeSet::new(),
             due: Vec::new(),
             belfry,
             commands,
@@ -81,7 +84,8 @@ impl Core {
 
     /// Returns the time at which to call [`Core::handle_timeout`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let session = self.deadlines.first().map(|(deadline, _)| *deadline);
+        session.into_iter().chain(self.held.first().map(|(due, _)| *due)).min()
     }
 
     /// Passes the socket's counters on to the metrics.
@@ -205,12 +209,12 @@ impl Core {
             self.by_address.insert(from, key);
         }
         if let Some(forgotten) = forgotten {
-            self.forget(forgotten, key);
+            self.forget_address(forgotten, key);
         }
     }
 
     /// Finds this session no longer by an address.
-    fn forget(&mut self, address: SocketAddr, key: usize) {
+    fn forget_address(&mut self, address: SocketAddr, key: usize) {
         for map in [&mut self.by_address, &mut self.claims] {
             if map.get(&address) == Some(&key) {
                 map.remove(&address);
@@ -220,11 +224,12 @@ impl Core {
 
     /// Reads the new frames of a track and sends them to its viewers.
     pub(super) fn handle_frames(&mut self, now: Instant, id: TrackId, out: &mut impl Outbox) {
-        let sound = self.tracks.get(&id).and_then(|track| self.tracks.get(&track.sound?)).map(SharedTrack::lateness);
+        let sound =
+            self.tracks.get(&id).and_then(|track| self.tracks.get(&track.sound?)).and_then(SharedTrack::leaves_after);
         loop {
             let Some(track) = self.tracks.get_mut(&id) else { return };
             match track.advance((now, self.setup.calendar.clock().wall(now))) {
-                Progress::Frame { arrived } => {
+                Progress::Frame { since } => {
                     if let Some(sound) = sound {
                         track.keep_in_step_with(sound);
                     }
@@ -234,24 +239,48 @@ impl Core {
                     // The cached group that a first viewer finds is old, and no viewer gets it here, so it is not
                     // measured.
                     if self.pump_track(now, id, out) > 0 {
-                        self.metrics.sending.record(Instant::now().saturating_duration_since(arrived));
+                        self.metrics.sending.record(Instant::now().saturating_duration_since(since));
                     }
                 }
                 Progress::Skipped(frames) => self.metrics.skipped.increment(frames),
-                Progress::CaughtUp => return,
+                Progress::CaughtUp => return self.note_held(id),
                 Progress::Ended => {
                     let viewers = self.tracks.get(&id).map(|track| track.viewers.clone()).unwrap_or_default();
                     for key in viewers {
                         self.close(now, key, "track_ended", out);
                     }
-                    self.tracks.remove(&id);
+                    self.drop_track(id);
                     return;
                 }
             }
         }
     }
 
+    /// Notes when a track holds a packet that is due next.
+    fn note_held(&mut self, id: TrackId) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        let due = track.poll_timeout();
+        if let Some(before) = std::mem::replace(&mut track.deadline, due) {
+            self.held.remove(&(before, id));
+        }
+        self.held.extend(due.map(|due| (due, id)));
+    }
+
+    /// Reads a track no more.
+    fn drop_track(&mut self, id: TrackId) -> Option<SharedTrack> {
+        let track = self.tracks.remove(&id)?;
+        if let Some(due) = track.deadline {
+            self.held.remove(&(due, id));
+        }
+        Some(track)
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut impl Outbox) {
+        while let Some((_, id)) = self.held.first().copied().filter(|(due, _)| *due <= now) {
+            self.held.pop_first();
+            self.tracks.get_mut(&id).expect("a track that holds a packet is read").deadline = None;
+            self.handle_frames(now, id, out); // What the track holds after that is not due yet.
+        }
         // Each session is due at most once, so that one that cannot do its work does not hold up the others.
         let mut due = std::mem::take(&mut self.due);
         while let Some((_, key)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
@@ -289,8 +318,9 @@ impl Core {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         let maps = [&self.by_address, &self.claims].map(HashMap::len).into_iter();
-        let maps = maps.chain([self.by_id.len(), self.by_ufrag.len(), self.tracks.len()]);
-        self.sessions.is_empty() && self.deadlines.is_empty() && self.awaited.is_empty() && maps.sum::<usize>() == 0
+        let maps = maps.chain([self.by_id.len(), self.by_ufrag.len(), self.tracks.len(), self.held.len()]);
+        let is_idle = self.deadlines.is_empty() && self.awaited.is_empty();
+        self.sessions.is_empty() && is_idle && maps.sum::<usize>() == 0
     }
 
     /// Ends all sessions with a goodbye.
@@ -508,7 +538,7 @@ impl Core {
     }
 
     fn replace(&mut self, now: Instant, old: TrackId, demand: Option<Demand>, out: &mut impl Outbox) {
-        let Some(before) = self.tracks.remove(&old) else { return };
+        let Some(before) = self.drop_track(old) else { return };
         if before.viewers.is_empty() {
             return; // The viewers have left meanwhile.
         }
@@ -611,7 +641,7 @@ impl Core {
             self.by_ufrag.remove(ufrag);
         }
         for address in std::mem::take(&mut session.addresses) {
-            self.forget(address, key);
+            self.forget_address(address, key);
         }
         if let Some(deadline) = session.deadline {
             self.deadlines.remove(&(deadline, key));
@@ -624,7 +654,7 @@ impl Core {
                 let Some(track) = self.tracks.get_mut(&own.id) else { continue };
                 track.viewers.retain(|viewer| *viewer != key);
                 if track.viewers.is_empty() && !track.replacing {
-                    self.tracks.remove(&own.id);
+                    self.drop_track(own.id);
                 }
             }
         }

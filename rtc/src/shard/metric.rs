@@ -25,7 +25,7 @@ pub(super) struct Metrics {
     /// Packets that could not be sealed.
     pub(super) unsealed: Counter,
     sent_frames: [Counter; MediaKind::ALL.len()],
-    /// The time from a frame's arrival until the kernel has the packets for the last viewer.
+    /// The time from a frame's arrival, or from its turn if it was held, until the kernel has the packets for the last viewer.
     pub(super) sending: Histogram,
     sent_bytes: Counter,
     sent_packets: Counter,

@@ -3,10 +3,10 @@
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, Demand, Join, MediaKind, Read, Reader, TrackId, TrackKey, WallTime};
+use onmic_media::{Codec, Demand, Frame, Join, MediaKind, Read, Reader, TrackId, TrackKey, WallTime};
 
 use crate::rtp::outgoing::Limits;
-use crate::rtp::{Lateness, Outgoing};
+use crate::rtp::{Lateness, Outgoing, Pace};
 
 /// A track that the viewers of a shard share.
 pub(super) struct SharedTrack {
@@ -14,7 +14,9 @@ pub(super) struct SharedTrack {
     reader: Reader,
     bell: Waker,
     pub(super) outgoing: Outgoing,
-    lateness: Lateness,
+    timing: Timing,
+    /// When it is to be read next although its bell does not ring: it holds a packet that is due then.
+    pub(super) deadline: Option<Instant>,
     /// Whether all frames that were there when reading began have been read.
     caught_up: bool,
     /// The audio track that viewers hear with this video track.
@@ -25,11 +27,21 @@ pub(super) struct SharedTrack {
     pub(super) replacing: bool,
 }
 
+/// How the frames of a track lie in time.
+enum Timing {
+    /// Video leaves as it comes.
+    Video(Lateness),
+    Audio(Pace),
+}
+
 /// The outcome of one read of the track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// A frame was made into packets and waits for the viewers.
-    Frame { arrived: Instant },
+    Frame {
+        /// When it arrived, or became due if it was held.
+        since: Instant,
+    },
     /// Frames were lost before they could be read.
     Skipped(u64),
     /// No frame is there for now. The bell will ring for the next one.
@@ -44,14 +56,18 @@ impl SharedTrack {
     pub(super) fn new(demand: Demand, bell: Waker) -> Option<Self> {
         let track = demand.track();
         let outgoing = Outgoing::new(track.parameters().codec(), Limits::default())?;
-        let join = if track.kind() == MediaKind::Video { Join::Group } else { Join::NextKeyframe };
+        let (join, timing) = match track.kind() {
+            MediaKind::Video => (Join::Group, Timing::Video(Lateness::default())),
+            MediaKind::Audio | MediaKind::Data => (Join::NextKeyframe, Timing::Audio(Pace::default())),
+        };
         let reader = track.reader(join);
         Some(Self {
             demand,
             reader,
             bell,
             outgoing,
-            lateness: Lateness::default(),
+            timing,
+            deadline: None,
             caught_up: false,
             sound: None,
             viewers: Vec::new(),
@@ -61,25 +77,56 @@ impl SharedTrack {
 
     /// Reads the next frame. `now` and `wall` are the same moment on the two clocks.
     pub(super) fn advance(&mut self, (now, wall): (Instant, WallTime)) -> Progress {
-        match self.reader.poll_read(&mut Context::from_waker(&self.bell)) {
-            Poll::Pending => {
-                self.caught_up = true;
-                Progress::CaughtUp
+        loop {
+            if let Timing::Audio(pace) = &mut self.timing
+                && let Some((since, frame)) = pace.poll(now)
+            {
+                return self.send(&frame, since);
             }
-            Poll::Ready(Read::Ended) => Progress::Ended,
-            Poll::Ready(Read::Skipped(frames)) => {
-                self.outgoing.skipped(frames);
-                Progress::Skipped(frames)
-            }
-            Poll::Ready(Read::Frame(frame)) => {
-                if self.caught_up {
-                    self.lateness.note(wall.micros_since(frame.wall), now);
+            match self.reader.poll_read(&mut Context::from_waker(&self.bell)) {
+                Poll::Pending => {
+                    self.caught_up = true;
+                    return Progress::CaughtUp;
                 }
-                match self.outgoing.push(&frame) {
-                    Some(_) => Progress::Frame { arrived: frame.arrived },
-                    None => Progress::Skipped(0), // `outgoing` has counted the frame, with its reason.
+                Poll::Ready(Read::Ended) => {
+                    let Timing::Audio(pace) = &mut self.timing else { return Progress::Ended };
+                    return match pace.flush() {
+                        Some(frame) => self.send(&frame, now),
+                        None => Progress::Ended,
+                    };
+                }
+                Poll::Ready(Read::Skipped(frames)) => {
+                    self.outgoing.skipped(frames);
+                    return Progress::Skipped(frames);
+                }
+                Poll::Ready(Read::Frame(frame)) => {
+                    let late = wall.micros_since(frame.wall);
+                    match &mut self.timing {
+                        Timing::Audio(pace) => pace.push(frame, late, now),
+                        Timing::Video(lateness) => {
+                            if self.caught_up {
+                                lateness.note(late, now);
+                            }
+                            return self.send(&frame, frame.arrived);
+                        }
+                    }
                 }
             }
+        }
+    }
+
+    fn send(&mut self, frame: &Frame, since: Instant) -> Progress {
+        match self.outgoing.push(frame) {
+            Some(_) => Progress::Frame { since: since.max(frame.arrived) },
+            None => Progress::Skipped(0), // `outgoing` has counted the frame, with its reason.
+        }
+    }
+
+    /// Returns when a packet that is held is due.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match &self.timing {
+            Timing::Video(_) => None,
+            Timing::Audio(pace) => pace.poll_timeout(),
         }
     }
 
@@ -88,14 +135,18 @@ impl SharedTrack {
         self.demand.track().key()
     }
 
-    /// Returns how late its frames can be sent. See [`Lateness`].
-    pub(super) fn lateness(&self) -> Lateness {
-        self.lateness
+    /// Returns how long after its moment a frame leaves, in microseconds. `None` before it is known.
+    pub(super) fn leaves_after(&self) -> Option<i64> {
+        match &self.timing {
+            Timing::Video(lateness) => lateness.micros(),
+            Timing::Audio(pace) => pace.micros(),
+        }
     }
 
-    /// Tells viewers to delay this video track by as much as the audio is later than it.
-    pub(super) fn keep_in_step_with(&mut self, sound: Lateness) {
-        if let (Some(sound), Some(picture)) = (sound.micros(), self.lateness.micros()) {
+    /// Tells viewers to delay this video track by as much as audio leaves later, which does so `sound` microseconds
+    /// after its moment.
+    pub(super) fn keep_in_step_with(&mut self, sound: i64) {
+        if let Some(picture) = self.leaves_after() {
             self.outgoing.hold_for_sound(Duration::from_micros(u64::try_from(sound - picture).unwrap_or(0)));
         }
     }

@@ -1,9 +1,14 @@
 // Draws the test picture in the page: a canvas that follows the page's clock, and an oscillator. The beeps are
 // scheduled by the offset of the audio clock from the page's clock.
+//
+// The offset is that of the samples which are being rendered, because a stream takes samples as they are rendered. The
+// samples that are being heard (`getOutputTimestamp`) are some 50 ms older: a beep scheduled by them would be in the
+// stream that much before its flash.
 
 import { BEEP_AGE_MAX, CODE_HEIGHT, encodeCode, GRID_HEIGHT, GRID_WIDTH, paintCode } from "./barcode.js";
 
 const BEEP_SECONDS = 0.1;
+const OFFSET_READINGS = 100; // 0.4 s of readings every 4 ms.
 
 export async function drawScene({ width = 640, height = 360, fps = 30, humHertz = 300, beeps = true } = {}) {
   const canvas = document.createElement("canvas");
@@ -20,11 +25,14 @@ export async function drawScene({ width = 640, height = 360, fps = 30, humHertz 
   const start = performance.now() + 200;
   let beepsScheduled = 0;
   let counter = -1;
+  // In seconds. Samples are rendered in blocks, so the mean over many readings counts.
+  let clockOffset = null;
 
   function scheduleBeeps() {
-    const { contextTime, performanceTime } = audio.getOutputTimestamp();
+    const offset = audio.currentTime - performance.now() / 1000;
+    clockOffset = clockOffset === null ? offset : clockOffset + (offset - clockOffset) / OFFSET_READINGS;
     while (start + beepsScheduled * 1000 < performance.now() + 500) {
-      const begin = contextTime + (start + beepsScheduled * 1000 - performanceTime) / 1000;
+      const begin = clockOffset + (start + beepsScheduled * 1000) / 1000;
       if (beeps && begin > audio.currentTime) {
         beep.gain.setValueAtTime(0.6, begin);
         beep.gain.setValueAtTime(0, begin + BEEP_SECONDS);

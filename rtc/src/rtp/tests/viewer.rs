@@ -625,10 +625,11 @@ fn video_is_delayed_for_audio_that_comes_later_and_each_change_is_stated() {
     assert_eq!(outgoing.frame(0).unwrap().playout_delay.bytes(), [0, 0, 0]);
     for (frame, late, expected) in [
         (10, 20, None),                        // A microphone's lateness is not worth a delay.
-        (11, 53, Some([0x00, 0x90, 0x0e])),    // At least 90 ms, at most 140.
+        (11, 53, Some([0x00, 0x90, 0x0b])),    // At least 90 ms, at most 110.
         (12, 60, None),                        // Nearly the same.
-        (13, 5_000, Some([0x00, 0xe0, 0x13])), // At least 140 ms, which is the most.
-        (14, 0, Some([0, 0, 0])),
+        (13, 62, Some([0x00, 0xa0, 0x0c])),    // The next step: at least 100 ms.
+        (14, 5_000, Some([0x00, 0xe0, 0x10])), // At least 140 ms, which is the most.
+        (15, 0, Some([0, 0, 0])),
     ] {
         outgoing.hold_for_sound(late * MILLI);
         outgoing.push(&frames[frame]);
@@ -640,7 +641,7 @@ fn video_is_delayed_for_audio_that_comes_later_and_each_change_is_stated() {
 fn a_viewer_who_wants_video_first_is_never_told_to_delay_it() {
     let began = Instant::now();
     let frames = fixture::synthetic(began, 30, 300, (900, 900));
-    for (sync, expected) in [(AvSync::LipSync, [0x00, 0x90, 0x0e]), (AvSync::PictureFirst, [0, 0, 0])] {
+    for (sync, expected) in [(AvSync::LipSync, [0x00, 0x90, 0x0b]), (AvSync::PictureFirst, [0, 0, 0])] {
         let mut outgoing = filled(&frames[..10]);
         let mut sender = Sender::new(SenderConfig { sync, ..config(Resend::Never) }, &outgoing);
         sender.start(&outgoing, frames[9].arrived);

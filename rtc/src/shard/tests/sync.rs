@@ -66,3 +66,40 @@ fn every_viewer_is_sent_video_when_it_comes_and_only_those_in_step_are_told_that
     assert_eq!(cnames(in_step), [["cname"], ["cname"]]);
     assert_eq!(cnames(first), [["cname"], ["cname-audio"]]);
 }
+
+/// Returns frames that arrive three at a time, with the last of the three.
+fn in_bursts(frames: &[Frame]) -> Vec<Frame> {
+    let burst =
+        |burst: &[Frame]| burst.iter().map(|frame| Frame { arrived: burst[2].arrived, ..frame.clone() }).collect();
+    frames.chunks_exact(3).flat_map::<Vec<_>, _>(burst).collect()
+}
+
+#[test]
+fn audio_that_comes_in_bursts_leaves_at_nearly_even_intervals() {
+    let mut world = World::new();
+    let (feed, track, frames) = audio_feed(world.now, 150);
+    let viewers = [world.watch_connected(&feed), world.watch_connected(&feed)];
+    in_bursts(&frames).iter().for_each(|frame| world.push(&track, frame));
+    for viewer in viewers {
+        let heard = world.visitors[viewer].of(sdp::MediaKind::Audio);
+        assert_eq!(heard.len(), 148, "the last two are not due yet");
+        assert_eq!(heard[2].at, frames[2].arrived, "the first at once, because they waited for the track to be read");
+        let steps: Vec<_> = heard[3..].windows(2).map(|pair| (pair[1].at - pair[0].at).as_millis()).collect();
+        assert_eq!(steps, [10, 20, 30].repeat(49)[..144], "as they came: 0, 0 and 60 ms");
+        assert!(world.close(world.visitors[viewer].id));
+    }
+    assert!(world.core.is_empty(), "nor does the shard wait for what it held");
+}
+
+#[test]
+fn audio_that_is_held_when_its_track_ends_is_sent_before_the_goodbye() {
+    let mut world = World::new();
+    let (feed, track, frames) = audio_feed(world.now, 30);
+    let viewer = world.watch_connected(&feed);
+    in_bursts(&frames).iter().for_each(|frame| world.push(&track, frame));
+    assert_eq!(world.visitors[viewer].of(sdp::MediaKind::Audio).len(), 28);
+    feed.end();
+    world.settle();
+    assert_eq!(world.visitors[viewer].of(sdp::MediaKind::Audio).len(), 30);
+    assert!(world.core.is_empty());
+}
