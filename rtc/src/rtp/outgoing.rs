@@ -35,7 +35,7 @@ const IN_STEP: Duration = Duration::from_millis(25);
 /// once. Measured with Chromium (docs/PERFORMANCE.md, "From RTMP's audio to a WHEP viewer").
 const SOUND_BUFFER: Duration = Duration::from_millis(40);
 /// The delay that a receiver may add by itself to keep audio and video in sync, if its audio buffer is longer. The buffer
-/// is long when a session begins, and becomes shorter within seconds. Chromium keeps the delay that it added for minutes.
+/// is long when a session begins, and becomes shorter within seconds. Chromium did not take back what it had added by then.
 const HOLD_ADJUSTMENT: Duration = Duration::from_millis(20);
 /// A step of the timestamps by more than this means that the publisher was away.
 const AWAY: Duration = Duration::from_millis(500);
