@@ -169,6 +169,12 @@ pub const LIMITS: &[Limit] = &[
         1..=MANY,
         "A publish is refused: 503, or `NetStream.Publish.Denied`.",
     ),
+    Limit::number(
+        "ingest.bitrate",
+        |c| Amount::Number(c.ingest.bitrate as f64),
+        100_000..=10_000_000_000,
+        "The publisher is told and closed.",
+    ),
     Limit::entries("rtmp.app", |c| Amount::Entries(c.rtmp.app.len()), 1..=100, ""),
     Limit::number(
         "rtmp.connections",
