@@ -70,13 +70,14 @@ impl Capacity {
              (ulimit -n, LimitNOFILE= of systemd, --ulimit nofile of docker)"
         );
         if (http, rtmp) != (wanted.http, wanted.rtmp) {
-            tracing::warn!(
-                files = allowed,
-                http,
-                rtmp = capacity.rtmp,
-                "fewer connections than configured, because this process may open too few files: raise the limit \
-                 (LimitNOFILE= of systemd, --ulimit nofile of docker), or lower http.connections and rtmp.connections"
-            );
+            let sentence = "fewer connections than configured, because this process may open too few files: raise the \
+                            limit (LimitNOFILE= of systemd, --ulimit nofile of docker), or lower http.connections and \
+                            rtmp.connections";
+            if http < wanted.http / 2 || rtmp < wanted.rtmp / 2 {
+                tracing::warn!(files = allowed, http, rtmp = capacity.rtmp, "{sentence}");
+            } else {
+                tracing::info!(files = allowed, http, rtmp = capacity.rtmp, "{sentence}");
+            }
         }
         Ok(capacity)
     }
