@@ -58,3 +58,22 @@ endToEnd("whep_plays_on_after_3_seconds_without_a_network", async (stage) => {
   assertPlaysWell(report);
   await viewer.stop();
 });
+
+// The server sends media to the new address once the browser has answered a binding request there.
+endToEnd("whep_plays_on_when_a_router_gives_the_viewer_another_port", async (stage) => {
+  const gateway = await stage.gateway();
+  await stage.live(gateway, "roaming", { gopFrames: 60 });
+  const relay = await stage.relay(gateway.rtcPort);
+  const browser = await stage.browser();
+  const viewer = await browser.play("whep", { url: gateway.url("/whep/roaming"), relayPort: relay.port });
+  await viewer.waitForFrames(30);
+  relay.rebind();
+  await pause(100); // What was under way to the old port has come.
+  await viewer.reset();
+  await viewer.waitForFrames(15, 10_000);
+  await pause(1000);
+  const report = await viewer.watch(4);
+  stage.sayFigures("at the new port", report);
+  assertPlaysWell(report);
+  await viewer.stop();
+});

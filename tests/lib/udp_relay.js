@@ -104,6 +104,12 @@ export class UdpRelay {
     return way.bad;
   }
 
+  /** Gives each client another port towards the server, as a router does that has forgotten it. */
+  rebind() {
+    for (const socket of this.#peers.values()) socket.close();
+    this.#peers.clear();
+  }
+
   async stop() {
     for (const socket of this.#peers.values()) socket.close();
     this.#peers.clear();
