@@ -104,8 +104,7 @@ impl Node {
         if let Some((outbox, receiver)) = webhooks {
             endless(&mut tasks, outbox.run(receiver, stop.clone()));
         }
-        let rtc = parts.rtc.clone();
-        tasks.spawn(async move { Err(anyhow!("the thread {} died twice within a minute", rtc.failed().await)) });
+        tasks.spawn(watch_threads(parts.rtc.clone(), stop.clone()));
         endless(&mut tasks, expire(hub.clone(), stop.clone()));
         endless(&mut tasks, follow_system_clock(hub.calendar().clone(), stop.clone()));
         endless(&mut tasks, telemetry::sum_up(metrics, stop.clone()));
@@ -204,6 +203,14 @@ fn endless(tasks: &mut JoinSet<anyhow::Result<()>>, part: impl Future<Output = (
         part.await;
         Ok(())
     });
+}
+
+/// Ends the node when a thread of WebRTC has died and is not replaced.
+async fn watch_threads(rtc: Rtc, stop: CancellationToken) -> anyhow::Result<()> {
+    match stop.run_until_cancelled(rtc.failed()).await {
+        Some(thread) => Err(anyhow!("the thread {thread} died twice within a minute")),
+        None => Ok(()),
+    }
 }
 
 async fn expire(hub: Arc<Hub>, stop: CancellationToken) {

@@ -42,15 +42,14 @@ endToEnd("https_http2_and_rtmps_work_with_a_certificate", async (stage) => {
     assert.equal((await requestHttp2(`${base}/healthz`, { rejectUnauthorized: false })).status, 200);
 
     const publisher = stage.publisher(`rtmps://127.0.0.1:${tlsPort}/live/secure`, { width: 320, height: 180 });
-    const room = await waitFor(
-      "the room",
+    await waitFor(
+      "the room to be live",
       async () => {
         const answer = await getHttps(`${base}/api/v1/rooms/secure`);
-        return answer.status === 200 ? JSON.parse(answer.text) : null;
+        return answer.status === 200 && JSON.parse(answer.text).live;
       },
       { giveUp: () => publisher.assertAlive() },
     );
-    assert.equal(room.live, true);
 
     const browser = await stage.browser();
     const page = await browser.open(`${base}/watch/secure`, { ignoreHTTPSErrors: true });
