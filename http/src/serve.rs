@@ -27,12 +27,12 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use metrics::{Gauge, gauge};
-use onmic_listen::{Admission, Full, Limits, Listener, Pass, Sparing, TrustedProxies};
+use onmic_listen::{Full, Limiter, Limits, Pass, Served, Sparing, TrustedProxies};
 use onmic_media::{DropReason, metric};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::yield_now;
 use tokio::time::{sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -76,41 +76,17 @@ pub async fn serve(
     routes: Routes,
     stop: CancellationToken,
 ) {
-    let mut listener = Listener::new(listener, "http");
     let server = Arc::new(Server::new(tls, limits, proxies, routes, stop));
-    let mut connections = JoinSet::new();
-    loop {
-        let (stream, peer) = tokio::select! {
-            () = server.stop.cancelled() => break,
-            Some(ended) = connections.join_next() => {
-                report(ended);
-                continue;
-            }
-            accepted = listener.accept() => accepted,
-        };
-        match server.admit(peer.ip()) {
-            Some((pass, place)) => {
-                connections.spawn(server.clone().converse(stream, peer, pass, place));
-            }
-            None => drop(stream),
-        }
+    let mut served = Served::new(listener, "http");
+    while let Some((stream, peer)) = served.next(&server.stop).await {
+        if let Some((pass, place)) = server.admit(peer.ip()) {
+            served.spawn(server.clone().converse(stream, peer, pass, place));
+        } // Else the stream is dropped, which closes it.
         server.all.settled().await;
         server.lane.settled().await;
     }
-    drop(listener);
-    let drained = timeout(server.limits.drain, async {
-        while let Some(ended) = connections.join_next().await {
-            report(ended);
-        }
-    });
-    if drained.await.is_err() {
-        connections.shutdown().await;
-    }
-}
-
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "the task of an HTTP connection failed");
+    if timeout(server.limits.drain, served.ended()).await.is_err() {
+        served.cut_off().await;
     }
 }
 
@@ -126,8 +102,8 @@ struct Server {
     limits: HttpLimits,
     routes: Routes,
     stop: CancellationToken,
-    all: Arc<Admission>,
-    lane: Arc<Admission>,
+    all: Arc<Limiter>,
+    lane: Arc<Limiter>,
     builder: Builder<TokioExecutor>,
     lane_builder: Builder<TokioExecutor>,
     connections: Gauge,
@@ -151,8 +127,8 @@ impl Server {
         lane_builder.http2().max_concurrent_streams(1);
         Self {
             tls: tls.map(TlsAcceptor::from),
-            all: Admission::new(limits.connections, proxies),
-            lane: Admission::new(lane, TrustedProxies::default()),
+            all: Limiter::new(limits.connections, proxies),
+            lane: Limiter::new(lane, TrustedProxies::default()),
             limits,
             routes,
             stop,

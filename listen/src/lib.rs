@@ -9,11 +9,12 @@
 //!
 //! This crate knows nothing of what is said on a connection.
 
-pub mod admission;
 pub mod descriptors;
-pub mod listener;
+pub mod limiter;
+mod listener;
+pub mod served;
 pub mod sparing;
 
-pub use admission::{Admission, Full, Limits, Pass, TrustedProxies};
-pub use listener::Listener;
+pub use limiter::{Full, Limiter, Limits, Pass, TrustedProxies};
+pub use served::Served;
 pub use sparing::Sparing;

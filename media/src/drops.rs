@@ -103,7 +103,13 @@ metric::label_values! {
     AddressNotValidated => "address_not_validated",
     /// A STUN message cannot be parsed, or has no fingerprint.
     StunMalformed => "stun_malformed",
-    /// A frame came from a publisher that sends more than `ingest.bitrate`.
+    /// An offer found all places for WebRTC sessions taken by sessions that have connected (503).
+    RtcFull => "rtc_full",
+    /// An offer came from a token or an address with as many WebRTC viewers as one may have (429).
+    RtcShare => "rtc_share",
+    /// A WebRTC session that had not connected gave way to another.
+    RtcGaveWay => "rtc_gave_way",
+    /// A publisher sent more than `ingest.bitrate`, and was ended.
     BitrateTooHigh => "bitrate_too_high",
     /// A STUN message is neither a binding request nor the answer to one of ours.
     StunNotRequest => "stun_not_request",

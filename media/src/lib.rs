@@ -12,7 +12,7 @@
 //! ```
 
 pub mod advice;
-pub mod budget;
+pub mod bucket;
 pub mod calendar;
 mod changes;
 pub mod clock;
@@ -39,7 +39,6 @@ pub mod source;
 mod testing;
 pub mod time;
 pub mod track;
-pub mod turned_away;
 pub mod viewers;
 
 pub use advice::{Advice, LeftOut};
@@ -64,5 +63,4 @@ pub use ring::{Join, Read, Reader};
 pub use source::{Presence, Protocol, Publisher, Source};
 pub use time::{ClockRate, NodeClock, Ticks, WallTime};
 pub use track::{Track, TrackId};
-pub use turned_away::TurnedAway;
 pub use viewers::{ViewerKind, Viewing};

@@ -109,8 +109,6 @@ metrics_of_onmic! {
     HLS_BLOCKED = "onmic_hls_blocked", Gauge, [];
     /// Counts WHEP sessions that players gave up, and offers without a usable codec, by the reasons below.
     WHEP_GIVEN_UP = "onmic_whep_given_up_total", Counter, ["reason"];
-    /// Counts sessions that were not begun or that gave way to others, by the reasons below.
-    TURNED_AWAY = "onmic_turned_away_total", Counter, ["reason"];
     /// Counts threads that ended by a panic, by their name. Each was replaced.
     THREADS_DIED = "onmic_threads_died_total", Counter, ["thread"];
     /// Measures the time since the last turn of the WebRTC thread that has been busy the longest, in seconds.
@@ -211,7 +209,6 @@ mod tests {
 
     use super::*;
     use crate::drops::DropReason;
-    use crate::turned_away::TurnedAway;
 
     const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/METRICS.md");
 
@@ -238,7 +235,6 @@ mod tests {
             sentences
                 .chain(Latency::ALL.iter().map(|stage| stage.sentence()))
                 .chain(GivenUp::ALL.iter().map(|reason| reason.sentence()))
-                .chain(TurnedAway::ALL.iter().map(|reason| reason.sentence()))
                 .all(|sentence| sentence.ends_with('.'))
         );
     }
@@ -258,10 +254,6 @@ mod tests {
         }
         out.push_str("\n## Reasons to give WHEP up\n\n| `reason` | |\n| --- | --- |\n");
         for reason in GivenUp::ALL {
-            writeln!(out, "| `{}` | {} |", reason.name(), reason.sentence()).unwrap();
-        }
-        out.push_str("\n## Reasons to turn somebody away\n\n| `reason` | |\n| --- | --- |\n");
-        for reason in TurnedAway::ALL {
             writeln!(out, "| `{}` | {} |", reason.name(), reason.sentence()).unwrap();
         }
         out.push_str(

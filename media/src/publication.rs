@@ -7,7 +7,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::advice::{Advisor, LeftOut};
-use crate::budget::ByteBudget;
+use crate::bucket::Bucket;
 use crate::clock::{Corrected, SourceClock};
 use crate::codec::Parameters;
 use crate::codec::metadata::MESSAGE_BYTES_MAX;
@@ -19,10 +19,12 @@ use crate::order::Stated;
 use crate::source::{Protocol, Publisher, Source};
 use crate::time::Ticks;
 use crate::track::Track;
-use crate::turned_away::TurnedAway;
 
 /// How long after the first frame viewers wait for a main track that was not announced.
 const SETTLE: Duration = Duration::from_secs(1);
+
+/// How much of its bitrate a publisher may send at once, in seconds: a group that was held back, the start of a file.
+const BURST: f64 = 4.0;
 
 /// Is a frame as a protocol brought it, with the publisher's own timestamps.
 #[derive(Clone, Debug)]
@@ -86,7 +88,9 @@ pub struct Publication {
     is_complete: bool,
     advisor: Box<Advisor>,
     bitrate: u64,
-    budget: ByteBudget,
+    /// The bytes that it may send now. All that is kept of a stream (rings, parts, segments, windows) is a time times its
+    /// bitrate, so this bounds it for all of them.
+    bytes: Bucket,
 }
 
 impl Publication {
@@ -105,7 +109,7 @@ impl Publication {
             is_complete: false,
             advisor: Box::default(),
             bitrate,
-            budget: ByteBudget::new(bitrate, now),
+            bytes: Bucket::new(bitrate as f64 / 8.0, bitrate as f64 / 8.0 * BURST, now),
         }
     }
 
@@ -133,9 +137,8 @@ impl Publication {
         if !self.source.hear(self.publisher, now) {
             return Err(TakenOver.into());
         }
-        if !self.budget.take(arrival.payload.len(), now) {
+        if self.bytes.try_take(arrival.payload.len() as f64, now).is_err() {
             DropReason::BitrateTooHigh.count(1);
-            TurnedAway::Bitrate.count();
             return Err(Ended::TooMuch(self.bitrate));
         }
         if arrival.parameters.kind() == MediaKind::Data && arrival.payload.len() > MESSAGE_BYTES_MAX {

@@ -1,6 +1,6 @@
 //! The settings of the server: the addresses that its shards listen on, and their limits.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,4 +29,20 @@ pub struct Config {
     pub consent: Duration,
     /// The node's calendar, which gives sender reports their dates.
     pub calendar: Arc<Calendar>,
+}
+
+impl Config {
+    /// Returns settings for tests and benches: one shard on a port of loopback that the system chooses.
+    pub fn on_loopback(sessions: usize, calendar: Arc<Calendar>) -> Self {
+        Self {
+            address: Ipv4Addr::LOCALHOST.into(),
+            only_this_machine: false,
+            port: 0,
+            shards: 1,
+            announce: Vec::new(),
+            sessions,
+            consent: Duration::from_secs(30),
+            calendar,
+        }
+    }
 }

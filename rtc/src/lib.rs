@@ -10,7 +10,7 @@ pub mod announce;
 pub mod config;
 pub mod error;
 mod negotiate;
-pub mod places;
+mod places;
 pub mod rtp;
 pub mod sdp;
 pub mod server;

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use onmic_media::feed::{Accept, Unavailable};
 use onmic_media::name::Principal;
-use onmic_media::{AvSync, Codec, Demand, DropReason, Feed, MediaKind, Parameters, Publication, TrackKey, TurnedAway};
+use onmic_media::{AvSync, Codec, Demand, DropReason, Feed, MediaKind, Parameters, Publication, TrackKey};
 
 use crate::announce::Announce;
 use crate::config::Config;
@@ -194,7 +194,7 @@ impl Rtc {
     ) -> Result<Answer, OfferRefused> {
         let Taken { id, place, gives_way } = self.places.take(purpose, who).inspect_err(count_refusal)?;
         if let Some(id) = gives_way {
-            TurnedAway::RtcGaveWay.count();
+            DropReason::RtcGaveWay.count(1);
             let _ = self.shards[id.shard()].send(Command::GiveWay { id }).await; // A shard that has ended has no sessions.
         }
         let shard = &self.shards[id.shard()];
@@ -217,8 +217,8 @@ impl Rtc {
 
 fn count_refusal(why: &NoPlace) {
     match why {
-        NoPlace::Full => TurnedAway::RtcFull.count(),
-        NoPlace::Share(_) => TurnedAway::RtcShare.count(),
+        NoPlace::Full => DropReason::RtcFull.count(1),
+        NoPlace::Share(_) => DropReason::RtcShare.count(1),
     }
 }
 
@@ -341,7 +341,6 @@ fn profile_level_id(parameters: &Parameters) -> Option<[u8; 3]> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
     use std::time::SystemTime;
 
     use onmic_media::{Calendar, NodeClock};
@@ -350,17 +349,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_thread_that_dies_is_replaced_and_a_second_death_at_once_is_told() {
-        let rtc = Rtc::start(&Config {
-            address: IpAddr::from([127, 0, 0, 1]),
-            only_this_machine: false,
-            port: 0,
-            shards: 1,
-            announce: Vec::new(),
-            sessions: 1,
-            consent: Duration::from_secs(30),
-            calendar: Arc::new(Calendar::new(NodeClock::new(Instant::now(), SystemTime::now()))),
-        });
-        let rtc = rtc.unwrap();
+        let calendar = Arc::new(Calendar::new(NodeClock::new(Instant::now(), SystemTime::now())));
+        let rtc = Rtc::start(&Config::on_loopback(1, calendar)).unwrap();
         let shard = &rtc.shards[0];
         shard.send(Command::Panic).await.unwrap();
         let (reply, answer) = oneshot::channel();

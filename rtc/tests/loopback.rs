@@ -31,16 +31,8 @@ fn somebody() -> Principal {
 const LONG: Duration = Duration::from_secs(20);
 
 fn config(sessions: usize) -> Config {
-    Config {
-        address: IpAddr::from([127, 0, 0, 1]),
-        only_this_machine: false,
-        port: 0,
-        shards: 2,
-        announce: Vec::new(),
-        sessions,
-        consent: Duration::from_secs(30),
-        calendar: Arc::new(Calendar::new(NodeClock::new(Instant::now(), SystemTime::now()))),
-    }
+    let calendar = Arc::new(Calendar::new(NodeClock::new(Instant::now(), SystemTime::now())));
+    Config { shards: 2, ..Config::on_loopback(sessions, calendar) }
 }
 
 fn server(sessions: usize) -> (Rtc, NodeClock) {

@@ -6,9 +6,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
@@ -295,17 +294,7 @@ fn node() -> (Router, Rtc, onmic_media::Publication) {
     let now = Instant::now();
     let clock = NodeClock::new(now, SystemTime::now());
     let hub = Hub::new(clock, HubLimits::default(), None);
-    let rtc = Rtc::start(&Config {
-        address: IpAddr::from([127, 0, 0, 1]),
-        only_this_machine: false,
-        port: 0,
-        shards: 1,
-        announce: Vec::new(),
-        sessions: 10,
-        consent: Duration::from_secs(30),
-        calendar: hub.calendar().clone(),
-    })
-    .unwrap();
+    let rtc = Rtc::start(&Config::on_loopback(10, hub.calendar().clone())).unwrap();
     let mut live = hub.publish(&"live".parse().unwrap(), Protocol::Rtmp, now).unwrap();
     live.expect([TrackKey::VIDEO, TrackKey::AUDIO]);
     let stream = nal::from_annex_b(H264);

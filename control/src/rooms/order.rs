@@ -251,8 +251,8 @@ fn keep_rate(live: &mut Option<Live>, by: &Actor, is_chat: bool) -> Result<(), D
     let (Some(person), Some(live)) = (&by.person, live) else { return Ok(()) };
     let Some(known) = live.persons.get_mut(person) else { return Ok(()) };
     let now = Instant::now();
-    known.rates.commands.try_take(now).map_err(Denied::TooFast)?;
-    if is_chat { known.rates.chat.try_take(now).map_err(Denied::TooFast) } else { Ok(()) }
+    known.rates.commands.try_take(1.0, now).map_err(Denied::TooFast)?;
+    if is_chat { known.rates.chat.try_take(1.0, now).map_err(Denied::TooFast) } else { Ok(()) }
 }
 
 /// Whether this effect created what the answer shows.

@@ -7,10 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use onmic_listen::{Admission, Full, Limits, Listener, Pass, Sparing, TrustedProxies};
+use onmic_listen::{Full, Limiter, Limits, Pass, Served, Sparing, TrustedProxies};
 use onmic_media::{DropReason, Gate, Hub};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -43,28 +42,19 @@ pub async fn serve(
     gate: Arc<dyn Gate>,
     shutdown: CancellationToken,
 ) {
-    let mut listener = Listener::new(listener, "rtmp");
     let tls = config.tls.map(TlsAcceptor::from);
     let proxies = config.proxies;
     let limits = Limits { all: config.limits.connections, per_address: config.limits.connections_per_address };
-    let admission = Admission::new(limits, proxies.clone());
+    let limiter = Limiter::new(limits, proxies.clone());
     let complaints = Sparing::default();
     let shared =
         Arc::new(connection::Shared { limits: config.limits, applications: config.applications, hub, gate, shutdown });
-    let mut connections = JoinSet::new();
-    loop {
-        let (stream, peer) = tokio::select! {
-            () = shared.shutdown.cancelled() => break,
-            Some(ended) = connections.join_next() => {
-                report(ended);
-                continue;
-            }
-            accepted = listener.accept() => accepted,
-        };
-        match admission.admit(peer.ip()) {
+    let mut served = Served::new(listener, "rtmp");
+    while let Some((stream, peer)) = served.next(&shared.shutdown).await {
+        match limiter.admit(peer.ip()) {
             Ok(pass) => {
                 tracing::debug!(%peer, "RTMP connection accepted");
-                connections.spawn(connect(stream, peer, pass, (tls.clone(), proxies.clone()), shared.clone()));
+                served.spawn(connect(stream, peer, pass, (tls.clone(), proxies.clone()), shared.clone()));
             }
             Err(full) => {
                 let reason = reason(full);
@@ -74,12 +64,9 @@ pub async fn serve(
                 }
             }
         }
-        admission.settled().await;
+        limiter.settled().await;
     }
-    drop(listener);
-    while let Some(ended) = connections.join_next().await {
-        report(ended);
-    }
+    served.ended().await;
 }
 
 fn reason(full: Full) -> DropReason {
@@ -152,10 +139,4 @@ async fn converse(
 fn failed(reason: DropReason, error: &Error, peer: SocketAddr) {
     reason.count(1);
     tracing::debug!(%peer, error = connection::chain(error), "RTMP connection closed before its handshake");
-}
-
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "the task of an RTMP connection failed");
-    }
 }

@@ -16,7 +16,6 @@ mod source;
 mod wire;
 
 use std::io::{Read, Write};
-use std::net::IpAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,16 +89,8 @@ fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure
     let sinks = viewers.ask(wire::SINKS, &options.viewers.to_string())?;
     let floor_before = floor::measure(&sinks)?;
 
-    let rtc = Rtc::start(&Config {
-        address: IpAddr::from([127, 0, 0, 1]),
-        only_this_machine: false,
-        port: 0,
-        shards: 1,
-        announce: Vec::new(),
-        sessions: 4 * options.viewers, // One principal has at most half of the places.
-        consent: Duration::from_secs(30),
-        calendar: Arc::new(Calendar::new(clock)),
-    })?;
+    // One principal has at most half of the places.
+    let rtc = Rtc::start(&Config::on_loopback(4 * options.viewers, Arc::new(Calendar::new(clock))))?;
     let publisher = Publisher::start(clock)?;
     std::thread::sleep(Duration::from_secs(3)); // A whole group is in the ring now.
     let resident_before = machine::resident();

@@ -1,15 +1,15 @@
 //! Who may have a connection: limits in all and per address, and who gives way where they are reached.
 //!
 //! The table is bounded by [`Limits::all`], because only connections that exist are in it. Those that have given way and are not
-//! closed yet come on top, up to [`LEAVING_MAX`] ([`Admission::settled`]). An address is an IPv4 address or the
-//! /64 of an IPv6 address, of which one customer has at least one. Trusted proxies have no limit of their own, because
+//! closed yet come on top, up to [`LEAVING_MAX`] ([`Limiter::settled`]). An address counts as its [`Principal`]. Trusted proxies have no limit of their own, because
 //! everybody may be behind one.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
+use onmic_media::name::Principal;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,7 @@ impl std::fmt::Debug for TrustedProxies {
 
 /// Admits the connections of one listener.
 #[derive(Debug)]
-pub struct Admission {
+pub struct Limiter {
     limits: Limits,
     proxies: TrustedProxies,
     table: Mutex<Table>,
@@ -81,7 +81,7 @@ struct Table {
     held: HashMap<u64, Held>,
     /// The connections that are idle, in the order in which they give way.
     idle: BTreeMap<Order, u64>,
-    addresses: HashMap<Address, OfAddress>,
+    addresses: HashMap<Principal, OfAddress>,
     /// How many connections have given way and are not closed yet.
     leaving: usize,
 }
@@ -89,7 +89,7 @@ struct Table {
 #[derive(Debug)]
 struct Held {
     /// The address that the connection counts for. A proxy's counts for none.
-    address: Option<Address>,
+    address: Option<Principal>,
     has_asked: bool,
     /// Its key in the tables of idle connections, if it is idle.
     idle: Option<Order>,
@@ -106,20 +106,7 @@ struct OfAddress {
 /// silent connections close none that a client may use again.
 type Order = (bool, u64);
 
-/// An IPv4 address, or the first 64 bits of an IPv6 address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Address(IpAddr);
-
-impl Address {
-    fn of(peer: IpAddr) -> Self {
-        Self(match peer.to_canonical() {
-            IpAddr::V4(address) => address.into(),
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        })
-    }
-}
-
-impl Admission {
+impl Limiter {
     /// Admits up to `limits`. The limit per address does not hold for `proxies`.
     pub fn new(limits: Limits, proxies: TrustedProxies) -> Arc<Self> {
         Arc::new(Self { limits, proxies, table: Mutex::default(), left: Notify::new() })
@@ -128,9 +115,9 @@ impl Admission {
     /// Admits a connection of `peer`, which is idle at first. Where the limit is reached, an idle connection gives way, of that
     /// address or of all: the oldest that has never asked for anything, or else the one that has been idle for longest.
     pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Pass, Full> {
-        let address = (!self.proxies.contain(peer)).then(|| Address::of(peer));
+        let address = (!self.proxies.contain(peer)).then(|| Principal::at(peer));
         let mut table = self.table.lock();
-        if let Some(address) = address {
+        if let Some(address) = &address {
             table.make_room_for(address, self.limits.per_address)?;
         }
         if table.held.len() >= self.limits.all {
@@ -142,7 +129,7 @@ impl Admission {
         table.held.insert(id, Held { address: None, has_asked: false, idle: None, gave_way: gave_way.clone() });
         table.count_for(id, address);
         table.offer(id);
-        Ok(Pass { admission: self.clone(), id, gave_way })
+        Ok(Pass { limiter: self.clone(), id, gave_way })
     }
 
     /// Waits until few enough connections are on their way out. Call it between two accepts. Otherwise a crowd of connections,
@@ -171,8 +158,8 @@ impl Table {
     }
 
     /// Lets a connection of `address` give way unless one more is within `limit`.
-    fn make_room_for(&mut self, address: Address, limit: usize) -> Result<(), Full> {
-        let Some(of_address) = self.addresses.get(&address).filter(|of_address| of_address.held >= limit) else {
+    fn make_room_for(&mut self, address: &Principal, limit: usize) -> Result<(), Full> {
+        let Some(of_address) = self.addresses.get(address).filter(|of_address| of_address.held >= limit) else {
             return Ok(());
         };
         let (_, first) = of_address.idle.first_key_value().ok_or(Full::Address)?;
@@ -181,10 +168,10 @@ impl Table {
     }
 
     /// Counts a connection that counts for no address yet.
-    fn count_for(&mut self, id: u64, address: Option<Address>) {
+    fn count_for(&mut self, id: u64, address: Option<Principal>) {
         let (Some(address), Some(held)) = (address, self.held.get_mut(&id)) else { return };
+        let of_address = self.addresses.entry(address.clone()).or_default();
         held.address = Some(address);
-        let of_address = self.addresses.entry(address).or_default();
         of_address.held += 1;
         if let Some(idle) = held.idle {
             of_address.idle.insert(idle, id);
@@ -205,7 +192,7 @@ impl Table {
         let order = (held.has_asked, number);
         held.idle = Some(order);
         self.idle.insert(order, id);
-        if let Some(of_address) = held.address.and_then(|address| self.addresses.get_mut(&address)) {
+        if let Some(of_address) = held.address.as_ref().and_then(|address| self.addresses.get_mut(address)) {
             of_address.idle.insert(order, id);
         }
     }
@@ -216,7 +203,7 @@ impl Table {
         held.has_asked = true;
         let Some(order) = held.idle.take() else { return };
         self.idle.remove(&order);
-        if let Some(of_address) = held.address.and_then(|address| self.addresses.get_mut(&address)) {
+        if let Some(of_address) = held.address.as_ref().and_then(|address| self.addresses.get_mut(address)) {
             of_address.idle.remove(&order);
         }
     }
@@ -224,12 +211,12 @@ impl Table {
     fn remove(&mut self, id: u64) -> Option<Held> {
         self.keep(id);
         let held = self.held.remove(&id)?;
-        if let Some(address) = held.address
-            && let Some(of_address) = self.addresses.get_mut(&address)
+        if let Some(address) = &held.address
+            && let Some(of_address) = self.addresses.get_mut(address)
         {
             of_address.held -= 1;
             if of_address.held == 0 {
-                self.addresses.remove(&address);
+                self.addresses.remove(address);
             }
         }
         Some(held)
@@ -239,7 +226,7 @@ impl Table {
 /// The place of one connection. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Pass {
-    admission: Arc<Admission>,
+    limiter: Arc<Limiter>,
     id: u64,
     gave_way: CancellationToken,
 }
@@ -247,23 +234,24 @@ pub struct Pass {
 impl Pass {
     /// Keeps the place from now on: the peer has asked for something and is getting it.
     pub fn keep(&self) {
-        self.admission.table.lock().keep(self.id);
+        self.limiter.table.lock().keep(self.id);
     }
 
     /// Offers the place to others again: the peer has got all that it asked for.
     pub fn offer(&self) {
-        self.admission.table.lock().offer(self.id);
+        self.limiter.table.lock().offer(self.id);
     }
 
     /// Counts the connection of a proxy for the address of its client.
     pub fn count_for(&self, client: IpAddr) -> Result<(), Full> {
-        let admission = &self.admission;
-        if admission.proxies.contain(client) {
+        let limiter = &self.limiter;
+        if limiter.proxies.contain(client) {
             return Ok(());
         }
-        let mut table = admission.table.lock();
-        table.make_room_for(Address::of(client), admission.limits.per_address)?;
-        table.count_for(self.id, Some(Address::of(client)));
+        let mut table = limiter.table.lock();
+        let address = Principal::at(client);
+        table.make_room_for(&address, limiter.limits.per_address)?;
+        table.count_for(self.id, Some(address));
         Ok(())
     }
 
@@ -275,11 +263,11 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let mut table = self.admission.table.lock();
+        let mut table = self.limiter.table.lock();
         if table.remove(self.id).is_none() {
             table.leaving -= 1; // It has given way.
             drop(table);
-            self.admission.left.notify_waiters();
+            self.limiter.left.notify_waiters();
         }
     }
 }
@@ -291,75 +279,75 @@ mod tests {
     const HOME: &str = "203.0.113.7";
     const OTHER: &str = "198.51.100.9";
 
-    fn admission(all: usize, per_address: usize) -> Arc<Admission> {
+    fn limiter(all: usize, per_address: usize) -> Arc<Limiter> {
         let proxies = TrustedProxies::new(|peer| peer.is_loopback());
-        Admission::new(Limits { all, per_address }, proxies)
+        Limiter::new(Limits { all, per_address }, proxies)
     }
 
-    fn admit(admission: &Arc<Admission>, peer: &str) -> Result<Pass, Full> {
-        admission.admit(peer.parse().unwrap())
+    fn admit(limiter: &Arc<Limiter>, peer: &str) -> Result<Pass, Full> {
+        limiter.admit(peer.parse().unwrap())
     }
 
-    fn busy(admission: &Arc<Admission>, peer: &str) -> Pass {
-        let pass = admit(admission, peer).unwrap();
+    fn busy(limiter: &Arc<Limiter>, peer: &str) -> Pass {
+        let pass = admit(limiter, peer).unwrap();
         pass.keep();
         pass
     }
 
     #[test]
     fn an_address_has_its_limit_and_a_place_that_is_left_is_free() {
-        let admission = admission(10, 2);
-        let (first, _second) = (busy(&admission, HOME), busy(&admission, HOME));
-        assert_eq!(admit(&admission, HOME).unwrap_err(), Full::Address);
-        let _other = busy(&admission, OTHER);
+        let limiter = limiter(10, 2);
+        let (first, _second) = (busy(&limiter, HOME), busy(&limiter, HOME));
+        assert_eq!(admit(&limiter, HOME).unwrap_err(), Full::Address);
+        let _other = busy(&limiter, OTHER);
         drop(first);
-        assert!(admit(&admission, HOME).is_ok());
-        assert_eq!(admission.count(), 2, "the last one was dropped");
+        assert!(admit(&limiter, HOME).is_ok());
+        assert_eq!(limiter.count(), 2, "the last one was dropped");
     }
 
     #[test]
     fn above_the_limit_of_an_address_its_own_idle_connection_gives_way() {
-        let admission = admission(10, 2);
-        let other = admit(&admission, OTHER).unwrap();
-        let (busy, silent) = (busy(&admission, HOME), admit(&admission, HOME).unwrap());
-        let newer = admit(&admission, HOME).unwrap();
+        let limiter = limiter(10, 2);
+        let other = admit(&limiter, OTHER).unwrap();
+        let (busy, silent) = (busy(&limiter, HOME), admit(&limiter, HOME).unwrap());
+        let newer = admit(&limiter, HOME).unwrap();
         assert!(silent.gave_way.is_cancelled());
         assert!(![&other, &busy, &newer].iter().any(|pass| pass.gave_way.is_cancelled()));
         silent.keep(); // It asks too late.
         silent.offer();
         drop(silent); // Its place has gone to the newer one, and is not freed twice.
-        assert_eq!(admission.count(), 3);
+        assert_eq!(limiter.count(), 3);
         newer.keep();
-        assert_eq!(admit(&admission, HOME).unwrap_err(), Full::Address);
+        assert_eq!(admit(&limiter, HOME).unwrap_err(), Full::Address);
     }
 
     #[test]
     fn above_the_limit_of_all_silent_connections_give_way_first_and_then_idle_ones() {
-        let admission = admission(3, 3);
-        let (first, silent) = (busy(&admission, HOME), admit(&admission, HOME).unwrap());
-        let third = busy(&admission, OTHER);
+        let limiter = limiter(3, 3);
+        let (first, silent) = (busy(&limiter, HOME), admit(&limiter, HOME).unwrap());
+        let third = busy(&limiter, OTHER);
         first.offer();
-        let newer = admit(&admission, OTHER).unwrap();
-        let newcomer = busy(&admission, OTHER);
+        let newer = admit(&limiter, OTHER).unwrap();
+        let newcomer = busy(&limiter, OTHER);
         assert!(silent.gave_way.is_cancelled() && newer.gave_way.is_cancelled());
         assert!(!first.gave_way.is_cancelled(), "it was idle for longer, but had asked for something");
         first.keep();
-        assert_eq!(admit(&admission, OTHER).unwrap_err(), Full::All);
+        assert_eq!(admit(&limiter, OTHER).unwrap_err(), Full::All);
         third.offer();
-        assert!(admit(&admission, OTHER).is_ok());
+        assert!(admit(&limiter, OTHER).is_ok());
         assert!(third.gave_way.is_cancelled());
         assert!(![&first, &newcomer].iter().any(|pass| pass.gave_way.is_cancelled()));
     }
 
     #[tokio::test]
     async fn a_listener_waits_for_a_crowd_that_gives_way() {
-        let admission = admission(1, 1);
-        let mut leaving: Vec<_> = (0..LEAVING_MAX).map(|_| admit(&admission, HOME).unwrap()).collect();
-        admission.settled().await;
-        leaving.push(admit(&admission, HOME).unwrap());
+        let limiter = limiter(1, 1);
+        let mut leaving: Vec<_> = (0..LEAVING_MAX).map(|_| admit(&limiter, HOME).unwrap()).collect();
+        limiter.settled().await;
+        leaving.push(admit(&limiter, HOME).unwrap());
         let waiting = tokio::spawn({
-            let admission = admission.clone();
-            async move { admission.settled().await }
+            let limiter = limiter.clone();
+            async move { limiter.settled().await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
@@ -369,27 +357,18 @@ mod tests {
 
     #[test]
     fn a_proxy_has_no_limit_of_its_own_and_its_clients_have() {
-        let admission = admission(10, 2);
-        let passes: Vec<_> = (0..5).map(|_| busy(&admission, "127.0.0.1")).collect();
+        let limiter = limiter(10, 2);
+        let passes: Vec<_> = (0..5).map(|_| busy(&limiter, "127.0.0.1")).collect();
         let client: IpAddr = HOME.parse().unwrap();
         assert_eq!(passes[0].count_for(client), Ok(()));
         assert_eq!(passes[1].count_for(client), Ok(()));
         assert_eq!(passes[2].count_for(client), Err(Full::Address));
         assert_eq!(passes[2].count_for("::1".parse().unwrap()), Ok(()));
-        assert_eq!(admit(&admission, HOME).unwrap_err(), Full::Address);
+        assert_eq!(admit(&limiter, HOME).unwrap_err(), Full::Address);
         passes[0].offer();
-        assert!(admit(&admission, HOME).is_ok(), "the idle connection of that client gives way");
+        assert!(admit(&limiter, HOME).is_ok(), "the idle connection of that client gives way");
         drop(passes);
-        let table = admission.table.lock();
+        let table = limiter.table.lock();
         assert!(table.addresses.is_empty() && table.idle.is_empty() && table.held.is_empty());
-    }
-
-    #[test]
-    fn an_ipv6_customer_has_one_address_and_a_mapped_ipv4_address_is_itself() {
-        let same = |one: &str, other: &str| Address::of(one.parse().unwrap()) == Address::of(other.parse().unwrap());
-        assert!(same("2001:db8:1:2::1", "2001:db8:1:2:ffff::9"));
-        assert!(!same("2001:db8:1:2::1", "2001:db8:1:3::1"));
-        assert!(same("::ffff:203.0.113.7", HOME));
-        assert!(!same(HOME, "203.0.113.8"));
     }
 }
