@@ -205,7 +205,12 @@ pub const LIMITS: &[Limit] = &[
     Limit::number("rtc.shards", |c| number(c.rtc.shards), 0..=256, ""),
     Limit::entries("rtc.announce", |c| Amount::Entries(c.rtc.announce.len()), 0..=64, ""),
     Limit::entries("rtc.ice_servers", |c| Amount::Entries(c.rtc.ice_servers.len()), 0..=16, ""),
-    Limit::number("rtc.sessions", |c| number(c.rtc.sessions), 1..=100_000, "An offer is refused, 503."),
+    Limit::number(
+        "rtc.sessions",
+        |c| number(c.rtc.sessions),
+        1..=100_000,
+        "One that has not connected gives way. Without one, 503; 429 where one token or address has viewers in half of them.",
+    ),
     Limit::time(
         "rtc.consent_timeout",
         |c| Amount::Time(c.rtc.consent_timeout),

@@ -1,8 +1,9 @@
 //! The life of a shard: its thread is replaced when it dies, on the same socket and with the same queue of commands.
 //!
-//! The sessions of a thread that panics end without a goodbye, and their places are free. Their peers notice that no
-//! check is answered, and come again. A second death within [`AGAIN`] has a cause that a new thread would meet too, so
-//! nobody replaces it then: [`Lives::failed`] tells, and the process ends for its supervisor to start it again.
+//! A thread dies by a panic, or because it lost its socket. Its sessions end, after a panic without a goodbye, and their
+//! places are free. Their peers notice that no check is answered, and come again. A second death within [`AGAIN`] has a
+//! cause that a new thread would meet too, so nobody replaces it then: [`Lives::failed`] tells, and the process ends for
+//! its supervisor to start it again.
 //!
 //! A thread that is stuck cannot be replaced. It shows by the time since its last turn.
 
@@ -44,6 +45,15 @@ impl Lives {
         let mut failed = self.0.subscribe();
         let named = failed.wait_for(Option::is_some).await;
         named.ok().and_then(|name| name.clone()).unwrap_or_default() // The sender is here, so the wait does not fail.
+    }
+
+    fn fail(&self, thread: String) {
+        self.0.send_replace(Some(thread));
+    }
+
+    fn fail_for(&self, thread: String, error: &Error) {
+        tracing::error!(thread, %error, "nobody takes the place of a thread of WebRTC that died");
+        self.fail(thread);
     }
 }
 
@@ -98,47 +108,56 @@ impl Life {
     }
 
     fn run(mut self, ready: Ready) {
-        if catch_unwind(AssertUnwindSafe(|| self.live(ready))).is_ok() {
+        if let Ok(Ended::AsAsked) = catch_unwind(AssertUnwindSafe(|| self.live(ready))) {
             return;
         }
         metrics::counter!(THREADS_DIED, "thread" => self.name.clone()).increment(1);
         let now = Instant::now();
         let is_first = self.died.replace(now).is_none_or(|before| now.saturating_duration_since(before) >= AGAIN);
         let (name, lives) = (self.name.clone(), self.lives.clone());
-        if is_first {
-            tracing::error!(
-                thread = name,
-                "a thread of WebRTC died; its sessions are lost, and another takes its place"
-            );
+        if !is_first {
+            return lives.fail(name);
         }
-        let replaced = is_first
-            && self.spawn(Box::new(log_failure)).inspect_err(|error| tracing::error!(%error, "no new thread")).is_ok();
-        if !replaced {
-            lives.0.send_replace(Some(name));
+        tracing::error!(thread = name, "a thread of WebRTC died; its sessions are lost, and another takes its place");
+        let (own_name, own_lives) = (name.clone(), lives.clone());
+        let ready =
+            move |outcome: Result<(), Error>| outcome.unwrap_or_else(|error| own_lives.fail_for(own_name, &error));
+        if let Err(error) = self.spawn(Box::new(ready)) {
+            lives.fail_for(name, &error);
         }
     }
 
-    fn live(&mut self, ready: Ready) {
+    fn live(&mut self, ready: Ready) -> Ended {
         // The runtime is made and dropped on this thread alone, because the caller may be inside another runtime.
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
-            Err(error) => return ready(Err(Error::Thread(error))),
+            Err(error) => return Ended::before(ready, Error::Thread(error)),
         };
         runtime.block_on(async {
             let socket = match self.socket.register() {
                 Ok(socket) => socket,
-                Err(error) => return ready(Err(error)),
+                Err(error) => return Ended::before(ready, error),
             };
             ready(Ok(()));
             let belfry = Arc::new(Belfry::default());
-            drive((self.core)(belfry.clone()), socket, &mut self.commands, &belfry, &self.pulse).await;
-        });
+            drive((self.core)(belfry.clone()), socket, &mut self.commands, &belfry, &self.pulse).await
+        })
     }
 }
 
-fn log_failure(outcome: Result<(), Error>) {
-    if let Err(error) = outcome {
-        tracing::error!(%error, "a thread of WebRTC cannot take the place of one that died");
+/// Why a thread ended without a panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It was asked to stop, or the one who started it was told that it cannot begin.
+    AsAsked,
+    /// It lost its socket.
+    WithoutSocket,
+}
+
+impl Ended {
+    fn before(ready: Ready, error: Error) -> Self {
+        ready(Err(error));
+        Self::AsAsked
     }
 }
 

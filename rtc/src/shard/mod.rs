@@ -35,7 +35,7 @@ use tokio::time::sleep_until;
 use self::bell::Belfry;
 use self::core::Core;
 pub(crate) use self::life::Lives;
-use self::life::{Life, Pulse, TURN_EVERY};
+use self::life::{Ended, Life, Pulse, TURN_EVERY};
 use crate::announce::Announce;
 use crate::config::Config;
 use crate::error::Error;
@@ -216,23 +216,23 @@ async fn drive(
     commands: &mut mpsc::Receiver<Command>,
     belfry: &Belfry,
     pulse: &Pulse,
-) {
+) -> Ended {
     let mut received = Received::new();
     let mut rung = Vec::new();
-    loop {
+    let ended = loop {
         let now = Instant::now();
         pulse.beat(now);
         let turn = now + TURN_EVERY;
         let deadline = core.poll_timeout().map_or(turn, |deadline| deadline.min(turn));
         tokio::select! {
             command = commands.recv() => match command {
-                Some(Command::Stop) | None => break,
+                Some(Command::Stop) | None => break Ended::AsAsked,
                 Some(command) => core.handle_command(Instant::now(), command, &mut socket),
             },
             readable = socket.readable() => {
                 if let Err(error) = readable {
                     tracing::error!(%error, "a shard lost its socket");
-                    break;
+                    break Ended::WithoutSocket;
                 }
                 receive(&mut core, &mut socket, &mut received);
             }
@@ -244,8 +244,9 @@ async fn drive(
             core.handle_frames(Instant::now(), track, &mut socket);
         }
         core.count(&socket);
-    }
+    };
     core.close_all(Instant::now(), &mut socket);
+    ended
 }
 
 fn receive(core: &mut Core, socket: &mut Socket, received: &mut Received) {
