@@ -1,5 +1,7 @@
-// Finds free loopback ports, and an address outside loopback. Another process may take a port before the gateway uses it. The gateway then reports that,
-// and the test fails.
+// Finds free loopback ports, and an address outside loopback.
+//
+// The ports are below those that the system gives to outgoing connections (from 32768 on), one of which could take a port
+// before the gateway does. No port is given twice.
 
 import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
@@ -11,24 +13,33 @@ export function outsideAddress() {
   return addresses.find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? null;
 }
 
+const FIRST = 20_000;
+const LAST = 32_000;
+const given = new Set();
+
 export function freeTcpPort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
+  return freePort((port) => createServer().listen(port, "127.0.0.1"));
 }
 
 export function freeUdpPort() {
-  return new Promise((resolve, reject) => {
+  const bind = (port) => {
     const socket = createSocket("udp4");
-    socket.on("error", reject);
-    socket.bind(0, "127.0.0.1", () => {
-      const { port } = socket.address();
-      socket.close(() => resolve(port));
-    });
-  });
+    socket.bind(port, "127.0.0.1");
+    return socket;
+  };
+  return freePort(bind);
+}
+
+/** Tries ports at random until one can be bound. `bind` returns a socket, which says "listening" or "error". */
+async function freePort(bind) {
+  for (;;) {
+    const port = FIRST + Math.floor(Math.random() * (LAST - FIRST));
+    if (given.has(port)) continue;
+    given.add(port);
+    const socket = bind(port);
+    const isFree = await new Promise((resolve) => socket.once("listening", () => resolve(true)).once("error", () => resolve(false)));
+    if (!isFree) continue;
+    await new Promise((resolve) => socket.close(resolve));
+    return port;
+  }
 }
