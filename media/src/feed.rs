@@ -26,7 +26,8 @@ pub struct Accept<'a> {
     /// The codecs that it decodes.
     pub codecs: &'a [Codec],
     /// Whether frames may be shown in another order than they are sent. WebRTC cannot. It shows each frame when it comes, so it
-    /// would also show the past that stands between an old keyframe and the present.
+    /// would also show the past that stands between an old keyframe and the present. It does not say which shape samples
+    /// have either, so they must be square, and where the fields of a frame come one by one it shows the keyframes alone.
     pub reordering: bool,
     /// Whether it decodes by a library, which takes chroma, depths and channel layouts that browsers do not
     /// ([`Parameters::is_widely_decoded`](crate::Parameters::is_widely_decoded)).
@@ -51,7 +52,7 @@ impl Accept<'_> {
         let parameters = track.parameters();
         self.codecs.contains(&parameters.codec())
             && (self.any_format || parameters.is_widely_decoded())
-            && (self.reordering || parameters.kind() != MediaKind::Video || !track.reorders())
+            && (self.reordering || (parameters.has_square_samples() && !track.has_lone_fields() && !track.reorders()))
     }
 
     /// Returns whether the viewer can also start to play it now.

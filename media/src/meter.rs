@@ -1,4 +1,4 @@
-//! Measures a track from its frames: its frame rate, bitrate, keyframe interval and reordering.
+//! Measures a track from its frames: its frame rate, bitrate, keyframe interval, reordering and fields.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -36,6 +36,7 @@ pub struct Meter {
     last_keyframe: Option<Ticks>,
     last_pts: Option<Ticks>,
     reordered: bool,
+    has_lone_fields: bool,
     /// Whether a recovery point came after the last keyframe.
     recovered: bool,
     enters_by_recovery: bool,
@@ -51,6 +52,7 @@ impl Meter {
             last_keyframe: None,
             last_pts: None,
             reordered: false,
+            has_lone_fields: false,
             recovered: false,
             enters_by_recovery: false,
             measured: Measured::default(),
@@ -74,11 +76,17 @@ impl Meter {
         // A constant offset of presentation to decoding is not reordering. A step back is.
         self.reordered |= !frame.keyframe && self.last_pts.is_some_and(|last| frame.pts < last);
         self.last_pts = Some(frame.pts);
+        self.has_lone_fields |= frame.parameters.is_lone_field(&frame.payload);
     }
 
     /// Returns whether a frame has ever been shown before a frame that was sent before it.
     pub fn reordered(&self) -> bool {
         self.reordered
+    }
+
+    /// Returns whether a field has ever come without the other one of its frame.
+    pub fn has_lone_fields(&self) -> bool {
+        self.has_lone_fields
     }
 
     /// Returns whether the encoder sends recovery points, and keyframes more than 4 s apart. Once seen, it holds until
@@ -93,6 +101,7 @@ impl Meter {
         self.last_keyframe = None;
         self.last_pts = None;
         self.reordered = false;
+        self.has_lone_fields = false;
         self.recovered = false;
         self.enters_by_recovery = false;
     }

@@ -111,6 +111,11 @@ impl Track {
         live.meter.reordered() || live.parameters.reorders() == Some(true)
     }
 
+    /// Returns whether the two fields of a frame come one by one, as measured.
+    pub fn has_lone_fields(&self) -> bool {
+        self.live.lock().meter.has_lone_fields()
+    }
+
     /// Returns whether decoders have to start at recovery points, because keyframes are more than 4 s apart. Browsers start at
     /// keyframes alone.
     pub fn enters_by_recovery(&self) -> bool {

@@ -11,7 +11,7 @@ use onmic_media::{MediaKind, Source, Track};
 /// One thing that a publisher should change.
 #[derive(Serialize, ToSchema)]
 pub struct Advice {
-    /// The code: `no_header`, `no_keyframe`, `no_video`, `no_audio`, `unsupported_codec`, `other_tracks`, `b_frames`, `keyframe_interval`, `video_format` or `audio_format`.
+    /// The code: `no_header`, `no_keyframe`, `no_video`, `no_audio`, `unsupported_codec`, `other_tracks`, `b_frames`, `keyframe_interval`, `video_format`, `video_shape`, `video_fields` or `audio_format`.
     code: &'static str,
     /// The reason.
     message: String,
@@ -35,7 +35,10 @@ pub(super) fn of(source: &Source, now: Instant) -> Vec<Advice> {
     let is_explained = found.iter().any(|advice| advice.kind() == MediaKind::Audio);
     let track = |kind: MediaKind| source.feed().original(kind);
     let (video, audio) = (track(MediaKind::Video), track(MediaKind::Audio));
-    let about_video = video.as_deref().map(|video| [reordering(video), keyframes(video, now), video_format(video)]);
+    let all_of = |video: &Track| {
+        [reordering(video), keyframes(video, now), video_format(video), video_shape(video), video_fields(video)]
+    };
+    let about_video = video.as_deref().map(all_of);
     let about_audio = match audio.as_deref() {
         Some(audio) => audio_format(audio),
         None => video.as_ref().filter(|_| !is_explained).map(|_| no_audio()),
@@ -75,6 +78,26 @@ fn video_format(video: &Track) -> Option<Advice> {
              chroma with 8 bits per sample."
         );
         Advice { code: "video_format", message, setting: "OBS: Settings, Advanced, Video: Color Format NV12" }
+    })
+}
+
+fn video_shape(video: &Track) -> Option<Advice> {
+    (!video.parameters().has_square_samples()).then(|| Advice {
+        code: "video_shape",
+        message: "The samples of the video are not square, which WebRTC cannot say: it is re-encoded for WHEP viewers, who \
+                  would see it stretched."
+            .into(),
+        setting: "OBS: Settings, Video: Output (Scaled) Resolution of the same shape as the canvas. FFmpeg: -vf scale=1280:720,setsar=1",
+    })
+}
+
+fn video_fields(video: &Track) -> Option<Advice> {
+    video.has_lone_fields().then(|| Advice {
+        code: "video_fields",
+        message:
+            "The video is coded in fields, which browsers do not show by WebRTC: it is re-encoded for WHEP viewers."
+                .into(),
+        setting: "Encoder: progressive, or interlaced with frame coding (MBAFF)",
     })
 }
 

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::codec::{Parameters, h264};
+use crate::codec::{Parameters, SampleAspect, h264};
 use crate::key::Rendition;
 use crate::testing::{Frames, RECOVERY_POINT, aac_without_a_standard_layout, audio, h264, video};
 
@@ -46,6 +46,42 @@ fn a_format_that_browsers_do_not_decode_is_converted_for_those_who_need_it() {
     assert!(feed.demand(MediaKind::Audio, HLS).unwrap().is_derived());
     let library = Accept { any_format: true, ..HLS };
     assert!(!feed.demand(MediaKind::Audio, library).unwrap().is_derived());
+}
+
+#[test]
+fn video_with_samples_that_are_not_square_is_converted_for_webrtc() {
+    let (feed, _) = feed();
+    let Parameters::H264(square) = &*h264() else { unreachable!() };
+    for (width, height, is_derived) in [(64, 45, true), (1280, 1281, false)] {
+        let wide = h264::Parameters { sample_aspect: SampleAspect::new(width, height), ..square.clone() };
+        feed.set_original(Arc::new(Track::new(Arc::new(Parameters::H264(wide)))));
+        assert_eq!(feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived(), is_derived, "{width}:{height}");
+        assert!(!feed.demand(MediaKind::Video, HLS).unwrap().is_derived(), "the file says the shape");
+    }
+}
+
+#[test]
+fn video_whose_fields_come_one_by_one_is_converted_for_webrtc() {
+    let (feed, _) = feed();
+    let Parameters::H264(frames) = &*h264() else { unreachable!() };
+    let interlaced =
+        Arc::new(Parameters::H264(h264::Parameters { interlaced: true, frame_num_bits: 4, ..frames.clone() }));
+    let (track, mut frames) = (Arc::new(Track::new(interlaced.clone())), Frames::new(interlaced));
+    feed.set_original(track.clone());
+    let is_derived = |accept| feed.demand(MediaKind::Video, accept).unwrap().is_derived();
+    // A slice header: 1 and 0001000 and 1 are numbers, 0000 is the frame number, and then come the flags of fields.
+    const FRAME: u8 = 0b1000_0011;
+    const TOP: u8 = 0b1000_0101;
+    const BOTTOM: u8 = 0b1000_0111;
+    let mut push = |slices: &[u8]| {
+        let slices = slices.iter().flat_map(|flags| [0, 0, 0, 4, 0x65, 0b1000_1000, *flags, 0x80]);
+        track.push(Frame { payload: slices.collect(), ..frames.frame(true, 0) });
+    };
+    push(&[FRAME, FRAME]);
+    push(&[TOP, TOP, BOTTOM]);
+    assert!(!is_derived(WEBRTC), "whole frames");
+    push(&[TOP, TOP]);
+    assert!(is_derived(WEBRTC) && !is_derived(HLS));
 }
 
 #[test]
