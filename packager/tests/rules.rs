@@ -586,6 +586,32 @@ fn no_playlist_is_there_before_the_target_duration_is_known() {
 }
 
 #[test]
+fn a_stream_whose_encoder_answers_may_begin_with_a_short_segment() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true).beginning_short();
+    let (mut asked, mut first_playlist) = (true, None);
+    for number in 0..300 {
+        let micros = number * 33_333;
+        segmenter.push(TrackKey::VIDEO, &publisher.video(micros, asked)).unwrap();
+        segmenter.push(TrackKey::AUDIO, &publisher.audio(micros)).unwrap();
+        asked = segmenter.take_keyframe_wanted();
+        let rendition = segmenter.rendition(TrackKey::VIDEO).unwrap();
+        let around = Around { others: &[], ended: false };
+        if first_playlist.is_none() && render(rendition, segmenter.settings(), around, false).is_some() {
+            first_playlist = Some(micros);
+        }
+    }
+    check(&segmenter, 0.334);
+    let first = first_playlist.unwrap();
+    assert!((900_000..=1_000_000).contains(&first), "{first}");
+    let segments = segmenter.rendition(TrackKey::VIDEO).unwrap().segments();
+    let lengths: Vec<_> = segments.map(|segment| (segment.duration.as_secs_f64() * 10.0).round() / 10.0).collect();
+    assert_eq!(lengths, [0.9, 1.9, 1.9, 1.9, 1.9]);
+    assert!(segmenter.rendition(TrackKey::VIDEO).unwrap().independent());
+    assert_eq!(segmenter.settings().target_secs(), 2, "that of the others");
+}
+
+#[test]
 fn a_part_with_a_keyframe_in_its_middle_is_not_independent() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&Publisher::new(), &mut segmenter, 0.0, 10.0, 30.0, 15);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use onmic_media::track::{JITTER, PAST_MAX};
 use onmic_media::{MediaKind, Source, Track};
 
 /// One thing that a publisher should change.
@@ -25,8 +26,8 @@ impl From<&onmic_media::Advice> for Advice {
     }
 }
 
-/// The longest advised interval. With a longer one a viewer of LL-HLS waits long for the first frame.
-const KEYFRAME_INTERVAL_ADVISED: Duration = Duration::from_secs(4);
+/// The longest advised interval: with a longer one, what cannot be asked for keyframes is encoded anew for viewers that join.
+const KEYFRAME_INTERVAL_ADVISED: Duration = PAST_MAX.saturating_add(JITTER);
 
 /// Returns the advice for a source, the most important first. What explains why a kind is missing stands for the advice that
 /// only says so.
@@ -63,9 +64,13 @@ fn keyframes(video: &Track, now: Instant) -> Option<Advice> {
         "The video has recovery points in place of keyframes, at which browsers cannot start: it is re-encoded for new viewers."
             .into()
     } else {
-        format!("A keyframe comes every {:.1} s; segments of LL-HLS can be no shorter.", interval?.as_secs_f64())
+        format!(
+            "A keyframe comes every {:.1} s, and viewers can only join at one: the video is re-encoded for those who join \
+             between them, if no keyframe can be asked for.",
+            interval?.as_secs_f64()
+        )
     };
-    let setting = "OBS: Settings, Output, Streaming: Keyframe interval 2 s, and neither intra-refresh nor open-gop in the x264 options";
+    let setting = "OBS: Settings, Output, Streaming: Keyframe interval 1 or 2 s, and neither intra-refresh nor open-gop in the x264 options";
     Some(Advice { code: "keyframe_interval", message, setting })
 }
 

@@ -8,9 +8,13 @@ use super::*;
 use crate::codec::{Parameters, SampleAspect, h264};
 use crate::key::Rendition;
 use crate::testing::{Frames, RECOVERY_POINT, aac_without_a_standard_layout, audio, h264, video};
+use crate::time::Ticks;
 
-const WEBRTC: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Opus], reordering: false, any_format: false };
-const HLS: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Aac], reordering: true, any_format: false };
+const EVERY_2_S: Entry = Entry::AnyTime(Duration::from_secs(2));
+const WEBRTC: Accept<'_> =
+    Accept { codecs: &[Codec::H264, Codec::Opus], reordering: false, any_format: false, entry: Entry::Now };
+const HLS: Accept<'_> =
+    Accept { codecs: &[Codec::H264, Codec::Aac], reordering: true, any_format: false, entry: EVERY_2_S };
 
 /// Answers every recipe with an empty Opus track and keeps the leases.
 #[derive(Default)]
@@ -109,15 +113,59 @@ fn video_whose_newest_keyframe_is_old_is_converted_for_viewers_of_the_present() 
         let arrived = began + Duration::from_millis(millis);
         track.push(Frame { arrived, ..frames.frame(keyframe, 100) });
     };
+    let is_derived = |accept| feed.demand(MediaKind::Video, accept).unwrap().is_derived();
     push(true, 0);
     push(false, 3000);
-    assert!(!feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived(), "a keyframe can be asked for");
-    track.set_answers_requests(false);
-    assert!(feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived());
-    assert!(!feed.demand(MediaKind::Video, HLS).unwrap().is_derived(), "a player runs through what is past");
+    assert!(!is_derived(WEBRTC), "a keyframe can be asked for");
+    track.set_takes_requests(false);
+    assert!(is_derived(WEBRTC));
+    assert!(!is_derived(Accept { entry: Entry::Anywhere, ..WEBRTC }));
     push(true, 4000);
     push(false, 6000);
-    assert!(!feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived(), "two seconds are a usual group");
+    assert!(!is_derived(WEBRTC), "two seconds are a usual group");
+}
+
+#[test]
+fn video_with_long_groups_is_converted_where_players_join_at_any_time() {
+    let (feed, _) = feed();
+    let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
+    feed.set_original(track.clone());
+    track.set_takes_requests(false);
+    let is_derived = |accept| feed.demand(MediaKind::Video, accept).unwrap().is_derived();
+    // Frames are 40 ms apart.
+    let mut push = |keyframe: bool, frame_count| {
+        (0..frame_count).for_each(|number| track.push(frames.frame(keyframe && number == 0, 100)));
+    };
+    push(true, 50);
+    push(true, 63);
+    assert!(!is_derived(HLS), "2.5 s are a usual group");
+    push(true, 75);
+    push(true, 1);
+    assert!(is_derived(HLS) && !is_derived(WEBRTC), "the newest keyframe is young");
+    assert!(!is_derived(Accept { entry: Entry::AnyTime(Duration::from_secs(4)), ..HLS }));
+    track.set_takes_requests(true);
+    assert!(!is_derived(HLS), "a keyframe can be asked for");
+    track.want_keyframe();
+    push(true, 1);
+    track.want_keyframe();
+    push(false, 100);
+    assert!(is_derived(HLS), "it was asked for, and 4 s of frames came without it");
+    push(true, 1);
+    push(true, 50);
+    assert!(!is_derived(HLS));
+}
+
+#[test]
+fn a_screen_that_stands_still_has_no_long_groups() {
+    let (feed, _) = feed();
+    let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
+    feed.set_original(track.clone());
+    track.set_takes_requests(false);
+    for number in 0..4 {
+        let frame = frames.frame(number == 0, 100);
+        track.push(Frame { dts: frame.dts + Ticks(90_000 * 20 * number), ..frame });
+    }
+    assert!(!feed.demand(MediaKind::Video, HLS).unwrap().is_derived());
 }
 
 #[test]
@@ -131,7 +179,7 @@ fn a_viewer_starts_in_the_past_if_the_conversion_fails() {
     let feed = Feed::new(Some(Arc::new(Broken)));
     let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
     feed.set_original(track.clone());
-    track.set_answers_requests(false);
+    track.set_takes_requests(false);
     let began = Instant::now();
     track.push(Frame { arrived: began, ..frames.frame(true, 100) });
     track.push(Frame { arrived: began + Duration::from_secs(9), ..frames.frame(false, 100) });
@@ -197,7 +245,7 @@ fn tracks_are_found_and_replaced_by_their_keys() {
     returned.set_original(Arc::new(Track::new(audio())));
     assert_eq!(returned.keys(), [TrackKey::VIDEO, lower.key(), TrackKey::AUDIO]);
     assert_eq!(program.original(lower.key()).unwrap().id(), lower.id());
-    let accept = Accept { codecs: &[Codec::Vp8], reordering: true, any_format: false };
+    let accept = Accept { codecs: &[Codec::Vp8], reordering: true, any_format: false, entry: EVERY_2_S };
     assert_eq!(returned.demand(lower.key(), accept).unwrap().track().id(), lower.id());
 
     program.set_original(Arc::new(Track::with_rendition(Rendition(1), video())));

@@ -1,5 +1,5 @@
-//! Tracks derived on first demand: Opus from AAC, AAC from Opus, and from any video H.264 without reordering (and with
-//! frequent keyframes) or VP8.
+//! Tracks derived on first demand: Opus from AAC, AAC from Opus, and from any video H.264 or VP8 without reordering and with
+//! frequent keyframes.
 //!
 //! Each derived track has one thread. It runs from the first viewer that asks until the track has not been held for
 //! [`Config::linger`]. It reads the input's ring like any viewer, so the input never waits for it, and it keeps no
@@ -137,11 +137,6 @@ impl Transcoder {
         let video = |backend| VideoLine::open(input.clone(), backend, config.backlog_max, now);
         match recipe {
             Recipe::H264 => Line::video(video(Backend::X264)?, config.video.clone()),
-            Recipe::H264Entries => {
-                let mut line = video(Backend::X264)?;
-                line.encode_all();
-                Line::video(line, config.video.clone())
-            }
             Recipe::Vp8 => Line::video(video(Backend::Vpx)?, config.video.clone()),
             Recipe::Opus => audio(AudioSettings::Opus {
                 bitrate_bps: config.opus_bitrate_bps * channels,

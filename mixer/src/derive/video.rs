@@ -5,7 +5,7 @@
 //! take too long. Each [`Rung`] encodes the others, and has its own output track. This module starts no thread and reads no clock.
 //!
 //! **Passing on.** A program changes between a source that reorders frames and a mix that does not. While the input
-//! already has the form of the output, its frames are passed on as they are.
+//! already has the form of the output, and sends a keyframe when one is asked for, its frames are passed on as they are.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,10 +33,8 @@ pub(crate) struct VideoLine {
     form: Picture,
     /// When the frame of `form` arrived.
     seen_at: Instant,
-    /// Whether the input is what the output has to be, see [`passes_as`].
+    /// Whether the input is what the output has to be, see [`passes`].
     passes: bool,
-    /// Frames may be passed on.
-    may_pass: bool,
     /// Whether the next frame that is passed on has to be a keyframe.
     needs_keyframe: bool,
     decoder: LiveDecoder,
@@ -66,8 +64,7 @@ impl VideoLine {
         Ok(Self {
             seen_at: keyframe.map_or(now, |frame| frame.arrived),
             form,
-            passes: passes_as(backend.codec(), &parameters),
-            may_pass: true,
+            passes: passes(&input, backend.codec(), &parameters),
             needs_keyframe: true,
             decoder: LiveDecoder::with(decoder, parameters.clone(), backlog_max).showing_the_way(),
             decoded: Vec::new(),
@@ -89,11 +86,6 @@ impl VideoLine {
         let output = rung.output().clone();
         self.rungs.push(rung);
         Ok(output)
-    }
-
-    /// Passes no frame on, because the input has too few keyframes.
-    pub(crate) fn encode_all(&mut self) {
-        (self.passes, self.may_pass) = (false, false);
     }
 
     /// Notes that `frames` of the input were skipped. The next one is a keyframe.
@@ -145,9 +137,10 @@ impl VideoLine {
     }
 
     fn change(&mut self, parameters: &Arc<Parameters>) -> Result<(), Error> {
-        if *self.parameters != **parameters {
+        let passes = passes(&self.input, self.backend.codec(), parameters);
+        if self.passes != passes || *self.parameters != **parameters {
             self.finish()?;
-            self.passes = self.may_pass && passes_as(self.backend.codec(), parameters);
+            self.passes = passes;
             self.needs_keyframe = true;
             if self.passes {
                 self.decoder.change_track();
@@ -207,11 +200,13 @@ impl VideoLine {
 }
 
 /// Returns whether every viewer of `codec` takes the input as it is: it is widely decoded, its pictures are frames of square
-/// samples, and it does not reorder. H.264 has to declare that. VP8 never reorders.
-fn passes_as(codec: Codec, parameters: &Parameters) -> bool {
+/// samples, it does not reorder, and viewers get the keyframes that they ask for. H.264 has to declare that it does not reorder. VP8
+/// never does.
+fn passes(input: &Track, codec: Codec, parameters: &Parameters) -> bool {
     let in_order = codec == Codec::Vp8 || parameters.reorders() == Some(false);
     let is_plain = parameters.is_widely_decoded() && parameters.has_square_samples() && !parameters.is_interlaced();
-    parameters.codec() == codec && is_plain && in_order
+    let has_entries = input.answers_requests() && !input.enters_by_recovery();
+    parameters.codec() == codec && is_plain && in_order && has_entries
 }
 
 #[cfg(test)]
@@ -226,7 +221,11 @@ mod tests {
     const PRESENT: Lag = Lag { frames: 0, time: Duration::ZERO };
 
     fn line(camera: &Camera) -> VideoLine {
-        let input = Arc::new(Track::new(camera.parameters().clone()));
+        line_of(Track::new(camera.parameters().clone()))
+    }
+
+    fn line_of(input: Track) -> VideoLine {
+        let input = Arc::new(input);
         VideoLine::open(input, Backend::X264, Duration::from_secs(1), Instant::now()).unwrap()
     }
 
@@ -372,10 +371,11 @@ mod tests {
     }
 
     #[test]
-    fn frames_whose_keyframes_are_too_far_apart_are_encoded_although_they_are_in_order() {
+    fn frames_of_a_publisher_that_cannot_be_asked_for_keyframes_are_encoded_although_they_are_in_order() {
         let mut camera = Camera::new(64);
-        let mut line = line(&camera);
-        line.encode_all();
+        let input = Track::new(camera.parameters().clone());
+        input.set_takes_requests(false);
+        let mut line = line_of(input);
         let output = line.add(VideoPolicy::default()).unwrap();
         for (number, frame) in camera.frames(40).iter().enumerate() {
             if number == 30 {

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use onmic_media::{Frame, Ticks, TrackKey};
 
@@ -15,6 +16,7 @@ use super::{GAP_MICROS, Ignored, Missed, Segmenter, frame_is_due, incoming};
 use crate::error::PackagerError;
 use crate::pace::Pace;
 use crate::rendition::Rendition;
+use crate::settings::{PART_HOLD_BACK, Settings};
 
 /// A keyframe that is late by [`GAP_MICROS`] starts a new timeline if it is also late by this many usual intervals: a
 /// screen is shared at one frame a second.
@@ -60,6 +62,13 @@ impl Lead {
 
     pub(super) fn expected(&self) -> Option<i64> {
         self.pace.expected().or_else(|| declared_interval(&self.rendition))
+    }
+
+    /// Returns from which length on the open segment ends at a keyframe. If the stream `begins_short`, that of the first one is
+    /// the distance that players keep from the live edge.
+    fn shortest(&self, begins_short: bool, settings: &Settings) -> Duration {
+        let is_first = begins_short && self.rendition.segments().len() == 0;
+        if is_first { (settings.part * PART_HOLD_BACK).min(settings.segment) } else { settings.segment }
     }
 
     /// Whether a frame at `dts` begins one of the even pieces of a group that is known to be longer than `limit`. None
@@ -131,12 +140,10 @@ impl Segmenter {
         lead.rendition.append(incoming(frame), expected)?;
         let elapsed = Ticks(frame.dts.0 - lead.rendition.open_start()).duration(lead.rendition.rate());
         // A cut is made at a keyframe from here on, and a publisher needs a round trip to send one.
-        if !lead.keyframe_asked && elapsed * 10 >= self.settings.segment * 9 {
+        if !lead.keyframe_asked && elapsed * 10 >= lead.shortest(self.begins_short, &self.settings) * 9 {
             lead.keyframe_asked = true;
             self.keyframe_wanted = true;
         }
-        let group = lead.last_keyframe.map_or(0, |keyframe| frame.dts.0 - keyframe);
-        self.group_is_long |= group > lead.rendition.rate().ticks(self.settings.group_max()).0;
         let passed_micros = lead.newest_micros;
         self.release_held()?;
         self.release_further(Some(passed_micros))?;
@@ -162,6 +169,7 @@ impl Segmenter {
         let pace = lead.pace.expected_from(frame.dts.0).unwrap_or(expected);
         let overruns = lead.rendition.overruns(frame.dts.0, pace);
         let (segment, limit) = (rate.ticks(self.settings.segment).0, rate.ticks(self.settings.longest()).0);
+        let shortest = rate.ticks(lead.shortest(self.begins_short, &self.settings)).0;
         let before = lead.was_away.take();
         if frame.keyframe {
             let changed = *lead.rendition.init().parameters != *frame.parameters;
@@ -179,7 +187,7 @@ impl Segmenter {
         }
         // Nine tenths, so that a keyframe that is a little early is not waited past. A segment that has just begun without a
         // keyframe may have one a little later: a segment of its own would be too short for players.
-        if frame.keyframe && (elapsed * 10 >= segment * 9 || (lead.headless && elapsed * 4 >= segment)) {
+        if frame.keyframe && (elapsed * 10 >= shortest * 9 || (lead.headless && elapsed * 4 >= segment)) {
             return Ok(Step::Cut);
         }
         let slow_is_due = lead.rendition.is_whole() && elapsed * 2 >= segment;

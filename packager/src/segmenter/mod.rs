@@ -95,7 +95,8 @@ pub struct Segmenter {
     /// Audio that waits for the main video.
     held: Keyed<VecDeque<Arc<Frame>>>,
     keyframe_wanted: bool,
-    group_is_long: bool,
+    /// Whether the first segment is short.
+    begins_short: bool,
     /// A playlist may have stated the target duration.
     target_is_stated: bool,
     ended: bool,
@@ -115,10 +116,18 @@ impl Segmenter {
             cuts: Cuts::default(),
             held: Keyed::new(),
             keyframe_wanted: false,
-            group_is_long: false,
+            begins_short: false,
             target_is_stated: false,
             ended: false,
         }
+    }
+
+    /// Cuts the first segment after PART-HOLD-BACK, at a keyframe that is asked for. Playlists begin with a whole segment, so
+    /// the first viewer waits for this one. The publisher must send a keyframe when it is asked for one, because the target
+    /// duration is set by the usual length of a segment.
+    #[must_use]
+    pub fn beginning_short(self) -> Self {
+        Self { begins_short: true, ..self }
     }
 
     /// Begins without the main video, of which no keyframe has come. The frames that waited for it are packaged. The
@@ -196,11 +205,6 @@ impl Segmenter {
         std::mem::take(&mut self.keyframe_wanted)
     }
 
-    /// Whether the main video had no keyframe for longer than a player that joins should wait, since the last call.
-    pub fn take_group_is_long(&mut self) -> bool {
-        std::mem::take(&mut self.group_is_long)
-    }
-
     /// Takes in the next frame of the track `key`. Frames of one track come in decoding order.
     pub fn push(&mut self, key: TrackKey, frame: &Arc<Frame>) -> Result<Option<Ignored>, PackagerError> {
         if self.ended {
@@ -228,11 +232,12 @@ impl Segmenter {
         }
         self.target_is_stated = true;
         let first = match &self.lead {
+            Some(_) if self.begins_short => Some(self.settings.segment),
             Some(lead) if lead.is_headless() => None,
-            Some(lead) => lead.rendition.segments().next(),
-            None => self.renditions().find_map(|rendition| rendition.segments().next()),
+            Some(lead) => lead.rendition.segments().next().map(|first| first.duration),
+            None => self.renditions().find_map(|rendition| rendition.segments().next()).map(|first| first.duration),
         };
-        let first = first.map(|first| first.duration).filter(|first| *first * 10 >= self.settings.segment * 9);
+        let first = first.filter(|first| *first * 10 >= self.settings.segment * 9);
         let Some(first) = first else { return };
         self.settings = self.settings.narrowed_to(first);
         let lead = self.lead.iter_mut().map(|lead| &mut lead.rendition);
