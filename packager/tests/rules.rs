@@ -8,6 +8,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::made_up::{Publisher, Random, check, check_named, check_seeded, play, settings, text, video_parameters};
@@ -423,6 +424,49 @@ fn video_that_stops_comes_back_after_gap_segments() {
     insta::assert_snapshot!("gaps_behind_an_absence", video);
     let audio = segmenter.rendition(MediaKind::Audio).unwrap().next();
     assert_eq!(audio.msn, segmenter.rendition(MediaKind::Video).unwrap().next().msn);
+}
+
+#[test]
+fn video_that_stands_still_is_repeated_until_its_next_keyframe() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    segmenter.repeat_still_video(true);
+    play(&publisher, &mut segmenter, 0.0, 4.5, 30.0, 60);
+    let listed = |segmenter: &Segmenter, kind: MediaKind| {
+        let rendition = segmenter.rendition(kind).unwrap();
+        let open = rendition.open().unwrap().duration;
+        rendition.segments().map(|segment| segment.duration).sum::<Duration>() + open
+    };
+    for packet in 211..500 {
+        segmenter.push(TrackKey::AUDIO, &publisher.audio(packet * 21_333)).unwrap();
+        let (video, audio) = (listed(&segmenter, MediaKind::Video), listed(&segmenter, MediaKind::Audio));
+        assert!(video + secs(1.0) > audio, "players have {video:?} of video, and {audio:?} of audio");
+    }
+    assert!(segmenter.video_stands_still());
+    segmenter.take_keyframe_wanted();
+    let useless = segmenter.push(TrackKey::VIDEO, &publisher.video(10_700_000, false));
+    assert_eq!(useless.unwrap(), Some(Ignored::NoKeyframe));
+    assert!(segmenter.take_keyframe_wanted());
+    play(&publisher, &mut segmenter, 10.8, 15.0, 30.0, 60);
+    assert!(!segmenter.video_stands_still());
+    check(&segmenter, 0.334);
+    let playlist = text(&segmenter, MediaKind::Video, false);
+    assert!(!playlist.contains("GAP") && !playlist.contains("DISCONTINUITY\n"), "{playlist}");
+}
+
+#[test]
+fn video_does_not_stand_still_where_it_is_slow_or_the_audio_is_away_too_or_its_publisher_does_not_answer() {
+    for (frames_per_second, audio_from, repeats) in [(2.0, 5.0, true), (30.0, 11.0, true), (30.0, 5.0, false)] {
+        let publisher = Publisher::new();
+        let mut segmenter = Segmenter::new(settings(), true);
+        segmenter.repeat_still_video(repeats);
+        play(&publisher, &mut segmenter, 0.0, 5.0, frames_per_second, 60);
+        for packet in 0..60 {
+            let micros = (audio_from * 1e6) as i64 + packet * 21_333;
+            segmenter.push(TrackKey::AUDIO, &publisher.audio(micros)).unwrap();
+        }
+        assert!(!segmenter.video_stands_still(), "{frames_per_second} fps, audio from {audio_from} s on");
+    }
 }
 
 /// The limits that a playlist states, and that what it lists keeps. They may never change.

@@ -251,6 +251,9 @@ impl Driver<'_> {
         {
             tracing::warn!(stream = self.stream.id, %error, "audio that waited for video is left out");
         }
+        if let Some(video) = self.playback.track(TrackKey::VIDEO) {
+            self.segmenter.repeat_still_video(video.answers_requests());
+        }
         let gone: &[_] = if self.video_is_gone() { &[TrackKey::VIDEO] } else { &[] };
         let progress = self.stream.publish(&mut self.segmenter, &self.expected, gone, self.cache);
         if !progress.is_empty() {
@@ -268,7 +271,8 @@ impl Driver<'_> {
     /// that is missing is silence, which does come.
     fn video_is_gone(&self) -> bool {
         let has_both = [TrackKey::VIDEO, TrackKey::AUDIO].iter().all(|key| self.segmenter.rendition(*key).is_some());
-        has_both && self.playback.flows(TrackKey::AUDIO) && !self.playback.flows(TrackKey::VIDEO)
+        let is_missing = !self.playback.flows(TrackKey::VIDEO) && !self.segmenter.video_stands_still();
+        has_both && self.playback.flows(TrackKey::AUDIO) && is_missing
     }
 
     fn tick(&mut self) {

@@ -28,7 +28,7 @@ const STILL_MICROS: i64 = 10_000_000;
 #[derive(Debug)]
 pub(super) struct Lead {
     pub(super) rendition: Rendition,
-    pace: Pace,
+    pub(super) pace: Pace,
     group: Option<i64>,
     last_keyframe: Option<i64>,
     /// How late the newest frame was, if the publisher seemed to have been away before it.
@@ -39,6 +39,13 @@ pub(super) struct Lead {
     keyframe_asked: bool,
     /// The decoding time of the newest frame in µs. All cuts up to it are made.
     pub(super) newest_micros: i64,
+    /// The newest keyframe of the publisher.
+    pub(super) keyframe: Option<Arc<Frame>>,
+    /// Whether that keyframe is repeated, because no frame comes.
+    pub(super) stands_still: bool,
+    /// How far the audio had come when the newest frame of the publisher came, and how far behind it that frame was.
+    pub(super) heard_micros: i64,
+    pub(super) behind_micros: i64,
 }
 
 impl Lead {
@@ -52,6 +59,10 @@ impl Lead {
             headless: false,
             keyframe_asked: false,
             newest_micros: i64::MIN,
+            keyframe: None,
+            stands_still: false,
+            heard_micros: 0,
+            behind_micros: 0,
         }
     }
 
@@ -125,18 +136,40 @@ impl Segmenter {
         if self.lead.is_none() && !frame.keyframe {
             return Ok(Some(Ignored::NoKeyframe));
         }
+        if let Some(lead) = self.lead.as_mut().filter(|lead| lead.stands_still) {
+            if !frame.keyframe || frame.dts.0 < lead.rendition.due(0) {
+                self.keyframe_wanted = true;
+                return Ok(Some(Ignored::NoKeyframe));
+            }
+            lead.stands_still = false;
+        }
+        self.append_lead(frame, None)?;
+        if let Some(lead) = &mut self.lead {
+            if frame.keyframe {
+                lead.keyframe = Some(frame.clone());
+            }
+            lead.heard_micros = self.heard_micros.max(lead.newest_micros);
+            lead.behind_micros = lead.heard_micros - lead.newest_micros;
+        }
+        Ok(None)
+    }
+
+    /// Adds a frame to the main video. It lasts for `length`, or else as long as frames have lasted.
+    pub(super) fn append_lead(&mut self, frame: &Arc<Frame>, length: Option<i64>) -> Result<(), PackagerError> {
         let micros = frame.pts_micros();
         let step = self.decide(frame)?;
         let broken = matches!(step, Step::Restart);
         self.apply(step, frame, micros)?;
-        let Some(lead) = &mut self.lead else { return Ok(None) };
-        lead.pace.observe(frame.dts);
+        let Some(lead) = &mut self.lead else { return Ok(()) };
+        if length.is_none() {
+            lead.pace.observe(frame.dts);
+        }
         lead.newest_micros = frame.dts.micros(frame.parameters.clock_rate());
         if frame.keyframe {
             lead.group = lead.last_keyframe.map(|last| frame.dts.0 - last).filter(|_| !broken).or(lead.group);
             lead.last_keyframe = Some(frame.dts.0);
         }
-        let expected = lead.expected();
+        let expected = length.or(lead.expected());
         lead.rendition.append(incoming(frame), expected)?;
         let elapsed = Ticks(frame.dts.0 - lead.rendition.open_start()).duration(lead.rendition.rate());
         // A cut is made at a keyframe from here on, and a publisher needs a round trip to send one.
@@ -147,8 +180,7 @@ impl Segmenter {
         let passed_micros = lead.newest_micros;
         self.release_held()?;
         self.release_further(Some(passed_micros))?;
-        self.fill_missing_audio(micros)?;
-        Ok(None)
+        self.fill_missing_audio(micros)
     }
 
     /// Decides how the lead goes on with `frame`.

@@ -9,7 +9,8 @@
 //! on as before.
 //!
 //! When one of the tracks stops, the others go on. Missing audio becomes silence if this crate can write silence for
-//! its codec. Without the main video the audio cuts by itself, and the video comes back after gap segments.
+//! its codec. Main video that stands still is repeated, if its publisher sends a keyframe when it is asked. Without the main video the
+//! audio cuts by itself, and the video comes back after gap segments.
 //!
 //! Timed metadata is not a rendition: it travels in the parts of the main one.
 //!
@@ -18,12 +19,14 @@
 //! further.rs  further video renditions: wait until the lead has passed their time, then cut where it did
 //! audio.rs    audio renditions: laid end to end, filled with silence
 //! cuts.rs     what the lead decided and others have yet to follow
+//! still.rs    the main video while nothing comes of it
 //! ```
 
 mod audio;
 mod cuts;
 mod further;
 mod lead;
+mod still;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -50,7 +53,7 @@ const HELD_MAX: usize = 512;
 /// States why a frame was left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
-    /// It is video before the first keyframe.
+    /// It is video before the first keyframe, or before the next one after it stood still.
     NoKeyframe,
     /// It is audio, data or a further rendition before the first main video, or before the first main video of a new
     /// publisher.
@@ -95,6 +98,10 @@ pub struct Segmenter {
     /// Audio that waits for the main video.
     held: Keyed<VecDeque<Arc<Frame>>>,
     keyframe_wanted: bool,
+    /// The time of the newest audio.
+    heard_micros: i64,
+    /// Whether main video that stands still is repeated.
+    repeats: bool,
     /// Whether the first segment is short.
     begins_short: bool,
     /// A playlist may have stated the target duration.
@@ -116,6 +123,8 @@ impl Segmenter {
             cuts: Cuts::default(),
             held: Keyed::new(),
             keyframe_wanted: false,
+            heard_micros: i64::MIN,
+            repeats: false,
             begins_short: false,
             target_is_stated: false,
             ended: false,
@@ -218,6 +227,9 @@ impl Segmenter {
             MediaKind::Audio => self.push_audio(key, &frame),
             MediaKind::Data => Ok(self.push_data(&frame)),
         };
+        if key == TrackKey::AUDIO {
+            self.hear(frame.pts_micros())?;
+        }
         self.state_target();
         self.shorten_audio();
         self.forget_cuts();
