@@ -2,6 +2,7 @@
 // not square, and sizes that change. Chromium shows each by WebRTC and by LL-HLS, in its shape.
 
 import assert from "node:assert/strict";
+import { ChangingPublisher } from "../../lib/changing_publisher.js";
 import { Encoder } from "../../lib/encoder.js";
 import { endToEnd, lasting } from "../../lib/end_to_end.js";
 import { waitFor } from "../../lib/wait.js";
@@ -62,21 +63,71 @@ for (const [what, settings, shape, code] of FORMS) {
   });
 }
 
-endToEnd("viewers_see_the_size_of_a_publisher_that_comes_back_with_another_one", async (stage) => {
-  const gateway = await gatewayOf(stage);
-  const url = gateway.rtmpUrl("changing");
-  const first = stage.keep(new Encoder(url, scale("320:180")));
-  await stage.isLive(gateway, "changing", () => first.assertAlive());
+const sizeOf = (viewer) =>
+  viewer.page.evaluate(() => [document.querySelector("video").videoWidth, document.querySelector("video").videoHeight].join("x"));
+
+/** Starts viewers by each protocol that Chromium has, and waits until they show video. */
+async function watch(stage, gateway, room) {
   const browser = await stage.browser();
   const viewers = [
-    await browser.play("whep", { url: gateway.url("/whep/changing"), sound: false }),
-    await browser.play("hls", { url: gateway.url("/hls/changing/index.m3u8"), sound: false }),
+    await browser.play("whep", { url: gateway.url(`/whep/${room}`), sound: false }),
+    await browser.play("hls", { url: gateway.url(`/hls/${room}/index.m3u8`), sound: false }),
   ];
-  for (const viewer of viewers) assert.deepEqual(await shown(viewer), [320, 180]);
+  for (const viewer of viewers) await shown(viewer);
+  return viewers;
+}
+
+/** Waits until each viewer shows video of this size, and goes on showing it. */
+async function follow(viewers, size) {
+  for (const viewer of viewers) {
+    await waitFor(`${size} by ${viewer.kind}`, async () => (await sizeOf(viewer)) === size, { timeoutMs: 20_000 });
+    await viewer.reset();
+    await viewer.waitFor("20 frames", ({ delivered }) => delivered >= 20);
+    assert.equal(await sizeOf(viewer), size);
+  }
+}
+
+endToEnd("viewers_see_the_size_of_a_publisher_that_comes_back_with_another_one", async (stage) => {
+  const gateway = await gatewayOf(stage);
+  const url = gateway.rtmpUrl("back");
+  const first = stage.keep(new Encoder(url, scale("320:180")));
+  await stage.isLive(gateway, "back", () => first.assertAlive());
+  const viewers = await watch(stage, gateway, "back");
+  await follow(viewers, "320x180");
   await first.stop();
   stage.keep(new Encoder(url, scale("180:320")));
-  const size = (viewer) => viewer.page.evaluate(() => [document.querySelector("video").videoWidth, document.querySelector("video").videoHeight]);
-  for (const viewer of viewers) {
-    await waitFor(`the other size by ${viewer.kind}`, async () => (await size(viewer)).join() === "180,320", { timeoutMs: 20_000 });
-  }
+  await follow(viewers, "180x320");
 });
+
+endToEnd("viewers_follow_sizes_that_change_in_mid_stream_by_rtmp", async (stage) => {
+  const gateway = await gatewayOf(stage);
+  const sizes = ["1280x720", "1920x1080", "854x480"];
+  const publisher = stage.keep(await ChangingPublisher.start(gateway.rtmpPort, "changing", sizes, stage.folder()));
+  await stage.isLive(gateway, "changing");
+  const viewers = await watch(stage, gateway, "changing");
+  for (const [index, size] of sizes.entries()) {
+    if (index > 0) publisher.change();
+    await follow(viewers, size);
+  }
+}, { timeout: 120_000 });
+
+for (const codec of ["VP8", "H264"]) {
+  endToEnd(`viewers_follow_sizes_that_change_in_mid_stream_by_whip_in_${codec.toLowerCase()}`, async (stage) => {
+    const gateway = await gatewayOf(stage);
+    const room = `scaled-${codec.toLowerCase()}`;
+    const browser = await stage.browser();
+    const publisher = await browser.play("whip", { url: gateway.url(`/whip/${room}`), codec: `video/${codec}`, width: 640, height: 360 });
+    await stage.isLive(gateway, room);
+    const viewers = await watch(stage, gateway, room);
+    for (const [factor, size] of [
+      [1, "640x360"],
+      [2, "320x180"],
+      [1, "640x360"],
+      [4, "160x90"],
+    ]) {
+      await publisher.call("scaleDown", factor);
+      await follow(viewers, size);
+    }
+    await publisher.stop();
+  }, { timeout: 120_000 });
+}
