@@ -336,11 +336,11 @@ mod tests {
         // Decoding and encoding in ms, the frames of 10 s at least, the longest time without one, the largest delay.
         for (decoding, encoding, frames, apart, late) in [
             (5, 20, 300, 40, 60),
-            (5, 50, 180, 70, 250),
-            (5, 100, 85, 135, 320),
-            (10, 200, 34, 300, 1_300),
-            (25, 100, 30, 330, 1_500),
-            (40, 60, 22, 420, 2_500),
+            (5, 50, 165, 70, 250),
+            (5, 100, 80, 150, 500),
+            (10, 200, 30, 350, 1_500),
+            (25, 100, 24, 350, 1_800),
+            (40, 60, 20, 450, 3_000),
         ] {
             let out = converted(decoding, encoding);
             let largest = out.windows(2).map(|pair| pair[1].1 - pair[0].1).max().unwrap();
