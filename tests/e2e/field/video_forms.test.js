@@ -27,7 +27,8 @@ async function shown(viewer) {
   return waitFor(`frames by ${viewer.kind}`, enough, { timeoutMs: 20_000, everyMs: 100 });
 }
 
-const scale = (size) => ["-vf", `scale=${size}`];
+/** Another size. The filter would keep the shape of the whole by samples that are not square. */
+const scale = (size) => ["-vf", `scale=${size},setsar=1`];
 
 // The settings of the encoder, the shape that viewers see (width by height), and the advice that the publisher gets.
 const FORMS = [
