@@ -71,6 +71,7 @@ for (const codec of ["VP8", "H264"]) {
     await stage.isLive(gateway, "show");
     const viewer = await browser.play("hls", { url: gateway.url("/hls/show/index.m3u8") });
     await viewer.waitForFrames(60);
+    stage.say(`the first frame after ${Math.round((await viewer.report()).firstPictureMs)} ms`);
     const position = () => viewer.page.evaluate(() => document.querySelector("video").currentTime);
     await publisher.call("camera", false);
     const before = await position();
