@@ -83,7 +83,7 @@ impl Camera {
 
 fn encoder(width: u32, height: u32) -> VideoEncoder {
     let colour = Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false };
-    let picture = Picture { width, height, aspect: (1, 1), colour };
+    let picture = Picture { width, height, colour };
     VideoEncoder::open(picture, 30.0, 1_500_000, &VideoSettings::default()).unwrap()
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use onmic_media::publication::{Ended, TakenOver};
-use onmic_media::{Accepts, Calendar, Codec, Demand, Feed, MediaKind, TrackId, TrackKey};
+use onmic_media::{Accepts, Calendar, Codec, Demand, Entry, Feed, MediaKind, TrackId, TrackKey};
 use slab::Slab;
 use tokio::sync::mpsc;
 
@@ -528,7 +528,8 @@ impl Core {
         // Opening an encoder takes milliseconds that viewers should not wait for. The task ends by itself. Its result
         // comes back as a command.
         tokio::spawn(async move {
-            let accepts = Accepts { codecs: [Codec::H264].into(), reordering: false, any_format: false };
+            let accepts =
+                Accepts { codecs: [Codec::H264].into(), reordering: false, any_format: false, entry: Entry::Now };
             let demand = feed.demanded(key, &accepts).await.ok();
             if let Some(commands) = commands.upgrade() {
                 // An error means that the shard has ended.
