@@ -228,7 +228,7 @@ mod tests {
         Door::new(Vec::new(), true, BasePath::default(), origins)
     }
 
-    fn status(door: &Door, method: &Method, path: &str, headers: &[(header::HeaderName, &str)]) -> Option<u16> {
+    fn status(door: &Door, method: &Method, path: &str, headers: &[(HeaderName, &str)]) -> Option<u16> {
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
         let admitted = door.admits(method, &path.parse().unwrap(), &headers);
         admitted.err().map(|problem| problem.status().as_u16())
