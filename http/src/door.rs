@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::base_path::with_path;
 use crate::client::{self, Network};
+use crate::token::OfProxy;
 use crate::{BasePath, Problem};
 
 /// Decides about requests before any route does.
@@ -105,6 +106,9 @@ pub async fn enter(State(door): State<Door>, mut request: Request, next: Next) -
     }
     if let Some(peer) = peer {
         let client = client::address(peer, request.headers(), &door.trusted);
+        if client == peer && door.trusted.iter().any(|network| network.contains(peer)) {
+            request.extensions_mut().insert(OfProxy);
+        }
         if client != peer {
             request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, 0)));
         }
