@@ -135,11 +135,19 @@ pub struct Log {
     pub filter: String,
 }
 
-#[derive(Clone, PartialEq, Serialize, Deserialize, Default)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
     pub secret: String,
     pub audience: Vec<String>,
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { secret: String::new(), audience: Vec::new(), grace: Duration::from_secs(30) }
+    }
 }
 
 impl std::fmt::Debug for Auth {

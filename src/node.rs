@@ -14,14 +14,14 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use onmic_control::{Api, Rooms, Tickets, TokenGate};
+use onmic_control::{Api, Rooms, Standing, Tickets, TokenGate};
 use onmic_edge::flv;
 use onmic_edge::hls::Hls;
 use onmic_http::door::{self, Door};
 use onmic_http::serve::{self, Routes};
 use onmic_http::{Keep, Problem, cache, date};
 use onmic_ingest::rtmp;
-use onmic_media::{Calendar, Hub, NodeClock, metric};
+use onmic_media::{Calendar, Hub, NodeClock, Permits, metric};
 use onmic_mixer::Transcoder;
 use onmic_rtc::Rtc;
 use onmic_signalling::Signalling;
@@ -32,7 +32,7 @@ use crate::listen::Listeners;
 use crate::telemetry::MetricsPage;
 use crate::{health, pages, settings, telemetry};
 
-/// How often sources whose publisher is gone are expired. The grace period is some seconds.
+/// How often sources whose publisher is gone are expired, and permits whose time is over. The periods are some seconds.
 const EXPIRE_EVERY: Duration = Duration::from_millis(500);
 
 /// How often the system clock is read, to find out that it was set. Dates follow with the second reading.
@@ -72,8 +72,9 @@ impl Node {
         let webhooks = settings::webhooks(config)?;
         onmic_mixer::check().context("FFmpeg lacks something that the server needs")?;
         let clock = NodeClock::new(Instant::now(), SystemTime::now());
-        let tickets = Tickets::new(&config.auth.secret);
-        let gate = Arc::new(TokenGate::new(&config.auth.secret, tickets.clone()).for_audiences(&config.auth.audience));
+        let standing = Standing::from(Tickets::new(&config.auth.secret));
+        let gate = TokenGate::new(&config.auth.secret, standing.clone()).with_grace(config.auth.grace);
+        let gate = Arc::new(gate.for_audiences(&config.auth.audience));
         let transcoder = Transcoder::new(settings::transcoder(config));
         let hub = Hub::new(clock, settings::hub(config), Some(transcoder.clone()));
         let rtc = Rtc::start(&settings::rtc(config, hub.calendar().clone())?)?;
@@ -81,8 +82,9 @@ impl Node {
         let (stage, reports, director) = Stage::start(hub.clone(), Some(transcoder.clone()), settings::stage(config)?)
             .context("the stage cannot be started")?;
         let outbox = webhooks.as_ref().map(|(outbox, _)| outbox.clone());
-        let rooms = Rooms::new(settings::rooms(config), hub.clone(), tickets, stage.clone(), outbox, stop.clone())
-            .context("the rooms cannot be configured like this")?;
+        let rooms =
+            Rooms::new(settings::rooms(config), hub.clone(), standing.clone(), stage.clone(), outbox, stop.clone())
+                .context("the rooms cannot be configured like this")?;
         let parts = Parts { hub, gate, transcoder, rtc, hls, stage, rooms };
 
         let Parts { hub, gate, hls, rooms, .. } = &parts;
@@ -105,7 +107,7 @@ impl Node {
             endless(&mut tasks, outbox.run(receiver, stop.clone()));
         }
         tasks.spawn(watch_threads(parts.rtc.clone(), stop.clone()));
-        endless(&mut tasks, expire(hub.clone(), stop.clone()));
+        endless(&mut tasks, expire(hub.clone(), standing.permits, stop.clone()));
         endless(&mut tasks, follow_system_clock(hub.calendar().clone(), stop.clone()));
         endless(&mut tasks, telemetry::sum_up(metrics, stop.clone()));
         tracing::info!(%http, %rtmp, rtc = config.rtc.port, "ready");
@@ -155,13 +157,14 @@ impl Node {
 impl Parts {
     fn routes(&self, config: &Config, rtmp_port: u16, metrics: PrometheusHandle, stop: &CancellationToken) -> Routes {
         let Self { hub, gate, rtc, hls, stage, rooms, .. } = self;
-        let directed = rooms.clone();
+        let (directed, seated) = (rooms.clone(), rooms.clone());
         let signalling = Signalling {
             hub: hub.clone(),
             returns: stage.clone(),
             gate: gate.clone(),
             rtc: rtc.clone(),
             sync: Arc::new(move |room| directed.sync(room)),
+            has_place: Arc::new(move |name| seated.has_place(name)),
             ice_servers: config.rtc.ice_servers.clone().into(),
         };
         let metrics = MetricsPage::new(metrics, hub.clone(), rtc.clone());
@@ -171,7 +174,7 @@ impl Parts {
         let keep = Keep::of(gate.is_closed());
         let of_asker = Router::new()
             .merge(signalling.router())
-            .merge(flv::router(hub.clone(), gate.clone()))
+            .merge(flv::router(hub.clone(), gate.clone(), config.http.connections_per_address))
             .merge(Api::new(hub.clone(), gate.clone(), rooms.clone(), rtmp).router())
             .layer(kept_by(keep));
         let media = Router::new()
@@ -221,10 +224,12 @@ async fn watch_threads(rtc: Rtc, stop: CancellationToken) -> anyhow::Result<()> 
     }
 }
 
-async fn expire(hub: Arc<Hub>, stop: CancellationToken) {
+async fn expire(hub: Arc<Hub>, permits: Arc<Permits>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EXPIRE_EVERY);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        hub.expire(Instant::now());
+        let now = Instant::now();
+        hub.expire(now);
+        permits.expire(now);
     }
 }
 

@@ -32,7 +32,12 @@ pub fn hub(config: &Config) -> HubLimits {
 
 pub fn rooms(config: &Config) -> RoomsConfig {
     let rooms = &config.rooms;
-    RoomsConfig { clients: rooms.clients, limits: rooms.limits(), defaults: rooms.settings() }
+    RoomsConfig {
+        clients: rooms.clients,
+        clients_each: config.http.connections_per_address,
+        limits: rooms.limits(),
+        defaults: rooms.settings(),
+    }
 }
 
 pub fn webhooks(config: &Config) -> anyhow::Result<Option<(Arc<Outbox>, Receiver)>> {

@@ -3,7 +3,7 @@
 //! Its claims are `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`; `nbf` is checked if it is
 //! there. `aud` is checked if the server has audiences. Identity providers write it also for servers that have none.
 //! `sub` is the id of the person, and `name` is the name that others see. `seat` and `jti` mark a ticket for a seat, which
-//! is good only for as long as the person has the seat (see `ticket`). The role says what is allowed:
+//! is good for exactly as long as the person has the seat (see `ticket`). The role says what is allowed:
 //!
 //! | role | publish | play | direct its room |
 //! | --- | --- | --- | --- |
@@ -11,27 +11,36 @@
 //! | `co-host` | as its `participant` | the program, every source, its own return feed | no |
 //! | `viewer` | no | the program, its own return feed | no |
 //! | `admin` | as anybody | everything, and the API | yes |
+//!
+//! Each claim has one clock. The `exp` of a token counts on the system clock, with a leeway for the clocks of those who sign,
+//! until it is checked; from then on the rest of its time counts on the monotonic clock. What it opened may go on for the
+//! grace after that, and so may the requests of an LL-HLS player. A ticket's clock is the state of its seat, and nothing else.
+//! Whoever is banned from a room (see `bans`) is refused there whatever their token says.
 
-use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde::Deserialize;
 
 use onmic_media::gate::{Action, Admission, Gate, Refusal};
-use onmic_media::name::{Principal, RoomName, SourceName};
+use onmic_media::name::{ParticipantName, Principal, RoomName, SourceName};
+use onmic_media::{Grant, Permit};
 use onmic_room::{Actor, Authority, PersonId};
 
 use crate::rooms::words::Role;
+use crate::standing::Standing;
 use crate::ticket::Tickets;
 
-/// How far the clocks of those who sign tokens may be off, in seconds.
-const LEEWAY: u64 = 5;
+/// How far the clocks of those who sign tokens may be off.
+const LEEWAY: Duration = Duration::from_secs(5);
 /// The participant that the host's source has.
 const HOST: &str = "host";
 
 /// The claims of a token.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Claims {
+    /// When it expires, in seconds of Unix time. Some libraries write fractions.
+    exp: f64,
     room: String,
     role: Role,
     #[serde(default)]
@@ -87,9 +96,11 @@ impl Claims {
         Ok(Some(person))
     }
 
-    /// Refuses the id that the host's source has, for everybody who is not the host: it would publish as the host.
+    /// Refuses the id that the host's source has, for everybody who is not the host: it would publish as the host. A ticket may
+    /// be for the host's place. It has to be current.
     fn must_not_name_the_host(&self) -> Result<(), Refusal> {
         let names_the_host = match self.role {
+            _ if self.seat.is_some() => false,
             Role::CoHost => self.participant.as_deref() == Some(HOST) || self.sub.as_deref() == Some(HOST),
             Role::Viewer => self.sub.as_deref() == Some(HOST),
             Role::Host | Role::Admin => false,
@@ -105,6 +116,13 @@ impl Claims {
         self.jti.as_deref().or(self.sub.as_deref()).map(|id| Principal::Token(id.into()))
     }
 
+    /// Returns who answers for what is done with this token: its owner, or else `network`, from which it came. A backend is
+    /// trusted, and counts for nobody.
+    pub fn principal(&self, network: Option<Principal>) -> Option<Principal> {
+        let is_backend = self.role == Role::Admin || (self.role == Role::Host && self.sub.is_none());
+        self.owner().or(network).filter(|_| !is_backend)
+    }
+
     /// Returns the actor who gives commands with this token. A viewer needs a name, because others see who acts, and
     /// because only a backend acts for nobody.
     pub fn actor(&self) -> Result<Actor, Refusal> {
@@ -116,14 +134,32 @@ impl Claims {
         Ok(Actor { person, authority })
     }
 
-    fn allow(&self, action: Action<'_>, tickets: &Tickets) -> Result<(), Refusal> {
-        let room = match action {
-            Action::Publish(name) | Action::PlaySource(name) | Action::PlayReturn(name) => &name.room,
-            Action::Play(room) => room,
+    /// Returns how long ago it expired, or how long it is good yet, on the system clock. A ticket does not expire.
+    fn left(&self, now: SystemTime) -> Left {
+        if self.seat.is_some() {
+            return Left::Good(None);
+        }
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let left = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
+        match self.exp - now {
+            seconds if seconds >= 0.0 => Left::Good(left(seconds)), // One that is too far away is never reached.
+            seconds => Left::Expired(left(-seconds).unwrap_or(Duration::MAX)),
+        }
+    }
+
+    /// Returns what `action` has in this claim, which is checked `now` and is over `grace` after it has expired.
+    fn grant(&self, action: Action<'_>, grace: Duration, now: (Instant, SystemTime)) -> Grant {
+        let until = match self.left(now.1) {
+            Left::Good(left) => left.and_then(|left| now.0.checked_add(left.saturating_add(LEEWAY + grace))),
+            Left::Expired(ago) => Some(now.0 + (LEEWAY + grace).saturating_sub(ago)),
         };
-        self.must_cover(room)?;
+        Grant { room: room_of(action).clone(), person: self.person().ok().flatten(), place: place_of(action), until }
+    }
+
+    fn allow(&self, action: Action<'_>) -> Result<(), Refusal> {
+        self.must_cover(room_of(action))?;
         let allowed = match action {
-            Action::Play(_) => true,
+            Action::Play(_) | Action::PlayOn(_) => true,
             Action::PlaySource(_) => self.role != Role::Viewer,
             Action::Publish(name) => match self.role {
                 Role::Admin => true,
@@ -141,9 +177,6 @@ impl Claims {
             let Self { role, participant, .. } = self;
             return Err(Refusal::NotAllowed(format!("its role is {role:?}, its participant {participant:?}")));
         }
-        if let (Action::Publish(name) | Action::PlayReturn(name), Some(_)) = (action, self.seat) {
-            return self.must_be_current(name, tickets);
-        }
         Ok(())
     }
 
@@ -151,11 +184,41 @@ impl Claims {
         self.participant.as_deref() == Some(name.participant.as_str())
     }
 
-    fn must_be_current(&self, name: &SourceName, tickets: &Tickets) -> Result<(), Refusal> {
-        if self.jti.as_deref().is_some_and(|id| tickets.is_current(name, id)) {
+    /// Refuses a ticket whose place is not the person's any more.
+    fn must_be_current(&self, tickets: &Tickets) -> Result<(), Refusal> {
+        let place = || {
+            let participant = self.participant.as_deref()?.parse::<ParticipantName>().ok()?;
+            Some(SourceName::new(&self.only_room()?, &participant))
+        };
+        let is_current = |id: &str| place().is_some_and(|name| tickets.is_current(&name, id));
+        if self.seat.is_none() || self.jti.as_deref().is_some_and(is_current) {
             return Ok(());
         }
         Err(Refusal::NotAllowed("the seat it was for is no longer yours; ask for the mic again".into()))
+    }
+}
+
+/// The time that a claim has left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Left {
+    /// It is good for this long; `None` for ever.
+    Good(Option<Duration>),
+    /// It expired this long ago.
+    Expired(Duration),
+}
+
+fn room_of(action: Action<'_>) -> &RoomName {
+    match action {
+        Action::Publish(name) | Action::PlaySource(name) | Action::PlayReturn(name) => &name.room,
+        Action::Play(room) | Action::PlayOn(room) => room,
+    }
+}
+
+/// Returns the place on mic that an action needs.
+fn place_of(action: Action<'_>) -> Option<ParticipantName> {
+    match action {
+        Action::Publish(name) | Action::PlayReturn(name) => Some(name.participant.clone()),
+        Action::PlaySource(_) | Action::Play(_) | Action::PlayOn(_) => None,
     }
 }
 
@@ -163,19 +226,22 @@ impl Claims {
 pub struct TokenGate {
     key: Option<DecodingKey>,
     validation: Validation,
-    tickets: Arc<Tickets>,
+    standing: Standing,
+    /// How long what a token opened goes on after the token has expired.
+    grace: Duration,
 }
 
 impl TokenGate {
-    /// Checks tokens that are signed with `secret`; an empty one opens the gate. Tickets for seats are good while
-    /// `tickets` says so.
-    pub fn new(secret: &str, tickets: Arc<Tickets>) -> Self {
+    /// Checks tokens that are signed with `secret`; an empty one opens the gate. `standing` says which tickets are good and who
+    /// is banned.
+    pub fn new(secret: &str, standing: impl Into<Standing>) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_nbf = true;
-        validation.leeway = LEEWAY;
+        validation.leeway = LEEWAY.as_secs();
+        validation.validate_exp = false; // `expiry` does it, which knows tickets and the grace.
         validation.validate_aud = false;
         let key = (!secret.is_empty()).then(|| DecodingKey::from_secret(secret.as_bytes()));
-        Self { key, validation, tickets }
+        Self { key, validation, standing: standing.into(), grace: Duration::ZERO }
     }
 
     /// Refuses tokens whose `aud` names none of `audiences`. A token without `aud` is for every server, and without audiences
@@ -188,6 +254,11 @@ impl TokenGate {
         self
     }
 
+    /// Lets what a token opened go on for `grace` after the token has expired.
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
     /// Whether the server asks for tokens.
     pub fn is_closed(&self) -> bool {
         self.key.is_some()
@@ -195,23 +266,87 @@ impl TokenGate {
 
     /// Returns the claims of `token`; `None` when the server asks for no tokens.
     pub fn claims(&self, token: Option<&str>) -> Result<Option<Claims>, Refusal> {
+        let Some(claims) = self.read(token, Duration::ZERO)? else { return Ok(None) };
+        claims.must_be_current(&self.standing.tickets)?;
+        Ok(Some(claims))
+    }
+
+    /// Returns the claims of `token` for `room`, where its person is not banned.
+    pub fn claims_in(&self, room: &RoomName, token: Option<&str>) -> Result<Option<Claims>, Refusal> {
+        self.enter(room, token).map(|(claims, _)| claims)
+    }
+
+    /// Returns the claims of `token` for `room`, and a permit for what is opened by them.
+    pub fn enter(&self, room: &RoomName, token: Option<&str>) -> Result<(Option<Claims>, Permit), Refusal> {
+        let claims = self.read(token, Duration::ZERO)?;
+        // It is there before the decision, so whatever voids the claim from now on ends the permit.
+        let permit = self.permit(Action::Play(room), claims.as_ref());
+        if let Some(claims) = &claims {
+            claims.must_cover(room)?;
+            self.must_hold(room, claims)?;
+        }
+        Ok((claims, permit))
+    }
+
+    /// Reads a token that is signed for this server and has not been expired for longer than the leeway and `grace`.
+    fn read(&self, token: Option<&str>, grace: Duration) -> Result<Option<Claims>, Refusal> {
         let Some(key) = &self.key else { return Ok(None) };
         let token = token.ok_or(Refusal::TokenMissing)?;
         let claims = decode::<Claims>(token, key, &self.validation)
             .map_err(|error| Refusal::TokenInvalid(error.to_string()))?
             .claims;
+        if let Left::Expired(ago) = claims.left(SystemTime::now())
+            && ago > LEEWAY + grace
+        {
+            return Err(Refusal::TokenInvalid(format!("it expired {} s ago", ago.as_secs())));
+        }
         claims.must_not_name_the_host()?;
         Ok(Some(claims))
+    }
+
+    /// Refuses a ticket that is void, and a person who is banned from the room.
+    fn must_hold(&self, room: &RoomName, claims: &Claims) -> Result<(), Refusal> {
+        claims.must_be_current(&self.standing.tickets)?;
+        self.must_not_be_banned(room, claims)
+    }
+
+    fn must_not_be_banned(&self, room: &RoomName, claims: &Claims) -> Result<(), Refusal> {
+        match claims.person() {
+            Ok(Some(person)) if claims.role != Role::Admin => self.standing.bans.admit(room, &person, Instant::now()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a permit for what is opened by these claims.
+    fn permit(&self, action: Action<'_>, claims: Option<&Claims>) -> Permit {
+        let now = (Instant::now(), SystemTime::now());
+        claims.map_or_else(Permit::endless, |claims| self.standing.permits.open(claims.grant(action, self.grace, now)))
+    }
+
+    fn admit(&self, action: Action<'_>, claims: &Claims) -> Result<Admission, Refusal> {
+        claims.allow(action)?;
+        self.must_hold(room_of(action), claims)?;
+        // A sub that is not a valid id, such as that of an encoder's token, names nobody. It does not forbid to
+        // publish.
+        Ok(Admission { person: claims.person().ok().flatten(), owner: claims.owner() })
     }
 }
 
 impl Gate for TokenGate {
     fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal> {
-        let Some(claims) = self.claims(token)? else { return Ok(Admission::default()) };
-        claims.allow(action, &self.tickets)?;
-        // A sub that is not a valid id, such as that of an encoder's token, names nobody. It does not forbid to
-        // publish.
-        Ok(Admission { person: claims.person().ok().flatten(), owner: claims.owner() })
+        let grace = if let Action::PlayOn(_) = action { self.grace } else { Duration::ZERO };
+        match self.read(token, grace)? {
+            Some(claims) => self.admit(action, &claims),
+            None => Ok(Admission::default()),
+        }
+    }
+
+    fn open(&self, action: Action<'_>, token: Option<&str>) -> Result<(Admission, Permit), Refusal> {
+        let Some(claims) = self.read(token, Duration::ZERO)? else {
+            return Ok((Admission::default(), Permit::endless()));
+        };
+        let permit = self.permit(action, Some(&claims));
+        Ok((self.admit(action, &claims)?, permit))
     }
 }
 
@@ -318,7 +453,7 @@ mod tests {
 
     #[test]
     fn a_token_ends_with_its_exp() {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let demo: RoomName = "demo".parse().unwrap();
         for (ago, allowed) in [(0, true), (20, false)] {
             let claims = json!({"exp": now - ago, "room": "demo", "role": "viewer"});
@@ -349,7 +484,12 @@ mod tests {
         let nameless = claims(json!({"exp": FAR, "room": "demo", "role": "viewer"}));
         assert_eq!(nameless.owner(), None);
         assert!(named.actor().is_ok() && nameless.actor().is_err());
-        assert!(claims(json!({"exp": FAR, "room": "demo", "role": "host"})).actor().is_ok(), "a backend");
+        let backend = claims(json!({"exp": FAR, "room": "demo", "role": "host"}));
+        assert!(backend.actor().is_ok());
+        let network = Some(Principal::at("192.0.2.7".parse().unwrap()));
+        assert_eq!(backend.principal(network.clone()), None);
+        assert_eq!(nameless.principal(network.clone()), network);
+        assert_eq!(named.principal(network), Some(Principal::Token("vera".into())));
     }
 
     #[test]

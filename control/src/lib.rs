@@ -1,12 +1,14 @@
 //! The control plane: the rooms of this node, the API that directs them, and the tokens that give the right to.
 //!
 //! `api` has everything that knows HTTP routes. It stands on `rooms`, which does not know it. `rooms` drives the state
-//! machine of `onmic_room` and carries out its effects. Beside them are tokens, tickets for seats, webhooks and ids.
+//! machine of `onmic_room` and carries out its effects. Beside them are tokens, tickets for seats, bans, webhooks and ids.
 
 mod api;
 mod auth;
+mod bans;
 mod random;
 mod rooms;
+mod standing;
 mod ticket;
 mod webhook;
 
@@ -14,5 +16,6 @@ pub use api::Api;
 pub use auth::TokenGate;
 pub use rooms::words::{AvSync, HostLeaves};
 pub use rooms::{Rooms, RoomsConfig};
+pub use standing::Standing;
 pub use ticket::Tickets;
 pub use webhook::{Outbox, Receiver};

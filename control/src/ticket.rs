@@ -1,8 +1,9 @@
 //! Tickets, each of which gives the right to publish from one seat, and the list of those that are good now.
 //!
-//! A ticket's token names its grant (`jti`). It is good until it expires and only while the grant is good:
-//! [`Tickets::void`] ends it at once, whatever the token's `exp` says. The gate asks here, and holds no other lock
-//! meanwhile.
+//! A ticket's token names its grant (`jti`), and is good for exactly as long as the grant is, whatever its `exp` says: a
+//! publisher whose connection breaks comes back with the ticket that it has. The room ends the grant ([`Tickets::void`]) when
+//! nobody publishes in time, and when the person loses the seat or is no longer the host. The gate asks here, and holds no
+//! other lock meanwhile.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,8 +22,14 @@ use crate::random;
 /// The tickets of the node.
 pub struct Tickets {
     key: Option<EncodingKey>,
-    /// The id of the grant that is good now for each source. Bounded by the seats of all rooms.
-    grants: Mutex<HashMap<SourceName, String>>,
+    /// The grant that is good now for each source. Bounded by the seats of all rooms.
+    grants: Mutex<HashMap<SourceName, Good>>,
+}
+
+/// A grant that is good now.
+struct Good {
+    id: String,
+    person: PersonId,
 }
 
 /// A ticket, as it is sent to the person.
@@ -42,7 +49,7 @@ pub struct Ticket {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     pub token: Option<String>,
-    /// When the token expires.
+    /// When the place is lost if nothing is published until then.
     pub expires: String,
     /// The wall time of the newest frame of the program.
     #[schema(required)]
@@ -75,9 +82,18 @@ impl Tickets {
         Arc::new(Self { key, grants: Mutex::default() })
     }
 
-    /// Returns a ticket for `grant`. If the grant is good already, the ticket has the same id as before.
+    /// Returns a ticket for `grant`. If the person has that grant already, the ticket has the same id as before.
     pub fn issue(&self, grant: &Grant<'_>, now: Date, program_time: Option<Date>) -> Ticket {
-        let jti = self.grants.lock().entry(grant.name.clone()).or_insert_with(random::id).clone();
+        let jti = {
+            let mut grants = self.grants.lock();
+            match grants.get(grant.name).filter(|good| good.person == *grant.person) {
+                Some(good) => good.id.clone(),
+                None => {
+                    let good = Good { id: random::id(), person: grant.person.clone() };
+                    grants.entry(grant.name.clone()).insert_entry(good).get().id.clone()
+                }
+            }
+        };
         let micros = i64::try_from(grant.expires_in.as_micros()).unwrap_or(i64::MAX);
         let expires = now.offset_micros(micros);
         let SourceName { room, participant } = grant.name;
@@ -107,7 +123,15 @@ impl Tickets {
 
     /// Whether the grant `id` is good for `name`.
     pub fn is_current(&self, name: &SourceName, id: &str) -> bool {
-        self.grants.lock().get(name).is_some_and(|current| current == id)
+        self.grants.lock().get(name).is_some_and(|current| current.id == id)
+    }
+
+    /// Ends the grant for `name` if another person than this one has it.
+    pub fn keep_for(&self, name: &SourceName, person: Option<&PersonId>) {
+        let mut grants = self.grants.lock();
+        if grants.get(name).is_some_and(|good| Some(&good.person) != person) {
+            grants.remove(name);
+        }
     }
 
     /// Ends the grant for `name`.
@@ -153,6 +177,25 @@ mod tests {
         let again = tickets.issue(&grant, now, None).token.unwrap();
         assert!(gate.check(Action::Publish(&anna), Some(&again)).is_ok());
         assert!(gate.check(Action::Publish(&anna), Some(&token)).is_err());
+    }
+
+    #[test]
+    fn a_ticket_lives_and_dies_with_its_place_whatever_the_clock_says() {
+        let tickets = Tickets::new("secret");
+        let gate = TokenGate::new("secret", tickets.clone());
+        let host: SourceName = "demo".parse().unwrap();
+        let (mia, ben): (PersonId, PersonId) = ("mia".parse().unwrap(), "ben".parse().unwrap());
+        let grant = Grant { name: &host, person: &mia, seat: None, expires_in: Duration::from_secs(10) };
+        let token = tickets.issue(&grant, Date(1_000_000), None).token.unwrap();
+        let good = |token: &str| gate.check(Action::Publish(&host), Some(token)).is_ok();
+        assert!(good(&token), "its date was long ago, and the place is still hers");
+        tickets.keep_for(&host, Some(&mia));
+        assert!(good(&token));
+        let next = tickets.issue(&Grant { person: &ben, ..grant }, Date(1_000_000), None).token.unwrap();
+        assert!(good(&next) && !good(&token), "another person has the place");
+        tickets.keep_for(&host, None);
+        assert!(!good(&next) && gate.claims(Some(&next)).is_err(), "nobody has it, for whatever it is shown");
+        assert!(gate.check(Action::Play(&host.room), Some(&next)).is_err());
     }
 
     #[test]

@@ -27,7 +27,7 @@ async fn main() {
     let gate = Arc::new(OpenGate);
     let shutdown = CancellationToken::new();
     let hls = Hls::new(hub.clone(), gate.clone(), HlsConfig::default(), shutdown.clone());
-    let router = hls.router().merge(flv::router(hub.clone(), gate)).layer(onmic_http::cors::layer());
+    let router = hls.router().merge(flv::router(hub.clone(), gate, usize::MAX)).layer(onmic_http::cors::layer());
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use onmic_http::{Problem, token};
 use onmic_media::gate::Refusal;
-use onmic_media::{Action, Feed, Gate};
+use onmic_media::{Action, Feed, Gate, NoShare};
 use thiserror::Error;
 
 /// Why a viewer does not get what it asked for.
@@ -28,6 +28,9 @@ pub enum EdgeError {
     /// This process is about to stop.
     #[error("this server is about to stop; try again")]
     Stopping,
+    /// The principal has as many of these as one may have.
+    #[error(transparent)]
+    NoShare(#[from] NoShare),
     /// The gate refuses this viewer.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -45,6 +48,8 @@ impl EdgeError {
             Self::NoSuchRoom | Self::NoSuchFile => StatusCode::NOT_FOUND,
             Self::BadQuery(_) => StatusCode::BAD_REQUEST,
             Self::Unavailable(_) | Self::TimedOut | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoShare(NoShare::Principal(..)) => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoShare(NoShare::Full(..)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(Refusal::NotAllowed(_)) => StatusCode::FORBIDDEN,
             Self::Refused(_) => StatusCode::UNAUTHORIZED,
         }
@@ -56,6 +61,10 @@ impl From<EdgeError> for Problem {
         let status = error.status();
         let problem = match error {
             EdgeError::Refused(refusal) => return Self::from(refusal),
+            EdgeError::NoShare(why) => {
+                return Self::new(status, why.to_string())
+                    .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
             error => Self::new(status, error.to_string()),
         };
         // A missing file may exist a second later. The cache shields this server from clients that ask too often.

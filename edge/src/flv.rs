@@ -5,7 +5,7 @@
 //!
 //! The head of a file names the kinds that it holds, and players wait for those. So the head names the kinds that flow
 //! when the file begins. The file ends when that is no longer true: a track begins that the head did not name, or
-//! another codec replaces one. A player that asks again gets the new tracks.
+//! another codec replaces one. A player that asks again gets the new tracks. It also ends with the permit of its viewer.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -16,21 +16,22 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http_body::Frame as BodyFrame;
 use metrics::Counter;
+use onmic_http::Sender;
 use onmic_media::flv::{self, TagType};
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::{
-    Accepts, Action, Codec, DropReason, Entry, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, Parameters, Placed,
-    Playback, RoomName, Start, TrackKey, Tracks, ViewerKind, Viewing, Wants, metric,
+    Accepts, Action, Codec, DropReason, Entry, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, Parameters, Permit,
+    Placed, Playback, RoomName, Share, Shares, Start, TrackKey, Tracks, ViewerKind, Viewing, Wants, metric,
 };
 use tokio::time::timeout;
 
-use crate::error::{EdgeError, admit};
+use crate::error::EdgeError;
 
 /// The codecs that players take. H.264 is written in the form that every player reads, the other video codecs in
 /// enhanced tags.
@@ -43,26 +44,31 @@ const READY_MAX: usize = 64;
 struct Shared {
     hub: Arc<Hub>,
     gate: Arc<dyn Gate>,
+    shares: Arc<Shares>,
 }
 
-/// Makes the route, with its full path.
-pub fn router(hub: Arc<Hub>, gate: Arc<dyn Gate>) -> Router {
-    Router::new().route("/flv/{file}", get(play)).with_state(Shared { hub, gate })
+/// Makes the route, with its full path. One principal has at most `each` viewers.
+pub fn router(hub: Arc<Hub>, gate: Arc<dyn Gate>, each: usize) -> Router {
+    // In all they are limited by the connections of HTTP.
+    let shares = Shares::new("viewers by HTTP-FLV", usize::MAX, each);
+    Router::new().route("/flv/{file}", get(play)).with_state(Shared { hub, gate, shares })
 }
 
-async fn play(State(shared): State<Shared>, Path(file): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
-    answer(&shared, &file, &uri, &headers).await.unwrap_or_else(IntoResponse::into_response)
+async fn play(State(shared): State<Shared>, Path(file): Path<String>, sender: Sender) -> Response {
+    answer(&shared, &file, &sender).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn answer(shared: &Shared, file: &str, uri: &Uri, headers: &HeaderMap) -> Result<Response, EdgeError> {
+async fn answer(shared: &Shared, file: &str, sender: &Sender) -> Result<Response, EdgeError> {
     let room = file.strip_suffix(".flv").ok_or(EdgeError::NoSuchFile)?;
     let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
-    admit(&*shared.gate, Action::Play(&room), headers, uri)?;
+    let (admission, permit) = shared.gate.open(Action::Play(&room), sender.token.as_deref())?;
+    let share = shared.shares.take(admission.owner.or_else(|| sender.counted()));
+    let share = share.inspect_err(|_| DropReason::FlvShare.count(1))?;
     let name = FeedName::Program(room);
     shared.hub.feed(&name).ok_or(EdgeError::NoSuchRoom)?;
     let feed = timeout(SETTLE_PATIENCE, shared.hub.await_feed(&name)).await;
     let feed = feed.map_err(|_| EdgeError::late(shared.hub.feed(&name).as_deref()))?;
-    let body = Live::open(&feed).await?;
+    let body = Live::open(&feed, (permit, share)).await?;
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/x-flv"));
@@ -80,6 +86,8 @@ struct Live {
     start: Option<i64>,
     ended: bool,
     bytes: Counter,
+    permit: Permit,
+    _share: Share,
     _viewing: Viewing,
 }
 
@@ -99,7 +107,7 @@ impl Named {
 }
 
 impl Live {
-    async fn open(feed: &Arc<Feed>) -> Result<Self, EdgeError> {
+    async fn open(feed: &Arc<Feed>, (permit, share): (Permit, Share)) -> Result<Self, EdgeError> {
         let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false, entry: Entry::Now };
         let playback =
             Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await;
@@ -120,7 +128,7 @@ impl Live {
         }
         let bytes = metrics::counter!(metric::BYTES, "direction" => "out", "protocol" => "flv");
         let viewing = feed.viewers().join(ViewerKind::Flv);
-        Ok(Self { playback, tracks, ready, start: None, ended: false, bytes, _viewing: viewing })
+        Ok(Self { playback, tracks, ready, start: None, ended: false, bytes, permit, _share: share, _viewing: viewing })
     }
 
     /// Writes the pieces that are ready, up to [`READY_MAX`] of them.
@@ -185,6 +193,7 @@ impl HttpBody for Live {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
         if self.ready.is_empty() {
+            self.ended |= self.permit.poll_ended(cx).is_ready();
             self.fill(cx);
         }
         match self.ready.pop_front() {
@@ -217,7 +226,7 @@ mod tests {
     use http_body_util::BodyExt;
     use onmic_media::codec::{aac, h264};
     use onmic_media::hub::HubLimits;
-    use onmic_media::{Arrival, ClockRate, NodeClock, Protocol, Publication, Rendition, Ticks};
+    use onmic_media::{Arrival, ClockRate, Grant, NodeClock, Permits, Protocol, Publication, Rendition, Ticks};
 
     use super::*;
 
@@ -252,6 +261,14 @@ mod tests {
             .unwrap();
     }
 
+    fn share() -> Share {
+        Shares::new("viewers", 1, 1).take(None).unwrap()
+    }
+
+    async fn open(hub: &Hub) -> Result<Live, EdgeError> {
+        Live::open(&hub.program(&"demo".parse().unwrap()).unwrap(), (Permit::endless(), share())).await
+    }
+
     /// Returns the kind and the milliseconds of each tag.
     fn tags(mut file: &[u8]) -> Vec<(u8, u32)> {
         let mut tags = Vec::new();
@@ -272,7 +289,7 @@ mod tests {
             push(&mut publication, &pictures, frame * 40, frame == 0);
             push(&mut publication, &sound, frame * 40, true);
         }
-        let body = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
+        let body = open(&hub).await.unwrap();
         hub.end_all();
         let tags = tags(&body.collect().await.unwrap().to_bytes());
         assert!(tags.is_sorted_by_key(|(_, millis)| *millis), "{tags:?}");
@@ -281,11 +298,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_file_ends_with_the_permit_of_its_viewer() {
+        let (hub, mut publication) = publish();
+        push(&mut publication, &pictures(), 0, true);
+        push(&mut publication, &sound(48_000), 0, true);
+        let (permits, room) = (Arc::new(Permits::default()), "demo".parse::<RoomName>().unwrap());
+        let until = *BEGAN + Duration::from_secs(3);
+        let permit = permits.open(Grant { room: room.clone(), person: None, place: None, until: Some(until) });
+        let body = Live::open(&hub.program(&room).unwrap(), (permit, share())).await.unwrap();
+        let (file, ()) = tokio::join!(timeout(SETTLE_PATIENCE, body.collect()), async {
+            permits.expire(until);
+        });
+        file.expect("the file ends").unwrap();
+        assert!(permits.is_empty());
+    }
+
+    #[tokio::test]
     async fn a_track_that_is_replaced_ends_the_file() {
         let (hub, mut publication) = publish();
         push(&mut publication, &pictures(), 0, true);
         push(&mut publication, &sound(48_000), 0, true);
-        let body = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
+        let body = open(&hub).await.unwrap();
         push(&mut publication, &sound(44_100), 40, true);
         let file = timeout(SETTLE_PATIENCE, body.collect()).await.expect("the file ends").unwrap();
         assert!(!file.to_bytes().is_empty());
@@ -296,11 +329,11 @@ mod tests {
         let (hub, mut publication) = publish();
         publication.expect([TrackKey::VIDEO]);
         push(&mut publication, &pictures(), 0, true);
-        let body = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
+        let body = open(&hub).await.unwrap();
         push(&mut publication, &sound(48_000), 40, true);
         let file = timeout(SETTLE_PATIENCE, body.collect()).await.expect("the file ends").unwrap().to_bytes();
         assert_eq!(file[4], 1, "video alone was named");
-        let again = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
+        let again = open(&hub).await.unwrap();
         hub.end_all();
         assert_eq!(again.collect().await.unwrap().to_bytes()[4], 5, "both are, for a player that asks again");
     }
@@ -313,7 +346,7 @@ mod tests {
         for second in 1..4 {
             push(&mut publication, &pictures(), second * 1000, true);
         }
-        let body = Live::open(&hub.program(&"demo".parse().unwrap()).unwrap()).await.unwrap();
+        let body = open(&hub).await.unwrap();
         push(&mut publication, &sound(48_000), 3040, true);
         let file = timeout(SETTLE_PATIENCE, body.collect()).await.expect("the file ends").unwrap().to_bytes();
         assert_eq!(file[4], 1);

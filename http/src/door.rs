@@ -22,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use crate::base_path::with_path;
 use crate::client::{self, Network};
 use crate::origin::{Origin, Origins};
+use crate::token::OfProxy;
 use crate::{BasePath, Problem};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -149,6 +150,9 @@ async fn answer(door: &Door, mut request: Request, next: Next) -> Response {
     }
     if let Some(peer) = peer {
         let client = client::address(peer, request.headers(), &door.trusted);
+        if client == peer && door.trusted.iter().any(|network| network.contains(peer)) {
+            request.extensions_mut().insert(OfProxy);
+        }
         if client != peer {
             request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, 0)));
         }

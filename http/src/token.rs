@@ -17,6 +17,20 @@ pub struct Sender {
     pub token: Option<Box<str>>,
     /// The network that the request came from. A request that came by no connection, as in a test, is this machine's.
     pub network: Principal,
+    /// Whether that is a trusted proxy's, which did not name its client.
+    pub is_proxy: bool,
+}
+
+/// Marks a request of a trusted proxy that does not name its client. The door puts it on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfProxy;
+
+impl Sender {
+    /// Returns the one whom shares and rates count for where the token names no owner. It is nobody where everybody may be behind
+    /// one address.
+    pub fn counted(&self) -> Option<Principal> {
+        (!self.is_proxy).then(|| self.network.clone())
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Sender {
@@ -25,7 +39,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Sender {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
         let network = Principal::at(peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        Ok(Self { token: token(&parts.headers, &parts.uri).map(Into::into), network })
+        let is_proxy = parts.extensions.get::<OfProxy>().is_some();
+        Ok(Self { token: token(&parts.headers, &parts.uri).map(Into::into), network, is_proxy })
     }
 }
 

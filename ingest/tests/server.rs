@@ -15,7 +15,7 @@ use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits, TrustedProxies, serve};
 use onmic_media::codec::{Parameters, aac, h265, nal};
 use onmic_media::gate::{Admission, OpenGate, Refusal};
 use onmic_media::hub::HubLimits;
-use onmic_media::{Action, Advice, Codec, Gate, Hub, MediaKind, NodeClock, flv};
+use onmic_media::{Action, Advice, Codec, Gate, Grant, Hub, MediaKind, NodeClock, Permit, Permits, flv};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -473,5 +473,83 @@ async fn rtmps_is_rtmp_behind_a_certificate() {
     publisher.send().await;
     publisher.expect("\"_result\" 9").await;
     assert!(server.hub.source(&"demo".parse().unwrap()).unwrap().is_connected());
+    server.stop().await;
+}
+
+/// Returns a player of "demo" that has been answered, or refused with a sentence that has this in it.
+async fn play_demo(server: &Server, expected: &str) -> Peer<TcpStream> {
+    let mut player = server.tcp().await;
+    let list = Value::StrictArray(vec![Value::text("hvc1")]);
+    player.client.play("live", "demo", &[("fourCcList", list)]);
+    player.send().await;
+    player.expect(expected).await;
+    player
+}
+
+#[tokio::test]
+async fn players_of_one_address_leave_connections_to_others_and_all_leave_some_to_publishers() {
+    let limits = RtmpLimits { connections: 16, connections_per_address: 16, ..RtmpLimits::default() };
+    // As a proxy that names no client, this machine has no limit for itself.
+    for (is_proxy, most, sentence) in
+        [(false, 8, "8 players by RTMP already, as many"), (true, 14, "14 players by RTMP already, its limit")]
+    {
+        let proxies = TrustedProxies::new(move |_| is_proxy);
+        let config = RtmpConfig { limits: limits.clone(), proxies, ..RtmpConfig::default() };
+        let server = Server::start(config, Arc::new(OpenGate)).await;
+        let mut publisher = server.tcp().await;
+        publish_hevc(&mut publisher, 1).await;
+        let mut players = Vec::new();
+        for _ in 0..most {
+            players.push(play_demo(&server, "NetStream.Play.Start").await);
+        }
+        play_demo(&server, sentence).await;
+        let mut another = server.tcp().await;
+        another.client.publish("live", "another");
+        another.send().await;
+        another.expect("NetStream.Publish.Start").await;
+        server.stop().await;
+    }
+}
+
+/// Opens with permits of its own.
+struct Permitting {
+    permits: Arc<Permits>,
+    until: Instant,
+}
+
+impl Gate for Permitting {
+    fn check(&self, _: Action<'_>, _: Option<&str>) -> Result<Admission, Refusal> {
+        Ok(Admission::default())
+    }
+
+    fn open(&self, action: Action<'_>, _: Option<&str>) -> Result<(Admission, Permit), Refusal> {
+        let room = match action {
+            Action::Publish(name) => name.room.clone(),
+            _ => "demo".parse().unwrap(),
+        };
+        // What the bystander opens has no end.
+        let until = (room.as_str() == "demo").then_some(self.until);
+        Ok((Admission::default(), self.permits.open(Grant { room, person: None, place: None, until })))
+    }
+}
+
+#[tokio::test]
+async fn publishers_and_players_are_closed_with_a_sentence_when_their_permit_ends() {
+    let (permits, until) = (Arc::new(Permits::default()), Instant::now() + Duration::from_secs(3600));
+    let server = Server::start(RtmpConfig::default(), Arc::new(Permitting { permits: permits.clone(), until })).await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 1).await;
+    let mut player = play_demo(&server, "NetStream.Play.Start").await;
+    let mut bystander = server.tcp().await;
+    bystander.client.publish("live", "other");
+    bystander.send().await;
+    bystander.expect("NetStream.Publish.Start").await;
+    permits.expire(until);
+    publisher.expect_close("The token has expired.").await;
+    player.expect_close("The token has expired.").await;
+    bystander.client.command(0, "getStreamLength", 9.0, &[Value::Null]);
+    bystander.send().await;
+    bystander.expect("\"_result\" 9").await;
+    assert_eq!(permits.len(), 1);
     server.stop().await;
 }

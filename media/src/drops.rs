@@ -109,6 +109,18 @@ metric::label_values! {
     RtcShare => "rtc_share",
     /// A WebRTC session that had not connected gave way to another.
     RtcGaveWay => "rtc_gave_way",
+    /// A WebSocket to the events of a room was refused: the node has as many as it may have (503).
+    EventsFull => "events_full",
+    /// A WebSocket to the events of a room was refused: the token or address has as many as one may have (429).
+    EventsShare => "events_share",
+    /// A viewer by HTTP-FLV was refused: the token or address has as many as one may have (429).
+    FlvShare => "flv_share",
+    /// An RTMP player was refused: players have all connections that are not kept for publishers.
+    RtmpPlayersFull => "rtmp_players_full",
+    /// An RTMP player was refused: the token or address has as many players as one may have.
+    RtmpPlayersShare => "rtmp_players_share",
+    /// A request or a command was refused: the token or address is faster than one may be (429).
+    TooFast => "too_fast",
     /// A publisher sent more than `ingest.bitrate`, and was ended.
     BitrateTooHigh => "bitrate_too_high",
     /// A STUN message is neither a binding request nor the answer to one of ours.

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::name::{PersonId, Principal, RoomName, SourceName};
+use crate::permit::Permit;
 use crate::source::{Protocol, Publisher};
 
 /// Names an action that a peer asks to do.
@@ -12,6 +13,8 @@ pub enum Action<'a> {
     Publish(&'a SourceName),
     /// Watch the program of this room.
     Play(&'a RoomName),
+    /// Go on watching the program of this room, by a request of its own: LL-HLS.
+    PlayOn(&'a RoomName),
     /// Watch one source.
     PlaySource(&'a SourceName),
     /// Watch the return feed made for this participant.
@@ -54,10 +57,15 @@ impl Admission {
     }
 }
 
-/// Decides, and changes nothing. It is called once per session, on the caller's thread, and must not block.
+/// Decides, and changes nothing. It is called on the caller's thread, and must not block.
 pub trait Gate: Send + Sync + 'static {
-    /// Decides on an action. `token` is the peer's, unchecked.
+    /// Decides on an action that is over with its answer. `token` is the peer's, unchecked.
     fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal>;
+
+    /// Decides on an action that opens something, which is closed when the permit ends ([`crate::permit`]).
+    fn open(&self, action: Action<'_>, token: Option<&str>) -> Result<(Admission, Permit), Refusal> {
+        self.check(action, token).map(|admission| (admission, Permit::endless()))
+    }
 }
 
 /// Allows everything: for a server that listens on loopback only, and for tests.

@@ -24,7 +24,7 @@ use crate::name::{ParticipantName, RoomName, SourceName};
 use crate::program::Program;
 use crate::program_clock::ProgramClock;
 use crate::publication::Publication;
-use crate::source::{Publisher, Source};
+use crate::source::{Protocol, Publisher, Source};
 use crate::time::NodeClock;
 
 /// The limits and times of the hub.
@@ -78,6 +78,9 @@ pub enum PublishRefused {
     #[error("this server carries {0} sources already, its limit")]
     Full(usize),
 }
+
+/// The source that a publisher continues, if there is one.
+type Found = Option<Arc<Source>>;
 
 /// All sources and programs of a node, by name. Share it behind an `Arc`.
 pub struct Hub {
@@ -146,24 +149,26 @@ impl Hub {
     ) -> Result<Publication, PublishRefused> {
         let publisher = publisher.into();
         let mut names = self.names.lock();
-        let source = match names.rooms.get(&name.room).and_then(|room| room.sources.get(&name.participant)) {
-            Some(source) => {
-                if !source.may_be_taken(publisher.protocol, now, self.limits.grace) {
-                    return Err(PublishRefused::Busy(name.clone()));
-                }
-                source.clone()
-            }
-            None => {
-                if names.sources >= self.limits.sources {
-                    return Err(PublishRefused::Full(names.sources));
-                }
-                self.begin(&mut names, name, publisher.clone(), now)
-            }
-        };
+        let source = self.find_free(&names, name, publisher.protocol, now)?;
+        let source = source.unwrap_or_else(|| self.begin(&mut names, name, publisher.clone(), now));
         let publication = Publication::new(source, publisher, self.limits.bitrate, now);
         drop(names);
         self.changes.tell(&name.room);
         Ok(publication)
+    }
+
+    /// Checks that a publisher by `protocol` could publish `name` now. It changes nothing.
+    pub fn may_publish(&self, name: &SourceName, protocol: Protocol, now: Instant) -> Result<(), PublishRefused> {
+        self.find_free(&self.names.lock(), name, protocol, now).map(drop)
+    }
+
+    fn find_free(&self, names: &Names, name: &SourceName, by: Protocol, now: Instant) -> Result<Found, PublishRefused> {
+        match names.rooms.get(&name.room).and_then(|room| room.sources.get(&name.participant)) {
+            Some(source) if source.may_be_taken(by, now, self.limits.grace) => Ok(Some(source.clone())),
+            Some(_) => Err(PublishRefused::Busy(name.clone())),
+            None if names.sources >= self.limits.sources => Err(PublishRefused::Full(names.sources)),
+            None => Ok(None),
+        }
     }
 
     /// Begins a new source. The first one of a room also begins its program, whose timeline starts now.
@@ -338,7 +343,6 @@ mod tests {
     use crate::key::{MediaKind, Rendition, TrackKey};
     use crate::publication::{Arrival, TakenOver};
     use crate::ring::{Join, Read};
-    use crate::source::Protocol;
     use crate::testing::{audio, video};
     use crate::time::Ticks;
     use crate::track::Track;
@@ -389,6 +393,8 @@ mod tests {
         first.push(arrival(0, true), start + secs(5)).unwrap();
         let refused = hub.publish(&key(), Protocol::Whip, start + secs(15)).unwrap_err();
         assert_eq!(refused, PublishRefused::Busy(key()));
+        assert_eq!(hub.may_publish(&key(), Protocol::Whip, start + secs(15)), Err(refused));
+        assert!(hub.may_publish(&key(), Protocol::Whip, start + secs(16)).is_ok() && first.is_current());
         hub.publish(&key(), Protocol::Whip, start + secs(16)).unwrap();
         assert_eq!(first.push(arrival(90_000, true), start + secs(17)), Err(TakenOver.into()));
     }

@@ -109,6 +109,8 @@ metrics_of_onmic! {
     HLS_BLOCKED = "onmic_hls_blocked", Gauge, [];
     /// Counts WHEP sessions that players gave up, and offers without a usable codec, by the reasons below.
     WHEP_GIVEN_UP = "onmic_whep_given_up_total", Counter, ["reason"];
+    /// Counts what was open by a token, a ticket or a seat and was ended, by the reasons below.
+    PERMITS_ENDED = "onmic_permits_ended_total", Counter, ["reason"];
     /// Counts threads that ended by a panic, by their name. Each was replaced.
     THREADS_DIED = "onmic_threads_died_total", Counter, ["thread"];
     /// Measures the time since the last turn of the WebRTC thread that has been busy the longest, in seconds.
@@ -209,6 +211,7 @@ mod tests {
 
     use super::*;
     use crate::drops::DropReason;
+    use crate::permit::Ending;
 
     const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/METRICS.md");
 
@@ -235,6 +238,7 @@ mod tests {
             sentences
                 .chain(Latency::ALL.iter().map(|stage| stage.sentence()))
                 .chain(GivenUp::ALL.iter().map(|reason| reason.sentence()))
+                .chain(Ending::ALL.iter().map(|reason| reason.sentence()))
                 .all(|sentence| sentence.ends_with('.'))
         );
     }
@@ -254,6 +258,10 @@ mod tests {
         }
         out.push_str("\n## Reasons to give WHEP up\n\n| `reason` | |\n| --- | --- |\n");
         for reason in GivenUp::ALL {
+            writeln!(out, "| `{}` | {} |", reason.name(), reason.sentence()).unwrap();
+        }
+        out.push_str("\n## Reasons to end what was opened\n\n| `reason` | |\n| --- | --- |\n");
+        for reason in Ending::ALL {
             writeln!(out, "| `{}` | {} |", reason.name(), reason.sentence()).unwrap();
         }
         out.push_str(

@@ -104,6 +104,11 @@ pub enum Command {
         /// The person on the seat.
         person: PersonId,
     },
+    /// The host sends somebody out of the room, with everything that they have in it. They may come back.
+    Kick {
+        /// The person.
+        person: PersonId,
+    },
     /// The host takes somebody off their seat. They may ask again after a cool-down.
     Remove {
         /// The person on the seat.

@@ -30,6 +30,13 @@ pub enum Effect {
         /// The reason, which the publisher is told.
         reason: RevokeReason,
     },
+    /// Close whatever this person has open in the room, by whichever protocol.
+    Kicked {
+        /// The room.
+        room: RoomName,
+        /// The person who was sent out of it.
+        person: PersonId,
+    },
     /// Make the room's program of these sources from now on. Given only when they have changed.
     Mix {
         /// The room.
@@ -48,9 +55,11 @@ impl Effect {
     /// Returns the room that the effect concerns.
     pub fn room(&self) -> &RoomName {
         match self {
-            Self::Event { room, .. } | Self::Revoke { room, .. } | Self::Mix { room, .. } | Self::Ended { room } => {
-                room
-            }
+            Self::Event { room, .. }
+            | Self::Revoke { room, .. }
+            | Self::Kicked { room, .. }
+            | Self::Mix { room, .. }
+            | Self::Ended { room } => room,
             Self::Ticket(ticket) => &ticket.room,
         }
     }
@@ -94,6 +103,8 @@ pub enum RevokeReason {
     Left,
     /// The host removed the person.
     Removed,
+    /// The host sent the person out of the room.
+    Kicked,
     /// The publisher did not connect, or did not come back, in time.
     Timeout,
     /// The publisher could not connect, so the person is back in the queue.
@@ -120,6 +131,7 @@ impl RevokeReason {
             Self::RoomsFull => "rooms-full",
             Self::Left => "left",
             Self::Removed => "removed",
+            Self::Kicked => "kicked",
             Self::Timeout => "timeout",
             Self::Failed => "failed",
             Self::HandedOver => "handed-over",
@@ -142,6 +154,7 @@ impl fmt::Display for RevokeReason {
             Self::RoomsFull => "This server has as many rooms as it can. Try again later.",
             Self::Left => "You left the mic.",
             Self::Removed => "The host removed you from the mic. Ask again a little later.",
+            Self::Kicked => "The host sent you out of the room.",
             Self::Timeout => "Your stream did not arrive in time. Ask for the mic again.",
             Self::Failed => "Your stream could not connect. Wait for the host to let you on again.",
             Self::HandedOver => "The room was handed over to somebody else. Ask for the mic to go on.",

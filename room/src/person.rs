@@ -5,15 +5,16 @@
 
 use std::time::Instant;
 
-use crate::command::Authority;
-use crate::effect::{Effect, Step, Ticket};
-use crate::event::Event;
+use crate::command::{Actor, Authority};
+use crate::effect::{Effect, RevokeReason, Step, Ticket};
+use crate::event::{Event, LeftReason};
+use crate::host::Host;
 use crate::refused::Refused;
 use crate::room::Room;
 use crate::seat::{Muted, Phase};
 use crate::settings::Limits;
 use crate::view::PersonView;
-use onmic_names::{PersonId, is_display_name};
+use onmic_names::{ParticipantName, PersonId, is_display_name};
 
 #[derive(Debug)]
 pub(crate) struct Person {
@@ -115,6 +116,36 @@ impl Room {
             leaver.leaves = Some(until);
             self.leaving.insert((until, person.clone()));
         }
+    }
+
+    /// Takes a person out of the room at once, with everything that they have in it.
+    pub fn kick(&mut self, step: &mut Step, by: &Actor, id: &PersonId) -> Result<(), Refused> {
+        self.must_direct(by)?;
+        if !self.persons.contains_key(id) {
+            return Ok(()); // They may watch without being in the room. The driver knows what they have open.
+        }
+        if self.phase_of(id).is_some_and(|(_, phase)| !matches!(phase, Phase::Invited { .. })) {
+            self.cool_down(step, id);
+        }
+        if self.is_host(id) {
+            self.drop_source(step, &ParticipantName::host());
+            step.revoke(&self.name, &ParticipantName::host(), RevokeReason::Kicked);
+            self.host = Host::default();
+            let host = self.host_view();
+            self.emit(step, Event::HostChanged { host });
+        }
+        if let Some(person) = self.persons.get_mut(id) {
+            person.connected = false;
+            if let Some(until) = person.leaves.take() {
+                self.leaving.remove(&(until, id.clone()));
+            }
+        }
+        self.drop_request(step, id);
+        self.drop_invitation(step, id);
+        self.clear_seat(step, id, LeftReason::Removed, RevokeReason::Kicked);
+        self.forget_if_gone(step, id);
+        step.effects.push(Effect::Kicked { room: self.name.clone(), person: id.clone() });
+        Ok(())
     }
 
     pub fn expire_presence(&mut self, step: &mut Step) {

@@ -224,6 +224,7 @@ impl Rooms {
             Command::Decline { person } => room.decline(step, by, &person),
             Command::LeaveMic { person } => room.leave_mic(step, by, &person),
             Command::Remove { person } => room.remove(step, by, &person),
+            Command::Kick { person } => room.kick(step, by, &person),
             Command::ClearSeat { seat } => room.clear_by(step, by, seat),
             Command::Mute { who, audio, video } => room.mute(step, by, &room.resolve(&who)?, audio, video),
             Command::LockSeat { seat, locked } => room.lock_seat(step, by, seat, locked),

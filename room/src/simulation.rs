@@ -25,12 +25,15 @@ pub struct Report {
     pub refusals: BTreeMap<&'static str, u64>,
     /// The number of revoked publishers for each reason.
     pub revocations: BTreeMap<&'static str, u64>,
+    /// The number of people who were sent out of a room.
+    pub kicked: u64,
 }
 
 impl Report {
     /// Returns the sum of two reports.
     pub fn plus(mut self, other: Self) -> Self {
         self.inputs += other.inputs;
+        self.kicked += other.kicked;
         let mine = [&mut self.events, &mut self.refusals, &mut self.revocations];
         for (mine, theirs) in mine.into_iter().zip([other.events, other.refusals, other.revocations]) {
             for (word, count) in theirs {

@@ -5,7 +5,7 @@
 mod stage;
 
 use onmic_room::{
-    Actor, Authority, Command, Input, Limits, RefusedKind, RevokeReason, Rooms, SeatState, Settings, Timeouts,
+    Actor, Authority, Command, Effect, Input, Limits, RefusedKind, RevokeReason, Rooms, SeatState, Settings, Timeouts,
 };
 use stage::{
     Stage, events, grant, invite, kinds, mute, participant, person, request, revoked, room, seat, seconds, settings,
@@ -81,6 +81,50 @@ fn a_viewer_who_was_removed_and_publishes_anyway_is_revoked() {
 }
 
 #[test]
+fn somebody_who_is_kicked_has_nothing_left_in_the_room_whatever_they_had() {
+    let kick = |id: &str| Command::Kick { person: person(id) };
+    for had in ["nothing", "a request", "an invitation", "a grant", "a source"] {
+        let mut stage = Stage::new(settings());
+        match had {
+            "a request" => drop(stage.by("anna", request("anna")).unwrap()),
+            "an invitation" => drop(stage.by("mia", invite("anna")).unwrap()),
+            "a grant" => {
+                stage.by("anna", request("anna")).unwrap();
+                stage.by("mia", grant("anna")).unwrap();
+            }
+            "a source" => stage.on_mic("anna"),
+            _ => {}
+        }
+        let kicked = stage.by("mia", kick("anna")).unwrap();
+        let expelled = Effect::Kicked { room: room("red"), person: person("anna") };
+        assert!(kicked.contains(&expelled), "{had}: {kicked:?}");
+        assert_eq!(kinds("red", &kicked).last(), Some(&"person-left"), "{had}");
+        let was_seated = ["a grant", "a source"].contains(&had);
+        assert_eq!(revoked(&kicked).contains(&("anna".to_owned(), RevokeReason::Kicked)), was_seated, "{had}");
+        let view = stage.view("red");
+        assert!(view.persons.iter().all(|there| there.person != person("anna")), "{had}");
+        assert!(view.requests.is_empty() && view.invitations.is_empty() && stage.state_of("anna").is_none(), "{had}");
+        assert_eq!(stage.program("red"), "host", "{had}");
+        stage.leave("red", "anna"); // Her connections end after that.
+        stage.join("red", "anna", Authority::Viewer);
+        assert_eq!(stage.by("anna", request("anna")).is_err(), was_seated, "{had}: whoever had a seat cools down");
+    }
+}
+
+#[test]
+fn a_host_who_is_kicked_hosts_no_more_and_somebody_else_can() {
+    let mut stage = Stage::new(settings());
+    let by = Actor::admin();
+    let command = Command::Kick { person: person("mia") };
+    let kicked = stage.apply(Input::Command { room: room("red"), by, command }).unwrap();
+    assert_eq!(revoked(&kicked), [("host".to_owned(), RevokeReason::Kicked)]);
+    let view = stage.view("red");
+    assert!(view.host.person.is_none() && !view.host.present && view.sources.is_empty());
+    stage.join("red", "anna", Authority::Host);
+    assert_eq!(stage.view("red").host.person, Some(person("anna")));
+}
+
+#[test]
 fn a_viewer_who_publishes_without_a_seat_is_revoked() {
     let mut stage = Stage::new(settings());
     let up = stage.up("red", "anna");
@@ -114,6 +158,7 @@ fn a_viewer_cannot_direct_the_room() {
         invite("bo"),
         Command::Refuse { person: person("anna") },
         Command::Remove { person: person("bo") },
+        Command::Kick { person: person("anna") },
         mute("mia", true),
         Command::LockSeat { seat: seat(1), locked: true },
         Command::Move { who: person("anna").into(), seat: seat(1) },

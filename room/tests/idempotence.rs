@@ -49,6 +49,7 @@ fn commands_about_seats_have_an_effect_once() {
     let granted = [("anna", request("anna")), ("mia", grant("anna"))];
     once(&granted, "anna", &Command::LeaveMic { person: person("anna") });
     once(&granted, "mia", &Command::Remove { person: person("anna") });
+    once(&granted, "mia", &Command::Kick { person: person("anna") });
     once(&granted, "mia", &mute("anna", true));
     once(&granted, "anna", &mute("anna", true));
     once(&granted, "mia", &Command::Move { who: person("anna").into(), seat: seat(3) });

@@ -24,4 +24,4 @@ pub use announce::Announced;
 pub use config::Config;
 pub use error::Error;
 pub use places::NoPlace;
-pub use server::{OfferRefused, PublishPlan, Rtc};
+pub use server::{OfferRefused, PublishPlan, Reserved, Rtc};

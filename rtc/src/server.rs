@@ -11,14 +11,15 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use onmic_media::feed::{Accept, Unavailable};
-use onmic_media::name::Principal;
-use onmic_media::{AvSync, Codec, Demand, DropReason, Entry, Feed, MediaKind, Parameters, Publication, TrackKey};
+use onmic_media::{
+    AvSync, Codec, Demand, DropReason, Entry, Feed, Holder, MediaKind, Parameters, Permit, Publication, TrackKey,
+};
 
 use crate::announce::Announce;
 use crate::config::Config;
 use crate::error::Error;
 use crate::negotiate::{self, Mismatch, Receiving, Sending};
-use crate::places::{NoPlace, Places, Purpose, Taken};
+use crate::places::{NoPlace, Place, Places, Purpose, Taken};
 use crate::sdp::Offer;
 use crate::session::{Answer, PatchRefused, Patched, SessionId};
 use crate::shard::{Command, Lives, Opening, Shard, Watching};
@@ -58,6 +59,14 @@ pub enum OfferRefused {
 pub struct PublishPlan {
     offer: Offer,
     receiving: Vec<Receiving>,
+}
+
+/// The place of a session that has not begun. Dropping it frees the place.
+#[derive(Debug)]
+pub struct Reserved {
+    id: SessionId,
+    place: Place,
+    permit: Permit,
 }
 
 /// The handle of the server. It is cheap to clone.
@@ -117,29 +126,51 @@ impl Rtc {
         Ok(PublishPlan { offer, receiving })
     }
 
-    /// Begins a publisher's session that feeds `publication`, for `who`.
+    /// Checks that an offer to watch can be read, before anything is made for it.
+    pub fn check_offer(&self, offer: &str) -> Result<(), OfferRefused> {
+        parse(offer).map(drop)
+    }
+
+    /// Begins a publisher's session that feeds `publication`, for `holder`.
     pub async fn publish(
         &self,
         plan: PublishPlan,
+        publication: Publication,
+        holder: impl Into<Holder>,
+    ) -> Result<Answer, OfferRefused> {
+        let reserved = self.reserve(Purpose::Publish, holder.into()).await?;
+        self.publish_in(reserved, plan, publication).await
+    }
+
+    /// Takes the place of a publisher's session, for `holder`, before the name of its source is taken.
+    pub async fn reserve_for_publisher(&self, holder: Holder) -> Result<Reserved, OfferRefused> {
+        self.reserve(Purpose::Publish, holder).await
+    }
+
+    /// Begins a publisher's session that feeds `publication`, in its place.
+    pub async fn publish_in(
+        &self,
+        reserved: Reserved,
+        plan: PublishPlan,
         mut publication: Publication,
-        who: Principal,
     ) -> Result<Answer, OfferRefused> {
         let PublishPlan { offer, receiving } = plan;
         publication.expect(receiving.iter().map(|receiving| receiving.key));
         let accepts: Vec<_> = receiving.iter().map(Receiving::accept).collect();
         let mid = receiving.first().map(|receiving| receiving.mid.clone()).unwrap_or_default();
         let publish = |opening| Command::Publish { opening, publication, receiving };
-        self.open((Purpose::Publish, who), &offer, accepts, mid, publish).await
+        self.open(reserved, &offer, accepts, mid, publish).await
     }
 
-    /// Begins a viewer's session on `feed`, for `who`. `sync` says how its audio and video are timed.
+    /// Begins a viewer's session on `feed`, for `holder`. `sync` says how its audio and video are timed.
     pub async fn watch(
         &self,
         offer: &str,
         feed: Arc<Feed>,
         sync: AvSync,
-        who: Principal,
+        holder: impl Into<Holder>,
     ) -> Result<Answer, OfferRefused> {
+        let holder = holder.into();
         let offer = parse(offer)?;
         let (offer, found) = find(offer, feed.clone()).await?;
         let streams = Streams::random(sync);
@@ -156,7 +187,8 @@ impl Rtc {
         let mid = accepts.first().map(|accept| offer.media[accept.chosen.section].mid.clone()).unwrap_or_default();
         let watching = Watching { feed, streams, sending, awaited };
         let watch = |opening| Command::Watch { opening, watching };
-        self.open((Purpose::Watch, who), &offer, accepts, mid, watch).await
+        let reserved = self.reserve(Purpose::Watch, holder).await?;
+        self.open(reserved, &offer, accepts, mid, watch).await
     }
 
     /// Applies a trickle fragment or an ICE restart to a session. `expected` is the client's `If-Match`.
@@ -184,19 +216,24 @@ impl Rtc {
         }
     }
 
-    async fn open(
-        &self,
-        (purpose, who): (Purpose, Principal),
-        offer: &Offer,
-        accepts: Vec<crate::sdp::Accept>,
-        mid: String,
-        command: impl FnOnce(Opening) -> Command,
-    ) -> Result<Answer, OfferRefused> {
+    /// Takes a place. Whoever has to give way for it is told.
+    async fn reserve(&self, purpose: Purpose, Holder { who, permit }: Holder) -> Result<Reserved, OfferRefused> {
         let Taken { id, place, gives_way } = self.places.take(purpose, who).inspect_err(count_refusal)?;
         if let Some(id) = gives_way {
             DropReason::RtcGaveWay.count(1);
             let _ = self.shards[id.shard()].send(Command::GiveWay { id }).await; // A shard that has ended has no sessions.
         }
+        Ok(Reserved { id, place, permit })
+    }
+
+    async fn open(
+        &self,
+        Reserved { id, place, permit }: Reserved,
+        offer: &Offer,
+        accepts: Vec<crate::sdp::Accept>,
+        mid: String,
+        command: impl FnOnce(Opening) -> Command,
+    ) -> Result<Answer, OfferRefused> {
         let shard = &self.shards[id.shard()];
         let local = Credentials::generate();
         let identity = (rand::random::<u64>() >> 1, &local, self.identity.fingerprint());
@@ -205,7 +242,7 @@ impl Rtc {
         let etag = local.ufrag.clone();
         let (ready, opened) = oneshot::channel();
         let (remote, fingerprint, role) = (offer.ice.clone(), offer.fingerprint, offer.role);
-        let opening = Opening { id, place, local, remote, fingerprint, role, mid, ready };
+        let opening = Opening { id, place, permit, local, remote, fingerprint, role, mid, ready };
         shard.send(command(opening)).await.map_err(|_| OfferRefused::Stopping)?;
         // The answer leaves only once the shard knows the session, because the client's first check may come at once.
         if !opened.await.map_err(|_| OfferRefused::Stopping)? {

@@ -18,7 +18,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use onmic_http::{Problem, Sender};
-use onmic_media::{Action, Admission, AvSync, Gate, Hub, ParticipantName, Returns, RoomName, SourceName};
+use onmic_media::{Action, Admission, AvSync, Gate, Holder, Hub, ParticipantName, Returns, RoomName, SourceName};
 use onmic_rtc::Rtc;
 
 use body::ACCEPT_POST;
@@ -36,6 +36,8 @@ pub struct Signalling {
     pub rtc: Rtc,
     /// Returns how audio and video reach the viewers of a room who do not choose for themselves.
     pub sync: Arc<dyn Fn(&RoomName) -> AvSync + Send + Sync>,
+    /// Returns whether somebody has this place on mic, so that there may be a return feed for it.
+    pub has_place: Arc<dyn Fn(&SourceName) -> bool + Send + Sync>,
     /// The ICE servers that clients get in `Link` headers.
     pub ice_servers: Arc<[String]>,
 }
@@ -47,8 +49,17 @@ impl Signalling {
         whip::router().merge(whep::router()).with_state(self).merge(session::router(rtc))
     }
 
-    fn admit(&self, action: Action<'_>, sender: &Sender) -> Result<Admission, Problem> {
-        Ok(self.gate.check(action, sender.token.as_deref())?)
+    /// Lets the sender of a probe in.
+    fn admit(&self, action: Action<'_>, sender: &Sender) -> Result<(), Problem> {
+        self.gate.check(action, sender.token.as_deref())?;
+        Ok(())
+    }
+
+    /// Lets the sender of an offer in. The session ends with the permit of the holder.
+    fn open(&self, action: Action<'_>, sender: Sender) -> Result<(Admission, Holder), Problem> {
+        let (admission, permit) = self.gate.open(action, sender.token.as_deref())?;
+        let who = admission.principal(sender.network);
+        Ok((admission, Holder { who, permit }))
     }
 }
 

@@ -22,8 +22,8 @@ use onmic_http::{Problem, Sender};
 use onmic_media::feed::Unavailable;
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::metric::GivenUp;
-use onmic_media::name::{InvalidAvSync, Principal};
-use onmic_media::{Action, AvSync, Feed, RoomName};
+use onmic_media::name::InvalidAvSync;
+use onmic_media::{Action, AvSync, Feed, Holder, RoomName};
 use onmic_rtc::OfferRefused;
 
 use crate::body::Offer;
@@ -55,7 +55,7 @@ impl Signalling {
         &self,
         feed: Option<Arc<Feed>>,
         what: &str,
-        (sync, who): (AvSync, Principal),
+        (sync, holder): (AvSync, Holder),
         offer: &str,
     ) -> Result<Response, Problem> {
         let feed = feed.ok_or_else(|| not_live(what))?;
@@ -63,7 +63,7 @@ impl Signalling {
         if timeout(SETTLE_PATIENCE, feed.settled()).await != Ok(true) {
             return Err(not_live(what));
         }
-        match self.rtc.watch(offer, feed, sync, who).await {
+        match self.rtc.watch(offer, feed, sync, holder).await {
             Ok(answer) => Ok(session::created(answer, &self.ice_servers)),
             Err(OfferRefused::Unavailable(Unavailable::NoTrack(_))) => Err(not_live(what)), // It has just ended.
             Err(refused) => {
@@ -91,9 +91,9 @@ async fn watch_program(
     Offer(offer): Offer,
 ) -> Result<Response, Problem> {
     let room: RoomName = room.parse()?;
-    let who = signalling.admit(Action::Play(&room), &sender)?.principal(sender.network);
+    let (_, holder) = signalling.open(Action::Play(&room), sender)?;
     let sync = signalling.sync_of(&room, &uri)?;
-    signalling.watch(signalling.hub.program(&room), room.as_str(), (sync, who), &offer).await
+    signalling.watch(signalling.hub.program(&room), room.as_str(), (sync, holder), &offer).await
 }
 
 async fn watch_source(
@@ -104,10 +104,10 @@ async fn watch_source(
     Offer(offer): Offer,
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
-    let who = signalling.admit(Action::PlaySource(&name), &sender)?.principal(sender.network);
+    let (_, holder) = signalling.open(Action::PlaySource(&name), sender)?;
     let sync = signalling.sync_of(&name.room, &uri)?;
     let feed = signalling.hub.source(&name).map(|source| source.feed().clone());
-    signalling.watch(feed, &name.to_string(), (sync, who), &offer).await
+    signalling.watch(feed, &name.to_string(), (sync, holder), &offer).await
 }
 
 async fn watch_return(
@@ -118,9 +118,14 @@ async fn watch_return(
     Offer(offer): Offer,
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
-    let who = signalling.admit(Action::PlayReturn(&name), &sender)?.principal(sender.network);
+    let (_, holder) = signalling.open(Action::PlayReturn(&name), sender)?;
     let sync = signalling.sync_of(&name.room, &uri)?;
-    signalling.watch(signalling.returns.return_feed(&name), name.room.as_str(), (sync, who), &offer).await
+    // Nothing is made for an offer that cannot be read, nor for somebody who is not on mic.
+    signalling.rtc.check_offer(&offer).map_err(session::refused)?;
+    if !(signalling.has_place)(&name) {
+        return Err(not_live(&name.to_string()));
+    }
+    signalling.watch(signalling.returns.return_feed(&name), name.room.as_str(), (sync, holder), &offer).await
 }
 
 async fn probe_program(

@@ -22,13 +22,13 @@ pub(crate) fn router() -> Router<Signalling> {
 
 impl Signalling {
     async fn publish(&self, name: &SourceName, sender: Sender, offer: &str) -> Result<Response, Problem> {
-        let admission = self.admit(Action::Publish(name), &sender)?;
-        let who = admission.principal(sender.network);
-        // The offer is checked before the name is taken, so that a bad offer does not leave a
-        // source behind.
+        let (admission, holder) = self.open(Action::Publish(name), sender)?;
+        // Whatever may refuse the offer is asked before the name is taken, so that one that is refused leaves nothing behind.
         let plan = self.rtc.plan_publish(offer).map_err(session::refused)?;
+        self.hub.may_publish(name, Protocol::Whip, Instant::now())?;
+        let place = self.rtc.reserve_for_publisher(holder).await.map_err(session::refused)?;
         let publication = self.hub.publish(name, admission.by(Protocol::Whip), Instant::now())?;
-        let answer = self.rtc.publish(plan, publication, who).await.map_err(session::refused)?;
+        let answer = self.rtc.publish_in(place, plan, publication).await.map_err(session::refused)?;
         Ok(session::created(answer, &self.ice_servers))
     }
 }

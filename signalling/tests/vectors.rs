@@ -317,6 +317,7 @@ fn node() -> (Router, Rtc, onmic_media::Publication) {
         rtc: rtc.clone(),
         ice_servers: Arc::new(ice_servers),
         sync: Arc::new(|_| onmic_media::AvSync::LipSync),
+        has_place: Arc::new(|_| true),
     };
     let router = signalling
         .router()

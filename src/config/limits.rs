@@ -138,6 +138,12 @@ const MANY: u64 = 1_000_000;
 pub const LIMITS: &[Limit] = &[
     Limit::time("drain", |c| Amount::Time(c.drain), 0..=10 * MINUTE, "Sessions that have not ended are cut off."),
     Limit::entries("auth.audience", |c| Amount::Entries(c.auth.audience.len()), 0..=100, ""),
+    Limit::time(
+        "auth.grace",
+        |c| Amount::Time(c.auth.grace),
+        0..=24 * HOUR,
+        "What the token opened is closed, with a sentence; LL-HLS is answered 401.",
+    ),
     Limit::entries("http.trusted_proxies", |c| Amount::Entries(c.http.trusted_proxies.len()), 0..=1000, ""),
     Limit::entries("http.origins", |c| Amount::Entries(c.http.origins.len()), 0..=100, ""),
     Limit::entries("http.frame_ancestors", |c| Amount::Entries(c.http.frame_ancestors.len()), 0..=100, ""),
@@ -151,7 +157,7 @@ pub const LIMITS: &[Limit] = &[
         "http.connections_per_address",
         |c| number(c.http.connections_per_address),
         1..=MANY,
-        "An idle connection of the address gives way. Without one, 503.",
+        "An idle connection of the address gives way. Without one, 503. A WebSocket or a viewer by HTTP-FLV of a token is refused, 429.",
     ),
     Limit::time(
         "http.header_timeout",
@@ -247,7 +253,7 @@ pub const LIMITS: &[Limit] = &[
     Limit::number("rooms.rooms", |c| number(c.rooms.rooms), 1..=MANY, "A new room is refused, 429."),
     Limit::number("rooms.persons", |c| number(c.rooms.persons), 1..=MANY, "A further person is refused, 429."),
     Limit::number("rooms.requests", |c| number(c.rooms.requests), 0..=100_000, "A further request is refused, 429."),
-    Limit::number("rooms.clients", |c| number(c.rooms.clients), 1..=MANY, "A WebSocket is refused, 429."),
+    Limit::number("rooms.clients", |c| number(c.rooms.clients), 1..=MANY, "A WebSocket is refused, 503."),
     Limit::number("rooms.seats", |c| number(c.rooms.seats.into()), 0..=16, "The mic is refused, 409."),
     room("rooms.request_timeout", |c| Amount::Time(c.rooms.timeouts.0.request), "The request lapses."),
     room("rooms.grant_timeout", |c| Amount::Time(c.rooms.timeouts.0.grant), "The seat is free again."),

@@ -6,18 +6,22 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use onmic_http::{Problem, token};
+use onmic_http::{Problem, Sender};
+use onmic_media::name::Principal;
 use onmic_room::{Actor, RoomName};
 
 use super::Api;
 use super::commands::{WireCommand, malformed};
 use crate::rooms::event::Changed;
 use crate::rooms::order::{Done, Order};
+use crate::rooms::rate::Doing;
 
 /// The caller, and the room that they call.
 pub struct Caller {
     pub room: RoomName,
     pub by: Actor,
+    /// Who answers for the call, if anybody has to.
+    pub who: Option<Principal>,
 }
 
 impl FromRequestParts<Api> for Caller {
@@ -29,14 +33,13 @@ impl FromRequestParts<Api> for Caller {
             params.iter().find(|(name, _)| *name == "room").map(|(_, room)| room.parse::<RoomName>())
         });
         let room = room.ok_or_else(|| Problem::bad_request("the address names no room"))??;
-        let by = match api.gate.claims(token(&parts.headers, &parts.uri))? {
-            None => Actor::admin(),
-            Some(claims) => {
-                claims.must_cover(&room)?;
-                claims.actor()?
-            }
+        let Ok(sender) = Sender::from_request_parts(parts, api).await;
+        let (by, who) = match api.gate.claims_in(&room, sender.token.as_deref())? {
+            None => (Actor::admin(), None),
+            Some(claims) => (claims.actor()?, claims.principal(sender.counted())),
         };
-        Ok(Self { room, by })
+        api.keep_rate(who.as_ref(), Doing::Request)?;
+        Ok(Self { room, by, who })
     }
 }
 
@@ -70,6 +73,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 impl Caller {
     /// Carries out an order of the caller.
     pub(super) async fn order(&self, api: &Api, order: Order) -> Result<Done, Problem> {
+        if let Order::Chat(_) = order {
+            api.keep_rate(self.who.as_ref(), Doing::Chat)?;
+        }
         Ok(api.rooms.order(&self.room, &self.by, order).await?)
     }
 

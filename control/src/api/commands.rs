@@ -2,6 +2,8 @@
 //!
 //! Unknown members are refused, because a client that mistypes one would believe that it had an effect.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -95,6 +97,21 @@ pub enum WireCommand {
     Chat {
         text: String,
     },
+    /// Sends somebody out of the room. They may come back.
+    Kick {
+        person: String,
+    },
+    /// Sends somebody out of the room, and keeps them out.
+    Ban {
+        person: String,
+        /// How long.
+        seconds: u64,
+        /// Why, for the list of bans.
+        reason: Option<String>,
+    },
+    LiftBan {
+        person: String,
+    },
 }
 
 impl WireCommand {
@@ -112,6 +129,11 @@ impl WireCommand {
                 let change = SourceChange { gain_db, chroma_key, denoise, auto_gain, fit };
                 return Ok(Order::Source(participant_id(&participant)?, change));
             }
+            Self::Kick { person } => return Ok(Order::Kick(id(&person)?)),
+            Self::Ban { person, seconds, reason } => {
+                return Ok(Order::Ban(id(&person)?, (Duration::from_secs(seconds), reason.unwrap_or_default())));
+            }
+            Self::LiftBan { person } => return Ok(Order::LiftBan(id(&person)?)),
             Self::Chat { text } => return Ok(Order::Chat(text)),
             Self::RenewTicket { person } => return Ok(Order::Ticket(or_self(person)?.into())),
             Self::RequestMic { person, seat } => Command::RequestMic { person: or_self(person)?, seat: seat_or(seat)? },
@@ -228,6 +250,9 @@ mod tests {
             json!({"kind": "set-source", "participant": "ben", "gain_db": 0, "chroma_key": null, "denoise": false,
                 "auto_gain": false, "fit": "crop"}),
             json!({"kind": "chat", "text": "hello"}),
+            json!({"kind": "kick", "person": "ben"}),
+            json!({"kind": "ban", "person": "ben", "seconds": 3600, "reason": "spam"}),
+            json!({"kind": "lift-ban", "person": "ben"}),
         ] {
             assert!(order(command.clone()).is_ok(), "{command}");
         }

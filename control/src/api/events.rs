@@ -1,7 +1,7 @@
 //! A client of a room's events, over one WebSocket: a bounded queue of messages to it, and commands from it.
 //!
 //! Rights are checked before the upgrade, so a client with a bad token gets an HTTP answer. A client that reads too
-//! slowly, stays silent or sends a message that is too large is closed, with a code that tells the reason.
+//! slowly, stays silent, sends a message that is too large or has lost its right is closed, with a code that tells the reason.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -19,7 +19,9 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use onmic_http::{BasePath, Problem, token};
+use onmic_http::{BasePath, Problem, Sender};
+use onmic_media::name::Principal;
+use onmic_media::{Ending, Permit};
 use onmic_room::Authority;
 
 use super::Api;
@@ -27,7 +29,8 @@ use super::addresses::under;
 use super::commands::{WireCommand, id, malformed};
 use crate::rooms::event::ServerMessage;
 use crate::rooms::mailbox::{Closing, Mailbox};
-use crate::rooms::order::Done;
+use crate::rooms::order::{Done, Order};
+use crate::rooms::rate::Doing;
 use crate::rooms::words::Role;
 use crate::rooms::{Connection, Entry};
 
@@ -73,12 +76,11 @@ pub async fn events(
     State(api): State<Api>,
     Path(room): Path<String>,
     query: Result<Query<EventsQuery>, QueryRejection>,
-    headers: HeaderMap,
-    uri: Uri,
+    sender: Sender,
     base_path: BasePath,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let entry = entry(&api, &room, query, &headers, &uri)?;
+    let (entry, who, permit) = entry(&api, &room, query, sender)?;
     let upgrade = upgrade.map_err(|_| {
         Problem::new(
             StatusCode::UPGRADE_REQUIRED,
@@ -91,8 +93,10 @@ pub async fn events(
     };
     let (mailbox, messages) = Mailbox::new();
     let connection = api.rooms.enter(entry, &mailbox)?;
-    let client = Client { connection, mailbox, messages, base_path, heard: Instant::now(), strikes: 0 };
     let tracked = api.rooms.track();
+    let heard = Instant::now();
+    let client =
+        Client { connection, rate: Rate { api, who }, permit, mailbox, messages, base_path, heard, strikes: 0 };
     let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
     let upgrade = upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER);
     Ok(upgrade.on_upgrade(move |socket| async move {
@@ -105,9 +109,8 @@ fn entry(
     api: &Api,
     room: &str,
     query: Result<Query<EventsQuery>, QueryRejection>,
-    headers: &HeaderMap,
-    uri: &Uri,
-) -> Result<Entry, Problem> {
+    sender: Sender,
+) -> Result<(Entry, Option<Principal>, Permit), Problem> {
     let room: onmic_media::RoomName = room.parse()?;
     let Query(query) = query.map_err(|rejection| {
         Problem::new(
@@ -115,28 +118,44 @@ fn entry(
             format!("The query cannot be understood: {}.", rejection.body_text()),
         )
     })?;
-    let claims = api.gate.claims(token(headers, uri))?;
+    let (claims, permit) = api.gate.enter(&room, sender.token.as_deref())?;
     let (authority, person, token_name) = match &claims {
         None => (query.role.unwrap_or(Role::Viewer).into(), None, None),
-        Some(claims) => {
-            claims.must_cover(&room)?;
-            (claims.authority(), claims.person()?, claims.name.clone())
-        }
+        Some(claims) => (claims.authority(), claims.person()?, claims.name.clone()),
     };
     let claimed = query.person.as_deref().map(id).transpose()?.map(|person| (person, query.key));
     let name = token_name.or(query.name).filter(|name| !name.is_empty());
     let trusted = claims.is_none();
+    let who = claims.as_ref().and_then(|claims| claims.principal(sender.counted()));
+    for doing in [Doing::Request, Doing::Enter] {
+        api.keep_rate(who.as_ref(), doing)?;
+    }
     let (epoch, after) = (query.epoch, query.after);
-    Ok(Entry { room, authority, person, claimed, trusted, name, epoch, after })
+    let entry = Entry { room, who: who.clone(), authority, person, claimed, trusted, name, epoch, after };
+    Ok((entry, who, permit))
 }
 
 struct Client {
     connection: Connection,
+    rate: Rate,
+    permit: Permit,
     mailbox: Arc<Mailbox>,
     messages: mpsc::Receiver<Bytes>,
     base_path: BasePath,
     heard: Instant,
     strikes: u32,
+}
+
+/// The rate of whoever answers for a client.
+struct Rate {
+    api: Api,
+    who: Option<Principal>,
+}
+
+impl Rate {
+    fn keep(&self, doing: Doing) -> Result<(), Problem> {
+        Ok(self.api.keep_rate(self.who.as_ref(), doing)?)
+    }
 }
 
 /// A message from a client.
@@ -156,7 +175,7 @@ impl Client {
         let Some(closing) = self.talk(&mut socket).await else { return };
         let room = self.connection.room.clone();
         let farewell = async {
-            if closing == Closing::Ended {
+            if matches!(closing, Closing::Ended | Closing::Permit(_)) {
                 // The client is still told the events that led to the end.
                 while let Ok(message) = self.messages.try_recv() {
                     socket.send(text(under(&self.base_path, message))).await?;
@@ -174,7 +193,7 @@ impl Client {
 
     /// Talks until one side ends the connection. Returns the reason if it was this side.
     async fn talk(&mut self, socket: &mut WebSocket) -> Option<Closing> {
-        let Self { connection, mailbox, messages, base_path, heard, strikes } = self;
+        let Self { connection, rate, permit, mailbox, messages, base_path, heard, strikes } = self;
         let text = |message| text(under(base_path, message));
         let stop = connection.stopping();
         let mut pings = interval(PING_EVERY);
@@ -188,6 +207,7 @@ impl Client {
                 biased; // Waiting messages go first, so a client that sends faster than it reads is not read.
                 () = mailbox.closed() => return mailbox.closing(),
                 () = stop.cancelled() => return Some(Closing::Stopping),
+                why = permit.end() => return Some(Closing::Permit(why)),
                 Some(message) = messages.recv() => text(message),
                 _ = pings.tick() => {
                     if obeying.is_none() && heard.elapsed() > SILENCE_MAX {
@@ -210,7 +230,7 @@ impl Client {
                     match read {
                         None => return None,
                         Some(Err(error)) => return is_too_large(&error).then_some(Closing::TooLarge),
-                        Some(Ok(Message::Text(said))) => obeying = Some(Box::pin(obey(connection, said))),
+                        Some(Ok(Message::Text(said))) => obeying = Some(Box::pin(obey(connection, rate, said))),
                         Some(Ok(Message::Binary(_))) => return Some(Closing::Binary),
                         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {}
                     }
@@ -224,6 +244,7 @@ impl Client {
                     biased;
                     () = mailbox.closed() => return mailbox.closing(),
                     () = stop.cancelled() => return Some(Closing::Stopping),
+                    why = permit.end() => return Some(Closing::Permit(why)),
                     sent = socket.send(message) => sent,
                 };
                 if sent.is_err() {
@@ -246,7 +267,7 @@ async fn obeyed(obeying: &mut Option<Obeying<'_>>) -> (Value, Result<Done, Probl
 }
 
 /// Carries out the command of a message.
-async fn obey(connection: &Connection, text: Utf8Bytes) -> (Value, Result<Done, Problem>) {
+async fn obey(connection: &Connection, rate: &Rate, text: Utf8Bytes) -> (Value, Result<Done, Problem>) {
     // The id is read on its own, so that the answer has it even if the command cannot be read.
     let value = match serde_json::from_str::<Value>(&text) {
         Ok(value) => value,
@@ -255,9 +276,16 @@ async fn obey(connection: &Connection, text: Utf8Bytes) -> (Value, Result<Done, 
     // The answer repeats the id only if it is short, so that a client cannot make the server send much.
     let id = value.get("id").filter(|id| id.is_number() || id.as_str().is_some_and(|id| id.len() <= 64));
     let id = id.cloned().unwrap_or(Value::Null);
+    if let Err(problem) = rate.keep(Doing::Request) {
+        return (id, Err(problem));
+    }
     let order = serde_json::from_value::<Said>(value).map_err(|error| malformed(&error)).and_then(|said| {
         let Said::Command { command, .. } = said;
         command.order(&connection.by)
+    });
+    let order = order.and_then(|order| match order {
+        Order::Chat(_) => rate.keep(Doing::Chat).map(|()| order),
+        _ => Ok(order),
     });
     match order {
         Ok(order) => (id, connection.order(order).await.map_err(Problem::from)),
@@ -280,7 +308,13 @@ fn text(message: Bytes) -> Message {
 
 /// Returns the last message on a connection that this side closes.
 fn frame(closing: Closing) -> CloseFrame {
+    const TOKEN_EXPIRED: u16 = 4401;
+    const SENT_AWAY: u16 = 4403;
     let (code, reason) = match closing {
+        Closing::Permit(Ending::Expired) => (TOKEN_EXPIRED, "The token has expired. Connect again with a new one."),
+        Closing::Permit(Ending::PlaceLost) => (SENT_AWAY, "The place on mic is no longer yours."),
+        Closing::Permit(Ending::Removed) => (SENT_AWAY, "You were sent out of the room."),
+        Closing::Permit(Ending::Banned) => (SENT_AWAY, "You are banned from this room."),
         Closing::Slow => (close_code::AGAIN, "Too many messages wait. Connect again with the last number."),
         Closing::Ended => (close_code::NORMAL, "The room has ended."),
         Closing::Stopping => (close_code::AWAY, "The server is stopping. Connect again."),

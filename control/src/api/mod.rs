@@ -14,16 +14,20 @@ mod server;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::get;
 
 use onmic_http::OneAtATime;
-use onmic_media::Hub;
+use onmic_media::name::Principal;
+use onmic_media::{DropReason, Hub};
 
 use crate::auth::TokenGate;
 use crate::rooms::Rooms;
+use crate::rooms::rate::{Doing, PrincipalRates};
+use crate::rooms::refusal::Denied;
 
 /// The parts of the node that the routes use.
 #[derive(Clone)]
@@ -34,12 +38,22 @@ pub struct Api {
     rtmp: (u16, String),
     /// The list of all rooms. Of 10,000 rooms it takes tens of milliseconds to render.
     list: Arc<OneAtATime>,
+    rates: Arc<PrincipalRates>,
 }
 
 impl Api {
     /// Returns an API over these parts. Pages learn from it to publish to the port and application in `rtmp`.
     pub fn new(hub: Arc<Hub>, gate: Arc<TokenGate>, rooms: Arc<Rooms>, rtmp: (u16, String)) -> Self {
-        Self { hub, gate, rooms, rtmp, list: Arc::default() }
+        Self { hub, gate, rooms, rtmp, list: Arc::default(), rates: Arc::default() }
+    }
+
+    /// Counts what a principal does, unless nobody counts.
+    fn keep_rate(&self, who: Option<&Principal>, doing: Doing) -> Result<(), Denied> {
+        let Some(who) = who else { return Ok(()) };
+        self.rates.take(who, doing, Instant::now()).map_err(|wait| {
+            DropReason::TooFast.count(1);
+            Denied::TooFast(wait)
+        })
     }
 
     /// Returns the routes.

@@ -20,7 +20,7 @@ use crate::rooms::event::{RoomEvent, ServerMessage};
     info(title = "onmic", description = "Control API of the onmic live streaming gateway. Errors are application/problem+json (RFC 9457)."),
     paths(
         rooms::list, rooms::one, rest::create, rest::configure, rest::end, events::events, rest::persons,
-        rest::request_mic, rest::withdraw, rest::grant, rest::refuse, rest::invite, rest::accept, rest::decline,
+        rest::kick, rest::bans, rest::ban, rest::lift_ban, rest::request_mic, rest::withdraw, rest::grant, rest::refuse, rest::invite, rest::accept, rest::decline,
         rest::change_seat, rest::clear_seat, rest::connect_failed, rest::renew_ticket, rest::hand_over, rest::mute_host,
         rest::propose_pk, rest::end_pk, rest::accept_pk, rest::refuse_pk,
         rest::set_layout, rest::set_overlays, rest::overlay_image, rest::set_look, rest::set_source, rest::chat,

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 
 use onmic_http::Problem;
+use onmic_media::NoShare;
 use onmic_room::{Refused, RefusedKind};
 
 use crate::rooms::refusal::{Denied, seconds};
@@ -11,9 +12,14 @@ impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         let status = match &denied {
             Denied::Refused(refused) => status(refused),
-            Denied::Impossible(_) | Denied::Text => StatusCode::UNPROCESSABLE_ENTITY,
-            Denied::TooFast(_) | Denied::ConnectionsFull => StatusCode::TOO_MANY_REQUESTS,
-            Denied::Stopping | Denied::ClientsFull(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Denied::Impossible(_) | Denied::Text | Denied::Ban => StatusCode::UNPROCESSABLE_ENTITY,
+            Denied::Banned(_) => StatusCode::FORBIDDEN,
+            Denied::Yourself => StatusCode::CONFLICT,
+            Denied::TooFast(_)
+            | Denied::ConnectionsFull
+            | Denied::BansFull(_)
+            | Denied::NoShare(NoShare::Principal(..)) => StatusCode::TOO_MANY_REQUESTS,
+            Denied::Stopping | Denied::NoShare(NoShare::Full(..)) => StatusCode::SERVICE_UNAVAILABLE,
         };
         let problem = Self::new(status, denied.to_string());
         match denied {
@@ -24,7 +30,14 @@ impl From<Denied> for Problem {
                 problem.with_code("too-fast").with_header(header::RETRY_AFTER, wait)
             }
             Denied::ConnectionsFull => problem.with_code("connections-full"),
-            Denied::Impossible(_) | Denied::Text | Denied::Stopping | Denied::ClientsFull(_) => problem,
+            Denied::NoShare(_) => {
+                problem.with_code("too-many").with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+            }
+            Denied::Banned(_) => problem.with_code("banned"),
+            Denied::Ban => problem.with_code("ban"),
+            Denied::BansFull(_) => problem.with_code("bans-full"),
+            Denied::Yourself => problem.with_code("yourself"),
+            Denied::Impossible(_) | Denied::Text | Denied::Stopping => problem,
         }
     }
 }

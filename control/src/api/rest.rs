@@ -37,6 +37,9 @@ pub fn router() -> Router<Api> {
     let room = Router::new()
         .route("/events", get(events::events))
         .route("/persons", get(persons))
+        .route("/persons/{person}", delete(kick))
+        .route("/bans", get(bans).post(ban))
+        .route("/bans/{person}", delete(lift_ban))
         .route("/requests", post(request_mic))
         .route("/requests/{person}", delete(withdraw))
         .route("/requests/{person}/grant", post(grant))
@@ -160,7 +163,7 @@ pub async fn configure(
 /// Ends a room. Everybody on mic is sent away, and everybody connected is told.
 #[utoipa::path(delete, path = "/api/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
-pub async fn end(State(api): State<Api>, Caller { room, by }: Caller) -> Result<StatusCode, Problem> {
+pub async fn end(State(api): State<Api>, Caller { room, by, .. }: Caller) -> Result<StatusCode, Problem> {
     api.rooms.apply(Input::End { room, by })?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -177,6 +180,56 @@ pub struct Persons {
 pub async fn persons(State(api): State<Api>, caller: Caller) -> Result<Json<Persons>, Problem> {
     let persons = api.rooms.persons(&caller.room, &caller.by)?;
     Ok(Json(Persons { persons: persons.iter().map(wire::person).collect() }))
+}
+
+/// Sends somebody out of the room: their connections end, and what they publish and watch in it. They may come back.
+#[utoipa::path(delete, path = "/api/v1/rooms/{room}/persons/{person}", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 422), (status = 429)))]
+pub async fn kick(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<StatusCode, Problem> {
+    caller.done(&api, WireCommand::Kick { person }).await
+}
+
+/// Everybody who is banned from a room.
+#[derive(Serialize, ToSchema)]
+pub struct Bans {
+    bans: Vec<wire::BanState>,
+}
+
+/// Lists the bans of the room, for its host and admins.
+#[utoipa::path(get, path = "/api/v1/rooms/{room}/bans", tag = "rooms", params(("room" = String, Path)),
+    responses((status = 200, body = Bans), (status = 401), (status = 403), (status = 404)))]
+pub async fn bans(State(api): State<Api>, caller: Caller) -> Result<Json<Bans>, Problem> {
+    Ok(Json(Bans { bans: api.rooms.bans(&caller.room, &caller.by)? }))
+}
+
+/// A person to ban, and for how long.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewBan {
+    person: String,
+    /// How long, in seconds, at most ten years.
+    seconds: u64,
+    /// Why, for the list of bans, in at most 200 characters.
+    reason: Option<String>,
+}
+
+/// Bans somebody from the room: they are sent out of it, and every claim of theirs is refused until the ban is over. A ban
+/// outlives the room. Another ban of the same person takes the place of the first.
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/bans", tag = "rooms", params(("room" = String, Path)), request_body = NewBan,
+    responses((status = 201, body = Changed), (status = 200, body = Changed, description = "The person was banned already, and now has this ban."),
+        (status = 400), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 429)))]
+pub async fn ban(State(api): State<Api>, caller: Caller, Body(new): Body<NewBan>) -> Result<Response, Problem> {
+    let NewBan { person, seconds, reason } = new;
+    let location = caller.address(&format!("/bans/{person}"));
+    let done = caller.command(&api, WireCommand::Ban { person, seconds, reason }).await?;
+    Ok(created(done.created, &location, done.changed))
+}
+
+/// Lifts a ban.
+#[utoipa::path(delete, path = "/api/v1/rooms/{room}/bans/{person}", tag = "rooms", params(("room" = String, Path), ("person" = String, Path)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 422), (status = 429)))]
+pub async fn lift_ban(State(api): State<Api>, caller: Caller, Of(person): Of<String>) -> Result<StatusCode, Problem> {
+    caller.done(&api, WireCommand::LiftBan { person }).await
 }
 
 /// A request for the mic.

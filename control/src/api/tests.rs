@@ -31,6 +31,7 @@ use crate::rooms::look::{Layout, Look};
 use crate::rooms::mailbox::{Closing, Mailbox};
 use crate::rooms::program::Stage;
 use crate::rooms::{Entry, Rooms, RoomsConfig};
+use crate::standing::Standing;
 use crate::ticket::Tickets;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,11 +48,14 @@ impl Stage for Noted {
     fn ended(&self, _: &RoomName) {}
 }
 
+mod claims;
+
 struct Server {
     address: SocketAddr,
     hub: Arc<Hub>,
     gate: Arc<TokenGate>,
     rooms: Arc<Rooms>,
+    standing: Standing,
     stage: Arc<Noted>,
     stop: CancellationToken,
 }
@@ -63,19 +67,20 @@ impl Server {
 
     /// Starts a server whose system clock tells `system`.
     async fn start_at(system: SystemTime, secret: &str, change: impl FnOnce(&mut RoomsConfig)) -> Self {
-        let mut config = RoomsConfig { clients: 100, limits: Limits::default(), defaults: Settings::default() };
+        let mut config =
+            RoomsConfig { clients: 100, clients_each: 100, limits: Limits::default(), defaults: Settings::default() };
         change(&mut config);
         let hub = Hub::new(NodeClock::new(Instant::now(), system), HubLimits::default(), None);
-        let tickets = Tickets::new(secret);
-        let gate = Arc::new(TokenGate::new(secret, tickets.clone()));
+        let standing = Standing::from(Tickets::new(secret));
+        let gate = Arc::new(TokenGate::new(secret, standing.clone()));
         let (stage, stop) = (Arc::new(Noted::default()), CancellationToken::new());
-        let rooms = Rooms::new(config, hub.clone(), tickets, stage.clone(), None, stop.clone()).unwrap();
+        let rooms = Rooms::new(config, hub.clone(), standing.clone(), stage.clone(), None, stop.clone()).unwrap();
         tokio::spawn(rooms.clone().run(onmic_stage::reports().1));
         let router = Api::new(hub.clone(), gate.clone(), rooms.clone(), (1935, "live".to_owned())).router();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, hub, gate, rooms, stage, stop }
+        Self { address, hub, gate, rooms, standing, stage, stop }
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -298,6 +303,7 @@ async fn a_client_that_reads_too_slowly_is_closed_and_does_not_delay_others() {
     let (mailbox, messages) = Mailbox::new();
     let entry = Entry {
         room: room.clone(),
+        who: None,
         authority: Authority::Viewer,
         person: None,
         claimed: None,

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::wire::{
-    Audience, Host, Invitation, Message, Person, Pk, Request, RoomProgram, RoomSettings, RoomSource, RoomState, Seat,
-    Wire, person, room_settings, source,
+    Audience, BanState, Host, Invitation, Message, Person, Pk, Request, RoomProgram, RoomSettings, RoomSource,
+    RoomState, Seat, Wire, person, room_settings, source,
 };
 use super::words::{EndReason, LeftReason, PkEndReason, Role};
 use crate::ticket::Ticket;
@@ -312,6 +312,9 @@ pub struct Changed {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Ticket, required = false)]
     pub ticket: Option<Ticket>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = BanState, required = false)]
+    pub ban: Option<BanState>,
 }
 
 /// Returns `value` as JSON.

@@ -120,6 +120,12 @@ impl Live {
         last
     }
 
+    /// Closes the connections of one person. Returns how many there are.
+    pub fn close(&self, person: &PersonId, closing: Closing) -> usize {
+        let clients = self.connections.get(person).into_iter().flatten();
+        clients.filter_map(|client| self.clients.get(client)).filter(|mailbox| mailbox.close(closing)).count()
+    }
+
     pub fn close_all(&self, closing: Closing) {
         for mailbox in self.clients.values() {
             mailbox.close(closing);

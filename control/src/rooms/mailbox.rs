@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use onmic_media::DropReason;
+use onmic_media::{DropReason, Ending};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,8 @@ pub enum Closing {
     Binary,
     /// Too many messages in a row were refused.
     Nonsense,
+    /// The right to be connected is over.
+    Permit(Ending),
 }
 
 /// The end at which messages for one client are put. It never waits: a full mailbox is closed.

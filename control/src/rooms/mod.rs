@@ -10,13 +10,14 @@
 pub mod audience;
 mod decoder;
 pub mod event;
+mod expel;
 mod live;
 mod log;
 pub mod look;
 pub mod mailbox;
 pub mod order;
 pub mod program;
-mod rate;
+pub mod rate;
 pub mod refusal;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ pub mod words;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use metrics::{counter, gauge};
@@ -39,7 +40,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use onmic_media::{Hub, SourceName, WallTime, metric};
+use onmic_media::name::Principal;
+use onmic_media::{DropReason, Ending, Hub, NoShare, Share, Shares, SourceName, WallTime, metric};
 use onmic_room::{
     Actor, Authority, AvSync, Effect, Event, Input, Limits, ParticipantName, PersonId, PersonView, Refused, RoomName,
     RoomView, Settings,
@@ -58,7 +60,8 @@ use wire::{RoomState, Wire};
 use words::ProgramState;
 
 use crate::random::{self, GuestKeys};
-use crate::ticket::{Grant, Ticket, Tickets};
+use crate::standing::Standing;
+use crate::ticket::{Grant, Ticket};
 use crate::webhook::Outbox;
 
 /// The most people of a room whose coming and going is told one by one. Beyond it clients are told only the number of
@@ -70,6 +73,8 @@ const PERSONS_ANNOUNCED: usize = 200;
 pub struct RoomsConfig {
     /// The most connections to events, of all rooms together.
     pub clients: usize,
+    /// The most of them that one principal may have.
+    pub clients_each: usize,
     /// The most rooms, persons and requests.
     pub limits: Limits,
     /// The settings of rooms that come to be by themselves, and those that somebody who creates a room leaves out.
@@ -79,7 +84,7 @@ pub struct RoomsConfig {
 /// The rooms of this node. Share it behind an `Arc`.
 pub struct Rooms {
     hub: Arc<Hub>,
-    tickets: Arc<Tickets>,
+    standing: Standing,
     stage: Arc<dyn Stage>,
     webhooks: Option<Arc<Outbox>>,
     config: RoomsConfig,
@@ -88,7 +93,7 @@ pub struct Rooms {
     desk: Mutex<Desk>,
     /// Is notified when the machine's next deadline has changed.
     due: Notify,
-    clients: AtomicUsize,
+    clients: Arc<Shares>,
     next_client: AtomicU64,
     stop: CancellationToken,
     connections: TaskTracker,
@@ -123,6 +128,8 @@ struct Step<T> {
 /// A person who comes to a room, and what they have seen already.
 pub struct Entry {
     pub room: RoomName,
+    /// Who answers for the connection, if anybody has to.
+    pub who: Option<Principal>,
     pub authority: Authority,
     /// The person that the token names.
     pub person: Option<PersonId>,
@@ -140,6 +147,7 @@ pub struct Entry {
 pub struct Connection {
     rooms: Arc<Rooms>,
     client: u64,
+    share: Option<Share>,
     pub room: RoomName,
     pub by: Actor,
 }
@@ -158,6 +166,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        drop(self.share.take());
         self.rooms.exit(self);
     }
 }
@@ -167,15 +176,16 @@ impl Rooms {
     pub fn new(
         config: RoomsConfig,
         hub: Arc<Hub>,
-        tickets: Arc<Tickets>,
+        standing: impl Into<Standing>,
         stage: Arc<dyn Stage>,
         webhooks: Option<Arc<Outbox>>,
         stop: CancellationToken,
     ) -> Result<Arc<Self>, Refused> {
         let machine = onmic_room::Rooms::new(config.limits, config.defaults.clone())?;
+        let clients = Shares::new("connections to the events of rooms", config.clients, config.clients_each);
         Ok(Arc::new(Self {
             hub,
-            tickets,
+            standing: standing.into(),
             stage,
             webhooks,
             config,
@@ -183,7 +193,7 @@ impl Rooms {
             decoder: Decoder::default(),
             desk: Mutex::new(Desk { machine, cells: HashMap::new() }),
             due: Notify::new(),
-            clients: AtomicUsize::new(0),
+            clients,
             next_client: AtomicU64::new(0),
             stop,
             connections: TaskTracker::new(),
@@ -320,11 +330,12 @@ impl Rooms {
             }
             Effect::Revoke { participant, reason, .. } => {
                 let name = SourceName::new(room, &participant);
-                self.tickets.void(&name);
+                self.void(&name, reason, now);
                 if self.hub.revoke(&name) {
                     tracing::info!(source = %name, reason = reason.code(), "publisher sent away");
                 }
             }
+            Effect::Kicked { person, .. } => self.expel(room, live.as_ref(), &person, Ending::Removed, now),
             Effect::Mix { mix, .. } => {
                 let Some(live) = live else { return };
                 self.stage.direct(room, &mix, &live.look);
@@ -336,7 +347,7 @@ impl Rooms {
                     live.close_all(Closing::Ended);
                     gauge!(metric::ROOMS).decrement(1.0);
                 }
-                self.tickets.void_room(room);
+                self.standing.tickets.void_room(room);
                 self.stage.ended(room);
                 tracing::info!(%room, "room ended");
             }
@@ -362,6 +373,9 @@ impl Rooms {
             Event::PersonLeft { person } => {
                 live.persons.remove(&person.person);
                 live.look.sources.remove(&person.person.participant());
+            }
+            Event::HostChanged { host } => {
+                self.standing.tickets.keep_for(&SourceName::host(room.clone()), host.person.as_ref());
             }
             Event::SourceDown { source } => drop(live.speaking.remove(&source.participant)),
             _ => {}
@@ -401,7 +415,7 @@ impl Rooms {
         let calendar = self.hub.calendar();
         let newest = self.hub.director(&grant.name.room).and_then(|program| program.newest_wall());
         let program_time = newest.map(|newest| calendar.date(newest));
-        let ticket = self.tickets.issue(grant, calendar.at(now), program_time);
+        let ticket = self.standing.tickets.issue(grant, calendar.at(now), program_time);
         if let Some(live) = live {
             live.tell(grant.person, &ServerMessage::Ticket { ticket: &ticket }.render().into());
         }
@@ -445,19 +459,16 @@ impl Rooms {
         if self.stop.is_cancelled() {
             return Err(Denied::Stopping);
         }
-        if self.clients.fetch_add(1, Ordering::Relaxed) >= self.config.clients {
-            self.clients.fetch_sub(1, Ordering::Relaxed);
-            return Err(Denied::ClientsFull(self.config.clients));
-        }
-        let entered = self.enter_counted(entry, mailbox);
-        if entered.is_err() {
-            self.clients.fetch_sub(1, Ordering::Relaxed);
-        }
-        gauge!(metric::ROOM_CLIENTS).set(self.clients.load(Ordering::Relaxed) as f64);
+        let share = self.clients.take(entry.who.clone()).inspect_err(|full| match full {
+            NoShare::Full(..) => DropReason::EventsFull.count(1),
+            NoShare::Principal(..) => DropReason::EventsShare.count(1),
+        })?;
+        let entered = self.enter_with(share, entry, mailbox);
+        gauge!(metric::ROOM_CLIENTS).set(self.clients.taken() as f64);
         entered
     }
 
-    fn enter_counted(self: &Arc<Self>, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Denied> {
+    fn enter_with(self: &Arc<Self>, share: Share, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Denied> {
         let room = entry.room.clone();
         loop {
             let cell = self.desk.lock().cells.entry(room.clone()).or_default().clone();
@@ -495,13 +506,16 @@ impl Rooms {
             tickets.into_iter().for_each(|(now, effect)| self.carry_out(&room, &mut live, now, effect));
             drop(live);
             self.settle_all(step.touched);
-            return Ok(Connection { rooms: self.clone(), client, room, by });
+            return Ok(Connection { rooms: self.clone(), client, share: Some(share), room, by });
         }
     }
 
     /// Returns the person who comes, and the name that others see.
     fn recognise(&self, live: Option<&Live>, entry: &Entry) -> Result<(PersonId, String), Denied> {
         let person = self.identify(live, entry);
+        if let Some(left) = self.standing.bans.left(&entry.room, &person, Instant::now()) {
+            return Err(Denied::Banned(left));
+        }
         if live.is_some_and(|live| live.connections(&person) >= CONNECTIONS_MAX) {
             return Err(Denied::ConnectionsFull);
         }
@@ -560,8 +574,7 @@ impl Rooms {
     }
 
     fn exit(&self, connection: &Connection) {
-        self.clients.fetch_sub(1, Ordering::Relaxed);
-        gauge!(metric::ROOM_CLIENTS).set(self.clients.load(Ordering::Relaxed) as f64);
+        gauge!(metric::ROOM_CLIENTS).set(self.clients.taken() as f64);
         let (room, Some(person)) = (&connection.room, &connection.by.person) else { return };
         let Ok(cell) = self.cell(room) else { return };
         let mut live = cell.live.lock();

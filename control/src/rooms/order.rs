@@ -1,6 +1,6 @@
 //! Orders: what somebody wants of a room. The machine decides on it, or the driver does it if the machine allows.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use onmic_media::SourceName;
 use onmic_room::{
@@ -27,6 +27,11 @@ pub enum Order {
     Look(LookChange),
     Source(ParticipantName, SourceChange),
     Chat(String),
+    /// Sends somebody out of the room.
+    Kick(PersonId),
+    /// Keeps somebody out of the room for a time, for a reason.
+    Ban(PersonId, (Duration, String)),
+    LiftBan(PersonId),
 }
 
 /// The outcome of an order that was carried out.
@@ -77,11 +82,20 @@ impl Shown {
 impl Rooms {
     /// Carries out an order of `by`.
     pub async fn order(&self, room: &RoomName, by: &Actor, order: Order) -> Result<Done, Denied> {
-        let cell = self.cell(room)?;
+        let cell = match (self.cell(room), &order) {
+            (Ok(cell), _) => cell,
+            // Admins keep the bans of rooms that are not there.
+            (Err(_), Order::Ban(person, ban)) => return self.ban(room, by, person, ban.clone()),
+            (Err(_), Order::LiftBan(person)) => return self.lift_ban(room, by, person),
+            (Err(unknown), _) => return Err(unknown.into()),
+        };
         keep_rate(&mut cell.live.lock(), by, matches!(order, Order::Chat(_)))?;
         match order {
             Order::Machine(command) => self.command(room, &cell, by, command),
             Order::Ticket(who) => self.renew_ticket(room, &cell, by, &who),
+            Order::Kick(person) => self.kick(room, by, person),
+            Order::Ban(person, ban) => self.ban(room, by, &person, ban),
+            Order::LiftBan(person) => self.lift_ban(room, by, &person),
             Order::Chat(text) => self.chat(room, &cell, by, &text),
             Order::Layout(layout) => self.change_look(room, &cell, by, |look| look.set_layout(layout)),
             Order::Look(change) => self.change_look(room, &cell, by, |look| {
@@ -101,7 +115,7 @@ impl Rooms {
         }
     }
 
-    fn command(&self, room: &RoomName, cell: &Cell, by: &Actor, command: Command) -> Result<Done, Denied> {
+    pub(super) fn command(&self, room: &RoomName, cell: &Cell, by: &Actor, command: Command) -> Result<Done, Denied> {
         let shown = Shown::of(&command);
         let input = Input::Command { room: room.clone(), by: by.clone(), command };
         let mut live = cell.live.lock();

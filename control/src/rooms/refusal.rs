@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use onmic_media::NoShare;
 use onmic_room::Refused;
 use thiserror::Error;
 
@@ -10,6 +11,8 @@ use super::look::Impossible;
 
 /// The longest chat message, in characters.
 pub const TEXT_MAX: usize = 500;
+/// The longest reason of a ban, in characters.
+pub const REASON_MAX: usize = 200;
 
 /// An order that is denied. Its Display is a sentence that tells the person what to do.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -26,12 +29,24 @@ pub enum Denied {
     /// The text is not a chat message.
     #[error("A message has 1 to {TEXT_MAX} characters.")]
     Text,
+    /// The person is banned. Holds for how long yet.
+    #[error("You are banned from this room for another {} s.", seconds(*.0))]
+    Banned(Duration),
+    /// The time or the reason of a ban is out of bounds.
+    #[error("A ban takes 1 s to ten years, and its reason has at most {REASON_MAX} characters on one line.")]
+    Ban,
+    /// The room has this many bans, which is its limit.
+    #[error("This room has {0} bans already, the limit. Lift one first.")]
+    BansFull(usize),
+    /// Somebody would ban themselves.
+    #[error("You cannot ban yourself. Leave the room instead.")]
+    Yourself,
     /// The node is about to stop.
     #[error("This server is about to stop. Try again.")]
     Stopping,
-    /// The node has this many connections, which is its limit.
-    #[error("{0} clients are connected already, the limit. Try again later.")]
-    ClientsFull(usize),
+    /// The node, or whoever answers for the person, has as many connections as may be.
+    #[error("Too many connections: {0}.")]
+    NoShare(#[from] NoShare),
     /// The person has [`CONNECTIONS_MAX`] connections to the room already.
     #[error("You have {CONNECTIONS_MAX} connections to this room already. Close one first.")]
     ConnectionsFull,

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::look::{Look, OverlayBody};
 use super::*;
+use crate::ticket::Tickets;
 
 struct NoStage;
 
@@ -25,7 +26,8 @@ fn rooms() -> Arc<Rooms> {
 
 /// Returns rooms over a hub with this grace.
 pub fn rooms_with(grace: std::time::Duration) -> Arc<Rooms> {
-    let config = RoomsConfig { clients: 100, limits: Limits::default(), defaults: Settings::default() };
+    let config =
+        RoomsConfig { clients: 100, clients_each: 100, limits: Limits::default(), defaults: Settings::default() };
     let hub = Hub::new(
         NodeClock::new(Instant::now(), std::time::SystemTime::now()),
         HubLimits { grace, ..HubLimits::default() },
@@ -46,6 +48,7 @@ pub fn enter(
 ) -> (Connection, Receiver<bytes::Bytes>) {
     let entry = Entry {
         room: name(room),
+        who: None,
         authority,
         person: Some(person.parse().unwrap()),
         claimed: None,

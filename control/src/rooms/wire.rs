@@ -10,8 +10,11 @@ use utoipa::ToSchema;
 
 use onmic_media::{Calendar, DateOffset, NodeClock};
 use onmic_room::{
-    HostView, InvitationView, MutedByView, PersonView, PkView, RequestView, RoomView, SeatView, Settings, SourceView,
+    HostView, InvitationView, MutedByView, PersonId, PersonView, PkView, RequestView, RoomView, SeatView, Settings,
+    SourceView,
 };
+
+use crate::bans::Ban;
 
 use super::look::{Layout, OverlayBody, SourceLook};
 use super::timeouts::TimeoutsMs;
@@ -44,6 +47,16 @@ pub struct RoomState {
     pub persons: usize,
     /// The last chat messages, oldest first.
     pub chat: Vec<Message>,
+}
+
+/// A ban from a room.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BanState {
+    pub person: String,
+    /// When it is over.
+    pub until: String,
+    /// Why, as whoever banned the person has put it; may be empty.
+    pub reason: String,
 }
 
 /// The settings of a room.
@@ -216,6 +229,10 @@ impl Wire {
 
     fn until(self, moment: Option<Instant>) -> Option<String> {
         moment.map(|moment| self.at(moment))
+    }
+
+    pub fn ban(self, person: &PersonId, ban: &Ban) -> BanState {
+        BanState { person: person.to_string(), until: self.at(ban.until), reason: ban.reason.clone() }
     }
 
     pub fn host(self, host: &HostView) -> Host {

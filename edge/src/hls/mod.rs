@@ -7,7 +7,8 @@
 //! URLs are the same for all viewers and carry no token, so that any cache can stand in front. `/hls/ROOM/index.m3u8`
 //! names the directory of the stream, `/hls/ROOM/ID/`, where ID is the time at which packaging began. So a cached file
 //! of an earlier stream is never taken for one of this stream. With authentication on, every request is checked by its
-//! own `Authorization` header or `token` parameter. Playlists never repeat a token. Where the playlist's own address has one,
+//! own `Authorization` header or `token` parameter; the files of a stream are given for the grace after a token has expired, too.
+//! Playlists never repeat a token. Where the playlist's own address has one,
 //! they tell the player to take it over ([`onmic_packager::query`]).
 
 mod answer;
@@ -338,7 +339,7 @@ async fn file(
     };
     let find = || {
         let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
-        admit(&*shared.gate, Action::Play(&room), &headers, &uri)?;
+        admit(&*shared.gate, Action::PlayOn(&room), &headers, &uri)?;
         shared.stream(&room, &stream).ok_or(EdgeError::NoSuchFile)
     };
     let stream = match find() {

@@ -53,7 +53,7 @@ impl Node {
         let hub = Hub::new(NodeClock::new(Instant::now(), SystemTime::now()), HubLimits::default(), deriver);
         let shutdown = CancellationToken::new();
         let hls = Hls::new(hub.clone(), gate.clone(), config, shutdown.clone());
-        let router = hls.router().merge(flv::router(hub.clone(), gate));
+        let router = hls.router().merge(flv::router(hub.clone(), gate, usize::MAX));
         tokio::spawn(async move { hls.run().await });
         let mut publication = hub.publish(&"demo".parse().unwrap(), Protocol::Rtmp, Instant::now()).unwrap();
         publication.expect([TrackKey::VIDEO, TrackKey::AUDIO]);

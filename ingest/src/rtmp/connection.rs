@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use onmic_listen::Pass;
+use onmic_listen::{Pass, TrustedProxies};
 use onmic_media::hub::PublishRefused;
+use onmic_media::name::Principal;
 use onmic_media::publication::{Ended, TakenOver};
 use onmic_media::viewers::Viewing;
 use onmic_media::{
-    Action, DropReason, FeedName, Gate, Hub, LeftOut, MediaKind, Next, Protocol, Publication, TrackKey, ViewerKind,
+    Action, DropReason, Ending, FeedName, Gate, Hub, LeftOut, MediaKind, Next, NoShare, Permit, Protocol, Publication,
+    Share, Shares, TrackKey, ViewerKind,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
@@ -52,6 +54,8 @@ pub(super) struct Shared {
     pub(super) applications: Arc<Applications>,
     pub(super) hub: Arc<Hub>,
     pub(super) gate: Arc<dyn Gate>,
+    pub(super) players: Arc<Shares>,
+    pub(super) proxies: TrustedProxies,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -76,6 +80,10 @@ struct Link {
     /// The name that was published or played last, for the log.
     subject: Option<String>,
     kind: &'static str,
+    /// The right to publish or play, while it does.
+    permit: Permit,
+    /// The share of a player.
+    share: Option<Share>,
 }
 
 enum Role {
@@ -110,6 +118,7 @@ enum Wake {
     Found(Found),
     Next(Next),
     TakenOver(TakenOver),
+    PermitEnded(Ending),
     Shutdown,
 }
 
@@ -132,6 +141,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             capabilities: Capabilities::default(),
             subject: None,
             kind: "none",
+            permit: Permit::endless(),
+            share: None,
         };
         Self { stream, pass, link, role: Role::Idle, buffer: vec![0; READ_BYTES] }
     }
@@ -169,6 +180,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     }
                 }
                 Wake::TakenOver(taken_over) => return Err(self.end_publishing(taken_over.into())),
+                Wake::PermitEnded(why) => {
+                    self.link.session.close(&why.to_string());
+                    return Ok(End::Closed(why.name()));
+                }
                 Wake::Shutdown => {
                     self.link.session.close(GOING_DOWN);
                     return Ok(End::Closed("shutdown"));
@@ -215,6 +230,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let deadline = deadline.unwrap_or_else(Instant::now);
         tokio::select! {
             () = link.shared.shutdown.cancelled() => Wake::Shutdown,
+            why = link.permit.end() => Wake::PermitEnded(why),
             read = stream.read(buffer) => Wake::Read(read),
             wake = role.wake() => wake,
             () = tokio::time::sleep_until(deadline.into()) => Wake::Deadline,
@@ -295,6 +311,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             }
             Event::Released => {
                 self.role = Role::Idle;
+                (self.link.permit, self.link.share) = (Permit::endless(), None);
                 self.pass.offer();
             }
             Event::Dropped(reason) => self.link.tally.drop(reason, 1),
@@ -307,8 +324,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let link = &mut self.link;
         link.kind = "publish";
         link.subject = Some(key.name.to_string());
-        let admission = match link.shared.gate.check(Action::Publish(&key.name), key.token.as_deref()) {
-            Ok(admission) => admission,
+        let (admission, permit) = match link.shared.gate.open(Action::Publish(&key.name), key.token.as_deref()) {
+            Ok(opened) => opened,
             Err(refusal) => {
                 link.session.refuse("NetStream.Publish.Denied", &refusal.to_string());
                 return;
@@ -319,6 +336,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 tracing::info!(source = %key.name, peer = %link.peer, agent = link.agent, "publishing by RTMP");
                 let publisher = Publisher::default();
                 self.role = Role::Publishing(Box::new(Publishing { publication, publisher }));
+                link.permit = permit;
                 self.pass.keep();
                 link.session.accept(now);
             }
@@ -383,10 +401,24 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let link = &mut self.link;
         link.kind = "play";
         let action = if key.names_participant { Action::PlaySource(&key.name) } else { Action::Play(&key.name.room) };
-        if let Err(refusal) = link.shared.gate.check(action, key.token.as_deref()) {
-            link.session.refuse("NetStream.Play.Denied", &refusal.to_string());
-            return;
-        }
+        let (admission, permit) = match link.shared.gate.open(action, key.token.as_deref()) {
+            Ok(opened) => opened,
+            Err(refusal) => return link.session.refuse("NetStream.Play.Denied", &refusal.to_string()),
+        };
+        let address = link.peer.ip();
+        let network = (!link.shared.proxies.contain(address)).then(|| Principal::at(address));
+        let who = admission.owner.or(network);
+        let share = match link.shared.players.take(who) {
+            Ok(share) => share,
+            Err(full) => {
+                match full {
+                    NoShare::Full(..) => DropReason::RtmpPlayersFull.count(1),
+                    NoShare::Principal(..) => DropReason::RtmpPlayersShare.count(1),
+                }
+                return link.session.refuse("NetStream.Play.Denied", &full.to_string());
+            }
+        };
+        (link.permit, link.share) = (permit, Some(share));
         let name = key.feed_name();
         link.subject = Some(name.to_string());
         let limit = link.shared.limits.feed_timeout;

@@ -1,14 +1,15 @@
 //! Accepts RTMP and RTMPS connections. Each has one task, and all tasks are awaited at the end.
 //!
 //! One deadline counts from the accept to the publish or play: for the header of a proxy, the TLS handshake, the RTMP
-//! handshake and the commands together. What is published or played keeps its place ([`onmic_listen`]).
+//! handshake and the commands together. What is published or played keeps its place ([`onmic_listen`]). Players leave an
+//! eighth of the places to publishers, and one principal has players in at most half of them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use onmic_listen::{Full, Limiter, Limits, Pass, Served, Sparing, TrustedProxies};
-use onmic_media::{DropReason, Gate, Hub};
+use onmic_media::{DropReason, Gate, Hub, Shares};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
@@ -19,6 +20,9 @@ use super::limits::RtmpLimits;
 use super::proxy;
 use super::stream_key::Applications;
 use crate::error::Error;
+
+/// The part of the connections that players leave to publishers: one in this many.
+const RESERVE: usize = 8;
 
 /// Configures the server.
 #[derive(Clone, Debug, Default)]
@@ -47,8 +51,11 @@ pub async fn serve(
     let limits = Limits { all: config.limits.connections, per_address: config.limits.connections_per_address };
     let limiter = Limiter::new(limits, proxies.clone());
     let complaints = Sparing::default();
+    let players = Shares::new("players by RTMP", limits.all - limits.all / RESERVE, limits.all.div_ceil(2));
+    let RtmpConfig { limits: rtmp, applications, .. } = config;
     let shared =
-        Arc::new(connection::Shared { limits: config.limits, applications: config.applications, hub, gate, shutdown });
+        connection::Shared { limits: rtmp, applications, hub, gate, players, proxies: proxies.clone(), shutdown };
+    let shared = Arc::new(shared);
     let mut served = Served::new(listener, "rtmp");
     while let Some((stream, peer)) = served.next(&shared.shutdown).await {
         match limiter.admit(peer.ip()) {

@@ -143,6 +143,7 @@ impl World {
                         self.send(Input::SourceDown { room, participant });
                     }
                 }
+                Effect::Kicked { room, person } => self.kicked(room, person),
                 Effect::Mix { room, mix } => {
                     self.mixes.insert(room, mix);
                 }
@@ -153,6 +154,22 @@ impl World {
             }
         }
         self.check();
+    }
+
+    /// Closes the connections of somebody who was sent out of the room. Most people come back.
+    fn kicked(&mut self, room: RoomName, person: PersonId) {
+        self.report.kicked += 1;
+        if let Some(view) = self.rooms.room(&room) {
+            assert!(view.persons.iter().all(|there| there.person != person), "{person} was kicked and is there");
+            assert!(view.host.person.as_ref() != Some(&person), "{person} was kicked and is the host");
+            assert!(view.seats.iter().all(|seat| seat.person.as_ref() != Some(&person)), "{person} has a seat");
+        }
+        if self.connected.remove(&(room.clone(), person.clone())) {
+            self.send(Input::Leave { room: room.clone(), person });
+        }
+        if self.random.percent(60) {
+            self.joins(room);
+        }
     }
 
     fn hear(&mut self, room: RoomName, number: u64, event: &Event) {
@@ -381,7 +398,7 @@ impl World {
         let at = self.some_seat();
         let asking = self.rooms.room(&room).and_then(|room| room.requests.first().map(|first| first.person.clone()));
         let likely = asking.filter(|_| self.random.percent(70)).unwrap_or_else(|| person.clone());
-        let (by, command) = match self.random.below(40) {
+        let (by, command) = match self.random.below(41) {
             0..=8 => (own, Command::RequestMic { person, seat }),
             9 => (own, Command::Withdraw { person }),
             10..=15 => (host, Command::Grant { person: likely, seat }),
@@ -400,6 +417,7 @@ impl World {
             35 | 36 => (host, Command::AcceptPk),
             37 => (host, Command::RefusePk),
             38 => (host, Command::EndPk),
+            39 => (host, Command::Kick { person }),
             _ => (own, Command::ConnectFailed { who: person.into(), reason: "The browser gave up.".to_owned() }),
         };
         self.send(Input::Command { room, by, command });

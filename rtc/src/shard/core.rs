@@ -117,6 +117,11 @@ impl Core {
                     self.close(now, key, "gave_way", out);
                 }
             }
+            Command::PermitEnded { id } => {
+                if let Some(key) = self.by_id.get(&id).copied() {
+                    self.close_if_ended(now, key, out);
+                }
+            }
             Command::Replace { track, demand } => self.replace(now, track, demand, out),
             Command::Attach { feed, demand } => self.attach(now, &feed, demand, out),
             Command::Stop => self.close_all(now, out),
@@ -181,6 +186,9 @@ impl Core {
         };
         if is_stun {
             self.claim(now, from, key);
+            if self.close_if_ended(now, key, out) {
+                return;
+            }
         }
         match (outcome, ended) {
             (Some(true), _) => self.connected(now, key, out),
@@ -189,6 +197,15 @@ impl Core {
             (None, None) => {}
         }
         self.settle(now, key, out);
+    }
+
+    /// Closes a session whose permit is ended. Returns whether it is.
+    fn close_if_ended(&mut self, now: Instant, key: usize, out: &mut impl Outbox) -> bool {
+        let ended = self.sessions[key].permit.ended();
+        if let Some(why) = ended {
+            self.close(now, key, why.name(), out);
+        }
+        ended.is_some()
     }
 
     /// Finds this session by an address from now on. If another session has proved that it is there and is heard, this one
@@ -405,7 +422,7 @@ impl Core {
     }
 
     fn open(&mut self, now: Instant, opening: Opening, role: Role) -> usize {
-        let Opening { id, place, local, remote, fingerprint, role: dtls, mid, ready } = opening;
+        let Opening { id, place, permit, local, remote, fingerprint, role: dtls, mid, ready } = opening;
         let etag = local.ufrag.clone();
         let identity = (self.setup.identity.clone(), dtls);
         let peer = Peer::new(self.setup.peer_config, identity, local, remote.clone(), fingerprint, now);
@@ -422,10 +439,12 @@ impl Core {
             opened: now,
             connected: None,
             place,
+            permit,
         });
         self.by_id.insert(id, key);
         self.by_ufrag.insert(etag, key);
         self.reschedule(key);
+        self.sessions[key].watch_permit(self.commands.clone());
         // The client may have gone already. Its session then ends by its consent timeout.
         let _ = ready.send(true);
         key

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use onmic_media::{Demand, Feed, Publication, TrackId};
+use onmic_media::{Demand, Feed, Permit, Publication, TrackId};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
@@ -75,6 +75,10 @@ pub(crate) enum Command {
     GiveWay {
         id: SessionId,
     },
+    /// This session ends, because its permit does.
+    PermitEnded {
+        id: SessionId,
+    },
     /// Viewers of this track go on with another, because they cannot take the first. `None` if there is no other.
     Replace {
         track: TrackId,
@@ -95,6 +99,7 @@ pub(crate) enum Command {
 pub(crate) struct Opening {
     pub(crate) id: SessionId,
     pub(crate) place: Place,
+    pub(crate) permit: Permit,
     pub(crate) local: Credentials,
     pub(crate) remote: Credentials,
     pub(crate) fingerprint: Fingerprint,

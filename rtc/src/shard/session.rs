@@ -1,10 +1,15 @@
 //! One session of a shard: a peer, and its role as viewer or publisher.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
 
 use super::publisher::Publisher;
 use super::viewer::Viewer;
+use super::{Command, Permit};
 use crate::places::Place;
 use crate::session::SessionId;
 use crate::transport::{Credentials, Peer};
@@ -39,6 +44,24 @@ pub(super) struct Session {
     pub(super) opened: Instant,
     pub(super) connected: Option<Instant>,
     pub(super) place: Place,
+    /// The right to be open.
+    pub(super) permit: Permit,
+}
+
+/// Tells the shard that the permit of a session is ended.
+struct PermitBell {
+    id: SessionId,
+    commands: mpsc::WeakSender<Command>,
+}
+
+impl Wake for PermitBell {
+    fn wake(self: Arc<Self>) {
+        // Where the queue is full, the next check of the peer finds it out.
+        let Some(commands) = self.commands.upgrade() else { return };
+        if commands.try_send(Command::PermitEnded { id: self.id }).is_err() {
+            tracing::debug!(session = ?self.id, "a shard with a full queue finds the end of a permit by itself");
+        }
+    }
 }
 
 /// The role of a session.
@@ -48,6 +71,15 @@ pub(super) enum Role {
 }
 
 impl Session {
+    /// Has the shard told when the permit ends.
+    pub(super) fn watch_permit(&self, commands: mpsc::WeakSender<Command>) {
+        let bell = Arc::new(PermitBell { id: self.id, commands });
+        let waker = Waker::from(bell);
+        if self.permit.poll_ended(&mut Context::from_waker(&waker)).is_ready() {
+            waker.wake();
+        }
+    }
+
     /// Notes a new address of the peer. If there are too many, returns the one that the session is no longer known
     /// under.
     pub(super) fn note_address(&mut self, address: SocketAddr) -> Option<SocketAddr> {

@@ -40,6 +40,8 @@ export interface RoomEvents {
 
 const RECONNECT: Backoff = { firstMs: 500, limitMs: 8000 };
 const REFUSALS = [401, 403, 422]; // These refuse the person. Other errors may be temporary.
+// The codes by which the server sends a person away, and the statuses of HTTP that say the same.
+const SENT_AWAY: Record<number, number> = { 4401: 401, 4403: 403 };
 const COMMAND_MS = 10_000;
 const COMMANDS_WAITING = 64;
 const SILENCE_OF_A_GOOD_SPELL_MS = 5000; // A connection that was open for this long resets the count of failures.
@@ -201,8 +203,8 @@ export class Room extends Emitter<RoomEvents> {
     socket.onmessage = ({ data }) => {
       if (socket === this.#socket && typeof data === 'string') this.#take(data);
     };
-    socket.onclose = ({ code }) => {
-      if (socket === this.#socket) void this.#lost(code);
+    socket.onclose = ({ code, reason }) => {
+      if (socket === this.#socket) void this.#lost(code, reason);
     };
   }
 
@@ -230,8 +232,10 @@ export class Room extends Emitter<RoomEvents> {
     return new URL(this.url.endsWith('/') ? this.url : `${this.url}/`, globalThis.location?.href);
   }
 
-  async #lost(code: number): Promise<void> {
+  async #lost(code: number, reason: string): Promise<void> {
     this.#drop();
+    const status = SENT_AWAY[code];
+    if (status) return this.#refuse({ status, title: reason, detail: reason });
     if (this.#openedAt > 0 && Date.now() - this.#openedAt > SILENCE_OF_A_GOOD_SPELL_MS) this.#failures = 0;
     this.#failures++;
     this.#become(this.#you ? 'lost' : 'connecting');
@@ -245,13 +249,17 @@ export class Room extends Emitter<RoomEvents> {
       const problem = await this.#whyRefused();
       if (this.#connection === 'closed' || this.#socket) return;
       if (problem) {
-        for (const id of [...this.#waiting.keys()]) this.#give(id, new RequestError(problem));
-        return this.#become('refused', problem);
+        return this.#refuse(problem);
       }
     }
     // The server closes with 1013 if this client reads too slowly. It may come back at once and gets the missed events.
     const wait = code === 1013 ? RECONNECT.firstMs : backoffMs(RECONNECT, this.#failures, Math.random());
     this.#retry = setTimeout(() => this.#connect(), wait);
+  }
+
+  #refuse(problem: Problem): void {
+    for (const id of [...this.#waiting.keys()]) this.#give(id, new RequestError(problem));
+    this.#become('refused', problem);
   }
 
   async #whyRefused(): Promise<Problem | null> {

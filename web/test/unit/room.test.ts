@@ -14,7 +14,7 @@ class FakeSocket {
   closed = false;
   onopen: (() => void) | null = null;
   onmessage: ((event: { data: string }) => void) | null = null;
-  onclose: ((event: { code: number }) => void) | null = null;
+  onclose: ((event: { code: number; reason: string }) => void) | null = null;
   readonly url: URL;
   constructor(url: string) {
     this.url = new URL(url);
@@ -39,9 +39,9 @@ class FakeSocket {
     const you = { person: 'guest-1', key, name: 'Anna', role: 'viewer' };
     return this.open().say({ type: 'snapshot', epoch: 'e1', number, you, room: { room: 'demo', live: true } });
   }
-  async end(code = 1006): Promise<void> {
+  async end(code = 1006, reason = ''): Promise<void> {
     this.readyState = 3;
-    this.onclose?.({ code });
+    this.onclose?.({ code, reason });
     await vi.advanceTimersByTimeAsync(0);
   }
 }
@@ -183,6 +183,27 @@ it('a_refused_person_gets_the_reason_and_does_not_try_again', async () => {
   ]);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(FakeSocket.all.length).toBe(1);
+});
+
+it('a_person_who_was_sent_away_is_told_why_and_does_not_come_back', async () => {
+  for (const [code, status] of [
+    [4401, 401],
+    [4403, 403],
+  ] as const) {
+    const room = enter();
+    const seen: unknown[] = [];
+    FakeSocket.last.snapshot();
+    room.on('connection', (event) => seen.push(event));
+    const asked = problemOf(room.requestMic());
+    const sockets = FakeSocket.all.length;
+    await FakeSocket.last.end(code, 'You were sent out of the room.');
+    expect(await asked).toMatchObject({ status });
+    expect(seen).toMatchObject([
+      { connection: 'refused', problem: { status, detail: 'You were sent out of the room.' } },
+    ]);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(FakeSocket.all.length).toBe(sockets);
+  }
 });
 
 it('tickets_are_reported_and_kept_while_they_are_valid', () => {

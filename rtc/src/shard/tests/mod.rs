@@ -156,6 +156,25 @@ fn a_viewer_that_never_connects_is_removed() {
     assert!(world.core.is_empty() && world.load() == 0);
 }
 
+#[tokio::test]
+async fn a_session_ends_with_its_permit_and_no_other_does() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 60);
+    world.permitted_until = world.now + 3 * SECOND;
+    let short = world.watch_connected(&feed);
+    world.permitted_until = world.now + 60 * SECOND;
+    let long = world.watch_connected(&feed);
+    frames[..30].iter().for_each(|frame| world.push(&track, frame));
+    world.permits.expire(world.now);
+    assert!(!world.has_command(), "nothing is over yet");
+    world.permits.expire(world.now + 3 * SECOND);
+    world.command().await;
+    assert_eq!(world.visitors[short].state(), State::Closed(CloseReason::PeerClosed));
+    frames[30..].iter().for_each(|frame| world.push(&track, frame));
+    assert_eq!(times(&world.visitors[long].video()), ticks(60));
+    assert_eq!((world.load(), world.permits.len()), (1, 1));
+}
+
 #[test]
 fn one_of_two_viewers_leaves_and_the_other_goes_on() {
     let mut world = World::new();

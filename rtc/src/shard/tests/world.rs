@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use onmic_media::feed::{Deriver, Lease, Recipe};
 use onmic_media::name::Principal;
 use onmic_media::{
-    Accept, AvSync, Calendar, Codec, Entry, Feed, Frame, MediaKind, NodeClock, Publication, Track, TrackKey,
+    Accept, AvSync, Calendar, Codec, Entry, Feed, Frame, Grant, MediaKind, NodeClock, Permits, Publication, Track,
+    TrackKey,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -121,6 +122,9 @@ pub(super) struct World {
     _shard: mpsc::Sender<Command>,
     places: Places,
     wire: Wire,
+    pub(super) permits: Arc<Permits>,
+    /// When the sessions that begin next are over.
+    pub(super) permitted_until: Instant,
     /// How audio and video of the viewers who come next are timed.
     pub(super) sync: AvSync,
     pub(super) visitors: Vec<Visitor>,
@@ -149,7 +153,22 @@ impl World {
         let core = Core::new(setup, belfry.clone(), shard.downgrade());
         let places = Places::new(1, 1000);
         let (wire, visitors, sync) = (Wire::default(), Vec::new(), AvSync::LipSync);
-        Self { now, clock, calendar, core, belfry, commands, _shard: shard, places, wire, sync, visitors }
+        let (permits, permitted_until) = (Arc::default(), now + Duration::from_secs(24 * 3600));
+        Self {
+            now,
+            clock,
+            calendar,
+            core,
+            belfry,
+            commands,
+            _shard: shard,
+            places,
+            wire,
+            permits,
+            permitted_until,
+            sync,
+            visitors,
+        }
     }
 
     /// Adds a viewer of `feed` that has its answer and has sent nothing yet. `None` if the core has no track for it.
@@ -219,6 +238,8 @@ impl World {
     ) -> Option<usize> {
         let who = Principal::at(SERVER.ip());
         let Taken { id, place, .. } = self.places.take(Purpose::Publish, who).unwrap();
+        let grant =
+            Grant { room: "demo".parse().unwrap(), person: None, place: None, until: Some(self.permitted_until) };
         let ours = Credentials::generate();
         let answer = negotiate::answer(offer, (7, &ours, IDENTITY.fingerprint()), &[SERVER], accepts);
         let answer = Answered::parse(&answer).unwrap();
@@ -227,6 +248,7 @@ impl World {
         let opening = Opening {
             id,
             place,
+            permit: self.permits.open(grant),
             local: ours,
             remote: local.clone(),
             fingerprint: offer.fingerprint,

@@ -1,0 +1,151 @@
+//! Claims as clients see them: how a token ends, and what a kick and a ban leave.
+
+use onmic_media::Permit;
+
+use super::*;
+
+const SECRET: &str = "secret";
+
+fn token(role: &str, person: &str) -> String {
+    token_until(4_000_000_000, role, person)
+}
+
+fn token_until(exp: u64, role: &str, person: &str) -> String {
+    let claims = json!({"exp": exp, "room": "demo", "role": role, "sub": person});
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+}
+
+fn query(role: &str, person: &str) -> String {
+    format!("token={}", token(role, person))
+}
+
+impl Server {
+    /// Sends a request with a token. Returns the status and the body.
+    async fn send(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, Value) {
+        let mut connection = TcpStream::connect(self.address).await.unwrap();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_default())
+    }
+
+    /// Opens the program for a viewer, as a session of any protocol does.
+    fn watches(&self, person: &str) -> Result<Permit, onmic_media::gate::Refusal> {
+        let room = "demo".parse().unwrap();
+        self.gate.open(Action::Play(&room), Some(&token("viewer", person))).map(|(_, permit)| permit)
+    }
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_token_and_another_goes_on() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let mut host = server.join("demo", &query("host", "mia")).await;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let mut anna = server.join("demo", &format!("token={}", token_until(now + 60, "viewer", "anna"))).await;
+    server.standing.permits.expire(Instant::now() + Duration::from_secs(59));
+    assert_eq!(anna.ask(json!({"kind": "chat", "text": "hello"})).await["ok"], true);
+    server.standing.permits.expire(Instant::now() + Duration::from_secs(66));
+    assert_eq!(anna.closed().await, 4401);
+    assert_eq!(host.ask(json!({"kind": "chat", "text": "hello"})).await["ok"], true);
+}
+
+#[tokio::test]
+async fn somebody_who_is_kicked_loses_all_that_is_open_and_may_come_back() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let host = server.join("demo", &query("host", "mia")).await;
+    let mut windows =
+        [server.join("demo", &query("viewer", "ben")).await, server.join("demo", &query("viewer", "ben")).await];
+    let (watching, other) = (server.watches("ben").unwrap(), server.watches("anna").unwrap());
+    let kick = |person: &str| format!("/api/v1/rooms/demo/persons/{person}");
+    assert_eq!(server.send("DELETE", &kick("ben"), &token("viewer", "anna"), "").await.0, 403);
+    assert_eq!(server.send("DELETE", &kick("ben"), &token("host", "mia"), "").await.0, 204);
+    for window in &mut windows {
+        assert_eq!(window.closed().await, 4403);
+    }
+    assert!(watching.ended().is_some() && other.ended().is_none());
+    let left = |message: &Value| message["event"]["kind"] == "person-left";
+    let mut host = host;
+    while !left(&host.next().await) {}
+    assert_eq!(
+        server.send("DELETE", &kick("ben"), &token("host", "mia"), "").await.0,
+        204,
+        "once more changes nothing"
+    );
+
+    let viewer_alone = server.watches("vera").unwrap();
+    assert_eq!(server.send("DELETE", &kick("vera"), &token("host", "mia"), "").await.0, 204);
+    assert!(viewer_alone.ended().is_some(), "she was not in the room, and watched");
+    assert!(server.watches("vera").is_ok());
+    server.join("demo", &query("viewer", "ben")).await;
+}
+
+#[tokio::test]
+async fn somebody_who_is_banned_is_refused_everywhere_until_the_ban_is_lifted() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let mut host = server.join("demo", &query("host", "mia")).await;
+    let mut ben = server.join("demo", &query("viewer", "ben")).await;
+    let watching = server.watches("ben").unwrap();
+    let banned = host.ask(json!({"kind": "ban", "person": "ben", "seconds": 3600, "reason": "spam"})).await;
+    assert_eq!((&banned["ban"]["person"], &banned["ban"]["reason"]), (&json!("ben"), &json!("spam")), "{banned}");
+    assert_eq!(ben.closed().await, 4403);
+    assert!(watching.ended().is_some());
+    assert_eq!(server.connect("demo", &query("viewer", "ben")).await.err(), Some(StatusCode::FORBIDDEN));
+    assert!(server.watches("ben").unwrap_err().to_string().contains("banned"));
+    assert_eq!(
+        server.send("POST", "/api/v1/rooms/demo/chat", &token("viewer", "ben"), r#"{"text":"hi"}"#).await.0,
+        403
+    );
+    let playing_on = |token: &str| server.gate.check(Action::PlayOn(&"demo".parse().unwrap()), Some(token)).is_ok();
+    assert!(!playing_on(&token("viewer", "ben")) && playing_on(&token("viewer", "anna")));
+
+    let (status, list) = server.send("GET", "/api/v1/rooms/demo/bans", &token("host", "mia"), "").await;
+    assert_eq!((status, &list["bans"][0]["person"]), (200, &json!("ben")));
+    let (status, again) =
+        server.send("POST", "/api/v1/rooms/demo/bans", &token("host", "mia"), r#"{"person":"ben","seconds":60}"#).await;
+    assert_eq!((status, &again["ban"]["reason"]), (200, &json!("")), "another ban takes the place of the first");
+    for (body, status) in [
+        (r#"{"person":"anna","seconds":0}"#, 422),
+        (r#"{"person":"anna","seconds":99999999999}"#, 422),
+        (r#"{"person":"anna"}"#, 422),
+        (r#"{"person":"mia","seconds":60}"#, 409),
+    ] {
+        assert_eq!(
+            server.send("POST", "/api/v1/rooms/demo/bans", &token("host", "mia"), body).await.0,
+            status,
+            "{body}"
+        );
+    }
+    assert_eq!(server.send("GET", "/api/v1/rooms/demo/bans", &token("viewer", "anna"), "").await.0, 403);
+    assert_eq!(server.send("DELETE", "/api/v1/rooms/demo/bans/ben", &token("host", "mia"), "").await.0, 204);
+    assert!(server.watches("ben").is_ok());
+    server.join("demo", &query("viewer", "ben")).await;
+}
+
+#[tokio::test]
+async fn a_ban_outlives_its_room_and_admins_keep_it_without_one() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let (bans, admin) = ("/api/v1/rooms/demo/bans", token("admin", "root"));
+    let (status, _) = server.send("POST", bans, &admin, r#"{"person":"ben","seconds":60}"#).await;
+    assert_eq!(status, 201);
+    let _host = server.join("demo", &query("host", "mia")).await;
+    assert_eq!(server.connect("demo", &query("viewer", "ben")).await.err(), Some(StatusCode::FORBIDDEN));
+    server.send("DELETE", "/api/v1/rooms/demo", &admin, "").await;
+    assert!(server.watches("ben").is_err());
+    assert_eq!(server.send("GET", bans, &token("host", "mia"), "").await.0, 404, "there is no room that she directs");
+    assert_eq!(server.send("GET", bans, &admin, "").await.1["bans"][0]["person"], "ben");
+}
+
+#[tokio::test]
+async fn without_a_secret_a_person_who_is_banned_does_not_come_in_under_their_id() {
+    let server = Server::start("", |_| {}).await;
+    let mut host = server.join("demo", "role=host&person=mia").await;
+    assert_eq!(host.ask(json!({"kind": "ban", "person": "ben", "seconds": 60})).await["ok"], true);
+    assert_eq!(server.connect("demo", "person=ben").await.err(), Some(StatusCode::FORBIDDEN));
+    server.join("demo", "person=anna").await;
+}

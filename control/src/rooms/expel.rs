@@ -1,0 +1,138 @@
+//! How people lose what they have in a room: a place on mic, the room itself, and the right to come back.
+//!
+//! Everything that somebody has opened ends at once and everywhere: their connections to events, what they publish, and what
+//! they watch by any protocol ([`onmic_media::permit`]). A viewer who is not connected to the events of the room is not known to
+//! the machine, and loses what they watch all the same.
+
+use std::time::{Duration, Instant};
+
+use onmic_media::{Ending, SourceName, Whose};
+use onmic_room::{Actor, Authority, Command, PersonId, Refused, RevokeReason, RoomName};
+
+use super::Rooms;
+use super::event::Changed;
+use super::live::Live;
+use super::mailbox::Closing;
+use super::order::Done;
+use super::refusal::{Denied, REASON_MAX};
+use super::wire::BanState;
+use crate::bans::{BANS_MAX, Ban, LONGEST};
+
+/// How long somebody who left the mic may go on watching their return feed. Their player goes over to the program meanwhile.
+const GOING_OVER: Duration = Duration::from_secs(5);
+
+impl Rooms {
+    /// Voids the ticket of a place on mic that is lost, and ends what was opened for the place.
+    pub(super) fn void(&self, name: &SourceName, reason: RevokeReason, now: Instant) {
+        self.standing.tickets.void(name);
+        let when = match reason {
+            RevokeReason::Removed | RevokeReason::Kicked => now,
+            RevokeReason::Left
+            | RevokeReason::Timeout
+            | RevokeReason::Failed
+            | RevokeReason::HandedOver
+            | RevokeReason::HostLeft
+            | RevokeReason::RoomEnded => now + GOING_OVER,
+            // A publisher is refused, and the place was never theirs.
+            RevokeReason::NotSeated
+            | RevokeReason::SeatsFull
+            | RevokeReason::RoomLocked
+            | RevokeReason::CoolingDown
+            | RevokeReason::NotHost
+            | RevokeReason::IsHost
+            | RevokeReason::PersonsFull
+            | RevokeReason::RoomsFull => return,
+        };
+        let whose = Whose::Place(name.participant.clone());
+        self.standing.permits.end(&name.room, whose, Ending::PlaceLost, when, now);
+    }
+
+    /// Ends everything that a person has open in a room.
+    pub(super) fn expel(&self, room: &RoomName, live: Option<&Live>, person: &PersonId, why: Ending, now: Instant) {
+        let closed = live.map_or(0, |live| live.close(person, Closing::Permit(why)));
+        let ended = self.standing.permits.end(room, Whose::Person(person.clone()), why, now, now);
+        if closed + ended > 0 {
+            tracing::info!(%room, %person, why = why.name(), closed, ended, "somebody is sent out of a room");
+        }
+    }
+
+    /// Returns whether a place on mic is somebody's: they publish, or have the seat.
+    pub fn has_place(&self, name: &SourceName) -> bool {
+        if self.hub.source(name).is_some() {
+            return true;
+        }
+        let desk = self.desk.lock();
+        if name.is_host() {
+            return desk.machine.host(&name.room).is_ok_and(|host| host.present);
+        }
+        desk.machine.seat_of(&name.room, &name.participant.person()).is_ok_and(|seat| seat.is_some())
+    }
+
+    /// Sends somebody out of the room, who may come back.
+    pub(super) fn kick(&self, room: &RoomName, by: &Actor, person: PersonId) -> Result<Done, Denied> {
+        self.send_out(room, by, &person, Ending::Removed)?;
+        Ok(Done::default())
+    }
+
+    /// Keeps somebody out of the room for a time, and sends them out if they are in it.
+    pub(super) fn ban(
+        &self,
+        room: &RoomName,
+        by: &Actor,
+        person: &PersonId,
+        (time, reason): (Duration, String),
+    ) -> Result<Done, Denied> {
+        self.must_keep_order(room, by)?;
+        if by.person.as_ref() == Some(person) {
+            return Err(Denied::Yourself);
+        }
+        if time.is_zero()
+            || time > LONGEST
+            || reason.chars().count() > REASON_MAX
+            || reason.chars().any(char::is_control)
+        {
+            return Err(Denied::Ban);
+        }
+        let now = Instant::now();
+        let ban = Ban { until: now + time, reason };
+        let told = self.wire().ban(person, &ban);
+        // It holds before they are sent out, so that they do not come back in between.
+        let created = self.standing.bans.ban(room, person, ban, now).map_err(|_| Denied::BansFull(BANS_MAX))?;
+        match self.send_out(room, by, person, Ending::Banned) {
+            Ok(()) | Err(Denied::Refused(Refused::RoomUnknown(_))) => {}
+            Err(denied) => return Err(denied),
+        }
+        Ok(Done { changed: Changed { ban: Some(told), ..Changed::default() }, created })
+    }
+
+    /// Lets somebody who is banned come back.
+    pub(super) fn lift_ban(&self, room: &RoomName, by: &Actor, person: &PersonId) -> Result<Done, Denied> {
+        self.must_keep_order(room, by)?;
+        self.standing.bans.lift(room, person, Instant::now());
+        Ok(Done::default())
+    }
+
+    /// Returns those who are banned from a room, to somebody who keeps order in it.
+    pub fn bans(&self, room: &RoomName, by: &Actor) -> Result<Vec<BanState>, Denied> {
+        self.must_keep_order(room, by)?;
+        let bans = self.standing.bans.of(room, Instant::now());
+        Ok(bans.iter().map(|(person, ban)| self.wire().ban(person, ban)).collect())
+    }
+
+    /// Checks that `by` directs the room. Its bans are there without it, for admins.
+    fn must_keep_order(&self, room: &RoomName, by: &Actor) -> Result<(), Denied> {
+        match self.must_direct(room, by) {
+            Err(Denied::Refused(Refused::RoomUnknown(_))) if by.authority == Authority::Admin => Ok(()),
+            checked => checked,
+        }
+    }
+
+    fn send_out(&self, room: &RoomName, by: &Actor, person: &PersonId, why: Ending) -> Result<(), Denied> {
+        self.must_direct(room, by)?;
+        let cell = self.cell(room)?;
+        let now = Instant::now();
+        // First with this reason: whatever the machine ends then is told this one.
+        self.expel(room, cell.live.lock().as_ref(), person, why, now);
+        self.command(room, &cell, by, Command::Kick { person: person.clone() }).map(drop)
+    }
+}

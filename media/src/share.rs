@@ -1,0 +1,119 @@
+//! Shares: how many of one kind of thing a principal may have open, and all of them together.
+//!
+//! One who holds all that a node has keeps everybody else out. So each kind of connection has a limit for one principal beside
+//! that for all. A share is taken before anything is made, and free again when it is dropped. WebRTC has a table of its own
+//! (`rtc/src/places.rs`), because its sessions give way.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use crate::name::Principal;
+
+/// The shares of one kind of thing. It is bounded by its own limits.
+#[derive(Debug)]
+pub struct Shares {
+    what: &'static str,
+    all: usize,
+    each: usize,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    all: usize,
+    by: HashMap<Principal, usize>,
+}
+
+/// One thing that a principal has open. Dropping it makes room for another.
+#[derive(Debug)]
+pub struct Share {
+    shares: Arc<Shares>,
+    who: Option<Principal>,
+}
+
+/// Why there is no share. Display is a sentence for the client.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NoShare {
+    /// All principals together have the most.
+    #[error("this server has {1} {0} already, its limit; try again later")]
+    Full(&'static str, usize),
+    /// This principal has the most that one may have.
+    #[error("{2} has {1} {0} already, as many as one may have here; close one first")]
+    Principal(&'static str, usize, Principal),
+}
+
+impl Shares {
+    /// Makes shares of `what`, a word for several of them: `all` together, and `each` for one principal.
+    pub fn new(what: &'static str, all: usize, each: usize) -> Arc<Self> {
+        Arc::new(Self { what, all, each, held: Mutex::default() })
+    }
+
+    /// Takes a share for `who`. It counts for nobody alone where everybody may be behind one address: a trusted proxy that does
+    /// not name its clients.
+    pub fn take(self: &Arc<Self>, who: Option<Principal>) -> Result<Share, NoShare> {
+        let mut held = self.held.lock();
+        if let Some(who) = who.as_ref().filter(|who| held.by.get(who).is_some_and(|own| *own >= self.each)) {
+            return Err(NoShare::Principal(self.what, self.each, who.clone()));
+        }
+        if held.all >= self.all {
+            return Err(NoShare::Full(self.what, self.all));
+        }
+        held.all += 1;
+        if let Some(who) = &who {
+            *held.by.entry(who.clone()).or_default() += 1;
+        }
+        drop(held);
+        Ok(Share { shares: self.clone(), who })
+    }
+
+    /// Returns how many shares are taken.
+    pub fn taken(&self) -> usize {
+        self.held.lock().all
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut held = self.shares.held.lock();
+        held.all -= 1;
+        let Some(who) = &self.who else { return };
+        if let Some(own) = held.by.get_mut(who) {
+            *own -= 1;
+            if *own == 0 {
+                held.by.remove(who);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(id: &str) -> Option<Principal> {
+        Some(Principal::Token(id.into()))
+    }
+
+    #[test]
+    fn one_who_has_the_most_leaves_the_rest_to_others() {
+        let shares = Shares::new("players", 3, 2);
+        let own: Vec<_> = (0..2).map(|_| shares.take(who("anna")).unwrap()).collect();
+        let refused = shares.take(who("anna")).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "this token has 2 players already, as many as one may have here; close one first"
+        );
+        let other = shares.take(who("ben")).unwrap();
+        assert_eq!(shares.take(who("vera")).unwrap_err(), NoShare::Full("players", 3));
+        drop(own);
+        assert_eq!(shares.taken(), 1);
+        drop(other);
+        assert_eq!(shares.taken(), 0);
+        assert!(shares.held.lock().by.is_empty(), "nobody is remembered who holds nothing");
+        let _behind_a_proxy: Vec<_> = (0..3).map(|_| shares.take(None).unwrap()).collect();
+        assert_eq!(shares.take(None).unwrap_err(), NoShare::Full("players", 3));
+    }
+}
