@@ -597,19 +597,6 @@ mod tests {
     }
 
     #[test]
-    fn viewers_of_a_program_may_ask_a_publisher_by_whip_for_keyframes_and_one_by_rtmp_not() {
-        for (protocol, answers) in [(Protocol::Whip, true), (Protocol::Rtmp, false)] {
-            let start = Instant::now();
-            let hub = hub(start);
-            let mut publication = hub.publish(&key(), protocol, start).unwrap();
-            publication.push(arrival(0, true), start).unwrap();
-            for feed in [publication.source().feed().clone(), hub.program(&key().room).unwrap()] {
-                assert_eq!(feed.original(TrackKey::VIDEO).unwrap().answers_requests(), answers);
-            }
-        }
-    }
-
-    #[test]
     fn a_rendition_that_the_next_publisher_does_not_bring_ends() {
         let start = Instant::now();
         let hub = hub(start);

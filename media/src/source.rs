@@ -347,3 +347,33 @@ impl Source {
         self.changes.tell(&self.name.room);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::hub::{Hub, HubLimits};
+    use crate::key::Rendition;
+    use crate::publication::Arrival;
+    use crate::testing::h264;
+    use crate::time::Ticks;
+
+    #[test]
+    fn viewers_of_a_program_may_ask_a_publisher_by_whip_for_keyframes_and_one_by_rtmp_not() {
+        for (protocol, answers) in [(Protocol::Whip, true), (Protocol::Rtmp, false)] {
+            let start = Instant::now();
+            let hub = Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), HubLimits::default(), None);
+            let name: SourceName = "demo".parse().unwrap();
+            let mut publication = hub.publish(&name, protocol, start).unwrap();
+            let (rendition, dts, pts, payload) = (Rendition::MAIN, Ticks(0), Ticks(0), Bytes::from_static(&[0; 9]));
+            let arrival = Arrival { rendition, dts, pts, keyframe: true, parameters: h264(), payload };
+            publication.push(arrival, start).unwrap();
+            for feed in [publication.source().feed().clone(), hub.program(&name.room).unwrap()] {
+                assert_eq!(feed.original(TrackKey::VIDEO).unwrap().answers_requests(), answers);
+            }
+        }
+    }
+}
