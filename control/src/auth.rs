@@ -295,7 +295,7 @@ impl TokenGate {
         let claims = decode::<Claims>(token, key, &self.validation)
             .map_err(|error| Refusal::TokenInvalid(error.to_string()))?
             .claims;
-        if let Left::Expired(ago) = claims.left(SystemTime::now())
+        if let Left::Expired(ago) = claims.left(self.standing.clock.system())
             && ago > LEEWAY + grace
         {
             return Err(Refusal::TokenInvalid(format!("it expired {} s ago", ago.as_secs())));
@@ -312,14 +312,16 @@ impl TokenGate {
 
     fn must_not_be_banned(&self, room: &RoomName, claims: &Claims) -> Result<(), Refusal> {
         match claims.person() {
-            Ok(Some(person)) if claims.role != Role::Admin => self.standing.bans.admit(room, &person, Instant::now()),
+            Ok(Some(person)) if claims.role != Role::Admin => {
+                self.standing.bans.admit(room, &person, self.standing.clock.now())
+            }
             _ => Ok(()),
         }
     }
 
     /// Takes a permit for what is opened by these claims.
     fn permit(&self, action: Action<'_>, claims: Option<&Claims>) -> Permit {
-        let now = (Instant::now(), SystemTime::now());
+        let now = (self.standing.clock.now(), self.standing.clock.system());
         claims.map_or_else(Permit::endless, |claims| self.standing.permits.open(claims.grant(action, self.grace, now)))
     }
 

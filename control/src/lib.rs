@@ -6,6 +6,7 @@
 mod api;
 mod auth;
 mod bans;
+mod clock;
 mod random;
 mod rooms;
 mod standing;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use onmic_media::Permits;
 
 use crate::bans::Bans;
+use crate::clock::Clock;
 use crate::ticket::Tickets;
 
 /// The lists that a claim is held against, and what claims have opened. It is cheap to clone.
@@ -16,11 +17,12 @@ pub struct Standing {
     pub bans: Arc<Bans>,
     /// What claims have opened.
     pub permits: Arc<Permits>,
+    pub(crate) clock: Clock,
 }
 
 impl From<Arc<Tickets>> for Standing {
     /// Begins without bans and permits.
     fn from(tickets: Arc<Tickets>) -> Self {
-        Self { tickets, bans: Arc::default(), permits: Arc::default() }
+        Self { tickets, bans: Arc::default(), permits: Arc::default(), clock: Clock::default() }
     }
 }

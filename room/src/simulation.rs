@@ -12,6 +12,7 @@ mod world;
 
 use std::collections::BTreeMap;
 
+pub use random::Random;
 use world::World;
 
 /// What happened in a run, to see that it tried everything.

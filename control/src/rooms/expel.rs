@@ -93,7 +93,7 @@ impl Rooms {
         {
             return Err(Denied::Ban);
         }
-        let now = Instant::now();
+        let now = self.now();
         let ban = Ban { until: now + time, reason };
         let told = self.wire().ban(person, &ban);
         // It holds before they are sent out, so that they do not come back in between.
@@ -108,14 +108,14 @@ impl Rooms {
     /// Lets somebody who is banned come back.
     pub(super) fn lift_ban(&self, room: &RoomName, by: &Actor, person: &PersonId) -> Result<Done, Denied> {
         self.must_keep_order(room, by)?;
-        self.standing.bans.lift(room, person, Instant::now());
+        self.standing.bans.lift(room, person, self.now());
         Ok(Done::default())
     }
 
     /// Returns those who are banned from a room, to somebody who keeps order in it.
     pub fn bans(&self, room: &RoomName, by: &Actor) -> Result<Vec<BanState>, Denied> {
         self.must_keep_order(room, by)?;
-        let bans = self.standing.bans.of(room, Instant::now());
+        let bans = self.standing.bans.of(room, self.now());
         Ok(bans.iter().map(|(person, ban)| self.wire().ban(person, ban)).collect())
     }
 
@@ -130,7 +130,7 @@ impl Rooms {
     fn send_out(&self, room: &RoomName, by: &Actor, person: &PersonId, why: Ending) -> Result<(), Denied> {
         self.must_direct(room, by)?;
         let cell = self.cell(room)?;
-        let now = Instant::now();
+        let now = self.now();
         // First with this reason: whatever the machine ends then is told this one.
         self.expel(room, cell.live.lock().as_ref(), person, why, now);
         self.command(room, &cell, by, Command::Kick { person: person.clone() }).map(drop)

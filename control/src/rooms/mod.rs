@@ -20,6 +20,8 @@ pub mod program;
 pub mod rate;
 pub mod refusal;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 pub mod timeouts;
 mod watch;
@@ -227,14 +229,23 @@ impl Rooms {
                 () = self.due.notified() => continue,
                 () = lapse => {}
             }
-            let touched = {
-                let mut desk = self.desk.lock();
-                let now = Instant::now();
-                let effects = desk.machine.handle_timeout(now);
-                desk.file(now, effects)
-            };
-            self.settle_all(touched);
+            self.lapse();
         }
+    }
+
+    /// Ends everything in the machine whose deadline has passed.
+    fn lapse(&self) {
+        let touched = {
+            let mut desk = self.desk.lock();
+            let now = self.now();
+            let effects = desk.machine.handle_timeout(now);
+            desk.file(now, effects)
+        };
+        self.settle_all(touched);
+    }
+
+    fn now(&self) -> Instant {
+        self.standing.clock.now()
     }
 
     async fn hear_all(&self, mut reports: Reports) {
@@ -274,7 +285,7 @@ impl Rooms {
         input: Input,
         look: impl FnOnce(&onmic_room::Rooms, &[Effect]) -> T,
     ) -> Result<Step<T>, Denied> {
-        let now = Instant::now();
+        let now = self.now();
         let before = desk.machine.next_timeout();
         let effects = desk.machine.apply(now, input)?;
         if desk.machine.next_timeout() != before {
@@ -424,7 +435,7 @@ impl Rooms {
 
     /// Takes in a report of the stage.
     pub fn hear(&self, report: Report) {
-        let now = Instant::now();
+        let now = self.now();
         let (Report::Program(room, _) | Report::Speaking(room, _)) = &report;
         let Ok(cell) = self.cell(room) else { return };
         let mut live = cell.live.lock();
@@ -513,7 +524,7 @@ impl Rooms {
     /// Returns the person who comes, and the name that others see.
     fn recognise(&self, live: Option<&Live>, entry: &Entry) -> Result<(PersonId, String), Denied> {
         let person = self.identify(live, entry);
-        if let Some(left) = self.standing.bans.left(&entry.room, &person, Instant::now()) {
+        if let Some(left) = self.standing.bans.left(&entry.room, &person, self.now()) {
             return Err(Denied::Banned(left));
         }
         if live.is_some_and(|live| live.connections(&person) >= CONNECTIONS_MAX) {

@@ -89,7 +89,7 @@ impl Rooms {
             (Err(_), Order::LiftBan(person)) => return self.lift_ban(room, by, person),
             (Err(unknown), _) => return Err(unknown.into()),
         };
-        keep_rate(&mut cell.live.lock(), by, matches!(order, Order::Chat(_)))?;
+        keep_rate(&mut cell.live.lock(), by, matches!(order, Order::Chat(_)), self.now())?;
         match order {
             Order::Machine(command) => self.command(room, &cell, by, command),
             Order::Ticket(who) => self.renew_ticket(room, &cell, by, &who),
@@ -168,7 +168,7 @@ impl Rooms {
         if text.is_empty() || text.chars().count() > TEXT_MAX || text.chars().any(|c| c.is_control() && c != '\n') {
             return Err(Denied::Text);
         }
-        let (mut live, now) = (cell.live.lock(), Instant::now());
+        let (mut live, now) = (cell.live.lock(), self.now());
         let live = live.as_mut().ok_or_else(|| Refused::RoomUnknown(room.clone()))?;
         let name = match &by.person {
             None => String::new(),
@@ -204,7 +204,7 @@ impl Rooms {
         live.look = look;
         self.stage.direct(room, &live.mix, &live.look);
         let program = live.told_program(room);
-        self.tell_all(live, room, Instant::now(), &RoomEvent::ProgramChanged { program: program.clone() }, true);
+        self.tell_all(live, room, self.now(), &RoomEvent::ProgramChanged { program: program.clone() }, true);
         Ok(Changed { program: Some(program), ..Changed::default() }.into())
     }
 
@@ -228,7 +228,7 @@ impl Rooms {
         drop(desk);
         let name = SourceName::new(room, &participant);
         let grant = Grant { name: &name, person: &person, seat, expires_in };
-        let ticket = self.send_ticket(live.as_ref(), Instant::now(), &grant);
+        let ticket = self.send_ticket(live.as_ref(), self.now(), &grant);
         Ok(Changed { ticket: Some(ticket), ..Changed::default() }.into())
     }
 
@@ -261,10 +261,9 @@ impl Rooms {
 }
 
 /// Refuses people in the room who are too fast. Backends are trusted to keep their own rate.
-fn keep_rate(live: &mut Option<Live>, by: &Actor, is_chat: bool) -> Result<(), Denied> {
+fn keep_rate(live: &mut Option<Live>, by: &Actor, is_chat: bool, now: Instant) -> Result<(), Denied> {
     let (Some(person), Some(live)) = (&by.person, live) else { return Ok(()) };
     let Some(known) = live.persons.get_mut(person) else { return Ok(()) };
-    let now = Instant::now();
     known.rates.commands.try_take(1.0, now).map_err(Denied::TooFast)?;
     if is_chat { known.rates.chat.try_take(1.0, now).map_err(Denied::TooFast) } else { Ok(()) }
 }

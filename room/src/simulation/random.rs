@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+/// A generator of random numbers.
 #[derive(Debug)]
-pub(super) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
+    /// Begins with this seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -29,6 +31,7 @@ impl Random {
         self.below(100) < chance
     }
 
+    /// Returns a time of whole milliseconds that is shorter than this.
     pub fn up_to(&mut self, longest: Duration) -> Duration {
         Duration::from_millis(self.below(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX)))
     }
