@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::Deriver;
+use onmic_media::life::{Deaths, Lives, guarded};
 use onmic_media::program::{Brings, Keyframes, TimelineId};
 use onmic_media::{Feed, Hub, Inlet, MediaKind, Program, Returns, RoomName, SourceName, ViewerKind};
 use onmic_mixer::compose;
@@ -27,6 +28,9 @@ pub use direction::{Directed, Direction};
 pub use error::Error;
 pub use report::{Report, Reporter, Reports, reports};
 use take::Take;
+
+/// The name of the thread.
+const THREAD: &str = "stage";
 
 /// How often the stage reads the meters, which is as often as the mixer writes them.
 const TICK: Duration = Duration::from_millis(100);
@@ -69,6 +73,7 @@ pub struct Stage {
     wishes: Mutex<Wishes>,
     bell: Condvar,
     reporter: Reporter,
+    lives: Lives,
 }
 
 #[derive(Default)]
@@ -105,9 +110,10 @@ impl Stage {
     ) -> Result<(Arc<Self>, Reports, JoinHandle<()>), Error> {
         let (wishes, bell) = (Mutex::default(), Condvar::new());
         let (reporter, reports) = reports();
-        let stage = Arc::new(Self { hub, deriver, config, wishes, bell, reporter });
+        let lives = Lives::default();
+        let stage = Arc::new(Self { hub, deriver, config, wishes, bell, reporter, lives });
         let director = stage.clone();
-        let thread = std::thread::Builder::new().name("stage".to_owned()).spawn(move || director.run());
+        let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || director.live());
         let thread = thread.map_err(Error::Thread)?;
         Ok((stage, reports, thread))
     }
@@ -135,16 +141,47 @@ impl Stage {
         self.bell.notify_one();
     }
 
+    /// Completes when the thread has died twice within a minute. It is not replaced then.
+    pub async fn failed(&self) -> String {
+        self.lives.failed().await
+    }
+
+    /// Directs the rooms, after a panic from the beginning: all that is wanted is in the wishes.
+    fn live(&self) {
+        let mut deaths = Deaths::default();
+        while guarded(THREAD, || self.run()).is_none() {
+            if !deaths.may_begin_again(Instant::now()) {
+                return self.lives.fail(THREAD.to_owned());
+            }
+            let mut wishes = self.wishes.lock();
+            let all: Vec<_> = wishes.directions.keys().cloned().collect();
+            wishes.dirty.extend(all);
+        }
+    }
+
     fn run(&self) {
         let mut rooms: HashMap<RoomName, Room> = HashMap::new();
+        let mut died: HashMap<RoomName, Deaths> = HashMap::new();
         while let Some(due) = self.wait(&rooms) {
             for Due { name, direction, returns, dirty } in due {
                 let room = rooms.entry(name.clone()).or_default();
-                self.direct_room(&name, room, direction.as_ref(), &returns, dirty);
-                if direction.is_none() && room.is_idle() {
+                let directed = guarded(THREAD, || self.direct_room(&name, room, direction.as_ref(), &returns, dirty));
+                if directed.is_none() {
                     rooms.remove(&name);
+                    self.direct_again(name, &mut died);
+                } else if direction.is_none() && room.is_idle() {
+                    rooms.remove(&name);
+                    died.remove(&name);
                 }
             }
+        }
+    }
+
+    /// Begins again with a room whose direction has panicked. After a second time within a minute it waits for the next wish.
+    fn direct_again(&self, room: RoomName, died: &mut HashMap<RoomName, Deaths>) {
+        tracing::error!(%room, "directing a room failed; its program begins again");
+        if died.entry(room.clone()).or_default().may_begin_again(Instant::now()) {
+            self.wishes.lock().dirty.insert(room);
         }
     }
 
@@ -226,6 +263,7 @@ impl Stage {
         }
         if !room.take.as_ref().is_some_and(|take| take.can_show(direction, &self.hub)) {
             let next = Take::start(direction, &self.hub, program, &self.config)?;
+            room.silent = false;
             // The take before goes on until the program has spliced, and ends when the program does not want it any
             // more.
             room.before = std::mem::replace(&mut room.take, next).filter(Take::is_on_air);
@@ -273,7 +311,10 @@ impl Stage {
                 }
             }
             // The video of the take is over, by plan or by failure, so the room is looked at again.
-            if take.clear() {
+            let over = take.clear();
+            let silent = !take.is_heard();
+            let became_silent = silent && !std::mem::replace(&mut room.silent, silent);
+            if over || (became_silent && room.deaths.may_begin_again(Instant::now())) {
                 self.wishes.lock().dirty.insert(name.clone());
             }
         }
@@ -377,6 +418,10 @@ struct Room {
     /// The sources of the direction that was carried out last.
     sources: Vec<SourceName>,
     state: Option<ProgramState>,
+    /// Whether the audio of the take has ended by itself.
+    silent: bool,
+    /// When that happened.
+    deaths: Deaths,
 }
 
 impl Room {
