@@ -1,4 +1,4 @@
-//! Tokens and the rights that they give. A token is a JWT (RFC 7519) signed with HS256 and the configured secret.
+//! Tokens and the rights that they give. A token is a JWT (RFC 7519) that is signed with a key of the server (see `keys`).
 //!
 //! Its claims are `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`; `nbf` is checked if it is
 //! there. `aud` is checked if the server has audiences. Identity providers write it also for servers that have none.
@@ -14,13 +14,14 @@
 
 use std::sync::Arc;
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 
 use onmic_media::gate::{Action, Admission, Gate, Refusal};
 use onmic_media::name::{Principal, RoomName, SourceName};
 use onmic_room::{Actor, Authority, PersonId};
 
+use crate::keys::{ALGORITHMS, Keyring, Keys};
 use crate::rooms::words::Role;
 use crate::ticket::Tickets;
 
@@ -159,10 +160,11 @@ impl Claims {
     }
 }
 
-/// Checks tokens. Without a secret it lets everybody do everything.
+/// Checks tokens. Without keys it lets everybody do everything.
 pub struct TokenGate {
-    key: Option<DecodingKey>,
-    validation: Validation,
+    keys: Arc<Keyring>,
+    /// What is checked of a token, for each algorithm of a key.
+    validations: [(Algorithm, Validation); ALGORITHMS.len()],
     tickets: Arc<Tickets>,
 }
 
@@ -170,36 +172,49 @@ impl TokenGate {
     /// Checks tokens that are signed with `secret`; an empty one opens the gate. Tickets for seats are good while
     /// `tickets` says so.
     pub fn new(secret: &str, tickets: Arc<Tickets>) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.validate_nbf = true;
-        validation.leeway = LEEWAY;
-        validation.validate_aud = false;
-        let key = (!secret.is_empty()).then(|| DecodingKey::from_secret(secret.as_bytes()));
-        Self { key, validation, tickets }
+        Self::with_keys(Keyring::new(Keys::of_secret(secret.as_bytes())), tickets)
+    }
+
+    /// Checks tokens that are signed with one of `keys`.
+    pub fn with_keys(keys: Arc<Keyring>, tickets: Arc<Tickets>) -> Self {
+        let validations = ALGORITHMS.map(|algorithm| {
+            let mut validation = Validation::new(algorithm);
+            validation.validate_nbf = true;
+            validation.leeway = LEEWAY;
+            validation.validate_aud = false;
+            (algorithm, validation)
+        });
+        Self { keys, validations, tickets }
     }
 
     /// Refuses tokens whose `aud` names none of `audiences`. A token without `aud` is for every server, and without audiences
     /// so is every token.
     pub fn for_audiences(mut self, audiences: &[String]) -> Self {
         if !audiences.is_empty() {
-            self.validation.validate_aud = true;
-            self.validation.set_audience(audiences);
+            for (_, validation) in &mut self.validations {
+                validation.validate_aud = true;
+                validation.set_audience(audiences);
+            }
         }
         self
     }
 
     /// Whether the server asks for tokens.
     pub fn is_closed(&self) -> bool {
-        self.key.is_some()
+        self.keys.is_closed()
     }
 
     /// Returns the claims of `token`; `None` when the server asks for no tokens.
     pub fn claims(&self, token: Option<&str>) -> Result<Option<Claims>, Refusal> {
-        let Some(key) = &self.key else { return Ok(None) };
+        if !self.is_closed() {
+            return Ok(None);
+        }
         let token = token.ok_or(Refusal::TokenMissing)?;
-        let claims = decode::<Claims>(token, key, &self.validation)
-            .map_err(|error| Refusal::TokenInvalid(error.to_string()))?
-            .claims;
+        let validation = |algorithm| {
+            let own = self.validations.iter().find(|(of, _)| *of == algorithm);
+            &own.unwrap_or(&self.validations[0]).1 // Keys have no other algorithm.
+        };
+        let claims: Claims = self.keys.current().verify(token, validation).map_err(Refusal::TokenInvalid)?;
         claims.must_not_name_the_host()?;
         Ok(Some(claims))
     }

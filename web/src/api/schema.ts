@@ -1159,7 +1159,7 @@ export interface components {
             rtmp_app: string;
             /**
              * Format: int32
-             * @description The TCP port that takes RTMP.
+             * @description The TCP port that takes RTMP; 0 if none does.
              */
             rtmp_port: number;
             /** @description The version of onmic. */

@@ -220,7 +220,9 @@ export function studioSource(speech: Speech, address: Address): { element: HTMLE
             copyButton(speech, say(name), () => value),
           ),
         );
-      how.replaceChildren(field('live.server', rtmpServer), field('live.key', key), field('live.whip', whip));
+      // A server without plain RTMP has port 0.
+      const rtmp = server.rtmp_port === 0 ? [] : [field('live.server', rtmpServer), field('live.key', key)];
+      how.replaceChildren(...rtmp, field('live.whip', whip));
     });
   draw();
   return {
