@@ -120,7 +120,7 @@ impl Node {
         for sentence in config.in_clear()? {
             tracing::warn!("{sentence}");
         }
-        let rtmp_address = rtmp.map(|rtmp| tracing::field::display(rtmp));
+        let rtmp_address = rtmp.map(tracing::field::display);
         tracing::info!(%http, rtmp = rtmp_address, rtc = config.rtc.port, "ready");
         Ok(Self { drain: config.drain, http, rtmp, stop, stop_http, parts, director, tasks })
     }

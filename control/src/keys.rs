@@ -397,7 +397,7 @@ mod tests {
             (json!({"kty": "of tomorrow"}), "states no alg"),
             (json!("a text"), "not a JSON Web Key"),
         ] {
-            let refused = Keys::default().with_set(&set(&[key.clone()])).err().unwrap().to_string();
+            let refused = Keys::default().with_set(&set(std::slice::from_ref(&key))).err().unwrap().to_string();
             assert!(refused.contains(reason), "{refused}");
             let kept = Keys::default().with_set(&set(&[key, symmetric("b", BETA)])).unwrap();
             assert_eq!(kept.verifying.len(), 1);
