@@ -290,6 +290,8 @@ fn a_mixer_whose_thread_panics_says_that_it_no_longer_runs() {
     let clock = NodeClock::new(Instant::now(), SystemTime::now());
     let config = SoundConfig::new(Arc::new(Parameters::Opus(opus::Parameters::new(2))));
     let mixer = SoundMixer::start(config, clock, Faulty).unwrap();
+    let silent = SoundInput { id: SILENT, feed: Feed::new(None), processing: Processing::default() };
+    mixer.set_inputs(vec![silent], None).unwrap();
     let begun = Instant::now();
     while mixer.is_running() {
         assert!(begun.elapsed() < Duration::from_secs(20), "the thread goes on without a sink");

@@ -163,25 +163,32 @@ impl Stage {
         let mut rooms: HashMap<RoomName, Room> = HashMap::new();
         let mut died: HashMap<RoomName, Deaths> = HashMap::new();
         while let Some(due) = self.wait(&rooms) {
-            for Due { name, direction, returns, dirty } in due {
-                let room = rooms.entry(name.clone()).or_default();
-                let directed = guarded(THREAD, || self.direct_room(&name, room, direction.as_ref(), &returns, dirty));
-                if directed.is_none() {
-                    rooms.remove(&name);
-                    self.direct_again(name, &mut died);
-                } else if direction.is_none() && room.is_idle() {
-                    rooms.remove(&name);
-                    died.remove(&name);
-                }
+            for due in due {
+                self.guard(&due, &mut rooms, &mut died, |room| self.direct_room(&due, room));
             }
         }
     }
 
-    /// Begins again with a room whose direction has panicked. After a second time within a minute it waits for the next wish.
-    fn direct_again(&self, room: RoomName, died: &mut HashMap<RoomName, Deaths>) {
-        tracing::error!(%room, "directing a room failed; its program begins again");
-        if died.entry(room.clone()).or_default().may_begin_again(Instant::now()) {
-            self.wishes.lock().dirty.insert(room);
+    /// Directs a room by `direct`. A room in which that panics begins again, and after a second time within a minute waits for the
+    /// next wish.
+    fn guard(
+        &self,
+        due: &Due,
+        rooms: &mut HashMap<RoomName, Room>,
+        died: &mut HashMap<RoomName, Deaths>,
+        direct: impl FnOnce(&mut Room),
+    ) {
+        let name = &due.name;
+        let room = rooms.entry(name.clone()).or_default();
+        if guarded(THREAD, || direct(room)).is_none() {
+            tracing::error!(room = %name, "directing a room failed; its program begins again");
+            rooms.remove(name);
+            if died.entry(name.clone()).or_default().may_begin_again(Instant::now()) {
+                self.wishes.lock().dirty.insert(name.clone());
+            }
+        } else if due.direction.is_none() && room.is_idle() {
+            rooms.remove(name);
+            died.remove(name);
         }
     }
 
@@ -207,14 +214,8 @@ impl Stage {
         Some(due.collect())
     }
 
-    fn direct_room(
-        &self,
-        name: &RoomName,
-        room: &mut Room,
-        direction: Option<&Direction>,
-        returns: &HashMap<SourceName, Returning>,
-        dirty: bool,
-    ) {
+    fn direct_room(&self, due: &Due, room: &mut Room) {
+        let Due { name, direction, returns, dirty } = due;
         let program = self.hub.director(name);
         let (Some(program), Some(direction)) = (program, direction) else {
             self.off(name, room, returns);
@@ -223,7 +224,7 @@ impl Stage {
         if room.program.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &program)) {
             *room = Room { program: Some(program.clone()), ..Room::default() };
         }
-        if dirty && !direction.sources.is_empty() {
+        if *dirty && !direction.sources.is_empty() {
             let outcome = self.carry_out(name, room, direction, &program, returns);
             if let Err(error) = outcome {
                 tracing::error!(room = %name, error = &error as &dyn std::error::Error, "the program could not be mixed");
@@ -440,6 +441,35 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_room_whose_direction_panics_begins_again_once_and_others_go_on() {
+        let clock = onmic_media::NodeClock::new(Instant::now(), std::time::SystemTime::now());
+        let hub = Hub::new(clock, onmic_media::hub::HubLimits::default(), None);
+        let config = StageConfig {
+            canvas: Size::FULL_HD,
+            frame_rate_max: 30.0,
+            pictures: compose::Settings::default(),
+            sound: OutputSettings::default(),
+        };
+        let (stage, _reports, thread) = Stage::start(hub, None, config).unwrap();
+        stage.stop();
+        thread.join().unwrap(); // The test does the thread's work.
+        let (mut rooms, mut died) = (HashMap::new(), HashMap::new());
+        let [red, blue] = ["red", "blue"].map(|room| Due {
+            name: room.parse().unwrap(),
+            direction: Some(Direction::default()),
+            returns: HashMap::new(),
+            dirty: true,
+        });
+        let begins_again = || std::mem::take(&mut stage.wishes.lock().dirty).contains(&red.name);
+        stage.guard(&blue, &mut rooms, &mut died, |_| {});
+        for again in [true, false] {
+            stage.guard(&red, &mut rooms, &mut died, |_| panic!("a fault of the direction"));
+            assert_eq!(begins_again(), again);
+        }
+        assert_eq!(rooms.keys().collect::<Vec<_>>(), [&blue.name]);
+    }
 
     #[test]
     fn a_source_that_leaves_is_noticed_once() {

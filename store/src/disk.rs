@@ -10,11 +10,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use onmic_media::life::guarded;
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError,
 };
 use thiserror::Error;
 
+use crate::THREAD;
 use crate::pending::Batch;
 
 const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
@@ -148,7 +150,7 @@ impl Opening {
             Ok(Err(Error::InUse(_))) => Self::InUse,
             Ok(Err(Error::Io(error))) => match error.kind() {
                 ErrorKind::InvalidData | ErrorKind::UnexpectedEof => Self::Unreadable(error.to_string()),
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full(error),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::Full(error),
                 _ => Self::Refused(error),
             },
             Ok(Err(error)) => Self::Unreadable(format!("{error}: {}", reason(&error))),
@@ -209,7 +211,12 @@ fn write(database: &Database, batch: &Batch) -> Result<(), Error> {
         let mut rooms = writing.open_table(ROOMS)?;
         for (room, state) in &batch.rooms {
             match state {
-                Some(state) => drop(rooms.insert(room.as_str(), state().as_slice())?),
+                // A state that cannot be rendered costs its own room what has changed.
+                Some(state) => {
+                    if let Some(bytes) = guarded(THREAD, state) {
+                        rooms.insert(room.as_str(), bytes.as_slice())?;
+                    }
+                }
                 None => drop(rooms.remove(room.as_str())?),
             }
         }
@@ -273,6 +280,19 @@ mod tests {
         drop(file);
         let (_file, kept) = File::open(&path).unwrap();
         assert_eq!((kept.rooms.len(), kept.events.len(), kept.secrets.len()), (0, 1, 1));
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_rendered_costs_its_own_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let (mut file, _) = File::open(&path).unwrap();
+        let mut batch = batch();
+        batch.rooms.insert("odd".to_owned(), Some(Box::new(|| panic!("a fault of the renderer"))));
+        file.write(&batch).unwrap();
+        drop(file);
+        let kept = File::open(&path).unwrap().1;
+        assert_eq!(kept.rooms.iter().map(|(room, _)| room.as_str()).collect::<Vec<_>>(), ["red"]);
     }
 
     #[test]
