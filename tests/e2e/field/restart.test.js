@@ -8,6 +8,7 @@ import { endToEnd } from "../../lib/end_to_end.js";
 import { Gateway } from "../../lib/gateway.js";
 import { request } from "../../lib/http.js";
 import { RoomClient } from "../../lib/room_client.js";
+import { run } from "../../lib/run.js";
 import { SECRET, token } from "../../lib/token.js";
 import { pause, waitFor } from "../../lib/wait.js";
 
@@ -109,6 +110,35 @@ endToEnd("rooms_and_webhooks_outlive_kill_9", async (stage) => {
   assert.equal(new Set(hooks.taken.map(({ id }) => id)).size, hooks.taken.length);
   const kinds = hooks.taken.map(({ event }) => event.kind);
   for (const kind of ["room-opened", "mic-away"]) assert.ok(kinds.includes(kind), kinds.join());
+});
+
+endToEnd("a_disk_that_takes_no_more_hurts_nobody_and_gets_the_rest_later", async (stage) => {
+  const path = `${stage.folder()}/state`;
+  const settings = { set: { "state.path": path } };
+  // A file that may not grow refuses as a full disk does, once the signal that tells of it is ignored.
+  const first = await Gateway.start({ ...settings, wrap: ["bash", "-c", 'trap "" XFSZ; exec "$@"', "-"] });
+  const mayHave = async (bytes) => {
+    const limited = await run("prlimit", ["--pid", String(first.pid), `--fsize=${bytes}`]);
+    assert.equal(limited.code, 0, limited.stderr);
+  };
+  const create = async (room) => assert.equal((await call(first, "POST", "", { room, title: "x".repeat(200) })).status, 201);
+  const writes = (outcome) => first.metric("onmic_state_writes_total", { outcome });
+  await create("before");
+  await waitFor("the first write", async () => (await writes("written")) > 0);
+  await mayHave("4096:unlimited");
+  await create("meanwhile");
+  await waitFor("writes that fail", async () => (await writes("failed")) > 1);
+  await create("still");
+  const told = () => first.log.match(/the state of rooms cannot be written/g)?.length;
+  await waitFor("the sentence", told);
+  assert.equal(told(), 1, "it is said once a minute");
+  await mayHave("unlimited");
+  const before = await writes("written");
+  await waitFor("the rest to be written", async () => (await writes("written")) > before);
+  await pause(KEPT_AFTER_MS);
+  await killed(first);
+  const second = await stage.gateway(settings);
+  for (const room of ["before", "meanwhile", "still"]) assert.equal((await call(second, "GET", `/${room}`)).status, 200, room);
 });
 
 endToEnd("a_file_of_state_that_cannot_be_read_is_set_aside", async (stage) => {
