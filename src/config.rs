@@ -18,8 +18,6 @@ use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
 use humantime_serde::Serde as Humantime;
 use onmic_control::{AvSync, HostLeaves, SECRET_BYTES};
-use onmic_http::BasePath;
-use onmic_http::client::Network;
 use onmic_ingest::rtmp::Applications;
 use onmic_ingest::rtmp::stream_key::{APPLICATION, InvalidApplication};
 use onmic_mixer::EncoderChoice;
@@ -30,10 +28,12 @@ use thiserror::Error;
 use toml::{Table, Value};
 
 mod auth;
+mod http;
 mod limits;
 mod variables;
 
 pub use auth::Auth;
+pub use http::Http;
 
 /// The file that documents the defaults.
 pub const DOCUMENT: &str = include_str!("../onmic.toml");
@@ -77,6 +77,10 @@ pub enum ConfigError {
     OpenToOthers(IpAddr),
     #[error("host = \"{0}\" is neither \"auto\" nor an IP address")]
     Host(String),
+    #[error(
+        "{0} has \"*\", but auth.secret is empty, so any page could command this server: name the origins, or set auth.secret"
+    )]
+    OpenToAllPages(&'static str),
     #[error("http.tls_certificate and http.tls_key go together: set both or none")]
     HalfCertificate,
     #[error("rtmp.app: {0}")]
@@ -142,20 +146,6 @@ pub struct Log {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Http {
-    pub port: u16,
-    pub tls_certificate: String,
-    pub tls_key: String,
-    pub trusted_proxies: Vec<Network>,
-    pub base_path: BasePath,
-    pub connections: usize,
-    pub connections_per_address: usize,
-    #[serde(with = "humantime_serde")]
-    pub header_timeout: Duration,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
 pub struct Ingest {
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
@@ -203,6 +193,7 @@ pub struct Hls {
     pub on_demand: bool,
     pub convert_long_groups: bool,
     pub cache: ByteSize,
+    pub shared_cache: bool,
 }
 
 /// How near to the present LL-HLS players are.
@@ -313,21 +304,6 @@ impl Default for Log {
     }
 }
 
-impl Default for Http {
-    fn default() -> Self {
-        Self {
-            port: 8080,
-            tls_certificate: String::new(),
-            tls_key: String::new(),
-            trusted_proxies: Network::LOOPBACK.to_vec(),
-            base_path: BasePath::default(),
-            connections: 20_000,
-            connections_per_address: 2000,
-            header_timeout: Duration::from_secs(15),
-        }
-    }
-}
-
 impl Default for Ingest {
     fn default() -> Self {
         Self { grace: Duration::from_secs(10), sources: 10_000, bitrate: 100_000_000 }
@@ -390,6 +366,7 @@ impl Default for Hls {
             on_demand: false,
             convert_long_groups: true,
             cache: ByteSize::mib(512),
+            shared_cache: false,
         }
     }
 }
@@ -551,6 +528,7 @@ impl Config {
             return Err(ConfigError::TwoSecrets);
         }
         self.address()?;
+        self.http.check_origins(!self.auth.is_open())?;
         if self.http.tls_certificate.is_empty() != self.http.tls_key.is_empty() {
             return Err(ConfigError::HalfCertificate);
         }

@@ -19,7 +19,7 @@ use onmic_edge::flv;
 use onmic_edge::hls::Hls;
 use onmic_http::door::{self, Door};
 use onmic_http::serve::{self, Routes};
-use onmic_http::{Problem, date};
+use onmic_http::{Keep, Problem, cache, date};
 use onmic_ingest::rtmp;
 use onmic_media::life::Lives;
 use onmic_media::{Calendar, Hub, NodeClock, metric};
@@ -181,23 +181,31 @@ impl Parts {
         let metrics = MetricsPage::new(metrics, hub.clone(), rtc.clone());
         let applications = config.rtmp.applications().unwrap_or_default(); // Loading has checked them.
         let rtmp = (rtmp_port, applications.name().to_owned());
-        let media = Router::new()
+        let kept_by = |keep: Keep| from_fn_with_state(keep, cache::state);
+        let keep = Keep::of(gate.is_closed());
+        let of_asker = Router::new()
             .merge(signalling.router())
-            .merge(hls.router())
             .merge(flv::router(hub.clone(), gate.clone()))
             .merge(Api::new(hub.clone(), gate.clone(), rooms.clone(), rtmp).router())
+            .layer(kept_by(keep));
+        let media = Router::new()
+            .merge(hls.router().layer(kept_by(if config.hls.shared_cache { Keep::Everybody } else { keep })))
+            .merge(of_asker)
             .method_not_allowed_fallback(Problem::method_not_allowed)
             .layer(onmic_http::cors::layer())
             .layer(from_fn(onmic_signalling::name_offers));
+        let http = &config.http;
+        let policy = from_fn_with_state(pages::Policy::new(&http.frame_ancestors), pages::policy::state);
         let routes = Router::new()
             .merge(media)
             .merge(health::router(rtc.clone(), stop.clone()))
             .route("/metrics", get(move || metrics.clone().answer()))
-            .merge(pages::router())
+            .merge(pages::router().layer(policy.clone()))
             .method_not_allowed_fallback(Problem::method_not_allowed)
-            .fallback(get(pages::asset).fallback(Problem::method_not_allowed));
-        let http = &config.http;
-        let door = Door::new(http.trusted_proxies.clone(), !gate.is_closed(), http.base_path.clone());
+            .fallback(get(pages::asset).layer(policy).fallback(Problem::method_not_allowed))
+            .layer(kept_by(Keep::Everybody));
+        let (proxies, origins) = (http.trusted_proxies.clone(), http.origins.clone());
+        let door = Door::new(proxies, !gate.is_closed(), http.base_path.clone(), origins);
         // The door stands before a router without routes, because it changes paths before they are routed.
         let dated = from_fn_with_state(hub.calendar().clone(), date::state);
         let behind_the_door = |routes: Router| {

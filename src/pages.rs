@@ -18,6 +18,10 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use onmic_http::Problem;
 use onmic_http::etag::Document;
 
+pub mod policy;
+
+pub use policy::Policy;
+
 #[derive(RustEmbed)]
 #[folder = "web/dist"]
 #[allow_missing = true]

@@ -59,6 +59,24 @@ async fn port_0_turns_rtmp_off() {
 }
 
 #[tokio::test]
+async fn pages_have_their_policy_and_no_answer_is_kept_that_does_not_say_so() {
+    let node = Node::start(&config(), metrics()).unwrap();
+    for page in ["/", "/watch/demo", "/studio/demo", "/assets/none.js"] {
+        let answer = get(node.http(), page).await;
+        for header in ["frame-ancestors 'none'", "referrer-policy: no-referrer", "x-frame-options: DENY", "nosniff"] {
+            assert!(answer.contains(header), "{page} lacks {header}: {answer}");
+        }
+    }
+    for path in ["/api/v1/rooms", "/api/v1/server", "/metrics", "/healthz", "/api/v1/rooms/none", "/flv/none.flv"] {
+        let answer = get(node.http(), path).await;
+        assert!(answer.contains("x-content-type-options: nosniff"), "{path}: {answer}");
+        let kept = answer.lines().find(|line| line.starts_with("cache-control: "));
+        assert!(matches!(kept, Some("cache-control: no-store" | "cache-control: max-age=1")), "{path}: {kept:?}");
+    }
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn two_nodes_run_in_one_process() {
     let (first, second) = (Node::start(&config(), metrics()).unwrap(), Node::start(&config(), metrics()).unwrap());
     assert!(get(first.http(), "/readyz").await.contains(" 200 "));

@@ -25,7 +25,7 @@ use metrics::Counter;
 use onmic_media::flv::{self, TagType};
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::{
-    Accepts, Action, Codec, DropReason, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, Parameters, Placed,
+    Accepts, Action, Codec, DropReason, Entry, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, Parameters, Placed,
     Playback, RoomName, Start, TrackKey, Tracks, ViewerKind, Viewing, Wants, metric,
 };
 use tokio::time::timeout;
@@ -100,7 +100,7 @@ impl Named {
 
 impl Live {
     async fn open(feed: &Arc<Feed>) -> Result<Self, EdgeError> {
-        let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false };
+        let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false, entry: Entry::Now };
         let playback =
             Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await;
         let playback = playback.map_err(|unavailable| EdgeError::Unavailable(unavailable.to_string()))?;

@@ -406,6 +406,40 @@ async fn video_is_not_converted_until_somebody_asks() {
 }
 
 #[tokio::test]
+async fn video_with_long_groups_is_converted_only_for_somebody_who_asks() {
+    let long = async |counter: &Arc<Counter>| {
+        let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(counter.clone())).await;
+        node.group = 300;
+        node.publish(40).await;
+        node
+    };
+    let converted = async |counter: &Counter| {
+        timeout(SOON, async {
+            while counter.0.load(Ordering::Relaxed) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .is_ok()
+    };
+    // A player is there before the first group turns out long.
+    let counter = Arc::new(Counter::default());
+    let mut node = long(&counter).await;
+    let before = node.directory().await;
+    node.publish(60).await;
+    assert!(converted(&counter).await);
+    assert_eq!(node.directory().await, before, "the stream goes on");
+    // Nobody is.
+    let counter = Arc::new(Counter::default());
+    let mut node = long(&counter).await;
+    node.publish(60).await;
+    tokio::time::sleep(NOW).await;
+    assert_eq!(counter.0.load(Ordering::Relaxed), 0);
+    node.directory().await;
+    assert!(converted(&counter).await);
+}
+
+#[tokio::test]
 async fn on_demand_nothing_is_packaged_until_somebody_asks() {
     let config = HlsConfig { on_demand: true, ..HlsConfig::default() };
     let mut node = Node::start(Arc::new(OpenGate), config).await;

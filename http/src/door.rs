@@ -2,22 +2,29 @@
 //!
 //! It puts the client's address in the place of a trusted proxy's. It takes the base path off the path of a request, and puts
 //! it before the path in a `Location`. So no route has to know of proxies, and only bodies that state absolute paths ask for
-//! the [`BasePath`] of their request. A slash at the end of a path means nothing to routes. A server without
-//! a secret obeys everybody on its machine. There it also turns away what a page of another site makes a browser on that
-//! machine send: by its `Origin`, or under a host name that the site has bound to a loopback address (DNS rebinding).
-//! Such a page may watch, by LL-HLS, HTTP-FLV and WHEP, because players live on other sites.
+//! the [`BasePath`] of their request. A slash at the end of a path means nothing to routes.
+//!
+//! It also decides by where a request came from, which takes rights away and never gives any. Pages of this server's own origin
+//! and of the configured ones ([`Origins`]) may do what everybody may. From pages of other origins it takes no WebSocket,
+//! although their token may be good, because browsers let every page open one. A server without a secret obeys everybody on its
+//! machine. There such pages may watch, by LL-HLS, HTTP-FLV and WHEP, because players live on other sites, and do nothing else.
+//! Such a server also answers under names of loopback alone, because a site may bind its own name to a loopback address (DNS
+//! rebinding), and is of the same origin then.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::base_path::with_path;
 use crate::client::{self, Network};
+use crate::origin::{Origin, Origins};
 use crate::{BasePath, Problem};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Decides about requests before any route does.
 #[derive(Clone, Debug)]
@@ -25,13 +32,14 @@ pub struct Door {
     trusted: Arc<[Network]>,
     guarded: bool,
     base_path: BasePath,
+    origins: Arc<[Origins]>,
 }
 
 impl Door {
     /// Believes the proxies in the `trusted` networks. A `guarded` server asks for no tokens, and listens on loopback alone.
-    /// Proxies show it under `base_path`, unless they state another one.
-    pub fn new(trusted: Vec<Network>, guarded: bool, base_path: BasePath) -> Self {
-        Self { trusted: trusted.into(), guarded, base_path }
+    /// Proxies show it under `base_path`, unless they state another one. Pages of `origins` count as its own.
+    pub fn new(trusted: Vec<Network>, guarded: bool, base_path: BasePath, origins: Vec<Origins>) -> Self {
+        Self { trusted: trusted.into(), guarded, base_path, origins: origins.into() }
     }
 
     /// Returns the base path of a request that came from `peer`.
@@ -56,28 +64,57 @@ impl Door {
         Route::To(rewritten.unwrap_or_else(|| uri.clone()))
     }
 
-    /// Returns whether a request may come in.
+    /// Returns whether a request may come in, and has an address that routes can read.
     fn admits(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-        if !self.guarded {
+        if !is_text(uri.path()) {
+            return Err(Problem::bad_request("the address is not UTF-8 where it is percent-encoded"));
+        }
+        let refused = |detail: &str| Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        let host = uri.authority().map(|authority| authority.as_str()).or_else(|| stated(headers, header::HOST));
+        if self.guarded && !host.is_none_or(is_loopback) {
+            return refused(
+                "this server has no auth.secret, so it answers under localhost and loopback addresses alone",
+            );
+        }
+        if !self.is_foreign(host, headers) {
             return Ok(());
         }
-        let stated = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-        let host = uri.authority().map(|authority| authority.as_str()).or_else(|| stated(header::HOST));
-        if !host.is_none_or(is_loopback) {
-            return Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "this server has no auth.secret, so it answers under localhost and loopback addresses alone",
-            ));
+        if self.guarded && !is_watching(method, uri, stated(headers, header::ACCESS_CONTROL_REQUEST_METHOD)) {
+            return refused(
+                "this server has no auth.secret, so pages of other sites may watch and nothing else, unless http.origins has them",
+            );
         }
-        let origin = stated(header::ORIGIN).map(|origin| origin.split_once("://").map_or("", |(_, host)| host));
-        if !origin.is_none_or(is_loopback) && !is_watching(method, uri, stated(header::ACCESS_CONTROL_REQUEST_METHOD)) {
-            return Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "this server has no auth.secret, so pages of other sites may watch and nothing else",
-            ));
+        if opens_socket(headers) {
+            return refused(
+                "pages of other sites open a WebSocket here only if http.origins has them; a proxy has to pass on the header Host",
+            );
         }
         Ok(())
     }
+
+    /// Returns whether a browser says that a page of another site sent this. `host` is the name that the request is for.
+    fn is_foreign(&self, host: Option<&str>, headers: &HeaderMap) -> bool {
+        let Some(page) = stated(headers, header::ORIGIN) else { return false };
+        // The browser compared the addresses itself, and no proxy has changed those. Pages cannot write this header.
+        if stated(headers, SEC_FETCH_SITE) == Some("same-origin") {
+            return false;
+        }
+        let is_ours = |page: Origin| {
+            host.is_some_and(|host| page.is_at(host)) || self.origins.iter().any(|origins| origins.have(&page))
+        };
+        !self.origins.iter().any(Origins::are_all) && !Origin::parse(page).is_some_and(is_ours)
+    }
+}
+
+/// Returns a header of a request, which is empty if it is not text.
+fn stated(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or_default())
+}
+
+/// Returns whether a request wants to become a WebSocket (RFC 6455 4.1).
+fn opens_socket(headers: &HeaderMap) -> bool {
+    let wanted = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
+    wanted.flat_map(|list| list.split(',')).any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// Where a request goes.
@@ -89,8 +126,15 @@ enum Route {
     ToBase,
 }
 
-/// Lets a request in, with the address of its client and by the path of its route, or answers 403.
-pub async fn enter(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+/// Lets a request in, with the address of its client and by the path of its route, or answers 403. No browser takes an answer for
+/// another kind of content than it states.
+pub async fn enter(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let mut response = answer(&door, request, next).await;
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn answer(door: &Door, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let base_path = door.base_path(peer, request.headers());
     match door.route(request.uri()) {
@@ -126,6 +170,30 @@ fn led(mut response: Response, location: &str) -> Response {
     response
 }
 
+/// Returns whether a path is UTF-8 when its percent-encoding is undone (RFC 3986 2.1). Extractors of axum would refuse others by an
+/// answer that is no problem.
+fn is_text(path: &str) -> bool {
+    if !path.contains('%') {
+        return true;
+    }
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push((high * 16 + low) as u8);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    std::str::from_utf8(&bytes).is_ok()
+}
+
 /// Returns whether this is a host with or without port that names this machine alone.
 fn is_loopback(host: &str) -> bool {
     let bare = match host.strip_prefix('[') {
@@ -138,13 +206,13 @@ fn is_loopback(host: &str) -> bool {
         || bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// Returns whether this belongs to watching, or asks beforehand whether it may.
+/// Returns whether this belongs to watching, or asks beforehand whether it may. A return feed belongs to publishing.
 fn is_watching(method: &Method, uri: &Uri, preflight_for: Option<&str>) -> bool {
     let method = if method == Method::OPTIONS { preflight_for.unwrap_or_default() } else { method.as_str() };
     let under = |prefixes: &[&str]| prefixes.iter().any(|prefix| uri.path().starts_with(prefix));
     match method {
         "GET" | "HEAD" => under(&["/hls/", "/flv/", "/whep/"]),
-        "POST" => under(&["/whep/"]),
+        "POST" => under(&["/whep/"]) && !uri.path().ends_with("/return"),
         "PATCH" | "DELETE" => under(&["/sessions/"]), // Only the answer to an offer names a session.
         _ => false,
     }
@@ -154,7 +222,13 @@ fn is_watching(method: &Method, uri: &Uri, preflight_for: Option<&str>) -> bool 
 mod tests {
     use super::*;
 
-    fn status(door: &Door, method: &Method, path: &str, headers: &[(header::HeaderName, &str)]) -> Option<u16> {
+    /// Returns the door of a server without a secret.
+    fn open_door(origins: &[&str]) -> Door {
+        let origins = origins.iter().map(|origin| origin.parse().unwrap()).collect();
+        Door::new(Vec::new(), true, BasePath::default(), origins)
+    }
+
+    fn status(door: &Door, method: &Method, path: &str, headers: &[(HeaderName, &str)]) -> Option<u16> {
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
         let admitted = door.admits(method, &path.parse().unwrap(), &headers);
         admitted.err().map(|problem| problem.status().as_u16())
@@ -162,7 +236,7 @@ mod tests {
 
     #[test]
     fn without_a_secret_a_page_of_another_site_gets_media_alone() {
-        let door = Door::new(Vec::new(), true, BasePath::default());
+        let door = open_door(&[]);
         let evil = [(header::ORIGIN, "https://evil.example"), (header::HOST, "127.0.0.1:8080")];
         let (get, post, options) = (Method::GET, Method::POST, Method::OPTIONS);
         for (method, path) in
@@ -178,6 +252,7 @@ mod tests {
         assert_eq!(status(&door, &options, "/api/v1/rooms/demo", &asks("GET")), Some(403));
         assert_eq!(status(&door, &options, "/whep/demo", &asks("POST")), None);
         assert_eq!(status(&door, &post, "/whep/demo", &evil), None);
+        assert_eq!(status(&door, &post, "/whep/demo/anna/return", &evil), Some(403));
         assert_eq!(status(&door, &Method::DELETE, "/sessions/1", &evil), None);
         assert_eq!(status(&door, &options, "/whip/demo", &asks("POST")), Some(403));
         assert_eq!(status(&door, &get, "/api/v1/rooms", &[(header::ORIGIN, "null")]), Some(403));
@@ -185,7 +260,7 @@ mod tests {
 
     #[test]
     fn without_a_secret_only_loopback_names_are_answered() {
-        let door = Door::new(Vec::new(), true, BasePath::default());
+        let door = open_door(&[]);
         for (host, refused) in [
             ("127.0.0.1:8080", None),
             ("localhost:8080", None),
@@ -202,20 +277,91 @@ mod tests {
             assert_eq!(status(&door, &Method::GET, "/", &[(header::HOST, host)]), refused, "{host}");
         }
         assert_eq!(status(&door, &Method::GET, "/", &[]), None, "HTTP/1.0 states no host");
-        let own = [(header::HOST, "localhost:8080"), (header::ORIGIN, "http://localhost:5173")];
-        assert_eq!(status(&door, &Method::POST, "/api/v1/rooms", &own), None, "another server of this machine");
     }
 
     #[test]
-    fn with_a_secret_tokens_decide() {
-        let door = Door::new(Vec::new(), false, BasePath::default());
+    fn without_a_secret_only_pages_of_this_server_and_of_configured_origins_command() {
+        let door = open_door(&["http://localhost:5173", "https://*.studio.example"]);
+        for (host, origin, refused) in [
+            ("localhost:8080", "http://localhost:8080", None),
+            ("[::1]:8080", "http://[::1]:8080", None),
+            ("localhost:8080", "http://localhost:5173", None),
+            ("localhost:8080", "https://a.studio.example", None),
+            ("localhost:8080", "http://localhost:3000", Some(403)),
+            ("localhost:8080", "http://127.0.0.1:8080", Some(403)),
+            ("localhost:8080", "https://evil.example", Some(403)),
+            ("localhost:8080", "null", Some(403)),
+            ("localhost:8080", "", Some(403)),
+        ] {
+            let headers = [(header::HOST, host), (header::ORIGIN, origin)];
+            assert_eq!(status(&door, &Method::POST, "/api/v1/rooms", &headers), refused, "{origin} at {host}");
+        }
+        for (site, refused) in [("same-origin", None), ("same-site", Some(403)), ("cross-site", Some(403))] {
+            let hidden = [(header::HOST, "localhost:8080"), (header::ORIGIN, "null"), (SEC_FETCH_SITE, site)];
+            assert_eq!(status(&door, &Method::POST, "/api/v1/rooms", &hidden), refused, "{site}");
+        }
+        let program = [(header::HOST, "localhost:8080")];
+        assert_eq!(status(&door, &Method::POST, "/api/v1/rooms", &program), None, "a program states no origin");
+    }
+
+    #[test]
+    fn a_site_that_binds_its_name_to_this_machine_is_refused_although_it_is_of_the_same_origin() {
+        let door = open_door(&[]);
+        let rebound = [
+            (header::HOST, "evil.example:8080"),
+            (header::ORIGIN, "http://evil.example:8080"),
+            (SEC_FETCH_SITE, "same-origin"),
+        ];
+        for path in ["/api/v1/rooms", "/", "/hls/demo/index.m3u8"] {
+            assert_eq!(status(&door, &Method::GET, path, &rebound), Some(403), "{path}");
+        }
+    }
+
+    #[test]
+    fn with_a_secret_tokens_decide_and_pages_of_other_sites_open_no_websocket() {
+        let door = |origins: &[&str]| {
+            let origins = origins.iter().map(|origin| origin.parse().unwrap()).collect();
+            Door::new(Vec::new(), false, BasePath::default(), origins)
+        };
         let evil = [(header::ORIGIN, "https://evil.example"), (header::HOST, "live.example")];
-        assert_eq!(status(&door, &Method::POST, "/api/v1/rooms", &evil), None);
+        assert_eq!(status(&door(&[]), &Method::POST, "/api/v1/rooms", &evil), None);
+        for (upgrade, configured, origin, refused) in [
+            ("websocket", &[][..], Some("https://evil.example"), Some(403)),
+            ("h2c, WebSocket", &[], Some("https://evil.example"), Some(403)),
+            ("websocket", &[], Some("null"), Some(403)),
+            ("websocket", &[], Some("https://live.example"), None),
+            ("websocket", &[], None, None),
+            ("websocket", &["https://evil.example"], Some("https://evil.example"), None),
+            ("websocket", &["*"], Some("https://evil.example"), None),
+            ("websocket", &["*"], Some("null"), None),
+            ("h2c", &[], Some("https://evil.example"), None),
+        ] {
+            let mut headers = vec![(header::HOST, "live.example"), (header::UPGRADE, upgrade)];
+            headers.extend(origin.map(|origin| (header::ORIGIN, origin)));
+            let answered = status(&door(configured), &Method::GET, "/api/v1/rooms/demo/events", &headers);
+            assert_eq!(answered, refused, "{upgrade} from {origin:?} with {configured:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_text_is_refused_as_a_problem() {
+        for (path, expected) in [
+            ("/api/v1/rooms/%ff", false),
+            ("/hls/%c3/index.m3u8", false),
+            ("/api/v1/rooms/%c3%A9", true),
+            ("/api/v1/rooms/%", true),
+            ("/api/v1/rooms/%zz%4", true),
+            ("/", true),
+        ] {
+            assert_eq!(is_text(path), expected, "{path}");
+        }
+        let door = Door::new(Vec::new(), false, BasePath::default(), Vec::new());
+        assert_eq!(status(&door, &Method::GET, "/api/v1/rooms/%ff", &[]), Some(400));
     }
 
     #[test]
     fn only_a_trusted_proxy_states_the_base_path() {
-        let door = Door::new(Network::LOOPBACK.to_vec(), false, "/set".parse().unwrap());
+        let door = Door::new(Network::LOOPBACK.to_vec(), false, "/set".parse().unwrap(), Vec::new());
         let found = |peer: &str, prefix: &str| {
             let headers = [("x-forwarded-prefix".parse().unwrap(), prefix.parse().unwrap())].into_iter().collect();
             door.base_path(peer.parse().ok(), &headers).to_string()
@@ -227,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_path_leads_to_its_route_with_and_without_base_path_and_slash() {
-        let door = Door::new(Vec::new(), false, "/live".parse().unwrap());
+        let door = Door::new(Vec::new(), false, "/live".parse().unwrap(), Vec::new());
         for (asked, route) in [
             ("/live/watch/demo?lang=zh", "/watch/demo?lang=zh"),
             ("/watch/demo", "/watch/demo"),
@@ -254,7 +400,7 @@ mod tests {
             .route("/session", at("/sessions/1"))
             .route("/relative", at("../sessions/1"))
             .route("/elsewhere", at("https://other.example/"));
-        let door = Door::new(Vec::new(), false, "/live".parse().unwrap());
+        let door = Door::new(Vec::new(), false, "/live".parse().unwrap(), Vec::new());
         let layer = axum::middleware::from_fn_with_state(door, enter);
         let router = Router::new().fallback_service(routes).layer(layer);
         for (path, location) in [

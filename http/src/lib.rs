@@ -1,21 +1,26 @@
 //! The parts that all HTTP routes of onmic share: the server, the door before them, the date of answers, problem details,
-//! tokens, CORS, entity tags, answers that take long to render, and the reading of small bodies.
+//! tokens, origins of pages, CORS, who may keep an answer, entity tags, answers that take long to render, and the reading of
+//! small bodies.
 //!
 //! Knows nothing of WebRTC, rooms, playlists or the API's shapes.
 
 pub mod base_path;
 pub mod body;
+pub mod cache;
 pub mod client;
 pub mod cors;
 pub mod date;
 pub mod door;
 pub mod etag;
 pub mod one_at_a_time;
+pub mod origin;
 pub mod problem;
 pub mod serve;
 pub mod token;
 
 pub use base_path::BasePath;
+pub use cache::Keep;
 pub use one_at_a_time::OneAtATime;
+pub use origin::Origins;
 pub use problem::Problem;
 pub use token::{Sender, token};

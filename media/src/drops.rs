@@ -167,7 +167,7 @@ metric::label_values! {
     /// A frame of a WHIP publisher is of a simulcast layer, or of another stream of its section, that is not used.
     FrameOfOtherLayer => "frame_of_other_layer",
 
-    /// A video frame came before the first keyframe of an LL-HLS stream.
+    /// A video frame came before the first keyframe of an LL-HLS stream, or before the next one after video that stood still.
     HlsNoKeyframe => "hls_no_keyframe",
     /// A frame came before the first main video frame of an LL-HLS stream, or of its new publisher.
     HlsBeforeVideo => "hls_before_video",

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -26,11 +27,27 @@ pub struct Accept<'a> {
     /// The codecs that it decodes.
     pub codecs: &'a [Codec],
     /// Whether frames may be shown in another order than they are sent. WebRTC cannot. It shows each frame when it comes, so it
-    /// would also show the past that stands between an old keyframe and the present.
+    /// would also show the past that stands between an old keyframe and the present. It does not say which shape samples
+    /// have either, so they must be square, and where the fields of a frame come one by one it shows the keyframes alone.
     pub reordering: bool,
     /// Whether it decodes by a library, which takes chroma, depths and channel layouts that browsers do not
     /// ([`Parameters::is_widely_decoded`](crate::Parameters::is_widely_decoded)).
     pub any_format: bool,
+    /// Where it starts.
+    pub entry: Entry,
+}
+
+/// States which keyframes of video a viewer can start at. Where there is none, the viewer gets a conversion that has keyframes
+/// as often as they are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The viewer starts now. The newest keyframe must not be older than [`PAST_MAX`](crate::track::PAST_MAX).
+    Now,
+    /// Others start with what the viewer makes of the track, at any time, as players of LL-HLS do. Keyframes must be no further
+    /// apart than this.
+    AnyTime(Duration),
+    /// The viewer starts at the newest keyframe, however old that is.
+    Anywhere,
 }
 
 /// States the media that a waiting viewer can take. It is an [`Accept`] that owns its codecs.
@@ -42,6 +59,8 @@ pub struct Accepts {
     pub reordering: bool,
     /// Whether it decodes by a library.
     pub any_format: bool,
+    /// Where it starts.
+    pub entry: Entry,
 }
 
 impl Accept<'_> {
@@ -51,29 +70,33 @@ impl Accept<'_> {
         let parameters = track.parameters();
         self.codecs.contains(&parameters.codec())
             && (self.any_format || parameters.is_widely_decoded())
-            && (self.reordering || parameters.kind() != MediaKind::Video || !track.reorders())
+            && (self.reordering || (parameters.has_square_samples() && !track.has_lone_fields() && !track.reorders()))
     }
 
     /// Returns whether the viewer can also start to play it now.
     pub(crate) fn enters(&self, track: &Track) -> bool {
-        self.plays(track) && !track.enters_by_recovery() && (self.reordering || !track.starts_in_the_past())
+        let starts_late = || match self.entry {
+            Entry::Now => track.starts_in_the_past(),
+            Entry::AnyTime(past_max) => track.has_long_groups(past_max),
+            Entry::Anywhere => false,
+        };
+        let is_video = track.kind() == MediaKind::Video;
+        self.plays(track) && !(is_video && (track.enters_by_recovery() || starts_late()))
     }
 }
 
 impl Accepts {
     pub(crate) fn borrow(&self) -> Accept<'_> {
-        Accept { codecs: &self.codecs, reordering: self.reordering, any_format: self.any_format }
+        Accept { codecs: &self.codecs, reordering: self.reordering, any_format: self.any_format, entry: self.entry }
     }
 }
 
-/// Names a conversion of a track. Its output is widely decoded, and its keyframes come as often as viewers need them.
+/// Names a conversion of a track. Its output is widely decoded, and its keyframes come as often as viewers need them: at least
+/// every two seconds, or when they are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recipe {
     /// H.264 without reordered frames, from any video.
     H264,
-    /// The same with a keyframe at least every two seconds, from video whose keyframes are too far apart for viewers that
-    /// join. It is encoded anew in any case.
-    H264Entries,
     /// VP8, from any video, for browsers without H.264: Firefox has it only once it has fetched OpenH264.
     Vp8,
     /// Opus, from any audio.
@@ -86,17 +109,11 @@ impl Recipe {
     /// Returns the codec that it yields.
     pub const fn codec(self) -> Codec {
         match self {
-            Self::H264 | Self::H264Entries => Codec::H264,
+            Self::H264 => Codec::H264,
             Self::Vp8 => Codec::Vp8,
             Self::Opus => Codec::Opus,
             Self::Aac => Codec::Aac,
         }
-    }
-
-    /// Returns the conversion for a viewer that takes the track itself, and cannot start for want of keyframes.
-    fn with_entries(kind: MediaKind, accept: Accept<'_>) -> Option<Self> {
-        let recipe = Self::H264Entries;
-        (kind == MediaKind::Video && accept.codecs.contains(&recipe.codec())).then_some(recipe)
     }
 
     /// Returns the conversions of a kind that a viewer can take, the best first.
@@ -398,9 +415,17 @@ impl Feed {
         None
     }
 
-    /// Returns whether a viewer gets this track only by a conversion of it.
+    /// Returns whether a viewer that starts now gets this track only by a conversion of it.
     pub fn converts(&self, key: TrackKey, accepts: &Accepts) -> bool {
-        self.original(key).is_some_and(|original| !accepts.borrow().plays(&original))
+        let plays = |original: &Arc<Track>| accepts.borrow().plays(original);
+        self.original(key).is_some_and(|original| !plays(&original)) || self.lacks_entries(key, accepts)
+    }
+
+    /// Returns whether a viewer that plays this track needs a conversion of it to start.
+    pub fn lacks_entries(&self, key: TrackKey, accepts: &Accepts) -> bool {
+        let accept = accepts.borrow();
+        let original = self.original(key).filter(|original| accept.plays(original));
+        self.deriver.is_some() && original.is_some_and(|original| !accept.enters(&original))
     }
 
     /// Returns the codecs of `accept` in which a viewer can get the track of a key, the best first: its own if it needs no
@@ -490,7 +515,7 @@ impl Feed {
         let original = branch.original.clone();
         let recipe = match (accept.enters(&original), accept.plays(&original)) {
             (true, _) => None,
-            (false, true) => Recipe::with_entries(key.kind, accept).filter(|_| self.deriver.is_some()),
+            (false, true) => Recipe::for_viewer(key.kind, accept).next().filter(|_| self.deriver.is_some()),
             (false, false) => Some(Recipe::for_viewer(key.kind, accept).next().ok_or(Unavailable::NoRecipe(codec))?),
         };
         // Without a conversion a viewer waits for a keyframe.

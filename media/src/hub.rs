@@ -157,7 +157,7 @@ impl Hub {
                 if names.sources >= self.limits.sources {
                     return Err(PublishRefused::Full(names.sources));
                 }
-                self.begin(&mut names, name, now)
+                self.begin(&mut names, name, publisher.clone(), now)
             }
         };
         let publication = Publication::new(source, publisher, self.limits.bitrate, now);
@@ -167,14 +167,14 @@ impl Hub {
     }
 
     /// Begins a new source. The first one of a room also begins its program, whose timeline starts now.
-    fn begin(&self, names: &mut Names, name: &SourceName, now: Instant) -> Arc<Source> {
+    fn begin(&self, names: &mut Names, name: &SourceName, publisher: Publisher, now: Instant) -> Arc<Source> {
         let room = names.rooms.entry(name.room.clone()).or_insert_with(|| Room {
             program: Program::new(ProgramClock::starting(self.clock().wall(now)), self.deriver.clone()),
             sources: BTreeMap::new(),
         });
         let feed = Feed::new(self.deriver.clone());
-        let clock = room.program.clock();
-        let source = Source::new(name.clone(), self.clock(), clock, feed, self.changes.clone(), now);
+        let clocks = (self.clock(), room.program.clock());
+        let source = Source::new(name.clone(), publisher, clocks, feed, self.changes.clone(), now);
         if room.sources.is_empty() || (!self.limits.directed && name.is_host()) {
             source.pass_to(&room.program);
         }
@@ -588,6 +588,19 @@ mod tests {
         assert_eq!(hub.program(&key().room).unwrap().keys(), feed.keys());
         feed.originals()[1].want_keyframe();
         assert!(publication.take_keyframe_wanted() && !publication.take_keyframe_wanted());
+    }
+
+    #[test]
+    fn viewers_of_a_program_may_ask_a_publisher_by_whip_for_keyframes_and_one_by_rtmp_not() {
+        for (protocol, answers) in [(Protocol::Whip, true), (Protocol::Rtmp, false)] {
+            let start = Instant::now();
+            let hub = hub(start);
+            let mut publication = hub.publish(&key(), protocol, start).unwrap();
+            publication.push(arrival(0, true), start).unwrap();
+            for feed in [publication.source().feed().clone(), hub.program(&key().room).unwrap()] {
+                assert_eq!(feed.original(TrackKey::VIDEO).unwrap().answers_requests(), answers);
+            }
+        }
     }
 
     #[test]

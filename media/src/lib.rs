@@ -47,7 +47,7 @@ pub use calendar::{Calendar, Date, DateOffset};
 pub use changes::ChangedRooms;
 pub use codec::{Codec, Parameters};
 pub use drops::DropReason;
-pub use feed::{Accept, Accepts, Demand, Feed, Returns, Stage};
+pub use feed::{Accept, Accepts, Demand, Entry, Feed, Returns, Stage};
 pub use frame::Frame;
 pub use gate::{Action, Admission, Gate};
 pub use hub::{FeedName, Hub};

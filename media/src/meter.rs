@@ -1,4 +1,4 @@
-//! Measures a track from its frames: its frame rate, bitrate, keyframe interval and reordering.
+//! Measures a track from its frames: its frame rate, bitrate, keyframes, reordering and fields.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,6 +10,9 @@ use crate::time::{ClockRate, Ticks};
 const WINDOW: Duration = Duration::from_secs(4);
 /// A new viewer of a stream whose keyframes are further apart than this waits too long, or decodes this much of the past.
 const SPARSE: Duration = Duration::from_secs(4);
+/// No more than this of the time between two frames counts for the length of a group. A screen that stands still, or a camera that
+/// is off, has no keyframe that its encoder failed to send.
+const STILL: Duration = Duration::from_millis(500);
 /// The most samples: 4 s at 240 fps. It bounds the memory whatever the frame rate.
 const SAMPLES_MAX: usize = 960;
 
@@ -34,8 +37,15 @@ pub struct Meter {
     rate: ClockRate,
     samples: VecDeque<(Instant, Ticks, usize)>,
     last_keyframe: Option<Ticks>,
+    last_dts: Option<Ticks>,
     last_pts: Option<Ticks>,
+    /// The lengths of the group that is coming and of the one before it.
+    group: Duration,
+    last_group: Duration,
+    /// How long a request for a keyframe has waited for it.
+    unanswered: Option<Duration>,
     reordered: bool,
+    has_lone_fields: bool,
     /// Whether a recovery point came after the last keyframe.
     recovered: bool,
     enters_by_recovery: bool,
@@ -49,8 +59,13 @@ impl Meter {
             rate,
             samples: VecDeque::new(),
             last_keyframe: None,
+            last_dts: None,
             last_pts: None,
+            group: Duration::ZERO,
+            last_group: Duration::ZERO,
+            unanswered: None,
             reordered: false,
+            has_lone_fields: false,
             recovered: false,
             enters_by_recovery: false,
             measured: Measured::default(),
@@ -68,17 +83,51 @@ impl Meter {
         {
             self.measured.keyframe_interval = Some((frame.dts - last).duration(self.rate));
         }
+        self.observe_group(frame);
         self.recovered = !frame.keyframe && (self.recovered || recovers);
         let since_keyframe = self.last_keyframe.map_or(SPARSE, |last| (frame.dts - last).duration(self.rate));
         self.enters_by_recovery |= self.recovered && since_keyframe >= SPARSE;
         // A constant offset of presentation to decoding is not reordering. A step back is.
         self.reordered |= !frame.keyframe && self.last_pts.is_some_and(|last| frame.pts < last);
         self.last_pts = Some(frame.pts);
+        self.has_lone_fields |= frame.parameters.is_lone_field(&frame.payload);
+    }
+
+    fn observe_group(&mut self, frame: &Frame) {
+        let last = self.last_dts.replace(frame.dts).unwrap_or(frame.dts);
+        if frame.keyframe {
+            self.last_group = std::mem::take(&mut self.group);
+            self.unanswered = None;
+        } else {
+            let step = (frame.dts - last).duration(self.rate).min(STILL);
+            self.group += step;
+            self.unanswered = self.unanswered.map(|unanswered| unanswered + step);
+        }
+    }
+
+    /// Notes that a keyframe was asked for.
+    pub fn note_request(&mut self) {
+        self.unanswered.get_or_insert(Duration::ZERO);
+    }
+
+    /// Returns for how long frames have come without the keyframe that was asked for.
+    pub fn unanswered(&self) -> Duration {
+        self.unanswered.unwrap_or_default()
+    }
+
+    /// Returns for how long frames come from one keyframe to the next, by this group and the one before it.
+    pub fn group(&self) -> Duration {
+        self.group.max(self.last_group)
     }
 
     /// Returns whether a frame has ever been shown before a frame that was sent before it.
     pub fn reordered(&self) -> bool {
         self.reordered
+    }
+
+    /// Returns whether a field has ever come without the other one of its frame.
+    pub fn has_lone_fields(&self) -> bool {
+        self.has_lone_fields
     }
 
     /// Returns whether the encoder sends recovery points, and keyframes more than 4 s apart. Once seen, it holds until
@@ -91,8 +140,10 @@ impl Meter {
     pub fn restart(&mut self) {
         self.samples.clear();
         self.last_keyframe = None;
-        self.last_pts = None;
+        (self.last_dts, self.last_pts) = (None, None);
+        (self.group, self.last_group, self.unanswered) = (Duration::ZERO, Duration::ZERO, None);
         self.reordered = false;
+        self.has_lone_fields = false;
         self.recovered = false;
         self.enters_by_recovery = false;
     }

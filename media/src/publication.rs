@@ -244,7 +244,7 @@ impl Publication {
                 self.source.feed().set_original(track.clone()).then_some(track)?
             }
         };
-        track.set_answers_requests(self.source.protocol() == Protocol::Whip);
+        track.set_takes_requests(self.source.protocol() == Protocol::Whip);
         self.source.changed();
         self.tracks.insert(key, track.clone());
         Some(track)

@@ -115,13 +115,13 @@ struct State {
 impl Source {
     pub(crate) fn new(
         name: SourceName,
-        clock: NodeClock,
-        program_clock: ProgramClock,
+        publisher: Publisher,
+        (clock, program_clock): (NodeClock, ProgramClock),
         feed: Arc<Feed>,
         changes: Changes,
         now: Instant,
     ) -> Arc<Self> {
-        let state = State { last: Protocol::Rtmp.into(), connected: false, arrived: false, last_heard: now };
+        let state = State { last: publisher, connected: false, arrived: false, last_heard: now };
         let publisher = watch::Sender::new(0);
         Arc::new(Self {
             name,

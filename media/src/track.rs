@@ -30,7 +30,11 @@ impl TrackId {
 pub const PAST_MAX: Duration = Duration::from_secs(2);
 
 /// A usual group is longer than [`PAST_MAX`] by up to this much, because frames jitter.
-const JITTER: Duration = Duration::from_millis(500);
+pub const JITTER: Duration = Duration::from_millis(500);
+
+/// A publisher that has not sent a keyframe for this long after it was asked for one, but other frames, sends none. On a bad network
+/// a request and its answer take a second or two.
+const ANSWER_MAX: Duration = Duration::from_secs(4);
 
 /// Is one stream of one kind that many readers can read.
 ///
@@ -42,8 +46,8 @@ pub struct Track {
     ring: Ring,
     live: Mutex<Live>,
     keyframe_wanted: AtomicBool,
-    /// Whether a keyframe comes when one is asked for.
-    answers_requests: AtomicBool,
+    /// Whether the publisher can be asked for a keyframe.
+    takes_requests: AtomicBool,
     taps: Mutex<Vec<Weak<dyn PcmTap>>>,
 }
 
@@ -75,7 +79,7 @@ impl Track {
             ring: Ring::new(retention),
             live: Mutex::new(Live { parameters, last_dts: None, meter: Meter::new(clock_rate) }),
             keyframe_wanted: AtomicBool::new(false),
-            answers_requests: AtomicBool::new(true),
+            takes_requests: AtomicBool::new(true),
             taps: Mutex::default(),
         }
     }
@@ -109,6 +113,11 @@ impl Track {
     pub fn reorders(&self) -> bool {
         let live = self.live.lock();
         live.meter.reordered() || live.parameters.reorders() == Some(true)
+    }
+
+    /// Returns whether the two fields of a frame come one by one, as measured.
+    pub fn has_lone_fields(&self) -> bool {
+        self.live.lock().meter.has_lone_fields()
     }
 
     /// Returns whether decoders have to start at recovery points, because keyframes are more than 4 s apart. Browsers start at
@@ -188,15 +197,26 @@ impl Track {
         self.live.lock().meter.measured(now)
     }
 
-    /// States whether a keyframe comes when one is asked for. RTMP has no such request.
-    pub fn set_answers_requests(&self, answers: bool) {
-        self.answers_requests.store(answers, Ordering::Relaxed);
+    /// States whether the publisher can be asked for a keyframe. RTMP has no such request.
+    pub fn set_takes_requests(&self, takes: bool) {
+        self.takes_requests.store(takes, Ordering::Relaxed);
+    }
+
+    /// Returns whether a keyframe comes when one is asked for, as far as the track has shown.
+    pub fn answers_requests(&self) -> bool {
+        self.takes_requests.load(Ordering::Relaxed) && self.live.lock().meter.unanswered() < ANSWER_MAX
+    }
+
+    /// Returns whether readers that start at any time have to start with much more than `past_max` of the past, because keyframes are
+    /// that far apart and cannot be asked for.
+    pub fn has_long_groups(&self, past_max: Duration) -> bool {
+        !self.answers_requests() && self.live.lock().meter.group() > past_max + JITTER
     }
 
     /// Returns whether a reader that starts now has to start with much more than [`PAST_MAX`] of the past: the newest keyframe is that
     /// old, and another cannot be asked for.
     pub fn starts_in_the_past(&self) -> bool {
-        if self.answers_requests.load(Ordering::Relaxed) {
+        if self.answers_requests() {
             return false;
         }
         let (newest, keyframe) = (self.newest(), self.newest_keyframe());
@@ -207,6 +227,7 @@ impl Track {
 
     /// Notes that a reader needs a keyframe. The session that feeds the track may or may not be able to ask for one.
     pub fn want_keyframe(&self) {
+        self.live.lock().meter.note_request();
         self.keyframe_wanted.store(true, Ordering::Relaxed);
     }
 

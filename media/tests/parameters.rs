@@ -30,6 +30,7 @@ fn h264_parameters_are_those_given_to_the_encoder() {
         assert_eq!(parameters.reorders(), Some(reorders), "{name}");
         assert_eq!((h264.chroma_format_idc, h264.bit_depth_luma), format, "{name}");
         assert_eq!(h264.interlaced, name.starts_with("interlaced"));
+        assert!(parameters.has_square_samples(), "{name}");
         assert_eq!(h264::Parameters::from_avcc(&h264.avcc()), Ok((h264, 4)), "{name}");
         assert_eq!(h264::access_unit_has_b_slice(&stream), reorders, "{name}");
         assert!(h264::access_unit_is_keyframe(&stream));

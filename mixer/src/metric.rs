@@ -38,7 +38,7 @@ impl Drop for Running {
 /// Returns the histogram of the seconds from a frame's entry into the deriver to its output.
 pub(crate) fn transcode_seconds(recipe: Recipe) -> Histogram {
     let latency = match recipe {
-        Recipe::H264 | Recipe::H264Entries => Latency::TranscodeH264,
+        Recipe::H264 => Latency::TranscodeH264,
         Recipe::Vp8 => Latency::TranscodeVp8,
         Recipe::Opus => Latency::TranscodeOpus,
         Recipe::Aac => Latency::TranscodeAac,

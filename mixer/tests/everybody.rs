@@ -49,7 +49,7 @@ struct Camera {
 impl Camera {
     fn new(number: usize) -> Self {
         let colour = Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false };
-        let form = Picture { width: 128, height: 72, aspect: (1, 1), colour };
+        let form = Picture { width: 128, height: 72, colour };
         let encoder = VideoEncoder::open(form, 30.0, 300_000, &VideoSettings::default()).unwrap();
         let (feed, track) = (Feed::new(None), Arc::new(Track::new(encoder.parameters().clone())));
         feed.set_original(track.clone());

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use onmic_media::codec::opus;
 use onmic_media::feed::{Accept, Unavailable};
-use onmic_media::{Codec, Feed, Join, MediaKind, Parameters, Read, Rendition, Track};
+use onmic_media::{Codec, Entry, Feed, Join, MediaKind, Parameters, Read, Rendition, Track};
 use onmic_mixer::{Config, Transcoder};
 use support::demand;
 
@@ -63,7 +63,7 @@ fn a_track_derived_from_a_further_rendition_is_that_rendition_in_another_codec()
     let (feed, main) = feed(&transcoder);
     let further = Arc::new(Track::with_rendition(Rendition(1), main.parameters()));
     feed.set_original(further.clone());
-    let accept = Accept { codecs: &[Codec::Aac], reordering: false, any_format: false };
+    let accept = Accept { codecs: &[Codec::Aac], reordering: false, any_format: false, entry: Entry::Now };
     let derived = feed.demand(further.key(), accept).unwrap();
     assert_eq!(derived.track().key(), further.key());
     assert!(feed.derived(main.key()).is_empty());
@@ -96,7 +96,7 @@ fn shutdown_waits_for_every_thread_and_refuses_new_tracks() {
     let held = demand(&feed, MediaKind::Audio, Codec::Aac);
     transcoder.shutdown();
     assert!(held.track().is_ended());
-    let accept = Accept { codecs: &[Codec::Aac], reordering: false, any_format: false };
+    let accept = Accept { codecs: &[Codec::Aac], reordering: false, any_format: false, entry: Entry::Now };
     let refused = feed.demand(MediaKind::Audio, accept).err();
     assert!(matches!(refused, Some(Unavailable::Failed { codec: Codec::Opus, .. })), "{refused:?}");
 }
@@ -108,7 +108,7 @@ fn a_codec_that_cannot_be_opened_is_reported_in_a_sentence() {
     // There is only a configuration record, which does not state the size.
     let vp9 = onmic_media::codec::vp9::Parameters::from_vpcc(&[0, 10, 0x82, 2, 2, 2, 0, 0]).unwrap();
     feed.set_original(Arc::new(Track::new(Arc::new(Parameters::Vp9(vp9)))));
-    let accept = Accept { codecs: &[Codec::H264], reordering: false, any_format: false };
+    let accept = Accept { codecs: &[Codec::H264], reordering: false, any_format: false, entry: Entry::Now };
     let Err(Unavailable::Failed { sentence, .. }) = feed.demand(MediaKind::Video, accept) else { panic!("opened") };
     assert!(sentence.contains("keyframe"), "{sentence}");
 }

@@ -72,7 +72,7 @@ impl Host {
             encoder.encode(&vec![0.1; 2 * encoder.block()], number * encoder.block() as i64, &mut packets).unwrap();
         }
         let colour = Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false };
-        let picture = Picture { width: CANVAS.width, height: CANVAS.height, aspect: (1, 1), colour };
+        let picture = Picture { width: CANVAS.width, height: CANVAS.height, colour };
         let camera = VideoEncoder::open(picture, 25.0, 300_000, &VideoSettings::default()).unwrap();
         Self { publication, packets, sound: encoder.parameters().clone(), camera, audio_from, video_from }
     }

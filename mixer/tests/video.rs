@@ -115,9 +115,10 @@ fn the_first_frame_is_of_the_present_even_if_the_group_is_old() {
     assert!(first.keyframe);
     let newest = recording.frames[109].pts.0;
     assert!(newest - first.pts.0 <= 4 * 3000, "{} ticks behind", newest - first.pts.0);
-    // After that every frame comes.
-    let rest_of_it = &recording.frames[110..];
-    let mut out = run(&input, rest_of_it, &mut reader, 12);
+    // After that every frame comes. None is behind: they arrive in one moment.
+    let arrived = recording.frames[109].arrived;
+    let rest_of_it: Vec<_> = recording.frames[110..].iter().map(|frame| Frame { arrived, ..frame.clone() }).collect();
+    let mut out = run(&input, &rest_of_it, &mut reader, 12);
     input.end();
     out.extend(rest(&mut reader));
     let later: Vec<i64> = recording.pts().into_iter().filter(|pts| *pts > first.pts.0).collect();

@@ -44,7 +44,7 @@ pub(crate) fn init_section(parameters: &Parameters, rate: ClockRate) -> Result<B
 
 fn track(parameters: &Parameters, rate: ClockRate) -> Result<mp4_atom::Trak, PackagerError> {
     let kind = parameters.kind();
-    let (width, height) = sides(parameters);
+    let (width, height) = sides(parameters.shown_size());
     let (handler, name) = match kind {
         MediaKind::Video => (b"vide", "video"),
         MediaKind::Audio => (b"soun", "audio"),
@@ -81,15 +81,17 @@ fn track(parameters: &Parameters, rate: ClockRate) -> Result<mp4_atom::Trak, Pac
     })
 }
 
-fn sides(parameters: &Parameters) -> (u16, u16) {
-    let (width, height) = parameters.resolution().unwrap_or((0, 0));
+fn sides(size: Option<(u32, u32)>) -> (u16, u16) {
+    let (width, height) = size.unwrap_or((0, 0));
     let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
     (side(width), side(height))
 }
 
 fn sample_entry(parameters: &Parameters) -> Result<mp4_atom::Codec, PackagerError> {
-    let (width, height) = sides(parameters);
+    let (width, height) = sides(parameters.resolution());
     let visual = mp4_atom::Visual { data_reference_index: 1, width, height, ..Default::default() };
+    let (h_spacing, v_spacing) = parameters.sample_aspect().terms();
+    let pasp = (!parameters.has_square_samples()).then_some(mp4_atom::Pasp { h_spacing, v_spacing });
     // 0 where the rate does not fit the 16 bits; readers take it from the codec's own configuration.
     let rate = u16::try_from(parameters.sample_rate().unwrap_or(0)).unwrap_or(0);
     let audio = mp4_atom::Audio {
@@ -101,11 +103,11 @@ fn sample_entry(parameters: &Parameters) -> Result<mp4_atom::Codec, PackagerErro
     Ok(match parameters {
         Parameters::H264(h264) => {
             let avcc = mp4_atom::Avcc::decode_body(&mut &h264.avcc()[..])?;
-            mp4_atom::Avc1 { visual, avcc, ..Default::default() }.into()
+            mp4_atom::Avc1 { visual, avcc, pasp, ..Default::default() }.into()
         }
         Parameters::H265(h265) => {
             let hvcc = mp4_atom::Hvcc::decode_body(&mut &h265.hvcc()[..])?;
-            mp4_atom::Hvc1 { visual, hvcc, ..Default::default() }.into()
+            mp4_atom::Hvc1 { visual, hvcc, pasp, ..Default::default() }.into()
         }
         Parameters::Av1(av1) => {
             let av1c = mp4_atom::Av1c::decode_body(&mut &av1.av1c()[..])?;
@@ -134,4 +136,24 @@ fn esds(config: &[u8]) -> mp4_atom::Esds {
     };
     let es_desc = mp4_atom::esds::EsDescriptor { es_id: 1, dec_config, ..Default::default() };
     mp4_atom::Esds { es_desc }
+}
+
+#[cfg(test)]
+mod tests {
+    use onmic_media::codec::{SampleAspect, h264};
+
+    use super::*;
+
+    #[test]
+    fn the_shape_of_samples_is_stated_where_they_are_not_square() {
+        let sps =
+            Bytes::from_static(&[0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a]);
+        let pps = Bytes::from_static(&[0x68, 0xce, 0x0f, 0xc8]);
+        let square = h264::Parameters::from_parameter_sets(vec![sps], vec![pps]).unwrap();
+        let wide = h264::Parameters { sample_aspect: SampleAspect::new(4, 3), ..square.clone() };
+        let section = |parameters| init_section(&Parameters::H264(parameters), ClockRate::VIDEO).unwrap();
+        let states = |section: &Bytes, wanted: &[u8]| section.windows(wanted.len()).any(|bytes| bytes == wanted);
+        assert!(states(&section(wide), b"pasp\0\0\0\x04\0\0\0\x03"));
+        assert!(!states(&section(square), b"pasp"));
+    }
 }

@@ -54,7 +54,7 @@ fn variant(rendition: &Rendition, group: &[&Rendition], directory: &str, without
             codecs.push(audio);
         }
     }
-    let resolution = rendition.init().parameters.resolution();
+    let resolution = rendition.init().parameters.shown_size();
     let is_video = rendition.key().kind == MediaKind::Video;
     VariantStream {
         uri: format!("{directory}{}", File::Playlist(rendition.key())),

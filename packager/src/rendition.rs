@@ -396,10 +396,11 @@ impl Rendition {
     }
 
     /// Notes that the open segment began with a cut at `origin`. If `continues`, the segment before it ended there, and
-    /// the open one is expected to be as long.
+    /// the open one is expected to be as long, unless that was shorter than segments are.
     pub(crate) fn divide_from(&mut self, origin: i64, continues: bool) {
         let length = origin - self.grid.origin;
-        if continues && length > 0 && length <= self.rate.ticks(self.settings.longest()).0 {
+        let shortest = self.rate.ticks(self.settings.segment).0 * 9 / 10;
+        if continues && (shortest..=self.rate.ticks(self.settings.longest()).0).contains(&length) {
             self.grid.length = length;
         }
         self.grid.origin = origin;

@@ -55,12 +55,6 @@ impl Settings {
         self.target + Duration::from_millis(400)
     }
 
-    /// Returns the longest time between keyframes that is left to the publisher. It covers what encoders do by themselves, 250
-    /// frames or 8.3 s at 30 fps: converting every such stream would cost more than the wait of who joins it.
-    pub(crate) fn group_max(&self) -> Duration {
-        Duration::from_secs(9).max(self.segment * 2)
-    }
-
     /// Returns CAN-SKIP-UNTIL: six target durations, the least that is allowed.
     pub fn skip_until(&self) -> Duration {
         self.target * 6

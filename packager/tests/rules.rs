@@ -8,6 +8,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::made_up::{Publisher, Random, check, check_named, check_seeded, play, settings, text, video_parameters};
@@ -425,6 +426,49 @@ fn video_that_stops_comes_back_after_gap_segments() {
     assert_eq!(audio.msn, segmenter.rendition(MediaKind::Video).unwrap().next().msn);
 }
 
+#[test]
+fn video_that_stands_still_is_repeated_until_its_next_keyframe() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    segmenter.repeat_still_video(true);
+    play(&publisher, &mut segmenter, 0.0, 4.5, 30.0, 60);
+    let listed = |segmenter: &Segmenter, kind: MediaKind| {
+        let rendition = segmenter.rendition(kind).unwrap();
+        let open = rendition.open().unwrap().duration;
+        rendition.segments().map(|segment| segment.duration).sum::<Duration>() + open
+    };
+    for packet in 211..500 {
+        segmenter.push(TrackKey::AUDIO, &publisher.audio(packet * 21_333)).unwrap();
+        let (video, audio) = (listed(&segmenter, MediaKind::Video), listed(&segmenter, MediaKind::Audio));
+        assert!(video + secs(1.0) > audio, "players have {video:?} of video, and {audio:?} of audio");
+    }
+    assert!(segmenter.video_stands_still());
+    segmenter.take_keyframe_wanted();
+    let useless = segmenter.push(TrackKey::VIDEO, &publisher.video(10_700_000, false));
+    assert_eq!(useless.unwrap(), Some(Ignored::NoKeyframe));
+    assert!(segmenter.take_keyframe_wanted());
+    play(&publisher, &mut segmenter, 10.8, 15.0, 30.0, 60);
+    assert!(!segmenter.video_stands_still());
+    check(&segmenter, 0.334);
+    let playlist = text(&segmenter, MediaKind::Video, false);
+    assert!(!playlist.contains("GAP") && !playlist.contains("DISCONTINUITY\n"), "{playlist}");
+}
+
+#[test]
+fn video_does_not_stand_still_where_it_is_slow_or_the_audio_is_away_too_or_its_publisher_does_not_answer() {
+    for (frames_per_second, audio_from, repeats) in [(2.0, 5.0, true), (30.0, 11.0, true), (30.0, 5.0, false)] {
+        let publisher = Publisher::new();
+        let mut segmenter = Segmenter::new(settings(), true);
+        segmenter.repeat_still_video(repeats);
+        play(&publisher, &mut segmenter, 0.0, 5.0, frames_per_second, 60);
+        for packet in 0..60 {
+            let micros = (audio_from * 1e6) as i64 + packet * 21_333;
+            segmenter.push(TrackKey::AUDIO, &publisher.audio(micros)).unwrap();
+        }
+        assert!(!segmenter.video_stands_still(), "{frames_per_second} fps, audio from {audio_from} s on");
+    }
+}
+
 /// The limits that a playlist states, and that what it lists keeps. They may never change.
 fn limits(segmenter: &Segmenter, kind: MediaKind, place: &str) -> Option<Vec<String>> {
     let others: Vec<_> = segmenter.renditions().filter(|other| other.key() != kind.into()).collect();
@@ -583,6 +627,32 @@ fn no_playlist_is_there_before_the_target_duration_is_known() {
         video.newest().is_some()
             && render(video, segmenter.settings(), Around { others: &[], ended: false }, false).is_none()
     );
+}
+
+#[test]
+fn a_stream_whose_encoder_answers_may_begin_with_a_short_segment() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true).beginning_short();
+    let (mut asked, mut first_playlist) = (true, None);
+    for number in 0..300 {
+        let micros = number * 33_333;
+        segmenter.push(TrackKey::VIDEO, &publisher.video(micros, asked)).unwrap();
+        segmenter.push(TrackKey::AUDIO, &publisher.audio(micros)).unwrap();
+        asked = segmenter.take_keyframe_wanted();
+        let rendition = segmenter.rendition(TrackKey::VIDEO).unwrap();
+        let around = Around { others: &[], ended: false };
+        if first_playlist.is_none() && render(rendition, segmenter.settings(), around, false).is_some() {
+            first_playlist = Some(micros);
+        }
+    }
+    check(&segmenter, 0.334);
+    let first = first_playlist.unwrap();
+    assert!((900_000..=1_000_000).contains(&first), "{first}");
+    let segments = segmenter.rendition(TrackKey::VIDEO).unwrap().segments();
+    let lengths: Vec<_> = segments.map(|segment| (segment.duration.as_secs_f64() * 10.0).round() / 10.0).collect();
+    assert_eq!(lengths, [0.9, 1.9, 1.9, 1.9, 1.9]);
+    assert!(segmenter.rendition(TrackKey::VIDEO).unwrap().independent());
+    assert_eq!(segmenter.settings().target_secs(), 2, "that of the others");
 }
 
 #[test]

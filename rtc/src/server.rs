@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use onmic_media::feed::{Accept, Unavailable};
 use onmic_media::life::Lives;
 use onmic_media::name::Principal;
-use onmic_media::{AvSync, Codec, Demand, DropReason, Feed, MediaKind, Parameters, Publication, TrackKey};
+use onmic_media::{AvSync, Codec, Demand, DropReason, Entry, Feed, MediaKind, Parameters, Publication, TrackKey};
 
 use crate::announce::Announce;
 use crate::config::Config;
@@ -252,7 +252,7 @@ struct Found {
 
 /// Returns what a viewer by WebRTC can take of `codecs`.
 fn takes(codecs: &[Codec]) -> Accept<'_> {
-    Accept { codecs, reordering: false, any_format: false }
+    Accept { codecs, reordering: false, any_format: false, entry: Entry::Now }
 }
 
 /// Returns the track that each section is for: the n-th section of a kind gets the n-th rendition of `feed`. The first

@@ -139,6 +139,8 @@ pub const LIMITS: &[Limit] = &[
     Limit::time("drain", |c| Amount::Time(c.drain), 0..=10 * MINUTE, "Sessions that have not ended are cut off."),
     Limit::entries("auth.audience", |c| Amount::Entries(c.auth.audience.len()), 0..=100, ""),
     Limit::entries("http.trusted_proxies", |c| Amount::Entries(c.http.trusted_proxies.len()), 0..=1000, ""),
+    Limit::entries("http.origins", |c| Amount::Entries(c.http.origins.len()), 0..=100, ""),
+    Limit::entries("http.frame_ancestors", |c| Amount::Entries(c.http.frame_ancestors.len()), 0..=100, ""),
     Limit::number(
         "http.connections",
         |c| number(c.http.connections),

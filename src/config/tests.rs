@@ -76,6 +76,19 @@ fn a_base_path_is_a_plain_path() {
 }
 
 #[test]
+fn origins_are_written_as_browsers_state_them_and_all_of_them_need_a_secret() {
+    let config = load(&["--http-origins", "https://app.example, http://localhost:*"]).unwrap();
+    assert_eq!(config.http.origins.len(), 2);
+    for option in ["--http-origins", "--http-frame-ancestors"] {
+        let refused = load(&[option, "app.example"]).unwrap_err().to_string();
+        assert!(refused.contains("is not an origin of pages"), "{refused}");
+        let refused = load(&[option, "*"]).unwrap_err().to_string();
+        assert!(refused.contains("http.") && refused.contains("auth.secret is empty"), "{refused}");
+        assert!(load(&[option, "*", "--auth-secret", SECRET]).is_ok());
+    }
+}
+
+#[test]
 fn more_shards_than_ports_or_ids_are_refused() {
     assert!(load(&["--rtc-shards", "256"]).is_ok());
     assert!(load(&["--rtc-shards", "257"]).unwrap_err().to_string().contains("rtc.shards is 257: it is 0 to 256"));

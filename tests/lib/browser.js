@@ -58,7 +58,7 @@ export class Browser {
 
   /** Opens a window on any URL. `messages` of the page collects its console output and its errors. */
   async open(url, { viewport = { width: 1280, height: 800 }, ...options } = {}) {
-    const context = await this.#browser.newContext({ viewport, bypassCSP: true, ...options });
+    const context = await this.#browser.newContext({ viewport, ...options });
     const page = await context.newPage();
     this.#onWindow(page);
     page.messages = [];

@@ -18,6 +18,7 @@ function commandLine({ httpPort, rtmpPort, rtcPort, secret, set = {} }) {
     "rtmp.port": rtmpPort,
     "rtc.port": rtcPort,
     "log.filter": process.env.ONMIC_LOG ?? "info",
+    "http.origins": "http://127.0.0.1:*", // The bench publishes from a page of another port.
     "http.connections": 4000, // The default may be more than the open files of this machine, which is logged.
     ...(secret ? { host: "127.0.0.1", "auth.secret": secret } : {}),
     ...set,

@@ -6,12 +6,12 @@ import { parseMaster, parseMedia } from "./playlist.js";
 import { waitFor } from "./wait.js";
 
 /** Returns the URLs of a room's playlists, as its multivariant playlist names them. */
-export async function findPlaylists(gateway, room) {
+export async function findPlaylists(gateway, room, options = {}) {
   const masterUrl = gateway.url(`/hls/${room}/index.m3u8`);
   const master = await waitFor(
     "the multivariant playlist",
     async () => {
-      const answer = await request(masterUrl);
+      const answer = await request(masterUrl, options);
       return answer.status === 200 ? parseMaster(answer.text) : null;
     },
     { timeoutMs: 15_000 },

@@ -140,7 +140,10 @@ function installMeter() {
   setInterval(look, 5);
 }
 
-/** Opens another viewer, which watches for the green of Chromium's fake camera in the right half of the program. */
+/**
+ * Opens another viewer, which watches for the green of Chromium's fake camera in the right half of the program. It
+ * switches nothing, so its longest time without a new frame is what the machine and the mixer cost.
+ */
 export async function colourWatch(browser, gateway, room) {
   const viewer = await browser.play("whep", { url: gateway.url(`/whep/${room}`), sound: false });
   await viewer.waitForFrames(10);
@@ -148,8 +151,10 @@ export async function colourWatch(browser, gateway, room) {
     const video = document.querySelector("video");
     const paint = new OffscreenCanvas(16, 9).getContext("2d", { willReadFrequently: true });
     window.green = [];
+    window.shown = [];
     const next = () =>
-      video.requestVideoFrameCallback(() => {
+      video.requestVideoFrameCallback((now, { presentedFrames }) => {
+        window.shown.push({ at: performance.timeOrigin + now, presentedFrames });
         paint.drawImage(video, 0, 0, 16, 9);
         const [red, green, blue] = paint.getImageData(9, 4, 1, 1).data;
         const is = green > 90 && red < 80 && blue < 80;
@@ -165,5 +170,16 @@ export async function colourWatch(browser, gateway, room) {
       () => viewer.page.evaluate(([is, since]) => window.green.find((one) => one.is === is && one.at >= since)?.at, [is, since]),
       { timeoutMs, everyMs: 50 },
     );
+  /** Returns the longest time in ms without a new frame between two times (ms since 1970), and forgets earlier frames. */
+  viewer.longestGap = (from, to) =>
+    viewer.page.evaluate(([from, to, PICTURE]) => {
+      const shown = window.shown.splice(0).filter(({ at }) => at >= from && at <= to);
+      const gaps = shown.slice(1).map(({ at, presentedFrames }, index) => {
+        const whole = at - shown[index].at;
+        const unseen = presentedFrames - shown[index].presentedFrames - 1;
+        return Math.max(whole - unseen * PICTURE, whole / (unseen + 1));
+      });
+      return Math.round(Math.max(0, ...gaps));
+    }, [from, to, 1000 / 30]);
   return viewer;
 }

@@ -47,13 +47,15 @@ for (const transport of transports) {
     await host.ask({ kind: "grant", person: await page.person() });
     const going = await page.change("on");
     const visible = (await other.sees(true, granted)) - granted;
-    on.push({ ...going, first: going.onAt - granted, visible });
+    on.push({ ...going, first: going.onAt - granted, visible, bystanderGapMs: await other.longestGap(granted, Date.now()) });
     await pause(1500);
     await page.resetMeter();
     const leftAt = Date.now();
     await page.click(".micbar .danger");
     const back = await page.change("off");
-    off.push({ ...back, first: back.own.grantToFirstFrameMs, visible: (await other.sees(false, leftAt)) - leftAt });
+    const gone = (await other.sees(false, leftAt)) - leftAt;
+    const bystanderGapMs = await other.longestGap(leftAt, Date.now());
+    off.push({ ...back, first: back.own.grantToFirstFrameMs, visible: gone, bystanderGapMs });
     await page.waitForSelector('.micbar .primary:has-text("Ask for the mic")');
     process.stderr.write(`${transport} ${round + 1}: ${JSON.stringify([on.at(-1), off.at(-1)])}\n`);
   }
@@ -61,6 +63,7 @@ for (const transport of transports) {
     row(`${way}: first frame`, all.map(({ first }) => first));
     row(`${way}: co-host ${all === on ? "in" : "out of"} another's program`, all.map(({ visible }) => visible));
     row(`${way}: longest time without a new frame`, all.map(({ longestPictureGapMs }) => longestPictureGapMs));
+    row(`${way}: the same of another viewer meanwhile`, all.map(({ bystanderGapMs }) => bystanderGapMs));
     row(`${way}: longest time without audio`, all.map(({ soundGapMs }) => soundGapMs));
     row(`${way}: longest time with both audios`, all.map(({ soundOverlapMs }) => soundOverlapMs));
     row(`${way}: jump on the program's timeline`, all.map(({ own }) => Math.abs(own.programStepMs ?? 0)));

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use onmic_media::track::{JITTER, PAST_MAX};
 use onmic_media::{MediaKind, Source, Track};
 
 /// One thing that a publisher should change.
 #[derive(Serialize, ToSchema)]
 pub struct Advice {
-    /// The code: `no_header`, `no_keyframe`, `no_video`, `no_audio`, `unsupported_codec`, `other_tracks`, `b_frames`, `keyframe_interval`, `video_format` or `audio_format`.
+    /// The code: `no_header`, `no_keyframe`, `no_video`, `no_audio`, `unsupported_codec`, `other_tracks`, `b_frames`, `keyframe_interval`, `video_format`, `video_shape`, `video_fields` or `audio_format`.
     code: &'static str,
     /// The reason.
     message: String,
@@ -25,8 +26,8 @@ impl From<&onmic_media::Advice> for Advice {
     }
 }
 
-/// The longest advised interval. With a longer one a viewer of LL-HLS waits long for the first frame.
-const KEYFRAME_INTERVAL_ADVISED: Duration = Duration::from_secs(4);
+/// The longest advised interval: with a longer one, what cannot be asked for keyframes is encoded anew for viewers that join.
+const KEYFRAME_INTERVAL_ADVISED: Duration = PAST_MAX.saturating_add(JITTER);
 
 /// Returns the advice for a source, the most important first. What explains why a kind is missing stands for the advice that
 /// only says so.
@@ -35,7 +36,10 @@ pub(super) fn of(source: &Source, now: Instant) -> Vec<Advice> {
     let is_explained = found.iter().any(|advice| advice.kind() == MediaKind::Audio);
     let track = |kind: MediaKind| source.feed().original(kind);
     let (video, audio) = (track(MediaKind::Video), track(MediaKind::Audio));
-    let about_video = video.as_deref().map(|video| [reordering(video), keyframes(video, now), video_format(video)]);
+    let all_of = |video: &Track| {
+        [reordering(video), keyframes(video, now), video_format(video), video_shape(video), video_fields(video)]
+    };
+    let about_video = video.as_deref().map(all_of);
     let about_audio = match audio.as_deref() {
         Some(audio) => audio_format(audio),
         None => video.as_ref().filter(|_| !is_explained).map(|_| no_audio()),
@@ -60,9 +64,13 @@ fn keyframes(video: &Track, now: Instant) -> Option<Advice> {
         "The video has recovery points in place of keyframes, at which browsers cannot start: it is re-encoded for new viewers."
             .into()
     } else {
-        format!("A keyframe comes every {:.1} s; segments of LL-HLS can be no shorter.", interval?.as_secs_f64())
+        format!(
+            "A keyframe comes every {:.1} s, and viewers can only join at one: the video is re-encoded for those who join \
+             between them, if no keyframe can be asked for.",
+            interval?.as_secs_f64()
+        )
     };
-    let setting = "OBS: Settings, Output, Streaming: Keyframe interval 2 s, and neither intra-refresh nor open-gop in the x264 options";
+    let setting = "OBS: Settings, Output, Streaming: Keyframe interval 1 or 2 s, and neither intra-refresh nor open-gop in the x264 options";
     Some(Advice { code: "keyframe_interval", message, setting })
 }
 
@@ -75,6 +83,26 @@ fn video_format(video: &Track) -> Option<Advice> {
              chroma with 8 bits per sample."
         );
         Advice { code: "video_format", message, setting: "OBS: Settings, Advanced, Video: Color Format NV12" }
+    })
+}
+
+fn video_shape(video: &Track) -> Option<Advice> {
+    (!video.parameters().has_square_samples()).then(|| Advice {
+        code: "video_shape",
+        message: "The samples of the video are not square, which WebRTC cannot say: it is re-encoded for WHEP viewers, who \
+                  would see it stretched."
+            .into(),
+        setting: "OBS: Settings, Video: Output (Scaled) Resolution of the same shape as the canvas. FFmpeg: -vf scale=1280:720,setsar=1",
+    })
+}
+
+fn video_fields(video: &Track) -> Option<Advice> {
+    video.has_lone_fields().then(|| Advice {
+        code: "video_fields",
+        message:
+            "The video is coded in fields, which browsers do not show by WebRTC: it is re-encoded for WHEP viewers."
+                .into(),
+        setting: "Encoder: progressive, or interlaced with frame coding (MBAFF)",
     })
 }
 

@@ -4,8 +4,9 @@ use std::sync::LazyLock;
 
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use utoipa::openapi::Server;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{PathItem, RefOr, Response as Described, Server};
 use utoipa::{Modify, OpenApi};
 
 use onmic_http::BasePath;
@@ -28,7 +29,7 @@ use crate::rooms::event::{RoomEvent, ServerMessage};
         signalling::change_session, signalling::end_session,
     ),
     components(schemas(rooms::Rooms, rooms::Room, server::Server, commands::WireCommand, RoomEvent, ServerMessage<'_>)),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &Everywhere),
     security((), ("token" = [])),
 )]
 struct Document;
@@ -45,6 +46,45 @@ impl Modify for Bearer {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
     }
+}
+
+/// The refusals that a kind of route shares, so that no route has to repeat them.
+struct Everywhere;
+
+impl Modify for Everywhere {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            let PathItem { get, put, post, delete, patch, .. } = item;
+            let methods = [(false, get), (true, put), (true, post), (true, delete), (true, patch)];
+            for (commands, operation) in methods.into_iter().filter_map(|(commands, of)| Some((commands, of.as_mut()?)))
+            {
+                if path.contains('{') {
+                    refuses(operation, 400, "A name in the address is not valid.");
+                }
+                if ["{seat}", "{person}"].iter().any(|named| path.contains(named)) {
+                    refuses(operation, 422, "No seat has this number, or no person can have this id.");
+                }
+                if commands && !path.starts_with("/sessions/") {
+                    refuses(operation, 429, "The caller asks too often, or has too much already.");
+                    refuses(operation, 503, "The server is full or about to stop.");
+                }
+                let Some(RefOr::T(body)) = &operation.request_body else { continue };
+                let is_json = body.content.contains_key("application/json");
+                refuses(operation, 400, "The body cannot be read.");
+                refuses(operation, 408, "The body did not arrive in time.");
+                refuses(operation, 413, "The body is too large.");
+                if is_json {
+                    refuses(operation, 422, "The body does not say what the route takes.");
+                }
+            }
+        }
+    }
+}
+
+/// Adds a refusal to an operation that does not describe it itself.
+fn refuses(operation: &mut Operation, status: u16, sentence: &str) {
+    let described = operation.responses.responses.entry(status.to_string());
+    described.or_insert_with(|| Described::new(sentence).into());
 }
 
 /// `GET /api/v1/openapi.json`: returns the document, in which a base path is named as the server's address.
@@ -108,14 +148,14 @@ mod signalling {
     #[utoipa::path(post, path = "/whep/{room}", tag = "media", params(("room" = String, Path)),
         request_body(content = String, content_type = "application/sdp"),
         responses((status = 201, body = String, content_type = "application/sdp", description = "The SDP answer. Location is the session."),
-            (status = 400), (status = 401), (status = 403), (status = 404, description = "It is not live."), (status = 406), (status = 415), (status = 503)))]
+            (status = 400), (status = 401), (status = 403), (status = 404), (status = 406), (status = 409, description = "It is not live."), (status = 415), (status = 503)))]
     fn watch_program() {}
 
     /// Watches one source of a room (WHEP).
     #[utoipa::path(post, path = "/whep/{room}/{participant}", tag = "media", params(("room" = String, Path), ("participant" = String, Path)),
         request_body(content = String, content_type = "application/sdp"),
         responses((status = 201, body = String, content_type = "application/sdp", description = "The SDP answer. Location is the session."),
-            (status = 400), (status = 401), (status = 403), (status = 404, description = "It is not live."), (status = 406), (status = 415), (status = 503)))]
+            (status = 400), (status = 401), (status = 403), (status = 404), (status = 406), (status = 409, description = "It is not live."), (status = 415), (status = 503)))]
     fn watch_source() {}
 
     /// Watches the return feed of a participant, which is the program without their own audio (WHEP).
@@ -124,7 +164,7 @@ mod signalling {
     #[utoipa::path(post, path = "/whep/{room}/{participant}/return", tag = "media", params(("room" = String, Path), ("participant" = String, Path)),
         request_body(content = String, content_type = "application/sdp"),
         responses((status = 201, body = String, content_type = "application/sdp", description = "The SDP answer. Location is the session."),
-            (status = 400), (status = 401), (status = 403), (status = 404, description = "The room has no program, or too many return feeds."), (status = 406), (status = 415), (status = 503)))]
+            (status = 400), (status = 401), (status = 403), (status = 404), (status = 406), (status = 409, description = "The room is not live."), (status = 415), (status = 503)))]
     fn watch_return() {}
 
     /// Adds candidates to a session of WHIP or WHEP, or restarts its ICE.

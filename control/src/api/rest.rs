@@ -476,8 +476,6 @@ pub async fn overlay_image(State(api): State<Api>, caller: Caller, Of(id): Of<St
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(image.media_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // A browser shows the file of a host as a picture or not at all.
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
 }
 

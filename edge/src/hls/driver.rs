@@ -1,10 +1,13 @@
 //! The loop that reads one feed into its segmenter and publishes the parts that come out. One task per feed.
 //!
 //! A player can join at keyframes only. Where the publisher can be asked for them, a keyframe is asked for at the end of each
-//! segment. Where they stay away all the same, the main video goes over to a form of it that is encoded anew.
+//! segment. Where they stay away all the same, players get a form of the main video that is encoded anew ([`Entry::AnyTime`]).
 //!
-//! A conversion of the main video takes a core or so. It waits for the first request, and ends the packaging when no request has
-//! come for long; the next request begins it again.
+//! A conversion of the main video takes up to a core, so it lives only while somebody asks for playlists. It waits for the first
+//! request, and ends the packaging when no request has come for long; the next request begins it again. Where the need for it
+//! shows later, because the first group turns out long, the stream goes over to it if somebody has asked lately.
+//! Otherwise the packaging ends and waits for the next request. So a publisher with long groups costs nothing without players of
+//! LL-HLS, and one encoder with any number of them, which viewers by WebRTC and FLV share.
 //!
 //! It reads every track that the feed has, also those that come later. Each video and audio track becomes a rendition,
 //! and timed metadata travels with the main one.
@@ -14,8 +17,9 @@ use std::time::{Duration, Instant};
 
 use onmic_media::feed::{Recipe, Unavailable};
 use onmic_media::metric::Latency;
+use onmic_media::track::PAST_MAX;
 use onmic_media::{
-    Accepts, Codec, DropReason, Frame, MediaKind, Next, Playback, Stage, Start, TrackId, TrackKey, Tracks, Wants,
+    Accepts, Codec, DropReason, Entry, Frame, MediaKind, Next, Playback, Stage, Start, TrackId, TrackKey, Tracks, Wants,
 };
 use onmic_packager::{Rendition, Segmenter};
 use tokio::time::sleep_until;
@@ -55,7 +59,8 @@ struct Driver<'a> {
     packaging: metrics::Histogram,
     /// The tracks of which a part came since the last tick.
     progress: Vec<TrackKey>,
-    converts_long_groups: bool,
+    accepts: Accepts,
+    idle: Duration,
     /// The original of the main video for which a converted form was asked.
     converted: Option<TrackId>,
 }
@@ -75,7 +80,10 @@ pub(crate) async fn drive(
         () = stream.stop.cancelled() => return Finish::Stopped,
         () = stream.replaced.cancelled() => return Finish::Ended,
     }
-    let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false };
+    // A segment may be as long as it is set to be, and begins with a keyframe.
+    let entry =
+        if converts_long_groups { Entry::AnyTime(PAST_MAX.max(stream.settings.segment)) } else { Entry::Anywhere };
+    let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false, entry };
     if stream.feed.converts(TrackKey::VIDEO, &accepts) {
         // Nobody has asked for what would cost a decoder and an encoder.
         let mut stages = stream.feed.stages();
@@ -86,7 +94,7 @@ pub(crate) async fn drive(
             () = stream.replaced.cancelled() => return Finish::Ended,
         }
     }
-    let wants = Wants { accepts, tracks: Tracks::All, start: Start::Group };
+    let wants = Wants { accepts: accepts.clone(), tracks: Tracks::All, start: Start::Group };
     let mut playback = match Playback::open(stream.feed.clone(), wants).await {
         Ok(playback) => playback,
         Err(unavailable) => {
@@ -113,10 +121,14 @@ pub(crate) async fn drive(
         arrived: Instant::now(),
         packaging: Latency::HlsPart.histogram(),
         progress: vec![TrackKey::VIDEO, TrackKey::AUDIO],
-        converts_long_groups,
+        accepts,
+        idle,
         converted: None,
     };
-    let finish = driver.run((on_demand, idle)).await;
+    if driver.converts_video() {
+        driver.segmenter = driver.segmenter.beginning_short();
+    }
+    let finish = driver.run(on_demand).await;
     if matches!(finish, Finish::Ended | Finish::Idle | Finish::Failed) {
         if let Err(error) = driver.segmenter.finish() {
             tracing::warn!(stream = stream.id, %error, "the last part could not be written");
@@ -127,7 +139,7 @@ pub(crate) async fn drive(
 }
 
 impl Driver<'_> {
-    async fn run(&mut self, (on_demand, idle): (bool, Duration)) -> Finish {
+    async fn run(&mut self, on_demand: bool) -> Finish {
         // The first segment may lower the patience.
         let mut tick = tokio::time::Instant::now() + self.stream.patience() / 2;
         loop {
@@ -138,7 +150,7 @@ impl Driver<'_> {
                 next = self.playback.next() => next,
                 () = sleep_until(tick) => {
                     tick = tokio::time::Instant::now() + self.stream.patience() / 2;
-                    if (on_demand || self.converts_video()) && self.stream.idle(Instant::now()) > idle {
+                    if (on_demand || self.converts_video()) && self.stream.idle(Instant::now()) > self.idle {
                         return Finish::Idle;
                     }
                     self.tick();
@@ -201,18 +213,25 @@ impl Driver<'_> {
         {
             video.want_keyframe();
         }
-        if self.segmenter.take_group_is_long() && self.converts_long_groups {
-            self.convert();
-        }
-        None
+        if key == TrackKey::VIDEO && !frame.keyframe { self.see_to_entries() } else { None }
     }
 
-    /// Goes over to a converted form of the main video. Asks once for each track: what failed would fail again.
-    fn convert(&mut self) {
-        let original = self.stream.feed.original(TrackKey::VIDEO).map(|original| original.id());
-        if std::mem::replace(&mut self.converted, original) != original {
-            self.playback.convert(TrackKey::VIDEO, Recipe::H264Entries);
+    /// Goes over to a converted form of the main video if players can no longer join it as it came. If nobody has asked for long,
+    /// the packaging ends instead. Asks once for each track: what failed would fail again.
+    fn see_to_entries(&mut self) -> Option<Finish> {
+        if self.converts_video() || !self.stream.feed.lacks_entries(TrackKey::VIDEO, &self.accepts) {
+            return None;
         }
+        let original = self.stream.feed.original(TrackKey::VIDEO).map(|original| original.id());
+        if self.converted == original {
+            return None;
+        }
+        if !self.stream.was_asked_for(Instant::now(), self.idle) {
+            return Some(Finish::Idle);
+        }
+        self.converted = original;
+        self.playback.convert(TrackKey::VIDEO, Recipe::H264);
+        None
     }
 
     /// Whether the main video is a conversion, which nobody may need any more.
@@ -232,6 +251,9 @@ impl Driver<'_> {
         {
             tracing::warn!(stream = self.stream.id, %error, "audio that waited for video is left out");
         }
+        if let Some(video) = self.playback.track(TrackKey::VIDEO) {
+            self.segmenter.repeat_still_video(video.answers_requests());
+        }
         let gone: &[_] = if self.video_is_gone() { &[TrackKey::VIDEO] } else { &[] };
         let progress = self.stream.publish(&mut self.segmenter, &self.expected, gone, self.cache);
         if !progress.is_empty() {
@@ -249,7 +271,8 @@ impl Driver<'_> {
     /// that is missing is silence, which does come.
     fn video_is_gone(&self) -> bool {
         let has_both = [TrackKey::VIDEO, TrackKey::AUDIO].iter().all(|key| self.segmenter.rendition(*key).is_some());
-        has_both && self.playback.flows(TrackKey::AUDIO) && !self.playback.flows(TrackKey::VIDEO)
+        let is_missing = !self.playback.flows(TrackKey::VIDEO) && !self.segmenter.video_stands_still();
+        has_both && self.playback.flows(TrackKey::AUDIO) && is_missing
     }
 
     fn tick(&mut self) {

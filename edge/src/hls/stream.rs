@@ -35,7 +35,8 @@ pub(crate) struct Stream {
     /// The published state by track. The main tracks are there from the start, so that requests can wait on them.
     views: RwLock<Keyed<watch::Sender<Arc<View>>>>,
     index: watch::Sender<Index>,
-    last_request: Mutex<Instant>,
+    began: Instant,
+    last_request: Mutex<Option<Instant>>,
     /// Rings with each request.
     asked: Notify,
 }
@@ -69,7 +70,8 @@ impl Stream {
                 [TrackKey::VIDEO, TrackKey::AUDIO].map(|key| (key, unpublished())).into_iter().collect(),
             ),
             index: watch::Sender::new(Index::Waiting),
-            last_request: Mutex::new(now),
+            began: now,
+            last_request: Mutex::default(),
             asked: Notify::new(),
         }
     }
@@ -94,7 +96,7 @@ impl Stream {
     }
 
     pub(crate) fn touch(&self, now: Instant) {
-        *self.last_request.lock() = now;
+        *self.last_request.lock() = Some(now);
         self.asked.notify_one();
     }
 
@@ -104,7 +106,12 @@ impl Stream {
     }
 
     pub(crate) fn idle(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(*self.last_request.lock())
+        now.saturating_duration_since(self.last_request.lock().unwrap_or(self.began))
+    }
+
+    /// Returns whether a request has come within the last `time`.
+    pub(crate) fn was_asked_for(&self, now: Instant, time: Duration) -> bool {
+        self.last_request.lock().is_some_and(|last| now.saturating_duration_since(last) <= time)
     }
 
     /// Publishes the changes since the last call, but nothing of a rendition that gathers parts after a hole or whose segment

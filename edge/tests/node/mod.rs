@@ -32,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) publication: Publication,
     pub(crate) video: Arc<Parameters>,
     pub(crate) audio: Arc<Parameters>,
+    /// The number of frames from one keyframe to the next.
+    pub(crate) group: i64,
     pub(crate) pictures: i64,
     pub(crate) sounds: i64,
     pub(crate) began: Instant,
@@ -61,7 +63,18 @@ impl Node {
         let sets = h264::Parameters::from_parameter_sets(vec![sps.into()], vec![pps]).unwrap();
         let video = Arc::new(Parameters::H264(sets));
         let audio = Arc::new(Parameters::Aac(aac::Parameters::low_complexity(48_000, 2).unwrap()));
-        Self { hub, router, publication, video, audio, pictures: 0, sounds: 0, began: Instant::now(), shutdown }
+        Self {
+            hub,
+            router,
+            publication,
+            video,
+            audio,
+            group: 60,
+            pictures: 0,
+            sounds: 0,
+            began: Instant::now(),
+            shutdown,
+        }
     }
 
     pub(crate) async fn open() -> Self {
@@ -72,11 +85,11 @@ impl Node {
         node
     }
 
-    /// So many pictures of a 30th of a second, a keyframe every 60, and the sound of their time.
+    /// So many pictures of a 30th of a second, each group of them, and the sound of their time.
     pub(crate) async fn publish(&mut self, pictures: i64) {
         for _ in 0..pictures {
             let at = Ticks(self.pictures * 3000);
-            let keyframe = self.pictures % 60 == 0;
+            let keyframe = self.pictures % self.group == 0;
             let mut payload = vec![7; 500];
             payload[..5].copy_from_slice(&[0, 0, 1, 240, if keyframe { 0x65 } else { 0x41 }]);
             self.push(self.video.clone(), at, keyframe, payload.into());

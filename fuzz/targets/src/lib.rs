@@ -7,13 +7,16 @@ pub mod aac;
 pub mod amf;
 pub mod av1;
 pub mod avcc;
+pub mod decode;
 pub mod flv_audio;
 pub mod flv_video;
+pub mod frames;
 pub mod h264_sps;
 pub mod h265_sps;
 pub mod hls_query;
 pub mod hvcc;
 pub mod names;
+pub mod overlay;
 pub mod pair;
 pub mod peer_check;
 pub mod peer_datagram;
@@ -71,8 +74,7 @@ pub struct Sink {
 impl Sink {
     /// Makes the publication of a publisher that began at `now`.
     pub fn new(now: Instant) -> Self {
-        let clock = NodeClock::new(now, UNIX_EPOCH + Duration::from_secs(1_795_000_000));
-        let hub = Hub::new(clock, Default::default(), None);
+        let hub = hub(now);
         let name = "room".parse().expect("a name");
         let publication = hub.publish(&name, Protocol::Rtmp, now).expect("the first publisher");
         Self { publication, _hub: hub }
@@ -88,22 +90,30 @@ impl Sink {
     }
 }
 
+/// Makes an empty hub.
+pub fn hub(now: Instant) -> std::sync::Arc<Hub> {
+    Hub::new(NodeClock::new(now, UNIX_EPOCH + Duration::from_secs(1_795_000_000)), Default::default(), None)
+}
+
 /// A target: its name, and the function that takes one input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 24] = [
     ("aac", aac::run),
     ("amf", amf::run),
     ("av1", av1::run),
     ("avcc", avcc::run),
+    ("decode", decode::run),
     ("flv_audio", flv_audio::run),
     ("flv_video", flv_video::run),
+    ("frames", frames::run),
     ("h264_sps", h264_sps::run),
     ("h265_sps", h265_sps::run),
     ("hls_query", hls_query::run),
     ("hvcc", hvcc::run),
     ("names", names::run),
+    ("overlay", overlay::run),
     ("peer_check", peer_check::run),
     ("peer_datagram", peer_datagram::run),
     ("peer_handshake", peer_handshake::run),

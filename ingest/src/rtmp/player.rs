@@ -10,7 +10,8 @@ use bytes::Bytes;
 use onmic_media::feed::Unavailable;
 use onmic_media::flv;
 use onmic_media::{
-    Accepts, DropReason, Feed, Keyed, MediaKind, Next, Parameters, Placed, Playback, Start, TrackKey, Tracks, Wants,
+    Accepts, DropReason, Entry, Feed, Keyed, MediaKind, Next, Parameters, Placed, Playback, Start, TrackKey, Tracks,
+    Wants,
 };
 
 use super::capabilities::Capabilities;
@@ -30,7 +31,8 @@ impl Player {
     /// Joins `feed` at the present with the tracks that a peer with `capabilities` can take. A feed whose video cannot
     /// be converted is refused; audio that cannot be is left out.
     pub(super) async fn open(feed: Arc<Feed>, capabilities: &Capabilities) -> Result<Self, Unavailable> {
-        let accepts = Accepts { codecs: capabilities.codecs.clone().into(), reordering: true, any_format: true };
+        let codecs = capabilities.codecs.clone().into();
+        let accepts = Accepts { codecs, reordering: true, any_format: true, entry: Entry::Now };
         let mut playback = Playback::open(feed, Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await?;
         if let Some(refused) = playback.take_refused(TrackKey::VIDEO) {
             return Err(refused);

@@ -124,6 +124,46 @@ impl Colour {
     }
 }
 
+/// States the shape of a sample: the ratio of its width to its height.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleAspect {
+    width: u32,
+    height: u32,
+}
+
+impl SampleAspect {
+    /// Is the shape of a sample as wide as it is high.
+    pub const SQUARE: Self = Self { width: 1, height: 1 };
+
+    /// A ratio that differs from 1 by no more than one part in this is a rounding: scaled to 854 by 480, 16:9 has samples of
+    /// 1280:1281.
+    const ROUNDED: u32 = 50;
+
+    /// The most that the sides of a sample differ, as a ratio. Any larger one is a mistake of an encoder.
+    const MOST: f64 = 4.0;
+
+    /// Makes the shape of this ratio. A ratio with a zero is unknown, and what is unknown is a square.
+    pub fn new(width: u32, height: u32) -> Self {
+        if width == 0 || height == 0 { Self::SQUARE } else { Self { width, height } }
+    }
+
+    /// Returns whether a sample is as wide as it is high, but for rounding.
+    pub fn is_square(self) -> bool {
+        self.width.abs_diff(self.height) <= self.width.max(self.height) / Self::ROUNDED
+    }
+
+    /// Returns the two terms of the ratio.
+    pub fn terms(self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    /// Returns the width of a sample in its heights, from 1/4 to 4.
+    pub fn ratio(self) -> f64 {
+        let ratio = f64::from(self.width) / f64::from(self.height);
+        if self.is_square() { 1.0 } else { ratio.clamp(1.0 / Self::MOST, Self::MOST) }
+    }
+}
+
 /// Holds the parameters that a decoder must know before the first frame. Every frame carries an `Arc` of those in
 /// force.
 #[derive(Clone, Debug, PartialEq)]
@@ -213,6 +253,38 @@ impl Parameters {
             Self::Aac(aac) => aac.is_widely_decoded(),
             Self::Vp8(_) | Self::Opus(_) | Self::Metadata(_) => true,
         }
+    }
+
+    /// Returns whether pictures may be fields, each with every other line.
+    pub fn is_interlaced(&self) -> bool {
+        matches!(self, Self::H264(h264) if h264.interlaced)
+    }
+
+    /// Returns whether this payload is one field of a frame without the other one. It allocates nothing.
+    pub fn is_lone_field(&self, payload: &[u8]) -> bool {
+        matches!(self, Self::H264(h264) if h264.is_lone_field(payload))
+    }
+
+    /// Returns the shape of its samples.
+    pub fn sample_aspect(&self) -> SampleAspect {
+        match self {
+            Self::H264(h264) => h264.sample_aspect,
+            Self::H265(h265) => h265.sample_aspect,
+            _ => SampleAspect::SQUARE,
+        }
+    }
+
+    /// Returns whether its samples are as wide as they are high. WebRTC does not say which shape they have, and its viewers
+    /// show them as squares.
+    pub fn has_square_samples(&self) -> bool {
+        self.sample_aspect().is_square()
+    }
+
+    /// Returns the width and height at which players show it, in square pixels.
+    pub fn shown_size(&self) -> Option<(u32, u32)> {
+        let (width, height) = self.resolution()?;
+        let shown = f64::from(width) * self.sample_aspect().ratio();
+        Some((shown.round() as u32, height))
     }
 
     /// Returns the usual name of the profile, such as `High`, `Main 10` or `LC`.
@@ -317,4 +389,23 @@ fn frame_rate(ticks_per_second: u32, ticks_per_frame: u64) -> Option<f64> {
     let rate = f64::from(ticks_per_second) / ticks_per_frame as f64;
     // Muxers write a time base of 1 ms or 90 kHz into the fields of the frame rate. No camera runs at those rates.
     (0.1..=500.0).contains(&rate).then_some(rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SampleAspect;
+
+    #[test]
+    fn samples_are_square_unless_a_ratio_says_clearly_that_they_are_not() {
+        for (width, height) in [(1, 1), (0, 1), (3, 0), (1280, 1281), (u32::MAX, u32::MAX), (51, 50)] {
+            let aspect = SampleAspect::new(width, height);
+            assert!(aspect.is_square() && aspect.ratio() == 1.0, "{aspect:?}");
+        }
+        for ((width, height), ratio) in
+            [((64, 45), 64.0 / 45.0), ((10, 11), 10.0 / 11.0), ((1, 65_535), 0.25), ((u32::MAX, 1), 4.0)]
+        {
+            let aspect = SampleAspect::new(width, height);
+            assert!(!aspect.is_square() && aspect.ratio() == ratio, "{aspect:?}");
+        }
+    }
 }

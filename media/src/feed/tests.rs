@@ -5,12 +5,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::codec::{Parameters, h264};
+use crate::codec::{Parameters, SampleAspect, h264};
 use crate::key::Rendition;
 use crate::testing::{Frames, RECOVERY_POINT, aac_without_a_standard_layout, audio, h264, video};
+use crate::time::Ticks;
 
-const WEBRTC: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Opus], reordering: false, any_format: false };
-const HLS: Accept<'_> = Accept { codecs: &[Codec::H264, Codec::Aac], reordering: true, any_format: false };
+const EVERY_2_S: Entry = Entry::AnyTime(Duration::from_secs(2));
+const WEBRTC: Accept<'_> =
+    Accept { codecs: &[Codec::H264, Codec::Opus], reordering: false, any_format: false, entry: Entry::Now };
+const HLS: Accept<'_> =
+    Accept { codecs: &[Codec::H264, Codec::Aac], reordering: true, any_format: false, entry: EVERY_2_S };
 
 /// Answers every recipe with an empty Opus track and keeps the leases.
 #[derive(Default)]
@@ -49,6 +53,42 @@ fn a_format_that_browsers_do_not_decode_is_converted_for_those_who_need_it() {
 }
 
 #[test]
+fn video_with_samples_that_are_not_square_is_converted_for_webrtc() {
+    let (feed, _) = feed();
+    let Parameters::H264(square) = &*h264() else { unreachable!() };
+    for (width, height, is_derived) in [(64, 45, true), (1280, 1281, false)] {
+        let wide = h264::Parameters { sample_aspect: SampleAspect::new(width, height), ..square.clone() };
+        feed.set_original(Arc::new(Track::new(Arc::new(Parameters::H264(wide)))));
+        assert_eq!(feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived(), is_derived, "{width}:{height}");
+        assert!(!feed.demand(MediaKind::Video, HLS).unwrap().is_derived(), "the file says the shape");
+    }
+}
+
+#[test]
+fn video_whose_fields_come_one_by_one_is_converted_for_webrtc() {
+    let (feed, _) = feed();
+    let Parameters::H264(frames) = &*h264() else { unreachable!() };
+    let interlaced =
+        Arc::new(Parameters::H264(h264::Parameters { interlaced: true, frame_num_bits: 4, ..frames.clone() }));
+    let (track, mut frames) = (Arc::new(Track::new(interlaced.clone())), Frames::new(interlaced));
+    feed.set_original(track.clone());
+    let is_derived = |accept| feed.demand(MediaKind::Video, accept).unwrap().is_derived();
+    // A slice header: 1 and 0001000 and 1 are numbers, 0000 is the frame number, and then come the flags of fields.
+    const FRAME: u8 = 0b1000_0011;
+    const TOP: u8 = 0b1000_0101;
+    const BOTTOM: u8 = 0b1000_0111;
+    let mut push = |slices: &[u8]| {
+        let slices = slices.iter().flat_map(|flags| [0, 0, 0, 4, 0x65, 0b1000_1000, *flags, 0x80]);
+        track.push(Frame { payload: slices.collect(), ..frames.frame(true, 0) });
+    };
+    push(&[FRAME, FRAME]);
+    push(&[TOP, TOP, BOTTOM]);
+    assert!(!is_derived(WEBRTC), "whole frames");
+    push(&[TOP, TOP]);
+    assert!(is_derived(WEBRTC) && !is_derived(HLS));
+}
+
+#[test]
 fn the_codecs_of_a_track_are_its_own_if_it_needs_no_conversion_and_those_of_conversions() {
     const ALL: Accept<'_> = Accept { codecs: &[Codec::Vp8, Codec::Vp9, Codec::H264], ..WEBRTC };
     let (feed, _) = feed();
@@ -73,15 +113,59 @@ fn video_whose_newest_keyframe_is_old_is_converted_for_viewers_of_the_present() 
         let arrived = began + Duration::from_millis(millis);
         track.push(Frame { arrived, ..frames.frame(keyframe, 100) });
     };
+    let is_derived = |accept| feed.demand(MediaKind::Video, accept).unwrap().is_derived();
     push(true, 0);
     push(false, 3000);
-    assert!(!feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived(), "a keyframe can be asked for");
-    track.set_answers_requests(false);
-    assert!(feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived());
-    assert!(!feed.demand(MediaKind::Video, HLS).unwrap().is_derived(), "a player runs through what is past");
+    assert!(!is_derived(WEBRTC), "a keyframe can be asked for");
+    track.set_takes_requests(false);
+    assert!(is_derived(WEBRTC));
+    assert!(!is_derived(Accept { entry: Entry::Anywhere, ..WEBRTC }));
     push(true, 4000);
     push(false, 6000);
-    assert!(!feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived(), "two seconds are a usual group");
+    assert!(!is_derived(WEBRTC), "two seconds are a usual group");
+}
+
+#[test]
+fn video_with_long_groups_is_converted_where_players_join_at_any_time() {
+    let (feed, _) = feed();
+    let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
+    feed.set_original(track.clone());
+    track.set_takes_requests(false);
+    let is_derived = |accept| feed.demand(MediaKind::Video, accept).unwrap().is_derived();
+    // Frames are 40 ms apart.
+    let mut push = |keyframe: bool, frame_count| {
+        (0..frame_count).for_each(|number| track.push(frames.frame(keyframe && number == 0, 100)));
+    };
+    push(true, 50);
+    push(true, 63);
+    assert!(!is_derived(HLS), "2.5 s are a usual group");
+    push(true, 75);
+    push(true, 1);
+    assert!(is_derived(HLS) && !is_derived(WEBRTC), "the newest keyframe is young");
+    assert!(!is_derived(Accept { entry: Entry::AnyTime(Duration::from_secs(4)), ..HLS }));
+    track.set_takes_requests(true);
+    assert!(!is_derived(HLS), "a keyframe can be asked for");
+    track.want_keyframe();
+    push(true, 1);
+    track.want_keyframe();
+    push(false, 100);
+    assert!(is_derived(HLS), "it was asked for, and 4 s of frames came without it");
+    push(true, 1);
+    push(true, 50);
+    assert!(!is_derived(HLS));
+}
+
+#[test]
+fn a_screen_that_stands_still_has_no_long_groups() {
+    let (feed, _) = feed();
+    let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
+    feed.set_original(track.clone());
+    track.set_takes_requests(false);
+    for number in 0..4 {
+        let frame = frames.frame(number == 0, 100);
+        track.push(Frame { dts: frame.dts + Ticks(90_000 * 20 * number), ..frame });
+    }
+    assert!(!feed.demand(MediaKind::Video, HLS).unwrap().is_derived());
 }
 
 #[test]
@@ -95,7 +179,7 @@ fn a_viewer_starts_in_the_past_if_the_conversion_fails() {
     let feed = Feed::new(Some(Arc::new(Broken)));
     let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
     feed.set_original(track.clone());
-    track.set_answers_requests(false);
+    track.set_takes_requests(false);
     let began = Instant::now();
     track.push(Frame { arrived: began, ..frames.frame(true, 100) });
     track.push(Frame { arrived: began + Duration::from_secs(9), ..frames.frame(false, 100) });
@@ -161,7 +245,7 @@ fn tracks_are_found_and_replaced_by_their_keys() {
     returned.set_original(Arc::new(Track::new(audio())));
     assert_eq!(returned.keys(), [TrackKey::VIDEO, lower.key(), TrackKey::AUDIO]);
     assert_eq!(program.original(lower.key()).unwrap().id(), lower.id());
-    let accept = Accept { codecs: &[Codec::Vp8], reordering: true, any_format: false };
+    let accept = Accept { codecs: &[Codec::Vp8], reordering: true, any_format: false, entry: EVERY_2_S };
     assert_eq!(returned.demand(lower.key(), accept).unwrap().track().id(), lower.id());
 
     program.set_original(Arc::new(Track::with_rendition(Rendition(1), video())));

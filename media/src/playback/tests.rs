@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::codec::{Codec, aac};
-use crate::feed::{Deriver, Lease};
+use crate::feed::{Deriver, Entry, Lease};
 use crate::key::Rendition;
 use crate::testing::{Frames, aac_without_a_standard_layout, audio, video};
 
@@ -44,7 +44,7 @@ impl Fixture {
 }
 
 async fn open(feed: &Arc<Feed>, codecs: &[Codec], start: Start) -> Result<Playback, Unavailable> {
-    let accepts = Accepts { codecs: codecs.into(), reordering: true, any_format: false };
+    let accepts = Accepts { codecs: codecs.into(), reordering: true, any_format: false, entry: Entry::Now };
     Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::All, start }).await
 }
 
@@ -251,7 +251,7 @@ async fn a_player_that_wants_all_tracks_reads_a_rendition_that_comes_later() {
     let mut fixture = Fixture::new();
     fixture.push_video(1);
     let mut all = fixture.open(Start::Present).await;
-    let accepts = Accepts { codecs: PLAYER.into(), reordering: true, any_format: false };
+    let accepts = Accepts { codecs: PLAYER.into(), reordering: true, any_format: false, entry: Entry::Now };
     let wants = Wants { accepts, tracks: Tracks::Main, start: Start::Present };
     let mut main = Playback::open(fixture.feed.clone(), wants).await.unwrap();
     let low = Arc::new(Track::with_rendition(Rendition(1), video()));
@@ -298,8 +298,8 @@ async fn a_converted_form_takes_over_at_a_keyframe_and_no_frame_is_missing_or_co
     fixture.push_video(20);
     (0..18).for_each(|_| drop(encoder.frames.frame(false, 1)));
     let mut playback = fixture.open(Start::Group).await;
-    playback.convert(TrackKey::VIDEO, Recipe::H264Entries);
-    playback.convert(TrackKey::VIDEO, Recipe::H264Entries); // Asked for again, it is still made once.
+    playback.convert(TrackKey::VIDEO, Recipe::H264);
+    playback.convert(TrackKey::VIDEO, Recipe::H264); // Asked for again, it is still made once.
     let (mut begun, mut frames) = (None, Vec::new());
     while begun.is_none_or(|begun| frames.len() < begun + 10) {
         while let Some(next) = playback.try_next() {
@@ -330,7 +330,7 @@ async fn a_form_that_cannot_be_made_is_refused_and_the_original_is_read_on() {
     fixture.push_video(2);
     let mut playback = fixture.open(Start::Group).await;
     assert_eq!(text(&mut playback), "v0 v40");
-    playback.convert(TrackKey::VIDEO, Recipe::H264Entries);
+    playback.convert(TrackKey::VIDEO, Recipe::H264);
     assert!(matches!(playback.next().await, Next::Refused(TrackKey::VIDEO, Unavailable::NoRecipe(_))));
     fixture.video.0.push(fixture.video.1.frame(false, 1));
     assert_eq!(text(&mut playback), "v80");

@@ -145,7 +145,7 @@ impl Lane {
         self.order(&mut frame, take.brings.in_order);
         self.note(&frame, pts_micros);
         let track = self.track.as_ref().expect("made above");
-        track.set_answers_requests(take.brings.keyframes == Keyframes::OnRequest);
+        track.set_takes_requests(take.brings.keyframes == Keyframes::OnRequest);
         track.push(frame);
     }
 

@@ -107,7 +107,7 @@ pub(crate) fn check(publisher: &Publisher, shown: &[Shown]) -> Vec<String> {
     let unknown = if publisher.has_one_clock() { 0 } else { most - least };
     for audio in shown.iter().filter(|shown| shown.sent.kind == MediaKind::Audio) {
         let moment = audio.sent.captured;
-        if !is_settled(publisher, moment) || publisher.is_realigned(moment) {
+        if !is_settled(publisher, moment) {
             continue;
         }
         while video.get(at + 1).is_some_and(|next| next.sent.captured <= moment) {
@@ -115,7 +115,7 @@ pub(crate) fn check(publisher: &Publisher, shown: &[Shown]) -> Vec<String> {
         }
         let Some(beside) = video.get(at).filter(|beside| is_settled(publisher, beside.sent.captured)) else { continue };
         let off = audio.off(publisher) - beside.off(publisher);
-        if off.abs() > LIP_SYNC + unknown {
+        if off.abs() > LIP_SYNC + unknown + unaligned(publisher, moment) {
             note("audio and video are in step", moment, off);
         }
     }

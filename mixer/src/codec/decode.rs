@@ -4,9 +4,9 @@
 //! presentation order. The ordinal that a coded frame was sent with tells which raw frame came from it, because
 //! timestamps need not be unique.
 
+use ffmpeg_next::codec::Context;
 use ffmpeg_next::codec::decoder::Opened;
 use ffmpeg_next::codec::discard::Discard;
-use ffmpeg_next::codec::{Context, Id};
 use ffmpeg_next::{Error as Cause, Packet, decoder, error, frame};
 use onmic_media::{Codec, MediaKind, Parameters};
 
@@ -14,34 +14,31 @@ use super::ffi;
 use super::picture;
 use crate::error::Error;
 
-pub(crate) fn id(codec: Codec) -> Id {
+/// Returns the decoders that may be used, by preference. FFmpeg has others for the same codecs, which need hardware or
+/// were not tried with hostile input: no other decoder is ever opened. FFmpeg's own Opus decoder comes last, because it holds
+/// samples back where the coding mode changes, which shifts the samples that follow.
+const fn allowed(codec: Codec) -> &'static [&'static str] {
     match codec {
-        Codec::H264 => Id::H264,
-        Codec::H265 => Id::HEVC,
-        Codec::Vp8 => Id::VP8,
-        Codec::Vp9 => Id::VP9,
-        Codec::Av1 => Id::AV1,
-        Codec::Aac => Id::AAC,
-        Codec::Opus => Id::OPUS,
-        Codec::Metadata => Id::None,
+        Codec::H264 => &["h264"],
+        Codec::H265 => &["hevc"],
+        Codec::Vp8 => &["vp8"],
+        Codec::Vp9 => &["vp9"],
+        Codec::Av1 => &["libdav1d", "libaom-av1"],
+        Codec::Aac => &["aac"],
+        Codec::Opus => &["libopus", "opus"],
+        Codec::Metadata => &[],
     }
 }
 
-/// Returns the decoders that are preferred to FFmpeg's own choice. FFmpeg's AV1 decoder needs hardware. Its Opus
-/// decoder holds samples back where the coding mode changes, which would shift the samples that follow.
-pub(crate) fn preferred(codec: Codec) -> &'static [&'static str] {
-    match codec {
-        Codec::Av1 => &["libdav1d", "libaom-av1"],
-        Codec::Opus => &["libopus"],
-        _ => &[],
-    }
+/// Returns the decoder of a codec.
+pub(crate) fn find(codec: Codec) -> Result<ffmpeg_next::Codec, Error> {
+    allowed(codec).iter().find_map(|name| decoder::find_by_name(name)).ok_or(Error::NoDecoder(codec))
 }
 
 fn open(parameters: &Parameters) -> Result<Opened, Error> {
     ffi::log_to_tracing();
     let codec = parameters.codec();
-    let named = preferred(codec).iter().find_map(|name| decoder::find_by_name(name));
-    let found = named.or_else(|| decoder::find(id(codec))).ok_or(Error::NoDecoder(codec))?;
+    let found = find(codec)?;
     let mut context = Context::new_with_codec(found);
     let extradata = match parameters {
         Parameters::H264(h264) => h264.avcc(),

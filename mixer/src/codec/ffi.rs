@@ -88,17 +88,35 @@ pub(crate) fn initial_padding(context: &codec::Context) -> i64 {
 
 /// Returns how the samples of a frame become colours.
 pub(crate) fn colour(frame: &frame::Video) -> Colour {
-    // SAFETY: the frame outlives the call; the enumerations are those of H.273, read as the integers they are in C.
-    unsafe {
+    // SAFETY: the frame outlives the call, and the fields are enumerations of C.
+    let [primaries, transfer, matrix, range] = unsafe {
         let frame = frame.as_ptr();
-        let point = |value: i64| u8::try_from(value).unwrap_or(2);
-        Colour {
-            primaries: point((*frame).color_primaries as i64),
-            transfer: point((*frame).color_trc as i64),
-            matrix: point((*frame).colorspace as i64),
-            full_range: (*frame).color_range == ffi::AVColorRange::AVCOL_RANGE_JPEG,
-        }
+        [
+            number(&raw const (*frame).color_primaries),
+            number(&raw const (*frame).color_trc),
+            number(&raw const (*frame).colorspace),
+            number(&raw const (*frame).color_range),
+        ]
+    };
+    let point = |value: c_int| u8::try_from(value).unwrap_or(2);
+    Colour {
+        primaries: point(primaries),
+        transfer: point(transfer),
+        matrix: point(matrix),
+        full_range: range == ffi::AVColorRange::AVCOL_RANGE_JPEG as c_int,
     }
+}
+
+/// Reads an enumeration of C as the integer that it is. FFmpeg copies numbers of the bitstream into these fields, and Rust
+/// must not read one that its enumeration has no name for.
+///
+/// # Safety
+///
+/// `field` points to an enumeration of C that may be read.
+unsafe fn number<E>(field: *const E) -> c_int {
+    const { assert!(size_of::<E>() == size_of::<c_int>()) };
+    // SAFETY: the caller promises it, and every value of the field is an integer.
+    unsafe { field.cast::<c_int>().read() }
 }
 
 /// Returns a part of a frame that shares the frame's samples. Chroma lies on whole samples if the position and sides

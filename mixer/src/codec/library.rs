@@ -1,6 +1,6 @@
 //! Tells which FFmpeg this process uses, and whether it has the codecs that are needed.
 
-use ffmpeg_next::{decoder, encoder};
+use ffmpeg_next::encoder;
 use onmic_media::Codec;
 
 use super::decode;
@@ -26,10 +26,7 @@ pub fn check() -> Result<(), Error> {
         encoder::find_by_name(name).ok_or(Error::NoEncoder(name))?;
     }
     for codec in CODECS {
-        let by_name = decode::preferred(codec).iter().any(|name| decoder::find_by_name(name).is_some());
-        if !by_name && decoder::find(decode::id(codec)).is_none() {
-            return Err(Error::NoDecoder(codec));
-        }
+        decode::find(codec)?;
     }
     Ok(())
 }

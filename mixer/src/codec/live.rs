@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::time::{Ticks, WallTime};
+use onmic_media::time::{ClockRate, Ticks, WallTime};
 use onmic_media::{Frame, Join, Parameters, Reader, Track};
 
 use super::RawVideo;
@@ -30,6 +30,10 @@ const START_BEHIND_MAX: Duration = Duration::from_millis(300);
 
 /// The lag, in frames, from which every frame is decoded again, because the newest of them is shown.
 const NEAR_FRAMES: u64 = 4;
+
+/// While a decoder catches up after its first raw frame, one raw frame is given out in this time, if that is asked for: the
+/// video moves on.
+const SHOWN_EVERY: Duration = Duration::from_millis(250);
 
 /// The age of a group's keyframe from which decoding the group takes noticeably long.
 const OLD_GROUP: Duration = Duration::from_secs(1);
@@ -108,7 +112,8 @@ pub(crate) struct Losses {
 #[derive(Default)]
 struct CatchUp {
     newest: Option<DecodedFrame>,
-    frames: u64,
+    /// The number of frames that were given out, or will be, and count as lost.
+    given: u64,
 }
 
 /// Decodes one video track. Raw frames come out in presentation order.
@@ -116,6 +121,9 @@ pub(crate) struct LiveDecoder {
     /// The decoder, and the parameters that it was opened for.
     decoder: Option<(VideoDecoder, Arc<Parameters>)>,
     behind_max: Duration,
+    shows_the_way: bool,
+    /// The presentation time of the last raw frame that was given out.
+    given: Option<Ticks>,
     needs_keyframe: bool,
     /// The frames in the decoder, with the ordinals that they were sent with.
     sent: VecDeque<(i64, FrameInfo)>,
@@ -136,6 +144,8 @@ impl LiveDecoder {
         Self {
             decoder: None,
             behind_max,
+            shows_the_way: false,
+            given: None,
             needs_keyframe: true,
             sent: VecDeque::new(),
             ordinal: 0,
@@ -151,6 +161,12 @@ impl LiveDecoder {
     /// Takes over a decoder that is already open for `parameters`, and empty.
     pub(crate) fn with(decoder: VideoDecoder, parameters: Arc<Parameters>, behind_max: Duration) -> Self {
         Self { decoder: Some((decoder, parameters)), ..Self::new(behind_max) }
+    }
+
+    /// Gives out some raw frames also while it catches up, once it has begun. It may never reach the present on a machine that
+    /// is too slow.
+    pub(crate) fn showing_the_way(self) -> Self {
+        Self { shows_the_way: true, ..self }
     }
 
     /// Notes that frames of this track were shown without this decoder. Frames that are skipped from now on count as
@@ -207,7 +223,8 @@ impl LiveDecoder {
             Ok(()) => self.receive(out),
             Err(error) => self.broken(&error),
         }
-        if lag.frames == 0
+        let present = if self.shows_the_way && self.has_begun { NEAR_FRAMES } else { 0 };
+        if lag.frames <= present
             && let Some(CatchUp { newest: Some(decoded), .. }) = self.catching_up.take()
         {
             self.give(decoded, out);
@@ -289,14 +306,14 @@ impl LiveDecoder {
         let most = if self.has_begun { self.behind_max } else { START_BEHIND_MAX };
         if self.catching_up.is_none() && lag.time > most {
             tracing::debug!(behind = ?lag.time, frames = lag.frames, begun = self.has_begun, "a decoder catches up");
-            self.catching_up = Some(CatchUp::default());
+            self.catching_up = Some(CatchUp { newest: None, given: 1 });
         }
         if let Some(catching_up) = &mut self.catching_up {
-            // One of these frames is given out, so one fewer is counted.
-            if self.has_begun && catching_up.frames > 0 {
+            if catching_up.given > 0 {
+                catching_up.given -= 1;
+            } else if self.has_begun {
                 self.losses.overload += 1;
             }
-            catching_up.frames += 1;
         }
     }
 
@@ -310,15 +327,22 @@ impl LiveDecoder {
             let of = |(ordinal, _): &(i64, FrameInfo)| Some(*ordinal) == picture.pts();
             let Some((_, info)) = self.sent.iter().position(of).and_then(|at| self.sent.remove(at)) else { continue };
             let decoded = DecodedFrame { picture, info };
+            let is_due = self.shows_the_way
+                && self.has_begun
+                && self.given.is_some_and(|given| (decoded.info.pts - given).duration(ClockRate::VIDEO) >= SHOWN_EVERY);
             match &mut self.catching_up {
-                Some(catching_up) => catching_up.newest = Some(decoded),
+                Some(catching_up) if !is_due => catching_up.newest = Some(decoded),
+                Some(catching_up) => {
+                    (catching_up.newest, catching_up.given) = (None, catching_up.given + 1);
+                    self.give(decoded, out);
+                }
                 None => self.give(decoded, out),
             }
         }
     }
 
     fn give(&mut self, decoded: DecodedFrame, out: &mut Vec<DecodedFrame>) {
-        self.has_begun = true;
+        (self.has_begun, self.given) = (true, Some(decoded.info.pts));
         out.push(decoded);
     }
 }

@@ -23,7 +23,7 @@ impl Camera {
     /// Makes frames of `side` by `side` pixels in H.264 that declares that nothing is reordered.
     pub(crate) fn new(side: u32) -> Self {
         let colour = Colour::unspecified(false);
-        let form = Picture { width: side, height: side, aspect: (1, 1), colour };
+        let form = Picture { width: side, height: side, colour };
         let encoder = VideoEncoder::open(form, 30.0, 1_000_000, &VideoSettings::default()).unwrap();
         let parameters = encoder.parameters().clone();
         Self { encoder, parameters, start: Instant::now(), number: 0 }

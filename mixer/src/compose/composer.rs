@@ -66,7 +66,7 @@ impl Encoder {
     fn open(settings: &Settings, canvas: Size, frame_rate: f64) -> Result<Self, Error> {
         const BT709: u8 = 1;
         let colour = Colour { primaries: BT709, transfer: BT709, matrix: BT709, full_range: false };
-        let picture = Picture { width: canvas.width, height: canvas.height, aspect: (1, 1), colour };
+        let picture = Picture { width: canvas.width, height: canvas.height, colour };
         let by_size = f64::from(picture.pixels()) * frame_rate * BITS_PER_PIXEL;
         let bitrate_bps = settings.bitrate_bps.unwrap_or(by_size as u64);
         VideoEncoder::open_with(settings.backend, picture, frame_rate, bitrate_bps, &settings.encoder).map(Self)

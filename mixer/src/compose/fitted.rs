@@ -6,6 +6,7 @@ use onmic_media::codec::Colour;
 use super::hue::Map;
 use super::key::{Alphas, Key};
 use super::plane::{self, PLANES, Plane};
+use crate::codec::picture::sample_aspect;
 use crate::codec::{self, Pixel, RawVideo, Scaler};
 use crate::error::Error;
 use crate::scene::{ChromaKey, Fit, Rect, Rotation, Size};
@@ -101,12 +102,7 @@ impl Fitted {
         if size.width < 2 || size.height < 2 {
             return Err(Error::PictureSize { width: size.width, height: size.height });
         }
-        let aspect = picture.aspect_ratio();
-        let aspect = match (aspect.numerator(), aspect.denominator()) {
-            (wide @ 1.., high @ 1..) => (f64::from(wide) / f64::from(high)).clamp(0.1, 10.0),
-            _ => 1.0,
-        };
-        let geometry = Geometry::of(size, aspect, self.tile, self.fit, self.rotation);
+        let geometry = Geometry::of(size, sample_aspect(picture).ratio(), self.tile, self.fit, self.rotation);
         let (format, colour) = meaning(picture);
         let map = Map::of(&colour, size.height);
         let alone = map.is_none() && self.key.is_none() && self.rotation == Rotation::None;

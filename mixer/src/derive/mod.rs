@@ -1,9 +1,9 @@
-//! Tracks derived on first demand: Opus from AAC, AAC from Opus, and from any video H.264 without reordering (and with
-//! frequent keyframes) or VP8.
+//! Tracks derived on first demand: Opus from AAC, AAC from Opus, and from any video H.264 or VP8 without reordering and with
+//! frequent keyframes.
 //!
 //! Each derived track has one thread. It runs from the first viewer that asks until the track has not been held for
 //! [`Config::linger`]. It reads the input's ring like any viewer, so the input never waits for it, and it keeps no
-//! queue of frames: frames that it cannot convert in time are skipped and counted.
+//! queue of frames: frames that it cannot convert in time are left out and counted, evenly ([`pace`]).
 //!
 //! ```text
 //! input Track ── Reader ──▶ VideoLine | AudioLine ──▶ output Track      one thread
@@ -11,6 +11,7 @@
 //! ```
 
 mod audio;
+mod pace;
 mod placement;
 mod rate;
 mod rung;
@@ -45,7 +46,8 @@ const POLL: Duration = Duration::from_millis(100);
 pub struct Config {
     /// How long a track that has no holder lives on. A viewer that reloads its page must not cause a new start.
     pub linger: Duration,
-    /// The lag behind the input above which the deriver skips to the present.
+    /// The lag behind the input above which the deriver skips to the present. From a tenth of it on, frames of video are left
+    /// out.
     pub backlog_max: Duration,
     /// The settings for video.
     pub video: VideoPolicy,
@@ -136,11 +138,6 @@ impl Transcoder {
         let video = |backend| VideoLine::open(input.clone(), backend, config.backlog_max, now);
         match recipe {
             Recipe::H264 => Line::video(video(Backend::X264)?, config.video.clone()),
-            Recipe::H264Entries => {
-                let mut line = video(Backend::X264)?;
-                line.encode_all();
-                Line::video(line, config.video.clone())
-            }
             Recipe::Vp8 => Line::video(video(Backend::Vpx)?, config.video.clone()),
             Recipe::Opus => audio(AudioSettings::Opus {
                 bitrate_bps: config.opus_bitrate_bps * channels,
@@ -295,25 +292,17 @@ impl Worker {
     }
 
     fn take(&mut self, frame: &Frame, reader: &mut Reader) -> Result<(), Error> {
-        let lag = Lag::of(frame, &self.input, reader);
         match &mut self.line {
             Line::Audio(line) => {
                 line.take(frame)?;
+                let lag = Lag::of(frame, &self.input, reader);
                 if lag.time > self.backlog_max {
                     *reader = self.input.reader(Join::Group);
                     DropReason::BehindTranscode.count(lag.frames.saturating_sub(reader.backlog()));
                 }
                 Ok(())
             }
-            Line::Video(_, line) => {
-                line.take(frame, lag)?;
-                if line.is_catching_up()
-                    && let Some(frames) = live::skip_to_newest_keyframe(frame, &self.input, reader)
-                {
-                    line.skipped(frames);
-                }
-                Ok(())
-            }
+            Line::Video(_, line) => line.follow(frame, reader),
         }
     }
 

@@ -1,23 +1,28 @@
 //! Converts one video track to H.264 without reordering, or to VP8. It is decoded once, and encoded by any number of
 //! encoders of one codec.
 //!
-//! [`LiveDecoder`] decodes, and catches up when it is behind. Each [`Rung`] encodes every raw frame that comes out, and
-//! has its own output track. This module starts no thread and reads no clock.
+//! [`LiveDecoder`] decodes, and catches up when it is behind. [`Pace`] leaves frames out where encoding all of them would
+//! take too long. Each [`Rung`] encodes the others, and has its own output track. This module starts no thread and reads no clock.
 //!
 //! **Passing on.** A program changes between a source that reorders frames and a mix that does not. While the input
-//! already has the form of the output, its frames are passed on as they are.
+//! already has the form of the output, and sends a keyframe when one is asked for, its frames are passed on as they are.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, DropReason, Frame, Parameters, Track};
+use onmic_media::{Codec, DropReason, Frame, Parameters, Reader, Track};
 
+use super::pace::Pace;
 use super::rung::{Rung, Seen, VideoPolicy};
 use crate::codec::decode::VideoDecoder;
 use crate::codec::encode::Backend;
-use crate::codec::live::{DecodedFrame, Lag, LiveDecoder};
+use crate::codec::live::{self, DecodedFrame, Lag, LiveDecoder};
 use crate::codec::picture::Picture;
 use crate::error::Error;
+
+/// Frames are left out from this part of the largest backlog on: from 100 ms, which is three frames at 30 fps, in which a
+/// machine that was busy for a moment catches up.
+const LEAVES_OUT: u32 = 10;
 
 /// Holds a decoder and the encoders that it feeds.
 pub(crate) struct VideoLine {
@@ -28,14 +33,13 @@ pub(crate) struct VideoLine {
     form: Picture,
     /// When the frame of `form` arrived.
     seen_at: Instant,
-    /// Whether the input is what the output has to be, see [`passes_as`].
+    /// Whether the input is what the output has to be, see [`passes`].
     passes: bool,
-    /// Frames may be passed on.
-    may_pass: bool,
     /// Whether the next frame that is passed on has to be a keyframe.
     needs_keyframe: bool,
     decoder: LiveDecoder,
     decoded: Vec<DecodedFrame>,
+    pace: Pace,
     rungs: Vec<Rung>,
 }
 
@@ -60,11 +64,11 @@ impl VideoLine {
         Ok(Self {
             seen_at: keyframe.map_or(now, |frame| frame.arrived),
             form,
-            passes: passes_as(backend.codec(), &parameters),
-            may_pass: true,
+            passes: passes(&input, backend.codec(), &parameters),
             needs_keyframe: true,
-            decoder: LiveDecoder::with(decoder, parameters.clone(), backlog_max),
+            decoder: LiveDecoder::with(decoder, parameters.clone(), backlog_max).showing_the_way(),
             decoded: Vec::new(),
+            pace: Pace::new(backlog_max / LEAVES_OUT),
             rungs: Vec::new(),
             parameters,
             backend,
@@ -84,21 +88,23 @@ impl VideoLine {
         Ok(output)
     }
 
-    /// Passes no frame on, because the input has too few keyframes.
-    pub(crate) fn encode_all(&mut self) {
-        (self.passes, self.may_pass) = (false, false);
-    }
-
-    /// Returns whether the decoder is catching up.
-    pub(crate) fn is_catching_up(&self) -> bool {
-        self.decoder.is_catching_up()
-    }
-
     /// Notes that `frames` of the input were skipped. The next one is a keyframe.
     pub(crate) fn skipped(&mut self, frames: u64) {
         self.decoder.skipped(frames);
         self.needs_keyframe = true;
         self.tell();
+    }
+
+    /// Takes in the frame that `reader` gave last. If the decoder is too far behind, the reader goes on at the newest
+    /// keyframe.
+    pub(crate) fn follow(&mut self, frame: &Frame, reader: &mut Reader) -> Result<(), Error> {
+        self.take(frame, Lag::of(frame, &self.input, reader))?;
+        if self.decoder.is_catching_up()
+            && let Some(frames) = live::skip_to_newest_keyframe(frame, &self.input, reader)
+        {
+            self.skipped(frames);
+        }
+        Ok(())
     }
 
     /// Takes in one frame and puts out the frames that are ready. An error comes from an encoder and is final. A frame
@@ -116,7 +122,7 @@ impl VideoLine {
             self.pass(frame);
         } else {
             self.decoder.take(frame, lag, &mut self.decoded);
-            self.encode()?;
+            self.encode(lag.time)?;
         }
         self.tell();
         Ok(())
@@ -125,15 +131,16 @@ impl VideoLine {
     /// Notes that the input ended, and puts out the frames that the decoder holds back.
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
         self.decoder.finish(&mut self.decoded);
-        let encoded = self.encode();
+        let encoded = self.encode(Duration::ZERO);
         self.tell();
         encoded
     }
 
     fn change(&mut self, parameters: &Arc<Parameters>) -> Result<(), Error> {
-        if *self.parameters != **parameters {
+        let passes = passes(&self.input, self.backend.codec(), parameters);
+        if self.passes != passes || *self.parameters != **parameters {
             self.finish()?;
-            self.passes = self.may_pass && passes_as(self.backend.codec(), parameters);
+            self.passes = passes;
             self.needs_keyframe = true;
             if self.passes {
                 self.decoder.change_track();
@@ -153,8 +160,12 @@ impl VideoLine {
         self.rungs.iter_mut().for_each(|rung| rung.pass(frame));
     }
 
-    fn encode(&mut self) -> Result<(), Error> {
+    /// Encodes what was decoded, while the input is ahead by `lag`.
+    fn encode(&mut self, lag: Duration) -> Result<(), Error> {
         for DecodedFrame { picture, info } in self.decoded.drain(..) {
+            if !self.pace.takes(info.pts, lag) {
+                continue;
+            }
             let form = match Picture::of(&picture) {
                 Ok(form) => form,
                 Err(error) => {
@@ -181,22 +192,26 @@ impl VideoLine {
         let losses = self.decoder.take_losses();
         DropReason::TranscodeCorrupt.count(losses.corrupt);
         DropReason::TranscodeNoKeyframe.count(losses.no_keyframe);
-        DropReason::BehindTranscode.count(losses.overload);
+        DropReason::BehindTranscode.count(losses.overload + self.pace.take_left_out());
         if self.decoder.take_keyframe_wanted() {
             self.input.want_keyframe();
         }
     }
 }
 
-/// Returns whether every viewer of `codec` takes the input as it is: it is widely decoded and does not reorder. H.264 has to
-/// declare that. VP8 never reorders.
-fn passes_as(codec: Codec, parameters: &Parameters) -> bool {
+/// Returns whether every viewer of `codec` takes the input as it is: it is widely decoded, its pictures are frames of square
+/// samples, it does not reorder, and viewers get the keyframes that they ask for. H.264 has to declare that it does not reorder. VP8
+/// never does.
+fn passes(input: &Track, codec: Codec, parameters: &Parameters) -> bool {
     let in_order = codec == Codec::Vp8 || parameters.reorders() == Some(false);
-    parameters.codec() == codec && parameters.is_widely_decoded() && in_order
+    let is_plain = parameters.is_widely_decoded() && parameters.has_square_samples() && !parameters.is_interlaced();
+    let has_entries = input.answers_requests() && !input.enters_by_recovery();
+    parameters.codec() == codec && is_plain && in_order && has_entries
 }
 
 #[cfg(test)]
 mod tests {
+    use onmic_media::time::Ticks;
     use onmic_media::{Join, Read};
 
     use super::*;
@@ -206,7 +221,11 @@ mod tests {
     const PRESENT: Lag = Lag { frames: 0, time: Duration::ZERO };
 
     fn line(camera: &Camera) -> VideoLine {
-        let input = Arc::new(Track::new(camera.parameters().clone()));
+        line_of(Track::new(camera.parameters().clone()))
+    }
+
+    fn line_of(input: Track) -> VideoLine {
+        let input = Arc::new(input);
         VideoLine::open(input, Backend::X264, Duration::from_secs(1), Instant::now()).unwrap()
     }
 
@@ -274,6 +293,64 @@ mod tests {
         assert_eq!((numbers(&second), keyframes(&second)), ((5..10).collect(), vec![0]));
     }
 
+    /// Runs a line on a machine on which decoding and encoding a frame take this many milliseconds, for 10 s of 30 fps with a
+    /// keyframe every 2 s. Returns the time of each frame that comes out, and the time at which it does, in ms.
+    fn converted(decoding: u64, encoding: u64) -> Vec<(u64, u64)> {
+        let mut camera = Camera::undeclared(64);
+        let mut line = line(&camera);
+        let output = line.add(VideoPolicy::default()).unwrap().reader(Join::Group);
+        let (input, start) = (line.input.clone(), Instant::now());
+        let (mut output, mut reader) = (output, None);
+        let (mut coming, mut now, mut out) = (0, 0, Vec::new());
+        while coming < 300 || reader.as_ref().is_some_and(|reader: &Reader| reader.backlog() > 0) {
+            while coming < 300 && coming * 100 / 3 <= now {
+                camera = camera.from(0);
+                let (at, frame) = (Ticks(coming as i64 * 3000), camera.frame(coming % 60 == 0));
+                input.push(Frame {
+                    dts: at,
+                    pts: at,
+                    arrived: start + Duration::from_millis(coming * 100 / 3),
+                    ..frame
+                });
+                coming += 1;
+            }
+            let reader = reader.get_or_insert_with(|| live::join(&input));
+            match reader.try_read() {
+                Some(Read::Frame(frame)) => {
+                    line.follow(&frame, reader).unwrap();
+                    now += decoding;
+                    while let Some(Read::Frame(frame)) = output.try_read() {
+                        now += encoding;
+                        out.push((frame.pts.0 as u64 / 90, now));
+                    }
+                }
+                Some(other) => panic!("{other:?}"),
+                None => now += 1,
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn a_machine_that_is_too_slow_for_all_frames_lowers_the_frame_rate_evenly() {
+        // Decoding and encoding in ms, the frames of 10 s at least, the longest time without one, the largest delay.
+        for (decoding, encoding, frames, apart, late) in [
+            (5, 20, 300, 40, 60),
+            (5, 50, 165, 70, 250),
+            (5, 100, 80, 150, 500),
+            (10, 200, 30, 350, 1_500),
+            (25, 100, 24, 350, 1_800),
+            (40, 60, 20, 450, 3_000),
+        ] {
+            let out = converted(decoding, encoding);
+            let largest = out.windows(2).map(|pair| pair[1].1 - pair[0].1).max().unwrap();
+            let latest = out.iter().map(|(pts, at)| at - pts).max().unwrap();
+            let found = (out.len(), largest, latest);
+            let keeps = found.0 >= frames && found.1 <= apart && found.2 <= late;
+            assert!(keeps, "decoding {decoding} ms, encoding {encoding} ms: {found:?}");
+        }
+    }
+
     #[test]
     fn frames_in_order_pass_to_every_output_and_viewers_ask_the_publisher() {
         let mut camera = Camera::new(64);
@@ -294,10 +371,11 @@ mod tests {
     }
 
     #[test]
-    fn frames_whose_keyframes_are_too_far_apart_are_encoded_although_they_are_in_order() {
+    fn frames_of_a_publisher_that_cannot_be_asked_for_keyframes_are_encoded_although_they_are_in_order() {
         let mut camera = Camera::new(64);
-        let mut line = line(&camera);
-        line.encode_all();
+        let input = Track::new(camera.parameters().clone());
+        input.set_takes_requests(false);
+        let mut line = line_of(input);
         let output = line.add(VideoPolicy::default()).unwrap();
         for (number, frame) in camera.frames(40).iter().enumerate() {
             if number == 30 {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use onmic_media::codec::{aac, av1, h264, h265, nal, vp8, vp9};
 use onmic_media::feed::Accept;
 use onmic_media::time::{Ticks, WallTime};
-use onmic_media::{Codec, Demand, Feed, Frame, Join, MediaKind, Parameters, Read, Reader, Track};
+use onmic_media::{Codec, Demand, Entry, Feed, Frame, Join, MediaKind, Parameters, Read, Reader, Track};
 
 pub const WALL: WallTime = WallTime(1_795_000_000_000_000);
 
@@ -175,7 +175,7 @@ pub fn from_h265(stream: &[u8]) -> Recording {
 
 /// Holds a derived track of `kind` in `codec`.
 pub fn demand(feed: &Arc<Feed>, kind: MediaKind, codec: Codec) -> Demand {
-    feed.demand(kind, Accept { codecs: &[codec], reordering: false, any_format: false }).unwrap()
+    feed.demand(kind, Accept { codecs: &[codec], reordering: false, any_format: false, entry: Entry::Now }).unwrap()
 }
 
 /// Pushes frames no faster than they are taken out again, and returns what came out.

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use onmic_media::{Frame, Ticks, TrackKey};
 
@@ -15,6 +16,7 @@ use super::{GAP_MICROS, Ignored, Missed, Segmenter, frame_is_due, incoming};
 use crate::error::PackagerError;
 use crate::pace::Pace;
 use crate::rendition::Rendition;
+use crate::settings::{PART_HOLD_BACK, Settings};
 
 /// A keyframe that is late by [`GAP_MICROS`] starts a new timeline if it is also late by this many usual intervals: a
 /// screen is shared at one frame a second.
@@ -26,7 +28,7 @@ const STILL_MICROS: i64 = 10_000_000;
 #[derive(Debug)]
 pub(super) struct Lead {
     pub(super) rendition: Rendition,
-    pace: Pace,
+    pub(super) pace: Pace,
     group: Option<i64>,
     last_keyframe: Option<i64>,
     /// How late the newest frame was, if the publisher seemed to have been away before it.
@@ -37,6 +39,13 @@ pub(super) struct Lead {
     keyframe_asked: bool,
     /// The decoding time of the newest frame in µs. All cuts up to it are made.
     pub(super) newest_micros: i64,
+    /// The newest keyframe of the publisher.
+    pub(super) keyframe: Option<Arc<Frame>>,
+    /// Whether that keyframe is repeated, because no frame comes.
+    pub(super) stands_still: bool,
+    /// How far the audio had come when the newest frame of the publisher came, and how far behind it that frame was.
+    pub(super) heard_micros: i64,
+    pub(super) behind_micros: i64,
 }
 
 impl Lead {
@@ -50,6 +59,10 @@ impl Lead {
             headless: false,
             keyframe_asked: false,
             newest_micros: i64::MIN,
+            keyframe: None,
+            stands_still: false,
+            heard_micros: 0,
+            behind_micros: 0,
         }
     }
 
@@ -60,6 +73,13 @@ impl Lead {
 
     pub(super) fn expected(&self) -> Option<i64> {
         self.pace.expected().or_else(|| declared_interval(&self.rendition))
+    }
+
+    /// Returns from which length on the open segment ends at a keyframe. If the stream `begins_short`, that of the first one is
+    /// the distance that players keep from the live edge.
+    fn shortest(&self, begins_short: bool, settings: &Settings) -> Duration {
+        let is_first = begins_short && self.rendition.segments().len() == 0;
+        if is_first { (settings.part * PART_HOLD_BACK).min(settings.segment) } else { settings.segment }
     }
 
     /// Whether a frame at `dts` begins one of the even pieces of a group that is known to be longer than `limit`. None
@@ -116,32 +136,51 @@ impl Segmenter {
         if self.lead.is_none() && !frame.keyframe {
             return Ok(Some(Ignored::NoKeyframe));
         }
+        if let Some(lead) = self.lead.as_mut().filter(|lead| lead.stands_still) {
+            if !frame.keyframe || frame.dts.0 < lead.rendition.due(0) {
+                self.keyframe_wanted = true;
+                return Ok(Some(Ignored::NoKeyframe));
+            }
+            lead.stands_still = false;
+        }
+        self.append_lead(frame, None)?;
+        if let Some(lead) = &mut self.lead {
+            if frame.keyframe {
+                lead.keyframe = Some(frame.clone());
+            }
+            lead.heard_micros = self.heard_micros.max(lead.newest_micros);
+            lead.behind_micros = lead.heard_micros - lead.newest_micros;
+        }
+        Ok(None)
+    }
+
+    /// Adds a frame to the main video. It lasts for `length`, or else as long as frames have lasted.
+    pub(super) fn append_lead(&mut self, frame: &Arc<Frame>, length: Option<i64>) -> Result<(), PackagerError> {
         let micros = frame.pts_micros();
         let step = self.decide(frame)?;
         let broken = matches!(step, Step::Restart);
         self.apply(step, frame, micros)?;
-        let Some(lead) = &mut self.lead else { return Ok(None) };
-        lead.pace.observe(frame.dts);
+        let Some(lead) = &mut self.lead else { return Ok(()) };
+        if length.is_none() {
+            lead.pace.observe(frame.dts);
+        }
         lead.newest_micros = frame.dts.micros(frame.parameters.clock_rate());
         if frame.keyframe {
             lead.group = lead.last_keyframe.map(|last| frame.dts.0 - last).filter(|_| !broken).or(lead.group);
             lead.last_keyframe = Some(frame.dts.0);
         }
-        let expected = lead.expected();
+        let expected = length.or(lead.expected());
         lead.rendition.append(incoming(frame), expected)?;
         let elapsed = Ticks(frame.dts.0 - lead.rendition.open_start()).duration(lead.rendition.rate());
         // A cut is made at a keyframe from here on, and a publisher needs a round trip to send one.
-        if !lead.keyframe_asked && elapsed * 10 >= self.settings.segment * 9 {
+        if !lead.keyframe_asked && elapsed * 10 >= lead.shortest(self.begins_short, &self.settings) * 9 {
             lead.keyframe_asked = true;
             self.keyframe_wanted = true;
         }
-        let group = lead.last_keyframe.map_or(0, |keyframe| frame.dts.0 - keyframe);
-        self.group_is_long |= group > lead.rendition.rate().ticks(self.settings.group_max()).0;
         let passed_micros = lead.newest_micros;
         self.release_held()?;
         self.release_further(Some(passed_micros))?;
-        self.fill_missing_audio(micros)?;
-        Ok(None)
+        self.fill_missing_audio(micros)
     }
 
     /// Decides how the lead goes on with `frame`.
@@ -162,6 +201,7 @@ impl Segmenter {
         let pace = lead.pace.expected_from(frame.dts.0).unwrap_or(expected);
         let overruns = lead.rendition.overruns(frame.dts.0, pace);
         let (segment, limit) = (rate.ticks(self.settings.segment).0, rate.ticks(self.settings.longest()).0);
+        let shortest = rate.ticks(lead.shortest(self.begins_short, &self.settings)).0;
         let before = lead.was_away.take();
         if frame.keyframe {
             let changed = *lead.rendition.init().parameters != *frame.parameters;
@@ -179,7 +219,7 @@ impl Segmenter {
         }
         // Nine tenths, so that a keyframe that is a little early is not waited past. A segment that has just begun without a
         // keyframe may have one a little later: a segment of its own would be too short for players.
-        if frame.keyframe && (elapsed * 10 >= segment * 9 || (lead.headless && elapsed * 4 >= segment)) {
+        if frame.keyframe && (elapsed * 10 >= shortest * 9 || (lead.headless && elapsed * 4 >= segment)) {
             return Ok(Step::Cut);
         }
         let slow_is_due = lead.rendition.is_whole() && elapsed * 2 >= segment;

@@ -9,7 +9,8 @@
 //! on as before.
 //!
 //! When one of the tracks stops, the others go on. Missing audio becomes silence if this crate can write silence for
-//! its codec. Without the main video the audio cuts by itself, and the video comes back after gap segments.
+//! its codec. Main video that stands still is repeated, if its publisher sends a keyframe when it is asked. Without the main video the
+//! audio cuts by itself, and the video comes back after gap segments.
 //!
 //! Timed metadata is not a rendition: it travels in the parts of the main one.
 //!
@@ -18,12 +19,14 @@
 //! further.rs  further video renditions: wait until the lead has passed their time, then cut where it did
 //! audio.rs    audio renditions: laid end to end, filled with silence
 //! cuts.rs     what the lead decided and others have yet to follow
+//! still.rs    the main video while nothing comes of it
 //! ```
 
 mod audio;
 mod cuts;
 mod further;
 mod lead;
+mod still;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -50,7 +53,7 @@ const HELD_MAX: usize = 512;
 /// States why a frame was left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
-    /// It is video before the first keyframe.
+    /// It is video before the first keyframe, or before the next one after it stood still.
     NoKeyframe,
     /// It is audio, data or a further rendition before the first main video, or before the first main video of a new
     /// publisher.
@@ -95,7 +98,12 @@ pub struct Segmenter {
     /// Audio that waits for the main video.
     held: Keyed<VecDeque<Arc<Frame>>>,
     keyframe_wanted: bool,
-    group_is_long: bool,
+    /// The time of the newest audio.
+    heard_micros: i64,
+    /// Whether main video that stands still is repeated.
+    repeats: bool,
+    /// Whether the first segment is short.
+    begins_short: bool,
     /// A playlist may have stated the target duration.
     target_is_stated: bool,
     ended: bool,
@@ -115,10 +123,20 @@ impl Segmenter {
             cuts: Cuts::default(),
             held: Keyed::new(),
             keyframe_wanted: false,
-            group_is_long: false,
+            heard_micros: i64::MIN,
+            repeats: false,
+            begins_short: false,
             target_is_stated: false,
             ended: false,
         }
+    }
+
+    /// Cuts the first segment after PART-HOLD-BACK, at a keyframe that is asked for. Playlists begin with a whole segment, so
+    /// the first viewer waits for this one. The publisher must send a keyframe when it is asked for one, because the target
+    /// duration is set by the usual length of a segment.
+    #[must_use]
+    pub fn beginning_short(self) -> Self {
+        Self { begins_short: true, ..self }
     }
 
     /// Begins without the main video, of which no keyframe has come. The frames that waited for it are packaged. The
@@ -196,11 +214,6 @@ impl Segmenter {
         std::mem::take(&mut self.keyframe_wanted)
     }
 
-    /// Whether the main video had no keyframe for longer than a player that joins should wait, since the last call.
-    pub fn take_group_is_long(&mut self) -> bool {
-        std::mem::take(&mut self.group_is_long)
-    }
-
     /// Takes in the next frame of the track `key`. Frames of one track come in decoding order.
     pub fn push(&mut self, key: TrackKey, frame: &Arc<Frame>) -> Result<Option<Ignored>, PackagerError> {
         if self.ended {
@@ -214,6 +227,9 @@ impl Segmenter {
             MediaKind::Audio => self.push_audio(key, &frame),
             MediaKind::Data => Ok(self.push_data(&frame)),
         };
+        if key == TrackKey::AUDIO {
+            self.hear(frame.pts_micros())?;
+        }
         self.state_target();
         self.shorten_audio();
         self.forget_cuts();
@@ -228,11 +244,12 @@ impl Segmenter {
         }
         self.target_is_stated = true;
         let first = match &self.lead {
+            Some(_) if self.begins_short => Some(self.settings.segment),
             Some(lead) if lead.is_headless() => None,
-            Some(lead) => lead.rendition.segments().next(),
-            None => self.renditions().find_map(|rendition| rendition.segments().next()),
+            Some(lead) => lead.rendition.segments().next().map(|first| first.duration),
+            None => self.renditions().find_map(|rendition| rendition.segments().next()).map(|first| first.duration),
         };
-        let first = first.map(|first| first.duration).filter(|first| *first * 10 >= self.settings.segment * 9);
+        let first = first.filter(|first| *first * 10 >= self.settings.segment * 9);
         let Some(first) = first else { return };
         self.settings = self.settings.narrowed_to(first);
         let lead = self.lead.iter_mut().map(|lead| &mut lead.rendition);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use onmic_media::life::guarded_task;
-use onmic_media::{Accepts, Codec, Feed, TrackKey};
+use onmic_media::{Accepts, Codec, Entry, Feed, TrackKey};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -93,7 +93,7 @@ fn place(feed: &Arc<Feed>, wanted: Wanted) -> (usize, Wanted) {
 /// Waits for the track, and goes on after one that it handed over, because that may have ended before the shard read
 /// it.
 async fn wait_for(feed: Arc<Feed>, (key, codec): Wanted, commands: mpsc::WeakSender<Command>) {
-    let accepts = Accepts { codecs: [codec].into(), reordering: false, any_format: false };
+    let accepts = Accepts { codecs: [codec].into(), reordering: false, any_format: false, entry: Entry::Now };
     let mut known = None;
     while let Some((original, demanded)) = feed.clone().next_demand(key, accepts.clone(), known).await {
         known = Some(original);

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use onmic_media::life::guarded_task;
 use onmic_media::publication::{Ended, TakenOver};
-use onmic_media::{Accepts, Calendar, Codec, Demand, Feed, MediaKind, TrackId, TrackKey};
+use onmic_media::{Accepts, Calendar, Codec, Demand, Entry, Feed, MediaKind, TrackId, TrackKey};
 use slab::Slab;
 use tokio::sync::mpsc;
 
@@ -529,7 +529,8 @@ impl Core {
         // Opening an encoder takes milliseconds that viewers should not wait for. The task ends by itself. Its result
         // comes back as a command.
         tokio::spawn(async move {
-            let accepts = Accepts { codecs: [Codec::H264].into(), reordering: false, any_format: false };
+            let accepts =
+                Accepts { codecs: [Codec::H264].into(), reordering: false, any_format: false, entry: Entry::Now };
             let demand = guarded_task("rtc-replace", feed.demanded(key, &accepts)).await.and_then(Result::ok);
             if let Some(commands) = commands.upgrade() {
                 // An error means that the shard has ended.

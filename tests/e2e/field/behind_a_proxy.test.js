@@ -21,9 +21,9 @@ const PICTURE = { width: 320, height: 180, bitrateKbps: 400 };
 const SDP = { "Content-Type": "application/sdp" };
 const JSON_TYPE = { "Content-Type": "application/json" };
 
-/** Starts a gateway with a live room `show`. `set` has options of the configuration. */
+/** Starts a gateway with a live room `show`. `set` has options of the configuration. It knows its own pages alone. */
 async function live(stage, set = {}) {
-  const gateway = await stage.gateway({ set });
+  const gateway = await stage.gateway({ set: { "http.origins": "", ...set } });
   await stage.live(gateway, "show", PICTURE);
   return gateway;
 }
@@ -200,8 +200,24 @@ endToEnd("a_cache_asks_once_for_what_many_viewers_want", async (stage) => {
   await viewer.stop();
 });
 
-endToEnd("a_cache_asks_whether_a_viewer_may_watch", async (stage) => {
+endToEnd("a_cache_that_asks_nobody_gives_no_stream_away", async (stage) => {
   const gateway = await stage.gateway({ secret: SECRET });
+  const publisher = stage.publisher(gateway.rtmpUrl("show", `?token=${token({ room: "show", role: "host" })}`), PICTURE);
+  const cdn = await nginx(stage, gateway, "onmic_cdn.conf", [["auth_request /_may_watch;", ""]]);
+  const headers = { Authorization: `Bearer ${token({ room: "show", role: "viewer" })}` };
+  const at = { url: (path) => cdn.url + path };
+  const { masterUrl, videoUrl } = await findPlaylists(at, "show", { headers });
+  publisher.assertAlive();
+  const segments = async () => parseMedia((await request(videoUrl, { headers })).text).segments;
+  const [segment] = await waitFor("a segment", async () => ((await segments()).length > 0 ? segments() : null));
+  for (const url of [masterUrl, videoUrl, new URL(segment.uri, videoUrl).href]) {
+    for (const more of [{ headers }, { headers }]) assert.equal((await request(url, more)).status, 200, url);
+    assert.equal((await request(url)).status, 401, url);
+  }
+});
+
+endToEnd("a_cache_asks_whether_a_viewer_may_watch", async (stage) => {
+  const gateway = await stage.gateway({ secret: SECRET, set: { "hls.shared_cache": true } });
   const publisher = stage.publisher(gateway.rtmpUrl("show", `?token=${token({ room: "show", role: "host" })}`), PICTURE);
   const cdn = await nginx(stage, gateway, "onmic_cdn.conf");
   const url = `${cdn.url}/hls/show/index.m3u8`;

@@ -62,3 +62,29 @@ for (const [codec, set] of [
     await publisher.stop();
   });
 }
+
+for (const codec of ["VP8", "H264"]) {
+  endToEnd(`the_audio_goes_on_by_ll_hls_while_the_camera_is_off_in_${codec.toLowerCase()}`, async (stage) => {
+    const gateway = await stage.gateway();
+    const browser = await stage.browser();
+    const publisher = await browser.play("whip", { url: gateway.url("/whip/show"), codec: `video/${codec}`, width: 320, height: 180 });
+    await stage.isLive(gateway, "show");
+    const viewer = await browser.play("hls", { url: gateway.url("/hls/show/index.m3u8") });
+    await viewer.waitForFrames(60);
+    stage.say(`the first frame after ${Math.round((await viewer.report()).firstPictureMs)} ms`);
+    const position = () => viewer.page.evaluate(() => document.querySelector("video").currentTime);
+    await publisher.call("camera", false);
+    const before = await position();
+    // Without video the player would play what it had, which is a second, and stop.
+    await viewer.page.waitForTimeout(8000);
+    const played = (await position()) - before;
+    stage.say(`${played.toFixed(1)} s played in 8 s`);
+    assert.ok(played > 4, "the player plays on");
+    await publisher.call("camera", true);
+    const age = ({ samples }) => samples.at(-1)?.[1] ?? Infinity;
+    await viewer.reset();
+    await viewer.waitFor("frames of the present", (report) => report.frames >= 30 && age(report) < 4000, 20_000);
+    await viewer.stop();
+    await publisher.stop();
+  });
+}

@@ -54,6 +54,14 @@ export async function publishWhip({ url, codec = "video/H264", kbps = 1200, widt
       scene.stop();
       return status;
     },
+    /** Sends video whose sides are shorter by this factor, as a browser does by itself when its machine is too slow. */
+    async scaleDown(by) {
+      const parameters = video.sender.getParameters();
+      for (const encoding of parameters.encodings) encoding.scaleResolutionDownBy = by;
+      await video.sender.setParameters(parameters);
+    },
+    /** Switches the camera off or on, as a page does that takes the track from its sender. */
+    camera: (on) => video.sender.replaceTrack(on ? videoTrack : null),
     vanish() {
       pc.close();
       scene.stop();

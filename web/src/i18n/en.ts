@@ -16,7 +16,7 @@ export const en = {
   'home.unreachable.title': 'The server does not answer',
   'home.unreachable.text': 'Check that the gateway is running and that this device is online. Trying again…',
   'home.unauthorized.title': 'This server requires a token',
-  'home.unauthorized.text': 'Open this page with the link you were given, or add ?token=… to its address.',
+  'home.unauthorized.text': 'Open this page with the link you were given, or add #token=… to its address.',
   'home.watch': 'Watch {room}',
   'home.go': 'Watch',
 
@@ -51,6 +51,8 @@ export const en = {
   'publish.watch': 'Then watch at',
 
   'action.copy': 'Copy',
+  'action.show': 'Show',
+  'action.hide': 'Hide',
   'action.copied': 'Copied',
   'action.copy_failed': 'Could not copy: select the text instead',
   'action.retry': 'Try again',

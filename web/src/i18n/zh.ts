@@ -18,7 +18,7 @@ export const zh: Messages = {
   'home.unreachable.title': '服务器没有响应',
   'home.unreachable.text': '请确认网关正在运行，并检查本设备的网络。正在重试…',
   'home.unauthorized.title': '此服务器需要令牌',
-  'home.unauthorized.text': '请使用收到的链接打开本页，或在网址后加上 ?token=…。',
+  'home.unauthorized.text': '请使用收到的链接打开本页，或在网址后加上 #token=…。',
   'home.watch': '观看 {room}',
   'home.go': '观看',
 
@@ -51,6 +51,8 @@ export const zh: Messages = {
   'publish.watch': '观看地址',
 
   'action.copy': '复制',
+  'action.show': '显示',
+  'action.hide': '隐藏',
   'action.copied': '已复制',
   'action.copy_failed': '无法复制，请手动选择文字',
   'action.retry': '重试',

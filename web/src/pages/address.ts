@@ -1,15 +1,22 @@
-// Reads room, token, transport and sync from the page's address, and makes links to other pages that keep what they need of
-// it.
+// Reads room, transport and sync from the page's address, and the token that came with it, and makes links to other pages that
+// keep what they need of it.
 
 import { NODE } from '../api/node';
 import type { AvSync, Choice } from '../player';
+import { handOnToken, takeToken } from './token';
 
 export interface Address {
   room: string;
-  token: string | null;
   transport: Choice;
   /** Is null where the room's setting counts. */
   sync: AvSync | null;
+}
+
+/** Reads the address of this page, and takes the token out of it. */
+export function openPage(): Address & { token: string | null } {
+  const token = takeToken();
+  handOnToken(token);
+  return { ...readAddress(new URL(location.href)), token };
 }
 
 /** Reads the address `url` of a page of `node`. */
@@ -20,20 +27,15 @@ export function readAddress(url: URL, node = NODE): Address {
   const sync = url.searchParams.get('sync');
   return {
     room: inPath ? decode(inPath) : (url.searchParams.get('room') ?? ''),
-    token: url.searchParams.get('token') || null,
     transport: transport === 'whep' || transport === 'hls' ? transport : 'auto',
     sync: sync === 'lip-sync' || sync === 'picture-first' ? sync : null,
   };
 }
 
-/** Returns the query for other pages of this node: token and language. */
+/** Returns the query for other pages of this node: the language. */
 export function keptQuery(url: URL): string {
-  const kept = new URLSearchParams();
-  for (const name of ['token', 'lang']) {
-    const value = url.searchParams.get(name);
-    if (value) kept.set(name, value);
-  }
-  return kept.size > 0 ? `?${kept}` : '';
+  const language = url.searchParams.get('lang');
+  return language ? `?${new URLSearchParams({ lang: language })}` : '';
 }
 
 function decode(text: string): string {

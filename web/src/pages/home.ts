@@ -4,7 +4,7 @@ import '../style/home.css';
 import { Api, ApiError } from '../api/api';
 import type { Room, Server } from '../api/room';
 import { type Key, Speech } from '../i18n/language';
-import { keptQuery, readAddress } from './address';
+import { keptQuery, openPage } from './address';
 import { h, type IconName, icon } from './dom';
 import { masthead } from './masthead';
 import { type PublishChoice, publishPanel } from './publish_panel';
@@ -19,7 +19,7 @@ type Listing =
   | { kind: 'unreachable' }
   | { kind: 'unauthorized' };
 
-const api = new Api(readAddress(new URL(location.href)).token);
+const api = new Api(openPage().token);
 const choice: PublishChoice = { room: 'demo', way: 'obs' };
 let server: Server | null = null;
 let askedAt = 0; // By the page's monotonic clock.

@@ -4,8 +4,8 @@ import { NODE } from '../api/node';
 import { publishing } from '../api/publish';
 import type { Server } from '../api/room';
 import type { Key, Speech } from '../i18n/language';
-import { copyButton } from './clipboard';
 import { h } from './dom';
+import { field } from './field';
 
 type Way = 'obs' | 'ffmpeg' | 'whip';
 const WAYS: Record<Way, string> = { obs: 'OBS · RTMP', ffmpeg: 'ffmpeg', whip: 'WHIP' };
@@ -56,25 +56,13 @@ export function publishPanel(
     ),
   );
 
-  const field = (key: Key, value: string) =>
-    h(
-      'div',
-      { class: 'field' },
-      h('dt', {}, say(key)),
-      h(
-        'dd',
-        {},
-        h('code', {}, value),
-        copyButton(speech, say(key), () => value),
-      ),
-    );
-
+  const row = (key: Key, value: string) => field(speech, say(key), value);
   const draw = () => {
     const { rtmpServer, streamKey, ffmpeg, whip, watch, studio } = publishing(NODE, server, choice.room);
     const fields: Record<Way, HTMLElement[]> = {
-      obs: [field('publish.server', rtmpServer), field('publish.key', streamKey)],
-      ffmpeg: [field('publish.command', ffmpeg)],
-      whip: server.auth ? [field('publish.url', whip), field('publish.bearer', 'TOKEN')] : [field('publish.url', whip)],
+      obs: [row('publish.server', rtmpServer), row('publish.key', streamKey)],
+      ffmpeg: [row('publish.command', ffmpeg)],
+      whip: server.auth ? [row('publish.url', whip), row('publish.bearer', 'TOKEN')] : [row('publish.url', whip)],
     };
     tabs.forEach((tab, index) => {
       tab.setAttribute('aria-selected', String(ways[index] === choice.way));

@@ -7,7 +7,7 @@ import { NODE, pageOf } from '../api/node';
 import { label, Speech } from '../i18n/language';
 import { type RoomKey, roomSay } from '../i18n/rooms';
 import { Player, Room } from '../player';
-import { keptQuery, readAddress } from './address';
+import { keptQuery, openPage } from './address';
 import { chat } from './chat';
 import { copyText } from './clipboard';
 import { controls } from './controls';
@@ -39,7 +39,7 @@ const TABS: [Tab, RoomKey, DrawingName][] = [
   ['chat', 'chat.tab', 'chat'],
 ];
 
-const address = readAddress(new URL(location.href));
+const address = openPage();
 address.room = address.room.split('/')[0] ?? '';
 const token = address.token ? { token: address.token } : {};
 const surface = h('div', { class: 'player' });

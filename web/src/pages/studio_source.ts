@@ -8,10 +8,10 @@ import type { Room as ApiRoom, Participant, Server } from '../api/room';
 import type { Speech } from '../i18n/language';
 import { roomSay } from '../i18n/rooms';
 import { Endpoint, type Problem, stopTracks, WhipSession } from '../player';
-import type { Address } from './address';
-import { announce, copyButton } from './clipboard';
+import { announce } from './clipboard';
 import { type DevicePicker, devicePicker, watchLevel } from './device_picker';
 import { h } from './dom';
+import { field } from './field';
 import { otherFacts, videoFacts } from './room_card';
 import { iconButton, sign } from './room_parts';
 
@@ -25,7 +25,10 @@ const broadcast: { session: WhipSession | null; stream: MediaStream | null; conn
   failure: '',
 };
 
-export function studioSource(speech: Speech, address: Address): { element: HTMLElement; close: () => void } {
+export function studioSource(
+  speech: Speech,
+  address: { room: string; token: string | null },
+): { element: HTMLElement; close: () => void } {
   const say = roomSay(speech);
   const api = new Api(address.token);
   const body = h('div', { class: 'source-body' });
@@ -208,21 +211,12 @@ export function studioSource(speech: Speech, address: Address): { element: HTMLE
       const { rtmpServer, streamKey, whip } = publishing(NODE, server, address.room);
       // This page's own token may publish as host.
       const key = address.token ? streamKey.replace('TOKEN', address.token) : streamKey;
-      const field = (name: 'live.server' | 'live.key' | 'live.whip', value: string) =>
-        h(
-          'div',
-          { class: 'field' },
-          h('dt', {}, say(name)),
-          h(
-            'dd',
-            {},
-            h('code', {}, value),
-            copyButton(speech, say(name), () => value),
-          ),
-        );
       // A server without plain RTMP has port 0.
-      const rtmp = server.rtmp_port === 0 ? [] : [field('live.server', rtmpServer), field('live.key', key)];
-      how.replaceChildren(...rtmp, field('live.whip', whip));
+      const rtmp = [
+        field(speech, say('live.server'), rtmpServer),
+        field(speech, say('live.key'), key, address.token ?? ''),
+      ];
+      how.replaceChildren(...(server.rtmp_port === 0 ? [] : rtmp), field(speech, say('live.whip'), whip));
     });
   draw();
   return {

@@ -6,7 +6,7 @@ import { NODE, pageOf } from '../api/node';
 import { type Room, viewerCount } from '../api/room';
 import { Speech } from '../i18n/language';
 import { type Room as LiveRoom, Player } from '../player';
-import { keptQuery, readAddress } from './address';
+import { keptQuery, openPage } from './address';
 import { announce, copyText } from './clipboard';
 import { controls } from './controls';
 import { h, icon } from './dom';
@@ -27,7 +27,7 @@ declare global {
 const REFRESH_MS = 5000;
 const ROOM_AFTER_MS = 800;
 
-const address = readAddress(new URL(location.href));
+const address = openPage();
 const api = new Api(address.token);
 // The player survives a change of language. Only the elements around it are built again.
 const surface = h('div', { class: 'player' });

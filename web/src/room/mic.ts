@@ -77,6 +77,8 @@ const SOUND_LOOK_MS = 20;
 const STILL_MS = 80; // Without a new frame for this long, the return feed stands still.
 // The longest wait for the return feed to catch up, before a frame that plays too fast is shown anyway.
 const JOINING_MS = 350;
+// A return feed that plays unevenly at first is not shown before this long after the ticket.
+const EVEN_BY_MS = 220;
 // The longest wait for the program, under the cover, to play as near to the program time of the return feed as it can.
 const COVERED_MS = 500;
 // The longest wait after that for frames at an even pace.
@@ -96,6 +98,7 @@ export class Mic {
   #picture: Picture | null = null;
   #pictures = 0;
   #picturedAt = 0;
+  #returnPace = new Pace();
   /** The pace of the program under the cover, and since when it plays where it should. */
   #pace = new Pace();
   #alignedAt: number | null = null;
@@ -244,6 +247,7 @@ export class Mic {
         return;
       case 'open':
         this.#measure = this.#freshMeasure(this.#measure.startedAt);
+        this.#returnPace = new Pace();
         this.#openWhip();
         return this.#openReturn();
       case 'reopen_return':
@@ -379,7 +383,8 @@ export class Mic {
     // Show it only when its latency is as low as that of the shown program. Otherwise the program would jump back and
     // then play too fast.
     const programMs = this.#theatre.latencyMs() ?? 0;
-    if (this.state === 'joining' && this.#return?.align(picture, clock, programMs, JOINING_MS))
+    const even = this.#returnPace.picture(picture.shownAt) || now - this.#measure.startedAt > EVEN_BY_MS;
+    if (this.state === 'joining' && this.#return?.align(picture, clock, programMs, JOINING_MS) && even)
       this.#apply({ kind: 'picture' });
     if (!this.#switch.programShown) this.#measure.gaps.picture(now);
   }

@@ -140,13 +140,20 @@ it('the_token_is_sent_in_headers_only', async () => {
     const page = await node.open('/mock/blank');
     await page.goto(`${closedOrigin}/watch/demo?token=secret`);
     await shows(page, 'hls');
+    expect(page.url()).toBe(`${closedOrigin}/watch/demo`);
     const media = closed.seen.filter(({ path }) => /^\/(hls|whep|api)/.test(path));
     expect(media.length).toBeGreaterThan(5);
     expect(media.filter(({ authorization }) => authorization !== 'Bearer secret')).toEqual([]);
     expect(media.filter(({ query }) => query.includes('secret'))).toEqual([]);
-    await page.goto(`${closedOrigin}/watch/demo`);
-    await shows(page, 'none', 'failed');
-    expect(await page.textContent('.notice')).toContain('valid link');
+    await page.reload();
+    await shows(page, 'hls');
+    const stranger = await node.open('/mock/blank');
+    await stranger.goto(`${closedOrigin}/watch/demo`);
+    await shows(stranger, 'none', 'failed');
+    expect(await stranger.textContent('.notice')).toContain('valid link');
+    await stranger.goto(`${closedOrigin}/watch/demo#token=secret`);
+    await shows(stranger, 'hls');
+    expect(stranger.url()).toBe(`${closedOrigin}/watch/demo`);
   } finally {
     closed.server.closeAllConnections();
     closed.server.close();

@@ -2,17 +2,18 @@ import { expect, it } from 'vitest';
 import { pageOf } from '../../src/api/node';
 import { publishing } from '../../src/api/publish';
 import { keptQuery, readAddress } from '../../src/pages/address';
+import { mask } from '../../src/pages/field';
+import { opensTab, splitToken, withToken } from '../../src/pages/token';
 import { Endpoint, statedUrl } from '../../src/player/endpoint';
 import { roomState } from '../../src/player/room_state';
 
 const ROOT = new URL('https://n/');
 
-it('room_token_transport_and_sync_are_read_from_the_watch_address', () => {
-  const address = readAddress(new URL('https://n/watch/caf%C3%A9/?token=t&transport=hls&sync=picture-first'), ROOT);
-  expect(address).toEqual({ room: 'café', token: 't', transport: 'hls', sync: 'picture-first' });
+it('room_transport_and_sync_are_read_from_the_watch_address', () => {
+  const address = readAddress(new URL('https://n/watch/caf%C3%A9/?transport=hls&sync=picture-first'), ROOT);
+  expect(address).toEqual({ room: 'café', transport: 'hls', sync: 'picture-first' });
   expect(readAddress(new URL('https://n/watch/%E0%A4%A?transport=x&sync=x'), ROOT)).toEqual({
     room: '%E0%A4%A',
-    token: null,
     transport: 'auto',
     sync: null,
   });
@@ -43,8 +44,47 @@ it('an_absolute_path_that_the_node_states_is_resolved_under_the_path_of_the_node
   expect(statedUrl('/sessions/1', new URL('https://n/'))).toBe('https://n/sessions/1');
 });
 
-it('links_to_other_pages_keep_token_and_language', () => {
-  expect(keptQuery(new URL('https://n/?token=t&lang=zh&transport=hls'))).toBe('?token=t&lang=zh');
+it('links_to_other_pages_keep_the_language_and_no_token', () => {
+  expect(keptQuery(new URL('https://n/?token=t&lang=zh&transport=hls'))).toBe('?lang=zh');
+  expect(keptQuery(new URL('https://n/?token=t'))).toBe('');
+});
+
+it('a_token_is_taken_out_of_an_address_and_nothing_else_is', () => {
+  for (const [address, token, rest] of [
+    ['https://n/watch/demo#token=t', 't', 'https://n/watch/demo'],
+    ['https://n/watch/demo?token=t', 't', 'https://n/watch/demo'],
+    [
+      'https://n/watch/demo?lang=zh&token=old&sync=lip-sync#token=t&x=1',
+      't',
+      'https://n/watch/demo?lang=zh&sync=lip-sync#x=1',
+    ],
+    ['https://n/watch/demo?token=#content', null, 'https://n/watch/demo#content'],
+    ['https://n/watch/demo#content', null, 'https://n/watch/demo#content'],
+  ] as const) {
+    const split = splitToken(new URL(address));
+    expect([split.token, split.rest.href]).toEqual([token, rest]);
+  }
+  expect(splitToken(new URL(withToken('https://n/studio/demo?lang=zh#x', 'a.b-c_d'))).token).toBe('a.b-c_d');
+});
+
+it('only_a_link_that_opens_another_tab_is_given_the_token', () => {
+  const click = (more: Partial<MouseEvent>) => ({
+    button: 0,
+    ctrlKey: false,
+    metaKey: false,
+    shiftKey: false,
+    ...more,
+  });
+  expect(opensTab(click({}), '')).toBe(false);
+  expect(opensTab(click({ button: 2 }), '_blank')).toBe(false);
+  for (const more of [{ button: 1 }, { ctrlKey: true }, { metaKey: true }, { shiftKey: true }])
+    expect(opensTab(click(more), '')).toBe(true);
+  expect(opensTab(click({}), '_blank')).toBe(true);
+});
+
+it('a_token_in_a_text_is_masked', () => {
+  expect(mask('demo?token=e.y.J', 'e.y.J')).toBe('demo?token=••••••••••••');
+  expect(mask('demo', '')).toBe('demo');
 });
 
 it('the_token_is_sent_to_the_node_only_and_never_in_a_url', () => {

@@ -7,10 +7,10 @@ mod sps;
 
 pub use super::nal::{NalRanges, from_annex_b, nal_ranges, nal_units, to_annex_b};
 pub use sps::Sps;
-pub(crate) use sps::video_signal_type;
+pub(crate) use sps::{sample_aspect, video_signal_type};
 
 use super::bits::{BitReader, ue_at_top, unescape_start};
-use super::{Colour, Malformed, nal, sei};
+use super::{Colour, Malformed, SampleAspect, nal, sei};
 use bytes::{BufMut, Bytes, BytesMut};
 
 const NAL_SLICE: u8 = 1;
@@ -151,6 +151,8 @@ pub struct Parameters {
     pub max_num_ref_frames: u8,
     /// Whether fields are possible.
     pub interlaced: bool,
+    /// The number of bits of `frame_num` in slices.
+    pub frame_num_bits: u8,
     /// The chroma format: 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
     pub chroma_format_idc: u8,
     /// Bits per luma sample.
@@ -159,6 +161,8 @@ pub struct Parameters {
     pub bit_depth_chroma: u8,
     /// The colour, if the VUI describes it.
     pub colour: Option<Colour>,
+    /// The shape of a sample, a square unless the VUI states another.
+    pub sample_aspect: SampleAspect,
 }
 
 impl Parameters {
@@ -179,20 +183,44 @@ impl Parameters {
             max_reorder: parsed.max_reorder,
             max_num_ref_frames: parsed.max_num_ref_frames,
             interlaced: parsed.interlaced,
+            frame_num_bits: parsed.frame_num_bits,
             chroma_format_idc: parsed.chroma_format_idc,
             bit_depth_luma: parsed.bit_depth_luma,
             bit_depth_chroma: parsed.bit_depth_chroma,
             colour: parsed.colour,
+            sample_aspect: parsed.sample_aspect,
             sps,
             pps,
         })
     }
 
-    /// Returns whether browsers and phones decode it: the profile has no extensions, the chroma format is 4:2:0, and a sample
-    /// has 8 bits.
+    /// Returns whether browsers and phones decode it: the profile is one of the usual ones, the chroma format is 4:2:0, and a
+    /// sample has 8 bits. Chromium refuses the Extended profile in files.
     pub fn is_widely_decoded(&self) -> bool {
-        let is_usual = matches!(self.profile_idc, 66 | 77 | 88 | 100); // Baseline, Main, Extended, High
+        let is_usual = matches!(self.profile_idc, 66 | 77 | 100); // Baseline, Main, High
         is_usual && self.chroma_format_idc == 1 && self.bit_depth_luma.max(self.bit_depth_chroma) == 8
+    }
+
+    /// Returns whether an access unit is one field (every other line of a frame) without the other one. It reads the headers
+    /// of slices up to the flags of fields (7.3.3).
+    pub fn is_lone_field(&self, payload: &[u8]) -> bool {
+        if !self.interlaced {
+            return false;
+        }
+        let is_bottom = |nal: &[u8]| -> Result<Option<bool>, Malformed> {
+            // The fields before the flags have 41, 7, 17 and 16 bits at most.
+            let (start, filled) = unescape_start::<16>(&nal[1..]);
+            let mut reader = BitReader::new("H.264 slice", &start[..filled]);
+            reader.ue()?; // first_mb_in_slice
+            reader.ue()?; // slice_type
+            reader.ue()?; // pic_parameter_set_id
+            reader.skip(usize::from(self.frame_num_bits))?;
+            let is_field = reader.flag()?; // field_pic_flag
+            is_field.then(|| reader.flag()).transpose() // bottom_field_flag
+        };
+        let is_slice = |nal: &&[u8]| matches!(nal_type(nal), NAL_SLICE | NAL_PARTITION_A | NAL_IDR);
+        let mut fields = nal_units(payload).filter(is_slice).map(|nal| is_bottom(nal).unwrap_or(None));
+        fields.next().flatten().is_some_and(|first| fields.all(|field| field == Some(first)))
     }
 
     /// Reads the SPS and PPS in an access unit of canonical form. `None` without a usable pair.
@@ -298,5 +326,49 @@ fn check_sets(what: &'static str, field: &'static str, sets: &[Bytes], kind: u8,
     match sets.iter().map(|set| nal_type(set)).find(|&found| found != kind) {
         Some(found) => Err(Malformed::OutOfRange { what, field: "nal_unit_type", value: found.into() }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::bits::{BitWriter, escape};
+
+    const INTERLACED: &[u8] = include_bytes!("../../../tests/fixtures/h264_interlaced_hrd.h264");
+    const PROGRESSIVE: &[u8] = include_bytes!("../../../tests/fixtures/h264_high_cropped.h264");
+
+    /// Returns an access unit of slices that have these flags of fields.
+    fn unit(parameters: &Parameters, slices: &[&[bool]]) -> Bytes {
+        let slice = |flags: &&[bool]| {
+            let mut writer = BitWriter::new();
+            [0, 7, 0].into_iter().for_each(|value| writer.ue(value));
+            writer.bits(0, parameters.frame_num_bits.into());
+            flags.iter().for_each(|flag| writer.flag(*flag));
+            writer.bits(0, 8);
+            [&[0x65][..], &escape(&writer.finish_rbsp())].concat()
+        };
+        let slices: Vec<_> = slices.iter().map(slice).collect();
+        nal::join([&[NAL_SEI, 0x80][..]].into_iter().chain(slices.iter().map(|slice| &slice[..])))
+    }
+
+    #[test]
+    fn a_lone_field_is_told_from_frames_and_from_pairs_of_fields() {
+        const FRAME: &[bool] = &[false];
+        const TOP: &[bool] = &[true, false];
+        const BOTTOM: &[bool] = &[true, true];
+        let whole = from_annex_b(INTERLACED);
+        let parameters = Parameters::from_access_unit(&whole).unwrap();
+        assert!(parameters.interlaced && !parameters.is_lone_field(&whole), "x264 codes frames");
+        for lone in [&[TOP][..], &[BOTTOM], &[TOP, TOP]] {
+            assert!(parameters.is_lone_field(&unit(&parameters, lone)), "{lone:?}");
+        }
+        for frame in [&[FRAME][..], &[FRAME, FRAME], &[TOP, BOTTOM], &[BOTTOM, BOTTOM, TOP]] {
+            assert!(!parameters.is_lone_field(&unit(&parameters, frame)), "{frame:?}");
+        }
+        for cut in [&[][..], &[0, 0, 0, 1, 0x65], &[0, 0, 0, 3, 0x65, 0, 0]] {
+            assert!(!parameters.is_lone_field(cut), "{cut:?}");
+        }
+        let progressive = Parameters::from_access_unit(&from_annex_b(PROGRESSIVE)).unwrap();
+        assert!(!progressive.is_lone_field(&unit(&progressive, &[TOP])), "there are no such flags");
     }
 }

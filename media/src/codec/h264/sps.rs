@@ -1,7 +1,7 @@
 //! The H.264 sequence parameter set (7.3.2.1.1, E.1.1): its fields, and the positions of the fields of reordering.
 
 use crate::codec::bits::{BitReader, BitWriter, escape, unescape};
-use crate::codec::{Colour, Malformed, frame_rate, picture_side};
+use crate::codec::{Colour, Malformed, SampleAspect, frame_rate, picture_side};
 
 const WHAT: &str = "H.264 SPS";
 
@@ -41,6 +41,8 @@ pub struct Sps {
     pub frame_rate: Option<f64>,
     /// The colour, if the VUI's video signal type describes it.
     pub colour: Option<Colour>,
+    /// The shape of a sample, a square unless the VUI states another.
+    pub sample_aspect: SampleAspect,
     /// How many frames may precede a frame in decoding order and follow it in output order.
     pub max_reorder: Option<u8>,
     /// The value of `max_dec_frame_buffering`, if it is declared.
@@ -108,6 +110,7 @@ impl Sps {
             height,
             frame_rate: vui.frame_rate,
             colour: vui.colour,
+            sample_aspect: vui.sample_aspect.unwrap_or(SampleAspect::SQUARE),
             max_reorder: declared.or(output_is_decoding_order.then_some(0)),
             max_dec_frame_buffering: vui.restriction.map(|(_, buffering)| buffering),
             positions,
@@ -273,6 +276,7 @@ fn picture_size(reader: &mut BitReader<'_>, format: &Format) -> Result<(bool, u3
 struct Vui {
     frame_rate: Option<f64>,
     colour: Option<Colour>,
+    sample_aspect: Option<SampleAspect>,
     /// The values of `max_num_reorder_frames` and `max_dec_frame_buffering`.
     restriction: Option<(u8, u8)>,
 }
@@ -280,9 +284,8 @@ struct Vui {
 impl Vui {
     fn parse(reader: &mut BitReader<'_>, positions: &mut Positions) -> Result<Self, Malformed> {
         let mut vui = Self::default();
-        // aspect_ratio_idc 255 is Extended_SAR: width and height follow.
-        if reader.flag()? && reader.bits(8)? == 255 {
-            reader.skip(32)?;
+        if reader.flag()? {
+            vui.sample_aspect = sample_aspect(reader)?;
         }
         if reader.flag()? {
             reader.flag()?; // overscan_appropriate_flag
@@ -324,6 +327,36 @@ impl Vui {
         }
         Ok(vui)
     }
+}
+
+/// The sample aspect ratios that have a number, from 1 on (table E-1).
+const SAMPLE_ASPECTS: [(u32, u32); 16] = [
+    (1, 1),
+    (12, 11),
+    (10, 11),
+    (16, 11),
+    (40, 33),
+    (24, 11),
+    (20, 11),
+    (32, 11),
+    (80, 33),
+    (18, 11),
+    (15, 11),
+    (64, 33),
+    (160, 99),
+    (4, 3),
+    (3, 2),
+    (2, 1),
+];
+
+/// Reads the shape of a sample. `None` if it is left open. H.265 has the same fields and numbers.
+pub(crate) fn sample_aspect(reader: &mut BitReader<'_>) -> Result<Option<SampleAspect>, Malformed> {
+    const EXTENDED: u8 = 255;
+    let ratio = match reader.byte(8)? {
+        EXTENDED => Some((reader.bits(16)?, reader.bits(16)?)),
+        number => usize::from(number).checked_sub(1).and_then(|index| SAMPLE_ASPECTS.get(index).copied()),
+    };
+    Ok(ratio.map(|(width, height)| SampleAspect::new(width, height)))
 }
 
 /// Reads `video_full_range_flag` and the colour description. H.265 has the same fields.

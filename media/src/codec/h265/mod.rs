@@ -8,7 +8,7 @@ pub use super::nal::{NalRanges, from_annex_b, nal_ranges, nal_units, to_annex_b}
 pub use sps::{ProfileTierLevel, Sps};
 
 use super::bits::BitReader;
-use super::{Colour, Malformed, nal, sei};
+use super::{Colour, Malformed, SampleAspect, nal, sei};
 use bytes::{BufMut, Bytes, BytesMut};
 
 const NAL_IRAP: std::ops::RangeInclusive<u8> = 16..=21;
@@ -115,6 +115,8 @@ pub struct Parameters {
     pub max_reorder: u8,
     /// The colour, if the VUI describes it.
     pub colour: Option<Colour>,
+    /// The shape of a sample, a square unless the VUI states another.
+    pub sample_aspect: SampleAspect,
 }
 
 impl Parameters {
@@ -145,6 +147,7 @@ impl Parameters {
             frame_rate: parsed.frame_rate,
             max_reorder: parsed.max_reorder,
             colour: parsed.colour,
+            sample_aspect: parsed.sample_aspect,
         })
     }
 

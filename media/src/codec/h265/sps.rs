@@ -1,8 +1,8 @@
 //! The H.265 sequence parameter set (7.3.2.2), up to the timing in its VUI (E.2.1).
 
 use crate::codec::bits::{BitReader, unescape};
-use crate::codec::h264::video_signal_type;
-use crate::codec::{Colour, Malformed, frame_rate, picture_side};
+use crate::codec::h264::{sample_aspect, video_signal_type};
+use crate::codec::{Colour, Malformed, SampleAspect, frame_rate, picture_side};
 
 const WHAT: &str = "H.265 SPS";
 
@@ -63,6 +63,8 @@ pub struct Sps {
     pub frame_rate: Option<f64>,
     /// The colour, if the VUI describes it.
     pub colour: Option<Colour>,
+    /// The shape of a sample, a square unless the VUI states another.
+    pub sample_aspect: SampleAspect,
 }
 
 impl Sps {
@@ -111,6 +113,7 @@ impl Sps {
             max_reorder,
             frame_rate: vui.frame_rate,
             colour: vui.colour,
+            sample_aspect: vui.sample_aspect.unwrap_or(SampleAspect::SQUARE),
         })
     }
 }
@@ -244,15 +247,15 @@ fn short_term_set(reader: &mut BitReader<'_>, previous: Option<Vec<i32>>) -> Res
 struct Vui {
     frame_rate: Option<f64>,
     colour: Option<Colour>,
+    sample_aspect: Option<SampleAspect>,
 }
 
 impl Vui {
     /// Parses the VUI up to the timing, because no caller needs the fields after it.
     fn parse(reader: &mut BitReader<'_>) -> Result<Self, Malformed> {
         let mut vui = Self::default();
-        // aspect_ratio_idc 255 is EXTENDED_SAR: width and height follow.
-        if reader.flag()? && reader.bits(8)? == 255 {
-            reader.skip(32)?;
+        if reader.flag()? {
+            vui.sample_aspect = sample_aspect(reader)?;
         }
         if reader.flag()? {
             reader.flag()?; // overscan_appropriate_flag
@@ -399,6 +402,7 @@ mod tests {
         let sps = Sps::parse(&unusual_sps(false)).unwrap();
         assert_eq!((sps.width, sps.height, sps.temporal_layers, sps.max_reorder), (408, 240, 3, 3));
         assert_eq!((sps.bit_depth_luma, sps.profile.level_idc, sps.frame_rate), (10, 93, Some(50.0)));
+        assert_eq!(sps.sample_aspect, SampleAspect::new(16, 15));
         assert_eq!(Sps::parse(&unusual_sps(true)).unwrap().frame_rate, Some(25.0));
     }
 

@@ -60,7 +60,7 @@ impl Backend {
 
     fn try_out(self, settings: &VideoSettings) -> Result<(), Error> {
         let colour = Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false };
-        let picture = Picture { width: 640, height: 360, aspect: (1, 1), colour };
+        let picture = Picture { width: 640, height: 360, colour };
         let mut encoder = VideoEncoder::open_with(self, picture, 30.0, 1_000_000, settings)?;
         let mut grey = frame::Video::new(Pixel::YUV420P, 640, 360);
         (0..3).for_each(|plane| grey.data_mut(plane).fill(128));

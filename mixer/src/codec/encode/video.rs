@@ -75,7 +75,7 @@ impl VideoEncoder {
             Backend::X264 | Backend::Nvenc | Backend::Vpx => None,
         };
         video.set_format(if upload.is_some() { Pixel::VAAPI } else { Pixel::YUV420P });
-        video.set_aspect_ratio(Rational::new(picture.aspect.0, picture.aspect.1.max(1)));
+        video.set_aspect_ratio(Rational::new(1, 1));
         let thousandths = (frame_rate * 1000.0).round().clamp(1.0, 1e6) as i32;
         video.set_frame_rate(Some(Rational::new(thousandths, 1000)));
         video.set_time_base(Rational::new(1000, thousandths));
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     fn picture(width: u32, height: u32) -> Picture {
-        Picture { width, height, aspect: (1, 1), colour: Colour::unspecified(false) }
+        Picture { width, height, colour: Colour::unspecified(false) }
     }
 
     fn grey(picture: &Picture, luma: u8) -> frame::Video {

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use onmic_media::feed::{Deriver, Lease, Recipe};
 use onmic_media::name::Principal;
-use onmic_media::{Accept, AvSync, Calendar, Codec, Feed, Frame, MediaKind, NodeClock, Publication, Track, TrackKey};
+use onmic_media::{
+    Accept, AvSync, Calendar, Codec, Entry, Feed, Frame, MediaKind, NodeClock, Publication, Track, TrackKey,
+};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
@@ -162,7 +164,9 @@ impl World {
         let (streams, mut sending) = (Streams::named("cname", self.sync), Vec::new());
         for (section, key) in [TrackKey::VIDEO, TrackKey::AUDIO].into_iter().enumerate() {
             let codecs = negotiate::receivable(&parsed, section);
-            let Ok(demand) = feed.demand(key, Accept { codecs: &codecs, reordering: false, any_format: false }) else {
+            let Ok(demand) =
+                feed.demand(key, Accept { codecs: &codecs, reordering: false, any_format: false, entry: Entry::Now })
+            else {
                 continue;
             };
             let codec = demand.track().parameters().codec();

@@ -1,0 +1,55 @@
+//! The options of `[http]`.
+
+use std::time::Duration;
+
+use onmic_http::client::Network;
+use onmic_http::{BasePath, Origins};
+use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
+
+/// The HTTP listener, and what browsers and proxies may do there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    pub port: u16,
+    pub tls_certificate: String,
+    pub tls_key: String,
+    pub trusted_proxies: Vec<Network>,
+    pub base_path: BasePath,
+    pub origins: Vec<Origins>,
+    pub frame_ancestors: Vec<Origins>,
+    pub connections: usize,
+    pub connections_per_address: usize,
+    #[serde(with = "humantime_serde")]
+    pub header_timeout: Duration,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            port: 8080,
+            tls_certificate: String::new(),
+            tls_key: String::new(),
+            trusted_proxies: Network::LOOPBACK.to_vec(),
+            base_path: BasePath::default(),
+            origins: Vec::new(),
+            frame_ancestors: Vec::new(),
+            connections: 20_000,
+            connections_per_address: 2000,
+            header_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Http {
+    /// Checks that a server which asks for no tokens names the sites that it trusts.
+    pub(super) fn check_origins(&self, asks_for_tokens: bool) -> Result<(), ConfigError> {
+        let trusted = [("http.origins", &self.origins), ("http.frame_ancestors", &self.frame_ancestors)];
+        let all = trusted.into_iter().find(|(_, origins)| origins.iter().any(Origins::are_all));
+        match all {
+            Some((option, _)) if !asks_for_tokens => Err(ConfigError::OpenToAllPages(option)),
+            _ => Ok(()),
+        }
+    }
+}
