@@ -17,7 +17,7 @@ use axum::http::Uri;
 use bytesize::ByteSize;
 use clap::{Arg, ArgMatches, Command};
 use humantime_serde::Serde as Humantime;
-use onmic_control::{AvSync, HostLeaves};
+use onmic_control::{AvSync, HostLeaves, SECRET_BYTES};
 use onmic_ingest::rtmp::Applications;
 use onmic_ingest::rtmp::stream_key::{APPLICATION, InvalidApplication};
 use onmic_mixer::EncoderChoice;
@@ -27,10 +27,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use toml::{Table, Value};
 
+mod auth;
 mod http;
 mod limits;
 mod variables;
 
+pub use auth::Auth;
 pub use http::Http;
 
 /// The file that documents the defaults.
@@ -60,6 +62,8 @@ pub enum ConfigError {
     OutOfRange { option: &'static str, verb: &'static str, value: String, range: String },
     #[error("{option} is too short, {bytes} of at least {SECRET_BYTES} bytes: `openssl rand -hex 32` makes a good one")]
     ShortSecret { option: &'static str, bytes: usize },
+    #[error("auth.secret and auth.secret_file are both set: a server has one secret")]
+    TwoSecrets,
     #[error("hls.part is {part:?}, and hls.segment {segment:?}: a part is not longer than a segment")]
     PartsAboveSegment { part: Duration, segment: Duration },
     /// RFC 8216 6.2.2 has a playlist of three target durations or more.
@@ -68,7 +72,7 @@ pub enum ConfigError {
     #[error("rtc.ice_servers has {0:?}: a server is written stun:HOST, stun:HOST:PORT, turn:HOST or turns:HOST")]
     IceServer(String),
     #[error(
-        "host = \"{0}\" can be reached by others, but auth.secret is empty, so anybody could publish: set auth.secret, or leave host at \"auto\""
+        "host = \"{0}\" can be reached by others, but auth.secret is empty, so anybody could publish: set auth.secret, auth.secret_file or auth.keys_file, or leave host at \"auto\""
     )]
     OpenToOthers(IpAddr),
     #[error("host = \"{0}\" is neither \"auto\" nor an IP address")]
@@ -94,9 +98,6 @@ pub enum ConfigError {
     #[error("webhooks.url needs webhooks.secret, by which the receiver knows that this server calls")]
     WebhookWithoutSecret,
 }
-
-/// The least bytes of a secret: as many as the hash that it keys has (RFC 7518 3.2).
-const SECRET_BYTES: usize = 32;
 
 /// The configuration of a node; `onmic.toml` says what each option means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,33 +128,20 @@ pub struct Config {
     pub rooms: Rooms,
     /// The receiver of events.
     pub webhooks: Webhooks,
+    /// What a restart keeps.
+    pub state: State,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct State {
+    pub path: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
     pub filter: String,
-}
-
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Auth {
-    pub secret: String,
-    pub audience: Vec<String>,
-    #[serde(with = "humantime_serde")]
-    pub grace: Duration,
-}
-
-impl Default for Auth {
-    fn default() -> Self {
-        Self { secret: String::new(), audience: Vec::new(), grace: Duration::from_secs(30) }
-    }
-}
-
-impl std::fmt::Debug for Auth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.secret.is_empty() { "Auth(none)" } else { "Auth(secret)" })
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -305,6 +293,7 @@ impl Default for Config {
             mixer: Mixer::default(),
             rooms: Rooms::default(),
             webhooks: Webhooks::default(),
+            state: State::default(),
         }
     }
 }
@@ -512,7 +501,7 @@ impl Config {
 
     /// Returns the address that all listeners bind. Where it is loopback, WebRTC has the other addresses of this machine too.
     pub fn address(&self) -> Result<IpAddr, ConfigError> {
-        let is_open = self.auth.secret.is_empty();
+        let is_open = self.auth.is_open();
         if self.host == "auto" {
             return Ok(IpAddr::V4(if is_open { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }));
         }
@@ -535,8 +524,11 @@ impl Config {
                 return Err(ConfigError::ShortSecret { option, bytes: secret.len() });
             }
         }
+        if !self.auth.secret.is_empty() && !self.auth.secret_file.is_empty() {
+            return Err(ConfigError::TwoSecrets);
+        }
         self.address()?;
-        self.http.check_origins(!self.auth.secret.is_empty())?;
+        self.http.check_origins(!self.auth.is_open())?;
         if self.http.tls_certificate.is_empty() != self.http.tls_key.is_empty() {
             return Err(ConfigError::HalfCertificate);
         }

@@ -9,8 +9,10 @@ mod listen;
 pub mod logs;
 mod node;
 mod pages;
+mod reload;
 mod settings;
 pub mod telemetry;
+mod tls;
 
 pub use config::{Config, command};
 pub use logs::Logs;

@@ -2,17 +2,14 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use onmic_listen::descriptors::{self, Connections};
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::{Config, Http};
+use crate::config::Config;
+use crate::tls::Tls;
 
 /// The most connections that may wait to be accepted. Viewers of LL-HLS come in crowds.
 const BACKLOG: i32 = 4096;
@@ -25,10 +22,10 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The sockets of a node. They are bound before any part starts, so a port in use is found while nothing runs yet.
 pub struct Listeners {
     pub http: TcpListener,
-    pub rtmp: TcpListener,
+    pub rtmp: Option<TcpListener>,
     pub rtmps: Option<TcpListener>,
     /// The TLS configuration of HTTP and RTMPS.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Tls>,
     /// The most connections of each, which the descriptors of this process allow.
     pub capacity: Capacity,
 }
@@ -59,13 +56,13 @@ impl Capacity {
             shards => shards,
         };
         let left = descriptors::left_for_connections(allowed, open + shards + http_lane);
-        let listeners = 1 + usize::from(config.rtmp.tls_port != 0);
+        let listeners = [config.rtmp.port, config.rtmp.tls_port].iter().filter(|port| **port != 0).count();
         let wanted = Connections { http: config.http.connections, rtmp: config.rtmp.connections * listeners };
         let Connections { http, rtmp } = wanted.within(left);
-        let capacity = Self { http, http_lane, rtmp: rtmp / listeners };
+        let capacity = Self { http, http_lane, rtmp: rtmp / listeners.max(1) };
         let least = Self::LEAST;
         ensure!(
-            http >= least.http.min(wanted.http) && capacity.rtmp >= least.rtmp.min(config.rtmp.connections),
+            http >= least.http.min(wanted.http) && capacity.rtmp >= least.rtmp.min(wanted.rtmp),
             "this process may open {allowed} files, and {open} are open; that is not enough to serve: raise the limit \
              (ulimit -n, LimitNOFILE= of systemd, --ulimit nofile of docker)"
         );
@@ -87,21 +84,18 @@ impl Listeners {
     /// Binds the listeners of the configuration.
     pub fn bind(config: &Config) -> anyhow::Result<Self> {
         let address = config.address()?;
-        let tls = tls(&config.http)?;
+        let tls = Tls::new(&config.http)?;
         let http = bind(SocketAddr::new(address, config.http.port))?;
-        let rtmp = bind(SocketAddr::new(address, config.rtmp.port))?;
-        let rtmps = match config.rtmp.tls_port {
-            0 => None,
-            port => Some(bind(SocketAddr::new(address, port))?),
-        };
+        let unless_off = |port| (port != 0).then(|| bind(SocketAddr::new(address, port))).transpose();
+        let (rtmp, rtmps) = (unless_off(config.rtmp.port)?, unless_off(config.rtmp.tls_port)?);
         let capacity = Capacity::within(config, descriptors::raise(), descriptors::open())?;
         Ok(Self { http, rtmp, rtmps, tls, capacity })
     }
 
-    /// Returns where HTTP and RTMP are served. The system chose the ports for which the configuration says 0.
-    pub fn addresses(&self) -> anyhow::Result<(SocketAddr, SocketAddr)> {
+    /// Returns where HTTP is served, and RTMP if it is. The system chose the port of HTTP if the configuration says 0.
+    pub fn addresses(&self) -> anyhow::Result<(SocketAddr, Option<SocketAddr>)> {
         let address = |listener: &TcpListener| listener.local_addr().context("a listener has no address");
-        Ok((address(&self.http)?, address(&self.rtmp)?))
+        Ok((address(&self.http)?, self.rtmp.as_ref().map(address).transpose()?))
     }
 }
 
@@ -117,24 +111,6 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         Ok::<_, std::io::Error>(socket.into())
     };
     open().with_context(|| format!("cannot listen on {address}"))
-}
-
-/// Returns the TLS configuration of the certificate in `http`, if there is one.
-fn tls(http: &Http) -> anyhow::Result<Option<Arc<ServerConfig>>> {
-    if http.tls_certificate.is_empty() {
-        return Ok(None);
-    }
-    let chain = CertificateDer::pem_file_iter(&http.tls_certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("cannot read the certificate {}", http.tls_certificate))?;
-    let key =
-        PrivateKeyDer::from_pem_file(&http.tls_key).with_context(|| format!("cannot read the key {}", http.tls_key))?;
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("the certificate and the key do not fit together")?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Some(Arc::new(config)))
 }
 
 #[cfg(test)]
@@ -156,6 +132,8 @@ mod tests {
         config.rtmp.tls_port = 1936;
         assert_eq!(capacity(&config, 128).unwrap().rtmp, few.rtmp / 2, "RTMP and RTMPS share");
         assert!(capacity(&config, 40).unwrap_err().contains("raise the limit"));
+        (config.rtmp.port, config.rtmp.tls_port) = (0, 0);
+        assert_eq!(capacity(&config, 128).unwrap().rtmp, 0, "without RTMP all are for HTTP");
     }
 
     #[test]

@@ -21,16 +21,18 @@ use onmic_http::door::{self, Door};
 use onmic_http::serve::{self, Routes};
 use onmic_http::{Keep, Problem, cache, date};
 use onmic_ingest::rtmp;
+use onmic_media::life::Lives;
 use onmic_media::{Calendar, Hub, NodeClock, Permits, metric};
 use onmic_mixer::Transcoder;
 use onmic_rtc::Rtc;
 use onmic_signalling::Signalling;
 use onmic_stage::Stage;
+use onmic_store::Store;
 
 use crate::config::Config;
 use crate::listen::Listeners;
 use crate::telemetry::MetricsPage;
-use crate::{health, pages, settings, telemetry};
+use crate::{health, pages, reload, settings, telemetry};
 
 /// How often sources whose publisher is gone are expired, and permits whose time is over. The periods are some seconds.
 const EXPIRE_EVERY: Duration = Duration::from_millis(500);
@@ -42,7 +44,7 @@ const READ_CLOCK_EVERY: Duration = Duration::from_millis(500);
 pub struct Node {
     drain: Duration,
     http: SocketAddr,
-    rtmp: SocketAddr,
+    rtmp: Option<SocketAddr>,
     stop: CancellationToken,
     /// Ends HTTP, which ends last, so that `/readyz` can say that the node is stopping.
     stop_http: CancellationToken,
@@ -61,6 +63,7 @@ struct Parts {
     hls: Hls,
     stage: Arc<Stage>,
     rooms: Arc<Rooms>,
+    store: Option<Arc<Store>>,
 }
 
 impl Node {
@@ -69,11 +72,13 @@ impl Node {
         let (stop, stop_http) = (CancellationToken::new(), CancellationToken::new());
         let listeners = Listeners::bind(config)?;
         let (http, rtmp) = listeners.addresses()?;
-        let webhooks = settings::webhooks(config)?;
         onmic_mixer::check().context("FFmpeg lacks something that the server needs")?;
         let clock = NodeClock::new(Instant::now(), SystemTime::now());
-        let standing = Standing::from(Tickets::new(&config.auth.secret));
-        let gate = TokenGate::new(&config.auth.secret, standing.clone()).with_grace(config.auth.grace);
+        let lives = Lives::default();
+        let state = settings::state(config, &lives)?;
+        let (keys, files_of_keys) = settings::keys(config, state.tickets)?;
+        let standing = Standing::from(Tickets::with_keys(keys.clone()));
+        let gate = TokenGate::with_keys(keys, standing.clone()).with_grace(config.auth.grace);
         let gate = Arc::new(gate.for_audiences(&config.auth.audience));
         let transcoder = Transcoder::new(settings::transcoder(config));
         let hub = Hub::new(clock, settings::hub(config), Some(transcoder.clone()));
@@ -81,20 +86,22 @@ impl Node {
         let hls = Hls::new(hub.clone(), gate.clone(), settings::hls(config), stop.clone());
         let (stage, reports, director) = Stage::start(hub.clone(), Some(transcoder.clone()), settings::stage(config)?)
             .context("the stage cannot be started")?;
+        let store = state.keeping.as_ref().map(|keeping| keeping.store.clone());
+        let webhooks = settings::webhooks(config, store.clone(), state.events)?;
         let outbox = webhooks.as_ref().map(|(outbox, _)| outbox.clone());
-        let rooms =
-            Rooms::new(settings::rooms(config), hub.clone(), standing.clone(), stage.clone(), outbox, stop.clone())
-                .context("the rooms cannot be configured like this")?;
-        let parts = Parts { hub, gate, transcoder, rtc, hls, stage, rooms };
+        let (limits, live) = (settings::rooms(config), stop.clone());
+        let rooms = Rooms::keeping(limits, hub.clone(), standing.clone(), stage.clone(), outbox, live, state.keeping)
+            .context("the rooms cannot be configured like this")?;
+        let parts = Parts { hub, gate, transcoder, rtc, hls, stage, rooms, store };
 
         let Parts { hub, gate, hls, rooms, .. } = &parts;
         let mut tasks = JoinSet::new();
-        let routes = parts.routes(config, rtmp.port(), metrics.clone(), &stop);
+        let routes = parts.routes(config, rtmp.map_or(0, |rtmp| rtmp.port()), metrics.clone(), &stop);
         let (proxies, limits) = (settings::proxies(config), settings::http(config, listeners.capacity));
         let listener = tokio::net::TcpListener::from_std(listeners.http).context("a listener cannot be watched")?;
-        let tls = listeners.tls.clone();
-        endless(&mut tasks, serve::serve(listener, tls, limits, proxies, routes, stop_http.clone()));
-        for (listener, tls) in [(Some(listeners.rtmp), None), (listeners.rtmps, listeners.tls)] {
+        let (tls, files) = listeners.tls.map(|tls| (tls.config, tls.files)).unzip();
+        endless(&mut tasks, serve::serve(listener, tls.clone(), limits, proxies, routes, stop_http.clone()));
+        for (listener, tls) in [(listeners.rtmp, None), (listeners.rtmps, tls)] {
             let Some(listener) = listener else { continue };
             let listener = tokio::net::TcpListener::from_std(listener).context("a listener cannot be watched")?;
             let settings = settings::rtmp(config, listeners.capacity, tls);
@@ -106,11 +113,16 @@ impl Node {
         if let Some((outbox, receiver)) = webhooks {
             endless(&mut tasks, outbox.run(receiver, stop.clone()));
         }
-        tasks.spawn(watch_threads(parts.rtc.clone(), stop.clone()));
+        tasks.spawn(reload::follow(files.into_iter().chain(files_of_keys).collect(), stop.clone()));
+        tasks.spawn(watch_threads(parts.rtc.clone(), parts.stage.clone(), lives, stop.clone()));
         endless(&mut tasks, expire(hub.clone(), standing.permits, stop.clone()));
         endless(&mut tasks, follow_system_clock(hub.calendar().clone(), stop.clone()));
         endless(&mut tasks, telemetry::sum_up(metrics, stop.clone()));
-        tracing::info!(%http, %rtmp, rtc = config.rtc.port, "ready");
+        for sentence in config.in_clear()? {
+            tracing::warn!("{sentence}");
+        }
+        let rtmp_address = rtmp.map(tracing::field::display);
+        tracing::info!(%http, rtmp = rtmp_address, rtc = config.rtc.port, "ready");
         Ok(Self { drain: config.drain, http, rtmp, stop, stop_http, parts, director, tasks })
     }
 
@@ -119,8 +131,8 @@ impl Node {
         self.http
     }
 
-    /// Returns the address at which RTMP is served.
-    pub fn rtmp(&self) -> SocketAddr {
+    /// Returns the address at which RTMP is served, unless it is turned off.
+    pub fn rtmp(&self) -> Option<SocketAddr> {
         self.rtmp
     }
 
@@ -145,8 +157,9 @@ impl Node {
             self.tasks.shutdown().await;
         }
         self.parts.stage.stop();
-        let (transcoder, director) = (self.parts.transcoder.clone(), self.director);
+        let (transcoder, store, director) = (self.parts.transcoder.clone(), self.parts.store.clone(), self.director);
         let ended = tokio::task::spawn_blocking(move || {
+            store.iter().for_each(|store| store.close());
             transcoder.shutdown();
             director.join()
         });
@@ -216,9 +229,16 @@ fn endless(tasks: &mut JoinSet<anyhow::Result<()>>, part: impl Future<Output = (
     });
 }
 
-/// Ends the node when a thread of WebRTC has died and is not replaced.
-async fn watch_threads(rtc: Rtc, stop: CancellationToken) -> anyhow::Result<()> {
-    match stop.run_until_cancelled(rtc.failed()).await {
+/// Ends the node when a thread that it cannot do without has died and is not replaced.
+async fn watch_threads(rtc: Rtc, stage: Arc<Stage>, lives: Lives, stop: CancellationToken) -> anyhow::Result<()> {
+    let failed = async {
+        tokio::select! {
+            thread = rtc.failed() => thread,
+            thread = lives.failed() => thread,
+            thread = stage.failed() => thread,
+        }
+    };
+    match stop.run_until_cancelled(failed).await {
         Some(thread) => Err(anyhow!("the thread {thread} died twice within a minute")),
         None => Ok(()),
     }

@@ -1,25 +1,29 @@
 //! The settings of each part, made of the configuration.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use rustls::ServerConfig;
 
-use onmic_control::{Outbox, Receiver, RoomsConfig};
+use onmic_control::{Keeping, Keyring, Keys, Outbox, Receiver, RoomsConfig, SECRET_BYTES};
 use onmic_edge::hls::HlsConfig;
 use onmic_http::serve::HttpLimits;
 use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits};
 use onmic_listen::{Limits, TrustedProxies};
 use onmic_media::Calendar;
 use onmic_media::hub::HubLimits;
+use onmic_media::life::Lives;
 use onmic_mixer::sound::OutputSettings;
 use onmic_mixer::{Backend, VideoPolicy, VideoSettings, compose};
 use onmic_packager::Settings;
 use onmic_stage::StageConfig;
+use onmic_store::Store;
 
-use crate::config::Config;
+use crate::config::{Auth, Config};
 use crate::listen::Capacity;
+use crate::reload::Reload;
 
 pub fn hub(config: &Config) -> HubLimits {
     HubLimits {
@@ -40,10 +44,80 @@ pub fn rooms(config: &Config) -> RoomsConfig {
     }
 }
 
-pub fn webhooks(config: &Config) -> anyhow::Result<Option<(Arc<Outbox>, Receiver)>> {
+/// What the process before has kept.
+#[derive(Default)]
+pub struct State {
+    /// What the rooms begin with.
+    pub keeping: Option<Keeping>,
+    /// The events that were not delivered.
+    pub events: Vec<(u64, Vec<u8>)>,
+    /// The key that signs tickets where no other can.
+    pub tickets: Option<[u8; SECRET_BYTES]>,
+}
+
+/// Opens the state of rooms, if it is kept. Secrets of the node that are not in it yet are made.
+pub fn state(config: &Config, lives: &Lives) -> anyhow::Result<State> {
+    if config.state.path.is_empty() {
+        return Ok(State::default());
+    }
+    let (store, kept) = Store::open(Path::new(&config.state.path), lives.clone())?;
+    let secret = |name: &'static str| {
+        let known: Option<[u8; SECRET_BYTES]> = kept.secret(name).and_then(|secret| secret.try_into().ok());
+        known.unwrap_or_else(|| {
+            let secret = onmic_control::new_secret();
+            store.put_secret(name, secret.to_vec());
+            secret
+        })
+    };
+    let (guests, tickets) = (secret("guests"), secret("tickets"));
+    let keeping = Keeping { store: store.clone(), records: kept.rooms, guests };
+    Ok(State { keeping: Some(keeping), events: kept.events, tickets: Some(tickets) })
+}
+
+/// Returns the webhooks that are configured. Without a receiver the events of an earlier process stay in the store.
+pub fn webhooks(
+    config: &Config,
+    store: Option<Arc<Store>>,
+    left: Vec<(u64, Vec<u8>)>,
+) -> anyhow::Result<Option<(Arc<Outbox>, Receiver)>> {
     let Some(url) = config.webhooks.receiver()? else { return Ok(None) };
     let receiver = Receiver::new(url, &config.webhooks.secret).context("webhooks cannot be sent")?;
-    Ok(Some((Arc::new(Outbox::default()), receiver)))
+    let outbox = store.map_or_else(Outbox::default, |store| Outbox::keeping(store, left));
+    Ok(Some((Arc::new(outbox), receiver)))
+}
+
+/// Returns the keys of tokens, and their files if they come from files.
+pub fn keys(config: &Config, own: Option<[u8; SECRET_BYTES]>) -> anyhow::Result<(Arc<Keyring>, Option<Reload>)> {
+    let own = own.unwrap_or_else(onmic_control::new_secret);
+    let Auth { secret, secret_file, keys_file, .. } = &config.auth;
+    let has_secret_file = !secret_file.is_empty();
+    let paths: Vec<PathBuf> =
+        [secret_file, keys_file].into_iter().filter(|path| !path.is_empty()).map(Into::into).collect();
+    let secret = secret.clone();
+    let read = move |files: &[Vec<u8>]| -> anyhow::Result<Keys> {
+        let (secret_file, rest) = if has_secret_file { files.split_at(1) } else { files.split_at(0) };
+        let keys = match secret_file {
+            [file] => Keys::of_secret(Config::secret_of_file(file)?),
+            _ => Keys::of_secret(secret.as_bytes()),
+        };
+        match rest.first() {
+            Some(set) => keys.with_set(set).context("auth.keys_file cannot be used"),
+            None => Ok(keys),
+        }
+    };
+    if paths.is_empty() {
+        return Ok((Keyring::with_own(read(&[])?, own), None));
+    }
+    let (keyring, files) = Reload::begin("the keys of tokens", paths, |files| {
+        let keyring = Keyring::with_own(read(files)?, own);
+        let current = keyring.clone();
+        let replace = move |files: &[Vec<u8>]| {
+            current.replace(read(files)?);
+            Ok(())
+        };
+        Ok((keyring, Box::new(replace) as _))
+    })?;
+    Ok((keyring, Some(files)))
 }
 
 pub fn transcoder(config: &Config) -> onmic_mixer::Config {

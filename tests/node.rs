@@ -9,10 +9,18 @@ use onmic::{Config, Node};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Returns a configuration for loopback, with ports that the system chooses.
+/// Returns a configuration for loopback, with ports that the system chooses, and without RTMP.
 fn config() -> Config {
     let mut config = Config::default();
     (config.http.port, config.rtmp.port, config.rtc.port) = (0, 0, 0);
+    config
+}
+
+/// Returns the same with RTMP, on a port that was free a moment ago.
+fn config_with_rtmp() -> Config {
+    let mut config = config();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    config.rtmp.port = free.local_addr().unwrap().port();
     config
 }
 
@@ -31,14 +39,23 @@ async fn get(server: SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn a_node_answers_until_it_is_stopped() {
-    let node = Node::start(&config(), metrics()).unwrap();
-    let (http, rtmp) = (node.http(), node.rtmp());
+    let node = Node::start(&config_with_rtmp(), metrics()).unwrap();
+    let (http, rtmp) = (node.http(), node.rtmp().unwrap());
     assert!(get(http, "/healthz").await.contains(" 200 "));
     let server = get(http, "/api/v1/server").await;
     assert!(server.contains(&format!("\"rtmp_port\":{},\"rtmp_app\":\"live\"", rtmp.port())), "{server}");
     node.stop().await.unwrap();
     assert!(TcpStream::connect(http).await.is_err());
     assert!(TcpStream::connect(rtmp).await.is_err());
+}
+
+#[tokio::test]
+async fn port_0_turns_rtmp_off() {
+    let node = Node::start(&config(), metrics()).unwrap();
+    assert_eq!(node.rtmp(), None);
+    let server = get(node.http(), "/api/v1/server").await;
+    assert!(server.contains("\"rtmp_port\":0,"), "{server}");
+    node.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Tokens and the rights that they give. A token is a JWT (RFC 7519) signed with HS256 and the configured secret.
+//! Tokens and the rights that they give. A token is a JWT (RFC 7519) that is signed with a key of the server (see `keys`).
 //!
 //! Its claims are `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`; `nbf` is checked if it is
 //! there. `aud` is checked if the server has audiences. Identity providers write it also for servers that have none.
@@ -17,9 +17,10 @@
 //! grace after that, and so may the requests of an LL-HLS player. A ticket's clock is the state of its seat, and nothing else.
 //! Whoever is banned from a room (see `bans`) is refused there whatever their token says.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 
 use onmic_media::gate::{Action, Admission, Gate, Refusal};
@@ -27,6 +28,7 @@ use onmic_media::name::{ParticipantName, Principal, RoomName, SourceName};
 use onmic_media::{Grant, Permit};
 use onmic_room::{Actor, Authority, PersonId};
 
+use crate::keys::{ALGORITHMS, Keyring, Keys};
 use crate::rooms::words::Role;
 use crate::standing::Standing;
 use crate::ticket::Tickets;
@@ -222,10 +224,11 @@ fn place_of(action: Action<'_>) -> Option<ParticipantName> {
     }
 }
 
-/// Checks tokens. Without a secret it lets everybody do everything.
+/// Checks tokens. Without keys it lets everybody do everything.
 pub struct TokenGate {
-    key: Option<DecodingKey>,
-    validation: Validation,
+    keys: Arc<Keyring>,
+    /// What is checked of a token, for each algorithm of a key.
+    validations: [(Algorithm, Validation); ALGORITHMS.len()],
     standing: Standing,
     /// How long what a token opened goes on after the token has expired.
     grace: Duration,
@@ -235,21 +238,30 @@ impl TokenGate {
     /// Checks tokens that are signed with `secret`; an empty one opens the gate. `standing` says which tickets are good and who
     /// is banned.
     pub fn new(secret: &str, standing: impl Into<Standing>) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.validate_nbf = true;
-        validation.leeway = LEEWAY.as_secs();
-        validation.validate_exp = false; // `expiry` does it, which knows tickets and the grace.
-        validation.validate_aud = false;
-        let key = (!secret.is_empty()).then(|| DecodingKey::from_secret(secret.as_bytes()));
-        Self { key, validation, standing: standing.into(), grace: Duration::ZERO }
+        Self::with_keys(Keyring::new(Keys::of_secret(secret.as_bytes())), standing)
+    }
+
+    /// Checks tokens that are signed with one of `keys`.
+    pub fn with_keys(keys: Arc<Keyring>, standing: impl Into<Standing>) -> Self {
+        let validations = ALGORITHMS.map(|algorithm| {
+            let mut validation = Validation::new(algorithm);
+            validation.validate_nbf = true;
+            validation.leeway = LEEWAY.as_secs();
+            validation.validate_exp = false; // `left` does it, which knows tickets and the grace.
+            validation.validate_aud = false;
+            (algorithm, validation)
+        });
+        Self { keys, validations, standing: standing.into(), grace: Duration::ZERO }
     }
 
     /// Refuses tokens whose `aud` names none of `audiences`. A token without `aud` is for every server, and without audiences
     /// so is every token.
     pub fn for_audiences(mut self, audiences: &[String]) -> Self {
         if !audiences.is_empty() {
-            self.validation.validate_aud = true;
-            self.validation.set_audience(audiences);
+            for (_, validation) in &mut self.validations {
+                validation.validate_aud = true;
+                validation.set_audience(audiences);
+            }
         }
         self
     }
@@ -261,7 +273,7 @@ impl TokenGate {
 
     /// Whether the server asks for tokens.
     pub fn is_closed(&self) -> bool {
-        self.key.is_some()
+        self.keys.is_closed()
     }
 
     /// Returns the claims of `token`; `None` when the server asks for no tokens.
@@ -290,11 +302,15 @@ impl TokenGate {
 
     /// Reads a token that is signed for this server and has not been expired for longer than the leeway and `grace`.
     fn read(&self, token: Option<&str>, grace: Duration) -> Result<Option<Claims>, Refusal> {
-        let Some(key) = &self.key else { return Ok(None) };
+        if !self.is_closed() {
+            return Ok(None);
+        }
         let token = token.ok_or(Refusal::TokenMissing)?;
-        let claims = decode::<Claims>(token, key, &self.validation)
-            .map_err(|error| Refusal::TokenInvalid(error.to_string()))?
-            .claims;
+        let validation = |algorithm| {
+            let own = self.validations.iter().find(|(of, _)| *of == algorithm);
+            &own.unwrap_or(&self.validations[0]).1 // Keys have no other algorithm.
+        };
+        let claims: Claims = self.keys.current().verify(token, validation).map_err(Refusal::TokenInvalid)?;
         if let Left::Expired(ago) = claims.left(self.standing.clock.system())
             && ago > LEEWAY + grace
         {

@@ -7,6 +7,7 @@ mod api;
 mod auth;
 mod bans;
 mod clock;
+mod keys;
 mod random;
 mod rooms;
 mod standing;
@@ -15,8 +16,14 @@ mod webhook;
 
 pub use api::Api;
 pub use auth::TokenGate;
+pub use keys::{Keyring, Keys, KeysError, SECRET_BYTES};
 pub use rooms::words::{AvSync, HostLeaves};
-pub use rooms::{Rooms, RoomsConfig};
+pub use rooms::{Keeping, Rooms, RoomsConfig};
 pub use standing::Standing;
 pub use ticket::Tickets;
 pub use webhook::{Outbox, Receiver};
+
+/// Returns a new random secret.
+pub fn new_secret() -> [u8; SECRET_BYTES] {
+    random::bytes()
+}

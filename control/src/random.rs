@@ -7,7 +7,8 @@ use aws_lc_rs::rand;
 /// equally often.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-fn bytes<const N: usize>() -> [u8; N] {
+/// Returns random bytes.
+pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).expect("the system gives random bytes");
     bytes
@@ -29,14 +30,19 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Makes keys by which people prove that they come back to a room, without storing anything. A key is good in this
-/// process and in one life of the room.
+/// Makes keys by which people prove that they come back to a room, without storing anything about them. A key is good in one
+/// life of the room, for as long as the secret is the same.
 pub struct GuestKeys(hmac::Key);
 
 impl GuestKeys {
     /// Makes keys with a new random secret.
     pub fn new() -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes::<32>()))
+        Self::of(&bytes::<32>())
+    }
+
+    /// Makes keys with a secret. The same secret makes the same keys.
+    pub fn of(secret: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
     /// Returns the key of `person`. The slash separates, because neither names nor epochs hold one.

@@ -9,27 +9,30 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::{EncodingKey, Header, encode};
 use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use onmic_media::{Date, RoomName, SourceName};
+use onmic_media::{Date, ParticipantName, RoomName, SourceName};
 use onmic_room::PersonId;
 
+use crate::keys::{Keyring, Keys};
 use crate::random;
 
 /// The tickets of the node.
 pub struct Tickets {
-    key: Option<EncodingKey>,
+    keys: Arc<Keyring>,
     /// The grant that is good now for each source. Bounded by the seats of all rooms.
     grants: Mutex<HashMap<SourceName, Good>>,
 }
 
 /// A grant that is good now.
-struct Good {
-    id: String,
-    person: PersonId,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Good {
+    /// The `jti` of its tickets.
+    pub id: String,
+    /// Who has it.
+    pub person: PersonId,
 }
 
 /// A ticket, as it is sent to the person.
@@ -78,8 +81,12 @@ struct TicketClaims<'a> {
 impl Tickets {
     /// Begins without tickets. They are signed with `secret`, unless it is empty.
     pub fn new(secret: &str) -> Arc<Self> {
-        let key = (!secret.is_empty()).then(|| EncodingKey::from_secret(secret.as_bytes()));
-        Arc::new(Self { key, grants: Mutex::default() })
+        Self::with_keys(Keyring::new(Keys::of_secret(secret.as_bytes())))
+    }
+
+    /// Begins without tickets. One of `keys` signs them.
+    pub fn with_keys(keys: Arc<Keyring>) -> Arc<Self> {
+        Arc::new(Self { keys, grants: Mutex::default() })
     }
 
     /// Returns a ticket for `grant`. If the person has that grant already, the ticket has the same id as before.
@@ -106,7 +113,6 @@ impl Tickets {
             seat: grant.seat.unwrap_or(0),
             jti: &jti,
         };
-        let sign = |key| encode(&Header::default(), &claims, key).expect("claims of text and numbers are JSON");
         let place = if grant.name.is_host() { room.to_string() } else { format!("{room}/{participant}") };
         Ticket {
             room: room.to_string(),
@@ -115,10 +121,22 @@ impl Tickets {
             participant: participant.to_string(),
             whip: format!("/whip/{place}"),
             r#return: format!("/whep/{room}/{participant}/return"),
-            token: self.key.as_ref().map(sign),
+            token: self.keys.current().sign(&claims),
             expires: expires.to_string(),
             program_time: program_time.map(|time| time.to_string()),
         }
+    }
+
+    /// Returns the grants of a room, each with its participant.
+    pub fn of_room(&self, room: &RoomName) -> Vec<(ParticipantName, Good)> {
+        let grants = self.grants.lock();
+        let own = grants.iter().filter(|(name, _)| name.room == *room);
+        own.map(|(name, good)| (name.participant.clone(), good.clone())).collect()
+    }
+
+    /// Lets a grant of an earlier process be good again.
+    pub fn restore(&self, name: SourceName, good: Good) {
+        self.grants.lock().insert(name, good);
     }
 
     /// Whether the grant `id` is good for `name`.

@@ -2,9 +2,11 @@
 //!
 //! [`Outbox::put`] never waits. The number of events that wait is bounded, and the oldest is dropped first. The order
 //! within a room is kept, and a room whose event is tried again holds up no other room. Each body is signed: see
-//! [`sign`].
+//! [`sign`]. With a store, events outlive the process: each is kept until it is delivered or given up, so one that was delivered
+//! right before a crash may come again, with the same id.
 
-use std::collections::{HashSet, VecDeque};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,15 +20,18 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use metrics::counter;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use onmic_media::life::count_death;
 use onmic_media::{Date, DropReason, metric};
 use onmic_room::RoomName;
+use onmic_store::Store;
 
-use crate::random::hex;
+use crate::random::{self, hex};
 
 /// The most events that may wait.
 pub const WAITING_MAX: usize = 1_000;
@@ -39,62 +44,151 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// How long an event is tried before it is given up.
 const GIVE_UP: Duration = Duration::from_secs(600);
 
+/// The version of the records in the store.
+const VERSION: u32 = 1;
+
 /// An event on its way to the receiver.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Delivery {
+    /// The place in the order of all events, by which the store has it.
+    number: u64,
     room: RoomName,
     body: Bytes,
+}
+
+/// An event in the store.
+#[derive(Serialize, Deserialize)]
+struct Record<'a> {
+    version: u32,
+    #[serde(borrow)]
+    room: Cow<'a, str>,
+    #[serde(borrow)]
+    body: Cow<'a, str>,
+}
+
+impl Delivery {
+    fn record(&self) -> Vec<u8> {
+        let record =
+            Record { version: VERSION, room: self.room.as_str().into(), body: String::from_utf8_lossy(&self.body) };
+        serde_json::to_vec(&record).expect("texts are JSON")
+    }
+
+    fn read(number: u64, record: &[u8]) -> Option<Self> {
+        let Record { version, room, body } = serde_json::from_slice(record).ok()?;
+        let room = room.parse().ok().filter(|_| version == VERSION)?;
+        Some(Self { number, room, body: Bytes::from(body.into_owned()) })
+    }
 }
 
 /// The events that wait to be sent. Share it behind an `Arc`.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// The events, oldest first.
-    waiting: Mutex<VecDeque<Delivery>>,
+    waiting: Mutex<Waiting>,
     added: Notify,
+    /// Keeps the events until they are delivered or given up.
+    store: Option<Arc<Store>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The events, oldest first.
+    events: VecDeque<Delivery>,
+    /// The number of the last event.
+    last: u64,
 }
 
 impl Outbox {
-    /// Adds an event, which is given as JSON.
-    pub fn put(&self, room: &RoomName, epoch: &str, number: u64, at: Date, event: &str) {
-        let body = format!(r#"{{"room":"{room}","epoch":"{epoch}","number":{number},"at":"{at}","event":{event}}}"#);
-        let mut waiting = self.waiting.lock();
-        if waiting.len() >= WAITING_MAX {
-            waiting.pop_front();
-            DropReason::WebhookQueue.count(1);
+    /// Begins with the events that the process before has left in the store, in their order.
+    pub fn keeping(store: Arc<Store>, left: Vec<(u64, Vec<u8>)>) -> Self {
+        let mut waiting = Waiting::default();
+        for (number, record) in left {
+            waiting.last = waiting.last.max(number);
+            match Delivery::read(number, &record).filter(|_| waiting.events.len() < WAITING_MAX) {
+                Some(delivery) => waiting.events.push_back(delivery),
+                None => {
+                    DropReason::WebhookRecord.count(1);
+                    store.remove_event(number);
+                }
+            }
         }
-        waiting.push_back(Delivery { room: room.clone(), body: body.into() });
+        Self { waiting: Mutex::new(waiting), added: Notify::new(), store: Some(store) }
+    }
+
+    /// Adds an event, which is given as JSON. It gets an id, which is the same in each attempt to deliver it.
+    pub fn put(&self, room: &RoomName, epoch: &str, number: u64, at: Date, event: &str) {
+        let id = random::id();
+        let body = format!(
+            r#"{{"id":"{id}","room":"{room}","epoch":"{epoch}","number":{number},"at":"{at}","event":{event}}}"#
+        );
+        let mut waiting = self.waiting.lock();
+        if waiting.events.len() >= WAITING_MAX
+            && let Some(oldest) = waiting.events.pop_front()
+        {
+            DropReason::WebhookQueue.count(1);
+            self.forget(oldest.number);
+        }
+        waiting.last += 1;
+        let delivery = Delivery { number: waiting.last, room: room.clone(), body: body.into() };
+        if let Some(store) = &self.store {
+            store.put_event(delivery.number, delivery.record());
+        }
+        waiting.events.push_back(delivery);
         drop(waiting);
         self.added.notify_one();
     }
 
-    /// Takes out the oldest event of a room that is not among `busy`.
+    /// Takes out the oldest event of a room that is not among `busy`. It stays in the store.
     fn take(&self, busy: &HashSet<RoomName>) -> Option<Delivery> {
         let mut waiting = self.waiting.lock();
-        let index = waiting.iter().position(|delivery| !busy.contains(&delivery.room))?;
-        waiting.remove(index)
+        let index = waiting.events.iter().position(|delivery| !busy.contains(&delivery.room))?;
+        waiting.events.remove(index)
     }
 
-    /// Delivers events until `stop`. Those that wait then are lost.
+    fn forget(&self, number: u64) {
+        if let Some(store) = &self.store {
+            store.remove_event(number);
+        }
+    }
+
+    /// Delivers events until `stop`. Those that wait then are in the store, or lost without one.
     pub async fn run(self: Arc<Self>, receiver: Receiver, stop: CancellationToken) {
         let receiver = Arc::new(receiver);
+        let deliver = move |delivery: Delivery| {
+            let receiver = receiver.clone();
+            async move { receiver.deliver(&delivery).await }
+        };
+        self.run_with(deliver, stop).await;
+    }
+
+    /// Delivers events by `deliver`, one at a time of each room. An event whose delivery panics is given up.
+    async fn run_with<F>(&self, deliver: impl Fn(Delivery) -> F, stop: CancellationToken)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let mut busy = HashSet::new();
-        let mut under_way = JoinSet::new();
+        let mut tasks = JoinSet::new();
+        let mut under_way: HashMap<tokio::task::Id, (RoomName, u64)> = HashMap::new();
         loop {
             while let Some(delivery) = self.take(&busy) {
-                busy.insert(delivery.room.clone());
-                let receiver = receiver.clone();
-                under_way.spawn(async move {
-                    receiver.deliver(&delivery).await;
-                    delivery.room
-                });
+                let (room, number) = (delivery.room.clone(), delivery.number);
+                busy.insert(room.clone());
+                under_way.insert(tasks.spawn(deliver(delivery)).id(), (room, number));
             }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.added.notified() => {}
-                Some(done) = under_way.join_next() => {
-                    if let Ok(room) = done {
+                Some(ended) = tasks.join_next_with_id() => {
+                    let id = match ended {
+                        Ok((id, ())) => id,
+                        Err(error) => {
+                            count_death("webhook");
+                            counter!(metric::WEBHOOKS, "outcome" => "failed").increment(1);
+                            error.id()
+                        }
+                    };
+                    if let Some((room, number)) = under_way.remove(&id) {
                         busy.remove(&room);
+                        self.forget(number);
                     }
                 }
             }
@@ -198,6 +292,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use onmic_media::life::Lives;
+
     use super::*;
 
     fn put(outbox: &Outbox, room: &str, number: u64) {
@@ -227,6 +323,70 @@ mod tests {
         }
         let oldest = outbox.take(&HashSet::new()).unwrap();
         assert!(std::str::from_utf8(&oldest.body).unwrap().contains(r#""number":1,"#));
+    }
+
+    /// Delivers to a list until `stop`, and panics over the first event.
+    async fn deliver_all(outbox: &Outbox, panics: bool, expected: usize) -> Vec<String> {
+        let (stop, delivered) = (CancellationToken::new(), Arc::new(Mutex::new(Vec::new())));
+        let (list, ended, first) =
+            (delivered.clone(), stop.clone(), Arc::new(std::sync::atomic::AtomicBool::new(panics)));
+        let deliver = move |delivery: Delivery| {
+            let (list, ended, first) = (list.clone(), ended.clone(), first.clone());
+            async move {
+                assert!(!first.swap(false, std::sync::atomic::Ordering::Relaxed), "a fault of the delivery");
+                let mut list = list.lock();
+                list.push(String::from_utf8(delivery.body.to_vec()).unwrap());
+                if list.len() == expected {
+                    ended.cancel();
+                }
+            }
+        };
+        outbox.run_with(deliver, stop).await;
+        delivered.lock().clone()
+    }
+
+    #[tokio::test]
+    async fn a_delivery_that_panics_costs_its_event_and_the_room_goes_on() {
+        let outbox = Outbox::default();
+        for number in 1..=3 {
+            put(&outbox, "a", number);
+        }
+        let delivered = deliver_all(&outbox, true, 2).await;
+        assert!(delivered[0].contains(r#""number":2"#) && delivered[1].contains(r#""number":3"#), "{delivered:?}");
+    }
+
+    #[tokio::test]
+    async fn events_that_were_not_delivered_come_after_a_restart_with_their_ids_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let (store, kept) = Store::open(&path, Lives::default()).unwrap();
+        let outbox = Outbox::keeping(store.clone(), kept.events);
+        for number in 1..=12 {
+            put(&outbox, "a", number);
+        }
+        let waiting: Vec<Delivery> = outbox.waiting.lock().events.iter().cloned().collect();
+        let _under_way = outbox.take(&HashSet::new()).unwrap();
+        store.put_event(99, b"{}".to_vec());
+        store.close();
+        drop((store, outbox));
+        let (store, kept) = Store::open(&path, Lives::default()).unwrap();
+        assert_eq!(kept.events.len(), 13);
+        let outbox = Outbox::keeping(store.clone(), kept.events);
+        assert_eq!(
+            outbox.waiting.lock().events.iter().cloned().collect::<Vec<_>>(),
+            waiting,
+            "the ids are in the bodies"
+        );
+        put(&outbox, "a", 13);
+        assert_eq!(outbox.waiting.lock().events.back().unwrap().number, 100);
+        outbox.forget(1);
+        store.close();
+        drop((store, outbox));
+        let numbers = Store::open(&path, Lives::default()).unwrap().1.events;
+        assert_eq!(
+            numbers.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+            (2..=12).chain([100]).collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -6,6 +6,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use onmic_media::life::count_death;
+
 use crate::listener::Listener;
 
 /// A listener and the tasks of its connections. Their number is bounded by the [`Limiter`](crate::Limiter) that admits them.
@@ -54,6 +56,7 @@ impl Served {
 
 fn report(protocol: &'static str, ended: Result<(), JoinError>) {
     if let Err(error) = ended {
+        count_death("connection");
         tracing::error!(protocol, %error, "the task of a connection failed");
     }
 }

@@ -235,6 +235,8 @@ metric::label_values! {
     /// An audio frame has a time that the frames before it already fill.
     TranscodeOverlap => "transcode_overlap",
 
+    /// An event for a webhook was found in the state of an earlier process and cannot be read.
+    WebhookRecord => "webhook_record",
     /// The queue of webhooks was full; the oldest is dropped.
     WebhookQueue => "webhook_queue",
 

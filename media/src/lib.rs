@@ -24,6 +24,7 @@ pub mod frame;
 pub mod gate;
 pub mod hub;
 pub mod key;
+pub mod life;
 pub mod meter;
 pub mod metric;
 mod order;

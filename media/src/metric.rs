@@ -111,7 +111,7 @@ metrics_of_onmic! {
     WHEP_GIVEN_UP = "onmic_whep_given_up_total", Counter, ["reason"];
     /// Counts what was open by a token, a ticket or a seat and was ended, by the reasons below.
     PERMITS_ENDED = "onmic_permits_ended_total", Counter, ["reason"];
-    /// Counts threads that ended by a panic, by their name. Each was replaced.
+    /// Counts threads and tasks that ended by a panic, by their name. Each was replaced, or ended what it was for.
     THREADS_DIED = "onmic_threads_died_total", Counter, ["thread"];
     /// Measures the time since the last turn of the WebRTC thread that has been busy the longest, in seconds.
     RTC_TURN = "onmic_rtc_turn_seconds", Gauge, [];
@@ -127,6 +127,8 @@ metrics_of_onmic! {
     ROOM_CLIENTS = "onmic_room_clients", Gauge, [];
     /// Counts events of rooms.
     EVENTS = "onmic_events_total", Counter, ["kind"];
+    /// Counts writes of the state that a restart keeps, by outcome: written, failed.
+    STATE_WRITES = "onmic_state_writes_total", Counter, ["outcome"];
     /// Counts webhooks by outcome: sent, retried, failed.
     WEBHOOKS = "onmic_webhooks_total", Counter, ["outcome"];
 }

@@ -275,3 +275,26 @@ fn without_a_lead_the_clock_drives_the_mix_and_a_sink_can_stop_it() {
         std::thread::yield_now();
     }
 }
+
+/// A sink with a fault.
+struct Faulty;
+
+impl SoundSink for Faulty {
+    fn push(&mut self, _: Frame) -> Wanted {
+        panic!("a fault of the sink")
+    }
+}
+
+#[test]
+fn a_mixer_whose_thread_panics_says_that_it_no_longer_runs() {
+    let clock = NodeClock::new(Instant::now(), SystemTime::now());
+    let config = SoundConfig::new(Arc::new(Parameters::Opus(opus::Parameters::new(2))));
+    let mixer = SoundMixer::start(config, clock, Faulty).unwrap();
+    let silent = SoundInput { id: SILENT, feed: Feed::new(None), processing: Processing::default() };
+    mixer.set_inputs(vec![silent], None).unwrap();
+    let begun = Instant::now();
+    while mixer.is_running() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the thread goes on without a sink");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

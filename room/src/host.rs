@@ -24,22 +24,40 @@ pub(crate) struct Host {
     pub muted: Muted,
 }
 
+/// Whether the host is there. A deadline is a moment, or in a snapshot the time that is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Presence {
+pub enum Presence<T = Instant> {
     /// There is no host.
     #[default]
     None,
+    /// The host is connected, or publishes.
     There,
+    /// The host went, and nobody is told yet.
     Lost {
-        until: Instant,
+        /// Until when the host may come back unnoticed.
+        until: T,
     },
+    /// Everybody knows that the host is away.
     Away {
-        until: Instant,
+        /// Until when the room waits.
+        until: T,
     },
 }
 
+impl<T> Presence<T> {
+    /// Returns the same presence with another kind of deadline.
+    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Presence<U> {
+        match self {
+            Self::None => Presence::None,
+            Self::There => Presence::There,
+            Self::Lost { until } => Presence::Lost { until: map(until) },
+            Self::Away { until } => Presence::Away { until: map(until) },
+        }
+    }
+}
+
 impl Presence {
-    pub fn until(self) -> Option<Instant> {
+    pub(crate) fn until(self) -> Option<Instant> {
         match self {
             Self::None | Self::There => None,
             Self::Lost { until } | Self::Away { until } => Some(until),

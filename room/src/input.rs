@@ -104,3 +104,21 @@ pub enum Input {
         participant: ParticipantName,
     },
 }
+
+impl Input {
+    /// Returns the room that the input is for.
+    pub fn room(&self) -> &RoomName {
+        match self {
+            Self::Open { room, .. }
+            | Self::Configure { room, .. }
+            | Self::End { room, .. }
+            | Self::Join { room, .. }
+            | Self::Leave { room, .. }
+            | Self::Command { room, .. }
+            | Self::SourceConnecting { room, .. }
+            | Self::SourceUp { room, .. }
+            | Self::SourceChanged { room, .. }
+            | Self::SourceDown { room, .. } => room,
+        }
+    }
+}

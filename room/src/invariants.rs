@@ -22,9 +22,7 @@ impl Rooms {
     pub fn check_invariants(&self) -> Result<(), String> {
         for (name, room) in &self.rooms {
             ensure!(*name == room.name, "room {name} is kept under another name");
-            room.check_people()?;
-            room.check_sources()?;
-            room.check_deadlines()?;
+            room.check_alone()?;
             self.check_pk(room)?;
             self.check_mix(room)?;
             let listed = room.deadline.is_none_or(|at| self.deadlines.contains(&(at, name.clone())));
@@ -45,7 +43,7 @@ impl Rooms {
     }
 
     /// Both rooms of a PK agree on it.
-    fn check_pk(&self, room: &Room) -> Result<(), String> {
+    pub(crate) fn check_pk(&self, room: &Room) -> Result<(), String> {
         let name = &room.name;
         let Some(other) = room.pk.other() else { return Ok(()) };
         ensure!(other != name, "room {name} has a PK with itself");
@@ -64,7 +62,7 @@ impl Rooms {
 
     /// A mix has only sources that are up, each of them once. Nothing muted is heard or shown. Each source but a host's
     /// is that of somebody on mic.
-    fn check_mix(&self, room: &Room) -> Result<(), String> {
+    pub(crate) fn check_mix(&self, room: &Room) -> Result<(), String> {
         let name = &room.name;
         let mut seen = BTreeSet::new();
         for source in &room.mix.sources {
@@ -106,6 +104,13 @@ impl Rooms {
 }
 
 impl Room {
+    /// Checks the rules that concern no other room.
+    pub(crate) fn check_alone(&self) -> Result<(), String> {
+        self.check_people()?;
+        self.check_sources()?;
+        self.check_deadlines()
+    }
+
     /// A seat has one person, and a person one seat. Nobody who is seated, asks or is invited has left.
     fn check_people(&self) -> Result<(), String> {
         let name = &self.name;

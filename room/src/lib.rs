@@ -22,18 +22,23 @@ mod rooms;
 mod seat;
 mod settings;
 pub mod simulation;
+mod snapshot;
 mod source;
 mod view;
 
 pub use command::{Actor, Authority, Command, Who};
 pub use effect::{Effect, RevokeReason, Ticket};
 pub use event::{EndReason, Event, LeftReason, PkEndReason};
+pub use host::Presence;
 pub use input::Input;
 pub use mix::{Mix, MixSource};
 pub use onmic_names::{AvSync, InvalidSeat, ParticipantName, PersonId, RoomName, SEATS_MAX, SeatNo};
+pub use pk::Pk;
 pub use refused::{Refused, RefusedKind};
 pub use rooms::Rooms;
+pub use seat::{Muted, Phase};
 pub use settings::{HostLeaves, Limits, Settings, Timeouts};
+pub use snapshot::{HostSnapshot, PersonSnapshot, RequestSnapshot, SeatSnapshot, Snapshot, SourceSnapshot};
 pub use view::{
     HostView, InvitationView, MutedBy, MutedByView, PersonView, PkState, PkView, RequestView, RoomView, SeatState,
     SeatView, SourceView,

@@ -14,27 +14,52 @@ use crate::rooms::Rooms;
 use crate::view::{PkState, PkView};
 use onmic_names::RoomName;
 
+/// The PK of a room. A deadline is a moment, or in a snapshot the time that is left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Pk {
+pub enum Pk<T = Instant> {
+    /// There is no PK.
     #[default]
     None,
+    /// This room has proposed one.
     Proposed {
+        /// The room that was asked.
         to: RoomName,
-        until: Instant,
+        /// Until when the proposal waits.
+        until: T,
     },
+    /// Another room has proposed one.
     Offered {
+        /// The room that asks.
         from: RoomName,
-        until: Instant,
+        /// Until when the proposal waits.
+        until: T,
     },
+    /// Both programs show both hosts.
     On {
+        /// The other room.
         with: RoomName,
         /// When the PK ends, while this room's host has no source.
-        until: Option<Instant>,
+        until: Option<T>,
     },
 }
 
+impl<T> Pk<T> {
+    /// Returns the same PK with another kind of deadline.
+    pub(crate) fn map<U>(&self, map: impl FnOnce(T) -> U) -> Pk<U>
+    where
+        T: Copy,
+    {
+        match self {
+            Self::None => Pk::None,
+            Self::Proposed { to, until } => Pk::Proposed { to: to.clone(), until: map(*until) },
+            Self::Offered { from, until } => Pk::Offered { from: from.clone(), until: map(*until) },
+            Self::On { with, until } => Pk::On { with: with.clone(), until: until.map(map) },
+        }
+    }
+}
+
 impl Pk {
-    pub fn other(&self) -> Option<&RoomName> {
+    pub(crate) fn other(&self) -> Option<&RoomName> {
         match self {
             Self::None => None,
             Self::Proposed { to: other, .. } | Self::Offered { from: other, .. } | Self::On { with: other, .. } => {
@@ -43,7 +68,7 @@ impl Pk {
         }
     }
 
-    pub fn until(&self) -> Option<Instant> {
+    pub(crate) fn until(&self) -> Option<Instant> {
         match self {
             Self::None => None,
             Self::Proposed { until, .. } | Self::Offered { until, .. } => Some(*until),
@@ -61,7 +86,7 @@ impl Pk {
     }
 
     /// Returns the reason to end it once its deadline has passed.
-    pub fn end_reason(&self) -> PkEndReason {
+    pub(crate) fn end_reason(&self) -> PkEndReason {
         if let Self::On { .. } = self { PkEndReason::HostGone } else { PkEndReason::Expired }
     }
 }

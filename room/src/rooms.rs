@@ -10,6 +10,7 @@ use crate::command::{Actor, Command, Who};
 use crate::effect::{Effect, RevokeReason, Step};
 use crate::event::{EndReason, Event, LeftReason, PkEndReason};
 use crate::input::Input;
+use crate::mix::Mix;
 use crate::pk::Pk;
 use crate::refused::Refused;
 use crate::room::Room;
@@ -21,13 +22,13 @@ use onmic_names::{ParticipantName, PersonId, RoomName, SeatNo};
 /// All rooms of a node. It reads no clock: the caller passes `now`, which never goes back.
 #[derive(Debug)]
 pub struct Rooms {
-    limits: Limits,
+    pub(crate) limits: Limits,
     /// The settings of rooms that come to be by themselves.
     defaults: Settings,
     pub(crate) rooms: BTreeMap<RoomName, Room>,
     pub(crate) deadlines: BTreeSet<(Instant, RoomName)>,
     /// The highest number of an event of any room that has ended. No later room repeats a number.
-    last_number: u64,
+    pub(crate) last_number: u64,
 }
 
 impl Rooms {
@@ -67,6 +68,18 @@ impl Rooms {
         }
         self.assert_invariants();
         step.effects
+    }
+
+    /// Returns the room whose deadline is next.
+    pub fn next_due(&self) -> Option<&RoomName> {
+        self.deadlines.first().map(|(_, room)| room)
+    }
+
+    /// Takes a room out in which a step has failed half-way, so that no rule need hold in it. Others lose their PK with it.
+    pub fn evict(&mut self, name: &RoomName) -> Vec<Effect> {
+        let known = self.rooms.contains_key(name);
+        self.drop_quietly(name);
+        if known { vec![Effect::Ended { room: name.clone() }] } else { Vec::new() }
     }
 
     /// Returns a room as it is now.
@@ -344,13 +357,18 @@ impl Rooms {
         }
     }
 
-    fn update_mix(&mut self, step: &mut Step, name: &RoomName) {
-        let Some(room) = self.rooms.get(name) else { return };
+    /// Composes the program of a room as it is now.
+    pub(crate) fn composed(&self, name: &RoomName) -> Option<Mix> {
+        let room = self.rooms.get(name)?;
         let partner = match &room.pk {
             Pk::On { with, .. } => self.rooms.get(with).and_then(Room::host_in_mix),
             _ => None,
         };
-        let mix = room.compose(partner);
+        Some(room.compose(partner))
+    }
+
+    fn update_mix(&mut self, step: &mut Step, name: &RoomName) {
+        let (Some(mix), Some(room)) = (self.composed(name), self.rooms.get(name)) else { return };
         if mix == room.mix {
             return;
         }
@@ -360,7 +378,7 @@ impl Rooms {
         }
     }
 
-    fn update_deadline(&mut self, name: &RoomName) {
+    pub(crate) fn update_deadline(&mut self, name: &RoomName) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         let deadline = room.next_deadline();
         if deadline == room.deadline {

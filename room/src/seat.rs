@@ -27,17 +27,48 @@ pub(crate) struct Occupant {
     pub phase: Phase,
 }
 
+/// How far the person on a seat is. A deadline is a moment, or in a snapshot the time that is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Invited { until: Instant },
-    Granted { until: Instant },
-    Connecting { until: Instant },
+pub enum Phase<T = Instant> {
+    /// Has to accept an invitation.
+    Invited {
+        /// Until when the seat waits.
+        until: T,
+    },
+    /// Has the ticket.
+    Granted {
+        /// Until when the seat waits.
+        until: T,
+    },
+    /// Connects.
+    Connecting {
+        /// Until when the seat waits.
+        until: T,
+    },
+    /// Is heard and seen.
     OnMic,
-    Away { until: Instant },
+    /// Has a source that is down.
+    Away {
+        /// Until when the seat waits.
+        until: T,
+    },
+}
+
+impl<T> Phase<T> {
+    /// Returns the same phase with another kind of deadline.
+    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Phase<U> {
+        match self {
+            Self::Invited { until } => Phase::Invited { until: map(until) },
+            Self::Granted { until } => Phase::Granted { until: map(until) },
+            Self::Connecting { until } => Phase::Connecting { until: map(until) },
+            Self::OnMic => Phase::OnMic,
+            Self::Away { until } => Phase::Away { until: map(until) },
+        }
+    }
 }
 
 impl Phase {
-    pub fn until(self) -> Option<Instant> {
+    pub(crate) fn until(self) -> Option<Instant> {
         match self {
             Self::Invited { until } | Self::Granted { until } | Self::Connecting { until } | Self::Away { until } => {
                 Some(until)
@@ -58,28 +89,32 @@ impl Phase {
 
 /// What is muted of a participant. The host's mutes and their own are kept apart: lifting one does not lift the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Muted {
+pub struct Muted {
+    /// The host has muted the video.
     pub video_by_host: bool,
+    /// The host has muted the audio.
     pub audio_by_host: bool,
+    /// The participant has muted the video.
     pub video_by_self: bool,
+    /// The participant has muted the audio.
     pub audio_by_self: bool,
 }
 
 impl Muted {
-    pub fn video(self) -> bool {
+    pub(crate) fn video(self) -> bool {
         self.video_by_host || self.video_by_self
     }
 
-    pub fn audio(self) -> bool {
+    pub(crate) fn audio(self) -> bool {
         self.audio_by_host || self.audio_by_self
     }
 
     /// Returns the mutes without those of the host.
-    pub fn own(self) -> Self {
+    pub(crate) fn own(self) -> Self {
         Self { video_by_host: false, audio_by_host: false, ..self }
     }
 
-    pub fn view(self) -> MutedByView {
+    pub(crate) fn view(self) -> MutedByView {
         let by = |host: bool, own: bool| match (host, own) {
             (true, _) => Some(MutedBy::Host),
             (false, true) => Some(MutedBy::Myself),

@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use onmic_media::feed::{Accept, Unavailable};
+use onmic_media::life::Lives;
 use onmic_media::{
     AvSync, Codec, Demand, DropReason, Entry, Feed, Holder, MediaKind, Parameters, Permit, Publication, TrackKey,
 };
@@ -22,7 +23,7 @@ use crate::negotiate::{self, Mismatch, Receiving, Sending};
 use crate::places::{NoPlace, Place, Places, Purpose, Taken};
 use crate::sdp::Offer;
 use crate::session::{Answer, PatchRefused, Patched, SessionId};
-use crate::shard::{Command, Lives, Opening, Shard, Watching};
+use crate::shard::{Command, Opening, Shard, Watching};
 use crate::streams::Streams;
 use crate::transport::{Credentials, Identity};
 
@@ -89,7 +90,7 @@ impl Rtc {
         let count = count.min(SHARDS_MAX);
         let identity = Identity::generate()?;
         let announce = Announce::new(config, Instant::now())?;
-        let lives = Lives::new();
+        let lives = Lives::default();
         if let Some(port) = announce.port_that_is_too_high(count) {
             return Err(Error::AnnouncedPort { port, shards: count });
         }

@@ -142,6 +142,37 @@ fn without_a_secret_the_server_listens_on_loopback_only() {
     assert!(!format!("{config:?}").contains(SECRET));
 }
 
+#[test]
+fn keys_in_files_close_the_server_and_there_is_one_secret() {
+    for option in ["--auth-secret-file", "--auth-keys-file"] {
+        assert_eq!(load(&[option, "/etc/onmic/keys"]).unwrap().address().unwrap().to_string(), "0.0.0.0");
+    }
+    let both = load(&["--auth-secret", SECRET, "--auth-secret-file", "/etc/onmic/secret"]);
+    assert!(matches!(both, Err(ConfigError::TwoSecrets)));
+    assert_eq!(Config::secret_of_file(format!("{SECRET}\r\n").as_bytes()).unwrap(), SECRET.as_bytes());
+    for short in ["", "\n", "sesame\n"] {
+        let refused = Config::secret_of_file(short.as_bytes()).unwrap_err().to_string();
+        assert!(refused.contains("auth.secret_file is too short"), "{refused}");
+    }
+}
+
+#[test]
+fn it_is_told_where_tokens_come_in_clear() {
+    let told = |arguments: &[&str]| {
+        let arguments: Vec<_> = ["--auth-secret", SECRET].iter().chain(arguments).copied().collect();
+        let sentences = load(&arguments).unwrap().in_clear().unwrap();
+        ["HTTP on port", "keys of RTMP"].map(|word| sentences.iter().any(|sentence| sentence.contains(word)))
+    };
+    let tls = ["--http-tls-certificate", "c.pem", "--http-tls-key", "k.pem"];
+    assert_eq!(told(&[]), [true, true]);
+    assert_eq!(told(&["--rtmp-port", "0"]), [true, false]);
+    assert_eq!(told(&tls), [false, true]);
+    assert_eq!(told(&[&tls[..], &["--rtmp-port", "0"]].concat()), [false, false]);
+    assert_eq!(told(&["--host", "127.0.0.1"]), [false, false]);
+    assert_eq!(told(&["--http-trusted-proxies", "127.0.0.0/8,10.1.0.0/16"]), [false, false]);
+    assert!(load(&[]).unwrap().in_clear().unwrap().is_empty());
+}
+
 /// Returns whether the default of an option is a number, a time, a size or a list.
 fn has_a_range(option: &Opt) -> bool {
     match &option.default {

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::Deriver;
+use onmic_media::life::{Deaths, Lives, guarded};
 use onmic_media::program::{Brings, Keyframes, TimelineId};
 use onmic_media::{Feed, Hub, Inlet, MediaKind, Program, Returns, RoomName, SourceName, ViewerKind};
 use onmic_mixer::compose;
@@ -27,6 +28,9 @@ pub use direction::{Directed, Direction};
 pub use error::Error;
 pub use report::{Report, Reporter, Reports, reports};
 use take::Take;
+
+/// The name of the thread.
+const THREAD: &str = "stage";
 
 /// How often the stage reads the meters, which is as often as the mixer writes them.
 const TICK: Duration = Duration::from_millis(100);
@@ -69,6 +73,7 @@ pub struct Stage {
     wishes: Mutex<Wishes>,
     bell: Condvar,
     reporter: Reporter,
+    lives: Lives,
 }
 
 #[derive(Default)]
@@ -105,9 +110,10 @@ impl Stage {
     ) -> Result<(Arc<Self>, Reports, JoinHandle<()>), Error> {
         let (wishes, bell) = (Mutex::default(), Condvar::new());
         let (reporter, reports) = reports();
-        let stage = Arc::new(Self { hub, deriver, config, wishes, bell, reporter });
+        let lives = Lives::default();
+        let stage = Arc::new(Self { hub, deriver, config, wishes, bell, reporter, lives });
         let director = stage.clone();
-        let thread = std::thread::Builder::new().name("stage".to_owned()).spawn(move || director.run());
+        let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || director.live());
         let thread = thread.map_err(Error::Thread)?;
         Ok((stage, reports, thread))
     }
@@ -135,16 +141,54 @@ impl Stage {
         self.bell.notify_one();
     }
 
+    /// Completes when the thread has died twice within a minute. It is not replaced then.
+    pub async fn failed(&self) -> String {
+        self.lives.failed().await
+    }
+
+    /// Directs the rooms, after a panic from the beginning: all that is wanted is in the wishes.
+    fn live(&self) {
+        let mut deaths = Deaths::default();
+        while guarded(THREAD, || self.run()).is_none() {
+            if !deaths.may_begin_again(Instant::now()) {
+                return self.lives.fail(THREAD.to_owned());
+            }
+            let mut wishes = self.wishes.lock();
+            let all: Vec<_> = wishes.directions.keys().cloned().collect();
+            wishes.dirty.extend(all);
+        }
+    }
+
     fn run(&self) {
         let mut rooms: HashMap<RoomName, Room> = HashMap::new();
+        let mut died: HashMap<RoomName, Deaths> = HashMap::new();
         while let Some(due) = self.wait(&rooms) {
-            for Due { name, direction, returns, dirty } in due {
-                let room = rooms.entry(name.clone()).or_default();
-                self.direct_room(&name, room, direction.as_ref(), &returns, dirty);
-                if direction.is_none() && room.is_idle() {
-                    rooms.remove(&name);
-                }
+            for due in due {
+                self.guard(&due, &mut rooms, &mut died, |room| self.direct_room(&due, room));
             }
+        }
+    }
+
+    /// Directs a room by `direct`. A room in which that panics begins again, and after a second time within a minute waits for the
+    /// next wish.
+    fn guard(
+        &self,
+        due: &Due,
+        rooms: &mut HashMap<RoomName, Room>,
+        died: &mut HashMap<RoomName, Deaths>,
+        direct: impl FnOnce(&mut Room),
+    ) {
+        let name = &due.name;
+        let room = rooms.entry(name.clone()).or_default();
+        if guarded(THREAD, || direct(room)).is_none() {
+            tracing::error!(room = %name, "directing a room failed; its program begins again");
+            rooms.remove(name);
+            if died.entry(name.clone()).or_default().may_begin_again(Instant::now()) {
+                self.wishes.lock().dirty.insert(name.clone());
+            }
+        } else if due.direction.is_none() && room.is_idle() {
+            rooms.remove(name);
+            died.remove(name);
         }
     }
 
@@ -170,14 +214,8 @@ impl Stage {
         Some(due.collect())
     }
 
-    fn direct_room(
-        &self,
-        name: &RoomName,
-        room: &mut Room,
-        direction: Option<&Direction>,
-        returns: &HashMap<SourceName, Returning>,
-        dirty: bool,
-    ) {
+    fn direct_room(&self, due: &Due, room: &mut Room) {
+        let Due { name, direction, returns, dirty } = due;
         let program = self.hub.director(name);
         let (Some(program), Some(direction)) = (program, direction) else {
             self.off(name, room, returns);
@@ -186,7 +224,7 @@ impl Stage {
         if room.program.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &program)) {
             *room = Room { program: Some(program.clone()), ..Room::default() };
         }
-        if dirty && !direction.sources.is_empty() {
+        if *dirty && !direction.sources.is_empty() {
             let outcome = self.carry_out(name, room, direction, &program, returns);
             if let Err(error) = outcome {
                 tracing::error!(room = %name, error = &error as &dyn std::error::Error, "the program could not be mixed");
@@ -226,6 +264,7 @@ impl Stage {
         }
         if !room.take.as_ref().is_some_and(|take| take.can_show(direction, &self.hub)) {
             let next = Take::start(direction, &self.hub, program, &self.config)?;
+            room.silent = false;
             // The take before goes on until the program has spliced, and ends when the program does not want it any
             // more.
             room.before = std::mem::replace(&mut room.take, next).filter(Take::is_on_air);
@@ -273,7 +312,10 @@ impl Stage {
                 }
             }
             // The video of the take is over, by plan or by failure, so the room is looked at again.
-            if take.clear() {
+            let over = take.clear();
+            let silent = !take.is_heard();
+            let became_silent = silent && !std::mem::replace(&mut room.silent, silent);
+            if over || (became_silent && room.deaths.may_begin_again(Instant::now())) {
                 self.wishes.lock().dirty.insert(name.clone());
             }
         }
@@ -377,6 +419,10 @@ struct Room {
     /// The sources of the direction that was carried out last.
     sources: Vec<SourceName>,
     state: Option<ProgramState>,
+    /// Whether the audio of the take has ended by itself.
+    silent: bool,
+    /// When that happened.
+    deaths: Deaths,
 }
 
 impl Room {
@@ -395,6 +441,35 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_room_whose_direction_panics_begins_again_once_and_others_go_on() {
+        let clock = onmic_media::NodeClock::new(Instant::now(), std::time::SystemTime::now());
+        let hub = Hub::new(clock, onmic_media::hub::HubLimits::default(), None);
+        let config = StageConfig {
+            canvas: Size::FULL_HD,
+            frame_rate_max: 30.0,
+            pictures: compose::Settings::default(),
+            sound: OutputSettings::default(),
+        };
+        let (stage, _reports, thread) = Stage::start(hub, None, config).unwrap();
+        stage.stop();
+        thread.join().unwrap(); // The test does the thread's work.
+        let (mut rooms, mut died) = (HashMap::new(), HashMap::new());
+        let [red, blue] = ["red", "blue"].map(|room| Due {
+            name: room.parse().unwrap(),
+            direction: Some(Direction::default()),
+            returns: HashMap::new(),
+            dirty: true,
+        });
+        let begins_again = || std::mem::take(&mut stage.wishes.lock().dirty).contains(&red.name);
+        stage.guard(&blue, &mut rooms, &mut died, |_| {});
+        for again in [true, false] {
+            stage.guard(&red, &mut rooms, &mut died, |_| panic!("a fault of the direction"));
+            assert_eq!(begins_again(), again);
+        }
+        assert_eq!(rooms.keys().collect::<Vec<_>>(), [&blue.name]);
+    }
 
     #[test]
     fn a_source_that_leaves_is_noticed_once() {

@@ -78,6 +78,11 @@ impl Take {
             && hub.source(&self.lead).is_some_and(|source| Arc::ptr_eq(source.feed(), &self.feed))
     }
 
+    /// Whether its audio is mixed. A thread that dies leaves the take silent.
+    pub(super) fn is_heard(&self) -> bool {
+        self.sound.is_running()
+    }
+
     /// Whether its video is in the program, or will be.
     pub(super) fn is_on_air(&self) -> bool {
         self.pictures.as_ref().is_some_and(|pictures| pictures.inlet.is_wanted() && pictures.mixer.is_running())

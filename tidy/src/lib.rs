@@ -9,13 +9,14 @@ pub mod arrows;
 pub mod counted;
 pub mod files;
 pub mod forbidden;
+pub mod owned;
 pub mod project;
 pub mod source;
 
 #[cfg(test)]
 mod tests {
     use crate::project::Project;
-    use crate::{arrows, counted, files, forbidden};
+    use crate::{arrows, counted, files, forbidden, owned};
 
     /// Panics with all findings, so that one run shows everything that has to be fixed.
     fn nothing(found: Vec<String>) {
@@ -45,6 +46,11 @@ mod tests {
     #[test]
     fn a_viewer_has_no_task_channel_or_lock() {
         nothing(forbidden::per_viewer(&Project::read()));
+    }
+
+    #[test]
+    fn threads_and_tasks_have_an_owner() {
+        nothing(owned::without_an_owner(&Project::read()));
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Modify for Bearer {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let bearer = Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
         let bearer = bearer.description(Some(
-            "A JWT signed by HS256 with auth.secret; also as ?token=. Without a secret the server asks for no tokens.",
+            "A JWT signed with a key of the server (auth.secret, auth.keys_file); also as ?token=. Without keys the server asks for no tokens.",
         ));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));

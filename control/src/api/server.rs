@@ -14,7 +14,7 @@ use super::Api;
 pub struct Server {
     /// The version of onmic.
     version: &'static str,
-    /// The TCP port that takes RTMP.
+    /// The TCP port that takes RTMP; 0 if none does.
     rtmp_port: u16,
     /// The application of RTMP URLs, the path between the host and the stream key.
     rtmp_app: String,

@@ -53,8 +53,13 @@ pub struct Live {
 
 impl Live {
     pub fn new(opened: WallTime) -> Self {
+        Self::with_log(Log::new(), opened)
+    }
+
+    /// Begins with a log.
+    pub fn with_log(log: Log, opened: WallTime) -> Self {
         Self {
-            log: Log::new(),
+            log,
             opened,
             persons: HashMap::new(),
             clients: BTreeMap::new(),

@@ -31,6 +31,11 @@ impl Log {
         Self { epoch: random::id(), number: 0, kept: VecDeque::new() }
     }
 
+    /// Goes on with the log of a life that an earlier process began. No message of that time is kept.
+    pub fn resumed(epoch: String, number: u64) -> Self {
+        Self { epoch, number, kept: VecDeque::new() }
+    }
+
     /// Returns the id of this life of the room.
     pub fn epoch(&self) -> &str {
         &self.epoch

@@ -8,9 +8,12 @@
 //! what they are told, and pictures are decoded before.
 
 pub mod audience;
+mod broken;
 mod decoder;
 pub mod event;
 mod expel;
+mod keep;
+mod kept;
 mod live;
 mod log;
 pub mod look;
@@ -19,6 +22,7 @@ pub mod order;
 pub mod program;
 pub mod rate;
 pub mod refusal;
+mod reports;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -28,7 +32,7 @@ mod watch;
 pub mod wire;
 pub mod words;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -42,16 +46,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use onmic_media::life::guarded;
 use onmic_media::name::Principal;
 use onmic_media::{DropReason, Ending, Hub, NoShare, Share, Shares, SourceName, WallTime, metric};
 use onmic_room::{
-    Actor, Authority, AvSync, Effect, Event, Input, Limits, ParticipantName, PersonId, PersonView, Refused, RoomName,
-    RoomView, Settings,
+    Actor, Authority, AvSync, Effect, Event, Input, Limits, PersonId, PersonView, Refused, RoomName, RoomView, Settings,
 };
-use onmic_stage::{Report, Reports};
+use onmic_stage::Reports;
 
 use decoder::Decoder;
 use event::{RoomEvent, ServerMessage, You};
+use keep::Keeper;
 use live::{CONNECTIONS_MAX, Known, Live};
 use mailbox::{Closing, Mailbox};
 use order::{Done, Order};
@@ -59,7 +64,8 @@ use program::Stage;
 use rate::Rates;
 use refusal::Denied;
 use wire::{RoomState, Wire};
-use words::ProgramState;
+
+pub use keep::Keeping;
 
 use crate::random::{self, GuestKeys};
 use crate::standing::Standing;
@@ -69,6 +75,9 @@ use crate::webhook::Outbox;
 /// The most people of a room whose coming and going is told one by one. Beyond it clients are told only the number of
 /// people, because to tell everybody about everybody grows with the square of that number.
 const PERSONS_ANNOUNCED: usize = 200;
+
+/// The name under which a panic in the work for a room is counted. No thread of its own does that work.
+const ROOM_THREAD: &str = "room";
 
 /// The limits of the node's rooms, and the settings of new ones.
 #[derive(Clone, Debug)]
@@ -91,6 +100,7 @@ pub struct Rooms {
     webhooks: Option<Arc<Outbox>>,
     config: RoomsConfig,
     guests: GuestKeys,
+    keeper: Option<Keeper>,
     decoder: Decoder,
     desk: Mutex<Desk>,
     /// Is notified when the machine's next deadline has changed.
@@ -99,6 +109,8 @@ pub struct Rooms {
     next_client: AtomicU64,
     stop: CancellationToken,
     connections: TaskTracker,
+    /// Rooms with effects that a caller with the lock of another room has left for the task of deadlines.
+    left: Mutex<Touched>,
 }
 
 /// The machine, and the cells of the rooms, with which its decisions are filed.
@@ -183,15 +195,31 @@ impl Rooms {
         webhooks: Option<Arc<Outbox>>,
         stop: CancellationToken,
     ) -> Result<Arc<Self>, Refused> {
+        Self::keeping(config, hub, standing, stage, webhooks, stop, None)
+    }
+
+    /// Begins with the rooms of the process before, and keeps them for the next one.
+    pub fn keeping(
+        config: RoomsConfig,
+        hub: Arc<Hub>,
+        standing: impl Into<Standing>,
+        stage: Arc<dyn Stage>,
+        webhooks: Option<Arc<Outbox>>,
+        stop: CancellationToken,
+        keeping: Option<Keeping>,
+    ) -> Result<Arc<Self>, Refused> {
         let machine = onmic_room::Rooms::new(config.limits, config.defaults.clone())?;
         let clients = Shares::new("connections to the events of rooms", config.clients, config.clients_each);
-        Ok(Arc::new(Self {
+        let guests = keeping.as_ref().map_or_else(GuestKeys::new, |keeping| GuestKeys::of(&keeping.guests));
+        let (keeper, records) = keeping.map(|keeping| (Keeper::new(keeping.store), keeping.records)).unzip();
+        let rooms = Arc::new(Self {
             hub,
             standing: standing.into(),
             stage,
             webhooks,
             config,
-            guests: GuestKeys::new(),
+            guests,
+            keeper,
             decoder: Decoder::default(),
             desk: Mutex::new(Desk { machine, cells: HashMap::new() }),
             due: Notify::new(),
@@ -199,15 +227,20 @@ impl Rooms {
             next_client: AtomicU64::new(0),
             stop,
             connections: TaskTracker::new(),
-        }))
+            left: Mutex::default(),
+        });
+        rooms.take_up(records.unwrap_or_default());
+        Ok(rooms)
     }
 
     /// Keeps the deadlines, watches sources and viewers and reads the reports of the stage. Ends when the node stops
     /// and every client is told.
     pub async fn run(self: Arc<Self>, reports: Reports) {
-        tokio::join!(self.keep_deadlines(), self.hear_all(reports), watch::run(&self), audience::run(&self));
+        let (deadlines, states) = (self.keep_deadlines(), self.keep_states());
+        tokio::join!(deadlines, states, self.hear_all(reports), watch::run(&self), audience::run(&self));
         self.connections.close();
         self.connections.wait().await;
+        self.keep_last();
     }
 
     /// Returns a token for the task that serves a client. [`Rooms::run`] waits until it is dropped.
@@ -226,7 +259,11 @@ impl Rooms {
             };
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = self.due.notified() => continue,
+                () = self.due.notified() => {
+                    let left = std::mem::take(&mut *self.left.lock());
+                    self.settle_all(left);
+                    continue;
+                }
                 () = lapse => {}
             }
             self.lapse();
@@ -238,20 +275,22 @@ impl Rooms {
         let touched = {
             let mut desk = self.desk.lock();
             let now = self.now();
-            let effects = desk.machine.handle_timeout(now);
-            desk.file(now, effects)
+            let room = desk.machine.next_due().cloned();
+            let machine = &mut desk.machine;
+            match (guarded(ROOM_THREAD, || machine.handle_timeout(now)), room) {
+                (Some(effects), _) => desk.file(now, effects),
+                (None, Some(room)) => {
+                    self.evict(&mut desk, now, room);
+                    Touched::new()
+                }
+                (None, None) => Touched::new(),
+            }
         };
         self.settle_all(touched);
     }
 
     fn now(&self) -> Instant {
         self.standing.clock.now()
-    }
-
-    async fn hear_all(&self, mut reports: Reports) {
-        while let Some(reports) = self.stop.run_until_cancelled(reports.next()).await {
-            reports.into_iter().for_each(|report| self.hear(report));
-        }
     }
 
     /// Tells the machine what has happened, and carries out what it decides.
@@ -287,11 +326,18 @@ impl Rooms {
     ) -> Result<Step<T>, Denied> {
         let now = self.now();
         let before = desk.machine.next_timeout();
-        let effects = desk.machine.apply(now, input)?;
+        let room = input.room().clone();
+        let machine = &mut desk.machine;
+        let stepped = guarded(ROOM_THREAD, || {
+            let effects = machine.apply(now, input)?;
+            let answer = look(machine, &effects);
+            Ok::<_, Refused>((effects, answer))
+        });
+        let Some(stepped) = stepped else { return Err(self.evict(desk, now, room)) };
+        let (effects, answer) = stepped?;
         if desk.machine.next_timeout() != before {
             self.due.notify_one();
         }
-        let answer = look(&desk.machine, &effects);
         Ok(Step { answer, touched: desk.file(now, effects) })
     }
 
@@ -329,7 +375,15 @@ impl Rooms {
         }
     }
 
+    /// Carries out one effect. A room in which that panics ends.
     fn carry_out(&self, room: &RoomName, live: &mut Option<Live>, now: Instant, effect: Effect) {
+        self.note(room);
+        if guarded(ROOM_THREAD, || self.try_to_carry_out(room, live, now, effect)).is_none() {
+            self.end_broken(room, live);
+        }
+    }
+
+    fn try_to_carry_out(&self, room: &RoomName, live: &mut Option<Live>, now: Instant, effect: Effect) {
         match effect {
             Effect::Event { event, .. } => self.announce(room, live, now, &event),
             Effect::Ticket(ticket) => {
@@ -427,42 +481,11 @@ impl Rooms {
         let newest = self.hub.director(&grant.name.room).and_then(|program| program.newest_wall());
         let program_time = newest.map(|newest| calendar.date(newest));
         let ticket = self.standing.tickets.issue(grant, calendar.at(now), program_time);
+        self.note(&grant.name.room);
         if let Some(live) = live {
             live.tell(grant.person, &ServerMessage::Ticket { ticket: &ticket }.render().into());
         }
         ticket
-    }
-
-    /// Takes in a report of the stage.
-    pub fn hear(&self, report: Report) {
-        let now = self.now();
-        let (Report::Program(room, _) | Report::Speaking(room, _)) = &report;
-        let Ok(cell) = self.cell(room) else { return };
-        let mut live = cell.live.lock();
-        let Some(live) = &mut *live else { return };
-        match &report {
-            Report::Program(_, program) => self.set_program_state(live, room, now, (*program).into()),
-            Report::Speaking(_, sources) => self.set_speaking(live, room, now, sources),
-        }
-    }
-
-    fn set_speaking(&self, live: &mut Live, room: &RoomName, now: Instant, sources: &[SourceName]) {
-        let own = sources.iter().filter(|source| source.room == *room);
-        let speaking: BTreeSet<ParticipantName> = own.map(|source| source.participant.clone()).collect();
-        let before = std::mem::replace(&mut live.speaking, speaking.clone());
-        for participant in before.symmetric_difference(&speaking) {
-            let speaks = speaking.contains(participant);
-            let event = RoomEvent::Speaking { participant: participant.to_string(), speaking: speaks };
-            self.tell_all(live, room, now, &event, false);
-        }
-    }
-
-    fn set_program_state(&self, live: &mut Live, room: &RoomName, now: Instant, program: ProgramState) {
-        if live.program != program {
-            live.program = program;
-            let event = RoomEvent::ProgramChanged { program: live.told_program(room) };
-            self.tell_all(live, room, now, &event, true);
-        }
     }
 
     /// Lets a person into a room. When this returns, `mailbox` holds the messages that they get first.

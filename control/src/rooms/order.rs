@@ -202,6 +202,7 @@ impl Rooms {
             return Ok(Changed { program: Some(program()), ..Changed::default() }.into());
         }
         live.look = look;
+        self.note(room);
         self.stage.direct(room, &live.mix, &live.look);
         let program = live.told_program(room);
         self.tell_all(live, room, self.now(), &RoomEvent::ProgramChanged { program: program.clone() }, true);

@@ -12,7 +12,7 @@ use super::look::{Look, OverlayBody};
 use super::*;
 use crate::ticket::Tickets;
 
-struct NoStage;
+pub struct NoStage;
 
 impl Stage for NoStage {
     fn direct(&self, _: &RoomName, _: &Mix, _: &Look) {}
@@ -65,7 +65,7 @@ fn chat() -> Order {
     Order::Chat("hello".to_owned())
 }
 
-fn logo() -> OverlayBody {
+pub fn logo() -> OverlayBody {
     const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
     let place = json!({"x": 0.1, "y": 0.1, "width": 0.2, "height": 0.2});
     serde_json::from_value(json!({"id": "logo", "kind": "image", "place": place, "image": PIXEL})).unwrap()

@@ -18,6 +18,7 @@ mod cache;
 mod directives;
 mod document;
 mod driver;
+mod drivers;
 mod stream;
 mod view;
 
@@ -37,13 +38,13 @@ use onmic_packager::names::File;
 use onmic_packager::{Chain, Settings};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{EdgeError, admit};
 use cache::Cache;
 use document::Document;
+use drivers::Drivers;
 use stream::{Index, Stream};
 use view::{Lifetimes, View};
 
@@ -148,7 +149,7 @@ impl Hls {
         let shared = &self.shared;
         let mut generations = shared.hub.generations();
         let mut changes = shared.changes.subscribe();
-        let mut drivers = JoinSet::new();
+        let mut drivers = Drivers::default();
         loop {
             generations.mark_unchanged();
             changes.mark_unchanged();
@@ -160,19 +161,19 @@ impl Hls {
                 changed = generations.changed() => if changed.is_err() { break },
                 _ = changes.changed() => {}
                 () = sleep_until_past(oldest_past, shared.keep()) => {}
-                Some(ended) = drivers.join_next() => if let Ok((room, stream)) = ended {
+                Some(outcome) = drivers.next() => if let Some((room, stream)) = drivers.ended(outcome) {
                     shared.retire(room, stream);
                 },
             }
         }
         shared.rooms.lock().current.values().for_each(|stream| stream.stop.cancel());
-        while drivers.join_next().await.is_some() {}
+        while drivers.next().await.is_some() {}
     }
 }
 
 impl Shared {
     /// Starts a driver for each program that should have one, and stops those whose room has another program now.
-    fn begin_streams(self: &Arc<Self>, drivers: &mut JoinSet<(RoomName, Arc<Stream>)>) {
+    fn begin_streams(self: &Arc<Self>, drivers: &mut Drivers) {
         let now = Instant::now();
         let names = self.hub.rooms();
         let is_live = |room: &RoomName| names.binary_search(room).is_ok();
@@ -195,14 +196,14 @@ impl Shared {
             drop(rooms);
             self.changes.send_modify(|changes| *changes += 1);
             let shared = self.clone();
-            drivers.spawn(async move {
+            let driven = stream.clone();
+            drivers.spawn(room.clone(), stream, async move {
                 let demand = (shared.config.on_demand, shared.config.idle);
-                let finish = driver::drive(&stream, &shared.cache, demand, shared.config.converts_long_groups).await;
-                tracing::info!(%room, stream = stream.id, reason = ?finish, "packaging ended");
+                let finish = driver::drive(&driven, &shared.cache, demand, shared.config.converts_long_groups).await;
+                tracing::info!(%room, stream = driven.id, reason = ?finish, "packaging ended");
                 if finish == driver::Finish::Failed {
-                    stream.feed_end().await;
+                    driven.feed_end().await;
                 }
-                (room, stream)
             });
         }
     }
@@ -575,7 +576,7 @@ mod tests {
         for room in ["gone", "live"] {
             hls.shared.rooms.lock().wanted.insert(room.parse().unwrap());
         }
-        hls.shared.begin_streams(&mut JoinSet::new());
+        hls.shared.begin_streams(&mut Drivers::default());
         let rooms = hls.shared.rooms.lock();
         assert!(rooms.wanted.is_empty());
         assert_eq!(rooms.current.keys().map(RoomName::as_str).collect::<Vec<_>>(), ["live"]);

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use onmic_media::life::{Deaths, guarded};
 use onmic_media::{ClockRate, DropReason, Feed, MediaKind, Read, Track, TrackId, WallTime};
 use parking_lot::Mutex;
 
@@ -18,6 +19,8 @@ use crate::codec::live::{self, Lag, LiveDecoder};
 use crate::error::Error;
 use crate::scene::InputId;
 
+/// The name of the thread.
+const THREAD: &str = "mix-decode";
 /// How long the thread waits for frames before it checks whether it has to stop.
 const POLL: Duration = Duration::from_millis(100);
 /// The lag above which an input catches up.
@@ -53,9 +56,14 @@ impl Input {
             number: 0,
             last_wall: None,
         };
-        let thread = thread::Builder::new().name("mix-decode".to_owned());
-        let thread = thread.spawn(move || decoding.run()).map_err(Error::Thread)?;
+        let thread = thread::Builder::new().name(THREAD.to_owned());
+        let thread = thread.spawn(move || decoding.live()).map_err(Error::Thread)?;
         Ok(Self { slot, feed, stop, thread })
+    }
+
+    /// Whether the thread runs. It ends by itself if decoding panics twice within a minute.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.thread.is_finished()
     }
 
     /// Tells the thread to end. It ends within [`POLL`].
@@ -78,7 +86,16 @@ struct Decoding {
 }
 
 impl Decoding {
-    fn run(mut self) {
+    /// Decodes until the stop, after a panic with a new decoder.
+    fn live(mut self) {
+        let mut deaths = Deaths::default();
+        while guarded(THREAD, || self.run()).is_none() && deaths.may_begin_again(Instant::now()) {
+            self.decoder = LiveDecoder::new(BEHIND_MAX);
+            self.decoded.clear();
+        }
+    }
+
+    fn run(&mut self) {
         let _span = tracing::debug_span!("mix_input", input = %self.id).entered();
         let mut over: Option<TrackId> = None;
         while !self.stopped() {

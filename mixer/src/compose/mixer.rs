@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use onmic_media::life::guarded;
 use onmic_media::{Feed, NodeClock};
 use parking_lot::Mutex;
 
@@ -19,6 +20,9 @@ use super::settings::Settings;
 use super::sink::PictureSink;
 use crate::error::Error;
 use crate::scene::{InputId, Scene};
+
+/// The name of the thread that composes.
+const THREAD: &str = "mix-compose";
 
 /// Describes where an input comes from.
 #[derive(Clone, Debug)]
@@ -63,8 +67,10 @@ impl PictureMixer {
         let next = mixer.prepare(scene, sources)?;
         let composer = Composer::open(settings, shared, clock, origin, &next, Instant::now())?;
         *mixer.shared.next.lock() = Some(next);
-        let thread = thread::Builder::new().name("mix-compose".to_owned());
-        mixer.thread = Some(thread.spawn(move || composer.run(sink)).map_err(Error::Thread)?);
+        let thread = thread::Builder::new().name(THREAD.to_owned());
+        // The stage sees that it has ended, and takes another.
+        let work = move || _ = guarded(THREAD, || composer.run(sink));
+        mixer.thread = Some(thread.spawn(work).map_err(Error::Thread)?);
         Ok(mixer)
     }
 
@@ -94,7 +100,7 @@ impl PictureMixer {
                 continue;
             }
             let input = match inputs.running.remove(&id) {
-                Some(input) if Arc::ptr_eq(&input.feed, &feed) => input,
+                Some(input) if Arc::ptr_eq(&input.feed, &feed) && input.is_running() => input,
                 other => {
                     inputs.ending.extend(other.map(Input::stop));
                     Input::start(&id, feed, self.shared.bell.clone())?

@@ -24,6 +24,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::{Deriver, Lease, Recipe};
+use onmic_media::life::guarded;
 use onmic_media::{DropReason, Frame, Join, MediaKind, PcmTap, Read, Reader, Track};
 use parking_lot::Mutex;
 
@@ -169,7 +170,9 @@ impl Transcoder {
             _running: Running::derived_track(recipe),
         };
         let name = format!("{}-from-{}", label(recipe), input.parameters().codec().name()); // Linux shows 15 characters.
-        let thread = thread::Builder::new().name(name).spawn(move || worker.run(reader)).map_err(Error::Thread)?;
+        let own_name = name.clone();
+        let work = move || _ = guarded(&own_name, || worker.run(reader));
+        let thread = thread::Builder::new().name(name).spawn(work).map_err(Error::Thread)?;
         let mut threads = self.threads.lock();
         let (finished, running) = threads.drain(..).partition(JoinHandle::is_finished);
         *threads = running;

@@ -9,6 +9,7 @@ use std::task::Waker;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use onmic_media::life::guarded;
 use onmic_media::metric::Latency;
 use onmic_media::time::{ClockRate, NodeClock, Ticks};
 use onmic_media::{DropReason, Feed, Frame, Inlet, Parameters, Pcm, ProgramClock, parking};
@@ -26,6 +27,9 @@ use super::source::Source;
 use super::strip::Processing;
 use crate::error::Error;
 use crate::metric::{self, Running};
+
+/// The name of the thread.
+const THREAD: &str = "mix-sound";
 
 /// The longest sleep. A feed may get its track, or another one, at any time.
 const POLL: Duration = Duration::from_millis(50);
@@ -133,7 +137,9 @@ impl SoundMixer {
             made: Vec::new(),
             told: Told::default(),
         };
-        let spawned = thread::Builder::new().name("mix-sound".to_owned()).spawn(move || worker.run());
+        // The stage sees that it has ended, and takes another.
+        let work = move || _ = guarded(THREAD, || worker.run());
+        let spawned = thread::Builder::new().name(THREAD.to_owned()).spawn(work);
         Ok(Self { wish, stop, meters, thread: Some(spawned.map_err(Error::Thread)?) })
     }
 

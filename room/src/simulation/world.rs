@@ -8,7 +8,7 @@ use super::random::Random;
 use super::replica::Replica;
 use crate::{
     Actor, Authority, AvSync, Command, Effect, Event, HostLeaves, Input, Limits, Mix, ParticipantName, PersonId,
-    PkState, RoomName, RoomView, Rooms, SeatNo, SeatState, Settings, Ticket, Timeouts,
+    PkState, RoomName, RoomView, Rooms, SeatNo, SeatState, Settings, Snapshot, Ticket, Timeouts,
 };
 
 const ROOMS: [&str; 3] = ["red", "green", "blue"];
@@ -18,8 +18,11 @@ const LATE: Duration = Duration::from_millis(500); // The most that the driver's
 
 pub(super) struct World {
     random: Random,
+    /// Decides about restarts, so that they change nothing else of a run.
+    restarts: Random,
     now: Instant,
     rooms: Rooms,
+    settings: Settings,
     room_names: Vec<RoomName>,
     persons: Vec<PersonId>,
     /// The people who are connected in truth.
@@ -46,10 +49,12 @@ impl World {
         let limits = Limits { rooms: 2 + usize::from(random.percent(80)), persons: 7, requests: 3 };
         Self {
             now: Instant::now(), // No rule depends on which instant this is.
-            rooms: Rooms::new(limits, settings).expect("the settings are within bounds"),
+            rooms: Rooms::new(limits, settings.clone()).expect("the settings are within bounds"),
+            settings,
             room_names: ROOMS.iter().map(|name| name.parse().expect("a name")).collect(),
             persons: PERSONS.iter().map(|name| name.parse().expect("a name")).collect(),
             random,
+            restarts: Random::new(!seed),
             connected: BTreeSet::new(),
             publishing: BTreeMap::new(),
             network: BTreeMap::new(),
@@ -69,6 +74,42 @@ impl World {
         let pause = if self.random.percent(3) { Duration::from_secs(70) } else { Duration::from_millis(700) };
         let until = self.now + self.random.up_to(pause);
         self.pass_time(until);
+        self.restart();
+    }
+
+    /// Takes all rooms up again from their snapshots, which must give the same rooms. The world goes on with them at times,
+    /// if nobody is in a room who only watches, because those are not kept.
+    fn restart(&mut self) {
+        if self.rooms.next_timeout().is_some_and(|due| due <= self.now) {
+            return; // The timer is late. No time is left of what should have ended.
+        }
+        let snapshots = |rooms: &Rooms, now| -> Vec<Snapshot> {
+            rooms.names().map(|name| rooms.snapshot(now, name).expect("a room that is there")).collect()
+        };
+        let kept = snapshots(&self.rooms, self.now);
+        let mut again = Rooms::new(self.rooms.limits, self.settings.clone()).expect("they were within bounds before");
+        let refused = again.restore(self.now, kept.clone());
+        assert!(refused.is_empty(), "rooms are not taken up again: {refused:?}");
+        if let Err(broken) = again.check_invariants() {
+            panic!("invariant broken after a restart: {broken}");
+        }
+        let mut expected = kept.clone();
+        for kept in expected.iter_mut().filter(|kept| kept.persons.is_empty() && kept.sources.is_empty() && !kept.kept)
+        {
+            kept.empty.get_or_insert(kept.settings.timeouts.empty); // Only people who watch were in it.
+        }
+        assert_eq!(snapshots(&again, self.now), expected, "a restart changed a room");
+        let mut views = self.views();
+        for (view, kept) in views.iter_mut().zip(&kept) {
+            view.persons.retain(|there| kept.persons.iter().any(|person| person.person == there.person));
+        }
+        let views_again: Vec<RoomView> = again.names().filter_map(|name| again.room(name)).collect();
+        assert_eq!(views_again, views, "a restart changed a room");
+        if views == self.views() && self.restarts.percent(20) {
+            assert_eq!(again.next_timeout(), self.rooms.next_timeout(), "a restart changed a deadline");
+            self.rooms = again;
+            self.last_number = 0; // The numbers of rooms that ended before are not kept.
+        }
     }
 
     /// Delivers and expires what is due, in order, until this moment.

@@ -7,11 +7,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use onmic_media::life::guarded_task;
 use onmic_media::{Accepts, Codec, Entry, Feed, TrackKey};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Command;
+
+/// The name under which the death of a task is counted.
+const TASK: &str = "rtc-wait";
 
 /// The track that is wanted, and the codec that it is wanted in.
 pub(super) type Wanted = (TrackKey, Codec);
@@ -37,7 +41,14 @@ impl Awaited {
     /// Notes that `viewer` waits for a track. Call it on the shard's runtime.
     pub(super) fn join(&mut self, feed: &Arc<Feed>, wanted: Wanted, viewer: usize) {
         let wait = self.waits.entry(place(feed, wanted)).or_insert_with(|| {
-            let task = tokio::spawn(wait_for(feed.clone(), wanted, self.commands.clone()));
+            let (feed, commands) = (feed.clone(), self.commands.clone());
+            let wait = move || guarded_task(TASK, wait_for(feed.clone(), wanted, commands.clone()));
+            let task = tokio::spawn(async move {
+                // The viewers would wait for ever, so it begins again, once.
+                if wait().await.is_none() {
+                    wait().await;
+                }
+            });
             Wait { viewers: Vec::new(), task }
         });
         wait.viewers.push(viewer);

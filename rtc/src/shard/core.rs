@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use onmic_media::life::guarded_task;
 use onmic_media::publication::{Ended, TakenOver};
 use onmic_media::{Accepts, Calendar, Codec, Demand, Entry, Feed, MediaKind, TrackId, TrackKey};
 use slab::Slab;
@@ -549,7 +550,7 @@ impl Core {
         tokio::spawn(async move {
             let accepts =
                 Accepts { codecs: [Codec::H264].into(), reordering: false, any_format: false, entry: Entry::Now };
-            let demand = feed.demanded(key, &accepts).await.ok();
+            let demand = guarded_task("rtc-replace", feed.demanded(key, &accepts)).await.and_then(Result::ok);
             if let Some(commands) = commands.upgrade() {
                 // An error means that the shard has ended.
                 let _ = commands.send(Command::Replace { track: id, demand }).await;

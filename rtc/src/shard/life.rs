@@ -1,7 +1,7 @@
 //! The life of a shard: its thread is replaced when it dies, on the same socket and with the same queue of commands.
 //!
 //! A thread dies by a panic, or because it lost its socket. Its sessions end, after a panic without a goodbye, and their
-//! places are free. Their peers notice that no check is answered, and come again. A second death within [`AGAIN`] has a
+//! places are free. Their peers notice that no check is answered, and come again. A second death within a minute has a
 //! cause that a new thread would meet too, so nobody replaces it then: [`Lives::failed`] tells, and the process ends for
 //! its supervisor to start it again.
 //!
@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use onmic_media::metric::THREADS_DIED;
+use onmic_media::life::{Deaths, Lives, count_death};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::bell::Belfry;
 use super::core::Core;
@@ -23,38 +23,15 @@ use super::{Command, drive};
 use crate::error::Error;
 use crate::udp::Bound;
 
-/// A thread that dies again within this time is not replaced.
-const AGAIN: Duration = Duration::from_secs(60);
 /// How often a thread with nothing to do takes a turn, so that it is seen to live.
 pub(super) const TURN_EVERY: Duration = Duration::from_secs(1);
 
 /// Is told once whether the thread can receive.
 pub(super) type Ready = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
-/// What all shards tell of their lives.
-#[derive(Clone, Debug)]
-pub(crate) struct Lives(watch::Sender<Option<String>>);
-
-impl Lives {
-    pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(None))
-    }
-
-    /// Completes when a thread has died and is not replaced, with its name.
-    pub(crate) async fn failed(&self) -> String {
-        let mut failed = self.0.subscribe();
-        let named = failed.wait_for(Option::is_some).await;
-        named.ok().and_then(|name| name.clone()).unwrap_or_default() // The sender is here, so the wait does not fail.
-    }
-
-    fn fail(&self, thread: String) {
-        self.0.send_replace(Some(thread));
-    }
-
-    fn fail_for(&self, thread: String, error: &Error) {
-        tracing::error!(thread, %error, "nobody takes the place of a thread of WebRTC that died");
-        self.fail(thread);
-    }
+fn fail_for(lives: &Lives, thread: String, error: &Error) {
+    tracing::error!(thread, %error, "nobody takes the place of a thread of WebRTC that died");
+    lives.fail(thread);
 }
 
 /// The time of a thread's last turn.
@@ -94,7 +71,7 @@ pub(super) struct Life {
     pub(super) core: Box<dyn Fn(Arc<Belfry>) -> Core + Send>,
     /// The thread that runs now.
     pub(super) thread: Arc<Mutex<Option<JoinHandle<()>>>>,
-    pub(super) died: Option<Instant>,
+    pub(super) deaths: Deaths,
 }
 
 impl Life {
@@ -111,19 +88,17 @@ impl Life {
         if let Ok(Ended::AsAsked) = catch_unwind(AssertUnwindSafe(|| self.live(ready))) {
             return;
         }
-        metrics::counter!(THREADS_DIED, "thread" => self.name.clone()).increment(1);
-        let now = Instant::now();
-        let is_first = self.died.replace(now).is_none_or(|before| now.saturating_duration_since(before) >= AGAIN);
+        count_death(&self.name);
         let (name, lives) = (self.name.clone(), self.lives.clone());
-        if !is_first {
+        if !self.deaths.may_begin_again(Instant::now()) {
             return lives.fail(name);
         }
         tracing::error!(thread = name, "a thread of WebRTC died; its sessions are lost, and another takes its place");
         let (own_name, own_lives) = (name.clone(), lives.clone());
         let ready =
-            move |outcome: Result<(), Error>| outcome.unwrap_or_else(|error| own_lives.fail_for(own_name, &error));
+            move |outcome: Result<(), Error>| outcome.unwrap_or_else(|error| fail_for(&own_lives, own_name, &error));
         if let Err(error) = self.spawn(Box::new(ready)) {
-            lives.fail_for(name, &error);
+            fail_for(&lives, name, &error);
         }
     }
 

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use onmic_media::life::{Deaths, Lives};
 use onmic_media::{Demand, Feed, Permit, Publication, TrackId};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -34,7 +35,6 @@ use tokio::time::sleep_until;
 
 use self::bell::Belfry;
 use self::core::Core;
-pub(crate) use self::life::Lives;
 use self::life::{Ended, Life, Pulse, TURN_EVERY};
 use crate::announce::Announce;
 use crate::config::Config;
@@ -175,7 +175,7 @@ impl Shard {
             lives: lives.clone(),
             core: Box::new(move |belfry| Core::new(setup.clone(), belfry, own.clone())),
             thread: Arc::clone(&thread),
-            died: None,
+            deaths: Deaths::default(),
         };
         let (ready, started) = std::sync::mpsc::sync_channel(1);
         life.spawn(Box::new(move |outcome| drop(ready.send(outcome))))?; // The caller waits for it.

@@ -37,7 +37,10 @@ export function publishPanel(
       draw();
     },
   });
-  const tabs = (Object.keys(WAYS) as Way[]).map((way) =>
+  // A server without plain RTMP has port 0.
+  const ways = (Object.keys(WAYS) as Way[]).filter((way) => way === 'whip' || server.rtmp_port !== 0);
+  if (!ways.includes(choice.way)) choice.way = 'whip';
+  const tabs = ways.map((way) =>
     h(
       'button',
       {
@@ -62,7 +65,7 @@ export function publishPanel(
       whip: server.auth ? [row('publish.url', whip), row('publish.bearer', 'TOKEN')] : [row('publish.url', whip)],
     };
     tabs.forEach((tab, index) => {
-      tab.setAttribute('aria-selected', String(Object.keys(WAYS)[index] === choice.way));
+      tab.setAttribute('aria-selected', String(ways[index] === choice.way));
     });
     const shown = fields[choice.way];
     body.className = shown.length === 2 ? 'way two' : 'way';

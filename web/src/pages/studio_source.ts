@@ -211,11 +211,12 @@ export function studioSource(
       const { rtmpServer, streamKey, whip } = publishing(NODE, server, address.room);
       // This page's own token may publish as host.
       const key = address.token ? streamKey.replace('TOKEN', address.token) : streamKey;
-      how.replaceChildren(
+      // A server without plain RTMP has port 0.
+      const rtmp = [
         field(speech, say('live.server'), rtmpServer),
         field(speech, say('live.key'), key, address.token ?? ''),
-        field(speech, say('live.whip'), whip),
-      );
+      ];
+      how.replaceChildren(...(server.rtmp_port === 0 ? [] : rtmp), field(speech, say('live.whip'), whip));
     });
   draw();
   return {

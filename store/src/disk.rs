@@ -1,0 +1,329 @@
+//! The file: an embedded database (redb) with a table for each kind of record. A transaction is on disk as a whole or not at all,
+//! whenever the process or the machine ends.
+//!
+//! A file that cannot be read is set aside under another name, and a new one begins. After an error of the disk the database is
+//! opened anew with the next write, because it refuses everything until then.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use onmic_media::life::guarded;
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError,
+};
+use thiserror::Error;
+
+use crate::THREAD;
+use crate::pending::Batch;
+
+const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
+const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+const SECRETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secrets");
+
+/// The most memory that the database keeps pages in.
+const CACHE_BYTES: usize = 8 << 20;
+
+/// What a store cannot do. Its Display is a sentence for the person who starts the server.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Another process has the file open.
+    #[error("the state in {0} is in use by another process: each node has its own state.path")]
+    InUse(PathBuf),
+    /// The file cannot be made or opened.
+    #[error("the state in {path} cannot be opened: check that the folder exists and that this user may write there")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The thread cannot be started.
+    #[error("the thread of the store does not start")]
+    Thread(#[source] io::Error),
+    /// The disk failed.
+    #[error("the disk failed")]
+    Io(#[source] io::Error),
+    /// The database refused.
+    #[error("the database failed")]
+    Database(#[source] Box<redb::Error>),
+}
+
+impl<E: Into<redb::Error>> From<E> for Error {
+    fn from(error: E) -> Self {
+        match error.into() {
+            redb::Error::Io(error) => Self::Io(error),
+            error => Self::Database(Box::new(error)),
+        }
+    }
+}
+
+/// What was kept.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The newest state of each room, by name.
+    pub rooms: Vec<(String, Vec<u8>)>,
+    /// The events that were not removed, in the order of their numbers.
+    pub events: Vec<(u64, Vec<u8>)>,
+    /// The secrets of the node, by name.
+    pub secrets: Vec<(String, Vec<u8>)>,
+}
+
+impl Kept {
+    /// Returns a secret of the node.
+    pub fn secret(&self, name: &str) -> Option<&[u8]> {
+        self.secrets.iter().find(|(other, _)| other == name).map(|(_, secret)| secret.as_slice())
+    }
+}
+
+/// Writes changes together.
+pub trait Disk: Send {
+    /// Writes all changes, or none.
+    fn write(&mut self, batch: &Batch) -> Result<(), Error>;
+}
+
+/// The database in a file.
+pub struct File {
+    path: PathBuf,
+    /// `None` after an error, until the next write.
+    database: Option<Database>,
+}
+
+impl File {
+    /// Opens the file, or makes it, and reads what is in it.
+    pub fn open(path: &Path) -> Result<(Self, Kept), Error> {
+        let (database, kept) = match Opening::of(path) {
+            Opening::Read(database, kept) => (Some(database), kept),
+            Opening::InUse => return Err(Error::InUse(path.to_owned())),
+            Opening::Refused(source) => return Err(Error::Open { path: path.to_owned(), source }),
+            Opening::Full(error) => {
+                let path = path.display();
+                tracing::error!(%path, %error, "the disk is full, so the state of rooms is neither read nor written for now");
+                (None, Kept::default())
+            }
+            Opening::Unreadable(reason) => {
+                let aside = set_aside(path)?;
+                let (path, aside) = (path.display(), aside.display());
+                tracing::error!(%path, %aside, reason, "the state of rooms cannot be read; it is set aside, and rooms begin anew");
+                (None, Kept::default())
+            }
+        };
+        Ok((Self { path: path.to_owned(), database }, kept))
+    }
+}
+
+impl Disk for File {
+    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => open(&self.path)?,
+        };
+        write(&database, batch)?;
+        self.database = Some(database);
+        Ok(())
+    }
+}
+
+/// How the opening of a file went.
+enum Opening {
+    Read(Database, Kept),
+    InUse,
+    Full(io::Error),
+    /// The system does not give the file to this process.
+    Refused(io::Error),
+    /// The contents are not what this version reads.
+    Unreadable(String),
+}
+
+impl Opening {
+    fn of(path: &Path) -> Self {
+        // The database may panic over contents that it did not write.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let database = open(path)?;
+            let kept = read(&database)?;
+            Ok::<_, Error>((database, kept))
+        }));
+        match opened {
+            Ok(Ok((database, kept))) => Self::Read(database, kept),
+            Ok(Err(Error::InUse(_))) => Self::InUse,
+            Ok(Err(Error::Io(error))) => match error.kind() {
+                ErrorKind::InvalidData | ErrorKind::UnexpectedEof => Self::Unreadable(error.to_string()),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::Full(error),
+                _ => Self::Refused(error),
+            },
+            Ok(Err(error)) => Self::Unreadable(format!("{error}: {}", reason(&error))),
+            Err(_) => Self::Unreadable("its contents made the database panic".to_owned()),
+        }
+    }
+}
+
+fn reason(error: &Error) -> String {
+    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+}
+
+/// Opens the database. Its file is for this user alone, because there are secrets in it.
+fn open(path: &Path) -> Result<Database, Error> {
+    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(Error::Io)?;
+    match Builder::new().set_cache_size(CACHE_BYTES).create(path) {
+        Err(DatabaseError::DatabaseAlreadyOpen) => Err(Error::InUse(path.to_owned())),
+        Err(DatabaseError::Storage(StorageError::Io(error))) => Err(Error::Io(error)),
+        opened => Ok(opened?),
+    }
+}
+
+fn read(database: &Database) -> Result<Kept, Error> {
+    let reading = database.begin_read()?;
+    let mut kept = Kept::default();
+    // A table is made by the first write to it.
+    let there = |opened| match opened {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        opened => opened.map(Some),
+    };
+    if let Some(table) = there(reading.open_table(ROOMS))? {
+        for record in table.iter()? {
+            let (room, state) = record?;
+            kept.rooms.push((room.value().to_owned(), state.value().to_owned()));
+        }
+    }
+    if let Some(table) = there(reading.open_table(SECRETS))? {
+        for record in table.iter()? {
+            let (name, secret) = record?;
+            kept.secrets.push((name.value().to_owned(), secret.value().to_owned()));
+        }
+    }
+    match reading.open_table(EVENTS) {
+        Err(TableError::TableDoesNotExist(_)) => {}
+        table => {
+            for record in table?.iter()? {
+                let (number, event) = record?;
+                kept.events.push((number.value(), event.value().to_owned()));
+            }
+        }
+    }
+    Ok(kept)
+}
+
+fn write(database: &Database, batch: &Batch) -> Result<(), Error> {
+    let writing = database.begin_write()?;
+    {
+        let mut rooms = writing.open_table(ROOMS)?;
+        for (room, state) in &batch.rooms {
+            match state {
+                // A state that cannot be rendered costs its own room what has changed.
+                Some(state) => {
+                    if let Some(bytes) = guarded(THREAD, state) {
+                        rooms.insert(room.as_str(), bytes.as_slice())?;
+                    }
+                }
+                None => drop(rooms.remove(room.as_str())?),
+            }
+        }
+        let mut events = writing.open_table(EVENTS)?;
+        for (number, event) in &batch.events {
+            match event {
+                Some(event) => drop(events.insert(number, event.as_slice())?),
+                None => drop(events.remove(number)?),
+            }
+        }
+        let mut secrets = writing.open_table(SECRETS)?;
+        for (name, secret) in &batch.secrets {
+            secrets.insert(*name, secret.as_slice())?;
+        }
+    }
+    writing.commit()?;
+    Ok(())
+}
+
+/// Renames a file that cannot be read, in place of one that was set aside before. Returns its new name.
+fn set_aside(path: &Path) -> Result<PathBuf, Error> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".unreadable");
+    let aside = PathBuf::from(name);
+    fs::rename(path, &aside).map_err(|source| Error::Open { path: path.to_owned(), source })?;
+    Ok(aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn batch() -> Batch {
+        let mut batch = Batch::default();
+        batch.rooms.insert("red".to_owned(), Some(Box::new(|| b"a room".to_vec())));
+        batch.events.insert(10, Some(b"ten".to_vec()));
+        batch.events.insert(9, Some(b"nine".to_vec()));
+        batch.secrets.insert("key", b"of the node".to_vec());
+        batch
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_and_what_is_removed_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let (mut file, kept) = File::open(&path).unwrap();
+        assert_eq!(kept, Kept::default());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        file.write(&batch()).unwrap();
+        drop(file);
+        let (mut file, kept) = File::open(&path).unwrap();
+        assert_eq!(kept.rooms, [("red".to_owned(), b"a room".to_vec())]);
+        assert_eq!(kept.events, [(9, b"nine".to_vec()), (10, b"ten".to_vec())]);
+        assert_eq!(kept.secret("key"), Some(&b"of the node"[..]));
+        let mut gone = Batch::default();
+        gone.rooms.insert("red".to_owned(), None);
+        gone.events.insert(9, None);
+        file.write(&gone).unwrap();
+        drop(file);
+        let (_file, kept) = File::open(&path).unwrap();
+        assert_eq!((kept.rooms.len(), kept.events.len(), kept.secrets.len()), (0, 1, 1));
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_rendered_costs_its_own_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let (mut file, _) = File::open(&path).unwrap();
+        let mut batch = batch();
+        batch.rooms.insert("odd".to_owned(), Some(Box::new(|| panic!("a fault of the renderer"))));
+        file.write(&batch).unwrap();
+        drop(file);
+        let kept = File::open(&path).unwrap().1;
+        assert_eq!(kept.rooms.iter().map(|(room, _)| room.as_str()).collect::<Vec<_>>(), ["red"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_set_aside_and_a_new_one_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let mut written = {
+            let (mut file, _) = File::open(&path).unwrap();
+            file.write(&batch()).unwrap();
+            drop(file);
+            fs::read(&path).unwrap()
+        };
+        written.truncate(written.len() / 3);
+        for contents in [b"no database".to_vec(), vec![0; 100_000], written] {
+            fs::write(&path, &contents).unwrap();
+            let (mut file, kept) = File::open(&path).unwrap();
+            assert_eq!(kept, Kept::default());
+            assert_eq!(fs::read(folder.path().join("state.unreadable")).unwrap().len(), contents.len());
+            file.write(&batch()).unwrap();
+            drop(file);
+            assert_eq!(File::open(&path).unwrap().1.rooms.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_file_that_another_has_and_a_folder_that_is_missing_end_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let _first = File::open(&path).unwrap();
+        assert!(matches!(File::open(&path), Err(Error::InUse(_))));
+        assert!(matches!(File::open(&folder.path().join("none/state")), Err(Error::Open { .. })));
+        assert!(matches!(File::open(folder.path()), Err(Error::Open { .. })));
+    }
+}
