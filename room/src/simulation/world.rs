@@ -439,14 +439,14 @@ impl World {
         let at = self.some_seat();
         let asking = self.rooms.room(&room).and_then(|room| room.requests.first().map(|first| first.person.clone()));
         let likely = asking.filter(|_| self.random.percent(70)).unwrap_or_else(|| person.clone());
-        let (by, command) = match self.random.below(41) {
+        let (by, command) = match self.random.below(44) {
             0..=8 => (own, Command::RequestMic { person, seat }),
             9 => (own, Command::Withdraw { person }),
             10..=15 => (host, Command::Grant { person: likely, seat }),
             16 => (host, Command::Refuse { person: likely }),
             17 | 18 => (host, Command::Invite { person, seat }),
             19..=21 => (own, Command::Accept { person }),
-            22 => (own, Command::Decline { person }),
+            22 | 40..=42 => (own, Command::Decline { person }),
             23 => (own, Command::LeaveMic { person }),
             24 => (host, Command::Remove { person }),
             25 | 26 => (own, Command::Mute { who: person.into(), audio, video }),
