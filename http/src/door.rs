@@ -64,32 +64,27 @@ impl Door {
         Route::To(rewritten.unwrap_or_else(|| uri.clone()))
     }
 
-    /// Returns whether a request may come in, and has an address that routes can read.
-    fn admits(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    /// Returns whether a request may come in, and has an address that routes can read. Tells whether it is of a foreign page.
+    fn admits(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Option<Foreign>, Problem> {
         if !is_text(uri.path()) {
             return Err(Problem::bad_request("the address is not UTF-8 where it is percent-encoded"));
         }
-        let refused = |detail: &str| Err(Problem::new(StatusCode::FORBIDDEN, detail));
         let host = uri.authority().map(|authority| authority.as_str()).or_else(|| stated(headers, header::HOST));
         if self.guarded && !host.is_none_or(is_loopback) {
-            return refused(
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
                 "this server has no auth.secret, so it answers under localhost and loopback addresses alone",
-            );
+            ));
         }
         if !self.is_foreign(host, headers) {
-            return Ok(());
+            return Ok(None);
         }
         if self.guarded && !is_watching(method, uri, stated(headers, header::ACCESS_CONTROL_REQUEST_METHOD)) {
-            return refused(
+            return Err(Foreign::refused(
                 "this server has no auth.secret, so pages of other sites may watch and nothing else, unless http.origins has them",
-            );
+            ));
         }
-        if opens_socket(headers) {
-            return refused(
-                "pages of other sites open a WebSocket here only if http.origins has them; a proxy has to pass on the header Host",
-            );
-        }
-        Ok(())
+        if opens_socket(headers) { Err(Foreign::opens_no_socket()) } else { Ok(Some(Foreign)) }
     }
 
     /// Returns whether a browser says that a page of another site sent this. `host` is the name that the request is for.
@@ -115,6 +110,26 @@ fn stated(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 fn opens_socket(headers: &HeaderMap) -> bool {
     let wanted = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
     wanted.flat_map(|list| list.split(',')).any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
+}
+
+/// Marks a request as sent by a page of another origin. The door adds it to the request, for routes that answer with the reason for
+/// which such a page opens no WebSocket, because browsers do not tell pages how a WebSocket was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Foreign;
+
+impl Foreign {
+    /// Returns the refusal of a WebSocket.
+    pub fn opens_no_socket() -> Problem {
+        Self::refused(
+            "pages of other sites open a WebSocket here only if http.origins has them; a proxy has to pass on the header Host",
+        )
+    }
+
+    /// Returns a refusal that such a page can read. It tells nothing but what the page has to know.
+    fn refused(detail: &str) -> Problem {
+        let all = HeaderValue::from_static("*");
+        Problem::new(StatusCode::FORBIDDEN, detail).with_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, all)
+    }
 }
 
 /// Where a request goes.
@@ -144,8 +159,10 @@ async fn answer(door: &Door, mut request: Request, next: Next) -> Response {
             return led(StatusCode::PERMANENT_REDIRECT.into_response(), &format!("{}/{query}", door.base_path));
         }
     }
-    if let Err(refused) = door.admits(request.method(), request.uri(), request.headers()) {
-        return refused.into_response();
+    match door.admits(request.method(), request.uri(), request.headers()) {
+        Ok(Some(foreign)) => _ = request.extensions_mut().insert(foreign),
+        Ok(None) => {}
+        Err(refused) => return refused.into_response(),
     }
     if let Some(peer) = peer {
         let client = client::address(peer, request.headers(), &door.trusted);

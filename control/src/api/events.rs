@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use onmic_http::door::Foreign;
 use onmic_http::{BasePath, Problem, token};
 use onmic_room::Authority;
 
@@ -75,15 +76,15 @@ pub async fn events(
     query: Result<Query<EventsQuery>, QueryRejection>,
     headers: HeaderMap,
     uri: Uri,
-    base_path: BasePath,
+    (base_path, foreign): (BasePath, Option<Extension<Foreign>>),
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let entry = entry(&api, &room, query, &headers, &uri)?;
     let upgrade = upgrade.map_err(|_| {
-        Problem::new(
-            StatusCode::UPGRADE_REQUIRED,
-            "This address speaks WebSocket (RFC 6455). Connect to it with ws: or wss:.",
-        )
+        // A page whose WebSocket was refused asks for the reason like this.
+        let detail = "This address speaks WebSocket (RFC 6455). Connect to it with ws: or wss:.";
+        let otherwise = || Problem::new(StatusCode::UPGRADE_REQUIRED, detail);
+        foreign.map_or_else(otherwise, |_| Foreign::opens_no_socket())
     })?;
     let limit = match entry.authority {
         Authority::Host | Authority::Admin => HOST_MESSAGE_MAX,
