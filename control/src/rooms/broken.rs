@@ -57,10 +57,11 @@ mod tests {
     use onmic_room::{Authority, Limits, Mix, ParticipantName, Settings};
     use tokio_util::sync::CancellationToken;
 
+    use super::super::RoomsConfig;
     use super::super::look::Look;
+    use super::super::order::Order;
     use super::super::program::Stage;
     use super::super::tests::{enter, name};
-    use super::super::{Order, RoomsConfig};
     use super::*;
     use crate::ticket::Tickets;
 

@@ -9,6 +9,7 @@
 
 pub mod audience;
 mod broken;
+mod connection;
 mod decoder;
 pub mod event;
 mod expel;
@@ -59,12 +60,12 @@ use event::{RoomEvent, ServerMessage, You};
 use keep::Keeper;
 use live::{CONNECTIONS_MAX, Known, Live};
 use mailbox::{Closing, Mailbox};
-use order::{Done, Order};
 use program::Stage;
 use rate::Rates;
 use refusal::Denied;
 use wire::{RoomState, Wire};
 
+pub use connection::Connection;
 pub use keep::Keeping;
 
 use crate::random::{self, GuestKeys};
@@ -155,34 +156,6 @@ pub struct Entry {
     pub name: Option<String>,
     pub epoch: Option<String>,
     pub after: Option<u64>,
-}
-
-/// A connection of a person to a room. When their last one is dropped, the person leaves the room.
-pub struct Connection {
-    rooms: Arc<Rooms>,
-    client: u64,
-    share: Option<Share>,
-    pub room: RoomName,
-    pub by: Actor,
-}
-
-impl Connection {
-    /// Carries out an order of this person.
-    pub async fn order(&self, order: Order) -> Result<Done, Denied> {
-        self.rooms.order(&self.room, &self.by, order).await
-    }
-
-    /// Returns a token that is cancelled when the node stops.
-    pub fn stopping(&self) -> CancellationToken {
-        self.rooms.stop.clone()
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        drop(self.share.take());
-        self.rooms.exit(self);
-    }
 }
 
 impl Rooms {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 
 use super::look::{Look, OverlayBody};
+use super::order::Order;
 use super::*;
 use crate::ticket::Tickets;
 
