@@ -70,7 +70,7 @@ pub fn state(config: &Config, lives: &Lives) -> anyhow::Result<State> {
         })
     };
     let (guests, tickets) = (secret("guests"), secret("tickets"));
-    let keeping = Keeping { store: store.clone(), records: kept.rooms, guests };
+    let keeping = Keeping { store: store.clone(), records: kept.records, guests };
     Ok(State { keeping: Some(keeping), events: kept.events, tickets: Some(tickets) })
 }
 

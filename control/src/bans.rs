@@ -4,7 +4,8 @@
 //! in. It is held against every claim: at the WebSocket, in REST, and for each publisher and viewer. Guests have an id for as
 //! long as they like, so only tokens with a `sub` make bans last.
 //!
-//! It reads no clock: `now` is an argument. Bans that are over are taken out when others come.
+//! It reads no clock: `now` is an argument. Bans that are over are taken out when others come to their room, and by
+//! [`Bans::expire`]. Whoever changes the bans of a room tells the store (`rooms::keep`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -44,10 +45,7 @@ impl Bans {
     pub fn ban(&self, room: &RoomName, person: &PersonId, ban: Ban, now: Instant) -> Result<bool, Full> {
         let mut rooms = self.rooms.write();
         if !rooms.contains_key(room) && rooms.len() >= ROOMS_MAX {
-            rooms.retain(|_, bans| bans.values().any(|ban| ban.until > now));
-            if rooms.len() >= ROOMS_MAX {
-                return Err(Full);
-            }
+            return Err(Full);
         }
         let bans = rooms.entry(room.clone()).or_default();
         bans.retain(|_, ban| ban.until > now);
@@ -66,6 +64,24 @@ impl Bans {
             rooms.remove(room);
         }
         lifted
+    }
+
+    /// Returns the rooms with bans.
+    pub fn rooms(&self) -> Vec<RoomName> {
+        self.rooms.read().keys().cloned().collect()
+    }
+
+    /// Takes the bans of a room out that are over. Returns whether there were some.
+    pub fn expire(&self, room: &RoomName, now: Instant) -> bool {
+        let mut rooms = self.rooms.write();
+        let Some(bans) = rooms.get_mut(room) else { return false };
+        let before = bans.len();
+        bans.retain(|_, ban| ban.until > now);
+        let expired = bans.len() < before;
+        if bans.is_empty() {
+            rooms.remove(room);
+        }
+        expired
     }
 
     /// Returns the bans of a room that are not over, by person.
@@ -122,6 +138,20 @@ mod tests {
         assert_eq!((bans.of(&red, after(19)).len(), bans.of(&red, after(20)).len()), (1, 0));
         assert!(bans.lift(&red, &ben, after(19)) && !bans.lift(&red, &ben, after(19)));
         assert_eq!(bans.admit(&red, &ben, after(19)), Ok(()));
+    }
+
+    #[test]
+    fn bans_that_are_over_are_taken_out() {
+        let (bans, start, red) = (Bans::default(), Instant::now(), room("red"));
+        for (id, seconds) in [("anna", 10), ("ben", 20)] {
+            let until = start + Duration::from_secs(seconds);
+            bans.ban(&red, &person(id), Ban { until, reason: String::new() }, start).unwrap();
+        }
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert!(!bans.expire(&red, after(9)) && bans.expire(&red, after(10)) && !bans.expire(&red, after(10)));
+        assert_eq!(bans.rooms(), std::slice::from_ref(&red));
+        assert!(bans.expire(&red, after(20)));
+        assert_eq!(bans.rooms(), [], "a room without bans makes place for another");
     }
 
     #[test]

@@ -17,11 +17,21 @@ use redb::{
 use thiserror::Error;
 
 use crate::THREAD;
-use crate::pending::Batch;
+use crate::pending::{Batch, Key, Kind};
 
-const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const SECRETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secrets");
+
+/// Every kind of record.
+const KINDS: [Kind; 2] = [Kind::State, Kind::Bans];
+
+/// Returns the table of a kind of record.
+const fn table(kind: Kind) -> TableDefinition<'static, &'static str, &'static [u8]> {
+    match kind {
+        Kind::State => TableDefinition::new("rooms"),
+        Kind::Bans => TableDefinition::new("bans"),
+    }
+}
 
 /// The most memory that the database keeps pages in.
 const CACHE_BYTES: usize = 8 << 20;
@@ -63,8 +73,8 @@ impl<E: Into<redb::Error>> From<E> for Error {
 /// What was kept.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// The newest state of each room, by name.
-    pub rooms: Vec<(String, Vec<u8>)>,
+    /// The newest record of each kind of each room.
+    pub records: Vec<(Key, Vec<u8>)>,
     /// The events that were not removed, in the order of their numbers.
     pub events: Vec<(u64, Vec<u8>)>,
     /// The secrets of the node, by name.
@@ -181,10 +191,11 @@ fn read(database: &Database) -> Result<Kept, Error> {
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         opened => opened.map(Some),
     };
-    if let Some(table) = there(reading.open_table(ROOMS))? {
+    for kind in KINDS {
+        let Some(table) = there(reading.open_table(table(kind)))? else { continue };
         for record in table.iter()? {
-            let (room, state) = record?;
-            kept.rooms.push((room.value().to_owned(), state.value().to_owned()));
+            let (room, record) = record?;
+            kept.records.push(((kind, room.value().to_owned()), record.value().to_owned()));
         }
     }
     if let Some(table) = there(reading.open_table(SECRETS))? {
@@ -208,16 +219,18 @@ fn read(database: &Database) -> Result<Kept, Error> {
 fn write(database: &Database, batch: &Batch) -> Result<(), Error> {
     let writing = database.begin_write()?;
     {
-        let mut rooms = writing.open_table(ROOMS)?;
-        for (room, state) in &batch.rooms {
-            match state {
-                // A state that cannot be rendered costs its own room what has changed.
-                Some(state) => {
-                    if let Some(bytes) = guarded(THREAD, state) {
-                        rooms.insert(room.as_str(), bytes.as_slice())?;
+        for kind in KINDS {
+            let mut table = writing.open_table(table(kind))?;
+            for ((_, room), record) in batch.records.iter().filter(|((of, _), _)| *of == kind) {
+                match record {
+                    // A record that cannot be rendered costs its own room what has changed.
+                    Some(record) => {
+                        if let Some(bytes) = guarded(THREAD, record) {
+                            table.insert(room.as_str(), bytes.as_slice())?;
+                        }
                     }
+                    None => drop(table.remove(room.as_str())?),
                 }
-                None => drop(rooms.remove(room.as_str())?),
             }
         }
         let mut events = writing.open_table(EVENTS)?;
@@ -251,9 +264,14 @@ mod tests {
 
     use super::*;
 
+    fn state(room: &str) -> Key {
+        (Kind::State, room.to_owned())
+    }
+
     fn batch() -> Batch {
         let mut batch = Batch::default();
-        batch.rooms.insert("red".to_owned(), Some(Box::new(|| b"a room".to_vec())));
+        batch.records.insert(state("red"), Some(Box::new(|| b"a room".to_vec())));
+        batch.records.insert((Kind::Bans, "red".to_owned()), Some(Box::new(|| b"bans".to_vec())));
         batch.events.insert(10, Some(b"ten".to_vec()));
         batch.events.insert(9, Some(b"nine".to_vec()));
         batch.secrets.insert("key", b"of the node".to_vec());
@@ -270,29 +288,31 @@ mod tests {
         file.write(&batch()).unwrap();
         drop(file);
         let (mut file, kept) = File::open(&path).unwrap();
-        assert_eq!(kept.rooms, [("red".to_owned(), b"a room".to_vec())]);
+        let bans = (Kind::Bans, "red".to_owned());
+        assert_eq!(kept.records, [(state("red"), b"a room".to_vec()), (bans.clone(), b"bans".to_vec())]);
         assert_eq!(kept.events, [(9, b"nine".to_vec()), (10, b"ten".to_vec())]);
         assert_eq!(kept.secret("key"), Some(&b"of the node"[..]));
         let mut gone = Batch::default();
-        gone.rooms.insert("red".to_owned(), None);
+        gone.records.insert(state("red"), None);
         gone.events.insert(9, None);
         file.write(&gone).unwrap();
         drop(file);
         let (_file, kept) = File::open(&path).unwrap();
-        assert_eq!((kept.rooms.len(), kept.events.len(), kept.secrets.len()), (0, 1, 1));
+        assert_eq!((kept.events.len(), kept.secrets.len()), (1, 1));
+        assert_eq!(kept.records, [(bans, b"bans".to_vec())], "each record is forgotten for itself");
     }
 
     #[test]
-    fn a_state_that_cannot_be_rendered_costs_its_own_room() {
+    fn a_record_that_cannot_be_rendered_costs_its_own_room() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         let (mut file, _) = File::open(&path).unwrap();
         let mut batch = batch();
-        batch.rooms.insert("odd".to_owned(), Some(Box::new(|| panic!("a fault of the renderer"))));
+        batch.records.insert(state("odd"), Some(Box::new(|| panic!("a fault of the renderer"))));
         file.write(&batch).unwrap();
         drop(file);
         let kept = File::open(&path).unwrap().1;
-        assert_eq!(kept.rooms.iter().map(|(room, _)| room.as_str()).collect::<Vec<_>>(), ["red"]);
+        assert!(kept.records.iter().all(|((_, room), _)| room == "red") && kept.records.len() == 2);
     }
 
     #[test]
@@ -313,7 +333,7 @@ mod tests {
             assert_eq!(fs::read(folder.path().join("state.unreadable")).unwrap().len(), contents.len());
             file.write(&batch()).unwrap();
             drop(file);
-            assert_eq!(File::open(&path).unwrap().1.rooms.len(), 1);
+            assert_eq!(File::open(&path).unwrap().1.records.len(), 2);
         }
     }
 

@@ -1,9 +1,10 @@
-//! What a node keeps over a restart: the newest state of each room, events that are not delivered yet, and secrets of its own.
+//! What a node keeps over a restart: the newest state and the bans of each room, events that are not delivered yet, and secrets
+//! of its own.
 //!
 //! Callers put bytes, and never wait. One thread writes them ([`disk`]), several times a second, in one transaction for all that
-//! has come meanwhile. What waits for it is bounded by what exists: of each room the newest state, and the events of the outbox,
-//! which has a bound. So a disk that is slow or full makes nothing grow. It costs the changes since the last write, is counted,
-//! and is said once a minute.
+//! has come meanwhile. What waits for it is bounded by what exists: of each room the newest record of each kind, and the events of
+//! the outbox, which has a bound. So a disk that is slow or full makes nothing grow. It costs the changes since the last write, is
+//! counted, and is said once a minute.
 //!
 //! The crate knows nothing of rooms and events but their keys.
 
@@ -22,6 +23,7 @@ use onmic_media::metric;
 use parking_lot::{Condvar, Mutex};
 
 pub use disk::{Error, Kept};
+pub use pending::{Key, Kind};
 
 use disk::{Disk, File};
 use pending::{Batch, Pending};
@@ -37,7 +39,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// The name of the thread.
 const THREAD: &str = "store";
 
-/// Makes the bytes of a room's state, on the thread of the store.
+/// Makes the bytes of a record, on the thread of the store.
 pub type Render = Box<dyn Fn() -> Vec<u8> + Send>;
 
 /// The store of a node. Share it behind an `Arc`, and end it with [`Store::close`].
@@ -82,14 +84,14 @@ impl Store {
         Ok(Arc::new(Self { shared, thread }))
     }
 
-    /// Keeps this state of a room, in place of every earlier one.
-    pub fn put_room(&self, room: &str, state: Render) {
-        self.change(|pending| pending.put_room(room, state));
+    /// Keeps this record of a room, in place of every earlier one of its kind.
+    pub fn put(&self, kind: Kind, room: &str, record: Render) {
+        self.change(|pending| pending.put((kind, room.to_owned()), record));
     }
 
-    /// Forgets a room.
-    pub fn remove_room(&self, room: &str) {
-        self.change(|pending| pending.remove_room(room));
+    /// Forgets the record of this kind of a room.
+    pub fn remove(&self, kind: Kind, room: &str) {
+        self.change(|pending| pending.remove((kind, room.to_owned())));
     }
 
     /// Keeps an event until it is removed. Events are read back in the order of their numbers.
@@ -245,10 +247,10 @@ mod tests {
     #[test]
     fn of_a_room_the_newest_state_alone_waits_for_a_slow_disk() {
         let (store, _, writes, answer) = slow();
-        store.put_room("red", text("1"));
+        store.put(Kind::State, "red", text("1"));
         assert_eq!(writes.recv().unwrap(), ["red=1"]);
         for number in 2..1000 {
-            store.put_room("red", text(&number.to_string()));
+            store.put(Kind::State, "red", text(&number.to_string()));
         }
         store.put_event(7, b"seven".to_vec());
         answer.send(Answer::Written).unwrap();
@@ -260,13 +262,13 @@ mod tests {
     #[test]
     fn what_a_full_disk_did_not_take_is_written_later_unless_it_has_changed() {
         let (store, _, writes, answer) = slow();
-        store.put_room("red", text("1"));
+        store.put(Kind::State, "red", text("1"));
         assert_eq!(writes.recv().unwrap(), ["red=1"]);
-        store.put_room("blue", text("1"));
-        store.remove_room("red");
+        store.put(Kind::State, "blue", text("1"));
+        store.remove(Kind::State, "red");
         answer.send(Answer::Full).unwrap();
         assert_eq!(writes.recv().unwrap(), ["blue=1"], "the room that was never written is forgotten");
-        store.remove_room("blue");
+        store.remove(Kind::State, "blue");
         answer.send(Answer::Written).unwrap();
         assert_eq!(writes.recv().unwrap(), ["blue is gone"]);
         answer.send(Answer::Written).unwrap();
@@ -276,10 +278,10 @@ mod tests {
     #[test]
     fn a_writer_that_panics_is_begun_again_once() {
         let (store, lives, writes, answer) = slow();
-        store.put_room("red", text("1"));
+        store.put(Kind::State, "red", text("1"));
         assert_eq!(writes.recv().unwrap(), ["red=1"]);
         answer.send(Answer::Panic).unwrap();
-        store.put_room("red", text("2"));
+        store.put(Kind::State, "red", text("2"));
         assert_eq!(writes.recv().unwrap(), ["red=2"]);
         assert_eq!(lives.who_failed(), None);
         answer.send(Answer::Panic).unwrap();
@@ -291,7 +293,7 @@ mod tests {
     fn the_end_of_the_node_writes_what_waits_and_leaves_a_disk_that_fails() {
         let (store, _, writes, answer) = slow();
         answer.send(Answer::Full).unwrap();
-        store.put_room("red", text("1"));
+        store.put(Kind::State, "red", text("1"));
         assert_eq!(writes.recv().unwrap(), ["red=1"]);
         answer.send(Answer::Full).unwrap();
         store.close();

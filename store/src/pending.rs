@@ -7,6 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::Render;
 use crate::disk::Kept;
 
+/// The kinds of records that a room has. Each is kept and forgotten for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The room as it is.
+    State,
+    /// Those who may not come to it. They are there without the room too.
+    Bans,
+}
+
+/// The name of a record: its kind, and its room.
+pub type Key = (Kind, String);
+
 /// The changes since the last write, and the keys that are on disk or on their way there.
 #[derive(Default)]
 pub struct Pending {
@@ -19,20 +31,20 @@ pub struct Pending {
 /// Changes that are written together. `None` stands for a value that is gone.
 #[derive(Default)]
 pub struct Batch {
-    pub rooms: BTreeMap<String, Option<Render>>,
+    pub records: BTreeMap<Key, Option<Render>>,
     pub events: BTreeMap<u64, Option<Vec<u8>>>,
     pub secrets: BTreeMap<&'static str, Vec<u8>>,
 }
 
 #[derive(Default)]
 struct Keys {
-    rooms: BTreeSet<String>,
+    records: BTreeSet<Key>,
     events: BTreeSet<u64>,
 }
 
 impl Batch {
     fn is_empty(&self) -> bool {
-        self.rooms.is_empty() && self.events.is_empty() && self.secrets.is_empty()
+        self.records.is_empty() && self.events.is_empty() && self.secrets.is_empty()
     }
 
     /// Returns the changes for people.
@@ -44,26 +56,27 @@ impl Batch {
                 None => format!("{key} is gone"),
             }
         }
-        let rooms = self.rooms.iter().map(|(room, state)| line(room, state.as_ref().map(|state| state())));
-        rooms.chain(self.events.iter().map(|(number, event)| line(number, event.clone()))).collect()
+        let records = self.records.iter();
+        let records = records.map(|((_, room), record)| line(room, record.as_ref().map(|record| record())));
+        records.chain(self.events.iter().map(|(number, event)| line(number, event.clone()))).collect()
     }
 }
 
 impl Pending {
     /// Notes what is on disk at the start.
     pub fn begin(&mut self, kept: &Kept) {
-        self.on_disk.rooms = kept.rooms.iter().map(|(room, _)| room.clone()).collect();
+        self.on_disk.records = kept.records.iter().map(|(key, _)| key.clone()).collect();
         self.on_disk.events = kept.events.iter().map(|(number, _)| *number).collect();
     }
 
-    pub fn put_room(&mut self, room: &str, state: Render) {
-        self.changes.rooms.insert(room.to_owned(), Some(state));
+    pub fn put(&mut self, key: Key, record: Render) {
+        self.changes.records.insert(key, Some(record));
     }
 
-    pub fn remove_room(&mut self, room: &str) {
-        self.changes.rooms.remove(room);
-        if self.on_disk.rooms.contains(room) || self.under_way.rooms.contains(room) {
-            self.changes.rooms.insert(room.to_owned(), None);
+    pub fn remove(&mut self, key: Key) {
+        self.changes.records.remove(&key);
+        if self.on_disk.records.contains(&key) || self.under_way.records.contains(&key) {
+            self.changes.records.insert(key, None);
         }
     }
 
@@ -96,7 +109,7 @@ impl Pending {
             return None;
         }
         let batch = std::mem::take(&mut self.changes);
-        self.under_way.rooms = batch.rooms.keys().cloned().collect();
+        self.under_way.records = batch.records.keys().cloned().collect();
         self.under_way.events = batch.events.keys().copied().collect();
         Some(batch)
     }
@@ -104,11 +117,11 @@ impl Pending {
     /// Notes that the changes that were taken out are on disk.
     pub fn written(&mut self, batch: Batch) {
         self.under_way = Keys::default();
-        for (room, state) in batch.rooms {
-            if state.is_some() {
-                self.on_disk.rooms.insert(room)
+        for (key, record) in batch.records {
+            if record.is_some() {
+                self.on_disk.records.insert(key)
             } else {
-                self.on_disk.rooms.remove(&room)
+                self.on_disk.records.remove(&key)
             };
         }
         for (number, event) in batch.events {
@@ -123,9 +136,9 @@ impl Pending {
     /// Takes changes back that were not written. Newer ones win.
     pub fn failed(&mut self, batch: Batch) {
         self.under_way = Keys::default();
-        let Batch { rooms, events, secrets } = batch;
-        for (room, state) in rooms {
-            self.changes.rooms.entry(room).or_insert(state);
+        let Batch { records, events, secrets } = batch;
+        for (key, record) in records {
+            self.changes.records.entry(key).or_insert(record);
         }
         for (number, event) in events {
             self.changes.events.entry(number).or_insert(event);
@@ -134,7 +147,7 @@ impl Pending {
             self.changes.secrets.entry(name).or_insert(secret);
         }
         let on_disk = &self.on_disk;
-        self.changes.rooms.retain(|room, state| state.is_some() || on_disk.rooms.contains(room));
+        self.changes.records.retain(|key, record| record.is_some() || on_disk.records.contains(key));
         self.changes.events.retain(|number, event| event.is_some() || on_disk.events.contains(number));
     }
 }

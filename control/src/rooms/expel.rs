@@ -98,6 +98,7 @@ impl Rooms {
         let told = self.wire().ban(person, &ban);
         // It holds before they are sent out, so that they do not come back in between.
         let created = self.standing.bans.ban(room, person, ban, now).map_err(|_| Denied::BansFull(BANS_MAX))?;
+        self.note_bans(room);
         match self.send_out(room, by, person, Ending::Banned) {
             Ok(()) | Err(Denied::Refused(Refused::RoomUnknown(_))) => {}
             Err(denied) => return Err(denied),
@@ -109,6 +110,7 @@ impl Rooms {
     pub(super) fn lift_ban(&self, room: &RoomName, by: &Actor, person: &PersonId) -> Result<Done, Denied> {
         self.must_keep_order(room, by)?;
         self.standing.bans.lift(room, person, self.now());
+        self.note_bans(room);
         Ok(Done::default())
     }
 

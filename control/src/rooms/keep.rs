@@ -1,4 +1,5 @@
-//! Keeps the rooms over a restart: notes which of them change, gives their newest state to the store, and takes them up again.
+//! Keeps the rooms and their bans over a restart: notes which of them change, gives their newest state to the store, and takes
+//! them up again.
 //!
 //! A change is noted under the room's lock and costs nothing else there. Twice a second a task looks at the rooms that were noted.
 //! The record of a room is rendered on the thread of the store, because its pictures may have megabytes.
@@ -6,6 +7,9 @@
 //! A room that is taken up again is as it was. Then the machine is told, by the inputs that it always gets for that, that every
 //! source is down and everybody gone. So seats, the host's place and a PK wait for their people as after any interruption, and
 //! everybody is told the same events.
+//!
+//! Bans are a record of their own, because they outlive their room. They are kept with the dates of their ends, so they count
+//! down while the node is down.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,13 +19,14 @@ use metrics::gauge;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use onmic_media::{SourceName, WallTime, metric};
 use onmic_room::{Input, RoomName, Snapshot};
-use onmic_store::Store;
+use onmic_store::{Key, Kind, Render, Store};
 
 use super::kept::Kept;
+use super::kept::bans::KeptBans;
 use super::live::{Known, Live};
 use super::log::Log;
 use super::rate::Rates;
@@ -35,10 +40,13 @@ const GATHER: Duration = Duration::from_millis(500);
 /// written. None of them may have the number of another event, and a client that asks for what it missed gets a snapshot.
 const SKIPPED: u64 = 1_000_000;
 
-/// The rooms that have changed since the store was told.
+/// How often bans that are over are taken out. It costs a look at every ban, and nobody waits for it.
+const EXPIRE_BANS_EVERY: Duration = Duration::from_secs(60);
+
+/// The records that have changed since the store was told.
 pub struct Keeper {
     store: Arc<Store>,
-    changed: Mutex<BTreeSet<RoomName>>,
+    changed: Mutex<BTreeSet<(Kind, RoomName)>>,
     noted: Notify,
 }
 
@@ -46,8 +54,8 @@ pub struct Keeper {
 pub struct Keeping {
     /// The store that gets their states.
     pub store: Arc<Store>,
-    /// The records of the process before: the name of each room, and its bytes.
-    pub records: Vec<(String, Vec<u8>)>,
+    /// The records of the process before.
+    pub records: Vec<(Key, Vec<u8>)>,
     /// Makes the keys of guests, by which they prove who they are.
     pub guests: [u8; 32],
 }
@@ -57,19 +65,21 @@ impl Keeper {
         Self { store, changed: Mutex::default(), noted: Notify::new() }
     }
 
-    /// Notes that a room has changed.
-    pub fn note(&self, room: &RoomName) {
-        let mut changed = self.changed.lock();
-        if !changed.contains(room) {
-            changed.insert(room.clone());
+    /// Notes that what a record tells of a room has changed.
+    pub fn note(&self, kind: Kind, room: &RoomName) {
+        if self.changed.lock().insert((kind, room.clone())) {
             self.noted.notify_one();
         }
     }
 }
 
 impl Rooms {
-    /// Gives the states of rooms that change to the store, until the node stops.
+    /// Gives the states and bans of rooms that change to the store, until the node stops.
     pub(super) async fn keep_states(&self) {
+        tokio::join!(self.keep_changes(), self.expire_bans());
+    }
+
+    async fn keep_changes(&self) {
         let Some(keeper) = &self.keeper else { return };
         loop {
             let gather = async {
@@ -80,10 +90,35 @@ impl Rooms {
                 return;
             }
             let changed = std::mem::take(&mut *keeper.changed.lock());
-            for room in changed {
-                self.keep(keeper, &room);
+            for (kind, room) in changed {
+                self.keep(keeper, kind, &room);
                 yield_now().await;
             }
+        }
+    }
+
+    /// Takes bans out that are over. When dates have been set, the records of all others are stated anew.
+    async fn expire_bans(&self) {
+        let mut ticks = interval(EXPIRE_BANS_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stated = self.hub.calendar().offset();
+        while self.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let dates = self.hub.calendar().offset();
+            let were_set = dates.is_step_from(stated);
+            if were_set {
+                stated = dates;
+            }
+            self.sweep_bans(were_set).await;
+        }
+    }
+
+    /// Takes bans out that are over, and notes the rooms that they were for, or all rooms with bans.
+    async fn sweep_bans(&self, note_all: bool) {
+        for room in self.standing.bans.rooms() {
+            if self.standing.bans.expire(&room, self.now()) || note_all {
+                self.note_bans(&room);
+            }
+            yield_now().await;
         }
     }
 
@@ -91,14 +126,24 @@ impl Rooms {
     pub(super) fn keep_last(&self) {
         let Some(keeper) = &self.keeper else { return };
         let changed = std::mem::take(&mut *keeper.changed.lock());
-        changed.iter().for_each(|room| self.keep(keeper, room));
+        changed.iter().for_each(|(kind, room)| self.keep(keeper, *kind, room));
     }
 
-    fn keep(&self, keeper: &Keeper, room: &RoomName) {
-        match self.kept(room) {
-            Some(kept) => keeper.store.put_room(room.as_str(), Box::new(move || kept.to_bytes())),
-            None => keeper.store.remove_room(room.as_str()),
+    fn keep(&self, keeper: &Keeper, kind: Kind, room: &RoomName) {
+        let record: Option<Render> = match kind {
+            Kind::State => self.kept(room).map(|kept| Box::new(move || kept.to_bytes()) as _),
+            Kind::Bans => self.kept_bans(room).map(|kept| Box::new(move || kept.to_bytes()) as _),
+        };
+        match record {
+            Some(record) => keeper.store.put(kind, room.as_str(), record),
+            None => keeper.store.remove(kind, room.as_str()),
         }
+    }
+
+    fn kept_bans(&self, room: &RoomName) -> Option<KeptBans> {
+        let (now, calendar) = (self.now(), self.hub.calendar());
+        let bans = self.standing.bans.of(room, now);
+        (!bans.is_empty()).then(|| KeptBans::of(room, &bans, calendar.at(now), |moment| calendar.at(moment)))
     }
 
     fn kept(&self, room: &RoomName) -> Option<Kept> {
@@ -116,18 +161,49 @@ impl Rooms {
         })
     }
 
-    /// Takes the rooms of the process before up again. A record that cannot be read costs its own room, and stays in the store
-    /// until a room of its name changes.
-    pub(super) fn take_up(&self, records: Vec<(String, Vec<u8>)>) {
+    /// Takes the rooms and the bans of the process before up again. A record that cannot be read costs its own room, and stays
+    /// in the store until a newer one takes its place.
+    pub(super) fn take_up(&self, records: Vec<(Key, Vec<u8>)>) {
         let mut kept: Vec<Kept> = Vec::with_capacity(records.len());
-        for (room, record) in records {
-            match Kept::read(&record) {
-                Ok(record) => kept.push(record),
-                Err(reason) => {
-                    tracing::warn!(room, %reason, "what was kept of a room cannot be read; the room begins anew")
-                }
+        for ((kind, room), record) in records {
+            match kind {
+                Kind::State => match Kept::read(&record) {
+                    Ok(record) => kept.push(record),
+                    Err(reason) => {
+                        tracing::warn!(room, %reason, "what was kept of a room cannot be read; the room begins anew")
+                    }
+                },
+                Kind::Bans => self.take_up_bans(&room, &record),
             }
         }
+        self.take_up_rooms(kept);
+    }
+
+    /// Takes the bans of a room up again, for the time that is left of each.
+    fn take_up_bans(&self, room: &str, record: &[u8]) {
+        let (now, calendar) = (self.now(), self.hub.calendar());
+        let kept = match KeptBans::read(room, record) {
+            Ok(kept) => kept,
+            Err(reason) => {
+                tracing::warn!(room, %reason, "the bans that were kept of a room cannot be read; nobody is banned from it");
+                return;
+            }
+        };
+        let mut taken = 0;
+        for (person, ban) in kept.bans(now, calendar.at(now)) {
+            if self.standing.bans.ban(&kept.room, &person, ban, now).is_err() {
+                tracing::warn!(room, %person, "a ban is lost, because there are as many as a room or the node may have");
+            } else {
+                taken += 1;
+            }
+        }
+        // What is over leaves the store. Other records stay as they are, because the clock may still be behind.
+        if taken < kept.len() {
+            self.note_bans(&kept.room);
+        }
+    }
+
+    fn take_up_rooms(&self, mut kept: Vec<Kept>) {
         let now = self.now();
         let snapshots = kept.iter().map(|kept| kept.snapshot.clone()).collect();
         let refused = self.desk.lock().machine.restore(now, snapshots);
@@ -174,7 +250,14 @@ impl Rooms {
     /// Notes that a room has changed.
     pub(super) fn note(&self, room: &RoomName) {
         if let Some(keeper) = &self.keeper {
-            keeper.note(room);
+            keeper.note(Kind::State, room);
+        }
+    }
+
+    /// Notes that the bans of a room have changed.
+    pub(super) fn note_bans(&self, room: &RoomName) {
+        if let Some(keeper) = &self.keeper {
+            keeper.note(Kind::Bans, room);
         }
     }
 }
@@ -193,25 +276,39 @@ fn everybody_is_gone(snapshot: &Snapshot) -> Vec<Input> {
 mod tests {
     use onmic_media::life::Lives;
     use onmic_media::{Hub, NodeClock};
-    use onmic_room::{Authority, Command, Limits, ParticipantName, SeatNo, SeatState, Settings};
+    use onmic_room::{Actor, Authority, Command, Limits, ParticipantName, PersonId, SeatNo, SeatState, Settings};
     use tokio_util::sync::CancellationToken;
 
     use super::super::RoomsConfig;
     use super::super::order::Order;
-    use super::super::tests::{NoStage, enter, logo, name};
+    use super::super::refusal::Denied;
+    use super::super::tests::{NoStage, enter, logo, name, try_to_enter};
     use super::*;
+    use crate::clock::Clock;
+    use crate::standing::Standing;
     use crate::ticket::Tickets;
 
     /// Rooms of a process that keeps its state in `folder`, and their store.
     fn process(folder: &std::path::Path) -> (Arc<Rooms>, Arc<Store>) {
+        process_after(Duration::ZERO, folder)
+    }
+
+    /// The same, with a system clock that is ahead by the time for which the node was down.
+    fn process_after(down: Duration, folder: &std::path::Path) -> (Arc<Rooms>, Arc<Store>) {
+        process_with(Clock::default(), down, folder)
+    }
+
+    fn process_with(claims: Clock, down: Duration, folder: &std::path::Path) -> (Arc<Rooms>, Arc<Store>) {
         let config =
             RoomsConfig { clients: 100, clients_each: 100, limits: Limits::default(), defaults: Settings::default() };
-        let clock = NodeClock::new(Instant::now(), std::time::SystemTime::now());
+        let clock = NodeClock::new(Instant::now(), std::time::SystemTime::now() + down);
         let hub = Hub::new(clock, onmic_media::hub::HubLimits::default(), None);
         let (store, kept) = Store::open(&folder.join("state"), Lives::default()).unwrap();
-        let keeping = Keeping { store: store.clone(), records: kept.rooms, guests: [7; 32] };
-        let (tickets, stage) = (Tickets::new("secret"), Arc::new(NoStage));
-        let rooms = Rooms::keeping(config, hub, tickets, stage, None, CancellationToken::new(), Some(keeping)).unwrap();
+        let keeping = Keeping { store: store.clone(), records: kept.records, guests: [7; 32] };
+        let standing = Standing { clock: claims, ..Standing::from(Tickets::new("secret")) };
+        let stage = Arc::new(NoStage);
+        let rooms =
+            Rooms::keeping(config, hub, standing, stage, None, CancellationToken::new(), Some(keeping)).unwrap();
         (rooms, store)
     }
 
@@ -229,16 +326,12 @@ mod tests {
         rooms.apply(up("host")).unwrap();
         rooms.apply(up("anna")).unwrap();
         let lock = Command::LockSeat { seat: SeatNo::new(3).unwrap(), locked: true };
-        let mute = Command::Mute {
-            who: "anna".parse::<onmic_room::PersonId>().unwrap().into(),
-            audio: Some(true),
-            video: None,
-        };
+        let mute = Command::Mute { who: "anna".parse::<PersonId>().unwrap().into(), audio: Some(true), video: None };
         for order in [Order::Machine(lock), Order::Machine(mute), Order::Overlays(vec![logo()])] {
             host.order(order).await.unwrap();
         }
         rooms.open(&name("over"), Settings::default()).unwrap();
-        rooms.apply(Input::End { room: name("over"), by: onmic_room::Actor::admin() }).unwrap();
+        rooms.apply(Input::End { room: name("over"), by: Actor::admin() }).unwrap();
         let before = rooms.kept(&name("demo")).unwrap();
         rooms.keep_last();
         store.close();
@@ -258,6 +351,75 @@ mod tests {
         let view = rooms.desk.lock().machine.room(&name("demo")).unwrap();
         assert_eq!(view.seats[0].state, SeatState::OnMic);
         store.close();
+    }
+
+    #[test]
+    fn bans_go_on_after_a_restart_for_the_time_that_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let person = |id: &str| id.parse::<PersonId>().unwrap();
+        let (rooms, store) = process(folder.path());
+        let (admin, hour) = (Actor::admin(), Duration::from_secs(3600));
+        let ban = |room, id, time| {
+            rooms.ban(&name(room), &admin, &person(id), (time, "spam".to_owned())).unwrap();
+        };
+        ban("red", "anna", 2 * hour);
+        ban("red", "ben", 2 * hour);
+        ban("red", "carl", hour);
+        ban("blue", "anna", hour);
+        ban("green", "anna", 2 * hour);
+        rooms.keep_last(); // They are on their way to the disk when two are lifted.
+        rooms.lift_ban(&name("red"), &admin, &person("ben")).unwrap();
+        rooms.lift_ban(&name("green"), &admin, &person("anna")).unwrap();
+        rooms.keep_last();
+        store.close();
+        drop((rooms, store));
+
+        let (rooms, store) = process_after(hour, folder.path());
+        let bans = rooms.standing.bans.of(&name("red"), rooms.now());
+        let [(banned, ban)] = &bans[..] else { panic!("{bans:?}") };
+        assert_eq!((banned, ban.reason.as_str()), (&person("anna"), "spam"));
+        let left = ban.until - rooms.now();
+        assert!(left <= hour && left > hour / 2, "{left:?}");
+        assert_eq!(rooms.standing.bans.rooms(), [name("red")], "nobody else is banned from anywhere");
+        let comes = |id| try_to_enter(&rooms, "red", id, Authority::Viewer).map(drop);
+        assert!(matches!(comes("anna"), Err(Denied::Banned(_))));
+        assert!(comes("ben").is_ok() && comes("carl").is_ok());
+        rooms.keep_last();
+        store.close();
+        drop((rooms, store));
+
+        let (store, kept) = Store::open(&folder.path().join("state"), Lives::default()).unwrap();
+        let bans = kept.records.iter().filter(|((kind, _), _)| *kind == Kind::Bans);
+        let bans: Vec<_> = bans.map(|((_, room), record)| KeptBans::read(room, record).unwrap()).collect();
+        assert_eq!(bans.len(), 1, "what is over or lifted has left the store: {bans:?}");
+        assert_eq!(bans[0].room, name("red"));
+        store.close();
+    }
+
+    #[tokio::test]
+    async fn a_ban_that_is_over_leaves_the_store_of_a_node_that_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = || {
+            let (store, kept) = Store::open(&folder.path().join("state"), Lives::default()).unwrap();
+            store.close();
+            kept.records.len()
+        };
+        let (rooms, store) = process(folder.path());
+        let hour = Duration::from_secs(3600);
+        rooms.ban(&name("red"), &Actor::admin(), &"ben".parse().unwrap(), (hour, String::new())).unwrap();
+        rooms.keep_last();
+        store.close();
+        drop((rooms, store));
+        assert_eq!(kept(), 1);
+        let clock = Clock::standing(Instant::now(), std::time::SystemTime::now());
+        let (rooms, store) = process_with(clock.clone(), Duration::ZERO, folder.path());
+        clock.step(hour, 0);
+        rooms.sweep_bans(false).await;
+        assert!(rooms.standing.bans.rooms().is_empty());
+        rooms.keep_last();
+        store.close();
+        drop((rooms, store));
+        assert_eq!(kept(), 0);
     }
 
     #[test]
@@ -287,11 +449,13 @@ mod tests {
         let (rooms, store) = process(folder.path());
         let (host, _messages) = enter(&rooms, "demo", "mia", Authority::Host);
         rooms.keep_last();
-        store.put_room("odd", Box::new(|| b"{\"version\":0}".to_vec()));
+        for kind in [Kind::State, Kind::Bans] {
+            store.put(kind, "odd", Box::new(|| b"{\"version\":0}".to_vec()));
+        }
         store.close();
         drop((host, rooms, store));
         let (rooms, store) = process(folder.path());
-        assert_eq!(rooms.names().len(), 1);
+        assert_eq!((rooms.names().len(), rooms.standing.bans.rooms().len()), (1, 0));
         store.close();
     }
 }

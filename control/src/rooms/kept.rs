@@ -4,6 +4,8 @@
 //! A record of another version is not read. Whoever changes the form of a record counts [`VERSION`] up, unless a new member has a
 //! default that is right for old records.
 
+pub mod bans;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -71,14 +73,7 @@ impl Kept {
 
     /// Reads a record. This takes long if the room has pictures.
     pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
-        #[derive(Deserialize)]
-        struct Head {
-            version: u32,
-        }
-        let Head { version } = serde_json::from_slice(bytes)?;
-        if version != VERSION {
-            return Err(Unreadable(format!("its form has the version {version}, and this server reads {VERSION}")));
-        }
+        must_have_version(bytes, VERSION)?;
         let record: Record = serde_json::from_slice(bytes)?;
         let snapshot = record.room.into_snapshot()?;
         let look = record.look.into_look(&snapshot.room)?;
@@ -93,6 +88,19 @@ impl Kept {
             grants: grants.collect::<Result<_, Unreadable>>()?,
         })
     }
+}
+
+/// Refuses a record of a form with another version than the one that is read.
+fn must_have_version(bytes: &[u8], read: u32) -> Result<(), Unreadable> {
+    #[derive(Deserialize)]
+    struct Head {
+        version: u32,
+    }
+    let Head { version } = serde_json::from_slice(bytes)?;
+    if version != read {
+        return Err(Unreadable(format!("its form has the version {version}, and this server reads {read}")));
+    }
+    Ok(())
 }
 
 #[derive(Serialize, Deserialize)]

@@ -47,6 +47,15 @@ pub fn enter(
     person: &str,
     authority: Authority,
 ) -> (Connection, Receiver<bytes::Bytes>) {
+    try_to_enter(rooms, room, person, authority).unwrap()
+}
+
+pub fn try_to_enter(
+    rooms: &Arc<Rooms>,
+    room: &str,
+    person: &str,
+    authority: Authority,
+) -> Result<(Connection, Receiver<bytes::Bytes>), Denied> {
     let entry = Entry {
         room: name(room),
         who: None,
@@ -59,7 +68,7 @@ pub fn enter(
         after: None,
     };
     let (mailbox, messages) = Mailbox::new();
-    (rooms.enter(entry, &mailbox).unwrap(), messages)
+    Ok((rooms.enter(entry, &mailbox)?, messages))
 }
 
 fn chat() -> Order {

@@ -1,5 +1,5 @@
-// Tests what outlives a restart, kill -9 included: rooms with their locks, mutes, seats and overlays, and webhooks that were
-// not delivered. Also what does not: a file of state that cannot be read.
+// Tests what outlives a restart, kill -9 included: rooms with their locks, mutes, seats and overlays, bans, and webhooks that
+// were not delivered. Also what does not: a file of state that cannot be read.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
@@ -76,6 +76,13 @@ endToEnd("rooms_and_webhooks_outlive_kill_9", async (stage) => {
   await host.event("mic-on", undefined, { giveUp: () => seated.assertAlive() });
   await host.ask({ kind: "lock-seat", seat: 3, locked: true });
   await host.ask({ kind: "mute", person: "anna", audio: true });
+  for (const person of ["ben", "carl"]) {
+    assert.equal((await call(first, "POST", "/tea/bans", { person, seconds: 3600, reason: "spam" })).status, 201);
+  }
+  assert.equal((await call(first, "POST", "/elsewhere/bans", { person: "ben", seconds: 3600 })).status, 201);
+  const bansOf = async (gateway, room) => (await call(gateway, "GET", `/${room}/bans`)).json.bans;
+  const banned = (await bansOf(first, "tea")).find(({ person }) => person === "ben");
+  assert.equal((await call(first, "DELETE", "/tea/bans/carl")).status, 204);
   await waitFor("a webhook to be tried", () => hooks.refused.length > 0);
   await pause(KEPT_AFTER_MS);
   await killed(first);
@@ -92,6 +99,15 @@ endToEnd("rooms_and_webhooks_outlive_kill_9", async (stage) => {
   assert.deepEqual(state.program.overlays.map(({ id }) => id), ["logo"]);
   const image = await request(second.url("/api/v1/rooms/tea/overlays/logo/image"), { headers: ADMIN });
   assert.equal(image.status, 200);
+
+  const comes = async (sub) => (await join(second, { token: token({ room: "tea", role: "viewer", sub }) })).refused;
+  assert.equal(await comes("ben"), 403, "a ban goes on");
+  assert.equal(await comes("carl"), null, "a ban that was lifted does not");
+  const bans = await bansOf(second, "tea");
+  assert.deepEqual(bans.map(({ person, reason }) => [person, reason]), [["ben", "spam"]]);
+  const moved = Math.abs(Date.parse(bans[0].until) - Date.parse(banned.until));
+  assert.ok(moved < 5000, `the end of a ban has moved by ${moved} ms`);
+  assert.equal((await bansOf(second, "elsewhere")).length, 1, "a ban needs no room");
 
   const again = await join(second, { token: hostToken, epoch: host.hello.epoch, after: host.lastNumber });
   assert.equal(again.hello.type, "snapshot", "events after the last write may be unknown, so the state is sent anew");

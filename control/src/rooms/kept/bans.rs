@@ -1,0 +1,137 @@
+//! What a restart keeps of the bans of a room, as JSON with a version.
+//!
+//! A ban is kept by the date of its end, so it counts down while the node is down. The record has the date at which it was
+//! written too. On a machine whose clock is behind that date, for instance because it is set late, no ban is longer than it was
+//! then.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use onmic_media::Date;
+use onmic_room::{PersonId, RoomName};
+
+use super::{Unreadable, must_have_version};
+use crate::bans::{Ban, LONGEST};
+
+/// The version of the form below. Whoever changes the form counts it up, as for the record of a room.
+const VERSION: u32 = 1;
+
+/// What is kept of the bans of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptBans {
+    pub room: RoomName,
+    written: Date,
+    bans: Vec<(PersonId, Date, String)>,
+}
+
+impl KeptBans {
+    /// Makes what is kept of bans at the date `written`. `date` gives moments their dates.
+    pub fn of(room: &RoomName, bans: &[(PersonId, Ban)], written: Date, date: impl Fn(Instant) -> Date) -> Self {
+        let kept = bans.iter().map(|(person, ban)| (person.clone(), date(ban.until), ban.reason.clone()));
+        Self { room: room.clone(), written, bans: kept.collect() }
+    }
+
+    /// Returns the number of bans.
+    pub fn len(&self) -> usize {
+        self.bans.len()
+    }
+
+    /// Returns the bans that are not over at `now`, which has the date `today`.
+    pub fn bans(&self, now: Instant, today: Date) -> Vec<(PersonId, Ban)> {
+        let from = today.max(self.written);
+        let not_over = |(person, until, reason): &(PersonId, Date, String)| {
+            let left = Duration::from_micros(u64::try_from(until.micros_since(from)).ok()?).min(LONGEST);
+            (!left.is_zero()).then(|| (person.clone(), Ban { until: now + left, reason: reason.clone() }))
+        };
+        self.bans.iter().filter_map(not_over).collect()
+    }
+
+    /// Returns the record.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let bans = self.bans.iter().map(|(person, until, reason)| {
+            (person.to_string(), KeptBan { until: until.micros(), reason: reason.clone() })
+        });
+        let record = Record { version: VERSION, written: self.written.micros(), bans: bans.collect() };
+        serde_json::to_vec(&record).expect("texts and numbers are JSON")
+    }
+
+    /// Reads the record of the room of this name.
+    pub fn read(room: &str, bytes: &[u8]) -> Result<Self, Unreadable> {
+        must_have_version(bytes, VERSION)?;
+        let record: Record = serde_json::from_slice(bytes)?;
+        let bans = record.bans.into_iter().map(|(person, ban)| Ok((person.parse()?, Date(ban.until), ban.reason)));
+        Ok(Self { room: room.parse()?, written: Date(record.written), bans: bans.collect::<Result<_, Unreadable>>()? })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    /// In microseconds since 1970.
+    written: u64,
+    /// By person.
+    bans: BTreeMap<String, KeptBan>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptBan {
+    /// In microseconds since 1970.
+    until: u64,
+    reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WRITTEN: Date = Date(1_700_000_000_000_000);
+
+    fn after(seconds: i64) -> Date {
+        WRITTEN.offset_micros(seconds * 1_000_000)
+    }
+
+    /// The bans of anna for 10 s and of ben for 60 s.
+    fn kept() -> KeptBans {
+        let ban = |person: &str, seconds| (person.parse().unwrap(), after(seconds), "spam".to_owned());
+        KeptBans { room: "red".parse().unwrap(), written: WRITTEN, bans: vec![ban("anna", 10), ban("ben", 60)] }
+    }
+
+    #[test]
+    fn a_record_of_bans_is_read_as_it_was_written_and_others_are_refused() {
+        let bytes = kept().to_bytes();
+        assert_eq!(KeptBans::read("red", &bytes), Ok(kept()));
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let newer = text.replacen("\"version\":1", "\"version\":2", 1);
+        assert!(KeptBans::read("red", newer.as_bytes()).unwrap_err().to_string().contains("version 2"));
+        for broken in [&bytes[..bytes.len() / 2], b"", b"{}", text.replace("\"anna\"", "\"an na\"").as_bytes()] {
+            assert!(KeptBans::read("red", broken).is_err());
+        }
+        assert!(KeptBans::read("no room", &bytes).is_err());
+    }
+
+    #[test]
+    fn a_ban_counts_down_by_the_date_and_a_clock_that_is_behind_adds_nothing() {
+        let now = Instant::now();
+        let left = |today| {
+            let bans = kept().bans(now, today).into_iter();
+            bans.map(|(person, ban)| (person.to_string(), (ban.until - now).as_secs())).collect::<Vec<_>>()
+        };
+        let (anna, ben) = ("anna".to_owned(), "ben".to_owned());
+        assert_eq!(left(after(4)), [(anna.clone(), 6), (ben.clone(), 56)]);
+        assert_eq!(left(after(10)), [(ben.clone(), 50)]);
+        assert_eq!(left(after(60)), []);
+        for behind in [after(-3600), Date(0)] {
+            assert_eq!(left(behind), [(anna.clone(), 10), (ben.clone(), 60)]);
+        }
+    }
+
+    #[test]
+    fn no_ban_is_longer_than_the_longest() {
+        let now = Instant::now();
+        let mut kept = kept();
+        kept.bans[0].1 = Date(u64::MAX);
+        assert_eq!(kept.bans(now, WRITTEN)[0].1.until, now + LONGEST);
+    }
+}
