@@ -407,9 +407,9 @@ async fn video_is_not_converted_until_somebody_asks() {
 
 #[tokio::test]
 async fn video_with_long_groups_is_converted_only_for_somebody_who_asks() {
-    let long = async |counter: &Arc<Counter>| {
+    let groups_of = async |pictures: i64, counter: &Arc<Counter>| {
         let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(counter.clone())).await;
-        node.group = 300;
+        node.group = pictures;
         node.publish(40).await;
         node
     };
@@ -424,19 +424,26 @@ async fn video_with_long_groups_is_converted_only_for_somebody_who_asks() {
     };
     // A player is there before the first group turns out long.
     let counter = Arc::new(Counter::default());
-    let mut node = long(&counter).await;
+    let mut node = groups_of(300, &counter).await;
     let before = node.directory().await;
-    node.publish(60).await;
+    node.publish(110).await;
     assert!(converted(&counter).await);
     assert_eq!(node.directory().await, before, "the stream goes on");
     // Nobody is.
     let counter = Arc::new(Counter::default());
-    let mut node = long(&counter).await;
-    node.publish(60).await;
+    let mut node = groups_of(300, &counter).await;
+    node.publish(110).await;
     tokio::time::sleep(NOW).await;
     assert_eq!(counter.0.load(Ordering::Relaxed), 0);
     node.directory().await;
     assert!(converted(&counter).await);
+    // Groups of 4 s do not need it.
+    let counter = Arc::new(Counter::default());
+    let mut node = groups_of(120, &counter).await;
+    node.directory().await;
+    node.publish(220).await;
+    tokio::time::sleep(NOW).await;
+    assert_eq!(counter.0.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
