@@ -37,7 +37,10 @@ async function setSync(gateway, room, sync) {
 
 endToEnd("the_node_the_room_and_the_viewer_choose_how_audio_and_video_are_timed", async (stage) => {
   const gateway = await stage.gateway();
-  await stage.live(gateway, "show", { width: 320, height: 180, bitrateKbps: 400 });
+  const small = { width: 320, height: 180, bitrateKbps: 400 };
+  await stage.live(gateway, "show", small);
+  const anna = stage.publisher(gateway.rtmpUrl("show/anna"), small); // A return feed is for somebody on mic.
+  await waitFor("anna to be in the room", async () => (await gateway.room("show")).participants.length === 2, { giveUp: () => anna.assertAlive() });
   for (const path of ["/whep/show", "/whep/show/host", "/whep/show/anna/return"]) {
     await setSync(gateway, "show", "lip-sync");
     assert.equal(await syncOf(gateway, path), "lip-sync", `${path}: the default`);

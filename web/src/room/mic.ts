@@ -104,6 +104,8 @@ export class Mic {
   #alignedAt: number | null = null;
   #requested = false;
   #seated = false;
+  /** The server has said that this person is off the mic, so it has ended the WHIP session. */
+  #endedByServer = false;
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #fading: ReturnType<typeof setInterval> | undefined;
   #looking: ReturnType<typeof setInterval> | undefined;
@@ -138,7 +140,7 @@ export class Mic {
     if (this.state !== 'off') return Promise.reject(mistake('This player is already on mic or going on mic.'));
     this.#options = options;
     this.#ticket = options.ticket ?? options.room.ticket;
-    this.#requested = this.#seated = false;
+    this.#requested = this.#seated = this.#endedByServer = false;
     this.#measure = this.#freshMeasure();
     const { room } = options;
     this.#off = [
@@ -462,7 +464,7 @@ export class Mic {
   #stopSending(tellServer: boolean): void {
     // The end of the session tells the server too, but later.
     if (tellServer) this.#options?.room.command({ kind: 'leave-mic' }).catch(() => {});
-    this.#whip?.close(!tellServer); // After `leave-mic` the server ends the session together with the seat.
+    this.#whip?.close(!tellServer && !this.#endedByServer); // The server ends the session together with the seat.
     this.#whip = null;
     stopTracks(this.#stream);
     this.#stream = null;
@@ -478,7 +480,10 @@ export class Mic {
   }
 
   #onEvent(event: RoomEvent): void {
-    if (event.kind === 'room-ended') return this.#apply({ kind: 'leave', reason: 'room-ended' });
+    if (event.kind === 'room-ended') {
+      this.#endedByServer = true;
+      return this.#apply({ kind: 'leave', reason: 'room-ended' });
+    }
     const person = personOf(event);
     if (!person || person !== this.#options?.room.you?.person) return;
     switch (event.kind) {
@@ -491,6 +496,7 @@ export class Mic {
         return this.#apply({ kind: 'publish_refused', problem: { status: 0, title: 'Not on mic', detail } });
       }
       case 'mic-left':
+        this.#endedByServer = true;
         if (this.state === 'joining' || this.state === 'on' || this.state === 'leaving')
           this.#apply({ kind: 'leave', reason: event.reason === 'left' ? 'removed' : reasonOf(event.reason) });
         return;
