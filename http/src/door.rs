@@ -216,7 +216,7 @@ fn is_text(path: &str) -> bool {
 }
 
 /// Returns whether this is a host with or without port that names this machine alone.
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map_or("", |(address, _)| address),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
@@ -309,7 +309,8 @@ mod tests {
             ("localhost:8080", "http://localhost:5173", None),
             ("localhost:8080", "https://a.studio.example", None),
             ("localhost:8080", "http://localhost:3000", Some(403)),
-            ("localhost:8080", "http://127.0.0.1:8080", Some(403)),
+            ("localhost:8080", "http://127.0.0.1:8080", None), // This server by another name.
+            ("localhost:8080", "http://127.0.0.1:3000", Some(403)),
             ("localhost:8080", "https://evil.example", Some(403)),
             ("localhost:8080", "null", Some(403)),
             ("localhost:8080", "", Some(403)),

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::door::is_loopback;
+
 /// The longest origin in a configuration, in bytes. Each is a word in a header of pages.
 const BYTES_MAX: usize = 200;
 
@@ -30,11 +32,13 @@ impl Origin {
         Some(Self { scheme, host, port })
     }
 
-    /// Returns whether a page of this origin came from the server that a request addresses as `host`, with or without port.
+    /// Returns whether a page of this origin came from the server that a request addresses as `host`, with or without port. All
+    /// names of loopback are one machine, so `localhost` and `127.0.0.1` are the same server where the port is.
     pub fn is_at(&self, host: &str) -> bool {
         let Some((name, port)) = host_and_port(host) else { return false };
         // A proxy may have taken TLS off, so only the page's own scheme tells which port is meant.
-        name == self.host && port.or(default_port(&self.scheme)) == self.port
+        let is_same = name == self.host || (is_loopback(&name) && is_loopback(&self.host));
+        is_same && port.or(default_port(&self.scheme)) == self.port
     }
 }
 
@@ -153,7 +157,10 @@ mod tests {
             ("http://localhost:3000", "localhost:8080", false),
             ("http://localhost:3000", "localhost", false),
             ("http://localhost", "localhost:8080", false),
-            ("http://127.0.0.1:8080", "localhost:8080", false),
+            ("http://127.0.0.1:8080", "localhost:8080", true),
+            ("http://localhost:8080", "[::1]:8080", true),
+            ("http://127.0.0.1:3000", "localhost:8080", false),
+            ("http://live.example:8080", "localhost:8080", false),
             ("https://evil.example", "live.example", false),
             ("https://live.example.evil.example", "live.example", false),
             ("https://live.example", "", false),
