@@ -142,7 +142,7 @@ impl Writer {
     /// Writes until the store is closed.
     fn run(&mut self) {
         self.take_back();
-        while let Some(batch) = self.next() {
+        while let Some((batch, is_last)) = self.next() {
             let outcome = self.disk.write(self.current.insert(batch));
             let pause = match outcome {
                 Ok(()) => {
@@ -154,7 +154,7 @@ impl Writer {
                     counter!(metric::STATE_WRITES, "outcome" => "failed").increment(1);
                     self.tell(&error);
                     self.take_back();
-                    if self.shared.pending.lock().is_closed() {
+                    if is_last {
                         return;
                     }
                     RETRY_AFTER
@@ -168,12 +168,13 @@ impl Writer {
         self.current.take().into_iter().for_each(|batch| self.shared.pending.lock().failed(batch));
     }
 
-    /// Waits for something to write. `None` once the store is closed and everything is written.
-    fn next(&self) -> Option<Batch> {
+    /// Waits for something to write, and returns whether the store was closed before: then it is tried once. `None` once the
+    /// store is closed and everything is written.
+    fn next(&self) -> Option<(Batch, bool)> {
         let mut pending = self.shared.pending.lock();
         loop {
             if let Some(batch) = pending.take() {
-                return Some(batch);
+                return Some((batch, pending.is_closed()));
             }
             if pending.is_closed() {
                 return None;
