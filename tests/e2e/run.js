@@ -1,6 +1,7 @@
-// Runs the end-to-end tests one after another. Encoders, browsers and the gateway share the machine in real time, so a
-// test that fails runs once more by itself. Both attempts are printed whole. The run fails if a second attempt fails,
-// or if more tests need one than a busy machine explains.
+// Runs the end-to-end tests: two files at a time, because most tests wait most of their time, and those that need the
+// whole machine one after another. Encoders, browsers and the gateway share the machine in real time, so a test that
+// fails runs once more by itself. Both attempts are printed whole. The run fails if a second attempt fails, or if more
+// tests need one than a busy machine explains.
 //
 //   node e2e/run.js                                        all tests
 //   node e2e/run.js e2e/auth.test.js                       one file
@@ -8,7 +9,7 @@
 
 import { readdirSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { finished } from "node:stream/promises";
+import { text } from "node:stream/consumers";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
@@ -17,18 +18,18 @@ import { parseArgs } from "node:util";
 const FOLDER = fileURLToPath(new URL(".", import.meta.url));
 /** More failures than this have a cause that a second attempt would hide. */
 const AGAIN_MAX = 3;
+const AT_A_TIME = 2;
+/** Files whose tests encode, mix or impair several streams at once and look at each frame. */
+const ALONE = ["bad_network", "mic_switch", "mixed_program", "publisher_reconnect", "whep_sync"].map((name) => join(FOLDER, `${name}.test.js`));
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { only: { type: "string" } } });
-const files = positionals.length > 0 ? positionals.map((file) => resolve(file)) : [...testsIn(FOLDER), ...testsIn(join(FOLDER, "field"))];
+const files = positionals.length > 0 ? positionals.map((file) => resolve(file)) : [...testsIn(join(FOLDER, "field")), ...testsIn(FOLDER)];
 
 let passed = 0;
 const failed = [];
-for (const file of files) {
-  const outcome = await attempt(file, values.only);
-  passed += outcome.passed.length;
-  // A file that did not get as far as its tests fails under its own name.
-  failed.push(...outcome.failed.map((name) => ({ file, name, isFile: resolve(name) === file })));
-}
+const beside = files.filter((file) => !ALONE.includes(file));
+await Promise.all(Array.from({ length: AT_A_TIME }, () => runAll(beside)));
+await runAll(files.filter((file) => ALONE.includes(file)));
 const rescued = [];
 if (failed.length <= AGAIN_MAX) {
   for (const { file, name, isFile } of failed) {
@@ -44,11 +45,21 @@ console.log(`\nend to end: ${passed} passed, ${left} failed`);
 if (rescued.length > 0) console.log(`passed in the second attempt only: ${rescued.map(({ name }) => name).join(", ")}`);
 process.exitCode = left === 0 && passed > 0 ? 0 : 1;
 
+/** Runs the files of a queue that others may take files from, too. */
+async function runAll(queue) {
+  for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+    const outcome = await attempt(file, values.only);
+    passed += outcome.passed.length;
+    // A file that did not get as far as its tests fails under its own name.
+    failed.push(...outcome.failed.map((name) => ({ file, name, isFile: resolve(name) === file })));
+  }
+}
+
 function testsIn(folder) {
   return readdirSync(folder).filter((name) => name.endsWith(".test.js")).sort().map((name) => join(folder, name));
 }
 
-/** Runs the tests of a file, prints their report, and returns the names of those that passed and that failed. */
+/** Runs the tests of a file, prints their report at the end, and returns the names of those that passed and that failed. */
 async function attempt(file, only) {
   const outcome = { passed: [], failed: [] };
   const tests = run({ files: [file], concurrency: 1, testNamePatterns: only });
@@ -59,9 +70,7 @@ async function attempt(file, only) {
   tests.on("test:fail", ({ details, name }) => {
     if (details.type !== "suite") outcome.failed.push(name);
   });
-  const report = tests.compose(spec);
-  report.pipe(process.stdout, { end: false });
-  await finished(report);
+  process.stdout.write(await text(tests.compose(spec)));
   return outcome;
 }
 
