@@ -45,8 +45,8 @@ const VECTORS: &[(&str, &str, &str, Answer)] = &[
         "",
         PLAIN,
         Playlist(
-            &["#EXT-X-PART:DURATION=0.33333,URI=\"video-part-105.m4s\""],
-            &["#EXT-X-PART:DURATION=0.33333,URI=\"video-part-6.m4s\""],
+            &["#EXT-X-PART:DURATION=0.333333350,URI=\"video-part-105.m4s\""],
+            &["#EXT-X-PART:DURATION=0.333333350,URI=\"video-part-6.m4s\""],
         ),
     ),
     // What the playlist has is given at once, and kept by caches for long.
@@ -54,7 +54,7 @@ const VECTORS: &[(&str, &str, &str, Answer)] = &[
         "6.2.5.2",
         "_HLS_msn=18&_HLS_part=3",
         BLOCKING,
-        Playlist(&["#EXT-X-PART:DURATION=0.33333,URI=\"video-part-105.m4s\""], &[]),
+        Playlist(&["#EXT-X-PART:DURATION=0.333333350,URI=\"video-part-105.m4s\""], &[]),
     ),
     ("6.2.5.2", "_HLS_msn=17&_HLS_part=5", BLOCKING, Playlist(&["video-17.m4s"], &[])),
     ("6.2.5.2", "_HLS_msn=2", BLOCKING, Playlist(&["video-17.m4s"], &[])),

@@ -20,6 +20,8 @@ impl ClockRate {
     pub const MILLIS: Self = Self::new(1_000).expect("not zero");
     /// Microseconds, the unit of the node's clock.
     pub const MICROS: Self = Self::new(1_000_000).expect("not zero");
+    /// Nanoseconds, the unit of a [`Duration`].
+    const NANOS: Self = Self::new(1_000_000_000).expect("not zero");
 
     /// Makes a clock of `hz` ticks per second. `None` for 0.
     pub const fn new(hz: u32) -> Option<Self> {
@@ -36,8 +38,8 @@ impl ClockRate {
 
     /// Converts `duration` to ticks of this clock, rounded to the nearest.
     pub fn ticks(self, duration: Duration) -> Ticks {
-        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-        Ticks(micros).rescale(Self::MICROS, self)
+        let nanos = i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+        Ticks(nanos).rescale(Self::NANOS, self)
     }
 }
 
@@ -61,9 +63,9 @@ impl Ticks {
         self.rescale(rate, ClockRate::MICROS).0
     }
 
-    /// Converts ticks of a clock of `rate` to a length of time. A negative one is zero.
+    /// Converts ticks of a clock of `rate` to a length of time, rounded to the nearest nanosecond. A negative one is zero.
     pub fn duration(self, rate: ClockRate) -> Duration {
-        Duration::from_micros(u64::try_from(self.micros(rate)).unwrap_or(0))
+        Duration::from_nanos(u64::try_from(self.rescale(rate, ClockRate::NANOS).0).unwrap_or(0))
     }
 }
 

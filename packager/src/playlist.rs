@@ -7,6 +7,13 @@
 //! a whole segment and a hint, which video.js 8 mistakes: it takes the parts that it had seen for parts of the hinted
 //! segment, and asks again for the part that it has, which a cache answers with the same playlist for six target durations.
 //! The first segment is listed at once, because players wait for it, and so is one whose successor has no parts.
+//!
+//! **Durations** are stated with nine decimals and longer by one part in twenty million ([`STRETCH`]), so that their sum is never behind
+//! the media. shaka 5 places each part by the sum of the durations before it, and loses all frames up to the next keyframe
+//! where the place that follows from the media is later than that by any amount ([`ORIGIN_SECONDS`]): with five decimals it lost
+//! five of six parts at 30 frames per second.
+//!
+//! [`ORIGIN_SECONDS`]: crate::fragment::ORIGIN_SECONDS
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -15,6 +22,10 @@ use crate::names::File;
 use crate::rendition::Rendition;
 use crate::segment::{Init, Segment};
 use crate::settings::{PART_HOLD_BACK, Settings};
+
+/// A stated duration is longer by one part of so many: by 4 ms a day. A part of 200 ms is longer by 10 ns, which is more
+/// than shaka's sums are rounded by (a double has steps of 3.7 ns at 2^24 s).
+const STRETCH: u64 = 20_000_000;
 
 /// Parts are listed for segments within this many target durations of the end (rfc8216bis 6.2.2).
 const PARTS_FOR: u32 = 3;
@@ -49,10 +60,10 @@ pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, sk
     for (index, listed) in rendition.segments().enumerate() {
         if index >= skipped {
             let with_parts = index >= parted && ages.0[index] <= settings.target * PARTS_FOR;
-            segment(&mut text, rendition, listed, init, with_parts);
+            segment(&mut text, rendition, listed, init, with_parts.then_some(part_target));
             let has_parts = with_parts && !listed.listed().is_empty();
             if index < last || index == 0 || begun || around.ended || !has_parts {
-                line(&mut text, format_args!("#EXTINF:{},", Seconds(listed.duration)));
+                line(&mut text, format_args!("#EXTINF:{},", Seconds(stated(listed.duration))));
                 line(&mut text, format_args!("{}", File::Segment(rendition.key(), listed.msn)));
             }
             // The MAP is repeated after EXT-X-SKIP: shaka 5 does not look it up in the playlist that it had before.
@@ -60,7 +71,7 @@ pub fn render(rendition: &Rendition, settings: &Settings, around: Around<'_>, sk
         }
     }
     if let Some(open) = rendition.open().filter(|open| !open.listed().is_empty()) {
-        segment(&mut text, rendition, open, init, true);
+        segment(&mut text, rendition, open, init, Some(part_target));
     }
     if around.ended {
         text.push_str("#EXT-X-ENDLIST\n");
@@ -101,8 +112,15 @@ fn header(text: &mut String, rendition: &Rendition, settings: &Settings, part_ta
     }
 }
 
-/// Writes all lines of a segment but its EXTINF and URI: those that must stand before its first part, and its parts.
-fn segment(text: &mut String, rendition: &Rendition, segment: &Segment, before: Option<&Init>, with_parts: bool) {
+/// Writes all lines of a segment but its EXTINF and URI: those that must stand before its first part, and with a target for them
+/// its parts.
+fn segment(
+    text: &mut String,
+    rendition: &Rendition,
+    segment: &Segment,
+    before: Option<&Init>,
+    part_target: Option<Duration>,
+) {
     let key = rendition.key();
     if segment.discontinuity {
         text.push_str("#EXT-X-DISCONTINUITY\n");
@@ -114,13 +132,11 @@ fn segment(text: &mut String, rendition: &Rendition, segment: &Segment, before: 
     if segment.gap {
         text.push_str("#EXT-X-GAP\n");
     }
-    if !with_parts {
-        return;
-    }
+    let Some(part_target) = part_target else { return };
     for (number, part) in (segment.first_part..).zip(segment.listed()) {
         let uri = File::Part(key, number);
         let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
-        let duration = Seconds(part.duration);
+        let duration = Seconds(stated(part.duration).min(part_target));
         line(text, format_args!("#EXT-X-PART:DURATION={duration},URI=\"{uri}\"{independent}"));
     }
 }
@@ -150,12 +166,16 @@ impl Ages {
     }
 }
 
+/// The duration that is stated for one of this length ([`STRETCH`]).
+fn stated(duration: Duration) -> Duration {
+    duration + Duration::from_nanos((duration.as_nanos() as u64).div_ceil(STRETCH))
+}
+
 struct Seconds(Duration);
 
 impl std::fmt::Display for Seconds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // With five decimals, the errors of hundreds of segments add up to less than a millisecond.
-        write!(f, "{:.5}", self.0.as_secs_f64())
+        write!(f, "{}.{:09}", self.0.as_secs(), self.0.subsec_nanos())
     }
 }
 

@@ -34,17 +34,17 @@ fn a_playlist_in_the_middle_of_its_second_segment() {
     #EXT-X-INDEPENDENT-SEGMENTS
     #EXT-X-MAP:URI="video-init-0.mp4"
     #EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:00.000Z
-    #EXT-X-PART:DURATION=0.33333,URI="video-part-0.m4s",INDEPENDENT=YES
-    #EXT-X-PART:DURATION=0.33333,URI="video-part-1.m4s"
-    #EXT-X-PART:DURATION=0.33333,URI="video-part-2.m4s"
-    #EXT-X-PART:DURATION=0.33333,URI="video-part-3.m4s"
-    #EXT-X-PART:DURATION=0.33333,URI="video-part-4.m4s"
-    #EXT-X-PART:DURATION=0.33333,URI="video-part-5.m4s"
-    #EXTINF:2.00000,
+    #EXT-X-PART:DURATION=0.333333350,URI="video-part-0.m4s",INDEPENDENT=YES
+    #EXT-X-PART:DURATION=0.333333351,URI="video-part-1.m4s"
+    #EXT-X-PART:DURATION=0.333333350,URI="video-part-2.m4s"
+    #EXT-X-PART:DURATION=0.333333350,URI="video-part-3.m4s"
+    #EXT-X-PART:DURATION=0.333333351,URI="video-part-4.m4s"
+    #EXT-X-PART:DURATION=0.333333350,URI="video-part-5.m4s"
+    #EXTINF:2.000000100,
     video-1.m4s
     #EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:02.000Z
-    #EXT-X-PART:DURATION=0.33333,URI="video-part-6.m4s",INDEPENDENT=YES
-    #EXT-X-PART:DURATION=0.33333,URI="video-part-7.m4s"
+    #EXT-X-PART:DURATION=0.333333350,URI="video-part-6.m4s",INDEPENDENT=YES
+    #EXT-X-PART:DURATION=0.333333351,URI="video-part-7.m4s"
     #EXT-X-PRELOAD-HINT:TYPE=PART,URI="video-part-8.m4s"
     #EXT-X-RENDITION-REPORT:URI="audio.m3u8",LAST-MSN=2,LAST-PART=1
     "#);
@@ -63,7 +63,7 @@ fn the_end_of_a_segment_is_listed_with_the_first_part_of_the_next() {
     assert!(open[1].starts_with("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"video-part-12.m4s\""), "{open:#?}");
     assert!(open[2].ends_with("LAST-MSN=2,LAST-PART=5"), "{open:#?}");
     let begun = end(4.4);
-    assert_eq!(begun[1..3], ["#EXTINF:2.00000,", "video-2.m4s"]);
+    assert_eq!(begun[1..3], ["#EXTINF:2.000000100,", "video-2.m4s"]);
     assert!(begun[4].contains("video-part-12.m4s"), "{begun:#?}");
 }
 
@@ -113,7 +113,7 @@ fn the_end_is_stated_and_no_part_is_hinted() {
     play(&Publisher::new(), &mut segmenter, 0.0, 2.5, 30.0, 60);
     segmenter.finish().unwrap();
     let whole = text(&segmenter, MediaKind::Video, false);
-    assert!(whole.ends_with("#EXTINF:0.50000,\nvideo-2.m4s\n#EXT-X-ENDLIST\n"), "{whole}");
+    assert!(whole.ends_with("#EXTINF:0.500000025,\nvideo-2.m4s\n#EXT-X-ENDLIST\n"), "{whole}");
     assert!(!whole.contains("PRELOAD-HINT"));
 }
 
@@ -125,7 +125,7 @@ fn a_publisher_that_returns_is_a_discontinuity_in_both_renditions() {
     play(&publisher, &mut segmenter, 8.0, 10.5, 30.0, 60);
     let video = text(&segmenter, MediaKind::Video, false);
     let tags =
-        "#EXTINF:1.00000,\nvideo-2.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:08.000Z\n";
+        "#EXTINF:1.000000050,\nvideo-2.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:08.000Z\n";
     assert!(video.contains(tags), "{video}");
     let audio = text(&segmenter, MediaKind::Audio, false);
     assert!(
@@ -254,7 +254,7 @@ fn a_four_second_group_is_one_segment() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&Publisher::new(), &mut segmenter, 0.0, 13.0, 30.0, 120);
     let video = text(&segmenter, MediaKind::Video, false);
-    assert_eq!(video.matches("#EXTINF:4.00000,").count(), 3, "{video}");
+    assert_eq!(video.matches("#EXTINF:4.000000200,").count(), 3, "{video}");
     assert!(video.contains("INDEPENDENT-SEGMENTS"));
 }
 
@@ -329,7 +329,7 @@ fn audio_alone_is_cut_by_itself() {
         segmenter.push(TrackKey::AUDIO, &publisher.audio(n * 21_333)).unwrap();
     }
     let audio = text(&segmenter, MediaKind::Audio, false);
-    assert_eq!(audio.matches("#EXTINF:1.98400,").count(), 5, "{audio}");
+    assert_eq!(audio.matches("#EXTINF:1.984000100,").count(), 5, "{audio}");
     assert!(!audio.contains("RENDITION-REPORT"));
     check(&segmenter, 0.321);
 }
