@@ -65,7 +65,8 @@ impl Date {
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_rfc3339_millis(self.system_time()).fmt(f)
+        // To the nearest millisecond. Times of media are rounded to microseconds, and may not flicker around a whole one.
+        humantime::format_rfc3339_millis(self.system_time() + Duration::from_micros(500)).fmt(f)
     }
 }
 

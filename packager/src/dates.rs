@@ -2,7 +2,8 @@
 //!
 //! Players align renditions by their dates, so dates must advance exactly as media does (rfc8216bis 4.4.4.6). The
 //! program clock of frames need not: its estimate gets better as frames come, most of all after a late first frame. So
-//! dates follow it at once while the first segment is being made, and follow it slowly later.
+//! dates follow it at once while the first segment is being made. Later they stay as they are until they are off by more than
+//! 100 ms, and then approach it slowly until they are right again.
 //!
 //! The node's calendar need not either, because the system clock may be set. A small change is followed as slowly. A step
 //! is due until a segment begins with a discontinuity, and that segment and all later ones are dated by the new offset.
@@ -13,14 +14,12 @@ use onmic_media::{DateOffset, WallTime};
 /// time the estimate is good.
 const SETTLING_MICROS: i64 = 1_500_000;
 
-/// The largest change of dates per second of media: too small to see, and ten times what crystals differ by.
-const DRIFT_MICROS: i64 = 5_000;
+/// Dates that are off by more than this are put right. Those that are off by less stay, because shaka 5 places each segment by its
+/// date, and loses the frames up to the next keyframe where dates and media have not passed alike.
+const OFF_MICROS: i64 = 100_000;
 
-/// Dates that are off by more than this belong to a publisher whose clock is fast or slow by more than a crystal is.
-const FAST_MICROS: i64 = 100_000;
-
-/// The largest change of such dates per second of media: 2 %, by which the program clock follows such a publisher, and twice
-/// what the worst clocks gain or lose.
+/// The largest change of such dates per second of media: 2 %, by which the program clock follows a publisher whose clock is fast
+/// or slow, and twice what the worst clocks gain or lose.
 const FOLLOW_MICROS: i64 = 20_000;
 
 /// Dates that are off by more than this are followed faster: the frames before came earlier or later than they ever
@@ -51,6 +50,8 @@ struct Anchor {
     first: i64,
     /// The newest presentation time seen.
     newest: i64,
+    /// Whether dates were off, and have not been put right yet.
+    is_off: bool,
 }
 
 impl Dates {
@@ -90,22 +91,23 @@ impl Dates {
         }
         let drift = if self.step_is_due() { 0 } else { self.newest.micros_from(self.in_force) };
         let said = wall.micros_since(WallTime(0)).saturating_add(drift).saturating_sub(micros);
-        let anchor = self.anchor.get_or_insert(Anchor { offset: said, first: micros, newest: micros });
+        let anchor = self.anchor.get_or_insert(Anchor { offset: said, first: micros, newest: micros, is_off: false });
         if micros.saturating_sub(anchor.first) < SETTLING_MICROS {
             anchor.offset = said;
         } else {
             let passed = micros.saturating_sub(anchor.newest).clamp(0, 1_000_000);
             let off = said - anchor.offset;
-            let per_second = match off.abs() {
-                off if off > FAR_MICROS => RETURN_MICROS,
-                off if off > FAST_MICROS => FOLLOW_MICROS,
-                _ => DRIFT_MICROS,
-            };
+            let per_second = if off.abs() > FAR_MICROS { RETURN_MICROS } else { FOLLOW_MICROS };
             let step = passed * per_second / 1_000_000;
-            anchor.offset += off.clamp(-step, step);
+            anchor.is_off = off.abs() > if anchor.is_off { step } else { OFF_MICROS };
+            if anchor.is_off {
+                anchor.offset += off.clamp(-step, step);
+            }
         }
         anchor.newest = anchor.newest.max(micros);
-        WallTime(0).offset_micros(micros.saturating_add(anchor.offset))
+        // In whole milliseconds, which is what playlists state.
+        let offset = (anchor.offset + 500).div_euclid(1000) * 1000;
+        WallTime(0).offset_micros(micros.saturating_add(offset))
     }
 }
 
@@ -133,7 +135,7 @@ mod tests {
             for second in 0..600 {
                 let date = dates.moment(second * 1_000_000, wall(second * (1000 + fast)));
                 let off = date.micros_since(wall(second * (1000 + fast)));
-                assert!(off.abs() <= FAST_MICROS + 20_000, "{off} µs after {second} s");
+                assert!(off.abs() <= OFF_MICROS + 20_000, "{off} µs after {second} s");
             }
         }
     }
@@ -155,7 +157,7 @@ mod tests {
 
     #[test]
     fn later_steps_of_the_estimate_are_followed_slowly_and_equally_in_both_renditions() {
-        for (step, most) in [(100, 200), (300, 800)] {
+        for (step, most) in [(101, 1000), (301, 4000)] {
             let mut dates = Dates::default();
             for frame in 0..50 {
                 dates.moment(frame * 40_000, wall(frame * 40));
@@ -169,7 +171,21 @@ mod tests {
             for second in 3..70 {
                 last = dates.moment(second * 1_000_000, wall(second * 1000 - step));
             }
-            assert_eq!(last, wall(69_000 - step), "the moment reaches the estimate in the end");
+            let left = last.micros_since(wall(69_000 - step));
+            assert!(left.abs() <= FOLLOW_MICROS, "the moment reaches the estimate in the end: {left} µs");
+        }
+    }
+
+    #[test]
+    fn a_date_that_is_a_little_off_stays_exactly_as_far_from_the_media() {
+        let mut dates = Dates::default();
+        for frame in 0..50 {
+            dates.moment(frame * 40_000, wall(frame * 40));
+        }
+        for frame in 50..10_000 {
+            let off = i64::from(frame as u8) * 390 * if frame % 2 == 0 { 1 } else { -1 };
+            let moment = dates.moment(frame * 40_000, wall(frame * 40).offset_micros(off));
+            assert_eq!(moment, wall(frame * 40), "{off}");
         }
     }
 
@@ -213,13 +229,14 @@ mod tests {
         for frame in 0..50 {
             dates.moment(frame * 40_000, wall(frame * 40));
         }
-        assert!(!dates.follow(DateOffset::from_micros(100_000)));
+        assert!(!dates.follow(DateOffset::from_micros(150_000)));
         let mut before = dates.moment(2_000_000, wall(2000));
         for frame in 51..1_000 {
             let moment = dates.moment(frame * 40_000, wall(frame * 40));
-            assert!((40_000..=40_200).contains(&moment.micros_since(before)), "{frame}");
+            assert!((40_000..=41_000).contains(&moment.micros_since(before)), "{frame}");
             before = moment;
         }
-        assert_eq!(before, wall(999 * 40 + 100));
+        let left = wall(999 * 40 + 150).micros_since(before);
+        assert!((0..=1000).contains(&left), "{left}");
     }
 }
