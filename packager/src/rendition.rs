@@ -286,6 +286,13 @@ impl Rendition {
         self.window.discontinuity_sequence()
     }
 
+    /// Returns the number of discontinuities before the newest part.
+    pub fn discontinuities(&self) -> u64 {
+        let open = self.open.as_ref().filter(|open| !open.listed().is_empty());
+        let listed = self.window.iter().map(|segment| &**segment).chain(open);
+        self.window.discontinuity_sequence() + listed.filter(|segment| segment.discontinuity).count() as u64
+    }
+
     /// Returns whether every segment so far starts with a keyframe.
     pub fn independent(&self) -> bool {
         self.independent

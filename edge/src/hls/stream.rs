@@ -114,8 +114,8 @@ impl Stream {
         self.last_request.lock().is_some_and(|last| now.saturating_duration_since(last) <= time)
     }
 
-    /// Publishes the changes since the last call, but nothing of a rendition that gathers parts after a hole or whose segment
-    /// ends with a short part. It wakes the requests that wait for a rendition for that rendition's own parts only. Returns the tracks of which a
+    /// Publishes the changes since the last call, but nothing of a rendition that gathers parts after a hole, whose segment
+    /// ends with a short part, or that is past a discontinuity of which the main video has published nothing. It wakes the requests that wait for a rendition for that rendition's own parts only. Returns the tracks of which a
     /// part came.
     /// `gone` are the tracks that the multivariant playlist leaves out, because nothing comes of them.
     pub(crate) fn publish(
@@ -165,7 +165,9 @@ impl Stream {
         if before.as_ref().is_some_and(|before| before.shows(rendition, ended)) {
             return None;
         }
-        let waits = |rendition: &Rendition| rendition.is_gathering() || rendition.ends_shortly();
+        let waits = |rendition: &Rendition| {
+            rendition.is_gathering() || rendition.ends_shortly() || self.is_ahead(rendition, segmenter)
+        };
         let rendition = segmenter.rendition(key).filter(|rendition| ended || !waits(rendition))?;
         let others: Vec<_> = segmenter.renditions().filter(|other| other.key() != key).collect();
         let around = playlist::Around { others: &others, ended };
@@ -186,6 +188,16 @@ impl Stream {
         self.target_secs.store(settings.target_secs(), Ordering::Relaxed);
         self.views.write().get_or_insert_with(key, unpublished).send_replace(Arc::new(view));
         Some(waited.is_none())
+    }
+
+    /// Returns whether a rendition is past a discontinuity of which the main video has published nothing. Players place what
+    /// follows by the main video. hls.js 1.7.4 takes no playlist that is further, and meanwhile loses parts that it loads. The rendition
+    /// waits for one segment at most, because the video may have stopped again.
+    fn is_ahead(&self, rendition: &Rendition, segmenter: &Segmenter) -> bool {
+        let has_begun = rendition.open().is_some_and(|open| open.discontinuity);
+        let is_led = rendition.key() != TrackKey::VIDEO && segmenter.rendition(TrackKey::VIDEO).is_some();
+        let lead = self.view(TrackKey::VIDEO).filter(|lead| is_led && has_begun && lead.playlist.is_some());
+        lead.is_some_and(|lead| lead.discontinuities < rendition.discontinuities())
     }
 
     /// Publishes the reason why there is nothing to play.
@@ -239,12 +251,86 @@ mod tests {
     use std::time::SystemTime;
 
     use bytes::Bytes;
-    use onmic_media::codec::h264;
+    use onmic_media::codec::{aac, h264};
     use onmic_media::{ClockRate, Frame, MediaKind, NodeClock, Parameters, Rendition as Number, Ticks};
 
     use super::*;
 
     const LOWER: TrackKey = TrackKey::new(MediaKind::Video, Number(1));
+
+    /// Publishes what is pushed, frame by frame.
+    struct Publishing {
+        stream: Stream,
+        cache: Cache,
+        segmenter: Segmenter,
+        clock: NodeClock,
+        began: Instant,
+    }
+
+    impl Publishing {
+        fn new() -> Self {
+            let began = Instant::now();
+            let clock = NodeClock::new(began, SystemTime::UNIX_EPOCH);
+            let (settings, calendar) = (Settings::default(), Arc::new(Calendar::new(clock)));
+            let stream = Stream::new(Feed::new(None), settings, calendar, CancellationToken::new(), began);
+            let cache = Cache::new(1 << 20, Duration::from_secs(60));
+            Self { stream, cache, segmenter: Segmenter::new(settings, true), clock, began }
+        }
+
+        /// Pushes a frame of this time on the tracks `keys`. Returns the tracks of which a part was published.
+        fn push(
+            &mut self,
+            keys: &[TrackKey],
+            parameters: &Arc<Parameters>,
+            micros: i64,
+            keyframe: bool,
+        ) -> Vec<TrackKey> {
+            let pts = Ticks(micros).rescale(ClockRate::MICROS, parameters.clock_rate());
+            let wall = self.clock.wall(self.began + Duration::from_micros(micros.unsigned_abs()));
+            let (parameters, payload) = (parameters.clone(), Bytes::from_static(&[0, 0, 0, 1, 0x65]));
+            let frame = Arc::new(Frame { dts: pts, pts, wall, arrived: self.began, keyframe, parameters, payload });
+            for key in keys {
+                self.segmenter.push(*key, &frame).unwrap();
+            }
+            self.stream.publish(&mut self.segmenter, keys, &[], &self.cache)
+        }
+
+        /// Returns the playlist of a rendition, if there is one.
+        fn playlist(&self, key: TrackKey) -> Option<String> {
+            let playlist = self.stream.view(key)?.playlist.clone()?;
+            Some(String::from_utf8(playlist.text().to_vec()).unwrap())
+        }
+    }
+
+    #[test]
+    fn no_rendition_is_published_past_a_discontinuity_before_the_main_video() {
+        let audio = Arc::new(Parameters::Aac(aac::Parameters::low_complexity(48_000, 2).unwrap()));
+        let video = parameters();
+        // The publisher is away for 1 s. Its video comes 200 ms after its audio.
+        let mut frames: Vec<(i64, i64, bool, bool)> = Vec::new();
+        for (from, to) in [(0, 5_000_000), (6_000_000, 12_000_000)] {
+            let videos = (0..).map(|n| (from + n * 40_000, n % 50 == 0)).take_while(|(at, _)| *at < to);
+            frames.extend(videos.map(|(at, keyframe)| (at + 200_000, at, true, keyframe)));
+            let audios = (0..).map(|n| from + n * 64_000 / 3).take_while(|at| *at < to);
+            frames.extend(audios.map(|at| (at, at, false, true)));
+        }
+        frames.sort_unstable();
+        let mut publishing = Publishing::new();
+        let mut behind = Vec::new();
+        for (arrives, at, is_video, keyframe) in frames {
+            let (key, parameters) = if is_video { (TrackKey::VIDEO, &video) } else { (TrackKey::AUDIO, &audio) };
+            publishing.push(&[key], parameters, at, keyframe);
+            let breaks = |key| {
+                let playlist = publishing.playlist(key);
+                playlist.map_or(0, |text| text.matches("#EXT-X-DISCONTINUITY\n").count())
+            };
+            if breaks(TrackKey::AUDIO) > breaks(TrackKey::VIDEO) {
+                behind.push(arrives);
+            }
+        }
+        assert_eq!(behind, Vec::<i64>::new(), "the audio was ahead at these times, in µs");
+        assert!(publishing.playlist(TrackKey::AUDIO).unwrap().contains("#EXT-X-DISCONTINUITY\n"));
+    }
 
     fn parameters() -> Arc<Parameters> {
         let sps =
@@ -255,27 +341,14 @@ mod tests {
 
     #[test]
     fn a_further_rendition_can_be_fetched_while_it_is_made() {
-        let now = Instant::now();
-        let clock = NodeClock::new(now, SystemTime::UNIX_EPOCH);
-        let settings = Settings::default();
-        let calendar = Arc::new(Calendar::new(clock));
-        let stream = Stream::new(Feed::new(None), settings, calendar, CancellationToken::new(), now);
-        let cache = Cache::new(1 << 20, Duration::from_secs(60));
-        let mut segmenter = Segmenter::new(settings, true);
-        assert!(stream.view(TrackKey::VIDEO).is_some() && stream.view(LOWER).is_none());
+        let mut publishing = Publishing::new();
+        assert!(publishing.stream.view(TrackKey::VIDEO).is_some() && publishing.stream.view(LOWER).is_none());
         let parameters = parameters();
         let mut progress = Vec::new();
         for number in 0..60 {
-            let pts = Ticks(number * 40).rescale(ClockRate::MILLIS, ClockRate::VIDEO);
-            let (wall, parameters) = (clock.wall(now + Duration::from_millis(40 * number as u64)), parameters.clone());
-            let payload = Bytes::from_static(&[0, 0, 0, 1, 0x65]);
-            let keyframe = number % 50 == 0;
-            let frame = Arc::new(Frame { dts: pts, pts, wall, arrived: now, keyframe, parameters, payload });
-            for key in [TrackKey::VIDEO, LOWER] {
-                segmenter.push(key, &frame).unwrap();
-            }
-            progress.extend(stream.publish(&mut segmenter, &[TrackKey::VIDEO, LOWER], &[], &cache));
+            progress.extend(publishing.push(&[TrackKey::VIDEO, LOWER], &parameters, number * 40_000, number % 50 == 0));
         }
+        let Publishing { stream, cache, mut segmenter, .. } = publishing;
         assert_eq!(progress.iter().filter(|key| **key == LOWER).count(), progress.len() / 2);
         let view = stream.view(LOWER).unwrap();
         assert!(view.part(0).is_some() && view.init(0).is_some());

@@ -38,6 +38,8 @@ pub(crate) struct View {
     pub(crate) playlist: Option<Arc<Document>>,
     /// The same playlist without the segments that a client has had for long. `None` when no segment can be left out.
     pub(crate) delta: Option<Arc<Document>>,
+    /// The number of discontinuities before its newest part.
+    pub(crate) discontinuities: u64,
     /// How long caches may keep what was taken from this view.
     pub(crate) lifetimes: Lifetimes,
     segments: Vec<Arc<Segment>>,
@@ -55,6 +57,7 @@ impl View {
             next_part: 0,
             playlist: None,
             delta: None,
+            discontinuities: 0,
             lifetimes: Lifetimes::of(Duration::from_secs(1)),
             segments: Vec::new(),
             open: None,
@@ -78,9 +81,9 @@ impl View {
             parts_ahead: rendition.part_target().map(Published::parts_ahead),
             ended,
         };
-        let open = rendition.open().cloned();
+        let (open, discontinuities) = (rendition.open().cloned(), rendition.discontinuities());
         let (next_part, init) = (rendition.next_part(), Some(rendition.init().clone()));
-        Self { published, next_part, playlist, delta, lifetimes, segments, open, init, stalls: 0 }
+        Self { published, next_part, playlist, delta, discontinuities, lifetimes, segments, open, init, stalls: 0 }
     }
 
     /// Returns whether this is the state of `rendition`.
@@ -95,6 +98,7 @@ impl View {
             next_part: self.next_part,
             playlist: self.playlist.clone(),
             delta: self.delta.clone(),
+            discontinuities: self.discontinuities,
             lifetimes: self.lifetimes.clone(),
             segments: self.segments.clone(),
             open: self.open.clone(),

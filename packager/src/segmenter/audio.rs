@@ -6,7 +6,7 @@ use std::sync::Arc;
 use onmic_media::{ClockRate, Frame, Parameters, Ticks, TrackKey, WallTime};
 
 use super::cuts::Cut;
-use super::{DUE_MICROS, GAP_MICROS, HELD_MAX, Ignored, Segmenter, frame_is_due};
+use super::{DUE_MICROS, HELD_MAX, Ignored, Segmenter, frame_is_due};
 use crate::error::PackagerError;
 use crate::pace::{Cadence, Placed};
 use crate::rendition::{FIRST_MSN, Incoming, Rendition};
@@ -89,10 +89,10 @@ impl Segmenter {
         if let Some(cut) = broken {
             let rest = audio.cadence.next().map_or(0, |next| micros - Ticks(next).micros(audio.rendition.rate()));
             // The audio of another take begins a few packets before or after its video.
-            let is_near = changed && cut.micros - micros <= DUE_MICROS && rest <= GAP_MICROS;
+            let is_near = changed && cut.micros - micros <= DUE_MICROS && rest <= cut.hole_max();
             if micros + half >= cut.micros || is_near {
                 self.restart_audio(key, cut, frame)?;
-            } else if changed || rest > GAP_MICROS {
+            } else if changed || rest > cut.hole_max() {
                 return Ok(Some(Ignored::BeforeVideo));
             }
         } else if changed {
@@ -112,7 +112,7 @@ impl Segmenter {
             Placed::At(at) => self.append_audio(key, at, frame.wall, frame.payload.clone())?,
             Placed::After(at) => {
                 let hole = Ticks(at - due).micros(rate);
-                if may_wait && hole > GAP_MICROS && self.lead_is_behind(micros) {
+                if may_wait && hole > DUE_MICROS && self.lead_is_behind(micros) {
                     if let Some(audio) = self.audio.get_mut(key) {
                         audio.cadence.return_to(due);
                     }
@@ -194,7 +194,9 @@ impl Segmenter {
         let changed = audio.rendition.init().parameters.as_ref() != frame.parameters.as_ref();
         let (before, rate) = (audio.rendition.rate(), frame.parameters.clock_rate());
         let end = audio.cadence.next().map(|next| Ticks(next).rescale(before, rate).0);
-        let due = audio.cadence.next().filter(|_| before == rate && frame_is_due(&audio.rendition, frame, expected));
+        let late = |due: i64| Ticks(frame.dts.0 - due).micros(rate).abs();
+        let is_due = before == rate && frame_is_due(&audio.rendition, frame, expected);
+        let due = audio.cadence.next().filter(|due| is_due && late(*due) <= cut.hole_max());
         if let Some(due) = due {
             audio.rendition.go_over(&frame.parameters, cut.msn, due, frame.wall, expected)?;
         } else if changed {
@@ -211,7 +213,7 @@ impl Segmenter {
             audio.cadence.return_to(due);
         } else {
             let first = frame.dts.0;
-            let went_on = end.filter(|end| Ticks(origin.min(first) - end).micros(rate).abs() <= GAP_MICROS);
+            let went_on = end.filter(|end| Ticks(origin.min(first) - end).micros(rate).abs() <= cut.hole_max());
             let start = went_on.unwrap_or(origin.min(first));
             let is_short = Ticks(first - start).micros(rate) <= SILENCE_MICROS_MAX;
             let start = if audio.silence.is_some() && is_short { start } else { first };
@@ -291,10 +293,11 @@ impl Segmenter {
         Ok(())
     }
 
+    /// Whether the main video has a hole as well, so that its next frame tells whether the publisher was away.
     fn lead_is_behind(&self, micros: i64) -> bool {
         self.lead.as_ref().is_some_and(|lead| {
             let due = lead.rendition.due(lead.expected().unwrap_or(0));
-            micros - Ticks(due).micros(lead.rendition.rate()) > GAP_MICROS
+            micros - Ticks(due).micros(lead.rendition.rate()) > DUE_MICROS
         })
     }
 

@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use onmic_media::{DateOffset, WallTime};
 
+use super::{DUE_MICROS, GAP_MICROS};
+
 /// The most cuts that are kept for a rendition that has not come to them: ten minutes of two-second segments.
 const CUTS_MAX: usize = 300;
+
+/// Audio with a hole of up to this has none: so far its times are shaken.
+const WENT_ON_MICROS: i64 = 60_000;
 
 /// Is the beginning of a segment.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +27,15 @@ pub(super) struct Cut {
     pub(super) discontinuities: u64,
     /// What the segment is dated by. It differs from that of the segment before only at a discontinuity.
     pub(super) dates: DateOffset,
+}
+
+impl Cut {
+    /// Returns the longest hole that other renditions fill at this cut in order to go on where they ended. Where the main video left
+    /// a hole, they leave it too, unless they went on themselves: players place all renditions by the main video, and by the sums of the
+    /// lengths before.
+    pub(super) fn hole_max(&self) -> i64 {
+        if self.micros - self.ended > DUE_MICROS { WENT_ON_MICROS } else { GAP_MICROS }
+    }
 }
 
 /// Is a segment that a rendition has nothing for.
@@ -89,7 +103,7 @@ impl Cuts {
         (micros, wall): (i64, WallTime),
         usual: Duration,
     ) -> impl Iterator<Item = Missed> {
-        let mut next = to.micros;
+        let mut next = to.ended.min(to.micros); // The hole before a discontinuity is in no segment.
         let backwards = missed.rev().map(move |msn| {
             let known = self.kept.iter().rev().find(|cut| cut.msn == msn);
             let usual = i64::try_from(usual.as_micros()).unwrap_or(0);
