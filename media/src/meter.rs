@@ -139,7 +139,7 @@ impl Meter {
     /// Notes that a publisher reconnected, perhaps with other encoder settings.
     pub fn restart(&mut self) {
         self.samples.clear();
-        self.last_keyframe = None;
+        (self.last_keyframe, self.measured.keyframe_interval) = (None, None);
         (self.last_dts, self.last_pts) = (None, None);
         (self.group, self.last_group, self.unanswered) = (Duration::ZERO, Duration::ZERO, None);
         self.reordered = false;

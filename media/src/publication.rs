@@ -16,7 +16,7 @@ use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, Rendition, TrackKey};
 use crate::metric;
 use crate::order::Stated;
-use crate::source::{Protocol, Publisher, Source};
+use crate::source::{Publisher, Source};
 use crate::time::Ticks;
 use crate::track::Track;
 
@@ -244,7 +244,7 @@ impl Publication {
                 self.source.feed().set_original(track.clone()).then_some(track)?
             }
         };
-        track.set_takes_requests(self.source.protocol() == Protocol::Whip);
+        self.source.fill_anew(&track);
         self.source.changed();
         self.tracks.insert(key, track.clone());
         Some(track)

@@ -45,6 +45,11 @@ impl Protocol {
         matches!(self, Self::Whip)
     }
 
+    /// Whether the publisher can be asked for a keyframe. RTMP has no such request.
+    const fn takes_requests(self) -> bool {
+        matches!(self, Self::Whip)
+    }
+
     /// Whether a publisher that asks for a name is there: an RTMP connection is, and a WHIP offer is a letter.
     const fn arrives_with_its_request(self) -> bool {
         matches!(self, Self::Rtmp)
@@ -182,17 +187,31 @@ impl Source {
 
     /// Selects it for `program`, undecoded.
     pub fn pass_to(&self, program: &Arc<Program>) {
+        let mut outlet = self.outlet.lock();
+        let video = self.feed.original(TrackKey::VIDEO).is_some();
+        let brings = Brings { timeline: self.timeline, video, in_order: false, keyframes: self.keyframes() };
+        *outlet = Some(program.select(brings));
+    }
+
+    /// Lets the present publisher begin to fill `track`, or go on with it where the one before ended. What was known of that
+    /// one does not hold any more, here and in the program.
+    pub(crate) fn fill_anew(&self, track: &Track) {
+        track.set_takes_requests(self.protocol().takes_requests());
+        if let Some(inlet) = &*self.outlet.lock() {
+            inlet.begin_anew(track.key(), self.keyframes());
+        }
+    }
+
+    /// When the keyframes of the present publisher come, as far as is known.
+    fn keyframes(&self) -> Keyframes {
         let track = self.feed.original(TrackKey::VIDEO);
-        let measured = track.as_ref().and_then(|track| Some(track.measured(track.newest()?.arrived)));
+        let measured = track.and_then(|track| Some(track.measured(track.newest()?.arrived)));
         let interval = measured.and_then(|measured| measured.keyframe_interval);
-        let keyframes = match self.protocol() {
-            Protocol::Whip => Keyframes::OnRequest,
-            Protocol::Rtmp if interval.is_none_or(|interval| interval <= FENCE_MAX) => Keyframes::Often,
-            Protocol::Rtmp => Keyframes::Seldom,
-        };
-        let video = track.is_some();
-        let inlet = program.select(Brings { timeline: self.timeline, video, in_order: false, keyframes });
-        *self.outlet.lock() = Some(inlet);
+        match self.protocol().takes_requests() {
+            true => Keyframes::OnRequest,
+            false if interval.is_none_or(|interval| interval <= FENCE_MAX) => Keyframes::Often,
+            false => Keyframes::Seldom,
+        }
     }
 
     /// Returns whether a program plays it as it is.
@@ -355,25 +374,54 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::codec::Parameters;
     use crate::hub::{Hub, HubLimits};
     use crate::key::Rendition;
     use crate::publication::Arrival;
     use crate::testing::h264;
     use crate::time::Ticks;
 
+    /// Publishes by `protocol`, with or without reordered frames, and asserts that viewers of the source and of its program know.
+    fn publish(hub: &Hub, protocol: Protocol, reorders: bool, start: Instant, seconds: u64) {
+        let name: SourceName = "demo".parse().unwrap();
+        let now = start + Duration::from_secs(seconds);
+        let mut publication = hub.publish(&name, protocol, now).unwrap();
+        let Parameters::H264(sets) = (*h264()).clone() else { panic!() };
+        let parameters = Arc::new(Parameters::H264(crate::codec::h264::Parameters { max_reorder: None, ..sets }));
+        let at = |millis: i64| Ticks((seconds as i64 * 1000 + millis) * 90);
+        let shown = if reorders { [80, 160, 120] } else { [80, 120, 160] };
+        for (n, pts) in (0..).zip(shown) {
+            let (rendition, payload, parameters) = (Rendition::MAIN, Bytes::from_static(&[0; 9]), parameters.clone());
+            let (dts, pts) = (at(n * 40 + 40), at(pts));
+            let arrival = Arrival { rendition, dts, pts, keyframe: n == 0, parameters, payload };
+            publication.push(arrival, now + Duration::from_millis(n as u64 * 40)).unwrap();
+        }
+        for feed in [publication.source().feed().clone(), hub.program(&name.room).unwrap()] {
+            let track = feed.original(TrackKey::VIDEO).unwrap();
+            let case = format!("{protocol:?} after {seconds} s");
+            assert_eq!(track.answers_requests(), protocol == Protocol::Whip, "{case}");
+            assert_eq!(track.reorders(), reorders, "{case}");
+        }
+    }
+
     #[test]
-    fn viewers_of_a_program_may_ask_a_publisher_by_whip_for_keyframes_and_one_by_rtmp_not() {
-        for (protocol, answers) in [(Protocol::Whip, true), (Protocol::Rtmp, false)] {
-            let start = Instant::now();
+    fn viewers_of_a_program_know_of_its_publisher_and_nothing_of_the_one_before() {
+        let start = Instant::now();
+        let publishers = || [Protocol::Whip, Protocol::Rtmp].into_iter().flat_map(|one| [(one, false), (one, true)]);
+        for (first, second) in publishers().flat_map(|first| publishers().map(move |second| (first, second))) {
             let hub = Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), HubLimits::default(), None);
-            let name: SourceName = "demo".parse().unwrap();
-            let mut publication = hub.publish(&name, protocol, start).unwrap();
-            let (rendition, dts, pts, payload) = (Rendition::MAIN, Ticks(0), Ticks(0), Bytes::from_static(&[0; 9]));
-            let arrival = Arrival { rendition, dts, pts, keyframe: true, parameters: h264(), payload };
-            publication.push(arrival, start).unwrap();
-            for feed in [publication.source().feed().clone(), hub.program(&name.room).unwrap()] {
-                assert_eq!(feed.original(TrackKey::VIDEO).unwrap().answers_requests(), answers);
+            for ((protocol, reorders), seconds) in [first, second, first].into_iter().zip([0, 2, 4]) {
+                publish(&hub, protocol, reorders, start, seconds);
             }
         }
+    }
+
+    #[test]
+    fn a_publisher_by_rtmp_that_takes_the_place_of_an_offer_by_whip_is_asked_for_no_keyframes() {
+        let start = Instant::now();
+        let hub = Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), HubLimits::default(), None);
+        let name: SourceName = "demo".parse().unwrap();
+        let _silent = hub.publish(&name, Protocol::Whip, start).unwrap();
+        publish(&hub, Protocol::Rtmp, false, start, 1);
     }
 }

@@ -276,6 +276,20 @@ impl Inlet {
         }
     }
 
+    /// Notes that another publisher goes on with the track `key` of the take, whose keyframes come as `keyframes` states. What was
+    /// measured of the one before is forgotten.
+    pub(crate) fn begin_anew(&self, key: TrackKey, keyframes: Keyframes) {
+        let mut state = self.program.state.lock();
+        let State { current, next, cut, lanes, .. } = &mut *state;
+        let is_on = current.is_some_and(|take| take.number == self.take);
+        if let Some(track) = lanes.get(key).and_then(|lane| lane.track.as_ref()).filter(|_| is_on) {
+            track.restart(track.parameters());
+        }
+        let before = cut.as_mut().map(|cut| &mut cut.before);
+        let takes = current.iter_mut().chain(next.as_mut().map(|next| &mut next.take)).chain(before);
+        takes.filter(|take| take.number == self.take).for_each(|take| take.brings.keyframes = keyframes);
+    }
+
     /// Notes that all its tracks are known, so that viewers that wait for them may start.
     pub fn settle(&self) {
         if self.is_on() {
