@@ -250,6 +250,27 @@ fn a_group_above_the_target_duration_is_cut_in_even_pieces() {
 }
 
 #[test]
+fn dates_of_a_long_group_with_reordered_frames_advance_as_its_segments_do() {
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    for n in 0..900_i64 {
+        // I P B B P B B …: a frame is shown up to three intervals after it is decoded.
+        let composition = if n % 250 == 0 { 1 } else { [0, 3, 0][(n % 250 % 3) as usize] };
+        let micros = |intervals: i64| intervals * 100_000 / 3;
+        let frame = publisher.frame(&publisher.video, micros(n), micros(composition), n % 250 == 0);
+        segmenter.push(TrackKey::VIDEO, &frame).unwrap();
+    }
+    let video = segmenter.rendition(TrackKey::VIDEO).unwrap();
+    let segments: Vec<_> = video.segments().collect();
+    assert!(segments.len() > 6 && segments.iter().any(|segment| !segment.independent()), "groups are cut in pieces");
+    for pair in segments.windows(2) {
+        let dated = pair[1].program_date_time.micros_since(pair[0].program_date_time);
+        let length = pair[0].duration.as_micros() as i64;
+        assert!((dated - length).abs() < 2_000, "{} after {length} µs: {dated}", pair[1].msn);
+    }
+}
+
+#[test]
 fn a_four_second_group_is_one_segment() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&Publisher::new(), &mut segmenter, 0.0, 13.0, 30.0, 120);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use onmic_media::{ClockRate, Frame, Ticks, TrackKey};
 
+use super::composition::Composition;
 use super::cuts::{Cut, Cuts};
 use super::lead::declared_interval;
 use super::{GAP_MICROS, Ignored, Segmenter, frame_is_due, incoming};
@@ -38,6 +39,7 @@ pub(super) struct Further {
     key: TrackKey,
     rendition: Option<Rendition>,
     pace: Pace,
+    composition: Composition,
     waiting: VecDeque<Arc<Frame>>,
     /// Whether its parameters changed. The new ones wait for a discontinuity, which the main video makes at its next
     /// keyframe.
@@ -46,7 +48,8 @@ pub(super) struct Further {
 
 impl Further {
     fn new(key: TrackKey) -> Self {
-        Self { key, rendition: None, pace: Pace::default(), waiting: VecDeque::new(), changed: false }
+        let (pace, composition) = (Pace::default(), Composition::default());
+        Self { key, rendition: None, pace, composition, waiting: VecDeque::new(), changed: false }
     }
 
     pub(super) fn rendition(&self) -> Option<&Rendition> {
@@ -79,8 +82,8 @@ impl Further {
     }
 
     fn take(&mut self, frame: &Frame, main: Main<'_>) -> Result<Option<Ignored>, PackagerError> {
-        let micros = frame.pts_micros() + SAME_MICROS;
-        if let Some(ignored) = self.place(frame, micros, main)? {
+        self.composition.learn(frame, self.rendition.is_none());
+        if let Some(ignored) = self.place(frame, main)? {
             return Ok(Some(ignored));
         }
         let Some(rendition) = &mut self.rendition else { return Ok(None) };
@@ -91,9 +94,11 @@ impl Further {
     }
 
     /// Makes the cut that is due before `frame`, if there is one.
-    fn place(&mut self, frame: &Frame, micros: i64, main: Main<'_>) -> Result<Option<Ignored>, PackagerError> {
+    fn place(&mut self, frame: &Frame, main: Main<'_>) -> Result<Option<Ignored>, PackagerError> {
         let Main { cuts, settings, .. } = main;
         let expected = self.expected().unwrap_or(1);
+        let (begins, wall) = self.composition.beginning(frame);
+        let micros = begins + SAME_MICROS;
         let Some(rendition) = &mut self.rendition else { return self.begin(frame, micros, main) };
         let own = rendition.open().map_or(0, |open| open.msn);
         let parameters_differ = *rendition.init().parameters != *frame.parameters;
@@ -116,10 +121,10 @@ impl Further {
             if late > GAP_MICROS {
                 rendition.jump(frame.dts.0, expected)?; // The last frame before the hole must not fill the hole.
             }
-            for missed in cuts.missed(own + 1..cut.msn, cut, (micros, frame.wall), settings.segment) {
+            for missed in cuts.missed(own + 1..cut.msn, cut, (micros, wall), settings.segment) {
                 rendition.leave_out(missed, expected)?;
             }
-            rendition.cut(cut.msn, frame.dts.0, frame.wall, expected)?;
+            rendition.cut(cut.msn, frame.dts.0, wall, expected)?;
             rendition.divide_from(rendition.open_start(), own + 1 == cut.msn);
             if rendition.is_slow(interval, expected) {
                 rendition.make_whole();
@@ -154,6 +159,7 @@ impl Further {
     /// Follows the main video over a discontinuity.
     fn restart(&mut self, cut: Cut, frame: &Frame, main: Main<'_>) -> Result<(), PackagerError> {
         let expected = self.expected().unwrap_or(1);
+        self.composition.learn(frame, true);
         let Some(rendition) = &mut self.rendition else { return Ok(()) };
         let own = rendition.open().map_or(cut.msn, |open| open.msn);
         for missed in main.cuts.missed(own + 1..cut.msn, cut, (frame.pts_micros(), frame.wall), main.settings.segment) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use onmic_media::{Frame, Ticks, TrackKey};
 
+use super::composition::Composition;
 use super::cuts::{Cut, Cuts};
 use super::{GAP_MICROS, Ignored, Missed, Segmenter, frame_is_due, incoming};
 use crate::error::PackagerError;
@@ -37,6 +38,7 @@ pub(super) struct Lead {
     headless: bool,
     /// Whether the source was asked for a keyframe for the next segment.
     keyframe_asked: bool,
+    composition: Composition,
     /// The decoding time of the newest frame in µs. All cuts up to it are made.
     pub(super) newest_micros: i64,
     /// The newest keyframe of the publisher.
@@ -58,6 +60,7 @@ impl Lead {
             was_away: None,
             headless: false,
             keyframe_asked: false,
+            composition: Composition::default(),
             newest_micros: i64::MIN,
             keyframe: None,
             stands_still: false,
@@ -159,7 +162,7 @@ impl Segmenter {
         let micros = frame.pts_micros();
         let step = self.decide(frame)?;
         let broken = matches!(step, Step::Restart);
-        self.apply(step, frame, micros)?;
+        self.apply(step, frame)?;
         let Some(lead) = &mut self.lead else { return Ok(()) };
         if length.is_none() {
             lead.pace.observe(frame.dts);
@@ -233,7 +236,7 @@ impl Segmenter {
         })
     }
 
-    fn apply(&mut self, step: Step, frame: &Frame, micros: i64) -> Result<(), PackagerError> {
+    fn apply(&mut self, step: Step, frame: &Frame) -> Result<(), PackagerError> {
         if matches!(step, Step::GoOn) {
             return Ok(());
         }
@@ -241,10 +244,12 @@ impl Segmenter {
         let restart = matches!(step, Step::Restart);
         let dates = if restart { self.dates.step() } else { self.dates.in_force() };
         let Some(lead) = &mut self.lead else { return Ok(()) };
+        let own = lead.rendition.open().map(|open| open.msn);
+        lead.composition.learn(frame, restart || own.is_none());
+        let (micros, wall) = lead.composition.beginning(frame);
         let expected = lead.expected().unwrap_or(1);
         let interval = lead.pace.interval_to(frame.dts.0);
         let pace = lead.pace.expected_from(frame.dts.0).unwrap_or(expected);
-        let own = lead.rendition.open().map(|open| open.msn);
         let mut ended = micros;
         // A cut that the audio made while it was ahead, or alone.
         let ahead = self.cuts.due(own, micros + GAP_MICROS).filter(|_| !restart || own.is_none());
@@ -266,7 +271,7 @@ impl Segmenter {
         match step {
             _ if restart && own.is_some() && frame_is_due(&lead.rendition, frame, expected) => {
                 lead.pace.forget_last();
-                lead.rendition.go_over(&frame.parameters, msn, frame.dts.0, frame.wall, expected)?;
+                lead.rendition.go_over(&frame.parameters, msn, frame.dts.0, wall, expected)?;
                 if lead.rendition.is_slow(interval, pace) {
                     lead.rendition.make_whole();
                 }
@@ -278,14 +283,14 @@ impl Segmenter {
                 }
                 lead.pace.forget_last();
                 ended = Ticks(lead.rendition.due(expected)).micros(lead.rendition.rate()).min(micros);
-                lead.rendition.break_off(msn, frame.dts.0, frame.wall, expected)?;
+                lead.rendition.break_off(msn, frame.dts.0, wall, expected)?;
             }
             Step::Jump => {
                 lead.rendition.note_hole(frame.dts.0);
-                lead.rendition.cut(msn, frame.dts.0, frame.wall, expected)?;
+                lead.rendition.cut(msn, frame.dts.0, wall, expected)?;
             }
             _ => {
-                lead.rendition.cut(msn, frame.dts.0, frame.wall, expected)?;
+                lead.rendition.cut(msn, frame.dts.0, wall, expected)?;
                 if lead.rendition.is_slow(interval, pace) {
                     lead.rendition.make_whole();
                 }

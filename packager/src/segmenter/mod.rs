@@ -15,14 +15,16 @@
 //! Timed metadata is not a rendition: it travels in the parts of the main one.
 //!
 //! ```text
-//! lead.rs     the main video: decides where segments begin
-//! further.rs  further video renditions: wait until the lead has passed their time, then cut where it did
-//! audio.rs    audio renditions: laid end to end, filled with silence
-//! cuts.rs     what the lead decided and others have yet to follow
-//! still.rs    the main video while nothing comes of it
+//! lead.rs         the main video: decides where segments begin
+//! further.rs      further video renditions: wait until the lead has passed their time, then cut where it did
+//! audio.rs        audio renditions: laid end to end, filled with silence
+//! cuts.rs         what the lead decided and others have yet to follow
+//! composition.rs  by which times segments of reordered frames begin and are dated
+//! still.rs        the main video while nothing comes of it
 //! ```
 
 mod audio;
+mod composition;
 mod cuts;
 mod further;
 mod lead;
