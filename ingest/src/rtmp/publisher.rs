@@ -157,7 +157,14 @@ impl Publisher {
     }
 
     fn video(&mut self, millis: i64, body: Bytes) -> Result<Taken, Dropped> {
-        let (codec, keyframe, composition_ms, payload) = match self.tags.parse_video(body).map_err(dropped)? {
+        let before = self.tags.taken_track(MediaKind::Video);
+        let tag = self.tags.parse_video(body);
+        if before.is_some_and(|before| self.tags.taken_track(MediaKind::Video) != Some(before))
+            && let Some(line) = &mut self.video
+        {
+            line.waits_for_keyframe = true; // Another track goes on, even if its header is the same.
+        }
+        let (codec, keyframe, composition_ms, payload) = match tag.map_err(dropped)? {
             VideoTag::Config(parameters) => {
                 self.configure_video(parameters);
                 return Ok(Taken::Configuration);
@@ -448,6 +455,30 @@ mod tests {
             }
         }
         assert!(frames > 0);
+    }
+
+    #[test]
+    fn a_track_that_takes_the_place_of_another_begins_with_a_keyframe_although_its_header_is_the_same() {
+        let whole = nal::from_annex_b(H264);
+        let units: Vec<_> = nal::nal_units(&whole).collect();
+        let [key, inter] = [5, 1].map(|kind| nal::join(units.iter().copied().filter(|unit| unit[0] & 0x1f == kind)));
+        let mut publisher = Publisher::default();
+        frame(publisher.take(MediaKind::Video, 0, [&b"\x17\x01\0\0\0"[..], &whole].concat().into()));
+        let parameters = publisher.video.as_ref().and_then(|line| line.in_band.parameters().cloned()).unwrap();
+        let record = flv::write_video_config(&parameters).slice(5..);
+        let header = |track: u8| Bytes::from([&b"\x96\0avc1"[..], &[track], &record].concat());
+        let coded = |track: u8, unit: &[u8]| Bytes::from([&b"\x96\x01avc1"[..], &[track, 0, 0, 0], unit].concat());
+
+        let mut publisher = Publisher::default();
+        assert!(matches!(publisher.take(MediaKind::Video, 0, header(1)), Ok(Taken::Configuration)));
+        let first = frame(publisher.take(MediaKind::Video, 0, coded(1, &key)));
+        frame(publisher.take(MediaKind::Video, 40, coded(1, &inter)));
+        assert!(matches!(publisher.take(MediaKind::Video, 80, header(0)), Ok(Taken::Configuration)));
+        let early = publisher.take(MediaKind::Video, 80, coded(0, &inter));
+        assert_eq!(early.unwrap_err(), Dropped::Tag(DropReason::TagBeforeKeyframe));
+        let next = frame(publisher.take(MediaKind::Video, 120, coded(0, &key)));
+        assert!(next.keyframe && Arc::ptr_eq(&first.parameters, &next.parameters));
+        frame(publisher.take(MediaKind::Video, 160, coded(0, &inter)));
     }
 
     #[test]

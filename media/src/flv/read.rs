@@ -135,6 +135,11 @@ impl Reader {
         Self::default()
     }
 
+    /// Returns the number of the track of this kind that is taken.
+    pub fn taken_track(&self, kind: MediaKind) -> Option<u8> {
+        self.taken[usize::from(kind == MediaKind::Audio)]
+    }
+
     /// Returns how many frames and configurations of tracks other than those that are taken were left out.
     pub fn other_tracks(&self) -> u64 {
         self.other_tracks
