@@ -109,6 +109,24 @@ fn h265_parameters_are_those_given_to_the_encoder() {
 }
 
 #[test]
+fn h265_in_fields_is_told_from_frames() {
+    for (name, in_fields) in [("fields", true), ("main", false)] {
+        let (stream, h265) = fixture::h265(&format!("h265_{name}.hevc"));
+        let parameters = Parameters::H265(h265);
+        assert_eq!(parameters.is_interlaced(), in_fields, "{name}");
+        let pictures: Vec<_> = nal::nal_units(&stream).filter(|unit| h265::nal_type(unit) < 32).collect();
+        assert_eq!(pictures.len(), 2, "{name}");
+        for picture in pictures {
+            assert_eq!(parameters.is_lone_field(&nal::join([picture])), in_fields, "{name}");
+        }
+        assert!(!parameters.is_lone_field(&stream), "{name}: both fields are there");
+        for cut in [&[][..], &[0, 0, 0, 1, 0x26], &[0, 0, 0, 2, 0x26, 1]] {
+            assert!(!parameters.is_lone_field(cut), "{name}: {cut:?}");
+        }
+    }
+}
+
+#[test]
 fn av1_parameters_are_those_given_to_the_encoder() {
     let cases = [
         ("main", "av01.0.00M.08", (98, 66), (true, true)),

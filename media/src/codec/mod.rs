@@ -257,12 +257,20 @@ impl Parameters {
 
     /// Returns whether pictures may be fields, each with every other line.
     pub fn is_interlaced(&self) -> bool {
-        matches!(self, Self::H264(h264) if h264.interlaced)
+        match self {
+            Self::H264(h264) => h264.interlaced,
+            Self::H265(h265) => h265.field_sequence,
+            _ => false,
+        }
     }
 
     /// Returns whether this payload is one field of a frame without the other one. It allocates nothing.
     pub fn is_lone_field(&self, payload: &[u8]) -> bool {
-        matches!(self, Self::H264(h264) if h264.is_lone_field(payload))
+        match self {
+            Self::H264(h264) => h264.is_lone_field(payload),
+            Self::H265(h265) => h265.is_lone_field(payload),
+            _ => false,
+        }
     }
 
     /// Returns the shape of its samples.

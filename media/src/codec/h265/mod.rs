@@ -117,6 +117,8 @@ pub struct Parameters {
     pub colour: Option<Colour>,
     /// The shape of a sample, a square unless the VUI states another.
     pub sample_aspect: SampleAspect,
+    /// Whether each picture is a field, every other line of a frame.
+    pub field_sequence: bool,
 }
 
 impl Parameters {
@@ -148,7 +150,16 @@ impl Parameters {
             max_reorder: parsed.max_reorder,
             colour: parsed.colour,
             sample_aspect: parsed.sample_aspect,
+            field_sequence: parsed.field_sequence,
         })
+    }
+
+    /// Returns whether a payload is one field without the other one of its frame. Encoders send each in an access unit of its own.
+    pub fn is_lone_field(&self, payload: &[u8]) -> bool {
+        // first_slice_segment_in_pic_flag is the first bit behind the header.
+        let begins_picture =
+            |nal: &&[u8]| nal_type(nal) < NAL_FIRST_OF_NO_SLICE && nal.get(2).is_some_and(|header| header & 0x80 != 0);
+        self.field_sequence && nal_units(payload).filter(begins_picture).take(2).count() == 1
     }
 
     /// Reads the VPS, SPS and PPS in an access unit of canonical form. `None` unless all three are there and usable.

@@ -65,6 +65,8 @@ pub struct Sps {
     pub colour: Option<Colour>,
     /// The shape of a sample, a square unless the VUI states another.
     pub sample_aspect: SampleAspect,
+    /// The value of `field_seq_flag`: each picture is a field, and two are a frame.
+    pub field_sequence: bool,
 }
 
 impl Sps {
@@ -114,6 +116,7 @@ impl Sps {
             frame_rate: vui.frame_rate,
             colour: vui.colour,
             sample_aspect: vui.sample_aspect.unwrap_or(SampleAspect::SQUARE),
+            field_sequence: vui.field_sequence,
         })
     }
 }
@@ -248,6 +251,7 @@ struct Vui {
     frame_rate: Option<f64>,
     colour: Option<Colour>,
     sample_aspect: Option<SampleAspect>,
+    field_sequence: bool,
 }
 
 impl Vui {
@@ -268,7 +272,7 @@ impl Vui {
             reader.ue()?; // chroma_sample_loc_type_bottom_field
         }
         reader.flag()?; // neutral_chroma_indication_flag
-        let fields = reader.flag()?;
+        vui.field_sequence = reader.flag()?;
         reader.flag()?; // frame_field_info_present_flag
         if reader.flag()? {
             for _ in 0..4 {
@@ -278,8 +282,7 @@ impl Vui {
         if reader.flag()? {
             let units_in_tick = u64::from(reader.bits(32)?);
             let time_scale = reader.bits(32)?;
-            // field_seq_flag: a picture is a field, and two are a frame.
-            vui.frame_rate = frame_rate(time_scale, units_in_tick * if fields { 2 } else { 1 });
+            vui.frame_rate = frame_rate(time_scale, units_in_tick * if vui.field_sequence { 2 } else { 1 });
         }
         Ok(vui)
     }
@@ -403,7 +406,8 @@ mod tests {
         assert_eq!((sps.width, sps.height, sps.temporal_layers, sps.max_reorder), (408, 240, 3, 3));
         assert_eq!((sps.bit_depth_luma, sps.profile.level_idc, sps.frame_rate), (10, 93, Some(50.0)));
         assert_eq!(sps.sample_aspect, SampleAspect::new(16, 15));
-        assert_eq!(Sps::parse(&unusual_sps(true)).unwrap().frame_rate, Some(25.0));
+        let fields = Sps::parse(&unusual_sps(true)).unwrap();
+        assert_eq!((sps.field_sequence, fields.field_sequence, fields.frame_rate), (false, true, Some(25.0)));
     }
 
     #[test]
