@@ -57,7 +57,7 @@ impl Allowance {
         let is_less = |form: Option<MixForm>| form.is_none_or(|form| whole.is_more_than(&form));
         if is_less(self.form) && (before != self.form || self.told.is_none()) {
             DropReason::MixReduced.count(1);
-            tracing::warn!(form = ?self.form, "a mix is less than it should be: the budget of pixels is spent");
+            tracing::warn!("the budget of pixels is spent: a program {}", sentence(self.form));
         }
         let lead = direction.sources.first().and_then(|lead| hub.source(&lead.name));
         self.tell(lead, is_less(self.form));
