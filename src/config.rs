@@ -21,6 +21,7 @@ use onmic_control::{AvSync, HostLeaves, SECRET_BYTES};
 use onmic_ingest::rtmp::Applications;
 use onmic_ingest::rtmp::stream_key::{APPLICATION, InvalidApplication};
 use onmic_mixer::EncoderChoice;
+use onmic_mixer::price;
 use onmic_mixer::scene::Size;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -193,6 +194,7 @@ pub struct Hls {
     pub on_demand: bool,
     pub convert_long_groups: bool,
     pub cache: ByteSize,
+    pub windows: ByteSize,
     pub shared_cache: bool,
 }
 
@@ -220,6 +222,7 @@ pub struct Mixer {
     pub frame_rate: f64,
     pub bitrate: u64,
     pub encoder: EncoderChoice,
+    pub pixels_per_second: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -366,6 +369,7 @@ impl Default for Hls {
             on_demand: false,
             convert_long_groups: true,
             cache: ByteSize::mib(512),
+            windows: ByteSize::gib(8),
             shared_cache: false,
         }
     }
@@ -384,6 +388,14 @@ impl Hls {
 }
 
 impl Mixer {
+    /// Returns how many pixels per second conversions and mixes compute together at most.
+    pub fn pixels(&self) -> u64 {
+        if self.pixels_per_second > 0 {
+            return self.pixels_per_second;
+        }
+        price::of_cores(std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
     /// Returns the size of mixed programs.
     pub fn canvas(&self) -> Result<Size, ConfigError> {
         let wrong = || ConfigError::Canvas(self.canvas.clone());
@@ -410,6 +422,7 @@ impl Default for Mixer {
             frame_rate: 30.0,
             bitrate: 0,
             encoder: EncoderChoice::default(),
+            pixels_per_second: 0,
         }
     }
 }

@@ -22,7 +22,7 @@ use onmic_http::serve::{self, Routes};
 use onmic_http::{Keep, Problem, cache, date};
 use onmic_ingest::rtmp;
 use onmic_media::life::Lives;
-use onmic_media::{Calendar, Hub, NodeClock, Permits, metric};
+use onmic_media::{Budget, Calendar, Hub, NodeClock, Permits, metric};
 use onmic_mixer::Transcoder;
 use onmic_rtc::Rtc;
 use onmic_signalling::Signalling;
@@ -80,12 +80,14 @@ impl Node {
         let standing = Standing::from(Tickets::with_keys(keys.clone()));
         let gate = TokenGate::with_keys(keys, standing.clone()).with_grace(config.auth.grace);
         let gate = Arc::new(gate.for_audiences(&config.auth.audience));
-        let transcoder = Transcoder::new(settings::transcoder(config));
+        let pixels = Budget::new(config.mixer.pixels());
+        let transcoder = Transcoder::within(settings::transcoder(config), pixels.clone());
         let hub = Hub::new(clock, settings::hub(config), Some(transcoder.clone()));
         let rtc = Rtc::start(&settings::rtc(config, hub.calendar().clone())?)?;
         let hls = Hls::new(hub.clone(), gate.clone(), settings::hls(config), stop.clone());
-        let (stage, reports, director) = Stage::start(hub.clone(), Some(transcoder.clone()), settings::stage(config)?)
-            .context("the stage cannot be started")?;
+        let (stage, reports, director) =
+            Stage::start(hub.clone(), Some(transcoder.clone()), settings::stage(config, pixels)?)
+                .context("the stage cannot be started")?;
         let store = state.keeping.as_ref().map(|keeping| keeping.store.clone());
         let webhooks = settings::webhooks(config, store.clone(), state.events)?;
         let outbox = webhooks.as_ref().map(|(outbox, _)| outbox.clone());

@@ -12,9 +12,9 @@ use onmic_edge::hls::HlsConfig;
 use onmic_http::serve::HttpLimits;
 use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits};
 use onmic_listen::{Limits, TrustedProxies};
-use onmic_media::Calendar;
 use onmic_media::hub::HubLimits;
 use onmic_media::life::Lives;
+use onmic_media::{Budget, Calendar};
 use onmic_mixer::sound::OutputSettings;
 use onmic_mixer::{Backend, VideoPolicy, VideoSettings, compose};
 use onmic_packager::Settings;
@@ -133,7 +133,7 @@ pub fn transcoder(config: &Config) -> onmic_mixer::Config {
     }
 }
 
-pub fn stage(config: &Config) -> anyhow::Result<StageConfig> {
+pub fn stage(config: &Config, budget: Arc<Budget>) -> anyhow::Result<StageConfig> {
     let mixer = &config.mixer;
     let encoder = encoder(config, VideoSettings::default());
     let backend = Backend::choose(mixer.encoder, &encoder).context("no encoder for mixed programs")?;
@@ -144,6 +144,7 @@ pub fn stage(config: &Config) -> anyhow::Result<StageConfig> {
         frame_rate_max: mixer.frame_rate,
         pictures: compose::Settings { backend, encoder, bitrate_bps, ..Default::default() },
         sound: OutputSettings { opus_bitrate_bps: mixer.opus_bitrate, aac_bitrate_bps: mixer.aac_bitrate, ..defaults },
+        budget,
     })
 }
 
@@ -177,6 +178,7 @@ pub fn hls(config: &Config) -> HlsConfig {
         on_demand: config.hls.on_demand,
         converts_long_groups: config.hls.convert_long_groups,
         cache_bytes: config.hls.cache.as_u64(),
+        window_bytes: config.hls.windows.as_u64(),
         ..HlsConfig::default()
     }
 }

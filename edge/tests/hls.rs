@@ -17,9 +17,9 @@ use axum::http::{Request, StatusCode, header};
 use bytes::Bytes;
 use onmic_edge::hls::HlsConfig;
 use onmic_media::codec::vp8;
-use onmic_media::feed::{Deriver, Lease, Recipe};
+use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
 use onmic_media::gate::{Action, Admission, Gate, OpenGate, Refusal};
-use onmic_media::{ClockRate, Parameters, Protocol, Rendition, Ticks, Track, TrackKey, ViewerKind};
+use onmic_media::{ClockRate, Parameters, Protocol, Rendition, Spent, Ticks, Track, TrackKey, ViewerKind, Work};
 use tokio::time::timeout;
 use tower::ServiceExt;
 
@@ -387,9 +387,9 @@ async fn the_first_playlist_waits_for_a_whole_segment() {
 struct Counter(AtomicUsize);
 
 impl Deriver for Counter {
-    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, String> {
+    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Err("this test converts nothing".to_owned())
+        Err(NotDerived::Failed("this test converts nothing".to_owned()))
     }
 }
 
@@ -403,6 +403,32 @@ async fn video_is_not_converted_until_somebody_asks() {
     assert_eq!(counter.0.load(Ordering::Relaxed), 0);
     node.get("/hls/demo/index.m3u8").await;
     assert_eq!(counter.0.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn video_over_the_budget_is_refused_and_not_served_as_audio_alone() {
+    struct Spending;
+    impl Deriver for Spending {
+        fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+            Err(Spent(Work::Conversion).into())
+        }
+    }
+    let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(Arc::new(Spending))).await;
+    node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+    node.publish(90).await;
+    let response = node.get("/hls/demo/index.m3u8").await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text(response).await.contains("converts as much video as it can"));
+}
+
+#[tokio::test]
+async fn a_stream_that_may_keep_nothing_is_refused_in_a_sentence() {
+    let config = HlsConfig { window_bytes: 1000, ..HlsConfig::default() };
+    let mut node = Node::start(Arc::new(OpenGate), config).await;
+    node.publish(90).await;
+    let response = node.get("/hls/demo/index.m3u8").await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text(response).await.contains("keeps as much video as it may"));
 }
 
 #[tokio::test]

@@ -135,6 +135,8 @@ impl From<Unavailable> for Problem {
             Unavailable::NoRecipe(codec) => {
                 Self::new(StatusCode::NOT_ACCEPTABLE, detail).with_have(vec![codec.name().to_owned()])
             }
+            Unavailable::Overloaded(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+                .with_header(header::RETRY_AFTER, HeaderValue::from_static("5")),
             Unavailable::Failed { .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
         }
     }
@@ -143,6 +145,14 @@ impl From<Unavailable> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_conversion_over_the_budget_is_unavailable_for_now() {
+        let spent = onmic_media::Spent(onmic_media::Work::SpareConversion);
+        let response = Problem::from(Unavailable::Overloaded(spent)).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "5");
+    }
 
     #[test]
     fn a_missing_token_asks_for_a_bearer() {

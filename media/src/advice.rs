@@ -29,6 +29,8 @@ pub enum Advice {
     },
     /// Several tracks of this kind come, and all but the first are left out.
     OtherTracks(MediaKind),
+    /// The node computes as much as it may, and the program that the publisher leads is less than it should be. Says how it is.
+    Overloaded(String),
 }
 
 impl Advice {
@@ -36,7 +38,7 @@ impl Advice {
     pub fn kind(&self) -> MediaKind {
         match self {
             Self::NoParameters(codec) => codec.kind(),
-            Self::NoKeyframe => MediaKind::Video,
+            Self::NoKeyframe | Self::Overloaded(_) => MediaKind::Video,
             Self::NoFrames(kind) | Self::UnsupportedCodec { kind, .. } | Self::OtherTracks(kind) => *kind,
         }
     }
@@ -50,6 +52,7 @@ impl Advice {
             Self::NoFrames(_) => "no_audio",
             Self::UnsupportedCodec { .. } => "unsupported_codec",
             Self::OtherTracks(_) => "other_tracks",
+            Self::Overloaded(_) => "overloaded",
         }
     }
 
@@ -69,6 +72,11 @@ impl Advice {
                 format!(
                     "{kind} in {codec} is not supported: it is left out, and the rest goes on.",
                     kind = title(*kind)
+                )
+            }
+            Self::Overloaded(program) => {
+                format!(
+                    "This server computes as much video as it can, so the program {program}. It becomes whole when there is room."
                 )
             }
             Self::OtherTracks(kind) => {
@@ -100,6 +108,9 @@ impl Advice {
             }
             Self::OtherTracks(MediaKind::Audio) => "OBS: Settings, Output, Streaming: one Audio Track",
             Self::OtherTracks(_) => "OBS: Settings, Stream: Multitrack Video off",
+            Self::Overloaded(_) => {
+                "OBS: Settings, Video: Output (Scaled) Resolution 1280x720 or smaller. The operator: mixer.pixels_per_second in onmic.toml"
+            }
         }
     }
 }
@@ -147,7 +158,11 @@ mod tests {
             "Audio in FLV sound format 11 (Speex) is not supported: it is left out, and the rest goes on."
         );
         assert!(speex.setting().contains("AAC"));
-        for advice in [Advice::NoKeyframe, Advice::NoFrames(MediaKind::Audio), Advice::OtherTracks(MediaKind::Video)] {
+        let overloaded = Advice::Overloaded("has 15 frames per second".to_owned());
+        assert!(overloaded.message().contains("so the program has 15 frames per second."));
+        for advice in
+            [overloaded, Advice::NoKeyframe, Advice::NoFrames(MediaKind::Audio), Advice::OtherTracks(MediaKind::Video)]
+        {
             assert!(advice.message().ends_with('.') && !advice.setting().is_empty(), "{advice:?}");
         }
     }

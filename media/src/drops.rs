@@ -164,6 +164,8 @@ metric::label_values! {
     RtcpMalformed => "rtcp_malformed",
     /// More packets in a row were missing than the receiver asks for again.
     NackOverflow => "nack_overflow",
+    /// A viewer asked for packets faster than they are looked for; the rest of its request (NACK) is left.
+    NackTooFast => "nack_too_fast",
     /// The payload of an RTP packet cannot be parsed.
     PayloadMalformed => "payload_malformed",
     /// A frame of a WHIP publisher is larger than allowed.
@@ -189,6 +191,8 @@ metric::label_values! {
     HlsParametersChanged => "hls_parameters_changed",
     /// A frame of a further rendition waited for a cut of the main video that did not come in time.
     HlsUnaligned => "hls_unaligned",
+    /// An LL-HLS stream outgrew what the playlists of the node may hold (`hls.windows`), and ended.
+    HlsOutgrown => "hls_outgrown",
     /// An LL-HLS stream already has the most tracks that it may have; a frame of a further track is refused.
     HlsTooManyTracks => "hls_too_many_tracks",
     /// A part of an LL-HLS stream already holds the most timed metadata that it may hold.
@@ -215,6 +219,8 @@ metric::label_values! {
     MixOrder => "mix_order",
     /// A block of 10 ms of the program was left out, because the mixer fell too far behind.
     MixOverrun => "mix_overrun",
+    /// A mix was reduced, or not begun, because the node's budget of pixels is spent.
+    MixReduced => "mix_reduced",
     /// A video frame of an input was shown before its time, because too many frames waited.
     MixQueueFull => "mix_queue_full",
     /// A video frame of an input was not shown, because a newer one was due as well.
@@ -226,6 +232,8 @@ metric::label_values! {
     TranscodeCorrupt => "transcode_corrupt",
     /// A block of 10 ms of the mixer's PCM was given up; the frames that are encoded from it bring the same audio.
     TranscodeEarly => "transcode_early",
+    /// A conversion of video was refused, or ended when its video grew, because the node's budget of pixels is spent (503).
+    TranscodeRefused => "transcode_refused",
     /// An audio packet was left out at a hole in the input, because it would come after its time.
     TranscodeHole => "transcode_hole",
     /// A video frame came before the keyframe that a derived track needs.

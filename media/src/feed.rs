@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::budget::Spent;
 use crate::codec::Codec;
 use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, TrackKey};
@@ -144,14 +145,27 @@ pub enum Unavailable {
         /// The deriver's explanation.
         sentence: String,
     },
+    /// The node converts as much as it can.
+    #[error("{0}")]
+    Overloaded(Spent),
+}
+
+/// States why a deriver makes no track.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NotDerived {
+    /// It could not be started, as this sentence says.
+    #[error("{0}")]
+    Failed(String),
+    /// The node converts as much as it can.
+    #[error("{0}")]
+    Overloaded(#[from] Spent),
 }
 
 /// Makes derived tracks. The mixer implements it.
 pub trait Deriver: Send + Sync + 'static {
     /// Starts `recipe` on `input` and returns the track it fills. Reads `input` until it ends or [`Lease::try_release`]
-    /// tells that it is not held any more, then ends the track. It may block as long as a codec takes to open. The
-    /// error is a sentence.
-    fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String>;
+    /// tells that it is not held any more, then ends the track. It may block as long as a codec takes to open.
+    fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, NotDerived>;
 }
 
 /// Tells the maker of a derived track whether the track is still held.
@@ -470,8 +484,10 @@ impl Feed {
         let deriver = self.deriver.as_ref().ok_or(Unavailable::NoRecipe(codec))?;
         let holders = Arc::new(AtomicUsize::new(1)); // The count includes the caller.
         let lease = Lease { feed: Arc::downgrade(self), holders: holders.clone() };
-        let track =
-            deriver.derive(recipe, &original, lease).map_err(|sentence| Unavailable::Failed { codec, sentence })?;
+        let track = deriver.derive(recipe, &original, lease).map_err(|error| match error {
+            NotDerived::Failed(sentence) => Unavailable::Failed { codec, sentence },
+            NotDerived::Overloaded(spent) => Unavailable::Overloaded(spent),
+        })?;
         let demand = Demand { track: track.clone(), holders: Some(holders.clone()) };
         let mut branches = self.branches.lock();
         if let Some(branch) = branches.get_mut(key).filter(|branch| Arc::ptr_eq(&branch.original, &original)) {

@@ -13,6 +13,7 @@
 
 pub mod advice;
 pub mod bucket;
+pub mod budget;
 pub mod calendar;
 mod changes;
 pub mod clock;
@@ -45,11 +46,12 @@ pub mod track;
 pub mod viewers;
 
 pub use advice::{Advice, LeftOut};
+pub use budget::{Budget, Held, Spent, Work};
 pub use calendar::{Calendar, Date, DateOffset};
 pub use changes::ChangedRooms;
 pub use codec::{Codec, Parameters};
 pub use drops::DropReason;
-pub use feed::{Accept, Accepts, Demand, Entry, Feed, Returns, Stage};
+pub use feed::{Accept, Accepts, Demand, Entry, Feed, NotDerived, Returns, Stage};
 pub use frame::Frame;
 pub use gate::{Action, Admission, Gate};
 pub use hub::{FeedName, Hub};

@@ -117,6 +117,10 @@ metrics_of_onmic! {
     RTC_TURN = "onmic_rtc_turn_seconds", Gauge, [];
     /// Counts tracks that are being derived now.
     DERIVED_TRACKS = "onmic_derived_tracks", Gauge, ["recipe"];
+    /// Counts what is refused now, or has less than it wants, because a budget of the node is spent, by the kinds below.
+    OVERLOAD = "onmic_overload", Gauge, ["kind"];
+    /// Measures how much is held of a budget of the node: pixels per second, or bytes, by the kinds below.
+    BUDGET_HELD = "onmic_budget_held", Gauge, ["kind"];
     /// Counts audio mixes that are running now.
     AUDIO_MIXES = "onmic_audio_mixes", Gauge, [];
     /// Counts audible jumps in the audio of mixed inputs.
@@ -212,6 +216,7 @@ mod tests {
     use std::fmt::Write;
 
     use super::*;
+    use crate::budget::Work;
     use crate::drops::DropReason;
     use crate::permit::Ending;
 
@@ -241,6 +246,7 @@ mod tests {
                 .chain(Latency::ALL.iter().map(|stage| stage.sentence()))
                 .chain(GivenUp::ALL.iter().map(|reason| reason.sentence()))
                 .chain(Ending::ALL.iter().map(|reason| reason.sentence()))
+                .chain(Work::ALL.iter().map(|work| work.sentence()))
                 .all(|sentence| sentence.ends_with('.'))
         );
     }
@@ -257,6 +263,10 @@ mod tests {
         out.push_str("\n## Stages\n\n| `stage` | |\n| --- | --- |\n");
         for stage in Latency::ALL {
             writeln!(out, "| `{}` | {} |", stage.name(), stage.sentence()).unwrap();
+        }
+        out.push_str("\n## Kinds of work that a budget of the node bounds\n\n| `kind` | |\n| --- | --- |\n");
+        for work in Work::ALL {
+            writeln!(out, "| `{}` | {} |", work.name(), work.sentence()).unwrap();
         }
         out.push_str("\n## Reasons to give WHEP up\n\n| `reason` | |\n| --- | --- |\n");
         for reason in GivenUp::ALL {

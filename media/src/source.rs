@@ -99,6 +99,8 @@ pub struct Source {
     outlet: Mutex<Option<Inlet>>,
     /// What the publisher should change, as the session that takes its frames in finds it.
     advice: Mutex<Vec<Advice>>,
+    /// What the program that it leads lacks.
+    of_program: Mutex<Option<Advice>>,
     /// The number of the present publisher. A publication of an earlier number was taken over. It changes under the
     /// lock of `state`.
     publisher: watch::Sender<u64>,
@@ -137,6 +139,7 @@ impl Source {
             feed,
             outlet: Mutex::default(),
             advice: Mutex::default(),
+            of_program: Mutex::default(),
             publisher,
             state: Mutex::new(state),
             changes,
@@ -285,7 +288,12 @@ impl Source {
 
     /// Returns what its publisher should change so that viewers get all that it sends, the most important first.
     pub fn advice(&self) -> Vec<Advice> {
-        self.advice.lock().clone()
+        self.of_program.lock().iter().chain(self.advice.lock().iter()).cloned().collect()
+    }
+
+    /// States what the program that it leads lacks, for as long as that is so.
+    pub fn advise_of_program(&self, advice: Option<Advice>) {
+        *self.of_program.lock() = advice;
     }
 
     /// Replaces the advice to `publisher`, unless that was taken over.

@@ -9,6 +9,8 @@ pub mod compose;
 pub mod derive;
 pub mod error;
 mod metric;
+pub mod price;
+mod priority;
 pub mod scene;
 pub mod sound;
 

@@ -344,6 +344,9 @@ async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefu
     if !offer.media.iter().any(|section| !section.rejected && section.direction.receives()) {
         return Err(refusal(negotiate::nothing(&offer, "receives")));
     }
+    if let Some(why) = tracks.into_iter().find_map(|(_, track)| track.err().filter(is_this_servers)) {
+        return Err(OfferRefused::Unavailable(why));
+    }
     Err(refusal(Mismatch::NoCodec(codecs_of(&feed, &[MediaKind::Video, MediaKind::Audio]))))
 }
 
@@ -358,9 +361,14 @@ fn without_video(offer: &Offer, feed: &Feed, tracks: &[(Wish, Result<Demand, Una
     if video.clone().any(|track| matches!(track, Ok(_) | Err(Unavailable::NoTrack(_)))) {
         return None;
     }
-    let failed = video.find_map(|track| track.as_ref().err().filter(|why| matches!(why, Unavailable::Failed { .. })));
+    let failed = video.find_map(|track| track.as_ref().err().filter(|why| is_this_servers(why)));
     let no_codec = || refusal(Mismatch::NoVideo(codecs_of(feed, &[MediaKind::Video])));
     Some(failed.cloned().map_or_else(no_codec, OfferRefused::Unavailable))
+}
+
+/// Returns whether a viewer lacks a track because of this server, and not because of what it offers.
+fn is_this_servers(why: &Unavailable) -> bool {
+    matches!(why, Unavailable::Failed { .. } | Unavailable::Overloaded(_))
 }
 
 /// Returns the codecs in which viewers can get the tracks of these kinds.

@@ -234,6 +234,12 @@ pub const LIMITS: &[Limit] = &[
         "The oldest segment leaves for the cache.",
     ),
     Limit::size("hls.cache", |c| Amount::Size(c.hls.cache), 0..=(1 << 20) * MIB, "What was used least is forgotten."),
+    Limit::size(
+        "hls.windows",
+        |c| Amount::Size(c.hls.windows),
+        16 * MIB..=(1 << 20) * MIB,
+        "A stream that grows lists fewer segments, and then ends. A new one is answered 503.",
+    ),
     Limit::time(
         "mixer.linger",
         |c| Amount::Time(c.mixer.linger),
@@ -250,6 +256,13 @@ pub const LIMITS: &[Limit] = &[
         "Frames of the mix are left out.",
     ),
     Limit::number("mixer.bitrate", |c| Amount::Number(c.mixer.bitrate as f64), 50_000..=100_000_000, "").or_zero(),
+    Limit::number(
+        "mixer.pixels_per_second",
+        |c| Amount::Number(c.mixer.pixels_per_second as f64),
+        1_000_000..=1_000_000_000_000,
+        "A conversion is refused, 503. Then a mix has fewer frames, a smaller size, and fewer inputs with video.",
+    )
+    .or_zero(),
     Limit::number("rooms.rooms", |c| number(c.rooms.rooms), 1..=MANY, "A new room is refused, 429."),
     Limit::number("rooms.persons", |c| number(c.rooms.persons), 1..=MANY, "A further person is refused, 429."),
     Limit::number("rooms.requests", |c| number(c.rooms.requests), 0..=100_000, "A further request is refused, 429."),

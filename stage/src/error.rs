@@ -16,4 +16,7 @@ pub enum Error {
     /// The video of a program is not mixed.
     #[error("the video cannot be mixed")]
     Video(#[source] onmic_mixer::Error),
+    /// The mix has no part of the budget.
+    #[error("the mix has no part of the budget of pixels")]
+    Budget(#[source] onmic_media::Spent),
 }

@@ -5,6 +5,7 @@
 //! of a room is a value. The newest one counts, and there is no queue. The control plane decides which sources are seen
 //! and heard, and `onmic_media::program` splices.
 
+mod allowance;
 mod direction;
 mod error;
 mod report;
@@ -18,12 +19,14 @@ use std::time::{Duration, Instant};
 use onmic_media::feed::Deriver;
 use onmic_media::life::{Deaths, Lives, guarded};
 use onmic_media::program::{Brings, Keyframes, TimelineId};
-use onmic_media::{Feed, Hub, Inlet, MediaKind, Program, Returns, RoomName, SourceName, ViewerKind};
+use onmic_media::{Budget, Feed, Hub, Inlet, MediaKind, Program, Returns, RoomName, SourceName, ViewerKind};
 use onmic_mixer::compose;
-use onmic_mixer::scene::Size;
+use onmic_mixer::price::MixForm;
+use onmic_mixer::scene::{Scene, Size};
 use onmic_mixer::sound::OutputSettings;
 use parking_lot::{Condvar, Mutex};
 
+use allowance::Allowance;
 pub use direction::{Directed, Direction};
 pub use error::Error;
 pub use report::{Report, Reporter, Reports, reports};
@@ -34,6 +37,9 @@ const THREAD: &str = "stage";
 
 /// How often the stage reads the meters, which is as often as the mixer writes them.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How often the price of a mix is looked at, because its inputs have another size, or others have ended.
+const PRICE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a return feed lives without a viewer, so that a participant can be early or come back.
 const RETURN_LINGER: Duration = Duration::from_secs(15);
@@ -52,6 +58,14 @@ pub struct StageConfig {
     pub pictures: compose::Settings,
     /// How audio is encoded.
     pub sound: OutputSettings,
+    /// The pixels per second that mixes and conversions compute together.
+    pub budget: Arc<Budget>,
+}
+
+impl StageConfig {
+    fn whole(&self) -> MixForm {
+        MixForm::whole(self.canvas, self.frame_rate_max)
+    }
 }
 
 /// The way in which a program is made.
@@ -258,7 +272,7 @@ impl Stage {
         }
         let on_air = room.take.as_ref().is_some_and(Take::is_on_air);
         if passed.is_some() && returns.is_empty() && !on_air {
-            (room.take, room.returns) = (None, HashMap::new());
+            (room.take, room.allowance, room.returns) = (None, None, HashMap::new());
             self.nobody_speaks(name, room);
             return Ok(());
         }
@@ -285,12 +299,26 @@ impl Stage {
         }
         let inlets: Vec<_> = room.returns.iter().map(|(name, inlet)| (name.clone(), inlet.clone())).collect();
         take.set_sound(direction, &self.hub, &inlets)?;
-        let scene = direction.scene(self.config.canvas, self.config.frame_rate_max, &room.speaking);
-        take.redraw(scene.clone(), direction, &self.hub)?;
-        if passed.is_none() {
-            take.go_on_air(scene, direction, &self.hub, program, &self.config)?;
+        if passed.is_some() {
+            room.allowance.take_if(|_| !on_air);
+            let view = view(room.allowance.as_ref(), direction, &self.config, &room.speaking);
+            return take.redraw(view, direction, &self.hub);
         }
-        Ok(())
+        let now = Instant::now();
+        let allowance = match &mut room.allowance {
+            Some(allowance) => allowance,
+            none => none.insert(Allowance::new(&self.config.budget, self.config.whole(), now).map_err(Error::Budget)?),
+        };
+        if allowance.settle(direction, &self.hub, now).is_none() {
+            return Ok(()); // The program goes on as it is, and the room is looked at again.
+        }
+        let view = view(room.allowance.as_ref(), direction, &self.config, &room.speaking);
+        take.redraw(view.clone(), direction, &self.hub)?;
+        let aired = take.go_on_air(view, direction, &self.hub, program, &self.config);
+        if aired.is_err() {
+            room.allowance = None;
+        }
+        aired
     }
 
     /// Follows what changes by itself: who speaks, how much each source is delayed, and takes that are over.
@@ -305,14 +333,29 @@ impl Stage {
                 room.speaking = speaking;
                 self.reporter.tell(Report::Speaking(name.clone(), room.speaking.clone()));
             }
-            if spoke || take.is_out_of_step(direction) {
-                let scene = direction.scene(self.config.canvas, self.config.frame_rate_max, &room.speaking);
-                if let Err(error) = take.redraw(scene, direction, &self.hub) {
+            let now = Instant::now();
+            let mut changed = false;
+            if let Some(allowance) = room.allowance.as_mut()
+                && now.saturating_duration_since(allowance.settled()) >= PRICE_EVERY
+            {
+                let before = allowance.form();
+                let form = allowance.settle(direction, &self.hub, now);
+                changed = before.is_some() && form != before;
+                if before.is_none() && form.is_some() {
+                    self.wishes.lock().dirty.insert(name.clone()); // The mix may begin now.
+                }
+            }
+            if spoke || changed || take.is_out_of_step(direction) {
+                let view = view(room.allowance.as_ref(), direction, &self.config, &room.speaking);
+                if let Err(error) = take.redraw(view, direction, &self.hub) {
                     tracing::error!(room = %name, error = &error as &dyn std::error::Error, "the scene could not be changed");
                 }
             }
             // The video of the take is over, by plan or by failure, so the room is looked at again.
             let over = take.clear();
+            if over {
+                room.allowance = None;
+            }
             let silent = !take.is_heard();
             let became_silent = silent && !std::mem::replace(&mut room.silent, silent);
             if over || (became_silent && room.deaths.may_begin_again(Instant::now())) {
@@ -351,6 +394,17 @@ impl Stage {
             self.reporter.tell(Report::Program(name.clone(), state));
         }
     }
+}
+
+/// Returns the scene of a mix in the form that is paid for, and how many of its inputs have video at most.
+fn view(
+    allowance: Option<&Allowance>,
+    direction: &Direction,
+    config: &StageConfig,
+    speaking: &[SourceName],
+) -> (Scene, usize) {
+    let form = allowance.and_then(Allowance::form).unwrap_or(config.whole());
+    (direction.scene(form.canvas, form.frame_rate_max, speaking), form.inputs)
 }
 
 /// Asks for a keyframe of the program, for somebody who begins to watch it or a return feed. They come from the other of
@@ -414,6 +468,8 @@ struct Room {
     take: Option<Take>,
     /// The take before, until the program has spliced to the present one.
     before: Option<Take>,
+    /// What its mix may cost, from when it is wanted until its video ends.
+    allowance: Option<Allowance>,
     returns: HashMap<SourceName, Arc<Inlet>>,
     speaking: Vec<SourceName>,
     /// The sources of the direction that was carried out last.
@@ -451,6 +507,7 @@ mod tests {
             frame_rate_max: 30.0,
             pictures: compose::Settings::default(),
             sound: OutputSettings::default(),
+            budget: Budget::unlimited(),
         };
         let (stage, _reports, thread) = Stage::start(hub, None, config).unwrap();
         stage.stop();

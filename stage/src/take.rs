@@ -46,6 +46,8 @@ struct Pictures {
 #[derive(Clone, PartialEq)]
 struct Shown {
     scene: Scene,
+    /// How many of the inputs have video at most.
+    inputs: usize,
     delays: Vec<Duration>,
 }
 
@@ -116,12 +118,17 @@ impl Take {
     }
 
     /// Shows `scene` from the next video frame on, if the take has video.
-    pub(super) fn redraw(&mut self, scene: Scene, direction: &Direction, hub: &Hub) -> Result<(), Error> {
-        let shown = Shown { scene, delays: self.delays(direction) };
+    pub(super) fn redraw(
+        &mut self,
+        (scene, inputs): (Scene, usize),
+        direction: &Direction,
+        hub: &Hub,
+    ) -> Result<(), Error> {
+        let shown = Shown { scene, inputs, delays: self.delays(direction) };
         if let Some(pictures) = &mut self.pictures
             && pictures.shown != shown
         {
-            let sources = sources(direction, &shown.delays, hub);
+            let sources = sources(direction, &shown, hub);
             pictures.mixer.set_scene(&shown.scene, sources).map_err(Error::Video)?;
             pictures.shown = shown;
         }
@@ -131,7 +138,7 @@ impl Take {
     /// Brings its video and its audio into the program, unless they are there.
     pub(super) fn go_on_air(
         &mut self,
-        scene: Scene,
+        (scene, inputs): (Scene, usize),
         direction: &Direction,
         hub: &Hub,
         program: &Arc<Program>,
@@ -151,13 +158,13 @@ impl Take {
         let brings = Brings { timeline: lead.timeline(), video: true, in_order: true, keyframes: Keyframes::OnRequest };
         let inlet = Arc::new(program.select(brings));
         *self.outlet.lock() = Some(inlet.clone());
-        let shown = Shown { scene, delays: self.delays(direction) };
+        let shown = Shown { scene, inputs, delays: self.delays(direction) };
         let mixer = PictureMixer::start(
             config.pictures.clone(),
             hub.clock(),
             Origin { clock: lead.program_clock(), lead: Some(lead.feed().clone()) },
             &shown.scene,
-            sources(direction, &shown.delays, hub),
+            sources(direction, &shown, hub),
             PicturesToProgram(inlet.clone()),
         )
         .map_err(Error::Video)?;
@@ -215,9 +222,9 @@ impl Take {
     }
 }
 
-fn sources(direction: &Direction, delays: &[Duration], hub: &Hub) -> Vec<PictureSource> {
-    let shown = direction.sources.iter().zip(delays).filter(|(source, _)| source.show);
-    shown
+fn sources(direction: &Direction, shown: &Shown, hub: &Hub) -> Vec<PictureSource> {
+    let inputs = direction.sources.iter().zip(&shown.delays).filter(|(source, _)| source.show).take(shown.inputs);
+    inputs
         .filter_map(|(directed, delay)| {
             let feed = hub.source(&directed.name)?.feed().clone();
             Some(PictureSource { id: InputId::from(&directed.name), feed, delay: *delay })

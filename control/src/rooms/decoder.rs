@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use onmic_media::Budget;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::look::{Impossible, Overlays, Sent, Shown};
+use super::look::{Impossible, Overlays, Sent, Shown, picture_budget};
 
 /// Decodes for one host at a time, so the memory that a picture needs while it is decoded is in use once. That holds
 /// however many pictures are sent, and whether or not their senders still wait for an answer.
@@ -14,6 +15,8 @@ pub struct Decoder {
     turn: Arc<Semaphore>,
     /// One permit for each host whose pictures may wait for their turn. Meanwhile each holds a request of up to 3 MiB.
     waiting: Semaphore,
+    /// What the pictures of all rooms may take.
+    pub budget: Arc<Budget>,
 }
 
 /// The most hosts whose pictures wait. They hold 16 × 3 MiB, and the last of them waits about 10 s for its turn.
@@ -21,7 +24,7 @@ const WAITING_MAX: usize = 16;
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self { turn: Arc::new(Semaphore::new(1)), waiting: Semaphore::new(WAITING_MAX) }
+        Self { turn: Arc::new(Semaphore::new(1)), waiting: Semaphore::new(WAITING_MAX), budget: picture_budget() }
     }
 }
 
@@ -40,9 +43,10 @@ impl Decoder {
         let _waiting = self.waiting.try_acquire().map_err(busy)?;
         let turn = self.turn.clone().acquire_owned().await.map_err(|_| failed())?;
         // The turn ends with the work, even if nobody waits for the result any more.
+        let budget = self.budget.clone();
         let work = move || {
             let _turn = turn;
-            overlays.decode()
+            overlays.decode(&budget)
         };
         spawn_blocking(work).await.map_err(|_| failed())?
     }

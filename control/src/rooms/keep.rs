@@ -167,7 +167,7 @@ impl Rooms {
         let mut kept: Vec<Kept> = Vec::with_capacity(records.len());
         for ((kind, room), record) in records {
             match kind {
-                Kind::State => match Kept::read(&record) {
+                Kind::State => match Kept::read(&record, &self.decoder.budget) {
                     Ok(record) => kept.push(record),
                     Err(reason) => {
                         tracing::warn!(room, %reason, "what was kept of a room cannot be read; the room begins anew")

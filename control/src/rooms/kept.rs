@@ -8,13 +8,14 @@ pub mod bans;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
-use onmic_media::Date;
+use onmic_media::{Budget, Date};
 use onmic_room::{
     HostSnapshot, Muted, ParticipantName, PersonSnapshot, Phase, Pk, Presence, RequestSnapshot, RoomName, SeatNo,
     SeatSnapshot, Snapshot, SourceSnapshot,
@@ -71,12 +72,12 @@ impl Kept {
         serde_json::to_vec(&record).expect("texts and numbers are JSON")
     }
 
-    /// Reads a record. This takes long if the room has pictures.
-    pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+    /// Reads a record. This takes long if the room has pictures, which take their memory out of `pictures`.
+    pub fn read(bytes: &[u8], pictures: &Arc<Budget>) -> Result<Self, Unreadable> {
         must_have_version(bytes, VERSION)?;
         let record: Record = serde_json::from_slice(bytes)?;
         let snapshot = record.room.into_snapshot()?;
-        let look = record.look.into_look(&snapshot.room)?;
+        let look = record.look.into_look(&snapshot.room, pictures)?;
         let grants = record.grants.into_iter();
         let grants = grants.map(|(participant, ticket)| Ok((participant.parse()?, ticket.into_good()?)));
         Ok(Self {
@@ -480,11 +481,11 @@ impl KeptLook {
         }
     }
 
-    fn into_look(self, room: &RoomName) -> Result<Look, Unreadable> {
+    fn into_look(self, room: &RoomName, pictures: &Arc<Budget>) -> Result<Look, Unreadable> {
         let Self { layout, overlays, background, labels, borders, sources } = self;
         let mut look = Look { background, labels, borders, ..Look::default() };
         look.set_layout(layout)?;
-        look.set_overlays(Overlays::check(room, overlays)?.decode()?)?;
+        look.set_overlays(Overlays::check(room, overlays)?.decode(pictures)?)?;
         let sources = sources.into_iter().map(|(participant, look)| Ok((participant.parse()?, look)));
         look.sources = sources.collect::<Result<_, Unreadable>>()?;
         Ok(look)
@@ -552,7 +553,7 @@ mod tests {
         look.set_layout(serde_json::from_value(serde_json::json!({"kind": "solo"})).unwrap()).unwrap();
         let card = serde_json::json!({"id": "card", "kind": "text", "place": {"x": 0.1, "y": 0.1, "width": 0.2, "height": 0.2}, "lines": ["12 €"]});
         let bodies = vec![super::super::tests::logo(), serde_json::from_value(card).unwrap()];
-        look.set_overlays(Overlays::check(&room, bodies).unwrap().decode().unwrap()).unwrap();
+        look.set_overlays(Overlays::check(&room, bodies).unwrap().decode(&Budget::unlimited()).unwrap()).unwrap();
         look.sources.insert("anna".parse().unwrap(), SourceLook { gain_db: -6.0, ..SourceLook::default() });
         let good = Good { id: "0123".to_owned(), person: "anna".parse().unwrap() };
         let grants = vec![("anna".parse().unwrap(), good)];
@@ -562,7 +563,7 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let kept = full();
-        assert_eq!(Kept::read(&kept.to_bytes()), Ok(kept));
+        assert_eq!(Kept::read(&kept.to_bytes(), &Budget::unlimited()), Ok(kept));
     }
 
     #[test]
@@ -570,9 +571,9 @@ mod tests {
         let bytes = full().to_bytes();
         let text = String::from_utf8(bytes.clone()).unwrap();
         let newer = text.replacen("\"version\":1", "\"version\":2", 1);
-        assert!(Kept::read(newer.as_bytes()).unwrap_err().to_string().contains("version 2"));
+        assert!(Kept::read(newer.as_bytes(), &Budget::unlimited()).unwrap_err().to_string().contains("version 2"));
         for broken in [&bytes[..bytes.len() / 2], b"", b"{}", text.replace("\"anna\"", "\"an na\"").as_bytes()] {
-            assert!(Kept::read(broken).is_err());
+            assert!(Kept::read(broken, &Budget::unlimited()).is_err());
         }
     }
 }

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use onmic_media::feed::{Recipe, Unavailable};
 use onmic_media::metric::Latency;
 use onmic_media::{
-    Accepts, Codec, DropReason, Entry, Frame, MediaKind, Next, Playback, Stage, Start, TrackId, TrackKey, Tracks, Wants,
+    Accepts, Budget, Codec, DropReason, Entry, Frame, MediaKind, Next, Playback, Spent, Stage, Start, TrackId,
+    TrackKey, Tracks, Wants,
 };
 use onmic_packager::{Rendition, Segmenter};
 use tokio::time::sleep_until;
@@ -47,7 +48,14 @@ pub(crate) enum Finish {
     Stopped,
     Idle,
     Failed,
+    /// The node converts or keeps as much video as it may. The stream tries again later.
+    Overloaded,
+    /// The stream outgrew what the node may keep. Another one begins when there is room.
+    Outgrown,
 }
+
+/// How long a refusal stands before the stream tries again.
+pub(crate) const REFUSED_FOR: Duration = Duration::from_secs(5);
 
 struct Driver<'a> {
     stream: &'a Stream,
@@ -66,13 +74,15 @@ struct Driver<'a> {
     idle: Duration,
     /// The original of the main video for which a converted form was asked.
     converted: Option<TrackId>,
+    /// Its playlists take more than there is for them.
+    outgrown: Option<Spent>,
 }
 
 /// Packages the feed of `stream` until it ends, fails or is stopped. On demand, and while video is converted, packaging also
 /// ends after `idle` without a request. With `converts_long_groups`, video whose keyframes are too far apart is encoded anew.
 pub(crate) async fn drive(
     stream: &Stream,
-    cache: &Cache,
+    (cache, windows): (&Cache, &Arc<Budget>),
     (on_demand, idle): (bool, Duration),
     converts_long_groups: bool,
 ) -> Finish {
@@ -100,6 +110,10 @@ pub(crate) async fn drive(
     let wants = Wants { accepts: accepts.clone(), tracks: Tracks::All, start: Start::Group };
     let mut playback = match Playback::open(stream.feed.clone(), wants).await {
         Ok(playback) => playback,
+        Err(Unavailable::Overloaded(spent)) => {
+            stream.fail(spent.to_string());
+            return Finish::Overloaded;
+        }
         Err(unavailable) => {
             stream.fail(match unavailable {
                 Unavailable::NoTrack(_) => "there are no tracks in this room".to_owned(),
@@ -110,8 +124,18 @@ pub(crate) async fn drive(
     };
     for key in stream.feed.keys() {
         if let Some(reason) = playback.take_refused(key) {
+            // Audio alone would look like a broken stream.
+            if let (TrackKey::VIDEO, Unavailable::Overloaded(spent)) = (key, &reason) {
+                stream.fail(spent.to_string());
+                return Finish::Overloaded;
+            }
             tracing::warn!(stream = stream.id, track = %key, %reason, "a track is left out of LL-HLS");
         }
+    }
+    let held = stream.holding.lock().begin(windows);
+    if let Err(spent) = held {
+        stream.fail(spent.to_string());
+        return Finish::Overloaded;
     }
     let expected: Vec<_> = playback.keys().filter(|key| key.kind != MediaKind::Data).collect();
     let mut driver = Driver {
@@ -127,12 +151,13 @@ pub(crate) async fn drive(
         accepts,
         idle,
         converted: None,
+        outgrown: None,
     };
     if driver.converts_video() {
         driver.segmenter = driver.segmenter.beginning_short();
     }
     let finish = driver.run(on_demand).await;
-    if matches!(finish, Finish::Ended | Finish::Idle | Finish::Failed) {
+    if matches!(finish, Finish::Ended | Finish::Idle | Finish::Failed | Finish::Outgrown) {
         if let Err(error) = driver.segmenter.finish() {
             tracing::warn!(stream = stream.id, %error, "the last part could not be written");
         }
@@ -170,6 +195,11 @@ impl Driver<'_> {
                 }
             }
             self.publish();
+            if let Some(spent) = self.outgrown.take() {
+                DropReason::HlsOutgrown.count(1);
+                tracing::warn!(stream = self.stream.id, %spent, "a stream ends");
+                return Finish::Outgrown;
+            }
         }
     }
 
@@ -262,6 +292,7 @@ impl Driver<'_> {
         if !progress.is_empty() {
             // This is the time from the frame that completed the part to the part in every viewer's reach.
             self.packaging.record(Instant::now().saturating_duration_since(self.arrived));
+            self.outgrown = self.stream.holding.lock().follow(&mut self.segmenter).err();
         }
         for key in progress {
             if !self.progress.contains(&key) {

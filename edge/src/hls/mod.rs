@@ -19,6 +19,7 @@ mod directives;
 mod document;
 mod driver;
 mod drivers;
+mod holding;
 mod stream;
 mod view;
 
@@ -33,7 +34,7 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use onmic_media::{Action, Feed, Gate, Hub, MediaKind, RoomName, Stage, TrackKey, metric};
+use onmic_media::{Action, Budget, Feed, Gate, Hub, MediaKind, RoomName, Stage, TrackKey, metric};
 use onmic_packager::names::File;
 use onmic_packager::{Chain, Settings};
 use parking_lot::Mutex;
@@ -69,6 +70,8 @@ pub struct HlsConfig {
     pub converts_long_groups: bool,
     /// The most bytes of segments that are kept beyond those in playlists, for the whole node.
     pub cache_bytes: u64,
+    /// The most bytes of segments in playlists, for the whole node.
+    pub window_bytes: u64,
     /// The longest wait of the first request for a room for its first part.
     pub start: Duration,
 }
@@ -81,6 +84,7 @@ impl Default for HlsConfig {
             idle: Duration::from_secs(30),
             converts_long_groups: true,
             cache_bytes: 256 << 20,
+            window_bytes: 4 << 30,
             start: Duration::from_secs(10),
         }
     }
@@ -97,6 +101,8 @@ struct Shared {
     gate: Arc<dyn Gate>,
     config: HlsConfig,
     cache: Cache,
+    /// What the playlists of all streams hold.
+    windows: Arc<Budget>,
     shutdown: CancellationToken,
     rooms: Mutex<Rooms>,
     requests: Requests,
@@ -130,10 +136,9 @@ impl Hls {
     pub fn new(hub: Arc<Hub>, gate: Arc<dyn Gate>, config: HlsConfig, shutdown: CancellationToken) -> Self {
         let cache = Cache::new(config.cache_bytes, keep(config.settings));
         let rooms = Mutex::default();
-        let changes = watch::Sender::new(0);
-        Self {
-            shared: Arc::new(Shared { hub, gate, config, cache, shutdown, rooms, requests: Requests::new(), changes }),
-        }
+        let (changes, requests) = (watch::Sender::new(0), Requests::new());
+        let windows = Budget::new(config.window_bytes);
+        Self { shared: Arc::new(Shared { hub, gate, config, cache, windows, shutdown, rooms, requests, changes }) }
     }
 
     /// Makes the routes, with their full paths.
@@ -199,7 +204,18 @@ impl Shared {
             let driven = stream.clone();
             drivers.spawn(room.clone(), stream, async move {
                 let demand = (shared.config.on_demand, shared.config.idle);
-                let finish = driver::drive(&driven, &shared.cache, demand, shared.config.converts_long_groups).await;
+                let converts = shared.config.converts_long_groups;
+                let finish = loop {
+                    let finish = driver::drive(&driven, (&shared.cache, &shared.windows), demand, converts).await;
+                    if finish != driver::Finish::Overloaded {
+                        break finish;
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(driver::REFUSED_FOR) => {}
+                        () = driven.stop.cancelled() => {}
+                        () = driven.replaced.cancelled() => {}
+                    }
+                };
                 tracing::info!(%room, stream = driven.id, reason = ?finish, "packaging ended");
                 if finish == driver::Finish::Failed {
                     driven.feed_end().await;

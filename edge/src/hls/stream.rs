@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::audience::Audience;
 use super::cache::Cache;
 use super::document::Document;
+use super::holding::Holding;
 use super::view::{Lifetimes, View};
 
 /// One program as LL-HLS: the state that its driver publishes and requests read.
@@ -35,6 +36,8 @@ pub(crate) struct Stream {
     /// The published state by track. The main tracks are there from the start, so that requests can wait on them.
     views: RwLock<Keyed<watch::Sender<Arc<View>>>>,
     index: watch::Sender<Index>,
+    /// What its playlists hold of the budget of all of them, for as long as the stream is kept.
+    pub(crate) holding: Mutex<Holding>,
     began: Instant,
     last_request: Mutex<Option<Instant>>,
     /// Rings with each request.
@@ -70,6 +73,7 @@ impl Stream {
                 [TrackKey::VIDEO, TrackKey::AUDIO].map(|key| (key, unpublished())).into_iter().collect(),
             ),
             index: watch::Sender::new(Index::Waiting),
+            holding: Mutex::default(),
             began: now,
             last_request: Mutex::default(),
             asked: Notify::new(),

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::budget::Work;
 use crate::codec::{Parameters, SampleAspect, h264};
 use crate::key::Rendition;
 use crate::testing::{Frames, RECOVERY_POINT, aac_without_a_standard_layout, audio, h264, video};
@@ -21,7 +22,7 @@ const HLS: Accept<'_> =
 struct Recorder(Mutex<Vec<Lease>>);
 
 impl Deriver for Recorder {
-    fn derive(&self, _: Recipe, _: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String> {
+    fn derive(&self, _: Recipe, _: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, NotDerived> {
         self.0.lock().push(lease);
         Ok(Arc::new(Track::new(audio())))
     }
@@ -172,8 +173,8 @@ fn a_screen_that_stands_still_has_no_long_groups() {
 fn a_viewer_starts_in_the_past_if_the_conversion_fails() {
     struct Broken;
     impl Deriver for Broken {
-        fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, String> {
-            Err("no encoder".to_owned())
+        fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+            Err(NotDerived::Failed("no encoder".to_owned()))
         }
     }
     let feed = Feed::new(Some(Arc::new(Broken)));
@@ -184,6 +185,26 @@ fn a_viewer_starts_in_the_past_if_the_conversion_fails() {
     track.push(Frame { arrived: began, ..frames.frame(true, 100) });
     track.push(Frame { arrived: began + Duration::from_secs(9), ..frames.frame(false, 100) });
     assert!(!feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived());
+}
+
+#[test]
+fn a_viewer_who_plays_the_track_does_without_a_conversion_that_is_over_the_budget() {
+    struct Spending;
+    impl Deriver for Spending {
+        fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+            Err(Spent(Work::SpareConversion).into())
+        }
+    }
+    let feed = Feed::new(Some(Arc::new(Spending)));
+    let (track, mut frames) = (Arc::new(Track::new(h264())), Frames::new(h264()));
+    feed.set_original(track.clone());
+    track.set_takes_requests(false);
+    let began = Instant::now();
+    track.push(Frame { arrived: began, ..frames.frame(true, 100) });
+    track.push(Frame { arrived: began + Duration::from_secs(9), ..frames.frame(false, 100) });
+    assert!(!feed.demand(MediaKind::Video, WEBRTC).unwrap().is_derived());
+    let vp8 = Accept { codecs: &[Codec::Vp8], ..WEBRTC };
+    assert_eq!(feed.demand(MediaKind::Video, vp8).unwrap_err(), Unavailable::Overloaded(Spent(Work::SpareConversion)));
 }
 
 #[test]

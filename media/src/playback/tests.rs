@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::codec::{Codec, aac};
-use crate::feed::{Deriver, Entry, Lease};
+use crate::feed::{Deriver, Entry, Lease, NotDerived};
 use crate::key::Rendition;
 use crate::testing::{Frames, aac_without_a_standard_layout, audio, video};
 
@@ -117,7 +117,7 @@ async fn a_track_that_is_replaced_is_gone_and_the_next_one_begins() {
 struct Converter;
 
 impl Deriver for Converter {
-    fn derive(&self, _: Recipe, input: &Arc<Track>, _: Lease) -> Result<Arc<Track>, String> {
+    fn derive(&self, _: Recipe, input: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
         Ok(Arc::new(Track::new(input.parameters())))
     }
 }
@@ -265,7 +265,7 @@ async fn a_player_that_wants_all_tracks_reads_a_rendition_that_comes_later() {
 struct Maker(Arc<Track>);
 
 impl Deriver for Maker {
-    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, String> {
+    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
         Ok(self.0.clone())
     }
 }

@@ -5,6 +5,9 @@
 //! [`Config::linger`]. It reads the input's ring like any viewer, so the input never waits for it, and it keeps no
 //! queue of frames: frames that it cannot convert in time are left out and counted, evenly ([`pace`]).
 //!
+//! A conversion of video holds its price of the node's budget, or does not begin. One whose video grows beyond the budget ends. Its
+//! thread has a lower priority than those of media, and opens the codecs itself, so that their threads have it too.
+//!
 //! ```text
 //! input Track ── Reader ──▶ VideoLine | AudioLine ──▶ output Track      one thread
 //!                           decode, form, encode
@@ -20,12 +23,13 @@ mod video;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use onmic_media::feed::{Deriver, Lease, Recipe};
+use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
 use onmic_media::life::guarded;
-use onmic_media::{DropReason, Frame, Join, MediaKind, PcmTap, Read, Reader, Track};
+use onmic_media::{Budget, Codec, DropReason, Frame, Held, Join, MediaKind, PcmTap, Read, Reader, Spent, Track, Work};
 use parking_lot::Mutex;
 
 pub use self::rung::VideoPolicy;
@@ -37,9 +41,13 @@ use crate::codec::encode::{AudioSettings, Backend};
 use crate::codec::live::{self, Lag};
 use crate::error::Error;
 use crate::metric::{self, Running, label};
+use crate::{price, priority};
 
 /// How long a thread waits for input before it checks whether it is still needed.
 const POLL: Duration = Duration::from_millis(100);
+
+/// How often a conversion is priced anew, because its video may have another size or rate.
+const PRICE_EVERY: Duration = Duration::from_secs(1);
 
 /// Configures how tracks are derived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +96,7 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct Transcoder {
     config: Config,
+    budget: Arc<Budget>,
     stop: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -96,7 +105,12 @@ impl Transcoder {
     /// Makes a transcoder that opens no codec before a track is asked for. [`crate::check`] tells whether the codecs
     /// are there.
     pub fn new(config: Config) -> Arc<Self> {
-        Arc::new(Self { config, stop: Arc::default(), threads: Mutex::default() })
+        Self::within(config, Budget::unlimited())
+    }
+
+    /// Makes a transcoder whose conversions of video stay within a budget of pixels per second.
+    pub fn within(config: Config, budget: Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self { config, budget, stop: Arc::default(), threads: Mutex::default() })
     }
 
     /// Returns how many tracks are being derived.
@@ -115,11 +129,126 @@ impl Transcoder {
         }
     }
 
+    /// Starts the thread that opens the codecs and derives. Returns its track once they are open.
+    fn start(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, NotDerived> {
+        let price = self.priced(input)?;
+        let started = Instant::now();
+        let opening = Opening {
+            config: self.config.clone(),
+            recipe,
+            input: input.clone(),
+            lease,
+            price,
+            stop: self.stop.clone(),
+        };
+        let name = format!("{}-from-{}", label(recipe), input.parameters().codec().name()); // Linux shows 15 characters.
+        let own_name = name.clone();
+        let (opened, open) = sync_channel(1);
+        let work = move || {
+            let run = || {
+                if opening.input.kind() == MediaKind::Video {
+                    priority::lower();
+                }
+                match opening.open(started) {
+                    Ok((worker, reader)) => {
+                        _ = opened.send(Ok(worker.output.clone())); // Its caller waits.
+                        worker.run(reader);
+                    }
+                    Err(error) => _ = opened.send(Err(error)),
+                }
+            };
+            _ = guarded(&own_name, run);
+        };
+        let failed = |error: &Error| {
+            tracing::warn!(recipe = label(recipe), error = error as &dyn std::error::Error, "no track was derived");
+            NotDerived::Failed(error.sentence())
+        };
+        let thread = thread::Builder::new().name(name).spawn(work);
+        let thread = thread.map_err(|error| failed(&Error::Thread(error)))?;
+        let mut threads = self.threads.lock();
+        let (finished, running) = threads.drain(..).partition(JoinHandle::is_finished);
+        *threads = running;
+        threads.push(thread);
+        drop(threads);
+        Vec::into_iter(finished).for_each(join);
+        let panicked = || NotDerived::Failed("opening the codecs failed".to_owned());
+        let output = open.recv().map_err(|_| panicked())?.map_err(|error| failed(&error))?;
+        tracing::debug!(recipe = label(recipe), opened_in = ?started.elapsed(), "deriving a track");
+        Ok(output)
+    }
+
+    /// Takes the price of a conversion of video out of the budget.
+    fn priced(&self, input: &Track) -> Result<Option<Held>, Spent> {
+        if input.kind() != MediaKind::Video {
+            return Ok(None);
+        }
+        let newest = input.newest();
+        let parameters = newest.as_ref().map_or_else(|| input.parameters(), |newest| newest.parameters.clone());
+        // What every player of LL-HLS decodes can be watched without a conversion.
+        let is_spare = parameters.codec() == Codec::H264 && parameters.is_widely_decoded();
+        let work = if is_spare { Work::SpareConversion } else { Work::Conversion };
+        let measured = input.measured(newest.map_or_else(Instant::now, |newest| newest.arrived));
+        let price = price::of_conversion(price::of_track(&parameters, &measured));
+        let held = self.budget.take(work, price).inspect_err(|spent| {
+            DropReason::TranscodeRefused.count(1);
+            tracing::debug!(kind = spent.0.name(), price, "a conversion was refused: the budget of pixels is spent");
+        });
+        held.map(Some)
+    }
+}
+
+impl Deriver for Transcoder {
+    fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, NotDerived> {
+        if self.stop.load(Ordering::Acquire) {
+            return Err(NotDerived::Failed("the server is shutting down".to_owned()));
+        }
+        self.start(recipe, input, lease)
+    }
+}
+
+/// All that the thread of a derived track begins with.
+struct Opening {
+    config: Config,
+    recipe: Recipe,
+    input: Arc<Track>,
+    lease: Lease,
+    price: Option<Held>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Opening {
+    /// Opens the codecs, and begins to read the input.
+    fn open(self, now: Instant) -> Result<(Worker, Reader), Error> {
+        let line = self.line(now)?;
+        let output = line.output().clone();
+        let reader = self.join();
+        if let Line::Audio(line) = &line {
+            let tap: Arc<dyn PcmTap> = line.clone();
+            self.input.tap(Arc::downgrade(&tap));
+        }
+        let Self { config, recipe, input, lease, price, stop } = self;
+        let worker = Worker {
+            recipe,
+            line,
+            input,
+            output: output.clone(),
+            lease,
+            price,
+            linger: config.linger,
+            backlog_max: config.backlog_max + config.audio_history,
+            stop,
+            ends: Ends(output),
+            _running: Running::derived_track(recipe),
+        };
+        Ok((worker, reader))
+    }
+
     /// Starts to read the input: video at the newest keyframe, audio at the present or a little before.
-    fn join(&self, recipe: Recipe, input: &Track) -> Reader {
+    fn join(&self) -> Reader {
+        let input = &self.input;
         match (input.kind(), input.newest()) {
             (MediaKind::Audio, Some(newest)) => {
-                let history = if recipe == Recipe::Aac { self.config.audio_history } else { Duration::ZERO };
+                let history = if self.recipe == Recipe::Aac { self.config.audio_history } else { Duration::ZERO };
                 let history = i64::try_from(history.as_micros()).unwrap_or(0);
                 input.reader(Join::At(newest.wall.offset_micros(-history)))
             }
@@ -128,15 +257,16 @@ impl Transcoder {
         }
     }
 
-    fn open(&self, recipe: Recipe, input: &Arc<Track>, now: Instant) -> Result<Line, Error> {
-        let (config, rendition) = (&self.config, input.key().rendition);
+    fn line(&self, now: Instant) -> Result<Line, Error> {
+        let (config, input) = (&self.config, &self.input);
+        let rendition = input.key().rendition;
         let channels = u32::from(input.parameters().channels().unwrap_or(2).clamp(1, 2));
         let audio = |settings| {
             let line = AudioLine::open(input.parameters(), input.clock_rate(), settings, config.audio_fill_max);
             line.map(|line| Line::Audio(Arc::new(TappedLine::new(line, rendition))))
         };
         let video = |backend| VideoLine::open(input.clone(), backend, config.backlog_max, now);
-        match recipe {
+        match self.recipe {
             Recipe::H264 => Line::video(video(Backend::X264)?, config.video.clone()),
             Recipe::Vp8 => Line::video(video(Backend::Vpx)?, config.video.clone()),
             Recipe::Opus => audio(AudioSettings::Opus {
@@ -146,53 +276,6 @@ impl Transcoder {
             }),
             Recipe::Aac => audio(AudioSettings::Aac { bitrate_bps: config.aac_bitrate_bps * channels }),
         }
-    }
-
-    fn start(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, Error> {
-        let started = Instant::now();
-        let line = self.open(recipe, input, started)?;
-        let output = line.output().clone();
-        let reader = self.join(recipe, input);
-        if let Line::Audio(line) = &line {
-            let tap: Arc<dyn PcmTap> = line.clone();
-            input.tap(Arc::downgrade(&tap));
-        }
-        let worker = Worker {
-            recipe,
-            line,
-            input: input.clone(),
-            output: output.clone(),
-            lease,
-            linger: self.config.linger,
-            backlog_max: self.config.backlog_max + self.config.audio_history,
-            stop: self.stop.clone(),
-            ends: Ends(output.clone()),
-            _running: Running::derived_track(recipe),
-        };
-        let name = format!("{}-from-{}", label(recipe), input.parameters().codec().name()); // Linux shows 15 characters.
-        let own_name = name.clone();
-        let work = move || _ = guarded(&own_name, || worker.run(reader));
-        let thread = thread::Builder::new().name(name).spawn(work).map_err(Error::Thread)?;
-        let mut threads = self.threads.lock();
-        let (finished, running) = threads.drain(..).partition(JoinHandle::is_finished);
-        *threads = running;
-        threads.push(thread);
-        drop(threads);
-        Vec::into_iter(finished).for_each(join);
-        tracing::debug!(recipe = label(recipe), opened_in = ?started.elapsed(), "deriving a track");
-        Ok(output)
-    }
-}
-
-impl Deriver for Transcoder {
-    fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String> {
-        if self.stop.load(Ordering::Acquire) {
-            return Err("the server is shutting down".to_owned());
-        }
-        self.start(recipe, input, lease).map_err(|error| {
-            tracing::warn!(recipe = label(recipe), error = &error as &dyn std::error::Error, "no track was derived");
-            error.sentence()
-        })
     }
 }
 
@@ -244,6 +327,8 @@ struct Worker {
     input: Arc<Track>,
     output: Arc<Track>,
     lease: Lease,
+    /// What video holds of the budget.
+    price: Option<Held>,
     linger: Duration,
     backlog_max: Duration,
     stop: Arc<AtomicBool>,
@@ -266,6 +351,7 @@ impl Worker {
     fn work(&mut self, mut reader: Reader) -> Result<&'static str, Error> {
         let seconds = metric::transcode_seconds(self.recipe);
         let mut unwanted_since = None;
+        let mut priced = Instant::now();
         while !self.stop.load(Ordering::Acquire) {
             match reader.read_timeout(POLL) {
                 Some(Read::Frame(frame)) => {
@@ -280,6 +366,17 @@ impl Worker {
                 }
                 None => {}
             }
+            if priced.elapsed() >= PRICE_EVERY {
+                priced = Instant::now();
+                if let Err(spent) = self.follow_price(priced) {
+                    DropReason::TranscodeRefused.count(1);
+                    tracing::warn!(
+                        kind = spent.0.name(),
+                        "a conversion ends: its video grew, and the budget of pixels is spent"
+                    );
+                    return Ok("over_budget");
+                }
+            }
             if self.lease.is_wanted() {
                 unwanted_since = None;
             } else if unwanted_since.get_or_insert_with(Instant::now).elapsed() >= self.linger
@@ -289,6 +386,15 @@ impl Worker {
             }
         }
         Ok("shutdown")
+    }
+
+    /// Prices the video as it is now. What is passed on costs nothing.
+    fn follow_price(&mut self, now: Instant) -> Result<(), Spent> {
+        let (Some(price), Line::Video(_, line)) = (&mut self.price, &self.line) else { return Ok(()) };
+        let before = price.amount();
+        let now = line.pixel_rate(now).map_or(0, price::of_conversion);
+        // Frame rates are measured, and measure a little differently each time.
+        if now.abs_diff(before) > before / 8 { price.change(now) } else { Ok(()) }
     }
 
     fn take(&mut self, frame: &Frame, reader: &mut Reader) -> Result<(), Error> {

@@ -19,6 +19,7 @@ use crate::codec::encode::Backend;
 use crate::codec::live::{self, DecodedFrame, Lag, LiveDecoder};
 use crate::codec::picture::Picture;
 use crate::error::Error;
+use crate::price;
 
 /// Frames are left out from this part of the largest backlog on: from 100 ms, which is three frames at 30 fps, in which a
 /// machine that was busy for a moment catches up.
@@ -86,6 +87,11 @@ impl VideoLine {
         let output = rung.output().clone();
         self.rungs.push(rung);
         Ok(output)
+    }
+
+    /// Returns the pixels per second that are decoded and encoded. `None` while frames are passed on as they are.
+    pub(crate) fn pixel_rate(&self, now: Instant) -> Option<u64> {
+        (!self.passes).then(|| price::of_track(&self.parameters, &self.input.measured(now)))
     }
 
     /// Notes that `frames` of the input were skipped. The next one is a keyframe.

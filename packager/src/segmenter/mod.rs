@@ -43,6 +43,7 @@ use self::lead::Lead;
 use crate::dates::Dates;
 use crate::error::PackagerError;
 use crate::rendition::{FIRST_MSN, Rendition};
+use crate::segment::Segment;
 use crate::settings::Settings;
 
 /// A frame that comes this much later than due starts a new timeline: the publisher was away.
@@ -194,6 +195,30 @@ impl Segmenter {
         let lead = self.lead.iter().map(|lead| &lead.rendition);
         let audio = self.audio.values().map(|audio| &audio.rendition);
         lead.chain(self.further.values().filter_map(Further::rendition)).chain(audio)
+    }
+
+    /// Returns the bytes of everything that is listed or open.
+    pub fn bytes(&self) -> u64 {
+        let segments = |rendition: &Rendition| -> usize {
+            let open = rendition.open().map_or(0, Segment::bytes);
+            open + rendition.segments().map(|segment| segment.bytes()).sum::<usize>()
+        };
+        self.renditions().map(|rendition| segments(rendition) as u64).sum()
+    }
+
+    /// Takes the oldest segment out of all playlists, as far as delta updates allow. Returns whether there was one to take.
+    pub fn let_go_oldest(&mut self) -> bool {
+        let firsts =
+            self.renditions().filter_map(|rendition| Some((rendition.key(), rendition.segments().next()?.msn)));
+        let firsts: Vec<_> = firsts.collect();
+        let Some(oldest) = firsts.iter().map(|(_, msn)| *msn).min() else { return false };
+        let mut went = false;
+        for (key, first) in firsts.into_iter().filter(|(_, first)| *first == oldest) {
+            let Some(rendition) = self.rendition_mut(key) else { continue };
+            rendition.let_go_before(first + 1);
+            went |= rendition.segments().next().is_some_and(|next| next.msn > first);
+        }
+        went
     }
 
     /// Removes a further rendition whose track has ended. The main ones stay, because their tracks may come back.

@@ -433,6 +433,11 @@ impl Sender {
         self.write_header(stream, &span, packet, transport_sequence, buffer)
     }
 
+    /// Returns whether a packet that the peer asks for may be looked for now. If not, the rest of its request is left.
+    pub fn looks(&mut self, now: Instant) -> bool {
+        self.repairs.as_mut().is_none_or(|repairs| repairs.looks(now))
+    }
+
     /// Makes a packet to send again. `lost` is the sequence number on the wire that the peer reports lost. `None` if
     /// the packet is not sent again, which is counted. `scratch` holds the returned bytes.
     pub fn repair<'b>(

@@ -22,6 +22,8 @@ pub(super) struct Metrics {
     pub(super) skipped: Counter,
     /// RTCP packets that could not be parsed.
     pub(super) rtcp_malformed: Counter,
+    /// Requests for packets that were cut short, because their viewer asks too fast.
+    pub(super) nack_too_fast: Counter,
     /// Packets that could not be sealed.
     pub(super) unsealed: Counter,
     sent_frames: [Counter; MediaKind::ALL.len()],
@@ -44,6 +46,7 @@ impl Metrics {
             foreign: DropReason::OtherMachine.counter(),
             skipped: DropReason::BehindWebrtc.counter(),
             rtcp_malformed: DropReason::RtcpMalformed.counter(),
+            nack_too_fast: DropReason::NackTooFast.counter(),
             unsealed: DropReason::NotSealed.counter(),
             sent_frames: MediaKind::ALL.map(frames),
             sending: Latency::WhepSend.histogram(),

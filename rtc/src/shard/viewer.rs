@@ -142,6 +142,10 @@ impl Viewer {
                 let Some(own) = self.tracks.iter_mut().find(|own| own.sender.ssrc() == nack.ssrc) else { return };
                 let Some(track) = tracks.get(&own.id) else { return };
                 for lost in nack.lost() {
+                    if !own.sender.looks(now) {
+                        metrics.nack_too_fast.increment(1);
+                        break;
+                    }
                     let sequence = &mut self.transport_sequence;
                     let repaired = own.sender.repair(lost, &track.outgoing, now, sequence, &mut scratch.repair);
                     let Some(repaired) = repaired else { continue };

@@ -12,7 +12,7 @@ use onmic_mixer::scene;
 use onmic_names::MIXED_MAX;
 use onmic_room::{ParticipantName, RoomName};
 
-pub use pictures::{Overlays, Sent, Shown};
+pub use pictures::{Overlays, Paid, Sent, Shown, budget as picture_budget};
 pub use wire::{ChromaKey, Colour, Fit, Layout, LookChange, OverlayBody, Place, SourceChange, SourceLook, present};
 
 use pictures::fit;
@@ -96,6 +96,7 @@ pub struct Image {
     pub media_type: &'static str,
     pub bytes: Bytes,
     pub picture: scene::Image,
+    pub paid: Paid,
 }
 
 impl Look {
@@ -207,8 +208,11 @@ impl From<&Overlay> for scene::Overlay {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
+    use onmic_media::Budget;
     use serde_json::{from_value, json};
 
     use super::pictures::{DECODED_MAX, IMAGE_MAX};
@@ -221,7 +225,11 @@ mod tests {
     }
 
     fn set(look: &mut Look, bodies: Vec<OverlayBody>) -> Result<(), Impossible> {
-        look.set_overlays(Overlays::check(&room(), bodies)?.decode()?)
+        set_within(&pictures::budget(), look, bodies)
+    }
+
+    fn set_within(budget: &Arc<Budget>, look: &mut Look, bodies: Vec<OverlayBody>) -> Result<(), Impossible> {
+        look.set_overlays(Overlays::check(&room(), bodies)?.decode(budget)?)
     }
 
     fn overlays(list: serde_json::Value) -> Vec<OverlayBody> {
@@ -329,6 +337,29 @@ mod tests {
         kept_and_new.extend(overlays(json!([image(3, &screen)])));
         assert!(set(&mut look, kept_and_new).is_err(), "pictures that are kept count as well");
         assert_eq!(look, before);
+    }
+
+    #[test]
+    fn the_pictures_of_all_rooms_are_bounded_by_their_pixels_and_free_what_they_held() {
+        let of = |count: usize| {
+            let image = plain(100, 100);
+            let image = |id: usize| json!({"id": id.to_string(), "kind": "image", "place": place(), "image": image});
+            overlays((0..count).map(image).collect())
+        };
+        let budget = Budget::new(3 * 40_000);
+        let (mut first, mut second) = (Look::default(), Look::default());
+        set_within(&budget, &mut first, of(2)).unwrap();
+        let refused = set_within(&budget, &mut second, of(2)).unwrap_err().to_string();
+        assert!(refused.contains("The pictures of all rooms take as much memory as they may"), "{refused}");
+        set_within(&budget, &mut second, of(1)).unwrap();
+        let kept = first.told_overlays(&room());
+        set_within(&budget, &mut first, kept).unwrap();
+        drop(second);
+        let shared = first.clone();
+        set_within(&budget, &mut first, Vec::new()).unwrap();
+        assert!(set_within(&budget, &mut first, of(2)).is_err(), "a copy of the look still holds its pictures");
+        drop(shared);
+        set_within(&budget, &mut first, of(3)).unwrap();
     }
 
     #[test]

@@ -3,10 +3,13 @@
 //! [`Overlays::check`] refuses what it can without looking into a picture. [`Overlays::decode`] blocks, and belongs on
 //! a thread that may.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
+use onmic_media::{Budget, Held, Work};
 use onmic_mixer::scene::{self, OVERLAYS_MAX, Size};
 use onmic_room::RoomName;
 
@@ -21,10 +24,29 @@ const FILES_MAX: usize = 2 * 1024 * 1024;
 const PIXELS_MAX: u64 = 3840 * 2160;
 /// The most bytes of all pictures of a room, decoded and fitted to the canvas: three that fill it, 25 MB.
 pub(super) const DECODED_MAX: usize = 3 * 1920 * 1080 * 4;
+/// The most bytes of the pictures of all rooms of a node, decoded and fitted to the canvas: 1 GiB, of 41 rooms with the most.
+const DECODED_MAX_OF_NODE: u64 = 1 << 30;
 /// The most lines of a text overlay below its title.
 const LINES_MAX: usize = 12;
 /// The longest line of a text overlay, in characters.
 const LINE_MAX: usize = 200;
+
+/// Returns the budget of the pictures of all rooms.
+pub fn budget() -> Arc<Budget> {
+    Budget::new(DECODED_MAX_OF_NODE)
+}
+
+/// What a picture holds of the budget. It is no property by which pictures differ.
+#[derive(Clone, Debug)]
+pub struct Paid {
+    _held: Arc<Held>,
+}
+
+impl PartialEq for Paid {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
 
 /// All overlays of a room, whose pictures are of type `I`.
 #[derive(Debug)]
@@ -63,17 +85,20 @@ impl Overlays<Sent> {
         Ok(Self(overlays))
     }
 
-    /// Decodes the pictures that were sent. Blocks. All of them are measured before the first one is decoded.
-    pub fn decode(self) -> Result<Overlays<Shown>, Impossible> {
+    /// Decodes the pictures that were sent. Blocks. All of them are measured, and paid for out of `budget`, before the first
+    /// one is decoded.
+    pub fn decode(self, budget: &Arc<Budget>) -> Result<Overlays<Shown>, Impossible> {
         let mut measured = Vec::with_capacity(self.0.len());
         let (mut bytes, mut pixels) = (0, 0);
         for Overlay { id, place, z, opacity, what } in self.0 {
             let file = match what {
                 OverlayKind::Image(Sent::DataUrl(url)) => {
                     let file = File::of_data_url(&url)?;
-                    (bytes, pixels) = (bytes + file.bytes.len(), pixels + file.pixel_bytes()?);
+                    let own = file.pixel_bytes()?;
+                    (bytes, pixels) = (bytes + file.bytes.len(), pixels + own);
                     fit(bytes, pixels)?;
-                    OverlayKind::Image(Some(file))
+                    let held = budget.take(Work::Picture, own as u64).map_err(|spent| Impossible(spent.to_string()))?;
+                    OverlayKind::Image(Some((file, Paid { _held: Arc::new(held) })))
                 }
                 OverlayKind::Image(Sent::Kept) => OverlayKind::Image(None),
                 OverlayKind::Text { title, lines, colour, background } => {
@@ -85,7 +110,7 @@ impl Overlays<Sent> {
         let decoded = measured.into_iter().map(|Overlay { id, place, z, opacity, what }| {
             let what = match what {
                 OverlayKind::Image(None) => OverlayKind::Image(Shown::Kept),
-                OverlayKind::Image(Some(file)) => OverlayKind::Image(Shown::Decoded(file.decode()?)),
+                OverlayKind::Image(Some((file, paid))) => OverlayKind::Image(Shown::Decoded(file.decode(paid)?)),
                 OverlayKind::Text { title, lines, colour, background } => {
                     OverlayKind::Text { title, lines, colour, background }
                 }
@@ -151,9 +176,9 @@ impl File {
         Ok(4 * width as usize * height as usize)
     }
 
-    fn decode(self) -> Result<Image, Impossible> {
+    fn decode(self, paid: Paid) -> Result<Image, Impossible> {
         let picture = scene::Image::decode(self.bytes.clone()).map_err(|error| not_shown(&error))?;
-        Ok(Image { media_type: self.media_type, bytes: self.bytes, picture: picture.fitted(Size::FULL_HD) })
+        Ok(Image { media_type: self.media_type, bytes: self.bytes, picture: picture.fitted(Size::FULL_HD), paid })
     }
 }
 

@@ -393,6 +393,17 @@ fn a_repeat_without_a_repair_stream_has_the_same_bytes() {
 }
 
 #[test]
+fn packets_are_looked_for_up_to_a_rate() {
+    let outgoing = Outgoing::new(Codec::H264, Limits::default()).unwrap();
+    let (mut sender, now) = (Sender::new(config(repair()), &outgoing), Instant::now());
+    let looked = |sender: &mut Sender, now| (0..10_000).take_while(|_| sender.looks(now)).count();
+    assert_eq!(looked(&mut sender, now), 2000, "two full requests of a browser");
+    assert_eq!(looked(&mut sender, now), 0);
+    assert_eq!(looked(&mut sender, now + Duration::from_millis(100)), 200);
+    assert_eq!(looked(&mut sender, now + Duration::from_secs(60)), 2000);
+}
+
+#[test]
 fn repairs_keep_to_one_per_round_trip_and_to_the_budget() {
     let began = Instant::now();
     let frames = fixture::synthetic(began, 1, 30, (1_000_000, 900));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use onmic_media::feed::{Deriver, Lease, Recipe};
+use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
 use onmic_media::name::Principal;
 use onmic_media::{
     Accept, AvSync, Calendar, Codec, Entry, Feed, Frame, Grant, MediaKind, NodeClock, Permits, Publication, Track,
@@ -479,7 +479,7 @@ pub(super) struct FakeDeriver {
 }
 
 impl Deriver for FakeDeriver {
-    fn derive(&self, recipe: Recipe, _: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, String> {
+    fn derive(&self, recipe: Recipe, _: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, NotDerived> {
         assert_eq!(recipe, Recipe::H264);
         let frames = fixture::synthetic(Instant::now(), 1, 1, (100, 100));
         let track = Arc::new(Track::new(frames[0].parameters.clone()));

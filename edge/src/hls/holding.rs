@@ -1,0 +1,120 @@
+//! What the playlists of one stream hold of the node's budget of bytes.
+//!
+//! A stream that grows gives up its oldest segments where the budget has no more, down to those that delta updates need. After that
+//! it has outgrown the budget. What it holds already is taken by no other stream, so streams that are as they were go on.
+
+use std::sync::Arc;
+
+use onmic_media::{Budget, Held, Spent, Work};
+use onmic_packager::Segmenter;
+
+/// What a stream holds at least: 3 s at 2.5 Mbit/s.
+const LEAST: u64 = 1 << 20;
+
+/// The part of one stream. It is free again when the stream is forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct Holding(Option<Held>);
+
+impl Holding {
+    /// Takes what the first seconds hold.
+    pub(crate) fn begin(&mut self, budget: &Arc<Budget>) -> Result<(), Spent> {
+        self.0 = Some(budget.take(Work::Window, LEAST)?);
+        Ok(())
+    }
+
+    /// Holds what the playlists take now. An error means that the stream has outgrown the budget.
+    pub(crate) fn follow(&mut self, segmenter: &mut Segmenter) -> Result<(), Spent> {
+        let Some(held) = &mut self.0 else { return Ok(()) };
+        loop {
+            let bytes = segmenter.bytes().max(LEAST);
+            // What a scene with little motion gave back would soon be wanted again.
+            if bytes <= held.amount() && bytes >= held.amount() / 4 * 3 {
+                return Ok(());
+            }
+            let Err(spent) = held.change(bytes) else { return Ok(()) };
+            if !segmenter.let_go_oldest() {
+                return Err(spent);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+    use std::time::{Duration, Instant, SystemTime};
+
+    use bytes::Bytes;
+    use onmic_media::codec::h264;
+    use onmic_media::{Frame, NodeClock, Parameters, Ticks, TrackKey};
+    use onmic_packager::Settings;
+
+    use super::*;
+
+    struct Stream {
+        segmenter: Segmenter,
+        holding: Holding,
+        parameters: Arc<Parameters>,
+        began: Instant,
+    }
+
+    impl Stream {
+        fn begin(budget: &Arc<Budget>) -> Result<Self, Spent> {
+            let mut holding = Holding::default();
+            holding.begin(budget)?;
+            let sps = [0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
+            let (sps, pps) = (Bytes::copy_from_slice(&sps), Bytes::from_static(&[0x68, 0xce, 0x0f, 0xc8]));
+            let parameters = h264::Parameters::from_parameter_sets(vec![sps], vec![pps]).unwrap();
+            let settings = Settings::new(Duration::from_millis(333), Duration::from_secs(1), Duration::from_secs(36));
+            Ok(Self {
+                segmenter: Segmenter::new(settings, true),
+                holding,
+                parameters: Arc::new(Parameters::H264(parameters)),
+                began: Instant::now(),
+            })
+        }
+
+        /// Takes video of 1 MB in each of these seconds. Returns the second in which the stream outgrew the budget.
+        fn push(&mut self, seconds: Range<i64>) -> Option<i64> {
+            let clock = NodeClock::new(self.began, SystemTime::UNIX_EPOCH);
+            (seconds.start * 10..seconds.end * 10).find_map(|number| {
+                let pts = Ticks(number * 9000);
+                let frame = Frame {
+                    dts: pts,
+                    pts,
+                    wall: clock.wall(self.began + Duration::from_millis(number.unsigned_abs() * 100)),
+                    arrived: self.began,
+                    keyframe: number % 10 == 0,
+                    parameters: self.parameters.clone(),
+                    payload: Bytes::from_static(&[0x65; 100_000]),
+                };
+                self.segmenter.push(TrackKey::VIDEO, &Arc::new(frame)).unwrap();
+                self.holding.follow(&mut self.segmenter).is_err().then_some(number / 10)
+            })
+        }
+
+        fn held(&self) -> u64 {
+            self.holding.0.as_ref().map_or(0, Held::amount)
+        }
+    }
+
+    #[test]
+    fn a_stream_lists_less_where_the_bytes_of_all_are_held_and_then_has_outgrown_them() {
+        let budget = Budget::new(60_000_000);
+        let [mut whole, mut shorter, mut last] = [(); 3].map(|()| Stream::begin(&budget).unwrap());
+        assert_eq!(whole.push(0..60), None);
+        assert!((36_000_000..40_000_000).contains(&whole.segmenter.bytes()), "{}", whole.segmenter.bytes());
+        assert_eq!(shorter.push(0..60), None);
+        let bytes = shorter.segmenter.bytes();
+        assert!((15_000_000..24_000_000).contains(&bytes) && bytes <= shorter.held(), "{bytes}");
+        let outgrown = last.push(0..60).unwrap();
+        assert!((1..14).contains(&outgrown), "{outgrown}");
+        assert_eq!((whole.push(60..90), shorter.push(60..90)), (None, None), "those before go on");
+        assert!((36_000_000..40_000_000).contains(&whole.segmenter.bytes()), "{}", whole.segmenter.bytes());
+        drop(whole);
+        let mut next = Stream::begin(&budget).unwrap();
+        assert_eq!(next.push(0..30), None);
+        let full = Budget::new(LEAST - 1);
+        assert_eq!(Stream::begin(&full).err(), Some(Spent(Work::Window)));
+    }
+}
