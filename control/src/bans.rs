@@ -100,7 +100,7 @@ impl Bans {
     /// Refuses somebody who is banned.
     pub fn admit(&self, room: &RoomName, person: &PersonId, now: Instant) -> Result<(), Refusal> {
         match self.left(room, person, now) {
-            Some(left) => Err(Refusal::NotAllowed(sentence(left))),
+            Some(left) => Err(Refusal::Banned(sentence(left))),
             None => Ok(()),
         }
     }

@@ -50,8 +50,8 @@ impl EdgeError {
             Self::Unavailable(_) | Self::TimedOut | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoShare(NoShare::Principal(..)) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoShare(NoShare::Full(..)) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Refused(Refusal::NotAllowed(_)) => StatusCode::FORBIDDEN,
-            Self::Refused(_) => StatusCode::UNAUTHORIZED,
+            Self::Refused(Refusal::NotAllowed(_) | Refusal::Banned(_)) => StatusCode::FORBIDDEN,
+            Self::Refused(Refusal::TokenMissing | Refusal::TokenInvalid(_)) => StatusCode::UNAUTHORIZED,
         }
     }
 }
@@ -63,6 +63,7 @@ impl From<EdgeError> for Problem {
             EdgeError::Refused(refusal) => return Self::from(refusal),
             EdgeError::NoShare(why) => {
                 return Self::new(status, why.to_string())
+                    .with_denial(&why)
                     .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             error => Self::new(status, error.to_string()),

@@ -33,6 +33,9 @@ pub enum Refusal {
     /// The token is valid, but not for this action (403).
     #[error("the token does not allow this: {0}")]
     NotAllowed(String),
+    /// The person, or whoever answers for them, is banned from the room (403).
+    #[error("the token does not allow this: {0}")]
+    Banned(String),
 }
 
 /// Holds what the gate knows about a person that it lets in. A session that publishes hands it on to

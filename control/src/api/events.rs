@@ -22,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use onmic_http::door::Foreign;
 use onmic_http::{BasePath, Problem, Sender};
 use onmic_media::name::Principal;
-use onmic_media::{Ending, Permit};
+use onmic_media::{Asked, Ending, Permit};
 use onmic_room::Authority;
 
 use super::Api;
@@ -295,8 +295,10 @@ async fn obey(connection: &Connection, rate: &Rate, text: Utf8Bytes) -> (Value, 
     }
 }
 
-/// Returns the rendered answer to a command.
+/// Returns the rendered answer to a command, and counts it if it denies something.
 fn answer(id: Value, done: Result<Done, Problem>) -> Bytes {
+    let denial = done.as_ref().err().and_then(Problem::denial);
+    denial.inspect(|denial| denial.count(Asked::WebSocket));
     let (changed, problem) = match done {
         Ok(done) => (Some(Box::new(done.changed)), None),
         Err(problem) => (None, serde_json::to_value(problem.body()).ok()),

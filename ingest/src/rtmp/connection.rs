@@ -17,7 +17,7 @@ use onmic_media::name::Principal;
 use onmic_media::publication::{Ended, TakenOver};
 use onmic_media::viewers::Viewing;
 use onmic_media::{
-    Action, DropReason, Ending, FeedName, Gate, Hub, LeftOut, MediaKind, Next, NoShare, Permit, Protocol, Publication,
+    Action, Asked, Denial, DropReason, Ending, FeedName, Gate, Hub, LeftOut, MediaKind, Next, NoShare, Permit, Protocol, Publication,
     Share, Shares, TrackKey, ViewerKind,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -326,10 +326,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         link.subject = Some(key.name.to_string());
         let (admission, permit) = match link.shared.gate.open(Action::Publish(&key.name), key.token.as_deref()) {
             Ok(opened) => opened,
-            Err(refusal) => {
-                link.session.refuse("NetStream.Publish.Denied", &refusal.to_string());
-                return;
-            }
+            Err(refusal) => return link.deny("NetStream.Publish.Denied", &refusal, &refusal.to_string()),
         };
         match link.shared.hub.publish(&key.name, admission.by(Protocol::Rtmp), now) {
             Ok(publication) => {
@@ -345,7 +342,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     PublishRefused::Busy(_) => "NetStream.Publish.BadName",
                     PublishRefused::Full(_) => "NetStream.Publish.Denied",
                 };
-                link.session.refuse(code, &refused.to_string());
+                link.deny(code, &refused, &refused.to_string());
             }
         }
     }
@@ -403,7 +400,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let action = if key.names_participant { Action::PlaySource(&key.name) } else { Action::Play(&key.name.room) };
         let (admission, permit) = match link.shared.gate.open(action, key.token.as_deref()) {
             Ok(opened) => opened,
-            Err(refusal) => return link.session.refuse("NetStream.Play.Denied", &refusal.to_string()),
+            Err(refusal) => return link.deny("NetStream.Play.Denied", &refusal, &refusal.to_string()),
         };
         let address = link.peer.ip();
         let network = (!link.shared.proxies.contain(address)).then(|| Principal::at(address));
@@ -415,7 +412,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     NoShare::Full(..) => DropReason::RtmpPlayersFull.count(1),
                     NoShare::Principal(..) => DropReason::RtmpPlayersShare.count(1),
                 }
-                return link.session.refuse("NetStream.Play.Denied", &full.to_string());
+                return link.deny("NetStream.Play.Denied", &full, &full.to_string());
             }
         };
         (link.permit, link.share) = (permit, Some(share));
@@ -496,6 +493,12 @@ impl Role {
 }
 
 impl Link {
+    /// Tells the peer that it may not publish or play.
+    fn deny(&mut self, code: &str, why: impl Into<Denial>, sentence: &str) {
+        why.into().count(Asked::Rtmp);
+        self.session.refuse(code, sentence);
+    }
+
     fn report(&self, ended: &Result<End, Error>) {
         let (reason, error) = match ended {
             Ok(End::PeerLeft) => ("peer_left", None),
