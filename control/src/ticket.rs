@@ -5,7 +5,7 @@
 //! nobody publishes in time, and when the person loses the seat or is no longer the host. The gate asks here, and holds no
 //! other lock meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +22,30 @@ use crate::random;
 /// The tickets of the node.
 pub struct Tickets {
     keys: Arc<Keyring>,
-    /// The grant that is good now for each source. Bounded by the seats of all rooms.
-    grants: Mutex<HashMap<SourceName, Good>>,
+    /// The grant that is good now for each participant, by room, so that nothing looks at those of all rooms. Bounded by the
+    /// seats of all rooms.
+    grants: Mutex<Grants>,
+}
+
+#[derive(Default)]
+struct Grants(HashMap<RoomName, BTreeMap<ParticipantName, Good>>);
+
+impl Grants {
+    fn get(&self, name: &SourceName) -> Option<&Good> {
+        self.0.get(&name.room)?.get(&name.participant)
+    }
+
+    fn insert(&mut self, name: &SourceName, good: Good) {
+        self.0.entry(name.room.clone()).or_default().insert(name.participant.clone(), good);
+    }
+
+    fn remove(&mut self, name: &SourceName) {
+        let Some(own) = self.0.get_mut(&name.room) else { return };
+        own.remove(&name.participant);
+        if own.is_empty() {
+            self.0.remove(&name.room);
+        }
+    }
 }
 
 /// A grant that is good now.
@@ -96,8 +118,9 @@ impl Tickets {
             match grants.get(grant.name).filter(|good| good.person == *grant.person) {
                 Some(good) => good.id.clone(),
                 None => {
-                    let good = Good { id: random::id(), person: grant.person.clone() };
-                    grants.entry(grant.name.clone()).insert_entry(good).get().id.clone()
+                    let id = random::id();
+                    grants.insert(grant.name, Good { id: id.clone(), person: grant.person.clone() });
+                    id
                 }
             }
         };
@@ -130,12 +153,12 @@ impl Tickets {
     /// Returns the grants of a room, each with its participant.
     pub fn of_room(&self, room: &RoomName) -> Vec<(ParticipantName, Good)> {
         let grants = self.grants.lock();
-        let own = grants.iter().filter(|(name, _)| name.room == *room);
-        own.map(|(name, good)| (name.participant.clone(), good.clone())).collect()
+        let own = grants.0.get(room).into_iter().flatten();
+        own.map(|(participant, good)| (participant.clone(), good.clone())).collect()
     }
 
     /// Lets a grant of an earlier process be good again.
-    pub fn restore(&self, name: SourceName, good: Good) {
+    pub fn restore(&self, name: &SourceName, good: Good) {
         self.grants.lock().insert(name, good);
     }
 
@@ -159,7 +182,7 @@ impl Tickets {
 
     /// Ends all grants of a room.
     pub fn void_room(&self, room: &RoomName) {
-        self.grants.lock().retain(|name, _| name.room != *room);
+        self.grants.lock().0.remove(room);
     }
 }
 
