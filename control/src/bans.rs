@@ -8,6 +8,7 @@
 //! [`Bans::expire`]. Whoever changes the bans of a room tells the store (`rooms::keep`).
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use onmic_media::gate::Refusal;
@@ -88,6 +89,15 @@ impl Bans {
     pub fn of(&self, room: &RoomName, now: Instant) -> Vec<(PersonId, Ban)> {
         let rooms = self.rooms.read();
         let bans = rooms.get(room).into_iter().flatten().filter(|(_, ban)| ban.until > now);
+        bans.map(|(person, ban)| (person.clone(), ban.clone())).collect()
+    }
+
+    /// Returns the bans of a room that are not over, by person: those after `after`, and at most `limit` of them.
+    pub fn page(&self, room: &RoomName, after: Option<&PersonId>, limit: usize, now: Instant) -> Vec<(PersonId, Ban)> {
+        let rooms = self.rooms.read();
+        let Some(bans) = rooms.get(room) else { return Vec::new() };
+        let bounds = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let bans = bans.range::<PersonId, _>(bounds).filter(|(_, ban)| ban.until > now).take(limit);
         bans.map(|(person, ban)| (person.clone(), ban.clone())).collect()
     }
 

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use onmic_media::{Ending, SourceName, Whose};
 use onmic_room::{Actor, Authority, Command, PersonId, Refused, RevokeReason, RoomName};
 
-use super::Rooms;
 use super::event::Changed;
 use super::live::Live;
 use super::mailbox::Closing;
 use super::order::Done;
 use super::refusal::{Denied, REASON_MAX};
 use super::wire::BanState;
+use super::{Part, Rooms};
 use crate::bans::{BANS_MAX, Ban, LONGEST};
 
 /// How long somebody who left the mic may go on watching their return feed. Their player goes over to the program meanwhile.
@@ -114,10 +114,10 @@ impl Rooms {
         Ok(Done::default())
     }
 
-    /// Returns those who are banned from a room, to somebody who keeps order in it.
-    pub fn bans(&self, room: &RoomName, by: &Actor) -> Result<Vec<BanState>, Denied> {
+    /// Returns those who are banned from a room, by id, to somebody who keeps order in it.
+    pub fn bans(&self, room: &RoomName, by: &Actor, part: Part<'_>) -> Result<Vec<BanState>, Denied> {
         self.must_keep_order(room, by)?;
-        let bans = self.standing.bans.of(room, self.now());
+        let bans = self.standing.bans.page(room, part.after, part.limit, self.now());
         Ok(bans.iter().map(|(person, ban)| self.wire().ban(person, ban)).collect())
     }
 

@@ -158,6 +158,15 @@ pub struct Entry {
     pub after: Option<u64>,
 }
 
+/// The part of a list that somebody asks for, which is by id.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The id after which it begins.
+    pub after: Option<&'a PersonId>,
+    /// The most entries of it.
+    pub limit: usize,
+}
+
 impl Rooms {
     /// Begins without rooms. Refuses default settings that are invalid.
     pub fn new(
@@ -561,7 +570,7 @@ impl Rooms {
         name: &str,
         mailbox: &Mailbox,
     ) {
-        let Some(room) = view.and_then(|view| self.rendered(live, view)) else { return };
+        let Some(room) = view.map(|view| self.rendered(live, view)) else { return };
         let (epoch, number) = (live.log.epoch(), live.log.number());
         let person = by.person.as_ref().map(PersonId::as_str).unwrap_or_default();
         let you = You::new(person, self.guests.key(entry.room.as_str(), person, epoch), name, by.authority);
@@ -596,15 +605,20 @@ impl Rooms {
         }
     }
 
-    fn rendered(&self, live: &mut Live, view: &RoomView) -> Option<Arc<RawValue>> {
+    /// Returns the state of a room as it was rendered, if nothing has changed since.
+    fn rendered_before(&self, live: &Live) -> Option<Arc<RawValue>> {
         let dates = self.hub.calendar().offset();
-        if let Some((_, rendered)) = live.rendered.as_ref().filter(|(before, _)| *before == dates) {
-            return Some(rendered.clone());
-        }
-        let rendered: Box<RawValue> = event::render(&self.state(live, view));
-        let rendered: Arc<RawValue> = rendered.into();
-        live.rendered = Some((dates, rendered.clone()));
-        Some(rendered)
+        live.rendered.as_ref().filter(|(before, _)| *before == dates).map(|(_, rendered)| rendered.clone())
+    }
+
+    /// Returns the state of a room, of which `view` is the machine's part.
+    fn rendered(&self, live: &mut Live, view: &RoomView) -> Arc<RawValue> {
+        self.rendered_before(live).unwrap_or_else(|| {
+            let rendered: Box<RawValue> = event::render(&self.state(live, view));
+            let rendered: Arc<RawValue> = rendered.into();
+            live.rendered = Some((self.hub.calendar().offset(), rendered.clone()));
+            rendered
+        })
     }
 
     fn state(&self, live: &Live, view: &RoomView) -> RoomState {
@@ -613,20 +627,32 @@ impl Rooms {
         self.wire().room(view, |seat| live.is_speaking(seat), program, live.viewers, persons, live.chat())
     }
 
-    /// Returns a room as it is now, and when it began.
-    pub fn room(&self, room: &RoomName) -> Option<(RoomState, WallTime)> {
+    /// Returns a room as it is now, as JSON ([`RoomState`]), and when it began. It is rendered once for all who ask and come until
+    /// something changes.
+    pub fn room(&self, room: &RoomName) -> Option<(Arc<RawValue>, WallTime)> {
         let cell = self.cell(room).ok()?;
-        let live = cell.live.lock();
-        let live = live.as_ref()?;
-        let view = self.desk.lock().machine.outline(room)?;
-        Some((self.state(live, &view), live.opened))
+        let mut live = cell.live.lock();
+        let live = live.as_mut()?;
+        let state = match self.rendered_before(live) {
+            Some(state) => state,
+            None => {
+                let view = self.desk.lock().machine.outline(room)?;
+                self.rendered(live, &view)
+            }
+        };
+        Some((state, live.opened))
     }
 
-    /// Returns everybody in a room, by id, to somebody who directs it.
-    pub fn persons(&self, room: &RoomName, by: &Actor) -> Result<Vec<PersonView>, Denied> {
+    /// Returns when a room began, if there is one.
+    pub fn opened(&self, room: &RoomName) -> Option<WallTime> {
+        self.cell(room).ok()?.live.lock().as_ref().map(|live| live.opened)
+    }
+
+    /// Returns the people of a room, by id, to somebody who directs it.
+    pub fn persons(&self, room: &RoomName, by: &Actor, part: Part<'_>) -> Result<Vec<PersonView>, Denied> {
         let desk = self.desk.lock();
         desk.machine.authorize(room, by)?;
-        Ok(desk.machine.persons(room)?)
+        Ok(desk.machine.persons(room, part.after, part.limit)?)
     }
 
     /// Returns all rooms by name, and when they began.

@@ -163,8 +163,14 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Asks the server who is in the room. From then on `state.people` is complete. Only hosts may do this. */
   async loadPeople(): Promise<void> {
-    const { persons } = (await this.#get('/persons')) as { persons: Person[] };
-    this.#state = { ...this.#state, people: persons, persons: persons.length };
+    const people: Person[] = [];
+    let page: { persons: Person[]; next?: string } | undefined;
+    do {
+      const after = page?.next === undefined ? '' : `?after=${encodeURIComponent(page.next)}`;
+      page = (await this.#get(`/persons${after}`)) as { persons: Person[]; next?: string };
+      people.push(...page.persons);
+    } while (page.next !== undefined);
+    this.#state = { ...this.#state, people, persons: people.length };
     this.emit('state', this.#state);
   }
 

@@ -232,13 +232,22 @@ it('a_client_of_an_ended_room_does_not_reconnect_by_itself', async () => {
   room.close();
 });
 
-it('the_people_in_the_room_can_be_loaded', async () => {
-  const body = JSON.stringify({ persons: [{ person: 'li', name: 'Li', role: 'viewer' }] });
-  vi.stubGlobal('fetch', () => Promise.resolve(new Response(body)));
+it('the_people_in_the_room_are_loaded_page_by_page', async () => {
+  const [li, mo] = [
+    { person: 'li', name: 'Li', role: 'viewer' },
+    { person: 'mo', name: 'Mo', role: 'viewer' },
+  ];
+  const asked: string[] = [];
+  vi.stubGlobal('fetch', (url: string) => {
+    asked.push(new URL(url).search);
+    const page = asked.length === 1 ? { persons: [li], next: 'li' } : { persons: [mo] };
+    return Promise.resolve(new Response(JSON.stringify(page)));
+  });
   const room = enter();
   FakeSocket.last.snapshot();
   await room.loadPeople();
-  expect(room.others()).toEqual([{ person: 'li', name: 'Li', role: 'viewer' }]);
+  expect(asked).toEqual(['', '?after=li']);
+  expect([room.others(), room.state.persons]).toEqual([[li, mo], 2]);
   room.close();
 });
 
