@@ -188,7 +188,7 @@ impl Tickets {
 
 #[cfg(test)]
 mod tests {
-    use onmic_media::gate::{Action, Gate, Refusal};
+    use onmic_media::gate::{Action, Gate, Refusal, Shown};
 
     use super::*;
     use crate::auth::TokenGate;
@@ -203,21 +203,24 @@ mod tests {
         let grant = Grant { name: &anna, person: &person, seat: Some(2), expires_in: Duration::from_secs(10) };
         let now = Date(4_000_000_000_000_000); // `exp` is checked against the system's clock.
         let token = tickets.issue(&grant, now, None).token.unwrap();
-        let admitted = gate.check(Action::Publish(&anna), Some(&token));
+        let admitted = gate.check(Action::Publish(&anna), Shown::token(Some(&token)));
         assert_eq!(admitted.as_ref().unwrap().person, Some(person.clone()));
-        assert_eq!(gate.check(Action::PlayReturn(&anna), Some(&token)), admitted);
-        assert!(gate.check(Action::Publish(&ben), Some(&token)).is_err());
+        assert_eq!(gate.check(Action::PlayReturn(&anna), Shown::token(Some(&token))), admitted);
+        assert!(gate.check(Action::Publish(&ben), Shown::token(Some(&token))).is_err());
 
         let repeated = tickets.issue(&grant, now, None).token.unwrap();
-        assert_eq!(gate.check(Action::Publish(&anna), Some(&repeated)).unwrap().person, Some(person.clone()));
+        assert_eq!(
+            gate.check(Action::Publish(&anna), Shown::token(Some(&repeated))).unwrap().person,
+            Some(person.clone())
+        );
         tickets.void(&anna);
         for token in [&token, &repeated] {
-            let refused = gate.check(Action::Publish(&anna), Some(token)).unwrap_err();
+            let refused = gate.check(Action::Publish(&anna), Shown::token(Some(token))).unwrap_err();
             assert!(matches!(&refused, Refusal::NotAllowed(why) if why.contains("no longer yours")), "{refused}");
         }
         let again = tickets.issue(&grant, now, None).token.unwrap();
-        assert!(gate.check(Action::Publish(&anna), Some(&again)).is_ok());
-        assert!(gate.check(Action::Publish(&anna), Some(&token)).is_err());
+        assert!(gate.check(Action::Publish(&anna), Shown::token(Some(&again))).is_ok());
+        assert!(gate.check(Action::Publish(&anna), Shown::token(Some(&token))).is_err());
     }
 
     #[test]
@@ -228,7 +231,7 @@ mod tests {
         let (mia, ben): (PersonId, PersonId) = ("mia".parse().unwrap(), "ben".parse().unwrap());
         let grant = Grant { name: &host, person: &mia, seat: None, expires_in: Duration::from_secs(10) };
         let token = tickets.issue(&grant, Date(1_000_000), None).token.unwrap();
-        let good = |token: &str| gate.check(Action::Publish(&host), Some(token)).is_ok();
+        let good = |token: &str| gate.check(Action::Publish(&host), Shown::token(Some(token))).is_ok();
         assert!(good(&token), "its date was long ago, and the place is still hers");
         tickets.keep_for(&host, Some(&mia));
         assert!(good(&token));
@@ -236,7 +239,7 @@ mod tests {
         assert!(good(&next) && !good(&token), "another person has the place");
         tickets.keep_for(&host, None);
         assert!(!good(&next) && gate.claims(Some(&next)).is_err(), "nobody has it, for whatever it is shown");
-        assert!(gate.check(Action::Play(&host.room), Some(&next)).is_err());
+        assert!(gate.check(Action::Play(&host.room), Shown::token(Some(&next))).is_err());
     }
 
     #[test]

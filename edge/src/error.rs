@@ -1,8 +1,8 @@
 //! Refusals: each is a status and a sentence that says what to do.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use onmic_http::{Problem, token};
+use onmic_http::{Problem, Sender};
 use onmic_media::gate::Refusal;
 use onmic_media::{Action, Feed, Gate, NoShare};
 use thiserror::Error;
@@ -85,7 +85,7 @@ impl IntoResponse for EdgeError {
 }
 
 /// Asks the gate whether the sender of this request may do it.
-pub(crate) fn admit(gate: &dyn Gate, action: Action<'_>, headers: &HeaderMap, uri: &Uri) -> Result<(), EdgeError> {
-    gate.check(action, token(headers, uri))?;
+pub(crate) fn admit(gate: &dyn Gate, action: Action<'_>, sender: &Sender) -> Result<(), EdgeError> {
+    gate.check(action, sender.shown())?;
     Ok(())
 }

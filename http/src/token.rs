@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
+use onmic_media::Shown;
 use onmic_media::name::Principal;
 
 /// The sender of a request, as far as the request shows it.
@@ -26,6 +27,11 @@ pub struct Sender {
 pub(crate) struct OfProxy;
 
 impl Sender {
+    /// Returns what it shows at a gate.
+    pub fn shown(&self) -> Shown<'_> {
+        Shown { token: self.token.as_deref(), network: (!self.is_proxy).then_some(&self.network) }
+    }
+
     /// Returns the one whom shares and rates count for where the token names no owner. It is nobody where everybody may be behind
     /// one address.
     pub fn counted(&self) -> Option<Principal> {

@@ -53,7 +53,7 @@ pub use denial::{Asked, Denial};
 pub use drops::DropReason;
 pub use feed::{Accept, Accepts, Demand, Entry, Feed, Returns, Stage};
 pub use frame::Frame;
-pub use gate::{Action, Admission, Gate};
+pub use gate::{Action, Admission, Gate, Shown};
 pub use hub::{FeedName, Hub};
 pub use key::{Keyed, MediaKind, Rendition, TRACKS_MAX, TrackKey};
 pub use onmic_names as name;

@@ -120,7 +120,7 @@ fn entry(
             format!("The query cannot be understood: {}.", rejection.body_text()),
         )
     })?;
-    let (claims, permit) = api.gate.enter(&room, sender.token.as_deref())?;
+    let (claims, permit) = api.gate.enter(&room, sender.shown())?;
     let (authority, person, token_name) = match &claims {
         None => (query.role.unwrap_or(Role::Viewer).into(), None, None),
         Some(claims) => (claims.authority(), claims.person()?, claims.name.clone()),

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use onmic_http::{Problem, token};
+use onmic_http::{Problem, Sender, token};
 use onmic_media::{Feed, Hub, MediaKind, Presence, RoomName, Source, WallTime};
 
 use super::Api;
@@ -140,15 +140,10 @@ impl Rooms {
 /// Shows one room.
 #[utoipa::path(get, path = "/api/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path)),
     responses((status = 200, body = Room), (status = 401), (status = 403), (status = 404)))]
-pub async fn one(
-    State(api): State<Api>,
-    Path(room): Path<String>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Json<Room>, Problem> {
+pub async fn one(State(api): State<Api>, Path(room): Path<String>, sender: Sender) -> Result<Json<Room>, Problem> {
     use onmic_media::gate::{Action, Gate};
     let room: RoomName = room.parse()?;
-    api.gate.check(Action::Play(&room), token(&headers, &uri))?;
+    api.gate.check(Action::Play(&room), sender.shown())?;
     let sources = api.hub.sources_of(&room);
     let (state, opened) = api.rooms.room(&room).unzip();
     if sources.is_empty() && state.is_none() {

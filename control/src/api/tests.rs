@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use onmic_media::codec::vp8;
 use onmic_media::hub::HubLimits;
 use onmic_media::{
-    Action, Arrival, Date, Gate, Hub, NodeClock, Parameters, Protocol, Rendition, SourceName, Ticks, WallTime,
+    Action, Arrival, Date, Gate, Hub, NodeClock, Parameters, Protocol, Rendition, Shown, SourceName, Ticks, WallTime,
 };
 use onmic_room::{Actor, Authority, Limits, Mix, RoomName, Settings};
 use onmic_stage::{ProgramState, Report};
@@ -440,7 +440,7 @@ async fn dates_and_tickets_follow_a_system_clock_that_is_put_right_later() {
         let ticket = viewer.ticket().await;
         assert_is_now(&ticket["expires"]);
         let seat = "demo/anna".parse().unwrap();
-        assert!(server.gate.check(Action::Publish(&seat), ticket["token"].as_str()).is_ok());
+        assert!(server.gate.check(Action::Publish(&seat), Shown::token(ticket["token"].as_str())).is_ok());
     }
 }
 

@@ -13,6 +13,7 @@ mod connection;
 mod decoder;
 pub mod event;
 mod expel;
+mod guests;
 mod keep;
 mod kept;
 mod live;
@@ -419,6 +420,7 @@ impl Rooms {
             }
             Event::PersonLeft { person } => {
                 live.persons.remove(&person.person);
+                live.guests.left(&person.person);
                 live.look.sources.remove(&person.person.participant());
             }
             Event::HostChanged { host } => {
@@ -517,6 +519,9 @@ impl Rooms {
             let client = self.next_client.fetch_add(1, Ordering::Relaxed);
             if let Some(live) = &mut *live {
                 self.greet(live, step.answer.as_ref(), &entry, &by, &name, mailbox);
+                if let (None, Some(who)) = (&entry.person, &entry.who) {
+                    live.guests.came(&person, who.clone());
+                }
                 live.connect(client, person, mailbox.clone());
             }
             tickets.into_iter().for_each(|(now, effect)| self.carry_out(&room, &mut live, now, effect));

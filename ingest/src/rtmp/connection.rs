@@ -17,8 +17,8 @@ use onmic_media::name::Principal;
 use onmic_media::publication::{Ended, TakenOver};
 use onmic_media::viewers::Viewing;
 use onmic_media::{
-    Action, Asked, Denial, DropReason, Ending, FeedName, Gate, Hub, LeftOut, MediaKind, Next, NoShare, Permit, Protocol, Publication,
-    Share, Shares, TrackKey, ViewerKind,
+    Action, Asked, Denial, DropReason, Ending, FeedName, Gate, Hub, LeftOut, MediaKind, Next, NoShare, Permit,
+    Protocol, Publication, Share, Shares, Shown, TrackKey, ViewerKind,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
@@ -324,7 +324,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let link = &mut self.link;
         link.kind = "publish";
         link.subject = Some(key.name.to_string());
-        let (admission, permit) = match link.shared.gate.open(Action::Publish(&key.name), key.token.as_deref()) {
+        let network = link.network();
+        let shown = Shown { token: key.token.as_deref(), network: network.as_ref() };
+        let (admission, permit) = match link.shared.gate.open(Action::Publish(&key.name), shown) {
             Ok(opened) => opened,
             Err(refusal) => return link.deny("NetStream.Publish.Denied", &refusal, &refusal.to_string()),
         };
@@ -398,12 +400,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let link = &mut self.link;
         link.kind = "play";
         let action = if key.names_participant { Action::PlaySource(&key.name) } else { Action::Play(&key.name.room) };
-        let (admission, permit) = match link.shared.gate.open(action, key.token.as_deref()) {
+        let network = link.network();
+        let shown = Shown { token: key.token.as_deref(), network: network.as_ref() };
+        let (admission, permit) = match link.shared.gate.open(action, shown) {
             Ok(opened) => opened,
             Err(refusal) => return link.deny("NetStream.Play.Denied", &refusal, &refusal.to_string()),
         };
-        let address = link.peer.ip();
-        let network = (!link.shared.proxies.contain(address)).then(|| Principal::at(address));
         let who = admission.owner.or(network);
         let share = match link.shared.players.take(who) {
             Ok(share) => share,
@@ -493,6 +495,12 @@ impl Role {
 }
 
 impl Link {
+    /// Returns the network of the peer. It is nobody's where everybody may be behind one address.
+    fn network(&self) -> Option<Principal> {
+        let address = self.peer.ip();
+        (!self.shared.proxies.contain(address)).then(|| Principal::at(address))
+    }
+
     /// Tells the peer that it may not publish or play.
     fn deny(&mut self, code: &str, why: impl Into<Denial>, sentence: &str) {
         why.into().count(Asked::Rtmp);
