@@ -217,3 +217,31 @@ async fn a_guest_who_has_just_left_is_held_by_a_ban() {
         Some(StatusCode::FORBIDDEN)
     );
 }
+
+#[tokio::test]
+async fn a_websocket_brings_its_token_and_key_in_no_address() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let connect = async |query: &str, protocols: &str| {
+        let url = format!("ws://{}/api/v1/rooms/demo/events?{query}", server.address);
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", protocols.parse().unwrap());
+        match connect_async(request).await {
+            Ok((socket, answer)) => {
+                assert_eq!(answer.headers()["sec-websocket-protocol"], "onmic.v1");
+                let mut client = Client { socket, hello: Value::Null, ids: 0 };
+                client.hello = client.next().await;
+                Ok(client)
+            }
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let own = nameless(Some("t1"));
+    let guest = connect("", &format!("onmic.v1, token.{own}")).await.unwrap_or_else(|status| panic!("{status}"));
+    let (person, key) = (guest.person(), guest.hello["you"]["key"].as_str().unwrap().to_owned());
+    let protocols = format!("onmic.v1, token.{own}, key.{key}");
+    let same = connect(&format!("person={person}"), &protocols).await.unwrap_or_else(|status| panic!("{status}"));
+    assert_eq!(same.person(), person, "the key proves who they are");
+    assert_eq!(connect("", "onmic.v1, token.nonsense").await.err(), Some(401));
+    assert_eq!(connect("", "onmic.v1").await.err(), Some(401));
+}
