@@ -21,6 +21,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Receiver;
 
 use super::look::Look;
+use super::mailbox::Mailbox;
 use super::order::Order;
 use super::*;
 use crate::auth::TokenGate;
