@@ -55,7 +55,13 @@ impl Rooms {
             let cell = self.desk.lock().cells.entry(room.clone()).or_default().clone();
             let mut live = cell.live.lock();
             self.carry_out_filed(&room, &cell, &mut live);
-            let (person, name) = self.recognise(live.as_ref(), &entry)?;
+            let (person, name) = match self.recognise(live.as_ref(), &entry) {
+                Ok(recognised) => recognised,
+                Err(denied) => {
+                    self.settle(&room, &cell, &mut live); // There may be no such room, and nothing stays of it then.
+                    return Err(denied);
+                }
+            };
             let by = Actor::new(person.clone(), entry.authority);
             let authority = entry.authority;
             let join = Input::Join { room: room.clone(), person: person.clone(), name: name.clone(), authority };
@@ -80,16 +86,18 @@ impl Rooms {
                 filed.into_iter().partition(|(_, effect)| matches!(effect, Effect::Ticket(_)));
             told.into_iter().for_each(|(now, effect)| self.carry_out(&room, &mut live, now, effect));
             let client = self.next_client.fetch_add(1, Ordering::Relaxed);
-            if let Some(live) = &mut *live {
+            let connected = self.within(&room, &mut live, |live| {
+                let Some(live) = live else { return };
                 self.greet(live, step.answer.as_ref(), &entry, &by, &name, mailbox);
                 if let (None, Some(who)) = (&entry.person, &entry.who) {
                     live.guests.came(&person, who.clone());
                 }
                 live.connect(client, person, mailbox.clone());
-            }
+            });
             tickets.into_iter().for_each(|(now, effect)| self.carry_out(&room, &mut live, now, effect));
             drop(live);
             self.settle_all(step.touched);
+            connected?;
             return Ok(Connection { rooms: self.clone(), client, share: Some(share), room, by });
         }
     }
