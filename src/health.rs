@@ -9,6 +9,7 @@ use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::routing::get;
 use onmic_http::Problem;
+use onmic_media::Denial;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -31,7 +32,7 @@ pub(crate) fn router_when_full(rtc: Rtc, stop: CancellationToken) -> Router {
     router(rtc, stop).fallback(|| async {
         let sentence = "this server has the most HTTP connections that it takes, in all or from your address \
                         (http.connections, http.connections_per_address); try again soon";
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, sentence);
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, sentence).with_denial(Denial::Full);
         problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
     })
 }

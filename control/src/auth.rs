@@ -15,7 +15,8 @@
 //! Each claim has one clock. The `exp` of a token counts on the system clock, with a leeway for the clocks of those who sign,
 //! until it is checked; from then on the rest of its time counts on the monotonic clock. What it opened may go on for the
 //! grace after that, and so may the requests of an LL-HLS player. A ticket's clock is the state of its seat, and nothing else.
-//! Whoever is banned from a room (see `bans`) is refused there whatever their token says.
+//! Whoever is banned from a room (see `bans`) is refused there whatever their token says. A token without `sub` names nobody. Then
+//! whoever answers for it is refused: its `jti`, or else the network that it comes from.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -25,7 +26,7 @@ use serde::Deserialize;
 
 use onmic_media::gate::{Action, Admission, Gate, Refusal};
 use onmic_media::name::{ParticipantName, Principal, RoomName, SourceName};
-use onmic_media::{Grant, Permit};
+use onmic_media::{Grant, Permit, Shown};
 use onmic_room::{Actor, Authority, PersonId};
 
 use crate::keys::{ALGORITHMS, Keyring, Keys};
@@ -125,6 +126,12 @@ impl Claims {
         self.owner().or(network).filter(|_| !is_backend)
     }
 
+    /// Returns who answers for a token that names no person: what holds a guest who is banned. It is nobody for a backend, and
+    /// where everybody may be behind one address.
+    fn nameless(&self, network: Option<&Principal>) -> Option<Principal> {
+        self.person().is_ok_and(|person| person.is_none()).then(|| self.principal(network.cloned())).flatten()
+    }
+
     /// Returns the actor who gives commands with this token. A viewer needs a name, because others see who acts, and
     /// because only a backend acts for nobody.
     pub fn actor(&self) -> Result<Actor, Refusal> {
@@ -149,13 +156,21 @@ impl Claims {
         }
     }
 
-    /// Returns what `action` has in this claim, which is checked `now` and is over `grace` after it has expired.
-    fn grant(&self, action: Action<'_>, grace: Duration, now: (Instant, SystemTime)) -> Grant {
+    /// Returns what `action` has in this claim, which somebody in `network` shows `now`, and which is over `grace` after it has
+    /// expired.
+    fn grant(
+        &self,
+        action: Action<'_>,
+        network: Option<&Principal>,
+        grace: Duration,
+        now: (Instant, SystemTime),
+    ) -> Grant {
         let until = match self.left(now.1) {
             Left::Good(left) => left.and_then(|left| now.0.checked_add(left.saturating_add(LEEWAY + grace))),
             Left::Expired(ago) => Some(now.0 + (LEEWAY + grace).saturating_sub(ago)),
         };
-        Grant { room: room_of(action).clone(), person: self.person().ok().flatten(), place: place_of(action), until }
+        let (room, person, place) = (room_of(action).clone(), self.person().ok().flatten(), place_of(action));
+        Grant { room, person, nameless: self.nameless(network), place, until }
     }
 
     fn allow(&self, action: Action<'_>) -> Result<(), Refusal> {
@@ -283,19 +298,19 @@ impl TokenGate {
         Ok(Some(claims))
     }
 
-    /// Returns the claims of `token` for `room`, where its person is not banned.
-    pub fn claims_in(&self, room: &RoomName, token: Option<&str>) -> Result<Option<Claims>, Refusal> {
-        self.enter(room, token).map(|(claims, _)| claims)
+    /// Returns the claims of what is shown for `room`, where whoever shows it is not banned.
+    pub fn claims_in(&self, room: &RoomName, shown: Shown<'_>) -> Result<Option<Claims>, Refusal> {
+        self.enter(room, shown).map(|(claims, _)| claims)
     }
 
-    /// Returns the claims of `token` for `room`, and a permit for what is opened by them.
-    pub fn enter(&self, room: &RoomName, token: Option<&str>) -> Result<(Option<Claims>, Permit), Refusal> {
-        let claims = self.read(token, Duration::ZERO)?;
+    /// Returns the claims of what is shown for `room`, and a permit for what is opened by them.
+    pub fn enter(&self, room: &RoomName, shown: Shown<'_>) -> Result<(Option<Claims>, Permit), Refusal> {
+        let claims = self.read(shown.token, Duration::ZERO)?;
         // It is there before the decision, so whatever voids the claim from now on ends the permit.
-        let permit = self.permit(Action::Play(room), claims.as_ref());
+        let permit = self.permit(Action::Play(room), shown.network, claims.as_ref());
         if let Some(claims) = &claims {
             claims.must_cover(room)?;
-            self.must_hold(room, claims)?;
+            self.must_hold(room, shown.network, claims)?;
         }
         Ok((claims, permit))
     }
@@ -320,30 +335,27 @@ impl TokenGate {
         Ok(Some(claims))
     }
 
-    /// Refuses a ticket that is void, and a person who is banned from the room.
-    fn must_hold(&self, room: &RoomName, claims: &Claims) -> Result<(), Refusal> {
+    /// Refuses a ticket that is void, and whoever is banned from the room: a person, or who answers for one without a name.
+    fn must_hold(&self, room: &RoomName, network: Option<&Principal>, claims: &Claims) -> Result<(), Refusal> {
         claims.must_be_current(&self.standing.tickets)?;
-        self.must_not_be_banned(room, claims)
-    }
-
-    fn must_not_be_banned(&self, room: &RoomName, claims: &Claims) -> Result<(), Refusal> {
-        match claims.person() {
-            Ok(Some(person)) if claims.role != Role::Admin => {
-                self.standing.bans.admit(room, &person, self.standing.clock.now())
-            }
+        let (bans, now) = (&self.standing.bans, self.standing.clock.now());
+        match (claims.person(), claims.nameless(network)) {
+            (Ok(Some(person)), _) if claims.role != Role::Admin => bans.admit(room, &person, now),
+            (Ok(None), Some(who)) => bans.admit_nameless(room, &who, now),
             _ => Ok(()),
         }
     }
 
     /// Takes a permit for what is opened by these claims.
-    fn permit(&self, action: Action<'_>, claims: Option<&Claims>) -> Permit {
+    fn permit(&self, action: Action<'_>, network: Option<&Principal>, claims: Option<&Claims>) -> Permit {
+        let Some(claims) = claims else { return Permit::endless() };
         let now = (self.standing.clock.now(), self.standing.clock.system());
-        claims.map_or_else(Permit::endless, |claims| self.standing.permits.open(claims.grant(action, self.grace, now)))
+        self.standing.permits.open(claims.grant(action, network, self.grace, now))
     }
 
-    fn admit(&self, action: Action<'_>, claims: &Claims) -> Result<Admission, Refusal> {
+    fn admit(&self, action: Action<'_>, network: Option<&Principal>, claims: &Claims) -> Result<Admission, Refusal> {
         claims.allow(action)?;
-        self.must_hold(room_of(action), claims)?;
+        self.must_hold(room_of(action), network, claims)?;
         // A sub that is not a valid id, such as that of an encoder's token, names nobody. It does not forbid to
         // publish.
         Ok(Admission { person: claims.person().ok().flatten(), owner: claims.owner() })
@@ -351,20 +363,20 @@ impl TokenGate {
 }
 
 impl Gate for TokenGate {
-    fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal> {
+    fn check(&self, action: Action<'_>, shown: Shown<'_>) -> Result<Admission, Refusal> {
         let grace = if let Action::PlayOn(_) = action { self.grace } else { Duration::ZERO };
-        match self.read(token, grace)? {
-            Some(claims) => self.admit(action, &claims),
+        match self.read(shown.token, grace)? {
+            Some(claims) => self.admit(action, shown.network, &claims),
             None => Ok(Admission::default()),
         }
     }
 
-    fn open(&self, action: Action<'_>, token: Option<&str>) -> Result<(Admission, Permit), Refusal> {
-        let Some(claims) = self.read(token, Duration::ZERO)? else {
+    fn open(&self, action: Action<'_>, shown: Shown<'_>) -> Result<(Admission, Permit), Refusal> {
+        let Some(claims) = self.read(shown.token, Duration::ZERO)? else {
             return Ok((Admission::default(), Permit::endless()));
         };
-        let permit = self.permit(action, Some(&claims));
-        Ok((self.admit(action, &claims)?, permit))
+        let permit = self.permit(action, shown.network, Some(&claims));
+        Ok((self.admit(action, shown.network, &claims)?, permit))
     }
 }
 
@@ -386,7 +398,7 @@ mod tests {
     }
 
     fn check(action: Action<'_>, claims: serde_json::Value) -> Result<Admission, Refusal> {
-        gate("secret").check(action, Some(&token("secret", claims)))
+        gate("secret").check(action, Shown::token(Some(&token("secret", claims))))
     }
 
     #[test]
@@ -422,11 +434,14 @@ mod tests {
         let good = json!({"exp": FAR, "room": "*", "role": "admin"});
         let expired = json!({"exp": 1000, "room": "*", "role": "admin"});
         let early = json!({"exp": FAR, "nbf": FAR - 1, "room": "*", "role": "admin"});
-        assert_eq!(gate.check(Action::Play(&room), None), Err(Refusal::TokenMissing));
+        assert_eq!(gate.check(Action::Play(&room), Shown::default()), Err(Refusal::TokenMissing));
         for bad in [token("other", good), token("secret", expired), token("secret", early), "nonsense".into()] {
-            assert!(matches!(gate.check(Action::Play(&room), Some(&bad)), Err(Refusal::TokenInvalid(_))));
+            assert!(matches!(gate.check(Action::Play(&room), Shown::token(Some(&bad))), Err(Refusal::TokenInvalid(_))));
         }
-        assert_eq!(TokenGate::new("", Tickets::new("")).check(Action::Play(&room), None), Ok(Admission::default()));
+        assert_eq!(
+            TokenGate::new("", Tickets::new("")).check(Action::Play(&room), Shown::default()),
+            Ok(Admission::default())
+        );
     }
 
     #[test]
@@ -437,7 +452,7 @@ mod tests {
             if let Some(aud) = aud {
                 claims["aud"] = aud;
             }
-            gate.check(Action::Play(&room), Some(&token("secret", claims))).is_ok()
+            gate.check(Action::Play(&room), Shown::token(Some(&token("secret", claims)))).is_ok()
         };
         let (any, live) = (gate("secret"), gate("secret").for_audiences(&["live".into(), "test".into()]));
         for (aud, by_live) in [

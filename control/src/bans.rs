@@ -1,16 +1,21 @@
 //! The ban list: who may not come to which room, and until when.
 //!
 //! A ban binds the id of a person, as a token names it. It outlives the room, so a room that ends and begins again lets nobody
-//! in. It is held against every claim: at the WebSocket, in REST, and for each publisher and viewer. Guests have an id for as
-//! long as they like, so only tokens with a `sub` make bans last.
+//! in. It is held against every claim: at the WebSocket, in REST, and for each publisher and viewer.
+//!
+//! A guest has an id for as long as they like. So the ban of a guest also binds whoever answers for them ([`Principal`]): the `jti`
+//! of the token that names nobody, or else the network that it came from. It holds against claims without a name alone, so nobody
+//! whom a token names is kept out because of a guest. Without a `jti` all guests of one address are kept out together.
 //!
 //! It reads no clock: `now` is an argument. Bans that are over are taken out when others come to their room, and by
 //! [`Bans::expire`]. Whoever changes the bans of a room tells the store (`rooms::keep`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use onmic_media::gate::Refusal;
+use onmic_media::name::Principal;
 use onmic_room::{PersonId, RoomName};
 use parking_lot::RwLock;
 
@@ -24,7 +29,15 @@ pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// The bans of a node.
 #[derive(Debug, Default)]
 pub struct Bans {
-    rooms: RwLock<HashMap<RoomName, BTreeMap<PersonId, Ban>>>,
+    rooms: RwLock<HashMap<RoomName, OfRoom>>,
+}
+
+/// The bans of a room.
+#[derive(Debug, Default)]
+struct OfRoom {
+    persons: BTreeMap<PersonId, Ban>,
+    /// The persons whose bans bind a principal. A principal has as many as it was guests.
+    nameless: HashMap<Principal, BTreeSet<PersonId>>,
 }
 
 /// One ban.
@@ -34,6 +47,8 @@ pub struct Ban {
     pub until: Instant,
     /// Why, as the host has put it; may be empty.
     pub reason: String,
+    /// Those who answer for the person, if it is a guest.
+    pub nameless: Vec<Principal>,
 }
 
 /// A room, or the node, has the most bans that it may have.
@@ -48,11 +63,11 @@ impl Bans {
             return Err(Full);
         }
         let bans = rooms.entry(room.clone()).or_default();
-        bans.retain(|_, ban| ban.until > now);
-        if !bans.contains_key(person) && bans.len() >= BANS_MAX {
+        bans.expire(now);
+        if !bans.persons.contains_key(person) && bans.persons.len() >= BANS_MAX {
             return Err(Full);
         }
-        Ok(bans.insert(person.clone(), ban).is_none())
+        Ok(bans.insert(person, ban))
     }
 
     /// Lifts a ban. Returns whether there was one.
@@ -60,7 +75,7 @@ impl Bans {
         let mut rooms = self.rooms.write();
         let Some(bans) = rooms.get_mut(room) else { return false };
         let lifted = bans.remove(person).is_some_and(|ban| ban.until > now);
-        if bans.is_empty() {
+        if bans.persons.is_empty() {
             rooms.remove(room);
         }
         lifted
@@ -75,10 +90,8 @@ impl Bans {
     pub fn expire(&self, room: &RoomName, now: Instant) -> bool {
         let mut rooms = self.rooms.write();
         let Some(bans) = rooms.get_mut(room) else { return false };
-        let before = bans.len();
-        bans.retain(|_, ban| ban.until > now);
-        let expired = bans.len() < before;
-        if bans.is_empty() {
+        let expired = bans.expire(now);
+        if bans.persons.is_empty() {
             rooms.remove(room);
         }
         expired
@@ -87,23 +100,82 @@ impl Bans {
     /// Returns the bans of a room that are not over, by person.
     pub fn of(&self, room: &RoomName, now: Instant) -> Vec<(PersonId, Ban)> {
         let rooms = self.rooms.read();
-        let bans = rooms.get(room).into_iter().flatten().filter(|(_, ban)| ban.until > now);
+        let bans = rooms.get(room).into_iter().flat_map(|bans| &bans.persons).filter(|(_, ban)| ban.until > now);
+        bans.map(|(person, ban)| (person.clone(), ban.clone())).collect()
+    }
+
+    /// Returns the bans of a room that are not over, by person: those after `after`, and at most `limit` of them.
+    pub fn page(&self, room: &RoomName, after: Option<&PersonId>, limit: usize, now: Instant) -> Vec<(PersonId, Ban)> {
+        let rooms = self.rooms.read();
+        let Some(bans) = rooms.get(room) else { return Vec::new() };
+        let bounds = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let bans = bans.persons.range::<PersonId, _>(bounds).filter(|(_, ban)| ban.until > now).take(limit);
         bans.map(|(person, ban)| (person.clone(), ban.clone())).collect()
     }
 
     /// Returns how long somebody is banned yet.
     pub fn left(&self, room: &RoomName, person: &PersonId, now: Instant) -> Option<Duration> {
-        let until = self.rooms.read().get(room)?.get(person)?.until;
+        let until = self.rooms.read().get(room)?.persons.get(person)?.until;
         until.checked_duration_since(now).filter(|left| !left.is_zero())
+    }
+
+    /// Returns for how long yet those without a name are banned for whom this principal answers.
+    pub fn left_of_nameless(&self, room: &RoomName, who: &Principal, now: Instant) -> Option<Duration> {
+        let rooms = self.rooms.read();
+        let bans = rooms.get(room)?;
+        let ends = bans.nameless.get(who)?.iter().filter_map(|person| bans.persons.get(person)).map(|ban| ban.until);
+        ends.max()?.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
     /// Refuses somebody who is banned.
     pub fn admit(&self, room: &RoomName, person: &PersonId, now: Instant) -> Result<(), Refusal> {
-        match self.left(room, person, now) {
-            Some(left) => Err(Refusal::NotAllowed(sentence(left))),
-            None => Ok(()),
-        }
+        refuse(self.left(room, person, now))
     }
+
+    /// Refuses somebody without a name, for whom this principal answers, if that is banned.
+    pub fn admit_nameless(&self, room: &RoomName, who: &Principal, now: Instant) -> Result<(), Refusal> {
+        refuse(self.left_of_nameless(room, who, now))
+    }
+}
+
+impl OfRoom {
+    /// Returns whether the ban is new. It binds whom the ban before has bound, too: nobody may know them any more.
+    fn insert(&mut self, person: &PersonId, mut ban: Ban) -> bool {
+        let before = self.remove(person);
+        let bound = before.iter().flat_map(|before| &before.nameless).filter(|who| !ban.nameless.contains(who));
+        let bound: Vec<_> = bound.cloned().collect();
+        ban.nameless.extend(bound);
+        for who in &ban.nameless {
+            self.nameless.entry(who.clone()).or_default().insert(person.clone());
+        }
+        self.persons.insert(person.clone(), ban);
+        before.is_none()
+    }
+
+    fn remove(&mut self, person: &PersonId) -> Option<Ban> {
+        let ban = self.persons.remove(person)?;
+        for who in &ban.nameless {
+            if let Some(persons) = self.nameless.get_mut(who) {
+                persons.remove(person);
+                if persons.is_empty() {
+                    self.nameless.remove(who);
+                }
+            }
+        }
+        Some(ban)
+    }
+
+    /// Takes the bans out that are over. Returns whether there were some.
+    fn expire(&mut self, now: Instant) -> bool {
+        let over = self.persons.iter().filter(|(_, ban)| ban.until <= now).map(|(person, _)| person.clone());
+        let over: Vec<_> = over.collect();
+        over.iter().for_each(|person| drop(self.remove(person)));
+        !over.is_empty()
+    }
+}
+
+fn refuse(left: Option<Duration>) -> Result<(), Refusal> {
+    left.map_or(Ok(()), |left| Err(Refusal::Banned(sentence(left))))
 }
 
 /// Returns what somebody is told who is banned for this long yet.
@@ -127,7 +199,7 @@ mod tests {
     fn a_ban_keeps_one_person_out_of_one_room_until_it_is_over_or_lifted() {
         let (bans, start) = (Bans::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
-        let ban = |seconds| Ban { until: after(seconds), reason: "spam".into() };
+        let ban = |seconds| Ban { until: after(seconds), reason: "spam".into(), nameless: Vec::new() };
         let (red, ben) = (room("red"), person("ben"));
         assert_eq!(bans.ban(&red, &ben, ban(10), start), Ok(true));
         assert_eq!(bans.ban(&red, &ben, ban(20), start), Ok(false), "a later end takes the place of the first");
@@ -141,11 +213,34 @@ mod tests {
     }
 
     #[test]
+    fn the_ban_of_a_guest_binds_who_answers_for_them_until_the_last_such_ban_is_over() {
+        let (bans, start) = (Bans::default(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let who = |id: &str| Principal::Token(id.into());
+        let ban = |seconds, ids: &[&str]| {
+            let nameless = ids.iter().map(|id| who(id)).collect();
+            Ban { until: after(seconds), reason: String::new(), nameless }
+        };
+        let (red, first, second) = (room("red"), person("guest-1"), person("guest-2"));
+        bans.ban(&red, &first, ban(20, &["t1", "t2"]), start).unwrap();
+        bans.ban(&red, &second, ban(10, &["t1"]), start).unwrap();
+        let is_bound = |id: &str, seconds| bans.admit_nameless(&red, &who(id), after(seconds)).is_err();
+        assert!(is_bound("t1", 19) && is_bound("t2", 19) && !is_bound("t3", 19));
+        assert!(!is_bound("t1", 20), "the ban is over");
+        assert_eq!(bans.admit_nameless(&room("blue"), &who("t1"), start), Ok(()));
+        bans.lift(&red, &first, start);
+        assert!(is_bound("t1", 9) && !is_bound("t2", 9) && !is_bound("t1", 10), "the other ban goes on");
+        bans.ban(&red, &second, ban(60, &[]), start).unwrap();
+        assert!(is_bound("t1", 59), "a ban that takes the place of another binds whom that one bound");
+        assert!(bans.expire(&red, after(60)) && bans.rooms().is_empty());
+    }
+
+    #[test]
     fn bans_that_are_over_are_taken_out() {
         let (bans, start, red) = (Bans::default(), Instant::now(), room("red"));
         for (id, seconds) in [("anna", 10), ("ben", 20)] {
             let until = start + Duration::from_secs(seconds);
-            bans.ban(&red, &person(id), Ban { until, reason: String::new() }, start).unwrap();
+            bans.ban(&red, &person(id), Ban { until, reason: String::new(), nameless: Vec::new() }, start).unwrap();
         }
         let after = |seconds| start + Duration::from_secs(seconds);
         assert!(!bans.expire(&red, after(9)) && bans.expire(&red, after(10)) && !bans.expire(&red, after(10)));
@@ -157,7 +252,7 @@ mod tests {
     #[test]
     fn a_room_has_a_limit_of_bans_and_those_that_are_over_do_not_count() {
         let (bans, start, red) = (Bans::default(), Instant::now(), room("red"));
-        let ban = Ban { until: start + Duration::from_secs(1), reason: String::new() };
+        let ban = Ban { until: start + Duration::from_secs(1), reason: String::new(), nameless: Vec::new() };
         for number in 0..BANS_MAX {
             bans.ban(&red, &person(&format!("p{number}")), ban.clone(), start).unwrap();
         }

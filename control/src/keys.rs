@@ -240,7 +240,7 @@ mod tests {
     use aws_lc_rs::signature::{
         ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
     };
-    use onmic_media::gate::{Action, Gate, Refusal};
+    use onmic_media::gate::{Action, Gate, Refusal, Shown};
     use serde_json::{Value, json};
 
     use super::*;
@@ -276,7 +276,7 @@ mod tests {
     }
 
     fn takes(gate: &TokenGate, token: &str) -> bool {
-        gate.check(Action::Play(&"demo".parse().unwrap()), Some(token)).is_ok()
+        gate.check(Action::Play(&"demo".parse().unwrap()), Shown::token(Some(token))).is_ok()
     }
 
     #[test]
@@ -313,7 +313,7 @@ mod tests {
         ring.replace(Keys::default());
         let gate = gate(&ring);
         assert!(gate.is_closed());
-        assert_eq!(gate.check(Action::Play(&"demo".parse().unwrap()), None), Err(Refusal::TokenMissing));
+        assert_eq!(gate.check(Action::Play(&"demo".parse().unwrap()), Shown::default()), Err(Refusal::TokenMissing));
         assert!(takes(&gate, &signed_by(&header(None), ALPHA)));
     }
 

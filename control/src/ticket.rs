@@ -5,7 +5,7 @@
 //! nobody publishes in time, and when the person loses the seat or is no longer the host. The gate asks here, and holds no
 //! other lock meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +22,30 @@ use crate::random;
 /// The tickets of the node.
 pub struct Tickets {
     keys: Arc<Keyring>,
-    /// The grant that is good now for each source. Bounded by the seats of all rooms.
-    grants: Mutex<HashMap<SourceName, Good>>,
+    /// The grant that is good now for each participant, by room, so that nothing looks at those of all rooms. Bounded by the
+    /// seats of all rooms.
+    grants: Mutex<Grants>,
+}
+
+#[derive(Default)]
+struct Grants(HashMap<RoomName, BTreeMap<ParticipantName, Good>>);
+
+impl Grants {
+    fn get(&self, name: &SourceName) -> Option<&Good> {
+        self.0.get(&name.room)?.get(&name.participant)
+    }
+
+    fn insert(&mut self, name: &SourceName, good: Good) {
+        self.0.entry(name.room.clone()).or_default().insert(name.participant.clone(), good);
+    }
+
+    fn remove(&mut self, name: &SourceName) {
+        let Some(own) = self.0.get_mut(&name.room) else { return };
+        own.remove(&name.participant);
+        if own.is_empty() {
+            self.0.remove(&name.room);
+        }
+    }
 }
 
 /// A grant that is good now.
@@ -96,8 +118,9 @@ impl Tickets {
             match grants.get(grant.name).filter(|good| good.person == *grant.person) {
                 Some(good) => good.id.clone(),
                 None => {
-                    let good = Good { id: random::id(), person: grant.person.clone() };
-                    grants.entry(grant.name.clone()).insert_entry(good).get().id.clone()
+                    let id = random::id();
+                    grants.insert(grant.name, Good { id: id.clone(), person: grant.person.clone() });
+                    id
                 }
             }
         };
@@ -130,12 +153,12 @@ impl Tickets {
     /// Returns the grants of a room, each with its participant.
     pub fn of_room(&self, room: &RoomName) -> Vec<(ParticipantName, Good)> {
         let grants = self.grants.lock();
-        let own = grants.iter().filter(|(name, _)| name.room == *room);
-        own.map(|(name, good)| (name.participant.clone(), good.clone())).collect()
+        let own = grants.0.get(room).into_iter().flatten();
+        own.map(|(participant, good)| (participant.clone(), good.clone())).collect()
     }
 
     /// Lets a grant of an earlier process be good again.
-    pub fn restore(&self, name: SourceName, good: Good) {
+    pub fn restore(&self, name: &SourceName, good: Good) {
         self.grants.lock().insert(name, good);
     }
 
@@ -159,13 +182,13 @@ impl Tickets {
 
     /// Ends all grants of a room.
     pub fn void_room(&self, room: &RoomName) {
-        self.grants.lock().retain(|name, _| name.room != *room);
+        self.grants.lock().0.remove(room);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use onmic_media::gate::{Action, Gate, Refusal};
+    use onmic_media::gate::{Action, Gate, Refusal, Shown};
 
     use super::*;
     use crate::auth::TokenGate;
@@ -180,21 +203,24 @@ mod tests {
         let grant = Grant { name: &anna, person: &person, seat: Some(2), expires_in: Duration::from_secs(10) };
         let now = Date(4_000_000_000_000_000); // `exp` is checked against the system's clock.
         let token = tickets.issue(&grant, now, None).token.unwrap();
-        let admitted = gate.check(Action::Publish(&anna), Some(&token));
+        let admitted = gate.check(Action::Publish(&anna), Shown::token(Some(&token)));
         assert_eq!(admitted.as_ref().unwrap().person, Some(person.clone()));
-        assert_eq!(gate.check(Action::PlayReturn(&anna), Some(&token)), admitted);
-        assert!(gate.check(Action::Publish(&ben), Some(&token)).is_err());
+        assert_eq!(gate.check(Action::PlayReturn(&anna), Shown::token(Some(&token))), admitted);
+        assert!(gate.check(Action::Publish(&ben), Shown::token(Some(&token))).is_err());
 
         let repeated = tickets.issue(&grant, now, None).token.unwrap();
-        assert_eq!(gate.check(Action::Publish(&anna), Some(&repeated)).unwrap().person, Some(person.clone()));
+        assert_eq!(
+            gate.check(Action::Publish(&anna), Shown::token(Some(&repeated))).unwrap().person,
+            Some(person.clone())
+        );
         tickets.void(&anna);
         for token in [&token, &repeated] {
-            let refused = gate.check(Action::Publish(&anna), Some(token)).unwrap_err();
+            let refused = gate.check(Action::Publish(&anna), Shown::token(Some(token))).unwrap_err();
             assert!(matches!(&refused, Refusal::NotAllowed(why) if why.contains("no longer yours")), "{refused}");
         }
         let again = tickets.issue(&grant, now, None).token.unwrap();
-        assert!(gate.check(Action::Publish(&anna), Some(&again)).is_ok());
-        assert!(gate.check(Action::Publish(&anna), Some(&token)).is_err());
+        assert!(gate.check(Action::Publish(&anna), Shown::token(Some(&again))).is_ok());
+        assert!(gate.check(Action::Publish(&anna), Shown::token(Some(&token))).is_err());
     }
 
     #[test]
@@ -205,7 +231,7 @@ mod tests {
         let (mia, ben): (PersonId, PersonId) = ("mia".parse().unwrap(), "ben".parse().unwrap());
         let grant = Grant { name: &host, person: &mia, seat: None, expires_in: Duration::from_secs(10) };
         let token = tickets.issue(&grant, Date(1_000_000), None).token.unwrap();
-        let good = |token: &str| gate.check(Action::Publish(&host), Some(token)).is_ok();
+        let good = |token: &str| gate.check(Action::Publish(&host), Shown::token(Some(token))).is_ok();
         assert!(good(&token), "its date was long ago, and the place is still hers");
         tickets.keep_for(&host, Some(&mia));
         assert!(good(&token));
@@ -213,7 +239,7 @@ mod tests {
         assert!(good(&next) && !good(&token), "another person has the place");
         tickets.keep_for(&host, None);
         assert!(!good(&next) && gate.claims(Some(&next)).is_err(), "nobody has it, for whatever it is shown");
-        assert!(gate.check(Action::Play(&host.room), Some(&next)).is_err());
+        assert!(gate.check(Action::Play(&host.room), Shown::token(Some(&next))).is_err());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Refusals: each is a status and a sentence that says what to do.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use onmic_http::{Problem, token};
+use onmic_http::{Problem, Sender};
 use onmic_media::gate::Refusal;
 use onmic_media::{Action, Feed, Gate, NoShare};
 use thiserror::Error;
@@ -50,8 +50,8 @@ impl EdgeError {
             Self::Unavailable(_) | Self::TimedOut | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoShare(NoShare::Principal(..)) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoShare(NoShare::Full(..)) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Refused(Refusal::NotAllowed(_)) => StatusCode::FORBIDDEN,
-            Self::Refused(_) => StatusCode::UNAUTHORIZED,
+            Self::Refused(Refusal::NotAllowed(_) | Refusal::Banned(_)) => StatusCode::FORBIDDEN,
+            Self::Refused(Refusal::TokenMissing | Refusal::TokenInvalid(_)) => StatusCode::UNAUTHORIZED,
         }
     }
 }
@@ -63,6 +63,7 @@ impl From<EdgeError> for Problem {
             EdgeError::Refused(refusal) => return Self::from(refusal),
             EdgeError::NoShare(why) => {
                 return Self::new(status, why.to_string())
+                    .with_denial(&why)
                     .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             error => Self::new(status, error.to_string()),
@@ -84,7 +85,7 @@ impl IntoResponse for EdgeError {
 }
 
 /// Asks the gate whether the sender of this request may do it.
-pub(crate) fn admit(gate: &dyn Gate, action: Action<'_>, headers: &HeaderMap, uri: &Uri) -> Result<(), EdgeError> {
-    gate.check(action, token(headers, uri))?;
+pub(crate) fn admit(gate: &dyn Gate, action: Action<'_>, sender: &Sender) -> Result<(), EdgeError> {
+    gate.check(action, sender.shown())?;
     Ok(())
 }

@@ -61,7 +61,7 @@ async fn play(State(shared): State<Shared>, Path(file): Path<String>, sender: Se
 async fn answer(shared: &Shared, file: &str, sender: &Sender) -> Result<Response, EdgeError> {
     let room = file.strip_suffix(".flv").ok_or(EdgeError::NoSuchFile)?;
     let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
-    let (admission, permit) = shared.gate.open(Action::Play(&room), sender.token.as_deref())?;
+    let (admission, permit) = shared.gate.open(Action::Play(&room), sender.shown())?;
     let share = shared.shares.take(admission.owner.or_else(|| sender.counted()));
     let share = share.inspect_err(|_| DropReason::FlvShare.count(1))?;
     let name = FeedName::Program(room);
@@ -304,7 +304,8 @@ mod tests {
         push(&mut publication, &sound(48_000), 0, true);
         let (permits, room) = (Arc::new(Permits::default()), "demo".parse::<RoomName>().unwrap());
         let until = *BEGAN + Duration::from_secs(3);
-        let permit = permits.open(Grant { room: room.clone(), person: None, place: None, until: Some(until) });
+        let permit =
+            permits.open(Grant { room: room.clone(), person: None, nameless: None, place: None, until: Some(until) });
         let body = Live::open(&hub.program(&room).unwrap(), (permit, share())).await.unwrap();
         let (file, ()) = tokio::join!(timeout(SETTLE_PATIENCE, body.collect()), async {
             permits.expire(until);

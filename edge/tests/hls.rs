@@ -18,7 +18,7 @@ use bytes::Bytes;
 use onmic_edge::hls::HlsConfig;
 use onmic_media::codec::vp8;
 use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
-use onmic_media::gate::{Action, Admission, Gate, OpenGate, Refusal};
+use onmic_media::gate::{Action, Admission, Gate, OpenGate, Refusal, Shown};
 use onmic_media::{ClockRate, Parameters, Protocol, Rendition, Spent, Ticks, Track, TrackKey, ViewerKind, Work};
 use tokio::time::timeout;
 use tower::ServiceExt;
@@ -299,8 +299,8 @@ async fn a_restart_has_a_directory_of_its_own() {
 struct Sesame;
 
 impl Gate for Sesame {
-    fn check(&self, _: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal> {
-        match token {
+    fn check(&self, _: Action<'_>, shown: Shown<'_>) -> Result<Admission, Refusal> {
+        match shown.token {
             Some("sesame") => Ok(Admission::default()),
             Some(_) => Err(Refusal::NotAllowed("another word".to_owned())),
             None => Err(Refusal::TokenMissing),

@@ -10,6 +10,8 @@
 //! machine. There such pages may watch, by LL-HLS, HTTP-FLV and WHEP, because players live on other sites, and do nothing else.
 //! Such a server also answers under names of loopback alone, because a site may bind its own name to a loopback address (DNS
 //! rebinding), and is of the same origin then.
+//!
+//! Whatever is denied, by the door or by any route behind it, is counted here (`onmic_denied_total`).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+
+use onmic_media::{Asked, Denial};
 
 use crate::base_path::with_path;
 use crate::client::{self, Network};
@@ -75,7 +79,8 @@ impl Door {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "this server has no auth.secret, so it answers under localhost and loopback addresses alone",
-            ));
+            )
+            .with_denial(Denial::ForeignHost));
         }
         if !self.is_foreign(host, headers) {
             return Ok(None);
@@ -129,7 +134,9 @@ impl Foreign {
     /// Returns a refusal that such a page can read. It tells nothing but what the page has to know.
     fn refused(detail: &str) -> Problem {
         let all = HeaderValue::from_static("*");
-        Problem::new(StatusCode::FORBIDDEN, detail).with_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, all)
+        Problem::new(StatusCode::FORBIDDEN, detail)
+            .with_denial(Denial::ForeignPage)
+            .with_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, all)
     }
 }
 
@@ -160,6 +167,19 @@ async fn answer(door: &Door, mut request: Request, next: Next) -> Response {
             return led(StatusCode::PERMANENT_REDIRECT.into_response(), &format!("{}/{query}", door.base_path));
         }
     }
+    let asked = Asked::at(request.uri().path());
+    let response = pass(door, (peer, base_path), request, next).await;
+    response.extensions().get::<Denial>().inspect(|denial| denial.count(asked));
+    response
+}
+
+/// Lets a request in whose path is that of its route.
+async fn pass(
+    door: &Door,
+    (peer, base_path): (Option<IpAddr>, BasePath),
+    mut request: Request,
+    next: Next,
+) -> Response {
     match door.admits(request.method(), request.uri(), request.headers()) {
         Ok(Some(foreign)) => _ = request.extensions_mut().insert(foreign),
         Ok(None) => {}
@@ -435,5 +455,71 @@ mod tests {
             let answer = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
             assert_eq!(answer.headers()[header::LOCATION], location, "{path}");
         }
+    }
+
+    #[test]
+    fn whatever_is_denied_by_the_door_and_behind_it_is_counted_once() {
+        use axum::Router;
+        use axum::body::Body;
+        use axum::routing::{get, post};
+        use metrics_exporter_prometheus::PrometheusBuilder;
+        use tower::ServiceExt;
+
+        let answers = |status: u16| async move { Problem::new(StatusCode::from_u16(status).unwrap(), "a sentence") };
+        let fast = || async { Problem::new(StatusCode::TOO_MANY_REQUESTS, "a sentence").with_denial(Denial::TooFast) };
+        let routes = Router::new()
+            .route("/whip/{room}", post(move || answers(409)))
+            .route("/whep/{room}", post(move || answers(503)))
+            .route("/hls/{room}", get(move || answers(401)))
+            .route("/flv/{room}", get(move || answers(429)))
+            .route("/api/v1/rooms/{room}/events", get(fast))
+            .route("/api/v1/rooms", get(move || answers(404)))
+            .route("/readyz", get(|| async { StatusCode::SERVICE_UNAVAILABLE }));
+        let layer = axum::middleware::from_fn_with_state(open_door(&[]), enter);
+        let router = Router::new().fallback_service(routes).layer(layer);
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let ask = async |method: Method, path: &str, headers: &[(HeaderName, &str)]| {
+            let mut request = axum::http::Request::builder().method(method).uri(path);
+            for (name, value) in headers {
+                request = request.header(name, *value);
+            }
+            router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        metrics::with_local_recorder(&recorder, || {
+            runtime.block_on(async {
+                let evil = [(header::ORIGIN, "https://evil.example")];
+                let rebound = [(header::HOST, "evil.example")];
+                let socket = [evil[0].clone(), (header::UPGRADE, "websocket")];
+                assert_eq!(ask(Method::POST, "/whip/demo", &[]).await, 409);
+                assert_eq!(ask(Method::POST, "/whip/demo", &evil).await, 403);
+                assert_eq!(ask(Method::POST, "/whep/demo", &[]).await, 503);
+                assert_eq!(ask(Method::GET, "/hls/demo", &[]).await, 401);
+                assert_eq!(ask(Method::GET, "/flv/demo", &[]).await, 429);
+                assert_eq!(ask(Method::GET, "/api/v1/rooms/demo/events", &[]).await, 429);
+                assert_eq!(ask(Method::GET, "/api/v1/rooms/demo/events", &socket).await, 403);
+                assert_eq!(ask(Method::GET, "/api/v1/rooms", &rebound).await, 403);
+                assert_eq!(ask(Method::GET, "/api/v1/rooms", &[]).await, 404);
+                assert_eq!(ask(Method::GET, "/readyz", &[]).await, 503);
+            });
+        });
+        let text = handle.render();
+        let mut counted: Vec<&str> = text.lines().filter(|line| line.starts_with("onmic_denied_total{")).collect();
+        counted.sort_unstable();
+        let line = |protocol: &str, reason: &str| {
+            format!("onmic_denied_total{{protocol=\"{protocol}\",reason=\"{reason}\"}} 1")
+        };
+        let expected = [
+            line("flv", "share"),
+            line("hls", "token_invalid"),
+            line("http", "foreign_host"),
+            line("websocket", "foreign_page"),
+            line("websocket", "too_fast"),
+            line("whep", "unavailable"),
+            line("whip", "conflict"),
+            line("whip", "foreign_page"),
+        ];
+        assert_eq!(counted, expected);
     }
 }

@@ -23,4 +23,4 @@ pub use cache::Keep;
 pub use one_at_a_time::OneAtATime;
 pub use origin::Origins;
 pub use problem::Problem;
-pub use token::{Sender, token};
+pub use token::{SOCKET_PROTOCOL, Sender, offered, token};

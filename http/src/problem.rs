@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use onmic_media::Denial;
 use onmic_media::feed::Unavailable;
 use onmic_media::gate::Refusal;
 use onmic_media::hub::PublishRefused;
@@ -18,6 +19,7 @@ pub struct Problem {
     code: Option<&'static str>,
     have: Vec<String>,
     headers: HeaderMap,
+    denial: Option<Denial>,
 }
 
 #[derive(Serialize)]
@@ -35,7 +37,8 @@ struct Body<'a> {
 impl Problem {
     /// Makes a problem. `detail` is a sentence for a person: what is wrong, and what would be right.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), code: None, have: Vec::new(), headers: HeaderMap::new() }
+        let denial = Denial::of_status(status.as_u16());
+        Self { status, detail: detail.into(), code: None, have: Vec::new(), headers: HeaderMap::new(), denial }
     }
 
     /// Makes a 404: the resource does not exist now.
@@ -63,6 +66,17 @@ impl Problem {
     pub fn with_code(mut self, code: &'static str) -> Self {
         self.code = Some(code);
         self
+    }
+
+    /// Says what the answer denies, where the status alone says it less exactly.
+    pub fn with_denial(mut self, denial: impl Into<Denial>) -> Self {
+        self.denial = Some(denial.into());
+        self
+    }
+
+    /// Returns what the answer denies, if it does. Whoever answers with the problem counts it; the door does for HTTP.
+    pub fn denial(&self) -> Option<Denial> {
+        self.denial
     }
 
     /// Adds a header to the answer, in place of one with that name.
@@ -96,6 +110,7 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.headers);
+        self.denial.map(|denial| response.extensions_mut().insert(denial));
         response
     }
 }
@@ -108,12 +123,13 @@ impl From<InvalidName> for Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let detail = refusal.to_string();
-        match refusal {
-            Refusal::NotAllowed(_) => Self::new(StatusCode::FORBIDDEN, detail),
+        let (detail, denial) = (refusal.to_string(), Denial::from(&refusal));
+        let problem = match refusal {
+            Refusal::NotAllowed(_) | Refusal::Banned(_) => Self::new(StatusCode::FORBIDDEN, detail),
             Refusal::TokenMissing | Refusal::TokenInvalid(_) => Self::new(StatusCode::UNAUTHORIZED, detail)
                 .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-        }
+        };
+        problem.with_denial(denial)
     }
 }
 
@@ -123,7 +139,7 @@ impl From<PublishRefused> for Problem {
             PublishRefused::Busy(_) => StatusCode::CONFLICT,
             PublishRefused::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self::new(status, refused.to_string())
+        Self::new(status, refused.to_string()).with_denial(&refused)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Who a request comes from: the token that it shows, and the network that it came from.
 //!
-//! The token is in `Authorization: Bearer` (RFC 6750), or in `?token=` for clients that can set no header.
+//! The token is in `Authorization: Bearer` (RFC 6750). Browsers can set no header of a WebSocket but the list of the subprotocols
+//! that they offer (RFC 6455 11.3.4), so there `token.…` may stand beside [`SOCKET_PROTOCOL`], as in
+//! `new WebSocket(url, ['onmic.v1', `token.${jwt}`])`. For clients that can do neither it is in `?token=`, which proxies log.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,7 +10,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
+use onmic_media::Shown;
 use onmic_media::name::Principal;
+
+/// The subprotocol of WebSockets, which is the one that the server takes of those that are offered.
+pub const SOCKET_PROTOCOL: &str = "onmic.v1";
 
 /// The sender of a request, as far as the request shows it.
 #[derive(Clone, Debug)]
@@ -26,6 +32,11 @@ pub struct Sender {
 pub(crate) struct OfProxy;
 
 impl Sender {
+    /// Returns what it shows at a gate.
+    pub fn shown(&self) -> Shown<'_> {
+        Shown { token: self.token.as_deref(), network: (!self.is_proxy).then_some(&self.network) }
+    }
+
     /// Returns the one whom shares and rates count for where the token names no owner. It is nobody where everybody may be behind
     /// one address.
     pub fn counted(&self) -> Option<Principal> {
@@ -44,7 +55,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Sender {
     }
 }
 
-/// Returns the token of a request, if it has one. The header wins over the query.
+/// Returns what a WebSocket offers as a subprotocol that begins with `prefix`, without the prefix.
+pub fn offered<'a>(headers: &'a HeaderMap, prefix: &str) -> Option<&'a str> {
+    let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).find_map(|protocol| protocol.trim().strip_prefix(prefix))
+}
+
+/// Returns the token of a request, if it has one. Headers win over the query.
 pub fn token<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
@@ -52,7 +69,7 @@ pub fn token<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     });
     let query = || uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="));
     // The characters of a JWT need no percent-encoding.
-    bearer.or_else(query).filter(|token| !token.is_empty())
+    bearer.or_else(|| offered(headers, "token.")).or_else(query).filter(|token| !token.is_empty())
 }
 
 #[cfg(test)]
@@ -67,6 +84,28 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert_eq!(token(&headers, &uri), Some("from-query"));
         headers.insert(header::AUTHORIZATION, HeaderValue::from_static("bearer from-header"));
+        assert_eq!(token(&headers, &uri), Some("from-header"));
+    }
+
+    #[test]
+    fn a_websocket_brings_the_token_among_its_subprotocols() {
+        let uri = Uri::from_static("/api/v1/rooms/demo/events?token=from-query");
+        for (offered, expected) in [
+            ("onmic.v1, token.a.b-c_d", "a.b-c_d"),
+            ("onmic.v1,token.a.b-c_d", "a.b-c_d"),
+            ("token.a.b-c_d", "a.b-c_d"),
+            ("onmic.v1", "from-query"),
+            ("", "from-query"),
+        ] {
+            let headers = [(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(offered))].into_iter().collect();
+            assert_eq!(token(&headers, &uri), Some(expected), "{offered}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("onmic.v1"));
+        headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("key.4f, token.in-a-line-of-its-own"));
+        assert_eq!(token(&headers, &uri), Some("in-a-line-of-its-own"));
+        assert_eq!(offered(&headers, "key."), Some("4f"));
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer from-header"));
         assert_eq!(token(&headers, &uri), Some("from-header"));
     }
 

@@ -13,7 +13,7 @@ use onmic_ingest::rtmp::amf::Value;
 use onmic_ingest::rtmp::message;
 use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits, TrustedProxies, serve};
 use onmic_media::codec::{Parameters, aac, h265, nal};
-use onmic_media::gate::{Admission, OpenGate, Refusal};
+use onmic_media::gate::{Admission, OpenGate, Refusal, Shown};
 use onmic_media::hub::HubLimits;
 use onmic_media::{Action, Advice, Codec, Gate, Grant, Hub, MediaKind, NodeClock, Permit, Permits, flv};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -269,8 +269,8 @@ async fn a_publisher_whose_name_was_taken_over_is_told_and_closed() {
 struct TokenGate;
 
 impl Gate for TokenGate {
-    fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal> {
-        match (action, token) {
+    fn check(&self, action: Action<'_>, shown: Shown<'_>) -> Result<Admission, Refusal> {
+        match (action, shown.token) {
             (Action::Publish(name), Some("T")) if name.to_string() == "demo/host" => {
                 Ok(Admission { person: Some("mia".parse().unwrap()), owner: None })
             }
@@ -518,18 +518,19 @@ struct Permitting {
 }
 
 impl Gate for Permitting {
-    fn check(&self, _: Action<'_>, _: Option<&str>) -> Result<Admission, Refusal> {
+    fn check(&self, _: Action<'_>, _: Shown<'_>) -> Result<Admission, Refusal> {
         Ok(Admission::default())
     }
 
-    fn open(&self, action: Action<'_>, _: Option<&str>) -> Result<(Admission, Permit), Refusal> {
+    fn open(&self, action: Action<'_>, _: Shown<'_>) -> Result<(Admission, Permit), Refusal> {
         let room = match action {
             Action::Publish(name) => name.room.clone(),
             _ => "demo".parse().unwrap(),
         };
         // What the bystander opens has no end.
         let until = (room.as_str() == "demo").then_some(self.until);
-        Ok((Admission::default(), self.permits.open(Grant { room, person: None, place: None, until })))
+        let grant = Grant { room, person: None, nameless: None, place: None, until };
+        Ok((Admission::default(), self.permits.open(grant)))
     }
 }
 

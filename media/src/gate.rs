@@ -21,6 +21,22 @@ pub enum Action<'a> {
     PlayReturn(&'a SourceName),
 }
 
+/// What a peer shows at the gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown<'a> {
+    /// The token, unchecked.
+    pub token: Option<&'a str>,
+    /// The network that the peer is in. `None` where everybody may be behind one address.
+    pub network: Option<&'a Principal>,
+}
+
+impl<'a> Shown<'a> {
+    /// Shows a token, or none, and nothing else.
+    pub fn token(token: Option<&'a str>) -> Self {
+        Self { token, network: None }
+    }
+}
+
 /// States why the gate refuses an action.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
@@ -33,6 +49,9 @@ pub enum Refusal {
     /// The token is valid, but not for this action (403).
     #[error("the token does not allow this: {0}")]
     NotAllowed(String),
+    /// The person, or whoever answers for them, is banned from the room (403).
+    #[error("the token does not allow this: {0}")]
+    Banned(String),
 }
 
 /// Holds what the gate knows about a person that it lets in. A session that publishes hands it on to
@@ -59,12 +78,12 @@ impl Admission {
 
 /// Decides, and changes nothing. It is called on the caller's thread, and must not block.
 pub trait Gate: Send + Sync + 'static {
-    /// Decides on an action that is over with its answer. `token` is the peer's, unchecked.
-    fn check(&self, action: Action<'_>, token: Option<&str>) -> Result<Admission, Refusal>;
+    /// Decides on an action that is over with its answer.
+    fn check(&self, action: Action<'_>, shown: Shown<'_>) -> Result<Admission, Refusal>;
 
     /// Decides on an action that opens something, which is closed when the permit ends ([`crate::permit`]).
-    fn open(&self, action: Action<'_>, token: Option<&str>) -> Result<(Admission, Permit), Refusal> {
-        self.check(action, token).map(|admission| (admission, Permit::endless()))
+    fn open(&self, action: Action<'_>, shown: Shown<'_>) -> Result<(Admission, Permit), Refusal> {
+        self.check(action, shown).map(|admission| (admission, Permit::endless()))
     }
 }
 
@@ -73,7 +92,7 @@ pub trait Gate: Send + Sync + 'static {
 pub struct OpenGate;
 
 impl Gate for OpenGate {
-    fn check(&self, _: Action<'_>, _: Option<&str>) -> Result<Admission, Refusal> {
+    fn check(&self, _: Action<'_>, _: Shown<'_>) -> Result<Admission, Refusal> {
         Ok(Admission::default())
     }
 }

@@ -89,6 +89,8 @@ metrics_of_onmic! {
     BYTES = "onmic_bytes_total", Counter, ["direction", "protocol"];
     /// Counts packets that went out to WebRTC viewers.
     PACKETS = "onmic_packets_total", Counter, ["direction", "protocol"];
+    /// Counts requests and commands that were denied, by how they came and by the reasons below.
+    DENIED = "onmic_denied_total", Counter, ["protocol", "reason"];
     /// Counts what was dropped, by the reasons below.
     DROPS = "onmic_drops_total", Counter, ["reason"];
     /// Counts frames whose timestamps were corrected, by what was wrong with them.
@@ -217,6 +219,7 @@ mod tests {
 
     use super::*;
     use crate::budget::Work;
+    use crate::denial::{Asked, Denial};
     use crate::drops::DropReason;
     use crate::permit::Ending;
 
@@ -247,14 +250,16 @@ mod tests {
                 .chain(GivenUp::ALL.iter().map(|reason| reason.sentence()))
                 .chain(Ending::ALL.iter().map(|reason| reason.sentence()))
                 .chain(Work::ALL.iter().map(|work| work.sentence()))
+                .chain(Denial::ALL.iter().map(|reason| reason.sentence()))
+                .chain(Asked::ALL.iter().map(|asked| asked.sentence()))
                 .all(|sentence| sentence.ends_with('.'))
         );
     }
 
     fn document() -> String {
         let mut out = String::from(
-            "# Metrics\n\n`GET /metrics` answers in Prometheus' text format. This page is written from `media/src/metric.rs` \
-             and `media/src/drops.rs`\nby a test.\n\n| metric | kind | labels | |\n| --- | --- | --- | --- |\n",
+            "# Metrics\n\n`GET /metrics` answers in Prometheus' text format. This page is written from `media/src/metric.rs`, \
+             `media/src/denial.rs`\nand `media/src/drops.rs` by a test.\n\n| metric | kind | labels | |\n| --- | --- | --- | --- |\n",
         );
         for Metric { name, kind, labels, sentence } in ALL {
             let labels = labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
@@ -274,6 +279,14 @@ mod tests {
         }
         out.push_str("\n## Reasons to end what was opened\n\n| `reason` | |\n| --- | --- |\n");
         for reason in Ending::ALL {
+            writeln!(out, "| `{}` | {} |", reason.name(), reason.sentence()).unwrap();
+        }
+        out.push_str("\n## Reasons to deny what was asked for\n\nThe label `protocol` is one of ");
+        out.push_str(&Asked::ALL.iter().map(|asked| format!("`{}`", asked.name())).collect::<Vec<_>>().join(", "));
+        out.push_str(
+            ".\nA limit that denies counts a drop of its own name as well.\n\n| `reason` | |\n| --- | --- |\n",
+        );
+        for reason in Denial::ALL {
             writeln!(out, "| `{}` | {} |", reason.name(), reason.sentence()).unwrap();
         }
         out.push_str(

@@ -1,7 +1,7 @@
 //! Permits: what claims have opened, and how it ends.
 //!
 //! A *claim* is what somebody shows at a gate: a token, a ticket for a seat, or nothing where nothing is asked for. A gate that
-//! lets it in makes a [`Grant`] of it, which says for which room, person and place on mic it holds, and until when. Whatever
+//! lets it in makes a [`Grant`] of it, which says for which room, person (or else principal) and place on mic it holds, and until when. Whatever
 //! stays open by the grant (a WebSocket, a session of WebRTC, HTTP-FLV, RTMP) holds a [`Permit`]. [`Permits`] has all permits of
 //! the node, and nobody else ends them: when the time of the grant is over, when the person is sent away or banned, or when
 //! the place on mic is lost. The holder is woken, reads why, tells its peer and drops the permit. A holder that ends by itself
@@ -59,6 +59,8 @@ pub struct Grant {
     pub room: RoomName,
     /// The person of the claim, if it names one.
     pub person: Option<PersonId>,
+    /// Who answers for a claim that names nobody, if anybody has to.
+    pub nameless: Option<Principal>,
     /// The place on mic that it acts for: as a publisher, or for a return feed.
     pub place: Option<ParticipantName>,
     /// When it is over by itself. A ticket is good for as long as the place is the person's.
@@ -72,6 +74,8 @@ pub enum Whose {
     Person(PersonId),
     /// Everything that was opened for this place on mic of the room.
     Place(ParticipantName),
+    /// Everything that was opened in the room by claims that name nobody, and for which this principal answers.
+    Nameless(Principal),
 }
 
 /// All permits of a node. Share it behind an `Arc`.
@@ -130,8 +134,8 @@ struct Held {
 
 impl Held {
     fn keys(&self) -> impl Iterator<Item = (RoomName, Whose)> + use<> {
-        let Grant { room, person, place, .. } = self.grant.clone();
-        let whose = [person.map(Whose::Person), place.map(Whose::Place)];
+        let Grant { room, person, nameless, place, .. } = self.grant.clone();
+        let whose = [person.map(Whose::Person), place.map(Whose::Place), nameless.map(Whose::Nameless)];
         whose.into_iter().flatten().map(move |whose| (room.clone(), whose))
     }
 }
@@ -298,7 +302,7 @@ mod tests {
     }
 
     fn grant(person: &str, until: Option<Instant>) -> Grant {
-        Grant { room: room(), person: Some(person.parse().unwrap()), place: None, until }
+        Grant { room: room(), person: Some(person.parse().unwrap()), nameless: None, place: None, until }
     }
 
     fn person(id: &str) -> Whose {
@@ -332,6 +336,19 @@ mod tests {
         assert!(own.iter().all(|permit| permit.ended() == Some(Ending::Banned)));
         assert!([&other, &elsewhere, &nobody].iter().all(|permit| permit.ended().is_none()));
         assert_eq!(permits.end(&room(), person("anna"), Ending::Removed, now, now), 0, "they are ended already");
+    }
+
+    #[test]
+    fn whoever_answers_for_claims_without_a_name_loses_what_those_have_opened() {
+        let (permits, now) = (Arc::new(Permits::default()), Instant::now());
+        let who = |id: &str| Principal::Token(id.into());
+        let of = |id| Grant { person: None, nameless: Some(who(id)), ..grant("anna", None) };
+        let own = [permits.open(of("t1")), permits.open(of("t1"))];
+        let elsewhere = permits.open(Grant { room: "other".parse().unwrap(), ..of("t1") });
+        let others = [permits.open(of("t2")), permits.open(grant("t1", None)), elsewhere];
+        assert_eq!(permits.end(&room(), Whose::Nameless(who("t1")), Ending::Banned, now, now), 2);
+        assert!(own.iter().all(|permit| permit.ended() == Some(Ending::Banned)));
+        assert!(others.iter().all(|permit| permit.ended().is_none()));
     }
 
     #[test]
@@ -396,9 +413,12 @@ mod tests {
             let room = rooms[random.below(2) as usize].clone();
             match random.below(10) {
                 0..=4 => {
+                    let person = (random.below(4) > 0).then(|| name(random.below(3)).parse().unwrap());
+                    let answers = person.is_none() && random.below(4) > 0;
                     let grant = Grant {
                         room,
-                        person: (random.below(4) > 0).then(|| name(random.below(3)).parse().unwrap()),
+                        person,
+                        nameless: answers.then(|| Principal::Token(name(random.below(3)).into())),
                         place: (random.below(3) == 0).then(|| name(random.below(3)).parse().unwrap()),
                         until: (random.below(3) > 0).then(|| now + Duration::from_millis(random.below(20_000))),
                     };
@@ -407,8 +427,9 @@ mod tests {
                 }
                 5 | 6 => {
                     let id = name(random.below(3));
-                    let (whose, why) = match random.below(2) {
+                    let (whose, why) = match random.below(3) {
                         0 => (person(id), Ending::Banned),
+                        1 => (Whose::Nameless(Principal::Token(id.into())), Ending::Removed),
                         _ => (Whose::Place(id.parse().unwrap()), Ending::PlaceLost),
                     };
                     let when = now + Duration::from_millis(random.below(3) * 2_500);
@@ -417,6 +438,7 @@ mod tests {
                         let of = match &whose {
                             Whose::Person(person) => grant.person.as_ref() == Some(person),
                             Whose::Place(place) => grant.place.as_ref() == Some(place),
+                            Whose::Nameless(who) => grant.nameless.as_ref() == Some(who),
                         };
                         of && grant.room == room
                     };

@@ -4,6 +4,7 @@
 //! made of, and when to wake up next. A refused input changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::Instant;
 
 use crate::command::{Actor, Command, Who};
@@ -85,7 +86,7 @@ impl Rooms {
     /// Returns a room as it is now.
     pub fn room(&self, name: &RoomName) -> Option<RoomView> {
         let view = self.outline(name)?;
-        Some(RoomView { persons: self.persons(name).ok()?, ..view })
+        Some(RoomView { persons: self.persons(name, None, usize::MAX).ok()?, ..view })
     }
 
     /// Returns a room as it is now without its persons, of whom there may be thousands.
@@ -98,10 +99,12 @@ impl Rooms {
         Ok(&self.get(room)?.settings)
     }
 
-    /// Returns everybody in a room, by id.
-    pub fn persons(&self, room: &RoomName) -> Result<Vec<PersonView>, Refused> {
+    /// Returns the people of a room by id: those after `after`, and at most `limit` of them.
+    pub fn persons(&self, room: &RoomName, after: Option<&PersonId>, limit: usize) -> Result<Vec<PersonView>, Refused> {
         let room = self.get(room)?;
-        Ok(room.persons.iter().map(|(id, person)| room.person_view(id, person)).collect())
+        let bounds = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let persons = room.persons.range::<PersonId, _>(bounds).take(limit);
+        Ok(persons.map(|(id, person)| room.person_view(id, person)).collect())
     }
 
     /// Returns the host of a room.

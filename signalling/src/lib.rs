@@ -51,13 +51,13 @@ impl Signalling {
 
     /// Lets the sender of a probe in.
     fn admit(&self, action: Action<'_>, sender: &Sender) -> Result<(), Problem> {
-        self.gate.check(action, sender.token.as_deref())?;
+        self.gate.check(action, sender.shown())?;
         Ok(())
     }
 
     /// Lets the sender of an offer in. The session ends with the permit of the holder.
     fn open(&self, action: Action<'_>, sender: Sender) -> Result<(Admission, Holder), Problem> {
-        let (admission, permit) = self.gate.open(action, sender.token.as_deref())?;
+        let (admission, permit) = self.gate.open(action, sender.shown())?;
         let who = admission.principal(sender.network);
         Ok((admission, Holder { who, permit }))
     }

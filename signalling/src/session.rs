@@ -12,6 +12,7 @@ use axum::routing::patch;
 use metrics::counter;
 
 use onmic_http::Problem;
+use onmic_media::Denial;
 use onmic_media::metric::{GivenUp, WHEP_GIVEN_UP};
 use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
 use onmic_rtc::{NoPlace, OfferRefused, Rtc};
@@ -52,11 +53,13 @@ pub fn refused(refused: OfferRefused) -> Problem {
         OfferRefused::Malformed(_) => Problem::bad_request(detail),
         OfferRefused::NothingInCommon { have, .. } => Problem::new(StatusCode::NOT_ACCEPTABLE, detail).with_have(have),
         OfferRefused::NoPlace(why) => {
-            let status = match why {
-                NoPlace::Full => StatusCode::SERVICE_UNAVAILABLE,
-                NoPlace::Share(_) => StatusCode::TOO_MANY_REQUESTS,
+            let (status, denial) = match why {
+                NoPlace::Full => (StatusCode::SERVICE_UNAVAILABLE, Denial::Full),
+                NoPlace::Share(_) => (StatusCode::TOO_MANY_REQUESTS, Denial::Share),
             };
-            Problem::new(status, detail).with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+            Problem::new(status, detail)
+                .with_denial(denial)
+                .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
         }
         OfferRefused::Unavailable(unavailable) => unavailable.into(),
         OfferRefused::Stopping => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail),

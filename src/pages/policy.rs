@@ -10,8 +10,9 @@ use axum::response::Response;
 
 use onmic_http::Origins;
 
-/// The policy but for who may frame the pages. hls.js plays from `blob:` addresses, and its worker has one.
-const SOURCES: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+/// The policy but for who may frame the pages. hls.js plays from `blob:` addresses, and its worker has one. So have pictures that
+/// are fetched with a token.
+const SOURCES: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
                        media-src 'self' blob:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'";
 
 /// The headers of pages and their files.

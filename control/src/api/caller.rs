@@ -34,7 +34,7 @@ impl FromRequestParts<Api> for Caller {
         });
         let room = room.ok_or_else(|| Problem::bad_request("the address names no room"))??;
         let Ok(sender) = Sender::from_request_parts(parts, api).await;
-        let (by, who) = match api.gate.claims_in(&room, sender.token.as_deref())? {
+        let (by, who) = match api.gate.claims_in(&room, sender.shown())? {
             None => (Actor::admin(), None),
             Some(claims) => (claims.actor()?, claims.principal(sender.counted())),
         };

@@ -3,6 +3,7 @@
 //! Rights are checked before the upgrade, so a client with a bad token gets an HTTP answer. A client that reads too
 //! slowly, stays silent, sends a message that is too large or has lost its right is closed, with a code that tells the reason.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,8 +11,9 @@ use std::time::{Duration, Instant};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -20,9 +22,9 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use onmic_http::door::Foreign;
-use onmic_http::{BasePath, Problem, Sender};
+use onmic_http::{BasePath, Problem, SOCKET_PROTOCOL, Sender, offered};
 use onmic_media::name::Principal;
-use onmic_media::{Ending, Permit};
+use onmic_media::{Asked, Ending, Permit};
 use onmic_room::Authority;
 
 use super::Api;
@@ -60,7 +62,7 @@ pub struct EventsQuery {
     role: Option<Role>,
     /// The person to come back as, together with `key`.
     person: Option<String>,
-    /// The key from the last snapshot.
+    /// The key from the last snapshot. It may be offered as the subprotocol `key.…` instead.
     key: Option<String>,
     /// The epoch of the last snapshot, to go on together with `after`.
     epoch: Option<String>,
@@ -68,21 +70,37 @@ pub struct EventsQuery {
     after: Option<u64>,
 }
 
+/// The sender of a request for events, and the key that stands among the subprotocols.
+pub struct Comer {
+    sender: Sender,
+    key: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Comer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let sender = Sender::from_request_parts(parts, state).await?;
+        Ok(Self { sender, key: offered(&parts.headers, "key.").map(str::to_owned) })
+    }
+}
+
 /// Tells the events of a room and takes commands to it, over a WebSocket. docs/ROOMS.md describes the messages.
 #[utoipa::path(get, path = "/api/v1/rooms/{room}/events", tag = "rooms", security((), ("token" = [])),
-    params(("room" = String, Path), EventsQuery, ("token" = Option<String>, Query, description = "A JWT, where the server asks for tokens.")),
+    params(("room" = String, Path), EventsQuery, ("token" = Option<String>, Query, description = "A JWT, where the server asks for tokens."),
+        ("Sec-WebSocket-Protocol" = Option<String>, Header, description = "onmic.v1, and token.JWT and key.KEY, which then stand in no log of addresses.")),
     responses((status = 101, description = "Switches to WebSocket."), (status = 401), (status = 403),
         (status = 422, description = "The name, the person or the role is not valid."), (status = 426), (status = 429), (status = 503)))]
 pub async fn events(
     State(api): State<Api>,
     Path(room): Path<String>,
     query: Result<Query<EventsQuery>, QueryRejection>,
-    sender: Sender,
+    comer: Comer,
     base_path: BasePath,
     foreign: Option<Extension<Foreign>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let (entry, who, permit) = entry(&api, &room, query, sender)?;
+    let (entry, who, permit) = entry(&api, &room, query, comer)?;
     let upgrade = upgrade.map_err(|_| {
         // A page whose WebSocket was refused asks for the reason like this.
         let detail = "This address speaks WebSocket (RFC 6455). Connect to it with ws: or wss:.";
@@ -99,7 +117,8 @@ pub async fn events(
     let heard = Instant::now();
     let client =
         Client { connection, rate: Rate { api, who }, permit, mailbox, messages, base_path, heard, strikes: 0 };
-    let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
+    // A browser that offers subprotocols goes on only if one of them is taken.
+    let upgrade = upgrade.protocols([SOCKET_PROTOCOL]).max_message_size(limit).max_frame_size(limit);
     let upgrade = upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER);
     Ok(upgrade.on_upgrade(move |socket| async move {
         client.serve(socket).await;
@@ -111,7 +130,7 @@ fn entry(
     api: &Api,
     room: &str,
     query: Result<Query<EventsQuery>, QueryRejection>,
-    sender: Sender,
+    Comer { sender, key }: Comer,
 ) -> Result<(Entry, Option<Principal>, Permit), Problem> {
     let room: onmic_media::RoomName = room.parse()?;
     let Query(query) = query.map_err(|rejection| {
@@ -120,12 +139,12 @@ fn entry(
             format!("The query cannot be understood: {}.", rejection.body_text()),
         )
     })?;
-    let (claims, permit) = api.gate.enter(&room, sender.token.as_deref())?;
+    let (claims, permit) = api.gate.enter(&room, sender.shown())?;
     let (authority, person, token_name) = match &claims {
         None => (query.role.unwrap_or(Role::Viewer).into(), None, None),
         Some(claims) => (claims.authority(), claims.person()?, claims.name.clone()),
     };
-    let claimed = query.person.as_deref().map(id).transpose()?.map(|person| (person, query.key));
+    let claimed = query.person.as_deref().map(id).transpose()?.map(|person| (person, key.or(query.key)));
     let name = token_name.or(query.name).filter(|name| !name.is_empty());
     let trusted = claims.is_none();
     let who = claims.as_ref().and_then(|claims| claims.principal(sender.counted()));
@@ -295,8 +314,10 @@ async fn obey(connection: &Connection, rate: &Rate, text: Utf8Bytes) -> (Value, 
     }
 }
 
-/// Returns the rendered answer to a command.
+/// Returns the rendered answer to a command, and counts it if it denies something.
 fn answer(id: Value, done: Result<Done, Problem>) -> Bytes {
+    let denial = done.as_ref().err().and_then(Problem::denial);
+    denial.inspect(|denial| denial.count(Asked::WebSocket));
     let (changed, problem) = match done {
         Ok(done) => (Some(Box::new(done.changed)), None),
         Err(problem) => (None, serde_json::to_value(problem.body()).ok()),

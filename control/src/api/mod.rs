@@ -6,6 +6,7 @@ mod caller;
 mod commands;
 mod events;
 mod openapi;
+mod page;
 mod problem;
 mod rest;
 mod rooms;

@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 
 use onmic_http::Problem;
-use onmic_media::NoShare;
+use onmic_media::{Denial, NoShare};
 use onmic_room::{Refused, RefusedKind};
 
 use crate::rooms::refusal::{Denied, seconds};
@@ -22,6 +22,10 @@ impl From<Denied> for Problem {
             Denied::Stopping | Denied::NoShare(NoShare::Full(..)) => StatusCode::SERVICE_UNAVAILABLE,
         };
         let problem = Self::new(status, denied.to_string());
+        let problem = match denial(&denied) {
+            Some(denial) => problem.with_denial(denial),
+            None => problem,
+        };
         match denied {
             Denied::Refused(refused) => problem.with_code(refused.code()),
             Denied::TooFast(wait) => {
@@ -39,6 +43,23 @@ impl From<Denied> for Problem {
             Denied::Yourself => problem.with_code("yourself"),
             Denied::Impossible(_) | Denied::Text | Denied::Stopping => problem,
         }
+    }
+}
+
+/// Returns what a refusal denies, where its status alone says it less exactly.
+fn denial(denied: &Denied) -> Option<Denial> {
+    match denied {
+        Denied::TooFast(_) => Some(Denial::TooFast),
+        Denied::Banned(_) => Some(Denial::Banned),
+        Denied::BansFull(_) => Some(Denial::Full),
+        Denied::NoShare(why) => Some(why.into()),
+        Denied::Refused(refused) => (refused.kind() == RefusedKind::Full).then_some(Denial::Full),
+        Denied::ConnectionsFull
+        | Denied::Stopping
+        | Denied::Yourself
+        | Denied::Impossible(_)
+        | Denied::Text
+        | Denied::Ban => None,
     }
 }
 

@@ -18,6 +18,7 @@ use onmic_room::{Authority, Command, Input, Settings, Who};
 
 use super::caller::{Body, Caller, Of};
 use super::commands::{WireCommand, malformed, room_name, seat_no};
+use super::page::{Page, PageQuery};
 use super::problem::unprocessable;
 use super::{Api, events};
 use crate::rooms::event::Changed;
@@ -144,7 +145,7 @@ pub async fn create(
     }
     let is_new = api.rooms.open(&room, change.of(api.rooms.defaults().clone()))?;
     let state = api.rooms.room(&room).map(|(state, _)| state);
-    Ok(created(is_new, &format!("/api/v1/rooms/{room}"), state))
+    Ok(created(is_new, &format!("/api/v1/rooms/{room}"), state.as_deref()))
 }
 
 /// Changes the settings of a room. Absent members stay as they are.
@@ -157,7 +158,8 @@ pub async fn configure(
     Body(change): Body<RoomChange>,
 ) -> Result<Response, Problem> {
     api.rooms.configure(&caller.room, &caller.by, |before| change.of(before))?;
-    Ok(Json(api.rooms.room(&caller.room).map(|(state, _)| state)).into_response())
+    let state = api.rooms.room(&caller.room).map(|(state, _)| state);
+    Ok(Json(state.as_deref()).into_response())
 }
 
 /// Ends a room. Everybody on mic is sent away, and everybody connected is told.
@@ -168,18 +170,23 @@ pub async fn end(State(api): State<Api>, Caller { room, by, .. }: Caller) -> Res
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Everybody in a room.
+/// The people of a room, or as many of them as one answer has.
 #[derive(Serialize, ToSchema)]
 pub struct Persons {
     persons: Vec<wire::Person>,
+    /// The `after` of the request for those who follow; absent if nobody follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    next: Option<String>,
 }
 
-/// Lists everybody in the room, for its host and admins.
-#[utoipa::path(get, path = "/api/v1/rooms/{room}/persons", tag = "rooms", params(("room" = String, Path)),
-    responses((status = 200, body = Persons), (status = 401), (status = 403), (status = 404)))]
-pub async fn persons(State(api): State<Api>, caller: Caller) -> Result<Json<Persons>, Problem> {
-    let persons = api.rooms.persons(&caller.room, &caller.by)?;
-    Ok(Json(Persons { persons: persons.iter().map(wire::person).collect() }))
+/// Lists the people in the room by id, for its host and admins. Whoever wants all asks again with `next` as `after`.
+#[utoipa::path(get, path = "/api/v1/rooms/{room}/persons", tag = "rooms", params(("room" = String, Path), PageQuery),
+    responses((status = 200, body = Persons), (status = 401), (status = 403), (status = 404), (status = 422), (status = 429)))]
+pub async fn persons(State(api): State<Api>, caller: Caller, page: Page) -> Result<Json<Persons>, Problem> {
+    let persons = page.of(|part| api.rooms.persons(&caller.room, &caller.by, part))?;
+    let next = page.next(&persons, |person| person.person.as_str());
+    Ok(Json(Persons { persons: persons.iter().map(wire::person).collect(), next }))
 }
 
 /// Sends somebody out of the room: their connections end, and what they publish and watch in it. They may come back.
@@ -189,17 +196,24 @@ pub async fn kick(State(api): State<Api>, caller: Caller, Of(person): Of<String>
     caller.done(&api, WireCommand::Kick { person }).await
 }
 
-/// Everybody who is banned from a room.
+/// Those who are banned from a room, or as many of them as one answer has.
 #[derive(Serialize, ToSchema)]
 pub struct Bans {
     bans: Vec<wire::BanState>,
+    /// The `after` of the request for those who follow; absent if nobody follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    next: Option<String>,
 }
 
-/// Lists the bans of the room, for its host and admins.
-#[utoipa::path(get, path = "/api/v1/rooms/{room}/bans", tag = "rooms", params(("room" = String, Path)),
-    responses((status = 200, body = Bans), (status = 401), (status = 403), (status = 404)))]
-pub async fn bans(State(api): State<Api>, caller: Caller) -> Result<Json<Bans>, Problem> {
-    Ok(Json(Bans { bans: api.rooms.bans(&caller.room, &caller.by)? }))
+/// Lists the bans of the room by the id of the person, for its host and admins. Whoever wants all asks again with `next` as
+/// `after`.
+#[utoipa::path(get, path = "/api/v1/rooms/{room}/bans", tag = "rooms", params(("room" = String, Path), PageQuery),
+    responses((status = 200, body = Bans), (status = 401), (status = 403), (status = 404), (status = 422), (status = 429)))]
+pub async fn bans(State(api): State<Api>, caller: Caller, page: Page) -> Result<Json<Bans>, Problem> {
+    let bans = page.of(|part| api.rooms.bans(&caller.room, &caller.by, part))?;
+    let next = page.next(&bans, |ban| &ban.person);
+    Ok(Json(Bans { bans, next }))
 }
 
 /// A person to ban, and for how long.

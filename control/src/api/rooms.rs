@@ -8,10 +8,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use onmic_http::{Problem, token};
+use onmic_http::{Problem, Sender, token};
 use onmic_media::{Feed, Hub, MediaKind, Presence, RoomName, Source, WallTime};
 
 use super::Api;
@@ -38,9 +39,13 @@ pub struct Room {
     viewers: Audience,
     participants: Vec<Participant>,
     /// The host, the requests and the seats. Lists leave it out.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "raw")]
     #[schema(value_type = RoomState, required = false)]
-    state: Option<RoomState>,
+    state: Option<Arc<RawValue>>,
+}
+
+fn raw<S: Serializer>(state: &Option<Arc<RawValue>>, serializer: S) -> Result<S::Ok, S::Error> {
+    state.as_deref().serialize(serializer)
 }
 
 /// One source of a room.
@@ -112,8 +117,7 @@ pub struct Audio {
 pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     let claims = api.gate.claims(token(&headers, &uri))?;
     if let Some(claims) = claims.filter(|claims| !claims.covers_all()) {
-        let opened = |room: &RoomName| api.rooms.room(room).map(|(_, opened)| opened);
-        let listed = |room: RoomName| Room::listed(&api.hub, &room, opened(&room), Instant::now());
+        let listed = |room: RoomName| Room::listed(&api.hub, &room, api.rooms.opened(&room), Instant::now());
         let rooms = claims.only_room().and_then(listed).into_iter().collect();
         return Ok(Json(Rooms { rooms }).into_response());
     }
@@ -136,15 +140,10 @@ impl Rooms {
 /// Shows one room.
 #[utoipa::path(get, path = "/api/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path)),
     responses((status = 200, body = Room), (status = 401), (status = 403), (status = 404)))]
-pub async fn one(
-    State(api): State<Api>,
-    Path(room): Path<String>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Json<Room>, Problem> {
+pub async fn one(State(api): State<Api>, Path(room): Path<String>, sender: Sender) -> Result<Json<Room>, Problem> {
     use onmic_media::gate::{Action, Gate};
     let room: RoomName = room.parse()?;
-    api.gate.check(Action::Play(&room), token(&headers, &uri))?;
+    api.gate.check(Action::Play(&room), sender.shown())?;
     let sources = api.hub.sources_of(&room);
     let (state, opened) = api.rooms.room(&room).unzip();
     if sources.is_empty() && state.is_none() {

@@ -20,15 +20,16 @@ use tokio_util::sync::CancellationToken;
 use onmic_media::codec::vp8;
 use onmic_media::hub::HubLimits;
 use onmic_media::{
-    Action, Arrival, Date, Gate, Hub, NodeClock, Parameters, Protocol, Rendition, SourceName, Ticks, WallTime,
+    Action, Arrival, Date, Gate, Hub, NodeClock, Parameters, Protocol, Rendition, Shown, SourceName, Ticks, WallTime,
 };
-use onmic_room::{Authority, Limits, Mix, RoomName, Settings};
+use onmic_room::{Actor, Authority, Limits, Mix, RoomName, Settings};
 use onmic_stage::{ProgramState, Report};
 
 use super::Api;
 use crate::auth::TokenGate;
 use crate::rooms::look::{Layout, Look};
 use crate::rooms::mailbox::{Closing, Mailbox};
+use crate::rooms::order::Order;
 use crate::rooms::program::Stage;
 use crate::rooms::{Entry, Rooms, RoomsConfig};
 use crate::standing::Standing;
@@ -384,7 +385,7 @@ async fn the_stage_is_told_of_a_changed_look_and_its_reports_become_events() {
 async fn clients_are_told_of_the_end_of_a_room_and_of_the_node() {
     let server = Server::start("", |_| {}).await;
     let mut viewer = server.join("demo", "").await;
-    let input = onmic_room::Input::End { room: "demo".parse().unwrap(), by: onmic_room::Actor::admin() };
+    let input = onmic_room::Input::End { room: "demo".parse().unwrap(), by: Actor::admin() };
     server.rooms.apply(input).unwrap();
     assert_eq!(viewer.event("room-ended").await["reason"], "ended");
     assert_eq!(viewer.closed().await, 1000);
@@ -439,7 +440,7 @@ async fn dates_and_tickets_follow_a_system_clock_that_is_put_right_later() {
         let ticket = viewer.ticket().await;
         assert_is_now(&ticket["expires"]);
         let seat = "demo/anna".parse().unwrap();
-        assert!(server.gate.check(Action::Publish(&seat), ticket["token"].as_str()).is_ok());
+        assert!(server.gate.check(Action::Publish(&seat), Shown::token(ticket["token"].as_str())).is_ok());
     }
 }
 
@@ -469,4 +470,51 @@ async fn a_room_is_live_once_media_has_come_and_its_publisher_is_there() {
     assert_eq!(seen().await, is(false, "interrupted"), "an offer alone is not the publisher");
     again.arrived(now);
     assert_eq!(seen().await, is(true, "live"));
+}
+
+#[tokio::test]
+async fn a_long_list_is_answered_in_pages_by_id() {
+    let server = Server::start("", |config| config.clients = 1300).await;
+    let room: RoomName = "demo".parse().unwrap();
+    let enter = |number: usize| {
+        let (mailbox, messages) = Mailbox::new();
+        let entry = Entry {
+            room: room.clone(),
+            who: None,
+            authority: Authority::Viewer,
+            person: Some(format!("p{number:04}").parse().unwrap()),
+            claimed: None,
+            trusted: true,
+            name: None,
+            epoch: None,
+            after: None,
+        };
+        (server.rooms.enter(entry, &mailbox).unwrap(), messages)
+    };
+    let _held: Vec<_> = (0..1201).map(enter).collect();
+    let (mut lengths, mut listed, mut query) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let page = server.get(&format!("/api/v1/rooms/demo/persons{query}")).await;
+        let persons = page["persons"].as_array().unwrap();
+        lengths.push(persons.len());
+        listed.extend(persons.iter().map(|person| person["person"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        query = format!("?after={next}");
+    }
+    assert_eq!(lengths, [500, 500, 201]);
+    assert_eq!(listed, (0..1201).map(|number| format!("p{number:04}")).collect::<Vec<_>>());
+    let short = server.get("/api/v1/rooms/demo/persons?limit=2&after=p0003").await;
+    assert_eq!((&short["persons"][1]["person"], &short["next"]), (&json!("p0005"), &json!("p0005")));
+    for query in ["limit=0", "limit=501", "limit=few", "after=two%20words"] {
+        let refused = server.get(&format!("/api/v1/rooms/demo/persons?{query}")).await;
+        assert_eq!(refused["status"], 422, "{query}");
+    }
+    for person in ["anna", "ben", "carl"] {
+        let ban = Order::Ban(person.parse().unwrap(), (Duration::from_secs(60), String::new()));
+        server.rooms.order(&room, &Actor::admin(), ban).await.unwrap();
+    }
+    let first = server.get("/api/v1/rooms/demo/bans?limit=2").await;
+    assert_eq!((&first["bans"][1]["person"], &first["next"]), (&json!("ben"), &json!("ben")));
+    let rest = server.get("/api/v1/rooms/demo/bans?limit=2&after=ben").await;
+    assert_eq!((&rest["bans"][0]["person"], rest.get("next")), (&json!("carl"), None));
 }

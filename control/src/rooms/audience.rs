@@ -1,6 +1,6 @@
 //! Tells each room how many viewers watch it and how many people are in it, when that has changed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use onmic_media::{Hub, RoomName, ViewerKind};
 
@@ -35,14 +35,16 @@ impl Rooms {
     fn tell_audience(&self) {
         for (room, cell) in self.cells() {
             let viewers = count(&self.hub, &room);
-            let mut live = cell.live.lock();
-            let Some(live) = &mut *live else { continue };
-            let persons = live.persons.len();
-            if viewers == live.viewers && persons == live.persons_told {
-                continue;
-            }
-            (live.viewers, live.persons_told) = (viewers, persons);
-            self.tell_all(live, &room, Instant::now(), &RoomEvent::ViewersChanged { viewers, persons }, false);
+            // Nobody waits for an answer.
+            let _ = self.within(&room, &mut cell.live.lock(), |live| {
+                let Some(live) = live else { return };
+                let persons = live.persons.len();
+                if viewers == live.viewers && persons == live.persons_told {
+                    return;
+                }
+                (live.viewers, live.persons_told) = (viewers, persons);
+                self.tell_all(live, &room, self.now(), &RoomEvent::ViewersChanged { viewers, persons }, false);
+            });
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What a panic in the work for a room costs: that room. It ends, its clients are told so, and the others go on.
 //!
 //! The locks of rooms are not poisoned by a panic, so what a step has left half done has to go: the machine ends the room as it
-//! does by a command, or drops it where that panics too.
+//! does by a command, or drops it where that panics too. So whatever changes the live state of a room does it by
+//! [`Rooms::within`], and each step of the machine is guarded.
 
 use std::time::Instant;
 
@@ -16,8 +17,22 @@ use super::refusal::Denied;
 use super::{Desk, ROOM_THREAD, Rooms, Touched};
 
 impl Rooms {
+    /// Works on the live state of a room, whose lock is held. A room in which that panics ends.
+    pub(super) fn within<T>(
+        &self,
+        room: &RoomName,
+        live: &mut Option<Live>,
+        work: impl FnOnce(&mut Option<Live>) -> T,
+    ) -> Result<T, Refused> {
+        let outcome = guarded(ROOM_THREAD, || work(live));
+        outcome.ok_or_else(|| {
+            self.end_broken(room, live);
+            Refused::RoomUnknown(room.clone())
+        })
+    }
+
     /// Ends a room whose live state may be half changed. Its lock is held.
-    pub(super) fn end_broken(&self, room: &RoomName, live: &mut Option<Live>) {
+    fn end_broken(&self, room: &RoomName, live: &mut Option<Live>) {
         tracing::error!(%room, "a room failed and ends");
         let end = Input::End { room: room.clone(), by: Actor::admin() };
         if let Ok(step) = self.decide(end, |_, _| ()) {
@@ -58,7 +73,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::super::RoomsConfig;
-    use super::super::look::Look;
+    use super::super::look::{Layout, Look};
     use super::super::order::Order;
     use super::super::program::Stage;
     use super::super::tests::{enter, name};
@@ -116,6 +131,24 @@ mod tests {
         blue.order(Order::Chat("hello".to_owned())).await.unwrap();
         let (_again, _messages) = enter(&rooms, "red", "mia", Authority::Host);
         assert_eq!(names(&rooms), ["blue", "red"], "the name is free again");
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_what_somebody_asks_of_a_room_ends_it_and_is_answered() {
+        let rooms = rooms();
+        let (red, mut told) = enter(&rooms, "red", "mia", Authority::Host);
+        let (blue, _others) = enter(&rooms, "blue", "lin", Authority::Host);
+        let layout = || Order::Layout(Layout::SideBySide {});
+        let denied = red.order(layout()).await.err();
+        assert_eq!(denied, Some(Refused::RoomUnknown(name("red")).into()));
+        settle_left(&rooms);
+        assert_eq!(names(&rooms), ["blue"]);
+        let mut last = String::new();
+        while let Ok(message) = told.try_recv() {
+            last = String::from_utf8(message.to_vec()).unwrap();
+        }
+        assert!(last.contains("room-ended"), "{last}");
+        blue.order(layout()).await.unwrap();
     }
 
     #[test]

@@ -2,20 +2,20 @@
 //!
 //! Everything that somebody has opened ends at once and everywhere: their connections to events, what they publish, and what
 //! they watch by any protocol ([`onmic_media::permit`]). A viewer who is not connected to the events of the room is not known to
-//! the machine, and loses what they watch all the same.
+//! the machine, and loses what they watch all the same. A guest is held by whoever answers for them ([`super::guests`]).
 
 use std::time::{Duration, Instant};
 
 use onmic_media::{Ending, SourceName, Whose};
 use onmic_room::{Actor, Authority, Command, PersonId, Refused, RevokeReason, RoomName};
 
-use super::Rooms;
 use super::event::Changed;
 use super::live::Live;
 use super::mailbox::Closing;
 use super::order::Done;
 use super::refusal::{Denied, REASON_MAX};
 use super::wire::BanState;
+use super::{Part, Rooms};
 use crate::bans::{BANS_MAX, Ban, LONGEST};
 
 /// How long somebody who left the mic may go on watching their return feed. Their player goes over to the program meanwhile.
@@ -47,10 +47,13 @@ impl Rooms {
         self.standing.permits.end(&name.room, whose, Ending::PlaceLost, when, now);
     }
 
-    /// Ends everything that a person has open in a room.
+    /// Ends everything that a person has open in a room. For a guest, it ends what was opened without a name by whoever answers
+    /// for them: one who only watches is known by nothing else.
     pub(super) fn expel(&self, room: &RoomName, live: Option<&Live>, person: &PersonId, why: Ending, now: Instant) {
         let closed = live.map_or(0, |live| live.close(person, Closing::Permit(why)));
-        let ended = self.standing.permits.end(room, Whose::Person(person.clone()), why, now, now);
+        let guests = live.map_or(&[][..], |live| live.guests.principals(person));
+        let whose = guests.iter().cloned().map(Whose::Nameless).chain([Whose::Person(person.clone())]);
+        let ended: usize = whose.map(|whose| self.standing.permits.end(room, whose, why, now, now)).sum();
         if closed + ended > 0 {
             tracing::info!(%room, %person, why = why.name(), closed, ended, "somebody is sent out of a room");
         }
@@ -94,10 +97,15 @@ impl Rooms {
             return Err(Denied::Ban);
         }
         let now = self.now();
-        let ban = Ban { until: now + time, reason };
+        let cell = self.cell(room).ok();
+        let live = cell.as_ref().map(|cell| cell.live.lock());
+        let live_guests = live.as_ref().and_then(|live| (**live).as_ref()).map(|live| live.guests.principals(person));
+        let ban = Ban { until: now + time, reason, nameless: live_guests.unwrap_or_default().to_vec() };
         let told = self.wire().ban(person, &ban);
-        // It holds before they are sent out, so that they do not come back in between.
+        // It holds before they are sent out, so that they do not come back in between. The lock of the room is held, so that
+        // nobody else comes to answer for them.
         let created = self.standing.bans.ban(room, person, ban, now).map_err(|_| Denied::BansFull(BANS_MAX))?;
+        drop(live);
         self.note_bans(room);
         match self.send_out(room, by, person, Ending::Banned) {
             Ok(()) | Err(Denied::Refused(Refused::RoomUnknown(_))) => {}
@@ -114,10 +122,10 @@ impl Rooms {
         Ok(Done::default())
     }
 
-    /// Returns those who are banned from a room, to somebody who keeps order in it.
-    pub fn bans(&self, room: &RoomName, by: &Actor) -> Result<Vec<BanState>, Denied> {
+    /// Returns those who are banned from a room, by id, to somebody who keeps order in it.
+    pub fn bans(&self, room: &RoomName, by: &Actor, part: Part<'_>) -> Result<Vec<BanState>, Denied> {
         self.must_keep_order(room, by)?;
-        let bans = self.standing.bans.of(room, self.now());
+        let bans = self.standing.bans.page(room, part.after, part.limit, self.now());
         Ok(bans.iter().map(|(person, ban)| self.wire().ban(person, ban)).collect())
     }
 

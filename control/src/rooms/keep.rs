@@ -238,7 +238,7 @@ impl Rooms {
         live.persons_told = live.persons.len();
         live.mix = self.desk.lock().machine.outline(room).map(|view| view.mix).unwrap_or_default();
         for (participant, Good { id, person }) in grants {
-            self.standing.tickets.restore(SourceName::new(room, &participant), Good { id, person });
+            self.standing.tickets.restore(&SourceName::new(room, &participant), Good { id, person });
         }
         let cell = Cell { live: Mutex::new(Some(live)), ..Cell::default() };
         self.desk.lock().cells.insert(room.clone(), Arc::new(cell));

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use onmic_media::{Date, DateOffset, WallTime};
 use onmic_room::{Mix, ParticipantName, PersonId, RoomName, SeatView};
 
+use super::guests::Guests;
 use super::log::Log;
 use super::look::Look;
 use super::mailbox::{Closing, Mailbox};
@@ -37,6 +38,7 @@ pub struct Live {
     pub persons: HashMap<PersonId, Known>,
     clients: BTreeMap<u64, Arc<Mailbox>>,
     connections: HashMap<PersonId, Vec<u64>>,
+    pub guests: Guests,
     chat: VecDeque<Message>,
     /// The mix that the machine last decided on.
     pub mix: Mix,
@@ -64,6 +66,7 @@ impl Live {
             persons: HashMap::new(),
             clients: BTreeMap::new(),
             connections: HashMap::new(),
+            guests: Guests::default(),
             chat: VecDeque::new(),
             mix: Mix::default(),
             look: Look::default(),

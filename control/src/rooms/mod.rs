@@ -11,8 +11,10 @@ pub mod audience;
 mod broken;
 mod connection;
 mod decoder;
+mod entry;
 pub mod event;
 mod expel;
+mod guests;
 mod keep;
 mod kept;
 mod live;
@@ -35,7 +37,7 @@ pub mod words;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use metrics::{counter, gauge};
@@ -48,27 +50,27 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use onmic_media::life::guarded;
-use onmic_media::name::Principal;
-use onmic_media::{DropReason, Ending, Hub, NoShare, Share, Shares, SourceName, WallTime, metric};
+use onmic_media::{Ending, Hub, Shares, SourceName, WallTime, metric};
 use onmic_room::{
-    Actor, Authority, AvSync, Effect, Event, Input, Limits, PersonId, PersonView, Refused, RoomName, RoomView, Settings,
+    Actor, AvSync, Effect, Event, Input, Limits, PersonId, PersonView, Refused, RoomName, RoomView, Settings,
 };
 use onmic_stage::Reports;
 
 use decoder::Decoder;
-use event::{RoomEvent, ServerMessage, You};
+use event::{RoomEvent, ServerMessage};
 use keep::Keeper;
-use live::{CONNECTIONS_MAX, Known, Live};
-use mailbox::{Closing, Mailbox};
+use live::{Known, Live};
+use mailbox::Closing;
 use program::Stage;
 use rate::Rates;
 use refusal::Denied;
 use wire::{RoomState, Wire};
 
 pub use connection::Connection;
+pub use entry::Entry;
 pub use keep::Keeping;
 
-use crate::random::{self, GuestKeys};
+use crate::random::GuestKeys;
 use crate::standing::Standing;
 use crate::ticket::{Grant, Ticket};
 use crate::webhook::Outbox;
@@ -140,22 +142,13 @@ struct Step<T> {
     touched: Touched,
 }
 
-/// A person who comes to a room, and what they have seen already.
-pub struct Entry {
-    pub room: RoomName,
-    /// Who answers for the connection, if anybody has to.
-    pub who: Option<Principal>,
-    pub authority: Authority,
-    /// The person that the token names.
-    pub person: Option<PersonId>,
-    /// The person whom the client claims to be, and the key that proves it. Without a key the claim is believed only if
-    /// `trusted`.
-    pub claimed: Option<(PersonId, Option<String>)>,
-    /// Whether the server asks for no tokens.
-    pub trusted: bool,
-    pub name: Option<String>,
-    pub epoch: Option<String>,
-    pub after: Option<u64>,
+/// The part of a list that somebody asks for, which is by id.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The id after which it begins.
+    pub after: Option<&'a PersonId>,
+    /// The most entries of it.
+    pub limit: usize,
 }
 
 impl Rooms {
@@ -351,9 +344,8 @@ impl Rooms {
     /// Carries out one effect. A room in which that panics ends.
     fn carry_out(&self, room: &RoomName, live: &mut Option<Live>, now: Instant, effect: Effect) {
         self.note(room);
-        if guarded(ROOM_THREAD, || self.try_to_carry_out(room, live, now, effect)).is_none() {
-            self.end_broken(room, live);
-        }
+        // Whoever takes a step has its answer already, so nobody is told but the room.
+        let _ = self.within(room, live, |live| self.try_to_carry_out(room, live, now, effect));
     }
 
     fn try_to_carry_out(&self, room: &RoomName, live: &mut Option<Live>, now: Instant, effect: Effect) {
@@ -410,6 +402,7 @@ impl Rooms {
             }
             Event::PersonLeft { person } => {
                 live.persons.remove(&person.person);
+                live.guests.left(&person.person);
                 live.look.sources.remove(&person.person.participant());
             }
             Event::HostChanged { host } => {
@@ -461,150 +454,20 @@ impl Rooms {
         ticket
     }
 
-    /// Lets a person into a room. When this returns, `mailbox` holds the messages that they get first.
-    pub fn enter(self: &Arc<Self>, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Denied> {
-        if self.stop.is_cancelled() {
-            return Err(Denied::Stopping);
-        }
-        let share = self.clients.take(entry.who.clone()).inspect_err(|full| match full {
-            NoShare::Full(..) => DropReason::EventsFull.count(1),
-            NoShare::Principal(..) => DropReason::EventsShare.count(1),
-        })?;
-        let entered = self.enter_with(share, entry, mailbox);
-        gauge!(metric::ROOM_CLIENTS).set(self.clients.taken() as f64);
-        entered
-    }
-
-    fn enter_with(self: &Arc<Self>, share: Share, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Denied> {
-        let room = entry.room.clone();
-        loop {
-            let cell = self.desk.lock().cells.entry(room.clone()).or_default().clone();
-            let mut live = cell.live.lock();
-            self.carry_out_filed(&room, &cell, &mut live);
-            let (person, name) = self.recognise(live.as_ref(), &entry)?;
-            let by = Actor::new(person.clone(), entry.authority);
-            let authority = entry.authority;
-            let join = Input::Join { room: room.clone(), person: person.clone(), name: name.clone(), authority };
-            let mut desk = self.desk.lock();
-            if !desk.cells.get(&room).is_some_and(|current| Arc::ptr_eq(current, &cell)) {
-                continue; // The room has ended meanwhile. Its next life has another cell.
-            }
-            let step = match self.step(&mut desk, join, |machine, _| machine.outline(&room)) {
-                Ok(step) => step,
-                Err(denied) => {
-                    drop(desk);
-                    self.settle(&room, &cell, &mut live);
-                    return Err(denied);
-                }
-            };
-            // They are taken out with the desk held, so the snapshot shows the moment right after exactly these
-            // effects.
-            let filed = std::mem::take(&mut *cell.pending.lock());
-            drop(desk);
-            // Everybody is told the events first. Then this client gets its first message, and then its own tickets.
-            let (tickets, told): (Vec<_>, Vec<_>) =
-                filed.into_iter().partition(|(_, effect)| matches!(effect, Effect::Ticket(_)));
-            told.into_iter().for_each(|(now, effect)| self.carry_out(&room, &mut live, now, effect));
-            let client = self.next_client.fetch_add(1, Ordering::Relaxed);
-            if let Some(live) = &mut *live {
-                self.greet(live, step.answer.as_ref(), &entry, &by, &name, mailbox);
-                live.connect(client, person, mailbox.clone());
-            }
-            tickets.into_iter().for_each(|(now, effect)| self.carry_out(&room, &mut live, now, effect));
-            drop(live);
-            self.settle_all(step.touched);
-            return Ok(Connection { rooms: self.clone(), client, share: Some(share), room, by });
-        }
-    }
-
-    /// Returns the person who comes, and the name that others see.
-    fn recognise(&self, live: Option<&Live>, entry: &Entry) -> Result<(PersonId, String), Denied> {
-        let person = self.identify(live, entry);
-        if let Some(left) = self.standing.bans.left(&entry.room, &person, self.now()) {
-            return Err(Denied::Banned(left));
-        }
-        if live.is_some_and(|live| live.connections(&person) >= CONNECTIONS_MAX) {
-            return Err(Denied::ConnectionsFull);
-        }
-        let known = live.and_then(|live| live.persons.get(&person)).map(|known| known.name.clone());
-        let name = entry.name.clone().or(known).unwrap_or_else(|| person.to_string());
-        Ok((person, name))
-    }
-
-    /// Returns the person whom the token names, or whom the client proves to be, or else a new guest.
-    fn identify(&self, live: Option<&Live>, entry: &Entry) -> PersonId {
-        if let Some(person) = &entry.person {
-            return person.clone();
-        }
-        if let Some((person, key)) = &entry.claimed {
-            let fits = |key: &String| {
-                live.is_some_and(|live| self.guests.fits(key, entry.room.as_str(), person.as_str(), live.log.epoch()))
-            };
-            if key.as_ref().map_or(entry.trusted, fits) {
-                return person.clone();
-            }
-        }
-        loop {
-            let guest = random::guest().parse().expect("letters and a hyphen");
-            if live.is_none_or(|live| !live.persons.contains_key(&guest)) {
-                return guest;
-            }
-        }
-    }
-
-    fn greet(
-        &self,
-        live: &mut Live,
-        view: Option<&RoomView>,
-        entry: &Entry,
-        by: &Actor,
-        name: &str,
-        mailbox: &Mailbox,
-    ) {
-        let Some(room) = view.and_then(|view| self.rendered(live, view)) else { return };
-        let (epoch, number) = (live.log.epoch(), live.log.number());
-        let person = by.person.as_ref().map(PersonId::as_str).unwrap_or_default();
-        let you = You::new(person, self.guests.key(entry.room.as_str(), person, epoch), name, by.authority);
-        // A key that fits belongs to this epoch, so a client need not send an epoch along with it.
-        let seen = entry.epoch.as_deref().unwrap_or_else(|| {
-            let proven =
-                entry.claimed.as_ref().is_some_and(|(claimed, key)| claimed.as_str() == person && key.is_some());
-            if proven { epoch } else { "" }
-        });
-        match entry.after.and_then(|after| live.log.after(seen, after)) {
-            Some(missed) => {
-                mailbox.put(ServerMessage::Resumed { epoch, number, you }.render().into());
-                mailbox.put_all(missed.cloned().collect());
-            }
-            None => mailbox.put(ServerMessage::Snapshot { epoch, number, you, room: &room }.render().into()),
-        }
-    }
-
-    fn exit(&self, connection: &Connection) {
-        gauge!(metric::ROOM_CLIENTS).set(self.clients.taken() as f64);
-        let (room, Some(person)) = (&connection.room, &connection.by.person) else { return };
-        let Ok(cell) = self.cell(room) else { return };
-        let mut live = cell.live.lock();
-        if !live.as_mut().is_some_and(|live| live.disconnect(connection.client, person)) {
-            return;
-        }
-        let left = self.decide(Input::Leave { room: room.clone(), person: person.clone() }, |_, _| ());
-        drop(live);
-        match left {
-            Ok(step) => self.settle_all(step.touched),
-            Err(denied) => tracing::debug!(%room, %person, %denied, "somebody left a room that is gone"),
-        }
-    }
-
-    fn rendered(&self, live: &mut Live, view: &RoomView) -> Option<Arc<RawValue>> {
+    /// Returns the state of a room as it was rendered, if nothing has changed since.
+    fn rendered_before(&self, live: &Live) -> Option<Arc<RawValue>> {
         let dates = self.hub.calendar().offset();
-        if let Some((_, rendered)) = live.rendered.as_ref().filter(|(before, _)| *before == dates) {
-            return Some(rendered.clone());
-        }
-        let rendered: Box<RawValue> = event::render(&self.state(live, view));
-        let rendered: Arc<RawValue> = rendered.into();
-        live.rendered = Some((dates, rendered.clone()));
-        Some(rendered)
+        live.rendered.as_ref().filter(|(before, _)| *before == dates).map(|(_, rendered)| rendered.clone())
+    }
+
+    /// Returns the state of a room, of which `view` is the machine's part.
+    fn rendered(&self, live: &mut Live, view: &RoomView) -> Arc<RawValue> {
+        self.rendered_before(live).unwrap_or_else(|| {
+            let rendered: Box<RawValue> = event::render(&self.state(live, view));
+            let rendered: Arc<RawValue> = rendered.into();
+            live.rendered = Some((self.hub.calendar().offset(), rendered.clone()));
+            rendered
+        })
     }
 
     fn state(&self, live: &Live, view: &RoomView) -> RoomState {
@@ -613,20 +476,32 @@ impl Rooms {
         self.wire().room(view, |seat| live.is_speaking(seat), program, live.viewers, persons, live.chat())
     }
 
-    /// Returns a room as it is now, and when it began.
-    pub fn room(&self, room: &RoomName) -> Option<(RoomState, WallTime)> {
+    /// Returns a room as it is now, as JSON ([`RoomState`]), and when it began. It is rendered once for all who ask and come until
+    /// something changes.
+    pub fn room(&self, room: &RoomName) -> Option<(Arc<RawValue>, WallTime)> {
         let cell = self.cell(room).ok()?;
-        let live = cell.live.lock();
-        let live = live.as_ref()?;
-        let view = self.desk.lock().machine.outline(room)?;
-        Some((self.state(live, &view), live.opened))
+        let mut live = cell.live.lock();
+        let live = live.as_mut()?;
+        let state = match self.rendered_before(live) {
+            Some(state) => state,
+            None => {
+                let view = self.desk.lock().machine.outline(room)?;
+                self.rendered(live, &view)
+            }
+        };
+        Some((state, live.opened))
     }
 
-    /// Returns everybody in a room, by id, to somebody who directs it.
-    pub fn persons(&self, room: &RoomName, by: &Actor) -> Result<Vec<PersonView>, Denied> {
+    /// Returns when a room began, if there is one.
+    pub fn opened(&self, room: &RoomName) -> Option<WallTime> {
+        self.cell(room).ok()?.live.lock().as_ref().map(|live| live.opened)
+    }
+
+    /// Returns the people of a room, by id, to somebody who directs it.
+    pub fn persons(&self, room: &RoomName, by: &Actor, part: Part<'_>) -> Result<Vec<PersonView>, Denied> {
         let desk = self.desk.lock();
         desk.machine.authorize(room, by)?;
-        Ok(desk.machine.persons(room)?)
+        Ok(desk.machine.persons(room, part.after, part.limit)?)
     }
 
     /// Returns all rooms by name, and when they began.

@@ -168,8 +168,11 @@ impl Rooms {
         if text.is_empty() || text.chars().count() > TEXT_MAX || text.chars().any(|c| c.is_control() && c != '\n') {
             return Err(Denied::Text);
         }
-        let (mut live, now) = (cell.live.lock(), self.now());
-        let live = live.as_mut().ok_or_else(|| Refused::RoomUnknown(room.clone()))?;
+        self.within(room, &mut cell.live.lock(), |live| self.say(room, live.as_mut(), by, text))?
+    }
+
+    fn say(&self, room: &RoomName, live: Option<&mut Live>, by: &Actor, text: &str) -> Result<Done, Denied> {
+        let (live, now) = (live.ok_or_else(|| Refused::RoomUnknown(room.clone()))?, self.now());
         let name = match &by.person {
             None => String::new(),
             Some(person) => match live.persons.get(person) {
@@ -192,9 +195,18 @@ impl Rooms {
         by: &Actor,
         change: impl FnOnce(&mut Look) -> Result<(), Impossible>,
     ) -> Result<Done, Denied> {
-        let mut live = cell.live.lock();
+        self.within(room, &mut cell.live.lock(), |live| self.look_otherwise(room, live.as_mut(), by, change))?
+    }
+
+    fn look_otherwise(
+        &self,
+        room: &RoomName,
+        live: Option<&mut Live>,
+        by: &Actor,
+        change: impl FnOnce(&mut Look) -> Result<(), Impossible>,
+    ) -> Result<Done, Denied> {
         self.desk.lock().machine.authorize(room, by)?;
-        let live = live.as_mut().ok_or_else(|| Refused::RoomUnknown(room.clone()))?;
+        let live = live.ok_or_else(|| Refused::RoomUnknown(room.clone()))?;
         let mut look = live.look.clone(); // The pictures are shared, not copied.
         change(&mut look)?;
         let program = || live.told_program(room);
@@ -211,7 +223,10 @@ impl Rooms {
 
     /// Issues a fresh ticket for a place that the person has already.
     fn renew_ticket(&self, room: &RoomName, cell: &Cell, by: &Actor, who: &Who) -> Result<Done, Denied> {
-        let live = cell.live.lock();
+        self.within(room, &mut cell.live.lock(), |live| self.ticket_again(room, live.as_ref(), by, who))?
+    }
+
+    fn ticket_again(&self, room: &RoomName, live: Option<&Live>, by: &Actor, who: &Who) -> Result<Done, Denied> {
         let desk = self.desk.lock();
         let machine = &desk.machine;
         let person = machine.resolve(room, who)?;
@@ -229,7 +244,7 @@ impl Rooms {
         drop(desk);
         let name = SourceName::new(room, &participant);
         let grant = Grant { name: &name, person: &person, seat, expires_in };
-        let ticket = self.send_ticket(live.as_ref(), self.now(), &grant);
+        let ticket = self.send_ticket(live, self.now(), &grant);
         Ok(Changed { ticket: Some(ticket), ..Changed::default() }.into())
     }
 

@@ -4,7 +4,7 @@
 //! are the same to them. Backends, which have an admin's or a host's token that names no person, are trusted to keep their own
 //! rate, and so is everybody where no tokens are asked for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use onmic_media::bucket::Bucket;
@@ -53,9 +53,22 @@ impl Doing {
 /// The most principals whose rates are kept. Those who come beyond it go uncounted for the seconds until others are forgotten.
 const PRINCIPALS_MAX: usize = 100_000;
 
-/// The rates of all principals.
+/// After this long all buckets of a principal are full again, so nothing is lost when they are forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(20);
+
+/// How many others are looked at for each newcomer. Two, so that the table becomes smaller where most have gone.
+const LOOKED_AT: usize = 2;
+
+/// The rates of all principals. Every call costs the same few steps, whoever comes: nothing looks at all of them at once.
 #[derive(Debug, Default)]
-pub struct PrincipalRates(Mutex<HashMap<Principal, Own>>);
+pub struct PrincipalRates(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    own: HashMap<Principal, Own>,
+    /// Each principal of the table once, in the order in which they are looked at.
+    turns: VecDeque<Principal>,
+}
 
 #[derive(Debug)]
 struct Own {
@@ -69,32 +82,49 @@ struct Own {
 impl PrincipalRates {
     /// Counts what `who` does. The error is how long to wait.
     pub fn take(&self, who: &Principal, doing: Doing, now: Instant) -> Result<(), Duration> {
-        /// After this long all buckets are full again.
-        const FORGOTTEN: Duration = Duration::from_secs(20);
-        let mut all = self.0.lock();
-        if !all.contains_key(who) {
-            if all.len() >= PRINCIPALS_MAX {
-                all.retain(|_, own| now.saturating_duration_since(own.last) < FORGOTTEN);
-            }
-            if all.len() >= PRINCIPALS_MAX {
-                return Ok(());
-            }
+        let mut table = self.0.lock();
+        if let Some(own) = table.own.get_mut(who) {
+            return own.take(doing, now);
         }
+        for _ in 0..LOOKED_AT {
+            table.look_at_the_next(now);
+        }
+        if table.own.len() >= PRINCIPALS_MAX {
+            return Ok(());
+        }
+        table.turns.push_back(who.clone());
+        table.own.entry(who.clone()).or_insert_with(|| Own::new(now)).take(doing, now)
+    }
+}
+
+impl Table {
+    /// Forgets the principal whose turn it is, unless it has done something lately.
+    fn look_at_the_next(&mut self, now: Instant) {
+        let Some(next) = self.turns.pop_front() else { return };
+        let is_known = |own: &Own| now.saturating_duration_since(own.last) < FORGOTTEN;
+        if self.own.get(&next).is_some_and(is_known) {
+            self.turns.push_back(next);
+        } else {
+            self.own.remove(&next);
+        }
+    }
+}
+
+impl Own {
+    fn new(now: Instant) -> Self {
         let full = |doing: Doing| {
             let (each_second, burst) = doing.rate();
             Bucket::new(each_second, burst, now)
         };
-        let own = all.entry(who.clone()).or_insert_with(|| Own {
-            request: full(Doing::Request),
-            chat: full(Doing::Chat),
-            enter: full(Doing::Enter),
-            last: now,
-        });
-        own.last = own.last.max(now);
+        Self { request: full(Doing::Request), chat: full(Doing::Chat), enter: full(Doing::Enter), last: now }
+    }
+
+    fn take(&mut self, doing: Doing, now: Instant) -> Result<(), Duration> {
+        self.last = self.last.max(now);
         let bucket = match doing {
-            Doing::Request => &mut own.request,
-            Doing::Chat => &mut own.chat,
-            Doing::Enter => &mut own.enter,
+            Doing::Request => &mut self.request,
+            Doing::Chat => &mut self.chat,
+            Doing::Enter => &mut self.enter,
         };
         bucket.try_take(1.0, now)
     }
@@ -139,9 +169,40 @@ mod tests {
         for number in 0..PRINCIPALS_MAX {
             rates.take(&who(number), Doing::Request, start).unwrap();
         }
-        assert_eq!(rates.take(&who(PRINCIPALS_MAX), Doing::Request, start), Ok(()));
-        assert_eq!(rates.0.lock().len(), PRINCIPALS_MAX);
-        rates.take(&who(PRINCIPALS_MAX), Doing::Request, start + Duration::from_secs(20)).unwrap();
-        assert_eq!(rates.0.lock().len(), 1);
+        let known = |rates: &PrincipalRates| {
+            let table = rates.0.lock();
+            assert_eq!(table.own.len(), table.turns.len(), "each has one turn");
+            table.own.len()
+        };
+        for _ in 0..1000 {
+            assert_eq!(rates.take(&who(PRINCIPALS_MAX), Doing::Request, start), Ok(()), "one too many goes uncounted");
+        }
+        assert_eq!(known(&rates), PRINCIPALS_MAX);
+        let later = start + FORGOTTEN;
+        for newcomer in 0..10 {
+            rates.take(&who(PRINCIPALS_MAX + newcomer), Doing::Request, later).unwrap();
+        }
+        assert_eq!(known(&rates), PRINCIPALS_MAX - 10 * LOOKED_AT + 10, "each newcomer makes room for another");
+        let taken = (0..1000).filter(|_| rates.take(&who(PRINCIPALS_MAX), Doing::Request, later).is_ok()).count();
+        assert_eq!(taken, 499, "and is counted");
+    }
+
+    #[test]
+    fn a_principal_that_goes_on_is_not_forgotten_whoever_comes() {
+        let (rates, start) = (PrincipalRates::default(), Instant::now());
+        let who = |number: usize| Principal::Token(number.to_string().into());
+        let greedy = Principal::Token("greedy".into());
+        for second in 0..60 {
+            let now = start + Duration::from_secs(second);
+            let taken = (0..1000).filter(|_| rates.take(&greedy, Doing::Request, now).is_ok()).count();
+            assert_eq!(taken, if second == 0 { 500 } else { 100 }, "{second} s");
+            for number in 0..100 {
+                rates.take(&who(second as usize * 100 + number), Doing::Request, now).unwrap();
+            }
+        }
+        assert!(
+            rates.0.lock().own.len() <= 1 + 100 * (FORGOTTEN.as_secs() as usize + 20),
+            "those who rest are forgotten"
+        );
     }
 }

@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use onmic_media::SourceName;
-use onmic_media::life::guarded;
 use onmic_room::{ParticipantName, RoomName};
 use onmic_stage::{Report, Reports};
 
+use super::Rooms;
 use super::event::RoomEvent;
 use super::live::Live;
 use super::words::ProgramState;
-use super::{ROOM_THREAD, Rooms};
 
 impl Rooms {
     pub(super) async fn hear_all(&self, mut reports: Reports) {
@@ -26,16 +25,14 @@ impl Rooms {
         let (Report::Program(room, _) | Report::Speaking(room, _)) = &report;
         let Ok(cell) = self.cell(room) else { return };
         let mut live = cell.live.lock();
-        let heard = guarded(ROOM_THREAD, || {
-            let Some(live) = &mut *live else { return };
+        // Nobody waits for an answer.
+        let _ = self.within(room, &mut live, |live| {
+            let Some(live) = live else { return };
             match &report {
                 Report::Program(_, program) => self.set_program_state(live, room, now, (*program).into()),
                 Report::Speaking(_, sources) => self.set_speaking(live, room, now, sources),
             }
         });
-        if heard.is_none() {
-            self.end_broken(room, &mut live);
-        }
     }
 
     fn set_speaking(&self, live: &mut Live, room: &RoomName, now: Instant, sources: &[SourceName]) {

@@ -4,11 +4,12 @@ use std::thread;
 
 use onmic_media::hub::HubLimits;
 use onmic_media::{Hub, NodeClock};
-use onmic_room::{Command, Mix, Who};
+use onmic_room::{Authority, Command, Mix, Who};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 
 use super::look::{Look, OverlayBody};
+use super::mailbox::Mailbox;
 use super::order::Order;
 use super::*;
 use crate::ticket::Tickets;

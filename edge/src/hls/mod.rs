@@ -34,6 +34,7 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use onmic_http::Sender;
 use onmic_media::{Action, Budget, Feed, Gate, Hub, MediaKind, RoomName, Stage, TrackKey, metric};
 use onmic_packager::names::File;
 use onmic_packager::{Chain, Settings};
@@ -306,21 +307,22 @@ async fn index(
     Path(room): Path<String>,
     uri: Uri,
     client: Client,
+    sender: Sender,
     headers: HeaderMap,
 ) -> Response {
-    let answer = answer_index(&shared, &room, &uri, address(&client), &headers).await;
+    let answer = answer_index(&shared, &room, (&uri, &sender), address(&client), &headers).await;
     shared.requests.finish(Kind::Multivariant, answer)
 }
 
 async fn answer_index(
     shared: &Shared,
     room: &str,
-    uri: &Uri,
+    (uri, sender): (&Uri, &Sender),
     address: Option<IpAddr>,
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
     let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
-    admit(&*shared.gate, Action::Play(&room), headers, uri)?;
+    admit(&*shared.gate, Action::Play(&room), sender)?;
     let stream = shared.current(&room).await?;
     note(&stream, address, headers);
     let mut index = stream.index();
@@ -343,6 +345,7 @@ async fn file(
     Path((room, stream, name)): Path<(String, String, String)>,
     uri: Uri,
     client: Client,
+    sender: Sender,
     headers: HeaderMap,
 ) -> Response {
     let Some(file) = File::parse(&name) else {
@@ -356,7 +359,7 @@ async fn file(
     };
     let find = || {
         let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
-        admit(&*shared.gate, Action::PlayOn(&room), &headers, &uri)?;
+        admit(&*shared.gate, Action::PlayOn(&room), &sender)?;
         shared.stream(&room, &stream).ok_or(EdgeError::NoSuchFile)
     };
     let stream = match find() {

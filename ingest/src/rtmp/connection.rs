@@ -17,8 +17,8 @@ use onmic_media::name::Principal;
 use onmic_media::publication::{Ended, TakenOver};
 use onmic_media::viewers::Viewing;
 use onmic_media::{
-    Action, DropReason, Ending, FeedName, Gate, Hub, LeftOut, MediaKind, Next, NoShare, Permit, Protocol, Publication,
-    Share, Shares, TrackKey, ViewerKind,
+    Action, Asked, Denial, DropReason, Ending, FeedName, Gate, Hub, LeftOut, MediaKind, Next, NoShare, Permit,
+    Protocol, Publication, Share, Shares, Shown, TrackKey, ViewerKind,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
@@ -324,12 +324,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let link = &mut self.link;
         link.kind = "publish";
         link.subject = Some(key.name.to_string());
-        let (admission, permit) = match link.shared.gate.open(Action::Publish(&key.name), key.token.as_deref()) {
+        let network = link.network();
+        let shown = Shown { token: key.token.as_deref(), network: network.as_ref() };
+        let (admission, permit) = match link.shared.gate.open(Action::Publish(&key.name), shown) {
             Ok(opened) => opened,
-            Err(refusal) => {
-                link.session.refuse("NetStream.Publish.Denied", &refusal.to_string());
-                return;
-            }
+            Err(refusal) => return link.deny("NetStream.Publish.Denied", &refusal, &refusal.to_string()),
         };
         match link.shared.hub.publish(&key.name, admission.by(Protocol::Rtmp), now) {
             Ok(publication) => {
@@ -345,7 +344,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     PublishRefused::Busy(_) => "NetStream.Publish.BadName",
                     PublishRefused::Full(_) => "NetStream.Publish.Denied",
                 };
-                link.session.refuse(code, &refused.to_string());
+                link.deny(code, &refused, &refused.to_string());
             }
         }
     }
@@ -401,12 +400,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let link = &mut self.link;
         link.kind = "play";
         let action = if key.names_participant { Action::PlaySource(&key.name) } else { Action::Play(&key.name.room) };
-        let (admission, permit) = match link.shared.gate.open(action, key.token.as_deref()) {
+        let network = link.network();
+        let shown = Shown { token: key.token.as_deref(), network: network.as_ref() };
+        let (admission, permit) = match link.shared.gate.open(action, shown) {
             Ok(opened) => opened,
-            Err(refusal) => return link.session.refuse("NetStream.Play.Denied", &refusal.to_string()),
+            Err(refusal) => return link.deny("NetStream.Play.Denied", &refusal, &refusal.to_string()),
         };
-        let address = link.peer.ip();
-        let network = (!link.shared.proxies.contain(address)).then(|| Principal::at(address));
         let who = admission.owner.or(network);
         let share = match link.shared.players.take(who) {
             Ok(share) => share,
@@ -415,7 +414,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     NoShare::Full(..) => DropReason::RtmpPlayersFull.count(1),
                     NoShare::Principal(..) => DropReason::RtmpPlayersShare.count(1),
                 }
-                return link.session.refuse("NetStream.Play.Denied", &full.to_string());
+                return link.deny("NetStream.Play.Denied", &full, &full.to_string());
             }
         };
         (link.permit, link.share) = (permit, Some(share));
@@ -496,6 +495,18 @@ impl Role {
 }
 
 impl Link {
+    /// Returns the network of the peer. It is nobody's where everybody may be behind one address.
+    fn network(&self) -> Option<Principal> {
+        let address = self.peer.ip();
+        (!self.shared.proxies.contain(address)).then(|| Principal::at(address))
+    }
+
+    /// Tells the peer that it may not publish or play.
+    fn deny(&mut self, code: &str, why: impl Into<Denial>, sentence: &str) {
+        why.into().count(Asked::Rtmp);
+        self.session.refuse(code, sentence);
+    }
+
     fn report(&self, ended: &Result<End, Error>) {
         let (reason, error) = match ended {
             Ok(End::PeerLeft) => ("peer_left", None),

@@ -36,6 +36,15 @@ export function studioLook(speech: Speech, room: Room): { element: HTMLElement; 
     const others = room.state.program.overlays.filter(({ id }) => id !== overlay.id);
     send({ kind: 'set-overlays', overlays: [...others, overlay] });
   };
+  const thumb = (path: string) => {
+    const image = h('img', { alt: '', class: 'thumb' });
+    const show = (url: string) => {
+      image.onload = image.onerror = () => URL.revokeObjectURL(url); // Only a `blob:` URL holds something.
+      image.src = url;
+    };
+    room.picture(path).then(show, () => {}); // Without the picture the row is still there.
+    return image;
+  };
   const background = h('input', {
     type: 'color',
     onchange: () => send({ kind: 'set-look', background: background.value }),
@@ -103,10 +112,7 @@ export function studioLook(speech: Speech, room: Room): { element: HTMLElement; 
         ? [h('li', { class: 'nothing' }, say('look.none'))]
         : program.overlays.map((overlay) => {
             const title = overlay.kind === 'text' ? overlay.title || say('look.card') : say('look.logo');
-            const picture =
-              overlay.kind === 'image'
-                ? h('img', { src: room.address(overlay.image), alt: '', class: 'thumb' })
-                : mark('T', overlay.id);
+            const picture = overlay.kind === 'image' ? thumb(overlay.image) : mark('T', overlay.id);
             const edit = () => (overlay.kind === 'text' ? editCard(overlay) : editLogo(overlay));
             const remove = () =>
               send({ kind: 'set-overlays', overlays: program.overlays.filter(({ id }) => id !== overlay.id) });

@@ -163,16 +163,25 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Asks the server who is in the room. From then on `state.people` is complete. Only hosts may do this. */
   async loadPeople(): Promise<void> {
-    const { persons } = (await this.#get('/persons')) as { persons: Person[] };
-    this.#state = { ...this.#state, people: persons, persons: persons.length };
+    const people: Person[] = [];
+    let page: { persons: Person[]; next?: string } | undefined;
+    do {
+      const after = page?.next === undefined ? '' : `?after=${encodeURIComponent(page.next)}`;
+      page = (await this.#get(`/persons${after}`)) as { persons: Person[]; next?: string };
+      people.push(...page.persons);
+    } while (page.next !== undefined);
+    this.#state = { ...this.#state, people, persons: people.length };
     this.emit('state', this.#state);
   }
 
-  /** Returns the URL of a resource of the room that is fetched without headers, such as the image of an overlay. */
-  address(path: string): string {
-    const url = new URL(statedUrl(path, this.#base));
-    if (this.#token && /^https?:$/.test(url.protocol)) url.searchParams.set('token', this.#token);
-    return url.href;
+  /**
+   * Returns a URL for an `img` that shows a picture of the room, such as the image of an overlay. Where the server asks for a
+   * token, it is a `blob:` URL that the caller revokes, because the token must not stand in an address.
+   */
+  async picture(path: string): Promise<string> {
+    const url = statedUrl(path, this.#base);
+    if (!this.#token || new URL(url).origin !== this.#base.origin) return url;
+    return URL.createObjectURL(await (await this.#fetch(url)).blob());
   }
 
   /** Returns the other persons in the room, as far as this client knows them. */
@@ -194,7 +203,7 @@ export class Room extends Emitter<RoomEvents> {
   #connect(): void {
     clearTimeout(this.#retry);
     this.#become(this.#you ? 'lost' : 'connecting');
-    const socket = new WebSocket(this.#address());
+    const socket = new WebSocket(this.#address(), this.#protocols());
     this.#socket = socket;
     this.#openedAt = 0;
     socket.onopen = () => {
@@ -211,17 +220,23 @@ export class Room extends Emitter<RoomEvents> {
   #address(): string {
     const url = new URL(`${this.#resource}/events`);
     url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-    const remembered = this.#remembered();
     const query: Record<string, string | undefined> = {
-      token: this.#token,
       name: this.#name,
       role: this.#token ? undefined : this.#role,
-      ...remembered,
+      person: this.#remembered().person,
       after: this.#number === null ? undefined : String(this.#number),
       epoch: this.#number === null ? undefined : this.#epoch,
     };
     for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
     return url.href;
+  }
+
+  // Secrets are offered as subprotocols, because proxies log addresses. A browser takes no others than these characters there,
+  // and neither does the server: it refuses a connection whose token is missing.
+  #protocols(): string[] {
+    const secrets = { token: this.#token, key: this.#remembered().key };
+    const offered = Object.entries(secrets).filter(([, value]) => value && /^[\w.~-]+$/.test(value));
+    return ['onmic.v1', ...offered.map(([name, value]) => `${name}.${value}`)];
   }
 
   get #resource(): string {
@@ -274,13 +289,17 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   async #get(path: string): Promise<unknown> {
+    return (await this.#fetch(`${this.#resource}${path}`)).json();
+  }
+
+  async #fetch(url: string): Promise<Response> {
     const headers: Record<string, string> = this.#token ? { authorization: `Bearer ${this.#token}` } : {};
     const signal = AbortSignal.timeout(3000);
-    const response = await fetch(`${this.#resource}${path}`, { headers, cache: 'no-store', signal }).catch((error) => {
+    const response = await fetch(url, { headers, cache: 'no-store', signal }).catch((error) => {
       throw RequestError.unreachable(error);
     });
     if (!response.ok) throw new RequestError(await problemFrom(response));
-    return response.json();
+    return response;
   }
 
   #drop(): void {

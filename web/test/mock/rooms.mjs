@@ -39,12 +39,15 @@ export class MockRooms {
   upgrade(request, socket, head) {
     const url = new URL(request.url ?? '/', 'http://mock');
     const name = /^\/api\/v1\/rooms\/([^/]+)\/events$/.exec(url.pathname)?.[1];
-    if (!name || !this.allows(url.searchParams.get('token'))) {
+    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((protocol) => protocol.trim());
+    /** @param {string} name */
+    const secret = (name) => offered.find((protocol) => protocol.startsWith(`${name}.`))?.slice(name.length + 1);
+    if (!name || !this.allows(secret('token') ?? null)) {
       socket.end('HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n\r\n');
       return;
     }
     this.sockets.handleUpgrade(request, socket, head, (client) => {
-      this.get(decodeURIComponent(name)).enter(client, url.searchParams);
+      this.get(decodeURIComponent(name)).enter(client, url.searchParams, secret('key'));
     });
   }
 }
@@ -96,12 +99,12 @@ export class MockRoomState {
     for (const { sockets } of this.persons.values()) for (const socket of sockets) socket.terminate();
   }
 
-  /** @param {import('ws').WebSocket} socket @param {URLSearchParams} query */
-  enter(socket, query) {
+  /** @param {import('ws').WebSocket} socket @param {URLSearchParams} query @param {string} [proof] The key of the person. */
+  enter(socket, query, proof) {
     const known = this.persons.get(query.get('person') ?? '');
     const role = query.get('role') ?? 'viewer';
     const name = query.get('name') || '';
-    let person = known && known.key === query.get('key') ? known : undefined;
+    let person = known && known.key === proof ? known : undefined;
     if (!person) {
       const id = role === 'host' ? 'host-1' : `guest-${++this.guests}`;
       person = { person: id, key: `key-${id}`, name: name || id, role, sockets: new Set() };

@@ -16,8 +16,10 @@ class FakeSocket {
   onmessage: ((event: { data: string }) => void) | null = null;
   onclose: ((event: { code: number; reason: string }) => void) | null = null;
   readonly url: URL;
-  constructor(url: string) {
+  readonly protocols: string[];
+  constructor(url: string, protocols: string[] = []) {
     this.url = new URL(url);
+    this.protocols = protocols;
     FakeSocket.all.push(this);
   }
   send(text: string): void {
@@ -64,8 +66,9 @@ afterEach(() => {
 });
 
 it('a_connection_sends_token_and_name_and_receives_the_snapshot', () => {
-  const room = enter({ token: 'jwt' });
-  expect(FakeSocket.last.url.href).toBe('wss://node.example/api/v1/rooms/demo/events?token=jwt&name=Anna');
+  const room = enter({ token: 'jwt.a-b_c' });
+  expect(FakeSocket.last.url.href).toBe('wss://node.example/api/v1/rooms/demo/events?name=Anna');
+  expect(FakeSocket.last.protocols).toEqual(['onmic.v1', 'token.jwt.a-b_c']);
   FakeSocket.last.snapshot();
   expect([room.connection, room.you?.person, room.state.live]).toEqual(['open', 'guest-1', true]);
   room.close();
@@ -82,10 +85,10 @@ it('a_reconnect_is_the_same_person_and_gets_the_missed_events', async () => {
   expect(Object.fromEntries(searchParams)).toEqual({
     name: 'Anna',
     person: 'guest-1',
-    key: 'secret',
     after: '42',
     epoch: 'e1',
   });
+  expect(FakeSocket.last.protocols).toEqual(['onmic.v1', 'key.secret']);
   const you = { person: 'guest-1', name: 'Anna', role: 'viewer' };
   FakeSocket.last.open().say({ type: 'resumed', epoch: 'e1', number: 43, you });
   FakeSocket.last.say({ type: 'event', number: 42, at: '', event: { kind: 'room-ended' } }); // Known, so dropped.
@@ -94,12 +97,38 @@ it('a_reconnect_is_the_same_person_and_gets_the_missed_events', async () => {
   room.close();
 });
 
+it('what_cannot_be_a_subprotocol_is_not_offered', () => {
+  const room = enter({ token: 'no, "jwt"' });
+  expect(FakeSocket.last.protocols).toEqual(['onmic.v1']);
+  room.close();
+});
+
+it('a_picture_is_fetched_with_the_token_and_never_has_it_in_its_address', async () => {
+  const asked: [string, unknown][] = [];
+  vi.stubGlobal('fetch', (url: string, { headers }: { headers: unknown }) => {
+    asked.push([url, headers]);
+    return Promise.resolve(new Response('picture'));
+  });
+  const path = '/api/v1/rooms/demo/overlays/logo/image';
+  const open = enter();
+  expect(await open.picture(path)).toBe(`https://node.example${path}`);
+  open.close();
+  const room = enter({ token: 'jwt' });
+  expect(await room.picture('https://elsewhere.example/logo.png')).toBe('https://elsewhere.example/logo.png');
+  expect(asked).toEqual([]);
+  const shown = await room.picture(path);
+  expect(shown).toMatch(/^blob:/);
+  expect(asked).toEqual([[`https://node.example${path}`, { authorization: 'Bearer jwt' }]]);
+  URL.revokeObjectURL(shown);
+  room.close();
+});
+
 it('a_reload_is_the_same_person_too', () => {
   const before = enter();
   FakeSocket.last.snapshot();
   before.close();
   const room = enter();
-  expect(FakeSocket.last.url.searchParams.get('key')).toBe('secret');
+  expect(FakeSocket.last.protocols).toContain('key.secret');
   expect(FakeSocket.last.url.searchParams.get('after')).toBeNull();
   room.close();
 });
@@ -232,13 +261,22 @@ it('a_client_of_an_ended_room_does_not_reconnect_by_itself', async () => {
   room.close();
 });
 
-it('the_people_in_the_room_can_be_loaded', async () => {
-  const body = JSON.stringify({ persons: [{ person: 'li', name: 'Li', role: 'viewer' }] });
-  vi.stubGlobal('fetch', () => Promise.resolve(new Response(body)));
+it('the_people_in_the_room_are_loaded_page_by_page', async () => {
+  const [li, mo] = [
+    { person: 'li', name: 'Li', role: 'viewer' },
+    { person: 'mo', name: 'Mo', role: 'viewer' },
+  ];
+  const asked: string[] = [];
+  vi.stubGlobal('fetch', (url: string) => {
+    asked.push(new URL(url).search);
+    const page = asked.length === 1 ? { persons: [li], next: 'li' } : { persons: [mo] };
+    return Promise.resolve(new Response(JSON.stringify(page)));
+  });
   const room = enter();
   FakeSocket.last.snapshot();
   await room.loadPeople();
-  expect(room.others()).toEqual([{ person: 'li', name: 'Li', role: 'viewer' }]);
+  expect(asked).toEqual(['', '?after=li']);
+  expect([room.others(), room.state.persons]).toEqual([[li, mo], 2]);
   room.close();
 });
 
@@ -247,6 +285,7 @@ it('a_new_name_is_sent_by_reconnecting', () => {
   FakeSocket.last.snapshot();
   room.rename('Anna B');
   expect(FakeSocket.all.length).toBe(2);
-  expect(Object.fromEntries(FakeSocket.last.url.searchParams)).toMatchObject({ name: 'Anna B', key: 'secret' });
+  expect(FakeSocket.last.url.searchParams.get('name')).toBe('Anna B');
+  expect(FakeSocket.last.protocols).toContain('key.secret');
   room.close();
 });

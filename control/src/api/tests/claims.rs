@@ -1,6 +1,7 @@
 //! Claims as clients see them: how a token ends, and what a kick and a ban leave.
 
 use onmic_media::Permit;
+use onmic_media::name::Principal;
 
 use super::*;
 
@@ -38,7 +39,7 @@ impl Server {
     /// Opens the program for a viewer, as a session of any protocol does.
     fn watches(&self, person: &str) -> Result<Permit, onmic_media::gate::Refusal> {
         let room = "demo".parse().unwrap();
-        self.gate.open(Action::Play(&room), Some(&token("viewer", person))).map(|(_, permit)| permit)
+        self.gate.open(Action::Play(&room), Shown::token(Some(&token("viewer", person)))).map(|(_, permit)| permit)
     }
 }
 
@@ -101,7 +102,10 @@ async fn somebody_who_is_banned_is_refused_everywhere_until_the_ban_is_lifted() 
         server.send("POST", "/api/v1/rooms/demo/chat", &token("viewer", "ben"), r#"{"text":"hi"}"#).await.0,
         403
     );
-    let playing_on = |token: &str| server.gate.check(Action::PlayOn(&"demo".parse().unwrap()), Some(token)).is_ok();
+    let playing_on = |token: &str| {
+        let shown = Shown::token(Some(token));
+        server.gate.check(Action::PlayOn(&"demo".parse().unwrap()), shown).is_ok()
+    };
     assert!(!playing_on(&token("viewer", "ben")) && playing_on(&token("viewer", "anna")));
 
     let (status, list) = server.send("GET", "/api/v1/rooms/demo/bans", &token("host", "mia"), "").await;
@@ -148,4 +152,96 @@ async fn without_a_secret_a_person_who_is_banned_does_not_come_in_under_their_id
     assert_eq!(host.ask(json!({"kind": "ban", "person": "ben", "seconds": 60})).await["ok"], true);
     assert_eq!(server.connect("demo", "person=ben").await.err(), Some(StatusCode::FORBIDDEN));
     server.join("demo", "person=anna").await;
+}
+
+/// Returns a token that names nobody. Without an id, the network that it comes from answers for it.
+fn nameless(id: Option<&str>) -> String {
+    let mut claims = json!({"exp": 4_000_000_000_u64, "room": "demo", "role": "viewer"});
+    if let Some(id) = id {
+        claims["jti"] = json!(id);
+    }
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+}
+
+#[tokio::test]
+async fn a_guest_who_is_banned_does_not_come_back_as_another_guest() {
+    let network = Principal::at("127.0.0.1".parse().unwrap());
+    for (own, other) in [(Some("t1"), Some("t2")), (Some("t1"), None), (None, Some("t2"))] {
+        let server = Server::start(SECRET, |_| {}).await;
+        let mut host = server.join("demo", &query("host", "mia")).await;
+        let enters = async |id| server.connect("demo", &format!("token={}", nameless(id))).await;
+        let watches = |id| {
+            let token = nameless(id);
+            let shown = Shown { token: Some(&token), network: Some(&network) };
+            server.gate.open(Action::Play(&"demo".parse().unwrap()), shown).map(|(_, permit)| permit)
+        };
+        let mut guest = server.join("demo", &format!("token={}", nameless(own))).await;
+        let mut twin = enters(own).await.unwrap();
+        let (watching, bystander) = (watches(own).unwrap(), watches(other).unwrap());
+        let mut others = server.join("demo", &format!("token={}", nameless(other))).await;
+
+        host.ask(json!({"kind": "kick", "person": guest.person()})).await;
+        assert_eq!((guest.closed().await, twin.closed().await), (4403, 4403), "{own:?}");
+        assert!(watching.ended().is_some() && bystander.ended().is_none(), "{own:?} is kicked");
+        assert!(watches(own).is_ok(), "whoever is kicked may come back");
+
+        let mut guest = server.join("demo", &format!("token={}", nameless(own))).await;
+        let (person, watching) = (guest.person(), watches(own).unwrap());
+        let banned = host.ask(json!({"kind": "ban", "person": person, "seconds": 3600})).await;
+        assert_eq!(banned["ok"], true, "{banned}");
+        assert_eq!(guest.closed().await, 4403);
+        assert!(watching.ended().is_some() && bystander.ended().is_none(), "{own:?} is banned");
+        assert_eq!(enters(own).await.err(), Some(StatusCode::FORBIDDEN), "{own:?}");
+        assert!(watches(own).unwrap_err().to_string().contains("banned"));
+        assert_eq!(others.ask(json!({"kind": "chat", "text": "hello"})).await["ok"], true, "{other:?} goes on");
+        assert!(enters(other).await.is_ok() && watches(other).is_ok());
+        server.join("demo", &query("viewer", "ben")).await;
+
+        let lift = format!("/api/v1/rooms/demo/bans/{person}");
+        assert_eq!(server.send("DELETE", &lift, &token("host", "mia"), "").await.0, 204);
+        assert!(enters(own).await.is_ok() && watches(own).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_guest_who_has_just_left_is_held_by_a_ban() {
+    let server = Server::start(SECRET, |config| config.defaults.timeouts.presence = Duration::from_millis(100)).await;
+    let mut host = server.join("demo", &query("host", "mia")).await;
+    let guest = server.join("demo", &format!("token={}", nameless(Some("t1")))).await;
+    let person = guest.person();
+    drop(guest);
+    host.event("person-left").await;
+    assert_eq!(host.ask(json!({"kind": "ban", "person": person, "seconds": 60})).await["ok"], true);
+    assert_eq!(
+        server.connect("demo", &format!("token={}", nameless(Some("t1")))).await.err(),
+        Some(StatusCode::FORBIDDEN)
+    );
+}
+
+#[tokio::test]
+async fn a_websocket_brings_its_token_and_key_in_no_address() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let connect = async |query: &str, protocols: &str| {
+        let url = format!("ws://{}/api/v1/rooms/demo/events?{query}", server.address);
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", protocols.parse().unwrap());
+        match connect_async(request).await {
+            Ok((socket, answer)) => {
+                assert_eq!(answer.headers()["sec-websocket-protocol"], "onmic.v1");
+                let mut client = Client { socket, hello: Value::Null, ids: 0 };
+                client.hello = client.next().await;
+                Ok(client)
+            }
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let own = nameless(Some("t1"));
+    let guest = connect("", &format!("onmic.v1, token.{own}")).await.unwrap_or_else(|status| panic!("{status}"));
+    let (person, key) = (guest.person(), guest.hello["you"]["key"].as_str().unwrap().to_owned());
+    let protocols = format!("onmic.v1, token.{own}, key.{key}");
+    let same = connect(&format!("person={person}"), &protocols).await.unwrap_or_else(|status| panic!("{status}"));
+    assert_eq!(same.person(), person, "the key proves who they are");
+    assert_eq!(connect("", "onmic.v1, token.nonsense").await.err(), Some(401));
+    assert_eq!(connect("", "onmic.v1").await.err(), Some(401));
 }

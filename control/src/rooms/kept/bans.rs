@@ -5,11 +5,13 @@
 //! then.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use onmic_media::Date;
+use onmic_media::name::Principal;
 use onmic_room::{PersonId, RoomName};
 
 use super::{Unreadable, must_have_version};
@@ -23,13 +25,23 @@ const VERSION: u32 = 1;
 pub struct KeptBans {
     pub room: RoomName,
     written: Date,
-    bans: Vec<(PersonId, Date, String)>,
+    bans: Vec<(PersonId, Kept)>,
+}
+
+/// What is kept of one ban.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Kept {
+    until: Date,
+    reason: String,
+    nameless: Vec<Principal>,
 }
 
 impl KeptBans {
     /// Makes what is kept of bans at the date `written`. `date` gives moments their dates.
     pub fn of(room: &RoomName, bans: &[(PersonId, Ban)], written: Date, date: impl Fn(Instant) -> Date) -> Self {
-        let kept = bans.iter().map(|(person, ban)| (person.clone(), date(ban.until), ban.reason.clone()));
+        let kept = bans.iter().map(|(person, Ban { until, reason, nameless })| {
+            (person.clone(), Kept { until: date(*until), reason: reason.clone(), nameless: nameless.clone() })
+        });
         Self { room: room.clone(), written, bans: kept.collect() }
     }
 
@@ -41,17 +53,19 @@ impl KeptBans {
     /// Returns the bans that are not over at `now`, which has the date `today`.
     pub fn bans(&self, now: Instant, today: Date) -> Vec<(PersonId, Ban)> {
         let from = today.max(self.written);
-        let not_over = |(person, until, reason): &(PersonId, Date, String)| {
+        let not_over = |(person, Kept { until, reason, nameless }): &(PersonId, Kept)| {
             let left = Duration::from_micros(u64::try_from(until.micros_since(from)).ok()?).min(LONGEST);
-            (!left.is_zero()).then(|| (person.clone(), Ban { until: now + left, reason: reason.clone() }))
+            let ban = || Ban { until: now + left, reason: reason.clone(), nameless: nameless.clone() };
+            (!left.is_zero()).then(|| (person.clone(), ban()))
         };
         self.bans.iter().filter_map(not_over).collect()
     }
 
     /// Returns the record.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let bans = self.bans.iter().map(|(person, until, reason)| {
-            (person.to_string(), KeptBan { until: until.micros(), reason: reason.clone() })
+        let bans = self.bans.iter().map(|(person, Kept { until, reason, nameless })| {
+            let nameless = nameless.iter().cloned().map(KeptPrincipal::from).collect();
+            (person.to_string(), KeptBan { until: until.micros(), reason: reason.clone(), nameless })
         });
         let record = Record { version: VERSION, written: self.written.micros(), bans: bans.collect() };
         serde_json::to_vec(&record).expect("texts and numbers are JSON")
@@ -61,7 +75,10 @@ impl KeptBans {
     pub fn read(room: &str, bytes: &[u8]) -> Result<Self, Unreadable> {
         must_have_version(bytes, VERSION)?;
         let record: Record = serde_json::from_slice(bytes)?;
-        let bans = record.bans.into_iter().map(|(person, ban)| Ok((person.parse()?, Date(ban.until), ban.reason)));
+        let bans = record.bans.into_iter().map(|(person, KeptBan { until, reason, nameless })| {
+            let nameless = nameless.into_iter().map(Principal::from).collect();
+            Ok((person.parse()?, Kept { until: Date(until), reason, nameless }))
+        });
         Ok(Self { room: room.parse()?, written: Date(record.written), bans: bans.collect::<Result<_, Unreadable>>()? })
     }
 }
@@ -80,6 +97,34 @@ struct KeptBan {
     /// In microseconds since 1970.
     until: u64,
     reason: String,
+    /// Records of servers that held no principals have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    nameless: Vec<KeptPrincipal>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KeptPrincipal {
+    Token(Box<str>),
+    Network(IpAddr),
+}
+
+impl From<Principal> for KeptPrincipal {
+    fn from(who: Principal) -> Self {
+        match who {
+            Principal::Token(id) => Self::Token(id),
+            Principal::Network(address) => Self::Network(address),
+        }
+    }
+}
+
+impl From<KeptPrincipal> for Principal {
+    fn from(kept: KeptPrincipal) -> Self {
+        match kept {
+            KeptPrincipal::Token(id) => Self::Token(id),
+            KeptPrincipal::Network(address) => Self::at(address),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -92,10 +137,24 @@ mod tests {
         WRITTEN.offset_micros(seconds * 1_000_000)
     }
 
-    /// The bans of anna for 10 s and of ben for 60 s.
+    /// The bans of anna for 10 s and of ben, who was a guest, for 60 s.
     fn kept() -> KeptBans {
-        let ban = |person: &str, seconds| (person.parse().unwrap(), after(seconds), "spam".to_owned());
-        KeptBans { room: "red".parse().unwrap(), written: WRITTEN, bans: vec![ban("anna", 10), ban("ben", 60)] }
+        let ban = |person: &str, seconds, nameless: Vec<Principal>| {
+            (person.parse().unwrap(), Kept { until: after(seconds), reason: "spam".to_owned(), nameless })
+        };
+        let who = ["192.0.2.7", "2001:db8:1:2::"].map(|address| Principal::at(address.parse().unwrap()));
+        let nameless = [Principal::Token("t1".into())].into_iter().chain(who).collect();
+        let bans = vec![ban("anna", 10, Vec::new()), ban("ben", 60, nameless)];
+        KeptBans { room: "red".parse().unwrap(), written: WRITTEN, bans }
+    }
+
+    #[test]
+    fn a_record_of_a_server_that_held_no_principals_is_read() {
+        let record =
+            br#"{"version":1,"written":1700000000000000,"bans":{"anna":{"until":1700000010000000,"reason":"spam"}}}"#;
+        let mut expected = kept();
+        expected.bans.truncate(1);
+        assert_eq!(KeptBans::read("red", record), Ok(expected));
     }
 
     #[test]
@@ -131,7 +190,7 @@ mod tests {
     fn no_ban_is_longer_than_the_longest() {
         let now = Instant::now();
         let mut kept = kept();
-        kept.bans[0].1 = Date(u64::MAX);
+        kept.bans[0].1.until = Date(u64::MAX);
         assert_eq!(kept.bans(now, WRITTEN)[0].1.until, now + LONGEST);
     }
 }

@@ -238,8 +238,13 @@ impl World {
     ) -> Option<usize> {
         let who = Principal::at(SERVER.ip());
         let Taken { id, place, .. } = self.places.take(Purpose::Publish, who).unwrap();
-        let grant =
-            Grant { room: "demo".parse().unwrap(), person: None, place: None, until: Some(self.permitted_until) };
+        let grant = Grant {
+            room: "demo".parse().unwrap(),
+            person: None,
+            nameless: None,
+            place: None,
+            until: Some(self.permitted_until),
+        };
         let ours = Credentials::generate();
         let answer = negotiate::answer(offer, (7, &ours, IDENTITY.fingerprint()), &[SERVER], accepts);
         let answer = Answered::parse(&answer).unwrap();

@@ -1,0 +1,183 @@
+//! How people come to a room and leave it: who they are, and what they are told first.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use metrics::gauge;
+
+use onmic_media::name::Principal;
+use onmic_media::{DropReason, NoShare, Share, metric};
+use onmic_room::{Actor, Authority, Effect, Input, PersonId, RoomName, RoomView};
+
+use super::event::{ServerMessage, You};
+use super::live::{CONNECTIONS_MAX, Live};
+use super::mailbox::Mailbox;
+use super::refusal::Denied;
+use super::{Connection, Rooms};
+use crate::random;
+
+/// A person who comes to a room, and what they have seen already.
+pub struct Entry {
+    pub room: RoomName,
+    /// Who answers for the connection, if anybody has to.
+    pub who: Option<Principal>,
+    pub authority: Authority,
+    /// The person that the token names.
+    pub person: Option<PersonId>,
+    /// The person whom the client claims to be, and the key that proves it. Without a key the claim is believed only if
+    /// `trusted`.
+    pub claimed: Option<(PersonId, Option<String>)>,
+    /// Whether the server asks for no tokens.
+    pub trusted: bool,
+    pub name: Option<String>,
+    pub epoch: Option<String>,
+    pub after: Option<u64>,
+}
+
+impl Rooms {
+    /// Lets a person into a room. When this returns, `mailbox` holds the messages that they get first.
+    pub fn enter(self: &Arc<Self>, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Denied> {
+        if self.stop.is_cancelled() {
+            return Err(Denied::Stopping);
+        }
+        let share = self.clients.take(entry.who.clone()).inspect_err(|full| match full {
+            NoShare::Full(..) => DropReason::EventsFull.count(1),
+            NoShare::Principal(..) => DropReason::EventsShare.count(1),
+        })?;
+        let entered = self.enter_with(share, entry, mailbox);
+        gauge!(metric::ROOM_CLIENTS).set(self.clients.taken() as f64);
+        entered
+    }
+
+    fn enter_with(self: &Arc<Self>, share: Share, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Denied> {
+        let room = entry.room.clone();
+        loop {
+            let cell = self.desk.lock().cells.entry(room.clone()).or_default().clone();
+            let mut live = cell.live.lock();
+            self.carry_out_filed(&room, &cell, &mut live);
+            let (person, name) = match self.recognise(live.as_ref(), &entry) {
+                Ok(recognised) => recognised,
+                Err(denied) => {
+                    self.settle(&room, &cell, &mut live); // There may be no such room, and nothing stays of it then.
+                    return Err(denied);
+                }
+            };
+            let by = Actor::new(person.clone(), entry.authority);
+            let authority = entry.authority;
+            let join = Input::Join { room: room.clone(), person: person.clone(), name: name.clone(), authority };
+            let mut desk = self.desk.lock();
+            if !desk.cells.get(&room).is_some_and(|current| Arc::ptr_eq(current, &cell)) {
+                continue; // The room has ended meanwhile. Its next life has another cell.
+            }
+            let step = match self.step(&mut desk, join, |machine, _| machine.outline(&room)) {
+                Ok(step) => step,
+                Err(denied) => {
+                    drop(desk);
+                    self.settle(&room, &cell, &mut live);
+                    return Err(denied);
+                }
+            };
+            // They are taken out with the desk held, so the snapshot shows the moment right after exactly these
+            // effects.
+            let filed = std::mem::take(&mut *cell.pending.lock());
+            drop(desk);
+            // Everybody is told the events first. Then this client gets its first message, and then its own tickets.
+            let (tickets, told): (Vec<_>, Vec<_>) =
+                filed.into_iter().partition(|(_, effect)| matches!(effect, Effect::Ticket(_)));
+            told.into_iter().for_each(|(now, effect)| self.carry_out(&room, &mut live, now, effect));
+            let client = self.next_client.fetch_add(1, Ordering::Relaxed);
+            let connected = self.within(&room, &mut live, |live| {
+                let Some(live) = live else { return };
+                self.greet(live, step.answer.as_ref(), &entry, &by, &name, mailbox);
+                if let (None, Some(who)) = (&entry.person, &entry.who) {
+                    live.guests.came(&person, who.clone());
+                }
+                live.connect(client, person, mailbox.clone());
+            });
+            tickets.into_iter().for_each(|(now, effect)| self.carry_out(&room, &mut live, now, effect));
+            drop(live);
+            self.settle_all(step.touched);
+            connected?;
+            return Ok(Connection { rooms: self.clone(), client, share: Some(share), room, by });
+        }
+    }
+
+    /// Returns the person who comes, and the name that others see.
+    fn recognise(&self, live: Option<&Live>, entry: &Entry) -> Result<(PersonId, String), Denied> {
+        let person = self.identify(live, entry);
+        if let Some(left) = self.standing.bans.left(&entry.room, &person, self.now()) {
+            return Err(Denied::Banned(left));
+        }
+        if live.is_some_and(|live| live.connections(&person) >= CONNECTIONS_MAX) {
+            return Err(Denied::ConnectionsFull);
+        }
+        let known = live.and_then(|live| live.persons.get(&person)).map(|known| known.name.clone());
+        let name = entry.name.clone().or(known).unwrap_or_else(|| person.to_string());
+        Ok((person, name))
+    }
+
+    /// Returns the person whom the token names, or whom the client proves to be, or else a new guest.
+    fn identify(&self, live: Option<&Live>, entry: &Entry) -> PersonId {
+        if let Some(person) = &entry.person {
+            return person.clone();
+        }
+        if let Some((person, key)) = &entry.claimed {
+            let fits = |key: &String| {
+                live.is_some_and(|live| self.guests.fits(key, entry.room.as_str(), person.as_str(), live.log.epoch()))
+            };
+            if key.as_ref().map_or(entry.trusted, fits) {
+                return person.clone();
+            }
+        }
+        loop {
+            let guest = random::guest().parse().expect("letters and a hyphen");
+            if live.is_none_or(|live| !live.persons.contains_key(&guest)) {
+                return guest;
+            }
+        }
+    }
+
+    fn greet(
+        &self,
+        live: &mut Live,
+        view: Option<&RoomView>,
+        entry: &Entry,
+        by: &Actor,
+        name: &str,
+        mailbox: &Mailbox,
+    ) {
+        let Some(room) = view.map(|view| self.rendered(live, view)) else { return };
+        let (epoch, number) = (live.log.epoch(), live.log.number());
+        let person = by.person.as_ref().map(PersonId::as_str).unwrap_or_default();
+        let you = You::new(person, self.guests.key(entry.room.as_str(), person, epoch), name, by.authority);
+        // A key that fits belongs to this epoch, so a client need not send an epoch along with it.
+        let seen = entry.epoch.as_deref().unwrap_or_else(|| {
+            let proven =
+                entry.claimed.as_ref().is_some_and(|(claimed, key)| claimed.as_str() == person && key.is_some());
+            if proven { epoch } else { "" }
+        });
+        match entry.after.and_then(|after| live.log.after(seen, after)) {
+            Some(missed) => {
+                mailbox.put(ServerMessage::Resumed { epoch, number, you }.render().into());
+                mailbox.put_all(missed.cloned().collect());
+            }
+            None => mailbox.put(ServerMessage::Snapshot { epoch, number, you, room: &room }.render().into()),
+        }
+    }
+
+    pub(super) fn exit(&self, connection: &Connection) {
+        gauge!(metric::ROOM_CLIENTS).set(self.clients.taken() as f64);
+        let (room, Some(person)) = (&connection.room, &connection.by.person) else { return };
+        let Ok(cell) = self.cell(room) else { return };
+        let mut live = cell.live.lock();
+        if !live.as_mut().is_some_and(|live| live.disconnect(connection.client, person)) {
+            return;
+        }
+        let left = self.decide(Input::Leave { room: room.clone(), person: person.clone() }, |_, _| ());
+        drop(live);
+        match left {
+            Ok(step) => self.settle_all(step.touched),
+            Err(denied) => tracing::debug!(%room, %person, %denied, "somebody left a room that is gone"),
+        }
+    }
+}
