@@ -3,7 +3,8 @@
 //!
 //! Each derived track has one thread. It runs from the first viewer that asks until the track has not been held for
 //! [`Config::linger`]. It reads the input's ring like any viewer, so the input never waits for it, and it keeps no
-//! queue of frames: frames that it cannot convert in time are left out and counted, evenly ([`pace`]).
+//! queue of frames: frames that it cannot convert in time are left out and counted, evenly ([`pace`]). A conversion that panics ends its
+//! track, and [`died`] says when the next viewer gets one again.
 //!
 //! ```text
 //! input Track ── Reader ──▶ VideoLine | AudioLine ──▶ output Track      one thread
@@ -11,6 +12,7 @@
 //! ```
 
 mod audio;
+mod died;
 mod pace;
 mod placement;
 mod rate;
@@ -31,6 +33,7 @@ use parking_lot::Mutex;
 pub use self::rung::VideoPolicy;
 
 use self::audio::AudioLine;
+use self::died::{Begins, Died};
 use self::tapped::TappedLine;
 use self::video::VideoLine;
 use crate::codec::encode::{AudioSettings, Backend};
@@ -90,13 +93,14 @@ pub struct Transcoder {
     config: Config,
     stop: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    died: Arc<Died>,
 }
 
 impl Transcoder {
     /// Makes a transcoder that opens no codec before a track is asked for. [`crate::check`] tells whether the codecs
     /// are there.
     pub fn new(config: Config) -> Arc<Self> {
-        Arc::new(Self { config, stop: Arc::default(), threads: Mutex::default() })
+        Arc::new(Self { config, stop: Arc::default(), threads: Mutex::default(), died: Arc::default() })
     }
 
     /// Returns how many tracks are being derived.
@@ -148,11 +152,14 @@ impl Transcoder {
         }
     }
 
-    fn start(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, Error> {
+    fn start(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease, begins: Begins) -> Result<Arc<Track>, Error> {
         let started = Instant::now();
         let line = self.open(recipe, input, started)?;
         let output = line.output().clone();
-        let reader = self.join(recipe, input);
+        let mut reader = self.join(recipe, input);
+        if begins == Begins::BehindTheFault {
+            while let Some(Read::Frame(_) | Read::Skipped(_)) = reader.try_read() {}
+        }
         if let Line::Audio(line) = &line {
             let tap: Arc<dyn PcmTap> = line.clone();
             input.tap(Arc::downgrade(&tap));
@@ -166,12 +173,17 @@ impl Transcoder {
             linger: self.config.linger,
             backlog_max: self.config.backlog_max + self.config.audio_history,
             stop: self.stop.clone(),
-            ends: Ends(output.clone()),
             _running: Running::derived_track(recipe),
         };
         let name = format!("{}-from-{}", label(recipe), input.parameters().codec().name()); // Linux shows 15 characters.
         let own_name = name.clone();
-        let work = move || _ = guarded(&own_name, || worker.run(reader));
+        let (died, of, ends) = (self.died.clone(), input.id(), Ends(output.clone()));
+        let work = move || {
+            if guarded(&own_name, || worker.run(reader)).is_none() {
+                died.note(of, recipe, Instant::now());
+            }
+            drop(ends); // Viewers ask again now.
+        };
         let thread = thread::Builder::new().name(name).spawn(work).map_err(Error::Thread)?;
         let mut threads = self.threads.lock();
         let (finished, running) = threads.drain(..).partition(JoinHandle::is_finished);
@@ -189,7 +201,11 @@ impl Deriver for Transcoder {
         if self.stop.load(Ordering::Acquire) {
             return Err("the server is shutting down".to_owned());
         }
-        self.start(recipe, input, lease).map_err(|error| {
+        let begins = self.died.begins(input.id(), recipe, Instant::now());
+        if let Begins::Later(wait) = begins {
+            return Err(format!("the conversion failed twice; it can begin again in {} s", wait.as_secs() + 1));
+        }
+        self.start(recipe, input, lease, begins).map_err(|error| {
             tracing::warn!(recipe = label(recipe), error = &error as &dyn std::error::Error, "no track was derived");
             error.sentence()
         })
@@ -247,7 +263,6 @@ struct Worker {
     linger: Duration,
     backlog_max: Duration,
     stop: Arc<AtomicBool>,
-    ends: Ends,
     _running: Running,
 }
 
@@ -260,7 +275,6 @@ impl Worker {
         });
         let frames = self.output.measured(Instant::now()).frames;
         tracing::debug!(recipe = label, reason, frames, lived = ?started.elapsed(), "derived track ended");
-        drop(self.ends);
     }
 
     fn work(&mut self, mut reader: Reader) -> Result<&'static str, Error> {
