@@ -123,7 +123,7 @@ measure: setup web
 	cargo build --release --bin onmic
 	ONMIC_BIN=$(abspath $(TARGET)/release/onmic) node tests/measure/run.js $(ONLY)
 
-# Lets publishers and viewers come and go for MINUTES.
+# Lets publishers, viewers, co-hosts and hostile clients come and go for MINUTES.
 MINUTES ?= 30
 soak: setup web
 	cargo build --release --bin onmic

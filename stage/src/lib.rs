@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::Deriver;
-use onmic_media::life::{Deaths, Lives, guarded};
+use onmic_media::life::{AGAIN, Deaths, Lives, guarded};
 use onmic_media::program::{Brings, Keyframes, TimelineId};
 use onmic_media::{Budget, Feed, Hub, Inlet, MediaKind, Program, Returns, RoomName, SourceName, ViewerKind};
 use onmic_mixer::compose;
@@ -30,7 +30,7 @@ use allowance::Allowance;
 pub use direction::{Directed, Direction};
 pub use error::Error;
 pub use report::{Report, Reporter, Reports, reports};
-use take::Take;
+use take::{Over, Take};
 
 /// The name of the thread.
 const THREAD: &str = "stage";
@@ -351,14 +351,15 @@ impl Stage {
                     tracing::error!(room = %name, error = &error as &dyn std::error::Error, "the scene could not be changed");
                 }
             }
-            // The video of the take is over, by plan or by failure, so the room is looked at again.
+            // If the video or the audio of the take is over, by plan or by failure, the room is looked at again.
             let over = take.clear();
-            if over {
+            if over.is_some() {
                 room.allowance = None;
             }
             let silent = !take.is_heard();
             let became_silent = silent && !std::mem::replace(&mut room.silent, silent);
-            if over || (became_silent && room.deaths.may_begin_again(Instant::now())) {
+            let begins_again = room.begins_again(became_silent || over == Some(Over::Died), Instant::now());
+            if begins_again || over == Some(Over::NotWanted) {
                 self.wishes.lock().dirty.insert(name.clone());
             }
         }
@@ -477,8 +478,10 @@ struct Room {
     state: Option<ProgramState>,
     /// Whether the audio of the take has ended by itself.
     silent: bool,
-    /// When that happened.
+    /// When its audio or its video ended by itself.
     deaths: Deaths,
+    /// When a take that died begins again.
+    again_at: Option<Instant>,
 }
 
 impl Room {
@@ -487,6 +490,15 @@ impl Room {
         let sources = direction.sources.iter().map(|source| source.name.clone()).collect();
         let before = std::mem::replace(&mut self.sources, sources);
         before.iter().any(|name| !self.sources.contains(name))
+    }
+
+    /// Returns whether a take that has `died` now, or did before, begins again at `now`: at once, and after a second death within
+    /// [`AGAIN`] when that has passed. The next wish begins it earlier.
+    fn begins_again(&mut self, died: bool, now: Instant) -> bool {
+        if died {
+            self.again_at = Some(if self.deaths.may_begin_again(now) { now } else { now + AGAIN });
+        }
+        self.again_at.take_if(|at| now >= *at).is_some()
     }
 
     fn is_idle(&self) -> bool {
@@ -526,6 +538,20 @@ mod tests {
             assert_eq!(begins_again(), again);
         }
         assert_eq!(rooms.keys().collect::<Vec<_>>(), [&blue.name]);
+    }
+
+    #[test]
+    fn a_take_that_dies_begins_again_at_once_and_then_once_a_minute() {
+        let (mut room, start) = (Room::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(!room.begins_again(false, start));
+        assert!(room.begins_again(true, start));
+        assert!(!room.begins_again(true, at(1)));
+        assert!(!room.begins_again(false, at(60)));
+        assert!(room.begins_again(false, at(61)));
+        assert!(!room.begins_again(false, at(62)), "it has begun");
+        assert!(room.begins_again(true, at(90)));
+        assert!(!room.begins_again(false, at(200)));
     }
 
     #[test]

@@ -43,6 +43,21 @@ struct Pictures {
     shown: Shown,
 }
 
+impl Pictures {
+    fn is_on_air(&self) -> bool {
+        self.inlet.is_wanted() && self.mixer.is_running()
+    }
+}
+
+/// Why the video of a take is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The program does not want it any more.
+    NotWanted,
+    /// Its mixer has ended by itself: it failed or panicked.
+    Died,
+}
+
 #[derive(Clone, PartialEq)]
 struct Shown {
     scene: Scene,
@@ -87,7 +102,7 @@ impl Take {
 
     /// Whether its video is in the program, or will be.
     pub(super) fn is_on_air(&self) -> bool {
-        self.pictures.as_ref().is_some_and(|pictures| pictures.inlet.is_wanted() && pictures.mixer.is_running())
+        self.pictures.as_ref().is_some_and(Pictures::is_on_air)
     }
 
     /// Sets the sources that are heard from now on, and the return feeds.
@@ -172,14 +187,11 @@ impl Take {
         Ok(())
     }
 
-    /// Ends video that the program does not want any more. Returns whether there was some.
-    pub(super) fn clear(&mut self) -> bool {
-        if self.pictures.is_none() || self.is_on_air() {
-            return false;
-        }
-        self.pictures = None;
+    /// Ends video that the program does not want any more, or whose mixer has ended by itself. Returns which of them it was.
+    pub(super) fn clear(&mut self) -> Option<Over> {
+        let pictures = self.pictures.take_if(|pictures| !pictures.is_on_air())?;
         *self.outlet.lock() = None;
-        true
+        Some(if pictures.inlet.is_wanted() { Over::Died } else { Over::NotWanted })
     }
 
     /// Returns the sources that speak, by name.

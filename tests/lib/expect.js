@@ -32,6 +32,21 @@ export function assertPlaysWell(report, { fps = 30, sound = true, width = null, 
   assert.ok(latencies[0] > -50, `frames from the future: ${latencies[0]} ms`);
 }
 
+/** The gap of 95 % of all moments, and the longest gap, that an idle machine is allowed. */
+const GAP_P95_MS = 100;
+const GAP_MS = 1000;
+
+/**
+ * Asserts that frames kept coming to a WHEP viewer. A gateway that stops media for a second fails this, and so does one that
+ * stutters for a twentieth of the time. `machineMs` is how long this machine scheduled no test process. Gateway, encoder and page
+ * work one after the other, so it counts twice.
+ */
+export function assertKeepsComing({ receiveGapP95Ms, longestReceiveGapMs }, machineMs) {
+  const allowed = (limit) => (limit + 2 * machineMs) / capacity();
+  assert.ok(receiveGapP95Ms < allowed(GAP_P95_MS), `p95 gap of ${receiveGapP95Ms} ms between frames, allowed ${allowed(GAP_P95_MS)}`);
+  assert.ok(longestReceiveGapMs < allowed(GAP_MS), `no frame for ${longestReceiveGapMs} ms, allowed ${allowed(GAP_MS)}`);
+}
+
 /** Asserts that the hum and one beep per second are heard. A report of less than 3 s may hold no beep. */
 export function assertSound(report) {
   const [what, least] = report.seconds >= 3 ? ["beeps", 0.1] : ["hum", 0.02];

@@ -10,6 +10,8 @@ import { fileURLToPath } from "node:url";
 
 const LIB = fileURLToPath(new URL(".", import.meta.url));
 const PAGES = join(LIB, "pages");
+/** What pages and tests have in common. */
+const SHARED = ["/barcode.js", "/numbers.js"];
 const HLS_JS = createRequire(import.meta.url).resolve("hls.js/dist/hls.min.js");
 const TYPES = {
   ".html": "text/html; charset=utf-8",
@@ -38,7 +40,7 @@ export class PageServer {
 
   async #find(path) {
     if (path === "/hls.js") return HLS_JS;
-    if (path === "/barcode.js") return join(LIB, "barcode.js");
+    if (SHARED.includes(path)) return join(LIB, path);
     for (const root of [this.#folder, PAGES].filter(Boolean)) {
       const file = join(root, normalize(path));
       if (file.startsWith(root) && (await stat(file).catch(() => null))?.isFile()) return file;

@@ -3,17 +3,14 @@
 
 import { get } from "node:http";
 import { FlvReader } from "./flv.js";
+import { Turns } from "./turns.js";
 import { waitFor } from "./wait.js";
-
-const TURN_MS = 10;
 
 export class Tap {
   #request;
   #frames = [];
   #ended = false;
-  #timer;
-  #turn = performance.now();
-  #longestTurnMs = 0;
+  #turns = new Turns();
 
   static async start(url) {
     const tap = new Tap();
@@ -27,12 +24,6 @@ export class Tap {
       response.on("close", () => (tap.#ended = true));
     });
     tap.#request.on("error", () => (tap.#ended = true));
-    // Measures for how long this process was ready but not scheduled. A busy machine delays every process in this way.
-    tap.#timer = setInterval(() => {
-      const now = performance.now();
-      tap.#longestTurnMs = Math.max(tap.#longestTurnMs, now - tap.#turn - TURN_MS);
-      tap.#turn = now;
-    }, TURN_MS);
     await waitFor(`frames of ${url}`, () => tap.#frames.length > 10);
     return tap;
   }
@@ -47,7 +38,7 @@ export class Tap {
 
   reset() {
     this.#frames = this.#frames.slice(-60);
-    this.#longestTurnMs = 0;
+    this.#turns.reset();
   }
 
   /**
@@ -65,14 +56,14 @@ export class Tap {
       pictureArrivalMs: longest(steps(pictures, "at")),
       soundMs: longest(steps(sound, "pts")),
       soundArrivalMs: longest(steps(sound, "at")),
-      machineMs: this.#longestTurnMs,
+      machineMs: this.#turns.longestMs,
       backwards: [...steps(pictures, "dts"), ...steps(sound, "dts")].filter((step) => step < 0).length,
       repeated: steps(shown, "pts").filter((step) => step <= 0).length,
     };
   }
 
   async stop() {
-    clearInterval(this.#timer);
+    await this.#turns.stop();
     this.#request.destroy();
     await waitFor("the tap to close", () => this.#ended);
   }

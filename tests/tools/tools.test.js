@@ -7,7 +7,7 @@ import { amf0, readAmf0 } from "../lib/amf0.js";
 import { encodeCode, GRID_WIDTH, paintCode, readCode } from "../lib/barcode.js";
 import { Browser, figures } from "../lib/browser.js";
 import { parseMetrics, sumOf } from "../lib/gateway.js";
-import { rounded } from "../lib/numbers.js";
+import { gapPercentile, rounded } from "../lib/numbers.js";
 import { redirectCandidates } from "../lib/pages/session.js";
 import { LIKE_OBS, ownLatency } from "../lib/picture.js";
 import { parseMedia } from "../lib/playlist.js";
@@ -24,6 +24,14 @@ test("a_painted_code_is_read_back_and_a_damaged_code_is_rejected", () => {
   assert.deepEqual(readCode(luma, now), { timeMs: now - 1234, counter: 4321, beepAge: 2 });
   assert.equal(readCode((x, y) => (x >= 30 && x < 34 && y < 3 ? 255 - luma(x, y) : luma(x, y)), now), null);
   assert.equal(readCode(() => 0, now), null);
+});
+
+test("a_second_without_a_frame_is_seen_in_the_gaps_and_a_late_frame_is_not", () => {
+  const even = Array(300).fill(33);
+  assert.equal(gapPercentile(even, 95), 33);
+  assert.equal(gapPercentile([...even, 200], 95), 33);
+  assert.equal(gapPercentile([1000, ...even], 95), 1000);
+  assert.equal(gapPercentile([], 95), null);
 });
 
 test("generator_and_encoder_take_less_than_100_ms_without_look_ahead", async (t) => {

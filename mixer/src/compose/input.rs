@@ -2,7 +2,9 @@
 //!
 //! Nothing that a publisher sends ends the thread. If a frame cannot be decoded, it is counted, a keyframe is asked
 //! for, and the last frame stays until the keyframe comes. The thread reads the feed's ring like any viewer, so nothing
-//! waits for it, and it catches up as [`LiveDecoder`] does.
+//! waits for it, and it catches up as [`LiveDecoder`] does. Should decoding panic, a new decoder begins with what comes after the frame
+//! over which it did, because that frame would be met again in the ring. A second panic within a minute ends the thread. Then the
+//! input's placeholder is shown.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,6 +57,7 @@ impl Input {
             decoded: Vec::new(),
             number: 0,
             last_wall: None,
+            has_died: false,
         };
         let thread = thread::Builder::new().name(THREAD.to_owned());
         let thread = thread.spawn(move || decoding.live()).map_err(Error::Thread)?;
@@ -83,6 +86,8 @@ struct Decoding {
     decoded: Vec<live::DecodedFrame>,
     number: u64,
     last_wall: Option<WallTime>,
+    /// Whether decoding has panicked, and what the track has now is not to be decoded again.
+    has_died: bool,
 }
 
 impl Decoding {
@@ -92,6 +97,7 @@ impl Decoding {
         while guarded(THREAD, || self.run()).is_none() && deaths.may_begin_again(Instant::now()) {
             self.decoder = LiveDecoder::new(BEHIND_MAX);
             self.decoded.clear();
+            self.has_died = true;
         }
     }
 
@@ -118,6 +124,9 @@ impl Decoding {
     fn follow(&mut self, track: &Track) {
         self.decoder.change_track();
         let mut reader = live::join(track);
+        if std::mem::take(&mut self.has_died) {
+            while let Some(Read::Frame(_) | Read::Skipped(_)) = reader.try_read() {}
+        }
         while !self.stopped() {
             match reader.read_timeout(POLL) {
                 Some(Read::Frame(frame)) => {

@@ -3,7 +3,8 @@
 //!
 //! Each derived track has one thread. It runs from the first viewer that asks until the track has not been held for
 //! [`Config::linger`]. It reads the input's ring like any viewer, so the input never waits for it, and it keeps no
-//! queue of frames: frames that it cannot convert in time are left out and counted, evenly ([`pace`]).
+//! queue of frames: frames that it cannot convert in time are left out and counted, evenly ([`pace`]). A conversion that panics ends its
+//! track, and [`died`] says when the next viewer gets one again.
 //!
 //! A conversion of video holds its price of the node's budget, or does not begin. One whose video grows beyond the budget ends. Its
 //! thread has a lower priority than those of media, and opens the codecs itself, so that their threads have it too.
@@ -14,6 +15,7 @@
 //! ```
 
 mod audio;
+mod died;
 mod pace;
 mod placement;
 mod rate;
@@ -35,6 +37,7 @@ use parking_lot::Mutex;
 pub use self::rung::VideoPolicy;
 
 use self::audio::AudioLine;
+use self::died::{Begins, Died};
 use self::tapped::TappedLine;
 use self::video::VideoLine;
 use crate::codec::encode::{AudioSettings, Backend};
@@ -99,6 +102,7 @@ pub struct Transcoder {
     budget: Arc<Budget>,
     stop: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    died: Arc<Died>,
 }
 
 impl Transcoder {
@@ -110,7 +114,8 @@ impl Transcoder {
 
     /// Makes a transcoder whose conversions of video stay within a budget of pixels per second.
     pub fn within(config: Config, budget: Arc<Budget>) -> Arc<Self> {
-        Arc::new(Self { config, budget, stop: Arc::default(), threads: Mutex::default() })
+        let (stop, threads, died) = (Arc::default(), Mutex::default(), Arc::default());
+        Arc::new(Self { config, budget, stop, threads, died })
     }
 
     /// Returns how many tracks are being derived.
@@ -130,7 +135,13 @@ impl Transcoder {
     }
 
     /// Starts the thread that opens the codecs and derives. Returns its track once they are open.
-    fn start(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, NotDerived> {
+    fn start(
+        &self,
+        recipe: Recipe,
+        input: &Arc<Track>,
+        lease: Lease,
+        begins: Begins,
+    ) -> Result<Arc<Track>, NotDerived> {
         let price = self.priced(input)?;
         let started = Instant::now();
         let opening = Opening {
@@ -138,26 +149,33 @@ impl Transcoder {
             recipe,
             input: input.clone(),
             lease,
+            begins,
             price,
             stop: self.stop.clone(),
         };
         let name = format!("{}-from-{}", label(recipe), input.parameters().codec().name()); // Linux shows 15 characters.
         let own_name = name.clone();
         let (opened, open) = sync_channel(1);
+        let (died, of) = (self.died.clone(), input.id());
         let work = move || {
+            let mut ends = None;
             let run = || {
                 if opening.input.kind() == MediaKind::Video {
                     priority::lower();
                 }
                 match opening.open(started) {
                     Ok((worker, reader)) => {
+                        ends = Some(Ends(worker.output.clone()));
                         _ = opened.send(Ok(worker.output.clone())); // Its caller waits.
                         worker.run(reader);
                     }
                     Err(error) => _ = opened.send(Err(error)),
                 }
             };
-            _ = guarded(&own_name, run);
+            if guarded(&own_name, run).is_none() {
+                died.note(of, recipe, Instant::now());
+            }
+            drop(ends); // Viewers ask again now.
         };
         let failed = |error: &Error| {
             tracing::warn!(recipe = label(recipe), error = error as &dyn std::error::Error, "no track was derived");
@@ -202,7 +220,12 @@ impl Deriver for Transcoder {
         if self.stop.load(Ordering::Acquire) {
             return Err(NotDerived::Failed("the server is shutting down".to_owned()));
         }
-        self.start(recipe, input, lease)
+        let begins = self.died.begins(input.id(), recipe, Instant::now());
+        if let Begins::Later(wait) = begins {
+            let sentence = format!("the conversion failed twice; it can begin again in {} s", wait.as_secs() + 1);
+            return Err(NotDerived::Failed(sentence));
+        }
+        self.start(recipe, input, lease, begins)
     }
 }
 
@@ -212,6 +235,7 @@ struct Opening {
     recipe: Recipe,
     input: Arc<Track>,
     lease: Lease,
+    begins: Begins,
     price: Option<Held>,
     stop: Arc<AtomicBool>,
 }
@@ -221,23 +245,25 @@ impl Opening {
     fn open(self, now: Instant) -> Result<(Worker, Reader), Error> {
         let line = self.line(now)?;
         let output = line.output().clone();
-        let reader = self.join();
+        let mut reader = self.join();
+        if self.begins == Begins::BehindTheFault {
+            while let Some(Read::Frame(_) | Read::Skipped(_)) = reader.try_read() {}
+        }
         if let Line::Audio(line) = &line {
             let tap: Arc<dyn PcmTap> = line.clone();
             self.input.tap(Arc::downgrade(&tap));
         }
-        let Self { config, recipe, input, lease, price, stop } = self;
+        let Self { config, recipe, input, lease, price, stop, .. } = self;
         let worker = Worker {
             recipe,
             line,
             input,
-            output: output.clone(),
+            output,
             lease,
             price,
             linger: config.linger,
             backlog_max: config.backlog_max + config.audio_history,
             stop,
-            ends: Ends(output),
             _running: Running::derived_track(recipe),
         };
         Ok((worker, reader))
@@ -332,7 +358,6 @@ struct Worker {
     linger: Duration,
     backlog_max: Duration,
     stop: Arc<AtomicBool>,
-    ends: Ends,
     _running: Running,
 }
 
@@ -345,7 +370,6 @@ impl Worker {
         });
         let frames = self.output.measured(Instant::now()).frames;
         tracing::debug!(recipe = label, reason, frames, lived = ?started.elapsed(), "derived track ended");
-        drop(self.ends);
     }
 
     fn work(&mut self, mut reader: Reader) -> Result<&'static str, Error> {

@@ -8,6 +8,7 @@
 // from the drawing of the frame to the compositor. The report holds samples, and the caller computes percentiles.
 
 import { GRID_HEIGHT, GRID_WIDTH, readCode } from "./barcode.js";
+import { gapPercentile } from "./numbers.js";
 
 const FREEZE_FLOOR_MS = 150;
 // A code with a higher latency was misread: a code taken from parts of several frames can pass the CRC.
@@ -59,7 +60,7 @@ export class Meter {
     this.discontinuities = 0;
     this.longestSilence = 0;
     this.longestGap = 0;
-    this.longestReceiveGap = 0;
+    this.receiveGaps = [];
     this.tiles = this.#tiles.map(() => []);
   }
 
@@ -93,9 +94,7 @@ export class Meter {
     this.#lastPresentation = metadata.presentationTime;
     // The arrival time of the frame's last packet, which a busy page does not delay. Only WebRTC provides it.
     if (metadata.receiveTime !== undefined) {
-      if (this.#lastReceive !== null) {
-        this.longestReceiveGap = Math.max(this.longestReceiveGap, metadata.receiveTime - this.#lastReceive);
-      }
+      if (this.#lastReceive !== null) this.receiveGaps.push(metadata.receiveTime - this.#lastReceive);
       this.#lastReceive = metadata.receiveTime;
     }
     const whole = this.#readAt({ x: 0, y: 0, width: 1, height: 1 }, nowMs);
@@ -158,6 +157,8 @@ export class Meter {
     const backwards = this.#backwards();
     const first = this.frames.at(0);
     const last = this.frames.at(-1);
+    const open = this.#lastReceive === null ? [] : [performance.now() - this.#lastReceive];
+    const receiveGaps = [...this.receiveGaps, ...open];
     const spanned = first ? ((last.counter - first.counter + 65536) % 65536) + 1 : 0;
     return {
       seconds,
@@ -189,7 +190,9 @@ export class Meter {
         samples: frames.map(({ at, latency }) => [at, latency]),
       })),
       longestGapMs: this.longestGap,
-      longestReceiveGapMs: this.longestReceiveGap,
+      longestReceiveGapMs: Math.max(0, ...this.receiveGaps),
+      /** One moment in twenty lies in a gap of this length between two frames, or in a longer one. The present one counts. */
+      receiveGapP95Ms: gapPercentile(receiveGaps, 95),
       longestSilenceMs: this.longestSilence,
       flashes: this.flashes.length,
       discontinuities: this.discontinuities,

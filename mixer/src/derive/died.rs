@@ -1,0 +1,72 @@
+//! Remembers conversions that panicked, because a viewer who asks for one again would have it read the same frames again.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use onmic_media::TrackId;
+use onmic_media::feed::Recipe;
+use onmic_media::life::AGAIN;
+use parking_lot::Mutex;
+
+/// How a conversion begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// With what the track has.
+    AtOnce,
+    /// With what comes next: it panicked over a frame that the track may still have.
+    BehindTheFault,
+    /// Not before this time is over: it panicked twice within [`AGAIN`].
+    Later(Duration),
+}
+
+/// The conversions that panicked within the last [`AGAIN`], with the time of it and how they begin.
+#[derive(Debug, Default)]
+pub(super) struct Died(Mutex<HashMap<(TrackId, Recipe), (Instant, bool)>>);
+
+impl Died {
+    /// Notes that a conversion of a track panicked at `now`.
+    pub(super) fn note(&self, track: TrackId, recipe: Recipe, now: Instant) {
+        let mut died = self.0.lock();
+        died.retain(|_, (at, _)| now.saturating_duration_since(*at) < AGAIN);
+        let is_second = died.contains_key(&(track, recipe));
+        died.insert((track, recipe), (now, is_second));
+    }
+
+    /// Returns how a conversion of a track begins at `now`.
+    pub(super) fn begins(&self, track: TrackId, recipe: Recipe, now: Instant) -> Begins {
+        let Some((at, is_second)) = self.0.lock().get(&(track, recipe)).copied() else { return Begins::AtOnce };
+        match AGAIN.checked_sub(now.saturating_duration_since(at)) {
+            None | Some(Duration::ZERO) => Begins::AtOnce,
+            Some(left) if is_second => Begins::Later(left),
+            Some(_) => Begins::BehindTheFault,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use onmic_media::codec::opus;
+    use onmic_media::{Parameters, Track};
+
+    use super::*;
+
+    #[test]
+    fn a_conversion_that_panics_begins_behind_the_fault_and_after_a_second_time_a_minute_later() {
+        let tracks = [(); 2].map(|()| Track::new(Arc::new(Parameters::Opus(opus::Parameters::new(2)))).id());
+        let (died, start) = (Died::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let begins = |now| died.begins(tracks[0], Recipe::Aac, now);
+        assert_eq!(begins(start), Begins::AtOnce);
+        died.note(tracks[0], Recipe::Aac, start);
+        assert_eq!(begins(at(1)), Begins::BehindTheFault);
+        died.note(tracks[0], Recipe::Aac, at(10));
+        assert_eq!(begins(at(11)), Begins::Later(Duration::from_secs(59)));
+        assert_eq!(died.begins(tracks[1], Recipe::Aac, at(11)), Begins::AtOnce);
+        assert_eq!(died.begins(tracks[0], Recipe::Opus, at(11)), Begins::AtOnce);
+        assert_eq!(begins(at(70)), Begins::AtOnce);
+        died.note(tracks[1], Recipe::Aac, at(100));
+        assert_eq!(died.0.lock().len(), 1, "what is over is forgotten");
+    }
+}
