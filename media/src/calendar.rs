@@ -66,7 +66,7 @@ impl Date {
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // To the nearest millisecond. Times of media are rounded to microseconds, and may not flicker around a whole one.
-        humantime::format_rfc3339_millis(self.system_time() + Duration::from_micros(500)).fmt(f)
+        humantime::format_rfc3339_millis(self.offset_micros(500).system_time()).fmt(f)
     }
 }
 
@@ -320,7 +320,8 @@ mod tests {
 
     #[test]
     fn a_date_prints_as_program_date_time() {
-        assert_eq!(Date(1_795_000_000_123_999).to_string(), "2026-11-18T11:06:40.123Z");
+        assert_eq!(Date(1_795_000_000_123_499).to_string(), "2026-11-18T11:06:40.123Z");
+        assert_eq!(Date(1_795_000_000_123_999).to_string(), "2026-11-18T11:06:40.124Z");
     }
 
     #[test]
