@@ -279,7 +279,7 @@ async fn a_hinted_part_does_not_wait_for_ever_while_frames_are_too_slow_for_part
         (StatusCode::SERVICE_UNAVAILABLE, &"1".parse().unwrap())
     );
     let reload = text(reload.await.unwrap().unwrap()).await;
-    assert!(reload.contains(&format!("#EXTINF:1.000000050,\nvideo-{msn}.m4s")), "{reload}");
+    assert!(reload.contains(&format!(",\nvideo-{msn}.m4s")), "{reload}");
 }
 
 #[tokio::test]

@@ -40,22 +40,9 @@ const VECTORS: &[(&str, &str, &str, Answer)] = &[
     ("4.4.5.4", "", PLAIN, Playlist(&["#EXT-X-RENDITION-REPORT:URI=\"audio.m3u8\",LAST-MSN=18,LAST-PART="], &[])),
     ("4.4.4.6", "", PLAIN, Playlist(&["#EXT-X-PROGRAM-DATE-TIME:20"], &[])),
     // Parts are listed near the end alone.
-    (
-        "6.2.2",
-        "",
-        PLAIN,
-        Playlist(
-            &["#EXT-X-PART:DURATION=0.333333350,URI=\"video-part-105.m4s\""],
-            &["#EXT-X-PART:DURATION=0.333333350,URI=\"video-part-6.m4s\""],
-        ),
-    ),
+    ("6.2.2", "", PLAIN, Playlist(&["URI=\"video-part-105.m4s\""], &["URI=\"video-part-6.m4s\""])),
     // What the playlist has is given at once, and kept by caches for long.
-    (
-        "6.2.5.2",
-        "_HLS_msn=18&_HLS_part=3",
-        BLOCKING,
-        Playlist(&["#EXT-X-PART:DURATION=0.333333350,URI=\"video-part-105.m4s\""], &[]),
-    ),
+    ("6.2.5.2", "_HLS_msn=18&_HLS_part=3", BLOCKING, Playlist(&["URI=\"video-part-105.m4s\""], &[])),
     ("6.2.5.2", "_HLS_msn=17&_HLS_part=5", BLOCKING, Playlist(&["video-17.m4s"], &[])),
     ("6.2.5.2", "_HLS_msn=2", BLOCKING, Playlist(&["video-17.m4s"], &[])),
     // A part past the end of its segment is the first of the next.
@@ -109,7 +96,7 @@ async fn the_documents_vectors_of_ll_hls_hold() {
         let (status, kept) = (response.status().as_u16(), cache(&response).to_owned());
         let media_type = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
         let body = text(response).await;
-        let has = |beginning: &&&str| body.lines().any(|line| line.starts_with(**beginning));
+        let has = |text: &&&str| body.contains(**text);
         match answer {
             Playlist(lines, absent) => {
                 assert_eq!((status, media_type.as_str()), (200, "application/vnd.apple.mpegurl"), "{what}: {body}");
