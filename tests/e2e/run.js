@@ -19,8 +19,10 @@ const FOLDER = fileURLToPath(new URL(".", import.meta.url));
 /** More failures than this have a cause that a second attempt would hide. */
 const AGAIN_MAX = 3;
 const AT_A_TIME = 2;
-/** Files whose tests encode, mix or impair several streams at once and look at each frame. */
-const ALONE = ["bad_network", "mic_switch", "mixed_program", "publisher_reconnect", "whep_sync"].map((name) => join(FOLDER, `${name}.test.js`));
+/** Files whose tests encode, mix or impair several streams at once, or flood the gateway, and look at each frame. */
+const ALONE = ["bad_input", "bad_network", "mic_switch", "mixed_program", "publisher_reconnect", "whep_sync"].map((name) =>
+  join(FOLDER, `${name}.test.js`),
+);
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { only: { type: "string" } } });
 const files = positionals.length > 0 ? positionals.map((file) => resolve(file)) : [...testsIn(join(FOLDER, "field")), ...testsIn(FOLDER)];
