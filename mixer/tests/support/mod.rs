@@ -180,12 +180,14 @@ pub fn demand(feed: &Arc<Feed>, kind: MediaKind, codec: Codec) -> Demand {
 
 /// Pushes frames no faster than they are taken out again, and returns what came out.
 ///
-/// At most `slack` frames may be inside. Frames that do not come out are given up after 300 ms.
+/// At most `slack` frames may be inside. Frames that do not come out are given up after 300 ms, or after 2 s where they are
+/// video, whose conversions have a low priority on a busy machine.
 pub fn run(input: &Track, frames: &[Frame], reader: &mut Reader, mut slack: usize) -> Vec<Arc<Frame>> {
+    let patience = Duration::from_millis(if input.kind() == MediaKind::Video { 2000 } else { 300 });
     let mut out = Vec::new();
     for (number, frame) in frames.iter().enumerate() {
         input.push(frame.clone());
-        let deadline = Instant::now() + Duration::from_millis(300);
+        let deadline = Instant::now() + patience;
         while out.len() + slack < number {
             match reader.read_timeout(Duration::from_millis(20)) {
                 Some(Read::Frame(frame)) => out.push(frame),
