@@ -7,10 +7,14 @@
 /** The distance to the live edge at which such a player begins to load. It grows by the time that loading takes. */
 export const NEAR_S = 0.3;
 
-/** The longest delay of a part, compared with the one before, that is not seen as a stall. */
-const SPARE_S = 0.2;
+/**
+ * The longest delay of a part, compared with the one before, that is not seen as a stall: half a part. A viewer sees all of it again.
+ * With parts of 200 ms that is 100 ms, and slower playback adds as much in two seconds.
+ */
+const SPARE_PARTS = 0.5;
+const SPARE_MAX_S = 0.2;
 /** A jump over less than this is not worth the time that the decoder needs for it. */
-const WORTH_S = 0.15;
+const WORTH_S = 0.1;
 /** Speech and music that are slowed down by 5 % sound natural. A second of distance takes 20 s. */
 const EASING_RATE = 0.95;
 const NEAR_ENOUGH_S = 0.05;
@@ -33,9 +37,10 @@ export function isWhole({ end, edge, partTarget }: Buffer): boolean {
 }
 
 /** Returns the position to jump to, or null if playback is near enough. */
-export function nearestStart({ position, end, partTarget, ageS }: Buffer): number | null {
-  // The next part comes one part after the last one.
-  const start = end - SPARE_S - Math.max(0, partTarget - ageS);
+export function nearestStart({ position, end, edge, partTarget, ageS }: Buffer): number | null {
+  // The next part is being loaded, or else it comes one part after the last one.
+  const waitS = edge - end > partTarget / 2 ? 0 : Math.max(0, partTarget - ageS);
+  const start = end - Math.min(SPARE_MAX_S, SPARE_PARTS * partTarget) - waitS;
   return start - position > WORTH_S ? start : null;
 }
 

@@ -78,7 +78,7 @@ const STILL_MS = 80; // Without a new frame for this long, the return feed stand
 // The longest wait for the return feed to catch up, before a frame that plays too fast is shown anyway.
 const JOINING_MS = 350;
 // A return feed that plays unevenly at first is not shown before this long after the ticket.
-const EVEN_BY_MS = 220;
+const EVEN_BY_MS = 170;
 // The longest wait for the program, under the cover, to play as near to the program time of the return feed as it can.
 const COVERED_MS = 500;
 // The longest wait after that for frames at an even pace.
