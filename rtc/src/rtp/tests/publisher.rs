@@ -439,6 +439,48 @@ fn only_the_track_whose_clock_stood_still_is_moved() {
 }
 
 #[test]
+fn reports_of_what_is_no_wall_clock_leave_both_tracks_as_they_arrive() {
+    type Ntp = fn(u64) -> u64;
+    let clocks: [(&str, Ntp); 4] = [
+        ("time 0", |_| 0),
+        ("one time for ever", |_| 0xe000_0000 << 32),
+        ("milliseconds as NTP units", |millis| 1_764_000_000_000 + millis),
+        ("milliseconds as NTP seconds", |millis| (0xe000_0000 + millis) << 32),
+    ];
+    for (name, ntp) in clocks {
+        let began = Instant::now();
+        let mut incoming = incoming(began);
+        let (mut apart, mut shown) = (Vec::new(), Vec::new());
+        for index in 0..500_u32 {
+            let now = began + MILLI * (index * 40);
+            let (sound, picture) = (1_000_000 + index * 1920, 5_000 + index * 3600);
+            incoming.handle_rtp(&audio(index as u16, sound), now);
+            incoming.handle_rtp(&video(index as u16, picture, 10), now + 80 * MILLI);
+            // Each track reports once a second, audio 400 ms after video.
+            let reports = [(0, 10, picture), (10, 20, sound)];
+            for (_, ssrc, timestamp) in reports.into_iter().filter(|(at, ..)| index % 25 == *at) {
+                let wall = WallTime::from_ntp(ntp(u64::from(index) * 40));
+                incoming.handle_rtcp(&sender_report(ssrc, wall, timestamp), now + 80 * MILLI);
+            }
+            let mut heard = None;
+            while let Some(arrival) = incoming.poll_arrival() {
+                match arrival.parameters.kind() {
+                    MediaKind::Audio => heard = Some(arrival.pts.micros(onmic_media::ClockRate::OPUS)),
+                    MediaKind::Video => {
+                        shown.push(arrival.pts.micros(onmic_media::ClockRate::VIDEO));
+                        apart.extend(heard.map(|heard| shown[shown.len() - 1] - heard));
+                    }
+                    MediaKind::Data => panic!("no publisher sent data"),
+                }
+            }
+        }
+        assert_eq!(apart.last(), Some(&80_000), "{name}");
+        assert_eq!(shown.last(), Some(&(80_000 + 499 * 40_000)), "{name}: time runs as it arrives");
+        assert!(shown.windows(2).all(|pair| (30_000..=50_000).contains(&(pair[1] - pair[0]))), "{name}: {shown:?}");
+    }
+}
+
+#[test]
 fn receiver_reports_count_losses() {
     let began = Instant::now();
     let mut incoming = incoming(began);
