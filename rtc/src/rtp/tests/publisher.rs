@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, Date, DateOffset, LeftOut, MediaKind, Rendition, TrackKey, WallTime};
+use onmic_media::codec::nal;
+use onmic_media::{Codec, Date, DateOffset, LeftOut, MediaKind, Parameters, Rendition, TrackKey, WallTime};
 use rtc_rtcp::receiver_report::ReceiverReport;
 use rtc_rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, SymbolTypeTcc, TransportLayerCc};
 
@@ -339,6 +340,70 @@ fn what_the_newest_frames_lack_is_told_until_a_frame_is_whole() {
     let header = Header { mid: "v", ssrc: 10, payload_type: 102, sequence: 2, timestamp: 3000, transport: 2 };
     incoming.handle_rtp(&packet(header, &[0x65, 0x88, 0x80]), now);
     assert_eq!(lacks(&incoming), [(MediaKind::Video, LeftOut::NoParameters(Codec::H264))]);
+}
+
+/// Returns the payloads of a NAL unit of H.264, in packets of at most 200 bytes (RFC 6184 5.6 and 5.8).
+fn fragments(nal: &[u8]) -> Vec<Vec<u8>> {
+    if nal.len() <= 200 {
+        return vec![nal.to_vec()];
+    }
+    let pieces: Vec<_> = nal[1..].chunks(198).collect();
+    let fragment = |(at, piece): (usize, &&[u8])| {
+        let (start, end) = (u8::from(at == 0) << 7, u8::from(at + 1 == pieces.len()) << 6);
+        [&[nal[0] & 0x60 | 28, start | end | nal[0] & 0x1f], *piece].concat()
+    };
+    pieces.iter().enumerate().map(fragment).collect()
+}
+
+#[test]
+fn frames_are_whole_wherever_the_sender_sets_the_marker() {
+    let began = Instant::now();
+    let frames = fixture::repeated(Codec::H264, began, 24);
+    let Parameters::H264(sets) = &*frames[0].parameters else { panic!("not H.264") };
+    // Every picture has two slices: the slice of the fixture and its copy.
+    let slices = |at: usize| {
+        let is_slice = |nal: &&[u8]| matches!(nal[0] & 0x1f, 1 | 5);
+        let nal = nal::nal_units(&frames[at].payload).find(is_slice).unwrap().to_vec();
+        [nal.clone(), nal]
+    };
+    type Marker = fn(end_of_frame: bool, end_of_unit: bool) -> bool;
+    let markers: [(&str, Marker); 4] = [
+        ("the last packet", |frame, _| frame),
+        ("no packet", |_, _| false),
+        ("the end of each NAL unit", |_, unit| unit),
+        ("every packet", |_, _| true),
+    ];
+    for (name, marker) in markers {
+        let streams = vec![stream(MediaKind::Video, "v", &[(96, Codec::H264)])];
+        let mut incoming =
+            Incoming::new(IncomingConfig { streams, extensions: IDS, ..IncomingConfig::default() }, began);
+        let (mut sequence, mut arrived) = (0_u16, Vec::new());
+        for (at, frame) in frames.iter().enumerate() {
+            let now = began + MILLI * (at as u32 * 33);
+            let slices = slices(at);
+            let sets = sets.sps.iter().chain(&sets.pps).map(|set| &set[..]).filter(|_| frame.keyframe);
+            let units: Vec<Vec<Vec<u8>>> = sets.chain(slices.iter().map(|slice| &slice[..])).map(fragments).collect();
+            for (unit, payloads) in units.iter().enumerate() {
+                for (piece, payload) in payloads.iter().enumerate() {
+                    let ends = (unit + 1 == units.len(), piece + 1 == payloads.len());
+                    let timestamp = at as u32 * 3000;
+                    let header =
+                        Header { mid: "v", ssrc: 10, payload_type: 96, sequence, timestamp, transport: sequence };
+                    let mut bytes = packet(header, payload);
+                    bytes[1] = 96 | u8::from(marker(ends.0 && ends.1, ends.1)) << 7;
+                    incoming.handle_rtp(&bytes, now);
+                    sequence += 1;
+                }
+            }
+            arrived.extend(std::iter::from_fn(|| incoming.poll_arrival()));
+        }
+        // The first group may be lost on a sender whose markers are wrong, and the last frame is not known to be whole.
+        let whole: Vec<_> = (6..23).map(|at| nal::join(slices(at).iter().map(|slice| &slice[..]))).collect();
+        let found: Vec<_> = arrived.iter().map(|arrival| arrival.payload.clone()).collect();
+        let from = found.iter().position(|payload| *payload == whole[0]).unwrap_or_else(|| panic!("{name}"));
+        assert!(found[from..].starts_with(&whole), "{name}");
+        assert!(found.len() - from <= 18, "{name}: each frame comes once");
+    }
 }
 
 #[test]
