@@ -4,13 +4,17 @@
 //! Clients cut one URL differently. Of `rtmp://host/live/ROOM/PARTICIPANT?token=T` one client sends the application
 //! `live` and the key `ROOM/PARTICIPANT?token=T`, another one `live/ROOM` and `PARTICIPANT?token=T`. A person who
 //! types the token into the server field makes the client send the application `live?token=T`. All mean the same
-//! here.
+//! here. So do spaces and line breaks around a part, which come with copy and paste, and `_definst_` after the
+//! application, by which some encoders name its default instance.
 
 use onmic_media::name::InvalidName;
 use onmic_media::{FeedName, SourceName};
 
 /// The application that this server answers to unless it is told otherwise.
 pub const APPLICATION: &str = "live";
+
+/// The name of the default instance of an application, which is the only one here.
+const DEFAULT_INSTANCE: &str = "_definst_";
 
 /// States the applications that this server answers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +105,9 @@ impl StreamKey {
     pub fn parse(application: &Application, key: &str) -> Result<Self, InvalidName> {
         let (path, query) = split_query(key);
         let prefix = application.key_prefix.as_deref().unwrap_or_default();
-        let joined = join(parts(prefix).chain(parts(path)));
+        let mut parts = parts(prefix).chain(parts(path)).peekable();
+        parts.next_if_eq(&DEFAULT_INSTANCE);
+        let joined = join(parts);
         let token = token(query).map(str::to_owned).or_else(|| application.token.clone());
         Ok(Self { name: joined.parse()?, names_participant: joined.contains('/'), token })
     }
@@ -118,9 +124,10 @@ impl StreamKey {
     }
 }
 
-/// Returns the parts of a path. Slashes too many, in front, behind or between, mean nothing.
+/// Returns the parts of a path. Slashes too many, in front, behind or between, mean nothing, and neither does space around
+/// a part.
 fn parts(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter(|part| !part.is_empty())
+    path.split('/').map(str::trim).filter(|part| !part.is_empty())
 }
 
 fn join<'a>(parts: impl Iterator<Item = &'a str>) -> String {
@@ -132,7 +139,7 @@ fn split_query(text: &str) -> (&str, &str) {
 }
 
 fn token(query: &str) -> Option<&str> {
-    query.split('&').find_map(|pair| pair.strip_prefix("token=")).filter(|token| !token.is_empty())
+    query.split('&').find_map(|pair| pair.trim().strip_prefix("token=")).filter(|token| !token.is_empty())
 }
 
 #[cfg(test)]
@@ -167,6 +174,12 @@ mod tests {
             ("live/demo/anna?token=T.1", "", ""),
             ("", "rtmp://h:1935/live?token=T.1", "demo/anna"),
             ("", "rtmp://h:1935/live/demo/?token=T.1", "anna"),
+            (" live\n", "", "\tdemo/anna ?token=T.1\r\n"),
+            ("live/demo ", "", " anna\n?token=T.1 "),
+            ("live ?token=T.1\n", "", "demo / anna\u{a0}"),
+            ("live/_definst_", "rtmp://h/live/_definst_", "demo/anna?token=T.1"),
+            ("live/_definst_/demo", "", "anna?token=T.1"),
+            ("live?token=T.1", "", "_definst_/demo/anna"),
         ] {
             assert_eq!(parse(app, tc_url, key), expected, "{app} {tc_url} {key}");
         }
@@ -189,7 +202,7 @@ mod tests {
         assert!(StreamKey::parse(&application, "a/b").is_err());
         assert!(StreamKey::parse(&application, "../x").is_err());
         assert!(StreamKey::parse(&Application::default(), "").is_err());
-        for name in ["a b", "a%2f", "é", ".a", "a/.b"] {
+        for name in ["a b", "a%2f", "_definst_", "é", ".a", "a/.b"] {
             assert!(StreamKey::parse(&Application::default(), name).is_err(), "{name:?} is not a name");
         }
     }
