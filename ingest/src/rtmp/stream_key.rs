@@ -77,7 +77,7 @@ impl Applications {
         };
         let key_prefix = Some(join(path.into_iter().skip(length))).filter(|prefix| !prefix.is_empty());
         let token = token(query).or_else(|| token(url_query)).map(str::to_owned);
-        Some(Application { key_prefix, token })
+        Some(Application { key_prefix, token, asked: None })
     }
 }
 
@@ -87,6 +87,24 @@ pub struct Application {
     /// The beginning of the stream key, if the client put it into the application.
     key_prefix: Option<String>,
     token: Option<String>,
+    /// The source of the last key that was read.
+    asked: Option<SourceName>,
+}
+
+impl Application {
+    /// Reads the name of a publish or play, and remembers it for [`Application::is_other`].
+    pub fn ask(&mut self, key: &str) -> Result<StreamKey, InvalidName> {
+        let read = StreamKey::parse(self, key)?;
+        self.asked = Some(read.name.clone());
+        Ok(read)
+    }
+
+    /// Returns whether a key names another source than the last one that was asked for. One that names none does not.
+    pub fn is_other(&self, key: Option<&str>) -> bool {
+        let key = key.filter(|key| !key.trim().is_empty());
+        let named = key.and_then(|key| StreamKey::parse(self, key).ok());
+        named.is_some_and(|named| self.asked.as_ref() != Some(&named.name))
+    }
 }
 
 /// Holds a stream key, joined with its application.
@@ -190,6 +208,16 @@ mod tests {
         assert_eq!(parse("live", "", "demo"), ("demo/host".to_owned(), false, None));
         assert_eq!(parse("live?token=a", "", "demo?token=b").2.as_deref(), Some("b"));
         assert_eq!(parse("live?token=a", "", "demo?token=").2.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn a_key_names_another_source_only_if_it_can_be_read() {
+        let mut application = Applications::default().find("live/demo", None).unwrap();
+        application.ask("anna?token=T").unwrap();
+        for same in ["anna", "anna ", "/anna?token=U", "", "a/b/c"] {
+            assert!(!application.is_other(Some(same)), "{same:?}");
+        }
+        assert!(application.is_other(Some("ben")) && !application.is_other(None));
     }
 
     #[test]
