@@ -50,6 +50,13 @@ pub const AUDIO_STREAM: u8 = 4;
 /// The chunk stream of video.
 pub const VIDEO_STREAM: u8 = 6;
 
+/// Returns the AMF0 of a message. In its AMF3 form, whose type is `wrapped`, a byte of 0 stands before it, which some peers
+/// leave out.
+pub fn amf0_of(message: &super::chunk::Message, wrapped: u8) -> &[u8] {
+    let wrapped = message.kind == wrapped;
+    message.payload.strip_prefix(&[0]).filter(|_| wrapped).unwrap_or(&message.payload)
+}
+
 /// Returns a payload of one number.
 pub fn number(value: u32) -> Bytes {
     Bytes::copy_from_slice(&value.to_be_bytes())
