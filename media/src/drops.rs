@@ -245,13 +245,15 @@ metric::label_values! {
 
     /// An event for a webhook was found in the state of an earlier process and cannot be read.
     WebhookRecord => "webhook_record",
-    /// The queue of webhooks was full; the oldest is dropped.
+    /// The queue of webhooks was full; the oldest of the room with the most is dropped.
     WebhookQueue => "webhook_queue",
 
     /// A line of the log found its queue full, because standard error is not read; the line is dropped.
     LogQueueFull => "log_queue_full",
     /// A line of the log could not be written to standard error.
     LogNotWritten => "log_not_written",
+    /// A line of the log came too often from its place in the code.
+    LogTooOften => "log_too_often",
 }
 
 impl DropReason {
