@@ -91,6 +91,7 @@ impl Rooms {
                 self.greet(live, step.answer.as_ref(), &entry, &by, &name, mailbox);
                 if let (None, Some(who)) = (&entry.person, &entry.who) {
                     live.guests.came(&person, who.clone());
+                    self.note(&room);
                 }
                 live.connect(client, person, mailbox.clone());
             });
