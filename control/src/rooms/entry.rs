@@ -171,7 +171,10 @@ impl Rooms {
         let (room, Some(person)) = (&connection.room, &connection.by.person) else { return };
         let Ok(cell) = self.cell(room) else { return };
         let mut live = cell.live.lock();
-        if !live.as_mut().is_some_and(|live| live.disconnect(connection.client, person)) {
+        let disconnected = self.within(room, &mut live, |live| {
+            live.as_mut().is_some_and(|live| live.disconnect(connection.client, person))
+        });
+        if disconnected != Ok(true) {
             return;
         }
         let left = self.decide(Input::Leave { room: room.clone(), person: person.clone() }, |_, _| ());

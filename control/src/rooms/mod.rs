@@ -480,16 +480,18 @@ impl Rooms {
     /// something changes.
     pub fn room(&self, room: &RoomName) -> Option<(Arc<RawValue>, WallTime)> {
         let cell = self.cell(room).ok()?;
-        let mut live = cell.live.lock();
-        let live = live.as_mut()?;
-        let state = match self.rendered_before(live) {
-            Some(state) => state,
-            None => {
-                let view = self.desk.lock().machine.outline(room)?;
-                self.rendered(live, &view)
-            }
-        };
-        Some((state, live.opened))
+        self.within(room, &mut cell.live.lock(), |live| {
+            let live = live.as_mut()?;
+            let state = match self.rendered_before(live) {
+                Some(state) => state,
+                None => {
+                    let view = self.desk.lock().machine.outline(room)?;
+                    self.rendered(live, &view)
+                }
+            };
+            Some((state, live.opened))
+        })
+        .ok()?
     }
 
     /// Returns when a room began, if there is one.
