@@ -505,6 +505,12 @@ async fn a_long_list_is_answered_in_pages_by_id() {
     assert_eq!(listed, (0..1201).map(|number| format!("p{number:04}")).collect::<Vec<_>>());
     let short = server.get("/api/v1/rooms/demo/persons?limit=2&after=p0003").await;
     assert_eq!((&short["persons"][1]["person"], &short["next"]), (&json!("p0005"), &json!("p0005")));
+    let last = server.get("/api/v1/rooms/demo/persons?after=p0700").await;
+    assert_eq!(
+        (last["persons"].as_array().unwrap().len(), last.get("next")),
+        (500, None),
+        "nobody follows a full page"
+    );
     for query in ["limit=0", "limit=501", "limit=few", "after=two%20words"] {
         let refused = server.get(&format!("/api/v1/rooms/demo/persons?{query}")).await;
         assert_eq!(refused["status"], 422, "{query}");
@@ -515,6 +521,8 @@ async fn a_long_list_is_answered_in_pages_by_id() {
     }
     let first = server.get("/api/v1/rooms/demo/bans?limit=2").await;
     assert_eq!((&first["bans"][1]["person"], &first["next"]), (&json!("ben"), &json!("ben")));
+    let all = server.get("/api/v1/rooms/demo/bans?limit=3").await;
+    assert_eq!((all["bans"].as_array().unwrap().len(), all.get("next")), (3, None), "nobody follows a full page");
     let rest = server.get("/api/v1/rooms/demo/bans?limit=2&after=ben").await;
     assert_eq!((&rest["bans"][0]["person"], rest.get("next")), (&json!("carl"), None));
 }
