@@ -36,6 +36,8 @@ use crate::ticket::Tickets;
 
 /// How far the clocks of those who sign tokens may be off.
 const LEEWAY: Duration = Duration::from_secs(5);
+/// The longest id in a token. OpenID Connect Core 2 allows a `sub` of 255 characters.
+const ID_MAX: usize = 256;
 /// The participant that the host's source has.
 const HOST: &str = "host";
 
@@ -97,6 +99,17 @@ impl Claims {
             Refusal::NotAllowed(format!("its sub {id:?} cannot be the id of a person in a room: {error}"))
         })?;
         Ok(Some(person))
+    }
+
+    /// Refuses a long id. Whatever counts for the owner of the token keeps it.
+    fn must_have_short_ids(&self) -> Result<(), Refusal> {
+        for (claim, id) in [("jti", &self.jti), ("sub", &self.sub)] {
+            if let Some(length) = id.as_ref().map(String::len).filter(|length| *length > ID_MAX) {
+                let reason = format!("its {claim} has {length} bytes, and {ID_MAX} are the most");
+                return Err(Refusal::TokenInvalid(reason));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses the id that the host's source has, for everybody who is not the host: it would publish as the host. A ticket may
@@ -331,6 +344,7 @@ impl TokenGate {
         {
             return Err(Refusal::TokenInvalid(format!("it expired {} s ago", ago.as_secs())));
         }
+        claims.must_have_short_ids()?;
         claims.must_not_name_the_host()?;
         Ok(Some(claims))
     }
@@ -491,6 +505,20 @@ mod tests {
         for (ago, allowed) in [(0, true), (20, false)] {
             let claims = json!({"exp": now - ago, "room": "demo", "role": "viewer"});
             assert_eq!(check(Action::Play(&demo), claims).is_ok(), allowed, "{ago} s");
+        }
+    }
+
+    #[test]
+    fn a_token_with_a_long_id_is_refused() {
+        let demo: RoomName = "demo".parse().unwrap();
+        for claim in ["jti", "sub"] {
+            for length in [256, 257] {
+                let mut claims = json!({"exp": FAR, "room": "demo", "role": "viewer"});
+                claims[claim] = json!("a".repeat(length));
+                let checked = check(Action::Play(&demo), claims);
+                let refused = matches!(&checked, Err(Refusal::TokenInvalid(reason)) if reason.contains(claim));
+                assert_eq!((checked.is_ok(), refused), (length == 256, length != 256), "{claim} {checked:?}");
+            }
         }
     }
 
