@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use futures::{SinkExt, StreamExt};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use parking_lot::Mutex;
@@ -17,6 +19,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
+use onmic_http::BasePath;
+use onmic_http::door::{self, Door};
 use onmic_media::codec::vp8;
 use onmic_media::hub::HubLimits;
 use onmic_media::{
@@ -50,6 +54,7 @@ impl Stage for Noted {
 }
 
 mod claims;
+mod counted;
 
 struct Server {
     address: SocketAddr,
@@ -77,11 +82,20 @@ impl Server {
         let (stage, stop) = (Arc::new(Noted::default()), CancellationToken::new());
         let rooms = Rooms::new(config, hub.clone(), standing.clone(), stage.clone(), None, stop.clone()).unwrap();
         tokio::spawn(rooms.clone().run(onmic_stage::reports().1));
-        let router = Api::new(hub.clone(), gate.clone(), rooms.clone(), (1935, "live".to_owned())).router();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let server = Self { address, hub, gate, rooms, standing, stage, stop };
+        let router = server.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, hub, gate, rooms, standing, stage, stop }
+        server
+    }
+
+    /// Returns the routes behind the door.
+    fn router(&self) -> Router {
+        let Self { hub, gate, rooms, .. } = self;
+        let routes = Api::new(hub.clone(), gate.clone(), rooms.clone(), (1935, "live".to_owned())).router();
+        let door = Door::new(Vec::new(), !gate.is_closed(), BasePath::default(), Vec::new());
+        Router::new().fallback_service(routes).layer(from_fn_with_state(door, door::enter))
     }
 
     async fn get(&self, path: &str) -> Value {

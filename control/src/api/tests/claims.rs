@@ -5,18 +5,18 @@ use onmic_media::name::Principal;
 
 use super::*;
 
-const SECRET: &str = "secret";
+pub(super) const SECRET: &str = "secret";
 
 fn token(role: &str, person: &str) -> String {
     token_until(4_000_000_000, role, person)
 }
 
-fn token_until(exp: u64, role: &str, person: &str) -> String {
+pub(super) fn token_until(exp: u64, role: &str, person: &str) -> String {
     let claims = json!({"exp": exp, "room": "demo", "role": role, "sub": person});
     encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
 }
 
-fn query(role: &str, person: &str) -> String {
+pub(super) fn query(role: &str, person: &str) -> String {
     format!("token={}", token(role, person))
 }
 
