@@ -142,17 +142,18 @@ fn entry(
     let (claims, permit) = api.gate.enter(&room, sender.shown())?;
     let (authority, person, token_name) = match &claims {
         None => (query.role.unwrap_or(Role::Viewer).into(), None, None),
-        Some(claims) => (claims.authority(), claims.person()?, claims.name.clone()),
+        Some(claims) => (claims.authority(), claims.comer()?, claims.name.clone()),
     };
     let claimed = query.person.as_deref().map(id).transpose()?.map(|person| (person, key.or(query.key)));
     let name = token_name.or(query.name).filter(|name| !name.is_empty());
     let trusted = claims.is_none();
     let who = claims.as_ref().and_then(|claims| claims.principal(sender.counted()));
+    let nameless = claims.as_ref().and_then(|claims| claims.nameless(sender.shown().network));
     for doing in [Doing::Request, Doing::Enter] {
         api.keep_rate(who.as_ref(), doing)?;
     }
     let (epoch, after) = (query.epoch, query.after);
-    let entry = Entry { room, who: who.clone(), authority, person, claimed, trusted, name, epoch, after };
+    let entry = Entry { room, who: who.clone(), nameless, authority, person, claimed, trusted, name, epoch, after };
     Ok((entry, who, permit))
 }
 

@@ -319,6 +319,7 @@ async fn a_client_that_reads_too_slowly_is_closed_and_does_not_delay_others() {
     let entry = Entry {
         room: room.clone(),
         who: None,
+        nameless: None,
         authority: Authority::Viewer,
         person: None,
         claimed: None,
@@ -495,6 +496,7 @@ async fn a_long_list_is_answered_in_pages_by_id() {
         let entry = Entry {
             room: room.clone(),
             who: None,
+            nameless: None,
             authority: Authority::Viewer,
             person: Some(format!("p{number:04}").parse().unwrap()),
             claimed: None,

@@ -21,6 +21,8 @@ pub struct Entry {
     pub room: RoomName,
     /// Who answers for the connection, if anybody has to.
     pub who: Option<Principal>,
+    /// Who answers for a person whom the token does not name, if anybody has to: what a ban of them holds.
+    pub nameless: Option<Principal>,
     pub authority: Authority,
     /// The person that the token names.
     pub person: Option<PersonId>,
@@ -89,7 +91,7 @@ impl Rooms {
             let connected = self.within(&room, &mut live, |live| {
                 let Some(live) = live else { return };
                 self.greet(live, step.answer.as_ref(), &entry, &by, &name, mailbox);
-                if let (None, Some(who)) = (&entry.person, &entry.who) {
+                if let (None, Some(who)) = (&entry.person, &entry.nameless) {
                     live.guests.came(&person, who.clone());
                     self.note(&room);
                 }

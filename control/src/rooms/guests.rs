@@ -1,7 +1,8 @@
-//! Who answers for the guests of a room: those whose token names nobody, and who have an id of the room's making.
+//! Who answers for the guests of a room: those whose token names nobody, or has a `sub` that cannot be an id. They have an id of the
+//! room's making.
 //!
 //! A guest who is sent out and comes back is another guest, so a ban of the id alone would hold nobody. So a ban holds whoever
-//! answers for the guest as well: the `jti` of their token, or else the network that they came from ([`Principal`]). This is
+//! answers for the guest as well: the odd `sub` or the `jti` of their token, or else the network that they came from ([`Principal`]). This is
 //! known while the guest is in the room, and for the last of those who have left, because a host bans people for what they
 //! said a moment ago. A restart keeps it with the room.
 

@@ -459,7 +459,7 @@ mod tests {
         let (rooms, store) = process(folder.path());
         let (host, _messages) = enter(&rooms, "demo", "mia", Authority::Host);
         let come = |who: &Principal| {
-            let entry = Entry { who: Some(who.clone()), person: None, ..entry("demo", "mia", Authority::Viewer) };
+            let entry = Entry { nameless: Some(who.clone()), person: None, ..entry("demo", "mia", Authority::Viewer) };
             let (mailbox, messages) = Mailbox::new();
             let guest = rooms.enter(entry, &mailbox).unwrap();
             (guest.by.person.clone().unwrap(), guest, messages)

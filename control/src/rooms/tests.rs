@@ -66,6 +66,7 @@ pub fn entry(room: &str, person: &str, authority: Authority) -> Entry {
     Entry {
         room: name(room),
         who: None,
+        nameless: None,
         authority,
         person: Some(person.parse().unwrap()),
         claimed: None,
