@@ -36,6 +36,8 @@ use crate::ticket::Tickets;
 
 /// How far the clocks of those who sign tokens may be off.
 const LEEWAY: Duration = Duration::from_secs(5);
+/// The longest id in a token. OpenID Connect Core 2 allows a `sub` of 255 characters.
+const ID_MAX: usize = 256;
 /// The participant that the host's source has.
 const HOST: &str = "host";
 
@@ -89,14 +91,35 @@ impl Claims {
         self.role.into()
     }
 
-    /// Returns the person who has the token: its `sub`, or a co-host's `participant`. A backend's token has no person.
+    /// Returns the person who has the token: its `sub`, or a co-host's `participant` if there is no `sub` or it cannot be an id. A
+    /// backend's token has no person.
     pub fn person(&self) -> Result<Option<PersonId>, Refusal> {
         let participant = self.participant.as_deref().filter(|_| self.role == Role::CoHost);
         let Some(id) = self.sub.as_deref().or(participant) else { return Ok(None) };
-        let person = id.parse().map_err(|error| {
-            Refusal::NotAllowed(format!("its sub {id:?} cannot be the id of a person in a room: {error}"))
-        })?;
-        Ok(Some(person))
+        match (id.parse(), participant.map(str::parse)) {
+            (Ok(person), _) | (Err(_), Some(Ok(person))) => Ok(Some(person)),
+            (Err(error), _) => {
+                let sentence = format!("its sub {id:?} cannot be the id of a person in a room: {error}");
+                Err(Refusal::NotAllowed(sentence))
+            }
+        }
+    }
+
+    /// Returns the person who comes to a room with the token. A viewer whose `sub` cannot be an id comes as a guest, so that others
+    /// see them, and a host can send them out.
+    pub fn comer(&self) -> Result<Option<PersonId>, Refusal> {
+        self.person().or_else(|refusal| if self.role == Role::Viewer { Ok(None) } else { Err(refusal) })
+    }
+
+    /// Refuses a long id. Whatever counts for the owner of the token keeps it.
+    fn must_have_short_ids(&self) -> Result<(), Refusal> {
+        for (claim, id) in [("jti", &self.jti), ("sub", &self.sub)] {
+            if let Some(length) = id.as_ref().map(String::len).filter(|length| *length > ID_MAX) {
+                let reason = format!("its {claim} has {length} bytes, and {ID_MAX} are the most");
+                return Err(Refusal::TokenInvalid(reason));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses the id that the host's source has, for everybody who is not the host: it would publish as the host. A ticket may
@@ -126,10 +149,15 @@ impl Claims {
         self.owner().or(network).filter(|_| !is_backend)
     }
 
-    /// Returns who answers for a token that names no person: what holds a guest who is banned. It is nobody for a backend, and
-    /// where everybody may be behind one address.
-    fn nameless(&self, network: Option<&Principal>) -> Option<Principal> {
-        self.person().is_ok_and(|person| person.is_none()).then(|| self.principal(network.cloned())).flatten()
+    /// Returns who answers for a token that names no person: what holds a guest who is banned. For a `sub` that cannot be an id it is
+    /// the `sub`, which outlives each `jti`. It is nobody for a backend, and where everybody may be behind one address.
+    pub fn nameless(&self, network: Option<&Principal>) -> Option<Principal> {
+        match self.person() {
+            Ok(Some(_)) => None,
+            Ok(None) => self.principal(network.cloned()),
+            Err(_) if self.role == Role::Admin => None,
+            Err(_) => self.sub.as_deref().map(|sub| Principal::Token(sub.into())),
+        }
     }
 
     /// Returns the actor who gives commands with this token. A viewer needs a name, because others see who acts, and
@@ -331,6 +359,7 @@ impl TokenGate {
         {
             return Err(Refusal::TokenInvalid(format!("it expired {} s ago", ago.as_secs())));
         }
+        claims.must_have_short_ids()?;
         claims.must_not_name_the_host()?;
         Ok(Some(claims))
     }
@@ -341,7 +370,7 @@ impl TokenGate {
         let (bans, now) = (&self.standing.bans, self.standing.clock.now());
         match (claims.person(), claims.nameless(network)) {
             (Ok(Some(person)), _) if claims.role != Role::Admin => bans.admit(room, &person, now),
-            (Ok(None), Some(who)) => bans.admit_nameless(room, &who, now),
+            (_, Some(who)) => bans.admit_nameless(room, &who, now),
             _ => Ok(()),
         }
     }
@@ -495,6 +524,20 @@ mod tests {
     }
 
     #[test]
+    fn a_token_with_a_long_id_is_refused() {
+        let demo: RoomName = "demo".parse().unwrap();
+        for claim in ["jti", "sub"] {
+            for length in [256, 257] {
+                let mut claims = json!({"exp": FAR, "room": "demo", "role": "viewer"});
+                claims[claim] = json!("a".repeat(length));
+                let checked = check(Action::Play(&demo), claims);
+                let refused = matches!(&checked, Err(Refusal::TokenInvalid(reason)) if reason.contains(claim));
+                assert_eq!((checked.is_ok(), refused), (length == 256, length != 256), "{claim} {checked:?}");
+            }
+        }
+    }
+
+    #[test]
     fn only_the_host_has_the_id_of_the_host() {
         let host: SourceName = "demo/host".parse().unwrap();
         for (claims, allowed) in [
@@ -537,5 +580,23 @@ mod tests {
         assert_eq!(person(json!({"exp": FAR, "room": "demo", "role": "host"})), Ok(None));
         let spaced = person(json!({"exp": FAR, "room": "demo", "role": "viewer", "sub": "two words"}));
         assert!(spaced.unwrap_err().to_string().contains("two words"));
+        let co_host = |participant| {
+            person(json!({"exp": FAR, "room": "demo", "role": "co-host", "sub": "a@b", "participant": participant}))
+        };
+        assert_eq!(co_host("anna"), Ok(Some("anna".into())));
+        assert!(co_host("a@b").is_err());
+    }
+
+    #[test]
+    fn a_viewer_whose_sub_cannot_be_an_id_is_a_guest_for_whom_the_sub_answers() {
+        let claims = |claims| gate("secret").claims(Some(&token("secret", claims))).unwrap().unwrap();
+        let network = Principal::at("192.0.2.7".parse().unwrap());
+        for (role, comes, answers) in [("viewer", true, true), ("host", false, true), ("admin", false, false)] {
+            let odd = claims(json!({"exp": FAR, "room": "demo", "role": role, "sub": "ben@b.example", "jti": "t1"}));
+            assert_eq!(odd.comer().ok(), comes.then_some(None), "{role}");
+            let who = answers.then(|| Principal::Token("ben@b.example".into()));
+            assert_eq!(odd.nameless(Some(&network)), who, "{role}");
+            assert!(odd.actor().is_err(), "{role}");
+        }
     }
 }

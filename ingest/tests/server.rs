@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use client::Client;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use onmic_ingest::rtmp::amf::Value;
 use onmic_ingest::rtmp::message;
 use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits, TrustedProxies, serve};
@@ -334,6 +335,8 @@ async fn a_publisher_that_sends_too_much_is_told_and_closed() {
 
 #[tokio::test]
 async fn above_a_limit_silent_connections_give_way_and_those_with_a_stream_do_not() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
     for (connections, connections_per_address) in [(2, 10), (10, 2)] {
         let limits = RtmpLimits { connections, connections_per_address, ..RtmpLimits::default() };
         let server = Server::start(RtmpConfig { limits, ..RtmpConfig::default() }, Arc::new(OpenGate)).await;
@@ -352,6 +355,8 @@ async fn above_a_limit_silent_connections_give_way_and_those_with_a_stream_do_no
         publisher.expect("\"_result\" 9").await;
         server.stop().await;
     }
+    let dropped = [r#""rtmp_connections" 1"#, r#""rtmp_connections_of_address" 1"#, r#""rtmp_gave_way" 2"#];
+    assert_eq!(counted(&recorder.handle(), "onmic_drops_total"), dropped);
 }
 
 #[tokio::test]
@@ -488,6 +493,8 @@ async fn play_demo(server: &Server, expected: &str) -> Peer<TcpStream> {
 
 #[tokio::test]
 async fn players_of_one_address_leave_connections_to_others_and_all_leave_some_to_publishers() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
     let limits = RtmpLimits { connections: 16, connections_per_address: 16, ..RtmpLimits::default() };
     // As a proxy that names no client, this machine has no limit for itself.
     for (is_proxy, most, sentence) in
@@ -509,6 +516,101 @@ async fn players_of_one_address_leave_connections_to_others_and_all_leave_some_t
         another.expect("NetStream.Publish.Start").await;
         server.stop().await;
     }
+    let denied = counted(&recorder.handle(), "onmic_denied_total");
+    assert_eq!(denied, [r#""rtmp","full" 1"#, r#""rtmp","share" 1"#]);
+}
+
+/// Refuses by what the token says.
+struct Refusing;
+
+impl Gate for Refusing {
+    fn check(&self, _: Action<'_>, shown: Shown<'_>) -> Result<Admission, Refusal> {
+        match shown.token {
+            None => Err(Refusal::TokenMissing),
+            Some("forged") => Err(Refusal::TokenInvalid("it is forged".to_owned())),
+            Some("other") => Err(Refusal::NotAllowed("it is for another room".to_owned())),
+            Some("banned") => Err(Refusal::Banned("for another minute".to_owned())),
+            Some(_) => Ok(Admission::default()),
+        }
+    }
+}
+
+/// Returns the lines of a counter without its name.
+fn counted(handle: &PrometheusHandle, counter: &str) -> Vec<String> {
+    let text = handle.render();
+    let mut lines: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(counter)?.strip_prefix('{')).collect();
+    lines.sort_unstable();
+    lines.iter().map(|line| line.replace("}", "").replace("protocol=", "").replace("reason=", "")).collect()
+}
+
+#[tokio::test]
+async fn refusals_and_the_ends_of_connections_are_counted_by_their_reason() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let handle = recorder.handle();
+    let (feed_timeout, setup_timeout) = (Duration::from_millis(50), Duration::from_secs(2));
+    let limits = RtmpLimits { feed_timeout, setup_timeout, ..RtmpLimits::default() };
+    let config = RtmpConfig { limits, ..RtmpConfig::default() };
+    let hub = HubLimits { sources: 2, ..HubLimits::default() };
+    let server = Server::with_hub(config, Arc::new(Refusing), hub).await;
+    let mut publishers = Vec::new();
+    for key in ["demo?token=T", "second?token=T"] {
+        let mut publisher = server.tcp().await;
+        publisher.client.publish("live", key);
+        publisher.send().await;
+        publisher.expect("NetStream.Publish.Start").await;
+        publishers.push(publisher);
+    }
+    for (key, code) in [
+        ("demo", "NetStream.Publish.Denied"),
+        ("demo?token=forged", "NetStream.Publish.Denied"),
+        ("demo?token=other", "NetStream.Publish.Denied"),
+        ("demo?token=banned", "NetStream.Publish.Denied"),
+        ("demo?token=T", "NetStream.Publish.BadName"),
+        ("third?token=T", "NetStream.Publish.Denied"),
+        ("two words?token=T", "The stream key must be"), // This protects nobody.
+    ] {
+        let mut peer = server.tcp().await;
+        peer.client.publish("live", key);
+        peer.send().await;
+        peer.expect_close(code).await;
+    }
+    for (key, code) in [
+        ("demo", "NetStream.Play.Denied"),
+        ("demo?token=banned", "NetStream.Play.Denied"),
+        ("nobody?token=T", "NetStream.Play.StreamNotFound"),
+    ] {
+        let mut peer = server.tcp().await;
+        peer.client.play("live", key, &[]);
+        peer.send().await;
+        peer.expect_close(code).await;
+    }
+    let denied = || counted(&handle, "onmic_denied_total");
+    let expected = [
+        r#""rtmp","banned" 2"#,
+        r#""rtmp","conflict" 1"#,
+        r#""rtmp","full" 1"#,
+        r#""rtmp","not_allowed" 1"#,
+        r#""rtmp","token_invalid" 1"#,
+        r#""rtmp","token_missing" 2"#,
+    ];
+    assert_eq!(denied(), expected);
+
+    let mut malformed = server.tcp().await;
+    malformed.stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    malformed.expect_close("").await;
+    drop(server.tcp().await); // A peer that leaves is not closed by the server.
+    let mut silent = server.tcp().await;
+    silent.stream.write_all(b"\x03").await.unwrap();
+    silent.expect_close("").await;
+    let [first, _] = &mut publishers[..] else { panic!("two publishers") };
+    first.client.raw(&b"\xc9"[..]); // It goes on with a message that has not begun.
+    first.send().await;
+    first.expect_close("").await;
+    server.stop().await;
+    let expected =
+        [r#""rtmp","malformed" 2"#, r#""rtmp","refused" 10"#, r#""rtmp","setup_timeout" 1"#, r#""rtmp","stopping" 1"#];
+    assert_eq!(counted(&handle, "onmic_closed_total"), expected);
 }
 
 /// Opens with permits of its own.

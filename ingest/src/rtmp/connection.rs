@@ -17,7 +17,7 @@ use onmic_media::name::Principal;
 use onmic_media::publication::{Ended, TakenOver};
 use onmic_media::viewers::Viewing;
 use onmic_media::{
-    Action, Asked, Denial, DropReason, Ending, FeedName, Gate, Hub, LeftOut, MediaKind, Next, NoShare, Permit,
+    Action, Asked, Closed, Denial, DropReason, Ending, FeedName, Gate, Hub, LeftOut, MediaKind, Next, NoShare, Permit,
     Protocol, Publication, Share, Shares, Shown, TrackKey, ViewerKind,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -125,7 +125,7 @@ enum Wake {
 /// States how a connection ended by plan.
 enum End {
     PeerLeft,
-    Closed(&'static str),
+    Closed(Closed),
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
@@ -182,11 +182,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 Wake::TakenOver(taken_over) => return Err(self.end_publishing(taken_over.into())),
                 Wake::PermitEnded(why) => {
                     self.link.session.close(&why.to_string());
-                    return Ok(End::Closed(why.name()));
+                    return Ok(End::Closed(why.into()));
                 }
                 Wake::Shutdown => {
                     self.link.session.close(GOING_DOWN);
-                    return Ok(End::Closed("shutdown"));
+                    return Ok(End::Closed(Closed::Stopping));
                 }
             }
             self.apply_events(now)?;
@@ -460,7 +460,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 Next::Gone(_) => {}
                 Next::Ended => {
                     link.session.close("The stream has ended.");
-                    return Some(End::Closed("stream_ended"));
+                    return Some(End::Closed(Closed::Over));
                 }
             }
             let room = link.session.output().remaining() < BATCH_BYTES && link.session.window_is_open();
@@ -510,9 +510,15 @@ impl Link {
     fn report(&self, ended: &Result<End, Error>) {
         let (reason, error) = match ended {
             Ok(End::PeerLeft) => ("peer_left", None),
-            Ok(End::Closed(reason)) => (*reason, None),
+            Ok(End::Closed(reason)) => (reason.name(), None),
             Err(error) => (error.reason(), Some(chain(error))),
         };
+        let closed = match ended {
+            Ok(End::PeerLeft) => None,
+            Ok(End::Closed(reason)) => Some(*reason),
+            Err(error) => error.closed(),
+        };
+        closed.inspect(|closed| closed.count(Asked::Rtmp));
         let [[video_in, audio_in, _], [video_out, audio_out, _]] = self.tally.frame_counts;
         let [bytes_in, bytes_out] = self.tally.byte_counts;
         let seconds = self.started.elapsed().as_secs_f32();

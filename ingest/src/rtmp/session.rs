@@ -506,6 +506,7 @@ impl Session {
 
     fn create_stream(&mut self, call: &Call<'_>) {
         if self.streams >= STREAMS_MAX {
+            self.dropped(DropReason::RtmpCommandOrder);
             let sentence = format!("No more than {STREAMS_MAX} streams per connection; connect again.");
             return self.call_failed(call, &sentence);
         }
