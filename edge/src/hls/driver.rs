@@ -54,9 +54,6 @@ pub(crate) enum Finish {
     Outgrown,
 }
 
-/// How long a refusal stands before the stream tries again.
-pub(crate) const REFUSED_FOR: Duration = Duration::from_secs(5);
-
 struct Driver<'a> {
     stream: &'a Stream,
     cache: &'a Cache,
@@ -72,8 +69,9 @@ struct Driver<'a> {
     progress: Vec<TrackKey>,
     accepts: Accepts,
     idle: Duration,
-    /// The original of the main video for which a converted form was asked.
-    converted: Option<TrackId>,
+    /// The original of the main video for which a converted form was asked, and the time at which that may be done again, if it
+    /// was refused for a time.
+    converted: Option<(TrackId, Option<tokio::time::Instant>)>,
     /// Its playlists take more than there is for them.
     outgrown: Option<Spent>,
 }
@@ -213,8 +211,16 @@ impl Driver<'_> {
                 tracing::debug!(stream = self.stream.id, track = %key, codec = %parameters.codec(), "a track begins");
             }
             // The publisher may come back with another codec. A further rendition then begins anew.
-            Next::Gone(key) => self.segmenter.remove(key),
+            Next::Gone(key) => {
+                self.segmenter.remove(key);
+                if key == TrackKey::VIDEO {
+                    self.converted = None; // A conversion that has ended may be asked for again.
+                }
+            }
             Next::Refused(key, reason) => {
+                if let (TrackKey::VIDEO, Some((_, again))) = (key, &mut self.converted) {
+                    *again = reason.stands().map(|stands| tokio::time::Instant::now() + stands);
+                }
                 tracing::debug!(stream = self.stream.id, track = %key, %reason, "a track is left out of LL-HLS");
             }
             Next::Ended => return Some(Finish::Ended),
@@ -250,19 +256,22 @@ impl Driver<'_> {
     }
 
     /// Goes over to a converted form of the main video if players can no longer join it as it came. If nobody has asked for long,
-    /// the packaging ends instead. Asks once for each track: what failed would fail again.
+    /// the packaging ends instead. Asks once for each track, because what failed would fail again, and again when a refusal for a
+    /// time is over.
     fn see_to_entries(&mut self) -> Option<Finish> {
         if self.converts_video() || !self.stream.feed.lacks_entries(TrackKey::VIDEO, &self.accepts) {
             return None;
         }
-        let original = self.stream.feed.original(TrackKey::VIDEO).map(|original| original.id());
-        if self.converted == original {
+        let original = self.stream.feed.original(TrackKey::VIDEO)?.id();
+        let stands =
+            |again: Option<tokio::time::Instant>| again.is_none_or(|again| tokio::time::Instant::now() < again);
+        if self.converted.is_some_and(|(asked, again)| asked == original && stands(again)) {
             return None;
         }
         if !self.stream.was_asked_for(Instant::now(), self.idle) {
             return Some(Finish::Idle);
         }
-        self.converted = original;
+        self.converted = Some((original, None));
         self.playback.convert(TrackKey::VIDEO, Recipe::H264);
         None
     }

@@ -35,6 +35,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use onmic_http::Sender;
+use onmic_media::feed::OVERLOADED_FOR;
 use onmic_media::{Action, Budget, Feed, Gate, Hub, MediaKind, RoomName, Stage, TrackKey, metric};
 use onmic_packager::names::File;
 use onmic_packager::{Chain, Settings};
@@ -212,7 +213,7 @@ impl Shared {
                         break finish;
                     }
                     tokio::select! {
-                        () = tokio::time::sleep(driver::REFUSED_FOR) => {}
+                        () = tokio::time::sleep(OVERLOADED_FOR) => {}
                         () = driven.stop.cancelled() => {}
                         () = driven.replaced.cancelled() => {}
                     }

@@ -8,7 +8,7 @@
 //!            ▼                                                                       │
 //!   awaited (next_demand) ── there, and the codec fits: Begun ──▶ read (Frame, Skipped) ──▶ over (the feed ended)
 //!            │ ▲
-//!            └─┘ cannot be converted: Refused; the next original of this key is awaited
+//!            └─┘ cannot be converted: Refused; the next original of this key is awaited, or the end of what is refused for a time
 //! ```
 //!
 //! Every track goes through these states by itself, and does not wait for another: of the frames that are there the
@@ -40,7 +40,7 @@ use tokio::sync::watch;
 use self::reading::Reading;
 use self::succession::{Successor, Turn};
 use crate::codec::Parameters;
-use crate::feed::{Accepts, Demand, Feed, Recipe, Stage, Unavailable};
+use crate::feed::{Accepts, Demand, Feed, Known, Recipe, Stage, Unavailable};
 use crate::frame::Frame;
 use crate::key::{MediaKind, TrackKey};
 use crate::ring::Read;
@@ -197,8 +197,9 @@ impl Playback {
                 Ok(demand) => playback.wants.read(demand, original),
                 Err(Unavailable::NoTrack(_)) => playback.await_track(key, None),
                 Err(unavailable) => {
+                    let known = original.map(|original| Known::refused(original, &unavailable));
                     playback.refused.push((key, unavailable));
-                    playback.await_track(key, original)
+                    playback.await_track(key, known)
                 }
             };
             playback.lines.push(Line { key, state, unwanted: false, successor: None });
@@ -350,7 +351,7 @@ impl Playback {
                     Turn::Until(micros) => return self.go_over(index, micros, cx),
                     Turn::Failed(unavailable) => {
                         line.successor = None;
-                        return unavailable.map(|unavailable| Next::Refused(key, unavailable));
+                        return Some(Next::Refused(key, unavailable));
                     }
                 }
                 match if is_muted { reading.poll_muted(cx)? } else { reading.poll(cx)? } {
@@ -364,7 +365,7 @@ impl Playback {
                         None
                     }
                     Read::Ended => {
-                        let known = reading.original.filter(|_| !reading.may_begin_anew());
+                        let known = reading.known_at_end();
                         self.lines[index].state = self.await_track(key, known);
                         self.lines[index].successor = None;
                         Some(Next::Gone(key))
@@ -402,13 +403,13 @@ impl Playback {
                 Next::Begun(key, parameters)
             }
             Err(unavailable) => {
-                self.lines[index].state = self.await_track(key, Some(original));
+                self.lines[index].state = self.await_track(key, Some(Known::refused(original, &unavailable)));
                 Next::Refused(key, unavailable)
             }
         }
     }
 
-    fn await_track(&self, key: TrackKey, known: Option<TrackId>) -> State {
+    fn await_track(&self, key: TrackKey, known: Option<Known>) -> State {
         State::Awaited(Box::pin(self.feed.clone().next_demand(key, self.wants.accepts.clone(), known)))
     }
 

@@ -30,7 +30,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
-use onmic_media::life::guarded;
+use onmic_media::life::{AGAIN, guarded};
 use onmic_media::{Budget, Codec, DropReason, Frame, Held, Join, MediaKind, PcmTap, Read, Reader, Spent, Track, Work};
 use parking_lot::Mutex;
 
@@ -189,7 +189,7 @@ impl Transcoder {
         threads.push(thread);
         drop(threads);
         Vec::into_iter(finished).for_each(join);
-        let panicked = || NotDerived::Failed("opening the codecs failed".to_owned());
+        let panicked = || NotDerived::Later(AGAIN);
         let output = open.recv().map_err(|_| panicked())?.map_err(|error| failed(&error))?;
         tracing::debug!(recipe = label(recipe), opened_in = ?started.elapsed(), "deriving a track");
         Ok(output)
@@ -222,8 +222,7 @@ impl Deriver for Transcoder {
         }
         let begins = self.died.begins(input.id(), recipe, Instant::now());
         if let Begins::Later(wait) = begins {
-            let sentence = format!("the conversion failed twice; it can begin again in {} s", wait.as_secs() + 1);
-            return Err(NotDerived::Failed(sentence));
+            return Err(NotDerived::Later(wait));
         }
         self.start(recipe, input, lease, begins)
     }
