@@ -430,9 +430,36 @@ async fn video_over_the_budget_is_refused_and_not_served_as_audio_alone() {
     let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(spending)).await;
     node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
     node.publish(90).await;
-    let response = node.get("/hls/demo/index.m3u8").await;
+    for path in ["/hls/demo/index.m3u8", "/flv/demo.flv"] {
+        let response = node.get(path).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert!(text(response).await.contains("converts as much video as it can"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_video_is_over_the_budget_later_ends_and_the_next_one_is_refused() {
+    let spending = Counter::refusing(Spent(Work::Conversion).into());
+    let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(spending)).await;
+    node.publish(100).await;
+    let directory = node.directory().await;
+    node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+    node.group = 1;
+    node.publish(60).await;
+    let refused = async {
+        loop {
+            let response = node.get("/hls/demo/index.m3u8").await;
+            if response.status() != StatusCode::OK {
+                return response;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let response = timeout(SOON, refused).await.expect("audio alone is not served");
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(text(response).await.contains("converts as much video as it can"));
+    let ended = text(node.get(&format!("{directory}/video.m3u8")).await).await;
+    assert!(ended.contains("#EXT-X-ENDLIST"), "{ended}");
 }
 
 #[tokio::test]

@@ -52,6 +52,8 @@ pub(crate) enum Finish {
     Overloaded,
     /// The stream outgrew what the node may keep. Another one begins when there is room.
     Outgrown,
+    /// The main video goes on as one that the node has no room to convert. Another stream begins when it has.
+    Unconverted,
 }
 
 struct Driver<'a> {
@@ -155,7 +157,7 @@ pub(crate) async fn drive(
         driver.segmenter = driver.segmenter.beginning_short();
     }
     let finish = driver.run(on_demand).await;
-    if matches!(finish, Finish::Ended | Finish::Idle | Finish::Failed | Finish::Outgrown) {
+    if matches!(finish, Finish::Ended | Finish::Idle | Finish::Failed | Finish::Outgrown | Finish::Unconverted) {
         if let Err(error) = driver.segmenter.finish() {
             tracing::warn!(stream = stream.id, %error, "the last part could not be written");
         }
@@ -220,6 +222,11 @@ impl Driver<'_> {
             Next::Refused(key, reason) => {
                 if let (TrackKey::VIDEO, Some((_, again))) = (key, &mut self.converted) {
                     *again = reason.stands().map(|stands| tokio::time::Instant::now() + stands);
+                }
+                let is_over = matches!(reason, Unavailable::Overloaded(_)) && self.playback.track(key).is_none();
+                if is_over && key == TrackKey::VIDEO {
+                    tracing::warn!(stream = self.stream.id, %reason, "a stream ends: its video cannot go on");
+                    return Some(Finish::Unconverted); // The requests for the next one are refused, as at the opening.
                 }
                 tracing::debug!(stream = self.stream.id, track = %key, %reason, "a track is left out of LL-HLS");
             }
