@@ -18,6 +18,7 @@ mod audio;
 mod died;
 mod pace;
 mod placement;
+mod priced;
 mod rate;
 mod rung;
 mod tapped;
@@ -38,6 +39,7 @@ pub use self::rung::VideoPolicy;
 
 use self::audio::AudioLine;
 use self::died::{Begins, Died};
+use self::priced::Priced;
 use self::tapped::TappedLine;
 use self::video::VideoLine;
 use crate::codec::encode::{AudioSettings, Backend};
@@ -259,7 +261,7 @@ impl Opening {
             input,
             output,
             lease,
-            price,
+            price: price.map(Priced::new),
             linger: config.linger,
             backlog_max: config.backlog_max + config.audio_history,
             stop,
@@ -353,7 +355,7 @@ struct Worker {
     output: Arc<Track>,
     lease: Lease,
     /// What video holds of the budget.
-    price: Option<Held>,
+    price: Option<Priced>,
     linger: Duration,
     backlog_max: Duration,
     stop: Arc<AtomicBool>,
@@ -414,10 +416,7 @@ impl Worker {
     /// Prices the video as it is now. What is passed on costs nothing.
     fn follow_price(&mut self, now: Instant) -> Result<(), Spent> {
         let (Some(price), Line::Video(_, line)) = (&mut self.price, &self.line) else { return Ok(()) };
-        let before = price.amount();
-        let now = line.pixel_rate(now).map_or(0, price::of_conversion);
-        // Frame rates are measured, and measure a little differently each time.
-        if now.abs_diff(before) > before / 8 { price.change(now) } else { Ok(()) }
+        price.follow(line.pixel_rate(now).map_or(0, price::of_conversion), now)
     }
 
     fn take(&mut self, frame: &Frame, reader: &mut Reader) -> Result<(), Error> {
