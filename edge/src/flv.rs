@@ -23,7 +23,6 @@ use bytes::Bytes;
 use http_body::Frame as BodyFrame;
 use metrics::Counter;
 use onmic_http::Sender;
-use onmic_media::feed::Unavailable;
 use onmic_media::flv::{self, TagType};
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::{
@@ -110,11 +109,10 @@ impl Named {
 impl Live {
     async fn open(feed: &Arc<Feed>, (permit, share): (Permit, Share)) -> Result<Self, EdgeError> {
         let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false, entry: Entry::Now };
-        let refused = |unavailable: Unavailable| EdgeError::Unavailable(unavailable.to_string());
         let wants = Wants { accepts, tracks: Tracks::Main, start: Start::Present };
-        let mut playback = Playback::open(feed.clone(), wants).await.map_err(refused)?;
+        let mut playback = Playback::open(feed.clone(), wants).await?;
         if let Some(unavailable) = playback.take_refused(TrackKey::VIDEO) {
-            return Err(refused(unavailable)); // Audio alone would look like a broken stream.
+            return Err(unavailable.into()); // Audio alone would look like a broken stream.
         }
         // A player shows the last video frame, however old it is. It would wait for muted audio.
         let named = |key: TrackKey| key == TrackKey::VIDEO || playback.flows(key);

@@ -36,7 +36,7 @@ metric::label_values! {
     TooFast => "too_fast",
     /// The token, the address or the person has as many of these as one may have (429).
     Share => "share",
-    /// The node or the room has as many of these as it may have (429 or 503).
+    /// The node or the room has as many of these as it may have, or the node converts or keeps as much video as it may (429 or 503).
     Full => "full",
     /// The node is about to stop, or what was asked for did not come in time (503).
     Unavailable => "unavailable",

@@ -26,6 +26,7 @@ use tokio::time::sleep_until;
 
 use super::cache::Cache;
 use super::stream::Stream;
+use crate::error::EdgeError;
 
 /// How far keyframes may be apart without a conversion. A player loads a group from its keyframe, and shows its newest frames:
 /// with 4 s hls.js shows its first frame after 0.4 s, and is no further behind than with 2 s.
@@ -111,13 +112,13 @@ pub(crate) async fn drive(
     let mut playback = match Playback::open(stream.feed.clone(), wants).await {
         Ok(playback) => playback,
         Err(Unavailable::Overloaded(spent)) => {
-            stream.fail(spent.to_string());
+            stream.fail(spent.into());
             return Finish::Overloaded;
         }
         Err(unavailable) => {
             stream.fail(match unavailable {
-                Unavailable::NoTrack(_) => "there are no tracks in this room".to_owned(),
-                refused => refused.to_string(),
+                Unavailable::NoTrack(_) => EdgeError::Unavailable("there are no tracks in this room".to_owned()),
+                refused => refused.into(),
             });
             return Finish::Failed;
         }
@@ -126,7 +127,7 @@ pub(crate) async fn drive(
         if let Some(reason) = playback.take_refused(key) {
             // Audio alone would look like a broken stream.
             if let (TrackKey::VIDEO, Unavailable::Overloaded(spent)) = (key, &reason) {
-                stream.fail(spent.to_string());
+                stream.fail((*spent).into());
                 return Finish::Overloaded;
             }
             tracing::warn!(stream = stream.id, track = %key, %reason, "a track is left out of LL-HLS");
@@ -134,7 +135,7 @@ pub(crate) async fn drive(
     }
     let held = stream.holding.lock().begin(windows);
     if let Err(spent) = held {
-        stream.fail(spent.to_string());
+        stream.fail(spent.into());
         return Finish::Overloaded;
     }
     let expected: Vec<_> = playback.keys().filter(|key| key.kind != MediaKind::Data).collect();
@@ -250,7 +251,7 @@ impl Driver<'_> {
             }
             Err(error) => {
                 tracing::warn!(stream = self.stream.id, track = %key, %error, "packaging stopped");
-                self.stream.fail(error.to_string());
+                self.stream.fail(EdgeError::Unavailable(error.to_string()));
                 return Some(Finish::Failed);
             }
         }

@@ -336,7 +336,7 @@ async fn answer_index(
     };
     match ready {
         Index::Ready(document) => Ok(answer::playlist(form(&document, uri.query()), &KEEP_INDEX, headers)),
-        Index::Unavailable(sentence) => Err(EdgeError::Unavailable(sentence)),
+        Index::Unavailable(why) => Err(why),
         Index::Waiting => Err(EdgeError::TimedOut),
     }
 }

@@ -15,6 +15,7 @@ use super::cache::Cache;
 use super::document::Document;
 use super::holding::Holding;
 use super::view::{Lifetimes, View};
+use crate::error::EdgeError;
 
 /// One program as LL-HLS: the state that its driver publishes and requests read.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ pub(crate) struct Stream {
 pub(crate) enum Index {
     Waiting,
     Ready(Arc<Document>),
-    Unavailable(String),
+    Unavailable(EdgeError),
 }
 
 impl Stream {
@@ -205,8 +206,8 @@ impl Stream {
     }
 
     /// Publishes the reason why there is nothing to play.
-    pub(crate) fn fail(&self, sentence: String) {
-        self.index.send_replace(Index::Unavailable(sentence));
+    pub(crate) fn fail(&self, why: EdgeError) {
+        self.index.send_replace(Index::Unavailable(why));
     }
 
     /// Notes that no part of this rendition came for half the patience of a request.
