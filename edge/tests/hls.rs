@@ -437,6 +437,27 @@ async fn video_over_the_budget_is_refused_and_not_served_as_audio_alone() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_that_comes_when_a_refusal_is_over_gets_the_answer_of_a_new_attempt() {
+    /// Refuses the first attempt for another budget than those that follow.
+    #[derive(Default)]
+    struct Twice(AtomicUsize);
+    impl Deriver for Twice {
+        fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+            let is_first = self.0.fetch_add(1, Ordering::Relaxed) == 0;
+            Err(Spent(if is_first { Work::SpareConversion } else { Work::Conversion }).into())
+        }
+    }
+    let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(Arc::<Twice>::default())).await;
+    node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+    node.publish(90).await;
+    let refusal = async || text(node.get("/hls/demo/index.m3u8").await).await;
+    assert!(refusal().await.contains("watch by LL-HLS"));
+    tokio::time::sleep(OVERLOADED_FOR * 2).await;
+    let second = refusal().await;
+    assert!(second.contains("as it can; try again later"), "{second}");
+}
+
 #[tokio::test]
 async fn a_stream_whose_video_is_over_the_budget_later_ends_and_the_next_one_is_refused() {
     let spending = Counter::refusing(Spent(Work::Conversion).into());

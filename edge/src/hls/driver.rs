@@ -87,6 +87,7 @@ pub(crate) async fn drive(
     (on_demand, idle): (bool, Duration),
     converts_long_groups: bool,
 ) -> Finish {
+    stream.try_again();
     tokio::select! {
         settled = stream.feed.settled() => if !settled {
             return Finish::Ended;

@@ -217,6 +217,17 @@ impl Stream {
         }
     }
 
+    /// Lets requests wait again, because what was refused is tried again.
+    pub(crate) fn try_again(&self) {
+        self.index.send_if_modified(|index| {
+            let was_refused = matches!(index, Index::Unavailable(_));
+            if was_refused {
+                *index = Index::Waiting;
+            }
+            was_refused
+        });
+    }
+
     /// Waits until the feed ends that cannot be packaged, so that the refusal stays until then.
     pub(crate) async fn feed_end(&self) {
         let mut stages = self.feed.stages();
