@@ -494,6 +494,17 @@ async fn a_stream_that_may_keep_nothing_is_refused_in_a_sentence() {
 }
 
 #[tokio::test]
+async fn a_stream_that_may_keep_nothing_opens_no_codec() {
+    let (config, counter) = (HlsConfig { window_bytes: 1000, ..HlsConfig::default() }, Counter::failing());
+    let mut node = Node::with_deriver(Arc::new(OpenGate), config, Some(counter.clone())).await;
+    node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+    node.publish(90).await;
+    let response = node.get("/hls/demo/index.m3u8").await;
+    assert!(text(response).await.contains("keeps as much video as it may"));
+    assert_eq!(counter.0.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
 async fn video_with_long_groups_is_converted_only_for_somebody_who_asks() {
     let groups_of = async |pictures: i64, counter: &Arc<Counter>| {
         let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(counter.clone())).await;

@@ -109,36 +109,19 @@ pub(crate) async fn drive(
             () = stream.replaced.cancelled() => return Finish::Ended,
         }
     }
-    let wants = Wants { accepts: accepts.clone(), tracks: Tracks::All, start: Start::Group };
-    let mut playback = match Playback::open(stream.feed.clone(), wants).await {
-        Ok(playback) => playback,
-        Err(Unavailable::Overloaded(spent)) => {
-            stream.fail(spent.into());
-            return Finish::Overloaded;
-        }
-        Err(unavailable) => {
-            stream.fail(match unavailable {
-                Unavailable::NoTrack(_) => EdgeError::Unavailable("there are no tracks in this room".to_owned()),
-                refused => refused.into(),
-            });
-            return Finish::Failed;
-        }
-    };
-    for key in stream.feed.keys() {
-        if let Some(reason) = playback.take_refused(key) {
-            // Audio alone would look like a broken stream.
-            if let (TrackKey::VIDEO, Unavailable::Overloaded(spent)) = (key, &reason) {
-                stream.fail((*spent).into());
-                return Finish::Overloaded;
-            }
-            tracing::warn!(stream = stream.id, track = %key, %reason, "a track is left out of LL-HLS");
-        }
-    }
+    // What a codec costs is not opened for a stream that may keep nothing.
     let held = stream.holding.lock().begin(windows);
     if let Err(spent) = held {
         stream.fail(spent.into());
         return Finish::Overloaded;
     }
+    let playback = match open(stream, &accepts).await {
+        Ok(playback) => playback,
+        Err(finish) => {
+            stream.holding.lock().end();
+            return finish;
+        }
+    };
     let expected: Vec<_> = playback.keys().filter(|key| key.kind != MediaKind::Data).collect();
     let mut driver = Driver {
         stream,
@@ -166,6 +149,36 @@ pub(crate) async fn drive(
         driver.publish();
     }
     finish
+}
+
+/// Opens the tracks of the feed. Publishes the reason if there is nothing to package.
+async fn open(stream: &Stream, accepts: &Accepts) -> Result<Playback, Finish> {
+    let wants = Wants { accepts: accepts.clone(), tracks: Tracks::All, start: Start::Group };
+    let mut playback = match Playback::open(stream.feed.clone(), wants).await {
+        Ok(playback) => playback,
+        Err(Unavailable::Overloaded(spent)) => {
+            stream.fail(spent.into());
+            return Err(Finish::Overloaded);
+        }
+        Err(unavailable) => {
+            stream.fail(match unavailable {
+                Unavailable::NoTrack(_) => EdgeError::Unavailable("there are no tracks in this room".to_owned()),
+                refused => refused.into(),
+            });
+            return Err(Finish::Failed);
+        }
+    };
+    for key in stream.feed.keys() {
+        if let Some(reason) = playback.take_refused(key) {
+            // Audio alone would look like a broken stream.
+            if let (TrackKey::VIDEO, Unavailable::Overloaded(spent)) = (key, &reason) {
+                stream.fail((*spent).into());
+                return Err(Finish::Overloaded);
+            }
+            tracing::warn!(stream = stream.id, track = %key, %reason, "a track is left out of LL-HLS");
+        }
+    }
+    Ok(playback)
 }
 
 impl Driver<'_> {
