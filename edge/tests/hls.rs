@@ -439,23 +439,44 @@ async fn video_over_the_budget_is_refused_and_not_served_as_audio_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_comes_when_a_refusal_is_over_gets_the_answer_of_a_new_attempt() {
-    /// Refuses the first attempt for another budget than those that follow.
-    #[derive(Default)]
-    struct Twice(AtomicUsize);
+    /// Refuses the first attempt for another reason than those that follow.
+    struct Twice(AtomicUsize, NotDerived);
     impl Deriver for Twice {
         fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
             let is_first = self.0.fetch_add(1, Ordering::Relaxed) == 0;
-            Err(Spent(if is_first { Work::SpareConversion } else { Work::Conversion }).into())
+            Err(if is_first { self.1.clone() } else { Spent(Work::Conversion).into() })
         }
     }
-    let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(Arc::<Twice>::default())).await;
+    for (refusal, sentence, seconds) in [
+        (Spent(Work::SpareConversion).into(), "watch by LL-HLS", 6),
+        (NotDerived::Later(Duration::from_secs(30)), "the conversion failed; try again in 31 s", 31),
+    ] {
+        let twice = Arc::new(Twice(AtomicUsize::new(0), refusal));
+        let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(twice)).await;
+        node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+        node.sounds = 1_000_000; // There is no audio until then.
+        node.publish(90).await;
+        let refusal = async || text(node.get("/hls/demo/index.m3u8").await).await;
+        let first = refusal().await;
+        assert!(first.contains(sentence), "{first}");
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let second = refusal().await;
+        assert!(second.contains("as it can; try again later"), "{second}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_ends_with_the_track_that_was_refused() {
+    let failing = Counter::refusing(NotDerived::Later(Duration::from_secs(3600)));
+    let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(failing)).await;
+    let video = node.video.clone();
     node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
-    node.publish(90).await;
-    let refusal = async || text(node.get("/hls/demo/index.m3u8").await).await;
-    assert!(refusal().await.contains("watch by LL-HLS"));
-    tokio::time::sleep(OVERLOADED_FOR * 2).await;
-    let second = refusal().await;
-    assert!(second.contains("as it can; try again later"), "{second}");
+    node.sounds = 1_000_000; // There is no audio until then.
+    node.publish(120).await;
+    assert_eq!(node.get("/hls/demo/index.m3u8").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    node.video = video;
+    node.publish(120).await;
+    node.directory().await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::feed::{Recipe, Unavailable};
+use onmic_media::feed::{OVERLOADED_FOR, Recipe, Unavailable};
 use onmic_media::metric::Latency;
 use onmic_media::{
     Accepts, Budget, Codec, DropReason, Entry, Frame, MediaKind, Next, Playback, Spent, Stage, Start, TrackId,
@@ -49,8 +49,9 @@ pub(crate) enum Finish {
     Stopped,
     Idle,
     Failed,
-    /// The node converts or keeps as much video as it may. The stream tries again later.
-    Overloaded,
+    /// Nothing can be packaged for this time, because the node converts or keeps as much video as it may, or a conversion has failed.
+    /// The stream tries again after it.
+    Refused(Duration),
     /// The stream outgrew what the node may keep. Another one begins when there is room.
     Outgrown,
     /// The main video goes on as one that the node has no room to convert. Another stream begins when it has.
@@ -113,7 +114,7 @@ pub(crate) async fn drive(
     let held = stream.holding.lock().begin(windows);
     if let Err(spent) = held {
         stream.fail(spent.into());
-        return Finish::Overloaded;
+        return Finish::Refused(OVERLOADED_FOR);
     }
     let playback = match open(stream, &accepts).await {
         Ok(playback) => playback,
@@ -156,16 +157,13 @@ async fn open(stream: &Stream, accepts: &Accepts) -> Result<Playback, Finish> {
     let wants = Wants { accepts: accepts.clone(), tracks: Tracks::All, start: Start::Group };
     let mut playback = match Playback::open(stream.feed.clone(), wants).await {
         Ok(playback) => playback,
-        Err(Unavailable::Overloaded(spent)) => {
-            stream.fail(spent.into());
-            return Err(Finish::Overloaded);
-        }
         Err(unavailable) => {
+            let finish = unavailable.stands().map_or(Finish::Failed, Finish::Refused);
             stream.fail(match unavailable {
                 Unavailable::NoTrack(_) => EdgeError::Unavailable("there are no tracks in this room".to_owned()),
                 refused => refused.into(),
             });
-            return Err(Finish::Failed);
+            return Err(finish);
         }
     };
     for key in stream.feed.keys() {
@@ -173,7 +171,7 @@ async fn open(stream: &Stream, accepts: &Accepts) -> Result<Playback, Finish> {
             // Audio alone would look like a broken stream.
             if let (TrackKey::VIDEO, Unavailable::Overloaded(spent)) = (key, &reason) {
                 stream.fail((*spent).into());
-                return Err(Finish::Overloaded);
+                return Err(Finish::Refused(OVERLOADED_FOR));
             }
             tracing::warn!(stream = stream.id, track = %key, %reason, "a track is left out of LL-HLS");
         }

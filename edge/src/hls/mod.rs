@@ -35,7 +35,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use onmic_http::Sender;
-use onmic_media::feed::OVERLOADED_FOR;
 use onmic_media::{Action, Budget, Feed, Gate, Hub, MediaKind, RoomName, Stage, TrackKey, metric};
 use onmic_packager::names::File;
 use onmic_packager::{Chain, Settings};
@@ -209,11 +208,11 @@ impl Shared {
                 let converts = shared.config.converts_long_groups;
                 let finish = loop {
                     let finish = driver::drive(&driven, (&shared.cache, &shared.windows), demand, converts).await;
-                    if finish != driver::Finish::Overloaded {
-                        break finish;
-                    }
+                    let driver::Finish::Refused(stands) = finish else { break finish };
+                    let mut stages = driven.feed.stages();
                     tokio::select! {
-                        () = tokio::time::sleep(OVERLOADED_FOR) => {}
+                        () = tokio::time::sleep(stands) => {}
+                        _ = stages.changed() => {} // Another track may be there.
                         () = driven.stop.cancelled() => {}
                         () = driven.replaced.cancelled() => {}
                     }
