@@ -246,10 +246,7 @@ impl Opening {
     fn open(self, now: Instant) -> Result<(Worker, Reader), Error> {
         let line = self.line(now)?;
         let output = line.output().clone();
-        let mut reader = self.join();
-        if self.begins == Begins::BehindTheFault {
-            while let Some(Read::Frame(_) | Read::Skipped(_)) = reader.try_read() {}
-        }
+        let reader = self.join();
         if let Line::Audio(line) = &line {
             let tap: Arc<dyn PcmTap> = line.clone();
             self.input.tap(Arc::downgrade(&tap));
@@ -270,9 +267,13 @@ impl Opening {
         Ok((worker, reader))
     }
 
-    /// Starts to read the input: video at the newest keyframe, audio at the present or a little before.
+    /// Starts to read the input: video at the newest keyframe, audio at the present or a little before, and both behind all that is
+    /// there if that has a fault.
     fn join(&self) -> Reader {
         let input = &self.input;
+        if self.begins == Begins::BehindTheFault {
+            return live::join_behind(input);
+        }
         match (input.kind(), input.newest()) {
             (MediaKind::Audio, Some(newest)) => {
                 let history = if self.recipe == Recipe::Aac { self.config.audio_history } else { Duration::ZERO };
