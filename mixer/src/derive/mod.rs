@@ -31,14 +31,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
-use onmic_media::life::{AGAIN, guarded};
+use onmic_media::life::{AGAIN, Begins, guarded};
 use onmic_media::{Budget, Codec, DropReason, Frame, Held, Join, MediaKind, PcmTap, Read, Reader, Spent, Track, Work};
 use parking_lot::Mutex;
 
 pub use self::rung::VideoPolicy;
 
 use self::audio::AudioLine;
-use self::died::{Begins, Died};
+use self::died::Died;
 use self::priced::Priced;
 use self::tapped::TappedLine;
 use self::video::VideoLine;
