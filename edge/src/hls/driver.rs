@@ -81,12 +81,13 @@ struct Driver<'a> {
 }
 
 /// Packages the feed of `stream` until it ends, fails or is stopped. On demand, and while video is converted, packaging also
-/// ends after `idle` without a request. With `converts_long_groups`, video whose keyframes are too far apart is encoded anew.
+/// ends after `idle` without a request. With `converts_long_groups`, video whose keyframes are too far apart is encoded anew. It begins
+/// at `start`.
 pub(crate) async fn drive(
     stream: &Stream,
     (cache, windows): (&Cache, &Arc<Budget>),
     (on_demand, idle): (bool, Duration),
-    converts_long_groups: bool,
+    (converts_long_groups, start): (bool, Start),
 ) -> Finish {
     stream.try_again();
     tokio::select! {
@@ -116,7 +117,7 @@ pub(crate) async fn drive(
         stream.fail(spent.into());
         return Finish::Refused(OVERLOADED_FOR);
     }
-    let playback = match open(stream, &accepts).await {
+    let playback = match open(stream, &accepts, start).await {
         Ok(playback) => playback,
         Err(finish) => {
             stream.holding.lock().end();
@@ -153,8 +154,8 @@ pub(crate) async fn drive(
 }
 
 /// Opens the tracks of the feed. Publishes the reason if there is nothing to package.
-async fn open(stream: &Stream, accepts: &Accepts) -> Result<Playback, Finish> {
-    let wants = Wants { accepts: accepts.clone(), tracks: Tracks::All, start: Start::Group };
+async fn open(stream: &Stream, accepts: &Accepts, start: Start) -> Result<Playback, Finish> {
+    let wants = Wants { accepts: accepts.clone(), tracks: Tracks::All, start };
     let mut playback = match Playback::open(stream.feed.clone(), wants).await {
         Ok(playback) => playback,
         Err(unavailable) => {

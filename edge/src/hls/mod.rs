@@ -197,7 +197,7 @@ impl Shared {
             if self.config.on_demand && !wanted {
                 continue;
             }
-            let stream = Arc::new(self.new_stream(feed, now));
+            let (stream, start) = (Arc::new(self.new_stream(feed, now)), drivers.start(&room, now));
             rooms.current.insert(room.clone(), stream.clone());
             drop(rooms);
             self.changes.send_modify(|changes| *changes += 1);
@@ -207,7 +207,8 @@ impl Shared {
                 let demand = (shared.config.on_demand, shared.config.idle);
                 let converts = shared.config.converts_long_groups;
                 let finish = loop {
-                    let finish = driver::drive(&driven, (&shared.cache, &shared.windows), demand, converts).await;
+                    let kept = (&shared.cache, &shared.windows);
+                    let finish = driver::drive(&driven, kept, demand, (converts, start)).await;
                     let driver::Finish::Refused(stands) = finish else { break finish };
                     let mut stages = driven.feed.stages();
                     tokio::select! {

@@ -17,7 +17,7 @@
 //! **Where a player joins** ([`Start`]). A player of the present gets no more than [`PRE_ROLL_MICROS`] of the past.
 //! Audio older than that is not sent. Video has to start at a keyframe, however old it is: its frames before that
 //! moment are stamped a millisecond apart, so that a decoder runs through them and shows the present. A packager gets
-//! what the rings hold, with the times it has.
+//! what the rings hold, with the times it has, or what comes next where the one before died over a frame of them.
 //!
 //! **Another form of a track** ([`Playback::convert`]) is read beside the one that the player has, until it has come to the
 //! present. It takes over at one of its keyframes, before which the player has had all and after which it gets all.
@@ -104,6 +104,8 @@ pub enum Start {
     Present,
     /// The newest group with its own times, for a packager whose playlists state when each frame was.
     Group,
+    /// The same with what comes next, video from its next keyframe on. The packager before died over a frame that may be there still.
+    BehindTheFault,
 }
 
 /// States the next thing that a player has to do.
@@ -209,6 +211,9 @@ impl Playback {
             return Err(refused.unwrap_or(Unavailable::NoTrack(TrackKey::VIDEO)));
         }
         (0..playback.lines.len()).for_each(|index| playback.join(index));
+        if playback.wants.start == Start::BehindTheFault {
+            playback.lines.iter_mut().filter_map(Line::reading_mut).for_each(Reading::go_behind);
+        }
         Ok(playback)
     }
 
@@ -429,7 +434,7 @@ impl Playback {
         let keyframe = self.track(TrackKey::VIDEO).and_then(|video| video.newest_keyframe());
         let floor_micros = match self.wants.start {
             Start::Present => self.newest_micros().saturating_sub(PRE_ROLL_MICROS),
-            Start::Group => i64::MIN,
+            Start::Group | Start::BehindTheFault => i64::MIN,
         };
         let line = &mut self.lines[index];
         let is_video = line.key.kind == MediaKind::Video;

@@ -62,6 +62,15 @@ impl Reading {
         self.want_keyframe_to_start();
     }
 
+    /// Leaves out all that the track has.
+    pub(super) fn go_behind(&mut self) {
+        self.reader.go_behind();
+        self.pending = None;
+        if self.demand.track().kind() == MediaKind::Video {
+            self.demand.track().want_keyframe();
+        }
+    }
+
     /// The decoding time of the last frame that it gave out, as the player has it.
     pub(super) fn last_micros(&self) -> i64 {
         self.last_micros

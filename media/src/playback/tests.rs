@@ -192,6 +192,21 @@ async fn a_conversion_that_is_refused_or_fails_begins_when_it_can_again() {
 }
 
 #[tokio::test]
+async fn a_packager_that_begins_behind_a_fault_reads_nothing_that_was_there() {
+    let mut fixture = Fixture::new();
+    fixture.push_video(2);
+    fixture.audio.0.push(fixture.audio.1.frame(true, 1));
+    let mut playback = fixture.open(Start::BehindTheFault).await;
+    assert!(fixture.video.0.take_keyframe_wanted());
+    assert_eq!(text(&mut playback), "");
+    for keyframe in [false, true, false] {
+        fixture.video.0.push(fixture.video.1.frame(keyframe, 1));
+    }
+    fixture.audio.0.push(fixture.audio.1.frame(true, 1));
+    assert_eq!(text(&mut playback), "a40 v120 v160");
+}
+
+#[tokio::test]
 async fn audio_of_long_ago_is_not_sent_as_the_present() {
     let mut fixture = Fixture::new();
     fixture.push_video(2);
