@@ -158,7 +158,9 @@ impl From<Unavailable> for Problem {
             }
             Unavailable::Overloaded(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
                 .with_header(header::RETRY_AFTER, OVERLOADED_FOR.as_secs().into()),
-            Unavailable::Failed { .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
+            Unavailable::Failed { again: Some(wait), .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+                .with_header(header::RETRY_AFTER, (wait.as_secs() + 1).into()),
+            Unavailable::Failed { again: None, .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
         };
         Self { denial, ..problem }
     }
@@ -176,6 +178,19 @@ mod tests {
         let response = problem.into_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[header::RETRY_AFTER], "5");
+    }
+
+    #[test]
+    fn a_conversion_that_failed_is_unavailable_for_as_long_as_it_is_known() {
+        let failed = |again| {
+            let (codec, sentence) = (onmic_media::Codec::H264, "it failed".to_owned());
+            let problem = Problem::from(Unavailable::Failed { codec, sentence, again });
+            assert_eq!(problem.denial(), None, "that protects nobody");
+            problem.into_response()
+        };
+        let later = failed(Some(std::time::Duration::from_millis(41_500)));
+        assert_eq!((later.status().as_u16(), later.headers()[header::RETRY_AFTER].as_bytes()), (503, &b"42"[..]));
+        assert_eq!(failed(None).status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]
