@@ -109,9 +109,11 @@ impl Named {
 impl Live {
     async fn open(feed: &Arc<Feed>, (permit, share): (Permit, Share)) -> Result<Self, EdgeError> {
         let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false, entry: Entry::Now };
-        let playback =
-            Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await;
-        let playback = playback.map_err(|unavailable| EdgeError::Unavailable(unavailable.to_string()))?;
+        let wants = Wants { accepts, tracks: Tracks::Main, start: Start::Present };
+        let mut playback = Playback::open(feed.clone(), wants).await?;
+        if let Some(unavailable) = playback.take_refused(TrackKey::VIDEO) {
+            return Err(unavailable.into()); // Audio alone would look like a broken stream.
+        }
         // A player shows the last video frame, however old it is. It would wait for muted audio.
         let named = |key: TrackKey| key == TrackKey::VIDEO || playback.flows(key);
         let parameters = |key| playback.track(key).filter(|_| named(key)).map(|track| track.parameters());

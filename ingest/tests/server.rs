@@ -14,9 +14,12 @@ use onmic_ingest::rtmp::amf::Value;
 use onmic_ingest::rtmp::message;
 use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits, TrustedProxies, serve};
 use onmic_media::codec::{Parameters, aac, h265, nal};
+use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
 use onmic_media::gate::{Admission, OpenGate, Refusal, Shown};
 use onmic_media::hub::HubLimits;
-use onmic_media::{Action, Advice, Codec, Gate, Grant, Hub, MediaKind, NodeClock, Permit, Permits, flv};
+use onmic_media::{
+    Action, Advice, Codec, Gate, Grant, Hub, MediaKind, NodeClock, Permit, Permits, Spent, Track, Work, flv,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -38,7 +41,10 @@ impl Server {
 
     async fn with_hub(config: RtmpConfig, gate: Arc<dyn Gate>, limits: HubLimits) -> Self {
         let clock = NodeClock::new(Instant::now(), SystemTime::now());
-        let hub = Hub::new(clock, limits, None);
+        Self::serving(config, gate, Hub::new(clock, limits, None)).await
+    }
+
+    async fn serving(config: RtmpConfig, gate: Arc<dyn Gate>, hub: Arc<Hub>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -190,6 +196,34 @@ async fn a_classic_player_is_told_that_hevc_cannot_be_converted() {
     player.send().await;
     player.expect_close("the video here is h265 and cannot be converted").await;
     server.stop().await;
+}
+
+/// Has no room for any conversion.
+struct Spending;
+
+impl Deriver for Spending {
+    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+        Err(Spent(Work::Conversion).into())
+    }
+}
+
+#[tokio::test]
+async fn a_player_whose_video_is_over_the_budget_is_told_and_counted_as_denied() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let clock = NodeClock::new(Instant::now(), SystemTime::now());
+    let hub = Hub::new(clock, HubLimits::default(), Some(Arc::new(Spending)));
+    let server = Server::serving(RtmpConfig::default(), Arc::new(OpenGate), hub).await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 2).await;
+    let mut player = server.tcp().await;
+    player.client.play("live", "demo", &[]);
+    player.send().await;
+    player.expect_close("converts as much video as it can").await;
+    server.stop().await;
+    let text = recorder.handle().render();
+    let denied: Vec<_> = text.lines().filter(|line| line.starts_with("onmic_denied_total{")).collect();
+    assert_eq!(denied, [r#"onmic_denied_total{protocol="rtmp",reason="full"} 1"#]);
 }
 
 impl Server {

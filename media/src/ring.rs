@@ -290,6 +290,12 @@ impl Reader {
         }
     }
 
+    /// Leaves out all that is there, and goes on with the next frame at which a decoder can start. Work that died over a frame of
+    /// the ring begins behind it that way.
+    pub fn go_behind(&mut self) {
+        (self.next, self.skipped, self.wants_keyframe) = (self.ring.state.lock().next(), 0, true);
+    }
+
     /// Returns the number of frames between this reader and the newest.
     pub fn backlog(&self) -> u64 {
         self.ring.state.lock().next().saturating_sub(self.next)
@@ -398,6 +404,20 @@ mod tests {
         assert!(reader.try_read().is_none());
         ring.push(frames.frame(true, 100));
         assert_eq!(number(reader.try_read()), 3);
+    }
+
+    #[test]
+    fn a_reader_that_goes_behind_what_is_there_starts_with_the_next_frame_that_it_may_start_at() {
+        let (ring, mut frames) = filled(&[true, false], SMALL);
+        let mut readers = [Join::Group, Join::Recovery].map(|join| ring.reader(join));
+        readers.iter_mut().for_each(Reader::go_behind);
+        ring.push(frames.frame(false, 100));
+        ring.push_recovering(frames.frame(false, 100), Some(0));
+        let [by_keyframe, by_recovery] = &mut readers;
+        assert!(by_keyframe.try_read().is_none());
+        assert_eq!(number(by_recovery.try_read()), 3);
+        ring.push(frames.frame(true, 100));
+        assert_eq!(number(by_keyframe.try_read()), 4);
     }
 
     #[test]

@@ -34,7 +34,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use onmic_media::{ClockRate, DateOffset, Frame, MediaKind, Parameters, Ticks, TrackKey, WallTime};
 
-use crate::division::{Grid, PartTarget, least, millis_to_ticks};
+use crate::division::{Grid, PartTarget, SAMPLES_MAX, least, millis_to_ticks};
 use crate::error::PackagerError;
 use crate::fragment::{Event, Sample, decode_when_shown, fragment};
 use crate::init::init_section;
@@ -45,9 +45,6 @@ use crate::window::Window;
 
 /// How far decoding times may trail behind the frames' own, for parts to make up for it.
 const LAG_MICROS_MAX: i64 = 500_000;
-
-/// The most samples of a part: 4 s at 240 fps. It bounds the memory of a part whatever its frames claim.
-const SAMPLES_MAX: usize = 960;
 
 /// The most messages of timed metadata in one part. 16 in a third of a second are more than a person can read, and they
 /// bound a part's overhead to 1 MiB.

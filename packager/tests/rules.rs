@@ -68,6 +68,16 @@ fn the_end_of_a_segment_is_listed_with_the_first_part_of_the_next() {
 }
 
 #[test]
+fn no_part_has_more_frames_than_one_may_have_also_the_first_and_of_one_time() {
+    let (publisher, mut segmenter) = (Publisher::new(), Segmenter::new(settings(), true));
+    for number in 0..5000 {
+        segmenter.push(TrackKey::VIDEO, &publisher.video(0, number == 0)).unwrap();
+    }
+    let open = segmenter.rendition(TrackKey::VIDEO).unwrap().open().unwrap();
+    assert_eq!(open.parts.iter().map(|part| part.samples).collect::<Vec<_>>(), [960; 5]);
+}
+
+#[test]
 fn a_delta_update_leaves_out_segments_older_than_six_target_durations() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&Publisher::new(), &mut segmenter, 0.0, 32.5, 30.0, 60);

@@ -97,7 +97,14 @@ enum Role {
 type Waiting = Pin<Box<dyn Future<Output = Found> + Send>>;
 
 /// Is the player, or the code and the sentence of a refusal.
-type Found = Result<Player, (&'static str, String)>;
+type Found = Result<Player, NoPlayer>;
+
+/// Says why there is nothing to play.
+struct NoPlayer {
+    code: &'static str,
+    denial: Option<Denial>,
+    sentence: String,
+}
 
 struct Publishing {
     publication: Publication,
@@ -427,11 +434,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     fn begin_playing(&mut self, found: Found, now: Instant) {
         self.role = Role::Idle;
-        let session = &mut self.link.session;
         let player = match found {
             Ok(player) => player,
-            Err((code, sentence)) => return session.refuse(code, &sentence),
+            Err(NoPlayer { code, denial, sentence }) => return self.link.refuse(code, denial, &sentence),
         };
+        let session = &mut self.link.session;
         tracing::info!(stream = self.link.subject, peer = %self.link.peer, agent = self.link.agent, "playing by RTMP");
         self.pass.keep();
         session.accept(now);
@@ -503,7 +510,15 @@ impl Link {
 
     /// Tells the peer that it may not publish or play.
     fn deny(&mut self, code: &str, why: impl Into<Denial>, sentence: &str) {
-        why.into().count(Asked::Rtmp);
+        self.refuse(code, Some(why.into()), sentence);
+    }
+
+    /// Tells the peer that it does not publish or play. Each refusal of a request that makes sense goes through here, and says what
+    /// it denies, if anything.
+    fn refuse(&mut self, code: &str, denial: Option<Denial>, sentence: &str) {
+        if let Some(denial) = denial {
+            denial.count(Asked::Rtmp);
+        }
         self.session.refuse(code, sentence);
     }
 
@@ -550,10 +565,14 @@ impl Link {
 /// Waits for the feed to be there with its tracks, and opens those the player can take.
 async fn find_player(hub: Arc<Hub>, name: FeedName, capabilities: Capabilities, limit: Duration) -> Found {
     let Ok(feed) = tokio::time::timeout(limit, hub.await_feed(&name)).await else {
-        return Err(("NetStream.Play.StreamNotFound", format!("Nobody publishes '{name}'; try again when they do.")));
+        let sentence = format!("Nobody publishes '{name}'; try again when they do.");
+        return Err(NoPlayer { code: "NetStream.Play.StreamNotFound", denial: None, sentence });
     };
-    let opened = Player::open(feed, &capabilities).await;
-    opened.map_err(|unavailable| ("NetStream.Play.Failed", format!("{unavailable}.")))
+    Player::open(feed, &capabilities).await.map_err(|unavailable| NoPlayer {
+        code: "NetStream.Play.Failed",
+        denial: Denial::of_unavailable(&unavailable),
+        sentence: format!("{unavailable}."),
+    })
 }
 
 /// Returns an error with its causes.
