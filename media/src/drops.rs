@@ -31,6 +31,8 @@ metric::label_values! {
     MessageTooLarge => "message_too_large",
     /// Timed metadata was left out where it is not carried yet: in a WebRTC session, and in both directions of RTMP.
     DataNotCarried => "data_not_carried",
+    /// A publisher's SEI, or other units that are not a picture, came without one, and were more than are kept for the next.
+    UnitsWithoutPicture => "units_without_picture",
     /// A publication already has the most tracks that it may have; a frame of a further track is refused.
     TooManyTracks => "too_many_tracks",
 

@@ -61,7 +61,7 @@ impl Dropped {
 pub enum Taken {
     /// A frame. Audio may hold more: see [`Publisher::more`].
     Frame(Arrival),
-    /// A configuration, or parameter sets alone.
+    /// A configuration, or units that are not a picture: parameter sets, SEI.
     Configuration,
     /// The end of a sequence.
     End,

@@ -32,6 +32,11 @@ pub fn nal_type(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header & 0x1f)
 }
 
+/// Returns whether the NAL unit is a slice of a picture, or a partition of one.
+pub fn is_slice(nal: &[u8]) -> bool {
+    (NAL_SLICE..=NAL_IDR).contains(&nal_type(nal))
+}
+
 /// Returns whether the NAL unit is a slice of an instantaneous decoding refresh picture.
 pub fn is_idr(nal: &[u8]) -> bool {
     nal_type(nal) == NAL_IDR
@@ -89,7 +94,7 @@ pub fn has_captions(payload: &[u8]) -> bool {
 }
 
 fn sei_before_slices(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let before_slices = nal_units(payload).take_while(|nal| !(NAL_SLICE..=NAL_IDR).contains(&nal_type(nal)));
+    let before_slices = nal_units(payload).take_while(|nal| !is_slice(nal));
     before_slices.filter(|nal| nal_type(nal) == NAL_SEI).filter_map(|nal| nal.get(1..))
 }
 

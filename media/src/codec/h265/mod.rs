@@ -29,6 +29,11 @@ pub fn nal_type(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header >> 1 & 0x3f)
 }
 
+/// Returns whether the NAL unit is a slice of a picture.
+pub fn is_slice(nal: &[u8]) -> bool {
+    !nal.is_empty() && nal_type(nal) < NAL_FIRST_OF_NO_SLICE
+}
+
 /// Returns whether the NAL unit is a slice of a picture that decoding can start at: IDR, BLA or CRA.
 pub fn is_irap(nal: &[u8]) -> bool {
     NAL_IRAP.contains(&nal_type(nal))
@@ -58,7 +63,7 @@ pub fn has_captions(payload: &[u8]) -> bool {
 }
 
 fn sei_before_slices(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let before_slices = nal_units(payload).take_while(|nal| nal_type(nal) >= NAL_FIRST_OF_NO_SLICE);
+    let before_slices = nal_units(payload).take_while(|nal| !is_slice(nal));
     before_slices.filter(|nal| nal_type(nal) == NAL_PREFIX_SEI).filter_map(|nal| nal.get(2..))
 }
 
