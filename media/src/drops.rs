@@ -61,12 +61,16 @@ metric::label_values! {
     RtmpAmf => "rtmp_amf",
     /// An RTMP peer sent a command that means nothing at that moment, such as a second connect.
     RtmpCommandOrder => "rtmp_command_order",
+    /// An RTMP peer's control message is too short to say anything.
+    RtmpControl => "rtmp_control",
     /// The limit of RTMP connections is reached; a new connection is closed.
     RtmpConnections => "rtmp_connections",
     /// An address has the most RTMP connections that it may have; a new connection is closed.
     RtmpConnectionsOfAddress => "rtmp_connections_of_address",
     /// An RTMP connection without a stream gave its place to a new one where a limit was reached.
     RtmpGaveWay => "rtmp_gave_way",
+    /// An RTMP peer that did not publish sent more messages without a meaning than it may; its connection is closed.
+    RtmpMeaningless => "rtmp_meaningless",
     /// An RTMP peer's data message has no name.
     RtmpMetadata => "rtmp_metadata",
     /// An RTMP message has a type that this server does not know.

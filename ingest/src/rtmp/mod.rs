@@ -14,6 +14,7 @@ mod amf3;
 pub mod capabilities;
 pub mod chunk;
 mod connection;
+mod flow;
 mod handshake;
 pub mod limits;
 pub mod message;

@@ -66,6 +66,8 @@ pub struct ChunkReader {
     partial_bytes: usize,
     /// Whether the peer repeats the extended timestamp in type 3 chunks, as the specification wants and not all do.
     repeats_extended: Option<bool>,
+    /// The number of messages that acted here since it was last asked for.
+    applied: u64,
 }
 
 /// Holds the state of one chunk stream: the values that later headers refer back to, and the partial message.
@@ -93,6 +95,7 @@ impl ChunkReader {
             payload: None,
             partial_bytes: 0,
             repeats_extended: None,
+            applied: 0,
         }
     }
 
@@ -104,6 +107,11 @@ impl ChunkReader {
     /// Returns the bytes that are reserved for partial messages now.
     pub fn partial_bytes(&self) -> usize {
         self.partial_bytes
+    }
+
+    /// Returns the number of messages since the last call that acted here and were not passed on.
+    pub fn take_applied(&mut self) -> u64 {
+        std::mem::take(&mut self.applied)
     }
 
     /// Takes from the front of `input` up to the end of the next message; `None` when `input` is used up before that.
@@ -124,6 +132,7 @@ impl ChunkReader {
                 ABORT => self.abort(&message)?,
                 _ => return Ok(Some(message)),
             }
+            self.applied += 1;
         }
     }
 
