@@ -50,6 +50,8 @@ metric::label_values! {
     TagMalformed => "tag_malformed",
     /// A tag holds colour information for HDR, which the bitstream repeats.
     TagMetadata => "tag_metadata",
+    /// A tag holds further slices of a picture that has gone on without them; pictures after it are joined.
+    TagOfPassedPicture => "tag_of_passed_picture",
     /// A tag belongs to a track other than 0.
     TagOtherTrack => "tag_other_track",
     /// A tag has a packet type that the specification leaves open.
@@ -174,7 +176,7 @@ metric::label_values! {
     NackTooFast => "nack_too_fast",
     /// The payload of an RTP packet cannot be parsed.
     PayloadMalformed => "payload_malformed",
-    /// A frame of a WHIP publisher is larger than allowed.
+    /// A frame of a publisher is larger than allowed: by WHIP, or by RTMP in several tags.
     FrameTooLarge => "frame_too_large",
     /// A frame of a WHIP publisher came before the parameters that describe it.
     FrameWithoutParameters => "frame_without_parameters",

@@ -149,6 +149,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     pub(super) async fn run(mut self) {
         let ended = self.converse().await;
+        if matches!(ended, Ok(End::PeerLeft)) {
+            self.finish_publishing(Instant::now());
+        }
         drop(std::mem::replace(&mut self.role, Role::Idle)); // The name is free from here on.
         if !matches!(ended, Ok(End::PeerLeft) | Err(Error::Io(_) | Error::WriteTimeout(_))) {
             self.say_goodbye().await;
@@ -326,6 +329,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 }
             }
             Event::Released => {
+                self.finish_publishing(now);
                 self.role = Role::Idle;
                 (self.link.permit, self.link.share) = (Permit::endless(), None);
                 self.pass.offer();
@@ -395,6 +399,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         }
         self.advise(now);
         Ok(())
+    }
+
+    /// Passes the picture on that waits for the next one.
+    fn finish_publishing(&mut self, now: Instant) {
+        if let Role::Publishing(publishing) = &mut self.role
+            && let Some(last) = publishing.publisher.finish()
+            && publishing.publication.push(last, now).is_ok()
+        {
+            self.link.tally.frame(Direction::In, MediaKind::Video);
+        }
     }
 
     /// Tells the publisher what it should change, where that is news.

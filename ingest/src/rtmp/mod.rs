@@ -24,6 +24,7 @@ mod proxy;
 pub mod publisher;
 pub mod server;
 pub mod session;
+mod slices;
 pub mod stream_key;
 mod tally;
 

@@ -53,6 +53,10 @@ impl Iterator for Obus<'_> {
 }
 
 impl Obu {
+    fn is_of_frame(&self) -> bool {
+        matches!(self.kind, OBU_FRAME_HEADER | OBU_TILE_GROUP | OBU_FRAME | OBU_TILE_LIST)
+    }
+
     fn parse(data: &[u8], start: usize) -> Option<Self> {
         let &header = data.get(start)?;
         let forbidden = header & 0x80 != 0;
@@ -117,8 +121,12 @@ pub fn access_unit_is_keyframe(temporal_unit: &[u8]) -> bool {
 
 /// Returns whether the OBUs hold a frame, or a part of one.
 pub fn has_frame(temporal_unit: &[u8]) -> bool {
-    let of_frame = |obu: Obu| matches!(obu.kind, OBU_FRAME_HEADER | OBU_TILE_GROUP | OBU_FRAME | OBU_TILE_LIST);
-    obus(temporal_unit).any(of_frame)
+    obus(temporal_unit).any(|obu| obu.is_of_frame())
+}
+
+/// Returns whether the first OBU of a frame is a tile group, whose frame header came before.
+pub fn continues_frame(temporal_unit: &[u8]) -> bool {
+    obus(temporal_unit).find(Obu::is_of_frame).is_some_and(|obu| obu.kind == OBU_TILE_GROUP)
 }
 
 /// Returns whether every OBU states its size, so that others may follow.

@@ -88,6 +88,16 @@ pub fn recovery_frames(payload: &[u8]) -> Option<u32> {
     sei_before_slices(payload).find_map(|sei| sei::payload_of_type(sei, sei::RECOVERY_POINT, |bits| bits.ue()))
 }
 
+/// Returns whether the first slice is not the first of its picture: its `first_mb_in_slice` (7.3.3) is not 0, or it is a partition
+/// B or C, which follows an A.
+pub fn continues_picture(payload: &[u8]) -> bool {
+    let first = nal_units(payload).find(|nal| is_slice(nal));
+    first.is_some_and(|nal| match nal_type(nal) {
+        NAL_SLICE | NAL_PARTITION_A | NAL_IDR => nal.get(1).is_some_and(|byte| byte & 0x80 == 0), // ue(0) is the bit 1.
+        _ => true,
+    })
+}
+
 /// Returns whether an access unit has closed captions. It reads no further than the first slice.
 pub fn has_captions(payload: &[u8]) -> bool {
     sei_before_slices(payload).any(sei::has_captions)

@@ -57,6 +57,12 @@ pub fn recovery_frames(payload: &[u8]) -> Option<u32> {
     Some(frames.max(0).cast_unsigned()) // If it is negative, frames that are shown earlier are right already.
 }
 
+/// Returns whether the first slice segment is not the first of its picture (`first_slice_segment_in_pic_flag`, 7.3.6.1).
+pub fn continues_picture(payload: &[u8]) -> bool {
+    let first = nal_units(payload).find(|nal| is_slice(nal));
+    first.and_then(|nal| nal.get(2)).is_some_and(|byte| byte & 0x80 == 0)
+}
+
 /// Returns whether an access unit has closed captions. It reads no further than the first slice.
 pub fn has_captions(payload: &[u8]) -> bool {
     sei_before_slices(payload).any(sei::has_captions)
