@@ -359,12 +359,28 @@ async fn a_publisher_that_sends_too_much_is_told_and_closed() {
     let (_, payload) = hevc();
     let filler = nal::join([&payload[4..], &vec![0x26; 500_000]]);
     publisher.client.chunk_size(60_000);
-    for frame in 1..10 {
-        publisher.client.video(frame * 40, hevc_frame(&filler, 0)); // 4.5 MB, and four seconds of a megabyte are taken.
+    for frame in 1..12 {
+        publisher.client.video(frame * 40, hevc_frame(&filler, 0)); // 5.5 MB, and four seconds of a megabyte are taken.
     }
     publisher.send().await;
     publisher.expect_close("more than 8 Mbit/s").await;
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_publisher_of_messages_that_are_nothing_is_told_and_closed() {
+    let limits = HubLimits { bitrate: 100_000, ..HubLimits::default() };
+    for (kind, body) in [(message::AUDIO, &b""[..]), (message::ACKNOWLEDGEMENT, b""), (message::VIDEO, b"\x91xxxx0")] {
+        let server = Server::with_hub(RtmpConfig::default(), Arc::new(OpenGate), limits).await;
+        let mut publisher = server.tcp().await;
+        publish_hevc(&mut publisher, 1).await;
+        for _ in 0..3000 {
+            publisher.client.message(4, kind, 0, 1, body); // 768 kB with 256 bytes each, and 460 kB are taken.
+        }
+        publisher.send().await;
+        publisher.expect_close("far more frames or messages than a stream has").await;
+        server.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -156,6 +156,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     pub(super) async fn run(mut self) {
         let ended = self.converse().await;
+        if matches!(ended, Ok(End::PeerLeft)) {
+            self.finish_publishing(Instant::now());
+        }
         drop(std::mem::replace(&mut self.role, Role::Idle)); // The name is free from here on.
         if !matches!(ended, Ok(End::PeerLeft) | Err(Error::Io(_) | Error::WriteTimeout(_))) {
             self.say_goodbye().await;
@@ -173,7 +176,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 Wake::Read(read) => {
                     let length = read?;
                     self.link.tally.bytes(Direction::In, length);
-                    self.hear(length, now)?;
+                    self.hear(length, now).await?;
                 }
                 Wake::Deadline => {
                     self.link.session.handle_timeout(now);
@@ -200,16 +203,32 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         }
     }
 
-    fn hear(&mut self, length: usize, now: Instant) -> Result<(), Error> {
+    /// Acts on the bytes of a read. One read may hold thousands of messages, so it lets other connections go on in between.
+    async fn hear(&mut self, length: usize, now: Instant) -> Result<(), Error> {
         let buffer = std::mem::take(&mut self.buffer);
         let mut input = &buffer[..length];
-        let mut heard = Ok(());
-        while !input.is_empty() && heard.is_ok() {
-            self.link.session.handle_bytes(now, &mut input);
-            heard = self.apply_events(now);
+        let mut heard = self.hear_some(&mut input, now);
+        while heard.is_ok() && (!input.is_empty() || self.link.session.is_behind()) {
+            tokio::task::yield_now().await;
+            heard = self.hear_some(&mut input, now);
         }
         self.buffer = buffer;
         heard
+    }
+
+    /// Acts on the next messages, and charges a publisher for those that bring no frame; frames are charged where they go.
+    fn hear_some(&mut self, input: &mut &[u8], now: Instant) -> Result<(), Error> {
+        let before = self.link.tally.frames(Direction::In);
+        self.link.session.handle_bytes(now, input);
+        let messages = self.link.session.take_messages();
+        self.apply_events(now)?;
+        let frames = self.link.tally.frames(Direction::In) - before;
+        if let Role::Publishing(publishing) = &mut self.role
+            && let Err(ended) = publishing.publication.charge(messages.saturating_sub(frames), now)
+        {
+            return Err(self.end_publishing(ended));
+        }
+        Ok(())
     }
 
     fn apply_events(&mut self, now: Instant) -> Result<(), Error> {
@@ -317,6 +336,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 }
             }
             Event::Released => {
+                self.finish_publishing(now);
                 self.role = Role::Idle;
                 (self.link.permit, self.link.share) = (Permit::endless(), None);
                 self.pass.offer();
@@ -386,6 +406,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         }
         self.advise(now);
         Ok(())
+    }
+
+    /// Passes the picture on that waits for the next one.
+    fn finish_publishing(&mut self, now: Instant) {
+        if let Role::Publishing(publishing) = &mut self.role
+            && let Some(last) = publishing.publisher.finish()
+            && publishing.publication.push(last, now).is_ok()
+        {
+            self.link.tally.frame(Direction::In, MediaKind::Video);
+        }
     }
 
     /// Tells the publisher what it should change, where that is news.

@@ -197,11 +197,11 @@ impl Segmenter {
         lead.chain(self.further.values().filter_map(Further::rendition)).chain(audio)
     }
 
-    /// Returns the bytes of everything that is listed or open.
+    /// Returns what everything that is listed or open costs, in bytes.
     pub fn bytes(&self) -> u64 {
         let segments = |rendition: &Rendition| -> usize {
-            let open = rendition.open().map_or(0, Segment::bytes);
-            open + rendition.segments().map(|segment| segment.bytes()).sum::<usize>()
+            let open = rendition.open().map_or(0, Segment::cost);
+            open + rendition.segments().map(|segment| segment.cost()).sum::<usize>()
         };
         self.renditions().map(|rendition| segments(rendition) as u64).sum()
     }
