@@ -6,7 +6,7 @@
 //! answered there by other routes, which know how this node is and refuse everything else.
 //!
 //! What the peer does not take keeps no place for long, and ends by a deadline: an answer (`answer`), and whatever else is
-//! written to a connection (`socket`).
+//! written to a connection (`socket`). An answer that a permit holds ends with the permit, even then.
 //!
 //! Requests that a client sends in a row on one connection of HTTP/1.1 are answered one in each turn of its task, so that
 //! all other tasks come in between.
@@ -42,10 +42,11 @@ use tower::ServiceExt;
 mod answer;
 mod socket;
 
-use answer::{Answer, Streams, Watch};
+pub use answer::held_by;
+use answer::{Answer, Streams, Watch, permit_of};
 use socket::Socket;
 
-/// How long an idle connection that gives way has to take in that it ends.
+/// How long the peer of an idle connection that gives way, or of an answer that is over, has to take in that it ends.
 const GOODBYE: Duration = Duration::from_millis(100);
 
 /// How long a peer may take nothing of what there is for it. RTMP has as long.
@@ -368,12 +369,13 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Asked {
             while !is_http_2 && !conversation.turn.take() {
                 yield_now().await;
             }
-            let answer = router.oneshot(request).await?;
+            let mut answer = router.oneshot(request).await?;
+            let permit = permit_of(&mut answer);
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 // The connection is a WebSocket now. It keeps its place for as long as its socket lives.
                 *conversation.open.lock() += 1;
             }
-            Ok(answer.map(|body| Body::new(Answer::new(body, open, is_http_2))))
+            Ok(answer.map(|body| Body::new(Answer::new(body, open, permit, is_http_2))))
         })
     }
 }

@@ -7,7 +7,10 @@
 //! - After the write timeout an answer by HTTP/2 ends, and its stream is reset. Flow control there is for each stream, and the peer may
 //!   open no window although it reads everything. By HTTP/1.1 the socket itself has this deadline (see `socket`).
 //!
-//! An answer that has nothing to send stands still for nobody, however long that takes.
+//! An answer that has nothing to send does not stand still, however long that takes.
+//!
+//! An answer may be held by a permit ([`held_by`]). When that ends, the answer is over: the peer sees its end if it takes what there is at
+//! once ([`GOODBYE`]), and else the carrier is dropped.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -16,13 +19,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
+use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use hyper_util::rt::TokioExecutor;
-use onmic_media::DropReason;
+use onmic_media::{DropReason, Permit};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Open;
+use super::{GOODBYE, Open};
 
 /// How long an answer may stand still and keep its place.
 const STALLED: Duration = Duration::from_secs(1);
@@ -30,6 +34,17 @@ const STALLED: Duration = Duration::from_secs(1);
 /// The largest piece of an answer by HTTP/2. It is a frame of the default size (RFC 9113 4.2). The peer has to take each piece within
 /// the write timeout, so a slow one needs pieces that are small.
 const PIECE_BYTES: usize = 16 << 10;
+
+/// Lets `permit` hold an answer, which ends with it whatever its body does and whether the peer takes it or not.
+pub fn held_by(permit: Permit, mut answer: Response) -> Response {
+    answer.extensions_mut().insert(Arc::new(permit));
+    answer
+}
+
+/// Returns the permit that holds an answer.
+pub(super) fn permit_of(answer: &mut Response) -> Option<Arc<Permit>> {
+    answer.extensions_mut().remove()
+}
 
 tokio::task_local! {
     /// The carrier whose turn it is.
@@ -43,6 +58,9 @@ pub(super) struct Carrier(Mutex<Option<Course>>);
 /// An answer on its way.
 struct Course {
     open: Open,
+    permit: Option<Arc<Permit>>,
+    /// When the permit was seen to have ended.
+    ended: Option<Instant>,
     /// The moment since which a piece waits to be taken. `None` while there is nothing to send.
     waits_since: Option<Instant>,
 }
@@ -52,13 +70,16 @@ struct Course {
 pub(super) enum Cut {
     /// The peer takes nothing.
     NotRead,
+    /// Its permit has ended, and the peer does not take the end.
+    PermitEnded,
 }
 
 impl Cut {
-    /// Counts it, where something is dropped that the peer might have had.
+    /// Counts it as a drop. The end of a permit is counted where it is ended.
     pub(super) fn count(self) {
         match self {
             Self::NotRead => DropReason::HttpNotRead.count(1),
+            Self::PermitEnded => {}
         }
     }
 }
@@ -71,19 +92,34 @@ enum Look {
 }
 
 impl Carrier {
-    /// Looks at the answer. `patience` is how long it may stand still.
-    fn look(&self, now: Instant, patience: Option<Duration>) -> Look {
+    /// Looks at the answer. `patience` is how long it may stand still. The task of `context` is woken when its permit ends.
+    fn look(&self, now: Instant, patience: Option<Duration>, context: &mut Context<'_>) -> Look {
         let mut course = self.0.lock();
-        let Some(Course { open, waits_since: Some(since) }) = course.as_mut() else { return Look::InItsNextTurn };
-        let late = patience.map(|patience| *since + patience);
-        if late.is_some_and(|late| late <= now) {
+        let Some(course) = course.as_mut() else { return Look::InItsNextTurn };
+        if course.permit.as_ref().is_some_and(|permit| permit.poll_ended(context).is_ready()) {
+            course.ended.get_or_insert(now);
+        }
+        let over = course.ended.map(|ended| ended + GOODBYE);
+        let late = course.waits_since.zip(patience).map(|(since, patience)| since + patience);
+        let stalled = course.waits_since.map(|since| since + STALLED);
+        let is_past = |moment: Option<Instant>| moment.is_some_and(|moment| moment <= now);
+        if is_past(over) {
+            return Look::Cut(Cut::PermitEnded);
+        }
+        if is_past(late) {
             return Look::Cut(Cut::NotRead);
         }
-        if *since + STALLED <= now {
-            open.count(false);
+        if is_past(stalled) {
+            course.open.count(false);
         }
-        let stalled = open.counts().then(|| *since + STALLED);
-        [late, stalled].into_iter().flatten().min().map_or(Look::InItsNextTurn, Look::At)
+        let stalled = stalled.filter(|_| course.open.counts());
+        [over, late, stalled].into_iter().flatten().min().map_or(Look::InItsNextTurn, Look::At)
+    }
+
+    /// Returns whether the permit of the answer has ended.
+    fn is_over(&self) -> bool {
+        let course = self.0.lock();
+        course.as_ref().and_then(|course| course.permit.as_ref()).is_some_and(|permit| permit.ended().is_some())
     }
 
     /// Notes that the piece before has been taken, and whether another one waits.
@@ -118,7 +154,7 @@ impl Watch {
             return Poll::Ready(Ok(output));
         }
         loop {
-            let due = match self.carrier.look(Instant::now(), self.patience) {
+            let due = match self.carrier.look(Instant::now(), self.patience, context) {
                 Look::Cut(cut) => return Poll::Ready(Err(cut)),
                 Look::At(due) => due,
                 Look::InItsNextTurn => return Poll::Pending,
@@ -163,9 +199,9 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Begins to send `body` in the task of its carrier, as the answer to the request that is `open`.
-    pub(super) fn new(body: Body, open: Open, is_http_2: bool) -> Self {
+    pub(super) fn new(body: Body, open: Open, permit: Option<Arc<Permit>>, is_http_2: bool) -> Self {
         let carrier = CARRIER.try_with(Arc::clone).unwrap_or_default();
-        *carrier.0.lock() = Some(Course { open, waits_since: None });
+        *carrier.0.lock() = Some(Course { open, permit, ended: None, waits_since: None });
         let piece_bytes = if is_http_2 { PIECE_BYTES } else { usize::MAX };
         Self { body, rest: Bytes::new(), piece_bytes, carrier }
     }
@@ -194,6 +230,9 @@ impl HttpBody for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.carrier.is_over() {
+            return Poll::Ready(None);
+        }
         // hyper asks for a piece when it has sent the one before.
         let piece = self.poll_piece(context);
         self.carrier.note(matches!(piece, Poll::Ready(Some(Ok(_)))));

@@ -5,6 +5,7 @@ use std::io;
 use axum::body::Bytes;
 use axum::routing::get;
 use onmic_listen::TrustedProxies;
+use onmic_media::Permits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -23,6 +24,8 @@ struct Running {
     serving: JoinHandle<()>,
     /// Hears of endless answers that have ended.
     ended: mpsc::UnboundedReceiver<()>,
+    /// The permits of answers that are held.
+    permits: Arc<Permits>,
 }
 
 impl Running {
@@ -38,17 +41,25 @@ impl Running {
 
     async fn limited(limits: HttpLimits) -> Self {
         let (told, ended) = mpsc::unbounded_channel();
+        let permits = Arc::new(Permits::default());
+        let open = {
+            let permits = permits.clone();
+            move || permits.open(unread::grant())
+        };
+        let (held, open_too) = (told.clone(), open.clone());
         let all = Router::new()
             .route("/", get(|| async { "a place" }))
             .route("/stay", get(stay))
             .route("/long", get(unread::long))
             .route("/some", get(unread::some))
-            .route("/endless", get(async move || unread::endless(told)));
+            .route("/endless", get(async move || unread::endless(told)))
+            .route("/held", get(async move || held_by(open(), Response::new(unread::endless(held)))))
+            .route("/held/stay", get(async move || held_by(open_too(), Response::new(stay().await))));
         let routes = Routes { all, when_full: Router::new().route("/", get(|| async { "the lane" })) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let serving = tokio::spawn(serve(listener, None, limits, TrustedProxies::default(), routes, stop.clone()));
-        Self { address, stop, serving, ended }
+        Self { address, stop, serving, ended, permits }
     }
 
     async fn dial(&self, said: &[u8]) -> TcpStream {

@@ -2,6 +2,8 @@
 
 use futures::{StreamExt, stream};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use onmic_media::name::{PersonId, RoomName};
+use onmic_media::{Ending, Grant, Whose};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -126,7 +128,7 @@ async fn an_answer_by_http_2_comes_whole_and_one_that_has_nothing_to_send_is_not
     for stream in [5, 7, 9] {
         client.ask(stream, "/long").await;
         // It also asserts that no other stream is reset, while this one's deadline passes.
-        assert_eq!(client.end_of(stream).await.1, true);
+        assert!(client.end_of(stream).await.1);
     }
 }
 
@@ -167,6 +169,60 @@ async fn a_connection_that_has_nothing_to_send_is_not_closed() {
     let mut quiet = server.dial(b"GET /stay HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     hear(&mut quiet, "it stays").await;
     assert!(timeout(SOON * 5, quiet.read_u8()).await.is_err(), "nothing comes, and no end");
+}
+
+/// What the routes grant.
+pub(super) fn grant() -> Grant {
+    Grant { room: room(), person: Some(anna()), nameless: None, place: None, until: None }
+}
+
+fn room() -> RoomName {
+    "demo".parse().unwrap()
+}
+
+fn anna() -> PersonId {
+    "anna".parse().unwrap()
+}
+
+/// Ends all that the routes of `server` have granted.
+fn ban(server: &Running) -> usize {
+    let now = Instant::now();
+    server.permits.end(&room(), Whose::Person(anna()), Ending::Banned, now, now)
+}
+
+#[tokio::test]
+async fn an_answer_that_the_peer_does_not_take_ends_with_its_permit() {
+    let mut server = Running::with(Limits { all: 3, per_address: 3 }, PATIENCE * 100).await;
+    let _unread = server.dial(b"GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let mut still = Http2::connect(&server, 0).await;
+    still.ask(1, "/held").await;
+    still.ping().await;
+    let mut other = Http2::connect(&server, 0).await;
+    other.ask(1, "/endless").await;
+    while server.permits.len() < 2 {
+        yield_now().await;
+    }
+    assert_eq!(ban(&server), 2);
+    for _ in 0..2 {
+        timeout(PATIENCE, server.ended.recv()).await.expect("the answer ends");
+    }
+    assert_eq!(still.end_of(1).await, (0, true));
+    still.ping().await;
+    other.ping().await;
+    assert!(server.ended.is_empty() && server.permits.is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_that_the_peer_takes_ends_whole_with_its_permit() {
+    let server = Running::with(Limits { all: 2, per_address: 2 }, PATIENCE).await;
+    let mut first = server.dial(b"GET /held/stay HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    hear(&mut first, "it stays").await;
+    let mut second = Http2::connect(&server, 60 << 10).await;
+    second.ask(1, "/held/stay").await;
+    while second.next().await.0 != DATA {}
+    assert_eq!(ban(&server), 2);
+    assert!(hear(&mut first, "0\r\n\r\n").await.ends_with("0\r\n\r\n"), "the last chunk (RFC 9112 7.1)");
+    assert_eq!(second.end_of(1).await, (0, false));
 }
 
 /// Answers with more than a peer takes that does not open its window.
