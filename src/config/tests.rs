@@ -73,6 +73,13 @@ fn a_base_path_is_a_plain_path() {
         let refused = load(&["--http-base-path", wrong]).unwrap_err().to_string();
         assert!(refused.contains("is not a path such as /live"), "{refused}");
     }
+    for own in ["/api", "/api/v2", "/whep", "/hls/", "/flv", "/metrics", "/watch", "/sessions/x"] {
+        let refused = load(&["--http-base-path", own]).unwrap_err().to_string();
+        assert!(refused.contains("begins like a path of this server's own"), "{refused}");
+    }
+    for other in ["/apis", "/live/api", "/API"] {
+        assert!(load(&["--http-base-path", other]).is_ok(), "{other}");
+    }
 }
 
 #[test]
