@@ -108,6 +108,10 @@ fn announced_addresses_may_have_ports_and_be_names() {
     assert_eq!(config.rtc.announced().unwrap().len(), 2);
     let refused = load(&["--rtc-announce", "203.0.113"]).unwrap_err();
     assert!(refused.to_string().contains("host name"), "{refused}");
+    for nowhere in ["0.0.0.0", "224.0.0.1:8189", "::"] {
+        let refused = load(&["--rtc-announce", nowhere]).unwrap_err().to_string();
+        assert!(refused.contains("rtc.announce") && refused.contains("not the address of a machine"), "{refused}");
+    }
 }
 
 #[test]
