@@ -1,7 +1,8 @@
 //! Tokens and the rights that they give. A token is a JWT (RFC 7519) that is signed with a key of the server (see `keys`).
 //!
 //! Its claims are `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`; `nbf` is checked if it is
-//! there. `aud` is checked if the server has audiences. Identity providers write it also for servers that have none.
+//! there. `aud` is checked if the server has audiences. Identity providers write it also for servers that have none. A claim of
+//! another type than it has by RFC 7519 makes the token invalid: it is never passed over as if it were not there.
 //! `sub` is the id of the person, and `name` is the name that others see. `seat` and `jti` mark a ticket for a seat, which
 //! is good for exactly as long as the person has the seat (see `ticket`). The role says what is allowed:
 //!
@@ -22,7 +23,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, Validation};
-use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Deserializer};
 
 use onmic_media::gate::{Action, Admission, Gate, Refusal};
 use onmic_media::name::{ParticipantName, Principal, RoomName, SourceName};
@@ -47,7 +49,10 @@ pub struct Claims {
     /// When it expires, in seconds of Unix time. Some libraries write fractions.
     exp: f64,
     room: String,
+    #[serde(deserialize_with = "of_text")]
     role: Role,
+    #[serde(default, deserialize_with = "present")]
+    aud: Option<Audience>,
     #[serde(default)]
     participant: Option<String>,
     #[serde(default)]
@@ -60,6 +65,35 @@ pub struct Claims {
     seat: Option<u8>,
     #[serde(default)]
     jti: Option<String>,
+}
+
+/// For whom a token is (RFC 7519 4.1.3).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "its aud is neither a text nor a list of texts")]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Audience {
+    /// Returns whether it has one of `names`.
+    fn has_one_of(&self, names: &[String]) -> bool {
+        let own = match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Many(own) => own,
+        };
+        own.iter().any(|name| names.contains(name))
+    }
+}
+
+/// Reads a word that is a text. By itself serde takes `{"admin": null}` for "admin", too.
+fn of_text<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    T::deserialize(String::deserialize(deserializer)?.into_deserializer())
+}
+
+/// Reads a claim that is there, and so is not null.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl Claims {
@@ -84,6 +118,16 @@ impl Claims {
             return Ok(());
         }
         Err(Refusal::NotAllowed(format!("it is for room {:?}", self.room)))
+    }
+
+    /// Checks that the token is for one of `audiences`. A token that names nobody is for every server.
+    fn must_be_for(&self, audiences: &[String]) -> Result<(), Refusal> {
+        match &self.aud {
+            Some(aud) if !audiences.is_empty() && !aud.has_one_of(audiences) => {
+                Err(Refusal::TokenInvalid("it is for another audience".into()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the right that the role gives in a room.
@@ -272,6 +316,7 @@ pub struct TokenGate {
     keys: Arc<Keyring>,
     /// What is checked of a token, for each algorithm of a key.
     validations: [(Algorithm, Validation); ALGORITHMS.len()],
+    audiences: Vec<String>,
     standing: Standing,
     /// How long what a token opened goes on after the token has expired.
     grace: Duration,
@@ -291,22 +336,16 @@ impl TokenGate {
             validation.validate_nbf = true;
             validation.leeway = LEEWAY.as_secs();
             validation.validate_exp = false; // `left` does it, which knows tickets and the grace.
-            validation.validate_aud = false;
+            validation.validate_aud = false; // It takes an `aud` of a wrong type for a token without one.
             (algorithm, validation)
         });
-        Self { keys, validations, standing: standing.into(), grace: Duration::ZERO }
+        Self { keys, validations, audiences: Vec::new(), standing: standing.into(), grace: Duration::ZERO }
     }
 
     /// Refuses tokens whose `aud` names none of `audiences`. A token without `aud` is for every server, and without audiences
     /// so is every token.
-    pub fn for_audiences(mut self, audiences: &[String]) -> Self {
-        if !audiences.is_empty() {
-            for (_, validation) in &mut self.validations {
-                validation.validate_aud = true;
-                validation.set_audience(audiences);
-            }
-        }
-        self
+    pub fn for_audiences(self, audiences: &[String]) -> Self {
+        Self { audiences: audiences.to_vec(), ..self }
     }
 
     /// Lets what a token opened go on for `grace` after the token has expired.
@@ -354,6 +393,7 @@ impl TokenGate {
             &own.unwrap_or(&self.validations[0]).1 // Keys have no other algorithm.
         };
         let claims: Claims = self.keys.current().verify(token, validation).map_err(Refusal::TokenInvalid)?;
+        claims.must_be_for(&self.audiences)?;
         if let Left::Expired(ago) = claims.left(self.standing.clock.system())
             && ago > LEEWAY + grace
         {
@@ -494,6 +534,46 @@ mod tests {
         ] {
             assert!(taken(&any, aud.clone()), "{aud:?}");
             assert_eq!(taken(&live, aud.clone()), by_live, "{aud:?}");
+        }
+    }
+
+    #[test]
+    fn a_claim_of_a_wrong_type_makes_a_token_invalid() {
+        let demo: RoomName = "demo".parse().unwrap();
+        let good = json!({"exp": FAR, "room": "demo", "role": "viewer"});
+        let audiences = ["onmic".to_owned()];
+        for (claim, value) in [
+            ("aud", json!(5)),
+            ("aud", json!({"a": "onmic"})),
+            ("aud", json!(["onmic", 5])),
+            ("aud", json!(null)),
+            ("role", json!({"admin": null})),
+            ("role", json!(["admin"])),
+            ("role", json!(null)),
+            ("sub", json!(5)),
+            ("room", json!(["demo"])),
+        ] {
+            let mut claims = good.clone();
+            claims[claim] = value;
+            let token = token("secret", claims.clone());
+            for gate in [gate("secret"), gate("secret").for_audiences(&audiences)] {
+                let refused = gate.check(Action::Play(&demo), Shown::token(Some(&token)));
+                assert!(matches!(refused, Err(Refusal::TokenInvalid(_))), "{claims}: {refused:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_whose_header_has_a_critical_part_is_refused() {
+        let demo: RoomName = "demo".parse().unwrap();
+        let claims = json!({"exp": FAR, "room": "demo", "role": "viewer"});
+        for crit in [&["exp2"][..], &["b64"], &[]] {
+            let header =
+                Header { crit: Some(crit.iter().map(|part| (*part).to_owned()).collect()), ..Header::default() };
+            let token = encode(&header, &claims, &EncodingKey::from_secret(b"secret")).unwrap();
+            let refused = gate("secret").check(Action::Play(&demo), Shown::token(Some(&token)));
+            let sentence = refused.unwrap_err().to_string();
+            assert!(sentence.contains("crit"), "{sentence}");
         }
     }
 

@@ -687,6 +687,34 @@ impl Gate for Permitting {
 }
 
 #[tokio::test]
+async fn a_player_that_takes_nothing_ends_with_its_permit() {
+    let (permits, until) = (Arc::new(Permits::default()), Instant::now() + Duration::from_secs(3600));
+    let limits = RtmpLimits { write_timeout: PATIENCE * 100, ..RtmpLimits::default() };
+    let config = RtmpConfig { limits, ..RtmpConfig::default() };
+    let server = Server::start(config, Arc::new(Permitting { permits: permits.clone(), until })).await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 1).await;
+    let _player = play_demo(&server, "NetStream.Play.Start").await;
+    let feed = server.hub.program(&"demo".parse().unwrap()).unwrap();
+    assert_eq!(feed.viewers().count(onmic_media::ViewerKind::Rtmp), 1);
+    // More than the buffers of the kernel hold, 4 MB for each end.
+    let (_, payload) = hevc();
+    let large = [&hevc_frame(&payload, 80)[..], &vec![0; 512 << 10]].concat();
+    for frame in 1..40 {
+        publisher.client.video(frame * 40, large.clone());
+        publisher.send().await;
+    }
+    permits.expire(until);
+    let ended = async {
+        while feed.viewers().count(onmic_media::ViewerKind::Rtmp) > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the player has left");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn publishers_and_players_are_closed_with_a_sentence_when_their_permit_ends() {
     let (permits, until) = (Arc::new(Permits::default()), Instant::now() + Duration::from_secs(3600));
     let server = Server::start(RtmpConfig::default(), Arc::new(Permitting { permits: permits.clone(), until })).await;

@@ -96,6 +96,8 @@ metric::label_values! {
     HttpGaveWay => "http_gave_way",
     /// An HTTP connection did not bring the headers of its first request in time.
     HttpHeaderTimeout => "http_header_timeout",
+    /// An HTTP client took nothing of what there was for it in time; its answer or its connection ends.
+    HttpNotRead => "http_not_read",
     /// An HTTP connection's TLS handshake failed.
     HttpTls => "http_tls",
     /// The process may open no more files; a TCP connection is accepted and closed.

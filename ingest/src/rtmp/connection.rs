@@ -243,6 +243,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         if link.shared.shutdown.is_cancelled() {
             return Wake::Shutdown;
         }
+        if let Some(why) = link.permit.ended() {
+            return Wake::PermitEnded(why);
+        }
         let due = match role {
             Role::Playing(playing) => {
                 let open = link.session.window_is_open();
@@ -273,6 +276,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 () = tokio::time::sleep(limit) => return Err(Error::WriteTimeout(limit)),
                 // The goodbye then has a deadline of its own.
                 () = link.shared.shutdown.cancelled() => return Ok(()),
+                _ = link.permit.end() => return Ok(()),
             };
             if written == 0 {
                 return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into());
