@@ -331,6 +331,7 @@ impl Rendition {
                 event.pts = Ticks(event.pts).rescale(self.rate, rate).0;
             }
             self.end = Ticks(self.end).rescale(self.rate, rate).0;
+            self.resumed = self.resumed.map(|resumed| Ticks(resumed).rescale(self.rate, rate).0);
             if let Some(target) = &mut self.part_target {
                 target.ticks = millis_to_ticks(target.millis, rate);
             }
