@@ -28,6 +28,7 @@
 //! either. In both cases the last frame before the limit lasts in the media for as long as it is shown, so that players
 //! have no hole, and the playlist has the next segment at its own date.
 
+mod cut_back;
 mod figures;
 
 use std::sync::Arc;
@@ -359,23 +360,10 @@ impl Rendition {
         self.open_start
     }
 
-    /// Does what [`Rendition::cut`] does, for audio: a part that is not published, and does not begin before the cut at
-    /// `origin`, goes to the segment `msn`. The cut is known when its video frame comes, and the audio may have come
-    /// first.
-    pub(crate) fn cut_back(
-        &mut self,
-        msn: u64,
-        origin: i64,
-        dts: i64,
-        wall: WallTime,
-        expected: i64,
-    ) -> Result<(), PackagerError> {
-        let whole = self.open.as_ref().is_some_and(|open| !open.parts.is_empty());
-        match self.part.as_ref().filter(|part| whole && part.start >= origin - expected / 2).map(|part| part.wall) {
-            Some(wall) => self.begin(msn, wall, false),
-            None => self.cut(msn, dts, wall, expected)?,
-        }
-        Ok(())
+    /// Returns how long the open segment is, with a frame of `expected` at its end.
+    pub(crate) fn open_length(&self, expected: i64) -> Duration {
+        let end = self.due(expected);
+        self.open.as_ref().map_or(Duration::ZERO, |_| Ticks(end - self.open_start).duration(self.rate))
     }
 
     /// Notes that the open segment began with a cut at `origin`. If `continues`, the segment before it ended there, and
