@@ -164,6 +164,24 @@ fn parts_after_a_hole_are_gathered_up_to_the_hold_back() {
 }
 
 #[test]
+fn a_hole_is_as_old_as_it_was_when_the_audio_has_another_sample_rate() {
+    let mut publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    play(&publisher, &mut segmenter, 0.0, 3.0, 30.0, 60);
+    play(&publisher, &mut segmenter, 5.0, 9.0, 30.0, 60);
+    publisher.audio = Arc::new(Parameters::Aac(aac::Parameters::low_complexity(16_000, 2).unwrap()));
+    let mut frames: Vec<_> = (0..120).map(|n| publisher.video(9_000_000 + n * 100_000 / 3, n % 60 == 0)).collect();
+    frames.extend((0..62).map(|n| publisher.audio(9_000_000 + n * 64_000)));
+    frames.sort_by_key(|frame| frame.dts.micros(frame.parameters.clock_rate()));
+    for frame in &frames {
+        segmenter.push(frame.kind().into(), frame).unwrap();
+    }
+    let audio = segmenter.rendition(MediaKind::Audio).unwrap();
+    assert_eq!(audio.rate().hz(), 16_000);
+    assert!(!audio.is_gathering(), "the hole was seconds ago");
+}
+
+#[test]
 fn new_parameters_make_a_new_map_and_a_discontinuity() {
     let mut publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);
