@@ -137,6 +137,31 @@ fn a_publisher_connects_publishes_and_ends() {
 }
 
 #[test]
+fn a_goodbye_to_another_stream_or_name_changes_nothing() {
+    for (stream, command, name, ends) in [
+        (2, "closeStream", None, false),
+        (1, "closeStream", None, true),
+        (0, "closeStream", None, true),
+        (0, "FCUnpublish", Some("other"), false),
+        (0, "FCUnpublish", Some("demo/ben"), false),
+        (0, "FCUnpublish", Some("demo?token=T"), true),
+        (0, "FCUnpublish", Some("no name"), true),
+        (0, "FCUnpublish", None, true),
+    ] {
+        let mut pair = Pair::new();
+        pair.client.handshake().connect("live", &[]);
+        pair.client.command(0, "createStream", 2.0, &[Value::Null]);
+        pair.client.command(1, "publish", 0.0, &[Value::Null, Value::text("demo")]);
+        pair.exchange();
+        pair.events();
+        let arguments: Vec<_> = [Value::Null].into_iter().chain(name.map(Value::text)).collect();
+        pair.client.command(stream, command, 0.0, &arguments);
+        pair.exchange();
+        assert_eq!(pair.events().contains("Released"), ends, "{command} of {name:?} on {stream}");
+    }
+}
+
+#[test]
 fn a_player_is_served_and_paused_and_gets_the_end() {
     let mut pair = Pair::new();
     pair.client.play("live", "demo", &[]);

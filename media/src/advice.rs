@@ -27,6 +27,13 @@ pub enum Advice {
         /// The codec as its protocol names it.
         codec: String,
     },
+    /// The publisher offered this kind in forms that this server does not take, so the answer refused it.
+    OfferRefused {
+        /// The kind that they are of.
+        kind: MediaKind,
+        /// The forms as the offer names them.
+        forms: String,
+    },
     /// Several tracks of this kind come, and all but the first are left out.
     OtherTracks(MediaKind),
     /// The node computes as much as it may, and the program that the publisher leads is less than it should be. Says how it is.
@@ -39,7 +46,8 @@ impl Advice {
         match self {
             Self::NoParameters(codec) => codec.kind(),
             Self::NoKeyframe | Self::Overloaded(_) => MediaKind::Video,
-            Self::NoFrames(kind) | Self::UnsupportedCodec { kind, .. } | Self::OtherTracks(kind) => *kind,
+            Self::NoFrames(kind) | Self::OtherTracks(kind) => *kind,
+            Self::UnsupportedCodec { kind, .. } | Self::OfferRefused { kind, .. } => *kind,
         }
     }
 
@@ -50,7 +58,7 @@ impl Advice {
             Self::NoKeyframe => "no_keyframe",
             Self::NoFrames(MediaKind::Video) => "no_video",
             Self::NoFrames(_) => "no_audio",
-            Self::UnsupportedCodec { .. } => "unsupported_codec",
+            Self::UnsupportedCodec { .. } | Self::OfferRefused { .. } => "unsupported_codec",
             Self::OtherTracks(_) => "other_tracks",
             Self::Overloaded(_) => "overloaded",
         }
@@ -72,6 +80,11 @@ impl Advice {
                 format!(
                     "{kind} in {codec} is not supported: it is left out, and the rest goes on.",
                     kind = title(*kind)
+                )
+            }
+            Self::OfferRefused { kind, forms } => {
+                format!(
+                    "The offer has {kind} only in {forms}, which is not supported: the {kind} was refused, and the rest goes on."
                 )
             }
             Self::Overloaded(program) => {
@@ -105,6 +118,13 @@ impl Advice {
             }
             Self::UnsupportedCodec { .. } => {
                 "OBS: Settings, Output, Streaming: Video Encoder x264 or another for H.264. FFmpeg: -c:v libx264"
+            }
+            Self::OfferRefused { kind: MediaKind::Audio, .. } => {
+                "Offer Opus. OBS: Settings, Output, Streaming: Audio Encoder Opus"
+            }
+            Self::OfferRefused { .. } => {
+                "Offer H.264 (packetization-mode 0 or 1), H.265 Main, AV1 Main, VP8 or VP9 profile 0, of 8 bits. \
+                 OBS: Settings, Output, Streaming: Video Encoder x264 or another for H.264. Settings, Advanced: Color Format NV12"
             }
             Self::OtherTracks(MediaKind::Audio) => "OBS: Settings, Output, Streaming: one Audio Track",
             Self::OtherTracks(_) => "OBS: Settings, Stream: Multitrack Video off",
@@ -158,6 +178,11 @@ mod tests {
             "Audio in FLV sound format 11 (Speex) is not supported: it is left out, and the rest goes on."
         );
         assert!(speex.setting().contains("AAC"));
+        let forms = "VP9 (profile-id=2)".to_owned();
+        let refused = Advice::OfferRefused { kind: MediaKind::Video, forms };
+        assert_eq!((refused.kind(), refused.code()), (MediaKind::Video, "unsupported_codec"));
+        assert!(refused.message().contains("video only in VP9 (profile-id=2)"), "{}", refused.message());
+        assert!(refused.setting().contains("VP9 profile 0"), "{}", refused.setting());
         let overloaded = Advice::Overloaded("has 15 frames per second".to_owned());
         assert!(overloaded.message().contains("so the program has 15 frames per second."));
         for advice in

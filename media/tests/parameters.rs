@@ -41,6 +41,17 @@ fn h264_parameters_are_those_given_to_the_encoder() {
 }
 
 #[test]
+fn the_version_of_a_decoder_configuration_record_does_not_matter() {
+    let (_, h264) = fixture::h264("h264_high10.h264");
+    let (_, h265) = fixture::h265("h265_main.hevc");
+    for version in [0, 2, 255] {
+        let with_version = |record: &[u8]| [&[version], &record[1..]].concat();
+        assert_eq!(h264::Parameters::from_avcc(&with_version(&h264.avcc())), Ok((h264.clone(), 4)), "{version}");
+        assert_eq!(h265::Parameters::from_hvcc(&with_version(&h265.hvcc())), Ok((h265.clone(), 4)), "{version}");
+    }
+}
+
+#[test]
 fn h264_slice_types_are_read() {
     let (stream, _) = fixture::h264("h264_main_bframes.h264");
     let types: Vec<_> = nal::nal_units(&stream).filter_map(h264::slice_type).collect();

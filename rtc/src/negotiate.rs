@@ -50,6 +50,13 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+/// The parameters of `a=fmtp` that make a form of a codec one that is not taken.
+const FORM_PARAMETERS: [&str; 4] = ["profile-id", "profile", "packetization-mode", "tx-mode"];
+/// The payload types that go beside a codec and are none by themselves.
+const REPAIRS: [&str; 6] = ["rtx", "red", "ulpfec", "flexfec-03", "telephone-event", "CN"];
+/// The most forms that a refusal names, and the most characters of each.
+const FORMS_NAMED: usize = 4;
+const FORM_CHARS: usize = 60;
 /// The `nal_unit_type` of a sequence parameter set of H.264.
 const H264_SPS: u8 = 7;
 
@@ -224,6 +231,38 @@ pub(crate) fn receive(offer: &Offer) -> Result<Vec<Receiving>, Mismatch> {
         return Err(nothing(offer, "sends"));
     }
     Err(Mismatch::NoCodec(VIDEO_CODECS.iter().chain(&[Codec::Opus]).map(|codec| codec.name().to_owned()).collect()))
+}
+
+/// Returns the kinds that an offer to publish has in forms that this server does not take, so that [`receive`] leaves
+/// them out, with the names of these forms.
+pub(crate) fn refused(offer: &Offer) -> Vec<(MediaKind, String)> {
+    let refused = |kind| {
+        let sections = || offer.sections(section_kind(kind), Flow::Receive);
+        let is_taken = offer.choose(section_kind(kind), Flow::Receive, &from_publisher(kind)).is_some();
+        if is_taken || sections().next().is_none() {
+            return None;
+        }
+        let mut forms: Vec<String> = Vec::new();
+        let codecs = sections().flat_map(|at| &offer.media[at].codecs);
+        for form in
+            codecs.filter(|codec| !REPAIRS.iter().any(|name| codec.name.eq_ignore_ascii_case(name))).map(form_of)
+        {
+            if forms.len() < FORMS_NAMED && !forms.contains(&form) {
+                forms.push(form);
+            }
+        }
+        Some((kind, if forms.is_empty() { "no codec that it names".to_owned() } else { forms.join(", ") }))
+    };
+    [MediaKind::Video, MediaKind::Audio].into_iter().filter_map(refused).collect()
+}
+
+/// Names a payload type with the parameters for which this server may refuse it. The text is the peer's, so it is cut,
+/// and has printable characters alone.
+fn form_of(codec: &OfferedCodec) -> String {
+    let stated = |name: &&str| Some(format!("{name}={}", codec.parameter(name)?));
+    let stated: Vec<_> = FORM_PARAMETERS.iter().filter_map(stated).collect();
+    let form = if stated.is_empty() { codec.name.clone() } else { format!("{} ({})", codec.name, stated.join(", ")) };
+    form.chars().filter(|letter| letter.is_ascii_graphic() || *letter == ' ').take(FORM_CHARS).collect()
 }
 
 /// Explains why an offer has no section that `does` what is needed.
@@ -520,6 +559,27 @@ mod tests {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("a=simulcast") && !text.contains("ulpfec"), "{text}");
+    }
+
+    #[test]
+    fn what_is_refused_of_an_offer_is_named_in_the_form_that_it_has() {
+        let refused_of = |direction, from: &str, to: &str| {
+            let fingerprint = Identity::generate().unwrap().fingerprint();
+            let text = offer(direction, &Credentials::generate(), fingerprint);
+            assert!(text.contains(from), "{text}");
+            refused(&Offer::parse(&text.replace(from, to)).unwrap())
+        };
+        let sending = |from: &str, to: &str| refused_of(Direction::SendOnly, from, to);
+        let video = |form: &str| vec![(MediaKind::Video, form.to_owned())];
+        assert_eq!(sending("a=mid:0", "a=mid:0"), []);
+        assert_eq!(sending("H264/90000", "H265/90000\r\na=fmtp:96 profile-id=2"), video("H265 (profile-id=2)"));
+        assert_eq!(sending("packetization-mode=1", "packetization-mode=2"), video("H264 (packetization-mode=2)"));
+        assert_eq!(sending("H264/90000", "VP9/90000\r\na=fmtp:96 profile-id=2;x=y"), video("VP9 (profile-id=2)"));
+        assert_eq!(sending("H264/90000", "MPEG4/90000")[0].1.split(' ').next(), Some("MPEG4"));
+        assert_eq!(sending("opus/48000/2", "PCMU/8000"), [(MediaKind::Audio, "PCMU".to_owned())]);
+        assert_eq!(refused_of(Direction::RecvOnly, "H264/90000", "VP9/1"), [], "no media comes in it");
+        let long = sending("H264/90000", &format!("{}\u{7}/90000", "x".repeat(999)));
+        assert!(long[0].1.len() <= FORM_CHARS && long[0].1.is_ascii(), "{long:?}");
     }
 
     #[test]

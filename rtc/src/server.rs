@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 use onmic_media::feed::{Accept, Unavailable};
 use onmic_media::life::Lives;
 use onmic_media::{
-    AvSync, Codec, Demand, DropReason, Entry, Feed, Holder, MediaKind, Parameters, Permit, Publication, TrackKey,
+    AvSync, Codec, Demand, DropReason, Entry, Feed, Holder, LeftOut, MediaKind, Parameters, Permit, Publication,
+    TrackKey,
 };
 
 use crate::announce::Announce;
@@ -23,7 +24,7 @@ use crate::negotiate::{self, Mismatch, Receiving, Sending};
 use crate::places::{NoPlace, Place, Places, Purpose, Taken};
 use crate::sdp::Offer;
 use crate::session::{Answer, PatchRefused, Patched, SessionId};
-use crate::shard::{Command, Opening, Shard, Watching};
+use crate::shard::{Command, Opening, Shard, Watching, advise};
 use crate::streams::Streams;
 use crate::transport::{Credentials, Identity};
 
@@ -60,6 +61,8 @@ pub enum OfferRefused {
 pub struct PublishPlan {
     offer: Offer,
     receiving: Vec<Receiving>,
+    /// The kinds that the answer refuses, with the forms in which they were offered.
+    refused: Vec<(MediaKind, String)>,
 }
 
 /// The place of a session that has not begun. Dropping it frees the place.
@@ -124,7 +127,8 @@ impl Rtc {
     pub fn plan_publish(&self, offer: &str) -> Result<PublishPlan, OfferRefused> {
         let offer = parse(offer)?;
         let receiving = negotiate::receive(&offer).map_err(refusal)?;
-        Ok(PublishPlan { offer, receiving })
+        let refused = negotiate::refused(&offer);
+        Ok(PublishPlan { offer, receiving, refused })
     }
 
     /// Checks that an offer to watch can be read, before anything is made for it.
@@ -155,8 +159,13 @@ impl Rtc {
         plan: PublishPlan,
         mut publication: Publication,
     ) -> Result<Answer, OfferRefused> {
-        let PublishPlan { offer, receiving } = plan;
+        let PublishPlan { offer, receiving, refused } = plan;
         publication.expect(receiving.iter().map(|receiving| receiving.key));
+        let now = Instant::now();
+        for (kind, forms) in refused {
+            publication.left_out(kind, LeftOut::OfferRefused(forms), now);
+        }
+        advise(&mut publication, now);
         let accepts: Vec<_> = receiving.iter().map(Receiving::accept).collect();
         let mid = receiving.first().map(|receiving| receiving.mid.clone()).unwrap_or_default();
         let publish = |opening| Command::Publish { opening, publication, receiving };

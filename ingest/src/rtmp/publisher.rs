@@ -134,7 +134,7 @@ impl SampleGrid {
 impl Publisher {
     /// Takes the next tag body. Afterwards [`Publisher::more`] may have further frames of it.
     pub fn take(&mut self, kind: MediaKind, timestamp: u32, body: Bytes) -> Result<Taken, Dropped> {
-        let millis = self.clock.unwrap(timestamp);
+        let millis = self.clock.unwrap(kind, timestamp);
         self.rest = Bytes::new();
         self.last_millis = millis;
         let before = self.tags.other_tracks();
@@ -283,17 +283,20 @@ impl AudioLine {
     }
 }
 
-/// Follows 32-bit milliseconds over their wrap, for both kinds at once: zero stays the same moment for them.
+/// Follows 32-bit milliseconds over their wrap. Zero is the same moment for both kinds: a new one is followed from the
+/// other's last. After that each is followed by itself, because between two that are half of the range apart every step
+/// could be forwards or backwards.
 #[derive(Debug, Default)]
 struct WrappingClock {
-    last: Option<i64>,
+    lasts: [Option<i64>; MediaKind::ALL.len()],
 }
 
 impl WrappingClock {
-    fn unwrap(&mut self, timestamp: u32) -> i64 {
-        let last = self.last.unwrap_or(timestamp.into());
+    fn unwrap(&mut self, kind: MediaKind, timestamp: u32) -> i64 {
+        let own = self.lasts[kind as usize];
+        let last = own.or_else(|| self.lasts.iter().flatten().next().copied()).unwrap_or(timestamp.into());
         let step = timestamp.wrapping_sub(last as u32) as i32;
-        *self.last.insert(last + i64::from(step))
+        *self.lasts[kind as usize].insert(last + i64::from(step))
     }
 }
 
@@ -373,10 +376,26 @@ mod tests {
     #[test]
     fn time_goes_on_over_the_wrap_and_for_both_kinds_alike() {
         let mut clock = WrappingClock::default();
-        assert_eq!(clock.unwrap(u32::MAX - 10), i64::from(u32::MAX) - 10);
-        assert_eq!(clock.unwrap(12), i64::from(u32::MAX) + 13);
-        assert_eq!(clock.unwrap(u32::MAX - 3), i64::from(u32::MAX) - 3, "the other kind has not wrapped yet");
-        assert_eq!(clock.unwrap(30), i64::from(u32::MAX) + 31);
+        let (video, audio) = (MediaKind::Video, MediaKind::Audio);
+        assert_eq!(clock.unwrap(video, u32::MAX - 10), i64::from(u32::MAX) - 10);
+        assert_eq!(clock.unwrap(video, 12), i64::from(u32::MAX) + 13);
+        assert_eq!(clock.unwrap(audio, u32::MAX - 3), i64::from(u32::MAX) - 3, "the other kind has not wrapped yet");
+        assert_eq!(clock.unwrap(video, 30), i64::from(u32::MAX) + 31);
+        assert_eq!(clock.unwrap(audio, 17), i64::from(u32::MAX) + 18);
+    }
+
+    #[test]
+    fn kinds_that_are_half_of_the_range_apart_stay_where_they_began() {
+        const HALF: u32 = 1 << 31;
+        let mut clock = WrappingClock::default();
+        let places = [0, 1000, 2000].map(|millis| {
+            let (audio, video) =
+                (clock.unwrap(MediaKind::Audio, millis), clock.unwrap(MediaKind::Video, HALF + millis));
+            (audio, video)
+        });
+        let began = places[0].1;
+        assert_eq!(began.unsigned_abs(), HALF.into());
+        assert_eq!(places, [0, 1000, 2000].map(|millis| (millis, began + millis)));
     }
 
     #[test]

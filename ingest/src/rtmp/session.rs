@@ -459,7 +459,11 @@ impl Session {
             (_, "publish") => self.ask(Role::Publish, &call),
             (_, "play") => self.ask(Role::Play, &call),
             (_, "deleteStream") => self.release(now, call.arguments.get(1).and_then(Value::as_number)),
-            (_, "closeStream" | "FCUnpublish" | "FCUnsubscribe") => self.release(now, None),
+            (_, "closeStream") => self.release(now, Some(call.stream.into()).filter(|_| call.stream != 0)),
+            (_, "FCUnpublish" | "FCUnsubscribe") => {
+                let is_other = self.application.is_other(call.arguments.last().and_then(Value::as_str));
+                if is_other { self.dropped(DropReason::RtmpCommandOrder) } else { self.release(now, None) }
+            }
             (_, "pause" | "pauseRaw") => self.pause(&call),
             (_, "receiveVideo") => self.receive(MediaKind::Video, &call),
             (_, "receiveAudio") => self.receive(MediaKind::Audio, &call),
@@ -548,7 +552,7 @@ impl Session {
         self.setup_deadline = None;
         // The command object stands in front, and some encoders leave it out.
         let key = call.arguments.iter().take(2).find_map(Value::as_str).unwrap_or_default();
-        match StreamKey::parse(&self.application, key) {
+        match self.application.ask(key) {
             Ok(key) if role == Role::Publish => self.events.push_back(Event::Publish(key)),
             Ok(key) => self.events.push_back(Event::Play(key)),
             Err(invalid) => {

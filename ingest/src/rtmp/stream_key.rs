@@ -4,13 +4,17 @@
 //! Clients cut one URL differently. Of `rtmp://host/live/ROOM/PARTICIPANT?token=T` one client sends the application
 //! `live` and the key `ROOM/PARTICIPANT?token=T`, another one `live/ROOM` and `PARTICIPANT?token=T`. A person who
 //! types the token into the server field makes the client send the application `live?token=T`. All mean the same
-//! here.
+//! here. So do spaces and line breaks around a part, which come with copy and paste, and `_definst_` after the
+//! application, by which some encoders name its default instance.
 
 use onmic_media::name::InvalidName;
 use onmic_media::{FeedName, SourceName};
 
 /// The application that this server answers to unless it is told otherwise.
 pub const APPLICATION: &str = "live";
+
+/// The name of the default instance of an application, which is the only one here.
+const DEFAULT_INSTANCE: &str = "_definst_";
 
 /// States the applications that this server answers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +77,7 @@ impl Applications {
         };
         let key_prefix = Some(join(path.into_iter().skip(length))).filter(|prefix| !prefix.is_empty());
         let token = token(query).or_else(|| token(url_query)).map(str::to_owned);
-        Some(Application { key_prefix, token })
+        Some(Application { key_prefix, token, asked: None })
     }
 }
 
@@ -83,6 +87,24 @@ pub struct Application {
     /// The beginning of the stream key, if the client put it into the application.
     key_prefix: Option<String>,
     token: Option<String>,
+    /// The source of the last key that was read.
+    asked: Option<SourceName>,
+}
+
+impl Application {
+    /// Reads the name of a publish or play, and remembers it for [`Application::is_other`].
+    pub fn ask(&mut self, key: &str) -> Result<StreamKey, InvalidName> {
+        let read = StreamKey::parse(self, key)?;
+        self.asked = Some(read.name.clone());
+        Ok(read)
+    }
+
+    /// Returns whether a key names another source than the last one that was asked for. One that names none does not.
+    pub fn is_other(&self, key: Option<&str>) -> bool {
+        let key = key.filter(|key| !key.trim().is_empty());
+        let named = key.and_then(|key| StreamKey::parse(self, key).ok());
+        named.is_some_and(|named| self.asked.as_ref() != Some(&named.name))
+    }
 }
 
 /// Holds a stream key, joined with its application.
@@ -101,7 +123,9 @@ impl StreamKey {
     pub fn parse(application: &Application, key: &str) -> Result<Self, InvalidName> {
         let (path, query) = split_query(key);
         let prefix = application.key_prefix.as_deref().unwrap_or_default();
-        let joined = join(parts(prefix).chain(parts(path)));
+        let mut parts = parts(prefix).chain(parts(path)).peekable();
+        parts.next_if_eq(&DEFAULT_INSTANCE);
+        let joined = join(parts);
         let token = token(query).map(str::to_owned).or_else(|| application.token.clone());
         Ok(Self { name: joined.parse()?, names_participant: joined.contains('/'), token })
     }
@@ -118,9 +142,10 @@ impl StreamKey {
     }
 }
 
-/// Returns the parts of a path. Slashes too many, in front, behind or between, mean nothing.
+/// Returns the parts of a path. Slashes too many, in front, behind or between, mean nothing, and neither does space around
+/// a part.
 fn parts(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter(|part| !part.is_empty())
+    path.split('/').map(str::trim).filter(|part| !part.is_empty())
 }
 
 fn join<'a>(parts: impl Iterator<Item = &'a str>) -> String {
@@ -132,7 +157,7 @@ fn split_query(text: &str) -> (&str, &str) {
 }
 
 fn token(query: &str) -> Option<&str> {
-    query.split('&').find_map(|pair| pair.strip_prefix("token=")).filter(|token| !token.is_empty())
+    query.split('&').find_map(|pair| pair.trim().strip_prefix("token=")).filter(|token| !token.is_empty())
 }
 
 #[cfg(test)]
@@ -167,6 +192,12 @@ mod tests {
             ("live/demo/anna?token=T.1", "", ""),
             ("", "rtmp://h:1935/live?token=T.1", "demo/anna"),
             ("", "rtmp://h:1935/live/demo/?token=T.1", "anna"),
+            (" live\n", "", "\tdemo/anna ?token=T.1\r\n"),
+            ("live/demo ", "", " anna\n?token=T.1 "),
+            ("live ?token=T.1\n", "", "demo / anna\u{a0}"),
+            ("live/_definst_", "rtmp://h/live/_definst_", "demo/anna?token=T.1"),
+            ("live/_definst_/demo", "", "anna?token=T.1"),
+            ("live?token=T.1", "", "_definst_/demo/anna"),
         ] {
             assert_eq!(parse(app, tc_url, key), expected, "{app} {tc_url} {key}");
         }
@@ -180,6 +211,16 @@ mod tests {
     }
 
     #[test]
+    fn a_key_names_another_source_only_if_it_can_be_read() {
+        let mut application = Applications::default().find("live/demo", None).unwrap();
+        application.ask("anna?token=T").unwrap();
+        for same in ["anna", "anna ", "/anna?token=U", "", "a/b/c"] {
+            assert!(!application.is_other(Some(same)), "{same:?}");
+        }
+        assert!(application.is_other(Some("ben")) && !application.is_other(None));
+    }
+
+    #[test]
     fn other_applications_and_names_are_refused() {
         let usual = Applications::default();
         assert_eq!(usual.find("vod", None), None);
@@ -189,7 +230,7 @@ mod tests {
         assert!(StreamKey::parse(&application, "a/b").is_err());
         assert!(StreamKey::parse(&application, "../x").is_err());
         assert!(StreamKey::parse(&Application::default(), "").is_err());
-        for name in ["a b", "a%2f", "é", ".a", "a/.b"] {
+        for name in ["a b", "a%2f", "_definst_", "é", ".a", "a/.b"] {
             assert!(StreamKey::parse(&Application::default(), name).is_err(), "{name:?} is not a name");
         }
     }

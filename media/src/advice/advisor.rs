@@ -1,8 +1,8 @@
 //! What a publisher's stream lacks, from what becomes of its frames: a header that never comes, an odd codec, a track too many.
 //!
 //! Invariant: nothing that a session reports as left out stays without advice for more than [`PATIENCE`], and advice ends with
-//! its cause: with the first frame that is passed on, or [`LAPSE`] after the last one that was left out. Metadata and headers
-//! are hints. They say what to expect, and nothing waits for it.
+//! its cause: with the first frame that is passed on, or [`LAPSE`] after the last one that was left out. What was refused when
+//! the session began is advised of at once, and as long as it lasts. Metadata and headers are hints. They say what to expect, and nothing waits for it.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ pub enum LeftOut {
     NoKeyframe,
     /// This server does not carry the codec, named as its protocol names it.
     UnsupportedCodec(String),
+    /// The offer has the kind only in these forms, and the answer refused them.
+    OfferRefused(String),
     /// It is of another track than the first of its kind.
     OtherTrack,
 }
@@ -54,6 +56,8 @@ struct Watched {
     lacks: Option<(Lack, Instant)>,
     /// A codec that is left out, and when something was last.
     unsupported: Option<(String, Instant)>,
+    /// The forms in which the offer has it, and which the answer refused.
+    refused: Option<String>,
     /// When a tag of another track was left out last.
     others: Option<Instant>,
 }
@@ -78,9 +82,9 @@ impl Advisor {
     /// Notes that a frame of this kind was passed on.
     pub fn passed_on(&mut self, kind: MediaKind) {
         if let Some(watched) = self.watched(kind)
-            && (!watched.came || watched.lacks.is_some())
+            && (!watched.came || watched.lacks.is_some() || watched.refused.is_some())
         {
-            (watched.came, watched.lacks) = (true, None);
+            (watched.came, watched.lacks, watched.refused) = (true, None, None);
             self.changed = true;
         }
     }
@@ -91,6 +95,7 @@ impl Advisor {
         self.changed |= match cause {
             LeftOut::NoParameters(codec) => watched.lack(Lack::Parameters(codec), now),
             LeftOut::NoKeyframe => watched.lack(Lack::Keyframe, now),
+            LeftOut::OfferRefused(forms) => watched.refused.replace(forms).is_none(),
             LeftOut::OtherTrack => watched.others.replace(now).is_none(),
             // The first codec is named, so that a stream of different ones is not told again and again.
             LeftOut::UnsupportedCodec(codec) => match &mut watched.unsupported {
@@ -170,11 +175,12 @@ impl Watched {
             Lack::Parameters(codec) => Advice::NoParameters(codec),
             Lack::Keyframe => Advice::NoKeyframe,
         });
+        let refused = self.refused.clone().map(|forms| Advice::OfferRefused { kind, forms });
         // Whatever else is known of the kind says more than that it does not come.
-        let silent = !self.came && self.lacks.is_none() && unsupported.is_none();
+        let silent = !self.came && self.lacks.is_none() && unsupported.is_none() && refused.is_none();
         let silent = self.announced.filter(|since| silent && is_due(*since)).map(|_| Advice::NoFrames(kind));
         let others = self.others.map(|_| Advice::OtherTracks(kind));
-        [lacks, silent, unsupported, others].into_iter().flatten()
+        [lacks, silent, unsupported, refused, others].into_iter().flatten()
     }
 }
 
@@ -232,6 +238,18 @@ mod tests {
         assert_eq!(watch.after(1), None);
         watch.advisor.passed_on(MediaKind::Audio);
         assert_eq!(watch.after(9), None);
+    }
+
+    #[test]
+    fn what_the_offer_was_refused_is_told_at_once_and_for_as_long_as_it_does_not_come() {
+        let mut watch = Watch::new();
+        watch.left_out(MediaKind::Video, LeftOut::OfferRefused("VP9 (profile-id=2)".to_owned()));
+        watch.advisor.announced(MediaKind::Audio, watch.now);
+        watch.advisor.passed_on(MediaKind::Audio);
+        assert_eq!(watch.codes(), Some(vec!["unsupported_codec"]));
+        assert_eq!(watch.after(3600), None, "it still stands");
+        watch.advisor.passed_on(MediaKind::Video);
+        assert_eq!(watch.codes(), Some(Vec::new()));
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //!
 //! Form is read loosely: the case of names, spaces, and numbers with zeros in front do not matter,
 //! and a codec, a header extension, a stream or a layer whose line cannot be read is as if it were
-//! not offered. One odd line costs itself, never the session.
+//! not offered. One odd line costs itself, never the session: of an offer only its `m=` and `a=` lines are parsed, and the
+//! others (`o=`, `s=`, `t=`, `c=` and so on), of which nothing is used, may be odd, out of order, or absent.
 
 use std::io::Cursor;
 
@@ -241,12 +242,8 @@ impl Offer {
         if text.lines().filter(|line| line.starts_with("m=")).count() > SECTIONS {
             return Err(OfferError::TooManySections);
         }
-        // The parser takes these characters as part of a value, which would go into the answer as
-        // it is.
-        if text.split('\n').any(|line| line.strip_suffix('\r').unwrap_or(line).contains(['\r', '\0'])) {
-            return Err(OfferError::NotSdp("a line with a carriage return or a NUL in it".to_owned()));
-        }
-        let description = SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes()))
+        let used = used_lines(text)?;
+        let description = SessionDescription::unmarshal(&mut Cursor::new(used.as_bytes()))
             .map_err(|error| OfferError::NotSdp(error.to_string().chars().take(80).collect()))?;
         if description.media_descriptions.is_empty() {
             return Err(OfferError::NoMedia);
@@ -275,6 +272,26 @@ impl Offer {
             media,
         })
     }
+}
+
+/// Returns the lines that are used, after lines in place of those that are not. The parser insists on the order and the
+/// form of all of them (RFC 8866 5).
+fn used_lines(text: &str) -> Result<String, OfferError> {
+    let mut lines = text.trim_start_matches('\u{feff}').split('\n').map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    if !first.starts_with("v=") {
+        return Err(OfferError::NotSdp("its first line is not v=0".to_owned()));
+    }
+    let mut used = "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n".to_owned();
+    for line in lines.filter(|line| line.starts_with("m=") || line.starts_with("a=")) {
+        // The parser takes these characters as part of a value, which would go into the answer as it is.
+        if line.contains(['\r', '\0']) {
+            return Err(OfferError::NotSdp("a line with a carriage return or a NUL in it".to_owned()));
+        }
+        used.push_str(line);
+        used.push_str("\r\n");
+    }
+    Ok(used)
 }
 
 #[derive(Clone, Copy)]
@@ -329,7 +346,8 @@ fn check_bundle(media: &[MediaSection], session: Attributes<'_>) -> Result<(), O
     let in_use: Vec<_> = media.iter().filter(|section| !section.rejected).collect();
     let bundled = |group: &str| {
         let mut words = group.split_ascii_whitespace();
-        words.next() == Some("BUNDLE") && in_use.iter().all(|section| words.clone().any(|mid| mid == section.mid))
+        words.next().is_some_and(|word| word.eq_ignore_ascii_case("BUNDLE"))
+            && in_use.iter().all(|section| words.clone().any(|mid| mid == section.mid))
     };
     if in_use.len() > 1 && !session.values("group").any(bundled) {
         return Err(OfferError::NotBundled);
@@ -353,7 +371,7 @@ fn parse_section(at: usize, section: &MediaDescription, session: Attributes<'_>)
     let off = name.port.value == 0 && !attributes.has("bundle-only");
     let rejected = off || kind == MediaKind::Other;
     if !rejected {
-        if !attributes.has("rtcp-mux") {
+        if ![attributes, session].iter().any(|level| level.has("rtcp-mux")) {
             return Err(OfferError::NoRtcpMux(mid));
         }
         parse_role(attributes, session)?;

@@ -223,6 +223,34 @@ fn a_line_that_cannot_be_read_costs_its_codec_or_extension_alone() {
 }
 
 #[test]
+fn a_line_that_is_not_used_may_be_odd_or_absent_or_in_another_place() {
+    let origin = CHROMIUM_WHIP.lines().find(|line| line.starts_with("o=")).unwrap();
+    let plain = Offer::parse(CHROMIUM_WHIP).unwrap();
+    for (from, to) in [
+        (origin, "o=- -1 -1 IN IP4 127.0.0.1"),
+        (origin, "o=- 99999999999999999999 99999999999999999999 IN IP4 127.0.0.1"),
+        (origin, "o=my user 1 1 IN IP4 127.0.0.1"),
+        (origin, "a=x"),
+        ("s=-\n", ""),
+        ("t=0 0\n", ""),
+        ("t=0 0\n", "x=1\n"),
+        ("t=0 0\n", "a=odd\nt=0 0\n"),
+        ("a=mid:1\n", "y=1\nnonsense\n\na=mid:1\n"),
+        ("a=mid:1\n", "a=mid:1\r\r\n"),
+        ("v=0\n", "\u{feff}v=0\n"),
+        ("v=0\n", "\n v=0\n"),
+        ("a=group:BUNDLE", "a=group:bundle"),
+        ("c=IN IP4 0.0.0.0\n", ""),
+    ] {
+        let text = CHROMIUM_WHIP.replace(from, to);
+        assert!(text != CHROMIUM_WHIP, "{from:?}");
+        assert_eq!(Offer::parse(&text).as_ref(), Ok(&plain), "{to:?}");
+    }
+    let at_session = CHROMIUM_WHIP.replace("a=rtcp-mux\n", "").replace("t=0 0\n", "t=0 0\na=rtcp-mux\n");
+    assert_eq!(Offer::parse(&at_session), Ok(plain));
+}
+
+#[test]
 fn codecs_are_found_however_they_are_written() {
     for opus in ["OPUS/48000/2", "opus/48000", "OPUS/48000", "Opus/48000/1", " opus / 48000 /2 ", "opus/48000/"] {
         let text = CHROMIUM_WHEP.replace("opus/48000/2", opus);

@@ -36,6 +36,7 @@ use tokio::time::sleep_until;
 use self::bell::Belfry;
 use self::core::Core;
 use self::life::{Ended, Life, Pulse, TURN_EVERY};
+pub(crate) use self::publisher::advise;
 use crate::announce::Announce;
 use crate::config::Config;
 use crate::error::Error;

@@ -122,15 +122,8 @@ impl Publisher {
             self.publication.push(arrival, now)?;
         }
         self.count(now);
-        self.advise(now);
+        advise(&mut self.publication, now);
         Ok(())
-    }
-
-    /// Brings the advice up to date. WHIP has no message that could carry it, so the log, the API and the pages tell it.
-    fn advise(&mut self, now: Instant) {
-        for sentence in self.publication.poll_advice(now) {
-            tracing::info!(source = %self.publication.source().name(), sentence, "a publisher is advised");
-        }
     }
 
     fn count(&mut self, now: Instant) {
@@ -146,6 +139,13 @@ impl Publisher {
             }
             self.passed_on = counters;
         }
+    }
+}
+
+/// Brings the advice up to date. WHIP has no message that could carry it, so the log, the API and the pages tell it.
+pub(crate) fn advise(publication: &mut Publication, now: Instant) {
+    for sentence in publication.poll_advice(now) {
+        tracing::info!(source = %publication.source().name(), sentence, "a publisher is advised");
     }
 }
 

@@ -8,8 +8,12 @@
 //! are sent again:
 //! - The endpoint gets each handshake message once, whole and in order (see `record.rs`). A
 //!   repeated message shows that our last flight was lost, so that flight is sent again. It is also
-//!   sent again when no answer comes, first after `FLIGHT_INTERVAL`. The endpoint's own timer is
+//!   sent again when no answer comes. The endpoint's own timer is
 //!   never used, because any handshake record stops it and seven repeats exhaust it.
+//! - A client begins by itself, and the address may be a victim's, because a check can be forged. So its flights are
+//!   repeated after 1, 2, 4 and 8 s (RFC 6347 4.2.4.1) until the address has proved that the peer is there: by its answer
+//!   to a check of ours ([`Dtls::set_proved`]), or to our random (a whole flight of the server's). Only then, and for a
+//!   server, whose first flight answers a hello, the first wait is `FLIGHT_INTERVAL`.
 //! - The endpoint follows the client's order of SRTP profiles. It is therefore configured with GCM alone.
 //!   If that does not match, a fresh endpoint with SHA1_80 gets the same ClientHello.
 //! - The endpoint verifies no certificate. This file compares the fingerprint.
@@ -45,6 +49,8 @@ const FLIGHT_INTERVAL: Duration = Duration::from_millis(100);
 const FLIGHT_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// The number of repeats at the first interval, before the interval doubles.
 const QUICK_REPEATS: u32 = 8;
+/// The first wait for an answer from an address that has not proved itself. It doubles up to three times.
+const UNPROVED_INTERVAL: Duration = Duration::from_secs(1);
 /// The least time between two repeats of our flight that the peer's repeats cause. A flight of
 /// several repeated messages is one question, and two sides that answer each other must not spin.
 const REPEAT_INTERVAL: Duration = Duration::from_millis(40);
@@ -240,6 +246,10 @@ pub(super) struct Dtls {
     flight_sent: Option<Instant>,
     repeat_at: Option<Instant>,
     repeats: u32,
+    /// The number of our flights that were answered.
+    answered: u32,
+    /// Whether the peer has proved that it is where flights go.
+    is_proved: bool,
     record_in: u64,
     record_out: u64,
 }
@@ -267,7 +277,23 @@ impl Dtls {
         profiles: &[Profile],
     ) -> Result<Self, Error> {
         let config = identity.client_with(profiles)?;
-        Ok(Self::with(identity, Role::Client, expected, (None, Some(config))))
+        let dtls = Self::with(identity, Role::Client, expected, (None, Some(config)));
+        Ok(Self { is_proved: true, ..dtls }) // It has chosen the address itself.
+    }
+
+    /// Notes whether the address that flights go to has proved that the peer is there.
+    pub(super) fn set_proved(&mut self, is_proved: bool, now: Instant) {
+        if is_proved && !self.is_proved {
+            let soon = self.flight_sent.map(|sent| now.max(sent + FLIGHT_INTERVAL));
+            self.repeat_at = self.repeat_at.and(soon);
+            self.repeats = 0;
+        }
+        self.is_proved = is_proved;
+    }
+
+    /// Returns whether it is the client of a handshake that has not finished, which sends without having been asked.
+    pub(super) fn is_joining(&self) -> bool {
+        self.role == Role::Client && matches!(self.phase, Phase::Handshaking { .. })
     }
 
     /// Sends the ClientHello of a client that has not sent it. Does nothing otherwise.
@@ -305,6 +331,8 @@ impl Dtls {
             flight_sent: None,
             repeat_at: None,
             repeats: 0,
+            answered: 0,
+            is_proved: role == Role::Server,
             record_in: 0,
             record_out: 0,
         }
@@ -560,6 +588,9 @@ impl Dtls {
         if flight.is_empty() {
             return;
         }
+        self.answered += u32::from(!self.flight.is_empty());
+        // A server's cookie is in clear, and anybody's for all we know. Its next flight signs our random.
+        self.is_proved |= self.answered >= 2;
         self.flight = flight;
         self.repeats = 0;
         self.send_flight(now);
@@ -576,8 +607,12 @@ impl Dtls {
             self.outgoing.push_back(datagram.clone());
         }
         self.flight_sent = Some(now);
-        let doublings = self.repeats.saturating_sub(QUICK_REPEATS).min(8);
-        let wait = (FLIGHT_INTERVAL * (1 << doublings)).min(FLIGHT_INTERVAL_MAX);
+        let wait = if self.is_proved {
+            let doublings = self.repeats.saturating_sub(QUICK_REPEATS).min(8);
+            (FLIGHT_INTERVAL * (1 << doublings)).min(FLIGHT_INTERVAL_MAX)
+        } else {
+            UNPROVED_INTERVAL * (1 << self.repeats.min(3))
+        };
         self.repeat_at = match self.phase {
             Phase::Handshaking { .. } if !self.flight.is_empty() => Some(now + wait),
             _ => None,

@@ -110,6 +110,8 @@ pub struct Peer {
     media: Option<Box<Media>>,
     closed: Option<CloseReason>,
     handshake_deadline: Option<Instant>,
+    /// The address that a client's flights went to last.
+    joining_at: Option<SocketAddr>,
     transmits: VecDeque<Transmit>,
 }
 
@@ -137,6 +139,7 @@ impl Peer {
             media: None,
             closed: None,
             handshake_deadline: None,
+            joining_at: None,
             transmits: VecDeque::new(),
         }
     }
@@ -287,11 +290,13 @@ impl Peer {
     fn handle_stun<'d>(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Input<'d>, Dropped> {
         if is_answer(datagram) {
             self.ice.handle_answer(now, from, datagram)?;
+            self.follow_joining(now);
             self.send_questions(now);
             return Ok(Input::Nothing);
         }
         let answered = self.ice.handle(now, from, datagram)?;
         self.transmit(from, answered.answer);
+        self.follow_joining(now);
         self.send_questions(now);
         if answered.valid && self.media.is_none() && self.handshake_deadline.is_none() {
             self.handshake_deadline = Some(now + self.config.handshake);
@@ -302,6 +307,19 @@ impl Peer {
             self.send_dtls(Some(from));
         }
         Ok(Input::Nothing)
+    }
+
+    /// Asks the address that a client's flights go to whether the peer is there, because a check may be forged.
+    fn follow_joining(&mut self, now: Instant) {
+        let Some(to) = self.ice.remote_addr().filter(|_| self.dtls.is_joining()) else { return };
+        let is_proved = self.ice.is_proven(to);
+        if is_proved || self.joining_at != Some(to) {
+            self.dtls.set_proved(is_proved, now);
+        }
+        if !is_proved {
+            self.ice.ask(now, to);
+        }
+        self.joining_at = Some(to);
     }
 
     fn handle_dtls<'d>(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Input<'d>, Dropped> {

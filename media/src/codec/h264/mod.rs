@@ -254,10 +254,8 @@ impl Parameters {
     pub fn from_avcc(record: &[u8]) -> Result<(Self, usize), Malformed> {
         const WHAT: &str = "avcC";
         let mut reader = BitReader::new(WHAT, record);
-        let version = reader.bits(8)?;
-        if version != 1 {
-            return Err(Malformed::Unsupported { what: WHAT, field: "configurationVersion", value: version.into() });
-        }
+        // Some encoders write another version than 1, which is the only one, with the same layout.
+        reader.skip(8)?;
         reader.skip(24 + 6)?; // profile, compatibility, level: the SPS repeats them
         let length_size = reader.bits(2)? as usize + 1;
         reader.skip(3)?;

@@ -190,11 +190,8 @@ impl Parameters {
     pub fn from_hvcc(record: &[u8]) -> Result<(Self, usize), Malformed> {
         const WHAT: &str = "hvcC";
         let mut reader = BitReader::new(WHAT, record);
-        let version = reader.bits(8)?;
-        // Some encoders wrote 0 before the record was final; its layout is the same.
-        if version > 1 {
-            return Err(Malformed::Unsupported { what: WHAT, field: "configurationVersion", value: version.into() });
-        }
+        // Some encoders wrote 0 before the record was final, and others write anything. The layout is the same.
+        reader.skip(8)?;
         reader.skip(12 * 8)?; // profile, tier, level: the SPS repeats them
         reader.skip(16 + 8 + 8 + 8 + 8 + 16)?; // segmentation, parallelism, chroma, bit depths, average frame rate
         reader.skip(2 + 3 + 1)?; // constantFrameRate, numTemporalLayers, temporalIdNested

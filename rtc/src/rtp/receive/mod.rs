@@ -12,6 +12,7 @@ mod section;
 mod stream;
 mod timeline;
 mod transport_cc;
+mod wall;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -219,7 +220,7 @@ impl Incoming {
         if let Some(captured) = extensions.captured
             && section.is_leader(index)
         {
-            self.timeline.captured(section.config.key, packet.timestamp, captured);
+            self.timeline.captured(section.config.key, packet.timestamp, captured, now);
         }
     }
 
@@ -234,7 +235,7 @@ impl Incoming {
                 let Some((index, section)) = found else { return };
                 let wall = WallTime::from_ntp(information.ntp);
                 if section.is_leader(index) {
-                    timeline.sender_report(section.config.key, information.timestamp, wall);
+                    timeline.sender_report(section.config.key, information.timestamp, wall, now);
                 }
                 let stream = &mut section.streams[index];
                 stream.report = Some((wall, information.timestamp));
@@ -358,7 +359,7 @@ impl Incoming {
             counters.frames += 1;
             arrivals.push_back(place(timeline, key, arrived, now));
             if let (Verdict::TakesLead, Some((wall, timestamp))) = (verdict, section.streams[index].report) {
-                timeline.sender_report(key, timestamp, wall);
+                timeline.sender_report(key, timestamp, wall, now);
             }
         }
         section.rest(index, now);

@@ -3,6 +3,10 @@
 //! Packets are usually in order and complete. Then a packet is copied once, into its frame. A missing packet is asked
 //! for and waited for, at most [`Stream::wait`]. After that the stream goes on behind the gap, and video pauses until a
 //! keyframe, which is asked for. No reader gets a frame that refers to a lost one.
+//!
+//! A frame of video ends with its marker bit, or with the first packet of another timestamp. Some senders set the bit
+//! on every packet or NAL unit, and a receiver must not rely on it (RFC 6184 5.1). Invariant: after a packet that
+//! continues a frame whose marker came, the markers of the stream end no frame any more.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,6 +66,10 @@ pub(super) struct Stream {
     open: Option<u32>,
     /// The timestamp of a frame that lost its first packets. Its other packets are discarded.
     discarding: Option<u32>,
+    /// The timestamp of the last frame that a marker ended.
+    marked: Option<u32>,
+    /// Whether markers came before the end of a frame, so that they end none.
+    are_markers_wrong: bool,
     /// Whether every frame since the last keyframe was whole.
     whole: bool,
     keyframe_wanted: bool,
@@ -91,6 +99,8 @@ impl Stream {
             depacketizer: None,
             open: None,
             discarding: None,
+            marked: None,
+            are_markers_wrong: false,
             whole: false,
             keyframe_wanted: false,
             picture_loss_sent: None,
@@ -303,11 +313,16 @@ impl Stream {
         if self.open.is_some_and(|open| open != timestamp) {
             self.finish(counters, emit);
         }
-        if self.discarding.is_some_and(|discarding| discarding == timestamp) {
-            counters.dropped_incomplete += u64::from(marker);
+        self.are_markers_wrong |= self.kind() == MediaKind::Video && self.marked == Some(timestamp);
+        self.marked = marker.then_some(timestamp);
+        let is_end = marker && !self.are_markers_wrong;
+        if self.discarding == Some(timestamp) {
+            counters.dropped_incomplete += u64::from(is_end);
             return;
         }
-        self.discarding = None;
+        if self.discarding.take().is_some() && self.are_markers_wrong {
+            counters.dropped_incomplete += 1;
+        }
         self.open = Some(timestamp);
         let Some(depacketizer) = self.depacketizer(codec) else { return };
         if let Err(reason) = depacketizer.push(payload) {
@@ -316,7 +331,7 @@ impl Stream {
             self.discarding = Some(timestamp);
             return;
         }
-        if marker || self.kind() == MediaKind::Audio {
+        if is_end || self.kind() == MediaKind::Audio {
             self.finish(counters, emit);
         }
     }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, Date, DateOffset, LeftOut, MediaKind, Rendition, TrackKey, WallTime};
+use onmic_media::codec::nal;
+use onmic_media::{Codec, Date, DateOffset, LeftOut, MediaKind, Parameters, Rendition, TrackKey, WallTime};
 use rtc_rtcp::receiver_report::ReceiverReport;
 use rtc_rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, SymbolTypeTcc, TransportLayerCc};
 
@@ -341,6 +342,70 @@ fn what_the_newest_frames_lack_is_told_until_a_frame_is_whole() {
     assert_eq!(lacks(&incoming), [(MediaKind::Video, LeftOut::NoParameters(Codec::H264))]);
 }
 
+/// Returns the payloads of a NAL unit of H.264, in packets of at most 200 bytes (RFC 6184 5.6 and 5.8).
+fn fragments(nal: &[u8]) -> Vec<Vec<u8>> {
+    if nal.len() <= 200 {
+        return vec![nal.to_vec()];
+    }
+    let pieces: Vec<_> = nal[1..].chunks(198).collect();
+    let fragment = |(at, piece): (usize, &&[u8])| {
+        let (start, end) = (u8::from(at == 0) << 7, u8::from(at + 1 == pieces.len()) << 6);
+        [&[nal[0] & 0x60 | 28, start | end | nal[0] & 0x1f], *piece].concat()
+    };
+    pieces.iter().enumerate().map(fragment).collect()
+}
+
+#[test]
+fn frames_are_whole_wherever_the_sender_sets_the_marker() {
+    let began = Instant::now();
+    let frames = fixture::repeated(Codec::H264, began, 24);
+    let Parameters::H264(sets) = &*frames[0].parameters else { panic!("not H.264") };
+    // Every picture has two slices: the slice of the fixture and its copy.
+    let slices = |at: usize| {
+        let is_slice = |nal: &&[u8]| matches!(nal[0] & 0x1f, 1 | 5);
+        let nal = nal::nal_units(&frames[at].payload).find(is_slice).unwrap().to_vec();
+        [nal.clone(), nal]
+    };
+    type Marker = fn(end_of_frame: bool, end_of_unit: bool) -> bool;
+    let markers: [(&str, Marker); 4] = [
+        ("the last packet", |frame, _| frame),
+        ("no packet", |_, _| false),
+        ("the end of each NAL unit", |_, unit| unit),
+        ("every packet", |_, _| true),
+    ];
+    for (name, marker) in markers {
+        let streams = vec![stream(MediaKind::Video, "v", &[(96, Codec::H264)])];
+        let mut incoming =
+            Incoming::new(IncomingConfig { streams, extensions: IDS, ..IncomingConfig::default() }, began);
+        let (mut sequence, mut arrived) = (0_u16, Vec::new());
+        for (at, frame) in frames.iter().enumerate() {
+            let now = began + MILLI * (at as u32 * 33);
+            let slices = slices(at);
+            let sets = sets.sps.iter().chain(&sets.pps).map(|set| &set[..]).filter(|_| frame.keyframe);
+            let units: Vec<Vec<Vec<u8>>> = sets.chain(slices.iter().map(|slice| &slice[..])).map(fragments).collect();
+            for (unit, payloads) in units.iter().enumerate() {
+                for (piece, payload) in payloads.iter().enumerate() {
+                    let ends = (unit + 1 == units.len(), piece + 1 == payloads.len());
+                    let timestamp = at as u32 * 3000;
+                    let header =
+                        Header { mid: "v", ssrc: 10, payload_type: 96, sequence, timestamp, transport: sequence };
+                    let mut bytes = packet(header, payload);
+                    bytes[1] = 96 | u8::from(marker(ends.0 && ends.1, ends.1)) << 7;
+                    incoming.handle_rtp(&bytes, now);
+                    sequence += 1;
+                }
+            }
+            arrived.extend(std::iter::from_fn(|| incoming.poll_arrival()));
+        }
+        // The first group may be lost on a sender whose markers are wrong, and the last frame is not known to be whole.
+        let whole: Vec<_> = (6..23).map(|at| nal::join(slices(at).iter().map(|slice| &slice[..]))).collect();
+        let found: Vec<_> = arrived.iter().map(|arrival| arrival.payload.clone()).collect();
+        let from = found.iter().position(|payload| *payload == whole[0]).unwrap_or_else(|| panic!("{name}"));
+        assert!(found[from..].starts_with(&whole), "{name}");
+        assert!(found.len() - from <= 18, "{name}: each frame comes once");
+    }
+}
+
 #[test]
 fn two_video_sections_become_two_renditions() {
     let now = Instant::now();
@@ -435,6 +500,48 @@ fn only_the_track_whose_clock_stood_still_is_moved() {
         if stands == MediaKind::Audio {
             assert!(video_off.iter().all(|off| off.abs() <= 1_000), "{video_off:?}");
         }
+    }
+}
+
+#[test]
+fn reports_of_what_is_no_wall_clock_leave_both_tracks_as_they_arrive() {
+    type Ntp = fn(u64) -> u64;
+    let clocks: [(&str, Ntp); 4] = [
+        ("time 0", |_| 0),
+        ("one time for ever", |_| 0xe000_0000 << 32),
+        ("milliseconds as NTP units", |millis| 1_764_000_000_000 + millis),
+        ("milliseconds as NTP seconds", |millis| (0xe000_0000 + millis) << 32),
+    ];
+    for (name, ntp) in clocks {
+        let began = Instant::now();
+        let mut incoming = incoming(began);
+        let (mut apart, mut shown) = (Vec::new(), Vec::new());
+        for index in 0..500_u32 {
+            let now = began + MILLI * (index * 40);
+            let (sound, picture) = (1_000_000 + index * 1920, 5_000 + index * 3600);
+            incoming.handle_rtp(&audio(index as u16, sound), now);
+            incoming.handle_rtp(&video(index as u16, picture, 10), now + 80 * MILLI);
+            // Each track reports once a second, audio 400 ms after video.
+            let reports = [(0, 10, picture), (10, 20, sound)];
+            for (_, ssrc, timestamp) in reports.into_iter().filter(|(at, ..)| index % 25 == *at) {
+                let wall = WallTime::from_ntp(ntp(u64::from(index) * 40));
+                incoming.handle_rtcp(&sender_report(ssrc, wall, timestamp), now + 80 * MILLI);
+            }
+            let mut heard = None;
+            while let Some(arrival) = incoming.poll_arrival() {
+                match arrival.parameters.kind() {
+                    MediaKind::Audio => heard = Some(arrival.pts.micros(onmic_media::ClockRate::OPUS)),
+                    MediaKind::Video => {
+                        shown.push(arrival.pts.micros(onmic_media::ClockRate::VIDEO));
+                        apart.extend(heard.map(|heard| shown[shown.len() - 1] - heard));
+                    }
+                    MediaKind::Data => panic!("no publisher sent data"),
+                }
+            }
+        }
+        assert_eq!(apart.last(), Some(&80_000), "{name}");
+        assert_eq!(shown.last(), Some(&(80_000 + 499 * 40_000)), "{name}: time runs as it arrives");
+        assert!(shown.windows(2).all(|pair| (30_000..=50_000).contains(&(pair[1] - pair[0]))), "{name}: {shown:?}");
     }
 }
 
