@@ -82,6 +82,10 @@ pub enum ConfigError {
         "{0} has \"*\", but auth.secret is empty, so any page could command this server: name the origins, or set auth.secret"
     )]
     OpenToAllPages(&'static str),
+    #[error(
+        "http.base_path = {0:?} begins like a path of this server's own, which would be found no more: take another first part, such as /live"
+    )]
+    BasePath(String),
     #[error("http.tls_certificate and http.tls_key go together: set both or none")]
     HalfCertificate,
     #[error("rtmp.app: {0}")]
@@ -541,6 +545,7 @@ impl Config {
             return Err(ConfigError::TwoSecrets);
         }
         self.address()?;
+        self.http.check_base_path()?;
         self.http.check_origins(!self.auth.is_open())?;
         if self.http.tls_certificate.is_empty() != self.http.tls_key.is_empty() {
             return Err(ConfigError::HalfCertificate);

@@ -6,6 +6,7 @@
 mod config;
 pub mod health;
 mod listen;
+mod log_rate;
 pub mod logs;
 mod node;
 mod pages;

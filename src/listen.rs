@@ -15,8 +15,8 @@ use crate::tls::Tls;
 const BACKLOG: i32 = 4096;
 
 /// How long bytes that were sent may stay unacknowledged, or the peer's window closed, until the system closes the
-/// connection (RFC 5482). It ends an FLV player or an RTMP client that stands still, and an event stream that nobody
-/// reads.
+/// connection (RFC 5482). It ends a peer that has gone without a word while nothing more is written to it. Writes that wait
+/// have shorter deadlines.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The sockets of a node. They are bound before any part starts, so a port in use is found while nothing runs yet.

@@ -15,9 +15,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::FilterExt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 use onmic_media::DropReason;
+
+use crate::log_rate::LogRate;
 
 /// How many lines may wait to be written: 4096 lines of 250 bytes are 1 MB. A session writes two lines at `info`, so they
 /// hold the burst of 2000 viewers who come at once.
@@ -28,6 +33,8 @@ const FLUSH_LIMIT: Duration = Duration::from_millis(1500);
 
 /// The lines that were lost since the start of the process.
 static LOST: OnceLock<Lost> = OnceLock::new();
+/// The lines that were left out because their place writes too many.
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 /// A started log. Dropping it writes what waits, within [`FLUSH_LIMIT`].
 pub struct Logs {
@@ -45,12 +52,15 @@ struct Lost {
 impl Logs {
     /// Starts the log of this process. Fails when the filter cannot be read.
     pub fn start(filter: &str) -> anyhow::Result<Self> {
-        // `rtc_dtls` warns of every extension of a ClientHello that it does not know; browsers send several.
-        let filter = EnvFilter::try_new(format!("rtc_dtls=error,{filter}")).context("log.filter is not a filter")?;
+        // `rtc_dtls` warns of every extension of a ClientHello that it does not know; browsers send several. `rustls` warns of what
+        // strangers send.
+        let filter = format!("rtc_dtls=error,rustls=error,{filter}");
+        let filter = EnvFilter::try_new(filter).context("log.filter is not a filter")?;
         let colours = io::stderr().is_terminal();
         let (logs, lost) = Self::write_to(io::stderr());
         LOST.set(lost).ok().context("the log was started before")?;
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(logs.queue.clone()).init();
+        let lines = fmt::layer().with_ansi(colours).with_writer(logs.queue.clone());
+        registry().with(lines.with_filter(filter.and(LogRate::new(logs.queue.clone(), &LEFT_OUT)))).init();
         std::panic::set_hook(Box::new(report_panic));
         Ok(logs)
     }
@@ -99,9 +109,11 @@ fn last_line(reason: &anyhow::Error) -> String {
 pub fn count_lost() {
     let Some(lost) = LOST.get() else { return };
     let full = u64::try_from(lost.full.dropped_lines()).unwrap_or(u64::MAX);
-    for (reason, lines) in
-        [(DropReason::LogQueueFull, full), (DropReason::LogNotWritten, lost.failed.load(Ordering::Relaxed))]
-    {
+    for (reason, lines) in [
+        (DropReason::LogQueueFull, full),
+        (DropReason::LogNotWritten, lost.failed.load(Ordering::Relaxed)),
+        (DropReason::LogTooOften, LEFT_OUT.load(Ordering::Relaxed)),
+    ] {
         if lines > 0 {
             reason.counter().absolute(lines);
         }

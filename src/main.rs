@@ -1,4 +1,4 @@
-//! The `onmic` program: reads the configuration, starts a node, and stops it on SIGTERM or Ctrl-C.
+//! The `onmic` program: reads the configuration, starts a node, and stops it on SIGTERM, SIGQUIT or Ctrl-C.
 
 use std::process::ExitCode;
 
@@ -61,23 +61,39 @@ fn run(config: &Config) -> anyhow::Result<()> {
     })
 }
 
-/// The signals that ask the process to stop.
+/// The signals that ask the process to stop, and those that would end it at once if nobody watched them.
 struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+    stop: [Signal; 3],
+    others: [Signal; 3],
 }
 
 impl Signals {
     fn watch() -> anyhow::Result<Self> {
-        let terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
-        let interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
-        Ok(Self { terminate, interrupt })
+        let watch = |kind| signal(kind).context("a signal cannot be watched");
+        Ok(Self {
+            stop: [watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?, watch(SignalKind::quit())?],
+            others: [
+                watch(SignalKind::hangup())?,
+                watch(SignalKind::user_defined1())?,
+                watch(SignalKind::user_defined2())?,
+            ],
+        })
     }
 
+    /// Waits for a signal to stop. The end of a terminal and the rotation of logs end no stream.
     async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        let [terminate, interrupt, quit] = &mut self.stop;
+        let [hangup, user1, user2] = &mut self.others;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = quit.recv() => return,
+                _ = hangup.recv() => {}
+                _ = user1.recv() => {}
+                _ = user2.recv() => {}
+            }
+            tracing::info!("a signal is passed over: files of keys and certificates are read again when they change");
         }
     }
 }

@@ -37,6 +37,11 @@ pub fn router() -> Router {
         .route("/studio/{room}", get(studio))
 }
 
+/// Returns whether a file of the pages has a path that begins with this part.
+pub fn have(part: &str) -> bool {
+    Dist::iter().any(|path| path.split('/').next() == Some(part))
+}
+
 /// `GET /`: shows the live rooms and how to publish.
 async fn index(request: HeaderMap) -> Response {
     page("index.html").map_or_else(IntoResponse::into_response, |file| answer(file, None, "no-cache", &request))

@@ -96,6 +96,9 @@ pub async fn follow(mut files: Vec<Reload>, stop: CancellationToken) -> anyhow::
 
 fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
     let mut contents = Vec::new();
+    // Opening a pipe would wait for somebody who writes to it.
+    let kind = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    ensure!(kind.is_file(), "{} is not a regular file, which can be read again while the node runs", path.display());
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     file.take(BYTES_MAX + 1).read_to_end(&mut contents).with_context(|| format!("cannot read {}", path.display()))?;
     ensure!(contents.len() as u64 <= BYTES_MAX, "{} has more than {BYTES_MAX} bytes", path.display());
@@ -124,6 +127,20 @@ mod tests {
 
     fn contents(text: &str) -> Contents {
         Ok(vec![text.as_bytes().to_vec()])
+    }
+
+    #[test]
+    fn only_regular_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let [pipe, file, link] = ["pipe", "file", "link"].map(|name| folder.path().join(name));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        std::fs::write(&file, "a secret").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(read(&link).unwrap(), b"a secret");
+        for other in [pipe, "/dev/zero".into(), folder.path().to_path_buf()] {
+            let refused = read(&other).unwrap_err().to_string();
+            assert!(refused.contains("is not a regular file"), "{refused}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 
 use onmic_control::{Keeping, Keyring, Keys, Outbox, Receiver, RoomsConfig, SECRET_BYTES};
 use onmic_edge::hls::HlsConfig;
-use onmic_http::serve::HttpLimits;
+use onmic_http::serve::{HttpLimits, WRITE_TIMEOUT};
 use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits};
 use onmic_listen::{Limits, TrustedProxies};
 use onmic_media::hub::HubLimits;
@@ -193,6 +193,7 @@ pub fn http(config: &Config, capacity: Capacity) -> HttpLimits {
         connections: limits(capacity.http, config.http.connections_per_address),
         lane: capacity.http_lane,
         header_timeout: config.http.header_timeout,
+        write_timeout: WRITE_TIMEOUT,
         drain: config.drain,
     }
 }

@@ -1,7 +1,8 @@
 //! Tokens and the rights that they give. A token is a JWT (RFC 7519) that is signed with a key of the server (see `keys`).
 //!
 //! Its claims are `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`; `nbf` is checked if it is
-//! there. `aud` is checked if the server has audiences. Identity providers write it also for servers that have none.
+//! there. `aud` is checked if the server has audiences. Identity providers write it also for servers that have none. A claim of
+//! another type than it has by RFC 7519 makes the token invalid: it is never passed over as if it were not there.
 //! `sub` is the id of the person, and `name` is the name that others see. `seat` and `jti` mark a ticket for a seat, which
 //! is good for exactly as long as the person has the seat (see `ticket`). The role says what is allowed:
 //!
@@ -22,7 +23,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, Validation};
-use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Deserializer};
 
 use onmic_media::gate::{Action, Admission, Gate, Refusal};
 use onmic_media::name::{ParticipantName, Principal, RoomName, SourceName};
@@ -36,6 +38,8 @@ use crate::ticket::Tickets;
 
 /// How far the clocks of those who sign tokens may be off.
 const LEEWAY: Duration = Duration::from_secs(5);
+/// The longest id in a token. OpenID Connect Core 2 allows a `sub` of 255 characters.
+const ID_MAX: usize = 256;
 /// The participant that the host's source has.
 const HOST: &str = "host";
 
@@ -45,7 +49,10 @@ pub struct Claims {
     /// When it expires, in seconds of Unix time. Some libraries write fractions.
     exp: f64,
     room: String,
+    #[serde(deserialize_with = "of_text")]
     role: Role,
+    #[serde(default, deserialize_with = "present")]
+    aud: Option<Audience>,
     #[serde(default)]
     participant: Option<String>,
     #[serde(default)]
@@ -58,6 +65,35 @@ pub struct Claims {
     seat: Option<u8>,
     #[serde(default)]
     jti: Option<String>,
+}
+
+/// For whom a token is (RFC 7519 4.1.3).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "its aud is neither a text nor a list of texts")]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Audience {
+    /// Returns whether it has one of `names`.
+    fn has_one_of(&self, names: &[String]) -> bool {
+        let own = match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Many(own) => own,
+        };
+        own.iter().any(|name| names.contains(name))
+    }
+}
+
+/// Reads a word that is a text. By itself serde takes `{"admin": null}` for "admin", too.
+fn of_text<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    T::deserialize(String::deserialize(deserializer)?.into_deserializer())
+}
+
+/// Reads a claim that is there, and so is not null.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl Claims {
@@ -84,19 +120,50 @@ impl Claims {
         Err(Refusal::NotAllowed(format!("it is for room {:?}", self.room)))
     }
 
+    /// Checks that the token is for one of `audiences`. A token that names nobody is for every server.
+    fn must_be_for(&self, audiences: &[String]) -> Result<(), Refusal> {
+        match &self.aud {
+            Some(aud) if !audiences.is_empty() && !aud.has_one_of(audiences) => {
+                Err(Refusal::TokenInvalid("it is for another audience".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the right that the role gives in a room.
     pub fn authority(&self) -> Authority {
         self.role.into()
     }
 
-    /// Returns the person who has the token: its `sub`, or a co-host's `participant`. A backend's token has no person.
+    /// Returns the person who has the token: its `sub`, or a co-host's `participant` if there is no `sub` or it cannot be an id. A
+    /// backend's token has no person.
     pub fn person(&self) -> Result<Option<PersonId>, Refusal> {
         let participant = self.participant.as_deref().filter(|_| self.role == Role::CoHost);
         let Some(id) = self.sub.as_deref().or(participant) else { return Ok(None) };
-        let person = id.parse().map_err(|error| {
-            Refusal::NotAllowed(format!("its sub {id:?} cannot be the id of a person in a room: {error}"))
-        })?;
-        Ok(Some(person))
+        match (id.parse(), participant.map(str::parse)) {
+            (Ok(person), _) | (Err(_), Some(Ok(person))) => Ok(Some(person)),
+            (Err(error), _) => {
+                let sentence = format!("its sub {id:?} cannot be the id of a person in a room: {error}");
+                Err(Refusal::NotAllowed(sentence))
+            }
+        }
+    }
+
+    /// Returns the person who comes to a room with the token. A viewer whose `sub` cannot be an id comes as a guest, so that others
+    /// see them, and a host can send them out.
+    pub fn comer(&self) -> Result<Option<PersonId>, Refusal> {
+        self.person().or_else(|refusal| if self.role == Role::Viewer { Ok(None) } else { Err(refusal) })
+    }
+
+    /// Refuses a long id. Whatever counts for the owner of the token keeps it.
+    fn must_have_short_ids(&self) -> Result<(), Refusal> {
+        for (claim, id) in [("jti", &self.jti), ("sub", &self.sub)] {
+            if let Some(length) = id.as_ref().map(String::len).filter(|length| *length > ID_MAX) {
+                let reason = format!("its {claim} has {length} bytes, and {ID_MAX} are the most");
+                return Err(Refusal::TokenInvalid(reason));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses the id that the host's source has, for everybody who is not the host: it would publish as the host. A ticket may
@@ -126,10 +193,15 @@ impl Claims {
         self.owner().or(network).filter(|_| !is_backend)
     }
 
-    /// Returns who answers for a token that names no person: what holds a guest who is banned. It is nobody for a backend, and
-    /// where everybody may be behind one address.
-    fn nameless(&self, network: Option<&Principal>) -> Option<Principal> {
-        self.person().is_ok_and(|person| person.is_none()).then(|| self.principal(network.cloned())).flatten()
+    /// Returns who answers for a token that names no person: what holds a guest who is banned. For a `sub` that cannot be an id it is
+    /// the `sub`, which outlives each `jti`. It is nobody for a backend, and where everybody may be behind one address.
+    pub fn nameless(&self, network: Option<&Principal>) -> Option<Principal> {
+        match self.person() {
+            Ok(Some(_)) => None,
+            Ok(None) => self.principal(network.cloned()),
+            Err(_) if self.role == Role::Admin => None,
+            Err(_) => self.sub.as_deref().map(|sub| Principal::Token(sub.into())),
+        }
     }
 
     /// Returns the actor who gives commands with this token. A viewer needs a name, because others see who acts, and
@@ -244,6 +316,7 @@ pub struct TokenGate {
     keys: Arc<Keyring>,
     /// What is checked of a token, for each algorithm of a key.
     validations: [(Algorithm, Validation); ALGORITHMS.len()],
+    audiences: Vec<String>,
     standing: Standing,
     /// How long what a token opened goes on after the token has expired.
     grace: Duration,
@@ -263,22 +336,16 @@ impl TokenGate {
             validation.validate_nbf = true;
             validation.leeway = LEEWAY.as_secs();
             validation.validate_exp = false; // `left` does it, which knows tickets and the grace.
-            validation.validate_aud = false;
+            validation.validate_aud = false; // It takes an `aud` of a wrong type for a token without one.
             (algorithm, validation)
         });
-        Self { keys, validations, standing: standing.into(), grace: Duration::ZERO }
+        Self { keys, validations, audiences: Vec::new(), standing: standing.into(), grace: Duration::ZERO }
     }
 
     /// Refuses tokens whose `aud` names none of `audiences`. A token without `aud` is for every server, and without audiences
     /// so is every token.
-    pub fn for_audiences(mut self, audiences: &[String]) -> Self {
-        if !audiences.is_empty() {
-            for (_, validation) in &mut self.validations {
-                validation.validate_aud = true;
-                validation.set_audience(audiences);
-            }
-        }
-        self
+    pub fn for_audiences(self, audiences: &[String]) -> Self {
+        Self { audiences: audiences.to_vec(), ..self }
     }
 
     /// Lets what a token opened go on for `grace` after the token has expired.
@@ -326,11 +393,13 @@ impl TokenGate {
             &own.unwrap_or(&self.validations[0]).1 // Keys have no other algorithm.
         };
         let claims: Claims = self.keys.current().verify(token, validation).map_err(Refusal::TokenInvalid)?;
+        claims.must_be_for(&self.audiences)?;
         if let Left::Expired(ago) = claims.left(self.standing.clock.system())
             && ago > LEEWAY + grace
         {
             return Err(Refusal::TokenInvalid(format!("it expired {} s ago", ago.as_secs())));
         }
+        claims.must_have_short_ids()?;
         claims.must_not_name_the_host()?;
         Ok(Some(claims))
     }
@@ -341,7 +410,7 @@ impl TokenGate {
         let (bans, now) = (&self.standing.bans, self.standing.clock.now());
         match (claims.person(), claims.nameless(network)) {
             (Ok(Some(person)), _) if claims.role != Role::Admin => bans.admit(room, &person, now),
-            (Ok(None), Some(who)) => bans.admit_nameless(room, &who, now),
+            (_, Some(who)) => bans.admit_nameless(room, &who, now),
             _ => Ok(()),
         }
     }
@@ -469,6 +538,46 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_of_a_wrong_type_makes_a_token_invalid() {
+        let demo: RoomName = "demo".parse().unwrap();
+        let good = json!({"exp": FAR, "room": "demo", "role": "viewer"});
+        let audiences = ["onmic".to_owned()];
+        for (claim, value) in [
+            ("aud", json!(5)),
+            ("aud", json!({"a": "onmic"})),
+            ("aud", json!(["onmic", 5])),
+            ("aud", json!(null)),
+            ("role", json!({"admin": null})),
+            ("role", json!(["admin"])),
+            ("role", json!(null)),
+            ("sub", json!(5)),
+            ("room", json!(["demo"])),
+        ] {
+            let mut claims = good.clone();
+            claims[claim] = value;
+            let token = token("secret", claims.clone());
+            for gate in [gate("secret"), gate("secret").for_audiences(&audiences)] {
+                let refused = gate.check(Action::Play(&demo), Shown::token(Some(&token)));
+                assert!(matches!(refused, Err(Refusal::TokenInvalid(_))), "{claims}: {refused:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_whose_header_has_a_critical_part_is_refused() {
+        let demo: RoomName = "demo".parse().unwrap();
+        let claims = json!({"exp": FAR, "room": "demo", "role": "viewer"});
+        for crit in [&["exp2"][..], &["b64"], &[]] {
+            let header =
+                Header { crit: Some(crit.iter().map(|part| (*part).to_owned()).collect()), ..Header::default() };
+            let token = encode(&header, &claims, &EncodingKey::from_secret(b"secret")).unwrap();
+            let refused = gate("secret").check(Action::Play(&demo), Shown::token(Some(&token)));
+            let sentence = refused.unwrap_err().to_string();
+            assert!(sentence.contains("crit"), "{sentence}");
+        }
+    }
+
+    #[test]
     fn only_its_participant_the_host_and_admins_may_play_a_return_feed() {
         let anna: SourceName = "demo/anna".parse().unwrap();
         for (claims, allowed) in [
@@ -491,6 +600,20 @@ mod tests {
         for (ago, allowed) in [(0, true), (20, false)] {
             let claims = json!({"exp": now - ago, "room": "demo", "role": "viewer"});
             assert_eq!(check(Action::Play(&demo), claims).is_ok(), allowed, "{ago} s");
+        }
+    }
+
+    #[test]
+    fn a_token_with_a_long_id_is_refused() {
+        let demo: RoomName = "demo".parse().unwrap();
+        for claim in ["jti", "sub"] {
+            for length in [256, 257] {
+                let mut claims = json!({"exp": FAR, "room": "demo", "role": "viewer"});
+                claims[claim] = json!("a".repeat(length));
+                let checked = check(Action::Play(&demo), claims);
+                let refused = matches!(&checked, Err(Refusal::TokenInvalid(reason)) if reason.contains(claim));
+                assert_eq!((checked.is_ok(), refused), (length == 256, length != 256), "{claim} {checked:?}");
+            }
         }
     }
 
@@ -537,5 +660,23 @@ mod tests {
         assert_eq!(person(json!({"exp": FAR, "room": "demo", "role": "host"})), Ok(None));
         let spaced = person(json!({"exp": FAR, "room": "demo", "role": "viewer", "sub": "two words"}));
         assert!(spaced.unwrap_err().to_string().contains("two words"));
+        let co_host = |participant| {
+            person(json!({"exp": FAR, "room": "demo", "role": "co-host", "sub": "a@b", "participant": participant}))
+        };
+        assert_eq!(co_host("anna"), Ok(Some("anna".into())));
+        assert!(co_host("a@b").is_err());
+    }
+
+    #[test]
+    fn a_viewer_whose_sub_cannot_be_an_id_is_a_guest_for_whom_the_sub_answers() {
+        let claims = |claims| gate("secret").claims(Some(&token("secret", claims))).unwrap().unwrap();
+        let network = Principal::at("192.0.2.7".parse().unwrap());
+        for (role, comes, answers) in [("viewer", true, true), ("host", false, true), ("admin", false, false)] {
+            let odd = claims(json!({"exp": FAR, "room": "demo", "role": role, "sub": "ben@b.example", "jti": "t1"}));
+            assert_eq!(odd.comer().ok(), comes.then_some(None), "{role}");
+            let who = answers.then(|| Principal::Token("ben@b.example".into()));
+            assert_eq!(odd.nameless(Some(&network)), who, "{role}");
+            assert!(odd.actor().is_err(), "{role}");
+        }
     }
 }

@@ -165,6 +165,9 @@ impl Keys {
         validation: impl Fn(Algorithm) -> &'v Validation,
     ) -> Result<C, String> {
         let header = decode_header(token).map_err(|error| error.to_string())?;
+        if header.crit.is_some() {
+            return Err("its header has crit, and this server knows no part of it (RFC 7515 4.1.11)".into());
+        }
         let mut refused = format!("no key of this server has its kid and its algorithm {:?}", header.alg);
         for key in self.candidates(&header) {
             match decode::<C>(token, &key.key, validation(key.algorithm)) {

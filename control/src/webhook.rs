@@ -1,6 +1,6 @@
 //! Webhooks, which tell the events of rooms and seats to a business by HTTP.
 //!
-//! [`Outbox::put`] never waits. The number of events that wait is bounded, and the oldest is dropped first. The order
+//! [`Outbox::put`] never waits. The number of events that wait is bounded, and the oldest of the room with the most is dropped first. The order
 //! within a room is kept, and a room whose event is tried again holds up no other room. Each body is signed: see
 //! [`sign`]. With a store, events outlive the process: each is kept until it is delivered or given up, so one that was delivered
 //! right before a crash may come again, with the same id.
@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
@@ -21,7 +22,8 @@ use hyper_util::rt::TokioExecutor;
 use metrics::counter;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, Semaphore};
+use tokio::runtime::Builder;
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -97,6 +99,20 @@ struct Waiting {
     last: u64,
 }
 
+impl Waiting {
+    /// Takes out the oldest event of the room with the most events, so that a room loses its own first.
+    fn drop_of_the_loudest(&mut self) -> Option<Delivery> {
+        let mut counts = HashMap::<&RoomName, usize>::new();
+        for delivery in &self.events {
+            *counts.entry(&delivery.room).or_default() += 1;
+        }
+        // Of two rooms with as many, the one with the oldest event.
+        let most = counts.values().copied().max()?;
+        let index = self.events.iter().position(|delivery| counts.get(&delivery.room) == Some(&most))?;
+        self.events.remove(index)
+    }
+}
+
 impl Outbox {
     /// Begins with the events that the process before has left in the store, in their order.
     pub fn keeping(store: Arc<Store>, left: Vec<(u64, Vec<u8>)>) -> Self {
@@ -122,10 +138,10 @@ impl Outbox {
         );
         let mut waiting = self.waiting.lock();
         if waiting.events.len() >= WAITING_MAX
-            && let Some(oldest) = waiting.events.pop_front()
+            && let Some(dropped) = waiting.drop_of_the_loudest()
         {
             DropReason::WebhookQueue.count(1);
-            self.forget(oldest.number);
+            self.forget(dropped.number);
         }
         waiting.last += 1;
         let delivery = Delivery { number: waiting.last, room: room.clone(), body: body.into() };
@@ -151,13 +167,26 @@ impl Outbox {
     }
 
     /// Delivers events until `stop`. Those that wait then are in the store, or lost without one.
+    ///
+    /// A receiver may answer without end, which keeps a thread busy. So the deliveries have a thread of their own.
     pub async fn run(self: Arc<Self>, receiver: Receiver, stop: CancellationToken) {
         let receiver = Arc::new(receiver);
         let deliver = move |delivery: Delivery| {
             let receiver = receiver.clone();
             async move { receiver.deliver(&delivery).await }
         };
-        self.run_with(deliver, stop).await;
+        let (ended, end) = oneshot::channel::<()>();
+        let thread = thread::Builder::new().name("webhooks".to_owned()).spawn(move || {
+            let _ended = ended;
+            match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(self.run_with(deliver, stop)),
+                Err(error) => tracing::error!(%error, "webhooks cannot be delivered"),
+            }
+        });
+        match thread {
+            Ok(_) => drop(end.await),
+            Err(error) => tracing::error!(%error, "webhooks cannot be delivered"),
+        }
     }
 
     /// Delivers events by `deliver`, one at a time of each room. An event whose delivery panics is given up.
@@ -323,6 +352,17 @@ mod tests {
         }
         let oldest = outbox.take(&HashSet::new()).unwrap();
         assert!(std::str::from_utf8(&oldest.body).unwrap().contains(r#""number":1,"#));
+    }
+
+    #[test]
+    fn a_room_with_many_events_drops_its_own_and_no_other_rooms() {
+        let outbox = Outbox::default();
+        put(&outbox, "quiet", 1);
+        for number in 2..=2 * WAITING_MAX as u64 {
+            put(&outbox, "loud", number);
+        }
+        let oldest = outbox.take(&HashSet::new()).unwrap();
+        assert_eq!((oldest.room.as_str(), outbox.waiting.lock().events.len()), ("quiet", WAITING_MAX - 1));
     }
 
     /// Delivers to a list until `stop`, and panics over the first event.

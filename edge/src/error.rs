@@ -3,8 +3,9 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use onmic_http::{Problem, Sender};
+use onmic_media::feed::{OVERLOADED_FOR, Unavailable};
 use onmic_media::gate::Refusal;
-use onmic_media::{Action, Feed, Gate, NoShare};
+use onmic_media::{Action, Denial, Feed, Gate, NoShare, Spent};
 use thiserror::Error;
 
 /// Why a viewer does not get what it asked for.
@@ -19,6 +20,9 @@ pub enum EdgeError {
     /// The program has no track that this way out can carry.
     #[error("{0}")]
     Unavailable(String),
+    /// The node converts or keeps as much video as it may.
+    #[error(transparent)]
+    Overloaded(#[from] Spent),
     /// The query breaks the rules of delivery directives.
     #[error("{0}")]
     BadQuery(&'static str),
@@ -47,7 +51,9 @@ impl EdgeError {
         match self {
             Self::NoSuchRoom | Self::NoSuchFile => StatusCode::NOT_FOUND,
             Self::BadQuery(_) => StatusCode::BAD_REQUEST,
-            Self::Unavailable(_) | Self::TimedOut | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Overloaded(_) | Self::TimedOut | Self::Stopping => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::NoShare(NoShare::Principal(..)) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoShare(NoShare::Full(..)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(Refusal::NotAllowed(_) | Refusal::Banned(_)) => StatusCode::FORBIDDEN,
@@ -59,21 +65,34 @@ impl EdgeError {
 impl From<EdgeError> for Problem {
     fn from(error: EdgeError) -> Self {
         let status = error.status();
-        let problem = match error {
-            EdgeError::Refused(refusal) => return Self::from(refusal),
+        let problem = match &error {
+            EdgeError::Refused(refusal) => return Self::from(refusal.clone()),
             EdgeError::NoShare(why) => {
                 return Self::new(status, why.to_string())
-                    .with_denial(&why)
+                    .with_denial(why)
                     .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
-            error => Self::new(status, error.to_string()),
+            EdgeError::Overloaded(_) => Self::new(status, error.to_string()).with_denial(Denial::Full),
+            EdgeError::Unavailable(_) => Self::new(status, error.to_string()).without_denial(),
+            _ => Self::new(status, error.to_string()),
         };
         // A missing file may exist a second later. The cache shields this server from clients that ask too often.
         let problem = problem.with_header(header::CACHE_CONTROL, HeaderValue::from_static("max-age=1"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
-        } else {
-            problem
+        match error {
+            EdgeError::Overloaded(_) => problem.with_header(header::RETRY_AFTER, OVERLOADED_FOR.as_secs().into()),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+                problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+            }
+            _ => problem,
+        }
+    }
+}
+
+impl From<Unavailable> for EdgeError {
+    fn from(unavailable: Unavailable) -> Self {
+        match unavailable {
+            Unavailable::Overloaded(spent) => Self::Overloaded(spent),
+            refused => Self::Unavailable(refused.to_string()),
         }
     }
 }

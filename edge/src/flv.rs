@@ -5,7 +5,8 @@
 //!
 //! The head of a file names the kinds that it holds, and players wait for those. So the head names the kinds that flow
 //! when the file begins. The file ends when that is no longer true: a track begins that the head did not name, or
-//! another codec replaces one. A player that asks again gets the new tracks. It also ends with the permit of its viewer.
+//! another codec replaces one. A player that asks again gets the new tracks. The answer also ends with the permit of
+//! its viewer, whether that reads or not.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -23,11 +24,12 @@ use bytes::Bytes;
 use http_body::Frame as BodyFrame;
 use metrics::Counter;
 use onmic_http::Sender;
+use onmic_http::serve::held_by;
 use onmic_media::flv::{self, TagType};
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::{
-    Accepts, Action, Codec, DropReason, Entry, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, Parameters, Permit,
-    Placed, Playback, RoomName, Share, Shares, Start, TrackKey, Tracks, ViewerKind, Viewing, Wants, metric,
+    Accepts, Action, Codec, DropReason, Entry, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, Parameters, Placed,
+    Playback, RoomName, Share, Shares, Start, TrackKey, Tracks, ViewerKind, Viewing, Wants, metric,
 };
 use tokio::time::timeout;
 
@@ -68,12 +70,12 @@ async fn answer(shared: &Shared, file: &str, sender: &Sender) -> Result<Response
     shared.hub.feed(&name).ok_or(EdgeError::NoSuchRoom)?;
     let feed = timeout(SETTLE_PATIENCE, shared.hub.await_feed(&name)).await;
     let feed = feed.map_err(|_| EdgeError::late(shared.hub.feed(&name).as_deref()))?;
-    let body = Live::open(&feed, (permit, share)).await?;
+    let body = Live::open(&feed, share).await?;
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/x-flv"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(held_by(permit, response))
 }
 
 /// The response body.
@@ -86,7 +88,6 @@ struct Live {
     start: Option<i64>,
     ended: bool,
     bytes: Counter,
-    permit: Permit,
     _share: Share,
     _viewing: Viewing,
 }
@@ -107,11 +108,13 @@ impl Named {
 }
 
 impl Live {
-    async fn open(feed: &Arc<Feed>, (permit, share): (Permit, Share)) -> Result<Self, EdgeError> {
+    async fn open(feed: &Arc<Feed>, share: Share) -> Result<Self, EdgeError> {
         let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false, entry: Entry::Now };
-        let playback =
-            Playback::open(feed.clone(), Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await;
-        let playback = playback.map_err(|unavailable| EdgeError::Unavailable(unavailable.to_string()))?;
+        let wants = Wants { accepts, tracks: Tracks::Main, start: Start::Present };
+        let mut playback = Playback::open(feed.clone(), wants).await?;
+        if let Some(unavailable) = playback.take_refused(TrackKey::VIDEO) {
+            return Err(unavailable.into()); // Audio alone would look like a broken stream.
+        }
         // A player shows the last video frame, however old it is. It would wait for muted audio.
         let named = |key: TrackKey| key == TrackKey::VIDEO || playback.flows(key);
         let parameters = |key| playback.track(key).filter(|_| named(key)).map(|track| track.parameters());
@@ -128,7 +131,7 @@ impl Live {
         }
         let bytes = metrics::counter!(metric::BYTES, "direction" => "out", "protocol" => "flv");
         let viewing = feed.viewers().join(ViewerKind::Flv);
-        Ok(Self { playback, tracks, ready, start: None, ended: false, bytes, permit, _share: share, _viewing: viewing })
+        Ok(Self { playback, tracks, ready, start: None, ended: false, bytes, _share: share, _viewing: viewing })
     }
 
     /// Writes the pieces that are ready, up to [`READY_MAX`] of them.
@@ -193,7 +196,6 @@ impl HttpBody for Live {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
         if self.ready.is_empty() {
-            self.ended |= self.permit.poll_ended(cx).is_ready();
             self.fill(cx);
         }
         match self.ready.pop_front() {
@@ -223,10 +225,14 @@ mod tests {
     use std::sync::LazyLock;
     use std::time::{Duration, Instant, SystemTime};
 
+    use axum::extract::Request;
+    use axum::http::StatusCode;
     use http_body_util::BodyExt;
     use onmic_media::codec::{aac, h264};
+    use onmic_media::gate::{Admission, Refusal, Shown};
     use onmic_media::hub::HubLimits;
-    use onmic_media::{Arrival, ClockRate, Grant, NodeClock, Permits, Protocol, Publication, Rendition, Ticks};
+    use onmic_media::{Arrival, ClockRate, Grant, NodeClock, Permit, Permits, Protocol, Publication, Rendition, Ticks};
+    use tower::ServiceExt;
 
     use super::*;
 
@@ -266,7 +272,7 @@ mod tests {
     }
 
     async fn open(hub: &Hub) -> Result<Live, EdgeError> {
-        Live::open(&hub.program(&"demo".parse().unwrap()).unwrap(), (Permit::endless(), share())).await
+        Live::open(&hub.program(&"demo".parse().unwrap()).unwrap(), share()).await
     }
 
     /// Returns the kind and the milliseconds of each tag.
@@ -297,20 +303,36 @@ mod tests {
         assert_eq!(tags.iter().filter(|(kind, _)| *kind == 8).count(), 51);
     }
 
+    /// Opens with one grant.
+    struct Granting {
+        permits: Arc<Permits>,
+        grant: Grant,
+    }
+
+    impl Gate for Granting {
+        fn check(&self, _: Action<'_>, _: Shown<'_>) -> Result<Admission, Refusal> {
+            Ok(Admission::default())
+        }
+
+        fn open(&self, _: Action<'_>, _: Shown<'_>) -> Result<(Admission, Permit), Refusal> {
+            Ok((Admission::default(), self.permits.open(self.grant.clone())))
+        }
+    }
+
     #[tokio::test]
-    async fn the_file_ends_with_the_permit_of_its_viewer() {
+    async fn the_file_is_held_by_the_permit_of_its_viewer() {
         let (hub, mut publication) = publish();
         push(&mut publication, &pictures(), 0, true);
         push(&mut publication, &sound(48_000), 0, true);
         let (permits, room) = (Arc::new(Permits::default()), "demo".parse::<RoomName>().unwrap());
-        let until = *BEGAN + Duration::from_secs(3);
-        let permit =
-            permits.open(Grant { room: room.clone(), person: None, nameless: None, place: None, until: Some(until) });
-        let body = Live::open(&hub.program(&room).unwrap(), (permit, share())).await.unwrap();
-        let (file, ()) = tokio::join!(timeout(SETTLE_PATIENCE, body.collect()), async {
-            permits.expire(until);
-        });
-        file.expect("the file ends").unwrap();
+        let grant = Grant { room, person: None, nameless: None, place: None, until: None };
+        let gate = Arc::new(Granting { permits: permits.clone(), grant });
+        let asked = Request::get("/flv/demo.flv").body(Body::empty()).unwrap();
+        let answer = router(hub, gate, 1).oneshot(asked).await.unwrap();
+        assert_eq!((answer.status(), permits.len()), (StatusCode::OK, 1));
+        let held = answer.extensions().get::<Arc<Permit>>().expect("a permit that the server finds");
+        assert!(held.ended().is_none());
+        drop(answer);
         assert!(permits.is_empty());
     }
 

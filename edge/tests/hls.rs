@@ -17,7 +17,7 @@ use axum::http::{Request, StatusCode, header};
 use bytes::Bytes;
 use onmic_edge::hls::HlsConfig;
 use onmic_media::codec::vp8;
-use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
+use onmic_media::feed::{Deriver, Lease, NotDerived, OVERLOADED_FOR, Recipe};
 use onmic_media::gate::{Action, Admission, Gate, OpenGate, Refusal, Shown};
 use onmic_media::{ClockRate, Parameters, Protocol, Rendition, Spent, Ticks, Track, TrackKey, ViewerKind, Work};
 use tokio::time::timeout;
@@ -383,19 +383,38 @@ async fn the_first_playlist_waits_for_a_whole_segment() {
 }
 
 /// Counts the conversions that it is asked for, and makes none.
-#[derive(Default)]
-struct Counter(AtomicUsize);
+struct Counter(AtomicUsize, NotDerived);
+
+impl Counter {
+    fn refusing(refusal: NotDerived) -> Arc<Self> {
+        Arc::new(Self(AtomicUsize::new(0), refusal))
+    }
+
+    fn failing() -> Arc<Self> {
+        Self::refusing(NotDerived::Failed("this test converts nothing".to_owned()))
+    }
+
+    /// Waits until it was asked for this many.
+    async fn asked(&self, times: usize) -> bool {
+        let asked = async {
+            while self.0.load(Ordering::Relaxed) < times {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(SOON, asked).await.is_ok()
+    }
+}
 
 impl Deriver for Counter {
     fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Err(NotDerived::Failed("this test converts nothing".to_owned()))
+        Err(self.1.clone())
     }
 }
 
 #[tokio::test]
 async fn video_is_not_converted_until_somebody_asks() {
-    let counter = Arc::new(Counter::default());
+    let counter = Counter::failing();
     let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(counter.clone())).await;
     node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
     node.publish(90).await;
@@ -407,18 +426,82 @@ async fn video_is_not_converted_until_somebody_asks() {
 
 #[tokio::test]
 async fn video_over_the_budget_is_refused_and_not_served_as_audio_alone() {
-    struct Spending;
-    impl Deriver for Spending {
-        fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
-            Err(Spent(Work::Conversion).into())
-        }
-    }
-    let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(Arc::new(Spending))).await;
+    let spending = Counter::refusing(Spent(Work::Conversion).into());
+    let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(spending)).await;
     node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
     node.publish(90).await;
-    let response = node.get("/hls/demo/index.m3u8").await;
+    for path in ["/hls/demo/index.m3u8", "/flv/demo.flv"] {
+        let response = node.get(path).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert!(text(response).await.contains("converts as much video as it can"), "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_comes_when_a_refusal_is_over_gets_the_answer_of_a_new_attempt() {
+    /// Refuses the first attempt for another reason than those that follow.
+    struct Twice(AtomicUsize, NotDerived);
+    impl Deriver for Twice {
+        fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+            let is_first = self.0.fetch_add(1, Ordering::Relaxed) == 0;
+            Err(if is_first { self.1.clone() } else { Spent(Work::Conversion).into() })
+        }
+    }
+    for (refusal, sentence, seconds) in [
+        (Spent(Work::SpareConversion).into(), "watch by LL-HLS", 6),
+        (NotDerived::Later(Duration::from_secs(30)), "the conversion failed; try again in 31 s", 31),
+    ] {
+        let twice = Arc::new(Twice(AtomicUsize::new(0), refusal));
+        let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(twice)).await;
+        node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+        node.sounds = 1_000_000; // There is no audio until then.
+        node.publish(90).await;
+        let refusal = async || text(node.get("/hls/demo/index.m3u8").await).await;
+        let first = refusal().await;
+        assert!(first.contains(sentence), "{first}");
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let second = refusal().await;
+        assert!(second.contains("as it can; try again later"), "{second}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_ends_with_the_track_that_was_refused() {
+    let failing = Counter::refusing(NotDerived::Later(Duration::from_secs(3600)));
+    let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(failing)).await;
+    let video = node.video.clone();
+    node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+    node.sounds = 1_000_000; // There is no audio until then.
+    node.publish(120).await;
+    assert_eq!(node.get("/hls/demo/index.m3u8").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    node.video = video;
+    node.publish(120).await;
+    node.directory().await;
+}
+
+#[tokio::test]
+async fn a_stream_whose_video_is_over_the_budget_later_ends_and_the_next_one_is_refused() {
+    let spending = Counter::refusing(Spent(Work::Conversion).into());
+    let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(spending)).await;
+    node.publish(100).await;
+    let directory = node.directory().await;
+    node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+    node.group = 1;
+    node.publish(60).await;
+    let refused = async {
+        loop {
+            let response = node.get("/hls/demo/index.m3u8").await;
+            if response.status() != StatusCode::OK {
+                return response;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let response = timeout(SOON, refused).await.expect("audio alone is not served");
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(text(response).await.contains("converts as much video as it can"));
+    let ended = text(node.get(&format!("{directory}/video.m3u8")).await).await;
+    assert!(ended.contains("#EXT-X-ENDLIST"), "{ended}");
 }
 
 #[tokio::test]
@@ -432,6 +515,17 @@ async fn a_stream_that_may_keep_nothing_is_refused_in_a_sentence() {
 }
 
 #[tokio::test]
+async fn a_stream_that_may_keep_nothing_opens_no_codec() {
+    let (config, counter) = (HlsConfig { window_bytes: 1000, ..HlsConfig::default() }, Counter::failing());
+    let mut node = Node::with_deriver(Arc::new(OpenGate), config, Some(counter.clone())).await;
+    node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+    node.publish(90).await;
+    let response = node.get("/hls/demo/index.m3u8").await;
+    assert!(text(response).await.contains("keeps as much video as it may"));
+    assert_eq!(counter.0.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
 async fn video_with_long_groups_is_converted_only_for_somebody_who_asks() {
     let groups_of = async |pictures: i64, counter: &Arc<Counter>| {
         let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(counter.clone())).await;
@@ -439,37 +533,49 @@ async fn video_with_long_groups_is_converted_only_for_somebody_who_asks() {
         node.publish(40).await;
         node
     };
-    let converted = async |counter: &Counter| {
-        timeout(SOON, async {
-            while counter.0.load(Ordering::Relaxed) == 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await
-        .is_ok()
-    };
     // A player is there before the first group turns out long.
-    let counter = Arc::new(Counter::default());
+    let counter = Counter::failing();
     let mut node = groups_of(300, &counter).await;
     let before = node.directory().await;
     node.publish(110).await;
-    assert!(converted(&counter).await);
+    assert!(counter.asked(1).await);
     assert_eq!(node.directory().await, before, "the stream goes on");
     // Nobody is.
-    let counter = Arc::new(Counter::default());
+    let counter = Counter::failing();
     let mut node = groups_of(300, &counter).await;
     node.publish(110).await;
     tokio::time::sleep(NOW).await;
     assert_eq!(counter.0.load(Ordering::Relaxed), 0);
     node.directory().await;
-    assert!(converted(&counter).await);
+    assert!(counter.asked(1).await);
     // Groups of 4 s do not need it.
-    let counter = Arc::new(Counter::default());
+    let counter = Counter::failing();
     let mut node = groups_of(120, &counter).await;
     node.directory().await;
     node.publish(220).await;
     tokio::time::sleep(NOW).await;
     assert_eq!(counter.0.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversion_for_players_that_join_is_asked_for_again_when_its_refusal_is_over() {
+    let failed = NotDerived::Failed("no encoder".to_owned());
+    for (refusal, asks_again) in [(Spent(Work::Conversion).into(), true), (failed, false)] {
+        let counter = Counter::refusing(refusal);
+        let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(counter.clone())).await;
+        node.group = 300;
+        node.publish(40).await;
+        node.directory().await;
+        node.publish(110).await;
+        assert!(counter.asked(1).await);
+        node.publish(10).await;
+        tokio::time::sleep(OVERLOADED_FOR / 2).await;
+        node.publish(10).await;
+        assert_eq!(counter.0.load(Ordering::Relaxed), 1, "the refusal stands");
+        tokio::time::sleep(OVERLOADED_FOR).await;
+        node.publish(10).await;
+        assert_eq!(counter.asked(2).await, asks_again);
+    }
 }
 
 #[tokio::test]

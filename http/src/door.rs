@@ -467,9 +467,11 @@ mod tests {
 
         let answers = |status: u16| async move { Problem::new(StatusCode::from_u16(status).unwrap(), "a sentence") };
         let fast = || async { Problem::new(StatusCode::TOO_MANY_REQUESTS, "a sentence").with_denial(Denial::TooFast) };
+        let not_live = || async { Problem::new(StatusCode::CONFLICT, "a sentence").without_denial() };
         let routes = Router::new()
             .route("/whip/{room}", post(move || answers(409)))
             .route("/whep/{room}", post(move || answers(503)))
+            .route("/whep/{room}/{participant}", post(not_live))
             .route("/hls/{room}", get(move || answers(401)))
             .route("/flv/{room}", get(move || answers(429)))
             .route("/api/v1/rooms/{room}/events", get(fast))
@@ -495,6 +497,7 @@ mod tests {
                 assert_eq!(ask(Method::POST, "/whip/demo", &[]).await, 409);
                 assert_eq!(ask(Method::POST, "/whip/demo", &evil).await, 403);
                 assert_eq!(ask(Method::POST, "/whep/demo", &[]).await, 503);
+                assert_eq!(ask(Method::POST, "/whep/demo/anna", &[]).await, 409);
                 assert_eq!(ask(Method::GET, "/hls/demo", &[]).await, 401);
                 assert_eq!(ask(Method::GET, "/flv/demo", &[]).await, 429);
                 assert_eq!(ask(Method::GET, "/api/v1/rooms/demo/events", &[]).await, 429);

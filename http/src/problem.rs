@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use onmic_media::Denial;
-use onmic_media::feed::Unavailable;
+use onmic_media::feed::{OVERLOADED_FOR, Unavailable};
 use onmic_media::gate::Refusal;
 use onmic_media::hub::PublishRefused;
 use onmic_media::name::InvalidName;
@@ -72,6 +72,11 @@ impl Problem {
     pub fn with_denial(mut self, denial: impl Into<Denial>) -> Self {
         self.denial = Some(denial.into());
         self
+    }
+
+    /// Says that the answer denies nothing, whatever its status says of others.
+    pub fn without_denial(self) -> Self {
+        Self { denial: None, ..self }
     }
 
     /// Returns what the answer denies, if it does. Whoever answers with the problem counts it; the door does for HTTP.
@@ -145,16 +150,19 @@ impl From<PublishRefused> for Problem {
 
 impl From<Unavailable> for Problem {
     fn from(unavailable: Unavailable) -> Self {
-        let detail = unavailable.to_string();
-        match unavailable {
+        let (detail, denial) = (unavailable.to_string(), Denial::of_unavailable(&unavailable));
+        let problem = match unavailable {
             Unavailable::NoTrack(_) => Self::not_found(detail),
             Unavailable::NoRecipe(codec) => {
                 Self::new(StatusCode::NOT_ACCEPTABLE, detail).with_have(vec![codec.name().to_owned()])
             }
             Unavailable::Overloaded(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-                .with_header(header::RETRY_AFTER, HeaderValue::from_static("5")),
-            Unavailable::Failed { .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
-        }
+                .with_header(header::RETRY_AFTER, OVERLOADED_FOR.as_secs().into()),
+            Unavailable::Failed { again: Some(wait), .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+                .with_header(header::RETRY_AFTER, (wait.as_secs() + 1).into()),
+            Unavailable::Failed { again: None, .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
+        };
+        Self { denial, ..problem }
     }
 }
 
@@ -165,9 +173,24 @@ mod tests {
     #[test]
     fn a_conversion_over_the_budget_is_unavailable_for_now() {
         let spent = onmic_media::Spent(onmic_media::Work::SpareConversion);
-        let response = Problem::from(Unavailable::Overloaded(spent)).into_response();
+        let problem = Problem::from(Unavailable::Overloaded(spent));
+        assert_eq!(problem.denial(), Some(Denial::Full));
+        let response = problem.into_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[header::RETRY_AFTER], "5");
+    }
+
+    #[test]
+    fn a_conversion_that_failed_is_unavailable_for_as_long_as_it_is_known() {
+        let failed = |again| {
+            let (codec, sentence) = (onmic_media::Codec::H264, "it failed".to_owned());
+            let problem = Problem::from(Unavailable::Failed { codec, sentence, again });
+            assert_eq!(problem.denial(), None, "that protects nobody");
+            problem.into_response()
+        };
+        let later = failed(Some(std::time::Duration::from_millis(41_500)));
+        assert_eq!((later.status().as_u16(), later.headers()[header::RETRY_AFTER].as_bytes()), (503, &b"42"[..]));
+        assert_eq!(failed(None).status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]

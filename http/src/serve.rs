@@ -5,32 +5,33 @@
 //! place is free, and no idle connection gives way, a connection gets into a small **lane** beside all others: one request is
 //! answered there by other routes, which know how this node is and refuse everything else.
 //!
+//! What the peer does not take keeps no place for long, and ends by a deadline: an answer (`answer`), and whatever else is
+//! written to a connection (`socket`). An answer that a permit holds ends with the permit, even then.
+//!
 //! Requests that a client sends in a row on one connection of HTTP/1.1 are answered one in each turn of its task, so that
 //! all other tasks come in between.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{StatusCode, Version};
 use axum::response::Response;
-use hyper::body::{Frame, Incoming, SizeHint};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use metrics::{Gauge, gauge};
 use onmic_listen::{Full, Limiter, Limits, Pass, Served, Sparing, TrustedProxies};
 use onmic_media::{DropReason, metric};
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
 use tokio::time::{sleep_until, timeout, timeout_at};
@@ -38,8 +39,18 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-/// How long an idle connection that gives way has to take in that it ends.
+mod answer;
+mod socket;
+
+pub use answer::held_by;
+use answer::{Answer, Streams, Watch, permit_of};
+use socket::Socket;
+
+/// How long the peer of an idle connection that gives way, or of an answer that is over, has to take in that it ends.
 const GOODBYE: Duration = Duration::from_millis(100);
+
+/// How long a peer may take nothing of what there is for it. RTMP has as long.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most connections of one address in the lane.
 const LANE_PER_ADDRESS: usize = 4;
@@ -54,6 +65,8 @@ pub struct HttpLimits {
     /// How long a connection may take from its accept to the end of its first request's headers, and from one request to the
     /// end of the next one's headers. Also the pause between pings on an idle HTTP/2 connection.
     pub header_timeout: Duration,
+    /// How long a peer may take nothing of what there is for it, before its answer or its connection ends.
+    pub write_timeout: Duration,
     /// How long connections have to finish when the server stops.
     pub drain: Duration,
 }
@@ -104,8 +117,8 @@ struct Server {
     stop: CancellationToken,
     all: Arc<Limiter>,
     lane: Arc<Limiter>,
-    builder: Builder<TokioExecutor>,
-    lane_builder: Builder<TokioExecutor>,
+    builder: Builder<Streams>,
+    lane_builder: Builder<Streams>,
     connections: Gauge,
     complaints: Sparing,
 }
@@ -119,7 +132,7 @@ impl Server {
         stop: CancellationToken,
     ) -> Self {
         let lane = Limits { all: limits.lane, per_address: LANE_PER_ADDRESS };
-        let mut builder = Builder::new(TokioExecutor::new());
+        let mut builder = Builder::new(Streams { write_timeout: limits.write_timeout });
         builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
         builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(limits.header_timeout));
         let mut lane_builder = builder.clone();
@@ -162,7 +175,8 @@ impl Server {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         let conversation = Arc::new(Conversation::new(pass));
-        let stream = Kept { stream, _kept: Counted::new(self.connections.clone(), conversation.clone()) };
+        let (write_timeout, connections) = (self.limits.write_timeout, self.connections.clone());
+        let stream = Socket::new(stream, write_timeout, connections, conversation.clone());
         let ended = match &self.tls {
             None => self.answer(stream, peer, place, &conversation, deadline).await,
             Some(tls) => {
@@ -202,15 +216,22 @@ impl Server {
         let asked = Asked { router: router.clone(), peer, conversation: conversation.clone() };
         let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), asked));
         let (mut is_watched, mut is_stopping) = (true, false);
+        let mut watch = Watch::new(None); // The socket has the deadline.
         loop {
             let turn = poll_fn(|context| {
                 conversation.turn.begin();
-                connection.as_mut().poll(context)
+                watch.poll(connection.as_mut(), context)
             });
             tokio::select! {
                 ended = turn => {
-                    if let Err(error) = ended {
-                        tracing::trace!(%peer, %error, "HTTP connection ended");
+                    match ended {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => tracing::trace!(%peer, %error, "HTTP connection ended"),
+                        Err(cut) => {
+                            cut.count();
+                            conversation.cut();
+                            tracing::debug!(%peer, ?cut, "HTTP connection closed");
+                        }
                     }
                     return Ok(());
                 }
@@ -243,63 +264,69 @@ struct Conversation {
     /// The requests that are not answered to the end. The lock keeps the place and this number in step.
     open: Mutex<usize>,
     turn: Turn,
+    /// Whether what is not sent yet is thrown away.
+    is_cut: AtomicBool,
 }
 
 impl Conversation {
     fn new(pass: Pass) -> Self {
-        Self { pass, has_asked: AtomicBool::new(false), open: Mutex::new(0), turn: Turn::default() }
+        let [has_asked, is_cut] = [false; 2].map(AtomicBool::new);
+        Self { pass, has_asked, open: Mutex::new(0), turn: Turn::default(), is_cut }
+    }
+
+    /// Throws away what is not sent yet when the connection closes. Returns whether that was decided before.
+    fn cut(&self) -> bool {
+        self.is_cut.swap(true, Ordering::Relaxed)
+    }
+
+    fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Relaxed)
     }
 }
 
-/// A request that is not answered to the end. Meanwhile its connection keeps its place.
-struct Open(Arc<Conversation>);
+/// A request that is not answered to the end. Meanwhile its connection keeps its place, unless the peer does not take the answer.
+struct Open {
+    conversation: Arc<Conversation>,
+    counts: bool,
+}
 
 impl Open {
     fn begin(conversation: Arc<Conversation>) -> Self {
         conversation.has_asked.store(true, Ordering::Relaxed);
-        let mut open = conversation.open.lock();
-        *open += 1;
-        if *open == 1 {
-            conversation.pass.keep();
+        let mut open = Self { conversation, counts: false };
+        open.count(true);
+        open
+    }
+
+    /// Returns whether the request keeps the place of its connection.
+    fn counts(&self) -> bool {
+        self.counts
+    }
+
+    /// Sets whether the request keeps the place of its connection.
+    fn count(&mut self, counts: bool) {
+        if self.counts == counts {
+            return;
         }
-        drop(open);
-        Self(conversation)
+        self.counts = counts;
+        let mut open = self.conversation.open.lock();
+        if counts {
+            *open += 1;
+            if *open == 1 {
+                self.conversation.pass.keep();
+            }
+        } else {
+            *open -= 1;
+            if *open == 0 {
+                self.conversation.pass.offer();
+            }
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut open = self.0.open.lock();
-        *open -= 1;
-        if *open == 0 {
-            self.0.pass.offer();
-        }
-    }
-}
-
-/// The body of an answer, with its request.
-struct Answer {
-    body: Body,
-    _open: Open,
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.count(false);
     }
 }
 
@@ -337,76 +364,19 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Asked {
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
         // Requests of HTTP/2 have tasks of their own, which are not polled with the connection.
-        let takes_turns = request.version() < Version::HTTP_2;
+        let is_http_2 = request.version() == Version::HTTP_2;
         Box::pin(async move {
-            while takes_turns && !conversation.turn.take() {
+            while !is_http_2 && !conversation.turn.take() {
                 yield_now().await;
             }
-            let answer = router.oneshot(request).await?;
+            let mut answer = router.oneshot(request).await?;
+            let permit = permit_of(&mut answer);
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 // The connection is a WebSocket now. It keeps its place for as long as its socket lives.
                 *conversation.open.lock() += 1;
             }
-            Ok(answer.map(|body| Body::new(Answer { body, _open: open })))
+            Ok(answer.map(|body| Body::new(Answer::new(body, open, permit, is_http_2))))
         })
-    }
-}
-
-/// Counts a connection for as long as its socket lives, which is longer than its task if it became a WebSocket. So long
-/// it also keeps its place.
-struct Counted {
-    connections: Gauge,
-    _conversation: Arc<Conversation>,
-}
-
-impl Counted {
-    fn new(connections: Gauge, conversation: Arc<Conversation>) -> Self {
-        connections.increment(1.0);
-        Self { connections, _conversation: conversation }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.connections.decrement(1.0);
-    }
-}
-
-/// A stream that keeps something while it lives.
-struct Kept<S> {
-    stream: S,
-    _kept: Counted,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Kept<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Kept<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -37,10 +37,9 @@ impl Sender {
         Shown { token: self.token.as_deref(), network: (!self.is_proxy).then_some(&self.network) }
     }
 
-    /// Returns the one whom shares and rates count for where the token names no owner. It is nobody where everybody may be behind
-    /// one address.
+    /// Returns the one whom shares and rates count for where the token names no owner.
     pub fn counted(&self) -> Option<Principal> {
-        (!self.is_proxy).then(|| self.network.clone())
+        self.shown().network.cloned()
     }
 }
 

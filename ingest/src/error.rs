@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use onmic_media::Closed;
 use rml_rtmp::handshake::HandshakeError;
 use thiserror::Error;
 
@@ -44,7 +45,21 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns one word for logs and metrics.
+    /// Returns why the server closed the connection by it; `None` if the connection broke.
+    pub fn closed(&self) -> Option<Closed> {
+        Some(match self {
+            Self::Chunk(ChunkError::MessageTooLarge { .. } | ChunkError::PartialTooLarge { .. }) => Closed::TooLarge,
+            Self::Handshake(_) | Self::Proxy(_) | Self::Tls(_) | Self::Chunk(_) => Closed::Malformed,
+            Self::Refused(_) => Closed::Refused,
+            Self::SetupTimeout(_) => Closed::SetupTimeout,
+            Self::IdleTimeout(_) => Closed::Silent,
+            Self::WriteTimeout(_) => Closed::Slow,
+            Self::Ended(ended) => (*ended).into(),
+            Self::Io(_) => return None,
+        })
+    }
+
+    /// Returns one word for logs.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Handshake(_) => "handshake",

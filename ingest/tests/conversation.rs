@@ -31,7 +31,7 @@ impl Pair {
     fn exchange(&mut self) -> &mut Self {
         let bytes = self.client.take_output();
         let mut input = &bytes[..];
-        while !input.is_empty() {
+        while !input.is_empty() || self.session.is_behind() {
             self.session.handle_bytes(self.now, &mut input);
             while let Some(event) = self.session.poll_event() {
                 if matches!(event, Event::Publish(_) | Event::Play(_)) {
@@ -104,6 +104,7 @@ fn a_publisher_connects_publishes_and_ends() {
          Announced { video: true, audio: true }\n\
          video 0 10 bytes\n\
          audio 23 3 bytes\n\
+         Dropped(TagEmpty)\n\
          video 33 70000 bytes"
     );
     assert_eq!(
@@ -486,6 +487,78 @@ fn the_parts_behind_a_refusal_are_not_read() {
     assert_eq!(pair.events().lines().count(), 1, "the end");
 }
 
+#[test]
+fn messages_are_read_in_portions_and_all_of_them_are_counted() {
+    let mut pair = Pair::new();
+    pair.client.publish("live", "demo");
+    pair.exchange();
+    pair.session.take_messages();
+    pair.client.message(4, message::AGGREGATE, 0, 1, aggregate(&[(message::AUDIO, 0, &b"so"[..]); 1000]));
+    for _ in 0..1000 {
+        pair.client.message(2, message::ACKNOWLEDGEMENT, 0, 0, Vec::new()).chunk_size(60_000);
+    }
+    let bytes = pair.client.take_output();
+    let (mut input, mut messages, mut frames) = (&bytes[..], 0, 0);
+    while !input.is_empty() || pair.session.is_behind() {
+        pair.session.handle_bytes(pair.now, &mut input);
+        let events = std::iter::from_fn(|| pair.session.poll_event()).map(|event| describe(&event));
+        let (media, others): (Vec<_>, Vec<_>) = events.partition(|event| event.starts_with("audio"));
+        assert!(media.len() + others.len() <= 128, "{} and {}", media.len(), others.len());
+        assert!(others.iter().all(|other| other == "Dropped(RtmpControl)"), "{others:?}");
+        frames += media.len();
+        messages += pair.session.take_messages();
+    }
+    assert_eq!((frames, messages), (1000, 1 + 1000 + 2 * 1000));
+}
+
+/// A kind of message, the events of each of that kind, and whether the peer plays before.
+const MEANINGLESS: [(u8, &str, bool); 5] = [
+    (message::COMMAND_AMF0, "Dropped(RtmpUnknownCommand)", false),
+    (message::VIDEO, "Dropped(RtmpNotPublishing)", true),
+    (message::ACKNOWLEDGEMENT, "Dropped(RtmpControl)", false),
+    (message::USER_CONTROL, "Dropped(RtmpControl)", true),
+    (99, "Dropped(RtmpMessageType)", false),
+];
+
+#[test]
+fn a_peer_that_does_not_publish_ends_after_a_hundred_messages_that_mean_nothing() {
+    for (kind, dropped, plays) in MEANINGLESS {
+        let mut pair = Pair::new();
+        pair.client.handshake().connect("live", &[]);
+        if plays {
+            pair.client.command(0, "createStream", 2.0, &[Value::Null]);
+            pair.client.command(1, "play", 3.0, &[Value::Null, Value::text("demo")]);
+        }
+        pair.exchange();
+        pair.events();
+        for _ in 0..1000 {
+            pair.client.message(5, kind, 0, 0, Vec::new());
+        }
+        pair.exchange();
+        let events = pair.events();
+        assert_eq!(events.matches(dropped).count(), 101, "{kind}");
+        let end = "Dropped(RtmpMeaningless)\nclosed refused: refused: More than 100 messages meant nothing here";
+        assert!(events.contains(end) && events.lines().count() == 103, "{kind} {events}");
+        assert!(
+            pair.client.transcript().ends_with("messages meant nothing here; publish or play a stream.\"}"),
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn a_player_that_sends_something_odd_every_second_stays() {
+    let mut pair = Pair::new();
+    pair.client.handshake().connect("live", &[]).command(1, "play", 3.0, &[Value::Null, Value::text("demo")]);
+    for _ in 0..1000 {
+        pair.client.message(5, 99, 0, 0, vec![1]);
+        pair.exchange().pass(Duration::from_secs(1));
+    }
+    let events = pair.events();
+    assert_eq!(events.matches("Dropped(RtmpMessageType)").count(), 1000);
+    assert!(!events.contains("closed"), "{events}");
+}
+
 fn aggregate(parts: &[(u8, u32, &[u8])]) -> Vec<u8> {
     let mut aggregate = Vec::new();
     for (kind, timestamp, body) in parts {
@@ -587,6 +660,11 @@ fn limits_hold_before_a_publish_and_are_wider_after() {
     pair.exchange();
     let closed = pair.events();
     assert!(closed.contains("closed chunk"), "{closed}");
+    let told = pair.client.transcript();
+    assert!(
+        told.contains("This connection cannot go on: a message of 100000 bytes is above the limit of 65536."),
+        "{told}"
+    );
 
     let mut pair = Pair::new();
     pair.client.publish("live", "demo");

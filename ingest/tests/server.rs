@@ -9,13 +9,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use client::Client;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use onmic_ingest::rtmp::amf::Value;
 use onmic_ingest::rtmp::message;
 use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits, TrustedProxies, serve};
 use onmic_media::codec::{Parameters, aac, h265, nal};
+use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
 use onmic_media::gate::{Admission, OpenGate, Refusal, Shown};
 use onmic_media::hub::HubLimits;
-use onmic_media::{Action, Advice, Codec, Gate, Grant, Hub, MediaKind, NodeClock, Permit, Permits, flv};
+use onmic_media::{
+    Action, Advice, Codec, Gate, Grant, Hub, MediaKind, NodeClock, Permit, Permits, Spent, Track, Work, flv,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -37,7 +41,10 @@ impl Server {
 
     async fn with_hub(config: RtmpConfig, gate: Arc<dyn Gate>, limits: HubLimits) -> Self {
         let clock = NodeClock::new(Instant::now(), SystemTime::now());
-        let hub = Hub::new(clock, limits, None);
+        Self::serving(config, gate, Hub::new(clock, limits, None)).await
+    }
+
+    async fn serving(config: RtmpConfig, gate: Arc<dyn Gate>, hub: Arc<Hub>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -191,6 +198,34 @@ async fn a_classic_player_is_told_that_hevc_cannot_be_converted() {
     server.stop().await;
 }
 
+/// Has no room for any conversion.
+struct Spending;
+
+impl Deriver for Spending {
+    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+        Err(Spent(Work::Conversion).into())
+    }
+}
+
+#[tokio::test]
+async fn a_player_whose_video_is_over_the_budget_is_told_and_counted_as_denied() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let clock = NodeClock::new(Instant::now(), SystemTime::now());
+    let hub = Hub::new(clock, HubLimits::default(), Some(Arc::new(Spending)));
+    let server = Server::serving(RtmpConfig::default(), Arc::new(OpenGate), hub).await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 2).await;
+    let mut player = server.tcp().await;
+    player.client.play("live", "demo", &[]);
+    player.send().await;
+    player.expect_close("converts as much video as it can").await;
+    server.stop().await;
+    let text = recorder.handle().render();
+    let denied: Vec<_> = text.lines().filter(|line| line.starts_with("onmic_denied_total{")).collect();
+    assert_eq!(denied, [r#"onmic_denied_total{protocol="rtmp",reason="full"} 1"#]);
+}
+
 impl Server {
     fn advice(&self) -> Vec<&'static str> {
         let source = self.hub.source(&"demo".parse().unwrap()).unwrap();
@@ -324,8 +359,8 @@ async fn a_publisher_that_sends_too_much_is_told_and_closed() {
     let (_, payload) = hevc();
     let filler = nal::join([&payload[4..], &vec![0x26; 500_000]]);
     publisher.client.chunk_size(60_000);
-    for frame in 1..10 {
-        publisher.client.video(frame * 40, hevc_frame(&filler, 0)); // 4.5 MB, and four seconds of a megabyte are taken.
+    for frame in 1..12 {
+        publisher.client.video(frame * 40, hevc_frame(&filler, 0)); // 5.5 MB, and four seconds of a megabyte are taken.
     }
     publisher.send().await;
     publisher.expect_close("more than 8 Mbit/s").await;
@@ -333,7 +368,25 @@ async fn a_publisher_that_sends_too_much_is_told_and_closed() {
 }
 
 #[tokio::test]
+async fn a_publisher_of_messages_that_are_nothing_is_told_and_closed() {
+    let limits = HubLimits { bitrate: 100_000, ..HubLimits::default() };
+    for (kind, body) in [(message::AUDIO, &b""[..]), (message::ACKNOWLEDGEMENT, b""), (message::VIDEO, b"\x91xxxx0")] {
+        let server = Server::with_hub(RtmpConfig::default(), Arc::new(OpenGate), limits).await;
+        let mut publisher = server.tcp().await;
+        publish_hevc(&mut publisher, 1).await;
+        for _ in 0..3000 {
+            publisher.client.message(4, kind, 0, 1, body); // 768 kB with 256 bytes each, and 460 kB are taken.
+        }
+        publisher.send().await;
+        publisher.expect_close("far more frames or messages than a stream has").await;
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn above_a_limit_silent_connections_give_way_and_those_with_a_stream_do_not() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
     for (connections, connections_per_address) in [(2, 10), (10, 2)] {
         let limits = RtmpLimits { connections, connections_per_address, ..RtmpLimits::default() };
         let server = Server::start(RtmpConfig { limits, ..RtmpConfig::default() }, Arc::new(OpenGate)).await;
@@ -352,6 +405,8 @@ async fn above_a_limit_silent_connections_give_way_and_those_with_a_stream_do_no
         publisher.expect("\"_result\" 9").await;
         server.stop().await;
     }
+    let dropped = [r#""rtmp_connections" 1"#, r#""rtmp_connections_of_address" 1"#, r#""rtmp_gave_way" 2"#];
+    assert_eq!(counted(&recorder.handle(), "onmic_drops_total"), dropped);
 }
 
 #[tokio::test]
@@ -488,6 +543,8 @@ async fn play_demo(server: &Server, expected: &str) -> Peer<TcpStream> {
 
 #[tokio::test]
 async fn players_of_one_address_leave_connections_to_others_and_all_leave_some_to_publishers() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
     let limits = RtmpLimits { connections: 16, connections_per_address: 16, ..RtmpLimits::default() };
     // As a proxy that names no client, this machine has no limit for itself.
     for (is_proxy, most, sentence) in
@@ -509,6 +566,101 @@ async fn players_of_one_address_leave_connections_to_others_and_all_leave_some_t
         another.expect("NetStream.Publish.Start").await;
         server.stop().await;
     }
+    let denied = counted(&recorder.handle(), "onmic_denied_total");
+    assert_eq!(denied, [r#""rtmp","full" 1"#, r#""rtmp","share" 1"#]);
+}
+
+/// Refuses by what the token says.
+struct Refusing;
+
+impl Gate for Refusing {
+    fn check(&self, _: Action<'_>, shown: Shown<'_>) -> Result<Admission, Refusal> {
+        match shown.token {
+            None => Err(Refusal::TokenMissing),
+            Some("forged") => Err(Refusal::TokenInvalid("it is forged".to_owned())),
+            Some("other") => Err(Refusal::NotAllowed("it is for another room".to_owned())),
+            Some("banned") => Err(Refusal::Banned("for another minute".to_owned())),
+            Some(_) => Ok(Admission::default()),
+        }
+    }
+}
+
+/// Returns the lines of a counter without its name.
+fn counted(handle: &PrometheusHandle, counter: &str) -> Vec<String> {
+    let text = handle.render();
+    let mut lines: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(counter)?.strip_prefix('{')).collect();
+    lines.sort_unstable();
+    lines.iter().map(|line| line.replace("}", "").replace("protocol=", "").replace("reason=", "")).collect()
+}
+
+#[tokio::test]
+async fn refusals_and_the_ends_of_connections_are_counted_by_their_reason() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let handle = recorder.handle();
+    let (feed_timeout, setup_timeout) = (Duration::from_millis(50), Duration::from_secs(2));
+    let limits = RtmpLimits { feed_timeout, setup_timeout, ..RtmpLimits::default() };
+    let config = RtmpConfig { limits, ..RtmpConfig::default() };
+    let hub = HubLimits { sources: 2, ..HubLimits::default() };
+    let server = Server::with_hub(config, Arc::new(Refusing), hub).await;
+    let mut publishers = Vec::new();
+    for key in ["demo?token=T", "second?token=T"] {
+        let mut publisher = server.tcp().await;
+        publisher.client.publish("live", key);
+        publisher.send().await;
+        publisher.expect("NetStream.Publish.Start").await;
+        publishers.push(publisher);
+    }
+    for (key, code) in [
+        ("demo", "NetStream.Publish.Denied"),
+        ("demo?token=forged", "NetStream.Publish.Denied"),
+        ("demo?token=other", "NetStream.Publish.Denied"),
+        ("demo?token=banned", "NetStream.Publish.Denied"),
+        ("demo?token=T", "NetStream.Publish.BadName"),
+        ("third?token=T", "NetStream.Publish.Denied"),
+        ("two words?token=T", "The stream key must be"), // This protects nobody.
+    ] {
+        let mut peer = server.tcp().await;
+        peer.client.publish("live", key);
+        peer.send().await;
+        peer.expect_close(code).await;
+    }
+    for (key, code) in [
+        ("demo", "NetStream.Play.Denied"),
+        ("demo?token=banned", "NetStream.Play.Denied"),
+        ("nobody?token=T", "NetStream.Play.StreamNotFound"),
+    ] {
+        let mut peer = server.tcp().await;
+        peer.client.play("live", key, &[]);
+        peer.send().await;
+        peer.expect_close(code).await;
+    }
+    let denied = || counted(&handle, "onmic_denied_total");
+    let expected = [
+        r#""rtmp","banned" 2"#,
+        r#""rtmp","conflict" 1"#,
+        r#""rtmp","full" 1"#,
+        r#""rtmp","not_allowed" 1"#,
+        r#""rtmp","token_invalid" 1"#,
+        r#""rtmp","token_missing" 2"#,
+    ];
+    assert_eq!(denied(), expected);
+
+    let mut malformed = server.tcp().await;
+    malformed.stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    malformed.expect_close("").await;
+    drop(server.tcp().await); // A peer that leaves is not closed by the server.
+    let mut silent = server.tcp().await;
+    silent.stream.write_all(b"\x03").await.unwrap();
+    silent.expect_close("").await;
+    let [first, _] = &mut publishers[..] else { panic!("two publishers") };
+    first.client.raw(&b"\xc9"[..]); // It goes on with a message that has not begun.
+    first.send().await;
+    first.expect_close("").await;
+    server.stop().await;
+    let expected =
+        [r#""rtmp","malformed" 2"#, r#""rtmp","refused" 10"#, r#""rtmp","setup_timeout" 1"#, r#""rtmp","stopping" 1"#];
+    assert_eq!(counted(&handle, "onmic_closed_total"), expected);
 }
 
 /// Opens with permits of its own.
@@ -532,6 +684,34 @@ impl Gate for Permitting {
         let grant = Grant { room, person: None, nameless: None, place: None, until };
         Ok((Admission::default(), self.permits.open(grant)))
     }
+}
+
+#[tokio::test]
+async fn a_player_that_takes_nothing_ends_with_its_permit() {
+    let (permits, until) = (Arc::new(Permits::default()), Instant::now() + Duration::from_secs(3600));
+    let limits = RtmpLimits { write_timeout: PATIENCE * 100, ..RtmpLimits::default() };
+    let config = RtmpConfig { limits, ..RtmpConfig::default() };
+    let server = Server::start(config, Arc::new(Permitting { permits: permits.clone(), until })).await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 1).await;
+    let _player = play_demo(&server, "NetStream.Play.Start").await;
+    let feed = server.hub.program(&"demo".parse().unwrap()).unwrap();
+    assert_eq!(feed.viewers().count(onmic_media::ViewerKind::Rtmp), 1);
+    // More than the buffers of the kernel hold, 4 MB for each end.
+    let (_, payload) = hevc();
+    let large = [&hevc_frame(&payload, 80)[..], &vec![0; 512 << 10]].concat();
+    for frame in 1..40 {
+        publisher.client.video(frame * 40, large.clone());
+        publisher.send().await;
+    }
+    permits.expire(until);
+    let ended = async {
+        while feed.viewers().count(onmic_media::ViewerKind::Rtmp) > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the player has left");
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ pub struct Ledger {
     held: [u64; Work::ALL.len()],
     /// How many hold less than they want.
     lacking: [u64; Work::ALL.len()],
-    /// The amount that was refused last, until it would not be any more.
+    /// The amount that was refused last, until it would not be any more. More than there can ever be counts as all of it.
     refused: [Option<u64>; Work::ALL.len()],
 }
 
@@ -96,15 +96,20 @@ impl Ledger {
 
     /// Returns how much one that holds `own` may hold at most.
     pub fn room(&self, work: Work, own: u64) -> u64 {
-        let line = u128::from(self.most) * u128::from(work.line()) / 100;
         let spent: u64 = self.held.iter().fold(0, |sum, held| sum.saturating_add(*held));
-        u64::try_from(line).unwrap_or(self.most).saturating_sub(spent.saturating_sub(own))
+        self.line(work).saturating_sub(spent.saturating_sub(own))
+    }
+
+    /// Returns how much there is for this work while nothing is held.
+    fn line(&self, work: Work) -> u64 {
+        let line = u128::from(self.most) * u128::from(work.line()) / 100;
+        u64::try_from(line).unwrap_or(self.most)
     }
 
     /// Changes what one holds. More has to fit. Less always does.
     pub fn change(&mut self, work: Work, from: u64, to: u64) -> Result<(), Spent> {
         if to > from && to > self.room(work, from) {
-            self.refused[work as usize] = Some(to - from);
+            self.refused[work as usize] = Some((to - from).min(self.line(work)));
             return Err(Spent(work));
         }
         let held = &mut self.held[work as usize];
@@ -261,6 +266,17 @@ mod tests {
         mix.settle(|_| (Settled { amount: 5, lacks: true }, ()));
         drop(mix);
         assert_eq!(overload(Work::Mix), 0);
+    }
+
+    #[test]
+    fn an_overload_ends_with_what_is_held_though_more_was_refused_than_there_can_be() {
+        let budget = Budget::new(100);
+        let overload = || budget.0.lock().overload(Work::Conversion);
+        let held = budget.take(Work::Conversion, 1).unwrap();
+        budget.take(Work::Conversion, 1000).unwrap_err();
+        assert_eq!(overload(), 1);
+        drop(held);
+        assert_eq!(overload(), 0);
     }
 
     /// xorshift: enough for draws that differ by seed.

@@ -191,7 +191,7 @@ impl SourceClock {
     pub fn place(&mut self, stated: Stated, arrival: WallTime) -> Placed {
         let Stated { key, rate, .. } = stated;
         let mut track = self.tracks.get(key).copied().unwrap_or_default();
-        let pace = track.order.pace_micros(key, rate);
+        let pace = track.order.pace_micros(key);
         let (believed, composition) = track.order.believe(stated);
         // A line is that of presentation where decoding times are not stated, so that it stays when more is learnt of
         // how frames are reordered.
@@ -202,7 +202,7 @@ impl SourceClock {
             source,
             arrival,
             pace,
-            back_max: track.order.back_max(stated.may_reorder, rate),
+            back_max: track.order.back_max(stated.may_reorder),
             is_held: track.order.is_held(),
             behind,
         };

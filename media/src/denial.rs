@@ -1,13 +1,14 @@
 //! Denials: what peers asked for and did not get, because the node protects itself or somebody else by it.
 //!
 //! Every protocol counts them where it answers: HTTP at the door (`http/src/door.rs`), the WebSocket of a room with each
-//! answer to a command, RTMP with each status of an error. So whoever decides need not count, and no new route can forget
-//! to. The status of HTTP says which answers are denials ([`Denial::of_status`]). That there is no such room (404), or
+//! answer to a command, RTMP where it refuses to publish or to play (`Link::refuse` in `ingest/src/rtmp/connection.rs`). So
+//! whoever decides says what is denied, or nothing, and does not count. The status of HTTP says which answers are denials ([`Denial::of_status`]). That there is no such room (404), or
 //! that a body makes no sense (400, 422), protects nobody and is not counted. A connection that is closed before it has asked
 //! for anything is a drop ([`crate::DropReason`]).
 
 use metrics::counter;
 
+use crate::feed::Unavailable;
 use crate::gate::Refusal;
 use crate::hub::PublishRefused;
 use crate::metric;
@@ -35,7 +36,7 @@ metric::label_values! {
     TooFast => "too_fast",
     /// The token, the address or the person has as many of these as one may have (429).
     Share => "share",
-    /// The node or the room has as many of these as it may have (429 or 503).
+    /// The node or the room has as many of these as it may have, or the node converts or keeps as much video as it may (429 or 503).
     Full => "full",
     /// The node is about to stop, or what was asked for did not come in time (503).
     Unavailable => "unavailable",
@@ -86,6 +87,15 @@ impl Denial {
             503 => Self::Unavailable,
             _ => return None,
         })
+    }
+
+    /// Returns what a viewer is denied that does not get a track. That there is no track, or that it cannot be converted, protects
+    /// nobody.
+    pub const fn of_unavailable(unavailable: &Unavailable) -> Option<Self> {
+        match unavailable {
+            Unavailable::Overloaded(_) => Some(Self::Full),
+            Unavailable::NoTrack(_) | Unavailable::NoRecipe(_) | Unavailable::Failed { .. } => None,
+        }
     }
 
     /// Counts a request that was denied.

@@ -31,6 +31,8 @@ metric::label_values! {
     MessageTooLarge => "message_too_large",
     /// Timed metadata was left out where it is not carried yet: in a WebRTC session, and in both directions of RTMP.
     DataNotCarried => "data_not_carried",
+    /// A publisher's SEI, or other units that are not a picture, came without one, and were more than are kept for the next.
+    UnitsWithoutPicture => "units_without_picture",
     /// A publication already has the most tracks that it may have; a frame of a further track is refused.
     TooManyTracks => "too_many_tracks",
 
@@ -48,6 +50,8 @@ metric::label_values! {
     TagMalformed => "tag_malformed",
     /// A tag holds colour information for HDR, which the bitstream repeats.
     TagMetadata => "tag_metadata",
+    /// A tag holds further slices of a picture that has gone on without them; pictures after it are joined.
+    TagOfPassedPicture => "tag_of_passed_picture",
     /// A tag belongs to a track other than 0.
     TagOtherTrack => "tag_other_track",
     /// A tag has a packet type that the specification leaves open.
@@ -59,12 +63,16 @@ metric::label_values! {
     RtmpAmf => "rtmp_amf",
     /// An RTMP peer sent a command that means nothing at that moment, such as a second connect.
     RtmpCommandOrder => "rtmp_command_order",
+    /// An RTMP peer's control message is too short to say anything.
+    RtmpControl => "rtmp_control",
     /// The limit of RTMP connections is reached; a new connection is closed.
     RtmpConnections => "rtmp_connections",
     /// An address has the most RTMP connections that it may have; a new connection is closed.
     RtmpConnectionsOfAddress => "rtmp_connections_of_address",
     /// An RTMP connection without a stream gave its place to a new one where a limit was reached.
     RtmpGaveWay => "rtmp_gave_way",
+    /// An RTMP peer that did not publish sent more messages without a meaning than it may; its connection is closed.
+    RtmpMeaningless => "rtmp_meaningless",
     /// An RTMP peer's data message has no name.
     RtmpMetadata => "rtmp_metadata",
     /// An RTMP message has a type that this server does not know.
@@ -88,6 +96,8 @@ metric::label_values! {
     HttpGaveWay => "http_gave_way",
     /// An HTTP connection did not bring the headers of its first request in time.
     HttpHeaderTimeout => "http_header_timeout",
+    /// An HTTP client took nothing of what there was for it in time; its answer or its connection ends.
+    HttpNotRead => "http_not_read",
     /// An HTTP connection's TLS handshake failed.
     HttpTls => "http_tls",
     /// The process may open no more files; a TCP connection is accepted and closed.
@@ -168,7 +178,7 @@ metric::label_values! {
     NackTooFast => "nack_too_fast",
     /// The payload of an RTP packet cannot be parsed.
     PayloadMalformed => "payload_malformed",
-    /// A frame of a WHIP publisher is larger than allowed.
+    /// A frame of a publisher is larger than allowed: by WHIP, or by RTMP in several tags.
     FrameTooLarge => "frame_too_large",
     /// A frame of a WHIP publisher came before the parameters that describe it.
     FrameWithoutParameters => "frame_without_parameters",
@@ -232,7 +242,7 @@ metric::label_values! {
     TranscodeCorrupt => "transcode_corrupt",
     /// A block of 10 ms of the mixer's PCM was given up; the frames that are encoded from it bring the same audio.
     TranscodeEarly => "transcode_early",
-    /// A conversion of video was refused, or ended when its video grew, because the node's budget of pixels is spent (503).
+    /// A conversion of video was refused, or ended when its video grew, because the node's budget of pixels is spent.
     TranscodeRefused => "transcode_refused",
     /// An audio packet was left out at a hole in the input, because it would come after its time.
     TranscodeHole => "transcode_hole",
@@ -245,13 +255,15 @@ metric::label_values! {
 
     /// An event for a webhook was found in the state of an earlier process and cannot be read.
     WebhookRecord => "webhook_record",
-    /// The queue of webhooks was full; the oldest is dropped.
+    /// The queue of webhooks was full; the oldest of the room with the most is dropped.
     WebhookQueue => "webhook_queue",
 
     /// A line of the log found its queue full, because standard error is not read; the line is dropped.
     LogQueueFull => "log_queue_full",
     /// A line of the log could not be written to standard error.
     LogNotWritten => "log_not_written",
+    /// A line of the log came too often from its place in the code.
+    LogTooOften => "log_too_often",
 }
 
 impl DropReason {

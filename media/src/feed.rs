@@ -17,6 +17,7 @@ use crate::budget::Spent;
 use crate::codec::Codec;
 use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, TrackKey};
+use crate::life::AGAIN;
 use crate::name::SourceName;
 use crate::program_clock::ProgramClock;
 use crate::track::{Track, TrackId};
@@ -128,6 +129,29 @@ impl Recipe {
     }
 }
 
+/// How long a refusal for the node's budget stands before a viewer who waits asks again.
+pub const OVERLOADED_FOR: Duration = Duration::from_secs(5);
+
+/// An original track that a viewer has had or was refused, so that it waits for another, or for a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    track: TrackId,
+    stands: Option<Duration>,
+}
+
+impl Known {
+    /// Notes that the viewer was given this track or, by `demand`, a conversion of it. A conversion that has ended may be asked for
+    /// again when its deaths are forgotten.
+    pub fn given(track: TrackId, demand: &Demand) -> Self {
+        Self { track, stands: demand.is_derived().then_some(AGAIN) }
+    }
+
+    /// Notes that the viewer was refused this track, for as long as the reason stands.
+    pub fn refused(track: TrackId, why: &Unavailable) -> Self {
+        Self { track, stands: why.stands() }
+    }
+}
+
 /// States why there is no track for a viewer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Unavailable {
@@ -144,10 +168,23 @@ pub enum Unavailable {
         codec: Codec,
         /// The deriver's explanation.
         sentence: String,
+        /// When it may be tried again, if time helps.
+        again: Option<Duration>,
     },
     /// The node converts as much as it can.
     #[error("{0}")]
     Overloaded(Spent),
+}
+
+impl Unavailable {
+    /// Returns how long a refusal stands for a viewer who waits. `None` if it stands for as long as the original track does.
+    pub fn stands(&self) -> Option<Duration> {
+        match self {
+            Self::Overloaded(_) => Some(OVERLOADED_FOR),
+            Self::Failed { again, .. } => *again,
+            Self::NoTrack(_) | Self::NoRecipe(_) => None,
+        }
+    }
 }
 
 /// States why a deriver makes no track.
@@ -156,6 +193,9 @@ pub enum NotDerived {
     /// It could not be started, as this sentence says.
     #[error("{0}")]
     Failed(String),
+    /// It panicked, and is not started again for the same viewer before this time has passed.
+    #[error("the conversion failed; try again in {} s", .0.as_secs() + 1)]
+    Later(Duration),
     /// The node converts as much as it can.
     #[error("{0}")]
     Overloaded(#[from] Spent),
@@ -484,10 +524,12 @@ impl Feed {
         let deriver = self.deriver.as_ref().ok_or(Unavailable::NoRecipe(codec))?;
         let holders = Arc::new(AtomicUsize::new(1)); // The count includes the caller.
         let lease = Lease { feed: Arc::downgrade(self), holders: holders.clone() };
-        let track = deriver.derive(recipe, &original, lease).map_err(|error| match error {
-            NotDerived::Failed(sentence) => Unavailable::Failed { codec, sentence },
+        let refused = |error: NotDerived| match error {
+            NotDerived::Failed(sentence) => Unavailable::Failed { codec, sentence, again: None },
+            NotDerived::Later(wait) => Unavailable::Failed { codec, sentence: error.to_string(), again: Some(wait) },
             NotDerived::Overloaded(spent) => Unavailable::Overloaded(spent),
-        })?;
+        };
+        let track = deriver.derive(recipe, &original, lease).map_err(refused)?;
         let demand = Demand { track: track.clone(), holders: Some(holders.clone()) };
         let mut branches = self.branches.lock();
         if let Some(branch) = branches.get_mut(key).filter(|branch| Arc::ptr_eq(&branch.original, &original)) {
@@ -513,15 +555,22 @@ impl Feed {
     }
 
     /// Waits for an original track of this key other than the `known` one, and returns what `accepts` gets from it.
-    /// `None` once the feed is over.
+    /// `None` once the feed is over. Where the `known` one was refused for a time, it is asked for again after that time.
     pub async fn next_demand(
         self: Arc<Self>,
         key: TrackKey,
         accepts: Accepts,
-        known: Option<TrackId>,
+        known: Option<Known>,
     ) -> Option<(TrackId, Result<Demand, Unavailable>)> {
-        let original = self.next_original(key, known).await?.id();
-        Some((original, self.demanded(key, &accepts).await))
+        let other = self.next_original(key, known.map(|known| known.track));
+        let original = match known.and_then(|known| known.stands) {
+            None => other.await?,
+            Some(stands) => match while_refused(stands, other).await {
+                Some(other) => other?,
+                None => self.next_original(key, None).await?,
+            },
+        };
+        Some((original.id(), self.demanded(key, &accepts).await))
     }
 
     fn find(&self, key: TrackKey, accept: Accept<'_>) -> Result<Found, Unavailable> {
@@ -595,6 +644,7 @@ impl Feed {
 }
 
 type Demanded = Result<Demand, Unavailable>;
+type Other = Option<Arc<Track>>;
 
 /// Opens a codec on a thread where it may block.
 async fn opened(key: TrackKey, demand: impl FnOnce() -> Demanded + Send + 'static) -> Demanded {
@@ -603,6 +653,11 @@ async fn opened(key: TrackKey, demand: impl FnOnce() -> Demanded + Send + 'stati
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => Err(Unavailable::NoTrack(key)), // The runtime is being shut down.
     }
+}
+
+/// Waits for `other` for as long as a refusal stands. `None` if that is over.
+async fn while_refused(stands: Duration, other: impl Future<Output = Other>) -> Option<Other> {
+    tokio::time::timeout(stands, other).await.ok()
 }
 
 impl std::fmt::Debug for Feed {

@@ -34,7 +34,26 @@ pub struct Frame {
     pub payload: Bytes,
 }
 
+/// The sizes of what a kept frame takes besides its payload: the frame and the two counts beside it, its place in a ring and that
+/// of its group, twice each because they grow by doubling, what `Bytes` keeps of a payload that others share, and 16 bytes of
+/// the allocator for each of the three allocations.
+const BESIDE_PAYLOAD: usize = size_of::<Frame>()
+    + 2 * size_of::<usize>()
+    + 2 * (size_of::<Arc<Frame>>() + size_of::<u64>())
+    + 5 * size_of::<usize>()
+    + 3 * 16;
+const _: () = assert!(BESIDE_PAYLOAD <= Frame::OVERHEAD && Frame::OVERHEAD <= 2 * BESIDE_PAYLOAD);
+
 impl Frame {
+    /// The bytes that a frame is counted with besides its payload, wherever frames are bounded by bytes: a frame of one byte
+    /// takes memory and time too.
+    pub const OVERHEAD: usize = 256;
+
+    /// Returns what keeping it costs, in bytes.
+    pub fn cost(&self) -> usize {
+        self.payload.len() + Self::OVERHEAD
+    }
+
     /// Returns the kind of media that it carries.
     pub fn kind(&self) -> MediaKind {
         self.parameters.kind()

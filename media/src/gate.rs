@@ -41,7 +41,10 @@ impl<'a> Shown<'a> {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
     /// There was no token (401).
-    #[error("this server asks for a token: send it as 'Authorization: Bearer' or as '?token='")]
+    #[error(
+        "this server asks for a token: send it as 'Authorization: Bearer', as '?token=', or by a WebSocket as the subprotocol \
+         'token.…' beside 'onmic.v1'"
+    )]
     TokenMissing,
     /// The token is forged, expired or not a token (401).
     #[error("the token is not valid: {0}")]

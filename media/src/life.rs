@@ -46,14 +46,46 @@ pub fn count_death(name: &str) {
     metrics::counter!(THREADS_DIED, "thread" => name.to_owned()).increment(1);
 }
 
+/// How a work begins that may have died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// With what there is. It has not died within [`AGAIN`].
+    AtOnce,
+    /// With what comes next: it panicked over something that may still be there.
+    BehindTheFault,
+    /// Not before this time is over: it panicked twice within [`AGAIN`].
+    Later(Duration),
+}
+
 /// The deaths of one thread or task.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Deaths(Option<Instant>);
+pub struct Deaths {
+    last: Option<Instant>,
+    /// Whether the last was the second within [`AGAIN`].
+    is_second: bool,
+}
 
 impl Deaths {
+    /// Notes a death at `now`.
+    pub fn note(&mut self, now: Instant) {
+        self.is_second = self.begins(now) != Begins::AtOnce;
+        self.last = Some(now);
+    }
+
+    /// Returns how the work begins at `now`.
+    pub fn begins(&self, now: Instant) -> Begins {
+        let left = self.last.and_then(|last| AGAIN.checked_sub(now.saturating_duration_since(last)));
+        match left.filter(|left| !left.is_zero()) {
+            None => Begins::AtOnce,
+            Some(left) if self.is_second => Begins::Later(left),
+            Some(_) => Begins::BehindTheFault,
+        }
+    }
+
     /// Notes a death at `now`. Returns whether to begin again.
     pub fn may_begin_again(&mut self, now: Instant) -> bool {
-        self.0.replace(now).is_none_or(|before| now.saturating_duration_since(before) >= AGAIN)
+        self.note(now);
+        !matches!(self.begins(now), Begins::Later(_))
     }
 }
 

@@ -91,6 +91,8 @@ metrics_of_onmic! {
     PACKETS = "onmic_packets_total", Counter, ["direction", "protocol"];
     /// Counts requests and commands that were denied, by how they came and by the reasons below.
     DENIED = "onmic_denied_total", Counter, ["protocol", "reason"];
+    /// Counts connections by RTMP, and WebSockets to the events of rooms, that the server closed, by the reasons below.
+    CLOSED = "onmic_closed_total", Counter, ["protocol", "reason"];
     /// Counts what was dropped, by the reasons below.
     DROPS = "onmic_drops_total", Counter, ["reason"];
     /// Counts frames whose timestamps were corrected, by what was wrong with them.
@@ -219,6 +221,7 @@ mod tests {
 
     use super::*;
     use crate::budget::Work;
+    use crate::closed::Closed;
     use crate::denial::{Asked, Denial};
     use crate::drops::DropReason;
     use crate::permit::Ending;
@@ -252,6 +255,7 @@ mod tests {
                 .chain(Work::ALL.iter().map(|work| work.sentence()))
                 .chain(Denial::ALL.iter().map(|reason| reason.sentence()))
                 .chain(Asked::ALL.iter().map(|asked| asked.sentence()))
+                .chain(Closed::ALL.iter().map(|reason| reason.sentence()))
                 .all(|sentence| sentence.ends_with('.'))
         );
     }
@@ -259,7 +263,7 @@ mod tests {
     fn document() -> String {
         let mut out = String::from(
             "# Metrics\n\n`GET /metrics` answers in Prometheus' text format. This page is written from `media/src/metric.rs`, \
-             `media/src/denial.rs`\nand `media/src/drops.rs` by a test.\n\n| metric | kind | labels | |\n| --- | --- | --- | --- |\n",
+             `media/src/denial.rs`,\n`media/src/closed.rs` and `media/src/drops.rs` by a test.\n\n| metric | kind | labels | |\n| --- | --- | --- | --- |\n",
         );
         for Metric { name, kind, labels, sentence } in ALL {
             let labels = labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
@@ -287,6 +291,10 @@ mod tests {
             ".\nA limit that denies counts a drop of its own name as well.\n\n| `reason` | |\n| --- | --- |\n",
         );
         for reason in Denial::ALL {
+            writeln!(out, "| `{}` | {} |", reason.name(), reason.sentence()).unwrap();
+        }
+        out.push_str("\n## Reasons to close a connection\n\n| `reason` | |\n| --- | --- |\n");
+        for reason in Closed::ALL {
             writeln!(out, "| `{}` | {} |", reason.name(), reason.sentence()).unwrap();
         }
         out.push_str(

@@ -3,6 +3,9 @@
 //! Decoding times rise with every frame, by a part of a frame at least, and a frame is shown when it is decoded or
 //! later, within the time that a decoder may reorder. This file corrects a publisher that states anything else, so that
 //! later code can rely on these rules.
+//!
+//! Invariant: all ticks in an [`Order`] are of one rate, that of the last frame. A publisher may state another rate from one
+//! frame to the next, as a phone does whose microphone is changed, and time goes on evenly over it.
 
 use crate::key::{MediaKind, TrackKey};
 use crate::time::{ClockRate, Ticks};
@@ -62,8 +65,10 @@ pub struct Stated {
 }
 
 /// Holds the state of one track.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Order {
+    /// The ticks per second of all ticks here.
+    rate: ClockRate,
     /// The time from decoding to presentation of the last frame that stated a legal one.
     composition: Ticks,
     /// The latest decoding time that was stated.
@@ -84,16 +89,34 @@ pub(crate) struct Order {
     since_latest: i64,
 }
 
+impl Default for Order {
+    fn default() -> Self {
+        Self {
+            rate: ClockRate::MICROS, // The first frame states another, before there is a time to convert.
+            composition: Ticks(0),
+            latest: None,
+            previous: None,
+            advance: 0,
+            reorder: Ticks(0),
+            states_both: false,
+            last: None,
+            pace: 0,
+            since_latest: 0,
+        }
+    }
+}
+
 impl Order {
     /// Returns the corrected times of a frame, still on the publisher's clock. The second value states whether its
     /// composition time was corrected.
     pub(crate) fn believe(&mut self, stated: Stated) -> (Times, bool) {
         let Stated { key, dts, pts, rate, may_reorder } = stated;
+        self.go_over_to(rate);
         self.states_both |= pts != dts;
         let may_reorder = may_reorder && !self.states_both;
         let latest = self.latest.unwrap_or(dts);
-        let reordered_max = self.reordered_max(may_reorder, rate);
-        self.note(dts, reordered_max, rate);
+        let reordered_max = self.reordered_max(may_reorder);
+        self.note(dts, reordered_max);
         if key.kind != MediaKind::Video {
             return (Times { dts, pts: dts }, pts != dts);
         }
@@ -115,8 +138,8 @@ impl Order {
     /// While the stated times rise, it is placed a little earlier than that, so that the track comes back to its line.
     /// It is not placed later than `due`, the time by its arrival, because the pace may be wrong.
     pub(crate) fn advance(&mut self, placed: Times, stated: Stated, due: Ticks) -> (Times, bool) {
-        let pace = self.pace_micros(stated.key, stated.rate).min(HELD_MAX_MICROS);
-        let ticks = |micros: i64| Ticks(micros).rescale(ClockRate::MICROS, stated.rate).max(Ticks(1));
+        let pace = self.pace_micros(stated.key).min(HELD_MAX_MICROS);
+        let ticks = |micros: i64| Ticks(micros).rescale(ClockRate::MICROS, self.rate).max(Ticks(1));
         let apart = match stated.key.kind {
             MediaKind::Data => Ticks(1), // Messages may come together.
             _ => ticks(pace.min(VIDEO_MICROS) / 8),
@@ -147,17 +170,17 @@ impl Order {
     }
 
     /// Returns the usual time between two frames in µs.
-    pub(crate) fn pace_micros(&self, key: TrackKey, rate: ClockRate) -> i64 {
+    pub(crate) fn pace_micros(&self, key: TrackKey) -> i64 {
         match key.kind {
-            _ if self.pace > 0 => Ticks(self.pace).micros(rate),
+            _ if self.pace > 0 => Ticks(self.pace).micros(self.rate),
             MediaKind::Video => VIDEO_MICROS,
             MediaKind::Audio | MediaKind::Data => AUDIO_MICROS,
         }
     }
 
     /// Returns by how much decoding times may go back without a step of the clock, in µs.
-    pub(crate) fn back_max(&self, may_reorder: bool, rate: ClockRate) -> i64 {
-        self.reordered_max(may_reorder, rate).max(self.reorder.micros(rate) * 2)
+    pub(crate) fn back_max(&self, may_reorder: bool) -> i64 {
+        self.reordered_max(may_reorder).max(self.reorder.micros(self.rate) * 2)
     }
 
     /// Returns whether no frame before stated as late a time as the last one.
@@ -175,25 +198,38 @@ impl Order {
         self.since_latest > BEFORE_LATER
     }
 
-    fn reordered_max(&self, may_reorder: bool, rate: ClockRate) -> i64 {
-        let frames = if may_reorder { Ticks(self.pace * REORDERED_HALF_FRAMES / 2).micros(rate) } else { 0 };
+    /// Converts everything to ticks of `rate`, so that the frame that states it is compared with those before.
+    fn go_over_to(&mut self, rate: ClockRate) {
+        let from = std::mem::replace(&mut self.rate, rate);
+        if from == rate {
+            return;
+        }
+        let convert = |ticks: Ticks| ticks.rescale(from, rate);
+        self.composition = convert(self.composition);
+        self.reorder = convert(self.reorder);
+        [&mut self.latest, &mut self.previous, &mut self.last].into_iter().for_each(|time| *time = time.map(convert));
+        [&mut self.advance, &mut self.pace].into_iter().for_each(|time| *time = convert(Ticks(*time)).0);
+    }
+
+    fn reordered_max(&self, may_reorder: bool) -> i64 {
+        let frames = if may_reorder { Ticks(self.pace * REORDERED_HALF_FRAMES / 2).micros(self.rate) } else { 0 };
         frames.clamp(REORDERED_MICROS, REORDERED_MAX_MICROS)
     }
 
     /// Follows the latest decoding time that was stated, and the pace.
-    fn note(&mut self, dts: Ticks, reordered_max: i64, rate: ClockRate) {
+    fn note(&mut self, dts: Ticks, reordered_max: i64) {
         self.advance = self.previous.replace(dts).map_or(0, |previous| (dts - previous).0);
         let latest = self.latest.unwrap_or(dts);
         if dts > latest {
             let each = (dts - latest).0 / (self.since_latest + 1);
-            let is_pause = Ticks(each).micros(rate) > PAUSE_MICROS || self.since_latest > BEFORE_LATER;
+            let is_pause = Ticks(each).micros(self.rate) > PAUSE_MICROS || self.since_latest > BEFORE_LATER;
             self.pace = match self.pace {
                 pace if is_pause => pace,
                 0 => each,
                 pace => pace + (each - pace) / PACE_PARTS,
             };
             self.since_latest = 0;
-        } else if (latest - dts).micros(rate) > reordered_max {
+        } else if (latest - dts).micros(self.rate) > reordered_max {
             self.since_latest = 0;
         } else {
             self.since_latest += i64::from(self.latest.is_some());
@@ -268,6 +304,31 @@ mod tests {
         for dts in [0, 40, 0, 40, 80] {
             let (times, _) = order.believe(Stated { may_reorder: false, ..video(dts, dts) });
             assert_eq!(times.dts, Ticks(dts * 90));
+        }
+    }
+
+    #[test]
+    fn reordered_frames_are_shown_at_their_times_over_a_change_of_the_rate() {
+        // Two B-frames between two P-frames, whose presentation times alone are stated.
+        let times = (0..20).flat_map(|group| [0, 120, 40, 80].map(|pts| group * 160 + pts));
+        let change = |at: i64, pts: i64| {
+            let rate = if pts < at { ClockRate::VIDEO } else { ClockRate::new(44_100).unwrap() };
+            let ticks = Ticks(pts).rescale(ClockRate::MILLIS, rate);
+            Stated { dts: ticks, pts: ticks, rate, ..video(0, 0) }
+        };
+        for at in [800, 1600] {
+            let (mut order, mut last) = (Order::default(), Ticks(i64::MIN));
+            for (number, pts) in times.clone().enumerate() {
+                let stated = change(at, pts);
+                let (times, corrected) = order.believe(stated);
+                let due = times.dts + stated.rate.ticks(std::time::Duration::from_secs(1));
+                let (Times { dts, pts: shown }, _) = order.advance(times, stated, due);
+                let dts = dts.rescale(stated.rate, ClockRate::MICROS);
+                assert!(!corrected && dts > last, "{at}, {number}: {dts:?} after {last:?}");
+                last = dts;
+                let off = shown.micros(stated.rate) - pts * 1000;
+                assert!(number < 4 || off.abs() <= 50, "{at}, {number}: off by {off} µs");
+            }
         }
     }
 

@@ -23,6 +23,10 @@ use crate::track::Track;
 /// How long after the first frame viewers wait for a main track that was not announced.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// The frames per second whose overhead ([`Frame::OVERHEAD`]) is not counted towards the bitrate: those of one publisher's video,
+/// audio and renditions. So a stream may have its whole bitrate, and 400 frames a second of one byte cost nothing else.
+const FRAMES_FREE: f64 = 400.0;
+
 /// How much of its bitrate a publisher may send at once, in seconds: a group that was held back, the start of a file.
 const BURST: f64 = 4.0;
 
@@ -57,7 +61,7 @@ pub enum Ended {
     TakenOver(#[from] TakenOver),
     /// It sends more than one publisher may, in bits per second.
     #[error(
-        "this stream has more than {} Mbit/s, the most that this server takes from one publisher (ingest.bitrate): lower \
+        "this stream has more than {} Mbit/s, or far more frames or messages than a stream has, the most that this server takes from one publisher (ingest.bitrate): lower \
          the bitrate, or send a file at its own speed (ffmpeg -re)", .0 / 1_000_000
     )]
     TooMuch(u64),
@@ -88,7 +92,7 @@ pub struct Publication {
     is_complete: bool,
     advisor: Box<Advisor>,
     bitrate: u64,
-    /// The bytes that it may send now. All that is kept of a stream (rings, parts, segments, windows) is a time times its
+    /// The bytes that it may send now, each frame and message with its overhead. All that is kept of a stream (rings, parts, segments, windows) is a time times its
     /// bitrate, so this bounds it for all of them.
     bytes: Bucket,
 }
@@ -109,8 +113,13 @@ impl Publication {
             is_complete: false,
             advisor: Box::default(),
             bitrate,
-            bytes: Bucket::new(bitrate as f64 / 8.0, bitrate as f64 / 8.0 * BURST, now),
+            bytes: Self::bucket(bitrate, now),
         }
+    }
+
+    fn bucket(bitrate: u64, now: Instant) -> Bucket {
+        let each_second = bitrate as f64 / 8.0 + FRAMES_FREE * Frame::OVERHEAD as f64;
+        Bucket::new(each_second, each_second * BURST, now)
     }
 
     /// Returns the source that it feeds.
@@ -137,10 +146,7 @@ impl Publication {
         if !self.source.hear(self.publisher, now) {
             return Err(TakenOver.into());
         }
-        if self.bytes.try_take(arrival.payload.len() as f64, now).is_err() {
-            DropReason::BitrateTooHigh.count(1);
-            return Err(Ended::TooMuch(self.bitrate));
-        }
+        self.take(arrival.payload.len() + Frame::OVERHEAD, now)?;
         if arrival.parameters.kind() == MediaKind::Data && arrival.payload.len() > MESSAGE_BYTES_MAX {
             DropReason::MessageTooLarge.count(1);
             return Ok(());
@@ -155,6 +161,19 @@ impl Publication {
         }
         self.settle_when_complete(now);
         Ok(())
+    }
+
+    /// Charges messages that brought no frame. Each costs what a frame without payload does.
+    pub fn charge(&mut self, messages: u64, now: Instant) -> Result<(), Ended> {
+        if messages == 0 { Ok(()) } else { self.take(messages as usize * Frame::OVERHEAD, now) }
+    }
+
+    fn take(&mut self, bytes: usize, now: Instant) -> Result<(), Ended> {
+        if self.bytes.try_take(bytes as f64, now).is_ok() {
+            return Ok(());
+        }
+        DropReason::BitrateTooHigh.count(1);
+        Err(Ended::TooMuch(self.bitrate))
     }
 
     fn place(&mut self, arrival: Arrival, now: Instant) -> Frame {
@@ -278,5 +297,67 @@ impl Publication {
 impl Drop for Publication {
     fn drop(&mut self) {
         self.source.disconnect(self.publisher);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::gate::Admission;
+    use crate::hub::{Hub, HubLimits};
+    use crate::source::Protocol;
+    use crate::testing::{audio, video};
+    use crate::time::NodeClock;
+
+    const BITRATE: u64 = 2_000_000;
+
+    fn publication(now: Instant) -> Publication {
+        let limits = HubLimits { bitrate: BITRATE, ..HubLimits::default() };
+        let hub = Hub::new(NodeClock::new(now, SystemTime::UNIX_EPOCH), limits, None);
+        hub.publish(&"demo".parse().unwrap(), Admission::default().by(Protocol::Rtmp), now).unwrap()
+    }
+
+    fn arrival(parameters: &Arc<Parameters>, dts: Ticks, bytes: usize) -> Arrival {
+        let (parameters, payload) = (parameters.clone(), Bytes::from(vec![0; bytes]));
+        Arrival { rendition: Rendition::MAIN, dts, pts: dts, keyframe: true, parameters, payload }
+    }
+
+    #[test]
+    fn a_stream_may_have_its_whole_bitrate_and_the_frames_of_a_stream() {
+        let start = Instant::now();
+        let mut publication = publication(start);
+        let (video, audio) = (video(), audio());
+        for frame in 0..60 * 60 {
+            let now = start + Duration::from_secs(frame) / 60;
+            let bytes = BITRATE as usize / 8 / 60 - 2 * 160;
+            let dts = Ticks(i64::try_from(frame).unwrap() * 1500);
+            publication.push(arrival(&video, dts, bytes), now).unwrap();
+            for half in 0..2 {
+                publication.push(arrival(&audio, Ticks(dts.0 / 90 * 48 + half * 400), 160), now).unwrap();
+            }
+            publication.charge(1, now).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_publisher_of_tiny_frames_is_ended_long_before_it_is_at_its_bitrate() {
+        let now = Instant::now();
+        let mut publication = publication(now);
+        let audio = audio();
+        let pushed =
+            (0..1_000_000).find(|frame| publication.push(arrival(&audio, Ticks(frame * 960), 1), now).is_err());
+        let pushed = usize::try_from(pushed.unwrap()).unwrap();
+        assert!(pushed * Frame::OVERHEAD < 6 * BITRATE as usize / 8, "{pushed}");
+    }
+
+    #[test]
+    fn messages_that_bring_no_frame_are_charged() {
+        let now = Instant::now();
+        let mut publication = publication(now);
+        assert_eq!(publication.charge(0, now), Ok(()));
+        assert!((0..10_000).any(|_| publication.charge(1, now) == Err(Ended::TooMuch(BITRATE))));
+        assert_eq!(publication.charge(1, now + Duration::from_secs(1)), Ok(()));
     }
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::codec::metadata::MESSAGE_BYTES_MAX;
 use crate::frame::Frame;
 use crate::parking;
 use crate::time::WallTime;
@@ -27,7 +28,7 @@ pub struct Retention {
     pub groups: usize,
     /// The largest age of the oldest frame compared with the newest, by arrival.
     pub age: Duration,
-    /// The most bytes of all payloads.
+    /// The most that all frames cost, in bytes ([`Frame::cost`]).
     pub bytes: usize,
 }
 
@@ -35,10 +36,12 @@ impl Retention {
     /// Keeps the current group to join on, and the previous one for readers in the middle of it. 64 MiB are 25 s at 20
     /// Mbit/s.
     pub const VIDEO: Self = Self { groups: 2, age: Duration::from_secs(40), bytes: 64 << 20 };
-    /// Keeps audio as long as a video group may be, so that a reader can join both at one moment.
-    pub const AUDIO: Self = Self { groups: usize::MAX, age: Duration::from_secs(40), bytes: 4 << 20 };
-    /// Keeps data as long as the others. 1 MiB holds 16 messages of the largest size.
-    pub const DATA: Self = Self { groups: usize::MAX, age: Duration::from_secs(40), bytes: 1 << 20 };
+    /// Keeps audio as long as a video group may be, so that a reader can join both at one moment. 6 MiB are 40 s of 400 packets
+    /// of Opus a second, the most that there are.
+    pub const AUDIO: Self = Self { groups: usize::MAX, age: Duration::from_secs(40), bytes: 6 << 20 };
+    /// Keeps data as long as the others, and 16 messages of the largest size.
+    pub const DATA: Self =
+        Self { groups: usize::MAX, age: Duration::from_secs(40), bytes: 16 * (MESSAGE_BYTES_MAX + Frame::OVERHEAD) };
 }
 
 /// States where a new reader starts.
@@ -105,7 +108,7 @@ impl State {
     fn evict(&mut self, now: Instant) {
         while self.is_over(now) {
             let Some(frame) = self.frames.pop_front() else { return };
-            self.bytes -= frame.payload.len();
+            self.bytes -= frame.cost();
             if self.groups.front() == Some(&self.first) {
                 self.groups.pop_front();
             }
@@ -181,7 +184,7 @@ impl Ring {
             } else if let Some(frames) = recovery_frames {
                 state.recoveries.push_back(RecoveryPoint { number, recovered: number + u64::from(frames) });
             }
-            state.bytes += frame.payload.len();
+            state.bytes += frame.cost();
             state.frames.push_back(Arc::new(frame));
             state.evict(now);
             std::mem::take(&mut state.wakers)
@@ -290,6 +293,12 @@ impl Reader {
         }
     }
 
+    /// Leaves out all that is there, and goes on with the next frame at which a decoder can start. Work that died over a frame of
+    /// the ring begins behind it that way.
+    pub fn go_behind(&mut self) {
+        (self.next, self.skipped, self.wants_keyframe) = (self.ring.state.lock().next(), 0, true);
+    }
+
     /// Returns the number of frames between this reader and the newest.
     pub fn backlog(&self) -> u64 {
         self.ring.state.lock().next().saturating_sub(self.next)
@@ -334,7 +343,8 @@ mod tests {
     use super::*;
     use crate::testing::{Frames, video};
 
-    const SMALL: Retention = Retention { groups: 2, age: Duration::from_secs(3600), bytes: 10_000 };
+    const SMALL: Retention =
+        Retention { groups: 2, age: Duration::from_secs(3600), bytes: 100 * (100 + Frame::OVERHEAD) };
 
     fn filled(keyframes: &[bool], retention: Retention) -> (Ring, Frames) {
         let (ring, mut frames) = (Ring::new(retention), Frames::new(video()));
@@ -380,7 +390,7 @@ mod tests {
 
     #[test]
     fn recovery_points_outlive_the_keyframe_before_them_and_are_evicted_with_their_frames() {
-        let small = Retention { bytes: 450, ..SMALL };
+        let small = Retention { bytes: 450 + 4 * Frame::OVERHEAD, ..SMALL };
         let (ring, mut frames) = filled(&[true], small);
         let mut push = |recovery| ring.push_recovering(frames.frame(false, 100), recovery);
         [Some(0), None, None, None].into_iter().for_each(&mut push);
@@ -398,6 +408,20 @@ mod tests {
         assert!(reader.try_read().is_none());
         ring.push(frames.frame(true, 100));
         assert_eq!(number(reader.try_read()), 3);
+    }
+
+    #[test]
+    fn a_reader_that_goes_behind_what_is_there_starts_with_the_next_frame_that_it_may_start_at() {
+        let (ring, mut frames) = filled(&[true, false], SMALL);
+        let mut readers = [Join::Group, Join::Recovery].map(|join| ring.reader(join));
+        readers.iter_mut().for_each(Reader::go_behind);
+        ring.push(frames.frame(false, 100));
+        ring.push_recovering(frames.frame(false, 100), Some(0));
+        let [by_keyframe, by_recovery] = &mut readers;
+        assert!(by_keyframe.try_read().is_none());
+        assert_eq!(number(by_recovery.try_read()), 3);
+        ring.push(frames.frame(true, 100));
+        assert_eq!(number(by_keyframe.try_read()), 4);
     }
 
     #[test]
@@ -437,6 +461,15 @@ mod tests {
         }
         assert!(matches!(reader.try_read(), Some(Read::Skipped(5))), "frames 1 to 5");
         assert_eq!(number(reader.try_read()), 6);
+    }
+
+    #[test]
+    fn a_frame_of_one_byte_costs_more_than_its_payload() {
+        let (ring, mut frames) = filled(&[], Retention { groups: usize::MAX, ..SMALL });
+        (0..1000).for_each(|_| ring.push(frames.frame(true, 1)));
+        let state = ring.state.lock();
+        assert_eq!(state.frames.len(), SMALL.bytes / (1 + Frame::OVERHEAD));
+        assert_eq!(state.bytes, state.frames.iter().map(|frame| frame.cost()).sum::<usize>());
     }
 
     #[test]
@@ -492,7 +525,7 @@ mod tests {
                 random ^= random << 17;
                 random % bound
             };
-            let (ring, mut frames) = filled(&[], Retention { groups: 2, age: Duration::from_secs(1), bytes: 2_000 });
+            let (ring, mut frames) = filled(&[], Retention { groups: 2, age: Duration::from_secs(1), bytes: 4_000 });
             let mut reader = ring.reader(Join::Group);
             let (mut last, mut torn) = (-1, true);
             for _ in 0..300 {

@@ -58,6 +58,6 @@ fn a_conversion_that_panics_begins_again_behind_the_fault_and_a_second_time_not_
     let accept = Accept { codecs: &[Codec::H264], reordering: false, any_format: false, entry: Entry::Now };
     let refused = feed.demand(MediaKind::Video, accept).err();
     let Some(Unavailable::Failed { sentence, .. }) = refused else { panic!("{refused:?}") };
-    assert!(sentence.contains("failed twice; it can begin again in"), "{sentence}");
+    assert!(sentence.contains("the conversion failed; try again in"), "{sentence}");
     assert_eq!(Faults::deaths(THREAD), 2);
 }

@@ -268,7 +268,8 @@ fn an_input_that_breaks_or_changes_or_ends_does_not_disturb_the_others() {
     studio.run(40);
     let frames: Vec<_> = std::mem::take(&mut studio.out).into();
     let longest = frames.windows(2).map(|pair| pair[1].wall.micros_since(pair[0].wall)).max().unwrap();
-    assert!(longest < 200_000, "{longest} µs without a frame");
+    // Whoever waited for an input would wait until it is stale.
+    assert!(longest < 500_000, "{longest} µs without a frame");
     let total = frames.len();
     let pictures = decode(frames);
     let parts = parts(&layout, 3);

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use onmic_media::Frame;
 
 /// Holds pieces that are read as one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,11 @@ impl Chain {
     /// Returns the sum of the pieces' lengths.
     pub fn len(&self) -> usize {
         self.length
+    }
+
+    /// Returns what keeping it costs, in bytes. A piece is a frame's payload, or stands beside some.
+    pub fn cost(&self) -> usize {
+        self.length + self.pieces.len() * Frame::OVERHEAD
     }
 
     /// Returns whether the chain has no bytes.
@@ -87,6 +93,7 @@ mod tests {
         }
         let whole = chain.to_vec();
         assert_eq!(whole, b"abcdef");
+        assert_eq!(chain.cost(), 6 + 3 * Frame::OVERHEAD);
         for start in 0..=6 {
             for end in start..=8 {
                 let slice = chain.slice(start..end);

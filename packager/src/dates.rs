@@ -3,7 +3,8 @@
 //! Players align renditions by their dates, so dates must advance exactly as media does (rfc8216bis 4.4.4.6). The
 //! program clock of frames need not: its estimate gets better as frames come, most of all after a late first frame. So
 //! dates follow it at once while the first segment is being made. Later they stay as they are until they are off by more than
-//! 100 ms, and then approach it slowly until they are right again.
+//! 100 ms, and then approach it slowly until they are right again. Players see a jump of dates against media as lost frames,
+//! and dates of a wrong time as a wrong latency, so the speed grows with the error. It stays below that of media: dates never go back.
 //!
 //! The node's calendar need not either, because the system clock may be set. A small change is followed as slowly. A step
 //! is due until a segment begins with a discontinuity, and that segment and all later ones are dated by the new offset.
@@ -28,6 +29,15 @@ const FAR_MICROS: i64 = 300_000;
 
 /// The largest change of such dates per second of media.
 const RETURN_MICROS: i64 = 100_000;
+
+/// Dates that are off by more than this are wrong: a publisher began, or came back, with seconds of media at once, and all of
+/// it seemed to be of the present.
+const LOST_MICROS: i64 = 500_000;
+
+/// The largest change of such dates per second of media: 6 s are worked off in 8 s. A step at once would need a
+/// discontinuity, and so a keyframe, which few publishers send when they are asked, or dates that go back where
+/// players may have built on them. So for a few segments they pass at a fifth of their speed, most of them before anybody watches.
+const HURRY_MICROS: i64 = 800_000;
 
 /// A step of presentation time that is a break: longer than renditions are ever apart, and shorter than a noticeable
 /// reconnect.
@@ -97,7 +107,11 @@ impl Dates {
         } else {
             let passed = micros.saturating_sub(anchor.newest).clamp(0, 1_000_000);
             let off = said - anchor.offset;
-            let per_second = if off.abs() > FAR_MICROS { RETURN_MICROS } else { FOLLOW_MICROS };
+            let per_second = match off.abs() {
+                LOST_MICROS.. => HURRY_MICROS,
+                FAR_MICROS.. => RETURN_MICROS,
+                _ => FOLLOW_MICROS,
+            };
             let step = passed * per_second / 1_000_000;
             anchor.is_off = off.abs() > if anchor.is_off { step } else { OFF_MICROS };
             if anchor.is_off {
@@ -149,10 +163,27 @@ mod tests {
         let (mut before, mut off) = (dates.moment(2_000_000, wall(2000)), i64::MAX);
         for frame in 51..300 {
             let date = dates.moment(frame * 40_000, wall(frame * 40 - 1000));
-            assert!((36_000..=40_000).contains(&date.micros_since(before)), "dates never go back");
+            assert!((8_000..=40_000).contains(&date.micros_since(before)), "dates never go back");
             (before, off) = (date, date.micros_since(wall(frame * 40 - 1000)));
         }
         assert!(off <= FAR_MICROS, "{off}");
+    }
+
+    #[test]
+    fn dates_are_near_the_present_seconds_after_media_that_came_at_once() {
+        for seconds in 1..=10 {
+            let mut dates = Dates::default();
+            let mut before = dates.moment(0, wall(0));
+            for frame in 1..25 * (seconds + 4) {
+                // What comes at once seems to be of now, and afterwards a frame comes each 40 ms.
+                let now = (frame - 25 * seconds).max(0) * 40;
+                let date = dates.moment(frame * 40_000, wall(now));
+                assert!(frame < 50 || date > before, "dates never go back");
+                let off = date.micros_since(wall(now));
+                assert!(now < 3_000 || off.abs() <= LOST_MICROS, "{seconds} s at once: {off} µs at {now} ms");
+                before = date;
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,9 @@ use onmic_media::ClockRate;
 
 use crate::settings::Settings;
 
+/// The most samples of a part: 4 s at 240 fps. It bounds the memory of a part whatever its frames claim.
+pub(crate) const SAMPLES_MAX: usize = 960;
+
 /// PART-TARGET.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PartTarget {
@@ -39,7 +42,8 @@ impl PartTarget {
         let count = (settings.segment.as_secs_f64() / settings.part.as_secs_f64()).round().max(1.0);
         let wished = rate.ticks(settings.segment).0 as f64 / count;
         let mean = filled as f64 / frames as f64;
-        if mean * 20.0 > rate.ticks(settings.segment).0 as f64 * 11.0 {
+        // Too few frames for their time, or too many, tell nothing of how long parts should be.
+        if mean * 20.0 > rate.ticks(settings.segment).0 as f64 * 11.0 || frames >= SAMPLES_MAX as i64 {
             return Some(Self::configured(settings, rate));
         }
         if filled as f64 + 2.0 * mean <= wished {

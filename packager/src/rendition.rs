@@ -28,13 +28,16 @@
 //! either. In both cases the last frame before the limit lasts in the media for as long as it is shown, so that players
 //! have no hole, and the playlist has the next segment at its own date.
 
+mod cut_back;
+mod figures;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use onmic_media::{ClockRate, DateOffset, Frame, MediaKind, Parameters, Ticks, TrackKey, WallTime};
 
-use crate::division::{Grid, PartTarget, least, millis_to_ticks};
+use crate::division::{Grid, PartTarget, SAMPLES_MAX, least, millis_to_ticks};
 use crate::error::PackagerError;
 use crate::fragment::{Event, Sample, decode_when_shown, fragment};
 use crate::init::init_section;
@@ -45,9 +48,6 @@ use crate::window::Window;
 
 /// How far decoding times may trail behind the frames' own, for parts to make up for it.
 const LAG_MICROS_MAX: i64 = 500_000;
-
-/// The most samples of a part: 4 s at 240 fps. It bounds the memory of a part whatever its frames claim.
-const SAMPLES_MAX: usize = 960;
 
 /// The most messages of timed metadata in one part. 16 in a third of a second are more than a person can read, and they
 /// bound a part's overhead to 1 MiB.
@@ -320,33 +320,6 @@ impl Rendition {
         self.window.slid_to()
     }
 
-    /// Peak and mean bits per second, of complete segments or, before the first, of parts.
-    pub fn bitrates(&self) -> Option<(u64, u64)> {
-        let rate = |bytes: usize, duration: Duration| bytes as f64 * 8.0 / duration.as_secs_f64();
-        let (mut bytes, mut duration, mut peak) = (0, Duration::ZERO, 0.0_f64);
-        // A segment much shorter than the others does not show the peak.
-        let long = |segment: &&Arc<Segment>| segment.duration * 2 >= self.settings.segment;
-        for segment in self.window.iter().filter(long) {
-            bytes += segment.bytes();
-            duration += segment.duration;
-            peak = peak.max(rate(segment.bytes(), segment.duration));
-        }
-        if duration.is_zero() {
-            let open = self.open.as_ref().filter(|open| !open.duration.is_zero())?;
-            (bytes, duration) = (open.bytes(), open.duration);
-            peak = rate(bytes, duration);
-        }
-        Some((peak as u64, rate(bytes, duration) as u64))
-    }
-
-    /// Returns the frames per second of the last segment, or of the parts so far.
-    pub fn frame_rate(&self) -> Option<f64> {
-        let whole = self.window.iter().rev().find(|segment| !segment.gap).map(|segment| &**segment);
-        let segment = whole.or(self.open.as_ref())?;
-        let frames: usize = segment.parts.iter().map(|part| part.samples).sum();
-        (!segment.duration.is_zero()).then(|| frames as f64 / segment.duration.as_secs_f64())
-    }
-
     /// Makes the following samples need `parameters`. Call it between segments only.
     pub(crate) fn adopt(&mut self, parameters: &Arc<Parameters>) -> Result<(), PackagerError> {
         let rate = parameters.clock_rate();
@@ -356,6 +329,7 @@ impl Rendition {
                 event.pts = Ticks(event.pts).rescale(self.rate, rate).0;
             }
             self.end = Ticks(self.end).rescale(self.rate, rate).0;
+            self.resumed = self.resumed.map(|resumed| Ticks(resumed).rescale(self.rate, rate).0);
             if let Some(target) = &mut self.part_target {
                 target.ticks = millis_to_ticks(target.millis, rate);
             }
@@ -383,23 +357,10 @@ impl Rendition {
         self.open_start
     }
 
-    /// Does what [`Rendition::cut`] does, for audio: a part that is not published, and does not begin before the cut at
-    /// `origin`, goes to the segment `msn`. The cut is known when its video frame comes, and the audio may have come
-    /// first.
-    pub(crate) fn cut_back(
-        &mut self,
-        msn: u64,
-        origin: i64,
-        dts: i64,
-        wall: WallTime,
-        expected: i64,
-    ) -> Result<(), PackagerError> {
-        let whole = self.open.as_ref().is_some_and(|open| !open.parts.is_empty());
-        match self.part.as_ref().filter(|part| whole && part.start >= origin - expected / 2).map(|part| part.wall) {
-            Some(wall) => self.begin(msn, wall, false),
-            None => self.cut(msn, dts, wall, expected)?,
-        }
-        Ok(())
+    /// Returns how long the open segment is, with a frame of `expected` at its end.
+    pub(crate) fn open_length(&self, expected: i64) -> Duration {
+        let end = self.due(expected);
+        self.open.as_ref().map_or(Duration::ZERO, |_| Ticks(end - self.open_start).duration(self.rate))
     }
 
     /// Notes that the open segment began with a cut at `origin`. If `continues`, the segment before it ended there, and

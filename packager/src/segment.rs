@@ -80,6 +80,11 @@ impl Segment {
         self.parts.iter().map(|part| part.body.len()).sum()
     }
 
+    /// Returns what keeping it costs, in bytes.
+    pub fn cost(&self) -> usize {
+        self.parts.iter().map(|part| part.body.cost()).sum()
+    }
+
     /// Returns whether decoding can start at its first frame.
     pub fn independent(&self) -> bool {
         self.gap || self.parts.first().is_some_and(|part| part.independent)

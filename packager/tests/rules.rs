@@ -68,6 +68,16 @@ fn the_end_of_a_segment_is_listed_with_the_first_part_of_the_next() {
 }
 
 #[test]
+fn no_part_has_more_frames_than_one_may_have_also_the_first_and_of_one_time() {
+    let (publisher, mut segmenter) = (Publisher::new(), Segmenter::new(settings(), true));
+    for number in 0..5000 {
+        segmenter.push(TrackKey::VIDEO, &publisher.video(0, number == 0)).unwrap();
+    }
+    let open = segmenter.rendition(TrackKey::VIDEO).unwrap().open().unwrap();
+    assert_eq!(open.parts.iter().map(|part| part.samples).collect::<Vec<_>>(), [960; 5]);
+}
+
+#[test]
 fn a_delta_update_leaves_out_segments_older_than_six_target_durations() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&Publisher::new(), &mut segmenter, 0.0, 32.5, 30.0, 60);
@@ -151,6 +161,24 @@ fn parts_after_a_hole_are_gathered_up_to_the_hold_back() {
     assert_eq!(gather(&segmenter), (false, false));
     play(&publisher, &mut segmenter, 6.45, 7.0, 30.0, 60);
     assert_eq!(gather(&segmenter), (false, false), "a gap shorter than a part is not a hole");
+}
+
+#[test]
+fn a_hole_is_as_old_as_it_was_when_the_audio_has_another_sample_rate() {
+    let mut publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true);
+    play(&publisher, &mut segmenter, 0.0, 3.0, 30.0, 60);
+    play(&publisher, &mut segmenter, 5.0, 9.0, 30.0, 60);
+    publisher.audio = Arc::new(Parameters::Aac(aac::Parameters::low_complexity(16_000, 2).unwrap()));
+    let mut frames: Vec<_> = (0..120).map(|n| publisher.video(9_000_000 + n * 100_000 / 3, n % 60 == 0)).collect();
+    frames.extend((0..62).map(|n| publisher.audio(9_000_000 + n * 64_000)));
+    frames.sort_by_key(|frame| frame.dts.micros(frame.parameters.clock_rate()));
+    for frame in &frames {
+        segmenter.push(frame.kind().into(), frame).unwrap();
+    }
+    let audio = segmenter.rendition(MediaKind::Audio).unwrap();
+    assert_eq!(audio.rate().hz(), 16_000);
+    assert!(!audio.is_gathering(), "the hole was seconds ago");
 }
 
 #[test]

@@ -42,19 +42,29 @@ enum Host {
 
 /// The text is not an address to announce. Display is a sentence.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error(
-    "{0:?} is neither an IP address nor a host name, with or without a port: 203.0.113.7, [2001:db8::7]:18189, live.example.org:18189"
-)]
-pub struct InvalidAnnounced(String);
+pub enum InvalidAnnounced {
+    /// It is no address.
+    #[error(
+        "{0:?} is neither an IP address nor a host name, with or without a port: 203.0.113.7, [2001:db8::7]:18189, live.example.org:18189"
+    )]
+    NotAnAddress(String),
+    /// It is an address that no peer can send to.
+    #[error("{0} is not the address of a machine: give the one at which browsers reach this server")]
+    NotOfAMachine(IpAddr),
+}
 
 impl FromStr for Announced {
     type Err = InvalidAnnounced;
 
     fn from_str(text: &str) -> Result<Self, InvalidAnnounced> {
-        let invalid = || InvalidAnnounced(text.to_owned());
+        let invalid = || InvalidAnnounced::NotAnAddress(text.to_owned());
+        let of_machine = |address| match is_of_a_machine(address) {
+            true => Ok(Host::Address(address)),
+            false => Err(InvalidAnnounced::NotOfAMachine(address)),
+        };
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
         if let Ok(address) = bare.parse() {
-            return Ok(Self { host: Host::Address(address), port: None });
+            return Ok(Self { host: of_machine(address)?, port: None });
         }
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) => {
@@ -66,12 +76,19 @@ impl FromStr for Announced {
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         let host = match bare.parse() {
             Ok(IpAddr::V6(_)) if bare == host => return Err(invalid()), // Its last group would be taken for a port.
-            Ok(address) => Host::Address(address),
+            Ok(address) => of_machine(address)?,
             Err(_) if is_name(host) => Host::Name(host.to_owned()),
             Err(_) => return Err(invalid()),
         };
         Ok(Self { host, port })
     }
+}
+
+/// Returns whether one machine can have this address.
+fn is_of_a_machine(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    !(address.is_unspecified() || address.is_multicast() || is_broadcast)
 }
 
 fn is_name(text: &str) -> bool {
@@ -238,9 +255,9 @@ fn addresses(configured: &[Announced], bound: IpAddr, resolve: Resolve) -> Resul
     Ok(addresses)
 }
 
-/// Leaves out the IPv6 addresses of a name if the sockets take IPv4 alone.
+/// Leaves out the addresses of a name that no machine has, and those of IPv6 if the sockets take IPv4 alone.
 fn reachable(mut found: Vec<IpAddr>, bound: IpAddr) -> io::Result<Vec<IpAddr>> {
-    found.retain(|address| bound.is_ipv6() || address.is_ipv4());
+    found.retain(|address| is_of_a_machine(*address) && (bound.is_ipv6() || address.is_ipv4()));
     if found.is_empty() {
         return Err(io::Error::other("it has no address of a family that the sockets are bound to"));
     }
@@ -352,6 +369,26 @@ mod tests {
             assert!(text.parse::<Announced>().is_err(), "{text:?}");
         }
         assert!("localhost".parse::<Announced>().is_ok() && "a_b.example.org.".parse::<Announced>().is_ok());
+    }
+
+    #[test]
+    fn an_address_that_no_machine_has_is_refused_with_a_sentence() {
+        for text in [
+            "0.0.0.0",
+            "0.0.0.0:18189",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "[::]:18189",
+            "ff02::1",
+            "::ffff:0.0.0.0",
+        ] {
+            let refused = text.parse::<Announced>().unwrap_err();
+            assert!(refused.to_string().contains("not the address of a machine"), "{text}: {refused}");
+        }
+        let nowhere: Resolve = |_| Ok(vec![ANY]);
+        let refused = Announce::with(&announced(&["live.example.org"]), (ANY, false), Instant::now(), nowhere);
+        assert!(matches!(refused, Err(Error::Name { .. })), "a name of such an address");
     }
 
     #[test]

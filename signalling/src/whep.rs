@@ -44,10 +44,10 @@ fn probed(feed: Option<Arc<Feed>>, what: &str) -> Result<Response, Problem> {
     feed.filter(|feed| feed.has_tracks()).map(|_| accepts_offers()).ok_or_else(|| not_live(what))
 }
 
-/// Answers 409: nobody publishes what was asked for.
+/// Answers 409: nobody publishes what was asked for. A player asks again and again, and is denied nothing by that.
 fn not_live(what: &str) -> Problem {
     let detail = format!("{what} is not live; try again once it is");
-    Problem::new(StatusCode::CONFLICT, detail).with_header(header::RETRY_AFTER, RETRY_AFTER)
+    Problem::new(StatusCode::CONFLICT, detail).without_denial().with_header(header::RETRY_AFTER, RETRY_AFTER)
 }
 
 impl Signalling {

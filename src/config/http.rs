@@ -7,6 +7,11 @@ use onmic_http::{BasePath, Origins};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+use crate::pages;
+
+/// The first parts of the paths of this server's own routes. `tidy` compares them with the routes.
+const OWN_PATHS: [&str; 11] =
+    ["api", "flv", "healthz", "hls", "metrics", "readyz", "sessions", "studio", "watch", "whep", "whip"];
 
 /// The HTTP listener, and what browsers and proxies may do there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +48,16 @@ impl Default for Http {
 }
 
 impl Http {
+    /// Checks that the base path is not the server's own: requests for what is below it would lead nowhere.
+    pub(super) fn check_base_path(&self) -> Result<(), ConfigError> {
+        let path = self.base_path.to_string();
+        let first = path.split('/').nth(1).unwrap_or_default();
+        if OWN_PATHS.contains(&first) || (!first.is_empty() && pages::have(first)) {
+            return Err(ConfigError::BasePath(path));
+        }
+        Ok(())
+    }
+
     /// Checks that a server which asks for no tokens names the sites that it trusts.
     pub(super) fn check_origins(&self, asks_for_tokens: bool) -> Result<(), ConfigError> {
         let trusted = [("http.origins", &self.origins), ("http.frame_ancestors", &self.frame_ancestors)];

@@ -73,6 +73,13 @@ fn a_base_path_is_a_plain_path() {
         let refused = load(&["--http-base-path", wrong]).unwrap_err().to_string();
         assert!(refused.contains("is not a path such as /live"), "{refused}");
     }
+    for own in ["/api", "/api/v2", "/whep", "/hls/", "/flv", "/metrics", "/watch", "/sessions/x"] {
+        let refused = load(&["--http-base-path", own]).unwrap_err().to_string();
+        assert!(refused.contains("begins like a path of this server's own"), "{refused}");
+    }
+    for other in ["/apis", "/live/api", "/API"] {
+        assert!(load(&["--http-base-path", other]).is_ok(), "{other}");
+    }
 }
 
 #[test]
@@ -101,6 +108,10 @@ fn announced_addresses_may_have_ports_and_be_names() {
     assert_eq!(config.rtc.announced().unwrap().len(), 2);
     let refused = load(&["--rtc-announce", "203.0.113"]).unwrap_err();
     assert!(refused.to_string().contains("host name"), "{refused}");
+    for nowhere in ["0.0.0.0", "224.0.0.1:8189", "::"] {
+        let refused = load(&["--rtc-announce", nowhere]).unwrap_err().to_string();
+        assert!(refused.contains("rtc.announce") && refused.contains("not the address of a machine"), "{refused}");
+    }
 }
 
 #[test]

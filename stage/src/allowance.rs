@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onmic_media::budget::Settled;
-use onmic_media::{Advice, Budget, DropReason, Held, Hub, MediaKind, Source, Spent, Work};
+use onmic_media::{Advice, Budget, DropReason, Held, Hub, MediaKind, RoomName, Source, Spent, Work};
 use onmic_mixer::price::{self, MixForm};
 
 use crate::direction::Direction;
@@ -17,9 +17,12 @@ const GROWS_EVERY: Duration = Duration::from_secs(5);
 
 /// What a mix holds of the budget. Dropping it gives that back, and ends what its publisher was told.
 pub(super) struct Allowance {
+    room: RoomName,
     held: Held,
     whole: MixForm,
     form: Option<MixForm>,
+    /// Whether it settled for less than the whole.
+    is_less: bool,
     settled: Instant,
     changed: Instant,
     told: Option<Arc<Source>>,
@@ -27,9 +30,9 @@ pub(super) struct Allowance {
 
 impl Allowance {
     /// Begins with nothing.
-    pub(super) fn new(budget: &Arc<Budget>, whole: MixForm, now: Instant) -> Result<Self, Spent> {
+    pub(super) fn new(room: RoomName, budget: &Arc<Budget>, whole: MixForm, now: Instant) -> Result<Self, Spent> {
         let held = budget.take(Work::Mix, 0)?;
-        Ok(Self { held, whole, form: None, settled: now, changed: now, told: None })
+        Ok(Self { room, held, whole, form: None, is_less: false, settled: now, changed: now, told: None })
     }
 
     /// Returns the form of the mix. `None` if the mix may not begin.
@@ -50,18 +53,25 @@ impl Allowance {
         let before = self.form;
         let may_grow = now.saturating_duration_since(self.changed) >= GROWS_EVERY;
         let whole = self.whole;
-        self.form = self.held.settle(|room| choose(whole, before, &inputs, room, may_grow));
-        if self.form != before {
+        let form = self.held.settle(|room| choose(whole, before, &inputs, room, may_grow));
+        if form != before {
             self.changed = now;
         }
-        let is_less = |form: Option<MixForm>| form.is_none_or(|form| whole.is_more_than(&form));
-        if is_less(self.form) && (before != self.form || self.told.is_none()) {
+        if self.note(form) {
             DropReason::MixReduced.count(1);
-            tracing::warn!("the budget of pixels is spent: a program {}", sentence(self.form));
+            tracing::warn!(room = %self.room, "the budget of pixels is spent: the program {}", sentence(form));
         }
         let lead = direction.sources.first().and_then(|lead| hub.source(&lead.name));
-        self.tell(lead, is_less(self.form));
+        self.tell(lead, self.is_less);
         self.form
+    }
+
+    /// Takes a form. Returns whether it is a reduction that is new.
+    fn note(&mut self, form: Option<MixForm>) -> bool {
+        let is_less = form.is_none_or(|form| self.whole.is_more_than(&form));
+        let was_less = std::mem::replace(&mut self.is_less, is_less);
+        let before = std::mem::replace(&mut self.form, form);
+        is_less && (!was_less || form != before)
     }
 
     fn tell(&mut self, lead: Option<Arc<Source>>, is_less: bool) {
@@ -167,6 +177,16 @@ mod tests {
         assert_eq!(form(None, &[], HD30 / 8, true).unwrap().frame_rate_max, 15.0);
         assert_eq!(form(Some(WHOLE), &inputs, HD30 / 8, true).unwrap().inputs, 0);
         assert_eq!(form(Some(WHOLE), &inputs, 0, true).unwrap().inputs, 0);
+    }
+
+    #[test]
+    fn a_reduction_is_counted_once_whether_or_not_there_is_a_publisher_to_tell() {
+        let room = || "demo".parse().unwrap();
+        let mut allowance = Allowance::new(room(), &Budget::new(1), WHOLE, Instant::now()).unwrap();
+        let slow = Some(MixForm { frame_rate_max: 15.0, ..WHOLE });
+        let forms = [None, None, slow, slow, Some(WHOLE), Some(WHOLE), slow, None];
+        let counted = forms.map(|form| allowance.note(form));
+        assert_eq!(counted, [true, false, true, false, false, false, true, true]);
     }
 
     #[test]

@@ -307,7 +307,10 @@ impl Stage {
         let now = Instant::now();
         let allowance = match &mut room.allowance {
             Some(allowance) => allowance,
-            none => none.insert(Allowance::new(&self.config.budget, self.config.whole(), now).map_err(Error::Budget)?),
+            none => {
+                let (name, budget, whole) = (name.clone(), &self.config.budget, self.config.whole());
+                none.insert(Allowance::new(name, budget, whole, now).map_err(Error::Budget)?)
+            }
         };
         if allowance.settle(direction, &self.hub, now).is_none() {
             return Ok(()); // The program goes on as it is, and the room is looked at again.

@@ -261,7 +261,10 @@ endToEnd("with_tokens_every_command_is_authorised", async (stage) => {
   assert.deepEqual(clients.map(({ person }) => person), ["mia", "anna", "ben"]);
   assert.equal((await RoomClient.join(gateway, "show", {})).refused, 401);
   assert.equal((await RoomClient.join(gateway, "show", { token: token({ room: "other", role: "viewer" }) })).refused, 403);
-  assert.equal((await RoomClient.join(gateway, "show", { token: as({ role: "viewer", sub: "two words" }) })).refused, 403);
+  assert.equal((await RoomClient.join(gateway, "show", { token: as({ role: "host", sub: "two words" }) })).refused, 403);
+  const guest = await RoomClient.join(gateway, "show", { token: as({ role: "viewer", sub: "two words" }) });
+  assert.match(guest.person, /^guest-/, "a viewer whose sub cannot be an id");
+  await guest.stop();
   assert.equal((await RoomClient.join(gateway, "show", { token: as({ role: "viewer", sub: "host" }) })).refused, 403);
 
   assert.equal((await call(gateway, "POST", "/show/requests", {}, anna)).status, 201, "a command without a person acts for the person of the token");

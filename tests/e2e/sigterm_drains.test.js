@@ -1,4 +1,4 @@
-// Tests SIGTERM: clients are told, sessions end, and the process exits in time with code 0.
+// Tests signals. On SIGTERM clients are told, sessions end, and the process exits in time with code 0.
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
@@ -52,4 +52,12 @@ endToEnd("sigterm_without_clients_ends_the_process_within_3_seconds", async (sta
   const took = await gateway.stop();
   stage.say(`gone ${Math.round(took)} ms after SIGTERM`);
   assert.ok(took < 3000, `${took} ms`);
+});
+
+endToEnd("other_signals_drain_or_change_nothing", async (stage) => {
+  const gateway = await stage.gateway();
+  for (const name of ["SIGHUP", "SIGUSR1", "SIGUSR2"]) gateway.signal(name);
+  await waitFor("the signals to be passed over", () => gateway.log.split("a signal is passed over").length === 4);
+  assert.equal((await request(gateway.url("/readyz"))).status, 200);
+  await gateway.stop({ signal: "SIGQUIT" });
 });

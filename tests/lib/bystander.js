@@ -19,11 +19,11 @@ const BACK_WITHIN_MS = 20_000;
 const FRAMES = 150;
 
 /**
- * Starts a gateway with a room "bystander" and a viewer of it, and a greedy neighbour. `check` asserts that nothing disturbed that
+ * Starts a gateway, with `options` beside those in `set`, with a room "bystander" and a viewer of it, and a greedy neighbour. `check` asserts that nothing disturbed that
  * viewer, and that the gateway was ready all the time.
  */
-export async function withBystander(stage, set = {}) {
-  const gateway = await stage.gateway({ set: { ...LIMITS, ...set } });
+export async function withBystander(stage, set = {}, options = {}) {
+  const gateway = await stage.gateway({ ...options, set: { ...LIMITS, ...set } });
   const publisher = await stage.live(gateway, "bystander", PICTURE);
   const browser = await stage.browser();
   const viewer = await browser.play("whep", { url: gateway.url("/whep/bystander") });

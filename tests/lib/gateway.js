@@ -151,14 +151,14 @@ export class Gateway {
     this.#child.kill(name);
   }
 
-  /** Sends SIGTERM and requires a clean exit within `limitMs`. Returns how many milliseconds that took. */
-  async stop({ limitMs = STOP_LIMIT_MS } = {}) {
+  /** Sends a signal and requires a clean exit within `limitMs`. Returns how many milliseconds that took. */
+  async stop({ limitMs = STOP_LIMIT_MS, signal = "SIGTERM" } = {}) {
     if (!running.delete(this)) return 0; // The test has stopped it already.
     this.assertAlive();
     const asked = performance.now();
-    this.signal("SIGTERM");
+    this.signal(signal);
     try {
-      await waitFor("the gateway's exit after SIGTERM", () => this.#exit, { timeoutMs: limitMs, everyMs: 20 });
+      await waitFor(`the gateway's exit after ${signal}`, () => this.#exit, { timeoutMs: limitMs, everyMs: 20 });
     } catch (error) {
       this.signal("SIGKILL");
       throw new Error(`${error.message}: ${this.log.slice(-4000)}`);

@@ -1,7 +1,7 @@
 // Takes as much of a gateway as it is allowed to, at all protocols at once, from one address. Each part is paced, so that it is
 // the gateway and not this process that needs the processor.
 //
-// greedy.js starts this process with a JSON description as its argument. It reports what it got every second, and ends on
+// greedy.js starts this process with a JSON description as its argument. It reports what it got five times a second, and ends on
 // "stop" or with its parent.
 
 import { randomBytes } from "node:crypto";

@@ -13,11 +13,14 @@ export class RoomClient {
   /** Holds the HTTP status if the connection was refused. */
   refused = null;
 
-  /** Connects and waits for the first message or the refusal. docs/ROOMS.md lists the fields of `query`. */
-  static async join(gateway, room, query = {}) {
+  /**
+   * Connects and waits for the first message or the refusal. docs/ROOMS.md lists the fields of `query`, and `ws` has the
+   * `options` of a socket.
+   */
+  static async join(gateway, room, query = {}, options = {}) {
     const client = new RoomClient();
     const url = `${gateway.httpUrl.replace("http", "ws")}/api/v1/rooms/${room}/events?${new URLSearchParams(query)}`;
-    client.#socket = new WebSocket(url);
+    client.#socket = new WebSocket(url, options);
     client.#socket.on("message", (text) => client.messages.push({ heardAt: performance.now(), ...JSON.parse(text) }));
     client.#socket.on("close", (code, reason) => {
       client.closed ??= { code, reason: String(reason) };

@@ -11,12 +11,13 @@ pub mod files;
 pub mod forbidden;
 pub mod owned;
 pub mod project;
+pub mod routes;
 pub mod source;
 
 #[cfg(test)]
 mod tests {
     use crate::project::Project;
-    use crate::{arrows, counted, files, forbidden, owned};
+    use crate::{arrows, counted, files, forbidden, owned, routes};
 
     /// Panics with all findings, so that one run shows everything that has to be fixed.
     fn nothing(found: Vec<String>) {
@@ -51,6 +52,11 @@ mod tests {
     #[test]
     fn threads_and_tasks_have_an_owner() {
         nothing(owned::without_an_owner(&Project::read()));
+    }
+
+    #[test]
+    fn no_base_path_hides_a_route() {
+        nothing(routes::beside_the_list(&Project::read()));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use onmic_http::door::Foreign;
 use onmic_http::{BasePath, Problem, SOCKET_PROTOCOL, Sender, offered};
 use onmic_media::name::Principal;
-use onmic_media::{Asked, Ending, Permit};
+use onmic_media::{Asked, Closed, DropReason, Ending, Permit};
 use onmic_room::Authority;
 
 use super::Api;
@@ -39,7 +39,7 @@ use crate::rooms::{Connection, Entry};
 
 /// How often a client is pinged, which is three times in [`SILENCE_MAX`].
 const PING_EVERY: Duration = Duration::from_secs(20);
-/// How long a client may send nothing, not even a pong, before it is closed.
+/// How long a client may send nothing, not even a pong, and how long it may take for one message, before it is closed.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long the last messages to a client and its answer to the close may take.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -142,17 +142,18 @@ fn entry(
     let (claims, permit) = api.gate.enter(&room, sender.shown())?;
     let (authority, person, token_name) = match &claims {
         None => (query.role.unwrap_or(Role::Viewer).into(), None, None),
-        Some(claims) => (claims.authority(), claims.person()?, claims.name.clone()),
+        Some(claims) => (claims.authority(), claims.comer()?, claims.name.clone()),
     };
     let claimed = query.person.as_deref().map(id).transpose()?.map(|person| (person, key.or(query.key)));
     let name = token_name.or(query.name).filter(|name| !name.is_empty());
     let trusted = claims.is_none();
     let who = claims.as_ref().and_then(|claims| claims.principal(sender.counted()));
+    let nameless = claims.as_ref().and_then(|claims| claims.nameless(sender.shown().network));
     for doing in [Doing::Request, Doing::Enter] {
         api.keep_rate(who.as_ref(), doing)?;
     }
     let (epoch, after) = (query.epoch, query.after);
-    let entry = Entry { room, who: who.clone(), authority, person, claimed, trusted, name, epoch, after };
+    let entry = Entry { room, who: who.clone(), nameless, authority, person, claimed, trusted, name, epoch, after };
     Ok((entry, who, permit))
 }
 
@@ -194,6 +195,7 @@ enum Said {
 impl Client {
     async fn serve(mut self, mut socket: WebSocket) {
         let Some(closing) = self.talk(&mut socket).await else { return };
+        Closed::from(closing).count(Asked::WebSocket);
         let room = self.connection.room.clone();
         let farewell = async {
             if matches!(closing, Closing::Ended | Closing::Permit(_)) {
@@ -250,7 +252,7 @@ impl Client {
                     *heard = Instant::now();
                     match read {
                         None => return None,
-                        Some(Err(error)) => return is_too_large(&error).then_some(Closing::TooLarge),
+                        Some(Err(error)) => return closing(&error),
                         Some(Ok(Message::Text(said))) => obeying = Some(Box::pin(obey(connection, rate, said))),
                         Some(Ok(Message::Binary(_))) => return Some(Closing::Binary),
                         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {}
@@ -266,7 +268,12 @@ impl Client {
                     () = mailbox.closed() => return mailbox.closing(),
                     () = stop.cancelled() => return Some(Closing::Stopping),
                     why = permit.end() => return Some(Closing::Permit(why)),
-                    sent = socket.send(message) => sent,
+                    sent = timeout(SILENCE_MAX, socket.send(message)) => sent,
+                };
+                let Ok(sent) = sent else {
+                    // A client that takes nothing in a room where nothing happens would never have a full mailbox.
+                    DropReason::BehindRoomClient.count(1);
+                    return Some(Closing::Slow);
                 };
                 if sent.is_err() {
                     return None;
@@ -344,12 +351,19 @@ fn frame(closing: Closing) -> CloseFrame {
         Closing::Silent => (close_code::AWAY, "Your client sent nothing for a minute."),
         Closing::TooLarge => (close_code::SIZE, "The message is too large."),
         Closing::Binary => (close_code::UNSUPPORTED, "Messages must be text."),
+        Closing::Malformed => (close_code::PROTOCOL, "The message is not of WebSocket (RFC 6455)."),
         Closing::Nonsense => (close_code::POLICY, "Too many messages were refused."),
     };
     CloseFrame { code, reason: reason.into() }
 }
 
-fn is_too_large(error: &axum::Error) -> bool {
+/// Returns why a connection ends on which nothing can be read any more; `None` if the client has left, or it has broken off.
+fn closing(error: &axum::Error) -> Option<Closing> {
     // axum hides the WebSocket library's error behind its own, so only the text tells.
-    error.to_string().contains("too long")
+    let text = error.to_string();
+    if text.contains("too long") {
+        return Some(Closing::TooLarge);
+    }
+    let is_broken = text.contains("without closing handshake");
+    (!is_broken && (text.contains("protocol error") || text.contains("UTF-8"))).then_some(Closing::Malformed)
 }

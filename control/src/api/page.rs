@@ -12,7 +12,6 @@ use super::Api;
 use super::commands::id;
 use super::problem::unprocessable;
 use crate::rooms::Part;
-use crate::rooms::refusal::Denied;
 
 /// The most entries of a page. So many people are rendered in a few hundred microseconds.
 const LIMIT: usize = 500;
@@ -24,6 +23,7 @@ pub struct PageQuery {
     /// The id after which the page begins: the `next` of the page before.
     after: Option<String>,
     /// The most entries of the page: 1 to 500, which it is without this parameter.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
@@ -50,13 +50,32 @@ impl FromRequestParts<Api> for Page {
 }
 
 impl Page {
-    /// Returns the entries of the page.
-    pub fn of<T>(&self, list: impl FnOnce(Part<'_>) -> Result<Vec<T>, Denied>) -> Result<Vec<T>, Denied> {
-        list(Part { after: self.after.as_ref(), limit: self.limit })
+    /// Returns the part of the list to look up: one entry more than the page has, which shows whether anybody follows.
+    pub fn part(&self) -> Part<'_> {
+        Part { after: self.after.as_ref(), limit: self.limit + 1 }
     }
 
-    /// Returns where the next page begins after these entries. A full page may be the last one; then the next one is empty.
-    pub fn next<T>(&self, entries: &[T], id: impl FnOnce(&T) -> &str) -> Option<String> {
-        entries.last().filter(|_| entries.len() == self.limit).map(|last| id(last).to_owned())
+    /// Cuts the part that was looked up to the page. Returns where the next page begins, if anybody follows.
+    pub fn cut<T>(&self, part: &mut Vec<T>, id: impl FnOnce(&T) -> &str) -> Option<String> {
+        if part.len() <= self.limit {
+            return None;
+        }
+        part.truncate(self.limit);
+        part.last().map(|last| id(last).to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use utoipa::IntoParams;
+
+    use super::*;
+
+    #[test]
+    fn the_document_states_the_limit_of_a_page() {
+        let parameters = serde_json::to_value(PageQuery::into_params(|| None)).unwrap();
+        let schema = &parameters[1]["schema"];
+        assert_eq!((&schema["minimum"], &schema["maximum"]), (&json!(1), &json!(LIMIT)), "{parameters}");
     }
 }

@@ -184,8 +184,8 @@ pub struct Persons {
 #[utoipa::path(get, path = "/api/v1/rooms/{room}/persons", tag = "rooms", params(("room" = String, Path), PageQuery),
     responses((status = 200, body = Persons), (status = 401), (status = 403), (status = 404), (status = 422), (status = 429)))]
 pub async fn persons(State(api): State<Api>, caller: Caller, page: Page) -> Result<Json<Persons>, Problem> {
-    let persons = page.of(|part| api.rooms.persons(&caller.room, &caller.by, part))?;
-    let next = page.next(&persons, |person| person.person.as_str());
+    let mut persons = api.rooms.persons(&caller.room, &caller.by, page.part())?;
+    let next = page.cut(&mut persons, |person| person.person.as_str());
     Ok(Json(Persons { persons: persons.iter().map(wire::person).collect(), next }))
 }
 
@@ -211,8 +211,8 @@ pub struct Bans {
 #[utoipa::path(get, path = "/api/v1/rooms/{room}/bans", tag = "rooms", params(("room" = String, Path), PageQuery),
     responses((status = 200, body = Bans), (status = 401), (status = 403), (status = 404), (status = 422), (status = 429)))]
 pub async fn bans(State(api): State<Api>, caller: Caller, page: Page) -> Result<Json<Bans>, Problem> {
-    let bans = page.of(|part| api.rooms.bans(&caller.room, &caller.by, part))?;
-    let next = page.next(&bans, |ban| &ban.person);
+    let mut bans = api.rooms.bans(&caller.room, &caller.by, page.part())?;
+    let next = page.cut(&mut bans, |ban| &ban.person);
     Ok(Json(Bans { bans, next }))
 }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use futures::{SinkExt, StreamExt};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use parking_lot::Mutex;
@@ -17,6 +19,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
+use onmic_http::BasePath;
+use onmic_http::door::{self, Door};
 use onmic_media::codec::vp8;
 use onmic_media::hub::HubLimits;
 use onmic_media::{
@@ -50,6 +54,7 @@ impl Stage for Noted {
 }
 
 mod claims;
+mod counted;
 
 struct Server {
     address: SocketAddr,
@@ -77,11 +82,20 @@ impl Server {
         let (stage, stop) = (Arc::new(Noted::default()), CancellationToken::new());
         let rooms = Rooms::new(config, hub.clone(), standing.clone(), stage.clone(), None, stop.clone()).unwrap();
         tokio::spawn(rooms.clone().run(onmic_stage::reports().1));
-        let router = Api::new(hub.clone(), gate.clone(), rooms.clone(), (1935, "live".to_owned())).router();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let server = Self { address, hub, gate, rooms, standing, stage, stop };
+        let router = server.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, hub, gate, rooms, standing, stage, stop }
+        server
+    }
+
+    /// Returns the routes behind the door.
+    fn router(&self) -> Router {
+        let Self { hub, gate, rooms, .. } = self;
+        let routes = Api::new(hub.clone(), gate.clone(), rooms.clone(), (1935, "live".to_owned())).router();
+        let door = Door::new(Vec::new(), !gate.is_closed(), BasePath::default(), Vec::new());
+        Router::new().fallback_service(routes).layer(from_fn_with_state(door, door::enter))
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -305,6 +319,7 @@ async fn a_client_that_reads_too_slowly_is_closed_and_does_not_delay_others() {
     let entry = Entry {
         room: room.clone(),
         who: None,
+        nameless: None,
         authority: Authority::Viewer,
         person: None,
         claimed: None,
@@ -481,6 +496,7 @@ async fn a_long_list_is_answered_in_pages_by_id() {
         let entry = Entry {
             room: room.clone(),
             who: None,
+            nameless: None,
             authority: Authority::Viewer,
             person: Some(format!("p{number:04}").parse().unwrap()),
             claimed: None,
@@ -505,6 +521,12 @@ async fn a_long_list_is_answered_in_pages_by_id() {
     assert_eq!(listed, (0..1201).map(|number| format!("p{number:04}")).collect::<Vec<_>>());
     let short = server.get("/api/v1/rooms/demo/persons?limit=2&after=p0003").await;
     assert_eq!((&short["persons"][1]["person"], &short["next"]), (&json!("p0005"), &json!("p0005")));
+    let last = server.get("/api/v1/rooms/demo/persons?after=p0700").await;
+    assert_eq!(
+        (last["persons"].as_array().unwrap().len(), last.get("next")),
+        (500, None),
+        "nobody follows a full page"
+    );
     for query in ["limit=0", "limit=501", "limit=few", "after=two%20words"] {
         let refused = server.get(&format!("/api/v1/rooms/demo/persons?{query}")).await;
         assert_eq!(refused["status"], 422, "{query}");
@@ -515,6 +537,8 @@ async fn a_long_list_is_answered_in_pages_by_id() {
     }
     let first = server.get("/api/v1/rooms/demo/bans?limit=2").await;
     assert_eq!((&first["bans"][1]["person"], &first["next"]), (&json!("ben"), &json!("ben")));
+    let all = server.get("/api/v1/rooms/demo/bans?limit=3").await;
+    assert_eq!((all["bans"].as_array().unwrap().len(), all.get("next")), (3, None), "nobody follows a full page");
     let rest = server.get("/api/v1/rooms/demo/bans?limit=2&after=ben").await;
     assert_eq!((&rest["bans"][0]["person"], rest.get("next")), (&json!("carl"), None));
 }

@@ -7,7 +7,8 @@ use metrics::gauge;
 
 use onmic_media::name::Principal;
 use onmic_media::{DropReason, NoShare, Share, metric};
-use onmic_room::{Actor, Authority, Effect, Input, PersonId, RoomName, RoomView};
+use onmic_room::{Actor, Authority, Effect, Input, PersonId, RoomName};
+use serde_json::value::RawValue;
 
 use super::event::{ServerMessage, You};
 use super::live::{CONNECTIONS_MAX, Live};
@@ -21,6 +22,8 @@ pub struct Entry {
     pub room: RoomName,
     /// Who answers for the connection, if anybody has to.
     pub who: Option<Principal>,
+    /// Who answers for a person whom the token does not name, if anybody has to: what a ban of them holds.
+    pub nameless: Option<Principal>,
     pub authority: Authority,
     /// The person that the token names.
     pub person: Option<PersonId>,
@@ -69,7 +72,17 @@ impl Rooms {
             if !desk.cells.get(&room).is_some_and(|current| Arc::ptr_eq(current, &cell)) {
                 continue; // The room has ended meanwhile. Its next life has another cell.
             }
-            let step = match self.step(&mut desk, join, |machine, _| machine.outline(&room)) {
+            let rendered = live.as_ref().and_then(|live| self.rendered_before(live));
+            let rendered = rendered.filter(|_| cell.pending.lock().is_empty());
+            let is_same = |effects: &[Effect]| {
+                let live = live.as_ref().filter(|_| rendered.is_some());
+                live.is_some_and(|live| effects.iter().all(|effect| live.is_same_after(effect)))
+            };
+            // A room that is rendered already needs no look at the machine.
+            let look = |machine: &onmic_room::Rooms, effects: &[Effect]| {
+                if is_same(effects) { None } else { machine.outline(&room) }
+            };
+            let step = match self.step(&mut desk, join, look) {
                 Ok(step) => step,
                 Err(denied) => {
                     drop(desk);
@@ -88,9 +101,12 @@ impl Rooms {
             let client = self.next_client.fetch_add(1, Ordering::Relaxed);
             let connected = self.within(&room, &mut live, |live| {
                 let Some(live) = live else { return };
-                self.greet(live, step.answer.as_ref(), &entry, &by, &name, mailbox);
-                if let (None, Some(who)) = (&entry.person, &entry.who) {
+                let state = step.answer.map(|view| self.rendered(live, &view)).or(rendered);
+                let state = state.expect("the room is there, or was rendered");
+                self.greet(live, &state, &entry, &by, &name, mailbox);
+                if let (None, Some(who)) = (&entry.person, &entry.nameless) {
                     live.guests.came(&person, who.clone());
+                    self.note(&room);
                 }
                 live.connect(client, person, mailbox.clone());
             });
@@ -137,16 +153,7 @@ impl Rooms {
         }
     }
 
-    fn greet(
-        &self,
-        live: &mut Live,
-        view: Option<&RoomView>,
-        entry: &Entry,
-        by: &Actor,
-        name: &str,
-        mailbox: &Mailbox,
-    ) {
-        let Some(room) = view.map(|view| self.rendered(live, view)) else { return };
+    fn greet(&self, live: &Live, room: &RawValue, entry: &Entry, by: &Actor, name: &str, mailbox: &Mailbox) {
         let (epoch, number) = (live.log.epoch(), live.log.number());
         let person = by.person.as_ref().map(PersonId::as_str).unwrap_or_default();
         let you = You::new(person, self.guests.key(entry.room.as_str(), person, epoch), name, by.authority);
@@ -161,7 +168,7 @@ impl Rooms {
                 mailbox.put(ServerMessage::Resumed { epoch, number, you }.render().into());
                 mailbox.put_all(missed.cloned().collect());
             }
-            None => mailbox.put(ServerMessage::Snapshot { epoch, number, you, room: &room }.render().into()),
+            None => mailbox.put(ServerMessage::Snapshot { epoch, number, you, room }.render().into()),
         }
     }
 
@@ -170,7 +177,10 @@ impl Rooms {
         let (room, Some(person)) = (&connection.room, &connection.by.person) else { return };
         let Ok(cell) = self.cell(room) else { return };
         let mut live = cell.live.lock();
-        if !live.as_mut().is_some_and(|live| live.disconnect(connection.client, person)) {
+        let disconnected = self.within(room, &mut live, |live| {
+            live.as_mut().is_some_and(|live| live.disconnect(connection.client, person))
+        });
+        if disconnected != Ok(true) {
             return;
         }
         let left = self.decide(Input::Leave { room: room.clone(), person: person.clone() }, |_, _| ());

@@ -1,11 +1,12 @@
-//! Who answers for the guests of a room: those whose token names nobody, and who have an id of the room's making.
+//! Who answers for the guests of a room: those whose token names nobody, or has a `sub` that cannot be an id. They have an id of the
+//! room's making.
 //!
 //! A guest who is sent out and comes back is another guest, so a ban of the id alone would hold nobody. So a ban holds whoever
-//! answers for the guest as well: the `jti` of their token, or else the network that they came from ([`Principal`]). This is
+//! answers for the guest as well: the odd `sub` or the `jti` of their token, or else the network that they came from ([`Principal`]). This is
 //! known while the guest is in the room, and for the last of those who have left, because a host bans people for what they
-//! said a moment ago.
+//! said a moment ago. A restart keeps it with the room.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use onmic_media::name::Principal;
 use onmic_room::PersonId;
@@ -47,6 +48,13 @@ impl Guests {
         {
             self.principals.remove(&forgotten);
         }
+    }
+
+    /// Returns all guests and those who answer for each. Those who have left come last, in the order in which they left.
+    pub fn all(&self) -> Vec<(PersonId, Vec<Principal>)> {
+        let gone: HashSet<_> = self.gone.iter().collect();
+        let there = self.principals.keys().filter(|person| !gone.contains(person));
+        there.chain(&self.gone).map(|person| (person.clone(), self.principals(person).to_vec())).collect()
     }
 
     /// Returns those who answer for a person. Nobody does for somebody whom a token names.

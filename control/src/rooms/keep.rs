@@ -157,6 +157,7 @@ impl Rooms {
             number: live.log.number(),
             opened: self.hub.calendar().date(live.opened),
             grants: self.standing.tickets.of_room(room),
+            guests: live.guests.all(),
             look: live.look.clone(), // The pictures are shared, not copied.
         })
     }
@@ -226,7 +227,7 @@ impl Rooms {
 
     /// Makes the live state of a room that the machine has again.
     fn begin_again(&self, kept: Kept, now: Instant) -> Snapshot {
-        let Kept { snapshot, epoch, number, opened, grants, look } = kept;
+        let Kept { snapshot, epoch, number, opened, grants, guests, look } = kept;
         let room = &snapshot.room;
         // At the start dates are the node's own line.
         let mut live = Live::with_log(Log::resumed(epoch, number + SKIPPED), WallTime(opened.micros()));
@@ -236,6 +237,12 @@ impl Rooms {
             live.persons.insert(person.person.clone(), known);
         }
         live.persons_told = live.persons.len();
+        for (person, nameless) in guests {
+            nameless.into_iter().for_each(|who| live.guests.came(&person, who));
+            if !live.persons.contains_key(&person) {
+                live.guests.left(&person);
+            }
+        }
         live.mix = self.desk.lock().machine.outline(room).map(|view| view.mix).unwrap_or_default();
         for (participant, Good { id, person }) in grants {
             self.standing.tickets.restore(&SourceName::new(room, &participant), Good { id, person });
@@ -279,10 +286,13 @@ mod tests {
     use onmic_room::{Actor, Authority, Command, Limits, ParticipantName, PersonId, SeatNo, SeatState, Settings};
     use tokio_util::sync::CancellationToken;
 
-    use super::super::RoomsConfig;
+    use onmic_media::name::Principal;
+
+    use super::super::mailbox::Mailbox;
     use super::super::order::Order;
     use super::super::refusal::Denied;
-    use super::super::tests::{NoStage, enter, logo, name, try_to_enter};
+    use super::super::tests::{NoStage, enter, entry, logo, name, try_to_enter};
+    use super::super::{Entry, RoomsConfig};
     use super::*;
     use crate::clock::Clock;
     use crate::standing::Standing;
@@ -440,6 +450,37 @@ mod tests {
             cell.live.lock().as_ref().unwrap().log.after(&epoch, live.number).is_none(),
             "what was missed is not known"
         );
+        store.close();
+    }
+
+    #[test]
+    fn a_ban_after_a_restart_holds_whoever_answers_for_a_guest_of_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let (rooms, store) = process(folder.path());
+        let (host, _messages) = enter(&rooms, "demo", "mia", Authority::Host);
+        let come = |who: &Principal| {
+            let entry = Entry { nameless: Some(who.clone()), person: None, ..entry("demo", "mia", Authority::Viewer) };
+            let (mailbox, messages) = Mailbox::new();
+            let guest = rooms.enter(entry, &mailbox).unwrap();
+            (guest.by.person.clone().unwrap(), guest, messages)
+        };
+        let [stays, leaves] = ["192.0.2.7", "192.0.2.8"].map(|address| Principal::at(address.parse().unwrap()));
+        let (here, guest, _heard) = come(&stays);
+        let (gone, left, _heard_too) = come(&leaves);
+        let kick = Command::Kick { person: gone.clone() };
+        rooms.apply(Input::Command { room: name("demo"), by: Actor::admin(), command: kick }).unwrap();
+        rooms.keep_last();
+        store.close();
+        drop((host, guest, left, rooms, store));
+
+        let (rooms, store) = process(folder.path());
+        for (person, who) in [(here, stays), (gone, leaves)] {
+            let ban = (Duration::from_secs(60), String::new());
+            rooms.ban(&name("demo"), &Actor::admin(), &person, ban).unwrap();
+            let bans = rooms.standing.bans.of(&name("demo"), rooms.now());
+            let ban = bans.iter().find(|(banned, _)| *banned == person).map(|(_, ban)| ban.nameless.clone());
+            assert_eq!(ban, Some(vec![who]), "{person}");
+        }
         store.close();
     }
 

@@ -1,5 +1,5 @@
 //! What a restart keeps of a room, as JSON with a version: the machine's snapshot, the numbers of its log, the grants of its
-//! tickets, and its look with the pictures. Nothing is carried out here.
+//! tickets, its guests with those who answer for them, and its look with the pictures. Nothing is carried out here.
 //!
 //! A record of another version is not read. Whoever changes the form of a record counts [`VERSION`] up, unless a new member has a
 //! default that is right for old records.
@@ -15,12 +15,14 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
+use onmic_media::name::Principal;
 use onmic_media::{Budget, Date};
 use onmic_room::{
-    HostSnapshot, Muted, ParticipantName, PersonSnapshot, Phase, Pk, Presence, RequestSnapshot, RoomName, SeatNo,
-    SeatSnapshot, Snapshot, SourceSnapshot,
+    HostSnapshot, Muted, ParticipantName, PersonId, PersonSnapshot, Phase, Pk, Presence, RequestSnapshot, RoomName,
+    SeatNo, SeatSnapshot, Snapshot, SourceSnapshot,
 };
 
+use self::bans::KeptPrincipal;
 use super::look::{Colour, Image, Layout, Look, OverlayBody, OverlayKind, Overlays, SourceLook};
 use super::timeouts::{TimeoutsChange, TimeoutsMs};
 use super::words::{AvSync, HostLeaves, Role};
@@ -37,6 +39,8 @@ pub struct Kept {
     pub number: u64,
     pub opened: Date,
     pub grants: Vec<(ParticipantName, Good)>,
+    /// The guests as [`super::guests::Guests::all`] returns them.
+    pub guests: Vec<(PersonId, Vec<Principal>)>,
     pub look: Look,
 }
 
@@ -59,13 +63,14 @@ impl<E: std::error::Error> From<E> for Unreadable {
 impl Kept {
     /// Returns the record. This takes long if the room has pictures.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Self { snapshot, epoch, number, opened, grants, look } = self;
+        let Self { snapshot, epoch, number, opened, grants, guests, look } = self;
         let record = Record {
             version: VERSION,
             epoch: epoch.clone(),
             number: *number,
             opened: opened.micros(),
             grants: grants.iter().map(|(participant, good)| (participant.to_string(), Ticket::of(good))).collect(),
+            guests: guests.iter().map(Guest::of).collect(),
             room: Room::of(snapshot),
             look: KeptLook::of(look),
         };
@@ -87,6 +92,7 @@ impl Kept {
             number: record.number,
             opened: Date(record.opened),
             grants: grants.collect::<Result<_, Unreadable>>()?,
+            guests: all(record.guests, Guest::into_guest)?,
         })
     }
 }
@@ -112,6 +118,9 @@ struct Record {
     /// In microseconds since 1970.
     opened: u64,
     grants: BTreeMap<String, Ticket>,
+    /// Records of servers that kept no guests have none.
+    #[serde(default)]
+    guests: Vec<Guest>,
     room: Room,
     look: KeptLook,
 }
@@ -129,6 +138,22 @@ impl Ticket {
 
     fn into_good(self) -> Result<Good, Unreadable> {
         Ok(Good { id: self.id, person: self.person.parse()? })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Guest {
+    person: String,
+    nameless: Vec<KeptPrincipal>,
+}
+
+impl Guest {
+    fn of((person, nameless): &(PersonId, Vec<Principal>)) -> Self {
+        Self { person: person.to_string(), nameless: nameless.iter().cloned().map(KeptPrincipal::from).collect() }
+    }
+
+    fn into_guest(self) -> Result<(PersonId, Vec<Principal>), Unreadable> {
+        Ok((self.person.parse()?, self.nameless.into_iter().map(Principal::from).collect()))
     }
 }
 
@@ -557,13 +582,24 @@ mod tests {
         look.sources.insert("anna".parse().unwrap(), SourceLook { gain_db: -6.0, ..SourceLook::default() });
         let good = Good { id: "0123".to_owned(), person: "anna".parse().unwrap() };
         let grants = vec![("anna".parse().unwrap(), good)];
-        Kept { snapshot, epoch: "e".into(), number: 7, opened: Date(1_700_000_000_000_000), grants, look }
+        let who = [Principal::Token("t1".into()), Principal::at("192.0.2.7".parse().unwrap())];
+        let guests = vec![("ben".parse().unwrap(), who.to_vec())];
+        Kept { snapshot, epoch: "e".into(), number: 7, opened: Date(1_700_000_000_000_000), grants, guests, look }
     }
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let kept = full();
         assert_eq!(Kept::read(&kept.to_bytes(), &Budget::unlimited()), Ok(kept));
+    }
+
+    #[test]
+    fn a_record_of_a_server_that_kept_no_guests_is_read() {
+        let mut record: serde_json::Value = serde_json::from_slice(&full().to_bytes()).unwrap();
+        record.as_object_mut().unwrap().remove("guests").unwrap();
+        let expected = Kept { guests: Vec::new(), ..full() };
+        let read = Kept::read(&serde_json::to_vec(&record).unwrap(), &Budget::unlimited());
+        assert_eq!(read.map(|kept| kept.guests), Ok(expected.guests));
     }
 
     #[test]

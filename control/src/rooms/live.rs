@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use onmic_media::{Date, DateOffset, WallTime};
+use onmic_media::{Date, WallTime};
 use onmic_room::{Mix, ParticipantName, PersonId, RoomName, SeatView};
 
 use super::guests::Guests;
@@ -16,6 +16,7 @@ use super::log::Log;
 use super::look::Look;
 use super::mailbox::{Closing, Mailbox};
 use super::rate::Rates;
+use super::rendered::{Rendered, RenderedRequests};
 use super::wire::{Audience, Message, RoomProgram};
 use super::words::ProgramState;
 
@@ -49,8 +50,10 @@ pub struct Live {
     pub viewers: Audience,
     /// The number of people that clients were last told of.
     pub persons_told: usize,
-    /// The room's state as JSON, until something changes, and the offset of the dates in it.
-    pub rendered: Option<(DateOffset, Arc<RawValue>)>,
+    /// The room's state as JSON, until something changes.
+    pub rendered: Option<Rendered>,
+    /// The requests in it.
+    pub requests: RenderedRequests,
 }
 
 impl Live {
@@ -75,6 +78,7 @@ impl Live {
             viewers: Audience::default(),
             persons_told: 0,
             rendered: None,
+            requests: RenderedRequests::default(),
         }
     }
 

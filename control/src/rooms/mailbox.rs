@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use onmic_media::{DropReason, Ending};
+use onmic_media::{Closed, DropReason, Ending};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,7 @@ const QUEUE: usize = 256;
 /// The reason why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
-    /// More than [`QUEUE`] messages wait.
+    /// More than [`QUEUE`] messages wait, or one waits for too long.
     Slow,
     /// The room ended.
     Ended,
@@ -27,8 +27,25 @@ pub enum Closing {
     Binary,
     /// Too many messages in a row were refused.
     Nonsense,
+    /// The client broke the protocol of WebSockets.
+    Malformed,
     /// The right to be connected is over.
     Permit(Ending),
+}
+
+impl From<Closing> for Closed {
+    fn from(closing: Closing) -> Self {
+        match closing {
+            Closing::Slow => Self::Slow,
+            Closing::Ended => Self::Over,
+            Closing::Stopping => Self::Stopping,
+            Closing::Silent => Self::Silent,
+            Closing::TooLarge => Self::TooLarge,
+            Closing::Binary | Closing::Malformed => Self::Malformed,
+            Closing::Nonsense => Self::Refused,
+            Closing::Permit(why) => why.into(),
+        }
+    }
 }
 
 /// The end at which messages for one client are put. It never waits: a full mailbox is closed.

@@ -25,6 +25,7 @@ pub mod order;
 pub mod program;
 pub mod rate;
 pub mod refusal;
+mod rendered;
 mod reports;
 #[cfg(test)]
 mod simulation;
@@ -42,7 +43,6 @@ use std::time::Instant;
 
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
-use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -51,9 +51,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use onmic_media::life::guarded;
 use onmic_media::{Ending, Hub, Shares, SourceName, WallTime, metric};
-use onmic_room::{
-    Actor, AvSync, Effect, Event, Input, Limits, PersonId, PersonView, Refused, RoomName, RoomView, Settings,
-};
+use onmic_room::{Actor, AvSync, Effect, Event, Input, Limits, PersonId, PersonView, Refused, RoomName, Settings};
 use onmic_stage::Reports;
 
 use decoder::Decoder;
@@ -64,7 +62,7 @@ use mailbox::Closing;
 use program::Stage;
 use rate::Rates;
 use refusal::Denied;
-use wire::{RoomState, Wire};
+use wire::Wire;
 
 pub use connection::Connection;
 pub use entry::Entry;
@@ -403,7 +401,9 @@ impl Rooms {
             Event::PersonLeft { person } => {
                 live.persons.remove(&person.person);
                 live.guests.left(&person.person);
-                live.look.sources.remove(&person.person.participant());
+                if live.look.sources.remove(&person.person.participant()).is_some() {
+                    live.rendered = None;
+                }
             }
             Event::HostChanged { host } => {
                 self.standing.tickets.keep_for(&SourceName::host(room.clone()), host.person.as_ref());
@@ -412,8 +412,10 @@ impl Rooms {
             _ => {}
         }
         let person_only = matches!(event, Event::PersonJoined { .. } | Event::PersonLeft { .. });
-        if person_only && live.persons.len() > PERSONS_ANNOUNCED {
-            live.rendered = None;
+        if person_only && live.is_crowd() {
+            if !live.is_same_after_event(event) {
+                live.rendered = None;
+            }
             return; // The task in `audience` tells the number of people.
         }
         let told = RoomEvent::of(event, self.wire(), |seat| live.is_speaking(seat), live.persons.len());
@@ -452,44 +454,6 @@ impl Rooms {
             live.tell(grant.person, &ServerMessage::Ticket { ticket: &ticket }.render().into());
         }
         ticket
-    }
-
-    /// Returns the state of a room as it was rendered, if nothing has changed since.
-    fn rendered_before(&self, live: &Live) -> Option<Arc<RawValue>> {
-        let dates = self.hub.calendar().offset();
-        live.rendered.as_ref().filter(|(before, _)| *before == dates).map(|(_, rendered)| rendered.clone())
-    }
-
-    /// Returns the state of a room, of which `view` is the machine's part.
-    fn rendered(&self, live: &mut Live, view: &RoomView) -> Arc<RawValue> {
-        self.rendered_before(live).unwrap_or_else(|| {
-            let rendered: Box<RawValue> = event::render(&self.state(live, view));
-            let rendered: Arc<RawValue> = rendered.into();
-            live.rendered = Some((self.hub.calendar().offset(), rendered.clone()));
-            rendered
-        })
-    }
-
-    fn state(&self, live: &Live, view: &RoomView) -> RoomState {
-        let program = live.told_program(&view.room);
-        let persons = live.persons.len();
-        self.wire().room(view, |seat| live.is_speaking(seat), program, live.viewers, persons, live.chat())
-    }
-
-    /// Returns a room as it is now, as JSON ([`RoomState`]), and when it began. It is rendered once for all who ask and come until
-    /// something changes.
-    pub fn room(&self, room: &RoomName) -> Option<(Arc<RawValue>, WallTime)> {
-        let cell = self.cell(room).ok()?;
-        let mut live = cell.live.lock();
-        let live = live.as_mut()?;
-        let state = match self.rendered_before(live) {
-            Some(state) => state,
-            None => {
-                let view = self.desk.lock().machine.outline(room)?;
-                self.rendered(live, &view)
-            }
-        };
-        Some((state, live.opened))
     }
 
     /// Returns when a room began, if there is one.

@@ -89,7 +89,8 @@ impl Rooms {
             (Err(_), Order::LiftBan(person)) => return self.lift_ban(room, by, person),
             (Err(unknown), _) => return Err(unknown.into()),
         };
-        keep_rate(&mut cell.live.lock(), by, matches!(order, Order::Chat(_)), self.now())?;
+        let (is_chat, now) = (matches!(order, Order::Chat(_)), self.now());
+        self.within(room, &mut cell.live.lock(), |live| keep_rate(live.as_mut(), by, is_chat, now))??;
         match order {
             Order::Machine(command) => self.command(room, &cell, by, command),
             Order::Ticket(who) => self.renew_ticket(room, &cell, by, &who),
@@ -277,7 +278,7 @@ impl Rooms {
 }
 
 /// Refuses people in the room who are too fast. Backends are trusted to keep their own rate.
-fn keep_rate(live: &mut Option<Live>, by: &Actor, is_chat: bool, now: Instant) -> Result<(), Denied> {
+fn keep_rate(live: Option<&mut Live>, by: &Actor, is_chat: bool, now: Instant) -> Result<(), Denied> {
     let (Some(person), Some(live)) = (&by.person, live) else { return Ok(()) };
     let Some(known) = live.persons.get_mut(person) else { return Ok(()) };
     known.rates.commands.try_take(1.0, now).map_err(Denied::TooFast)?;

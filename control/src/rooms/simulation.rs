@@ -281,6 +281,7 @@ impl World {
         let entry = Entry {
             room: room.clone(),
             who: who.clone(),
+            nameless: claims.nameless(Some(&shows.network)),
             authority: claims.authority(),
             person: claims.person().unwrap(),
             claimed: None,

@@ -5,6 +5,7 @@ use std::thread;
 use onmic_media::hub::HubLimits;
 use onmic_media::{Hub, NodeClock};
 use onmic_room::{Authority, Command, Mix, Who};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 
@@ -57,9 +58,16 @@ pub fn try_to_enter(
     person: &str,
     authority: Authority,
 ) -> Result<(Connection, Receiver<bytes::Bytes>), Denied> {
-    let entry = Entry {
+    let (mailbox, messages) = Mailbox::new();
+    Ok((rooms.enter(entry(room, person, authority), &mailbox)?, messages))
+}
+
+/// Returns what a person shows whom a token names.
+pub fn entry(room: &str, person: &str, authority: Authority) -> Entry {
+    Entry {
         room: name(room),
         who: None,
+        nameless: None,
         authority,
         person: Some(person.parse().unwrap()),
         claimed: None,
@@ -67,9 +75,7 @@ pub fn try_to_enter(
         name: None,
         epoch: None,
         after: None,
-    };
-    let (mailbox, messages) = Mailbox::new();
-    Ok((rooms.enter(entry, &mailbox)?, messages))
+    }
 }
 
 fn chat() -> Order {
@@ -227,4 +233,37 @@ fn the_metric_of_rooms_counts_those_that_are_open() {
         rooms.apply(Input::End { room: name("red"), by: Actor::admin() }).unwrap();
     });
     assert!(recorder.handle().render().contains("onmic_rooms 1"), "{}", recorder.handle().render());
+}
+
+#[test]
+fn a_join_in_a_crowd_renders_nothing_but_what_it_changes() {
+    let limits = Limits::default();
+    let config = RoomsConfig { clients: 300, clients_each: 300, limits, defaults: Settings::default() };
+    let hub = Hub::new(NodeClock::new(Instant::now(), std::time::SystemTime::now()), HubLimits::default(), None);
+    let rooms = Rooms::new(config, hub, Tickets::new(""), Arc::new(NoStage), None, CancellationToken::new()).unwrap();
+    let state = || rooms.room(&name("demo")).unwrap().0;
+    let person = |number: usize| format!("p{number}");
+    let mut held: Vec<_> =
+        (0..PERSONS_ANNOUNCED).map(|number| enter(&rooms, "demo", &person(number), Authority::Viewer)).collect();
+    let before = state();
+    held.push(enter(&rooms, "demo", "one-more", Authority::Viewer));
+    let crowd = state();
+    let persons = |state: &RawValue| serde_json::from_str::<Value>(state.get()).unwrap()["persons"].clone();
+    assert_eq!((persons(&before), persons(&crowd)), (json!(200), json!(200)), "the number that was told last");
+    let (joined, mut messages) = enter(&rooms, "demo", "another", Authority::Viewer);
+    let first: Value = serde_json::from_slice(&messages.try_recv().unwrap()).unwrap();
+    assert_eq!(first["room"], serde_json::from_str::<Value>(crowd.get()).unwrap());
+    assert!(Arc::ptr_eq(&crowd, &state()), "it is not rendered again");
+    drop(joined);
+
+    let cell = rooms.cell(&name("demo")).unwrap();
+    let request = Command::RequestMic { person: "p7".parse().unwrap(), seat: None };
+    rooms.command(&name("demo"), &cell, &Actor::admin(), request).unwrap();
+    let named = |state: &RawValue| serde_json::from_str::<Value>(state.get()).unwrap()["requests"][0]["name"].clone();
+    assert_eq!(named(&state()), "p7");
+    let (mailbox, mut messages) = Mailbox::new();
+    let again = Entry { name: Some("Anna B".to_owned()), ..entry("demo", "p7", Authority::Viewer) };
+    let _again = rooms.enter(again, &mailbox).unwrap();
+    let first: Value = serde_json::from_slice(&messages.try_recv().unwrap()).unwrap();
+    assert_eq!((&first["room"]["requests"][0]["name"], named(&state())), (&json!("Anna B"), json!("Anna B")));
 }

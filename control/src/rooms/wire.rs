@@ -17,6 +17,7 @@ use onmic_room::{
 use crate::bans::Ban;
 
 use super::look::{Layout, OverlayBody, SourceLook};
+use super::rendered::RenderedRequest;
 use super::timeouts::TimeoutsMs;
 use super::words::{AvSync, HostLeaves, MutedBy, PkState, ProgramState, Role, SeatState};
 
@@ -35,7 +36,8 @@ pub struct RoomState {
     pub settings: RoomSettings,
     pub seats: Vec<Seat>,
     /// The requests, in the order of the queue.
-    pub requests: Vec<Request>,
+    #[schema(value_type = Vec<Request>)]
+    pub requests: Vec<RenderedRequest>,
     pub invitations: Vec<Invitation>,
     /// The sources that are up.
     pub sources: Vec<RoomSource>,
@@ -43,9 +45,18 @@ pub struct RoomState {
     pub pk: Option<Pk>,
     pub program: RoomProgram,
     pub viewers: Audience,
-    /// The number of people who are connected or on mic.
+    /// The number of people who are connected or on mic. Above 200 it is that of the last event that told it.
     pub persons: usize,
     /// The last chat messages, oldest first.
+    pub chat: Vec<Message>,
+}
+
+/// What the driver adds to the machine's part of a room's state.
+pub struct Added {
+    pub requests: Vec<RenderedRequest>,
+    pub program: RoomProgram,
+    pub viewers: Audience,
+    pub persons: usize,
     pub chat: Vec<Message>,
 }
 
@@ -291,10 +302,7 @@ impl Wire {
         self,
         view: &RoomView,
         is_speaking: impl Fn(&SeatView) -> bool,
-        program: RoomProgram,
-        viewers: Audience,
-        persons: usize,
-        chat: Vec<Message>,
+        Added { requests, program, viewers, persons, chat }: Added,
     ) -> RoomState {
         RoomState {
             room: view.room.to_string(),
@@ -305,7 +313,7 @@ impl Wire {
             kept: view.kept,
             settings: room_settings(&view.settings),
             seats: view.seats.iter().map(|seat| self.seat(seat, is_speaking(seat))).collect(),
-            requests: view.requests.iter().map(|request| self.request(request)).collect(),
+            requests,
             invitations: view.invitations.iter().map(|invitation| self.invitation(invitation)).collect(),
             sources: view.sources.iter().map(source).collect(),
             pk: view.pk.as_ref().map(|pk| self.pk(pk)),

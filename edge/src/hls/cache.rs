@@ -20,7 +20,7 @@ impl Cache {
     pub(crate) fn new(bytes: u64, age: Duration) -> Self {
         let segments = moka::sync::Cache::builder()
             .max_capacity(bytes)
-            .weigher(|_: &Key, segment: &Arc<Segment>| u32::try_from(segment.bytes()).unwrap_or(u32::MAX))
+            .weigher(|_: &Key, segment: &Arc<Segment>| u32::try_from(segment.cost()).unwrap_or(u32::MAX))
             .time_to_live(age)
             .build();
         Self { segments }

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::feed::{Recipe, Unavailable};
+use onmic_media::feed::{OVERLOADED_FOR, Recipe, Unavailable};
 use onmic_media::metric::Latency;
 use onmic_media::{
     Accepts, Budget, Codec, DropReason, Entry, Frame, MediaKind, Next, Playback, Spent, Stage, Start, TrackId,
@@ -26,6 +26,7 @@ use tokio::time::sleep_until;
 
 use super::cache::Cache;
 use super::stream::Stream;
+use crate::error::EdgeError;
 
 /// How far keyframes may be apart without a conversion. A player loads a group from its keyframe, and shows its newest frames:
 /// with 4 s hls.js shows its first frame after 0.4 s, and is no further behind than with 2 s.
@@ -48,14 +49,14 @@ pub(crate) enum Finish {
     Stopped,
     Idle,
     Failed,
-    /// The node converts or keeps as much video as it may. The stream tries again later.
-    Overloaded,
+    /// Nothing can be packaged for this time, because the node converts or keeps as much video as it may, or a conversion has failed.
+    /// The stream tries again after it.
+    Refused(Duration),
     /// The stream outgrew what the node may keep. Another one begins when there is room.
     Outgrown,
+    /// The main video goes on as one that the node has no room to convert. Another stream begins when it has.
+    Unconverted,
 }
-
-/// How long a refusal stands before the stream tries again.
-pub(crate) const REFUSED_FOR: Duration = Duration::from_secs(5);
 
 struct Driver<'a> {
     stream: &'a Stream,
@@ -72,20 +73,23 @@ struct Driver<'a> {
     progress: Vec<TrackKey>,
     accepts: Accepts,
     idle: Duration,
-    /// The original of the main video for which a converted form was asked.
-    converted: Option<TrackId>,
+    /// The original of the main video for which a converted form was asked, and the time at which that may be done again, if it
+    /// was refused for a time.
+    converted: Option<(TrackId, Option<tokio::time::Instant>)>,
     /// Its playlists take more than there is for them.
     outgrown: Option<Spent>,
 }
 
 /// Packages the feed of `stream` until it ends, fails or is stopped. On demand, and while video is converted, packaging also
-/// ends after `idle` without a request. With `converts_long_groups`, video whose keyframes are too far apart is encoded anew.
+/// ends after `idle` without a request. With `converts_long_groups`, video whose keyframes are too far apart is encoded anew. It begins
+/// at `start`.
 pub(crate) async fn drive(
     stream: &Stream,
     (cache, windows): (&Cache, &Arc<Budget>),
     (on_demand, idle): (bool, Duration),
-    converts_long_groups: bool,
+    (converts_long_groups, start): (bool, Start),
 ) -> Finish {
+    stream.try_again();
     tokio::select! {
         settled = stream.feed.settled() => if !settled {
             return Finish::Ended;
@@ -107,36 +111,19 @@ pub(crate) async fn drive(
             () = stream.replaced.cancelled() => return Finish::Ended,
         }
     }
-    let wants = Wants { accepts: accepts.clone(), tracks: Tracks::All, start: Start::Group };
-    let mut playback = match Playback::open(stream.feed.clone(), wants).await {
-        Ok(playback) => playback,
-        Err(Unavailable::Overloaded(spent)) => {
-            stream.fail(spent.to_string());
-            return Finish::Overloaded;
-        }
-        Err(unavailable) => {
-            stream.fail(match unavailable {
-                Unavailable::NoTrack(_) => "there are no tracks in this room".to_owned(),
-                refused => refused.to_string(),
-            });
-            return Finish::Failed;
-        }
-    };
-    for key in stream.feed.keys() {
-        if let Some(reason) = playback.take_refused(key) {
-            // Audio alone would look like a broken stream.
-            if let (TrackKey::VIDEO, Unavailable::Overloaded(spent)) = (key, &reason) {
-                stream.fail(spent.to_string());
-                return Finish::Overloaded;
-            }
-            tracing::warn!(stream = stream.id, track = %key, %reason, "a track is left out of LL-HLS");
-        }
-    }
+    // What a codec costs is not opened for a stream that may keep nothing.
     let held = stream.holding.lock().begin(windows);
     if let Err(spent) = held {
-        stream.fail(spent.to_string());
-        return Finish::Overloaded;
+        stream.fail(spent.into());
+        return Finish::Refused(OVERLOADED_FOR);
     }
+    let playback = match open(stream, &accepts, start).await {
+        Ok(playback) => playback,
+        Err(finish) => {
+            stream.holding.lock().end();
+            return finish;
+        }
+    };
     let expected: Vec<_> = playback.keys().filter(|key| key.kind != MediaKind::Data).collect();
     let mut driver = Driver {
         stream,
@@ -157,13 +144,40 @@ pub(crate) async fn drive(
         driver.segmenter = driver.segmenter.beginning_short();
     }
     let finish = driver.run(on_demand).await;
-    if matches!(finish, Finish::Ended | Finish::Idle | Finish::Failed | Finish::Outgrown) {
+    if matches!(finish, Finish::Ended | Finish::Idle | Finish::Failed | Finish::Outgrown | Finish::Unconverted) {
         if let Err(error) = driver.segmenter.finish() {
             tracing::warn!(stream = stream.id, %error, "the last part could not be written");
         }
         driver.publish();
     }
     finish
+}
+
+/// Opens the tracks of the feed. Publishes the reason if there is nothing to package.
+async fn open(stream: &Stream, accepts: &Accepts, start: Start) -> Result<Playback, Finish> {
+    let wants = Wants { accepts: accepts.clone(), tracks: Tracks::All, start };
+    let mut playback = match Playback::open(stream.feed.clone(), wants).await {
+        Ok(playback) => playback,
+        Err(unavailable) => {
+            let finish = unavailable.stands().map_or(Finish::Failed, Finish::Refused);
+            stream.fail(match unavailable {
+                Unavailable::NoTrack(_) => EdgeError::Unavailable("there are no tracks in this room".to_owned()),
+                refused => refused.into(),
+            });
+            return Err(finish);
+        }
+    };
+    for key in stream.feed.keys() {
+        if let Some(reason) = playback.take_refused(key) {
+            // Audio alone would look like a broken stream.
+            if let (TrackKey::VIDEO, Unavailable::Overloaded(spent)) = (key, &reason) {
+                stream.fail((*spent).into());
+                return Err(Finish::Refused(OVERLOADED_FOR));
+            }
+            tracing::warn!(stream = stream.id, track = %key, %reason, "a track is left out of LL-HLS");
+        }
+    }
+    Ok(playback)
 }
 
 impl Driver<'_> {
@@ -213,8 +227,21 @@ impl Driver<'_> {
                 tracing::debug!(stream = self.stream.id, track = %key, codec = %parameters.codec(), "a track begins");
             }
             // The publisher may come back with another codec. A further rendition then begins anew.
-            Next::Gone(key) => self.segmenter.remove(key),
+            Next::Gone(key) => {
+                self.segmenter.remove(key);
+                if key == TrackKey::VIDEO {
+                    self.converted = None; // A conversion that has ended may be asked for again.
+                }
+            }
             Next::Refused(key, reason) => {
+                if let (TrackKey::VIDEO, Some((_, again))) = (key, &mut self.converted) {
+                    *again = reason.stands().map(|stands| tokio::time::Instant::now() + stands);
+                }
+                let is_over = matches!(reason, Unavailable::Overloaded(_)) && self.playback.track(key).is_none();
+                if is_over && key == TrackKey::VIDEO {
+                    tracing::warn!(stream = self.stream.id, %reason, "a stream ends: its video cannot go on");
+                    return Some(Finish::Unconverted); // The requests for the next one are refused, as at the opening.
+                }
                 tracing::debug!(stream = self.stream.id, track = %key, %reason, "a track is left out of LL-HLS");
             }
             Next::Ended => return Some(Finish::Ended),
@@ -237,7 +264,7 @@ impl Driver<'_> {
             }
             Err(error) => {
                 tracing::warn!(stream = self.stream.id, track = %key, %error, "packaging stopped");
-                self.stream.fail(error.to_string());
+                self.stream.fail(EdgeError::Unavailable(error.to_string()));
                 return Some(Finish::Failed);
             }
         }
@@ -250,19 +277,22 @@ impl Driver<'_> {
     }
 
     /// Goes over to a converted form of the main video if players can no longer join it as it came. If nobody has asked for long,
-    /// the packaging ends instead. Asks once for each track: what failed would fail again.
+    /// the packaging ends instead. Asks once for each track, because what failed would fail again, and again when a refusal for a
+    /// time is over.
     fn see_to_entries(&mut self) -> Option<Finish> {
         if self.converts_video() || !self.stream.feed.lacks_entries(TrackKey::VIDEO, &self.accepts) {
             return None;
         }
-        let original = self.stream.feed.original(TrackKey::VIDEO).map(|original| original.id());
-        if self.converted == original {
+        let original = self.stream.feed.original(TrackKey::VIDEO)?.id();
+        let stands =
+            |again: Option<tokio::time::Instant>| again.is_none_or(|again| tokio::time::Instant::now() < again);
+        if self.converted.is_some_and(|(asked, again)| asked == original && stands(again)) {
             return None;
         }
         if !self.stream.was_asked_for(Instant::now(), self.idle) {
             return Some(Finish::Idle);
         }
-        self.converted = original;
+        self.converted = Some((original, None));
         self.playback.convert(TrackKey::VIDEO, Recipe::H264);
         None
     }

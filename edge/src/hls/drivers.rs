@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use onmic_media::RoomName;
-use onmic_media::life::{Deaths, count_death};
+use onmic_media::life::{Begins, Deaths, count_death};
+use onmic_media::{RoomName, Start};
 use tokio::task::{self, JoinError, JoinSet};
 
 use super::stream::Stream;
@@ -27,6 +27,14 @@ impl Drivers {
     pub fn spawn(&mut self, room: RoomName, stream: Arc<Stream>, driver: impl Future<Output = ()> + Send + 'static) {
         let id = self.tasks.spawn(driver).id();
         self.streams.insert(id, (room, stream));
+    }
+
+    /// Returns where a stream of a room begins at `now`: behind the frame over which the packager before has died, if one has.
+    pub fn start(&self, room: &RoomName, now: Instant) -> Start {
+        match self.died.get(room).map_or(Begins::AtOnce, |deaths| deaths.begins(now)) {
+            Begins::AtOnce => Start::Group,
+            Begins::BehindTheFault | Begins::Later(_) => Start::BehindTheFault,
+        }
     }
 
     /// Waits for a task that ends. `None` without tasks.
@@ -75,16 +83,20 @@ mod tests {
     async fn a_packager_that_panics_is_replaced_once_and_then_waits_for_the_next_program() {
         let (feed, room) = (Feed::new(None), "demo".parse::<RoomName>().unwrap());
         let mut drivers = Drivers::default();
+        let start = |drivers: &Drivers| drivers.start(&room, Instant::now());
+        assert_eq!(start(&drivers), Start::Group);
         let fault = async || -> () { panic!("a fault of the packager") };
         drivers.spawn(room.clone(), stream(&feed), fault());
         let outcome = drivers.next().await.unwrap();
         assert!(drivers.ended(outcome).is_some(), "the program may begin another stream");
+        assert_eq!(start(&drivers), Start::BehindTheFault);
         drivers.spawn(room.clone(), stream(&feed), fault());
         let outcome = drivers.next().await.unwrap();
         assert!(drivers.ended(outcome).is_none());
         feed.end();
         let outcome = drivers.next().await.unwrap();
         assert_eq!(drivers.ended(outcome).unwrap().0, room);
+        assert_eq!(start(&drivers), Start::Group, "the next program has other frames");
         assert!(drivers.next().await.is_none());
     }
 }

@@ -22,6 +22,11 @@ impl Holding {
         Ok(())
     }
 
+    /// Gives back what it holds, because no stream begins.
+    pub(crate) fn end(&mut self) {
+        self.0 = None;
+    }
+
     /// Holds what the playlists take now. An error means that the stream has outgrown the budget.
     pub(crate) fn follow(&mut self, segmenter: &mut Segmenter) -> Result<(), Spent> {
         let Some(held) = &mut self.0 else { return Ok(()) };

@@ -197,7 +197,7 @@ impl Shared {
             if self.config.on_demand && !wanted {
                 continue;
             }
-            let stream = Arc::new(self.new_stream(feed, now));
+            let (stream, start) = (Arc::new(self.new_stream(feed, now)), drivers.start(&room, now));
             rooms.current.insert(room.clone(), stream.clone());
             drop(rooms);
             self.changes.send_modify(|changes| *changes += 1);
@@ -207,12 +207,13 @@ impl Shared {
                 let demand = (shared.config.on_demand, shared.config.idle);
                 let converts = shared.config.converts_long_groups;
                 let finish = loop {
-                    let finish = driver::drive(&driven, (&shared.cache, &shared.windows), demand, converts).await;
-                    if finish != driver::Finish::Overloaded {
-                        break finish;
-                    }
+                    let kept = (&shared.cache, &shared.windows);
+                    let finish = driver::drive(&driven, kept, demand, (converts, start)).await;
+                    let driver::Finish::Refused(stands) = finish else { break finish };
+                    let mut stages = driven.feed.stages();
                     tokio::select! {
-                        () = tokio::time::sleep(driver::REFUSED_FOR) => {}
+                        () = tokio::time::sleep(stands) => {}
+                        _ = stages.changed() => {} // Another track may be there.
                         () = driven.stop.cancelled() => {}
                         () = driven.replaced.cancelled() => {}
                     }
@@ -335,7 +336,7 @@ async fn answer_index(
     };
     match ready {
         Index::Ready(document) => Ok(answer::playlist(form(&document, uri.query()), &KEEP_INDEX, headers)),
-        Index::Unavailable(sentence) => Err(EdgeError::Unavailable(sentence)),
+        Index::Unavailable(why) => Err(why),
         Index::Waiting => Err(EdgeError::TimedOut),
     }
 }

@@ -15,6 +15,7 @@ use super::cache::Cache;
 use super::document::Document;
 use super::holding::Holding;
 use super::view::{Lifetimes, View};
+use crate::error::EdgeError;
 
 /// One program as LL-HLS: the state that its driver publishes and requests read.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ pub(crate) struct Stream {
 pub(crate) enum Index {
     Waiting,
     Ready(Arc<Document>),
-    Unavailable(String),
+    Unavailable(EdgeError),
 }
 
 impl Stream {
@@ -205,8 +206,8 @@ impl Stream {
     }
 
     /// Publishes the reason why there is nothing to play.
-    pub(crate) fn fail(&self, sentence: String) {
-        self.index.send_replace(Index::Unavailable(sentence));
+    pub(crate) fn fail(&self, why: EdgeError) {
+        self.index.send_replace(Index::Unavailable(why));
     }
 
     /// Notes that no part of this rendition came for half the patience of a request.
@@ -214,6 +215,17 @@ impl Stream {
         if let Some(view) = self.views.read().get(key) {
             view.send_modify(|view| *view = Arc::new(view.stalled()));
         }
+    }
+
+    /// Lets requests wait again, because what was refused is tried again.
+    pub(crate) fn try_again(&self) {
+        self.index.send_if_modified(|index| {
+            let was_refused = matches!(index, Index::Unavailable(_));
+            if was_refused {
+                *index = Index::Waiting;
+            }
+            was_refused
+        });
     }
 
     /// Waits until the feed ends that cannot be packaged, so that the refusal stays until then.

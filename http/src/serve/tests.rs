@@ -1,11 +1,18 @@
 //! Tests the server on loopback with clients that say little, too much, or nothing.
 
+use std::io;
+
+use axum::body::Bytes;
 use axum::routing::get;
 use onmic_listen::TrustedProxies;
+use onmic_media::Permits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
+
+mod unread;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -15,19 +22,44 @@ struct Running {
     address: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+    /// Hears of endless answers that have ended.
+    ended: mpsc::UnboundedReceiver<()>,
+    /// The permits of answers that are held.
+    permits: Arc<Permits>,
 }
 
 impl Running {
     async fn start(connections: Limits, header_timeout: Duration) -> Self {
-        let limits = HttpLimits { connections, lane: 2, header_timeout, drain: PATIENCE };
-        let routes = Routes {
-            all: Router::new().route("/", get(|| async { "a place" })).route("/stay", get(stay)),
-            when_full: Router::new().route("/", get(|| async { "the lane" })),
+        let write_timeout = PATIENCE;
+        Self::limited(HttpLimits { connections, lane: 2, header_timeout, write_timeout, drain: PATIENCE }).await
+    }
+
+    async fn with(connections: Limits, write_timeout: Duration) -> Self {
+        let header_timeout = PATIENCE;
+        Self::limited(HttpLimits { connections, lane: 2, header_timeout, write_timeout, drain: PATIENCE }).await
+    }
+
+    async fn limited(limits: HttpLimits) -> Self {
+        let (told, ended) = mpsc::unbounded_channel();
+        let permits = Arc::new(Permits::default());
+        let open = {
+            let permits = permits.clone();
+            move || permits.open(unread::grant())
         };
+        let (held, open_too) = (told.clone(), open.clone());
+        let all = Router::new()
+            .route("/", get(|| async { "a place" }))
+            .route("/stay", get(stay))
+            .route("/long", get(unread::long))
+            .route("/some", get(unread::some))
+            .route("/endless", get(async move || unread::endless(told)))
+            .route("/held", get(async move || held_by(open(), Response::new(unread::endless(held)))))
+            .route("/held/stay", get(async move || held_by(open_too(), Response::new(stay().await))));
+        let routes = Routes { all, when_full: Router::new().route("/", get(|| async { "the lane" })) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let serving = tokio::spawn(serve(listener, None, limits, TrustedProxies::default(), routes, stop.clone()));
-        Self { address, stop, serving }
+        Self { address, stop, serving, ended, permits }
     }
 
     async fn dial(&self, said: &[u8]) -> TcpStream {
@@ -153,6 +185,7 @@ async fn requests_in_a_row_are_answered_one_in_each_turn() {
         connections: Limits { all: 2, per_address: 2 },
         lane: 1,
         header_timeout: PATIENCE,
+        write_timeout: PATIENCE,
         drain: PATIENCE,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -17,7 +17,7 @@ use onmic_media::name::Principal;
 use onmic_media::publication::{Ended, TakenOver};
 use onmic_media::viewers::Viewing;
 use onmic_media::{
-    Action, Asked, Denial, DropReason, Ending, FeedName, Gate, Hub, LeftOut, MediaKind, Next, NoShare, Permit,
+    Action, Asked, Closed, Denial, DropReason, Ending, FeedName, Gate, Hub, LeftOut, MediaKind, Next, NoShare, Permit,
     Protocol, Publication, Share, Shares, Shown, TrackKey, ViewerKind,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -97,7 +97,14 @@ enum Role {
 type Waiting = Pin<Box<dyn Future<Output = Found> + Send>>;
 
 /// Is the player, or the code and the sentence of a refusal.
-type Found = Result<Player, (&'static str, String)>;
+type Found = Result<Player, NoPlayer>;
+
+/// Says why there is nothing to play.
+struct NoPlayer {
+    code: &'static str,
+    denial: Option<Denial>,
+    sentence: String,
+}
 
 struct Publishing {
     publication: Publication,
@@ -125,7 +132,7 @@ enum Wake {
 /// States how a connection ended by plan.
 enum End {
     PeerLeft,
-    Closed(&'static str),
+    Closed(Closed),
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
@@ -149,6 +156,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     pub(super) async fn run(mut self) {
         let ended = self.converse().await;
+        if matches!(ended, Ok(End::PeerLeft)) {
+            self.finish_publishing(Instant::now());
+        }
         drop(std::mem::replace(&mut self.role, Role::Idle)); // The name is free from here on.
         if !matches!(ended, Ok(End::PeerLeft) | Err(Error::Io(_) | Error::WriteTimeout(_))) {
             self.say_goodbye().await;
@@ -166,7 +176,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 Wake::Read(read) => {
                     let length = read?;
                     self.link.tally.bytes(Direction::In, length);
-                    self.hear(length, now)?;
+                    self.hear(length, now).await?;
                 }
                 Wake::Deadline => {
                     self.link.session.handle_timeout(now);
@@ -182,27 +192,43 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 Wake::TakenOver(taken_over) => return Err(self.end_publishing(taken_over.into())),
                 Wake::PermitEnded(why) => {
                     self.link.session.close(&why.to_string());
-                    return Ok(End::Closed(why.name()));
+                    return Ok(End::Closed(why.into()));
                 }
                 Wake::Shutdown => {
                     self.link.session.close(GOING_DOWN);
-                    return Ok(End::Closed("shutdown"));
+                    return Ok(End::Closed(Closed::Stopping));
                 }
             }
             self.apply_events(now)?;
         }
     }
 
-    fn hear(&mut self, length: usize, now: Instant) -> Result<(), Error> {
+    /// Acts on the bytes of a read. One read may hold thousands of messages, so it lets other connections go on in between.
+    async fn hear(&mut self, length: usize, now: Instant) -> Result<(), Error> {
         let buffer = std::mem::take(&mut self.buffer);
         let mut input = &buffer[..length];
-        let mut heard = Ok(());
-        while !input.is_empty() && heard.is_ok() {
-            self.link.session.handle_bytes(now, &mut input);
-            heard = self.apply_events(now);
+        let mut heard = self.hear_some(&mut input, now);
+        while heard.is_ok() && (!input.is_empty() || self.link.session.is_behind()) {
+            tokio::task::yield_now().await;
+            heard = self.hear_some(&mut input, now);
         }
         self.buffer = buffer;
         heard
+    }
+
+    /// Acts on the next messages, and charges a publisher for those that bring no frame; frames are charged where they go.
+    fn hear_some(&mut self, input: &mut &[u8], now: Instant) -> Result<(), Error> {
+        let before = self.link.tally.frames(Direction::In);
+        self.link.session.handle_bytes(now, input);
+        let messages = self.link.session.take_messages();
+        self.apply_events(now)?;
+        let frames = self.link.tally.frames(Direction::In) - before;
+        if let Role::Publishing(publishing) = &mut self.role
+            && let Err(ended) = publishing.publication.charge(messages.saturating_sub(frames), now)
+        {
+            return Err(self.end_publishing(ended));
+        }
+        Ok(())
     }
 
     fn apply_events(&mut self, now: Instant) -> Result<(), Error> {
@@ -216,6 +242,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let Self { stream, link, role, buffer, .. } = self;
         if link.shared.shutdown.is_cancelled() {
             return Wake::Shutdown;
+        }
+        if let Some(why) = link.permit.ended() {
+            return Wake::PermitEnded(why);
         }
         let due = match role {
             Role::Playing(playing) => {
@@ -247,6 +276,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 () = tokio::time::sleep(limit) => return Err(Error::WriteTimeout(limit)),
                 // The goodbye then has a deadline of its own.
                 () = link.shared.shutdown.cancelled() => return Ok(()),
+                _ = link.permit.end() => return Ok(()),
             };
             if written == 0 {
                 return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into());
@@ -310,6 +340,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 }
             }
             Event::Released => {
+                self.finish_publishing(now);
                 self.role = Role::Idle;
                 (self.link.permit, self.link.share) = (Permit::endless(), None);
                 self.pass.offer();
@@ -381,6 +412,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         Ok(())
     }
 
+    /// Passes the picture on that waits for the next one.
+    fn finish_publishing(&mut self, now: Instant) {
+        if let Role::Publishing(publishing) = &mut self.role
+            && let Some(last) = publishing.publisher.finish()
+            && publishing.publication.push(last, now).is_ok()
+        {
+            self.link.tally.frame(Direction::In, MediaKind::Video);
+        }
+    }
+
     /// Tells the publisher what it should change, where that is news.
     fn advise(&mut self, now: Instant) {
         let Role::Publishing(publishing) = &mut self.role else { return };
@@ -427,11 +468,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     fn begin_playing(&mut self, found: Found, now: Instant) {
         self.role = Role::Idle;
-        let session = &mut self.link.session;
         let player = match found {
             Ok(player) => player,
-            Err((code, sentence)) => return session.refuse(code, &sentence),
+            Err(NoPlayer { code, denial, sentence }) => return self.link.refuse(code, denial, &sentence),
         };
+        let session = &mut self.link.session;
         tracing::info!(stream = self.link.subject, peer = %self.link.peer, agent = self.link.agent, "playing by RTMP");
         self.pass.keep();
         session.accept(now);
@@ -460,7 +501,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 Next::Gone(_) => {}
                 Next::Ended => {
                     link.session.close("The stream has ended.");
-                    return Some(End::Closed("stream_ended"));
+                    return Some(End::Closed(Closed::Over));
                 }
             }
             let room = link.session.output().remaining() < BATCH_BYTES && link.session.window_is_open();
@@ -503,16 +544,30 @@ impl Link {
 
     /// Tells the peer that it may not publish or play.
     fn deny(&mut self, code: &str, why: impl Into<Denial>, sentence: &str) {
-        why.into().count(Asked::Rtmp);
+        self.refuse(code, Some(why.into()), sentence);
+    }
+
+    /// Tells the peer that it does not publish or play. Each refusal of a request that makes sense goes through here, and says what
+    /// it denies, if anything.
+    fn refuse(&mut self, code: &str, denial: Option<Denial>, sentence: &str) {
+        if let Some(denial) = denial {
+            denial.count(Asked::Rtmp);
+        }
         self.session.refuse(code, sentence);
     }
 
     fn report(&self, ended: &Result<End, Error>) {
         let (reason, error) = match ended {
             Ok(End::PeerLeft) => ("peer_left", None),
-            Ok(End::Closed(reason)) => (*reason, None),
+            Ok(End::Closed(reason)) => (reason.name(), None),
             Err(error) => (error.reason(), Some(chain(error))),
         };
+        let closed = match ended {
+            Ok(End::PeerLeft) => None,
+            Ok(End::Closed(reason)) => Some(*reason),
+            Err(error) => error.closed(),
+        };
+        closed.inspect(|closed| closed.count(Asked::Rtmp));
         let [[video_in, audio_in, _], [video_out, audio_out, _]] = self.tally.frame_counts;
         let [bytes_in, bytes_out] = self.tally.byte_counts;
         let seconds = self.started.elapsed().as_secs_f32();
@@ -544,10 +599,14 @@ impl Link {
 /// Waits for the feed to be there with its tracks, and opens those the player can take.
 async fn find_player(hub: Arc<Hub>, name: FeedName, capabilities: Capabilities, limit: Duration) -> Found {
     let Ok(feed) = tokio::time::timeout(limit, hub.await_feed(&name)).await else {
-        return Err(("NetStream.Play.StreamNotFound", format!("Nobody publishes '{name}'; try again when they do.")));
+        let sentence = format!("Nobody publishes '{name}'; try again when they do.");
+        return Err(NoPlayer { code: "NetStream.Play.StreamNotFound", denial: None, sentence });
     };
-    let opened = Player::open(feed, &capabilities).await;
-    opened.map_err(|unavailable| ("NetStream.Play.Failed", format!("{unavailable}.")))
+    Player::open(feed, &capabilities).await.map_err(|unavailable| NoPlayer {
+        code: "NetStream.Play.Failed",
+        denial: Denial::of_unavailable(&unavailable),
+        sentence: format!("{unavailable}."),
+    })
 }
 
 /// Returns an error with its causes.

@@ -2,6 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::chunk::Message;
+
 /// The type of a Set Chunk Size.
 pub const SET_CHUNK_SIZE: u8 = 1;
 /// The type of an Abort Message.
@@ -80,13 +82,28 @@ pub fn user_control(event: u16, value: u32) -> Bytes {
 
 /// Returns the messages inside of an aggregate, with the type, the milliseconds and the payload of each. Their times
 /// are moved to the aggregate's own. The iterator ends at the first message that is cut short.
-pub fn aggregated(aggregate: &super::chunk::Message) -> impl Iterator<Item = super::chunk::Message> {
-    const HEADER: usize = 11;
-    const BACK_POINTER: usize = 4;
-    let mut rest = aggregate.payload.clone();
+pub fn aggregated(aggregate: &Message) -> Aggregated {
     let (base, stream) = (aggregate.timestamp, aggregate.stream);
-    let mut first = None;
-    std::iter::from_fn(move || {
+    Aggregated { rest: aggregate.payload.clone(), base, stream, first: None }
+}
+
+/// Is the iterator that [`aggregated`] returns.
+#[derive(Debug)]
+pub struct Aggregated {
+    rest: Bytes,
+    base: u32,
+    stream: u32,
+    /// The milliseconds of the first message.
+    first: Option<u32>,
+}
+
+impl Iterator for Aggregated {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        const HEADER: usize = 11;
+        const BACK_POINTER: usize = 4;
+        let Self { rest, base, stream, first } = self;
         let header = rest.first_chunk::<HEADER>()?;
         let kind = header[0];
         let length = u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize;
@@ -97,6 +114,6 @@ pub fn aggregated(aggregate: &super::chunk::Message) -> impl Iterator<Item = sup
         let payload = rest.slice(HEADER..HEADER + length);
         let _ = rest.split_to((HEADER + length + BACK_POINTER).min(rest.len()));
         let timestamp = base.wrapping_add(own.wrapping_sub(*first.get_or_insert(own)));
-        Some(super::chunk::Message { kind, timestamp, stream, payload })
-    })
+        Some(Message { kind, timestamp, stream: *stream, payload })
+    }
 }

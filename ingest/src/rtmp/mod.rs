@@ -14,6 +14,7 @@ mod amf3;
 pub mod capabilities;
 pub mod chunk;
 mod connection;
+mod flow;
 mod handshake;
 pub mod limits;
 pub mod message;
@@ -23,6 +24,7 @@ mod proxy;
 pub mod publisher;
 pub mod server;
 pub mod session;
+mod slices;
 pub mod stream_key;
 mod tally;
 

@@ -2,7 +2,7 @@
 //!
 //! Invariants: a frame always carries parameters, the same `Arc` until they change. They come from sequence headers and from
 //! the frames themselves, which [`InBand`] reads: a header may be missing, late, repeated or outdated. A tag that cannot be
-//! used costs itself. A video track begins with a keyframe. Audio lies on the sample grid, because the milliseconds of RTMP
+//! used costs itself. A video track begins with a keyframe, and its frames are whole pictures ([`Slices`]). Audio lies on the sample grid, because the milliseconds of RTMP
 //! are a rounding of it.
 
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use bytes::Bytes;
 use onmic_media::codec::{InBand, aac, opus};
 use onmic_media::flv::{self, AudioTag, FlvError, VideoTag};
 use onmic_media::{Arrival, ClockRate, Codec, DropReason, LeftOut, MediaKind, Parameters, Rendition, Ticks};
+
+use super::slices::Slices;
 
 /// Audio whose timestamps are off the sample grid by more than this on average is moved: there is a gap, or the clock
 /// drifts.
@@ -61,7 +63,7 @@ impl Dropped {
 pub enum Taken {
     /// A frame. Audio may hold more: see [`Publisher::more`].
     Frame(Arrival),
-    /// A configuration, or parameter sets alone.
+    /// A configuration, or units that are not a picture or not a whole one: parameter sets, SEI, slices.
     Configuration,
     /// The end of a sequence.
     End,
@@ -73,6 +75,7 @@ pub struct Publisher {
     tags: flv::Reader,
     clock: WrappingClock,
     video: Option<VideoLine>,
+    slices: Slices,
     audio: Option<AudioLine>,
     /// ADTS frames that came in one tag with the last one.
     rest: Bytes,
@@ -151,6 +154,11 @@ impl Publisher {
         (!payload.is_empty()).then(|| self.audio_frame(self.last_millis, Codec::Aac, payload))
     }
 
+    /// Returns the picture that waits for the tag that begins the next one, because the publisher ends.
+    pub fn finish(&mut self) -> Option<Arrival> {
+        self.slices.finish()
+    }
+
     /// Returns how many frames and configurations of further tracks stood in tags beside those that were taken, since the last call.
     pub fn take_other_tracks(&mut self) -> u64 {
         std::mem::take(&mut self.other_tracks)
@@ -170,7 +178,7 @@ impl Publisher {
                 return Ok(Taken::Configuration);
             }
             VideoTag::Frame { codec, keyframe, composition_ms, payload } => (codec, keyframe, composition_ms, payload),
-            VideoTag::EndOfSequence => return Ok(Taken::End),
+            VideoTag::EndOfSequence => return Ok(self.finish().map_or(Taken::End, Taken::Frame)),
             VideoTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.reason())),
         };
         let line = match &mut self.video {
@@ -190,7 +198,9 @@ impl Publisher {
         line.waits_for_keyframe = false;
         let ticks = |millis: i64| Ticks(millis).rescale(ClockRate::MILLIS, ClockRate::VIDEO);
         let (dts, pts) = (ticks(millis), ticks(millis + i64::from(composition_ms)));
-        Ok(Taken::Frame(Arrival { rendition: Rendition::MAIN, dts, pts, keyframe, parameters, payload }))
+        let tag = Arrival { rendition: Rendition::MAIN, dts, pts, keyframe, parameters, payload };
+        let whole = self.slices.take(tag).map_err(Dropped::Tag)?;
+        Ok(whole.map_or(Taken::Configuration, Taken::Frame))
     }
 
     fn configure_video(&mut self, parameters: Parameters) {
@@ -474,6 +484,20 @@ mod tests {
             }
         }
         assert!(frames > 0);
+    }
+
+    #[test]
+    fn the_last_picture_of_a_sequence_whose_slices_came_one_by_one_is_not_kept_back() {
+        let whole = nal::from_annex_b(H264);
+        let tag = |payload: &[u8]| Bytes::from([&b"\x17\x01\0\0\0"[..], payload].concat());
+        let [begins, goes_on] = [[0x65, 0x88, 1], [0x65, 0x42, 2]].map(|slice| nal::join([&slice[..]]));
+        let mut publisher = Publisher::default();
+        frame(publisher.take(MediaKind::Video, 0, tag(&whole)));
+        frame(publisher.take(MediaKind::Video, 40, tag(&begins)));
+        assert!(matches!(publisher.take(MediaKind::Video, 40, tag(&goes_on)), Ok(Taken::Configuration)));
+        let last = frame(publisher.take(MediaKind::Video, 40, Bytes::from_static(b"\x17\x02\0\0\0")));
+        assert_eq!((last.dts.0, last.payload), (3600, Bytes::from([&begins[..], &goes_on].concat())));
+        assert!(matches!(publisher.take(MediaKind::Video, 40, Bytes::from_static(b"\x17\x02\0\0\0")), Ok(Taken::End)));
     }
 
     #[test]

@@ -2,22 +2,25 @@
 //!
 //! Invariants: one publish or play at a time. A peer's request is answered by [`Session::accept`] or
 //! [`Session::refuse`] before anything else is sent on its stream. After an error or a refusal nothing more is read.
-//! A command that is unknown, cut off or out of place is counted, answered where it asks, and costs nothing else: only bytes
-//! that are not chunks end a connection. The session knows nothing of FLV, of permissions, or of sockets.
+//! A command that is unknown, cut off or out of place is counted, answered where it asks, and costs nothing else. What ends a
+//! connection is bytes that are not chunks, and from a peer that does not publish more messages that mean nothing than
+//! [`MEANINGLESS_MAX`]; both are told. At most [`MESSAGES_AT_ONCE`] messages are read before the driver acts. The session knows nothing of FLV, of permissions, or of sockets.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
+use onmic_media::bucket::Bucket;
 use onmic_media::{DropReason, MediaKind};
 
 use super::amf::{self, Value};
 use super::capabilities::Capabilities;
 use super::chunk::{ChunkReader, ChunkWriter, Message, MessageHeader, Output};
+use super::flow::Flow;
 use super::handshake::Handshake;
 use super::limits::RtmpLimits;
-use super::message;
+use super::message::{self, Aggregated};
 use super::metadata;
 use super::stream_key::{Application, Applications, StreamKey};
 use crate::error::Error;
@@ -25,9 +28,13 @@ use crate::error::Error;
 /// The most message streams that one connection may create. Some clients need a new one for each use.
 const STREAMS_MAX: u32 = 32;
 
-/// The smallest acknowledgement window that is used. A peer that announces a smaller one gets an acknowledgement per
-/// read, because more would be useless.
-const WINDOW_MIN: u32 = 16 << 10;
+/// The most messages that are read before the driver acts on them: the frames of a second.
+const MESSAGES_AT_ONCE: usize = 128;
+
+/// The most messages without a meaning from a peer that does not publish: this many at once, and one each second. An encoder
+/// that sends its last frames behind its goodbye has some ten of them. (What a publisher sends is counted by its publication.)
+const MEANINGLESS_MAX: f64 = 100.0;
+const MEANINGLESS_EACH_SECOND: f64 = 1.0;
 
 /// States an event that the driver has to act on.
 #[derive(Debug)]
@@ -115,34 +122,16 @@ pub struct Session {
     heard: Instant,
     pinged: Instant,
     flow: Flow,
-}
-
-/// Counts the bytes of both directions (spec 5.4.3 to 5.4.5). The counts wrap at 32 bits.
-#[derive(Debug)]
-struct Flow {
-    received: u32,
-    acknowledged: u32,
-    /// The number of bytes after which the peer wants an acknowledgement.
-    peer_window: u32,
-    queued: u32,
-    heard_of: u32,
-    /// The most bytes that may be unacknowledged, once the peer has set a bandwidth.
-    send_window: Option<u32>,
-    announced_window: u32,
+    /// What is left of an aggregate.
+    parts: Option<Aggregated>,
+    /// The number of messages since the driver last asked.
+    messages: u64,
+    meaningless: Bucket,
 }
 
 impl Session {
     /// Makes a session for a connection that was accepted at `now`.
     pub fn new(limits: RtmpLimits, now: Instant) -> Self {
-        let flow = Flow {
-            received: 0,
-            acknowledged: 0,
-            peer_window: limits.window_bytes,
-            queued: 0,
-            heard_of: 0,
-            send_window: None,
-            announced_window: limits.window_bytes,
-        };
         Self {
             stage: Stage::Handshake(Box::default()),
             applications: Arc::default(),
@@ -156,7 +145,10 @@ impl Session {
             setup_deadline: Some(now + limits.setup_timeout),
             heard: now,
             pinged: now,
-            flow,
+            flow: Flow::new(&limits),
+            parts: None,
+            messages: 0,
+            meaningless: Bucket::new(MEANINGLESS_EACH_SECOND, MEANINGLESS_MAX, now),
             limits,
         }
     }
@@ -167,19 +159,35 @@ impl Session {
     }
 
     /// Takes the peer's bytes from the front of `input`. Afterwards there may be events and output. It stops after a
-    /// request to publish, because the answer decides how the rest is read: answer the request and call again with
-    /// the rest.
+    /// request to publish, because the answer decides how the rest is read, and after [`MESSAGES_AT_ONCE`] messages: act on
+    /// the events and call again with the rest, and for as long as [`Session::is_behind`].
     pub fn handle_bytes(&mut self, now: Instant, input: &mut &[u8]) {
         self.heard = now;
         let before = input.len();
         if let Err(error) = self.read(now, input) {
+            if let Error::Chunk(broken) = &error {
+                let sentence = format!("This connection cannot go on: {broken}.");
+                self.connection_status("error", "NetConnection.Connect.Closed", &sentence);
+            }
             self.fail(error);
         }
         if self.is_closed() {
             *input = &[];
+            self.parts = None;
         }
-        self.flow.received = self.flow.received.wrapping_add((before - input.len()) as u32);
+        self.flow.received(before - input.len());
         self.acknowledge();
+    }
+
+    /// Returns whether it holds messages that are not read yet, so that [`Session::handle_bytes`] is to be called again even
+    /// without bytes.
+    pub fn is_behind(&self) -> bool {
+        self.parts.is_some()
+    }
+
+    /// Returns the number of messages that were read since the last call, of whatever type and use.
+    pub fn take_messages(&mut self) -> u64 {
+        std::mem::take(&mut self.messages) + self.reader.take_applied()
     }
 
     /// Acts on the deadline that [`Session::poll_timeout`] gave, if `now` has reached it.
@@ -231,10 +239,7 @@ impl Session {
     /// Returns whether more may be sent. The peer may want no more before it has acknowledged more of the output (Set
     /// Peer Bandwidth).
     pub fn window_is_open(&self) -> bool {
-        let unacknowledged = self.flow.queued.wrapping_sub(self.flow.heard_of);
-        // Peers differ in whether the handshake counts: a peer that counts more than was sent has acknowledged
-        // everything.
-        self.flow.send_window.is_none_or(|window| unacknowledged > i32::MAX as u32 || unacknowledged < window)
+        self.flow.is_open()
     }
 
     /// Grants the requested publish or play.
@@ -307,31 +312,39 @@ impl Session {
     fn read(&mut self, now: Instant, input: &mut &[u8]) -> Result<(), Error> {
         if let Stage::Handshake(handshake) = &mut self.stage {
             let (answer, done) = handshake.read(input).map_err(Error::Handshake)?;
-            self.flow.queued = self.flow.queued.wrapping_add(answer.len() as u32);
+            self.flow.queued(answer.len());
             self.output.push(answer);
             if !done {
                 return Ok(());
             }
             self.stage = Stage::Greeted;
         }
-        while !self.is_closed() {
-            let Some(message) = self.reader.read(input)? else { break };
-            if message.kind == message::AGGREGATE {
-                let mut parts = message::aggregated(&message);
-                while !self.is_closed()
-                    && let Some(part) = parts.next()
-                {
-                    self.message(now, part);
-                }
-            } else {
-                let had_asked = self.wants_to_publish();
-                self.message(now, message);
-                if self.wants_to_publish() && !had_asked {
-                    break;
-                }
+        for _ in 0..MESSAGES_AT_ONCE {
+            if self.is_closed() {
+                break;
+            }
+            let Some(message) = self.next_message(input)? else { break };
+            self.messages += 1;
+            if message.kind == message::AGGREGATE && self.parts.is_none() {
+                self.parts = Some(message::aggregated(&message));
+                continue;
+            }
+            let had_asked = self.wants_to_publish();
+            self.message(now, message);
+            if self.wants_to_publish() && !had_asked {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// Returns the next part of the aggregate that is being read, or else the next message.
+    fn next_message(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Error> {
+        if let Some(part) = self.parts.as_mut().and_then(Iterator::next) {
+            return Ok(Some(part));
+        }
+        self.parts = None;
+        Ok(self.reader.read(input)?)
     }
 
     fn wants_to_publish(&self) -> bool {
@@ -345,16 +358,14 @@ impl Session {
             message::COMMAND_AMF0 | message::COMMAND_AMF3 => self.command(now, &message),
             message::DATA_AMF0 | message::DATA_AMF3 => self.data_message(&message),
             message::USER_CONTROL => self.user_control(&message),
-            message::ACKNOWLEDGEMENT => {
-                if let Some(count) = message.payload.first_chunk::<4>() {
-                    self.flow.heard_of = u32::from_be_bytes(*count);
-                }
-            }
-            message::WINDOW_ACKNOWLEDGEMENT_SIZE => {
-                if let Some(window) = message.payload.first_chunk::<4>() {
-                    self.flow.peer_window = u32::from_be_bytes(*window).max(WINDOW_MIN);
-                }
-            }
+            message::ACKNOWLEDGEMENT => match message.payload.first_chunk::<4>() {
+                Some(count) => self.flow.heard_of(u32::from_be_bytes(*count)),
+                None => self.dropped(DropReason::RtmpControl),
+            },
+            message::WINDOW_ACKNOWLEDGEMENT_SIZE => match message.payload.first_chunk::<4>() {
+                Some(window) => self.flow.set_peer_window(u32::from_be_bytes(*window)),
+                None => self.dropped(DropReason::RtmpControl),
+            },
             message::SET_PEER_BANDWIDTH => self.peer_bandwidth(&message),
             _ => self.dropped(DropReason::RtmpMessageType),
         }
@@ -362,13 +373,23 @@ impl Session {
 
     fn dropped(&mut self, reason: DropReason) {
         self.events.push_back(Event::Dropped(reason));
+        let publishes = matches!(self.stage, Stage::Asked(Role::Publish, _) | Stage::Active(Role::Publish, _));
+        if !publishes && !self.is_closed() && self.meaningless.try_take(1.0, self.heard).is_err() {
+            self.events.push_back(Event::Dropped(DropReason::RtmpMeaningless));
+            let sentence =
+                format!("More than {MEANINGLESS_MAX} messages meant nothing here; publish or play a stream.");
+            self.connection_status("error", "NetConnection.Connect.Closed", &sentence);
+            self.fail(Error::Refused(sentence));
+        }
     }
 
     fn tag(&mut self, kind: MediaKind, message: Message) {
         let publishing = matches!(self.stage, Stage::Asked(Role::Publish, _) | Stage::Active(Role::Publish, _));
         if !publishing {
             self.dropped(DropReason::RtmpNotPublishing);
-        } else if !message.payload.is_empty() {
+        } else if message.payload.is_empty() {
+            self.dropped(DropReason::TagEmpty);
+        } else {
             self.events.push_back(Event::Media { kind, timestamp: message.timestamp, payload: message.payload });
         }
     }
@@ -398,7 +419,9 @@ impl Session {
     }
 
     fn user_control(&mut self, message: &Message) {
-        let Some(([high, low], rest)) = message.payload.split_first_chunk::<2>() else { return };
+        let Some(([high, low], rest)) = message.payload.split_first_chunk::<2>() else {
+            return self.dropped(DropReason::RtmpControl);
+        };
         if u16::from_be_bytes([*high, *low]) == message::PING_REQUEST
             && let Some(value) = rest.first_chunk::<4>()
         {
@@ -407,20 +430,9 @@ impl Session {
         }
     }
 
-    /// Applies a Set Peer Bandwidth (spec 5.4.5): hard sets the window, soft only lowers it, dynamic is hard if the
-    /// last one was.
     fn peer_bandwidth(&mut self, message: &Message) {
-        const HARD: u8 = 0;
-        const SOFT: u8 = 1;
-        let Some(&[a, b, c, d, limit_type]) = message.payload.first_chunk::<5>() else { return };
-        let window = u32::from_be_bytes([a, b, c, d]).max(WINDOW_MIN);
-        match limit_type {
-            HARD => self.flow.send_window = Some(window),
-            SOFT => self.flow.send_window = Some(self.flow.send_window.map_or(window, |old| old.min(window))),
-            _ => {}
-        }
-        if self.flow.announced_window != window {
-            self.flow.announced_window = window;
+        let Some(bandwidth) = message.payload.first_chunk::<5>() else { return self.dropped(DropReason::RtmpControl) };
+        if let Some(window) = self.flow.set_bandwidth(bandwidth) {
             self.control(message::WINDOW_ACKNOWLEDGEMENT_SIZE, message::number(window));
         }
     }
@@ -510,6 +522,7 @@ impl Session {
 
     fn create_stream(&mut self, call: &Call<'_>) {
         if self.streams >= STREAMS_MAX {
+            self.dropped(DropReason::RtmpCommandOrder);
             let sentence = format!("No more than {STREAMS_MAX} streams per connection; connect again.");
             return self.call_failed(call, &sentence);
         }
@@ -638,21 +651,15 @@ impl Session {
         let before = self.output.remaining();
         self.writer.write(&mut self.output, header, head, body);
         let written = self.output.remaining() - before;
-        self.flow.queued = self.flow.queued.wrapping_add(written as u32);
+        self.flow.queued(written);
     }
 
-    /// Acknowledges (spec 5.4.3) at half of the window, so that a peer that stops at the whole window never has to
-    /// wait.
     fn acknowledge(&mut self) {
-        let flow = &mut self.flow;
-        if matches!(self.stage, Stage::Handshake(_) | Stage::Closed)
-            || flow.received.wrapping_sub(flow.acknowledged) < flow.peer_window / 2
+        if !matches!(self.stage, Stage::Handshake(_) | Stage::Closed)
+            && let Some(count) = self.flow.take_acknowledgement()
         {
-            return;
+            self.control(message::ACKNOWLEDGEMENT, message::number(count));
         }
-        flow.acknowledged = flow.received;
-        let count = message::number(flow.received);
-        self.control(message::ACKNOWLEDGEMENT, count);
     }
 
     fn fail(&mut self, error: Error) {

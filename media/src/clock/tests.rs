@@ -424,3 +424,34 @@ fn decoding_times_rise_whatever_a_publisher_states() {
         assert!(ahead < 1_000_000, "{ahead} µs ahead of now");
     }
 }
+
+#[test]
+fn time_goes_on_evenly_over_any_change_of_the_sample_rate() {
+    let rates =
+        [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000].map(|hz| ClockRate::new(hz).unwrap());
+    for (before, after) in rates.iter().flat_map(|before| rates.map(|after| (*before, after))) {
+        for seconds in [2, 600] {
+            let mut clock = SourceClock::new(program());
+            let (mut last, mut shift) = (i64::MIN, None);
+            let mut place = |key: MediaKind, stated: i64, rate: ClockRate| {
+                let dts = Ticks(stated).rescale(ClockRate::MICROS, rate);
+                let stated = Stated { key: key.into(), dts, pts: dts, rate, may_reorder: false };
+                (clock.place(stated, ORIGIN.offset_micros(stated.dts.micros(rate))), dts.micros(rate))
+            };
+            place(MediaKind::Audio, 0, before);
+            let mut at = (seconds - 2) * 1_000_000 + 21_333; // The frames before make no difference.
+            while at < (seconds + 3) * 1_000_000 {
+                let rate = if at < seconds * 1_000_000 { before } else { after };
+                let (placed, stated) = place(MediaKind::Audio, at / 1000 * 1000, rate);
+                let position = placed.dts.micros(rate);
+                let rounded = 2_000_000 / i64::from(before.hz().min(after.hz()));
+                let off = position - stated - *shift.get_or_insert(position - stated);
+                let place = format!("{before:?} to {after:?} at {at}");
+                assert!(off.abs() <= rounded, "{place}: off by {off} µs");
+                assert!(position > last && placed.corrected == Corrected::default(), "{place}: {placed:?}");
+                last = position;
+                at += 1024 * 1_000_000 / i64::from(rate.hz());
+            }
+        }
+    }
+}

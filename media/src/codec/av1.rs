@@ -11,7 +11,9 @@ use std::ops::Range;
 const OBU_SEQUENCE_HEADER: u8 = 1;
 const OBU_TEMPORAL_DELIMITER: u8 = 2;
 const OBU_FRAME_HEADER: u8 = 3;
+const OBU_TILE_GROUP: u8 = 4;
 const OBU_FRAME: u8 = 6;
+const OBU_TILE_LIST: u8 = 8;
 
 const WHAT: &str = "AV1 sequence header";
 
@@ -51,6 +53,10 @@ impl Iterator for Obus<'_> {
 }
 
 impl Obu {
+    fn is_of_frame(&self) -> bool {
+        matches!(self.kind, OBU_FRAME_HEADER | OBU_TILE_GROUP | OBU_FRAME | OBU_TILE_LIST)
+    }
+
     fn parse(data: &[u8], start: usize) -> Option<Self> {
         let &header = data.get(start)?;
         let forbidden = header & 0x80 != 0;
@@ -111,6 +117,21 @@ pub fn access_unit_is_keyframe(temporal_unit: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Returns whether the OBUs hold a frame, or a part of one.
+pub fn has_frame(temporal_unit: &[u8]) -> bool {
+    obus(temporal_unit).any(|obu| obu.is_of_frame())
+}
+
+/// Returns whether the first OBU of a frame is a tile group, whose frame header came before.
+pub fn continues_frame(temporal_unit: &[u8]) -> bool {
+    obus(temporal_unit).find(Obu::is_of_frame).is_some_and(|obu| obu.kind == OBU_TILE_GROUP)
+}
+
+/// Returns whether every OBU states its size, so that others may follow.
+pub fn states_sizes(temporal_unit: &[u8]) -> bool {
+    obus(temporal_unit).all(|obu| temporal_unit[obu.whole.start] & 2 != 0) // obu_has_size_field
 }
 
 /// Takes temporal delimiters out. One in front, where encoders put it, is cut off without copying.

@@ -1,17 +1,22 @@
-//! Parameters that a stream's own frames bring: parameter sets, sequence headers, keyframe headers, ADTS.
+//! What a stream's own payloads say: which of them is a frame, and the parameters that they bring (parameter sets, sequence
+//! headers, keyframe headers, ADTS).
 //!
-//! Invariant: this is the one place that learns parameters from a bitstream, for every protocol by which frames come in. A
+//! Invariants: what comes out has a picture, if it is video. Units that came without one (SEI and AV1 metadata in tags or
+//! packets of their own) wait, up to [`PENDING_BYTES_MAX`], and stand in front of the next picture. This is the one place that learns parameters from a bitstream, for every protocol by which frames come in. A
 //! configuration that a protocol carries apart from the frames (RTMP's sequence header, `sprop-parameter-sets` in SDP) is a
 //! hint: it is what [`InBand`] knows first, and it may be missing. Parameter sets are taken wherever they stand: in front of
-//! a picture, in an access unit of their own, or one kind at a time. Unusable ones change nothing and stay in their frame.
+//! a picture, in an access unit of their own, or one kind at a time. Unusable ones change nothing and stay in front of their
+//! picture.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{Codec, Malformed, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
+use crate::drops::DropReason;
 
-/// Parameter sets that wait for those without which they are not complete, in bytes. Real ones have under 1 KiB.
+/// The most bytes of parameter sets that wait for those without which they are not complete, and of units that wait for a
+/// picture. Real ones have under 1 KiB.
 const PENDING_BYTES_MAX: usize = u16::MAX as usize;
 
 const KINDS: usize = 3;
@@ -23,12 +28,17 @@ pub struct InBand {
     parameters: Option<Arc<Parameters>>,
     /// VPS, SPS and PPS that came without the others.
     pending: [Vec<Bytes>; KINDS],
+    /// Units that came without a picture, in canonical form.
+    before_picture: BytesMut,
 }
 
 /// States what a NAL unit is to the canonical form.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
-    Frame,
+    /// A slice of a picture.
+    Slice,
+    /// Anything else that a decoder may use: SEI, the end of a sequence.
+    Beside,
     /// A parameter set of this kind.
     Set(usize),
     /// A delimiter, filler, or a unit that is nothing but its header.
@@ -41,7 +51,7 @@ impl InBand {
     pub fn new(codec: Codec, known: Option<Arc<Parameters>>) -> Self {
         let opus = || (codec == Codec::Opus).then(|| Arc::new(Parameters::Opus(opus::Parameters::new(2))));
         let parameters = known.filter(|known| known.codec() == codec).or_else(opus);
-        Self { codec, parameters, pending: Default::default() }
+        Self { codec, parameters, pending: Default::default(), before_picture: BytesMut::new() }
     }
 
     /// Returns the codec of the stream.
@@ -54,15 +64,17 @@ impl InBand {
         self.parameters.as_ref()
     }
 
-    /// Learns from the next frame, and returns it in canonical form: without parameter sets, delimiters, filler or ADTS.
-    /// It is empty when the payload held nothing else. Nothing is copied where those stand in front.
+    /// Learns from the next payload, and returns the frame in it in canonical form: without parameter sets, delimiters, filler
+    /// or ADTS, and behind what came without a picture before. It is empty when the payload has no picture. Nothing is copied
+    /// where what goes stands in front.
     pub fn take(&mut self, payload: Bytes) -> Result<Bytes, Malformed> {
         match self.codec {
             Codec::H264 | Codec::H265 => Ok(self.take_nal_units(payload)),
             Codec::Av1 => {
                 let payload = av1::strip_temporal_delimiters(payload);
                 self.adopt(av1::Parameters::from_access_unit(&payload).map(Parameters::Av1));
-                Ok(payload)
+                let (is_picture, may_wait) = (av1::has_frame(&payload), av1::states_sizes(&payload));
+                Ok(self.at_picture(payload, is_picture, may_wait))
             }
             Codec::Vp8 => {
                 self.adopt(vp8::Parameters::from_keyframe(&payload).ok().map(Parameters::Vp8));
@@ -80,24 +92,47 @@ impl InBand {
     fn take_nal_units(&mut self, payload: Bytes) -> Bytes {
         let codec = self.codec;
         let mut came: [Vec<&[u8]>; KINDS] = Default::default();
-        let mut plain = true;
+        let (mut plain, mut is_picture) = (true, false);
         for unit in nal::nal_units(&payload) {
             match role(codec, unit) {
-                Role::Frame => continue,
-                Role::Set(kind) if !came[kind].contains(&unit) => came[kind].push(unit),
-                Role::Set(_) | Role::Nothing => {}
+                Role::Slice => is_picture = true,
+                Role::Beside => {}
+                Role::Set(kind) if !came[kind].contains(&unit) => {
+                    came[kind].push(unit);
+                    plain = false;
+                }
+                Role::Set(_) | Role::Nothing => plain = false,
             }
-            plain = false;
         }
         if plain {
-            return payload;
+            return self.at_picture(payload, is_picture, true);
         }
         let learnt = self.learn(&came);
-        nal::without(payload, |unit| match role(codec, unit) {
-            Role::Frame => false,
+        let rest = nal::without(payload, |unit| match role(codec, unit) {
+            Role::Slice | Role::Beside => false,
             Role::Set(_) => learnt,
             Role::Nothing => true,
-        })
+        });
+        self.at_picture(rest, is_picture, true)
+    }
+
+    /// Returns a picture behind the units that waited for it. Without a picture, the units of this payload wait, if they may
+    /// and there is room, and nothing is returned.
+    fn at_picture(&mut self, payload: Bytes, is_picture: bool, may_wait: bool) -> Bytes {
+        if is_picture {
+            if self.before_picture.is_empty() {
+                return payload;
+            }
+            let mut whole = std::mem::take(&mut self.before_picture);
+            whole.extend_from_slice(&payload);
+            return whole.freeze();
+        }
+        if may_wait && self.before_picture.len() + payload.len() <= PENDING_BYTES_MAX {
+            self.before_picture.extend_from_slice(&payload);
+        } else {
+            DropReason::UnitsWithoutPicture.count(1);
+        }
+        Bytes::new()
     }
 
     /// Takes the parameter sets of one access unit, and returns whether they are usable. Kinds that did not come are those in
@@ -176,13 +211,15 @@ fn role(codec: Codec, unit: &[u8]) -> Role {
             7 => Role::Set(1),
             8 => Role::Set(2),
             9 | 12 | 13 => Role::Nothing, // Delimiter, filler, the extension of an SPS for auxiliary pictures.
-            _ => Role::Frame,
+            _ if h264::is_slice(unit) => Role::Slice,
+            _ => Role::Beside,
         },
         _ if unit.len() <= 2 => Role::Nothing,
         _ => match h265::nal_type(unit) {
             kind @ 32..=34 => Role::Set(usize::from(kind) - 32),
             35 | 38 => Role::Nothing,
-            _ => Role::Frame,
+            _ if h265::is_slice(unit) => Role::Slice,
+            _ => Role::Beside,
         },
     }
 }
@@ -255,8 +292,62 @@ mod tests {
     fn sets_that_never_become_complete_are_bounded() {
         let mut in_band = InBand::new(Codec::H264, None);
         let huge = nal::join([&[&[0x67][..], &vec![1; PENDING_BYTES_MAX]].concat()[..]]);
-        assert_eq!(in_band.take(huge.clone()).unwrap(), huge);
-        assert!(in_band.pending.iter().all(Vec::is_empty));
+        assert!(in_band.take(huge).unwrap().is_empty());
+        assert!(in_band.pending.iter().all(Vec::is_empty) && in_band.before_picture.is_empty());
+    }
+
+    /// Returns units of `codec` that are no picture, and a picture, in canonical form.
+    fn beside_and_picture(codec: Codec) -> (Bytes, Bytes) {
+        let (beside, picture): (&[u8], &[u8]) = match codec {
+            Codec::H264 => (&[0, 0, 0, 3, 0x06, 5, 0x80], &[0, 0, 0, 2, 0x41, 0x9a]),
+            Codec::H265 => (&[0, 0, 0, 4, 0x4e, 1, 5, 0x80], &[0, 0, 0, 3, 0x02, 1, 0x9a]),
+            _ => (&[0x2a, 2, 4, 0x80], &[0x32, 2, 0x30, 0]),
+        };
+        (Bytes::from_static(beside), Bytes::from_static(picture))
+    }
+
+    #[test]
+    fn units_without_a_picture_are_not_a_frame_and_stand_in_front_of_the_next_one() {
+        for codec in [Codec::H264, Codec::H265, Codec::Av1] {
+            let (beside, picture) = beside_and_picture(codec);
+            let mut in_band = InBand::new(codec, None);
+            assert_eq!(in_band.take(picture.clone()).unwrap(), picture, "{codec}");
+            for _ in 0..2 {
+                assert!(in_band.take(beside.clone()).unwrap().is_empty(), "{codec}");
+                assert!(in_band.take(beside.clone()).unwrap().is_empty(), "{codec}");
+                assert_eq!(
+                    in_band.take(picture.clone()).unwrap(),
+                    [&beside[..], &beside, &picture].concat(),
+                    "{codec}"
+                );
+            }
+            assert_eq!(in_band.take(picture.clone()).unwrap().as_ptr(), picture.as_ptr(), "{codec}: nothing is copied");
+        }
+    }
+
+    #[test]
+    fn an_obu_that_reaches_to_the_end_of_its_unit_does_not_swallow_the_next_frame() {
+        let (_, picture) = beside_and_picture(Codec::Av1);
+        let mut in_band = InBand::new(Codec::Av1, None);
+        assert!(in_band.take(Bytes::from_static(&[0x28, 4, 0x80])).unwrap().is_empty());
+        assert_eq!(in_band.take(picture.clone()).unwrap(), picture);
+    }
+
+    #[test]
+    fn units_that_wait_for_a_picture_that_does_not_come_are_bounded() {
+        for codec in [Codec::H264, Codec::H265, Codec::Av1] {
+            let (beside, picture) = beside_and_picture(codec);
+            let mut in_band = InBand::new(codec, None);
+            for _ in 0..PENDING_BYTES_MAX {
+                assert!(in_band.take(beside.clone()).unwrap().is_empty(), "{codec}");
+            }
+            let frame = in_band.take(picture.clone()).unwrap();
+            assert!(frame.len() <= PENDING_BYTES_MAX + picture.len() && frame.ends_with(&picture), "{codec}");
+            assert!(
+                frame.starts_with(&beside) && (frame.len() - picture.len()).is_multiple_of(beside.len()),
+                "{codec}"
+            );
+        }
     }
 
     #[test]

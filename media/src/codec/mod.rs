@@ -88,6 +88,17 @@ impl Codec {
         }
     }
 
+    /// Returns whether this payload begins with a further piece of a picture, and not with the first one. It reads no further
+    /// than the first slice.
+    pub fn continues_picture(self, payload: &[u8]) -> bool {
+        match self {
+            Self::H264 => h264::continues_picture(payload),
+            Self::H265 => h265::continues_picture(payload),
+            Self::Av1 => av1::continues_frame(payload),
+            Self::Vp8 | Self::Vp9 | Self::Aac | Self::Opus | Self::Metadata => false,
+        }
+    }
+
     /// Returns whether this payload has closed captions. `None` if they are not looked for in this codec.
     pub fn has_captions(self, payload: &[u8]) -> Option<bool> {
         match self {
@@ -401,7 +412,30 @@ fn frame_rate(ticks_per_second: u32, ticks_per_frame: u64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::SampleAspect;
+    use super::{Codec, SampleAspect};
+
+    #[test]
+    fn the_first_piece_of_a_picture_is_told_from_the_others() {
+        for (codec, payload, continues) in [
+            (Codec::H264, &[0, 0, 0, 2, 0x65, 0x88][..], false),
+            (Codec::H264, &[0, 0, 0, 2, 0x65, 0x42], true),
+            (Codec::H264, &[0, 0, 0, 2, 0x06, 0x01, 0, 0, 0, 2, 0x41, 0x9a, 0, 0, 0, 2, 0x41, 0x20], false),
+            (Codec::H264, &[0, 0, 0, 2, 0x06, 0x01, 0, 0, 0, 2, 0x41, 0x20], true),
+            (Codec::H264, &[0, 0, 0, 2, 0x42, 0x9a], false), // Partition A.
+            (Codec::H264, &[0, 0, 0, 2, 0x43, 0x9a], true),  // Partition B.
+            (Codec::H264, &[0, 0, 0, 2, 0x06, 0x01], false), // SEI alone.
+            (Codec::H265, &[0, 0, 0, 3, 0x26, 1, 0xaf], false),
+            (Codec::H265, &[0, 0, 0, 3, 0x02, 1, 0x40], true),
+            (Codec::Av1, &[0x2a, 1, 4, 0x32, 1, 0x30], false), // Metadata and a frame.
+            (Codec::Av1, &[0x1a, 1, 0x30, 0x22, 1, 0], false), // A frame header and its tile group.
+            (Codec::Av1, &[0x22, 1, 0], true),
+            (Codec::Vp8, &[0, 0, 0], false),
+            (Codec::H264, &[], false),
+            (Codec::H265, &[0, 0, 0, 1, 0x02], false),
+        ] {
+            assert_eq!(codec.continues_picture(payload), continues, "{codec} {payload:x?}");
+        }
+    }
 
     #[test]
     fn samples_are_square_unless_a_ratio_says_clearly_that_they_are_not() {

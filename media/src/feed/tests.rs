@@ -207,6 +207,36 @@ fn a_viewer_who_plays_the_track_does_without_a_conversion_that_is_over_the_budge
     assert_eq!(feed.demand(MediaKind::Video, vp8).unwrap_err(), Unavailable::Overloaded(Spent(Work::SpareConversion)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_for_a_time_is_asked_for_again_after_it_and_nothing_else_is() {
+    struct Refusing(NotDerived);
+    impl Deriver for Refusing {
+        fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+            Err(self.0.clone())
+        }
+    }
+    for (refusal, seconds) in [
+        (NotDerived::Overloaded(Spent(Work::Conversion)), Some(5)),
+        (NotDerived::Later(Duration::from_secs(42)), Some(42)),
+        (NotDerived::Failed("no encoder".to_owned()), None),
+    ] {
+        let feed = Feed::new(Some(Arc::new(Refusing(refusal))));
+        feed.set_original(Arc::new(Track::new(video())));
+        let accepts = Accepts { codecs: [Codec::H264].into(), reordering: false, any_format: false, entry: Entry::Now };
+        let next = |known| feed.clone().next_demand(TrackKey::VIDEO, accepts.clone(), known);
+        let (original, refused) = next(None).await.unwrap();
+        let known = Known::refused(original, &refused.unwrap_err());
+        let asked = tokio::time::Instant::now();
+        let again = tokio::time::timeout(Duration::from_secs(3600), next(Some(known))).await;
+        assert_eq!(again.is_ok().then(|| asked.elapsed().as_secs()), seconds, "{known:?}");
+        let mut waits = pin!(next(Some(known)));
+        assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let other = Arc::new(Track::new(h264()));
+        feed.set_original(other.clone());
+        assert_eq!(waits.await.unwrap().0, other.id(), "another track has its turn at once");
+    }
+}
+
 #[test]
 fn video_with_recovery_points_in_place_of_keyframes_is_converted_for_new_viewers() {
     let (converting, _) = feed();

@@ -8,7 +8,7 @@
 //!            ▼                                                                       │
 //!   awaited (next_demand) ── there, and the codec fits: Begun ──▶ read (Frame, Skipped) ──▶ over (the feed ended)
 //!            │ ▲
-//!            └─┘ cannot be converted: Refused; the next original of this key is awaited
+//!            └─┘ cannot be converted: Refused; the next original of this key is awaited, or the end of what is refused for a time
 //! ```
 //!
 //! Every track goes through these states by itself, and does not wait for another: of the frames that are there the
@@ -17,7 +17,7 @@
 //! **Where a player joins** ([`Start`]). A player of the present gets no more than [`PRE_ROLL_MICROS`] of the past.
 //! Audio older than that is not sent. Video has to start at a keyframe, however old it is: its frames before that
 //! moment are stamped a millisecond apart, so that a decoder runs through them and shows the present. A packager gets
-//! what the rings hold, with the times it has.
+//! what the rings hold, with the times it has, or what comes next where the one before died over a frame of them.
 //!
 //! **Another form of a track** ([`Playback::convert`]) is read beside the one that the player has, until it has come to the
 //! present. It takes over at one of its keyframes, before which the player has had all and after which it gets all.
@@ -40,7 +40,7 @@ use tokio::sync::watch;
 use self::reading::Reading;
 use self::succession::{Successor, Turn};
 use crate::codec::Parameters;
-use crate::feed::{Accepts, Demand, Feed, Recipe, Stage, Unavailable};
+use crate::feed::{Accepts, Demand, Feed, Known, Recipe, Stage, Unavailable};
 use crate::frame::Frame;
 use crate::key::{MediaKind, TrackKey};
 use crate::ring::Read;
@@ -104,6 +104,8 @@ pub enum Start {
     Present,
     /// The newest group with its own times, for a packager whose playlists state when each frame was.
     Group,
+    /// The same with what comes next, video from its next keyframe on. The packager before died over a frame that may be there still.
+    BehindTheFault,
 }
 
 /// States the next thing that a player has to do.
@@ -197,8 +199,9 @@ impl Playback {
                 Ok(demand) => playback.wants.read(demand, original),
                 Err(Unavailable::NoTrack(_)) => playback.await_track(key, None),
                 Err(unavailable) => {
+                    let known = original.map(|original| Known::refused(original, &unavailable));
                     playback.refused.push((key, unavailable));
-                    playback.await_track(key, original)
+                    playback.await_track(key, known)
                 }
             };
             playback.lines.push(Line { key, state, unwanted: false, successor: None });
@@ -208,6 +211,9 @@ impl Playback {
             return Err(refused.unwrap_or(Unavailable::NoTrack(TrackKey::VIDEO)));
         }
         (0..playback.lines.len()).for_each(|index| playback.join(index));
+        if playback.wants.start == Start::BehindTheFault {
+            playback.lines.iter_mut().filter_map(Line::reading_mut).for_each(Reading::go_behind);
+        }
         Ok(playback)
     }
 
@@ -350,7 +356,7 @@ impl Playback {
                     Turn::Until(micros) => return self.go_over(index, micros, cx),
                     Turn::Failed(unavailable) => {
                         line.successor = None;
-                        return unavailable.map(|unavailable| Next::Refused(key, unavailable));
+                        return Some(Next::Refused(key, unavailable));
                     }
                 }
                 match if is_muted { reading.poll_muted(cx)? } else { reading.poll(cx)? } {
@@ -364,7 +370,7 @@ impl Playback {
                         None
                     }
                     Read::Ended => {
-                        let known = reading.original.filter(|_| !reading.may_begin_anew());
+                        let known = reading.known_at_end();
                         self.lines[index].state = self.await_track(key, known);
                         self.lines[index].successor = None;
                         Some(Next::Gone(key))
@@ -402,13 +408,13 @@ impl Playback {
                 Next::Begun(key, parameters)
             }
             Err(unavailable) => {
-                self.lines[index].state = self.await_track(key, Some(original));
+                self.lines[index].state = self.await_track(key, Some(Known::refused(original, &unavailable)));
                 Next::Refused(key, unavailable)
             }
         }
     }
 
-    fn await_track(&self, key: TrackKey, known: Option<TrackId>) -> State {
+    fn await_track(&self, key: TrackKey, known: Option<Known>) -> State {
         State::Awaited(Box::pin(self.feed.clone().next_demand(key, self.wants.accepts.clone(), known)))
     }
 
@@ -428,7 +434,7 @@ impl Playback {
         let keyframe = self.track(TrackKey::VIDEO).and_then(|video| video.newest_keyframe());
         let floor_micros = match self.wants.start {
             Start::Present => self.newest_micros().saturating_sub(PRE_ROLL_MICROS),
-            Start::Group => i64::MIN,
+            Start::Group | Start::BehindTheFault => i64::MIN,
         };
         let line = &mut self.lines[index];
         let is_video = line.key.kind == MediaKind::Video;

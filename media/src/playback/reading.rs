@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Placed;
-use crate::feed::Demand;
+use crate::feed::{Demand, Known};
 use crate::frame::Frame;
 use crate::key::MediaKind;
 use crate::ring::{Join, Read, Reader};
@@ -15,7 +15,7 @@ use crate::track::TrackId;
 /// and RTMP.
 const CATCH_UP_STEP_MICROS: i64 = 1_000;
 
-/// A conversion that ended by itself after fewer frames than this (about a second) failed, and would fail again.
+/// A conversion that ended by itself after fewer frames than this (about a second) failed, and would fail again at once.
 const LIVED_FRAMES: u32 = 30;
 
 /// Is the cursor of one player in one track.
@@ -62,6 +62,15 @@ impl Reading {
         self.want_keyframe_to_start();
     }
 
+    /// Leaves out all that the track has.
+    pub(super) fn go_behind(&mut self) {
+        self.reader.go_behind();
+        self.pending = None;
+        if self.demand.track().kind() == MediaKind::Video {
+            self.demand.track().want_keyframe();
+        }
+    }
+
     /// The decoding time of the last frame that it gave out, as the player has it.
     pub(super) fn last_micros(&self) -> i64 {
         self.last_micros
@@ -73,10 +82,11 @@ impl Reading {
         newest.map_or(0, |newest| newest.saturating_sub(self.last_micros))
     }
 
-    /// Returns whether a track that ended may be asked for again. A conversion may end by itself and be made anew, but
-    /// one that failed at once would fail again.
-    pub(super) fn may_begin_anew(&self) -> bool {
-        self.demand.is_derived() && self.frames >= LIVED_FRAMES
+    /// Returns what the player need not ask for again, now that the track has ended. A conversion may end by itself and be made
+    /// anew.
+    pub(super) fn known_at_end(&self) -> Option<Known> {
+        let begins_anew = self.demand.is_derived() && self.frames >= LIVED_FRAMES;
+        self.original.filter(|_| !begins_anew).map(|original| Known::given(original, &self.demand))
     }
 
     /// Makes the next frame pending, if there is one. Returns `None` if there is nothing to read, or a frame is

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use super::reading::Reading;
 use crate::feed::{Demand, Unavailable};
+use crate::life::AGAIN;
 use crate::ring::Read;
 
 /// An encoder makes keyframes that are asked for at least this far apart, and it begins with one.
@@ -47,7 +48,7 @@ pub(super) enum Turn {
     /// It gives out what is due before this time. Then it is replaced.
     Until(i64),
     /// The other form could not be opened, or has ended.
-    Failed(Option<Unavailable>),
+    Failed(Unavailable),
 }
 
 impl Successor {
@@ -68,7 +69,7 @@ impl Successor {
         if let State::Opening(opened) = &mut self.0 {
             match opened.as_mut().poll(cx) {
                 Poll::Pending => return Turn::GoOn,
-                Poll::Ready(Err(unavailable)) => return Turn::Failed(Some(unavailable)),
+                Poll::Ready(Err(unavailable)) => return Turn::Failed(unavailable),
                 Poll::Ready(Ok(demand)) => {
                     let mut reading = Box::new(Reading::new(demand, line.original, false));
                     reading.join(None, i64::MIN);
@@ -80,7 +81,9 @@ impl Successor {
         loop {
             if let Some(read) = reading.poll(cx) {
                 if matches!(read, Read::Ended) {
-                    return Turn::Failed(None);
+                    let codec = line.demand.track().parameters().codec();
+                    let sentence = "the conversion ended before it was shown".to_owned();
+                    return Turn::Failed(Unavailable::Failed { codec, sentence, again: Some(AGAIN) });
                 }
                 continue;
             }

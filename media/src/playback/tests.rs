@@ -1,6 +1,11 @@
 //! Tests what a player gets from a feed, as lines of text.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
 use super::*;
+use crate::budget::{Spent, Work};
 use crate::codec::{Codec, aac};
 use crate::feed::{Deriver, Entry, Lease, NotDerived};
 use crate::key::Rendition;
@@ -148,6 +153,57 @@ async fn a_track_that_cannot_be_converted_is_refused_and_the_next_one_may_begin(
     assert!(matches!(playback.next().await, Next::Refused(TrackKey::VIDEO, Unavailable::NoRecipe(Codec::Vp8))));
     let refused = open(&fixture.feed, &[Codec::H264], Start::Present).await.unwrap_err();
     assert_eq!(refused, Unavailable::NoRecipe(Codec::Vp8));
+}
+
+/// Converts while the budget has room, into tracks that stay empty.
+#[derive(Default)]
+struct Budgeted {
+    has_room: AtomicBool,
+    made: Mutex<Vec<Arc<Track>>>,
+}
+
+impl Deriver for Budgeted {
+    fn derive(&self, _: Recipe, input: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+        if !self.has_room.load(Ordering::Relaxed) {
+            return Err(Spent(Work::Conversion).into());
+        }
+        let made = Arc::new(Track::new(input.parameters()));
+        self.made.lock().push(made.clone());
+        Ok(made)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversion_that_is_refused_or_fails_begins_when_it_can_again() {
+    let budgeted = Arc::new(Budgeted::default());
+    let fixture = Fixture::with(Some(budgeted.clone()));
+    let mut playback = open(&fixture.feed, &[Codec::H264, Codec::Opus], Start::Present).await.unwrap();
+    assert!(matches!(playback.take_refused(TrackKey::VIDEO), Some(Unavailable::Overloaded(_))));
+    let refused = |next| matches!(next, Next::Refused(TrackKey::VIDEO, Unavailable::Overloaded(_)));
+    assert!(refused(playback.next().await) && refused(playback.next().await), "it is asked for again and again");
+    budgeted.has_room.store(true, Ordering::Relaxed);
+    assert!(matches!(playback.next().await, Next::Begun(TrackKey::VIDEO, _)));
+    let failed = budgeted.made.lock().pop().unwrap();
+    failed.end();
+    assert!(matches!(playback.next().await, Next::Gone(TrackKey::VIDEO)));
+    let since = tokio::time::Instant::now();
+    assert!(matches!(playback.next().await, Next::Begun(TrackKey::VIDEO, _)));
+    assert_eq!(since.elapsed().as_secs(), 60, "what fails at once does not begin again at once");
+}
+
+#[tokio::test]
+async fn a_packager_that_begins_behind_a_fault_reads_nothing_that_was_there() {
+    let mut fixture = Fixture::new();
+    fixture.push_video(2);
+    fixture.audio.0.push(fixture.audio.1.frame(true, 1));
+    let mut playback = fixture.open(Start::BehindTheFault).await;
+    assert!(fixture.video.0.take_keyframe_wanted());
+    assert_eq!(text(&mut playback), "");
+    for keyframe in [false, true, false] {
+        fixture.video.0.push(fixture.video.1.frame(keyframe, 1));
+    }
+    fixture.audio.0.push(fixture.audio.1.frame(true, 1));
+    assert_eq!(text(&mut playback), "a40 v120 v160");
 }
 
 #[tokio::test]
@@ -332,6 +388,21 @@ async fn a_form_that_cannot_be_made_is_refused_and_the_original_is_read_on() {
     assert_eq!(text(&mut playback), "v0 v40");
     playback.convert(TrackKey::VIDEO, Recipe::H264);
     assert!(matches!(playback.next().await, Next::Refused(TrackKey::VIDEO, Unavailable::NoRecipe(_))));
+    fixture.video.0.push(fixture.video.1.frame(false, 1));
+    assert_eq!(text(&mut playback), "v80");
+}
+
+#[tokio::test]
+async fn a_form_that_ends_before_it_takes_over_is_refused_for_a_time() {
+    let over = Arc::new(Track::new(video()));
+    over.end();
+    let mut fixture = Fixture::with(Some(Arc::new(Maker(over))));
+    fixture.push_video(2);
+    let mut playback = fixture.open(Start::Group).await;
+    assert_eq!(text(&mut playback), "v0 v40");
+    playback.convert(TrackKey::VIDEO, Recipe::H264);
+    let Next::Refused(TrackKey::VIDEO, why) = playback.next().await else { panic!("not refused") };
+    assert!(why.stands().is_some(), "{why}");
     fixture.video.0.push(fixture.video.1.frame(false, 1));
     assert_eq!(text(&mut playback), "v80");
 }

@@ -72,6 +72,14 @@ pub(crate) fn join(track: &Track) -> Reader {
     track.reader(Join::Recovery)
 }
 
+/// Begins to read a track behind all that it has, over a frame of which a decoder has panicked.
+pub(crate) fn join_behind(track: &Track) -> Reader {
+    track.want_keyframe();
+    let mut reader = track.reader(Join::Recovery);
+    reader.go_behind();
+    reader
+}
+
 /// Moves the reader to the newest keyframe if that came after `frame`, which is the shortest way to the present.
 /// Returns how many frames that skips.
 pub(crate) fn skip_to_newest_keyframe(frame: &Frame, track: &Track, reader: &mut Reader) -> Option<u64> {

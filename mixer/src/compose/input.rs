@@ -123,10 +123,8 @@ impl Decoding {
     /// Decodes a track until the track ends.
     fn follow(&mut self, track: &Track) {
         self.decoder.change_track();
-        let mut reader = live::join(track);
-        if std::mem::take(&mut self.has_died) {
-            while let Some(Read::Frame(_) | Read::Skipped(_)) = reader.try_read() {}
-        }
+        let has_died = std::mem::take(&mut self.has_died);
+        let mut reader = if has_died { live::join_behind(track) } else { live::join(track) };
         while !self.stopped() {
             match reader.read_timeout(POLL) {
                 Some(Read::Frame(frame)) => {

@@ -1,51 +1,35 @@
 //! Remembers conversions that panicked, because a viewer who asks for one again would have it read the same frames again.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use onmic_media::TrackId;
 use onmic_media::feed::Recipe;
-use onmic_media::life::AGAIN;
+use onmic_media::life::{Begins, Deaths};
 use parking_lot::Mutex;
 
-/// How a conversion begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begins {
-    /// With what the track has.
-    AtOnce,
-    /// With what comes next: it panicked over a frame that the track may still have.
-    BehindTheFault,
-    /// Not before this time is over: it panicked twice within [`AGAIN`].
-    Later(Duration),
-}
-
-/// The conversions that panicked within the last [`AGAIN`], with the time of it and how they begin.
+/// The conversions that panicked within the last [`AGAIN`](onmic_media::life::AGAIN).
 #[derive(Debug, Default)]
-pub(super) struct Died(Mutex<HashMap<(TrackId, Recipe), (Instant, bool)>>);
+pub(super) struct Died(Mutex<HashMap<(TrackId, Recipe), Deaths>>);
 
 impl Died {
     /// Notes that a conversion of a track panicked at `now`.
     pub(super) fn note(&self, track: TrackId, recipe: Recipe, now: Instant) {
         let mut died = self.0.lock();
-        died.retain(|_, (at, _)| now.saturating_duration_since(*at) < AGAIN);
-        let is_second = died.contains_key(&(track, recipe));
-        died.insert((track, recipe), (now, is_second));
+        died.retain(|_, deaths| deaths.begins(now) != Begins::AtOnce);
+        died.entry((track, recipe)).or_default().note(now);
     }
 
     /// Returns how a conversion of a track begins at `now`.
     pub(super) fn begins(&self, track: TrackId, recipe: Recipe, now: Instant) -> Begins {
-        let Some((at, is_second)) = self.0.lock().get(&(track, recipe)).copied() else { return Begins::AtOnce };
-        match AGAIN.checked_sub(now.saturating_duration_since(at)) {
-            None | Some(Duration::ZERO) => Begins::AtOnce,
-            Some(left) if is_second => Begins::Later(left),
-            Some(_) => Begins::BehindTheFault,
-        }
+        self.0.lock().get(&(track, recipe)).map_or(Begins::AtOnce, |deaths| deaths.begins(now))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use onmic_media::codec::opus;
     use onmic_media::{Parameters, Track};

@@ -18,6 +18,7 @@ mod audio;
 mod died;
 mod pace;
 mod placement;
+mod priced;
 mod rate;
 mod rung;
 mod tapped;
@@ -30,14 +31,15 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
-use onmic_media::life::guarded;
+use onmic_media::life::{AGAIN, Begins, guarded};
 use onmic_media::{Budget, Codec, DropReason, Frame, Held, Join, MediaKind, PcmTap, Read, Reader, Spent, Track, Work};
 use parking_lot::Mutex;
 
 pub use self::rung::VideoPolicy;
 
 use self::audio::AudioLine;
-use self::died::{Begins, Died};
+use self::died::Died;
+use self::priced::Priced;
 use self::tapped::TappedLine;
 use self::video::VideoLine;
 use crate::codec::encode::{AudioSettings, Backend};
@@ -189,7 +191,7 @@ impl Transcoder {
         threads.push(thread);
         drop(threads);
         Vec::into_iter(finished).for_each(join);
-        let panicked = || NotDerived::Failed("opening the codecs failed".to_owned());
+        let panicked = || NotDerived::Later(AGAIN);
         let output = open.recv().map_err(|_| panicked())?.map_err(|error| failed(&error))?;
         tracing::debug!(recipe = label(recipe), opened_in = ?started.elapsed(), "deriving a track");
         Ok(output)
@@ -222,8 +224,7 @@ impl Deriver for Transcoder {
         }
         let begins = self.died.begins(input.id(), recipe, Instant::now());
         if let Begins::Later(wait) = begins {
-            let sentence = format!("the conversion failed twice; it can begin again in {} s", wait.as_secs() + 1);
-            return Err(NotDerived::Failed(sentence));
+            return Err(NotDerived::Later(wait));
         }
         self.start(recipe, input, lease, begins)
     }
@@ -245,10 +246,7 @@ impl Opening {
     fn open(self, now: Instant) -> Result<(Worker, Reader), Error> {
         let line = self.line(now)?;
         let output = line.output().clone();
-        let mut reader = self.join();
-        if self.begins == Begins::BehindTheFault {
-            while let Some(Read::Frame(_) | Read::Skipped(_)) = reader.try_read() {}
-        }
+        let reader = self.join();
         if let Line::Audio(line) = &line {
             let tap: Arc<dyn PcmTap> = line.clone();
             self.input.tap(Arc::downgrade(&tap));
@@ -260,7 +258,7 @@ impl Opening {
             input,
             output,
             lease,
-            price,
+            price: price.map(Priced::new),
             linger: config.linger,
             backlog_max: config.backlog_max + config.audio_history,
             stop,
@@ -269,9 +267,13 @@ impl Opening {
         Ok((worker, reader))
     }
 
-    /// Starts to read the input: video at the newest keyframe, audio at the present or a little before.
+    /// Starts to read the input: video at the newest keyframe, audio at the present or a little before, and both behind all that is
+    /// there if that has a fault.
     fn join(&self) -> Reader {
         let input = &self.input;
+        if self.begins == Begins::BehindTheFault {
+            return live::join_behind(input);
+        }
         match (input.kind(), input.newest()) {
             (MediaKind::Audio, Some(newest)) => {
                 let history = if self.recipe == Recipe::Aac { self.config.audio_history } else { Duration::ZERO };
@@ -354,7 +356,7 @@ struct Worker {
     output: Arc<Track>,
     lease: Lease,
     /// What video holds of the budget.
-    price: Option<Held>,
+    price: Option<Priced>,
     linger: Duration,
     backlog_max: Duration,
     stop: Arc<AtomicBool>,
@@ -415,10 +417,7 @@ impl Worker {
     /// Prices the video as it is now. What is passed on costs nothing.
     fn follow_price(&mut self, now: Instant) -> Result<(), Spent> {
         let (Some(price), Line::Video(_, line)) = (&mut self.price, &self.line) else { return Ok(()) };
-        let before = price.amount();
-        let now = line.pixel_rate(now).map_or(0, price::of_conversion);
-        // Frame rates are measured, and measure a little differently each time.
-        if now.abs_diff(before) > before / 8 { price.change(now) } else { Ok(()) }
+        price.follow(line.pixel_rate(now).map_or(0, price::of_conversion), now)
     }
 
     fn take(&mut self, frame: &Frame, reader: &mut Reader) -> Result<(), Error> {

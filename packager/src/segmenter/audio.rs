@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use onmic_media::{ClockRate, Frame, Parameters, Ticks, TrackKey, WallTime};
 
@@ -290,6 +291,20 @@ impl Segmenter {
             audio.rendition.cut_back(cut.msn, origin, at, wall, length)?;
         }
         audio.rendition.divide_from(origin, !cut.discontinuity && own + 1 == cut.msn);
+        Ok(())
+    }
+
+    /// Makes the cuts of the main video in audio whose open segment is longer than `longest`, before its next packet comes.
+    pub(super) fn cut_audio_above(&mut self, longest: Duration) -> Result<(), PackagerError> {
+        for key in self.audio.keys().collect::<Vec<_>>() {
+            let Some(audio) = self.audio.get(key) else { continue };
+            let (rendition, length, (last, wall)) = (&audio.rendition, audio.cadence.length(), audio.last);
+            let next = audio.cadence.next().filter(|_| rendition.open_length(length) > longest);
+            if let Some(next) = next {
+                let wall = wall.offset_micros(Ticks(next - last).micros(rendition.rate()));
+                self.cut_audio(key, next, wall)?;
+            }
+        }
         Ok(())
     }
 

@@ -12,6 +12,9 @@
 //! its codec. Main video that stands still is repeated, if its publisher sends a keyframe when it is asked. Without the main video the
 //! audio cuts by itself, and the video comes back after gap segments.
 //!
+//! No segment is longer than the target duration, in any rendition: it is settled by the first complete segment, and what came
+//! before is cut to it.
+//!
 //! Timed metadata is not a rendition: it travels in the parts of the main one.
 //!
 //! ```text
@@ -149,8 +152,7 @@ impl Segmenter {
             return Ok(());
         }
         self.release_held()?;
-        self.state_target();
-        Ok(())
+        self.state_target()
     }
 
     /// Dates what comes by `offset` from now on. Dates that step need a discontinuity, which the main video makes at its next
@@ -197,11 +199,11 @@ impl Segmenter {
         lead.chain(self.further.values().filter_map(Further::rendition)).chain(audio)
     }
 
-    /// Returns the bytes of everything that is listed or open.
+    /// Returns what everything that is listed or open costs, in bytes.
     pub fn bytes(&self) -> u64 {
         let segments = |rendition: &Rendition| -> usize {
-            let open = rendition.open().map_or(0, Segment::bytes);
-            open + rendition.segments().map(|segment| segment.bytes()).sum::<usize>()
+            let open = rendition.open().map_or(0, Segment::cost);
+            open + rendition.segments().map(|segment| segment.cost()).sum::<usize>()
         };
         self.renditions().map(|rendition| segments(rendition) as u64).sum()
     }
@@ -257,17 +259,17 @@ impl Segmenter {
         if key == TrackKey::AUDIO {
             self.hear(frame.pts_micros())?;
         }
-        self.state_target();
+        self.state_target()?;
         self.shorten_audio();
         self.forget_cuts();
         ignored
     }
 
     /// Settles the target duration when the first segment is complete, which is when playlists begin. Only a segment that
-    /// ended where the publisher's keyframes are tells how long the others will be.
-    fn state_target(&mut self) {
+    /// ended where the publisher's keyframes are tells how long the others will be. No rendition has a longer one by then.
+    fn state_target(&mut self) -> Result<(), PackagerError> {
         if self.target_is_stated || self.renditions().all(|rendition| rendition.segments().len() == 0) {
-            return;
+            return Ok(());
         }
         self.target_is_stated = true;
         let first = match &self.lead {
@@ -277,12 +279,19 @@ impl Segmenter {
             None => self.renditions().find_map(|rendition| rendition.segments().next()).map(|first| first.duration),
         };
         let first = first.filter(|first| *first * 10 >= self.settings.segment * 9);
-        let Some(first) = first else { return };
-        self.settings = self.settings.narrowed_to(first);
+        let Some(first) = first else { return Ok(()) };
+        let narrowed = self.settings.narrowed_to(first);
+        // The audio may have come first, and has to be cut where the video was.
+        self.cut_audio_above(narrowed.longest())?;
+        let listed = self.renditions().flat_map(Rendition::segments).map(|segment| segment.duration);
+        let open = self.renditions().map(|rendition| rendition.open_length(0));
+        let longest = listed.chain(open).max().filter(|longest| *longest > narrowed.longest());
+        self.settings = longest.map_or(narrowed, |longest| self.settings.narrowed_to(longest));
         let lead = self.lead.iter_mut().map(|lead| &mut lead.rendition);
         let further = self.further.values_mut().filter_map(Further::rendition_mut);
         let all = lead.chain(further).chain(self.audio.values_mut().map(|audio| &mut audio.rendition));
         all.for_each(|rendition| rendition.narrow(self.settings));
+        Ok(())
     }
 
     /// Whether audio is there up to shortly before `micros`: the publisher was not away.
@@ -316,8 +325,7 @@ impl Segmenter {
             let expected = audio.cadence.length();
             audio.rendition.close_segment(expected)?;
         }
-        self.state_target();
-        Ok(())
+        self.state_target()
     }
 
     /// Keeps the audio playlist from reaching further back than the video playlist, whatever the lengths of segments

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use onmic_media::feed::Known;
 use onmic_media::life::guarded_task;
 use onmic_media::{Accepts, Codec, Entry, Feed, TrackKey};
 use tokio::sync::mpsc;
@@ -91,22 +92,58 @@ fn place(feed: &Arc<Feed>, wanted: Wanted) -> (usize, Wanted) {
 }
 
 /// Waits for the track, and goes on after one that it handed over, because that may have ended before the shard read
-/// it.
+/// it. What is refused for a time is asked for again after it.
 async fn wait_for(feed: Arc<Feed>, (key, codec): Wanted, commands: mpsc::WeakSender<Command>) {
     let accepts = Accepts { codecs: [codec].into(), reordering: false, any_format: false, entry: Entry::Now };
     let mut known = None;
     while let Some((original, demanded)) = feed.clone().next_demand(key, accepts.clone(), known).await {
-        known = Some(original);
         let demand = match demanded {
             Ok(demand) => demand,
             Err(refused) => {
+                known = Some(Known::refused(original, &refused));
                 tracing::debug!(%refused, "an awaited track came that its viewers cannot take");
                 continue;
             }
         };
+        known = Some(Known::given(original, &demand));
         let Some(commands) = commands.upgrade() else { return };
         if commands.send(Command::Attach { feed: feed.clone(), demand }).await.is_err() {
             return; // The shard has ended.
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use onmic_media::codec::vp8;
+    use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
+    use onmic_media::{Parameters, Spent, Track, Work};
+
+    use super::*;
+
+    /// Has no room for the first conversion that it is asked for.
+    #[derive(Default)]
+    struct Budgeted(AtomicBool);
+
+    impl Deriver for Budgeted {
+        fn derive(&self, _: Recipe, input: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+            let has_room = self.0.swap(true, Ordering::Relaxed);
+            has_room.then(|| Arc::new(Track::new(input.parameters()))).ok_or(Spent(Work::Conversion).into())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn viewers_get_a_track_that_the_budget_refused_once_it_has_room() {
+        let feed = Feed::new(Some(Arc::new(Budgeted::default())));
+        let (commands, mut received) = mpsc::channel(1);
+        let mut awaited = Awaited::new(commands.downgrade());
+        awaited.join(&feed, (TrackKey::VIDEO, Codec::H264), 1);
+        let parameters = vp8::Parameters { width: 640, height: 360, version: 0 };
+        feed.set_original(Arc::new(Track::new(Arc::new(Parameters::Vp8(parameters)))));
+        let Some(Command::Attach { demand, .. }) = received.recv().await else { panic!("no track came") };
+        assert!(demand.is_derived());
+        assert_eq!(awaited.take(&feed, (TrackKey::VIDEO, Codec::H264)), [1]);
     }
 }

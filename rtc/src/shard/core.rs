@@ -21,7 +21,7 @@ use super::metric::Metrics;
 use super::outbox::Outbox;
 use super::publisher::Publisher;
 use super::session::{Role, Session};
-use super::track::{Progress, SharedTrack};
+use super::track::{Progress, SharedTrack, why_not_replaced};
 use super::viewer::{Scratch, Viewer, ViewerTrack};
 use super::{Candidates, Command, Opening, Watching};
 use crate::sdp::{Fragment, render_fragment};
@@ -550,7 +550,11 @@ impl Core {
         tokio::spawn(async move {
             let accepts =
                 Accepts { codecs: [Codec::H264].into(), reordering: false, any_format: false, entry: Entry::Now };
-            let demand = guarded_task("rtc-replace", feed.demanded(key, &accepts)).await.and_then(Result::ok);
+            let demanded = guarded_task("rtc-replace", feed.demanded(key, &accepts)).await;
+            let demand = match demanded {
+                Some(demanded) => demanded.map_err(|refused| why_not_replaced(&refused)),
+                None => Err("replacement_failed"),
+            };
             if let Some(commands) = commands.upgrade() {
                 // An error means that the shard has ended.
                 let _ = commands.send(Command::Replace { track: id, demand }).await;
@@ -558,21 +562,24 @@ impl Core {
         });
     }
 
-    fn replace(&mut self, now: Instant, old: TrackId, demand: Option<Demand>, out: &mut impl Outbox) {
+    fn replace(&mut self, now: Instant, old: TrackId, demand: Result<Demand, &'static str>, out: &mut impl Outbox) {
         let Some(before) = self.drop_track(old) else { return };
         if before.viewers.is_empty() {
             return; // The viewers have left meanwhile.
         }
-        let new = demand.as_ref().map(|demand| demand.track().id());
-        let fits = demand.is_some_and(|demand| {
-            demand.track().parameters().codec() == before.outgoing.codec()
-                && self.share(demand.track().id(), demand, now, out)
+        let new = demand.and_then(|demand| {
+            let (id, codec) = (demand.track().id(), demand.track().parameters().codec());
+            let fits = codec == before.outgoing.codec() && self.share(id, demand, now, out);
+            fits.then_some(id).ok_or("frames_reordered")
         });
-        let (true, Some(new)) = (fits, new) else {
-            for key in before.viewers {
-                self.close(now, key, "frames_reordered", out);
+        let new = match new {
+            Ok(new) => new,
+            Err(reason) => {
+                for key in before.viewers {
+                    self.close(now, key, reason, out);
+                }
+                return;
             }
-            return;
         };
         let track = self.tracks.get_mut(&new).expect("the track is shared");
         for key in &before.viewers {

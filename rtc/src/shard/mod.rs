@@ -80,10 +80,11 @@ pub(crate) enum Command {
     PermitEnded {
         id: SessionId,
     },
-    /// Viewers of this track go on with another, because they cannot take the first. `None` if there is no other.
+    /// Viewers of this track go on with another, because they cannot take the first. If there is no other, this is the reason for
+    /// which their sessions end.
     Replace {
         track: TrackId,
-        demand: Option<Demand>,
+        demand: Result<Demand, &'static str>,
     },
     /// This feed now has a track that viewers wait for.
     Attach {

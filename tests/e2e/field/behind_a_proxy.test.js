@@ -13,6 +13,7 @@ import { parseMedia } from "../../lib/playlist.js";
 import { caddy, deployFile, nginx } from "../../lib/proxies.js";
 import { RoomClient } from "../../lib/room_client.js";
 import { run } from "../../lib/run.js";
+import { STRANGER } from "../../lib/strangers.js";
 import { SECRET, token } from "../../lib/token.js";
 import { waitFor } from "../../lib/wait.js";
 import { watchPage } from "../../lib/watch_page.js";
@@ -238,6 +239,31 @@ endToEnd("a_cache_asks_whether_a_viewer_may_watch", async (stage) => {
   const viewer = await (await stage.browser()).play("hls", { url, token: viewers[0] });
   await viewer.waitForFrames(60, 20_000);
   await viewer.stop();
+});
+
+endToEnd("a_ban_by_address_holds_behind_a_cache_and_for_that_address_alone", async (stage) => {
+  const set = { "hls.shared_cache": true, "http.trusted_proxies": "127.0.0.1" };
+  const gateway = await stage.gateway({ secret: SECRET, set });
+  const host = token({ room: "show", role: "host", sub: "mia" });
+  const publisher = stage.publisher(gateway.rtmpUrl("show", `?token=${host}`), PICTURE);
+  const cdn = await nginx(stage, gateway, "onmic_cdn.conf");
+  const nameless = token({ room: "show", role: "viewer" });
+  const watch = async (localAddress, headers = {}) => {
+    const url = `${cdn.url}/hls/show/index.m3u8`;
+    return (await request(url, { localAddress, headers: { Authorization: `Bearer ${nameless}`, ...headers } })).status;
+  };
+  const isLive = async () => (await watch("127.0.0.67")) === 200;
+  await waitFor("the playlist", isLive, { giveUp: () => publisher.assertAlive() });
+  const guest = stage.keep(await RoomClient.join(gateway, "show", { token: nameless }, { localAddress: STRANGER }));
+  const banned = await request(gateway.url("/api/v1/rooms/show/bans"), {
+    method: "POST",
+    headers: { ...JSON_TYPE, Authorization: `Bearer ${host}` },
+    body: JSON.stringify({ person: guest.person, seconds: 600 }),
+  });
+  assert.equal(banned.status, 201, banned.text);
+  assert.equal(await watch(STRANGER, { "X-Forwarded-For": "192.0.2.9" }), 403, "an address that the viewer states");
+  assert.equal(await watch(STRANGER), 403);
+  assert.equal(await watch("127.0.0.67"), 200);
 });
 
 endToEnd("caddy_shows_the_gateway_under_a_path", async (stage) => {

@@ -34,6 +34,7 @@ endToEnd("a_conversion_over_the_budget_is_refused_in_a_sentence_and_the_one_befo
   const problem = assertProblem(await asks(gateway, "second"), [503], "the second room");
   assert.match(problem.detail, /converts as much video as it can; watch by LL-HLS/);
   assert.equal(await overload(gateway, "spare_conversion"), 1);
+  assert.equal(await gateway.metric("onmic_denied_total", { protocol: "whep", reason: "full" }), 1);
   assert.equal(await gateway.metric("onmic_derived_tracks", { recipe: "h264" }), 1);
   assert.ok((await gateway.metric("onmic_drops_total", { reason: "transcode_refused" })) >= 1);
   const { videoUrl } = await findPlaylists(gateway, "second");

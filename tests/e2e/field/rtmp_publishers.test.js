@@ -17,7 +17,7 @@ const prepared = lasting(async (stage) => {
   const folder = stage.folder();
   const clip = async (name, audio) => {
     const file = `${folder}/${name}.flv`;
-    const video = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "30"];
+    const video = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "30", "-slices", "3"];
     const sources = [`testsrc2=size=320x180:rate=30:duration=${CLIP_MS / 1000}`, `sine=sample_rate=44100:duration=${CLIP_MS / 1000}`];
     const inputs = sources.flatMap((source) => ["-f", "lavfi", "-i", source]);
     const encoded = await run("ffmpeg", ["-v", "error", "-y", ...inputs, ...video, ...audio, "-ac", "1", file]);
@@ -55,14 +55,17 @@ async function publish(stage, port, key, tags, change) {
   return client;
 }
 
-/** Counts what a viewer by HTTP-FLV gets until `enough` says so. */
+/** Counts what a viewer by HTTP-FLV gets until `enough` says so, and returns the times of the video's frames. */
 async function watch(gateway, room, enough) {
   const counts = { video: 0, audio: 0 };
+  const times = [];
   const stop = new AbortController();
   const response = await fetch(gateway.url(`/flv/${room}.flv`), { signal: AbortSignal.any([stop.signal, AbortSignal.timeout(20_000)]) });
   assert.equal(response.status, 200);
   const reader = new FlvReader((tag) => {
-    if (tag.kind !== "script" && !tag.isHeader) counts[tag.kind] += 1;
+    if (tag.kind === "script" || tag.isHeader) return;
+    counts[tag.kind] += 1;
+    if (tag.kind === "video") times.push(tag.timestampMs);
   });
   for await (const chunk of response.body) {
     reader.push(Buffer.from(chunk));
@@ -70,6 +73,7 @@ async function watch(gateway, room, enough) {
   }
   stop.abort();
   assert.ok(enough(counts), JSON.stringify(counts));
+  return times;
 }
 
 const host = async (gateway, room) => (await gateway.room(room))?.participants.find(({ name }) => name === "host");
@@ -99,6 +103,13 @@ function setsOf(tags) {
 const inBand = (tag, sets) => (tag.isKeyframe ? head(tag, Buffer.concat([sets, tag.body.subarray(5)])) : tag);
 const startCodes = (tag) => head(tag, Buffer.concat([...units(tag.body.subarray(5))].flatMap((unit) => [Buffer.from([0, 0, 0, 1]), unit])));
 const emptyHeader = { kind: "video", body: Buffer.from("1700000000", "hex") };
+
+const SEI = Buffer.from([6, 5, 17, ...Array(16).keys(), 0x78, 0x80]);
+const seiAlone = (tag) => ({ ...tag, body: Buffer.concat([Buffer.from("2701000000", "hex"), withLength(SEI)]) });
+const withSei = () => (tag) => (tag.kind === "video" && !tag.isHeader ? [seiAlone(tag), tag] : [tag]);
+
+const slice = (tag, unit) => ({ ...tag, body: Buffer.concat([tag.body.subarray(0, 5), withLength(unit)]) });
+const withSlices = () => (tag) => (tag.kind === "video" && !tag.isHeader ? [...units(tag.body.subarray(5))].map((unit) => slice(tag, unit)) : [tag]);
 
 function adts(tag) {
   const length = tag.body.length - 2 + 7;
@@ -168,6 +179,32 @@ for (const [what, clip, change] of PLAYS) {
       return participant?.video?.codec === "h264" && participant.audio?.codec === "aac";
     });
     await watch(gateway, room, ({ video, audio }) => video > 60 && audio > 60);
+    assert.equal(client.closed, false);
+  });
+}
+
+/** Publishers that cut the units of one picture into several tags, as relays and inserters of captions and time codes do. */
+const PIECES = [
+  ["sei_in_tags_of_its_own", withSei],
+  ["slices_in_tags_of_their_own", withSlices],
+];
+
+for (const [what, change] of PIECES) {
+  endToEnd(`a_publisher_with_${what}_has_one_frame_per_picture`, async (stage) => {
+    const { gateway, aac } = await prepared(stage);
+    const room = what.replaceAll("_", "-");
+    const client = await publish(stage, gateway.rtmpPort, room, aac, change(aac));
+    await waitFor("both kinds", async () => {
+      const participant = await host(gateway, room);
+      return participant?.video?.codec === "h264" && participant.audio?.codec === "aac";
+    });
+    const times = await watch(gateway, room, ({ video }) => video > 150);
+    const span = times.at(-1) - times[0];
+    assert.ok(span > 4500, `${times.length} frames in ${span} ms at 30 frames per second`);
+    // In the newest segment: the very first picture shows that there are pieces, and goes on before they are joined.
+    const input = ["-live_start_index", "-1", "-i", gateway.url(`/hls/${room}/index.m3u8`)];
+    const played = await run("ffmpeg", ["-v", "error", "-xerror", ...input, "-t", "2", "-f", "null", "-"]);
+    assert.deepEqual([played.code, played.stderr], [0, ""]);
     assert.equal(client.closed, false);
   });
 }

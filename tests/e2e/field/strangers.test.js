@@ -1,7 +1,9 @@
 // Tests what strangers, faults of the machine and clumsy operators do at the door: connections that say nothing, too many
-// of them, a log that nobody reads, too few files, values that cannot work. Everybody else is served meanwhile.
+// of them, a log that nobody reads, too few files, values that cannot work. Everybody else is served meanwhile, where it can be
+// beside a neighbour that takes as much as it is allowed.
 
 import assert from "node:assert/strict";
+import { withBystander } from "../../lib/bystander.js";
 import { endToEnd } from "../../lib/end_to_end.js";
 import { assertProblem } from "../../lib/expect.js";
 import { Gateway } from "../../lib/gateway.js";
@@ -11,19 +13,21 @@ import { pause, waitFor } from "../../lib/wait.js";
 
 const PICTURE = { width: 320, height: 180, bitrateKbps: 400 };
 const FEW_FILES = ["bash", "-c", 'ulimit -n 128; exec "$@"', "-"];
+/** A test with a bystander waits for its viewer, for the neighbour, and for what the gateway gives back. */
+const WITH_BYSTANDER = { timeout: 120_000 };
 
-/** Asserts that `room` can be published and watched. */
+/** Asserts that `room` can be published and watched. Returns its publisher. */
 async function isServed(stage, gateway, room) {
-  await stage.live(gateway, room, PICTURE);
+  const publisher = await stage.live(gateway, room, PICTURE);
   const playlist = () => request(gateway.url(`/hls/${room}/index.m3u8`)).catch(() => null);
   await waitFor(`the playlist of ${room}`, async () => (await playlist())?.status === 200);
+  return publisher;
 }
 
 endToEnd("a_log_that_nobody_reads_stops_nothing", async (stage) => {
   const pipe = fullPipe(stage.folder());
   stage.keep({ stop: async () => pipe.close() });
-  const gateway = await stage.gateway({ output: pipe.writing, set: { "log.filter": "debug" } });
-  await isServed(stage, gateway, "unread");
+  const { gateway, check } = await withBystander(stage, { "log.filter": "debug" }, { output: pipe.writing });
   const lost = () => gateway.metric("onmic_drops_total", { reason: "log_queue_full" });
   const visited = async () => {
     // Each connection leaves lines of the log.
@@ -33,10 +37,12 @@ endToEnd("a_log_that_nobody_reads_stops_nothing", async (stage) => {
     return (await lost()) > 0;
   };
   await waitFor("the queue of the log to be full", visited, { timeoutMs: 40_000 });
-  await isServed(stage, gateway, "still-unread");
+  const publisher = await isServed(stage, gateway, "unread");
+  await publisher.stop();
+  await check();
   // It ends by itself although the last lines find no reader.
   await gateway.stop();
-});
+}, WITH_BYSTANDER);
 
 endToEnd("a_reader_of_the_log_may_go_away", async (stage) => {
   const pipe = abandonedPipe(stage.folder());
@@ -48,7 +54,7 @@ endToEnd("a_reader_of_the_log_may_go_away", async (stage) => {
 });
 
 endToEnd("a_connection_that_asks_for_nothing_is_closed_whatever_it_says", async (stage) => {
-  const gateway = await stage.gateway({ set: { "http.header_timeout": "2s", "rtmp.start_timeout": "2s" } });
+  const { gateway, check } = await withBystander(stage, { "http.header_timeout": "2s", "rtmp.start_timeout": "2s" });
   const silent = Object.entries(SAID).flatMap(([what, said]) => [
     { what: `HTTP: ${what}`, of: dial(gateway.httpPort, said) },
     { what: `RTMP: ${what}`, of: dial(gateway.rtmpPort, said) },
@@ -59,23 +65,25 @@ endToEnd("a_connection_that_asks_for_nothing_is_closed_whatever_it_says", async 
   });
   const timeouts = await gateway.metric("onmic_drops_total", { reason: "http_header_timeout" });
   assert.ok(timeouts > 0, "the deadline is counted");
-});
+  await check();
+}, WITH_BYSTANDER);
 
 for (const [protocol, port] of [
   ["HTTP", "httpPort"],
   ["RTMP", "rtmpPort"],
 ]) {
   endToEnd(`silent_connections_to_${protocol}_take_the_last_file_from_nobody`, async (stage) => {
-    const gateway = await stage.gateway({ wrap: FEW_FILES });
-    await isServed(stage, gateway, "before");
+    const { gateway, check } = await withBystander(stage, {}, { wrap: FEW_FILES });
     const silent = Array.from({ length: 300 }, () => dial(gateway[port]));
-    stage.keep({ stop: async () => silent.forEach(({ end }) => end()) });
-    await isServed(stage, gateway, "meanwhile");
+    const end = () => silent.forEach((dialled) => dialled.end());
+    stage.keep({ stop: async () => end() });
+    const publisher = await isServed(stage, gateway, "meanwhile");
     const reason = protocol === "HTTP" ? "http_gave_way" : "rtmp_gave_way";
     await waitFor("connections to give way", () => gateway.metric("onmic_drops_total", { reason }));
-    assert.ok((await gateway.room("before")).live, "who was there before is not affected");
-    gateway.assertAlive();
-  });
+    await publisher.stop();
+    end();
+    await check();
+  }, WITH_BYSTANDER);
 }
 
 /**
@@ -117,16 +125,19 @@ endToEnd("an_address_has_its_limit_of_connections_and_a_trusted_proxy_has_none",
 });
 
 endToEnd("requests_in_a_row_for_the_api_document_are_all_answered", async (stage) => {
-  const gateway = await stage.gateway();
+  const { gateway, check } = await withBystander(stage);
   const first = await request(gateway.url("/api/v1/openapi.json"));
   const known = await request(gateway.url("/api/v1/openapi.json"), { headers: { "If-None-Match": first.headers.etag } });
   assert.deepEqual([first.status, known.status, known.text], [200, 304, ""]);
   const asked = "GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20);
   const connections = Array.from({ length: 20 }, () => dial(gateway.httpPort, asked));
-  stage.keep({ stop: async () => connections.forEach(({ end }) => end()) });
+  const end = () => connections.forEach((connection) => connection.end());
+  stage.keep({ stop: async () => end() });
   const answers = ({ heard }) => heard.split("HTTP/1.1 200").length - 1;
   await waitFor("all answers", () => connections.every((connection) => answers(connection) === 20));
-});
+  end();
+  await check();
+}, WITH_BYSTANDER);
 
 endToEnd("options_that_cannot_work_end_the_start_with_a_sentence", async () => {
   for (const [what, options, sentence] of [

@@ -61,6 +61,7 @@ export class Meter {
     this.longestSilence = 0;
     this.longestGap = 0;
     this.receiveGaps = [];
+    this.longestReceiveGap = 0;
     this.tiles = this.#tiles.map(() => []);
   }
 
@@ -94,7 +95,11 @@ export class Meter {
     this.#lastPresentation = metadata.presentationTime;
     // The arrival time of the frame's last packet, which a busy page does not delay. Only WebRTC provides it.
     if (metadata.receiveTime !== undefined) {
-      if (this.#lastReceive !== null) this.receiveGaps.push(metadata.receiveTime - this.#lastReceive);
+      if (this.#lastReceive !== null) {
+        const gap = metadata.receiveTime - this.#lastReceive;
+        this.receiveGaps.push(gap);
+        this.longestReceiveGap = Math.max(this.longestReceiveGap, gap);
+      }
       this.#lastReceive = metadata.receiveTime;
     }
     const whole = this.#readAt({ x: 0, y: 0, width: 1, height: 1 }, nowMs);
@@ -190,13 +195,13 @@ export class Meter {
         samples: frames.map(({ at, latency }) => [at, latency]),
       })),
       longestGapMs: this.longestGap,
-      longestReceiveGapMs: Math.max(0, ...this.receiveGaps),
+      longestReceiveGapMs: this.longestReceiveGap,
       /** One moment in twenty lies in a gap of this length between two frames, or in a longer one. The present one counts. */
       receiveGapP95Ms: gapPercentile(receiveGaps, 95),
       longestSilenceMs: this.longestSilence,
       flashes: this.flashes.length,
       discontinuities: this.discontinuities,
-      loudness: this.loudness.length ? Math.max(...this.loudness) : 0,
+      loudness: this.loudness.reduce((loudest, rms) => Math.max(loudest, rms), 0),
       loudnessNow: this.loudness.at(-1) ?? 0,
     };
   }

@@ -9,7 +9,7 @@ import { Emitter } from '../player/emitter';
 import { statedUrl } from '../player/endpoint';
 import { type Problem, problemFrom, RequestError } from '../player/problem';
 import type { Command, Person, Role, RoomEvent, RoomState, Seat, Ticket, You } from './model';
-import { applyEvent, fromSnapshot, NO_ROOM, seatOf } from './room_state';
+import { applyEvent, fromSnapshot, NO_ROOM, PEOPLE_KEPT, seatOf, withPeople } from './room_state';
 
 export interface RoomOptions {
   /** The URL of the node, or of the proxy in front of it: `https://host`. */
@@ -161,16 +161,20 @@ export class Room extends Emitter<RoomEvents> {
     this.#connect();
   }
 
-  /** Asks the server who is in the room. From then on `state.people` is complete. Only hosts may do this. */
+  /**
+   * Asks the server who is in the room: `state.people` then has the first 500 persons by id. From then on events keep it complete
+   * in a room of at most 200 persons. In a larger one the server tells of nobody who comes or goes, but `state.persons` has their
+   * number. Only hosts may do this.
+   */
   async loadPeople(): Promise<void> {
-    const people: Person[] = [];
-    let page: { persons: Person[]; next?: string } | undefined;
-    do {
-      const after = page?.next === undefined ? '' : `?after=${encodeURIComponent(page.next)}`;
-      page = (await this.#get(`/persons${after}`)) as { persons: Person[]; next?: string };
-      people.push(...page.persons);
-    } while (page.next !== undefined);
-    this.#state = { ...this.#state, people, persons: people.length };
+    const events: RoomEvent[] = []; // The list may be older or newer than any of them.
+    const stop = this.on('event', ({ event }) => events.push(event));
+    try {
+      const { persons } = (await this.#get(`/persons?limit=${PEOPLE_KEPT}`)) as { persons: Person[] };
+      this.#state = withPeople(this.#state, persons, events);
+    } finally {
+      stop();
+    }
     this.emit('state', this.#state);
   }
 

@@ -4,10 +4,11 @@
 // objects. It never throws: an event with missing members, or of an unknown kind, changes what it can. One person has
 // at most one seat, one request and one invitation, in whatever order events come.
 
-import type { RoomEvent, RoomState, Seat } from './model';
+import type { Person, RoomEvent, RoomState, Seat } from './model';
 
 const CHAT_KEPT = 200; // Nobody scrolls back further than 200 messages.
-const PEOPLE_KEPT = 500;
+/** The most persons in `people`: one page of the server's list. */
+export const PEOPLE_KEPT = 500;
 
 export const NO_ROOM: RoomState = {
   room: '',
@@ -116,6 +117,12 @@ export function applyEvent(state: RoomState, event: RoomEvent): RoomState {
   }
   if (event.persons !== undefined) next.persons = event.persons;
   return next;
+}
+
+/** Returns the state with the people whom the server has listed, and those who came and went by `events` since it was asked. */
+export function withPeople(state: RoomState, listed: Person[], events: RoomEvent[]): RoomState {
+  const { people } = events.reduce(applyEvent, { ...state, people: listed.slice(0, PEOPLE_KEPT) });
+  return { ...state, people };
 }
 
 /** Returns the person that an event is about, if there is one. */

@@ -261,22 +261,44 @@ it('a_client_of_an_ended_room_does_not_reconnect_by_itself', async () => {
   room.close();
 });
 
-it('the_people_in_the_room_are_loaded_page_by_page', async () => {
-  const [li, mo] = [
-    { person: 'li', name: 'Li', role: 'viewer' },
-    { person: 'mo', name: 'Mo', role: 'viewer' },
-  ];
+it('one_page_of_the_people_in_the_room_is_loaded_and_their_number_is_that_of_the_events', async () => {
+  const listed = Array.from({ length: 500 }, (_, index) => ({ person: `p${index}`, name: 'Li', role: 'viewer' }));
   const asked: string[] = [];
   vi.stubGlobal('fetch', (url: string) => {
     asked.push(new URL(url).search);
-    const page = asked.length === 1 ? { persons: [li], next: 'li' } : { persons: [mo] };
-    return Promise.resolve(new Response(JSON.stringify(page)));
+    return Promise.resolve(new Response(JSON.stringify({ persons: listed, next: 'p499' })));
   });
   const room = enter();
-  FakeSocket.last.snapshot();
+  FakeSocket.last
+    .snapshot()
+    .say({ type: 'event', number: 42, at: '', event: { kind: 'viewers-changed', persons: 10_000 } });
   await room.loadPeople();
-  expect(asked).toEqual(['', '?after=li']);
-  expect([room.others(), room.state.persons]).toEqual([[li, mo], 2]);
+  expect(asked).toEqual(['?limit=500']);
+  expect([room.others().length, room.state.persons]).toEqual([500, 10_000]);
+  room.close();
+});
+
+it('who_comes_and_goes_while_the_people_are_loaded_is_not_forgotten', async () => {
+  let answer = (_: Response) => {};
+  vi.stubGlobal('fetch', () => new Promise<Response>((resolve) => (answer = resolve)));
+  const room = enter();
+  FakeSocket.last.snapshot();
+  const loaded = room.loadPeople();
+  FakeSocket.last
+    .say({ type: 'event', number: 42, at: '', event: { kind: 'person-joined', person: 'mo', name: 'Mo', persons: 3 } })
+    .say({ type: 'event', number: 43, at: '', event: { kind: 'person-left', person: 'li', persons: 2 } });
+  answer(
+    new Response(
+      JSON.stringify({
+        persons: [
+          { person: 'li', name: 'Li' },
+          { person: 'zoe', name: 'Zoe' },
+        ],
+      }),
+    ),
+  );
+  await loaded;
+  expect([room.others().map(({ person }) => person), room.state.persons]).toEqual([['zoe', 'mo'], 2]);
   room.close();
 });
 

@@ -5,18 +5,18 @@ use onmic_media::name::Principal;
 
 use super::*;
 
-const SECRET: &str = "secret";
+pub(super) const SECRET: &str = "secret";
 
 fn token(role: &str, person: &str) -> String {
     token_until(4_000_000_000, role, person)
 }
 
-fn token_until(exp: u64, role: &str, person: &str) -> String {
+pub(super) fn token_until(exp: u64, role: &str, person: &str) -> String {
     let claims = json!({"exp": exp, "room": "demo", "role": role, "sub": person});
     encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
 }
 
-fn query(role: &str, person: &str) -> String {
+pub(super) fn query(role: &str, person: &str) -> String {
     format!("token={}", token(role, person))
 }
 
@@ -201,6 +201,46 @@ async fn a_guest_who_is_banned_does_not_come_back_as_another_guest() {
         assert_eq!(server.send("DELETE", &lift, &token("host", "mia"), "").await.0, 204);
         assert!(enters(own).await.is_ok() && watches(own).is_ok());
     }
+}
+
+/// Returns a viewer's token with a `sub` that cannot be the id of a person.
+fn odd(sub: &str, id: &str) -> String {
+    let claims = json!({"exp": 4_000_000_000_u64, "room": "demo", "role": "viewer", "sub": sub, "jti": id});
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+}
+
+#[tokio::test]
+async fn a_viewer_whose_sub_cannot_be_an_id_is_kicked_and_banned_as_a_guest_is() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let mut host = server.join("demo", &query("host", "mia")).await;
+    let enters = async |token: &str| server.connect("demo", &format!("token={token}")).await;
+    let watches = |token: &str| {
+        let shown = Shown::token(Some(token));
+        server.gate.open(Action::Play(&"demo".parse().unwrap()), shown).map(|(_, permit)| permit)
+    };
+    let (ben, later, anna) = (odd("ben@b.example", "t1"), odd("ben@b.example", "t2"), odd("anna@b.example", "t3"));
+    let mut guest = server.join("demo", &format!("token={ben}")).await;
+    let person = guest.person();
+    assert!(person.starts_with("guest-"), "{person}");
+    let listed = server.send("GET", "/api/v1/rooms/demo/persons", &token("host", "mia"), "").await.1;
+    assert_eq!(listed["persons"][0]["person"], person);
+    let (watching, bystander) = (watches(&later).unwrap(), watches(&anna).unwrap());
+    host.ask(json!({"kind": "kick", "person": person})).await;
+    assert_eq!(guest.closed().await, 4403);
+    assert!(watching.ended().is_some() && bystander.ended().is_none());
+
+    let mut guest = server.join("demo", &format!("token={ben}")).await;
+    let watching = watches(&later).unwrap();
+    host.ask(json!({"kind": "ban", "person": guest.person(), "seconds": 3600})).await;
+    assert_eq!(guest.closed().await, 4403);
+    assert!(watching.ended().is_some() && bystander.ended().is_none());
+    for token in [&ben, &later] {
+        assert_eq!(enters(token).await.err(), Some(StatusCode::FORBIDDEN));
+        assert!(watches(token).unwrap_err().to_string().contains("banned"));
+    }
+    let list = server.send("GET", "/api/v1/rooms/demo/bans", &token("host", "mia"), "").await.1;
+    assert_eq!(list["bans"][0]["person"], guest.person());
+    assert!(enters(&anna).await.is_ok() && watches(&anna).is_ok());
 }
 
 #[tokio::test]

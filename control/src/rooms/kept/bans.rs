@@ -102,9 +102,10 @@ struct KeptBan {
     nameless: Vec<KeptPrincipal>,
 }
 
+/// What is kept of a principal, here and in the record of a room.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum KeptPrincipal {
+pub(super) enum KeptPrincipal {
     Token(Box<str>),
     Network(IpAddr),
 }

@@ -10,10 +10,12 @@ use thiserror::Error;
 use super::{DEFAULT_CHUNK_SIZE, EXTENDED, Message};
 use crate::rtmp::message::{ABORT, SET_CHUNK_SIZE};
 
-/// The largest chunk size that is accepted. A chunk larger than the largest message (24 bits of length) has no use, so
-/// a larger size is a mistake or an attack. Any smaller size is harmless: memory follows the announced message, not the
-/// chunk.
+/// The largest chunk size that is used: that of the largest message (24 bits of length). Larger ones mean the same (spec
+/// 5.4.1). Any size is harmless, because memory follows the announced message, not the chunk.
 const CHUNK_SIZE_MAX: u32 = 0xff_ffff;
+
+/// The largest chunk size that may be stated: 31 bits.
+const CHUNK_SIZE_STATED_MAX: u32 = 0x7fff_ffff;
 
 /// The length of the longest header: a basic header of three bytes, a message header of eleven, and an extended
 /// timestamp.
@@ -43,7 +45,7 @@ pub enum ChunkError {
     PartialTooLarge { length: usize, limit: usize },
     #[error("more than {0} chunk streams")]
     TooManyChunkStreams(usize),
-    #[error("a chunk size of {0} is not between 1 and {CHUNK_SIZE_MAX}")]
+    #[error("a chunk size of {0} is not between 1 and {CHUNK_SIZE_STATED_MAX}")]
     ChunkSize(u32),
     #[error("chunk stream {chunk_stream} begins with a header of type {format}, which refers to one before it")]
     NoEarlierHeader { chunk_stream: u32, format: u8 },
@@ -66,6 +68,8 @@ pub struct ChunkReader {
     partial_bytes: usize,
     /// Whether the peer repeats the extended timestamp in type 3 chunks, as the specification wants and not all do.
     repeats_extended: Option<bool>,
+    /// The number of messages that acted here since it was last asked for.
+    applied: u64,
 }
 
 /// Holds the state of one chunk stream: the values that later headers refer back to, and the partial message.
@@ -93,6 +97,7 @@ impl ChunkReader {
             payload: None,
             partial_bytes: 0,
             repeats_extended: None,
+            applied: 0,
         }
     }
 
@@ -104,6 +109,11 @@ impl ChunkReader {
     /// Returns the bytes that are reserved for partial messages now.
     pub fn partial_bytes(&self) -> usize {
         self.partial_bytes
+    }
+
+    /// Returns the number of messages since the last call that acted here and were not passed on.
+    pub fn take_applied(&mut self) -> u64 {
+        std::mem::take(&mut self.applied)
     }
 
     /// Takes from the front of `input` up to the end of the next message; `None` when `input` is used up before that.
@@ -124,6 +134,7 @@ impl ChunkReader {
                 ABORT => self.abort(&message)?,
                 _ => return Ok(Some(message)),
             }
+            self.applied += 1;
         }
     }
 
@@ -320,10 +331,10 @@ impl ChunkReader {
 
     fn set_chunk_size(&mut self, message: &Message) -> Result<(), ChunkError> {
         let size = control_value(message)?;
-        if size == 0 || size > CHUNK_SIZE_MAX {
+        if !(1..=CHUNK_SIZE_STATED_MAX).contains(&size) {
             return Err(ChunkError::ChunkSize(size));
         }
-        self.chunk_size = size as usize;
+        self.chunk_size = size.min(CHUNK_SIZE_MAX) as usize;
         Ok(())
     }
 

@@ -32,6 +32,11 @@ pub fn nal_type(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header & 0x1f)
 }
 
+/// Returns whether the NAL unit is a slice of a picture, or a partition of one.
+pub fn is_slice(nal: &[u8]) -> bool {
+    (NAL_SLICE..=NAL_IDR).contains(&nal_type(nal))
+}
+
 /// Returns whether the NAL unit is a slice of an instantaneous decoding refresh picture.
 pub fn is_idr(nal: &[u8]) -> bool {
     nal_type(nal) == NAL_IDR
@@ -83,13 +88,23 @@ pub fn recovery_frames(payload: &[u8]) -> Option<u32> {
     sei_before_slices(payload).find_map(|sei| sei::payload_of_type(sei, sei::RECOVERY_POINT, |bits| bits.ue()))
 }
 
+/// Returns whether the first slice is not the first of its picture: its `first_mb_in_slice` (7.3.3) is not 0, or it is a partition
+/// B or C, which follows an A.
+pub fn continues_picture(payload: &[u8]) -> bool {
+    let first = nal_units(payload).find(|nal| is_slice(nal));
+    first.is_some_and(|nal| match nal_type(nal) {
+        NAL_SLICE | NAL_PARTITION_A | NAL_IDR => nal.get(1).is_some_and(|byte| byte & 0x80 == 0), // ue(0) is the bit 1.
+        _ => true,
+    })
+}
+
 /// Returns whether an access unit has closed captions. It reads no further than the first slice.
 pub fn has_captions(payload: &[u8]) -> bool {
     sei_before_slices(payload).any(sei::has_captions)
 }
 
 fn sei_before_slices(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let before_slices = nal_units(payload).take_while(|nal| !(NAL_SLICE..=NAL_IDR).contains(&nal_type(nal)));
+    let before_slices = nal_units(payload).take_while(|nal| !is_slice(nal));
     before_slices.filter(|nal| nal_type(nal) == NAL_SEI).filter_map(|nal| nal.get(1..))
 }
 

@@ -29,6 +29,11 @@ pub fn nal_type(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header >> 1 & 0x3f)
 }
 
+/// Returns whether the NAL unit is a slice of a picture.
+pub fn is_slice(nal: &[u8]) -> bool {
+    !nal.is_empty() && nal_type(nal) < NAL_FIRST_OF_NO_SLICE
+}
+
 /// Returns whether the NAL unit is a slice of a picture that decoding can start at: IDR, BLA or CRA.
 pub fn is_irap(nal: &[u8]) -> bool {
     NAL_IRAP.contains(&nal_type(nal))
@@ -52,13 +57,19 @@ pub fn recovery_frames(payload: &[u8]) -> Option<u32> {
     Some(frames.max(0).cast_unsigned()) // If it is negative, frames that are shown earlier are right already.
 }
 
+/// Returns whether the first slice segment is not the first of its picture (`first_slice_segment_in_pic_flag`, 7.3.6.1).
+pub fn continues_picture(payload: &[u8]) -> bool {
+    let first = nal_units(payload).find(|nal| is_slice(nal));
+    first.and_then(|nal| nal.get(2)).is_some_and(|byte| byte & 0x80 == 0)
+}
+
 /// Returns whether an access unit has closed captions. It reads no further than the first slice.
 pub fn has_captions(payload: &[u8]) -> bool {
     sei_before_slices(payload).any(sei::has_captions)
 }
 
 fn sei_before_slices(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let before_slices = nal_units(payload).take_while(|nal| nal_type(nal) >= NAL_FIRST_OF_NO_SLICE);
+    let before_slices = nal_units(payload).take_while(|nal| !is_slice(nal));
     before_slices.filter(|nal| nal_type(nal) == NAL_PREFIX_SEI).filter_map(|nal| nal.get(2..))
 }
 

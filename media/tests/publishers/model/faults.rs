@@ -78,6 +78,11 @@ impl Fault {
         }
     }
 
+    /// Returns a publisher's first seconds that come at once, as after a stall.
+    pub(super) fn burst(lasts: i64) -> Self {
+        Self { kind: Kind::Stall, of: Of::Both, from: 0, until: lasts }
+    }
+
     pub(crate) fn is_on(&self, at: i64) -> bool {
         (self.from..self.until).contains(&at)
     }

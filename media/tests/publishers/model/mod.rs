@@ -118,6 +118,11 @@ impl Publisher {
             _ => random.between(-10_000, 10_000),
         };
         let network_jitter = random.choose(&[0, 10_000, 50_000, 100_000, 150_000]);
+        // A generator of its own, so that the other publishers stay as they are.
+        let mut random_start = Random::new(seed ^ 0x6275_7273_74);
+        if matches!(cadence, Cadence::Even(_)) && random_start.percent(15) {
+            faults.insert(0, Fault::burst(random_start.between(1, 10) * SECOND));
+        }
         Self {
             seed,
             protocol,
