@@ -20,7 +20,7 @@ use super::chunk::{ChunkReader, ChunkWriter, Message, MessageHeader, Output};
 use super::flow::Flow;
 use super::handshake::Handshake;
 use super::limits::RtmpLimits;
-use super::message::{self, Aggregated};
+use super::message::{self, Aggregated, status_object};
 use super::metadata;
 use super::stream_key::{Application, Applications, StreamKey};
 use crate::error::Error;
@@ -687,10 +687,6 @@ struct Call<'a> {
     stream: u32,
     /// The values after the transaction. The command object is the first.
     arguments: &'a [Value],
-}
-
-fn status_object(level: &str, code: &str, sentence: &str) -> Value {
-    Value::object([("level", Value::text(level)), ("code", Value::text(code)), ("description", Value::text(sentence))])
 }
 
 /// Returns the start of a peer's text, fit for a log line and an answer.
