@@ -5,6 +5,9 @@
 //! place is free, and no idle connection gives way, a connection gets into a small **lane** beside all others: one request is
 //! answered there by other routes, which know how this node is and refuse everything else.
 //!
+//! What a peer sends before anybody knows who it is has bounds: the head of a request, what is sent ahead of the routes that read it,
+//! and requests at once.
+//!
 //! What the peer does not take keeps no place for long, and ends by a deadline: an answer (`answer`), and whatever else is
 //! written to a connection (`socket`). An answer that a permit holds ends with the permit, even then.
 //!
@@ -12,6 +15,7 @@
 //! all other tasks come in between.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
@@ -51,6 +55,20 @@ const GOODBYE: Duration = Duration::from_millis(100);
 
 /// How long a peer may take nothing of what there is for it. RTMP has as long.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most bytes of the head of a request, by both versions. The largest are those with a long token and many cookies.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// The most bytes of bodies that one connection of HTTP/2 sends ahead of the routes that read them. HTTP/1.1 sends one body at a time,
+/// of which the buffer of its head is held.
+const AHEAD_BYTES: u32 = 256 << 10;
+
+/// The same for one request, so that one that is not read leaves the others of its connection as much. The largest body, 3 MiB of
+/// overlays, takes 24 round trips.
+const AHEAD_OF_REQUEST_BYTES: u32 = AHEAD_BYTES / 2;
+
+/// The most requests at once on one connection of HTTP/2. A page has a few (RFC 9113 5.1.2 recommends 100 at least).
+const STREAMS: u32 = 100;
 
 /// The most connections of one address in the lane.
 const LANE_PER_ADDRESS: usize = 4;
@@ -133,8 +151,15 @@ impl Server {
     ) -> Self {
         let lane = Limits { all: limits.lane, per_address: LANE_PER_ADDRESS };
         let mut builder = Builder::new(Streams { write_timeout: limits.write_timeout });
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
-        builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(limits.header_timeout));
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(HEAD_BYTES);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Some(limits.header_timeout))
+            .max_header_list_size(HEAD_BYTES as u32)
+            .initial_stream_window_size(AHEAD_OF_REQUEST_BYTES)
+            .initial_connection_window_size(AHEAD_BYTES)
+            .max_concurrent_streams(STREAMS);
         let mut lane_builder = builder.clone();
         lane_builder.http1().keep_alive(false);
         lane_builder.http2().max_concurrent_streams(1);
@@ -226,6 +251,10 @@ impl Server {
                 ended = turn => {
                     match ended {
                         Ok(Ok(())) => {}
+                        // hyper has a timer of the same length, which may strike first.
+                        Ok(Err(error)) if !conversation.has_asked() && is_timeout(&*error) => {
+                            return Err(DropReason::HttpHeaderTimeout);
+                        }
                         Ok(Err(error)) => tracing::trace!(%peer, %error, "HTTP connection ended"),
                         Err(cut) => {
                             cut.count();
@@ -236,13 +265,13 @@ impl Server {
                     return Ok(());
                 }
                 () = sleep_until(deadline), if is_watched => {
-                    if !conversation.has_asked.load(Ordering::Relaxed) {
+                    if !conversation.has_asked() {
                         return Err(DropReason::HttpHeaderTimeout);
                     }
                     is_watched = false;
                 }
                 () = conversation.pass.gave_way() => {
-                    if conversation.has_asked.load(Ordering::Relaxed) {
+                    if conversation.has_asked() {
                         connection.as_mut().graceful_shutdown();
                         let _ = timeout(GOODBYE, connection.as_mut()).await;
                     }
@@ -255,6 +284,10 @@ impl Server {
             }
         }
     }
+}
+
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout)
 }
 
 /// What a connection's task, its requests and its socket share.
@@ -272,6 +305,11 @@ impl Conversation {
     fn new(pass: Pass) -> Self {
         let [has_asked, is_cut] = [false; 2].map(AtomicBool::new);
         Self { pass, has_asked, open: Mutex::new(0), turn: Turn::default(), is_cut }
+    }
+
+    /// Returns whether a request has begun.
+    fn has_asked(&self) -> bool {
+        self.has_asked.load(Ordering::Relaxed)
     }
 
     /// Throws away what is not sent yet when the connection closes. Returns whether that was decided before.
