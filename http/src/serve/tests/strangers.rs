@@ -50,3 +50,33 @@ async fn http_2_states_how_much_a_peer_may_send_ahead_and_at_once() {
         assert!(settings.chunks(6).any(|setting| setting == stated), "{identifier} in {settings:?}");
     }
 }
+
+#[tokio::test]
+async fn connections_in_the_lane_take_it_from_nobody_and_end() {
+    let server = Running::start(Limits { all: 1, per_address: 1 }, PATIENCE * 100).await;
+    let mut first = server.dial(b"GET /stay HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(hear(&mut first, "it stays").await.contains("it stays"));
+    const GET_BY_HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0\
+        \0\0\x04\x01\x05\0\0\0\x01\x82\x86\x84\x81"; // A window of 0, and a request by the static table of HPACK.
+    let mut strangers = Vec::new();
+    for said in [b"", &b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"[..], b"GET / HT", GET_BY_HTTP_2] {
+        for _ in 0..4 {
+            strangers.push(server.dial(said).await);
+        }
+        let mut probe = server.dial(REQUEST).await;
+        let heard = hear(&mut probe, "the lane").await;
+        assert!(heard.contains("the lane"), "{heard}");
+    }
+    for mut stranger in strangers {
+        hear(&mut stranger, "never said").await;
+    }
+}
+
+#[tokio::test]
+async fn the_lane_closes_what_brings_no_request_within_its_time() {
+    let server = Running::start(Limits { all: 1, per_address: 1 }, PATIENCE * 100).await;
+    let mut first = server.dial(b"GET /stay HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(hear(&mut first, "it stays").await.contains("it stays"));
+    let mut silent = server.dial(b"GET / HTTP/1.1\r\n").await;
+    assert_eq!(hear(&mut silent, "never said").await, "");
+}
