@@ -1,10 +1,11 @@
 //! The HTTP server: HTTP/1.1 and HTTP/2, plain or TLS, on one listener.
 //!
 //! A connection has a deadline from its accept to the end of its first request's headers, whatever it has said until then,
-//! TLS included. It keeps its place while it has a request that is not answered to the end, or has become a WebSocket. Where no
-//! place is free, and no idle connection gives way, a connection gets into a small **lane** beside all others: one request is
-//! answered there by other routes, which know how this node is and refuse everything else. The lane speaks HTTP/1.1 alone. A
-//! connection has a second in it, and gives way to the next one whatever it does, so nobody can hold the lane.
+//! TLS included. It keeps its place from the arrival of a whole request, body included, to the end of its answer, and as a WebSocket.
+//! A body that is announced and does not come keeps none. Where no place is free, and no idle connection gives way, a connection
+//! gets into a small **lane** beside all others: one request is answered there by other routes, which know how this node is and
+//! refuse everything else. The lane speaks HTTP/1.1 alone. A connection has a second in it, and gives way to the next one whatever
+//! it does, so nobody can hold the lane.
 //!
 //! What a peer sends before anybody knows who it is has bounds: the head of a request, what is sent ahead of the routes that read it,
 //! and requests at once.
@@ -47,10 +48,12 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 mod answer;
+mod arriving;
 mod socket;
 
 pub use answer::held_by;
 use answer::{Answer, Streams, Watch, permit_of};
+use arriving::Arriving;
 use socket::Socket;
 
 /// How long the peer of an idle connection that gives way, or of an answer that is over, has to take in that it ends.
@@ -326,7 +329,8 @@ impl Server {
                     is_watched = false;
                 }
                 () = conversation.pass.gave_way() => {
-                    if conversation.has_asked() {
+                    // A request that is not whole, or whose answer is not taken, would use up the time of a goodbye.
+                    if conversation.has_asked() && conversation.requests.lock().open == 0 {
                         connection.as_mut().graceful_shutdown();
                         let _ = timeout(GOODBYE, connection.as_mut()).await;
                     }
@@ -349,8 +353,8 @@ fn is_timeout(error: &(dyn Error + 'static)) -> bool {
 struct Conversation {
     pass: Pass,
     has_asked: AtomicBool,
-    /// The requests that are not answered to the end. The lock keeps the place and this number in step.
-    open: Mutex<usize>,
+    /// The lock keeps the place and the number of requests in step.
+    requests: Mutex<Requests>,
     turn: Turn,
     /// Whether what is not sent yet is thrown away.
     is_cut: AtomicBool,
@@ -359,7 +363,15 @@ struct Conversation {
 impl Conversation {
     fn new(pass: Pass) -> Self {
         let [has_asked, is_cut] = [false; 2].map(AtomicBool::new);
-        Self { pass, has_asked, open: Mutex::new(0), turn: Turn::default(), is_cut }
+        Self { pass, has_asked, requests: Mutex::default(), turn: Turn::default(), is_cut }
+    }
+
+    /// Counts one more request, or a WebSocket, that keeps the place.
+    fn keep(&self, requests: &mut Requests) {
+        requests.keeping += 1;
+        if requests.keeping == 1 {
+            self.pass.keep();
+        }
     }
 
     /// Returns whether a request has begun.
@@ -377,40 +389,46 @@ impl Conversation {
     }
 }
 
-/// A request that is not answered to the end. Meanwhile its connection keeps its place, unless the peer does not take the answer.
+/// The requests of a connection.
+#[derive(Default)]
+struct Requests {
+    /// How many are not answered to the end.
+    open: usize,
+    /// How many of them keep the place. A WebSocket does, too.
+    keeping: usize,
+}
+
+/// A request that is not answered to the end. It keeps the place of its connection once it has arrived whole, or its answer has begun,
+/// unless the peer does not take the answer.
 struct Open {
     conversation: Arc<Conversation>,
-    counts: bool,
+    /// Changes under the lock of the requests.
+    counts: AtomicBool,
 }
 
 impl Open {
     fn begin(conversation: Arc<Conversation>) -> Self {
         conversation.has_asked.store(true, Ordering::Relaxed);
-        let mut open = Self { conversation, counts: false };
-        open.count(true);
-        open
+        conversation.requests.lock().open += 1;
+        Self { conversation, counts: AtomicBool::new(false) }
     }
 
     /// Returns whether the request keeps the place of its connection.
     fn counts(&self) -> bool {
-        self.counts
+        self.counts.load(Ordering::Relaxed)
     }
 
     /// Sets whether the request keeps the place of its connection.
-    fn count(&mut self, counts: bool) {
-        if self.counts == counts {
+    fn count(&self, counts: bool) {
+        let mut requests = self.conversation.requests.lock();
+        if self.counts.swap(counts, Ordering::Relaxed) == counts {
             return;
         }
-        self.counts = counts;
-        let mut open = self.conversation.open.lock();
         if counts {
-            *open += 1;
-            if *open == 1 {
-                self.conversation.pass.keep();
-            }
+            self.conversation.keep(&mut requests);
         } else {
-            *open -= 1;
-            if *open == 0 {
+            requests.keeping -= 1;
+            if requests.keeping == 0 {
                 self.conversation.pass.offer();
             }
         }
@@ -420,6 +438,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.count(false);
+        self.conversation.requests.lock().open -= 1;
     }
 }
 
@@ -453,8 +472,8 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Asked {
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
         let Self { router, peer, conversation } = self.clone();
-        let open = Open::begin(conversation.clone());
-        let mut request: Request = request.map(Body::new);
+        let open = Arc::new(Open::begin(conversation.clone()));
+        let mut request: Request = request.map(|body| Arriving::begin(body, &open));
         request.extensions_mut().insert(ConnectInfo(peer));
         // Requests of HTTP/2 have tasks of their own, which are not polled with the connection.
         let is_http_2 = request.version() == Version::HTTP_2;
@@ -466,7 +485,7 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Asked {
             let permit = permit_of(&mut answer);
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 // The connection is a WebSocket now. It keeps its place for as long as its socket lives.
-                *conversation.open.lock() += 1;
+                conversation.keep(&mut conversation.requests.lock());
             }
             Ok(answer.map(|body| Body::new(Answer::new(body, open, permit, is_http_2))))
         })

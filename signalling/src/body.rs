@@ -1,7 +1,8 @@
 //! The bodies of RTC signalling: an offer (RFC 9725), and the fragment of a PATCH (RFC 8840).
 //!
-//! Both are short text of one media type. Any other body is refused as a problem before a route sees it: 415 for
-//! another type, 413 above the limit, 408 for a body that does not arrive, 400 for bytes that are not UTF-8.
+//! Both are short text of one media type. Any other body is refused as a problem: 415 for
+//! another type, 413 above the limit, 408 for a body that does not arrive, 400 for bytes that are not UTF-8. A route lets the
+//! sender in before it reads the body, so that a stranger is not waited for.
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};

@@ -5,7 +5,7 @@
 //! refuse it with 428: many clients trickle without it, and nothing that they send can harm a later ICE session.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::patch;
@@ -70,9 +70,11 @@ async fn change(
     State(rtc): State<Rtc>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    Fragment(fragment): Fragment,
+    request: Request,
 ) -> Result<Response, Problem> {
     let id: SessionId = id.parse().map_err(|_| no_session())?;
+    must_be(&rtc, id).await?; // The id is what admits the sender, so it is checked before the body.
+    let Fragment(fragment) = Fragment::from_request(request, &()).await?;
     let expected = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
     let expected = expected.map(|value| value.trim().trim_start_matches("W/").trim_matches('"'));
     match rtc.patch(id, expected.filter(|etag| *etag != "*"), &fragment).await {
@@ -102,8 +104,13 @@ async fn end(State(rtc): State<Rtc>, Path(id): Path<String>, uri: Uri) -> Result
 /// Answers a `GET`: a session has no representation (RFC 9725 4.1).
 async fn look(State(rtc): State<Rtc>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     let id: SessionId = id.parse().map_err(|_| no_session())?;
+    must_be(&rtc, id).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+/// Requires that there is such a session.
+async fn must_be(rtc: &Rtc, id: SessionId) -> Result<(), Problem> {
     // A fragment without a line changes nothing.
-    rtc.patch(id, None, "").await.map(|_| StatusCode::NO_CONTENT).map_err(|refused| patch_problem(&refused))
+    rtc.patch(id, None, "").await.map(|_| ()).map_err(|refused| patch_problem(&refused))
 }
 
 fn patch_problem(refused: &PatchRefused) -> Problem {

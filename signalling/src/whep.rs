@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::post;
@@ -88,10 +88,11 @@ async fn watch_program(
     Path(room): Path<String>,
     uri: Uri,
     sender: Sender,
-    Offer(offer): Offer,
+    request: Request,
 ) -> Result<Response, Problem> {
     let room: RoomName = room.parse()?;
     let (_, holder) = signalling.open(Action::Play(&room), sender)?;
+    let Offer(offer) = Offer::from_request(request, &()).await?;
     let sync = signalling.sync_of(&room, &uri)?;
     signalling.watch(signalling.hub.program(&room), room.as_str(), (sync, holder), &offer).await
 }
@@ -101,10 +102,11 @@ async fn watch_source(
     Path(name): Path<(String, String)>,
     uri: Uri,
     sender: Sender,
-    Offer(offer): Offer,
+    request: Request,
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
     let (_, holder) = signalling.open(Action::PlaySource(&name), sender)?;
+    let Offer(offer) = Offer::from_request(request, &()).await?;
     let sync = signalling.sync_of(&name.room, &uri)?;
     let feed = signalling.hub.source(&name).map(|source| source.feed().clone());
     signalling.watch(feed, &name.to_string(), (sync, holder), &offer).await
@@ -115,10 +117,11 @@ async fn watch_return(
     Path(name): Path<(String, String)>,
     uri: Uri,
     sender: Sender,
-    Offer(offer): Offer,
+    request: Request,
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
     let (_, holder) = signalling.open(Action::PlayReturn(&name), sender)?;
+    let Offer(offer) = Offer::from_request(request, &()).await?;
     let sync = signalling.sync_of(&name.room, &uri)?;
     // Nothing is made for an offer that cannot be read, nor for somebody who is not on mic.
     signalling.rtc.check_offer(&offer).map_err(session::refused)?;

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequest, Path, Request, State};
 use axum::response::Response;
 use axum::routing::post;
 
@@ -21,8 +21,9 @@ pub(crate) fn router() -> Router<Signalling> {
 }
 
 impl Signalling {
-    async fn publish(&self, name: &SourceName, sender: Sender, offer: &str) -> Result<Response, Problem> {
+    async fn publish(&self, name: &SourceName, sender: Sender, request: Request) -> Result<Response, Problem> {
         let (admission, holder) = self.open(Action::Publish(name), sender)?;
+        let Offer(offer) = &Offer::from_request(request, &()).await?;
         // Whatever may refuse the offer is asked before the name is taken, so that one that is refused leaves nothing behind.
         let plan = self.rtc.plan_publish(offer).map_err(session::refused)?;
         self.hub.may_publish(name, Protocol::Whip, Instant::now())?;
@@ -37,19 +38,19 @@ async fn publish_host(
     State(signalling): State<Signalling>,
     Path(room): Path<String>,
     sender: Sender,
-    Offer(offer): Offer,
+    request: Request,
 ) -> Result<Response, Problem> {
     let name = SourceName::host(room.parse()?);
-    signalling.publish(&name, sender, &offer).await
+    signalling.publish(&name, sender, request).await
 }
 
 async fn publish_participant(
     State(signalling): State<Signalling>,
     Path(name): Path<(String, String)>,
     sender: Sender,
-    Offer(offer): Offer,
+    request: Request,
 ) -> Result<Response, Problem> {
-    signalling.publish(&source_name(name)?, sender, &offer).await
+    signalling.publish(&source_name(name)?, sender, request).await
 }
 
 async fn probe_host(

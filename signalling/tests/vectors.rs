@@ -14,13 +14,14 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use axum::middleware::from_fn;
 use bytes::Bytes;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use onmic_http::Problem;
 use onmic_media::codec::{nal, opus};
-use onmic_media::gate::OpenGate;
+use onmic_media::gate::{OpenGate, Refusal, Shown};
 use onmic_media::hub::HubLimits;
 use onmic_media::{
-    Arrival, Feed, Hub, MediaKind, NodeClock, Parameters, Protocol, Rendition, Returns, SourceName, Ticks, TrackKey,
+    Action, Admission, Arrival, Feed, Gate, Hub, MediaKind, NodeClock, Parameters, Protocol, Rendition, Returns,
+    SourceName, Ticks, TrackKey,
 };
 use onmic_rtc::{Config, Rtc};
 use onmic_signalling::{Signalling, name_offers};
@@ -232,7 +233,7 @@ fn vectors() -> Vec<Vector> {
 
 #[tokio::test]
 async fn the_documents_vectors_of_whip_and_whep_hold() {
-    let (router, _rtc, _live) = node();
+    let (router, _rtc, _live) = node(OpenGate);
     let (mut session, mut etag, mut first) = (String::new(), String::new(), String::new());
     for vector in vectors() {
         let Vector { of, request, headers, body, status, answer, line } = vector;
@@ -266,6 +267,37 @@ async fn the_documents_vectors_of_whip_and_whep_hold() {
     }
 }
 
+#[tokio::test]
+async fn a_stranger_is_refused_before_their_body_is_read() {
+    let (router, _rtc, _live) = node(ClosedGate);
+    for (request, content_type, status) in [
+        ("POST /whip/live", "application/sdp", 401),
+        ("POST /whip/live/ben", "application/sdp", 401),
+        ("POST /whep/live", "application/sdp", 401),
+        ("POST /whep/live/ben", "application/sdp", 401),
+        ("POST /whep/live/ben/return", "application/sdp", 401),
+        ("PATCH /sessions/0123456789abcdef0123456789abcdef", "application/trickle-ice-sdpfrag", 404),
+    ] {
+        let (method, path) = request.split_once(' ').unwrap();
+        let request_now = Request::builder().method(method).uri(path).header("content-type", content_type);
+        let unread = Full::new(Bytes::from_static(b"v=0")).map_frame(move |frame| {
+            assert!(!frame.is_data(), "{request}: the body is read");
+            frame
+        });
+        let response = router.clone().oneshot(request_now.body(Body::new(unread)).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{request}");
+    }
+}
+
+/// Lets nobody in.
+struct ClosedGate;
+
+impl Gate for ClosedGate {
+    fn check(&self, _: Action<'_>, _: Shown<'_>) -> Result<Admission, Refusal> {
+        Err(Refusal::TokenMissing)
+    }
+}
+
 fn check_headers(headers: &HeaderMap, expected: &[(&str, &str)], what: &str) {
     for (name, part) in expected {
         let values = |name: &str| -> Vec<_> {
@@ -290,7 +322,7 @@ impl Returns for NoReturns {
 }
 
 /// Makes the routes of a node, on which the room `live` has video and audio.
-fn node() -> (Router, Rtc, onmic_media::Publication) {
+fn node(gate: impl Gate) -> (Router, Rtc, onmic_media::Publication) {
     let now = Instant::now();
     let clock = NodeClock::new(now, SystemTime::now());
     let hub = Hub::new(clock, HubLimits::default(), None);
@@ -313,7 +345,7 @@ fn node() -> (Router, Rtc, onmic_media::Publication) {
     let signalling = Signalling {
         hub,
         returns: Arc::new(NoReturns),
-        gate: Arc::new(OpenGate),
+        gate: Arc::new(gate),
         rtc: rtc.clone(),
         ice_servers: Arc::new(ice_servers),
         sync: Arc::new(|_| onmic_media::AvSync::LipSync),

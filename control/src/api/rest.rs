@@ -4,7 +4,7 @@
 //! differ. Without tokens a call counts as an admin's, because only this machine can make it.
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post, put};
@@ -132,16 +132,19 @@ pub async fn create(
     State(api): State<Api>,
     headers: axum::http::HeaderMap,
     uri: axum::http::Uri,
-    Body(new): Body<NewRoom>,
+    request: Request,
 ) -> Result<Response, Problem> {
+    // The token comes before the body, so that a stranger is not waited for.
+    let claims = api.gate.claims(token(&headers, &uri))?;
+    if claims.as_ref().is_some_and(|claims| claims.authority() != Authority::Admin) {
+        let detail = "Only an admin creates rooms. A host's room begins when the host publishes or joins.";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    let Body(new) = Body::<NewRoom>::from_request(request, &api).await?;
     let change: RoomChange = serde_json::from_value(Value::Object(new.settings)).map_err(|error| malformed(&error))?;
     let room = room_name(&new.room)?;
-    if let Some(claims) = api.gate.claims(token(&headers, &uri))? {
+    if let Some(claims) = claims {
         claims.must_cover(&room)?;
-        if claims.authority() != Authority::Admin {
-            let detail = "Only an admin creates rooms. A host's room begins when the host publishes or joins.";
-            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
-        }
     }
     let is_new = api.rooms.open(&room, change.of(api.rooms.defaults().clone()))?;
     let state = api.rooms.room(&room).map(|(state, _)| state);

@@ -57,7 +57,7 @@ pub(super) struct Carrier(Mutex<Option<Course>>);
 
 /// An answer on its way.
 struct Course {
-    open: Open,
+    open: Arc<Open>,
     permit: Option<Arc<Permit>>,
     /// When the permit was seen to have ended.
     ended: Option<Instant>,
@@ -199,7 +199,7 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Begins to send `body` in the task of its carrier, as the answer to the request that is `open`.
-    pub(super) fn new(body: Body, open: Open, permit: Option<Arc<Permit>>, is_http_2: bool) -> Self {
+    pub(super) fn new(body: Body, open: Arc<Open>, permit: Option<Arc<Permit>>, is_http_2: bool) -> Self {
         let carrier = CARRIER.try_with(Arc::clone).unwrap_or_default();
         *carrier.0.lock() = Some(Course { open, permit, ended: None, waits_since: None });
         let piece_bytes = if is_http_2 { PIECE_BYTES } else { usize::MAX };

@@ -3,7 +3,7 @@
 use std::io;
 
 use axum::body::Bytes;
-use axum::routing::get;
+use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use onmic_listen::TrustedProxies;
 use onmic_media::Permits;
@@ -24,7 +24,7 @@ struct Running {
     address: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<()>,
-    /// Hears of endless answers that have ended.
+    /// Hears of endless answers that have ended, and of bodies that have arrived.
     ended: mpsc::UnboundedReceiver<()>,
     /// The permits of answers that are held.
     permits: Arc<Permits>,
@@ -48,10 +48,11 @@ impl Running {
             let permits = permits.clone();
             move || permits.open(unread::grant())
         };
-        let (held, open_too) = (told.clone(), open.clone());
+        let (held, arrived, open_too) = (told.clone(), told.clone(), open.clone());
         let all = Router::new()
             .route("/", get(|| async { "a place" }))
             .route("/stay", get(stay))
+            .route("/body", post(async move |_: Bytes| strangers::has_arrived(arrived).await))
             .route("/long", get(unread::long))
             .route("/some", get(unread::some))
             .route("/endless", get(async move || unread::endless(told)))

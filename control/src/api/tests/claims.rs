@@ -132,6 +132,19 @@ async fn somebody_who_is_banned_is_refused_everywhere_until_the_ban_is_lifted() 
 }
 
 #[tokio::test]
+async fn a_token_that_creates_no_room_is_refused_before_the_body_has_come() {
+    let server = Server::start(SECRET, |_| {}).await;
+    for (token, status) in [("forged", 401), (&*token("viewer", "ben"), 403)] {
+        let mut connection = TcpStream::connect(server.address).await.unwrap();
+        let head = format!("Authorization: Bearer {token}\r\nContent-Length: 1000\r\n\r\n");
+        connection.write_all(format!("POST /api/v1/rooms HTTP/1.1\r\nHost: x\r\n{head}").as_bytes()).await.unwrap();
+        let mut line = [0; 12];
+        connection.read_exact(&mut line).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&line), format!("HTTP/1.1 {status}"), "408 for a body that is waited for");
+    }
+}
+
+#[tokio::test]
 async fn a_ban_outlives_its_room_and_admins_keep_it_without_one() {
     let server = Server::start(SECRET, |_| {}).await;
     let (bans, admin) = ("/api/v1/rooms/demo/bans", token("admin", "root"));

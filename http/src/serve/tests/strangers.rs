@@ -1,5 +1,7 @@
 //! Tests the server with strangers: what they may send, and what they hold with it.
 
+use std::future::pending;
+
 use super::unread::{Http2, SETTINGS};
 use super::*;
 
@@ -79,4 +81,46 @@ async fn the_lane_closes_what_brings_no_request_within_its_time() {
     assert!(hear(&mut first, "it stays").await.contains("it stays"));
     let mut silent = server.dial(b"GET / HTTP/1.1\r\n").await;
     assert_eq!(hear(&mut silent, "never said").await, "");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_keeps_no_place() {
+    let server = Running::start(Limits { all: 2, per_address: 2 }, PATIENCE).await;
+    let mut first =
+        server.dial(b"POST /body HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").await;
+    assert!(hear(&mut first, "100 Continue").await.contains("100 Continue"), "the route reads the body");
+    let mut second = Http2::connect(&server, 1 << 20).await;
+    let post = [&[(":method", "POST"), (":path", "/body")], &FIELDS[1..2], &FIELDS[3..]].concat();
+    second.begin(1, &post, false).await;
+    second.ping().await;
+    let mut places = Vec::new();
+    for _ in 0..2 {
+        let mut third = server.dial(b"GET /stay HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let heard = hear(&mut third, "it stays").await;
+        assert!(heard.contains("it stays"), "{heard}");
+        places.push(third);
+    }
+    assert_eq!(hear(&mut first, "never said").await, "");
+}
+
+#[tokio::test]
+async fn a_request_that_has_arrived_whole_keeps_its_place() {
+    let mut server = Running::start(Limits { all: 1, per_address: 1 }, PATIENCE).await;
+    for body in [&b"Content-Length: 5\r\n\r\nwhole"[..], b"Transfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n"] {
+        let first = server.dial(&[b"POST /body HTTP/1.1\r\nHost: x\r\n", body].concat()).await;
+        timeout(PATIENCE, server.ended.recv()).await.expect("the body arrives");
+        let mut second = server.dial(REQUEST).await;
+        let heard = hear(&mut second, "the lane").await;
+        assert!(heard.contains("the lane"), "{heard}");
+        drop(first);
+        // The server notices the end of the first connection when it reads it.
+        let free = async { while !hear(&mut server.dial(REQUEST).await, "e").await.contains("a place") {} };
+        timeout(PATIENCE, free).await.expect("the place is free again");
+    }
+}
+
+/// Tells that a body has arrived, and answers nothing.
+pub(super) async fn has_arrived(told: mpsc::UnboundedSender<()>) {
+    let _ = told.send(());
+    pending().await
 }
