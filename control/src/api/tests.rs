@@ -355,6 +355,29 @@ async fn connections_above_the_limits_are_refused() {
 }
 
 #[tokio::test]
+async fn a_token_without_a_name_takes_its_part_and_leaves_the_rest() {
+    let server = Server::start("secret", |config| config.limits = Limits { rooms: 8, persons: 16, requests: 8 }).await;
+    let query = |role: &str, id: &str, value: &str| {
+        let claims = json!({"exp": 4_000_000_000_u64, "room": "*", "role": role, id: value});
+        let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(b"secret")).unwrap();
+        format!("token={token}")
+    };
+    let mut host = server.join("demo", &query("host", "sub", "mia")).await;
+    let greedy = query("viewer", "jti", "t1");
+    let (mut first, mut second) = (server.join("demo", &greedy).await, server.join("demo", &greedy).await);
+    assert_eq!(server.connect("demo", &greedy).await.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+    assert_eq!(first.ask(json!({"kind": "request-mic"})).await["ok"], true);
+    let refused = second.ask(json!({"kind": "request-mic"})).await;
+    assert_eq!([&refused["problem"]["status"], &refused["problem"]["code"]], [&json!(429), &json!("too-many")]);
+    let other = server.join("other", &greedy).await;
+    assert_eq!(server.connect("third", &greedy).await.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+    let mut anna = server.join("demo", &query("viewer", "sub", "anna")).await;
+    assert_eq!(anna.ask(json!({"kind": "request-mic"})).await["ok"], true);
+    host.event("mic-requested").await;
+    drop(other);
+}
+
+#[tokio::test]
 async fn an_invalid_entry_is_refused_before_the_upgrade() {
     let server = Server::start("secret", |_| {}).await;
     assert_eq!(server.connect("demo", "").await.err(), Some(StatusCode::UNAUTHORIZED));
