@@ -311,6 +311,23 @@ async fn a_message_that_is_too_large_or_not_text_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn pings_without_end_end_the_connection() {
+    let server = Server::start("", |_| {}).await;
+    let mut mia = server.join("red", "name=Mia&role=host").await;
+    for _ in 0..1_000 {
+        if mia.socket.send(Message::Ping("ping".into())).await.is_err() {
+            break; // The server has closed.
+        }
+    }
+    assert_eq!(mia.closed().await, 1008);
+    let mut anna = server.join("red", "name=Anna").await;
+    for _ in 0..30 {
+        anna.socket.send(Message::Ping("ping".into())).await.unwrap();
+    }
+    assert_eq!(anna.ask(json!({"kind": "chat", "text": "hello"})).await["ok"], true);
+}
+
+#[tokio::test]
 async fn a_client_that_reads_too_slowly_is_closed_and_does_not_delay_others() {
     let server = Server::start("", |_| {}).await;
     let mut host = server.join("demo", "role=host").await;
