@@ -12,8 +12,8 @@
 //! Nothing has to be given back by hand. A person's place is a [`Share`] in what the driver knows of the person, and goes with that:
 //! when they leave, are sent out or banned, or the room ends or fails. A room's is in its live state, until the room ends or has a
 //! host, a publisher or an admin's settings, for then others want it as well. Requests are counted in the machine's queue when one
-//! more is asked for, so that no end of a request can be missed. A restart keeps who opened a room,
-//! and the places of guests who ask there or have a seat. Everybody else comes to the room again.
+//! more is asked for, so that no end of a request can be missed. A restart keeps who opened a room, and the places of guests
+//! who ask there or have a seat. Everybody else comes to the room again.
 
 use std::sync::Arc;
 
