@@ -3,7 +3,11 @@
 //! A connection has a deadline from its accept to the end of its first request's headers, whatever it has said until then,
 //! TLS included. It keeps its place while it has a request that is not answered to the end, or has become a WebSocket. Where no
 //! place is free, and no idle connection gives way, a connection gets into a small **lane** beside all others: one request is
-//! answered there by other routes, which know how this node is and refuse everything else.
+//! answered there by other routes, which know how this node is and refuse everything else. The lane speaks HTTP/1.1 alone. A
+//! connection has a second in it, and gives way to the next one whatever it does, so nobody can hold the lane.
+//!
+//! What a peer sends before anybody knows who it is has bounds: the head of a request, what is sent ahead of the routes that read it,
+//! and requests at once.
 //!
 //! What the peer does not take keeps no place for long, and ends by a deadline: an answer (`answer`), and whatever else is
 //! written to a connection (`socket`). An answer that a permit holds ends with the permit, even then.
@@ -12,6 +16,7 @@
 //! all other tasks come in between.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
@@ -25,6 +30,8 @@ use axum::extract::{ConnectInfo, Request};
 use axum::http::{StatusCode, Version};
 use axum::response::Response;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use metrics::{Gauge, gauge};
@@ -51,6 +58,23 @@ const GOODBYE: Duration = Duration::from_millis(100);
 
 /// How long a peer may take nothing of what there is for it. RTMP has as long.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most bytes of the head of a request, by both versions. The largest are those with a long token and many cookies.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// The most bytes of bodies that one connection of HTTP/2 sends ahead of the routes that read them. HTTP/1.1 sends one body at a time,
+/// of which the buffer of its head is held.
+const AHEAD_BYTES: u32 = 256 << 10;
+
+/// The same for one request, so that one that is not read leaves the others of its connection as much. The largest body, 3 MiB of
+/// overlays, takes 24 round trips.
+const AHEAD_OF_REQUEST_BYTES: u32 = AHEAD_BYTES / 2;
+
+/// The most requests at once on one connection of HTTP/2. A page has a few (RFC 9113 5.1.2 recommends 100 at least).
+const STREAMS: u32 = 100;
+
+/// How long a connection may be in the lane, TLS included. It has as much to say as fits a packet, and so has its answer.
+const LANE_TIME: Duration = Duration::from_secs(1);
 
 /// The most connections of one address in the lane.
 const LANE_PER_ADDRESS: usize = 4;
@@ -112,13 +136,14 @@ enum Place {
 
 struct Server {
     tls: Option<TlsAcceptor>,
+    lane_tls: Option<TlsAcceptor>,
     limits: HttpLimits,
     routes: Routes,
     stop: CancellationToken,
     all: Arc<Limiter>,
     lane: Arc<Limiter>,
     builder: Builder<Streams>,
-    lane_builder: Builder<Streams>,
+    lane_builder: http1::Builder,
     connections: Gauge,
     complaints: Sparing,
 }
@@ -133,13 +158,25 @@ impl Server {
     ) -> Self {
         let lane = Limits { all: limits.lane, per_address: LANE_PER_ADDRESS };
         let mut builder = Builder::new(Streams { write_timeout: limits.write_timeout });
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
-        builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(limits.header_timeout));
-        let mut lane_builder = builder.clone();
-        lane_builder.http1().keep_alive(false);
-        lane_builder.http2().max_concurrent_streams(1);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(HEAD_BYTES);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Some(limits.header_timeout))
+            .max_header_list_size(HEAD_BYTES as u32)
+            .initial_stream_window_size(AHEAD_OF_REQUEST_BYTES)
+            .initial_connection_window_size(AHEAD_BYTES)
+            .max_concurrent_streams(STREAMS);
+        let mut lane_builder = http1::Builder::new();
+        lane_builder.keep_alive(false).header_read_timeout(None).max_buf_size(HEAD_BYTES);
+        let lane_tls = tls.as_deref().map(|tls| {
+            let mut tls = tls.clone();
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+            TlsAcceptor::from(Arc::new(tls))
+        });
         Self {
             tls: tls.map(TlsAcceptor::from),
+            lane_tls,
             all: Limiter::new(limits.connections, proxies),
             lane: Limiter::new(lane, TrustedProxies::default()),
             limits,
@@ -170,14 +207,18 @@ impl Server {
     }
 
     async fn converse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, pass: Pass, place: Place) {
-        let deadline = tokio::time::Instant::now() + self.limits.header_timeout;
+        let (tls, time) = match place {
+            Place::AmongAll => (&self.tls, self.limits.header_timeout),
+            Place::InLane => (&self.lane_tls, self.limits.header_timeout.min(LANE_TIME)),
+        };
+        let deadline = tokio::time::Instant::now() + time;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         let conversation = Arc::new(Conversation::new(pass));
         let (write_timeout, connections) = (self.limits.write_timeout, self.connections.clone());
         let stream = Socket::new(stream, write_timeout, connections, conversation.clone());
-        let ended = match &self.tls {
+        let ended = match tls {
             None => self.answer(stream, peer, place, &conversation, deadline).await,
             Some(tls) => {
                 let handshake = tokio::select! {
@@ -200,7 +241,6 @@ impl Server {
         }
     }
 
-    /// Answers the requests of one connection.
     async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
         stream: S,
@@ -209,12 +249,52 @@ impl Server {
         conversation: &Arc<Conversation>,
         deadline: tokio::time::Instant,
     ) -> Result<(), DropReason> {
-        let (builder, router) = match place {
-            Place::AmongAll => (&self.builder, &self.routes.all),
-            Place::InLane => (&self.lane_builder, &self.routes.when_full),
-        };
-        let asked = Asked { router: router.clone(), peer, conversation: conversation.clone() };
-        let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), asked));
+        match place {
+            Place::AmongAll => self.answer_among_all(stream, peer, conversation, deadline).await,
+            Place::InLane => self.answer_in_lane(stream, peer, conversation, deadline).await,
+        }
+    }
+
+    /// Answers the one request of a connection in the lane, which is idle all the time.
+    async fn answer_in_lane<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+        peer: SocketAddr,
+        conversation: &Arc<Conversation>,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), DropReason> {
+        let answer = service_fn(|request: hyper::Request<Incoming>| {
+            conversation.has_asked.store(true, Ordering::Relaxed);
+            let mut request: Request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            self.routes.when_full.clone().oneshot(request)
+        });
+        let connection = pin!(self.lane_builder.serve_connection(TokioIo::new(stream), answer));
+        tokio::select! {
+            biased; // A request that has come is answered before its connection gives way.
+            ended = connection => {
+                if let Err(error) = ended {
+                    tracing::trace!(%peer, %error, "HTTP connection ended");
+                }
+                Ok(())
+            }
+            () = conversation.pass.gave_way() => Err(DropReason::HttpGaveWay),
+            () = sleep_until(deadline) => {
+                Err(if conversation.has_asked() { DropReason::HttpNotRead } else { DropReason::HttpHeaderTimeout })
+            }
+        }
+    }
+
+    /// Answers the requests of a connection that has a place.
+    async fn answer_among_all<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+        peer: SocketAddr,
+        conversation: &Arc<Conversation>,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), DropReason> {
+        let asked = Asked { router: self.routes.all.clone(), peer, conversation: conversation.clone() };
+        let mut connection = pin!(self.builder.serve_connection_with_upgrades(TokioIo::new(stream), asked));
         let (mut is_watched, mut is_stopping) = (true, false);
         let mut watch = Watch::new(None); // The socket has the deadline.
         loop {
@@ -226,6 +306,10 @@ impl Server {
                 ended = turn => {
                     match ended {
                         Ok(Ok(())) => {}
+                        // hyper has a timer of the same length, which may strike first.
+                        Ok(Err(error)) if !conversation.has_asked() && is_timeout(&*error) => {
+                            return Err(DropReason::HttpHeaderTimeout);
+                        }
                         Ok(Err(error)) => tracing::trace!(%peer, %error, "HTTP connection ended"),
                         Err(cut) => {
                             cut.count();
@@ -236,13 +320,13 @@ impl Server {
                     return Ok(());
                 }
                 () = sleep_until(deadline), if is_watched => {
-                    if !conversation.has_asked.load(Ordering::Relaxed) {
+                    if !conversation.has_asked() {
                         return Err(DropReason::HttpHeaderTimeout);
                     }
                     is_watched = false;
                 }
                 () = conversation.pass.gave_way() => {
-                    if conversation.has_asked.load(Ordering::Relaxed) {
+                    if conversation.has_asked() {
                         connection.as_mut().graceful_shutdown();
                         let _ = timeout(GOODBYE, connection.as_mut()).await;
                     }
@@ -255,6 +339,10 @@ impl Server {
             }
         }
     }
+}
+
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout)
 }
 
 /// What a connection's task, its requests and its socket share.
@@ -272,6 +360,11 @@ impl Conversation {
     fn new(pass: Pass) -> Self {
         let [has_asked, is_cut] = [false; 2].map(AtomicBool::new);
         Self { pass, has_asked, open: Mutex::new(0), turn: Turn::default(), is_cut }
+    }
+
+    /// Returns whether a request has begun.
+    fn has_asked(&self) -> bool {
+        self.has_asked.load(Ordering::Relaxed)
     }
 
     /// Throws away what is not sent yet when the connection closes. Returns whether that was decided before.

@@ -17,11 +17,13 @@
 //! It then takes over the line of another track that fits, and gets one of its own only when no other fits. What is too
 //! little to be seen in a single frame shows after some seconds, because tracks do not stay together
 //! ([`together`]), unless the protocol aligns them by sender reports. Frames whose times are equal, or go back a little, are placed at the pace of their track
-//! ([`Order`]). So no more than two frames have one time, and audio and video stay within 150 ms of each other.
+//! ([`Order`]). The pace of a clock that is faster or slower than that of the other tracks is corrected ([`drift`]). So no more
+//! than two frames have one time, and audio and video stay within 150 ms of each other.
 //!
 //! A network that delays or bunches frames moves nothing: the least delayed arrivals of the last 10 to 20 s state the
 //! wall clock ([`lateness`]), and follow the drift between the publisher's crystal and ours.
 
+mod drift;
 mod lateness;
 #[cfg(test)]
 mod tests;
@@ -281,7 +283,9 @@ impl SourceClock {
             };
             return (line, is_own);
         };
-        let mut line = Line { source, arrival, late: here - source - before.shift, ..before };
+        let passed = (source - before.source).clamp(0, PAUSE_MICROS);
+        let shift = before.shift + self.together.lengthened(key, passed);
+        let mut line = Line { source, arrival, shift, late: here - source - shift, ..before };
         if arrival.micros_since(before.arrival) - (source - before.source) > PAUSED_MICROS {
             line.paused = Some(arrival);
         }
@@ -300,7 +304,6 @@ impl SourceClock {
             let usual = self.usual(key);
             (here - source - usual, usual)
         } else if let Some(behind) = seen.behind {
-            let behind = behind.min(APART_MICROS); // What is further apart is found above.
             line.shift += behind;
             line.late -= behind;
             return (line, true);

@@ -4,6 +4,7 @@ use std::io;
 
 use axum::body::Bytes;
 use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use onmic_listen::TrustedProxies;
 use onmic_media::Permits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
+mod strangers;
 mod unread;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -92,19 +94,27 @@ async fn hear(stream: &mut TcpStream, wanted: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_connection_that_brings_no_request_is_closed_whatever_it_has_said() {
+async fn a_connection_that_brings_no_request_is_closed_and_counted_whatever_it_has_said() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let counted = recorder.handle();
+    let _recording = metrics::set_default_local_recorder(&recorder);
     let server = Running::start(Limits { all: 20, per_address: 20 }, Duration::from_millis(300)).await;
-    for said in [
+    let said = [
         &b""[..],
         b"P",
         b"PRI * HTTP/2.0\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
         b"GET / HTTP/1.1\r\nHost: x\r\n",
-    ] {
+        b"GET / HTTP/1.1\r\nHost: x\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n",
+    ];
+    for said in said {
         let mut silent = server.dial(said).await;
         hear(&mut silent, "never said").await;
     }
+    let line = format!("onmic_drops_total{{reason=\"http_header_timeout\"}} {}\n", said.len());
+    assert!(counted.render().contains(&line), "{}", counted.render());
 }
 
 #[tokio::test]

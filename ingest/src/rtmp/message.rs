@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::amf::Value;
 use super::chunk::Message;
 
 /// The type of a Set Chunk Size.
@@ -51,6 +52,18 @@ pub const COMMAND_STREAM: u8 = 3;
 pub const AUDIO_STREAM: u8 = 4;
 /// The chunk stream of video.
 pub const VIDEO_STREAM: u8 = 6;
+
+/// Returns the AMF0 of a message. In its AMF3 form, whose type is `wrapped`, a byte of 0 stands before it, which some peers
+/// leave out.
+pub fn amf0_of(message: &Message, wrapped: u8) -> &[u8] {
+    let wrapped = message.kind == wrapped;
+    message.payload.strip_prefix(&[0]).filter(|_| wrapped).unwrap_or(&message.payload)
+}
+
+/// Returns the information of a status.
+pub fn status_object(level: &str, code: &str, sentence: &str) -> Value {
+    Value::object([("level", Value::text(level)), ("code", Value::text(code)), ("description", Value::text(sentence))])
+}
 
 /// Returns a payload of one number.
 pub fn number(value: u32) -> Bytes {

@@ -20,7 +20,7 @@ use super::chunk::{ChunkReader, ChunkWriter, Message, MessageHeader, Output};
 use super::flow::Flow;
 use super::handshake::Handshake;
 use super::limits::RtmpLimits;
-use super::message::{self, Aggregated};
+use super::message::{self, Aggregated, status_object};
 use super::metadata;
 use super::stream_key::{Application, Applications, StreamKey};
 use crate::error::Error;
@@ -411,7 +411,7 @@ impl Session {
 
     /// Reads the AMF0 values of a message, and a count if any of them is odd.
     fn values(&mut self, message: &Message, wrapped: u8) -> Vec<Value> {
-        let reading = amf::read(amf0_of(message, wrapped));
+        let reading = amf::read(message::amf0_of(message, wrapped));
         if !reading.is_whole() {
             self.dropped(DropReason::RtmpAmf);
         }
@@ -687,16 +687,6 @@ struct Call<'a> {
     stream: u32,
     /// The values after the transaction. The command object is the first.
     arguments: &'a [Value],
-}
-
-/// Returns the AMF0 of a message. In its AMF3 form a byte of 0 stands before it, which some peers leave out.
-fn amf0_of(message: &Message, wrapped: u8) -> &[u8] {
-    let wrapped = message.kind == wrapped;
-    message.payload.strip_prefix(&[0]).filter(|_| wrapped).unwrap_or(&message.payload)
-}
-
-fn status_object(level: &str, code: &str, sentence: &str) -> Value {
-    Value::object([("level", Value::text(level)), ("code", Value::text(code)), ("description", Value::text(sentence))])
 }
 
 /// Returns the start of a peer's text, fit for a log line and an answer.

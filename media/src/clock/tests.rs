@@ -455,3 +455,42 @@ fn time_goes_on_evenly_over_any_change_of_the_sample_rate() {
         }
     }
 }
+
+#[test]
+fn tracks_whose_clocks_differ_stay_together_and_with_the_nodes_clock() {
+    let clocks: [fn(MediaKind, i64) -> Option<i64>; 10] = [
+        |kind, at| Some(if kind == MediaKind::Audio { at + at / 200 } else { at }),
+        |kind, at| Some(if kind == MediaKind::Audio { at + at / 100 } else { at }),
+        |kind, at| Some(if kind == MediaKind::Audio { at + at * 3 / 100 } else { at }),
+        // It is 44.1 kHz, and stamped as 48 kHz.
+        |kind, at| Some(if kind == MediaKind::Audio { at + at * 88 / 1000 } else { at }),
+        |kind, at| Some(if kind == MediaKind::Audio { at - at * 3 / 100 } else { at }),
+        |kind, at| Some(if kind == MediaKind::Audio { at - at * 81 / 1000 } else { at }),
+        |kind, at| Some(if kind == MediaKind::Video { at + at / 100 } else { at }),
+        |kind, at| Some(if kind == MediaKind::Video { at + at / 20 } else { at }),
+        |kind, at| Some(if kind == MediaKind::Video { at - at / 50 } else { at }),
+        // It is right again after 30 s.
+        |kind, at| Some(if kind == MediaKind::Audio { at + at.min(30_000_000) * 3 / 100 } else { at }),
+    ];
+    let mut wrong = Vec::new();
+    for (number, states) in clocks.into_iter().enumerate() {
+        for seed in 1..6 {
+            let sent = Publisher::new(states).jitter(seed, 30_000).run(&mut SourceClock::new(program()), 120);
+            let off = |kind, second| range(&sent, kind, second, second + 1);
+            for second in (16..120).filter(|second| number != 9 || !(30..46).contains(second)) {
+                let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(|kind| off(kind, second));
+                let apart = (video.0 - audio.1).abs().max((video.1 - audio.0).abs());
+                if apart > 150_000 {
+                    wrong.push(format!("{number}, seed {seed}, second {second}: {video:?} {audio:?}"));
+                }
+            }
+            for kind in [MediaKind::Video, MediaKind::Audio] {
+                let (then, late) = (off(kind, 60), off(kind, 119));
+                if late.1 > 1_000_000 || (late.1 - then.1).abs() > 150_000 {
+                    wrong.push(format!("{number}, seed {seed}: {kind:?} goes on, from {then:?} to {late:?}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -130,7 +130,7 @@ fn unaligned(publisher: &Publisher, at: i64) -> i64 {
 /// Whether no fault is on at this moment, and the last one was long enough ago.
 fn is_settled(publisher: &Publisher, at: i64) -> bool {
     let since = |fault: &Fault| if fault.is_of_network() { fault.until } else { fault.until + RECOVERY };
-    at > publisher.all_send_from() + RECOVERY
+    at > publisher.all_send_from() + RECOVERY.max(publisher.drift_is_followed_after())
         && !publisher.faults.iter().any(|fault| (fault.from..since(fault)).contains(&at))
 }
 

@@ -1,7 +1,6 @@
 //! Tests the server with peers that do not take what they asked for.
 
 use futures::{StreamExt, stream};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use onmic_media::name::{PersonId, RoomName};
 use onmic_media::{Ending, Grant, Whose};
 use tokio::sync::mpsc;
@@ -11,22 +10,23 @@ use super::*;
 const SOON: Duration = Duration::from_millis(300);
 
 /// The kinds of frames that the tests look at (RFC 9113 6).
-const DATA: u8 = 0;
+pub(super) const DATA: u8 = 0;
+const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 
 const LONG: usize = 100 << 10;
 
 /// A client of HTTP/2 that opens its windows as far as a test wants, and answers nothing but settings.
-struct Http2 {
+pub(super) struct Http2 {
     stream: TcpStream,
     said: Vec<u8>,
 }
 
 impl Http2 {
     /// Connects. Each stream has a window of `window` bytes, which never grows.
-    async fn connect(server: &Running, window: u32) -> Self {
+    pub(super) async fn connect(server: &Running, window: u32) -> Self {
         let stream = server.dial(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         let mut client = Self { stream, said: Vec::new() };
         const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
@@ -34,29 +34,46 @@ impl Http2 {
         client
     }
 
-    async fn send(&mut self, kind: u8, flags: u8, stream: u32, body: &[u8]) {
+    pub(super) async fn send(&mut self, kind: u8, flags: u8, stream: u32, body: &[u8]) {
         let length = u32::try_from(body.len()).unwrap().to_be_bytes();
         let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
         self.stream.write_all(&[&head, body].concat()).await.unwrap();
     }
 
     /// Asks for `path` on a new stream.
-    async fn ask(&mut self, stream: u32, path: &str) {
-        const HEADERS: u8 = 1;
-        const END_STREAM_AND_HEADERS: u8 = 1 | 4;
-        let mut fields = Vec::new();
-        for (name, value) in [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "localhost")] {
-            fields.push(0); // A literal that is not indexed (RFC 7541 6.2.2).
+    pub(super) async fn ask(&mut self, stream: u32, path: &str) {
+        self.say(stream, &[(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "localhost")])
+            .await;
+    }
+
+    /// Sends a request without a body on a new stream.
+    pub(super) async fn say(&mut self, stream: u32, fields: &[(&str, &str)]) {
+        self.begin(stream, fields, true).await;
+    }
+
+    /// Sends the head of a request on a new stream. It has a body unless the stream `ends`.
+    pub(super) async fn begin(&mut self, stream: u32, fields: &[(&str, &str)], ends: bool) {
+        const CONTINUATION: u8 = 9;
+        const END_HEADERS: u8 = 4;
+        let mut block = Vec::new();
+        for (name, value) in fields {
+            block.push(0); // A literal that is not indexed (RFC 7541 6.2.2).
             for text in [name, value] {
-                fields.push(u8::try_from(text.len()).unwrap());
-                fields.extend_from_slice(text.as_bytes());
+                push_length(&mut block, text.len());
+                block.extend_from_slice(text.as_bytes());
             }
         }
-        self.send(HEADERS, END_STREAM_AND_HEADERS, stream, &fields).await;
+        let frames = block.chunks(16 << 10);
+        let last = frames.len() - 1;
+        for (number, fragment) in frames.enumerate() {
+            let (kind, end_stream) = if number == 0 { (HEADERS, u8::from(ends)) } else { (CONTINUATION, 0) };
+            let end_headers = if number == last { END_HEADERS } else { 0 };
+            self.send(kind, end_stream | end_headers, stream, fragment).await;
+        }
     }
 
     /// Returns the next frame: its kind, flags, stream and body.
-    async fn next(&mut self) -> (u8, u8, u32, Vec<u8>) {
+    pub(super) async fn next(&mut self) -> (u8, u8, u32, Vec<u8>) {
         loop {
             if let Some(head) = self.said.first_chunk::<9>() {
                 let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
@@ -75,7 +92,7 @@ impl Http2 {
     }
 
     /// Reads until `stream` ends. Returns the bytes of its body, and whether it was reset.
-    async fn end_of(&mut self, wanted: u32) -> (usize, bool) {
+    pub(super) async fn end_of(&mut self, wanted: u32) -> (usize, bool) {
         let mut bytes = 0;
         loop {
             let (kind, flags, stream, body) = self.next().await;
@@ -86,6 +103,7 @@ impl Http2 {
                         return (bytes, false);
                     }
                 }
+                HEADERS if stream == wanted && flags & 1 != 0 => return (bytes, false),
                 RST_STREAM if stream == wanted => return (bytes, true),
                 RST_STREAM => panic!("stream {stream} is reset"),
                 _ => {}
@@ -94,10 +112,26 @@ impl Http2 {
     }
 
     /// Asserts that the server still answers pings.
-    async fn ping(&mut self) {
+    pub(super) async fn ping(&mut self) {
         self.send(PING, 0, 0, b"are you?").await;
         while self.next().await.0 != PING {}
     }
+}
+
+/// Appends the length of a text with a prefix of 7 bits (RFC 7541 5.1).
+fn push_length(block: &mut Vec<u8>, length: usize) {
+    const PREFIX_MAX: usize = 127;
+    if length < PREFIX_MAX {
+        block.push(length as u8);
+        return;
+    }
+    block.push(PREFIX_MAX as u8);
+    let mut rest = length - PREFIX_MAX;
+    while rest >= 128 {
+        block.push((rest % 128) as u8 | 128);
+        rest /= 128;
+    }
+    block.push(rest as u8);
 }
 
 #[tokio::test]

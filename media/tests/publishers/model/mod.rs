@@ -75,6 +75,8 @@ pub(crate) struct Publisher {
     audio: Audio,
     /// By how much both clocks are fast, in ppm.
     drift: i64,
+    /// By how much that of the audio is faster still.
+    audio_drift: i64,
     network_delay: i64,
     network_jitter: i64,
     pub(crate) faults: Vec<Fault>,
@@ -119,16 +121,22 @@ impl Publisher {
         };
         let network_jitter = random.choose(&[0, 10_000, 50_000, 100_000, 150_000]);
         // A generator of its own, so that the other publishers stay as they are.
-        let mut random_start = Random::new(seed ^ 0x6275_7273_74);
+        let mut random_start = Random::new(seed ^ 0x6275_7273);
         if matches!(cadence, Cadence::Even(_)) && random_start.percent(15) {
             faults.insert(0, Fault::burst(random_start.between(1, 10) * SECOND));
         }
+        // By WHIP, sender reports tell of it. Jitter of 0.1 s, a base of its own, a late beginning and frames of a second hide it
+        // for longer.
+        let is_clear = one_clock && audio.from == 0 && network_jitter <= 50_000 && matches!(cadence, Cadence::Even(_));
+        let audio_drifts = protocol == Protocol::Rtmp && faults.is_empty() && is_clear && random_start.percent(60);
+        let audio_drift = if audio_drifts { random_start.between(-50_000, 50_000) } else { 0 };
         Self {
             seed,
             protocol,
             video,
             audio,
             drift,
+            audio_drift,
             network_delay: random.between(2_000, 80_000),
             network_jitter,
             faults,
@@ -177,6 +185,11 @@ impl Publisher {
     /// Returns the moment from which all tracks send.
     pub(crate) fn all_send_from(&self) -> i64 {
         self.audio.from
+    }
+
+    /// Returns after how long it is known, and followed, that the clocks of audio and video run apart.
+    pub(crate) fn drift_is_followed_after(&self) -> i64 {
+        if self.audio_drift == 0 { 0 } else { 14 * SECOND }
     }
 
     /// Returns how much later than captured the first frame is shown, because frames are reordered.
@@ -306,7 +319,8 @@ impl Publisher {
     fn states(&self, kind: MediaKind, at: i64, random: &mut Random) -> i64 {
         let base = if kind == MediaKind::Video { self.video.base } else { self.audio.base };
         let run: i64 = at + self.faults_of(kind).map(|fault| fault.stops(at)).sum::<i64>();
-        let mut shown = base + run + run * self.drift / SECOND;
+        let drift = self.drift + if kind == MediaKind::Audio { self.audio_drift } else { 0 };
+        let mut shown = base + run + run * drift / SECOND;
         for fault in self.faults_of(kind) {
             shown += fault.steps(at);
             if fault.is_on(at) {
@@ -355,9 +369,12 @@ impl Publisher {
 
 impl fmt::Display for Publisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, protocol, video, audio, drift, network_delay, network_jitter, faults, .. } = self;
+        let Self { seed, protocol, video, audio, drift, audio_drift, network_delay, network_jitter, faults, .. } = self;
         writeln!(f, "seed {seed}: {} by {}, {audio:?}", protocol.name(), format_args!("{video:?}"))?;
-        writeln!(f, "  drift {drift} ppm, network {network_delay} µs and up to {network_jitter} µs more")?;
+        writeln!(
+            f,
+            "  drift {drift} ppm, of audio {audio_drift} ppm more, network {network_delay} µs and up to {network_jitter} µs more"
+        )?;
         faults.iter().try_for_each(|Fault { kind, of, from, until }| {
             writeln!(f, "  {kind:?} of {of:?} from {:.3} to {:.3} s", *from as f64 / 1e6, *until as f64 / 1e6)
         })
