@@ -1,8 +1,8 @@
 //! Shares: how many of one kind of thing a principal may have open, and all of them together.
 //!
 //! One who holds all that a node has keeps everybody else out. So each kind of connection has a limit for one principal beside
-//! that for all. A share is taken before anything is made, and free again when it is dropped. WebRTC has a table of its own
-//! (`rtc/src/places.rs`), because its sessions give way.
+//! that for all, and so has what rooms give (`control/src/rooms/fair.rs`). A share is taken before anything is made, and free again
+//! when it is dropped. WebRTC has a table of its own (`rtc/src/places.rs`), because its sessions give way.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,8 +41,15 @@ pub enum NoShare {
     #[error("this server has {1} {0} already, its limit; try again later")]
     Full(&'static str, usize),
     /// This principal has the most that one may have.
-    #[error("{2} has {1} {0} already, as many as one may have here; close one first")]
+    #[error("{2} has {1} {0} already, as many as one may have here; try again when it has fewer")]
     Principal(&'static str, usize, Principal),
+}
+
+impl Share {
+    /// Returns whose it is.
+    pub fn who(&self) -> Option<&Principal> {
+        self.who.as_ref()
+    }
 }
 
 impl Shares {
@@ -104,7 +111,7 @@ mod tests {
         let refused = shares.take(who("anna")).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "this token has 2 players already, as many as one may have here; close one first"
+            "this token has 2 players already, as many as one may have here; try again when it has fewer"
         );
         let other = shares.take(who("ben")).unwrap();
         assert_eq!(shares.take(who("vera")).unwrap_err(), NoShare::Full("players", 3));

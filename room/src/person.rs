@@ -53,9 +53,12 @@ impl Room {
         PersonView { person: id.clone(), name: person.name.clone(), authority: person.authority }
     }
 
-    pub fn check_join(&self, limits: &Limits, person: &PersonId) -> Result<(), Refused> {
-        if !self.persons.contains_key(person) && self.persons.len() >= limits.persons {
-            return Err(Refused::PersonsFull(limits.persons));
+    pub fn check_join(&self, limits: &Limits, person: &PersonId, authority: Authority) -> Result<(), Refused> {
+        // Somebody may be the host by a hand-over, whatever their token says.
+        let authority = if self.is_host(person) { Authority::Host } else { authority };
+        let limit = Limits::open_to(authority, limits.persons);
+        if !self.persons.contains_key(person) && self.persons.len() >= limit {
+            return Err(Refused::PersonsFull(limit));
         }
         Ok(())
     }

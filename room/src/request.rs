@@ -85,8 +85,9 @@ impl Room {
         if let Some(seat) = seat {
             self.check_free(seat)?;
         }
-        if self.requests.len() >= limits.requests {
-            return Err(Refused::RequestsFull(limits.requests));
+        let limit = Limits::open_to(by.authority, limits.requests);
+        if self.requests.len() >= limit {
+            return Err(Refused::RequestsFull(limit));
         }
         let until = step.now + self.settings.timeouts.request;
         let request = Request { person: person.clone(), seat, since: step.now, until, failed: None };

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Instant;
 
-use crate::command::{Actor, Command, Who};
+use crate::command::{Actor, Authority, Command, Who};
 use crate::effect::{Effect, RevokeReason, Step};
 use crate::event::{EndReason, Event, LeftReason, PkEndReason};
 use crate::input::Input;
@@ -131,6 +131,11 @@ impl Rooms {
         Ok(request.map(|request| room.request_view(request)))
     }
 
+    /// Returns the people of a room who ask for the mic.
+    pub fn asking(&self, room: &RoomName) -> Result<impl Iterator<Item = &PersonId>, Refused> {
+        Ok(self.get(room)?.requests.iter().map(|request| &request.person))
+    }
+
     /// Returns the invitation of a person.
     pub fn invitation_of(&self, room: &RoomName, person: &PersonId) -> Result<Option<InvitationView>, Refused> {
         let invitations = self.get(room)?.invitation_views();
@@ -181,9 +186,9 @@ impl Rooms {
             Input::Join { room, person, name, authority } => {
                 Room::check_name(&person, &name, authority)?;
                 if let Ok(there) = self.get(&room) {
-                    there.check_join(&limits, &person)?;
+                    there.check_join(&limits, &person, authority)?;
                 }
-                self.get_or_open(step, &room)?.join(step, person, name, authority);
+                self.get_or_open(step, &room, authority)?.join(step, person, name, authority);
                 Ok(())
             }
             Input::Leave { room, person } => {
@@ -257,7 +262,7 @@ impl Rooms {
     fn open(&mut self, step: &mut Step, name: RoomName, settings: Settings, kept: bool) -> Result<(), Refused> {
         settings.check()?;
         let Ok(room) = self.get_mut(&name) else {
-            return self.create(step, name, settings, kept).map(drop);
+            return self.create(step, name, settings, kept, Authority::Admin).map(drop);
         };
         step.touched.insert(name.clone());
         if room.kept && room.settings != settings {
@@ -278,9 +283,11 @@ impl Rooms {
         name: RoomName,
         settings: Settings,
         kept: bool,
+        authority: Authority,
     ) -> Result<&mut Room, Refused> {
-        if self.rooms.len() >= self.limits.rooms {
-            return Err(Refused::RoomsFull(self.limits.rooms));
+        let limit = Limits::open_to(authority, self.limits.rooms);
+        if self.rooms.len() >= limit {
+            return Err(Refused::RoomsFull(limit));
         }
         step.touched.insert(name.clone());
         let mut room = Room::new(name.clone(), settings.clone(), kept, self.last_number);
@@ -289,10 +296,10 @@ impl Rooms {
         Ok(self.rooms.entry(name).or_insert(room))
     }
 
-    fn get_or_open(&mut self, step: &mut Step, name: &RoomName) -> Result<&mut Room, Refused> {
+    fn get_or_open(&mut self, step: &mut Step, name: &RoomName, authority: Authority) -> Result<&mut Room, Refused> {
         if !self.rooms.contains_key(name) {
             let settings = self.defaults.clone();
-            return self.create(step, name.clone(), settings, false);
+            return self.create(step, name.clone(), settings, false, authority);
         }
         step.touched.insert(name.clone());
         self.get_mut(name)
@@ -309,7 +316,7 @@ impl Rooms {
         if !self.rooms.contains_key(name) && !participant.is_host() && !open_seats {
             return Err(RevokeReason::NotSeated);
         }
-        self.get_or_open(step, name).map_err(|_| RevokeReason::RoomsFull)
+        self.get_or_open(step, name, Authority::CoHost).map_err(|_| RevokeReason::RoomsFull)
     }
 
     fn expire(&mut self, step: &mut Step, name: &RoomName) {

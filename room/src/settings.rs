@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use onmic_names::{AvSync, SEATS_MAX, TITLE_MAX};
 
+use crate::command::Authority;
 use crate::refused::Refused;
 
 /// The bounds of every timeout. A shorter one makes states flap, and a longer one bounds nothing.
@@ -130,7 +131,8 @@ impl Settings {
     }
 }
 
-/// The limits of a node's rooms. Each has a refusal that names it.
+/// The limits of a node's rooms. Each has a refusal that names it. Viewers leave an eighth of each to hosts, co-hosts, admins and
+/// publishers, so that no number of viewers keeps those out without whom there is nothing to watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The most rooms at once.
@@ -144,6 +146,19 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { rooms: 10_000, persons: 10_000, requests: 1_000 }
+    }
+}
+
+/// One part of this many is left by viewers to others. A limit that is smaller than this leaves nothing.
+const RESERVE: usize = 8;
+
+impl Limits {
+    /// Returns up to how many of `all` somebody with this right may still add one.
+    pub(crate) fn open_to(authority: Authority, all: usize) -> usize {
+        match authority {
+            Authority::Viewer => all - all / RESERVE,
+            Authority::Host | Authority::CoHost | Authority::Admin => all,
+        }
     }
 }
 

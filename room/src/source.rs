@@ -2,6 +2,7 @@
 //!
 //! Only the host's source and those of people on a seat are kept. Any other publisher is revoked at once.
 
+use crate::command::Authority;
 use crate::effect::{RevokeReason, Step};
 use crate::event::{Event, LeftReason};
 use crate::host::{Host, Presence};
@@ -109,7 +110,7 @@ impl Room {
         if self.settings.locked {
             return Err(RevokeReason::RoomLocked);
         }
-        self.check_join(limits, &person).map_err(|_| RevokeReason::PersonsFull)?;
+        self.check_join(limits, &person, Authority::CoHost).map_err(|_| RevokeReason::PersonsFull)?;
         let seat = self.choose_seat(None, None).map_err(|_| RevokeReason::SeatsFull)?;
         if !self.persons.contains_key(&person) {
             let encoder = Person::encoder(person.to_string());

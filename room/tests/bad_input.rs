@@ -5,7 +5,8 @@
 mod stage;
 
 use onmic_room::{
-    Actor, Authority, Command, Effect, Input, Limits, RefusedKind, RevokeReason, Rooms, SeatState, Settings, Timeouts,
+    Actor, Authority, Command, Effect, Input, Limits, Refused, RefusedKind, RevokeReason, Rooms, SeatState, Settings,
+    Timeouts,
 };
 use stage::{
     Stage, events, grant, invite, kinds, mute, participant, person, request, revoked, room, seat, seconds, settings,
@@ -355,6 +356,43 @@ fn rooms_persons_and_requests_above_their_limits_are_refused() {
     let full = stage.by("bo", request("bo")).unwrap_err();
     let sentence = "1 people are asking for the mic already, the limit. Try again later.";
     assert_eq!((full.to_string().as_str(), full.kind()), (sentence, RefusedKind::Full));
+}
+
+#[test]
+fn viewers_leave_an_eighth_of_each_limit_to_others() {
+    let limits = Limits { rooms: 8, persons: 8, requests: 8 };
+    let mut stage = Stage { rooms: Rooms::new(limits, settings()).unwrap(), now: std::time::Instant::now() };
+    let refused = |stage: &mut Stage, at: &str| {
+        let (room, person, name, authority) = (room(at), person("zoe"), "Zoe".to_owned(), Authority::Viewer);
+        stage.apply(Input::Join { room, person, name, authority }).unwrap_err()
+    };
+    for number in 0..7 {
+        stage.join(&format!("room-{number}"), "anna", Authority::Viewer);
+    }
+    assert_eq!(refused(&mut stage, "red"), Refused::RoomsFull(7));
+    stage.join("red", "mia", Authority::Host);
+    for viewer in ["v1", "v2", "v3", "v4", "v5", "v6"] {
+        stage.join("red", viewer, Authority::Viewer);
+    }
+    assert_eq!(refused(&mut stage, "red"), Refused::PersonsFull(7));
+    stage.by("mia", Command::HandOver { person: person("v1") }).unwrap();
+    stage.leave("red", "v1");
+    stage.pass(seconds(11));
+    stage.join("red", "v7", Authority::Viewer);
+    stage.join("red", "v1", Authority::Viewer); // The host is who has the room, whatever their token says.
+
+    let mut stage = Stage { rooms: Rooms::new(Limits { persons: 100, ..limits }, settings()).unwrap(), ..stage };
+    for number in 0..9 {
+        stage.join("red", &format!("v{number}"), Authority::Viewer);
+    }
+    for number in 0..7 {
+        stage.by(&format!("v{number}"), request(&format!("v{number}"))).unwrap();
+    }
+    assert_eq!(stage.by("v7", request("v7")).unwrap_err(), Refused::RequestsFull(7));
+    let by = Actor::new(person("v7"), Authority::CoHost);
+    stage.apply(Input::Command { room: room("red"), by, command: request("v7") }).unwrap();
+    let full = Input::Command { room: room("red"), by: Actor::admin(), command: request("v8") };
+    assert_eq!(stage.apply(full).unwrap_err(), Refused::RequestsFull(8));
 }
 
 #[test]

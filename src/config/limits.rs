@@ -263,9 +263,24 @@ pub const LIMITS: &[Limit] = &[
         "A conversion is refused, 503. Then a mix has fewer frames, a smaller size, and fewer inputs with video.",
     )
     .or_zero(),
-    Limit::number("rooms.rooms", |c| number(c.rooms.rooms), 1..=MANY, "A new room is refused, 429."),
-    Limit::number("rooms.persons", |c| number(c.rooms.persons), 1..=MANY, "A further person is refused, 429."),
-    Limit::number("rooms.requests", |c| number(c.rooms.requests), 0..=100_000, "A further request is refused, 429."),
+    Limit::number(
+        "rooms.rooms",
+        |c| number(c.rooms.rooms),
+        1..=MANY,
+        "A new room is refused, 429. Viewers leave an eighth, and one principal opens an eighth.",
+    ),
+    Limit::number(
+        "rooms.persons",
+        |c| number(c.rooms.persons),
+        1..=MANY,
+        "A further person is refused, 429. Viewers leave an eighth, and one principal has an eighth.",
+    ),
+    Limit::number(
+        "rooms.requests",
+        |c| number(c.rooms.requests),
+        0..=100_000,
+        "A further request is refused, 429. Viewers leave an eighth, and one principal has an eighth.",
+    ),
     Limit::number("rooms.clients", |c| number(c.rooms.clients), 1..=MANY, "A WebSocket is refused, 503."),
     Limit::number("rooms.seats", |c| number(c.rooms.seats.into()), 0..=16, "The mic is refused, 409."),
     room("rooms.request_timeout", |c| Amount::Time(c.rooms.timeouts.0.request), "The request lapses."),

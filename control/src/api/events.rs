@@ -33,7 +33,7 @@ use super::commands::{WireCommand, id, malformed};
 use crate::rooms::event::ServerMessage;
 use crate::rooms::mailbox::{Closing, Mailbox};
 use crate::rooms::order::{Done, Order};
-use crate::rooms::rate::Doing;
+use crate::rooms::rate::{Doing, Rates};
 use crate::rooms::words::Role;
 use crate::rooms::{Connection, Entry};
 
@@ -219,6 +219,7 @@ impl Client {
         let Self { connection, rate, permit, mailbox, messages, base_path, heard, strikes } = self;
         let text = |message| text(under(base_path, message));
         let stop = connection.stopping();
+        let mut pinging = Rates::new(Instant::now()).commands;
         let mut pings = interval(PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.reset();
@@ -255,7 +256,16 @@ impl Client {
                         Some(Err(error)) => return closing(&error),
                         Some(Ok(Message::Text(said))) => obeying = Some(Box::pin(obey(connection, rate, said))),
                         Some(Ok(Message::Binary(_))) => return Some(Closing::Binary),
-                        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {}
+                        // No client needs more pings than it may give commands. Each of them costs a little work.
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                            if pinging.try_take(1.0, *heard).is_err() {
+                                *strikes += 1;
+                            }
+                            if *strikes > STRIKES {
+                                return Some(Closing::Nonsense);
+                            }
+                        }
+                        Some(Ok(Message::Close(_))) => {}
                     }
                     continue;
                 }

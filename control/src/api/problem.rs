@@ -18,6 +18,7 @@ impl From<Denied> for Problem {
             Denied::TooFast(_)
             | Denied::ConnectionsFull
             | Denied::BansFull(_)
+            | Denied::Share(_)
             | Denied::NoShare(NoShare::Principal(..)) => StatusCode::TOO_MANY_REQUESTS,
             Denied::Stopping | Denied::NoShare(NoShare::Full(..)) => StatusCode::SERVICE_UNAVAILABLE,
         };
@@ -34,7 +35,7 @@ impl From<Denied> for Problem {
                 problem.with_code("too-fast").with_header(header::RETRY_AFTER, wait)
             }
             Denied::ConnectionsFull => problem.with_code("connections-full"),
-            Denied::NoShare(_) => {
+            Denied::NoShare(_) | Denied::Share(_) => {
                 problem.with_code("too-many").with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
             }
             Denied::Banned(_) => problem.with_code("banned"),
@@ -52,7 +53,7 @@ fn denial(denied: &Denied) -> Option<Denial> {
         Denied::TooFast(_) => Some(Denial::TooFast),
         Denied::Banned(_) => Some(Denial::Banned),
         Denied::BansFull(_) => Some(Denial::Full),
-        Denied::NoShare(why) => Some(why.into()),
+        Denied::NoShare(why) | Denied::Share(why) => Some(why.into()),
         Denied::Refused(refused) => (refused.kind() == RefusedKind::Full).then_some(Denial::Full),
         Denied::ConnectionsFull
         | Denied::Stopping

@@ -311,6 +311,23 @@ async fn a_message_that_is_too_large_or_not_text_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn pings_without_end_end_the_connection() {
+    let server = Server::start("", |_| {}).await;
+    let mut mia = server.join("red", "name=Mia&role=host").await;
+    for _ in 0..1_000 {
+        if mia.socket.send(Message::Ping("ping".into())).await.is_err() {
+            break; // The server has closed.
+        }
+    }
+    assert_eq!(mia.closed().await, 1008);
+    let mut anna = server.join("red", "name=Anna").await;
+    for _ in 0..30 {
+        anna.socket.send(Message::Ping("ping".into())).await.unwrap();
+    }
+    assert_eq!(anna.ask(json!({"kind": "chat", "text": "hello"})).await["ok"], true);
+}
+
+#[tokio::test]
 async fn a_client_that_reads_too_slowly_is_closed_and_does_not_delay_others() {
     let server = Server::start("", |_| {}).await;
     let mut host = server.join("demo", "role=host").await;
@@ -352,6 +369,29 @@ async fn connections_above_the_limits_are_refused() {
     held.push(server.join("demo", "").await);
     assert_eq!(server.connect("demo", "").await.err(), Some(StatusCode::SERVICE_UNAVAILABLE));
     assert_eq!(held[6].hello["room"]["persons"], 1, "eight connections of one person");
+}
+
+#[tokio::test]
+async fn a_token_without_a_name_takes_its_part_and_leaves_the_rest() {
+    let server = Server::start("secret", |config| config.limits = Limits { rooms: 8, persons: 16, requests: 8 }).await;
+    let query = |role: &str, id: &str, value: &str| {
+        let claims = json!({"exp": 4_000_000_000_u64, "room": "*", "role": role, id: value});
+        let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(b"secret")).unwrap();
+        format!("token={token}")
+    };
+    let mut host = server.join("demo", &query("host", "sub", "mia")).await;
+    let greedy = query("viewer", "jti", "t1");
+    let (mut first, mut second) = (server.join("demo", &greedy).await, server.join("demo", &greedy).await);
+    assert_eq!(server.connect("demo", &greedy).await.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+    assert_eq!(first.ask(json!({"kind": "request-mic"})).await["ok"], true);
+    let refused = second.ask(json!({"kind": "request-mic"})).await;
+    assert_eq!([&refused["problem"]["status"], &refused["problem"]["code"]], [&json!(429), &json!("too-many")]);
+    let other = server.join("other", &greedy).await;
+    assert_eq!(server.connect("third", &greedy).await.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+    let mut anna = server.join("demo", &query("viewer", "sub", "anna")).await;
+    assert_eq!(anna.ask(json!({"kind": "request-mic"})).await["ok"], true);
+    host.event("mic-requested").await;
+    drop(other);
 }
 
 #[tokio::test]

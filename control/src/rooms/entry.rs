@@ -58,7 +58,11 @@ impl Rooms {
             let cell = self.desk.lock().cells.entry(room.clone()).or_default().clone();
             let mut live = cell.live.lock();
             self.carry_out_filed(&room, &cell, &mut live);
-            let (person, name) = match self.recognise(live.as_ref(), &entry) {
+            let recognised = self.recognise(live.as_ref(), &entry).and_then(|(person, name)| {
+                let place = live.as_ref().map(|live| live.place(&person, entry.counted())).transpose();
+                Ok((person, name, place.map_err(Denied::Share)?.flatten()))
+            });
+            let (person, name, place) = match recognised {
                 Ok(recognised) => recognised,
                 Err(denied) => {
                     self.settle(&room, &cell, &mut live); // There may be no such room, and nothing stays of it then.
@@ -82,8 +86,11 @@ impl Rooms {
             let look = |machine: &onmic_room::Rooms, effects: &[Effect]| {
                 if is_same(effects) { None } else { machine.outline(&room) }
             };
-            let step = match self.step(&mut desk, join, look) {
-                Ok(step) => step,
+            let is_new = desk.machine.settings(&room).is_err();
+            let opening = is_new.then(|| self.openings.take(entry.counted())).transpose().map_err(Denied::Share);
+            let stepped = opening.and_then(|opening| Ok((opening, self.step(&mut desk, join, look)?)));
+            let (opening, step) = match stepped {
+                Ok(stepped) => stepped,
                 Err(denied) => {
                     drop(desk);
                     self.settle(&room, &cell, &mut live);
@@ -107,6 +114,10 @@ impl Rooms {
                 if let (None, Some(who)) = (&entry.person, &entry.nameless) {
                     live.guests.came(&person, who.clone());
                     self.note(&room);
+                }
+                live.keep_place(&person, entry.counted(), place);
+                if opening.is_some() {
+                    live.opened_by = opening;
                 }
                 live.connect(client, person, mailbox.clone());
             });

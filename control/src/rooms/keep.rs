@@ -30,7 +30,7 @@ use super::kept::bans::KeptBans;
 use super::live::{Known, Live};
 use super::log::Log;
 use super::rate::Rates;
-use super::{Cell, Rooms};
+use super::{Cell, Rooms, fair};
 use crate::ticket::Good;
 
 /// How long changes gather. With the store's own pause and a write it is less than a second until they are on disk.
@@ -158,6 +158,7 @@ impl Rooms {
             opened: self.hub.calendar().date(live.opened),
             grants: self.standing.tickets.of_room(room),
             guests: live.guests.all(),
+            opened_by: live.opened_by.as_ref().and_then(|share| share.who().cloned()),
             look: live.look.clone(), // The pictures are shared, not copied.
         })
     }
@@ -227,17 +228,20 @@ impl Rooms {
 
     /// Makes the live state of a room that the machine has again.
     fn begin_again(&self, kept: Kept, now: Instant) -> Snapshot {
-        let Kept { snapshot, epoch, number, opened, grants, guests, look } = kept;
+        let Kept { snapshot, epoch, number, opened, grants, guests, opened_by, look } = kept;
         let room = &snapshot.room;
         // At the start dates are the node's own line.
-        let mut live = Live::with_log(Log::resumed(epoch, number + SKIPPED), WallTime(opened.micros()));
+        let places = fair::places(self.config.limits.persons);
+        let mut live = Live::with_log(Log::resumed(epoch, number + SKIPPED), WallTime(opened.micros()), places);
         live.look = look;
+        live.opened_by = opened_by.and_then(|who| self.openings.take(Some(who)).ok());
         for person in &snapshot.persons {
-            let known = Known { name: person.name.clone(), rates: Rates::new(now) };
+            let known = Known { name: person.name.clone(), rates: Rates::new(now), place: None };
             live.persons.insert(person.person.clone(), known);
         }
         live.persons_told = live.persons.len();
         for (person, nameless) in guests {
+            live.keep_place(&person, nameless.last().cloned(), None);
             nameless.into_iter().for_each(|who| live.guests.came(&person, who));
             if !live.persons.contains_key(&person) {
                 live.guests.left(&person);
@@ -481,6 +485,43 @@ mod tests {
             let ban = bans.iter().find(|(banned, _)| *banned == person).map(|(_, ban)| ban.nameless.clone());
             assert_eq!(ban, Some(vec![who]), "{person}");
         }
+        store.close();
+    }
+
+    #[test]
+    fn a_restart_keeps_what_counts_for_a_principal() {
+        let folder = tempfile::tempdir().unwrap();
+        let (rooms, store) = process(folder.path());
+        let who = Principal::at("192.0.2.7".parse().unwrap());
+        let guest = Entry {
+            who: Some(who.clone()),
+            nameless: Some(who.clone()),
+            person: None,
+            ..entry("demo", "nobody", Authority::Viewer)
+        };
+        let (mailbox, _messages) = Mailbox::new();
+        let guest = rooms.enter(guest, &mailbox).unwrap();
+        let person = guest.by.person.clone().unwrap();
+        let ask = Command::RequestMic { person: person.clone(), seat: None };
+        rooms.apply(Input::Command { room: name("demo"), by: Actor::admin(), command: ask }).unwrap();
+        rooms.keep_last();
+        store.close();
+        drop((guest, rooms, store));
+
+        let (rooms, store) = process(folder.path());
+        {
+            let cell = rooms.cell(&name("demo")).unwrap();
+            let live = cell.live.lock();
+            let live = live.as_ref().unwrap();
+            let place = live.persons.get(&person).unwrap().place.as_ref();
+            assert_eq!(
+                [place, live.opened_by.as_ref()].map(|share| share.unwrap().who().cloned()),
+                [Some(who.clone()), Some(who)]
+            );
+        }
+        assert_eq!(rooms.openings.taken(), 1);
+        rooms.apply(Input::End { room: name("demo"), by: Actor::admin() }).unwrap();
+        assert_eq!(rooms.openings.taken(), 0);
         store.close();
     }
 

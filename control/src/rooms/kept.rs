@@ -41,6 +41,8 @@ pub struct Kept {
     pub grants: Vec<(ParticipantName, Good)>,
     /// The guests as [`super::guests::Guests::all`] returns them.
     pub guests: Vec<(PersonId, Vec<Principal>)>,
+    /// Who opened the room, if it counts for them ([`super::fair`]).
+    pub opened_by: Option<Principal>,
     pub look: Look,
 }
 
@@ -63,7 +65,7 @@ impl<E: std::error::Error> From<E> for Unreadable {
 impl Kept {
     /// Returns the record. This takes long if the room has pictures.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Self { snapshot, epoch, number, opened, grants, guests, look } = self;
+        let Self { snapshot, epoch, number, opened, grants, guests, opened_by, look } = self;
         let record = Record {
             version: VERSION,
             epoch: epoch.clone(),
@@ -71,6 +73,7 @@ impl Kept {
             opened: opened.micros(),
             grants: grants.iter().map(|(participant, good)| (participant.to_string(), Ticket::of(good))).collect(),
             guests: guests.iter().map(Guest::of).collect(),
+            opened_by: opened_by.clone().map(KeptPrincipal::from),
             room: Room::of(snapshot),
             look: KeptLook::of(look),
         };
@@ -93,6 +96,7 @@ impl Kept {
             opened: Date(record.opened),
             grants: grants.collect::<Result<_, Unreadable>>()?,
             guests: all(record.guests, Guest::into_guest)?,
+            opened_by: record.opened_by.map(Principal::from),
         })
     }
 }
@@ -121,6 +125,8 @@ struct Record {
     /// Records of servers that kept no guests have none.
     #[serde(default)]
     guests: Vec<Guest>,
+    #[serde(default)]
+    opened_by: Option<KeptPrincipal>,
     room: Room,
     look: KeptLook,
 }
@@ -584,7 +590,9 @@ mod tests {
         let grants = vec![("anna".parse().unwrap(), good)];
         let who = [Principal::Token("t1".into()), Principal::at("192.0.2.7".parse().unwrap())];
         let guests = vec![("ben".parse().unwrap(), who.to_vec())];
-        Kept { snapshot, epoch: "e".into(), number: 7, opened: Date(1_700_000_000_000_000), grants, guests, look }
+        let (epoch, opened) = ("e".to_owned(), Date(1_700_000_000_000_000));
+        let opened_by = Some(Principal::Token("t2".into()));
+        Kept { snapshot, epoch, number: 7, opened, grants, guests, opened_by, look }
     }
 
     #[test]
@@ -596,7 +604,9 @@ mod tests {
     #[test]
     fn a_record_of_a_server_that_kept_no_guests_is_read() {
         let mut record: serde_json::Value = serde_json::from_slice(&full().to_bytes()).unwrap();
-        record.as_object_mut().unwrap().remove("guests").unwrap();
+        for member in ["guests", "opened_by"] {
+            record.as_object_mut().unwrap().remove(member).unwrap();
+        }
         let expected = Kept { guests: Vec::new(), ..full() };
         let read = Kept::read(&serde_json::to_vec(&record).unwrap(), &Budget::unlimited());
         assert_eq!(read.map(|kept| kept.guests), Ok(expected.guests));

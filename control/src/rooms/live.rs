@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use onmic_media::{Date, WallTime};
+use onmic_media::{Date, Share, Shares, WallTime};
 use onmic_room::{Mix, ParticipantName, PersonId, RoomName, SeatView};
 
 use super::guests::Guests;
@@ -29,6 +29,8 @@ const CHAT_KEPT: usize = 50;
 pub struct Known {
     pub name: String,
     pub rates: Rates,
+    /// What they take of their principal's part of the room. Somebody who only publishes has none.
+    pub place: Option<Share>,
 }
 
 /// The live state of one room.
@@ -40,6 +42,10 @@ pub struct Live {
     clients: BTreeMap<u64, Arc<Mailbox>>,
     connections: HashMap<PersonId, Vec<u64>>,
     pub guests: Guests,
+    /// The places of the people.
+    pub places: Arc<Shares>,
+    /// What the room takes of the part of whoever opened it, until somebody else wants it.
+    pub opened_by: Option<Share>,
     chat: VecDeque<Message>,
     /// The mix that the machine last decided on.
     pub mix: Mix,
@@ -57,12 +63,12 @@ pub struct Live {
 }
 
 impl Live {
-    pub fn new(opened: WallTime) -> Self {
-        Self::with_log(Log::new(), opened)
+    pub fn new(opened: WallTime, places: Arc<Shares>) -> Self {
+        Self::with_log(Log::new(), opened, places)
     }
 
     /// Begins with a log.
-    pub fn with_log(log: Log, opened: WallTime) -> Self {
+    pub fn with_log(log: Log, opened: WallTime, places: Arc<Shares>) -> Self {
         Self {
             log,
             opened,
@@ -70,6 +76,8 @@ impl Live {
             clients: BTreeMap::new(),
             connections: HashMap::new(),
             guests: Guests::default(),
+            places,
+            opened_by: None,
             chat: VecDeque::new(),
             mix: Mix::default(),
             look: Look::default(),

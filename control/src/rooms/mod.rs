@@ -14,6 +14,7 @@ mod decoder;
 mod entry;
 pub mod event;
 mod expel;
+mod fair;
 mod guests;
 mod keep;
 mod kept;
@@ -107,6 +108,8 @@ pub struct Rooms {
     /// Is notified when the machine's next deadline has changed.
     due: Notify,
     clients: Arc<Shares>,
+    /// The rooms that people have opened by coming to them.
+    openings: Arc<Shares>,
     next_client: AtomicU64,
     stop: CancellationToken,
     connections: TaskTracker,
@@ -174,6 +177,7 @@ impl Rooms {
     ) -> Result<Arc<Self>, Refused> {
         let machine = onmic_room::Rooms::new(config.limits, config.defaults.clone())?;
         let clients = Shares::new("connections to the events of rooms", config.clients, config.clients_each);
+        let openings = fair::openings(config.limits.rooms);
         let guests = keeping.as_ref().map_or_else(GuestKeys::new, |keeping| GuestKeys::of(&keeping.guests));
         let (keeper, records) = keeping.map(|keeping| (Keeper::new(keeping.store), keeping.records)).unzip();
         let rooms = Arc::new(Self {
@@ -188,6 +192,7 @@ impl Rooms {
             desk: Mutex::new(Desk { machine, cells: HashMap::new() }),
             due: Notify::new(),
             clients,
+            openings,
             next_client: AtomicU64::new(0),
             stop,
             connections: TaskTracker::new(),
@@ -391,11 +396,11 @@ impl Rooms {
         let live = live.get_or_insert_with(|| {
             tracing::info!(%room, "room opened");
             gauge!(metric::ROOMS).increment(1.0);
-            Live::new(at)
+            Live::new(at, fair::places(self.config.limits.persons))
         });
         match event {
             Event::PersonJoined { person } => {
-                let known = Known { name: person.name.clone(), rates: Rates::new(now) };
+                let known = Known { name: person.name.clone(), rates: Rates::new(now), place: None };
                 live.persons.entry(person.person.clone()).or_insert(known).name = person.name.clone();
             }
             Event::PersonLeft { person } => {
@@ -406,8 +411,12 @@ impl Rooms {
                 }
             }
             Event::HostChanged { host } => {
+                if host.person.is_some() {
+                    live.opened_by = None;
+                }
                 self.standing.tickets.keep_for(&SourceName::host(room.clone()), host.person.as_ref());
             }
+            Event::SourceUp { .. } | Event::RoomConfigured { kept: true, .. } => live.opened_by = None,
             Event::SourceDown { source } => drop(live.speaking.remove(&source.participant)),
             _ => {}
         }

@@ -118,8 +118,12 @@ impl Rooms {
 
     pub(super) fn command(&self, room: &RoomName, cell: &Cell, by: &Actor, command: Command) -> Result<Done, Denied> {
         let shown = Shown::of(&command);
+        let asking = if let Command::RequestMic { person, .. } = &command { Some(person.clone()) } else { None };
         let input = Input::Command { room: room.clone(), by: by.clone(), command };
         let mut live = cell.live.lock();
+        if let Some(person) = asking {
+            self.must_leave_requests(room, live.as_ref(), by, &person)?;
+        }
         let step = self.decide(input, |machine, effects| {
             let created = effects.iter().any(|effect| is_new(effect, &shown));
             (created, self.show(machine, room, &shown))

@@ -47,6 +47,9 @@ pub enum Denied {
     /// The node, or whoever answers for the person, has as many connections as may be.
     #[error("Too many connections: {0}.")]
     NoShare(#[from] NoShare),
+    /// Whoever answers for the person has as much of the room, or of the node's rooms, as one may have.
+    #[error("Leave some to others: {0}.")]
+    Share(NoShare),
     /// The person has [`CONNECTIONS_MAX`] connections to the room already.
     #[error("You have {CONNECTIONS_MAX} connections to this room already. Close one first.")]
     ConnectionsFull,

@@ -5,7 +5,8 @@
 //!
 //! After each step it holds: nothing is open for longer than its token and the grace, and nothing ends of that sooner; exactly those
 //! who are banned are refused for it, and have nothing open; nobody else loses anything by a kick or a ban; a ticket is taken only
-//! from the person whose place it is; shares and permits are those of what is open, and nobody has more than one may have; a room
+//! from the person whose place it is; shares and permits are those of what is open, and nobody has more than one may have, of people, requests
+//! and rooms neither; a host always finds a place; a room
 //! that panicked is gone, and its clients with it; a client that reads is not closed for those that do not. The **bystander**, in a
 //! room of its own, notices nothing of all that: it stays connected, and each of its messages comes back at once.
 //!
@@ -47,6 +48,10 @@ const GRACE: Duration = Duration::from_secs(10);
 const LEEWAY: Duration = Duration::from_secs(5);
 const CLIENTS: usize = 10;
 const CLIENTS_EACH: usize = 3;
+const LIMITS: Limits = Limits { rooms: 16, persons: 16, requests: 16 };
+/// The most that one principal may have of each of them.
+const PART: usize = 2;
+const SEATS: u8 = 2;
 const PERSONS: [&str; 5] = ["mia", "ben", "anna", "vera", "greedy"];
 /// The ids of the tokens of guests. Guests without one are told apart by their network alone.
 const IDS: [&str; 2] = ["t1", "t2"];
@@ -156,9 +161,8 @@ impl World {
         let gate = TokenGate::new(SECRET, standing.clone()).with_grace(GRACE);
         let hub = Hub::new(NodeClock::new(now, system), HubLimits::default(), None);
         // People get seats by grant only, so that whoever has a place has it by a ticket or a token.
-        let defaults = Settings { seats: 2, open_seats: false, ..Settings::default() };
-        let limits = Limits { rooms: 3, persons: 6, requests: 3 };
-        let config = RoomsConfig { clients: CLIENTS, clients_each: CLIENTS_EACH, limits, defaults };
+        let defaults = Settings { seats: SEATS, open_seats: false, ..Settings::default() };
+        let config = RoomsConfig { clients: CLIENTS, clients_each: CLIENTS_EACH, limits: LIMITS, defaults };
         let stage = Arc::new(FrailStage::default());
         let rooms = Rooms::new(config, hub, standing, stage.clone(), None, CancellationToken::new()).unwrap();
         let mut world = Self {
@@ -235,6 +239,7 @@ impl World {
             157 | 158 => self.a_room_is_lively(),
             159 | 160 => self.somebody_asks_for_everything(),
             161 => self.a_step_of_the_machine_panics(),
+            165 => self.principals_want_all_there_is(),
             162..=164 => self.stage.is_frail.store(true, Ordering::Relaxed),
             _ => {
                 let set_by = if self.random.percent(5) { self.random.below(7200) as i64 - 3600 } else { 0 };
@@ -291,7 +296,11 @@ impl World {
             after: None,
         };
         let (mailbox, messages) = Mailbox::new();
-        let connection = self.rooms.enter(entry, &mailbox).ok()?;
+        let entered = self.rooms.enter(entry, &mailbox);
+        if let Err(denied) = &entered {
+            self.hosts_find_a_place(claims.authority(), denied);
+        }
+        let connection = entered.ok()?;
         let person = connection.by.person.clone();
         if let (Some(nameless), Some(guest), Some(epoch)) = (&shows.nameless, &person, self.epoch(room)) {
             self.guests.insert((epoch, guest.clone()), nameless.clone());
@@ -368,6 +377,7 @@ impl World {
         let (person, now) = (admission.person.clone(), self.clock.now());
         let Ok(publication) = self.rooms.hub.publish(&name, admission.by(Protocol::Rtmp), now) else { return false };
         self.count("publishes");
+        let is_host = name.is_host();
         let SourceName { room, participant } = name;
         let publication = Some(publication);
         self.open.push(Open {
@@ -381,7 +391,10 @@ impl World {
             publication,
         });
         let up = Input::SourceUp { room, participant, person, video: true, audio: true };
+        let room = up.room().clone();
         self.rooms.apply(up).unwrap();
+        let is_there = self.rooms.cell(&room).is_ok() || !self.stage.died.lock().is_empty();
+        assert!(is_there || !is_host, "a host publishes, and finds no place for the room");
         true
     }
 
@@ -584,6 +597,7 @@ impl World {
         let bystander = usize::from(self.bystander.is_some());
         let held = (self.open.len() + bystander, shares.values().sum::<usize>() + bystander);
         assert_eq!(self.held(), held, "permits and shares are not those of what is open");
+        self.check_parts();
         let desk = self.rooms.desk.lock();
         assert!(desk.cells.values().all(|cell| cell.live.lock().is_some()), "something stays of a room that is gone");
     }
@@ -649,6 +663,9 @@ fn two_hundred_seeds_break_no_rule_and_try_everything() {
             "slow",
             "lively",
             "too fast",
+            "no part left",
+            "no room left",
+            "no place left",
         ] {
             assert!(total.contains_key(what), "{what} does not occur: {total:?}");
         }

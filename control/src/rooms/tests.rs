@@ -29,8 +29,16 @@ fn rooms() -> Arc<Rooms> {
 
 /// Returns rooms over a hub with this grace.
 pub fn rooms_with(grace: std::time::Duration) -> Arc<Rooms> {
-    let config =
-        RoomsConfig { clients: 100, clients_each: 100, limits: Limits::default(), defaults: Settings::default() };
+    rooms_like(Limits::default(), grace)
+}
+
+/// Returns rooms with these limits.
+pub fn rooms_of(limits: Limits) -> Arc<Rooms> {
+    rooms_like(limits, HubLimits::default().grace)
+}
+
+fn rooms_like(limits: Limits, grace: std::time::Duration) -> Arc<Rooms> {
+    let config = RoomsConfig { clients: 100, clients_each: 100, limits, defaults: Settings::default() };
     let hub = Hub::new(
         NodeClock::new(Instant::now(), std::time::SystemTime::now()),
         HubLimits { grace, ..HubLimits::default() },

@@ -1,6 +1,7 @@
 //! What goes wrong beside the bystander, and that it notices nothing: queues that are full, one who asks for everything, and panics.
 
 use std::cell::Cell as Flag;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use onmic_media::name::Principal;
@@ -9,7 +10,7 @@ use onmic_room::Authority;
 use super::super::order::Order;
 use super::super::rate::Doing;
 use super::super::*;
-use super::{CLIENTS_EACH, Client, Open, World};
+use super::{CLIENTS_EACH, Client, LIMITS, Open, PART, SEATS, World};
 
 impl World {
     /// Lets far more be said in a room than the mailbox of a client holds.
@@ -45,6 +46,60 @@ impl World {
                 self.count("too fast");
             }
         }
+    }
+
+    /// Lets many principals open rooms and fill one, each for more than its part. They leave at once, and what they have taken stays
+    /// for a while.
+    pub(super) fn principals_want_all_there_is(&mut self) {
+        let full = self.a_room();
+        for number in 0..LIMITS.persons {
+            let person: PersonId = format!("greedy-{number}").parse().unwrap();
+            let opened = (0..=PART).map(|own| format!("open-{number}-{own}").parse().unwrap());
+            let opened: Vec<RoomName> = opened.take(if number < LIMITS.rooms / PART { PART + 1 } else { 0 }).collect();
+            for room in opened.iter().chain([&full]) {
+                let shows = self.a_token_for(room, "viewer", Some(&person), 20);
+                if let Some(open) = self.enter(room, &shows, true) {
+                    self.close(open);
+                }
+            }
+        }
+    }
+
+    /// Asserts that it is only viewers whom a limit keeps out.
+    pub(super) fn hosts_find_a_place(&mut self, authority: Authority, denied: &Denied) {
+        let what = match denied {
+            Denied::Share(_) => "no part left",
+            Denied::Refused(Refused::RoomsFull(_)) => "no room left",
+            Denied::Refused(Refused::PersonsFull(_)) => "no place left",
+            _ => return,
+        };
+        assert_eq!(authority, Authority::Viewer, "a host finds no place: {denied}");
+        self.count(what);
+    }
+
+    /// Asserts that no principal has more than its part of the people and the requests of a room, and of the rooms.
+    pub(super) fn check_parts(&self) {
+        let desk = self.rooms.desk.lock();
+        let mut opened = BTreeMap::<String, usize>::new();
+        for (room, cell) in &desk.cells {
+            let live = cell.live.lock();
+            let Some(live) = &*live else { continue };
+            let who = |known: &Known| known.place.as_ref().and_then(|place| place.who()).map(|who| format!("{who:?}"));
+            let each = |whose: &mut dyn Iterator<Item = String>| {
+                let mut each = BTreeMap::<String, usize>::new();
+                whose.for_each(|who| *each.entry(who).or_default() += 1);
+                each.into_values().max().unwrap_or_default()
+            };
+            let people = each(&mut live.persons.values().filter_map(who));
+            assert!(people <= PART, "somebody has {people} people in {room}");
+            let asking = desk.machine.asking(room).into_iter().flatten();
+            let requests = each(&mut asking.filter_map(|person| who(live.persons.get(person)?)));
+            // Those whose seats did not work out ask again beside it.
+            assert!(requests <= PART + usize::from(SEATS), "somebody has {requests} requests in {room}");
+            let opener = live.opened_by.as_ref().and_then(|share| share.who());
+            opener.into_iter().for_each(|who| *opened.entry(format!("{who:?}")).or_default() += 1);
+        }
+        assert!(opened.values().all(|own| *own <= PART), "somebody has opened too many rooms: {opened:?}");
     }
 
     pub(super) fn a_step_of_the_machine_panics(&mut self) {
