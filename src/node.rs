@@ -113,7 +113,8 @@ impl Node {
         endless(&mut tasks, async move { streams.run().await });
         endless(&mut tasks, rooms.clone().run(reports));
         if let Some((outbox, receiver)) = webhooks {
-            endless(&mut tasks, outbox.run(receiver, stop.clone()));
+            let delivering = outbox.run(receiver, stop.clone());
+            tasks.spawn(async move { delivering.await.context("webhooks are not delivered any more") });
         }
         tasks.spawn(reload::follow(files.into_iter().chain(files_of_keys).collect(), stop.clone()));
         tasks.spawn(watch_threads(parts.rtc.clone(), parts.stage.clone(), lives, stop.clone()));

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -28,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use onmic_media::life::count_death;
+use onmic_media::life::{count_death, guarded};
 use onmic_media::{Date, DropReason, metric};
 use onmic_room::RoomName;
 use onmic_store::Store;
@@ -168,25 +169,31 @@ impl Outbox {
 
     /// Delivers events until `stop`. Those that wait then are in the store, or lost without one.
     ///
-    /// A receiver may answer without end, which keeps a thread busy. So the deliveries have a thread of their own.
-    pub async fn run(self: Arc<Self>, receiver: Receiver, stop: CancellationToken) {
+    /// A receiver may answer without end, which keeps a thread busy. So the deliveries have a thread of their own. An error says why
+    /// it ended before `stop`.
+    pub async fn run(self: Arc<Self>, receiver: Receiver, stop: CancellationToken) -> io::Result<()> {
         let receiver = Arc::new(receiver);
         let deliver = move |delivery: Delivery| {
             let receiver = receiver.clone();
             async move { receiver.deliver(&delivery).await }
         };
-        let (ended, end) = oneshot::channel::<()>();
-        let thread = thread::Builder::new().name("webhooks".to_owned()).spawn(move || {
-            let _ended = ended;
-            match Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(self.run_with(deliver, stop)),
-                Err(error) => tracing::error!(%error, "webhooks cannot be delivered"),
-            }
-        });
-        match thread {
-            Ok(_) => drop(end.await),
-            Err(error) => tracing::error!(%error, "webhooks cannot be delivered"),
-        }
+        self.run_in_a_thread(deliver, stop).await
+    }
+
+    async fn run_in_a_thread<F>(
+        self: Arc<Self>,
+        deliver: impl Fn(Delivery) -> F + Send + 'static,
+        stop: CancellationToken,
+    ) -> io::Result<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (ended, end) = oneshot::channel();
+        thread::Builder::new().name("webhooks".to_owned()).spawn(move || {
+            let _ = ended.send(guarded("webhooks", || runtime.block_on(self.run_with(deliver, stop))));
+        })?;
+        end.await.ok().flatten().ok_or_else(|| io::Error::other("the thread of webhooks died"))
     }
 
     /// Delivers events by `deliver`, one at a time of each room. An event whose delivery panics is given up.
@@ -236,7 +243,7 @@ pub struct Receiver {
 impl Receiver {
     /// Events are posted to `url` and signed with `secret`. The receiver's certificate must be one that this system
     /// trusts.
-    pub fn new(url: Uri, secret: &str) -> std::io::Result<Self> {
+    pub fn new(url: Uri, secret: &str) -> io::Result<Self> {
         let connector = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
         let connector = match connector {
             Ok(connector) => connector.https_or_http().enable_http1().build(),
@@ -363,6 +370,18 @@ mod tests {
         }
         let oldest = outbox.take(&HashSet::new()).unwrap();
         assert_eq!((oldest.room.as_str(), outbox.waiting.lock().events.len()), ("quiet", WAITING_MAX - 1));
+    }
+
+    #[tokio::test]
+    async fn the_death_of_the_thread_is_an_error() {
+        let outbox = Arc::new(Outbox::default());
+        put(&outbox, "a", 1);
+        let dies = |_: Delivery| -> std::future::Ready<()> { panic!("a fault of the outbox") };
+        let ended = outbox.run_in_a_thread(dies, CancellationToken::new()).await;
+        assert_eq!(ended.unwrap_err().to_string(), "the thread of webhooks died");
+        let (outbox, stop) = (Arc::new(Outbox::default()), CancellationToken::new());
+        stop.cancel();
+        outbox.run_in_a_thread(|_| std::future::ready(()), stop).await.unwrap();
     }
 
     /// Delivers to a list until `stop`, and panics over the first event.

@@ -50,11 +50,12 @@ impl Guests {
         }
     }
 
-    /// Returns all guests and those who answer for each. Those who have left come last, in the order in which they left.
+    /// Returns all guests and those who answer for each. Those who have left come first, in the order in which they left, because
+    /// whoever takes them up again forgets the first.
     pub fn all(&self) -> Vec<(PersonId, Vec<Principal>)> {
         let gone: HashSet<_> = self.gone.iter().collect();
         let there = self.principals.keys().filter(|person| !gone.contains(person));
-        there.chain(&self.gone).map(|person| (person.clone(), self.principals(person).to_vec())).collect()
+        self.gone.iter().chain(there).map(|person| (person.clone(), self.principals(person).to_vec())).collect()
     }
 
     /// Returns those who answer for a person. Nobody does for somebody whom a token names.
@@ -96,6 +97,22 @@ mod tests {
         assert_eq!(guests.principals.len(), GONE_MAX + 2);
         guests.left(&"anna".parse().unwrap());
         assert_eq!(guests.gone.len(), GONE_MAX, "a person whom a token names is no guest");
+    }
+
+    #[test]
+    fn guests_who_are_there_are_taken_up_before_those_who_have_left() {
+        let mut guests = Guests::default();
+        for number in 0..2 * GONE_MAX {
+            guests.came(&guest(number), who(number));
+        }
+        (0..GONE_MAX).for_each(|number| guests.left(&guest(number)));
+        let mut again = Guests::default();
+        for (person, owners) in guests.all() {
+            owners.into_iter().for_each(|who| again.came(&person, who));
+            again.left(&person);
+        }
+        let known = |number| again.principals(&guest(number)) == [who(number)];
+        assert!(!(0..GONE_MAX).any(known) && (GONE_MAX..2 * GONE_MAX).all(known));
     }
 
     #[test]

@@ -194,6 +194,10 @@ pub(super) struct Answer {
     /// What is left of a piece that was cut.
     rest: Bytes,
     piece_bytes: usize,
+    /// Whether the last byte of a body is a piece of its own. By HTTP/2 hyper hands over the last piece as soon as the peer takes one
+    /// byte, and forgets the answer. The piece, and the whole that it was cut from, stayed for as long as the peer liked. So may the last
+    /// piece of a stream, whose end nobody knows before it comes.
+    ends_apart: bool,
     carrier: Arc<Carrier>,
 }
 
@@ -203,7 +207,7 @@ impl Answer {
         let carrier = CARRIER.try_with(Arc::clone).unwrap_or_default();
         *carrier.0.lock() = Some(Course { open, permit, ended: None, waits_since: None });
         let piece_bytes = if is_http_2 { PIECE_BYTES } else { usize::MAX };
-        Self { body, rest: Bytes::new(), piece_bytes, carrier }
+        Self { body, rest: Bytes::new(), piece_bytes, ends_apart: is_http_2, carrier }
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
@@ -217,7 +221,13 @@ impl Answer {
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
             }
         }
-        let length = self.rest.len().min(self.piece_bytes);
+        let mut length = self.rest.len().min(self.piece_bytes);
+        if self.ends_apart && length == self.rest.len() && length > 1 && self.body.is_end_stream() {
+            length -= 1;
+            let last = Bytes::copy_from_slice(&self.rest[length..]);
+            let piece = std::mem::replace(&mut self.rest, last).split_to(length);
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 }

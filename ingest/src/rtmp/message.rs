@@ -117,7 +117,8 @@ impl Iterator for Aggregated {
         if rest.len() < HEADER + length {
             return None;
         }
-        let payload = rest.slice(HEADER..HEADER + length);
+        // A copy, because a slice would keep the whole aggregate (see `frame::part`).
+        let payload = Bytes::copy_from_slice(&rest[HEADER..HEADER + length]);
         let _ = rest.split_to((HEADER + length + BACK_POINTER).min(rest.len()));
         let timestamp = base.wrapping_add(own.wrapping_sub(*first.get_or_insert(own)));
         Some(Message { kind, timestamp, stream: *stream, payload })

@@ -296,7 +296,7 @@ impl WrappingClock {
         let own = self.lasts[kind as usize];
         let last = own.or_else(|| self.lasts.iter().flatten().next().copied()).unwrap_or(timestamp.into());
         let step = timestamp.wrapping_sub(last as u32) as i32;
-        *self.lasts[kind as usize].insert(last + i64::from(step))
+        *self.lasts[kind as usize].insert(last.saturating_add(step.into()))
     }
 }
 

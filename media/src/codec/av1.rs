@@ -5,6 +5,7 @@
 
 use super::bits::BitReader;
 use super::{Colour, Malformed, frame_rate, picture_side};
+use crate::frame::part;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Range;
 
@@ -146,7 +147,7 @@ pub fn strip_temporal_delimiters(temporal_unit: Bytes) -> Bytes {
         }
     }
     if !later {
-        return temporal_unit.slice(start..);
+        return part(temporal_unit.len(), temporal_unit.slice(start..));
     }
     let mut kept = BytesMut::with_capacity(temporal_unit.len());
     for obu in obus(&temporal_unit).filter(|obu| obu.kind != OBU_TEMPORAL_DELIMITER) {

@@ -6,6 +6,7 @@
 
 use super::Malformed;
 use super::bits::BitReader;
+use crate::frame::part;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Range;
 
@@ -188,7 +189,7 @@ pub(crate) fn without(payload: Bytes, goes: impl Fn(&[u8]) -> bool) -> Bytes {
     match kept {
         _ if !removed => payload,
         None => Bytes::new(),
-        Some(kept) if !gap => payload.slice(kept),
+        Some(kept) if !gap => part(payload.len(), payload.slice(kept)),
         Some(_) => join(nal_units(&payload).filter(|nal| !goes(nal))),
     }
 }
@@ -288,10 +289,14 @@ mod tests {
 
     #[test]
     fn leading_units_are_removed_without_copying() {
-        let payload = join([&[7, 7][..], &[8], &[5, 5, 5]]);
+        let payload = join([&[7, 7][..], &[8], &[5; 9]]);
         let stripped = without(payload.clone(), |nal| nal[0] > 6);
         assert_eq!(stripped.as_ptr(), payload[11..].as_ptr());
-        assert_eq!(stripped[..], [0, 0, 0, 3, 5, 5, 5]);
+        assert_eq!(stripped[..], [&[0, 0, 0, 9][..], &[5; 9]].concat());
+        let filler = join([&[12; 1000][..], &[5, 5, 5]]);
+        let small = without(filler.clone(), |nal| nal[0] > 6);
+        assert_eq!(small[..], [0, 0, 0, 3, 5, 5, 5]);
+        assert!(filler.is_unique(), "what is small keeps nothing of what it was cut from");
         let middle = join([&[5][..], &[8], &[5, 5]]);
         assert_eq!(without(middle, |nal| nal[0] > 6), join([&[5][..], &[5, 5]]));
         assert!(without(payload, |_| true).is_empty());

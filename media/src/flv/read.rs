@@ -3,6 +3,7 @@
 use super::*;
 use crate::DropReason;
 use crate::codec::{MediaKind, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
+use crate::frame::part;
 use bytes::Bytes;
 
 /// Is the content of a video message.
@@ -262,6 +263,7 @@ impl Reader {
         multitrack: u8,
         mut body: Bytes,
     ) -> Result<Option<Packet>, FlvError> {
+        let whole = body.len();
         let codec_of_kind = |body: &mut Bytes| match codec_of(take(what, body)?)? {
             codec if codec.kind() == media => Ok(codec),
             codec => Err(FlvError::UnsupportedCodec(format!("{codec} as {media}"))),
@@ -322,7 +324,7 @@ impl Reader {
                 Ok(codec) => {
                     self.take_track(media, kind, *track);
                     self.other_tracks += (tracks.len() - at - 1) as u64 + u64::from(refused.is_some());
-                    return Ok(Some(Packet { kind, codec: *codec, body: body.clone() }));
+                    return Ok(Some(Packet { kind, codec: *codec, body: part(whole, body.clone()) }));
                 }
                 Err(error) => refused = refused.or_else(|| Some(error.clone())),
             }

@@ -153,6 +153,11 @@ impl Packets {
         self.payloads.bytes()
     }
 
+    /// Returns what keeping them costs, in bytes, as a frame counts.
+    fn cost(&self) -> usize {
+        self.bytes() + Frame::OVERHEAD
+    }
+
     /// Returns the packets in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Packet<'_>> {
         self.payloads.iter().enumerate().map(|(index, payload)| self.packet(index, payload))
@@ -285,7 +290,7 @@ impl Outgoing {
         };
         self.next_number += 1;
         self.next_sequence += packets.len() as u64;
-        self.bytes += packets.bytes();
+        self.bytes += packets.cost();
         self.counters.frames += 1;
         self.counters.packets += packets.len() as u64;
         if is_video {
@@ -377,7 +382,7 @@ impl Outgoing {
         }
     }
 
-    /// Returns the number of payload bytes that are kept.
+    /// Returns what the frames that are kept cost, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -410,7 +415,7 @@ impl Outgoing {
             self.group = Some(Group { first: packets.number, bytes: 0 });
         }
         if let Some(group) = &mut self.group {
-            group.bytes += packets.bytes();
+            group.bytes += packets.cost();
             if group.bytes > self.limits.group_bytes {
                 self.group = None;
                 self.counters.overgrown_groups += 1;
@@ -427,7 +432,7 @@ impl Outgoing {
             if in_group || (young && self.bytes <= most) {
                 return;
             }
-            self.bytes -= oldest.bytes();
+            self.bytes -= oldest.cost();
             self.frames.pop_front();
         }
     }

@@ -42,7 +42,7 @@ impl Unwrap32 {
     pub fn peek(&self, value: u32) -> i64 {
         match self.last {
             None => i64::from(value),
-            Some(last) => last + i64::from(value.wrapping_sub(last as u32) as i32),
+            Some(last) => last.saturating_add((value.wrapping_sub(last as u32) as i32).into()),
         }
     }
 }

@@ -24,8 +24,7 @@ export interface HlsListener {
 
 const MEDIA_RECOVERIES = 2; // If two recoveries did not help, the decoder needs a new session.
 const ALIGNED_WITHIN_S = 0.5; // A few parts. hls.js starts one segment further back if it has to.
-// The node leaves dates that are off by less than 100 ms as they are, and moves others by 20 ms per second of media, those that are
-// off by more than 300 ms by 100 ms.
+// Where the node moves its dates faster than this, the clock is looked at anew (packager/src/dates.rs).
 const DATES_STEP_MS = 200;
 const TOO_FAR_BEHIND_S = 2; // To catch up 2 s at a rate of 1.1 would take 20 s, so playback jumps.
 // The target distance to the live edge is the playlist's PART-HOLD-BACK. With a rate of 1, hls.js's default, playback

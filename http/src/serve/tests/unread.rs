@@ -140,16 +140,17 @@ async fn an_answer_by_http_2_that_the_peer_does_not_take_is_reset_and_counted() 
     let counted = recorder.handle();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let server = Running::with(Limits { all: 2, per_address: 2 }, SOON).await;
-    for window in [0, 1, 20 << 10] {
+    // Where the window ends within the last piece, too.
+    for (path, window) in [("/long", 0), ("/long", 1), ("/long", 20 << 10), ("/", 1), ("/", 6)] {
         let mut client = Http2::connect(&server, window).await;
-        client.ask(1, "/long").await;
+        client.ask(1, path).await;
         assert_eq!(client.end_of(1).await, (window as usize, true));
         client.ping().await;
     }
     let mut client = Http2::connect(&server, 1 << 20).await;
     client.ask(1, "/").await;
     assert_eq!(client.end_of(1).await, (b"a place".len(), false));
-    assert!(counted.render().contains("onmic_drops_total{reason=\"http_not_read\"} 3\n"), "{}", counted.render());
+    assert!(counted.render().contains("onmic_drops_total{reason=\"http_not_read\"} 5\n"), "{}", counted.render());
 }
 
 #[tokio::test]

@@ -257,6 +257,16 @@ fn a_group_over_the_cap_is_not_kept() {
 }
 
 #[test]
+fn a_group_of_frames_without_bytes_to_speak_of_is_over_the_cap_too() {
+    let limits = Limits { group_bytes: 100_000, ..Limits::default() };
+    let mut outgoing = Outgoing::new(Codec::H264, limits).unwrap();
+    for frame in fixture::synthetic(Instant::now(), 500, 500, (6, 6)) {
+        outgoing.push(&frame);
+    }
+    assert_eq!((outgoing.group(), outgoing.counters().overgrown_groups), (None, 1));
+}
+
+#[test]
 fn a_viewer_that_moves_to_another_track_continues_its_sequence_numbers() {
     let began = Instant::now();
     let frames = fixture::synthetic(began, 60, 30, (6_000, 900));
