@@ -3,9 +3,9 @@
 //! A connection has a deadline from its accept to the end of its first request's headers, whatever it has said until then,
 //! TLS included. It keeps its place from the arrival of a whole request, body included, to the end of its answer, and as a WebSocket.
 //! A body that is announced and does not come keeps none. By HTTP/1.1 an answer in one piece ends when it is buffered.
-//! Where no place is free, and no idle connection gives way, a connection gets into a small **lane** beside all others: one request is answered there by other routes, which know how this node is and
-//! refuse everything else. The lane speaks HTTP/1.1 alone. A connection has a second in it, and gives way to the next one whatever
-//! it does, so nobody can hold the lane.
+//! Where no place is free, and no idle connection gives way, a connection gets into a small **lane** beside all others: one request
+//! is answered there by other routes, which know how this node is and refuse everything else. The lane speaks HTTP/1.1 alone. A
+//! connection has a second in it, and gives way to the next one whatever it does, so nobody can hold the lane.
 //!
 //! What a peer sends before anybody knows who it is has bounds: the head of a request, what is sent ahead of the routes that read it,
 //! and requests at once.
