@@ -69,6 +69,7 @@ struct Parts {
 impl Node {
     /// Starts every part. Must be called within a tokio runtime; `metrics` is rendered at `/metrics`.
     pub fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+        pages::check_base_path(&config.http.base_path)?;
         let (stop, stop_http) = (CancellationToken::new(), CancellationToken::new());
         let listeners = Listeners::bind(config)?;
         let (http, rtmp) = listeners.addresses()?;

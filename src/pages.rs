@@ -15,8 +15,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use onmic_http::Problem;
 use onmic_http::etag::Document;
+use onmic_http::{BasePath, Problem};
+
+use crate::config::ConfigError;
 
 pub mod policy;
 
@@ -37,9 +39,12 @@ pub fn router() -> Router {
         .route("/studio/{room}", get(studio))
 }
 
-/// Returns whether a file of the pages has a path that begins with this part.
-pub fn have(part: &str) -> bool {
-    Dist::iter().any(|path| path.split('/').next() == Some(part))
+/// Checks that a base path does not begin like the path of a file of the pages: requests for that file would lead nowhere.
+pub fn check_base_path(path: &BasePath) -> Result<(), ConfigError> {
+    if Dist::iter().any(|file| file.split('/').next() == Some(path.first())) {
+        return Err(ConfigError::BasePath(path.to_string()));
+    }
+    Ok(())
 }
 
 /// `GET /`: shows the live rooms and how to publish.
@@ -127,6 +132,17 @@ fn answer(file: EmbeddedFile, depth: Option<Depth>, cache: &'static str, request
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_base_path_does_not_begin_like_a_file_of_the_pages() {
+        for file in Dist::iter() {
+            let refused = check_base_path(&format!("/{file}").parse().unwrap()).unwrap_err().to_string();
+            assert!(refused.contains("begins like a path of this server's own"), "{file}: {refused}");
+        }
+        for other in ["", "/live", "/live/assets"] {
+            assert!(check_base_path(&other.parse().unwrap()).is_ok(), "{other}");
+        }
+    }
 
     #[test]
     fn a_page_leads_to_its_files_from_any_depth() {

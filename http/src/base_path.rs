@@ -40,6 +40,11 @@ impl BasePath {
         self.0.is_empty()
     }
 
+    /// Returns the first part of the path. It is empty at the root of a host.
+    pub fn first(&self) -> &str {
+        self.0.split('/').nth(1).unwrap_or_default()
+    }
+
     /// Returns the address by which clients reach `path`, which is absolute.
     pub fn join(&self, path: &str) -> String {
         format!("{self}{path}")

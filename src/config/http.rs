@@ -7,7 +7,6 @@ use onmic_http::{BasePath, Origins};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
-use crate::pages;
 
 /// The first parts of the paths of this server's own routes. `tidy` compares them with the routes.
 const OWN_PATHS: [&str; 11] =
@@ -48,12 +47,10 @@ impl Default for Http {
 }
 
 impl Http {
-    /// Checks that the base path is not the server's own: requests for what is below it would lead nowhere.
+    /// Checks that the base path does not begin like a route of this server: requests for that route would lead nowhere.
     pub(super) fn check_base_path(&self) -> Result<(), ConfigError> {
-        let path = self.base_path.to_string();
-        let first = path.split('/').nth(1).unwrap_or_default();
-        if OWN_PATHS.contains(&first) || (!first.is_empty() && pages::have(first)) {
-            return Err(ConfigError::BasePath(path));
+        if OWN_PATHS.contains(&self.base_path.first()) {
+            return Err(ConfigError::BasePath(self.base_path.to_string()));
         }
         Ok(())
     }
