@@ -8,12 +8,11 @@ use anyhow::{Context, ensure};
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::routing::get;
+use onmic_config::Config;
 use onmic_http::Problem;
 use onmic_media::Denial;
-use tokio_util::sync::CancellationToken;
-
-use crate::config::Config;
 use onmic_rtc::Rtc;
+use tokio_util::sync::CancellationToken;
 
 /// How long the connection and each read of a health check may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -3,7 +3,6 @@
 //! [`Node::start`] starts everything that runs in a process. `main.rs` and tests both use it. This crate has the
 //! configuration and the wiring, and other crates have the parts.
 
-mod config;
 pub mod health;
 mod listen;
 mod log_rate;
@@ -15,6 +14,6 @@ mod settings;
 pub mod telemetry;
 mod tls;
 
-pub use config::{Config, command};
 pub use logs::Logs;
 pub use node::Node;
+pub use onmic_config::{Config, command};

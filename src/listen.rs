@@ -6,9 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use onmic_config::Config;
 use onmic_listen::descriptors::{self, Connections};
 
-use crate::config::Config;
 use crate::tls::Tls;
 
 /// The most connections that may wait to be accepted. Viewers of LL-HLS come in crowds.

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use onmic_config::Config;
 use onmic_control::{Api, Rooms, Standing, Tickets, TokenGate};
 use onmic_edge::flv;
 use onmic_edge::hls::Hls;
@@ -29,7 +30,6 @@ use onmic_signalling::Signalling;
 use onmic_stage::Stage;
 use onmic_store::Store;
 
-use crate::config::Config;
 use crate::listen::Listeners;
 use crate::telemetry::MetricsPage;
 use crate::{health, pages, reload, settings, telemetry};

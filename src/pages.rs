@@ -15,10 +15,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
+use onmic_config::ConfigError;
 use onmic_http::etag::Document;
 use onmic_http::{BasePath, Problem};
-
-use crate::config::ConfigError;
 
 pub mod policy;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use rustls::ServerConfig;
 
+use onmic_config::{Auth, Config};
 use onmic_control::{Keeping, Keyring, Keys, Outbox, Receiver, RoomsConfig, SECRET_BYTES};
 use onmic_edge::hls::HlsConfig;
 use onmic_http::serve::{HttpLimits, WRITE_TIMEOUT};
@@ -21,7 +22,6 @@ use onmic_packager::Settings;
 use onmic_stage::StageConfig;
 use onmic_store::Store;
 
-use crate::config::{Auth, Config};
 use crate::listen::Capacity;
 use crate::reload::Reload;
 

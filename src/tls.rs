@@ -11,7 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::config::Http;
+use onmic_config::Http;
+
 use crate::reload::Reload;
 
 /// The TLS configuration of a node.

@@ -3,7 +3,7 @@
 use crate::project::Project;
 
 /// The file with the list of the first parts of all routes.
-const LIST: &str = "src/config/http.rs";
+const LIST: &str = "config/src/http.rs";
 
 /// Finds routes whose first part is not in the list, and entries of the list that no route has.
 pub fn beside_the_list(project: &Project) -> Vec<String> {

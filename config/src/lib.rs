@@ -5,6 +5,8 @@
 //! values before anything is interpreted. A flag wins over the environment, the environment over the file, and the file
 //! over the defaults.
 
+#![allow(missing_docs, reason = "onmic.toml documents each option, and the message of an error says what it means")]
+
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
@@ -37,7 +39,7 @@ pub use auth::Auth;
 pub use http::Http;
 
 /// The file that documents the defaults.
-pub const DOCUMENT: &str = include_str!("../onmic.toml");
+pub const DOCUMENT: &str = include_str!("../../onmic.toml");
 
 /// An error in the configuration. Its Display is a sentence for the person who starts the server.
 #[derive(Debug, Error)]

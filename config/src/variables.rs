@@ -56,7 +56,7 @@ fn is_of_kubernetes(rest: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::options;
+    use crate::options;
 
     fn found(name: &str, value: &str) -> Result<Vec<String>, String> {
         ignored(&options(), [(name.to_owned(), value.to_owned())]).map_err(|error| error.to_string())

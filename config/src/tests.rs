@@ -263,9 +263,9 @@ fn values_at_the_ends_of_their_ranges_work() {
     }
 }
 
-const SECURITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/SECURITY.md");
+const SECURITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../SECURITY.md");
 
-/// `UPDATE_DOCS=1 cargo test -p onmic documented` writes the table anew.
+/// `UPDATE_DOCS=1 cargo test -p onmic-config documented` writes the table anew.
 #[test]
 fn the_limits_are_documented_with_their_defaults() {
     const MARKS: [&str; 2] = ["<!-- limits: written by a test -->\n", "<!-- end of limits -->"];
@@ -283,5 +283,5 @@ fn the_limits_are_documented_with_their_defaults() {
     if env::var_os("UPDATE_DOCS").is_some() {
         fs::write(SECURITY, &written).unwrap();
     }
-    assert_eq!(fs::read_to_string(SECURITY).unwrap(), written, "UPDATE_DOCS=1 cargo test -p onmic documented");
+    assert_eq!(fs::read_to_string(SECURITY).unwrap(), written, "UPDATE_DOCS=1 cargo test -p onmic-config documented");
 }
