@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use onmic::{Config, Logs, Node, command, health, logs, telemetry};
+use onmic::{Config, Node, command, health, telemetry};
+use onmic_logging::Logs;
 use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
         },
         Ok(None) => ExitCode::SUCCESS,
         Err(error) => {
-            logs::say_without_log(&error);
+            onmic_logging::say_without_log(&error);
             ExitCode::FAILURE
         }
     }

@@ -14,8 +14,6 @@ use onmic_http::{OneAtATime, Problem};
 use onmic_media::{Hub, ViewerKind, metric};
 use onmic_rtc::Rtc;
 
-use crate::logs;
-
 /// The buckets of latencies, in seconds: from the time of one shard wake-up to that of a slow client.
 const LATENCY_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0];
 
@@ -37,7 +35,7 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
 pub async fn sum_up(handle: PrometheusHandle, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(SUM_UP_EVERY);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        logs::count_lost();
+        onmic_logging::count_lost();
         handle.run_upkeep();
     }
 }
@@ -75,7 +73,7 @@ impl MetricsPage {
             gauge!(metric::SOURCES, "protocol" => protocol.name()).set(count as f64);
         }
         gauge!(metric::RTC_TURN).set(self.rtc.silence(Instant::now()).as_secs_f64());
-        logs::count_lost();
+        onmic_logging::count_lost();
         self.handle.render()
     }
 }

@@ -5,10 +5,11 @@ use toml::Table;
 use crate::project::Project;
 
 /// The crates that each crate may depend on, in the order of the layers. Other dependencies are not allowed.
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("names", &[]),
     ("room", &["names"]),
     ("media", &["names"]),
+    ("logging", &["media"]),
     ("packager", &["media"]),
     ("rtc", &["media"]),
     ("listen", &["media"]),
@@ -37,6 +38,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
             "room",
             "http",
             "listen",
+            "logging",
             "media",
             "names",
         ],
@@ -55,10 +57,11 @@ const RTMP: &[&str] = &["rml_rtmp"];
 const FFMPEG: &[&str] = &["ffmpeg-next", "ffmpeg-sys-next"];
 
 /// The libraries that a crate must not depend on. They are the column "knows nothing of" of the code map.
-const UNKNOWN: [(&str, &[&[&str]]); 15] = [
+const UNKNOWN: [(&str, &[&[&str]]); 16] = [
     ("names", &[HTTP, SOCKETS, RUNTIME, WEBRTC, RTMP, FFMPEG]),
     ("room", &[HTTP, SOCKETS, RUNTIME, WEBRTC, RTMP, FFMPEG]),
     ("media", &[HTTP, WEBRTC, RTMP, FFMPEG]),
+    ("logging", &[HTTP, SOCKETS, RUNTIME, WEBRTC, RTMP, FFMPEG]),
     ("packager", &[HTTP, SOCKETS, RUNTIME, WEBRTC, RTMP, FFMPEG]),
     ("rtc", &[HTTP, RTMP, FFMPEG]),
     ("listen", &[HTTP, WEBRTC, RTMP, FFMPEG]),

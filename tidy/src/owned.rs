@@ -10,7 +10,7 @@ const NOTICES: [&str; 3] = ["guarded", "guarded_task", "count_death"];
 
 /// Files whose threads and tasks are noticed in another way.
 const EXCEPTIONS: [(&str, &str); 2] = [
-    ("src/logs.rs", "it flushes the log at the end of the process, which waits for a while and no longer"),
+    ("logging/src/lib.rs", "it flushes the log at the end of the process, which waits for a while and no longer"),
     ("src/node.rs", "its tasks are the parts of the node, and the process ends with one that panics"),
 ];
 
@@ -45,7 +45,7 @@ mod tests {
             ("edge/src/b.rs", "fn f() { thread::spawn(move || guarded(NAME, work)); }\n"),
             ("edge/src/c.rs", "#[cfg(test)]\nmod tests { fn f() { thread::spawn(work); } }\n"),
             ("edge/tests/d.rs", starts),
-            ("src/logs.rs", starts),
+            ("logging/src/lib.rs", starts),
         ]);
         let found = without_an_owner(&project);
         assert_eq!(found.len(), 1, "{found:?}");

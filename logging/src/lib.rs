@@ -22,7 +22,9 @@ use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 use onmic_media::DropReason;
 
-use crate::log_rate::LogRate;
+mod rate;
+
+use rate::LogRate;
 
 /// How many lines may wait to be written: 4096 lines of 250 bytes are 1 MB. A session writes two lines at `info`, so they
 /// hold the burst of 2000 viewers who come at once.
